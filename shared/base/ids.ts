@@ -1,0 +1,55 @@
+import type { Branded } from "./brand.ts";
+import { AshlarError } from "./errors.ts";
+
+/** BLAKE3-256 as 32 bytes. Never written to after it was made. */
+export type Digest = Branded<Uint8Array, "Digest">;
+/** Root over a chunk's block hashes (see `chunkIdOf`), 64 lower-case hex digits. Same bytes, same id. */
+export type ChunkId = Branded<string, "ChunkId">;
+/** Position in the Raft log. The first entry has index 1; 0 means "before the first". */
+export type LogIndex = Branded<number, "LogIndex">;
+/** Raft term (Raft §5.1). Starts at 0 before the first election. */
+export type Term = Branded<number, "Term">;
+/** A member of the Raft group: an integer from 1, never reused for another data directory. */
+export type MemberId = Branded<number, "MemberId">;
+/** A chunkserver's disk: 32 lower-case hex digits drawn once, kept in its identity file. */
+export type ServerId = Branded<string, "ServerId">;
+/** The cluster: 32 lower-case hex digits drawn when it was made. */
+export type ClusterId = Branded<string, "ClusterId">;
+/** An inode number: an integer from 1 (the root directory), never reused. */
+export type InodeId = Branded<number, "InodeId">;
+/** A client session: the log index of the entry that opened it. */
+export type SessionId = Branded<number, "SessionId">;
+
+export const DIGEST_BYTES = 32;
+/** The unit of hashing and verification, in bytes. The last block of a chunk may be shorter. */
+export const BLOCK_BYTES = 64 * 1024;
+export const CHUNK_BYTES_MIN = 1024 * 1024;
+export const CHUNK_BYTES_MAX = 64 * 1024 * 1024;
+
+const HEX_64 = /^[0-9a-f]{64}$/;
+const HEX_32 = /^[0-9a-f]{32}$/;
+
+function parseHex<T>(text: string, pattern: RegExp, what: string, digits: number): T {
+  if (!pattern.test(text)) {
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot parse ${what}: expected ${digits} lower-case hex digits: got "${text.slice(0, 80)}"`,
+    );
+  }
+  return text as T;
+}
+
+/** @throws {AshlarError} INVALID_ARGUMENT if `text` is not 64 lower-case hex digits. */
+export function parseChunkId(text: string): ChunkId {
+  return parseHex<ChunkId>(text, HEX_64, "chunk id", 64);
+}
+
+/** @throws {AshlarError} INVALID_ARGUMENT if `text` is not 32 lower-case hex digits. */
+export function parseServerId(text: string): ServerId {
+  return parseHex<ServerId>(text, HEX_32, "server id", 32);
+}
+
+/** @throws {AshlarError} INVALID_ARGUMENT if `text` is not 32 lower-case hex digits. */
+export function parseClusterId(text: string): ClusterId {
+  return parseHex<ClusterId>(text, HEX_32, "cluster id", 32);
+}

@@ -1,0 +1,156 @@
+import { compareBytes } from "./bytes.ts";
+import type { Branded } from "./brand.ts";
+import { AshlarError } from "./errors.ts";
+
+/**
+ * The name of one directory entry: 1 to 255 bytes, none of them `/` or NUL, not `.` and not `..`.
+ * Names are bytes, as in path_resolution(7): they need not be UTF-8.
+ */
+export type EntryName = Branded<Uint8Array, "EntryName">;
+
+/** An absolute path as its names from the root; the root itself is the empty list. */
+export type PathNames = readonly EntryName[];
+
+/** What callers may pass as a path: text (taken as UTF-8) or raw bytes. Begins with `/`. */
+export type PathInput = string | Uint8Array;
+
+export const NAME_BYTES_MAX = 255;
+/** Linux allows 4096 for one system call; a tree may be deeper than that, so our own bound is higher. */
+export const PATH_BYTES_MAX = 64 * 1024;
+
+const SLASH = 0x2f;
+const DOT = 0x2e;
+
+/**
+ * The names in `input`. Repeated and trailing slashes and `.` are skipped; `..` goes up, and stays
+ * at the root there, as in path_resolution(7) without symbolic links.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT if it does not begin with "/" or holds a NUL;
+ *   NAME_TOO_LONG for a name over 255 bytes or a path over 64 KiB.
+ */
+export function parsePath(input: PathInput): PathNames {
+  const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
+  if (bytes[0] !== SLASH) {
+    throw invalidPath(bytes, "expected an absolute path, one that begins with \"/\"");
+  }
+  if (bytes.length > PATH_BYTES_MAX) {
+    throw new AshlarError(
+      "NAME_TOO_LONG",
+      `Cannot use a path of ${bytes.length} bytes: expected at most ${PATH_BYTES_MAX}`,
+    );
+  }
+  const names: EntryName[] = [];
+  let start = 1;
+  for (let end = 1; end <= bytes.length; end += 1) {
+    if (end < bytes.length && bytes[end] !== SLASH) continue;
+    pushName(names, bytes.subarray(start, end));
+    start = end + 1;
+  }
+  return names;
+}
+
+function pushName(names: EntryName[], name: Uint8Array): void {
+  if (name.length === 0 || (name.length === 1 && name[0] === DOT)) return;
+  if (name.length === 2 && name[0] === DOT && name[1] === DOT) {
+    names.pop();
+    return;
+  }
+  names.push(parseEntryName(name));
+}
+
+/** @throws {AshlarError} INVALID_ARGUMENT or NAME_TOO_LONG if `bytes` cannot name an entry. */
+export function parseEntryName(bytes: Uint8Array): EntryName {
+  if (bytes.length > NAME_BYTES_MAX) {
+    throw new AshlarError(
+      "NAME_TOO_LONG",
+      `Cannot use the name "${displayName(bytes).slice(0, 60)}…": expected at most ${NAME_BYTES_MAX} bytes: it has ${bytes.length}`,
+    );
+  }
+  const dots = bytes.every((byte) => byte === DOT) && bytes.length <= 2;
+  if (dots || bytes.includes(0) || bytes.includes(SLASH)) {
+    throw invalidPath(bytes, "expected a name without \"/\" and NUL that is not \".\" or \"..\"");
+  }
+  return bytes as EntryName;
+}
+
+function invalidPath(bytes: Uint8Array, wanted: string): AshlarError {
+  return new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use the path "${displayName(bytes).slice(0, 200)}": ${wanted}`,
+  );
+}
+
+/** The bytes of a path: "/" and the names joined by "/". */
+export function joinPath(names: PathNames): Uint8Array {
+  if (names.length === 0) return Uint8Array.of(SLASH);
+  let length = 0;
+  for (const name of names) length += 1 + name.length;
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const name of names) {
+    bytes[offset] = SLASH;
+    bytes.set(name, offset + 1);
+    offset += 1 + name.length;
+  }
+  return bytes;
+}
+
+/** Whether `inner` is `outer` or lies below it. */
+export function isWithin(inner: PathNames, outer: PathNames): boolean {
+  return (
+    inner.length >= outer.length &&
+    outer.every((name, position) => compareBytes(name, inner[position] as EntryName) === 0)
+  );
+}
+
+/**
+ * A name for people: UTF-8 text as it is; control characters, a backslash and bytes that are not
+ * UTF-8 as `\n`, `\\`, `\xHH`, so that one name stays on one line and no name is ambiguous.
+ */
+export function displayName(bytes: Uint8Array): string {
+  let text = "";
+  for (let offset = 0; offset < bytes.length; ) {
+    const length = utf8SequenceLength(bytes, offset);
+    const sequence = bytes.subarray(offset, offset + Math.max(length, 1));
+    text += length === 0 ? escapeByte(sequence[0] as number) : displayCharacter(sequence);
+    offset += sequence.length;
+  }
+  return text;
+}
+
+function displayCharacter(sequence: Uint8Array): string {
+  const byte = sequence[0] as number;
+  if (byte === 0x5c) return "\\\\";
+  if (byte < 0x20 || byte === 0x7f) return escapeByte(byte);
+  return new TextDecoder().decode(sequence);
+}
+
+function escapeByte(byte: number): string {
+  if (byte === 0x0a) return "\\n";
+  if (byte === 0x09) return "\\t";
+  if (byte === 0x0d) return "\\r";
+  return `\\x${byte.toString(16).padStart(2, "0")}`;
+}
+
+/** Bytes of the UTF-8 sequence at `offset` (RFC 3629), or 0 if there is no valid one. */
+function utf8SequenceLength(bytes: Uint8Array, offset: number): number {
+  const first = bytes[offset] as number;
+  const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  if (length < 2 || offset + length > bytes.length) return length === 1 ? 1 : 0;
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(offset, offset + length));
+    return length;
+  } catch {
+    return 0;
+  }
+}
+
+/** Whether `bytes` is valid UTF-8, so that text says the same as the bytes. */
+export function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
