@@ -122,7 +122,7 @@ function displayCharacter(sequence: Uint8Array): string {
   const byte = sequence[0] as number;
   if (byte === 0x5c) return "\\\\";
   if (byte < 0x20 || byte === 0x7f) return escapeByte(byte);
-  return new TextDecoder().decode(sequence);
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(sequence);
 }
 
 function escapeByte(byte: number): string {

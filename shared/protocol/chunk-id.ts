@@ -1,0 +1,63 @@
+import { toHex } from "../base/bytes.ts";
+import { assert } from "../base/assert.ts";
+import { BLOCK_BYTES, CHUNK_BYTES_MAX, type ChunkId, DIGEST_BYTES, type Digest } from "../base/ids.ts";
+import type { Hasher } from "../ports/hasher.ts";
+
+const CHUNK_ID_CONTEXT = "ashlar 2026-11-21 chunk id v1";
+const CONTENT_ROOT_CONTEXT = "ashlar 2026-11-21 content root v1";
+
+/** Blocks in a chunk of `lengthBytes`: every one but the last is BLOCK_BYTES long. */
+export function blockCount(lengthBytes: number): number {
+  return Math.ceil(lengthBytes / BLOCK_BYTES);
+}
+
+/**
+ * The id of a chunk: BLAKE3-256 in derive-key mode over
+ *
+ *     offset  size  field
+ *          0     8  length of the chunk in bytes, little-endian
+ *          8  32*n  its block hashes (BLAKE3-256 of each block), in order
+ *
+ * the root of a two-level Merkle tree: one who holds the id can check any block of the chunk.
+ *
+ * @param blockHashes the n hashes one after the other, 32 bytes each.
+ */
+export function chunkIdOf(hasher: Hasher, lengthBytes: number, blockHashes: Uint8Array): ChunkId {
+  assert(lengthBytes > 0 && lengthBytes <= CHUNK_BYTES_MAX, "a chunk has 1 byte to 64 MiB");
+  assert(blockHashes.length === blockCount(lengthBytes) * DIGEST_BYTES, "a hash for every block");
+  const material = new Uint8Array(8 + blockHashes.length);
+  new DataView(material.buffer).setBigUint64(0, BigInt(lengthBytes), true);
+  material.set(blockHashes, 8);
+  return toHex(hasher.deriveKey(CHUNK_ID_CONTEXT, material)) as ChunkId;
+}
+
+/** The block hashes of `bytes`, one after the other. `bytes` begins at a block boundary of its chunk. */
+export function hashBlocks(hasher: Hasher, bytes: Uint8Array): Uint8Array {
+  const hashes = new Uint8Array(blockCount(bytes.length) * DIGEST_BYTES);
+  for (let block = 0; block * BLOCK_BYTES < bytes.length; block += 1) {
+    const blockBytes = bytes.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
+    hashes.set(hasher.hash(blockBytes), block * DIGEST_BYTES);
+  }
+  return hashes;
+}
+
+/**
+ * The content root of a file: BLAKE3-256 in derive-key mode over its size (8 bytes, little-endian),
+ * its chunk size (8 bytes) and its chunk ids (32 bytes each), in order. Equal files that were cut
+ * alike have equal roots. A file that lives inline counts as one chunk; an empty one has none.
+ */
+export function contentRootOf(
+  hasher: Hasher,
+  file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
+  chunkIds: readonly Uint8Array[],
+): Digest {
+  const material = new Uint8Array(16 + chunkIds.length * DIGEST_BYTES);
+  const view = new DataView(material.buffer);
+  view.setBigUint64(0, BigInt(file.sizeBytes), true);
+  view.setBigUint64(8, BigInt(file.chunkSizeBytes), true);
+  for (const [position, id] of chunkIds.entries()) {
+    assert(id.length === DIGEST_BYTES, "a chunk id has 32 bytes");
+    material.set(id, 16 + position * DIGEST_BYTES);
+  }
+  return hasher.deriveKey(CONTENT_ROOT_CONTEXT, material);
+}
