@@ -1,0 +1,59 @@
+import { performance } from "node:perf_hooks";
+import { assert } from "../base/assert.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+
+/** The longest delay that setTimeout takes; a longer one would fire at once. */
+const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+
+/** The machine's clock. */
+export class SystemClock implements Clock {
+  monotonicMs(): number {
+    return performance.now();
+  }
+
+  wallMs(): number {
+    return Date.now();
+  }
+
+  sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const timer = this.after(durationMs, () => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      });
+      const onAbort = (): void => {
+        timer.cancel();
+        reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  after(durationMs: number, task: () => void): Timer {
+    assert(durationMs >= 0, "a duration is not negative");
+    if (durationMs > TIMEOUT_MS_MAX) return afterLong(durationMs, task);
+    const timeout = setTimeout(task, durationMs);
+    return { cancel: () => clearTimeout(timeout) };
+  }
+
+  yieldTurn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Waits in pieces that setTimeout can take. Never fires for an infinite duration. */
+function afterLong(durationMs: number, task: () => void): Timer {
+  let remainingMs = durationMs;
+  let timeout: NodeJS.Timeout;
+  const waitOn = (): void => {
+    const pieceMs = Math.min(remainingMs, TIMEOUT_MS_MAX);
+    remainingMs -= pieceMs;
+    timeout = setTimeout(remainingMs > 0 ? waitOn : task, pieceMs);
+  };
+  waitOn();
+  return { cancel: () => clearTimeout(timeout) };
+}

@@ -1,0 +1,58 @@
+import * as v from "valibot";
+import { defineCall, defineStream } from "./method.ts";
+import {
+  clusterIdSchema,
+  countSchema,
+  digestSchema,
+  logIndexSchema,
+  memberIdSchema,
+  shortTextSchema,
+  termSchema,
+} from "./schemas.ts";
+
+/** What masters say to each other. */
+
+const envelope = {
+  clusterId: clusterIdSchema,
+  from: memberIdSchema,
+  to: memberIdSchema,
+  /** Drawn once per data directory: a member that lost its directory is not the same member. */
+  fromIncarnation: shortTextSchema,
+};
+
+/** Raft messages, one way. Each body is a batch: `encodeMessages` of master/raft. */
+export const raftMessages = defineStream("raft.messages", {
+  open: v.object(envelope),
+  up: v.object({}),
+  down: v.object({}),
+});
+
+/**
+ * A snapshot of the state: its entries in key order, in parts. Body of a part: pairs of
+ * (u32 key length, u32 value length, key, value), little-endian. The receiver answers once it
+ * stands in its own store, durable.
+ */
+export const raftSnapshot = defineStream("raft.snapshot", {
+  open: v.object({
+    ...envelope,
+    index: logIndexSchema,
+    term: termSchema,
+    /** Leader's term. */
+    leaderTerm: termSchema,
+    /** Encoded membership at `index`. */
+    membership: v.instance(Uint8Array),
+  }),
+  up: v.variant("kind", [
+    v.object({ kind: v.literal("part"), entryCount: countSchema }),
+    /** BLAKE3 over all part bodies in order. */
+    v.object({ kind: v.literal("end"), entryCount: countSchema, digest: digestSchema }),
+  ]),
+  down: v.object({ kind: v.literal("installed"), index: logIndexSchema }),
+});
+
+/** Who stands at an address: sent once before the streams, so that a wrong peer is named at once. */
+export const raftHello = defineCall(
+  "raft.hello",
+  v.object(envelope),
+  v.object({ memberId: memberIdSchema, incarnation: shortTextSchema }),
+);

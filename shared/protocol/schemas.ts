@@ -1,0 +1,61 @@
+import * as v from "valibot";
+import { type EntryName, NAME_BYTES_MAX, PATH_BYTES_MAX } from "../base/path.ts";
+import {
+  type ChunkId,
+  type ClusterId,
+  DIGEST_BYTES,
+  type Digest,
+  type InodeId,
+  type LogIndex,
+  type MemberId,
+  type ServerId,
+  type SessionId,
+  type Term,
+} from "../base/ids.ts";
+
+/** The schemas that several services share. A value that passes one has its branded type. */
+
+function hexOf<T>(digits: number): v.GenericSchema<unknown, T> {
+  const pattern = new RegExp(`^[0-9a-f]{${digits}}$`);
+  return v.custom<T>(
+    (value) => typeof value === "string" && pattern.test(value),
+    `expected ${digits} lower-case hex digits`,
+  );
+}
+
+function integerFrom<T>(minimum: number): v.GenericSchema<unknown, T> {
+  return v.custom<T>(
+    (value) => Number.isSafeInteger(value) && (value as number) >= minimum,
+    `expected an integer from ${minimum}`,
+  );
+}
+
+function bytesOf<T>(lengthMin: number, lengthMax: number): v.GenericSchema<unknown, T> {
+  return v.custom<T>(
+    (value) =>
+      value instanceof Uint8Array && value.length >= lengthMin && value.length <= lengthMax,
+    `expected ${lengthMin} to ${lengthMax} bytes`,
+  );
+}
+
+export const chunkIdSchema = hexOf<ChunkId>(64);
+export const serverIdSchema = hexOf<ServerId>(32);
+export const clusterIdSchema = hexOf<ClusterId>(32);
+/** Drawn by a client for one write of one chunk; names the partial chunk on its servers. */
+export const writeIdSchema = hexOf<string>(32);
+export const digestSchema = bytesOf<Digest>(DIGEST_BYTES, DIGEST_BYTES);
+export const logIndexSchema = integerFrom<LogIndex>(0);
+export const termSchema = integerFrom<Term>(0);
+export const memberIdSchema = integerFrom<MemberId>(1);
+export const inodeIdSchema = integerFrom<InodeId>(1);
+export const sessionIdSchema = integerFrom<SessionId>(1);
+export const countSchema = integerFrom<number>(0);
+/** Milliseconds since the Unix epoch; files from before 1970 have negative ones. */
+export const timeMsSchema = v.pipe(v.number(), v.finite());
+export const entryNameSchema = bytesOf<EntryName>(1, NAME_BYTES_MAX);
+export const addressSchema = v.pipe(v.string(), v.maxLength(300));
+/** An absolute path as bytes; `parsePath` checks it where it is used. */
+export const pathSchema = bytesOf<Uint8Array>(1, PATH_BYTES_MAX);
+export const shortTextSchema = v.pipe(v.string(), v.maxLength(300));
+export const bytesSchema = (lengthMax: number): v.GenericSchema<unknown, Uint8Array> =>
+  bytesOf<Uint8Array>(0, lengthMax);
