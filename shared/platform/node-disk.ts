@@ -1,0 +1,177 @@
+import fs from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, statfs, unlink } from "node:fs/promises";
+import { dirname, resolve as resolvePath } from "node:path";
+import { assert } from "../base/assert.ts";
+import type { Disk, DiskEntry, DiskFile } from "../ports/disk.ts";
+import { diskError, errnoOf } from "./disk-error.ts";
+import { diskPathNames, diskPathParent } from "./disk-path.ts";
+import { closeDescriptor, NodeDiskFile, openDescriptor, syncDescriptor } from "./node-disk-file.ts";
+
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = fs.constants;
+
+const FLAGS_OF_MODE = {
+  read: O_RDONLY,
+  "read-write": O_RDWR,
+  create: O_RDWR | O_CREAT | O_EXCL,
+} as const;
+
+/** Small durable files hold identities and keys: for the owner only. */
+const DURABLE_FILE_MODE = 0o600;
+
+/**
+ * A directory of the machine. `makeDirectory(".")` makes it; nothing else does, so that a disk that
+ * is not mounted shows as NOT_FOUND and not as empty.
+ */
+export class NodeDisk implements Disk {
+  readonly #root: string;
+  #temporaryCount = 0;
+
+  constructor(rootPath: string) {
+    this.#root = resolvePath(rootPath);
+  }
+
+  async open(path: string, mode: "read" | "read-write" | "create"): Promise<DiskFile> {
+    const absolute = this.#absolute(path);
+    return new NodeDiskFile(await openDescriptor(absolute, FLAGS_OF_MODE[mode]), absolute);
+  }
+
+  async readFile(path: string): Promise<Uint8Array> {
+    const absolute = this.#absolute(path);
+    const buffer = await attempt("read", absolute, () => readFile(absolute));
+    return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
+  }
+
+  async writeFileDurably(path: string, bytes: Uint8Array): Promise<void> {
+    const absolute = this.#absolute(path);
+    this.#temporaryCount += 1;
+    const temporary = `${absolute}.${this.#temporaryCount}.tmp`;
+    try {
+      await writeWhole(temporary, bytes);
+      await attempt("replace", absolute, () => rename(temporary, absolute));
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => {}); // The first error is the one to report.
+      throw error;
+    }
+    await this.syncDirectory(diskPathParent(path));
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    const names = diskPathNames(path);
+    await makeRoot(this.#root);
+    let directory = this.#root;
+    for (const name of names) {
+      const parent = directory;
+      directory = `${directory}/${name}`;
+      await makeOne(directory);
+      // Also when it was there: who made it may have crashed before its own sync.
+      await syncAbsoluteDirectory(parent);
+    }
+  }
+
+  async list(path: string): Promise<readonly DiskEntry[]> {
+    const absolute = this.#absolute(path);
+    const found = await attempt("list", absolute, () => readdir(absolute, { withFileTypes: true }));
+    const entries = found.map((entry) => ({ name: entry.name, kind: kindOf(entry) }));
+    return entries.sort((left, right) => (left.name < right.name ? -1 : 1));
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const absoluteFrom = this.#absolute(from);
+    const absoluteTo = this.#absolute(to);
+    await attempt("rename", absoluteFrom, () => rename(absoluteFrom, absoluteTo));
+  }
+
+  async remove(path: string): Promise<void> {
+    const absolute = this.#absolute(path);
+    try {
+      await unlink(absolute);
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw diskError("remove", absolute, error);
+    }
+  }
+
+  async removeTree(path: string): Promise<void> {
+    assert(diskPathNames(path).length > 0, "the data directory itself is not removed");
+    const absolute = this.#absolute(path);
+    await attempt("remove", absolute, () => rm(absolute, { recursive: true, force: true }));
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    await syncAbsoluteDirectory(this.#absolute(path));
+  }
+
+  async space(): Promise<{ readonly totalBytes: number; readonly availableBytes: number }> {
+    const { bsize, blocks, bavail } = await attempt("measure", this.#root, () =>
+      statfs(this.#root),
+    );
+    return { totalBytes: blocks * bsize, availableBytes: bavail * bsize };
+  }
+
+  #absolute(path: string): string {
+    const names = diskPathNames(path);
+    return names.length === 0 ? this.#root : `${this.#root}/${names.join("/")}`;
+  }
+}
+
+function kindOf(entry: fs.Dirent): DiskEntry["kind"] {
+  if (entry.isFile()) return "file";
+  return entry.isDirectory() ? "directory" : "other";
+}
+
+async function attempt<T>(action: string, absolute: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw diskError(action, absolute, error);
+  }
+}
+
+async function writeWhole(absolute: string, bytes: Uint8Array): Promise<void> {
+  const flags = O_WRONLY | O_CREAT | O_TRUNC;
+  const descriptor = await openDescriptor(absolute, flags, DURABLE_FILE_MODE);
+  const file = new NodeDiskFile(descriptor, absolute);
+  try {
+    await file.write([bytes], 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function makeRoot(absolute: string): Promise<void> {
+  const firstMade = await attempt("make", absolute, () => mkdir(absolute, { recursive: true }));
+  const last = dirname(firstMade ?? absolute);
+  for (let directory = dirname(absolute); ; directory = dirname(directory)) {
+    try {
+      await syncAbsoluteDirectory(directory);
+    } catch (error) {
+      // An administrator made the data directory in one that we cannot open: it is theirs to sync.
+      if (firstMade !== undefined || errnoOf((error as Error).cause) !== "EACCES") throw error;
+    }
+    if (directory === last) return;
+  }
+}
+
+async function makeOne(absolute: string): Promise<void> {
+  try {
+    await mkdir(absolute);
+  } catch (error) {
+    const isThere = errnoOf(error) === "EEXIST" && (await isDirectory(absolute));
+    if (!isThere) throw diskError("make", absolute, error);
+  }
+}
+
+async function isDirectory(absolute: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    fs.stat(absolute, (error, stats) => resolve(error === null && stats.isDirectory()));
+  });
+}
+
+async function syncAbsoluteDirectory(absolute: string): Promise<void> {
+  const descriptor = await openDescriptor(absolute, O_RDONLY | O_DIRECTORY);
+  try {
+    await syncDescriptor(descriptor, absolute);
+  } finally {
+    await closeDescriptor(descriptor, absolute);
+  }
+}
