@@ -1,0 +1,54 @@
+import { createRequire } from "node:module";
+import { assert } from "../base/assert.ts";
+import { DIGEST_BYTES, type Digest } from "../base/ids.ts";
+import type { Hasher, HashStream } from "../ports/hasher.ts";
+
+type NativeModule = typeof import("@napi-rs/blake-hash");
+
+/** BLAKE3 with the processor's vector instructions, or null where no binary is for this machine. */
+export function loadNativeHasher(): Hasher | null {
+  const require = createRequire(import.meta.url);
+  try {
+    return new NativeHasher(require("@napi-rs/blake-hash") as NativeModule);
+  } catch {
+    return null; // An optional package: the caller has another hasher, and says which one runs.
+  }
+}
+
+class NativeHasher implements Hasher {
+  readonly #native: NativeModule;
+
+  constructor(native: NativeModule) {
+    this.#native = native;
+  }
+
+  hash(bytes: Uint8Array): Digest {
+    return digestOf(this.#native.blake3(bytes));
+  }
+
+  deriveKey(context: string, material: Uint8Array): Digest {
+    return digestOf(this.#native.Blake3Hasher.deriveKey(context, material));
+  }
+
+  keyedHash(key: Uint8Array, bytes: Uint8Array): Digest {
+    assert(key.length === DIGEST_BYTES, "a MAC key has 32 bytes");
+    const keyBuffer = Buffer.from(key.buffer, key.byteOffset, key.length);
+    return digestOf(this.#native.Blake3Hasher.newKeyed(keyBuffer).update(bytes).digestBuffer());
+  }
+
+  stream(): HashStream {
+    const hasher = new this.#native.Blake3Hasher();
+    return {
+      update: (bytes) => {
+        hasher.update(bytes);
+      },
+      digest: () => digestOf(hasher.digestBuffer()),
+    };
+  }
+}
+
+/** The same bytes as a plain array: a Buffer differs in `slice` and is not deeply equal to one. */
+function digestOf(buffer: Buffer): Digest {
+  assert(buffer.length === DIGEST_BYTES, "a digest has 32 bytes");
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length) as Digest;
+}

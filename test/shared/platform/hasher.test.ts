@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { blake3 } from "@noble/hashes/blake3.js";
+import fc from "fast-check";
+import { toHex } from "../../../shared/base/bytes.ts";
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+import { loadNativeHasher } from "../../../shared/platform/native-hasher.ts";
+import { loadWasmHasher } from "../../../shared/platform/wasm-hasher.ts";
+import type { Hasher } from "../../../shared/ports/hasher.ts";
+
+interface Vectors {
+  readonly key: string;
+  readonly context_string: string;
+  readonly cases: readonly {
+    readonly input_len: number;
+    readonly hash: string;
+    readonly keyed_hash: string;
+    readonly derive_key: string;
+  }[];
+}
+
+const vectors = JSON.parse(
+  readFileSync(new URL("./blake3-test-vectors.json", import.meta.url), "utf8"),
+) as Vectors;
+
+const utf8 = new TextEncoder();
+const native = loadNativeHasher();
+const hashers: readonly (readonly [string, Hasher])[] = [
+  ...(native === null ? [] : ([["native", native]] as const)),
+  ["wasm", loadWasmHasher()],
+];
+
+/** Up to a few blocks, at any offset of a larger buffer: views must not be hashed as the whole. */
+const someBytes = fc
+  .tuple(
+    fc.oneof(fc.nat(200), fc.nat(70_000), fc.constantFrom(65_536, 262_144, 262_145)),
+    fc.nat(17),
+    fc.nat(255),
+  )
+  .map(([length, offset, seed]) =>
+    Uint8Array.from({ length: length + 40 }, (_, i) => (i * 31 + seed) & 255).subarray(
+      offset,
+      offset + length,
+    ),
+  );
+
+for (const [name, hasher] of hashers) {
+  describe(`${name} hasher (BLAKE3 test vectors)`, () => {
+    for (const vector of vectors.cases) {
+      it(`has the official digests of ${vector.input_len} bytes in all modes`, () => {
+        const input = Uint8Array.from({ length: vector.input_len }, (_, i) => i % 251);
+        assert.equal(toHex(hasher.hash(input)), vector.hash);
+        assert.equal(toHex(hasher.keyedHash(utf8.encode(vectors.key), input)), vector.keyed_hash);
+        assert.equal(toHex(hasher.deriveKey(vectors.context_string, input)), vector.derive_key);
+        const stream = hasher.stream();
+        stream.update(input.subarray(0, 65));
+        stream.update(input.subarray(65));
+        assert.equal(toHex(stream.digest()), vector.hash);
+      });
+    }
+
+    it("agrees with @noble/hashes on any bytes, context and key", () => {
+      const property = fc.property(
+        someBytes,
+        fc.string({ minLength: 1, unit: "grapheme" }),
+        fc.uint8Array({ minLength: 32, maxLength: 32 }),
+        (bytes, context, key) => {
+          assert.deepEqual(hasher.hash(bytes), blake3(bytes));
+          assert.deepEqual(hasher.keyedHash(key, bytes), blake3(bytes, { key }));
+          const expected = blake3(bytes, { context: utf8.encode(context) });
+          assert.deepEqual(hasher.deriveKey(context, bytes), expected);
+        },
+      );
+      fc.assert(property, { numRuns: 60 });
+    });
+
+    it("has one digest for a stream, however it is cut", () => {
+      const property = fc.property(someBytes, fc.array(fc.nat(300_000)), (bytes, cuts) => {
+        const stream = hasher.stream();
+        let start = 0;
+        for (const cut of [...cuts, bytes.length].sort((left, right) => left - right)) {
+          stream.update(bytes.subarray(start, cut));
+          start = Math.max(start, Math.min(cut, bytes.length));
+        }
+        assert.deepEqual(stream.digest(), hasher.hash(bytes));
+      });
+      fc.assert(property, { numRuns: 60 });
+    });
+
+    it("gives plain arrays that later calls do not change", () => {
+      const first = hasher.hash(Uint8Array.of(1));
+      const copy = Uint8Array.from(first);
+      for (let i = 0; i < 1000; i += 1) hasher.hash(Uint8Array.of(2, i & 255));
+      assert.equal(Object.getPrototypeOf(first), Uint8Array.prototype);
+      assert.deepEqual(first, copy);
+    });
+
+    it("stops at a MAC key that has not 32 bytes", () => {
+      assert.throws(() => hasher.keyedHash(new Uint8Array(31), new Uint8Array(1)), {
+        name: "AssertionError",
+      });
+    });
+  });
+}
+
+describe("wasm hasher", () => {
+  it("frees its state after every call: a million keys would otherwise take 2 GB", () => {
+    const hasher = loadWasmHasher();
+    const bytes = new Uint8Array(64);
+    hasher.deriveKey("warm up", bytes);
+    const before = process.memoryUsage();
+    for (let i = 0; i < 20_000; i += 1) hasher.deriveKey("a context", bytes);
+    const grownBytes = process.memoryUsage().external - before.external;
+    assert.ok(grownBytes < 16 * 1024 * 1024, `grew by ${grownBytes} bytes`);
+  });
+});
+
+describe("createHasher", () => {
+  it("takes WebAssembly when ASHLAR_HASHER says so", () => {
+    assert.equal(createHasher({ ASHLAR_HASHER: "wasm" }).kind, "wasm");
+  });
+
+  it("takes the native hasher where there is one", () => {
+    assert.equal(createHasher({}).kind, native === null ? "wasm" : "native");
+  });
+
+  it("refuses a hasher that it does not know", () => {
+    assert.throws(
+      () => createHasher({ ASHLAR_HASHER: "md5" }),
+      (error) => isAshlarError(error, "INVALID_ARGUMENT"),
+    );
+  });
+});
