@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  isMassLoss,
+  isRepairDue,
+  judgeHealth,
+  judgeLiveness,
+} from "../../../master/placement/judge-health.ts";
+import type { ServerId } from "../../../shared/base/ids.ts";
+
+const times = {
+  suspectMs: 3_000,
+  deadMs: 10_000,
+  repairDelayMs: 30_000,
+  repairDelayStoppedMs: 600_000,
+};
+
+function liveness(heardMs: number | null, nowMs: number, judgeFromMs = 0, saidGoodbye = false) {
+  return judgeLiveness({ heardMs, saidGoodbye }, times, { nowMs, judgeFromMs });
+}
+
+describe("liveness of a chunkserver", () => {
+  it("goes from live to suspect to dead by silence alone", () => {
+    assert.equal(liveness(1_000, 3_999), "live");
+    assert.equal(liveness(1_000, 4_000), "suspect");
+    assert.equal(liveness(1_000, 11_000), "dead");
+  });
+
+  it("does not count silence from before the leader could hear", () => {
+    assert.equal(liveness(0, 1_000_000, 999_000), "live");
+    assert.equal(liveness(null, 1_000_000, 999_000), "live");
+    assert.equal(liveness(null, 1_009_000, 999_000), "dead");
+  });
+
+  it("waits with repair for a time after death, and longer after a goodbye", () => {
+    const isDue = (saidGoodbye: boolean, nowMs: number) =>
+      isRepairDue({ heardMs: 0, saidGoodbye }, times, { nowMs, judgeFromMs: 0 });
+    assert.equal(isDue(false, 39_999), false);
+    assert.equal(isDue(false, 40_000), true);
+    assert.equal(isDue(true, 40_000), false);
+    assert.equal(isDue(true, 600_000), true);
+  });
+
+  it("takes the loss of one server for what it is, and of many for something else", () => {
+    assert.equal(isMassLoss(1, 1, 0.3), false);
+    assert.equal(isMassLoss(3, 10, 0.3), false);
+    assert.equal(isMassLoss(4, 10, 0.3), true);
+  });
+});
+
+describe("health of the cluster", () => {
+  const server = (word: "live" | "dead") => ({
+    serverId: word as string as ServerId,
+    liveness: word,
+  });
+  const whole = {
+    mastersTotal: 3,
+    mastersReachable: 3,
+    servers: [server("live"), server("live"), server("live")],
+    chunksUnderReplicated: 0,
+    chunksLost: 0,
+    copiesMin: 2,
+    isMassLoss: false,
+  };
+
+  it("is ok with no reasons when all is whole", () => {
+    assert.deepEqual(judgeHealth(whole), { word: "ok", reasons: [] });
+  });
+
+  it("is degraded when something is missing and all data is there", () => {
+    const health = judgeHealth({
+      ...whole,
+      mastersReachable: 2,
+      servers: [server("live"), server("live"), server("dead")],
+      chunksUnderReplicated: 1,
+    });
+    assert.deepEqual(health, {
+      word: "degraded",
+      reasons: [
+        "1 of 3 masters unreachable",
+        "1 of 3 chunkservers not live",
+        "1 chunk below the wanted copies",
+      ],
+    });
+  });
+
+  it("is critical when data cannot be read or nothing can be written", () => {
+    assert.equal(judgeHealth({ ...whole, chunksLost: 1 }).word, "critical");
+    assert.equal(judgeHealth({ ...whole, servers: [server("live")] }).word, "critical");
+  });
+});
