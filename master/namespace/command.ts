@@ -1,0 +1,266 @@
+import { Packr } from "msgpackr";
+import type { ErrorCode } from "../../shared/base/errors.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import type {
+  ChunkId,
+  ClusterId,
+  InodeId,
+  LogIndex,
+  ServerId,
+  SessionId,
+} from "../../shared/base/ids.ts";
+import type { ServerLocation } from "../../shared/protocol/intent.ts";
+import type {
+  Attempt,
+  Operation,
+  OperationOf,
+  Precondition,
+  StorageClass,
+} from "../../shared/protocol/namespace-api.ts";
+
+/**
+ * A change of the state, as it stands in the Raft log.
+ *
+ * A command carries every value that replicas could decide differently: the leader's time, and
+ * facts that the leader has verified. Applying one needs nothing but the state before it.
+ */
+export type Command =
+  | Bootstrap
+  | Transact
+  | OpenSession
+  | KeepSession
+  | CloseSession
+  | ExpireSessions
+  | DefineStorageClass
+  | RegisterServer
+  | AddReplicas
+  | DropReplicas
+  | FinishPurges
+  | RaiseIntentFloor
+  | Reclaim;
+
+/** What the members of a cluster share for ever. Tunable later by commands of their own. */
+export interface ClusterFacts {
+  readonly clusterId: ClusterId;
+  /** Key of intents and receipts, 32 bytes. */
+  readonly chunkKey: Uint8Array;
+  readonly createdMs: number;
+  /** Name of the class of the root directory. */
+  readonly defaultStorageClass: string;
+  /** Largest file that lives in its inode; 0 to INLINE_BYTES_MAX. */
+  readonly inlineBytesMax: number;
+  /** Old versions, removed files and their chunks are kept so long, at least. */
+  readonly historyRetentionMs: number;
+  /** A writer should have committed within so long after it was given an intent. */
+  readonly intentLifetimeMs: number;
+  /** A session that is silent for longer may be expired. */
+  readonly sessionIdleMsMax: number;
+}
+
+/** The first command of a cluster: makes its facts, its default storage class and the root. */
+export interface Bootstrap {
+  readonly kind: "bootstrap";
+  readonly nowMs: number;
+  readonly clusterId: ClusterId;
+  readonly chunkKey: Uint8Array;
+  readonly defaultClass: StorageClass;
+  readonly inlineBytesMax: number;
+  readonly historyRetentionMs: number;
+  readonly intentLifetimeMs: number;
+  readonly sessionIdleMsMax: number;
+}
+
+/** A mutation of a client: all of its operations or none, if all preconditions hold. */
+export interface Transact {
+  readonly kind: "transact";
+  readonly nowMs: number;
+  readonly attempt: Attempt;
+  readonly preconditions: readonly Precondition[];
+  readonly operations: readonly NamespaceOperation[];
+}
+
+/** A chunk that a commit names. The leader has checked the receipt of every replica. */
+export interface VerifiedChunk {
+  readonly id: ChunkId;
+  readonly lengthBytes: number;
+  /** The intent under which it was written; 0 without replicas. */
+  readonly intentIndex: LogIndex;
+  /** Servers that sealed it. Empty: a reference to a chunk that the state knows. */
+  readonly replicas: readonly ServerId[];
+}
+
+export type VerifiedContent =
+  | { readonly kind: "inline"; readonly bytes: Uint8Array }
+  | {
+      readonly kind: "chunks";
+      readonly sizeBytes: number;
+      readonly chunkSizeBytes: number;
+      readonly chunks: readonly VerifiedChunk[];
+    };
+
+export interface ChunkChange {
+  readonly position: number;
+  /** What is there now, or null for a position beyond the end. */
+  readonly expected: ChunkId | null;
+  readonly chunk: VerifiedChunk;
+}
+
+export type PutOperation = Omit<OperationOf<"put">, "content"> & {
+  readonly content: VerifiedContent;
+};
+export type CommitChunksOperation = Omit<OperationOf<"commit-chunks">, "changes"> & {
+  readonly changes: readonly ChunkChange[];
+};
+
+/** `Operation` of the protocol, with verified replicas in the place of receipts. */
+export type NamespaceOperation =
+  | Exclude<Operation, { kind: "put" | "commit-chunks" }>
+  | PutOperation
+  | CommitChunksOperation;
+export type NamespaceOperationOf<Kind extends NamespaceOperation["kind"]> = Extract<
+  NamespaceOperation,
+  { kind: Kind }
+>;
+
+/** The new session's id is the index of this entry. */
+export interface OpenSession {
+  readonly kind: "open-session";
+  readonly nowMs: number;
+  readonly clientName: string;
+}
+
+/** Refused with SESSION_EXPIRED if the session is not there. */
+export interface KeepSession {
+  readonly kind: "keep-session";
+  readonly nowMs: number;
+  readonly sessionId: SessionId;
+}
+
+/** Closing a session that is not there is no error. */
+export interface CloseSession {
+  readonly kind: "close-session";
+  readonly nowMs: number;
+  readonly sessionId: SessionId;
+}
+
+/** Unknown sessions among them are passed over. */
+export interface ExpireSessions {
+  readonly kind: "expire-sessions";
+  readonly nowMs: number;
+  readonly sessionIds: readonly SessionId[];
+}
+
+/** Makes or changes a class. Files keep the number of copies they have until it is set anew. */
+export interface DefineStorageClass {
+  readonly kind: "define-storage-class";
+  readonly nowMs: number;
+  readonly attempt: Attempt;
+  readonly storageClass: StorageClass;
+}
+
+export interface RegisterServer {
+  readonly kind: "register-server";
+  readonly nowMs: number;
+  readonly server: ServerLocation;
+}
+
+/**
+ * Copies that servers have made and verified. Passed over: chunks that are not known (any more),
+ * and copies that a pending purge may still delete.
+ */
+export interface AddReplicas {
+  readonly kind: "add-replicas";
+  readonly items: readonly {
+    readonly chunkId: ChunkId;
+    readonly serverId: ServerId;
+    readonly intentIndex: LogIndex;
+  }[];
+}
+
+/** Copies that are rotten or gone: they no longer count. Unknown ones are passed over. */
+export interface DropReplicas {
+  readonly kind: "drop-replicas";
+  readonly items: readonly {
+    readonly chunkId: ChunkId;
+    readonly serverId: ServerId;
+    readonly reason: string;
+  }[];
+}
+
+/** Servers have deleted these copies, or never had them. */
+export interface FinishPurges {
+  readonly kind: "finish-purges";
+  readonly items: readonly {
+    readonly chunkId: ChunkId;
+    readonly serverId: ServerId;
+    readonly purgeIndex: LogIndex;
+  }[];
+}
+
+/** From this entry on no commit under an intent older than `floor` succeeds. Never goes down. */
+export interface RaiseIntentFloor {
+  readonly kind: "raise-intent-floor";
+  readonly floor: LogIndex;
+}
+
+/** One bounded step of giving back what nobody can read any more. */
+export interface Reclaim {
+  readonly kind: "reclaim";
+  readonly nowMs: number;
+  /** Records that the step may change, about. */
+  readonly recordsMax: number;
+}
+
+/** What became of a command; the same on every replica. A refused command has changed nothing. */
+export type Outcome = Success | Refused;
+
+export interface Success {
+  readonly ok: true;
+  /** The entry that had the effect: for a retry, that of the first attempt. */
+  readonly index: LogIndex;
+  /** One for each operation of a `transact`; else empty. */
+  readonly results: readonly { readonly inode: InodeId | null }[];
+}
+
+export interface Refused {
+  readonly ok: false;
+  readonly index: LogIndex;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+  /** The operation that was refused; null if it was the command as a whole or a precondition. */
+  readonly operationIndex: number | null;
+}
+
+const COMMAND_VERSION = 1;
+/** Largest command: below the bounds of the log and of the wire. Callers check it before proposing. */
+export const COMMAND_BYTES_MAX = 16 * 1024 * 1024;
+
+// Plain maps with string keys: a newer version may add fields, and the bytes need no shared table.
+const packr = new Packr({ useRecords: false });
+
+/** The bytes of `command` for the log: one byte of version, then msgpack. */
+export function encodeCommand(command: Command): Uint8Array {
+  const packed = packr.pack(command);
+  const bytes = new Uint8Array(1 + packed.length);
+  bytes[0] = COMMAND_VERSION;
+  bytes.set(packed, 1);
+  return bytes;
+}
+
+/**
+ * The command in `data`, which `encodeCommand` made. Byte strings in it are views of `data`.
+ *
+ * @throws {AshlarError} VERSION_MISMATCH if a newer version wrote it: this member must not go on,
+ *   since it would miss a change that the others make.
+ */
+export function decodeCommand(data: Uint8Array): Command {
+  if (data[0] !== COMMAND_VERSION) {
+    throw new AshlarError(
+      "VERSION_MISMATCH",
+      `Cannot apply a command: expected version ${COMMAND_VERSION}: it has version ${data[0]}`,
+      { hint: "Run the same version of Ashlar on every master" },
+    );
+  }
+  return packr.unpack(data.subarray(1)) as Command;
+}
