@@ -1,0 +1,108 @@
+/**
+ * Brings a fresh clone to the point where it runs. Plain JavaScript over node:* alone, since it
+ * runs before the first install.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The root of the repository. */
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+const DIST = join(ROOT, "dist");
+/** Holds the fingerprint of the sources that `dist/` was built from. */
+const STAMP = join(DIST, ".fingerprint");
+const SOURCES = ["master", "chunkserver", "client", "shared", "scripts"];
+const SETTINGS = ["package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json"];
+
+/** Installs and builds what is missing or out of date. Prints one line for each of the two it does. */
+export function ensureReady() {
+  ensureInstalled();
+  ensureBuilt();
+}
+
+/**
+ * Installs the dependencies unless every one is there in the version that `package.json` pins.
+ * Never writes the lock file.
+ */
+export function ensureInstalled() {
+  const { dependencies, devDependencies } = readJson(join(ROOT, "package.json"));
+  const wanted = Object.entries({ ...dependencies, ...devDependencies });
+  const missing = wanted.filter(([name, version]) => installedVersion(name) !== version);
+  if (missing.length === 0) return;
+
+  say(`installing ${missing.length} missing packages`);
+  // Not `npm ci`: that deletes node_modules under whoever is using it.
+  run(npmCommand(), ["install", "--no-save", "--no-audit", "--no-fund"]);
+}
+
+/**
+ * Compiles the sources into `dist/` unless it was built from just these. The old `dist/` stays in
+ * place until the new one is whole.
+ */
+export function ensureBuilt() {
+  const fingerprint = fingerprintOfSources();
+  if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === fingerprint) return;
+
+  say("building dist/");
+  const fresh = `${DIST}.${process.pid}`;
+  const stale = `${fresh}.old`;
+  try {
+    const compiler = join(ROOT, "node_modules", "typescript", "bin", "tsc");
+    run(process.execPath, [compiler, "-p", "tsconfig.build.json", "--outDir", fresh]);
+    writeFileSync(join(fresh, ".fingerprint"), fingerprint);
+    if (existsSync(DIST)) renameSync(DIST, stale);
+    renameSync(fresh, DIST);
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+    rmSync(stale, { recursive: true, force: true });
+  }
+}
+
+/** Path, size and time of change of every file that the build reads: cheap, and a removal counts. */
+function fingerprintOfSources() {
+  const files = [...SETTINGS];
+  for (const folder of SOURCES) {
+    const names = readdirSync(join(ROOT, folder), { recursive: true });
+    for (const name of names) if (name.endsWith(".ts")) files.push(join(folder, name));
+  }
+  const hash = createHash("sha256");
+  for (const file of files.sort()) {
+    const { size, mtimeMs } = statSync(join(ROOT, file));
+    hash.update(`${file} ${size} ${mtimeMs}\n`);
+  }
+  return hash.digest("hex");
+}
+
+function installedVersion(name) {
+  const manifest = join(ROOT, "node_modules", name, "package.json");
+  return existsSync(manifest) ? readJson(manifest).version : null;
+}
+
+/** npm puts the path of its own script into the environment of what it runs. */
+function npmCommand() {
+  return process.platform === "win32" ? "npm.cmd" : "npm";
+}
+
+function run(command, parameters) {
+  const { status, error } = spawnSync(command, parameters, {
+    cwd: ROOT,
+    stdio: "inherit",
+    shell: process.platform === "win32",
+  });
+  if (error) throw error;
+  if (status !== 0) {
+    say(`stopped: "${command} ${parameters.join(" ")}" failed`);
+    process.exit(status ?? 1);
+  }
+}
+
+function readJson(path) {
+  return JSON.parse(readFileSync(path, "utf8"));
+}
+
+function say(text) {
+  console.error(`ashlar: ${text}`);
+}

@@ -1,0 +1,105 @@
+/**
+ * Runs the tests: `npm test`, `npm test -- test/master raft-log --test-name-pattern=vote`.
+ *
+ * A parameter selects the test files whose path contains it; `--quick` leaves out test/cluster, and
+ * with it the build; parameters that begin with `--test-` go to Node. All test files of a folder
+ * run in one process (a process for each file takes six times as long), so a test must clean up
+ * after itself, and a hook outside of `describe` counts for its whole folder.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { ensureBuilt, ensureInstalled, ROOT } from "./bootstrap.mjs";
+
+/** For one folder. A test that hangs, or leaves a handle open, fails then. */
+const FOLDER_TIMEOUT_MS = 200_000;
+/** Two: the simulations take a core for themselves, and clusters must not starve. */
+const CONCURRENCY = 2;
+const CLUSTER = "test/cluster";
+
+process.exit(main(process.argv.slice(2)));
+
+function main(parameters) {
+  const forNode = parameters.filter((parameter) => parameter.startsWith("--test-"));
+  const quick = parameters.includes("--quick");
+  const wanted = parameters.filter((parameter) => !parameter.startsWith("-"));
+  const files = testFiles().filter(
+    (file) =>
+      !(quick && file.startsWith(`${CLUSTER}/`)) &&
+      (wanted.length === 0 || wanted.some((part) => file.includes(part))),
+  );
+  if (files.length === 0) {
+    console.error(`ashlar: no test file matches ${wanted.join(" ") || "test/**/*.test.ts"}`);
+    return 1;
+  }
+
+  ensureInstalled();
+  if (files.some((file) => file.startsWith(`${CLUSTER}/`))) ensureBuilt();
+  const entries = mkdtempSync(join(ROOT, "node_modules", ".ashlar-test-"));
+  try {
+    return runEntries(writeEntries(entries, files), forNode);
+  } finally {
+    rmSync(entries, { recursive: true, force: true });
+  }
+}
+
+/** Paths of all test files from the root, with "/" between names. */
+function testFiles() {
+  const names = readdirSync(join(ROOT, "test"), { recursive: true });
+  return names
+    .filter((name) => name.endsWith(".test.ts"))
+    .map((name) => `test/${name.replaceAll("\\", "/")}`)
+    .sort();
+}
+
+/** One file for each folder, that loads its tests; Node runs them in the order of their names. */
+function writeEntries(directory, files) {
+  const filesByFolder = new Map();
+  for (const file of files) {
+    const folder = dirname(file);
+    filesByFolder.set(folder, [...(filesByFolder.get(folder) ?? []), file]);
+  }
+  return [...filesByFolder].map(([folder, members]) => {
+    const name = `${rank(folder)} ${folder.replaceAll("/", " ")}.mjs`;
+    const entry = join(directory, name);
+    writeFileSync(entry, entrySource(members));
+    return entry;
+  });
+}
+
+/** The long ones first, so that both cores end together; the clusters last, when it is quiet. */
+function rank(folder) {
+  if (folder.startsWith("test/simulation")) return 1;
+  return folder.startsWith(CLUSTER) ? 3 : 2;
+}
+
+/** A file that cannot be loaded is a test that fails; the others of the folder run all the same. */
+function entrySource(files) {
+  const urls = files.map((file) => [file, pathToFileURL(join(ROOT, file)).href]);
+  return `import { test } from "node:test";
+for (const [file, url] of ${JSON.stringify(urls)}) {
+  try {
+    await import(url);
+  } catch (error) {
+    test(\`\${file} loads\`, () => { throw error; });
+  }
+}
+`;
+}
+
+function runEntries(entries, forNode) {
+  const flags = [
+    "--import=tsx",
+    "--test",
+    `--test-concurrency=${CONCURRENCY}`,
+    `--test-timeout=${FOLDER_TIMEOUT_MS}`,
+    "--test-reporter=spec",
+  ];
+  const { status, error } = spawnSync(process.execPath, [...flags, ...forNode, ...entries], {
+    cwd: ROOT,
+    stdio: "inherit",
+  });
+  if (error) throw error;
+  return status ?? 1;
+}
