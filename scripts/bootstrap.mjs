@@ -4,7 +4,15 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -30,12 +38,13 @@ export function ensureReady() {
 export function ensureInstalled() {
   const { dependencies, devDependencies } = readJson(join(ROOT, "package.json"));
   const wanted = Object.entries({ ...dependencies, ...devDependencies });
-  const missing = wanted.filter(([name, version]) => installedVersion(name) !== version);
-  if (missing.length === 0) return;
+  if (wanted.every(([name, version]) => installedVersion(name) === version)) return;
 
-  say(`installing ${missing.length} missing packages`);
+  say("installing the packages of package-lock.json");
   // Not `npm ci`: that deletes node_modules under whoever is using it.
-  run(npmCommand(), ["install", "--no-save", "--no-audit", "--no-fund"]);
+  const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+  const status = run(npm, ["install", "--no-save", "--no-audit", "--no-fund"]);
+  if (status !== 0) stop("npm install failed", status);
 }
 
 /**
@@ -47,18 +56,18 @@ export function ensureBuilt() {
   if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === fingerprint) return;
 
   say("building dist/");
-  const fresh = `${DIST}.${process.pid}`;
-  const stale = `${fresh}.old`;
-  try {
-    const compiler = join(ROOT, "node_modules", "typescript", "bin", "tsc");
-    run(process.execPath, [compiler, "-p", "tsconfig.build.json", "--outDir", fresh]);
+  const fresh = `${DIST}.new.${process.pid}`;
+  const stale = `${DIST}.old.${process.pid}`;
+  const compiler = join(ROOT, "node_modules", "typescript", "bin", "tsc");
+  const status = run(process.execPath, [compiler, "-p", "tsconfig.build.json", "--outDir", fresh]);
+  if (status === 0) {
     writeFileSync(join(fresh, ".fingerprint"), fingerprint);
     if (existsSync(DIST)) renameSync(DIST, stale);
     renameSync(fresh, DIST);
-  } finally {
-    rmSync(fresh, { recursive: true, force: true });
-    rmSync(stale, { recursive: true, force: true });
   }
+  rmSync(fresh, { recursive: true, force: true });
+  rmSync(stale, { recursive: true, force: true });
+  if (status !== 0) stop("the build failed; dist/ is as it was", status);
 }
 
 /** Path, size and time of change of every file that the build reads: cheap, and a removal counts. */
@@ -81,22 +90,17 @@ function installedVersion(name) {
   return existsSync(manifest) ? readJson(manifest).version : null;
 }
 
-/** npm puts the path of its own script into the environment of what it runs. */
-function npmCommand() {
-  return process.platform === "win32" ? "npm.cmd" : "npm";
+/** The exit status; 1 if a signal ended it. */
+function run(command, parameters) {
+  const options = { cwd: ROOT, stdio: "inherit", shell: process.platform === "win32" };
+  const { status, error } = spawnSync(command, parameters, options);
+  if (error) throw error;
+  return status ?? 1;
 }
 
-function run(command, parameters) {
-  const { status, error } = spawnSync(command, parameters, {
-    cwd: ROOT,
-    stdio: "inherit",
-    shell: process.platform === "win32",
-  });
-  if (error) throw error;
-  if (status !== 0) {
-    say(`stopped: "${command} ${parameters.join(" ")}" failed`);
-    process.exit(status ?? 1);
-  }
+function stop(reason, status) {
+  say(reason);
+  process.exit(status);
 }
 
 function readJson(path) {
