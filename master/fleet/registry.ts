@@ -2,6 +2,7 @@ import type { ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { HeartbeatRequest } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
+import type { FleetView, ServerFacts, ServerSpace } from "../fleet-view.ts";
 import type { Candidate } from "../placement/choose-servers.ts";
 import {
   isRepairDue,
@@ -10,10 +11,7 @@ import {
   type LivenessTimes,
 } from "../placement/judge-health.ts";
 
-export type ServerSpace = HeartbeatRequest["space"];
-
-/** What the leader knows of one chunkserver from its own ears. */
-export interface ServerFacts {
+interface HeardServer {
   location: ServerLocation;
   space: ServerSpace;
   chunkCount: number;
@@ -29,10 +27,10 @@ const NO_SPACE: ServerSpace = { totalBytes: 0, availableBytes: 0, usedBytes: 0 }
  * Chunkservers as the leader sees them. Soft state: a new leader starts with the servers that the
  * log knows, hears them within a heartbeat, and judges none of them before a full interval is over.
  */
-export class Registry {
+export class Registry implements FleetView {
   readonly #clock: Clock;
   readonly #times: LivenessTimes;
-  readonly #servers = new Map<ServerId, ServerFacts>();
+  readonly #servers = new Map<ServerId, HeardServer>();
   #judgeFromMs: number;
 
   constructor(options: { readonly clock: Clock; readonly times: LivenessTimes }) {
@@ -127,10 +125,10 @@ export class Registry {
     return { nowMs: this.#clock.monotonicMs(), judgeFromMs: this.#judgeFromMs };
   }
 
-  #facts(location: ServerLocation): ServerFacts {
+  #facts(location: ServerLocation): HeardServer {
     const known = this.#servers.get(location.serverId);
     if (known !== undefined) return known;
-    const facts: ServerFacts = {
+    const facts: HeardServer = {
       location,
       space: NO_SPACE,
       chunkCount: 0,

@@ -5,6 +5,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
+import type { RepairView } from "../fleet-view.ts";
 import { isMassLoss } from "../placement/judge-health.ts";
 import { copiesMissing, type EndangeredChunk, planRepair } from "../placement/plan-repair.ts";
 import type { Registry } from "./registry.ts";
@@ -56,7 +57,7 @@ const WAITING_MAX = 100_000;
  * with the leader. A copy only ever adds: the old replica stays recorded until its server says
  * that it is gone, so that repair cannot destroy the last good copy.
  */
-export class Repair {
+export class Repair implements RepairView {
   readonly #registry: Registry;
   readonly #clock: Clock;
   readonly #hasher: Hasher;

@@ -1,10 +1,11 @@
 import type { SessionId } from "../../shared/base/ids.ts";
+import type { SessionActivity } from "../fleet-view.ts";
 
 /**
  * Which client sessions have gone silent. Keep-alives are soft state of the leader and cost no log
  * entry; that a session ends is an entry. A new leader gives every session a full interval.
  */
-export class SessionWatch {
+export class SessionWatch implements SessionActivity {
   readonly #idleMsMax: number;
   readonly #heardMs = new Map<SessionId, number>();
 

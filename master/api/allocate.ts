@@ -1,0 +1,84 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { ServerId } from "../../shared/base/ids.ts";
+import { type Intent, type ServerLocation, signIntent } from "../../shared/protocol/intent.ts";
+import type { allocate, StorageClass } from "../../shared/protocol/namespace-api.ts";
+import { chooseServers } from "../placement/choose-servers.ts";
+import { type MasterParts, requireFacts, requireLeader } from "./leader-context.ts";
+
+type Request = ReturnType<(typeof allocate)["parseRequest"]>;
+type Response = ReturnType<(typeof allocate)["parseResponse"]>;
+
+/**
+ * Chains for chunks to be written. Nothing is logged: an intent that is never used costs nothing.
+ *
+ * @throws {AshlarError} NOT_LEADER; NOT_FOUND; TOO_FEW_CHUNKSERVERS naming each server and why not.
+ */
+export function allocateChunks(parts: MasterParts, request: Request): Response {
+  requireLeader(parts.consensus);
+  const namespace = parts.namespace();
+  const facts = requireFacts(namespace);
+  const storageClass = classFor(parts, request);
+  const exclude = new Set(request.exclude);
+  const keep = request.keep.map((serverId) => locationOf(parts, serverId));
+  const candidates = parts.fleet.candidates(request.chunkSizeBytes, exclude);
+  const intents: Intent[] = [];
+  for (let chunk = 0; chunk < request.count; chunk += 1) {
+    const servers = chooseServers({
+      hasher: parts.env.hasher,
+      key: parts.env.random.bytes(16),
+      candidates,
+      count: Math.max(storageClass.copies, keep.length),
+      racksMin: storageClass.racksMin,
+      keep,
+      clientHost: request.clientHost,
+    });
+    if (servers.length < storageClass.copiesMin) throw tooFew(parts, request, storageClass);
+    parts.fleet.countPlacement(servers.map((server) => server.serverId));
+    const intent = {
+      servers,
+      issuedIndex: namespace.appliedIndex,
+      lifetimeMs: facts.intentLifetimeMs,
+    };
+    const signature = signIntent(parts.env.hasher, facts.chunkKey, intent);
+    intents.push({ ...intent, signature });
+  }
+  return { intents, copiesWanted: storageClass.copies, copiesMin: storageClass.copiesMin };
+}
+
+function classFor(parts: MasterParts, request: Request): StorageClass {
+  const namespace = parts.namespace();
+  if (request.storageClass === undefined) return namespace.storageClassFor(request.target);
+  const named = namespace.storageClass(request.storageClass);
+  if (named !== undefined) return named;
+  const names = namespace.storageClasses().map((each) => each.name);
+  throw new AshlarError(
+    "NOT_FOUND",
+    `Cannot place chunks: no storage class "${request.storageClass}": there are ${names.join(", ")}`,
+  );
+}
+
+function locationOf(parts: MasterParts, serverId: ServerId): ServerLocation {
+  const location = parts.fleet.location(serverId);
+  if (location !== undefined) return location;
+  throw new AshlarError("NOT_FOUND", `Cannot keep chunkserver ${serverId}: it is not known`);
+}
+
+/** "N excluded" tells nobody anything: every server is named with its own reason. */
+function tooFew(parts: MasterParts, request: Request, storageClass: StorageClass): AshlarError {
+  const reasons = parts.fleet.all().map(({ location, space }) => {
+    const liveness = parts.fleet.liveness(location.serverId);
+    const name = `${location.address} (${location.serverId.slice(0, 8)})`;
+    if (request.exclude.includes(location.serverId)) return `${name}: it failed this writer`;
+    if (liveness !== "live") return `${name}: ${liveness}`;
+    if (space.availableBytes < request.chunkSizeBytes) {
+      return `${name}: ${space.availableBytes} bytes available above its reserve, ${request.chunkSizeBytes} are needed`;
+    }
+    return `${name}: takes chunks`;
+  });
+  const list = reasons.length === 0 ? "no chunkserver has registered" : reasons.join("; ");
+  return new AshlarError(
+    "TOO_FEW_CHUNKSERVERS",
+    `Cannot place a chunk of class "${storageClass.name}": expected at least ${storageClass.copiesMin} chunkservers that take it: ${list}`,
+    { hint: "ashlar status" },
+  );
+}

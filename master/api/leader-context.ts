@@ -1,0 +1,76 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { Env } from "../../shared/ports/env.ts";
+import type { Consensus } from "../consensus.ts";
+import type { FleetView, RepairView, SessionActivity } from "../fleet-view.ts";
+import {
+  type ClusterFacts,
+  COMMAND_BYTES_MAX,
+  type Command,
+  encodeCommand,
+  type Outcome,
+  type Success,
+} from "../namespace/command.ts";
+import type { Namespace } from "../namespace/namespace.ts";
+
+/** What the handlers of one master share. */
+export interface MasterParts {
+  readonly env: Env;
+  readonly consensus: Consensus;
+  /** The state of the moment: an installed snapshot replaces it. */
+  readonly namespace: () => Namespace;
+  readonly fleet: FleetView;
+  readonly repair: RepairView;
+  readonly sessions: SessionActivity;
+  /** The leader's time, in milliseconds since the epoch: never goes back while the process lives. */
+  readonly nowMs: () => number;
+}
+
+/**
+ * Puts `command` into the log.
+ *
+ * @returns once it is committed and applied here.
+ * @throws {AshlarError} the refusal, where the state machine refused it; TOO_LARGE; what
+ *   `Consensus.propose` throws.
+ */
+export async function propose(consensus: Consensus, command: Command): Promise<Success> {
+  const bytes = encodeCommand(command);
+  if (bytes.length > COMMAND_BYTES_MAX) {
+    throw new AshlarError(
+      "TOO_LARGE",
+      `Cannot commit a change of ${bytes.length} bytes: expected at most ${COMMAND_BYTES_MAX}`,
+      { hint: "Split the transaction into smaller ones" },
+    );
+  }
+  const { outcome } = await consensus.propose(bytes);
+  return successOf(outcome as Outcome);
+}
+
+function successOf(outcome: Outcome): Success {
+  if (outcome.ok) return outcome;
+  const { code, message, details, operationIndex } = outcome;
+  throw new AshlarError(code, message, {
+    details: operationIndex === null ? details : { ...details, operationIndex },
+  });
+}
+
+/** @throws {AshlarError} NOT_LEADER, with the leader's address if it is known; NO_LEADER before it is ready. */
+export function requireLeader(consensus: Consensus): void {
+  const { role, isReady, leaderAddress } = consensus.status();
+  if (role !== "leader") {
+    throw new AshlarError("NOT_LEADER", "Cannot serve this here: this master is not the leader", {
+      details: leaderAddress === null ? {} : { leaderAddress },
+    });
+  }
+  if (!isReady) {
+    throw new AshlarError("NO_LEADER", "Cannot serve this yet: the leader was just elected");
+  }
+}
+
+/** @throws {AshlarError} NO_LEADER before the first leader has made the cluster. */
+export function requireFacts(namespace: Namespace): ClusterFacts {
+  const facts = namespace.clusterFacts();
+  if (facts === undefined) {
+    throw new AshlarError("NO_LEADER", "Cannot serve this yet: the cluster is being made");
+  }
+  return facts;
+}
