@@ -1,0 +1,90 @@
+import type { InferOutput } from "valibot";
+import type { LogIndex } from "../../shared/base/ids.ts";
+import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fleet-api.ts";
+import type { ConsensusStatus } from "../consensus.ts";
+import { judgeHealth } from "../placement/judge-health.ts";
+import { type MasterParts, requireFacts } from "./leader-context.ts";
+
+export type MemberStatus = InferOutput<typeof masterStatusSchema>;
+
+export interface StatusParts {
+  /** Asks another master for its own view. Rejects if it does not answer soon. */
+  readonly askMember: (address: string) => Promise<MemberStatus>;
+}
+
+/** This member's own view of itself. */
+export function statusOfMember(status: ConsensusStatus): MemberStatus {
+  const { memberId, role, term, lastIndex, committedIndex, appliedIndex } = status;
+  const address = status.members.find((member) => member.id === memberId)?.address ?? "";
+  return { memberId, address, role, term, lastIndex, committedIndex, appliedIndex };
+}
+
+/** The whole cluster as the leader sees it. The caller has confirmed that this is the leader. */
+export async function clusterStatus(parts: MasterParts & StatusParts): Promise<ClusterStatus> {
+  const masters = await Promise.all(memberStatuses(parts));
+  const namespace = parts.namespace();
+  const facts = requireFacts(namespace);
+  const chunkservers = chunkserverStatuses(parts);
+  const repair = parts.repair.counts;
+  const health = judgeHealth({
+    mastersTotal: masters.length,
+    mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
+    servers: chunkservers.map(({ serverId, state }) => ({ serverId, liveness: state })),
+    chunksUnderReplicated: repair.underReplicated,
+    chunksLost: repair.lost,
+    copiesMin: namespace.storageClass(facts.defaultStorageClass)?.copiesMin ?? 1,
+    isMassLoss: parts.repair.isHalted,
+  });
+  return {
+    clusterId: facts.clusterId,
+    index: namespace.appliedIndex,
+    masters,
+    chunkservers,
+    health: { word: health.word, reasons: [...health.reasons] },
+    namespace: {
+      ...namespace.counters(),
+      chunksUnderReplicated: repair.underReplicated,
+      chunksLost: repair.lost,
+    },
+  };
+}
+
+function memberStatuses(parts: MasterParts & StatusParts): Promise<MemberStatus>[] {
+  const own = parts.consensus.status();
+  return own.members.map(async ({ id, address }) => {
+    if (id === own.memberId) return statusOfMember(own);
+    try {
+      return await parts.askMember(address);
+    } catch {
+      // Not answering is what this row reports.
+      const none = 0 as LogIndex;
+      return {
+        memberId: id,
+        address,
+        role: "unreachable",
+        term: own.term,
+        lastIndex: none,
+        committedIndex: none,
+        appliedIndex: none,
+      } as const;
+    }
+  });
+}
+
+function chunkserverStatuses(parts: MasterParts): ClusterStatus["chunkservers"] {
+  const { fleet } = parts;
+  const namespace = parts.namespace();
+  const heard = new Map(fleet.all().map((facts) => [facts.location.serverId, facts]));
+  return namespace.servers().map((recorded) => {
+    const { serverId } = recorded;
+    const facts = heard.get(serverId);
+    return {
+      ...(facts?.location ?? recorded),
+      state: fleet.liveness(serverId),
+      space: facts?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
+      chunkCount: facts?.chunkCount ?? 0,
+      replicaCount: namespace.replicaCount(serverId),
+      lastHeardMsAgo: fleet.heardMsAgo(serverId),
+    };
+  });
+}

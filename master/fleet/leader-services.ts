@@ -1,0 +1,145 @@
+import { isAshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex, SessionId } from "../../shared/base/ids.ts";
+import type { Env } from "../../shared/ports/env.ts";
+import type { ServerLocation } from "../../shared/protocol/intent.ts";
+import type { Consensus, ConsensusStatus } from "../consensus.ts";
+import type { Bootstrap, ClusterFacts, Command, Success } from "../namespace/command.ts";
+import { IntentFloor } from "./intent-floor.ts";
+import type { Registry } from "./registry.ts";
+import type { Repair, RepairState } from "./repair.ts";
+import type { SessionWatch } from "./session-watch.ts";
+
+/** What the services read of the replicated state. */
+export interface ServicesState extends RepairState {
+  clusterFacts(): ClusterFacts | undefined;
+  servers(): readonly ServerLocation[];
+  sessions(): readonly { readonly sessionId: SessionId }[];
+  intentFloor(): LogIndex;
+  reclaimPending(nowMs: number): boolean;
+}
+
+export interface LeaderServicesOptions {
+  readonly env: Env;
+  readonly consensus: Consensus;
+  readonly state: () => ServicesState;
+  readonly propose: (command: Command) => Promise<Success>;
+  readonly nowMs: () => number;
+  readonly registry: Registry;
+  readonly repair: Repair;
+  readonly sessions: SessionWatch;
+  /** What a new cluster is made with. */
+  readonly newCluster: Omit<Bootstrap, "kind" | "nowMs">;
+}
+
+const STEP_MS = 250;
+const HOUSEKEEPING_MS = 1_000;
+/** A step that comes later than this means that our own event loop stood still. */
+const STALL_MS = 1_000;
+const SESSIONS_PER_STEP = 1_000;
+/** Records that one reclaim entry may change: a few milliseconds on every master. */
+const RECLAIM_RECORDS = 2_000;
+/** Reclaim entries in one housekeeping step; the rest comes with the next. */
+const RECLAIM_ENTRIES_PER_STEP = 20;
+
+/**
+ * What the leader does beside answering: liveness, repair, the intent floor, session expiry,
+ * reclaim. Runs on every master and acts only while that is the leader; what it decides goes
+ * through the log (DESIGN section 4, "Leader services").
+ */
+export class LeaderServices implements AsyncDisposable {
+  readonly #options: LeaderServicesOptions;
+  readonly #stop = new AbortController();
+  #floor: IntentFloor | null = null;
+  /** The term in which the services were last set up; leading in another one starts afresh. */
+  #termPrepared = -1;
+  #lastStepMs: number;
+  #lastHousekeepingMs = 0;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: LeaderServicesOptions) {
+    this.#options = options;
+    this.#lastStepMs = options.env.clock.monotonicMs();
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Error("The leader services stop"));
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, log } = this.#options.env;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await clock.sleep(STEP_MS, signal);
+        await this.#step();
+      } catch (error) {
+        if (signal.aborted) return;
+        // Losing leadership in the middle of a step is ordinary: the next leader goes on.
+        const isOrdinary = isAshlarError(error) && error.retry !== "never";
+        if (isOrdinary) log.info("A step of the leader services was cut short", { error });
+        else log.error("A step of the leader services failed", { error });
+      }
+    }
+  }
+
+  async #step(): Promise<void> {
+    const { consensus, env, registry, repair, state } = this.#options;
+    const nowMs = env.clock.monotonicMs();
+    const lateMs = nowMs - this.#lastStepMs - STEP_MS;
+    this.#lastStepMs = nowMs;
+    const status = consensus.status();
+    if (status.role !== "leader" || !status.isReady) return;
+    if (status.term !== this.#termPrepared) await this.#prepare(status);
+    if (lateMs > STALL_MS) {
+      env.log.warn("This process stood still: no chunkserver is judged for an interval", {
+        lateMs,
+      });
+      registry.startListening(state().servers());
+    }
+    repair.step(state());
+    if (nowMs - this.#lastHousekeepingMs < HOUSEKEEPING_MS) return;
+    this.#lastHousekeepingMs = nowMs;
+    await this.#housekeep(nowMs);
+  }
+
+  /** The first step as leader of a term. */
+  async #prepare(status: ConsensusStatus): Promise<void> {
+    const { env, newCluster, nowMs, propose, registry, repair, sessions, state } = this.#options;
+    if (state().clusterFacts() === undefined) {
+      env.log.info("Making the cluster", { clusterId: newCluster.clusterId });
+      await propose({ kind: "bootstrap", nowMs: nowMs(), ...newCluster });
+    }
+    const lifetimeMs = state().clusterFacts()?.intentLifetimeMs ?? newCluster.intentLifetimeMs;
+    this.#floor = new IntentFloor({ lifetimeMs });
+    registry.startListening(state().servers());
+    repair.reset();
+    sessions.reset();
+    this.#termPrepared = status.term;
+  }
+
+  async #housekeep(monotonicMs: number): Promise<void> {
+    const { nowMs, propose, sessions, state } = this.#options;
+    const floor = this.#floor?.observe(state().appliedIndex, monotonicMs) ?? null;
+    if (floor !== null && floor > state().intentFloor()) {
+      await propose({ kind: "raise-intent-floor", floor });
+    }
+    const known = state().sessions();
+    const sessionIds = sessions.expired(
+      known.map((session) => session.sessionId),
+      monotonicMs,
+      SESSIONS_PER_STEP,
+    );
+    if (sessionIds.length > 0) {
+      await propose({ kind: "expire-sessions", nowMs: nowMs(), sessionIds });
+    }
+    for (let entry = 0; entry < RECLAIM_ENTRIES_PER_STEP; entry += 1) {
+      if (!state().reclaimPending(nowMs())) break;
+      await propose({ kind: "reclaim", nowMs: nowMs(), recordsMax: RECLAIM_RECORDS });
+    }
+  }
+}
