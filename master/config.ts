@@ -1,0 +1,115 @@
+import * as v from "valibot";
+import { AshlarError } from "../shared/base/errors.ts";
+import { clusterIdSchema } from "../shared/protocol/schemas.ts";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+const addressSchema = v.pipe(
+  v.string(),
+  v.regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/, "expected host:port"),
+);
+const countSchema = (minimum: number, maximum: number) =>
+  v.pipe(v.number(), v.integer(), v.minValue(minimum), v.maxValue(maximum));
+const durationMsSchema = countSchema(0, 366 * 24 * HOUR_MS);
+
+/** What the members of a new cluster agree on. Used once, by its first leader. */
+const newClusterEntries = {
+  /** Copies of a chunk in the default storage class, and how many a commit needs at least. */
+  defaultCopies: v.optional(countSchema(1, 9), 3),
+  defaultCopiesMin: v.optional(countSchema(1, 9), 2),
+  /** Racks that the copies span where there are so many. */
+  defaultRacksMin: v.optional(countSchema(1, 9), 2),
+  /** Files up to so many bytes live in the metadata. */
+  inlineBytesMax: v.optional(countSchema(0, 64 * 1024), 4 * 1024),
+  /** Old versions and removed files are kept so long. */
+  historyRetentionMs: v.optional(durationMsSchema, HOUR_MS),
+  /** What was written and not committed within so long may be dropped. */
+  intentLifetimeMs: v.optional(countSchema(1_000, 24 * HOUR_MS), 10 * MINUTE_MS),
+  /** A client session that is silent for so long ends. */
+  sessionIdleMsMax: v.optional(countSchema(1_000, 24 * HOUR_MS), 10 * MINUTE_MS),
+};
+
+/** What one machine may choose for its master, at a restart. Unknown keys are errors. */
+export const masterConfigSchema = v.strictObject({
+  /** Where the log, the state and the identity live. */
+  dataDir: v.pipe(v.string(), v.minLength(1)),
+  /** 32 hex digits, the same on every member: drawn once when the cluster is planned. */
+  clusterId: clusterIdSchema,
+  /** This member's number, from 1. Never used again for another data directory. */
+  memberId: countSchema(1, 2 ** 31),
+  /** All members, this one among them: "1=host:port". */
+  members: v.pipe(
+    v.array(v.pipe(v.string(), v.regex(/^\d+=[^=\s]+:\d{1,5}$/, "expected ID=HOST:PORT"))),
+    v.minLength(1),
+    v.maxLength(9),
+  ),
+  /** Where this member listens. Default: its address in `members`. */
+  listen: v.optional(addressSchema),
+  /** Health, metrics and status over HTTP; null: none. */
+  http: v.optional(v.nullable(addressSchema), null),
+  /** How often the leader makes itself heard, and how long members wait before an election. */
+  heartbeatIntervalMs: v.optional(countSchema(10, 10_000), 100),
+  electionTimeoutMsMin: v.optional(countSchema(50, 60_000), 500),
+  /** A chunkserver that is silent for so long gets no new chunks. */
+  serverSuspectMs: v.optional(durationMsSchema, 2_000),
+  /** … and is taken for dead. */
+  serverDeadMs: v.optional(durationMsSchema, 10_000),
+  /** The copies of a dead server are made anew after so long; after a graceful stop, so long. */
+  repairDelayMs: v.optional(durationMsSchema, 20_000),
+  repairDelayStoppedMs: v.optional(durationMsSchema, 30 * MINUTE_MS),
+  /** Copies under way at a time: on one server, and in all. */
+  repairCopiesPerServer: v.optional(countSchema(1, 64), 4),
+  repairCopiesTotal: v.optional(countSchema(1, 1_024), 64),
+  /** Share of chunkservers lost together above which repair waits for a person. */
+  repairMassLossShare: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.5),
+  /** A graceful stop waits so long for what is in flight. */
+  stopGraceMs: v.optional(durationMsSchema, 5_000),
+  ...newClusterEntries,
+});
+
+export type MasterConfig = v.InferOutput<typeof masterConfigSchema>;
+
+export interface Member {
+  readonly id: number;
+  readonly address: string;
+}
+
+/** @throws {AshlarError} INVALID_ARGUMENT naming the key, what is wanted and what is there. */
+export function parseMasterConfig(input: unknown): MasterConfig {
+  const result = v.safeParse(masterConfigSchema, input, { abortEarly: true });
+  if (!result.success) {
+    const issue = result.issues[0];
+    const key = v.getDotPath(issue) ?? "";
+    throw invalid(key, `${issue.message}: current value is ${JSON.stringify(issue.input)}`);
+  }
+  checkRelations(result.output);
+  return result.output;
+}
+
+function checkRelations(config: MasterConfig): void {
+  // Raft §5.6: broadcast time must be well below the election timeout, or elections never settle.
+  if (config.electionTimeoutMsMin < 3 * config.heartbeatIntervalMs) {
+    throw invalid("electionTimeoutMsMin", "expected at least 3 * heartbeatIntervalMs");
+  }
+  if (config.defaultCopiesMin > config.defaultCopies) {
+    throw invalid("defaultCopiesMin", "expected at most defaultCopies");
+  }
+  const ids = membersOf(config).map((member) => member.id);
+  if (new Set(ids).size !== ids.length) throw invalid("members", "expected each number once");
+  if (!ids.includes(config.memberId)) {
+    throw invalid("members", `expected member ${config.memberId} (memberId) among them`);
+  }
+}
+
+/** The members, in the order of the config. */
+export function membersOf(config: MasterConfig): Member[] {
+  return config.members.map((text) => {
+    const equals = text.indexOf("=");
+    return { id: Number(text.slice(0, equals)), address: text.slice(equals + 1) };
+  });
+}
+
+function invalid(key: string, problem: string): AshlarError {
+  return new AshlarError("INVALID_ARGUMENT", `Cannot use config.${key}: ${problem}`);
+}
