@@ -1,0 +1,154 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { stringify } from "smol-toml";
+import * as v from "valibot";
+import { AshlarError } from "../../../shared/base/errors.ts";
+
+/**
+ * A local cluster is a directory:
+ *
+ *     cluster.json        what nodes there are, and where they listen
+ *     m1/ … c1/ …         one for each node: config.toml, data/, log, process.json while it runs
+ */
+const nodeSchema = v.strictObject({
+  /** "m1" … for masters, "c1" … for chunkservers. */
+  name: v.pipe(v.string(), v.regex(/^[mc][1-9]\d*$/)),
+  role: v.picklist(["master", "chunkserver"]),
+  address: v.string(),
+  http: v.string(),
+});
+const clusterFileSchema = v.strictObject({
+  schema: v.literal("ashlar.local-cluster/1"),
+  clusterId: v.string(),
+  nodes: v.array(nodeSchema),
+});
+
+export type LocalNode = v.InferOutput<typeof nodeSchema>;
+export type ClusterFile = v.InferOutput<typeof clusterFileSchema>;
+
+const CLUSTER_FILE = "cluster.json";
+
+export interface NodePaths {
+  readonly directory: string;
+  readonly config: string;
+  readonly data: string;
+  readonly log: string;
+  readonly process: string;
+}
+
+export function nodePaths(clusterDirectory: string, name: string): NodePaths {
+  const directory = join(resolve(clusterDirectory), name);
+  return {
+    directory,
+    config: join(directory, "config.toml"),
+    data: join(directory, "data"),
+    log: join(directory, "log"),
+    process: join(directory, "process.json"),
+  };
+}
+
+/** The cluster in `directory`, or null if there is none. @throws {AshlarError} INVALID_ARGUMENT if the file is damaged */
+export async function readClusterFile(directory: string): Promise<ClusterFile | null> {
+  const path = join(directory, CLUSTER_FILE);
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}`, { cause: error });
+  }
+  try {
+    return v.parse(clusterFileSchema, JSON.parse(text));
+  } catch (error) {
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot read ${path}: expected a file that \`ashlar cluster up\` wrote: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+/** @throws {AshlarError} NOT_FOUND with the command that makes a cluster */
+export async function requireClusterFile(directory: string): Promise<ClusterFile> {
+  const cluster = await readClusterFile(directory);
+  if (cluster !== null) return cluster;
+  throw new AshlarError(
+    "NOT_FOUND",
+    `Cannot find a local cluster in ${directory}: no ${CLUSTER_FILE}`,
+    {
+      hint: `ashlar cluster up --dir ${directory}`,
+    },
+  );
+}
+
+export interface ClusterPlan {
+  readonly masters: number;
+  readonly chunkservers: number;
+  /** Addresses to take, in the order m1, its HTTP, m2, …, c1, its HTTP, …: two a node. */
+  readonly addresses: readonly string[];
+  /** Config keys for every master or chunkserver, over the defaults of a local cluster. */
+  readonly masterSettings: Readonly<Record<string, string | number | boolean>>;
+  readonly chunkserverSettings: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** Writes a new cluster's files. Nothing runs yet. */
+export async function createClusterFiles(
+  directory: string,
+  plan: ClusterPlan,
+): Promise<ClusterFile> {
+  const nodes: LocalNode[] = [];
+  const take = (role: LocalNode["role"], count: number): void => {
+    for (let number = 1; number <= count; number += 1) {
+      const [address, http] = plan.addresses.slice(nodes.length * 2, nodes.length * 2 + 2);
+      if (address === undefined || http === undefined) throw new Error("Two addresses a node");
+      nodes.push({ name: `${role === "master" ? "m" : "c"}${number}`, role, address, http });
+    }
+  };
+  take("master", plan.masters);
+  take("chunkserver", plan.chunkservers);
+  const clusterId = randomBytes(16).toString("hex");
+  const cluster: ClusterFile = { schema: "ashlar.local-cluster/1", clusterId, nodes };
+  await mkdir(directory, { recursive: true });
+  for (const node of nodes) await writeNodeConfig(directory, cluster, node, plan);
+  // Last, and as one step: a directory with this file has all the others.
+  const path = join(directory, CLUSTER_FILE);
+  await writeFile(`${path}.new`, `${JSON.stringify(cluster, null, 2)}\n`);
+  await rename(`${path}.new`, path);
+  return cluster;
+}
+
+async function writeNodeConfig(
+  directory: string,
+  cluster: ClusterFile,
+  node: LocalNode,
+  plan: ClusterPlan,
+): Promise<void> {
+  const paths = nodePaths(directory, node.name);
+  const masters = cluster.nodes.filter((each) => each.role === "master");
+  const common = { dataDir: paths.data, clusterId: cluster.clusterId, http: node.http };
+  const config =
+    node.role === "master"
+      ? {
+          ...common,
+          memberId: masters.indexOf(node) + 1,
+          members: masters.map((master, index) => `${index + 1}=${master.address}`),
+          // A local cluster is for looking at: a lost server is noticed and repaired in seconds.
+          serverDeadMs: 3_000,
+          repairDelayMs: 2_000,
+          defaultCopies: Math.min(3, plan.chunkservers),
+          defaultCopiesMin: Math.min(2, plan.chunkservers),
+          defaultRacksMin: 1,
+          ...plan.masterSettings,
+        }
+      : {
+          ...common,
+          masters: masters.map((master) => master.address),
+          listen: node.address,
+          // Many chunkservers share one disk here, so each keeps but a little of it free.
+          reserveBytes: 256 * 1024 * 1024,
+          ...plan.chunkserverSettings,
+        };
+  await mkdir(paths.directory, { recursive: true });
+  await writeFile(paths.config, stringify(config));
+}
