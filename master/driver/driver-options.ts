@@ -1,0 +1,113 @@
+import type { AshlarError } from "../../shared/base/errors.ts";
+import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
+import type { Disk } from "../../shared/ports/disk.ts";
+import type { Env } from "../../shared/ports/env.ts";
+import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
+import type { Connection } from "../../shared/wire/rpc.ts";
+import type { Consensus } from "../consensus.ts";
+import type { StateMachine } from "../state-machine.ts";
+
+/** A member of the Raft group and where it listens ("host:port"). */
+export interface MemberAddress {
+  readonly id: MemberId;
+  readonly address: string;
+}
+
+export interface DriverOptions {
+  readonly env: Pick<Env, "clock" | "random" | "hasher" | "log" | "metrics">;
+  /** The member's own data directory: identity, log, the pointer to the current state. */
+  readonly disk: Disk;
+  /** Where the states live, one of them current. No one else opens or removes stores there. */
+  readonly stores: OrderedStores;
+  /** The replicated state over `store`. Called again whenever a snapshot replaces the state. */
+  readonly openStateMachine: (store: OrderedStore) => StateMachine;
+  /** A new connection to a peer, used by the driver alone and closed by it. */
+  readonly connect: Connect;
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+  /**
+   * All members, this one among them: the same list on every member of a new cluster. It founds the
+   * cluster; later only the addresses in it are used.
+   */
+  readonly members: readonly MemberAddress[];
+  readonly timing?: Partial<DriverTiming>;
+  readonly limits?: Partial<DriverLimits>;
+  /** The member cannot go on (its disk failed): the process should stop. Called at most once. */
+  readonly onFatal: (error: AshlarError) => void;
+  /** Ends an opening that waits for a peer's state. */
+  readonly signal?: AbortSignal;
+}
+
+export type Connect = (
+  address: string,
+  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+) => Promise<Connection>;
+
+export interface DriverTiming {
+  /** How often the leader makes itself heard. */
+  readonly heartbeatIntervalMs: number;
+  /** Members wait for a leader between this and twice this before an election. */
+  readonly electionTimeoutMsMin: number;
+  /** An attempt to reach a peer. */
+  readonly connectTimeoutMs: number;
+  /** A snapshot that makes no progress for so long is given up; it is tried again later. */
+  readonly snapshotStallMs: number;
+  /** Changes that are applied wait at most so long for the store. */
+  readonly flushIntervalMs: number;
+}
+
+export interface DriverLimits {
+  /** Commands under way; the next one is refused with OVERLOADED. */
+  readonly proposalsMax: number;
+  /** Bytes of commands under way; the next one is refused with OVERLOADED. */
+  readonly proposalBytesMax: number;
+  /** Applying pauses while the store lags behind by more. */
+  readonly unflushedBytesMax: number;
+  /** Changes are written to the store once so many bytes have gathered. */
+  readonly flushBytes: number;
+  /** Bytes sent to one peer and not yet taken by it; further Raft messages to it are dropped. */
+  readonly peerPendingBytesMax: number;
+  /** Entries that stay in the log behind the durable state, for followers that are slow. */
+  readonly logTailEntries: number;
+  /** … but not more bytes than that. */
+  readonly logTailBytes: number;
+  readonly logSegmentBytes: number;
+  /** Body of one part of a snapshot. */
+  readonly snapshotPartBytes: number;
+}
+
+export const DEFAULT_TIMING: DriverTiming = {
+  heartbeatIntervalMs: 100,
+  electionTimeoutMsMin: 500,
+  connectTimeoutMs: 2_000,
+  snapshotStallMs: 30_000,
+  flushIntervalMs: 1_000,
+};
+
+export const DEFAULT_LIMITS: DriverLimits = {
+  proposalsMax: 4_096,
+  proposalBytesMax: 64 * 1024 * 1024,
+  unflushedBytesMax: 64 * 1024 * 1024,
+  flushBytes: 4 * 1024 * 1024,
+  peerPendingBytesMax: 16 * 1024 * 1024,
+  logTailEntries: 10_000,
+  logTailBytes: 16 * 1024 * 1024,
+  logSegmentBytes: 64 * 1024 * 1024,
+  snapshotPartBytes: 512 * 1024,
+};
+
+/** A member of the Raft group: its log, its state, its talk with the others. */
+export interface Driver extends Consensus, AsyncDisposable {
+  readonly memberId: MemberId;
+  /** The current state. Ask again after every wait: a snapshot may have replaced it. */
+  readonly stateMachine: StateMachine;
+  /** A snapshot replaced the state; the one before is closed. */
+  onStateMachine(listener: (stateMachine: StateMachine) => void): void;
+  /**
+   * The event loop stood still for `stalledMs`, more than half an election timeout: whoever judges
+   * peers by their silence must not take the own silence for theirs.
+   */
+  onStall(listener: (stalledMs: number) => void): void;
+  /** Stops: what is proposed fails with COMMIT_UNKNOWN; then writes what is applied and closes. */
+  close(): Promise<void>;
+}
