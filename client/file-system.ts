@@ -1,0 +1,230 @@
+import type { Readable, Writable } from "node:stream";
+import type { ReadableStream, WritableStream } from "node:stream/web";
+import type { PathInput } from "../shared/base/path.ts";
+import type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
+import type {
+  Attributes,
+  FileAttributes,
+  Operation,
+  Precondition,
+  StorageClass,
+} from "../shared/protocol/namespace-api.ts";
+import type {
+  AttributeChanges,
+  ByteRange,
+  CallOptions,
+  CopyOptions,
+  CreateOptions,
+  ListCursor,
+  ListOptions,
+  ListPageOptions,
+  MakeDirectoryOptions,
+  PutOptions,
+  ReadOptions,
+  RenameOptions,
+  VerifyOptions,
+  WalkOptions,
+} from "./options.ts";
+
+/** Where a file's bytes may come from. Text is written as UTF-8. It is read once, to its end. */
+export type PutSource =
+  | AsyncIterable<Uint8Array>
+  | Iterable<Uint8Array>
+  | Readable
+  | ReadableStream<Uint8Array>
+  | Uint8Array
+  | string
+  | Blob;
+
+export interface DirectoryEntry {
+  /** As stored: bytes, which need not be UTF-8. */
+  readonly name: Uint8Array;
+  /** For people: one line, unambiguous (see `displayName`). */
+  readonly displayName: string;
+  readonly attributes: Attributes;
+}
+
+export interface ListPage {
+  /** The index that the whole listing shows. */
+  readonly index: number;
+  readonly entries: readonly DirectoryEntry[];
+  /** For the next page; null after the last. */
+  readonly next: ListCursor | null;
+}
+
+export interface WalkEntry extends DirectoryEntry {
+  /** Absolute, as bytes: what the other calls take. */
+  readonly path: Uint8Array;
+  /** 1 for an entry of the directory that was named. */
+  readonly depth: number;
+}
+
+/** What a mutation that was committed answers. */
+export interface Committed {
+  /** The log index of the commit. */
+  readonly index: number;
+  /** The inode that was made or changed; null where there is none left. */
+  readonly inode: number | null;
+}
+
+export interface PutResult extends Committed {
+  readonly sizeBytes: number;
+  /** 0 for a file that lives inline in the metadata. */
+  readonly chunkCount: number;
+  /** Bytes that went over the wire: fewer than the size where chunks were named again. */
+  readonly sentBytes: number;
+  /** See `contentRootOf`: equal files that were cut alike have equal roots. */
+  readonly contentRoot: Uint8Array;
+  /** Chunks that were sealed on fewer servers than wanted; the masters repair them. */
+  readonly chunksUnderReplicated: number;
+}
+
+/** Verified bytes in a receive slab: nothing was copied. */
+export interface Slab {
+  /** Valid until `release`. Not to be written to. */
+  readonly bytes: Uint8Array;
+  readonly positionBytes: number;
+  /** Gives the slab back. Must be called once; without it the read stalls. */
+  release(): void;
+}
+
+export interface Checksum {
+  /** BLAKE3-256 of the bytes, 64 hex digits: what `b3sum` prints. */
+  readonly blake3: string;
+  readonly sizeBytes: number;
+  /** 64 hex digits. */
+  readonly contentRoot: string;
+  /** The version that was read. */
+  readonly version: number;
+}
+
+/** What was found of one replica (`serverId` null: of the chunk by whoever served it). */
+export interface ReplicaResult {
+  readonly serverId: string | null;
+  readonly address: string | null;
+  readonly isGood: boolean;
+  /** Why not. */
+  readonly error: Error | null;
+}
+
+export type VerifyResult =
+  | {
+      readonly kind: "chunk";
+      readonly path: Uint8Array;
+      readonly position: number;
+      readonly chunkId: string;
+      readonly lengthBytes: number;
+      /** All replicas with `allReplicas`; else one result for the chunk. */
+      readonly replicas: readonly ReplicaResult[];
+      readonly copiesWanted: number;
+      /** Some replica is good: the bytes can be read. */
+      readonly isReadable: boolean;
+    }
+  | {
+      readonly kind: "file";
+      readonly path: Uint8Array;
+      readonly sizeBytes: number;
+      readonly chunkCount: number;
+      /** Every byte can be read and was proved. */
+      readonly isReadable: boolean;
+      /** Replicas that were tried and are bad, over all chunks. */
+      readonly badReplicaCount: number;
+      /** Why it could not be examined at all (it went away meanwhile), else null. */
+      readonly error: Error | null;
+    };
+
+/** An open file. It shows the version that it was opened at until it is closed (G7, G11). */
+export interface FileHandle extends AsyncDisposable {
+  readonly attributes: FileAttributes;
+  /** Up to `lengthBytes` bytes at `position`, in an array that is the caller's; empty at the end. */
+  read(
+    range: { readonly position: number; readonly lengthBytes: number },
+    options?: CallOptions,
+  ): Promise<Uint8Array>;
+  /** Fills `target` from `position`; resolves to the bytes read, fewer only at the end of the file. */
+  readInto(target: Uint8Array, position: number, options?: CallOptions): Promise<number>;
+  /** Arrays that are the consumer's to keep. */
+  stream(options?: ReadOptions): AsyncIterable<Uint8Array>;
+  /** As `stream`, in slabs that the consumer releases. */
+  slabs(options?: ReadOptions): AsyncIterable<Slab>;
+  /** Attributes of the version that is open. */
+  stat(): FileAttributes;
+  close(): Promise<void>;
+}
+
+/**
+ * A cluster, as its users see it. Made by `connect`; disposing it closes its session and its
+ * connections. Calls may run at the same time. Every error is an `AshlarError` with a stable code;
+ * NOT_FOUND, CANCELLED, DEADLINE_EXCEEDED, NO_LEADER and the rest stand in docs/errors.md.
+ *
+ * A promise of a mutation resolves once it is committed: durable on a majority of the masters, and
+ * for `put` on the chunkservers too. COMMIT_UNKNOWN: it may or may not have been.
+ */
+export interface FileSystem extends AsyncDisposable {
+  // Looking.
+  stat(path: PathInput, options?: CallOptions): Promise<Attributes>;
+  /** The entries of one directory, sorted by the bytes of the name, all of one index (G12). */
+  list(path: PathInput, options?: ListOptions): AsyncIterable<DirectoryEntry>;
+  listPage(path: PathInput, options?: ListPageOptions): Promise<ListPage>;
+  /**
+   * What is below a directory, itself not included: a directory before its entries, entries sorted
+   * by name. Each directory is of one index. Nothing for a file.
+   */
+  walk(path: PathInput, options?: WalkOptions): AsyncIterable<WalkEntry>;
+
+  // The tree.
+  mkdir(path: PathInput, options?: MakeDirectoryOptions): Promise<Committed>;
+  /** An empty file. ALREADY_EXISTS if the name is taken. */
+  create(path: PathInput, options?: CreateOptions): Promise<Committed>;
+  rename(from: PathInput, to: PathInput, options?: RenameOptions): Promise<Committed>;
+  /** A file by reference: no data moves, whatever its size. */
+  copy(from: PathInput, to: PathInput, options?: CopyOptions): Promise<Committed>;
+  unlink(path: PathInput, options?: CallOptions): Promise<Committed>;
+  rmdir(path: PathInput, options?: CallOptions): Promise<Committed>;
+  /** rm -r as one step. */
+  removeTree(path: PathInput, options?: CallOptions): Promise<Committed>;
+  setAttributes(
+    path: PathInput,
+    changes: AttributeChanges,
+    options?: CallOptions,
+  ): Promise<Committed>;
+  setStorageClass(path: PathInput, storageClass: string, options?: CallOptions): Promise<Committed>;
+  defineStorageClass(storageClass: StorageClass, options?: CallOptions): Promise<void>;
+  listStorageClasses(options?: CallOptions): Promise<readonly StorageClass[]>;
+  /**
+   * All of `operations`, or none, if all of `preconditions` hold at the commit. `targetOf` makes
+   * their targets from paths.
+   */
+  transact(
+    operations: readonly Operation[],
+    preconditions?: readonly Precondition[],
+    options?: CallOptions,
+  ): Promise<{ readonly index: number; readonly inodes: readonly (number | null)[] }>;
+
+  // Bytes out. Every block is proved against what the masters committed before the caller sees it.
+  readFile(path: PathInput, options?: ReadOptions): Promise<Uint8Array>;
+  /** Arrays that are the consumer's to keep (each is a copy of up to 1 MiB). */
+  read(path: PathInput, options?: ReadOptions): AsyncIterable<Uint8Array>;
+  /** As `read` without the copy: the consumer releases each slab. */
+  readSlabs(path: PathInput, options?: ReadOptions): AsyncIterable<Slab>;
+  createReadStream(path: PathInput, options?: ReadOptions): Readable;
+  readableStream(path: PathInput, options?: ReadOptions): ReadableStream<Uint8Array>;
+  open(path: PathInput, mode?: "read", options?: CallOptions): Promise<FileHandle>;
+
+  // Bytes in. The new version becomes visible as a whole once the promise resolves (G7).
+  writeFile(path: PathInput, source: PutSource, options?: PutOptions): Promise<PutResult>;
+  /** Publishes at its end ("finish" comes after the commit); destroyed before, it leaves nothing. */
+  createWriteStream(path: PathInput, options?: PutOptions): WriteStream;
+  writableStream(path: PathInput, options?: PutOptions): WritableStream<Uint8Array>;
+
+  // The cluster, and proof.
+  status(options?: CallOptions): Promise<ClusterStatus>;
+  /** Reads and proves a file, or every file below a directory. Chunks first, then their file. */
+  verify(path: PathInput, options?: VerifyOptions): AsyncIterable<VerifyResult>;
+  checksum(path: PathInput, options?: ReadOptions & ByteRange): Promise<Checksum>;
+}
+
+export interface WriteStream extends Writable {
+  /** Null before "finish". */
+  readonly result: PutResult | null;
+}

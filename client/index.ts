@@ -1,0 +1,60 @@
+/**
+ * Ashlar's client library: all that is public, and nothing else.
+ *
+ *     await using fs = await connect({ masters: ["127.0.0.1:7000"] });
+ *     await fs.writeFile("/hello", "Hello");
+ *     for await (const bytes of fs.read("/hello")) …
+ */
+export {
+  AshlarError,
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorTraits,
+  isAshlarError,
+  type RetryClass,
+} from "../shared/base/errors.ts";
+export { displayName, type PathInput } from "../shared/base/path.ts";
+export type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
+export type {
+  Attributes,
+  FileAttributes,
+  Operation,
+  Precondition,
+  StorageClass,
+  Target,
+} from "../shared/protocol/namespace-api.ts";
+export { connect } from "./connect.ts";
+export type {
+  Checksum,
+  Committed,
+  DirectoryEntry,
+  FileHandle,
+  FileSystem,
+  ListPage,
+  PutResult,
+  PutSource,
+  ReplicaResult,
+  Slab,
+  VerifyResult,
+  WalkEntry,
+  WriteStream,
+} from "./file-system.ts";
+export type {
+  AttributeChanges,
+  ByteRange,
+  CallOptions,
+  ConnectOptions,
+  CopyOptions,
+  CreateOptions,
+  ListCursor,
+  ListOptions,
+  ListPageOptions,
+  MakeDirectoryOptions,
+  PutOptions,
+  ReadOptions,
+  RenameOptions,
+  RetryEvent,
+  VerifyOptions,
+  WalkOptions,
+} from "./options.ts";
+export { targetOf } from "./target.ts";
