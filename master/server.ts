@@ -1,0 +1,186 @@
+import type { AshlarError } from "../shared/base/errors.ts";
+import type { ClusterId, MemberId } from "../shared/base/ids.ts";
+import { Closers } from "../shared/flow/closers.ts";
+import { SlabPool } from "../shared/flow/slabs.ts";
+import type { Disk } from "../shared/ports/disk.ts";
+import type { Env } from "../shared/ports/env.ts";
+import type { OrderedStores } from "../shared/ports/ordered-store.ts";
+import { memberStatus } from "../shared/protocol/fleet-api.ts";
+import { connect, type WireWorld } from "../shared/wire/connect.ts";
+import { ConnectionPool } from "../shared/wire/connection-pool.ts";
+import type { Identity } from "../shared/wire/rpc.ts";
+import { RpcServer } from "../shared/wire/rpc-server.ts";
+import type { MemberStatus } from "./api/cluster-status.ts";
+import { registerFleetHandlers } from "./api/fleet-handlers.ts";
+import { type MasterParts, propose } from "./api/leader-context.ts";
+import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
+import { type MasterConfig, membersOf } from "./config.ts";
+import type { Driver } from "./driver/driver-options.ts";
+import { openDriver } from "./driver/open-driver.ts";
+import { registerRaftHandlers } from "./driver/raft-handlers.ts";
+import { LeaderServices } from "./fleet/leader-services.ts";
+import { Registry } from "./fleet/registry.ts";
+import { Repair } from "./fleet/repair.ts";
+import { SessionWatch } from "./fleet/session-watch.ts";
+import { Namespace } from "./namespace/namespace.ts";
+
+export interface RunningMaster extends AsyncDisposable {
+  /** "host:port" of the internal wire. */
+  readonly address: string;
+  readonly consensus: Driver;
+  /** The state of the moment. */
+  readonly namespace: () => Namespace;
+}
+
+export interface MasterStorage {
+  readonly disk: Disk;
+  readonly stores: OrderedStores;
+}
+
+export interface MasterHooks {
+  /** The member cannot go on: the process should stop. */
+  readonly onFatal: (error: AshlarError) => void;
+}
+
+/** Bodies in receipt: snapshots and batches of Raft messages. */
+const RECEIVE_BYTES_MAX = 256 * 1024 * 1024;
+const ASK_MEMBER_TIMEOUT_MS = 1_000;
+const ORDER_TIMEOUT_MS = 120_000;
+
+/**
+ * Starts one master. Resolves when it listens; it may still be without a leader.
+ *
+ * Disposing it stops the services and the calls first, then consensus, then the disk.
+ *
+ * @throws {AshlarError} ADDRESS_IN_USE, WRONG_IDENTITY, LOG_CORRUPT, DISK_FAILED
+ */
+export async function startMaster(
+  config: MasterConfig,
+  env: Env,
+  storage: MasterStorage,
+  hooks: MasterHooks,
+): Promise<RunningMaster> {
+  await using closers = new Closers();
+  const clusterId = config.clusterId as ClusterId;
+  const memberId = config.memberId as MemberId;
+  const identity: Identity = { role: "master", clusterId, name: `master ${memberId}` };
+  const world: WireWorld = { ...env, slabs: new SlabPool({ bytesMax: RECEIVE_BYTES_MAX }) };
+  const pool = closers.use(
+    new ConnectionPool(
+      { ...world, random: env.random },
+      { identity: () => identity, role: "master" },
+    ),
+  );
+  const members = membersOf(config).map(({ id, address }) => ({ id: id as MemberId, address }));
+  const driver = closers.use(
+    await openDriver({
+      env,
+      ...storage,
+      openStateMachine: (store) => Namespace.open({ store, hasher: env.hasher }),
+      connect: (address, options) =>
+        connect(world, address, { ...options, identity, expect: { role: "master", clusterId } }),
+      clusterId,
+      memberId,
+      members,
+      timing: config,
+      onFatal: hooks.onFatal,
+    }),
+  );
+  const parts = makeParts(config, env, driver);
+  const services = closers.use(
+    new LeaderServices({ ...parts, newCluster: newClusterOf(config, env) }),
+  );
+  const server = new RpcServer(world, { identity: () => identity });
+  closers.defer(() => server.close(config.stopGraceMs));
+  registerRaftHandlers(server, driver);
+  registerNamespaceHandlers(server, parts);
+  registerFleetHandlers(server, { ...parts, askMember: (address) => askMember(pool, address) });
+  const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
+  const address = await server.listen(config.listen ?? ownAddress);
+  services.start();
+
+  const owned = closers.move();
+  return {
+    address,
+    consensus: driver,
+    namespace: parts.namespace,
+    [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
+  };
+}
+
+type AllParts = MasterParts & {
+  readonly registry: Registry;
+  readonly repair: Repair;
+  readonly sessions: SessionWatch;
+  readonly state: () => Namespace;
+  readonly propose: (command: Parameters<typeof propose>[1]) => ReturnType<typeof propose>;
+};
+
+function makeParts(config: MasterConfig, env: Env, driver: Driver): AllParts {
+  const { clock, hasher } = env;
+  const log = env.log.child({ part: "fleet" });
+  const times = {
+    suspectMs: config.serverSuspectMs,
+    deadMs: config.serverDeadMs,
+    repairDelayMs: config.repairDelayMs,
+    repairDelayStoppedMs: config.repairDelayStoppedMs,
+  };
+  const limits = {
+    copiesPerTarget: config.repairCopiesPerServer,
+    copiesTotal: config.repairCopiesTotal,
+    orderTimeoutMs: ORDER_TIMEOUT_MS,
+    massLossShare: config.repairMassLossShare,
+    racksMin: config.defaultRacksMin,
+  };
+  const registry = new Registry({ clock, times });
+  // The factory above makes every state machine of this driver.
+  const namespace = (): Namespace => driver.stateMachine as Namespace;
+  driver.onStall(() => registry.startListening(namespace().servers()));
+  return {
+    env,
+    consensus: driver,
+    namespace,
+    state: namespace,
+    fleet: registry,
+    registry,
+    repair: new Repair({ registry, clock, hasher, log, limits }),
+    sessions: new SessionWatch({ idleMsMax: config.sessionIdleMsMax }),
+    nowMs: monotoneWallClock(env),
+    propose: (command) => propose(driver, command),
+  };
+}
+
+/** The leader's time for entries: wall time that never goes back while this process lives. */
+function monotoneWallClock(env: Env): () => number {
+  let lastMs = 0;
+  return () => {
+    lastMs = Math.max(lastMs, env.clock.wallMs());
+    return lastMs;
+  };
+}
+
+function newClusterOf(
+  config: MasterConfig,
+  env: Env,
+): ConstructorParameters<typeof LeaderServices>[0]["newCluster"] {
+  return {
+    clusterId: config.clusterId,
+    chunkKey: env.random.bytes(32),
+    defaultClass: {
+      name: "default",
+      copies: config.defaultCopies,
+      copiesMin: config.defaultCopiesMin,
+      racksMin: config.defaultRacksMin,
+    },
+    inlineBytesMax: config.inlineBytesMax,
+    historyRetentionMs: config.historyRetentionMs,
+    intentLifetimeMs: config.intentLifetimeMs,
+    sessionIdleMsMax: config.sessionIdleMsMax,
+  };
+}
+
+async function askMember(pool: ConnectionPool, address: string): Promise<MemberStatus> {
+  const reply = await pool.call(address, memberStatus, {}, { timeoutMs: ASK_MEMBER_TIMEOUT_MS });
+  reply.release();
+  return reply.head.member;
+}
