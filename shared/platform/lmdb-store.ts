@@ -1,0 +1,227 @@
+import { statSync } from "node:fs";
+import { open as openEnvironment, type RootDatabase, type Transaction } from "lmdb";
+import { assert } from "../base/assert.ts";
+import { AshlarError } from "../base/errors.ts";
+import type {
+  KeyValue,
+  OrderedStore,
+  OrderedStores,
+  RangeOptions,
+  StoreChange,
+  StoreSnapshot,
+} from "../ports/ordered-store.ts";
+import { lmdbCommitError, lmdbOpenError } from "./lmdb-error.ts";
+import { NodeDisk } from "./node-disk.ts";
+import { type RangeRest, rangeInBatches } from "./range-batches.ts";
+import { checkChanges, checkStoreName } from "./store-check.ts";
+
+type Database = RootDatabase<Uint8Array, Uint8Array>;
+
+/** Smallest key that LMDB takes; an empty one stands for "from the beginning" in the port. */
+const FIRST_KEY = Uint8Array.of(0);
+
+/** LMDB environments, each in a directory of `path`. */
+export class LmdbStores implements OrderedStores {
+  readonly #path: string;
+  readonly #disk: NodeDisk;
+  /** Two environments of one directory in one process corrupt it (LMDB, "Caveats"). */
+  readonly #openNames = new Set<string>();
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#disk = new NodeDisk(path);
+  }
+
+  async open(name: string): Promise<OrderedStore> {
+    checkStoreName(name);
+    assert(!this.#openNames.has(name), `a store is open once: ${name}`);
+    this.#openNames.add(name);
+    try {
+      await this.#disk.makeDirectory(name);
+      const path = `${this.#path}/${name}`;
+      const database = openDatabase(path);
+      await this.#disk.syncDirectory(name);
+      return new LmdbStore(database, path, () => this.#openNames.delete(name));
+    } catch (error) {
+      this.#openNames.delete(name);
+      throw error;
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    checkStoreName(name);
+    assert(!this.#openNames.has(name), `an open store is not removed: ${name}`);
+    await this.#disk.makeDirectory(".");
+    await this.#disk.removeTree(name);
+    await this.#disk.syncDirectory(".");
+  }
+
+  async list(): Promise<readonly string[]> {
+    await this.#disk.makeDirectory(".");
+    const entries = await this.#disk.list(".");
+    return entries.filter((entry) => entry.kind === "directory").map((entry) => entry.name);
+  }
+}
+
+function openDatabase(path: string): Database {
+  try {
+    return openEnvironment<Uint8Array, Uint8Array>({
+      path,
+      noSubdir: false, // Else a dot in the path would make it a file.
+      keyEncoding: "binary",
+      encoding: "binary",
+      cache: false,
+      // With the default, a commit was seen to be acknowledged that the disk had refused.
+      overlappingSync: false,
+      // A batch is one transaction of its own, begun at once.
+      eventTurnBatching: false,
+      // The default would write bytes of our heap into unused parts of pages.
+      noMemInit: false,
+    });
+  } catch (error) {
+    throw lmdbOpenError(path, error);
+  }
+}
+
+class LmdbStore implements OrderedStore {
+  readonly #database: Database;
+  readonly #path: string;
+  readonly #onClose: () => void;
+  readonly #snapshots = new Set<LmdbSnapshot>();
+  #state: "open" | "failed" | "closed" = "open";
+  #committing = false;
+
+  constructor(database: Database, path: string, onClose: () => void) {
+    this.#database = database;
+    this.#path = path;
+    this.#onClose = onClose;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    assert(this.#state !== "closed", "a closed store is not used");
+    return getValue(this.#database, key);
+  }
+
+  range(options: RangeOptions): Iterable<KeyValue> {
+    return rangeInBatches(options, (rest) => {
+      assert(this.#state !== "closed", "a closed store is not used");
+      return readRange(this.#database, rest);
+    });
+  }
+
+  async commit(changes: readonly StoreChange[]): Promise<void> {
+    assert(this.#state !== "closed", "a closed store is not used");
+    assert(!this.#committing, "one commit at a time");
+    // Before the batch begins: lmdb commits what came before an exception inside of it.
+    checkChanges(changes);
+    if (this.#state === "failed") {
+      throw new AshlarError("DISK_FAILED", `Cannot commit to ${this.#path}: it has failed before`);
+    }
+    if (changes.length === 0) return;
+    this.#committing = true;
+    try {
+      const committed = await this.#writeBatch(changes);
+      assert(committed, "a batch without conditions is committed or fails");
+    } catch (error) {
+      const failure = await lmdbCommitError(this.#path, error);
+      if (failure.code !== "NO_SPACE") this.#state = "failed";
+      throw failure;
+    } finally {
+      this.#committing = false;
+    }
+  }
+
+  snapshot(): StoreSnapshot {
+    assert(this.#state !== "closed", "a closed store is not used");
+    const snapshot = new LmdbSnapshot(this.#database, () => this.#snapshots.delete(snapshot));
+    this.#snapshots.add(snapshot);
+    return snapshot;
+  }
+
+  sizeBytes(): number {
+    return statSync(`${this.#path}/data.mdb`).size;
+  }
+
+  async close(): Promise<void> {
+    assert(this.#state !== "closed", "a store is closed once");
+    assert(!this.#committing, "a store is closed between commits");
+    this.#state = "closed";
+    for (const snapshot of this.#snapshots) snapshot.release();
+    await this.#database.close();
+    this.#onClose();
+  }
+
+  /** `batch` and not `transaction`: the latter never resolved here (docs/dependencies.md, lmdb). */
+  #writeBatch(changes: readonly StoreChange[]): Promise<boolean> {
+    const database = this.#database;
+    return database.batch(() => {
+      // The promises in here resolve with the batch, or at once; its own is the one that counts.
+      for (const { key, value } of changes) {
+        const pending = value === null ? database.remove(key) : database.put(key, value);
+        pending.catch(() => {});
+      }
+    });
+  }
+}
+
+class LmdbSnapshot implements StoreSnapshot {
+  readonly #database: Database;
+  readonly #onRelease: () => void;
+  #transaction: Transaction | null;
+
+  constructor(database: Database, onRelease: () => void) {
+    this.#database = database;
+    this.#onRelease = onRelease;
+    this.#transaction = database.useReadTransaction();
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    return getValue(this.#database, key, this.#readable());
+  }
+
+  range(options: RangeOptions): Iterable<KeyValue> {
+    return rangeInBatches(options, (rest) => readRange(this.#database, rest, this.#readable()));
+  }
+
+  release(): void {
+    this.#transaction?.done();
+    this.#transaction = null;
+    this.#onRelease();
+  }
+
+  #readable(): Transaction {
+    assert(this.#transaction !== null, "a released snapshot is not read");
+    return this.#transaction;
+  }
+}
+
+function getValue(
+  database: Database,
+  key: Uint8Array,
+  transaction?: Transaction,
+): Uint8Array | undefined {
+  const options = transaction === undefined ? undefined : { transaction };
+  const value = database.get(key, options);
+  return value === undefined ? undefined : plain(value);
+}
+
+function* readRange(
+  database: Database,
+  { start, end, reverse }: RangeRest,
+  transaction?: Transaction,
+): Generator<KeyValue, void> {
+  const first = start.length === 0 ? FIRST_KEY : start;
+  // In reverse, lmdb wants the upper bound as `start` and by default includes it.
+  const bounds = reverse
+    ? { start: end, exclusiveStart: true, end: first, inclusiveEnd: true, reverse }
+    : { start: first, end };
+  const entries = database.getRange(
+    transaction === undefined ? bounds : { ...bounds, transaction },
+  );
+  for (const { key, value } of entries) yield { key: plain(key), value: plain(value) };
+}
+
+/** The same bytes, not as a Buffer, so that callers see what the memory store gives them. */
+function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}

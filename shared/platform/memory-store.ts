@@ -1,0 +1,185 @@
+import BTreeModule from "sorted-btree";
+import { assert } from "../base/assert.ts";
+import { compareBytes } from "../base/bytes.ts";
+import { AshlarError } from "../base/errors.ts";
+import type {
+  KeyValue,
+  OrderedStore,
+  OrderedStores,
+  RangeOptions,
+  StoreChange,
+  StoreSnapshot,
+} from "../ports/ordered-store.ts";
+import { type RangeRest, rangeInBatches } from "./range-batches.ts";
+import { checkChanges, checkStoreName } from "./store-check.ts";
+
+// A CommonJS package: its class is a property of what Node imports by default.
+const BTree = BTreeModule.default;
+type Tree = InstanceType<typeof BTree<Uint8Array, Uint8Array>>;
+
+export interface MemoryStoresOptions {
+  /**
+   * Called before a commit is applied; what it throws fails the commit, which then changes nothing.
+   * For a simulation's delays and failures.
+   */
+  readonly beforeCommit?: (name: string, changes: readonly StoreChange[]) => Promise<void>;
+}
+
+/** Stores in memory. They outlive `close`, like files; `crash` ends those that are open. */
+export class MemoryStores implements OrderedStores {
+  readonly #trees = new Map<string, Tree>();
+  readonly #open = new Map<string, MemoryStore>();
+  readonly #beforeCommit: (name: string, changes: readonly StoreChange[]) => Promise<void>;
+
+  constructor(options: MemoryStoresOptions = {}) {
+    this.#beforeCommit = options.beforeCommit ?? (async () => {});
+  }
+
+  async open(name: string): Promise<OrderedStore> {
+    checkStoreName(name);
+    assert(!this.#open.has(name), `a store is open once: ${name}`);
+    const tree: Tree = this.#trees.get(name) ?? new BTree(undefined, compareBytes);
+    this.#trees.set(name, tree);
+    const store = new MemoryStore(tree, {
+      beforeCommit: (changes) => this.#beforeCommit(name, changes),
+      onClose: () => this.#open.delete(name),
+    });
+    this.#open.set(name, store);
+    return store;
+  }
+
+  async remove(name: string): Promise<void> {
+    checkStoreName(name);
+    assert(!this.#open.has(name), `an open store is not removed: ${name}`);
+    this.#trees.delete(name);
+  }
+
+  async list(): Promise<readonly string[]> {
+    return [...this.#trees.keys()].sort();
+  }
+
+  /** The process dies: a commit that has not resolved is lost, open stores fail from here on. */
+  crash(): void {
+    for (const store of this.#open.values()) store.crash();
+    this.#open.clear();
+  }
+}
+
+interface MemoryStoreHooks {
+  readonly beforeCommit: (changes: readonly StoreChange[]) => Promise<void>;
+  readonly onClose: () => void;
+}
+
+class MemoryStore implements OrderedStore {
+  readonly #tree: Tree;
+  readonly #hooks: MemoryStoreHooks;
+  #state: "open" | "closed" | "crashed" = "open";
+  #committing = false;
+  #sizeBytes = 0;
+
+  constructor(tree: Tree, hooks: MemoryStoreHooks) {
+    this.#tree = tree;
+    this.#hooks = hooks;
+    for (const [key, value] of tree.entries()) this.#sizeBytes += key.length + value.length;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    this.#checkOpen();
+    return this.#tree.get(key);
+  }
+
+  range(options: RangeOptions): Iterable<KeyValue> {
+    return rangeInBatches(options, (rest) => {
+      this.#checkOpen();
+      return readTree(this.#tree, rest);
+    });
+  }
+
+  async commit(changes: readonly StoreChange[]): Promise<void> {
+    this.#checkOpen();
+    assert(!this.#committing, "one commit at a time");
+    checkChanges(changes);
+    this.#committing = true;
+    try {
+      await this.#hooks.beforeCommit(changes);
+      this.#checkOpen();
+      for (const change of changes) this.#apply(change);
+    } finally {
+      this.#committing = false;
+    }
+  }
+
+  snapshot(): StoreSnapshot {
+    this.#checkOpen();
+    return new MemorySnapshot(this.#tree.clone());
+  }
+
+  /** Bytes in keys and values. */
+  sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  async close(): Promise<void> {
+    this.#checkOpen();
+    assert(!this.#committing, "a store is closed between commits");
+    this.#state = "closed";
+    this.#hooks.onClose();
+  }
+
+  crash(): void {
+    this.#state = "crashed";
+  }
+
+  #apply(change: StoreChange): void {
+    const previous = this.#tree.get(change.key);
+    if (previous !== undefined) this.#sizeBytes -= change.key.length + previous.length;
+    if (change.value === null) {
+      this.#tree.delete(change.key);
+      return;
+    }
+    this.#sizeBytes += change.key.length + change.value.length;
+    // Copies: what the caller does with its arrays later must not reach the store.
+    this.#tree.set(new Uint8Array(change.key), new Uint8Array(change.value));
+  }
+
+  #checkOpen(): void {
+    assert(this.#state !== "closed", "a closed store is not used");
+    if (this.#state === "crashed") {
+      throw new AshlarError("DISK_FAILED", "Cannot use the store: its process has crashed");
+    }
+  }
+}
+
+class MemorySnapshot implements StoreSnapshot {
+  #tree: Tree | null;
+
+  constructor(tree: Tree) {
+    this.#tree = tree;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#readable().get(key);
+  }
+
+  range(options: RangeOptions): Iterable<KeyValue> {
+    return rangeInBatches(options, (rest) => readTree(this.#readable(), rest));
+  }
+
+  release(): void {
+    this.#tree = null;
+  }
+
+  #readable(): Tree {
+    assert(this.#tree !== null, "a released snapshot is not read");
+    return this.#tree;
+  }
+}
+
+function* readTree(tree: Tree, { start, end, reverse }: RangeRest): Generator<KeyValue, void> {
+  const entries = reverse ? tree.entriesReversed(end, undefined, true) : tree.entries(start);
+  for (const [key, value] of entries) {
+    const beyond = reverse ? compareBytes(key, start) < 0 : compareBytes(key, end) >= 0;
+    if (beyond) return;
+    yield { key, value };
+  }
+}

@@ -1,0 +1,63 @@
+import { compareBytes } from "../base/bytes.ts";
+import type { KeyValue, RangeOptions } from "../ports/ordered-store.ts";
+
+/** Entries of the first batch: a caller that looks for one entry shall not pay for a thousand. */
+const BATCH_ENTRIES_MIN = 32;
+const BATCH_ENTRIES_MAX = 1024;
+/** A batch ends with the entry that takes it over this: values may have 8 MiB. */
+const BATCH_BYTES_MAX = 1024 * 1024;
+
+/** The part of a range that is still to be read. */
+export interface RangeRest {
+  readonly start: Uint8Array;
+  readonly end: Uint8Array;
+  readonly reverse: boolean;
+}
+
+/**
+ * The entries of a range, read in batches: no cursor of the store is open while the caller has an
+ * entry, so it may wait or give up between two of them, and a slow caller pins no space.
+ *
+ * @param read a fresh iterator over what is left. It is read to its end or closed within one turn.
+ */
+export function* rangeInBatches(
+  options: RangeOptions,
+  read: (rest: RangeRest) => Iterable<KeyValue>,
+): Generator<KeyValue, void, void> {
+  let remaining = options.limit ?? Number.POSITIVE_INFINITY;
+  let batchEntriesMax = BATCH_ENTRIES_MIN;
+  let rest: RangeRest | null = {
+    start: options.start,
+    end: options.end,
+    reverse: options.reverse ?? false,
+  };
+  while (rest !== null && remaining > 0 && compareBytes(rest.start, rest.end) < 0) {
+    const batch = takeBatch(read(rest), Math.min(remaining, batchEntriesMax));
+    for (const entry of batch.entries) yield entry;
+    remaining -= batch.entries.length;
+    const last = batch.entries.at(-1);
+    rest = batch.ended || last === undefined ? null : restAfter(last.key, rest);
+    batchEntriesMax = Math.min(batchEntriesMax * 4, BATCH_ENTRIES_MAX);
+  }
+}
+
+function takeBatch(
+  source: Iterable<KeyValue>,
+  entriesMax: number,
+): { readonly entries: readonly KeyValue[]; readonly ended: boolean } {
+  const entries: KeyValue[] = [];
+  let bytes = 0;
+  for (const entry of source) {
+    entries.push(entry);
+    bytes += entry.value.length;
+    if (entries.length >= entriesMax || bytes >= BATCH_BYTES_MAX) return { entries, ended: false };
+  }
+  return { entries, ended: true };
+}
+
+function restAfter(key: Uint8Array, rest: RangeRest): RangeRest {
+  if (rest.reverse) return { ...rest, end: key };
+  const next = new Uint8Array(key.length + 1); // The smallest key above `key`.
+  next.set(key);
+  return { ...rest, start: next };
+}

@@ -1,0 +1,19 @@
+import { assert } from "../base/assert.ts";
+import { KEY_BYTES_MAX, type StoreChange } from "../ports/ordered-store.ts";
+
+const VALUE_BYTES_MAX = 8 * 1024 * 1024;
+/** Starts with a letter or digit: never ".", ".." or hidden. */
+const STORE_NAME = /^[a-z0-9][a-z0-9._-]{0,99}$/;
+
+/** Holds a batch to the bounds of the OrderedStore port, before any of it is applied. */
+export function checkChanges(changes: readonly StoreChange[]): void {
+  for (const { key, value } of changes) {
+    assert(key.length > 0, "a key is not empty");
+    assert(key.length <= KEY_BYTES_MAX, "a key has at most KEY_BYTES_MAX bytes");
+    assert(value === null || value.length <= VALUE_BYTES_MAX, "a value has at most 8 MiB");
+  }
+}
+
+export function checkStoreName(name: string): void {
+  assert(STORE_NAME.test(name), `a store has a plain name: ${JSON.stringify(name)}`);
+}

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { MemoryStores } from "../../../shared/platform/memory-store.ts";
+import { testStores } from "./store-contract.ts";
+
+describe("memory store (OrderedStore contract)", () => {
+  testStores(async () => {
+    const stores = new MemoryStores();
+    return { stores, reopen: () => stores, [Symbol.asyncDispose]: async () => {} };
+  });
+});
+
+describe("memory store in a simulation", () => {
+  const change = { key: Uint8Array.of(1), value: Uint8Array.of(1) };
+
+  it("changes nothing in a commit that was made to fail, and stays usable", async () => {
+    let full = true;
+    const beforeCommit = async (): Promise<void> => {
+      if (full) throw new AshlarError("NO_SPACE", "Cannot commit: the disk is full");
+    };
+    const store = await new MemoryStores({ beforeCommit }).open("s");
+    await assert.rejects(store.commit([change]), (error) => isAshlarError(error, "NO_SPACE"));
+    assert.equal(store.get(change.key), undefined);
+    full = false;
+    await store.commit([change]);
+    assert.deepEqual(store.get(change.key), change.value);
+  });
+
+  it("loses the commit under way in a crash, and nothing that had resolved", async () => {
+    let finishCommit = (): void => {};
+    let slow = false;
+    const stores = new MemoryStores({
+      beforeCommit: () =>
+        slow ? new Promise((resolve) => (finishCommit = resolve)) : Promise.resolve(),
+    });
+    const store = await stores.open("s");
+    await store.commit([change]);
+    slow = true;
+    const pending = store.commit([{ key: Uint8Array.of(2), value: Uint8Array.of(2) }]);
+    stores.crash();
+    finishCommit();
+    await assert.rejects(pending, (error) => isAshlarError(error, "DISK_FAILED"));
+    assert.throws(
+      () => store.get(change.key),
+      (error) => isAshlarError(error, "DISK_FAILED"),
+    );
+    const again = await stores.open("s");
+    assert.deepEqual(again.get(change.key), change.value);
+    assert.equal(again.get(Uint8Array.of(2)), undefined);
+  });
+});
