@@ -1,0 +1,145 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { Branded } from "../../shared/base/brand.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import { CHUNK_BYTES_MAX, type LogIndex } from "../../shared/base/ids.ts";
+
+/** Name of an extent file: "large-" (one chunk) or "packed-" (many), and its number as 12 hex digits. */
+export type ExtentFileName = Branded<string, "ExtentFileName">;
+
+export type ExtentFileKind = "large" | "packed";
+
+/** A contiguous run of bytes in one extent file. */
+export interface Extent {
+  readonly file: ExtentFileName;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+/** What the index knows of a sealed chunk beside its block hashes. */
+export interface ChunkRecord {
+  /** 1 byte to 64 MiB; the sum of the extents' lengths. Never changes. */
+  readonly lengthBytes: number;
+  /** The chunk's bytes in order. Durable before the record is. */
+  readonly extents: readonly Extent[];
+  /**
+   * The newest intent that the chunk was written under. A purge deletes the copy only if it is
+   * older than the purge, so this index never goes down.
+   */
+  readonly intentIndex: LogIndex;
+  /**
+   * Wall-clock time from which the master is asked whether a commit names the chunk; 0 once it said
+   * so. Only decides when we ask: the master's answer decides what happens.
+   */
+  readonly confirmDueMs: number;
+}
+
+const FILE_NAME = /^(large|packed)-([0-9a-f]{12})$/;
+const RECORD_VERSION = 1;
+const HEAD_BYTES = 22;
+const EXTENT_BYTES = 17;
+const EXTENTS_MAX = 255;
+
+export function extentFileName(kind: ExtentFileKind, number: number): ExtentFileName {
+  assert(Number.isSafeInteger(number) && number >= 0 && number < 2 ** 48, "a file has 48 bits");
+  return `${kind}-${number.toString(16).padStart(12, "0")}` as ExtentFileName;
+}
+
+/** The kind and number in `name`, or null if it is not the name of an extent file. */
+export function parseExtentFileName(
+  name: string,
+): { readonly kind: ExtentFileKind; readonly number: number } | null {
+  const match = FILE_NAME.exec(name);
+  if (match === null) return null;
+  return { kind: match[1] as ExtentFileKind, number: Number.parseInt(match[2] as string, 16) };
+}
+
+export function isPacked(name: ExtentFileName): boolean {
+  return name.startsWith("packed-");
+}
+
+/**
+ * A chunk record as the value of a key of the index. Integers are little-endian.
+ *
+ *     offset   size  field
+ *          0      1  1, the version
+ *          1      1  n, the count of extents: 1 to 255
+ *          2      4  length of the chunk in bytes
+ *          6      8  intent index
+ *         14      8  when to ask the master, in milliseconds since the Unix epoch; 0: confirmed
+ *         22   17*n  extents: kind (1: 0 large, 1 packed), file number (8), offset (4), length (4)
+ */
+export function encodeChunkRecord(record: ChunkRecord): Uint8Array {
+  assert(record.extents.length > 0 && record.extents.length <= EXTENTS_MAX, "1 to 255 extents");
+  assert(sumOfExtents(record.extents) === record.lengthBytes, "extents cover the chunk");
+  const bytes = new Uint8Array(HEAD_BYTES + record.extents.length * EXTENT_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(0, RECORD_VERSION);
+  view.setUint8(1, record.extents.length);
+  view.setUint32(2, record.lengthBytes, true);
+  view.setBigUint64(6, BigInt(record.intentIndex), true);
+  view.setBigUint64(14, BigInt(record.confirmDueMs), true);
+  for (const [position, extent] of record.extents.entries()) {
+    const file = parseExtentFileName(extent.file);
+    assert(file !== null, "a record names extent files");
+    const offset = HEAD_BYTES + position * EXTENT_BYTES;
+    view.setUint8(offset, file.kind === "packed" ? 1 : 0);
+    view.setBigUint64(offset + 1, BigInt(file.number), true);
+    view.setUint32(offset + 9, extent.offsetBytes, true);
+    view.setUint32(offset + 13, extent.lengthBytes, true);
+  }
+  return bytes;
+}
+
+/** @throws {AshlarError} STORE_CORRUPT if `bytes` is not a record. */
+export function decodeChunkRecord(bytes: Uint8Array): ChunkRecord {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const extentCount = bytes.length >= HEAD_BYTES ? view.getUint8(1) : 0;
+  const isWhole = bytes.length === HEAD_BYTES + extentCount * EXTENT_BYTES;
+  if (extentCount === 0 || !isWhole || view.getUint8(0) !== RECORD_VERSION) throw corruptRecord();
+  const extents: Extent[] = [];
+  for (let position = 0; position < extentCount; position += 1) {
+    const offset = HEAD_BYTES + position * EXTENT_BYTES;
+    const kind = view.getUint8(offset) === 1 ? "packed" : "large";
+    extents.push({
+      file: extentFileName(kind, Number(view.getBigUint64(offset + 1, true))),
+      offsetBytes: view.getUint32(offset + 9, true),
+      lengthBytes: view.getUint32(offset + 13, true),
+    });
+  }
+  const lengthBytes = view.getUint32(2, true);
+  if (lengthBytes === 0 || lengthBytes > CHUNK_BYTES_MAX) throw corruptRecord();
+  if (sumOfExtents(extents) !== lengthBytes) throw corruptRecord();
+  return {
+    lengthBytes,
+    extents,
+    intentIndex: Number(view.getBigUint64(6, true)) as LogIndex,
+    confirmDueMs: Number(view.getBigUint64(14, true)),
+  };
+}
+
+function sumOfExtents(extents: readonly Extent[]): number {
+  let sum = 0;
+  for (const extent of extents) sum += extent.lengthBytes;
+  return sum;
+}
+
+function corruptRecord(): AshlarError {
+  return new AshlarError(
+    "STORE_CORRUPT",
+    "Cannot read a chunk record of the index: it is damaged",
+    {
+      hint: "Move the data directory away and start with an empty one: the cluster makes new copies",
+    },
+  );
+}
+
+/** Whether two records put the chunk's bytes at the same place. */
+export function sameExtents(left: ChunkRecord, right: ChunkRecord): boolean {
+  return (
+    left.extents.length === right.extents.length &&
+    left.extents.every((extent, position) => {
+      const other = right.extents[position];
+      return extent.file === other?.file && extent.offsetBytes === other.offsetBytes;
+    })
+  );
+}

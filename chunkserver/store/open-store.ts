@@ -1,0 +1,136 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
+import type { Disk } from "../../shared/ports/disk.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { Log } from "../../shared/ports/log.ts";
+import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
+import type { Random } from "../../shared/ports/random.ts";
+import { Aside } from "./aside.ts";
+import { ChunkIndex } from "./chunk-index.ts";
+import { ChunkStore } from "./chunk-store.ts";
+import { ExtentFiles } from "./extent-files.ts";
+import {
+  type DiskIdentity,
+  EXTENTS_DIRECTORY,
+  type ExpectedIdentity,
+  INDEX_NAME,
+  openIdentity,
+  writeIdentity,
+} from "./identity.ts";
+import { IDENTITY_KEY } from "./index-keys.ts";
+import { PackedFiles } from "./packed-files.ts";
+import { DiskHealth, type StoreParts } from "./parts.ts";
+import { recover } from "./recover.ts";
+import { Reserve } from "./reserve.ts";
+import { Tally } from "./tally.ts";
+
+const QUARANTINE = { path: "quarantine", filesMax: 64, keepMs: 30 * 24 * 3_600_000 };
+const GARBAGE = { path: "garbage", filesMax: 1024, keepMs: 24 * 3_600_000 };
+
+export interface StoreOptions {
+  readonly disk: Disk;
+  readonly stores: OrderedStores;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly hasher: Hasher;
+  readonly log: Log;
+  readonly expected: ExpectedIdentity;
+  /** Free space that new chunks leave on a disk of so many bytes. */
+  readonly reserveBytesFor: (totalBytes: number) => number;
+}
+
+/**
+ * Opens the chunk store in a data directory, or makes one in a directory that is empty.
+ *
+ * @throws {AshlarError} WRONG_IDENTITY, STORE_CORRUPT, VERSION_MISMATCH with a hint: the directory
+ *   is not what it says it is. An emptied disk is an error, never an empty inventory.
+ */
+export async function openChunkStore(options: StoreOptions): Promise<ChunkStore> {
+  const { disk } = options;
+  await disk.makeDirectory(".");
+  const found = await openIdentity(options, options.expected);
+  const store = await openIndexStore(options.stores);
+  try {
+    const identity = await joinIndex(disk, store, found);
+    const tally = new Tally();
+    const parts = makeParts(options, store, { identity, tally });
+    await Promise.all([parts.quarantine.prepare(), parts.garbage.prepare()]);
+    await recover(parts, tally);
+    return new ChunkStore(parts, identity, tally);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function openIndexStore(stores: OrderedStores): Promise<OrderedStore> {
+  try {
+    return await stores.open(INDEX_NAME);
+  } catch (error) {
+    if (!(error instanceof AshlarError) || error.code !== "STORE_CORRUPT") throw error;
+    throw new AshlarError("STORE_CORRUPT", `Cannot open the chunk index: ${error.message}`, {
+      cause: error,
+      hint: "Move the data directory away and start with an empty one: the cluster makes new copies",
+    });
+  }
+}
+
+/**
+ * Proves that the index belongs to the identity. The first time it writes the server id into the
+ * index, and then into the identity that the index has it: an index without it beside an identity
+ * that says so is not ours, or was emptied.
+ */
+async function joinIndex(
+  disk: Disk,
+  store: OrderedStore,
+  identity: DiskIdentity,
+): Promise<DiskIdentity> {
+  const recorded = store.get(IDENTITY_KEY);
+  const owner = recorded === undefined ? null : new TextDecoder().decode(recorded);
+  if (owner === null && identity.isIndexMade) {
+    throw new AshlarError(
+      "STORE_CORRUPT",
+      `Cannot use the chunk index: expected that of server ${identity.serverId}: it is empty`,
+      { hint: "Restore the index, or move the data directory away and start with an empty one" },
+    );
+  }
+  if (owner !== null && owner !== identity.serverId) {
+    throw new AshlarError(
+      "WRONG_IDENTITY",
+      `Cannot use the chunk index: expected that of server ${identity.serverId}: it is that of ${owner}`,
+      { hint: "The directory mixes the files of two servers: restore the one that belongs here" },
+    );
+  }
+  if (identity.isIndexMade) return identity;
+  const value = new TextEncoder().encode(identity.serverId);
+  if (owner === null) await store.commit([{ key: IDENTITY_KEY, value }]);
+  await disk.makeDirectory(EXTENTS_DIRECTORY);
+  const joined: DiskIdentity = { ...identity, isIndexMade: true };
+  await writeIdentity(disk, joined);
+  return joined;
+}
+
+function makeParts(
+  options: StoreOptions,
+  store: OrderedStore,
+  state: { readonly identity: DiskIdentity; readonly tally: Tally },
+): StoreParts {
+  const { disk, clock, hasher, log, reserveBytesFor } = options;
+  const health = new DiskHealth(log);
+  const files = new ExtentFiles({ disk, onSyncFailed: (error) => health.fail(error) });
+  const packed = new PackedFiles(files);
+  const index = new ChunkIndex(store, {
+    onCommitted: (changes) => {
+      for (const change of changes) {
+        state.tally.onCommitted(change);
+        packed.onCommitted(change);
+      }
+    },
+    onFailed: (error) => health.fail(error),
+  });
+  const { serverId } = state.identity;
+  const reserve = new Reserve({ disk, clock, serverId, reserveBytesFor });
+  const quarantine = new Aside({ ...QUARANTINE, disk, clock });
+  const garbage = new Aside({ ...GARBAGE, disk, clock });
+  return { disk, clock, hasher, log, index, files, packed, reserve, quarantine, garbage, health };
+}
