@@ -11,6 +11,7 @@ import type {
   StoreSnapshot,
 } from "../ports/ordered-store.ts";
 import { lmdbCommitError, lmdbOpenError } from "./lmdb-error.ts";
+import { isStoreSound, withOpeningMarker } from "./lmdb-inspect.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { type RangeRest, rangeInBatches } from "./range-batches.ts";
 import { checkChanges, checkStoreName } from "./store-check.ts";
@@ -39,7 +40,10 @@ export class LmdbStores implements OrderedStores {
     try {
       await this.#disk.makeDirectory(name);
       const path = `${this.#path}/${name}`;
-      const database = openDatabase(path);
+      if (!(await isStoreSound(path))) {
+        throw new AshlarError("STORE_CORRUPT", `Cannot open the store ${path}: it is damaged`);
+      }
+      const database = await withOpeningMarker(path, () => openDatabase(path));
       await this.#disk.syncDirectory(name);
       return new LmdbStore(database, path, () => this.#openNames.delete(name));
     } catch (error) {

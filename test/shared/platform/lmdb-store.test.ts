@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
+import { open, readdir, stat, truncate, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
@@ -17,23 +17,86 @@ describe("lmdb store (OrderedStore contract)", () => {
   });
 });
 
+async function makeStore(path: string): Promise<void> {
+  const store = await new LmdbStores(path).open("s");
+  const entries = Array.from({ length: 5000 }, (_, i) => ({
+    key: Uint8Array.of(i >> 8, i & 255),
+    value: new Uint8Array(100).fill(i & 255),
+  }));
+  await store.commit(entries);
+  await store.close();
+}
+
+/** Writes `bytes` over the file at an offset. */
+async function damage(file: string, offset: number, bytes: Uint8Array): Promise<void> {
+  await using disk = await open(file, "r+");
+  await disk.write(bytes, 0, bytes.length, offset);
+}
+
+const isCorrupt = (error: unknown): boolean => isAshlarError(error, "STORE_CORRUPT");
+
+// lmdb itself ends the process in each of these: SIGSEGV, SIGBUS.
 describe("lmdb store on damaged files", () => {
-  it("says STORE_CORRUPT for a file that is no store, and makes a new one after remove", async () => {
+  const damages: readonly (readonly [string, (file: string) => Promise<void>])[] = [
+    ["that is no store", (file) => writeFile(file, Buffer.alloc(64 * 1024, 7))],
+    ["that is too short for a header", (file) => writeFile(file, "short")],
+    ["whose first header is overwritten", (file) => damage(file, 0, Buffer.alloc(4096, 7))],
+    ["whose second header is zeros", (file) => damage(file, 4096, Buffer.alloc(4096))],
+    ["that was cut in half", async (file) => truncate(file, (await stat(file)).size >> 1)],
+  ];
+  for (const [name, doDamage] of damages) {
+    it(`says STORE_CORRUPT for a file ${name}, and makes a new one after remove`, async () => {
+      await using directory = await TempDirectory.make();
+      await makeStore(directory.path);
+      await doDamage(`${directory.path}/s/data.mdb`);
+      const stores = new LmdbStores(directory.path);
+      await assert.rejects(stores.open("s"), isCorrupt);
+      await stores.remove("s");
+      const store = await stores.open("s");
+      await store.commit([{ key: Uint8Array.of(1), value: Uint8Array.of(1) }]);
+      await store.close();
+    });
+  }
+
+  it("says STORE_CORRUPT for a damaged page if the last process died on opening", async () => {
     await using directory = await TempDirectory.make();
-    await mkdir(`${directory.path}/s`);
-    await writeFile(`${directory.path}/s/data.mdb`, Buffer.alloc(64 * 1024, 7));
-    const stores = new LmdbStores(directory.path);
-    await assert.rejects(stores.open("s"), (error) => isAshlarError(error, "STORE_CORRUPT"));
-    await stores.remove("s");
-    const store = await stores.open("s");
-    await store.commit([{ key: Uint8Array.of(1), value: Uint8Array.of(1) }]);
+    await makeStore(directory.path);
+    const file = `${directory.path}/s/data.mdb`;
+    for (let page = 2; page < 100; page += 1) {
+      await damage(file, page * 4096, Buffer.alloc(4096, 9));
+    }
+    await writeFile(`${directory.path}/s/opening`, "");
+    await assert.rejects(new LmdbStores(directory.path).open("s"), isCorrupt);
+  });
+
+  it("opens a sound store though the last process died on opening it", async () => {
+    await using directory = await TempDirectory.make();
+    await makeStore(directory.path);
+    await writeFile(`${directory.path}/s/opening`, "");
+    const store = await new LmdbStores(directory.path).open("s");
+    assert.deepEqual(store.get(Uint8Array.of(0, 7)), new Uint8Array(100).fill(7));
+    await store.close();
+    assert.deepEqual((await readdir(`${directory.path}/s`)).sort(), ["data.mdb", "lock.mdb"]);
+  });
+
+  it("opens a store whose file ends before free pages: LMDB allows that", async () => {
+    await using directory = await TempDirectory.make();
+    await makeStore(directory.path);
+    const file = `${directory.path}/s/data.mdb`;
+    const pages = (await stat(file)).size / 4096;
+    const lastPage = Buffer.alloc(8);
+    lastPage.writeBigUInt64LE(BigInt(pages + 10));
+    for (const meta of [0, 4096]) await damage(file, meta + 0x90, lastPage);
+    const store = await new LmdbStores(directory.path).open("s");
+    assert.deepEqual(store.get(Uint8Array.of(0, 7)), new Uint8Array(100).fill(7));
     await store.close();
   });
 
-  it("does not say STORE_CORRUPT for a directory that it cannot use: nothing is wrong inside", async () => {
+  it("does not say STORE_CORRUPT for a path that it cannot use: nothing is wrong inside", async () => {
     await using directory = await TempDirectory.make();
     await writeFile(`${directory.path}/s`, "a file where the directory should be");
-    const stores = new LmdbStores(directory.path);
-    await assert.rejects(stores.open("s"), (error) => isAshlarError(error, "DISK_FAILED"));
+    await assert.rejects(new LmdbStores(directory.path).open("s"), (error) =>
+      isAshlarError(error, "ALREADY_EXISTS"),
+    );
   });
 });
