@@ -1,8 +1,15 @@
-import { AshlarError } from "../base/errors.ts";
+import { assert } from "../base/assert.ts";
+import { AshlarError, isAshlarError } from "../base/errors.ts";
+import type { Link, Listener } from "../ports/network.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 import type { WireWorld } from "./connect.ts";
-import type { WireLimits } from "./limits.ts";
+import { FRAME_KINDS, MAGIC } from "./frame.ts";
+import type { Frame } from "./frame-reader.ts";
+import { checkPeer, checkVersion, Handshake, postHello, readHello } from "./handshake.ts";
+import { DEFAULT_WIRE_LIMITS, type WireLimits } from "./limits.ts";
 import type { CallHandler, Handlers, Identity, StreamHandler } from "./rpc.ts";
+import { type Registration, ServerConnection } from "./server-connection.ts";
+import { Session } from "./session.ts";
 
 export interface RpcServerOptions {
   /** Asked at every handshake: a cluster id may be learned late. */
@@ -17,23 +24,49 @@ export interface RpcServerOptions {
   readonly connectionsMax?: number;
 }
 
+const CONNECTIONS_MAX = 4096;
+const CLOSE_GRACE_MS = 5000;
+
 /**
  * Answers calls and streams at one address.
  *
  * Register handlers, then `listen`. Disposing it closes it with a grace of 5 seconds.
  */
 export class RpcServer implements Handlers, AsyncDisposable {
-  constructor(world: WireWorld, options: RpcServerOptions) {}
+  readonly #world: WireWorld;
+  readonly #options: RpcServerOptions;
+  readonly #limits: WireLimits;
+  readonly #registrations = new Map<string, Registration>();
+  readonly #connections = new Set<ServerConnection>();
+  /** All links, from the first byte on. */
+  readonly #sessions = new Set<Session>();
+  #listener: Listener | null = null;
+  #isClosing = false;
+
+  constructor(world: WireWorld, options: RpcServerOptions) {
+    this.#world = world;
+    this.#options = options;
+    this.#limits = { ...DEFAULT_WIRE_LIMITS, ...options.limits };
+  }
+
+  get connectionCount(): number {
+    return this.#sessions.size;
+  }
 
   onCall<Request, Response>(
     method: CallMethod<Request, Response>,
     handler: CallHandler<Request, Response>,
-  ): void {}
+  ): void {
+    // The parser makes what the handler takes: that the two fit is checked here, and forgotten.
+    this.#register(method.name, { kind: "call", method, handler } as unknown as Registration);
+  }
 
   onStream<Open, Up, Down>(
     method: StreamMethod<Open, Up, Down>,
     handler: StreamHandler<Open, Up, Down>,
-  ): void {}
+  ): void {
+    this.#register(method.name, { kind: "stream", method, handler } as unknown as Registration);
+  }
 
   /**
    * Accepts connections at `address` ("host:port"; port 0 takes a free one). Resolves with the
@@ -41,19 +74,108 @@ export class RpcServer implements Handlers, AsyncDisposable {
    *
    * @throws {AshlarError} ADDRESS_IN_USE
    */
-  listen(address: string): Promise<string> {
-    throw new AshlarError("UNSUPPORTED", "Cannot listen: not written yet");
+  async listen(address: string): Promise<string> {
+    assert(this.#listener === null, "a server listens once");
+    const listener = await this.#world.network.listen(address, (link) => this.#onLink(link));
+    this.#listener = listener;
+    return listener.address;
   }
 
   /**
    * Stops accepting, tells the peers to go elsewhere, waits for what is in flight (at most
    * `graceMs`), cancels the rest and closes. New requests fail with UNAVAILABLE at once.
    */
-  close(graceMs: number): Promise<void> {
-    throw new AshlarError("UNSUPPORTED", "Cannot close: not written yet");
+  async close(graceMs: number): Promise<void> {
+    this.#isClosing = true;
+    const listenerClosed = this.#listener?.close();
+    const idle = Promise.all([...this.#connections].map((connection) => connection.goAway()));
+    await this.#within(graceMs, idle);
+    for (const connection of [...this.#connections]) connection.destroy();
+    const closed = Promise.all([...this.#sessions].map((session) => session.closed));
+    await this.#within(Math.max(graceMs, 100), closed);
+    for (const session of [...this.#sessions]) session.fail(null);
+    await listenerClosed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.close(5000);
+    return this.close(CLOSE_GRACE_MS);
+  }
+
+  #register(name: string, registration: Registration): void {
+    assert(this.#listener === null, "handlers are registered before the server listens");
+    assert(!this.#registrations.has(name), "a method has one handler");
+    this.#registrations.set(name, registration);
+  }
+
+  #onLink(link: Link): void {
+    const { clock, log } = this.#world;
+    const onFrame = (frame: Frame): void => {
+      timer.cancel();
+      try {
+        this.#welcome(session, frame);
+      } catch (error) {
+        this.#refuse(session, error);
+      }
+    };
+    const onClosed = (): void => {
+      timer.cancel();
+      this.#sessions.delete(session);
+    };
+    const handshake = new Handshake({ onFrame, onClosed });
+    const session = new Session(this.#world, link, this.#limits, handshake);
+    this.#sessions.add(session);
+    const timer = clock.after(this.#limits.handshakeTimeoutMs, () => {
+      log.warn("A stranger was dropped", { peerAddress: link.peerAddress, reason: "no hello" });
+      session.fail(null);
+    });
+  }
+
+  /** @throws {AshlarError} why the peer is not welcome */
+  #welcome(session: Session, frame: Frame): void {
+    const { peerAddress } = session.link;
+    const hello = readHello(frame, FRAME_KINDS.hello);
+    checkVersion(hello, peerAddress);
+    const identity = this.#options.identity();
+    checkPeer(hello.identity, { clusterId: identity.clusterId }, peerAddress);
+    if (this.#isClosing) throw new AshlarError("UNAVAILABLE", "This server is closing");
+    const connectionsMax = this.#options.connectionsMax ?? CONNECTIONS_MAX;
+    if (this.#sessions.size > connectionsMax) {
+      throw new AshlarError("OVERLOADED", `This server has ${connectionsMax} connections already`);
+    }
+    this.#options.accept?.(hello.identity, peerAddress);
+    postHello(session, FRAME_KINDS.welcome, identity);
+    const connection: ServerConnection = new ServerConnection({
+      clock: this.#world.clock,
+      log: this.#world.log,
+      session,
+      hello,
+      registrations: this.#registrations,
+      onClosed: () => {
+        this.#connections.delete(connection);
+        this.#sessions.delete(session);
+      },
+    });
+    this.#connections.add(connection);
+  }
+
+  #refuse(session: Session, error: unknown): void {
+    const { peerAddress } = session.link;
+    if (isAshlarError(error, "PROTOCOL_ERROR")) {
+      session.failMalformed(error.message);
+      return;
+    }
+    this.#world.log.warn("A peer was refused", { peerAddress, error });
+    session.postError(FRAME_KINDS.refusal, MAGIC, error);
+    session.close();
+  }
+
+  async #within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
+    let cancel = (): void => {};
+    const timeout = new Promise<void>((resolve) => {
+      const timer = this.#world.clock.after(timeoutMs, resolve);
+      cancel = () => timer.cancel();
+    });
+    await Promise.race([work, timeout]);
+    cancel();
   }
 }

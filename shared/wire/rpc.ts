@@ -4,6 +4,8 @@ import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 
 /** Raised with every change that an older peer cannot read. */
 export const PROTOCOL_VERSION = 1;
+/** The oldest version that this code still understands. */
+export const PROTOCOL_VERSION_OLDEST = 1;
 
 export type Role = "master" | "chunkserver" | "client";
 

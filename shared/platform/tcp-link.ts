@@ -1,0 +1,116 @@
+import type { Socket } from "node:net";
+import { assert, present } from "../base/assert.ts";
+import { AshlarError } from "../base/errors.ts";
+import type { Link, LinkReceiver } from "../ports/network.ts";
+import { formatAddress } from "./socket-address.ts";
+import type { UserBuffer } from "./user-buffer.ts";
+
+/** Room for what comes between the connection and `start`, which follows in the same turn. */
+const EARLY_BYTES = 4096;
+
+/** Brings a socket's bytes to the link's receiver. Made before the socket, which asks for a buffer at once. */
+export class Intake implements UserBuffer {
+  #receiver: LinkReceiver | null = null;
+  #early: Uint8Array | null = null;
+
+  readonly buffer = (): Uint8Array => {
+    if (this.#receiver !== null) return this.#receiver.buffer();
+    this.#early = new Uint8Array(EARLY_BYTES);
+    return this.#early;
+  };
+
+  readonly callback = (count: number): void => {
+    const receiver = present(this.#receiver, "a link is started before its first bytes come");
+    if (this.#early === null) {
+      receiver.onBytes(count);
+      return;
+    }
+    // The socket took this array before there was a receiver: the first bytes are moved over.
+    const bytes = this.#early.subarray(0, count);
+    this.#early = null;
+    for (let offset = 0; offset < count; ) {
+      const target = receiver.buffer();
+      const part = bytes.subarray(offset, offset + target.length);
+      target.set(part);
+      offset += part.length;
+      receiver.onBytes(part.length);
+    }
+  };
+
+  start(receiver: LinkReceiver): void {
+    assert(this.#receiver === null, "a link is started once");
+    this.#receiver = receiver;
+  }
+
+  end(error: Error | null): void {
+    this.#receiver?.onClosed(error);
+  }
+}
+
+/** A TCP connection. */
+export class TcpLink implements Link {
+  readonly peerAddress: string;
+  readonly #socket: Socket;
+  readonly #intake: Intake;
+  #error: Error | null = null;
+  #isPaused = false;
+
+  constructor(socket: Socket, intake: Intake) {
+    this.#socket = socket;
+    this.#intake = intake;
+    this.peerAddress = formatAddress(socket.remoteAddress ?? "unknown", socket.remotePort ?? 0);
+    socket.on("error", (error) => {
+      this.#error = error;
+    });
+    socket.on("close", () => intake.end(this.#error));
+  }
+
+  start(receiver: LinkReceiver): void {
+    this.#intake.start(receiver);
+    if (!this.#isPaused) this.#socket.resume();
+  }
+
+  write(parts: readonly Uint8Array[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onWritten = (error: Error | null | undefined): void => {
+        if (error === null || error === undefined) resolve();
+        else reject(this.#lost(error));
+      };
+      const last = parts.length - 1;
+      if (last < 0) {
+        resolve();
+        return;
+      }
+      if (last > 0) this.#socket.cork(); // All parts become one writev(2).
+      for (const [position, part] of parts.entries()) {
+        if (position === last) this.#socket.write(part, onWritten);
+        else this.#socket.write(part);
+      }
+      if (last > 0) this.#socket.uncork();
+    });
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#socket.resume();
+  }
+
+  close(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #lost(cause: Error): AshlarError {
+    const reason = this.#error?.message ?? cause.message;
+    const message = `Lost the connection to ${this.peerAddress}: ${reason}`;
+    return new AshlarError("CONNECTION_LOST", message, { cause });
+  }
+}

@@ -1,0 +1,123 @@
+import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
+import { AshlarError } from "../base/errors.ts";
+import type { ConnectOptions, Link, Listener, Network } from "../ports/network.ts";
+import { errnoOf } from "./disk-error.ts";
+import { formatAddress, parseAddress } from "./socket-address.ts";
+import { Intake, TcpLink } from "./tcp-link.ts";
+import { adoptWithUserBuffer, copyInto, onReadOptions, type UserBuffer } from "./user-buffer.ts";
+
+/**
+ * Small messages leave at once (no Nagle delay); the system probes a silent connection after 30 s.
+ * That is for connections nobody uses: the wire has its own pings.
+ */
+const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 } as const;
+
+export interface TcpNetworkOptions {
+  /** Makes a socket read into our buffers; null: it cannot, bytes are copied. */
+  readonly adopt?: (accepted: Socket, onread: UserBuffer) => Socket | null;
+}
+
+/** TCP, with bytes read right into the receiver's buffers. */
+export class TcpNetwork implements Network {
+  readonly #adopt: (accepted: Socket, onread: UserBuffer) => Socket | null;
+
+  constructor(options: TcpNetworkOptions = {}) {
+    this.#adopt = options.adopt ?? adoptWithUserBuffer;
+  }
+
+  connect(address: string, options: ConnectOptions): Promise<Link> {
+    const { timeoutMs, signal } = options;
+    return new Promise((resolve, reject) => {
+      const { host, port } = parseAddress(address);
+      if (signal?.aborted) {
+        reject(cancelled(address, signal.reason));
+        return;
+      }
+      const intake = new Intake();
+      const socket = netConnect({ host, port, ...SOCKET_OPTIONS, onread: onReadOptions(intake) });
+      const finish = (): void => {
+        clearTimeout(timeout);
+        signal?.removeEventListener("abort", onAbort);
+        socket.off("error", onError);
+        socket.off("connect", onConnect);
+      };
+      const fail = (error: AshlarError): void => {
+        finish();
+        socket.on("error", () => {}); // The caller has been told already.
+        socket.destroy();
+        reject(error);
+      };
+      const onError = (error: Error): void => fail(unavailable(address, errnoOf(error), error));
+      const onAbort = (): void => fail(cancelled(address, signal?.reason));
+      const onConnect = (): void => {
+        finish();
+        resolve(new TcpLink(socket, intake));
+      };
+      const onTimeout = (): void =>
+        fail(unavailable(address, `no answer within ${Math.round(timeoutMs)} ms`));
+      const timeout = setTimeout(onTimeout, Math.min(timeoutMs, 2 ** 31 - 1));
+      signal?.addEventListener("abort", onAbort, { once: true });
+      socket.on("error", onError);
+      socket.on("connect", onConnect);
+    });
+  }
+
+  listen(address: string, onLink: (link: Link) => void): Promise<Listener> {
+    return new Promise((resolve, reject) => {
+      const { host, port } = parseAddress(address);
+      const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true }, (accepted) => {
+        const intake = new Intake();
+        const adopted = this.#adopt(accepted, intake);
+        if (adopted === null) copyInto(accepted, intake);
+        onLink(new TcpLink(adopted ?? accepted, intake));
+      });
+      server.once("error", (error) => reject(listenError(address, error)));
+      // `exclusive`: worker threads and child processes do not share the port.
+      server.listen({ host, port, exclusive: true }, () => {
+        server.removeAllListeners("error");
+        server.on("error", () => {}); // A connection that could not be accepted: its peer tries again.
+        resolve(listenerOf(server, host));
+      });
+    });
+  }
+}
+
+function listenerOf(server: Server, host: string): Listener {
+  const bound = server.address();
+  const port = typeof bound === "object" && bound !== null ? bound.port : 0;
+  return {
+    address: formatAddress(host, port),
+    close: () =>
+      new Promise((resolve) => {
+        // Links that are open count as the server's where their sockets were not adopted.
+        server.close();
+        resolve();
+      }),
+  };
+}
+
+function unavailable(address: string, reason: string, cause?: Error): AshlarError {
+  return new AshlarError("UNAVAILABLE", `Cannot connect to ${address}: ${reason}`, {
+    ...(cause === undefined ? {} : { cause }),
+    details: { address },
+  });
+}
+
+function cancelled(address: string, cause: unknown): AshlarError {
+  return new AshlarError("CANCELLED", `The connection to ${address} was cancelled`, { cause });
+}
+
+function listenError(address: string, cause: Error): AshlarError {
+  const errno = errnoOf(cause);
+  if (errno === "EADDRINUSE") {
+    return new AshlarError("ADDRESS_IN_USE", `Cannot listen on ${address}: it is in use`, {
+      cause,
+      details: { address },
+      hint: "Stop the process that listens there, or choose another port",
+    });
+  }
+  return new AshlarError("UNAVAILABLE", `Cannot listen on ${address}: ${errno}`, {
+    cause,
+    details: { address, errno },
+  });
+}

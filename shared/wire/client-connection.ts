@@ -1,0 +1,273 @@
+import { present } from "../base/assert.ts";
+import { AshlarError, fromErrorData, isAshlarError } from "../base/errors.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { CallMethod, StreamMethod } from "../protocol/method.ts";
+import type { Due } from "./deadlines.ts";
+import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
+import type { Frame } from "./frame-reader.ts";
+import { type Hello, parseErrorData } from "./messages.ts";
+import { type AnyCall, PendingCall } from "./pending-call.ts";
+import type { CallOptions, Connection, Identity, Received, Stream } from "./rpc.ts";
+import type { Session, SessionHandler } from "./session.ts";
+import { WireStream } from "./stream.ts";
+
+const STREAM_ID_MAX = 0xffffffff;
+const CLOSE_GRACE_MS = 1000;
+
+/** The calling end of a connection. */
+export class ClientConnection implements Connection, SessionHandler {
+  readonly peer: Identity;
+  readonly peerAddress: string;
+  readonly closed: Promise<AshlarError | null>;
+  readonly #clock: Clock;
+  readonly #session: Session;
+  readonly #inFlightMax: number;
+  readonly #calls = new Map<number, AnyCall>();
+  #lastStreamId = 0;
+  /** Why no new call is taken although the connection is there. */
+  #refusal: AshlarError | null = null;
+  #onClosedPromise: (error: AshlarError | null) => void = () => {};
+  /** Called when nothing is under way any more. */
+  #onIdle: (() => void) | null = null;
+
+  constructor(clock: Clock, session: Session, hello: Hello) {
+    this.#clock = clock;
+    this.#session = session;
+    this.peer = hello.identity;
+    this.peerAddress = session.link.peerAddress;
+    this.#inFlightMax = hello.limits.inFlightMax;
+    this.closed = new Promise((resolve) => {
+      this.#onClosedPromise = resolve;
+    });
+    session.establish(hello.limits, this);
+  }
+
+  get isOpen(): boolean {
+    return this.#session.isOpen && this.#refusal === null;
+  }
+
+  /** Calls and streams under way. */
+  get inFlightCount(): number {
+    return this.#calls.size + this.#session.streams.size;
+  }
+
+  call<Request, Response>(
+    method: CallMethod<Request, Response>,
+    request: Request,
+    options: CallOptions,
+  ): Promise<Received<Response>> {
+    const refusal = this.#refuse(method.name, options);
+    if (refusal !== null) return Promise.reject(refusal);
+    const streamId = this.#nextStreamId();
+    const body = options.body ?? null;
+    let frame: Uint8Array;
+    try {
+      frame = this.#encodeRequest(streamId, 0, method.name, request, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return new Promise((resolve, reject) => {
+      const call = new PendingCall({
+        method,
+        peerAddress: this.peerAddress,
+        deadlineMs: this.#clock.monotonicMs() + options.timeoutMs,
+        timeoutMs: options.timeoutMs,
+        signal: options.signal,
+        resolve,
+        reject,
+        onAbandoned: (error) => this.#abandon(streamId, error),
+      });
+      this.#calls.set(streamId, call);
+      const onSettled = body === null ? null : (): void => call.onBodySettled();
+      call.ticket = this.#session.post({ frame, body, onSettled });
+      this.#session.deadlines.watch(call.deadlineMs);
+    });
+  }
+
+  open<Open, Up, Down>(
+    method: StreamMethod<Open, Up, Down>,
+    request: Open,
+    options: CallOptions,
+  ): Stream<Up, Down> {
+    const { signal, timeoutMs } = options;
+    const streamId = this.#nextStreamId();
+    const onAbort = (): void => stream.cancel(cancelled(method.name, signal?.reason));
+    const title = `${method.name} at ${this.peerAddress}`;
+    const stream = new WireStream<Up, Down>(this.#session, {
+      streamId,
+      title,
+      parse: method.parseDown,
+      deadlineMs: this.#clock.monotonicMs() + timeoutMs,
+      receiveWindowBytes: this.#session.limits.streamWindowBytes,
+      sendWindowBytes: this.#session.peerLimits?.streamWindowBytes ?? 0,
+      onClosed: () => {
+        signal?.removeEventListener("abort", onAbort);
+        this.#session.streams.delete(streamId);
+        this.#noticeIdle();
+      },
+    });
+    const refusal = this.#refuse(method.name, options);
+    if (refusal !== null) {
+      stream.close(refusal);
+      return stream;
+    }
+    try {
+      const frame = this.#encodeRequest(streamId, FLAG_STREAM, method.name, request, options);
+      this.#session.streams.set(streamId, stream);
+      this.#session.post({ frame, body: options.body ?? null, onSettled: null });
+      this.#session.deadlines.watch(stream.deadlineMs);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    } catch (error) {
+      if (!isAshlarError(error)) throw error;
+      stream.close(error);
+    }
+    return stream;
+  }
+
+  async close(graceMs: number = CLOSE_GRACE_MS): Promise<void> {
+    this.#refusal ??= new AshlarError(
+      "UNAVAILABLE",
+      `Cannot call ${this.peerAddress}: this end is closing the connection`,
+    );
+    if (this.inFlightCount > 0 && graceMs > 0) await this.#waitIdle(graceMs);
+    if (this.inFlightCount > 0) this.#session.fail(this.#refusal);
+    else this.#session.close();
+    // The peer answers an orderly end with its own; one that does not is not waited for.
+    const timer = this.#clock.after(CLOSE_GRACE_MS, () => this.#session.fail(null));
+    await this.closed;
+    timer.cancel();
+  }
+
+  wants(header: FrameHeader): boolean {
+    return header.kind === FRAME_KINDS.response && this.#calls.has(header.streamId);
+  }
+
+  onFrame(frame: Frame): void {
+    const { kind, streamId } = frame.header;
+    switch (kind) {
+      case FRAME_KINDS.response: {
+        const call = this.#take(streamId);
+        if (call === null) frame.body.release();
+        else call.onResponse(frame);
+        return;
+      }
+      case FRAME_KINDS.error:
+      case FRAME_KINDS.cancel:
+        this.#take(streamId)?.fail(fromErrorData(parseErrorData(frame.head)));
+        return;
+      case FRAME_KINDS.goaway:
+        this.#onGoaway();
+        return;
+      default:
+        frame.body.release();
+        this.#session.failMalformed(`a frame of kind ${kind}, which no server sends`);
+    }
+  }
+
+  dues(): Iterable<Due> {
+    return this.#calls.values();
+  }
+
+  onClosed(error: AshlarError | null): void {
+    this.#refusal ??= new AshlarError(
+      "UNAVAILABLE",
+      error?.message ?? `The connection to ${this.peerAddress} is closed`,
+    );
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    for (const call of calls) call.onLost(error, (ticket) => this.#session.drop(ticket));
+    this.#onClosedPromise(error);
+    this.#noticeIdle();
+  }
+
+  /** Why a call cannot begin; none of it had any effect. */
+  #refuse(methodName: string, { signal, timeoutMs }: CallOptions): AshlarError | null {
+    if (signal?.aborted) return cancelled(methodName, signal.reason);
+    if (!this.isOpen) {
+      return (
+        this.#refusal ??
+        new AshlarError("UNAVAILABLE", `The connection to ${this.peerAddress} is closed`)
+      );
+    }
+    if (timeoutMs <= 0) {
+      return new AshlarError("DEADLINE_EXCEEDED", `No time is left to call ${methodName}`);
+    }
+    if (this.inFlightCount >= this.#inFlightMax) {
+      return new AshlarError(
+        "OVERLOADED",
+        `Cannot call ${methodName} at ${this.peerAddress}: ${this.#inFlightMax} calls are under way`,
+      );
+    }
+    return null;
+  }
+
+  #encodeRequest(
+    streamId: number,
+    flags: number,
+    methodName: string,
+    request: unknown,
+    { timeoutMs, body }: CallOptions,
+  ): Uint8Array {
+    return this.#session.encode({
+      kind: FRAME_KINDS.request,
+      flags,
+      streamId,
+      head: [methodName, Number.isFinite(timeoutMs) ? timeoutMs : null, request],
+      bodyLength: body?.length ?? 0,
+    });
+  }
+
+  /** After four thousand million calls the ids begin again, past those that are still in use. */
+  #nextStreamId(): number {
+    do {
+      this.#lastStreamId = this.#lastStreamId === STREAM_ID_MAX ? 1 : this.#lastStreamId + 1;
+    } while (this.#calls.has(this.#lastStreamId) || this.#session.streams.has(this.#lastStreamId));
+    return this.#lastStreamId;
+  }
+
+  #take(streamId: number): AnyCall | null {
+    const call = this.#calls.get(streamId);
+    if (call === undefined) return null;
+    this.#calls.delete(streamId);
+    this.#noticeIdle();
+    return call;
+  }
+
+  /** The caller waits no longer. The server is told, unless it never learns of the call at all. */
+  #abandon(streamId: number, error: AshlarError): void {
+    const call = present(this.#take(streamId), "only a pending call is abandoned");
+    const isDropped = call.ticket !== null && this.#session.drop(call.ticket);
+    if (!isDropped) this.#session.postError(FRAME_KINDS.cancel, streamId, error);
+    call.fail(error);
+  }
+
+  #onGoaway(): void {
+    this.#refusal ??= new AshlarError(
+      "UNAVAILABLE",
+      `The server at ${this.peerAddress} is closing`,
+    );
+    if (this.inFlightCount === 0) this.#session.close();
+    else this.#onIdle ??= () => this.#session.close();
+  }
+
+  #waitIdle(graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(graceMs, resolve);
+      this.#onIdle = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  #noticeIdle(): void {
+    if (this.inFlightCount > 0) return;
+    const onIdle = this.#onIdle;
+    this.#onIdle = null;
+    onIdle?.();
+  }
+}
+
+function cancelled(methodName: string, reason: unknown): AshlarError {
+  return new AshlarError("CANCELLED", `The call of ${methodName} was cancelled`, { cause: reason });
+}

@@ -1,0 +1,217 @@
+import { assert } from "../base/assert.ts";
+import { concatBytes } from "../base/bytes.ts";
+import type { Link } from "../ports/network.ts";
+import { Fifo } from "./fifo.ts";
+
+/** One write takes frames up to here, and at least one. */
+const WRITE_BYTES_MAX = 1024 * 1024;
+/** No further write is begun while so many bytes are with the system: urgent frames stay quick. */
+const WRITING_BYTES_MAX = 2 * 1024 * 1024;
+/** Parts up to here are copied together: one large part is cheaper to write than many small ones. */
+const MERGED_PART_BYTES_MAX = 4096;
+/** A write waits at most so many promise turns for frames that the same event brings about. */
+const GATHER_TURNS_MAX = 16;
+/** A write is due after so many promise turns without a new frame. */
+const QUIET_TURNS = 3;
+
+/** A frame on its way out. */
+export interface Outgoing {
+  /** Header and head. */
+  readonly frame: Uint8Array;
+  /** Sent after `frame`; not changed until `onSettled`. */
+  readonly body: Uint8Array | null;
+  /** Called once when `body` may be reused. `isSent` is false if the frame was dropped or lost. */
+  readonly onSettled: ((isSent: boolean) => void) | null;
+}
+
+interface Queued extends Outgoing {
+  state: "queued" | "writing" | "dropped";
+}
+
+/** A frame that was handed to the writer. */
+export type Ticket = Queued;
+
+/**
+ * Sends frames, many in one write.
+ *
+ * A frame is written when the event that caused it has run its course, together with all others of
+ * that event. Urgent frames (credit, ping, cancel) overtake the others, which keep their order.
+ */
+export class FrameWriter {
+  readonly #link: Link;
+  readonly #onFailed: (error: unknown) => void;
+  readonly #urgent = new Fifo<Queued>();
+  readonly #ordered = new Fifo<Queued>();
+  #queuedBytes = 0;
+  #writingBytes = 0;
+  #isGathering = false;
+  #gatherTurns = 0;
+  #quietTurns = 0;
+  #isStopped = false;
+  /** Called when less than so many bytes are queued or being written. */
+  readonly #watchers = new Set<{ readonly bytes: number; readonly task: () => void }>();
+  /** Counts finished writes, for whoever watches that there is progress. */
+  #writesDone = 0;
+
+  constructor(link: Link, onFailed: (error: unknown) => void) {
+    this.#link = link;
+    this.#onFailed = onFailed;
+  }
+
+  /** Bytes of frames that were not handed to the system yet. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  get writesDone(): number {
+    return this.#writesDone;
+  }
+
+  send(outgoing: Outgoing): Ticket {
+    const queued: Queued = { ...outgoing, state: "queued" };
+    this.#enqueue(this.#ordered, queued);
+    return queued;
+  }
+
+  sendUrgent(frame: Uint8Array): void {
+    this.#enqueue(this.#urgent, { frame, body: null, onSettled: null, state: "queued" });
+  }
+
+  /** Calls `task` once when less than `bytes` are queued or being written; at once if that is so. */
+  onceBelow(bytes: number, task: () => void): void {
+    this.#watchers.add({ bytes, task });
+    this.#callWatchers();
+  }
+
+  #callWatchers(): void {
+    for (const watcher of this.#watchers) {
+      if (this.#queuedBytes + this.#writingBytes >= watcher.bytes) continue;
+      this.#watchers.delete(watcher);
+      watcher.task();
+    }
+  }
+
+  /** Takes a frame back. False: it is too late, it may have reached the peer. */
+  drop(ticket: Ticket): boolean {
+    if (ticket.state !== "queued") return ticket.state === "dropped";
+    ticket.state = "dropped";
+    this.#queuedBytes -= sizeOf(ticket);
+    ticket.onSettled?.(false);
+    return true;
+  }
+
+  /** Drops what is queued; frames that are being written settle when the link lets them go. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const queued of this.#ordered.takeAll()) this.drop(queued);
+    for (const queued of this.#urgent.takeAll()) this.drop(queued);
+  }
+
+  #enqueue(queue: Fifo<Queued>, queued: Queued): void {
+    if (this.#isStopped) {
+      queued.state = "dropped";
+      queued.onSettled?.(false);
+      return;
+    }
+    queue.push(queued);
+    this.#queuedBytes += sizeOf(queued);
+    this.#quietTurns = 0;
+    if (this.#isGathering) return;
+    this.#isGathering = true;
+    this.#gatherTurns = 0;
+    this.#gather();
+  }
+
+  #gather(): void {
+    // No rejection can come: #afterTurn does not throw but for a bug.
+    Promise.resolve().then(this.#afterTurn, this.#onFailed);
+  }
+
+  readonly #afterTurn = (): void => {
+    this.#gatherTurns += 1;
+    this.#quietTurns += 1;
+    if (this.#quietTurns < QUIET_TURNS && this.#gatherTurns < GATHER_TURNS_MAX) {
+      this.#gather();
+      return;
+    }
+    this.#isGathering = false;
+    this.#flush();
+  };
+
+  #flush(): void {
+    while (!this.#isStopped && this.#queuedBytes > 0 && this.#writingBytes < WRITING_BYTES_MAX) {
+      const batch = this.#takeBatch();
+      if (batch.length > 0) this.#write(batch);
+    }
+  }
+
+  #takeBatch(): Queued[] {
+    const batch = this.#urgent.takeAll();
+    let bytes = 0;
+    for (const queued of batch) bytes += sizeOf(queued);
+    while (bytes < WRITE_BYTES_MAX) {
+      const queued = this.#ordered.shift();
+      if (queued === undefined) break;
+      if (queued.state === "dropped") continue;
+      batch.push(queued);
+      bytes += sizeOf(queued);
+    }
+    this.#queuedBytes -= bytes;
+    this.#writingBytes += bytes;
+    assert(this.#queuedBytes >= 0, "what is queued is accounted for");
+    return batch;
+  }
+
+  #write(batch: readonly Queued[]): void {
+    let bytes = 0;
+    for (const queued of batch) {
+      queued.state = "writing";
+      bytes += sizeOf(queued);
+    }
+    const settle = (isSent: boolean): void => {
+      this.#writingBytes -= bytes;
+      this.#writesDone += 1;
+      for (const queued of batch) queued.onSettled?.(isSent);
+    };
+    this.#link.write(mergeParts(batch)).then(
+      () => {
+        settle(true);
+        this.#flush();
+        if (this.#watchers.size > 0) this.#callWatchers();
+      },
+      (error: unknown) => {
+        settle(false);
+        this.#onFailed(error);
+      },
+    );
+  }
+}
+
+function sizeOf({ frame, body }: Outgoing): number {
+  return frame.length + (body === null ? 0 : body.length);
+}
+
+/** The bytes of `batch` in order, neighbouring small parts as one. */
+function mergeParts(batch: readonly Outgoing[]): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  let small: Uint8Array[] = [];
+  const flushSmall = (): void => {
+    if (small.length > 0)
+      parts.push(small.length === 1 ? (small[0] as Uint8Array) : concatBytes(small));
+    small = [];
+  };
+  const add = (part: Uint8Array): void => {
+    if (part.length <= MERGED_PART_BYTES_MAX) {
+      small.push(part);
+      return;
+    }
+    flushSmall();
+    parts.push(part);
+  };
+  for (const { frame, body } of batch) {
+    add(frame);
+    if (body !== null) add(body);
+  }
+  flushSmall();
+  return parts;
+}

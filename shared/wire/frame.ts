@@ -1,0 +1,117 @@
+import { assert } from "../base/assert.ts";
+
+/**
+ * A frame is a header, a head and a body. Integers are little-endian.
+ *
+ *     offset  size  field
+ *          0     1  kind, see FRAME_KINDS
+ *          1     1  flags, see FLAG_*; the others are 0
+ *          2     2  0
+ *          4     4  stream id; the magic number in the frames of the handshake
+ *          8     4  h, the length of the head in bytes
+ *         12     4  b, the length of the body in bytes
+ *         16     h  the head, one msgpack value; absent if h is 0
+ *     16 + h     b  the body, raw bytes
+ */
+export const HEADER_BYTES = 16;
+
+/** "ASHL": what the frames of the handshake carry in place of a stream id. */
+export const MAGIC = 0x4c485341;
+
+export const FRAME_KINDS = {
+  hello: 1,
+  welcome: 2,
+  refusal: 3,
+  request: 4,
+  response: 5,
+  error: 6,
+  message: 7,
+  end: 8,
+  cancel: 9,
+  credit: 10,
+  ping: 11,
+  pong: 12,
+  goaway: 13,
+} as const;
+
+export type FrameKind = (typeof FRAME_KINDS)[keyof typeof FRAME_KINDS];
+
+/** Of a request: it opens a stream. */
+export const FLAG_STREAM = 1;
+/** Of an end: the sender takes no more messages either, the stream is over. */
+export const FLAG_LAST = 1;
+
+const FLAGS_MAX = 1;
+const KIND_MAX = 13;
+/** Kinds whose frames may have a body. */
+const WITH_BODY: ReadonlySet<number> = new Set([
+  FRAME_KINDS.request,
+  FRAME_KINDS.response,
+  FRAME_KINDS.message,
+]);
+
+export interface FrameHeader {
+  readonly kind: FrameKind;
+  readonly flags: number;
+  readonly streamId: number;
+  readonly headLength: number;
+  readonly bodyLength: number;
+}
+
+/** What a frame counts against the windows of flow control. */
+export function frameBytes(header: FrameHeader): number {
+  return HEADER_BYTES + header.headLength + header.bodyLength;
+}
+
+/** Largest frame that a receiver takes. */
+export interface FrameLimits {
+  readonly headBytesMax: number;
+  readonly bodyBytesMax: number;
+}
+
+/** Writes `header` over the first HEADER_BYTES of `target`. */
+export function writeHeader(target: Uint8Array, header: FrameHeader): void {
+  assert(target.length >= HEADER_BYTES, "there is room for a header");
+  target[0] = header.kind;
+  target[1] = header.flags;
+  target[2] = 0;
+  target[3] = 0;
+  writeUint32(target, 4, header.streamId);
+  writeUint32(target, 8, header.headLength);
+  writeUint32(target, 12, header.bodyLength);
+}
+
+function writeUint32(target: Uint8Array, offset: number, value: number): void {
+  target[offset] = value;
+  target[offset + 1] = value >>> 8;
+  target[offset + 2] = value >>> 16;
+  target[offset + 3] = value >>> 24;
+}
+
+/** The header at `offset`, checked; or, as text, what is wrong with it. */
+export function readHeader(
+  view: DataView,
+  offset: number,
+  limits: FrameLimits,
+): FrameHeader | string {
+  const kind = view.getUint8(offset);
+  if (kind < 1 || kind > KIND_MAX) return `unknown kind ${kind}`;
+  const flags = view.getUint8(offset + 1);
+  if (flags > FLAGS_MAX || view.getUint16(offset + 2, true) !== 0) return "unknown flags";
+  const headLength = view.getUint32(offset + 8, true);
+  if (headLength > limits.headBytesMax) {
+    return `a head of ${headLength} bytes, more than ${limits.headBytesMax}`;
+  }
+  const bodyLength = view.getUint32(offset + 12, true);
+  if (bodyLength > limits.bodyBytesMax) {
+    return `a body of ${bodyLength} bytes, more than ${limits.bodyBytesMax}`;
+  }
+  if (bodyLength > 0 && !WITH_BODY.has(kind)) return `a body in a frame of kind ${kind}`;
+  return {
+    kind: kind as FrameKind,
+    flags,
+    streamId: view.getUint32(offset + 4, true),
+    headLength,
+    bodyLength,
+  };
+}

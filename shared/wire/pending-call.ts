@@ -1,0 +1,124 @@
+import { AshlarError, isAshlarError } from "../base/errors.ts";
+import type { CallMethod } from "../protocol/method.ts";
+import type { Due } from "./deadlines.ts";
+import type { Body, Frame } from "./frame-reader.ts";
+import type { Ticket } from "./frame-writer.ts";
+import type { Received } from "./rpc.ts";
+
+export interface PendingCallOptions<Response> {
+  readonly method: Pick<CallMethod<unknown, Response>, "name" | "parseResponse">;
+  readonly peerAddress: string;
+  readonly timeoutMs: number;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly resolve: (response: Received<Response>) => void;
+  readonly reject: (error: AshlarError) => void;
+  /** The deadline passed, or the caller aborted: to be answered with `fail`. */
+  readonly onAbandoned: (error: AshlarError) => void;
+}
+
+/** A call as its connection sees it, whatever its response is. */
+export interface AnyCall extends Due {
+  ticket: Ticket | null;
+  onResponse(frame: Frame): void;
+  onLost(error: AshlarError | null, drop: (ticket: Ticket) => boolean): void;
+  fail(error: AshlarError): void;
+}
+
+/** A call that waits for its response. */
+export class PendingCall<Response> implements AnyCall {
+  readonly deadlineMs: number;
+  /** The request on its way out. */
+  ticket: Ticket | null = null;
+  readonly #options: PendingCallOptions<Response>;
+  readonly #onAbort: (() => void) | null;
+  #isBodySettled = false;
+  /** Why the call has failed, while the link still holds its body. */
+  #failure: AshlarError | null = null;
+
+  constructor(options: PendingCallOptions<Response>) {
+    this.#options = options;
+    this.deadlineMs = options.deadlineMs;
+    const { signal, method } = options;
+    this.#onAbort =
+      signal === undefined
+        ? null
+        : () => {
+            const text = `The call of ${method.name} was cancelled`;
+            options.onAbandoned(new AshlarError("CANCELLED", text, { cause: signal.reason }));
+          };
+    if (this.#onAbort !== null) signal?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  expire(): void {
+    const { method, peerAddress, timeoutMs, onAbandoned } = this.#options;
+    const text = `No answer to ${method.name} from ${peerAddress} within ${Math.round(timeoutMs)} ms`;
+    onAbandoned(new AshlarError("DEADLINE_EXCEEDED", text));
+  }
+
+  onResponse(frame: Frame): void {
+    const { method } = this.#options;
+    try {
+      if (frame.headError !== null) throw frame.headError;
+      const head = method.parseResponse(frame.head);
+      this.#forget();
+      this.#options.resolve(new ReceivedBody(head, frame.body));
+    } catch (error) {
+      frame.body.release();
+      this.fail(
+        isAshlarError(error)
+          ? error
+          : new AshlarError("PROTOCOL_ERROR", `Cannot read the response of ${method.name}`, {
+              cause: error,
+            }),
+      );
+    }
+  }
+
+  /** The connection is gone. A request that has not left this end had no effect. */
+  onLost(error: AshlarError | null, drop: (ticket: Ticket) => boolean): void {
+    const { method, peerAddress } = this.#options;
+    const reason = error?.message ?? `The connection to ${peerAddress} was closed`;
+    const code = this.ticket !== null && drop(this.ticket) ? "UNAVAILABLE" : "CONNECTION_LOST";
+    this.fail(
+      new AshlarError(code, `The call of ${method.name} failed: ${reason}`, {
+        ...(error === null ? {} : { cause: error }),
+      }),
+    );
+  }
+
+  /** Fails the call, once the link has let go of the body: the caller may reuse it then. */
+  fail(error: AshlarError): void {
+    this.#forget();
+    const holdsBody = this.ticket?.onSettled != null && !this.#isBodySettled;
+    if (holdsBody) this.#failure = error;
+    else this.#options.reject(error);
+  }
+
+  onBodySettled(): void {
+    this.#isBodySettled = true;
+    if (this.#failure !== null) this.#options.reject(this.#failure);
+  }
+
+  #forget(): void {
+    if (this.#onAbort !== null) this.#options.signal?.removeEventListener("abort", this.#onAbort);
+  }
+}
+
+class ReceivedBody<Head> implements Received<Head> {
+  readonly head: Head;
+  readonly #body: Body;
+
+  constructor(head: Head, body: Body) {
+    this.head = head;
+    this.#body = body;
+  }
+
+  get body(): Uint8Array {
+    return this.#body.bytes;
+  }
+
+  release(): void {
+    this.#body.release();
+  }
+}

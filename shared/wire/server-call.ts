@@ -1,0 +1,59 @@
+import type { AshlarError } from "../base/errors.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Due } from "./deadlines.ts";
+import type { CallContext, Identity } from "./rpc.ts";
+
+export interface ServerCallOptions {
+  readonly clock: Clock;
+  readonly peer: Identity;
+  readonly peerAddress: string;
+  readonly deadlineMs: number;
+  readonly onExpired: (call: ServerCall) => void;
+}
+
+/** A call or a stream that a handler works on. */
+export class ServerCall implements CallContext, Due {
+  readonly peer: Identity;
+  readonly peerAddress: string;
+  readonly deadlineMs: number;
+  readonly #clock: Clock;
+  readonly #onExpired: (call: ServerCall) => void;
+  /** Made when it is asked for: few handlers do, and it is the dearest part of a small call. */
+  #controller: AbortController | null = null;
+  #abortReason: AshlarError | null = null;
+
+  constructor(options: ServerCallOptions) {
+    this.peer = options.peer;
+    this.peerAddress = options.peerAddress;
+    this.deadlineMs = options.deadlineMs;
+    this.#clock = options.clock;
+    this.#onExpired = options.onExpired;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== null) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Whether the caller waits no longer: its answer is not sent. */
+  get isAborted(): boolean {
+    return this.#abortReason !== null;
+  }
+
+  remainingMs(): number {
+    return Math.max(0, this.deadlineMs - this.#clock.monotonicMs());
+  }
+
+  expire(): void {
+    this.#onExpired(this);
+  }
+
+  abort(reason: AshlarError): void {
+    if (this.#abortReason !== null) return;
+    this.#abortReason = reason;
+    this.#controller?.abort(reason);
+  }
+}

@@ -1,0 +1,363 @@
+import { AshlarError, toErrorData } from "../base/errors.ts";
+import type { SlabPool } from "../flow/slabs.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import type { Link } from "../ports/network.ts";
+import { Deadlines, type Due } from "./deadlines.ts";
+import { FRAME_KINDS, type FrameHeader, type FrameKind, frameBytes } from "./frame.ts";
+import { FrameCodec, type FrameFields } from "./frame-codec.ts";
+import { type Frame, FrameReader } from "./frame-reader.ts";
+import { FrameWriter, type Outgoing, type Ticket } from "./frame-writer.ts";
+import { KeepAlive } from "./keep-alive.ts";
+import type { WireLimits } from "./limits.ts";
+import { HANDSHAKE_HEAD_BYTES_MAX, type PeerLimits, parseCredit } from "./messages.ts";
+import type { OpenStream } from "./stream.ts";
+import type { StreamHost } from "./stream-sender.ts";
+
+export interface SessionWorld {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly slabs: SlabPool;
+}
+
+/** What a session leaves to the end it belongs to. */
+export interface SessionHandler {
+  /** A frame that is not of a stream. Releases its body. */
+  onFrame(frame: Frame): void;
+  /** Whether anyone waits for a frame that is not of a stream. */
+  wants(header: FrameHeader): boolean;
+  /** What has a deadline, beside the streams. */
+  dues(): Iterable<Due>;
+  /** The connection is gone; null after an orderly end. Called once, after all streams have failed. */
+  onClosed(error: AshlarError | null): void;
+}
+
+/** Reading stops while more than this of answers waits to be sent: a peer must take what it asks for. */
+const ANSWERS_BYTES_MAX = 16 * 1024 * 1024;
+
+const HANDSHAKE_LIMITS = { headBytesMax: HANDSHAKE_HEAD_BYTES_MAX, bodyBytesMax: 0 };
+
+/** A link with frames on it: streams, flow control, pings. Both ends have one. */
+export class Session implements StreamHost {
+  readonly link: Link;
+  readonly limits: WireLimits;
+  readonly streams = new Map<number, OpenStream>();
+  readonly deadlines: Deadlines;
+  /** Resolves when the connection is gone. */
+  readonly closed: Promise<void>;
+  readonly #world: SessionWorld;
+  readonly #codec = new FrameCodec();
+  readonly #reader: FrameReader;
+  readonly #writer: FrameWriter;
+  #handler: SessionHandler;
+  #keepAlive: KeepAlive | null = null;
+  /** Null until the handshake is over. */
+  #peerLimits: PeerLimits | null = null;
+  #sendCreditBytes = 0;
+  readonly #awaitingCredit = new Set<{ pump(): void }>();
+  /** Bytes of messages that came and were not granted again. */
+  #outstandingBytes = 0;
+  /** The part of it that was taken, and that streams hold back until it is worth a frame. */
+  #heldBackBytes = 0;
+  /** The part of it that belongs to no stream any more. */
+  #orphanedBytes = 0;
+  #pauses = 0;
+  #isPausedForAnswers = false;
+  #isClosed = false;
+  #isClosing = false;
+  #resolveClosed: () => void = () => {};
+
+  constructor(world: SessionWorld, link: Link, limits: WireLimits, handler: SessionHandler) {
+    this.#world = world;
+    this.link = link;
+    this.limits = limits;
+    this.#handler = handler;
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.deadlines = new Deadlines(world.clock, () => this.#dues());
+    this.#writer = new FrameWriter(link, (error) => this.fail(lost(link, "a write failed", error)));
+    this.#reader = new FrameReader({
+      slabs: world.slabs,
+      codec: this.#codec,
+      limits: () => (this.#peerLimits === null ? HANDSHAKE_LIMITS : this.limits),
+      onFrame: (frame) => this.#onFrame(frame),
+      wantsBody: (header) => this.#wantsBody(header),
+      onDropped: (header) => this.#onDropped(header),
+      onMalformed: (reason) => this.failMalformed(reason),
+      pause: () => this.#pause(),
+      resume: () => this.#resume(),
+    });
+    link.start({
+      buffer: () => this.#reader.buffer(),
+      onBytes: (count) => {
+        this.#keepAlive?.heard();
+        this.#reader.onBytes(count);
+      },
+      onClosed: (error) => this.#onLinkClosed(error),
+    });
+  }
+
+  get isOpen(): boolean {
+    return !this.#isClosed && !this.#isClosing;
+  }
+
+  get peerLimits(): PeerLimits | null {
+    return this.#peerLimits;
+  }
+
+  get sendCreditBytes(): number {
+    return this.#sendCreditBytes;
+  }
+
+  /** The handshake is over. */
+  establish(peerLimits: PeerLimits, handler: SessionHandler): void {
+    this.#peerLimits = peerLimits;
+    this.#handler = handler;
+    this.#sendCreditBytes = peerLimits.connectionWindowBytes;
+    this.#keepAlive = new KeepAlive({
+      clock: this.#world.clock,
+      intervalMs: this.limits.pingIntervalMs,
+      ping: () => this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.ping, streamId: 0 })),
+      onSilent: (silentMs) => this.#onSilent(silentMs),
+      isExcused: () => this.#pauses > 0,
+    });
+  }
+
+  /** Header and head of a frame. @throws {AshlarError} TOO_LARGE for the peer */
+  encode(fields: FrameFields): Uint8Array {
+    const limits = this.#peerLimits ?? HANDSHAKE_LIMITS;
+    const { bodyLength = 0 } = fields;
+    if (bodyLength > limits.bodyBytesMax) {
+      throw new AshlarError(
+        "TOO_LARGE",
+        `Cannot send a body of ${bodyLength} bytes: the peer takes at most ${limits.bodyBytesMax}`,
+      );
+    }
+    return this.#codec.encode(fields, limits.headBytesMax);
+  }
+
+  post(outgoing: Outgoing): Ticket {
+    return this.#writer.send(outgoing);
+  }
+
+  /** A frame with an error for its head. Nothing that the error holds keeps it from being sent. */
+  postError(kind: FrameKind, streamId: number, error: unknown): void {
+    const data = toErrorData(error);
+    let frame: Uint8Array;
+    try {
+      frame = this.encode({ kind, streamId, head: data });
+    } catch {
+      const message = data.message.slice(0, 1000);
+      frame = this.encode({ kind, streamId, head: { code: data.code, message } });
+    }
+    this.post({ frame, body: null, onSettled: null });
+  }
+
+  drop(ticket: Ticket): boolean {
+    return this.#writer.drop(ticket);
+  }
+
+  spendCredit(bytes: number): void {
+    this.#sendCreditBytes -= bytes;
+  }
+
+  refundCredit(bytes: number): void {
+    this.#addCredit(bytes);
+  }
+
+  awaitCredit(sender: { pump(): void }): void {
+    this.#awaitingCredit.add(sender);
+  }
+
+  grantCredit(streamId: number, bytes: number): void {
+    if (this.#isClosed) return;
+    if (streamId === 0) {
+      this.#orphanedBytes += bytes;
+      if (this.#orphanedBytes < this.limits.connectionWindowBytes / 8) return;
+    }
+    const granted = streamId === 0 ? this.#orphanedBytes : bytes;
+    if (streamId === 0) this.#orphanedBytes = 0;
+    this.#outstandingBytes -= granted;
+    this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.credit, streamId, head: granted }));
+  }
+
+  /** Many streams that hold back a little each must not keep the whole window. */
+  holdBackCredit(bytes: number): void {
+    this.#heldBackBytes += bytes;
+    if (bytes < 0 || this.#heldBackBytes < this.limits.connectionWindowBytes / 4) return;
+    for (const stream of this.streams.values()) stream.flushCredit();
+  }
+
+  /** Called by a server after it posted an answer: a peer that does not read must not ask for more. */
+  boundAnswers(): void {
+    if (this.#isPausedForAnswers || this.#writer.queuedBytes < ANSWERS_BYTES_MAX) return;
+    this.#isPausedForAnswers = true;
+    this.#pause();
+    this.#writer.onceBelow(ANSWERS_BYTES_MAX / 2, () => {
+      this.#isPausedForAnswers = false;
+      this.#resume();
+    });
+  }
+
+  /** Ends the connection in order: what was posted is sent. */
+  close(): void {
+    if (this.#isClosed || this.#isClosing) return;
+    this.#isClosing = true;
+    this.#writer.onceBelow(1, () => this.link.close());
+  }
+
+  /** Ends the connection now, because the peer sent what it must not. */
+  failMalformed(reason: string): void {
+    if (this.#isClosed) return;
+    const { peerAddress } = this.link;
+    const fields = { peerAddress, reason };
+    if (this.#peerLimits === null) {
+      this.#world.log.warn("A stranger was dropped", fields);
+      const text = `${peerAddress} does not speak Ashlar's wire protocol: it sent ${reason}`;
+      this.fail(new AshlarError("PROTOCOL_ERROR", text));
+      return;
+    }
+    this.#world.log.error("A peer broke the wire protocol, its connection is closed", fields);
+    this.fail(lost(this.link, `it sent ${reason}`, null));
+  }
+
+  /** Ends the connection now. */
+  fail(error: AshlarError | null): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#keepAlive?.stop();
+    this.deadlines.stop();
+    this.#reader.stop();
+    this.link.destroy();
+    const forStreams = error ?? lost(this.link, "the peer closed it", null);
+    for (const stream of [...this.streams.values()]) stream.close(forStreams);
+    this.#writer.stop();
+    this.#awaitingCredit.clear();
+    this.#handler.onClosed(error);
+    this.#resolveClosed();
+  }
+
+  #onLinkClosed(error: Error | null): void {
+    if (error === null || this.#isClosing) this.fail(null);
+    else this.fail(lost(this.link, error.message, error));
+  }
+
+  #onSilent(silentMs: number): void {
+    const { peerAddress } = this.link;
+    this.#world.log.warn("A peer has gone silent, its connection is closed", {
+      peerAddress,
+      silentMs,
+    });
+    this.fail(lost(this.link, `it has been silent for ${Math.round(silentMs)} ms`, null));
+  }
+
+  *#dues(): Iterable<Due> {
+    yield* this.streams.values();
+    yield* this.#handler.dues();
+  }
+
+  #pause(): void {
+    this.#pauses += 1;
+    if (this.#pauses === 1) this.link.pause();
+  }
+
+  #resume(): void {
+    this.#pauses -= 1;
+    if (this.#pauses === 0 && !this.#isClosed) this.link.resume();
+  }
+
+  #addCredit(bytes: number): void {
+    this.#sendCreditBytes += bytes;
+    if (this.#sendCreditBytes <= 0 || this.#awaitingCredit.size === 0) return;
+    const senders = [...this.#awaitingCredit];
+    this.#awaitingCredit.clear();
+    for (const sender of senders) sender.pump(); // Those that do not get their turn wait again.
+  }
+
+  #wantsBody(header: FrameHeader): boolean {
+    return header.kind === FRAME_KINDS.message
+      ? this.streams.has(header.streamId)
+      : this.#handler.wants(header);
+  }
+
+  #onDropped(header: FrameHeader): void {
+    if (header.kind !== FRAME_KINDS.message) return;
+    if (this.#isOverdrawn(header)) return;
+    this.grantCredit(0, frameBytes(header));
+  }
+
+  #onFrame(frame: Frame): void {
+    const { kind, streamId } = frame.header;
+    if (this.#peerLimits === null) {
+      this.#handler.onFrame(frame);
+      return;
+    }
+    switch (kind) {
+      case FRAME_KINDS.ping:
+        this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.pong, streamId }));
+        this.boundAnswers();
+        return;
+      case FRAME_KINDS.pong:
+        return;
+      case FRAME_KINDS.credit:
+        this.#onCredit(frame);
+        return;
+      case FRAME_KINDS.message:
+        this.#onMessage(frame);
+        return;
+      case FRAME_KINDS.end:
+        this.streams.get(streamId)?.onFrame(frame);
+        return;
+      case FRAME_KINDS.error:
+      case FRAME_KINDS.cancel: {
+        const stream = this.streams.get(streamId);
+        if (stream === undefined) this.#handler.onFrame(frame);
+        else stream.onFrame(frame);
+        return;
+      }
+      default:
+        this.#handler.onFrame(frame);
+    }
+  }
+
+  #onMessage(frame: Frame): void {
+    if (this.#isOverdrawn(frame.header)) {
+      frame.body.release();
+      return;
+    }
+    const stream = this.streams.get(frame.header.streamId);
+    if (stream === undefined) {
+      frame.body.release();
+      this.grantCredit(0, frameBytes(frame.header));
+      return;
+    }
+    if (!stream.onFrame(frame)) this.failMalformed("more on a stream than it had credit for");
+  }
+
+  /** Counts a message. True: the peer had no credit left, the connection has been ended. */
+  #isOverdrawn(header: FrameHeader): boolean {
+    const isOverdrawn = this.#outstandingBytes >= this.limits.connectionWindowBytes;
+    if (isOverdrawn) this.failMalformed("more than it had credit for");
+    this.#outstandingBytes += frameBytes(header);
+    return isOverdrawn;
+  }
+
+  #onCredit(frame: Frame): void {
+    try {
+      const bytes = parseCredit(frame.head);
+      this.#addCredit(bytes);
+      this.streams.get(frame.header.streamId)?.onCredit(bytes);
+    } catch (error) {
+      this.failMalformed((error as AshlarError).message);
+    }
+  }
+}
+
+function lost(link: Link, reason: string, cause: unknown): AshlarError {
+  return new AshlarError(
+    "CONNECTION_LOST",
+    `Lost the connection to ${link.peerAddress}: ${reason}`,
+    cause === null ? {} : { cause },
+  );
+}

@@ -1,0 +1,170 @@
+import { assert } from "../base/assert.ts";
+import type { AshlarError } from "../base/errors.ts";
+import { Fifo } from "./fifo.ts";
+import { HEADER_BYTES } from "./frame.ts";
+import type { Body, Frame } from "./frame-reader.ts";
+import type { Received } from "./rpc.ts";
+import type { StreamHost } from "./stream-sender.ts";
+
+/** Credit is granted in portions of this size, so that small messages do not cost a frame each. */
+const GRANT_BYTES_MIN = 64 * 1024;
+
+interface Reader<Head> {
+  readonly resolve: (message: Received<Head> | null) => void;
+  readonly reject: (error: AshlarError) => void;
+}
+
+/**
+ * The receiving half of a stream.
+ *
+ * A message's head counts against the window until the message is taken, its body until it is
+ * released: what a stream makes this end hold is bounded by the window, and one message more.
+ */
+export class StreamReceiver<Head> {
+  readonly #host: StreamHost;
+  readonly #streamId: number;
+  readonly #windowBytes: number;
+  readonly #onDrained: () => void;
+  readonly #queue = new Fifo<StreamMessage<Head>>();
+  #reader: Reader<Head> | null = null;
+  /** Received and not granted again. */
+  #outstandingBytes = 0;
+  /** Taken here and not granted yet. */
+  #heldBackBytes = 0;
+  /** What comes after the messages in the queue: null for the peer's end. */
+  #end: { readonly error: AshlarError | null } | null = null;
+  /** The peer does not count this stream's credit any more. */
+  #isClosed = false;
+
+  /** `onDrained` is called when the end was reached and everything before it was taken. */
+  constructor(
+    host: StreamHost,
+    id: { readonly streamId: number; readonly windowBytes: number },
+    onDrained: () => void,
+  ) {
+    this.#host = host;
+    this.#streamId = id.streamId;
+    this.#windowBytes = id.windowBytes;
+    this.#onDrained = onDrained;
+  }
+
+  /** A message came. False: the peer had no credit for it; the body is still the caller's. */
+  accept(frame: Frame, head: Head): boolean {
+    if (this.#outstandingBytes >= this.#windowBytes) return false;
+    const headBytes = HEADER_BYTES + frame.header.headLength;
+    const bodyBytes = frame.header.bodyLength;
+    this.#outstandingBytes += headBytes + bodyBytes;
+    const message = new StreamMessage(head, frame.body, { headBytes, bodyBytes, receiver: this });
+    const reader = this.#reader;
+    if (reader === null) {
+      this.#queue.push(message);
+      return true;
+    }
+    this.#reader = null;
+    this.giveBack(headBytes);
+    reader.resolve(message);
+    return true;
+  }
+
+  receive(): Promise<Received<Head> | null> {
+    assert(this.#reader === null, "a stream has one reader at a time");
+    const message = this.#queue.shift();
+    if (message !== undefined) {
+      this.giveBack(message.headBytes);
+      this.noticeDrained();
+      return Promise.resolve(message);
+    }
+    if (this.#end !== null) {
+      const { error } = this.#end;
+      return error === null ? Promise.resolve(null) : Promise.reject(error);
+    }
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+    });
+  }
+
+  /** After the messages that are there come no others: null for an orderly end. */
+  end(error: AshlarError | null): void {
+    if (this.#end !== null) return;
+    this.#end = { error };
+    const reader = this.#reader;
+    this.#reader = null;
+    if (error === null) reader?.resolve(null);
+    else reader?.reject(error);
+    this.noticeDrained();
+  }
+
+  /** Nothing more comes. What was not taken is dropped, and `error` takes its place. */
+  close(error: AshlarError): void {
+    const dropped = this.#queue.takeAll();
+    for (const message of dropped) {
+      this.giveBack(message.headBytes);
+      message.release();
+    }
+    if (dropped.length > 0) this.#end = { error };
+    this.end(error);
+    this.flushCredit();
+    this.#isClosed = true;
+  }
+
+  /** Calls `onDrained` if there is nothing left to take. */
+  noticeDrained(): void {
+    if (this.#end !== null && this.#queue.length === 0) this.#onDrained();
+  }
+
+  /** Bytes that the peer may send again. */
+  giveBack(bytes: number): void {
+    if (this.#isClosed) {
+      this.#host.grantCredit(0, bytes);
+      return;
+    }
+    this.#heldBackBytes += bytes;
+    this.#host.holdBackCredit(bytes);
+    if (this.#heldBackBytes >= Math.min(GRANT_BYTES_MIN, this.#windowBytes / 4)) this.flushCredit();
+  }
+
+  flushCredit(): void {
+    const bytes = this.#heldBackBytes;
+    if (bytes === 0) return;
+    this.#heldBackBytes = 0;
+    this.#outstandingBytes -= bytes;
+    this.#host.holdBackCredit(-bytes);
+    this.#host.grantCredit(this.#streamId, bytes);
+  }
+}
+
+class StreamMessage<Head> implements Received<Head> {
+  readonly head: Head;
+  readonly headBytes: number;
+  readonly #body: Body;
+  readonly #bodyBytes: number;
+  readonly #receiver: { giveBack(bytes: number): void };
+  #isReleased = false;
+
+  constructor(
+    head: Head,
+    body: Body,
+    options: {
+      readonly headBytes: number;
+      readonly bodyBytes: number;
+      readonly receiver: { giveBack(bytes: number): void };
+    },
+  ) {
+    this.head = head;
+    this.headBytes = options.headBytes;
+    this.#body = body;
+    this.#bodyBytes = options.bodyBytes;
+    this.#receiver = options.receiver;
+  }
+
+  get body(): Uint8Array {
+    return this.#body.bytes;
+  }
+
+  release(): void {
+    assert(!this.#isReleased, "a message is released once");
+    this.#isReleased = true;
+    this.#body.release();
+    if (this.#bodyBytes > 0) this.#receiver.giveBack(this.#bodyBytes);
+  }
+}

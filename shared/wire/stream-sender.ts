@@ -1,0 +1,198 @@
+import { assert } from "../base/assert.ts";
+import { AshlarError } from "../base/errors.ts";
+import { Fifo } from "./fifo.ts";
+import { FLAG_LAST, FRAME_KINDS } from "./frame.ts";
+import type { FrameFields } from "./frame-codec.ts";
+import type { Outgoing, Ticket } from "./frame-writer.ts";
+
+/** What the two halves of a stream need of their connection. */
+export interface StreamHost {
+  encode(fields: FrameFields): Uint8Array;
+  post(outgoing: Outgoing): Ticket;
+  drop(ticket: Ticket): boolean;
+  /** Bytes that all streams together may send now. Below 1: `awaitCredit`. */
+  readonly sendCreditBytes: number;
+  spendCredit(bytes: number): void;
+  /** What was spent on a frame that was not sent after all. */
+  refundCredit(bytes: number): void;
+  /** `pump` is called when there is credit again. */
+  awaitCredit(sender: { pump(): void }): void;
+  /** The peer may send so many more bytes; on this stream, if it still goes on. */
+  grantCredit(streamId: number, bytes: number): void;
+  /** Bytes taken on a stream that are not worth a frame yet: negative once they are granted. */
+  holdBackCredit(bytes: number): void;
+}
+
+/** A message on its way, or waiting for its turn. */
+interface Sending {
+  readonly frame: Uint8Array;
+  readonly body: Uint8Array | null;
+  readonly sizeBytes: number;
+  ticket: Ticket | null;
+  readonly resolve: () => void;
+  readonly reject: (error: AshlarError) => void;
+}
+
+const DONE = Promise.resolve();
+/** Bodies up to here are copied behind their head: the caller need not wait for the write. */
+const COPIED_BODY_BYTES_MAX = 4096;
+
+/**
+ * The sending half of a stream.
+ *
+ * A message is sent while the stream's and the connection's credit are above 0; the last one may
+ * overdraw them, so that a message larger than a window passes too.
+ */
+export class StreamSender {
+  readonly #host: StreamHost;
+  readonly #streamId: number;
+  readonly #windowBytes: number;
+  #creditBytes: number;
+  /** Messages that wait for credit, in order. */
+  readonly #queue = new Fifo<Sending>();
+  #queuedBytes = 0;
+  /** Messages with the writer. */
+  readonly #written = new Set<Sending>();
+  /** Messages that are sent, whose senders wait for room in the window. */
+  #resting: Sending[] = [];
+  #failure: AshlarError | null = null;
+  /** No more messages come; the peer is told after those that wait. */
+  #isEnding = false;
+  #isEndDue = false;
+  /** Called when the peer is told that the stream is over. */
+  #onLast: (() => void) | null = null;
+
+  constructor(host: StreamHost, streamId: number, windowBytes: number) {
+    this.#host = host;
+    this.#streamId = streamId;
+    this.#windowBytes = windowBytes;
+    this.#creditBytes = windowBytes;
+  }
+
+  get pendingBytes(): number {
+    return this.#windowBytes - this.#creditBytes + this.#queuedBytes;
+  }
+
+  send(head: unknown, body: Uint8Array): Promise<void> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    assert(!this.#isEnding, "nothing is sent after the end");
+    const isCopied = body.length <= COPIED_BODY_BYTES_MAX;
+    let frame: Uint8Array;
+    try {
+      frame = this.#encode(head, body, isCopied);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const sizeBytes = frame.length + (isCopied ? 0 : body.length);
+    if (isCopied && this.#mayTransmit && this.#creditBytes > sizeBytes) {
+      this.#spend(sizeBytes);
+      this.#host.post({ frame, body: null, onSettled: null });
+      return DONE;
+    }
+    return new Promise((resolve, reject) => {
+      const sent = { frame, body: isCopied ? null : body, sizeBytes, ticket: null };
+      this.#queue.push({ ...sent, resolve, reject });
+      this.#queuedBytes += sizeBytes;
+      this.pump();
+    });
+  }
+
+  /** No more messages. `onLast` tells that the stream is over, and is called when the peer is told. */
+  end(onLast: (() => void) | null): void {
+    if (this.#failure !== null) return;
+    if (this.#isEnding && onLast === null) return;
+    this.#isEnding = true;
+    this.#isEndDue = true;
+    this.#onLast = onLast;
+    this.pump();
+  }
+
+  /** Sends what there is credit for. */
+  pump(): void {
+    while (this.#queue.length > 0 && this.#mayTransmitNext) {
+      const sending = this.#queue.shift() as Sending;
+      this.#queuedBytes -= sending.sizeBytes;
+      this.#transmit(sending);
+    }
+    if (this.#queue.length > 0) {
+      if (this.#creditBytes > 0) this.#host.awaitCredit(this);
+      return;
+    }
+    if (this.#isEndDue && this.#failure === null) this.#postEnd();
+  }
+
+  onCredit(bytes: number): void {
+    this.#creditBytes += bytes;
+    this.pump();
+    if (this.#creditBytes <= 0) return;
+    const resting = this.#resting;
+    this.#resting = [];
+    for (const sending of resting) sending.resolve();
+  }
+
+  /**
+   * Nothing more is sent. A send whose body is being written fails only when the link has let go of
+   * it: its sender may reuse the body then.
+   */
+  fail(error: AshlarError): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    this.#queuedBytes = 0;
+    for (const sending of this.#queue.takeAll()) sending.reject(error);
+    for (const sending of this.#resting) sending.reject(error);
+    this.#resting = [];
+    for (const { ticket } of [...this.#written]) if (ticket !== null) this.#host.drop(ticket);
+  }
+
+  get #mayTransmit(): boolean {
+    return this.#queue.length === 0 && this.#mayTransmitNext;
+  }
+
+  get #mayTransmitNext(): boolean {
+    return this.#creditBytes > 0 && this.#host.sendCreditBytes > 0;
+  }
+
+  #encode(head: unknown, body: Uint8Array, isCopied: boolean): Uint8Array {
+    const kind = FRAME_KINDS.message;
+    const bodyLength = body.length;
+    const frame = this.#host.encode({ kind, streamId: this.#streamId, head, bodyLength });
+    if (!isCopied || bodyLength === 0) return frame;
+    const whole = new Uint8Array(frame.length + bodyLength);
+    whole.set(frame);
+    whole.set(body, frame.length);
+    return whole;
+  }
+
+  #spend(bytes: number): void {
+    this.#creditBytes -= bytes;
+    this.#host.spendCredit(bytes);
+  }
+
+  #transmit(sending: Sending): void {
+    this.#spend(sending.sizeBytes);
+    this.#written.add(sending);
+    const onSettled = (isSent: boolean): void => this.#onSettled(sending, isSent);
+    sending.ticket = this.#host.post({ frame: sending.frame, body: sending.body, onSettled });
+  }
+
+  #onSettled(sending: Sending, isSent: boolean): void {
+    this.#written.delete(sending);
+    if (!isSent) this.#host.refundCredit(sending.sizeBytes);
+    if (this.#failure !== null) sending.reject(this.#failure);
+    else if (!isSent) sending.reject(lostBeforeSent());
+    else if (this.#creditBytes > 0) sending.resolve();
+    else this.#resting.push(sending);
+  }
+
+  #postEnd(): void {
+    this.#isEndDue = false;
+    const flags = this.#onLast === null ? 0 : FLAG_LAST;
+    const frame = this.#host.encode({ kind: FRAME_KINDS.end, flags, streamId: this.#streamId });
+    this.#host.post({ frame, body: null, onSettled: null });
+    this.#onLast?.();
+  }
+}
+
+function lostBeforeSent(): AshlarError {
+  return new AshlarError("CONNECTION_LOST", "Cannot send a message: the connection ended first");
+}

@@ -1,0 +1,182 @@
+import { AshlarError, fromErrorData, isAshlarError, toErrorData } from "../base/errors.ts";
+import type { Parser } from "../protocol/method.ts";
+import type { Due } from "./deadlines.ts";
+import { FLAG_LAST, FRAME_KINDS, frameBytes } from "./frame.ts";
+import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
+import { parseErrorData } from "./messages.ts";
+import type { Received, Stream } from "./rpc.ts";
+import { StreamReceiver } from "./stream-receiver.ts";
+import { type StreamHost, StreamSender } from "./stream-sender.ts";
+
+export interface StreamOptions<Receive> {
+  readonly streamId: number;
+  /** "namespace.watch at host:port", for errors. */
+  readonly title: string;
+  readonly parse: Parser<Receive>;
+  readonly deadlineMs: number;
+  /** Of this end. */
+  readonly receiveWindowBytes: number;
+  /** Of the peer. */
+  readonly sendWindowBytes: number;
+  /** The stream is over; null after an orderly end. Called once. */
+  readonly onClosed: (error: AshlarError | null) => void;
+}
+
+/** A stream as its connection sees it, whatever its messages are. */
+export interface OpenStream extends Due {
+  readonly streamId: number;
+  /** A frame of this stream. False: it broke the flow control. */
+  onFrame(frame: Frame): boolean;
+  onCredit(bytes: number): void;
+  flushCredit(): void;
+  /** The stream is over without a word to the peer: the connection ended, or the peer said so. */
+  close(error: AshlarError): void;
+}
+
+/** One end of a stream. */
+export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStream {
+  readonly streamId: number;
+  readonly deadlineMs: number;
+  readonly #host: StreamHost;
+  readonly #options: StreamOptions<Receive>;
+  readonly #sender: StreamSender;
+  readonly #receiver: StreamReceiver<Receive>;
+  /** The peer has said its last: when all is taken the stream is over. */
+  #isLastReceived = false;
+  #isClosed = false;
+
+  constructor(host: StreamHost, options: StreamOptions<Receive>) {
+    const { streamId, receiveWindowBytes: windowBytes } = options;
+    this.streamId = streamId;
+    this.deadlineMs = options.deadlineMs;
+    this.#host = host;
+    this.#options = options;
+    this.#sender = new StreamSender(host, streamId, options.sendWindowBytes);
+    this.#receiver = new StreamReceiver(host, { streamId, windowBytes }, () => this.#onDrained());
+  }
+
+  get pendingBytes(): number {
+    return this.#sender.pendingBytes;
+  }
+
+  send(head: Send, body: Uint8Array = EMPTY_BODY.bytes): Promise<void> {
+    return this.#sender.send(head, body);
+  }
+
+  receive(): Promise<Received<Receive> | null> {
+    return this.#receiver.receive();
+  }
+
+  end(): void {
+    this.#sender.end(null);
+  }
+
+  /** Ends the stream for both ends, after what was sent. */
+  endLast(): void {
+    if (this.#isClosed) return;
+    this.#sender.end(() => this.#close(null, this.#overError()));
+  }
+
+  cancel(error: AshlarError): void {
+    this.#abort(FRAME_KINDS.cancel, error);
+  }
+
+  /** As `cancel`, but the peer still gets what was sent before. */
+  failLast(error: AshlarError): void {
+    this.#abort(FRAME_KINDS.error, error);
+  }
+
+  expire(): void {
+    this.cancel(
+      new AshlarError("DEADLINE_EXCEEDED", `The stream ${this.#options.title} ran out of time`),
+    );
+  }
+
+  onFrame(frame: Frame): boolean {
+    switch (frame.header.kind) {
+      case FRAME_KINDS.message:
+        return this.#onMessage(frame);
+      case FRAME_KINDS.end:
+        this.#onEnd((frame.header.flags & FLAG_LAST) !== 0);
+        return true;
+      case FRAME_KINDS.error:
+        this.#onError(fromErrorData(parseErrorData(frame.head)));
+        return true;
+      default:
+        this.close(fromErrorData(parseErrorData(frame.head)));
+        return true;
+    }
+  }
+
+  onCredit(bytes: number): void {
+    this.#sender.onCredit(bytes);
+  }
+
+  flushCredit(): void {
+    this.#receiver.flushCredit();
+  }
+
+  close(error: AshlarError): void {
+    this.#close(error, error);
+  }
+
+  #onMessage(frame: Frame): boolean {
+    let head: Receive;
+    try {
+      if (frame.headError !== null) throw frame.headError;
+      head = this.#options.parse(frame.head);
+    } catch (error) {
+      frame.body.release();
+      this.#host.grantCredit(0, frameBytes(frame.header));
+      this.cancel(isAshlarError(error) ? error : unreadable(this.#options.title, error));
+      return true;
+    }
+    if (this.#receiver.accept(frame, head)) return true;
+    frame.body.release();
+    return false;
+  }
+
+  #onEnd(isLast: boolean): void {
+    if (isLast) {
+      this.#isLastReceived = true;
+      this.#sender.fail(this.#overError());
+    }
+    this.#receiver.end(null);
+    if (isLast) this.#receiver.noticeDrained();
+  }
+
+  #onError(error: AshlarError): void {
+    this.#isLastReceived = true;
+    this.#sender.fail(error);
+    this.#receiver.end(error);
+  }
+
+  #onDrained(): void {
+    if (this.#isLastReceived) this.#close(null, this.#overError());
+  }
+
+  #abort(kind: typeof FRAME_KINDS.cancel | typeof FRAME_KINDS.error, error: AshlarError): void {
+    if (this.#isClosed) return;
+    // Before the frame below: messages that wait must not follow it.
+    this.#sender.fail(error);
+    const frame = this.#host.encode({ kind, streamId: this.streamId, head: toErrorData(error) });
+    this.#host.post({ frame, body: null, onSettled: null });
+    this.close(error);
+  }
+
+  #close(error: AshlarError | null, forCallers: AshlarError): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#sender.fail(forCallers);
+    this.#receiver.close(forCallers);
+    this.#options.onClosed(error);
+  }
+
+  #overError(): AshlarError {
+    return new AshlarError("CANCELLED", `The stream ${this.#options.title} is over`);
+  }
+}
+
+function unreadable(title: string, cause: unknown): AshlarError {
+  return new AshlarError("PROTOCOL_ERROR", `Cannot read a message of ${title}`, { cause });
+}
