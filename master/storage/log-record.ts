@@ -1,0 +1,182 @@
+import { assert, present } from "../../shared/base/assert.ts";
+import { equalBytes } from "../../shared/base/bytes.ts";
+import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { Entry, EntryKind, HardState } from "../raft/messages.ts";
+import { FieldReader, FieldWriter } from "./byte-fields.ts";
+
+/** Marks of this length join the records to a chain: BLAKE3, its first 16 bytes. */
+export const MARK_BYTES = 16;
+export const SALT_BYTES = 8;
+export const RECORD_HEADER_BYTES = MARK_BYTES + SALT_BYTES + 8 + MARK_BYTES;
+
+const TAG_ENTRY = 1;
+const TAG_HARD_STATE = 2;
+const TAG_TRUNCATE = 3;
+/** The number of a kind is its place here: kinds are only ever added, at the end. */
+const ENTRY_KINDS: readonly EntryKind[] = ["normal", "conf-change", "conf-change-v2"];
+const ENTRY_HEADER_BYTES = 1 + 1 + 4 + 8 + 8;
+const HARD_STATE_BYTES = 1 + 8 + 8 + 8;
+const TRUNCATE_BYTES = 1 + 8 + 8;
+
+/** One thing that happened to the log. A record holds those of one write, in order. */
+export type LogItem =
+  | { readonly kind: "entry"; readonly entry: Entry }
+  | { readonly kind: "hard-state"; readonly hardState: HardState }
+  /** Drops what follows `lastIndex`, whose term is `lastTerm`: a leader overwrites it. */
+  | { readonly kind: "truncate"; readonly lastIndex: LogIndex; readonly lastTerm: Term };
+
+export function sizeOfEntry(entry: Entry): number {
+  return ENTRY_HEADER_BYTES + entry.data.length;
+}
+
+function sizeOfItem(item: LogItem): number {
+  if (item.kind === "entry") return sizeOfEntry(item.entry);
+  return item.kind === "hard-state" ? HARD_STATE_BYTES : TRUNCATE_BYTES;
+}
+
+export function sizeOfRecord(items: readonly LogItem[]): number {
+  let sizeBytes = RECORD_HEADER_BYTES;
+  for (const item of items) sizeBytes += sizeOfItem(item);
+  return sizeBytes;
+}
+
+/** Where a record stands: what ties it to its segment and to the record before. */
+export interface RecordPlace {
+  /** The segment's salt. */
+  readonly salt: Uint8Array;
+  /** Mark of the record before, or of the segment's header. */
+  readonly previousMark: Uint8Array;
+}
+
+/**
+ * Writes one record to the start of `target`. Integers are little-endian.
+ *
+ *     offset  size  field
+ *          0    16  mark: BLAKE3 of all that follows, its first 16 bytes
+ *         16     8  salt of the segment
+ *         24     4  n, the length of the payload in bytes
+ *         28     4  count of items
+ *         32    16  mark of the record before (of the header, for the first)
+ *         48     n  payload: the items, in order
+ *
+ * The salt is random and known to nobody else, so no command that a client sends can look like a
+ * record, and neither can the old content of a disk block.
+ *
+ * @returns the record's mark.
+ */
+export function encodeRecord(
+  hasher: Hasher,
+  target: Uint8Array,
+  record: RecordPlace & { readonly items: readonly LogItem[] },
+): Uint8Array {
+  const { items, salt, previousMark } = record;
+  assert(salt.length === SALT_BYTES, "a salt has 8 bytes");
+  assert(previousMark.length === MARK_BYTES, "a mark has 16 bytes");
+  const sizeBytes = sizeOfRecord(items);
+  assert(target.length === sizeBytes, "the target has the size of the record");
+  const writer = new FieldWriter(target, MARK_BYTES);
+  writer.raw(salt);
+  writer.u32(sizeBytes - RECORD_HEADER_BYTES);
+  writer.u32(items.length);
+  writer.raw(previousMark);
+  for (const item of items) writeItem(writer, item);
+  assert(writer.offset === sizeBytes, "a record has the size that was computed");
+  const mark = markOf(hasher, target.subarray(MARK_BYTES));
+  target.set(mark, 0);
+  return mark;
+}
+
+function writeItem(writer: FieldWriter, item: LogItem): void {
+  if (item.kind === "entry") {
+    const { entry } = item;
+    writer.u8(TAG_ENTRY);
+    writer.u8(ENTRY_KINDS.indexOf(entry.kind));
+    writer.u32(entry.data.length);
+    writer.u64(entry.index);
+    writer.u64(entry.term);
+    writer.raw(entry.data);
+  } else if (item.kind === "hard-state") {
+    writer.u8(TAG_HARD_STATE);
+    writeHardState(writer, item.hardState);
+  } else {
+    writer.u8(TAG_TRUNCATE);
+    writer.u64(item.lastIndex);
+    writer.u64(item.lastTerm);
+  }
+}
+
+export function writeHardState(writer: FieldWriter, hardState: HardState): void {
+  writer.u64(hardState.term);
+  writer.u64(hardState.votedFor);
+  writer.u64(hardState.commitIndex);
+}
+
+export function readHardState(reader: FieldReader): HardState {
+  const term = reader.u64() as Term;
+  const votedFor = reader.u64() as MemberId;
+  return { term, votedFor, commitIndex: reader.u64() as LogIndex };
+}
+
+export function markOf(hasher: Hasher, bytes: Uint8Array): Uint8Array {
+  return hasher.hash(bytes).subarray(0, MARK_BYTES);
+}
+
+/** What stands at an offset of a segment. A bad record may be torn or corrupt: the reader tells. */
+export type RecordResult =
+  | {
+      readonly kind: "record";
+      readonly payload: Uint8Array;
+      readonly itemCount: number;
+      readonly mark: Uint8Array;
+      readonly previousMark: Uint8Array;
+      readonly nextOffset: number;
+    }
+  | { readonly kind: "bad" }
+  | { readonly kind: "end" };
+
+export function readRecord(
+  hasher: Hasher,
+  segment: Uint8Array,
+  place: { readonly salt: Uint8Array; readonly offset: number },
+): RecordResult {
+  const { salt, offset } = place;
+  if (offset === segment.length) return { kind: "end" };
+  if (offset + RECORD_HEADER_BYTES > segment.length) return { kind: "bad" };
+  const reader = new FieldReader(segment, offset);
+  const mark = reader.raw(MARK_BYTES);
+  if (!equalBytes(reader.raw(SALT_BYTES), salt)) return { kind: "bad" };
+  const payloadBytes = reader.u32();
+  const itemCount = reader.u32();
+  const previousMark = reader.raw(MARK_BYTES);
+  if (reader.offset + payloadBytes > segment.length) return { kind: "bad" };
+  const payload = reader.raw(payloadBytes);
+  const nextOffset = reader.offset;
+  const found = markOf(hasher, segment.subarray(offset + MARK_BYTES, nextOffset));
+  if (!equalBytes(found, mark)) return { kind: "bad" };
+  return { kind: "record", payload, itemCount, mark, previousMark, nextOffset };
+}
+
+/** The items of a payload whose digest was right. Their data are parts of `payload`, not copies. */
+export function decodeItems(payload: Uint8Array, itemCount: number): LogItem[] {
+  const reader = new FieldReader(payload);
+  const items: LogItem[] = [];
+  while (!reader.isAtEnd) items.push(readItem(reader));
+  assert(items.length === itemCount, "a record holds as many items as it says");
+  return items;
+}
+
+function readItem(reader: FieldReader): LogItem {
+  const tag = reader.u8();
+  if (tag === TAG_ENTRY) {
+    const kind = present(ENTRY_KINDS[reader.u8()], "an entry of this version has a known kind");
+    const dataBytes = reader.u32();
+    const index = reader.u64() as LogIndex;
+    const term = reader.u64() as Term;
+    return { kind: "entry", entry: { kind, index, term, data: reader.raw(dataBytes) } };
+  }
+  if (tag === TAG_HARD_STATE) return { kind: "hard-state", hardState: readHardState(reader) };
+  assert(tag === TAG_TRUNCATE, "a record of this version holds items of this version");
+  const lastIndex = reader.u64() as LogIndex;
+  return { kind: "truncate", lastIndex, lastTerm: reader.u64() as Term };
+}

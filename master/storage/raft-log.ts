@@ -1,0 +1,443 @@
+import { assert, present } from "../../shared/base/assert.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex, Term } from "../../shared/base/ids.ts";
+import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { Log } from "../../shared/ports/log.ts";
+import type { Random } from "../../shared/ports/random.ts";
+import type { Entry, HardState } from "../raft/messages.ts";
+import type { LogEntries } from "./log-entries.ts";
+import { encodeRecord, type LogItem, MARK_BYTES, SALT_BYTES, sizeOfRecord } from "./log-record.ts";
+import { type LogOwner, recoverLog, type Segment, segmentPath } from "./log-recovery.ts";
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
+
+const DIRECTORY = "log";
+/** Queued batches are written together up to this size. One larger batch is written alone. */
+const GROUP_BYTES_MAX = 8 * 1024 * 1024;
+
+export interface RaftLogOptions extends LogOwner {
+  readonly disk: Disk;
+  readonly hasher: Hasher;
+  readonly random: Random;
+  readonly log: Log;
+  readonly segmentBytes: number;
+}
+
+/** What one `append` makes durable, as one step. */
+export interface LogBatch {
+  readonly hardState?: HardState;
+  /** They follow one another; the first follows the log, or overwrites its end from there on. */
+  readonly entries: readonly Entry[];
+}
+
+interface QueuedAppend {
+  readonly kind: "append";
+  readonly items: LogItem[];
+  readonly hardState: HardState | null;
+  readonly sizeBytes: number;
+}
+
+interface QueuedTask {
+  readonly kind: "task";
+  readonly run: () => Promise<void>;
+}
+
+type Queued = (QueuedAppend | QueuedTask) & {
+  readonly resolve: () => void;
+  readonly reject: (error: AshlarError) => void;
+};
+
+interface OpenSegment {
+  readonly file: DiskFile;
+  readonly path: string;
+  readonly salt: Uint8Array;
+  mark: Uint8Array;
+  lengthBytes: number;
+}
+
+/**
+ * The Raft log: append-only segments on disk, and in memory all entries after `base`.
+ *
+ * Invariants:
+ * - At most one record is written and not yet synced, so only the last record can be torn.
+ * - Memory is ahead of the disk by what is queued; promises resolve in the order of the calls.
+ * - After a write or a sync has failed nothing is written any more: what the file holds is unknown
+ *   (fsyncgate). Reads go on.
+ */
+export class RaftLog {
+  readonly #options: RaftLogOptions;
+  readonly #segments: Segment[];
+  readonly #entries: LogEntries;
+  /** As of the last `append`; on disk once that is durable, but for a commit index that waits. */
+  #hardState: HardState;
+  #writtenHardState: HardState;
+  /** A commit index that waits for the next record; null: none does. */
+  #waitingHardState: HardState | null = null;
+  /** What a new segment is based on: the last entry that stands in a record. */
+  #written: { readonly index: LogIndex; readonly term: Term };
+  #open: OpenSegment;
+  readonly #queue: Queued[] = [];
+  #running: Promise<void> | null = null;
+  #failure: AshlarError | null = null;
+  #buffer = new Uint8Array(64 * 1024);
+  #syncCount = 0;
+
+  private constructor(
+    options: RaftLogOptions,
+    state: {
+      readonly entries: LogEntries;
+      readonly hardState: HardState;
+      readonly segments: readonly Segment[];
+      readonly open: OpenSegment;
+    },
+  ) {
+    this.#options = options;
+    this.#segments = [...state.segments];
+    this.#entries = state.entries;
+    this.#hardState = state.hardState;
+    this.#writtenHardState = state.hardState;
+    this.#written = { index: state.entries.lastIndex, term: state.entries.lastTerm };
+    this.#open = state.open;
+  }
+
+  /**
+   * Reads the log, or founds it. What it then shows is durable: the end of the last segment, which
+   * a crash may have left in the page cache only, is written and synced once more.
+   *
+   * @throws {AshlarError} LOG_CORRUPT, WRONG_IDENTITY, VERSION_MISMATCH, DISK_FAILED, NO_SPACE
+   */
+  static async open(options: RaftLogOptions): Promise<RaftLog> {
+    const { disk, hasher, log, clusterId, memberId } = options;
+    await disk.makeDirectory(DIRECTORY);
+    const owner = { clusterId, memberId };
+    const found = await recoverLog({ disk, hasher, log, owner, directory: DIRECTORY });
+    const { entries, hardState, tail } = found;
+    if (tail === null) {
+      const base = entries.base;
+      const header = newHeader(options, { sequence: 1, base, hardState, isReset: false });
+      const { segment, open } = await createSegment(options, header);
+      return new RaftLog(options, { entries, hardState, segments: [segment], open });
+    }
+    const { path } = present(found.segments.at(-1), "a log with a tail has a segment");
+    const file = await disk.open(path, "read-write");
+    try {
+      if (tail.lengthBytes > tail.offset) await file.truncate(tail.offset);
+      await file.write([tail.last.bytes], tail.last.offset);
+      await file.sync();
+      await disk.syncDirectory(DIRECTORY);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    const open = { file, path, salt: tail.salt, mark: tail.mark, lengthBytes: tail.offset };
+    return new RaftLog(options, { entries, hardState, segments: found.segments, open });
+  }
+
+  get hardState(): HardState {
+    return this.#hardState;
+  }
+
+  /** The entries, with those that are queued. Read only. */
+  get entries(): LogEntries {
+    return this.#entries;
+  }
+
+  /** Syncs so far: one for a group of appends. For tests and metrics. */
+  get syncCount(): number {
+    return this.#syncCount;
+  }
+
+  /** Why nothing can be appended any more; null: all is well. */
+  get failure(): AshlarError | null {
+    return this.#failure;
+  }
+
+  /** Bytes that the segments' entries take in memory and about as many on disk. */
+  get sizeBytes(): number {
+    return this.#entries.sizeBytes;
+  }
+
+  get segmentCount(): number {
+    return this.#segments.length;
+  }
+
+  /**
+   * Adds a batch. Resolves when it is durable, after all earlier ones. A batch that changes only
+   * the commit index resolves in its turn and reaches the disk with the next one that is more: it
+   * is a hint, and losing it costs nothing.
+   *
+   * @throws {AshlarError} DISK_FAILED, or NO_SPACE if the disk is full: nothing is appended from
+   *   then on until the member restarts.
+   */
+  append(batch: LogBatch): Promise<void> {
+    const items: LogItem[] = [];
+    const first = batch.entries[0];
+    if (first !== undefined && first.index <= this.#entries.lastIndex) {
+      assert(first.index > this.#entries.base.index, "what was compacted is not overwritten");
+      const lastIndex = (first.index - 1) as LogIndex;
+      const lastTerm = this.#entries.termAt(lastIndex);
+      assert(lastIndex >= this.#hardState.commitIndex, "a committed entry is not overwritten");
+      this.#entries.truncate(lastIndex, lastTerm);
+      items.push({ kind: "truncate", lastIndex, lastTerm });
+    }
+    for (const entry of batch.entries) {
+      this.#entries.push(entry);
+      items.push({ kind: "entry", entry });
+    }
+    const hardState = batch.hardState ?? null;
+    if (hardState !== null) {
+      assert(hardState.term >= this.#hardState.term, "the term never falls");
+      assert(hardState.commitIndex >= this.#hardState.commitIndex, "the commit index never falls");
+      assert(hardState.commitIndex <= this.#entries.lastIndex, "what is committed is in the log");
+      this.#hardState = hardState;
+    }
+    const sizeBytes = sizeOfRecord(items);
+    return this.#enqueue({ kind: "append", items, hardState, sizeBytes });
+  }
+
+  /**
+   * Forgets entries up to `index`, which the state holds durably. Memory is freed at once; whole
+   * segments are removed in their turn. Resolves when that is done.
+   */
+  compactTo(index: LogIndex): Promise<void> {
+    assert(index <= this.#hardState.commitIndex, "only what is committed is compacted");
+    this.#entries.compact(index);
+    return this.#enqueue({ kind: "task", run: () => this.#removeBefore(index) });
+  }
+
+  /**
+   * Replaces the log by a snapshot that stands for all up to `base`. Resolves when that is durable.
+   * A crash before leaves the old log.
+   */
+  reset(
+    base: { readonly index: LogIndex; readonly term: Term },
+    hardState: HardState,
+  ): Promise<void> {
+    assert(hardState.term >= this.#hardState.term, "the term never falls");
+    assert(hardState.commitIndex === base.index, "a snapshot is committed and nothing follows it");
+    this.#entries.reset(base);
+    this.#hardState = hardState;
+    const run = async (): Promise<void> => {
+      await this.#roll({ base, hardState, isReset: true });
+      this.#waitingHardState = null;
+      await this.#removeFirst(this.#segments.length - 1);
+    };
+    return this.#enqueue({ kind: "task", run });
+  }
+
+  /**
+   * Writes what is queued and a last record, and closes. The last record is a seal: damage to the
+   * one before it can then be told from a torn write.
+   */
+  async close(): Promise<void> {
+    if (this.#failure === null) {
+      const seal = { items: [], hardState: this.#hardState, sizeBytes: 0 };
+      await this.#enqueue({ kind: "task", run: () => this.#writeRecord([seal]) }).catch(() => {
+        // Whoever waits for an append has the error; the seal is no promise to anybody.
+      });
+    }
+    while (this.#running !== null) await this.#running;
+    this.#failure ??= new AshlarError("CANCELLED", "Cannot append to the log: it is closed");
+    await this.#open.file.close();
+  }
+
+  #enqueue(queued: QueuedAppend | QueuedTask): Promise<void> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ ...queued, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    await Promise.resolve(); // What is queued in this turn goes into one group.
+    while (this.#queue.length > 0) {
+      const group = this.#takeGroup();
+      try {
+        if (this.#failure !== null) throw this.#failure;
+        await this.#perform(group);
+        for (const queued of group) queued.resolve();
+      } catch (error) {
+        this.#failure ??= asFailure(error);
+        for (const queued of group) queued.reject(this.#failure);
+      }
+    }
+    this.#running = null;
+  }
+
+  #takeGroup(): Queued[] {
+    let count = 0;
+    let sizeBytes = 0;
+    for (const queued of this.#queue) {
+      if (queued.kind === "task" || sizeBytes + queued.sizeBytes > GROUP_BYTES_MAX) break;
+      sizeBytes += queued.sizeBytes;
+      count += 1;
+    }
+    return this.#queue.splice(0, Math.max(count, 1));
+  }
+
+  async #perform(group: readonly Queued[]): Promise<void> {
+    const [first] = group;
+    if (first?.kind === "task") {
+      await first.run();
+      return;
+    }
+    const appends = group.filter((queued) => queued.kind === "append");
+    if (appends.some((append) => this.#isMoreThanCommit(append))) {
+      await this.#writeRecord(appends);
+      return;
+    }
+    const last = appends.findLast((append) => append.hardState !== null);
+    this.#waitingHardState = last?.hardState ?? this.#waitingHardState;
+  }
+
+  #isMoreThanCommit(append: QueuedAppend): boolean {
+    const { hardState } = append;
+    if (append.items.length > 0) return true;
+    if (hardState === null) return false;
+    const written = this.#writtenHardState;
+    return hardState.term !== written.term || hardState.votedFor !== written.votedFor;
+  }
+
+  async #writeRecord(appends: readonly Omit<QueuedAppend, "kind">[]): Promise<void> {
+    const items: LogItem[] = [];
+    let hardState = this.#waitingHardState;
+    for (const append of appends) {
+      for (const item of append.items) items.push(item);
+      hardState = append.hardState ?? hardState;
+    }
+    if (hardState !== null) items.push({ kind: "hard-state", hardState });
+    const sizeBytes = sizeOfRecord(items);
+    const isFull = this.#open.lengthBytes + sizeBytes > this.#options.segmentBytes;
+    if (isFull && this.#open.lengthBytes > SEGMENT_HEADER_BYTES) {
+      const hardStateBefore = this.#writtenHardState;
+      await this.#roll({ base: this.#written, hardState: hardStateBefore, isReset: false });
+    }
+    const open = this.#open;
+    const target = this.#bufferOf(sizeBytes);
+    const place = { salt: open.salt, previousMark: open.mark };
+    const mark = encodeRecord(this.#options.hasher, target, { ...place, items });
+    await open.file.write([target], open.lengthBytes);
+    await syncFile(open.file);
+    this.#syncCount += 1;
+    open.mark = mark;
+    open.lengthBytes += sizeBytes;
+    if (hardState !== null) this.#writtenHardState = hardState;
+    this.#waitingHardState = null;
+    this.#noteWritten(items);
+  }
+
+  #noteWritten(items: readonly LogItem[]): void {
+    for (let position = items.length - 1; position >= 0; position -= 1) {
+      const item = present(items[position], "an item at its position");
+      if (item.kind === "hard-state") continue;
+      const { index, term } =
+        item.kind === "entry" ? item.entry : { index: item.lastIndex, term: item.lastTerm };
+      this.#written = { index, term };
+      return;
+    }
+  }
+
+  #bufferOf(sizeBytes: number): Uint8Array {
+    if (this.#buffer.length < sizeBytes) {
+      // A size that is hardly ever needed is not kept.
+      if (sizeBytes > 2 * GROUP_BYTES_MAX) return new Uint8Array(sizeBytes);
+      this.#buffer = new Uint8Array(Math.max(sizeBytes, 2 * this.#buffer.length));
+    }
+    return this.#buffer.subarray(0, sizeBytes);
+  }
+
+  async #roll(next: Pick<SegmentHeader, "base" | "hardState" | "isReset">): Promise<void> {
+    const previous = this.#open;
+    const last = present(this.#segments.at(-1), "a log has a segment");
+    const header = newHeader(this.#options, {
+      ...next,
+      sequence: last.sequence + 1,
+      previousMark: previous.mark,
+    });
+    const { segment, open } = await createSegment(this.#options, header);
+    this.#syncCount += 1;
+    this.#segments.push(segment);
+    this.#open = open;
+    this.#written = next.base;
+    this.#writtenHardState = next.hardState;
+    await previous.file.close();
+  }
+
+  async #removeBefore(index: LogIndex): Promise<void> {
+    // A segment may go when the next one starts at or before what the state holds.
+    const keepFrom = this.#segments.findLastIndex((segment) => segment.baseIndex <= index);
+    await this.#removeFirst(keepFrom);
+  }
+
+  /** From the oldest on, each durably gone before the next: a gap would look like damage. */
+  async #removeFirst(count: number): Promise<void> {
+    for (let removed = 0; removed < count; removed += 1) {
+      const segment = present(this.#segments[0], "a segment that is removed is there");
+      assert(segment.path !== this.#open.path, "the segment that is written stays");
+      await this.#options.disk.remove(segment.path);
+      await this.#options.disk.syncDirectory(DIRECTORY);
+      this.#segments.shift();
+    }
+  }
+}
+
+function newHeader(
+  options: RaftLogOptions,
+  header: Pick<SegmentHeader, "sequence" | "base" | "hardState" | "isReset"> & {
+    readonly previousMark?: Uint8Array;
+  },
+): SegmentHeader {
+  const { clusterId, memberId, random } = options;
+  const previousMark = header.previousMark ?? new Uint8Array(MARK_BYTES);
+  return { ...header, previousMark, clusterId, memberId, salt: random.bytes(SALT_BYTES) };
+}
+
+/** Makes a segment. Its header is durable, under its name, before any record can follow. */
+async function createSegment(
+  options: RaftLogOptions,
+  header: SegmentHeader,
+): Promise<{ segment: Segment; open: OpenSegment }> {
+  const { disk, hasher } = options;
+  const path = segmentPath(DIRECTORY, header.sequence, header.base.index);
+  const bytes = encodeSegmentHeader(hasher, header);
+  const file = await disk.open(path, "create");
+  try {
+    await file.write([bytes], 0);
+    await syncFile(file);
+    await disk.syncDirectory(DIRECTORY);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  const mark = bytes.slice(0, MARK_BYTES);
+  const open = { file, path, salt: header.salt, mark, lengthBytes: bytes.length };
+  const segment = { path, sequence: header.sequence, baseIndex: header.base.index };
+  return { segment, open };
+}
+
+/** A full disk that shows at the sync has already lost something: unlike at a write, it is fatal. */
+async function syncFile(file: DiskFile): Promise<void> {
+  try {
+    await file.sync();
+  } catch (error) {
+    if (!isAshlarError(error, "NO_SPACE")) throw error;
+    throw new AshlarError("DISK_FAILED", error.message, { cause: error, details: error.details });
+  }
+}
+
+function asFailure(error: unknown): AshlarError {
+  if (isAshlarError(error, "NO_SPACE")) {
+    return new AshlarError("NO_SPACE", `Cannot append to the log: ${error.message}`, {
+      cause: error,
+      details: error.details,
+      hint: "Free space on the disk of the master's data directory and restart the member",
+    });
+  }
+  if (isAshlarError(error, "DISK_FAILED")) return error;
+  assert(isAshlarError(error), `only the disk can fail the log: ${String(error)}`);
+  return new AshlarError("DISK_FAILED", `Cannot append to the log: ${error.message}`, {
+    cause: error,
+    details: error.details,
+  });
+}

@@ -1,0 +1,66 @@
+import * as v from "valibot";
+import { toHex } from "../../shared/base/bytes.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { Disk } from "../../shared/ports/disk.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+
+/** Hex digits of the digest that ends a sealed file: enough to tell damage. */
+const SEAL_DIGITS = 32;
+
+interface SealedWorld {
+  readonly disk: Disk;
+  readonly hasher: Hasher;
+}
+
+/**
+ * A small file for programs and people: one line of JSON, then "blake3 " and the first 32 hex
+ * digits of the BLAKE3 of that line (with its line feed).
+ *
+ * @returns null if there is no such file.
+ * @throws {AshlarError} LOG_CORRUPT if it is not what was written.
+ */
+export async function readSealedJson<Output>(
+  world: SealedWorld,
+  path: string,
+  schema: v.GenericSchema<unknown, Output>,
+): Promise<Output | null> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await world.disk.readFile(path);
+  } catch (error) {
+    if (isAshlarError(error, "NOT_FOUND")) return null;
+    throw error;
+  }
+  const text = new TextDecoder().decode(bytes);
+  const lineEnd = text.indexOf("\n") + 1;
+  const line = text.slice(0, lineEnd);
+  if (text.slice(lineEnd) !== sealOf(world.hasher, line)) {
+    throw new AshlarError("LOG_CORRUPT", `Cannot read ${path}: its digest does not fit: ${path}`, {
+      details: { path },
+      hint: `Restore ${path} from a copy; without it, add a new member with an empty directory instead`,
+    });
+  }
+  const result = v.safeParse(schema, JSON.parse(line));
+  if (result.success) return result.output;
+  throw new AshlarError(
+    "VERSION_MISMATCH",
+    `Cannot read ${path}: expected format 1: ${result.issues[0].message}`,
+    { hint: "Start the version of Ashlar that wrote it, or a newer one" },
+  );
+}
+
+/** Durable when it resolves; a crash leaves the old content or the new. */
+export async function writeSealedJson(
+  world: SealedWorld,
+  path: string,
+  content: unknown,
+): Promise<void> {
+  const line = `${JSON.stringify(content)}\n`;
+  const text = line + sealOf(world.hasher, line);
+  await world.disk.writeFileDurably(path, new TextEncoder().encode(text));
+}
+
+function sealOf(hasher: Hasher, line: string): string {
+  const digest = toHex(hasher.hash(new TextEncoder().encode(line)));
+  return `blake3 ${digest.slice(0, SEAL_DIGITS)}\n`;
+}

@@ -1,0 +1,151 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { Clock, Timer } from "../../shared/ports/clock.ts";
+
+interface Scheduled {
+  readonly dueMs: number;
+  readonly order: number;
+  task: (() => void) | null;
+}
+
+/** What `wallMs` shows when the clock starts: 2026-01-01. */
+const WALL_START_MS = 1_767_225_600_000;
+
+/**
+ * Time that passes only in `advance` and jumps from one task to the next: deterministic, and as
+ * fast as the tasks are. Tasks that are due together run in the order in which they were set.
+ *
+ * Between two tasks everything that promises alone can do is done, so a component whose disk and
+ * network are simulated too does the same thing on every run.
+ */
+export class VirtualClock implements Clock {
+  #nowMs = 0;
+  #order = 0;
+  /** A binary heap by (dueMs, order). */
+  readonly #heap: Scheduled[] = [];
+
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
+  wallMs(): number {
+    return WALL_START_MS + Math.floor(this.#nowMs);
+  }
+
+  sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const timer = this.after(durationMs, () => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      });
+      const onAbort = (): void => {
+        timer.cancel();
+        reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  after(durationMs: number, task: () => void): Timer {
+    assert(durationMs >= 0, "a duration is not negative");
+    const scheduled: Scheduled = { dueMs: this.#nowMs + durationMs, order: this.#order, task };
+    this.#order += 1;
+    this.#push(scheduled);
+    return {
+      cancel: () => {
+        scheduled.task = null;
+      },
+    };
+  }
+
+  yieldTurn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(0, resolve);
+    });
+  }
+
+  /** Lets `durationMs` pass: runs all that falls due in it, in order. */
+  async advance(durationMs: number): Promise<void> {
+    const untilMs = this.#nowMs + durationMs;
+    await settled();
+    for (;;) {
+      const next = this.#heap[0];
+      if (next === undefined || next.dueMs > untilMs) break;
+      this.#pop();
+      if (next.task === null) continue;
+      this.#nowMs = Math.max(this.#nowMs, next.dueMs);
+      next.task();
+      await settled();
+    }
+    this.#nowMs = untilMs;
+  }
+
+  /** Lets time pass until `isDone`. Fails after `limitMs` of virtual time. */
+  async advanceUntil(isDone: () => boolean, what: string, limitMs = 60_000): Promise<void> {
+    const untilMs = this.#nowMs + limitMs;
+    await settled();
+    while (!isDone()) {
+      assert(this.#nowMs < untilMs, `within ${limitMs} ms of virtual time: ${what}`);
+      const nextMs = this.#heap[0]?.dueMs ?? untilMs;
+      await this.advance(Math.max(0, Math.min(nextMs, untilMs) - this.#nowMs));
+    }
+  }
+
+  /** Lets time pass until `promise` settles, and hands on what it settles with. */
+  async advanceFor<T>(promise: Promise<T>, what: string, limitMs = 60_000): Promise<T> {
+    let isSettled = false;
+    const watched = promise.finally(() => {
+      isSettled = true;
+    });
+    watched.catch(() => {}); // The `await` below reports it.
+    await this.advanceUntil(() => isSettled, what, limitMs);
+    return await watched;
+  }
+
+  /** The event loop stands still: time passes and nothing runs. What was due meanwhile is late. */
+  stall(durationMs: number): void {
+    this.#nowMs += durationMs;
+  }
+
+  #push(scheduled: Scheduled): void {
+    const heap = this.#heap;
+    let child = heap.length;
+    heap.push(scheduled);
+    while (child > 0) {
+      const parent = (child - 1) >> 1;
+      if (!isBefore(scheduled, heap[parent] as Scheduled)) break;
+      heap[child] = heap[parent] as Scheduled;
+      child = parent;
+    }
+    heap[child] = scheduled;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop() as Scheduled;
+    if (heap.length === 0) return;
+    let parent = 0;
+    for (;;) {
+      let child = 2 * parent + 1;
+      if (child >= heap.length) break;
+      const right = heap[child + 1];
+      if (right !== undefined && isBefore(right, heap[child] as Scheduled)) child += 1;
+      if (!isBefore(heap[child] as Scheduled, last)) break;
+      heap[parent] = heap[child] as Scheduled;
+      parent = child;
+    }
+    heap[parent] = last;
+  }
+}
+
+function isBefore(left: Scheduled, right: Scheduled): boolean {
+  return left.dueMs < right.dueMs || (left.dueMs === right.dueMs && left.order < right.order);
+}
+
+/** Everything that is ready to run has run: setImmediate comes after all promise reactions. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
