@@ -1,0 +1,176 @@
+import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
+import type { FileSystem } from "../../file-system.ts";
+import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { forEachItem } from "../each-item.ts";
+import {
+  formatListTime,
+  formatMode,
+  formatSize,
+  jsonAttributes,
+  jsonName,
+  sizeOf,
+} from "../format.ts";
+import { childPath, expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
+
+/** One line of a listing. */
+interface Row {
+  readonly path: RemotePath;
+  /** What is printed: the name within its directory, or the argument itself. */
+  readonly shown: string;
+  readonly attributes: Attributes;
+}
+
+/** Rows are aligned within batches of so many: a listing of any length streams. */
+const BATCH_ROWS = 500;
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const fileSystem = await context.fileSystem();
+  const roots = commandArguments.length === 0 ? ["/"] : commandArguments;
+  const paths = expandPaths(context, roots, { glob: options["glob"] !== false });
+  const printer = new RowPrinter(context, options);
+  const hasHeadings = roots.length > 1 || options["recursive"] === true;
+  await forEachItem(context, paths, async (path) => {
+    for await (const section of sections(fileSystem, path, { context, options })) {
+      if (hasHeadings && section.heading !== null) await printer.heading(section.heading.text);
+      await printer.print(section.rows);
+    }
+  });
+};
+
+interface Section {
+  /** The directory whose entries follow; null for the argument itself. */
+  readonly heading: RemotePath | null;
+  readonly rows: AsyncIterable<Row>;
+}
+
+interface Request {
+  readonly context: CommandContext;
+  readonly options: OptionValues;
+}
+
+/** The directories to be listed, each before those below it, as `ls -R` does. */
+async function* sections(
+  fileSystem: FileSystem,
+  path: RemotePath,
+  request: Request,
+): AsyncGenerator<Section> {
+  const { context, options } = request;
+  const attributes = await fileSystem.stat(path.bytes, { signal: context.signal });
+  if (attributes.kind !== "directory" || options["directory"] === true) {
+    yield { heading: null, rows: single({ path, shown: path.text, attributes }) };
+    return;
+  }
+  const waiting: RemotePath[] = [path];
+  while (waiting.length > 0) {
+    const directory = waiting.pop() as RemotePath;
+    const below: RemotePath[] = [];
+    yield { heading: directory, rows: rowsOf(fileSystem, directory, { ...request, below }) };
+    if (options["recursive"] === true) waiting.push(...below.reverse());
+  }
+}
+
+async function* single(row: Row): AsyncGenerator<Row> {
+  yield row;
+}
+
+async function* rowsOf(
+  fileSystem: FileSystem,
+  directory: RemotePath,
+  request: Request & { readonly below: RemotePath[] },
+): AsyncGenerator<Row> {
+  const limit = request.options["limit"] as number | undefined;
+  let count = 0;
+  for await (const entry of fileSystem.list(directory.bytes, { signal: request.context.signal })) {
+    if (count === limit) return;
+    count += 1;
+    const path = remotePath(childPath(directory.bytes, entry.name));
+    if (entry.attributes.kind === "directory") request.below.push(path);
+    yield { path, shown: entry.displayName, attributes: entry.attributes };
+  }
+}
+
+/** Prints rows as they come, or sorted once all are there. */
+class RowPrinter {
+  readonly #context: CommandContext;
+  readonly #options: OptionValues;
+  #headingCount = 0;
+
+  constructor(context: CommandContext, options: OptionValues) {
+    this.#context = context;
+    this.#options = options;
+  }
+
+  async heading(text: string): Promise<void> {
+    if (this.#context.output.options.json) return;
+    if (this.#headingCount > 0) await this.#context.output.line("");
+    this.#headingCount += 1;
+    await this.#context.output.line(`${text}:`);
+  }
+
+  async print(rows: AsyncIterable<Row>): Promise<void> {
+    const compare = this.#order();
+    let batch: Row[] = [];
+    for await (const row of rows) {
+      batch.push(row);
+      if (compare !== null || batch.length < BATCH_ROWS) continue;
+      await this.#printBatch(batch);
+      batch = [];
+    }
+    if (compare !== null) batch.sort(compare);
+    await this.#printBatch(batch);
+  }
+
+  /** Null: the order in which the rows come, which is that of the names. */
+  #order(): ((left: Row, right: Row) => number) | null {
+    const sign = this.#options["reverse"] === true ? -1 : 1;
+    if (this.#options["sortTime"] === true) {
+      return (left, right) => sign * (right.attributes.mtimeMs - left.attributes.mtimeMs);
+    }
+    if (this.#options["sortSize"] === true) {
+      return (left, right) => sign * (sizeOf(right.attributes) - sizeOf(left.attributes));
+    }
+    return sign === 1 ? null : (left, right) => Buffer.compare(right.path.bytes, left.path.bytes);
+  }
+
+  async #printBatch(rows: readonly Row[]): Promise<void> {
+    const { output } = this.#context;
+    if (rows.length === 0) return;
+    if (output.options.json) {
+      for (const { path, attributes } of rows) {
+        await output.json("ashlar.ls/1", {
+          ...jsonName("path", path.bytes),
+          ...jsonAttributes(attributes),
+        });
+      }
+      return;
+    }
+    const lines = this.#options["long"] === true ? this.#longLines(rows) : rows.map(this.#name);
+    await output.bytes(Buffer.from(`${lines.join("\n")}\n`));
+  }
+
+  #longLines(rows: readonly Row[]): string[] {
+    const isHuman = this.#options["humanReadable"] === true;
+    const cells = rows.map(({ attributes }) => [
+      formatMode(attributes),
+      attributes.kind === "file" ? String(attributes.copiesWanted) : "-",
+      String(attributes.uid),
+      String(attributes.gid),
+      formatSize(sizeOf(attributes), isHuman),
+      formatListTime(attributes.mtimeMs),
+    ]);
+    const widths = [0, 1, 2, 3, 4, 5].map((column) =>
+      Math.max(...cells.map((row) => row[column]?.length ?? 0)),
+    );
+    return rows.map((row, index) => {
+      const columns = (cells[index] ?? []).map((cell, column) =>
+        cell.padStart(widths[column] ?? 0),
+      );
+      return `${columns.join(" ")} ${this.#name(row)}`;
+    });
+  }
+
+  readonly #name = (row: Row): string => {
+    if (row.attributes.kind !== "directory") return row.shown;
+    return this.#context.output.paint(["bold", "blue"], row.shown);
+  };
+}

@@ -1,0 +1,15 @@
+import type { RunCommand } from "../command.ts";
+import { forEachItem } from "../each-item.ts";
+import { jsonName } from "../format.ts";
+import { parseRemotePath } from "../remote-paths.ts";
+
+export const run: RunCommand = async (context, commandArguments) => {
+  const fileSystem = await context.fileSystem();
+  await forEachItem(context, commandArguments, async (argument) => {
+    const path = parseRemotePath(context, argument);
+    await fileSystem.rmdir(path.bytes, { signal: context.signal });
+    if (context.output.options.json) {
+      await context.output.json("ashlar.rmdir/1", jsonName("path", path.bytes));
+    }
+  });
+};

@@ -1,0 +1,66 @@
+import { toHex } from "../../../shared/base/bytes.ts";
+import { displayName } from "../../../shared/base/path.ts";
+import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
+import type { RunCommand } from "../command.ts";
+import { forEachItem } from "../each-item.ts";
+import { formatMode, formatTime, jsonAttributes, jsonName, sizeOf } from "../format.ts";
+import { baseName, expandPaths, type RemotePath } from "../remote-paths.ts";
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const { output, signal } = context;
+  const fileSystem = await context.fileSystem();
+  const format = options["format"] as string | undefined;
+  const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
+  await forEachItem(context, paths, async (path) => {
+    const attributes = await fileSystem.stat(path.bytes, { signal });
+    if (output.options.json) {
+      await output.json("ashlar.stat/1", {
+        ...jsonName("path", path.bytes),
+        ...jsonAttributes(attributes),
+      });
+    } else if (format === undefined) {
+      for (const line of describe(path, attributes)) await output.line(line);
+    } else {
+      await output.line(formatted(format, path, attributes));
+    }
+  });
+};
+
+function describe(path: RemotePath, attributes: Attributes): string[] {
+  const { inode, mode, uid, gid, mtimeMs, ctimeMs, version, storageClass } = attributes;
+  const lines = [
+    `  Path: ${path.text}`,
+    `  Kind: ${attributes.kind}   Inode: ${inode}   Version: ${version}`,
+    `  Mode: ${mode.toString(8).padStart(4, "0")} (${formatMode(attributes)})   Owner: ${uid}:${gid}   Class: ${storageClass}`,
+  ];
+  if (attributes.kind === "directory") {
+    lines.push(`Entries: ${attributes.entryCount}`);
+  } else {
+    const { sizeBytes, chunkCount, isInline, copiesWanted, contentRoot } = attributes;
+    const where = isInline ? "in the metadata" : `${chunkCount} chunks, ${copiesWanted} copies`;
+    lines.push(`  Size: ${sizeBytes} bytes (${where})`, `  Root: ${toHex(contentRoot)}`);
+  }
+  lines.push(`Modify: ${formatTime(mtimeMs)}`, `Change: ${formatTime(ctimeMs)}`);
+  return lines;
+}
+
+/** The directives of `hdfs dfs -stat`, as far as they mean something here. */
+function formatted(format: string, path: RemotePath, attributes: Attributes): string {
+  const values: Readonly<Record<string, string>> = {
+    n: displayName(baseName(path.bytes)) || "/",
+    N: path.text,
+    F: attributes.kind,
+    b: String(sizeOf(attributes)),
+    a: attributes.mode.toString(8),
+    A: formatMode(attributes),
+    u: String(attributes.uid),
+    g: String(attributes.gid),
+    y: formatTime(attributes.mtimeMs),
+    Y: String(attributes.mtimeMs),
+    r: attributes.kind === "file" ? String(attributes.copiesWanted) : "0",
+    o: attributes.kind === "file" ? String(attributes.chunkSizeBytes) : "0",
+    i: String(attributes.inode),
+    "%": "%",
+  };
+  return format.replace(/%(.)/g, (directive, letter: string) => values[letter] ?? directive);
+}
