@@ -1,0 +1,99 @@
+import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
+import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { forEachItem } from "../each-item.ts";
+import { formatSize, jsonName, sizeOf } from "../format.ts";
+import { expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
+
+interface Usage {
+  /** Bytes as the files' owners see them, and with all copies. */
+  logicalBytes: number;
+  rawBytes: number;
+  files: number;
+  directories: number;
+}
+
+interface Open {
+  readonly path: Uint8Array;
+  readonly depth: number;
+  readonly usage: Usage;
+}
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const { output, signal } = context;
+  const fileSystem = await context.fileSystem();
+  const roots = commandArguments.length === 0 ? ["/"] : commandArguments;
+  const paths = expandPaths(context, roots, { glob: options["glob"] !== false });
+  const depthMax =
+    options["summarize"] === true
+      ? 0
+      : ((options["depth"] as number | undefined) ?? Number.POSITIVE_INFINITY);
+  await forEachItem(context, paths, async (path) => {
+    const attributes = await fileSystem.stat(path.bytes, { signal });
+    // The directories that are open, from the argument down: a walk closes them from the inside.
+    const open: Open[] = [{ path: path.bytes, depth: 0, usage: usageOf(attributes) }];
+    const closeDownTo = async (depth: number): Promise<void> => {
+      while (open.length > depth) {
+        const closed = open.pop() as Open;
+        const parent = open.at(-1);
+        if (parent !== undefined) add(parent.usage, closed.usage);
+        if (closed.depth > depthMax) continue;
+        await printUsage({ context, options }, remotePath(closed.path), closed.usage);
+      }
+    };
+    if (attributes.kind === "directory") {
+      for await (const entry of fileSystem.walk(path.bytes, { signal })) {
+        await closeDownTo(entry.depth);
+        const usage = usageOf(entry.attributes);
+        if (entry.attributes.kind === "directory") {
+          open.push({ path: entry.path, depth: entry.depth, usage });
+        } else add((open.at(-1) as Open).usage, usage);
+      }
+    }
+    await closeDownTo(0);
+  });
+  if (!output.options.json) output.detail("columns: logical, with all copies, path");
+};
+
+function usageOf(attributes: Attributes): Usage {
+  const logicalBytes = sizeOf(attributes);
+  const isFile = attributes.kind === "file";
+  // A file in the metadata is held by every master, not by chunkservers.
+  const copies = isFile && !attributes.isInline ? attributes.copiesWanted : 1;
+  return {
+    logicalBytes,
+    rawBytes: logicalBytes * copies,
+    files: isFile ? 1 : 0,
+    directories: isFile ? 0 : 1,
+  };
+}
+
+function add(total: Usage, part: Usage): void {
+  total.logicalBytes += part.logicalBytes;
+  total.rawBytes += part.rawBytes;
+  total.files += part.files;
+  total.directories += part.directories;
+}
+
+async function printUsage(
+  { context, options }: { readonly context: CommandContext; readonly options: OptionValues },
+  path: RemotePath,
+  usage: Usage,
+): Promise<void> {
+  const { output } = context;
+  if (output.options.json) {
+    await output.json("ashlar.du/1", {
+      ...jsonName("path", path.bytes),
+      logical_bytes: usage.logicalBytes,
+      raw_bytes: usage.rawBytes,
+      files: usage.files,
+      directories: usage.directories,
+    });
+    return;
+  }
+  const isHuman = options["humanReadable"] === true;
+  const cells =
+    options["inodes"] === true
+      ? [String(usage.files + usage.directories)]
+      : [formatSize(usage.logicalBytes, isHuman), formatSize(usage.rawBytes, isHuman)];
+  await output.line(`${cells.map((cell) => cell.padStart(10)).join(" ")}  ${path.text}`);
+}

@@ -1,0 +1,60 @@
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
+import { askToGoOn } from "../ask.ts";
+import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { forEachItem } from "../each-item.ts";
+import { jsonName } from "../format.ts";
+import { expandPaths, type RemotePath } from "../remote-paths.ts";
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
+  await forEachItem(context, paths, async (path) => {
+    try {
+      await removeOne(context, path, options);
+    } catch (error) {
+      if (options["force"] === true && isAshlarError(error, "NOT_FOUND")) return;
+      throw error;
+    }
+  });
+};
+
+async function removeOne(
+  context: CommandContext,
+  path: RemotePath,
+  options: OptionValues,
+): Promise<void> {
+  const { output, signal } = context;
+  const fileSystem = await context.fileSystem();
+  const attributes = await fileSystem.stat(path.bytes, { signal });
+  const isDirectory = attributes.kind === "directory";
+  if (isDirectory && options["recursive"] !== true) {
+    throw new AshlarError("IS_A_DIRECTORY", `Cannot remove ${path.text}: it is a directory`, {
+      hint: `ashlar rm -r ${path.text}, or ashlar rmdir ${path.text} if it is empty`,
+    });
+  }
+  if (options["dryRun"] !== true) {
+    if (!(await mayRemove(context, { path, attributes, options }))) return;
+    if (isDirectory) await fileSystem.removeTree(path.bytes, { signal });
+    else await fileSystem.unlink(path.bytes, { signal });
+  }
+  if (output.options.json) await output.json("ashlar.rm/1", jsonName("path", path.bytes));
+  else if (options["dryRun"] === true) await output.line(`would remove ${path.text}`);
+  else output.detail(`removed ${path.text}`);
+}
+
+/** A file goes without a question, as in rm(1); a directory that has entries does not. */
+async function mayRemove(
+  context: CommandContext,
+  what: {
+    readonly path: RemotePath;
+    readonly attributes: Attributes;
+    readonly options: OptionValues;
+  },
+): Promise<boolean> {
+  const { path, attributes, options } = what;
+  if (options["yes"] === true) return true;
+  const isTree = attributes.kind === "directory" && attributes.entryCount > 0;
+  if (!isTree && options["interactive"] !== true) return true;
+  const question = isTree ? `Remove ${path.text} with all that is in it?` : `Remove ${path.text}?`;
+  return askToGoOn(question, context.signal);
+}

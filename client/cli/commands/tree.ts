@@ -1,0 +1,105 @@
+import { displayName } from "../../../shared/base/path.ts";
+import type { DirectoryEntry, FileSystem } from "../../file-system.ts";
+import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { formatSize, jsonAttributes, jsonName, sizeOf } from "../format.ts";
+import { childPath, parseRemotePath } from "../remote-paths.ts";
+
+interface Level {
+  readonly path: Uint8Array;
+  readonly entries: AsyncIterator<DirectoryEntry>;
+  /** Drawn before every entry of this level: the lines of the levels above. */
+  readonly indent: string;
+  /** One entry ahead, so that the last one is known. */
+  next: DirectoryEntry | null;
+}
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const { output } = context;
+  const fileSystem = await context.fileSystem();
+  const root = parseRemotePath(context, commandArguments[0] ?? "/");
+  const counts = { directories: 0, files: 0 };
+  if (!output.options.json) await output.line(root.text);
+  await draw({ context, options, fileSystem, counts }, root.bytes);
+  if (!output.options.json) {
+    await output.line("");
+    await output.line(`${counts.directories} directories, ${counts.files} files`);
+  }
+};
+
+interface Drawing {
+  readonly context: CommandContext;
+  readonly options: OptionValues;
+  readonly fileSystem: FileSystem;
+  readonly counts: { directories: number; files: number };
+}
+
+/** Depth-first over open listings, one a level: any width, and any depth that fits the names. */
+async function draw(drawing: Drawing, root: Uint8Array): Promise<void> {
+  const levelMax = (drawing.options["level"] as number | undefined) ?? Number.POSITIVE_INFINITY;
+  const levels: Level[] = [await openLevel(drawing, root, "")];
+  while (levels.length > 0) {
+    const level = levels.at(-1) as Level;
+    const entry = level.next;
+    if (entry === null) {
+      levels.pop();
+      continue;
+    }
+    level.next = await nextShown(drawing, level.entries);
+    const isLast = level.next === null;
+    await drawEntry(drawing, { entry, level, depth: levels.length, isLast });
+    if (entry.attributes.kind !== "directory" || levels.length >= levelMax) continue;
+    const indent = level.indent + (isLast ? "    " : "│   ");
+    levels.push(await openLevel(drawing, childPath(level.path, entry.name), indent));
+  }
+}
+
+async function openLevel(drawing: Drawing, path: Uint8Array, indent: string): Promise<Level> {
+  const { fileSystem, context } = drawing;
+  const listing = fileSystem.list(path, { signal: context.signal });
+  const entries = listing[Symbol.asyncIterator]();
+  return { path, entries, indent, next: await nextShown(drawing, entries) };
+}
+
+async function nextShown(
+  drawing: Drawing,
+  entries: AsyncIterator<DirectoryEntry>,
+): Promise<DirectoryEntry | null> {
+  for (;;) {
+    const { done, value } = await entries.next();
+    if (done === true) return null;
+    if (value.attributes.kind === "directory" || drawing.options["directories"] !== true) {
+      return value;
+    }
+  }
+}
+
+async function drawEntry(
+  drawing: Drawing,
+  place: {
+    readonly entry: DirectoryEntry;
+    readonly level: Level;
+    readonly depth: number;
+    readonly isLast: boolean;
+  },
+): Promise<void> {
+  const { entry, level, depth, isLast } = place;
+  const { output } = drawing.context;
+  const isDirectory = entry.attributes.kind === "directory";
+  if (isDirectory) drawing.counts.directories += 1;
+  else drawing.counts.files += 1;
+  if (output.options.json) {
+    await output.json("ashlar.tree/1", {
+      ...jsonName("path", childPath(level.path, entry.name)),
+      depth,
+      ...jsonAttributes(entry.attributes),
+    });
+    return;
+  }
+  const name = displayName(entry.name);
+  const size =
+    drawing.options["humanReadable"] === true && !isDirectory
+      ? `[${formatSize(sizeOf(entry.attributes), true).padStart(8)}]  `
+      : "";
+  const shown = isDirectory ? output.paint(["bold", "blue"], name) : name;
+  await output.line(`${level.indent}${isLast ? "└── " : "├── "}${size}${shown}`);
+}

@@ -1,0 +1,89 @@
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { Attributes } from "../../shared/protocol/namespace-api.ts";
+import type { FileSystem } from "../file-system.ts";
+import type { CommandContext } from "./command.ts";
+import {
+  baseName,
+  childPath,
+  expandPaths,
+  namesDirectory,
+  parseRemotePath,
+  type RemotePath,
+  remotePath,
+} from "./remote-paths.ts";
+
+/** One source and where exactly it goes. */
+export interface Transfer {
+  readonly source: RemotePath;
+  readonly target: RemotePath;
+}
+
+/** The attributes, or null if nothing is there. */
+export async function statOrNull(
+  fileSystem: FileSystem,
+  path: Uint8Array,
+  signal: AbortSignal,
+): Promise<Attributes | null> {
+  try {
+    return await fileSystem.stat(path, { signal });
+  } catch (error) {
+    if (isAshlarError(error, "NOT_FOUND")) return null;
+    throw error;
+  }
+}
+
+/** The sources and the target of `mv a b`, `mv a b dir/`. @throws {AshlarError} INVALID_ARGUMENT */
+export function splitTarget(commandArguments: readonly string[]): {
+  readonly sources: readonly string[];
+  readonly target: string;
+} {
+  const target = commandArguments.at(-1);
+  if (target === undefined || commandArguments.length < 2) {
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot tell the target: expected a source and a target: got ${commandArguments.length} argument`,
+    );
+  }
+  return { sources: commandArguments.slice(0, -1), target };
+}
+
+/**
+ * Where each source goes, by the rules of cp(1) and mv(1): into the target if that is a directory,
+ * else to the target itself, which then takes one source only.
+ *
+ * @throws {AshlarError} NOT_A_DIRECTORY if several sources, or a target with a slash, need one
+ */
+export async function* remoteTransfers(
+  context: CommandContext,
+  commandArguments: readonly string[],
+  options: { readonly glob: boolean },
+): AsyncGenerator<Transfer> {
+  const { sources, target: targetText } = splitTarget(commandArguments);
+  const fileSystem = await context.fileSystem();
+  const target = parseRemotePath(context, targetText);
+  const found = await statOrNull(fileSystem, target.bytes, context.signal);
+  const isDirectory = found?.kind === "directory";
+  let count = 0;
+  const paths = expandPaths(context, sources, options);
+  // One source ahead: only then is it known whether there are several.
+  let pending: RemotePath | null = null;
+  for await (const source of paths) {
+    if (pending !== null) yield toTransfer(pending, target, isDirectory);
+    pending = source;
+    count += 1;
+    const needsDirectory = count > 1 || namesDirectory(targetText);
+    if (needsDirectory && !isDirectory) {
+      throw new AshlarError(
+        "NOT_A_DIRECTORY",
+        `Cannot put several things at ${target.text}: expected a directory: ${found === null ? "nothing" : "a file"} is there`,
+        { hint: `ashlar mkdir -p ${targetText}` },
+      );
+    }
+  }
+  if (pending !== null) yield toTransfer(pending, target, isDirectory);
+}
+
+function toTransfer(source: RemotePath, target: RemotePath, isDirectory: boolean): Transfer {
+  if (!isDirectory) return { source, target };
+  return { source, target: remotePath(childPath(target.bytes, baseName(source.bytes))) };
+}
