@@ -15,7 +15,7 @@ import {
   readHello,
 } from "./handshake.ts";
 import { DEFAULT_WIRE_LIMITS, type WireLimits } from "./limits.ts";
-import type { Connection, Identity } from "./rpc.ts";
+import type { Identity } from "./rpc.ts";
 import { Session } from "./session.ts";
 
 /**
@@ -51,7 +51,7 @@ export async function connect(
   world: WireWorld,
   address: string,
   options: ConnectOptions,
-): Promise<Connection> {
+): Promise<ClientConnection> {
   const { timeoutMs, signal } = options;
   const startMs = world.clock.monotonicMs();
   const link = await world.network.connect(address, {

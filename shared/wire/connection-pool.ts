@@ -1,10 +1,15 @@
-import { AshlarError } from "../base/errors.ts";
+import { AshlarError, isAshlarError } from "../base/errors.ts";
 import type { ClusterId } from "../base/ids.ts";
+import { nextDelayMs, type RetryPolicy } from "../flow/retry.ts";
+import type { Timer } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
 import type { CallMethod } from "../protocol/method.ts";
-import type { WireWorld } from "./connect.ts";
+import type { ClientConnection } from "./client-connection.ts";
+import { connect, type WireWorld } from "./connect.ts";
+import { checkPeer } from "./handshake.ts";
 import type { WireLimits } from "./limits.ts";
 import type { CallOptions, Connection, Identity, Received, Role } from "./rpc.ts";
+import { within } from "./within.ts";
 
 export interface ConnectionPoolOptions {
   readonly identity: () => Identity;
@@ -17,6 +22,22 @@ export interface ConnectionPoolOptions {
   readonly limits?: Partial<WireLimits>;
 }
 
+const CONNECT_TIMEOUT_MS = 5000;
+const IDLE_MS = 60_000;
+const RECONNECT_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1000 };
+
+/** One address. */
+interface Target {
+  readonly address: string;
+  connection: ClientConnection | null;
+  /** The attempt that is under way. */
+  attempt: Promise<ClientConnection> | null;
+  /** Why the last attempt failed, and until when its error stands for further ones. */
+  failure: { readonly error: unknown; readonly untilMs: number } | null;
+  failureCount: number;
+  usedMs: number;
+}
+
 /**
  * One connection for each address, made when it is first asked for.
  *
@@ -25,15 +46,26 @@ export interface ConnectionPoolOptions {
  * All peers must be of one cluster: the one of `identity`, or else the first peer's.
  */
 export class ConnectionPool implements AsyncDisposable {
-  constructor(world: WireWorld & { readonly random: Random }, options: ConnectionPoolOptions) {}
+  readonly #world: WireWorld & { readonly random: Random };
+  readonly #options: ConnectionPoolOptions;
+  readonly #targets = new Map<string, Target>();
+  readonly #abort = new AbortController();
+  #learnedClusterId: ClusterId | null = null;
+  #sweep: Timer | null = null;
+
+  constructor(world: WireWorld & { readonly random: Random }, options: ConnectionPoolOptions) {
+    this.#world = world;
+    this.#options = options;
+  }
 
   /** The cluster that all peers belong to; null until one was met. */
   get clusterId(): ClusterId | null {
-    return null;
+    return this.#options.identity().clusterId ?? this.#learnedClusterId;
   }
 
   /**
-   * The open connection to `address`, or a new one. Not to be closed by the caller.
+   * The open connection to `address`, or a new one. Not to be closed by the caller, and to be asked
+   * for again before every use: it may have been closed while nothing was under way.
    *
    * @throws {AshlarError} see `connect`; also DEADLINE_EXCEEDED
    */
@@ -41,25 +73,131 @@ export class ConnectionPool implements AsyncDisposable {
     address: string,
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<Connection> {
-    throw new AshlarError("UNSUPPORTED", "Cannot connect: not written yet");
+    const { clock } = this.#world;
+    const target = this.#target(address);
+    target.usedMs = clock.monotonicMs();
+    if (target.connection?.isOpen) return Promise.resolve(target.connection);
+    if (this.#abort.signal.aborted) {
+      const text = `Cannot connect to ${address}: this end is closing`;
+      return Promise.reject(new AshlarError("UNAVAILABLE", text));
+    }
+    const { failure } = target;
+    if (target.attempt === null && failure !== null && clock.monotonicMs() < failure.untilMs) {
+      return Promise.reject(failure.error);
+    }
+    target.attempt ??= this.#connect(target);
+    const { timeoutMs, signal } = options;
+    return within(target.attempt, { clock, timeoutMs, signal, what: `Connecting to ${address}` });
   }
 
   /** `get` and one call, within one deadline. */
-  call<Request, Response>(
+  async call<Request, Response>(
     address: string,
     method: CallMethod<Request, Response>,
     request: Request,
     options: CallOptions,
   ): Promise<Received<Response>> {
-    throw new AshlarError("UNSUPPORTED", "Cannot call: not written yet");
+    const { clock } = this.#world;
+    const startMs = clock.monotonicMs();
+    const connection = await this.get(address, options);
+    const timeoutMs = options.timeoutMs - (clock.monotonicMs() - startMs);
+    return await connection.call(method, request, { ...options, timeoutMs });
   }
 
   /** Closes all connections, each with the grace of `Connection.close`. */
-  close(graceMs: number): Promise<void> {
-    throw new AshlarError("UNSUPPORTED", "Cannot close: not written yet");
+  async close(graceMs: number): Promise<void> {
+    this.#abort.abort(new AshlarError("UNAVAILABLE", "This end is closing"));
+    this.#sweep?.cancel();
+    const targets = [...this.#targets.values()];
+    await Promise.allSettled(targets.map(({ attempt }) => attempt));
+    await Promise.all(targets.map(({ connection }) => connection?.close(graceMs)));
+    this.#targets.clear();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close(1000);
+  }
+
+  #target(address: string): Target {
+    const known = this.#targets.get(address);
+    if (known !== undefined) return known;
+    const target: Target = {
+      address,
+      connection: null,
+      attempt: null,
+      failure: null,
+      failureCount: 0,
+      usedMs: 0,
+    };
+    this.#targets.set(address, target);
+    this.#sweep ??= this.#scheduleSweep();
+    return target;
+  }
+
+  async #connect(target: Target): Promise<ClientConnection> {
+    const { clock, random } = this.#world;
+    const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
+    try {
+      const connection = await this.#shakeHands(target.address, connectTimeoutMs);
+      target.connection = connection;
+      target.failure = null;
+      target.failureCount = 0;
+      connection.closed.then(
+        () => {
+          if (target.connection === connection) target.connection = null;
+        },
+        () => {},
+      );
+      return connection;
+    } catch (error) {
+      target.failureCount += 1;
+      const delayMs = nextDelayMs(target.failureCount, RECONNECT_POLICY, random.fraction());
+      target.failure = { error, untilMs: clock.monotonicMs() + delayMs };
+      throw error;
+    } finally {
+      target.attempt = null;
+    }
+  }
+
+  async #shakeHands(address: string, timeoutMs: number): Promise<ClientConnection> {
+    const { identity, role, limits } = this.#options;
+    const expect = { ...(role === undefined ? {} : { role }), clusterId: this.clusterId };
+    const connection = await connect(this.#world, address, {
+      identity: identity(),
+      expect,
+      timeoutMs,
+      signal: this.#abort.signal,
+      ...(limits === undefined ? {} : { limits }),
+    });
+    try {
+      // Another peer may have told us of the cluster in the meantime.
+      checkPeer(connection.peer, { clusterId: this.clusterId }, address);
+    } catch (error) {
+      await connection.close(0);
+      throw error;
+    }
+    this.#learnedClusterId ??= connection.peer.clusterId;
+    return connection;
+  }
+
+  #scheduleSweep(): Timer {
+    const idleMs = this.#options.idleMs ?? IDLE_MS;
+    return this.#world.clock.after(idleMs / 2, () => {
+      this.#sweep = null;
+      this.#closeIdle(idleMs);
+      if (this.#targets.size > 0) this.#sweep = this.#scheduleSweep();
+    });
+  }
+
+  #closeIdle(idleMs: number): void {
+    const nowMs = this.#world.clock.monotonicMs();
+    for (const target of this.#targets.values()) {
+      if (target.attempt !== null || nowMs - target.usedMs < idleMs) continue;
+      if (target.connection !== null && target.connection.inFlightCount > 0) continue;
+      this.#targets.delete(target.address);
+      target.connection?.close(0).catch((error: unknown) => {
+        if (!isAshlarError(error)) throw error;
+      });
+    }
   }
 }

@@ -1,8 +1,10 @@
-import { AshlarError } from "../base/errors.ts";
+import { AshlarError, isAshlarError } from "../base/errors.ts";
+import { nextDelayMs, type RetryPolicy } from "../flow/retry.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
 import type { CallMethod } from "../protocol/method.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
+import { isAboutReach, LeaderSearch, leaderHintOf } from "./leader-search.ts";
 import type { CallOptions, Connection, Received } from "./rpc.ts";
 
 export interface LeaderCallOptions extends CallOptions {
@@ -28,6 +30,28 @@ export interface LeaderChannelOptions {
   /** The masters, "host:port" each; asked before every round, so that a membership change is seen. */
   readonly addresses: () => readonly string[];
   readonly onRetry?: (retry: Retry) => void;
+  /** Patience with one master, for calls that may be repeated. Default 5 s. */
+  readonly attemptTimeoutMs?: number;
+  /** Patience with a master that does not take the connection. Default 1 s. */
+  readonly connectTimeoutMs?: number;
+}
+
+const ATTEMPT_TIMEOUT_MS = 5000;
+const CONNECT_TIMEOUT_MS = 1000;
+const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1000 };
+
+/** What a call has been through. */
+interface Story {
+  readonly method: string;
+  readonly startMs: number;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly mayRepeat: boolean;
+  readonly addresses: Set<string>;
+  attempts: number;
+  /** An attempt that may have had its effect. */
+  uncertain: AshlarError | null;
+  last: { readonly address: string; readonly error: AshlarError } | null;
 }
 
 /**
@@ -38,11 +62,16 @@ export interface LeaderChannelOptions {
  * addresses tried.
  */
 export class LeaderChannel {
-  constructor(options: LeaderChannelOptions) {}
+  readonly #options: LeaderChannelOptions;
+  #leaderAddress: string | null = null;
+
+  constructor(options: LeaderChannelOptions) {
+    this.#options = options;
+  }
 
   /** Where the leader was last seen; null before. */
   get leaderAddress(): string | null {
-    return null;
+    return this.#leaderAddress;
   }
 
   call<Request, Response>(
@@ -50,7 +79,17 @@ export class LeaderChannel {
     request: Request,
     options: LeaderCallOptions,
   ): Promise<Received<Response>> {
-    throw new AshlarError("UNSUPPORTED", "Cannot call: not written yet");
+    const { attemptTimeoutMs = ATTEMPT_TIMEOUT_MS } = this.#options;
+    return this.#search(method.name, options, async (connection, leftMs) => {
+      const mayRepeat = options.idempotent ?? false;
+      const timeoutMs = mayRepeat ? Math.min(leftMs, attemptTimeoutMs) : leftMs;
+      const { signal, body } = options;
+      return await connection.call(method, request, {
+        timeoutMs,
+        ...(signal === undefined ? {} : { signal }),
+        ...(body === undefined ? {} : { body }),
+      });
+    });
   }
 
   /** A connection to the master that was last seen to lead, or to any: for streams and local reads. */
@@ -58,6 +97,122 @@ export class LeaderChannel {
     readonly timeoutMs: number;
     readonly signal?: AbortSignal;
   }): Promise<Connection> {
-    throw new AshlarError("UNSUPPORTED", "Cannot connect: not written yet");
+    return this.#search("connect", options, (connection) => Promise.resolve(connection));
   }
+
+  async #search<Result>(
+    method: string,
+    options: Pick<LeaderCallOptions, "timeoutMs" | "signal" | "idempotent">,
+    attempt: (connection: Connection, leftMs: number) => Promise<Result>,
+  ): Promise<Result> {
+    const story: Story = {
+      method,
+      startMs: this.#options.clock.monotonicMs(),
+      timeoutMs: options.timeoutMs,
+      signal: options.signal,
+      mayRepeat: options.idempotent ?? false,
+      addresses: new Set(),
+      attempts: 0,
+      uncertain: null,
+      last: null,
+    };
+    const search = new LeaderSearch(this.#leaderAddress, this.#options.addresses());
+    for (;;) {
+      const address = await this.#nextAddress(search, story);
+      try {
+        const connection = await this.#connect(address, story);
+        const result = await attempt(connection, this.#leftMs(story));
+        this.#leaderAddress = address;
+        return result;
+      } catch (error) {
+        if (!isAshlarError(error)) throw error;
+        this.#onFailed(search, story, { address, error });
+      }
+    }
+  }
+
+  /** The next address to try; between rounds after a pause. Throws when there is no time for it. */
+  async #nextAddress(search: LeaderSearch, story: Story): Promise<string> {
+    const { clock, random, addresses } = this.#options;
+    for (let delayMs = 0; ; ) {
+      const address = search.next();
+      if (address !== null) {
+        this.#reportRetry(story, delayMs);
+        return address;
+      }
+      delayMs = nextDelayMs(search.roundCount + 1, ROUND_POLICY, random.fraction());
+      if (delayMs >= this.#leftMs(story)) throw failure(story);
+      try {
+        await clock.sleep(delayMs, story.signal);
+      } catch {
+        throw failure(story); // The caller gave up: that is what it says.
+      }
+      search.beginRound(this.#leaderAddress, addresses());
+    }
+  }
+
+  #connect(address: string, story: Story): Promise<Connection> {
+    const { pool, connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
+    const { signal } = story;
+    story.attempts += 1;
+    story.addresses.add(address);
+    const timeoutMs = Math.min(connectTimeoutMs, this.#leftMs(story));
+    return pool
+      .get(address, { timeoutMs, ...(signal === undefined ? {} : { signal }) })
+      .catch((error: unknown) => {
+        // Nothing was asked yet: the next master may be.
+        if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
+        throw new AshlarError("UNAVAILABLE", error.message, { cause: error });
+      });
+  }
+
+  /** Decides whether there is another attempt; throws if not. */
+  #onFailed(
+    search: LeaderSearch,
+    story: Story,
+    { address, error }: { readonly address: string; readonly error: AshlarError },
+  ): void {
+    story.last = { address, error };
+    if (error.retry === "never") throw error;
+    if (error.retry === "idempotent-only") {
+      story.uncertain = error;
+      if (!story.mayRepeat) throw failure(story);
+    }
+    if (story.signal?.aborted || this.#leftMs(story) <= 0) throw failure(story);
+    if (isAboutReach(error)) this.#leaderAddress = leaderHintOf(error);
+    search.failed(address, error);
+  }
+
+  #reportRetry({ method, last, attempts }: Story, delayMs: number): void {
+    if (last !== null) this.#options.onRetry?.({ method, ...last, attempt: attempts, delayMs });
+  }
+
+  #leftMs({ startMs, timeoutMs }: Story): number {
+    return timeoutMs - (this.#options.clock.monotonicMs() - startMs);
+  }
+}
+
+/**
+ * Why the call failed in the end. Its code is that of the attempt that may have had its effect, if
+ * there is one: the caller must not take it for harmless because a later one was.
+ */
+function failure(story: Story): AshlarError {
+  const { method, addresses, attempts, uncertain, last, signal } = story;
+  if (last === null) {
+    const code = signal?.aborted ? "CANCELLED" : "UNAVAILABLE";
+    return new AshlarError(code, `Cannot complete ${method}: no master is known`);
+  }
+  const { error } = last;
+  const where = [...addresses].join(", ");
+  const tries = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
+  const code = signal?.aborted ? "CANCELLED" : (uncertain ?? error).code;
+  return new AshlarError(
+    code,
+    `Cannot complete ${method}, ${tries} at ${where}: ${error.message}`,
+    {
+      cause: error,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      details: error.details,
+    },
+  );
 }

@@ -10,7 +10,7 @@ export interface WireLimits {
   readonly connectionWindowBytes: number;
   /** Calls and streams under way on one connection; the next one is refused with OVERLOADED. */
   readonly inFlightMax: number;
-  /** A connection that was silent for so long is pinged; after as long again it is given up. */
+  /** A peer that was silent for so long is pinged; after twice as long again it is given up. */
   readonly pingIntervalMs: number;
   /** A peer that has not shaken hands by then is dropped. */
   readonly handshakeTimeoutMs: number;
@@ -22,6 +22,6 @@ export const DEFAULT_WIRE_LIMITS: WireLimits = {
   streamWindowBytes: 8 * 1024 * 1024,
   connectionWindowBytes: 32 * 1024 * 1024,
   inFlightMax: 4096,
-  pingIntervalMs: 5000,
+  pingIntervalMs: 2000,
   handshakeTimeoutMs: 5000,
 };

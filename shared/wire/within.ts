@@ -1,0 +1,47 @@
+import { AshlarError } from "../base/errors.ts";
+import type { Clock } from "../ports/clock.ts";
+
+export interface WithinOptions {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** What is waited for, for the error. */
+  readonly what: string;
+}
+
+/**
+ * What `work` resolves to, if it does so in time. `work` goes on alone if not: it must have another
+ * owner.
+ *
+ * @throws {AshlarError} DEADLINE_EXCEEDED, CANCELLED
+ */
+export function within<Result>(work: Promise<Result>, options: WithinOptions): Promise<Result> {
+  const { clock, timeoutMs, signal, what } = options;
+  return new Promise((resolve, reject) => {
+    const finish = (): void => {
+      timer.cancel();
+      signal?.removeEventListener("abort", onAbort);
+    };
+    const onAbort = (): void => {
+      finish();
+      reject(new AshlarError("CANCELLED", `${what} was cancelled`, { cause: signal?.reason }));
+    };
+    const timer = clock.after(Math.max(0, timeoutMs), () => {
+      finish();
+      const text = `${what} took longer than ${Math.round(timeoutMs)} ms`;
+      reject(new AshlarError("DEADLINE_EXCEEDED", text));
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    work.then(
+      (result) => {
+        finish();
+        resolve(result);
+      },
+      (error: unknown) => {
+        finish();
+        reject(error);
+      },
+    );
+  });
+}
