@@ -1,0 +1,30 @@
+import Router from "@koa/router";
+import type { Middleware } from "koa";
+
+export interface HealthOptions {
+  /** Whether the process can do its work now, and if not, why: shown to the one who asks. */
+  readonly ready: () => { readonly ready: boolean; readonly reason?: string };
+  readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+/**
+ * `GET /healthz`: 200 as long as the event loop turns. `GET /readyz`: 200 or 503 with the reason.
+ * `GET /metrics`: Prometheus text.
+ */
+export function healthRoutes({ ready, scrape }: HealthOptions): Middleware {
+  const router = new Router();
+  router.get("/healthz", (context) => {
+    context.body = { ok: true };
+  });
+  router.get("/readyz", (context) => {
+    const state = ready();
+    context.status = state.ready ? 200 : 503;
+    context.body = state;
+  });
+  router.get("/metrics", async (context) => {
+    const { contentType, text } = await scrape();
+    context.type = contentType;
+    context.body = text;
+  });
+  return router.routes() as Middleware;
+}

@@ -1,0 +1,89 @@
+import {
+  type DestinationStream,
+  destination,
+  type Logger,
+  pino,
+  stdSerializers,
+  stdTimeFunctions,
+} from "pino";
+import { AshlarError } from "../base/errors.ts";
+import type { Log, LogFields } from "../ports/log.ts";
+
+export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+
+export interface LogOptions {
+  /** "stdout", "stderr", or the path of a file to append to; a file that is not there is made. */
+  readonly to: string;
+  readonly level: LogLevel;
+  /** On every line: the role, the member. */
+  readonly fields?: LogFields;
+}
+
+/**
+ * A log of one JSON object a line: `time` (RFC 3339), `level`, `message` and the fields. An Error
+ * among the fields is printed with its stack, code and chain of causes.
+ *
+ * Lines are written before the call returns, so that the last one before a crash is there.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT if the file cannot be opened.
+ */
+export function createLog(options: LogOptions): Log {
+  return new PinoLog(loggerTo(openDestination(options.to), options));
+}
+
+/** As `createLog`, to any stream: for a process that shows its own log. */
+export function createLogTo(stream: DestinationStream, options: Omit<LogOptions, "to">): Log {
+  return new PinoLog(loggerTo(stream, options));
+}
+
+function openDestination(to: string): DestinationStream {
+  if (to === "stdout") return destination({ dest: 1, sync: true });
+  if (to === "stderr") return destination({ dest: 2, sync: true });
+  try {
+    return destination({ dest: to, append: true, mkdir: true, sync: true });
+  } catch (cause) {
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot write the log to ${to}: ${String(cause)}`, {
+      cause,
+    });
+  }
+}
+
+function loggerTo(stream: DestinationStream, options: Omit<LogOptions, "to">): Logger {
+  const settings = {
+    base: options.fields ?? {},
+    level: options.level,
+    messageKey: "message",
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { error: stdSerializers.errWithCause },
+  };
+  return pino(settings, stream);
+}
+
+class PinoLog implements Log {
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  debug(message: string, fields: LogFields = {}): void {
+    this.#logger.debug(fields, message);
+  }
+
+  info(message: string, fields: LogFields = {}): void {
+    this.#logger.info(fields, message);
+  }
+
+  warn(message: string, fields: LogFields = {}): void {
+    this.#logger.warn(fields, message);
+  }
+
+  error(message: string, fields: LogFields = {}): void {
+    this.#logger.error(fields, message);
+  }
+
+  child(fields: LogFields): Log {
+    return new PinoLog(this.#logger.child(fields));
+  }
+}

@@ -1,0 +1,71 @@
+import {
+  collectDefaultMetrics,
+  Gauge,
+  Counter as PrometheusCounter,
+  Histogram as PrometheusHistogram,
+  Registry,
+} from "prom-client";
+import { assert } from "../base/assert.ts";
+import type { Counter, Histogram, LabelledValue, Metrics } from "../ports/metrics.ts";
+
+interface GaugeSource {
+  readonly name: string;
+  readonly help: string;
+  readonly read: () => number | readonly LabelledValue[];
+}
+
+/** The metrics of one process, or of one role where several share a process. No global registry. */
+export class PrometheusMetrics implements Metrics {
+  readonly #registry = new Registry();
+  readonly #gauges = new Map<string, GaugeSource>();
+
+  /** Adds what Node knows of its process: CPU, memory, event loop lag, garbage collection. */
+  addProcessMetrics(): void {
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  counter(name: string, help: string, labels: readonly string[] = []): Counter {
+    this.#checkNew(name);
+    const registers = [this.#registry];
+    const counter = new PrometheusCounter({ name, help, labelNames: [...labels], registers });
+    return {
+      add: (count, values) => {
+        if (values === undefined) counter.inc(count);
+        else counter.inc(values, count);
+      },
+    };
+  }
+
+  gauge(name: string, help: string, read: () => number | readonly LabelledValue[]): void {
+    this.#checkNew(name);
+    this.#gauges.set(name, { name, help, read });
+  }
+
+  histogram(name: string, help: string, buckets: readonly number[]): Histogram {
+    this.#checkNew(name);
+    const registers = [this.#registry];
+    return new PrometheusHistogram({ name, help, buckets: [...buckets], registers });
+  }
+
+  /** All values of this moment in the Prometheus text format. */
+  async scrape(): Promise<{ readonly contentType: string; readonly text: string }> {
+    const gauges = new Registry();
+    for (const source of this.#gauges.values()) readGauge(source, gauges);
+    const texts = [await this.#registry.metrics(), await gauges.metrics()];
+    return { contentType: this.#registry.contentType, text: texts.join("\n") };
+  }
+
+  #checkNew(name: string): void {
+    const known = this.#gauges.has(name) || this.#registry.getSingleMetric(name) !== undefined;
+    assert(!known, `a metric is made once: ${name}`);
+  }
+}
+
+/** A gauge for one scrape: what labels it has is known only now, and a series that ended is gone. */
+function readGauge({ name, help, read }: GaugeSource, registry: Registry): void {
+  const found = read();
+  const values = typeof found === "number" ? [{ value: found, labels: {} }] : found;
+  const labelNames = [...new Set(values.flatMap(({ labels }) => Object.keys(labels)))];
+  const gauge = new Gauge({ name, help, labelNames, registers: [registry] });
+  for (const { value, labels } of values) gauge.set(labels, value);
+}

@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { Agent, request } from "node:http";
+import { describe, it } from "node:test";
+import type { Middleware } from "koa";
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { readBody } from "../../../shared/platform/http-errors.ts";
+import { healthRoutes } from "../../../shared/platform/http-health.ts";
+import { type HttpServer, startHttpServer } from "../../../shared/platform/http-server.ts";
+import { createLogTo } from "../../../shared/platform/pino-log.ts";
+import { PrometheusMetrics } from "../../../shared/platform/prometheus-metrics.ts";
+
+const lines: string[] = [];
+const log = createLogTo({ write: (line) => lines.push(line) }, { level: "error" });
+
+function start(...middleware: readonly Middleware[]): Promise<HttpServer> {
+  return startHttpServer({ address: "127.0.0.1:0", middleware, log, closeGraceMs: 200 });
+}
+
+const throwing =
+  (error: unknown): Middleware =>
+  () => {
+    throw error;
+  };
+
+describe("http server", () => {
+  it("answers at the address that it reports", async () => {
+    await using server = await start((context) => {
+      context.body = "hello";
+    });
+    assert.match(server.address, /^127\.0\.0\.1:[1-9]\d*$/);
+    assert.equal(await (await fetch(`http://${server.address}/`)).text(), "hello");
+  });
+
+  it("says ADDRESS_IN_USE, with the address, where another one listens", async () => {
+    await using server = await start();
+    const second = startHttpServer({ address: server.address, middleware: [], log });
+    await assert.rejects(
+      second,
+      (error) => isAshlarError(error, "ADDRESS_IN_USE") && error.message.includes(server.address),
+    );
+  });
+
+  it("turns an AshlarError into its status and its data", async () => {
+    const error = new AshlarError("NO_SPACE", "Cannot write: full", { hint: "Add a disk" });
+    await using server = await start(throwing(error));
+    const response = await fetch(`http://${server.address}/`);
+    assert.equal(response.status, 507);
+    assert.deepEqual(await response.json(), {
+      error: {
+        code: "NO_SPACE",
+        message: "Cannot write: full",
+        hint: "Add a disk",
+        retry: "never",
+      },
+    });
+  });
+
+  it("answers a bug of ours with INTERNAL and writes its stack to the log", async () => {
+    await using server = await start(throwing(new TypeError("x is not a function")));
+    lines.length = 0;
+    const response = await fetch(`http://${server.address}/path`);
+    assert.equal(response.status, 500);
+    assert.match(await response.text(), /INTERNAL/);
+    assert.match(lines.join(), /http-server\.test/);
+  });
+
+  it("answers NOT_FOUND in the same shape where nothing is", async () => {
+    await using server = await start();
+    const response = await fetch(`http://${server.address}/nothing`);
+    assert.equal(response.status, 404);
+    assert.match(await response.text(), /"code":"NOT_FOUND"/);
+  });
+
+  it("refuses a body over the bound, announced or not, with a response that arrives", async () => {
+    await using server = await start(async (context) => {
+      context.body = { lengthBytes: (await readBody(context, 1000)).length };
+    });
+    const url = `http://${server.address}/`;
+    const post = (body: RequestInit["body"]): Promise<Response> =>
+      fetch(url, { method: "POST", body, duplex: "half" } as RequestInit);
+    assert.deepEqual(await (await post("x".repeat(1000))).json(), { lengthBytes: 1000 });
+    assert.equal((await post("x".repeat(1001))).status, 413);
+    const chunked = new ReadableStream({
+      pull: (controller) => controller.enqueue(new Uint8Array(600)),
+    });
+    assert.equal((await post(chunked)).status, 413);
+  });
+
+  it("refuses headers over 16 KiB", async () => {
+    await using server = await start();
+    const response = await fetch(`http://${server.address}/`, {
+      headers: { "x-long": "x".repeat(20_000) },
+    });
+    assert.equal(response.status, 431);
+  });
+
+  it("closes while a client keeps idle connections, and lets a response under way end", async () => {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let arrived = (): void => {};
+    const arrival = new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    const server = await start(async (context) => {
+      if (context.path === "/slow") {
+        arrived();
+        await held;
+      }
+      context.body = "whole";
+    });
+    const agent = new Agent({ keepAlive: true });
+    const get = (path: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        request(`http://${server.address}${path}`, { agent }, (response) => {
+          response.setEncoding("utf8");
+          let text = "";
+          response.on("data", (part) => {
+            text += part;
+          });
+          response.on("end", () => resolve(text));
+        })
+          .on("error", reject)
+          .end();
+      });
+    await get("/idle");
+    const slow = get("/slow");
+    await arrival;
+    const closed = server.close();
+    release();
+    assert.equal(await slow, "whole");
+    await closed;
+    await server.close();
+    agent.destroy();
+  });
+
+  it("cuts a response that outlasts the grace", async () => {
+    const server = await start(() => new Promise(() => {}));
+    const pending = fetch(`http://${server.address}/`);
+    pending.catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await server.close();
+    await assert.rejects(pending);
+  });
+});
+
+describe("health routes", () => {
+  it("answers /healthz, /readyz with its reason, and /metrics", async () => {
+    let state: { ready: boolean; reason?: string } = { ready: false, reason: "no leader" };
+    const metrics = new PrometheusMetrics();
+    metrics.counter("ashlar_seals_total", "Chunks sealed").add(2);
+    await using server = await start(
+      healthRoutes({ ready: () => state, scrape: () => metrics.scrape() }),
+    );
+    const get = (path: string): Promise<Response> => fetch(`http://${server.address}${path}`);
+    assert.equal((await get("/healthz")).status, 200);
+    const notReady = await get("/readyz");
+    assert.equal(notReady.status, 503);
+    assert.deepEqual(await notReady.json(), { ready: false, reason: "no leader" });
+    state = { ready: true };
+    assert.equal((await get("/readyz")).status, 200);
+    const scraped = await get("/metrics");
+    assert.match(scraped.headers.get("content-type") ?? "", /^text\/plain; version=0\.0\.4/);
+    assert.match(await scraped.text(), /^ashlar_seals_total 2$/m);
+    assert.equal((await get("/other")).status, 404);
+  });
+});

@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { PrometheusMetrics } from "../../../shared/platform/prometheus-metrics.ts";
+
+describe("Prometheus metrics", () => {
+  it("counts, with and without labels", async () => {
+    const metrics = new PrometheusMetrics();
+    metrics.counter("a_total", "All").add(3);
+    const labelled = metrics.counter("b_total", "By kind", ["kind"]);
+    labelled.add(1, { kind: "x" });
+    labelled.add(2, { kind: "x" });
+    const { text } = await metrics.scrape();
+    assert.match(text, /^# HELP a_total All$/m);
+    assert.match(text, /^# TYPE a_total counter$/m);
+    assert.match(text, /^a_total 3$/m);
+    assert.match(text, /^b_total\{kind="x"\} 3$/m);
+  });
+
+  it("reads a gauge when it is scraped, and drops a series that ended", async () => {
+    const metrics = new PrometheusMetrics();
+    let peers = [
+      { value: 1, labels: { peer: 'a"b' } },
+      { value: 2, labels: { peer: "c" } },
+    ];
+    metrics.gauge("lag", "Lag", () => peers);
+    metrics.gauge("plain", "One number", () => 7);
+    const first = await metrics.scrape();
+    assert.match(first.text, /^lag\{peer="a\\"b"\} 1$/m);
+    assert.match(first.text, /^lag\{peer="c"\} 2$/m);
+    assert.match(first.text, /^plain 7$/m);
+    peers = [{ value: 5, labels: { peer: "c" } }];
+    const second = await metrics.scrape();
+    assert.match(second.text, /^lag\{peer="c"\} 5$/m);
+    assert.doesNotMatch(second.text, /a\\"b/);
+  });
+
+  it("sorts what it observes into the buckets", async () => {
+    const metrics = new PrometheusMetrics();
+    const histogram = metrics.histogram("seal_seconds", "Seal", [0.1, 1]);
+    for (const value of [0.05, 0.5, 5]) histogram.observe(value);
+    const { text } = await metrics.scrape();
+    assert.match(text, /^seal_seconds_bucket\{le="0\.1"\} 1$/m);
+    assert.match(text, /^seal_seconds_bucket\{le="\+Inf"\} 3$/m);
+    assert.match(text, /^seal_seconds_sum 5\.55$/m);
+  });
+
+  it("knows its process, the event loop's lag among it", async () => {
+    const metrics = new PrometheusMetrics();
+    metrics.addProcessMetrics();
+    const { text } = await metrics.scrape();
+    assert.match(text, /^nodejs_eventloop_lag_seconds /m);
+    assert.match(text, /^process_resident_memory_bytes /m);
+  });
+
+  it("keeps two instances in one process apart, and stops at a name that is taken", async () => {
+    const first = new PrometheusMetrics();
+    const second = new PrometheusMetrics();
+    first.counter("a_total", "A").add(1);
+    second.counter("a_total", "A");
+    second.gauge("g", "G", () => 1);
+    assert.match((await second.scrape()).text, /^a_total 0$/m);
+    assert.throws(() => first.counter("a_total", "A"), { name: "AssertionError" });
+    assert.throws(() => second.histogram("g", "G", [1]), { name: "AssertionError" });
+  });
+});
