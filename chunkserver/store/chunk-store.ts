@@ -266,10 +266,12 @@ function writeBackend(parts: StoreParts): WriteBackend {
     sealPartial: async (partial, sealing) => {
       const outcome = await sealPartial(parts, partial, sealing);
       partial.release();
-      if (outcome === "known") await discardPartial(parts, partial);
-      else releaseRoom(parts, partial);
+      if (outcome === "stored") releaseRoom(parts, partial);
+      // The chunk is durable whether its second copy can be deleted or not; a restart moves it away.
+      else await discardPartial(parts, partial).catch((error) => warnUndeleted(parts, error));
     },
     raiseIntent: (sealing) => raiseIntent(parts, sealing),
+    isHere: (chunkId) => parts.index.record(chunkId) !== null,
     hashes: (chunkId) => hashesOf(parts, chunkId),
   };
 }
@@ -312,4 +314,8 @@ async function discardPartial(parts: StoreParts, partial: OpenPartial): Promise<
 function releaseRoom(parts: StoreParts, partial: OpenPartial): void {
   const { name } = partial.room.file;
   if (isPacked(name)) parts.packed.release(name);
+}
+
+function warnUndeleted(parts: StoreParts, error: unknown): void {
+  parts.log.warn("Cannot delete the bytes of a chunk that was here already", { error });
 }

@@ -1,4 +1,4 @@
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
@@ -66,10 +66,10 @@ export async function openChunkStore(options: StoreOptions): Promise<ChunkStore>
 async function openIndexStore(stores: OrderedStores): Promise<OrderedStore> {
   try {
     return await stores.open(INDEX_NAME);
-  } catch (error) {
-    if (!(error instanceof AshlarError) || error.code !== "STORE_CORRUPT") throw error;
-    throw new AshlarError("STORE_CORRUPT", `Cannot open the chunk index: ${error.message}`, {
-      cause: error,
+  } catch (cause) {
+    if (!isAshlarError(cause, "STORE_CORRUPT")) throw cause;
+    throw new AshlarError("STORE_CORRUPT", "Cannot open the chunk index: it is damaged", {
+      cause,
       hint: "Move the data directory away and start with an empty one: the cluster makes new copies",
     });
   }

@@ -35,6 +35,7 @@ export interface WriteBackend {
   sealPartial(partial: OpenPartial, sealing: Sealing): Promise<void>;
   /** Raises the intent of a sealed chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
   raiseIntent(sealing: Sealing): Promise<void>;
+  isHere(chunkId: ChunkId): boolean;
   /** Block hashes of a sealed chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
   hashes(chunkId: ChunkId): Uint8Array;
 }
@@ -160,6 +161,11 @@ export class Writes {
         return;
       }
       await this.#discard(entry);
+    }
+    if (entry.state.kind === "sealed") {
+      if (this.#backend.isHere(entry.state.chunkId)) return;
+      this.#sealed.delete(entry); // It was purged or lost since: its bytes are needed again.
+      entry.state = { kind: "gone" };
     }
     if (entry.state.kind === "gone") {
       entry.state = { kind: "open", partial: await this.#backend.makePartial(request) };

@@ -1,0 +1,196 @@
+import { assert } from "../../shared/base/assert.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import { BLOCK_BYTES, DIGEST_BYTES } from "../../shared/base/ids.ts";
+import type { Slab, SlabPool } from "../../shared/flow/slabs.ts";
+import type { Counter } from "../../shared/ports/metrics.ts";
+import {
+  FRAME_BYTES_MAX,
+  type readChunk,
+  type readPartial,
+} from "../../shared/protocol/chunk-api.ts";
+import { blockCount } from "../../shared/protocol/chunk-id.ts";
+import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
+import type { BlockReader } from "../store/chunk-reader.ts";
+import type { ChunkStore } from "../store/chunk-store.ts";
+
+/** Frames that are read from the disk while earlier ones are being sent. */
+const READ_AHEAD_FRAMES = 2;
+/** Frames that are being sent at a time: the link is never idle between two. */
+const SENDING_FRAMES_MAX = 2;
+
+const NO_HASHES = new Uint8Array(0);
+
+export interface SendWorld {
+  readonly store: ChunkStore;
+  /** Buffers between disk and link. */
+  readonly slabs: SlabPool;
+  readonly bytesSent: Counter;
+}
+
+type ReadOpen = ReturnType<(typeof readChunk)["parseOpen"]>;
+type ReadDown = ReturnType<(typeof readChunk)["parseDown"]>;
+type PartialOpen = ReturnType<(typeof readPartial)["parseOpen"]>;
+type PartialDown = ReturnType<(typeof readPartial)["parseDown"]>;
+
+/**
+ * Serves `chunk.read`: the whole blocks that cover a range, as far as the chunk goes.
+ *
+ * @throws {AshlarError} CHUNK_NOT_FOUND; INVALID_ARGUMENT for a range beyond the chunk.
+ */
+export async function sendChunk(
+  world: SendWorld,
+  request: Received<ReadOpen>,
+  stream: Stream<ReadDown, object>,
+  context: CallContext,
+): Promise<void> {
+  request.release();
+  const { chunkId, offsetBytes, lengthBytes, withManifest } = request.head;
+  const reader = await world.store.openChunk(chunkId);
+  try {
+    const chunkLengthBytes = reader.lengthBytes;
+    if (offsetBytes >= chunkLengthBytes) {
+      throw new AshlarError(
+        "INVALID_ARGUMENT",
+        `Cannot read chunk ${chunkId} from byte ${offsetBytes}: it has ${chunkLengthBytes}`,
+      );
+    }
+    let hashes = withManifest ? reader.hashes() : NO_HASHES;
+    const range = blocksAround(offsetBytes, lengthBytes, chunkLengthBytes);
+    if (range.startBytes === range.endBytes) {
+      await stream.send({ offsetBytes: range.startBytes, chunkLengthBytes, hashes });
+      return;
+    }
+    await sendFrames(world, reader, range, {
+      signal: context.signal,
+      send: (frameOffsetBytes, body) => {
+        const sent = stream.send({ offsetBytes: frameOffsetBytes, chunkLengthBytes, hashes }, body);
+        hashes = NO_HASHES; // The manifest comes with the first frame only.
+        return sent;
+      },
+    });
+  } finally {
+    reader.release();
+  }
+}
+
+/** Serves `chunk.read-partial`: the first bytes of a write, with their hashes. */
+export async function sendPartial(
+  world: SendWorld,
+  request: Received<PartialOpen>,
+  stream: Stream<PartialDown, object>,
+  context: CallContext,
+): Promise<void> {
+  request.release();
+  const { writeId, lengthBytes } = request.head;
+  const reader = await world.store.openPartial(writeId, lengthBytes);
+  try {
+    const hashes = reader.hashes();
+    const range = { startBytes: 0, endBytes: lengthBytes };
+    await sendFrames(world, reader, range, {
+      signal: context.signal,
+      send: (offsetBytes, body) => {
+        const first = offsetBytes / BLOCK_BYTES;
+        const end = first + blockCount(body.length);
+        const frameHashes = hashes.subarray(first * DIGEST_BYTES, end * DIGEST_BYTES);
+        return stream.send({ offsetBytes, hashes: frameHashes }, body);
+      },
+    });
+  } finally {
+    reader.release();
+  }
+}
+
+interface ByteRange {
+  readonly startBytes: number;
+  /** Exclusive. */
+  readonly endBytes: number;
+}
+
+/** The whole blocks around a range, as far as the chunk goes. Empty for an empty range. */
+function blocksAround(offsetBytes: number, lengthBytes: number, chunkBytes: number): ByteRange {
+  const startBytes = offsetBytes - (offsetBytes % BLOCK_BYTES);
+  if (lengthBytes === 0) return { startBytes, endBytes: startBytes };
+  const endBlock = Math.ceil((offsetBytes + lengthBytes) / BLOCK_BYTES);
+  return { startBytes, endBytes: Math.min(endBlock * BLOCK_BYTES, chunkBytes) };
+}
+
+interface Sink {
+  readonly signal: AbortSignal;
+  /** Resolves when `body` may be reused and the peer has room. */
+  send(offsetBytes: number, body: Uint8Array): Promise<void>;
+}
+
+interface Loading {
+  readonly offsetBytes: number;
+  readonly slab: Promise<Slab>;
+}
+
+/**
+ * Sends a range in frames. The disk reads of the next frames go on while earlier ones are sent;
+ * a peer that does not take them stops both, with a few slabs held.
+ */
+async function sendFrames(
+  world: SendWorld,
+  reader: BlockReader,
+  range: ByteRange,
+  sink: Sink,
+): Promise<void> {
+  const loading: Loading[] = [];
+  const sending: Promise<void>[] = [];
+  let nextBytes = range.startBytes;
+  try {
+    for (;;) {
+      while (loading.length <= READ_AHEAD_FRAMES && nextBytes < range.endBytes) {
+        const lengthBytes = Math.min(FRAME_BYTES_MAX, range.endBytes - nextBytes);
+        const slab = loadFrame(world.slabs, reader, { offsetBytes: nextBytes, lengthBytes }, sink);
+        slab.catch(() => {}); // Awaited below, in order.
+        loading.push({ offsetBytes: nextBytes, slab });
+        nextBytes += lengthBytes;
+      }
+      const frame = loading.shift();
+      if (frame === undefined) break;
+      const slab = await frame.slab;
+      world.bytesSent.add(slab.bytes.length);
+      const sent = sink.send(frame.offsetBytes, slab.bytes).finally(() => slab.release());
+      sent.catch(() => {}); // Awaited below, in order.
+      sending.push(sent);
+      if (sending.length >= SENDING_FRAMES_MAX) await sending.shift();
+    }
+    for (const sent of sending) await sent;
+  } finally {
+    await Promise.allSettled(sending);
+    for (const frame of loading) await frame.slab.then((slab) => slab.release()).catch(() => {});
+  }
+}
+
+async function loadFrame(
+  slabs: SlabPool,
+  reader: BlockReader,
+  frame: { readonly offsetBytes: number; readonly lengthBytes: number },
+  sink: Sink,
+): Promise<Slab> {
+  const slab = slabs.take(frame.lengthBytes) ?? (await takeSlab(slabs, frame.lengthBytes, sink));
+  assert(slab.bytes.length === frame.lengthBytes, "a slab has the length that was asked for");
+  try {
+    await reader.read(slab.bytes, frame.offsetBytes);
+    return slab;
+  } catch (error) {
+    slab.release();
+    throw error;
+  }
+}
+
+function takeSlab(slabs: SlabPool, lengthBytes: number, sink: Sink): Promise<Slab> {
+  return new Promise((resolve, reject) => {
+    const { signal } = sink;
+    const onAbort = (): void => {
+      withdraw();
+      reject(new AshlarError("CANCELLED", "Cannot read on: the reader has gone"));
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    const withdraw = slabs.takeSoon(lengthBytes, (slab) => {
+      signal.removeEventListener("abort", onAbort);
+      resolve(slab);
+    });
+  });
+}
