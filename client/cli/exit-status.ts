@@ -28,9 +28,20 @@ export class PartialFailure extends Error {
   }
 }
 
+/** The command did its work and found a difference: `test`, `status`, `config`. Nothing to report. */
+export class Degraded extends Error {
+  override readonly name = "Degraded";
+}
+
+/** What was examined is damaged; the lines printed say what. */
+export class DamageFound extends Error {
+  override readonly name = "DamageFound";
+}
+
 /** The exit status for what a command threw. */
 export function exitStatusOf(error: unknown): number {
   if (error instanceof PartialFailure) return EXIT_STATUS.partial;
+  if (error instanceof DamageFound) return EXIT_STATUS.integrity;
   if (isAshlarError(error)) return ERROR_CODES[error.code].exitStatus;
   return EXIT_STATUS.other;
 }

@@ -1,5 +1,5 @@
 import { isAshlarError, toErrorData } from "../../shared/base/errors.ts";
-import { PartialFailure } from "./exit-status.ts";
+import { DamageFound, Degraded, PartialFailure } from "./exit-status.ts";
 
 /**
  * Says on stderr what went wrong: what was tried, what is wanted, what is there, and the command
@@ -11,7 +11,9 @@ export function reportError(
   error: unknown,
   options: { readonly json: boolean; readonly tried?: string; readonly verbosity?: number },
 ): void {
-  if (error instanceof PartialFailure) return;
+  // Each item was reported when it failed; what was found stands on stdout.
+  if (error instanceof PartialFailure || error instanceof Degraded) return;
+  if (error instanceof DamageFound) return;
   if (options.json) {
     const { details, ...data } = toErrorData(error);
     const retry = isAshlarError(error) ? error.retry : "never";

@@ -1,0 +1,100 @@
+import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
+import type { CommandContext, RunCommand } from "../command.ts";
+import { Degraded } from "../exit-status.ts";
+import { formatSize } from "../format.ts";
+import { formatTable } from "../table-view.ts";
+
+export const run: RunCommand = async (context, _arguments, options) => {
+  const { output, signal } = context;
+  const fileSystem = await context.fileSystem();
+  const status = await fileSystem.status({ signal });
+  if (output.options.json) await output.json("ashlar.status/1", jsonStatus(status));
+  else await output.line(describe(context, status, options["humanReadable"] === true));
+  if (status.health.word !== "ok") throw new Degraded();
+};
+
+const COLORS = { ok: "green", degraded: "yellow", critical: "red" } as const;
+
+function describe(context: CommandContext, status: ClusterStatus, isHuman: boolean): string {
+  const { word, reasons } = status.health;
+  const { namespace } = status;
+  const lines = [
+    `cluster ${status.clusterId}: ${context.output.paint([COLORS[word], "bold"], word)}`,
+    ...reasons.map((reason) => `  ${reason}`),
+    "",
+    formatTable(
+      ["MASTER", "ROLE", "TERM", "LAST", "COMMITTED", "APPLIED", "ADDRESS"],
+      status.masters.map((master) => [
+        String(master.memberId),
+        master.role,
+        ...(master.role === "unreachable"
+          ? ["-", "-", "-", "-"]
+          : [master.term, master.lastIndex, master.committedIndex, master.appliedIndex].map(
+              String,
+            )),
+        master.address,
+      ]),
+      ["TERM", "LAST", "COMMITTED", "APPLIED"],
+    ),
+    "",
+    formatTable(
+      ["CHUNKSERVER", "STATE", "RACK", "USED", "AVAILABLE", "CHUNKS", "HEARD", "ADDRESS"],
+      status.chunkservers.map((server) => [
+        server.serverId.slice(0, 8),
+        server.state,
+        server.rack,
+        formatSize(server.space.usedBytes, isHuman),
+        formatSize(server.space.availableBytes, isHuman),
+        String(server.chunkCount),
+        server.lastHeardMsAgo === null
+          ? "never"
+          : `${(server.lastHeardMsAgo / 1000).toFixed(1)}s ago`,
+        server.address,
+      ]),
+      ["USED", "AVAILABLE", "CHUNKS", "HEARD"],
+    ),
+    "",
+    `${namespace.fileCount} files, ${namespace.directoryCount} directories, ${namespace.chunkCount} chunks, ${formatSize(namespace.logicalBytes, isHuman)}${isHuman ? "" : " bytes"}`,
+  ];
+  return lines.join("\n");
+}
+
+function jsonStatus(status: ClusterStatus): Record<string, unknown> {
+  const { namespace } = status;
+  return {
+    cluster_id: status.clusterId,
+    index: status.index,
+    health: status.health,
+    masters: status.masters.map((master) => ({
+      member_id: master.memberId,
+      address: master.address,
+      role: master.role,
+      term: master.term,
+      last_index: master.lastIndex,
+      committed_index: master.committedIndex,
+      applied_index: master.appliedIndex,
+    })),
+    chunkservers: status.chunkservers.map((server) => ({
+      server_id: server.serverId,
+      address: server.address,
+      host: server.host,
+      rack: server.rack,
+      state: server.state,
+      total_bytes: server.space.totalBytes,
+      available_bytes: server.space.availableBytes,
+      used_bytes: server.space.usedBytes,
+      chunk_count: server.chunkCount,
+      replica_count: server.replicaCount,
+      last_heard_ms_ago: server.lastHeardMsAgo,
+    })),
+    namespace: {
+      file_count: namespace.fileCount,
+      directory_count: namespace.directoryCount,
+      chunk_count: namespace.chunkCount,
+      logical_bytes: namespace.logicalBytes,
+      chunks_under_replicated: namespace.chunksUnderReplicated,
+      chunks_lost: namespace.chunksLost,
+      purges_pending: namespace.purgesPending,
+    },
+  };
+}

@@ -1,0 +1,104 @@
+import type { ReplicaResult, VerifyResult } from "../../file-system.ts";
+import type { CommandContext, RunCommand } from "../command.ts";
+import { forEachItem } from "../each-item.ts";
+import { DamageFound } from "../exit-status.ts";
+import { formatSize, jsonName } from "../format.ts";
+import { ProgressBar } from "../progress.ts";
+import { expandPaths, remotePath } from "../remote-paths.ts";
+
+interface Tally {
+  files: number;
+  chunks: number;
+  bytes: number;
+  badReplicas: number;
+  unreadable: number;
+}
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const { output, signal } = context;
+  const fileSystem = await context.fileSystem();
+  const allReplicas = options["allReplicas"] === true;
+  const tally: Tally = { files: 0, chunks: 0, bytes: 0, badReplicas: 0, unreadable: 0 };
+  const bar = new ProgressBar(output, { title: "verify", totalBytes: null });
+  try {
+    const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
+    await forEachItem(context, paths, async (path) => {
+      for await (const result of fileSystem.verify(path.bytes, { allReplicas, signal })) {
+        count(tally, result);
+        bar.update(tally.bytes);
+        await print(context, result);
+      }
+    });
+  } finally {
+    bar.end();
+  }
+  if (!output.options.json) {
+    output.note(
+      `${tally.files} files, ${tally.chunks} chunks, ${formatSize(tally.bytes, true)} proved; ${tally.badReplicas} bad replicas, ${tally.unreadable} files that cannot be read whole`,
+    );
+  }
+  if (tally.badReplicas + tally.unreadable > 0) throw new DamageFound("Damage was found");
+};
+
+function count(tally: Tally, result: VerifyResult): void {
+  if (result.kind === "chunk") {
+    tally.chunks += 1;
+    tally.bytes += result.lengthBytes;
+    return;
+  }
+  tally.files += 1;
+  tally.badReplicas += result.badReplicaCount;
+  if (!result.isReadable) tally.unreadable += 1;
+}
+
+async function print(context: CommandContext, result: VerifyResult): Promise<void> {
+  const { output } = context;
+  if (output.options.json) return output.json("ashlar.verify/1", jsonResult(result));
+  const path = remotePath(result.path).text;
+  if (result.kind === "chunk") {
+    for (const replica of result.replicas.filter((each) => !each.isGood)) {
+      await output.line(`${path}: chunk ${result.position}: ${describe(replica)}`);
+    }
+    return;
+  }
+  if (!result.isReadable) {
+    await output.line(
+      `${path}: DAMAGED${result.error === null ? "" : `: ${result.error.message}`}`,
+    );
+  } else if (output.options.verbosity > 0) await output.line(`${path}: OK`);
+}
+
+function describe(replica: ReplicaResult): string {
+  const where = replica.address ?? "no replica";
+  return `${where}: ${replica.error?.message ?? "bad"}`;
+}
+
+function jsonResult(result: VerifyResult): Record<string, unknown> {
+  const path = jsonName("path", result.path);
+  if (result.kind === "file") {
+    return {
+      kind: "file",
+      ...path,
+      size_bytes: result.sizeBytes,
+      chunk_count: result.chunkCount,
+      is_readable: result.isReadable,
+      bad_replica_count: result.badReplicaCount,
+      error: result.error?.message ?? null,
+    };
+  }
+  return {
+    kind: "chunk",
+    ...path,
+    position: result.position,
+    chunk_id: result.chunkId,
+    length_bytes: result.lengthBytes,
+    copies_wanted: result.copiesWanted,
+    is_readable: result.isReadable,
+    replicas: result.replicas.map((replica) => ({
+      server_id: replica.serverId,
+      address: replica.address,
+      is_good: replica.isGood,
+      error: replica.error?.message ?? null,
+    })),
+  };
+}

@@ -1,0 +1,52 @@
+import { Format, SingleBar } from "cli-progress";
+import prettyBytes from "pretty-bytes";
+import type { Output } from "./output.ts";
+
+/** A bar on a terminal; nothing elsewhere. Bytes, rate, and what is left where the total is known. */
+export class ProgressBar {
+  readonly #bar: SingleBar | null;
+  readonly #startMs = performance.now();
+  readonly #hasTotal: boolean;
+
+  constructor(
+    output: Output,
+    options: { readonly title: string; readonly totalBytes: number | null },
+  ) {
+    this.#hasTotal = options.totalBytes !== null;
+    if (!output.showsProgress) {
+      this.#bar = null;
+      return;
+    }
+    this.#bar = new SingleBar({
+      stream: process.stderr,
+      hideCursor: true,
+      clearOnComplete: true,
+      noTTYOutput: output.options.progress === "always",
+      format: (barOptions, params, payload: { title: string; rate: string }) => {
+        const done = prettyBytes(params.value, { binary: true });
+        if (!this.#hasTotal) return `${payload.title} ${done} ${payload.rate}`;
+        const total = prettyBytes(params.total, { binary: true });
+        const bar = Format.BarFormat(params.progress, barOptions);
+        return `${payload.title} ${bar} ${done}/${total} ${payload.rate}`;
+      },
+    });
+    this.#bar.start(options.totalBytes ?? 1, 0, { title: options.title, rate: "" });
+  }
+
+  /** More is to be done than was known at first. */
+  setTotal(totalBytes: number): void {
+    this.#bar?.setTotal(totalBytes);
+  }
+
+  update(doneBytes: number): void {
+    if (this.#bar === null) return;
+    const seconds = Math.max(0.001, (performance.now() - this.#startMs) / 1000);
+    const rate = `${prettyBytes(doneBytes / seconds, { binary: true, maximumFractionDigits: 0 })}/s`;
+    this.#bar.update(doneBytes, { rate });
+  }
+
+  /** Takes the bar away. Call it also after a failure. */
+  end(): void {
+    this.#bar?.stop();
+  }
+}
