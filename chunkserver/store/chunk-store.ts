@@ -28,7 +28,13 @@ import type { StoreParts } from "./parts.ts";
 import { rewriteSparseFile } from "./rewrite.ts";
 import { raiseIntent, sealPartial } from "./seal.ts";
 import type { Tally } from "./tally.ts";
-import { type WriteBackend, type WriteLease, type WriteRequest, Writes } from "./writes.ts";
+import {
+  type Sealing,
+  type WriteBackend,
+  type WriteLease,
+  type WriteRequest,
+  Writes,
+} from "./writes.ts";
 
 /** Chunks up to this length share extent files. */
 export const SMALL_CHUNK_BYTES_MAX = 1024 * 1024;
@@ -141,6 +147,11 @@ export class ChunkStore implements AsyncDisposable {
       readHashes: () => hashes,
       onDamaged: async () => {}, // It counts nowhere yet; the seal would have failed.
     });
+  }
+
+  /** Puts a chunk that is here under another intent. @throws {AshlarError} CHUNK_NOT_FOUND */
+  raiseIntent(sealing: Sealing): Promise<void> {
+    return raiseIntent(this.#parts, sealing);
   }
 
   // Reading ------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ export class Writes {
       isHolder: () => entry.holder === lease,
       state: () => entry.state,
       seal: (sealing) => inTurn(entry, () => this.#seal(entry, sealing)),
-      onReleased: () => this.#onReleased(entry, lease, request),
+      onReleased: (keepMs) => this.#onReleased(entry, lease, keepMs),
     });
     entry.holder = lease;
     try {
@@ -201,14 +201,12 @@ export class Writes {
     }
   }
 
-  #onReleased(entry: Entry, lease: WriteLease, request: WriteRequest): void {
+  #onReleased(entry: Entry, lease: WriteLease, keepMs: number): void {
     if (entry.holder !== lease) return; // It was taken over: the new lease decides.
     entry.holder = null;
-    const keptMs =
-      entry.state.kind === "sealed"
-        ? Math.min(request.lifetimeMs, SEALED_KEPT_MS_MAX)
-        : request.lifetimeMs;
-    entry.expiresAtMs = this.#clock.monotonicMs() + keptMs;
+    const isSealed = entry.state.kind === "sealed";
+    entry.expiresAtMs =
+      this.#clock.monotonicMs() + (isSealed ? Math.min(keepMs, SEALED_KEPT_MS_MAX) : keepMs);
     if (entry.state.kind !== "open") return;
     const { partial } = entry.state;
     // Nothing to come back for: the next sweep deletes it.
@@ -245,7 +243,7 @@ interface LeaseEvents {
   readonly isHolder: () => boolean;
   readonly state: () => WriteState;
   readonly seal: (sealing: Sealing) => Promise<void>;
-  readonly onReleased: () => void;
+  readonly onReleased: (keepMs: number) => void;
 }
 
 /** The right to go on with a write, until it is released or another writer takes the write over. */
@@ -304,7 +302,12 @@ export class WriteLease {
 
   /** Lets the write go. What it holds is kept for the intent's lifetime, for a writer that comes back. */
   release(): void {
-    this.#events.onReleased();
+    this.#events.onReleased(this.#request.lifetimeMs);
+  }
+
+  /** Lets the write go for good: nobody comes back for what is not sealed. */
+  abandon(): void {
+    this.#events.onReleased(0);
   }
 
   #state(): Exclude<WriteState, { kind: "gone" }> {
