@@ -1,18 +1,23 @@
-import type {
-  ChunkId,
-  InodeId,
-  LogIndex,
-  ServerId,
-  SessionId,
-  Term,
-} from "../../shared/base/ids.ts";
-import type { EntryName } from "../../shared/base/path.ts";
+import { assert } from "../../shared/base/assert.ts";
+import type { ChunkId, InodeId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
+import { joinPath } from "../../shared/base/path.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { OrderedStore } from "../../shared/ports/ordered-store.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Attributes, StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
 import type { AppliedEntry, StateMachine, StateSnapshot } from "../state-machine.ts";
-import type { ClusterFacts, Outcome } from "./command.ts";
+import { applyCommand } from "./apply.ts";
+import { Change } from "./change.ts";
+import { type ClusterFacts, type Command, decodeCommand, type Outcome } from "./command.ts";
+import { type Durable, durableChanges, readDurable } from "./durable.ts";
+import * as fleet from "./fleet-queries.ts";
+import { nameBytes } from "./keys.ts";
+import { Overlay } from "./overlay.ts";
+import * as queries from "./queries.ts";
+import { isReclaimPending } from "./reclaim.ts";
+import { queried } from "./refusal.ts";
+import { State } from "./state.ts";
+import { pathOfInode } from "./tree.ts";
 import type {
   ChunkView,
   ContentPart,
@@ -22,65 +27,212 @@ import type {
   SessionView,
 } from "./views.ts";
 
+/** Memory for decoded records, in bytes, about. */
+const CACHE_BYTES_MAX = 128 * 1024 * 1024;
+
+export interface NamespaceOptions {
+  readonly store: OrderedStore;
+  readonly hasher: Hasher;
+  /** Memory for decoded records; default 128 MiB. */
+  readonly cacheBytesMax?: number;
+}
+
 /**
  * The replicated state: the tree of files, their chunks, sessions and servers.
  *
- * SIGNATURES ONLY for the moment. Reads show the state after `appliedIndex`, or as of `at` where
- * one is given: INDEX_EXPIRED (details.oldestIndex) before `oldestReadableIndex`.
+ * Reads show the state after `appliedIndex`, or as of `at` where one is given: INDEX_EXPIRED
+ * (details.oldestIndex) before `oldestReadableIndex`. No call of this class yields but `flush`, so
+ * what a caller reads in one turn is of one index.
  */
-export declare class Namespace implements StateMachine {
+export class Namespace implements StateMachine {
+  readonly #store: OrderedStore;
+  readonly #hasher: Hasher;
+  readonly #overlay: Overlay;
+  readonly #state: State;
+  #applied: Durable;
+  #durable: Durable;
+  #isFlushing = false;
+
+  private constructor(options: NamespaceOptions, durable: Durable) {
+    const { store, hasher, cacheBytesMax = CACHE_BYTES_MAX } = options;
+    this.#store = store;
+    this.#hasher = hasher;
+    this.#overlay = new Overlay({ store, cacheBytesMax });
+    this.#state = new State(this.#overlay);
+    this.#applied = durable;
+    this.#durable = durable;
+  }
+
   /**
    * Opens the state in `store`; an empty store is a cluster before its first entry.
    *
-   * @throws {AshlarError} STORE_CORRUPT if what is there is no state: it is to be rebuilt.
+   * @throws {AshlarError} STORE_CORRUPT if what is there is no state: it is to be rebuilt;
+   *   VERSION_MISMATCH if a newer version wrote it.
    */
-  static open(options: { readonly store: OrderedStore; readonly hasher: Hasher }): Namespace;
+  static open(options: NamespaceOptions): Namespace {
+    return new Namespace(options, readDurable(options.store));
+  }
 
-  readonly appliedIndex: LogIndex;
-  readonly durable: { readonly index: LogIndex; readonly term: Term };
-  /** As of `durable.index`; empty before the first. */
-  readonly durableMembership: Uint8Array;
-  readonly unflushedBytes: number;
+  get appliedIndex(): LogIndex {
+    return this.#applied.index;
+  }
+
+  get durable(): Durable {
+    return this.#durable;
+  }
+
+  get unflushedBytes(): number {
+    return this.#overlay.sizeBytes;
+  }
+
+  /** Keys that `apply` has changed since the last flush began. For tests of bounded work. */
+  get changedCount(): number {
+    return this.#overlay.changedCount;
+  }
+
   /** The outcome of the entry's command; null for an entry without one. */
-  apply(entry: AppliedEntry): Outcome | null;
-  flush(): Promise<void>;
-  openSnapshot(): StateSnapshot;
+  apply(entry: AppliedEntry): Outcome | null {
+    const { index, term, data } = entry;
+    assert(index === this.#applied.index + 1, "entries come in order without gaps");
+    const outcome = data.length === 0 ? null : this.#applyCommand(index, decodeCommand(data));
+    const membership = entry.membership ?? this.#applied.membership;
+    this.#applied = { index, term, membership };
+    return outcome;
+  }
+
+  #applyCommand(index: LogIndex, command: Command): Outcome {
+    const { clockMs } = this.#state.totals;
+    const nowMs = "nowMs" in command ? Math.max(clockMs, command.nowMs) : clockMs;
+    const overlay = this.#overlay;
+    overlay.begin();
+    const outcome = applyCommand(
+      new Change({ overlay, hasher: this.#hasher, index, nowMs }),
+      command,
+    );
+    overlay.end();
+    return outcome;
+  }
+
+  async flush(): Promise<void> {
+    assert(!this.#isFlushing, "one flush at a time");
+    const applied = this.#applied;
+    if (applied === this.#durable) return;
+    this.#isFlushing = true;
+    try {
+      await this.#store.commit([...this.#overlay.freeze(), ...durableChanges(applied)]);
+      this.#overlay.drop();
+      this.#durable = applied;
+    } catch (error) {
+      this.#overlay.restore();
+      throw error;
+    } finally {
+      this.#isFlushing = false;
+    }
+  }
+
+  openSnapshot(): StateSnapshot {
+    const reader = this.#store.snapshot();
+    return { ...readDurable(reader), reader, release: () => reader.release() };
+  }
 
   // The tree. @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY, INDEX_EXPIRED, INVALID_ARGUMENT
-  stat(target: Target, at?: LogIndex): Attributes;
-  list(
-    target: Target,
-    page: { readonly after?: EntryName | undefined; readonly limit: number },
-    at?: LogIndex,
-  ): ListingPage;
+
+  stat(target: Target, at?: LogIndex): Attributes {
+    return queried(() => queries.stat(this.#readingAt(at), target));
+  }
+
+  list(target: Target, page: queries.PageOptions, at?: LogIndex): ListingPage {
+    return queried(() => queries.list(this.#readingAt(at), target, page));
+  }
+
   locate(
     target: Target,
     part: { readonly firstPosition: number; readonly count: number },
     at?: LogIndex,
-  ): ContentPart;
+  ): ContentPart {
+    return queried(() => queries.locate(this.#readingAt(at), target, part));
+  }
+
+  #readingAt(at: LogIndex | undefined): queries.Reading {
+    return queries.readingAt(this.#state, this.#applied.index, at);
+  }
+
   /** The class of the file, or of the deepest directory on its path that is there. */
-  storageClassFor(target: Target): StorageClass;
-  oldestReadableIndex(): LogIndex;
+  storageClassFor(target: Target): StorageClass {
+    return queried(() => queries.storageClassFor(this.#state, target));
+  }
+
+  /** The path of an inode that is in the tree. */
+  pathOf(inode: InodeId): Uint8Array | undefined {
+    const names = pathOfInode(this.#state, inode);
+    return names === undefined ? undefined : joinPath(names.map(nameBytes));
+  }
+
+  oldestReadableIndex(): LogIndex {
+    return this.#state.totals.historyFloor;
+  }
 
   // Sessions, classes, facts.
-  sessions(): readonly SessionView[];
-  hasSession(sessionId: SessionId): boolean;
-  storageClasses(): readonly StorageClass[];
-  storageClass(name: string): StorageClass | undefined;
+
+  sessions(): readonly SessionView[] {
+    return fleet.sessions(this.#state);
+  }
+
+  hasSession(sessionId: SessionId): boolean {
+    return this.#state.session(sessionId) !== undefined;
+  }
+
+  storageClasses(): readonly StorageClass[] {
+    return fleet.storageClasses(this.#state);
+  }
+
+  storageClass(name: string): StorageClass | undefined {
+    return this.#state.storageClass(name);
+  }
+
   /** Undefined before `bootstrap`. */
-  clusterFacts(): ClusterFacts | undefined;
-  counters(): Counters;
+  clusterFacts(): ClusterFacts | undefined {
+    return this.#state.clusterFacts;
+  }
+
+  counters(): Counters {
+    const { fileCount, directoryCount, chunkCount, logicalBytes, purgesPending } =
+      this.#state.totals;
+    return { fileCount, directoryCount, chunkCount, logicalBytes, purgesPending };
+  }
 
   // Chunks and servers.
-  servers(): readonly ServerLocation[];
-  chunk(id: ChunkId): ChunkView | undefined;
-  knowsChunk(id: ChunkId): boolean;
-  chunksOfServer(serverId: ServerId, after: ChunkId | null, limit: number): readonly ChunkId[];
-  underReplicated(after: ChunkId | null, limit: number): readonly ChunkId[];
-  purgesOf(serverId: ServerId, limit: number): readonly PurgeView[];
-  intentFloor(): LogIndex;
+
+  servers(): readonly ServerLocation[] {
+    return fleet.servers(this.#state);
+  }
+
+  chunk(id: ChunkId): ChunkView | undefined {
+    return this.#state.chunk(id);
+  }
+
+  knowsChunk(id: ChunkId): boolean {
+    return this.#state.chunk(id) !== undefined;
+  }
+
+  chunksOfServer(serverId: ServerId, after: ChunkId | null, limit: number): readonly ChunkId[] {
+    return fleet.chunksOfServer(this.#state, { serverId, after, limit });
+  }
+
+  underReplicated(after: ChunkId | null, limit: number): readonly ChunkId[] {
+    return fleet.underReplicated(this.#state, after, limit);
+  }
+
+  purgesOf(serverId: ServerId, limit: number): readonly PurgeView[] {
+    return fleet.purgesOf(this.#state, serverId, limit);
+  }
+
+  intentFloor(): LogIndex {
+    return this.#state.totals.intentFloor;
+  }
+
   /** Whether a `reclaim` proposed at `nowMs` would find work. */
-  reclaimPending(nowMs: number): boolean;
-  /** The path of a live inode, for messages. */
-  pathOf(inode: InodeId): Uint8Array | undefined;
+  reclaimPending(nowMs: number): boolean {
+    return isReclaimPending(this.#state, nowMs);
+  }
 }

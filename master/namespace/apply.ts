@@ -1,0 +1,107 @@
+import { unreachable } from "../../shared/base/assert.ts";
+import type { Change } from "./change.ts";
+import { addReplicas, dropReplicas, finishPurges } from "./chunks.ts";
+import { bootstrap, putStorageClass, raiseIntentFloor, registerServer } from "./cluster.ts";
+import type { Command, Outcome } from "./command.ts";
+import { recordTime } from "./history-floor.ts";
+import { reclaim } from "./reclaim.ts";
+import { Refusal } from "./refusal.ts";
+import { closeSession, expireSessions, keepSession, once, openSession } from "./sessions.ts";
+import { refused, transact } from "./transaction.ts";
+
+/**
+ * Applies one committed command. Changes the state if and only if the outcome is ok, but for the
+ * outcome itself, which a session keeps, and the time.
+ */
+export function applyCommand(change: Change, command: Command): Outcome {
+  const outcome = applyOrRefuse(change, command);
+  if ("nowMs" in command && command.kind !== "reclaim" && change.clusterFacts !== undefined) {
+    recordTime(change);
+  }
+  return outcome;
+}
+
+function applyOrRefuse(change: Change, command: Command): Outcome {
+  try {
+    if (command.kind !== "bootstrap" && change.clusterFacts === undefined) throw notMade(command);
+    return dispatch(change, command);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    change.overlay.rollback();
+    return refused(change, error);
+  }
+}
+
+const notMade = (command: Command): Refusal =>
+  new Refusal("UNAVAILABLE", `Cannot apply ${command.kind}: expected a cluster: none was made yet`);
+
+function dispatch(change: Change, command: Command): Outcome {
+  switch (command.kind) {
+    case "transact":
+      return once(change, command.attempt, () => transact(change, command));
+    case "define-storage-class":
+      return once(change, command.attempt, () => {
+        return attempted(change, () => putStorageClass(change, command.storageClass));
+      });
+    default:
+      applySimple(change, command);
+      return done(change);
+  }
+}
+
+type Simple = Exclude<Command, { kind: "transact" | "define-storage-class" }>;
+
+/** Commands without a session. */
+function applySimple(change: Change, command: Simple): void {
+  switch (command.kind) {
+    case "bootstrap":
+      bootstrap(change, command);
+      break;
+    case "open-session":
+      openSession(change, command);
+      break;
+    case "keep-session":
+      keepSession(change, command);
+      break;
+    case "close-session":
+      closeSession(change, command);
+      break;
+    case "expire-sessions":
+      expireSessions(change, command);
+      break;
+    case "register-server":
+      registerServer(change, command);
+      break;
+    case "add-replicas":
+      addReplicas(change, command);
+      break;
+    case "drop-replicas":
+      dropReplicas(change, command);
+      break;
+    case "finish-purges":
+      finishPurges(change, command);
+      break;
+    case "raise-intent-floor":
+      raiseIntentFloor(change, command);
+      break;
+    case "reclaim":
+      reclaim(change, command);
+      break;
+    default:
+      unreachable(command);
+  }
+}
+
+/** What `run` refuses is an outcome that the session keeps. */
+function attempted(change: Change, run: () => void): Outcome {
+  try {
+    run();
+    return done(change);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    change.overlay.rollback();
+    return refused(change, error);
+  }
+}
+
+const done = (change: Change): Outcome => ({ ok: true, index: change.index, results: [] });

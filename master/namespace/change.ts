@@ -1,0 +1,124 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import {
+  type ByteText,
+  type ContentId,
+  directoryKey,
+  entryKey,
+  historyKey,
+  inodeKey,
+  type Key,
+  META_KEY,
+  positionKey,
+  TABLE_BYTE,
+  u64,
+} from "./keys.ts";
+import type { Overlay } from "./overlay.ts";
+import type {
+  DirectoryRecord,
+  EntryRecord,
+  InodeRecord,
+  PositionRecord,
+  TotalsRecord,
+} from "./records.ts";
+import { State } from "./state.ts";
+import {
+  DIRECTORIES,
+  ENTRIES,
+  HISTORY,
+  INODES,
+  POSITIONS,
+  RECLAIMS,
+  type Table,
+  TOTALS,
+  type VersionedRecord,
+} from "./tables.ts";
+
+/**
+ * What waits until no readable state shows it: the second part of a reclaim key. History first, so
+ * that within one index old positions give up their chunks before their content goes.
+ */
+export const RECLAIM_KIND = { history: "1", content: "2", inode: "3" } as const;
+export type ReclaimKind = (typeof RECLAIM_KIND)[keyof typeof RECLAIM_KIND];
+
+export function reclaimKey(index: LogIndex, kind: ReclaimKind, what: ByteText): Key {
+  return (TABLE_BYTE.reclaim + u64(index) + kind + what) as Key;
+}
+
+/** What becomes of the state by one entry: reads, and writes that keep the history. */
+export class Change extends State {
+  readonly index: LogIndex;
+  /** The leader's time, monotone over all entries. */
+  readonly nowMs: number;
+  readonly hasher: Hasher;
+
+  constructor(options: {
+    readonly overlay: Overlay;
+    readonly hasher: Hasher;
+    readonly index: LogIndex;
+    readonly nowMs: number;
+  }) {
+    super(options.overlay);
+    this.hasher = options.hasher;
+    this.index = options.index;
+    this.nowMs = options.nowMs;
+  }
+
+  putInode(inode: InodeRecord): void {
+    assert(inode.version === this.index, "a record names the entry that writes it");
+    this.#supersede(INODES, inodeKey(inode.id));
+    this.overlay.set(INODES, inodeKey(inode.id), inode);
+  }
+
+  putEntry(parent: InodeId, name: ByteText, inode: InodeId): void {
+    const record: EntryRecord = { inode, version: this.index };
+    this.#supersede(ENTRIES, entryKey(parent, name));
+    this.overlay.set(ENTRIES, entryKey(parent, name), record);
+  }
+
+  deleteEntry(parent: InodeId, name: ByteText): void {
+    this.#supersede(ENTRIES, entryKey(parent, name));
+    this.overlay.delete(ENTRIES, entryKey(parent, name));
+  }
+
+  /** @returns true if the old value went to the history, and its chunk reference with it. */
+  putPosition(id: ContentId, position: number, record: PositionRecord): boolean {
+    assert(record.version === this.index, "a record names the entry that writes it");
+    const isKept = this.#supersede(POSITIONS, positionKey(id, position));
+    this.overlay.set(POSITIONS, positionKey(id, position), record);
+    return isKept;
+  }
+
+  /** @returns as `putPosition`. */
+  deletePosition(id: ContentId, position: number): boolean {
+    const isKept = this.#supersede(POSITIONS, positionKey(id, position));
+    this.overlay.delete(POSITIONS, positionKey(id, position));
+    return isKept;
+  }
+
+  putDirectory(id: InodeId, record: DirectoryRecord): void {
+    this.overlay.set(DIRECTORIES, directoryKey(id), record);
+  }
+
+  updateTotals(changes: Partial<TotalsRecord>): void {
+    this.overlay.set(TOTALS, META_KEY.totals, { ...this.totals, ...changes });
+  }
+
+  /** Queues what this entry took out of sight. Counts, if it did so more than once. */
+  reclaimLater(kind: ReclaimKind, what: ByteText): void {
+    const key = reclaimKey(this.index, kind, what);
+    this.overlay.set(RECLAIMS, key, (this.overlay.get(RECLAIMS, key) ?? 0) + 1);
+  }
+
+  /** Moves the present value to the history, unless this entry wrote it: then nobody can read it. */
+  #supersede<Value extends VersionedRecord>(table: Table<Value>, key: Key): boolean {
+    const old = this.overlay.get(table, key);
+    if (old === undefined || old.version === this.index) return false;
+    assert(old.version < this.index, "entries are applied in order");
+    const history = historyKey(key, this.index);
+    this.overlay.set(HISTORY, history, old);
+    this.reclaimLater(RECLAIM_KIND.history, history);
+    return true;
+  }
+}

@@ -1,0 +1,95 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
+import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
+import { INLINE_BYTES_MAX } from "../../shared/protocol/namespace-api.ts";
+import type { Change } from "./change.ts";
+import type { Bootstrap, ClusterFacts, RaiseIntentFloor, RegisterServer } from "./command.ts";
+import { putEmptyDirectory } from "./directories.ts";
+import { META_KEY, serverKey, storageClassKey } from "./keys.ts";
+import type { DirectoryInode } from "./records.ts";
+import { Refusal } from "./refusal.ts";
+import { ROOT_INODE } from "./state.ts";
+import { CLUSTER_FACTS, SERVERS, STORAGE_CLASSES } from "./tables.ts";
+
+const CHUNK_KEY_BYTES = 32;
+const ROOT_MODE = 0o755;
+
+/** Makes the cluster: its facts, its default class and the root, owned by root. */
+export function bootstrap(change: Change, command: Bootstrap): void {
+  const { clusterFacts } = change;
+  if (clusterFacts !== undefined) {
+    throw new Refusal(
+      "ALREADY_EXISTS",
+      `Cannot make a cluster: expected an empty state: it belongs to cluster ${clusterFacts.clusterId}`,
+    );
+  }
+  const { clusterId, defaultClass, inlineBytesMax } = command;
+  const { historyRetentionMs, intentLifetimeMs, sessionIdleMsMax } = command;
+  if (command.chunkKey.length !== CHUNK_KEY_BYTES || inlineBytesMax > INLINE_BYTES_MAX) {
+    throw new Refusal(
+      "INVALID_ARGUMENT",
+      `Cannot make a cluster: expected a key of ${CHUNK_KEY_BYTES} bytes and inline files of at most ${INLINE_BYTES_MAX}: they have ${command.chunkKey.length} and ${inlineBytesMax}`,
+    );
+  }
+  const facts: ClusterFacts = {
+    clusterId,
+    chunkKey: new Uint8Array(command.chunkKey),
+    createdMs: change.nowMs,
+    defaultStorageClass: defaultClass.name,
+    inlineBytesMax,
+    historyRetentionMs,
+    intentLifetimeMs,
+    sessionIdleMsMax,
+  };
+  change.overlay.set(CLUSTER_FACTS, META_KEY.clusterFacts, facts);
+  putStorageClass(change, defaultClass);
+  makeRoot(change, defaultClass.name);
+}
+
+function makeRoot(change: Change, storageClass: string): void {
+  const times = { atimeMs: change.nowMs, ctimeMs: change.nowMs, version: change.index };
+  const root: DirectoryInode = {
+    kind: "directory",
+    id: ROOT_INODE,
+    parent: null,
+    name: "",
+    mode: ROOT_MODE,
+    uid: 0,
+    gid: 0,
+    storageClass,
+    ...times,
+  };
+  assert(change.totals.nextInode === ROOT_INODE, "the root is the first inode");
+  change.updateTotals({ nextInode: (ROOT_INODE + 1) as InodeId, directoryCount: 1 });
+  change.putInode(root);
+  putEmptyDirectory(change, root);
+}
+
+/** @throws {Refusal} INVALID_ARGUMENT */
+export function putStorageClass(change: Change, storageClass: StorageClass): void {
+  const { name, copies, copiesMin, racksMin } = storageClass;
+  if (name === "" || copiesMin < 1 || copiesMin > copies) {
+    throw new Refusal(
+      "INVALID_ARGUMENT",
+      `Cannot define the storage class "${name}": expected a name and copiesMin in [1, ${copies}]: copiesMin is ${copiesMin}`,
+    );
+  }
+  const record = { name, copies, copiesMin, racksMin };
+  change.overlay.set(STORAGE_CLASSES, storageClassKey(name), record);
+}
+
+export function registerServer(change: Change, { server }: RegisterServer): void {
+  const { serverId, address, host, rack } = server;
+  change.overlay.set(SERVERS, serverKey(serverId), { serverId, address, host, rack });
+}
+
+export function raiseIntentFloor(change: Change, { floor }: RaiseIntentFloor): void {
+  if (floor >= change.index) {
+    throw new Refusal(
+      "INVALID_ARGUMENT",
+      `Cannot raise the intent floor to ${floor}: expected an index below ${change.index}`,
+    );
+  }
+  const intentFloor = Math.max(change.totals.intentFloor, floor) as LogIndex;
+  change.updateTotals({ intentFloor });
+}

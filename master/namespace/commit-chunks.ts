@@ -1,0 +1,165 @@
+import { present } from "../../shared/base/assert.ts";
+import type { Target } from "../../shared/protocol/namespace-api.ts";
+import type { Change } from "./change.ts";
+import { addKnownReference, addReference, dropReference } from "./chunks.ts";
+import type { ChunkChange, CommitChunksOperation } from "./command.ts";
+import {
+  type ContentFields,
+  type Copies,
+  checkChunks,
+  checkLength,
+  chunkCountOf,
+  chunkFields,
+  inlineFields,
+  newContent,
+  positionsOf,
+  releaseContent,
+} from "./contents.ts";
+import { copiesOf, findFile, storageClassOf, updateContent } from "./files.ts";
+import type { ContentId } from "./keys.ts";
+import type { FileInode, PositionRecord } from "./records.ts";
+import { Refusal } from "./refusal.ts";
+import { showTarget } from "./tree.ts";
+
+/** What a commit makes of a file: its positions before, and what replaces some of them. */
+interface Commit {
+  readonly file: FileInode;
+  readonly before: readonly PositionRecord[];
+  readonly changes: ReadonlyMap<number, ChunkChange>;
+  readonly sizeBytes: number;
+  readonly chunkCount: number;
+  readonly copies: Copies;
+}
+
+/** Changes some chunks of a file, if it is still as the writer saw it (G9). */
+export function commitChunks(change: Change, operation: CommitChunksOperation): FileInode {
+  const { target, sizeBytes } = operation;
+  const file = findFile(change, target, "commit to");
+  const copies = copiesOf(file, storageClassOf(change, file.storageClass));
+  const before = positionsOf(change, file.content);
+  const chunkCount = chunkCountOf(sizeBytes, file.chunkSizeBytes);
+  const changes = changesByPosition(operation, chunkCount);
+  const commit = { file, before, changes, sizeBytes, chunkCount, copies };
+  checkExpected(change, operation, commit);
+  checkLengths(commit);
+  checkChunks(change, changes.values(), copies);
+  const fields = applyCommit(change, commit);
+  const mtimeMs = operation.mtimeMs ?? change.nowMs;
+  return updateContent(change, file, { ...fields, mtimeMs });
+}
+
+function changesByPosition(
+  { changes }: CommitChunksOperation,
+  chunkCount: number,
+): ReadonlyMap<number, ChunkChange> {
+  const byPosition = new Map<number, ChunkChange>();
+  for (const chunkChange of changes) {
+    const { position } = chunkChange;
+    if (position >= chunkCount || byPosition.has(position)) {
+      throw new Refusal(
+        "INVALID_ARGUMENT",
+        `Cannot commit position ${position}: expected each below ${chunkCount}, and once: it is not`,
+      );
+    }
+    byPosition.set(position, chunkChange);
+  }
+  return byPosition;
+}
+
+/** Compare-and-set: a writer that did not see the last commit merges and asks again. */
+function checkExpected(change: Change, operation: CommitChunksOperation, commit: Commit): void {
+  const { target, sizeBytesExpected } = operation;
+  const { file, before, changes } = commit;
+  if (file.sizeBytes !== sizeBytesExpected) {
+    throw conflict(change, target, {
+      message: `expected a size of ${sizeBytesExpected} bytes: it has ${file.sizeBytes}`,
+      details: { sizeBytes: file.sizeBytes },
+    });
+  }
+  for (const { position, expected } of changes.values()) {
+    const actual = before[position]?.chunkId ?? null;
+    if (actual === expected) continue;
+    throw conflict(change, target, {
+      message: `expected ${expected ?? "no chunk"} at position ${position}: there is ${actual ?? "none"}`,
+      details: { position, chunkId: actual },
+    });
+  }
+}
+
+function conflict(
+  change: Change,
+  target: Target,
+  found: { readonly message: string; readonly details: Readonly<Record<string, unknown>> },
+): Refusal {
+  const path = showTarget(change, target);
+  return new Refusal(
+    "PRECONDITION_FAILED",
+    `Cannot commit to ${path}: ${found.message}`,
+    found.details,
+  );
+}
+
+/** Every position is there, is full, or is the rest of the file. */
+function checkLengths({ file, before, changes, sizeBytes, chunkCount }: Commit): void {
+  const { chunkSizeBytes } = file;
+  for (let position = 0; position < chunkCount; position += 1) {
+    const lengthBytes =
+      changes.get(position)?.chunk.lengthBytes ?? before[position]?.lengthBytes ?? 0;
+    checkLength({ sizeBytes, chunkSizeBytes }, position, lengthBytes);
+  }
+}
+
+function applyCommit(change: Change, commit: Commit): ContentFields {
+  const { file, before, changes, sizeBytes, chunkCount } = commit;
+  const { content, chunkSizeBytes } = file;
+  if (chunkCount === 0) {
+    releaseContent(change, content);
+    return inlineFields(change, new Uint8Array(), chunkSizeBytes);
+  }
+  const isOwn = content.kind === "chunks" && change.content(content.contentId).referenceCount === 1;
+  const contentId = isOwn ? content.contentId : copyOnWrite(change, commit);
+  if (isOwn) changeInPlace(change, contentId, commit);
+  const ids = Array.from({ length: chunkCount }, (_, position) =>
+    present(
+      changes.get(position)?.chunk.id ?? before[position]?.chunkId,
+      "every position was checked",
+    ),
+  );
+  return chunkFields(change, { sizeBytes, chunkSizeBytes, contentId }, ids);
+}
+
+function changeInPlace(change: Change, contentId: ContentId, commit: Commit): void {
+  const { before, changes, chunkCount, copies } = commit;
+  for (const { position, chunk } of changes.values()) {
+    const { id: chunkId, lengthBytes } = chunk;
+    addReference(change, chunk, copies.copiesWanted);
+    const record = { chunkId, lengthBytes, version: change.index };
+    const isKept = change.putPosition(contentId, position, record);
+    const old = before[position];
+    if (old !== undefined && !isKept) dropReference(change, old.chunkId);
+  }
+  for (let position = chunkCount; position < before.length; position += 1) {
+    const isKept = change.deletePosition(contentId, position);
+    const old = present(before[position], "it is below the count before");
+    if (!isKept) dropReference(change, old.chunkId);
+  }
+}
+
+/** A content of its own for a file that shared its content, or had its bytes in the inode. */
+function copyOnWrite(change: Change, commit: Commit): ContentId {
+  const { file, before, changes, chunkCount, copies } = commit;
+  const contentId = newContent(change);
+  const version = change.index;
+  for (const { position, chunk } of changes.values()) {
+    const { id: chunkId, lengthBytes } = chunk;
+    addReference(change, chunk, copies.copiesWanted);
+    change.putPosition(contentId, position, { chunkId, lengthBytes, version });
+  }
+  for (const [position, { chunkId, lengthBytes }] of before.slice(0, chunkCount).entries()) {
+    if (changes.has(position)) continue;
+    addKnownReference(change, chunkId, copies.copiesWanted);
+    change.putPosition(contentId, position, { chunkId, lengthBytes, version });
+  }
+  releaseContent(change, file.content);
+  return contentId;
+}

@@ -1,0 +1,136 @@
+import type { OperationOf, Target } from "../../shared/protocol/namespace-api.ts";
+import type { Change } from "./change.ts";
+import { attachNew, detach, newInode } from "./entries.ts";
+import type { ByteText } from "./keys.ts";
+import type { DirectoryInode, InodeRecord } from "./records.ts";
+import { Refusal } from "./refusal.ts";
+import { find, type Place, resolve, showTarget, targetNames } from "./tree.ts";
+
+export function makeDirectory(
+  change: Change,
+  operation: OperationOf<"make-directory">,
+): DirectoryInode {
+  if (operation.parents) return makeDirectories(change, operation);
+  const place = resolve(change, operation.target, "make the directory");
+  if (place.inode !== undefined) throw nameTaken(change, place, "make the directory");
+  return addDirectory(change, place.parent as DirectoryInode, place.name, operation);
+}
+
+/** mkdir -p. Walks down, and makes what is missing; a refusal takes back what it made. */
+function makeDirectories(change: Change, operation: OperationOf<"make-directory">): DirectoryInode {
+  const { target } = operation;
+  const names = targetNames(target);
+  let inode: InodeRecord = find(change, withoutPath(target), "make the directory");
+  for (const [depth, name] of names.entries()) {
+    const directory = asDirectory(change, inode, { target, depth });
+    const entry = change.entry(directory.id, name);
+    inode =
+      entry === undefined
+        ? addDirectory(change, directory, name, operation)
+        : (change.inode(entry.inode) as InodeRecord);
+  }
+  if (inode.kind === "directory") return inode;
+  throw new Refusal(
+    "ALREADY_EXISTS",
+    `Cannot make the directory ${showTarget(change, target)}: expected a free name or a directory: there is a file`,
+  );
+}
+
+const ROOT_PATH = Uint8Array.of(0x2f);
+
+/** The inode that the target starts from. */
+const withoutPath = ({ inode }: Target): Target =>
+  inode === undefined ? { path: ROOT_PATH } : { inode };
+
+function asDirectory(
+  change: Change,
+  inode: InodeRecord,
+  at: { readonly target: Target; readonly depth: number },
+): DirectoryInode {
+  if (inode.kind === "directory") return inode;
+  const there = showTarget(change, at.target, at.depth);
+  throw new Refusal(
+    "NOT_A_DIRECTORY",
+    `Cannot make the directory ${showTarget(change, at.target)}: expected ${there} to be a directory: it is a file`,
+  );
+}
+
+function addDirectory(
+  change: Change,
+  parent: DirectoryInode,
+  name: ByteText,
+  owner: { readonly mode: number; readonly uid: number; readonly gid: number },
+): DirectoryInode {
+  const { mode, uid, gid } = owner;
+  const { storageClass } = parent;
+  const made = newInode(change, { parent: parent.id, name, mode, uid, gid, storageClass });
+  const directory: DirectoryInode = { kind: "directory", ...made };
+  putEmptyDirectory(change, directory);
+  attachNew(change, directory);
+  return directory;
+}
+
+/** The record beside the inode of a new directory. */
+export function putEmptyDirectory(change: Change, { id }: DirectoryInode): void {
+  const { nowMs, index } = change;
+  change.putDirectory(id, { entryCount: 0, mtimeMs: nowMs, ctimeMs: nowMs, version: index });
+}
+
+export function unlink(change: Change, { target }: OperationOf<"unlink">): void {
+  const inode = find(change, target, "unlink");
+  if (inode.kind === "directory") throw isDirectory(change, target, "unlink");
+  detach(change, inode);
+}
+
+export function removeDirectory(change: Change, { target }: OperationOf<"remove-directory">): void {
+  const inode = find(change, target, "remove the directory");
+  if (inode.kind !== "directory") {
+    throw new Refusal(
+      "NOT_A_DIRECTORY",
+      `Cannot remove the directory ${showTarget(change, target)}: expected a directory: it is a file`,
+    );
+  }
+  if (inode.parent === null) throw isRoot("remove");
+  checkEmpty(change, inode, `remove the directory ${showTarget(change, target)}`);
+  detach(change, inode);
+}
+
+/** rm -r in one step: the tree is cut off; what is below is found again when it is reclaimed. */
+export function removeTree(change: Change, { target }: OperationOf<"remove-tree">): void {
+  const inode = find(change, target, "remove");
+  if (inode.parent === null) throw isRoot("remove");
+  detach(change, inode);
+}
+
+/** @param tried what was tried, with its path, for the message. */
+export function checkEmpty(change: Change, directory: DirectoryInode, tried: string): void {
+  const { entryCount } = change.directory(directory.id);
+  if (entryCount === 0) return;
+  const entries = entryCount === 1 ? "1 entry" : `${entryCount} entries`;
+  throw new Refusal(
+    "NOT_EMPTY",
+    `Cannot ${tried}: expected an empty directory: it has ${entries}`,
+    { entryCount },
+  );
+}
+
+export function nameTaken(change: Change, place: Place, verb: string): Refusal {
+  return new Refusal(
+    "ALREADY_EXISTS",
+    `Cannot ${verb} ${showTarget(change, place.target)}: expected a free name: there is a ${place.inode?.kind}`,
+  );
+}
+
+export function isDirectory(change: Change, target: Target, verb: string): Refusal {
+  return new Refusal(
+    "IS_A_DIRECTORY",
+    `Cannot ${verb} ${showTarget(change, target)}: expected a file: it is a directory`,
+  );
+}
+
+export function isRoot(verb: string): Refusal {
+  return new Refusal(
+    "INVALID_ARGUMENT",
+    `Cannot ${verb} "/": expected a path below the root: it is the root`,
+  );
+}

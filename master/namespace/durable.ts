@@ -1,0 +1,76 @@
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex, Term } from "../../shared/base/ids.ts";
+import type { OrderedReader, StoreChange } from "../../shared/ports/ordered-store.ts";
+import { META_KEY, textToBytes } from "./keys.ts";
+import { APPLIED, MEMBERSHIP } from "./tables.ts";
+
+/** What a store stands for. */
+export interface Durable {
+  readonly index: LogIndex;
+  readonly term: Term;
+  /** The encoded membership at `index`; empty before the first. */
+  readonly membership: Uint8Array;
+}
+
+/** Of all tables together. A program opens only the format that it writes. */
+const FORMAT_VERSION = 1;
+
+const NOTHING: Durable = { index: 0 as LogIndex, term: 0 as Term, membership: new Uint8Array() };
+
+/** The rows that say what a store stands for. They go into the commit that makes it so. */
+export function durableChanges({ index, term, membership }: Durable): StoreChange[] {
+  const applied = { formatVersion: FORMAT_VERSION, index, term };
+  return [
+    { key: textToBytes(META_KEY.applied), value: APPLIED.encode(applied, META_KEY.applied) },
+    {
+      key: textToBytes(META_KEY.membership),
+      value: MEMBERSHIP.encode(membership, META_KEY.membership),
+    },
+  ];
+}
+
+/**
+ * What the store stands for; index 0 if it is empty.
+ *
+ * @throws {AshlarError} STORE_CORRUPT, VERSION_MISMATCH
+ */
+export function readDurable(store: OrderedReader): Durable {
+  try {
+    return readRows(store);
+  } catch (error) {
+    if (isAshlarError(error)) throw error;
+    throw corrupt("expected rows that can be read: decoding failed", error);
+  }
+}
+
+function readRows(store: OrderedReader): Durable {
+  const appliedBytes = store.get(textToBytes(META_KEY.applied));
+  const membershipBytes = store.get(textToBytes(META_KEY.membership));
+  if (appliedBytes === undefined || membershipBytes === undefined) {
+    if (isEmpty(store)) return NOTHING;
+    throw corrupt("expected the index that it stands for: there are rows, but none that says");
+  }
+  const { formatVersion, index, term } = APPLIED.decode(appliedBytes, META_KEY.applied);
+  if (formatVersion !== FORMAT_VERSION) {
+    throw new AshlarError(
+      "VERSION_MISMATCH",
+      `Cannot open the namespace: expected format ${FORMAT_VERSION}: it has format ${formatVersion}`,
+    );
+  }
+  const membership = MEMBERSHIP.decode(membershipBytes, META_KEY.membership);
+  return { index, term: term as Term, membership };
+}
+
+function isEmpty(store: OrderedReader): boolean {
+  const start = Uint8Array.of(0);
+  const end = Uint8Array.of(255);
+  for (const _row of store.range({ start, end, limit: 1 })) return false;
+  return true;
+}
+
+function corrupt(found: string, cause?: unknown): AshlarError {
+  return new AshlarError("STORE_CORRUPT", `Cannot open the namespace: ${found}`, {
+    cause,
+    hint: "The store is rebuilt from the log or from another master",
+  });
+}

@@ -1,0 +1,81 @@
+import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
+import type { ServerLocation } from "../../shared/protocol/intent.ts";
+import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
+import {
+  type Key,
+  keyAfter,
+  prefixEnd,
+  purgePrefix,
+  replicaKey,
+  replicaPrefix,
+  TABLE_BYTE,
+  wantingKey,
+} from "./keys.ts";
+import type { State } from "./state.ts";
+import {
+  KEY_FIELDS,
+  PURGES,
+  REPLICAS,
+  SERVERS,
+  SESSIONS,
+  STORAGE_CLASSES,
+  type Table,
+  WANTING,
+} from "./tables.ts";
+import type { PurgeView, SessionView } from "./views.ts";
+
+/** Rows of tables that are small: a cluster has hundreds of servers and tens of classes. */
+function wholeTable<Value>(
+  state: State,
+  table: Table<Value>,
+  byte: string,
+): { key: Key; value: Value }[] {
+  const range = { start: byte as Key, end: prefixEnd(byte) };
+  return state.overlay.rows(table, range, Number.POSITIVE_INFINITY);
+}
+
+export function servers(state: State): readonly ServerLocation[] {
+  return wholeTable(state, SERVERS, TABLE_BYTE.server).map((row) => row.value);
+}
+
+export function storageClasses(state: State): readonly StorageClass[] {
+  return wholeTable(state, STORAGE_CLASSES, TABLE_BYTE.storageClass).map((row) => row.value);
+}
+
+export function sessions(state: State): readonly SessionView[] {
+  return wholeTable(state, SESSIONS, TABLE_BYTE.session).map(({ key, value }) => {
+    const { clientName, openedMs, activeMs } = value;
+    return { sessionId: KEY_FIELDS.session(key), clientName, openedMs, activeMs };
+  });
+}
+
+export function chunksOfServer(
+  state: State,
+  page: { readonly serverId: ServerId; readonly after: ChunkId | null; readonly limit: number },
+): readonly ChunkId[] {
+  const { serverId, after, limit } = page;
+  const prefix = replicaPrefix(serverId);
+  const start = after === null ? prefix : keyAfter(replicaKey(serverId, after));
+  const rows = state.overlay.rows(REPLICAS, { start, end: prefixEnd(prefix) }, limit);
+  return rows.map(({ key }) => KEY_FIELDS.chunkOfServerRow(key));
+}
+
+export function underReplicated(
+  state: State,
+  after: ChunkId | null,
+  limit: number,
+): readonly ChunkId[] {
+  const prefix = TABLE_BYTE.wanting as Key;
+  const start = after === null ? prefix : keyAfter(wantingKey(after));
+  const rows = state.overlay.rows(WANTING, { start, end: prefixEnd(prefix) }, limit);
+  return rows.map(({ key }) => KEY_FIELDS.chunkOfWanting(key));
+}
+
+export function purgesOf(state: State, serverId: ServerId, limit: number): readonly PurgeView[] {
+  const start = purgePrefix(serverId);
+  const rows = state.overlay.rows(PURGES, { start, end: prefixEnd(start) }, limit);
+  return rows.map(({ key, value }) => ({
+    chunkId: KEY_FIELDS.chunkOfServerRow(key),
+    purgeIndex: value,
+  }));
+}

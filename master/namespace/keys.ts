@@ -1,0 +1,215 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { Branded } from "../../shared/base/brand.ts";
+import type { ChunkId, InodeId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
+import type { EntryName } from "../../shared/base/path.ts";
+
+/**
+ * A key of the state as a string with one character, 0 to 255, for each of its bytes.
+ *
+ * Strings are hashed and compared by the engine, several times as fast as byte arrays by us; they
+ * sort as their bytes do, so the order in memory is the order on disk.
+ */
+export type Key = Branded<string, "Key">;
+/** Bytes as a string, one character for each. */
+export type ByteText = string;
+/** Names one content: the chunks of one or more versions of files. Never reused. */
+export type ContentId = Branded<number, "ContentId">;
+
+/**
+ * The first byte of every key says which table it belongs to. Integers are big-endian, so that
+ * they sort; ids have a fixed length; a name ends its key, or is followed by a NUL, which no name
+ * holds.
+ *
+ *     table         key after its byte                      value
+ *     chunk         chunk id (32)                           length, references, replicas
+ *     content       content id (8)                          references
+ *     directory     inode (8)                               what changes with every entry
+ *     entry         parent inode (8), name                  inode
+ *     history       table (1), key, [NUL], index (8)        the value until that index
+ *     inode         inode (8)                               attributes, inline content
+ *     meta          one of META                             facts of the whole state
+ *     outcome       session (8), sequence (8)               first outcome of a mutation
+ *     position      content id (8), position (4)            chunk of a content
+ *     purge         server (16), chunk id (32)              index of the removal
+ *     reclaim       index (8), kind (1), what               what waits for the retention to pass
+ *     replica       server (16), chunk id (32)              mirror of the chunk's replicas
+ *     server        server (16)                             location
+ *     session       session (8)                             its times and window
+ *     storageClass  name                                    the class
+ *     time          index (8)                               leader's time at that index
+ *     tombstone     chunk id (32)                           index of the removal
+ *     tombstoneAge  index (8), chunk id (32)                tombstones, oldest first
+ *     wanting       chunk id (32)                           chunks with too few replicas
+ */
+export const TABLE_BYTE = {
+  chunk: "k",
+  content: "c",
+  directory: "d",
+  entry: "e",
+  history: "h",
+  inode: "i",
+  meta: "M",
+  outcome: "o",
+  position: "m",
+  purge: "p",
+  reclaim: "q",
+  replica: "r",
+  server: "v",
+  session: "s",
+  storageClass: "t",
+  time: "w",
+  tombstone: "x",
+  tombstoneAge: "y",
+  wanting: "u",
+} as const;
+
+export const META_KEY = {
+  /** Index and term that the store stands for. Written by `flush` only. */
+  applied: "Ma" as Key,
+  clusterFacts: "Mc" as Key,
+  membership: "Mm" as Key,
+  totals: "Mt" as Key,
+};
+
+const ID_BYTES = 8;
+
+export function u64(value: number): ByteText {
+  assert(Number.isSafeInteger(value) && value >= 0, "an id is a non-negative safe integer");
+  const high = Math.floor(value / 2 ** 32);
+  const low = value >>> 0;
+  return String.fromCharCode(
+    high >>> 24,
+    (high >>> 16) & 255,
+    (high >>> 8) & 255,
+    high & 255,
+    low >>> 24,
+    (low >>> 16) & 255,
+    (low >>> 8) & 255,
+    low & 255,
+  );
+}
+
+export function u32(value: number): ByteText {
+  assert(value >= 0 && value < 2 ** 32, "a position has 32 bits");
+  return String.fromCharCode(value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
+}
+
+export function readU64(text: ByteText, offset: number): number {
+  assert(text.length >= offset + ID_BYTES, "the key holds the integer");
+  return readU32(text, offset) * 2 ** 32 + readU32(text, offset + 4);
+}
+
+export function readU32(text: ByteText, offset: number): number {
+  let value = 0;
+  for (let index = offset; index < offset + 4; index += 1) {
+    value = value * 256 + text.charCodeAt(index);
+  }
+  return value;
+}
+
+// Keys ---------------------------------------------------------------------------------------
+
+export const inodeKey = (id: InodeId): Key => (TABLE_BYTE.inode + u64(id)) as Key;
+export const directoryKey = (id: InodeId): Key => (TABLE_BYTE.directory + u64(id)) as Key;
+export const entryPrefix = (parent: InodeId): Key => (TABLE_BYTE.entry + u64(parent)) as Key;
+export const entryKey = (parent: InodeId, name: ByteText): Key =>
+  (entryPrefix(parent) + name) as Key;
+export const contentKey = (id: ContentId): Key => (TABLE_BYTE.content + u64(id)) as Key;
+export const positionPrefix = (id: ContentId): Key => (TABLE_BYTE.position + u64(id)) as Key;
+export const positionKey = (id: ContentId, position: number): Key =>
+  (positionPrefix(id) + u32(position)) as Key;
+export const chunkKey = (id: ChunkId): Key => (TABLE_BYTE.chunk + hexToText(id)) as Key;
+export const wantingKey = (id: ChunkId): Key => (TABLE_BYTE.wanting + hexToText(id)) as Key;
+export const serverKey = (id: ServerId): Key => (TABLE_BYTE.server + hexToText(id)) as Key;
+export const replicaPrefix = (id: ServerId): Key => (TABLE_BYTE.replica + hexToText(id)) as Key;
+export const replicaKey = (serverId: ServerId, chunkId: ChunkId): Key =>
+  (replicaPrefix(serverId) + hexToText(chunkId)) as Key;
+export const purgePrefix = (id: ServerId): Key => (TABLE_BYTE.purge + hexToText(id)) as Key;
+export const purgeKey = (serverId: ServerId, chunkId: ChunkId): Key =>
+  (purgePrefix(serverId) + hexToText(chunkId)) as Key;
+export const tombstoneKey = (id: ChunkId): Key => (TABLE_BYTE.tombstone + hexToText(id)) as Key;
+export const tombstoneAgeKey = (index: LogIndex, id: ChunkId): Key =>
+  (TABLE_BYTE.tombstoneAge + u64(index) + hexToText(id)) as Key;
+export const sessionKey = (id: SessionId): Key => (TABLE_BYTE.session + u64(id)) as Key;
+export const outcomePrefix = (id: SessionId): Key => (TABLE_BYTE.outcome + u64(id)) as Key;
+export const outcomeKey = (id: SessionId, sequence: number): Key =>
+  (outcomePrefix(id) + u64(sequence)) as Key;
+export const storageClassKey = (name: string): Key =>
+  (TABLE_BYTE.storageClass + bytesToText(new TextEncoder().encode(name))) as Key;
+export const timeKey = (index: LogIndex): Key => (TABLE_BYTE.time + u64(index)) as Key;
+
+/** Everything of one history: the versions of one key, oldest first. */
+export const historyPrefix = (key: Key): Key =>
+  (TABLE_BYTE.history + key + (key[0] === TABLE_BYTE.entry ? "\0" : "")) as Key;
+export const historyKey = (key: Key, supersededIndex: LogIndex): Key =>
+  (historyPrefix(key) + u64(supersededIndex)) as Key;
+
+/** The key whose old version a history key holds. */
+export function keyOfHistory(history: Key): Key {
+  const terminator = history[1] === TABLE_BYTE.entry ? 1 : 0;
+  return history.slice(1, history.length - ID_BYTES - terminator) as Key;
+}
+
+export const supersededIndexOf = (history: Key): LogIndex =>
+  readU64(history, history.length - ID_BYTES) as LogIndex;
+
+/** The first key after all that begin with `prefix`. */
+export function prefixEnd(prefix: ByteText): Key {
+  let length = prefix.length;
+  while (length > 0 && prefix.charCodeAt(length - 1) === 255) length -= 1;
+  assert(length > 0, "a prefix begins with the byte of its table");
+  const last = prefix.charCodeAt(length - 1);
+  return (prefix.slice(0, length - 1) + String.fromCharCode(last + 1)) as Key;
+}
+
+/** The first key after `key`. */
+export const keyAfter = (key: ByteText): Key => `${key}\0` as Key;
+
+// Bytes, text and hex ------------------------------------------------------------------------
+
+/** Few enough arguments for `fromCharCode` on any stack. */
+const PART_BYTES = 4096;
+
+export function bytesToText(bytes: Uint8Array): ByteText {
+  if (bytes.length <= PART_BYTES) return Reflect.apply(String.fromCharCode, null, bytes) as string;
+  let text = "";
+  for (let offset = 0; offset < bytes.length; offset += PART_BYTES) {
+    text += bytesToText(bytes.subarray(offset, offset + PART_BYTES));
+  }
+  return text;
+}
+
+export function textToBytes(text: ByteText): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
+  return bytes;
+}
+
+/** The name in an entry key. */
+export const nameOfEntryKey = (key: Key): ByteText => key.slice(1 + ID_BYTES);
+export const nameBytes = (name: ByteText): EntryName => textToBytes(name) as EntryName;
+
+export function hexToText(hex: string): ByteText {
+  let text = "";
+  for (let index = 0; index < hex.length; index += 2) {
+    const high = hexDigit(hex.charCodeAt(index));
+    const low = hexDigit(hex.charCodeAt(index + 1));
+    text += String.fromCharCode(high * 16 + low);
+  }
+  return text;
+}
+
+/** The value of a lower-case hex digit. The ids were parsed when they came in. */
+const hexDigit = (code: number): number => (code < 0x3a ? code - 0x30 : code - 0x57);
+
+export function textToHex(text: ByteText): string {
+  let hex = "";
+  for (let index = 0; index < text.length; index += 1) {
+    const byte = text.charCodeAt(index);
+    hex += HEX_DIGITS[byte >> 4];
+    hex += HEX_DIGITS[byte & 15];
+  }
+  return hex;
+}
+
+const HEX_DIGITS = "0123456789abcdef";

@@ -1,0 +1,236 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { OrderedReader, StoreChange } from "../../shared/ports/ordered-store.ts";
+import { bytesToText, type Key, keyAfter, textToBytes } from "./keys.ts";
+import { type Cell, DELETED, Layer } from "./layer.ts";
+import { ReadCache } from "./read-cache.ts";
+import type { Table } from "./tables.ts";
+
+export interface KeyRange {
+  readonly start: Key;
+  /** Exclusive. */
+  readonly end: Key;
+}
+
+export interface Row<Value> {
+  readonly key: Key;
+  readonly value: Value;
+}
+
+/**
+ * The state as it is after the last entry: a layer of changes over a layer that is being written
+ * over the store.
+ *
+ * Applying changes the active layer only. `freeze` makes it the frozen one, whose changes the
+ * caller commits; then `drop` forgets it, or `restore` takes it back if the commit was refused.
+ * Reads look at the active layer, the frozen one, the cache and the store, in that order.
+ */
+export class Overlay {
+  readonly #store: OrderedReader;
+  readonly #cache: ReadCache;
+  #active = new Layer();
+  #frozen: Layer | null = null;
+  /** What stood in the active layer before each change since `begin`; null outside. */
+  #journal: { readonly key: Key; readonly before: Cell | undefined }[] | null = null;
+
+  constructor(options: { readonly store: OrderedReader; readonly cacheBytesMax: number }) {
+    this.#store = options.store;
+    this.#cache = new ReadCache({ generationBytesMax: options.cacheBytesMax / 2 });
+  }
+
+  get sizeBytes(): number {
+    return this.#active.sizeBytes + (this.#frozen?.sizeBytes ?? 0);
+  }
+
+  /** Keys changed since the last `freeze`. */
+  get changedCount(): number {
+    return this.#active.cellCount;
+  }
+
+  get<Value>(table: Table<Value>, key: Key): Value | undefined {
+    const cell = this.#active.get(key) ?? this.#frozen?.get(key);
+    if (cell !== undefined) return cellValue<Value>(cell);
+    if (!table.isCached) return this.#load(table, key);
+    const cached = this.#cache.get(key) as Value | undefined;
+    if (cached !== undefined) return cached;
+    const value = this.#load(table, key);
+    if (value !== undefined) this.#cache.set(key, value, cacheBytes(table, key, value));
+    return value;
+  }
+
+  set<Value>(table: Table<Value>, key: Key, value: Value): void {
+    this.#write(key, { table: table as Table<unknown>, value });
+  }
+
+  delete<Value>(table: Table<Value>, key: Key): void {
+    this.#write(key, { table: table as Table<unknown>, value: DELETED });
+  }
+
+  /**
+   * Rows in order of their keys. Lazy: the state must not change before the caller has done with
+   * it; one that changes what it finds takes `rows`.
+   */
+  *scan<Value>(table: Table<Value>, range: KeyRange): Generator<Row<Value>, void, void> {
+    const cursors = [
+      new LayerCursor(this.#active, range),
+      ...(this.#frozen === null ? [] : [new LayerCursor(this.#frozen, range)]),
+    ];
+    const stored = new StoreCursor(this.#store, range);
+    try {
+      for (;;) {
+        const key = smallest([...cursors, stored]);
+        if (key === undefined) return;
+        const cell = (this.#active.get(key) ?? this.#frozen?.get(key)) as Cell | undefined;
+        if (cell === undefined) yield { key, value: table.decode(stored.value, key) };
+        else if (cell.value !== DELETED) yield { key, value: cell.value as Value };
+        for (const cursor of cursors) cursor.pass(key);
+        stored.pass(key);
+      }
+    } finally {
+      stored.close();
+    }
+  }
+
+  /** At most `limit` rows, from the first. */
+  rows<Value>(table: Table<Value>, range: KeyRange, limit: number): Row<Value>[] {
+    const rows: Row<Value>[] = [];
+    if (limit === 0) return rows;
+    for (const row of this.scan(table, range)) {
+      rows.push(row);
+      if (rows.length === limit) break;
+    }
+    return rows;
+  }
+
+  /** The changes from here on can be taken back by `rollback`, until `end`. */
+  begin(): void {
+    assert(this.#journal === null, "one entry is applied at a time");
+    this.#journal = [];
+  }
+
+  end(): void {
+    assert(this.#journal !== null, "an entry is being applied");
+    this.#journal = null;
+  }
+
+  /** Takes back every change since `begin`, the last one first. Stays open for more changes. */
+  rollback(): void {
+    assert(this.#journal !== null, "an entry is being applied");
+    for (const { key, before } of this.#journal.reverse()) {
+      if (before === undefined) this.#active.forget(key);
+      else this.#active.set(key, before);
+    }
+    this.#journal = [];
+  }
+
+  /** Sets the gathered changes aside for one commit, and returns them. */
+  freeze(): StoreChange[] {
+    assert(this.#frozen === null, "one flush at a time");
+    assert(this.#journal === null, "no entry is half applied");
+    this.#frozen = this.#active;
+    this.#active = new Layer();
+    const changes: StoreChange[] = [];
+    for (const [key, { table, value }] of this.#frozen.cells()) {
+      const bytes = value === DELETED ? null : table.encode(value, key);
+      changes.push({ key: textToBytes(key), value: bytes });
+    }
+    return changes;
+  }
+
+  /** The frozen changes are in the store. */
+  drop(): void {
+    assert(this.#frozen !== null, "there is a frozen layer");
+    for (const [key, { table, value }] of this.#frozen.cells()) {
+      if (value === DELETED) this.#cache.delete(key);
+      else if (table.isCached) this.#cache.set(key, value, cacheBytes(table, key, value));
+    }
+    this.#frozen = null;
+  }
+
+  /** The frozen changes are not in the store: the next `freeze` takes them along. */
+  restore(): void {
+    assert(this.#frozen !== null, "there is a frozen layer");
+    for (const [key, cell] of this.#active.cells()) this.#frozen.set(key, cell);
+    this.#active = this.#frozen;
+    this.#frozen = null;
+  }
+
+  #write(key: Key, cell: Cell): void {
+    this.#journal?.push({ key, before: this.#active.get(key) });
+    this.#active.set(key, cell);
+  }
+
+  #load<Value>(table: Table<Value>, key: Key): Value | undefined {
+    const bytes = this.#store.get(textToBytes(key));
+    return bytes === undefined ? undefined : table.decode(bytes, key);
+  }
+}
+
+function cellValue<Value>(cell: Cell): Value | undefined {
+  return cell.value === DELETED ? undefined : (cell.value as Value);
+}
+
+function cacheBytes<Value>(table: Table<Value>, key: Key, value: Value): number {
+  return 200 + key.length * 2 + table.sizeBytes(value);
+}
+
+interface Cursor {
+  /** Where it stands; undefined at the end. */
+  readonly key: Key | undefined;
+  /** Steps on if it stands at `key`. */
+  pass(key: Key): void;
+}
+
+function smallest(cursors: readonly Cursor[]): Key | undefined {
+  let first: Key | undefined;
+  for (const { key } of cursors) {
+    if (key !== undefined && (first === undefined || key < first)) first = key;
+  }
+  return first;
+}
+
+class LayerCursor implements Cursor {
+  readonly #layer: Layer;
+  readonly #end: Key;
+  key: Key | undefined;
+
+  constructor(layer: Layer, range: KeyRange) {
+    this.#layer = layer;
+    this.#end = range.end;
+    this.key = this.#within(layer.keyFrom(range.start));
+  }
+
+  pass(key: Key): void {
+    if (this.key === key) this.key = this.#within(this.#layer.keyFrom(keyAfter(key)));
+  }
+
+  #within(key: Key | undefined): Key | undefined {
+    return key !== undefined && key < this.#end ? key : undefined;
+  }
+}
+
+class StoreCursor implements Cursor {
+  readonly #entries: Iterator<{ readonly key: Uint8Array; readonly value: Uint8Array }>;
+  key: Key | undefined;
+  value: Uint8Array = new Uint8Array();
+
+  constructor(store: OrderedReader, range: KeyRange) {
+    const bytes = { start: textToBytes(range.start), end: textToBytes(range.end) };
+    this.#entries = store.range(bytes)[Symbol.iterator]();
+    this.#step();
+  }
+
+  pass(key: Key): void {
+    if (this.key === key) this.#step();
+  }
+
+  /** An iterator that is left half-way may hold a cursor of the store. */
+  close(): void {
+    if (this.key !== undefined) this.#entries.return?.();
+  }
+
+  #step(): void {
+    const next = this.#entries.next();
+    this.key = next.done === true ? undefined : (bytesToText(next.value.key) as Key);
+    if (next.done !== true) this.value = next.value.value;
+  }
+}

@@ -1,0 +1,188 @@
+import { present } from "../../shared/base/assert.ts";
+import type { LogIndex } from "../../shared/base/ids.ts";
+import type { EntryName } from "../../shared/base/path.ts";
+import type { Attributes, StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
+import { attributesOf } from "./attributes.ts";
+import {
+  bytesToText,
+  entryKey,
+  entryPrefix,
+  historyPrefix,
+  type Key,
+  keyAfter,
+  nameBytes,
+  nameOfEntryKey,
+  prefixEnd,
+  TABLE_BYTE,
+} from "./keys.ts";
+import type { DirectoryInode, EntryRecord } from "./records.ts";
+import { Refusal } from "./refusal.ts";
+import { aliveInHistory, PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
+import { ENTRIES } from "./tables.ts";
+import { find, showTarget, targetNames } from "./tree.ts";
+import type { ContentPart, ListingPage } from "./views.ts";
+
+/** The state as of one index. */
+export interface Reading {
+  readonly state: State;
+  /** The state itself, or its past. */
+  readonly view: TreeView;
+  readonly at: LogIndex;
+  readonly isPast: boolean;
+}
+
+/** @throws {Refusal} INDEX_EXPIRED, INVALID_ARGUMENT for an index that was not applied yet. */
+export function readingAt(state: State, appliedIndex: LogIndex, at: LogIndex | undefined): Reading {
+  if (at === undefined || at === appliedIndex) {
+    return { state, view: state, at: appliedIndex, isPast: false };
+  }
+  const { historyFloor } = state.totals;
+  if (at < historyFloor) {
+    throw new Refusal(
+      "INDEX_EXPIRED",
+      `Cannot read as of index ${at}: expected ${historyFloor} or later: older states are reclaimed`,
+      { oldestIndex: historyFloor },
+    );
+  }
+  if (at > appliedIndex) {
+    throw new Refusal(
+      "INVALID_ARGUMENT",
+      `Cannot read as of index ${at}: expected at most ${appliedIndex}, the last that was applied`,
+    );
+  }
+  return { state, view: new PastView(state.overlay, at), at, isPast: true };
+}
+
+export function stat(reading: Reading, target: Target): Attributes {
+  return attributesOf(reading.state, find(reading.view, target, "stat"), reading.at);
+}
+
+/** What one page of a listing wants. */
+export interface PageOptions {
+  /** The last name of the page before. It need not be there (any more). */
+  readonly after?: EntryName | undefined;
+  readonly limit: number;
+}
+
+export function list(reading: Reading, target: Target, page: PageOptions): ListingPage {
+  const directory = find(reading.view, target, "list");
+  if (directory.kind !== "directory") {
+    throw new Refusal(
+      "NOT_A_DIRECTORY",
+      `Cannot list ${showTarget(reading.view, target)}: expected a directory: it is a file`,
+    );
+  }
+  const entries: { name: EntryName; attributes: Attributes }[] = [];
+  for (const { key, value } of entriesOf(reading, directory, page.after)) {
+    if (entries.length === page.limit) return { entries, isLast: false };
+    const inode = present(reading.view.inode(value.inode), "an entry has its inode");
+    const attributes = attributesOf(reading.state, inode, reading.at);
+    entries.push({ name: nameBytes(nameOfEntryKey(key)), attributes });
+  }
+  return { entries, isLast: true };
+}
+
+interface EntryRow {
+  readonly key: Key;
+  readonly value: EntryRecord;
+}
+
+/** The entries of a directory after a name, in byte order. */
+function* entriesOf(
+  reading: Reading,
+  { id }: DirectoryInode,
+  after: EntryName | undefined,
+): Generator<EntryRow, void, void> {
+  const { overlay } = reading.state;
+  const prefix = entryPrefix(id);
+  const from = after === undefined ? undefined : entryKey(id, bytesToText(after));
+  const start = from === undefined ? prefix : keyAfter(from);
+  const present = overlay.scan(ENTRIES, { start, end: prefixEnd(prefix) });
+  if (!reading.isPast) {
+    yield* present;
+    return;
+  }
+  const inHistory = (TABLE_BYTE.history + prefix) as Key;
+  const pastStart = from === undefined ? inHistory : prefixEnd(historyPrefix(from));
+  const past = aliveInHistory(
+    overlay,
+    { start: pastStart, end: prefixEnd(inHistory) },
+    reading.at,
+  ) as Generator<EntryRow, void, void>;
+  yield* merged(aliveNow(present, reading.at), past);
+}
+
+/** Of the present entries, those that were there already. */
+function* aliveNow(
+  rows: Generator<EntryRow, void, void>,
+  at: LogIndex,
+): Generator<EntryRow, void, void> {
+  for (const row of rows) {
+    if (row.value.version <= at) yield row;
+  }
+}
+
+/** Both, in order of their keys. No key is in both: at most one version is alive at an index. */
+function* merged(
+  left: Generator<EntryRow, void, void>,
+  right: Generator<EntryRow, void, void>,
+): Generator<EntryRow, void, void> {
+  try {
+    let first = left.next();
+    let second = right.next();
+    while (first.done !== true || second.done !== true) {
+      if (second.done === true || (first.done !== true && first.value.key < second.value.key)) {
+        yield first.value as EntryRow;
+        first = left.next();
+      } else {
+        yield second.value;
+        second = right.next();
+      }
+    }
+  } finally {
+    left.return();
+    right.return();
+  }
+}
+
+export function locate(
+  reading: Reading,
+  target: Target,
+  part: { readonly firstPosition: number; readonly count: number },
+): ContentPart {
+  const { state, view, at } = reading;
+  const file = find(view, target, "read");
+  if (file.kind === "directory") {
+    throw new Refusal(
+      "IS_A_DIRECTORY",
+      `Cannot read ${showTarget(view, target)}: expected a file: it is a directory`,
+    );
+  }
+  const attributes = attributesOf(state, file, at);
+  const { content } = file;
+  if (content.kind === "inline") return { attributes, inlineBytes: content.bytes, chunks: [] };
+  const end = Math.min(content.chunkCount, part.firstPosition + part.count);
+  const chunks: ContentPart["chunks"][number][] = [];
+  for (let position = part.firstPosition; position < end; position += 1) {
+    const record = present(
+      view.position(content.contentId, position),
+      "a content has all positions",
+    );
+    const { chunkId: id, lengthBytes } = record;
+    const chunk = present(state.chunk(id), "a chunk that a position names is known");
+    chunks.push({ id, lengthBytes, replicas: chunk.replicas.map(({ serverId }) => serverId) });
+  }
+  return { attributes, inlineBytes: null, chunks };
+}
+
+/** The class of the file, or of the deepest inode on its path that is there. */
+export function storageClassFor(state: State, target: Target): StorageClass {
+  const start = target.inode === undefined ? { inode: ROOT_INODE } : { inode: target.inode };
+  let inode = find(state, start, "place a chunk of");
+  for (const name of targetNames(target)) {
+    const entry = inode.kind === "directory" ? state.entry(inode.id, name) : undefined;
+    if (entry === undefined) break;
+    inode = present(state.inode(entry.inode), "an entry has its inode");
+  }
+  return present(state.storageClass(inode.storageClass), "a class that is used is defined");
+}

@@ -1,0 +1,54 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { Key } from "./keys.ts";
+
+interface Cached {
+  readonly value: unknown;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Decoded values that were read lately. Two generations: what is used moves to the young one; when
+ * that is full the old one is dropped. Never more than twice `generationBytesMax`, about.
+ */
+export class ReadCache {
+  readonly #generationBytesMax: number;
+  #young = new Map<Key, Cached>();
+  #old = new Map<Key, Cached>();
+  #youngBytes = 0;
+
+  constructor(options: { readonly generationBytesMax: number }) {
+    assert(options.generationBytesMax > 0, "a cache has room");
+    this.#generationBytesMax = options.generationBytesMax;
+  }
+
+  get(key: Key): unknown {
+    const young = this.#young.get(key);
+    if (young !== undefined) return young.value;
+    const old = this.#old.get(key);
+    if (old === undefined) return undefined;
+    this.#insert(key, old);
+    return old.value;
+  }
+
+  set(key: Key, value: unknown, sizeBytes: number): void {
+    this.#insert(key, { value, sizeBytes });
+  }
+
+  delete(key: Key): void {
+    const young = this.#young.get(key);
+    if (young !== undefined) this.#youngBytes -= young.sizeBytes;
+    this.#young.delete(key);
+    this.#old.delete(key);
+  }
+
+  #insert(key: Key, cached: Cached): void {
+    this.delete(key);
+    if (this.#youngBytes + cached.sizeBytes > this.#generationBytesMax) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      this.#youngBytes = 0;
+    }
+    this.#young.set(key, cached);
+    this.#youngBytes += cached.sizeBytes;
+  }
+}

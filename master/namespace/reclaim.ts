@@ -1,0 +1,246 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
+import { type Change, RECLAIM_KIND, type ReclaimKind, reclaimKey } from "./change.ts";
+import { dropReference } from "./chunks.ts";
+import type { Reclaim } from "./command.ts";
+import { countInode } from "./entries.ts";
+import { floorAt, lacksRow, raiseHistoryFloor, recordTime } from "./history-floor.ts";
+import {
+  type ByteText,
+  type ContentId,
+  contentKey,
+  directoryKey,
+  entryPrefix,
+  inodeKey,
+  type Key,
+  keyAfter,
+  positionPrefix,
+  prefixEnd,
+  readU64,
+  TABLE_BYTE,
+  tombstoneKey,
+  u64,
+} from "./keys.ts";
+import type { FileContent, InodeRecord, PositionRecord } from "./records.ts";
+import type { State } from "./state.ts";
+import {
+  CONTENTS,
+  DIRECTORIES,
+  ENTRIES,
+  HISTORY,
+  INODES,
+  KEY_FIELDS,
+  POSITIONS,
+  RECLAIMS,
+  TOMBSTONE_AGES,
+  TOMBSTONES,
+} from "./tables.ts";
+
+/** One step: what it may still change, and the first of what it has queued itself. */
+interface Step {
+  readonly change: Change;
+  budget: number;
+  queued: Key | null;
+}
+
+/** A row of the queue. */
+interface Item {
+  readonly key: Key;
+  /** When it went out of sight. */
+  readonly index: LogIndex;
+  readonly kind: ReclaimKind;
+  readonly what: ByteText;
+  /** How often it was queued under this index; 0 once its references are taken away. */
+  readonly count: number;
+}
+
+const QUEUE = { start: TABLE_BYTE.reclaim as Key, end: prefixEnd(TABLE_BYTE.reclaim) };
+
+/**
+ * Gives back what no readable state shows any more, oldest first: old versions, replaced contents,
+ * removed trees, and tombstones that the intent floor has passed. Changes about `recordsMax`
+ * records; what is left is the next step's.
+ */
+export function reclaim(change: Change, { recordsMax }: Reclaim): void {
+  const step: Step = { change, budget: recordsMax, queued: null };
+  const [oldest] = change.overlay.rows(RECLAIMS, QUEUE, 1);
+  if (oldest !== undefined && lacksRow(change, queuedIndex(oldest.key), change.nowMs)) {
+    recordTime(change);
+  }
+  const end = reclaimEnd(raiseHistoryFloor(change));
+  dropTombstones(step);
+  let start: Key = QUEUE.start;
+  while (step.budget > 0) {
+    const items = change.overlay.rows(RECLAIMS, { start, end }, step.budget).map(toItem);
+    for (const item of items) {
+      if (step.budget > 0) reclaimItem(step, item);
+    }
+    const last = items.at(-1)?.key;
+    if (last === undefined) return;
+    // What was queued on the way may sort before what was read.
+    start = step.queued !== null && step.queued < last ? step.queued : keyAfter(last);
+    step.queued = null;
+  }
+}
+
+/** Whether a reclaim proposed at `nowMs` would find work. */
+export function isReclaimPending(state: State, nowMs: number): boolean {
+  const { intentFloor } = state.totals;
+  const ages = { start: TABLE_BYTE.tombstoneAge as Key, end: tombstoneEnd(intentFloor) };
+  if (state.overlay.rows(TOMBSTONE_AGES, ages, 1).length > 0) return true;
+  const [oldest] = state.overlay.rows(RECLAIMS, QUEUE, 1);
+  if (oldest === undefined) return false;
+  const index = queuedIndex(oldest.key);
+  return index <= floorAt(state, nowMs) || lacksRow(state, index, nowMs);
+}
+
+/** Past all that was queued at or before the floor: states from the floor on do not show it. */
+const reclaimEnd = (floor: LogIndex): Key => (TABLE_BYTE.reclaim + u64(floor + 1)) as Key;
+const tombstoneEnd = (floor: LogIndex): Key => (TABLE_BYTE.tombstoneAge + u64(floor)) as Key;
+const queuedIndex = (key: Key): LogIndex => readU64(key, 1) as LogIndex;
+
+function toItem({ key, value: count }: { readonly key: Key; readonly value: number }): Item {
+  const kind = key[9] as ReclaimKind;
+  return { key, index: queuedIndex(key), kind, what: key.slice(10), count };
+}
+
+function reclaimItem(step: Step, item: Item): void {
+  switch (item.kind) {
+    case RECLAIM_KIND.history:
+      reclaimVersion(step, item);
+      return;
+    case RECLAIM_KIND.content:
+      reclaimContent(step, item);
+      return;
+    default:
+      assert(item.kind === RECLAIM_KIND.inode, "the queue holds three kinds");
+      reclaimInode(step, item);
+  }
+}
+
+function finish(step: Step, item: Item): void {
+  step.change.overlay.delete(RECLAIMS, item.key);
+  step.budget -= 1;
+}
+
+/** Queues a part of what an item stands for; it went out of sight with the item. */
+function queue(
+  step: Step,
+  item: Item,
+  part: { readonly kind: ReclaimKind; readonly what: ByteText },
+): void {
+  const { overlay } = step.change;
+  const key = reclaimKey(item.index, part.kind, part.what);
+  overlay.set(RECLAIMS, key, (overlay.get(RECLAIMS, key) ?? 0) + 1);
+  step.budget -= 1;
+  if (step.queued === null || key < step.queued) step.queued = key;
+}
+
+/** An old version. One of a position held a reference. */
+function reclaimVersion(step: Step, item: Item): void {
+  const { overlay } = step.change;
+  const history = item.what as Key;
+  if (history[1] === TABLE_BYTE.position) {
+    const old = overlay.get(HISTORY, history) as PositionRecord | undefined;
+    assert(old !== undefined, "a queued version is in the history");
+    loseReference(step, old);
+  }
+  overlay.delete(HISTORY, history);
+  step.budget -= 1;
+  finish(step, item);
+}
+
+/** The chunk itself, its mirrors and purges where it was the last reference. */
+function loseReference(step: Step, { chunkId }: PositionRecord): void {
+  step.budget -= 1;
+  dropReference(step.change, chunkId);
+  if (step.change.chunk(chunkId) === undefined) step.budget -= 4;
+}
+
+/** A content that an inode held. With the last reference its positions go, as far as the step allows. */
+function reclaimContent(step: Step, item: Item): void {
+  const { overlay } = step.change;
+  const id = readU64(item.what, 0) as ContentId;
+  const referenceCount = step.change.content(id).referenceCount - item.count;
+  assert(referenceCount >= 0, "a content has a reference for each time it was queued");
+  if (item.count > 0) {
+    overlay.set(CONTENTS, contentKey(id), { referenceCount });
+    overlay.set(RECLAIMS, item.key, 0);
+    step.budget -= 2;
+  }
+  if (referenceCount > 0) {
+    finish(step, item);
+    return;
+  }
+  const start = positionPrefix(id);
+  const rows = overlay.rows(POSITIONS, { start, end: prefixEnd(start) }, Math.max(step.budget, 1));
+  for (const { key, value } of rows) {
+    if (step.budget <= 0) return;
+    loseReference(step, value);
+    overlay.delete(POSITIONS, key);
+    step.budget -= 1;
+  }
+  if (step.budget <= 0) return;
+  overlay.delete(CONTENTS, contentKey(id));
+  finish(step, item);
+}
+
+/** An inode that was taken out of the tree, with what is below it. */
+function reclaimInode(step: Step, item: Item): void {
+  const { change } = step;
+  const id = readU64(item.what, 0) as InodeId;
+  const inode = change.inode(id);
+  assert(inode !== undefined, "a queued inode has its record");
+  if (inode.kind === "directory" && !emptyDirectory(step, item, id)) return;
+  removeInode(step, item, inode);
+  finish(step, item);
+}
+
+/** @returns true once the directory is empty. */
+function emptyDirectory(step: Step, item: Item, id: InodeId): boolean {
+  const { change } = step;
+  const start = entryPrefix(id);
+  const limit = Math.max(step.budget, 1);
+  for (const { key, value } of change.overlay.rows(
+    ENTRIES,
+    { start, end: prefixEnd(start) },
+    limit,
+  )) {
+    if (step.budget <= 0) return false;
+    change.overlay.delete(ENTRIES, key);
+    step.budget -= 1;
+    const child = change.inode(value.inode);
+    assert(child !== undefined, "an entry has its inode");
+    countInode(change, child, -1);
+    if (child.kind === "file") removeInode(step, item, child);
+    else queue(step, item, { kind: RECLAIM_KIND.inode, what: u64(child.id) });
+  }
+  return step.budget > 0;
+}
+
+/** Removes the records of a file or of an empty directory. */
+function removeInode(step: Step, item: Item, inode: InodeRecord): void {
+  const { overlay } = step.change;
+  overlay.delete(INODES, inodeKey(inode.id));
+  step.budget -= 1;
+  if (inode.kind === "file") passOnContent(step, item, inode.content);
+  else overlay.delete(DIRECTORIES, directoryKey(inode.id));
+}
+
+/** The inode's reference to its content becomes that of a row of the queue. */
+function passOnContent(step: Step, item: Item, content: FileContent): void {
+  if (content.kind === "inline") return;
+  queue(step, item, { kind: RECLAIM_KIND.content, what: u64(content.contentId) });
+}
+
+/** Tombstones that say no more than the floor does. */
+function dropTombstones(step: Step): void {
+  const { overlay, totals } = step.change;
+  const start = TABLE_BYTE.tombstoneAge as Key;
+  const range = { start, end: tombstoneEnd(totals.intentFloor) };
+  for (const { key } of overlay.rows(TOMBSTONE_AGES, range, Math.ceil(step.budget / 2))) {
+    overlay.delete(TOMBSTONE_AGES, key);
+    overlay.delete(TOMBSTONES, tombstoneKey(KEY_FIELDS.chunkOfTombstoneAge(key)));
+    step.budget -= 2;
+  }
+}

@@ -1,0 +1,62 @@
+import type { OperationOf } from "../../shared/protocol/namespace-api.ts";
+import type { Change } from "./change.ts";
+import { checkEmpty, isRoot, nameTaken } from "./directories.ts";
+import { detach, moveEntry } from "./entries.ts";
+import type { DirectoryInode, InodeRecord } from "./records.ts";
+import { Refusal } from "./refusal.ts";
+import { ancestors, find, type Place, resolve, showTarget } from "./tree.ts";
+
+type Rename = OperationOf<"rename">;
+
+/** rename(2), with its checks in the order of Linux: the first that fails names the error. */
+export function rename(change: Change, operation: Rename): InodeRecord {
+  const inode = find(change, operation.from, "rename");
+  if (inode.parent === null) throw isRoot("rename");
+  const to = resolve(change, operation.to, "rename to");
+  if (operation.noReplace && to.inode !== undefined) throw nameTaken(change, to, "rename to");
+  if (to.inode?.id === inode.id) return inode;
+  checkOutside(change, inode, to, operation);
+  if (to.inode !== undefined) replace(change, inode, to.inode, operation);
+  const parent = to.parent as DirectoryInode;
+  moveEntry(change, inode, { parent: parent.id, name: to.name });
+  return inode;
+}
+
+/** A directory inside itself would be cut off from the root. */
+function checkOutside(change: Change, inode: InodeRecord, to: Place, operation: Rename): void {
+  if (inode.kind !== "directory" || to.parent === null) return;
+  for (const id of ancestors(change, to.parent)) {
+    if (id !== inode.id) continue;
+    throw new Refusal(
+      "INVALID_ARGUMENT",
+      `Cannot rename ${tried(change, operation)}: expected a place outside it: it is inside`,
+    );
+  }
+}
+
+function replace(
+  change: Change,
+  inode: InodeRecord,
+  replaced: InodeRecord,
+  operation: Rename,
+): void {
+  if (inode.kind === "directory" && replaced.kind !== "directory") {
+    throw new Refusal(
+      "NOT_A_DIRECTORY",
+      `Cannot rename the directory ${tried(change, operation)}: expected a free name or an empty directory: there is a file`,
+    );
+  }
+  if (inode.kind !== "directory" && replaced.kind === "directory") {
+    throw new Refusal(
+      "IS_A_DIRECTORY",
+      `Cannot rename the file ${tried(change, operation)}: expected a free name or a file: there is a directory`,
+    );
+  }
+  if (replaced.kind === "directory") {
+    checkEmpty(change, replaced, `rename ${tried(change, operation)}`);
+  }
+  detach(change, replaced);
+}
+
+const tried = (change: Change, { from, to }: Rename): string =>
+  `${showTarget(change, from)} to ${showTarget(change, to)}`;

@@ -1,0 +1,187 @@
+import { present } from "../../shared/base/assert.ts";
+import type { ChunkId, InodeId, LogIndex, SessionId } from "../../shared/base/ids.ts";
+import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
+import type { ClusterFacts } from "./command.ts";
+import {
+  type ByteText,
+  type ContentId,
+  chunkKey,
+  contentKey,
+  directoryKey,
+  entryKey,
+  historyPrefix,
+  inodeKey,
+  type Key,
+  keyOfHistory,
+  META_KEY,
+  positionKey,
+  prefixEnd,
+  sessionKey,
+  storageClassKey,
+  supersededIndexOf,
+  tombstoneKey,
+  u64,
+} from "./keys.ts";
+import type { Overlay } from "./overlay.ts";
+import type {
+  ChunkRecord,
+  ContentRecord,
+  DirectoryRecord,
+  EntryRecord,
+  InodeRecord,
+  PositionRecord,
+  SessionRecord,
+  TotalsRecord,
+} from "./records.ts";
+import {
+  CHUNKS,
+  CLUSTER_FACTS,
+  CONTENTS,
+  DIRECTORIES,
+  ENTRIES,
+  HISTORY,
+  INODES,
+  POSITIONS,
+  SESSIONS,
+  STORAGE_CLASSES,
+  type Table,
+  TOMBSTONES,
+  TOTALS,
+  type VersionedRecord,
+} from "./tables.ts";
+
+export const ROOT_INODE = 1 as InodeId;
+
+/** The tables that have a history, as they are or as they were at one index. */
+export interface TreeView {
+  inode(id: InodeId): InodeRecord | undefined;
+  entry(parent: InodeId, name: ByteText): EntryRecord | undefined;
+  position(contentId: ContentId, position: number): PositionRecord | undefined;
+}
+
+/** The records of the state by their own names. Reads only: see `Change`. */
+export class State implements TreeView {
+  readonly overlay: Overlay;
+
+  constructor(overlay: Overlay) {
+    this.overlay = overlay;
+  }
+
+  inode(id: InodeId): InodeRecord | undefined {
+    return this.overlay.get(INODES, inodeKey(id));
+  }
+
+  entry(parent: InodeId, name: ByteText): EntryRecord | undefined {
+    return this.overlay.get(ENTRIES, entryKey(parent, name));
+  }
+
+  position(contentId: ContentId, position: number): PositionRecord | undefined {
+    return this.overlay.get(POSITIONS, positionKey(contentId, position));
+  }
+
+  directory(id: InodeId): DirectoryRecord {
+    const record = this.overlay.get(DIRECTORIES, directoryKey(id));
+    return present(record, "every directory inode has a directory record");
+  }
+
+  content(id: ContentId): ContentRecord {
+    return present(this.overlay.get(CONTENTS, contentKey(id)), "a content that is held is there");
+  }
+
+  chunk(id: ChunkId): ChunkRecord | undefined {
+    return this.overlay.get(CHUNKS, chunkKey(id));
+  }
+
+  tombstone(id: ChunkId): LogIndex | undefined {
+    return this.overlay.get(TOMBSTONES, tombstoneKey(id));
+  }
+
+  session(id: SessionId): SessionRecord | undefined {
+    return this.overlay.get(SESSIONS, sessionKey(id));
+  }
+
+  storageClass(name: string): StorageClass | undefined {
+    return this.overlay.get(STORAGE_CLASSES, storageClassKey(name));
+  }
+
+  /** Undefined before `bootstrap`. */
+  get clusterFacts(): ClusterFacts | undefined {
+    return this.overlay.get(CLUSTER_FACTS, META_KEY.clusterFacts);
+  }
+
+  get totals(): TotalsRecord {
+    return this.overlay.get(TOTALS, META_KEY.totals) ?? NO_TOTALS;
+  }
+}
+
+/** Before the first entry. */
+const NO_TOTALS: TotalsRecord = {
+  nextInode: ROOT_INODE,
+  nextContent: 1 as ContentId,
+  clockMs: 0,
+  timedMs: 0,
+  historyFloor: 0 as LogIndex,
+  intentFloor: 0 as LogIndex,
+  fileCount: 0,
+  directoryCount: 0,
+  chunkCount: 0,
+  logicalBytes: 0,
+  purgesPending: 0,
+};
+
+/**
+ * The tree as it was after the entry `at`.
+ *
+ * A version of a record lives from the index that wrote it, which it knows, to the one that
+ * superseded it, which is in its history key; the present one lives on. So at most one version is
+ * alive at `at`.
+ */
+export class PastView implements TreeView {
+  readonly #overlay: Overlay;
+  readonly #at: LogIndex;
+
+  constructor(overlay: Overlay, at: LogIndex) {
+    this.#overlay = overlay;
+    this.#at = at;
+  }
+
+  inode(id: InodeId): InodeRecord | undefined {
+    return this.#alive(INODES, inodeKey(id));
+  }
+
+  entry(parent: InodeId, name: ByteText): EntryRecord | undefined {
+    return this.#alive(ENTRIES, entryKey(parent, name));
+  }
+
+  position(contentId: ContentId, position: number): PositionRecord | undefined {
+    return this.#alive(POSITIONS, positionKey(contentId, position));
+  }
+
+  #alive<Value extends VersionedRecord>(table: Table<Value>, key: Key): Value | undefined {
+    const now = this.#overlay.get(table, key);
+    if (now !== undefined && now.version <= this.#at) return now;
+    const versions = historyPrefix(key);
+    const start = (versions + u64(this.#at + 1)) as Key;
+    const [first] = this.#overlay.rows(HISTORY, { start, end: prefixEnd(versions) }, 1);
+    return first !== undefined && first.value.version <= this.#at
+      ? (first.value as Value)
+      : undefined;
+  }
+}
+
+/** An entry of the past: what was alive at `at` among the versions that a history range holds. */
+export interface PastRow {
+  readonly key: Key;
+  readonly value: VersionedRecord;
+}
+
+/** The versions below the history keys of `range` that were alive at `at`, in order of their keys. */
+export function* aliveInHistory(
+  overlay: Overlay,
+  range: { readonly start: Key; readonly end: Key },
+  at: LogIndex,
+): Generator<PastRow, void, void> {
+  for (const { key, value } of overlay.scan(HISTORY, range)) {
+    if (value.version <= at && supersededIndexOf(key) > at) yield { key: keyOfHistory(key), value };
+  }
+}

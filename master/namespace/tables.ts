@@ -1,0 +1,345 @@
+import { Packr } from "msgpackr";
+import { assert, present } from "../../shared/base/assert.ts";
+import type { ChunkId, InodeId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
+import type { ServerLocation } from "../../shared/protocol/intent.ts";
+import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
+import type { ClusterFacts, Outcome } from "./command.ts";
+import {
+  bytesToText,
+  type ContentId,
+  hexToText,
+  type Key,
+  keyOfHistory,
+  readU64,
+  TABLE_BYTE,
+  textToBytes,
+  textToHex,
+} from "./keys.ts";
+import type {
+  AppliedRecord,
+  ChunkRecord,
+  ContentRecord,
+  DirectoryRecord,
+  EntryRecord,
+  FileContent,
+  InodeCommon,
+  InodeRecord,
+  PositionRecord,
+  SessionRecord,
+  TotalsRecord,
+} from "./records.ts";
+
+/** How the values of one table are written. Equal records have equal bytes, on every replica. */
+export interface Table<Value> {
+  encode(value: Value, key: Key): Uint8Array;
+  decode(bytes: Uint8Array, key: Key): Value;
+  /** Bytes of memory that the value takes, about, besides a small constant. */
+  sizeBytes(value: Value): number;
+  /** Whether decoded values are kept in memory after a read. */
+  readonly isCached: boolean;
+}
+
+type Fields = readonly unknown[];
+
+const packr = new Packr({ useRecords: false });
+const RECORD_VERSION = 1;
+
+/** A table of msgpack arrays: the version of the record, then its fields in order. */
+function table<Value>(options: {
+  readonly toFields: (value: Value) => Fields;
+  readonly fromFields: (fields: Fields, key: Key) => Value;
+  readonly sizeBytes?: (value: Value) => number;
+  readonly isCached?: boolean;
+}): Table<Value> {
+  const { toFields, fromFields, sizeBytes = () => 0, isCached = false } = options;
+  return {
+    encode: (value) => packr.pack([RECORD_VERSION, ...toFields(value)]),
+    decode: (bytes, key) => {
+      const [version, ...fields] = packr.unpack(bytes) as Fields;
+      assert(version === RECORD_VERSION, "a record has a version that this program knows");
+      return fromFields(fields, key);
+    },
+    sizeBytes,
+    isCached,
+  };
+}
+
+/** A table that says of its keys only that they are there. */
+const keysOnly = (): Table<true> => table({ toFields: () => [], fromFields: () => true as const });
+
+/** A table of log indexes. */
+const indexes = (): Table<LogIndex> =>
+  table({ toFields: (index) => [index], fromFields: ([index]) => index as LogIndex });
+
+/** A value that owns its memory: decoded bytes are views of the store's. */
+const ownBytes = (bytes: unknown): Uint8Array => new Uint8Array(bytes as Uint8Array);
+
+const idBytes = (hex: string): Uint8Array => textToBytes(hexToText(hex));
+const idHex = (bytes: unknown): string => textToHex(bytesToText(bytes as Uint8Array));
+
+const DIRECTORY_KIND = 0;
+const INLINE_KIND = 1;
+const CHUNKS_KIND = 2;
+
+function inodeToFields(inode: InodeRecord): Fields {
+  const common = [
+    inode.parent ?? 0,
+    textToBytes(inode.name),
+    inode.mode,
+    inode.uid,
+    inode.gid,
+    inode.atimeMs,
+    inode.ctimeMs,
+    inode.version,
+    inode.storageClass,
+  ];
+  if (inode.kind === "directory") return [DIRECTORY_KIND, ...common];
+  const { content } = inode;
+  const file = [inode.mtimeMs, inode.copiesWanted, inode.sizeBytes, inode.chunkSizeBytes];
+  const held =
+    content.kind === "inline" ? [content.bytes] : [content.contentId, content.chunkCount];
+  const kind = content.kind === "inline" ? INLINE_KIND : CHUNKS_KIND;
+  return [kind, ...common, ...file, inode.contentRoot, ...held];
+}
+
+function inodeFromFields(fields: Fields, key: Key): InodeRecord {
+  const [kind, parent, name, mode, uid, gid, atimeMs, ctimeMs, version, storageClass] = fields;
+  const common = {
+    id: readU64(key, 1) as InodeId,
+    parent: parent === 0 ? null : (parent as InodeId),
+    name: bytesToText(name as Uint8Array),
+    mode,
+    uid,
+    gid,
+    atimeMs,
+    ctimeMs,
+    version,
+    storageClass,
+  } as InodeCommon;
+  if (kind === DIRECTORY_KIND) return { kind: "directory", ...common };
+  const [mtimeMs, copiesWanted, sizeBytes, chunkSizeBytes, contentRoot] = fields.slice(10);
+  return {
+    kind: "file",
+    ...common,
+    mtimeMs: mtimeMs as number,
+    copiesWanted: copiesWanted as number,
+    sizeBytes: sizeBytes as number,
+    chunkSizeBytes: chunkSizeBytes as number,
+    contentRoot: ownBytes(contentRoot),
+    content: contentFromFields(kind, fields.slice(15)),
+  };
+}
+
+function contentFromFields(kind: unknown, [first, chunkCount]: Fields): FileContent {
+  if (kind === INLINE_KIND) return { kind: "inline", bytes: ownBytes(first) };
+  assert(kind === CHUNKS_KIND, "an inode is a directory, an inline file or a file of chunks");
+  return {
+    kind: "chunks",
+    contentId: first as ContentId,
+    chunkCount: chunkCount as number,
+  };
+}
+
+/** The bytes of an inline content; little for all else. */
+function inodeSizeBytes(inode: InodeRecord): number {
+  const isInline = inode.kind === "file" && inode.content.kind === "inline";
+  return 200 + (isInline ? inode.content.bytes.length : 0);
+}
+
+/** A table of plain objects, for what is small, rare and likely to grow. */
+function objects<Value extends object>(isCached: boolean): Table<Value> {
+  return table<Value>({
+    toFields: (value) => [value],
+    fromFields: ([value]) => value as Value,
+    sizeBytes: () => 500,
+    isCached,
+  });
+}
+
+export const INODES: Table<InodeRecord> = table({
+  toFields: inodeToFields,
+  fromFields: inodeFromFields,
+  sizeBytes: inodeSizeBytes,
+  isCached: true,
+});
+
+export const DIRECTORIES: Table<DirectoryRecord> = table({
+  toFields: (value) => [value.entryCount, value.mtimeMs, value.ctimeMs, value.version],
+  fromFields: ([entryCount, mtimeMs, ctimeMs, version]) =>
+    ({ entryCount, mtimeMs, ctimeMs, version }) as DirectoryRecord,
+  isCached: true,
+});
+
+export const ENTRIES: Table<EntryRecord> = table({
+  toFields: (value) => [value.inode, value.version],
+  fromFields: ([inode, version]) => ({ inode, version }) as EntryRecord,
+  isCached: true,
+});
+
+export const CONTENTS: Table<ContentRecord> = table({
+  toFields: (value) => [value.referenceCount],
+  fromFields: ([referenceCount]) => ({ referenceCount }) as ContentRecord,
+});
+
+export const POSITIONS: Table<PositionRecord> = table({
+  toFields: (value) => [idBytes(value.chunkId), value.lengthBytes, value.version],
+  fromFields: ([id, lengthBytes, version]) =>
+    ({ chunkId: idHex(id), lengthBytes, version }) as PositionRecord,
+  sizeBytes: () => 100,
+});
+
+export const CHUNKS: Table<ChunkRecord> = table({
+  toFields: ({ lengthBytes, referenceCount, copiesWanted, replicas }) => [
+    lengthBytes,
+    referenceCount,
+    copiesWanted,
+    ...replicas.flatMap((replica) => [idBytes(replica.serverId), replica.intentIndex]),
+  ],
+  fromFields: ([lengthBytes, referenceCount, copiesWanted, ...rest]) => {
+    const replicas: { serverId: ServerId; intentIndex: LogIndex }[] = [];
+    for (let index = 0; index < rest.length; index += 2) {
+      const serverId = idHex(rest[index]) as ServerId;
+      replicas.push({ serverId, intentIndex: rest[index + 1] as LogIndex });
+    }
+    return { lengthBytes, referenceCount, copiesWanted, replicas } as ChunkRecord;
+  },
+  sizeBytes: ({ replicas }) => 100 + replicas.length * 120,
+  isCached: true,
+});
+
+export const SESSIONS: Table<SessionRecord> = table({
+  toFields: (value) => [
+    value.clientName,
+    value.openedMs,
+    value.activeMs,
+    value.highestSequence,
+    value.floorSequence,
+  ],
+  fromFields: ([clientName, openedMs, activeMs, highestSequence, floorSequence]) =>
+    ({ clientName, openedMs, activeMs, highestSequence, floorSequence }) as SessionRecord,
+  sizeBytes: () => 200,
+  isCached: true,
+});
+
+export const OUTCOMES: Table<Outcome> = table({
+  toFields: (outcome) =>
+    outcome.ok
+      ? [true, outcome.index, outcome.results.map((result) => result.inode)]
+      : [
+          false,
+          outcome.index,
+          outcome.code,
+          outcome.message,
+          outcome.details,
+          outcome.operationIndex,
+        ],
+  fromFields: ([ok, index, ...rest]) => {
+    if (ok === true) {
+      const inodes = rest[0] as readonly (InodeId | null)[];
+      const results = inodes.map((inode) => ({ inode }));
+      return { ok: true, index: index as LogIndex, results };
+    }
+    const [code, message, details, operationIndex] = rest;
+    return { ok: false, index, code, message, details, operationIndex } as Outcome;
+  },
+  sizeBytes: (outcome) => (outcome.ok ? outcome.results.length * 16 : 1_000),
+});
+
+export const TOTALS: Table<TotalsRecord> = table({
+  toFields: (value) => [
+    value.nextInode,
+    value.nextContent,
+    value.clockMs,
+    value.timedMs,
+    value.historyFloor,
+    value.intentFloor,
+    value.fileCount,
+    value.directoryCount,
+    value.chunkCount,
+    value.logicalBytes,
+    value.purgesPending,
+  ],
+  fromFields: (fields) => {
+    const [nextInode, nextContent, clockMs, timedMs, historyFloor, intentFloor, ...counts] = fields;
+    const [fileCount, directoryCount, chunkCount, logicalBytes, purgesPending] = counts;
+    const ids = { nextInode, nextContent, clockMs, timedMs, historyFloor, intentFloor };
+    return {
+      ...ids,
+      fileCount,
+      directoryCount,
+      chunkCount,
+      logicalBytes,
+      purgesPending,
+    } as TotalsRecord;
+  },
+  isCached: true,
+});
+
+export const APPLIED: Table<AppliedRecord> = table({
+  toFields: (value) => [value.formatVersion, value.index, value.term],
+  fromFields: ([formatVersion, index, term]) => ({ formatVersion, index, term }) as AppliedRecord,
+});
+
+export const MEMBERSHIP: Table<Uint8Array> = table({
+  toFields: (value) => [value],
+  fromFields: ([value]) => ownBytes(value),
+});
+
+export const CLUSTER_FACTS: Table<ClusterFacts> = table({
+  toFields: (value) => [value],
+  fromFields: ([value]) => {
+    const facts = value as ClusterFacts;
+    return { ...facts, chunkKey: ownBytes(facts.chunkKey) };
+  },
+  isCached: true,
+});
+
+export const SERVERS = objects<ServerLocation>(false);
+export const STORAGE_CLASSES = objects<StorageClass>(true);
+export const TOMBSTONES = indexes();
+export const PURGES = indexes();
+export const TIMES: Table<number> = table({
+  toFields: (timeMs) => [timeMs],
+  fromFields: ([timeMs]) => timeMs as number,
+});
+export const REPLICAS = keysOnly();
+export const WANTING = keysOnly();
+/** How many times the thing was queued under one index. */
+export const RECLAIMS: Table<number> = table({
+  toFields: (count) => [count],
+  fromFields: ([count]) => count as number,
+});
+export const TOMBSTONE_AGES = keysOnly();
+
+/** Tables whose old values are kept: what a read of the past looks at. */
+export type VersionedRecord = InodeRecord | EntryRecord | PositionRecord;
+
+const VERSIONED = new Map<string, Table<VersionedRecord>>([
+  [TABLE_BYTE.inode, INODES as Table<VersionedRecord>],
+  [TABLE_BYTE.entry, ENTRIES as Table<VersionedRecord>],
+  [TABLE_BYTE.position, POSITIONS as Table<VersionedRecord>],
+]);
+
+function versionedTable(key: Key): Table<VersionedRecord> {
+  return present(VERSIONED.get(key[0] ?? ""), "only versioned tables have a history");
+}
+
+/** Old values, each written as in its own table. */
+export const HISTORY: Table<VersionedRecord> = {
+  encode: (value, key) => versionedTable(keyOfHistory(key)).encode(value, keyOfHistory(key)),
+  decode: (bytes, key) => versionedTable(keyOfHistory(key)).decode(bytes, keyOfHistory(key)),
+  sizeBytes: (value) => ("kind" in value ? inodeSizeBytes(value) : 100),
+  isCached: false,
+};
+
+const sessionIdOf = (key: Key): SessionId => readU64(key, 1) as SessionId;
+const chunkIdAt = (key: Key, offset: number): ChunkId =>
+  textToHex(key.slice(offset, offset + 32)) as ChunkId;
+
+/** The ids that stand in keys. */
+export const KEY_FIELDS = {
+  session: sessionIdOf,
+  chunkOfWanting: (key: Key): ChunkId => chunkIdAt(key, 1),
+  chunkOfServerRow: (key: Key): ChunkId => chunkIdAt(key, 17),
+  chunkOfTombstoneAge: (key: Key): ChunkId => chunkIdAt(key, 9),
+} as const;

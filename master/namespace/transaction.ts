@@ -1,0 +1,131 @@
+import { unreachable } from "../../shared/base/assert.ts";
+import { equalBytes, toHex } from "../../shared/base/bytes.ts";
+import type { InodeId } from "../../shared/base/ids.ts";
+import type { Precondition } from "../../shared/protocol/namespace-api.ts";
+import { inodeVersion } from "./attributes.ts";
+import type { Change } from "./change.ts";
+import type { NamespaceOperation, Outcome, Refused, Transact } from "./command.ts";
+import { commitChunks } from "./commit-chunks.ts";
+import { makeDirectory, removeDirectory, removeTree, unlink } from "./directories.ts";
+import { copy, create, put, setAttributes, setStorageClass } from "./files.ts";
+import type { InodeRecord } from "./records.ts";
+import { Refusal } from "./refusal.ts";
+import { rename } from "./rename.ts";
+import { resolve, showTarget } from "./tree.ts";
+
+/** All operations, one after the other, each on what the one before left; or none of them. */
+export function transact(change: Change, command: Transact): Outcome {
+  let operationIndex: number | null = null;
+  try {
+    for (const precondition of command.preconditions) checkPrecondition(change, precondition);
+    const results: { inode: InodeId | null }[] = [];
+    for (const [index, operation] of command.operations.entries()) {
+      operationIndex = index;
+      results.push({ inode: applyOperation(change, operation)?.id ?? null });
+    }
+    return { ok: true, index: change.index, results };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    change.overlay.rollback();
+    return refused(change, error, operationIndex);
+  }
+}
+
+export function refused(
+  change: Change,
+  refusal: Refusal,
+  operationIndex: number | null = null,
+): Refused {
+  const { code, message, details } = refusal;
+  return { ok: false, index: change.index, code, message, details, operationIndex };
+}
+
+function checkPrecondition(change: Change, precondition: Precondition): void {
+  const inode = inodeAt(change, precondition);
+  if (holds(change, precondition, inode)) return;
+  const path = showTarget(change, precondition.target);
+  const found = inode === undefined ? "nothing" : `a ${inode.kind}`;
+  throw new Refusal(
+    "PRECONDITION_FAILED",
+    `Cannot apply the transaction: expected ${wanted(precondition)} at ${path}: there is ${found}`,
+    { kind: precondition.kind, path },
+  );
+}
+
+function holds(
+  change: Change,
+  precondition: Precondition,
+  inode: InodeRecord | undefined,
+): boolean {
+  switch (precondition.kind) {
+    case "absent":
+      return inode === undefined;
+    case "exists":
+      return inode !== undefined;
+    case "version":
+      return inode !== undefined && inodeVersion(change, inode) === precondition.version;
+    case "content-root":
+      return inode?.kind === "file" && equalBytes(inode.contentRoot, precondition.root);
+    default:
+      return unreachable(precondition);
+  }
+}
+
+function wanted(precondition: Precondition): string {
+  switch (precondition.kind) {
+    case "absent":
+      return "nothing";
+    case "exists":
+      return "something";
+    case "version":
+      return `version ${precondition.version}`;
+    case "content-root":
+      return `a file with root ${toHex(precondition.root)}`;
+    default:
+      return unreachable(precondition);
+  }
+}
+
+/** What the target stands for; undefined also where a parent is missing or is a file. */
+function inodeAt(change: Change, { target }: Precondition): InodeRecord | undefined {
+  try {
+    return resolve(change, target, "check").inode;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (error.code === "NOT_FOUND" || error.code === "NOT_A_DIRECTORY") return undefined;
+    throw error;
+  }
+}
+
+/** @returns the inode that was made or changed; undefined where there is none left. */
+function applyOperation(change: Change, operation: NamespaceOperation): InodeRecord | undefined {
+  switch (operation.kind) {
+    case "make-directory":
+      return makeDirectory(change, operation);
+    case "create":
+      return create(change, operation);
+    case "put":
+      return put(change, operation);
+    case "commit-chunks":
+      return commitChunks(change, operation);
+    case "rename":
+      return rename(change, operation);
+    case "copy":
+      return copy(change, operation);
+    case "unlink":
+      unlink(change, operation);
+      return undefined;
+    case "remove-directory":
+      removeDirectory(change, operation);
+      return undefined;
+    case "remove-tree":
+      removeTree(change, operation);
+      return undefined;
+    case "set-attributes":
+      return setAttributes(change, operation);
+    case "set-storage-class":
+      return setStorageClass(change, operation);
+    default:
+      return unreachable(operation);
+  }
+}
