@@ -43,7 +43,7 @@ export function ensureInstalled() {
   say("installing the packages of package-lock.json");
   // Not `npm ci`: that deletes node_modules under whoever is using it.
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
-  const status = run(npm, ["install", "--no-save", "--no-audit", "--no-fund"]);
+  const status = run(npm, ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund"]);
   if (status !== 0) stop("npm install failed", status);
 }
 
