@@ -42,3 +42,44 @@ function reportItem(context: CommandContext, error: unknown): void {
   const { json, verbosity } = context.output.options;
   reportError(error, { json, verbosity });
 }
+
+/** Files that a command moves at the same time when nothing is said. */
+export function defaultParallel(cpuCount: number): number {
+  return Math.min(8, 2 * cpuCount);
+}
+
+/**
+ * As `forEachItem`, at most `parallel` at a time. An item is taken only when one of them is free.
+ *
+ * @throws the failure of a single item; {PartialFailure} if some of several failed
+ */
+export async function forEachItemParallel<Item>(
+  context: CommandContext,
+  items: AsyncIterable<Item>,
+  options: { readonly parallel: number; readonly task: (item: Item) => Promise<void> },
+): Promise<void> {
+  const running = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+  let itemCount = 0;
+  try {
+    for await (const item of items) {
+      context.signal.throwIfAborted();
+      itemCount += 1;
+      const job: Promise<void> = options
+        .task(item)
+        .catch((error: unknown) => {
+          failures.push(error);
+        })
+        .finally(() => running.delete(job));
+      running.add(job);
+      if (running.size >= options.parallel) await Promise.race(running);
+    }
+  } finally {
+    await Promise.all(running); // No job outlives the loop that started it.
+  }
+  context.signal.throwIfAborted();
+  if (failures.length === 0) return;
+  if (itemCount === 1) throw failures[0];
+  for (const error of failures) reportItem(context, error);
+  throw new PartialFailure(failures.length);
+}

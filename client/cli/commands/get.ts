@@ -1,0 +1,196 @@
+import type { Stats } from "node:fs";
+import { stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import { displayName } from "../../../shared/base/path.ts";
+import type { Attributes, FileAttributes } from "../../../shared/protocol/namespace-api.ts";
+import { parseByteRange } from "../byte-range.ts";
+import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { defaultParallel, forEachItemParallel } from "../each-item.ts";
+import { jsonName } from "../format.ts";
+import { joinLocal, localError } from "../local-files.ts";
+import { hasSameContent } from "../local-root.ts";
+import { makeLocalDirectory, writeLocal } from "../local-write.ts";
+import { type NameFilter, nameFilter } from "../name-filter.ts";
+import {
+  baseName,
+  expandPaths,
+  namesDirectory,
+  type RemotePath,
+  remotePath,
+} from "../remote-paths.ts";
+import { TransferReport } from "../transfer-report.ts";
+import { splitTarget } from "../transfer-targets.ts";
+
+/** One file to be fetched. `target` null: standard output. */
+interface Download {
+  readonly source: RemotePath;
+  readonly attributes: FileAttributes;
+  readonly target: Buffer | null;
+}
+
+interface Job {
+  readonly context: CommandContext;
+  readonly options: OptionValues;
+  readonly report: TransferReport;
+  readonly filter: NameFilter;
+}
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const { sources, target } = splitTarget(commandArguments);
+  const report = new TransferReport(context, "got");
+  const job: Job = { context, options, report, filter: nameFilter(options) };
+  const parallel =
+    target === "-"
+      ? 1
+      : ((options["parallel"] as number | undefined) ?? defaultParallel(availableParallelism()));
+  try {
+    await forEachItemParallel(context, downloads(job, sources, target), {
+      parallel,
+      task: (download) => getOne(job, download),
+    });
+  } finally {
+    report.end();
+  }
+};
+
+async function* downloads(
+  job: Job,
+  sources: readonly string[],
+  targetText: string,
+): AsyncGenerator<Download> {
+  const { context, options } = job;
+  const fileSystem = await context.fileSystem();
+  const target = targetText === "-" ? null : Buffer.from(context.bytesOf(targetText));
+  const into = target !== null && (await isInto(target, targetText));
+  let sourceCount = 0;
+  for await (const source of expandPaths(context, sources, { glob: options["glob"] !== false })) {
+    sourceCount += 1;
+    if (target !== null && sourceCount > 1 && !into) throw notDirectory(target);
+    const attributes = await fileSystem.stat(source.bytes, { signal: context.signal });
+    const own =
+      target !== null && into ? joinLocal(trimmed(target), baseName(source.bytes)) : target;
+    if (attributes.kind === "file") yield { source, attributes, target: own };
+    else yield* downloadsOfTree(job, { source, attributes }, own);
+  }
+}
+
+async function* downloadsOfTree(
+  job: Job,
+  { source }: { readonly source: RemotePath; readonly attributes: Attributes },
+  target: Buffer | null,
+): AsyncGenerator<Download> {
+  const { context, options } = job;
+  if (options["recursive"] !== true || target === null) {
+    throw new AshlarError("IS_A_DIRECTORY", `Cannot get ${source.text}: it is a directory`, {
+      hint: `ashlar get -r ${source.text} DIRECTORY`,
+    });
+  }
+  const isDry = options["dryRun"] === true;
+  if (!isDry) await makeLocalDirectory(target);
+  const fileSystem = await context.fileSystem();
+  const prefixLength = source.bytes.length === 1 ? 1 : source.bytes.length + 1;
+  for await (const entry of fileSystem.walk(source.bytes, { signal: context.signal })) {
+    const relative = entry.path.subarray(prefixLength);
+    const below = joinLocal(trimmed(target), relative);
+    const { attributes } = entry;
+    if (attributes.kind === "directory") {
+      if (!isDry) await makeLocalDirectory(below);
+    } else if (job.filter(relative)) {
+      yield { source: remotePath(entry.path), attributes, target: below };
+    }
+  }
+}
+
+/** Whether sources go into the local target. @throws {AshlarError} NOT_FOUND for "DIR/" that is not there */
+async function isInto(target: Buffer, text: string): Promise<boolean> {
+  const found = await statOrNull(target);
+  if (found?.isDirectory() === true) return true;
+  if (namesDirectory(text)) throw notDirectory(target);
+  return false;
+}
+
+async function statOrNull(path: Buffer): Promise<Stats | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw localError(error, "read", path);
+  }
+}
+
+function notDirectory(target: Buffer): AshlarError {
+  const text = displayName(target);
+  return new AshlarError(
+    "NOT_A_DIRECTORY",
+    `Cannot get into the local ${text}: expected a directory`,
+    { hint: `mkdir -p ${text}` },
+  );
+}
+
+function trimmed(path: Buffer): Buffer {
+  let end = path.length;
+  while (end > 1 && path[end - 1] === 0x2f) end -= 1;
+  return path.subarray(0, end);
+}
+
+async function getOne(job: Job, download: Download): Promise<void> {
+  const { context, options, report } = job;
+  const { source, attributes, target } = download;
+  const range =
+    options["range"] === undefined
+      ? {}
+      : parseByteRange(String(options["range"]), attributes.sizeBytes);
+  const fileSystem = await context.fileSystem();
+  if (target === null) {
+    for await (const slab of fileSystem.readSlabs(source.bytes, {
+      ...range,
+      signal: context.signal,
+    })) {
+      try {
+        await context.output.bytes(slab.bytes);
+      } finally {
+        slab.release();
+      }
+    }
+    return;
+  }
+  if (!(await shouldWrite(job, download, target))) return;
+  const slabs = fileSystem.readSlabs(source.bytes, { ...range, signal: context.signal });
+  const isPreserved = options["preserve"] === true;
+  await writeLocal(target, slabs, {
+    onProgress: report.begin(attributes.sizeBytes),
+    ...(isPreserved ? { mode: attributes.mode, mtimeMs: attributes.mtimeMs } : {}),
+  });
+  report.finishedFile();
+  context.output.detail(`got ${source.text}: ${attributes.sizeBytes} bytes`);
+  if (!context.output.options.json) return;
+  await context.output.json("ashlar.get/1", {
+    ...jsonName("path", source.bytes),
+    ...jsonName("target", target),
+    size_bytes: attributes.sizeBytes,
+  });
+}
+
+async function shouldWrite(
+  { context, options, report }: Job,
+  { source, attributes }: Download,
+  target: Buffer,
+): Promise<boolean> {
+  if (options["dryRun"] === true) {
+    await context.output.line(`would get ${source.text} to ${displayName(target)}`);
+    return false;
+  }
+  const found = await statOrNull(target);
+  if (found === null || options["force"] === true) return true;
+  if (options["resume"] === true) {
+    if (!(await hasSameContent(target, attributes))) return true;
+    report.skipped();
+    return false;
+  }
+  throw new AshlarError(
+    "ALREADY_EXISTS",
+    `Cannot get ${source.text}: the local ${displayName(target)} is there already`,
+    { hint: "--force replaces it, --resume passes it over if it has the same bytes" },
+  );
+}

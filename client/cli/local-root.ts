@@ -1,0 +1,31 @@
+import { equalBytes } from "../../shared/base/bytes.ts";
+import { createHasher } from "../../shared/platform/hasher.ts";
+import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
+import { chunkIdBytes } from "../../shared/protocol/intent.ts";
+import type { FileAttributes } from "../../shared/protocol/namespace-api.ts";
+import { readLocal, statLocal } from "./local-files.ts";
+
+/** Whether the local file has the bytes that the cluster's file has: by its content root, for --resume. */
+export async function hasSameContent(path: Buffer, attributes: FileAttributes): Promise<boolean> {
+  const { size } = await statLocal(path);
+  if (size !== attributes.sizeBytes) return false;
+  const { hasher } = createHasher();
+  const { chunkSizeBytes } = attributes;
+  const chunkIds: Uint8Array[] = [];
+  let hashes: Uint8Array[] = [];
+  let chunkBytes = 0;
+  const endChunk = (): void => {
+    chunkIds.push(chunkIdBytes(chunkIdOf(hasher, chunkBytes, Buffer.concat(hashes))));
+    hashes = [];
+    chunkBytes = 0;
+  };
+  // Reads are of 1 MiB, which divides every chunk size.
+  for await (const bytes of readLocal(path)) {
+    hashes.push(hashBlocks(hasher, bytes));
+    chunkBytes += bytes.length;
+    if (chunkBytes === chunkSizeBytes) endChunk();
+  }
+  if (chunkBytes > 0) endChunk();
+  const root = contentRootOf(hasher, { sizeBytes: size, chunkSizeBytes }, chunkIds);
+  return equalBytes(root, attributes.contentRoot);
+}
