@@ -1,0 +1,85 @@
+import type { AshlarError } from "../../shared/base/errors.ts";
+import { deadlineExceeded, type Waiter } from "./waiters.ts";
+
+interface Attempt {
+  readonly readId: number;
+  readonly startedMs: number;
+  readonly waiters: readonly Waiter[];
+}
+
+/**
+ * Linearizable reads: those who wait for an index that covers all that was acknowledged before
+ * they came (ReadIndex, Raft thesis §6.4).
+ *
+ * Invariant: an attempt answers only those who came before it began, and its id is never used
+ * again; an answer to an attempt that was given up is ignored (etcd #20418).
+ */
+export class Reads {
+  readonly #retryAfterMs: number;
+  #nextReadId: number;
+  #queued: Waiter[] = [];
+  #attempts: Attempt[] = [];
+
+  /** `firstReadId` is random, so that ids of an earlier life of this member never come again. */
+  constructor(options: { readonly firstReadId: number; readonly retryAfterMs: number }) {
+    this.#nextReadId = options.firstReadId;
+    this.#retryAfterMs = options.retryAfterMs;
+  }
+
+  add(waiter: Waiter): void {
+    this.#queued.push(waiter);
+  }
+
+  /** Begins one attempt for all who have come since the last; null if nobody has. */
+  begin(nowMs: number): number | null {
+    if (this.#queued.length === 0) return null;
+    const readId = this.#nextReadId;
+    this.#nextReadId += 1;
+    this.#attempts.push({ readId, startedMs: nowMs, waiters: this.#queued });
+    this.#queued = [];
+    return readId;
+  }
+
+  /** Those whom the answer to `readId` is for. */
+  answer(readId: number): readonly Waiter[] {
+    const attempt = this.#attempts.find((each) => each.readId === readId);
+    if (attempt === undefined) return [];
+    this.#attempts = this.#attempts.filter((each) => each !== attempt);
+    return attempt.waiters;
+  }
+
+  /** Attempts without an answer are begun anew; who has waited too long is told. */
+  expire(nowMs: number): void {
+    if (this.#queued.length === 0 && this.#attempts.length === 0) return;
+    const stale = this.#attempts.filter((each) => nowMs - each.startedMs >= this.#retryAfterMs);
+    this.#attempts = this.#attempts.filter((each) => !stale.includes(each));
+    for (const attempt of stale) this.#queued.push(...attempt.waiters);
+    this.#attempts = this.#attempts.map((attempt) => ({
+      ...attempt,
+      waiters: rejectLate(attempt.waiters, nowMs),
+    }));
+    this.#queued = rejectLate(this.#queued, nowMs);
+  }
+
+  /** The leader changed: who asked the old one asks again. */
+  restart(): void {
+    for (const attempt of this.#attempts) this.#queued.push(...attempt.waiters);
+    this.#attempts = [];
+  }
+
+  failAll(error: AshlarError): void {
+    this.restart();
+    const queued = this.#queued;
+    this.#queued = [];
+    for (const waiter of queued) waiter.reject(error);
+  }
+}
+
+function rejectLate(waiters: readonly Waiter[], nowMs: number): Waiter[] {
+  const inTime: Waiter[] = [];
+  for (const waiter of waiters) {
+    if (waiter.deadlineMs > nowMs) inTime.push(waiter);
+    else waiter.reject(deadlineExceeded("a leader to confirm a read"));
+  }
+  return inTime;
+}

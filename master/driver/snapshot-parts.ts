@@ -1,0 +1,143 @@
+import { assert } from "../../shared/base/assert.ts";
+import { equalBytes } from "../../shared/base/bytes.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { Digest } from "../../shared/base/ids.ts";
+import type { Hasher, HashStream } from "../../shared/ports/hasher.ts";
+import {
+  KEY_BYTES_MAX,
+  type KeyValue,
+  type OrderedReader,
+  type OrderedStore,
+  type StoreChange,
+} from "../../shared/ports/ordered-store.ts";
+import type { Received } from "../../shared/wire/rpc.ts";
+
+const PAIR_HEADER_BYTES = 8;
+/** Before the first key and behind the last: a key is 1 to KEY_BYTES_MAX bytes. */
+const FIRST_KEY = new Uint8Array(1);
+const LAST_KEY = new Uint8Array(KEY_BYTES_MAX).fill(0xff);
+
+export type SnapshotHead =
+  | { readonly kind: "part"; readonly entryCount: number }
+  | { readonly kind: "end"; readonly entryCount: number; readonly digest: Digest };
+
+/**
+ * Sends all that `reader` holds: parts of about `partBytes`, then the end with the count and the
+ * digest of everything. `send` is the back-pressure.
+ */
+export async function sendParts(
+  reader: OrderedReader,
+  options: { readonly hasher: Hasher; readonly partBytes: number },
+  send: (head: SnapshotHead, body?: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const digest = options.hasher.stream();
+  let totalCount = 0;
+  for (const pairs of partsOf(reader, options.partBytes)) {
+    const body = encodePart(pairs);
+    digest.update(body);
+    totalCount += pairs.length;
+    await send({ kind: "part", entryCount: pairs.length }, body);
+  }
+  await send({ kind: "end", entryCount: totalCount, digest: digest.digest() });
+}
+
+function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[], void, void> {
+  let pairs: KeyValue[] = [];
+  let sizeBytes = 0;
+  for (const pair of reader.range({ start: FIRST_KEY, end: LAST_KEY })) {
+    const pairBytes = sizeOfPair(pair);
+    if (pairs.length > 0 && sizeBytes + pairBytes > partBytes) {
+      yield pairs;
+      pairs = [];
+      sizeBytes = 0;
+    }
+    pairs.push(pair);
+    sizeBytes += pairBytes;
+  }
+  if (pairs.length > 0) yield pairs;
+}
+
+function sizeOfPair({ key, value }: KeyValue): number {
+  return PAIR_HEADER_BYTES + key.length + value.length;
+}
+
+/** Pairs of (u32 key length, u32 value length, key, value), little-endian. */
+export function encodePart(pairs: readonly KeyValue[]): Uint8Array {
+  const body = new Uint8Array(pairs.reduce((sum, pair) => sum + sizeOfPair(pair), 0));
+  const view = new DataView(body.buffer);
+  let offset = 0;
+  for (const { key, value } of pairs) {
+    view.setUint32(offset, key.length, true);
+    view.setUint32(offset + 4, value.length, true);
+    body.set(key, offset + PAIR_HEADER_BYTES);
+    body.set(value, offset + PAIR_HEADER_BYTES + key.length);
+    offset += PAIR_HEADER_BYTES + key.length + value.length;
+  }
+  assert(offset === body.length, "a part has the size that was computed");
+  return body;
+}
+
+/** The pairs of a part, as copies. @throws {AshlarError} PROTOCOL_ERROR if it is none. */
+export function decodePart(received: Uint8Array): StoreChange[] {
+  const body = received.slice(); // The slab goes back before the store is done with it.
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  const changes: StoreChange[] = [];
+  let offset = 0;
+  while (offset < body.length) {
+    if (offset + PAIR_HEADER_BYTES > body.length) throw malformed("a pair is cut off");
+    const keyEnd = offset + PAIR_HEADER_BYTES + view.getUint32(offset, true);
+    const valueEnd = keyEnd + view.getUint32(offset + 4, true);
+    if (valueEnd > body.length) throw malformed("a pair is cut off");
+    const key = body.subarray(offset + PAIR_HEADER_BYTES, keyEnd);
+    if (key.length === 0 || key.length > KEY_BYTES_MAX) throw malformed("a key has a bad length");
+    changes.push({ key, value: body.subarray(keyEnd, valueEnd) });
+    offset = valueEnd;
+  }
+  return changes;
+}
+
+/** Puts the parts of a snapshot into an empty store and holds them against the digest. */
+export class PartsReceiver {
+  readonly #store: OrderedStore;
+  readonly #digest: HashStream;
+  #count = 0;
+
+  constructor(store: OrderedStore, hasher: Hasher) {
+    this.#store = store;
+    this.#digest = hasher.stream();
+  }
+
+  /**
+   * Takes one message and releases it. Resolves with true at the end, when everything is durable.
+   *
+   * @throws {AshlarError} PROTOCOL_ERROR if what came is not what was sent; as OrderedStore.commit
+   */
+  async take(message: Received<SnapshotHead>): Promise<boolean> {
+    const { head } = message;
+    if (head.kind === "part") {
+      const changes = this.#decode(message);
+      if (changes.length !== head.entryCount) throw malformed("a part has another count");
+      this.#count += changes.length;
+      await this.#store.commit(changes);
+      return false;
+    }
+    const { entryCount, digest } = head;
+    message.release();
+    if (entryCount !== this.#count) throw malformed("the count of entries differs");
+    if (!equalBytes(this.#digest.digest(), digest)) throw malformed("the digest differs");
+    return true;
+  }
+
+  #decode(message: Received<SnapshotHead>): StoreChange[] {
+    try {
+      this.#digest.update(message.body);
+      return decodePart(message.body);
+    } finally {
+      message.release();
+    }
+  }
+}
+
+function malformed(what: string): AshlarError {
+  return new AshlarError("PROTOCOL_ERROR", `Cannot take a snapshot: ${what}`);
+}

@@ -1,0 +1,42 @@
+import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
+import type { Disk } from "../../shared/ports/disk.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { Log } from "../../shared/ports/log.ts";
+import type { OrderedStores } from "../../shared/ports/ordered-store.ts";
+import type { Random } from "../../shared/ports/random.ts";
+import { type MemberIdentity, openIdentity, PeerIncarnations } from "./identity.ts";
+import { RaftLog } from "./raft-log.ts";
+import { StateStores } from "./state-stores.ts";
+
+export interface MemberStorageOptions {
+  readonly disk: Disk;
+  readonly stores: OrderedStores;
+  readonly hasher: Hasher;
+  readonly random: Random;
+  readonly log: Log;
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+  readonly segmentBytes: number;
+}
+
+/** All that one member keeps on disk. */
+export interface OpenMemberStorage {
+  readonly identity: MemberIdentity;
+  readonly peers: PeerIncarnations;
+  readonly log: RaftLog;
+  readonly states: StateStores;
+}
+
+/**
+ * Opens the member's data directory, or founds it. Whose it is comes first: nothing else is
+ * touched in a directory that is another member's.
+ *
+ * @throws {AshlarError} WRONG_IDENTITY, LOG_CORRUPT, VERSION_MISMATCH, DISK_FAILED, NO_SPACE
+ */
+export async function openMemberStorage(options: MemberStorageOptions): Promise<OpenMemberStorage> {
+  const identity = await openIdentity(options, options);
+  const peers = await PeerIncarnations.open(options);
+  const states = await StateStores.open(options);
+  const log = await RaftLog.open(options);
+  return { identity, peers, log, states };
+}

@@ -1,0 +1,105 @@
+import * as v from "valibot";
+import { assert } from "../../shared/base/assert.ts";
+import type { Disk } from "../../shared/ports/disk.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { Log } from "../../shared/ports/log.ts";
+import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
+import { readSealedJson, writeSealedJson } from "./sealed-json.ts";
+
+const POINTER_PATH = "current.json";
+const NAME = /^state-(\d+)$/;
+
+const pointerSchema = v.strictObject({
+  format: v.literal(1),
+  store: v.pipe(v.string(), v.regex(NAME)),
+});
+
+export interface StateStoresOptions {
+  readonly disk: Disk;
+  readonly stores: OrderedStores;
+  readonly hasher: Hasher;
+  readonly log: Log;
+}
+
+/** A store by its name. */
+export interface NamedStore {
+  readonly name: string;
+  readonly store: OrderedStore;
+}
+
+/**
+ * The stores `state-<n>` and the file that says which of them is the state.
+ *
+ * Invariant: the pointer names a store that was whole when the pointer was written. All others are
+ * leftovers of a snapshot that was not finished, or of a state that was replaced.
+ */
+export class StateStores {
+  readonly #options: StateStoresOptions;
+  #current: string;
+  #lastNumber: number;
+
+  private constructor(options: StateStoresOptions, current: string, lastNumber: number) {
+    this.#options = options;
+    this.#current = current;
+    this.#lastNumber = lastNumber;
+  }
+
+  /** Reads the pointer and removes leftovers. No store is open yet. */
+  static async open(options: StateStoresOptions): Promise<StateStores> {
+    const { stores, log } = options;
+    const found = await readSealedJson(options, POINTER_PATH, pointerSchema);
+    const numbers = (await stores.list()).map(numberOf);
+    const lastNumber = Math.max(0, ...numbers, numberOf(found?.store ?? "state-0"));
+    const states = new StateStores(options, found?.store ?? "", lastNumber);
+    if (found === null) await states.switchTo(states.#nextName());
+    for (const name of await stores.list()) {
+      if (numberOf(name) === 0 || name === states.#current) continue;
+      log.info("Removed a state that is not the current one", { store: name });
+      await stores.remove(name);
+    }
+    return states;
+  }
+
+  /** @throws {AshlarError} STORE_CORRUPT if it cannot be read: `startOver` follows. */
+  async openCurrent(): Promise<NamedStore> {
+    return { name: this.#current, store: await this.#options.stores.open(this.#current) };
+  }
+
+  /** An empty store in place of the current one, which is closed and of no use any more. */
+  async startOver(): Promise<NamedStore> {
+    const damaged = this.#current;
+    const fresh = await this.openFresh();
+    await this.switchTo(fresh.name);
+    await this.#options.stores.remove(damaged);
+    return fresh;
+  }
+
+  /** A new, empty store that is not the current one yet. */
+  async openFresh(): Promise<NamedStore> {
+    const name = this.#nextName();
+    return { name, store: await this.#options.stores.open(name) };
+  }
+
+  /** Makes the store the current one: durable when it resolves, all or nothing. */
+  async switchTo(name: string): Promise<void> {
+    assert(NAME.test(name), "a state has a number");
+    await writeSealedJson(this.#options, POINTER_PATH, { format: 1, store: name });
+    this.#current = name;
+  }
+
+  /** Removes a store that is closed and not the current one. */
+  async remove(name: string): Promise<void> {
+    assert(name !== this.#current, "the current state is not removed");
+    await this.#options.stores.remove(name);
+  }
+
+  #nextName(): string {
+    this.#lastNumber += 1;
+    return `state-${this.#lastNumber}`;
+  }
+}
+
+/** The number of a state's store; 0 for the name of something else. */
+function numberOf(name: string): number {
+  return Number(NAME.exec(name)?.[1] ?? 0);
+}
