@@ -21,10 +21,7 @@ const WANTED = "expected a directory made by `ashlar cluster up`, or HOST:PORT,H
  * @throws {AshlarError} INVALID_ARGUMENT, NOT_FOUND
  */
 export async function parseClusterAddress(text: string, origin: string): Promise<ClusterAddress> {
-  const parts = text.split(",").map((part) => part.trim());
-  if (parts.every((part) => HOST_PORT.test(part))) {
-    return { masters: parts, clusterId: null, directory: null };
-  }
+  if (isMasterList(text)) return { masters: splitList(text), clusterId: null, directory: null };
   if (!isDirectory(text)) {
     throw new AshlarError("INVALID_ARGUMENT", `Cannot use ${origin}: ${WANTED}: it is "${text}"`, {
       hint: "ashlar cluster up --dir DIRECTORY",
@@ -33,6 +30,15 @@ export async function parseClusterAddress(text: string, origin: string): Promise
   const file = await requireClusterFile(text);
   const masters = file.nodes.filter((node) => node.role === "master").map((node) => node.address);
   return { masters, clusterId: file.clusterId, directory: text };
+}
+
+/** Whether `text` is HOST:PORT,… and no directory. */
+export function isMasterList(text: string): boolean {
+  return splitList(text).every((part) => HOST_PORT.test(part));
+}
+
+function splitList(text: string): string[] {
+  return text.split(",").map((part) => part.trim());
 }
 
 /** Where `ashlar cluster` keeps its state when nothing is said: below the working directory. */

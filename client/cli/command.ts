@@ -11,7 +11,7 @@ export interface CommandContext {
   /** Connects on first use; the runner disposes it. @throws {AshlarError} */
   fileSystem(): Promise<FileSystem>;
   /** The directory of the local cluster that --cluster or ASHLAR_CLUSTER names, or null. */
-  readonly clusterDirectory: string | null;
+  clusterDirectory(): Promise<string | null>;
   /**
    * An argument as bytes: Linux hands over bytes, and Node reads them as UTF-8. Where that lost
    * something, the bytes are taken from the kernel.

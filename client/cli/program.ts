@@ -23,6 +23,7 @@ export function buildProgram(): Program {
   let exitStatus: number = EXIT_STATUS.done;
   const root = new Command("ashlar")
     .description("A distributed file system. `ashlar help COMMAND` shows examples first.")
+    .helpOption("--help", "show help")
     .version(`ashlar ${VERSION}`, "-V, --version", "print the version")
     .showSuggestionAfterError(true)
     .enablePositionalOptions(false)
@@ -92,7 +93,10 @@ function addCommand(
   const words = definition.name.split(" ");
   const name = words.at(-1) as string;
   const parent = words.length === 1 ? root : groupOf(root, words[0] as string);
-  const command = parent.command(name).description(definition.summary);
+  const command = parent
+    .command(name)
+    .description(definition.summary)
+    .helpOption("--help", "show help");
   if (definition.arguments !== undefined) command.arguments(definition.arguments);
   for (const option of definition.options ?? []) command.addOption(toOption(option));
   addGlobalOptions(command);
@@ -106,7 +110,11 @@ function addCommand(
 
 function groupOf(root: Command, name: string): Command {
   const known = root.commands.find((command) => command.name() === name);
-  return known ?? root.command(name).description(GROUP_SUMMARIES[name] ?? "");
+  if (known !== undefined) return known;
+  return root
+    .command(name)
+    .description(GROUP_SUMMARIES[name] ?? "")
+    .helpOption("--help", "show help");
 }
 
 function toOption(definition: OptionDefinition): Option {

@@ -1,6 +1,11 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { FileSystem } from "../file-system.ts";
-import { type ClusterAddress, noClusterNamed, parseClusterAddress } from "./cluster-address.ts";
+import {
+  type ClusterAddress,
+  isMasterList,
+  noClusterNamed,
+  parseClusterAddress,
+} from "./cluster-address.ts";
 import type { CommandContext, CommandDefinition, OptionValues } from "./command.ts";
 import { EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
 import { Output } from "./output.ts";
@@ -40,7 +45,7 @@ export async function runCommand(
       signal: stop.signal,
       timeoutMs: globals.timeoutMs,
       fileSystem: () => connection.get(),
-      clusterDirectory: (await clusterAddress(globals).catch(() => null))?.directory ?? null,
+      clusterDirectory: () => namedDirectory(globals),
       bytesOf: (argument) => rawArguments.bytesOf(argument),
     };
     await run(context, invocation.commandArguments, invocation.options);
@@ -149,6 +154,13 @@ class LazyConnection {
         ),
     });
   }
+}
+
+/** The directory that --cluster, ASHLAR_CLUSTER or the config file names, there or not yet; else null. */
+async function namedDirectory(globals: GlobalOptions): Promise<string | null> {
+  const fromEnvironment = process.env["ASHLAR_CLUSTER"] ?? "";
+  const named = globals.cluster ?? (fromEnvironment || (await loadUserConfig()).values.cluster);
+  return named === undefined || isMasterList(named) ? null : named;
 }
 
 /** Flags > environment > config file. */

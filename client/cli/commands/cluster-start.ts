@@ -1,0 +1,12 @@
+import { LocalCluster } from "../cluster/local-cluster.ts";
+import { clusterDirectory } from "../cluster-directory.ts";
+import type { RunCommand } from "../command.ts";
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const { output } = context;
+  const [name = ""] = commandArguments;
+  const cluster = await LocalCluster.open(await clusterDirectory(context, options));
+  const pid = await cluster.start(name);
+  if (output.options.json) await output.json("ashlar.cluster-start/1", { node: name, pid });
+  else output.note(`${name} runs as process ${pid}`);
+};
