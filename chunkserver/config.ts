@@ -28,9 +28,9 @@ export const chunkserverConfigSchema = v.strictObject({
   advertise: v.optional(addressSchema),
   /** Health, metrics and counts over HTTP; null: none. */
   http: v.optional(v.nullable(addressSchema), "127.0.0.1:7421"),
-  /** Failure domains: copies of a chunk are spread over racks and hosts. */
+  /** Failure domains: copies of a chunk are spread over racks and hosts. Default: the host's name. */
   rack: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(100)), "default"),
-  host: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255)), "localhost"),
+  host: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255))),
   /** The cluster this disk belongs to. Default: the first one that it registers with. */
   clusterId: v.optional(clusterIdSchema),
   /** The disk that must be in `dataDir`: guards against a disk that is not mounted. */
@@ -39,7 +39,7 @@ export const chunkserverConfigSchema = v.strictObject({
   reserveBytes: v.optional(bytesCountSchema),
   /** How fast the scrub re-reads everything, in bytes a second; 0: no scrub. */
   scrubBytesPerSecond: v.optional(bytesCountSchema, 20 * MIB),
-  /** A full pass takes no longer than this, whatever the rate; a pass starts no sooner than half of it. */
+  /** A full pass takes no longer than this, whatever the rate. Passes begin at most once a day. */
   scrubPassDaysMax: v.optional(v.pipe(v.number(), v.minValue(0.001), v.maxValue(365)), 21),
   /** Bodies of writes that are held in memory, over all writes. Above it new writes are OVERLOADED. */
   writeBytesInFlightMax: v.optional(v.pipe(bytesCountSchema, v.minValue(4 * MIB)), 256 * MIB),
@@ -80,5 +80,9 @@ export function advertisedAddress(config: ChunkserverConfig, listening: string):
   if (config.advertise !== undefined) return config.advertise;
   const colon = listening.lastIndexOf(":");
   const isWildcard = ["0.0.0.0", "[::]", "::"].includes(listening.slice(0, colon));
-  return isWildcard ? `${config.host}${listening.slice(colon)}` : listening;
+  return isWildcard ? `${hostOf(config)}${listening.slice(colon)}` : listening;
+}
+
+export function hostOf(config: ChunkserverConfig): string {
+  return config.host ?? "localhost";
 }

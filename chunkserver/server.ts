@@ -1,8 +1,37 @@
 import type { ServerId } from "../shared/base/ids.ts";
+import { Closers } from "../shared/flow/closers.ts";
+import { SlabPool } from "../shared/flow/slabs.ts";
+import { healthRoutes } from "../shared/platform/http-health.ts";
+import { startHttpServer } from "../shared/platform/http-server.ts";
 import type { Disk } from "../shared/ports/disk.ts";
 import type { Env } from "../shared/ports/env.ts";
 import type { OrderedStores } from "../shared/ports/ordered-store.ts";
-import type { ChunkserverConfig } from "./config.ts";
+import type { ServerLocation } from "../shared/protocol/intent.ts";
+import type { WireWorld } from "../shared/wire/connect.ts";
+import { ConnectionPool } from "../shared/wire/connection-pool.ts";
+import { LeaderChannel } from "../shared/wire/leader-channel.ts";
+import type { WireLimits } from "../shared/wire/limits.ts";
+import type { Identity } from "../shared/wire/rpc.ts";
+import { RpcServer } from "../shared/wire/rpc-server.ts";
+import { chunkRoutes } from "./api/http-routes.ts";
+import { registerChunkHandlers } from "./api/rpc-handlers.ts";
+import { advertisedAddress, type ChunkserverConfig, hostOf, reserveBytesFor } from "./config.ts";
+import { type ChunkserverCounters, exposeGauges, makeCounters } from "./metrics.ts";
+import { WRITE_WINDOW_BYTES, WriteAdmission } from "./pipeline/write-admission.ts";
+import type { ChunkStore } from "./store/chunk-store.ts";
+import { openChunkStore } from "./store/open-store.ts";
+import { Facts } from "./upkeep/facts.ts";
+import { MasterLink } from "./upkeep/master-link.ts";
+import { Orders } from "./upkeep/orders.ts";
+import { Scrub } from "./upkeep/scrub.ts";
+import { runUpkeep } from "./upkeep/upkeep.ts";
+
+const MIB = 1024 * 1024;
+/** Beside the bodies of writes that were let in: calls, and messages of writes that are refused. */
+const RECEIVE_SLACK_BYTES = 64 * MIB;
+/** Bodies that this server pulls from others: ordered copies, and partial chunks that are filled up. */
+const PULL_BYTES_MAX = 64 * MIB;
+const GOODBYE_GRACE_MS = 1_000;
 
 export interface RunningChunkserver extends AsyncDisposable {
   readonly serverId: ServerId;
@@ -10,6 +39,8 @@ export interface RunningChunkserver extends AsyncDisposable {
   readonly address: string;
   /** "host:port" of the HTTP face, or null where there is none. */
   readonly httpAddress: string | null;
+  /** Whether a leader knows this server and it takes writes; if not, why. */
+  readonly ready: () => { readonly ready: boolean; readonly reason?: string };
 }
 
 /** What a chunkserver owns beside its world: the data directory and the index stores in it. */
@@ -18,9 +49,21 @@ export interface ChunkserverStorage {
   readonly stores: OrderedStores;
 }
 
+export interface ChunkserverHooks {
+  /** The server met a bug of its own: the process should stop. */
+  readonly onFatal: (error: unknown) => void;
+  /** What `/metrics` answers. */
+  readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+const NO_METRICS = { contentType: "text/plain", text: "" };
+
 /**
  * Starts a chunkserver. Resolves when it listens and serves what it has; it takes writes once a
- * leader has registered it. Disposing it says goodbye, ends what is in flight and closes the disk.
+ * leader has registered it.
+ *
+ * Disposing it stops what it does unasked, says goodbye, lets calls under way end, then closes the
+ * disk.
  *
  * @throws {AshlarError} WRONG_IDENTITY or STORE_CORRUPT if the data directory is not what it says
  *   it is; ADDRESS_IN_USE.
@@ -29,7 +72,192 @@ export async function startChunkserver(
   config: ChunkserverConfig,
   env: Env,
   storage: ChunkserverStorage,
+  hooks: Partial<ChunkserverHooks> = {},
 ): Promise<RunningChunkserver> {
-  env.log.info("Chunkserver is starting", { dataDir: config.dataDir, hasDisk: storage.disk });
-  throw new Error("Not built");
+  await using closers = new Closers();
+  const store = closers.use(await openStore(config, env, storage));
+  const counters = makeCounters(env.metrics);
+  const identity = (): Identity => identityOf(config, store);
+  const pools = openPools(env, identity, closers);
+  const admission = new WriteAdmission(config.writeBytesInFlightMax);
+  exposeGauges(env.metrics, { store, admission });
+
+  const server = new RpcServer(
+    { ...env, slabs: new SlabPool({ bytesMax: receiveBytesMax(config) }) },
+    { identity, limits: receiveLimits(config) },
+  );
+  closers.defer(() => admission.idle()); // Writes that were cancelled still have the store.
+  closers.defer(() => server.close(config.stopGraceMs));
+  let chunkKey = (): Uint8Array | null => null;
+  const slabs = new SlabPool({ bytesMax: config.readBytesInFlightMax });
+  const receive = {
+    ...env,
+    ...counters,
+    store,
+    admission,
+    pool: pools.data,
+    chunkKey: () => chunkKey(),
+  };
+  registerChunkHandlers(server, { store, slabs, receive, send: { ...counters, store, slabs } });
+  const address = advertisedAddress(config, await server.listen(config.listen));
+
+  const location = locationOf(config, store, address);
+  const upkeep = startUpkeep({ config, env, store, counters, pools, location, admission, hooks });
+  closers.defer(() => upkeep.stop());
+  chunkKey = () => upkeep.link.chunkKey;
+  const ready = (): { ready: boolean; reason?: string } => readiness(store, upkeep.link);
+  const httpAddress = await openHttp(config, env, { store, ready, hooks, closers });
+  const owned = closers.move();
+  return {
+    serverId: store.serverId,
+    address,
+    httpAddress,
+    ready,
+    [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
+  };
+}
+
+function openStore(
+  config: ChunkserverConfig,
+  env: Env,
+  storage: ChunkserverStorage,
+): Promise<ChunkStore> {
+  return openChunkStore({
+    ...env,
+    ...storage,
+    log: env.log.child({ part: "store" }),
+    expected: { serverId: config.serverId ?? null, clusterId: config.clusterId ?? null },
+    reserveBytesFor: (totalBytes) => reserveBytesFor(config, totalBytes),
+  });
+}
+
+function identityOf(config: ChunkserverConfig, store: ChunkStore): Identity {
+  const clusterId = store.clusterId ?? config.clusterId ?? null;
+  return { role: "chunkserver", clusterId, name: store.serverId };
+}
+
+interface Pools {
+  /** Bulk data to and from other chunkservers. */
+  readonly data: ConnectionPool;
+  /** Calls to masters: never behind bulk data. */
+  readonly control: ConnectionPool;
+}
+
+function openPools(env: Env, identity: () => Identity, closers: Closers): Pools {
+  const world = (slabBytesMax: number): WireWorld => ({
+    ...env,
+    slabs: new SlabPool({ bytesMax: slabBytesMax }),
+  });
+  const limits: Partial<WireLimits> = { streamWindowBytes: WRITE_WINDOW_BYTES };
+  const open = (role: "chunkserver" | "master", slabBytesMax: number): ConnectionPool =>
+    closers.use(
+      new ConnectionPool(
+        { ...world(slabBytesMax), random: env.random },
+        { identity, role, limits },
+      ),
+    );
+  return { data: open("chunkserver", PULL_BYTES_MAX), control: open("master", 16 * MIB) };
+}
+
+function receiveBytesMax(config: ChunkserverConfig): number {
+  return config.writeBytesInFlightMax + RECEIVE_SLACK_BYTES;
+}
+
+/**
+ * Only the window of a write's own stream may hold it back. Were the connection's window shared by
+ * writes in both directions of several chains, each could wait for the next in a circle.
+ */
+function receiveLimits(config: ChunkserverConfig): Partial<WireLimits> {
+  return {
+    streamWindowBytes: WRITE_WINDOW_BYTES,
+    connectionWindowBytes: receiveBytesMax(config),
+  };
+}
+
+function locationOf(config: ChunkserverConfig, store: ChunkStore, address: string): ServerLocation {
+  return { serverId: store.serverId, address, host: hostOf(config), rack: config.rack };
+}
+
+interface UpkeepParts {
+  readonly config: ChunkserverConfig;
+  readonly env: Env;
+  readonly store: ChunkStore;
+  readonly counters: ChunkserverCounters;
+  readonly pools: Pools;
+  readonly location: ServerLocation;
+  readonly admission: WriteAdmission;
+  readonly hooks: Partial<ChunkserverHooks>;
+}
+
+function startUpkeep(parts: UpkeepParts): {
+  readonly link: MasterLink;
+  readonly stop: () => Promise<void>;
+} {
+  const { config, env, store, counters, pools, location, admission, hooks } = parts;
+  const log = env.log.child({ part: "upkeep" });
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const onBug = (error: unknown): void => {
+    log.error("The upkeep met a bug", { error });
+    hooks.onFatal?.(error);
+  };
+  const facts = new Facts();
+  const orders = new Orders({
+    ...config,
+    world: { ...env, store, pool: pools.data },
+    log,
+    facts,
+    signal,
+    onBug,
+  });
+  const channel = new LeaderChannel({
+    ...env,
+    pool: pools.control,
+    addresses: () => config.masters,
+  });
+  const activeWrites = (): number => admission.count + orders.copyCount;
+  const link = new MasterLink({ store, channel, location, facts, activeWrites });
+  const bytesPerSecond = config.scrubBytesPerSecond;
+  const passDaysMax = config.scrubPassDaysMax;
+  const scrub =
+    bytesPerSecond === 0
+      ? null
+      : new Scrub({ ...env, ...counters, store, log, bytesPerSecond, passDaysMax, signal });
+  const running = runUpkeep({ ...env, log, store, link, orders, scrub, signal }).catch(onBug);
+  return {
+    link,
+    stop: async () => {
+      stopping.abort();
+      await running;
+      await link.sayGoodbye();
+    },
+  };
+}
+
+function readiness(store: ChunkStore, link: MasterLink): { ready: boolean; reason?: string } {
+  if (store.failure !== null) return { ready: false, reason: "The disk has failed" };
+  return link.problem === null ? { ready: true } : { ready: false, reason: link.problem };
+}
+
+async function openHttp(
+  config: ChunkserverConfig,
+  env: Env,
+  parts: {
+    readonly store: ChunkStore;
+    readonly ready: () => { readonly ready: boolean; readonly reason?: string };
+    readonly hooks: Partial<ChunkserverHooks>;
+    readonly closers: Closers;
+  },
+): Promise<string | null> {
+  if (config.http === null) return null;
+  const { store, ready, hooks, closers } = parts;
+  const scrape = hooks.scrape ?? (async () => NO_METRICS);
+  const http = await startHttpServer({
+    address: config.http,
+    middleware: [healthRoutes({ ready, scrape }), chunkRoutes(store)],
+    log: env.log.child({ part: "http" }),
+    closeGraceMs: GOODBYE_GRACE_MS,
+  });
+  closers.use(http);
+  return http.address;
 }

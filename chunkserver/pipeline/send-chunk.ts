@@ -12,6 +12,7 @@ import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
 import type { BlockReader } from "../store/chunk-reader.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
+import { takeSlab } from "./take-slab.ts";
 
 /** Frames that are read from the disk while earlier ones are being sent. */
 const READ_AHEAD_FRAMES = 2;
@@ -169,7 +170,7 @@ async function loadFrame(
   frame: { readonly offsetBytes: number; readonly lengthBytes: number },
   sink: Sink,
 ): Promise<Slab> {
-  const slab = slabs.take(frame.lengthBytes) ?? (await takeSlab(slabs, frame.lengthBytes, sink));
+  const slab = await takeSlab(slabs, frame.lengthBytes, sink.signal);
   assert(slab.bytes.length === frame.lengthBytes, "a slab has the length that was asked for");
   try {
     await reader.read(slab.bytes, frame.offsetBytes);
@@ -178,19 +179,4 @@ async function loadFrame(
     slab.release();
     throw error;
   }
-}
-
-function takeSlab(slabs: SlabPool, lengthBytes: number, sink: Sink): Promise<Slab> {
-  return new Promise((resolve, reject) => {
-    const { signal } = sink;
-    const onAbort = (): void => {
-      withdraw();
-      reject(new AshlarError("CANCELLED", "Cannot read on: the reader has gone"));
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    const withdraw = slabs.takeSoon(lengthBytes, (slab) => {
-      signal.removeEventListener("abort", onAbort);
-      resolve(slab);
-    });
-  });
 }
