@@ -1,5 +1,5 @@
-import { compareBytes } from "./bytes.ts";
 import type { Branded } from "./brand.ts";
+import { compareBytes } from "./bytes.ts";
 import { AshlarError } from "./errors.ts";
 
 /**
@@ -31,7 +31,7 @@ const DOT = 0x2e;
 export function parsePath(input: PathInput): PathNames {
   const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
   if (bytes[0] !== SLASH) {
-    throw invalidPath(bytes, "expected an absolute path, one that begins with \"/\"");
+    throw invalidPath(bytes, 'expected an absolute path, one that begins with "/"');
   }
   if (bytes.length > PATH_BYTES_MAX) {
     throw new AshlarError(
@@ -68,7 +68,7 @@ export function parseEntryName(bytes: Uint8Array): EntryName {
   }
   const dots = bytes.every((byte) => byte === DOT) && bytes.length <= 2;
   if (dots || bytes.includes(0) || bytes.includes(SLASH)) {
-    throw invalidPath(bytes, "expected a name without \"/\" and NUL that is not \".\" or \"..\"");
+    throw invalidPath(bytes, 'expected a name without "/" and NUL that is not "." or ".."');
   }
   return bytes as EntryName;
 }
@@ -134,15 +134,18 @@ function escapeByte(byte: number): string {
 
 /** Bytes of the UTF-8 sequence at `offset` (RFC 3629), or 0 if there is no valid one. */
 function utf8SequenceLength(bytes: Uint8Array, offset: number): number {
-  const first = bytes[offset] as number;
-  const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-  if (length < 2 || offset + length > bytes.length) return length === 1 ? 1 : 0;
-  try {
-    new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(offset, offset + length));
-    return length;
-  } catch {
-    return 0;
-  }
+  const length = sequenceLengthOf(bytes[offset] as number);
+  if (length < 2) return length;
+  return isUtf8(bytes.subarray(offset, offset + length)) ? length : 0;
+}
+
+/** What the first byte of a sequence says of its length; 0 if no sequence begins with it. */
+function sequenceLengthOf(first: number): number {
+  if (first < 0x80) return 1;
+  if (first < 0xc2) return 0;
+  if (first < 0xe0) return 2;
+  if (first < 0xf0) return 3;
+  return first < 0xf5 ? 4 : 0;
 }
 
 /** Whether `bytes` is valid UTF-8, so that text says the same as the bytes. */

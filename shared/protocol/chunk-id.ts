@@ -1,6 +1,12 @@
-import { toHex } from "../base/bytes.ts";
 import { assert } from "../base/assert.ts";
-import { BLOCK_BYTES, CHUNK_BYTES_MAX, type ChunkId, DIGEST_BYTES, type Digest } from "../base/ids.ts";
+import { toHex } from "../base/bytes.ts";
+import {
+  BLOCK_BYTES,
+  CHUNK_BYTES_MAX,
+  type ChunkId,
+  DIGEST_BYTES,
+  type Digest,
+} from "../base/ids.ts";
 import type { Hasher } from "../ports/hasher.ts";
 
 const CHUNK_ID_CONTEXT = "ashlar 2026-11-21 chunk id v1";

@@ -26,7 +26,11 @@ const spaceSchema = v.object({
 /** Sent first on every connection to a leader. Becomes an entry if anything in it is new. */
 export const register = defineCall(
   "fleet.register",
-  v.object({ server: serverLocationSchema, clusterId: v.nullable(clusterIdSchema), space: spaceSchema }),
+  v.object({
+    server: serverLocationSchema,
+    clusterId: v.nullable(clusterIdSchema),
+    space: spaceSchema,
+  }),
   v.object({
     clusterId: clusterIdSchema,
     /** Key of intents and receipts. */
@@ -60,7 +64,9 @@ export const heartbeat = defineCall(
     activeWrites: countSchema,
     /** What happened since the last heartbeat that was answered. Repeated until it is. */
     copied: v.array(v.object({ chunkId: chunkIdSchema, intentIndex: logIndexSchema })),
-    copyFailed: v.array(v.object({ chunkId: chunkIdSchema, reason: v.pipe(v.string(), v.maxLength(1000)) })),
+    copyFailed: v.array(
+      v.object({ chunkId: chunkIdSchema, reason: v.pipe(v.string(), v.maxLength(1000)) }),
+    ),
     /** Copies that are rotten or gone: they no longer count. */
     lost: v.array(v.object({ chunkId: chunkIdSchema, reason: shortTextSchema })),
     purged: v.array(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
@@ -70,7 +76,11 @@ export const heartbeat = defineCall(
 export type HeartbeatRequest = ReturnType<(typeof heartbeat)["parseRequest"]>;
 
 /** The last heartbeat of a server that is being stopped in good order. */
-export const goodbye = defineCall("fleet.goodbye", v.object({ serverId: serverIdSchema }), v.object({}));
+export const goodbye = defineCall(
+  "fleet.goodbye",
+  v.object({ serverId: serverIdSchema }),
+  v.object({}),
+);
 
 /**
  * What becomes of chunks that were sealed but never seen in a commit. `unknown` is final: no commit

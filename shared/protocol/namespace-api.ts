@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { defineCall } from "./method.ts";
 import { intentSchema, receiptSchema, serverLocationSchema } from "./intent.ts";
+import { defineCall } from "./method.ts";
 import {
   bytesSchema,
   chunkIdSchema,

@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { type EntryName, NAME_BYTES_MAX, PATH_BYTES_MAX } from "../base/path.ts";
 import {
   type ChunkId,
   type ClusterId,
@@ -12,6 +11,7 @@ import {
   type SessionId,
   type Term,
 } from "../base/ids.ts";
+import { type EntryName, NAME_BYTES_MAX, PATH_BYTES_MAX } from "../base/path.ts";
 
 /** The schemas that several services share. A value that passes one has its branded type. */
 
