@@ -52,7 +52,12 @@ export function onReadOptions(onread: UserBuffer): {
 /** The slow way, which works everywhere: Node reads into buffers of its own, and we copy. */
 export function copyInto(socket: Socket, onread: UserBuffer): void {
   socket.on("data", (bytes: Uint8Array) => {
-    for (let offset = 0; offset < bytes.length; ) {
+    let offset = 0;
+    while (offset < bytes.length) {
+      if (socket.isPaused()) {
+        socket.unshift(bytes.subarray(offset)); // Comes again after the pause.
+        return;
+      }
       const target = onread.buffer();
       const count = Math.min(target.length, bytes.length - offset);
       target.set(bytes.subarray(offset, offset + count));

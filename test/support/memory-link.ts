@@ -1,0 +1,202 @@
+import { assert, present } from "../../shared/base/assert.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
+import type { Link, LinkReceiver } from "../../shared/ports/network.ts";
+
+/** What one end of a link needs of its network. */
+export interface Route {
+  readonly host: string;
+  readonly peerHost: string;
+  readonly peerAddress: string;
+  readonly clock: Clock;
+  readonly bufferBytes: number;
+  readonly delayMs: () => number;
+  readonly isCut: () => boolean;
+  readonly onGone: () => void;
+}
+
+interface Write {
+  readonly bytes: Uint8Array;
+  readonly resolve: () => void;
+  readonly reject: (error: AshlarError) => void;
+}
+
+/** Bytes on their way to the other end; null is the end of them. */
+interface Packet {
+  readonly dueMs: number;
+  readonly bytes: Uint8Array | null;
+}
+
+/** One end of a link; it holds the bytes that go from here to the other end. */
+export class MemoryLink implements Link {
+  readonly #route: Route;
+  #peer: MemoryLink | null = null;
+  #receiver: LinkReceiver | null = null;
+  #isPaused = false;
+  /** Writes that the system has not taken yet. */
+  readonly #writes: Write[] = [];
+  readonly #packets: Packet[] = [];
+  #bufferedBytes = 0;
+  #isEnding = false;
+  /** `vanished`: the power failed; nothing happens here any more. */
+  #state: "open" | "gone" | "vanished" = "open";
+  #isDelivering = false;
+
+  constructor(route: Route) {
+    this.#route = route;
+  }
+
+  get peerAddress(): string {
+    return this.#route.peerAddress;
+  }
+
+  get host(): string {
+    return this.#route.host;
+  }
+
+  isBetween(one: string, other: string): boolean {
+    const { host, peerHost } = this.#route;
+    return (host === one && peerHost === other) || (host === other && peerHost === one);
+  }
+
+  join(peer: MemoryLink): void {
+    this.#peer = peer;
+  }
+
+  start(receiver: LinkReceiver): void {
+    assert(this.#receiver === null, "a link is started once");
+    this.#receiver = receiver;
+    this.#peer?.deliver();
+  }
+
+  write(parts: readonly Uint8Array[]): Promise<void> {
+    if (this.#state === "vanished") return new Promise(() => {});
+    if (this.#state === "gone" || this.#isEnding) return Promise.reject(this.#lost());
+    let length = 0;
+    for (const part of parts) length += part.length;
+    if (length === 0) return Promise.resolve();
+    const bytes = new Uint8Array(length);
+    let offset = 0;
+    for (const part of parts) {
+      bytes.set(part, offset);
+      offset += part.length;
+    }
+    return new Promise((resolve, reject) => {
+      this.#writes.push({ bytes, resolve, reject });
+      this.#takeWrites();
+    });
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#peer?.deliver();
+  }
+
+  close(): void {
+    if (this.#state !== "open" || this.#isEnding) return;
+    this.#isEnding = true;
+    this.#takeWrites();
+  }
+
+  destroy(): void {
+    if (this.#state !== "open") return;
+    this.#packets.length = 0;
+    this.#push(null);
+    this.#end(null);
+  }
+
+  breakOff(error: Error): void {
+    this.#end(error);
+  }
+
+  vanish(): void {
+    this.#state = "vanished";
+    this.#packets.length = 0;
+    this.#route.onGone();
+  }
+
+  /** Gives the peer what is due and what it takes. */
+  deliver(): void {
+    if (this.#isDelivering) return; // From within a receiver: the loop below goes on.
+    this.#isDelivering = true;
+    const { clock, isCut } = this.#route;
+    while (!isCut()) {
+      const packet = this.#packets[0];
+      const peer = present(this.#peer, "a link has two ends");
+      if (packet === undefined || packet.dueMs > clock.monotonicMs()) break;
+      if (packet.bytes !== null && !peer.isReading) break;
+      this.#packets.shift();
+      if (packet.bytes === null) {
+        peer.#end(null);
+        this.#end(null);
+        break;
+      }
+      const taken = peer.#receive(packet.bytes);
+      this.#bufferedBytes -= taken;
+      const rest = packet.bytes.subarray(taken); // It paused half-way, or is gone.
+      if (rest.length > 0) this.#packets.unshift({ dueMs: packet.dueMs, bytes: rest });
+      this.#takeWrites();
+    }
+    this.#isDelivering = false;
+  }
+
+  get isReading(): boolean {
+    return this.#state === "open" && this.#receiver !== null && !this.#isPaused;
+  }
+
+  #takeWrites(): void {
+    const { bufferBytes } = this.#route;
+    while (this.#writes.length > 0) {
+      const write = this.#writes[0] as Write;
+      const isRoom =
+        this.#bufferedBytes === 0 || this.#bufferedBytes + write.bytes.length <= bufferBytes;
+      if (!isRoom) return;
+      this.#writes.shift();
+      this.#bufferedBytes += write.bytes.length;
+      this.#push(write.bytes);
+      write.resolve();
+    }
+    if (this.#isEnding && this.#state === "open") this.#push(null);
+  }
+
+  #push(bytes: Uint8Array | null): void {
+    const { clock, delayMs } = this.#route;
+    const afterMs = delayMs();
+    const lastDueMs = this.#packets.at(-1)?.dueMs ?? 0;
+    const dueMs = Math.max(lastDueMs, clock.monotonicMs() + afterMs);
+    this.#packets.push({ dueMs, bytes });
+    clock.after(dueMs - clock.monotonicMs(), () => this.deliver());
+  }
+
+  /** How many of the bytes were taken. */
+  #receive(bytes: Uint8Array): number {
+    const receiver = present(this.#receiver, "bytes are delivered to a receiver");
+    let offset = 0;
+    while (offset < bytes.length && this.isReading) {
+      const target = receiver.buffer();
+      assert(target.length > 0, "a receiver has room for a byte");
+      const part = bytes.subarray(offset, offset + target.length);
+      target.set(part);
+      offset += part.length;
+      receiver.onBytes(part.length);
+    }
+    return offset;
+  }
+
+  #end(error: Error | null): void {
+    if (this.#state !== "open") return;
+    this.#state = "gone";
+    this.#route.onGone();
+    for (const write of this.#writes.splice(0)) write.reject(this.#lost());
+    // As with a socket, the news comes in a turn of its own.
+    this.#route.clock.after(0, () => this.#receiver?.onClosed(error));
+  }
+
+  #lost(): AshlarError {
+    return new AshlarError("CONNECTION_LOST", `Lost the connection to ${this.peerAddress}`);
+  }
+}

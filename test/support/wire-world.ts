@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import * as v from "valibot";
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { ClusterId } from "../../shared/base/ids.ts";
+import { SlabPool } from "../../shared/flow/slabs.ts";
+import { SystemClock } from "../../shared/platform/system-clock.ts";
+import { TcpNetwork } from "../../shared/platform/tcp-network.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
+import type { Log, LogFields } from "../../shared/ports/log.ts";
+import type { Network } from "../../shared/ports/network.ts";
+import { defineCall, defineStream } from "../../shared/protocol/method.ts";
+import type { ClientConnection } from "../../shared/wire/client-connection.ts";
+import { connect, type WireWorld } from "../../shared/wire/connect.ts";
+import type { WireLimits } from "../../shared/wire/limits.ts";
+import type { Identity } from "../../shared/wire/rpc.ts";
+import { RpcServer } from "../../shared/wire/rpc-server.ts";
+import { MemoryNetwork } from "./memory-network.ts";
+import { SeededRandom } from "./seeded-random.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+/** What the tests of the wire share. */
+
+export const CLUSTER_A = "a".repeat(32) as ClusterId;
+export const CLUSTER_B = "b".repeat(32) as ClusterId;
+
+export const SERVER: Identity = { role: "chunkserver", clusterId: CLUSTER_A, name: "server" };
+export const CLIENT: Identity = { role: "client", clusterId: CLUSTER_A, name: "client" };
+
+export const echo = defineCall(
+  "test.echo",
+  v.object({ text: v.string() }),
+  v.object({ text: v.string(), bodyBytes: v.number() }),
+);
+
+export const chat = defineStream("test.chat", {
+  open: v.object({ greeting: v.string() }),
+  up: v.object({ index: v.number() }),
+  down: v.object({ index: v.number() }),
+});
+
+/** Keeps what was logged. */
+export class MemoryLog implements Log {
+  readonly lines: Array<{ readonly level: string; readonly message: string; fields: LogFields }> =
+    [];
+
+  debug(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "debug", message, fields });
+  }
+
+  info(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "info", message, fields });
+  }
+
+  warn(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "warn", message, fields });
+  }
+
+  error(message: string, fields: LogFields = {}): void {
+    this.lines.push({ level: "error", message, fields });
+  }
+
+  child(): Log {
+    return this;
+  }
+}
+
+export interface TestWorld extends WireWorld {
+  readonly log: MemoryLog;
+  readonly random: SeededRandom;
+}
+
+export function makeWorld(parts: {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly slabBytesMax?: number;
+}): TestWorld {
+  const { network, clock, slabBytesMax = 64 * 1024 * 1024 } = parts;
+  const slabs = new SlabPool({ bytesMax: slabBytesMax });
+  return { network, clock, log: new MemoryLog(), slabs, random: new SeededRandom(1) };
+}
+
+/** The two networks that the wire must work on: real sockets, and ours in memory with virtual time. */
+export interface Stage {
+  readonly title: string;
+  readonly server: TestWorld;
+  readonly client: TestWorld;
+  readonly address: string;
+  /** Waits for what takes time. */
+  settle<Result>(work: Promise<Result>): Promise<Result>;
+}
+
+export function tcpStage(options: { readonly slabBytesMax?: number } = {}): Stage {
+  const parts = { network: new TcpNetwork(), clock: new SystemClock(), ...options };
+  return {
+    title: "TCP",
+    server: makeWorld(parts),
+    client: makeWorld(parts),
+    address: "127.0.0.1:0",
+    settle: (work) => work,
+  };
+}
+
+export interface MemoryStage extends Stage {
+  readonly clock: VirtualClock;
+  readonly network: MemoryNetwork;
+}
+
+export function memoryStage(
+  options: { readonly slabBytesMax?: number; readonly delayMs?: number } = {},
+): MemoryStage {
+  const clock = new VirtualClock();
+  const { delayMs = 1, ...slabs } = options;
+  const network = new MemoryNetwork({ clock, delayMs: () => delayMs });
+  return {
+    title: "memory",
+    server: makeWorld({ network: network.host("server"), clock, ...slabs }),
+    client: makeWorld({ network: network.host("client"), clock, ...slabs }),
+    address: "server:0",
+    clock,
+    network,
+    settle: (work) => clock.advanceFor(work, "the work of the test"),
+  };
+}
+
+export interface Pair {
+  readonly server: RpcServer;
+  readonly address: string;
+  readonly connection: ClientConnection;
+}
+
+export interface PairOptions {
+  readonly register: (server: RpcServer) => void;
+  readonly limits?: Partial<WireLimits>;
+}
+
+/** A server and a connection to it for one test. In the end nobody may hold a slab. */
+export async function withPair(
+  stage: Stage,
+  { register, limits = {} }: PairOptions,
+  test: (pair: Pair) => Promise<void>,
+): Promise<void> {
+  const server = new RpcServer(stage.server, { identity: () => SERVER, limits });
+  register(server);
+  const address = await server.listen(stage.address);
+  const options = { identity: CLIENT, timeoutMs: 5000, limits };
+  const connection = await stage.settle(connect(stage.client, address, options));
+  try {
+    await test({ server, address, connection });
+  } finally {
+    await stage.settle(connection.close(0));
+    await stage.settle(server.close(1000));
+  }
+  assert.equal(stage.server.slabs.lentBytes, 0, "the server gave all slabs back");
+  assert.equal(stage.client.slabs.lentBytes, 0, "the client gave all slabs back");
+}
+
+/** For `assert.rejects`. */
+export function hasCode(code: string): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof AshlarError, String(error));
+    assert.equal(error.code, code, error.message);
+    return true;
+  };
+}
