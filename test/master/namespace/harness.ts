@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { decodeCommand, encodeCommand } from "../../../master/namespace/command.ts";
+import type {
+  Bootstrap,
+  Command,
+  NamespaceOperation,
+  Outcome,
+  VerifiedChunk,
+} from "../../../master/namespace/command.ts";
+import { Namespace } from "../../../master/namespace/namespace.ts";
+import type { AppliedEntry } from "../../../master/state-machine.ts";
+import type {
+  ChunkId,
+  ClusterId,
+  LogIndex,
+  ServerId,
+  SessionId,
+  Term,
+} from "../../../shared/base/ids.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+import { MemoryStores } from "../../../shared/platform/memory-store.ts";
+import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
+import type { Precondition, Target } from "../../../shared/protocol/namespace-api.ts";
+
+export const { hasher } = createHasher({});
+
+export const MIB = 1024 * 1024;
+export const SECOND_MS = 1_000;
+export const DAY_MS = 24 * 60 * 60 * SECOND_MS;
+export const START_MS = 1_700_000_000_000;
+
+export const BOOTSTRAP: Bootstrap = {
+  kind: "bootstrap",
+  nowMs: START_MS,
+  clusterId: "c".repeat(32) as ClusterId,
+  chunkKey: new Uint8Array(32).fill(7),
+  defaultClass: { name: "standard", copies: 3, copiesMin: 2, racksMin: 2 },
+  inlineBytesMax: 4096,
+  historyRetentionMs: DAY_MS,
+  intentLifetimeMs: 3600 * SECOND_MS,
+  sessionIdleMsMax: 60 * SECOND_MS,
+};
+
+export const OWNER = { mode: 0o644, uid: 1000, gid: 1000 } as const;
+
+/** The path as a target. */
+export const at = (path: string): Target => ({ path: new TextEncoder().encode(path) });
+
+/** A server or a chunk by a short name of letters and digits: "s1", "a". */
+export const serverId = (name: string): ServerId => digits(name, 32) as ServerId;
+export const chunkId = (name: string): ChunkId => digits(name, 64) as ChunkId;
+
+function digits(name: string, count: number): string {
+  let hex = "";
+  for (const character of name) hex += character.charCodeAt(0).toString(16).padStart(2, "0");
+  return hex.padEnd(count, "0");
+}
+
+/** A chunk as a commit names it, sealed by the servers. */
+export function sealed(
+  name: string,
+  options: { lengthBytes?: number; servers?: readonly string[]; intentIndex?: number } = {},
+): VerifiedChunk {
+  const { lengthBytes = MIB, servers = ["s1", "s2", "s3"], intentIndex = 0 } = options;
+  return {
+    id: chunkId(name),
+    lengthBytes,
+    intentIndex: intentIndex as LogIndex,
+    replicas: servers.map(serverId),
+  };
+}
+
+/** Every chunk of 1 MiB, the last one too. */
+export function chunksContent(...chunks: readonly VerifiedChunk[]): {
+  kind: "chunks";
+  sizeBytes: number;
+  chunkSizeBytes: number;
+  chunks: readonly VerifiedChunk[];
+} {
+  const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.lengthBytes, 0);
+  return { kind: "chunks", sizeBytes, chunkSizeBytes: MIB, chunks };
+}
+
+export const inline = (text: string): { kind: "inline"; bytes: Uint8Array } => ({
+  kind: "inline",
+  bytes: new TextEncoder().encode(text),
+});
+
+/** One replica over a store, with its log and a session that never retries by itself. */
+export class Replica {
+  readonly log: AppliedEntry[] = [];
+  store: OrderedStore;
+  namespace: Namespace;
+  nowMs = START_MS;
+  sessionId = 0 as SessionId;
+  #sequence = 0;
+
+  private constructor(store: OrderedStore) {
+    this.store = store;
+    this.namespace = Namespace.open({ store, hasher });
+  }
+
+  /** An empty replica: no cluster yet. */
+  static async empty(store?: OrderedStore): Promise<Replica> {
+    return new Replica(store ?? (await new MemoryStores().open("state")));
+  }
+
+  /** A replica of a new cluster with a session: entries 1 and 2. */
+  static async make(
+    options: { store?: OrderedStore; bootstrap?: Partial<Bootstrap> } = {},
+  ): Promise<Replica> {
+    const replica = await Replica.empty(options.store);
+    assertOk(replica.apply({ ...BOOTSTRAP, ...options.bootstrap }));
+    replica.openSession();
+    return replica;
+  }
+
+  openSession(): SessionId {
+    const outcome = this.apply({ kind: "open-session", nowMs: this.nowMs, clientName: "test" });
+    assertOk(outcome);
+    this.sessionId = outcome.index as number as SessionId;
+    this.#sequence = 0;
+    return this.sessionId;
+  }
+
+  get index(): LogIndex {
+    return this.namespace.appliedIndex;
+  }
+
+  /** Puts the command into the log and applies it, as it comes back from its bytes. */
+  apply(command: Command): Outcome {
+    const outcome = this.applyData(encodeCommand(command));
+    assert.ok(outcome !== null);
+    return outcome;
+  }
+
+  applyData(data: Uint8Array, membership: Uint8Array | null = null): Outcome | null {
+    const index = (this.index + 1) as LogIndex;
+    const entry: AppliedEntry = { index, term: 1 as Term, data, membership };
+    this.log.push(entry);
+    return this.namespace.apply(entry);
+  }
+
+  /** A mutation of its own sequence; all before it are acknowledged. */
+  transact(
+    operations: readonly NamespaceOperation[],
+    preconditions: readonly Precondition[] = [],
+  ): Outcome {
+    this.#sequence += 1;
+    return this.apply({
+      kind: "transact",
+      nowMs: this.nowMs,
+      attempt: {
+        sessionId: this.sessionId,
+        sequence: this.#sequence,
+        firstUnacknowledged: this.#sequence,
+      },
+      preconditions,
+      operations,
+    });
+  }
+
+  /** A mutation that must succeed. @returns its index. */
+  run(...operations: readonly NamespaceOperation[]): LogIndex {
+    const outcome = this.transact(operations);
+    assertOk(outcome);
+    return outcome.index;
+  }
+
+  /** Reclaims until nothing is left to do. @returns the number of steps. */
+  reclaimAll(recordsMax = 1000): number {
+    let steps = 0;
+    while (this.namespace.reclaimPending(this.nowMs)) {
+      assertOk(this.apply({ kind: "reclaim", nowMs: this.nowMs, recordsMax }));
+      steps += 1;
+      assert.ok(steps < 100_000, "reclaim comes to an end");
+    }
+    return steps;
+  }
+
+  /** Lets a retention pass, so that all that is out of sight can be reclaimed, and reclaims it. */
+  forget(recordsMax = 1000): number {
+    let steps = 0;
+    for (let round = 0; round < 3; round += 1) {
+      this.nowMs += 2 * DAY_MS;
+      steps += this.reclaimAll(recordsMax);
+    }
+    return steps;
+  }
+
+  /** The process ends without a flush and starts again from the store and the log. */
+  restart(): void {
+    this.namespace = Namespace.open({ store: this.store, hasher });
+    const { index } = this.namespace.durable;
+    for (const entry of this.log.slice(index)) this.namespace.apply(entry);
+  }
+}
+
+export function assertOk(outcome: Outcome): asserts outcome is Extract<Outcome, { ok: true }> {
+  assert.ok(outcome.ok, outcome.ok ? "" : `${outcome.code}: ${outcome.message}`);
+}
+
+/** The refusal's code, or "ok". */
+export const codeOf = (outcome: Outcome): string => (outcome.ok ? "ok" : outcome.code);
+
+/** Every row of a store, as hex lines: two stores with equal states have equal dumps. */
+export function dump(store: OrderedStore): string[] {
+  const range = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+  return [...store.range(range)].map(({ key, value }) => `${hex(key)} ${hex(value)}`);
+}
+
+/** The command as another replica reads it. */
+export const throughLog = (command: Command): Command => decodeCommand(encodeCommand(command));
