@@ -1,0 +1,207 @@
+import * as v from "valibot";
+import { AshlarError } from "../base/errors.ts";
+import { nearestName } from "./nearest-name.ts";
+import { parseDurationMs, parseSizeBytes } from "./quantities.ts";
+
+/** A flat schema that refuses unknown keys; its defaults are the lowest layer. */
+// biome-ignore lint/suspicious/noExplicitAny: valibot's own bound for "any entries, any issue".
+export type ConfigSchema = v.StrictObjectSchema<v.ObjectEntries, any>;
+
+/** Where a value comes from. A later kind wins over an earlier one. */
+export type ConfigOrigin =
+  | { readonly kind: "default" }
+  | { readonly kind: "file"; readonly path: string; readonly line: number }
+  | { readonly kind: "environment"; readonly name: string }
+  | { readonly kind: "flag"; readonly name: string };
+
+export interface ConfigFile {
+  readonly path: string;
+  /** The parsed TOML. */
+  readonly values: Readonly<Record<string, unknown>>;
+  /** The text, to find the lines of keys in. */
+  readonly text: string;
+}
+
+export interface ConfigLayers<Schema extends ConfigSchema> {
+  readonly schema: Schema;
+  readonly file: ConfigFile | null;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** By key; undefined where a flag was not given. Text is read as in the environment. */
+  readonly flags: Readonly<Record<string, unknown>>;
+}
+
+export interface LoadedConfig<Values> {
+  readonly values: Values;
+  readonly origins: Readonly<Record<string, ConfigOrigin>>;
+}
+
+interface Layered {
+  readonly value: unknown;
+  readonly origin: ConfigOrigin;
+}
+
+/**
+ * Defaults, below the file, below the environment (`dataDir` is ASHLAR_DATA_DIR), below flags.
+ *
+ * Text becomes what the schema wants: a number for a key that ends with "Ms" may be "10s", for one
+ * with "Bytes" in it "64MiB"; a list is separated by commas; "none" is null.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT naming the place, the key, what is wanted and what is there.
+ */
+export function mergeConfig<Schema extends ConfigSchema>(
+  layers: ConfigLayers<Schema>,
+): LoadedConfig<v.InferOutput<Schema>> {
+  const { schema, file, environment, flags } = layers;
+  const keys = Object.keys(schema.entries);
+  const found = new Map<string, Layered>();
+  for (const [key, value] of Object.entries(file?.values ?? {})) {
+    const origin = originInFile(file as ConfigFile, key);
+    checkKnown(key, keys, origin);
+    found.set(key, { value, origin });
+  }
+  for (const key of keys) {
+    const name = environmentNameOf(key);
+    const value = environment[name];
+    if (value !== undefined) found.set(key, { value, origin: { kind: "environment", name } });
+  }
+  for (const [key, value] of Object.entries(flags)) {
+    const origin: ConfigOrigin = { kind: "flag", name: flagNameOf(key) };
+    checkKnown(key, keys, origin);
+    if (value !== undefined) found.set(key, { value, origin });
+  }
+  return { values: parseFound(schema, found), origins: originsOf(keys, found) };
+}
+
+/** `dataDir` as ASHLAR_DATA_DIR. */
+export function environmentNameOf(key: string): string {
+  return `ASHLAR_${key.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+/** `dataDir` as --data-dir. */
+export function flagNameOf(key: string): string {
+  return `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** "default", "flag --data-dir", "environment ASHLAR_DATA_DIR", "/etc/ashlar/master.toml:3". */
+export function displayOrigin(origin: ConfigOrigin): string {
+  switch (origin.kind) {
+    case "default":
+      return "default";
+    case "file":
+      return `${origin.path}:${origin.line}`;
+    case "environment":
+      return `environment ${origin.name}`;
+    case "flag":
+      return `flag ${origin.name}`;
+  }
+}
+
+function originInFile(file: ConfigFile, key: string): ConfigOrigin {
+  const isKey = (line: string): boolean => {
+    const name = /^\s*(?:\[+\s*)?["']?([A-Za-z0-9_-]+)["']?\s*[=.\]]/.exec(line)?.[1];
+    return name === key;
+  };
+  return { kind: "file", path: file.path, line: file.text.split("\n").findIndex(isKey) + 1 };
+}
+
+function checkKnown(key: string, keys: readonly string[], origin: ConfigOrigin): void {
+  if (keys.includes(key)) return;
+  const nearest = nearestName(key, keys);
+  const hint = nearest === null ? {} : { hint: `Did you mean ${nearest}?` };
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use the key ${key} (${displayOrigin(origin)}): there is no such key`,
+    hint,
+  );
+}
+
+function originsOf(
+  keys: readonly string[],
+  found: ReadonlyMap<string, Layered>,
+): Readonly<Record<string, ConfigOrigin>> {
+  const origins: Record<string, ConfigOrigin> = {};
+  for (const key of keys) origins[key] = found.get(key)?.origin ?? { kind: "default" };
+  return origins;
+}
+
+function parseFound<Schema extends ConfigSchema>(
+  schema: Schema,
+  found: ReadonlyMap<string, Layered>,
+): v.InferOutput<Schema> {
+  const input: Record<string, unknown> = {};
+  for (const [key, { value, origin }] of found) {
+    const entry = schema.entries[key];
+    try {
+      input[key] = typeof value === "string" && entry ? fromText(key, value, entry) : value;
+    } catch (error) {
+      throw invalid(key, origin, error instanceof Error ? error.message : String(error));
+    }
+  }
+  const result = v.safeParse(schema, input, { abortEarly: true });
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  const key = String(issue.path?.[0]?.key ?? "");
+  const origin = found.get(key)?.origin;
+  if (origin === undefined) throw missing(key);
+  throw invalid(key, origin, `${issue.message}: current value is ${JSON.stringify(issue.input)}`);
+}
+
+function invalid(key: string, origin: ConfigOrigin, problem: string): AshlarError {
+  const place = displayOrigin(origin);
+  return new AshlarError("INVALID_ARGUMENT", `Cannot use ${key} (${place}): ${problem}`);
+}
+
+function missing(key: string): AshlarError {
+  return new AshlarError("INVALID_ARGUMENT", `Cannot start without ${key}: it has no default`, {
+    hint: `Give ${flagNameOf(key)}, ${environmentNameOf(key)}, or ${key} in the config file`,
+  });
+}
+
+type Entry = v.ObjectEntries[string];
+
+/** The schema below `optional`, `nullable` and `pipe`, and whether null is among its values. */
+function coreOf(entry: Entry): {
+  readonly type: string;
+  readonly nullable: boolean;
+  readonly item?: Entry;
+} {
+  let schema: unknown = entry;
+  let nullable = false;
+  for (;;) {
+    const { type, wrapped, pipe, item } = schema as {
+      readonly type: string;
+      readonly wrapped?: unknown;
+      readonly pipe?: readonly unknown[];
+      readonly item?: Entry;
+    };
+    nullable ||= type === "nullable" || type === "nullish";
+    const inner = wrapped ?? (pipe?.[0] === schema ? undefined : pipe?.[0]);
+    if (inner === undefined) return { type, nullable, ...(item === undefined ? {} : { item }) };
+    schema = inner;
+  }
+}
+
+function fromText(key: string, text: string, entry: Entry): unknown {
+  const { type, nullable, item } = coreOf(entry);
+  if (nullable && text === "none") return null;
+  switch (type) {
+    case "number":
+      return numberFromText(key, text);
+    case "boolean":
+      return text === "true" || (text === "false" ? false : text);
+    case "array":
+      return text === "" || item === undefined
+        ? []
+        : text.split(",").map((part) => fromText(key, part.trim(), item));
+    default:
+      return text;
+  }
+}
+
+function numberFromText(key: string, text: string): unknown {
+  const number = Number(text);
+  if (text.trim() !== "" && Number.isFinite(number)) return number; // In the unit of the key.
+  if (/Ms(?=[A-Z]|$)/.test(key)) return parseDurationMs(text);
+  if (/Bytes(?=[A-Z]|$)/.test(key)) return parseSizeBytes(text);
+  return text; // For the schema to refuse.
+}

@@ -1,0 +1,372 @@
+import assert from "node:assert/strict";
+import { AshlarError } from "../../shared/base/errors.ts";
+import { diskPathNames, diskPathParent } from "../../shared/platform/disk-path.ts";
+import type { Disk, DiskEntry, DiskFile } from "../../shared/ports/disk.ts";
+import type { Random } from "../../shared/ports/random.ts";
+import { MemoryFile } from "./memory-file.ts";
+
+/** What a process asks of its disk. */
+export interface DiskOperation {
+  readonly kind: "open" | "read" | "write" | "sync" | "truncate" | "rename" | "remove" | "make";
+  readonly path: string;
+}
+
+export interface MemoryDiskOptions {
+  /** What fits on the disk. Default: everything. */
+  readonly capacityBytes?: number;
+  /** Called before each operation: for delays. */
+  readonly delay?: (operation: DiskOperation) => Promise<void>;
+  /** The errno that an operation fails with, if any. A failed `sync` loses what it was to sync. */
+  readonly fault?: (operation: DiskOperation) => "EIO" | "ENOSPC" | null;
+}
+
+type Node = MemoryFile | MemoryDirectory;
+
+interface MemoryDirectory {
+  readonly kind: "directory";
+  /** What a running system shows, and what is on the platter. */
+  readonly current: Map<string, Node>;
+  readonly durable: Map<string, Node>;
+}
+
+/** A change of names that a crash may still undo; `node` null takes the name away. */
+interface NameChange {
+  readonly edits: readonly {
+    readonly directory: MemoryDirectory;
+    readonly name: string;
+    readonly node: Node | null;
+  }[];
+}
+
+function makeDirectoryNode(): MemoryDirectory {
+  return { kind: "directory", current: new Map(), durable: new Map() };
+}
+
+/**
+ * A disk in memory that can lose power.
+ *
+ * What is durable is what the Disk port promises, and not more: names after `syncDirectory` of their
+ * directory, bytes after `sync` of their file. In a crash each directory keeps a prefix of its
+ * changes that were not synced (a rename between two directories is one step), and each file any
+ * subset of its writes, the kept ones whole or cut at a sector. A process that has crashed keeps its
+ * `Disk`, on which every call fails from then on; the next one takes a new one with `mount`.
+ */
+export class MemoryDisk {
+  readonly options: MemoryDiskOptions;
+  #root = makeDirectoryNode();
+  #pending: NameChange[] = [];
+  #generation = 0;
+
+  constructor(options: MemoryDiskOptions = {}) {
+    this.options = options;
+  }
+
+  /** The disk as a process that starts now sees it. */
+  mount(): Disk {
+    const generation = this.#generation;
+    return new MountedDisk(this, () => this.#generation === generation);
+  }
+
+  /** The power goes. What was not synced survives, whole or in part, as `random` says. */
+  crash(random: Random): void {
+    this.#generation += 1;
+    const cut = new Set<MemoryDirectory>();
+    for (const change of this.#pending) {
+      const directories = change.edits.map((edit) => edit.directory);
+      const kept = directories.every((directory) => !cut.has(directory)) && random.fraction() < 0.5;
+      if (kept) applyDurably(change);
+      else for (const directory of directories) cut.add(directory);
+    }
+    this.#pending = [];
+    restart(this.#root, random);
+  }
+
+  /** Changes the bytes of a file behind everyone's back, also on the platter: bit rot. */
+  rot(path: string, change: (bytes: Uint8Array) => void): void {
+    const node = this.find(path);
+    assert.ok(node instanceof MemoryFile, `${path} is a file`);
+    node.rot(change);
+  }
+
+  get usedBytes(): number {
+    return bytesBelow(this.#root);
+  }
+
+  find(path: string): Node | null {
+    let node: Node | undefined = this.#root;
+    for (const name of diskPathNames(path)) {
+      if (node === undefined || node instanceof MemoryFile) return null;
+      node = node.current.get(name);
+    }
+    return node ?? null;
+  }
+
+  change(edits: NameChange["edits"]): void {
+    for (const { directory, name, node } of edits) {
+      if (node === null) directory.current.delete(name);
+      else directory.current.set(name, node);
+    }
+    this.#pending.push({ edits });
+  }
+
+  /** fsync(2) on a directory: its changes become durable, and those that they build on. */
+  syncDirectory(directory: MemoryDirectory): void {
+    const touched = new Set([directory]);
+    const flushed = new Set<NameChange>();
+    for (const change of this.#pending.toReversed()) {
+      if (!change.edits.some((edit) => touched.has(edit.directory))) continue;
+      for (const edit of change.edits) touched.add(edit.directory);
+      flushed.add(change);
+    }
+    for (const change of this.#pending) if (flushed.has(change)) applyDurably(change);
+    this.#pending = this.#pending.filter((change) => !flushed.has(change));
+  }
+}
+
+function applyDurably({ edits }: NameChange): void {
+  for (const { directory, name, node } of edits) {
+    if (node === null) directory.durable.delete(name);
+    else directory.durable.set(name, node);
+  }
+}
+
+/** What is on the platter becomes what a running system shows. */
+function restart(directory: MemoryDirectory, random: Random): void {
+  directory.current.clear();
+  for (const [name, node] of directory.durable) {
+    directory.current.set(name, node);
+    if (node instanceof MemoryFile) node.crash(random);
+    else restart(node, random);
+  }
+}
+
+function bytesBelow(directory: MemoryDirectory): number {
+  let total = 0;
+  for (const node of directory.current.values()) {
+    total += node instanceof MemoryFile ? node.lengthBytes : bytesBelow(node);
+  }
+  return total;
+}
+
+function failure(errno: string, path: string): AshlarError {
+  const codes = { ENOENT: "NOT_FOUND", EEXIST: "ALREADY_EXISTS", ENOSPC: "NO_SPACE" } as const;
+  const code = Object.hasOwn(codes, errno) ? codes[errno as keyof typeof codes] : "DISK_FAILED";
+  const cause = Object.assign(new Error(errno), { code: errno });
+  return new AshlarError(code, `Cannot use ${path}: ${errno}`, { cause, details: { path, errno } });
+}
+
+class MountedDisk implements Disk {
+  readonly #medium: MemoryDisk;
+  readonly #isMounted: () => boolean;
+
+  constructor(medium: MemoryDisk, isMounted: () => boolean) {
+    this.#medium = medium;
+    this.#isMounted = isMounted;
+  }
+
+  async open(path: string, mode: "read" | "read-write" | "create"): Promise<DiskFile> {
+    await this.begin({ kind: "open", path });
+    const node = this.#medium.find(path);
+    if (mode === "create") {
+      if (node !== null) throw failure("EEXIST", path);
+      const file = new MemoryFile();
+      this.#medium.change([{ ...this.#slot(path), node: file }]);
+      return new MountedFile(this, file, { path, writable: true });
+    }
+    if (node === null) throw failure("ENOENT", path);
+    if (!(node instanceof MemoryFile)) throw failure("EISDIR", path);
+    return new MountedFile(this, node, { path, writable: mode === "read-write" });
+  }
+
+  async readFile(path: string): Promise<Uint8Array> {
+    await this.begin({ kind: "read", path });
+    const node = this.#medium.find(path);
+    if (node === null) throw failure("ENOENT", path);
+    if (!(node instanceof MemoryFile)) throw failure("EISDIR", path);
+    return node.bytes();
+  }
+
+  async writeFileDurably(path: string, bytes: Uint8Array): Promise<void> {
+    await this.begin({ kind: "write", path });
+    this.checkSpace(bytes.length, path);
+    const file = new MemoryFile();
+    file.write(bytes, 0);
+    const temporary = `${path}.1.tmp`;
+    this.#medium.change([{ ...this.#slot(temporary), node: file }]);
+    await this.begin({ kind: "sync", path });
+    file.sync();
+    await this.rename(temporary, path);
+    await this.syncDirectory(diskPathParent(path));
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await this.begin({ kind: "make", path });
+    let parent = "";
+    for (const name of diskPathNames(path)) {
+      const child = parent === "" ? name : `${parent}/${name}`;
+      const node = this.#medium.find(child);
+      if (node instanceof MemoryFile) throw failure("EEXIST", child);
+      if (node === null) {
+        this.#medium.change([{ ...this.#slot(child), node: makeDirectoryNode() }]);
+      }
+      this.#medium.syncDirectory(this.#directory(parent));
+      parent = child;
+    }
+  }
+
+  async list(path: string): Promise<readonly DiskEntry[]> {
+    await this.begin({ kind: "read", path });
+    const entries = Array.from(this.#directory(path).current, ([name, node]): DiskEntry => {
+      return { name, kind: node instanceof MemoryFile ? "file" : "directory" };
+    });
+    return entries.sort((left, right) => (left.name < right.name ? -1 : 1));
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.begin({ kind: "rename", path: from });
+    const node = this.#medium.find(from);
+    if (node === null) throw failure("ENOENT", from);
+    const replaced = this.#medium.find(to);
+    if (replaced === node) return;
+    if (replaced !== null) checkReplaceable(node, replaced, to);
+    this.#medium.change([
+      { ...this.#slot(from), node: null },
+      { ...this.#slot(to), node },
+    ]);
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.begin({ kind: "remove", path });
+    const node = this.#medium.find(path);
+    if (node === null) return;
+    if (!(node instanceof MemoryFile)) throw failure("EISDIR", path);
+    this.#medium.change([{ ...this.#slot(path), node: null }]);
+  }
+
+  async removeTree(path: string): Promise<void> {
+    assert.ok(diskPathNames(path).length > 0, "the data directory itself is not removed");
+    await this.begin({ kind: "remove", path });
+    if (this.#medium.find(path) === null) return;
+    this.#medium.change([{ ...this.#slot(path), node: null }]);
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    await this.begin({ kind: "sync", path });
+    this.#medium.syncDirectory(this.#directory(path));
+  }
+
+  async space(): Promise<{ readonly totalBytes: number; readonly availableBytes: number }> {
+    const totalBytes = this.#medium.options.capacityBytes ?? 2 ** 50;
+    return { totalBytes, availableBytes: Math.max(0, totalBytes - this.#medium.usedBytes) };
+  }
+
+  /** A turn of the event loop, the delay, and the injected failure. */
+  async begin(operation: DiskOperation): Promise<void> {
+    diskPathNames(operation.path);
+    const { delay, fault } = this.#medium.options;
+    if (delay === undefined) await Promise.resolve();
+    else await delay(operation);
+    if (!this.#isMounted()) throw failure("ENODEV", operation.path);
+    const errno = fault?.(operation) ?? null;
+    if (errno !== null) throw failure(errno, operation.path);
+  }
+
+  checkSpace(growthBytes: number, path: string): void {
+    const capacityBytes = this.#medium.options.capacityBytes;
+    if (capacityBytes === undefined || growthBytes <= 0) return;
+    if (this.#medium.usedBytes + growthBytes > capacityBytes) throw failure("ENOSPC", path);
+  }
+
+  #directory(path: string, asked = path): MemoryDirectory {
+    const node = this.#medium.find(path);
+    if (node === null) throw failure("ENOENT", asked);
+    if (node instanceof MemoryFile) throw failure("ENOTDIR", asked);
+    return node;
+  }
+
+  #slot(path: string): { readonly directory: MemoryDirectory; readonly name: string } {
+    const name = diskPathNames(path).at(-1);
+    assert.ok(name !== undefined, "the data directory itself has no name");
+    return { directory: this.#directory(diskPathParent(path), path), name };
+  }
+}
+
+/** rename(2): a file takes the place of a file, a directory that of an empty one. */
+function checkReplaceable(node: Node, replaced: Node, path: string): void {
+  if (node instanceof MemoryFile) {
+    if (!(replaced instanceof MemoryFile)) throw failure("EISDIR", path);
+    return;
+  }
+  if (replaced instanceof MemoryFile) throw failure("ENOTDIR", path);
+  if (replaced.current.size > 0) throw failure("ENOTEMPTY", path);
+}
+
+class MountedFile implements DiskFile {
+  readonly #disk: MountedDisk;
+  readonly #file: MemoryFile;
+  readonly #path: string;
+  readonly #writable: boolean;
+  #closed = false;
+
+  constructor(
+    disk: MountedDisk,
+    file: MemoryFile,
+    options: { readonly path: string; readonly writable: boolean },
+  ) {
+    this.#disk = disk;
+    this.#file = file;
+    this.#path = options.path;
+    this.#writable = options.writable;
+  }
+
+  async read(target: Uint8Array, offsetBytes: number): Promise<number> {
+    await this.#begin("read");
+    return this.#file.read(target, offsetBytes);
+  }
+
+  async write(parts: readonly Uint8Array[], offsetBytes: number): Promise<void> {
+    await this.#begin("write");
+    if (!this.#writable) throw failure("EBADF", this.#path);
+    let nextOffset = offsetBytes;
+    for (const part of parts) {
+      this.#disk.checkSpace(nextOffset + part.length - this.#file.lengthBytes, this.#path);
+      this.#file.write(part, nextOffset);
+      nextOffset += part.length;
+    }
+  }
+
+  async sync(): Promise<void> {
+    assert.ok(!this.#closed, `a closed file is not used: ${this.#path}`);
+    const covered = this.#file.changeCount;
+    try {
+      await this.#disk.begin({ kind: "sync", path: this.#path });
+    } catch (error) {
+      this.#file.failSync();
+      throw error;
+    }
+    this.#file.sync(covered);
+  }
+
+  async truncate(lengthBytes: number): Promise<void> {
+    await this.#begin("truncate");
+    if (!this.#writable) throw failure("EINVAL", this.#path);
+    this.#disk.checkSpace(lengthBytes - this.#file.lengthBytes, this.#path);
+    this.#file.truncate(lengthBytes);
+  }
+
+  async size(): Promise<{ readonly lengthBytes: number; readonly allocatedBytes: number }> {
+    await this.#begin("read");
+    const lengthBytes = this.#file.lengthBytes;
+    return { lengthBytes, allocatedBytes: Math.ceil(lengthBytes / 4096) * 4096 };
+  }
+
+  async close(): Promise<void> {
+    assert.ok(!this.#closed, `a file is closed once: ${this.#path}`);
+    this.#closed = true;
+  }
+
+  #begin(kind: DiskOperation["kind"]): Promise<void> {
+    assert.ok(!this.#closed, `a closed file is not used: ${this.#path}`);
+    return this.#disk.begin({ kind, path: this.#path });
+  }
+}

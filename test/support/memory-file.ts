@@ -1,0 +1,131 @@
+import type { Random } from "../../shared/ports/random.ts";
+
+/** The unit that a disk writes whole or not at all. */
+const SECTOR_BYTES = 512;
+
+type FileChange =
+  | { readonly kind: "write"; readonly offset: number; readonly bytes: Uint8Array }
+  | { readonly kind: "truncate"; readonly lengthBytes: number };
+
+/** Bytes that grow. */
+class Content {
+  #store: Uint8Array;
+  length: number;
+
+  constructor(bytes: Uint8Array = new Uint8Array(0)) {
+    this.#store = bytes;
+    this.length = bytes.length;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#store.subarray(0, this.length);
+  }
+
+  apply(change: FileChange): void {
+    if (change.kind === "truncate") {
+      this.#resize(change.lengthBytes);
+      return;
+    }
+    if (change.bytes.length === 0) return;
+    const end = change.offset + change.bytes.length;
+    if (end > this.length) this.#resize(end);
+    this.#store.set(change.bytes, change.offset);
+  }
+
+  #resize(lengthBytes: number): void {
+    if (lengthBytes > this.#store.length) {
+      const grown = new Uint8Array(Math.max(lengthBytes, this.#store.length * 2));
+      grown.set(this.bytes);
+      this.#store = grown;
+    }
+    // What a later growth uncovers reads as zeros.
+    if (lengthBytes < this.length) this.#store.fill(0, lengthBytes, this.length);
+    this.length = lengthBytes;
+  }
+}
+
+/** A file with a page cache: what a running system reads, and what is on the platter. */
+export class MemoryFile {
+  readonly #current = new Content();
+  #durable = new Content();
+  /** What was done since the last sync, in order. */
+  #pending: FileChange[] = [];
+  /** Changes that are no longer in `#pending`. */
+  #syncedCount = 0;
+  /** What a failed sync may or may not have written: no later sync makes up for it (fsyncgate). */
+  #lost: FileChange[] = [];
+
+  get lengthBytes(): number {
+    return this.#current.length;
+  }
+
+  /** Counts the changes there ever were: what a sync that begins now is to cover. */
+  get changeCount(): number {
+    return this.#syncedCount + this.#pending.length;
+  }
+
+  bytes(): Uint8Array {
+    return Uint8Array.from(this.#current.bytes);
+  }
+
+  read(target: Uint8Array, offset: number): number {
+    const found = this.#current.bytes.subarray(offset, offset + target.length);
+    target.set(found);
+    return found.length;
+  }
+
+  write(bytes: Uint8Array, offset: number): void {
+    if (bytes.length === 0) return;
+    this.#do({ kind: "write", offset, bytes: Uint8Array.from(bytes) });
+  }
+
+  truncate(lengthBytes: number): void {
+    this.#do({ kind: "truncate", lengthBytes });
+  }
+
+  /** The first `changeCount` changes there ever were become durable. */
+  sync(changeCount = this.changeCount): void {
+    const count = Math.max(0, changeCount - this.#syncedCount);
+    for (const change of this.#pending.splice(0, count)) this.#durable.apply(change);
+    this.#syncedCount += count;
+  }
+
+  failSync(): void {
+    this.#syncedCount += this.#pending.length;
+    this.#lost.push(...this.#pending.splice(0));
+  }
+
+  crash(random: Random): void {
+    for (const change of [...this.#lost, ...this.#pending]) {
+      if (random.fraction() < 0.5) this.#durable.apply(torn(change, random));
+    }
+    this.#lost = [];
+    this.#syncedCount += this.#pending.length;
+    this.#pending = [];
+    this.#durable = new Content(Uint8Array.from(this.#durable.bytes));
+    this.#current.apply({ kind: "truncate", lengthBytes: 0 });
+    this.#current.apply({ kind: "write", offset: 0, bytes: this.#durable.bytes });
+  }
+
+  rot(change: (bytes: Uint8Array) => void): void {
+    change(this.#current.bytes);
+    change(this.#durable.bytes);
+  }
+
+  #do(change: FileChange): void {
+    this.#current.apply(change);
+    this.#pending.push(change);
+  }
+}
+
+/** The change, or a write cut at the end of one of its sectors. */
+function torn(change: FileChange, random: Random): FileChange {
+  if (change.kind === "truncate" || random.fraction() < 0.5) return change;
+  const firstSector = Math.floor(change.offset / SECTOR_BYTES);
+  const end = change.offset + change.bytes.length;
+  const sectorCount = Math.ceil(end / SECTOR_BYTES) - firstSector;
+  const keptSectors = Math.floor(random.fraction() * (sectorCount + 1));
+  const keptEnd = Math.min(end, (firstSector + keptSectors) * SECTOR_BYTES);
+  const keptBytes = Math.max(0, keptEnd - change.offset);
+  return { ...change, bytes: change.bytes.subarray(0, keptBytes) };
+}
