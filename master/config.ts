@@ -75,19 +75,35 @@ export interface Member {
   readonly address: string;
 }
 
-/** @throws {AshlarError} INVALID_ARGUMENT naming the key, what is wanted and what is there. */
-export function parseMasterConfig(input: unknown): MasterConfig {
-  const result = v.safeParse(masterConfigSchema, input, { abortEarly: true });
-  if (!result.success) {
-    const issue = result.issues[0];
-    const key = v.getDotPath(issue) ?? "";
-    throw invalid(key, `${issue.message}: current value is ${JSON.stringify(issue.input)}`);
-  }
-  checkRelations(result.output);
-  return result.output;
-}
+/** One line for each key. */
+export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = {
+  dataDir: "where the log, the state and the identity live",
+  clusterId: "32 hex digits, the same on every member",
+  memberId: "this member's number, from 1",
+  members: "all members: 1=HOST:PORT,2=HOST:PORT,…",
+  listen: "where to listen (default: its address in members)",
+  http: "health and metrics over HTTP (default: none)",
+  heartbeatIntervalMs: "how often the leader makes itself heard (100ms)",
+  electionTimeoutMsMin: "silence before an election, at least (500ms)",
+  serverSuspectMs: "silence before a chunkserver gets no new chunks (2s)",
+  serverDeadMs: "silence before a chunkserver is taken for dead (10s)",
+  repairDelayMs: "wait before a dead server's copies are made anew (20s)",
+  repairDelayStoppedMs: "the same after a graceful stop (30m)",
+  repairCopiesPerServer: "copies that one server makes at a time (4)",
+  repairCopiesTotal: "copies under way in the cluster (64)",
+  repairMassLossShare: "share of servers lost together above which repair waits (0.5)",
+  stopGraceMs: "a graceful stop waits so long for what is in flight (5s)",
+  defaultCopies: "new cluster: copies of a chunk (3)",
+  defaultCopiesMin: "new cluster: copies that a commit needs at least (2)",
+  defaultRacksMin: "new cluster: racks that the copies span (2)",
+  inlineBytesMax: "new cluster: files up to so many bytes live in the metadata (4KiB)",
+  historyRetentionMs: "new cluster: removed files and old versions are kept so long (1h)",
+  intentLifetimeMs: "new cluster: uncommitted chunks are kept so long (10m)",
+  sessionIdleMsMax: "new cluster: a silent client session ends after so long (10m)",
+};
 
-function checkRelations(config: MasterConfig): void {
+/** @throws {AshlarError} INVALID_ARGUMENT naming the key and its relation to another */
+export function checkMasterConfig(config: MasterConfig): void {
   // Raft §5.6: broadcast time must be well below the election timeout, or elections never settle.
   if (config.electionTimeoutMsMin < 3 * config.heartbeatIntervalMs) {
     throw invalid("electionTimeoutMsMin", "expected at least 3 * heartbeatIntervalMs");

@@ -83,7 +83,6 @@ function chunkserverStatuses(parts: MasterParts): ClusterStatus["chunkservers"] 
       state: fleet.liveness(serverId),
       space: facts?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
       chunkCount: facts?.chunkCount ?? 0,
-      replicaCount: namespace.replicaCount(serverId),
       lastHeardMsAgo: fleet.heardMsAgo(serverId),
     };
   });

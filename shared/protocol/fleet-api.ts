@@ -115,8 +115,6 @@ export const chunkserverStatusSchema = v.object({
   state: v.picklist(["live", "suspect", "dead", "stopped"]),
   space: spaceSchema,
   chunkCount: countSchema,
-  /** Chunks that the master counts on this server for. */
-  replicaCount: countSchema,
   lastHeardMsAgo: v.nullable(countSchema),
 });
 

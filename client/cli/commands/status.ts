@@ -84,7 +84,6 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       available_bytes: server.space.availableBytes,
       used_bytes: server.space.usedBytes,
       chunk_count: server.chunkCount,
-      replica_count: server.replicaCount,
       last_heard_ms_ago: server.lastHeardMsAgo,
     })),
     namespace: {

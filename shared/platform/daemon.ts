@@ -1,0 +1,196 @@
+import { parseArgs } from "node:util";
+import * as v from "valibot";
+import { AshlarError, ERROR_CODES, isAshlarError } from "../base/errors.ts";
+import type { Disk } from "../ports/disk.ts";
+import type { Env } from "../ports/env.ts";
+import type { OrderedStores } from "../ports/ordered-store.ts";
+import { type ConfigSchema, flagNameOf } from "./config.ts";
+import { lockDataDirectory } from "./data-directory-lock.ts";
+import { createHasher } from "./hasher.ts";
+import { LmdbStores } from "./lmdb-store.ts";
+import { loadConfig } from "./load-config.ts";
+import { NodeDisk } from "./node-disk.ts";
+import { createLog } from "./pino-log.ts";
+import { watchProcess } from "./process.ts";
+import { PrometheusMetrics } from "./prometheus-metrics.ts";
+import { SystemClock } from "./system-clock.ts";
+import { SystemRandom } from "./system-random.ts";
+import { TcpNetwork } from "./tcp-network.ts";
+
+/** What a role gives to become a process. */
+export interface DaemonDefinition<Schema extends ConfigSchema> {
+  /** "master": as in `ashlar master`. */
+  readonly role: string;
+  readonly schema: Schema;
+  /** One line for each key, for --help. */
+  readonly describe: Readonly<Record<string, string>>;
+  /** Checks what the schema cannot. @throws {AshlarError} INVALID_ARGUMENT */
+  readonly check?: (config: v.InferOutput<Schema>) => void;
+  readonly start: (world: DaemonWorld<v.InferOutput<Schema>>) => Promise<StartedDaemon>;
+}
+
+export interface DaemonWorld<Config> {
+  readonly config: Config;
+  readonly env: Env;
+  readonly disk: Disk;
+  readonly stores: OrderedStores;
+  readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  /** The process cannot go on: it stops as soon as what is running has been closed. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface StartedDaemon extends AsyncDisposable {
+  /** For the line that says that it runs. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** Keys of every daemon beside its own. */
+const COMMON_ENTRIES = {
+  logLevel: v.optional(v.picklist(["debug", "info", "warn", "error", "silent"]), "info"),
+  logTo: v.optional(v.string(), "stdout"),
+};
+const COMMON_DESCRIPTIONS = {
+  logLevel: "debug, info, warn, error or silent",
+  logTo: '"stdout", "stderr" or a file',
+};
+
+/** Exit status after an error that a person has to look at. */
+const STATUS_FATAL = 1;
+
+/**
+ * The whole life of a daemon's process: config, lock, start, signals, stop.
+ *
+ * @returns the exit status: 0 after an orderly stop, that of the error's code if it could not start.
+ */
+export async function runDaemon<Schema extends ConfigSchema>(
+  definition: DaemonDefinition<Schema>,
+  commandLine: readonly string[],
+): Promise<number> {
+  try {
+    return await run(definition, commandLine);
+  } catch (error) {
+    const { message } = error as Error;
+    process.stderr.write(`ashlar ${definition.role}: ${message}\n`);
+    if (!isAshlarError(error)) {
+      process.stderr.write(`${(error as Error).stack}\n`);
+      return STATUS_FATAL;
+    }
+    if (error.hint !== undefined) process.stderr.write(`  hint: ${error.hint}\n`);
+    return ERROR_CODES[error.code].exitStatus;
+  }
+}
+
+type CommonConfig = v.InferOutput<v.StrictObjectSchema<typeof COMMON_ENTRIES, undefined>>;
+
+async function run<Schema extends ConfigSchema>(
+  definition: DaemonDefinition<Schema>,
+  commandLine: readonly string[],
+): Promise<number> {
+  const { role } = definition;
+  const schema = v.strictObject({ ...definition.schema.entries, ...COMMON_ENTRIES });
+  const flags = parseFlags(role, Object.keys(schema.entries), commandLine);
+  if (flags["help"] !== undefined) {
+    process.stdout.write(helpText(definition));
+    return 0;
+  }
+  const { config: file, ...values } = flags;
+  const environment = process.env;
+  const loaded = await loadConfig({ schema, file: file ?? null, environment, flags: values });
+  const { logLevel, logTo, ...config } = loaded.values as CommonConfig & { dataDir: string };
+  definition.check?.(config as v.InferOutput<Schema>);
+
+  await using lock = await lockDataDirectory(config.dataDir);
+  const log = createLog({ to: logTo, level: logLevel, fields: { role } });
+  const { hasher, kind } = createHasher();
+  const metrics = new PrometheusMetrics();
+  metrics.addProcessMetrics();
+  const stopped = deferred<number>();
+  using _watch = watchProcess({
+    log,
+    onStop: () => stopped.resolve(0),
+    exit: (status) => process.exit(status),
+  });
+  const started = await definition.start({
+    config: config as v.InferOutput<Schema>,
+    env: {
+      clock: new SystemClock(),
+      random: new SystemRandom(),
+      network: new TcpNetwork(),
+      hasher,
+      log,
+      metrics,
+    },
+    disk: new NodeDisk(config.dataDir),
+    stores: new LmdbStores(`${config.dataDir}/stores`),
+    scrape: () => metrics.scrape(),
+    onFatal: (error) => {
+      log.error("This process cannot go on", { error });
+      stopped.resolve(STATUS_FATAL);
+    },
+  });
+  log.info("Ready", { ...started.facts, hasher: kind, pid: process.pid });
+  const status = await stopped.promise;
+  await started[Symbol.asyncDispose]();
+  await lock.release();
+  log.info("Stopped", { status });
+  return status;
+}
+
+function deferred<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => {};
+  const promise = new Promise<T>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+/** Every config key is a flag: `dataDir` is --data-dir. */
+function parseFlags(
+  role: string,
+  keys: readonly string[],
+  commandLine: readonly string[],
+): Record<string, string | undefined> {
+  const names = new Map([...keys, "config"].map((key) => [flagNameOf(key).slice(2), key]));
+  const options = Object.fromEntries(
+    [...names.keys()].map((name) => [name, { type: "string" as const }]),
+  );
+  try {
+    const { values } = parseArgs({
+      args: [...commandLine],
+      options: { ...options, help: { type: "boolean" } },
+      allowPositionals: false,
+    });
+    const entries = Object.entries(values).map(([name, value]) => [
+      names.get(name) ?? name,
+      String(value),
+    ]);
+    return Object.fromEntries(entries);
+  } catch (cause) {
+    const problem = (cause as Error).message.split("\n", 1)[0];
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read the command line: ${problem}`, {
+      hint: `ashlar ${role} --help`,
+      cause,
+    });
+  }
+}
+
+function helpText<Schema extends ConfigSchema>(definition: DaemonDefinition<Schema>): string {
+  const describe: Record<string, string> = { ...definition.describe, ...COMMON_DESCRIPTIONS };
+  const rows = [...Object.keys(definition.schema.entries), ...Object.keys(COMMON_ENTRIES)].map(
+    (key) => `  ${flagNameOf(key).padEnd(34)} ${describe[key] ?? ""}`,
+  );
+  return [
+    `Usage: ashlar ${definition.role} [--config FILE] [flags]`,
+    "",
+    "Examples:",
+    `  ashlar ${definition.role} --config /etc/ashlar/${definition.role}.toml`,
+    "      every flag is also a key of the file (camelCase) and ASHLAR_* in the environment",
+    "",
+    "Flags:",
+    `  ${"--config".padEnd(34)} a TOML file; environment and flags win over it`,
+    ...rows,
+    "",
+    "docs/operations.md describes each.",
+    "",
+  ].join("\n");
+}
