@@ -37,10 +37,11 @@ export function commitChunks(change: Change, operation: CommitChunksOperation): 
   const file = findFile(change, target, "commit to");
   const copies = copiesOf(file, storageClassOf(change, file.storageClass));
   const before = positionsOf(change, file.content);
+  // First: what another writer did explains all that is wrong after it.
+  checkExpected(change, operation, { file, before });
   const chunkCount = chunkCountOf(sizeBytes, file.chunkSizeBytes);
   const changes = changesByPosition(operation, chunkCount);
   const commit = { file, before, changes, sizeBytes, chunkCount, copies };
-  checkExpected(change, operation, commit);
   checkLengths(commit);
   checkChunks(change, changes.values(), copies);
   const fields = applyCommit(change, commit);
@@ -67,16 +68,19 @@ function changesByPosition(
 }
 
 /** Compare-and-set: a writer that did not see the last commit merges and asks again. */
-function checkExpected(change: Change, operation: CommitChunksOperation, commit: Commit): void {
-  const { target, sizeBytesExpected } = operation;
-  const { file, before, changes } = commit;
+function checkExpected(
+  change: Change,
+  operation: CommitChunksOperation,
+  { file, before }: Pick<Commit, "file" | "before">,
+): void {
+  const { target, sizeBytesExpected, changes } = operation;
   if (file.sizeBytes !== sizeBytesExpected) {
     throw conflict(change, target, {
       message: `expected a size of ${sizeBytesExpected} bytes: it has ${file.sizeBytes}`,
       details: { sizeBytes: file.sizeBytes },
     });
   }
-  for (const { position, expected } of changes.values()) {
+  for (const { position, expected } of changes) {
     const actual = before[position]?.chunkId ?? null;
     if (actual === expected) continue;
     throw conflict(change, target, {

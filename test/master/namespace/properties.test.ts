@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import type { LogIndex } from "../../../shared/base/ids.ts";
+import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
+import { TempDirectory } from "../../support/temp-directory.ts";
+import { codeOf, dump, Replica, serverId } from "./harness.ts";
+import { checkInvariants } from "./invariants.ts";
+import { type Step, step } from "./random-operations.ts";
+import { pathsOf, TreeModel } from "./tree-model.ts";
+
+const steps = fc.array(step, { minLength: 1, maxLength: 40 });
+
+/** Replays a log that another replica has written, with a flush after the entries in `flushAt`. */
+async function follow(follower: Replica, leader: Replica, flushAt: ReadonlySet<number>): Promise<void> {
+  for (const { index, data } of leader.log.slice(follower.log.length)) {
+    follower.applyData(data);
+    if (flushAt.has(index % 7)) await follower.namespace.flush();
+  }
+}
+
+async function runStep(replica: Replica, wanted: Step, model: TreeModel): Promise<void> {
+  switch (wanted.kind) {
+    case "transact": {
+      const operations = wanted.operations.map((plan) => plan(replica.index));
+      const outcome = replica.transact(operations);
+      assert.equal(codeOf(outcome), model.transact(operations), outcome.ok ? "" : outcome.message);
+      return;
+    }
+    case "flush":
+      return replica.namespace.flush();
+    case "restart":
+      return replica.restart();
+    case "pass-time":
+      replica.nowMs += wanted.ms;
+      return;
+    case "reclaim":
+      replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: wanted.recordsMax });
+  }
+}
+
+describe("the namespace under random transactions", () => {
+  it("agrees with a plain tree, now and as of every index that can be read", async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async (list) => {
+        const replica = await Replica.make();
+        const model = new TreeModel();
+        const past: { index: LogIndex; paths: Map<string, string> }[] = [];
+        for (const wanted of list) {
+          await runStep(replica, wanted, model);
+          assert.deepEqual(pathsOf(replica.namespace), model.paths());
+          past.push({ index: replica.index, paths: model.paths() });
+        }
+        for (const { index, paths } of past) {
+          if (index < replica.namespace.oldestReadableIndex()) continue;
+          assert.deepEqual(pathsOf(replica.namespace, { at: index }), paths, `as of ${index}`);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("keeps its invariants after every step, and nothing but the root after all is removed", async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, fc.integer({ min: 1, max: 20 }), async (list, recordsMax) => {
+        const replica = await Replica.make();
+        const model = new TreeModel();
+        for (const wanted of list) {
+          await runStep(replica, wanted, model);
+          await replica.namespace.flush();
+          checkInvariants(replica.store);
+        }
+        const top = replica.namespace.list({ path: Uint8Array.of(0x2f) }, { limit: 100 }).entries;
+        for (const { attributes } of top) {
+          replica.run({ kind: "remove-tree", target: { inode: attributes.inode } });
+        }
+        replica.forget(recordsMax);
+        await finishAll(replica);
+        checkInvariants(replica.store);
+        // Meta, the root, the session and its outcomes, the class, times.
+        const left = tablesLeft(replica).filter((byte) => byte !== "o");
+        assert.deepEqual(left, ["M", "d", "i", "s", "t", "w"]);
+        assert.equal(replica.namespace.counters().chunkCount, 0);
+        assert.equal(replica.namespace.counters().logicalBytes, 0);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("has the same bytes on every replica, whenever it flushes and restarts", async () => {
+    await using directory = await TempDirectory.make();
+    const stores = new LmdbStores(directory.path);
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(steps, fc.array(fc.integer({ min: 0, max: 6 })), async (list, flushAt) => {
+        run += 1;
+        const leader = await Replica.make();
+        const follower = await Replica.empty(await stores.open(`run-${run}`));
+        for (const wanted of list) await runStep(leader, wanted, new TreeModel()).catch(ignoreModel);
+        await follow(follower, leader, new Set(flushAt));
+        follower.restart();
+        await leader.namespace.flush();
+        await follower.namespace.flush();
+        assert.deepEqual(dump(follower.store), dump(leader.store));
+        await follower.store.close();
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
+
+/** The model of the byte test is new at every step: only the log counts there. */
+function ignoreModel(error: unknown): void {
+  if (!(error instanceof assert.AssertionError)) throw error;
+}
+
+/** Purges are carried out, and the intent floor passes all tombstones. */
+async function finishAll(replica: Replica): Promise<void> {
+  const { namespace } = replica;
+  replica.apply({ kind: "raise-intent-floor", floor: replica.index });
+  const servers = ["s1", "s2", "p", "q", "r", "s", "t"];
+  for (const name of servers) {
+    const purges = namespace.purgesOf(serverId(name), 100);
+    const items = purges.map((purge) => ({ ...purge, serverId: serverId(name) }));
+    replica.apply({ kind: "finish-purges", items });
+  }
+  replica.reclaimAll();
+  await namespace.flush();
+}
+
+/** First bytes of the keys that are there. */
+function tablesLeft(replica: Replica): string[] {
+  const bytes = dump(replica.store).map((line) => String.fromCharCode(Number.parseInt(line.slice(0, 2), 16)));
+  return [...new Set(bytes)].sort();
+}

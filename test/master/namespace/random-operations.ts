@@ -1,0 +1,124 @@
+import fc from "fast-check";
+import type { NamespaceOperation, VerifiedChunk } from "../../../master/namespace/command.ts";
+import type { ChunkId } from "../../../shared/base/ids.ts";
+import type { Target } from "../../../shared/protocol/namespace-api.ts";
+import { at, chunkId, chunksContent, inline, MIB, OWNER, sealed } from "./harness.ts";
+
+/** Few names and few chunks, so that operations meet. */
+const path: fc.Arbitrary<Target> = fc
+  .array(fc.constantFrom("a", "b", "c\u00e9"), { minLength: 0, maxLength: 3 })
+  .map((names) => at(`/${names.join("/")}`));
+const chunkNames = fc.array(fc.constantFrom("p", "q", "r", "s"), { maxLength: 3 });
+const bit = fc.boolean();
+
+/** What the random chunks are sealed under: the index before the entry, so always new enough. */
+type Seal = (name: string) => VerifiedChunk;
+
+/** An operation, once it is known under which intent its chunks are written. */
+export type Planned = (intentIndex: number) => NamespaceOperation;
+
+const sealAt =
+  (intentIndex: number): Seal =>
+  (name) =>
+    sealed(name, { intentIndex, servers: ["s1", "s2", name] });
+
+const directories: fc.Arbitrary<Planned> = fc.oneof(
+  fc
+    .record({ target: path, parents: bit })
+    .map((fields) => () => ({ kind: "make-directory", ...fields, ...OWNER }) as const),
+  path.map((target) => () => ({ kind: "remove-directory", target }) as const),
+  path.map((target) => () => ({ kind: "remove-tree", target }) as const),
+);
+
+const files: fc.Arbitrary<Planned> = fc.oneof(
+  path.map((target) => () => ({ kind: "create", target, ...OWNER }) as const),
+  fc
+    .record({ target: path, replace: bit, text: fc.constantFrom("x", "some text") })
+    .map(({ target, replace, text }) => () => {
+      return { kind: "put", target, replace, content: inline(text), ...OWNER } as const;
+    }),
+  fc
+    .record({ target: path, replace: bit, chunks: chunkNames })
+    .map(({ target, replace, chunks }) => (intentIndex: number) => {
+      const content = chunksContent(...chunks.map(sealAt(intentIndex)));
+      return { kind: "put", target, replace, content, ...OWNER } as const;
+    }),
+  path.map((target) => () => ({ kind: "unlink", target }) as const),
+  path.map((target) => () => ({ kind: "set-attributes", target, mode: 0o600, mtimeMs: 1 }) as const),
+);
+
+const moves: fc.Arbitrary<Planned> = fc.oneof(
+  fc
+    .record({ from: path, to: path, noReplace: bit })
+    .map((fields) => () => ({ kind: "rename", ...fields }) as const),
+  fc
+    .record({ from: path, to: path, replace: bit, preserve: bit })
+    .map((fields) => () => ({ kind: "copy", ...fields, uid: 1, gid: 1 }) as const),
+);
+
+/** Commits that expect few chunks: some of them are right. */
+const commits: fc.Arbitrary<Planned> = fc
+  .record({
+    target: path,
+    countExpected: fc.integer({ min: 0, max: 2 }),
+    count: fc.integer({ min: 0, max: 3 }),
+    expected: fc.constantFrom("p", "q", null),
+    changes: fc.uniqueArray(
+      fc.record({ position: fc.integer({ min: 0, max: 2 }), chunk: fc.constantFrom("p", "q", "t") }),
+      { selector: ({ position }) => position, maxLength: 3 },
+    ),
+  })
+  .map(({ target, countExpected, count, expected, changes }) => (intentIndex: number) => {
+    const inside = changes.filter(({ position }) => position < count);
+    return {
+      kind: "commit-chunks",
+      target,
+      sizeBytesExpected: countExpected * MIB,
+      sizeBytes: count * MIB,
+      changes: inside.map(({ position, chunk }) => ({
+        position,
+        expected: position < countExpected ? expectedId(expected) : null,
+        chunk: sealAt(intentIndex)(chunk),
+      })),
+    } as const;
+  });
+
+const expectedId = (name: string | null): ChunkId | null => (name === null ? null : chunkId(name));
+
+export const operation = fc.oneof(
+  { weight: 3, arbitrary: directories },
+  { weight: 4, arbitrary: files },
+  { weight: 3, arbitrary: moves },
+  { weight: 2, arbitrary: commits },
+);
+
+/** What happens between two mutations. */
+export type Step =
+  | { readonly kind: "transact"; readonly operations: readonly Planned[] }
+  | { readonly kind: "flush" }
+  | { readonly kind: "restart" }
+  | { readonly kind: "pass-time"; readonly ms: number }
+  | { readonly kind: "reclaim"; readonly recordsMax: number };
+
+export const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc
+      .array(operation, { minLength: 1, maxLength: 4 })
+      .map((operations) => ({ kind: "transact", operations }) as const),
+  },
+  { weight: 2, arbitrary: fc.constant({ kind: "flush" } as const) },
+  { weight: 1, arbitrary: fc.constant({ kind: "restart" } as const) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .integer({ min: 1, max: 86_400_000 })
+      .map((ms) => ({ kind: "pass-time", ms }) as const),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .integer({ min: 1, max: 30 })
+      .map((recordsMax) => ({ kind: "reclaim", recordsMax }) as const),
+  },
+);

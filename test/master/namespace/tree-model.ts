@@ -1,0 +1,276 @@
+import type { NamespaceOperation, VerifiedChunk } from "../../../master/namespace/command.ts";
+import type { Namespace } from "../../../master/namespace/namespace.ts";
+import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
+import type { Target } from "../../../shared/protocol/namespace-api.ts";
+
+/**
+ * A tree of files as a textbook has it, slow and without history: what the state machine must agree
+ * with. A content is one line of text: the bytes of an inline file, or the names of chunks.
+ */
+export type ModelNode =
+  | { readonly kind: "directory"; readonly children: Map<string, ModelNode> }
+  | { readonly kind: "file"; content: string; chunkMib: number };
+
+type Operation<Kind extends NamespaceOperation["kind"]> = Extract<NamespaceOperation, { kind: Kind }>;
+
+/** Thrown for a refusal. */
+class Refused extends Error {
+  readonly code: string;
+  constructor(code: string) {
+    super(code);
+    this.code = code;
+  }
+}
+
+const names = (target: Target): string[] =>
+  new TextDecoder().decode(target.path).split("/").filter(Boolean);
+const emptyDirectory = (): ModelNode & { kind: "directory" } => ({
+  kind: "directory",
+  children: new Map(),
+});
+
+export class TreeModel {
+  #root = emptyDirectory();
+
+  /** All operations or none. @returns the code of the first refusal, or "ok". */
+  transact(operations: readonly NamespaceOperation[]): string {
+    const before = clone(this.#root);
+    try {
+      for (const operation of operations) this.#apply(operation);
+      return "ok";
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.#root = before;
+      return error.code;
+    }
+  }
+
+  /** Every path with what is there. */
+  paths(): Map<string, string> {
+    const paths = new Map<string, string>();
+    collect(this.#root, "", paths);
+    return paths;
+  }
+
+  #apply(operation: NamespaceOperation): void {
+    switch (operation.kind) {
+      case "make-directory":
+        return this.#makeDirectory(operation);
+      case "create":
+        return this.#create(operation.target);
+      case "put":
+        return this.#put(operation.target, {
+          content: contentOf(operation),
+          chunkMib: operation.content.kind === "inline" ? 64 : 1,
+          replace: operation.replace,
+        });
+      case "commit-chunks":
+        return this.#commit(operation);
+      case "rename":
+        return this.#rename(operation);
+      case "copy":
+        return this.#copy(operation);
+      case "unlink":
+      case "remove-directory":
+      case "remove-tree":
+        return this.#remove(operation);
+      default:
+        this.#find(operation.target);
+    }
+  }
+
+  #makeDirectory({ target, parents }: Operation<"make-directory">): void {
+    if (!parents) {
+      const { parent, name } = this.#parentOf(target);
+      if (name === "" || parent.children.has(name)) throw new Refused("ALREADY_EXISTS");
+      parent.children.set(name, emptyDirectory());
+      return;
+    }
+    let node: ModelNode = this.#root;
+    for (const name of names(target)) {
+      if (node.kind === "file") throw new Refused("NOT_A_DIRECTORY");
+      const child: ModelNode = node.children.get(name) ?? emptyDirectory();
+      node.children.set(name, child);
+      node = child;
+    }
+    if (node.kind === "file") throw new Refused("ALREADY_EXISTS");
+  }
+
+  #create(target: Target): void {
+    const { parent, name } = this.#parentOf(target);
+    if (name === "" || parent.children.has(name)) throw new Refused("ALREADY_EXISTS");
+    parent.children.set(name, { kind: "file", content: "text:", chunkMib: 64 });
+  }
+
+  #put(target: Target, options: { content: string; chunkMib: number; replace: boolean }): void {
+    const { content, chunkMib, replace } = options;
+    const { parent, name } = this.#parentOf(target);
+    const there = name === "" ? this.#root : parent.children.get(name);
+if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+    if (there !== undefined && !replace) throw new Refused("ALREADY_EXISTS");
+    if (there === undefined) parent.children.set(name, { kind: "file", content, chunkMib });
+    else Object.assign(there, { content, chunkMib });
+  }
+
+  #commit(operation: Operation<"commit-chunks">): void {
+    const file = this.#find(operation.target);
+    if (file.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+    const size = sizeOf(file.content);
+    if (size !== operation.sizeBytesExpected) throw new Refused("PRECONDITION_FAILED");
+    const chunks = file.content.startsWith("chunks:") ? file.content.slice(7).split(",") : [];
+    for (const { position, expected } of operation.changes) {
+      if ((chunks[position] ?? null) !== expected) throw new Refused("PRECONDITION_FAILED");
+    }
+    for (const { position, chunk } of operation.changes) chunks[position] = chunk.id;
+    const sizeMib = operation.sizeBytes / (1024 * 1024);
+    const count = Math.ceil(sizeMib / file.chunkMib);
+    const isOutside = operation.changes.some(({ position }) => position >= count);
+    // Every chunk of the test has 1 MiB: in a larger one only a file of 1 MiB fits.
+    if (isOutside || (sizeMib > 1 && file.chunkMib > 1)) throw new Refused("INVALID_ARGUMENT");
+    const kept = chunks.slice(0, count);
+    if (kept.length < count || kept.includes(undefined as never)) throw new Refused("INVALID_ARGUMENT");
+    file.content = count === 0 ? "text:" : `chunks:${kept.join(",")}`;
+  }
+
+  #rename({ from, to, noReplace }: Operation<"rename">): void {
+    const node = this.#find(from);
+    if (node === this.#root) throw new Refused("INVALID_ARGUMENT");
+    const target = this.#parentOf(to);
+    const there = target.name === "" ? this.#root : target.parent.children.get(target.name);
+    if (noReplace && there !== undefined) throw new Refused("ALREADY_EXISTS");
+    if (there === node) return;
+    if (contains(node, target.parent) && target.name !== "") throw new Refused("INVALID_ARGUMENT");
+    if (there !== undefined) checkReplace(node, there);
+    const source = this.#parentOf(from);
+    source.parent.children.delete(source.name);
+    target.parent.children.set(target.name, node);
+  }
+
+  #copy({ from, to, replace }: Operation<"copy">): void {
+    const node = this.#find(from);
+    if (node.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+    const { parent, name } = this.#parentOf(to);
+    const there = name === "" ? this.#root : parent.children.get(name);
+    if (there === node) return;
+    if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+    if (there !== undefined && !replace) throw new Refused("ALREADY_EXISTS");
+    const { content, chunkMib } = node;
+    parent.children.set(name, { kind: "file", content, chunkMib });
+  }
+
+  #remove({ kind, target }: { kind: "unlink" | "remove-directory" | "remove-tree"; target: Target }): void {
+    const node = this.#find(target);
+    if (kind === "unlink" && node.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+    if (kind === "remove-directory" && node.kind === "file") throw new Refused("NOT_A_DIRECTORY");
+    if (node === this.#root) throw new Refused("INVALID_ARGUMENT");
+    if (kind === "remove-directory" && node.kind === "directory" && node.children.size > 0) {
+      throw new Refused("NOT_EMPTY");
+    }
+    const { parent, name } = this.#parentOf(target);
+    parent.children.delete(name);
+  }
+
+  #find(target: Target): ModelNode {
+    let node: ModelNode = this.#root;
+    for (const name of names(target)) {
+      if (node.kind === "file") throw new Refused("NOT_A_DIRECTORY");
+      const child = node.children.get(name);
+      if (child === undefined) throw new Refused("NOT_FOUND");
+      node = child;
+    }
+    return node;
+  }
+
+  /** The directory of the last name; the root itself has the name "". */
+  #parentOf(target: Target): { parent: ModelNode & { kind: "directory" }; name: string } {
+    const path = names(target);
+    const name = path.pop() ?? "";
+    const parent = this.#find({ path: new TextEncoder().encode(`/${path.join("/")}`) });
+    if (parent.kind === "file") throw new Refused("NOT_A_DIRECTORY");
+    return { parent, name };
+  }
+}
+
+function checkReplace(node: ModelNode, there: ModelNode): void {
+  if (node.kind === "directory" && there.kind === "file") throw new Refused("NOT_A_DIRECTORY");
+  if (node.kind === "file" && there.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+  if (there.kind === "directory" && there.children.size > 0) throw new Refused("NOT_EMPTY");
+}
+
+function contains(outer: ModelNode, inner: ModelNode): boolean {
+  if (outer === inner) return true;
+  if (outer.kind === "file") return false;
+  return [...outer.children.values()].some((child) => contains(child, inner));
+}
+
+function clone(node: ModelNode & { kind: "directory" }): ModelNode & { kind: "directory" } {
+  const copy = emptyDirectory();
+  for (const [name, child] of node.children) {
+    copy.children.set(name, child.kind === "file" ? { ...child } : clone(child));
+  }
+  return copy;
+}
+
+function collect(node: ModelNode, path: string, paths: Map<string, string>): void {
+  if (node.kind === "file") {
+    paths.set(path, node.content);
+    return;
+  }
+  paths.set(path === "" ? "/" : path, `directory of ${node.children.size}`);
+  for (const [name, child] of node.children) collect(child, `${path}/${name}`, paths);
+}
+
+function contentOf({ content }: Operation<"put">): string {
+  if (content.kind === "inline") return `text:${new TextDecoder().decode(content.bytes)}`;
+  return content.chunks.length === 0 ? "text:" : chunksLine(content.chunks);
+}
+
+const chunksLine = (chunks: readonly Pick<VerifiedChunk, "id">[]): string =>
+  `chunks:${chunks.map((chunk) => chunk.id).join(",")}`;
+
+/** Every chunk of the test has 1 MiB. */
+const sizeOf = (content: string): number =>
+  content.startsWith("text:") ? content.length - 5 : content.split(",").length * 1024 * 1024;
+
+/**
+ * The same of the state machine, read through its queries in pages of `limit`.
+ *
+ * @param at as of which index; a directory's count is of now, so it is left to the listing.
+ */
+export function pathsOf(
+  namespace: Namespace,
+  options: { at?: LogIndex; limit?: number } = {},
+): Map<string, string> {
+  const paths = new Map<string, string>();
+  readDirectory(namespace, { inode: 1 as InodeId, path: "" }, { paths, ...options });
+  return paths;
+}
+
+function readDirectory(
+  namespace: Namespace,
+  directory: { inode: InodeId; path: string },
+  options: { at?: LogIndex; limit?: number; paths: Map<string, string> },
+): void {
+  const { at, limit = 2, paths } = options;
+  const target: Target = { inode: directory.inode };
+  const entries = [];
+  for (;;) {
+    const after = entries.at(-1)?.name;
+    const page = namespace.list(target, { after, limit }, at);
+    entries.push(...page.entries);
+    if (page.isLast) break;
+  }
+  paths.set(directory.path === "" ? "/" : directory.path, `directory of ${entries.length}`);
+  for (const { name, attributes } of entries) {
+    const path = `${directory.path}/${new TextDecoder().decode(name)}`;
+    const { inode } = attributes;
+    if (attributes.kind === "directory") readDirectory(namespace, { inode, path }, options);
+    else paths.set(path, readContent(namespace, inode, at));
+  }
+}
+
+function readContent(namespace: Namespace, inode: InodeId, at: LogIndex | undefined): string {
+  const part = namespace.locate({ inode }, { firstPosition: 0, count: 100 }, at);
+  if (part.inlineBytes !== null) return `text:${new TextDecoder().decode(part.inlineBytes)}`;
+  return chunksLine(part.chunks);
+}
