@@ -217,8 +217,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
       this.#target = { bytes: slab.bytes, filledBytes: 0, onFull };
       if (!this.isWaiting) return;
       this.#withdraw = null;
-      this.#options.resume();
       this.#parse();
+      this.#options.resume(); // After what is staged: the next bytes may come at once.
     });
     if (isGranted) return;
     this.#withdraw = withdraw;

@@ -59,6 +59,8 @@ export class StreamSender {
   /** No more messages come; the peer is told after those that wait. */
   #isEnding = false;
   #isEndDue = false;
+  /** The peer is told that the stream is over: what is with the writer is still sent. */
+  #isOver = false;
   /** Called when the peer is told that the stream is over. */
   #onLast: (() => void) | null = null;
 
@@ -135,7 +137,7 @@ export class StreamSender {
    * it: its sender may reuse the body then.
    */
   fail(error: AshlarError): void {
-    if (this.#failure !== null) return;
+    if (this.#failure !== null || this.#isOver) return;
     this.#failure = error;
     this.#queuedBytes = 0;
     for (const sending of this.#queue.takeAll()) sending.reject(error);
@@ -180,7 +182,7 @@ export class StreamSender {
     if (!isSent) this.#host.refundCredit(sending.sizeBytes);
     if (this.#failure !== null) sending.reject(this.#failure);
     else if (!isSent) sending.reject(lostBeforeSent());
-    else if (this.#creditBytes > 0) sending.resolve();
+    else if (this.#creditBytes > 0 || this.#isOver) sending.resolve();
     else this.#resting.push(sending);
   }
 
@@ -189,7 +191,10 @@ export class StreamSender {
     const flags = this.#onLast === null ? 0 : FLAG_LAST;
     const frame = this.#host.encode({ kind: FRAME_KINDS.end, flags, streamId: this.#streamId });
     this.#host.post({ frame, body: null, onSettled: null });
-    this.#onLast?.();
+    if (this.#onLast === null) return;
+    this.#isOver = true;
+    for (const sending of this.#resting.splice(0)) sending.resolve();
+    this.#onLast();
   }
 }
 

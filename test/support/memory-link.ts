@@ -66,7 +66,7 @@ export class MemoryLink implements Link {
   start(receiver: LinkReceiver): void {
     assert(this.#receiver === null, "a link is started once");
     this.#receiver = receiver;
-    this.#peer?.deliver();
+    this.#route.clock.after(0, () => this.#peer?.deliver());
   }
 
   write(parts: readonly Uint8Array[]): Promise<void> {
@@ -93,7 +93,7 @@ export class MemoryLink implements Link {
 
   resume(): void {
     this.#isPaused = false;
-    this.#peer?.deliver();
+    this.#route.clock.after(0, () => this.#peer?.deliver());
   }
 
   close(): void {

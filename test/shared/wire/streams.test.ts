@@ -1,0 +1,312 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as v from "valibot";
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { defineStream } from "../../../shared/protocol/method.ts";
+import type { WireLimits } from "../../../shared/wire/limits.ts";
+import type { Stream, StreamHandler } from "../../../shared/wire/rpc.ts";
+import {
+  chat,
+  hasCode,
+  memoryStage,
+  type Pair,
+  type Stage,
+  tcpStage,
+  withPair,
+} from "../../support/wire-world.ts";
+
+type Greeting = { greeting: string };
+type Indexed = { index: number };
+type ChatHandler = StreamHandler<Greeting, Indexed, Indexed>;
+
+function withChat(
+  stage: Stage,
+  handler: ChatHandler,
+  limits: Partial<WireLimits>,
+  test: (pair: Pair) => Promise<void>,
+): Promise<void> {
+  return withPair(stage, { register: (server) => server.onStream(chat, handler), limits }, test);
+}
+
+/** Sends every message back, body and all. */
+const answerAll: ChatHandler = async (request, stream) => {
+  request.release();
+  for (let message = await stream.receive(); message !== null; message = await stream.receive()) {
+    await stream.send(message.head, message.body);
+    message.release();
+  }
+};
+
+const OPEN = { timeoutMs: 30_000 };
+
+/** Reads to the end, and releases at once. */
+async function readIndexes(stream: Stream<Indexed, Indexed>): Promise<number[]> {
+  const indexes: number[] = [];
+  for (let message = await stream.receive(); message !== null; message = await stream.receive()) {
+    indexes.push(message.head.index);
+    message.release();
+  }
+  return indexes;
+}
+
+for (const makeStage of [tcpStage, memoryStage]) {
+  describe(`streams over ${makeStage().title}`, () => {
+    it("carry messages both ways, in order, and end in order", async () => {
+      const stage = makeStage();
+      await withChat(stage, answerAll, {}, async ({ connection }) => {
+        const stream = connection.open(chat, { greeting: "hi" }, OPEN);
+        const sizes = Array.from({ length: 200 }, (_, index) => (index * 7919) % 300_000);
+        const sending = (async () => {
+          for (const [index, size] of sizes.entries()) {
+            await stream.send({ index }, new Uint8Array(size).fill(index));
+          }
+          stream.end();
+        })();
+        const receiving = (async () => {
+          for (const [index, size] of sizes.entries()) {
+            const message = await stream.receive();
+            assert.equal(message?.head.index, index);
+            assert.equal(message?.body.length, size);
+            assert.ok(message?.body.every((byte) => byte === (index & 255)));
+            message?.release();
+          }
+          assert.equal(await stream.receive(), null);
+          assert.equal(await stream.receive(), null, "the end stays the end");
+        })();
+        await stage.settle(Promise.all([sending, receiving]));
+      });
+    });
+
+    it("of one connection do not wait for one another", async () => {
+      const stage = makeStage();
+      await withChat(stage, answerAll, { streamWindowBytes: 100_000 }, async ({ connection }) => {
+        const stuck = connection.open(chat, { greeting: "" }, OPEN);
+        const sends = Array.from({ length: 8 }, (_, index) =>
+          stuck.send({ index }, new Uint8Array(50_000)),
+        );
+        const settled = Promise.allSettled(sends);
+        const free = connection.open(chat, { greeting: "" }, OPEN);
+        const works = (async () => {
+          for (let index = 0; index < 20; index += 1) {
+            await free.send({ index }, new Uint8Array(50_000));
+            (await free.receive())?.release();
+          }
+          free.end();
+          assert.equal(await free.receive(), null);
+        })();
+        await stage.settle(works);
+        stuck.cancel(new AshlarError("CANCELLED", "Enough"));
+        await stage.settle(settled);
+      });
+    });
+
+    it("hold back a sender whose peer does not read: what is held is bounded", async () => {
+      const stage = makeStage();
+      const windowBytes = 1024 * 1024;
+      let release = (): void => {};
+      const gate = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      const idle: ChatHandler = async (request, stream) => {
+        request.release();
+        await gate;
+        assert.equal((await readIndexes(stream)).length, 100);
+      };
+      await withChat(stage, idle, { streamWindowBytes: windowBytes }, async ({ connection }) => {
+        const stream = connection.open(chat, { greeting: "" }, OPEN);
+        let sentCount = 0;
+        const body = new Uint8Array(128 * 1024);
+        const sends = Array.from({ length: 100 }, async (_, index) => {
+          await stream.send({ index }, body);
+          sentCount += 1;
+        });
+        await stage.settle(stage.client.clock.sleep(200));
+        // The window, and the message that overdraws it.
+        assert.ok(sentCount <= 8, `${sentCount} sends were done`);
+        assert.ok(stage.server.slabs.lentBytes <= windowBytes + body.length);
+        assert.ok(stream.pendingBytes >= 100 * body.length);
+        release();
+        stream.end();
+        await stage.settle(Promise.all(sends));
+        assert.equal(await stage.settle(stream.receive()), null);
+      });
+    });
+
+    it("wait for a slab when the pool is exhausted, and for no other connection's sake", async () => {
+      const stage = makeStage({ slabBytesMax: 512 * 1024 });
+      await withChat(stage, answerAll, {}, async ({ connection }) => {
+        const streams = Array.from({ length: 4 }, () =>
+          connection.open(chat, { greeting: "" }, OPEN),
+        );
+        const work = streams.map(async (stream) => {
+          const reading = readIndexes(stream);
+          for (let index = 0; index < 20; index += 1) {
+            await stream.send({ index }, new Uint8Array(130_000));
+          }
+          stream.end();
+          assert.equal((await reading).length, 20);
+        });
+        await stage.settle(Promise.all(work));
+      });
+    });
+
+    it("take a message that is larger than the window", async () => {
+      const stage = makeStage();
+      await withChat(stage, answerAll, { streamWindowBytes: 1000 }, async ({ connection }) => {
+        const stream = connection.open(chat, { greeting: "" }, OPEN);
+        const work = (async () => {
+          const reading = readIndexes(stream);
+          for (let index = 0; index < 3; index += 1) {
+            await stream.send({ index }, new Uint8Array(5_000_000));
+          }
+          stream.end();
+          assert.deepEqual(await reading, [0, 1, 2]);
+        })();
+        await stage.settle(work);
+      });
+    });
+
+    it("do not run out of the connection's window when many hold back a little", async () => {
+      const stage = makeStage();
+      const limits = { connectionWindowBytes: 200_000, streamWindowBytes: 100_000 };
+      await withChat(stage, answerAll, limits, async ({ connection }) => {
+        const streams = Array.from({ length: 100 }, () =>
+          connection.open(chat, { greeting: "" }, OPEN),
+        );
+        const work = streams.map(async (stream) => {
+          for (let index = 0; index < 10; index += 1) {
+            await stream.send({ index }, new Uint8Array(2000));
+            (await stream.receive())?.release();
+          }
+        });
+        await stage.settle(Promise.all(work));
+        for (const stream of streams) stream.end();
+        await stage.settle(Promise.all(streams.map((stream) => readIndexes(stream))));
+      });
+    });
+
+    it("end when the handler is done, after what it has sent", async () => {
+      const stage = makeStage();
+      const burst: ChatHandler = async (request, stream) => {
+        request.release();
+        for (let index = 0; index < 50; index += 1) {
+          stream.send({ index }, new Uint8Array(100_000)).catch(() => {});
+        }
+      };
+      await withChat(stage, burst, { streamWindowBytes: 300_000 }, async ({ connection }) => {
+        const stream = connection.open(chat, { greeting: "" }, OPEN);
+        const indexes = await stage.settle(readIndexes(stream));
+        assert.equal(indexes.length, 50);
+        await assert.rejects(stage.settle(stream.send({ index: 0 })), hasCode("CANCELLED"));
+      });
+    });
+
+    it("fail at the reader with what the handler threw, after what it had sent", async () => {
+      const stage = makeStage();
+      const fail: ChatHandler = async (request, stream) => {
+        request.release();
+        await stream.send({ index: 1 });
+        throw new AshlarError("NO_SPACE", "The disk is full");
+      };
+      await withChat(stage, fail, {}, async ({ connection }) => {
+        const stream = connection.open(chat, { greeting: "" }, OPEN);
+        const message = await stage.settle(stream.receive());
+        assert.equal(message?.head.index, 1);
+        message?.release();
+        await assert.rejects(stage.settle(stream.receive()), hasCode("NO_SPACE"));
+        await assert.rejects(stage.settle(stream.send({ index: 1 })), hasCode("NO_SPACE"));
+      });
+    });
+
+    it("fail at both ends when one cancels, and give everything back", async () => {
+      const stage = makeStage();
+      const seen: unknown[] = [];
+      const hold: ChatHandler = async (request, stream, { signal }) => {
+        request.release();
+        const message = await stream.receive();
+        try {
+          // The others stay in the queue.
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          await stream.receive();
+        } catch (error) {
+          seen.push(error);
+          throw error;
+        } finally {
+          message?.release();
+        }
+      };
+      await withChat(stage, hold, {}, async ({ connection }) => {
+        const stream = connection.open(chat, { greeting: "" }, OPEN);
+        for (let index = 0; index < 10; index += 1) {
+          await stage.settle(stream.send({ index }, new Uint8Array(100_000)));
+        }
+        const reading = stream.receive();
+        reading.catch(() => {});
+        await stage.settle(stage.client.clock.sleep(20));
+        stream.cancel(new AshlarError("SOURCE_CHANGED", "The file has changed"));
+        await assert.rejects(stage.settle(reading), hasCode("SOURCE_CHANGED"));
+        await assert.rejects(stage.settle(stream.send({ index: 0 })), hasCode("SOURCE_CHANGED"));
+        await stage.settle(stage.client.clock.sleep(20));
+        assert.ok(isAshlarError(seen[0], "SOURCE_CHANGED"));
+        assert.equal(stage.server.slabs.lentBytes, 0);
+      });
+    });
+
+    it("fail with DEADLINE_EXCEEDED at both ends", async () => {
+      const stage = makeStage();
+      const seen: unknown[] = [];
+      const wait: ChatHandler = async (request, stream) => {
+        request.release();
+        await stream.receive().catch((error) => seen.push(error));
+      };
+      await withChat(stage, wait, {}, async ({ connection }) => {
+        const stream = connection.open(chat, { greeting: "" }, { timeoutMs: 40 });
+        await assert.rejects(stage.settle(stream.receive()), hasCode("DEADLINE_EXCEEDED"));
+        await stage.settle(stage.client.clock.sleep(20));
+        assert.ok(isAshlarError(seen[0], "DEADLINE_EXCEEDED"));
+      });
+    });
+
+    it("fail for a message that the parser refuses; the connection lives", async () => {
+      const stage = makeStage();
+      const wrong = defineStream(chat.name, {
+        open: v.object({ greeting: v.string() }),
+        up: v.object({ index: v.string() }),
+        down: v.object({ index: v.number() }),
+      });
+      await withChat(stage, answerAll, {}, async ({ connection }) => {
+        const stream = connection.open(wrong, { greeting: "" }, OPEN);
+        stream.send({ index: "one" }, new Uint8Array(70_000)).catch(() => {});
+        await assert.rejects(stage.settle(stream.receive()), hasCode("PROTOCOL_ERROR"));
+        const next = connection.open(chat, { greeting: "" }, OPEN);
+        next.end();
+        assert.equal(await stage.settle(next.receive()), null);
+      });
+    });
+
+    it("fail with UNSUPPORTED at the first use if the server does not have the method", async () => {
+      const stage = makeStage();
+      await withPair(stage, { register: () => {} }, async ({ connection }) => {
+        const stream = connection.open(chat, { greeting: "" }, OPEN);
+        stream.send({ index: 1 }, new Uint8Array(1_000_000)).catch(() => {});
+        await assert.rejects(stage.settle(stream.receive()), hasCode("UNSUPPORTED"));
+      });
+    });
+
+    it("pass ten windows' worth through cancelled streams without losing the connection's credit", async () => {
+      const stage = makeStage();
+      const ignore: ChatHandler = async (request) => request.release();
+      const limits = { connectionWindowBytes: 500_000, streamWindowBytes: 400_000 };
+      await withChat(stage, ignore, limits, async ({ connection }) => {
+        for (let round = 0; round < 20; round += 1) {
+          const stream = connection.open(chat, { greeting: "" }, OPEN);
+          const sends = Array.from({ length: 5 }, (_, index) =>
+            stream.send({ index }, new Uint8Array(60_000)),
+          );
+          await stage.settle(Promise.allSettled(sends));
+          stream.cancel(new AshlarError("CANCELLED", "Enough"));
+        }
+      });
+    });
+  });
+}
