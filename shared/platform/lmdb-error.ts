@@ -37,15 +37,19 @@ export function lmdbOpenError(path: string, cause: unknown): AshlarError {
  * The error for a commit that failed. The reason stands in `commitError` of lmdb's error: a promise
  * that rejects, which must be awaited, or Node ends the process for an unhandled rejection.
  */
-export async function lmdbCommitError(path: string, error: unknown): Promise<AshlarError> {
+export async function lmdbCommitError(
+  { path, isFull }: { readonly path: string; readonly isFull: boolean },
+  error: unknown,
+): Promise<AshlarError> {
+  if (error instanceof AshlarError) return error;
   let cause = error;
   try {
     await (error as { commitError?: PromiseLike<unknown> } | null)?.commitError;
   } catch (reason) {
     cause = reason;
   }
-  const code = isSpace(codeOf(cause)) ? "NO_SPACE" : "DISK_FAILED";
-  return new AshlarError(code, `Cannot commit to the store ${path}: ${messageOf(cause)}`, {
-    cause,
-  });
+  const errno = codeOf(cause);
+  const isNoSpace = isSpace(errno) || (errno === constants.errno.EIO && isFull);
+  const message = `Cannot commit to the store ${path}: ${messageOf(cause)}`;
+  return new AshlarError(isNoSpace ? "NO_SPACE" : "DISK_FAILED", message, { cause });
 }

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { statfsSync, statSync } from "node:fs";
 import { open as openEnvironment, type RootDatabase, type Transaction } from "lmdb";
 import { assert } from "../base/assert.ts";
 import { AshlarError } from "../base/errors.ts";
@@ -20,6 +20,17 @@ type Database = RootDatabase<Uint8Array, Uint8Array>;
 
 /** Smallest key that LMDB takes; an empty one stands for "from the beginning" in the port. */
 const FIRST_KEY = Uint8Array.of(0);
+
+/*
+ * LMDB says EIO where the disk is full ("short write, filesystem full?", mdb_page_flush), and so
+ * does a disk that is broken. So a commit is refused while there is still room, and one that fails
+ * when there is none is taken to have failed for that.
+ */
+const RESERVE_BYTES = 8 * 1024 * 1024;
+/** Removals may use up most of the reserve, or a full store could not be emptied. */
+const REMOVAL_RESERVE_BYTES = 1024 * 1024;
+/** Pages are written anew as a whole, with their ancestors: what a change takes besides its bytes. */
+const CHANGE_OVERHEAD_BYTES = 64;
 
 /** LMDB environments, each in a directory of `path`. */
 export class LmdbStores implements OrderedStores {
@@ -124,10 +135,12 @@ class LmdbStore implements OrderedStore {
     if (changes.length === 0) return;
     this.#committing = true;
     try {
+      this.#checkSpace(changes);
       const committed = await this.#writeBatch(changes);
       assert(committed, "a batch without conditions is committed or fails");
     } catch (error) {
-      const failure = await lmdbCommitError(this.#path, error);
+      const isFull = this.#availableBytes() < RESERVE_BYTES;
+      const failure = await lmdbCommitError({ path: this.#path, isFull }, error);
       if (failure.code !== "NO_SPACE") this.#state = "failed";
       throw failure;
     } finally {
@@ -153,6 +166,26 @@ class LmdbStore implements OrderedStore {
     for (const snapshot of this.#snapshots) snapshot.release();
     await this.#database.close();
     this.#onClose();
+  }
+
+  #checkSpace(changes: readonly StoreChange[]): void {
+    let bytes = 0;
+    for (const { key, value } of changes) {
+      if (value !== null) bytes += key.length + value.length + CHANGE_OVERHEAD_BYTES;
+    }
+    const wantedBytes = bytes === 0 ? REMOVAL_RESERVE_BYTES : bytes + RESERVE_BYTES;
+    const availableBytes = this.#availableBytes();
+    if (availableBytes >= wantedBytes) return;
+    throw new AshlarError(
+      "NO_SPACE",
+      `Cannot commit to the store ${this.#path}: ${wantedBytes} bytes wanted, ${availableBytes} are free`,
+    );
+  }
+
+  /** Takes 3 µs, beside a sync to disk: no reason to go through the thread pool. */
+  #availableBytes(): number {
+    const { bavail, bsize } = statfsSync(this.#path);
+    return bavail * bsize;
   }
 
   /** `batch` and not `transaction`: the latter never resolved here (docs/dependencies.md, lmdb). */
