@@ -214,6 +214,8 @@ function startUpkeep(parts: UpkeepParts): {
     ...env,
     pool: pools.control,
     addresses: () => config.masters,
+    // A leader that hangs is left for another before it takes this server for dead.
+    attemptTimeoutMs: 1_000,
   });
   const activeWrites = (): number => admission.count + orders.copyCount;
   const link = new MasterLink({ store, channel, location, facts, activeWrites });

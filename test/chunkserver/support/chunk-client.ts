@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { concatBytes } from "../../../shared/base/bytes.ts";
+import { readChunk, writeChunk } from "../../../shared/protocol/chunk-api.ts";
+import type { Intent, Receipt } from "../../../shared/protocol/intent.ts";
+import type { Connection, Stream } from "../../../shared/wire/rpc.ts";
+import { framesOf, type TestChunk } from "./chunks.ts";
+
+export type WriteUp = ReturnType<(typeof writeChunk)["parseUp"]>;
+export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
+
+export const STREAM_OPTIONS = { timeoutMs: 30_000 };
+
+export interface OpenOptions {
+  readonly writeId: string;
+  readonly intent: Intent;
+  readonly sizeHintBytes?: number | null;
+  readonly resumeAtBytes?: number;
+  readonly fillFrom?: string | null;
+}
+
+/** The client's end of a write chain, as simple as it can be. */
+export class TestWrite {
+  readonly stream: Stream<WriteUp, WriteDown>;
+  ackedBytes = 0;
+
+  constructor(connection: Connection, options: OpenOptions) {
+    const { writeId, intent, sizeHintBytes = null, resumeAtBytes = 0, fillFrom = null } = options;
+    const open = { writeId, intent, position: 0, sizeHintBytes, resumeAtBytes, fillFrom };
+    this.stream = connection.open(writeChunk, open, STREAM_OPTIONS);
+  }
+
+  /** The next message that is not an ack. */
+  async next(): Promise<WriteDown | null> {
+    for (;;) {
+      const message = await this.stream.receive();
+      if (message === null) return null;
+      message.release();
+      if (message.head.kind !== "ack") return message.head;
+      assert.ok(message.head.bytes >= this.ackedBytes, "acks grow");
+      this.ackedBytes = message.head.bytes;
+    }
+  }
+
+  async opened(): Promise<void> {
+    const message = await this.next();
+    assert.equal(message?.kind, "opened", JSON.stringify(message));
+  }
+
+  async failed(): Promise<Extract<WriteDown, { kind: "failed" }>> {
+    const message = await this.next();
+    assert.equal(message?.kind, "failed", JSON.stringify(message));
+    assert.ok(message?.kind === "failed");
+    return message;
+  }
+
+  /** Reads messages until the chain has written `bytes`. */
+  async acked(bytes: number): Promise<void> {
+    while (this.ackedBytes < bytes) {
+      const message = await this.stream.receive();
+      assert.ok(message !== null, "the stream goes on");
+      message.release();
+      assert.equal(message.head.kind, "ack", JSON.stringify(message.head));
+      if (message.head.kind === "ack") this.ackedBytes = message.head.bytes;
+    }
+  }
+
+  async send(chunk: TestChunk, fromBytes = 0, toBytes = chunk.bytes.length): Promise<void> {
+    for (const { offsetBytes, hashes, bytes } of framesOf(chunk, fromBytes)) {
+      if (offsetBytes >= toBytes) return;
+      await this.stream.send({ kind: "blocks", offsetBytes, hashes }, bytes);
+    }
+  }
+
+  async seal(chunk: TestChunk): Promise<readonly Receipt[]> {
+    const lengthBytes = chunk.bytes.length;
+    await this.stream.send({ kind: "seal", chunkId: chunk.chunkId, lengthBytes });
+    const message = await this.next();
+    assert.equal(message?.kind, "sealed", JSON.stringify(message));
+    assert.ok(message?.kind === "sealed");
+    return message.receipts;
+  }
+}
+
+/** Writes a chunk down a chain, from its opening to its receipts. */
+export async function writeWhole(
+  connection: Connection,
+  chunk: TestChunk,
+  options: OpenOptions,
+): Promise<readonly Receipt[]> {
+  const write = new TestWrite(connection, { sizeHintBytes: chunk.bytes.length, ...options });
+  await write.opened();
+  const [, receipts] = await Promise.all([write.send(chunk), sealAfter(write, chunk)]);
+  return receipts;
+}
+
+async function sealAfter(write: TestWrite, chunk: TestChunk): Promise<readonly Receipt[]> {
+  await write.acked(chunk.bytes.length);
+  return write.seal(chunk);
+}
+
+export interface ReadResult {
+  readonly bytes: Uint8Array;
+  readonly hashes: Uint8Array;
+  readonly offsets: readonly number[];
+  readonly chunkLengthBytes: number;
+}
+
+/** Reads a range of a chunk; throws what the server answers. */
+export async function readRange(
+  connection: Connection,
+  range: Parameters<(typeof readChunk)["parseOpen"]>[0] & object,
+): Promise<ReadResult> {
+  const request = { withManifest: false, ...range } as ReturnType<(typeof readChunk)["parseOpen"]>;
+  const stream = connection.open(readChunk, request, STREAM_OPTIONS);
+  const parts: Uint8Array[] = [];
+  const offsets: number[] = [];
+  let hashes = new Uint8Array(0);
+  let chunkLengthBytes = 0;
+  for (;;) {
+    const message = await stream.receive();
+    if (message === null) return { bytes: concatBytes(parts), hashes, offsets, chunkLengthBytes };
+    parts.push(message.body.slice());
+    offsets.push(message.head.offsetBytes);
+    if (message.head.hashes.length > 0) hashes = message.head.hashes.slice();
+    chunkLengthBytes = message.head.chunkLengthBytes;
+    message.release();
+  }
+}

@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import {
+  BLOCK_BYTES,
+  type ChunkId,
+  DIGEST_BYTES,
+  type LogIndex,
+  type ServerId,
+} from "../../../shared/base/ids.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+import { FRAME_BYTES_MAX } from "../../../shared/protocol/chunk-api.ts";
+import { chunkIdOf, hashBlocks } from "../../../shared/protocol/chunk-id.ts";
+import type { SeededRandom } from "../../support/seeded-random.ts";
+
+/** The machine's hasher, for all tests of the chunkserver. */
+export const { hasher } = createHasher();
+
+export interface TestChunk {
+  readonly chunkId: ChunkId;
+  readonly bytes: Uint8Array;
+  readonly hashes: Uint8Array;
+}
+
+/** A chunk of pseudo-random bytes: the same for the same seed and length. */
+export function makeChunk(lengthBytes: number, seed: number): TestChunk {
+  const bytes = new Uint8Array(lengthBytes);
+  let state = (seed * 2654435761 + lengthBytes) >>> 0;
+  const words = new Uint32Array(bytes.buffer, 0, lengthBytes >> 2);
+  for (let index = 0; index < words.length; index += 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    words[index] = state;
+  }
+  for (let index = words.length * 4; index < lengthBytes; index += 1) bytes[index] = seed & 255;
+  const hashes = hashBlocks(hasher, bytes);
+  return { bytes, hashes, chunkId: chunkIdOf(hasher, lengthBytes, hashes) };
+}
+
+export interface TestFrame {
+  readonly offsetBytes: number;
+  readonly hashes: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
+/** The chunk in frames as a client sends them, from a block boundary on. */
+export function framesOf(
+  chunk: TestChunk,
+  fromBytes = 0,
+  frameBytes = FRAME_BYTES_MAX,
+): readonly TestFrame[] {
+  assert.equal(fromBytes % BLOCK_BYTES, 0);
+  const frames: TestFrame[] = [];
+  for (let offset = fromBytes; offset < chunk.bytes.length; offset += frameBytes) {
+    const bytes = chunk.bytes.subarray(offset, offset + frameBytes);
+    const first = offset / BLOCK_BYTES;
+    const end = first + Math.ceil(bytes.length / BLOCK_BYTES);
+    const hashes = chunk.hashes.subarray(first * DIGEST_BYTES, end * DIGEST_BYTES);
+    frames.push({ offsetBytes: offset, hashes, bytes });
+  }
+  return frames;
+}
+
+export function writeIdFor(number: number): string {
+  return number.toString(16).padStart(32, "0");
+}
+
+export function index(number: number): LogIndex {
+  return number as LogIndex;
+}
+
+export function serverIdFor(number: number): ServerId {
+  return number.toString(16).padStart(32, "f") as ServerId;
+}
+
+/** A length that is often small, sometimes at a boundary, at most `max`. */
+export function someLength(random: SeededRandom, max: number): number {
+  const kind = random.integer(4);
+  if (kind === 0) return 1 + random.integer(1000);
+  if (kind === 1) return BLOCK_BYTES * (1 + random.integer(Math.floor(max / BLOCK_BYTES)));
+  return 1 + random.integer(max);
+}

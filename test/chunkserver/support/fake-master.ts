@@ -1,0 +1,87 @@
+import { fromHex } from "../../../shared/base/bytes.ts";
+import type { ChunkId, LogIndex, ServerId } from "../../../shared/base/ids.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
+import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
+import * as fleet from "../../../shared/protocol/fleet-api.ts";
+import { type Intent, type ServerLocation, signIntent } from "../../../shared/protocol/intent.ts";
+import { RpcServer } from "../../../shared/wire/rpc-server.ts";
+import { CLUSTER_A, makeWorld } from "../../support/wire-world.ts";
+import { hasher } from "./chunks.ts";
+
+export const CHUNK_KEY = fromHex("42".repeat(32));
+
+/** A master that speaks fleet-api to chunkservers and does what the test says. */
+export class FakeMaster implements AsyncDisposable {
+  readonly #server: RpcServer;
+  readonly servers = new Map<ServerId, ServerLocation>();
+  readonly heartbeats: fleet.HeartbeatRequest[] = [];
+  /** Given once, with the next heartbeat of the server. */
+  readonly orders = new Map<ServerId, fleet.Order[]>();
+  readonly goodbyes: ServerId[] = [];
+  verdict: (chunkId: ChunkId) => "known" | "unknown" | "undecided" = () => "undecided";
+  address = "";
+
+  private constructor(server: RpcServer) {
+    this.#server = server;
+  }
+
+  static async start(): Promise<FakeMaster> {
+    const world = makeWorld({ network: new TcpNetwork(), clock: new SystemClock() });
+    const identity = { role: "master", clusterId: CLUSTER_A, name: "fake" } as const;
+    const server = new RpcServer(world, { identity: () => identity });
+    const master = new FakeMaster(server);
+    master.#register();
+    master.address = await server.listen("127.0.0.1:0");
+    return master;
+  }
+
+  /** An intent as the leader signs it. */
+  intent(servers: readonly ServerLocation[], issuedIndex: number, lifetimeMs = 60_000): Intent {
+    const unsigned = { servers: [...servers], issuedIndex: issuedIndex as LogIndex, lifetimeMs };
+    return { ...unsigned, signature: signIntent(hasher, CHUNK_KEY, unsigned) };
+  }
+
+  order(serverId: ServerId, order: fleet.Order): void {
+    this.orders.set(serverId, [...(this.orders.get(serverId) ?? []), order]);
+  }
+
+  /** All that the server's heartbeats told of one kind. */
+  told<Kind extends "copied" | "copyFailed" | "lost" | "purged">(
+    kind: Kind,
+    serverId: ServerId,
+  ): fleet.HeartbeatRequest[Kind][number][] {
+    return this.heartbeats
+      .filter((beat) => beat.serverId === serverId)
+      .flatMap((beat): fleet.HeartbeatRequest[Kind][number][] => beat[kind]);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#server.close(100);
+  }
+
+  #register(): void {
+    this.#server.onCall(fleet.register, async (request) => {
+      request.release();
+      const { server } = request.head;
+      this.servers.set(server.serverId, server);
+      return { clusterId: CLUSTER_A, chunkKey: CHUNK_KEY, heartbeatIntervalMs: 20 };
+    });
+    this.#server.onCall(fleet.heartbeat, async (request) => {
+      request.release();
+      const { serverId } = request.head;
+      this.heartbeats.push(request.head);
+      const orders = this.orders.get(serverId) ?? [];
+      this.orders.delete(serverId);
+      return { orders };
+    });
+    this.#server.onCall(fleet.goodbye, async (request) => {
+      request.release();
+      this.goodbyes.push(request.head.serverId);
+      return {};
+    });
+    this.#server.onCall(fleet.confirmChunks, async (request) => {
+      request.release();
+      return { verdicts: request.head.chunks.map(({ chunkId }) => this.verdict(chunkId)) };
+    });
+  }
+}

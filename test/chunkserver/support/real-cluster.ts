@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { parseChunkserverConfig } from "../../../chunkserver/config.ts";
+import { type RunningChunkserver, startChunkserver } from "../../../chunkserver/server.ts";
+import { Closers } from "../../../shared/flow/closers.ts";
+import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
+import { NodeDisk } from "../../../shared/platform/node-disk.ts";
+import { PrometheusMetrics } from "../../../shared/platform/prometheus-metrics.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
+import { SystemRandom } from "../../../shared/platform/system-random.ts";
+import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
+import type { Disk } from "../../../shared/ports/disk.ts";
+import type { ServerLocation } from "../../../shared/protocol/intent.ts";
+import { connect } from "../../../shared/wire/connect.ts";
+import type { Connection } from "../../../shared/wire/rpc.ts";
+import { TempDirectory } from "../../support/temp-directory.ts";
+import { CLIENT, MemoryLog, makeWorld, type TestWorld } from "../../support/wire-world.ts";
+import { hasher } from "./chunks.ts";
+import { FakeMaster } from "./fake-master.ts";
+
+export interface TestServer {
+  readonly server: RunningChunkserver;
+  readonly location: ServerLocation;
+  readonly directory: string;
+  readonly log: MemoryLog;
+  /** Stops it before the cluster ends. */
+  stop(): Promise<void>;
+}
+
+export interface ServerOptions {
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Puts something between the server and its disk. */
+  readonly wrapDisk?: (disk: Disk) => Disk;
+  /** Of an earlier server. */
+  readonly directory?: string;
+}
+
+/** A master that does what the test says, and real chunkservers on loopback and on real disks. */
+export class TestCluster implements AsyncDisposable {
+  readonly master: FakeMaster;
+  readonly client: TestWorld;
+  readonly #closers: Closers;
+
+  private constructor(master: FakeMaster, closers: Closers) {
+    this.master = master;
+    this.#closers = closers;
+    this.client = makeWorld({ network: new TcpNetwork(), clock: new SystemClock() });
+  }
+
+  static async start(): Promise<TestCluster> {
+    const closers = new Closers();
+    return new TestCluster(closers.use(await FakeMaster.start()), closers);
+  }
+
+  async startServer(options: ServerOptions = {}): Promise<TestServer> {
+    const path = options.directory ?? this.#closers.use(await TempDirectory.make()).path;
+    const log = new MemoryLog();
+    const disk = new NodeDisk(path);
+    const server = await startChunkserver(
+      parseChunkserverConfig({
+        dataDir: path,
+        masters: [this.master.address],
+        listen: "127.0.0.1:0",
+        http: null,
+        reserveBytes: 0,
+        scrubBytesPerSecond: 0,
+        stopGraceMs: 200,
+        ...options.config,
+      }),
+      {
+        clock: new SystemClock(),
+        random: new SystemRandom(),
+        network: new TcpNetwork(),
+        hasher,
+        log,
+        metrics: new PrometheusMetrics(),
+      },
+      {
+        disk: options.wrapDisk?.(disk) ?? disk,
+        stores: new LmdbStores(`${path}/stores`),
+      },
+    );
+    let isStopped = false;
+    const stop = async (): Promise<void> => {
+      if (isStopped) return;
+      isStopped = true;
+      await server[Symbol.asyncDispose]();
+    };
+    this.#closers.defer(stop);
+    await eventually("the server is registered", () => server.ready().ready);
+    const location = this.master.servers.get(server.serverId);
+    assert.ok(location !== undefined);
+    return { server, location, directory: path, log, stop };
+  }
+
+  /** A connection that is closed with the cluster. */
+  async connect(address: string): Promise<Connection> {
+    const connection = await connect(this.client, address, { identity: CLIENT, timeoutMs: 5000 });
+    this.#closers.defer(() => connection.close(0));
+    return connection;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closers[Symbol.asyncDispose]();
+  }
+}
+
+/** Waits, in real time, until `condition` holds; fails after 10 s. */
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const clock = new SystemClock();
+  const endMs = clock.monotonicMs() + 10_000;
+  while (!(await condition())) {
+    assert.ok(clock.monotonicMs() < endMs, `in 10 s: ${what}`);
+    await clock.sleep(5);
+  }
+}
