@@ -1,0 +1,178 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { Term } from "../../shared/base/ids.ts";
+import type { Candidate, Core, PreCandidate } from "./core.ts";
+import {
+  becomeCandidate,
+  becomeFollower,
+  becomeLeader,
+  becomePreCandidate,
+  leaderIdOf,
+  send,
+  sendAfterAppend,
+} from "./core.ts";
+import { indexAfter } from "./entries.ts";
+import type {
+  EntryPosition,
+  PreVoteReply,
+  PreVoteRequest,
+  VoteReply,
+  VoteRequest,
+} from "./messages.ts";
+import { NO_MEMBER } from "./messages.ts";
+import { isVoter, quorumVote, votersOf } from "./quorum.ts";
+import { appendProposals } from "./replication.ts";
+import { broadcastAppend } from "./send-log.ts";
+
+const NO_DATA = new Uint8Array(0);
+
+/** A timeout, or the driver's wish; or the leader's, which needs no pre-vote: thesis §3.10. */
+export type CampaignReason = "timeout" | "transfer";
+
+/** Stands for election, if this member may: Raft §5.2. */
+export function campaign(core: Core, reason: CampaignReason): void {
+  if (core.role.kind === "leader" || !isPromotable(core)) return;
+  // A change that is committed but not applied may have taken the vote away from us or from others.
+  if (mayHaveUnappliedChange(core)) return;
+  if (reason === "timeout" && core.options.preVote) preElect(core);
+  else elect(core, reason);
+}
+
+/** Whether this member may lead: it votes, and has all of its state. */
+export function isPromotable(core: Core): boolean {
+  return isVoter(core.configuration.voters, core.id) && core.log.unstable.snapshot === null;
+}
+
+export function stepVoteRequest(core: Core, message: VoteRequest): void {
+  assert(message.term === core.term, "a vote is given in the candidate's term");
+  const granted = canVoteFor(core, message) && core.log.isUpToDate(message.last);
+  const { id: from, term } = core;
+  sendAfterAppend(core, { kind: "vote-reply", from, to: message.from, term, granted });
+  if (!granted) return;
+  core.electionElapsedTicks = 0;
+  core.votedFor = message.from;
+}
+
+/**
+ * Learners vote too: one may have been promoted and not know it yet, and if the others are gone its
+ * vote is needed. A candidate counts only the votes of voters.
+ */
+export function stepPreVoteRequest(core: Core, message: PreVoteRequest): void {
+  const canVote = message.term > core.term || canVoteFor(core, message);
+  const granted = canVote && core.log.isUpToDate(message.last);
+  if (!granted) {
+    refusePreVote(core, message);
+    return;
+  }
+  // It answers for the term that was asked for, which is not entered here either.
+  const { from: to, term } = message;
+  sendAfterAppend(core, { kind: "pre-vote-reply", from: core.id, to, term, granted });
+}
+
+/** Tells the term that is here, which a candidate of an earlier one then enters. */
+export function refusePreVote(core: Core, message: PreVoteRequest): void {
+  const { id: from, term } = core;
+  sendAfterAppend(core, { kind: "pre-vote-reply", from, to: message.from, term, granted: false });
+}
+
+export function stepVoteReply(core: Core, candidate: Candidate, message: VoteReply): void {
+  switch (countVote(core, candidate, message)) {
+    case "won":
+      lead(core);
+      return;
+    case "lost":
+      becomeFollower(core, core.term, NO_MEMBER);
+      return;
+    case "pending":
+      return;
+  }
+}
+
+export function stepPreVoteReply(core: Core, candidate: PreCandidate, message: PreVoteReply): void {
+  switch (countVote(core, candidate, message)) {
+    case "won":
+      elect(core, "timeout");
+      return;
+    case "lost":
+      becomeFollower(core, core.term, NO_MEMBER);
+      return;
+    case "pending":
+      return;
+  }
+}
+
+/**
+ * Thesis §4.2.3: who hears a leader disregards candidates, so that a member that was removed or cut
+ * off cannot depose it.
+ */
+export function isLeaderLeaseValid(core: Core): boolean {
+  const { checkQuorum, electionTicks } = core.options;
+  if (!checkQuorum || leaderIdOf(core) === NO_MEMBER) return false;
+  return core.electionElapsedTicks < electionTicks;
+}
+
+function preElect(core: Core): void {
+  becomePreCandidate(core);
+  const { id: from, log } = core;
+  const term = (core.term + 1) as Term;
+  const last = log.last();
+  for (const to of votersOf(core.configuration.voters)) {
+    if (to === from) {
+      sendAfterAppend(core, { kind: "pre-vote-reply", from, to, term, granted: true });
+    } else {
+      send(core, { kind: "pre-vote-request", from, to, term, last });
+    }
+  }
+}
+
+function elect(core: Core, reason: CampaignReason): void {
+  becomeCandidate(core);
+  const { id: from, term, log } = core;
+  const last: EntryPosition = log.last();
+  const isTransfer = reason === "transfer";
+  for (const to of votersOf(core.configuration.voters)) {
+    if (to === from) {
+      // Its own vote counts once it is durable, like everybody's.
+      sendAfterAppend(core, { kind: "vote-reply", from, to, term, granted: true });
+    } else {
+      send(core, { kind: "vote-request", from, to, term, last, isTransfer });
+    }
+  }
+}
+
+/** Raft §5.2, §8: the entry without data makes everything before it committable. */
+function lead(core: Core): void {
+  const leader = becomeLeader(core);
+  const index = appendProposals(core, leader, [{ kind: "normal", data: NO_DATA }]);
+  assert(index !== null, "an entry without data is never refused");
+  broadcastAppend(core, leader, "send-empty");
+}
+
+/** Raft §5.4.1: one vote a term, and none while a leader of the term is known. */
+function canVoteFor(core: Core, request: VoteRequest | PreVoteRequest): boolean {
+  if (core.votedFor === request.from) return true;
+  return core.votedFor === NO_MEMBER && leaderIdOf(core) === NO_MEMBER;
+}
+
+function countVote(
+  core: Core,
+  candidate: Candidate | PreCandidate,
+  message: VoteReply | PreVoteReply,
+): "won" | "lost" | "pending" {
+  const { votes } = candidate;
+  if (!votes.has(message.from)) votes.set(message.from, message.granted);
+  return quorumVote(core.configuration.voters, votes);
+}
+
+function mayHaveUnappliedChange(core: Core): boolean {
+  const { log, options } = core;
+  const toIndex = indexAfter(log.committedIndex);
+  let fromIndex = indexAfter(log.appliedIndex);
+  while (fromIndex < toIndex) {
+    const page = log.slice({ fromIndex, toIndex }, options.applyingBytesMax);
+    if (page.kind !== "entries") return true;
+    assert(page.entries.length > 0, "a page has an entry");
+    if (page.entries.some((entry) => entry.kind !== "normal")) return true;
+    fromIndex = indexAfter(fromIndex, page.entries.length);
+  }
+  return false;
+}

@@ -1,0 +1,220 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
+import { ByteReader, malformed } from "./byte-reader.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import { ENTRY_HEADER_BYTES, entrySizeBytes } from "./entries.ts";
+import { decodeChange } from "./membership-change.ts";
+import type {
+  Entry,
+  EntryKind,
+  EntryPosition,
+  HardState,
+  Membership,
+  Proposal,
+  Snapshot,
+} from "./messages.ts";
+
+const ENTRY_KINDS = ["normal", "conf-change", "conf-change-v2"] as const;
+const PROPOSAL_HEADER_BYTES = 5;
+const MEMBER_BYTES = 8;
+
+/** One entry, as it stands in the log file and in messages. Layout: see `writeEntry`. */
+export function encodeEntry(entry: Entry): Uint8Array {
+  const writer = new ByteWriter(entrySizeBytes(entry));
+  writeEntry(writer, entry);
+  return writer.finish();
+}
+
+/**
+ * The entry in `bytes`, which must hold nothing else. Its data is a view of `bytes`.
+ *
+ * @throws {AshlarError} PROTOCOL_ERROR
+ */
+export function decodeEntry(bytes: Uint8Array): Entry {
+  const reader = new ByteReader(bytes);
+  const entry = readEntry(reader);
+  reader.end();
+  return entry;
+}
+
+/** Term, vote and commit index: three integers of 8 bytes, little-endian. */
+export function encodeHardState(hardState: HardState): Uint8Array {
+  const writer = new ByteWriter(3 * 8);
+  writer.integer(hardState.term);
+  writer.integer(hardState.votedFor);
+  writer.integer(hardState.commitIndex);
+  return writer.finish();
+}
+
+/** @throws {AshlarError} PROTOCOL_ERROR */
+export function decodeHardState(bytes: Uint8Array): HardState {
+  const reader = new ByteReader(bytes);
+  const term = reader.integer() as Term;
+  const votedFor = reader.integer() as MemberId;
+  const commitIndex = reader.integer() as LogIndex;
+  reader.end();
+  return { term, votedFor, commitIndex };
+}
+
+/** A membership, for a snapshot that is kept or carried elsewhere. */
+export function encodeMembership(membership: Membership): Uint8Array {
+  const writer = new ByteWriter();
+  writeMembership(writer, membership);
+  return writer.finish();
+}
+
+/** @throws {AshlarError} PROTOCOL_ERROR */
+export function decodeMembership(bytes: Uint8Array): Membership {
+  const reader = new ByteReader(bytes);
+  const membership = readMembership(reader);
+  reader.end();
+  return membership;
+}
+
+/**
+ * An entry. Integers are little-endian.
+ *
+ *     offset  size  field
+ *          0     8  index, from 1
+ *          8     8  term, from 1
+ *         16     4  kind: 0 normal, 1 conf-change, 2 conf-change-v2
+ *         20     4  n, the length of the data in bytes
+ *         24     n  the data
+ */
+export function writeEntry(writer: ByteWriter, entry: Entry): void {
+  writer.integer(entry.index);
+  writer.integer(entry.term);
+  writer.u32(ENTRY_KINDS.indexOf(entry.kind));
+  writer.bytes(entry.data);
+}
+
+export function readEntry(reader: ByteReader): Entry {
+  const index = reader.integer() as LogIndex;
+  const term = reader.integer() as Term;
+  if (index === 0 || term === 0) throw malformed("an entry with an index and a term");
+  const kind = readEntryKind(reader.u32());
+  const data = readEntryData(reader, kind);
+  return { index, term, kind, data };
+}
+
+/** A count, then the entries. */
+export function writeEntries(writer: ByteWriter, entries: readonly Entry[]): void {
+  writer.u32(entries.length);
+  for (const entry of entries) writeEntry(writer, entry);
+}
+
+/** Entries that follow `previous` without a gap, in terms that do not fall: Raft §5.3. */
+export function readEntries(reader: ByteReader, previous: EntryPosition): readonly Entry[] {
+  const entries: Entry[] = [];
+  const count = reader.count(ENTRY_HEADER_BYTES);
+  let last = previous;
+  for (let offset = 0; offset < count; offset += 1) {
+    const entry = readEntry(reader);
+    if (entry.index !== last.index + 1) throw malformed("entries without a gap");
+    if (entry.term < last.term) throw malformed("entries in order of their terms");
+    entries.push(entry);
+    last = entry;
+  }
+  return entries;
+}
+
+/** A count, then for each proposal its kind (1 byte), the length of its data and the data. */
+export function writeProposals(writer: ByteWriter, proposals: readonly Proposal[]): void {
+  writer.u32(proposals.length);
+  for (const proposal of proposals) {
+    writer.u8(ENTRY_KINDS.indexOf(proposal.kind));
+    writer.bytes(proposal.data);
+  }
+}
+
+export function readProposals(reader: ByteReader): readonly Proposal[] {
+  const count = reader.count(PROPOSAL_HEADER_BYTES);
+  if (count === 0) throw malformed("a proposal");
+  return Array.from({ length: count }, () => {
+    const kind = readEntryKind(reader.u8());
+    return { kind, data: readEntryData(reader, kind) };
+  });
+}
+
+export function writePosition(writer: ByteWriter, position: EntryPosition): void {
+  writer.integer(position.index);
+  writer.integer(position.term);
+}
+
+export function readPosition(reader: ByteReader): EntryPosition {
+  const index = reader.integer() as LogIndex;
+  const term = reader.integer() as Term;
+  return { index, term };
+}
+
+export function writeSnapshot(writer: ByteWriter, snapshot: Snapshot): void {
+  assert(snapshot.index > 0, "a snapshot holds something");
+  writePosition(writer, snapshot);
+  writeMembership(writer, snapshot.membership);
+  writer.bytes(snapshot.data);
+}
+
+export function readSnapshot(reader: ByteReader): Snapshot {
+  const position = readPosition(reader);
+  if (position.index === 0) throw malformed("a snapshot that holds something");
+  const membership = readMembership(reader);
+  return { ...position, membership, data: reader.bytes() };
+}
+
+/** Voters, outgoing voters, learners and next learners (each a count and ids), then `autoLeave`. */
+function writeMembership(writer: ByteWriter, membership: Membership): void {
+  const { voters, votersOutgoing, learners, learnersNext, autoLeave } = membership;
+  for (const ids of [voters, votersOutgoing, learners, learnersNext]) {
+    writer.u32(ids.length);
+    for (const id of ids) writer.integer(id);
+  }
+  writer.flag(autoLeave);
+}
+
+function readMembership(reader: ByteReader): Membership {
+  const voters = readMembers(reader);
+  const votersOutgoing = readMembers(reader);
+  const learners = readMembers(reader);
+  const learnersNext = readMembers(reader);
+  const autoLeave = reader.flag();
+  checkMembership({ voters, votersOutgoing, learners, learnersNext, autoLeave });
+  return { voters, votersOutgoing, learners, learnersNext, autoLeave };
+}
+
+/** What `configurationOf` would otherwise stop on. */
+function checkMembership(membership: Membership): void {
+  const { voters, votersOutgoing, learners, learnersNext, autoLeave } = membership;
+  const voting = new Set([...voters, ...votersOutgoing]);
+  if (learners.some((id) => voting.has(id))) throw malformed("learners that do not vote");
+  const isLeaving = (id: MemberId) => votersOutgoing.includes(id) && !voters.includes(id);
+  if (!learnersNext.every(isLeaving)) throw malformed("next learners that leave the vote");
+  if (autoLeave && votersOutgoing.length === 0) throw malformed("a joint membership to leave");
+}
+
+function readMembers(reader: ByteReader): readonly MemberId[] {
+  const count = reader.count(MEMBER_BYTES);
+  const ids = Array.from({ length: count }, () => readMember(reader));
+  const isAscending = ids.every((id, offset) => offset === 0 || id > (ids[offset - 1] as MemberId));
+  if (!isAscending) throw malformed("members in ascending order");
+  return ids;
+}
+
+/** Somebody: never `NO_MEMBER`. */
+export function readMember(reader: ByteReader): MemberId {
+  const id = reader.integer();
+  if (id === 0) throw malformed("a member");
+  return id as MemberId;
+}
+
+function readEntryKind(code: number): EntryKind {
+  const kind = ENTRY_KINDS[code];
+  if (kind === undefined) throw malformed("a kind of entry");
+  return kind;
+}
+
+/** A view. A change that cannot be read must not get into a log: it could never be applied. */
+function readEntryData(reader: ByteReader, kind: EntryKind): Uint8Array {
+  const data = reader.bytes();
+  if (kind !== "normal") decodeChange({ kind, data });
+  return data;
+}

@@ -1,0 +1,70 @@
+import type { MemberId } from "../../shared/base/ids.ts";
+import type { Core, Leader } from "./core.ts";
+import { send, trackedMembers } from "./core.ts";
+import { indexBefore, minIndex, payloadSizeBytes } from "./entries.ts";
+import type { Progress } from "./progress.ts";
+import { sendSnapshot } from "./snapshot.ts";
+import type { EntriesResult } from "./storage.ts";
+
+/** What to do when there is nothing to send but the commit index. */
+export type WhenEmpty = "send-empty" | "skip-empty";
+
+export function broadcastAppend(core: Core, leader: Leader, whenEmpty: WhenEmpty): void {
+  for (const [to, progress] of trackedMembers(leader)) {
+    if (to !== core.id) sendAppend(core, { to, progress, whenEmpty });
+  }
+}
+
+/**
+ * Sends what the member lacks, or a snapshot if the log no longer has it.
+ *
+ * @returns whether anything was sent.
+ */
+export function sendAppend(
+  core: Core,
+  target: { readonly to: MemberId; readonly progress: Progress; readonly whenEmpty: WhenEmpty },
+): boolean {
+  const { to, progress, whenEmpty } = target;
+  if (progress.isThrottled) return false;
+  const previousIndex = indexBefore(progress.nextIndex);
+  const previousTerm = core.log.term(previousIndex);
+  if (previousTerm === null) return sendSnapshot(core, to, progress);
+  const result = nextEntries(core, progress);
+  if (result.kind === "compacted") return sendSnapshot(core, to, progress);
+  const entries = result.kind === "entries" ? result.entries : [];
+  if (entries.length === 0 && whenEmpty === "skip-empty") return false;
+  const commitIndex = core.log.committedIndex;
+  send(core, {
+    kind: "append-request",
+    from: core.id,
+    to,
+    term: core.term,
+    previous: { index: previousIndex, term: previousTerm },
+    entries,
+    commitIndex,
+  });
+  progress.sentEntries(entries.length, payloadSizeBytes(entries));
+  progress.sentCommit(commitIndex);
+  return true;
+}
+
+/** In a full window none: an empty request finds out whether those under way were lost. */
+function nextEntries(core: Core, progress: Progress): EntriesResult {
+  if (progress.state.kind === "replicate" && progress.inflights.isFull) {
+    return { kind: "entries", entries: [] };
+  }
+  return core.log.entriesFrom(progress.nextIndex, core.options.messageBytesMax);
+}
+
+/** Also asks for confirmation of the reads that wait. */
+export function broadcastHeartbeat(core: Core, leader: Leader): void {
+  const readSequence = leader.reads.sequence;
+  const { id: from, term } = core;
+  for (const [to, progress] of trackedMembers(leader)) {
+    if (to === from) continue;
+    // Never beyond what the member is known to hold: behind it, its log may be another one.
+    const commitIndex = minIndex(progress.matchIndex, core.log.committedIndex);
+    send(core, { kind: "heartbeat-request", from, to, term, commitIndex, readSequence });
+    progress.sentCommit(commitIndex);
+  }
+}

@@ -1,0 +1,36 @@
+import type { MemberId } from "../../shared/base/ids.ts";
+import type { Core, Leader } from "./core.ts";
+import { leaderIdOf, send } from "./core.ts";
+import { NO_MEMBER } from "./messages.ts";
+import { sendAppend } from "./send-log.ts";
+
+/**
+ * Hands leadership to `transferee` (thesis §3.10): brings its log up to date, takes no proposals
+ * meanwhile, then lets it stand for election at once. Given up after an election timeout.
+ */
+export function transferLeadership(core: Core, leader: Leader, transferee: MemberId): void {
+  const progress = leader.progress.get(transferee);
+  if (progress === undefined || core.configuration.learners.has(transferee)) return;
+  if (leader.transferee === transferee) return;
+  leader.transferee = NO_MEMBER;
+  if (transferee === core.id) return;
+  leader.transferee = transferee;
+  core.electionElapsedTicks = 0;
+  if (progress.matchIndex === core.log.lastIndex()) sendTimeoutNow(core, transferee);
+  else sendAppend(core, { to: transferee, progress, whenEmpty: "send-empty" });
+}
+
+/** Hands over if this member leads, else asks the leader to; drops the wish if there is none. */
+export function requestTransfer(core: Core, transferee: MemberId): void {
+  if (core.role.kind === "leader") {
+    transferLeadership(core, core.role, transferee);
+    return;
+  }
+  const to = leaderIdOf(core);
+  if (to === NO_MEMBER) return;
+  send(core, { kind: "transfer-request", from: core.id, to, term: core.term, transferee });
+}
+
+export function sendTimeoutNow(core: Core, to: MemberId): void {
+  send(core, { kind: "timeout-now", from: core.id, to, term: core.term });
+}
