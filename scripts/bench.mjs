@@ -1,0 +1,6 @@
+// `npm run bench -- [suite] [--json]`: installs and builds what is missing, then measures.
+import { ensureReady } from "./bootstrap.mjs";
+
+ensureReady();
+const { main } = await import("../dist/scripts/bench/bench.js");
+process.exitCode = await main(process.argv.slice(2));

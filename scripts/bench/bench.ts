@@ -1,0 +1,79 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
+import { connect } from "../../client/connect.ts";
+import type { FileSystem } from "../../client/file-system.ts";
+import { CpuMeter } from "./cpu-seconds.ts";
+import { describe, type Measurement } from "./measurement.ts";
+import { measureMetadata } from "./metadata.ts";
+import { measureSequential } from "./sequential.ts";
+import { measureSmallFiles } from "./small-files.ts";
+
+/** What a suite works with: a new cluster of 3 masters and 3 chunkservers, fsync on. */
+export interface Bench {
+  readonly cluster: LocalCluster;
+  readonly fileSystem: FileSystem;
+  readonly cpu: CpuMeter;
+  readonly work: string;
+  /** Tells a figure as soon as it is known. */
+  readonly report: (measurement: Measurement) => void;
+}
+
+const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
+  sequential: measureSequential,
+  small: measureSmallFiles,
+  meta: measureMetadata,
+};
+
+const USAGE = `Usage: npm run bench -- [suite …] [--json]
+
+Suites: ${Object.keys(SUITES).join(", ")} (default: all). Exit status 1 if a stated bound is missed.
+`;
+
+/** @returns 0 if every bound held, 1 if one was missed, 2 for wrong usage */
+export async function main(commandLine: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...commandLine],
+    allowPositionals: true,
+    options: { json: { type: "boolean" }, help: { type: "boolean" } },
+  });
+  const names = positionals.length === 0 ? Object.keys(SUITES) : positionals;
+  if (values.help === true || names.some((name) => SUITES[name] === undefined)) {
+    process.stderr.write(USAGE);
+    return values.help === true ? 0 : 2;
+  }
+  let missedCount = 0;
+  const report = (measurement: Measurement): void => {
+    if (measurement.ok === false) missedCount += 1;
+    const line = values.json === true ? JSON.stringify(measurement) : describe(measurement);
+    process.stdout.write(`${line}\n`);
+  };
+  for (const name of names) await runSuite(SUITES[name] as (bench: Bench) => Promise<void>, report);
+  return missedCount === 0 ? 0 : 1;
+}
+
+async function runSuite(
+  suite: (bench: Bench) => Promise<void>,
+  report: (measurement: Measurement) => void,
+): Promise<void> {
+  const work = await mkdtemp(join(tmpdir(), "ashlar-bench-"));
+  let cluster: LocalCluster | null = null;
+  try {
+    cluster = await LocalCluster.up({
+      directory: join(work, "cluster"),
+      masters: 3,
+      chunkservers: 3,
+      basePort: 0,
+      timeoutMs: 30_000,
+    });
+    const { masters, clusterId } = cluster;
+    await using fileSystem = await connect({ masters, clusterId });
+    const cpu = await CpuMeter.of(cluster);
+    await suite({ cluster, fileSystem, cpu, work, report });
+  } finally {
+    await cluster?.down();
+    await rm(work, { recursive: true, force: true });
+  }
+}
