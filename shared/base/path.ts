@@ -103,6 +103,9 @@ export function isWithin(inner: PathNames, outer: PathNames): boolean {
   );
 }
 
+/** Control characters, line and paragraph separators, and what turns the direction of writing. */
+const UNSAFE_TO_SHOW = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
+
 /**
  * A name for people: UTF-8 text as it is; control characters, a backslash and bytes that are not
  * UTF-8 as `\n`, `\\`, `\xHH`, so that one name stays on one line and no name is ambiguous.
@@ -119,10 +122,9 @@ export function displayName(bytes: Uint8Array): string {
 }
 
 function displayCharacter(sequence: Uint8Array): string {
-  const byte = sequence[0] as number;
-  if (byte === 0x5c) return "\\\\";
-  if (byte < 0x20 || byte === 0x7f) return escapeByte(byte);
-  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(sequence);
+  const character = new TextDecoder("utf-8", { ignoreBOM: true }).decode(sequence);
+  if (character === "\\") return "\\\\";
+  return UNSAFE_TO_SHOW.test(character) ? Array.from(sequence, escapeByte).join("") : character;
 }
 
 function escapeByte(byte: number): string {

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { describe, it } from "node:test";
+
+const moduleOf = (name: string): string =>
+  JSON.stringify(new URL(`../../../shared/platform/${name}`, import.meta.url).href);
+
+/** Runs `body` in a process that is watched; it gets `ready()`. Returns how the process ended. */
+async function run(
+  body: string,
+  signals: readonly NodeJS.Signals[],
+): Promise<{ readonly status: number | null; readonly lines: readonly string[] }> {
+  const script = `
+    const { watchProcess } = await import(${moduleOf("process.ts")});
+    const { createLog } = await import(${moduleOf("pino-log.ts")});
+    const timer = setInterval(() => {}, 1000);
+    const hooks = { log: createLog({ to: "stdout", level: "info" }), exit: (status) => process.exit(status) };
+    const ready = () => process.stdout.write("ready\\n");
+    ${body}
+  `;
+  const options = ["--import", "tsx", "--input-type=module", "-e", script];
+  const child = spawn(process.execPath, options, { stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  const exited = once(child, "exit");
+  let sent = 0;
+  for await (const part of child.stdout) {
+    output += part;
+    const signal = signals[sent];
+    // The next signal goes out when the process has answered the one before.
+    if (signal !== undefined && output.trimEnd().split("\n").length > sent) {
+      sent += 1;
+      child.kill(signal);
+    }
+  }
+  const [status] = (await exited) as [number | null];
+  return { status, lines: output.trimEnd().split("\n") };
+}
+
+describe("a watched process", () => {
+  it("stops in order at the first signal", async () => {
+    const body = "watchProcess({ ...hooks, onStop: () => clearInterval(timer) }); ready();";
+    const { status, lines } = await run(body, ["SIGTERM"]);
+    assert.equal(status, 0);
+    assert.match(lines.at(-1) ?? "", /"message":"Stopping"/);
+  });
+
+  it("stops at once at the second", async () => {
+    const body = "watchProcess({ ...hooks, onStop: () => {} }); ready();";
+    const { status } = await run(body, ["SIGTERM", "SIGINT"]);
+    assert.equal(status, 130);
+  });
+
+  it("stops at an error that nobody caught, with its stack in the log", async () => {
+    for (const bug of [
+      "setTimeout(() => { throw new Error('oops'); })",
+      "Promise.reject(new Error('oops'))",
+    ]) {
+      const { status, lines } = await run(
+        `watchProcess({ ...hooks, onStop: () => {} }); ${bug};`,
+        [],
+      );
+      assert.equal(status, 70);
+      const line = JSON.parse(lines.at(-1) ?? "") as { message: string; error: { stack: string } };
+      assert.equal(line.message, "Stopped by a bug");
+      assert.match(line.error.stack, /oops/);
+    }
+  });
+});

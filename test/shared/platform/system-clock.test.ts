@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
+import { SystemRandom } from "../../../shared/platform/system-random.ts";
+
+const clock = new SystemClock();
+const YEAR_MS = 365 * 24 * 3600 * 1000;
+
+describe("system clock", () => {
+  it("has a monotonic time that does not go back, and a wall time of this century", () => {
+    const first = clock.monotonicMs();
+    assert.ok(clock.monotonicMs() >= first);
+    assert.ok(clock.wallMs() > 50 * YEAR_MS && clock.wallMs() < 150 * YEAR_MS);
+  });
+
+  it("sleeps at least so long", async () => {
+    const start = clock.monotonicMs();
+    await clock.sleep(20);
+    assert.ok(clock.monotonicMs() - start >= 19);
+  });
+
+  it("ends a sleep with the signal's reason, before it begins or in its midst", async () => {
+    const reason = new Error("stopped");
+    await assert.rejects(clock.sleep(YEAR_MS, AbortSignal.abort(reason)), reason);
+    const controller = new AbortController();
+    const sleep = clock.sleep(YEAR_MS, controller.signal);
+    controller.abort(reason);
+    await assert.rejects(sleep, reason);
+  });
+
+  it("leaves no listener on the signal of a sleep that ended", async () => {
+    const controller = new AbortController();
+    let listenerCount = 0;
+    const { addEventListener, removeEventListener } = AbortSignal.prototype;
+    controller.signal.addEventListener = function (...given: Parameters<typeof addEventListener>) {
+      listenerCount += 1;
+      addEventListener.apply(this, given);
+    } as typeof addEventListener;
+    controller.signal.removeEventListener = function (
+      ...given: Parameters<typeof removeEventListener>
+    ) {
+      listenerCount -= 1;
+      removeEventListener.apply(this, given);
+    } as typeof removeEventListener;
+    for (let i = 0; i < 5; i += 1) await clock.sleep(0, controller.signal);
+    assert.equal(listenerCount, 0);
+  });
+
+  it("runs a task once, and not after it was cancelled", async () => {
+    let count = 0;
+    clock.after(1, () => {
+      count += 1;
+    });
+    const cancelled = clock.after(1, () => {
+      count += 100;
+    });
+    cancelled.cancel();
+    await clock.sleep(30);
+    cancelled.cancel();
+    assert.equal(count, 1);
+  });
+
+  it("does not run a task at once that is due in a month: setTimeout alone would", async () => {
+    let ran = false;
+    const due = () => {
+      ran = true;
+    };
+    const timers = [YEAR_MS, Number.POSITIVE_INFINITY].map((ms) => clock.after(ms, due));
+    await clock.sleep(20);
+    for (const timer of timers) timer.cancel();
+    assert.equal(ran, false);
+  });
+
+  it("lets what is queued have its turn", async () => {
+    const order: string[] = [];
+    setImmediate(() => order.push("queued"));
+    await clock.yieldTurn();
+    order.push("after the turn");
+    assert.deepEqual(order, ["queued", "after the turn"]);
+  });
+});
+
+describe("system random", () => {
+  it("draws fractions in [0, 1) and bytes that differ", () => {
+    const random = new SystemRandom();
+    for (let i = 0; i < 1000; i += 1) {
+      const fraction = random.fraction();
+      assert.ok(fraction >= 0 && fraction < 1);
+    }
+    assert.equal(random.bytes(33).length, 33);
+    assert.notDeepEqual(random.bytes(16), random.bytes(16));
+    assert.equal(Object.getPrototypeOf(random.bytes(1)), Uint8Array.prototype);
+  });
+});
