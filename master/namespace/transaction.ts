@@ -44,11 +44,12 @@ function checkPrecondition(change: Change, precondition: Precondition): void {
   const inode = inodeAt(change, precondition);
   if (holds(change, precondition, inode)) return;
   const path = showTarget(change, precondition.target);
-  const found = inode === undefined ? "nothing" : `a ${inode.kind}`;
+  const version = inode === undefined ? null : inodeVersion(change, inode);
+  const found = inode === undefined ? "nothing" : `a ${inode.kind} of version ${version}`;
   throw new Refusal(
     "PRECONDITION_FAILED",
     `Cannot apply the transaction: expected ${wanted(precondition)} at ${path}: there is ${found}`,
-    { kind: precondition.kind, path },
+    { kind: precondition.kind, path, version },
   );
 }
 

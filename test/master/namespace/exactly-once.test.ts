@@ -110,7 +110,9 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
       assert.ok(!replica.namespace.hasSession(replica.sessionId));
     }
     await replica.namespace.flush();
-    const outcomes = [...replica.store.range({ start: Uint8Array.of(0x6f), end: Uint8Array.of(0x70) })];
+    const outcomes = [
+      ...replica.store.range({ start: Uint8Array.of(0x6f), end: Uint8Array.of(0x70) }),
+    ];
     assert.equal(outcomes.length, 0);
   });
 
@@ -123,7 +125,11 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
       { sessionId, clientName: "test", openedMs: START_MS, activeMs: START_MS + 5_000 },
     ]);
     const unknown = 99 as SessionId;
-    const outcome = replica.apply({ kind: "keep-session", nowMs: replica.nowMs, sessionId: unknown });
+    const outcome = replica.apply({
+      kind: "keep-session",
+      nowMs: replica.nowMs,
+      sessionId: unknown,
+    });
     assert.equal(codeOf(outcome), "SESSION_EXPIRED");
   });
 

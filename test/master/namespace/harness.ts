@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { decodeCommand, encodeCommand } from "../../../master/namespace/command.ts";
 import type {
   Bootstrap,
   Command,
@@ -7,6 +6,7 @@ import type {
   Outcome,
   VerifiedChunk,
 } from "../../../master/namespace/command.ts";
+import { decodeCommand, encodeCommand } from "../../../master/namespace/command.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
 import type { AppliedEntry } from "../../../master/state-machine.ts";
 import type {
@@ -20,7 +20,7 @@ import type {
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
-import type { Precondition, Target } from "../../../shared/protocol/namespace-api.ts";
+import type { Attempt, Precondition, Target } from "../../../shared/protocol/namespace-api.ts";
 
 export const { hasher } = createHasher({});
 
@@ -141,23 +141,20 @@ export class Replica {
     return this.namespace.apply(entry);
   }
 
-  /** A mutation of its own sequence; all before it are acknowledged. */
+  /** A mutation of its own; all before it are acknowledged. */
+  nextAttempt(): Attempt {
+    this.#sequence += 1;
+    const sequence = this.#sequence;
+    return { sessionId: this.sessionId, sequence, firstUnacknowledged: sequence };
+  }
+
   transact(
     operations: readonly NamespaceOperation[],
     preconditions: readonly Precondition[] = [],
   ): Outcome {
-    this.#sequence += 1;
-    return this.apply({
-      kind: "transact",
-      nowMs: this.nowMs,
-      attempt: {
-        sessionId: this.sessionId,
-        sequence: this.#sequence,
-        firstUnacknowledged: this.#sequence,
-      },
-      preconditions,
-      operations,
-    });
+    const { nowMs } = this;
+    const attempt = this.nextAttempt();
+    return this.apply({ kind: "transact", nowMs, attempt, preconditions, operations });
   }
 
   /** A mutation that must succeed. @returns its index. */

@@ -134,7 +134,11 @@ function checkContents(tables: Tables, inodes: Map<string, InodeRecord>): void {
   }
   const contents = tables.rows(CONTENTS, TABLE_BYTE.content);
   for (const [key, { referenceCount }] of contents) {
-    assert.equal(referenceCount, references.get(String(readU64(key, 0))) ?? 0, "references recount");
+    assert.equal(
+      referenceCount,
+      references.get(String(readU64(key, 0))) ?? 0,
+      "references recount",
+    );
   }
   const positions = new Map<number, number>();
   for (const key of tables.rows(POSITIONS, TABLE_BYTE.position).keys()) {
@@ -142,7 +146,8 @@ function checkContents(tables: Tables, inodes: Map<string, InodeRecord>): void {
     const id = readU64(key, 0);
     positions.set(id, (positions.get(id) ?? 0) + 1);
   }
-  for (const [id, count] of counts) assert.equal(positions.get(id), count, "all positions are there");
+  for (const [id, count] of counts)
+    assert.equal(positions.get(id), count, "all positions are there");
 }
 
 function checkChunks(tables: Tables, totals: TotalsRecord): void {
@@ -166,10 +171,15 @@ function checkChunks(tables: Tables, totals: TotalsRecord): void {
   assert.equal(totals.chunkCount, chunks.size);
   const mirror = new Set([...tables.keys(TABLE_BYTE.replica)].map(textToHex));
   assert.deepEqual(mirror, replicas, "the replica table mirrors the chunks");
-  assert.deepEqual(tables.keys(TABLE_BYTE.wanting), wanting, "the wanting table mirrors the chunks");
+  assert.deepEqual(
+    tables.keys(TABLE_BYTE.wanting),
+    wanting,
+    "the wanting table mirrors the chunks",
+  );
   const purges = tables.rows(PURGES, TABLE_BYTE.purge);
   assert.equal(purges.size, totals.purgesPending);
-  for (const key of purges.keys()) assert.ok(!mirror.has(textToHex(key)), "a copy that counts stays");
+  for (const key of purges.keys())
+    assert.ok(!mirror.has(textToHex(key)), "a copy that counts stays");
   const ages = [...tables.rows(TOMBSTONES, TABLE_BYTE.tombstone)].length;
   assert.equal(tables.keys(TABLE_BYTE.tombstoneAge).size, ages);
 }

@@ -44,7 +44,9 @@ const files: fc.Arbitrary<Planned> = fc.oneof(
       return { kind: "put", target, replace, content, ...OWNER } as const;
     }),
   path.map((target) => () => ({ kind: "unlink", target }) as const),
-  path.map((target) => () => ({ kind: "set-attributes", target, mode: 0o600, mtimeMs: 1 }) as const),
+  path.map(
+    (target) => () => ({ kind: "set-attributes", target, mode: 0o600, mtimeMs: 1 }) as const,
+  ),
 );
 
 const moves: fc.Arbitrary<Planned> = fc.oneof(
@@ -64,7 +66,10 @@ const commits: fc.Arbitrary<Planned> = fc
     count: fc.integer({ min: 0, max: 3 }),
     expected: fc.constantFrom("p", "q", null),
     changes: fc.uniqueArray(
-      fc.record({ position: fc.integer({ min: 0, max: 2 }), chunk: fc.constantFrom("p", "q", "t") }),
+      fc.record({
+        position: fc.integer({ min: 0, max: 2 }),
+        chunk: fc.constantFrom("p", "q", "t"),
+      }),
       { selector: ({ position }) => position, maxLength: 3 },
     ),
   })

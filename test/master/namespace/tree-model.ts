@@ -11,7 +11,10 @@ export type ModelNode =
   | { readonly kind: "directory"; readonly children: Map<string, ModelNode> }
   | { readonly kind: "file"; content: string; chunkMib: number };
 
-type Operation<Kind extends NamespaceOperation["kind"]> = Extract<NamespaceOperation, { kind: Kind }>;
+type Operation<Kind extends NamespaceOperation["kind"]> = Extract<
+  NamespaceOperation,
+  { kind: Kind }
+>;
 
 /** Thrown for a refusal. */
 class Refused extends Error {
@@ -106,7 +109,7 @@ export class TreeModel {
     const { content, chunkMib, replace } = options;
     const { parent, name } = this.#parentOf(target);
     const there = name === "" ? this.#root : parent.children.get(name);
-if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+    if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
     if (there !== undefined && !replace) throw new Refused("ALREADY_EXISTS");
     if (there === undefined) parent.children.set(name, { kind: "file", content, chunkMib });
     else Object.assign(there, { content, chunkMib });
@@ -128,7 +131,8 @@ if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
     // Every chunk of the test has 1 MiB: in a larger one only a file of 1 MiB fits.
     if (isOutside || (sizeMib > 1 && file.chunkMib > 1)) throw new Refused("INVALID_ARGUMENT");
     const kept = chunks.slice(0, count);
-    if (kept.length < count || kept.includes(undefined as never)) throw new Refused("INVALID_ARGUMENT");
+    if (kept.length < count || kept.includes(undefined as never))
+      throw new Refused("INVALID_ARGUMENT");
     file.content = count === 0 ? "text:" : `chunks:${kept.join(",")}`;
   }
 
@@ -158,7 +162,13 @@ if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
     parent.children.set(name, { kind: "file", content, chunkMib });
   }
 
-  #remove({ kind, target }: { kind: "unlink" | "remove-directory" | "remove-tree"; target: Target }): void {
+  #remove({
+    kind,
+    target,
+  }: {
+    kind: "unlink" | "remove-directory" | "remove-tree";
+    target: Target;
+  }): void {
     const node = this.#find(target);
     if (kind === "unlink" && node.kind === "directory") throw new Refused("IS_A_DIRECTORY");
     if (kind === "remove-directory" && node.kind === "file") throw new Refused("NOT_A_DIRECTORY");

@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { Replica } from "./harness.ts";
+import { checkInvariants } from "./invariants.ts";
+import { ScenarioLanguage } from "./scenario-language.ts";
+
+const DIRECTORY = new URL("./scenarios/", import.meta.url);
+const isUpdate = process.env["UPDATE"] === "1";
+
+/**
+ * Stories in files: blocks of comments, commands, "----" and the answers. `UPDATE=1` writes the
+ * answers; their diff is reviewed like code.
+ */
+describe("namespace scenarios", () => {
+  for (const file of readdirSync(DIRECTORY).filter((name) => name.endsWith(".txt"))) {
+    it(file.replace(".txt", "").replaceAll("-", " "), async () => {
+      const url = new URL(file, DIRECTORY);
+      const expected = readFileSync(url, "utf8");
+      const actual = await play(expected);
+      if (isUpdate) writeFileSync(url, actual);
+      else assert.equal(actual, expected);
+    });
+  }
+});
+
+async function play(text: string): Promise<string> {
+  const replica = await Replica.make();
+  const language = new ScenarioLanguage(replica);
+  const blocks: string[] = [];
+  for (const block of text.trimEnd().split(/\n\n+/)) {
+    const [head = ""] = block.split("\n----");
+    const commands = head.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+    const answers = commands.map((line) => language.run(line));
+    blocks.push(commands.length === 0 ? head : [head, "----", ...answers].join("\n"));
+    await replica.namespace.flush();
+    checkInvariants(replica.store);
+  }
+  return `${blocks.join("\n\n")}\n`;
+}
