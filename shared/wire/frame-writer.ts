@@ -9,6 +9,8 @@ const WRITE_BYTES_MAX = 1024 * 1024;
 const WRITING_BYTES_MAX = 2 * 1024 * 1024;
 /** Parts up to here are copied together: one large part is cheaper to write than many small ones. */
 const MERGED_PART_BYTES_MAX = 4096;
+/** A write of so many bytes is worth its cost, and the peer need not wait for the rest of the event. */
+const GATHER_BYTES_MAX = 16 * 1024;
 /** A write waits at most so many promise turns for frames that the same event brings about. */
 const GATHER_TURNS_MAX = 16;
 /** A write is due after so many promise turns without a new frame. */
@@ -24,12 +26,21 @@ export interface Outgoing {
   readonly onSettled: ((isSent: boolean) => void) | null;
 }
 
-interface Queued extends Outgoing {
-  state: "queued" | "writing" | "dropped";
-}
-
 /** A frame that was handed to the writer. */
-export type Ticket = Queued;
+export class Ticket {
+  readonly frame: Uint8Array;
+  readonly body: Uint8Array | null;
+  readonly onSettled: ((isSent: boolean) => void) | null;
+  readonly sizeBytes: number;
+  state: "queued" | "writing" | "dropped" = "queued";
+
+  constructor({ frame, body, onSettled }: Outgoing) {
+    this.frame = frame;
+    this.body = body;
+    this.onSettled = onSettled;
+    this.sizeBytes = frame.length + (body === null ? 0 : body.length);
+  }
+}
 
 /**
  * Sends frames, many in one write.
@@ -40,8 +51,8 @@ export type Ticket = Queued;
 export class FrameWriter {
   readonly #link: Link;
   readonly #onFailed: (error: unknown) => void;
-  readonly #urgent = new Fifo<Queued>();
-  readonly #ordered = new Fifo<Queued>();
+  readonly #urgent = new Fifo<Ticket>();
+  readonly #ordered = new Fifo<Ticket>();
   #queuedBytes = 0;
   #writingBytes = 0;
   #isGathering = false;
@@ -68,13 +79,13 @@ export class FrameWriter {
   }
 
   send(outgoing: Outgoing): Ticket {
-    const queued: Queued = { ...outgoing, state: "queued" };
-    this.#enqueue(this.#ordered, queued);
-    return queued;
+    const ticket = new Ticket(outgoing);
+    this.#enqueue(this.#ordered, ticket);
+    return ticket;
   }
 
   sendUrgent(frame: Uint8Array): void {
-    this.#enqueue(this.#urgent, { frame, body: null, onSettled: null, state: "queued" });
+    this.#enqueue(this.#urgent, new Ticket({ frame, body: null, onSettled: null }));
   }
 
   /** Calls `task` once when less than `bytes` are queued or being written; at once if that is so. */
@@ -95,7 +106,7 @@ export class FrameWriter {
   drop(ticket: Ticket): boolean {
     if (ticket.state !== "queued") return ticket.state === "dropped";
     ticket.state = "dropped";
-    this.#queuedBytes -= sizeOf(ticket);
+    this.#queuedBytes -= ticket.sizeBytes;
     ticket.onSettled?.(false);
     return true;
   }
@@ -103,18 +114,22 @@ export class FrameWriter {
   /** Drops what is queued; frames that are being written settle when the link lets them go. */
   stop(): void {
     this.#isStopped = true;
-    for (const queued of this.#ordered.takeAll()) this.drop(queued);
-    for (const queued of this.#urgent.takeAll()) this.drop(queued);
+    for (const ticket of this.#ordered.takeAll()) this.drop(ticket);
+    for (const ticket of this.#urgent.takeAll()) this.drop(ticket);
   }
 
-  #enqueue(queue: Fifo<Queued>, queued: Queued): void {
+  #enqueue(queue: Fifo<Ticket>, ticket: Ticket): void {
     if (this.#isStopped) {
-      queued.state = "dropped";
-      queued.onSettled?.(false);
+      ticket.state = "dropped";
+      ticket.onSettled?.(false);
       return;
     }
-    queue.push(queued);
-    this.#queuedBytes += sizeOf(queued);
+    queue.push(ticket);
+    this.#queuedBytes += ticket.sizeBytes;
+    if (this.#queuedBytes >= GATHER_BYTES_MAX) {
+      this.#flush();
+      return;
+    }
     this.#quietTurns = 0;
     if (this.#isGathering) return;
     this.#isGathering = true;
@@ -145,33 +160,31 @@ export class FrameWriter {
     }
   }
 
-  #takeBatch(): Queued[] {
+  #takeBatch(): Ticket[] {
     const batch = this.#urgent.takeAll();
     let bytes = 0;
-    for (const queued of batch) bytes += sizeOf(queued);
+    for (const ticket of batch) bytes += ticket.sizeBytes;
     while (bytes < WRITE_BYTES_MAX) {
-      const queued = this.#ordered.shift();
-      if (queued === undefined) break;
-      if (queued.state === "dropped") continue;
-      batch.push(queued);
-      bytes += sizeOf(queued);
+      const ticket = this.#ordered.shift();
+      if (ticket === undefined) break;
+      if (ticket.state === "dropped") continue;
+      batch.push(ticket);
+      bytes += ticket.sizeBytes;
     }
+    for (const ticket of batch) ticket.state = "writing";
     this.#queuedBytes -= bytes;
     this.#writingBytes += bytes;
     assert(this.#queuedBytes >= 0, "what is queued is accounted for");
     return batch;
   }
 
-  #write(batch: readonly Queued[]): void {
+  #write(batch: readonly Ticket[]): void {
     let bytes = 0;
-    for (const queued of batch) {
-      queued.state = "writing";
-      bytes += sizeOf(queued);
-    }
+    for (const ticket of batch) bytes += ticket.sizeBytes;
     const settle = (isSent: boolean): void => {
       this.#writingBytes -= bytes;
       this.#writesDone += 1;
-      for (const queued of batch) queued.onSettled?.(isSent);
+      for (const ticket of batch) ticket.onSettled?.(isSent);
     };
     this.#link.write(mergeParts(batch)).then(
       () => {
@@ -185,10 +198,6 @@ export class FrameWriter {
       },
     );
   }
-}
-
-function sizeOf({ frame, body }: Outgoing): number {
-  return frame.length + (body === null ? 0 : body.length);
 }
 
 /** The bytes of `batch` in order, neighbouring small parts as one. */
