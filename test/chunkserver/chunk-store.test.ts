@@ -1,0 +1,377 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { MemoryStores } from "../../shared/platform/memory-store.ts";
+import { SystemClock } from "../../shared/platform/system-clock.ts";
+import { MemoryDisk } from "../support/memory-disk.ts";
+import { hasCode } from "../support/wire-world.ts";
+import { framesOf, index, makeChunk, writeIdFor } from "./support/chunks.ts";
+import { assertHolds, openTestStore, putChunk, readAll } from "./support/store-fixture.ts";
+
+const MIB = 1024 * 1024;
+
+function extentNames(disk: MemoryDisk): Promise<readonly string[]> {
+  return disk
+    .mount()
+    .list("extents")
+    .then((entries) => entries.map((entry) => entry.name));
+}
+
+function beginOptions(number: number, overrides: object = {}) {
+  return {
+    writeId: writeIdFor(number),
+    intentIndex: index(1),
+    lifetimeMs: 60_000,
+    sizeHintBytes: null,
+    purpose: "write" as const,
+    resumeAtBytes: 0,
+    ...overrides,
+  };
+}
+
+describe("the chunk store", () => {
+  it("holds small and large chunks, also after a restart", async () => {
+    const disk = new MemoryDisk();
+    const stores = new MemoryStores();
+    const chunks = [1, 1000, 65_536, 65_537, MIB, MIB + 1, 3 * MIB + 5].map(makeChunk);
+    const store = await openTestStore({ disk: disk.mount(), stores });
+    await Promise.all(chunks.map((chunk) => putChunk(store, chunk)));
+    for (const chunk of chunks) await assertHolds(store, chunk);
+    await store[Symbol.asyncDispose]();
+    const again = await openTestStore({ disk: disk.mount(), stores });
+    for (const chunk of chunks) await assertHolds(again, chunk);
+    assert.equal(again.tally.chunkCount, chunks.length);
+    assert.equal(again.serverId, store.serverId);
+  });
+
+  it("packs chunks of up to 1 MiB into one file, and gives larger ones their own", async () => {
+    const disk = new MemoryDisk();
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    for (const seed of [1, 2, 3, 4]) await putChunk(store, makeChunk(10_000, seed));
+    await putChunk(store, makeChunk(MIB + 1, 5));
+    await putChunk(store, makeChunk(10_000, 6), { sizeHintBytes: null });
+    const names = await extentNames(disk);
+    assert.equal(names.filter((name) => name.startsWith("packed-")).length, 1);
+    assert.equal(names.filter((name) => name.startsWith("large-")).length, 2);
+  });
+
+  it("shares one sync of a packed file and one commit among the seals that wait", async () => {
+    let syncs = 0;
+    let commits = 0;
+    const clock = new SystemClock();
+    const disk = new MemoryDisk({
+      delay: async ({ kind, path }) => {
+        if (kind !== "sync" || !path.startsWith("extents/packed-")) return;
+        syncs += 1;
+        await clock.sleep(5);
+      },
+    });
+    const stores = new MemoryStores({
+      beforeCommit: async () => {
+        commits += 1;
+        await clock.sleep(5);
+      },
+    });
+    const store = await openTestStore({ disk: disk.mount(), stores });
+    commits = 0;
+    const chunks = Array.from({ length: 100 }, (_, seed) => makeChunk(2000, seed));
+    await Promise.all(chunks.map((chunk) => putChunk(store, chunk)));
+    assert.ok(syncs <= 10, `${syncs} syncs for 100 seals`);
+    assert.ok(commits <= 10, `${commits} commits for 100 seals`);
+    for (const chunk of chunks) await assertHolds(store, chunk);
+  });
+
+  it("drops the bytes of a chunk that is there, and raises its intent", async () => {
+    const disk = new MemoryDisk();
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    const chunk = makeChunk(2 * MIB, 1);
+    await putChunk(store, chunk, { intentIndex: 5 });
+    await putChunk(store, chunk, { intentIndex: 9 });
+    await putChunk(store, chunk, { intentIndex: 7 });
+    assert.equal((await extentNames(disk)).length, 1);
+    assert.equal(store.tally.chunkCount, 1);
+    assert.equal(await store.purge(chunk.chunkId, index(9)), "kept", "9 is not below 9");
+    await assertHolds(store, chunk);
+    assert.equal(await store.purge(chunk.chunkId, index(10)), "deleted");
+    assert.equal(await store.purge(chunk.chunkId, index(10)), "absent");
+    assert.deepEqual(await extentNames(disk), []);
+  });
+
+  it("stores a chunk once that two writers seal at the same time", async () => {
+    const disk = new MemoryDisk();
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    const chunk = makeChunk(2 * MIB, 1);
+    await Promise.all([1, 2, 3].map((intentIndex) => putChunk(store, chunk, { intentIndex })));
+    assert.equal((await extentNames(disk)).length, 1);
+    await assertHolds(store, chunk);
+  });
+
+  it("refuses a seal under a wrong id, and keeps nothing of it visible", async () => {
+    const store = await openTestStore({
+      disk: new MemoryDisk().mount(),
+      stores: new MemoryStores(),
+    });
+    const [chunk, other] = [makeChunk(100_000, 1), makeChunk(100_000, 2)];
+    const lease = await store.begin(beginOptions(900));
+    for (const { offsetBytes, hashes, bytes } of framesOf(chunk)) {
+      await lease.write(offsetBytes, hashes, bytes);
+    }
+    await assert.rejects(lease.seal(other.chunkId, 100_000), hasCode("CHUNK_CORRUPT"));
+    await assert.rejects(lease.seal(chunk.chunkId, 99_999), hasCode("INVALID_ARGUMENT"));
+    assert.equal(store.tally.chunkCount, 0);
+    await lease.seal(chunk.chunkId, 100_000);
+    await assertHolds(store, chunk);
+  });
+
+  it("lets a writer come back to its partial chunk, and only one at a time", async () => {
+    const store = await openTestStore({
+      disk: new MemoryDisk().mount(),
+      stores: new MemoryStores(),
+    });
+    const chunk = makeChunk(3 * MIB, 1);
+    const frames = framesOf(chunk);
+    const first = await store.begin(beginOptions(901));
+    for (const { offsetBytes, hashes, bytes } of frames.slice(0, 2)) {
+      await first.write(offsetBytes, hashes, bytes);
+    }
+    assert.equal(store.receivedBytes(writeIdFor(901)), 2 * MIB);
+    const second = await store.begin(beginOptions(901, { resumeAtBytes: MIB }));
+    assert.equal(second.receivedBytes, MIB);
+    const [, , last] = frames;
+    assert.ok(last !== undefined);
+    await assert.rejects(
+      first.write(last.offsetBytes, last.hashes, last.bytes),
+      hasCode("CANCELLED"),
+    );
+    await assert.rejects(first.seal(chunk.chunkId, 3 * MIB), hasCode("CANCELLED"));
+    first.release();
+    for (const { offsetBytes, hashes, bytes } of frames.slice(1)) {
+      await second.write(offsetBytes, hashes, bytes);
+    }
+    await second.seal(chunk.chunkId, 3 * MIB);
+    second.release();
+    await assertHolds(store, chunk);
+  });
+
+  it("remembers a sealed write, for a chain that broke after this server's seal", async () => {
+    const store = await openTestStore({
+      disk: new MemoryDisk().mount(),
+      stores: new MemoryStores(),
+    });
+    const chunk = makeChunk(2 * MIB, 1);
+    const first = await store.begin(beginOptions(902));
+    for (const { offsetBytes, hashes, bytes } of framesOf(chunk)) {
+      await first.write(offsetBytes, hashes, bytes);
+    }
+    await first.seal(chunk.chunkId, 2 * MIB);
+    first.release();
+    const again = await store.begin(
+      beginOptions(902, { resumeAtBytes: MIB, intentIndex: index(4) }),
+    );
+    assert.equal(again.receivedBytes, 2 * MIB);
+    for (const { offsetBytes, hashes, bytes } of framesOf(chunk, MIB)) {
+      await again.write(offsetBytes, hashes, bytes);
+    }
+    const other = makeChunk(2 * MIB, 2);
+    const [frame] = framesOf(other);
+    assert.ok(frame !== undefined);
+    await assert.rejects(again.write(0, frame.hashes, frame.bytes), hasCode("INVALID_ARGUMENT"));
+    await again.seal(chunk.chunkId, 2 * MIB);
+    again.release();
+    assert.equal(await store.purge(chunk.chunkId, index(4)), "kept", "the seal raised the intent");
+    const partial = await store.openPartial(writeIdFor(902), MIB);
+    const bytes = new Uint8Array(MIB);
+    await partial.read(bytes, 0);
+    partial.release();
+    assert.ok(Buffer.from(bytes).equals(chunk.bytes.subarray(0, MIB)));
+  });
+
+  it("deletes what was begun and not sealed, after the intent's lifetime", async () => {
+    const disk = new MemoryDisk();
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    const lease = await store.begin(beginOptions(903, { lifetimeMs: 0 }));
+    const [frame] = framesOf(makeChunk(2 * MIB, 1));
+    assert.ok(frame !== undefined);
+    await lease.write(0, frame.hashes, frame.bytes);
+    await store.sweep();
+    assert.equal((await extentNames(disk)).length, 1, "it is held");
+    lease.release();
+    await store.sweep();
+    assert.deepEqual(await extentNames(disk), []);
+    assert.equal(store.receivedBytes(writeIdFor(903)), null);
+  });
+
+  it("refuses a new chunk that would leave less than the reserve, and says why", async () => {
+    const disk = new MemoryDisk({ capacityBytes: 20 * MIB });
+    const options = { reserveBytesFor: () => 8 * MIB };
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() }, options);
+    await putChunk(store, makeChunk(10 * MIB, 1));
+    await assert.rejects(store.begin(beginOptions(904, { sizeHintBytes: 3 * MIB })), (error) => {
+      assert.ok(hasCode("NO_SPACE")(error));
+      const { message } = error as Error;
+      assert.match(message, new RegExp(store.serverId));
+      assert.match(message, new RegExp(String(8 * MIB)));
+      return true;
+    });
+    const copy = { sizeHintBytes: 3 * MIB, purpose: "copy" as const };
+    const lease = await store.begin(beginOptions(905, copy));
+    lease.abandon();
+    await store.sweep();
+    const { availableBytes } = await store.space();
+    assert.ok(availableBytes <= 2 * MIB, `${availableBytes} are left for new chunks`);
+  });
+
+  it("gives up writing, and says so, after a failed sync (fsyncgate)", async () => {
+    let isFailing = false;
+    const disk = new MemoryDisk({
+      fault: ({ kind, path }) =>
+        isFailing && kind === "sync" && path.startsWith("extents/") ? "EIO" : null,
+    });
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    const kept = makeChunk(2 * MIB, 1);
+    await putChunk(store, kept);
+    isFailing = true;
+    await assert.rejects(putChunk(store, makeChunk(2 * MIB, 2)), hasCode("DISK_FAILED"));
+    isFailing = false;
+    assert.notEqual(store.failure, null);
+    await assert.rejects(putChunk(store, makeChunk(2 * MIB, 3)), hasCode("DISK_FAILED"));
+    assert.equal((await store.space()).availableBytes, 0);
+    await assertHolds(store, kept);
+  });
+});
+
+describe("damage that the chunk store finds", () => {
+  it("takes a rotten copy out, keeps its bytes aside and notes the loss", async () => {
+    const disk = new MemoryDisk();
+    const stores = new MemoryStores();
+    const store = await openTestStore({ disk: disk.mount(), stores });
+    const [large, small, sound] = [makeChunk(2 * MIB, 1), makeChunk(5000, 2), makeChunk(5000, 3)];
+    for (const chunk of [large, small, sound]) await putChunk(store, chunk);
+    for (const name of await extentNames(disk)) {
+      disk.rot(`extents/${name}`, (bytes) => {
+        bytes[4000] = (bytes[4000] ?? 0) ^ 1;
+      });
+    }
+    const buffer = new Uint8Array(MIB);
+    assert.equal(await store.examine(large.chunkId, buffer), "rotten");
+    assert.equal(await store.examine(small.chunkId, buffer), "rotten");
+    assert.equal(await store.examine(sound.chunkId, buffer), "sound");
+    await assert.rejects(readAll(store, large.chunkId), hasCode("CHUNK_NOT_FOUND"));
+    assert.equal(await store.examine(large.chunkId, buffer), "absent");
+    const aside = await disk.mount().list("quarantine");
+    assert.equal(aside.length, 2);
+    const lost = store.lost(10).map(({ chunkId }) => chunkId);
+    assert.deepEqual(lost, [large.chunkId, small.chunkId].sort());
+    await store[Symbol.asyncDispose]();
+    const again = await openTestStore({ disk: disk.mount(), stores });
+    assert.equal(again.lost(10).length, 2, "the loss is told after a restart too");
+    await again.forgetLost(lost);
+    assert.deepEqual(again.lost(10), []);
+    await assertHolds(again, sound);
+    await putChunk(again, large);
+    await assertHolds(again, large);
+  });
+
+  it("reports a copy whose file is missing or short, and serves the others", async () => {
+    const disk = new MemoryDisk();
+    const stores = new MemoryStores();
+    const store = await openTestStore({ disk: disk.mount(), stores });
+    const chunks = [1, 2, 3, 4].map((seed) => makeChunk(2 * MIB, seed));
+    for (const chunk of chunks) await putChunk(store, chunk);
+    const [missing, short, shortLater, sound] = chunks;
+    assert.ok(missing && short && shortLater && sound);
+    await store[Symbol.asyncDispose]();
+    const mounted = disk.mount();
+    const names = await extentNames(disk);
+    await mounted.remove(`extents/${names[0]}`);
+    await cut(mounted, `extents/${names[1]}`, MIB);
+    const again = await openTestStore({ disk: disk.mount(), stores });
+    assert.deepEqual(again.lost(10), [
+      { chunkId: missing.chunkId, reason: "its extent file is missing" },
+    ]);
+    await again.inspect(null, 100);
+    assert.equal(again.lost(10).length, 2);
+    await cut(mounted, `extents/${names[2]}`, MIB);
+    await assert.rejects(readAll(again, shortLater.chunkId), hasCode("CHUNK_NOT_FOUND"));
+    assert.equal(again.lost(10).length, 3);
+    await assertHolds(again, sound);
+    assert.equal(again.tally.chunkCount, 1);
+  });
+
+  it("rewrites a packed file that is mostly dead, and finds the rot in it", async () => {
+    const disk = new MemoryDisk();
+    const stores = new MemoryStores();
+    const first = await openTestStore({ disk: disk.mount(), stores });
+    const old = Array.from({ length: 200 }, (_, seed) => makeChunk(MIB - seed, seed));
+    for (const chunk of old) await putChunk(first, chunk);
+    const [before] = await extentNames(disk);
+    await first[Symbol.asyncDispose]();
+    // 200 MiB is more than half of a packed file: it is not appended to any more.
+    const store = await openTestStore({ disk: disk.mount(), stores });
+    const kept = old.filter((_, position) => position % 5 === 0);
+    const dead = old.filter((_, position) => position % 5 !== 0);
+    await Promise.all(dead.map(({ chunkId }) => store.purge(chunkId, index(2))));
+    const rotten = kept[3];
+    assert.ok(rotten !== undefined && before !== undefined);
+    disk.rot(`extents/${before}`, (bytes) => {
+      const offset = Buffer.from(bytes).indexOf(rotten.bytes.subarray(0, 64));
+      assert.ok(offset >= 0);
+      bytes[offset] = (bytes[offset] ?? 0) ^ 1;
+    });
+    while ((await store.sweep()) === "more");
+    assert.ok(!(await extentNames(disk)).includes(before), "the sparse file is gone");
+    const sound = kept.filter((chunk) => chunk !== rotten);
+    for (const chunk of sound) await assertHolds(store, chunk);
+    assert.deepEqual(
+      store.lost(10).map(({ chunkId }) => chunkId),
+      [rotten.chunkId],
+    );
+    await store[Symbol.asyncDispose]();
+    const again = await openTestStore({ disk: disk.mount(), stores });
+    for (const chunk of sound) await assertHolds(again, chunk);
+    assert.equal(again.tally.chunkCount, kept.length - 1);
+  });
+});
+
+describe("chunks that no commit is known to name", () => {
+  it("asks about them after their intent, keeps the known, deletes the unknown", async () => {
+    const disk = new MemoryDisk();
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    const [known, unknown, undecided, fresh] = [1, 2, 3, 4].map((seed) => makeChunk(5000, seed));
+    assert.ok(known && unknown && undecided && fresh);
+    for (const chunk of [known, unknown, undecided])
+      await putChunk(store, chunk, { lifetimeMs: 0 });
+    await putChunk(store, fresh);
+    const due = store.unconfirmed(10);
+    assert.deepEqual(
+      due.map(({ chunkId }) => chunkId).sort(),
+      [known, unknown, undecided].map(({ chunkId }) => chunkId).sort(),
+    );
+    // A writer stores the chunk again while the master is asked: its verdict is void.
+    await putChunk(store, undecided, { intentIndex: 8, lifetimeMs: 60_000 });
+    const verdicts = due.map((chunk) => ({
+      ...chunk,
+      verdict: chunk.chunkId === known.chunkId ? ("known" as const) : ("unknown" as const),
+    }));
+    await store.applyVerdicts(verdicts, 1000);
+    await assertHolds(store, known);
+    await assertHolds(store, undecided);
+    await assertHolds(store, fresh);
+    await assert.rejects(readAll(store, unknown.chunkId), hasCode("CHUNK_NOT_FOUND"));
+    assert.deepEqual(store.unconfirmed(10), []);
+    assert.equal(store.tally.unconfirmedCount, 2);
+    // Stored under a newer intent, a confirmed chunk is open again: a purge spares it now.
+    await putChunk(store, known, { intentIndex: 9, lifetimeMs: 0 });
+    assert.deepEqual(store.unconfirmed(10), [{ chunkId: known.chunkId, intentIndex: 9 }]);
+  });
+});
+
+async function cut(
+  disk: ReturnType<MemoryDisk["mount"]>,
+  path: string,
+  lengthBytes: number,
+): Promise<void> {
+  const file = await disk.open(path, "read-write");
+  await file.truncate(lengthBytes);
+  await file.sync();
+  await file.close();
+}

@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { ChunkStore } from "../../chunkserver/store/chunk-store.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { ChunkId } from "../../shared/base/ids.ts";
+import { MemoryStores } from "../../shared/platform/memory-store.ts";
+import { SystemClock } from "../../shared/platform/system-clock.ts";
+import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
+import { MemoryDisk } from "../support/memory-disk.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
+import { index, makeChunk, someLength, type TestChunk } from "./support/chunks.ts";
+import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
+
+/** More of them by hand: ASHLAR_SEEDS=500. */
+const SEEDS = Number(process.env["ASHLAR_SEEDS"] ?? 12);
+const CRASHES = 4;
+const CHUNK_COUNT = 12;
+const CHUNK_BYTES_MAX = 1_300_000;
+
+/** A disk and an index that lose power together, after a count of operations. */
+class Machine {
+  readonly #random: SeededRandom;
+  readonly #clock = new SystemClock();
+  readonly disk: MemoryDisk;
+  readonly stores: MemoryStores;
+  #stepsLeft = -1;
+  isDown = false;
+
+  constructor(random: SeededRandom) {
+    this.#random = random;
+    this.disk = new MemoryDisk({ delay: () => this.#step() });
+    this.stores = new MemoryStores({ beforeCommit: () => this.#step() });
+  }
+
+  /** Power returns, and goes again after `steps` operations of disk or index. */
+  start(steps: number): Promise<ChunkStore> {
+    this.isDown = false;
+    this.#stepsLeft = steps;
+    return openTestStore(this.parts());
+  }
+
+  parts() {
+    return { disk: this.disk.mount(), stores: this.stores };
+  }
+
+  /** Power returns and stays. */
+  calm(): void {
+    this.isDown = false;
+    this.#stepsLeft = -1;
+  }
+
+  crash(): void {
+    if (this.isDown) return;
+    this.isDown = true;
+    this.disk.crash(this.#random);
+    this.stores.crash();
+  }
+
+  async #step(): Promise<void> {
+    this.#stepsLeft -= 1;
+    if (this.#stepsLeft === 0) this.crash();
+    // What runs at the same time takes turns in an order that the seed decides.
+    if (this.#random.fraction() < 0.3) await this.#clock.yieldTurn();
+  }
+}
+
+/** What the callers of the store were told. */
+interface Told {
+  readonly sealed: Map<ChunkId, TestChunk>;
+  /** Chunks that are being purged, or were at some time since power returned. */
+  readonly purged: Map<ChunkId, { begun: number; ended: number }>;
+}
+
+async function useStore(
+  store: ChunkStore,
+  random: SeededRandom,
+  chunks: readonly TestChunk[],
+  told: Told,
+): Promise<void> {
+  const workers = Array.from({ length: 5 }, async () => {
+    for (let step = 0; step < 12; step += 1) {
+      const chunk = chunks[random.integer(chunks.length)];
+      assert.ok(chunk !== undefined);
+      await useChunk(store, random, chunk, told);
+    }
+  });
+  const outcomes = await Promise.allSettled(workers);
+  for (const outcome of outcomes) {
+    if (outcome.status === "fulfilled") continue;
+    assert.ok(outcome.reason instanceof AshlarError, outcome.reason);
+  }
+}
+
+async function useChunk(
+  store: ChunkStore,
+  random: SeededRandom,
+  chunk: TestChunk,
+  told: Told,
+): Promise<void> {
+  const kind = random.integer(10);
+  const purges = told.purged.get(chunk.chunkId) ?? { begun: 0, ended: 0 };
+  told.purged.set(chunk.chunkId, purges);
+  if (kind < 7) {
+    const sizeHintBytes = random.fraction() < 0.3 ? null : chunk.bytes.length;
+    const { begun, ended } = purges;
+    await putChunk(store, chunk, { sizeHintBytes });
+    // A purge that ran beside it may have come after it.
+    if (begun === ended && purges.begun === begun) told.sealed.set(chunk.chunkId, chunk);
+  } else if (kind < 9) {
+    told.sealed.delete(chunk.chunkId);
+    purges.begun += 1;
+    await store.purge(chunk.chunkId, index(2));
+    purges.ended += 1;
+  } else {
+    await store.sweep();
+  }
+}
+
+describe("a crash of a chunkserver at any instant", () => {
+  it("loses no chunk whose seal was answered, and shows nothing that is not whole", async () => {
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      const random = new SeededRandom(seed);
+      const chunks = Array.from({ length: CHUNK_COUNT }, (_, number) =>
+        makeChunk(someLength(random, CHUNK_BYTES_MAX), number),
+      );
+      const machine = new Machine(random);
+      const told: Told = { sealed: new Map(), purged: new Map() };
+      for (let round = 0; round < CRASHES; round += 1) {
+        try {
+          const store = await machine.start(20 + random.integer(400));
+          await useStore(store, random, chunks, told);
+        } catch (error) {
+          assert.ok(error instanceof AshlarError, `${error}: repeat with seed ${seed}`);
+        }
+        machine.crash();
+        machine.calm();
+        await checkStore(machine, told, `round ${round}, repeat with seed ${seed}`);
+      }
+    }
+  });
+});
+
+async function checkStore(machine: Machine, told: Told, where: string): Promise<void> {
+  const store = await openTestStore(machine.parts());
+  for (const chunk of told.sealed.values()) {
+    await assertHolds(store, chunk).catch((error: Error) => {
+      throw new Error(`a sealed chunk of ${chunk.bytes.length} bytes: ${error}: ${where}`);
+    });
+  }
+  const buffer = new Uint8Array(FRAME_BYTES_MAX);
+  for (const chunkId of store.chunkIdsAfter(null, 1000)) {
+    assert.equal(await store.examine(chunkId, buffer), "sound", `a visible chunk: ${where}`);
+  }
+  assert.deepEqual(store.lost(10), [], `no copy is lost in a crash: ${where}`);
+  told.purged.clear();
+  const named = store.tally.chunkCount;
+  const files = (await machine.disk.mount().list("extents")).length;
+  assert.ok(files <= named, `${files} extent files for ${named} chunks: ${where}`);
+  await store[Symbol.asyncDispose]();
+}
