@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Registry } from "../../../master/fleet/registry.ts";
+import { Repair, type RepairChunk, type RepairState } from "../../../master/fleet/repair.ts";
+import { present } from "../../../shared/base/assert.ts";
+import type { ChunkId, LogIndex, ServerId } from "../../../shared/base/ids.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+import type { ServerLocation } from "../../../shared/protocol/intent.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+
+const SPACE = { totalBytes: 1e12, availableBytes: 1e12, usedBytes: 0 };
+const TIMES = {
+  suspectMs: 2_000,
+  deadMs: 10_000,
+  repairDelayMs: 20_000,
+  repairDelayStoppedMs: 600_000,
+};
+const SILENT_LOG = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+  child: () => SILENT_LOG,
+};
+
+function serverId(number: number): ServerId {
+  return number.toString(16).padStart(32, "0") as ServerId;
+}
+
+function location(number: number): ServerLocation {
+  const [host, address] = [`host-${number}`, `127.0.0.1:${number}`];
+  return { serverId: serverId(number), address, host, rack: "default" };
+}
+
+function chunkId(number: number): ChunkId {
+  return number.toString(16).padStart(64, "0") as ChunkId;
+}
+
+/** What the log knows: chunks and on which servers they are recorded. */
+class RecordedChunks implements RepairState {
+  readonly appliedIndex = 7 as LogIndex;
+  readonly #chunks = new Map<ChunkId, { copiesWanted: number; servers: Set<number> }>();
+
+  add(number: number, servers: readonly number[], copiesWanted = 3): void {
+    this.#chunks.set(chunkId(number), { copiesWanted, servers: new Set(servers) });
+  }
+
+  record(id: ChunkId, number: number): void {
+    this.#chunks.get(id)?.servers.add(number);
+  }
+
+  chunk(id: ChunkId): RepairChunk | undefined {
+    const chunk = this.#chunks.get(id);
+    if (chunk === undefined) return undefined;
+    const replicas = [...chunk.servers].map((number) => ({ serverId: serverId(number) }));
+    return { lengthBytes: 1000, copiesWanted: chunk.copiesWanted, replicas };
+  }
+
+  chunksOfServer(server: ServerId, after: ChunkId | null, limit: number): ChunkId[] {
+    return this.#page(after, limit, (chunk) =>
+      [...chunk.servers].some((each) => serverId(each) === server),
+    );
+  }
+
+  underReplicated(after: ChunkId | null, limit: number): ChunkId[] {
+    return this.#page(after, limit, (chunk) => chunk.servers.size < chunk.copiesWanted);
+  }
+
+  #page(
+    after: ChunkId | null,
+    limit: number,
+    wanted: (chunk: { copiesWanted: number; servers: Set<number> }) => boolean,
+  ): ChunkId[] {
+    return [...this.#chunks]
+      .filter(([id, chunk]) => (after === null || id > after) && wanted(chunk))
+      .map(([id]) => id)
+      .sort()
+      .slice(0, limit);
+  }
+}
+
+/** A leader's repair over servers 1 to `serverCount`, and time in its hands. */
+class World {
+  readonly clock = new VirtualClock();
+  readonly state = new RecordedChunks();
+  readonly registry = new Registry({ clock: this.clock, times: TIMES });
+  readonly repair: Repair;
+  readonly #silent = new Set<number>();
+  readonly #serverCount: number;
+
+  constructor(
+    serverCount: number,
+    limits: { copiesPerTarget?: number; copiesTotal?: number } = {},
+  ) {
+    this.#serverCount = serverCount;
+    this.repair = new Repair({
+      registry: this.registry,
+      clock: this.clock,
+      hasher: createHasher().hasher,
+      log: SILENT_LOG,
+      limits: {
+        copiesPerTarget: 4,
+        copiesTotal: 64,
+        orderTimeoutMs: 60_000,
+        massLossShare: 0.5,
+        racksMin: 1,
+        ...limits,
+      },
+    });
+    this.#hear();
+  }
+
+  silence(...numbers: number[]): void {
+    for (const number of numbers) this.#silent.add(number);
+  }
+
+  revive(number: number): void {
+    this.#silent.delete(number);
+  }
+
+  /** Lets `durationMs` pass with a heartbeat of every server that is not silent each second. */
+  async pass(durationMs: number): Promise<void> {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += 1_000) {
+      await this.clock.advance(1_000);
+      this.#hear();
+      this.repair.step(this.state);
+    }
+  }
+
+  /** Server and chunk of every order that is out. */
+  orders(): Array<{ target: number; chunkId: ChunkId; sources: number[] }> {
+    const numbers = Array.from({ length: this.#serverCount }, (_, index) => index + 1);
+    return numbers.flatMap((target) =>
+      this.repair.ordersFor(serverId(target)).map((order) => {
+        assert.ok(order.kind === "copy");
+        const sources = order.sources.map((source) => Number(source.address.split(":")[1]));
+        return { target, chunkId: order.chunkId, sources };
+      }),
+    );
+  }
+
+  finish(target: number, id: ChunkId): void {
+    this.state.record(id, target);
+    this.repair.finished(serverId(target), id);
+  }
+
+  #hear(): void {
+    for (let number = 1; number <= this.#serverCount; number += 1) {
+      if (!this.#silent.has(number)) this.registry.heard(location(number), SPACE);
+    }
+  }
+}
+
+describe("repair of lost copies", () => {
+  it("waits for the delay after a death, then has a server without a copy pull it from the living", async () => {
+    const world = new World(4);
+    world.state.add(1, [1, 2, 3]);
+    world.silence(3);
+    await world.pass(29_000);
+    assert.deepEqual(world.orders(), []);
+    await world.pass(3_000);
+    assert.deepEqual(world.orders(), [{ target: 4, chunkId: chunkId(1), sources: [1, 2] }]);
+  });
+
+  it("repairs a chunk with one copy left as soon as the others are dead", async () => {
+    const world = new World(6);
+    world.state.add(1, [1, 2, 3]);
+    world.silence(2, 3);
+    await world.pass(12_000);
+    const orders = world.orders();
+    assert.equal(orders.length, 2);
+    for (const order of orders) assert.deepEqual(order.sources, [1]);
+    assert.equal(new Set(orders.map((order) => order.target)).size, 2);
+  });
+
+  it("takes the chunks with the fewest copies first when the limits are reached", async () => {
+    const world = new World(6, { copiesTotal: 2 });
+    for (let number = 1; number <= 20; number += 1) world.state.add(number, [1, 2, 3]);
+    world.state.add(100, [1, 4, 3], 3);
+    world.silence(3, 4);
+    await world.pass(60_000);
+    assert.deepEqual(
+      new Set(world.orders().map((order) => order.chunkId)),
+      new Set([chunkId(100)]),
+    );
+  });
+
+  it("never gives one server more copies at a time than its limit", async () => {
+    const world = new World(4, { copiesPerTarget: 2 });
+    for (let number = 1; number <= 50; number += 1) world.state.add(number, [1, 2, 3]);
+    world.silence(3);
+    await world.pass(60_000);
+    assert.equal(world.orders().length, 2);
+  });
+
+  it("goes on until every chunk has its copies, and then stands still", async () => {
+    const world = new World(5);
+    for (let number = 1; number <= 30; number += 1) world.state.add(number, [1, 2, 3]);
+    world.silence(3);
+    await world.pass(31_000);
+    for (let round = 0; round < 40 && world.orders().length > 0; round += 1) {
+      for (const { target, chunkId: id } of world.orders()) world.finish(target, id);
+      await world.pass(1_000);
+    }
+    assert.deepEqual(world.orders(), []);
+    assert.deepEqual(world.repair.counts, { underReplicated: 0, lost: 0 });
+    for (let number = 1; number <= 30; number += 1) {
+      const replicas = present(world.state.chunk(chunkId(number)), "it is recorded").replicas;
+      assert.equal(
+        replicas.length,
+        4,
+        "the copy of the dead server stays recorded: add, never remove",
+      );
+    }
+  });
+
+  it("forgets the matter when the dead server comes back before the delay is over", async () => {
+    const world = new World(4);
+    world.state.add(1, [1, 2, 3]);
+    world.silence(3);
+    await world.pass(15_000);
+    assert.equal(world.repair.counts.underReplicated, 1);
+    world.revive(3);
+    await world.pass(30_000);
+    assert.deepEqual(world.orders(), []);
+    assert.equal(world.repair.counts.underReplicated, 0);
+  });
+
+  it("repairs a chunk that was committed with too few copies without waiting", async () => {
+    const world = new World(4);
+    world.state.add(1, [1, 2]);
+    await world.pass(2_000);
+    assert.equal(world.orders().length, 1);
+  });
+
+  it("gives an order that is never reported to another server", async () => {
+    const world = new World(5);
+    world.state.add(1, [1, 2, 3]);
+    world.silence(3);
+    await world.pass(32_000);
+    const [first] = world.orders();
+    world.silence(present(first, "one order is out").target);
+    await world.pass(15_000);
+    const [second] = world.orders();
+    assert.notEqual(second?.target, first?.target);
+  });
+
+  it("counts a chunk without a live copy as lost and orders nothing for it", async () => {
+    const world = new World(7);
+    world.state.add(1, [1, 2, 3]);
+    world.silence(1, 2, 3);
+    await world.pass(60_000);
+    assert.deepEqual(world.repair.counts, { underReplicated: 1, lost: 1 });
+    assert.deepEqual(world.orders(), []);
+  });
+
+  it("halts when more than the allowed share of servers vanishes together", async () => {
+    const world = new World(4);
+    world.state.add(1, [1, 2, 3]);
+    world.silence(2, 3, 4);
+    await world.pass(60_000);
+    assert.equal(world.repair.isHalted, true);
+    assert.deepEqual(world.orders(), []);
+  });
+});
