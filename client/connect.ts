@@ -1,6 +1,47 @@
+import { toHex } from "../shared/base/bytes.ts";
 import { AshlarError } from "../shared/base/errors.ts";
+import { type ClusterId, parseClusterId } from "../shared/base/ids.ts";
+import { Closers } from "../shared/flow/closers.ts";
+import { SlabPool } from "../shared/flow/slabs.ts";
+import { createHasher } from "../shared/platform/hasher.ts";
+import { createLog } from "../shared/platform/pino-log.ts";
+import { PrometheusMetrics } from "../shared/platform/prometheus-metrics.ts";
+import { parseAddress } from "../shared/platform/socket-address.ts";
+import { SystemClock } from "../shared/platform/system-clock.ts";
+import { SystemRandom } from "../shared/platform/system-random.ts";
+import { TcpNetwork } from "../shared/platform/tcp-network.ts";
+import type { Env } from "../shared/ports/env.ts";
+import { memberStatus } from "../shared/protocol/fleet-api.ts";
+import { ConnectionPool } from "../shared/wire/connection-pool.ts";
+import { LeaderChannel } from "../shared/wire/leader-channel.ts";
+import type { WireLimits } from "../shared/wire/limits.ts";
+import type { Identity } from "../shared/wire/rpc.ts";
+import { Chunkservers } from "./chunkserver-session.ts";
+import { Background, type ClientParts, ReadAhead } from "./client-parts.ts";
+import { ClusterFileSystem } from "./cluster-file-system.ts";
 import type { FileSystem } from "./file-system.ts";
-import type { ConnectOptions } from "./options.ts";
+import { ManifestCache } from "./manifest-cache.ts";
+import { MasterSession } from "./master-session.ts";
+import type { ConnectOptions, RetryEvent } from "./options.ts";
+import { ZeroBlocks } from "./zero-blocks.ts";
+
+const MIB = 1024 * 1024;
+const TIMEOUT_MS = 30_000;
+const CLOSE_GRACE_MS = 1_000;
+/** Answers of the masters: listings of up to 10,000 entries. */
+const CONTROL_SLAB_BYTES_MAX = 64 * MIB;
+const WRITE_SLAB_BYTES_MAX = 64 * MIB;
+/** Memory that stays with a pool when little is under way. */
+const IDLE_SLAB_BYTES_MAX = 32 * MIB;
+/** What readers may ask for ahead of their consumers, over all of them. */
+const READ_AHEAD_BYTES_MAX = 64 * MIB;
+/**
+ * Never reached by reading ahead. Above that bound every reader still gets a small segment, so
+ * that readers whose consumers wait for one another go on; this is what those may hold.
+ */
+const READ_SLAB_BYTES_MAX = 256 * MIB;
+const MANIFEST_BYTES_MAX = 8 * MIB;
+const DATA_LIMITS: Partial<WireLimits> = { connectionWindowBytes: READ_SLAB_BYTES_MAX };
 
 /**
  * Connects to a cluster. Resolves once a master has answered, so that a wrong address shows here.
@@ -9,6 +50,113 @@ import type { ConnectOptions } from "./options.ts";
  *   if no master answers within `timeoutMs`; WRONG_CLUSTER.
  */
 export async function connect(options: ConnectOptions): Promise<FileSystem> {
-  await Promise.resolve();
-  throw new AshlarError("UNSUPPORTED", `Cannot connect to ${options.masters.join(", ")} yet`);
+  const clusterId = options.clusterId === undefined ? null : parseClusterId(options.clusterId);
+  checkMasters(options.masters);
+  const env = options.env ?? nodeEnv(options);
+  await using closers = new Closers();
+  const parts = makeParts(env, options, clusterId, closers);
+  await parts.masters.read(memberStatus, {}, options);
+  return new ClusterFileSystem(parts, closers.move());
+}
+
+function checkMasters(masters: readonly string[]): void {
+  if (masters.length === 0) {
+    throw new AshlarError("INVALID_ARGUMENT", "Cannot connect: expected at least one master");
+  }
+  for (const address of masters) parseAddress(address);
+}
+
+/** This machine. */
+function nodeEnv(options: ConnectOptions): Env {
+  return {
+    clock: new SystemClock(),
+    random: new SystemRandom(),
+    network: new TcpNetwork(),
+    hasher: createHasher().hasher,
+    log: options.log ?? createLog({ to: "stderr", level: "silent" }),
+    metrics: new PrometheusMetrics(),
+  };
+}
+
+function makeParts(
+  env: Env,
+  options: ConnectOptions,
+  clusterId: ClusterId | null,
+  closers: Closers,
+): ClientParts {
+  const { hostName = "", clientName = "client", timeoutMs = TIMEOUT_MS } = options;
+  const name = `${clientName}-${toHex(env.random.bytes(4))}`;
+  const onRetry = options.onRetry ?? (() => {});
+  const control = closers.use(
+    makePool(env, name, CONTROL_SLAB_BYTES_MAX, { clusterId: () => clusterId, role: "master" }),
+  );
+  const data = makePool(env, name, READ_SLAB_BYTES_MAX, {
+    clusterId: () => control.clusterId,
+    role: "chunkserver",
+  });
+  closers.defer(() => data.close(CLOSE_GRACE_MS));
+  const background = new Background();
+  closers.defer(() => background.settled());
+  const masters = closers.use(
+    makeMasters(env, { ...options, clientName: name, timeoutMs, onRetry }, control),
+  );
+  const { clock, random, hasher } = env;
+  return {
+    env,
+    masters,
+    chunkservers: new Chunkservers({ pool: data, clock, random, hostName }),
+    manifests: new ManifestCache(MANIFEST_BYTES_MAX),
+    zeroBlocks: new ZeroBlocks(hasher),
+    writeSlabs: new SlabPool({ bytesMax: WRITE_SLAB_BYTES_MAX, idleBytesMax: IDLE_SLAB_BYTES_MAX }),
+    readAhead: new ReadAhead(READ_AHEAD_BYTES_MAX),
+    background,
+    hostName,
+    timeoutMs,
+    onRetry,
+  };
+}
+
+/** Connections to one role, with receive buffers of their own: bulk data never delays a call. */
+function makePool(
+  env: Env,
+  name: string,
+  bytesMax: number,
+  peer: { readonly role: "master" | "chunkserver"; readonly clusterId: () => ClusterId | null },
+): ConnectionPool {
+  const slabs = new SlabPool({ bytesMax, idleBytesMax: IDLE_SLAB_BYTES_MAX });
+  const identity = (): Identity => ({ role: "client", clusterId: peer.clusterId(), name });
+  const limits = peer.role === "chunkserver" ? DATA_LIMITS : {};
+  return new ConnectionPool({ ...env, slabs }, { identity, role: peer.role, limits });
+}
+
+function makeMasters(
+  env: Env,
+  options: ConnectOptions & {
+    readonly clientName: string;
+    readonly timeoutMs: number;
+    readonly onRetry: (event: RetryEvent) => void;
+  },
+  pool: ConnectionPool,
+): MasterSession {
+  let uncertainAttempts = 0;
+  const { clock, random, log } = env;
+  const { masters, clientName, timeoutMs, onRetry } = options;
+  const channel = new LeaderChannel({
+    pool,
+    clock,
+    random,
+    addresses: () => masters,
+    onRetry: ({ method, attempt, delayMs, error }) => {
+      if (error.retry !== "safe") uncertainAttempts += 1;
+      onRetry({ what: method, attempt, delayMs, error });
+    },
+  });
+  return new MasterSession({
+    channel,
+    clock,
+    log,
+    clientName,
+    timeoutMs,
+    uncertainAttempts: () => uncertainAttempts,
+  });
 }

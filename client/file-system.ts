@@ -26,12 +26,22 @@ import type {
   WalkOptions,
 } from "./options.ts";
 
+/**
+ * Bytes that are asked for, into an array of the library's: the cheapest source, because the bytes
+ * are not copied again on their way to the wire.
+ */
+export interface FillSource {
+  /** Puts at least 1 byte at the start of `target`, or returns 0 at the end. One call at a time. */
+  fill(target: Uint8Array): Promise<number>;
+}
+
 /** Where a file's bytes may come from. Text is written as UTF-8. It is read once, to its end. */
 export type PutSource =
   | AsyncIterable<Uint8Array>
   | Iterable<Uint8Array>
   | Readable
   | ReadableStream<Uint8Array>
+  | FillSource
   | Uint8Array
   | string
   | Blob;

@@ -30,6 +30,7 @@ export type {
   DirectoryEntry,
   FileHandle,
   FileSystem,
+  FillSource,
   ListPage,
   PutResult,
   PutSource,

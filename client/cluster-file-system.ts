@@ -1,0 +1,241 @@
+import type { Readable } from "node:stream";
+import type { ReadableStream, WritableStream } from "node:stream/web";
+import { assert } from "../shared/base/assert.ts";
+import { type PathInput, parsePath } from "../shared/base/path.ts";
+import type { Closers } from "../shared/flow/closers.ts";
+import { type ClusterStatus, status } from "../shared/protocol/fleet-api.ts";
+import {
+  type Attributes,
+  defineStorageClass,
+  listStorageClasses,
+  type Operation,
+  type Precondition,
+  type StorageClass,
+  stat,
+  type Target,
+  transact,
+} from "../shared/protocol/namespace-api.ts";
+import type { ClientParts } from "./client-parts.ts";
+import { Deadline } from "./deadline.ts";
+import { FileReader } from "./file-reader.ts";
+import type {
+  Checksum,
+  Committed,
+  DirectoryEntry,
+  FileHandle,
+  FileSystem,
+  ListPage,
+  PutResult,
+  PutSource,
+  Slab,
+  VerifyResult,
+  WalkEntry,
+  WriteStream,
+} from "./file-system.ts";
+import { writeFile } from "./file-writer.ts";
+import { listAll, listPage } from "./listing.ts";
+import { OpenFile } from "./open-file.ts";
+import * as operations from "./operations.ts";
+import type * as options from "./options.ts";
+import { nodeReadable, nodeWritable, webReadable, webWritable } from "./streams.ts";
+import { targetOf } from "./target.ts";
+import { checksum, verify } from "./verify.ts";
+import { walk } from "./walk.ts";
+
+const LINEARIZABLE = { kind: "linearizable" } as const;
+
+/** The file system over a cluster's masters and chunkservers. */
+export class ClusterFileSystem implements FileSystem {
+  readonly #parts: ClientParts;
+  readonly #owned: Closers;
+
+  constructor(parts: ClientParts, owned: Closers) {
+    this.#parts = parts;
+    this.#owned = owned;
+  }
+
+  async stat(path: PathInput, call: options.CallOptions = {}): Promise<Attributes> {
+    const request = { target: targetOf(path), read: LINEARIZABLE };
+    return (await this.#parts.masters.read(stat, request, call)).attributes;
+  }
+
+  list(path: PathInput, list: options.ListOptions = {}): AsyncIterable<DirectoryEntry> {
+    return listAll(this.#parts.masters, targetOf(path), list);
+  }
+
+  listPage(path: PathInput, page: options.ListPageOptions = {}): Promise<ListPage> {
+    return listPage(this.#parts.masters, targetOf(path), page);
+  }
+
+  walk(path: PathInput, how: options.WalkOptions = {}): AsyncIterable<WalkEntry> {
+    return walk(this.#parts.masters, path, how);
+  }
+
+  mkdir(path: PathInput, how: options.MakeDirectoryOptions = {}): Promise<Committed> {
+    return this.#one(operations.makeDirectory(path, how), how);
+  }
+
+  create(path: PathInput, how: options.CreateOptions = {}): Promise<Committed> {
+    return this.#one(operations.create(path, how), how);
+  }
+
+  rename(from: PathInput, to: PathInput, how: options.RenameOptions = {}): Promise<Committed> {
+    return this.#one(operations.rename(from, to, how), how);
+  }
+
+  copy(from: PathInput, to: PathInput, how: options.CopyOptions = {}): Promise<Committed> {
+    return this.#one(operations.copy(from, to, how), how);
+  }
+
+  unlink(path: PathInput, call: options.CallOptions = {}): Promise<Committed> {
+    return this.#one({ kind: "unlink", target: targetOf(path) }, call);
+  }
+
+  rmdir(path: PathInput, call: options.CallOptions = {}): Promise<Committed> {
+    return this.#one({ kind: "remove-directory", target: targetOf(path) }, call);
+  }
+
+  removeTree(path: PathInput, call: options.CallOptions = {}): Promise<Committed> {
+    return this.#one({ kind: "remove-tree", target: targetOf(path) }, call);
+  }
+
+  setAttributes(
+    path: PathInput,
+    changes: options.AttributeChanges,
+    call: options.CallOptions = {},
+  ): Promise<Committed> {
+    return this.#one(operations.setAttributes(path, changes), call);
+  }
+
+  setStorageClass(
+    path: PathInput,
+    storageClass: string,
+    call: options.CallOptions = {},
+  ): Promise<Committed> {
+    const target = targetOf(path);
+    return this.#one({ kind: "set-storage-class", target, storageClass }, call);
+  }
+
+  async defineStorageClass(
+    storageClass: StorageClass,
+    call: options.CallOptions = {},
+  ): Promise<void> {
+    const { masters } = this.#parts;
+    await masters.mutate(defineStorageClass, (attempt) => ({ attempt, storageClass }), call);
+  }
+
+  async listStorageClasses(call: options.CallOptions = {}): Promise<readonly StorageClass[]> {
+    const request = { read: LINEARIZABLE };
+    return (await this.#parts.masters.read(listStorageClasses, request, call)).storageClasses;
+  }
+
+  async transact(
+    wanted: readonly Operation[],
+    preconditions: readonly Precondition[] = [],
+    call: options.CallOptions = {},
+  ): Promise<{ readonly index: number; readonly inodes: readonly (number | null)[] }> {
+    const { index, results } = await this.#parts.masters.mutate(
+      transact,
+      (attempt) => ({
+        attempt,
+        preconditions: [...preconditions],
+        operations: [...wanted],
+      }),
+      call,
+    );
+    return { index, inodes: results.map((result) => result.inode) };
+  }
+
+  async readFile(path: PathInput, how: options.ReadOptions = {}): Promise<Uint8Array> {
+    using deadline = new Deadline(this.#parts.env.clock, "read the file", how);
+    const reader = await this.#reader(targetOf(path), deadline, how.start);
+    const { startBytes, endBytes } = reader.bounds(how);
+    const bytes = new Uint8Array(endBytes - startBytes);
+    const filledBytes = await reader.readInto(bytes, startBytes, deadline);
+    assert(filledBytes === bytes.length, "a version has as many bytes as it says");
+    return bytes;
+  }
+
+  async *read(path: PathInput, how: options.ReadOptions = {}): AsyncGenerator<Uint8Array> {
+    for await (const slab of this.readSlabs(path, how)) {
+      const bytes = slab.bytes.slice();
+      slab.release();
+      yield bytes;
+    }
+  }
+
+  async *readSlabs(path: PathInput, how: options.ReadOptions = {}): AsyncGenerator<Slab> {
+    using deadline = new Deadline(this.#parts.env.clock, "read the file", how);
+    const reader = await this.#reader(targetOf(path), deadline, how.start);
+    yield* reader.slabs({ ...how, deadline });
+  }
+
+  createReadStream(path: PathInput, how: options.ReadOptions = {}): Readable {
+    return nodeReadable(this.read(path, how));
+  }
+
+  readableStream(path: PathInput, how: options.ReadOptions = {}): ReadableStream<Uint8Array> {
+    return webReadable(this.read(path, how));
+  }
+
+  async open(
+    path: PathInput,
+    _mode: "read" = "read",
+    call: options.CallOptions = {},
+  ): Promise<FileHandle> {
+    const { clock } = this.#parts.env;
+    using deadline = new Deadline(clock, "open the file", call);
+    return new OpenFile(clock, await this.#reader(targetOf(path), deadline));
+  }
+
+  writeFile(path: PathInput, source: PutSource, how: options.PutOptions = {}): Promise<PutResult> {
+    return writeFile(this.#parts, path, source, how);
+  }
+
+  createWriteStream(path: PathInput, how: options.PutOptions = {}): WriteStream {
+    return nodeWritable((source, signal) => this.#put(path, source, how, signal));
+  }
+
+  writableStream(path: PathInput, how: options.PutOptions = {}): WritableStream<Uint8Array> {
+    return webWritable((source, signal) => this.#put(path, source, how, signal));
+  }
+
+  status(call: options.CallOptions = {}): Promise<ClusterStatus> {
+    return this.#parts.masters.read(status, {}, call);
+  }
+
+  verify(path: PathInput, how: options.VerifyOptions = {}): AsyncIterable<VerifyResult> {
+    return verify(this.#parts, path, how);
+  }
+
+  checksum(path: PathInput, how: options.ReadOptions = {}): Promise<Checksum> {
+    return checksum(this.#parts, path, how);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#owned[Symbol.asyncDispose]();
+  }
+
+  async #one(operation: Operation, call: options.CallOptions): Promise<Committed> {
+    const { index, inodes } = await this.transact([operation], [], call);
+    return { index, inode: inodes[0] ?? null };
+  }
+
+  #reader(target: Target, deadline: Deadline, startBytes = 0): Promise<FileReader> {
+    return FileReader.open(this.#parts, target, { deadline, startBytes });
+  }
+
+  async #put(
+    path: PathInput,
+    source: AsyncIterable<Uint8Array>,
+    how: options.PutOptions,
+    destroyed: AbortSignal,
+  ): Promise<PutResult> {
+    parsePath(path);
+    const { clock } = this.#parts.env;
+    using both = new Deadline(clock, "write the file", how);
+    both.follow(destroyed);
+    const { timeoutMs: _, ...rest } = how;
+    return await writeFile(this.#parts, path, source, { ...rest, signal: both.signal });
+  }
+}

@@ -1,0 +1,84 @@
+import { AshlarError } from "../shared/base/errors.ts";
+import type { LogIndex } from "../shared/base/ids.ts";
+import { displayName, type EntryName } from "../shared/base/path.ts";
+import { LIST_LIMIT_MAX, list, type Target } from "../shared/protocol/namespace-api.ts";
+import type { DirectoryEntry, ListPage } from "./file-system.ts";
+import type { MasterSession } from "./master-session.ts";
+import type { CallOptions, ListPageOptions } from "./options.ts";
+
+const PAGE_SIZE = 1_000;
+
+/** One page of a directory, sorted by the bytes of the name. */
+export async function listPage(
+  masters: MasterSession,
+  target: Target,
+  options: ListPageOptions,
+): Promise<ListPage> {
+  const { cursor, limit = PAGE_SIZE } = options;
+  if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot list ${limit} entries at a time: expected 1 to ${LIST_LIMIT_MAX}`,
+    );
+  }
+  const request = {
+    target,
+    read: { kind: "linearizable" } as const,
+    limit,
+    ...(cursor === undefined
+      ? {}
+      : { cursor: { index: cursor.index as LogIndex, after: cursor.after as EntryName } }),
+  };
+  const { index, entries, isLast } = await masters.read(list, request, options);
+  const last = entries.at(-1);
+  return {
+    index,
+    entries: entries.map(toEntry),
+    next: isLast || last === undefined ? null : { index, after: last.name },
+  };
+}
+
+function toEntry(entry: Pick<DirectoryEntry, "name" | "attributes">): DirectoryEntry {
+  const { name, attributes } = entry;
+  return { name, displayName: displayName(name), attributes };
+}
+
+/** All entries, all of one index; the next page is fetched while one is consumed. */
+export async function* listAll(
+  masters: MasterSession,
+  target: Target,
+  options: CallOptions & { readonly pageSize?: number },
+  first: Promise<ListPage> = firstPage(masters, target, options),
+): AsyncGenerator<DirectoryEntry, void, void> {
+  let coming: Promise<ListPage> | null = first;
+  try {
+    while (coming !== null) {
+      const page: ListPage = await coming;
+      coming = null;
+      if (page.next !== null) {
+        coming = listPage(masters, target, { ...pageOptions(options), cursor: page.next });
+        coming.catch(() => {}); // Awaited in the next round, unless the consumer leaves before.
+      }
+      yield* page.entries;
+    }
+  } finally {
+    await coming?.catch(() => {});
+  }
+}
+
+export function firstPage(
+  masters: MasterSession,
+  target: Target,
+  options: CallOptions & { readonly pageSize?: number },
+): Promise<ListPage> {
+  return listPage(masters, target, pageOptions(options));
+}
+
+function pageOptions(options: CallOptions & { readonly pageSize?: number }): ListPageOptions {
+  const { signal, timeoutMs, pageSize } = options;
+  return {
+    ...(signal === undefined ? {} : { signal }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(pageSize === undefined ? {} : { limit: pageSize }),
+  };
+}

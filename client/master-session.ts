@@ -1,0 +1,234 @@
+import { assert } from "../shared/base/assert.ts";
+import { AshlarError, isAshlarError } from "../shared/base/errors.ts";
+import type { SessionId } from "../shared/base/ids.ts";
+import type { Clock, Timer } from "../shared/ports/clock.ts";
+import type { Log } from "../shared/ports/log.ts";
+import type { CallMethod } from "../shared/protocol/method.ts";
+import {
+  type Attempt,
+  closeSession,
+  keepSession,
+  openSession,
+} from "../shared/protocol/namespace-api.ts";
+import type { LeaderCallOptions, LeaderChannel } from "../shared/wire/leader-channel.ts";
+import { untilAborted } from "./deadline.ts";
+import type { CallOptions } from "./options.ts";
+
+/** Sessions that may end under one mutation before it gives up. */
+const REOPEN_MAX = 3;
+const CLOSE_TIMEOUT_MS = 1_000;
+
+/** A session with the masters: its mutations have their effect once, however often they are sent. */
+interface Session {
+  readonly sessionId: SessionId;
+  readonly idleMsMax: number;
+  nextSequence: number;
+  /** Mutations whose outcome this client may still ask for, the oldest first. */
+  readonly inFlight: Set<number>;
+  /** Monotonic time of the last mutation or keep-alive. */
+  lastUsedMs: number;
+}
+
+export interface MasterSessionOptions {
+  readonly channel: LeaderChannel;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly clientName: string;
+  /** Of one call, with all its retries. */
+  readonly timeoutMs: number;
+  /** Attempts so far, over all calls, that failed and may have had their effect. */
+  readonly uncertainAttempts: () => number;
+}
+
+/**
+ * Calls to the masters: reads as they are, mutations exactly once (Raft thesis §6.3).
+ *
+ * The session is opened by the first mutation and kept alive until `close`.
+ */
+export class MasterSession implements AsyncDisposable {
+  readonly #options: MasterSessionOptions;
+  #session: Session | null = null;
+  #opening: Promise<Session> | null = null;
+  #keepAlive: Timer | null = null;
+  #isClosed = false;
+
+  constructor(options: MasterSessionOptions) {
+    this.#options = options;
+  }
+
+  /** A call that may be repeated freely. */
+  async read<Request, Response>(
+    method: CallMethod<Request, Response>,
+    request: Request,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    const { channel, timeoutMs } = this.#options;
+    this.#checkOpen();
+    const received = await channel.call(method, request, leaderOptions(options, timeoutMs));
+    received.release();
+    return received.head;
+  }
+
+  /**
+   * One mutation. A repeated attempt carries the same sequence number and gets the first outcome.
+   *
+   * @throws {AshlarError} the refusal; COMMIT_UNKNOWN if the session ended after an attempt that
+   *   may have been committed; DEADLINE_EXCEEDED and CANCELLED: it may or may not be committed.
+   */
+  async mutate<Request, Response>(
+    method: CallMethod<Request, Response>,
+    requestFor: (attempt: Attempt) => Request,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    const endsAtMs = this.#nowMs() + (options.timeoutMs ?? this.#options.timeoutMs);
+    for (let opened = 1; ; opened += 1) {
+      this.#checkOpen();
+      const session = await this.#open({ ...options, timeoutMs: this.#leftMs(endsAtMs) });
+      const uncertainBefore = this.#options.uncertainAttempts();
+      try {
+        return await this.#attempt(session, method, requestFor, {
+          ...options,
+          timeoutMs: this.#leftMs(endsAtMs),
+        });
+      } catch (error) {
+        if (!isAshlarError(error, "SESSION_EXPIRED")) throw error;
+        this.#forget(session);
+        // Some attempt of some mutation ended without an answer: it may have been one of this one.
+        if (this.#options.uncertainAttempts() !== uncertainBefore) throw commitUnknown(error);
+        if (opened === REOPEN_MAX) throw error;
+      }
+    }
+  }
+
+  /** Ends the session; what is under way is not waited for. Never fails. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#keepAlive?.cancel();
+    try {
+      const session = this.#session ?? (await this.#opening);
+      if (session === null) return;
+      const { sessionId } = session;
+      const options = leaderOptions({ timeoutMs: CLOSE_TIMEOUT_MS }, CLOSE_TIMEOUT_MS);
+      const reply = await this.#options.channel.call(closeSession, { sessionId }, options);
+      reply.release();
+    } catch (error) {
+      // It expires by itself.
+      this.#options.log.debug("Cannot close the session", { error });
+    }
+  }
+
+  async #attempt<Request, Response>(
+    session: Session,
+    method: CallMethod<Request, Response>,
+    requestFor: (attempt: Attempt) => Request,
+    options: CallOptions,
+  ): Promise<Response> {
+    const { channel, timeoutMs } = this.#options;
+    const sequence = session.nextSequence;
+    session.nextSequence += 1;
+    session.inFlight.add(sequence);
+    const [firstUnacknowledged] = session.inFlight;
+    assert(firstUnacknowledged !== undefined, "this mutation is in flight");
+    try {
+      const request = requestFor({ sessionId: session.sessionId, sequence, firstUnacknowledged });
+      const received = await channel.call(method, request, leaderOptions(options, timeoutMs));
+      received.release();
+      return received.head;
+    } finally {
+      session.inFlight.delete(sequence);
+      session.lastUsedMs = this.#nowMs();
+    }
+  }
+
+  #open(options: CallOptions): Promise<Session> {
+    if (this.#session !== null) return Promise.resolve(this.#session);
+    // Many mutations may wait for it: no one's signal ends it for the others.
+    this.#opening ??= this.#openNew().finally(() => {
+      this.#opening = null;
+    });
+    return untilAborted(this.#opening, options.signal);
+  }
+
+  async #openNew(): Promise<Session> {
+    const { channel, clientName, timeoutMs } = this.#options;
+    // Opening twice leaves a session behind that expires: repeating is harmless.
+    const received = await channel.call(openSession, { clientName }, leaderOptions({}, timeoutMs));
+    received.release();
+    const { sessionId, idleMsMax } = received.head;
+    const session: Session = {
+      sessionId,
+      idleMsMax,
+      nextSequence: 1,
+      inFlight: new Set(),
+      lastUsedMs: this.#nowMs(),
+    };
+    this.#session = session;
+    this.#scheduleKeepAlive(session);
+    return session;
+  }
+
+  #scheduleKeepAlive(session: Session): void {
+    if (this.#isClosed) return;
+    this.#keepAlive?.cancel();
+    const intervalMs = session.idleMsMax / 3;
+    const idleMs = this.#nowMs() - session.lastUsedMs;
+    this.#keepAlive = this.#options.clock.after(Math.max(1, intervalMs - idleMs), () => {
+      this.#keep(session, intervalMs).catch((error: unknown) => {
+        this.#options.log.debug("Cannot keep the session", { error });
+      });
+    });
+  }
+
+  async #keep(session: Session, intervalMs: number): Promise<void> {
+    try {
+      if (this.#nowMs() - session.lastUsedMs >= intervalMs) {
+        const { sessionId } = session;
+        await this.read(keepSession, { sessionId }, { timeoutMs: intervalMs });
+        session.lastUsedMs = this.#nowMs();
+      }
+    } catch (error) {
+      if (isAshlarError(error, "SESSION_EXPIRED")) {
+        this.#forget(session);
+        return;
+      }
+      // Not before another interval: the masters may be away.
+      session.lastUsedMs = this.#nowMs() - intervalMs / 2;
+    }
+    this.#scheduleKeepAlive(session);
+  }
+
+  /** The next mutation opens another session. */
+  #forget(session: Session): void {
+    if (this.#session !== session) return;
+    this.#session = null;
+    this.#keepAlive?.cancel();
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) {
+      throw new AshlarError("CANCELLED", "Cannot call the masters: the file system is closed");
+    }
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  #leftMs(endsAtMs: number): number {
+    return Math.max(1, endsAtMs - this.#nowMs());
+  }
+}
+
+function leaderOptions(options: CallOptions, timeoutMsDefault: number): LeaderCallOptions {
+  const { signal, timeoutMs = timeoutMsDefault } = options;
+  return { timeoutMs, idempotent: true, ...(signal === undefined ? {} : { signal }) };
+}
+
+function commitUnknown(cause: AshlarError): AshlarError {
+  return new AshlarError(
+    "COMMIT_UNKNOWN",
+    "Cannot tell whether the change was committed: the session ended after an attempt without an answer",
+    { cause, hint: "Look at what is there before repeating it" },
+  );
+}
