@@ -1,0 +1,95 @@
+import type { Entry, HardState } from "../../../master/raft/messages.ts";
+import { RaftLog } from "../../../master/storage/raft-log.ts";
+import type { ClusterId, LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+import type { Random } from "../../../shared/ports/random.ts";
+import { MemoryDisk } from "../../support/memory-disk.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { MemoryLog } from "../../support/wire-world.ts";
+
+/** What the tests of the log share. */
+
+export const CLUSTER = "c".repeat(32) as ClusterId;
+export const { hasher } = createHasher();
+
+export const at = (index: number, term: number) => ({
+  index: index as LogIndex,
+  term: term as Term,
+});
+
+export function entry(index: number, term: number, dataBytes = 20): Entry {
+  const data = new Uint8Array(dataBytes).fill((index * 7 + term) & 0xff);
+  return { kind: "normal", ...at(index, term), data };
+}
+
+/** Entries of one term with consecutive indexes. */
+export function entries(first: number, last: number, term: number, dataBytes = 20): Entry[] {
+  const indexes = Array.from({ length: last - first + 1 }, (_, offset) => first + offset);
+  return indexes.map((index) => entry(index, term, dataBytes));
+}
+
+export function hardState(term: number, votedFor: number, commitIndex: number): HardState {
+  return {
+    term: term as Term,
+    votedFor: votedFor as MemberId,
+    commitIndex: commitIndex as LogIndex,
+  };
+}
+
+export interface LogWorld {
+  readonly medium: MemoryDisk;
+  readonly log: MemoryLog;
+  readonly random: Random;
+  segmentBytes: number;
+}
+
+export function makeWorld(medium = new MemoryDisk(), seed = 1): LogWorld {
+  return { medium, log: new MemoryLog(), random: new SeededRandom(seed), segmentBytes: 1 << 26 };
+}
+
+export function openLog(world: LogWorld): Promise<RaftLog> {
+  const { log, random, segmentBytes } = world;
+  return RaftLog.open({
+    disk: world.medium.mount(),
+    hasher,
+    random,
+    log,
+    segmentBytes,
+    clusterId: CLUSTER,
+    memberId: 1 as MemberId,
+  });
+}
+
+/** What the log shows, for comparisons. */
+export function shown(log: RaftLog): {
+  readonly base: { readonly index: number; readonly term: number };
+  readonly entries: readonly string[];
+  readonly hardState: HardState;
+} {
+  const { base, firstIndex, lastIndex } = log.entries;
+  const end = (lastIndex + 1) as LogIndex;
+  const all = log.entries.slice(firstIndex, end, Number.POSITIVE_INFINITY);
+  const texts = all.map(
+    (each) => `${each.index}:${each.term}:${each.kind}:${each.data.length}:${each.data[0] ?? ""}`,
+  );
+  return { base, entries: texts, hardState: log.hardState };
+}
+
+/** Paths of the log's segments, oldest first. */
+export async function segmentPaths(world: LogWorld): Promise<string[]> {
+  const found = await world.medium.mount().list("log");
+  return found.map((each) => `log/${each.name}`);
+}
+
+export async function bytesOf(world: LogWorld, path: string): Promise<Uint8Array> {
+  return (await world.medium.mount().readFile(path)).slice();
+}
+
+/** A world whose disk holds these files and nothing else. */
+export async function worldOf(files: ReadonlyMap<string, Uint8Array>): Promise<LogWorld> {
+  const world = makeWorld();
+  const disk = world.medium.mount();
+  await disk.makeDirectory("log");
+  for (const [path, bytes] of files) await disk.writeFileDurably(path, bytes);
+  return world;
+}

@@ -1,0 +1,256 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { LogIndex } from "../../../shared/base/ids.ts";
+import { type DiskOperation, MemoryDisk } from "../../support/memory-disk.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { hasCode } from "../../support/wire-world.ts";
+import {
+  at,
+  entries,
+  entry,
+  hardState,
+  makeWorld,
+  openLog,
+  segmentPaths,
+  shown,
+} from "./log-world.ts";
+
+describe("the Raft log", () => {
+  it("shows after a restart what was appended", async () => {
+    const world = makeWorld();
+    const log = await openLog(world);
+    await log.append({ hardState: hardState(1, 2, 0), entries: entries(1, 3, 1) });
+    const change = { ...entry(4, 1, 0), kind: "conf-change-v2" } as const;
+    await log.append({ hardState: hardState(2, 0, 3), entries: [change, entry(5, 2, 100_000)] });
+    const before = shown(log);
+    await log.close();
+
+    const reopened = await openLog(world);
+    assert.deepEqual(shown(reopened), before);
+    assert.deepEqual(reopened.entries.slice(4 as LogIndex, 6 as LogIndex, 1e9), [
+      change,
+      entry(5, 2, 100_000),
+    ]);
+    await reopened.close();
+  });
+
+  it("is durable without being closed", async () => {
+    const world = makeWorld();
+    const log = await openLog(world);
+    await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1) });
+    world.medium.crash(new SeededRandom(1));
+    assert.deepEqual(shown(await openLog(world)), shown(log));
+  });
+
+  it("makes all that was queued during a sync durable with the next one", async () => {
+    let isHeld = true;
+    const held: Array<() => void> = [];
+    const medium = new MemoryDisk({
+      delay: (operation) =>
+        operation.kind === "sync" && isHeld
+          ? new Promise((resolve) => held.push(resolve))
+          : Promise.resolve(),
+    });
+    isHeld = false;
+    const log = await openLog(makeWorld(medium));
+    isHeld = true;
+    const syncsBefore = log.syncCount;
+    const order: number[] = [];
+    const append = (index: number) =>
+      log.append({ entries: [entry(index, 1)] }).then(() => order.push(index));
+    const first = append(1);
+    for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
+    assert.equal(held.length, 1);
+    const rest = Array.from({ length: 99 }, (_, offset) => append(offset + 2));
+    isHeld = false;
+    for (const release of held) release();
+    await Promise.all([first, ...rest]);
+    assert.equal(log.syncCount - syncsBefore, 2);
+    assert.deepEqual(
+      order,
+      Array.from({ length: 100 }, (_, offset) => offset + 1),
+    );
+    await log.close();
+  });
+
+  it("writes a commit index with the next record, never alone", async () => {
+    const world = makeWorld();
+    const log = await openLog(world);
+    await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 5, 1) });
+    const syncsBefore = log.syncCount;
+    for (const commit of [2, 3, 4]) {
+      await log.append({ hardState: hardState(1, 1, commit), entries: [] });
+    }
+    assert.equal(log.syncCount, syncsBefore);
+    await log.append({ entries: [entry(6, 1)] });
+    assert.equal(log.syncCount, syncsBefore + 1);
+    world.medium.crash(new SeededRandom(1));
+    assert.equal((await openLog(world)).hardState.commitIndex, 4);
+  });
+
+  it("replaces a conflicting end, also after a restart", async () => {
+    const world = makeWorld();
+    const log = await openLog(world);
+    await log.append({ hardState: hardState(1, 0, 2), entries: entries(1, 9, 1) });
+    await log.append({ hardState: hardState(3, 0, 2), entries: entries(4, 6, 3) });
+    const before = shown(log);
+    assert.deepEqual(
+      before.entries.map((text) => text.slice(0, 3)),
+      ["1:1", "2:1", "3:1", "4:3", "5:3", "6:3"],
+    );
+    await log.close();
+    assert.deepEqual(shown(await openLog(world)), before);
+  });
+
+  it("splits what it returns by size, but returns one entry at least", async () => {
+    const log = await openLog(makeWorld());
+    await log.append({ entries: entries(1, 9, 1, 100) });
+    const read = (bytesMax: number) =>
+      log.entries.slice(2 as LogIndex, 8 as LogIndex, bytesMax).map((each) => Number(each.index));
+    assert.deepEqual(read(10), [2]);
+    assert.deepEqual(read(350), [2, 3, 4]);
+    assert.deepEqual(read(1e9), [2, 3, 4, 5, 6, 7]);
+    await log.close();
+  });
+
+  it("belongs to one member of one cluster", async () => {
+    const world = makeWorld();
+    await (await openLog(world)).close();
+    const { RaftLog } = await import("../../../master/storage/raft-log.ts");
+    const { hasher, CLUSTER } = await import("./log-world.ts");
+    const options = { ...world, disk: world.medium.mount(), hasher, clusterId: CLUSTER };
+    await assert.rejects(
+      RaftLog.open({ ...options, memberId: 2 as never }),
+      hasCode("WRONG_IDENTITY"),
+    );
+  });
+});
+
+describe("segments of the Raft log", () => {
+  it("are begun when one is full, and read as one log", async () => {
+    const world = makeWorld();
+    world.segmentBytes = 2_000;
+    const log = await openLog(world);
+    for (let index = 1; index <= 60; index += 1) {
+      const state = hardState(1 + (index >> 4), 1, index - 1);
+      await log.append({ hardState: state, entries: [entry(index, 1 + (index >> 4), 100)] });
+    }
+    assert.ok(log.segmentCount > 3);
+    const before = shown(log);
+    await log.close();
+    const reopened = await openLog(world);
+    assert.deepEqual(shown(reopened), before);
+    await reopened.append({ entries: [entry(61, 9)] });
+    await reopened.close();
+    assert.equal((await openLog(world)).entries.lastIndex, 61);
+  });
+
+  it("are removed once the state holds all that is in them", async () => {
+    const world = makeWorld();
+    world.segmentBytes = 2_000;
+    const log = await openLog(world);
+    for (let index = 1; index <= 60; index += 1) {
+      await log.append({ hardState: hardState(1, 1, index - 1), entries: [entry(index, 1, 100)] });
+    }
+    const countBefore = log.segmentCount;
+    await log.compactTo(40 as LogIndex);
+    assert.ok(log.segmentCount < countBefore);
+    assert.equal((await segmentPaths(world)).length, log.segmentCount);
+    assert.deepEqual(log.entries.base, at(40, 1));
+    assert.equal(log.entries.termAt(40 as LogIndex), 1);
+    await log.close();
+    const reopened = await openLog(world);
+    // Whole segments are removed, so a little more than the tail is still there.
+    assert.ok(reopened.entries.base.index <= 40 && reopened.entries.base.index > 20);
+    assert.equal(reopened.entries.lastIndex, 60);
+    assert.deepEqual(reopened.hardState, hardState(1, 1, 59));
+    await reopened.close();
+  });
+
+  it("may be removed although a later one overwrites entries in them", async () => {
+    const world = makeWorld();
+    world.segmentBytes = 1_200;
+    const log = await openLog(world);
+    await log.append({ hardState: hardState(1, 0, 5), entries: entries(1, 9, 1, 100) });
+    // Goes into a segment of its own, based on entry 9, and replaces entries from 7 on.
+    await log.append({ hardState: hardState(2, 0, 6), entries: entries(7, 15, 2, 100) });
+    await log.append({ hardState: hardState(2, 0, 12), entries: [entry(16, 2, 100)] });
+    await log.compactTo(12 as LogIndex);
+    const paths = await segmentPaths(world);
+    assert.ok(!paths.some((path) => path.startsWith("log/0000000000000001-")), paths.join());
+    await log.close();
+    const reopened = await openLog(world);
+    assert.equal(reopened.entries.lastIndex, 16);
+    assert.equal(reopened.entries.termAt(12 as LogIndex), 2);
+    await reopened.close();
+  });
+
+  it("begin anew with a snapshot", async () => {
+    const world = makeWorld();
+    const log = await openLog(world);
+    await log.append({ hardState: hardState(1, 1, 3), entries: entries(1, 9, 1) });
+    const resetting = log.reset(at(50, 4), hardState(4, 0, 50));
+    const appending = log.append({ entries: entries(51, 52, 4) });
+    assert.equal(log.entries.lastIndex, 52);
+    await Promise.all([resetting, appending]);
+    assert.equal(log.segmentCount, 1);
+    world.medium.crash(new SeededRandom(3));
+    const reopened = await openLog(world);
+    assert.deepEqual(reopened.entries.base, at(50, 4));
+    assert.equal(reopened.entries.lastIndex, 52);
+    assert.deepEqual(reopened.hardState, hardState(4, 0, 50));
+    await reopened.close();
+  });
+});
+
+describe("a disk that fails under the Raft log", () => {
+  function failingWorld(errno: "EIO" | "ENOSPC", kind: DiskOperation["kind"]) {
+    const state = { isFailing: false };
+    const medium = new MemoryDisk({
+      fault: (operation) => (state.isFailing && operation.kind === kind ? errno : null),
+    });
+    return { world: makeWorld(medium), state };
+  }
+
+  for (const [errno, kind, code] of [
+    ["EIO", "write", "DISK_FAILED"],
+    ["EIO", "sync", "DISK_FAILED"],
+    ["ENOSPC", "sync", "DISK_FAILED"],
+    ["ENOSPC", "write", "NO_SPACE"],
+  ] as const) {
+    it(`stops it for good: ${errno} at a ${kind} is ${code}`, async () => {
+      const { world, state } = failingWorld(errno, kind);
+      const log = await openLog(world);
+      await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1) });
+      state.isFailing = true;
+      const failed = log.append({ entries: [entry(4, 1)] });
+      const behind = log.append({ entries: [entry(5, 1)] });
+      await assert.rejects(failed, hasCode(code));
+      await assert.rejects(behind, hasCode(code));
+      state.isFailing = false;
+      await assert.rejects(log.append({ entries: [entry(6, 1)] }), hasCode(code));
+      assert.equal(log.failure?.code, code);
+      assert.equal(log.entries.slice(1 as LogIndex, 3 as LogIndex, 1e9).length, 2);
+      await log.close();
+      const reopened = await openLog(world);
+      assert.deepEqual(reopened.entries.slice(1 as LogIndex, 4 as LogIndex, 1e9), entries(1, 3, 1));
+      await reopened.close();
+    });
+  }
+
+  it("is not trusted when a new segment cannot be made", async () => {
+    const { world, state } = failingWorld("ENOSPC", "write");
+    world.segmentBytes = 500;
+    const log = await openLog(world);
+    await log.append({ entries: entries(1, 3, 1, 100) });
+    state.isFailing = true;
+    await assert.rejects(log.append({ entries: [entry(4, 1, 100)] }), hasCode("NO_SPACE"));
+    state.isFailing = false;
+    await log.close();
+    const reopened = await openLog(world);
+    assert.equal(reopened.entries.lastIndex, 3);
+    await reopened.append({ entries: [entry(4, 1, 100)] });
+    await reopened.close();
+    assert.equal((await openLog(world)).entries.lastIndex, 4);
+  });
+});
