@@ -10,7 +10,7 @@ import { INDEX_ZERO, NO_MEMBER } from "./messages.ts";
 import type { RaftOptions, ResolvedOptions } from "./options.ts";
 import { resolveOptions } from "./options.ts";
 import { PendingReads } from "./pending-reads.ts";
-import { Progress } from "./progress.ts";
+import { Progress, syncProgress } from "./progress.ts";
 
 /** What a member is at the moment: Raft §5.1. What belongs to one role ends with it. */
 export type Role = Follower | PreCandidate | Candidate | Leader;
@@ -88,7 +88,7 @@ export function createCore(given: RaftOptions): Core {
   const options = resolveOptions(given);
   const log = new RaftLog(options);
   const { hardState, membership } = options.storage.initialState();
-  log.restoreCommitted(hardState.commitIndex);
+  log.commitTo(hardState.commitIndex);
   if (options.appliedIndex > INDEX_ZERO) log.appliedTo(options.appliedIndex, 0);
   const core: Core = {
     id: options.id,
@@ -182,24 +182,11 @@ export function becomeLeader(core: Core): Leader {
   return leader;
 }
 
-/** Follows a change of the configuration: forgets who left, begins with who came. */
+/** Follows a change of the configuration. */
 export function trackMembers(core: Core, leader: Leader): void {
-  const members = new Set(membersOf(core.configuration));
-  for (const id of leader.progress.keys()) if (!members.has(id)) leader.progress.delete(id);
-  for (const id of members) {
-    if (!leader.progress.has(id)) leader.progress.set(id, newMemberProgress(core));
-  }
-}
-
-function newMemberProgress(core: Core): Progress {
   const lastIndex = core.log.lastIndex();
-  return new Progress({
-    matchIndex: INDEX_ZERO,
-    nextIndex: lastIndex > INDEX_ZERO ? lastIndex : indexAfter(INDEX_ZERO),
-    // Or a quorum check could find it silent before it had a chance to speak.
-    isRecentlyActive: true,
-    limits: inflightLimits(core),
-  });
+  const members = membersOf(core.configuration);
+  syncProgress(leader.progress, members, { lastIndex, limits: inflightLimits(core) });
 }
 
 /** The members that a leader tracks, by ascending id, so that runs repeat. */

@@ -185,12 +185,6 @@ export class RaftLog {
     this.unstable.restore(snapshot);
   }
 
-  /** What the member knew to be committed when it stopped. */
-  restoreCommitted(index: LogIndex): void {
-    assert(index >= this.#committedIndex, "what is compacted was committed");
-    this.commitTo(index);
-  }
-
   /** Whether `nextCommitted` may have something. */
   hasNextCommitted(): boolean {
     if (this.#isApplyingPaused || this.#isApplyingUnavailable) return false;

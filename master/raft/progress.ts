@@ -1,5 +1,5 @@
 import { assert } from "../../shared/base/assert.ts";
-import type { LogIndex } from "../../shared/base/ids.ts";
+import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import { indexAfter, indexBefore, maxIndex, minIndex } from "./entries.ts";
 import type { InflightLimits } from "./inflights.ts";
 import { Inflights } from "./inflights.ts";
@@ -151,5 +151,24 @@ export class Progress {
     this.#state = state;
     this.#nextIndex = nextIndex;
     assert(this.#matchIndex < this.#nextIndex, "what matches is not sent again");
+  }
+}
+
+/**
+ * Forgets who left and begins with who came, at the end of the log: a first rejected request tells
+ * where the new member stands.
+ */
+export function syncProgress(
+  progress: Map<MemberId, Progress>,
+  members: readonly MemberId[],
+  options: { readonly lastIndex: LogIndex; readonly limits: InflightLimits },
+): void {
+  for (const id of progress.keys()) if (!members.includes(id)) progress.delete(id);
+  for (const id of members) {
+    if (progress.has(id)) continue;
+    const nextIndex = maxIndex(options.lastIndex, indexAfter(INDEX_ZERO));
+    // Active, or a quorum check could find it silent before it had a chance to speak.
+    const created = { matchIndex: INDEX_ZERO, nextIndex, isRecentlyActive: true };
+    progress.set(id, new Progress({ ...created, limits: options.limits }));
   }
 }

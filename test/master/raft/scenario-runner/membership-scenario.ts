@@ -1,0 +1,75 @@
+import type { ChangeRefusal, ChangeResult } from "../../../../master/raft/membership.ts";
+import {
+  changeSimply,
+  EMPTY_CONFIGURATION,
+  enterJoint,
+  leaveJoint,
+  membersOf,
+} from "../../../../master/raft/membership.ts";
+import type { Progress } from "../../../../master/raft/progress.ts";
+import { syncProgress } from "../../../../master/raft/progress.ts";
+import type { LogIndex, MemberId } from "../../../../shared/base/ids.ts";
+import { describeConfiguration, describeProgress } from "./describe.ts";
+import type { Directive } from "./parse-scenario.ts";
+import { isTrue, parseOperations } from "./scenario-arguments.ts";
+
+const REFUSALS: Readonly<Record<ChangeRefusal, string>> = {
+  "already-joint": "config is already joint",
+  "not-joint": "can't leave a non-joint config",
+  "no-voters-yet": "can't make a zero-voter config joint",
+  "no-voters-left": "removed all voters",
+  "needs-joint": "more than one voter changed without entering joint config",
+};
+
+/** Membership changes alone, one after the other, with a leader's progress beside them. */
+export class MembershipScenario {
+  #configuration = EMPTY_CONFIGURATION;
+  readonly #progress = new Map<MemberId, Progress>();
+  /** Grows with every directive, so that the progress shows when it was begun. */
+  #lastIndex = 0;
+
+  handle(directive: Directive): string {
+    const result = this.#change(directive);
+    if (result === null) return "unknown command";
+    const lastIndex = this.#lastIndex as LogIndex;
+    this.#lastIndex += 1;
+    if (result.kind === "refused") {
+      const isSimple = directive.command === "simple" && result.reason === "already-joint";
+      return isSimple
+        ? "can't apply simple config change in joint config"
+        : REFUSALS[result.reason];
+    }
+    this.#configuration = result.configuration;
+    const limits = { messagesMax: 10, bytesMax: Number.POSITIVE_INFINITY };
+    syncProgress(this.#progress, membersOf(this.#configuration), { lastIndex, limits });
+    return `${describeConfiguration(this.#configuration)}\n${this.#describeAll()}`;
+  }
+
+  #change(directive: Directive): ChangeResult | null {
+    const operations = parseOperations(directive.input);
+    switch (directive.command) {
+      case "simple":
+        return changeSimply(this.#configuration, operations);
+      case "enter-joint": {
+        const autoLeave = isTrue(directive, "autoleave");
+        return enterJoint(this.#configuration, operations, { autoLeave });
+      }
+      case "leave-joint":
+        return leaveJoint(this.#configuration);
+      default:
+        return null;
+    }
+  }
+
+  #describeAll(): string {
+    const sorted = [...this.#progress].sort(([left], [right]) => left - right);
+    const lines = sorted.map(([id, progress]) => {
+      const { state, matchIndex, nextIndex, isThrottled, isRecentlyActive, inflights } = progress;
+      const status = { id, state, matchIndex, nextIndex, isThrottled, isRecentlyActive };
+      const window = { inflightCount: inflights.count, isInflightFull: inflights.isFull };
+      const isLearner = this.#configuration.learners.has(id);
+      return `${id}: ${describeProgress({ ...status, ...window }, isLearner)}\n`;
+    });
+    return lines.join("");
+  }
+}
