@@ -1,5 +1,6 @@
 import type { NamespaceOperation, VerifiedChunk } from "../../../master/namespace/command.ts";
 import type { Namespace } from "../../../master/namespace/namespace.ts";
+import type { ListingPage } from "../../../master/namespace/views.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import type { Target } from "../../../shared/protocol/namespace-api.ts";
 
@@ -58,25 +59,32 @@ export class TreeModel {
   #apply(operation: NamespaceOperation): void {
     switch (operation.kind) {
       case "make-directory":
-        return this.#makeDirectory(operation);
+        this.#makeDirectory(operation);
+        break;
       case "create":
-        return this.#create(operation.target);
+        this.#create(operation.target);
+        break;
       case "put":
-        return this.#put(operation.target, {
+        this.#put(operation.target, {
           content: contentOf(operation),
           chunkMib: operation.content.kind === "inline" ? 64 : 1,
           replace: operation.replace,
         });
+        break;
       case "commit-chunks":
-        return this.#commit(operation);
+        this.#commit(operation);
+        break;
       case "rename":
-        return this.#rename(operation);
+        this.#rename(operation);
+        break;
       case "copy":
-        return this.#copy(operation);
+        this.#copy(operation);
+        break;
       case "unlink":
       case "remove-directory":
       case "remove-tree":
-        return this.#remove(operation);
+        this.#remove(operation);
+        break;
       default:
         this.#find(operation.target);
     }
@@ -263,7 +271,7 @@ function readDirectory(
 ): void {
   const { at, limit = 2, paths } = options;
   const target: Target = { inode: directory.inode };
-  const entries = [];
+  const entries: ListingPage["entries"][number][] = [];
   for (;;) {
     const after = entries.at(-1)?.name;
     const page = namespace.list(target, { after, limit }, at);

@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { decodeCommand, encodeCommand } from "../../../master/namespace/command.ts";
+import { Namespace } from "../../../master/namespace/namespace.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import type { LogIndex, SessionId } from "../../../shared/base/ids.ts";
+import { MemoryStores } from "../../../shared/platform/memory-store.ts";
+import type { OrderedReader, OrderedStore } from "../../../shared/ports/ordered-store.ts";
+import { at, BOOTSTRAP, codeOf, dump, hasher, inline, OWNER, Replica } from "./harness.ts";
+
+const createFile = (path: string) => ({ kind: "create", target: at(path), ...OWNER }) as const;
+const exists = (namespace: Namespace, path: string): boolean => {
+  try {
+    return namespace.stat(at(path)) !== undefined;
+  } catch {
+    return false;
+  }
+};
+
+/** A store whose next commit waits for `release`, or fails. */
+class GatedStore {
+  failNext: AshlarError | null = null;
+  gate: Promise<void> = Promise.resolve();
+  release: () => void = () => {};
+
+  close(): void {
+    this.gate = new Promise((resolve) => {
+      this.release = resolve;
+    });
+  }
+
+  async open(): Promise<OrderedStore> {
+    const stores = new MemoryStores({
+      beforeCommit: async () => {
+        await this.gate;
+        const error = this.failNext;
+        this.failNext = null;
+        if (error !== null) throw error;
+      },
+    });
+    return stores.open("state");
+  }
+}
+
+describe("bootstrap", () => {
+  it("makes the root, mode 0755, of user and group 0, and the default class", async () => {
+    const replica = await Replica.make();
+    const { kind, mode, uid, gid, inode, storageClass } = replica.namespace.stat(at("/"));
+    assert.deepEqual(
+      { kind, mode, uid, gid, inode, storageClass },
+      {
+        kind: "directory",
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        inode: 1,
+        storageClass: "standard",
+      },
+    );
+    assert.deepEqual(replica.namespace.storageClasses(), [BOOTSTRAP.defaultClass]);
+    const facts = replica.namespace.clusterFacts();
+    assert.equal(facts?.clusterId, BOOTSTRAP.clusterId);
+    assert.deepEqual(facts?.chunkKey, BOOTSTRAP.chunkKey);
+  });
+
+  it("is refused a second time, and any other command before it", async () => {
+    const replica = await Replica.empty();
+    const open = { kind: "open-session", nowMs: 0, clientName: "early" } as const;
+    assert.equal(codeOf(replica.apply(open)), "UNAVAILABLE");
+    assert.equal(codeOf(replica.apply(BOOTSTRAP)), "ok");
+    assert.equal(codeOf(replica.apply(BOOTSTRAP)), "ALREADY_EXISTS");
+    assert.equal(replica.namespace.clusterFacts()?.clusterId, BOOTSTRAP.clusterId);
+  });
+});
+
+describe("flush and restart", () => {
+  it("keeps index, term and membership, also of entries without a command", async () => {
+    const replica = await Replica.empty();
+    assert.equal(replica.applyData(new Uint8Array(), Uint8Array.of(1, 2, 3)), null);
+    assert.equal(replica.applyData(new Uint8Array()), null);
+    assert.equal(replica.namespace.durable.index, 0);
+    await replica.namespace.flush();
+    const { durable } = Namespace.open({ store: replica.store, hasher });
+    assert.equal(durable.index, 2);
+    assert.equal(durable.term, 1);
+    assert.deepEqual(durable.membership, Uint8Array.of(1, 2, 3));
+  });
+
+  it("answers the same from the overlay, while it is flushed, and from the store", async () => {
+    const gated = new GatedStore();
+    const replica = await Replica.make({ store: await gated.open() });
+    replica.run(createFile("/a"), createFile("/b"));
+    gated.close();
+    const flushed = replica.namespace.flush();
+    replica.run(createFile("/c"), { kind: "unlink", target: at("/a") });
+    const names = (namespace: Namespace): string[] =>
+      namespace
+        .list(at("/"), { limit: 10 })
+        .entries.map(({ name }) => new TextDecoder().decode(name));
+    assert.deepEqual(names(replica.namespace), ["b", "c"]);
+    assert.equal(replica.namespace.durable.index, 0);
+    gated.release();
+    await flushed;
+    assert.equal(replica.namespace.durable.index, 3);
+    assert.deepEqual(names(replica.namespace), ["b", "c"]);
+    assert.deepEqual(names(Namespace.open({ store: replica.store, hasher })), ["a", "b"]);
+    await replica.namespace.flush();
+    assert.deepEqual(names(Namespace.open({ store: replica.store, hasher })), ["b", "c"]);
+    assert.equal(replica.namespace.unflushedBytes, 0);
+  });
+
+  it("keeps everything for the next flush when the disk is full", async () => {
+    const gated = new GatedStore();
+    const replica = await Replica.make({ store: await gated.open() });
+    replica.run(createFile("/a"));
+    gated.failNext = new AshlarError("NO_SPACE", "Cannot commit: the disk is full");
+    gated.close();
+    const flushed = replica.namespace.flush();
+    replica.run({ kind: "unlink", target: at("/a") }, createFile("/b"));
+    gated.release();
+    await assert.rejects(flushed, { code: "NO_SPACE" });
+    assert.equal(replica.namespace.durable.index, 0);
+    assert.ok(!exists(replica.namespace, "/a") && exists(replica.namespace, "/b"));
+
+    await replica.namespace.flush();
+    const other = await Replica.empty();
+    for (const { data } of replica.log) other.applyData(data);
+    await other.namespace.flush();
+    assert.deepEqual(dump(replica.store), dump(other.store));
+  });
+
+  it("gives snapshots of what is durable, with the index that they stand for", async () => {
+    const replica = await Replica.make();
+    replica.run(createFile("/a"));
+    await replica.namespace.flush();
+    replica.run(createFile("/b"));
+    const snapshot = replica.namespace.openSnapshot();
+    await replica.namespace.flush();
+    assert.equal(snapshot.index, 3);
+    assert.deepEqual(snapshot.membership, new Uint8Array());
+    const copy = await copyOf(snapshot.reader);
+    snapshot.release();
+    const namespace = Namespace.open({ store: copy, hasher });
+    assert.ok(exists(namespace, "/a") && !exists(namespace, "/b"));
+    const last = replica.log.at(-1);
+    assert.ok(last !== undefined);
+    namespace.apply(last);
+    assert.ok(exists(namespace, "/b"));
+  });
+
+  it("does not take a store with other things in it for an empty one", async () => {
+    const store = await new MemoryStores().open("state");
+    assert.equal(Namespace.open({ store, hasher }).appliedIndex, 0);
+    await store.commit([{ key: Uint8Array.of(9), value: Uint8Array.of(1) }]);
+    assert.throws(() => Namespace.open({ store, hasher }), { code: "STORE_CORRUPT" });
+  });
+
+  it("does not open a damaged store", async () => {
+    const replica = await Replica.make();
+    await replica.namespace.flush();
+    const key = new TextEncoder().encode("Ma");
+    await replica.store.commit([{ key, value: Uint8Array.of(0x93, 1) }]);
+    assert.throws(() => Namespace.open({ store: replica.store, hasher }), {
+      code: "STORE_CORRUPT",
+    });
+  });
+
+  it("refuses to skip an entry", async () => {
+    const replica = await Replica.make();
+    const index = (replica.index + 2) as LogIndex;
+    const entry = { index, term: 1 as never, data: new Uint8Array(), membership: null };
+    assert.throws(() => replica.namespace.apply(entry), /without gaps/);
+  });
+});
+
+describe("commands", () => {
+  it("come back from their bytes as they were", () => {
+    const command = {
+      kind: "transact",
+      nowMs: 1_700_000_000_123.5,
+      attempt: { sessionId: (2 ** 40) as SessionId, sequence: 7, firstUnacknowledged: 3 },
+      preconditions: [{ kind: "absent", target: at("/x") }],
+      operations: [
+        {
+          kind: "put",
+          target: at("/x"),
+          content: inline("é"),
+          replace: true,
+          ...OWNER,
+          mtimeMs: -1,
+        },
+      ],
+    } as const;
+    const back = decodeCommand(encodeCommand(command));
+    assert.deepEqual(JSON.stringify(back), JSON.stringify(command, bytesAsBuffers));
+  });
+
+  it("of a newer version stop the member", () => {
+    const data = encodeCommand({ kind: "open-session", nowMs: 1, clientName: "x" });
+    data[0] = 2;
+    assert.throws(() => decodeCommand(data), { code: "VERSION_MISMATCH" });
+  });
+
+  it("leave no view of the log's memory in the state", async () => {
+    const replica = await Replica.make();
+    const put = { kind: "put", target: at("/f"), content: inline("text"), replace: true } as const;
+    replica.run({ ...put, ...OWNER });
+    for (const { data } of replica.log) data.fill(0);
+    const part = replica.namespace.locate(at("/f"), { firstPosition: 0, count: 1 });
+    assert.equal(new TextDecoder().decode(part.inlineBytes ?? undefined), "text");
+    assert.deepEqual(replica.namespace.clusterFacts()?.chunkKey, BOOTSTRAP.chunkKey);
+  });
+
+  it("refuse an inline file above the cluster's bound", async () => {
+    const replica = await Replica.make();
+    const content = { kind: "inline", bytes: new Uint8Array(4097) } as const;
+    const put = { kind: "put", target: at("/f"), content, replace: true, ...OWNER } as const;
+    assert.equal(codeOf(replica.transact([put])), "TOO_LARGE");
+    const fits = { ...put, content: { kind: "inline", bytes: new Uint8Array(4096) } } as const;
+    assert.equal(codeOf(replica.transact([fits])), "ok");
+  });
+});
+
+async function copyOf(reader: OrderedReader): Promise<OrderedStore> {
+  const store = await new MemoryStores().open("copy");
+  const range = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
+  await store.commit([...reader.range(range)]);
+  return store;
+}
+
+/** JSON of a plain byte array as that of the buffers that decoding yields. */
+function bytesAsBuffers(_key: string, value: unknown): unknown {
+  if (value instanceof Uint8Array && !Buffer.isBuffer(value)) return Buffer.from(value);
+  return value;
+}

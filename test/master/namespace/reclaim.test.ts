@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { NamespaceOperation } from "../../../master/namespace/command.ts";
+import {
+  assertOk,
+  at,
+  chunksContent,
+  DAY_MS,
+  OWNER,
+  Replica,
+  SECOND_MS,
+  sealed,
+  serverId,
+} from "./harness.ts";
+import { checkInvariants } from "./invariants.ts";
+
+const createFile = (path: string): NamespaceOperation => ({
+  kind: "create",
+  target: at(path),
+  ...OWNER,
+});
+const makeDirectory = (path: string): NamespaceOperation => ({
+  kind: "make-directory",
+  target: at(path),
+  parents: true,
+  ...OWNER,
+});
+
+describe("reclaim", () => {
+  it("removes a tree of 100,000 entries in steps of bounded work", async () => {
+    const replica = await Replica.make();
+    for (let directory = 0; directory < 10; directory += 1) {
+      const made = [makeDirectory(`/big/${directory}`)];
+      for (let file = 0; file < 9_999; file += 1)
+        made.push(createFile(`/big/${directory}/${file}`));
+      replica.run(...made);
+    }
+    await replica.namespace.flush();
+    assert.equal(replica.namespace.counters().fileCount, 99_990);
+
+    replica.run({ kind: "remove-tree", target: at("/big") });
+    const detached = replica.namespace.changedCount;
+    assert.ok(detached <= 12, `the tree is detached by ${detached} records`);
+    await replica.namespace.flush();
+
+    replica.nowMs += DAY_MS;
+    assert.equal(replica.reclaimAll(), 1); // It notes the time of a quiet cluster.
+    replica.nowMs += DAY_MS;
+    await replica.namespace.flush();
+    let steps = 0;
+    while (replica.namespace.reclaimPending(replica.nowMs)) {
+      assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: 5_000 }));
+      const changed = replica.namespace.changedCount;
+      assert.ok(changed <= 5_010, `a step changed ${changed} records`);
+      await replica.namespace.flush();
+      steps += 1;
+    }
+    assert.ok(steps >= 40 && steps < 50, `${steps} steps`);
+    assert.equal(replica.namespace.counters().fileCount, 0);
+    assert.equal(replica.namespace.counters().directoryCount, 1);
+  });
+
+  it("goes down a deep tree in bounded steps", async () => {
+    const replica = await Replica.make();
+    replica.run(makeDirectory("/d".repeat(2_000)));
+    replica.run({ kind: "remove-tree", target: at("/d") });
+    replica.forget(100);
+    await replica.namespace.flush();
+    checkInvariants(replica.store);
+    assert.equal(replica.namespace.counters().directoryCount, 1);
+  });
+
+  it("makes progress with steps of one record", async () => {
+    const replica = await Replica.make();
+    const content = chunksContent(sealed("a"), sealed("b"), sealed("a"));
+    replica.run(makeDirectory("/d/e"), createFile("/d/f"));
+    replica.run({ kind: "put", target: at("/d/e/g"), content, replace: true, ...OWNER });
+    replica.run({ kind: "remove-tree", target: at("/d") });
+    replica.forget(1);
+    await replica.namespace.flush();
+    checkInvariants(replica.store);
+    assert.equal(replica.namespace.counters().chunkCount, 0);
+    assert.equal(replica.namespace.purgesOf(serverId("s1"), 10).length, 2);
+  });
+
+  it("is pending only when there is something to do, also in a quiet cluster", async () => {
+    const replica = await Replica.make();
+    const { namespace } = replica;
+    replica.run(createFile("/f"));
+    assert.ok(!namespace.reclaimPending(replica.nowMs + 10 * DAY_MS));
+    replica.run({ kind: "unlink", target: at("/f") });
+    assert.ok(!namespace.reclaimPending(replica.nowMs));
+
+    // No other entry says at which index the time of the removal was: one reclaim does.
+    replica.nowMs += DAY_MS;
+    assert.ok(namespace.reclaimPending(replica.nowMs));
+    assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: 100 }));
+    assert.ok(!namespace.reclaimPending(replica.nowMs));
+
+    replica.nowMs += DAY_MS;
+    assert.ok(namespace.reclaimPending(replica.nowMs));
+    assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: 100 }));
+    for (let day = 0; day < 10; day += 1) {
+      assert.ok(!namespace.reclaimPending(replica.nowMs + day * DAY_MS));
+    }
+  });
+
+  it("keeps a chunk that one of two files still holds", async () => {
+    const replica = await Replica.make();
+    const content = chunksContent(sealed("a"));
+    replica.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
+    const copy = { kind: "copy", replace: false, preserve: false, uid: 0, gid: 0 } as const;
+    replica.run({ ...copy, from: at("/f"), to: at("/g") });
+    replica.run({ kind: "unlink", target: at("/f") });
+    replica.forget();
+    const part = replica.namespace.locate(at("/g"), { firstPosition: 0, count: 1 });
+    assert.equal(part.chunks[0]?.replicas.length, 3);
+    assert.equal(replica.namespace.counters().purgesPending, 0);
+  });
+
+  it("does nothing before the retention, however often it is asked", async () => {
+    const replica = await Replica.make();
+    replica.run(createFile("/f"));
+    replica.run({ kind: "unlink", target: at("/f") });
+    for (let second = 0; second < 20; second += 1) {
+      replica.nowMs += SECOND_MS;
+      assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: 1_000 }));
+    }
+    assert.equal(replica.namespace.list(at("/"), { limit: 10 }, 3 as never).entries.length, 1);
+  });
+});
