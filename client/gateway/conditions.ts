@@ -1,0 +1,89 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { toHex } from "../../shared/base/bytes.ts";
+import type { Attributes, FileAttributes, Precondition, Target } from "../index.ts";
+
+/** What the conditions of a request (RFC 9110, section 13) come to. */
+export type Verdict = "go-on" | "not-modified" | "failed";
+
+/**
+ * The content root in quotes. A strong validator: equal roots are equal bytes, whenever they were
+ * written.
+ */
+export function etagOf(attributes: FileAttributes): string {
+  return `"${toHex(attributes.contentRoot)}"`;
+}
+
+/**
+ * Judges If-Match, If-Unmodified-Since, If-None-Match and If-Modified-Since in the order of
+ * RFC 9110, section 13.2.2.
+ *
+ * @param current what is there now; null: nothing
+ */
+export function judgeConditions(
+  method: string,
+  headers: IncomingHttpHeaders,
+  current: Attributes | null,
+): Verdict {
+  const isRead = method === "GET" || method === "HEAD";
+  const ifMatch = headers["if-match"];
+  const ifNoneMatch = headers["if-none-match"];
+  if (ifMatch !== undefined) {
+    if (!matches(ifMatch, current, "strong")) return "failed";
+  } else if (isNewerThan(current, headers["if-unmodified-since"]) === true) return "failed";
+  if (ifNoneMatch !== undefined) {
+    if (!matches(ifNoneMatch, current, "weak")) return "go-on";
+    return isRead ? "not-modified" : "failed";
+  }
+  const isNewer = isNewerThan(current, headers["if-modified-since"]);
+  return isRead && isNewer === false ? "not-modified" : "go-on";
+}
+
+/**
+ * The conditions of a change as the masters check them, in the entry that makes it: what was judged
+ * before cannot have changed meanwhile.
+ */
+export function preconditionsOf(
+  headers: IncomingHttpHeaders,
+  target: Target,
+  current: Attributes | null,
+): Precondition[] {
+  const names = ["if-match", "if-none-match", "if-unmodified-since"];
+  if (!names.some((name) => headers[name] !== undefined)) return [];
+  if (current === null) return [{ kind: "absent", target }];
+  const ifMatch = headers["if-match"];
+  if (ifMatch?.trim() === "*") return [{ kind: "exists", target }];
+  if (ifMatch !== undefined && current.kind === "file") {
+    return [{ kind: "content-root", target, root: current.contentRoot }];
+  }
+  return [{ kind: "version", target, version: current.version }];
+}
+
+/** Whether a Range header holds for what is there now (If-Range: RFC 9110, section 13.1.5). */
+export function rangeHolds(headers: IncomingHttpHeaders, current: FileAttributes): boolean {
+  const ifRange = headers["if-range"];
+  if (ifRange === undefined || Array.isArray(ifRange)) return ifRange === undefined;
+  if (ifRange.startsWith('"')) return ifRange === etagOf(current);
+  if (ifRange.startsWith("W/")) return false;
+  return wholeSeconds(current.mtimeMs) === Date.parse(ifRange);
+}
+
+function matches(list: string, current: Attributes | null, mode: "strong" | "weak"): boolean {
+  if (current === null) return false;
+  if (list.trim() === "*") return true;
+  if (current.kind !== "file") return false;
+  const etag = etagOf(current);
+  const tags = list.match(/(?:W\/)?"[^"]*"/g) ?? [];
+  return tags.some((tag) => tag === etag || (mode === "weak" && tag === `W/${etag}`));
+}
+
+/** Null where there is nothing to compare: no such header, no date, nothing there. */
+function isNewerThan(current: Attributes | null, date: string | undefined): boolean | null {
+  const dateMs = Date.parse(date ?? "");
+  if (current === null || Number.isNaN(dateMs)) return null;
+  return wholeSeconds(current.mtimeMs) > dateMs;
+}
+
+/** Dates in HTTP have no fractions of seconds. */
+function wholeSeconds(timeMs: number): number {
+  return Math.floor(timeMs / 1000) * 1000;
+}

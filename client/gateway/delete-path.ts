@@ -1,0 +1,21 @@
+import { targetOf } from "../index.ts";
+import { judgeConditions, preconditionsOf } from "./conditions.ts";
+import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
+
+/** `DELETE /files/path`: a file, an empty directory, or with `?recursive=true` a tree as one step. */
+export async function deletePath(request: GatewayRequest): Promise<void> {
+  const { context, files, path, scope } = request;
+  const { signal } = scope;
+  const found = await files.stat(path.bytes, { signal });
+  if (judgeConditions("DELETE", context.headers, found) !== "go-on") {
+    throw preconditionFailed(request);
+  }
+  const target = targetOf(path.bytes);
+  const preconditions = preconditionsOf(context.headers, target, found);
+  if (found.kind === "file")
+    await files.transact([{ kind: "unlink", target }], preconditions, { signal });
+  else if (queryFlag(context, "recursive")) {
+    await files.transact([{ kind: "remove-tree", target }], preconditions, { signal });
+  } else await files.transact([{ kind: "remove-directory", target }], preconditions, { signal });
+  context.status = 204;
+}

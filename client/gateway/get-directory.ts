@@ -1,0 +1,111 @@
+import { Readable } from "node:stream";
+import { parseEntryName } from "../../shared/base/path.ts";
+import { jsonAttributes, jsonName } from "../cli/format.ts";
+import type { DirectoryEntry } from "../file-system.ts";
+import { etagOf } from "./conditions.ts";
+import { directoryPage, PAGE_POLICY } from "./directory-page.ts";
+import { type GatewayRequest, queryFlag } from "./gateway-request.ts";
+import { urlOf } from "./request-path.ts";
+
+const FLUSH_CHARACTERS = 32 * 1024;
+const LINES_TYPE = "application/x-ndjson";
+
+/**
+ * `GET /files/dir/` and HEAD: a page, JSON, or JSON lines, as the request accepts them. Whatever the
+ * number of entries, they are sent as they come.
+ */
+export async function getDirectory(request: GatewayRequest): Promise<void> {
+  const { context, files, path, scope } = request;
+  const attributes = await files.stat(path.bytes, { signal: scope.signal });
+  const format = formatOf(request);
+  context.status = 200;
+  context.set("Vary", "Accept");
+  context.set("Cache-Control", "no-store");
+  context.set("Last-Modified", new Date(attributes.mtimeMs).toUTCString());
+  if (format === "html") context.set("Content-Security-Policy", PAGE_POLICY);
+  const type = format === "html" ? "text/html; charset=utf-8" : jsonTypeOf(format);
+  context.set("Content-Type", type);
+  if (context.method === "HEAD") return;
+  request.beginTransfer();
+  const entries = files.list(path.bytes, { signal: scope.signal });
+  context.body = Readable.from(inBatches(textOf(format, request, entries)), { objectMode: false });
+  context.set("Content-Type", type);
+}
+
+type Format = "html" | "json" | "lines";
+
+function formatOf({ context }: GatewayRequest): Format {
+  if (queryFlag(context, "json")) return "json";
+  // The first is for those who accept anything, such as curl.
+  switch (context.accepts("application/json", LINES_TYPE, "text/html")) {
+    case "text/html":
+      return "html";
+    case LINES_TYPE:
+      return "lines";
+    default:
+      return "json";
+  }
+}
+
+function jsonTypeOf(format: Format): string {
+  return format === "lines" ? LINES_TYPE : "application/json; charset=utf-8";
+}
+
+function textOf(
+  format: Format,
+  request: GatewayRequest,
+  entries: AsyncIterable<DirectoryEntry>,
+): AsyncIterable<string> {
+  switch (format) {
+    case "html":
+      return directoryPage(request.path.names, entries);
+    case "json":
+      return jsonListing(request, entries);
+    case "lines":
+      return jsonLines(request, entries);
+  }
+}
+
+async function* jsonListing(
+  request: GatewayRequest,
+  entries: AsyncIterable<DirectoryEntry>,
+): AsyncGenerator<string> {
+  const head = { schema: "ashlar.gateway-list/1", ...jsonName("path", request.path.bytes) };
+  yield `${JSON.stringify(head).slice(0, -1)},"entries":[`;
+  let separator = "\n";
+  for await (const entry of entries) {
+    yield separator + JSON.stringify(jsonEntry(request, entry));
+    separator = ",\n";
+  }
+  yield "\n]}\n";
+}
+
+async function* jsonLines(
+  request: GatewayRequest,
+  entries: AsyncIterable<DirectoryEntry>,
+): AsyncGenerator<string> {
+  for await (const entry of entries) yield `${JSON.stringify(jsonEntry(request, entry))}\n`;
+}
+
+function jsonEntry({ path }: GatewayRequest, entry: DirectoryEntry): Record<string, unknown> {
+  const { name, attributes } = entry;
+  const isDirectory = attributes.kind === "directory";
+  return {
+    ...jsonName("name", name),
+    href: urlOf([...path.names, parseEntryName(name)], isDirectory),
+    ...jsonAttributes(attributes),
+    ...(attributes.kind === "file" ? { etag: etagOf(attributes) } : {}),
+  };
+}
+
+/** Short texts joined: a write to a socket for each entry would cost more than the entry. */
+async function* inBatches(texts: AsyncIterable<string>): AsyncGenerator<Buffer> {
+  let batch = "";
+  for await (const text of texts) {
+    batch += text;
+    if (batch.length < FLUSH_CHARACTERS) continue;
+    yield Buffer.from(batch);
+    batch = "";
+  }
+  if (batch !== "") yield Buffer.from(batch);
+}

@@ -1,0 +1,122 @@
+import { Readable } from "node:stream";
+import { create as contentDisposition } from "content-disposition";
+import { contentType } from "mime-types";
+import { displayName } from "../../shared/base/path.ts";
+import type { FileHandle } from "../file-system.ts";
+import type { FileAttributes } from "../index.ts";
+import { etagOf, judgeConditions, rangeHolds } from "./conditions.ts";
+import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
+import { parseRequestedRange } from "./requested-range.ts";
+
+/**
+ * A stored page may hold anything: it may show itself, but runs no script and is nobody's origin,
+ * so it cannot act on the cluster through this gateway.
+ */
+const FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
+
+/** `GET /files/path` and HEAD: the bytes of one version, from its first to its last. */
+export async function getFile(request: GatewayRequest, handle: FileHandle): Promise<void> {
+  const { context } = request;
+  const { attributes } = handle;
+  setFileHeaders(request, attributes);
+  switch (judgeConditions(context.method, context.headers, attributes)) {
+    case "failed":
+      throw preconditionFailed(request);
+    case "not-modified":
+      context.status = 304;
+      return;
+    case "go-on":
+      answerRange(request, handle);
+  }
+}
+
+function setFileHeaders({ context, path }: GatewayRequest, attributes: FileAttributes): void {
+  const name = displayName(path.names.at(-1) ?? new Uint8Array());
+  context.set({
+    ETag: etagOf(attributes),
+    "Last-Modified": new Date(attributes.mtimeMs).toUTCString(),
+    "Accept-Ranges": "bytes",
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": FILE_POLICY,
+  });
+  context.type = contentType(extensionOf(name)) || "application/octet-stream";
+  if (queryFlag(context, "download")) context.set("Content-Disposition", contentDisposition(name));
+}
+
+function extensionOf(name: string): string {
+  const dot = name.lastIndexOf(".");
+  return dot < 0 ? "" : name.slice(dot);
+}
+
+function answerRange(request: GatewayRequest, handle: FileHandle): void {
+  const { context } = request;
+  const { sizeBytes } = handle.attributes;
+  const isHolding = rangeHolds(context.headers, handle.attributes);
+  // Ranges are for GET alone (RFC 9110, section 14.2).
+  const header = context.method === "GET" && isHolding ? context.headers.range : undefined;
+  const range = parseRequestedRange(header, sizeBytes);
+  switch (range.kind) {
+    case "whole":
+      context.status = 200;
+      send(request, handle, { start: 0, end: sizeBytes });
+      return;
+    case "part":
+      context.status = 206;
+      context.set("Content-Range", `bytes ${range.start}-${range.end - 1}/${sizeBytes}`);
+      send(request, handle, range);
+      return;
+    case "unsatisfiable":
+    case "several":
+      refuseRange(request, range.kind, sizeBytes);
+  }
+}
+
+/** No row of the table of errors is a 416: ranges are a matter of HTTP alone. */
+function refuseRange(
+  { context, path }: GatewayRequest,
+  kind: "unsatisfiable" | "several",
+  sizeBytes: number,
+): void {
+  const [why, hint] =
+    kind === "several"
+      ? ["several ranges in one request are not offered", "Ask for one range at a time"]
+      : ["no byte of the range is in it", "Ask for a range within it"];
+  const message = `Cannot read that part of ${path.text}, which has ${sizeBytes} bytes: ${why}`;
+  context.remove("Content-Disposition");
+  context.status = 416;
+  context.set("Content-Range", `bytes */${sizeBytes}`);
+  context.type = "json";
+  context.body = { error: { code: "INVALID_ARGUMENT", message, hint, retry: "never" } };
+}
+
+function send(
+  request: GatewayRequest,
+  handle: FileHandle,
+  range: { readonly start: number; readonly end: number },
+): void {
+  const { context } = request;
+  const type = context.response.get("Content-Type");
+  context.length = range.end - range.start;
+  if (context.method === "HEAD") return;
+  if (range.end === range.start) {
+    context.body = Buffer.alloc(0);
+  } else {
+    request.beginTransfer();
+    context.body = Readable.from(bytesOf(request, handle, range), { objectMode: false });
+    context.length = range.end - range.start;
+  }
+  context.set("Content-Type", type); // Setting a body may have put another one there.
+}
+
+async function* bytesOf(
+  request: GatewayRequest,
+  handle: FileHandle,
+  range: { readonly start: number; readonly end: number },
+): AsyncGenerator<Uint8Array> {
+  const { signal } = request.scope;
+  const { readAheadBytesMax } = request.config;
+  for await (const bytes of handle.stream({ ...range, readAheadBytesMax, signal })) {
+    request.countBytes("out", bytes.length);
+    yield bytes;
+  }
+}

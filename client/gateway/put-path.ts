@@ -1,0 +1,150 @@
+import { randomBytes } from "node:crypto";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { joinPath, parseEntryName } from "../../shared/base/path.ts";
+import { jsonName } from "../cli/format.ts";
+import type { PutResult, PutSource } from "../file-system.ts";
+import { type Attributes, type FileAttributes, type Precondition, targetOf } from "../index.ts";
+import { judgeConditions, preconditionsOf } from "./conditions.ts";
+import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
+import { requestBody } from "./request-body.ts";
+import { urlOf } from "./request-path.ts";
+
+/** `PUT /files/path`: the body becomes the file. `PUT /files/path/?directory` makes a directory. */
+export async function putPath(request: GatewayRequest): Promise<void> {
+  const { context, files, path, scope } = request;
+  if (queryFlag(context, "parents") && path.names.length > 1) {
+    const parent = joinPath(path.names.slice(0, -1));
+    await files.mkdir(parent, { parents: true, signal: scope.signal });
+  }
+  if (queryFlag(context, "directory")) return makeDirectory(request);
+  return putFile(request);
+}
+
+async function makeDirectory({ context, files, path, scope }: GatewayRequest): Promise<void> {
+  const { index, inode } = await files.mkdir(path.bytes, { signal: scope.signal });
+  const href = urlOf(path.names, true);
+  context.status = 201;
+  context.set("Location", href);
+  context.body = {
+    schema: "ashlar.gateway-mkdir/1",
+    ...jsonName("path", path.bytes),
+    href,
+    inode,
+    index,
+  };
+}
+
+async function putFile(request: GatewayRequest): Promise<void> {
+  const { context, files, path, scope } = request;
+  checkRequest(request);
+  const found = await statOrNull(request);
+  if (found?.kind === "directory") {
+    throw new AshlarError("IS_A_DIRECTORY", `Cannot replace ${path.text}: it is a directory`);
+  }
+  if (judgeConditions("PUT", context.headers, found) !== "go-on") throw preconditionFailed(request);
+  request.beginTransfer();
+  const preconditions = preconditionsOf(context.headers, targetOf(path.bytes), found);
+  const sizeHint = context.request.length;
+  const options = { signal: scope.signal, ...(sizeHint === undefined ? {} : { sizeHint }) };
+  const isNew = found === null;
+  if (found === null || preconditions.length === 0) {
+    const replace = preconditions.length === 0;
+    try {
+      const source = requestBody(request);
+      const result = await files.writeFile(path.bytes, source, { ...options, replace });
+      return answer(request, result, isNew);
+    } catch (error) {
+      if (!replace && isAshlarError(error, "ALREADY_EXISTS")) throw preconditionFailed(request);
+      throw error;
+    }
+  }
+  const result = await replaceVersion(request, {
+    source: requestBody(request),
+    found,
+    preconditions,
+  });
+  return answer(request, result, isNew);
+}
+
+function checkRequest({ context, path }: GatewayRequest): void {
+  if (path.namesDirectory) {
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot put a file at ${path.text}/: expected a path without "/" at its end`,
+      { hint: "?directory makes a directory" },
+    );
+  }
+  // RFC 9110, section 14.4: to store a part as if it were the whole would lose the rest.
+  for (const name of ["content-range", "content-encoding"]) {
+    const value = context.headers[name];
+    if (value === undefined || value === "identity") continue;
+    throw new AshlarError(
+      "UNSUPPORTED",
+      `Cannot put a file with ${name}: send all bytes as they are`,
+    );
+  }
+}
+
+async function statOrNull({ files, path, scope }: GatewayRequest): Promise<Attributes | null> {
+  try {
+    return await files.stat(path.bytes, { signal: scope.signal });
+  } catch (error) {
+    if (isAshlarError(error, "NOT_FOUND")) return null;
+    throw error;
+  }
+}
+
+/**
+ * Writes a new file beside the old one and renames it over that under `preconditions`: the version
+ * that the client has seen is replaced, or nothing.
+ */
+async function replaceVersion(
+  { files, path, scope }: GatewayRequest,
+  change: {
+    readonly source: PutSource;
+    readonly found: FileAttributes;
+    readonly preconditions: readonly Precondition[];
+  },
+): Promise<PutResult> {
+  const { mode, uid, gid } = change.found;
+  const { signal } = scope;
+  const hidden = parseEntryName(Buffer.from(`.ashlar-put-${randomBytes(8).toString("hex")}`));
+  const beside = joinPath([...path.names.slice(0, -1), hidden]);
+  const written = await files.writeFile(beside, change.source, {
+    replace: false,
+    mode,
+    uid,
+    gid,
+    signal,
+  });
+  try {
+    const { index } = await files.transact(
+      [{ kind: "rename", from: targetOf(beside), to: targetOf(path.bytes), noReplace: false }],
+      change.preconditions,
+      { signal },
+    );
+    return { ...written, index };
+  } catch (error) {
+    // Not under the signal: the file has to go also when the client has gone.
+    await files.unlink(beside).catch(() => {});
+    throw error;
+  }
+}
+
+function answer({ context, path }: GatewayRequest, result: PutResult, isNew: boolean): void {
+  const root = Buffer.from(result.contentRoot).toString("hex");
+  const href = urlOf(path.names, false);
+  context.status = isNew ? 201 : 200;
+  context.set("ETag", `"${root}"`);
+  if (isNew) context.set("Location", href);
+  context.body = {
+    schema: "ashlar.gateway-put/1",
+    ...jsonName("path", path.bytes),
+    href,
+    is_new: isNew,
+    size_bytes: result.sizeBytes,
+    chunk_count: result.chunkCount,
+    content_root: root,
+    index: result.index,
+  };
+}

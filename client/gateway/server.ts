@@ -1,0 +1,115 @@
+import Router from "@koa/router";
+import type { Context, Middleware } from "koa";
+import { Closers } from "../../shared/flow/closers.ts";
+import { healthRoutes } from "../../shared/platform/http-health.ts";
+import { startHttpServer } from "../../shared/platform/http-server.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
+import type { Log } from "../../shared/ports/log.ts";
+import type { Counter, Metrics } from "../../shared/ports/metrics.ts";
+import type { GatewayConfig } from "./config.ts";
+import { deletePath } from "./delete-path.ts";
+import { drainRefused } from "./drain-refused.ts";
+import type { GatewayFiles, GatewayRequest } from "./gateway-request.ts";
+import { getPath } from "./get-path.ts";
+import { refuseForeignHosts, refuseForeignOrigins, securityHeaders } from "./guards.ts";
+import { postFiles } from "./post-files.ts";
+import { putPath } from "./put-path.ts";
+import { Readiness } from "./readiness.ts";
+import { FILES_ROOT, parseRequestPath } from "./request-path.ts";
+import { RequestScope, TransferSlots } from "./request-scope.ts";
+
+export interface GatewayParts {
+  readonly files: GatewayFiles;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+/** Disposing it takes no more requests, lets those under way end, and leaves `files` open. */
+export interface Gateway extends AsyncDisposable {
+  /** "host:port" with the port that was really taken. */
+  readonly address: string;
+}
+
+const FILES = new RegExp(`^${FILES_ROOT}(?:/|$)`);
+const METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
+
+/** Resolves when requests are being taken. @throws {AshlarError} ADDRESS_IN_USE, INVALID_ARGUMENT */
+export async function startGateway(config: GatewayConfig, parts: GatewayParts): Promise<Gateway> {
+  await using closers = new Closers();
+  const readiness = closers.use(new Readiness(parts.files, parts.clock));
+  const server = closers.use(
+    await startHttpServer({
+      address: config.listen,
+      log: parts.log,
+      connectionsMax: config.connectionsMax,
+      requestTimeoutMs: 0, // Uploads take as long as they progress: see RequestScope.
+      closeGraceMs: config.stopGraceMs,
+      middleware: [
+        countRequests(parts.metrics, parts.log),
+        securityHeaders(),
+        refuseForeignHosts(config),
+        healthRoutes({ ready: () => readiness.state, scrape: parts.scrape }),
+        drainRefused(),
+        refuseForeignOrigins(),
+        fileRoutes(config, parts),
+      ],
+    }),
+  );
+  const owned = closers.move();
+  return { address: server.address, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
+}
+
+function fileRoutes(config: GatewayConfig, { files, log, metrics }: GatewayParts): Middleware {
+  const slots = new TransferSlots(config.transfersMax);
+  metrics.gauge("ashlar_gateway_transfers", "Bodies under way", () => slots.used);
+  const bytes = metrics.counter("ashlar_gateway_bytes_total", "Bytes of files", ["direction"]);
+  const handle = (handler: (request: GatewayRequest) => Promise<void>) => (context: Context) => {
+    const scope = new RequestScope(context, { stallTimeoutMs: config.stallTimeoutMs, log });
+    return handler({
+      context,
+      files,
+      config,
+      path: parseRequestPath(context.path),
+      scope,
+      beginTransfer: () => slots.take(scope),
+      countBytes: (direction, count) => bytes.add(count, { direction }),
+    });
+  };
+  const router = new Router();
+  router.get("/", (context) => context.redirect(`${FILES_ROOT}/`));
+  router.get(FILES, handle(getPath));
+  router.put(FILES, handle(putPath));
+  router.post(FILES, handle(postFiles));
+  router.delete(FILES, handle(deletePath));
+  router.all(FILES, refuseMethod);
+  return router.routes() as Middleware;
+}
+
+/** No row of the table of errors is a 405: methods are a matter of HTTP alone. */
+function refuseMethod(context: Context): void {
+  context.set("Allow", METHODS);
+  if (context.method === "OPTIONS") {
+    context.status = 204;
+    return;
+  }
+  const message = `Cannot ${context.method} ${context.path}: expected one of ${METHODS}`;
+  context.status = 405;
+  context.body = { error: { code: "UNSUPPORTED", message, retry: "never" } };
+}
+
+function countRequests(metrics: Metrics, log: Log): Middleware {
+  const requests: Counter = metrics.counter("ashlar_gateway_requests_total", "Requests answered", [
+    "method",
+    "status",
+  ]);
+  return async (context, next) => {
+    const { method, path, res } = context;
+    res.once("close", () => {
+      requests.add(1, { method, status: String(res.statusCode) });
+      log.debug("Request", { method, path, status: res.statusCode, whole: res.writableFinished });
+    });
+    await next();
+  };
+}
