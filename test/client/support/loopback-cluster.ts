@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { parseChunkserverConfig } from "../../../chunkserver/config.ts";
+import { type RunningChunkserver, startChunkserver } from "../../../chunkserver/server.ts";
+import { connect } from "../../../client/connect.ts";
+import type { FileSystem } from "../../../client/file-system.ts";
+import type { ConnectOptions } from "../../../client/options.ts";
+import type { MasterConfig } from "../../../master/config.ts";
+import type { ClusterId } from "../../../shared/base/ids.ts";
+import { Closers } from "../../../shared/flow/closers.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
+import { NodeDisk } from "../../../shared/platform/node-disk.ts";
+import { PrometheusMetrics } from "../../../shared/platform/prometheus-metrics.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
+import { SystemRandom } from "../../../shared/platform/system-random.ts";
+import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
+import type { Disk } from "../../../shared/ports/disk.ts";
+import type { Env } from "../../../shared/ports/env.ts";
+import { TempDirectory } from "../../support/temp-directory.ts";
+import { MemoryLog } from "../../support/wire-world.ts";
+import { type SoloMaster, startSoloMaster } from "./solo-master.ts";
+
+export const CLUSTER_ID = "c".repeat(32) as ClusterId;
+
+export interface ClusterServer {
+  readonly running: RunningChunkserver;
+  readonly directory: string;
+  readonly log: MemoryLog;
+  /** Ends it, with its connections. */
+  stop(): Promise<void>;
+}
+
+export interface ServerSettings {
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly wrapDisk?: (disk: Disk) => Disk;
+  readonly directory?: string;
+}
+
+/** A master and real chunkservers on loopback, on real disks, and clients of them. */
+export class LoopbackCluster implements AsyncDisposable {
+  readonly master: SoloMaster;
+  readonly servers: ClusterServer[] = [];
+  readonly #closers: Closers;
+
+  private constructor(master: SoloMaster, closers: Closers) {
+    this.master = master;
+    this.#closers = closers;
+  }
+
+  static async start(
+    serverCount: number,
+    settings: Partial<MasterConfig> & { readonly server?: ServerSettings } = {},
+  ): Promise<LoopbackCluster> {
+    const { server = {}, ...master } = settings;
+    await using closers = new Closers();
+    const solo = closers.use(await startSoloMaster(makeEnv(new MemoryLog()), CLUSTER_ID, master));
+    const cluster = new LoopbackCluster(solo, closers.move());
+    for (let count = 0; count < serverCount; count += 1) await cluster.addServer(server);
+    return cluster;
+  }
+
+  async addServer(settings: ServerSettings = {}): Promise<ClusterServer> {
+    const directory = settings.directory ?? this.#closers.use(await TempDirectory.make()).path;
+    const log = new MemoryLog();
+    const disk = new NodeDisk(directory);
+    const running = await startChunkserver(
+      parseChunkserverConfig({
+        dataDir: directory,
+        masters: [this.master.address],
+        listen: "127.0.0.1:0",
+        http: null,
+        reserveBytes: 0,
+        scrubBytesPerSecond: 0,
+        stopGraceMs: 0,
+        ...settings.config,
+      }),
+      makeEnv(log),
+      {
+        disk: settings.wrapDisk?.(disk) ?? disk,
+        stores: new LmdbStores(`${directory}/stores`),
+      },
+    );
+    let isStopped = false;
+    const stop = async (): Promise<void> => {
+      if (isStopped) return;
+      isStopped = true;
+      await running[Symbol.asyncDispose]();
+    };
+    this.#closers.defer(stop);
+    await eventually("the server is registered", () => running.ready().ready);
+    const server = { running, directory, log, stop };
+    this.servers.push(server);
+    return server;
+  }
+
+  /** A client that is closed with the cluster. */
+  async connect(options: Partial<ConnectOptions> = {}): Promise<FileSystem> {
+    const fs = await connect({ masters: [this.master.address], ...options });
+    this.#closers.use(fs);
+    return fs;
+  }
+
+  serverById(serverId: string): ClusterServer {
+    const server = this.servers.find((each) => each.running.serverId === serverId);
+    assert.ok(server !== undefined, "the server is of this cluster");
+    return server;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closers[Symbol.asyncDispose]();
+  }
+}
+
+export function makeEnv(log: MemoryLog): Env {
+  return {
+    clock: new SystemClock(),
+    random: new SystemRandom(),
+    network: new TcpNetwork(),
+    hasher: createHasher().hasher,
+    log,
+    metrics: new PrometheusMetrics(),
+  };
+}
+
+/** Waits, in real time, until `condition` holds; fails after 10 s. */
+export async function eventually(what: string, condition: () => boolean): Promise<void> {
+  const clock = new SystemClock();
+  const endMs = clock.monotonicMs() + 10_000;
+  while (!condition()) {
+    assert.ok(clock.monotonicMs() < endMs, `in 10 s: ${what}`);
+    await clock.sleep(5);
+  }
+}
