@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { readFile, stat } from "node:fs/promises";
+import { after, before, describe, it } from "node:test";
+import { randomBytes } from "../../scripts/sample-tree.ts";
+import { present } from "../../shared/base/assert.ts";
+import { appendBytes, cutFile, filesBelow, flipBytes } from "../support/damage.ts";
+import { HEAL_TIMEOUT_MS, StartedCluster } from "../support/started-cluster.ts";
+
+const MIB = 1024 * 1024;
+const EXTENTS = /\/extents\//;
+const LOG_SEGMENTS = /\/log\//;
+
+describe("a cluster whose disks are damaged", () => {
+  let started: StartedCluster;
+  before(async () => {
+    // Small segments, so that the log has a middle.
+    started = await StartedCluster.start();
+  });
+  after(async () => {
+    await started[Symbol.asyncDispose]();
+  });
+
+  /** The largest extent on any chunkserver, and its server. */
+  async function someExtent(): Promise<{ path: string; node: string }> {
+    for (const node of ["c1", "c2", "c3", "c4"]) {
+      const [path] = await filesBelow(started.dataOf(node), EXTENTS);
+      if (path !== undefined) return { path, node };
+    }
+    throw new Error("No chunkserver has an extent");
+  }
+
+  /** Reads every replica until none is bad: what was found is set aside and made anew. */
+  async function verifyUntilGood(path: string): Promise<number> {
+    let badCount = 0;
+    const deadlineMs = performance.now() + HEAL_TIMEOUT_MS;
+    for (;;) {
+      let badNow = 0;
+      for await (const result of started.fileSystem.verify(path, { allReplicas: true })) {
+        assert.ok(result.isReadable, "some replica is always good");
+        if (result.kind === "file") badNow += result.badReplicaCount;
+      }
+      badCount += badNow;
+      const { namespace } = await started.fileSystem.status();
+      if (badNow === 0 && namespace.chunksUnderReplicated === 0) return badCount;
+      assert.ok(performance.now() < deadlineMs, "every replica is good in the end");
+    }
+  }
+
+  it("reads right over a rotten block, finds it, and makes the copy anew (G5)", async () => {
+    const { fileSystem } = started;
+    const content = randomBytes(48 * MIB, 11);
+    await fileSystem.writeFile("/rotten", content);
+    const { path } = await someExtent();
+    await flipBytes(path, 20 * MIB, 100);
+    assert.ok(content.equals(await fileSystem.readFile("/rotten")));
+    assert.ok((await verifyUntilGood("/rotten")) <= 1);
+    assert.ok(content.equals(await fileSystem.readFile("/rotten")));
+    await fileSystem.unlink("/rotten");
+  });
+
+  it("survives an extent that was cut short while its server was down", async () => {
+    const { cluster, fileSystem } = started;
+    const content = randomBytes(48 * MIB, 12);
+    await fileSystem.writeFile("/cut", content);
+    const { path, node } = await someExtent();
+    await cluster.kill(node, "SIGKILL");
+    await cutFile(path, 1 * MIB);
+    await cluster.start(node);
+    await cluster.waitUntilServing(HEAL_TIMEOUT_MS);
+    assert.ok(content.equals(await fileSystem.readFile("/cut")));
+    await verifyUntilGood("/cut");
+  });
+
+  it("cuts a torn tail off the log and goes on with all that was acknowledged", async () => {
+    const { cluster, fileSystem } = started;
+    await fileSystem.writeFile("/before-the-tear", "acknowledged");
+    await cluster.kill("m1", "SIGKILL");
+    const segments = (await filesBelow(started.dataOf("m1"), LOG_SEGMENTS)).sort();
+    await appendBytes(present(segments.at(-1), "a member has a log"), randomBytes(37, 13));
+    await cluster.start("m1");
+    await started.waitUntilWhole();
+    const bytes = await fileSystem.readFile("/before-the-tear");
+    assert.equal(Buffer.from(bytes).toString(), "acknowledged");
+  });
+
+  it("refuses to start on a log that rotted in the middle, and names the place", async () => {
+    const { cluster, fileSystem } = started;
+    for (let number = 0; number < 20; number += 1) {
+      await fileSystem.writeFile(`/entry-${number}`, randomBytes(2_000, number));
+    }
+    await cluster.kill("m2", "SIGKILL");
+    const segments = (await filesBelow(started.dataOf("m2"), LOG_SEGMENTS)).sort();
+    const segment = present(segments.at(-1), "a member has a log");
+    const { size } = await stat(segment);
+    await flipBytes(segment, Math.floor(size / 2), 20);
+    await cluster.start("m2");
+    await cluster.waitUntil(
+      ({ masters }) => (masters.some((each) => each.role === "unreachable") ? null : "all answer"),
+      { timeoutMs: HEAL_TIMEOUT_MS },
+    );
+    const { stdout } = await started.run("cluster", "logs", "m2", "-n", "5");
+    assert.match(stdout, /LOG_CORRUPT|does not match|damaged/);
+    assert.match(stdout, new RegExp(present(segment.split("/").at(-1), "a path has a name")));
+    // The others go on without it, and the file it is about is untouched.
+    const before = await readFile(segment);
+    await fileSystem.writeFile("/without-the-rotten-one", "two of three");
+    assert.deepEqual(await readFile(segment), before);
+  });
+});

@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { randomBytes } from "../../scripts/sample-tree.ts";
+import { isAshlarError } from "../../shared/base/errors.ts";
+import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
+
+const MIB = 1024 * 1024;
+
+/** `content` in parts of 1 MiB; `onPart` sees how many bytes were taken before each. */
+async function* parts(
+  content: Uint8Array,
+  onPart: (takenBytes: number) => Promise<void> | void,
+): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; offset < content.length; offset += MIB) {
+    await onPart(offset);
+    yield content.subarray(offset, offset + MIB);
+  }
+}
+
+describe("a cluster whose processes are killed", () => {
+  let started: StartedCluster;
+  before(async () => {
+    started = await StartedCluster.start();
+  });
+  after(async () => {
+    await started[Symbol.asyncDispose]();
+  });
+
+  it("finishes a put whose leader is killed in the middle, under a new leader (G1, G4)", async () => {
+    const { cluster, fileSystem } = started;
+    const content = randomBytes(160 * MIB, 1);
+    const leader = await started.leaderName();
+    const source = parts(content, async (taken) => {
+      if (taken === 80 * MIB) await cluster.kill(leader, "SIGKILL");
+    });
+    await fileSystem.writeFile("/leader-killed", source);
+    assert.notEqual(await started.leaderName(), leader);
+    assert.ok(content.equals(await fileSystem.readFile("/leader-killed")));
+    await cluster.start(leader);
+    await started.waitUntilWhole();
+  });
+
+  it("finishes a put one of whose chunkservers is killed in the middle (G5)", async () => {
+    const { cluster, fileSystem } = started;
+    const content = randomBytes(100 * MIB, 2);
+    const source = parts(content, async (taken) => {
+      if (taken === 40 * MIB) await cluster.kill("c1", "SIGKILL");
+    });
+    await fileSystem.writeFile("/chunkserver-killed", source);
+    assert.ok(content.equals(await fileSystem.readFile("/chunkserver-killed")));
+    await cluster.start("c1");
+    await started.waitUntilWhole();
+  });
+
+  it("finishes a get while chunkservers are killed, one after the other", async () => {
+    const { cluster, fileSystem } = started;
+    const content = randomBytes(128 * MIB, 3);
+    await fileSystem.writeFile("/read-through", content);
+    const read: Buffer[] = [];
+    let bytes = 0;
+    for await (const slab of fileSystem.readSlabs("/read-through", {
+      readAheadBytesMax: 4 * MIB,
+    })) {
+      read.push(Buffer.from(slab.bytes));
+      bytes += slab.bytes.length;
+      slab.release();
+      if (bytes === 32 * MIB) await cluster.kill("c2", "SIGKILL");
+      if (bytes === 64 * MIB) await cluster.kill("c3", "SIGKILL");
+    }
+    assert.ok(content.equals(Buffer.concat(read)));
+    await cluster.start("c2");
+    await cluster.start("c3");
+    await started.waitUntilWhole();
+  });
+
+  it("has everything that was acknowledged after all processes are killed at once (G6 for crashes)", async () => {
+    const { cluster, fileSystem } = started;
+    const content = randomBytes(3 * MIB, 4);
+    await fileSystem.mkdir("/acknowledged");
+    for (let number = 0; number < 50; number += 1) {
+      await fileSystem.writeFile(`/acknowledged/small-${number}`, `number ${number}`);
+    }
+    await fileSystem.writeFile("/acknowledged/large", content);
+    await Promise.all(cluster.nodes.map((node) => cluster.kill(node.name, "SIGKILL")));
+    for (const node of cluster.nodes) await cluster.start(node.name);
+    await cluster.waitUntilServing(60_000);
+    for (let number = 0; number < 50; number += 1) {
+      const bytes = await fileSystem.readFile(`/acknowledged/small-${number}`);
+      assert.equal(Buffer.from(bytes).toString(), `number ${number}`);
+    }
+    assert.ok(content.equals(await fileSystem.readFile("/acknowledged/large")));
+  });
+
+  it("shows nothing of a put whose client was killed in the middle (G7, G10)", async () => {
+    const { cluster, fileSystem } = started;
+    await fileSystem.writeFile("/kept", "the old version");
+    const child = spawn(process.execPath, [LAUNCHER, "put", "--force", "-", "/kept"], {
+      env: { ...process.env, ASHLAR_CLUSTER: cluster.directory },
+      stdio: ["pipe", "ignore", "ignore"],
+    });
+    child.stdin.on("error", () => {}); // It will be killed while it is written to.
+    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    child.stdin.write(randomBytes(80 * MIB, 5));
+    await sleep(1_500);
+    child.kill("SIGKILL");
+    await ended;
+    assert.equal(Buffer.from(await fileSystem.readFile("/kept")).toString(), "the old version");
+  });
+
+  it("goes on without a minority of masters, and says so when the majority is gone", async () => {
+    const { cluster, fileSystem } = started;
+    const leader = await started.leaderName();
+    await cluster.kill(leader, "SIGKILL");
+    await fileSystem.writeFile("/without-one", "two of three are enough");
+    const second = await started.leaderName();
+    await cluster.kill(second, "SIGKILL");
+    await assert.rejects(
+      fileSystem.writeFile("/without-two", "one of three is not", { timeoutMs: 3_000 }),
+      (error) => isAshlarError(error) && error.retry !== "never",
+    );
+    await cluster.start(leader);
+    await cluster.start(second);
+    await started.waitUntilWhole();
+    const bytes = await fileSystem.readFile("/without-one");
+    assert.equal(Buffer.from(bytes).toString(), "two of three are enough");
+  });
+
+  it("makes the copies of a dead chunkserver anew on the others", async () => {
+    const { cluster, fileSystem } = started;
+    await fileSystem.writeFile("/copied-again", randomBytes(8 * MIB, 6));
+    await cluster.kill("c4", "SIGKILL");
+    await cluster.waitUntil(
+      ({ chunkservers, namespace }) => {
+        const isDead = chunkservers.some((server) => server.state === "dead");
+        if (!isDead) return "c4 is not seen as dead yet";
+        return namespace.chunksUnderReplicated === 0
+          ? null
+          : `${namespace.chunksUnderReplicated} chunks lack copies`;
+      },
+      { timeoutMs: 60_000 },
+    );
+    for await (const result of fileSystem.verify("/copied-again")) assert.ok(result.isReadable);
+    await cluster.start("c4");
+    await started.waitUntilWhole();
+  });
+
+  it("keeps its state over `cluster down` and `cluster up`", async () => {
+    const { cluster, fileSystem } = started;
+    await fileSystem.writeFile("/over-night", "still here");
+    assert.deepEqual(await cluster.down(), []);
+    const { status } = await started.run("cluster", "up", "--dir", cluster.directory);
+    assert.equal(status, 0);
+    const again = await started.run("cat", "/over-night");
+    assert.deepEqual([again.status, again.stdout], [0, "still here"]);
+  });
+});

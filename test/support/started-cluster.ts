@@ -1,0 +1,102 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { LocalCluster, type UpOptions } from "../../client/cli/cluster/local-cluster.ts";
+import { connect } from "../../client/connect.ts";
+import type { FileSystem } from "../../client/file-system.ts";
+
+/** The launcher: tests run the product as its users do. */
+export const LAUNCHER = fileURLToPath(new URL("../../scripts/ashlar", import.meta.url));
+
+const UP_TIMEOUT_MS = 60_000;
+export const HEAL_TIMEOUT_MS = 60_000;
+
+export interface CommandResult {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Real processes on loopback in a directory that goes away with them. */
+export class StartedCluster implements AsyncDisposable {
+  readonly cluster: LocalCluster;
+  readonly fileSystem: FileSystem;
+  /** For local files of the test. */
+  readonly work: string;
+
+  private constructor(cluster: LocalCluster, fileSystem: FileSystem, work: string) {
+    this.cluster = cluster;
+    this.fileSystem = fileSystem;
+    this.work = work;
+  }
+
+  static async start(options: Partial<UpOptions> = {}): Promise<StartedCluster> {
+    const work = await mkdtemp(join(tmpdir(), "ashlar-test-"));
+    const cluster = await LocalCluster.up({
+      directory: join(work, "cluster"),
+      masters: 3,
+      chunkservers: 4,
+      basePort: 0,
+      timeoutMs: UP_TIMEOUT_MS,
+      ...options,
+    });
+    const { masters, clusterId } = cluster;
+    return new StartedCluster(cluster, await connect({ masters, clusterId }), work);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.fileSystem[Symbol.asyncDispose]();
+    await this.cluster.down();
+    await rm(this.work, { recursive: true, force: true });
+  }
+
+  /** Runs the CLI on this cluster, to its end. */
+  run(...commandArguments: string[]): Promise<CommandResult> {
+    return runAshlar(commandArguments, { ASHLAR_CLUSTER: this.cluster.directory });
+  }
+
+  async leaderName(): Promise<string> {
+    const { masters } = await this.fileSystem.status();
+    const leader = masters.find((master) => master.role === "leader");
+    const node = this.cluster.nodes.find((each) => each.address === leader?.address);
+    if (node === undefined) throw new Error("The status names no leader of this cluster");
+    return node.name;
+  }
+
+  /** Resolves when all processes are there and every chunk has its copies. */
+  async waitUntilWhole(): Promise<void> {
+    await this.cluster.waitUntil(
+      ({ health }) => (health.word === "ok" ? null : health.reasons.join("; ")),
+      { timeoutMs: HEAL_TIMEOUT_MS },
+    );
+  }
+
+  dataOf(node: string): string {
+    return join(this.cluster.directory, node, "data");
+  }
+}
+
+/** Runs the launcher to its end, with `environment` over this process's. */
+export function runAshlar(
+  commandArguments: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
+  return new Promise((resolve) => {
+    const options = {
+      env: { ...process.env, ...environment },
+      maxBuffer: 64 * 1024 * 1024,
+      encoding: "utf8",
+    } as const;
+    execFile(
+      process.execPath,
+      [LAUNCHER, ...commandArguments],
+      options,
+      (error, stdout, stderr) => {
+        const status = error === null ? 0 : Number((error as { code?: unknown }).code ?? -1);
+        resolve({ status, stdout, stderr });
+      },
+    );
+  });
+}
