@@ -53,7 +53,7 @@ function makeDirectoryNode(): MemoryDirectory {
  */
 export class MemoryDisk {
   readonly options: MemoryDiskOptions;
-  #root = makeDirectoryNode();
+  readonly #root = makeDirectoryNode();
   #pending: NameChange[] = [];
   #generation = 0;
 

@@ -12,6 +12,12 @@ function filled(length: number, value: number): Uint8Array {
   return new Uint8Array(length).fill(value);
 }
 
+/** What a crash left of a write of 2048 bytes. */
+function shareOf(keptBytes: number): "all" | "torn" | "none" {
+  if (keptBytes === 2048) return "all";
+  return keptBytes > 0 ? "torn" : "none";
+}
+
 describe("memory disk (Disk contract)", () => {
   testDisk(async () => ({
     disk: new MemoryDisk().mount(),
@@ -75,9 +81,7 @@ describe("memory disk that loses power", () => {
       medium.crash(new SeededRandom(seed));
       const content = await medium.mount().readFile("f");
       const kept = [1, 2].map((value) => content.filter((byte) => byte === value).length);
-      outcomes.add(
-        kept.map((count) => (count === 2048 ? "all" : count > 0 ? "torn" : "none")).join(),
-      );
+      outcomes.add(kept.map(shareOf).join());
     }
     for (const outcome of ["none,none", "all,all", "none,all", "torn,none", "all,torn"]) {
       assert.ok(outcomes.has(outcome), `${outcome} among ${[...outcomes].join(" ")}`);
