@@ -4,6 +4,9 @@ import { startHttpServer } from "../shared/platform/http-server.ts";
 import { checkMasterConfig, MASTER_CONFIG_HELP, masterConfigSchema } from "./config.ts";
 import { type RunningMaster, startMaster } from "./server.ts";
 
+/** Beyond the grace for calls in flight: the last flush, closing. */
+const STOP_SLACK_MS = 5_000;
+
 /** `ashlar master`. @returns the exit status */
 export function main(commandLine: readonly string[]): Promise<number> {
   return runDaemon(
@@ -12,6 +15,7 @@ export function main(commandLine: readonly string[]): Promise<number> {
       schema: masterConfigSchema,
       describe: MASTER_CONFIG_HELP,
       check: checkMasterConfig,
+      stopMsMax: (config) => config.stopGraceMs + STOP_SLACK_MS,
       start: async ({ config, env, disk, stores, scrape, onFatal }) => {
         const master = await startMaster(config, env, { disk, stores }, { onFatal });
         const http =

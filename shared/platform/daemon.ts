@@ -26,6 +26,8 @@ export interface DaemonDefinition<Schema extends ConfigSchema> {
   readonly describe: Readonly<Record<string, string>>;
   /** Checks what the schema cannot. @throws {AshlarError} INVALID_ARGUMENT */
   readonly check?: (config: v.InferOutput<Schema>) => void;
+  /** How long an orderly stop may take; then the process ends all the same. */
+  readonly stopMsMax: (config: v.InferOutput<Schema>) => number;
   readonly start: (world: DaemonWorld<v.InferOutput<Schema>>) => Promise<StartedDaemon>;
 }
 
@@ -130,7 +132,16 @@ async function run<Schema extends ConfigSchema>(
   });
   log.info("Ready", { ...started.facts, hasher: kind, pid: process.pid });
   const status = await stopped.promise;
+  // What hangs (a disk, a peer) must not hold up the stop: nothing is lost that was acknowledged.
+  const deadline = setTimeout(
+    () => {
+      log.warn("Stopped before everything under way had ended", { status });
+      process.exit(status);
+    },
+    definition.stopMsMax(config as v.InferOutput<Schema>),
+  );
   await started[Symbol.asyncDispose]();
+  clearTimeout(deadline);
   await lock.release();
   log.info("Stopped", { status });
   return status;
