@@ -27,7 +27,7 @@ function applyOrRefuse(change: Change, command: Command): Outcome {
     return dispatch(change, command);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    change.overlay.rollback();
+    change.rollback();
     return refused(change, error);
   }
 }
@@ -99,7 +99,7 @@ function attempted(change: Change, run: () => void): Outcome {
     return done(change);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    change.overlay.rollback();
+    change.rollback();
     return refused(change, error);
   }
 }

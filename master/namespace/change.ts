@@ -46,23 +46,51 @@ export function reclaimKey(index: LogIndex, kind: ReclaimKind, what: ByteText): 
   return (TABLE_BYTE.reclaim + u64(index) + kind + what) as Key;
 }
 
-/** What becomes of the state by one entry: reads, and writes that keep the history. */
+/**
+ * What becomes of the state by one entry: reads, and writes that keep the history. `finish` ends it;
+ * `rollback` takes back all that it has done so far.
+ */
 export class Change extends State {
   readonly index: LogIndex;
   /** The leader's time, monotone over all entries. */
   readonly nowMs: number;
   readonly hasher: Hasher;
+  /** `contentRoot` of an empty file of the default chunk size: most files begin as one. */
+  readonly emptyRoot: Uint8Array;
+  /** The totals as this entry has changed them; written once, at its end. */
+  #totals: TotalsRecord | null = null;
 
   constructor(options: {
     readonly overlay: Overlay;
     readonly hasher: Hasher;
+    readonly emptyRoot: Uint8Array;
     readonly index: LogIndex;
     readonly nowMs: number;
   }) {
     super(options.overlay);
     this.hasher = options.hasher;
+    this.emptyRoot = options.emptyRoot;
     this.index = options.index;
     this.nowMs = options.nowMs;
+    this.overlay.begin();
+  }
+
+  finish(): void {
+    if (this.#totals !== null) this.overlay.set(TOTALS, META_KEY.totals, this.#totals);
+    this.overlay.end();
+  }
+
+  rollback(): void {
+    this.#totals = null;
+    this.overlay.rollback();
+  }
+
+  override get totals(): TotalsRecord {
+    return this.#totals ?? super.totals;
+  }
+
+  updateTotals(changes: Partial<TotalsRecord>): void {
+    this.#totals = { ...this.totals, ...changes };
   }
 
   putInode(inode: InodeRecord): void {
@@ -71,15 +99,28 @@ export class Change extends State {
     this.overlay.set(INODES, inodeKey(inode.id), inode);
   }
 
+  /** An inode under an id that never was used: there is nothing to keep. */
+  putNewInode(inode: InodeRecord): void {
+    assert(inode.version === this.index, "a record names the entry that writes it");
+    assert(inode.id < this.totals.nextInode, "a new inode has an id that was handed out");
+    this.overlay.set(INODES, inodeKey(inode.id), inode);
+  }
+
+  /** Takes a name that the caller has found free: there is nothing to keep. */
   putEntry(parent: InodeId, name: ByteText, inode: InodeId): void {
     const record: EntryRecord = { inode, version: this.index };
-    this.#supersede(ENTRIES, entryKey(parent, name));
     this.overlay.set(ENTRIES, entryKey(parent, name), record);
   }
 
   deleteEntry(parent: InodeId, name: ByteText): void {
     this.#supersede(ENTRIES, entryKey(parent, name));
     this.overlay.delete(ENTRIES, entryKey(parent, name));
+  }
+
+  /** The position of a content under an id that never was used. */
+  putNewPosition(id: ContentId, position: number, record: PositionRecord): void {
+    assert(record.version === this.index, "a record names the entry that writes it");
+    this.overlay.set(POSITIONS, positionKey(id, position), record);
   }
 
   /** @returns true if the old value went to the history, and its chunk reference with it. */
@@ -99,10 +140,6 @@ export class Change extends State {
 
   putDirectory(id: InodeId, record: DirectoryRecord): void {
     this.overlay.set(DIRECTORIES, directoryKey(id), record);
-  }
-
-  updateTotals(changes: Partial<TotalsRecord>): void {
-    this.overlay.set(TOTALS, META_KEY.totals, { ...this.totals, ...changes });
   }
 
   /** Queues what this entry took out of sight. Counts, if it did so more than once. */

@@ -61,7 +61,7 @@ function makeRoot(change: Change, storageClass: string): void {
   };
   assert(change.totals.nextInode === ROOT_INODE, "the root is the first inode");
   change.updateTotals({ nextInode: (ROOT_INODE + 1) as InodeId, directoryCount: 1 });
-  change.putInode(root);
+  change.putNewInode(root);
   putEmptyDirectory(change, root);
 }
 

@@ -157,12 +157,12 @@ function copyOnWrite(change: Change, commit: Commit): ContentId {
   for (const { position, chunk } of changes.values()) {
     const { id: chunkId, lengthBytes } = chunk;
     addReference(change, chunk, copies.copiesWanted);
-    change.putPosition(contentId, position, { chunkId, lengthBytes, version });
+    change.putNewPosition(contentId, position, { chunkId, lengthBytes, version });
   }
   for (const [position, { chunkId, lengthBytes }] of before.slice(0, chunkCount).entries()) {
     if (changes.has(position)) continue;
     addKnownReference(change, chunkId, copies.copiesWanted);
-    change.putPosition(contentId, position, { chunkId, lengthBytes, version });
+    change.putNewPosition(contentId, position, { chunkId, lengthBytes, version });
   }
   releaseContent(change, file.content);
   return contentId;

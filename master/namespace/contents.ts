@@ -1,5 +1,6 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, type ChunkId } from "../../shared/base/ids.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import { CONTENT_CHUNKS_MAX, INLINE_BYTES_MAX } from "../../shared/protocol/namespace-api.ts";
@@ -51,6 +52,7 @@ export function inlineFields(
 ): ContentFields {
   const { hasher } = change;
   const sizeBytes = bytes.length;
+  if (sizeBytes === 0 && chunkSizeBytes === CHUNK_BYTES_MAX) return emptyFields(change);
   const ids = sizeBytes === 0 ? [] : [chunkIdOf(hasher, sizeBytes, hashBlocks(hasher, bytes))];
   const contentRoot = contentRootOf(hasher, { sizeBytes, chunkSizeBytes }, ids.map(chunkIdBytes));
   // A copy: the bytes of a command are a view of the log's memory.
@@ -60,6 +62,16 @@ export function inlineFields(
     contentRoot,
     content: { kind: "inline", bytes: new Uint8Array(bytes) },
   };
+}
+
+function emptyFields({ emptyRoot: contentRoot }: Change): ContentFields {
+  const content = { kind: "inline", bytes: new Uint8Array() } as const;
+  return { sizeBytes: 0, chunkSizeBytes: CHUNK_BYTES_MAX, contentRoot, content };
+}
+
+/** `contentRoot` of an empty file of the default chunk size. */
+export function emptyRootOf(hasher: Hasher): Uint8Array {
+  return contentRootOf(hasher, { sizeBytes: 0, chunkSizeBytes: CHUNK_BYTES_MAX }, []);
 }
 
 // Content in chunks --------------------------------------------------------------------------
@@ -157,7 +169,7 @@ export function makeContent(
   const contentId = newContent(change);
   for (const [position, chunk] of chunks.entries()) {
     const { id: chunkId, lengthBytes } = chunk;
-    change.putPosition(contentId, position, { chunkId, lengthBytes, version: change.index });
+    change.putNewPosition(contentId, position, { chunkId, lengthBytes, version: change.index });
     addReference(change, chunk, copiesWanted);
   }
   const ids = chunks.map((chunk) => chunk.id);

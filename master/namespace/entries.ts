@@ -27,7 +27,7 @@ export function newInode(change: Change, made: NewInode): InodeCommon {
 /** Puts a new inode into the tree, where its record says. The name is free. */
 export function attachNew(change: Change, inode: InodeRecord): void {
   assert(inode.parent !== null, "a new inode has a directory");
-  change.putInode(inode);
+  change.putNewInode(inode);
   addEntry(change, inode.parent, inode);
   countInode(change, inode, 1);
 }
@@ -54,8 +54,8 @@ export function moveEntry(
   addEntry(change, to.parent, moved);
 }
 
+/** The caller has resolved the name and found it free, or made it so. */
 function addEntry(change: Change, parent: InodeId, inode: InodeRecord): void {
-  assert(change.entry(parent, inode.name) === undefined, "the name is free");
   change.putEntry(parent, inode.name, inode.id);
   touchDirectory(change, parent, 1);
 }

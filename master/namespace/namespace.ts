@@ -9,6 +9,7 @@ import type { AppliedEntry, StateMachine, StateSnapshot } from "../state-machine
 import { applyCommand } from "./apply.ts";
 import { Change } from "./change.ts";
 import { type ClusterFacts, type Command, decodeCommand, type Outcome } from "./command.ts";
+import { emptyRootOf } from "./contents.ts";
 import { type Durable, durableChanges, readDurable } from "./durable.ts";
 import * as fleet from "./fleet-queries.ts";
 import { nameBytes } from "./keys.ts";
@@ -46,8 +47,13 @@ export interface NamespaceOptions {
  */
 export class Namespace implements StateMachine {
   readonly #store: OrderedStore;
-  readonly #hasher: Hasher;
   readonly #overlay: Overlay;
+  /** What every `Change` is made with. */
+  readonly #tools: {
+    readonly overlay: Overlay;
+    readonly hasher: Hasher;
+    readonly emptyRoot: Uint8Array;
+  };
   readonly #state: State;
   #applied: Durable;
   #durable: Durable;
@@ -56,8 +62,8 @@ export class Namespace implements StateMachine {
   private constructor(options: NamespaceOptions, durable: Durable) {
     const { store, hasher, cacheBytesMax = CACHE_BYTES_MAX } = options;
     this.#store = store;
-    this.#hasher = hasher;
     this.#overlay = new Overlay({ store, cacheBytesMax });
+    this.#tools = { overlay: this.#overlay, hasher, emptyRoot: emptyRootOf(hasher) };
     this.#state = new State(this.#overlay);
     this.#applied = durable;
     this.#durable = durable;
@@ -103,13 +109,10 @@ export class Namespace implements StateMachine {
   #applyCommand(index: LogIndex, command: Command): Outcome {
     const { clockMs } = this.#state.totals;
     const nowMs = "nowMs" in command ? Math.max(clockMs, command.nowMs) : clockMs;
-    const overlay = this.#overlay;
-    overlay.begin();
-    const outcome = applyCommand(
-      new Change({ overlay, hasher: this.#hasher, index, nowMs }),
-      command,
-    );
-    overlay.end();
+    const { overlay, hasher, emptyRoot } = this.#tools;
+    const change = new Change({ overlay, hasher, emptyRoot, index, nowMs });
+    const outcome = applyCommand(change, command);
+    change.finish();
     return outcome;
   }
 

@@ -41,8 +41,9 @@ export class ReadCache {
     this.#old.delete(key);
   }
 
+  /** What the old generation has under the key stays there: the young one is looked at first. */
   #insert(key: Key, cached: Cached): void {
-    this.delete(key);
+    this.#youngBytes -= this.#young.get(key)?.sizeBytes ?? 0;
     if (this.#youngBytes + cached.sizeBytes > this.#generationBytesMax) {
       this.#old = this.#young;
       this.#young = new Map();

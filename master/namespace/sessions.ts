@@ -71,7 +71,9 @@ export function once(change: Change, attempt: Attempt, run: () => Outcome): Outc
   const session = sessionOf(change, attempt.sessionId);
   checkAttempt(session, attempt);
   const key = outcomeKey(attempt.sessionId, attempt.sequence);
-  const first = change.overlay.get(OUTCOMES, key);
+  // Above the highest sequence there is none: a look at the store is saved for most mutations.
+  const isRetry = attempt.sequence <= session.highestSequence;
+  const first = isRetry ? change.overlay.get(OUTCOMES, key) : undefined;
   if (first !== undefined) return first;
   const outcome = run();
   change.overlay.set(OUTCOMES, key, outcome);

@@ -26,7 +26,7 @@ export function transact(change: Change, command: Transact): Outcome {
     return { ok: true, index: change.index, results };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    change.overlay.rollback();
+    change.rollback();
     return refused(change, error, operationIndex);
   }
 }
