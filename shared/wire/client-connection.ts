@@ -142,6 +142,8 @@ export class ClientConnection implements Connection, SessionHandler {
     return header.kind === FRAME_KINDS.response && this.#calls.has(header.streamId);
   }
 
+  onUnwanted(): void {} // The response of a call that was given up.
+
   onFrame(frame: Frame): void {
     const { kind, streamId } = frame.header;
     switch (kind) {

@@ -76,8 +76,8 @@ function shakeHands(
     };
     const fail = (error: unknown): void => {
       finish();
+      reject(error); // Before the session says that it is closed.
       session.fail(null);
-      reject(error);
     };
     const onFrame = (frame: Frame): void => {
       try {

@@ -103,6 +103,8 @@ export class Handshake implements SessionHandler {
     return false;
   }
 
+  onUnwanted(): void {}
+
   dues(): [] {
     return [];
   }

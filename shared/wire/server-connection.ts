@@ -69,6 +69,11 @@ export class ServerConnection implements SessionHandler {
     return kind === FRAME_KINDS.request && this.#overload(streamId) === null;
   }
 
+  onUnwanted({ kind, streamId }: FrameHeader): void {
+    if (kind === FRAME_KINDS.request) this.#postError(streamId, this.#overload(streamId));
+    else this.#session.failMalformed(`a frame of kind ${kind}, which no client sends`);
+  }
+
   onFrame(frame: Frame): void {
     const { kind, streamId } = frame.header;
     switch (kind) {

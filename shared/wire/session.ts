@@ -26,6 +26,8 @@ export interface SessionHandler {
   onFrame(frame: Frame): void;
   /** Whether anyone waits for a frame that is not of a stream. */
   wants(header: FrameHeader): boolean;
+  /** A frame with a body was dropped because `wants` said so. */
+  onUnwanted(header: FrameHeader): void;
   /** What has a deadline, beside the streams. */
   dues(): Iterable<Due>;
   /** The connection is gone; null after an orderly end. Called once, after all streams have failed. */
@@ -282,9 +284,8 @@ export class Session implements StreamHost {
   }
 
   #onDropped(header: FrameHeader): void {
-    if (header.kind !== FRAME_KINDS.message) return;
-    if (this.#isOverdrawn(header)) return;
-    this.grantCredit(0, frameBytes(header));
+    if (header.kind !== FRAME_KINDS.message) this.#handler.onUnwanted(header);
+    else if (!this.#isOverdrawn(header)) this.grantCredit(0, frameBytes(header));
   }
 
   #onFrame(frame: Frame): void {
