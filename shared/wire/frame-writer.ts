@@ -61,7 +61,6 @@ export class FrameWriter {
   #isStopped = false;
   /** Called when less than so many bytes are queued or being written. */
   readonly #watchers = new Set<{ readonly bytes: number; readonly task: () => void }>();
-  /** Counts finished writes, for whoever watches that there is progress. */
   #writesDone = 0;
 
   constructor(link: Link, onFailed: (error: unknown) => void) {
@@ -74,8 +73,9 @@ export class FrameWriter {
     return this.#queuedBytes;
   }
 
-  get writesDone(): number {
-    return this.#writesDone;
+  /** Changes with every write that is done; null while nothing is being written. */
+  get progress(): number | null {
+    return this.#writingBytes === 0 ? null : this.#writesDone;
   }
 
   send(outgoing: Outgoing): Ticket {

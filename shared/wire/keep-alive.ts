@@ -4,10 +4,14 @@ export interface KeepAliveOptions {
   readonly clock: Clock;
   readonly intervalMs: number;
   readonly ping: () => void;
-  /** The peer has not been heard of for too long. */
-  readonly onSilent: (silentMs: number) => void;
+  /** The peer was not heard of for too long, or took nothing of what it was sent. */
+  readonly onDead: (reason: string) => void;
   /** This end does not read at the moment: silence proves nothing. */
   readonly isExcused: () => boolean;
+  /** Changes with every write that is done; null while nothing is being written. */
+  readonly writeProgress: () => number | null;
+  /** A peer that takes no bytes for so long is as good as gone. */
+  readonly stallTimeoutMs: number;
 }
 
 /**
@@ -20,11 +24,14 @@ export class KeepAlive {
   #heardMs: number;
   #hasHeard = false;
   #silentIntervals = 0;
+  #writeProgress: number | null = null;
+  #progressMs: number;
   #isStopped = false;
 
   constructor(options: KeepAliveOptions) {
     this.#options = options;
     this.#heardMs = options.clock.monotonicMs();
+    this.#progressMs = this.#heardMs;
     this.#wait();
   }
 
@@ -42,25 +49,41 @@ export class KeepAlive {
     const { clock, intervalMs } = this.#options;
     this.#timer = clock.after(intervalMs, () => {
       // What the system holds for us is read first: after a stall of our own, timers come before I/O.
-      clock.yieldTurn().then(() => this.#judge(), this.#options.onSilent);
+      // It does not reject.
+      clock.yieldTurn().then(
+        () => this.#judge(),
+        () => {},
+      );
     });
   }
 
   #judge(): void {
     if (this.#isStopped) return;
-    const { clock, ping, onSilent, isExcused } = this.#options;
+    const { clock, ping, onDead, isExcused, stallTimeoutMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (this.#stalledMs(nowMs) >= stallTimeoutMs) {
+      onDead(`it has taken no bytes for ${Math.round(this.#stalledMs(nowMs))} ms`);
+      return;
+    }
     if (this.#hasHeard || isExcused()) {
       this.#hasHeard = false;
-      this.#heardMs = clock.monotonicMs();
+      this.#heardMs = nowMs;
       this.#silentIntervals = 0;
     } else {
       this.#silentIntervals += 1;
     }
     if (this.#silentIntervals >= 3) {
-      onSilent(clock.monotonicMs() - this.#heardMs);
+      onDead(`it has been silent for ${Math.round(nowMs - this.#heardMs)} ms`);
       return;
     }
     if (this.#silentIntervals > 0) ping();
     this.#wait();
+  }
+
+  #stalledMs(nowMs: number): number {
+    const progress = this.#options.writeProgress();
+    if (progress === null || progress !== this.#writeProgress) this.#progressMs = nowMs;
+    this.#writeProgress = progress;
+    return nowMs - this.#progressMs;
   }
 }

@@ -12,6 +12,8 @@ export interface WireLimits {
   readonly inFlightMax: number;
   /** A peer that was silent for so long is pinged; after twice as long again it is given up. */
   readonly pingIntervalMs: number;
+  /** A peer that takes no bytes for so long, though there are some for it, is given up. */
+  readonly stallTimeoutMs: number;
   /** A peer that has not shaken hands by then is dropped. */
   readonly handshakeTimeoutMs: number;
 }
@@ -23,5 +25,6 @@ export const DEFAULT_WIRE_LIMITS: WireLimits = {
   connectionWindowBytes: 32 * 1024 * 1024,
   inFlightMax: 4096,
   pingIntervalMs: 2000,
+  stallTimeoutMs: 30_000,
   handshakeTimeoutMs: 5000,
 };

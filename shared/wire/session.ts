@@ -121,8 +121,10 @@ export class Session implements StreamHost {
       clock: this.#world.clock,
       intervalMs: this.limits.pingIntervalMs,
       ping: () => this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.ping, streamId: 0 })),
-      onSilent: (silentMs) => this.#onSilent(silentMs),
+      onDead: (reason) => this.#onDead(reason),
       isExcused: () => this.#pauses > 0,
+      writeProgress: () => this.#writer.progress,
+      stallTimeoutMs: this.limits.stallTimeoutMs,
     });
   }
 
@@ -245,13 +247,13 @@ export class Session implements StreamHost {
     else this.fail(lost(this.link, error.message, error));
   }
 
-  #onSilent(silentMs: number): void {
+  #onDead(reason: string): void {
     const { peerAddress } = this.link;
-    this.#world.log.warn("A peer has gone silent, its connection is closed", {
+    this.#world.log.warn("A peer does not answer, its connection is closed", {
       peerAddress,
-      silentMs,
+      reason,
     });
-    this.fail(lost(this.link, `it has been silent for ${Math.round(silentMs)} ms`, null));
+    this.fail(lost(this.link, reason, null));
   }
 
   *#dues(): Iterable<Due> {

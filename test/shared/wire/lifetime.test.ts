@@ -1,0 +1,229 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { connect } from "../../../shared/wire/connect.ts";
+import { FRAME_KINDS } from "../../../shared/wire/frame.ts";
+import type { CallHandler, Received } from "../../../shared/wire/rpc.ts";
+import type { RpcServer } from "../../../shared/wire/rpc-server.ts";
+import { frameBytesOf, RawPeer } from "../../support/raw-peer.ts";
+import {
+  CLIENT,
+  chat,
+  echo,
+  hasCode,
+  memoryStage,
+  tcpStage,
+  withPair,
+} from "../../support/wire-world.ts";
+
+type Echo = { text: string; bodyBytes: number };
+
+/** Answers when `open` is called. */
+class Gate {
+  open: () => void = () => {};
+  readonly opened = new Promise<void>((resolve) => {
+    this.open = resolve;
+  });
+
+  readonly handler: CallHandler<{ text: string }, Echo> = async (request) => {
+    await this.opened;
+    const reply = { text: request.head.text, bodyBytes: request.body.length };
+    request.release();
+    return reply;
+  };
+
+  readonly register = (server: RpcServer): void => server.onCall(echo, this.handler);
+}
+
+const LONG = { timeoutMs: 600_000 };
+const BODY = new Uint8Array(300_000);
+
+for (const makeStage of [tcpStage, memoryStage]) {
+  describe(`the end of a connection over ${makeStage().title}`, () => {
+    it("waits for what is under way when the server closes; new calls go elsewhere", async () => {
+      const stage = makeStage();
+      const gate = new Gate();
+      await withPair(stage, gate, async ({ connection, server, address }) => {
+        const call = connection.call(echo, { text: "last" }, { ...LONG, body: BODY });
+        await stage.settle(stage.client.clock.sleep(20));
+        const closing = server.close(5000);
+        await stage.settle(stage.client.clock.sleep(20));
+        assert.equal(connection.isOpen, false);
+        const late = connection.call(echo, { text: "late" }, LONG);
+        await assert.rejects(stage.settle(late), hasCode("UNAVAILABLE"));
+        const stranger = connect(stage.client, address, { identity: CLIENT, timeoutMs: 100 });
+        await assert.rejects(stage.settle(stranger), hasCode("UNAVAILABLE"));
+        gate.open();
+        const response = await stage.settle(call);
+        assert.equal(response.head.text, "last");
+        response.release();
+        await stage.settle(closing);
+        assert.equal(await stage.settle(connection.closed), null);
+      });
+    });
+
+    it("cancels what is not done within the server's grace", async () => {
+      const stage = makeStage();
+      const reasons: unknown[] = [];
+      const register = (server: RpcServer): void =>
+        server.onCall(echo, async (request, { signal }) => {
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          reasons.push(signal.reason);
+          request.release();
+          throw signal.reason;
+        });
+      await withPair(stage, { register }, async ({ connection, server }) => {
+        const call = connection.call(echo, { text: "" }, { ...LONG, body: BODY });
+        const failed = assert.rejects(call, hasCode("CONNECTION_LOST"));
+        await stage.settle(stage.client.clock.sleep(20));
+        await stage.settle(server.close(50));
+        await stage.settle(failed);
+        assert.equal(reasons.length, 1);
+      });
+    });
+
+    it("waits for what is under way when the client closes with a grace", async () => {
+      const stage = makeStage();
+      const gate = new Gate();
+      await withPair(stage, gate, async ({ connection }) => {
+        const call = connection.call(echo, { text: "last" }, { ...LONG, body: BODY });
+        const closing = connection.close(5000);
+        const late = connection.call(echo, { text: "late" }, LONG);
+        await assert.rejects(stage.settle(late), hasCode("UNAVAILABLE"));
+        await stage.settle(stage.client.clock.sleep(20));
+        gate.open();
+        (await stage.settle(call)).release();
+        await stage.settle(closing);
+      });
+    });
+
+    it("fails calls and streams with CONNECTION_LOST when the other end is gone", async () => {
+      const stage = makeStage();
+      const received: Array<Received<unknown>> = [];
+      const register = (server: RpcServer): void => {
+        server.onCall(echo, async (request, { signal }) => {
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          request.release();
+          return { text: "", bodyBytes: 0 };
+        });
+        server.onStream(chat, async (request, stream, { signal }) => {
+          request.release();
+          const message = await stream.receive();
+          if (message !== null) received.push(message);
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          message?.release();
+        });
+      };
+      await withPair(stage, { register }, async ({ connection, server }) => {
+        const call = connection.call(echo, { text: "" }, { ...LONG, body: BODY });
+        const stream = connection.open(chat, { greeting: "" }, LONG);
+        const sent = stream.send({ index: 1 }, BODY);
+        const failing = Promise.all([
+          assert.rejects(call, hasCode("CONNECTION_LOST")),
+          assert.rejects(stream.receive(), hasCode("CONNECTION_LOST")),
+        ]);
+        await stage.settle(sent);
+        await stage.settle(stage.client.clock.sleep(20));
+        assert.equal(received.length, 1);
+        await stage.settle(server.close(0));
+        await stage.settle(failing);
+        await assert.rejects(stage.settle(stream.send({ index: 2 })), hasCode("CONNECTION_LOST"));
+        await stage.settle(connection.closed);
+        const late = connection.call(echo, { text: "late" }, LONG);
+        await assert.rejects(stage.settle(late), hasCode("UNAVAILABLE"));
+      });
+    });
+  });
+}
+
+describe("a connection whose peer goes silent (half-open)", () => {
+  it("ends at both ends within three ping intervals and a bit", async () => {
+    const stage = memoryStage();
+    const gate = new Gate();
+    const limits = { pingIntervalMs: 1000 };
+    await withPair(stage, { register: gate.register, limits }, async ({ connection, server }) => {
+      const call = connection.call(echo, { text: "" }, { ...LONG, body: BODY });
+      const failed = assert.rejects(call, hasCode("CONNECTION_LOST"));
+      await stage.clock.advance(500);
+      stage.network.cut("client", "server");
+      await stage.clock.advance(4600);
+      await failed;
+      assert.equal(connection.isOpen, false);
+      assert.equal(server.connectionCount, 0);
+      assert.match((await connection.closed)?.message ?? "", /silent/);
+      gate.open();
+      await stage.clock.advance(10);
+      stage.network.heal();
+    });
+  });
+
+  it("lives on while only pings pass, for as long as it likes", async () => {
+    const stage = memoryStage();
+    const gate = new Gate();
+    await withPair(stage, gate, async ({ connection, server }) => {
+      await stage.clock.advance(3_600_000);
+      assert.ok(connection.isOpen);
+      assert.equal(server.connectionCount, 1);
+    });
+  });
+
+  it("survives a stall of this process: what the system holds is read before the verdict", async () => {
+    const stage = memoryStage({ delayMs: 5 });
+    const gate = new Gate();
+    await withPair(stage, gate, async ({ connection }) => {
+      await stage.clock.advance(3000);
+      stage.clock.stall(60_000);
+      await stage.clock.advance(10_000);
+      assert.ok(connection.isOpen);
+    });
+  });
+
+  it("survives a short cut, and nothing is lost", async () => {
+    const stage = memoryStage();
+    const gate = new Gate();
+    gate.open();
+    await withPair(stage, gate, async ({ connection }) => {
+      stage.network.cutOneWay("server", "client");
+      const call = connection.call(echo, { text: "x" }, { ...LONG, body: BODY });
+      await stage.clock.advance(2500);
+      stage.network.heal();
+      (await stage.settle(call)).release();
+    });
+  });
+
+  it("ends when the peer's host loses power", async () => {
+    const stage = memoryStage();
+    const gate = new Gate();
+    await withPair(stage, gate, async ({ connection }) => {
+      stage.network.crash("server");
+      await stage.clock.advance(20_000);
+      assert.equal(connection.isOpen, false);
+      gate.open();
+    });
+  });
+
+  it("ends when the peer is alive and takes no bytes", async () => {
+    const stage = memoryStage();
+    const gate = new Gate();
+    gate.open();
+    const limits = { stallTimeoutMs: 10_000 };
+    await withPair(stage, { register: gate.register, limits }, async ({ server, address }) => {
+      const peer = await stage.settle(RawPeer.connect(stage.client.network, address));
+      peer.hello();
+      await stage.clock.advance(10);
+      peer.pause();
+      const text = "x".repeat(100_000);
+      for (let streamId = 1; streamId <= 300; streamId += 1) {
+        const head = ["test.echo", 600_000, { text }];
+        peer.send(frameBytesOf({ kind: FRAME_KINDS.request, streamId, head }));
+      }
+      await stage.clock.advance(1000);
+      assert.equal(server.connectionCount, 2);
+      for (let second = 0; second < 20; second += 1) {
+        peer.send(frameBytesOf({ kind: FRAME_KINDS.ping, streamId: 0 }));
+        await stage.clock.advance(1000);
+      }
+      assert.equal(server.connectionCount, 1);
+      assert.match(JSON.stringify(stage.server.log.lines.at(-1)?.fields), /taken no bytes/);
+    });
+  });
+});
