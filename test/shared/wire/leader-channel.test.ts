@@ -1,0 +1,383 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as v from "valibot";
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import type { ClusterId } from "../../../shared/base/ids.ts";
+import { defineCall } from "../../../shared/protocol/method.ts";
+import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
+import { LeaderChannel, type Retry } from "../../../shared/wire/leader-channel.ts";
+import type { CallContext } from "../../../shared/wire/rpc.ts";
+import { RpcServer } from "../../../shared/wire/rpc-server.ts";
+import { MemoryNetwork } from "../../support/memory-network.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+import {
+  CLIENT,
+  CLUSTER_A,
+  CLUSTER_B,
+  hasCode,
+  makeWorld,
+  type TestWorld,
+} from "../../support/wire-world.ts";
+
+const rename = defineCall(
+  "test.rename",
+  v.object({ id: v.number() }),
+  v.object({ by: v.string() }),
+);
+
+/** What a master answers: null for its name. */
+type Behaviour = (context: CallContext, id: number) => Promise<AshlarError | null>;
+
+interface Master {
+  readonly server: RpcServer;
+  readonly address: string;
+  behave: Behaviour;
+  callCount: number;
+}
+
+const NAMES = ["m1", "m2", "m3"] as const;
+type Name = (typeof NAMES)[number];
+
+class Masters {
+  readonly clock = new VirtualClock();
+  readonly network = new MemoryNetwork({ clock: this.clock, delayMs: () => 1 });
+  readonly world: TestWorld;
+  readonly masters = new Map<Name, Master>();
+  readonly retries: Retry[] = [];
+  readonly pool: ConnectionPool;
+  readonly channel: LeaderChannel;
+  leader: Name | null = "m1";
+
+  constructor() {
+    this.world = makeWorld({ network: this.network.host("client"), clock: this.clock });
+    const identity = { ...CLIENT, clusterId: null };
+    this.pool = new ConnectionPool(this.world, { identity: () => identity, role: "master" });
+    this.channel = new LeaderChannel({
+      pool: this.pool,
+      clock: this.clock,
+      random: this.world.random,
+      addresses: () => NAMES.map((name) => `${name}:9000`),
+      onRetry: (retry) => this.retries.push(retry),
+    });
+  }
+
+  async start(name: Name, clusterId: ClusterId = CLUSTER_A): Promise<Master> {
+    const world = makeWorld({ network: this.network.host(name), clock: this.clock });
+    const identity = { role: "master", clusterId, name } as const;
+    const server = new RpcServer(world, { identity: () => identity });
+    const address = `${name}:9000`;
+    const master: Master = {
+      server,
+      address,
+      callCount: 0,
+      behave: async () => this.#verdict(name),
+    };
+    server.onCall(rename, async (request, context) => {
+      request.release();
+      master.callCount += 1;
+      const error = await master.behave(context, request.head.id);
+      if (error !== null) throw error;
+      return { by: name };
+    });
+    await server.listen(address);
+    this.masters.set(name, master);
+    return master;
+  }
+
+  async startAll(): Promise<void> {
+    for (const name of NAMES) await this.start(name);
+  }
+
+  #verdict(name: Name): AshlarError | null {
+    if (this.leader === name) return null;
+    if (this.leader === null) return new AshlarError("NO_LEADER", "No master leads now");
+    const details = { leaderAddress: `${this.leader}:9000` };
+    return new AshlarError("NOT_LEADER", `${name} does not lead`, { details });
+  }
+
+  rename(
+    options: { timeoutMs?: number; idempotent?: boolean; signal?: AbortSignal } = {},
+  ): Promise<string> {
+    return this.channel
+      .call(rename, { id: 1 }, { timeoutMs: 10_000, ...options })
+      .then((response) => {
+        response.release();
+        return response.head.by;
+      });
+  }
+
+  settle<Result>(work: Promise<Result>): Promise<Result> {
+    return this.clock.advanceFor(work, "the work of the test", 120_000);
+  }
+
+  master(name: Name): Master {
+    const master = this.masters.get(name);
+    assert.ok(master);
+    return master;
+  }
+
+  async close(): Promise<void> {
+    await this.settle(this.pool.close(0));
+    for (const { server } of this.masters.values()) await this.settle(server.close(0));
+  }
+}
+
+async function withMasters(test: (masters: Masters) => Promise<void>): Promise<void> {
+  const masters = new Masters();
+  try {
+    await test(masters);
+  } finally {
+    await masters.close();
+  }
+}
+
+describe("the leader channel", () => {
+  it("follows the hint of a master that does not lead, at once, and stays there", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      masters.leader = "m3";
+      assert.equal(await masters.settle(masters.rename()), "m3");
+      assert.equal(masters.channel.leaderAddress, "m3:9000");
+      assert.ok(masters.clock.monotonicMs() < 20, "without a pause");
+      assert.equal(await masters.settle(masters.rename()), "m3");
+      assert.equal(masters.master("m1").callCount, 1);
+      assert.equal(masters.master("m2").callCount, 0);
+      assert.equal(masters.retries.length, 1);
+      assert.equal(masters.retries[0]?.error.code, "NOT_LEADER");
+    });
+  });
+
+  it("waits for an election, with pauses that grow", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      masters.leader = null;
+      const call = masters.rename();
+      await masters.clock.advance(2000);
+      masters.leader = "m2";
+      assert.equal(await masters.settle(call), "m2");
+      const callCount = NAMES.reduce((sum, name) => sum + masters.master(name).callCount, 0);
+      assert.ok(callCount < 30, `${callCount} calls`);
+    });
+  });
+
+  it("does not chase two masters that take each other for the leader without a pause", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      for (const [name, other] of [
+        ["m1", "m2"],
+        ["m2", "m1"],
+        ["m3", "m1"],
+      ] as const) {
+        masters.master(name).behave = async () =>
+          new AshlarError("NOT_LEADER", "Not I", { details: { leaderAddress: `${other}:9000` } });
+      }
+      const call = masters.rename({ timeoutMs: 3000 });
+      await assert.rejects(masters.settle(call), hasCode("NOT_LEADER"));
+      const callCount = NAMES.reduce((sum, name) => sum + masters.master(name).callCount, 0);
+      assert.ok(callCount < 60, `${callCount} calls`);
+    });
+  });
+
+  it("finds the new leader after the old one lost power, though it takes no connections", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      assert.equal(await masters.settle(masters.rename()), "m1");
+      masters.network.crash("m1");
+      masters.network.cut("client", "m1");
+      masters.leader = "m2";
+      const call = masters.rename({ timeoutMs: 30_000, idempotent: true });
+      assert.equal(await masters.settle(call), "m2");
+      assert.ok(masters.clock.monotonicMs() < 10_000, `${masters.clock.monotonicMs()} ms`);
+    });
+  });
+
+  it("does not repeat a call that may have had its effect", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      const m1 = masters.master("m1");
+      m1.behave = async () => {
+        masters.network.reset("client", "m1");
+        return null;
+      };
+      await assert.rejects(masters.settle(masters.rename()), hasCode("CONNECTION_LOST"));
+      assert.equal(m1.callCount, 1);
+    });
+  });
+
+  it("repeats it if the caller says that it is idempotent", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      const m1 = masters.master("m1");
+      m1.behave = async () => {
+        if (m1.callCount > 1) return null;
+        masters.network.reset("client", "m1");
+        return null;
+      };
+      assert.equal(await masters.settle(masters.rename({ idempotent: true })), "m1");
+      assert.equal(m1.callCount, 2);
+    });
+  });
+
+  it("does not repeat what is refused for good", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      masters.master("m1").behave = async () => new AshlarError("NOT_FOUND", "There is no /a");
+      await assert.rejects(masters.settle(masters.rename()), (error: AshlarError) => {
+        assert.equal(error.message, "There is no /a");
+        return error.code === "NOT_FOUND";
+      });
+      assert.equal(masters.retries.length, 0);
+    });
+  });
+
+  it("tells the last error and all addresses when the time is over", async () => {
+    await withMasters(async (masters) => {
+      const call = masters.rename({ timeoutMs: 2000 });
+      await assert.rejects(masters.settle(call), (error: AshlarError) => {
+        assert.equal(error.code, "UNAVAILABLE");
+        for (const name of NAMES) assert.ok(error.message.includes(`${name}:9000`));
+        assert.match(error.message, /ECONNREFUSED/);
+        return true;
+      });
+      assert.ok(masters.clock.monotonicMs() <= 2000);
+    });
+  });
+
+  it("says that the effect is unknown if it is for any of the attempts", async () => {
+    await withMasters(async (masters) => {
+      const m1 = await masters.start("m1");
+      m1.behave = async () => {
+        masters.network.crash("m1");
+        masters.network.reset("client", "m1");
+        return null;
+      };
+      masters.network.cut("client", "m2");
+      const call = masters.rename({ timeoutMs: 20_000, idempotent: true });
+      await masters.clock.advance(10);
+      await assert.rejects(masters.settle(call), (error: AshlarError) => {
+        assert.equal(error.retry, "idempotent-only");
+        return true;
+      });
+    });
+  });
+
+  it("ends with CANCELLED when the caller gives up, wherever it is", async () => {
+    await withMasters(async (masters) => {
+      const controller = new AbortController();
+      const call = masters.rename({ timeoutMs: 60_000, signal: controller.signal });
+      call.catch(() => {});
+      await masters.clock.advance(1234);
+      controller.abort();
+      await assert.rejects(masters.settle(call), hasCode("CANCELLED"));
+    });
+  });
+
+  it("backs off from a leader that is overloaded, and does not bother the others", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      await masters.settle(masters.rename());
+      const m1 = masters.master("m1");
+      m1.behave = async () =>
+        m1.callCount < 5 ? new AshlarError("OVERLOADED", "Too much to do") : null;
+      assert.equal(await masters.settle(masters.rename()), "m1");
+      assert.equal(masters.master("m2").callCount, 0);
+      assert.ok(masters.retries.every(({ delayMs }) => delayMs > 0));
+    });
+  });
+
+  it("refuses a master of another cluster once it knows its own", async () => {
+    await withMasters(async (masters) => {
+      await masters.start("m1");
+      await masters.start("m2", CLUSTER_B);
+      assert.equal(await masters.settle(masters.rename()), "m1");
+      assert.equal(masters.pool.clusterId, CLUSTER_A);
+      masters.leader = "m2";
+      await assert.rejects(masters.settle(masters.rename()), hasCode("WRONG_CLUSTER"));
+    });
+  });
+});
+
+describe("the connection pool", () => {
+  it("makes one connection for many callers, and another after it broke", async () => {
+    await withMasters(async (masters) => {
+      const m1 = await masters.start("m1");
+      const options = { timeoutMs: 1000 };
+      const gets = Array.from({ length: 20 }, () => masters.pool.get("m1:9000", options));
+      const connections = new Set(await masters.settle(Promise.all(gets)));
+      assert.equal(connections.size, 1);
+      assert.equal(m1.server.connectionCount, 1);
+      masters.network.reset("client", "m1");
+      await masters.clock.advance(10);
+      const [old] = connections;
+      const next = await masters.settle(masters.pool.get("m1:9000", options));
+      assert.notEqual(next, old);
+    });
+  });
+
+  it("fails at once after a failure, until a short pause is over", async () => {
+    await withMasters(async (masters) => {
+      const options = { timeoutMs: 1000 };
+      const first = masters.pool.get("m1:9000", options);
+      await assert.rejects(masters.settle(first), hasCode("UNAVAILABLE"));
+      await masters.start("m1");
+      const startMs = masters.clock.monotonicMs();
+      await assert.rejects(masters.pool.get("m1:9000", options), hasCode("UNAVAILABLE"));
+      assert.equal(masters.clock.monotonicMs(), startMs);
+      await masters.clock.advance(51);
+      const connection = await masters.settle(masters.pool.get("m1:9000", options));
+      assert.ok(connection.isOpen);
+    });
+  });
+
+  it("keeps each caller's deadline and signal", async () => {
+    await withMasters(async (masters) => {
+      masters.network.cut("client", "m1");
+      const controller = new AbortController();
+      const patient = masters.pool.get("m1:9000", { timeoutMs: 60_000 });
+      patient.catch(() => {});
+      const hasty = masters.pool.get("m1:9000", { timeoutMs: 100 });
+      const { signal } = controller;
+      const leaving = masters.pool.get("m1:9000", { timeoutMs: 60_000, signal });
+      leaving.catch(() => {});
+      await assert.rejects(masters.settle(hasty), hasCode("DEADLINE_EXCEEDED"));
+      assert.equal(masters.clock.monotonicMs(), 100);
+      controller.abort();
+      await assert.rejects(masters.settle(leaving), hasCode("CANCELLED"));
+      await assert.rejects(masters.settle(patient), hasCode("UNAVAILABLE"));
+      assert.equal(masters.clock.monotonicMs(), 5000);
+    });
+  });
+
+  it("closes a connection that nobody uses, not one with a call under way", async () => {
+    await withMasters(async (masters) => {
+      const m1 = await masters.start("m1");
+      const m2 = await masters.start("m2");
+      m2.behave = async (context) => {
+        await masters.clock.sleep(300_000, context.signal);
+        return null;
+      };
+      await masters.settle(masters.pool.get("m1:9000", { timeoutMs: 1000 }));
+      const long = masters.pool.call("m2:9000", rename, { id: 1 }, { timeoutMs: 400_000 });
+      await masters.clock.advance(200_000);
+      assert.equal(m1.server.connectionCount, 0);
+      assert.equal(m2.server.connectionCount, 1);
+      (await masters.clock.advanceFor(long, "the long call", 400_000)).release();
+    });
+  });
+
+  it("is not confused by peers of two clusters that answer at the same time", async () => {
+    await withMasters(async (masters) => {
+      await masters.start("m1", CLUSTER_A);
+      await masters.start("m2", CLUSTER_B);
+      const options = { timeoutMs: 1000 };
+      const gets = ["m1:9000", "m2:9000"].map((address) => masters.pool.get(address, options));
+      const results = await masters.settle(Promise.allSettled(gets));
+      assert.deepEqual(
+        results.map(({ status }) => status),
+        ["fulfilled", "rejected"],
+      );
+      const [, refused] = results;
+      assert.ok(refused?.status === "rejected" && isAshlarError(refused.reason, "WRONG_CLUSTER"));
+    });
+  });
+});
