@@ -1,21 +1,81 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { isReceiptFor } from "../../shared/protocol/intent.ts";
-import { readRange, writeWhole } from "./support/chunk-client.ts";
-import { hasher, makeChunk, writeIdFor } from "./support/chunks.ts";
+import type { Disk } from "../../shared/ports/disk.ts";
+import { statPartial } from "../../shared/protocol/chunk-api.ts";
+import { isReceiptFor, type ServerLocation } from "../../shared/protocol/intent.ts";
+import { hasCode } from "../support/wire-world.ts";
+import { readRange, STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
+import { framesOf, hasher, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
 import { CHUNK_KEY } from "./support/fake-master.ts";
-import { TestCluster } from "./support/real-cluster.ts";
+import { eventually, TestCluster, type TestServer } from "./support/real-cluster.ts";
 
 const MIB = 1024 * 1024;
+
+function locations(servers: readonly TestServer[]): ServerLocation[] {
+  return servers.map(({ location }) => location);
+}
+
+async function startServers(cluster: TestCluster, count: number): Promise<TestServer[]> {
+  return Promise.all(Array.from({ length: count }, () => cluster.startServer()));
+}
+
+async function assertServes(
+  cluster: TestCluster,
+  address: string,
+  chunk: TestChunk,
+): Promise<void> {
+  const connection = await cluster.connect(address);
+  const range = { chunkId: chunk.chunkId, offsetBytes: 0, lengthBytes: chunk.bytes.length };
+  const read = await readRange(connection, { ...range, withManifest: true });
+  assert.ok(Buffer.from(read.bytes).equals(chunk.bytes));
+  assert.ok(Buffer.from(read.hashes).equals(chunk.hashes));
+  assert.equal(read.chunkLengthBytes, chunk.bytes.length);
+}
+
+/** Holds back until it is opened. */
+class Gate implements AsyncDisposable {
+  #open: () => void = () => {};
+  readonly held = new Promise<void>((resolve) => {
+    this.#open = resolve;
+  });
+
+  open(): void {
+    this.#open();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.open();
+  }
+}
+
+/** A disk on which writes to extent files wait until they are let go on. */
+function heldDisk(disk: Disk, gate: { readonly held: Promise<void> }): Disk {
+  return new Proxy(disk, {
+    get: (target, key) => {
+      const value: unknown = Reflect.get(target, key);
+      if (key !== "open") return typeof value === "function" ? value.bind(target) : value;
+      return async (...parameters: Parameters<Disk["open"]>) => {
+        const file = await target.open(...parameters);
+        const write: typeof file.write = async (parts, offsetBytes) => {
+          await gate.held;
+          await file.write(parts, offsetBytes);
+        };
+        return new Proxy(file, {
+          get: (inner, name) => {
+            if (name === "write") return write;
+            const member: unknown = Reflect.get(inner, name);
+            return typeof member === "function" ? member.bind(inner) : member;
+          },
+        });
+      };
+    },
+  });
+}
 
 describe("a chain of three chunkservers (DESIGN, section 5)", () => {
   it("stores a chunk on each, with a receipt of each, and each serves it", async () => {
     await using cluster = await TestCluster.start();
-    const servers = await Promise.all([1, 2, 3].map(() => cluster.startServer()));
-    const intent = cluster.master.intent(
-      servers.map(({ location }) => location),
-      10,
-    );
+    const intent = cluster.master.intent(locations(await startServers(cluster, 3)), 10);
     const head = await cluster.connect(intent.servers[0]?.address ?? "");
     for (const [number, length] of [100, MIB, 5 * MIB + 12_345].entries()) {
       const chunk = makeChunk(length, number);
@@ -29,14 +89,219 @@ describe("a chain of three chunkservers (DESIGN, section 5)", () => {
         const sealed = { serverId, chunkId, lengthBytes: length, intentIndex: intent.issuedIndex };
         assert.ok(isReceiptFor(hasher, CHUNK_KEY, sealed, receipt));
       }
-      for (const { address } of intent.servers) {
-        const connection = await cluster.connect(address);
-        const range = { chunkId: chunk.chunkId, offsetBytes: 0, lengthBytes: length };
-        const read = await readRange(connection, { ...range, withManifest: true });
-        assert.ok(Buffer.from(read.bytes).equals(chunk.bytes));
-        assert.ok(Buffer.from(read.hashes).equals(chunk.hashes));
-        assert.equal(read.chunkLengthBytes, length);
-      }
+      for (const { address } of intent.servers) await assertServes(cluster, address, chunk);
     }
+  });
+
+  it("serves whole blocks that cover a range, and no more", async () => {
+    await using cluster = await TestCluster.start();
+    const [server] = await startServers(cluster, 1);
+    assert.ok(server !== undefined);
+    const intent = cluster.master.intent([server.location], 10);
+    const connection = await cluster.connect(server.location.address);
+    const chunk = makeChunk(3 * MIB + 100, 1);
+    await writeWhole(connection, chunk, { writeId: writeIdFor(1), intent });
+    const { chunkId } = chunk;
+    const read = await readRange(connection, { chunkId, offsetBytes: 70_000, lengthBytes: 10 });
+    assert.deepEqual(read.offsets, [65_536]);
+    assert.ok(Buffer.from(read.bytes).equals(chunk.bytes.subarray(65_536, 131_072)));
+    assert.equal(read.hashes.length, 0);
+    const end = await readRange(connection, {
+      chunkId,
+      offsetBytes: 3 * MIB,
+      lengthBytes: 64 * MIB,
+    });
+    assert.ok(Buffer.from(end.bytes).equals(chunk.bytes.subarray(3 * MIB)));
+    const beyond = { chunkId, offsetBytes: chunk.bytes.length, lengthBytes: 1 };
+    await assert.rejects(readRange(connection, beyond), hasCode("INVALID_ARGUMENT"));
+    const other = makeChunk(10, 2).chunkId;
+    const unknown = { chunkId: other, offsetBytes: 0, lengthBytes: 1 };
+    await assert.rejects(readRange(connection, unknown), hasCode("CHUNK_NOT_FOUND"));
+  });
+
+  it("refuses an intent that the leader did not sign, or that names others", async () => {
+    await using cluster = await TestCluster.start();
+    const [first, second] = await startServers(cluster, 2);
+    assert.ok(first !== undefined && second !== undefined);
+    const good = cluster.master.intent([first.location, second.location], 10);
+    const connection = await cluster.connect(first.location.address);
+    const forged = { ...good, issuedIndex: 11 as typeof good.issuedIndex };
+    const write = new TestWrite(connection, { writeId: writeIdFor(1), intent: forged });
+    assert.equal((await write.failed()).error.code, "PERMISSION_DENIED");
+    const reordered = cluster.master.intent([second.location, first.location], 10);
+    const misplaced = new TestWrite(connection, { writeId: writeIdFor(2), intent: reordered });
+    assert.equal((await misplaced.failed()).error.code, "INVALID_ARGUMENT");
+  });
+
+  it("tells the writer of a block that does not match its hash, and seals nothing wrong", async () => {
+    await using cluster = await TestCluster.start();
+    const servers = await startServers(cluster, 3);
+    const intent = cluster.master.intent(locations(servers), 10);
+    const head = await cluster.connect(intent.servers[0]?.address ?? "");
+    const chunk = makeChunk(2 * MIB, 1);
+    const corrupt = new TestWrite(head, { writeId: writeIdFor(1), intent });
+    await corrupt.opened();
+    const [frame] = framesOf(chunk);
+    assert.ok(frame !== undefined);
+    const bytes = frame.bytes.slice();
+    bytes[500_000] = (bytes[500_000] ?? 0) ^ 1;
+    const message = { kind: "blocks" as const, offsetBytes: 0, hashes: frame.hashes };
+    await corrupt.stream.send(message, bytes);
+    const failure = await corrupt.failed();
+    assert.equal(failure.error.code, "CHUNK_CORRUPT");
+    assert.equal(failure.serverId, intent.servers[0]?.serverId);
+
+    const wrongId = new TestWrite(head, { writeId: writeIdFor(2), intent });
+    await wrongId.opened();
+    await wrongId.send(chunk);
+    const { chunkId } = makeChunk(2 * MIB, 2);
+    await wrongId.stream.send({ kind: "seal", chunkId, lengthBytes: 2 * MIB });
+    assert.equal((await wrongId.failed()).error.code, "CHUNK_CORRUPT");
+    const range = { chunkId, offsetBytes: 0, lengthBytes: 1 };
+    await assert.rejects(readRange(head, range), hasCode("CHUNK_NOT_FOUND"));
+  });
+});
+
+describe("a write chain that breaks", () => {
+  for (const [what, brokenPosition] of [
+    ["tail", 2],
+    ["middle", 1],
+  ] as const) {
+    it(`names the ${what} that broke, and goes on with a replacement from where it was`, async () => {
+      await using cluster = await TestCluster.start();
+      const servers = await startServers(cluster, 4);
+      const [a, b, c, spare] = servers;
+      assert.ok(a && b && c && spare);
+      const chain = [a, b, c];
+      const intent = cluster.master.intent(locations(chain), 10);
+      const head = await cluster.connect(a.location.address);
+      const chunk = makeChunk(6 * MIB + 777, 1);
+      const write = new TestWrite(head, { writeId: writeIdFor(1), intent });
+      await write.opened();
+      await write.send(chunk, 0, 3 * MIB);
+      await write.acked(3 * MIB);
+      const broken = chain[brokenPosition];
+      assert.ok(broken !== undefined);
+      await broken.stop();
+      const failure = await write.failed();
+      assert.equal(failure.serverId, broken.server.serverId);
+
+      const { head: stat } = await head.call(
+        statPartial,
+        { writeId: writeIdFor(1) },
+        STREAM_OPTIONS,
+      );
+      assert.equal(stat.receivedBytes, 3 * MIB);
+      const survivors = chain.filter((server) => server !== broken);
+      const next = cluster.master.intent(locations([...survivors, spare]), 11);
+      const again = new TestWrite(head, {
+        writeId: writeIdFor(1),
+        intent: next,
+        resumeAtBytes: 2 * MIB,
+        fillFrom: a.location.address,
+      });
+      await again.opened();
+      await again.send(chunk, 2 * MIB);
+      const receipts = await again.seal(chunk);
+      assert.equal(receipts.length, 3);
+      for (const { address } of next.servers) await assertServes(cluster, address, chunk);
+    });
+  }
+
+  it("breaks during the seal, and the servers that sealed take the write up again", async () => {
+    await using cluster = await TestCluster.start();
+    const [a, b, spare] = await startServers(cluster, 3);
+    assert.ok(a && b && spare);
+    const intent = cluster.master.intent(locations([a, b]), 10);
+    const head = await cluster.connect(a.location.address);
+    const chunk = makeChunk(3 * MIB, 1);
+    const receipts = await writeWhole(head, chunk, { writeId: writeIdFor(1), intent });
+    assert.equal(receipts.length, 2);
+    await b.stop(); // The writer did not hear of the seal, and takes another server for this one.
+    const next = cluster.master.intent(locations([a, spare]), 12);
+    const again = new TestWrite(head, {
+      writeId: writeIdFor(1),
+      intent: next,
+      resumeAtBytes: 3 * MIB,
+      fillFrom: a.location.address,
+    });
+    await again.opened();
+    assert.equal((await again.seal(chunk)).length, 2);
+    await assertServes(cluster, spare.location.address, chunk);
+  });
+
+  it("names a server that cannot be reached, and one whose disk is full", async () => {
+    await using cluster = await TestCluster.start();
+    const [a, gone] = await startServers(cluster, 2);
+    assert.ok(a && gone);
+    await gone.stop();
+    const head = await cluster.connect(a.location.address);
+    const unreachable = cluster.master.intent(locations([a, gone]), 10);
+    const write = new TestWrite(head, { writeId: writeIdFor(1), intent: unreachable });
+    const failure = await write.failed();
+    assert.equal(failure.serverId, gone.server.serverId);
+
+    const full = await cluster.startServer({ config: { reserveBytes: 2 ** 50 } });
+    const intent = cluster.master.intent(locations([a, full]), 11);
+    const refused = new TestWrite(head, { writeId: writeIdFor(2), intent });
+    const refusal = await refused.failed();
+    assert.equal(refusal.serverId, full.server.serverId);
+    assert.equal(refusal.error.code, "NO_SPACE");
+    assert.match(refusal.error.message, new RegExp(full.server.serverId));
+  });
+});
+
+describe("a write chain with a slow tail", () => {
+  it("slows the writer down to the tail, and holds no more than the windows", async () => {
+    await using cluster = await TestCluster.start();
+    const gate = new Gate();
+    await using _opened = gate; // Also when an assertion fails, or the servers could not be closed.
+    const fast = await startServers(cluster, 2);
+    const slow = await cluster.startServer({ wrapDisk: (disk) => heldDisk(disk, gate) });
+    const intent = cluster.master.intent(locations([...fast, slow]), 10);
+    const head = await cluster.connect(intent.servers[0]?.address ?? "");
+    const chunk = makeChunk(48 * MIB, 1);
+    const write = new TestWrite(head, { writeId: writeIdFor(1), intent });
+    await write.opened();
+    let sentBytes = 0;
+    const sending = (async () => {
+      for (const { offsetBytes, hashes, bytes } of framesOf(chunk)) {
+        await write.stream.send({ kind: "blocks", offsetBytes, hashes }, bytes);
+        sentBytes = offsetBytes + bytes.length;
+      }
+    })();
+    sending.catch(() => {}); // Awaited below.
+    // The first two servers take what their windows let through; then nothing moves any more.
+    await eventually("the chain is full", () => sentBytes >= 4 * MIB);
+    let before = -1;
+    await eventually("the writer is held back", async () => {
+      const isStill = sentBytes === before;
+      before = sentBytes;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return isStill;
+    });
+    assert.ok(sentBytes <= 15 * MIB, `${sentBytes} bytes went into three windows of 4 MiB`);
+    assert.equal(write.ackedBytes, 0, "nothing is acknowledged that the tail has not written");
+    gate.open();
+    await sending;
+    await write.seal(chunk);
+    for (const { address } of intent.servers) await assertServes(cluster, address, chunk);
+  });
+
+  it("refuses writes above the bytes in flight, and lets in the next when one leaves", async () => {
+    await using cluster = await TestCluster.start();
+    const server = await cluster.startServer({ config: { writeBytesInFlightMax: 12 * MIB } });
+    const intent = cluster.master.intent([server.location], 10);
+    const connection = await cluster.connect(server.location.address);
+    const open = (number: number): TestWrite =>
+      new TestWrite(connection, { writeId: writeIdFor(number), intent });
+    const first = open(1);
+    const second = open(2);
+    await first.opened();
+    await second.opened();
+    assert.equal((await open(3).failed()).error.code, "OVERLOADED");
+    first.stream.end();
+    assert.equal(await first.next(), null);
+    await open(4).opened();
   });
 });
