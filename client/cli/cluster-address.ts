@@ -1,7 +1,6 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { AshlarError } from "../../shared/base/errors.ts";
-import { requireClusterFile } from "./cluster/layout.ts";
 
 /** Which cluster a command speaks to. */
 export interface ClusterAddress {
@@ -27,6 +26,7 @@ export async function parseClusterAddress(text: string, origin: string): Promise
       hint: "ashlar cluster up --dir DIRECTORY",
     });
   }
+  const { requireClusterFile } = await import("./cluster/layout.ts");
   const file = await requireClusterFile(text);
   const masters = file.nodes.filter((node) => node.role === "master").map((node) => node.address);
   return { masters, clusterId: file.clusterId, directory: text };

@@ -1,5 +1,6 @@
 import type { FileSystem } from "../file-system.ts";
 import type { Output } from "./output.ts";
+import type { Settings } from "./settings.ts";
 
 /** What a command gets beside its own arguments and options. */
 export interface CommandContext {
@@ -12,11 +13,10 @@ export interface CommandContext {
   fileSystem(): Promise<FileSystem>;
   /** The directory of the local cluster that --cluster or ASHLAR_CLUSTER names, or null. */
   clusterDirectory(): Promise<string | null>;
-  /**
-   * An argument as bytes: Linux hands over bytes, and Node reads them as UTF-8. Where that lost
-   * something, the bytes are taken from the kernel.
-   */
-  bytesOf(argument: string): Uint8Array;
+  /** Where cluster, colours, times and the rest came from. */
+  readonly settings: Settings;
+  /** All commands, for those that tell of them. */
+  readonly commands: readonly CommandDefinition[];
 }
 
 /** Values of options as commander parses them, by camelCase name. */
@@ -36,6 +36,8 @@ export interface OptionDefinition {
   /** Parses the text. @throws {AshlarError} INVALID_ARGUMENT */
   readonly parse?: (text: string) => unknown;
   readonly choices?: readonly string[];
+  /** Its value is how often it was given. */
+  readonly isCounted?: boolean;
 }
 
 /** One command, without what it imports: the table of all of them is read at every start. */
@@ -45,6 +47,8 @@ export interface CommandDefinition {
   readonly summary: string;
   /** As commander takes them: "<source...> <target>". */
   readonly arguments?: string;
+  /** Shown instead of `arguments`, for what commander cannot say. */
+  readonly usage?: string;
   readonly options?: readonly OptionDefinition[];
   /** Shown first in --help: [command line, what it does]. */
   readonly examples: readonly (readonly [string, string])[];

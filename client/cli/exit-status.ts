@@ -28,7 +28,7 @@ export class PartialFailure extends Error {
   }
 }
 
-/** The command did its work and found a difference: `test`, `status`, `config`. Nothing to report. */
+/** The command did its work and found that not all is well. Nothing to report. */
 export class Degraded extends Error {
   override readonly name = "Degraded";
 }

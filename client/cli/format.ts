@@ -8,9 +8,12 @@ export function formatSize(bytes: number, isHuman: boolean): string {
   return isHuman ? prettyBytes(bytes, { binary: true }) : String(bytes);
 }
 
+/** What a Date can show (ECMA-262, section 21.4.1.1); a file's time may be anything. */
+const TIME_MS_MAX = 8.64e15;
+
 /** RFC 3339 in UTC with milliseconds. */
 export function formatTime(timeMs: number): string {
-  return new Date(timeMs).toISOString();
+  return new Date(Math.min(timeMs, TIME_MS_MAX)).toISOString();
 }
 
 /** "2026-11-21 09:14" in local time, for listings. */

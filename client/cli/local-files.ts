@@ -1,11 +1,9 @@
 import type { Dirent, Stats } from "node:fs";
-import { constants } from "node:fs";
-import { type FileHandle, lstat, open, opendir, stat } from "node:fs/promises";
+import { lstat, opendir, stat } from "node:fs/promises";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName } from "../../shared/base/path.ts";
 
 const SLASH = Buffer.from("/");
-const READ_BYTES = 1024 * 1024;
 
 /** Something below a local directory. Paths are bytes, as Linux has them. */
 export interface LocalEntry {
@@ -20,6 +18,13 @@ export interface LocalEntry {
 export function joinLocal(directory: Buffer, name: Uint8Array): Buffer {
   if (directory.length === 0) return Buffer.from(name);
   return Buffer.concat([directory, SLASH, name]);
+}
+
+/** `path` without the slashes at its end; the root stays. */
+export function withoutSlashes(path: Buffer): Buffer {
+  let end = path.length;
+  while (end > 1 && path[end - 1] === 0x2f) end -= 1;
+  return path.subarray(0, end);
 }
 
 /** @throws {AshlarError} NOT_FOUND, PERMISSION_DENIED, … with the path in the message */
@@ -111,41 +116,5 @@ export async function statLocal(path: Buffer): Promise<Stats> {
     return await stat(path);
   } catch (error) {
     throw localError(error, "read", path);
-  }
-}
-
-/**
- * The bytes of a local file, read once from its beginning to the end that it had at the start.
- *
- * @throws {AshlarError} SOURCE_CHANGED at the end, if the file is not what it was at the start: a
- *   put that reads it then publishes nothing.
- */
-export async function* readLocal(path: Buffer): AsyncGenerator<Uint8Array> {
-  let file: FileHandle;
-  try {
-    file = await open(path, constants.O_RDONLY);
-  } catch (error) {
-    throw localError(error, "open", path);
-  }
-  try {
-    const before = await file.stat();
-    let position = 0;
-    for (;;) {
-      const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-      const { bytesRead } = await file.read(buffer, 0, READ_BYTES, position);
-      if (bytesRead === 0) break;
-      position += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-    const after = await file.stat();
-    if (after.mtimeMs !== before.mtimeMs || position !== before.size) {
-      throw new AshlarError(
-        "SOURCE_CHANGED",
-        `Cannot put the local ${displayName(path)}: expected it to stay as it was: it had ${before.size} bytes, and ${position} were read while somebody wrote to it`,
-        { hint: "Repeat the put when the writer is done" },
-      );
-    }
-  } finally {
-    await file.close();
   }
 }

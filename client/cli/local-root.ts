@@ -3,7 +3,8 @@ import { createHasher } from "../../shared/platform/hasher.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { FileAttributes } from "../../shared/protocol/namespace-api.ts";
-import { readLocal, statLocal } from "./local-files.ts";
+import { statLocal } from "./local-files.ts";
+import { LocalSource } from "./local-source.ts";
 
 /** Whether the local file has the bytes that the cluster's file has: by its content root, for --resume. */
 export async function hasSameContent(path: Buffer, attributes: FileAttributes): Promise<boolean> {
@@ -20,7 +21,8 @@ export async function hasSameContent(path: Buffer, attributes: FileAttributes): 
     chunkBytes = 0;
   };
   // Reads are of 1 MiB, which divides every chunk size.
-  for await (const bytes of readLocal(path)) {
+  await using source = await LocalSource.open(path);
+  for await (const bytes of source.parts()) {
     hashes.push(hashBlocks(hasher, bytes));
     chunkBytes += bytes.length;
     if (chunkBytes === chunkSizeBytes) endChunk();

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm, utimes } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import type { Slab } from "../file-system.ts";
 import { joinLocal, localError } from "./local-files.ts";
 
 const SLASH = 0x2f;
+const ROOT = Buffer.from("/");
 
 /** Makes a local directory and its parents; no error if it is there. */
 export async function makeLocalDirectory(path: Buffer): Promise<void> {
@@ -15,62 +16,107 @@ export async function makeLocalDirectory(path: Buffer): Promise<void> {
   }
 }
 
+interface WriteOptions {
+  readonly onProgress: (bytes: number) => void;
+  /** Permission bits to set, whatever the umask. */
+  readonly mode?: number;
+  readonly mtimeMs?: number;
+}
+
 /**
  * Writes a local file as one step: an interrupted get leaves the old file or none, never a part.
+ * What is no regular file (/dev/null, a pipe) is written to as it is.
  *
  * @param slabs are written and released as they come
  */
 export async function writeLocal(
   path: Buffer,
   slabs: AsyncIterable<Slab>,
-  options: {
-    readonly onProgress: (bytes: number) => void;
-    readonly mode?: number;
-    readonly mtimeMs?: number;
-  },
+  options: WriteOptions,
 ): Promise<void> {
-  const slash = path.lastIndexOf(SLASH);
-  const hidden = Buffer.from(`.ashlar-get-${randomBytes(6).toString("hex")}`);
-  const temporary = slash < 0 ? hidden : joinLocal(path.subarray(0, Math.max(slash, 0)), hidden);
   try {
-    const file = await createTemporary(temporary, options.mode ?? 0o666);
-    try {
-      await copySlabs(file, slabs, options.onProgress);
-    } finally {
-      await file.close();
-    }
-    if (options.mtimeMs !== undefined) {
-      await utimes(temporary, options.mtimeMs / 1000, options.mtimeMs / 1000);
-    }
-    await rename(temporary, path);
+    if (await isDevice(path)) await writeInto(path, slabs, options.onProgress);
+    else await writeAndRename(path, slabs, options);
   } catch (error) {
-    await rm(temporary, { force: true });
     if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
     throw localError(error, "write", path);
   }
 }
 
-function createTemporary(path: Buffer, mode: number): Promise<FileHandle> {
-  return open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
+async function isDevice(path: Buffer): Promise<boolean> {
+  try {
+    const stats = await stat(path);
+    return !stats.isFile() && !stats.isDirectory();
+  } catch {
+    return false; // Not there; or what is wrong with it shows when it is written.
+  }
+}
+
+async function writeInto(
+  path: Buffer,
+  slabs: AsyncIterable<Slab>,
+  onProgress: (bytes: number) => void,
+): Promise<void> {
+  const file = await open(path, constants.O_WRONLY);
+  try {
+    await copySlabs(file, slabs, { onProgress, isSeekable: false });
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeAndRename(
+  path: Buffer,
+  slabs: AsyncIterable<Slab>,
+  { onProgress, mode, mtimeMs }: WriteOptions,
+): Promise<void> {
+  const temporary = joinLocal(directoryOf(path), hiddenName());
+  try {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+    const file = await open(temporary, flags, 0o666);
+    try {
+      await copySlabs(file, slabs, { onProgress, isSeekable: true });
+      if (mode !== undefined) await file.chmod(mode);
+      if (mtimeMs !== undefined) await file.utimes(mtimeMs / 1000, mtimeMs / 1000);
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Empty for a name in the working directory. */
+function directoryOf(path: Buffer): Buffer {
+  const slash = path.lastIndexOf(SLASH);
+  if (slash < 0) return Buffer.alloc(0);
+  return slash === 0 ? ROOT : path.subarray(0, slash);
+}
+
+function hiddenName(): Buffer {
+  return Buffer.from(`.ashlar-get-${randomBytes(6).toString("hex")}`);
 }
 
 async function copySlabs(
   file: FileHandle,
   slabs: AsyncIterable<Slab>,
-  onProgress: (bytes: number) => void,
+  options: { readonly onProgress: (bytes: number) => void; readonly isSeekable: boolean },
 ): Promise<void> {
   let position = 0;
   for await (const slab of slabs) {
     try {
       for (let offset = 0; offset < slab.bytes.length; ) {
         const length = slab.bytes.length - offset;
-        const { bytesWritten } = await file.write(slab.bytes, offset, length, position);
+        const at = options.isSeekable ? position : null;
+        const { bytesWritten } = await file.write(slab.bytes, offset, length, at);
         offset += bytesWritten;
         position += bytesWritten;
       }
     } finally {
       slab.release();
     }
-    onProgress(position);
+    options.onProgress(position);
   }
 }

@@ -1,16 +1,18 @@
-import { AshlarError } from "../../shared/base/errors.ts";
-import { EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
-import { buildProgram } from "./program.ts";
+import { losslessArguments } from "./argument-text.ts";
+import { COMMANDS } from "./command-table.ts";
+import { exitStatusOf } from "./exit-status.ts";
+import { runProgram } from "./program.ts";
 import { reportError } from "./report-error.ts";
 
-/** The CLI. `arguments_` are those after the program's name. @returns the exit status */
+/** The CLI. `commandLine` is what follows the program's name. @returns the exit status */
 export async function main(commandLine: readonly string[]): Promise<number> {
-  const program = buildProgram();
   try {
-    await program.parse(commandLine);
-    return program.exitStatus;
+    return await runProgram(losslessArguments(commandLine), COMMANDS, async (...invocation) => {
+      const { runCommand } = await import("./run-command.ts");
+      return runCommand(...invocation, COMMANDS);
+    });
   } catch (error) {
     reportError(error, { json: commandLine.includes("--json") });
-    return error instanceof AshlarError ? exitStatusOf(error) : EXIT_STATUS.other;
+    return exitStatusOf(error);
   }
 }

@@ -1,5 +1,5 @@
 import picomatch from "picomatch";
-import { displayName } from "../../shared/base/path.ts";
+import { textOfBytes } from "./argument-text.ts";
 import type { OptionValues } from "./command.ts";
 
 /** Whether --include and --exclude let a relative path through. A pattern without "/" is for the name alone. */
@@ -9,12 +9,12 @@ export function nameFilter(options: OptionValues): NameFilter {
   const include = matcher(options["include"] as string | undefined);
   const exclude = matcher(options["exclude"] as string | undefined);
   return (relative) => {
-    const text = displayName(relative);
+    const text = textOfBytes(relative);
     return (include === null || include(text)) && (exclude === null || !exclude(text));
   };
 }
 
 function matcher(pattern: string | undefined): ((text: string) => boolean) | null {
   if (pattern === undefined) return null;
-  return picomatch(pattern, { dot: true, basename: !pattern.includes("/") });
+  return picomatch(pattern, { dot: true, flags: "s", basename: !pattern.includes("/") });
 }

@@ -23,8 +23,8 @@ export class Output {
   constructor(options: OutputOptions) {
     this.options = options;
     process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+      // Any other error comes through the promise of the write that met it.
       if (error.code === "EPIPE") this.#closed.abort(error);
-      else throw error;
     });
   }
 

@@ -1,111 +1,103 @@
 import { Command, CommanderError, Help, Option } from "commander";
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { CommandDefinition, OptionDefinition, OptionValues } from "./command.ts";
-import { COMMANDS } from "./command-table.ts";
 import { EXIT_STATUS } from "./exit-status.ts";
-import { parseDurationMs } from "./parse-values.ts";
-import { type GlobalOptions, runCommand } from "./run-command.ts";
+import { GLOBAL_OPTIONS, type GlobalOptions, SETTING_KEYS } from "./global-options.ts";
+import { HELP_TOPICS } from "./help-topics.ts";
+import { reportError } from "./report-error.ts";
 import { VERSION } from "./version.ts";
 
-/** The commands as commander knows them. */
-export interface Program {
-  /** 0 until a command was run. */
-  readonly exitStatus: number;
-  readonly command: Command;
-  parse(commandLine: readonly string[]): Promise<void>;
+/** What a command line asks for. */
+export interface Invocation {
+  readonly commandArguments: readonly string[];
+  readonly options: OptionValues;
+  readonly globals: GlobalOptions;
 }
 
+export type RunDefinition = (
+  definition: CommandDefinition,
+  invocation: Invocation,
+) => Promise<number>;
+
 const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
-  cluster: "a cluster of real processes on this machine",
+  cluster: "run a cluster of real processes on this machine",
+  config: "the settings of this CLI",
 };
 
-/** Builds the whole tree from the table. Nothing is loaded but the table and commander. */
-export function buildProgram(): Program {
+/** Programs of their own, which the launcher starts; each explains itself with --help. */
+export const DAEMONS: Readonly<Record<string, string>> = {
+  master: "run a master",
+  chunkserver: "run a chunkserver",
+  gateway: "serve the files over HTTP, with a page to browse and upload",
+};
+
+/**
+ * Parses a command line and runs the command that it names. Nothing is loaded before but the table
+ * of commands and commander.
+ *
+ * @returns the exit status; wrong usage has been reported
+ * @throws {AshlarError} INVALID_ARGUMENT for an option's value
+ */
+export async function runProgram(
+  commandLine: readonly string[],
+  commands: readonly CommandDefinition[],
+  run: RunDefinition,
+): Promise<number> {
   let exitStatus: number = EXIT_STATUS.done;
+  const root = buildTree(commands, async (definition, invocation) => {
+    exitStatus = await run(definition, invocation);
+  });
+  const isJson = commandLine.includes("--json");
+  for (const command of withBelow(root)) {
+    command.exitOverride(); // Commander throws instead of ending the process.
+    command.configureOutput({ outputError: (text) => reportUsage(text, command, isJson) });
+  }
+  try {
+    await root.parseAsync([...commandLine], { from: "user" });
+    return exitStatus;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Help and version were asked for: 0. Everything else is wrong usage.
+    return error.exitCode === 0 ? EXIT_STATUS.done : EXIT_STATUS.usage;
+  }
+}
+
+type Act = (definition: CommandDefinition, invocation: Invocation) => Promise<void>;
+
+function buildTree(commands: readonly CommandDefinition[], act: Act): Command {
   const root = new Command("ashlar")
     .description("A distributed file system. `ashlar help COMMAND` shows examples first.")
     .helpOption("--help", "show help")
+    .helpCommand(false)
     .version(`ashlar ${VERSION}`, "-V, --version", "print the version")
-    .showSuggestionAfterError(true)
-    .enablePositionalOptions(false)
-    .configureHelp({ showGlobalOptions: true });
-  addGlobalOptions(root);
-  const onExit = (status: number): void => {
-    exitStatus = status;
-  };
-  for (const definition of COMMANDS) addCommand(root, definition, onExit);
-  quietExit(root);
-  return {
-    get exitStatus() {
-      return exitStatus;
-    },
-    command: root,
-    async parse(commandLine) {
-      try {
-        await root.parseAsync([...commandLine], { from: "user" });
-      } catch (error) {
-        if (!(error instanceof CommanderError)) throw error;
-        // Help and version were asked for: 0. Everything else is wrong usage.
-        exitStatus = error.exitCode === 0 ? EXIT_STATUS.done : EXIT_STATUS.usage;
-      }
-    },
-  };
+    .addHelpText("after", daemonsHelp);
+  addOptions(root, GLOBAL_OPTIONS);
+  for (const definition of commands) addCommand(root, definition, act);
+  addHelpCommand(root);
+  return root;
 }
 
-/** Commander throws instead of ending the process, here and in every subcommand. */
-function quietExit(command: Command): void {
-  command.exitOverride();
-  for (const child of command.commands) quietExit(child);
-}
-
-function addGlobalOptions(command: Command): void {
-  command
-    .option(
-      "--cluster <where>",
-      "a directory made by `cluster up`, or HOST:PORT,… of masters (ASHLAR_CLUSTER)",
-    )
-    .option("--json", "print JSON: one object a line")
-    .option("-q, --quiet", "print nothing but data and errors")
-    .option("-v, --verbose", "say more; -vv says still more", (_, count: number) => count + 1, 0)
-    .addOption(
-      new Option("--color <when>", "colour")
-        .choices(["auto", "always", "never"])
-        .env("ASHLAR_COLOR"),
-    )
-    .addOption(
-      new Option("--progress <when>", "progress bars")
-        .choices(["auto", "always", "never"])
-        .env("ASHLAR_PROGRESS"),
-    )
-    .addOption(
-      new Option(
-        "--timeout <duration>",
-        "for one call to the cluster: 500ms, 30s, 2m (default 30s)",
-      ).env("ASHLAR_TIMEOUT"),
-    )
-    .addOption(new Option("--deadline <duration>", "for the whole command").env("ASHLAR_DEADLINE"));
-}
-
-function addCommand(
-  root: Command,
-  definition: CommandDefinition,
-  onExit: (status: number) => void,
-): void {
+function addCommand(root: Command, definition: CommandDefinition, act: Act): void {
   const words = definition.name.split(" ");
-  const name = words.at(-1) as string;
   const parent = words.length === 1 ? root : groupOf(root, words[0] as string);
   const command = parent
-    .command(name)
+    .command(words.at(-1) as string)
     .description(definition.summary)
-    .helpOption("--help", "show help");
+    .helpOption("--help", "show help")
+    .configureHelp({
+      formatHelp: (shown, helper) => withExamples(definition, shown, helper),
+    });
   if (definition.arguments !== undefined) command.arguments(definition.arguments);
-  for (const option of definition.options ?? []) command.addOption(toOption(option));
-  addGlobalOptions(command);
-  command.configureHelp({ formatHelp: (shown, helper) => helpText(definition, shown, helper) });
-  command.action(async () => {
-    const { options, globals } = splitOptions(command);
-    const commandArguments = command.args;
-    onExit(await runCommand(definition, { commandArguments, options, globals }));
-  });
+  if (definition.usage !== undefined) command.usage(definition.usage);
+  addOptions(command, definition.options ?? []);
+  addOptions(command, GLOBAL_OPTIONS);
+  command.action(() =>
+    act(definition, {
+      commandArguments: command.args,
+      options: command.opts<Record<string, unknown>>(),
+      globals: globalsOf(command),
+    }),
+  );
 }
 
 function groupOf(root: Command, name: string): Command {
@@ -114,43 +106,110 @@ function groupOf(root: Command, name: string): Command {
   return root
     .command(name)
     .description(GROUP_SUMMARIES[name] ?? "")
-    .helpOption("--help", "show help");
+    .helpOption("--help", "show help")
+    .helpCommand(false);
 }
 
-function toOption(definition: OptionDefinition): Option {
-  const option = new Option(definition.flags, definition.description);
-  if (definition.default !== undefined) option.default(definition.default);
-  if (definition.choices !== undefined) option.choices(definition.choices);
-  if (definition.parse !== undefined) option.argParser(definition.parse);
-  return option;
+function addOptions(command: Command, definitions: readonly OptionDefinition[]): void {
+  for (const definition of definitions) {
+    const option = new Option(definition.flags, definition.description);
+    if (definition.default !== undefined) option.default(definition.default);
+    if (definition.choices !== undefined) option.choices(definition.choices);
+    if (definition.parse !== undefined) option.argParser(definition.parse);
+    if (definition.isCounted === true) {
+      option.argParser((_, count: unknown) => Number(count ?? 0) + 1);
+    }
+    command.addOption(option);
+  }
 }
 
-/** Global options may stand before or after the command's name. */
-function splitOptions(command: Command): { options: OptionValues; globals: GlobalOptions } {
-  const options = command.optsWithGlobals<Record<string, unknown>>();
-  const globals: GlobalOptions = {
-    ...(options["cluster"] === undefined ? {} : { cluster: String(options["cluster"]) }),
-    json: options["json"] === true,
-    quiet: options["quiet"] === true,
-    verbose: verbosityOf(command),
-    color: (options["color"] ?? "auto") as GlobalOptions["color"],
-    progress: (options["progress"] ?? "auto") as GlobalOptions["progress"],
-    timeoutMs: parseDurationMs(String(options["timeout"] ?? "30s"), "--timeout"),
-    deadlineMs:
-      options["deadline"] === undefined
-        ? null
-        : parseDurationMs(String(options["deadline"]), "--deadline"),
+/**
+ * Options that every command takes may stand before or after its name. Both places count: those
+ * after it win, and -v adds up.
+ */
+function globalsOf(command: Command): GlobalOptions {
+  const places: Array<Readonly<Record<string, unknown>>> = [];
+  for (let at: Command | null = command; at !== null; at = at.parent) places.push(at.opts());
+  const first = (key: string): unknown =>
+    places.map((values) => values[key]).find((value) => value !== undefined);
+  const flags: Partial<Record<(typeof SETTING_KEYS)[number], string>> = {};
+  for (const key of SETTING_KEYS) {
+    const value = first(key);
+    if (value !== undefined) flags[key] = String(value);
+  }
+  return {
+    json: first("json") === true,
+    quiet: first("quiet") === true,
+    verbose: places.reduce((sum, values) => sum + Number(values["verbose"] ?? 0), 0),
+    flags,
   };
-  return { options, globals };
 }
 
-function verbosityOf(command: Command | null): number {
-  if (command === null) return 0;
-  return Number(command.opts()["verbose"] ?? 0) + verbosityOf(command.parent);
+/** `ashlar help ls`, `ashlar help cluster up`, `ashlar help exit-codes`. */
+function addHelpCommand(root: Command): void {
+  root
+    .command("help")
+    .argument("[topic...]")
+    .description("show help for a command or a topic")
+    .helpOption("--help", "show help")
+    .action((words: readonly string[]) => showHelp(root, words));
+}
+
+function showHelp(root: Command, words: readonly string[]): void {
+  let command = root;
+  for (const [position, word] of words.entries()) {
+    const below = command.commands.find((each) => each.name() === word);
+    if (below === undefined) {
+      if (position > 0 || words.length > 1) throw noHelp(words.join(" "));
+      process.stdout.write(topicText(word));
+      return;
+    }
+    command = below;
+  }
+  command.outputHelp();
+}
+
+function topicText(name: string): string {
+  if (Object.hasOwn(DAEMONS, name)) return `ashlar ${name} --help explains it\n`;
+  const topic = HELP_TOPICS.find((each) => each.name === name);
+  if (topic === undefined) throw noHelp(name);
+  return `${topic.text}\n`;
+}
+
+function noHelp(name: string): AshlarError {
+  const topics = HELP_TOPICS.map((topic) => topic.name).join(", ");
+  return new AshlarError("INVALID_ARGUMENT", `Cannot find help for "${name}"`, {
+    hint: `ashlar --help lists the commands; the topics are ${topics}`,
+  });
+}
+
+function daemonsHelp(): string {
+  const daemons = Object.entries(DAEMONS).map(([name, what]) => `  ${name.padEnd(38)} ${what}`);
+  const topics = HELP_TOPICS.map((topic) => topic.name).join(", ");
+  return `\nDaemons:\n${daemons.join("\n")}\n\nTopics: ashlar help ${topics}`;
+}
+
+/** What commander writes about wrong usage, in the shape of all our errors. */
+function reportUsage(text: string, command: Command, json: boolean): void {
+  const [first = "", ...rest] = text.trim().split("\n");
+  const message = [first.replace(/^error: /, ""), ...rest].join(" ");
+  const names: string[] = [];
+  for (let at: Command | null = command; at !== null; at = at.parent) names.unshift(at.name());
+  const error = new AshlarError(
+    "INVALID_ARGUMENT",
+    `${message.charAt(0).toUpperCase()}${message.slice(1)}`,
+    { hint: `${names.join(" ")} --help` },
+  );
+  reportError(error, { json });
+}
+
+function* withBelow(command: Command): Generator<Command> {
+  yield command;
+  for (const child of command.commands) yield* withBelow(child);
 }
 
 /** Two lines of synopsis, then the examples, then the flags. */
-function helpText(definition: CommandDefinition, command: Command, helper: Help): string {
+function withExamples(definition: CommandDefinition, command: Command, helper: Help): string {
   const standard = Help.prototype.formatHelp.call(helper, command, helper).split("\n");
   const examples = definition.examples.flatMap(([line, what]) => [`  ${line}`, `      ${what}`]);
   const blank = standard.indexOf("", 2);

@@ -2,7 +2,9 @@ import picomatch from "picomatch";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName, joinPath, parsePath } from "../../shared/base/path.ts";
 import type { FileSystem } from "../file-system.ts";
+import { bytesOfText, textOfBytes } from "./argument-text.ts";
 import type { CommandContext } from "./command.ts";
+import { exists } from "./exists.ts";
 
 const SCHEME = "ashlar:";
 const GLOB_CHARACTERS = /[*?[\]{}]/;
@@ -23,8 +25,8 @@ export function remotePath(bytes: Uint8Array): RemotePath {
  *
  * @throws {AshlarError} INVALID_ARGUMENT if it is not absolute
  */
-export function parseRemotePath(context: CommandContext, argument: string): RemotePath {
-  const bytes = context.bytesOf(argument);
+export function parseRemotePath(argument: string): RemotePath {
+  const bytes = bytesOfText(argument);
   const path = argument.startsWith(SCHEME) ? bytes.subarray(SCHEME.length) : bytes;
   return remotePath(joinPath(parsePath(path)));
 }
@@ -51,7 +53,7 @@ export function baseName(path: Uint8Array): Uint8Array {
 
 /**
  * The paths that the arguments name, with globs (`*`, `?`, `[…]`, `{a,b}`, `**`) expanded in the
- * cluster, each in byte order.
+ * cluster, each in byte order. What matches nothing is taken as it is written if that is there.
  *
  * @throws {AshlarError} NOT_FOUND if a glob matches nothing, as a shell with `failglob`
  */
@@ -61,20 +63,25 @@ export async function* expandPaths(
   options: { readonly glob: boolean },
 ): AsyncGenerator<RemotePath> {
   for (const argument of commandArguments) {
-    const path = parseRemotePath(context, argument);
+    const path = parseRemotePath(argument);
     if (!options.glob || !GLOB_CHARACTERS.test(argument)) {
       yield path;
       continue;
     }
+    const { signal } = context;
+    const fileSystem = await context.fileSystem();
     let matchCount = 0;
-    for await (const match of expandGlob(await context.fileSystem(), path.text, context.signal)) {
+    for await (const match of expandGlob(fileSystem, textOfBytes(path.bytes), signal)) {
       matchCount += 1;
       yield match;
     }
     if (matchCount > 0) continue;
-    throw new AshlarError("NOT_FOUND", `Cannot find anything that matches ${argument}`, {
-      hint: "--no-glob takes the name as it is",
-    });
+    if (await exists(fileSystem, path.bytes, signal)) yield path;
+    else {
+      throw new AshlarError("NOT_FOUND", `Cannot find anything that matches ${path.text}`, {
+        hint: "--no-glob takes the name as it is",
+      });
+    }
   }
 }
 
@@ -85,14 +92,16 @@ async function* expandGlob(
   signal: AbortSignal,
 ): AsyncGenerator<RemotePath> {
   const names = pattern.split("/").slice(1);
-  const fixedCount = names.findIndex((name) => GLOB_CHARACTERS.test(name));
-  const base = `/${names.slice(0, fixedCount).join("/")}`;
-  const hasGlobstar = names.includes("**");
-  const isMatch = picomatch(pattern, { dot: true });
+  const fixedCount = names.findIndex((name) => GLOB_CHARACTERS.test(name) || name.includes("\\"));
+  const base = bytesOfText(`/${names.slice(0, fixedCount).join("/")}`);
+  // "**" matches any depth, and braces may hold slashes.
+  const isAnyDepth = names.includes("**") || /\{[^}]*\//.test(pattern);
+  // Names may hold line ends, which "." of a regular expression passes over without the flag s.
+  const isMatch = picomatch(pattern, { dot: true, flags: "s" });
   const depthMax = names.length - fixedCount;
-  const entries = fileSystem.walk(base, { signal, ...(hasGlobstar ? {} : { depthMax }) });
+  const entries = fileSystem.walk(base, { signal, ...(isAnyDepth ? {} : { depthMax }) });
   for await (const entry of entries) {
-    const path = remotePath(entry.path);
-    if ((hasGlobstar || entry.depth === depthMax) && isMatch(path.text)) yield path;
+    const isDeepEnough = isAnyDepth || entry.depth === depthMax;
+    if (isDeepEnough && isMatch(textOfBytes(entry.path))) yield remotePath(entry.path);
   }
 }

@@ -1,75 +1,83 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { FileSystem } from "../file-system.ts";
-import {
-  type ClusterAddress,
-  isMasterList,
-  noClusterNamed,
-  parseClusterAddress,
-} from "./cluster-address.ts";
-import type { CommandContext, CommandDefinition, OptionValues } from "./command.ts";
-import { EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
+import { isMasterList, noClusterNamed, parseClusterAddress } from "./cluster-address.ts";
+import type { CommandContext, CommandDefinition } from "./command.ts";
+import { Degraded, EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
 import { Output } from "./output.ts";
-import { RawArguments } from "./raw-arguments.ts";
+import type { Invocation } from "./program.ts";
 import { reportError } from "./report-error.ts";
-import { loadUserConfig } from "./user-config.ts";
+import { durationOf, loadSettings, type Setting, type Settings, whenOf } from "./settings.ts";
 
-/** Options that every command takes. */
-export interface GlobalOptions {
-  readonly cluster?: string;
-  readonly json: boolean;
-  readonly quiet: boolean;
-  readonly verbose: number;
-  readonly color: "auto" | "always" | "never";
-  readonly progress: "auto" | "always" | "never";
-  readonly timeoutMs: number;
-  readonly deadlineMs: number | null;
-}
+const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** @returns the exit status. Never throws: what went wrong has been reported. */
 export async function runCommand(
   definition: CommandDefinition,
-  invocation: {
-    readonly commandArguments: readonly string[];
-    readonly options: OptionValues;
-    readonly globals: GlobalOptions;
-  },
+  invocation: Invocation,
+  commands: readonly CommandDefinition[],
 ): Promise<number> {
   const { globals } = invocation;
-  const output = new Output({ ...globals, verbosity: globals.verbose });
-  const stop = new StopSignals(globals.deadlineMs, output.closed);
-  const connection = new LazyConnection(globals, output, stop.signal);
+  try {
+    const settings = await loadSettings(globals.flags, process.env);
+    return await runUnder(settings, { definition, invocation, commands });
+  } catch (error) {
+    reportError(error, { json: globals.json, verbosity: globals.verbose });
+    return exitStatusOf(error);
+  }
+}
+
+interface Run {
+  readonly definition: CommandDefinition;
+  readonly invocation: Invocation;
+  readonly commands: readonly CommandDefinition[];
+}
+
+async function runUnder(
+  settings: Settings,
+  { definition, invocation, commands }: Run,
+): Promise<number> {
+  const { globals } = invocation;
+  const timeoutMs = durationOf(settings.timeout) ?? DEFAULT_TIMEOUT_MS;
+  const output = new Output({
+    json: globals.json,
+    quiet: globals.quiet,
+    verbosity: globals.verbose,
+    color: whenOf(settings.color),
+    progress: whenOf(settings.progress),
+  });
+  const stop = new StopSignals(durationOf(settings.deadline), output.closed);
+  const connection = new LazyConnection({ settings, timeoutMs, output, signal: stop.signal });
   try {
     const { run } = await definition.load();
     const context: CommandContext = {
       output,
       signal: stop.signal,
-      timeoutMs: globals.timeoutMs,
+      timeoutMs,
+      settings,
+      commands,
       fileSystem: () => connection.get(),
-      clusterDirectory: () => namedDirectory(globals),
-      bytesOf: (argument) => rawArguments.bytesOf(argument),
+      clusterDirectory: () => Promise.resolve(namedDirectory(settings.cluster)),
     };
     await run(context, invocation.commandArguments, invocation.options);
     return EXIT_STATUS.done;
   } catch (error) {
-    return statusAfter(error, { output, stop, globals });
+    return statusAfter(error, { output, stop });
   } finally {
     await connection.close();
     stop.dispose();
   }
 }
 
-const rawArguments = new RawArguments();
-
 function statusAfter(
   error: unknown,
-  parts: { readonly output: Output; readonly stop: StopSignals; readonly globals: GlobalOptions },
+  { output, stop }: { readonly output: Output; readonly stop: StopSignals },
 ): number {
   // `ashlar ls | head`: nobody wants the rest, which is no failure.
-  if (parts.output.closed.aborted) return EXIT_STATUS.done;
-  const { reason } = parts.stop;
-  const shown = reason?.error ?? error;
-  reportError(shown, { json: parts.globals.json, verbosity: parts.globals.verbose });
-  return reason?.status ?? exitStatusOf(error);
+  if (output.closed.aborted) return EXIT_STATUS.done;
+  if (error instanceof Degraded) return EXIT_STATUS.other;
+  const { json, verbosity } = output.options;
+  reportError(stop.reason?.error ?? error, { json, verbosity });
+  return stop.reason?.status ?? exitStatusOf(error);
 }
 
 /** Ctrl-C, SIGTERM and the deadline: the first asks the command to stop, a second ends at once. */
@@ -113,17 +121,20 @@ class StopSignals {
   }
 }
 
+interface ConnectionParts {
+  readonly settings: Settings;
+  readonly timeoutMs: number;
+  readonly output: Output;
+  readonly signal: AbortSignal;
+}
+
 /** The cluster's client library, loaded and connected when the command first needs it. */
 class LazyConnection {
-  readonly #globals: GlobalOptions;
-  readonly #output: Output;
-  readonly #signal: AbortSignal;
+  readonly #parts: ConnectionParts;
   #fileSystem: Promise<FileSystem> | null = null;
 
-  constructor(globals: GlobalOptions, output: Output, signal: AbortSignal) {
-    this.#globals = globals;
-    this.#output = output;
-    this.#signal = signal;
+  constructor(parts: ConnectionParts) {
+    this.#parts = parts;
   }
 
   get(): Promise<FileSystem> {
@@ -140,36 +151,26 @@ class LazyConnection {
   }
 
   async #connect(): Promise<FileSystem> {
-    const address = await clusterAddress(this.#globals);
+    const { settings, timeoutMs, output, signal } = this.#parts;
+    const { value, origin } = settings.cluster;
+    if (value === "") throw noClusterNamed();
+    const { masters, clusterId } = await parseClusterAddress(value, origin);
     const { connect } = await import("../connect.ts");
     return connect({
-      masters: address.masters,
-      ...(address.clusterId === null ? {} : { clusterId: address.clusterId }),
+      masters,
+      ...(clusterId === null ? {} : { clusterId }),
       clientName: "ashlar",
-      timeoutMs: this.#globals.timeoutMs,
-      signal: this.#signal,
+      timeoutMs,
+      signal,
       onRetry: ({ what, attempt, error }) =>
-        this.#output.detail(
+        output.detail(
           `ashlar: ${what} failed (attempt ${attempt}), trying again: ${error.message}`,
         ),
     });
   }
 }
 
-/** The directory that --cluster, ASHLAR_CLUSTER or the config file names, there or not yet; else null. */
-async function namedDirectory(globals: GlobalOptions): Promise<string | null> {
-  const fromEnvironment = process.env["ASHLAR_CLUSTER"] ?? "";
-  const named = globals.cluster ?? (fromEnvironment || (await loadUserConfig()).values.cluster);
-  return named === undefined || isMasterList(named) ? null : named;
-}
-
-/** Flags > environment > config file. */
-async function clusterAddress(globals: GlobalOptions): Promise<ClusterAddress> {
-  if (globals.cluster !== undefined) return parseClusterAddress(globals.cluster, "--cluster");
-  const fromEnvironment = process.env["ASHLAR_CLUSTER"] ?? "";
-  if (fromEnvironment !== "") return parseClusterAddress(fromEnvironment, "ASHLAR_CLUSTER");
-  const { values, path } = await loadUserConfig();
-  if (values.cluster !== undefined)
-    return parseClusterAddress(values.cluster, `"cluster" in ${path}`);
-  throw noClusterNamed();
+/** The directory that the setting names, there or not yet; else null. */
+function namedDirectory({ value }: Setting): string | null {
+  return value === "" || isMasterList(value) ? null : value;
 }

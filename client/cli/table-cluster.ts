@@ -133,6 +133,12 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/completion.ts"),
   },
   {
+    name: "version",
+    summary: "print the version, and what it runs on",
+    examples: [["ashlar version --json", "for bug reports and scripts"]],
+    load: () => import("./commands/version.ts"),
+  },
+  {
     name: "config show",
     summary: "print the settings of this CLI",
     options: [{ flags: "--origin", description: "and where each came from" }],

@@ -26,6 +26,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "put",
     summary: "copy local files into the cluster",
     arguments: "<source...>",
+    usage: "[options] <source...> <target>",
     options: [
       { flags: "-r, --recursive", description: "copy directories with all that is in them" },
       FORCE,
@@ -44,6 +45,11 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       },
       PARALLEL,
       ...FILTERS,
+      {
+        flags: "--files-from <file>",
+        description: "sources from FILE (`-`: standard input), one a line; then TARGET alone",
+      },
+      { flags: "-0, --null", description: "names in --files-from end with NUL: find -print0" },
       { flags: "--resume", description: "pass over files that are there with the same content" },
       {
         flags: "--checksum <blake3:HEX>",
@@ -62,6 +68,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "get",
     summary: "copy files out of the cluster; every block is proved",
     arguments: "<source...>",
+    usage: "[options] <source...> <target>",
     options: [
       { flags: "-r, --recursive", description: "copy directories with all that is in them" },
       FORCE,

@@ -109,6 +109,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     name: "mv",
     summary: "rename or move files and directories",
     arguments: "<source...>",
+    usage: "[options] <source...> <target>",
     options: [
       { flags: "--no-clobber", description: "refuse to replace a file that is there" },
       { flags: "-f, --force", description: "replace a file that is there (the default, as in mv)" },
@@ -124,6 +125,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     name: "cp",
     summary: "copy inside the cluster, by reference: no data moves",
     arguments: "<source...>",
+    usage: "[options] <source...> <target>",
     options: [
       RECURSIVE,
       { flags: "-p, --preserve", description: "keep modes, owners and times" },

@@ -1,7 +1,6 @@
-import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import type { Attributes } from "../../shared/protocol/namespace-api.ts";
-import type { FileSystem } from "../file-system.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { CommandContext } from "./command.ts";
+import { statOrNull } from "./exists.ts";
 import {
   baseName,
   childPath,
@@ -16,20 +15,6 @@ import {
 export interface Transfer {
   readonly source: RemotePath;
   readonly target: RemotePath;
-}
-
-/** The attributes, or null if nothing is there. */
-export async function statOrNull(
-  fileSystem: FileSystem,
-  path: Uint8Array,
-  signal: AbortSignal,
-): Promise<Attributes | null> {
-  try {
-    return await fileSystem.stat(path, { signal });
-  } catch (error) {
-    if (isAshlarError(error, "NOT_FOUND")) return null;
-    throw error;
-  }
 }
 
 /** The sources and the target of `mv a b`, `mv a b dir/`. @throws {AshlarError} INVALID_ARGUMENT */
@@ -60,7 +45,7 @@ export async function* remoteTransfers(
 ): AsyncGenerator<Transfer> {
   const { sources, target: targetText } = splitTarget(commandArguments);
   const fileSystem = await context.fileSystem();
-  const target = parseRemotePath(context, targetText);
+  const target = parseRemotePath(targetText);
   const found = await statOrNull(fileSystem, target.bytes, context.signal);
   const isDirectory = found?.kind === "directory";
   let count = 0;

@@ -1,55 +1,71 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { parse } from "smol-toml";
-import * as v from "valibot";
 import { AshlarError } from "../../shared/base/errors.ts";
+import { nearestName } from "../../shared/platform/nearest-name.ts";
+import { SETTING_KEYS, type SettingKey } from "./global-options.ts";
 
 /** The user's own settings. Every key can also be given as a flag and as ASHLAR_*. */
-const userConfigSchema = v.strictObject({
-  /** A directory made by `ashlar cluster up`, or a list of masters. */
-  cluster: v.optional(v.string()),
-  color: v.optional(v.picklist(["auto", "always", "never"])),
-  progress: v.optional(v.picklist(["auto", "always", "never"])),
-  timeout: v.optional(v.string()),
-});
+type UserConfig = Readonly<Partial<Record<SettingKey, string>>>;
 
-export type UserConfig = v.InferOutput<typeof userConfigSchema>;
-
-export interface LoadedUserConfig {
+interface LoadedUserConfig {
   /** Where the file is, or would be. */
   readonly path: string;
   readonly exists: boolean;
   readonly values: UserConfig;
 }
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** ASHLAR_CONFIG, else config.toml under $XDG_CONFIG_HOME/ashlar (XDG Base Directory). */
-export function userConfigPath(): string {
-  const named = process.env["ASHLAR_CONFIG"] ?? "";
+function userConfigPath(environment: Environment): string {
+  const named = environment["ASHLAR_CONFIG"] ?? "";
   if (named !== "") return named;
-  const home = process.env["XDG_CONFIG_HOME"] ?? "";
+  const home = environment["XDG_CONFIG_HOME"] ?? "";
   return join(home === "" ? join(homedir(), ".config") : home, "ashlar", "config.toml");
 }
 
 /** The user's config file; a file that is not there is an empty one. @throws {AshlarError} INVALID_ARGUMENT */
-export async function loadUserConfig(): Promise<LoadedUserConfig> {
-  const path = userConfigPath();
+export async function loadUserConfig(
+  environment: Environment = process.env,
+): Promise<LoadedUserConfig> {
+  const path = userConfigPath(environment);
   let text: string;
   try {
     text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT")
-      return { path, exists: false, values: {} };
-    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${(error as Error).message}`, {
-      cause: error,
-    });
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT") return { path, exists: false, values: {} };
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${message}`, { cause });
   }
+  // Only now: most starts have no config file, and every module costs time.
+  const { parse } = await import("smol-toml");
+  let found: Readonly<Record<string, unknown>>;
   try {
-    return { path, exists: true, values: v.parse(userConfigSchema, parse(text)) };
-  } catch (error) {
-    throw new AshlarError("INVALID_ARGUMENT", `Cannot use ${path}: ${(error as Error).message}`, {
-      hint: "ashlar help config",
-      cause: error,
-    });
+    found = parse(text);
+  } catch (cause) {
+    const problem = (cause as Error).message.split("\n", 1)[0];
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${problem}`, { cause });
   }
+  return { path, exists: true, values: checkedValues(path, found) };
+}
+
+function checkedValues(path: string, found: Readonly<Record<string, unknown>>): UserConfig {
+  const keys: readonly string[] = SETTING_KEYS;
+  for (const [key, value] of Object.entries(found)) {
+    const nearest = nearestName(key, keys);
+    const hint = nearest === null ? "ashlar help config" : `Did you mean ${nearest}?`;
+    if (!keys.includes(key)) {
+      throw new AshlarError("INVALID_ARGUMENT", `Cannot use ${path}: there is no key "${key}"`, {
+        hint,
+      });
+    }
+    if (typeof value === "string") continue;
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot use ${path}: expected "${key}" to be text in quotes`,
+      { hint: "ashlar help config" },
+    );
+  }
+  return found as UserConfig;
 }

@@ -66,7 +66,7 @@ async function checkSums(context: CommandContext, file: string): Promise<void> {
       );
     }
     const [, wanted, name = ""] = match;
-    const path = parseRemotePath(context, name);
+    const path = parseRemotePath(name);
     const { blake3 } = await fileSystem.checksum(path.bytes, { signal });
     const isGood = blake3 === wanted;
     if (!isGood) badCount += 1;

@@ -1,24 +1,26 @@
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { CommandDefinition, RunCommand } from "../command.ts";
-import { COMMANDS } from "../command-table.ts";
+import { GLOBAL_OPTIONS } from "../global-options.ts";
+import { HELP_TOPICS } from "../help-topics.ts";
+import { DAEMONS } from "../program.ts";
 
 const SHELLS = ["bash", "zsh", "fish"] as const;
 
 export const run: RunCommand = async (context, commandArguments) => {
   const [shell = ""] = commandArguments;
-  await context.output.line(completionScript(shell));
+  await context.output.line(completionScript(shell, context.commands));
 };
 
 /** Completion of commands and flags, from the table of commands. @throws {AshlarError} INVALID_ARGUMENT */
-export function completionScript(shell: string): string {
+export function completionScript(shell: string, commands: readonly CommandDefinition[]): string {
   switch (shell) {
     case "bash":
-      return bash();
+      return bash(commands);
     case "zsh":
       // zsh reads bash completions through its own bashcompinit.
-      return `autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n${bash()}`;
+      return `autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n${bash(commands)}`;
     case "fish":
-      return fish();
+      return fish(commands);
     default:
       throw new AshlarError(
         "INVALID_ARGUMENT",
@@ -27,30 +29,19 @@ export function completionScript(shell: string): string {
   }
 }
 
-const GLOBAL_FLAGS = [
-  "--cluster",
-  "--json",
-  "--quiet",
-  "--verbose",
-  "--color",
-  "--progress",
-  "--timeout",
-  "--deadline",
-  "--help",
-];
-
 function flagsOf(definition: CommandDefinition): string[] {
-  const own = (definition.options ?? []).flatMap(
-    (option) => option.flags.match(/--[a-z-]+/g) ?? [],
-  );
-  return [...own, ...GLOBAL_FLAGS];
+  const options = [...(definition.options ?? []), ...GLOBAL_OPTIONS];
+  return [...options.flatMap(({ flags }) => flags.match(/--[a-z-]+/g) ?? []), "--help"];
 }
 
 /** First words, and the second words of groups. */
-function words(): { readonly first: string[]; readonly groups: Map<string, string[]> } {
-  const first = new Set<string>(["help"]);
+function words(commands: readonly CommandDefinition[]): {
+  readonly first: string[];
+  readonly groups: Map<string, string[]>;
+} {
+  const first = new Set<string>(["help", ...Object.keys(DAEMONS)]);
   const groups = new Map<string, string[]>();
-  for (const { name } of COMMANDS) {
+  for (const { name } of commands) {
     const [head = "", tail] = name.split(" ");
     first.add(head);
     if (tail !== undefined) groups.set(head, [...(groups.get(head) ?? []), tail]);
@@ -58,12 +49,13 @@ function words(): { readonly first: string[]; readonly groups: Map<string, strin
   return { first: [...first], groups };
 }
 
-function bash(): string {
-  const { first, groups } = words();
-  const groupCases = [...groups].map(
+function bash(commands: readonly CommandDefinition[]): string {
+  const { first, groups } = words(commands);
+  const topics = HELP_TOPICS.map(({ name }) => name);
+  const groupCases = [...groups, ["help", [...first, ...topics]] as const].map(
     ([group, tails]) => `      ${group}) choices="${tails.join(" ")}" ;;`,
   );
-  const flagCases = COMMANDS.map(
+  const flagCases = commands.map(
     (each) => `      "${each.name}") choices="${flagsOf(each).join(" ")}" ;;`,
   );
   return `_ashlar() {
@@ -81,13 +73,12 @@ ${groupCases.join("\n")}
     esac
   fi
   COMPREPLY=($(compgen -W "$choices" -- "$current"))
-  [[ \${#COMPREPLY[@]} -gt 0 || $current == -* ]] || COMPREPLY=($(compgen -f -- "$current"))
 }
-complete -F _ashlar ashlar`;
+complete -o default -F _ashlar ashlar`;
 }
 
-function fish(): string {
-  const { first, groups } = words();
+function fish(commands: readonly CommandDefinition[]): string {
+  const { first, groups } = words(commands);
   const lines = [
     "complete -c ashlar -f -n __fish_use_subcommand",
     ...first.map((word) => `complete -c ashlar -n __fish_use_subcommand -a ${word}`),
@@ -97,7 +88,9 @@ function fish(): string {
       `complete -c ashlar -f -n "__fish_seen_subcommand_from ${group}" -a "${tails.join(" ")}"`,
     );
   }
-  for (const definition of COMMANDS) {
+  const topics = HELP_TOPICS.map(({ name }) => name).join(" ");
+  lines.push(`complete -c ashlar -f -n "__fish_seen_subcommand_from help" -a "${topics}"`);
+  for (const definition of commands) {
     const [head = ""] = definition.name.split(" ");
     for (const flag of flagsOf(definition)) {
       lines.push(`complete -c ashlar -n "__fish_seen_subcommand_from ${head}" -l ${flag.slice(2)}`);

@@ -5,9 +5,10 @@ import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { jsonName } from "../format.ts";
 import { remotePath } from "../remote-paths.ts";
-import { remoteTransfers, type Transfer } from "../transfer-targets.ts";
+import { remoteTransfers, splitTarget, type Transfer } from "../transfer-targets.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
+  splitTarget(commandArguments); // Wrong usage shows before anything is connected.
   const fileSystem = await context.fileSystem();
   const transfers = remoteTransfers(context, commandArguments, { glob: options["glob"] !== false });
   await forEachItem(context, transfers, async (transfer) => {

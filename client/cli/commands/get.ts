@@ -3,12 +3,13 @@ import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { displayName } from "../../../shared/base/path.ts";
-import type { Attributes, FileAttributes } from "../../../shared/protocol/namespace-api.ts";
+import type { FileAttributes } from "../../../shared/protocol/namespace-api.ts";
+import { bytesOfText } from "../argument-text.ts";
 import { parseByteRange } from "../byte-range.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
 import { jsonName } from "../format.ts";
-import { joinLocal, localError } from "../local-files.ts";
+import { joinLocal, localError, withoutSlashes } from "../local-files.ts";
 import { hasSameContent } from "../local-root.ts";
 import { makeLocalDirectory, writeLocal } from "../local-write.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
@@ -24,9 +25,16 @@ import { splitTarget } from "../transfer-targets.ts";
 
 /** One file to be fetched. `target` null: standard output. */
 interface Download {
+  readonly kind: "file";
   readonly source: RemotePath;
   readonly attributes: FileAttributes;
   readonly target: Buffer | null;
+}
+
+/** Nothing to fetch: why. */
+interface Failed {
+  readonly kind: "failed";
+  readonly error: unknown;
 }
 
 interface Job {
@@ -58,29 +66,38 @@ async function* downloads(
   job: Job,
   sources: readonly string[],
   targetText: string,
-): AsyncGenerator<Download> {
+): AsyncGenerator<Download | Failed> {
   const { context, options } = job;
-  const fileSystem = await context.fileSystem();
-  const target = targetText === "-" ? null : Buffer.from(context.bytesOf(targetText));
+  const target = targetText === "-" ? null : Buffer.from(bytesOfText(targetText));
   const into = target !== null && (await isInto(target, targetText));
   let sourceCount = 0;
   for await (const source of expandPaths(context, sources, { glob: options["glob"] !== false })) {
     sourceCount += 1;
     if (target !== null && sourceCount > 1 && !into) throw notDirectory(target);
-    const attributes = await fileSystem.stat(source.bytes, { signal: context.signal });
     const own =
-      target !== null && into ? joinLocal(trimmed(target), baseName(source.bytes)) : target;
-    if (attributes.kind === "file") yield { source, attributes, target: own };
-    else yield* downloadsOfTree(job, { source, attributes }, own);
+      target !== null && into ? joinLocal(withoutSlashes(target), baseName(source.bytes)) : target;
+    try {
+      yield* downloadsOf(job, source, own);
+    } catch (error) {
+      if (context.signal.aborted) throw error;
+      yield { kind: "failed", error };
+    }
   }
 }
 
-async function* downloadsOfTree(
+async function* downloadsOf(
   job: Job,
-  { source }: { readonly source: RemotePath; readonly attributes: Attributes },
+  source: RemotePath,
   target: Buffer | null,
 ): AsyncGenerator<Download> {
   const { context, options } = job;
+  const { signal } = context;
+  const fileSystem = await context.fileSystem();
+  const attributes = await fileSystem.stat(source.bytes, { signal });
+  if (attributes.kind === "file") {
+    yield { kind: "file", source, attributes, target };
+    return;
+  }
   if (options["recursive"] !== true || target === null) {
     throw new AshlarError("IS_A_DIRECTORY", `Cannot get ${source.text}: it is a directory`, {
       hint: `ashlar get -r ${source.text} DIRECTORY`,
@@ -88,16 +105,15 @@ async function* downloadsOfTree(
   }
   const isDry = options["dryRun"] === true;
   if (!isDry) await makeLocalDirectory(target);
-  const fileSystem = await context.fileSystem();
   const prefixLength = source.bytes.length === 1 ? 1 : source.bytes.length + 1;
-  for await (const entry of fileSystem.walk(source.bytes, { signal: context.signal })) {
+  for await (const entry of fileSystem.walk(source.bytes, { signal })) {
     const relative = entry.path.subarray(prefixLength);
-    const below = joinLocal(trimmed(target), relative);
-    const { attributes } = entry;
-    if (attributes.kind === "directory") {
+    const below = joinLocal(withoutSlashes(target), relative);
+    if (entry.attributes.kind === "directory") {
       if (!isDry) await makeLocalDirectory(below);
     } else if (job.filter(relative)) {
-      yield { source: remotePath(entry.path), attributes, target: below };
+      const { attributes: found } = entry;
+      yield { kind: "file", source: remotePath(entry.path), attributes: found, target: below };
     }
   }
 }
@@ -128,13 +144,8 @@ function notDirectory(target: Buffer): AshlarError {
   );
 }
 
-function trimmed(path: Buffer): Buffer {
-  let end = path.length;
-  while (end > 1 && path[end - 1] === 0x2f) end -= 1;
-  return path.subarray(0, end);
-}
-
-async function getOne(job: Job, download: Download): Promise<void> {
+async function getOne(job: Job, download: Download | Failed): Promise<void> {
+  if (download.kind === "failed") throw download.error;
   const { context, options, report } = job;
   const { source, attributes, target } = download;
   const range =
@@ -178,11 +189,12 @@ async function shouldWrite(
   target: Buffer,
 ): Promise<boolean> {
   if (options["dryRun"] === true) {
-    await context.output.line(`would get ${source.text} to ${displayName(target)}`);
+    await reportDryRun(context, source, target);
     return false;
   }
   const found = await statOrNull(target);
-  if (found === null || options["force"] === true) return true;
+  const isDevice = found !== null && !found.isFile() && !found.isDirectory();
+  if (found === null || isDevice || options["force"] === true) return true;
   if (options["resume"] === true) {
     if (!(await hasSameContent(target, attributes))) return true;
     report.skipped();
@@ -193,4 +205,19 @@ async function shouldWrite(
     `Cannot get ${source.text}: the local ${displayName(target)} is there already`,
     { hint: "--force replaces it, --resume passes it over if it has the same bytes" },
   );
+}
+
+async function reportDryRun(
+  { output }: CommandContext,
+  source: RemotePath,
+  target: Buffer,
+): Promise<void> {
+  if (!output.options.json) {
+    return output.line(`would get ${source.text} to ${displayName(target)}`);
+  }
+  await output.json("ashlar.get/1", {
+    ...jsonName("path", source.bytes),
+    ...jsonName("target", target),
+    is_dry_run: true,
+  });
 }

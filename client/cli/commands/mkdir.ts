@@ -7,7 +7,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
   const mode = options["mode"] as number | undefined;
   await forEachItem(context, commandArguments, async (argument) => {
-    const path = parseRemotePath(context, argument);
+    const path = parseRemotePath(argument);
     const { inode } = await fileSystem.mkdir(path.bytes, {
       parents: options["parents"] === true,
       ...(mode === undefined ? {} : { mode }),

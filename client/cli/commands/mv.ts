@@ -1,10 +1,11 @@
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { jsonName } from "../format.ts";
-import { remoteTransfers } from "../transfer-targets.ts";
+import { remoteTransfers, splitTarget } from "../transfer-targets.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
+  splitTarget(commandArguments); // Wrong usage shows before anything is connected.
   const fileSystem = await context.fileSystem();
   const noReplace = options["clobber"] === false;
   const transfers = remoteTransfers(context, commandArguments, { glob: options["glob"] !== false });

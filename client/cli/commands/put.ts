@@ -4,12 +4,16 @@ import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { displayName } from "../../../shared/base/path.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { PutOptions } from "../../options.ts";
+import { bytesOfText } from "../argument-text.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
+import { statOrNull } from "../exists.ts";
 import { jsonName } from "../format.ts";
-import { type LocalEntry, readLocal, statLocal, walkLocal } from "../local-files.ts";
+import { type LocalEntry, statLocal, walkLocal, withoutSlashes } from "../local-files.ts";
 import { hasSameContent } from "../local-root.ts";
+import { HashCheck, LocalSource } from "../local-source.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
+import { readNames } from "../names-file.ts";
 import {
   childPath,
   namesDirectory,
@@ -18,13 +22,12 @@ import {
   remotePath,
 } from "../remote-paths.ts";
 import { TransferReport } from "../transfer-report.ts";
-import { splitTarget, statOrNull } from "../transfer-targets.ts";
+import { splitTarget } from "../transfer-targets.ts";
 
-/** One file to be put. `entry` null: standard input. */
-interface Upload {
-  readonly entry: LocalEntry | null;
-  readonly target: RemotePath;
-}
+/** One file to be put, or why there is none. `entry` null: standard input. */
+type Upload =
+  | { readonly kind: "file"; readonly entry: LocalEntry | null; readonly target: RemotePath }
+  | { readonly kind: "failed"; readonly error: unknown };
 
 interface Job {
   readonly context: CommandContext;
@@ -34,7 +37,7 @@ interface Job {
 }
 
 export const run: RunCommand = async (context, commandArguments, options) => {
-  const { sources, target } = splitTarget(commandArguments);
+  const { sources, target } = await sourcesAndTarget(commandArguments, options);
   const report = new TransferReport(context, "put");
   const job: Job = { context, options, report, filter: nameFilter(options) };
   const parallel =
@@ -47,8 +50,26 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     });
   } finally {
     report.end();
+    // Whoever writes to it is not waited for.
+    if (sources.includes("-")) process.stdin.destroy();
   }
 };
+
+async function sourcesAndTarget(
+  commandArguments: readonly string[],
+  options: OptionValues,
+): Promise<{ readonly sources: readonly string[]; readonly target: string }> {
+  const list = options["filesFrom"] as string | undefined;
+  if (list === undefined) return splitTarget(commandArguments);
+  const [target, ...rest] = commandArguments;
+  if (target === undefined || rest.length > 0) {
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot tell the target: --files-from takes one argument beside it: got ${commandArguments.length}`,
+    );
+  }
+  return { sources: await readNames(list, options["null"] === true), target };
+}
 
 /** The files to be put, in order; directories are made on the way, before what is in them. */
 async function* uploads(
@@ -56,44 +77,62 @@ async function* uploads(
   sources: readonly string[],
   targetText: string,
 ): AsyncGenerator<Upload> {
-  const { context, options } = job;
-  const target = parseRemotePath(context, targetText);
+  const target = parseRemotePath(targetText);
   const into = await isInto(job, sources, targetText);
-  const isRecursive = options["recursive"] === true;
+  if (job.options["checksum"] !== undefined && sources.length > 1) {
+    throw new AshlarError("INVALID_ARGUMENT", "Cannot use --checksum for several sources");
+  }
   for (const source of sources) {
-    if (source === "-") {
-      yield { entry: null, target };
-      continue;
+    try {
+      yield* uploadsOf(job, { source, targetText, target, into });
+    } catch (error) {
+      if (job.context.signal.aborted) throw error;
+      yield { kind: "failed", error };
     }
-    const path = Buffer.from(context.bytesOf(source.replace(/\/+$/, "") || "/"));
-    const name = ownName(path);
-    const own = into && name !== null ? remotePath(childPath(target.bytes, name)) : target;
-    const stats = await statLocal(path);
-    if (!stats.isDirectory()) {
-      yield { entry: { path, relative: name ?? path, kind: "file", stats }, target: own };
-    } else if (isRecursive) {
-      yield* uploadsOfTree(job, path, own);
-    } else {
-      throw new AshlarError(
-        "IS_A_DIRECTORY",
-        `Cannot put ${displayName(path)}: it is a directory`,
-        { hint: `ashlar put -r ${source} ${targetText}` },
-      );
-    }
+  }
+}
+
+async function* uploadsOf(
+  job: Job,
+  from: {
+    readonly source: string;
+    readonly targetText: string;
+    readonly target: RemotePath;
+    readonly into: boolean;
+  },
+): AsyncGenerator<Upload> {
+  const { source, target } = from;
+  if (source === "-") {
+    yield { kind: "file", entry: null, target };
+    return;
+  }
+  const path = withoutSlashes(Buffer.from(bytesOfText(source)));
+  const name = ownName(path);
+  const own = from.into && name !== null ? remotePath(childPath(target.bytes, name)) : target;
+  const stats = await statLocal(path);
+  if (!stats.isDirectory()) {
+    const entry: LocalEntry = { path, relative: name ?? path, kind: "file", stats };
+    yield { kind: "file", entry, target: own };
+  } else if (job.options["recursive"] === true) {
+    yield* uploadsOfTree(job, path, own);
+  } else {
+    throw new AshlarError("IS_A_DIRECTORY", `Cannot put ${displayName(path)}: it is a directory`, {
+      hint: `ashlar put -r ${displayName(path)} ${target.text}`,
+    });
   }
 }
 
 /** Whether the sources go into the target, by the rules of cp(1). */
 async function isInto(job: Job, sources: readonly string[], targetText: string): Promise<boolean> {
   const { context } = job;
-  const target = parseRemotePath(context, targetText);
+  const target = parseRemotePath(targetText);
   const found = await statOrNull(await context.fileSystem(), target.bytes, context.signal);
   if (found?.kind === "directory") return true;
   if (sources.length === 1 && !namesDirectory(targetText)) return false;
   throw new AshlarError(
     found === null ? "NOT_FOUND" : "NOT_A_DIRECTORY",
     `Cannot put into ${target.text}: expected a directory: ${found === null ? "nothing" : "a file"} is there`,
-    { hint: `ashlar mkdir -p ${targetText}` },
+    { hint: `ashlar mkdir -p ${target.text}` },
   );
 }
 
@@ -113,7 +152,7 @@ async function* uploadsOfTree(job: Job, root: Buffer, target: RemotePath): Async
   for await (const entry of walkLocal(root, onSkipped)) {
     if (!job.filter(entry.relative) && entry.kind === "file") continue;
     const below = remotePath(childPath(target.bytes, entry.relative));
-    if (entry.kind === "file") yield { entry, target: below };
+    if (entry.kind === "file") yield { kind: "file", entry, target: below };
     else await makeDirectory(job, below, entry.stats.mode & 0o7777);
   }
 }
@@ -129,25 +168,25 @@ async function makeDirectory(job: Job, path: RemotePath, mode: number): Promise<
   await fileSystem.mkdir(path.bytes, { parents: true, mode: bits, signal: job.context.signal });
 }
 
-async function putOne(job: Job, { entry, target }: Upload): Promise<void> {
+async function putOne(job: Job, upload: Upload): Promise<void> {
+  if (upload.kind === "failed") throw upload.error;
   const { context, options, report } = job;
-  const { output, signal } = context;
-  if (options["dryRun"] === true) {
-    await output.line(
-      `would put ${entry === null ? "-" : displayName(entry.path)} at ${target.text}`,
-    );
-    return;
-  }
+  const { entry, target } = upload;
+  if (options["dryRun"] === true) return reportDryRun(context, entry, target);
+  const { signal } = context;
   const fileSystem = await context.fileSystem();
   if (options["resume"] === true && entry !== null) {
     const found = await statOrNull(fileSystem, target.bytes, signal);
-    if (found?.kind === "file" && (await hasSameContent(entry.path, found)))
+    if (found?.kind === "file" && (await hasSameContent(entry.path, found))) {
       return report.skipped();
+    }
   }
+  const check = hashCheck(options);
   const onProgress = report.begin(entry?.stats.size ?? 0);
-  const source = entry === null ? process.stdin : readLocal(entry.path);
   try {
-    const result = await fileSystem.writeFile(target.bytes, checked(source, options), {
+    await using local = entry === null ? null : await LocalSource.open(entry.path, check);
+    const stdin = check === null ? process.stdin : check.through(process.stdin);
+    const result = await fileSystem.writeFile(target.bytes, local ?? stdin, {
       ...putOptions(job, entry),
       onProgress,
       signal,
@@ -161,6 +200,27 @@ async function putOne(job: Job, { entry, target }: Upload): Promise<void> {
     }
     throw withForceHint(error);
   }
+}
+
+async function reportDryRun(
+  { output }: CommandContext,
+  entry: LocalEntry | null,
+  target: RemotePath,
+): Promise<void> {
+  const source = entry === null ? Buffer.from("-") : entry.path;
+  if (!output.options.json) {
+    return output.line(`would put ${displayName(source)} at ${target.text}`);
+  }
+  await output.json("ashlar.put/1", {
+    ...jsonName("path", target.bytes),
+    ...jsonName("source", source),
+    is_dry_run: true,
+  });
+}
+
+function hashCheck(options: OptionValues): HashCheck | null {
+  const wanted = options["checksum"] as string | undefined;
+  return wanted === undefined ? null : new HashCheck(createHasher().hasher.stream(), wanted);
 }
 
 async function reportPut(
@@ -199,7 +259,7 @@ function putOptions(job: Job, entry: LocalEntry | null): PutOptions {
           mode: entry.stats.mode & 0o7777,
           uid: entry.stats.uid,
           gid: entry.stats.gid,
-          mtimeMs: entry.stats.mtimeMs,
+          mtimeMs: Math.max(0, Math.trunc(entry.stats.mtimeMs)),
         }
       : {}),
     ...(mode === undefined ? {} : { mode }),
@@ -207,36 +267,6 @@ function putOptions(job: Job, entry: LocalEntry | null): PutOptions {
     ...(chunkSizeBytes === undefined ? {} : { chunkSizeBytes }),
     ...(entry === null ? {} : { sizeHint: entry.stats.size }),
   };
-}
-
-/** With --checksum the source fails at its end if it hashes to something else: nothing is published. */
-async function* checked(
-  source: AsyncIterable<Uint8Array>,
-  options: OptionValues,
-): AsyncGenerator<Uint8Array> {
-  const wanted = options["checksum"] as string | undefined;
-  if (wanted === undefined) {
-    yield* source;
-    return;
-  }
-  const digits = /^blake3:([0-9a-f]{64})$/.exec(wanted)?.[1];
-  if (digits === undefined) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot use --checksum: expected blake3: and 64 hex digits: got "${wanted}"`,
-    );
-  }
-  const stream = createHasher().hasher.stream();
-  for await (const bytes of source) {
-    stream.update(bytes);
-    yield bytes;
-  }
-  const found = toHex(stream.digest());
-  if (found === digits) return;
-  throw new AshlarError(
-    "CHUNK_CORRUPT",
-    `Cannot put the source: expected blake3:${digits}: it hashes to ${found}`,
-  );
 }
 
 function withForceHint(error: unknown): unknown {

@@ -6,7 +6,7 @@ import { parseRemotePath } from "../remote-paths.ts";
 export const run: RunCommand = async (context, commandArguments) => {
   const fileSystem = await context.fileSystem();
   await forEachItem(context, commandArguments, async (argument) => {
-    const path = parseRemotePath(context, argument);
+    const path = parseRemotePath(argument);
     await fileSystem.rmdir(path.bytes, { signal: context.signal });
     if (context.output.options.json) {
       await context.output.json("ashlar.rmdir/1", jsonName("path", path.bytes));

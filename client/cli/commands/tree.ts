@@ -16,7 +16,7 @@ interface Level {
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output } = context;
   const fileSystem = await context.fileSystem();
-  const root = parseRemotePath(context, commandArguments[0] ?? "/");
+  const root = parseRemotePath(commandArguments[0] ?? "/");
   const counts = { directories: 0, files: 0 };
   if (!output.options.json) await output.line(root.text);
   await draw({ context, options, fileSystem, counts }, root.bytes);

@@ -1,0 +1,75 @@
+import { readFileSync } from "node:fs";
+import { isUtf8 } from "../../shared/base/path.ts";
+
+/*
+ * A name on Linux is bytes; arguments and patterns are text. The two are carried over into each
+ * other without loss, as Python does it (PEP 383): a byte that is not part of UTF-8 becomes the lone
+ * surrogate U+DC00 + byte, which no UTF-8 text holds.
+ */
+const ESCAPE_FIRST = 0xdc80;
+const ESCAPE_LAST = 0xdcff;
+const ESCAPE = /[\uDC80-\uDCFF]/;
+
+/** The text that stands for `bytes`. */
+export function textOfBytes(bytes: Uint8Array): string {
+  if (isUtf8(bytes)) return Buffer.from(bytes).toString("utf8");
+  let text = "";
+  for (let offset = 0; offset < bytes.length; ) {
+    const length = characterLength(bytes, offset);
+    const part = bytes.subarray(offset, offset + Math.max(1, length));
+    text +=
+      length === 0
+        ? String.fromCharCode(0xdc00 + (part[0] ?? 0))
+        : Buffer.from(part).toString("utf8");
+    offset += part.length;
+  }
+  return text;
+}
+
+/** The bytes that `textOfBytes` made the text of. */
+export function bytesOfText(text: string): Uint8Array {
+  if (!ESCAPE.test(text)) return Buffer.from(text, "utf8");
+  const parts = Array.from(text, (character) => {
+    const code = character.length === 1 ? character.charCodeAt(0) : 0;
+    const isEscape = code >= ESCAPE_FIRST && code <= ESCAPE_LAST;
+    return isEscape ? Buffer.of(code & 0xff) : Buffer.from(character, "utf8");
+  });
+  return Buffer.concat(parts);
+}
+
+/** Bytes of the character at `offset`, or 0 if it is none. */
+function characterLength(bytes: Uint8Array, offset: number): number {
+  for (let length = 1; length <= 4 && offset + length <= bytes.length; length += 1) {
+    if (isUtf8(bytes.subarray(offset, offset + length))) return length;
+  }
+  return 0;
+}
+
+/**
+ * The arguments of this process without loss. Node decodes them as UTF-8 and puts U+FFFD where that
+ * fails; what the kernel was given stands in proc(5) cmdline.
+ */
+export function losslessArguments(commandLine: readonly string[]): string[] {
+  if (!commandLine.some((argument) => argument.includes("\uFFFD"))) return [...commandLine];
+  const raw = kernelArguments().slice(-commandLine.length);
+  return commandLine.map((argument, index) => {
+    const bytes = raw[index];
+    return bytes?.toString("utf8") === argument ? textOfBytes(bytes) : argument;
+  });
+}
+
+function kernelArguments(): Buffer[] {
+  let commandLine: Buffer;
+  try {
+    commandLine = readFileSync("/proc/self/cmdline");
+  } catch {
+    return []; // Not Linux: then what Node made of them has to do.
+  }
+  const parts: Buffer[] = [];
+  let start = 0;
+  for (let end = commandLine.indexOf(0); end >= 0; end = commandLine.indexOf(0, start)) {
+    parts.push(commandLine.subarray(start, end));
+    start = end + 1;
+  }
+  return parts;
+}

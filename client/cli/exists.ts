@@ -1,0 +1,25 @@
+import { isAshlarError } from "../../shared/base/errors.ts";
+import type { FileSystem } from "../file-system.ts";
+import type { Attributes } from "../index.ts";
+
+/** The attributes, or null if nothing is there. */
+export async function statOrNull(
+  fileSystem: FileSystem,
+  path: Uint8Array,
+  signal: AbortSignal,
+): Promise<Attributes | null> {
+  try {
+    return await fileSystem.stat(path, { signal });
+  } catch (error) {
+    if (isAshlarError(error, "NOT_FOUND")) return null;
+    throw error;
+  }
+}
+
+export async function exists(
+  fileSystem: FileSystem,
+  path: Uint8Array,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return (await statOrNull(fileSystem, path, signal)) !== null;
+}

@@ -1,0 +1,36 @@
+import { readFile } from "node:fs/promises";
+import { buffer } from "node:stream/consumers";
+import { AshlarError } from "../../shared/base/errors.ts";
+import { textOfBytes } from "./argument-text.ts";
+
+const LINE_END = 0x0a;
+const NUL = 0;
+
+/**
+ * The names in a file (`-`: standard input), one a line or each ended by NUL, as `find -print0`
+ * writes them.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT if it cannot be read
+ */
+export async function readNames(file: string, isNulSeparated: boolean): Promise<string[]> {
+  const bytes = await readAll(file);
+  const names: string[] = [];
+  let start = 0;
+  for (let end = 0; end <= bytes.length; end += 1) {
+    if (end < bytes.length && bytes[end] !== (isNulSeparated ? NUL : LINE_END)) continue;
+    if (end > start) names.push(textOfBytes(bytes.subarray(start, end)));
+    start = end + 1;
+  }
+  return names;
+}
+
+async function readAll(file: string): Promise<Uint8Array> {
+  try {
+    return file === "-" ? await buffer(process.stdin) : await readFile(file);
+  } catch (cause) {
+    const problem = (cause as Error).message;
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read names from ${file}: ${problem}`, {
+      cause,
+    });
+  }
+}
