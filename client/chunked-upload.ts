@@ -68,11 +68,12 @@ export class ChunkedUpload {
       if (this.#chunk.lengthBytes > 0) await this.#closeChunk();
       return await Promise.all(this.#chunks);
     } catch (error) {
+      const cause = this.#options.deadline.causeOf(error);
       // The chunks under way must end before their slabs and connections go.
       this.#options.deadline.abort(asAshlarError(error, "write the file"));
       await Promise.allSettled(this.#chunks);
       await this.#chunk.writer?.sealed.catch(() => {});
-      throw error;
+      throw cause;
     }
   }
 

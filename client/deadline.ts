@@ -55,6 +55,11 @@ export class Deadline implements Disposable {
     if (this.signal.aborted) throw this.signal.reason;
   }
 
+  /** Why the operation failed with `error`: that its time was up, if it was. */
+  causeOf(error: unknown): unknown {
+    return this.signal.aborted ? this.signal.reason : error;
+  }
+
   abort(error: AshlarError): void {
     if (!this.#controller.signal.aborted) this.#controller.abort(error);
   }

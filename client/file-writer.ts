@@ -137,10 +137,11 @@ class FilePut {
       const { index, inode } = await this.#commit(content, partFiles.removals);
       return { index, inode, ...this.#facts(sizeBytes, sealed) };
     } catch (error) {
+      const cause = this.#deadline.causeOf(error);
       this.#deadline.abort(new AshlarError("CANCELLED", "The write failed"));
       await guarding;
       this.#parts.background.run(() => partFiles.discard());
-      throw error;
+      throw cause;
     }
   }
 

@@ -83,7 +83,8 @@ export class Intents {
   async #askNow(chunksLeft: number | null): Promise<void> {
     const count = Math.max(1, Math.min(AHEAD_MAX, chunksLeft ?? this.#nextCount));
     this.#nextCount = Math.min(AHEAD_MAX, this.#nextCount * 2);
-    this.#held.push(...(await this.#allocate(count, [], [])));
+    const given = await this.#allocate(count, [], []);
+    this.#held = [...this.#held, ...given];
   }
 
   async #allocate(
