@@ -23,6 +23,7 @@ import { Registry } from "./fleet/registry.ts";
 import { Repair } from "./fleet/repair.ts";
 import { SessionWatch } from "./fleet/session-watch.ts";
 import { Namespace } from "./namespace/namespace.ts";
+import { openMemberStorage } from "./storage/open-member-storage.ts";
 
 export interface RunningMaster extends AsyncDisposable {
   /** "host:port" of the internal wire. */
@@ -76,6 +77,7 @@ export async function startMaster(
     await openDriver({
       env,
       ...storage,
+      openStorage: openMemberStorage,
       openStateMachine: (store) => Namespace.open({ store, hasher: env.hasher }),
       connect: (address, options) =>
         connect(world, address, { ...options, identity, expect: { role: "master", clusterId } }),
