@@ -1,6 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
-import { indexAfter } from "./entries.ts";
+import { indexAfter, maxIndex } from "./entries.ts";
 import type { InflightLimits } from "./inflights.ts";
 import { RaftLog } from "./log.ts";
 import type { Configuration } from "./membership.ts";
@@ -69,8 +69,13 @@ export interface Core {
   /** In `term`. Changes from `NO_MEMBER` once, or a term could have two leaders. */
   votedFor: MemberId;
   role: Role;
-  /** As of the last membership change that was applied here. */
+  /** Holds now: as of the last change that was applied here, or of a snapshot that has come. */
   configuration: Configuration;
+  /**
+   * As of the entries that are applied. Differs from `configuration` only while a snapshot waits to
+   * become durable: entries from before it may still be applied meanwhile.
+   */
+  appliedConfiguration: Configuration;
   /** Since the leader was heard, a vote was given, or (at a leader) quorums were last checked. */
   electionElapsedTicks: number;
   /** Drawn anew for every role: Raft §5.2. */
@@ -88,8 +93,10 @@ export function createCore(given: RaftOptions): Core {
   const options = resolveOptions(given);
   const log = new RaftLog(options);
   const { hardState, membership } = options.storage.initialState();
-  log.commitTo(hardState.commitIndex);
+  // The commit index is not synced for its own sake: the state may be ahead of what it says.
+  log.commitTo(maxIndex(hardState.commitIndex, options.appliedIndex));
   if (options.appliedIndex > INDEX_ZERO) log.appliedTo(options.appliedIndex, 0);
+  const configuration = configurationOf(membership);
   const core: Core = {
     id: options.id,
     options,
@@ -97,7 +104,8 @@ export function createCore(given: RaftOptions): Core {
     term: hardState.term,
     votedFor: hardState.votedFor,
     role: { kind: "follower", leaderId: NO_MEMBER },
-    configuration: configurationOf(membership),
+    configuration,
+    appliedConfiguration: configuration,
     electionElapsedTicks: 0,
     electionTimeoutTicks: options.electionTicks,
     outbox: [],

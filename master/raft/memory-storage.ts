@@ -70,9 +70,9 @@ export class MemoryStorage implements Storage {
 
   /** Does what `append` asks, but for the replies. */
   write(append: Pick<StorageAppend, "hardState" | "snapshot" | "entries">): void {
-    if (append.hardState !== null) this.#hardState = append.hardState;
     if (append.snapshot !== null) this.#replaceBy(append.snapshot);
     this.#append(append.entries);
+    if (append.hardState !== null) this.#hardState = append.hardState;
   }
 
   /** Remembers the state at the snapshot's index. Drops nothing. */

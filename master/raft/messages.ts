@@ -214,12 +214,12 @@ export type Message = PeerMessage | StorageAppended | StorageApplied;
 
 /** Work for the log's writer; see `Ready`. */
 export interface StorageAppend {
-  /** `null` if unchanged since the last one. */
-  readonly hardState: HardState | null;
-  /** Replace everything in the log from the index of the first one on. Empty beside a snapshot. */
-  readonly entries: readonly Entry[];
-  /** Replaces the whole log, and the state. */
+  /** First: replaces the whole log, and the state. */
   readonly snapshot: Snapshot | null;
+  /** Then: replace everything in the log from the index of the first one on. */
+  readonly entries: readonly Entry[];
+  /** Last; `null` if unchanged since the last one. */
+  readonly hardState: HardState | null;
   /** To be delivered once this and every earlier `StorageAppend` is durable. */
   readonly replies: readonly Message[];
 }

@@ -70,9 +70,12 @@ export function proposeLeavingJoint(core: Core, leader: Leader): void {
  * in the same order, so they agree on what each makes.
  */
 export function applyChange(core: Core, change: MembershipChange): Membership {
-  const result = changeConfiguration(core.configuration, change);
+  const result = changeConfiguration(core.appliedConfiguration, change);
   // A leader proposes only what holds after everything that it has applied.
   assert(result.kind === "changed", "a committed membership change can be applied");
+  core.appliedConfiguration = result.configuration;
+  // A snapshot that has come holds this change already.
+  if (core.log.unstable.snapshot !== null) return membershipOf(result.configuration);
   core.configuration = result.configuration;
   const { role, id, configuration } = core;
   const membership = membershipOf(configuration);

@@ -1,4 +1,3 @@
-import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { Core, ReadState, Role } from "./core.ts";
 import { createCore, leaderIdOf } from "./core.ts";
@@ -35,9 +34,9 @@ import { requestTransfer } from "./transfer.ts";
  *
  * - `messages` are sent at once. One that is lost is repeated by the core. A `snapshot-request` may
  *   take its own way; the driver then calls `reportSnapshot`.
- * - `append` goes to the log's queue. Its writer first saves `hardState`, then puts `snapshot` in
- *   place of log and state, or writes `entries`, dropping what the log has from the first one's
- *   index on; and syncs. **Only when this and every `append` before it are durable** may its
+ * - `append` goes to the log's queue. Its writer first puts `snapshot` in place of log and state,
+ *   then writes `entries`, dropping what the log has from the first one's index on, then saves
+ *   `hardState`, so that a write cut short leaves no commit index beyond the log; and syncs. **Only when this and every `append` before it are durable** may its
  *   `replies` be delivered: one to this member with `step`, the others over the network, in order.
  *   One sync may serve many; without replies none is needed. Entries are in the `Storage` before
  *   the replies are delivered.
@@ -258,7 +257,6 @@ export class RaftNode {
     const isHardStateNew = !equalHardStates(hardState, this.#lastHardState);
     const entries = unstable.nextEntries();
     const snapshot = unstable.nextSnapshot();
-    assert(snapshot === null || entries.length === 0, "a snapshot becomes durable before entries");
     const replies = core.afterAppend;
     const isIdle = entries.length === 0 && snapshot === null && replies.length === 0;
     if (isIdle && !isHardStateNew) return null;

@@ -10,8 +10,8 @@ import type { Progress } from "./progress.ts";
 /**
  * Sends the state in place of entries that are compacted away: Raft §7.
  *
- * @returns false if there is no snapshot at the moment, or the member is silent: a snapshot is much
- *   to send to someone who may be gone. Both are tried again when it answers a heartbeat.
+ * @returns false if there is no snapshot that fits at the moment, or the member is silent: a snapshot
+ *   is much to send to someone who may be gone. It is tried again when the member answers a heartbeat.
  */
 export function sendSnapshot(core: Core, to: MemberId, progress: Progress): boolean {
   if (!progress.isRecentlyActive) return false;
@@ -19,6 +19,8 @@ export function sendSnapshot(core: Core, to: MemberId, progress: Progress): bool
   if (result.kind === "unavailable") return false;
   const { snapshot } = result;
   assert(snapshot.index > INDEX_ZERO, "a snapshot holds something");
+  // From before it was added: it would take it for somebody else's.
+  if (!isMember(configurationOf(snapshot.membership), to)) return false;
   progress.becomeSnapshot(snapshot.index);
   send(core, { kind: "snapshot-request", from: core.id, to, term: core.term, snapshot });
   return true;

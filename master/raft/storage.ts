@@ -37,7 +37,10 @@ export type SnapshotResult =
  * way, but always a prefix of their order. The core looks here only for what it no longer holds.
  */
 export interface Storage {
-  /** What was durable when the member started. Asked once. */
+  /**
+   * What was durable when the member started. Asked once. `membership` is the one at the index that
+   * was applied then (`RaftOptions.appliedIndex`): changes behind it are applied once more.
+   */
   initialState(): { readonly hardState: HardState; readonly membership: Membership };
   /** `range` is not empty and ends at most behind `lastIndex()`. */
   entries(range: LogRange, bytesMax: number): EntriesResult;
@@ -47,6 +50,10 @@ export interface Storage {
   firstIndex(): LogIndex;
   /** `firstIndex() - 1` if there is no entry. */
   lastIndex(): LogIndex;
-  /** The state for a follower whose next entry is compacted away: at or after `firstIndex() - 1`. */
+  /**
+   * The state for a follower whose next entry is compacted away: at or after `firstIndex() - 1`, and
+   * as new as can be. One from before the follower was added is of no use, so the state of an hour
+   * ago will not do; if a new one must be made, `unavailable` until it is there.
+   */
   snapshot(): SnapshotResult;
 }

@@ -1,0 +1,58 @@
+import type { SeededRandom } from "../../support/seeded-random.ts";
+
+/** What goes wrong in one run, and how often. Rates are a chance for each message or each tick. */
+export interface Faults {
+  readonly lossRate: number;
+  readonly duplicateRate: number;
+  /** A message takes 1 to this many ticks. */
+  readonly delayTicksMax: number;
+  /** A message takes ten times as long as it might: it comes when nobody expects it any more. */
+  readonly strayRate: number;
+  readonly partitionRate: number;
+  readonly healRate: number;
+  readonly crashRate: number;
+  readonly restartRate: number;
+  /** A member stands still, as in a long garbage collection, and goes on as if nothing had been. */
+  readonly pauseRate: number;
+  /** A write to the log takes 0 to this many ticks. */
+  readonly writeTicksMax: number;
+  readonly changeRate: number;
+  readonly transferRate: number;
+  readonly compactRate: number;
+}
+
+export const NO_FAULTS: Faults = {
+  lossRate: 0,
+  duplicateRate: 0,
+  delayTicksMax: 1,
+  strayRate: 0,
+  partitionRate: 0,
+  healRate: 1,
+  crashRate: 0,
+  restartRate: 1,
+  pauseRate: 0,
+  writeTicksMax: 1,
+  changeRate: 0,
+  transferRate: 0,
+  compactRate: 0,
+};
+
+/** Each run has its own mixture, so that rare faults also meet without common ones. */
+export function drawFaults(random: SeededRandom): Faults {
+  const pick = (choices: readonly number[]) => choices[random.integer(choices.length)] as number;
+  return {
+    lossRate: pick([0, 0.02, 0.1]),
+    duplicateRate: pick([0, 0.05, 0.2]),
+    delayTicksMax: pick([1, 3, 6]),
+    strayRate: pick([0, 0.01, 0.03]),
+    partitionRate: pick([0, 0.01, 0.02]),
+    healRate: pick([0.01, 0.03]),
+    crashRate: pick([0, 0.002, 0.006]),
+    restartRate: pick([0.02, 0.1]),
+    pauseRate: pick([0, 0.001, 0.003]),
+    writeTicksMax: pick([0, 2, 8]),
+    changeRate: pick([0, 0.01, 0.03]),
+    transferRate: pick([0, 0.01]),
+    compactRate: pick([0, 0.01, 0.05]),
+  };
+}

@@ -1,0 +1,194 @@
+import type { Core } from "../../../master/raft/core.ts";
+import type { Entry, PeerMessage, StorageAppend } from "../../../master/raft/messages.ts";
+import { quorumVote, votersOf } from "../../../master/raft/quorum.ts";
+import type { LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
+import type { SimulatedMember, State } from "./simulated-member.ts";
+
+/** A property of Raft (Raft, Figure 3) does not hold. */
+export class RaftViolation extends Error {
+  override readonly name = "RaftViolation";
+}
+
+/** What all logs agree on at a position. */
+interface KnownEntry {
+  readonly content: string;
+  readonly previousTerm: Term | null;
+}
+
+/** Watches all members at once, and remembers everything that may never change. */
+export class RaftChecks {
+  readonly #members: ReadonlyMap<MemberId, SimulatedMember>;
+  readonly #leaderOfTerm = new Map<Term, MemberId>();
+  /** By term and voter, as far as other members could learn of it. */
+  readonly #votes = new Map<string, MemberId>();
+  /** By index and term. */
+  readonly #entries = new Map<string, KnownEntry>();
+  readonly #committedTerms = new Map<LogIndex, Term>();
+  readonly #committedBy = new Map<SimulatedMember, { core: Core; index: LogIndex }>();
+  readonly #leaderLogs = new Map<MemberId, { core: Core; term: Term; lastIndex: LogIndex }>();
+  readonly #appliedHashes = new Map<LogIndex, number>();
+  /** The highest index that any member knows to be committed. */
+  committedIndex = 0 as LogIndex;
+  electionCount = 0;
+
+  constructor(members: ReadonlyMap<MemberId, SimulatedMember>) {
+    this.#members = members;
+  }
+
+  /** After anything happened to `member`. */
+  moved(member: SimulatedMember): void {
+    const { core } = member;
+    if (core.role.kind === "leader") this.#checkLeader(core);
+    this.#checkCommitted(member, core);
+  }
+
+  /** Log Matching: one index and one term stand for one entry, and for all before it. */
+  appending(member: SimulatedMember, append: StorageAppend): void {
+    for (const entry of append.entries) {
+      const previousTerm = member.core.log.term((entry.index - 1) as LogIndex);
+      this.#checkEntry(entry, previousTerm);
+    }
+  }
+
+  /** One vote a term: what a voter tells others it never takes back. */
+  sent(message: PeerMessage): void {
+    if (message.kind === "vote-reply" && message.granted) {
+      this.#recordVote(message.from, message.term, message.to);
+    }
+  }
+
+  /** State Machine Safety: all members pass through the same states. */
+  applied(entry: Entry, state: State): void {
+    this.#checkEntry(entry, null);
+    this.#checkState(state);
+  }
+
+  installed(state: State): void {
+    this.#checkState(state);
+  }
+
+  #checkLeader(core: Core): void {
+    const { id, term } = core;
+    const known = this.#leaderOfTerm.get(term);
+    if (known === undefined) {
+      this.#leaderOfTerm.set(term, id);
+      this.electionCount += 1;
+      this.#checkElected(core);
+      this.#checkComplete(core);
+    } else if (known !== id) {
+      throw new RaftViolation(`Election Safety: ${known} and ${id} lead in term ${term}`);
+    }
+    this.#checkAppendOnly(core);
+  }
+
+  /** The quorum that elected the leader spoke to it, each voter once. */
+  #checkElected(core: Core): void {
+    const { id, term, configuration } = core;
+    this.#recordVote(id, term, id);
+    const votes = new Map<MemberId, boolean>();
+    for (const voter of votersOf(configuration.voters)) {
+      if (this.#votes.get(`${term} ${voter}`) === id) votes.set(voter, true);
+    }
+    if (quorumVote(configuration.voters, votes) !== "won") {
+      throw new RaftViolation(`${id} leads in term ${term} with the votes of ${[...votes.keys()]}`);
+    }
+  }
+
+  /** Leader Completeness: what was committed in earlier terms is in the log of every later leader. */
+  #checkComplete(core: Core): void {
+    const fromIndex = core.log.firstIndex() - 1;
+    for (const [index, term] of this.#committedTerms) {
+      if (index < fromIndex || core.log.term(index) === term) continue;
+      throw new RaftViolation(
+        `Leader Completeness: ${core.id}, elected in term ${core.term}, lacks ${term}/${index}`,
+      );
+    }
+  }
+
+  /** Leader Append-Only: nothing is taken out of a leader's log or changed in it. */
+  #checkAppendOnly(core: Core): void {
+    const { id, term, log } = core;
+    const before = this.#leaderLogs.get(id);
+    const lastIndex = log.lastIndex();
+    if (before?.core === core && before.term === term && lastIndex < before.lastIndex) {
+      throw new RaftViolation(`Leader Append-Only: ${id} cut its log in term ${term}`);
+    }
+    this.#leaderLogs.set(id, { core, term, lastIndex });
+  }
+
+  #checkCommitted(member: SimulatedMember, core: Core): void {
+    const { log } = core;
+    const known = this.#committedBy.get(member);
+    const before = known?.core === core ? known.index : log.appliedIndex;
+    const { committedIndex } = log;
+    if (known?.core === core && committedIndex < before) {
+      throw new RaftViolation(`${core.id} took back its commit index ${before}`);
+    }
+    this.#committedBy.set(member, { core, index: committedIndex });
+    for (let index = before + 1; index <= committedIndex; index += 1) {
+      this.#commit(core, index as LogIndex);
+    }
+  }
+
+  #commit(core: Core, index: LogIndex): void {
+    const term = core.log.term(index);
+    if (term === null) return; // Compacted, or within a snapshot: somebody else has committed it.
+    const known = this.#committedTerms.get(index);
+    if (known !== undefined && known !== term) {
+      throw new RaftViolation(`${core.id} commits ${term}/${index}, where ${known} was committed`);
+    }
+    if (known === undefined) {
+      if (core.role.kind === "leader") this.#checkDurable(core, index, term);
+      this.#committedTerms.set(index, term);
+    }
+    if (index > this.committedIndex) this.committedIndex = index;
+  }
+
+  /** What a leader calls committed is on the disks of a quorum at that moment. */
+  #checkDurable(core: Core, index: LogIndex, term: Term): void {
+    const holders = new Map<MemberId, boolean>();
+    for (const id of votersOf(core.configuration.voters)) {
+      if (this.#members.get(id)?.holdsDurably(index, term)) holders.set(id, true);
+    }
+    if (quorumVote(core.configuration.voters, holders) !== "won") {
+      throw new RaftViolation(
+        `${core.id} commits ${term}/${index}, which is durable on ${[...holders.keys()]} only`,
+      );
+    }
+  }
+
+  #checkEntry(entry: Entry, previousTerm: Term | null): void {
+    const key = `${entry.index} ${entry.term}`;
+    const content = `${entry.kind} ${String.fromCharCode(...entry.data)}`;
+    const known = this.#entries.get(key);
+    if (known === undefined) {
+      this.#entries.set(key, { content, previousTerm });
+      return;
+    }
+    if (known.content !== content) {
+      throw new RaftViolation(`Log Matching: two entries at ${entry.term}/${entry.index}`);
+    }
+    if (previousTerm === null) return;
+    if (known.previousTerm === null) this.#entries.set(key, { content, previousTerm });
+    else if (known.previousTerm !== previousTerm) {
+      throw new RaftViolation(`Log Matching: the logs differ before ${entry.term}/${entry.index}`);
+    }
+  }
+
+  #checkState({ index, hash }: State): void {
+    const known = this.#appliedHashes.get(index);
+    if (known !== undefined && known !== hash) {
+      throw new RaftViolation(`State Machine Safety: two states at index ${index}`);
+    }
+    this.#appliedHashes.set(index, hash);
+  }
+
+  #recordVote(voter: MemberId, term: Term, candidate: MemberId): void {
+    const key = `${term} ${voter}`;
+    const known = this.#votes.get(key);
+    if (known !== undefined && known !== candidate) {
+      throw new RaftViolation(`${voter} votes for ${known} and ${candidate} in term ${term}`);
+    }
+    this.#votes.set(key, candidate);
+  }
+}
