@@ -41,12 +41,14 @@ export class Layer {
     return this.#cells.get(key);
   }
 
-  set(key: Key, cell: Cell): void {
+  /** @returns what was written under the key before. */
+  set(key: Key, cell: Cell): Cell | undefined {
     const before = this.#cells.get(key);
     if (before === undefined) this.#order.set(key, undefined);
     else this.#sizeBytes -= cellBytes(key, before);
     this.#cells.set(key, cell);
     this.#sizeBytes += cellBytes(key, cell);
+    return before;
   }
 
   /** Forgets what was written under the key, as if it never had been. */

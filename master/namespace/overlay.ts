@@ -155,8 +155,8 @@ export class Overlay {
   }
 
   #write(key: Key, cell: Cell): void {
-    this.#journal?.push({ key, before: this.#active.get(key) });
-    this.#active.set(key, cell);
+    const before = this.#active.set(key, cell);
+    this.#journal?.push({ key, before });
   }
 
   #load<Value>(table: Table<Value>, key: Key): Value | undefined {

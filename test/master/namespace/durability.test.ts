@@ -73,6 +73,17 @@ describe("bootstrap", () => {
   });
 });
 
+describe("a bootstrap that is refused", () => {
+  it("has made nothing", async () => {
+    const replica = await Replica.empty();
+    const defaultClass = { ...BOOTSTRAP.defaultClass, copiesMin: 9 };
+    assert.equal(codeOf(replica.apply({ ...BOOTSTRAP, defaultClass })), "INVALID_ARGUMENT");
+    assert.equal(replica.namespace.clusterFacts(), undefined);
+    assert.deepEqual(replica.namespace.storageClasses(), []);
+    assert.equal(codeOf(replica.apply(BOOTSTRAP)), "ok");
+  });
+});
+
 describe("flush and restart", () => {
   it("keeps index, term and membership, also of entries without a command", async () => {
     const replica = await Replica.empty();

@@ -77,6 +77,19 @@ describe("reading the past", () => {
     );
   });
 
+  it("knows the gap between two files that had one name", async () => {
+    const replica = await Replica.make();
+    const unlink = { kind: "unlink", target: at("/f") } as const;
+    const first = replica.run(createFile("/f"));
+    const gap = replica.run(unlink);
+    const second = replica.run(createFile("/f"));
+    replica.run(unlink);
+    const inodeAt = (index: LogIndex) => replica.namespace.stat(at("/f"), index).inode;
+    assert.ok(inodeAt(first) < inodeAt(second));
+    assert.throws(() => inodeAt(gap), { code: "NOT_FOUND" });
+    assert.throws(() => inodeAt((first - 1) as LogIndex), { code: "NOT_FOUND" });
+  });
+
   it("keeps versions for the retention, then refuses and names the oldest index", async () => {
     const replica = await Replica.make();
     const first = replica.run(putText("/f", "one"));
