@@ -1,10 +1,10 @@
-import { Format, SingleBar } from "cli-progress";
+import progress from "cli-progress";
 import prettyBytes from "pretty-bytes";
 import type { Output } from "./output.ts";
 
 /** A bar on a terminal; nothing elsewhere. Bytes, rate, and what is left where the total is known. */
 export class ProgressBar {
-  readonly #bar: SingleBar | null;
+  readonly #bar: progress.SingleBar | null;
   readonly #startMs = performance.now();
   readonly #hasTotal: boolean;
 
@@ -17,7 +17,7 @@ export class ProgressBar {
       this.#bar = null;
       return;
     }
-    this.#bar = new SingleBar({
+    this.#bar = new progress.SingleBar({
       stream: process.stderr,
       hideCursor: true,
       clearOnComplete: true,
@@ -26,7 +26,7 @@ export class ProgressBar {
         const done = prettyBytes(params.value, { binary: true });
         if (!this.#hasTotal) return `${payload.title} ${done} ${payload.rate}`;
         const total = prettyBytes(params.total, { binary: true });
-        const bar = Format.BarFormat(params.progress, barOptions);
+        const bar = progress.Format.BarFormat(params.progress, barOptions);
         return `${payload.title} ${bar} ${done}/${total} ${payload.rate}`;
       },
     });
