@@ -5,36 +5,29 @@ import type { Link, LinkReceiver } from "../ports/network.ts";
 import { formatAddress } from "./socket-address.ts";
 import type { UserBuffer } from "./user-buffer.ts";
 
-/** Room for what comes between the connection and `start`, which follows in the same turn. */
-const EARLY_BYTES = 4096;
-
-/** Brings a socket's bytes to the link's receiver. Made before the socket, which asks for a buffer at once. */
+/**
+ * Brings a socket's bytes to the link's receiver.
+ *
+ * Made before the socket, which asks for a buffer before there is a receiver: it gets room for one
+ * byte, and from the second on the bytes go where the receiver wants them.
+ */
 export class Intake implements UserBuffer {
   #receiver: LinkReceiver | null = null;
   #early: Uint8Array | null = null;
 
   readonly buffer = (): Uint8Array => {
     if (this.#receiver !== null) return this.#receiver.buffer();
-    this.#early = new Uint8Array(EARLY_BYTES);
+    this.#early = new Uint8Array(1);
     return this.#early;
   };
 
   readonly callback = (count: number): void => {
     const receiver = present(this.#receiver, "a link is started before its first bytes come");
-    if (this.#early === null) {
-      receiver.onBytes(count);
-      return;
+    if (this.#early !== null) {
+      receiver.buffer().set(this.#early);
+      this.#early = null;
     }
-    // The socket took this array before there was a receiver: the first bytes are moved over.
-    const bytes = this.#early.subarray(0, count);
-    this.#early = null;
-    for (let offset = 0; offset < count; ) {
-      const target = receiver.buffer();
-      const part = bytes.subarray(offset, offset + target.length);
-      target.set(part);
-      offset += part.length;
-      receiver.onBytes(part.length);
-    }
+    receiver.onBytes(count);
   };
 
   start(receiver: LinkReceiver): void {

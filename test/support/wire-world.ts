@@ -154,6 +154,16 @@ export async function withPair(
   assert.equal(stage.client.slabs.lentBytes, 0, "the client gave all slabs back");
 }
 
+/** Waits until something is so that nobody tells of. */
+export async function until(stage: Stage, isSo: () => boolean): Promise<void> {
+  const { clock } = stage.client;
+  const startMs = clock.monotonicMs();
+  while (!isSo()) {
+    assert.ok(clock.monotonicMs() - startMs < 10_000, `within 10 s: ${isSo}`);
+    await stage.settle(clock.sleep(1));
+  }
+}
+
 /** For `assert.rejects`. */
 export function hasCode(code: string): (error: unknown) => boolean {
   return (error) => {

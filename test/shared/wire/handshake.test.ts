@@ -15,6 +15,7 @@ import {
   SERVER,
   type Stage,
   tcpStage,
+  until,
 } from "../../support/wire-world.ts";
 
 async function withServer(
@@ -75,8 +76,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
         const expect = { clusterId: CLUSTER_B };
         const attempt = connect(stage.client, address, { identity, expect, ...TIMEOUT });
         await assert.rejects(stage.settle(attempt), hasCode("WRONG_CLUSTER"));
-        await stage.settle(stage.client.clock.sleep(50));
-        assert.equal(server.connectionCount, 0);
+        await until(stage, () => server.connectionCount === 0);
       });
     });
 
@@ -101,8 +101,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
           assert.equal(error.hint, "Go away");
           return true;
         });
-        await stage.settle(stage.client.clock.sleep(50));
-        assert.equal(server.connectionCount, 0);
+        await until(stage, () => server.connectionCount === 0);
       });
     });
 
@@ -123,7 +122,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
       await withServer(stage, {}, async (address) => {
         const peer = await stage.settle(RawPeer.connect(stage.client.network, address));
         peer.hello({ version: 9, versionOldest: 1, novelty: true });
-        await stage.settle(stage.client.clock.sleep(50));
+        await until(stage, () => peer.frames().length > 0);
         assert.equal(peer.frames()[0]?.kind, FRAME_KINDS.welcome);
         peer.destroy();
       });
@@ -131,13 +130,14 @@ for (const makeStage of [tcpStage, memoryStage]) {
 
     it("refuses with OVERLOADED above the bound on connections", async () => {
       const stage = makeStage();
-      await withServer(stage, { connectionsMax: 1 }, async (address) => {
+      await withServer(stage, { connectionsMax: 1 }, async (address, server) => {
         const options = { identity: CLIENT, ...TIMEOUT };
         const first = await stage.settle(connect(stage.client, address, options));
         const second = connect(stage.client, address, options);
         await assert.rejects(stage.settle(second), hasCode("OVERLOADED"));
         assert.ok(first.isOpen);
         await stage.settle(first.close());
+        await until(stage, () => server.connectionCount === 0);
         const third = await stage.settle(connect(stage.client, address, options));
         await stage.settle(third.close());
       });

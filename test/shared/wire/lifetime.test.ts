@@ -12,6 +12,7 @@ import {
   hasCode,
   memoryStage,
   tcpStage,
+  until,
   withPair,
 } from "../../support/wire-world.ts";
 
@@ -24,7 +25,10 @@ class Gate {
     this.open = resolve;
   });
 
+  callCount = 0;
+
   readonly handler: CallHandler<{ text: string }, Echo> = async (request) => {
+    this.callCount += 1;
     await this.opened;
     const reply = { text: request.head.text, bodyBytes: request.body.length };
     request.release();
@@ -44,10 +48,9 @@ for (const makeStage of [tcpStage, memoryStage]) {
       const gate = new Gate();
       await withPair(stage, gate, async ({ connection, server, address }) => {
         const call = connection.call(echo, { text: "last" }, { ...LONG, body: BODY });
-        await stage.settle(stage.client.clock.sleep(20));
+        await until(stage, () => gate.callCount === 1);
         const closing = server.close(5000);
-        await stage.settle(stage.client.clock.sleep(20));
-        assert.equal(connection.isOpen, false);
+        await until(stage, () => !connection.isOpen);
         const late = connection.call(echo, { text: "late" }, LONG);
         await assert.rejects(stage.settle(late), hasCode("UNAVAILABLE"));
         const stranger = connect(stage.client, address, { identity: CLIENT, timeoutMs: 100 });
@@ -64,8 +67,10 @@ for (const makeStage of [tcpStage, memoryStage]) {
     it("cancels what is not done within the server's grace", async () => {
       const stage = makeStage();
       const reasons: unknown[] = [];
+      let hasBegun = false;
       const register = (server: RpcServer): void =>
         server.onCall(echo, async (request, { signal }) => {
+          hasBegun = true;
           await new Promise((resolve) => signal.addEventListener("abort", resolve));
           reasons.push(signal.reason);
           request.release();
@@ -74,7 +79,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
       await withPair(stage, { register }, async ({ connection, server }) => {
         const call = connection.call(echo, { text: "" }, { ...LONG, body: BODY });
         const failed = assert.rejects(call, hasCode("CONNECTION_LOST"));
-        await stage.settle(stage.client.clock.sleep(20));
+        await until(stage, () => hasBegun);
         await stage.settle(server.close(50));
         await stage.settle(failed);
         assert.equal(reasons.length, 1);
@@ -89,7 +94,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
         const closing = connection.close(5000);
         const late = connection.call(echo, { text: "late" }, LONG);
         await assert.rejects(stage.settle(late), hasCode("UNAVAILABLE"));
-        await stage.settle(stage.client.clock.sleep(20));
+        await until(stage, () => gate.callCount === 1);
         gate.open();
         (await stage.settle(call)).release();
         await stage.settle(closing);
@@ -122,8 +127,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
           assert.rejects(stream.receive(), hasCode("CONNECTION_LOST")),
         ]);
         await stage.settle(sent);
-        await stage.settle(stage.client.clock.sleep(20));
-        assert.equal(received.length, 1);
+        await until(stage, () => received.length === 1);
         await stage.settle(server.close(0));
         await stage.settle(failing);
         await assert.rejects(stage.settle(stream.send({ index: 2 })), hasCode("CONNECTION_LOST"));

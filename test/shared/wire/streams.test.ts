@@ -12,6 +12,7 @@ import {
   type Pair,
   type Stage,
   tcpStage,
+  until,
   withPair,
 } from "../../support/wire-world.ts";
 
@@ -221,9 +222,11 @@ for (const makeStage of [tcpStage, memoryStage]) {
     it("fail at both ends when one cancels, and give everything back", async () => {
       const stage = makeStage();
       const seen: unknown[] = [];
+      let isHolding = false;
       const hold: ChatHandler = async (request, stream, { signal }) => {
         request.release();
         const message = await stream.receive();
+        isHolding = true;
         try {
           // The others stay in the queue.
           await new Promise((resolve) => signal.addEventListener("abort", resolve));
@@ -242,13 +245,12 @@ for (const makeStage of [tcpStage, memoryStage]) {
         }
         const reading = stream.receive();
         reading.catch(() => {});
-        await stage.settle(stage.client.clock.sleep(20));
+        await until(stage, () => isHolding);
         stream.cancel(new AshlarError("SOURCE_CHANGED", "The file has changed"));
         await assert.rejects(stage.settle(reading), hasCode("SOURCE_CHANGED"));
         await assert.rejects(stage.settle(stream.send({ index: 0 })), hasCode("SOURCE_CHANGED"));
-        await stage.settle(stage.client.clock.sleep(20));
+        await until(stage, () => seen.length === 1 && stage.server.slabs.lentBytes === 0);
         assert.ok(isAshlarError(seen[0], "SOURCE_CHANGED"));
-        assert.equal(stage.server.slabs.lentBytes, 0);
       });
     });
 
@@ -262,7 +264,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
       await withChat(stage, wait, {}, async ({ connection }) => {
         const stream = connection.open(chat, { greeting: "" }, { timeoutMs: 40 });
         await assert.rejects(stage.settle(stream.receive()), hasCode("DEADLINE_EXCEEDED"));
-        await stage.settle(stage.client.clock.sleep(20));
+        await until(stage, () => seen.length === 1);
         assert.ok(isAshlarError(seen[0], "DEADLINE_EXCEEDED"));
       });
     });

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Closers } from "../../../shared/flow/closers.ts";
+
+describe("Closers", () => {
+  it("closes in reverse, one after the other", async () => {
+    const order: string[] = [];
+    const closers = new Closers();
+    closers.use({ [Symbol.dispose]: () => order.push("first") });
+    closers.use({
+      [Symbol.asyncDispose]: async () => {
+        await Promise.resolve();
+        order.push("second");
+      },
+    });
+    closers.defer(() => {
+      order.push("third");
+    });
+    await closers[Symbol.asyncDispose]();
+    assert.deepEqual(order, ["third", "second", "first"]);
+  });
+
+  it("closes what was opened when opening fails half-way", async () => {
+    const order: string[] = [];
+    const start = async (): Promise<Closers> => {
+      await using closers = new Closers();
+      closers.defer(() => {
+        order.push("closed");
+      });
+      throw new Error("the port is in use");
+    };
+    await assert.rejects(start, /the port is in use/);
+    assert.deepEqual(order, ["closed"]);
+  });
+
+  it("hands everything over to the caller when nothing failed", async () => {
+    const order: string[] = [];
+    const start = async (): Promise<Closers> => {
+      await using closers = new Closers();
+      closers.defer(() => {
+        order.push("closed");
+      });
+      return closers.move();
+    };
+    const owned = await start();
+    assert.deepEqual(order, []);
+    await owned[Symbol.asyncDispose]();
+    assert.deepEqual(order, ["closed"]);
+  });
+
+  it("closes the others although one fails, once each, and throws the first error", async () => {
+    const order: string[] = [];
+    const closers = new Closers();
+    closers.defer(() => {
+      order.push("first");
+    });
+    closers.defer(() => Promise.reject(new Error("second")));
+    closers.defer(() => {
+      throw new Error("third");
+    });
+    await assert.rejects(closers[Symbol.asyncDispose](), /third/);
+    await closers[Symbol.asyncDispose]();
+    assert.deepEqual(order, ["first"]);
+  });
+
+  it("opens nothing after the close", async () => {
+    const closers = new Closers();
+    await closers[Symbol.asyncDispose]();
+    assert.throws(() => closers.defer(() => {}), /nothing is opened/);
+  });
+});

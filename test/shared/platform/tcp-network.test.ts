@@ -1,0 +1,285 @@
+import assert from "node:assert/strict";
+import { createServer, connect as netConnect, type Socket } from "node:net";
+import { describe, it } from "node:test";
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import { formatAddress, parseAddress } from "../../../shared/platform/socket-address.ts";
+import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
+import { adoptWithUserBuffer } from "../../../shared/platform/user-buffer.ts";
+import type { Link, Listener } from "../../../shared/ports/network.ts";
+
+const MIB = 1024 * 1024;
+
+/** Collects what a link brings, in buffers of the given size. */
+class Sink {
+  readonly chunks: Uint8Array[] = [];
+  readonly closed: Promise<Error | null>;
+  receivedBytes = 0;
+  bufferCount = 0;
+  onBytes: () => void = () => {};
+
+  constructor(link: Link, bufferBytes = 65_536) {
+    let buffer = new Uint8Array(bufferBytes);
+    this.closed = new Promise((resolve) => {
+      link.start({
+        buffer: () => {
+          this.bufferCount += 1;
+          buffer = new Uint8Array(bufferBytes);
+          return buffer;
+        },
+        onBytes: (count) => {
+          assert.ok(count >= 1 && count <= buffer.length);
+          this.chunks.push(buffer.subarray(0, count));
+          this.receivedBytes += count;
+          this.onBytes();
+        },
+        onClosed: resolve,
+      });
+    });
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.chunks);
+  }
+
+  async until(count: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.onBytes = () => {
+        if (this.receivedBytes >= count) resolve();
+      };
+      this.onBytes();
+    });
+  }
+}
+
+interface Scene {
+  readonly near: Link;
+  readonly far: Link;
+  readonly listener: Listener;
+}
+
+async function withLinks(
+  network: TcpNetwork,
+  test: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  let onFar: (link: Link) => void = () => {};
+  const accepted = new Promise<Link>((resolve) => {
+    onFar = resolve;
+  });
+  const listener = await network.listen("127.0.0.1:0", onFar);
+  const near = await network.connect(listener.address, { timeoutMs: 2000 });
+  const far = await accepted;
+  try {
+    await test({ near, far, listener });
+  } finally {
+    near.destroy();
+    far.destroy();
+    await listener.close();
+  }
+}
+
+function pattern(length: number, seed: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, index) => (index * 31 + seed + (index >> 10)) & 255);
+}
+
+const ways: ReadonlyArray<readonly [string, () => TcpNetwork]> = [
+  ["reading accepted connections into our buffers", () => new TcpNetwork()],
+  ["copying from accepted connections", () => new TcpNetwork({ adopt: () => null })],
+];
+
+for (const [title, makeNetwork] of ways) {
+  describe(`TCP, ${title}`, () => {
+    it("carries bytes both ways, in order", async () => {
+      await withLinks(makeNetwork(), async ({ near, far }) => {
+        const [toNear, toFar] = [new Sink(near, 1000), new Sink(far, 1000)];
+        const sent = pattern(3_000_001, 1);
+        const answer = pattern(2_000_003, 2);
+        await Promise.all([
+          near.write([
+            sent.subarray(0, 10),
+            sent.subarray(10, 1_000_000),
+            sent.subarray(1_000_000),
+          ]),
+          far.write([answer]),
+          toFar.until(sent.length),
+          toNear.until(answer.length),
+        ]);
+        assert.ok(toFar.bytes().equals(sent));
+        assert.ok(toNear.bytes().equals(answer));
+      });
+    });
+
+    it("stops at a pause, slows the sender, and goes on after it", async () => {
+      await withLinks(makeNetwork(), async ({ near, far }) => {
+        const sink = new Sink(far);
+        new Sink(near);
+        const body = pattern(MIB, 3);
+        await near.write([body.subarray(0, 10)]);
+        await sink.until(10);
+        far.pause();
+        let writtenCount = 0;
+        const writes = Array.from({ length: 64 }, () =>
+          near.write([body]).then(() => {
+            writtenCount += 1;
+          }),
+        );
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        const received = sink.receivedBytes;
+        assert.ok(received <= 10 + 65_536, `${received} bytes came during the pause`);
+        assert.ok(writtenCount < 64, "the system does not take it all");
+        far.resume();
+        await Promise.all(writes);
+        await sink.until(10 + 64 * MIB);
+        assert.ok(
+          sink
+            .bytes()
+            .subarray(10, 10 + MIB)
+            .equals(body),
+        );
+      });
+    });
+
+    it("may be paused in the middle of a read, from within onBytes", async () => {
+      await withLinks(makeNetwork(), async ({ near, far }) => {
+        new Sink(near);
+        let pausedBytes = -1;
+        const sink = new Sink(far, 100);
+        sink.onBytes = () => {
+          if (pausedBytes >= 0) return;
+          far.pause();
+          pausedBytes = sink.receivedBytes;
+        };
+        const body = pattern(50_000, 4);
+        await near.write([body]);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        assert.equal(sink.receivedBytes, pausedBytes);
+        far.resume();
+        await sink.until(body.length);
+        assert.ok(sink.bytes().equals(body));
+      });
+    });
+
+    it("tells both ends of an orderly close, after what was queued", async () => {
+      await withLinks(makeNetwork(), async ({ near, far }) => {
+        const [toNear, toFar] = [new Sink(near), new Sink(far)];
+        const body = pattern(5 * MIB, 5);
+        near.write([body]).catch(() => {});
+        near.close();
+        assert.equal(await toFar.closed, null);
+        assert.equal(await toNear.closed, null);
+        assert.ok(toFar.bytes().equals(body));
+      });
+    });
+
+    it("rejects a write on a link that is gone with CONNECTION_LOST", async () => {
+      await withLinks(makeNetwork(), async ({ near, far }) => {
+        const [toNear, toFar] = [new Sink(near), new Sink(far)];
+        far.destroy();
+        await toFar.closed;
+        await toNear.closed;
+        const write = near.write([new Uint8Array(10), new Uint8Array(10)]);
+        await assert.rejects(write, (error) => isAshlarError(error, "CONNECTION_LOST"));
+      });
+    });
+
+    it("stops accepting at close; links that are open stay open", async () => {
+      await withLinks(makeNetwork(), async ({ near, far, listener }) => {
+        new Sink(near);
+        const sink = new Sink(far);
+        await listener.close();
+        const attempt = makeNetwork().connect(listener.address, { timeoutMs: 1000 });
+        await assert.rejects(attempt, (error) => isAshlarError(error, "UNAVAILABLE"));
+        await near.write([new Uint8Array(5)]);
+        await sink.until(5);
+      });
+    });
+  });
+}
+
+describe("TCP", () => {
+  it("reads accepted connections into our buffers on this version of Node", async () => {
+    const accepted = new Promise<Socket>((resolve, reject) => {
+      const server = createServer({ pauseOnConnect: true }, (socket) => {
+        server.close();
+        const onread = { buffer: () => new Uint8Array(10), callback: () => {} };
+        const adopted = adoptWithUserBuffer(socket, onread);
+        if (adopted === null) reject(new Error("the trick does not work here: bytes are copied"));
+        else resolve(adopted);
+      });
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address();
+        assert.ok(typeof address === "object" && address !== null);
+        netConnect(address.port, "127.0.0.1").on("error", () => {});
+      });
+    });
+    (await accepted).destroy();
+  });
+
+  it("fails with UNAVAILABLE for a port where nobody listens, and says so", async () => {
+    const network = new TcpNetwork();
+    const listener = await network.listen("127.0.0.1:0", () => {});
+    await listener.close();
+    await assert.rejects(network.connect(listener.address, { timeoutMs: 1000 }), (error) => {
+      assert.ok(isAshlarError(error, "UNAVAILABLE"));
+      assert.equal(error.message, `Cannot connect to ${listener.address}: ECONNREFUSED`);
+      return true;
+    });
+  });
+
+  it("fails with UNAVAILABLE for a host that does not answer, in time", async () => {
+    // TEST-NET-1 (RFC 5737): nobody answers there; some networks say so at once.
+    const attempt = new TcpNetwork().connect("192.0.2.1:9", { timeoutMs: 50 });
+    await assert.rejects(attempt, (error) => isAshlarError(error, "UNAVAILABLE"));
+  });
+
+  it("fails with CANCELLED if the caller gives up before or meanwhile", async () => {
+    const network = new TcpNetwork();
+    const signal = AbortSignal.abort();
+    const late = network.connect("127.0.0.1:9", { timeoutMs: 1000, signal });
+    await assert.rejects(late, (error) => isAshlarError(error, "CANCELLED"));
+    const controller = new AbortController();
+    const options = { timeoutMs: 5000, signal: controller.signal };
+    const attempt = network.connect("192.0.2.1:9", options);
+    controller.abort();
+    await assert.rejects(attempt, (error) => isAshlarError(error, "CANCELLED"));
+  });
+
+  it("fails with ADDRESS_IN_USE, and tells the address and what to do", async () => {
+    const network = new TcpNetwork();
+    const listener = await network.listen("127.0.0.1:0", () => {});
+    await assert.rejects(
+      network.listen(listener.address, () => {}),
+      (error) => {
+        assert.ok(isAshlarError(error, "ADDRESS_IN_USE"));
+        assert.ok(error.message.includes(listener.address));
+        assert.ok(error.hint);
+        return true;
+      },
+    );
+    await listener.close();
+  });
+
+  it("reads addresses of names, IPv4 and IPv6", () => {
+    assert.deepEqual(parseAddress("localhost:80"), { host: "localhost", port: 80 });
+    assert.deepEqual(parseAddress("10.0.0.1:65535"), { host: "10.0.0.1", port: 65_535 });
+    assert.deepEqual(parseAddress("[::1]:7000"), { host: "::1", port: 7000 });
+    assert.equal(formatAddress("::1", 7000), "[::1]:7000");
+    for (const wrong of ["", "localhost", ":80", "a:b", "a:65536", "::1:80", "[::1]", "a:1:2"]) {
+      assert.throws(
+        () => parseAddress(wrong),
+        (error) => isAshlarError(error, "INVALID_ARGUMENT"),
+      );
+    }
+  });
+
+  it("listens on IPv6", async (context) => {
+    const network = new TcpNetwork();
+    const listener = await network.listen("[::1]:0", (link) => link.destroy()).catch(() => null);
+    if (listener === null) {
+      context.diagnostic("this machine has no IPv6");
+      return;
+    }
+    const link = await network.connect(listener.address, { timeoutMs: 1000 });
+    link.destroy();
+    await listener.close();
+  });
+});
