@@ -6,7 +6,7 @@ import { displayName, joinPath, parseEntryName } from "../../shared/base/path.ts
 import { jsonName } from "../cli/format.ts";
 import type { PutResult } from "../file-system.ts";
 import { type GatewayRequest, queryFlag } from "./gateway-request.ts";
-import { fileTooLarge } from "./request-body.ts";
+import { bodyParts, fileTooLarge } from "./request-body.ts";
 import { urlOf } from "./request-path.ts";
 
 const FIELDS_MAX = 16;
@@ -72,15 +72,13 @@ class UploadForm {
 
   /** @throws {AshlarError} INVALID_ARGUMENT, TOO_LARGE, CANCELLED if the form broke off */
   async read(): Promise<Uploaded[]> {
-    const { req } = this.#request.context;
     try {
-      const parts: AsyncIterable<Buffer> = req.iterator({ destroyOnReturn: false });
-      for await (const part of parts) {
+      for await (const part of bodyParts(this.#request)) {
         await this.#feed(part);
         if (this.#failure !== null) break;
       }
     } catch (error) {
-      this.#fail(new AshlarError("CANCELLED", "Cannot go on: the form was cut", { cause: error }));
+      this.#fail(error as Error);
     }
     await this.#end();
     const uploaded = await Promise.all(this.#jobs);

@@ -1,4 +1,5 @@
 import { AshlarError } from "../../shared/base/errors.ts";
+import { untilAborted } from "../deadline.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 
 /**
@@ -14,26 +15,37 @@ export async function* requestBody(request: GatewayRequest): AsyncGenerator<Buff
   const announcedBytes = context.request.length;
   if ((announcedBytes ?? 0) > config.fileBytesMax) throw fileTooLarge(request);
   let lengthBytes = 0;
-  try {
-    // Destroying the request would close the connection before a refusal is written to it.
-    const parts: AsyncIterable<Buffer> = context.req.iterator({ destroyOnReturn: false });
-    for await (const part of parts) {
-      lengthBytes += part.length;
-      if (lengthBytes > config.fileBytesMax) throw fileTooLarge(request);
-      request.countBytes("in", part.length);
-      yield part;
-    }
-  } catch (error) {
-    if (error instanceof AshlarError) throw error;
-    throw new AshlarError("CANCELLED", "Cannot go on: the request's body was cut", {
-      cause: error,
-    });
+  for await (const part of bodyParts(request)) {
+    lengthBytes += part.length;
+    if (lengthBytes > config.fileBytesMax) throw fileTooLarge(request);
+    request.countBytes("in", part.length);
+    yield part;
   }
   if (context.req.complete && (announcedBytes ?? lengthBytes) === lengthBytes) return;
   throw new AshlarError(
     "INVALID_ARGUMENT",
     `Cannot take the body: expected ${announcedBytes ?? "more"} bytes: it has ${lengthBytes}`,
   );
+}
+
+/**
+ * What comes of the body, until its end, whether that is where it should be or not.
+ *
+ * @throws {AshlarError} CANCELLED if the connection is lost; what the scope's signal aborts with
+ */
+export async function* bodyParts({ context, scope }: GatewayRequest): AsyncGenerator<Buffer> {
+  // Destroying the request would close the connection before a refusal is written to it.
+  const options = { destroyOnReturn: false };
+  const parts: AsyncIterator<Buffer> = context.req.iterator(options)[Symbol.asyncIterator]();
+  for (;;) {
+    // A client that sends nothing more must not hold up the abort.
+    const next = await untilAborted(parts.next(), scope.signal).catch((cause: unknown) => {
+      if (cause instanceof AshlarError) throw cause;
+      throw new AshlarError("CANCELLED", "Cannot go on: the request's body was cut", { cause });
+    });
+    if (next.done === true) return;
+    yield next.value;
+  }
 }
 
 export function fileTooLarge({ config }: GatewayRequest): AshlarError {

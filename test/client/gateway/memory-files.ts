@@ -1,0 +1,245 @@
+import type {
+  Committed,
+  DirectoryEntry,
+  FileHandle,
+  PutResult,
+  PutSource,
+} from "../../../client/file-system.ts";
+import type { GatewayFiles } from "../../../client/gateway/gateway-request.ts";
+import type { Attributes, FileAttributes, Operation, Precondition } from "../../../client/index.ts";
+import type { PutOptions } from "../../../client/options.ts";
+import { concatBytes, equalBytes } from "../../../shared/base/bytes.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import { displayName, joinPath, type PathInput, parsePath } from "../../../shared/base/path.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+
+interface StoredFile {
+  readonly bytes: Uint8Array;
+  readonly attributes: FileAttributes;
+}
+
+const MTIME_MS = Date.UTC(2026, 10, 21, 9, 14, 30, 250);
+const COMMON = { mode: 0o644, uid: 0, gid: 0, ctimeMs: MTIME_MS, atimeMs: MTIME_MS };
+
+/**
+ * What the gateway asks of a cluster, in memory: enough of it to prove what the gateway makes of
+ * HTTP. The real library under the gateway is tested in test/cluster.
+ */
+export class MemoryFiles implements Omit<GatewayFiles, "status"> {
+  readonly #files = new Map<string, StoredFile>();
+  readonly #directories = new Set<string>(["/"]);
+  readonly #hasher = createHasher().hasher;
+  #index = 0;
+  openHandles = 0;
+
+  /** Paths of all files, as Latin-1. */
+  get paths(): string[] {
+    return [...this.#files.keys()].sort();
+  }
+
+  bytesOf(path: string): Uint8Array | undefined {
+    return this.#files.get(path)?.bytes;
+  }
+
+  stat(path: PathInput): Promise<Attributes> {
+    const key = keyOf(path);
+    const file = this.#files.get(key);
+    if (file !== undefined) return Promise.resolve(file.attributes);
+    if (this.#directories.has(key)) return Promise.resolve(this.#directory());
+    return Promise.reject(new AshlarError("NOT_FOUND", `Cannot find ${shown(key)}`));
+  }
+
+  async *list(path: PathInput): AsyncGenerator<DirectoryEntry> {
+    const key = keyOf(path);
+    const prefix = key === "/" ? "/" : `${key}/`;
+    const keys = [...this.#files.keys(), ...this.#directories].sort();
+    for (const each of keys) {
+      const rest = each.slice(prefix.length);
+      if (!each.startsWith(prefix) || rest === "" || rest.includes("/")) continue;
+      const name = Buffer.from(rest, "latin1");
+      const attributes = this.#files.get(each)?.attributes ?? this.#directory();
+      yield { name, displayName: displayName(name), attributes };
+    }
+  }
+
+  async open(path: PathInput): Promise<FileHandle> {
+    const attributes = await this.stat(path);
+    if (attributes.kind === "directory") {
+      throw new AshlarError("IS_A_DIRECTORY", `Cannot open ${shown(keyOf(path))}: a directory`);
+    }
+    const { bytes } = this.#files.get(keyOf(path)) as StoredFile;
+    this.openHandles += 1;
+    const stream = async function* (range: { start?: number; end?: number } = {}) {
+      const part = bytes.subarray(range.start ?? 0, range.end ?? bytes.length);
+      for (let at = 0; at < part.length; at += 65_536) yield part.subarray(at, at + 65_536);
+    };
+    const close = (): Promise<void> => {
+      this.openHandles -= 1;
+      return Promise.resolve();
+    };
+    return { attributes, stream, close, stat: () => attributes } as unknown as FileHandle;
+  }
+
+  async writeFile(
+    path: PathInput,
+    source: PutSource,
+    options: PutOptions = {},
+  ): Promise<PutResult> {
+    const parts: Uint8Array[] = [];
+    for await (const part of source as AsyncIterable<Uint8Array>) {
+      options.signal?.throwIfAborted();
+      parts.push(part);
+    }
+    options.signal?.throwIfAborted();
+    const key = keyOf(path);
+    this.#requireParent(key);
+    if (options.replace === false && this.#files.has(key)) throw taken(key);
+    const bytes = concatBytes(parts);
+    const contentRoot = this.#hasher.hash(bytes);
+    this.#index += 1;
+    const attributes: FileAttributes = {
+      ...COMMON,
+      kind: "file",
+      inode: this.#index,
+      mtimeMs: MTIME_MS,
+      version: this.#index,
+      storageClass: "default",
+      sizeBytes: bytes.length,
+      chunkSizeBytes: 1024 * 1024,
+      chunkCount: 1,
+      isInline: false,
+      contentRoot,
+      copiesWanted: 3,
+    } as FileAttributes;
+    this.#files.set(key, { bytes, attributes });
+    return {
+      ...this.#committed(),
+      sizeBytes: bytes.length,
+      chunkCount: 1,
+      sentBytes: bytes.length,
+      contentRoot,
+      chunksUnderReplicated: 0,
+    };
+  }
+
+  mkdir(path: PathInput, options: { readonly parents?: boolean } = {}): Promise<Committed> {
+    const key = keyOf(path);
+    if (this.#directories.has(key) && options.parents !== true) return Promise.reject(taken(key));
+    const names = key.split("/").slice(1);
+    if (options.parents === true) {
+      for (let depth = 1; depth <= names.length; depth += 1) {
+        this.#directories.add(`/${names.slice(0, depth).join("/")}`);
+      }
+    } else this.#requireParent(key);
+    this.#directories.add(key);
+    return Promise.resolve(this.#committed());
+  }
+
+  unlink(path: PathInput): Promise<Committed> {
+    this.#files.delete(keyOf(path));
+    return Promise.resolve(this.#committed());
+  }
+
+  rmdir(path: PathInput): Promise<Committed> {
+    const key = keyOf(path);
+    const isEmpty = [...this.#files.keys(), ...this.#directories].every(
+      (each) => !each.startsWith(`${key}/`),
+    );
+    if (!isEmpty) {
+      return Promise.reject(new AshlarError("NOT_EMPTY", `Cannot remove ${shown(key)}: not empty`));
+    }
+    this.#directories.delete(key);
+    return Promise.resolve(this.#committed());
+  }
+
+  removeTree(path: PathInput): Promise<Committed> {
+    const key = keyOf(path);
+    for (const each of [...this.#files.keys()]) {
+      if (each.startsWith(`${key}/`)) this.#files.delete(each);
+    }
+    for (const each of [...this.#directories]) {
+      if (each === key || each.startsWith(`${key}/`)) this.#directories.delete(each);
+    }
+    return Promise.resolve(this.#committed());
+  }
+
+  async transact(
+    operations: readonly Operation[],
+    preconditions: readonly Precondition[] = [],
+  ): Promise<{ readonly index: number; readonly inodes: readonly (number | null)[] }> {
+    for (const precondition of preconditions) this.#check(precondition);
+    for (const operation of operations) await this.#apply(operation);
+    return { index: this.#index, inodes: [] };
+  }
+
+  #check(precondition: Precondition): void {
+    const key = keyOf(precondition.target.path ?? "/");
+    const attributes = this.#files.get(key)?.attributes;
+    const holds =
+      precondition.kind === "absent"
+        ? attributes === undefined
+        : attributes !== undefined &&
+          (precondition.kind !== "content-root" ||
+            equalBytes(precondition.root, attributes.contentRoot)) &&
+          (precondition.kind !== "version" || precondition.version === attributes.version);
+    if (!holds) throw new AshlarError("PRECONDITION_FAILED", `Cannot change ${shown(key)}`);
+  }
+
+  async #apply(operation: Operation): Promise<void> {
+    switch (operation.kind) {
+      case "rename": {
+        const from = keyOf(operation.from.path ?? "/");
+        const file = this.#files.get(from) as StoredFile;
+        this.#files.delete(from);
+        this.#files.set(keyOf(operation.to.path ?? "/"), file);
+        return;
+      }
+      case "unlink":
+        await this.unlink(operation.target.path ?? "/");
+        return;
+      case "remove-directory":
+        await this.rmdir(operation.target.path ?? "/");
+        return;
+      case "remove-tree":
+        await this.removeTree(operation.target.path ?? "/");
+        return;
+      default:
+        throw new AshlarError("UNSUPPORTED", `Cannot ${operation.kind} in memory`);
+    }
+  }
+
+  #requireParent(key: string): void {
+    const parent = key.slice(0, key.lastIndexOf("/")) || "/";
+    if (this.#directories.has(parent)) return;
+    throw new AshlarError("NOT_FOUND", `Cannot find ${shown(parent)}`);
+  }
+
+  #directory(): Attributes {
+    return {
+      ...COMMON,
+      kind: "directory",
+      inode: 1,
+      mtimeMs: MTIME_MS,
+      version: 1,
+      storageClass: "default",
+      entryCount: 0,
+    } as Attributes;
+  }
+
+  #committed(): Committed {
+    this.#index += 1;
+    return { index: this.#index, inode: this.#index };
+  }
+}
+
+function keyOf(path: PathInput): string {
+  return Buffer.from(joinPath(parsePath(path))).toString("latin1");
+}
+
+function shown(key: string): string {
+  return displayName(Buffer.from(key, "latin1"));
+}
+
+function taken(key: string): AshlarError {
+  return new AshlarError("ALREADY_EXISTS", `Cannot make ${shown(key)}: it is there`);
+}

@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { connect, type Socket } from "node:net";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ServedGateway } from "./served-gateway.ts";
+
+let gateway: ServedGateway;
+const LAST_MODIFIED = "Sat, 21 Nov 2026 09:14:30 GMT";
+
+async function put(path: string, body: string, headers: Record<string, string> = {}) {
+  return gateway.ask(path, { method: "PUT", body, headers });
+}
+
+function errorOf(text: string): { code: string; message: string; retry: string; hint?: string } {
+  return JSON.parse(text).error;
+}
+
+function rawConnection(): Socket {
+  const [host, port] = gateway.address.split(":");
+  return connect(Number(port), host);
+}
+
+describe("the gateway", () => {
+  before(async () => {
+    gateway = await ServedGateway.start({ fileBytesMax: 4_000_000, stallTimeoutMs: 300 });
+  });
+  after(async () => {
+    await gateway[Symbol.asyncDispose]();
+  });
+
+  it("stores a body and gives it back with its length, type, root and time", async () => {
+    const stored = await put("/files/a.txt", "hello");
+    assert.equal(stored.status, 201);
+    assert.equal(JSON.parse(stored.text).size_bytes, 5);
+    const got = await gateway.ask("/files/a.txt");
+    assert.equal(got.status, 200);
+    assert.equal(got.text, "hello");
+    assert.equal(got.headers["content-length"], "5");
+    assert.equal(got.headers["content-type"], "text/plain; charset=utf-8");
+    assert.equal(got.headers["last-modified"], LAST_MODIFIED);
+    assert.match(String(got.headers.etag), /^"[0-9a-f]{64}"$/);
+    assert.equal(got.headers.etag, stored.headers.etag);
+    assert.equal((await put("/files/a.txt", "again")).status, 200);
+    const head = await gateway.ask("/files/a.txt", { method: "HEAD" });
+    assert.deepEqual([head.status, head.headers["content-length"], head.text], [200, "5", ""]);
+    await sleep(20);
+    assert.equal(gateway.files.openHandles, 0);
+  });
+
+  it("serves ranges as RFC 9110 has them, and refuses several with a reason", async () => {
+    await put("/files/digits", "0123456789");
+    const cases: ReadonlyArray<readonly [string, number, string, string | undefined]> = [
+      ["bytes=2-4", 206, "234", "bytes 2-4/10"],
+      ["bytes=7-", 206, "789", "bytes 7-9/10"],
+      ["bytes=7-99", 206, "789", "bytes 7-9/10"],
+      ["bytes=-3", 206, "789", "bytes 7-9/10"],
+      ["bytes=-99", 206, "0123456789", "bytes 0-9/10"],
+      ["bytes=0-2,2-4", 206, "01234", "bytes 0-4/10"],
+      ["bytes=0-0", 206, "0", "bytes 0-0/10"],
+      ["pages=1-2", 200, "0123456789", undefined],
+      ["bytes=x-y", 200, "0123456789", undefined],
+    ];
+    for (const [range, status, text, contentRange] of cases) {
+      const got = await gateway.ask("/files/digits", { headers: { range } });
+      const found = [got.status, got.text, got.headers["content-range"]];
+      assert.deepEqual(found, [status, text, contentRange], range);
+    }
+    for (const range of ["bytes=10-", "bytes=-0", "bytes=5-2", "bytes=0-1,8-9"]) {
+      const got = await gateway.ask("/files/digits", { headers: { range } });
+      assert.equal(got.status, 416, range);
+      assert.equal(got.headers["content-range"], "bytes */10");
+      assert.equal(errorOf(got.text).code, "INVALID_ARGUMENT");
+    }
+    const head = await gateway.ask("/files/digits", {
+      method: "HEAD",
+      headers: { range: "bytes=1-2" },
+    });
+    assert.deepEqual([head.status, head.headers["content-length"]], [200, "10"]);
+  });
+
+  it("answers conditions on reads", async () => {
+    const { headers } = await put("/files/seen", "seen");
+    const etag = String(headers.etag);
+    const status = async (given: Record<string, string>): Promise<number> =>
+      (await gateway.ask("/files/seen", { headers: given })).status;
+    assert.equal(await status({ "if-none-match": etag }), 304);
+    assert.equal(await status({ "if-none-match": `"x", W/${etag}` }), 304);
+    assert.equal(await status({ "if-none-match": '"x"' }), 200);
+    assert.equal(await status({ "if-modified-since": LAST_MODIFIED }), 304);
+    assert.equal(await status({ "if-modified-since": "Sat, 21 Nov 2026 09:14:29 GMT" }), 200);
+    assert.equal(await status({ "if-none-match": '"x"', "if-modified-since": LAST_MODIFIED }), 200);
+    assert.equal(await status({ "if-match": etag }), 200);
+    assert.equal(await status({ "if-match": `W/${etag}` }), 412);
+    assert.equal(await status({ "if-unmodified-since": "Sat, 21 Nov 2026 09:14:29 GMT" }), 412);
+    assert.equal(await status({ range: "bytes=0-1", "if-range": etag }), 206);
+    assert.equal(await status({ range: "bytes=0-1", "if-range": '"other"' }), 200);
+    assert.equal(await status({ range: "bytes=0-1", "if-range": LAST_MODIFIED }), 206);
+  });
+
+  it("creates only, or replaces one version only, where the request says so", async () => {
+    const first = await put("/files/once", "1", { "if-none-match": "*" });
+    assert.equal(first.status, 201);
+    const second = await put("/files/once", "2", { "if-none-match": "*" });
+    assert.equal(second.status, 412);
+    assert.equal(errorOf(second.text).code, "PRECONDITION_FAILED");
+    const etag = String(first.headers.etag);
+    assert.equal((await put("/files/once", "3", { "if-match": '"0"' })).status, 412);
+    assert.equal((await put("/files/once", "3", { "if-match": etag })).status, 200);
+    assert.equal((await put("/files/once", "4", { "if-match": etag })).status, 412);
+    assert.equal((await put("/files/none", "5", { "if-match": "*" })).status, 412);
+    assert.equal((await gateway.ask("/files/once")).text, "3");
+    const remove = { method: "DELETE", headers: { "if-match": etag } };
+    assert.equal((await gateway.ask("/files/once", remove)).status, 412);
+    assert.equal((await gateway.ask("/files/once", { method: "DELETE" })).status, 204);
+    assert.deepEqual(
+      gateway.files.paths.filter((path) => path.includes(".ashlar-put")),
+      [],
+    );
+  });
+
+  it("takes names of any bytes, percent-encoded, and none that climbs", async () => {
+    const name = "a%FF%0A%22%3Cb%3E%26%20%25%C3%BC";
+    assert.equal((await put(`/files/${name}`, "odd")).status, 201);
+    assert.equal((await gateway.ask(`/files/${name}`)).text, "odd");
+    const listed = JSON.parse((await gateway.ask("/files/?json")).text);
+    const entry = listed.entries.find((each: { size_bytes: number }) => each.size_bytes === 3);
+    assert.equal(
+      Buffer.from(entry.name_base64, "base64").toString("latin1"),
+      'a\xff\n"<b>& %\xc3\xbc',
+    );
+    assert.equal((await gateway.ask(entry.href)).text, "odd");
+    for (const path of [
+      "/files/../a",
+      "/files/%2e%2e/a",
+      "/files/a%2Fb",
+      "/files/%zz",
+      "/files/%00",
+    ]) {
+      const got = await gateway.ask(path, { method: "PUT", body: "x" });
+      assert.equal(got.status, 400, path);
+      assert.equal(errorOf(got.text).code, "INVALID_ARGUMENT", path);
+    }
+    assert.equal((await put(`/files/${"n".repeat(256)}`, "x")).status, 400);
+  });
+
+  it("makes, lists and removes directories", async () => {
+    const make = (path: string) => gateway.ask(path, { method: "PUT" });
+    assert.equal((await make("/files/d/?directory")).status, 201);
+    assert.equal((await make("/files/d/?directory")).status, 409);
+    assert.equal((await make("/files/x/y/?directory")).status, 404);
+    assert.equal((await make("/files/x/y/?directory&parents")).status, 201);
+    await put("/files/d/one", "1");
+    const lines = await gateway.ask("/files/d/", { headers: { accept: "application/x-ndjson" } });
+    assert.equal(lines.headers["content-type"], "application/x-ndjson");
+    assert.equal(JSON.parse(lines.text.trim()).name, "one");
+    assert.equal((await put("/files/d", "x")).status, 409);
+    assert.equal((await gateway.ask("/files/d/one/")).status, 409);
+    assert.equal((await gateway.ask("/files/d", { method: "DELETE" })).status, 409);
+    assert.equal((await gateway.ask("/files/d?recursive=true", { method: "DELETE" })).status, 204);
+    assert.equal((await gateway.ask("/files/d/")).status, 404);
+    assert.equal((await gateway.ask("/files/d", { method: "DELETE" })).status, 404);
+  });
+
+  it("shows a page to browsers with every name escaped, and sandboxes what is stored", async () => {
+    await put("/files/%3Cscript%3Ealert(1)%3C%2Fscript%3E".replace("%2F", "%5C"), "x");
+    const accept = "text/html,application/xhtml+xml,*/*;q=0.8";
+    const page = await gateway.ask("/files/", { headers: { accept } });
+    assert.equal(page.headers["content-type"], "text/html; charset=utf-8");
+    assert.doesNotMatch(page.text, /<script>alert/);
+    assert.match(page.text, /&lt;script&gt;alert\(1\)/);
+    assert.match(String(page.headers["content-security-policy"]), /script-src 'sha256-/);
+    await put("/files/page.html", "<script>1</script>");
+    const stored = await gateway.ask("/files/page.html?download");
+    assert.match(String(stored.headers["content-security-policy"]), /sandbox/);
+    assert.equal(stored.headers["content-disposition"], "attachment; filename=page.html");
+    assert.equal(stored.headers["x-content-type-options"], "nosniff");
+  });
+
+  it("refuses what comes from a page of another site", async () => {
+    const status = async (headers: Record<string, string>): Promise<number> =>
+      (await put("/files/csrf", "x", headers)).status;
+    assert.equal(await status({ "sec-fetch-site": "cross-site" }), 403);
+    assert.equal(await status({ "sec-fetch-site": "same-site" }), 403);
+    assert.equal(await status({ origin: "http://evil.example" }), 403);
+    assert.equal(await status({ origin: "null" }), 403);
+    assert.equal(await status({ origin: `http://${gateway.address}` }), 201);
+    assert.equal(await status({ "sec-fetch-site": "same-origin" }), 200);
+    const rebound = await gateway.ask("/files/", { headers: { host: "evil.example:7480" } });
+    assert.equal(rebound.status, 403);
+  });
+
+  it("leaves nothing of an upload that is cut, too short or stalled", async () => {
+    const before = gateway.files.paths;
+    const head = "PUT /files/cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
+    const cut = rawConnection();
+    cut.write(`${head}only so much`);
+    await sleep(50);
+    cut.destroy();
+    const chunked = rawConnection();
+    chunked.write(
+      "PUT /files/cut HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    );
+    await sleep(50);
+    chunked.end();
+    const stalled = rawConnection();
+    let answer = "";
+    stalled.on("data", (part) => {
+      answer += part;
+    });
+    stalled.write(`${head}and then nothing`);
+    for (let waits = 0; answer === "" && waits < 100; waits += 1) await sleep(20);
+    stalled.destroy();
+    assert.match(answer, /^HTTP\/1\.1 504/);
+    await sleep(50);
+    assert.deepEqual(gateway.files.paths, before);
+  });
+
+  it("refuses what is too large, encoded, partial or of another method", async () => {
+    const large = await put("/files/large", "x".repeat(4_000_001));
+    assert.equal(large.status, 413);
+    assert.equal(errorOf(large.text).code, "TOO_LARGE");
+    assert.equal((await put("/files/e", "x", { "content-encoding": "gzip" })).status, 501);
+    assert.equal((await put("/files/e", "x", { "content-range": "bytes 0-0/2" })).status, 501);
+    const patched = await gateway.ask("/files/e", { method: "PATCH" });
+    assert.deepEqual([patched.status, errorOf(patched.text).code], [405, "UNSUPPORTED"]);
+    assert.match(String(patched.headers.allow), /PUT/);
+    const missing = await gateway.ask("/files/missing");
+    assert.equal(missing.status, 404);
+    assert.deepEqual(Object.keys(errorOf(missing.text)), ["code", "message", "retry"]);
+    assert.equal((await gateway.ask("/elsewhere")).status, 404);
+  });
+
+  it("tells of its health and counts what it does", async () => {
+    assert.equal((await gateway.ask("/healthz")).status, 200);
+    assert.equal((await gateway.ask("/readyz")).status, 200);
+    const { text } = await gateway.ask("/metrics");
+    assert.match(text, /ashlar_gateway_requests_total\{method="PUT",status="201"\}/);
+    assert.match(text, /ashlar_gateway_bytes_total\{direction="in"\}/);
+  });
+});
+
+describe("a gateway with one transfer at a time", () => {
+  it("answers OVERLOADED to another, and takes it when the first has ended", async () => {
+    await using small = await ServedGateway.start({ transfersMax: 1 });
+    const [host, port] = small.address.split(":");
+    const slow = connect(Number(port), host);
+    slow.write("PUT /files/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n1");
+    await sleep(100);
+    const refused = await small.ask("/files/b", { method: "PUT", body: "b" });
+    assert.deepEqual([refused.status, errorOf(refused.text).code], [503, "OVERLOADED"]);
+    slow.write("2");
+    for (let waits = 0; small.files.paths.length === 0 && waits < 100; waits += 1) await sleep(10);
+    slow.destroy();
+    await sleep(50);
+    assert.equal((await small.ask("/files/b", { method: "PUT", body: "b" })).status, 201);
+  });
+});

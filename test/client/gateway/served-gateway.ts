@@ -1,0 +1,83 @@
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { buffer } from "node:stream/consumers";
+import { parse } from "valibot";
+import { type GatewayConfig, gatewayConfigSchema } from "../../../client/gateway/config.ts";
+import type { GatewayFiles } from "../../../client/gateway/gateway-request.ts";
+import { type Gateway, startGateway } from "../../../client/gateway/server.ts";
+import { createLog } from "../../../shared/platform/pino-log.ts";
+import { PrometheusMetrics } from "../../../shared/platform/prometheus-metrics.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
+import { MemoryFiles } from "./memory-files.ts";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: Buffer;
+  readonly text: string;
+}
+
+export interface Asked {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+}
+
+/** A gateway over files in memory, on a port of its own. */
+export class ServedGateway implements AsyncDisposable {
+  readonly files: MemoryFiles;
+  readonly #gateway: Gateway;
+
+  private constructor(gateway: Gateway, files: MemoryFiles) {
+    this.#gateway = gateway;
+    this.files = files;
+  }
+
+  static async start(config: Partial<GatewayConfig> = {}): Promise<ServedGateway> {
+    const files = new MemoryFiles();
+    const metrics = new PrometheusMetrics();
+    const values = parse(gatewayConfigSchema, {
+      listen: "127.0.0.1:0",
+      stopGraceMs: 200,
+      ...config,
+    });
+    const gateway = await startGateway(values, {
+      files: files as unknown as GatewayFiles,
+      clock: new SystemClock(),
+      log: createLog({ to: "stderr", level: "error" }),
+      metrics,
+      scrape: () => metrics.scrape(),
+    });
+    return new ServedGateway(gateway, files);
+  }
+
+  get address(): string {
+    return this.#gateway.address;
+  }
+
+  /** Paths go out as they are: `fetch` would tidy them up. */
+  ask(path: string, { method = "GET", headers = {}, body }: Asked = {}): Promise<Answer> {
+    const [host, port] = this.address.split(":");
+    return new Promise((resolve, reject) => {
+      const outgoing = httpRequest(
+        { host, port, path, method, headers, agent: false },
+        (incoming) => {
+          buffer(incoming).then((bytes) => {
+            const { statusCode = 0, headers: found } = incoming;
+            resolve({
+              status: statusCode,
+              headers: found,
+              body: bytes,
+              text: bytes.toString("utf8"),
+            });
+          }, reject);
+        },
+      );
+      outgoing.on("error", reject);
+      outgoing.end(body);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#gateway[Symbol.asyncDispose]();
+  }
+}
