@@ -1,6 +1,12 @@
-import { AshlarError, isAshlarError } from "../shared/base/errors.ts";
+import { AshlarError, type ErrorCode, isAshlarError } from "../shared/base/errors.ts";
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN } from "../shared/base/ids.ts";
-import { joinPath, type PathInput, type PathNames, parsePath } from "../shared/base/path.ts";
+import {
+  displayName,
+  joinPath,
+  type PathInput,
+  type PathNames,
+  parsePath,
+} from "../shared/base/path.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../shared/protocol/intent.ts";
 import { type Content, type Operation, stat, transact } from "../shared/protocol/namespace-api.ts";
@@ -119,39 +125,31 @@ class FilePut {
 
   async #putChunks(first: Frame, frames: FrameReader): Promise<PutResult> {
     const partFiles = this.#partFiles();
-    const guarding = partFiles.guard().catch(() => {}); // Ends with the deadline.
-    let upload: ChunkedUpload;
+    let isPublished = false;
     try {
-      upload = this.#upload(partFiles);
-      if (!frames.isAtEnd) await this.#checkTarget();
-    } catch (error) {
-      first.slab.release();
-      throw error;
-    }
-    try {
+      const upload = this.#upload(partFiles);
+      await this.#checkTarget(first, frames);
+      partFiles.start();
       const sealed = await upload.run(first, frames);
+      await partFiles.stop();
       const { sizeBytes } = upload;
       const chunkSizeBytes = this.#chunkSizeBytes;
       const chunks = sealed.map((each) => partFiles.named(each));
       const content: Content = { kind: "chunks", sizeBytes, chunkSizeBytes, chunks };
       const { index, inode } = await this.#commit(content, partFiles.removals);
+      isPublished = true;
       return { index, inode, ...this.#facts(sizeBytes, sealed) };
-    } catch (error) {
-      const cause = this.#deadline.causeOf(error);
-      this.#deadline.abort(new AshlarError("CANCELLED", "The write failed"));
-      await guarding;
-      this.#parts.background.run(() => partFiles.discard());
-      throw cause;
+    } finally {
+      await partFiles.stop();
+      this.#parts.background.run(() => partFiles.discard(isPublished));
     }
   }
 
   #upload(partFiles: PartFiles): ChunkedUpload {
-    const { parts, deadline, options, chunkSizeBytes } = {
-      parts: this.#parts,
-      deadline: this.#deadline,
-      options: this.#options,
-      chunkSizeBytes: this.#chunkSizeBytes,
-    };
+    const parts = this.#parts;
+    const deadline = this.#deadline;
+    const options = this.#options;
+    const chunkSizeBytes = this.#chunkSizeBytes;
     const intents = new Intents({
       masters: parts.masters,
       chunkservers: parts.chunkservers,
@@ -201,23 +199,36 @@ class FilePut {
   }
 
   /** Before much is sent: whether the commit could succeed as things stand. */
-  async #checkTarget(): Promise<void> {
+  async #checkTarget(first: Frame, frames: FrameReader): Promise<void> {
+    if (frames.isAtEnd) return; // The commit finds out soon enough.
+    try {
+      await this.#checkNames();
+    } catch (error) {
+      first.slab.release();
+      throw error;
+    }
+  }
+
+  async #checkNames(): Promise<void> {
     const parent = await this.#stat(this.#names.slice(0, -1));
     if (parent.kind !== "directory") {
-      throw new AshlarError("NOT_A_DIRECTORY", "Cannot write a file: its parent is no directory");
+      throw this.#refusal("NOT_A_DIRECTORY", "what it would be in is no directory");
     }
     try {
       const there = await this.#stat(this.#names);
-      if (there.kind === "directory") {
-        throw new AshlarError("IS_A_DIRECTORY", "Cannot write a file: it is a directory");
-      }
+      if (there.kind === "directory") throw this.#refusal("IS_A_DIRECTORY", "it is a directory");
     } catch (error) {
       if (isAshlarError(error, "NOT_FOUND")) return;
       throw error;
     }
     if (this.#options.replace === false) {
-      throw new AshlarError("ALREADY_EXISTS", "Cannot write a new file: the name is taken");
+      throw this.#refusal("ALREADY_EXISTS", "expected a name that is free: it is taken");
     }
+  }
+
+  #refusal(code: ErrorCode, why: string): AshlarError {
+    const name = displayName(joinPath(this.#names));
+    return new AshlarError(code, `Cannot write ${name}: ${why}`, { details: { path: name } });
   }
 
   async #stat(names: PathNames) {

@@ -64,9 +64,13 @@ export class MasterSession implements AsyncDisposable {
   ): Promise<Response> {
     const { channel, timeoutMs } = this.#options;
     this.#checkOpen();
-    const received = await channel.call(method, request, leaderOptions(options, timeoutMs));
-    received.release();
-    return received.head;
+    try {
+      const received = await channel.call(method, request, leaderOptions(options, timeoutMs));
+      received.release();
+      return received.head;
+    } catch (error) {
+      throw causeOf(error, options.signal);
+    }
   }
 
   /**
@@ -135,6 +139,8 @@ export class MasterSession implements AsyncDisposable {
       const received = await channel.call(method, request, leaderOptions(options, timeoutMs));
       received.release();
       return received.head;
+    } catch (error) {
+      throw causeOf(error, options.signal);
     } finally {
       session.inFlight.delete(sequence);
       session.lastUsedMs = this.#nowMs();
@@ -218,6 +224,11 @@ export class MasterSession implements AsyncDisposable {
   #leftMs(endsAtMs: number): number {
     return Math.max(1, endsAtMs - this.#nowMs());
   }
+}
+
+/** A call that was cancelled because an operation's time was up says so. */
+function causeOf(error: unknown, signal: AbortSignal | undefined): unknown {
+  return signal?.reason instanceof AshlarError ? signal.reason : error;
 }
 
 function leaderOptions(options: CallOptions, timeoutMsDefault: number): LeaderCallOptions {

@@ -12,8 +12,9 @@ import type { Deadline } from "./deadline.ts";
 
 /** A part file is readable by its owner only: the file it belongs to may become so too. */
 const PART_FILE_MODE = 0o600;
-/** Much less than the lifetime of an intent. */
-const CHECK_INTERVAL_MS = 10_000;
+/** A tenth of the lifetime of an intent, within these bounds. */
+const CHECK_INTERVAL_MS_MIN = 100;
+const CHECK_INTERVAL_MS_MAX = 10_000;
 
 /**
  * Keeps what was written of a file that takes long.
@@ -34,6 +35,8 @@ export class PartFiles {
     readonly storageClass: string | undefined;
   };
   readonly #writerId: string;
+  readonly #stopped = new AbortController();
+  #guarding: Promise<void> = Promise.resolve();
   readonly #targets: Target[] = [];
   /** Those of `#targets` that are known to be there. */
   readonly #committed: Target[] = [];
@@ -64,19 +67,15 @@ export class PartFiles {
     if (sealed.chunk.lengthBytes === this.#file.chunkSizeBytes) this.#loose.push(sealed);
   }
 
-  /** Looks after the chunks until the deadline's signal aborts. */
-  async guard(): Promise<void> {
-    const { env } = this.#parts;
-    for (;;) {
-      await env.clock.sleep(CHECK_INTERVAL_MS, this.#deadline.signal);
-      try {
-        await this.#keepOld();
-      } catch (error) {
-        this.#deadline.check();
-        // There is time for another try: it is begun with two thirds of the lifetime left.
-        env.log.warn("Cannot keep the chunks of a file that takes long", { error });
-      }
-    }
+  /** Begins to look after the chunks, until `stop`. */
+  start(): void {
+    this.#guarding = this.#guard();
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#guarding;
   }
 
   /** How the file's own commit names a chunk. */
@@ -85,21 +84,47 @@ export class PartFiles {
     return { ...sealed.chunk, intentIndex: 0 as CommittedChunk["intentIndex"], receipts: [] };
   }
 
-  /** What removes the hidden files of chunks that are kept. */
+  /** What removes the hidden files, for the commit that publishes the file. */
   get removals(): Operation[] {
-    return this.#committed.map((target) => ({ kind: "unlink", target }));
+    return this.#committed.map(removalOf);
   }
 
-  /** The file was given up. One removal for each: some of the files may not be there. */
-  async discard(): Promise<void> {
-    for (const target of this.#targets) {
-      const operation: Operation = { kind: "unlink", target };
-      await this.#parts.masters.mutate(transact, (attempt) => ({
-        attempt,
-        preconditions: [],
-        operations: [operation],
-      }));
+  /**
+   * Removes the hidden files: all of them where the file was given up, else those whose commit had
+   * no clear answer. Some may not be there.
+   */
+  async discard(isPublished: boolean): Promise<void> {
+    const { masters } = this.#parts;
+    const left = this.#targets.filter((each) => !isPublished || !this.#committed.includes(each));
+    await Promise.allSettled(
+      left.map((target) =>
+        masters.mutate(transact, (attempt) => ({
+          attempt,
+          preconditions: [],
+          operations: [removalOf(target)],
+        })),
+      ),
+    );
+  }
+
+  async #guard(): Promise<void> {
+    const { env } = this.#parts;
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      try {
+        await env.clock.sleep(this.#intervalMs(), signal);
+        await this.#keepOld();
+      } catch (error) {
+        if (signal.aborted) return;
+        // There is time for another try: it is begun with two thirds of the lifetime left.
+        env.log.warn("Cannot keep the chunks of a file that takes long", { error });
+      }
     }
+  }
+
+  #intervalMs(): number {
+    const lifetimeMs = this.#loose[0]?.lifetimeMs ?? 10 * CHECK_INTERVAL_MS_MIN;
+    return Math.max(CHECK_INTERVAL_MS_MIN, Math.min(CHECK_INTERVAL_MS_MAX, lifetimeMs / 10));
   }
 
   /** Commits the chunks that are kept by nothing, if one of them grows old. */
@@ -145,4 +170,8 @@ export class PartFiles {
       { signal: this.#deadline.signal, timeoutMs: this.#deadline.remainingMs(timeoutMs) },
     );
   }
+}
+
+function removalOf(target: Target): Operation {
+  return { kind: "unlink", target };
 }

@@ -97,7 +97,10 @@ describe("put and get against real chunkservers", () => {
       assertSame(await fs.readFile("/range", { start, end }), bytes.subarray(start, end));
     }
     await using handle = await fs.open("/range");
-    assertSame(await handle.read({ position: MIB - 3, lengthBytes: 6 }), bytes.subarray(MIB - 3, MIB + 3));
+    assertSame(
+      await handle.read({ position: MIB - 3, lengthBytes: 6 }),
+      bytes.subarray(MIB - 3, MIB + 3),
+    );
     assert.equal((await handle.read({ position: bytes.length, lengthBytes: 6 })).length, 0);
   });
 
@@ -195,7 +198,10 @@ describe("put and get against real chunkservers", () => {
       onProgress: (count) => seen.push(count),
     });
     assert.equal(seen.at(-1), bytes.length);
-    assert.deepEqual(seen, seen.toSorted((left, right) => left - right));
+    assert.deepEqual(
+      seen,
+      seen.toSorted((left, right) => left - right),
+    );
   });
 
   it("writes many files at the same time", async () => {
