@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Middleware } from "koa";
+import { isAshlarError } from "../../shared/base/errors.ts";
 
 const DRAIN_BYTES_MAX = 16 * 1024 * 1024;
 const DRAIN_MS_MAX = 2_000;
@@ -13,7 +14,10 @@ export function drainRefused(): Middleware {
     try {
       await next();
     } catch (error) {
-      if (!context.req.complete && !context.req.destroyed) await drain(context.req);
+      const { complete, destroyed } = context.req;
+      // From a client that stalled or has gone nothing comes.
+      const isOver = isAshlarError(error, "DEADLINE_EXCEEDED") || isAshlarError(error, "CANCELLED");
+      if (!complete && !destroyed && !isOver) await drain(context.req);
       throw error;
     }
   };
