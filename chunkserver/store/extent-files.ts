@@ -9,6 +9,7 @@ import {
 } from "./chunk-record.ts";
 import { Coalesced } from "./coalesced.ts";
 import { EXTENTS_DIRECTORY } from "./identity.ts";
+import { WriteQueue } from "./write-queue.ts";
 
 /** Files that nobody uses and that are kept open for the next reader. */
 const IDLE_FILES_MAX = 256;
@@ -139,6 +140,7 @@ class OpenFile {
   /** Resolves when the directory entry is durable. */
   readonly nameDurable: Promise<void>;
   readonly sync: Coalesced;
+  readonly writes: WriteQueue;
   userCount = 0;
   /** A sync failed: what the file holds beyond earlier syncs is unknown for good. */
   isGivenUp = false;
@@ -147,6 +149,7 @@ class OpenFile {
     this.name = name;
     this.file = file;
     this.nameDurable = nameDurable;
+    this.writes = new WriteQueue(file);
     this.sync = new Coalesced(async () => {
       if (this.isGivenUp) throw givenUp(name);
       await (await file).sync();
@@ -195,10 +198,10 @@ export class ExtentFile {
   }
 
   /** Writes all of `bytes`. Not durable before `sync`. */
-  async write(bytes: Uint8Array, offsetBytes: number): Promise<void> {
+  write(bytes: Uint8Array, offsetBytes: number): Promise<void> {
     assert(!this.#isReleased, "a released file is not used");
-    if (this.#open.isGivenUp) throw givenUp(this.name);
-    await (await this.#open.file).write([bytes], offsetBytes);
+    if (this.#open.isGivenUp) return Promise.reject(givenUp(this.name));
+    return this.#open.writes.write(bytes, offsetBytes);
   }
 
   async lengthBytes(): Promise<number> {

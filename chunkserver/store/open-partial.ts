@@ -27,8 +27,6 @@ export class OpenPartial {
   readonly #claim: SpaceClaim;
   readonly #hashes: Uint8Array;
   #receivedBytes = 0;
-  /** Writes that ended before one of lower offset: start to end. */
-  readonly #ahead = new Map<number, number>();
   #writesInFlight = 0;
   readonly #onIdle: (() => void)[] = [];
   #unsyncedBytes = 0;
@@ -85,7 +83,9 @@ export class OpenPartial {
       if (this.#writesInFlight === 0) for (const wake of this.#onIdle.splice(0)) wake();
     }
     this.#claim.written(bytes.length);
-    this.#advance(offsetBytes, endBytes);
+    // Writes to one file end in the order of the calls.
+    assert(offsetBytes <= this.#receivedBytes, "blocks follow one another without gap");
+    this.#receivedBytes = Math.max(this.#receivedBytes, endBytes);
     this.#writeBack(bytes.length);
   }
 
@@ -93,7 +93,6 @@ export class OpenPartial {
   truncate(lengthBytes: number): void {
     assert(this.#writesInFlight === 0, "bytes under way are not forgotten");
     assert(lengthBytes % BLOCK_BYTES === 0, "a partial chunk ends at a block boundary");
-    this.#ahead.clear();
     this.#receivedBytes = Math.min(this.#receivedBytes, lengthBytes);
   }
 
@@ -122,20 +121,6 @@ export class OpenPartial {
     assert(this.#writesInFlight === 0, "a file is released after its last write");
     this.#claim.release();
     this.room.file.release();
-  }
-
-  #advance(startBytes: number, endBytes: number): void {
-    if (startBytes > this.#receivedBytes) {
-      this.#ahead.set(startBytes, endBytes);
-      return;
-    }
-    this.#receivedBytes = Math.max(this.#receivedBytes, endBytes);
-    for (;;) {
-      const nextEnd = this.#ahead.get(this.#receivedBytes);
-      if (nextEnd === undefined) return;
-      this.#ahead.delete(this.#receivedBytes);
-      this.#receivedBytes = nextEnd;
-    }
   }
 
   #writeBack(bytes: number): void {
