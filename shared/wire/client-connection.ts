@@ -99,7 +99,7 @@ export class ClientConnection implements Connection, SessionHandler {
       parse: method.parseDown,
       deadlineMs: this.#clock.monotonicMs() + timeoutMs,
       receiveWindowBytes: this.#session.limits.streamWindowBytes,
-      sendWindowBytes: this.#session.peerLimits?.streamWindowBytes ?? 0,
+      sendWindowBytes: this.#session.streamSendWindowBytes,
       onClosed: () => {
         signal?.removeEventListener("abort", onAbort);
         this.#session.streams.delete(streamId);
@@ -214,7 +214,7 @@ export class ClientConnection implements Connection, SessionHandler {
       kind: FRAME_KINDS.request,
       flags,
       streamId,
-      head: [methodName, Number.isFinite(timeoutMs) ? timeoutMs : null, request],
+      head: [methodName, Number.isFinite(timeoutMs) ? Math.ceil(timeoutMs) : null, request],
       bodyLength: body?.length ?? 0,
     });
   }

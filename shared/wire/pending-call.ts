@@ -1,8 +1,9 @@
 import { AshlarError, isAshlarError } from "../base/errors.ts";
 import type { CallMethod } from "../protocol/method.ts";
 import type { Due } from "./deadlines.ts";
-import type { Body, Frame } from "./frame-reader.ts";
+import type { Frame } from "./frame-reader.ts";
 import type { Ticket } from "./frame-writer.ts";
+import { ReceivedFrame } from "./received.ts";
 import type { Received } from "./rpc.ts";
 
 export interface PendingCallOptions<Response> {
@@ -62,7 +63,7 @@ export class PendingCall<Response> implements AnyCall {
       if (frame.headError !== null) throw frame.headError;
       const head = method.parseResponse(frame.head);
       this.#forget();
-      this.#options.resolve(new ReceivedBody(head, frame.body));
+      this.#options.resolve(new ReceivedFrame(head, frame.body));
     } catch (error) {
       frame.body.release();
       this.fail(
@@ -102,23 +103,5 @@ export class PendingCall<Response> implements AnyCall {
 
   #forget(): void {
     if (this.#onAbort !== null) this.#options.signal?.removeEventListener("abort", this.#onAbort);
-  }
-}
-
-class ReceivedBody<Head> implements Received<Head> {
-  readonly head: Head;
-  readonly #body: Body;
-
-  constructor(head: Head, body: Body) {
-    this.head = head;
-    this.#body = body;
-  }
-
-  get body(): Uint8Array {
-    return this.#body.bytes;
-  }
-
-  release(): void {
-    this.#body.release();
   }
 }

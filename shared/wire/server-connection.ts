@@ -7,6 +7,7 @@ import type { Due } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
 import { type Hello, parseErrorData, parseRequestHead } from "./messages.ts";
+import { ReceivedFrame } from "./received.ts";
 import { isReply } from "./reply.ts";
 import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
 import { ServerCall } from "./server-call.ts";
@@ -151,7 +152,7 @@ export class ServerConnection implements SessionHandler {
     });
     this.#calls.set(streamId, call);
     this.#session.deadlines.watch(call.deadlineMs);
-    const received = receive(head, frame);
+    const received = new ReceivedFrame(head, frame.body);
     if (registration.kind === "call") this.#runCall(registration, { streamId, call, received });
     else this.#runStream(registration, { streamId, call, received });
   }
@@ -163,9 +164,8 @@ export class ServerConnection implements SessionHandler {
     attempt(() => handler(received, call)).then(
       (result) => this.#answer(streamId, call, result),
       (error: unknown) => {
-        if (!this.#finish(streamId, call)) return;
-        this.#postError(streamId, error);
-        this.#reportBug(method.name, error);
+        if (this.#finish(streamId, call)) this.#postError(streamId, error);
+        this.#reportBug(method.name, call, error);
       },
     );
   }
@@ -202,7 +202,7 @@ export class ServerConnection implements SessionHandler {
       parse: method.parseUp,
       deadlineMs: Number.POSITIVE_INFINITY, // The call's own is watched.
       receiveWindowBytes: this.#session.limits.streamWindowBytes,
-      sendWindowBytes: this.#session.peerLimits?.streamWindowBytes ?? 0,
+      sendWindowBytes: this.#session.streamSendWindowBytes,
       onClosed: (error) => {
         this.#session.streams.delete(streamId);
         if (error !== null) call.abort(error);
@@ -214,7 +214,7 @@ export class ServerConnection implements SessionHandler {
       () => stream.endLast(),
       (error: unknown) => {
         stream.failLast(isAshlarError(error) ? error : internal(error));
-        this.#reportBug(method.name, error);
+        this.#reportBug(method.name, call, error);
       },
     );
   }
@@ -255,10 +255,12 @@ export class ServerConnection implements SessionHandler {
   }
 
   /** The caller learns only the message of what is not an AshlarError: the stack stays here. */
-  #reportBug(methodName: string, error: unknown): void {
-    if (isAshlarError(error)) return;
+  #reportBug(methodName: string, call: ServerCall, error: unknown): void {
+    const isBug = error instanceof AssertionError;
+    // A handler that is told to stop may do so with the AbortError of whatever it waited for.
+    if (isAshlarError(error) || (call.isAborted && !isBug)) return;
     this.#options.log.error("A handler failed", { method: methodName, error });
-    if (error instanceof AssertionError) throw error; // A bug: the process stops.
+    if (isBug) throw error; // The process stops.
   }
 }
 
@@ -272,10 +274,6 @@ interface Begun {
   readonly streamId: number;
   readonly call: ServerCall;
   readonly received: Received<unknown>;
-}
-
-function receive(head: unknown, { body }: Frame): Received<unknown> {
-  return { head, body: body.bytes, release: () => body.release() };
 }
 
 /** What `task` promises, also if it throws before it does. */

@@ -104,19 +104,26 @@ export class Session implements StreamHost {
     return !this.#isClosed && !this.#isClosing;
   }
 
-  get peerLimits(): PeerLimits | null {
-    return this.#peerLimits;
-  }
-
   get sendCreditBytes(): number {
     return this.#sendCreditBytes;
+  }
+
+  /** What this end may send to streams ahead of the peer. Not more than we would take ourselves. */
+  get #sendWindowBytes(): number {
+    const { connectionWindowBytes } = this.limits;
+    return Math.min(this.#peerLimits?.connectionWindowBytes ?? 0, connectionWindowBytes);
+  }
+
+  /** The same for one stream. */
+  get streamSendWindowBytes(): number {
+    return Math.min(this.#peerLimits?.streamWindowBytes ?? 0, this.limits.streamWindowBytes);
   }
 
   /** The handshake is over. */
   establish(peerLimits: PeerLimits, handler: SessionHandler): void {
     this.#peerLimits = peerLimits;
     this.#handler = handler;
-    this.#sendCreditBytes = peerLimits.connectionWindowBytes;
+    this.#sendCreditBytes = this.#sendWindowBytes;
     this.#keepAlive = new KeepAlive({
       clock: this.#world.clock,
       intervalMs: this.limits.pingIntervalMs,
@@ -195,10 +202,13 @@ export class Session implements StreamHost {
 
   /** Called by a server after it posted an answer: a peer that does not read must not ask for more. */
   boundAnswers(): void {
-    if (this.#isPausedForAnswers || this.#writer.queuedBytes < ANSWERS_BYTES_MAX) return;
+    // Messages of streams are bounded by their credit: they do not count.
+    const messageBytes = this.#sendWindowBytes - this.#sendCreditBytes;
+    const answersBytes = this.#writer.queuedBytes - messageBytes;
+    if (this.#isPausedForAnswers || answersBytes < ANSWERS_BYTES_MAX) return;
     this.#isPausedForAnswers = true;
     this.#pause();
-    this.#writer.onceBelow(ANSWERS_BYTES_MAX / 2, () => {
+    this.#writer.onceBelow(ANSWERS_BYTES_MAX, () => {
       this.#isPausedForAnswers = false;
       this.#resume();
     });
@@ -276,7 +286,16 @@ export class Session implements StreamHost {
     if (this.#sendCreditBytes <= 0 || this.#awaitingCredit.size === 0) return;
     const senders = [...this.#awaitingCredit];
     this.#awaitingCredit.clear();
-    for (const sender of senders) sender.pump(); // Those that do not get their turn wait again.
+    let servedCount = 0;
+    while (servedCount < senders.length && this.#sendCreditBytes > 0) {
+      senders[servedCount]?.pump();
+      servedCount += 1;
+    }
+    // Who had a turn and wants more goes behind those who had none.
+    const again = [...this.#awaitingCredit];
+    this.#awaitingCredit.clear();
+    for (const sender of senders.slice(servedCount)) this.#awaitingCredit.add(sender);
+    for (const sender of again) this.#awaitingCredit.add(sender);
   }
 
   #wantsBody(header: FrameHeader): boolean {
@@ -349,6 +368,10 @@ export class Session implements StreamHost {
   #onCredit(frame: Frame): void {
     try {
       const bytes = parseCredit(frame.head);
+      if (this.#sendCreditBytes + bytes > this.#sendWindowBytes) {
+        this.failMalformed("more credit than was spent");
+        return;
+      }
       this.#addCredit(bytes);
       this.streams.get(frame.header.streamId)?.onCredit(bytes);
     } catch (error) {

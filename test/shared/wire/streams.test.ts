@@ -186,6 +186,34 @@ for (const makeStage of [tcpStage, memoryStage]) {
       });
     });
 
+    it("take turns when the connection's window is what they wait for", async () => {
+      const stage = makeStage();
+      const limits = { connectionWindowBytes: 200_000, streamWindowBytes: 150_000 };
+      await withChat(stage, answerAll, limits, async ({ connection }) => {
+        const body = new Uint8Array(20_000);
+        const greedy = Array.from({ length: 3 }, () => {
+          const stream = connection.open(chat, { greeting: "" }, OPEN);
+          const sends = Array.from({ length: 100 }, (_, index) => stream.send({ index }, body));
+          const reading = readIndexes(stream);
+          stream.end();
+          return { sends, reading };
+        });
+        let greedyDoneCount = 0;
+        for (const { sends } of greedy) {
+          for (const send of sends) send.then(() => (greedyDoneCount += 1)).catch(() => {});
+        }
+        const modest = connection.open(chat, { greeting: "" }, OPEN);
+        const work = (async () => {
+          await modest.send({ index: 0 }, body);
+          (await modest.receive())?.release();
+          modest.end();
+        })();
+        await stage.settle(work);
+        assert.ok(greedyDoneCount < 150, `${greedyDoneCount} of 300 went first`);
+        await stage.settle(Promise.all(greedy.map(({ reading }) => reading)));
+      });
+    });
+
     it("end when the handler is done, after what it has sent", async () => {
       const stage = makeStage();
       const burst: ChatHandler = async (request, stream) => {
