@@ -117,10 +117,6 @@ export type NamespaceOperation =
   | Exclude<Operation, { kind: "put" | "commit-chunks" }>
   | PutOperation
   | CommitChunksOperation;
-export type NamespaceOperationOf<Kind extends NamespaceOperation["kind"]> = Extract<
-  NamespaceOperation,
-  { kind: Kind }
->;
 
 /** The new session's id is the index of this entry. */
 export interface OpenSession {

@@ -33,7 +33,7 @@ const MISSING_SHOWN_MAX = 1_000;
 // Inline content -----------------------------------------------------------------------------
 
 /** @throws {Refusal} TOO_LARGE */
-export function checkInline(change: Change, bytes: Uint8Array): void {
+function checkInline(change: Change, bytes: Uint8Array): void {
   const allowed = present(change.clusterFacts, "a cluster was made").inlineBytesMax;
   const bytesMax = Math.min(allowed, INLINE_BYTES_MAX);
   if (bytes.length <= bytesMax) return;

@@ -106,7 +106,7 @@ function addFile(
 }
 
 /** Gives a file a content that differs from the one it holds. */
-export function replaceContent(
+function replaceContent(
   change: Change,
   file: FileInode,
   fields: ContentFields & { readonly mtimeMs: number },

@@ -31,7 +31,7 @@ const PLAIN_PATH = new RegExp(`^(?:/[^/.\\0][^/\\0]{0,${NAME_BYTES_MAX - 1}})+$`
 const PLAIN_PATH_BYTES_MAX = 4096;
 
 /** The names in `path`. @throws {Refusal} as `parsePath` */
-export function pathNames(path: Uint8Array): readonly ByteText[] {
+function pathNames(path: Uint8Array): readonly ByteText[] {
   if (path.length <= PLAIN_PATH_BYTES_MAX) {
     const text = bytesToText(path);
     if (PLAIN_PATH.test(text)) return text.slice(1).split("/");
@@ -124,7 +124,7 @@ function notDirectory(walk: Walk, depth: number): Refusal {
  * Whether the inode hangs in the tree. What was removed as part of a tree still has its records
  * until it is reclaimed, but nobody may reach it by its inode.
  */
-export function isAttached(view: TreeView, inode: InodeRecord): boolean {
+function isAttached(view: TreeView, inode: InodeRecord): boolean {
   return ancestorNames(view, inode) !== null;
 }
 

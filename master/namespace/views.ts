@@ -51,7 +51,7 @@ export interface Counters {
   readonly fileCount: number;
   readonly directoryCount: number;
   readonly chunkCount: number;
-  /** Bytes of the files as their owners see them; removed ones no longer count. */
+  /** Bytes of the files as their owners see them; those below a removed tree count until reclaimed. */
   readonly logicalBytes: number;
   readonly purgesPending: number;
 }

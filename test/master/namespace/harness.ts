@@ -6,7 +6,7 @@ import type {
   Outcome,
   VerifiedChunk,
 } from "../../../master/namespace/command.ts";
-import { decodeCommand, encodeCommand } from "../../../master/namespace/command.ts";
+import { encodeCommand } from "../../../master/namespace/command.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
 import type { AppliedEntry } from "../../../master/state-machine.ts";
 import type {
@@ -206,6 +206,3 @@ export function dump(store: OrderedStore): string[] {
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
   return [...store.range(range)].map(({ key, value }) => `${hex(key)} ${hex(value)}`);
 }
-
-/** The command as another replica reads it. */
-export const throughLog = (command: Command): Command => decodeCommand(encodeCommand(command));

@@ -157,9 +157,9 @@ describe("reading the past", () => {
     assert.deepEqual(times, [BOOTSTRAP.nowMs + DAY_MS, BOOTSTRAP.nowMs + DAY_MS]);
   });
 
-  it("keeps the time table small over years", async () => {
+  it("keeps the time table small over weeks", async () => {
     const replica = await Replica.make();
-    for (let hour = 0; hour < 2_000; hour += 1) {
+    for (let hour = 0; hour < 500; hour += 1) {
       replica.nowMs += 3600 * SECOND_MS;
       replica.apply({ kind: "keep-session", nowMs: replica.nowMs, sessionId: replica.sessionId });
     }

@@ -90,7 +90,7 @@ const commits: fc.Arbitrary<Planned> = fc
 
 const expectedId = (name: string | null): ChunkId | null => (name === null ? null : chunkId(name));
 
-export const operation = fc.oneof(
+const operation = fc.oneof(
   { weight: 3, arbitrary: directories },
   { weight: 4, arbitrary: files },
   { weight: 3, arbitrary: moves },
