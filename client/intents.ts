@@ -12,7 +12,7 @@ import type { MasterSession } from "./master-session.ts";
 const AHEAD_MAX = 8;
 const EXCLUDE_MAX = 64;
 /** How long the masters may look for servers other than those that failed a moment ago. */
-const PICKY_TIMEOUT_MS = 2_000;
+const PICKY_TIMEOUT_MS = 400;
 
 /** Leave to write one chunk, and since when. */
 export interface HeldIntent {

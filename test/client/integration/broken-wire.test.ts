@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
+import type {
+  ConnectOptions,
+  Link,
+  LinkReceiver,
+  Listener,
+  Network,
+} from "../../../shared/ports/network.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { MemoryLog } from "../../support/wire-world.ts";
+import { LoopbackCluster, makeEnv } from "../support/loopback-cluster.ts";
+
+const MIB = 1024 * 1024;
+const SEED = 20261121;
+
+/** TCP whose links break after some bytes, as long as it has breaks left. */
+class BreakingNetwork implements Network {
+  readonly #tcp = new TcpNetwork();
+  readonly #random: SeededRandom;
+  readonly #bytesMax: number;
+  breaksLeft = 0;
+
+  constructor(random: SeededRandom, bytesMax: number) {
+    this.#random = random;
+    this.#bytesMax = bytesMax;
+  }
+
+  async connect(address: string, options: ConnectOptions): Promise<Link> {
+    return this.#breaking(await this.#tcp.connect(address, options));
+  }
+
+  listen(): Promise<Listener> {
+    return Promise.reject(new Error("A client does not listen"));
+  }
+
+  #breaking(link: Link): Link {
+    let leftBytes = this.#random.integer(this.#bytesMax);
+    const count = (bytes: number): void => {
+      leftBytes -= bytes;
+      if (leftBytes > 0 || this.breaksLeft === 0) return;
+      this.breaksLeft -= 1;
+      link.destroy();
+    };
+    return {
+      peerAddress: link.peerAddress,
+      start: (receiver: LinkReceiver) =>
+        link.start({
+          buffer: () => receiver.buffer(),
+          onBytes: (bytes) => {
+            receiver.onBytes(bytes);
+            count(bytes);
+          },
+          onClosed: (error) => receiver.onClosed(error),
+        }),
+      write: (parts) => {
+        const written = link.write(parts);
+        count(parts.reduce((sum, part) => sum + part.length, 0));
+        return written;
+      },
+      pause: () => link.pause(),
+      resume: () => link.resume(),
+      close: () => link.close(),
+      destroy: () => link.destroy(),
+    };
+  }
+}
+
+describe(`a wire that breaks at any byte (seed ${SEED})`, () => {
+  it("neither loses nor doubles a write, and no read is wrong", async () => {
+    const random = new SeededRandom(SEED);
+    const network = new BreakingNetwork(random, 5 * MIB);
+    await using cluster = await LoopbackCluster.start(3);
+    const env = { ...makeEnv(new MemoryLog()), network };
+    const fs = await cluster.connect({ env });
+    let index = (await fs.mkdir("/d")).index;
+    for (let round = 0; round < 12; round += 1) {
+      const bytes = random.bytes(4096);
+      const whole = new Uint8Array(1 + random.integer(4 * MIB));
+      for (let offset = 0; offset < whole.length; offset += 65_536) {
+        whole.set(bytes.subarray(0, Math.min(4096, whole.length - offset)), offset);
+        whole[offset] = round + 1;
+      }
+      network.breaksLeft = 3;
+      const result = await fs.writeFile("/d/file", whole, { chunkSizeBytes: MIB });
+      network.breaksLeft = 3;
+      const read = await fs.readFile("/d/file");
+      network.breaksLeft = 0;
+      assert.equal(Buffer.compare(read, whole), 0, `round ${round}`);
+      assert.ok(result.index > index, "one commit after the other");
+      index = result.index;
+    }
+  });
+});
