@@ -39,7 +39,7 @@ import {
 } from "./replication.ts";
 import { broadcastHeartbeat } from "./send-log.ts";
 import { handleSnapshotRequest } from "./snapshot.ts";
-import { transferLeadership } from "./transfer.ts";
+import { handOver, transferLeadership } from "./transfer.ts";
 
 /** What only the leader of a term sends. */
 type LeaderMessage = AppendRequest | HeartbeatRequest | SnapshotRequest;
@@ -102,10 +102,11 @@ function tickLeader(core: Core, leader: Leader): void {
   leader.heartbeatElapsedTicks += 1;
   if (core.electionElapsedTicks >= core.options.electionTicks) {
     core.electionElapsedTicks = 0;
-    if (core.options.checkQuorum) checkQuorum(core, leader);
+    if (core.options.checkQuorum && !leader.isLeaving) checkQuorum(core, leader);
     if (core.role.kind !== "leader") return;
     // Thesis §3.10: a transfer that takes longer has failed; proposals are taken again.
     leader.transferee = NO_MEMBER;
+    if (leader.isLeaving) handOver(core, leader);
   }
   if (leader.heartbeatElapsedTicks < core.options.heartbeatTicks) return;
   leader.heartbeatElapsedTicks = 0;

@@ -1,7 +1,7 @@
 import type { MemberId } from "../../shared/base/ids.ts";
 import type { Core, Leader } from "./core.ts";
 import { leaderIdOf, send } from "./core.ts";
-import { NO_MEMBER } from "./messages.ts";
+import { INDEX_ZERO, NO_MEMBER } from "./messages.ts";
 import { sendAppend } from "./send-log.ts";
 
 /**
@@ -18,6 +18,17 @@ export function transferLeadership(core: Core, leader: Leader, transferee: Membe
   core.electionElapsedTicks = 0;
   if (progress.matchIndex === core.log.lastIndex()) sendTimeoutNow(core, transferee);
   else sendAppend(core, { to: transferee, progress, whenEmpty: "send-empty" });
+}
+
+/** Transfers leadership to the voter that lacks least. */
+export function handOver(core: Core, leader: Leader): void {
+  let best: MemberId = NO_MEMBER;
+  for (const id of core.configuration.voters.incoming) {
+    const matchIndex = leader.progress.get(id)?.matchIndex ?? INDEX_ZERO;
+    const bestIndex = leader.progress.get(best)?.matchIndex ?? INDEX_ZERO;
+    if (best === NO_MEMBER || matchIndex > bestIndex) best = id;
+  }
+  transferLeadership(core, leader, best);
 }
 
 /** Hands over if this member leads, else asks the leader to; drops the wish if there is none. */
