@@ -10,6 +10,9 @@ import type { Identity } from "./rpc.ts";
 /** Longest head of a frame of the handshake. */
 export const HANDSHAKE_HEAD_BYTES_MAX = 4096;
 
+/** Errors and the wire's own frames fit a head of this length: nobody may take less. */
+const HEAD_BYTES_MAX_MIN = 1024;
+
 /** What one end may send to the other. */
 export type PeerLimits = Pick<
   WireLimits,
@@ -40,7 +43,7 @@ export const parseHello: Parser<Hello> = parser(
       name: v.pipe(v.string(), v.maxLength(300)),
     }),
     limits: v.object({
-      headBytesMax: positiveSchema,
+      headBytesMax: v.pipe(positiveSchema, v.minValue(HEAD_BYTES_MAX_MIN)),
       bodyBytesMax: positiveSchema,
       streamWindowBytes: positiveSchema,
       connectionWindowBytes: positiveSchema,

@@ -1,8 +1,9 @@
-import { AshlarError, toErrorData } from "../base/errors.ts";
+import { AshlarError, isAshlarError, toErrorData } from "../base/errors.ts";
 import type { SlabPool } from "../flow/slabs.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Link } from "../ports/network.ts";
+import { ConnectionCredit } from "./connection-credit.ts";
 import { Deadlines, type Due } from "./deadlines.ts";
 import { FRAME_KINDS, type FrameHeader, type FrameKind, frameBytes } from "./frame.ts";
 import { FrameCodec, type FrameFields } from "./frame-codec.ts";
@@ -37,6 +38,9 @@ export interface SessionHandler {
 /** Reading stops while more than this of answers waits to be sent: a peer must take what it asks for. */
 const ANSWERS_BYTES_MAX = 16 * 1024 * 1024;
 
+/** Characters of an error that is too large for the peer: they fit the smallest head of all. */
+const ERROR_LENGTH_MAX = 250;
+
 const HANDSHAKE_LIMITS = { headBytesMax: HANDSHAKE_HEAD_BYTES_MAX, bodyBytesMax: 0 };
 
 /** A link with frames on it: streams, flow control, pings. Both ends have one. */
@@ -44,6 +48,7 @@ export class Session implements StreamHost {
   readonly link: Link;
   readonly limits: WireLimits;
   readonly streams = new Map<number, OpenStream>();
+  readonly credit: ConnectionCredit;
   readonly deadlines: Deadlines;
   /** Resolves when the connection is gone. */
   readonly closed: Promise<void>;
@@ -55,14 +60,6 @@ export class Session implements StreamHost {
   #keepAlive: KeepAlive | null = null;
   /** Null until the handshake is over. */
   #peerLimits: PeerLimits | null = null;
-  #sendCreditBytes = 0;
-  readonly #awaitingCredit = new Set<{ pump(): void }>();
-  /** Bytes of messages that came and were not granted again. */
-  #outstandingBytes = 0;
-  /** The part of it that was taken, and that streams hold back until it is worth a frame. */
-  #heldBackBytes = 0;
-  /** The part of it that belongs to no stream any more. */
-  #orphanedBytes = 0;
   #pauses = 0;
   #isPausedForAnswers = false;
   #isClosed = false;
@@ -76,6 +73,13 @@ export class Session implements StreamHost {
     this.#handler = handler;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
+    });
+    this.credit = new ConnectionCredit({
+      receiveWindowBytes: limits.connectionWindowBytes,
+      sendGrant: (streamId, bytes) => this.#sendGrant(streamId, bytes),
+      flushStreams: () => {
+        for (const stream of this.streams.values()) stream.flushCredit();
+      },
     });
     this.deadlines = new Deadlines(world.clock, () => this.#dues());
     this.#writer = new FrameWriter(link, (error) => this.fail(lost(link, "a write failed", error)));
@@ -104,17 +108,7 @@ export class Session implements StreamHost {
     return !this.#isClosed && !this.#isClosing;
   }
 
-  get sendCreditBytes(): number {
-    return this.#sendCreditBytes;
-  }
-
-  /** What this end may send to streams ahead of the peer. Not more than we would take ourselves. */
-  get #sendWindowBytes(): number {
-    const { connectionWindowBytes } = this.limits;
-    return Math.min(this.#peerLimits?.connectionWindowBytes ?? 0, connectionWindowBytes);
-  }
-
-  /** The same for one stream. */
+  /** What this end may send on a stream ahead of the peer. Not more than it would take itself. */
   get streamSendWindowBytes(): number {
     return Math.min(this.#peerLimits?.streamWindowBytes ?? 0, this.limits.streamWindowBytes);
   }
@@ -123,7 +117,7 @@ export class Session implements StreamHost {
   establish(peerLimits: PeerLimits, handler: SessionHandler): void {
     this.#peerLimits = peerLimits;
     this.#handler = handler;
-    this.#sendCreditBytes = this.#sendWindowBytes;
+    this.credit.open(peerLimits.connectionWindowBytes);
     this.#keepAlive = new KeepAlive({
       clock: this.#world.clock,
       intervalMs: this.limits.pingIntervalMs,
@@ -159,7 +153,7 @@ export class Session implements StreamHost {
     try {
       frame = this.encode({ kind, streamId, head: data });
     } catch {
-      const message = data.message.slice(0, 1000);
+      const message = data.message.slice(0, ERROR_LENGTH_MAX);
       frame = this.encode({ kind, streamId, head: { code: data.code, message } });
     }
     this.post({ frame, body: null, onSettled: null });
@@ -169,42 +163,10 @@ export class Session implements StreamHost {
     return this.#writer.drop(ticket);
   }
 
-  spendCredit(bytes: number): void {
-    this.#sendCreditBytes -= bytes;
-  }
-
-  refundCredit(bytes: number): void {
-    this.#addCredit(bytes);
-  }
-
-  awaitCredit(sender: { pump(): void }): void {
-    this.#awaitingCredit.add(sender);
-  }
-
-  grantCredit(streamId: number, bytes: number): void {
-    if (this.#isClosed) return;
-    if (streamId === 0) {
-      this.#orphanedBytes += bytes;
-      if (this.#orphanedBytes < this.limits.connectionWindowBytes / 8) return;
-    }
-    const granted = streamId === 0 ? this.#orphanedBytes : bytes;
-    if (streamId === 0) this.#orphanedBytes = 0;
-    this.#outstandingBytes -= granted;
-    this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.credit, streamId, head: granted }));
-  }
-
-  /** Many streams that hold back a little each must not keep the whole window. */
-  holdBackCredit(bytes: number): void {
-    this.#heldBackBytes += bytes;
-    if (bytes < 0 || this.#heldBackBytes < this.limits.connectionWindowBytes / 4) return;
-    for (const stream of this.streams.values()) stream.flushCredit();
-  }
-
   /** Called by a server after it posted an answer: a peer that does not read must not ask for more. */
   boundAnswers(): void {
     // Messages of streams are bounded by their credit: they do not count.
-    const messageBytes = this.#sendWindowBytes - this.#sendCreditBytes;
-    const answersBytes = this.#writer.queuedBytes - messageBytes;
+    const answersBytes = this.#writer.queuedBytes - this.credit.spentBytes;
     if (this.#isPausedForAnswers || answersBytes < ANSWERS_BYTES_MAX) return;
     this.#isPausedForAnswers = true;
     this.#pause();
@@ -244,10 +206,10 @@ export class Session implements StreamHost {
     this.deadlines.stop();
     this.#reader.stop();
     this.link.destroy();
+    this.credit.close();
     const forStreams = error ?? lost(this.link, "the peer closed it", null);
     for (const stream of [...this.streams.values()]) stream.close(forStreams);
     this.#writer.stop();
-    this.#awaitingCredit.clear();
     this.#handler.onClosed(error);
     this.#resolveClosed();
   }
@@ -281,23 +243,6 @@ export class Session implements StreamHost {
     if (this.#pauses === 0 && !this.#isClosed) this.link.resume();
   }
 
-  #addCredit(bytes: number): void {
-    this.#sendCreditBytes += bytes;
-    if (this.#sendCreditBytes <= 0 || this.#awaitingCredit.size === 0) return;
-    const senders = [...this.#awaitingCredit];
-    this.#awaitingCredit.clear();
-    let servedCount = 0;
-    while (servedCount < senders.length && this.#sendCreditBytes > 0) {
-      senders[servedCount]?.pump();
-      servedCount += 1;
-    }
-    // Who had a turn and wants more goes behind those who had none.
-    const again = [...this.#awaitingCredit];
-    this.#awaitingCredit.clear();
-    for (const sender of senders.slice(servedCount)) this.#awaitingCredit.add(sender);
-    for (const sender of again) this.#awaitingCredit.add(sender);
-  }
-
   #wantsBody(header: FrameHeader): boolean {
     return header.kind === FRAME_KINDS.message
       ? this.streams.has(header.streamId)
@@ -306,7 +251,7 @@ export class Session implements StreamHost {
 
   #onDropped(header: FrameHeader): void {
     if (header.kind !== FRAME_KINDS.message) this.#handler.onUnwanted(header);
-    else if (!this.#isOverdrawn(header)) this.grantCredit(0, frameBytes(header));
+    else if (this.#countMessage(header)) this.credit.grantOrphaned(frameBytes(header));
   }
 
   #onFrame(frame: Frame): void {
@@ -344,39 +289,38 @@ export class Session implements StreamHost {
   }
 
   #onMessage(frame: Frame): void {
-    if (this.#isOverdrawn(frame.header)) {
-      frame.body.release();
-      return;
-    }
     const stream = this.streams.get(frame.header.streamId);
-    if (stream === undefined) {
+    if (!this.#countMessage(frame.header)) {
       frame.body.release();
-      this.grantCredit(0, frameBytes(frame.header));
-      return;
+    } else if (stream === undefined) {
+      frame.body.release();
+      this.credit.grantOrphaned(frameBytes(frame.header));
+    } else if (!stream.onFrame(frame)) {
+      this.failMalformed("more on a stream than it had credit for");
     }
-    if (!stream.onFrame(frame)) this.failMalformed("more on a stream than it had credit for");
   }
 
-  /** Counts a message. True: the peer had no credit left, the connection has been ended. */
-  #isOverdrawn(header: FrameHeader): boolean {
-    const isOverdrawn = this.#outstandingBytes >= this.limits.connectionWindowBytes;
-    if (isOverdrawn) this.failMalformed("more than it had credit for");
-    this.#outstandingBytes += frameBytes(header);
-    return isOverdrawn;
+  #countMessage(header: FrameHeader): boolean {
+    const isCovered = this.credit.receive(header);
+    if (!isCovered) this.failMalformed("more than it had credit for");
+    return isCovered;
   }
 
-  #onCredit(frame: Frame): void {
+  #onCredit({ head, headError, header }: Frame): void {
     try {
-      const bytes = parseCredit(frame.head);
-      if (this.#sendCreditBytes + bytes > this.#sendWindowBytes) {
-        this.failMalformed("more credit than was spent");
-        return;
-      }
-      this.#addCredit(bytes);
-      this.streams.get(frame.header.streamId)?.onCredit(bytes);
+      if (headError !== null) throw headError;
+      const bytes = parseCredit(head);
+      if (this.credit.add(bytes)) this.streams.get(header.streamId)?.onCredit(bytes);
+      else this.failMalformed("more credit than was spent");
     } catch (error) {
-      this.failMalformed((error as AshlarError).message);
+      if (!isAshlarError(error)) throw error;
+      this.failMalformed(error.message);
     }
+  }
+
+  #sendGrant(streamId: number, bytes: number): void {
+    if (this.#isClosed) return;
+    this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.credit, streamId, head: bytes }));
   }
 }
 

@@ -1,10 +1,10 @@
 import { assert } from "../base/assert.ts";
 import type { AshlarError } from "../base/errors.ts";
+import type { ConnectionCredit } from "./connection-credit.ts";
 import { Fifo } from "./fifo.ts";
 import { HEADER_BYTES } from "./frame.ts";
 import type { Body, Frame } from "./frame-reader.ts";
 import type { Received } from "./rpc.ts";
-import type { StreamHost } from "./stream-sender.ts";
 
 /** Credit is granted in portions of this size, so that small messages do not cost a frame each. */
 const GRANT_BYTES_MIN = 64 * 1024;
@@ -21,7 +21,7 @@ interface Reader<Head> {
  * released: what a stream makes this end hold is bounded by the window, and one message more.
  */
 export class StreamReceiver<Head> {
-  readonly #host: StreamHost;
+  readonly #credit: ConnectionCredit;
   readonly #streamId: number;
   readonly #windowBytes: number;
   readonly #onDrained: () => void;
@@ -38,11 +38,11 @@ export class StreamReceiver<Head> {
 
   /** `onDrained` is called when the end was reached and everything before it was taken. */
   constructor(
-    host: StreamHost,
+    credit: ConnectionCredit,
     id: { readonly streamId: number; readonly windowBytes: number },
     onDrained: () => void,
   ) {
-    this.#host = host;
+    this.#credit = credit;
     this.#streamId = id.streamId;
     this.#windowBytes = id.windowBytes;
     this.#onDrained = onDrained;
@@ -115,11 +115,11 @@ export class StreamReceiver<Head> {
   /** Bytes that the peer may send again. */
   giveBack(bytes: number): void {
     if (this.#isClosed) {
-      this.#host.grantCredit(0, bytes);
+      this.#credit.grantOrphaned(bytes);
       return;
     }
     this.#heldBackBytes += bytes;
-    this.#host.holdBackCredit(bytes);
+    this.#credit.holdBack(bytes);
     if (this.#heldBackBytes >= Math.min(GRANT_BYTES_MIN, this.#windowBytes / 4)) this.flushCredit();
   }
 
@@ -128,8 +128,8 @@ export class StreamReceiver<Head> {
     if (bytes === 0) return;
     this.#heldBackBytes = 0;
     this.#outstandingBytes -= bytes;
-    this.#host.holdBackCredit(-bytes);
-    this.#host.grantCredit(this.#streamId, bytes);
+    this.#credit.holdBack(-bytes);
+    this.#credit.grant(this.#streamId, bytes);
   }
 }
 

@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { AshlarError } from "../base/errors.ts";
+import type { ConnectionCredit } from "./connection-credit.ts";
 import { Fifo } from "./fifo.ts";
 import { FLAG_LAST, FRAME_KINDS } from "./frame.ts";
 import type { FrameFields } from "./frame-codec.ts";
@@ -10,17 +11,7 @@ export interface StreamHost {
   encode(fields: FrameFields): Uint8Array;
   post(outgoing: Outgoing): Ticket;
   drop(ticket: Ticket): boolean;
-  /** Bytes that all streams together may send now. Below 1: `awaitCredit`. */
-  readonly sendCreditBytes: number;
-  spendCredit(bytes: number): void;
-  /** What was spent on a frame that was not sent after all. */
-  refundCredit(bytes: number): void;
-  /** `pump` is called when there is credit again. */
-  awaitCredit(sender: { pump(): void }): void;
-  /** The peer may send so many more bytes; on this stream, if it still goes on. */
-  grantCredit(streamId: number, bytes: number): void;
-  /** Bytes taken on a stream that are not worth a frame yet: negative once they are granted. */
-  holdBackCredit(bytes: number): void;
+  readonly credit: ConnectionCredit;
 }
 
 /** A message on its way, or waiting for its turn. */
@@ -117,7 +108,7 @@ export class StreamSender {
       this.#transmit(sending);
     }
     if (this.#queue.length > 0) {
-      if (this.#creditBytes > 0) this.#host.awaitCredit(this);
+      if (this.#creditBytes > 0) this.#host.credit.wait(this);
       return;
     }
     if (this.#isEndDue && this.#failure === null) this.#postEnd();
@@ -151,7 +142,7 @@ export class StreamSender {
   }
 
   get #mayTransmitNext(): boolean {
-    return this.#creditBytes > 0 && this.#host.sendCreditBytes > 0;
+    return this.#creditBytes > 0 && this.#host.credit.sendBytes > 0;
   }
 
   #encode(head: unknown, body: Uint8Array, isCopied: boolean): Uint8Array {
@@ -167,7 +158,7 @@ export class StreamSender {
 
   #spend(bytes: number): void {
     this.#creditBytes -= bytes;
-    this.#host.spendCredit(bytes);
+    this.#host.credit.spend(bytes);
   }
 
   #transmit(sending: Sending): void {
@@ -179,7 +170,7 @@ export class StreamSender {
 
   #onSettled(sending: Sending, isSent: boolean): void {
     this.#written.delete(sending);
-    if (!isSent) this.#host.refundCredit(sending.sizeBytes);
+    if (!isSent) this.#host.credit.add(sending.sizeBytes);
     if (this.#failure !== null) sending.reject(this.#failure);
     else if (!isSent) sending.reject(lostBeforeSent());
     else if (this.#creditBytes > 0 || this.#isOver) sending.resolve();

@@ -52,7 +52,9 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
     this.#host = host;
     this.#options = options;
     this.#sender = new StreamSender(host, streamId, options.sendWindowBytes);
-    this.#receiver = new StreamReceiver(host, { streamId, windowBytes }, () => this.#onDrained());
+    this.#receiver = new StreamReceiver(host.credit, { streamId, windowBytes }, () =>
+      this.#onDrained(),
+    );
   }
 
   get pendingBytes(): number {
@@ -127,7 +129,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
       head = this.#options.parse(frame.head);
     } catch (error) {
       frame.body.release();
-      this.#host.grantCredit(0, frameBytes(frame.header));
+      this.#host.credit.grantOrphaned(frameBytes(frame.header));
       this.cancel(isAshlarError(error) ? error : unreadable(this.#options.title, error));
       return true;
     }

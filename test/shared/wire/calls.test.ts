@@ -215,12 +215,12 @@ for (const makeStage of [tcpStage, memoryStage]) {
       await withEcho(
         stage,
         answerEcho,
-        { bodyBytesMax: 1000, headBytesMax: 1000 },
+        { bodyBytesMax: 1000, headBytesMax: 1024 },
         async ({ connection }) => {
           const body = new Uint8Array(1001);
           const call = connection.call(echo, { text: "" }, { timeoutMs: 1000, body });
           await assert.rejects(stage.settle(call), hasCode("TOO_LARGE"));
-          const long = connection.call(echo, { text: "x".repeat(1000) }, { timeoutMs: 1000 });
+          const long = connection.call(echo, { text: "x".repeat(1024) }, { timeoutMs: 1000 });
           await assert.rejects(stage.settle(long), hasCode("TOO_LARGE"));
           const next = await stage.settle(
             connection.call(echo, { text: "a" }, { timeoutMs: 1000 }),
