@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { FileSystem } from "../file-system.ts";
 import { isMasterList, noClusterNamed, parseClusterAddress } from "./cluster-address.ts";
@@ -92,6 +93,8 @@ class StopSignals {
 
   constructor(deadlineMs: number | null, closed: AbortSignal) {
     this.signal = AbortSignal.any([this.#controller.signal, closed]);
+    // Every call that is under way listens to it.
+    setMaxListeners(0, this.signal);
     process.on("SIGINT", this.#onInterrupt);
     process.on("SIGTERM", this.#onTerminate);
     this.#timer =
