@@ -106,11 +106,15 @@ export interface MemoryStage extends Stage {
 }
 
 export function memoryStage(
-  options: { readonly slabBytesMax?: number; readonly delayMs?: number } = {},
+  options: {
+    readonly slabBytesMax?: number;
+    readonly delayMs?: number;
+    readonly bufferBytes?: number;
+  } = {},
 ): MemoryStage {
   const clock = new VirtualClock();
-  const { delayMs = 1, ...slabs } = options;
-  const network = new MemoryNetwork({ clock, delayMs: () => delayMs });
+  const { delayMs = 1, bufferBytes = 1024 * 1024, ...slabs } = options;
+  const network = new MemoryNetwork({ clock, delayMs: () => delayMs, bufferBytes });
   return {
     title: "memory",
     server: makeWorld({ network: network.host("server"), clock, ...slabs }),

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { AshlarError } from "../../../shared/base/errors.ts";
 import { connect } from "../../../shared/wire/connect.ts";
 import { FRAME_KINDS } from "../../../shared/wire/frame.ts";
 import type { CallHandler, Received } from "../../../shared/wire/rpc.ts";
@@ -222,12 +223,74 @@ describe("a connection whose peer goes silent (half-open)", () => {
       }
       await stage.clock.advance(1000);
       assert.equal(server.connectionCount, 2);
+      assert.ok(gate.callCount < 250, "no more is read while the answers pile up");
       for (let second = 0; second < 20; second += 1) {
         peer.send(frameBytesOf({ kind: FRAME_KINDS.ping, streamId: 0 }));
         await stage.clock.advance(1000);
       }
       assert.equal(server.connectionCount, 1);
       assert.match(JSON.stringify(stage.server.log.lines.at(-1)?.fields), /taken no bytes/);
+    });
+  });
+});
+
+describe("a body that the link still holds", () => {
+  /** More than the writer gives to the link at a time: what comes behind it stays in the queue. */
+  const large = new Uint8Array(3_000_000);
+
+  it("keeps its failed call from rejecting: the caller may reuse it then; what waits rejects at once", async () => {
+    const stage = memoryStage({ bufferBytes: 100_000 });
+    const gate = new Gate();
+    gate.open();
+    await withPair(stage, gate, async ({ connection }) => {
+      stage.network.cut("client", "server");
+      let isHeldRejected = false;
+      // The first write fills the link's buffer, the second waits for it.
+      const filler = connection.call(echo, { text: "filler" }, { ...LONG, body: large });
+      await stage.clock.advance(1);
+      const held = connection.call(echo, { text: "held" }, { timeoutMs: 50, body: large });
+      const heldFailed = assert.rejects(held, hasCode("DEADLINE_EXCEEDED")).then(() => {
+        isHeldRejected = true;
+      });
+      await stage.clock.advance(1);
+      const waiting = connection.call(echo, { text: "waiting" }, { timeoutMs: 50, body: large });
+      await assert.rejects(stage.settle(waiting), hasCode("DEADLINE_EXCEEDED"));
+      await stage.clock.advance(500);
+      assert.equal(isHeldRejected, false);
+      stage.network.heal();
+      await stage.settle(heldFailed);
+      (await stage.settle(filler)).release();
+      assert.ok(gate.callCount <= 2, "the one that waited was never sent");
+    });
+  });
+
+  it("keeps its cancelled send from rejecting; what waits rejects at once", async () => {
+    const stage = memoryStage({ bufferBytes: 100_000 });
+    const gate = new Gate();
+    const register = (server: RpcServer): void =>
+      server.onStream(chat, async (request, stream) => {
+        request.release();
+        for (let next = await stream.receive(); next !== null; next = await stream.receive()) {
+          next.release();
+        }
+      });
+    await withPair(stage, { register }, async ({ connection }) => {
+      stage.network.cut("client", "server");
+      const stream = connection.open(chat, { greeting: "" }, LONG);
+      const states = ["pending", "pending", "pending"];
+      const sends = states.map(async (_, index) => {
+        await assert.rejects(stream.send({ index }, large), hasCode("SOURCE_CHANGED"));
+        states[index] = "rejected";
+      });
+      sends[0]?.catch(() => {}); // The link took all of it: it succeeds.
+      await stage.clock.advance(10);
+      stream.cancel(new AshlarError("SOURCE_CHANGED", "Stop"));
+      await stage.clock.advance(500);
+      assert.deepEqual(states.slice(1), ["pending", "rejected"]);
+      stage.network.heal();
+      await stage.settle(Promise.allSettled(sends));
+      assert.equal(states[1], "rejected");
+      gate.open();
     });
   });
 });
