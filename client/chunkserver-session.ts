@@ -36,21 +36,27 @@ export class Chunkservers {
     this.#hostName = options.hostName;
   }
 
-  /** @throws {AshlarError} UNAVAILABLE and what else a connection fails with. */
+  /**
+   * Opens a stream that lasts until `signal`, a fork of the deadline's, aborts.
+   *
+   * @throws {AshlarError} UNAVAILABLE and what else a connection fails with.
+   */
   async open<Open, Up, Down>(
     server: ServerAddress,
     method: StreamMethod<Open, Up, Down>,
     request: Open,
-    options: { readonly deadline: Deadline; readonly timeoutMs: number },
+    options: {
+      readonly deadline: Deadline;
+      readonly signal: AbortSignal;
+      readonly timeoutMs: number;
+    },
   ): Promise<Stream<Up, Down>> {
-    const { deadline, timeoutMs } = options;
-    const connection = await this.#pool.get(server.address, {
-      timeoutMs: deadline.remainingMs(CONNECT_TIMEOUT_MS),
-      signal: deadline.signal,
-    });
+    const { deadline, signal, timeoutMs } = options;
+    const connectMs = deadline.remainingMs(CONNECT_TIMEOUT_MS);
+    const connection = await this.#pool.get(server.address, { timeoutMs: connectMs, signal });
     return connection.open(method, request, {
       timeoutMs: deadline.remainingMs(timeoutMs),
-      signal: deadline.signal,
+      signal,
     });
   }
 
@@ -61,9 +67,10 @@ export class Chunkservers {
     options: { readonly deadline: Deadline; readonly timeoutMs: number },
   ): Promise<Response> {
     const { deadline, timeoutMs } = options;
+    using fork = deadline.fork();
     const received = await this.#pool.call(server.address, method, request, {
       timeoutMs: deadline.remainingMs(timeoutMs),
-      signal: deadline.signal,
+      signal: fork.signal,
     });
     received.release();
     return received.head;

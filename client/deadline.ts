@@ -15,6 +15,7 @@ export class Deadline implements Disposable {
   readonly #clock: Clock;
   readonly #endsAtMs: number;
   readonly #timer: Timer | null;
+  readonly #forks = new Set<AbortController>();
   /** Takes the listeners away again. */
   readonly #unfollow: Array<() => void> = [];
 
@@ -45,6 +46,22 @@ export class Deadline implements Disposable {
     return this.#controller.signal;
   }
 
+  /**
+   * A signal of one part of the operation. Many parts run at the same time, and a signal with many
+   * listeners is taken for a leak by Node. Dispose it when the part ends.
+   */
+  fork(): Disposable & { readonly signal: AbortSignal } {
+    const controller = new AbortController();
+    if (this.signal.aborted) controller.abort(this.signal.reason);
+    this.#forks.add(controller);
+    return {
+      signal: controller.signal,
+      [Symbol.dispose]: () => {
+        this.#forks.delete(controller);
+      },
+    };
+  }
+
   /** What is left, at most `limitMs`; at least 1, so that a call can be made to fail properly. */
   remainingMs(limitMs: number): number {
     return Math.max(1, Math.min(limitMs, this.#endsAtMs - this.#clock.monotonicMs()));
@@ -61,7 +78,10 @@ export class Deadline implements Disposable {
   }
 
   abort(error: AshlarError): void {
-    if (!this.#controller.signal.aborted) this.#controller.abort(error);
+    if (this.#controller.signal.aborted) return;
+    this.#controller.abort(error);
+    for (const fork of this.#forks) fork.abort(error);
+    this.#forks.clear();
   }
 
   [Symbol.dispose](): void {

@@ -39,6 +39,7 @@ export class ReadAttempt {
   #stream: Stream<unknown, Down> | null = null;
   /** The frame that is being waited for; null once it was taken. */
   #pending: Promise<FrameOutcome> | null;
+  readonly #fork: ReturnType<Deadline["fork"]>;
   #isOver = false;
 
   /** The range is in whole blocks of the chunk. The request goes out at once. */
@@ -54,6 +55,7 @@ export class ReadAttempt {
     assert(options.startBytes < options.endBytes, "something is read");
     this.#parts = options.parts;
     this.#deadline = options.deadline;
+    this.#fork = options.deadline.fork();
     this.#chunk = options.chunk;
     this.server = options.server;
     this.#offsetBytes = options.startBytes;
@@ -85,6 +87,7 @@ export class ReadAttempt {
   cancel(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#fork[Symbol.dispose]();
     this.#parts.chunkservers.health.ended(this.server.serverId);
     this.#stream?.cancel(new AshlarError("CANCELLED", "The reader needs no more of this stream"));
     this.#pending?.then(
@@ -114,6 +117,7 @@ export class ReadAttempt {
     };
     const stream = await chunkservers.open(this.server, readChunk, request, {
       deadline: this.#deadline,
+      signal: this.#fork.signal,
       timeoutMs: STREAM_TIMEOUT_MS,
     });
     this.#stream = stream;

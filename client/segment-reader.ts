@@ -2,20 +2,19 @@ import { assert } from "../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../shared/base/errors.ts";
 import { BLOCK_BYTES, type ServerId } from "../shared/base/ids.ts";
 import { nextDelayMs } from "../shared/flow/retry.ts";
-import { reportRot } from "../shared/protocol/chunk-api.ts";
 import type { ChunkMap, ChunkPlace, Replica } from "./chunk-map.ts";
 import type { ClientParts } from "./client-parts.ts";
-import { Deadline } from "./deadline.ts";
+import type { Deadline } from "./deadline.ts";
 import type { Slab } from "./file-system.ts";
 import { provenBytes } from "./manifest-cache.ts";
 import { type FrameOutcome, type RawFrame, ReadAttempt } from "./read-attempt.ts";
+import { reportRotten } from "./report-rotten.ts";
 
 /** A replica that is silent for so long while somebody waits is given up; longer in later rounds. */
 const SILENCE_MS = 5_000;
 /** How often all replicas are tried. */
 const ROUNDS_MAX = 4;
 const RETRY = { delayMsMin: 200, delayMsMax: 3_000 } as const;
-const REPORT_TIMEOUT_MS = 10_000;
 
 type Waited = FrameOutcome | { readonly kind: "silence" };
 
@@ -174,7 +173,10 @@ export class SegmentReader {
     this.#errors.set(server.serverId, { server, error });
     if (isAboutChunk(error)) this.#chunk.bad.add(server.serverId);
     else this.#options.parts.chunkservers.failed(server.serverId);
-    if (isAshlarError(error, "CHUNK_CORRUPT")) this.#report(server);
+    if (isAshlarError(error, "CHUNK_CORRUPT")) {
+      reportRotten(this.#options.parts, server, this.#chunk.chunkId);
+    }
+    this.#options.parts.onRetry({ what: "chunk read", attempt: this.#round, delayMs: 0, error });
   }
 
   #rotten(attempt: ReadAttempt, offsetBytes: number): void {
@@ -183,23 +185,7 @@ export class SegmentReader {
       "CHUNK_CORRUPT",
       `The block at ${offsetBytes} of chunk ${this.#chunk.chunkId} on ${address} does not match its hash`,
     );
-    this.#options.parts.env.log.warn("A replica is rotten", { error, address });
     this.#failed(attempt, error);
-  }
-
-  /** Tells the server, so that it looks for itself; the read does not wait for it. */
-  #report(server: Replica): void {
-    const { env, chunkservers, background } = this.#options.parts;
-    const { chunkId } = this.#chunk;
-    background.run(async () => {
-      using deadline = new Deadline(env.clock, "report rot", { timeoutMs: REPORT_TIMEOUT_MS });
-      await chunkservers.call(
-        server,
-        reportRot,
-        { chunkId },
-        { deadline, timeoutMs: REPORT_TIMEOUT_MS },
-      );
-    });
   }
 
   /** Replicas of this round that were not asked yet. */

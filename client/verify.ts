@@ -13,6 +13,7 @@ import type { Checksum, ReplicaResult, VerifyResult } from "./file-system.ts";
 import { provenBytes } from "./manifest-cache.ts";
 import type { ReadOptions, VerifyOptions } from "./options.ts";
 import { type FrameOutcome, ReadAttempt } from "./read-attempt.ts";
+import { reportRotten } from "./report-rotten.ts";
 import { targetOf } from "./target.ts";
 import { walk } from "./walk.ts";
 
@@ -134,6 +135,7 @@ class Verifier {
     } catch (error) {
       this.#deadline.check();
       const cause = asAshlarError(error, "verify a replica");
+      if (cause.code === "CHUNK_CORRUPT") reportRotten(this.#parts, server, chunk.chunkId);
       return { serverId, address, isGood: false, error: cause };
     }
   }

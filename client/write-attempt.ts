@@ -71,12 +71,14 @@ export class WriteAttempt {
     const [head] = intent.servers;
     assert(head !== undefined, "an intent names a server");
     chunkservers.health.began(head.serverId);
+    using fork = this.#options.deadline.fork();
     let stream: ChainStream | null = null;
     let sending: Promise<void> | null = null;
     let result: AttemptResult | null = null;
     try {
       stream = await chunkservers.open(head, writeChunk, this.#request(), {
         deadline: this.#options.deadline,
+        signal: fork.signal,
         timeoutMs: STREAM_TIMEOUT_MS,
       });
       this.#startWatch(stream);
