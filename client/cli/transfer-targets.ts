@@ -50,20 +50,20 @@ export async function* remoteTransfers(
   const isDirectory = found?.kind === "directory";
   let count = 0;
   const paths = expandPaths(context, sources, options);
-  // One source ahead: only then is it known whether there are several.
+  // One source ahead: nothing is moved before it is known whether there are several.
   let pending: RemotePath | null = null;
   for await (const source of paths) {
-    if (pending !== null) yield toTransfer(pending, target, isDirectory);
-    pending = source;
     count += 1;
     const needsDirectory = count > 1 || namesDirectory(targetText);
     if (needsDirectory && !isDirectory) {
       throw new AshlarError(
         "NOT_A_DIRECTORY",
         `Cannot put several things at ${target.text}: expected a directory: ${found === null ? "nothing" : "a file"} is there`,
-        { hint: `ashlar mkdir -p ${targetText}` },
+        { hint: `ashlar mkdir -p ${target.text}` },
       );
     }
+    if (pending !== null) yield toTransfer(pending, target, isDirectory);
+    pending = source;
   }
   if (pending !== null) yield toTransfer(pending, target, isDirectory);
 }

@@ -67,20 +67,35 @@ async function* downloads(
   sources: readonly string[],
   targetText: string,
 ): AsyncGenerator<Download | Failed> {
-  const { context, options } = job;
+  const { context } = job;
   const target = targetText === "-" ? null : Buffer.from(bytesOfText(targetText));
   const into = target !== null && (await isInto(target, targetText));
   let sourceCount = 0;
-  for await (const source of expandPaths(context, sources, { glob: options["glob"] !== false })) {
+  for await (const { source, isContents } of namedSources(job, sources)) {
     sourceCount += 1;
     if (target !== null && sourceCount > 1 && !into) throw notDirectory(target);
     const own =
-      target !== null && into ? joinLocal(withoutSlashes(target), baseName(source.bytes)) : target;
+      target !== null && into && !isContents
+        ? joinLocal(withoutSlashes(target), baseName(source.bytes))
+        : target;
     try {
       yield* downloadsOf(job, source, own);
     } catch (error) {
       if (context.signal.aborted) throw error;
       yield { kind: "failed", error };
+    }
+  }
+}
+
+/** With "/." at its end a directory stands for what is in it, as in cp(1). */
+async function* namedSources(
+  { context, options }: Job,
+  sources: readonly string[],
+): AsyncGenerator<{ readonly source: RemotePath; readonly isContents: boolean }> {
+  for (const named of sources) {
+    const isContents = named.endsWith("/.");
+    for await (const source of expandPaths(context, [named], { glob: options["glob"] !== false })) {
+      yield { source, isContents };
     }
   }
 }

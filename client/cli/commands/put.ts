@@ -259,7 +259,7 @@ function putOptions(job: Job, entry: LocalEntry | null): PutOptions {
           mode: entry.stats.mode & 0o7777,
           uid: entry.stats.uid,
           gid: entry.stats.gid,
-          mtimeMs: Math.max(0, Math.trunc(entry.stats.mtimeMs)),
+          mtimeMs: Math.max(0, Math.round(entry.stats.mtimeMs)),
         }
       : {}),
     ...(mode === undefined ? {} : { mode }),

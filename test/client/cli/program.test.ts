@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { describe, it } from "node:test";
+import { COMMANDS } from "../../../client/cli/command-table.ts";
+import { completionScript } from "../../../client/cli/commands/completion.ts";
+import { type Invocation, runProgram } from "../../../client/cli/program.ts";
+import { durationOf, loadSettings, whenOf } from "../../../client/cli/settings.ts";
+
+const NO_CONFIG = { ASHLAR_CONFIG: "/nonexistent/config.toml" };
+
+/** What the command line would run. */
+async function parsed(...commandLine: string[]): Promise<Invocation & { readonly name: string }> {
+  const found: Array<Invocation & { readonly name: string }> = [];
+  const status = await runProgram(commandLine, COMMANDS, (definition, invocation) => {
+    found.push({ ...invocation, name: definition.name });
+    return Promise.resolve(0);
+  });
+  assert.equal(status, 0);
+  const [first] = found;
+  assert.ok(first, "no command was run");
+  return first;
+}
+
+describe("the command line", () => {
+  it("takes common options before and after the command; those after it win, -v adds up", async () => {
+    const { globals, commandArguments, options } = await parsed(
+      "-v",
+      "--color",
+      "never",
+      "ls",
+      "-vv",
+      "-l",
+      "--color",
+      "always",
+      "--json",
+      "/a",
+      "/b",
+    );
+    assert.deepEqual(commandArguments, ["/a", "/b"]);
+    assert.deepEqual(
+      [globals.json, globals.verbose, globals.flags],
+      [true, 3, { color: "always" }],
+    );
+    assert.equal(options["long"], true);
+  });
+
+  it("runs commands of groups, parses values and keeps -h for sizes", async () => {
+    const up = await parsed("cluster", "up", "--masters", "5", "--wait", "2m");
+    assert.deepEqual(
+      [up.name, up.options["masters"], up.options["wait"]],
+      ["cluster up", 5, 120_000],
+    );
+    assert.equal((await parsed("ls", "-h")).options["humanReadable"], true);
+    assert.equal((await parsed("cat", "--no-glob", "/a*")).options["glob"], false);
+    assert.deepEqual((await parsed("cat", "--", "/a", "-v")).commandArguments, ["/a", "-v"]);
+  });
+
+  it("gives every command a summary and an example that it can parse", async () => {
+    for (const { name, summary, examples } of COMMANDS) {
+      assert.notEqual(summary, "", name);
+      assert.notEqual(examples.length, 0, name);
+      for (const [line] of examples) assert.ok(line.includes(`ashlar ${name}`), line);
+    }
+  });
+});
+
+describe("settings", () => {
+  it("come from flags, then the environment, then defaults", async () => {
+    const environment = {
+      ...NO_CONFIG,
+      ASHLAR_TIMEOUT: "5s",
+      ASHLAR_COLOR: "never",
+      ASHLAR_CLUSTER: "",
+    };
+    const settings = await loadSettings({ color: "always" }, environment);
+    assert.deepEqual(settings.timeout, { key: "timeout", value: "5s", origin: "ASHLAR_TIMEOUT" });
+    assert.equal(durationOf(settings.timeout), 5_000);
+    assert.equal(whenOf(settings.color), "always");
+    assert.equal(settings.cluster.origin, "default");
+    assert.equal(durationOf(settings.deadline), null);
+  });
+
+  it("name where a value that cannot be used came from", async () => {
+    const settings = await loadSettings({}, { ...NO_CONFIG, ASHLAR_PROGRESS: "sometimes" });
+    assert.throws(() => whenOf(settings.progress), /ASHLAR_PROGRESS/);
+  });
+});
+
+describe("completion", () => {
+  function completed(...words: string[]): string[] {
+    const script = `${completionScript("bash", COMMANDS)}
+      COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
+      _ashlar; printf '%s\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr, status } = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+    assert.deepEqual([status, stderr], [0, ""]);
+    return stdout.split("\n").filter((line) => line !== "");
+  }
+
+  it("completes commands, commands of groups, topics and flags in bash", () => {
+    assert.deepEqual(completed("ashlar", "ch"), ["chunkserver", "checksum", "chmod", "chown"]);
+    assert.deepEqual(completed("ashlar", "cluster", "st"), ["status", "start"]);
+    assert.deepEqual(completed("ashlar", "help", "exit"), ["exit-codes"]);
+    assert.deepEqual(completed("ashlar", "put", "--re"), ["--recursive", "--resume"]);
+    assert.deepEqual(completed("ashlar", "cluster", "up", "--chunks"), ["--chunkservers"]);
+    assert.deepEqual(completed("ashlar", "put", "file"), []);
+  });
+
+  for (const shell of ["zsh", "fish"]) {
+    const isThere = spawnSync(shell, ["-c", "true"]).error === undefined;
+    it(`is a script that ${shell} takes`, {
+      skip: isThere ? false : `${shell} is not installed`,
+    }, () => {
+      const script = completionScript(shell, COMMANDS);
+      const { status, stderr } = spawnSync(shell, ["-n"], { input: script, encoding: "utf8" });
+      assert.deepEqual([status, stderr], [0, ""]);
+    });
+  }
+
+  it("refuses a shell that it does not know", () => {
+    assert.throws(() => completionScript("tcsh", COMMANDS), { code: "INVALID_ARGUMENT" });
+  });
+});

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { bytesOfText, textOfBytes } from "../../../client/cli/argument-text.ts";
+import { parseByteRange } from "../../../client/cli/byte-range.ts";
+import { formatTime, jsonName } from "../../../client/cli/format.ts";
+import { nameFilter } from "../../../client/cli/name-filter.ts";
+import {
+  parseCount,
+  parseDurationMs,
+  parseMode,
+  parseSizeBytes,
+} from "../../../client/cli/parse-values.ts";
+import { childPath, parseRemotePath } from "../../../client/cli/remote-paths.ts";
+
+const refused = { code: "INVALID_ARGUMENT" };
+const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
+
+describe("names as text", () => {
+  it("carry any bytes there and back", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), (name) => {
+        assert.deepEqual(Buffer.from(bytesOfText(textOfBytes(name))), Buffer.from(name));
+      }),
+    );
+  });
+
+  it("are the text itself where the bytes are UTF-8", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), (text) => {
+        assert.equal(textOfBytes(Buffer.from(text)), text);
+      }),
+    );
+    assert.equal(textOfBytes(bytes("a\xff\xc3\xbc")), "a\udcffü");
+  });
+
+  it("have their bytes beside them in JSON where they are no text", () => {
+    assert.deepEqual(jsonName("path", bytes("/\xff")), { path: "/\ufffd", path_base64: "L/8=" });
+    assert.deepEqual(jsonName("path", Buffer.from("/ü\n")), { path: "/ü\n" });
+  });
+
+  it("name a path with and without the scheme", () => {
+    assert.equal(parseRemotePath("ashlar:/a//b/../c/").text, "/a/c");
+    assert.equal(parseRemotePath("/a\udcff").text, "/a\\xff");
+    assert.throws(() => parseRemotePath("a"), refused);
+    assert.equal(Buffer.from(childPath(bytes("/"), bytes("a"))).toString(), "/a");
+  });
+
+  it("pass --include and --exclude by name, or by relative path where the pattern has a slash", () => {
+    const passes = (options: Record<string, string>, name: string): boolean =>
+      nameFilter(options)(Buffer.from(name));
+    assert.equal(passes({ include: "*.ts" }, "a/b.ts"), true);
+    assert.equal(passes({ include: "*.ts", exclude: "b*" }, "a/b.ts"), false);
+    assert.equal(passes({ exclude: "a/**" }, "a/x/b.ts"), false);
+    assert.equal(passes({ include: "*" }, ".hidden\nname"), true);
+  });
+});
+
+describe("values on the command line", () => {
+  it("reads sizes: powers of 1024 with an i or one letter, of 1000 with B", () => {
+    const sizes = [
+      ["4096", 4096],
+      ["10M", 10_485_760],
+      ["10MiB", 10_485_760],
+      ["10MB", 1e7],
+    ] as const;
+    for (const [text, size] of sizes) assert.equal(parseSizeBytes(text, "--x"), size);
+    assert.equal(parseSizeBytes("1.5k", "--x"), 1536);
+    for (const text of ["", "-1", "10X", "1e3", "M"]) {
+      assert.throws(() => parseSizeBytes(text, "--x"), refused, text);
+    }
+  });
+
+  it("reads durations; a plain number is seconds", () => {
+    const durations = [
+      ["500ms", 500],
+      ["30", 30_000],
+      ["2m", 120_000],
+      ["1.5h", 5_400_000],
+    ] as const;
+    for (const [text, durationMs] of durations)
+      assert.equal(parseDurationMs(text, "--x"), durationMs);
+    assert.throws(() => parseDurationMs("soon", "--x"), refused);
+  });
+
+  it("reads counts and modes", () => {
+    assert.equal(parseCount("0", "--x"), 0);
+    assert.throws(() => parseCount("0", "--x", 1), refused);
+    assert.throws(() => parseCount("1.5", "--x"), refused);
+    assert.equal(parseMode("0755", "--x"), 0o755);
+    for (const text of ["8", "u+x", "", "77777"])
+      assert.throws(() => parseMode(text, "--x"), refused);
+  });
+
+  it("reads ranges as HTTP writes them", () => {
+    assert.deepEqual(parseByteRange("2-4", 10), { start: 2, end: 5 });
+    assert.deepEqual(parseByteRange("2-", 10), { start: 2 });
+    assert.deepEqual(parseByteRange("-3", 10), { start: 7 });
+    assert.deepEqual(parseByteRange("-30", 10), { start: 0 });
+    for (const text of ["", "-", "4-2", "a-b", "1-2,3-4"]) {
+      assert.throws(() => parseByteRange(text, 10), refused, text);
+    }
+  });
+
+  it("shows any time that a file may have", () => {
+    assert.equal(formatTime(0), "1970-01-01T00:00:00.000Z");
+    assert.match(formatTime(Number.MAX_SAFE_INTEGER), /^\+275760-/);
+  });
+});
