@@ -30,7 +30,7 @@ interface Session {
 }
 
 export interface MasterSessionOptions {
-  readonly channel: LeaderChannel;
+  readonly channel: Pick<LeaderChannel, "call">;
   readonly clock: Clock;
   readonly log: Log;
   readonly clientName: string;

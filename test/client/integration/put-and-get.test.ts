@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { after, before, describe, it } from "node:test";
@@ -202,6 +203,22 @@ describe("put and get against real chunkservers", () => {
       seen,
       seen.toSorted((left, right) => left - right),
     );
+  });
+
+  it("leaves nothing behind on a signal that many calls share", async () => {
+    const { signal } = new AbortController();
+    const bytes = someBytes(3 * MIB);
+    await fs.writeFile("/shared-signal", bytes, { signal });
+    await fs.readFile("/shared-signal", { signal });
+    await fs.checksum("/shared-signal", { signal });
+    for await (const slab of fs.readSlabs("/shared-signal", { signal })) {
+      slab.release();
+      break;
+    }
+    for await (const _ of fs.verify("/shared-signal", { signal, allReplicas: true }));
+    for await (const _ of fs.walk("/", { signal }));
+    await fs.createReadStream("/shared-signal", { signal }).take(1).toArray();
+    assert.equal(getEventListeners(signal, "abort").length, 0);
   });
 
   it("writes many files at the same time", async () => {

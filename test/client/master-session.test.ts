@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { MasterSession } from "../../client/master-session.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { SessionId } from "../../shared/base/ids.ts";
+import type { CallMethod } from "../../shared/protocol/method.ts";
+import {
+  type Attempt,
+  closeSession,
+  keepSession,
+  openSession,
+  transact,
+} from "../../shared/protocol/namespace-api.ts";
+import type { LeaderCallOptions } from "../../shared/wire/leader-channel.ts";
+import type { Received } from "../../shared/wire/rpc.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+import { MemoryLog } from "../support/wire-world.ts";
+
+const IDLE_MS = 9_000;
+
+/** Masters that answer as the test says, at the other end of the channel. */
+class ScriptedMasters {
+  readonly seen: Attempt[] = [];
+  readonly names: string[] = [];
+  uncertainAttempts = 0;
+  sessionCount = 0;
+  /** What becomes of a mutation; default: it is committed. */
+  onTransact: (attempt: Attempt) => Promise<void> = async () => {};
+
+  async call<Request, Response>(
+    method: CallMethod<Request, Response>,
+    request: Request,
+    options: LeaderCallOptions,
+  ): Promise<Received<Response>> {
+    assert.equal(options.idempotent, true, "every call may be repeated");
+    this.names.push(method.name);
+    const head = await this.#answer(method.name, request as { attempt: Attempt });
+    return { head: head as Response, body: new Uint8Array(), release: () => {} };
+  }
+
+  async #answer(name: string, request: { readonly attempt: Attempt }): Promise<unknown> {
+    if (name === openSession.name) {
+      this.sessionCount += 1;
+      return { sessionId: this.sessionCount as SessionId, index: 1, idleMsMax: IDLE_MS };
+    }
+    if (name === transact.name) {
+      this.seen.push(request.attempt);
+      await this.onTransact(request.attempt);
+      return { index: 7, results: [] };
+    }
+    return { index: 7 };
+  }
+}
+
+function makeSession(masters: ScriptedMasters, clock = new VirtualClock()): MasterSession {
+  return new MasterSession({
+    channel: masters,
+    clock,
+    log: new MemoryLog(),
+    clientName: "test",
+    timeoutMs: 1_000,
+    uncertainAttempts: () => masters.uncertainAttempts,
+  });
+}
+
+function mutate(session: MasterSession) {
+  return session.mutate(transact, (attempt) => ({ attempt, preconditions: [], operations: [] }));
+}
+
+function expired(): AshlarError {
+  return new AshlarError("SESSION_EXPIRED", "Cannot apply: the session has ended");
+}
+
+describe("a client session (Raft thesis §6.3)", () => {
+  it("is opened by the first mutations, once, however many there are", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    await Promise.all([mutate(session), mutate(session), mutate(session)]);
+    assert.equal(masters.sessionCount, 1);
+    assert.deepEqual(
+      masters.seen.map((attempt) => attempt.sequence),
+      [1, 2, 3],
+    );
+  });
+
+  it("never gives up an outcome that it may still ask for", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    let finishFirst = (): void => {};
+    masters.onTransact = async ({ sequence }) => {
+      if (sequence === 1) await new Promise<void>((resolve) => (finishFirst = resolve));
+    };
+    const first = mutate(session);
+    while (masters.seen.length === 0) await Promise.resolve();
+    await mutate(session);
+    await mutate(session);
+    finishFirst();
+    await first;
+    await mutate(session);
+    assert.deepEqual(
+      masters.seen.map((attempt) => attempt.firstUnacknowledged),
+      [1, 1, 1, 4],
+    );
+  });
+
+  it("moves to a new one if it ended before the mutation was sent with effect", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    masters.onTransact = async ({ sessionId }) => {
+      if (sessionId === 1) throw expired();
+    };
+    await mutate(session);
+    assert.equal(masters.sessionCount, 2);
+    assert.deepEqual(
+      masters.seen.map((attempt) => attempt.sequence),
+      [1, 1],
+    );
+  });
+
+  it("says COMMIT_UNKNOWN if an attempt without an answer came before its end", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    masters.onTransact = async () => {
+      masters.uncertainAttempts += 1;
+      throw expired();
+    };
+    await assert.rejects(mutate(session), (error) => isAshlarError(error, "COMMIT_UNKNOWN"));
+    assert.equal(masters.seen.length, 1, "it is not tried again");
+  });
+
+  it("is kept alive while nothing changes, and closed at the end", async () => {
+    const masters = new ScriptedMasters();
+    const clock = new VirtualClock();
+    const session = makeSession(masters, clock);
+    await mutate(session);
+    for (let step = 0; step < 4; step += 1) await clock.advance(IDLE_MS / 3);
+    const kept = masters.names.filter((name) => name === keepSession.name).length;
+    assert.ok(kept >= 3, `${kept} times`);
+    await session[Symbol.asyncDispose]();
+    assert.equal(masters.names.at(-1), closeSession.name);
+    await assert.rejects(mutate(session), (error) => isAshlarError(error, "CANCELLED"));
+  });
+});
