@@ -49,8 +49,6 @@ export interface Leader {
   /** Who is to take over; `NO_MEMBER` if nobody is. Thesis §3.10. */
   transferee: MemberId;
   readonly reads: PendingReads;
-  /** It has lost its vote, and leads on only until another voter has taken over. */
-  isLeaving: boolean;
 }
 
 /** A read may be served once the state shows `readIndex`: Raft §8. */
@@ -175,7 +173,6 @@ export function becomeLeader(core: Core): Leader {
     uncommittedBytes: 0,
     transferee: NO_MEMBER,
     reads: new PendingReads(),
-    isLeaving: false,
   };
   for (const id of membersOf(core.configuration)) {
     const isSelf = id === core.id;

@@ -22,24 +22,49 @@ import { NO_MEMBER } from "./messages.ts";
 import { isVoter, quorumVote, votersOf } from "./quorum.ts";
 import { appendProposals } from "./replication.ts";
 import { broadcastAppend } from "./send-log.ts";
+import { handOverUnlessVoter } from "./transfer.ts";
 
 const NO_DATA = new Uint8Array(0);
 
 /** A timeout, or the driver's wish; or the leader's, which needs no pre-vote: thesis §3.10. */
 export type CampaignReason = "timeout" | "transfer";
 
-/** Stands for election, if this member may: Raft §5.2. */
+/** How many election timeouts a member that has no vote waits for one that has. */
+const LAST_RESORT_TIMEOUTS = 10;
+
+/** Stands for election, if this member has a vote: Raft §5.2. */
 export function campaign(core: Core, reason: CampaignReason): void {
-  if (core.role.kind === "leader" || !isPromotable(core)) return;
+  if (core.role.kind !== "leader" && isVoter(core.configuration.voters, core.id)) {
+    stand(core, reason);
+  }
+}
+
+/**
+ * Stands for election if no leader was heard for long enough.
+ *
+ * Also a member without a vote does, as a last resort (thesis §4.2.2: it may still be needed). The
+ * voters may not have heard that it lost its vote; if its log is longer than theirs, it cannot give
+ * them the vote that they wait for, and nobody else could ever be elected. As its own configuration
+ * decides, without its vote, this is as safe as any election; with pre-vote it disturbs nobody.
+ */
+export function campaignIfDue(core: Core): void {
+  const { configuration, electionElapsedTicks, electionTimeoutTicks, options } = core;
+  const hasVote = isVoter(configuration.voters, core.id);
+  const timeoutTicks = electionTimeoutTicks * (hasVote ? 1 : LAST_RESORT_TIMEOUTS);
+  if (electionElapsedTicks < timeoutTicks) return;
+  const knowsVoters = configuration.voters.incoming.size > 0;
+  if (!hasVote && !(options.preVote && knowsVoters)) return;
+  core.electionElapsedTicks = 0;
+  stand(core, "timeout");
+}
+
+function stand(core: Core, reason: CampaignReason): void {
+  // Without its state a member cannot lead.
+  if (core.log.unstable.snapshot !== null) return;
   // A change that is committed but not applied may have taken the vote away from us or from others.
   if (mayHaveUnappliedChange(core)) return;
   if (reason === "timeout" && core.options.preVote) preElect(core);
   else elect(core, reason);
-}
-
-/** Whether this member may lead: it votes, and has all of its state. */
-export function isPromotable(core: Core): boolean {
-  return isVoter(core.configuration.voters, core.id) && core.log.unstable.snapshot === null;
 }
 
 export function stepVoteRequest(core: Core, message: VoteRequest): void {
@@ -145,6 +170,7 @@ function lead(core: Core): void {
   const index = appendProposals(core, leader, [{ kind: "normal", data: NO_DATA }]);
   assert(index !== null, "an entry without data is never refused");
   broadcastAppend(core, leader, "send-empty");
+  handOverUnlessVoter(core, leader);
 }
 
 /** Raft §5.4.1: one vote a term, and none while a leader of the term is known. */

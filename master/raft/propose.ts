@@ -3,16 +3,14 @@ import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { Core, Leader } from "./core.ts";
 import { becomeFollower, leaderIdOf, send, trackMembers } from "./core.ts";
 import { indexAfter } from "./entries.ts";
-import type { Configuration } from "./membership.ts";
 import { changeConfiguration, isMember, membershipOf } from "./membership.ts";
 import type { MembershipChange } from "./membership-change.ts";
 import { decodeChange, LEAVE_JOINT, proposalOf } from "./membership-change.ts";
 import type { Membership, Proposal, ProposeRequest } from "./messages.ts";
 import { NO_MEMBER } from "./messages.ts";
-import { isVoter, quorumVote, votersOf } from "./quorum.ts";
+import { isVoter } from "./quorum.ts";
 import { advanceCommit, appendProposals } from "./replication.ts";
 import { broadcastAppend } from "./send-log.ts";
-import { handOver } from "./transfer.ts";
 
 export type ProposeRefusal =
   /** No leader is known: there may be none. */
@@ -78,14 +76,14 @@ export function applyChange(core: Core, change: MembershipChange): Membership {
   core.appliedConfiguration = result.configuration;
   // A snapshot that has come holds this change already.
   if (core.log.unstable.snapshot !== null) return membershipOf(result.configuration);
-  const { configuration: before } = core;
   core.configuration = result.configuration;
   const { role, id, configuration } = core;
   const membership = membershipOf(configuration);
   if (role.kind !== "leader") return membership;
   trackMembers(core, role);
   if (!isVoter(configuration.voters, id)) {
-    if (core.options.stepDownOnRemoval) leaveOffice(core, role, before);
+    // Without stepping down it leads on as a non-voter until somebody else is elected: thesis §4.2.2.
+    if (core.options.stepDownOnRemoval) becomeFollower(core, core.term, NO_MEMBER);
     return membership;
   }
   // The new majority may have more in common than the old one had; new members are told at once.
@@ -93,22 +91,6 @@ export function applyChange(core: Core, change: MembershipChange): Membership {
   else broadcastAppend(core, role, "skip-empty");
   if (!isVoter(configuration.voters, role.transferee)) role.transferee = NO_MEMBER;
   return membership;
-}
-
-/**
- * The leader has lost its vote: thesis §4.2.2. It steps down, unless the others still need its vote,
- * since they may not have heard of the change: its log may be longer than theirs, so it could not
- * vote for them, and it cannot stand itself. Then it leads on until one of them has taken over.
- */
-function leaveOffice(core: Core, leader: Leader, before: Configuration): void {
-  const others = votersOf(before.voters).filter((id) => id !== core.id);
-  const votes = new Map(others.map((id) => [id, true] as const));
-  if (quorumVote(before.voters, votes) === "won") {
-    becomeFollower(core, core.term, NO_MEMBER);
-    return;
-  }
-  leader.isLeaving = true;
-  handOver(core, leader);
 }
 
 function proposeAsLeader(

@@ -3,8 +3,8 @@ import type { Core, Leader } from "./core.ts";
 import { becomeFollower } from "./core.ts";
 import {
   campaign,
+  campaignIfDue,
   isLeaderLeaseValid,
-  isPromotable,
   refusePreVote,
   stepPreVoteReply,
   stepPreVoteRequest,
@@ -39,7 +39,7 @@ import {
 } from "./replication.ts";
 import { broadcastHeartbeat } from "./send-log.ts";
 import { handleSnapshotRequest } from "./snapshot.ts";
-import { handOver, transferLeadership } from "./transfer.ts";
+import { handOverUnlessVoter, transferLeadership } from "./transfer.ts";
 
 /** What only the leader of a term sends. */
 type LeaderMessage = AppendRequest | HeartbeatRequest | SnapshotRequest;
@@ -54,9 +54,8 @@ export function tick(core: Core): void {
   core.electionElapsedTicks += 1;
   if (core.role.kind === "leader") {
     tickLeader(core, core.role);
-  } else if (core.electionElapsedTicks >= core.electionTimeoutTicks && isPromotable(core)) {
-    core.electionElapsedTicks = 0;
-    campaign(core, "timeout");
+  } else {
+    campaignIfDue(core);
   }
 }
 
@@ -102,11 +101,11 @@ function tickLeader(core: Core, leader: Leader): void {
   leader.heartbeatElapsedTicks += 1;
   if (core.electionElapsedTicks >= core.options.electionTicks) {
     core.electionElapsedTicks = 0;
-    if (core.options.checkQuorum && !leader.isLeaving) checkQuorum(core, leader);
+    if (core.options.checkQuorum) checkQuorum(core, leader);
     if (core.role.kind !== "leader") return;
     // Thesis §3.10: a transfer that takes longer has failed; proposals are taken again.
     leader.transferee = NO_MEMBER;
-    if (leader.isLeaving) handOver(core, leader);
+    handOverUnlessVoter(core, leader);
   }
   if (leader.heartbeatElapsedTicks < core.options.heartbeatTicks) return;
   leader.heartbeatElapsedTicks = 0;

@@ -2,6 +2,7 @@ import type { MemberId } from "../../shared/base/ids.ts";
 import type { Core, Leader } from "./core.ts";
 import { leaderIdOf, send } from "./core.ts";
 import { INDEX_ZERO, NO_MEMBER } from "./messages.ts";
+import { isVoter } from "./quorum.ts";
 import { sendAppend } from "./send-log.ts";
 
 /**
@@ -20,8 +21,10 @@ export function transferLeadership(core: Core, leader: Leader, transferee: Membe
   else sendAppend(core, { to: transferee, progress, whenEmpty: "send-empty" });
 }
 
-/** Transfers leadership to the voter that lacks least. */
-export function handOver(core: Core, leader: Leader): void {
+/** A leader without a vote was elected as a last resort: the voter that lacks least takes over. */
+export function handOverUnlessVoter(core: Core, leader: Leader): void {
+  const { stepDownOnRemoval } = core.options;
+  if (!stepDownOnRemoval || isVoter(core.configuration.voters, core.id)) return;
   let best: MemberId = NO_MEMBER;
   for (const id of core.configuration.voters.incoming) {
     const matchIndex = leader.progress.get(id)?.matchIndex ?? INDEX_ZERO;

@@ -50,10 +50,23 @@ export class RaftChecks {
     }
   }
 
-  /** One vote a term: what a voter tells others it never takes back. */
-  sent(message: PeerMessage): void {
-    if (message.kind === "vote-reply" && message.granted) {
-      this.#recordVote(message.from, message.term, message.to);
+  /** One vote a term: what a voter has given it never takes back. */
+  promised(message: PeerMessage): void {
+    if (message.kind !== "vote-reply" || !message.granted) return;
+    const { from: voter, term, to: candidate } = message;
+    const key = `${term} ${voter}`;
+    const known = this.#votes.get(key);
+    if (known !== undefined && known !== candidate) {
+      throw new RaftViolation(`${voter} votes for ${known} and ${candidate} in term ${term}`);
+    }
+    this.#votes.set(key, candidate);
+  }
+
+  /** Raft, Figure 2: a vote leaves its voter only behind the write that remembers it. */
+  left(message: PeerMessage): void {
+    if (message.kind !== "vote-reply" || !message.granted) return;
+    if (this.#votes.get(`${message.term} ${message.from}`) !== message.to) {
+      throw new RaftViolation(`${message.from} gives a vote that is not durable`);
     }
   }
 
@@ -84,7 +97,6 @@ export class RaftChecks {
   /** The quorum that elected the leader spoke to it, each voter once. */
   #checkElected(core: Core): void {
     const { id, term, configuration } = core;
-    this.#recordVote(id, term, id);
     const votes = new Map<MemberId, boolean>();
     for (const voter of votersOf(configuration.voters)) {
       if (this.#votes.get(`${term} ${voter}`) === id) votes.set(voter, true);
@@ -181,14 +193,5 @@ export class RaftChecks {
       throw new RaftViolation(`State Machine Safety: two states at index ${index}`);
     }
     this.#appliedHashes.set(index, hash);
-  }
-
-  #recordVote(voter: MemberId, term: Term, candidate: MemberId): void {
-    const key = `${term} ${voter}`;
-    const known = this.#votes.get(key);
-    if (known !== undefined && known !== candidate) {
-      throw new RaftViolation(`${voter} votes for ${known} and ${candidate} in term ${term}`);
-    }
-    this.#votes.set(key, candidate);
   }
 }

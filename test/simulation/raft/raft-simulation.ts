@@ -110,8 +110,12 @@ export class RaftSimulation implements MemberEvents {
     this.#checks.installed(state);
   }
 
+  promised(message: PeerMessage): void {
+    this.#checks.promised(message);
+  }
+
   sent(member: SimulatedMember, message: PeerMessage): void {
-    this.#checks.sent(message);
+    this.#checks.left(message);
     const isSent = this.#network.send(message, this.#tick, this.#faults);
     if (message.kind === "snapshot-request") this.#reportSnapshot(member, message, isSent);
     else if (!isSent && this.#chance(0.3)) member.node.reportUnreachable(message.to);

@@ -46,6 +46,8 @@ export interface MemberEvents {
   appending(member: SimulatedMember, append: StorageAppend): void;
   applied(member: SimulatedMember, entry: Entry, state: State): void;
   installed(member: SimulatedMember, state: State): void;
+  /** What it promises is durable; for another member or for itself. */
+  promised(message: PeerMessage): void;
   /** Leaves the member for another. */
   sent(member: SimulatedMember, message: PeerMessage): void;
   read(member: SimulatedMember, read: ReadState): void;
@@ -227,6 +229,7 @@ export class SimulatedMember {
 
   #deliver(replies: readonly Message[]): void {
     for (const reply of replies) {
+      if ("from" in reply) this.#events.promised(reply);
       if (reply.to === this.id) this.node.step(reply);
       else if ("from" in reply) this.#events.sent(this, reply);
       this.#events.moved(this);

@@ -66,7 +66,9 @@ export class InteractionScenario {
     "set-randomized-election-timeout": (directive) => this.#setElectionTimeout(directive),
     stabilize: (directive) => this.#stabilizeWithLevel(directive),
     status: (directive) => this.#printProgress(firstId(directive)),
-    "tick-election": (directive) => this.#tick(firstId(directive), ELECTION_TICKS),
+    // Ours: how many times, if not once.
+    "tick-election": (directive) =>
+      this.#tick(firstId(directive), ELECTION_TICKS * (integerIn(directive, "times") ?? 1)),
     "tick-heartbeat": (directive) => this.#tick(firstId(directive), HEARTBEAT_TICKS),
     "transfer-leadership": (directive) => this.#transfer(directive),
     "forget-leader": (directive) => this.#member(firstId(directive)).node.forgetLeader(),

@@ -1,0 +1,250 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import {
+  decodeEntry,
+  decodeHardState,
+  decodeMembership,
+  encodeEntry,
+  encodeHardState,
+  encodeMembership,
+} from "../../../master/raft/encoding.ts";
+import { ENTRY_HEADER_BYTES } from "../../../master/raft/entries.ts";
+import { proposalOf } from "../../../master/raft/membership-change.ts";
+import {
+  decodeMessages,
+  encodeMessage,
+  encodeMessages,
+} from "../../../master/raft/message-encoding.ts";
+import type {
+  Entry,
+  EntryPosition,
+  Membership,
+  PeerMessage,
+} from "../../../master/raft/messages.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import type { LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
+import { entry, id, snapshotAt } from "./raft-fixtures.ts";
+
+const numbers = fc.oneof(fc.nat(1_000), fc.maxSafeNat());
+const indexes = numbers.map((value) => value as LogIndex);
+const members = fc.integer({ min: 1, max: 2 ** 40 }).map((value) => value as MemberId);
+const terms = fc.integer({ min: 1, max: 1_000 }).map((value) => value as Term);
+const data = fc.uint8Array({ maxLength: 40 });
+const positions: fc.Arbitrary<EntryPosition> = fc.record({ index: indexes, term: terms });
+
+/** Entries without a gap, in terms that do not fall. */
+function entriesAfter(previous: EntryPosition, payloads: readonly Uint8Array[]): readonly Entry[] {
+  return payloads.map((payload, offset) => ({
+    index: (previous.index + 1 + offset) as LogIndex,
+    term: (previous.term + Math.floor(offset / 2)) as Term,
+    kind: "normal",
+    data: payload,
+  }));
+}
+
+const header = { from: members, to: members };
+const inTerm = { ...header, term: terms };
+const k = <Kind extends PeerMessage["kind"]>(kind: Kind) => fc.constant(kind);
+
+const appendRequests: fc.Arbitrary<PeerMessage> = fc
+  .record({
+    ...header,
+    previous: fc.record({ index: fc.nat(1_000), term: fc.nat(5) }),
+    payloads: fc.array(data, { maxLength: 5 }),
+    commitIndex: indexes,
+  })
+  .map(({ previous: given, payloads, ...rest }) => {
+    const previous = given as EntryPosition;
+    const kind = "append-request" as const;
+    const after = { index: previous.index, term: Math.max(1, previous.term) as Term };
+    return { kind, ...rest, term: 99 as Term, previous, entries: entriesAfter(after, payloads) };
+  });
+
+const messages: fc.Arbitrary<PeerMessage> = fc.oneof(
+  appendRequests,
+  fc.record({ kind: k("vote-request"), ...inTerm, last: positions, isTransfer: fc.boolean() }),
+  fc.record({ kind: k("vote-reply"), ...inTerm, granted: fc.boolean() }),
+  fc.record({ kind: k("pre-vote-request"), ...inTerm, last: positions }),
+  fc.record({ kind: k("pre-vote-reply"), ...inTerm, granted: fc.boolean() }),
+  fc.record({ kind: k("append-accepted"), ...inTerm, matchIndex: indexes }),
+  fc.record({ kind: k("append-rejected"), ...inTerm, rejectedIndex: indexes, hint: positions }),
+  fc.record({
+    kind: k("heartbeat-request"),
+    ...inTerm,
+    commitIndex: indexes,
+    readSequence: numbers,
+  }),
+  fc.record({ kind: k("heartbeat-reply"), ...inTerm, readSequence: numbers }),
+  fc.record({
+    kind: k("snapshot-request"),
+    ...inTerm,
+    snapshot: fc.constant(snapshotAt(3, 7, [1, 2, 9])),
+  }),
+  fc.record({ kind: k("timeout-now"), ...inTerm }),
+  fc.record({ kind: k("transfer-request"), ...inTerm, transferee: members }),
+  fc.record({
+    kind: k("propose-request"),
+    ...header,
+    proposals: fc.array(fc.record({ kind: fc.constant("normal" as const), data }), {
+      minLength: 1,
+      maxLength: 4,
+    }),
+  }),
+  fc.record({ kind: k("read-index-request"), ...header, readId: numbers }),
+  fc.record({ kind: k("read-index-reply"), ...inTerm, readId: numbers, readIndex: indexes }),
+);
+
+/** Only ever a value or PROTOCOL_ERROR: garbage must not stop the process. */
+function decodesOrRefuses(decode: () => unknown): boolean {
+  try {
+    decode();
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof AshlarError, String(error));
+    assert.equal(error.code, "PROTOCOL_ERROR");
+    return false;
+  }
+}
+
+describe("messages on the wire", () => {
+  it("come out as they went in, several in one body", () => {
+    fc.assert(
+      fc.property(fc.array(messages, { maxLength: 6 }), (batch) => {
+        // The generator's records have no prototype.
+        assert.deepEqual(decodeMessages(encodeMessages(batch)), structuredClone(batch));
+      }),
+    );
+  });
+
+  it("are refused when they are cut short", () => {
+    fc.assert(
+      fc.property(messages, fc.nat(), (message, cut) => {
+        const whole = encodeMessage(message);
+        const length = cut % whole.length;
+        if (length === 0) return;
+        assert.ok(!decodesOrRefuses(() => decodeMessages(whole.subarray(0, length))));
+      }),
+    );
+  });
+
+  it("are refused or decoded, and never stop the process, when a byte is another", () => {
+    fc.assert(
+      fc.property(messages, fc.nat(), fc.integer({ min: 1, max: 255 }), (message, place, flip) => {
+        const damaged = Uint8Array.from(encodeMessage(message));
+        const offset = place % damaged.length;
+        damaged[offset] = (damaged[offset] as number) ^ flip;
+        decodesOrRefuses(() => decodeMessages(damaged));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("are refused or decoded, and never stop the process, when they are noise", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => {
+        decodesOrRefuses(() => decodeMessages(noise));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("do not copy the data of entries", () => {
+    const previous = { index: 1 as LogIndex, term: 1 as Term };
+    const body = encodeMessage({
+      ...{ kind: "append-request", from: id(1), to: id(2), term: 1 as Term, previous },
+      entries: [entry(1, 2, "data")],
+      commitIndex: 1 as LogIndex,
+    } as PeerMessage);
+    const [message] = decodeMessages(body);
+    assert.ok(message?.kind === "append-request");
+    assert.equal(message.entries[0]?.data.buffer, body.buffer);
+  });
+
+  it("do not announce more entries than there is room for", () => {
+    const request = encodeMessage({
+      kind: "propose-request",
+      from: id(1),
+      to: id(2),
+      proposals: [{ kind: "normal", data: new Uint8Array(0) }],
+    });
+    new DataView(request.buffer).setUint32(17, 0xffff_ffff, true);
+    assert.ok(!decodesOrRefuses(() => decodeMessages(request)));
+  });
+});
+
+describe("append requests (Raft §5.3)", () => {
+  const base = {
+    kind: "append-request",
+    from: id(1),
+    to: id(2),
+    term: 5 as Term,
+    previous: { index: 3 as LogIndex, term: 4 as Term },
+    commitIndex: 0 as LogIndex,
+  } as const;
+
+  it("have no gap", () => {
+    const message = { ...base, entries: [entry(4, 5)] };
+    assert.ok(!decodesOrRefuses(() => decodeMessages(encodeMessage(message))));
+  });
+  it("have terms that do not fall, none after the message's own", () => {
+    for (const entries of [[entry(3, 4)], [entry(6, 4)]]) {
+      assert.ok(!decodesOrRefuses(() => decodeMessages(encodeMessage({ ...base, entries }))));
+    }
+  });
+  it("bring no membership change that could never be applied", () => {
+    const broken = { ...entry(5, 4), kind: "conf-change" as const, data: Uint8Array.of(1, 2) };
+    const message = { ...base, entries: [broken] };
+    assert.ok(!decodesOrRefuses(() => decodeMessages(encodeMessage(message))));
+  });
+});
+
+describe("entries and hard state in the log file", () => {
+  it("come out as they went in", () => {
+    fc.assert(
+      fc.property(data, terms, (payload, term) => {
+        const written: Entry = { index: 7 as LogIndex, term, kind: "normal", data: payload };
+        const record = encodeEntry(written);
+        assert.equal(record.length, ENTRY_HEADER_BYTES + payload.length);
+        assert.deepEqual(decodeEntry(record), written);
+      }),
+    );
+    const { kind, data: change } = proposalOf({
+      kind: "v1",
+      operation: { kind: "remove", memberId: id(3) },
+      context: Uint8Array.of(1),
+    });
+    const written: Entry = { index: 7 as LogIndex, term: 2 as Term, kind, data: change };
+    assert.deepEqual(decodeEntry(encodeEntry(written)), written);
+  });
+
+  it("keep term, vote and commit index", () => {
+    const hardState = {
+      term: 9 as Term,
+      votedFor: (2 ** 52) as MemberId,
+      commitIndex: 77 as LogIndex,
+    };
+    assert.deepEqual(decodeHardState(encodeHardState(hardState)), hardState);
+    assert.ok(!decodesOrRefuses(() => decodeHardState(encodeHardState(hardState).subarray(1))));
+  });
+
+  it("keep a membership, and refuse one that cannot be", () => {
+    const membership: Membership = {
+      voters: [1, 2].map(id),
+      votersOutgoing: [1, 3].map(id),
+      learners: [7].map(id),
+      learnersNext: [3].map(id),
+      autoLeave: true,
+    };
+    assert.deepEqual(decodeMembership(encodeMembership(membership)), membership);
+    const impossible: readonly Membership[] = [
+      { ...membership, learners: [2].map(id) },
+      { ...membership, learnersNext: [1].map(id) },
+      { ...membership, voters: [2, 1].map(id) },
+      { ...membership, votersOutgoing: [], learnersNext: [] },
+    ];
+    for (const wrong of impossible) {
+      assert.ok(!decodesOrRefuses(() => decodeMembership(encodeMembership(wrong))));
+    }
+  });
+});

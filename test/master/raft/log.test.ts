@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { entrySizeBytes } from "../../../master/raft/entries.ts";
+import { RaftLog } from "../../../master/raft/log.ts";
+import { MemoryStorage } from "../../../master/raft/memory-storage.ts";
+import type { Entry } from "../../../master/raft/messages.ts";
+import { at, entry, index, snapshotAt, term } from "./raft-fixtures.ts";
+
+const NO_LIMIT = Number.POSITIVE_INFINITY;
+
+interface LogOptions {
+  readonly stable?: readonly Entry[];
+  readonly unstable?: readonly Entry[];
+  readonly applyingBytesMax?: number;
+}
+
+/** Behind a snapshot at index 1 of term 1. */
+function logOf(options: LogOptions): { readonly log: RaftLog; readonly storage: MemoryStorage } {
+  const { stable = [], unstable = [], applyingBytesMax = NO_LIMIT } = options;
+  const storage = new MemoryStorage();
+  storage.write({ snapshot: snapshotAt(1, 1, [1]), entries: stable, hardState: null });
+  const log = new RaftLog({ storage, applyingBytesMax, applyUnstable: false });
+  log.append(unstable);
+  return { log, storage };
+}
+
+function termsOf(log: RaftLog): readonly (number | null)[] {
+  const count = log.lastIndex() - log.firstIndex() + 1;
+  return Array.from({ length: count }, (_, offset) => log.term(index(log.firstIndex() + offset)));
+}
+
+describe("comparing logs (Raft §5.4.1)", () => {
+  const { log } = logOf({ stable: [entry(1, 2), entry(2, 3)] });
+  it("prefers the later last term", () => {
+    assert.ok(log.isUpToDate(at(3, 2)));
+    assert.ok(!log.isUpToDate(at(1, 9)));
+  });
+  it("prefers the longer log with equal last terms", () => {
+    assert.ok(log.isUpToDate(at(2, 3)));
+    assert.ok(log.isUpToDate(at(2, 4)));
+    assert.ok(!log.isUpToDate(at(2, 2)));
+  });
+});
+
+describe("entries from a leader (Raft §5.3)", () => {
+  const stable = [entry(1, 2), entry(1, 3), entry(2, 4)];
+
+  it("are refused where the logs do not match, and nothing changes", () => {
+    const { log } = logOf({ stable });
+    assert.equal(log.appendFromLeader(at(1, 4), [entry(3, 5)]), null);
+    assert.equal(log.appendFromLeader(at(2, 5), [entry(3, 6)]), null);
+    assert.deepEqual(termsOf(log), [1, 1, 2]);
+  });
+
+  it("replace those that conflict and all behind them", () => {
+    const { log } = logOf({ stable });
+    assert.equal(log.appendFromLeader(at(1, 2), [entry(3, 3)]), 3);
+    assert.deepEqual(termsOf(log), [1, 3]);
+  });
+
+  it("leave what is there already, and what comes after: the request may be an old one", () => {
+    const { log } = logOf({ stable });
+    assert.equal(log.appendFromLeader(at(1, 1), [entry(1, 2), entry(1, 3)]), 3);
+    assert.deepEqual(termsOf(log), [1, 1, 2]);
+    assert.ok(!log.unstable.hasEntries);
+  });
+
+  it("never replace what is committed", () => {
+    const { log } = logOf({ stable });
+    log.commitTo(index(3));
+    assert.throws(() => log.appendFromLeader(at(1, 2), [entry(3, 3)]), /never overwritten/);
+  });
+});
+
+describe("the commit index", () => {
+  it("counts only entries of the leader's own term (Raft §5.4.2)", () => {
+    const { log } = logOf({ stable: [entry(1, 2), entry(2, 3)] });
+    assert.ok(!log.commitIfInTerm(index(2), term(2)));
+    assert.ok(log.commitIfInTerm(index(3), term(2)));
+    assert.equal(log.committedIndex, 3);
+  });
+
+  it("never goes back", () => {
+    const { log } = logOf({ stable: [entry(1, 2), entry(1, 3)] });
+    log.commitTo(index(3));
+    log.commitTo(index(2));
+    assert.equal(log.committedIndex, 3);
+  });
+
+  it("stops a member that has lost what it acknowledged (etcd #13509)", () => {
+    const { log } = logOf({ stable: [entry(1, 2)] });
+    assert.throws(() => log.commitTo(index(3)), /holds what it acknowledged/);
+  });
+});
+
+describe("hints where logs part (Raft §5.3)", () => {
+  const { log } = logOf({
+    stable: [entry(1, 2), entry(3, 3), entry(3, 4), entry(5, 5), entry(5, 6)],
+  });
+  it("skip every entry of a later term", () => {
+    assert.deepEqual(log.latestPossibleMatch(index(6), term(4)), at(3, 4));
+    assert.deepEqual(log.latestPossibleMatch(index(6), term(2)), at(1, 2));
+    assert.deepEqual(log.latestPossibleMatch(index(6), term(5)), at(5, 6));
+  });
+  it("stop at what is unknown", () => {
+    assert.deepEqual(log.latestPossibleMatch(index(9), term(1)), at(0, 9));
+  });
+});
+
+describe("entries that are not durable yet", () => {
+  it("read as if they were, whatever the writer has reached", () => {
+    const pieces = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(pieces, fc.array(fc.nat(20)), (counts, flushes) => {
+        const { log, storage } = logOf({});
+        const model: Entry[] = [];
+        for (const [round, count] of counts.entries()) {
+          const keep = Math.max(0, model.length - (round % 3));
+          model.length = keep;
+          const added = Array.from({ length: count }, (_, offset) =>
+            entry(round + 1, keep + 2 + offset, `${round}`),
+          );
+          model.push(...added);
+          log.append(added);
+          if (flushes[round] !== undefined && flushes[round] % 2 === 0) {
+            storage.write({ entries: log.unstable.nextEntries(), snapshot: null, hardState: null });
+            log.unstable.markTaken();
+            log.unstable.stableTo(log.last());
+          }
+          const result = log.entriesFrom(index(2), NO_LIMIT);
+          assert.ok(result.kind === "entries");
+          assert.deepEqual(result.entries, model);
+        }
+      }),
+    );
+  });
+
+  it("are not taken for durable after they were overwritten and came back (the ABA race)", () => {
+    const { log } = logOf({ unstable: [entry(1, 2, "a")] });
+    log.unstable.markTaken();
+    log.append([entry(2, 2, "b")]);
+    log.unstable.markTaken();
+    log.unstable.stableTo(at(1, 2));
+    assert.equal(log.unstable.firstIndex, 2);
+    log.unstable.stableTo(at(2, 2));
+    assert.equal(log.unstable.firstIndex, 3);
+  });
+
+  it("are given to the writer once, and again if they are others", () => {
+    const { log } = logOf({ unstable: [entry(1, 2), entry(1, 3)] });
+    assert.equal(log.unstable.nextEntries().length, 2);
+    log.unstable.markTaken();
+    assert.equal(log.unstable.nextEntries().length, 0);
+    log.append([entry(2, 3)]);
+    assert.deepEqual(log.unstable.nextEntries(), [entry(2, 3)]);
+  });
+});
+
+describe("applying", () => {
+  const stable = [entry(1, 2, "aaaa"), entry(1, 3, "bbbb"), entry(1, 4, "cccc")];
+
+  it("waits until an entry is durable here", () => {
+    const { log } = logOf({ stable, unstable: [entry(1, 5)] });
+    log.commitTo(index(5));
+    assert.deepEqual(log.nextCommitted(), stable);
+  });
+
+  it("is paged: what is handed out and not yet applied is bounded", () => {
+    const pageBytes = 2 * entrySizeBytes(entry(1, 2, "aaaa"));
+    const { log } = logOf({ stable, applyingBytesMax: pageBytes });
+    log.commitTo(index(4));
+    const page = log.nextCommitted();
+    assert.deepEqual(page, stable.slice(0, 2));
+    log.markApplying(page);
+    assert.ok(!log.hasNextCommitted());
+    log.appliedTo(index(3), pageBytes);
+    assert.deepEqual(log.nextCommitted(), stable.slice(2));
+  });
+
+  it("hands out an entry that is larger than a page alone", () => {
+    const { log } = logOf({ stable, applyingBytesMax: 1 });
+    log.commitTo(index(4));
+    assert.deepEqual(log.nextCommitted(), stable.slice(0, 1));
+  });
+
+  it("waits for a snapshot to become durable", () => {
+    const { log } = logOf({ stable });
+    log.commitTo(index(4));
+    log.restore(snapshotAt(2, 9, [1]));
+    assert.deepEqual(log.nextCommitted(), []);
+    assert.equal(log.lastIndex(), 9);
+    assert.equal(log.term(index(9)), 2);
+    assert.equal(log.term(index(4)), null);
+  });
+});

@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import type { Majority } from "../../../master/raft/quorum.ts";
+import {
+  majorityIndex,
+  majorityVote,
+  quorumIndex,
+  quorumVote,
+} from "../../../master/raft/quorum.ts";
+import type { LogIndex, MemberId } from "../../../shared/base/ids.ts";
+
+const memberIds = fc.integer({ min: 1, max: 9 }).map((value) => value as MemberId);
+const voterSets = fc.uniqueArray(memberIds, { maxLength: 7 }).map((ids): Majority => new Set(ids));
+const votes = fc
+  .array(fc.tuple(memberIds, fc.boolean()))
+  .map((pairs): ReadonlyMap<MemberId, boolean> => new Map(pairs));
+const indexes = fc
+  .array(fc.tuple(memberIds, fc.integer({ min: 0, max: 20 })))
+  .map((pairs) => new Map(pairs as [MemberId, LogIndex][]));
+
+/** All subsets of `voters` with more than half of them. */
+function majoritiesOf(voters: Majority): readonly (readonly MemberId[])[] {
+  const ids = [...voters];
+  const subsets: MemberId[][] = [];
+  for (let bits = 0; bits < 2 ** ids.length; bits += 1) {
+    subsets.push(ids.filter((_, place) => (bits >> place) & 1));
+  }
+  return subsets.filter((subset) => subset.length * 2 > ids.length);
+}
+
+describe("majorities (Raft §5.2, §5.3)", () => {
+  it("have reached an index if all members of some majority have", () => {
+    fc.assert(
+      fc.property(voterSets, indexes, (voters, reached) => {
+        fc.pre(voters.size > 0);
+        const byMajority = majoritiesOf(voters).map((majority) =>
+          Math.min(...majority.map((id) => reached.get(id) ?? 0)),
+        );
+        assert.equal(
+          majorityIndex(voters, (id) => reached.get(id)),
+          Math.max(...byMajority),
+        );
+      }),
+    );
+  });
+
+  it("elect if some majority has granted, and refuse if none can any more", () => {
+    fc.assert(
+      fc.property(voterSets, votes, (voters, given) => {
+        fc.pre(voters.size > 0);
+        const majorities = majoritiesOf(voters);
+        const isWon = majorities.some((ids) => ids.every((id) => given.get(id) === true));
+        const isOpen = majorities.some((ids) => ids.every((id) => given.get(id) !== false));
+        const unwon = isOpen ? "pending" : "lost";
+        const expected = isWon ? "won" : unwon;
+        assert.equal(majorityVote(voters, given), expected);
+      }),
+    );
+  });
+
+  it("share a voter, any two of them", () => {
+    fc.assert(
+      fc.property(voterSets, (voters) => {
+        const majorities = majoritiesOf(voters);
+        for (const left of majorities) {
+          for (const right of majorities) assert.ok(left.some((id) => right.includes(id)));
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+describe("joint quorums (Raft §6)", () => {
+  it("need both majorities, in either order", () => {
+    fc.assert(
+      fc.property(voterSets, voterSets, votes, (incoming, outgoing, given) => {
+        const result = quorumVote({ incoming, outgoing }, given);
+        assert.equal(quorumVote({ incoming: outgoing, outgoing: incoming }, given), result);
+        const both = [majorityVote(incoming, given), majorityVote(outgoing, given)];
+        assert.equal(
+          result === "won",
+          both.every((half) => half === "won"),
+        );
+        assert.equal(
+          result === "lost",
+          both.some((half) => half === "lost"),
+        );
+      }),
+    );
+  });
+
+  it("have reached what both have", () => {
+    fc.assert(
+      fc.property(voterSets, voterSets, indexes, (incoming, outgoing, reached) => {
+        const indexOf = (id: MemberId) => reached.get(id);
+        const halves = [majorityIndex(incoming, indexOf), majorityIndex(outgoing, indexOf)];
+        assert.equal(quorumIndex({ incoming, outgoing }, indexOf), Math.min(...halves));
+      }),
+    );
+  });
+
+  it("are the incoming majority alone if nobody is outgoing", () => {
+    fc.assert(
+      fc.property(voterSets, votes, (incoming, given) => {
+        const quorum = { incoming, outgoing: new Set<MemberId>() };
+        assert.equal(quorumVote(quorum, given), majorityVote(incoming, given));
+      }),
+    );
+  });
+});
