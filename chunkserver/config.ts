@@ -55,6 +55,26 @@ export type ChunkserverConfig = v.InferOutput<typeof chunkserverConfigSchema>;
 /** What a caller has to say; the rest has defaults. */
 export type ChunkserverConfigInput = v.InferInput<typeof chunkserverConfigSchema>;
 
+/** One line for each key. */
+export const CHUNKSERVER_CONFIG_HELP: Readonly<Record<keyof ChunkserverConfig, string>> = {
+  dataDir: "where chunks, index and identity live: one directory, one disk",
+  masters: "masters of the cluster, any of them: HOST:PORT,HOST:PORT,…",
+  listen: "where clients and other chunkservers reach this one (127.0.0.1:7420)",
+  advertise: "the address that others are told (default: listen)",
+  http: "health, metrics and counts over HTTP, or none (127.0.0.1:7421)",
+  rack: "failure domain above the host (default)",
+  host: "failure domain: the machine (default: its name)",
+  clusterId: "the cluster this disk must belong to (default: the first it registers with)",
+  serverId: "the disk that must be in dataDir",
+  reserveBytes: "free space that new chunks leave (5GiB or 5 % of the disk, the smaller)",
+  scrubBytesPerSecond: "how fast the scrub re-reads everything; 0: never (20MiB)",
+  scrubPassDaysMax: "a full pass takes no longer than this (21)",
+  writeBytesInFlightMax: "bodies of writes in memory (256MiB)",
+  readBytesInFlightMax: "buffers for reads (64MiB)",
+  copiesAtOnceMax: "copies that the master ordered, at a time (4)",
+  stopGraceMs: "a graceful stop waits so long for what is in flight (10s)",
+};
+
 /** @throws {AshlarError} INVALID_ARGUMENT naming the key, what is wanted and what is there. */
 export function parseChunkserverConfig(input: unknown): ChunkserverConfig {
   const result = v.safeParse(chunkserverConfigSchema, input, { abortEarly: true });
