@@ -45,7 +45,9 @@ export async function repeat(
       failures += 1;
       delayMs = nextDelayMs(failures, RETRY, random.fraction());
       // The first one, then ever more seldom: a cluster without leader must not fill the log.
-      if ((failures & (failures - 1)) === 0) log.warn(`${what} failed`, { failures, error });
+      if ((failures & (failures - 1)) === 0) {
+        log.warn(`${what} failed`, { failures, code: error.code, reason: error.message });
+      }
     }
     await pause(clock, delayMs, signal);
   }
