@@ -94,7 +94,7 @@ export class FrameReader {
 }
 
 /** A slab as soon as the pool has one. @throws what `signal` aborts with. */
-export function takeSlab(pool: SlabPool, lengthBytes: number, signal: AbortSignal): Promise<Slab> {
+function takeSlab(pool: SlabPool, lengthBytes: number, signal: AbortSignal): Promise<Slab> {
   const slab = pool.take(lengthBytes);
   if (slab !== null) return Promise.resolve(slab);
   return new Promise((resolve, reject) => {

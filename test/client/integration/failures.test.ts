@@ -143,6 +143,19 @@ describe("writes through failures", () => {
     await assert.rejects(fs.stat("/file"), (error) => isAshlarError(error, "NOT_FOUND"));
   });
 
+  it("goes on under a new leader when the leading master dies in the middle", async () => {
+    await using cluster = await LoopbackCluster.start(3, { masterCount: 3 });
+    const fs = await cluster.connect();
+    await fs.mkdir("/d");
+    const bytes = someBytes(12 * MIB);
+    const source = interrupted(bytes, { 5: async () => cluster.masters.leader()?.stop() });
+    await fs.writeFile("/d/file", source, { chunkSizeBytes: MIB });
+    assertSame(await fs.readFile("/d/file"), bytes);
+    const names: string[] = [];
+    for await (const entry of fs.list("/d")) names.push(entry.displayName);
+    assert.deepEqual(names, ["file"]);
+  });
+
   it("keeps what was written of a file that takes longer than an intent lives", async () => {
     await using cluster = await LoopbackCluster.start(3, { intentLifetimeMs: 1_000 });
     const fs = await cluster.connect();

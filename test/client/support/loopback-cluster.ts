@@ -18,7 +18,7 @@ import type { Disk } from "../../../shared/ports/disk.ts";
 import type { Env } from "../../../shared/ports/env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { MemoryLog } from "../../support/wire-world.ts";
-import { type SoloMaster, startSoloMaster } from "./solo-master.ts";
+import { type RealMasters, startRealMasters } from "./real-masters.ts";
 
 export const CLUSTER_ID = "c".repeat(32) as ClusterId;
 
@@ -36,27 +36,42 @@ export interface ServerSettings {
   readonly directory?: string;
 }
 
-/** A master and real chunkservers on loopback, on real disks, and clients of them. */
+/** Real masters and real chunkservers on loopback, on real disks, and clients of them. */
 export class LoopbackCluster implements AsyncDisposable {
-  readonly master: SoloMaster;
+  readonly masters: RealMasters;
   readonly servers: ClusterServer[] = [];
   readonly #closers: Closers;
 
-  private constructor(master: SoloMaster, closers: Closers) {
-    this.master = master;
+  private constructor(masters: RealMasters, closers: Closers) {
+    this.masters = masters;
     this.#closers = closers;
   }
 
   static async start(
     serverCount: number,
-    settings: Partial<MasterConfig> & { readonly server?: ServerSettings } = {},
+    settings: Partial<MasterConfig> & {
+      readonly masterCount?: number;
+      readonly server?: ServerSettings;
+    } = {},
   ): Promise<LoopbackCluster> {
-    const { server = {}, ...master } = settings;
+    const { server = {}, masterCount = 1, ...master } = settings;
     await using closers = new Closers();
-    const solo = closers.use(await startSoloMaster(makeEnv(new MemoryLog()), CLUSTER_ID, master));
-    const cluster = new LoopbackCluster(solo, closers.move());
+    const masters = closers.use(
+      await startRealMasters({
+        count: masterCount,
+        clusterId: CLUSTER_ID,
+        makeEnv: () => makeEnv(new MemoryLog()),
+        settings: master,
+      }),
+    );
+    const cluster = new LoopbackCluster(masters, closers.move());
+    await eventually("there is a leader", () => masters.leader() !== undefined);
     for (let count = 0; count < serverCount; count += 1) await cluster.addServer(server);
     return cluster;
+  }
+
+  get masterAddresses(): readonly string[] {
+    return this.masters.members.map((member) => member.address);
   }
 
   async addServer(settings: ServerSettings = {}): Promise<ClusterServer> {
@@ -66,7 +81,7 @@ export class LoopbackCluster implements AsyncDisposable {
     const running = await startChunkserver(
       parseChunkserverConfig({
         dataDir: directory,
-        masters: [this.master.address],
+        masters: this.masterAddresses,
         listen: "127.0.0.1:0",
         http: null,
         reserveBytes: 0,
@@ -95,7 +110,7 @@ export class LoopbackCluster implements AsyncDisposable {
 
   /** A client that is closed with the cluster. */
   async connect(options: Partial<ConnectOptions> = {}): Promise<FileSystem> {
-    const fs = await connect({ masters: [this.master.address], ...options });
+    const fs = await connect({ masters: this.masterAddresses, ...options });
     this.#closers.use(fs);
     return fs;
   }

@@ -1,0 +1,80 @@
+import * as v from "valibot";
+import { type MasterConfig, masterConfigSchema } from "../../../master/config.ts";
+import { type RunningMaster, startMaster } from "../../../master/server.ts";
+import type { ClusterId } from "../../../shared/base/ids.ts";
+import { Closers } from "../../../shared/flow/closers.ts";
+import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
+import { NodeDisk } from "../../../shared/platform/node-disk.ts";
+import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
+import type { Env } from "../../../shared/ports/env.ts";
+import { TempDirectory } from "../../support/temp-directory.ts";
+
+export interface RealMaster {
+  readonly address: string;
+  readonly running: RunningMaster;
+  /** Ends it, with its connections. */
+  stop(): Promise<void>;
+}
+
+export interface RealMasters extends AsyncDisposable {
+  readonly members: readonly RealMaster[];
+  /** The one that leads now, or undefined. */
+  leader(): RealMaster | undefined;
+}
+
+/** A Raft group of real masters on loopback, each with its own directory. */
+export async function startRealMasters(options: {
+  readonly count: number;
+  readonly clusterId: ClusterId;
+  readonly makeEnv: () => Env;
+  readonly settings: Partial<MasterConfig>;
+}): Promise<RealMasters> {
+  await using closers = new Closers();
+  const addresses = await freeAddresses(options.count);
+  const members: RealMaster[] = [];
+  for (const [place, address] of addresses.entries()) {
+    const { path } = closers.use(await TempDirectory.make());
+    const config = v.parse(masterConfigSchema, {
+      dataDir: path,
+      clusterId: options.clusterId,
+      memberId: place + 1,
+      members: addresses.map((each, index) => `${index + 1}=${each}`),
+      stopGraceMs: 0,
+      ...options.settings,
+    });
+    const storage = { disk: new NodeDisk(path), stores: new LmdbStores(`${path}/stores`) };
+    const onFatal = (error: unknown): void => {
+      throw error;
+    };
+    const running = await startMaster(config, options.makeEnv(), storage, { onFatal });
+    let isStopped = false;
+    const stop = async (): Promise<void> => {
+      if (isStopped) return;
+      isStopped = true;
+      await running[Symbol.asyncDispose]();
+    };
+    closers.defer(stop);
+    members.push({ address, running, stop });
+  }
+  const owned = closers.move();
+  return {
+    members,
+    leader: () =>
+      members.find(({ running }) => {
+        const { role, isReady } = running.consensus.status();
+        return role === "leader" && isReady;
+      }),
+    [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
+  };
+}
+
+/** Addresses that nobody listens at. They are taken at once, so nobody else gets them. */
+async function freeAddresses(count: number): Promise<string[]> {
+  const network = new TcpNetwork();
+  const listeners = await Promise.all(
+    Array.from({ length: count }, () => network.listen("127.0.0.1:0", (link) => link.destroy())),
+  );
+  const addresses = listeners.map((listener) => listener.address);
+  await Promise.all(listeners.map((listener) => listener.close()));
+  return addresses;
+}
