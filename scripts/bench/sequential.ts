@@ -1,6 +1,6 @@
-import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { LocalSource } from "../../client/cli/local-source.ts";
 import { writeRandomFile } from "../sample-tree.ts";
 import type { Bench } from "./bench.ts";
 import { atMost } from "./measurement.ts";
@@ -46,9 +46,8 @@ async function put(bench: Bench, source: string, path: string): Promise<void> {
   for (let chunk = 0; chunk < 16; chunk += 1)
     await file.write(stamp, 0, stamp.length, chunk * 64 * MIB);
   await file.close();
-  await bench.fileSystem.writeFile(path, createReadStream(source, { highWaterMark: MIB }), {
-    sizeHint: GIB,
-  });
+  await using local = await LocalSource.open(Buffer.from(source));
+  await bench.fileSystem.writeFile(path, local, { sizeHint: GIB });
 }
 
 async function get(bench: Bench, path: string): Promise<void> {
