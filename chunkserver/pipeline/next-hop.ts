@@ -67,6 +67,8 @@ export class NextHop {
   #isWaiting = true;
   #sentBytes = 0;
   #ackedBytes = 0;
+  /** The last message has come. */
+  #isOver = false;
   #isClosed = false;
 
   /** `onAck` is called when `ackedBytes` has grown. */
@@ -140,7 +142,9 @@ export class NextHop {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
-    this.#stream?.cancel(new AshlarError("CANCELLED", "The write before this server has ended"));
+    if (!this.#isOver) {
+      this.#stream?.cancel(new AshlarError("CANCELLED", "The write before this server has ended"));
+    }
     await this.#reading;
   }
 
@@ -148,12 +152,15 @@ export class NextHop {
     try {
       for (;;) {
         const message = await stream.receive();
-        if (message === null) break;
+        if (message === null) {
+          this.#fail(new AshlarError("CONNECTION_LOST", "The write stream ended before its seal"));
+          break;
+        }
         message.release();
         this.#progressMs = this.#clock.monotonicMs();
-        if (this.#onMessage(message.head) === "over") return;
+        if (this.#onMessage(message.head) === "over") break;
       }
-      this.#fail(new AshlarError("CONNECTION_LOST", "The write stream ended before its seal"));
+      this.#isOver = true;
     } catch (error) {
       this.#fail(error);
     }

@@ -1,4 +1,5 @@
 import { fromHex } from "../../../shared/base/bytes.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
 import type { ChunkId, LogIndex, ServerId } from "../../../shared/base/ids.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
@@ -45,6 +46,11 @@ export class FakeMaster implements AsyncDisposable {
     this.orders.set(serverId, [...(this.orders.get(serverId) ?? []), order]);
   }
 
+  /** As a new leader that has not heard of the server. */
+  forget(serverId: ServerId): void {
+    this.servers.delete(serverId);
+  }
+
   /** All that the server's heartbeats told of one kind. */
   told<Kind extends "copied" | "copyFailed" | "lost" | "purged">(
     kind: Kind,
@@ -69,6 +75,9 @@ export class FakeMaster implements AsyncDisposable {
     this.#server.onCall(fleet.heartbeat, async (request) => {
       request.release();
       const { serverId } = request.head;
+      if (!this.servers.has(serverId)) {
+        throw new AshlarError("NOT_FOUND", `Chunkserver ${serverId} has not registered`);
+      }
       this.heartbeats.push(request.head);
       const orders = this.orders.get(serverId) ?? [];
       this.orders.delete(serverId);

@@ -1,0 +1,248 @@
+import assert from "node:assert/strict";
+import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { reportRot } from "../../shared/protocol/chunk-api.ts";
+import { hasCode } from "../support/wire-world.ts";
+import { readRange, STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
+import { framesOf, index, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
+import { eventually, TestCluster, type TestServer } from "./support/real-cluster.ts";
+
+const MIB = 1024 * 1024;
+
+let writeCount = 1000;
+
+/** Stores a chunk on one server. */
+async function store(
+  cluster: TestCluster,
+  server: TestServer,
+  chunk: TestChunk,
+  options: { readonly intentIndex?: number; readonly lifetimeMs?: number } = {},
+): Promise<void> {
+  const { intentIndex = 10, lifetimeMs = 60_000 } = options;
+  const intent = cluster.master.intent([server.location], intentIndex, lifetimeMs);
+  const connection = await cluster.connect(server.location.address);
+  writeCount += 1;
+  await writeWhole(connection, chunk, { writeId: writeIdFor(writeCount), intent });
+}
+
+async function holds(cluster: TestCluster, server: TestServer, chunk: TestChunk): Promise<boolean> {
+  const connection = await cluster.connect(server.location.address);
+  const range = { chunkId: chunk.chunkId, offsetBytes: 0, lengthBytes: chunk.bytes.length };
+  try {
+    const read = await readRange(connection, range);
+    return Buffer.from(read.bytes).equals(chunk.bytes);
+  } catch (error) {
+    assert.ok(hasCode("CHUNK_NOT_FOUND")(error));
+    return false;
+  }
+}
+
+/** Flips a bit in every extent file of a server, at the same place. */
+async function rot(server: TestServer, offset: number): Promise<void> {
+  for (const name of await readdir(`${server.directory}/extents`)) {
+    const path = `${server.directory}/extents/${name}`;
+    const bytes = await readFile(path);
+    bytes[offset] = (bytes[offset] ?? 0) ^ 1;
+    await writeFile(path, bytes);
+  }
+}
+
+function copyOrder(chunk: TestChunk, sources: readonly TestServer[], intentIndex = 20) {
+  return {
+    kind: "copy" as const,
+    chunkId: chunk.chunkId,
+    lengthBytes: chunk.bytes.length,
+    sources: sources.map(({ location }) => location),
+    intentIndex: index(intentIndex),
+  };
+}
+
+describe("orders of the master", () => {
+  it("copies a chunk from the first good source, and tells of the rot in the others", async () => {
+    await using cluster = await TestCluster.start();
+    const [rotten, gone, good, target] = await Promise.all(
+      [1, 2, 3, 4].map(() => cluster.startServer()),
+    );
+    assert.ok(rotten && gone && good && target);
+    const chunk = makeChunk(4 * MIB + 99, 1);
+    await store(cluster, rotten, chunk);
+    await store(cluster, good, chunk);
+    await rot(rotten, 3 * MIB);
+    await gone.stop();
+    const { serverId } = target.server;
+    cluster.master.order(serverId, copyOrder(chunk, [gone, rotten, good]));
+    await eventually("it is copied", () => cluster.master.told("copied", serverId).length > 0);
+    assert.deepEqual(cluster.master.told("copied", serverId)[0], {
+      chunkId: chunk.chunkId,
+      intentIndex: 20,
+    });
+    assert.ok(await holds(cluster, target, chunk));
+    await eventually("the rot is reported", () => {
+      return cluster.master.told("lost", rotten.server.serverId).length > 0;
+    });
+    assert.equal(await holds(cluster, rotten, chunk), false);
+    assert.equal((await readdir(`${rotten.directory}/quarantine`)).length, 1);
+  });
+
+  it("reports a copy that no source can give", async () => {
+    await using cluster = await TestCluster.start();
+    const [empty, target] = await Promise.all([1, 2].map(() => cluster.startServer()));
+    assert.ok(empty && target);
+    const chunk = makeChunk(MIB, 1);
+    const { serverId } = target.server;
+    cluster.master.order(serverId, copyOrder(chunk, [empty]));
+    await eventually("it is reported", () => {
+      return cluster.master.told("copyFailed", serverId).length > 0;
+    });
+    const [failure] = cluster.master.told("copyFailed", serverId);
+    assert.match(failure?.reason ?? "", new RegExp(empty.location.address));
+    assert.deepEqual(cluster.master.told("copied", serverId), []);
+  });
+
+  it("purges copies of older intents only, and reports both as done", async () => {
+    await using cluster = await TestCluster.start();
+    const server = await cluster.startServer();
+    const { serverId } = server.server;
+    const [old, recent] = [makeChunk(5000, 1), makeChunk(2 * MIB, 2)];
+    await store(cluster, server, old, { intentIndex: 5 });
+    await store(cluster, server, recent, { intentIndex: 15 });
+    for (const { chunkId } of [old, recent]) {
+      cluster.master.order(serverId, { kind: "purge", chunkId, purgeIndex: index(10) });
+    }
+    await eventually("both are reported", () => {
+      const told = cluster.master.told("purged", serverId).map(({ chunkId }) => chunkId);
+      return told.includes(old.chunkId) && told.includes(recent.chunkId);
+    });
+    assert.equal(await holds(cluster, server, old), false);
+    assert.equal(await holds(cluster, server, recent), true);
+  });
+});
+
+describe("what a chunkserver does unasked", () => {
+  it("asks about chunks after their intent, and deletes what the master does not know", async () => {
+    await using cluster = await TestCluster.start();
+    const server = await cluster.startServer();
+    const [known, unknown] = [makeChunk(5000, 1), makeChunk(5000, 2)];
+    cluster.master.verdict = (chunkId) => (chunkId === known.chunkId ? "known" : "unknown");
+    await store(cluster, server, known, { lifetimeMs: 0 });
+    await store(cluster, server, unknown, { lifetimeMs: 0 });
+    await eventually("the unknown one is deleted", async () => {
+      return !(await holds(cluster, server, unknown));
+    });
+    assert.ok(await holds(cluster, server, known));
+  });
+
+  it("finds rot by its scrub, and reports it until the master has heard", async () => {
+    await using cluster = await TestCluster.start();
+    const first = await cluster.startServer();
+    const [rotten, sound] = [makeChunk(2 * MIB, 1), makeChunk(2 * MIB + 5, 2)];
+    await store(cluster, first, rotten);
+    await first.stop();
+    await rot(first, 100_000);
+    const scrubBytesPerSecond = 512 * MIB;
+    const again = await cluster.startServer({
+      directory: first.directory,
+      config: { scrubBytesPerSecond },
+    });
+    assert.equal(again.server.serverId, first.server.serverId);
+    await store(cluster, again, sound);
+    const { serverId } = again.server;
+    await eventually("it is reported", () => cluster.master.told("lost", serverId).length > 0);
+    assert.equal(cluster.master.told("lost", serverId)[0]?.chunkId, rotten.chunkId);
+    assert.equal(await holds(cluster, again, rotten), false);
+    assert.ok(await holds(cluster, again, sound));
+  });
+
+  it("notices at the start that an extent file is short", async () => {
+    await using cluster = await TestCluster.start();
+    const first = await cluster.startServer();
+    const chunk = makeChunk(3 * MIB, 1);
+    await store(cluster, first, chunk);
+    await first.stop();
+    const [name] = await readdir(`${first.directory}/extents`);
+    await truncate(`${first.directory}/extents/${name}`, MIB);
+    const again = await cluster.startServer({
+      directory: first.directory,
+      config: { scrubBytesPerSecond: 1 },
+    });
+    const { serverId } = again.server;
+    await eventually("it is reported", () => cluster.master.told("lost", serverId).length > 0);
+  });
+
+  it("looks for itself when a reader reports rot", async () => {
+    await using cluster = await TestCluster.start();
+    const server = await cluster.startServer();
+    const chunk = makeChunk(2 * MIB, 1);
+    await store(cluster, server, chunk);
+    const connection = await cluster.connect(server.location.address);
+    const { chunkId } = chunk;
+    const ask = async (): Promise<boolean> => {
+      const reply = await connection.call(reportRot, { chunkId }, STREAM_OPTIONS);
+      reply.release();
+      return reply.head.isRotten;
+    };
+    assert.equal(await ask(), false, "the word of a reader is no proof");
+    assert.ok(await holds(cluster, server, chunk));
+    await rot(server, MIB + 1);
+    assert.equal(await ask(), true);
+    assert.equal(await holds(cluster, server, chunk), false);
+  });
+
+  it("says goodbye, and serves what it has after a restart", async () => {
+    await using cluster = await TestCluster.start();
+    const first = await cluster.startServer();
+    const chunk = makeChunk(2 * MIB, 1);
+    await store(cluster, first, chunk);
+    await first.stop();
+    assert.deepEqual(cluster.master.goodbyes, [first.server.serverId]);
+    const again = await cluster.startServer({ directory: first.directory });
+    assert.ok(await holds(cluster, again, chunk));
+  });
+
+  it("registers again with a leader that does not know it", async () => {
+    await using cluster = await TestCluster.start();
+    const server = await cluster.startServer();
+    cluster.master.forget(server.server.serverId);
+    await eventually("it registers again", () => {
+      return cluster.master.servers.has(server.server.serverId);
+    });
+  });
+
+  it("keeps a partial chunk of a writer that has gone, for its lifetime", async () => {
+    await using cluster = await TestCluster.start();
+    const server = await cluster.startServer();
+    const intent = cluster.master.intent([server.location], 10);
+    const chunk = makeChunk(2 * MIB, 1);
+    const connection = await cluster.connect(server.location.address);
+    const write = new TestWrite(connection, { writeId: writeIdFor(1), intent });
+    await write.opened();
+    await write.send(chunk, 0, MIB);
+    await write.acked(MIB);
+    await connection.close(0);
+    const next = await cluster.connect(server.location.address);
+    const resumed = new TestWrite(next, { writeId: writeIdFor(1), intent, resumeAtBytes: MIB });
+    await resumed.opened();
+    for (const { offsetBytes, hashes, bytes } of framesOf(chunk, MIB)) {
+      await resumed.stream.send({ kind: "blocks", offsetBytes, hashes }, bytes);
+    }
+    await resumed.seal(chunk);
+    assert.ok(await holds(cluster, server, chunk));
+  });
+});
+
+describe("the HTTP face of a chunkserver", () => {
+  it("answers health, readiness and counts", async () => {
+    await using cluster = await TestCluster.start();
+    const server = await cluster.startServer({ config: { http: "127.0.0.1:0" } });
+    await store(cluster, server, makeChunk(5000, 1));
+    const base = `http://${server.server.httpAddress}`;
+    assert.equal((await fetch(`${base}/healthz`)).status, 200);
+    assert.equal((await fetch(`${base}/readyz`)).status, 200);
+    assert.equal((await fetch(`${base}/metrics`)).status, 200);
+    const counts = (await (await fetch(`${base}/chunks`)).json()) as Record<string, unknown>;
+    assert.equal(counts["chunkCount"], 1);
+    assert.equal(counts["chunkBytes"], 5000);
+    assert.equal(counts["serverId"], server.server.serverId);
+    assert.equal(counts["diskFailure"], null);
+  });
+});
