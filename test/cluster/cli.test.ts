@@ -4,7 +4,6 @@ import { appendFile, mkdir, readdir, readFile, stat, symlink, writeFile } from "
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { targetOf } from "../../client/target.ts";
 import { toHex } from "../../shared/base/bytes.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
@@ -144,9 +143,8 @@ describe("the CLI on a cluster", () => {
       check("version"),
       check("cluster status"),
       check("config show"),
-      check("rmdir", "/j/d"),
-      check("rm", "/j/c"),
     ]);
+    await Promise.all([check("rmdir", "/j/d"), check("rm", "/j/c")]);
     await Promise.all([ok("chmod", "600", "/j/a"), ok("chown", "7:8", "/j/a")]);
     assert.equal(await ok("stat", "--format", "%a %u %g %b %n %F", "/j/a"), "600 7 8 4 a file\n");
   });
@@ -228,8 +226,8 @@ describe("the CLI on a cluster", () => {
     ] as const) {
       const child = start(["put", "-", "/interrupted"]);
       child.stdin?.on("error", () => {});
-      child.stdin?.write(Buffer.alloc(3_000_000));
-      await sleep(700);
+      // More than any pipe holds: once it is written, the command is reading.
+      await new Promise((resolve) => child.stdin?.write(Buffer.alloc(3_000_000), resolve));
       child.kill(signal);
       assert.equal((await resultOf(child)).status, status);
     }
@@ -242,15 +240,19 @@ describe("the CLI on a cluster", () => {
 
   it("asks before it removes a tree, and where nobody can answer it refuses", async () => {
     await cluster.fileSystem.mkdir("/rm/d/e", { parents: true });
-    assert.match(await fails(2, "rm", "-r", "/rm"), /--yes/);
-    assert.match(await fails(6, "rm", "/rm"), /rm -r/);
-    assert.equal(await ok("rm", "-r", "--dry-run", "/rm"), "would remove /rm\n");
+    const [asked, directory, dry] = await Promise.all([
+      fails(2, "rm", "-r", "/rm"),
+      fails(6, "rm", "/rm"),
+      ok("rm", "-r", "--dry-run", "/rm"),
+      fails(2, "rm", "-r", "--yes", "/"),
+    ]);
+    assert.match(asked, /--yes/);
+    assert.match(directory, /rm -r/);
+    assert.equal(dry, "would remove /rm\n");
     assert.equal(await isThere("/rm/d/e"), true);
     await ok("rm", "-r", "--yes", "/rm");
     assert.equal(await isThere("/rm"), false);
-    await fails(3, "rm", "/rm");
-    await ok("rm", "-f", "/rm");
-    await fails(2, "rm", "-r", "--yes", "/");
+    await Promise.all([fails(3, "rm", "/rm"), ok("rm", "-f", "/rm")]);
   });
 
   it("expands patterns in the cluster", async () => {
@@ -258,31 +260,40 @@ describe("the CLI on a cluster", () => {
     for (const path of ["/g/1.txt", "/g/2.txt", "/g/3.log", "/g/x/4.txt", "/g/x/y/5.txt"]) {
       await cluster.fileSystem.writeFile(path, path);
     }
-    assert.equal(await ok("cat", "/g/*.txt"), "/g/1.txt/g/2.txt");
-    assert.equal(await ok("cat", "/g/**/*.txt"), "/g/1.txt/g/2.txt/g/x/4.txt/g/x/y/5.txt");
-    assert.equal(await ok("cat", "/g/[13].*"), "/g/1.txt/g/3.log");
-    assert.equal(await ok("cat", "/g/{2.txt,x/4.txt}"), "/g/2.txt/g/x/4.txt");
-    await fails(3, "cat", "/g/*.nothing");
-    await fails(3, "cat", "--no-glob", "/g/*.txt");
+    const prints = async (pattern: string, expected: string): Promise<void> => {
+      assert.equal(await ok("cat", pattern), expected, pattern);
+    };
     await mkdir(local("got"));
-    await ok("get", "/g/*.txt", "got");
+    await Promise.all([
+      prints("/g/*.txt", "/g/1.txt/g/2.txt"),
+      prints("/g/**/*.txt", "/g/1.txt/g/2.txt/g/x/4.txt/g/x/y/5.txt"),
+      prints("/g/[13].*", "/g/1.txt/g/3.log"),
+      prints("/g/{2.txt,x/4.txt}", "/g/2.txt/g/x/4.txt"),
+      fails(3, "cat", "/g/*.nothing"),
+      fails(3, "cat", "--no-glob", "/g/*.txt"),
+      ok("get", "/g/*.txt", "got"),
+    ]);
     assert.deepEqual(await readdir(local("got")), ["1.txt", "2.txt"]);
   });
 
   it("copies by reference, and moves into directories", async () => {
-    await ok("cp", "/stdin", "/stdin.copy");
-    const root = (path: string) => ok("checksum", "--root", path).then((line) => line.slice(0, 64));
-    assert.equal(await root("/stdin.copy"), await root("/stdin"));
     await cluster.fileSystem.mkdir("/moved");
+    await Promise.all([
+      ok("cp", "/stdin", "/stdin.copy"),
+      ok("cp", "-r", "/g/x", "/x.copy"),
+      fails(6, "cp", "/g", "/g.copy"),
+      fails(2, "cp", "-r", "/g", "/g/x/again"),
+      fails(2, "mv", "/g", "/g/x/again"),
+    ]);
+    const roots = await ok("checksum", "--root", "/stdin.copy", "/stdin");
+    const [copy, original] = roots.split("\n").map((line) => line.slice(0, 64));
+    assert.equal(copy, original);
+    assert.equal(await ok("cat", "/x.copy/y/5.txt"), "/g/x/y/5.txt");
     await ok("mv", "/g/1.txt", "/g/2.txt", "/moved");
+    // Refused before anything has moved: a target that is a file takes one source only.
     await fails(6, "mv", "/g/3.log", "/g/x", "/moved/1.txt");
-    assert.equal(await ok("ls", "/moved"), "1.txt\n2.txt\n");
     await fails(6, "mv", "--no-clobber", "/g/3.log", "/moved/1.txt");
-    await fails(6, "cp", "/g", "/g.copy");
-    await ok("cp", "-r", "/g", "/g.copy");
-    assert.equal(await ok("cat", "/g.copy/x/y/5.txt"), "/g/x/y/5.txt");
-    await fails(2, "cp", "-r", "/g", "/g/x/again");
-    await fails(2, "mv", "/g", "/g/x/again");
+    assert.equal(await ok("ls", "/moved"), "1.txt\n2.txt\n");
   });
 
   it("resumes: what is there with the same bytes is passed over", async () => {

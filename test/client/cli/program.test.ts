@@ -105,14 +105,19 @@ describe("completion", () => {
     assert.deepEqual(completed("ashlar", "put", "file"), []);
   });
 
-  for (const shell of ["zsh", "fish"]) {
+  const OTHERS = [
+    ["zsh", "-f", "print $_comps[ashlar]", "_bash_complete -o default -F _ashlar"],
+    ["fish", "--no-config", "complete -C 'ashlar cluster st'", "start\nstatus"],
+  ] as const;
+  for (const [shell, noConfig, ask, expected] of OTHERS) {
     const isThere = spawnSync(shell, ["-c", "true"]).error === undefined;
-    it(`is a script that ${shell} takes`, {
-      skip: isThere ? false : `${shell} is not installed`,
-    }, () => {
-      const script = completionScript(shell, COMMANDS);
-      const { status, stderr } = spawnSync(shell, ["-n"], { input: script, encoding: "utf8" });
-      assert.deepEqual([status, stderr], [0, ""]);
+    const skip = isThere ? false : `${shell} is not installed`;
+    it(`completes in ${shell}`, { skip }, () => {
+      const script = `${completionScript(shell, COMMANDS)}\n${ask}`;
+      const { status, stdout, stderr } = spawnSync(shell, [noConfig, "-c", script], {
+        encoding: "utf8",
+      });
+      assert.deepEqual([status, stdout.trim(), stderr], [0, expected, ""]);
     });
   }
 
