@@ -50,7 +50,7 @@ ${forms(names)}
 }
 
 /** Text for between tags and for attributes in double quotes. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   const entities: Readonly<Record<string, string>> = {
     "&": "&amp;",
     "<": "&lt;",

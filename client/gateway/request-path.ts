@@ -72,7 +72,7 @@ export function urlOf(names: PathNames, isDirectory: boolean): string {
 }
 
 /** A name as a segment of a URL: the bytes, percent-encoded where they are not plain. */
-export function encodeSegment(name: Uint8Array): string {
+function encodeSegment(name: Uint8Array): string {
   let text = "";
   for (const byte of name) {
     const character = String.fromCharCode(byte);
