@@ -104,6 +104,7 @@ export class NextHop {
       const { signal } = options;
       const timeoutMs = Math.min(options.timeoutMs, CONNECT_TIMEOUT_MS);
       const connection = await pool.get(this.#server.address, { timeoutMs, signal });
+      if (this.#isClosed) throw new AshlarError("CANCELLED", "The write ended while it was opened");
       this.#stream = connection.open(writeChunk, open, options);
       this.#ackedBytes = open.resumeAtBytes;
       this.#sentBytes = open.resumeAtBytes;

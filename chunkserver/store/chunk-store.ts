@@ -259,8 +259,10 @@ export class ChunkStore implements AsyncDisposable {
     return (await rewriteSparseFile(this.#parts)) > 0 ? "more" : "done";
   }
 
-  /** Closes the disk. Nothing may be under way. Partial chunks are garbage for the next start. */
+  /** Closes the disk. Nothing may be under way. Partial chunks are deleted. */
   async [Symbol.asyncDispose](): Promise<void> {
+    // What cannot be deleted now is moved away at the next start.
+    await this.#writes.close().catch((error) => warnUndeleted(this.#parts, error));
     await this.#parts.index.close();
     await this.#parts.files.close();
   }
@@ -328,5 +330,5 @@ function releaseRoom(parts: StoreParts, partial: OpenPartial): void {
 }
 
 function warnUndeleted(parts: StoreParts, error: unknown): void {
-  parts.log.warn("Cannot delete the bytes of a chunk that was here already", { error });
+  parts.log.warn("Cannot delete bytes that no chunk needs: the next start will", { error });
 }

@@ -80,11 +80,6 @@ export class PackedFiles {
     assert(file.writerCount >= 0, "room is given back once");
   }
 
-  /** Takes no further chunks into the file, so that it may be emptied and deleted. */
-  retire(name: ExtentFileName): void {
-    if (this.#current === name) this.#current = null;
-  }
-
   /** Forgets and returns a file in which nothing lives; null if there is none. */
   takeEmpty(): ExtentFileName | null {
     for (const [name, file] of this.#byName) {

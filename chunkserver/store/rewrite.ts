@@ -19,7 +19,7 @@ interface Move {
 /**
  * Moves some chunks out of a packed file that is mostly dead, and deletes it once it is empty.
  * Every block is verified on the way, so that rot is not copied under a fresh name. Resolves with
- * the count of chunks that were moved or taken out: 0 when there is nothing to do.
+ * the count of chunks that were moved: 0 when there is nothing more to do now.
  */
 export async function rewriteSparseFile(parts: StoreParts): Promise<number> {
   const name = parts.packed.sparse();
@@ -40,7 +40,7 @@ export async function rewriteSparseFile(parts: StoreParts): Promise<number> {
     }
   }
   await deleteEmptyPackedFiles(parts);
-  return chunkIds.length;
+  return moves.length;
 }
 
 /** Copies a chunk to the current packed file; null if it is gone, or rotten and was taken out. */

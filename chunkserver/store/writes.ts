@@ -135,6 +135,14 @@ export class Writes {
     return count;
   }
 
+  /** Deletes all partial chunks: nobody could find them after a restart. No write may be held. */
+  async close(): Promise<void> {
+    for (const entry of [...this.#entries.values()]) {
+      this.#drop(entry);
+      await inTurn(entry, () => this.#discard(entry));
+    }
+  }
+
   #newEntry(writeId: string): Entry {
     if (this.openCount >= OPEN_WRITES_MAX) {
       throw new AshlarError(
@@ -189,6 +197,7 @@ export class Writes {
     await state.partial.idle();
     await this.#backend.sealPartial(state.partial, sealing);
     entry.state = { kind: "sealed", chunkId, lengthBytes };
+    if (this.#entries.get(entry.writeId) !== entry) return; // It expired meanwhile.
     this.#sealed.add(entry);
     if (this.#sealed.size > SEALED_WRITES_MAX) this.#forgetOldestSealed();
   }

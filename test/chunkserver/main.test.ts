@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { describe, it } from "node:test";
+import { pathToFileURL } from "node:url";
+import { TempDirectory } from "../support/temp-directory.ts";
+import { FakeMaster } from "./support/fake-master.ts";
+import { eventually } from "./support/real-cluster.ts";
+
+const MAIN = pathToFileURL(`${process.cwd()}/chunkserver/main.ts`).href;
+
+/** Runs the chunkserver with these flags as a process; its log comes on stdout. */
+function start(flags: readonly string[]): ChildProcess {
+  const script = `import(${JSON.stringify(MAIN)}).then(async ({ main }) => {
+    process.exitCode = await main(${JSON.stringify(flags)});
+  })`;
+  return spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+async function exitStatus(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null) return child.exitCode;
+  const [status] = (await once(child, "exit")) as [number | null];
+  return status;
+}
+
+describe("the process of a chunkserver", () => {
+  it("says when it is ready, registers, and stops in good order on SIGTERM", async () => {
+    await using directory = await TempDirectory.make();
+    await using master = await FakeMaster.start();
+    const child = start([
+      ...["--data-dir", `${directory.path}/data`, "--masters", master.address],
+      ...["--listen", "127.0.0.1:0", "--http", "none", "--rack", "r7"],
+    ]);
+    assert.ok(child.stdout !== null);
+    const seen: string[] = [];
+    for await (const text of createInterface({ input: child.stdout })) {
+      seen.push(text);
+      const line = JSON.parse(text) as Record<string, unknown>;
+      if (line["message"] !== "Ready") continue;
+      await eventually("it is registered", () => master.servers.size === 1);
+      const [server] = master.servers.values();
+      assert.equal(server?.address, line["address"]);
+      assert.equal(server?.serverId, line["serverId"]);
+      assert.equal(server?.rack, "r7");
+      child.kill("SIGTERM");
+    }
+    assert.equal(await exitStatus(child), 0, seen.join("\n"));
+    assert.equal(master.goodbyes.length, 1);
+    const identity = await readFile(`${directory.path}/data/chunkserver.json`, "utf8");
+    assert.equal((JSON.parse(identity) as { clusterId: string }).clusterId, "a".repeat(32));
+  });
+
+  it("refuses to start on a directory that holds chunks and no identity", async () => {
+    await using directory = await TempDirectory.make();
+    await mkdir(`${directory.path}/extents`);
+    const child = start([
+      ...["--data-dir", directory.path, "--masters", "127.0.0.1:1"],
+      ...["--listen", "127.0.0.1:0", "--http", "none"],
+    ]);
+    let text = "";
+    child.stderr?.on("data", (part: Buffer) => {
+      text += part.toString();
+    });
+    assert.equal(await exitStatus(child), 2);
+    assert.match(text, /chunkserver\.json is missing/);
+    assert.match(text, /hint: Restore/);
+  });
+});
