@@ -52,8 +52,6 @@ export const chunkserverConfigSchema = v.strictObject({
 });
 
 export type ChunkserverConfig = v.InferOutput<typeof chunkserverConfigSchema>;
-/** What a caller has to say; the rest has defaults. */
-export type ChunkserverConfigInput = v.InferInput<typeof chunkserverConfigSchema>;
 
 /** One line for each key. */
 export const CHUNKSERVER_CONFIG_HELP: Readonly<Record<keyof ChunkserverConfig, string>> = {

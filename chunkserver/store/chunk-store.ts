@@ -37,7 +37,7 @@ import {
 } from "./writes.ts";
 
 /** Chunks up to this length share extent files. */
-export const SMALL_CHUNK_BYTES_MAX = 1024 * 1024;
+const SMALL_CHUNK_BYTES_MAX = 1024 * 1024;
 
 /**
  * The chunks of one disk.
