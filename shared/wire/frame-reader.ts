@@ -78,6 +78,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   #skipBytes = 0;
   /** Withdraws the request for a slab, while the link is paused for one. */
   #withdraw: (() => void) | null = null;
+  #isPaused = false;
   #isStopped = false;
 
   constructor(options: FrameReaderOptions) {
@@ -215,14 +216,22 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
         this.#finishFrame(header, slab);
       };
       this.#target = { bytes: slab.bytes, filledBytes: 0, onFull };
-      if (!this.isWaiting) return;
-      this.#withdraw = null;
-      this.#parse();
-      this.#options.resume(); // After what is staged: the next bytes may come at once.
+      if (this.isWaiting) this.#goOn();
     });
     if (isGranted) return;
     this.#withdraw = withdraw;
+    if (this.#isPaused) return;
+    this.#isPaused = true;
     this.#options.pause();
+  }
+
+  /** A slab came. What is staged goes first: once the link is resumed the next bytes may come at once. */
+  #goOn(): void {
+    this.#withdraw = null;
+    this.#parse();
+    if (this.isWaiting) return;
+    this.#isPaused = false;
+    this.#options.resume();
   }
 
   /** Moves staged bytes to where they belong; the rest is read there directly. */

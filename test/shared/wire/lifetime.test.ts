@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { connect } from "../../../shared/wire/connect.ts";
 import { FRAME_KINDS } from "../../../shared/wire/frame.ts";
+import { parseErrorData } from "../../../shared/wire/messages.ts";
 import type { CallHandler, Received } from "../../../shared/wire/rpc.ts";
 import type { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import { frameBytesOf, RawPeer } from "../../support/raw-peer.ts";
@@ -139,6 +140,35 @@ for (const makeStage of [tcpStage, memoryStage]) {
     });
   });
 }
+
+describe("a server that is closing", () => {
+  it("refuses a request of a client that has not heard of it", async () => {
+    const stage = memoryStage();
+    const gate = new Gate();
+    await withPair(stage, gate, async ({ connection, server, address }) => {
+      const call = connection.call(echo, { text: "" }, LONG);
+      const peer = await stage.settle(RawPeer.connect(stage.client.network, address));
+      peer.hello();
+      await stage.clock.advance(10);
+      const closing = server.close(5000);
+      const head = ["test.echo", 1000, { text: "" }];
+      peer.send(frameBytesOf({ kind: FRAME_KINDS.request, streamId: 1, head }, BODY));
+      peer.send(frameBytesOf({ kind: FRAME_KINDS.request, streamId: 2, head }));
+      await stage.clock.advance(10);
+      const answers = peer.frames().slice(1);
+      assert.deepEqual(
+        answers.map(({ kind }) => kind),
+        [FRAME_KINDS.goaway, FRAME_KINDS.error, FRAME_KINDS.error],
+      );
+      assert.equal(parseErrorData(answers[1]?.head).code, "UNAVAILABLE");
+      assert.equal(gate.callCount, 1);
+      gate.open();
+      (await stage.settle(call)).release();
+      peer.destroy();
+      await stage.settle(closing);
+    });
+  });
+});
 
 describe("a connection whose peer goes silent (half-open)", () => {
   it("ends at both ends within three ping intervals and a bit", async () => {

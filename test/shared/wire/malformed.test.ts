@@ -96,6 +96,10 @@ describe("a peer that breaks the wire protocol", () => {
       [1, 2].map(() => frameBytesOf({ kind: request, streamId: 5, head: waiting })),
     ],
     ["credit without an amount", [frameBytesOf({ kind: FRAME_KINDS.credit, streamId: 0 })]],
+    [
+      "credit that was never spent",
+      [frameBytesOf({ kind: FRAME_KINDS.credit, streamId: 0, head: 1 })],
+    ],
     ["negative credit", [frameBytesOf({ kind: FRAME_KINDS.credit, streamId: 0, head: -5 })]],
     [
       "more on a stream than its window",

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { ConnectionCredit } from "../../../shared/wire/connection-credit.ts";
+
+function makeCredit(windowBytes: number): ConnectionCredit {
+  const credit = new ConnectionCredit({
+    receiveWindowBytes: windowBytes,
+    sendGrant: () => {},
+    flushStreams: () => {},
+  });
+  credit.open(windowBytes);
+  return credit;
+}
+
+describe("the credit of a connection", () => {
+  it("goes to those who wait in turn, however much each of them has to send", () => {
+    const credit = makeCredit(100);
+    const turns: string[] = [];
+    const waiters = ["a", "b", "c"].map((name) => ({
+      pump(): void {
+        turns.push(name);
+        credit.spend(credit.sendBytes); // All there is, and more is left.
+        credit.wait(this);
+      },
+    }));
+    credit.spend(100);
+    for (const waiter of waiters) credit.wait(waiter);
+    for (let round = 0; round < 7; round += 1) credit.add(10);
+    assert.deepEqual(turns, ["a", "b", "c", "a", "b", "c", "a"]);
+  });
+
+  it("is no larger than the smaller of the two windows", () => {
+    const credit = makeCredit(100);
+    credit.open(2 ** 40);
+    assert.equal(credit.sendBytes, 100);
+    credit.open(30);
+    assert.equal(credit.sendBytes, 30);
+  });
+
+  it("never comes back in excess of what was spent", () => {
+    const credit = makeCredit(100);
+    credit.spend(150);
+    assert.equal(credit.add(100), true);
+    assert.equal(credit.add(51), false);
+    assert.equal(credit.spentBytes, 50);
+  });
+});

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { concatBytes } from "../../../shared/base/bytes.ts";
+import { SlabPool } from "../../../shared/flow/slabs.ts";
+import { FRAME_KINDS } from "../../../shared/wire/frame.ts";
+import { FrameCodec } from "../../../shared/wire/frame-codec.ts";
+import { type Frame, FrameReader } from "../../../shared/wire/frame-reader.ts";
+import { frameBytesOf } from "../../support/raw-peer.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+
+/** A reader, and the socket it reads from: reads of any size, and a pause that holds. */
+class Bench {
+  readonly slabs: SlabPool;
+  readonly frames: Frame[] = [];
+  readonly malformed: string[] = [];
+  readonly reader: FrameReader;
+  isPaused = false;
+  #buffer: Uint8Array;
+
+  constructor(slabBytesMax = 2 ** 24) {
+    this.slabs = new SlabPool({ bytesMax: slabBytesMax });
+    this.reader = new FrameReader({
+      slabs: this.slabs,
+      codec: new FrameCodec(),
+      limits: () => ({ headBytesMax: 2 ** 20, bodyBytesMax: 2 ** 20 }),
+      onFrame: (frame) => this.frames.push(frame),
+      wantsBody: ({ streamId }) => streamId !== 666,
+      onDropped: () => {},
+      onMalformed: (reason) => this.malformed.push(reason),
+      pause: () => {
+        this.isPaused = true;
+      },
+      resume: () => {
+        this.isPaused = false;
+      },
+    });
+    this.#buffer = this.reader.buffer();
+  }
+
+  /** Feeds what the reader takes, at most `count` bytes; like Node it asks for the next buffer at once. */
+  read(bytes: Uint8Array, count: number): Uint8Array {
+    const part = bytes.subarray(0, Math.min(count, this.#buffer.length));
+    this.#buffer.set(part);
+    this.reader.onBytes(part.length);
+    this.#buffer = this.reader.buffer();
+    assert.ok(this.#buffer.length > 0);
+    return bytes.subarray(part.length);
+  }
+}
+
+function message(streamId: number, headBytes: number, bodyBytes: number): Uint8Array {
+  const head = { text: "x".repeat(headBytes) };
+  const body = Uint8Array.from({ length: bodyBytes }, (_, index) => index * streamId);
+  return frameBytesOf({ kind: FRAME_KINDS.message, streamId, head }, body);
+}
+
+function check(frame: Frame, streamId: number, headBytes: number, bodyBytes: number): void {
+  assert.equal(frame.header.streamId, streamId);
+  assert.equal((frame.head as { text: string }).text.length, headBytes);
+  assert.equal(frame.body.bytes.length, bodyBytes);
+  assert.ok(frame.body.bytes.every((byte, index) => byte === ((index * streamId) & 255)));
+  frame.body.release();
+}
+
+describe("FrameReader", () => {
+  for (let seed = 1; seed <= 30; seed += 1) {
+    it(`finds the same frames however the bytes are cut (seed ${seed})`, () => {
+      const random = new SeededRandom(seed);
+      const bench = new Bench(2 ** 21);
+      const sizes = Array.from({ length: 60 }, (_, index) => ({
+        streamId: index + 1,
+        headBytes: [0, 10, 300, 4000, 70_000, 200_000][random.integer(6)] ?? 0,
+        bodyBytes: [0, 1, 4096, 4097, 65_536, 300_000, 2 ** 20][random.integer(7)] ?? 0,
+      }));
+      let bytes = concatBytes(
+        sizes.map(({ streamId, headBytes, bodyBytes }) => message(streamId, headBytes, bodyBytes)),
+      );
+      let checkedCount = 0;
+      const checkNext = (): void => {
+        const frame = bench.frames[checkedCount];
+        const size = sizes[checkedCount];
+        assert.ok(frame !== undefined && size !== undefined);
+        checkedCount += 1;
+        check(frame, size.streamId, size.headBytes, size.bodyBytes);
+      };
+      while (bytes.length > 0) {
+        // A pause is a pause: who holds slabs must give some back before bytes come.
+        while (bench.isPaused) checkNext();
+        bytes = bench.read(bytes, 1 + random.integer(2 ** random.integer(20)));
+      }
+      while (checkedCount < sizes.length) checkNext();
+      assert.equal(bench.slabs.lentBytes, 0);
+    });
+  }
+
+  it("puts bytes in place that were read into a part that was lent before a slab came", () => {
+    const bench = new Bench(16 * 1024);
+    const held = bench.slabs.take(16 * 1024);
+    const bytes = concatBytes([message(3, 10, 10_000), message(5, 10, 10)]);
+    let rest = bench.read(bytes, 3000);
+    assert.ok(bench.isPaused);
+    held?.release(); // The slab comes; the part of the staging buffer is lent already.
+    assert.ok(!bench.isPaused);
+    while (rest.length > 0) rest = bench.read(rest, 2500);
+    const [first, second] = bench.frames;
+    assert.ok(first !== undefined && second !== undefined);
+    check(first, 3, 10, 10_000);
+    check(second, 5, 10, 10);
+  });
+
+  it("drops a body that nobody wants without taking a slab", () => {
+    const bench = new Bench();
+    let bytes = concatBytes([message(666, 10, 1_000_000), message(2, 3, 4)]);
+    while (bytes.length > 0) {
+      bytes = bench.read(bytes, 50_000);
+      assert.equal(bench.slabs.lentBytes, 0);
+    }
+    assert.deepEqual(
+      bench.frames.map(({ header }) => header.streamId),
+      [2],
+    );
+  });
+
+  it("reads nothing after a malformed header", () => {
+    const bench = new Bench();
+    bench.read(concatBytes([new Uint8Array(16).fill(255), message(1, 1, 1)]), 1000);
+    bench.read(message(1, 1, 1), 1000);
+    assert.equal(bench.malformed.length, 1);
+    assert.equal(bench.frames.length, 0);
+  });
+
+  it("tells of a head that is not msgpack, and reads on", () => {
+    const bench = new Bench();
+    const broken = message(7, 5, 9);
+    broken.fill(0xc1, 16, 20);
+    bench.read(concatBytes([broken, message(8, 5, 9)]), 1000);
+    const [first, second] = bench.frames;
+    assert.equal(first?.headError?.code, "PROTOCOL_ERROR");
+    assert.ok(second !== undefined);
+    check(second, 8, 5, 9);
+  });
+});
