@@ -73,6 +73,24 @@ describe("entries from a leader (Raft §5.3)", () => {
   });
 });
 
+describe("a snapshot (Raft §7)", () => {
+  it("replaces the whole log, what lies behind it included", () => {
+    const { log } = logOf({ stable: [entry(1, 2)], unstable: [entry(1, 3), entry(1, 4)] });
+    log.restore(snapshotAt(2, 3, [1]));
+    assert.equal(log.lastIndex(), 3);
+    assert.equal(log.term(index(4)), null);
+    assert.deepEqual(log.unstable.nextEntries(), []);
+    log.append([entry(2, 4)]);
+    assert.deepEqual(log.unstable.nextEntries(), [entry(2, 4)]);
+  });
+
+  it("never takes back what is committed", () => {
+    const { log } = logOf({ stable: [entry(1, 2), entry(1, 3)] });
+    log.commitTo(index(3));
+    assert.throws(() => log.restore(snapshotAt(2, 3, [1])), /never takes back/);
+  });
+});
+
 describe("the commit index", () => {
   it("counts only entries of the leader's own term (Raft §5.4.2)", () => {
     const { log } = logOf({ stable: [entry(1, 2), entry(2, 3)] });

@@ -326,6 +326,54 @@ describe("reads (thesis §6.4, Raft §8)", () => {
   });
 });
 
+describe("a follower's commit index (Raft, Figure 2)", () => {
+  it("goes no further than the last entry that the leader has vouched for", () => {
+    // Entry 3 is left over from an earlier leader; the one that is committed may be another.
+    const test = testNode({ entries: [entry(1, 2), entry(1, 3, "left over")] });
+    test.node.step({
+      ...APPEND,
+      term: term(2),
+      previous: at(1, 2),
+      entries: [],
+      commitIndex: index(3),
+    });
+    assert.equal(test.core.log.committedIndex, 2);
+  });
+
+  it("takes over what the leader says, as far as the log reaches", () => {
+    const test = testNode();
+    test.node.step({ ...APPEND, commitIndex: index(9) });
+    assert.equal(test.core.log.committedIndex, 2);
+  });
+});
+
+describe("a leader's view of a member (Raft §5.3)", () => {
+  it("is not changed by answers to requests from long ago", () => {
+    const test = testNode({ voters: [1, 2], entries: [entry(1, 2), entry(1, 3)] });
+    test.node.campaign();
+    settle(test);
+    const answer = { from: id(2), to: id(1), term: term(1) } as const;
+    test.node.step({ ...answer, kind: "vote-reply", granted: true });
+    settle(test);
+    const rejected = { ...answer, kind: "append-rejected", hint: at(0, 0) } as const;
+    test.node.step({ ...rejected, rejectedIndex: index(1) });
+    assert.equal(test.node.status().progress[1]?.nextIndex, 4);
+    test.node.step({ ...rejected, rejectedIndex: index(3), hint: at(1, 2) });
+    assert.equal(test.node.status().progress[1]?.nextIndex, 3);
+  });
+
+  it("never goes behind what was acknowledged", () => {
+    const test = testNode({ voters: [1, 2] });
+    elect(test);
+    const answer = { from: id(2), to: id(1), term: term(1) } as const;
+    const rejected = { ...answer, kind: "append-rejected", hint: at(0, 0) } as const;
+    test.node.step({ ...rejected, rejectedIndex: index(2) });
+    test.node.step({ ...answer, kind: "append-accepted", matchIndex: index(1) });
+    assert.equal(test.node.status().progress[1]?.matchIndex, 2);
+    assert.equal(test.node.status().progress[1]?.nextIndex, 3);
+  });
+});
+
 describe("snapshots (Raft §7)", () => {
   const request = (snapshot: ReturnType<typeof snapshotAt>) =>
     ({ kind: "snapshot-request", from: id(2), to: id(1), term: term(2), snapshot }) as const;

@@ -1,6 +1,6 @@
 import type { Core } from "../../../master/raft/core.ts";
 import type { Entry, PeerMessage, StorageAppend } from "../../../master/raft/messages.ts";
-import { quorumVote, votersOf } from "../../../master/raft/quorum.ts";
+import type { Majority, Quorum } from "../../../master/raft/quorum.ts";
 import type { LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
 import type { SimulatedMember, State } from "./simulated-member.ts";
 
@@ -71,7 +71,10 @@ export class RaftChecks {
   }
 
   /** State Machine Safety: all members pass through the same states. */
-  applied(entry: Entry, state: State): void {
+  applied(member: SimulatedMember, entry: Entry, state: State): void {
+    if (!member.holdsDurably(entry.index, entry.term)) {
+      throw new RaftViolation(`${member.id} applies ${entry.index}, which is not in its own log`);
+    }
     this.#checkEntry(entry, null);
     this.#checkState(state);
   }
@@ -97,12 +100,10 @@ export class RaftChecks {
   /** The quorum that elected the leader spoke to it, each voter once. */
   #checkElected(core: Core): void {
     const { id, term, configuration } = core;
-    const votes = new Map<MemberId, boolean>();
-    for (const voter of votersOf(configuration.voters)) {
-      if (this.#votes.get(`${term} ${voter}`) === id) votes.set(voter, true);
-    }
-    if (quorumVote(configuration.voters, votes) !== "won") {
-      throw new RaftViolation(`${id} leads in term ${term} with the votes of ${[...votes.keys()]}`);
+    const hasVoted = (voter: MemberId) => this.#votes.get(`${term} ${voter}`) === id;
+    if (!isQuorum(configuration.voters, hasVoted)) {
+      const voters = [...this.#members.keys()].filter(hasVoted);
+      throw new RaftViolation(`${id} leads in term ${term} with the votes of ${voters} only`);
     }
   }
 
@@ -137,6 +138,11 @@ export class RaftChecks {
       throw new RaftViolation(`${core.id} took back its commit index ${before}`);
     }
     this.#committedBy.set(member, { core, index: committedIndex });
+    // Raft §5.4.2: a leader counts copies only of entries of its own term.
+    const isLeading = core.role.kind === "leader" && committedIndex > before;
+    if (isLeading && known?.core === core && log.term(committedIndex) !== core.term) {
+      throw new RaftViolation(`${core.id} commits ${committedIndex}, which is of an earlier term`);
+    }
     for (let index = before + 1; index <= committedIndex; index += 1) {
       this.#commit(core, index as LogIndex);
     }
@@ -158,13 +164,11 @@ export class RaftChecks {
 
   /** What a leader calls committed is on the disks of a quorum at that moment. */
   #checkDurable(core: Core, index: LogIndex, term: Term): void {
-    const holders = new Map<MemberId, boolean>();
-    for (const id of votersOf(core.configuration.voters)) {
-      if (this.#members.get(id)?.holdsDurably(index, term)) holders.set(id, true);
-    }
-    if (quorumVote(core.configuration.voters, holders) !== "won") {
+    const holds = (id: MemberId) => this.#members.get(id)?.holdsDurably(index, term) === true;
+    if (!isQuorum(core.configuration.voters, holds)) {
+      const holders = [...this.#members.keys()].filter(holds);
       throw new RaftViolation(
-        `${core.id} commits ${term}/${index}, which is durable on ${[...holders.keys()]} only`,
+        `${core.id} commits ${term}/${index}, which is durable on ${holders} only`,
       );
     }
   }
@@ -194,4 +198,11 @@ export class RaftChecks {
     }
     this.#appliedHashes.set(index, hash);
   }
+}
+
+/** Not the core's own arithmetic: that is what is on trial. */
+function isQuorum(quorum: Quorum, isCounted: (id: MemberId) => boolean): boolean {
+  const isMajority = (voters: Majority) =>
+    voters.size === 0 || [...voters].filter(isCounted).length * 2 > voters.size;
+  return isMajority(quorum.incoming) && isMajority(quorum.outgoing);
 }

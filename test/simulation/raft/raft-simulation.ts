@@ -62,7 +62,12 @@ export class RaftSimulation implements MemberEvents {
     this.#random = new SeededRandom(seed);
     this.#network = new SimulatedNetwork(this.#random);
     this.#faults = drawFaults(this.#random);
-    const settings = { forwardProposals: this.#chance(0.5) };
+    // Safety must not hang on these, so it is also tried without them.
+    const settings = {
+      forwardProposals: this.#chance(0.5),
+      checkQuorum: this.#chance(0.6),
+      preVote: this.#faults.changeRate > 0 || this.#chance(0.5),
+    };
     for (const id of MEMBER_IDS) {
       const founding = FOUNDER_IDS.includes(id) ? FOUNDING : null;
       const random = this.#random;
@@ -101,8 +106,8 @@ export class RaftSimulation implements MemberEvents {
     this.#checks.appending(...event);
   }
 
-  applied(...[, entry, state]: Parameters<MemberEvents["applied"]>): void {
-    this.#checks.applied(entry, state);
+  applied(...event: Parameters<MemberEvents["applied"]>): void {
+    this.#checks.applied(...event);
   }
 
   installed(...[, state]: Parameters<MemberEvents["installed"]>): void {
@@ -158,7 +163,9 @@ export class RaftSimulation implements MemberEvents {
     for (const member of this.#members.values()) {
       if (!this.#isAwake(member)) continue;
       if (this.#chance(0.15)) this.#propose(member);
-      if (this.#chance(0.05)) this.#read(member);
+      // Who was paused may have missed that it was deposed.
+      const isBack = member.pausedUntilTick === this.#tick;
+      if (this.#chance(isBack ? 0.5 : 0.05)) this.#read(member);
       this.#operate(member);
     }
   }
