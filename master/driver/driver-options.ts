@@ -6,6 +6,8 @@ import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-sto
 import type { Connection } from "../../shared/wire/rpc.ts";
 import type { Consensus } from "../consensus.ts";
 import type { StateMachine } from "../state-machine.ts";
+import type { OpenStorage } from "./member-storage.ts";
+import type { PeerService } from "./peer-service.ts";
 
 /** A member of the Raft group and where it listens ("host:port"). */
 export interface MemberAddress {
@@ -19,6 +21,8 @@ export interface DriverOptions {
   readonly disk: Disk;
   /** Where the states live, one of them current. No one else opens or removes stores there. */
   readonly stores: OrderedStores;
+  /** `openMemberStorage` of master/storage: opens the two above. */
+  readonly openStorage: OpenStorage;
   /** The replicated state over `store`. Called again whenever a snapshot replaces the state. */
   readonly openStateMachine: (store: OrderedStore) => StateMachine;
   /** A new connection to a peer, used by the driver alone and closed by it. */
@@ -108,6 +112,13 @@ export interface Driver extends Consensus, AsyncDisposable {
    * peers by their silence must not take the own silence for theirs.
    */
   onStall(listener: (stalledMs: number) => void): void;
+  /** Answers to the other members; see `registerRaftHandlers`. */
+  readonly service: PeerService;
+  /**
+   * Hands leadership over, if this member leads and another can take over, and ends the streams of
+   * the peers. Resolves after an election timeout at the latest. Before the server is closed.
+   */
+  prepareStop(): Promise<void>;
   /** Stops: what is proposed fails with COMMIT_UNKNOWN; then writes what is applied and closes. */
   close(): Promise<void>;
 }

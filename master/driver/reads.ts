@@ -1,3 +1,4 @@
+import { assert } from "../../shared/base/assert.ts";
 import type { AshlarError } from "../../shared/base/errors.ts";
 import { deadlineExceeded, type Waiter } from "./waiters.ts";
 
@@ -16,28 +17,34 @@ interface Attempt {
  */
 export class Reads {
   readonly #retryAfterMs: number;
-  #nextReadId: number;
   #queued: Waiter[] = [];
   #attempts: Attempt[] = [];
 
-  /** `firstReadId` is random, so that ids of an earlier life of this member never come again. */
-  constructor(options: { readonly firstReadId: number; readonly retryAfterMs: number }) {
-    this.#nextReadId = options.firstReadId;
+  constructor(options: { readonly retryAfterMs: number }) {
     this.#retryAfterMs = options.retryAfterMs;
+  }
+
+  /** Someone has come since the last attempt began. */
+  get isWaiting(): boolean {
+    return this.#queued.length > 0;
   }
 
   add(waiter: Waiter): void {
     this.#queued.push(waiter);
   }
 
-  /** Begins one attempt for all who have come since the last; null if nobody has. */
-  begin(nowMs: number): number | null {
-    if (this.#queued.length === 0) return null;
-    const readId = this.#nextReadId;
-    this.#nextReadId += 1;
+  /** One attempt, with an id of its own, is begun for all who have come since the last. */
+  begin(readId: number, nowMs: number): void {
+    assert(this.#queued.length > 0, "an attempt is for someone");
     this.#attempts.push({ readId, startedMs: nowMs, waiters: this.#queued });
     this.#queued = [];
-    return readId;
+  }
+
+  /** No attempt can be begun: who waits for one is told. */
+  refuse(error: AshlarError): void {
+    const queued = this.#queued;
+    this.#queued = [];
+    for (const waiter of queued) waiter.reject(error);
   }
 
   /** Those whom the answer to `readId` is for. */
@@ -69,9 +76,7 @@ export class Reads {
 
   failAll(error: AshlarError): void {
     this.restart();
-    const queued = this.#queued;
-    this.#queued = [];
-    for (const waiter of queued) waiter.reject(error);
+    this.refuse(error);
   }
 }
 

@@ -112,23 +112,24 @@ export class PartsReceiver {
    *
    * @throws {AshlarError} PROTOCOL_ERROR if what came is not what was sent; as OrderedStore.commit
    */
-  async take(message: Received<SnapshotHead>): Promise<boolean> {
-    const { head } = message;
+  async take(
+    head: SnapshotHead,
+    message: Pick<Received<unknown>, "body" | "release">,
+  ): Promise<boolean> {
+    const changes = this.#decode(message);
     if (head.kind === "part") {
-      const changes = this.#decode(message);
       if (changes.length !== head.entryCount) throw malformed("a part has another count");
       this.#count += changes.length;
       await this.#store.commit(changes);
       return false;
     }
-    const { entryCount, digest } = head;
-    message.release();
-    if (entryCount !== this.#count) throw malformed("the count of entries differs");
-    if (!equalBytes(this.#digest.digest(), digest)) throw malformed("the digest differs");
+    if (changes.length > 0) throw malformed("entries stand behind the end");
+    if (head.entryCount !== this.#count) throw malformed("the count of entries differs");
+    if (!equalBytes(this.#digest.digest(), head.digest)) throw malformed("the digest differs");
     return true;
   }
 
-  #decode(message: Received<SnapshotHead>): StoreChange[] {
+  #decode(message: Pick<Received<unknown>, "body" | "release">): StoreChange[] {
     try {
       this.#digest.update(message.body);
       return decodePart(message.body);

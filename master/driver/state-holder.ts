@@ -1,6 +1,7 @@
-import { isAshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStore } from "../../shared/ports/ordered-store.ts";
+import type { EntryPosition } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
 
@@ -8,6 +9,11 @@ export interface StateHolderOptions {
   readonly states: StateDirectory;
   readonly openStateMachine: (store: OrderedStore) => StateMachine;
   readonly log: Log;
+}
+
+export interface PreparedState {
+  readonly named: NamedStore;
+  readonly machine: StateMachine;
 }
 
 /** The state of the moment: the store that holds it and the state machine over it. */
@@ -41,17 +47,29 @@ export class StateHolder {
   }
 
   /**
-   * Puts the state in `prepared` in place of the current one, durably; a crash leaves either. The
-   * caller sees to it that the old one is neither applied to nor flushed meanwhile.
+   * The state in a store that was filled from a snapshot. It is not the current one yet.
    *
-   * @throws {AshlarError} STORE_CORRUPT if `prepared` holds no state: nothing has changed.
+   * @throws {AshlarError} STORE_CORRUPT if it is not the state at `position`.
    */
-  async replace(prepared: NamedStore): Promise<void> {
-    const machine = this.#options.openStateMachine(prepared.store);
-    await this.#options.states.switchTo(prepared.name);
+  prepare(named: NamedStore, position: EntryPosition): PreparedState {
+    const machine = this.#options.openStateMachine(named.store);
+    const { index, term } = machine.durable;
+    if (index === position.index && term === position.term) return { named, machine };
+    throw new AshlarError(
+      "STORE_CORRUPT",
+      `Cannot use a snapshot: expected the state at index ${position.index} of term ${position.term}: it is at ${index} of ${term}`,
+    );
+  }
+
+  /**
+   * Puts `prepared` in place of the current state, durably; a crash leaves either. The caller sees
+   * to it that the old one is neither read, applied to nor flushed meanwhile.
+   */
+  async replace(prepared: PreparedState): Promise<void> {
+    await this.#options.states.switchTo(prepared.named.name);
     const old = this.#current;
-    this.#current = prepared;
-    this.#machine = machine;
+    this.#current = prepared.named;
+    this.#machine = prepared.machine;
     await old.store.close();
     await this.#options.states.remove(old.name);
   }

@@ -1,5 +1,6 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
+import { entrySizeBytes } from "../raft/entries.ts";
 import type { Entry } from "../raft/messages.ts";
 import { sizeOfEntry } from "./log-record.ts";
 
@@ -59,7 +60,7 @@ export class LogEntries {
     let sizeBytes = 0;
     for (let index: number = first; index < end; index += 1) {
       const entry = this.#at(index);
-      sizeBytes += entry.data.length;
+      sizeBytes += entrySizeBytes(entry);
       if (found.length > 0 && sizeBytes > bytesMax) break;
       found.push(entry);
     }

@@ -1,0 +1,78 @@
+import { assert } from "../../shared/base/assert.ts";
+import type { LogIndex } from "../../shared/base/ids.ts";
+import { decodeMembership } from "../raft/encoding.ts";
+import { maxIndex } from "../raft/entries.ts";
+import type { HardState, Membership } from "../raft/messages.ts";
+import type {
+  EntriesResult,
+  LogRange,
+  SnapshotResult,
+  Storage,
+  TermResult,
+} from "../raft/storage.ts";
+import type { StateMachine } from "../state-machine.ts";
+import type { DurableLog } from "./member-storage.ts";
+
+const NOTHING = new Uint8Array(0);
+
+/** The log and the state as the core reads them: all from memory. */
+export class CoreStorage implements Storage {
+  readonly #log: DurableLog;
+  readonly #machine: () => StateMachine;
+  readonly #founders: Membership;
+
+  /** @param founders the membership before the first entry that holds one. */
+  constructor(log: DurableLog, machine: () => StateMachine, founders: Membership) {
+    this.#log = log;
+    this.#machine = machine;
+    this.#founders = founders;
+  }
+
+  initialState(): { readonly hardState: HardState; readonly membership: Membership } {
+    const { hardState } = this.#log;
+    // What the state shows was committed, even where the log did not come to note it.
+    const commitIndex = maxIndex(hardState.commitIndex, this.#machine().durable.index);
+    return { hardState: { ...hardState, commitIndex }, membership: this.#membership() };
+  }
+
+  entries(range: LogRange, bytesMax: number): EntriesResult {
+    const { entries } = this.#log;
+    if (range.fromIndex < entries.firstIndex) return { kind: "compacted" };
+    assert(range.toIndex <= entries.lastIndex + 1, "the core reads what it was told is there");
+    return { kind: "entries", entries: entries.slice(range.fromIndex, range.toIndex, bytesMax) };
+  }
+
+  term(index: LogIndex): TermResult {
+    const { entries } = this.#log;
+    if (index < entries.base.index) return { kind: "compacted" };
+    if (index > entries.lastIndex) return { kind: "unavailable" };
+    return { kind: "term", term: entries.termAt(index) };
+  }
+
+  firstIndex(): LogIndex {
+    return this.#log.entries.firstIndex;
+  }
+
+  lastIndex(): LogIndex {
+    return this.#log.entries.lastIndex;
+  }
+
+  /** Only that there is a state and which: whoever sends it opens it then. */
+  snapshot(): SnapshotResult {
+    const { index, term } = this.#machine().durable;
+    if (index === 0 || index < this.#log.entries.base.index) return { kind: "unavailable" };
+    const membership = this.#membership();
+    return { kind: "snapshot", snapshot: { index, term, membership, data: NOTHING } };
+  }
+
+  /** As of the durable state. */
+  #membership(): Membership {
+    const snapshot = this.#machine().openSnapshot();
+    try {
+      if (snapshot.membership.length === 0) return this.#founders;
+      return decodeMembership(snapshot.membership);
+    } finally {
+      snapshot.release();
+    }
+  }
+}

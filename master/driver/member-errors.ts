@@ -1,0 +1,20 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+
+/** Another member leads, or none. `leaderAddress` is a hint for the caller. */
+export function notLeader(leaderAddress: string | null): AshlarError {
+  const who = leaderAddress === null ? "no leader is known" : `the leader is at ${leaderAddress}`;
+  return new AshlarError("NOT_LEADER", `Cannot do this here: this member does not lead: ${who}`, {
+    details: leaderAddress === null ? {} : { leaderAddress },
+  });
+}
+
+export function commitUnknown(reason: string): AshlarError {
+  return new AshlarError(
+    "COMMIT_UNKNOWN",
+    `Cannot tell whether the command was committed: ${reason}`,
+  );
+}
+
+export function noLeader(): AshlarError {
+  return new AshlarError("NO_LEADER", "Cannot confirm a read: no leader is known");
+}
