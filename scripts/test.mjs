@@ -12,7 +12,7 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ensureBuilt, ensureInstalled, ROOT } from "./bootstrap.mjs";
 
-/** For one folder on Node 20 and 22, for one test on Node 24: so Node reads `--test-timeout`. */
+/** For one process on Node 20 and 22, for one test on Node 24: so Node reads `--test-timeout`. */
 const TIMEOUT_MS = 200_000;
 /** How long a folder's process may live on after its last test. */
 const LEAK_GRACE_MS = 5000;
@@ -55,15 +55,16 @@ function testFiles() {
     .sort();
 }
 
-/** One file for each folder, that loads its tests; Node runs them in the order of their names. */
+/** One file for each process, that loads its tests; Node runs them in the order of their names. */
 function writeEntries(directory, files) {
-  const filesByFolder = new Map();
+  const filesByProcess = new Map();
   for (const file of files) {
-    const folder = dirname(file);
-    filesByFolder.set(folder, [...(filesByFolder.get(folder) ?? []), file]);
+    // Clusters last for a minute each: a process of its own lets two run at a time.
+    const process = file.startsWith(`${CLUSTER}/`) ? file : dirname(file);
+    filesByProcess.set(process, [...(filesByProcess.get(process) ?? []), file]);
   }
-  return [...filesByFolder].map(([folder, members]) => {
-    const name = `${rank(folder)} ${folder.replaceAll("/", " ")}.mjs`;
+  return [...filesByProcess].map(([process, members]) => {
+    const name = `${rank(process)} ${process.replaceAll("/", " ")}.mjs`;
     const entry = join(directory, name);
     writeFileSync(entry, entrySource(members));
     return entry;
@@ -77,25 +78,21 @@ function rank(folder) {
 }
 
 /**
- * A file that cannot be loaded is a test that fails; the others of the folder run all the same. A
- * folder whose process lives on after its last test fails too: Node 24 would wait for ever.
+ * Static imports: all tests are known before the first one runs. A folder whose process lives on
+ * after its last test fails: Node 24 would wait for ever.
  */
 function entrySource(files) {
-  const urls = files.map((file) => [file, pathToFileURL(join(ROOT, file)).href]);
-  return `import { after, test } from "node:test";
+  const imports = files.map(
+    (file) => `import ${JSON.stringify(pathToFileURL(join(ROOT, file)).href)};`,
+  );
+  return `import { after } from "node:test";
+${imports.join("\n")}
 after(() => {
   setTimeout(() => {
     console.error("Still open after the last test:", process.getActiveResourcesInfo().join(", "));
     process.exit(1);
   }, ${LEAK_GRACE_MS}).unref();
 });
-for (const [file, url] of ${JSON.stringify(urls)}) {
-  try {
-    await import(url);
-  } catch (error) {
-    test(\`\${file} loads\`, () => { throw error; });
-  }
-}
 `;
 }
 

@@ -16,7 +16,7 @@ interface PlacedProposal extends PendingProposal {
 }
 
 /** An entry of the log larger than this is refused: it must fit into one message. */
-export const COMMAND_BYTES_MAX = 4 * 1024 * 1024;
+const COMMAND_BYTES_MAX = 4 * 1024 * 1024;
 
 /**
  * The commands under way.

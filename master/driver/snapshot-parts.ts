@@ -62,7 +62,7 @@ function sizeOfPair({ key, value }: KeyValue): number {
 }
 
 /** Pairs of (u32 key length, u32 value length, key, value), little-endian. */
-export function encodePart(pairs: readonly KeyValue[]): Uint8Array {
+function encodePart(pairs: readonly KeyValue[]): Uint8Array {
   const body = new Uint8Array(pairs.reduce((sum, pair) => sum + sizeOfPair(pair), 0));
   const view = new DataView(body.buffer);
   let offset = 0;
@@ -78,7 +78,7 @@ export function encodePart(pairs: readonly KeyValue[]): Uint8Array {
 }
 
 /** The pairs of a part, as copies. @throws {AshlarError} PROTOCOL_ERROR if it is none. */
-export function decodePart(received: Uint8Array): StoreChange[] {
+function decodePart(received: Uint8Array): StoreChange[] {
   const body = received.slice(); // The slab goes back before the store is done with it.
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const changes: StoreChange[] = [];

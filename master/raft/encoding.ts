@@ -81,14 +81,14 @@ export function decodeMembership(bytes: Uint8Array): Membership {
  *         20     4  n, the length of the data in bytes
  *         24     n  the data
  */
-export function writeEntry(writer: ByteWriter, entry: Entry): void {
+function writeEntry(writer: ByteWriter, entry: Entry): void {
   writer.integer(entry.index);
   writer.integer(entry.term);
   writer.u32(ENTRY_KINDS.indexOf(entry.kind));
   writer.bytes(entry.data);
 }
 
-export function readEntry(reader: ByteReader): Entry {
+function readEntry(reader: ByteReader): Entry {
   const index = reader.integer() as LogIndex;
   const term = reader.integer() as Term;
   if (index === 0 || term === 0) throw malformed("an entry with an index and a term");

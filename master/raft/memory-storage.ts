@@ -12,7 +12,7 @@ import type {
 import { INDEX_ZERO, NO_MEMBER, TERM_ZERO } from "./messages.ts";
 import type { EntriesResult, LogRange, SnapshotResult, Storage, TermResult } from "./storage.ts";
 
-export const EMPTY_HARD_STATE: HardState = {
+const EMPTY_HARD_STATE: HardState = {
   term: TERM_ZERO,
   votedFor: NO_MEMBER,
   commitIndex: INDEX_ZERO,

@@ -8,7 +8,7 @@ import { FieldReader, FieldWriter } from "./byte-fields.ts";
 /** Marks of this length join the records to a chain: BLAKE3, its first 16 bytes. */
 export const MARK_BYTES = 16;
 export const SALT_BYTES = 8;
-export const RECORD_HEADER_BYTES = MARK_BYTES + SALT_BYTES + 8 + MARK_BYTES;
+const RECORD_HEADER_BYTES = MARK_BYTES + SALT_BYTES + 8 + MARK_BYTES;
 
 const TAG_ENTRY = 1;
 const TAG_HARD_STATE = 2;

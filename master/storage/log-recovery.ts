@@ -50,7 +50,7 @@ export interface LogTail {
   readonly last: { readonly offset: number; readonly bytes: Uint8Array };
 }
 
-export const NO_HARD_STATE: HardState = {
+const NO_HARD_STATE: HardState = {
   term: TERM_ZERO,
   votedFor: NO_MEMBER,
   commitIndex: INDEX_ZERO,

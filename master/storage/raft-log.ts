@@ -1,5 +1,5 @@
 import { assert, present } from "../../shared/base/assert.ts";
-import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
@@ -7,6 +7,7 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import type { Entry, HardState } from "../raft/messages.ts";
 import type { LogEntries } from "./log-entries.ts";
+import { asFailure, syncFile } from "./log-failure.ts";
 import { encodeRecord, type LogItem, MARK_BYTES, SALT_BYTES, sizeOfRecord } from "./log-record.ts";
 import { type LogOwner, recoverLog, type Segment, segmentPath } from "./log-recovery.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
@@ -414,30 +415,4 @@ async function createSegment(
   const open = { file, path, salt: header.salt, mark, lengthBytes: bytes.length };
   const segment = { path, sequence: header.sequence, baseIndex: header.base.index };
   return { segment, open };
-}
-
-/** A full disk that shows at the sync has already lost something: unlike at a write, it is fatal. */
-async function syncFile(file: DiskFile): Promise<void> {
-  try {
-    await file.sync();
-  } catch (error) {
-    if (!isAshlarError(error, "NO_SPACE")) throw error;
-    throw new AshlarError("DISK_FAILED", error.message, { cause: error, details: error.details });
-  }
-}
-
-function asFailure(error: unknown): AshlarError {
-  if (isAshlarError(error, "NO_SPACE")) {
-    return new AshlarError("NO_SPACE", `Cannot append to the log: ${error.message}`, {
-      cause: error,
-      details: error.details,
-      hint: "Free space on the disk of the master's data directory and restart the member",
-    });
-  }
-  if (isAshlarError(error, "DISK_FAILED")) return error;
-  assert(isAshlarError(error), `only the disk can fail the log: ${String(error)}`);
-  return new AshlarError("DISK_FAILED", `Cannot append to the log: ${error.message}`, {
-    cause: error,
-    details: error.details,
-  });
 }

@@ -7,7 +7,7 @@ import { FieldReader, FieldWriter } from "./byte-fields.ts";
 import { MARK_BYTES, markOf, readHardState, SALT_BYTES, writeHardState } from "./log-record.ts";
 
 export const SEGMENT_HEADER_BYTES = 128;
-export const LOG_FORMAT_VERSION = 1;
+const LOG_FORMAT_VERSION = 1;
 
 const MAGIC = new TextEncoder().encode("ASHLRLOG");
 const FLAG_RESET = 1;

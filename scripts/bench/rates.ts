@@ -1,7 +1,7 @@
 import type { Bench } from "./bench.ts";
 
 /** Runs `task` `count` times, `parallel` at a time. @returns how many a second */
-export async function rateOf(
+async function rateOf(
   count: number,
   parallel: number,
   task: (index: number) => Promise<unknown>,

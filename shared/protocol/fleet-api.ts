@@ -110,7 +110,7 @@ export const masterStatusSchema = v.object({
   appliedIndex: logIndexSchema,
 });
 
-export const chunkserverStatusSchema = v.object({
+const chunkserverStatusSchema = v.object({
   ...serverLocationSchema.entries,
   state: v.picklist(["live", "suspect", "dead", "stopped"]),
   space: spaceSchema,
@@ -118,7 +118,7 @@ export const chunkserverStatusSchema = v.object({
   lastHeardMsAgo: v.nullable(countSchema),
 });
 
-export const healthSchema = v.object({
+const healthSchema = v.object({
   /** `ok`: whole. `degraded`: all data is there, something is missing or below its copies. `critical`: some data cannot be read or nothing can be written. */
   word: v.picklist(["ok", "degraded", "critical"]),
   reasons: v.array(v.string()),

@@ -22,10 +22,10 @@ import {
 export const INLINE_BYTES_MAX = 64 * 1024;
 /** Chunks in one content: 4 TiB at the default chunk size. */
 export const CONTENT_CHUNKS_MAX = 65_536;
-export const TRANSACTION_OPERATIONS_MAX = 10_000;
+const TRANSACTION_OPERATIONS_MAX = 10_000;
 export const LIST_LIMIT_MAX = 10_000;
-export const LOCATE_COUNT_MAX = 4_096;
-export const ALLOCATE_COUNT_MAX = 64;
+const LOCATE_COUNT_MAX = 4_096;
+const ALLOCATE_COUNT_MAX = 64;
 
 const modeSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777));
 const ownerSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff));
@@ -174,7 +174,7 @@ export const attemptSchema = v.object({
 });
 export type Attempt = v.InferOutput<typeof attemptSchema>;
 
-export const operationResultSchema = v.object({
+const operationResultSchema = v.object({
   /** The inode that was made or changed; null where there is none left (unlink, …). */
   inode: v.nullable(inodeIdSchema),
 });

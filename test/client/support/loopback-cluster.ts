@@ -20,7 +20,7 @@ import { TempDirectory } from "../../support/temp-directory.ts";
 import { MemoryLog } from "../../support/wire-world.ts";
 import { type RealMasters, startRealMasters } from "./real-masters.ts";
 
-export const CLUSTER_ID = "c".repeat(32) as ClusterId;
+const CLUSTER_ID = "c".repeat(32) as ClusterId;
 
 export interface ClusterServer {
   readonly running: RunningChunkserver;
@@ -138,7 +138,7 @@ export function makeEnv(log: MemoryLog): Env {
 }
 
 /** Waits, in real time, until `condition` holds; fails after 10 s. */
-export async function eventually(what: string, condition: () => boolean): Promise<void> {
+async function eventually(what: string, condition: () => boolean): Promise<void> {
   const clock = new SystemClock();
   const endMs = clock.monotonicMs() + 10_000;
   while (!condition()) {
