@@ -234,7 +234,10 @@ export class Member implements Driver {
         },
         onLeadership: (leadership) => this.#onLeadership(leadership),
         send: (messages) => this.#send(messages),
-        write: (append) => this.#writer.write(append),
+        write: (append) => {
+          if (append.snapshot !== null) this.#offers.accept(append.snapshot.index);
+          this.#writer.write(append);
+        },
         apply: (batch) => this.#applier.enqueue(batch),
         onReadState: ({ readId, readIndex }) => {
           for (const waiter of this.#reads.answer(readId)) this.#releaseRead(readIndex, waiter);
@@ -387,7 +390,6 @@ export class Member implements Driver {
   }
 
   async #installState(snapshot: Snapshot): Promise<void> {
-    this.#offers.accept(snapshot.index);
     await this.#applier.freeze();
     await this.#sender.cancelAll();
     await this.#receiver.install(snapshot);

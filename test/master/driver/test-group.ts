@@ -1,0 +1,244 @@
+import assert from "node:assert/strict";
+import type { Applied } from "../../../master/consensus.ts";
+import type { Driver, DriverLimits } from "../../../master/driver/driver-options.ts";
+import { openDriver } from "../../../master/driver/open-driver.ts";
+import { registerRaftHandlers } from "../../../master/driver/raft-handlers.ts";
+import { openMemberStorage } from "../../../master/storage/open-member-storage.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import type { ClusterId, MemberId } from "../../../shared/base/ids.ts";
+import { SlabPool } from "../../../shared/flow/slabs.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+import { MemoryStores } from "../../../shared/platform/memory-store.ts";
+import type { StoreChange } from "../../../shared/ports/ordered-store.ts";
+import { connect } from "../../../shared/wire/connect.ts";
+import { RpcServer } from "../../../shared/wire/rpc-server.ts";
+import { type DiskOperation, MemoryDisk } from "../../support/memory-disk.ts";
+import { MemoryNetwork } from "../../support/memory-network.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+import { MemoryLog } from "../../support/wire-world.ts";
+import { bytesOfText, ToyMachine } from "./toy-machine.ts";
+
+const CLUSTER = "d".repeat(32) as ClusterId;
+const { hasher } = createHasher();
+
+const NO_METRICS = {
+  counter: () => ({ add: () => {} }),
+  gauge: () => {},
+  histogram: () => ({ observe: () => {} }),
+};
+
+/** What one member owns that outlives its process. */
+export class TestMember {
+  readonly id: MemberId;
+  readonly host: string;
+  readonly log = new MemoryLog();
+  readonly faults: {
+    disk: (operation: DiskOperation) => "EIO" | "ENOSPC" | null;
+    commit: (name: string, changes: readonly StoreChange[]) => Promise<void>;
+  } = { disk: () => null, commit: async () => {} };
+  readonly stores: MemoryStores;
+  disk: MemoryDisk;
+  /** Null while it is down. */
+  driver: Driver | null = null;
+  server: RpcServer | null = null;
+  fatal: AshlarError | null = null;
+  stalls: number[] = [];
+  /** Counts lives: what an earlier one still does must reach nobody. */
+  life = 0;
+
+  constructor(id: number) {
+    this.id = id as MemberId;
+    this.host = `m${id}`;
+    this.disk = new MemoryDisk({ fault: (operation) => this.faults.disk(operation) });
+    this.stores = new MemoryStores({
+      beforeCommit: (name, changes) => this.faults.commit(name, changes),
+    });
+  }
+
+  get isUp(): boolean {
+    return this.driver !== null;
+  }
+
+  get running(): Driver {
+    assert.ok(this.driver !== null, `member ${this.id} runs`);
+    return this.driver;
+  }
+
+  get machine(): ToyMachine {
+    return this.running.stateMachine as ToyMachine;
+  }
+
+  wipe(): void {
+    this.disk = new MemoryDisk({ fault: (operation) => this.faults.disk(operation) });
+  }
+}
+
+/** A Raft group over simulated time, network and disks, with a toy for a state. */
+export class TestGroup {
+  readonly clock = new VirtualClock();
+  readonly network: MemoryNetwork;
+  readonly random: SeededRandom;
+  readonly members: readonly TestMember[];
+  readonly limits: Partial<DriverLimits>;
+  /** What was acknowledged: the text of a command, by its index. */
+  readonly acknowledged = new Map<number, string>();
+
+  constructor(options: { size?: number; seed?: number; limits?: Partial<DriverLimits> } = {}) {
+    const { size = 3, seed = 1, limits = {} } = options;
+    this.random = new SeededRandom(seed);
+    this.limits = limits;
+    this.network = new MemoryNetwork({ clock: this.clock, delayMs: () => 1 });
+    this.members = Array.from({ length: size }, (_, position) => new TestMember(position + 1));
+  }
+
+  static async start(options: ConstructorParameters<typeof TestGroup>[0] = {}): Promise<TestGroup> {
+    const group = new TestGroup(options);
+    for (const member of group.members) await group.startMember(member);
+    return group;
+  }
+
+  member(id: number): TestMember {
+    const member = this.members[id - 1];
+    assert.ok(member !== undefined, `there is a member ${id}`);
+    return member;
+  }
+
+  /** Begins a life. Its opening may need time to pass, so the caller may wait for it or not. */
+  async open(member: TestMember): Promise<void> {
+    assert.ok(!member.isUp, "a member runs once");
+    member.life += 1;
+    const { life } = member;
+    const { clock, random } = this;
+    const network = this.network.host(member.host);
+    const slabs = new SlabPool({ bytesMax: 256 * 1024 * 1024 });
+    const world = { network, clock, log: member.log, slabs };
+    const identity = { role: "master", clusterId: CLUSTER, name: member.host } as const;
+    const driver = await openDriver({
+      env: { clock, random, hasher, log: member.log, metrics: NO_METRICS },
+      disk: member.disk.mount(),
+      stores: member.stores,
+      openStorage: openMemberStorage,
+      openStateMachine: (store) => new ToyMachine(store),
+      connect: (address, options) => {
+        if (member.life === life) return connect(world, address, { ...options, identity });
+        return Promise.reject(new AshlarError("UNAVAILABLE", "A dead process connects to nobody"));
+      },
+      clusterId: CLUSTER,
+      memberId: member.id,
+      members: this.members.map(({ id, host }) => ({ id, address: `${host}:7000` })),
+      limits: this.limits,
+      onFatal: (error) => {
+        if (member.life === life) member.fatal = error;
+      },
+    });
+    driver.onStall((stalledMs) => member.stalls.push(stalledMs));
+    const server = new RpcServer(world, { identity: () => identity });
+    registerRaftHandlers(server, driver);
+    await server.listen(`${member.host}:7000`);
+    member.driver = driver;
+    member.server = server;
+  }
+
+  async startMember(member: TestMember): Promise<void> {
+    await this.clock.advanceFor(this.open(member), `member ${member.id} opens`);
+  }
+
+  /** The power of a member goes. */
+  kill(member: TestMember): void {
+    const { driver, server } = member;
+    member.life += 1;
+    member.driver = null;
+    member.server = null;
+    this.network.crash(member.host);
+    member.disk.crash(this.random);
+    member.stores.crash();
+    // What is left of the process is in our memory only: its timers end, its promises fail.
+    driver?.close().catch(() => {});
+    server?.close(0).catch(() => {});
+  }
+
+  async stop(member: TestMember): Promise<void> {
+    const { driver, server } = member;
+    member.driver = null;
+    member.server = null;
+    assert.ok(driver !== null && server !== null, "a member that runs is stopped");
+    const stopping = driver
+      .prepareStop()
+      .then(() => server.close(1_000))
+      .then(() => driver.close());
+    await this.clock.advanceFor(stopping, `member ${member.id} stops`);
+  }
+
+  async stopAll(): Promise<void> {
+    for (const member of this.members) if (member.isUp) await this.stop(member);
+  }
+
+  leaders(): TestMember[] {
+    return this.members.filter((member) => member.isUp && member.running.status().isReady);
+  }
+
+  /** The member that leads and is ready, once there is one that a majority follows. */
+  async leader(): Promise<TestMember> {
+    let found: TestMember | undefined;
+    await this.clock.advanceUntil(() => {
+      found = this.leaders().find((leader) => {
+        const { term } = leader.running.status();
+        const followers = this.members.filter(
+          (member) =>
+            member.isUp &&
+            member.running.status().term === term &&
+            member.running.status().leaderId === leader.id,
+        );
+        return followers.length > this.members.length / 2;
+      });
+      return found !== undefined;
+    }, "a leader is elected");
+    assert.ok(found !== undefined);
+    return found;
+  }
+
+  /** Proposes to `member`; what is acknowledged is remembered and checked in `check`. */
+  propose(member: TestMember, text: string): Promise<Applied> {
+    const applied = member.running.propose(bytesOfText(text));
+    applied.then(
+      ({ index, outcome }) => {
+        assert.equal(outcome, `did ${text}`);
+        assert.ok(!this.acknowledged.has(index), "an index is acknowledged once");
+        this.acknowledged.set(index, text);
+      },
+      () => {},
+    );
+    return applied;
+  }
+
+  async proposeAll(texts: readonly string[]): Promise<void> {
+    const leader = await this.leader();
+    const proposals = Promise.all(texts.map((text) => this.propose(leader, text)));
+    await this.clock.advanceFor(proposals, "commands are committed");
+  }
+
+  /** All members that run show the same, and everything that was acknowledged. */
+  async check(): Promise<string[]> {
+    const leader = await this.leader();
+    const read = leader.running.confirmRead(5_000);
+    const index = await this.clock.advanceFor(read, "a read is confirmed");
+    const up = this.members.filter((member) => member.isUp);
+    await this.clock.advanceUntil(
+      () => up.every((member) => member.running.status().appliedIndex >= index),
+      `everyone has applied ${index}`,
+    );
+    const history = leader.machine.history();
+    for (const member of up) {
+      const shared = Math.min(history.length, member.machine.appliedIndex);
+      assert.deepEqual(member.machine.history().slice(0, shared), history.slice(0, shared));
+    }
+    for (const [at, text] of this.acknowledged) assert.equal(history[at - 1], text);
+    return history;
+  }
+}
+
+/** "a1", "a2", … */
+export function texts(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, position) => `${prefix}${position + 1}`);
+}
