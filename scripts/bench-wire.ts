@@ -135,15 +135,15 @@ async function sendBulk(connection: ClientConnection, bytes: number): Promise<vo
 async function sendRaw(address: string, bytes: number): Promise<void> {
   const [host = "", port = ""] = address.split(":");
   const socket = netConnect({ host, port: Number(port) });
-  const body = new Uint8Array(MIB).fill(1);
+  const bodies = Array.from({ length: WINDOW }, () => new Uint8Array(MIB).fill(1));
   let left = bytes / MIB;
-  const worker = async (): Promise<void> => {
+  const worker = async (body: Uint8Array): Promise<void> => {
     while (left > 0) {
       left -= 1;
       await new Promise((resolve) => socket.write(body, resolve));
     }
   };
-  await Promise.all([worker(), worker()]);
+  await Promise.all(bodies.map(worker));
   await new Promise<void>((resolve) => socket.end(resolve));
 }
 
