@@ -43,8 +43,9 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     const { log } = options.env;
     const { openStateMachine } = options;
     holder = await StateHolder.open({ states: storage.states, openStateMachine, log });
-    await completeState({ options, timing, own, storage, holder });
-    await joinLogToState(storage, holder);
+    const opening = { options, timing, own, storage, holder };
+    await completeState(opening);
+    await joinLogToState(opening);
   } catch (error) {
     await holder?.close();
     await storage.log.close();
@@ -129,7 +130,7 @@ async function completeState(opening: Opening): Promise<void> {
  * A state that the log does not lead to replaced the one before just ahead of a crash: the log is
  * reset to it. All that it stands for was committed, so nothing that counts is lost.
  */
-async function joinLogToState(storage: MemberStorage, holder: StateHolder): Promise<void> {
+async function joinLogToState({ storage, holder, options }: Opening): Promise<void> {
   const { log } = storage;
   const { index, term } = holder.machine.durable;
   const { entries, hardState } = log;
@@ -148,6 +149,9 @@ async function joinLogToState(storage: MemberStorage, holder: StateHolder): Prom
       { hint: "The state and the log are of different members: put back what belongs together" },
     );
   }
+  options.env.log.warn("The log is reset to the state, which was replaced by a snapshot", {
+    index,
+  });
   // Who has entries of a term has seen that term; a vote in an earlier one counts no more.
   const seen = term > hardState.term ? { term, votedFor: NO_MEMBER } : hardState;
   await log.reset({ index, term }, { ...seen, commitIndex: index });

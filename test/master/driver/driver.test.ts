@@ -35,7 +35,7 @@ describe("a group of drivers", () => {
     );
     const indexes = await group.clock.advanceFor(answers, "commands are committed");
     assert.equal(new Set(indexes).size, 200);
-    const history = await group.check();
+    const history = await group.agree();
     assert.deepEqual(
       history.filter((text) => text !== ""),
       texts("a", 200),
@@ -93,7 +93,7 @@ describe("a group of drivers", () => {
     group.kill(follower);
     await group.proposeAll(texts("b", 20));
     await group.startMember(follower);
-    const history = await group.check();
+    const history = await group.agree();
     assert.equal(history.filter((text) => text !== "").length, 40);
     await group.stopAll();
   });
@@ -114,7 +114,7 @@ describe("a group of drivers", () => {
       await group.proposeAll(texts(`s${round}-`, 5));
       await group.startMember(leader);
     }
-    await group.check();
+    await group.agree();
     assert.ok(group.acknowledged.size >= 6 * 35);
     await group.stopAll();
   });
@@ -125,7 +125,7 @@ describe("a group of drivers", () => {
     for (const member of group.members) group.kill(member);
     for (const member of group.members) await group.startMember(member);
     await group.proposeAll(texts("b", 10));
-    const history = await group.check();
+    const history = await group.agree();
     assert.equal(history.filter((text) => text !== "").length, 60);
     await group.stopAll();
   });
@@ -147,7 +147,7 @@ describe("a group of drivers", () => {
     await group.proposeAll(texts("a", 10));
     group.kill(group.member(1));
     await group.startMember(group.member(1));
-    const history = await group.check();
+    const history = await group.agree();
     assert.deepEqual(
       history.filter((text) => text !== ""),
       texts("a", 10),
@@ -203,7 +203,7 @@ describe("reads", () => {
       return true;
     });
     group.network.heal();
-    const history = await group.check();
+    const history = await group.agree();
     assert.ok(!history.includes("lost"));
     await group.stopAll();
   });

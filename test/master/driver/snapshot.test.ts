@@ -5,12 +5,15 @@ import { TestGroup, type TestMember, texts } from "./test-group.ts";
 import { DAMAGED_META } from "./toy-machine.ts";
 
 /** A log that is compacted soon, and snapshots in many parts. */
-const SMALL_LIMITS = {
-  logTailEntries: 20,
-  logTailBytes: 10_000,
-  logSegmentBytes: 4_000,
-  flushBytes: 500,
-  snapshotPartBytes: 400,
+const SMALL = {
+  limits: {
+    logTailEntries: 20,
+    logTailBytes: 10_000,
+    logSegmentBytes: 4_000,
+    flushBytes: 500,
+    snapshotPartBytes: 400,
+  },
+  timing: { flushIntervalMs: 100 },
 };
 
 function warnings(member: TestMember, message: string): number {
@@ -21,12 +24,12 @@ function warnings(member: TestMember, message: string): number {
 async function proposeMuch(group: TestGroup, prefix: string): Promise<void> {
   for (let round = 0; round < 8; round += 1) {
     await group.proposeAll(texts(`${prefix}${round}-`, 25));
-    await group.clock.advance(1_100); // The state is flushed.
+    await group.clock.advance(110); // The state is flushed.
   }
 }
 
 async function withoutMember3(seed = 1): Promise<TestGroup> {
-  const group = await TestGroup.start({ seed, limits: SMALL_LIMITS });
+  const group = await TestGroup.start({ ...SMALL, seed });
   await group.proposeAll(texts("first", 5));
   group.kill(group.member(3));
   await proposeMuch(group, "a");
@@ -38,16 +41,16 @@ describe("a member that was down while the log was compacted", () => {
     const group = await withoutMember3();
     const member = group.member(3);
     await group.startMember(member);
-    const history = await group.check();
+    const history = await group.agree();
     assert.equal(history.filter((text) => text !== "").length, 205);
     assert.equal(warnings(member, "A snapshot is in place"), 1);
     assert.deepEqual(await member.stores.list(), ["state-2"]);
     await group.proposeAll(texts("b", 10));
-    await group.check();
+    await group.agree();
     await group.stopAll();
     await group.startMember(member);
     await group.startMember(group.member(1));
-    await group.check();
+    await group.agree();
     await group.stopAll();
   });
 
@@ -66,39 +69,49 @@ describe("a member that was down while the log was compacted", () => {
     await group.proposeAll(texts("c", 50));
     group.network.heal();
     await group.clock.advance(5_000);
-    await group.check();
+    await group.agree();
     assert.ok(member.machine.appliedIndex > 200);
     await group.stopAll();
   });
 
   it("may lose power at any moment of it", async () => {
-    for (let seed = 1; seed <= 25; seed += 1) {
+    let halfWayCount = 0;
+    for (let seed = 1; seed <= 24; seed += 1) {
       const group = await withoutMember3(seed);
       const member = group.member(3);
       await group.startMember(member);
-      let delayMs = seed;
-      await group.clock.advanceUntil(
-        () => warnings(member, "A snapshot is being received") > 0,
-        "the snapshot begins",
-      );
-      // Also between the writes that put it in place: some of these are without any time.
-      member.faults.disk = () => {
-        delayMs -= 1;
+      // From here on every call of disk and store takes a millisecond. Half of the power cuts come
+      // while the parts are received, half while the state is being put in place.
+      let isSwitching = false;
+      member.faults.delay = () => group.clock.sleep(1);
+      member.faults.commit = () => group.clock.sleep(1);
+      member.faults.disk = ({ path }) => {
+        isSwitching ||= path.startsWith("current.json");
         return null;
       };
-      await group.clock.advanceUntil(
-        () => delayMs <= 0 || warnings(member, "A snapshot is in place") > 0,
-        "it goes on",
-      );
-      member.faults.disk = () => null;
+      if (seed % 2 === 0) {
+        await group.clock.advanceUntil(() => isSwitching, "the state is switched");
+        await group.clock.advance(seed / 2 - 1);
+      } else {
+        const isReceiving = (): boolean => warnings(member, "A snapshot is being received") > 0;
+        await group.clock.advanceUntil(isReceiving, "the snapshot begins");
+        await group.clock.advance(seed);
+      }
       group.kill(member);
+      member.faults.delay = () => Promise.resolve();
+      member.faults.commit = async () => {};
       await group.startMember(member);
-      await group.check();
+      halfWayCount += warnings(
+        member,
+        "The log is reset to the state, which was replaced by a snapshot",
+      );
+      await group.agree();
       await group.proposeAll(texts("b", 5));
-      await group.check();
+      await group.agree();
       assert.equal((await member.stores.list()).length, 1, "leftovers are removed");
       await group.stopAll();
     }
+    assert.ok(halfWayCount > 0, "some power cuts fell between the state and the log");
   });
 
   it("may lose the leader that sends it", async () => {
@@ -114,7 +127,7 @@ describe("a member that was down while the log was compacted", () => {
     await group.clock.advance(2_000);
     await group.startMember(leader);
     await group.clock.advance(5_000);
-    await group.check();
+    await group.agree();
     await group.stopAll();
   });
 });
@@ -130,13 +143,13 @@ describe("a state that is lost", () => {
     await store.commit([DAMAGED_META]);
     await store.close();
     await group.startMember(member);
-    await group.check();
+    await group.agree();
     assert.equal(member.machine.history().filter((text) => text !== "").length, 30);
     await group.stopAll();
   });
 
   it("is fetched from a peer when the log begins later, before the member takes part", async () => {
-    const group = await TestGroup.start({ limits: SMALL_LIMITS });
+    const group = await TestGroup.start(SMALL);
     await proposeMuch(group, "a");
     const member = group.member(2);
     await group.stop(member);
@@ -148,13 +161,13 @@ describe("a state that is lost", () => {
     await group.proposeAll(texts("b", 10));
     await group.startMember(member);
     assert.equal(warnings(member, "The state was fetched from a peer"), 1);
-    await group.check();
+    await group.agree();
     assert.equal(member.machine.history().filter((text) => text !== "").length, 210);
     await group.stopAll();
   });
 
   it("keeps the member away until a peer has one", async () => {
-    const group = await TestGroup.start({ limits: SMALL_LIMITS });
+    const group = await TestGroup.start(SMALL);
     await proposeMuch(group, "a");
     const member = group.member(2);
     await group.stop(member);
@@ -172,7 +185,7 @@ describe("a state that is lost", () => {
     assert.equal(isOpen, false);
     await group.startMember(group.member(1));
     await group.clock.advanceFor(opening, "the state is fetched");
-    await group.check();
+    await group.agree();
     await group.stopAll();
   });
 });
@@ -197,7 +210,7 @@ describe("a disk that fails under a member", () => {
     assert.notEqual(next, dead);
     await group.proposeAll(texts("b", 10));
     await group.startMember(dead);
-    await group.check();
+    await group.agree();
     await group.stopAll();
   });
 
@@ -220,7 +233,7 @@ describe("a disk that fails under a member", () => {
     group.kill(leader);
     await group.startMember(leader);
     await group.proposeAll(texts("b", 10));
-    await group.check();
+    await group.agree();
     await group.stopAll();
   });
 
@@ -235,7 +248,7 @@ describe("a disk that fails under a member", () => {
     member.faults.commit = async () => {};
     await group.clock.advance(2_500);
     await group.proposeAll(texts("b", 10));
-    await group.check();
+    await group.agree();
     await group.stopAll();
   });
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Applied } from "../../../master/consensus.ts";
-import type { Driver, DriverLimits } from "../../../master/driver/driver-options.ts";
+import type { Driver, DriverLimits, DriverTiming } from "../../../master/driver/driver-options.ts";
 import { openDriver } from "../../../master/driver/open-driver.ts";
 import { registerRaftHandlers } from "../../../master/driver/raft-handlers.ts";
 import { openMemberStorage } from "../../../master/storage/open-member-storage.ts";
@@ -35,8 +35,9 @@ export class TestMember {
   readonly log = new MemoryLog();
   readonly faults: {
     disk: (operation: DiskOperation) => "EIO" | "ENOSPC" | null;
+    delay: () => Promise<void>;
     commit: (name: string, changes: readonly StoreChange[]) => Promise<void>;
-  } = { disk: () => null, commit: async () => {} };
+  } = { disk: () => null, delay: () => Promise.resolve(), commit: async () => {} };
   readonly stores: MemoryStores;
   disk: MemoryDisk;
   /** Null while it is down. */
@@ -50,7 +51,7 @@ export class TestMember {
   constructor(id: number) {
     this.id = id as MemberId;
     this.host = `m${id}`;
-    this.disk = new MemoryDisk({ fault: (operation) => this.faults.disk(operation) });
+    this.disk = this.#makeDisk();
     this.stores = new MemoryStores({
       beforeCommit: (name, changes) => this.faults.commit(name, changes),
     });
@@ -70,8 +71,22 @@ export class TestMember {
   }
 
   wipe(): void {
-    this.disk = new MemoryDisk({ fault: (operation) => this.faults.disk(operation) });
+    this.disk = this.#makeDisk();
   }
+
+  #makeDisk(): MemoryDisk {
+    return new MemoryDisk({
+      fault: (operation) => this.faults.disk(operation),
+      delay: () => this.faults.delay(),
+    });
+  }
+}
+
+export interface TestGroupOptions {
+  readonly size?: number;
+  readonly seed?: number;
+  readonly limits?: Partial<DriverLimits>;
+  readonly timing?: Partial<DriverTiming>;
 }
 
 /** A Raft group over simulated time, network and disks, with a toy for a state. */
@@ -81,18 +96,20 @@ export class TestGroup {
   readonly random: SeededRandom;
   readonly members: readonly TestMember[];
   readonly limits: Partial<DriverLimits>;
+  readonly timing: Partial<DriverTiming>;
   /** What was acknowledged: the text of a command, by its index. */
   readonly acknowledged = new Map<number, string>();
 
-  constructor(options: { size?: number; seed?: number; limits?: Partial<DriverLimits> } = {}) {
-    const { size = 3, seed = 1, limits = {} } = options;
+  constructor(options: TestGroupOptions = {}) {
+    const { size = 3, seed = 1, limits = {}, timing = {} } = options;
     this.random = new SeededRandom(seed);
     this.limits = limits;
+    this.timing = timing;
     this.network = new MemoryNetwork({ clock: this.clock, delayMs: () => 1 });
     this.members = Array.from({ length: size }, (_, position) => new TestMember(position + 1));
   }
 
-  static async start(options: ConstructorParameters<typeof TestGroup>[0] = {}): Promise<TestGroup> {
+  static async start(options: TestGroupOptions = {}): Promise<TestGroup> {
     const group = new TestGroup(options);
     for (const member of group.members) await group.startMember(member);
     return group;
@@ -128,6 +145,7 @@ export class TestGroup {
       memberId: member.id,
       members: this.members.map(({ id, host }) => ({ id, address: `${host}:7000` })),
       limits: this.limits,
+      timing: this.timing,
       onFatal: (error) => {
         if (member.life === life) member.fatal = error;
       },
@@ -198,7 +216,7 @@ export class TestGroup {
     return found;
   }
 
-  /** Proposes to `member`; what is acknowledged is remembered and checked in `check`. */
+  /** Proposes to `member`; what is acknowledged is remembered and checked in `agree`. */
   propose(member: TestMember, text: string): Promise<Applied> {
     const applied = member.running.propose(bytesOfText(text));
     applied.then(
@@ -219,7 +237,7 @@ export class TestGroup {
   }
 
   /** All members that run show the same, and everything that was acknowledged. */
-  async check(): Promise<string[]> {
+  async agree(): Promise<string[]> {
     const leader = await this.leader();
     const read = leader.running.confirmRead(5_000);
     const index = await this.clock.advanceFor(read, "a read is confirmed");
