@@ -268,7 +268,7 @@ export class Member implements Driver {
       const error =
         result.reason === "overloaded"
           ? new AshlarError("OVERLOADED", "Cannot propose a command: too many are not applied yet")
-          : notLeader(this.#board.leaderAddress(this.#parts.node.status().leaderId));
+          : notLeader(this.#board.leaderAddress);
       for (const proposal of queued) this.#proposals.refuse(proposal, error);
       return;
     }
@@ -298,11 +298,12 @@ export class Member implements Driver {
   #onLeadership(leadership: Leadership): void {
     const before = this.#leadership;
     this.#leadership = leadership;
+    this.#board.noteLeadership(leadership);
     const { role, term, leaderId } = leadership;
     this.#parts.options.env.log.info("Leadership changed", { role, term, leaderId });
     const wasLeader = before.role === "leader";
     if (wasLeader && (role !== "leader" || term !== before.term)) {
-      const moved = notLeader(this.#board.leaderAddress(leaderId));
+      const moved = notLeader(this.#board.leaderAddress);
       this.#proposals.failAll({ queued: moved, placed: commitUnknown("leadership was lost") });
       this.#reads.failAll(moved);
     } else if (leaderId !== before.leaderId && leaderId !== NO_MEMBER) {
@@ -351,6 +352,7 @@ export class Member implements Driver {
     const { node, founders } = this.#parts;
     if (entry.kind === "normal") return entry.index === 1 ? encodeMembership(founders) : null;
     const membership = node.applyMembershipChange(decodeChange(entry));
+    this.#board.noteMembership();
     this.#loop.wake();
     return encodeMembership(membership);
   }

@@ -2,7 +2,7 @@ import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { EntryPosition, Membership } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
-import type { RaftNode, RaftStatus } from "../raft/raft.ts";
+import type { Leadership, RaftNode, RaftStatus } from "../raft/raft.ts";
 import type { MemberAddress } from "./driver-options.ts";
 
 export interface StatusBoardOptions {
@@ -11,19 +11,24 @@ export interface StatusBoardOptions {
   readonly appliedIndex: () => LogIndex;
 }
 
-/** What this member says of itself. Cheap to ask, for every request asks. */
+/**
+ * What this member says of itself. Cheap to keep, since every turn changes it, and to ask, since
+ * every request asks: it is looked up once for all who ask between two turns.
+ */
 export class StatusBoard {
   readonly #options: StatusBoardOptions;
   readonly #listeners: Array<(status: ConsensusStatus) => void> = [];
-  #raft: RaftStatus;
+  #leadership: Leadership;
+  #raft: RaftStatus | null = null;
+  #members: ConsensusStatus["members"] = [];
   #appliedTerm = 0 as Term;
   #isHalted = false;
-  #lastKey: string;
+  #isNews = false;
+  #wasReady = false;
 
   constructor(options: StatusBoardOptions) {
     this.#options = options;
-    this.#raft = options.node.status();
-    this.#lastKey = keyOf(this.status());
+    this.#leadership = options.node.status();
   }
 
   onChange(listener: (status: ConsensusStatus) => void): void {
@@ -35,54 +40,73 @@ export class StatusBoard {
     this.#appliedTerm = entry.term;
   }
 
-  /** Looks at the core after a turn and tells the listeners if they would care. */
+  noteLeadership(leadership: Leadership): void {
+    this.#leadership = leadership;
+    this.#isNews = true;
+  }
+
+  noteMembership(): void {
+    this.#isNews = true;
+  }
+
+  /** A turn is over: tells the listeners if they would care. */
   update(): void {
-    this.#raft = this.#options.node.status();
-    this.#tell();
+    this.#raft = null;
+    const isReady = this.#isReady();
+    if (!this.#isNews && isReady === this.#wasReady) return;
+    this.#isNews = false;
+    this.#wasReady = isReady;
+    const status = this.status();
+    for (const listener of this.#listeners) listener(status);
   }
 
   /** The member takes part no longer: it knows no leader and is none. */
   halt(): void {
     this.#isHalted = true;
-    this.#tell();
+    this.#isNews = true;
+    this.update();
   }
 
-  #tell(): void {
-    const status = this.status();
-    const key = keyOf(status);
-    if (key === this.#lastKey) return;
-    this.#lastKey = key;
-    for (const listener of this.#listeners) listener(status);
+  #isReady(): boolean {
+    const { role, term } = this.#leadership;
+    return role === "leader" && !this.#isHalted && this.#appliedTerm === term;
   }
 
-  leaderAddress(leaderId: MemberId): string | null {
-    return this.#options.members.find((member) => member.id === leaderId)?.address ?? null;
+  addressOf(member: MemberId): string | null {
+    return this.#options.members.find((each) => each.id === member)?.address ?? null;
+  }
+
+  /** The address of the leader of the moment, null if there is none. */
+  get leaderAddress(): string | null {
+    return this.#isHalted ? null : this.addressOf(this.#leadership.leaderId);
   }
 
   status(): ConsensusStatus {
-    const raft = this.#raft;
-    const { id, term, lastIndex, committedIndex, membership } = raft;
-    const isLeading = raft.role === "leader" && !this.#isHalted;
-    const leaderId = this.#isHalted || raft.leaderId === NO_MEMBER ? null : raft.leaderId;
+    this.#raft ??= this.#lookUp();
+    const { id, lastIndex, committedIndex } = this.#raft;
+    const { term, leaderId } = this.#leadership;
     return {
       memberId: id,
-      role: this.#isHalted ? "follower" : roleOf(raft),
+      role: this.#isHalted ? "follower" : roleOf(this.#leadership, this.#raft),
       term,
-      leaderId,
-      leaderAddress: leaderId === null ? null : this.leaderAddress(leaderId),
-      isReady: isLeading && this.#appliedTerm === term,
+      leaderId: this.#isHalted || leaderId === NO_MEMBER ? null : leaderId,
+      leaderAddress: this.leaderAddress,
+      isReady: this.#isReady(),
       lastIndex,
       committedIndex,
       appliedIndex: this.#options.appliedIndex(),
-      members: idsOf(membership).map((each) => ({
-        id: each,
-        address: this.leaderAddress(each) ?? "",
-      })),
+      members: this.#members,
     };
+  }
+
+  #lookUp(): RaftStatus {
+    const raft = this.#options.node.status();
+    this.#members = idsOf(raft.membership).map((id) => ({ id, address: this.addressOf(id) ?? "" }));
+    return raft;
   }
 }
 
-function roleOf({ role, id, membership }: RaftStatus): ConsensusStatus["role"] {
+function roleOf({ role }: Leadership, { id, membership }: RaftStatus): ConsensusStatus["role"] {
   if (role === "leader") return "leader";
   if (role === "candidate" || role === "pre-candidate") return "candidate";
   return membership.learners.includes(id) ? "learner" : "follower";
@@ -91,9 +115,4 @@ function roleOf({ role, id, membership }: RaftStatus): ConsensusStatus["role"] {
 function idsOf({ voters, votersOutgoing, learners }: Membership): MemberId[] {
   const ids = new Set([...voters, ...votersOutgoing, ...learners]);
   return [...ids].sort((left, right) => left - right);
-}
-
-function keyOf(status: ConsensusStatus): string {
-  const { role, term, leaderId, isReady, members } = status;
-  return `${role} ${term} ${leaderId} ${isReady} ${members.length}`;
 }
