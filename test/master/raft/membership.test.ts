@@ -108,6 +108,17 @@ describe("membership changes (Raft §6, thesis §4)", () => {
     );
   });
 
+  it("add a learner without a vote, and promote it (thesis §4.2.1)", () => {
+    const change = (kind: "add-learner" | "add-voter") =>
+      ({ kind: "v1", operation: { kind, memberId: id(4) }, context: new Uint8Array(0) }) as const;
+    const [, added, promoted] = after([change("add-learner"), change("add-voter")]);
+    assert.ok(added !== undefined && promoted !== undefined);
+    assert.deepEqual(membershipOf(added).voters, [1, 2, 3]);
+    assert.deepEqual(membershipOf(added).learners, [4]);
+    assert.deepEqual(membershipOf(promoted).voters, [1, 2, 3, 4]);
+    assert.deepEqual(membershipOf(promoted).learners, []);
+  });
+
   it("demote an outgoing voter only when the joint configuration is left", () => {
     const demotion = { kind: "add-learner", memberId: id(3) } as const;
     const change = { kind: "v2", transition: "explicit", context: new Uint8Array(0) } as const;
