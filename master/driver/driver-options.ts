@@ -93,7 +93,7 @@ export const DEFAULT_LIMITS: DriverLimits = {
   proposalBytesMax: 64 * 1024 * 1024,
   unflushedBytesMax: 64 * 1024 * 1024,
   flushBytes: 4 * 1024 * 1024,
-  peerPendingBytesMax: 16 * 1024 * 1024,
+  peerPendingBytesMax: 32 * 1024 * 1024,
   logTailEntries: 10_000,
   logTailBytes: 16 * 1024 * 1024,
   logSegmentBytes: 64 * 1024 * 1024,

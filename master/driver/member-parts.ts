@@ -6,6 +6,7 @@ import type { MemberStorage } from "./member-storage.ts";
 import type { OwnIdentity } from "./peer-greeting.ts";
 import { PeerService } from "./peer-service.ts";
 import { Peers } from "./peers.ts";
+import type { OfferOutcome } from "./snapshot-offers.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
 import type { StateHolder } from "./state-holder.ts";
@@ -62,7 +63,7 @@ export function makeReceiver(
   parts: MemberParts,
   hooks: {
     readonly isListening: () => boolean;
-    readonly offer: (request: SnapshotRequest) => Promise<boolean>;
+    readonly offer: (request: SnapshotRequest) => Promise<OfferOutcome>;
   },
 ): SnapshotReceiver {
   const { options, own, storage, holder, timing, founders, node } = parts;

@@ -86,9 +86,10 @@ export class Member implements Driver {
     this.#receiver = makeReceiver(parts, {
       isListening: () => this.#halted === null,
       offer: (request) => {
-        const isTaken = this.#offers.offer(request.snapshot.index);
-        this.#loop.deliver([request]);
-        return isTaken;
+        const outcome = this.#offers.offer(request.snapshot.index);
+        if (this.#halted === null) this.#loop.deliver([request]);
+        else this.#offers.refuseUnlessAccepted();
+        return outcome;
       },
     });
     this.service = makeService(parts, {
@@ -188,8 +189,10 @@ export class Member implements Driver {
     await this.#peers.close();
     await this.#sender.cancelAll();
     await this.#writer.idle();
+    this.#offers.giveUp();
+    await this.#receiver.idle();
     await this.#applier.stop({ isStoreGood: storage.log.failure === null });
-    await this.#offers.idle();
+    await this.service.releaseState();
     await holder.close();
     await storage.log.close();
   }
@@ -203,7 +206,7 @@ export class Member implements Driver {
     this.#proposals.failAll({ queued: reason, placed: unknown });
     this.#reads.failAll(reason);
     this.#waiters.failAll(reason);
-    this.#offers.refuseAll();
+    this.#offers.refuseUnlessAccepted();
     this.#board.halt();
   }
 
@@ -216,6 +219,7 @@ export class Member implements Driver {
     const { options } = this.#parts;
     options.env.log.error("This member takes part no longer: its disk failed", { error });
     this.#halt(error);
+    this.#offers.giveUp();
     if (error.code !== "NO_SPACE") options.onFatal(error);
   }
 
@@ -244,7 +248,7 @@ export class Member implements Driver {
         },
         onTurnEnd: () => {
           this.#peers.flush();
-          this.#offers.settleTurn();
+          this.#offers.refuseUnlessAccepted();
           this.#board.update();
         },
         onTick: (nowMs) => {
@@ -384,7 +388,7 @@ export class Member implements Driver {
         this.#applier.thaw();
         this.#waiters.release(snapshot.index);
         for (const listener of this.#stateListeners) listener(this.stateMachine);
-        this.#offers.settleInstalled();
+        this.#offers.noteInstalled();
       },
       onDurable: (replies) => this.#release(replies),
       onFailure: (error) => this.#fail(error),
@@ -394,6 +398,7 @@ export class Member implements Driver {
   async #installState(snapshot: Snapshot): Promise<void> {
     await this.#applier.freeze();
     await this.#sender.cancelAll();
+    await this.service.releaseState();
     await this.#receiver.install(snapshot);
   }
 }

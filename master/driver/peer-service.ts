@@ -32,6 +32,8 @@ export interface PeerServiceOptions {
 export class PeerService {
   readonly #options: PeerServiceOptions;
   readonly #streams = new Set<AnyStream>();
+  /** Those that read the state, with the promise that ends when they do not any more. */
+  readonly #stateStreams = new Map<AnyStream, Promise<void>>();
   #stopped: AshlarError | null = null;
 
   constructor(options: PeerServiceOptions) {
@@ -80,7 +82,20 @@ export class PeerService {
     await this.#check(opening);
     const { indexMin } = opening;
     const machine = this.#options.machine();
-    await this.#during(stream, () => serveState(stream, { ...this.#options, machine, indexMin }));
+    const served = serveState(stream, { ...this.#options, machine, indexMin });
+    this.#stateStreams.set(stream, served);
+    try {
+      await this.#during(stream, () => served);
+    } finally {
+      this.#stateStreams.delete(stream);
+    }
+  }
+
+  /** Nobody reads the state here when it resolves: it is about to be replaced or closed. */
+  async releaseState(): Promise<void> {
+    const error = new AshlarError("UNAVAILABLE", "The state is being replaced");
+    for (const stream of this.#stateStreams.keys()) stream.cancel(error);
+    await Promise.allSettled(this.#stateStreams.values());
   }
 
   async #check(envelope: Envelope): Promise<void> {

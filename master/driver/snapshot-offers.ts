@@ -1,26 +1,31 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 
+/** What became of a snapshot that was offered to the core. */
+export type OfferOutcome =
+  /** It stands in place of the state and of the log. */
+  | "installed"
+  /** The core could not use it: nothing has changed. */
+  | "refused"
+  /** The disk failed while it was put in place: it may stand there or not. */
+  | "failed";
+
 /**
- * What becomes of the snapshot that was received and offered to the core: the core accepts it in
- * the turn in which it hears of it, or never.
+ * The snapshot that was received and offered to the core, which accepts it in the turn in which it
+ * hears of it, or never.
  */
 export class SnapshotOffers {
   #offered: {
     readonly index: LogIndex;
-    readonly resolve: (isTaken: boolean) => void;
+    readonly resolve: (outcome: OfferOutcome) => void;
     isAccepted: boolean;
   } | null = null;
-  #idle: Promise<unknown> = Promise.resolve();
 
-  /** Resolves with true when the snapshot stands in place of state and log, false if it never will. */
-  offer(index: LogIndex): Promise<boolean> {
+  offer(index: LogIndex): Promise<OfferOutcome> {
     assert(this.#offered === null, "one snapshot is offered at a time");
-    const isTaken = new Promise<boolean>((resolve) => {
+    return new Promise((resolve) => {
       this.#offered = { index, resolve, isAccepted: false };
     });
-    this.#idle = isTaken;
-    return isTaken;
   }
 
   /** The core asks for the snapshot to be put in place. */
@@ -29,28 +34,23 @@ export class SnapshotOffers {
     this.#offered.isAccepted = true;
   }
 
-  /** The turn in which the core heard of the offer is over. */
-  settleTurn(): void {
-    if (this.#offered !== null && !this.#offered.isAccepted) this.#settle(false);
+  /** The turn in which the core heard of the offer is over, or no turn will come any more. */
+  refuseUnlessAccepted(): void {
+    if (this.#offered !== null && !this.#offered.isAccepted) this.#settle("refused");
   }
 
-  settleInstalled(): void {
-    this.#settle(true);
+  /** What was accepted is in place. */
+  noteInstalled(): void {
+    this.#settle("installed");
   }
 
-  /** The member stops. What was accepted is not settled: it may stand in place or not. */
-  refuseAll(): void {
-    this.settleTurn();
+  /** Whatever was accepted could not be put in place. */
+  giveUp(): void {
+    if (this.#offered !== null) this.#settle("failed");
   }
 
-  async idle(): Promise<void> {
-    if (this.#offered === null) await this.#idle;
-  }
-
-  #settle(isTaken: boolean): void {
-    const offered = this.#offered;
-    assert(offered !== null, "an offer is settled once");
+  #settle(outcome: OfferOutcome): void {
+    this.#offered?.resolve(outcome);
     this.#offered = null;
-    offered.resolve(isTaken);
   }
 }

@@ -8,6 +8,7 @@ import type { Stream } from "../../shared/wire/rpc.ts";
 import { decodeMembership } from "../raft/encoding.ts";
 import type { Membership, Snapshot, SnapshotRequest } from "../raft/messages.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
+import type { OfferOutcome } from "./snapshot-offers.ts";
 import { PartsReceiver, type SnapshotHead } from "./snapshot-parts.ts";
 import { guardStall } from "./stall-guard.ts";
 import type { PreparedState, StateHolder } from "./state-holder.ts";
@@ -23,8 +24,8 @@ export interface SnapshotReceiverOptions {
   readonly stallMs: number;
   /** Whether the core could use a snapshot of `index` from the leader of `leaderTerm`. */
   readonly isWanted: (index: LogIndex, leaderTerm: Term) => boolean;
-  /** Tells the core. Resolves with true once the snapshot stands in place of state and log. */
-  readonly offer: (request: SnapshotRequest) => Promise<boolean>;
+  /** Tells the core. Resolves when it is known what becomes of the snapshot. */
+  readonly offer: (request: SnapshotRequest) => Promise<OfferOutcome>;
 }
 
 export interface SnapshotOpening {
@@ -41,7 +42,8 @@ export interface SnapshotOpening {
  */
 export class SnapshotReceiver {
   readonly #options: SnapshotReceiverOptions;
-  #isBusy = false;
+  /** What is being received; null: nothing. */
+  #receiving: Promise<void> | null = null;
   /** Received whole, and offered to the core. From `install` on it is the state's. */
   #prepared: PreparedState | null = null;
 
@@ -59,18 +61,23 @@ export class SnapshotReceiver {
     opening: SnapshotOpening,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
   ): Promise<void> {
-    if (this.#isBusy) {
+    if (this.#receiving !== null) {
       throw new AshlarError("OVERLOADED", "Cannot take a snapshot: another one is being received");
     }
     if (!this.#options.isWanted(opening.index, opening.leaderTerm)) throw notWanted(opening);
-    this.#isBusy = true;
+    this.#receiving = this.#take(opening, stream);
     try {
-      await this.#take(opening, stream);
+      await this.#receiving;
     } finally {
-      this.#isBusy = false;
+      this.#receiving = null;
     }
     await stream.send({ kind: "installed", index: opening.index });
     stream.end();
+  }
+
+  /** Resolves when nothing is received any more. The caller has ended the stream. */
+  async idle(): Promise<void> {
+    await this.#receiving?.catch(() => {}); // The stream's own end reports it.
   }
 
   /** Puts the snapshot that the core has accepted in place of the state. */
@@ -90,16 +97,16 @@ export class SnapshotReceiver {
     const { index, from } = opening;
     log.info("A snapshot is being received", { from, index });
     const named = await states.openFresh();
-    let isTaken = false;
+    let outcome: OfferOutcome = "refused";
     try {
       await this.#fill(named, stream);
       this.#prepared = holder.prepare(named, opening);
-      isTaken = await offer(this.#requestOf(opening));
-      if (!isTaken) throw notWanted(opening);
+      outcome = await offer(this.#requestOf(opening));
+      if (outcome !== "installed") throw notWanted(opening);
       log.info("A snapshot is in place", { from, index });
     } finally {
       this.#prepared = null;
-      if (!isTaken) await holder.discard(named);
+      if (outcome === "refused") await holder.discard(named);
     }
   }
 
