@@ -33,6 +33,8 @@ export class ExtentFiles {
   /** Files of `#open` without a user, the one that was used last at the end. */
   readonly #idle = new Set<OpenFile>();
   readonly #directorySync: Coalesced;
+  /** New files whose names are not durable yet, however often they are closed and opened. */
+  readonly #namesUnderway = new Map<ExtentFileName, Promise<void>>();
   #nextNumber = 1;
 
   constructor(options: {
@@ -55,8 +57,7 @@ export class ExtentFiles {
     this.#nextNumber += 1;
     const file = await this.#disk.open(extentPath(name), "create");
     // Begun at once, so that the first seal seldom waits for it.
-    const nameDurable = this.#directorySync.run();
-    nameDurable.catch(() => {}); // `sync` awaits it and reports the error.
+    const nameDurable = this.#syncName(name);
     const open = new OpenFile(name, Promise.resolve(file), nameDurable);
     this.#open.set(name, open);
     return this.#use(open);
@@ -66,7 +67,8 @@ export class ExtentFiles {
   async open(name: ExtentFileName): Promise<ExtentFile> {
     let open = this.#open.get(name);
     if (open === undefined) {
-      open = new OpenFile(name, this.#disk.open(extentPath(name), "read-write"), Promise.resolve());
+      const nameDurable = this.#namesUnderway.get(name) ?? Promise.resolve();
+      open = new OpenFile(name, this.#disk.open(extentPath(name), "read-write"), nameDurable);
       this.#open.set(name, open);
     }
     const used = this.#use(open);
@@ -96,6 +98,14 @@ export class ExtentFiles {
   /** Closes the files that nobody uses. The others are closed by their last user. */
   async close(): Promise<void> {
     for (const open of [...this.#open.values()]) await this.#forget(open.name);
+  }
+
+  #syncName(name: ExtentFileName): Promise<void> {
+    const nameDurable = this.#directorySync.run();
+    this.#namesUnderway.set(name, nameDurable);
+    // If it fails the promise stays: no seal of the file can succeed any more.
+    nameDurable.then(() => this.#namesUnderway.delete(name), this.#onSyncFailed);
+    return nameDurable;
   }
 
   #use(open: OpenFile): ExtentFile {

@@ -12,7 +12,7 @@ import { index, makeChunk, someLength, type TestChunk } from "./support/chunks.t
 import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
 
 /** More of them by hand: ASHLAR_SEEDS=500. */
-const SEEDS = Number(process.env["ASHLAR_SEEDS"] ?? 12);
+const SEEDS = Number(process.env["ASHLAR_SEEDS"] ?? 8);
 const CRASHES = 4;
 const CHUNK_COUNT = 12;
 const CHUNK_BYTES_MAX = 1_300_000;
