@@ -98,8 +98,14 @@ export async function signalNode(
 ): Promise<boolean> {
   const pid = await runningPid(directory, node);
   if (pid === null) return false;
-  process.kill(pid, signal);
-  return true;
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch (error) {
+    // It ended between the look and the signal.
+    if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
+    throw error;
+  }
 }
 
 /** Resolves to true when the process is gone, to false if it is still there after `timeoutMs`. */
