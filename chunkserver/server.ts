@@ -20,6 +20,7 @@ import { type ChunkserverCounters, exposeGauges, makeCounters } from "./metrics.
 import { WRITE_WINDOW_BYTES, WriteAdmission } from "./pipeline/write-admission.ts";
 import type { ChunkStore } from "./store/chunk-store.ts";
 import { openChunkStore } from "./store/open-store.ts";
+import { RecentReads } from "./store/recent-reads.ts";
 import { Facts } from "./upkeep/facts.ts";
 import { MasterLink } from "./upkeep/master-link.ts";
 import { Orders } from "./upkeep/orders.ts";
@@ -78,18 +79,19 @@ export async function startChunkserver(
   const store = closers.use(await openStore(config, env, storage));
   const counters = makeCounters(env.metrics);
   const identity = (): Identity => identityOf(config, store);
-  const pools = openPools(env, identity, closers);
+  const pools = openPools(env, store, { identity, closers });
   const admission = new WriteAdmission(config.writeBytesInFlightMax);
   exposeGauges(env.metrics, { store, admission });
 
   const server = new RpcServer(
-    { ...env, slabs: new SlabPool({ bytesMax: receiveBytesMax(config) }) },
+    { ...env, slabs: slabPool(store, receiveBytesMax(config)) },
     { identity, limits: receiveLimits(config) },
   );
   closers.defer(() => admission.idle()); // Writes that were cancelled still have the store.
   closers.defer(() => server.close(config.stopGraceMs));
   let chunkKey = (): Uint8Array | null => null;
-  const slabs = new SlabPool({ bytesMax: config.readBytesInFlightMax });
+  const recentReads = new RecentReads();
+  const slabs = slabPool(store, config.readBytesInFlightMax);
   const receive = {
     ...env,
     ...counters,
@@ -98,7 +100,8 @@ export async function startChunkserver(
     pool: pools.data,
     chunkKey: () => chunkKey(),
   };
-  registerChunkHandlers(server, { store, slabs, receive, send: { ...counters, store, slabs } });
+  const send = { ...counters, store, slabs, recentReads };
+  registerChunkHandlers(server, { store, slabs, receive, send });
   const address = advertisedAddress(config, await server.listen(config.listen));
 
   const location = locationOf(config, store, address);
@@ -136,6 +139,11 @@ function identityOf(config: ChunkserverConfig, store: ChunkStore): Identity {
   return { role: "chunkserver", clusterId, name: store.serverId };
 }
 
+/** Buffers between the links and the disk. */
+function slabPool(store: ChunkStore, bytesMax: number): SlabPool {
+  return new SlabPool({ bytesMax, allocate: (lengthBytes) => store.allocate(lengthBytes) });
+}
+
 interface Pools {
   /** Bulk data to and from other chunkservers. */
   readonly data: ConnectionPool;
@@ -143,10 +151,15 @@ interface Pools {
   readonly control: ConnectionPool;
 }
 
-function openPools(env: Env, identity: () => Identity, closers: Closers): Pools {
+function openPools(
+  env: Env,
+  store: ChunkStore,
+  own: { readonly identity: () => Identity; readonly closers: Closers },
+): Pools {
+  const { identity, closers } = own;
   const world = (slabBytesMax: number): WireWorld => ({
     ...env,
-    slabs: new SlabPool({ bytesMax: slabBytesMax }),
+    slabs: slabPool(store, slabBytesMax),
   });
   const limits: Partial<WireLimits> = { streamWindowBytes: WRITE_WINDOW_BYTES };
   const open = (role: "chunkserver" | "master", slabBytesMax: number): ConnectionPool =>

@@ -2,6 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES, DIGEST_BYTES } from "../../shared/base/ids.ts";
 import type { Slab, SlabPool } from "../../shared/flow/slabs.ts";
+import type { CacheUse } from "../../shared/ports/disk.ts";
 import type { Counter } from "../../shared/ports/metrics.ts";
 import {
   FRAME_BYTES_MAX,
@@ -12,6 +13,7 @@ import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
 import type { BlockReader } from "../store/chunk-reader.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
+import type { RecentReads } from "../store/recent-reads.ts";
 import { takeSlab } from "./take-slab.ts";
 
 /** Frames that are read from the disk while earlier ones are being sent. */
@@ -25,6 +27,7 @@ export interface SendWorld {
   readonly store: ChunkStore;
   /** Buffers between disk and link. */
   readonly slabs: SlabPool;
+  readonly recentReads: RecentReads;
   readonly bytesSent: Counter;
 }
 
@@ -61,8 +64,10 @@ export async function sendChunk(
       await stream.send({ offsetBytes: range.startBytes, chunkLengthBytes, hashes });
       return;
     }
+    const rangeBytes = range.endBytes - range.startBytes;
     await sendFrames(world, reader, range, {
       signal: context.signal,
+      cacheUse: world.recentReads.note(chunkId, range.startBytes, rangeBytes),
       send: (frameOffsetBytes, body) => {
         const sent = stream.send({ offsetBytes: frameOffsetBytes, chunkLengthBytes, hashes }, body);
         hashes = NO_HASHES; // The manifest comes with the first frame only.
@@ -89,6 +94,7 @@ export async function sendPartial(
     const range = { startBytes: 0, endBytes: lengthBytes };
     await sendFrames(world, reader, range, {
       signal: context.signal,
+      cacheUse: "pass",
       send: (offsetBytes, body) => {
         const first = offsetBytes / BLOCK_BYTES;
         const end = first + blockCount(body.length);
@@ -117,6 +123,7 @@ function blocksAround(offsetBytes: number, lengthBytes: number, chunkBytes: numb
 
 interface Sink {
   readonly signal: AbortSignal;
+  readonly cacheUse: CacheUse;
   /** Resolves when `body` may be reused and the peer has room. */
   send(offsetBytes: number, body: Uint8Array): Promise<void>;
 }
@@ -173,7 +180,7 @@ async function loadFrame(
   const slab = await takeSlab(slabs, frame.lengthBytes, sink.signal);
   assert(slab.bytes.length === frame.lengthBytes, "a slab has the length that was asked for");
   try {
-    await reader.read(slab.bytes, frame.offsetBytes);
+    await reader.read(slab.bytes, frame.offsetBytes, sink.cacheUse);
     return slab;
   } catch (error) {
     slab.release();

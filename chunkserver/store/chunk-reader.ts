@@ -1,5 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { CacheUse } from "../../shared/ports/disk.ts";
 import type { Extent } from "./chunk-record.ts";
 import type { ExtentFile } from "./extent-files.ts";
 
@@ -14,7 +15,7 @@ export interface BlockReader {
    * @throws {AshlarError} CHUNK_NOT_FOUND if the bytes are not there (a short or unreadable file):
    *   the copy no longer counts.
    */
-  read(target: Uint8Array, offsetBytes: number): Promise<void>;
+  read(target: Uint8Array, offsetBytes: number, use?: CacheUse): Promise<void>;
   release(): void;
 }
 
@@ -48,7 +49,7 @@ export class ExtentReader implements BlockReader {
     return this.#readHashes();
   }
 
-  async read(target: Uint8Array, offsetBytes: number): Promise<void> {
+  async read(target: Uint8Array, offsetBytes: number, use: CacheUse = "keep"): Promise<void> {
     assert(offsetBytes + target.length <= this.lengthBytes, "a read ends in the chunk");
     let startBytes = 0;
     for (const [position, extent] of this.#extents.entries()) {
@@ -56,7 +57,9 @@ export class ExtentReader implements BlockReader {
       const to = Math.min(offsetBytes + target.length, startBytes + extent.lengthBytes);
       if (from < to) {
         const part = target.subarray(from - offsetBytes, to - offsetBytes);
-        await this.#readExtent(position, part, extent.offsetBytes + from - startBytes);
+        const file = this.#files[position];
+        assert(file !== undefined, "a file for every extent");
+        await this.#readExtent(file, part, extent.offsetBytes + from - startBytes, use);
       }
       startBytes += extent.lengthBytes;
     }
@@ -66,24 +69,27 @@ export class ExtentReader implements BlockReader {
     for (const file of this.#files) file.release();
   }
 
-  async #readExtent(position: number, part: Uint8Array, offsetBytes: number): Promise<void> {
-    const file = this.#files[position];
-    assert(file !== undefined, "a file for every extent");
-    const count = await this.#tryRead(file, part, offsetBytes);
+  async #readExtent(
+    file: ExtentFile,
+    part: Uint8Array,
+    offsetBytes: number,
+    use: CacheUse,
+  ): Promise<void> {
+    const count = await tryRead(() => file.read(part, offsetBytes, use));
     if (count === part.length) return;
     const found = count === null ? "it cannot be read" : `it ends after ${count} of them`;
     const reason = `${file.name}: ${part.length} bytes at ${offsetBytes}: ${found}`;
     await this.#onDamaged(reason);
     throw new AshlarError("CHUNK_NOT_FOUND", `Cannot read a chunk's bytes: ${reason}`);
   }
+}
 
-  /** Bytes read, or null if the disk cannot read them (EIO): a damaged place, not a failed disk. */
-  async #tryRead(file: ExtentFile, part: Uint8Array, offsetBytes: number): Promise<number | null> {
-    try {
-      return await file.read(part, offsetBytes);
-    } catch (error) {
-      if (isAshlarError(error, "DISK_FAILED") && error.details["errno"] === "EIO") return null;
-      throw error;
-    }
+/** Bytes read, or null if the disk cannot read them (EIO): a damaged place, not a failed disk. */
+async function tryRead(read: () => Promise<number>): Promise<number | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isAshlarError(error, "DISK_FAILED") && error.details["errno"] === "EIO") return null;
+    throw error;
   }
 }

@@ -154,6 +154,11 @@ export class ChunkStore implements AsyncDisposable {
     return raiseIntent(this.#parts, sealing);
   }
 
+  /** Memory for the blocks of large chunks, where the disk likes it. */
+  allocate(lengthBytes: number): Uint8Array {
+    return this.#parts.disk.allocate(lengthBytes);
+  }
+
   // Reading ------------------------------------------------------------------------------------
 
   has(chunkId: ChunkId): boolean {

@@ -1,10 +1,11 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
+import type { CacheUse, Disk, DiskFile } from "../../shared/ports/disk.ts";
 import {
   type ExtentFileKind,
   type ExtentFileName,
   extentFileName,
+  isPacked,
   parseExtentFileName,
 } from "./chunk-record.ts";
 import { Coalesced } from "./coalesced.ts";
@@ -159,7 +160,7 @@ class OpenFile {
     this.name = name;
     this.file = file;
     this.nameDurable = nameDurable;
-    this.writes = new WriteQueue(file);
+    this.writes = new WriteQueue(file, isPacked(name) ? "keep" : "pass");
     this.sync = new Coalesced(async () => {
       if (this.isGivenUp) throw givenUp(name);
       await (await file).sync();
@@ -202,9 +203,9 @@ export class ExtentFile {
   }
 
   /** Bytes read into `target`; fewer than its length only at the end of the file. */
-  async read(target: Uint8Array, offsetBytes: number): Promise<number> {
+  async read(target: Uint8Array, offsetBytes: number, use: CacheUse = "keep"): Promise<number> {
     assert(!this.#isReleased, "a released file is not used");
-    return (await this.#open.file).read(target, offsetBytes);
+    return (await this.#open.file).read(target, offsetBytes, use);
   }
 
   /** Writes all of `bytes`. Not durable before `sync`. */

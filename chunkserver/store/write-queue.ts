@@ -1,11 +1,7 @@
 import { assert } from "../../shared/base/assert.ts";
-import type { DiskFile } from "../../shared/ports/disk.ts";
+import type { CacheUse, DiskFile } from "../../shared/ports/disk.ts";
 
-/**
- * Bytes of one call to the system, at most. For a larger one ext4 takes larger pages, which the
- * kernel seldom has at hand: with 1 MiB the write of a GiB took 1.4 to 2.4 CPU-seconds, with
- * 256 KiB or 512 KiB 0.25 to 0.3, every time (Linux 6.18, 2 cores, virtual machine).
- */
+/** Bytes that are gathered for one call to the system. */
 const CALL_BYTES_MAX = 512 * 1024;
 const CALL_PARTS_MAX = 64;
 
@@ -24,11 +20,13 @@ interface Waiting {
  */
 export class WriteQueue {
   readonly #file: Promise<DiskFile>;
+  readonly #use: CacheUse;
   readonly #waiting: Waiting[] = [];
   #isWriting = false;
 
-  constructor(file: Promise<DiskFile>) {
+  constructor(file: Promise<DiskFile>, use: CacheUse) {
     this.#file = file;
+    this.#use = use;
   }
 
   /** Resolves when the system has taken the bytes. */
@@ -44,7 +42,7 @@ export class WriteQueue {
   async #drain(): Promise<void> {
     try {
       const file = await this.#file;
-      while (this.#waiting.length > 0) await writeRun(file, this.#takeRun());
+      while (this.#waiting.length > 0) await this.#writeRun(file, this.#takeRun());
     } catch (error) {
       // The file could not be opened.
       for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
@@ -68,28 +66,16 @@ export class WriteQueue {
     assert(count > 0, "there is something to write");
     return this.#waiting.splice(0, count);
   }
-}
 
-async function writeRun(file: DiskFile, run: readonly Waiting[]): Promise<void> {
-  const [first] = run;
-  assert(first !== undefined, "there is something to write");
-  try {
-    if (run.length > 1) {
-      await file.write(
-        run.map(({ bytes }) => bytes),
-        first.offsetBytes,
-      );
-    } else {
-      await writeInPieces(file, first);
+  async #writeRun(file: DiskFile, run: readonly Waiting[]): Promise<void> {
+    const [first] = run;
+    assert(first !== undefined, "there is something to write");
+    const parts = run.map(({ bytes }) => bytes);
+    try {
+      await file.write(parts, first.offsetBytes, this.#use);
+      for (const { resolve } of run) resolve();
+    } catch (error) {
+      for (const { reject } of run) reject(error);
     }
-    for (const { resolve } of run) resolve();
-  } catch (error) {
-    for (const { reject } of run) reject(error);
-  }
-}
-
-async function writeInPieces(file: DiskFile, { bytes, offsetBytes }: Waiting): Promise<void> {
-  for (let start = 0; start < bytes.length; start += CALL_BYTES_MAX) {
-    await file.write([bytes.subarray(start, start + CALL_BYTES_MAX)], offsetBytes + start);
   }
 }

@@ -32,7 +32,7 @@ export interface ScrubOptions {
  */
 export class Scrub {
   readonly #options: ScrubOptions;
-  readonly #buffer = new Uint8Array(FRAME_BYTES_MAX);
+  readonly #buffer: Uint8Array;
   /** When the next read may begin, on the monotonic clock. */
   #nextReadMs = 0;
   #passStartedMs: number | null = null;
@@ -40,6 +40,7 @@ export class Scrub {
 
   constructor(options: ScrubOptions) {
     this.#options = options;
+    this.#buffer = options.store.allocate(FRAME_BYTES_MAX);
   }
 
   /** Rotten copies that this process has found. */

@@ -8,6 +8,8 @@ export interface SlabPoolOptions {
   readonly bytesMax: number;
   /** Bytes of free slabs kept for the next ones; what is above goes to the garbage collector. */
   readonly idleBytesMax?: number;
+  /** Where fresh slabs come from. Default: the heap. */
+  readonly allocate?: (lengthBytes: number) => Uint8Array;
 }
 
 /** Bytes lent by a pool until everyone who retains them has released them. */
@@ -29,6 +31,7 @@ export interface Slab {
 export class SlabPool {
   readonly #bytesMax: number;
   readonly #idleBytesMax: number;
+  readonly #allocate: (lengthBytes: number) => Uint8Array;
   /** Free slabs by size. */
   readonly #idle = new Map<number, Uint8Array[]>();
   readonly #waiting = new Set<Waiting>();
@@ -39,6 +42,7 @@ export class SlabPool {
     assert(options.bytesMax >= SLAB_BYTES_MIN, "a pool has room for a slab");
     this.#bytesMax = options.bytesMax;
     this.#idleBytesMax = options.idleBytesMax ?? options.bytesMax;
+    this.#allocate = options.allocate ?? ((lengthBytes) => new Uint8Array(lengthBytes));
   }
 
   /** Bytes lent now, with what sizes were rounded up by. 0 when everything was given back. */
@@ -83,7 +87,7 @@ export class SlabPool {
     this.#lentBytes += size;
     const free = this.#idle.get(size)?.pop();
     if (free !== undefined) this.#idleBytes -= size;
-    return new LentSlab(free ?? new Uint8Array(size), lengthBytes, (buffer) =>
+    return new LentSlab(free ?? this.#allocate(size), lengthBytes, (buffer) =>
       this.#takeBack(buffer),
     );
   }

@@ -1,7 +1,8 @@
 import fs from "node:fs";
 import { assert } from "../base/assert.ts";
-import type { DiskFile } from "../ports/disk.ts";
-import { diskError } from "./disk-error.ts";
+import type { CacheUse, DiskFile } from "../ports/disk.ts";
+import { DirectDescriptor, directBytesOf } from "./direct-io.ts";
+import { diskError, errnoOf } from "./disk-error.ts";
 
 /** The unit of `st_blocks` in bytes, whatever the file system's block size is: stat(2). */
 const STAT_BLOCK_BYTES = 512;
@@ -13,6 +14,7 @@ const STAT_BLOCK_BYTES = 512;
 export class NodeDiskFile implements DiskFile {
   readonly #descriptor: number;
   readonly #path: string;
+  readonly #direct: DirectDescriptor;
   /**
    * Calls under way. The descriptor is closed only at 0: its number is free for another file from
    * then on, and a late write would go there.
@@ -21,18 +23,20 @@ export class NodeDiskFile implements DiskFile {
   #closing = false;
   #onIdle: (() => void) | null = null;
 
-  constructor(descriptor: number, path: string) {
+  /** `flags` are those of the open(2) that made `descriptor`. */
+  constructor(descriptor: number, path: string, flags: number) {
     this.#descriptor = descriptor;
     this.#path = path;
+    this.#direct = new DirectDescriptor(descriptor, flags);
   }
 
-  async read(target: Uint8Array, offsetBytes: number): Promise<number> {
+  async read(target: Uint8Array, offsetBytes: number, use: CacheUse = "keep"): Promise<number> {
     this.#begin();
     try {
       let readBytes = 0;
       while (readBytes < target.length) {
         const rest = readBytes === 0 ? target : target.subarray(readBytes);
-        const count = await this.#readOnce(rest, offsetBytes + readBytes);
+        const count = await this.#readOnce(rest, offsetBytes + readBytes, use);
         if (count === 0) break;
         readBytes += count;
       }
@@ -42,7 +46,11 @@ export class NodeDiskFile implements DiskFile {
     }
   }
 
-  async write(parts: readonly Uint8Array[], offsetBytes: number): Promise<void> {
+  async write(
+    parts: readonly Uint8Array[],
+    offsetBytes: number,
+    use: CacheUse = "keep",
+  ): Promise<void> {
     this.#begin();
     try {
       let remaining = parts;
@@ -52,7 +60,7 @@ export class NodeDiskFile implements DiskFile {
         if (first === undefined) return;
         const count =
           remaining.length === 1
-            ? await this.#writeOnce(first, nextOffset)
+            ? await this.#writeOnce(first, nextOffset, use)
             : await this.#writeVector(remaining, nextOffset);
         assert(count > 0 || first.length === 0, "a write that succeeds takes bytes");
         nextOffset += count;
@@ -105,6 +113,7 @@ export class NodeDiskFile implements DiskFile {
         this.#onIdle = resolve;
       });
     }
+    await this.#direct.close();
     await closeDescriptor(this.#descriptor, this.#path);
   }
 
@@ -118,18 +127,44 @@ export class NodeDiskFile implements DiskFile {
     if (this.#callCount === 0) this.#onIdle?.();
   }
 
-  #readOnce(target: Uint8Array, offsetBytes: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const settle = this.#settle("read", resolve, reject);
-      fs.read(this.#descriptor, target, 0, target.length, offsetBytes, settle);
-    });
+  #readOnce(target: Uint8Array, offsetBytes: number, use: CacheUse): Promise<number> {
+    const read = (descriptor: number, length: number): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const settle = this.#settle("read", resolve, reject);
+        fs.read(descriptor, target, 0, length, offsetBytes, settle);
+      });
+    const directBytes = use === "pass" ? directBytesOf(target, offsetBytes) : 0;
+    if (directBytes > 0) return this.#tryDirect(read, directBytes, target.length);
+    return read(this.#descriptor, target.length);
   }
 
-  #writeOnce(bytes: Uint8Array, offsetBytes: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const settle = this.#settle("write", resolve, reject);
-      fs.write(this.#descriptor, bytes, 0, bytes.length, offsetBytes, settle);
-    });
+  #writeOnce(bytes: Uint8Array, offsetBytes: number, use: CacheUse): Promise<number> {
+    const write = (descriptor: number, length: number): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const settle = this.#settle("write", resolve, reject);
+        fs.write(descriptor, bytes, 0, length, offsetBytes, settle);
+      });
+    const directBytes = use === "pass" ? directBytesOf(bytes, offsetBytes) : 0;
+    if (directBytes > 0) return this.#tryDirect(write, directBytes, bytes.length);
+    return write(this.#descriptor, bytes.length);
+  }
+
+  /** Past the page cache if the file system lets us, else through it. */
+  async #tryDirect(
+    call: (descriptor: number, length: number) => Promise<number>,
+    directBytes: number,
+    lengthBytes: number,
+  ): Promise<number> {
+    const direct = await this.#direct.get();
+    if (direct === null) return call(this.#descriptor, lengthBytes);
+    try {
+      return await call(direct, directBytes);
+    } catch (error) {
+      // Its unit is larger than a page, or it takes such a descriptor but no such call.
+      if (errnoOf((error as Error).cause) !== "EINVAL") throw error;
+      await this.#direct.giveUp();
+      return call(this.#descriptor, lengthBytes);
+    }
   }
 
   #writeVector(parts: readonly Uint8Array[], offsetBytes: number): Promise<number> {

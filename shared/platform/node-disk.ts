@@ -6,6 +6,7 @@ import type { Disk, DiskEntry, DiskFile } from "../ports/disk.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
 import { diskPathNames, diskPathParent } from "./disk-path.ts";
 import { closeDescriptor, NodeDiskFile, openDescriptor, syncDescriptor } from "./node-disk-file.ts";
+import { PageMemory } from "./page-memory.ts";
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = fs.constants;
 
@@ -24,6 +25,7 @@ const DURABLE_FILE_MODE = 0o600;
  */
 export class NodeDisk implements Disk {
   readonly #root: string;
+  readonly #memory = new PageMemory();
   #temporaryCount = 0;
 
   constructor(rootPath: string) {
@@ -32,7 +34,8 @@ export class NodeDisk implements Disk {
 
   async open(path: string, mode: "read" | "read-write" | "create"): Promise<DiskFile> {
     const absolute = this.#absolute(path);
-    return new NodeDiskFile(await openDescriptor(absolute, FLAGS_OF_MODE[mode]), absolute);
+    const flags = FLAGS_OF_MODE[mode];
+    return new NodeDiskFile(await openDescriptor(absolute, flags), absolute, flags);
   }
 
   async readFile(path: string): Promise<Uint8Array> {
@@ -100,6 +103,10 @@ export class NodeDisk implements Disk {
     await syncAbsoluteDirectory(this.#absolute(path));
   }
 
+  allocate(lengthBytes: number): Uint8Array {
+    return this.#memory.allocate(lengthBytes);
+  }
+
   async space(): Promise<{ readonly totalBytes: number; readonly availableBytes: number }> {
     const { bsize, blocks, bavail } = await attempt("measure", this.#root, () =>
       statfs(this.#root),
@@ -129,7 +136,7 @@ async function attempt<T>(action: string, absolute: string, call: () => Promise<
 async function writeWhole(absolute: string, bytes: Uint8Array): Promise<void> {
   const flags = O_WRONLY | O_CREAT | O_TRUNC;
   const descriptor = await openDescriptor(absolute, flags, DURABLE_FILE_MODE);
-  const file = new NodeDiskFile(descriptor, absolute);
+  const file = new NodeDiskFile(descriptor, absolute, flags);
   try {
     await file.write([bytes], 0);
     await file.sync();

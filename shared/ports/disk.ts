@@ -28,6 +28,8 @@ export interface Disk {
   removeTree(path: string): Promise<void>;
   /** Makes names created, renamed and removed in the directory durable: fsync(2) on it. */
   syncDirectory(path: string): Promise<void>;
+  /** Fresh memory for large reads and writes of this disk: where it lies may matter for speed. */
+  allocate(lengthBytes: number): Uint8Array;
   /** The space of the file system the directory is on, in bytes (statvfs(3): blocks available to us). */
   space(): Promise<{ readonly totalBytes: number; readonly availableBytes: number }>;
 }
@@ -37,12 +39,18 @@ export interface DiskEntry {
   readonly kind: "file" | "directory" | "other";
 }
 
+/**
+ * Whether bytes are worth a place in the system's page cache. `pass`: they will hardly be asked for
+ * again soon, so they may go past it. Only a matter of speed.
+ */
+export type CacheUse = "keep" | "pass";
+
 /** An open file. All offsets and lengths are in bytes. Calls on one file may run at the same time. */
 export interface DiskFile {
   /** Bytes read into `target` from `offsetBytes`; fewer than `target.length` only at the end of the file. */
-  read(target: Uint8Array, offsetBytes: number): Promise<number>;
+  read(target: Uint8Array, offsetBytes: number, use?: CacheUse): Promise<number>;
   /** Writes all of `parts`, one after the other. Not durable before `sync`. */
-  write(parts: readonly Uint8Array[], offsetBytes: number): Promise<void>;
+  write(parts: readonly Uint8Array[], offsetBytes: number, use?: CacheUse): Promise<void>;
   /**
    * fdatasync(2). What was written before the call is durable when it resolves. After a failure
    * nothing is known about the file's content: never retry, give the file up (fsyncgate).

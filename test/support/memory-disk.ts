@@ -255,6 +255,10 @@ class MountedDisk implements Disk {
     this.#medium.syncDirectory(this.#directory(path));
   }
 
+  allocate(lengthBytes: number): Uint8Array {
+    return new Uint8Array(lengthBytes);
+  }
+
   async space(): Promise<{ readonly totalBytes: number; readonly availableBytes: number }> {
     const totalBytes = this.#medium.options.capacityBytes ?? 2 ** 50;
     return { totalBytes, availableBytes: Math.max(0, totalBytes - this.#medium.usedBytes) };

@@ -1,0 +1,66 @@
+import fs from "node:fs";
+import { isAtPage, PAGE_BYTES } from "./page-memory.ts";
+
+/** Below this the page cache is the faster way: it gathers small writes and reads ahead. */
+const DIRECT_BYTES_MIN = 128 * 1024;
+
+/** How many of the first of `bytes` can go past the page cache; 0: it is not worth it. */
+export function directBytesOf(bytes: Uint8Array, offsetBytes: number): number {
+  if (bytes.length < DIRECT_BYTES_MIN || offsetBytes % PAGE_BYTES !== 0 || !isAtPage(bytes)) {
+    return 0;
+  }
+  return bytes.length - (bytes.length % PAGE_BYTES);
+}
+
+/**
+ * A second descriptor of an open file, past the page cache (open(2), O_DIRECT).
+ *
+ * The kernel keeps both views of a file the same: a direct call writes back and drops what the page
+ * cache holds of its range. What was written is durable after fdatasync(2) on either descriptor.
+ */
+export class DirectDescriptor {
+  readonly #descriptor: number;
+  readonly #flags: number;
+  #opening: Promise<number | null> | null = null;
+
+  /** `flags` are those that `descriptor` was opened with. */
+  constructor(descriptor: number, flags: number) {
+    this.#descriptor = descriptor;
+    this.#flags = flags & (fs.constants.O_RDONLY | fs.constants.O_WRONLY | fs.constants.O_RDWR);
+  }
+
+  /** Null if this system or this file system has no direct I/O. */
+  get(): Promise<number | null> {
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  /** The file system refused a call after all: there is no further one. */
+  async giveUp(): Promise<void> {
+    const opening = this.#opening;
+    this.#opening = Promise.resolve(null);
+    await close(await opening);
+  }
+
+  async close(): Promise<void> {
+    await close((await this.#opening) ?? null);
+  }
+
+  #open(): Promise<number | null> {
+    const { O_DIRECT } = fs.constants;
+    if (typeof O_DIRECT !== "number") return Promise.resolve(null);
+    return new Promise((resolve) => {
+      // By its descriptor, not by its name, which may be another file's by now: proc(5).
+      fs.open(`/proc/self/fd/${this.#descriptor}`, this.#flags | O_DIRECT, (error, direct) => {
+        resolve(error === null ? direct : null);
+      });
+    });
+  }
+}
+
+function close(descriptor: number | null): Promise<void> {
+  return new Promise((resolve) => {
+    if (descriptor === null) resolve();
+    else fs.close(descriptor, () => resolve()); // Nothing was promised through it.
+  });
+}
