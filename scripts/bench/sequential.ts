@@ -7,7 +7,7 @@ import { atMost } from "./measurement.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
-const REPEATS = 3;
+const REPEATS = 5;
 /** MooseFS 3.0.117 here, goal 3, fsync everywhere, through its mount: docs/decisions names the source. */
 const MOOSEFS = { put: { rate: 183, cpu: 9.7 }, get: { rate: 665, cpu: 2.33 } };
 

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { CHUNK_BYTES_MAX } from "../base/ids.ts";
+import { BLOCK_BYTES, CHUNK_BYTES_MAX, DIGEST_BYTES } from "../base/ids.ts";
 import { intentSchema, receiptSchema } from "./intent.ts";
 import { defineCall, defineStream } from "./method.ts";
 import {
@@ -14,10 +14,10 @@ import {
 
 /** What clients and chunkservers ask of a chunkserver. */
 
-/** Largest body of one `blocks` message: 16 blocks. */
-export const FRAME_BYTES_MAX = 1024 * 1024;
+/** Largest body of one `blocks` message. */
+export const FRAME_BYTES_MAX = 2 * 1024 * 1024;
 const lengthSchema = v.pipe(countSchema, v.maxValue(CHUNK_BYTES_MAX));
-const frameHashesSchema = bytesSchema(16 * 32);
+const frameHashesSchema = bytesSchema((FRAME_BYTES_MAX / BLOCK_BYTES) * DIGEST_BYTES);
 
 const errorDataSchema = v.object({
   code: shortTextSchema,
@@ -100,7 +100,7 @@ export const readChunk = defineStream("chunk.read", {
     /** The chunk's length. */
     chunkLengthBytes: lengthSchema,
     /** The manifest with the first frame if it was asked for, else empty. */
-    hashes: bytesSchema(1024 * 32),
+    hashes: bytesSchema((CHUNK_BYTES_MAX / BLOCK_BYTES) * DIGEST_BYTES),
   }),
 });
 

@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { readdir, readlink } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { directBytesOf } from "../../../shared/platform/direct-io.ts";
+import { NodeDisk } from "../../../shared/platform/node-disk.ts";
+import { isAtPage, PageMemory } from "../../../shared/platform/page-memory.ts";
+import type { CacheUse } from "../../../shared/ports/disk.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { TempDirectory } from "../../support/temp-directory.ts";
+
+const KIB = 1024;
+
+describe("page memory", () => {
+  it("begins large buffers at a page, also when the first arena is full", () => {
+    const memory = new PageMemory();
+    for (let count = 0; count < 40; count += 1) {
+      const bytes = memory.allocate(1000 * KIB + count);
+      assert.equal(bytes.length, 1000 * KIB + count);
+      assert.ok(isAtPage(bytes));
+      assert.ok(!isAtPage(bytes.subarray(1)));
+      assert.ok(isAtPage(bytes.subarray(8192)));
+    }
+    assert.ok(isAtPage(memory.allocate(64 * 1024 * KIB)), "also one larger than an arena");
+    assert.ok(!isAtPage(new Uint8Array(1000 * KIB)), "nothing is known of other memory");
+  });
+
+  it("never lends the same bytes twice", () => {
+    const memory = new PageMemory();
+    const buffers = Array.from({ length: 30 }, (_, index) =>
+      memory.allocate((129 + index) * KIB).fill(index),
+    );
+    for (const [index, bytes] of buffers.entries()) {
+      assert.ok(bytes.every((byte) => byte === index));
+    }
+  });
+});
+
+describe("direct I/O", () => {
+  it("takes whole pages of large buffers at page boundaries", () => {
+    const bytes = new PageMemory().allocate(512 * KIB);
+    assert.equal(directBytesOf(bytes, 4096), 512 * KIB);
+    assert.equal(directBytesOf(bytes.subarray(0, 300_000), 0), 73 * 4096);
+    assert.equal(directBytesOf(bytes, 100), 0, "a file offset between pages");
+    assert.equal(directBytesOf(bytes.subarray(512), 0), 0, "memory between pages");
+    assert.equal(directBytesOf(bytes.subarray(0, 64 * KIB), 0), 0, "a small one");
+    assert.equal(directBytesOf(new Uint8Array(512 * KIB), 0), 0, "memory of unknown place");
+  });
+
+  it("gives the same file as the page cache does, however the two are mixed", async () => {
+    await using directory = await TempDirectory.make();
+    const disk = new NodeDisk(directory.path);
+    const random = new SeededRandom(3);
+    const file = await disk.open("f", "create");
+    const expected = new Uint8Array(2048 * KIB);
+    const buffer = disk.allocate(700 * KIB);
+    let endBytes = 0;
+    for (let round = 0; round < 150; round += 1) {
+      const use: CacheUse = random.fraction() < 0.6 ? "pass" : "keep";
+      const offset = random.integer(320) * 4096 + (random.fraction() < 0.2 ? 77 : 0);
+      const bytes = buffer.subarray(0, 1 + random.integer(buffer.length - 1));
+      if (random.fraction() < 0.5) {
+        bytes.fill(1 + random.integer(255));
+        await file.write([bytes], offset, use);
+        expected.set(bytes, offset);
+        endBytes = Math.max(endBytes, offset + bytes.length);
+        continue;
+      }
+      const count = await file.read(bytes, offset, use);
+      assert.equal(count, Math.max(0, Math.min(bytes.length, endBytes - offset)));
+      const want = expected.subarray(offset, offset + count);
+      assert.ok(Buffer.from(bytes.buffer, bytes.byteOffset, count).equals(want));
+    }
+    await file.sync();
+    await file.close();
+    const found = await disk.readFile("f");
+    assert.ok(Buffer.from(found).equals(expected.subarray(0, endBytes)));
+  });
+
+  it("leaves no descriptor open", async () => {
+    await using directory = await TempDirectory.make();
+    const disk = new NodeDisk(directory.path);
+    const file = await disk.open("f", "create");
+    await file.write([disk.allocate(256 * KIB)], 0, "pass");
+    assert.ok((await descriptorsBelow(directory.path)).length >= 1);
+    await file.close();
+    assert.deepEqual(await descriptorsBelow(directory.path), []);
+  });
+});
+
+/** Open files of this process below `path`: proc(5). */
+async function descriptorsBelow(path: string): Promise<string[]> {
+  const numbers = await readdir("/proc/self/fd");
+  const links = await Promise.all(
+    numbers.map((number) => readlink(`/proc/self/fd/${number}`).catch(() => "")),
+  );
+  return links.filter((link) => link.startsWith(path));
+}
