@@ -7,6 +7,7 @@ import {
   type PathNames,
   parsePath,
 } from "../shared/base/path.ts";
+import { FRAME_BYTES_MAX } from "../shared/protocol/chunk-api.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../shared/protocol/intent.ts";
 import { type Content, type Operation, stat, transact } from "../shared/protocol/namespace-api.ts";
@@ -89,6 +90,8 @@ class FilePut {
       source,
       slabs: this.#parts.writeSlabs,
       signal: this.#deadline.signal,
+      // Chunks may be shorter than the largest frame; a frame lies in one of them.
+      frameBytes: Math.min(FRAME_BYTES_MAX, this.#chunkSizeBytes),
       sizeHint: this.#options.sizeHint,
     });
     const first = await frames.next();

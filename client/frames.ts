@@ -1,12 +1,11 @@
 import { assert } from "../shared/base/assert.ts";
 import type { Slab, SlabPool } from "../shared/flow/slabs.ts";
-import { FRAME_BYTES_MAX } from "../shared/protocol/chunk-api.ts";
 import type { ByteSource } from "./put-source.ts";
 
 /** The first frame begins small: many small files are written at the same time. */
 const FIRST_SLAB_BYTES = 64 * 1024;
 
-/** Up to 1 MiB of a file, in a slab. Only the last frame of a file is shorter than 1 MiB. */
+/** A part of a file, in a slab. Only the last frame of a file is shorter than the others. */
 export interface Frame {
   readonly slab: Slab;
   /** At least 1 byte. */
@@ -22,6 +21,7 @@ export class FrameReader {
   readonly #source: ByteSource;
   readonly #slabs: SlabPool;
   readonly #signal: AbortSignal;
+  readonly #frameBytes: number;
   #slabBytes: number;
   #isAtEnd = false;
 
@@ -29,14 +29,17 @@ export class FrameReader {
     readonly source: ByteSource;
     readonly slabs: SlabPool;
     readonly signal: AbortSignal;
+    /** Bytes of every frame but the last. */
+    readonly frameBytes: number;
     /** Bytes of the whole source, if somebody knows. */
     readonly sizeHint: number | undefined;
   }) {
     this.#source = options.source;
     this.#slabs = options.slabs;
     this.#signal = options.signal;
+    this.#frameBytes = options.frameBytes;
     const { sizeHint = FIRST_SLAB_BYTES } = options;
-    this.#slabBytes = Math.min(Math.max(sizeHint, 1) + 1, FRAME_BYTES_MAX);
+    this.#slabBytes = Math.min(Math.max(sizeHint, 1) + 1, this.#frameBytes);
   }
 
   /** The source has ended: no frame follows the one that was given last. */
@@ -50,13 +53,13 @@ export class FrameReader {
     let slab: Slab | null = await takeSlab(this.#slabs, this.#slabBytes, this.#signal);
     try {
       let lengthBytes = await this.#fill(slab, 0);
-      if (!this.#isAtEnd && lengthBytes < FRAME_BYTES_MAX) {
+      if (!this.#isAtEnd && lengthBytes < this.#frameBytes) {
         const small = slab;
         slab = null; // `#grow` releases it.
         slab = await this.#grow(small);
         lengthBytes = await this.#fill(slab, lengthBytes);
       }
-      this.#slabBytes = FRAME_BYTES_MAX;
+      this.#slabBytes = this.#frameBytes;
       if (lengthBytes === 0) return null;
       const frame = { slab, bytes: slab.bytes.subarray(0, lengthBytes) };
       slab = null; // The caller's from here on.
@@ -84,10 +87,10 @@ export class FrameReader {
    * first: writers that hold one slab and wait for another could wait for each other.
    */
   async #grow(small: Slab): Promise<Slab> {
-    assert(small.bytes.length < FRAME_BYTES_MAX, "only a small slab grows");
+    assert(small.bytes.length < this.#frameBytes, "only a small slab grows");
     const bytes = small.bytes.slice();
     small.release();
-    const large = await takeSlab(this.#slabs, FRAME_BYTES_MAX, this.#signal);
+    const large = await takeSlab(this.#slabs, this.#frameBytes, this.#signal);
     large.bytes.set(bytes);
     return large;
   }

@@ -37,7 +37,13 @@ describe("frames of a source", () => {
           const floor = sizes.map((size) => Math.max(size, length / 2000));
           const bytes = numbered(length);
           const source = openSource(reusing(bytes, floor.map(Math.ceil)), SIGNAL);
-          const frames = new FrameReader({ source, slabs, signal: SIGNAL, sizeHint });
+          const frames = new FrameReader({
+            source,
+            slabs,
+            signal: SIGNAL,
+            sizeHint,
+            frameBytes: FRAME_BYTES_MAX,
+          });
           const seen: Uint8Array[] = [];
           for (let frame = await frames.next(); frame !== null; frame = await frames.next()) {
             seen.push(frame.bytes.slice());
@@ -58,7 +64,13 @@ describe("frames of a source", () => {
     const held = slabs.take(4096);
     const controller = new AbortController();
     const source = openSource("text", SIGNAL);
-    const options = { source, slabs, signal: controller.signal, sizeHint: 10 };
+    const options = {
+      source,
+      slabs,
+      signal: controller.signal,
+      sizeHint: 10,
+      frameBytes: FRAME_BYTES_MAX,
+    };
     const waiting = new FrameReader(options).next();
     controller.abort(new Error("No more"));
     await assert.rejects(waiting, /No more/);
@@ -74,7 +86,13 @@ describe("frames of a source", () => {
       [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }),
     };
     const source = openSource(hanging, signal);
-    const waiting = new FrameReader({ source, slabs, signal, sizeHint: undefined }).next();
+    const waiting = new FrameReader({
+      source,
+      slabs,
+      signal,
+      sizeHint: undefined,
+      frameBytes: FRAME_BYTES_MAX,
+    }).next();
     await Promise.resolve();
     controller.abort(new Error("No more"));
     await assert.rejects(waiting);

@@ -7,7 +7,6 @@ import {
   type ServerId,
 } from "../../../shared/base/ids.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
-import { FRAME_BYTES_MAX } from "../../../shared/protocol/chunk-api.ts";
 import { chunkIdOf, hashBlocks } from "../../../shared/protocol/chunk-id.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
 
@@ -44,7 +43,7 @@ export interface TestFrame {
 export function framesOf(
   chunk: TestChunk,
   fromBytes = 0,
-  frameBytes = FRAME_BYTES_MAX,
+  frameBytes = 1024 * 1024,
 ): readonly TestFrame[] {
   assert.equal(fromBytes % BLOCK_BYTES, 0);
   const frames: TestFrame[] = [];
