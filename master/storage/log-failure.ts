@@ -3,9 +3,14 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { DiskFile } from "../../shared/ports/disk.ts";
 
 /** A full disk that shows at the sync has already lost something: unlike at a write, it is fatal. */
-export async function syncFile(file: DiskFile): Promise<void> {
+export function syncFile(file: DiskFile): Promise<void> {
+  return fatalIfFull(file.sync());
+}
+
+/** Room that was there, and is not when it is used, is no disk that is merely full. */
+export async function fatalIfFull(synced: Promise<void>): Promise<void> {
   try {
-    await file.sync();
+    await synced;
   } catch (error) {
     if (!isAshlarError(error, "NO_SPACE")) throw error;
     throw new AshlarError("DISK_FAILED", error.message, { cause: error, details: error.details });

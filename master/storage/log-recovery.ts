@@ -43,7 +43,7 @@ export interface LogTail {
   readonly salt: Uint8Array;
   /** Mark of the last record, or of the header. */
   readonly mark: Uint8Array;
-  /** The next record goes here; what follows is a torn record. */
+  /** The next record goes here; what follows is a torn record, or zeros. */
   readonly offset: number;
   readonly lengthBytes: number;
   /** The last record (or the header) and where it stands: `openLog` writes it once more. */
@@ -119,8 +119,8 @@ async function readSegment(
   checkHeader(path, header, { ...recovery.owner, sequence: sequenceOf(name), tail: state.tail });
   enterSegment(path, header, state);
   state.segments.push({ path, sequence: header.sequence, baseIndex: header.base.index });
-  const { items, tail } = readRecords(recovery, { path, bytes, header, mark });
-  if (!isLast && tail.offset !== tail.lengthBytes) throw corrupt(path, tail.offset, "a record");
+  const { items, tail, isTorn } = readRecords(recovery, { path, bytes, header, mark });
+  if (!isLast && isTorn) throw corrupt(path, tail.offset, "a record");
   replay(state, items);
   state.tail = tail;
 }
@@ -197,17 +197,19 @@ interface SegmentBytes {
 function readRecords(
   recovery: Recovery,
   segment: SegmentBytes,
-): { items: LogItem[]; tail: LogTail } {
+): { items: LogItem[]; tail: LogTail; isTorn: boolean } {
   const { bytes, path } = segment;
   const { salt } = segment.header;
   const items: LogItem[] = [];
   let mark = segment.mark;
   let offset = SEGMENT_HEADER_BYTES;
   let lastOffset = 0;
+  let isTorn = false;
   for (;;) {
     const result = readRecord(recovery.hasher, bytes, { salt, offset });
     if (result.kind === "end") break;
     if (result.kind === "bad") {
+      if (isZero(bytes, offset)) break; // Written ahead, for records that never came.
       const valid = nextRecord(recovery.hasher, bytes, { salt, offset: offset + 1 });
       if (valid !== null) throw corrupt(path, offset, "a record (a valid one follows it)");
       recovery.log.warn("Cut a record off the log that a crash left unfinished", {
@@ -215,6 +217,7 @@ function readRecords(
         offsetBytes: offset,
         lengthBytes: bytes.length - offset,
       });
+      isTorn = true;
       break;
     }
     if (!equalBytes(result.previousMark, mark)) throw corrupt(path, offset, "the record before");
@@ -224,7 +227,13 @@ function readRecords(
     offset = result.nextOffset;
   }
   const last = { offset: lastOffset, bytes: bytes.subarray(lastOffset, offset) };
-  return { items, tail: { salt, mark, offset, lengthBytes: bytes.length, last } };
+  return { items, tail: { salt, mark, offset, lengthBytes: bytes.length, last }, isTorn };
+}
+
+/** Whether nothing but zeros stands from `offset` on. */
+function isZero(bytes: Uint8Array, offset: number): boolean {
+  for (let place = offset; place < bytes.length; place += 1) if (bytes[place] !== 0) return false;
+  return true;
 }
 
 /** The offset of the next valid record at or after `place.offset`, at any alignment, or null. */

@@ -1,16 +1,17 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
-import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
+import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import type { Entry, HardState } from "../raft/messages.ts";
 import type { LogEntries } from "./log-entries.ts";
-import { asFailure, syncFile } from "./log-failure.ts";
-import { encodeRecord, type LogItem, MARK_BYTES, SALT_BYTES, sizeOfRecord } from "./log-record.ts";
+import { asFailure } from "./log-failure.ts";
+import { type LogItem, MARK_BYTES, SALT_BYTES, sizeOfRecord } from "./log-record.ts";
 import { type LogOwner, recoverLog, type Segment, segmentPath } from "./log-recovery.ts";
-import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
+import { SegmentFile } from "./segment-file.ts";
+import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
 
 const DIRECTORY = "log";
 /** Queued batches are written together up to this size. One larger batch is written alone. */
@@ -48,14 +49,6 @@ type Queued = (QueuedAppend | QueuedTask) & {
   readonly reject: (error: AshlarError) => void;
 };
 
-interface OpenSegment {
-  readonly file: DiskFile;
-  readonly path: string;
-  readonly salt: Uint8Array;
-  mark: Uint8Array;
-  lengthBytes: number;
-}
-
 /**
  * The Raft log: append-only segments on disk, and in memory all entries after `base`.
  *
@@ -76,11 +69,10 @@ export class RaftLog {
   #waitingHardState: HardState | null = null;
   /** What a new segment is based on: the last entry that stands in a record. */
   #written: { readonly index: LogIndex; readonly term: Term };
-  #open: OpenSegment;
+  #open: SegmentFile;
   readonly #queue: Queued[] = [];
   #running: Promise<void> | null = null;
   #failure: AshlarError | null = null;
-  #buffer = new Uint8Array(64 * 1024);
   #syncCount = 0;
 
   private constructor(
@@ -89,7 +81,7 @@ export class RaftLog {
       readonly entries: LogEntries;
       readonly hardState: HardState;
       readonly segments: readonly Segment[];
-      readonly open: OpenSegment;
+      readonly open: SegmentFile;
     },
   ) {
     this.#options = options;
@@ -116,7 +108,7 @@ export class RaftLog {
     if (tail === null) {
       const base = entries.base;
       const header = newHeader(options, { sequence: 1, base, hardState, isReset: false });
-      const { segment, open } = await createSegment(options, header);
+      const { segment, open } = await makeSegment(options, header);
       return new RaftLog(options, { entries, hardState, segments: [segment], open });
     }
     const { path } = present(found.segments.at(-1), "a log with a tail has a segment");
@@ -130,7 +122,8 @@ export class RaftLog {
       await file.close();
       throw error;
     }
-    const open = { file, path, salt: tail.salt, mark: tail.mark, lengthBytes: tail.offset };
+    const end = { salt: tail.salt, mark: tail.mark, lengthBytes: tail.offset };
+    const open = new SegmentFile({ ...options, path, file, end });
     return new RaftLog(options, { entries, hardState, segments: found.segments, open });
   }
 
@@ -146,6 +139,11 @@ export class RaftLog {
   /** Syncs so far: one for a group of appends. For tests and metrics. */
   get syncCount(): number {
     return this.#syncCount;
+  }
+
+  /** Where the last record of the last segment ends; zeros may follow. For tests. */
+  get endOffset(): number {
+    return this.#open.lengthBytes;
   }
 
   /** Why nothing can be appended any more; null: all is well. */
@@ -238,8 +236,10 @@ export class RaftLog {
       });
     }
     while (this.#running !== null) await this.#running;
+    const isSound = this.#failure === null;
     this.#failure ??= new AshlarError("CANCELLED", "Cannot append to the log: it is closed");
-    await this.#open.file.close();
+    if (isSound) await this.#open.close();
+    else await this.#open.abandon();
   }
 
   #enqueue(queued: QueuedAppend | QueuedTask): Promise<void> {
@@ -314,15 +314,8 @@ export class RaftLog {
       const hardStateBefore = this.#writtenHardState;
       await this.#roll({ base: this.#written, hardState: hardStateBefore, isReset: false });
     }
-    const open = this.#open;
-    const target = this.#bufferOf(sizeBytes);
-    const place = { salt: open.salt, previousMark: open.mark };
-    const mark = encodeRecord(this.#options.hasher, target, { ...place, items });
-    await open.file.write([target], open.lengthBytes);
-    await syncFile(open.file);
+    await this.#open.append(items);
     this.#syncCount += 1;
-    open.mark = mark;
-    open.lengthBytes += sizeBytes;
     if (hardState !== null) this.#writtenHardState = hardState;
     this.#waitingHardState = null;
     this.#noteWritten(items);
@@ -339,15 +332,6 @@ export class RaftLog {
     }
   }
 
-  #bufferOf(sizeBytes: number): Uint8Array {
-    if (this.#buffer.length < sizeBytes) {
-      // A size that is hardly ever needed is not kept.
-      if (sizeBytes > 2 * GROUP_BYTES_MAX) return new Uint8Array(sizeBytes);
-      this.#buffer = new Uint8Array(Math.max(sizeBytes, 2 * this.#buffer.length));
-    }
-    return this.#buffer.subarray(0, sizeBytes);
-  }
-
   async #roll(next: Pick<SegmentHeader, "base" | "hardState" | "isReset">): Promise<void> {
     const previous = this.#open;
     const last = present(this.#segments.at(-1), "a log has a segment");
@@ -356,13 +340,13 @@ export class RaftLog {
       sequence: last.sequence + 1,
       previousMark: previous.mark,
     });
-    const { segment, open } = await createSegment(this.#options, header);
+    const { segment, open } = await makeSegment(this.#options, header);
     this.#syncCount += 1;
     this.#segments.push(segment);
     this.#open = open;
     this.#written = next.base;
     this.#writtenHardState = next.hardState;
-    await previous.file.close();
+    await previous.close();
   }
 
   async #removeBefore(index: LogIndex): Promise<void> {
@@ -394,25 +378,12 @@ function newHeader(
   return { ...header, previousMark, clusterId, memberId, salt: random.bytes(SALT_BYTES) };
 }
 
-/** Makes a segment. Its header is durable, under its name, before any record can follow. */
-async function createSegment(
+async function makeSegment(
   options: RaftLogOptions,
   header: SegmentHeader,
-): Promise<{ segment: Segment; open: OpenSegment }> {
-  const { disk, hasher } = options;
-  const path = segmentPath(DIRECTORY, header.sequence, header.base.index);
-  const bytes = encodeSegmentHeader(hasher, header);
-  const file = await disk.open(path, "create");
-  try {
-    await file.write([bytes], 0);
-    await syncFile(file);
-    await disk.syncDirectory(DIRECTORY);
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-  const mark = bytes.slice(0, MARK_BYTES);
-  const open = { file, path, salt: header.salt, mark, lengthBytes: bytes.length };
-  const segment = { path, sequence: header.sequence, baseIndex: header.base.index };
-  return { segment, open };
+): Promise<{ segment: Segment; open: SegmentFile }> {
+  const { sequence, base } = header;
+  const path = segmentPath(DIRECTORY, sequence, base.index);
+  const open = await SegmentFile.create({ ...options, directory: DIRECTORY, path, header });
+  return { segment: { path, sequence, baseIndex: base.index }, open };
 }

@@ -1,8 +1,8 @@
 import fs from "node:fs";
 import { assert } from "../base/assert.ts";
 import type { CacheUse, DiskFile } from "../ports/disk.ts";
-import { DirectDescriptor, directBytesOf } from "./direct-io.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
+import { directBytesOf, SecondDescriptor } from "./second-descriptor.ts";
 
 /** The unit of `st_blocks` in bytes, whatever the file system's block size is: stat(2). */
 const STAT_BLOCK_BYTES = 512;
@@ -14,7 +14,8 @@ const STAT_BLOCK_BYTES = 512;
 export class NodeDiskFile implements DiskFile {
   readonly #descriptor: number;
   readonly #path: string;
-  readonly #direct: DirectDescriptor;
+  readonly #direct: SecondDescriptor;
+  readonly #synced: SecondDescriptor;
   /**
    * Calls under way. The descriptor is closed only at 0: its number is free for another file from
    * then on, and a late write would go there.
@@ -27,7 +28,8 @@ export class NodeDiskFile implements DiskFile {
   constructor(descriptor: number, path: string, flags: number) {
     this.#descriptor = descriptor;
     this.#path = path;
-    this.#direct = new DirectDescriptor(descriptor, flags);
+    this.#direct = new SecondDescriptor(descriptor, flags, fs.constants.O_DIRECT);
+    this.#synced = new SecondDescriptor(descriptor, flags, fs.constants.O_DSYNC);
   }
 
   async read(target: Uint8Array, offsetBytes: number, use: CacheUse = "keep"): Promise<number> {
@@ -66,6 +68,20 @@ export class NodeDiskFile implements DiskFile {
         nextOffset += count;
         remaining = withoutFirst(remaining, count);
       }
+    } finally {
+      this.#end();
+    }
+  }
+
+  async writeDurably(bytes: Uint8Array, offsetBytes: number): Promise<void> {
+    this.#begin();
+    try {
+      const synced = await this.#synced.get();
+      for (let written = 0; written < bytes.length; ) {
+        const rest = bytes.subarray(written);
+        written += await this.#write(synced ?? this.#descriptor, rest, offsetBytes + written);
+      }
+      if (synced === null) await this.sync();
     } finally {
       this.#end();
     }
@@ -114,6 +130,7 @@ export class NodeDiskFile implements DiskFile {
       });
     }
     await this.#direct.close();
+    await this.#synced.close();
     await closeDescriptor(this.#descriptor, this.#path);
   }
 
@@ -139,14 +156,18 @@ export class NodeDiskFile implements DiskFile {
   }
 
   #writeOnce(bytes: Uint8Array, offsetBytes: number, use: CacheUse): Promise<number> {
-    const write = (descriptor: number, length: number): Promise<number> =>
-      new Promise((resolve, reject) => {
-        const settle = this.#settle("write", resolve, reject);
-        fs.write(descriptor, bytes, 0, length, offsetBytes, settle);
-      });
     const directBytes = use === "pass" ? directBytesOf(bytes, offsetBytes) : 0;
-    if (directBytes > 0) return this.#tryDirect(write, directBytes, bytes.length);
-    return write(this.#descriptor, bytes.length);
+    if (directBytes === 0) return this.#write(this.#descriptor, bytes, offsetBytes);
+    const write = (descriptor: number, length: number): Promise<number> =>
+      this.#write(descriptor, bytes.subarray(0, length), offsetBytes);
+    return this.#tryDirect(write, directBytes, bytes.length);
+  }
+
+  #write(descriptor: number, bytes: Uint8Array, offsetBytes: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const settle = this.#settle("write", resolve, reject);
+      fs.write(descriptor, bytes, 0, bytes.length, offsetBytes, settle);
+    });
   }
 
   /** Past the page cache if the file system lets us, else through it. */

@@ -52,6 +52,11 @@ export interface DiskFile {
   /** Writes all of `parts`, one after the other. Not durable before `sync`. */
   write(parts: readonly Uint8Array[], offsetBytes: number, use?: CacheUse): Promise<void>;
   /**
+   * Writes all of `bytes`; they are durable when it resolves, as after `sync`, in one step and not
+   * in two. After a failure nothing is known about the file's content, as after that of `sync`.
+   */
+  writeDurably(bytes: Uint8Array, offsetBytes: number): Promise<void>;
+  /**
    * fdatasync(2). What was written before the call is durable when it resolves. After a failure
    * nothing is known about the file's content: never retry, give the file up (fsyncgate).
    */

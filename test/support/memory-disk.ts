@@ -339,6 +339,11 @@ class MountedFile implements DiskFile {
     }
   }
 
+  async writeDurably(bytes: Uint8Array, offsetBytes: number): Promise<void> {
+    await this.write([bytes], offsetBytes);
+    await this.sync();
+  }
+
   async sync(): Promise<void> {
     assert.ok(!this.#closed, `a closed file is not used: ${this.#path}`);
     const covered = this.#file.changeCount;

@@ -220,7 +220,8 @@ describe("a disk that fails under a member", () => {
     const leader = await group.leader();
     leader.faults.disk = ({ kind, path }) =>
       kind === "write" && path.startsWith("log/") ? "ENOSPC" : null;
-    const lost = group.propose(leader, "lost");
+    // A disk that is full shows when the log grows.
+    const lost = group.propose(leader, `lost ${"x".repeat(600_000)}`);
     await assert.rejects(group.clock.advanceFor(lost, "it fails"), hasCode("COMMIT_UNKNOWN"));
     assert.equal(leader.fatal, null);
     await assert.rejects(leader.running.propose(new Uint8Array(1)), hasCode("NO_SPACE"));

@@ -25,10 +25,12 @@ async function twoRecords(seed = 1) {
   await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1, 30) });
   const [path] = await segmentPaths(world);
   assert.ok(path !== undefined);
-  const lastOffset = (await bytesOf(world, path)).length;
+  const lastOffset = log.endOffset;
   const before = shown(log);
   await log.append({ hardState: hardState(2, 2, 3), entries: entries(4, 6, 2, 30) });
-  return { path, bytes: await bytesOf(world, path), lastOffset, before, after: shown(log) };
+  // Without the zeros that are written ahead: they are tested below.
+  const bytes = (await bytesOf(world, path)).slice(0, log.endOffset);
+  return { path, bytes, lastOffset, before, after: shown(log) };
 }
 
 describe("a torn end of the Raft log", () => {
@@ -53,6 +55,35 @@ describe("a torn end of the Raft log", () => {
       if (torn.every((byte, position) => byte === bytes[position])) continue;
       const world = await worldOf(new Map([[path, torn]]));
       assert.deepEqual(shown(await openLog(world)), before);
+    }
+  });
+
+  it("is nothing to tell of where it was written ahead and never used", async () => {
+    const { path, bytes, after } = await twoRecords();
+    for (const zerosBytes of [1, 47, 48, 600_000]) {
+      const ahead = new Uint8Array(bytes.length + zerosBytes);
+      ahead.set(bytes);
+      const world = await worldOf(new Map([[path, ahead]]));
+      const log = await openLog(world);
+      assert.deepEqual(shown(log), after);
+      assert.deepEqual(
+        world.log.lines.filter((line) => line.level === "warn"),
+        [],
+      );
+      await log.append({ entries: [entry(7, 2)] });
+      await log.close();
+      assert.equal((await openLog(world)).entries.lastIndex, 7);
+    }
+  });
+
+  it("may be followed by what was written ahead", async () => {
+    const { path, bytes, lastOffset, before } = await twoRecords();
+    // Not the last bytes: zeros may be what belongs there.
+    for (let length = lastOffset + 1; length < bytes.length - 30; length += 5) {
+      const torn = new Uint8Array(bytes.length + 4096);
+      torn.set(bytes.subarray(0, length));
+      const world = await worldOf(new Map([[path, torn]]));
+      assert.deepEqual(shown(await openLog(world)), before, `cut at ${length}`);
     }
   });
 
@@ -98,7 +129,7 @@ describe("damage in the middle of the Raft log", () => {
     await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1, 30) });
     const [path] = await segmentPaths(world);
     assert.ok(path !== undefined);
-    const end = (await bytesOf(world, path)).length;
+    const end = log.endOffset;
     await log.close();
     world.medium.rot(path, (bytes) => {
       bytes[end - 1] = (bytes[end - 1] as number) ^ 1;

@@ -13,23 +13,28 @@ export function directBytesOf(bytes: Uint8Array, offsetBytes: number): number {
 }
 
 /**
- * A second descriptor of an open file, past the page cache (open(2), O_DIRECT).
+ * A second descriptor of an open file, with a flag more: opened when it is first asked for.
  *
- * The kernel keeps both views of a file the same: a direct call writes back and drops what the page
- * cache holds of its range. What was written is durable after fdatasync(2) on either descriptor.
+ * With O_DIRECT it goes past the page cache; the kernel keeps both views of a file the same: a
+ * direct call writes back and drops what the page cache holds of its range. With O_DSYNC every write
+ * is durable when it returns, with what was written before it. open(2).
  */
-export class DirectDescriptor {
+export class SecondDescriptor {
   readonly #descriptor: number;
-  readonly #flags: number;
+  readonly #flags: number | null;
   #opening: Promise<number | null> | null = null;
 
-  /** `flags` are those that `descriptor` was opened with. */
-  constructor(descriptor: number, flags: number) {
+  /**
+   * `flags` are those that `descriptor` was opened with; `flag` is the one more, undefined where the
+   * system has none such.
+   */
+  constructor(descriptor: number, flags: number, flag: number | undefined) {
     this.#descriptor = descriptor;
-    this.#flags = flags & (fs.constants.O_RDONLY | fs.constants.O_WRONLY | fs.constants.O_RDWR);
+    const access = flags & (fs.constants.O_RDONLY | fs.constants.O_WRONLY | fs.constants.O_RDWR);
+    this.#flags = flag === undefined ? null : access | flag;
   }
 
-  /** Null if this system or this file system has no direct I/O. */
+  /** Null if this system or this file system has no such thing. */
   get(): Promise<number | null> {
     this.#opening ??= this.#open();
     return this.#opening;
@@ -47,12 +52,12 @@ export class DirectDescriptor {
   }
 
   #open(): Promise<number | null> {
-    const { O_DIRECT } = fs.constants;
-    if (typeof O_DIRECT !== "number") return Promise.resolve(null);
+    const flags = this.#flags;
+    if (flags === null) return Promise.resolve(null);
     return new Promise((resolve) => {
       // By its descriptor, not by its name, which may be another file's by now: proc(5).
-      fs.open(`/proc/self/fd/${this.#descriptor}`, this.#flags | O_DIRECT, (error, direct) => {
-        resolve(error === null ? direct : null);
+      fs.open(`/proc/self/fd/${this.#descriptor}`, flags, (error, second) => {
+        resolve(error === null ? second : null);
       });
     });
   }
@@ -61,6 +66,6 @@ export class DirectDescriptor {
 function close(descriptor: number | null): Promise<void> {
   return new Promise((resolve) => {
     if (descriptor === null) resolve();
-    else fs.close(descriptor, () => resolve()); // Nothing was promised through it.
+    else fs.close(descriptor, () => resolve()); // What was written through it is known to be.
   });
 }

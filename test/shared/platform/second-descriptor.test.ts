@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { readdir, readlink } from "node:fs/promises";
 import { describe, it } from "node:test";
-import { directBytesOf } from "../../../shared/platform/direct-io.ts";
 import { NodeDisk } from "../../../shared/platform/node-disk.ts";
 import { isAtPage, PageMemory } from "../../../shared/platform/page-memory.ts";
+import { directBytesOf } from "../../../shared/platform/second-descriptor.ts";
 import type { CacheUse } from "../../../shared/ports/disk.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
@@ -76,11 +76,25 @@ describe("direct I/O", () => {
     assert.ok(Buffer.from(found).equals(expected.subarray(0, endBytes)));
   });
 
+  it("writes durably in one step, and what was written before is durable too", async () => {
+    await using directory = await TempDirectory.make();
+    const disk = new NodeDisk(directory.path);
+    const file = await disk.open("f", "create");
+    await file.write([new Uint8Array(10_000).fill(1)], 0);
+    await file.writeDurably(new Uint8Array(5_000).fill(2), 9_000);
+    await file.close();
+    const found = await disk.readFile("f");
+    assert.equal(found.length, 14_000);
+    assert.ok(found.subarray(0, 9_000).every((byte) => byte === 1));
+    assert.ok(found.subarray(9_000).every((byte) => byte === 2));
+  });
+
   it("leaves no descriptor open", async () => {
     await using directory = await TempDirectory.make();
     const disk = new NodeDisk(directory.path);
     const file = await disk.open("f", "create");
     await file.write([disk.allocate(256 * KIB)], 0, "pass");
+    await file.writeDurably(new Uint8Array(10), 0);
     assert.ok((await descriptorsBelow(directory.path)).length >= 1);
     await file.close();
     assert.deepEqual(await descriptorsBelow(directory.path), []);

@@ -1,0 +1,135 @@
+import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import { fatalIfFull, syncFile } from "./log-failure.ts";
+import { encodeRecord, type LogItem, MARK_BYTES, sizeOfRecord } from "./log-record.ts";
+import { encodeSegmentHeader, type SegmentHeader } from "./segment-header.ts";
+
+/**
+ * Zeros are written ahead in steps of so many bytes. A record that overwrites them changes neither
+ * the file's length nor its place on the disk, so its sync needs no transaction of the file system:
+ * measured on ext4, 0.12 ms instead of 0.22 (`dd oflag=dsync bs=4k`, onto a file and behind it).
+ */
+const AHEAD_BYTES = 512 * 1024;
+const ZEROS = new Uint8Array(AHEAD_BYTES);
+/** A buffer up to this size is kept for the next record. */
+const KEPT_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Where a segment goes on. */
+export interface SegmentEnd {
+  readonly salt: Uint8Array;
+  /** Mark of the last record, or of the header. */
+  readonly mark: Uint8Array;
+  readonly lengthBytes: number;
+}
+
+/** The segment of the log that is written. One call at a time. */
+export class SegmentFile {
+  readonly path: string;
+  readonly #file: DiskFile;
+  readonly #hasher: Hasher;
+  readonly #salt: Uint8Array;
+  /** The segment is full from here on; no zeros are written beyond. */
+  readonly #segmentBytes: number;
+  #mark: Uint8Array;
+  #lengthBytes: number;
+  /** Zeros stand from the end of the last record up to here. */
+  #aheadBytes: number;
+  #buffer = new Uint8Array(64 * 1024);
+
+  constructor(options: {
+    readonly path: string;
+    readonly file: DiskFile;
+    readonly hasher: Hasher;
+    readonly end: SegmentEnd;
+    readonly segmentBytes: number;
+  }) {
+    const { path, file, hasher, end, segmentBytes } = options;
+    this.path = path;
+    this.#file = file;
+    this.#hasher = hasher;
+    this.#salt = end.salt;
+    this.#mark = end.mark;
+    this.#lengthBytes = end.lengthBytes;
+    this.#aheadBytes = end.lengthBytes;
+    this.#segmentBytes = segmentBytes;
+  }
+
+  /** Makes a segment. Its header is durable, under its name, before any record can follow. */
+  static async create(options: {
+    readonly disk: Disk;
+    readonly hasher: Hasher;
+    readonly directory: string;
+    readonly path: string;
+    readonly header: SegmentHeader;
+    readonly segmentBytes: number;
+  }): Promise<SegmentFile> {
+    const { disk, hasher, directory, path, header, segmentBytes } = options;
+    const bytes = encodeSegmentHeader(hasher, header);
+    const file = await disk.open(path, "create");
+    try {
+      await file.write([bytes], 0);
+      await syncFile(file);
+      await disk.syncDirectory(directory);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    const mark = bytes.slice(0, MARK_BYTES);
+    const end = { salt: header.salt, mark, lengthBytes: bytes.length };
+    return new SegmentFile({ path, file, hasher, end, segmentBytes });
+  }
+
+  /** Mark of the last record, or of the header. */
+  get mark(): Uint8Array {
+    return this.#mark;
+  }
+
+  /** Up to the end of the last record. */
+  get lengthBytes(): number {
+    return this.#lengthBytes;
+  }
+
+  /** Adds a record: durable when it resolves. @throws {AshlarError} DISK_FAILED, NO_SPACE */
+  async append(items: readonly LogItem[]): Promise<void> {
+    const sizeBytes = sizeOfRecord(items);
+    const target = this.#bufferOf(sizeBytes);
+    const place = { salt: this.#salt, previousMark: this.#mark };
+    const mark = encodeRecord(this.#hasher, target, { ...place, items });
+    const endBytes = this.#lengthBytes + sizeBytes;
+    const isRoom = endBytes <= this.#aheadBytes;
+    if (isRoom) await fatalIfFull(this.#file.writeDurably(target, this.#lengthBytes));
+    else await this.#extend(target, endBytes);
+    this.#mark = mark;
+    this.#lengthBytes = endBytes;
+  }
+
+  /** Gives back what was written ahead and closes. */
+  async close(): Promise<void> {
+    const isAhead = this.#aheadBytes > this.#lengthBytes;
+    // Zeros that stay cost room and nothing else.
+    if (isAhead) await this.#file.truncate(this.#lengthBytes).catch(() => {});
+    await this.#file.close();
+  }
+
+  /** Closes without a further write: something has failed. */
+  abandon(): Promise<void> {
+    return this.#file.close();
+  }
+
+  async #extend(record: Uint8Array, endBytes: number): Promise<void> {
+    const roomBytes = Math.max(0, this.#segmentBytes - endBytes);
+    const zeros = ZEROS.subarray(0, Math.min(AHEAD_BYTES, roomBytes));
+    await this.#file.write([record, zeros], this.#lengthBytes);
+    await syncFile(this.#file);
+    this.#aheadBytes = endBytes + zeros.length;
+  }
+
+  #bufferOf(sizeBytes: number): Uint8Array {
+    if (this.#buffer.length < sizeBytes) {
+      // A size that is hardly ever needed is not kept.
+      if (sizeBytes > KEPT_BUFFER_BYTES_MAX) return new Uint8Array(sizeBytes);
+      this.#buffer = new Uint8Array(Math.max(sizeBytes, 2 * this.#buffer.length));
+    }
+    return this.#buffer.subarray(0, sizeBytes);
+  }
+}
