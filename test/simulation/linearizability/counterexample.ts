@@ -1,0 +1,179 @@
+import { present } from "../../../shared/base/assert.ts";
+import { checkHistory, isLinearizable } from "./check.ts";
+import type { History, Operation, SequentialModel } from "./history.ts";
+
+/** The smallest part of a history that cannot be explained. */
+export interface Counterexample<Input, Output> {
+  readonly key: string;
+  /** Everything up to the answer that cannot be explained, without reads that do not matter. */
+  readonly history: History<Input, Output>;
+  /** One of `history`: before it returned, all was well. */
+  readonly culprit: Operation<Input, Output>;
+}
+
+/** A history is not linearizable. The message draws the counterexample. */
+export class LinearizabilityViolation extends Error {
+  override readonly name = "LinearizabilityViolation";
+}
+
+/** @throws {LinearizabilityViolation} */
+export function requireLinearizable<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  history: History<Input, Output>,
+): void {
+  const verdict = checkHistory(model, history);
+  if (verdict.kind === "linearizable") return;
+  const found = findCounterexample(model, verdict);
+  throw new LinearizabilityViolation(drawCounterexample(model, found));
+}
+
+/**
+ * What was true stays true when the end of a history is taken away, so the first return that makes
+ * it false is found by halving.
+ */
+export function findCounterexample<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  violation: { readonly key: string; readonly history: History<Input, Output> },
+): Counterexample<Input, Output> {
+  const { key, history } = violation;
+  const returns = history.filter((operation) => operation.output !== null);
+  returns.sort((left, right) => left.returnTime - right.returnTime);
+  let low = 0;
+  let high = returns.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isLinearizable(model, prefixOf(history, returns.slice(0, middle + 1)))) low = middle + 1;
+    else high = middle;
+  }
+  const culprit = present(returns[low], "a history that fails has an answer");
+  const prefix = prefixOf(history, returns.slice(0, low + 1));
+  return { key, history: withoutNeedlessReads(model, prefix, culprit), culprit };
+}
+
+/** What was known when the last of `answered` was: all else is under way, its output unknown. */
+function prefixOf<Input, Output>(
+  history: History<Input, Output>,
+  answered: History<Input, Output>,
+): History<Input, Output> {
+  const known = new Set(answered);
+  const time = present(answered.at(-1), "a prefix has an answer").returnTime;
+  return history
+    .filter((operation) => operation.callTime <= time)
+    .map((operation) => (known.has(operation) ? operation : { ...operation, output: null }));
+}
+
+/** A read changes nothing, so what is false without it was false with it. */
+function withoutNeedlessReads<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  history: History<Input, Output>,
+  culprit: Operation<Input, Output>,
+): History<Input, Output> {
+  let left = history;
+  for (const operation of history) {
+    if (operation === culprit || !model.isRead(operation.input, operation.output)) continue;
+    const fewer = left.filter((each) => each !== operation);
+    if (!isLinearizable(model, fewer)) left = fewer;
+  }
+  return left;
+}
+
+/**
+ * A row for each process, time from left to right:
+ *
+ *     p1  ├ put x = 1 → ok ┤
+ *     p2                      ├ get x → nothing ┤  <- cannot be explained
+ */
+export function drawCounterexample<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  { key, history, culprit }: Counterexample<Input, Output>,
+): string {
+  const bars = history.map((operation) => {
+    return { operation, text: ` ${model.describe(operation.input, operation.output)} ` };
+  });
+  const columns = layOut(bars);
+  const processes = [...new Set(history.map((operation) => operation.process))].sort();
+  const nameWidth = Math.max(...processes.map((name) => name.length));
+  const rows = processes.map((process) => {
+    let row = process.padEnd(nameWidth + 2);
+    const own = bars.filter((bar) => bar.operation.process === process);
+    own.sort((left, right) => left.operation.callTime - right.operation.callTime);
+    for (const bar of own) {
+      const { callTime } = bar.operation;
+      row = row.padEnd(nameWidth + 2 + columnOf(columns, callTime, "call"));
+      row += drawBar(bar, columns);
+      if (bar.operation === culprit) row += "  <- cannot be explained";
+    }
+    return row;
+  });
+  const what = model.describe(culprit.input, culprit.output);
+  const headline = `Not linearizable: key ${key}, process ${culprit.process}: ${what}`;
+  const states = statesBefore(model, history, culprit);
+  return [headline, "", ...rows, "", `It could have found: ${states.join("; or ")}`].join("\n");
+}
+
+interface Bar<Input, Output> {
+  readonly operation: Operation<Input, Output>;
+  readonly text: string;
+}
+
+/** An event's column: a call's is its left end, a return's its right one. */
+type Columns = ReadonlyMap<string, number>;
+
+function columnOf(columns: Columns, time: number, kind: "call" | "return"): number {
+  return present(columns.get(`${kind} ${time}`), "every event has a column");
+}
+
+/** Events in the order of time, as near to each other as the texts between them allow. */
+function layOut<Input, Output>(bars: readonly Bar<Input, Output>[]): Columns {
+  const columns = new Map<string, number>();
+  const events = bars.flatMap((bar) => {
+    const { callTime, returnTime, output } = bar.operation;
+    const call = { time: callTime, rank: 0, bar };
+    return output === null ? [call] : [call, { time: returnTime, rank: 1, bar }];
+  });
+  events.sort((left, right) => left.time - right.time || left.rank - right.rank);
+  let column = -1;
+  for (const { time, rank, bar } of events) {
+    const name = `${rank === 0 ? "call" : "return"} ${time}`;
+    if (!columns.has(name)) column += rank === 0 && column > 0 ? 2 : 1;
+    if (rank === 1) {
+      const begin = columnOf(columns, bar.operation.callTime, "call");
+      column = Math.max(column, begin + bar.text.length + 1);
+    }
+    columns.set(name, column);
+  }
+  return columns;
+}
+
+function drawBar<Input, Output>({ operation, text }: Bar<Input, Output>, columns: Columns): string {
+  const { callTime, returnTime, output } = operation;
+  if (output === null) return `├${text}…`;
+  const width = columnOf(columns, returnTime, "return") - columnOf(columns, callTime, "call") - 1;
+  return `├${text.padEnd(width, "─")}┤`;
+}
+
+/** The states that the culprit may have met. Its own answer fits none of them. */
+function statesBefore<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  history: History<Input, Output>,
+  culprit: Operation<Input, Output>,
+): readonly string[] {
+  const found = new Set<string>();
+  type Whole = Operation<Input, Output>;
+  const watching: SequentialModel<State, Whole, Output> = {
+    initial: model.initial,
+    step: (state, operation, output) => {
+      if (operation !== culprit) return model.step(state, operation.input, output);
+      found.add(model.describeState(state));
+      return null;
+    },
+    describeState: (state) => model.describeState(state),
+    describe: ({ input }, output) => model.describe(input, output),
+    isRead: ({ input }, output) => model.isRead(input, output),
+  };
+  isLinearizable(
+    watching,
+    history.map((operation) => ({ ...operation, input: operation })),
+  );
+  return [...found];
+}

@@ -1,0 +1,155 @@
+import { unreachable } from "../../../shared/base/assert.ts";
+import type { SequentialModel } from "./history.ts";
+
+/** What clients do with the names of one directory, which is the key: files, and no trees. */
+export type NameInput =
+  | { readonly kind: "create"; readonly name: string }
+  | { readonly kind: "put"; readonly name: string; readonly value: string }
+  | { readonly kind: "remove"; readonly name: string }
+  | { readonly kind: "rename"; readonly name: string; readonly to: string }
+  | { readonly kind: "read"; readonly name: string }
+  | { readonly kind: "transact"; readonly steps: readonly NameChange[] };
+
+type NameChange = Exclude<NameInput, { kind: "read" | "transact" }>;
+
+export type NameOutput =
+  /** `version`: the index of the entry that had the effect. */
+  | { readonly kind: "done"; readonly version: number }
+  | { readonly kind: "refused"; readonly code: "ALREADY_EXISTS" | "NOT_FOUND" }
+  | { readonly kind: "found"; readonly value: string; readonly version: number }
+  | { readonly kind: "nothing" };
+
+interface File {
+  readonly value: string;
+  /** Null: whoever wrote it was not told, and nobody has read it yet. */
+  readonly version: number | null;
+}
+
+export interface DirectoryState {
+  readonly files: ReadonlyMap<string, File>;
+  /** The highest version that anybody was told of. */
+  readonly highestVersion: number;
+}
+
+type Effect = ReadonlyMap<string, File> | "ALREADY_EXISTS" | "NOT_FOUND";
+
+/**
+ * A directory with files: create, put, remove, rename and transactions of them, and reads of a value
+ * with its version. Versions rise: one that is not above all that were seen before it is a violation
+ * too, which also makes the search quick.
+ */
+export const directoryModel: SequentialModel<DirectoryState, NameInput, NameOutput> = {
+  initial: { files: new Map(), highestVersion: 0 },
+
+  step(state, input, output) {
+    if (input.kind === "read") return read(state, input.name, output);
+    const changes = input.kind === "transact" ? input.steps : [input];
+    return change(state, changes, output);
+  },
+
+  describeState({ files }) {
+    const texts = [...files].map(([name, { value, version }]) => {
+      return `${name} = ${JSON.stringify(value)} ${version === null ? "v?" : `v${version}`}`;
+    });
+    return texts.length === 0 ? "nothing" : texts.sort().join(", ");
+  },
+
+  describe(input, output) {
+    return `${describeInput(input)} → ${output === null ? "?" : describeOutput(output)}`;
+  },
+
+  isRead: (input, output) => input.kind === "read" || output?.kind === "refused",
+};
+
+function read(
+  state: DirectoryState,
+  name: string,
+  output: NameOutput | null,
+): DirectoryState | null {
+  if (output === null) return state;
+  const file = state.files.get(name);
+  if (output.kind === "nothing") return file === undefined ? state : null;
+  if (output.kind !== "found" || file?.value !== output.value) return null;
+  if (file.version === output.version) return state;
+  if (file.version !== null) return null;
+  // From now on it is known, and everybody must see the same.
+  const files = new Map(state.files).set(name, { value: file.value, version: output.version });
+  return { files, highestVersion: Math.max(state.highestVersion, output.version) };
+}
+
+function change(
+  state: DirectoryState,
+  changes: readonly NameChange[],
+  output: NameOutput | null,
+): DirectoryState | null {
+  const version = output?.kind === "done" ? output.version : null;
+  let effect: Effect = state.files;
+  for (const each of changes) {
+    effect = effectOf(effect, each, version);
+    if (typeof effect === "string") break;
+  }
+  if (typeof effect === "string") {
+    const isRefused = output === null || (output.kind === "refused" && output.code === effect);
+    return isRefused ? state : null;
+  }
+  if (output === null) return { ...state, files: effect };
+  if (output.kind !== "done" || output.version <= state.highestVersion) return null;
+  return { files: effect, highestVersion: output.version };
+}
+
+function effectOf(
+  files: ReadonlyMap<string, File>,
+  change: NameChange,
+  version: number | null,
+): Effect {
+  const file = files.get(change.name);
+  switch (change.kind) {
+    case "create":
+      if (file !== undefined) return "ALREADY_EXISTS";
+      return new Map(files).set(change.name, { value: "", version });
+    case "put":
+      return new Map(files).set(change.name, { value: change.value, version });
+    case "remove":
+      return file === undefined ? "NOT_FOUND" : without(files, change.name);
+    case "rename":
+      if (file === undefined) return "NOT_FOUND";
+      if (change.to === change.name) return files;
+      return without(files, change.name).set(change.to, { value: file.value, version });
+    default:
+      return unreachable(change);
+  }
+}
+
+function without(files: ReadonlyMap<string, File>, name: string): Map<string, File> {
+  const rest = new Map(files);
+  rest.delete(name);
+  return rest;
+}
+
+function describeInput(input: NameInput): string {
+  switch (input.kind) {
+    case "put":
+      return `put ${input.name} = ${JSON.stringify(input.value)}`;
+    case "rename":
+      return `rename ${input.name} to ${input.to}`;
+    case "transact":
+      return `{ ${input.steps.map(describeInput).join("; ")} }`;
+    default:
+      return `${input.kind} ${input.name}`;
+  }
+}
+
+function describeOutput(output: NameOutput): string {
+  switch (output.kind) {
+    case "done":
+      return `v${output.version}`;
+    case "refused":
+      return output.code;
+    case "found":
+      return `${JSON.stringify(output.value)} v${output.version}`;
+    case "nothing":
+      return "nothing";
+    default:
+      return unreachable(output);
+  }
+}

@@ -1,0 +1,275 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { checkHistory, isLinearizable } from "./check.ts";
+import { findCounterexample, requireLinearizable } from "./counterexample.ts";
+import { directoryModel, type NameInput, type NameOutput } from "./directory-model.ts";
+import type { Operation, SequentialModel } from "./history.ts";
+import { Directories, Registers, randomHistory } from "./random-history.ts";
+import { type RegisterInput, type RegisterOutput, registerModel } from "./register-model.ts";
+
+/** All orders there are, one after the other: too slow for anything but to hold the search against. */
+function isExplainedBySomeOrder<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  left: readonly Operation<Input, Output>[],
+  state: State,
+): boolean {
+  if (left.every((operation) => operation.output === null)) return true;
+  return left.some((operation) => {
+    const isLate = left.some(
+      (other) => other.output !== null && other.returnTime < operation.callTime,
+    );
+    if (isLate) return false;
+    const next = model.step(state, operation.input, operation.output);
+    const others = left.filter((other) => other !== operation);
+    return next !== null && isExplainedBySomeOrder(model, others, next);
+  });
+}
+
+const smallOperation = fc.record({
+  input: fc.oneof(
+    fc.record({ kind: fc.constant("write" as const), value: fc.integer({ min: 1, max: 2 }) }),
+    fc.record({ kind: fc.constant("read" as const) }),
+  ),
+  seen: fc.integer({ min: 0, max: 2 }),
+  isUnknown: fc.nat({ max: 5 }).map((dice) => dice === 0),
+  callTime: fc.nat({ max: 12 }),
+  lasts: fc.nat({ max: 6 }),
+});
+
+const smallHistory = fc.array(smallOperation, { minLength: 1, maxLength: 6 }).map((drafts) =>
+  drafts.map(({ input, seen, isUnknown, callTime, lasts }, position) => {
+    const answer: RegisterOutput = input.kind === "write" ? "done" : seen;
+    return {
+      process: `p${position}`,
+      key: "r",
+      input: input as RegisterInput,
+      output: isUnknown ? null : answer,
+      callTime,
+      returnTime: callTime + lasts,
+    };
+  }),
+);
+
+describe("the linearizability checker", () => {
+  it("agrees with trying every order, on small histories of either kind", () => {
+    const counts = { accepted: 0, rejected: 0 };
+    fc.assert(
+      fc.property(smallHistory, (history) => {
+        const expected = isExplainedBySomeOrder(registerModel, history, registerModel.initial);
+        counts[expected ? "accepted" : "rejected"] += 1;
+        assert.equal(isLinearizable(registerModel, history), expected);
+      }),
+      { numRuns: 4_000 },
+    );
+    assert.ok(counts.accepted > 500 && counts.rejected > 500, JSON.stringify(counts));
+  });
+
+  it("agrees with trying every order, on directories that answer wrongly now and then", () => {
+    const counts = { accepted: 0, rejected: 0 };
+    const options = { processCount: 3, operationCount: 7, unknownRate: 0.15 };
+    fc.assert(
+      fc.property(fc.integer(), fc.nat(), (seed, position) => {
+        const history = randomHistory(new Directories(1), { seed, ...options });
+        const wrong = withForeignAnswer(history, position % history.length);
+        const expected = isExplainedBySomeOrder(directoryModel, wrong, directoryModel.initial);
+        counts[expected ? "accepted" : "rejected"] += 1;
+        assert.equal(isLinearizable(directoryModel, wrong), expected);
+      }),
+      { numRuns: 2_000 },
+    );
+    assert.ok(counts.accepted > 200 && counts.rejected > 200, JSON.stringify(counts));
+  });
+
+  it("accepts whatever clients of a real object see, whoever is never answered", () => {
+    const options = { processCount: 5, operationCount: 300, unknownRate: 0.03 };
+    fc.assert(
+      fc.property(fc.integer(), (seed) => {
+        const ofRegisters = randomHistory(new Registers(5), { seed, ...options });
+        assert.equal(checkHistory(registerModel, ofRegisters).kind, "linearizable");
+        const ofDirectories = randomHistory(new Directories(5), { seed, ...options });
+        assert.equal(checkHistory(directoryModel, ofDirectories).kind, "linearizable");
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("checks 100,000 operations of 10 clients on 100 keys, and finds one stale read among them", (context) => {
+    const options = { processCount: 10, operationCount: 100_000, unknownRate: 0.0005 };
+    const history = randomHistory(new Registers(100), { seed: 1, ...options });
+    const startMs = performance.now();
+    assert.equal(checkHistory(registerModel, history).kind, "linearizable");
+    const tookMs = Math.round(performance.now() - startMs);
+    context.diagnostic(`100,000 operations were checked in ${tookMs} ms`);
+    const stale = history.findLastIndex(
+      ({ output }) => typeof output === "number" && output > 1_000,
+    );
+    const wrong = history.with(stale, {
+      ...(history[stale] as (typeof history)[number]),
+      output: 1,
+    });
+    const verdict = checkHistory(registerModel, wrong);
+    assert.equal(verdict.kind, "violation");
+  });
+});
+
+/** One operation answers what another one was answered. */
+function withForeignAnswer(
+  history: readonly Operation<NameInput, NameOutput>[],
+  position: number,
+): readonly Operation<NameInput, NameOutput>[] {
+  const own = history[position] as Operation<NameInput, NameOutput>;
+  const other = history.find((each) => each !== own && each.input.kind === own.input.kind);
+  return other === undefined ? history : history.with(position, { ...own, output: other.output });
+}
+
+/** Calls and returns as columns: `write 1` of p1 from 0 to 10 is `p1 0-10 write 1`. */
+function registerHistory(lines: readonly string[]): Operation<RegisterInput, RegisterOutput>[] {
+  return lines.map((line) => {
+    const [process, times, kind, number] = line.split(" ") as [string, string, string, string];
+    const [callTime, returnTime] = times.split("-").map(Number) as [number, number];
+    const isUnknown = Number.isNaN(returnTime);
+    const value = Number(number);
+    const input: RegisterInput = kind === "write" ? { kind, value } : { kind: "read" };
+    const answer: RegisterOutput = kind === "write" ? "done" : value;
+    return { process, key: "r", input, output: isUnknown ? null : answer, callTime, returnTime };
+  });
+}
+
+const accepts = (...lines: readonly string[]): boolean =>
+  isLinearizable(registerModel, registerHistory(lines));
+
+describe("operations of unknown outcome", () => {
+  it("may take effect long after the client gave up", () => {
+    assert.ok(accepts("p1 0-? write 1", "p2 10-20 read 0", "p2 30-40 read 1"));
+  });
+
+  it("may never take effect", () => {
+    assert.ok(accepts("p1 0-? write 1", "p2 10-20 read 0", "p2 30-40 read 0"));
+  });
+
+  it("take effect once, and not before they were called", () => {
+    assert.ok(!accepts("p1 0-? write 1", "p2 10-20 read 1", "p2 30-40 write 2", "p2 50-60 read 1"));
+    assert.ok(!accepts("p1 30-? write 1", "p2 10-20 read 1"));
+  });
+});
+
+describe("a counterexample", () => {
+  const STALE = [
+    "p1 0-10 write 1",
+    "p2 5-15 read 1",
+    "p1 20-30 write 2",
+    "p3 21-29 read 2",
+    "p2 40-50 read 1",
+    "p3 60-70 read 7",
+  ];
+
+  it("ends with the first answer that cannot be explained", () => {
+    const history = registerHistory(STALE);
+    const { culprit, history: shown } = findCounterexample(registerModel, { key: "r", history });
+    assert.equal(culprit, history[4]);
+    assert.equal(shown.at(-1), culprit);
+  });
+
+  it("is drawn with processes as rows and time as columns, without reads that do not matter", () => {
+    const history = registerHistory(STALE);
+    assert.throws(() => requireLinearizable(registerModel, history), {
+      name: "LinearizabilityViolation",
+      message: `\
+Not linearizable: key r, process p2: read → 1
+
+p1  ├ write 1 → done ┤ ├ write 2 → done ┤
+p2                                        ├ read → 1 ┤  <- cannot be explained
+
+It could have found: 2`,
+    });
+  });
+
+  it("shows an operation that is not answered with an open end", () => {
+    const history = registerHistory(["p1 0-? write 1", "p2 10-20 read 1", "p2 30-40 read 0"]);
+    assert.throws(() => requireLinearizable(registerModel, history), {
+      message: `\
+Not linearizable: key r, process p2: read → 0
+
+p1  ├ write 1 → ? …
+p2   ├ read → 1 ┤ ├ read → 0 ┤  <- cannot be explained
+
+It could have found: 1`,
+    });
+  });
+
+  it("of a random history with one wrong answer is false, and true up to its last answer", () => {
+    const options = { processCount: 4, operationCount: 60, unknownRate: 0.03 };
+    let foundCount = 0;
+    fc.assert(
+      fc.property(fc.integer(), fc.nat(), (seed, position) => {
+        const history = randomHistory(new Directories(2), { seed, ...options });
+        const wrong = withForeignAnswer(history, position % history.length);
+        const verdict = checkHistory(directoryModel, wrong);
+        if (verdict.kind === "linearizable") return;
+        foundCount += 1;
+        const { history: shown, culprit } = findCounterexample(directoryModel, verdict);
+        assert.ok(!isLinearizable(directoryModel, shown));
+        const earlier = shown.map((each) => (each === culprit ? { ...each, output: null } : each));
+        assert.ok(isLinearizable(directoryModel, earlier));
+      }),
+      { numRuns: 200 },
+    );
+    assert.ok(foundCount > 20, `${foundCount} wrong histories`);
+  });
+});
+
+describe("the directory model", () => {
+  const version = (index: number): NameOutput => ({ kind: "done", version: index });
+  type Step = readonly [NameInput, NameOutput | null];
+  const history = (...steps: readonly Step[]): Operation<NameInput, NameOutput>[] =>
+    steps.map(([input, output], position) => ({
+      process: "p1",
+      key: "/d",
+      input,
+      output,
+      callTime: 10 * position,
+      returnTime: 10 * position + 5,
+    }));
+  const isExplained = (...steps: readonly Step[]): boolean =>
+    isLinearizable(directoryModel, history(...steps));
+
+  it("carries a file with its value over a rename, whose version it gets", () => {
+    const before = [
+      [{ kind: "put", name: "a", value: "w1" }, version(4)],
+      [{ kind: "rename", name: "a", to: "b" }, version(6)],
+    ] as const;
+    const readOld: NameInput = { kind: "read", name: "a" };
+    const readNew: NameInput = { kind: "read", name: "b" };
+    const found: NameOutput = { kind: "found", value: "w1", version: 6 };
+    assert.ok(isExplained(...before, [readOld, { kind: "nothing" }], [readNew, found]));
+    assert.ok(!isExplained(...before, [readOld, { ...found, version: 4 }]));
+    assert.ok(!isExplained(...before, [readNew, { ...found, version: 4 }]));
+  });
+
+  it("takes all steps of a transaction or none", () => {
+    const both: NameInput = {
+      kind: "transact",
+      steps: [
+        { kind: "put", name: "a", value: "w1" },
+        { kind: "create", name: "b" },
+      ],
+    };
+    const readA: NameInput = { kind: "read", name: "a" };
+    const halfDone: NameOutput = { kind: "found", value: "w1", version: 5 };
+    const created = [{ kind: "create", name: "b" }, version(4)] as const;
+    const refused = [both, { kind: "refused", code: "ALREADY_EXISTS" }] as const;
+    assert.ok(isExplained(created, refused, [readA, { kind: "nothing" }]));
+    assert.ok(!isExplained(created, refused, [readA, halfDone]));
+    assert.ok(isExplained([both, version(5)], [readA, halfDone]));
+  });
+
+  it("knows that versions rise, and that one value has one version", () => {
+    const put = (value: string): NameInput => ({ kind: "put", name: "a", value });
+    const read: NameInput = { kind: "read", name: "a" };
+    const found = (index: number): NameOutput => ({ kind: "found", value: "w1", version: index });
+    assert.ok(!isExplained([put("w1"), version(7)], [put("w2"), version(6)]));
+    assert.ok(isExplained([put("w1"), null], [read, found(7)], [read, found(7)]));
+    assert.ok(!isExplained([put("w1"), null], [read, found(7)], [read, found(8)]));
+  });
+});
