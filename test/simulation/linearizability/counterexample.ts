@@ -12,7 +12,7 @@ export interface Counterexample<Input, Output> {
 }
 
 /** A history is not linearizable. The message draws the counterexample. */
-export class LinearizabilityViolation extends Error {
+class LinearizabilityViolation extends Error {
   override readonly name = "LinearizabilityViolation";
 }
 
@@ -83,7 +83,7 @@ function withoutNeedlessReads<State, Input, Output>(
  *     p1  ├ put x = 1 → ok ┤
  *     p2                      ├ get x → nothing ┤  <- cannot be explained
  */
-export function drawCounterexample<State, Input, Output>(
+function drawCounterexample<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   { key, history, culprit }: Counterexample<Input, Output>,
 ): string {
