@@ -3,13 +3,14 @@ import type { Applied } from "../../../master/consensus.ts";
 import type { Driver, DriverLimits, DriverTiming } from "../../../master/driver/driver-options.ts";
 import { openDriver } from "../../../master/driver/open-driver.ts";
 import { registerRaftHandlers } from "../../../master/driver/raft-handlers.ts";
+import type { StateMachine } from "../../../master/state-machine.ts";
 import { openMemberStorage } from "../../../master/storage/open-member-storage.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { ClusterId, MemberId } from "../../../shared/base/ids.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
-import type { StoreChange } from "../../../shared/ports/ordered-store.ts";
+import type { OrderedStore, StoreChange } from "../../../shared/ports/ordered-store.ts";
 import { connect } from "../../../shared/wire/connect.ts";
 import { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import { type DiskOperation, MemoryDisk } from "../../support/memory-disk.ts";
@@ -87,6 +88,8 @@ export interface TestGroupOptions {
   readonly seed?: number;
   readonly limits?: Partial<DriverLimits>;
   readonly timing?: Partial<DriverTiming>;
+  /** Default: a `ToyMachine`, which `TestMember.machine` and `agree` want. */
+  readonly openStateMachine?: (store: OrderedStore) => StateMachine;
 }
 
 /** A Raft group over simulated time, network and disks, with a toy for a state. */
@@ -97,6 +100,7 @@ export class TestGroup {
   readonly members: readonly TestMember[];
   readonly limits: Partial<DriverLimits>;
   readonly timing: Partial<DriverTiming>;
+  readonly openStateMachine: (store: OrderedStore) => StateMachine;
   /** What was acknowledged: the text of a command, by its index. */
   readonly acknowledged = new Map<number, string>();
 
@@ -105,6 +109,7 @@ export class TestGroup {
     this.random = new SeededRandom(seed);
     this.limits = limits;
     this.timing = timing;
+    this.openStateMachine = options.openStateMachine ?? ((store) => new ToyMachine(store));
     this.network = new MemoryNetwork({ clock: this.clock, delayMs: () => 1 });
     this.members = Array.from({ length: size }, (_, position) => new TestMember(position + 1));
   }
@@ -136,7 +141,7 @@ export class TestGroup {
       disk: member.disk.mount(),
       stores: member.stores,
       openStorage: openMemberStorage,
-      openStateMachine: (store) => new ToyMachine(store),
+      openStateMachine: this.openStateMachine,
       connect: (address, options) => {
         if (member.life === life) return connect(world, address, { ...options, identity });
         return Promise.reject(new AshlarError("UNAVAILABLE", "A dead process connects to nobody"));

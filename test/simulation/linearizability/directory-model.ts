@@ -10,7 +10,7 @@ export type NameInput =
   | { readonly kind: "read"; readonly name: string }
   | { readonly kind: "transact"; readonly steps: readonly NameChange[] };
 
-type NameChange = Exclude<NameInput, { kind: "read" | "transact" }>;
+export type NameChange = Exclude<NameInput, { kind: "read" | "transact" }>;
 
 export type NameOutput =
   /** `version`: the index of the entry that had the effect. */

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import type { TestGroup, TestMember } from "../../master/driver/test-group.ts";
+
+/** That something went wrong at all: a run in which nothing does proves nothing. */
+export interface FaultCounts {
+  kills: number;
+  cuts: number;
+  stalls: number;
+  diskFaults: number;
+  handOvers: number;
+  snapshots: number;
+}
+
+export const noFaults = (): FaultCounts => {
+  return { kills: 0, cuts: 0, stalls: 0, diskFaults: 0, handOvers: 0, snapshots: 0 };
+};
+
+/** Bounds so small that logs are compacted and snapshots sent in every run. */
+export const SMALL = {
+  limits: {
+    logTailEntries: 20,
+    logTailBytes: 4_000,
+    logSegmentBytes: 3_000,
+    flushBytes: 400,
+    snapshotPartBytes: 300,
+  },
+  timing: { flushIntervalMs: 100, snapshotStallMs: 2_000 },
+};
+
+/** What happens to the machines of a group: power, cables, disks, and stalls of all at once. */
+export class GroupFaults {
+  readonly #group: TestGroup;
+  readonly #counts: FaultCounts;
+
+  constructor(group: TestGroup, counts: FaultCounts) {
+    this.#group = group;
+    this.#counts = counts;
+  }
+
+  /** One thing goes wrong, or is mended, or nothing happens. */
+  async strike(): Promise<void> {
+    const { random } = this.#group;
+    const member = this.#group.member(1 + random.integer(3));
+    const other = this.#group.member(1 + (member.id % 3));
+    const dice = random.integer(18);
+    if (dice < 3) this.kill(member);
+    else if (dice < 7) await this.#startOne();
+    else if (dice === 7) this.#cut(member, other);
+    else if (dice < 10) this.#group.network.heal();
+    else if (dice === 10) this.#stall();
+    else if (dice === 11) this.#breakDisk(member);
+    else if (dice === 12) this.#group.network.reset(member.host, other.host);
+    else if (dice < 15) await this.#handOver();
+  }
+
+  /** Who could not go on has lost its power too. */
+  endFailed(): void {
+    for (const member of this.#group.members) if (member.fatal !== null) this.kill(member);
+  }
+
+  kill(member: TestMember): void {
+    if (!member.isUp) return;
+    this.#counts.kills += 1;
+    this.#group.kill(member);
+    member.fatal = null;
+    member.faults.disk = () => null;
+  }
+
+  /** Everything is mended. Those with a broken disk step out and come back with another. */
+  async mend(): Promise<void> {
+    this.#group.network.heal();
+    for (const member of this.#group.members) {
+      this.kill(member);
+      member.faults.disk = () => null;
+      await this.#group.startMember(member);
+    }
+  }
+
+  countSnapshots(): void {
+    for (const { log } of this.#group.members) {
+      const messages = log.lines.map((line) => line.message);
+      this.#counts.snapshots += messages.filter((text) => text === "A snapshot is in place").length;
+    }
+  }
+
+  #cut(member: TestMember, other: TestMember): void {
+    const { network, random } = this.#group;
+    this.#counts.cuts += 1;
+    if (random.fraction() < 0.5) network.cut(member.host, other.host);
+    else network.cutOneWay(member.host, other.host);
+  }
+
+  #stall(): void {
+    this.#counts.stalls += 1;
+    this.#group.clock.stall(this.#group.random.integer(1_500));
+  }
+
+  /** The leader stops in order: somebody else takes over under load. */
+  async #handOver(): Promise<void> {
+    const [leader] = this.#group.leaders();
+    if (leader === undefined) return;
+    this.#counts.handOvers += 1;
+    await this.#group.stop(leader);
+  }
+
+  async #startOne(): Promise<void> {
+    const member = this.#group.members.find((each) => !each.isUp);
+    if (member === undefined) return;
+    try {
+      await this.#group.startMember(member);
+    } catch (error) {
+      // Its disk is broken already: the next start has another one, with the same content.
+      assert.ok(isAshlarError(error), String(error));
+      assert.ok(["DISK_FAILED", "NO_SPACE"].includes(error.code), error.message);
+      this.#group.kill(member);
+      member.faults.disk = () => null;
+    }
+  }
+
+  /** The next few calls of a kind fail, until the power of the member fails too. */
+  #breakDisk(member: TestMember): void {
+    const { random } = this.#group;
+    const kind = random.fraction() < 0.5 ? "sync" : "write";
+    const errno = random.fraction() < 0.5 ? "EIO" : "ENOSPC";
+    let skip = random.integer(3);
+    member.faults.disk = (operation) => {
+      if (operation.kind !== kind || !operation.path.startsWith("log/")) return null;
+      skip -= 1;
+      if (skip >= 0) return null;
+      this.#counts.diskFaults += 1;
+      return errno;
+    };
+  }
+}

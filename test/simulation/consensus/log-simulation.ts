@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import { TestGroup, type TestMember } from "../../master/driver/test-group.ts";
+import { type FaultCounts, GroupFaults, SMALL } from "./group-faults.ts";
+
+const ROUNDS = 60;
+
+export interface LogCounts extends FaultCounts {
+  acknowledged: number;
+  unknown: number;
+  reads: number;
+}
+
+/**
+ * Three members whose state is their log, under faults. Whatever happens:
+ *
+ * - what was acknowledged stands at the index that was named, once, on every member;
+ * - a read shows everything that was acknowledged before it began (G1);
+ * - no member stops for a reason of its own.
+ */
+export async function simulateLog(seed: number, counts: LogCounts): Promise<void> {
+  const group = await TestGroup.start({ ...SMALL, seed });
+  const simulation = new LogSimulation(group, counts);
+  for (let round = 0; round < ROUNDS; round += 1) await simulation.round();
+  await simulation.finish();
+}
+
+class LogSimulation {
+  readonly #group: TestGroup;
+  readonly #counts: LogCounts;
+  readonly #faults: GroupFaults;
+  #commandCount = 0;
+  readonly #underWay = new Set<Promise<void>>();
+
+  constructor(group: TestGroup, counts: LogCounts) {
+    this.#group = group;
+    this.#counts = counts;
+    this.#faults = new GroupFaults(group, counts);
+  }
+
+  async round(): Promise<void> {
+    const { random, clock } = this.#group;
+    for (let burst = random.integer(4); burst > 0; burst -= 1) this.#use();
+    await this.#faults.strike();
+    await clock.advance(random.integer(600));
+    this.#faults.endFailed();
+  }
+
+  /** Clients come to any member that thinks it leads. */
+  #use(): void {
+    const { random, members } = this.#group;
+    const up = members.filter((member) => member.isUp);
+    const leading = up.filter((member) => member.running.status().role === "leader");
+    for (const member of leading) {
+      const count = random.integer(6);
+      for (let each = 0; each < count; each += 1) this.#track(this.#propose(member));
+    }
+    const reader = up[random.integer(3)];
+    if (reader !== undefined) this.#track(this.#read(reader));
+  }
+
+  async #propose(member: TestMember): Promise<void> {
+    this.#commandCount += 1;
+    const text = `c${this.#commandCount} ${"x".repeat(this.#group.random.integer(60))}`;
+    try {
+      await this.#group.propose(member, text);
+      this.#counts.acknowledged += 1;
+    } catch (error) {
+      assert.ok(isAshlarError(error), String(error));
+      if (error.code === "COMMIT_UNKNOWN") this.#counts.unknown += 1;
+    }
+  }
+
+  async #read(member: TestMember): Promise<void> {
+    const { life } = member;
+    const before = Math.max(0, ...this.#group.acknowledged.keys());
+    let index: number;
+    try {
+      index = await member.running.confirmRead(2_000);
+    } catch (error) {
+      assert.ok(isAshlarError(error), String(error));
+      return;
+    }
+    if (member.life !== life || !member.isUp) return;
+    this.#counts.reads += 1;
+    assert.ok(index >= before, `a read at ${index} misses what was acknowledged at ${before}`);
+    assert.ok(member.machine.appliedIndex >= before, "the state shows what the read promises");
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked: Promise<void> = work.finally(() => this.#underWay.delete(tracked));
+    this.#underWay.add(tracked);
+  }
+
+  /** Everything is mended: then everyone agrees, and everything that was promised is there. */
+  async finish(): Promise<void> {
+    const group = this.#group;
+    await this.#faults.mend();
+    await group.clock.advance(5_000);
+    await group.clock.advanceFor(Promise.all(this.#underWay), "everything is answered");
+    const last = group.propose(await group.leader(), "the last one");
+    await group.clock.advanceFor(last, "the group goes on");
+    const history = await group.agree();
+    const commands = history.filter((text) => text !== "");
+    assert.equal(new Set(commands).size, commands.length, "nothing is applied twice");
+    this.#faults.countSnapshots();
+    await group.stopAll();
+  }
+}

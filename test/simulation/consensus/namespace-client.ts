@@ -1,0 +1,295 @@
+import assert from "node:assert/strict";
+import type { Command, NamespaceOperation, Outcome } from "../../../master/namespace/command.ts";
+import { encodeCommand } from "../../../master/namespace/command.ts";
+import type { Namespace } from "../../../master/namespace/namespace.ts";
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import type { SessionId } from "../../../shared/base/ids.ts";
+import type { TestGroup, TestMember } from "../../master/driver/test-group.ts";
+import { at, inline, OWNER } from "../../master/namespace/harness.ts";
+import type { NameChange, NameInput, NameOutput } from "../linearizability/directory-model.ts";
+import type { Operation } from "../linearizability/history.ts";
+
+const DIRECTORIES = ["/d0", "/d1", "/d2"] as const;
+const NAMES = ["a", "b", "c"] as const;
+/** A client tries so long to get an answer, in virtual time; then it never learns. */
+const PATIENCE_MS = 4_000;
+/** Answers that a client asks for again, and so has not acknowledged. */
+const REMEMBERED_COUNT = 8;
+
+export interface ClientCounts {
+  mutations: number;
+  refusals: number;
+  unanswered: number;
+  reads: number;
+  repeats: number;
+}
+
+/** What all clients of a simulation share. */
+export interface ClientWorld {
+  readonly group: TestGroup;
+  readonly counts: ClientCounts;
+  readonly history: Operation<NameInput, NameOutput>[];
+  /** Counts events: of two events the later one has the higher time, within one moment too. */
+  time: number;
+  isOver: boolean;
+}
+
+interface Remembered {
+  readonly sequence: number;
+  readonly operations: readonly NamespaceOperation[];
+  readonly outcome: Outcome;
+}
+
+/**
+ * A client of the namespace: works through one session, comes to any member, repeats what was not
+ * answered under the same sequence, and now and then asks again for what was answered long ago.
+ */
+export class NamespaceClient {
+  readonly #world: ClientWorld;
+  readonly #name: string;
+  #life = 1;
+  #sessionId = 0 as SessionId;
+  #sequence = 0;
+  #remembered: Remembered[] = [];
+
+  constructor(world: ClientWorld, name: string) {
+    this.#world = world;
+    this.#name = name;
+  }
+
+  /** Until the world is over. */
+  async run(): Promise<void> {
+    const { group } = this.#world;
+    const { random, clock } = group;
+    await this.#openSession();
+    while (!this.#world.isOver) {
+      const dice = random.fraction();
+      if (dice < 0.45) await this.read(this.#pick(DIRECTORIES), this.#pick(NAMES));
+      else if (dice < 0.9) await this.#mutate(this.#pick(DIRECTORIES));
+      else await this.#repeat();
+      await clock.sleep(random.integer(120));
+    }
+  }
+
+  /** A linearizable read at any member. Without an answer it is as if it had not been. */
+  async read(key: string, name: string): Promise<void> {
+    const callTime = this.#now();
+    const output = await this.#findFile(`${key}/${name}`);
+    if (output === null) return;
+    this.#world.counts.reads += 1;
+    this.#record({ key, input: { kind: "read", name }, output, callTime });
+  }
+
+  /** Puts `/d0` to `/d2` in place, as the first command but the bootstrap. */
+  async prepare(bootstrap: Command): Promise<void> {
+    await this.#insist(() => bootstrap);
+    await this.#openSession();
+    for (const path of DIRECTORIES) {
+      const operation: NamespaceOperation = {
+        kind: "make-directory",
+        target: at(path),
+        parents: true,
+        ...OWNER,
+        mode: 0o755,
+      };
+      const outcome = await this.#attempt(this.#nextSequence(), [operation]);
+      assert.ok(outcome?.ok === true, "a directory is made");
+    }
+  }
+
+  /** The files that there may be: what a last look must explain. */
+  static places(): readonly (readonly [key: string, name: string])[] {
+    return DIRECTORIES.flatMap((key) => NAMES.map((name) => [key, name] as const));
+  }
+
+  async #openSession(): Promise<void> {
+    const clientName = this.#name;
+    const outcome = await this.#insist((nowMs) => ({ kind: "open-session", nowMs, clientName }));
+    assert.ok(outcome?.ok === true, "a session is opened");
+    this.#sessionId = outcome.index as number as SessionId;
+  }
+
+  async #mutate(key: string): Promise<void> {
+    const input = this.#drawInput();
+    const steps = input.kind === "transact" ? input.steps : [input];
+    const operations = steps.map((step) => operationOf(key, step));
+    const sequence = this.#nextSequence();
+    const callTime = this.#now();
+    const outcome = await this.#attempt(sequence, operations);
+    const output = outcome === null ? null : outputOf(outcome);
+    this.#world.counts[outputKind(output)] += 1;
+    this.#record({ key, input, output, callTime });
+    if (outcome === null) return;
+    this.#remembered.push({ sequence, operations, outcome });
+    this.#remembered = this.#remembered.filter((each) => each.sequence >= this.#floor());
+  }
+
+  /** Exactly once (G4): the first outcome, however long ago, and no second effect. */
+  async #repeat(): Promise<void> {
+    const old = this.#pick(this.#remembered);
+    if (old === undefined) return;
+    const outcome = await this.#attempt(old.sequence, old.operations);
+    if (outcome === null) return;
+    this.#world.counts.repeats += 1;
+    const { index, ok } = old.outcome;
+    assert.deepEqual(
+      { ok: outcome.ok, index: outcome.index },
+      { ok, index },
+      `${this.#name} asks again for its mutation ${old.sequence} and gets another outcome`,
+    );
+  }
+
+  #drawInput(): NameChange | Extract<NameInput, { kind: "transact" }> {
+    const { random } = this.#world.group;
+    const name = this.#pick(NAMES);
+    const value = `${this.#name}-${this.#sequence + 1}`;
+    switch (random.integer(8)) {
+      case 0:
+        return { kind: "create", name };
+      case 1:
+        return { kind: "remove", name };
+      case 2:
+      case 3:
+        return { kind: "rename", name, to: this.#pick(NAMES) };
+      case 4:
+        // The second step is refused as often as not: then the first must not show.
+        return {
+          kind: "transact",
+          steps: [
+            { kind: "put", name, value },
+            { kind: "create", name: this.#pick(NAMES) },
+          ],
+        };
+      default:
+        return { kind: "put", name, value };
+    }
+  }
+
+  #nextSequence(): number {
+    this.#sequence += 1;
+    return this.#sequence;
+  }
+
+  /** The lowest sequence that this client may still ask for. */
+  #floor(): number {
+    return Math.max(1, this.#sequence - REMEMBERED_COUNT);
+  }
+
+  #attempt(sequence: number, operations: readonly NamespaceOperation[]): Promise<Outcome | null> {
+    const firstUnacknowledged = Math.min(sequence, this.#floor());
+    const attempt = { sessionId: this.#sessionId, sequence, firstUnacknowledged };
+    return this.#insist((nowMs) => {
+      return { kind: "transact", nowMs, attempt, preconditions: [], operations };
+    });
+  }
+
+  /** One member after the other until there is an outcome; null: nobody knows what became of it. */
+  async #insist(commandAt: (nowMs: number) => Command): Promise<Outcome | null> {
+    const { clock, random } = this.#world.group;
+    const untilMs = clock.monotonicMs() + PATIENCE_MS;
+    while (this.#world.isOver || clock.monotonicMs() < untilMs) {
+      const member = this.#memberToAsk();
+      const outcome =
+        member === undefined
+          ? null
+          : await ofLife(member, () =>
+              member.running.propose(encodeCommand(commandAt(clock.wallMs()))),
+            );
+      if (outcome !== null) return outcome.outcome as Outcome;
+      await clock.sleep(10 + random.integer(100));
+    }
+    return null;
+  }
+
+  async #findFile(path: string): Promise<NameOutput | null> {
+    const member = this.#member();
+    if (member === undefined) return null;
+    const index = await ofLife(member, () => member.running.confirmRead(2_000));
+    if (index === null) return null;
+    const namespace = member.running.stateMachine as Namespace;
+    assert.ok(namespace.appliedIndex >= index, "the state shows what the read promises");
+    try {
+      const part = namespace.locate(at(path), { firstPosition: 0, count: 1 });
+      assert.ok(part.inlineBytes !== null, "a small file is inline");
+      const value = new TextDecoder().decode(part.inlineBytes);
+      return { kind: "found", value, version: part.attributes.version };
+    } catch (error) {
+      if (isAshlarError(error, "NOT_FOUND")) return { kind: "nothing" };
+      throw error;
+    }
+  }
+
+  /** Mostly one that thinks it leads; there may be several, or none. */
+  #memberToAsk(): TestMember | undefined {
+    const { members, random } = this.#world.group;
+    if (random.fraction() < 0.2) return this.#member();
+    const leading = members.filter((each) => each.isUp && each.running.status().role === "leader");
+    return this.#pick(leading);
+  }
+
+  #member(): TestMember | undefined {
+    const up = this.#world.group.members.filter((member) => member.isUp);
+    return this.#pick(up);
+  }
+
+  #pick<T>(choices: readonly T[]): T;
+  #pick<T>(choices: readonly T[]): T | undefined {
+    return choices[this.#world.group.random.integer(choices.length)];
+  }
+
+  #now(): number {
+    this.#world.time += 1;
+    return this.#world.time;
+  }
+
+  #record(part: {
+    readonly key: string;
+    readonly input: NameInput;
+    readonly output: NameOutput | null;
+    readonly callTime: number;
+  }): void {
+    const process = this.#life === 1 ? this.#name : `${this.#name}.${this.#life}`;
+    this.#world.history.push({ process, ...part, returnTime: this.#now() });
+    if (part.output === null) this.#life += 1;
+  }
+}
+
+/** What a member answers before it stops or dies; null for any error of the world. */
+async function ofLife<T>(member: TestMember, ask: () => Promise<T>): Promise<T | null> {
+  const { life, driver } = member;
+  try {
+    const answer = await ask();
+    return member.life === life && member.driver === driver ? answer : null;
+  } catch (error) {
+    if (isAshlarError(error)) return null;
+    throw error;
+  }
+}
+
+function operationOf(directory: string, input: NameChange): NamespaceOperation {
+  const target = at(`${directory}/${input.name}`);
+  switch (input.kind) {
+    case "create":
+      return { kind: "create", target, ...OWNER };
+    case "put":
+      return { kind: "put", target, content: inline(input.value), replace: true, ...OWNER };
+    case "remove":
+      return { kind: "unlink", target };
+    case "rename": {
+      const to = at(`${directory}/${input.to}`);
+      return { kind: "rename", from: target, to, noReplace: false };
+    }
+  }
+}
+
+function outputOf(outcome: Outcome): NameOutput {
+  if (outcome.ok) return { kind: "done", version: outcome.index };
+  const { code, message } = outcome;
+  assert.ok(code === "ALREADY_EXISTS" || code === "NOT_FOUND", `${code}: ${message}`);
+  return { kind: "refused", code };
+}
+
+function outputKind(output: NameOutput | null): "mutations" | "refusals" | "unanswered" {
+  if (output === null) return "unanswered";
+  return output.kind === "refused" ? "refusals" : "mutations";
+}
