@@ -1,5 +1,6 @@
 import type { MemberId } from "../../shared/base/ids.ts";
 import type { PeerMessage } from "../raft/messages.ts";
+import { CommitNotices, isCommitNotice } from "./commit-notices.ts";
 import type { MemberAddress } from "./driver-options.ts";
 import { PeerLink, type PeerLinkOptions } from "./peer-link.ts";
 
@@ -14,9 +15,14 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #links = new Map<MemberId, PeerLink>();
   readonly #queued = new Map<MemberId, PeerMessage[]>();
+  readonly #notices: CommitNotices;
 
   constructor(options: PeersOptions) {
     this.#options = options;
+    this.#notices = new CommitNotices(options.clock, (notices) => {
+      for (const notice of notices) this.#enqueue(notice);
+      this.flush();
+    });
     for (const peer of options.members) {
       if (peer.id === options.own.memberId) continue;
       this.#links.set(peer.id, new PeerLink({ ...options, peer }));
@@ -27,8 +33,17 @@ export class Peers {
     return this.#options.members.find((each) => each.id === member)?.address ?? null;
   }
 
-  /** For the next `flush`. */
+  /** For the next `flush`, or for a little later if it tells nothing that is urgent. */
   queue(message: PeerMessage): void {
+    if (isCommitNotice(message)) {
+      this.#notices.hold(message);
+      return;
+    }
+    if (message.kind === "append-request") this.#notices.drop(message.to);
+    this.#enqueue(message);
+  }
+
+  #enqueue(message: PeerMessage): void {
     const queued = this.#queued.get(message.to);
     if (queued === undefined) this.#queued.set(message.to, [message]);
     else queued.push(message);
@@ -44,6 +59,7 @@ export class Peers {
   }
 
   async close(): Promise<void> {
+    this.#notices.stop();
     await Promise.all([...this.#links.values()].map((link) => link.close()));
   }
 }
