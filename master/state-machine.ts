@@ -22,9 +22,10 @@ export interface StateMachine {
    * @param membership the encoded membership after this entry where the entry changed it, else null;
    *   it is stored beside the index, for snapshots and restarts.
    * @returns the outcome, which the driver hands to the proposer without looking at it.
+   * @throws {AshlarError} VERSION_MISMATCH, STATE_DIVERGED: this member must stop.
    */
   apply(entry: AppliedEntry): unknown;
-  /** Writes the overlay as it is now. One call at a time. @throws {AshlarError} as OrderedStore.commit */
+  /** Writes the overlay as it is now. One call at a time. @throws {AshlarError} STATE_DIVERGED; as OrderedStore.commit */
   flush(): Promise<void>;
   /** The whole state as it is durable in the store, pinned. Release it when it is sent. */
   openSnapshot(): StateSnapshot;
@@ -42,6 +43,8 @@ export interface StateSnapshot {
   readonly index: LogIndex;
   readonly term: Term;
   readonly membership: Uint8Array;
+  /** Replicas at the same index have equal hashes. Null: this state keeps none. */
+  readonly stateHash: Uint8Array | null;
   /** Every key and value, with those that hold the index and the membership. */
   readonly reader: OrderedReader;
   release(): void;

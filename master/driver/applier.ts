@@ -26,7 +26,7 @@ export interface ApplierOptions {
   readonly onBatch: (reply: StorageApplied) => void;
   /** The store has caught up. */
   readonly onFlushed: () => void;
-  /** The store failed for good. */
+  /** The store failed for good, or the state cannot take an entry: this member must stop. */
   readonly onFailure: (error: AshlarError) => void;
 }
 
@@ -46,6 +46,7 @@ export class Applier {
   #flushTimer: Timer | null = null;
   #isFrozen = false;
   #isStopped = false;
+  #hasFailed = false;
   #isFull = false;
 
   constructor(options: ApplierOptions) {
@@ -87,7 +88,8 @@ export class Applier {
     await this.#flushing;
     const { machine, log } = this.#options;
     const { appliedIndex, durable } = machine();
-    if (!options.isStoreGood || this.#isFrozen || appliedIndex === durable.index) return;
+    const isGood = options.isStoreGood && !this.#hasFailed;
+    if (!isGood || this.#isFrozen || appliedIndex === durable.index) return;
     try {
       await machine().flush();
     } catch (error) {
@@ -105,7 +107,7 @@ export class Applier {
         this.#startFlush(); // It goes on here when it ends.
         return;
       }
-      this.#applyNext();
+      if (!this.#applyNext()) return;
       if (count % ENTRIES_PER_LOOK === 0 && clock.monotonicMs() > untilMs) {
         this.#resuming = clock.yieldTurn().then(() => this.#pump());
         break;
@@ -114,7 +116,8 @@ export class Applier {
     this.#considerFlush();
   }
 
-  #applyNext(): void {
+  /** @returns false if the state refused the entry: nothing more is applied. */
+  #applyNext(): boolean {
     const batch = present(this.#queue[0], "a batch is queued");
     const entry = present(batch.entries[this.#doneCount], "a batch holds what is not applied");
     const { machine, membershipAfter, onApplied, onBatch } = this.#options;
@@ -122,7 +125,14 @@ export class Applier {
     const { index, term } = entry;
     const membership = membershipAfter(entry);
     const data = entry.kind === "normal" ? entry.data : NO_DATA;
-    const outcome = machine().apply({ index, term, data, membership });
+    let outcome: unknown;
+    try {
+      outcome = machine().apply({ index, term, data, membership });
+    } catch (error) {
+      if (!isAshlarError(error)) throw error;
+      this.#fail(error);
+      return false;
+    }
     assert(machine().appliedIndex === index, "the state shows what was applied");
     this.#doneCount += 1;
     if (this.#doneCount === batch.entries.length) {
@@ -131,6 +141,13 @@ export class Applier {
       onBatch(batch.reply);
     }
     onApplied(entry, outcome);
+    return true;
+  }
+
+  #fail(error: AshlarError): void {
+    this.#isStopped = true;
+    this.#hasFailed = true;
+    this.#options.onFailure(error);
   }
 
   #considerFlush(): void {
@@ -155,7 +172,7 @@ export class Applier {
   }
 
   async #flush(): Promise<void> {
-    const { clock, machine, flushIntervalMs, log, onFlushed, onFailure } = this.#options;
+    const { clock, machine, flushIntervalMs, log, onFlushed } = this.#options;
     try {
       await machine().flush();
       if (this.#isFull) log.info("The disk of the state has room again");
@@ -165,9 +182,8 @@ export class Applier {
     } catch (error) {
       if (!isAshlarError(error)) throw error;
       if (error.code !== "NO_SPACE") {
-        this.#isStopped = true;
         this.#flushing = null;
-        onFailure(error);
+        this.#fail(error);
         return;
       }
       // Nothing was applied to the store and nothing is lost: the log still holds it.

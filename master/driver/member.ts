@@ -211,13 +211,14 @@ export class Member implements Driver {
   }
 
   /**
-   * The disk failed. What was promised to the core is not durable, so the core must not go on. A
-   * full disk leaves a member that answers stale reads; any other failure ends the process.
+   * The disk failed, or the state cannot go on. What was promised to the core is not durable, so the
+   * core must not go on. A full disk leaves a member that answers stale reads; any other failure
+   * ends the process.
    */
   #fail(error: AshlarError): void {
     if (this.#closing !== null || this.#halted !== null) return;
     const { options } = this.#parts;
-    options.env.log.error("This member takes part no longer: its disk failed", { error });
+    options.env.log.error("This member takes part no longer", { error });
     this.#halt(error);
     this.#offers.giveUp();
     if (error.code !== "NO_SPACE") options.onFatal(error);

@@ -1,7 +1,13 @@
 import { unreachable } from "../../shared/base/assert.ts";
 import type { Change } from "./change.ts";
 import { addReplicas, dropReplicas, finishPurges } from "./chunks.ts";
-import { bootstrap, putStorageClass, raiseIntentFloor, registerServer } from "./cluster.ts";
+import {
+  bootstrap,
+  putStorageClass,
+  raiseFeatureLevel,
+  raiseIntentFloor,
+  registerServer,
+} from "./cluster.ts";
 import type { Command, Outcome } from "./command.ts";
 import { recordTime } from "./history-floor.ts";
 import { reclaim } from "./reclaim.ts";
@@ -86,6 +92,11 @@ function applySimple(change: Change, command: Simple): void {
       break;
     case "reclaim":
       reclaim(change, command);
+      break;
+    case "checkpoint":
+      break; // It says something of the state and changes nothing in it.
+    case "raise-feature-level":
+      raiseFeatureLevel(change, command);
       break;
     default:
       unreachable(command);

@@ -3,13 +3,20 @@ import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
 import { INLINE_BYTES_MAX } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
-import type { Bootstrap, ClusterFacts, RaiseIntentFloor, RegisterServer } from "./command.ts";
+import type {
+  Bootstrap,
+  ClusterFacts,
+  RaiseFeatureLevel,
+  RaiseIntentFloor,
+  RegisterServer,
+} from "./command.ts";
 import { putEmptyDirectory } from "./directories.ts";
+import { checkFeatureLevel } from "./feature-levels.ts";
 import { META_KEY, serverKey, storageClassKey } from "./keys.ts";
 import type { DirectoryInode } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { ROOT_INODE } from "./state.ts";
-import { CLUSTER_FACTS, SERVERS, STORAGE_CLASSES } from "./tables.ts";
+import { CLUSTER_FACTS, FEATURE_LEVEL, SERVERS, STORAGE_CLASSES } from "./tables.ts";
 
 const CHUNK_KEY_BYTES = 32;
 const ROOT_MODE = 0o755;
@@ -92,4 +99,11 @@ export function raiseIntentFloor(change: Change, { floor }: RaiseIntentFloor): v
   }
   const intentFloor = Math.max(change.totals.intentFloor, floor) as LogIndex;
   change.updateTotals({ intentFloor });
+}
+
+/** @throws {AshlarError} VERSION_MISMATCH: this member must not go on. */
+export function raiseFeatureLevel(change: Change, { level }: RaiseFeatureLevel): void {
+  checkFeatureLevel(level);
+  const raised = Math.max(change.featureLevel, level);
+  change.overlay.set(FEATURE_LEVEL, META_KEY.featureLevel, raised);
 }

@@ -17,6 +17,7 @@ import type {
   Precondition,
   StorageClass,
 } from "../../shared/protocol/namespace-api.ts";
+import { isKnownKind } from "./feature-levels.ts";
 
 /**
  * A change of the state, as it stands in the Raft log.
@@ -37,7 +38,9 @@ export type Command =
   | DropReplicas
   | FinishPurges
   | RaiseIntentFloor
-  | Reclaim;
+  | Reclaim
+  | Checkpoint
+  | RaiseFeatureLevel;
 
 /** What the members of a cluster share for ever. Tunable later by commands of their own. */
 export interface ClusterFacts {
@@ -207,6 +210,21 @@ export interface Reclaim {
   readonly recordsMax: number;
 }
 
+/**
+ * Every member notes the hash of its state after this entry, and holds its own against what the
+ * majority found at an earlier one. One that differs stops itself: STATE_DIVERGED.
+ */
+export interface Checkpoint {
+  readonly kind: "checkpoint";
+  readonly verdict: { readonly index: LogIndex; readonly stateHash: Uint8Array } | null;
+}
+
+/** Every member supports `level`. Never goes down; a member that does not support it stops. */
+export interface RaiseFeatureLevel {
+  readonly kind: "raise-feature-level";
+  readonly level: number;
+}
+
 /** What became of a command; the same on every replica. A refused command has changed nothing. */
 export type Outcome = Success | Refused;
 
@@ -258,5 +276,13 @@ export function decodeCommand(data: Uint8Array): Command {
       { hint: "Run the same version of Ashlar on every master" },
     );
   }
-  return packr.unpack(data.subarray(1)) as Command;
+  const command = packr.unpack(data.subarray(1)) as Command;
+  if (!isKnownKind(command.kind)) {
+    throw new AshlarError(
+      "VERSION_MISMATCH",
+      `Cannot apply a command: expected a kind that this version knows: it is "${command.kind as string}"`,
+      { hint: "Run the same version of Ashlar on every master" },
+    );
+  }
+  return command;
 }

@@ -1,8 +1,10 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { OrderedReader, StoreChange } from "../../shared/ports/ordered-store.ts";
+import { StateHash } from "../../shared/protocol/state-hash.ts";
+import { checkFeatureLevel } from "./feature-levels.ts";
 import { META_KEY, textToBytes } from "./keys.ts";
-import { APPLIED, MEMBERSHIP } from "./tables.ts";
+import { APPLIED, FEATURE_LEVEL, MEMBERSHIP } from "./tables.ts";
 
 /** What a store stands for. */
 export interface Durable {
@@ -10,16 +12,23 @@ export interface Durable {
   readonly term: Term;
   /** The encoded membership at `index`; empty before the first. */
   readonly membership: Uint8Array;
+  /** `StateHash` of the rows at `index`. */
+  readonly stateHash: Uint8Array;
 }
 
 /** Of all tables together. A program opens only the format that it writes. */
 const FORMAT_VERSION = 1;
 
-const NOTHING: Durable = { index: 0 as LogIndex, term: 0 as Term, membership: new Uint8Array() };
+const NOTHING: Durable = {
+  index: 0 as LogIndex,
+  term: 0 as Term,
+  membership: new Uint8Array(),
+  stateHash: new StateHash().bytes(),
+};
 
 /** The rows that say what a store stands for. They go into the commit that makes it so. */
-export function durableChanges({ index, term, membership }: Durable): StoreChange[] {
-  const applied = { formatVersion: FORMAT_VERSION, index, term };
+export function durableChanges({ index, term, membership, stateHash }: Durable): StoreChange[] {
+  const applied = { formatVersion: FORMAT_VERSION, index, term, stateHash };
   return [
     { key: textToBytes(META_KEY.applied), value: APPLIED.encode(applied, META_KEY.applied) },
     {
@@ -50,7 +59,8 @@ function readRows(store: OrderedReader): Durable {
     if (isEmpty(store)) return NOTHING;
     throw corrupt("expected the index that it stands for: there are rows, but none that says");
   }
-  const { formatVersion, index, term } = APPLIED.decode(appliedBytes, META_KEY.applied);
+  const applied = APPLIED.decode(appliedBytes, META_KEY.applied);
+  const { formatVersion, index, term } = applied;
   if (formatVersion !== FORMAT_VERSION) {
     throw new AshlarError(
       "VERSION_MISMATCH",
@@ -58,7 +68,20 @@ function readRows(store: OrderedReader): Durable {
     );
   }
   const membership = MEMBERSHIP.decode(membershipBytes, META_KEY.membership);
-  return { index, term: term as Term, membership };
+  const levelBytes = store.get(textToBytes(META_KEY.featureLevel));
+  if (levelBytes !== undefined) {
+    checkFeatureLevel(FEATURE_LEVEL.decode(levelBytes, META_KEY.featureLevel));
+  }
+  const stateHash = applied.stateHash ?? hashOf(store).bytes();
+  return { index, term: term as Term, membership, stateHash };
+}
+
+/** The hash of all rows, one by one: seconds for a million files. */
+export function hashOf(store: OrderedReader): StateHash {
+  const hash = new StateHash();
+  const all = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
+  for (const { key, value } of store.range(all)) hash.add(key, value);
+  return hash;
 }
 
 function isEmpty(store: OrderedReader): boolean {

@@ -67,6 +67,7 @@ export const META_KEY = {
   /** Index and term that the store stands for. Written by `flush` only. */
   applied: "Ma" as Key,
   clusterFacts: "Mc" as Key,
+  featureLevel: "Mf" as Key,
   membership: "Mm" as Key,
   totals: "Mt" as Key,
 };

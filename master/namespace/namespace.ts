@@ -1,13 +1,15 @@
-import { assert } from "../../shared/base/assert.ts";
+import { assert, present } from "../../shared/base/assert.ts";
 import type { ChunkId, InodeId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
 import { joinPath } from "../../shared/base/path.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
-import type { OrderedStore } from "../../shared/ports/ordered-store.ts";
+import type { OrderedStore, StoreChange } from "../../shared/ports/ordered-store.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Attributes, StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
+import { StateHash } from "../../shared/protocol/state-hash.ts";
 import type { AppliedEntry, StateMachine, StateSnapshot } from "../state-machine.ts";
 import { applyCommand } from "./apply.ts";
 import { Change } from "./change.ts";
+import { Checkpoints, type StateMark } from "./checkpoints.ts";
 import { type ClusterFacts, type Command, decodeCommand, type Outcome } from "./command.ts";
 import { emptyRootOf } from "./contents.ts";
 import { type Durable, durableChanges, readDurable } from "./durable.ts";
@@ -28,6 +30,11 @@ import type {
   SessionView,
 } from "./views.ts";
 
+/** Index, term and membership after an entry. */
+type Position = Omit<Durable, "stateHash"> & { readonly isCheckpoint: boolean };
+
+/** Changes that a flush encodes and hashes at a stretch: a few milliseconds. */
+const CHANGES_PER_TURN = 512;
 /** Memory for decoded records, in bytes, about. */
 const CACHE_BYTES_MAX = 128 * 1024 * 1024;
 
@@ -36,6 +43,8 @@ export interface NamespaceOptions {
   readonly hasher: Hasher;
   /** Memory for decoded records; default 128 MiB. */
   readonly cacheBytesMax?: number;
+  /** Lets other work go on in the middle of a large flush: `Clock.yieldTurn`. */
+  readonly yieldTurn?: () => Promise<void>;
 }
 
 /**
@@ -55,8 +64,12 @@ export class Namespace implements StateMachine {
     readonly emptyRoot: Uint8Array;
   };
   readonly #state: State;
-  #applied: Durable;
+  readonly #checkpoints = new Checkpoints();
+  readonly #yieldTurn: () => Promise<void>;
+  #applied: Position;
   #durable: Durable;
+  /** What each frozen layer of the overlay leads to, oldest first. */
+  readonly #frozen: Position[] = [];
   #isFlushing = false;
 
   private constructor(options: NamespaceOptions, durable: Durable) {
@@ -65,8 +78,10 @@ export class Namespace implements StateMachine {
     this.#overlay = new Overlay({ store, cacheBytesMax });
     this.#tools = { overlay: this.#overlay, hasher, emptyRoot: emptyRootOf(hasher) };
     this.#state = new State(this.#overlay);
-    this.#applied = durable;
+    this.#applied = { ...durable, isCheckpoint: false };
     this.#durable = durable;
+    this.#yieldTurn = options.yieldTurn ?? (async () => {});
+    this.#checkpoints.note(durable); // It may stand at one.
   }
 
   /**
@@ -100,10 +115,22 @@ export class Namespace implements StateMachine {
   apply(entry: AppliedEntry): Outcome | null {
     const { index, term, data } = entry;
     assert(index === this.#applied.index + 1, "entries come in order without gaps");
-    const outcome = data.length === 0 ? null : this.#applyCommand(index, decodeCommand(data));
+    const command = data.length === 0 ? null : decodeCommand(data);
+    const isCheckpoint = command?.kind === "checkpoint";
+    if (isCheckpoint && command.verdict !== null) {
+      this.#checkpoints.judge(command.verdict, this.#durable.index);
+    }
+    const outcome = command === null ? null : this.#applyCommand(index, command);
     const membership = entry.membership ?? this.#applied.membership;
-    this.#applied = { index, term, membership };
+    this.#applied = { index, term, membership, isCheckpoint };
+    // A commit of its own ends here, so that every member hashes the state of the same index.
+    if (isCheckpoint) this.#freeze();
     return outcome;
+  }
+
+  #freeze(): void {
+    this.#overlay.freeze();
+    this.#frozen.push(this.#applied);
   }
 
   #applyCommand(index: LogIndex, command: Command): Outcome {
@@ -118,24 +145,61 @@ export class Namespace implements StateMachine {
 
   async flush(): Promise<void> {
     assert(!this.#isFlushing, "one flush at a time");
-    const applied = this.#applied;
-    if (applied === this.#durable) return;
+    if (this.#applied.index === this.#durable.index) return;
     this.#isFlushing = true;
     try {
-      await this.#store.commit([...this.#overlay.freeze(), ...durableChanges(applied)]);
-      this.#overlay.drop();
-      this.#durable = applied;
-    } catch (error) {
-      this.#overlay.restore();
-      throw error;
+      if (this.#frozen.at(-1) !== this.#applied) this.#freeze();
+      for (let count = this.#frozen.length; count > 0; count -= 1) await this.#flushOldest();
     } finally {
       this.#isFlushing = false;
     }
   }
 
+  /** Writes the oldest frozen layer. One that is refused stays, and is tried again. */
+  async #flushOldest(): Promise<void> {
+    const position = present(this.#frozen[0], "a layer is frozen");
+    const { changes, stateHash } = await this.#encodeOldest();
+    const durable = { ...position, stateHash };
+    await this.#store.commit([...changes, ...durableChanges(durable)]);
+    this.#overlay.drop();
+    this.#frozen.shift();
+    this.#durable = durable;
+    if (position.isCheckpoint) this.#checkpoints.note(durable);
+  }
+
+  /** What the store holds until now goes out of the hash, what replaces it comes in. */
+  async #encodeOldest(): Promise<{ changes: StoreChange[]; stateHash: Uint8Array }> {
+    const hash = new StateHash(this.#durable.stateHash);
+    const changes: StoreChange[] = [];
+    for (const change of this.#overlay.frozenChanges()) {
+      const { key, value } = change;
+      const before = this.#store.get(key);
+      if (before !== undefined) hash.remove(key, before);
+      if (value !== null) hash.add(key, value);
+      changes.push(change);
+      if (changes.length % CHANGES_PER_TURN === 0) await this.#yieldTurn();
+    }
+    return { changes, stateHash: hash.bytes() };
+  }
+
   openSnapshot(): StateSnapshot {
     const reader = this.#store.snapshot();
     return { ...readDurable(reader), reader, release: () => reader.release() };
+  }
+
+  /** Index and hash of the state as it is in the store. */
+  get durableMark(): StateMark {
+    return this.#durable;
+  }
+
+  /** The hashes at the last checkpoints, oldest first. */
+  get checkpointMarks(): readonly StateMark[] {
+    return this.#checkpoints.marks;
+  }
+
+  /** What may be proposed: see feature-levels.ts. */
+  get featureLevel(): number {
+    return this.#state.featureLevel;
   }
 
   // The tree. @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY, INDEX_EXPIRED, INVALID_ARGUMENT

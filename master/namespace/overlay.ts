@@ -17,18 +17,20 @@ export interface Row<Value> {
 }
 
 /**
- * The state as it is after the last entry: a layer of changes over a layer that is being written
- * over the store.
+ * The state as it is after the last entry: a layer of changes over layers that wait to be written,
+ * one commit each, over the store.
  *
- * Applying changes the active layer only. `freeze` makes it the frozen one, whose changes the
- * caller commits; then `drop` forgets it, or `restore` takes it back if the commit was refused.
- * Reads look at the active layer, the frozen one, the cache and the store, in that order.
+ * Applying changes the active layer only. `freeze` puts it behind the frozen ones; the caller
+ * commits the changes of the oldest, then `drop` forgets it. A commit that is refused is tried
+ * again with the same layer. Reads look at the active layer, the frozen ones from the newest on,
+ * the cache and the store, in that order.
  */
 export class Overlay {
   readonly #store: OrderedReader;
   readonly #cache: ReadCache;
   #active = new Layer();
-  #frozen: Layer | null = null;
+  /** Oldest first. */
+  readonly #frozen: Layer[] = [];
   /** What stood in the active layer before each change since `begin`; null outside. */
   #journal: { readonly key: Key; readonly before: Cell | undefined }[] | null = null;
 
@@ -38,7 +40,7 @@ export class Overlay {
   }
 
   get sizeBytes(): number {
-    return this.#active.sizeBytes + (this.#frozen?.sizeBytes ?? 0);
+    return this.#frozen.reduce((sum, layer) => sum + layer.sizeBytes, this.#active.sizeBytes);
   }
 
   /** Keys changed since the last `freeze`. */
@@ -47,7 +49,7 @@ export class Overlay {
   }
 
   get<Value>(table: Table<Value>, key: Key): Value | undefined {
-    const cell = this.#active.get(key) ?? this.#frozen?.get(key);
+    const cell = this.#cell(key);
     if (cell !== undefined) return cellValue<Value>(cell);
     if (!table.isCached) return this.#load(table, key);
     const cached = this.#cache.get(key) as Value | undefined;
@@ -72,14 +74,14 @@ export class Overlay {
   *scan<Value>(table: Table<Value>, range: KeyRange): Generator<Row<Value>, void, void> {
     const cursors = [
       new LayerCursor(this.#active, range),
-      ...(this.#frozen === null ? [] : [new LayerCursor(this.#frozen, range)]),
+      ...this.#frozen.map((layer) => new LayerCursor(layer, range)),
     ];
     const stored = new StoreCursor(this.#store, range);
     try {
       for (;;) {
         const key = smallest([...cursors, stored]);
         if (key === undefined) return;
-        const cell = (this.#active.get(key) ?? this.#frozen?.get(key)) as Cell | undefined;
+        const cell = this.#cell(key);
         if (cell === undefined) yield { key, value: table.decode(stored.value, key) };
         else if (cell.value !== DELETED) yield { key, value: cell.value as Value };
         for (const cursor of cursors) cursor.pass(key);
@@ -122,36 +124,46 @@ export class Overlay {
     this.#journal = [];
   }
 
-  /** Sets the gathered changes aside for one commit, and returns them. */
-  freeze(): StoreChange[] {
-    assert(this.#frozen === null, "one flush at a time");
+  /** Sets the gathered changes aside for one commit. */
+  freeze(): void {
     assert(this.#journal === null, "no entry is half applied");
-    this.#frozen = this.#active;
+    this.#frozen.push(this.#active);
     this.#active = new Layer();
-    const changes: StoreChange[] = [];
-    for (const [key, { table, value }] of this.#frozen.cells()) {
-      const bytes = value === DELETED ? null : table.encode(value, key);
-      changes.push({ key: textToBytes(key), value: bytes });
-    }
-    return changes;
   }
 
-  /** The frozen changes are in the store. */
+  /** How many layers wait for their commits. */
+  get frozenCount(): number {
+    return this.#frozen.length;
+  }
+
+  /** The changes of the oldest frozen layer, as they go into the store. Later writes do not touch them. */
+  *frozenChanges(): Generator<StoreChange, void, void> {
+    const [oldest] = this.#frozen;
+    assert(oldest !== undefined, "there is a frozen layer");
+    for (const [key, { table, value }] of oldest.cells()) {
+      const bytes = value === DELETED ? null : table.encode(value, key);
+      yield { key: textToBytes(key), value: bytes };
+    }
+  }
+
+  /** The changes of the oldest frozen layer are in the store. */
   drop(): void {
-    assert(this.#frozen !== null, "there is a frozen layer");
-    for (const [key, { table, value }] of this.#frozen.cells()) {
+    const oldest = this.#frozen.shift();
+    assert(oldest !== undefined, "there is a frozen layer");
+    for (const [key, { table, value }] of oldest.cells()) {
       if (value === DELETED) this.#cache.delete(key);
       else if (table.isCached) this.#cache.set(key, value, cacheBytes(table, key, value));
     }
-    this.#frozen = null;
   }
 
-  /** The frozen changes are not in the store: the next `freeze` takes them along. */
-  restore(): void {
-    assert(this.#frozen !== null, "there is a frozen layer");
-    for (const [key, cell] of this.#active.cells()) this.#frozen.set(key, cell);
-    this.#active = this.#frozen;
-    this.#frozen = null;
+  #cell(key: Key): Cell | undefined {
+    const cell = this.#active.get(key);
+    if (cell !== undefined) return cell;
+    for (let index = this.#frozen.length - 1; index >= 0; index -= 1) {
+      const frozen = this.#frozen[index]?.get(key);
+      if (frozen !== undefined) return frozen;
+    }
+    return undefined;
   }
 
   #write(key: Key, cell: Cell): void {

@@ -128,9 +128,11 @@ export interface TotalsRecord {
   readonly purgesPending: number;
 }
 
-/** The index and term that a store stands for. */
+/** The index and term that a store stands for, and the hash of the state there. */
 export interface AppliedRecord {
   readonly formatVersion: number;
   readonly index: LogIndex;
   readonly term: number;
+  /** Of all rows but this one and the membership; null in a store of a version that kept none. */
+  readonly stateHash: Uint8Array | null;
 }

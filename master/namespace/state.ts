@@ -2,6 +2,7 @@ import { present } from "../../shared/base/assert.ts";
 import type { ChunkId, InodeId, LogIndex, SessionId } from "../../shared/base/ids.ts";
 import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
 import type { ClusterFacts } from "./command.ts";
+import { FEATURE_LEVEL_FIRST } from "./feature-levels.ts";
 import {
   type ByteText,
   type ContentId,
@@ -39,6 +40,7 @@ import {
   CONTENTS,
   DIRECTORIES,
   ENTRIES,
+  FEATURE_LEVEL,
   HISTORY,
   INODES,
   POSITIONS,
@@ -107,6 +109,10 @@ export class State implements TreeView {
   /** Undefined before `bootstrap`. */
   get clusterFacts(): ClusterFacts | undefined {
     return this.overlay.get(CLUSTER_FACTS, META_KEY.clusterFacts);
+  }
+
+  get featureLevel(): number {
+    return this.overlay.get(FEATURE_LEVEL, META_KEY.featureLevel) ?? FEATURE_LEVEL_FIRST;
   }
 
   get totals(): TotalsRecord {

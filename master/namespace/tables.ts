@@ -276,8 +276,17 @@ export const TOTALS: Table<TotalsRecord> = table({
 });
 
 export const APPLIED: Table<AppliedRecord> = table({
-  toFields: (value) => [value.formatVersion, value.index, value.term],
-  fromFields: ([formatVersion, index, term]) => ({ formatVersion, index, term }) as AppliedRecord,
+  toFields: (value) => [value.formatVersion, value.index, value.term, value.stateHash],
+  fromFields: ([formatVersion, index, term, stateHash]) => {
+    const hash = stateHash === undefined ? null : ownBytes(stateHash);
+    return { formatVersion, index, term, stateHash: hash } as AppliedRecord;
+  },
+});
+
+export const FEATURE_LEVEL: Table<number> = table({
+  toFields: (level) => [level],
+  fromFields: ([level]) => level as number,
+  isCached: true,
 });
 
 export const MEMBERSHIP: Table<Uint8Array> = table({

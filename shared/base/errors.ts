@@ -73,6 +73,7 @@ export const ERROR_CODES = {
   // Our own state on disk.
   LOG_CORRUPT: { httpStatus: 500, errno: "EIO", retry: "never", exitStatus: 7 },
   STORE_CORRUPT: { httpStatus: 500, errno: "EIO", retry: "never", exitStatus: 7 },
+  STATE_DIVERGED: { httpStatus: 500, errno: "EIO", retry: "never", exitStatus: 7 },
   INTERNAL: { httpStatus: 500, errno: "EIO", retry: "never", exitStatus: 1 },
 } as const satisfies Record<string, ErrorTraits>;
 

@@ -127,7 +127,7 @@ async function run<Schema extends ConfigSchema>(
     scrape: () => metrics.scrape(),
     onFatal: (error) => {
       log.error("This process cannot go on", { error });
-      stopped.resolve(STATUS_FATAL);
+      stopped.resolve(isAshlarError(error) ? ERROR_CODES[error.code].exitStatus : STATUS_FATAL);
     },
   });
   log.info("Ready", { ...started.facts, hasher: kind, pid: process.pid });

@@ -78,6 +78,7 @@ export class ToyMachine implements StateMachine {
       index: (found?.index ?? 0) as LogIndex,
       term: (found?.term ?? 0) as Term,
       membership: Uint8Array.from(found?.membership ?? []),
+      stateHash: null,
       reader: snapshot,
       release: () => snapshot.release(),
     };

@@ -1,0 +1,219 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { encodeCommand } from "../../../master/namespace/command.ts";
+import { durableChanges, hashOf } from "../../../master/namespace/durable.ts";
+import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
+import { Namespace } from "../../../master/namespace/namespace.ts";
+import { toHex } from "../../../shared/base/bytes.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import type { LogIndex } from "../../../shared/base/ids.ts";
+import { MemoryStores } from "../../../shared/platform/memory-store.ts";
+import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { assertOk, at, hasher, inline, OWNER, Replica } from "./harness.ts";
+
+const put = (path: string, text: string) =>
+  ({ kind: "put", target: at(path), content: inline(text), ...OWNER, replace: true }) as const;
+const hexOf = ({ stateHash }: { stateHash: Uint8Array }): string => toHex(stateHash);
+const markAt = (namespace: Namespace, index: number): string | undefined => {
+  const mark = namespace.checkpointMarks.find((each) => each.index === index);
+  return mark === undefined ? undefined : hexOf(mark);
+};
+
+/** Entries that make, replace, move and remove, with checkpoints between. @returns their indexes. */
+function work(replica: Replica, random: SeededRandom): LogIndex[] {
+  const checkpoints: LogIndex[] = [];
+  for (let step = 0; step < 120; step += 1) {
+    const path = `/f${random.integer(12)}`;
+    const kind = random.integer(4);
+    if (kind < 2) replica.transact([put(path, `text ${step}`)]);
+    else if (kind === 2) replica.transact([{ kind: "unlink", target: at(path) }]);
+    else replica.transact([{ kind: "make-directory", target: at(path), parents: false, ...OWNER }]);
+    if (step % 30 !== 29) continue;
+    const outcome = replica.apply({ kind: "checkpoint", verdict: null });
+    assertOk(outcome);
+    checkpoints.push(outcome.index);
+  }
+  return checkpoints;
+}
+
+/** Applies the source's log with flushes and crashes. @returns the hashes at checkpoints. */
+async function follow(
+  source: Replica,
+  store: OrderedStore,
+  random: SeededRandom,
+): Promise<{ namespace: Namespace; marks: Map<number, string> }> {
+  let namespace = Namespace.open({ store, hasher });
+  const marks = new Map<number, string>();
+  const flush = async (): Promise<void> => {
+    await namespace.flush();
+    for (const mark of namespace.checkpointMarks) marks.set(mark.index, hexOf(mark));
+  };
+  while (namespace.appliedIndex < source.index) {
+    namespace.apply(source.log[namespace.appliedIndex] as (typeof source.log)[number]);
+    if (random.integer(10) === 0) await flush();
+    if (random.integer(20) === 0) namespace = Namespace.open({ store, hasher });
+  }
+  await flush();
+  return { namespace, marks };
+}
+
+describe("the state hash of a replica", () => {
+  it("is that of the rows in the store, whenever it was flushed, also after crashes", async () => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const random = new SeededRandom(seed);
+      const source = await Replica.make();
+      const checkpoints = work(source, random);
+      await source.namespace.flush();
+      const store = await new MemoryStores().open("state");
+      const { namespace, marks } = await follow(source, store, random);
+      assert.equal(hexOf(namespace.durableMark), hexOf(source.namespace.durableMark));
+      assert.equal(hexOf(namespace.durableMark), toHex(hashOf(store).bytes()), `seed ${seed}`);
+      assert.equal(checkpoints.length, 4);
+      for (const index of checkpoints) {
+        assert.equal(marks.get(index), markAt(source.namespace, index), `seed ${seed}`);
+      }
+    }
+  });
+
+  it("goes on from a flush that the disk refused", async () => {
+    let isFull = false;
+    const stores = new MemoryStores({
+      beforeCommit: async () => {
+        if (isFull) throw new AshlarError("NO_SPACE", "Cannot commit: the disk is full");
+      },
+    });
+    const store = await stores.open("state");
+    const replica = await Replica.make({ store });
+    replica.run(put("/a", "one"));
+    isFull = true;
+    await assert.rejects(replica.namespace.flush(), { code: "NO_SPACE" });
+    replica.run(put("/a", "two"));
+    await assert.rejects(replica.namespace.flush(), { code: "NO_SPACE" });
+    isFull = false;
+    await replica.namespace.flush();
+    assert.equal(replica.namespace.durable.index, replica.index);
+    assert.equal(hexOf(replica.namespace.durableMark), toHex(hashOf(store).bytes()));
+    const again = Namespace.open({ store, hasher });
+    assert.deepEqual(again.stat(at("/a")), replica.namespace.stat(at("/a")));
+  });
+
+  it("lets other work go on while a large flush is hashed, and is right all the same", async () => {
+    const store = await new MemoryStores().open("state");
+    let index = 0;
+    const source = await Replica.make();
+    for (let file = 0; file < 600; file += 1) source.run(put(`/f${file}`, "x"));
+    const applyNext = (): void => {
+      const entry = source.log[index];
+      if (entry === undefined) return;
+      namespace.apply(entry);
+      index += 1;
+    };
+    const namespace = Namespace.open({
+      store,
+      hasher,
+      yieldTurn: async () => {
+        applyNext();
+      },
+    });
+    while (index < 500) applyNext();
+    await namespace.flush();
+    assert.ok(index > 500, "entries were applied in the middle");
+    assert.equal(hexOf(namespace.durableMark), toHex(hashOf(store).bytes()));
+    while (index < source.log.length) applyNext();
+    await namespace.flush();
+    await source.namespace.flush();
+    assert.equal(hexOf(namespace.durableMark), hexOf(source.namespace.durableMark));
+  });
+
+  it("is computed for a store of a version that kept none", async () => {
+    const replica = await Replica.make();
+    replica.run(put("/a", "one"));
+    await replica.namespace.flush();
+    const { membership, term } = replica.namespace.durable;
+    const none = undefined as unknown as Uint8Array;
+    const old = { index: replica.index, term, membership, stateHash: none };
+    await replica.store.commit(durableChanges(old));
+    const reopened = Namespace.open({ store: replica.store, hasher });
+    assert.equal(hexOf(reopened.durableMark), hexOf(replica.namespace.durableMark));
+  });
+});
+
+/** A row of the store changes behind the back of everybody. */
+async function plantDivergence(store: OrderedStore): Promise<void> {
+  const start = new TextEncoder().encode("e");
+  const [row] = [...store.range({ start, end: new TextEncoder().encode("f"), limit: 1 })];
+  assert.ok(row !== undefined);
+  const value = row.value.slice();
+  value[value.length - 1] = (value.at(-1) ?? 0) ^ 1;
+  await store.commit([{ key: row.key, value }]);
+}
+
+describe("a member that has diverged", () => {
+  it("stops at the verdict of a checkpoint, and again after each restart", async () => {
+    const good = await Replica.make();
+    good.run(put("/a", "one"));
+    await good.namespace.flush();
+    const store = await new MemoryStores().open("state");
+    const bad = Namespace.open({ store, hasher });
+    for (const entry of good.log) bad.apply(entry);
+    await bad.flush();
+    await plantDivergence(store);
+
+    good.run({ kind: "unlink", target: at("/a") });
+    assertOk(good.apply({ kind: "checkpoint", verdict: null }));
+    const checked = good.index;
+    await good.namespace.flush();
+    const verdict = good.namespace.checkpointMarks.at(-1) ?? null;
+    assert.equal(verdict?.index, checked);
+    assertOk(good.apply({ kind: "checkpoint", verdict }));
+
+    // Once with the hash known when the verdict comes, once with the verdict first.
+    const reopened = Namespace.open({ store, hasher });
+    for (const entry of good.log.slice(reopened.appliedIndex, checked)) reopened.apply(entry);
+    const last = good.log[checked];
+    assert.ok(last !== undefined);
+    reopened.apply(last);
+    await assert.rejects(reopened.flush(), { code: "STATE_DIVERGED" });
+    const once = Namespace.open({ store, hasher });
+    assert.throws(() => once.apply(last), { code: "STATE_DIVERGED" });
+  });
+
+  it("cannot be told from the others where it has no hash to compare", async () => {
+    const replica = await Replica.make();
+    await replica.namespace.flush();
+    const elsewhere = { index: 1 as LogIndex, stateHash: new Uint8Array(16) };
+    assertOk(replica.apply({ kind: "checkpoint", verdict: elsewhere }));
+  });
+});
+
+describe("feature levels of the state", () => {
+  it("go up, never down, and are kept", async () => {
+    const replica = await Replica.make();
+    assert.equal(replica.namespace.featureLevel, 1);
+    assertOk(replica.apply({ kind: "raise-feature-level", level: 2 }));
+    assertOk(replica.apply({ kind: "raise-feature-level", level: 1 }));
+    await replica.namespace.flush();
+    assert.equal(Namespace.open({ store: replica.store, hasher }).featureLevel, 2);
+  });
+
+  it("stop a member that does not support them, in the log and in a store", async () => {
+    const replica = await Replica.make();
+    await replica.namespace.flush();
+    const level = FEATURE_LEVEL_MAX + 1;
+    assert.throws(() => replica.apply({ kind: "raise-feature-level", level }), {
+      code: "VERSION_MISMATCH",
+    });
+    const row = { key: new TextEncoder().encode("Mf"), value: Uint8Array.of(0x92, 1, level) };
+    await replica.store.commit([row]);
+    assert.throws(() => Namespace.open({ store: replica.store, hasher }), {
+      code: "VERSION_MISMATCH",
+    });
+  });
+
+  it("leave no command that an older program would take for another one", async () => {
+    const replica = await Replica.make();
+    const unknown = { kind: "of-tomorrow" } as unknown as Parameters<typeof encodeCommand>[0];
+    assert.throws(() => replica.applyData(encodeCommand(unknown)), { code: "VERSION_MISMATCH" });
+  });
+});
