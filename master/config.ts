@@ -63,6 +63,8 @@ export const masterConfigSchema = v.strictObject({
   repairCopiesTotal: v.optional(countSchema(1, 1_024), 64),
   /** Share of chunkservers lost together above which repair waits for a person. */
   repairMassLossShare: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.5),
+  /** Members compare the hashes of their states so often. */
+  checkpointIntervalMs: v.optional(countSchema(100, 24 * HOUR_MS), 30_000),
   /** A graceful stop waits so long for what is in flight. */
   stopGraceMs: v.optional(durationMsSchema, 5_000),
   ...newClusterEntries,
@@ -92,6 +94,7 @@ export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = 
   repairCopiesPerServer: "copies that one server makes at a time (4)",
   repairCopiesTotal: "copies under way in the cluster (64)",
   repairMassLossShare: "share of servers lost together above which repair waits (0.5)",
+  checkpointIntervalMs: "how often the masters compare the hashes of their states (30s)",
   stopGraceMs: "a graceful stop waits so long for what is in flight (5s)",
   defaultCopies: "new cluster: copies of a chunk (3)",
   defaultCopiesMin: "new cluster: copies that a commit needs at least (2)",

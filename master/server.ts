@@ -22,6 +22,8 @@ import { LeaderServices } from "./fleet/leader-services.ts";
 import { Registry } from "./fleet/registry.ts";
 import { Repair } from "./fleet/repair.ts";
 import { SessionWatch } from "./fleet/session-watch.ts";
+import { type StateReport, StateWatch } from "./fleet/state-watch.ts";
+import { FEATURE_LEVEL_FIRST } from "./namespace/feature-levels.ts";
 import { Namespace } from "./namespace/namespace.ts";
 import { openMemberStorage } from "./storage/open-member-storage.ts";
 
@@ -78,7 +80,8 @@ export async function startMaster(
       env,
       ...storage,
       openStorage: openMemberStorage,
-      openStateMachine: (store) => Namespace.open({ store, hasher: env.hasher }),
+      openStateMachine: (store) =>
+        Namespace.open({ store, hasher: env.hasher, yieldTurn: () => env.clock.yieldTurn() }),
       connect: (address, options) =>
         connect(world, address, { ...options, identity, expect: { role: "master", clusterId } }),
       clusterId,
@@ -92,6 +95,14 @@ export async function startMaster(
   const services = closers.use(
     new LeaderServices({ ...parts, newCluster: newClusterOf(config, env) }),
   );
+  const watch = closers.use(
+    new StateWatch({
+      ...parts,
+      featureLevel: () => parts.namespace().featureLevel,
+      ask: (member) => askState(pool, member.address),
+      intervalMs: config.checkpointIntervalMs,
+    }),
+  );
   const server = new RpcServer(world, { identity: () => identity });
   closers.defer(() => server.close(config.stopGraceMs));
   registerRaftHandlers(server, driver);
@@ -100,6 +111,7 @@ export async function startMaster(
   const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
   const address = await server.listen(config.listen ?? ownAddress);
   services.start();
+  watch.start();
 
   const owned = closers.move();
   return {
@@ -148,7 +160,7 @@ function makeParts(config: MasterConfig, env: Env, driver: Driver): AllParts {
     repair: new Repair({ registry, clock, hasher, log, limits }),
     sessions: new SessionWatch({ idleMsMax: config.sessionIdleMsMax }),
     nowMs: monotoneWallClock(env),
-    propose: (command) => propose(driver, command),
+    propose: (command) => propose({ consensus: driver, namespace }, command),
   };
 }
 
@@ -182,7 +194,20 @@ function newClusterOf(
 }
 
 async function askMember(pool: ConnectionPool, address: string): Promise<MemberStatus> {
+  return (await askStatus(pool, address)).member;
+}
+
+/** Versions that say nothing of their state know the first feature level only. */
+async function askState(pool: ConnectionPool, address: string): Promise<StateReport> {
+  const { state } = await askStatus(pool, address);
+  return state ?? { featureLevelMax: FEATURE_LEVEL_FIRST, marks: [] };
+}
+
+async function askStatus(
+  pool: ConnectionPool,
+  address: string,
+): Promise<ReturnType<(typeof memberStatus)["parseResponse"]>> {
   const reply = await pool.call(address, memberStatus, {}, { timeoutMs: ASK_MEMBER_TIMEOUT_MS });
   reply.release();
-  return reply.head.member;
+  return reply.head;
 }

@@ -3,6 +3,7 @@ import type { LogIndex, ServerId } from "../../shared/base/ids.ts";
 import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
+import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { clusterStatus, type StatusParts, statusOfMember } from "./cluster-status.ts";
 import { type MasterParts, propose, requireFacts, requireLeader } from "./leader-context.ts";
 
@@ -29,7 +30,14 @@ export function registerFleetHandlers(handlers: Handlers, parts: MasterParts & S
   handlers.onCall(api.memberStatus, async (request) => {
     request.release();
     const status = parts.consensus.status();
-    return { member: statusOfMember(status), leaderAddress: status.leaderAddress };
+    const marks = parts
+      .namespace()
+      .checkpointMarks.map(({ index, stateHash }) => ({ index, stateHash }));
+    return {
+      member: statusOfMember(status),
+      leaderAddress: status.leaderAddress,
+      state: { featureLevelMax: FEATURE_LEVEL_MAX, marks },
+    };
   });
 }
 
@@ -93,7 +101,7 @@ async function recordServer(parts: MasterParts, server: ServerLocation): Promise
     known.host !== server.host ||
     known.rack !== server.rack;
   if (!isNew) return;
-  await propose(parts.consensus, { kind: "register-server", nowMs: parts.nowMs(), server });
+  await propose(parts, { kind: "register-server", nowMs: parts.nowMs(), server });
 }
 
 /**
@@ -101,11 +109,11 @@ async function recordServer(parts: MasterParts, server: ServerLocation): Promise
  * them are in the log before the answer; repeating one changes nothing.
  */
 async function recordReports(parts: MasterParts, beat: api.HeartbeatRequest): Promise<void> {
-  const { consensus, repair, env } = parts;
+  const { repair, env } = parts;
   const { serverId } = beat;
   if (beat.copied.length > 0) {
     const items = beat.copied.map((copy) => ({ ...copy, serverId }));
-    await propose(consensus, { kind: "add-replicas", items });
+    await propose(parts, { kind: "add-replicas", items });
     for (const { chunkId } of items) repair.finished(serverId, chunkId);
   }
   for (const { chunkId, reason } of beat.copyFailed) {
@@ -117,11 +125,11 @@ async function recordReports(parts: MasterParts, beat: api.HeartbeatRequest): Pr
       env.log.warn("A chunkserver lost a copy", { serverId, chunkId, reason });
     }
     const items = beat.lost.map((loss) => ({ ...loss, serverId }));
-    await propose(consensus, { kind: "drop-replicas", items });
+    await propose(parts, { kind: "drop-replicas", items });
   }
   if (beat.purged.length > 0) {
     const items = beat.purged.map((purge) => ({ ...purge, serverId }));
-    await propose(consensus, { kind: "finish-purges", items });
+    await propose(parts, { kind: "finish-purges", items });
   }
 }
 

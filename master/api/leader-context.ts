@@ -10,6 +10,7 @@ import {
   type Outcome,
   type Success,
 } from "../namespace/command.ts";
+import { checkCommandLevel } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 
 /** What the handlers of one master share. */
@@ -29,10 +30,15 @@ export interface MasterParts {
  * Puts `command` into the log.
  *
  * @returns once it is committed and applied here.
- * @throws {AshlarError} the refusal, where the state machine refused it; TOO_LARGE; what
+ * @throws {AshlarError} the refusal, where the state machine refused it; TOO_LARGE;
+ *   VERSION_MISMATCH if other members may not know the command yet; what
  *   `Consensus.propose` throws.
  */
-export async function propose(consensus: Consensus, command: Command): Promise<Success> {
+export async function propose(
+  { consensus, namespace }: Pick<MasterParts, "consensus" | "namespace">,
+  command: Command,
+): Promise<Success> {
+  checkCommandLevel(command.kind, namespace().featureLevel);
   const bytes = encodeCommand(command);
   if (bytes.length > COMMAND_BYTES_MAX) {
     throw new AshlarError(

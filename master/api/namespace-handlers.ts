@@ -28,7 +28,7 @@ function registerMutations(handlers: Handlers, parts: MasterParts): void {
       verifyOperation(env.hasher, chunkKey, operation),
     );
     parts.sessions.heard(attempt.sessionId, env.clock.monotonicMs());
-    const { index, results } = await propose(consensus, {
+    const { index, results } = await propose(parts, {
       kind: "transact",
       nowMs: nowMs(),
       attempt,
@@ -41,7 +41,7 @@ function registerMutations(handlers: Handlers, parts: MasterParts): void {
     request.release();
     requireLeader(consensus);
     const { attempt, storageClass } = request.head;
-    const { index } = await propose(consensus, {
+    const { index } = await propose(parts, {
       kind: "define-storage-class",
       nowMs: nowMs(),
       attempt,
@@ -57,7 +57,7 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
     request.release();
     requireLeader(consensus);
     const { clientName } = request.head;
-    const { index } = await propose(consensus, {
+    const { index } = await propose(parts, {
       kind: "open-session",
       nowMs: nowMs(),
       clientName,
@@ -75,7 +75,7 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
     const { sessionId } = request.head;
     if (!parts.namespace().hasSession(sessionId)) {
       // The state machine words the refusal.
-      await propose(consensus, { kind: "keep-session", nowMs: nowMs(), sessionId });
+      await propose(parts, { kind: "keep-session", nowMs: nowMs(), sessionId });
     }
     parts.sessions.heard(sessionId, env.clock.monotonicMs());
     return { index };
@@ -84,7 +84,7 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
     request.release();
     requireLeader(consensus);
     const { sessionId } = request.head;
-    const { index } = await propose(consensus, {
+    const { index } = await propose(parts, {
       kind: "close-session",
       nowMs: nowMs(),
       sessionId,

@@ -10,6 +10,8 @@ import type { Command } from "./command.ts";
  *     2  checkpoints
  */
 export const FEATURE_LEVEL_MAX = 2;
+/** From here on members understand checkpoints. */
+export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** Of a cluster that never raised it. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -17,7 +19,7 @@ export const FEATURE_LEVEL_FIRST = 1;
 const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
   "add-replicas": 1,
   bootstrap: 1,
-  checkpoint: 2,
+  checkpoint: FEATURE_LEVEL_CHECKPOINTS,
   "close-session": 1,
   "define-storage-class": 1,
   "drop-replicas": 1,

@@ -153,5 +153,17 @@ export type ClusterStatus = ReturnType<(typeof status)["parseResponse"]>;
 export const memberStatus = defineCall(
   "fleet.member-status",
   v.object({}),
-  v.object({ member: masterStatusSchema, leaderAddress: v.nullable(addressSchema) }),
+  v.object({
+    member: masterStatusSchema,
+    leaderAddress: v.nullable(addressSchema),
+    /** Not said by versions that know the first feature level only. */
+    state: v.optional(
+      v.object({
+        /** What the program supports, not what the cluster is at. */
+        featureLevelMax: countSchema,
+        /** Its state hashes at the last checkpoints. */
+        marks: v.array(v.object({ index: logIndexSchema, stateHash: bytesSchema(16) })),
+      }),
+    ),
+  }),
 );

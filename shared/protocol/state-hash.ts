@@ -1,5 +1,5 @@
-/** A state hash, 16 bytes. */
-export const STATE_HASH_BYTES = 16;
+/** Length of a state hash. */
+const STATE_HASH_BYTES = 16;
 
 /** The row that names the index and the hash itself: it belongs to one commit, not to the state. */
 const APPLIED_KEY = [0x4d, 0x61];
