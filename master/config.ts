@@ -23,7 +23,7 @@ const newClusterEntries = {
   /** Files up to so many bytes live in the metadata. */
   inlineBytesMax: v.optional(countSchema(0, 64 * 1024), 4 * 1024),
   /** Old versions and removed files are kept so long. */
-  historyRetentionMs: v.optional(durationMsSchema, HOUR_MS),
+  historyRetentionMs: v.optional(durationMsSchema, 24 * HOUR_MS),
   /** What was written and not committed within so long may be dropped. */
   intentLifetimeMs: v.optional(countSchema(1_000, 24 * HOUR_MS), 10 * MINUTE_MS),
   /** A client session that is silent for so long ends. */
@@ -65,6 +65,8 @@ export const masterConfigSchema = v.strictObject({
   repairMassLossShare: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.5),
   /** Members compare the hashes of their states so often. */
   checkpointIntervalMs: v.optional(countSchema(100, 24 * HOUR_MS), 30_000),
+  /** Superseded records that the history keeps; where there are more the oldest go first. */
+  historyVersionsMax: v.optional(countSchema(0, 1_000_000_000), 10_000_000),
   /** A graceful stop waits so long for what is in flight. */
   stopGraceMs: v.optional(durationMsSchema, 5_000),
   ...newClusterEntries,
@@ -95,12 +97,13 @@ export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = 
   repairCopiesTotal: "copies under way in the cluster (64)",
   repairMassLossShare: "share of servers lost together above which repair waits (0.5)",
   checkpointIntervalMs: "how often the masters compare the hashes of their states (30s)",
+  historyVersionsMax: "old versions and removed files that are kept, the newest (10000000)",
   stopGraceMs: "a graceful stop waits so long for what is in flight (5s)",
   defaultCopies: "new cluster: copies of a chunk (3)",
   defaultCopiesMin: "new cluster: copies that a commit needs at least (2)",
   defaultRacksMin: "new cluster: racks that the copies span (2)",
   inlineBytesMax: "new cluster: files up to so many bytes live in the metadata (4KiB)",
-  historyRetentionMs: "new cluster: removed files and old versions are kept so long (1h)",
+  historyRetentionMs: "new cluster: removed files and old versions are kept so long (24h)",
   intentLifetimeMs: "new cluster: uncommitted chunks are kept so long (10m)",
   sessionIdleMsMax: "new cluster: a silent client session ends after so long (10m)",
 };

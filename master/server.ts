@@ -4,6 +4,7 @@ import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
 import type { Disk } from "../shared/ports/disk.ts";
 import type { Env } from "../shared/ports/env.ts";
+import type { Metrics } from "../shared/ports/metrics.ts";
 import type { OrderedStores } from "../shared/ports/ordered-store.ts";
 import { memberStatus } from "../shared/protocol/fleet-api.ts";
 import { connect, type WireWorld } from "../shared/wire/connect.ts";
@@ -112,6 +113,7 @@ export async function startMaster(
   const address = await server.listen(config.listen ?? ownAddress);
   services.start();
   watch.start();
+  countHistory(env.metrics, parts);
 
   const owned = closers.move();
   return {
@@ -120,6 +122,18 @@ export async function startMaster(
     namespace: parts.namespace,
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
+}
+
+/** What the history takes, for whoever scrapes. */
+function countHistory(metrics: Metrics, { namespace }: MasterParts): void {
+  metrics.gauge(
+    "ashlar_master_history_versions",
+    "Superseded records, replaced contents and removed files that the history keeps",
+    () => namespace().counters().historyVersions,
+  );
+  metrics.gauge("ashlar_master_history_oldest_index", "Oldest state that can be read", () =>
+    namespace().oldestReadableIndex(),
+  );
 }
 
 type AllParts = MasterParts & {
@@ -159,6 +173,7 @@ function makeParts(config: MasterConfig, env: Env, driver: Driver): AllParts {
     registry,
     repair: new Repair({ registry, clock, hasher, log, limits }),
     sessions: new SessionWatch({ idleMsMax: config.sessionIdleMsMax }),
+    historyVersionsMax: config.historyVersionsMax,
     nowMs: monotoneWallClock(env),
     propose: (command) => propose({ consensus: driver, namespace }, command),
   };

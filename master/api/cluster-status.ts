@@ -2,6 +2,7 @@ import type { InferOutput } from "valibot";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fleet-api.ts";
 import type { ConsensusStatus } from "../consensus.ts";
+import type { ClusterFacts } from "../namespace/command.ts";
 import { judgeHealth } from "../placement/judge-health.ts";
 import { type MasterParts, requireFacts } from "./leader-context.ts";
 
@@ -46,6 +47,19 @@ export async function clusterStatus(parts: MasterParts & StatusParts): Promise<C
       chunksUnderReplicated: repair.underReplicated,
       chunksLost: repair.lost,
     },
+    history: historyStatus(parts, facts),
+  };
+}
+
+function historyStatus(parts: MasterParts, facts: ClusterFacts): ClusterStatus["history"] {
+  const namespace = parts.namespace();
+  const oldestIndex = namespace.oldestReadableIndex();
+  return {
+    versions: namespace.counters().historyVersions,
+    versionsMax: parts.historyVersionsMax,
+    retentionMs: facts.historyRetentionMs,
+    oldestIndex,
+    oldestTimeMs: namespace.timeOf(oldestIndex),
   };
 }
 

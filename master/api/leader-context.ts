@@ -22,6 +22,8 @@ export interface MasterParts {
   readonly fleet: FleetView;
   readonly repair: RepairView;
   readonly sessions: SessionActivity;
+  /** Rows that the history may have before the oldest go. */
+  readonly historyVersionsMax: number;
   /** The leader's time, in milliseconds since the epoch: never goes back while the process lives. */
   readonly nowMs: () => number;
 }

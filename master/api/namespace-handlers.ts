@@ -24,8 +24,8 @@ function registerMutations(handlers: Handlers, parts: MasterParts): void {
     requireLeader(consensus);
     const { attempt, preconditions } = request.head;
     const { chunkKey } = requireFacts(parts.namespace());
-    const operations = request.head.operations.map((operation) =>
-      verifyOperation(env.hasher, chunkKey, operation),
+    const operations = request.head.operations.map((operation, operationIndex) =>
+      verifyOperation(env.hasher, chunkKey, { operation, operationIndex }),
     );
     parts.sessions.heard(attempt.sessionId, env.clock.monotonicMs());
     const { index, results } = await propose(parts, {
@@ -96,26 +96,27 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
 function registerReads(handlers: Handlers, parts: MasterParts): void {
   handlers.onCall(api.stat, async (request, context) => {
     request.release();
-    await waitForRead(parts, request.head.read, context);
+    const { target, read, index: at } = request.head;
+    await waitForIndex(parts, { read, at }, context);
     const namespace = parts.namespace();
-    return { index: namespace.appliedIndex, attributes: namespace.stat(request.head.target) };
+    const index = at ?? namespace.appliedIndex;
+    return { index, attributes: namespace.stat(target, index) };
   });
   handlers.onCall(api.list, async (request, context) => {
     request.release();
-    const { target, read, cursor, limit } = request.head;
+    const { target, read, cursor, limit, index: at } = request.head;
     // A page of a listing that has begun shows that listing's index, whoever serves it.
-    if (cursor === undefined) await waitForRead(parts, read, context);
+    if (cursor === undefined) await waitForIndex(parts, { read, at }, context);
     else await parts.consensus.waitApplied(cursor.index, context.remainingMs());
     const namespace = parts.namespace();
-    const index = cursor?.index ?? namespace.appliedIndex;
+    const index = cursor?.index ?? at ?? namespace.appliedIndex;
     const { entries, isLast } = namespace.list(target, { after: cursor?.after, limit }, index);
     return { index, entries: [...entries], isLast };
   });
   handlers.onCall(api.locate, async (request, context) => {
     request.release();
     const { target, read, index: at, firstPosition, count } = request.head;
-    if (at === undefined) await waitForRead(parts, read, context);
-    else await parts.consensus.waitApplied(at, context.remainingMs());
+    await waitForIndex(parts, { read, at }, context);
     const namespace = parts.namespace();
     const index = at ?? namespace.appliedIndex;
     return located(parts, index, namespace.locate(target, { firstPosition, count }, index));
@@ -126,6 +127,47 @@ function registerReads(handlers: Handlers, parts: MasterParts): void {
     const namespace = parts.namespace();
     return { index: namespace.appliedIndex, storageClasses: [...namespace.storageClasses()] };
   });
+  registerPast(handlers, parts);
+}
+
+function registerPast(handlers: Handlers, parts: MasterParts): void {
+  handlers.onCall(api.asOf, async (request, context) => {
+    request.release();
+    const { at, read } = request.head;
+    await waitForIndex(parts, { read, at: at.kind === "index" ? at.index : undefined }, context);
+    const namespace = parts.namespace();
+    const oldestIndex = namespace.oldestReadableIndex();
+    const oldest = { oldestIndex, oldestTimeMs: namespace.timeOf(oldestIndex) };
+    if (at.kind === "index") {
+      namespace.checkReadable(at.index);
+      return { index: at.index, timeMs: namespace.timeOf(at.index), ...oldest };
+    }
+    const timeMs = at.kind === "time" ? at.timeMs : parts.nowMs() - at.durationMs;
+    return { index: namespace.indexAt(timeMs), timeMs, ...oldest };
+  });
+  handlers.onCall(api.history, async (request, context) => {
+    request.release();
+    const { path, read, from, limit } = request.head;
+    await waitForRead(parts, read, context);
+    const namespace = parts.namespace();
+    const { versions, next } = namespace.history({ path, from, limit });
+    const oldestIndex = namespace.oldestReadableIndex();
+    return { index: namespace.appliedIndex, oldestIndex, versions: [...versions], next };
+  });
+}
+
+/**
+ * Waits until this master may answer as of `at`, or of now where that is undefined. A state of the
+ * past never changes, so one that is here already needs no leave.
+ */
+async function waitForIndex(
+  parts: MasterParts,
+  { read, at }: { readonly read: api.ReadMode; readonly at: LogIndex | undefined },
+  context: CallContext,
+): Promise<void> {
+  if (at === undefined || at > parts.namespace().appliedIndex) {
+    await waitForRead(parts, read, context);
+  }
 }
 
 /** Waits until this master may answer in the wanted mode (DESIGN section 4, "Reads"). */

@@ -8,40 +8,47 @@ import type { NamespaceOperation, VerifiedChunk, VerifiedContent } from "../name
  * The operation as it goes into the log: receipts are checked here, by the leader, and only the
  * servers that gave a true one are named.
  *
- * @throws {AshlarError} INVALID_ARGUMENT for a receipt that no chunkserver of this cluster signed.
+ * @throws {AshlarError} INVALID_ARGUMENT for a receipt that no chunkserver of this cluster signed;
+ *   details.operationIndex.
  */
 export function verifyOperation(
   hasher: Hasher,
   chunkKey: Uint8Array,
-  operation: Operation,
+  { operation, operationIndex }: { operation: Operation; operationIndex: number },
 ): NamespaceOperation {
+  const verify = (chunk: CommittedChunk): VerifiedChunk => {
+    const fault = faultOf(hasher, chunkKey, chunk);
+    if (fault === null) return verified(chunk);
+    throw new AshlarError("INVALID_ARGUMENT", fault, { details: { operationIndex } });
+  };
   if (operation.kind === "put") {
-    return { ...operation, content: verifyContent(hasher, chunkKey, operation.content) };
+    return { ...operation, content: verifyContent(operation.content, verify) };
   }
   if (operation.kind !== "commit-chunks") return operation;
-  const changes = operation.changes.map((change) => ({
-    ...change,
-    chunk: verifyChunk(hasher, chunkKey, change.chunk),
-  }));
+  const changes = operation.changes.map((change) => ({ ...change, chunk: verify(change.chunk) }));
   return { ...operation, changes };
 }
 
-function verifyContent(hasher: Hasher, chunkKey: Uint8Array, content: Content): VerifiedContent {
+function verifyContent(
+  content: Content,
+  verify: (chunk: CommittedChunk) => VerifiedChunk,
+): VerifiedContent {
   if (content.kind === "inline") return content;
-  const chunks = content.chunks.map((chunk) => verifyChunk(hasher, chunkKey, chunk));
-  return { ...content, chunks };
+  return { ...content, chunks: content.chunks.map(verify) };
 }
 
-function verifyChunk(hasher: Hasher, chunkKey: Uint8Array, chunk: CommittedChunk): VerifiedChunk {
+/** What is wrong with the chunk's receipts; null: nothing. */
+function faultOf(hasher: Hasher, chunkKey: Uint8Array, chunk: CommittedChunk): string | null {
   const { id, lengthBytes, intentIndex } = chunk;
   for (const { serverId, receipt } of chunk.receipts) {
     const sealed = { serverId, chunkId: id, lengthBytes, intentIndex };
     if (isReceiptFor(hasher, chunkKey, sealed, receipt)) continue;
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot commit chunk ${id}: expected a receipt of chunkserver ${serverId} for ${lengthBytes} bytes under index ${intentIndex}: the signature does not fit`,
-    );
+    return `Cannot commit chunk ${id}: expected a receipt of chunkserver ${serverId} for ${lengthBytes} bytes under index ${intentIndex}: the signature does not fit`;
   }
-  const replicas = [...new Set(chunk.receipts.map((receipt) => receipt.serverId))];
+  return null;
+}
+
+function verified({ id, lengthBytes, intentIndex, receipts }: CommittedChunk): VerifiedChunk {
+  const replicas = [...new Set(receipts.map((receipt) => receipt.serverId))];
   return { id, lengthBytes, intentIndex, replicas };
 }

@@ -15,7 +15,7 @@ export interface ServicesState extends RepairState {
   servers(): readonly ServerLocation[];
   sessions(): readonly { readonly sessionId: SessionId }[];
   intentFloor(): LogIndex;
-  reclaimPending(nowMs: number): boolean;
+  reclaimPending(nowMs: number, versionsMax: number): boolean;
 }
 
 export interface LeaderServicesOptions {
@@ -27,6 +27,8 @@ export interface LeaderServicesOptions {
   readonly registry: Registry;
   readonly repair: Repair;
   readonly sessions: SessionWatch;
+  /** Rows that the history may have; see `Reclaim`. */
+  readonly historyVersionsMax: number;
   /** What a new cluster is made with. */
   readonly newCluster: Omit<Bootstrap, "kind" | "nowMs">;
 }
@@ -137,9 +139,11 @@ export class LeaderServices implements AsyncDisposable {
     if (sessionIds.length > 0) {
       await propose({ kind: "expire-sessions", nowMs: nowMs(), sessionIds });
     }
+    const versionsMax = this.#options.historyVersionsMax;
     for (let entry = 0; entry < RECLAIM_ENTRIES_PER_STEP; entry += 1) {
-      if (!state().reclaimPending(nowMs())) break;
-      await propose({ kind: "reclaim", nowMs: nowMs(), recordsMax: RECLAIM_RECORDS });
+      if (!state().reclaimPending(nowMs(), versionsMax)) break;
+      const bounds = { recordsMax: RECLAIM_RECORDS, versionsMax };
+      await propose({ kind: "reclaim", nowMs: nowMs(), ...bounds });
     }
   }
 }

@@ -59,6 +59,7 @@ export class Change extends State {
   readonly emptyRoot: Uint8Array;
   /** The totals as this entry has changed them; written once, at its end. */
   #totals: TotalsRecord | null = null;
+  #restoredChunks = 0;
 
   constructor(options: {
     readonly overlay: Overlay;
@@ -73,6 +74,12 @@ export class Change extends State {
     this.index = options.index;
     this.nowMs = options.nowMs;
     this.overlay.begin();
+  }
+
+  /** Chunks that this entry has referred to by way of the past. @returns how many, with these. */
+  countRestored(chunkCount: number): number {
+    this.#restoredChunks += chunkCount;
+    return this.#restoredChunks;
   }
 
   finish(): void {
@@ -145,7 +152,15 @@ export class Change extends State {
   /** Queues what this entry took out of sight. Counts, if it did so more than once. */
   reclaimLater(kind: ReclaimKind, what: ByteText): void {
     const key = reclaimKey(this.index, kind, what);
-    this.overlay.set(RECLAIMS, key, (this.overlay.get(RECLAIMS, key) ?? 0) + 1);
+    const before = this.overlay.get(RECLAIMS, key);
+    this.overlay.set(RECLAIMS, key, (before ?? 0) + 1);
+    if (before === undefined) this.countVersion(1);
+  }
+
+  /** Counts a row of the reclaim queue that came (1) or went (-1). */
+  countVersion(difference: 1 | -1): void {
+    const { historyVersions } = this.totals;
+    this.updateTotals({ historyVersions: historyVersions + difference });
   }
 
   /** Moves the present value to the history, unless this entry wrote it: then nobody can read it. */

@@ -208,6 +208,11 @@ export interface Reclaim {
   readonly nowMs: number;
   /** Records that the step may change, about. */
   readonly recordsMax: number;
+  /**
+   * Rows that the history may have: where there are more the oldest go, however young they are. The
+   * leader decides it, by its setting and by the space that is left. Absent: no bound.
+   */
+  readonly versionsMax?: number;
 }
 
 /**

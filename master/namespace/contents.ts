@@ -5,11 +5,18 @@ import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chun
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import { CONTENT_CHUNKS_MAX, INLINE_BYTES_MAX } from "../../shared/protocol/namespace-api.ts";
 import { type Change, RECLAIM_KIND } from "./change.ts";
-import { addReference, canRefer, checkChunk, raiseCopiesWanted } from "./chunks.ts";
+import {
+  addKnownReference,
+  addReference,
+  canRefer,
+  checkChunk,
+  raiseCopiesWanted,
+} from "./chunks.ts";
 import type { VerifiedChunk, VerifiedContent } from "./command.ts";
 import { type ContentId, contentKey, positionPrefix, prefixEnd, u64 } from "./keys.ts";
-import type { FileContent, PositionRecord } from "./records.ts";
+import type { FileContent, FileInode, PositionRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
+import type { TreeView } from "./state.ts";
 import { CONTENTS, POSITIONS } from "./tables.ts";
 
 /** What a file's record says of its content. */
@@ -174,6 +181,31 @@ export function makeContent(
   }
   const ids = chunks.map((chunk) => chunk.id);
   return chunkFields(change, { sizeBytes, chunkSizeBytes, contentId }, ids);
+}
+
+/**
+ * The content that a file had in the past, as a new one: its positions may have been changed since,
+ * but the history keeps the chunks that they named.
+ *
+ * @throws {Refusal} TOO_LARGE if the entry would refer to more chunks than the largest file has
+ */
+export function contentOfPast(change: Change, past: TreeView, file: FileInode): ContentFields {
+  const { sizeBytes, chunkSizeBytes, contentRoot, content, copiesWanted } = file;
+  if (content.kind === "inline") return { sizeBytes, chunkSizeBytes, contentRoot, content };
+  const { chunkCount } = content;
+  if (change.countRestored(chunkCount) > CONTENT_CHUNKS_MAX) {
+    throw new Refusal(
+      "TOO_LARGE",
+      `Cannot restore ${chunkCount} chunks more: expected at most ${CONTENT_CHUNKS_MAX} in one transaction`,
+    );
+  }
+  const contentId = newContent(change);
+  for (let position = 0; position < chunkCount; position += 1) {
+    const old = present(past.position(content.contentId, position), "a content has all positions");
+    change.putNewPosition(contentId, position, { ...old, version: change.index });
+    addKnownReference(change, old.chunkId, copiesWanted);
+  }
+  return { sizeBytes, chunkSizeBytes, contentRoot, content: { ...content, contentId } };
 }
 
 /** The fields of a file whose content has these chunks. */

@@ -55,14 +55,19 @@ function asDirectory(
   );
 }
 
-function addDirectory(
+/** @param making its attributes; the storage class by default that of the parent. */
+export function addDirectory(
   change: Change,
   parent: DirectoryInode,
   name: ByteText,
-  owner: { readonly mode: number; readonly uid: number; readonly gid: number },
+  making: {
+    readonly mode: number;
+    readonly uid: number;
+    readonly gid: number;
+    readonly storageClass?: string;
+  },
 ): DirectoryInode {
-  const { mode, uid, gid } = owner;
-  const { storageClass } = parent;
+  const { mode, uid, gid, storageClass = parent.storageClass } = making;
   const made = newInode(change, { parent: parent.id, name, mode, uid, gid, storageClass });
   const directory: DirectoryInode = { kind: "directory", ...made };
   putEmptyDirectory(change, directory);

@@ -1,4 +1,4 @@
-import type { InodeId } from "../../shared/base/ids.ts";
+import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { OperationOf, StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
 import type { PutOperation } from "./command.ts";
@@ -6,16 +6,19 @@ import {
   type ContentFields,
   type Copies,
   checkContent,
+  contentOfPast,
   inlineFields,
   makeContent,
   raiseCopies,
   releaseContent,
   shareContent,
 } from "./contents.ts";
-import { isDirectory, nameTaken } from "./directories.ts";
+import { addDirectory, isDirectory, nameTaken } from "./directories.ts";
 import { attachNew, newInode } from "./entries.ts";
+import { readingAt } from "./queries.ts";
 import type { DirectoryInode, FileInode, InodeRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
+import { PastView } from "./state.ts";
 import { find, type Place, resolve } from "./tree.ts";
 
 /** What a new file has beside its content. */
@@ -26,6 +29,8 @@ interface FileMaking {
   readonly mtimeMs: number;
   readonly atimeMs: number;
   readonly storageClass: StorageClass;
+  /** Default: that of the class. */
+  readonly copiesWanted?: number;
 }
 
 export function create(change: Change, operation: OperationOf<"create">): FileInode {
@@ -99,7 +104,7 @@ function addFile(
   const parent = (place.parent as DirectoryInode).id;
   const owner = { mode, uid, gid, storageClass: storageClass.name };
   const made = newInode(change, { parent, name: place.name, ...owner });
-  const copiesWanted = storageClass.copies;
+  const { copiesWanted = storageClass.copies } = making;
   const file: FileInode = { kind: "file", ...made, mtimeMs, atimeMs, copiesWanted, ...fields };
   attachNew(change, file);
   return file;
@@ -149,6 +154,40 @@ export function copy(change: Change, operation: OperationOf<"copy">): FileInode 
   if (file === undefined) return addFile(change, place, { ...owned, storageClass }, fields);
   const kept = operation.preserve ? { ...file, ...owned } : file;
   return replaceContent(change, kept, { ...fields, mtimeMs });
+}
+
+/**
+ * What stood at a path as of an index, by reference: a file with its content and attributes, a
+ * directory without its entries.
+ */
+export function restore(change: Change, operation: OperationOf<"restore">): InodeRecord {
+  const { from, to, index, replace } = operation;
+  const past = pastOf(change, index);
+  const source = find(past, from, "restore");
+  const place = resolve(change, to, "restore to");
+  if (source.kind === "directory") {
+    if (place.inode !== undefined) throw nameTaken(change, place, "restore to");
+    return addDirectory(change, place.parent as DirectoryInode, place.name, source);
+  }
+  const file = fileToReplace(change, place, { verb: "restore to", replace });
+  const fields = contentOfPast(change, past, source);
+  const { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted } = source;
+  const kept = { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted };
+  if (file !== undefined)
+    return replaceContent(change, { ...file, ...kept }, { ...fields, mtimeMs });
+  return addFile(
+    change,
+    place,
+    { ...kept, storageClass: storageClassOf(change, storageClass) },
+    fields,
+  );
+}
+
+/** @throws {Refusal} INDEX_EXPIRED, INVALID_ARGUMENT */
+function pastOf(change: Change, index: LogIndex): PastView {
+  const newest = (change.index - 1) as LogIndex;
+  readingAt(change, newest, index);
+  return new PastView(change.overlay, index);
 }
 
 export function setAttributes(

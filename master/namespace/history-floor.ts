@@ -5,62 +5,113 @@ import type { State } from "./state.ts";
 import { TIMES } from "./tables.ts";
 
 /**
- * How old states become unreadable. The time table says, coarsely, at which index the leader's
+ * What the history knows of time. The time table says, to the second, at which index the leader's
  * clock stood where; `reclaim` moves the floor to the newest row that is a retention old. The state
  * as of that row was the present one when the retention began, so it is the oldest that is kept.
  */
 
-/** Rows in one retention: how coarsely the floor moves. */
-const ROWS_PER_RETENTION = 256;
-const SPACING_MS_MIN = 1_000;
-/** Rows that one look or one step reads. */
-const ROWS_MAX = 2 * ROWS_PER_RETENTION;
+/** An entry that is so much later than the last row writes another: one second is one row at most. */
+const SPACING_MS = 1_000;
 
 const ALL_TIMES = { start: TABLE_BYTE.time as Key, end: prefixEnd(TABLE_BYTE.time) };
+
+/** A row of the time table: the state after `index` was the present one at `timeMs`. */
+export interface TimedIndex {
+  readonly index: LogIndex;
+  readonly timeMs: number;
+}
 
 /** Takes the leader's time into the state. Every command that names a time calls it, last. */
 export function recordTime(change: Change): void {
   const { clockMs, timedMs } = change.totals;
   if (change.nowMs > clockMs) change.updateTotals({ clockMs: change.nowMs });
-  if (timedMs === 0 || change.nowMs >= timedMs + spacingMs(change)) addTimeRow(change);
+  if (timedMs === 0 || change.nowMs >= timedMs + SPACING_MS) addTimeRow(change);
 }
 
 /** Adds a row and drops up to two that a newer old one makes useless: the table stays small. */
 function addTimeRow(change: Change): void {
-  const rows = oldRows(change, change.nowMs).slice(0, 3);
-  for (const { key } of rows.slice(0, -1)) change.overlay.delete(TIMES, key);
+  const newestMs = change.nowMs - retentionMs(change);
+  const old = rowsFrom(change, 0, 3).filter((row) => row.timeMs <= newestMs);
+  for (const { index } of old.slice(0, -1)) change.overlay.delete(TIMES, timeKey(index));
   change.overlay.set(TIMES, timeKey(change.index), change.nowMs);
   change.updateTotals({ timedMs: change.nowMs });
 }
 
-function spacingMs(state: State): number {
-  return Math.max(SPACING_MS_MIN, retentionMs(state) / ROWS_PER_RETENTION);
-}
-
 const retentionMs = (state: State): number => state.clusterFacts?.historyRetentionMs ?? 0;
 
-/** Rows, oldest first, that are a retention old. The last of them is where the floor may stand. */
-function oldRows(state: State, nowMs: number): readonly { key: Key; index: LogIndex }[] {
-  const rows = state.overlay.rows(TIMES, ALL_TIMES, ROWS_MAX);
-  const newestMs = nowMs - retentionMs(state);
-  return rows
-    .filter((row) => row.value <= newestMs)
-    .map(({ key }) => ({ key, index: readU64(key, 1) as LogIndex }));
+/** At most `limit` rows, the first at or after `index`. */
+function rowsFrom(state: State, index: number, limit: number): readonly TimedIndex[] {
+  const rows = state.overlay.rows(
+    TIMES,
+    { ...ALL_TIMES, start: timeKey(index as LogIndex) },
+    limit,
+  );
+  return rows.map(({ key, value }) => ({ index: readU64(key, 1) as LogIndex, timeMs: value }));
 }
 
-/** Where `raiseHistoryFloor` would move the floor. */
+/**
+ * The newest row that is not later than `timeMs`. Times rise with the index, so it is found by
+ * halving: a retention of days has a row for every busy second.
+ */
+function newestRow(state: State, timeMs: number): TimedIndex | undefined {
+  let [found] = rowsFrom(state, 0, 1);
+  if (found === undefined || found.timeMs > timeMs) return undefined;
+  // Every row from `end` on is later than `timeMs`.
+  let end = Number.MAX_SAFE_INTEGER;
+  while (end - found.index > 1) {
+    const middle = found.index + Math.floor((end - found.index) / 2);
+    const [row] = rowsFrom(state, middle, 1);
+    if (row === undefined || row.timeMs > timeMs) end = middle;
+    else found = row;
+  }
+  return found;
+}
+
+/**
+ * The last index whose state is known to have been there at `timeMs`: nothing that was done later
+ * shows in it, and what was done within the last second before may be missing. Undefined for a time
+ * before the first row.
+ */
+export function indexAtTime(
+  state: State,
+  appliedIndex: LogIndex,
+  timeMs: number,
+): LogIndex | undefined {
+  const row = newestRow(state, timeMs);
+  if (row === undefined || timeMs < row.timeMs + SPACING_MS) return row?.index;
+  // An entry that came a second or more after the row has a row of its own.
+  const [next] = rowsFrom(state, row.index + 1, 1);
+  return next === undefined ? appliedIndex : ((next.index - 1) as LogIndex);
+}
+
+/** When the state as of `index` was the present one, to the second. */
+export function timeOfIndex(state: State, index: LogIndex): number {
+  const [first] = rowsFrom(state, 0, 1);
+  if (first === undefined || index <= first.index) return first?.timeMs ?? state.totals.clockMs;
+  let found = first;
+  let end = index + 1;
+  while (end - found.index > 1) {
+    const middle = found.index + Math.floor((end - found.index) / 2);
+    const [row] = rowsFrom(state, middle, 1);
+    if (row === undefined || row.index > index) end = middle;
+    else found = row;
+  }
+  return found.timeMs;
+}
+
+/** The newest state that is a retention old; the floor stays where that is. */
 export function floorAt(state: State, nowMs: number): LogIndex {
-  const floor = oldRows(state, nowMs).at(-1)?.index ?? 0;
+  const floor = newestRow(state, nowMs - retentionMs(state))?.index ?? 0;
   return Math.max(state.totals.historyFloor, floor) as LogIndex;
 }
 
-/** Moves the floor on and forgets the rows before it. @returns the floor. */
-export function raiseHistoryFloor(change: Change): LogIndex {
-  const rows = oldRows(change, change.nowMs);
-  for (const { key } of rows.slice(0, -1)) change.overlay.delete(TIMES, key);
-  const historyFloor = floorAt(change, change.nowMs);
-  if (historyFloor > change.totals.historyFloor) change.updateTotals({ historyFloor });
-  return historyFloor;
+/** Forgets up to `limit` rows that the floor has passed. @returns how many. */
+export function dropTimes(change: Change, limit: number): number {
+  const range = { ...ALL_TIMES, end: timeKey((change.totals.historyFloor + 1) as LogIndex) };
+  // The last of them says when the floor was.
+  const rows = change.overlay.rows(TIMES, range, limit + 1).slice(0, -1);
+  for (const { key } of rows) change.overlay.delete(TIMES, key);
+  return rows.length;
 }
 
 /**
@@ -68,7 +119,5 @@ export function raiseHistoryFloor(change: Change): LogIndex {
  * has no entries. Then a reclaim is worth an entry for its row alone.
  */
 export function lacksRow(state: State, index: LogIndex, nowMs: number): boolean {
-  const start = timeKey(index);
-  const [row] = state.overlay.rows(TIMES, { start, end: ALL_TIMES.end }, 1);
-  return row === undefined && nowMs >= state.totals.timedMs + spacingMs(state);
+  return rowsFrom(state, index, 1).length === 0 && nowMs >= state.totals.timedMs + SPACING_MS;
 }

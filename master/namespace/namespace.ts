@@ -14,8 +14,10 @@ import { type ClusterFacts, type Command, decodeCommand, type Outcome } from "./
 import { emptyRootOf } from "./contents.ts";
 import { type Durable, durableChanges, readDurable } from "./durable.ts";
 import * as fleet from "./fleet-queries.ts";
+import { timeOfIndex } from "./history-floor.ts";
 import { nameBytes } from "./keys.ts";
 import { Overlay } from "./overlay.ts";
+import { type PathHistoryOptions, pathHistory } from "./path-history.ts";
 import * as queries from "./queries.ts";
 import { isReclaimPending } from "./reclaim.ts";
 import { queried } from "./refusal.ts";
@@ -26,6 +28,7 @@ import type {
   ContentPart,
   Counters,
   ListingPage,
+  PathHistoryPage,
   PurgeView,
   SessionView,
 } from "./views.ts";
@@ -235,8 +238,30 @@ export class Namespace implements StateMachine {
     return names === undefined ? undefined : joinPath(names.map(nameBytes));
   }
 
+  // The past.
+
   oldestReadableIndex(): LogIndex {
     return this.#state.totals.historyFloor;
+  }
+
+  /** @throws {AshlarError} INDEX_EXPIRED, INVALID_ARGUMENT */
+  checkReadable(index: LogIndex): void {
+    queried(() => this.#readingAt(index));
+  }
+
+  /** The last index that was there at `timeMs`, to the second. @throws {AshlarError} INDEX_EXPIRED */
+  indexAt(timeMs: number): LogIndex {
+    return queried(() => queries.indexOfTime(this.#state, this.appliedIndex, timeMs));
+  }
+
+  /** When `index` was applied, to the second, by the leader's clock. */
+  timeOf(index: LogIndex): number {
+    return timeOfIndex(this.#state, index);
+  }
+
+  /** @throws {AshlarError} INVALID_ARGUMENT */
+  history(options: PathHistoryOptions): PathHistoryPage {
+    return queried(() => pathHistory(this.#state, this.oldestReadableIndex(), options));
   }
 
   // Sessions, classes, facts.
@@ -263,9 +288,10 @@ export class Namespace implements StateMachine {
   }
 
   counters(): Counters {
-    const { fileCount, directoryCount, chunkCount, logicalBytes, purgesPending } =
-      this.#state.totals;
-    return { fileCount, directoryCount, chunkCount, logicalBytes, purgesPending };
+    const { fileCount, directoryCount, chunkCount, logicalBytes, ...queues } = this.#state.totals;
+    const { purgesPending, historyVersions } = queues;
+    const counts = { fileCount, directoryCount, chunkCount, logicalBytes };
+    return { ...counts, purgesPending, historyVersions };
   }
 
   // Chunks and servers.
@@ -298,8 +324,8 @@ export class Namespace implements StateMachine {
     return this.#state.totals.intentFloor;
   }
 
-  /** Whether a `reclaim` proposed at `nowMs` would find work. */
-  reclaimPending(nowMs: number): boolean {
-    return isReclaimPending(this.#state, nowMs);
+  /** Whether a `reclaim` proposed at `nowMs` with that bound would find work. */
+  reclaimPending(nowMs: number, versionsMax?: number): boolean {
+    return isReclaimPending(this.#state, nowMs, versionsMax);
   }
 }

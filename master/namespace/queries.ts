@@ -3,6 +3,7 @@ import type { LogIndex } from "../../shared/base/ids.ts";
 import type { EntryName } from "../../shared/base/path.ts";
 import type { Attributes, StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
 import { attributesOf } from "./attributes.ts";
+import { indexAtTime, timeOfIndex } from "./history-floor.ts";
 import {
   bytesToText,
   entryKey,
@@ -37,13 +38,7 @@ export function readingAt(state: State, appliedIndex: LogIndex, at: LogIndex | u
     return { state, view: state, at: appliedIndex, isPast: false };
   }
   const { historyFloor } = state.totals;
-  if (at < historyFloor) {
-    throw new Refusal(
-      "INDEX_EXPIRED",
-      `Cannot read as of index ${at}: expected ${historyFloor} or later: older states are reclaimed`,
-      { oldestIndex: historyFloor },
-    );
-  }
+  if (at < historyFloor) throw expired(state, `index ${at}`);
   if (at > appliedIndex) {
     throw new Refusal(
       "INVALID_ARGUMENT",
@@ -51,6 +46,22 @@ export function readingAt(state: State, appliedIndex: LogIndex, at: LogIndex | u
     );
   }
   return { state, view: new PastView(state.overlay, at), at, isPast: true };
+}
+
+/** @throws {Refusal} INDEX_EXPIRED */
+export function indexOfTime(state: State, appliedIndex: LogIndex, timeMs: number): LogIndex {
+  const index = indexAtTime(state, appliedIndex, timeMs);
+  if (index !== undefined && index >= state.totals.historyFloor) return index;
+  throw expired(state, `an index before ${timeMs} ms since 1970`);
+}
+
+function expired(state: State, wanted: string): Refusal {
+  const oldestIndex = state.totals.historyFloor;
+  return new Refusal(
+    "INDEX_EXPIRED",
+    `Cannot read as of ${wanted}: expected ${oldestIndex} or later: older states are reclaimed`,
+    { oldestIndex, oldestTimeMs: timeOfIndex(state, oldestIndex) },
+  );
 }
 
 export function stat(reading: Reading, target: Target): Attributes {

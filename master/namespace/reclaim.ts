@@ -4,7 +4,7 @@ import { type Change, RECLAIM_KIND, type ReclaimKind, reclaimKey } from "./chang
 import { dropReference } from "./chunks.ts";
 import type { Reclaim } from "./command.ts";
 import { countInode } from "./entries.ts";
-import { floorAt, lacksRow, raiseHistoryFloor, recordTime } from "./history-floor.ts";
+import { dropTimes, floorAt, lacksRow, recordTime } from "./history-floor.ts";
 import {
   type ByteText,
   type ContentId,
@@ -60,14 +60,17 @@ const QUEUE = { start: TABLE_BYTE.reclaim as Key, end: prefixEnd(TABLE_BYTE.recl
  * Gives back what no readable state shows any more, oldest first: old versions, replaced contents,
  * removed trees, and tombstones that the intent floor has passed. Changes about `recordsMax`
  * records; what is left is the next step's.
+ *
+ * Where the history has more than `versionsMax` rows the oldest become unreadable before their time.
  */
-export function reclaim(change: Change, { recordsMax }: Reclaim): void {
+export function reclaim(change: Change, { recordsMax, versionsMax }: Reclaim): void {
   const step: Step = { change, budget: recordsMax, queued: null };
   const [oldest] = change.overlay.rows(RECLAIMS, QUEUE, 1);
   if (oldest !== undefined && lacksRow(change, queuedIndex(oldest.key), change.nowMs)) {
     recordTime(change);
   }
-  const end = reclaimEnd(raiseHistoryFloor(change));
+  const end = reclaimEnd(raiseHistoryFloor(change, recordsMax, versionsMax));
+  step.budget -= dropTimes(change, Math.ceil(recordsMax / 4));
   dropTombstones(step);
   let start: Key = QUEUE.start;
   while (step.budget > 0) {
@@ -83,14 +86,34 @@ export function reclaim(change: Change, { recordsMax }: Reclaim): void {
   }
 }
 
-/** Whether a reclaim proposed at `nowMs` would find work. */
-export function isReclaimPending(state: State, nowMs: number): boolean {
-  const { intentFloor } = state.totals;
+/** Moves the floor on: to where the retention begins, and as far as the bound on versions asks. */
+function raiseHistoryFloor(
+  change: Change,
+  recordsMax: number,
+  versionsMax: number = Number.MAX_VALUE,
+): LogIndex {
+  const { historyFloor, historyVersions } = change.totals;
+  const surplus = Math.min(Math.max(0, historyVersions - versionsMax), recordsMax);
+  const last = change.overlay.rows(RECLAIMS, QUEUE, surplus).at(-1);
+  const crowded = last === undefined ? 0 : queuedIndex(last.key);
+  const floor = Math.max(floorAt(change, change.nowMs), crowded) as LogIndex;
+  if (floor > historyFloor) change.updateTotals({ historyFloor: floor });
+  return floor;
+}
+
+/** Whether a reclaim proposed at `nowMs` with this bound would find work. */
+export function isReclaimPending(
+  state: State,
+  nowMs: number,
+  versionsMax: number = Number.MAX_VALUE,
+): boolean {
+  const { intentFloor, historyVersions } = state.totals;
   const ages = { start: TABLE_BYTE.tombstoneAge as Key, end: tombstoneEnd(intentFloor) };
   if (state.overlay.rows(TOMBSTONE_AGES, ages, 1).length > 0) return true;
   const [oldest] = state.overlay.rows(RECLAIMS, QUEUE, 1);
   if (oldest === undefined) return false;
   const index = queuedIndex(oldest.key);
+  if (historyVersions > versionsMax) return true;
   return index <= floorAt(state, nowMs) || lacksRow(state, index, nowMs);
 }
 
@@ -120,6 +143,7 @@ function reclaimItem(step: Step, item: Item): void {
 
 function finish(step: Step, item: Item): void {
   step.change.overlay.delete(RECLAIMS, item.key);
+  step.change.countVersion(-1);
   step.budget -= 1;
 }
 
@@ -131,7 +155,9 @@ function queue(
 ): void {
   const { overlay } = step.change;
   const key = reclaimKey(item.index, part.kind, part.what);
-  overlay.set(RECLAIMS, key, (overlay.get(RECLAIMS, key) ?? 0) + 1);
+  const before = overlay.get(RECLAIMS, key);
+  overlay.set(RECLAIMS, key, (before ?? 0) + 1);
+  if (before === undefined) step.change.countVersion(1);
   step.budget -= 1;
   if (step.queued === null || key < step.queued) step.queued = key;
 }

@@ -126,6 +126,11 @@ export interface TotalsRecord {
   readonly chunkCount: number;
   readonly logicalBytes: number;
   readonly purgesPending: number;
+  /**
+   * Rows of the reclaim queue: superseded records, replaced contents and removed inodes that the
+   * history keeps. A removed tree is one row until it is reclaimed.
+   */
+  readonly historyVersions: number;
 }
 
 /** The index and term that a store stands for, and the hash of the state there. */

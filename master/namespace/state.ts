@@ -133,6 +133,7 @@ const NO_TOTALS: TotalsRecord = {
   chunkCount: 0,
   logicalBytes: 0,
   purgesPending: 0,
+  historyVersions: 0,
 };
 
 /**
@@ -164,15 +165,33 @@ export class PastView implements TreeView {
   }
 
   #alive<Value extends VersionedRecord>(table: Table<Value>, key: Key): Value | undefined {
-    const now = this.#overlay.get(table, key);
-    if (now !== undefined && now.version <= this.#at) return now;
-    const versions = historyPrefix(key);
-    const start = (versions + u64(this.#at + 1)) as Key;
-    const [first] = this.#overlay.rows(HISTORY, { start, end: prefixEnd(versions) }, 1);
-    return first !== undefined && first.value.version <= this.#at
-      ? (first.value as Value)
-      : undefined;
+    return lifeAt(this.#overlay, table, key, this.#at).value;
   }
+}
+
+/** The version of a record that was alive at an index, and when that came to its end. */
+export interface Life<Value> {
+  /** Undefined where there was none. */
+  readonly value: Value | undefined;
+  /** The entry that superseded it, or that wrote one where there was none; null: not since. */
+  readonly endsAt: LogIndex | null;
+}
+
+export function lifeAt<Value extends VersionedRecord>(
+  overlay: Overlay,
+  table: Table<Value>,
+  key: Key,
+  at: LogIndex,
+): Life<Value> {
+  const now = overlay.get(table, key);
+  if (now !== undefined && now.version <= at) return { value: now, endsAt: null };
+  const versions = historyPrefix(key);
+  const start = (versions + u64(at + 1)) as Key;
+  const [first] = overlay.rows(HISTORY, { start, end: prefixEnd(versions) }, 1);
+  if (first === undefined) return { value: undefined, endsAt: now?.version ?? null };
+  const value = first.value as Value;
+  if (value.version > at) return { value: undefined, endsAt: value.version };
+  return { value, endsAt: supersededIndexOf(first.key) };
 }
 
 /** An entry of the past: what was alive at `at` among the versions that a history range holds. */

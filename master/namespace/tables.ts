@@ -258,10 +258,12 @@ export const TOTALS: Table<TotalsRecord> = table({
     value.chunkCount,
     value.logicalBytes,
     value.purgesPending,
+    value.historyVersions,
   ],
   fromFields: (fields) => {
     const [nextInode, nextContent, clockMs, timedMs, historyFloor, intentFloor, ...counts] = fields;
-    const [fileCount, directoryCount, chunkCount, logicalBytes, purgesPending] = counts;
+    const [fileCount, directoryCount, chunkCount, logicalBytes, ...queues] = counts;
+    const [purgesPending, historyVersions] = queues;
     const ids = { nextInode, nextContent, clockMs, timedMs, historyFloor, intentFloor };
     return {
       ...ids,
@@ -270,6 +272,7 @@ export const TOTALS: Table<TotalsRecord> = table({
       chunkCount,
       logicalBytes,
       purgesPending,
+      historyVersions,
     } as TotalsRecord;
   },
   isCached: true,

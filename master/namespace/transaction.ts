@@ -1,13 +1,13 @@
 import { unreachable } from "../../shared/base/assert.ts";
 import { equalBytes, toHex } from "../../shared/base/bytes.ts";
 import type { InodeId } from "../../shared/base/ids.ts";
-import type { Precondition } from "../../shared/protocol/namespace-api.ts";
+import type { Precondition, Target } from "../../shared/protocol/namespace-api.ts";
 import { inodeVersion } from "./attributes.ts";
 import type { Change } from "./change.ts";
 import type { NamespaceOperation, Outcome, Refused, Transact } from "./command.ts";
 import { commitChunks } from "./commit-chunks.ts";
 import { makeDirectory, removeDirectory, removeTree, unlink } from "./directories.ts";
-import { copy, create, put, setAttributes, setStorageClass } from "./files.ts";
+import { copy, create, put, restore, setAttributes, setStorageClass } from "./files.ts";
 import type { InodeRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { rename } from "./rename.ts";
@@ -17,7 +17,9 @@ import { resolve, showTarget } from "./tree.ts";
 export function transact(change: Change, command: Transact): Outcome {
   let operationIndex: number | null = null;
   try {
-    for (const precondition of command.preconditions) checkPrecondition(change, precondition);
+    for (const [index, precondition] of command.preconditions.entries()) {
+      checkPrecondition(change, precondition, index);
+    }
     const results: { inode: InodeId | null }[] = [];
     for (const [index, operation] of command.operations.entries()) {
       operationIndex = index;
@@ -26,9 +28,41 @@ export function transact(change: Change, command: Transact): Outcome {
     return { ok: true, index: change.index, results };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
+    const operation = operationIndex === null ? undefined : command.operations[operationIndex];
+    const told = operation === undefined ? error : withPlace(change, error, operation);
     change.rollback();
-    return refused(change, error, operationIndex);
+    return refused(change, told, operationIndex);
   }
+}
+
+/** The refusal with what stands at the operation's place, as the operations before it left it. */
+function withPlace(change: Change, refusal: Refusal, operation: NamespaceOperation): Refusal {
+  const { code, message, details } = refusal;
+  const target = "target" in operation ? operation.target : operation.to;
+  return new Refusal(code, message, { ...details, ...placeDetails(change, target) });
+}
+
+/** For whoever asks why: the path in text, and what is there. */
+function placeDetails(change: Change, target: Target): Readonly<Record<string, unknown>> {
+  try {
+    return { path: showTarget(change, target), found: foundAt(change, inodeAt(change, target)) };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return {}; // The target itself is the problem.
+  }
+}
+
+function foundAt(
+  change: Change,
+  inode: InodeRecord | undefined,
+): Readonly<Record<string, unknown>> {
+  if (inode === undefined) return { kind: "nothing" };
+  const version = inodeVersion(change, inode);
+  if (inode.kind === "directory") {
+    return { kind: "directory", version, entryCount: change.directory(inode.id).entryCount };
+  }
+  const { sizeBytes, contentRoot } = inode;
+  return { kind: "file", version, sizeBytes, contentRoot: toHex(contentRoot) };
 }
 
 export function refused(
@@ -40,16 +74,22 @@ export function refused(
   return { ok: false, index: change.index, code, message, details, operationIndex };
 }
 
-function checkPrecondition(change: Change, precondition: Precondition): void {
-  const inode = inodeAt(change, precondition);
+function checkPrecondition(
+  change: Change,
+  precondition: Precondition,
+  preconditionIndex: number,
+): void {
+  const { kind, target } = precondition;
+  const inode = inodeAt(change, target);
   if (holds(change, precondition, inode)) return;
-  const path = showTarget(change, precondition.target);
+  const path = showTarget(change, target);
   const version = inode === undefined ? null : inodeVersion(change, inode);
-  const found = inode === undefined ? "nothing" : `a ${inode.kind} of version ${version}`;
+  const there = inode === undefined ? "nothing" : `a ${inode.kind} of version ${version}`;
+  const expected = wanted(precondition);
   throw new Refusal(
     "PRECONDITION_FAILED",
-    `Cannot apply the transaction: expected ${wanted(precondition)} at ${path}: there is ${found}`,
-    { kind: precondition.kind, path, version },
+    `Cannot apply the transaction: expected ${expected} at ${path}: there is ${there}`,
+    { preconditionIndex, kind, path, version, expected, found: foundAt(change, inode) },
   );
 }
 
@@ -88,7 +128,7 @@ function wanted(precondition: Precondition): string {
 }
 
 /** What the target stands for; undefined also where a parent is missing or is a file. */
-function inodeAt(change: Change, { target }: Precondition): InodeRecord | undefined {
+function inodeAt(change: Change, target: Target): InodeRecord | undefined {
   try {
     return resolve(change, target, "check").inode;
   } catch (error) {
@@ -113,6 +153,8 @@ function applyOperation(change: Change, operation: NamespaceOperation): InodeRec
       return rename(change, operation);
     case "copy":
       return copy(change, operation);
+    case "restore":
+      return restore(change, operation);
     case "unlink":
       unlink(change, operation);
       return undefined;

@@ -54,4 +54,37 @@ export interface Counters {
   /** Bytes of the files as their owners see them; those below a removed tree count until reclaimed. */
   readonly logicalBytes: number;
   readonly purgesPending: number;
+  /** Superseded records, replaced contents and removed inodes that the history keeps. */
+  readonly historyVersions: number;
+}
+
+/** What an entry did to a path. */
+export interface PathVersion {
+  readonly index: LogIndex;
+  /** The leader's time of the entry. */
+  readonly timeMs: number;
+  /**
+   * `existing`: there already when the history begins, since `index`. `replaced`: another file took
+   * the name in one step. `content` and `attributes` change what is there.
+   */
+  readonly change:
+    | "existing"
+    | "created"
+    | "moved-here"
+    | "replaced"
+    | "content"
+    | "attributes"
+    | "moved-away"
+    | "removed";
+  /** What is there from `index` on; null after `moved-away` and `removed`. */
+  readonly attributes: Attributes | null;
+  /** Where it came from or went to, as of then; null otherwise. */
+  readonly otherPath: Uint8Array | null;
+}
+
+export interface PathHistoryPage {
+  /** Oldest first. */
+  readonly versions: readonly PathVersion[];
+  /** Where the next page begins; null after the last. */
+  readonly next: LogIndex | null;
 }

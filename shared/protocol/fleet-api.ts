@@ -12,6 +12,7 @@ import {
   serverIdSchema,
   shortTextSchema,
   termSchema,
+  timeMsSchema,
 } from "./schemas.ts";
 
 /** What chunkservers report to the leader, and what anybody may ask about the cluster. */
@@ -144,6 +145,15 @@ export const status = defineCall(
       chunksLost: countSchema,
       /** Copies of removed chunks that servers have still to delete. */
       purgesPending: countSchema,
+    }),
+    history: v.object({
+      /** Superseded records, replaced contents and removed files or trees that are kept. */
+      versions: countSchema,
+      versionsMax: countSchema,
+      /** How long they are kept, and the oldest state that can be read. */
+      retentionMs: countSchema,
+      oldestIndex: logIndexSchema,
+      oldestTimeMs: timeMsSchema,
     }),
   }),
 );

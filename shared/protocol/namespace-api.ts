@@ -134,6 +134,18 @@ export const operationSchema = v.variant("kind", [
     uid: ownerSchema,
     gid: ownerSchema,
   }),
+  /**
+   * What stood at `from` as of `index`, by reference: a file with its content and attributes, a
+   * directory without its entries. INDEX_EXPIRED where the history does not reach back so far.
+   */
+  v.object({
+    kind: v.literal("restore"),
+    from: targetSchema,
+    index: logIndexSchema,
+    to: targetSchema,
+    /** false: refused with ALREADY_EXISTS if the name is taken. A directory replaces nothing. */
+    replace: v.boolean(),
+  }),
   v.object({ kind: v.literal("unlink"), target: targetSchema }),
   v.object({ kind: v.literal("remove-directory"), target: targetSchema }),
   /** rm -r: detaches the subtree as one step; its space comes back in the background. */
@@ -245,6 +257,9 @@ export const readModeSchema = v.variant("kind", [
 ]);
 export type ReadMode = v.InferOutput<typeof readModeSchema>;
 
+/** As of which index; default: now. INDEX_EXPIRED before the oldest that is kept. */
+const asOfIndexSchema = v.optional(logIndexSchema);
+
 const commonAttributes = {
   inode: inodeIdSchema,
   mode: modeSchema,
@@ -275,7 +290,7 @@ export type FileAttributes = Extract<Attributes, { kind: "file" }>;
 
 export const stat = defineCall(
   "namespace.stat",
-  v.object({ target: targetSchema, read: readModeSchema }),
+  v.object({ target: targetSchema, read: readModeSchema, index: asOfIndexSchema }),
   v.object({ index: logIndexSchema, attributes: attributesSchema }),
 );
 
@@ -284,6 +299,7 @@ export const list = defineCall(
   v.object({
     target: targetSchema,
     read: readModeSchema,
+    index: asOfIndexSchema,
     /** Goes on where a page ended, at that page's index (G12). */
     cursor: v.optional(v.object({ index: logIndexSchema, after: entryNameSchema })),
     limit: v.pipe(countSchema, v.minValue(1), v.maxValue(LIST_LIMIT_MAX)),
@@ -294,6 +310,71 @@ export const list = defineCall(
     /** Sorted by the bytes of the name. */
     entries: v.array(v.object({ name: entryNameSchema, attributes: attributesSchema })),
     isLast: v.boolean(),
+  }),
+);
+
+/**
+ * The index that stands for a moment, by the masters' clock and to the second: nothing that was done
+ * later shows in it. A moment that is to come is the present.
+ */
+export const asOf = defineCall(
+  "namespace.as-of",
+  v.object({
+    at: v.variant("kind", [
+      v.object({ kind: v.literal("index"), index: logIndexSchema }),
+      v.object({ kind: v.literal("time"), timeMs: timeMsSchema }),
+      /** So long before now, by the clock of the master that answers. */
+      v.object({ kind: v.literal("ago"), durationMs: countSchema }),
+    ]),
+    read: readModeSchema,
+  }),
+  v.object({
+    index: logIndexSchema,
+    timeMs: timeMsSchema,
+    /** The oldest state that can be read, and when it was the present one. */
+    oldestIndex: logIndexSchema,
+    oldestTimeMs: timeMsSchema,
+  }),
+);
+
+const HISTORY_LIMIT_MAX = 1_000;
+
+/** What happened at a path, oldest first, as far as the history reaches back. */
+export const history = defineCall(
+  "namespace.history",
+  v.object({
+    path: pathSchema,
+    read: readModeSchema,
+    /** From the page before. */
+    from: v.optional(logIndexSchema),
+    limit: v.pipe(countSchema, v.minValue(1), v.maxValue(HISTORY_LIMIT_MAX)),
+  }),
+  v.object({
+    index: logIndexSchema,
+    oldestIndex: logIndexSchema,
+    versions: v.array(
+      v.object({
+        index: logIndexSchema,
+        timeMs: timeMsSchema,
+        /** `existing`: there already at `oldestIndex`, since `index`. */
+        change: v.picklist([
+          "existing",
+          "created",
+          "moved-here",
+          "replaced",
+          "content",
+          "attributes",
+          "moved-away",
+          "removed",
+        ]),
+        /** What is there from `index` on; null where nothing is. */
+        attributes: v.nullable(attributesSchema),
+        /** Where it came from or went to, as of then. */
+        otherPath: v.nullable(pathSchema),
+      }),
+    ),
+    /** Where the next page begins; null after the last. */
+    next: v.nullable(logIndexSchema),
   }),
 );
 

@@ -1,7 +1,7 @@
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { Degraded } from "../exit-status.ts";
-import { formatSize } from "../format.ts";
+import { formatSize, formatTime } from "../format.ts";
 import { formatTable } from "../table-view.ts";
 
 export const run: RunCommand = async (context, _arguments, options) => {
@@ -55,12 +55,18 @@ function describe(context: CommandContext, status: ClusterStatus, isHuman: boole
     ),
     "",
     `${namespace.fileCount} files, ${namespace.directoryCount} directories, ${namespace.chunkCount} chunks, ${formatSize(namespace.logicalBytes, isHuman)}${isHuman ? "" : " bytes"}`,
+    historyLine(status),
   ];
   return lines.join("\n");
 }
 
+function historyLine({ history }: ClusterStatus): string {
+  const { versions, versionsMax, oldestIndex, oldestTimeMs } = history;
+  return `history: ${versions} old versions (at most ${versionsMax}), back to index ${oldestIndex}, ${formatTime(oldestTimeMs)}`;
+}
+
 function jsonStatus(status: ClusterStatus): Record<string, unknown> {
-  const { namespace } = status;
+  const { namespace, history } = status;
   return {
     cluster_id: status.clusterId,
     index: status.index,
@@ -94,6 +100,13 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       chunks_under_replicated: namespace.chunksUnderReplicated,
       chunks_lost: namespace.chunksLost,
       purges_pending: namespace.purgesPending,
+    },
+    history: {
+      versions: history.versions,
+      versions_max: history.versionsMax,
+      retention_ms: history.retentionMs,
+      oldest_index: history.oldestIndex,
+      oldest_time: formatTime(history.oldestTimeMs),
     },
   };
 }

@@ -65,6 +65,8 @@ export function checkInvariants(store: OrderedReader): void {
   checkContents(tables, inodes);
   checkChunks(tables, totals);
   checkHistory(tables);
+  const queued = tables.keys(TABLE_BYTE.reclaim).size;
+  assert.equal(totals.historyVersions, queued, "the rows of the history recount");
 }
 
 function checkTree(tables: Tables, inodes: Map<string, InodeRecord>, totals: TotalsRecord): void {

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import type { PathVersion } from "../../../master/namespace/views.ts";
+import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
+import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
-import { codeOf, dump, Replica, serverId } from "./harness.ts";
+import { at, codeOf, dump, Replica, serverId } from "./harness.ts";
 import { checkInvariants } from "./invariants.ts";
 import { type Step, step } from "./random-operations.ts";
 import { pathsOf, TreeModel } from "./tree-model.ts";
@@ -24,6 +27,7 @@ async function follow(
 }
 
 async function runStep(replica: Replica, wanted: Step, model: TreeModel): Promise<void> {
+  model.noteIndex(replica.index, replica.namespace.oldestReadableIndex());
   switch (wanted.kind) {
     case "transact": {
       const operations = wanted.operations.map((plan) => plan(replica.index));
@@ -39,7 +43,7 @@ async function runStep(replica: Replica, wanted: Step, model: TreeModel): Promis
       replica.nowMs += wanted.ms;
       return;
     case "reclaim":
-      replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: wanted.recordsMax });
+      replica.apply({ ...wanted, nowMs: replica.nowMs });
   }
 }
 
@@ -61,6 +65,22 @@ describe("the namespace under random transactions", () => {
         }
       }),
       { numRuns: 300 },
+    );
+  });
+
+  it("tells of every path what happened to it, as reads of the past show it", async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, fc.integer({ min: 1, max: 4 }), async (list, limit) => {
+        const replica = await Replica.make();
+        const model = new TreeModel();
+        const paths = new Set(["/"]);
+        for (const wanted of list) {
+          await runStep(replica, wanted, model);
+          for (const path of model.paths().keys()) paths.add(path);
+        }
+        for (const path of paths) checkPathHistory(replica, path, limit);
+      }),
+      { numRuns: 150 },
     );
   });
 
@@ -113,6 +133,37 @@ describe("the namespace under random transactions", () => {
     );
   });
 });
+
+/** The last thing that happened up to an index says what a read as of it shows. */
+function checkPathHistory({ namespace, index }: Replica, path: string, limit: number): void {
+  const versions: PathVersion[] = [];
+  const target = at(path);
+  for (let from: LogIndex | null | undefined; from !== null; ) {
+    const page = namespace.history({ path: target.path as Uint8Array, from, limit });
+    assert.ok(page.versions.length <= limit);
+    versions.push(...page.versions);
+    from = page.next;
+  }
+  const oldest = Math.max(2, namespace.oldestReadableIndex());
+  for (let read = oldest; read <= index; read += 1) {
+    const told = versions.filter((version) => version.index <= read).at(-1)?.attributes ?? null;
+    let shown: Attributes | null = null;
+    try {
+      shown = namespace.stat(target, read as LogIndex);
+    } catch (error) {
+      if (!isAshlarError(error, "NOT_FOUND") && !isAshlarError(error, "NOT_A_DIRECTORY"))
+        throw error;
+    }
+    assert.deepEqual(ownOf(told), ownOf(shown), `${path} as of ${read}`);
+  }
+}
+
+/** What a directory has of its own; what changes with its entries has no history. */
+function ownOf(attributes: Attributes | null): unknown {
+  if (attributes?.kind !== "directory") return attributes;
+  const { inode, mode, uid, gid } = attributes;
+  return { inode, mode, uid, gid };
+}
 
 /** The model of the byte test is new at every step: only the log counts there. */
 function ignoreModel(error: unknown): void {

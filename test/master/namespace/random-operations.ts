@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import type { NamespaceOperation, VerifiedChunk } from "../../../master/namespace/command.ts";
-import type { ChunkId } from "../../../shared/base/ids.ts";
+import type { ChunkId, LogIndex } from "../../../shared/base/ids.ts";
 import type { Target } from "../../../shared/protocol/namespace-api.ts";
 import { at, chunkId, chunksContent, inline, MIB, OWNER, sealed } from "./harness.ts";
 
@@ -58,6 +58,14 @@ const moves: fc.Arbitrary<Planned> = fc.oneof(
     .map((fields) => () => ({ kind: "copy", ...fields, uid: 1, gid: 1 }) as const),
 );
 
+/** From up to 12 entries ago: mostly a state that is readable. */
+const restores: fc.Arbitrary<Planned> = fc
+  .record({ from: path, to: path, replace: bit, back: fc.nat({ max: 12 }) })
+  .map(({ back, ...fields }) => (newest: number) => {
+    const index = Math.max(2, newest - back) as LogIndex;
+    return { kind: "restore", index, ...fields } as const;
+  });
+
 /** Commits that expect few chunks: some of them are right. */
 const commits: fc.Arbitrary<Planned> = fc
   .record({
@@ -95,6 +103,7 @@ const operation = fc.oneof(
   { weight: 4, arbitrary: files },
   { weight: 3, arbitrary: moves },
   { weight: 2, arbitrary: commits },
+  { weight: 2, arbitrary: restores },
 );
 
 /** What happens between two mutations. */
@@ -103,7 +112,7 @@ export type Step =
   | { readonly kind: "flush" }
   | { readonly kind: "restart" }
   | { readonly kind: "pass-time"; readonly ms: number }
-  | { readonly kind: "reclaim"; readonly recordsMax: number };
+  | { readonly kind: "reclaim"; readonly recordsMax: number; readonly versionsMax?: number };
 
 export const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -123,7 +132,10 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc
-      .integer({ min: 1, max: 30 })
-      .map((recordsMax) => ({ kind: "reclaim", recordsMax }) as const),
+      .record(
+        { recordsMax: fc.integer({ min: 1, max: 30 }), versionsMax: fc.nat({ max: 10 }) },
+        { requiredKeys: ["recordsMax"] },
+      )
+      .map((bounds) => ({ kind: "reclaim", ...bounds }) as const),
   },
 );

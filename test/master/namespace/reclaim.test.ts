@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { NamespaceOperation } from "../../../master/namespace/command.ts";
+import type { LogIndex } from "../../../shared/base/ids.ts";
 import {
   assertOk,
   at,
@@ -116,6 +117,39 @@ describe("reclaim", () => {
     const part = replica.namespace.locate(at("/g"), { firstPosition: 0, count: 1 });
     assert.equal(part.chunks[0]?.replicas.length, 3);
     assert.equal(replica.namespace.counters().purgesPending, 0);
+  });
+
+  it("lets the oldest versions go first, in bounded steps, where there are more than the bound", async () => {
+    const replica = await Replica.make();
+    const { namespace } = replica;
+    const indexes: LogIndex[] = [];
+    for (let version = 0; version < 200; version += 1) {
+      const content = chunksContent(sealed(`v${version}`, { intentIndex: replica.index }));
+      indexes.push(
+        replica.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER }),
+      );
+    }
+    // A replaced version is two rows: the inode's record, and its content.
+    assert.equal(namespace.counters().historyVersions, 398);
+    assert.ok(!namespace.reclaimPending(replica.nowMs, 398));
+    await namespace.flush();
+    let steps = 0;
+    while (namespace.reclaimPending(replica.nowMs, 100)) {
+      const bounds = { recordsMax: 40, versionsMax: 100 };
+      assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, ...bounds }));
+      assert.ok(namespace.changedCount <= 80, `a step changed ${namespace.changedCount} records`);
+      await namespace.flush();
+      checkInvariants(replica.store);
+      steps += 1;
+    }
+    assert.ok(steps > 10, `${steps} steps`);
+    assert.ok(namespace.counters().historyVersions <= 100);
+    assert.ok(namespace.counters().historyVersions >= 90, "no more goes than must");
+    const chunksAt = (index: LogIndex | undefined) =>
+      namespace.locate(at("/f"), { firstPosition: 0, count: 1 }, index).chunks.length;
+    assert.throws(() => chunksAt(indexes[100]), { code: "INDEX_EXPIRED" });
+    assert.equal(chunksAt(indexes[150]), 1);
+    assert.equal(chunksAt(undefined), 1);
   });
 
   it("does nothing before the retention, however often it is asked", async () => {

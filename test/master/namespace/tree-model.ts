@@ -35,6 +35,8 @@ const emptyDirectory = (): ModelNode & { kind: "directory" } => ({
 
 export class TreeModel {
   #root = emptyDirectory();
+  /** The tree as of the indexes that can be restored. */
+  readonly #past = new Map<LogIndex, ModelNode>();
 
   /** All operations or none. @returns the code of the first refusal, or "ok". */
   transact(operations: readonly NamespaceOperation[]): string {
@@ -47,6 +49,12 @@ export class TreeModel {
       this.#root = before;
       return error.code;
     }
+  }
+
+  /** The tree is now as it was after `index`; states before `oldest` are forgotten. */
+  noteIndex(index: LogIndex, oldest: LogIndex): void {
+    this.#past.set(index, clone(this.#root));
+    for (const known of this.#past.keys()) if (known < oldest) this.#past.delete(known);
   }
 
   /** Every path with what is there. */
@@ -84,6 +92,9 @@ export class TreeModel {
       case "remove-directory":
       case "remove-tree":
         this.#remove(operation);
+        break;
+      case "restore":
+        this.#restore(operation);
         break;
       default:
         this.#find(operation.target);
@@ -170,6 +181,25 @@ export class TreeModel {
     parent.children.set(name, { kind: "file", content, chunkMib });
   }
 
+  /** Of a past that `noteIndex` was told. */
+  #restore({ from, to, index, replace }: Operation<"restore">): void {
+    const past = this.#past.get(index);
+    if (past === undefined) throw new Refused("INDEX_EXPIRED");
+    const node = findIn(past, from);
+    const { parent, name } = this.#parentOf(to);
+    const there = name === "" ? this.#root : parent.children.get(name);
+    if (node.kind === "directory") {
+      if (there !== undefined) throw new Refused("ALREADY_EXISTS");
+      parent.children.set(name, emptyDirectory());
+      return;
+    }
+    if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+    if (there !== undefined && !replace) throw new Refused("ALREADY_EXISTS");
+    const { content, chunkMib } = node;
+    if (there === undefined) parent.children.set(name, { kind: "file", content, chunkMib });
+    else Object.assign(there, { content, chunkMib });
+  }
+
   #remove({
     kind,
     target,
@@ -189,14 +219,7 @@ export class TreeModel {
   }
 
   #find(target: Target): ModelNode {
-    let node: ModelNode = this.#root;
-    for (const name of names(target)) {
-      if (node.kind === "file") throw new Refused("NOT_A_DIRECTORY");
-      const child = node.children.get(name);
-      if (child === undefined) throw new Refused("NOT_FOUND");
-      node = child;
-    }
-    return node;
+    return findIn(this.#root, target);
   }
 
   /** The directory of the last name; the root itself has the name "". */
@@ -207,6 +230,17 @@ export class TreeModel {
     if (parent.kind === "file") throw new Refused("NOT_A_DIRECTORY");
     return { parent, name };
   }
+}
+
+function findIn(root: ModelNode, target: Target): ModelNode {
+  let node = root;
+  for (const name of names(target)) {
+    if (node.kind === "file") throw new Refused("NOT_A_DIRECTORY");
+    const child = node.children.get(name);
+    if (child === undefined) throw new Refused("NOT_FOUND");
+    node = child;
+  }
+  return node;
 }
 
 function checkReplace(node: ModelNode, there: ModelNode): void {
