@@ -1,0 +1,43 @@
+import { anyOf, type Fault, type FaultOutcome, namesOf, type Soak } from "./fault.ts";
+import { waitFor } from "./run-tool.ts";
+import type { SoakNode } from "./soak-node.ts";
+
+const NOTICE_TIMEOUT_MS = 20_000;
+
+/** A disk fills up: its node says so, the others go on, and with space it is whole again. */
+async function fillDisk(what: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
+  const logStart = await node.logSize();
+  const freeBytes = await node.disk.fill();
+  let signs: string[] = [];
+  const hasNoticed = await waitFor(async () => {
+    signs = await signsOf(node, logStart);
+    return signs.length > 0;
+  }, NOTICE_TIMEOUT_MS);
+  if (!hasNoticed) soak.journal.violation(`${node.name}: says nothing of a full disk`);
+  await node.disk.free();
+  // What a person does by the hint; a chunkserver needs nobody.
+  if (node.role === "master") {
+    if (node.isRunning) await node.signal("SIGTERM");
+    await node.start();
+  }
+  const evidence = `${freeBytes} bytes were free; ${signs[0]}`;
+  const fired = freeBytes < 64 * 1024;
+  return { kind: "full-disk", what, nodes: namesOf([node]), fired, evidence };
+}
+
+/** What a person who watches would see: the end, a warning, not ready, or no space to offer. */
+async function signsOf(node: SoakNode, logStart: number): Promise<string[]> {
+  const signs = await node.complaintsSince(logStart);
+  if (!node.isRunning) signs.push(`ended with ${node.ended?.code}`);
+  const ready = await fetch(`http://${node.http}/readyz`, { signal: AbortSignal.timeout(2_000) })
+    .then(async (response) => (response.ok ? null : await response.text()))
+    .catch(() => null);
+  if (ready !== null) signs.push(`not ready: ${ready.trim()}`);
+  return signs;
+}
+
+export const FULL_DISKS: readonly Fault[] = [
+  async (soak) => fillDisk("leader", await soak.cluster.leader(), soak),
+  (soak) => fillDisk("master", anyOf(soak.cluster.masters), soak),
+  (soak) => fillDisk("chunkserver", anyOf(soak.cluster.chunkservers), soak),
+];

@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { anyOf, type Fault, type FaultOutcome, type Soak } from "./fault.ts";
+import type { SoakNode } from "./soak-node.ts";
+
+/** Longer than two elections. */
+const HELD_MS = 5_000;
+
+/** Each "from" no longer reaches each "to". The clients reach everybody. */
+async function cut(
+  what: string,
+  soak: Soak,
+  pairs: readonly (readonly [SoakNode, SoakNode])[],
+): Promise<FaultOutcome> {
+  const { network } = soak.cluster;
+  for (const [from, to] of pairs) await network.cut(from.name, to.name);
+  await sleep(HELD_MS);
+  const lostCount = await network.joinAll();
+  const nodes = pairs.map(([from, to]) => `${from.name}->${to.name}`);
+  const evidence = `${lostCount} packets were dropped`;
+  return { kind: "partition", what, nodes, fired: lostCount > 0, evidence };
+}
+
+async function slowDown(what: string, soak: Soak, node: SoakNode): Promise<FaultOutcome> {
+  const { network } = soak.cluster;
+  await network.slowDown(node.name);
+  await sleep(HELD_MS);
+  const waitCount = await network.speedUp(node.name);
+  const evidence = `packets had to wait ${waitCount} times`;
+  return { kind: "slow-link", what, nodes: [node.name], fired: waitCount > 0, evidence };
+}
+
+function othersOf(node: SoakNode, soak: Soak): SoakNode[] {
+  return soak.cluster.masters.filter((each) => each !== node);
+}
+
+export const PARTITIONS: readonly Fault[] = [
+  async (soak) => {
+    // The deposed leader still hears clients: the classic stale read.
+    const leader = await soak.cluster.leader();
+    const pairs = othersOf(leader, soak).flatMap((other) => [
+      [leader, other] as const,
+      [other, leader] as const,
+    ]);
+    return cut("leader from its peers", soak, pairs);
+  },
+  async (soak) => {
+    const leader = await soak.cluster.leader();
+    const pairs = othersOf(leader, soak).map((other) => [leader, other] as const);
+    return cut("leader is not heard", soak, pairs);
+  },
+  async (soak) => {
+    const leader = await soak.cluster.leader();
+    const pairs = othersOf(leader, soak).map((other) => [other, leader] as const);
+    return cut("leader is deaf", soak, pairs);
+  },
+  async (soak) => {
+    const leader = await soak.cluster.leader();
+    const follower = anyOf(othersOf(leader, soak));
+    return cut("one way between two masters", soak, [[leader, follower]]);
+  },
+  (soak) => {
+    const [one, two] = [anyOf(soak.cluster.chunkservers), anyOf(soak.cluster.masters)];
+    const peers = soak.cluster.nodes.filter((node) => node !== one && node !== two);
+    return cut(
+      "chunkserver from its peers, one way",
+      soak,
+      peers.map((peer) => [one, peer] as const),
+    );
+  },
+];
+
+export const SLOW_LINKS: readonly Fault[] = [
+  async (soak) => slowDown("leader", soak, await soak.cluster.leader()),
+  (soak) => slowDown("chunkserver", soak, anyOf(soak.cluster.chunkservers)),
+  (soak) => slowDown("master", soak, anyOf(soak.cluster.masters)),
+];

@@ -1,0 +1,69 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { anyOf, type Fault, type FaultOutcome, namesOf, type Soak } from "./fault.ts";
+import type { SoakNode } from "./soak-node.ts";
+
+/** How long a member or a server whose disk is dead may live on. */
+const GIVE_UP_TIMEOUT_MS = 15_000;
+const DARK_MS = 200;
+
+/**
+ * The power of some machines fails, at once: their processes stop where they are, their disks keep
+ * only what was synced, and both come back.
+ *
+ * Stopped first, a process cannot acknowledge anything after its disk is gone, as in a real cut.
+ */
+async function cutPower(what: string, nodes: readonly SoakNode[]): Promise<FaultOutcome> {
+  await Promise.all(nodes.map((node) => node.signal("SIGSTOP")));
+  await Promise.all(nodes.map((node) => node.disk.shutDown()));
+  await Promise.all(nodes.map((node) => node.kill()));
+  await Promise.all(nodes.map((node) => node.disk.unmount()));
+  await sleep(DARK_MS);
+  for (const node of nodes) {
+    await node.disk.mount();
+    await node.start();
+  }
+  const evidence = "the file system answered EIO";
+  return { kind: "power-cut", what, nodes: namesOf(nodes), fired: true, evidence };
+}
+
+/** The disk of a running process dies: every call answers EIO, and the process is still there. */
+async function killDisk(what: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
+  const logStart = await node.logSize();
+  await node.disk.shutDown();
+  const ended = await node.waitUntilEnded(GIVE_UP_TIMEOUT_MS);
+  const complaints = await node.complaintsSince(logStart);
+  if (ended === null && complaints.length === 0) {
+    soak.journal.violation(`${node.name}: lives on with a dead disk and says nothing`);
+  }
+  await node.kill();
+  await node.disk.unmount();
+  await node.disk.mount();
+  await node.start();
+  const end = ended === null ? "lived on and complained" : `ended with ${ended.code}`;
+  const nodes = namesOf([node]);
+  return { kind: "dead-disk", what, nodes, fired: true, evidence: `${end}: ${complaints[0]}` };
+}
+
+const cutLeader: Fault = async ({ cluster }) => cutPower("leader", [await cluster.leader()]);
+const cutMaster: Fault = ({ cluster }) => cutPower("master", [anyOf(cluster.masters)]);
+const cutServer: Fault = ({ cluster }) => cutPower("chunkserver", [anyOf(cluster.chunkservers)]);
+const cutMasters: Fault = ({ cluster }) => cutPower("all masters", cluster.masters);
+const cutServers: Fault = ({ cluster }) => cutPower("all chunkservers", cluster.chunkservers);
+const cutEverything: Fault = ({ cluster }) => cutPower("everything", cluster.nodes);
+const cutTwoMasters: Fault = async ({ cluster }) => {
+  const leader = await cluster.leader();
+  const follower = anyOf(cluster.masters.filter((node) => node !== leader));
+  return cutPower("leader and follower", [leader, follower]);
+};
+
+/** Single machines more often than many: they are what fails. */
+export const POWER_CUTS: readonly Fault[] = [
+  ...[cutLeader, cutServer, cutMasters, cutMaster, cutLeader, cutEverything],
+  ...[cutLeader, cutServer, cutTwoMasters, cutMaster, cutServer, cutServers],
+];
+
+export const DEAD_DISKS: readonly Fault[] = [
+  async (soak) => killDisk("leader", await soak.cluster.leader(), soak),
+  (soak) => killDisk("chunkserver", anyOf(soak.cluster.chunkservers), soak),
+  (soak) => killDisk("master", anyOf(soak.cluster.masters), soak),
+];

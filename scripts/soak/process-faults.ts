@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { anyOf, type Fault, type FaultOutcome, namesOf, type Soak } from "./fault.ts";
+import { processState, waitFor } from "./run-tool.ts";
+import type { SoakNode } from "./soak-node.ts";
+
+const PAUSE_MS = 30_000;
+const PAUSE_QUICK_MS = 4_000;
+const CLOCK_TIMEOUT_MS = 5_000;
+const CLOCK_HELD_MS = 2_000;
+/** Of the wall clock: an hour and half a minute, either way. */
+const JUMPS_SECONDS = [3600, -3600, 30, -30] as const;
+
+async function kill(what: string, node: SoakNode): Promise<FaultOutcome> {
+  await node.signal("SIGKILL");
+  const evidence = `ended by ${node.ended?.signal}`;
+  await node.start();
+  const fired = evidence.endsWith("SIGKILL");
+  return { kind: "kill", what, nodes: namesOf([node]), fired, evidence };
+}
+
+async function pause(what: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
+  await node.signal("SIGSTOP");
+  await sleep(soak.options.quick ? PAUSE_QUICK_MS : PAUSE_MS);
+  const state = await processState(node.pid);
+  await node.signal("SIGCONT");
+  const evidence = `in state ${state} to the end`;
+  return { kind: "pause", what, nodes: namesOf([node]), fired: state === "T", evidence };
+}
+
+/** The nodes' wall clocks jump by `seconds`, and some seconds later back. */
+async function jump(what: string, nodes: readonly SoakNode[]): Promise<FaultOutcome> {
+  const seconds = anyOf(JUMPS_SECONDS);
+  for (const node of nodes) await node.setClock(seconds);
+  const hasJumped = async (node: SoakNode, bySeconds: number): Promise<boolean> => {
+    const offset = await wallOffsetSeconds(node);
+    return offset !== null && Math.abs(offset - bySeconds) < 10;
+  };
+  const arrived = await Promise.all(
+    nodes.map((node) => waitFor(() => hasJumped(node, seconds), CLOCK_TIMEOUT_MS)),
+  );
+  await sleep(CLOCK_HELD_MS);
+  for (const node of nodes) await node.setClock(0);
+  await Promise.all(nodes.map((node) => waitFor(() => hasJumped(node, 0), CLOCK_TIMEOUT_MS)));
+  const fired = arrived.every(Boolean);
+  const evidence = `the Date of their HTTP answers was off by ${seconds} s: ${arrived.join(", ")}`;
+  return { kind: "clock-jump", what, nodes: namesOf(nodes), fired, evidence };
+}
+
+/** How far the clock of a node's process is from ours; null if it does not answer. */
+async function wallOffsetSeconds(node: SoakNode): Promise<number | null> {
+  try {
+    const response = await fetch(`http://${node.http}/healthz`, {
+      signal: AbortSignal.timeout(2_000),
+    });
+    await response.arrayBuffer();
+    return (Date.parse(response.headers.get("date") ?? "") - Date.now()) / 1000;
+  } catch {
+    return null;
+  }
+}
+
+export const KILLS: readonly Fault[] = [
+  async ({ cluster }) => kill("leader", await cluster.leader()),
+  ({ cluster }) => kill("any", anyOf(cluster.nodes)),
+];
+
+export const PAUSES: readonly Fault[] = [
+  async (soak) => pause("leader", await soak.cluster.leader(), soak),
+  (soak) => pause("any", anyOf(soak.cluster.nodes), soak),
+];
+
+export const CLOCK_JUMPS: readonly Fault[] = [
+  async ({ cluster }) => jump("leader", [await cluster.leader()]),
+  ({ cluster }) => jump("any", [anyOf(cluster.nodes)]),
+  ({ cluster }) => jump("all masters", cluster.masters),
+];

@@ -1,0 +1,98 @@
+import { randomInt } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { DirectoryEntry, FileSystem } from "../../client/file-system.ts";
+import { isAshlarError } from "../../shared/base/errors.ts";
+import type { Counter } from "./counter.ts";
+import { stampOfContent } from "./file-content.ts";
+import type { Journal } from "./journal.ts";
+import type { Register, Value } from "./register.ts";
+import { stampOf, stampOfAttributes } from "./stamp.ts";
+import type { Tally, Writer } from "./writer.ts";
+
+const PACE_MS = 20;
+
+/** Reads what the writers write, over a connection of its own, and judges every answer. */
+export class Reader {
+  readonly #fileSystem: FileSystem;
+  readonly #writers: readonly Writer[];
+  readonly #journal: Journal;
+  readonly #tally: Tally;
+  readonly #counter: Counter;
+
+  constructor(parts: {
+    readonly fileSystem: FileSystem;
+    readonly writers: readonly Writer[];
+    readonly journal: Journal;
+    readonly tally: Tally;
+    readonly counter: Counter;
+  }) {
+    this.#fileSystem = parts.fileSystem;
+    this.#writers = parts.writers;
+    this.#journal = parts.journal;
+    this.#tally = parts.tally;
+    this.#counter = parts.counter;
+  }
+
+  /** One read, judged. A read that fails proves nothing and is only counted. */
+  async step(): Promise<void> {
+    await sleep(randomInt(PACE_MS));
+    const writer = this.#writers[randomInt(this.#writers.length)] as Writer;
+    const slot = writer.slots[randomInt(writer.slots.length)] as Register;
+    const dice = randomInt(10);
+    try {
+      if (dice === 0) await this.#counter.read(this.#fileSystem);
+      else if (dice <= 2) await this.#list(writer);
+      else if (dice <= 5) await this.#judge(slot, () => this.#stampInFile(slot.path));
+      else await this.#judge(slot, () => stampOf(this.#fileSystem, slot.path));
+      this.#tally.reads += 1;
+    } catch (error) {
+      this.#tally.failedReads += 1;
+      this.#journal.write("read failed", { path: slot.path, error: String(error) });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#fileSystem[Symbol.asyncDispose]();
+  }
+
+  async #judge(register: Register, read: () => Promise<Value>): Promise<void> {
+    const began = this.#journal.tick();
+    const value = await read();
+    const violation = register.observe(value, began, this.#journal.tick());
+    if (violation !== null) this.#journal.violation(violation);
+  }
+
+  async #stampInFile(path: string): Promise<Value> {
+    try {
+      const bytes = await this.#fileSystem.readFile(path);
+      // A file that was created and never written: only its attributes tell its stamp.
+      if (bytes.length === 0) return await stampOf(this.#fileSystem, path);
+      const stamp = stampOfContent(bytes);
+      if (typeof stamp === "number") return stamp;
+      this.#journal.violation(`${path}: holds ${stamp}`);
+      return -1;
+    } catch (error) {
+      if (isAshlarError(error, "NOT_FOUND")) return null;
+      throw error;
+    }
+  }
+
+  /** A listing is of one index (G12): it shows both files of a transaction, or neither (G3). */
+  async #list(writer: Writer): Promise<void> {
+    const began = this.#journal.tick();
+    const entries = new Map<string, DirectoryEntry>();
+    for await (const entry of this.#fileSystem.list(writer.directory)) {
+      entries.set(`${writer.directory}/${entry.displayName}`, entry);
+    }
+    const ended = this.#journal.tick();
+    for (const register of writer.registers) {
+      const entry = entries.get(register.path);
+      const value = entry === undefined ? null : stampOfAttributes(entry.attributes);
+      const violation = register.observe(value, began, ended);
+      if (violation !== null) this.#journal.violation(`${violation} (listed)`);
+    }
+    const versions = writer.pair.map(({ path }) => entries.get(path)?.attributes.version);
+    if (versions[0] === versions[1]) return;
+    this.#journal.violation(`${writer.directory}: half a transaction: versions ${versions}`);
+  }
+}

@@ -1,0 +1,78 @@
+import type { Fault, Soak } from "./fault.ts";
+import { FULL_DISKS } from "./full-disk-faults.ts";
+import { failSite, type IoErrorCase, nodeFor } from "./io-faults.ts";
+import { PARTITIONS, SLOW_LINKS } from "./network-faults.ts";
+import type { FaultKind } from "./options.ts";
+import { DEAD_DISKS, POWER_CUTS } from "./power-faults.ts";
+import { CLOCK_JUMPS, KILLS, PAUSES } from "./process-faults.ts";
+
+const VARIANTS: Readonly<Record<Exclude<FaultKind, "io-error">, readonly Fault[]>> = {
+  "power-cut": POWER_CUTS,
+  "dead-disk": DEAD_DISKS,
+  kill: KILLS,
+  pause: PAUSES,
+  partition: PARTITIONS,
+  "slow-link": SLOW_LINKS,
+  "clock-jump": CLOCK_JUMPS,
+  "full-disk": FULL_DISKS,
+};
+/** An error that did not fire is tried so often in all, each time at another node. */
+const ATTEMPTS_PER_CASE = 3;
+
+interface PendingCase {
+  readonly case: IoErrorCase;
+  readonly attempt: number;
+}
+
+/** Which fault comes next: each kind by turns, each variant of a kind by turns. */
+export class Schedule {
+  readonly #soak: Soak;
+  readonly #pending: PendingCase[];
+  readonly #endsMs: number;
+  readonly #turns = new Map<FaultKind, number>();
+  #turn = 0;
+
+  constructor(soak: Soak, cases: readonly IoErrorCase[]) {
+    this.#soak = soak;
+    this.#pending = cases.map((each) => ({ case: each, attempt: 1 }));
+    this.#endsMs = performance.now() + soak.options.minutes * 60_000;
+  }
+
+  /** Null at the end: the time is over, and all that must have happened has. */
+  next(): { readonly kind: FaultKind; readonly fault: Fault } | null {
+    const isOver = performance.now() > this.#endsMs;
+    const kinds = this.#soak.options.faults.filter((kind) =>
+      isOver ? this.#isOwed(kind) : kind !== "io-error" || this.#pending.length > 0,
+    );
+    const kind = kinds[this.#turn % Math.max(1, kinds.length)];
+    if (kind === undefined) return null;
+    this.#turn += 1;
+    const turn = this.#turns.get(kind) ?? 0;
+    this.#turns.set(kind, turn + 1);
+    if (kind === "io-error") return { kind, fault: this.#nextCase(turn) };
+    const variants = VARIANTS[kind];
+    return { kind, fault: variants[turn % variants.length] as Fault };
+  }
+
+  /** What is still missing when the time is over. */
+  #isOwed(kind: FaultKind): boolean {
+    const turns = this.#turns.get(kind) ?? 0;
+    if (kind === "io-error") return this.#pending.length > 0;
+    if (kind === "power-cut") return turns < Math.max(1, this.#soak.options.powerCuts);
+    return turns === 0;
+  }
+
+  #nextCase(turn: number): Fault {
+    const pending = this.#pending.shift();
+    if (pending === undefined) throw new Error("No case is left");
+    return async (soak) => {
+      const node = await nodeFor(soak, pending.case, turn);
+      const outcome = await failSite(soak, node, pending.case);
+      await node.start();
+      if (!outcome.fired && pending.attempt < ATTEMPTS_PER_CASE) {
+        this.#pending.push({ case: pending.case, attempt: pending.attempt + 1 });
+      }
+      return outcome;
+    };
+  }
+}

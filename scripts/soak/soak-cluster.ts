@@ -1,0 +1,176 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type ClusterFile,
+  createClusterFiles,
+  nodePaths,
+} from "../../client/cli/cluster/layout.ts";
+import { connect } from "../../client/connect.ts";
+import type { FileSystem } from "../../client/file-system.ts";
+import type { ClusterStatus } from "../../shared/protocol/fleet-api.ts";
+import { type FileSystemKind, LoopDisk } from "./loop-disk.ts";
+import { SoakNetwork } from "./network.ts";
+import { waitFor } from "./run-tool.ts";
+import { SoakNode } from "./soak-node.ts";
+
+const MIB = 1024 * 1024;
+const MASTERS = 3;
+const CHUNKSERVERS = 4;
+/** Sparse images; XFS wants at least 300 MiB. */
+const MASTER_DISK_BYTES = 1024 * MIB;
+const CHUNKSERVER_DISK_BYTES = 3072 * MIB;
+const STATUS_TIMEOUT_MS = 2_000;
+/** The leader asks every member for each answer. */
+const STATUS_POLL_MS = 150;
+const SETTINGS = {
+  masters: { historyRetentionMs: 60_000, intentLifetimeMs: 60_000 },
+  chunkservers: { reserveBytes: 64 * MIB },
+};
+
+/** Nodes by turns on ext4 and XFS, so that each role has both. */
+function fileSystemOf(index: number): FileSystemKind {
+  return index % 2 === 0 ? "ext4" : "xfs";
+}
+
+/** 3 masters and 4 chunkservers, each with a disk and a network namespace of its own. */
+export class SoakCluster {
+  readonly network = new SoakNetwork();
+  readonly directory: string;
+  readonly nodes: SoakNode[] = [];
+  #file: ClusterFile | null = null;
+  #eye: FileSystem | null = null;
+  /** Who led, as "member term", each time it was another than before. */
+  readonly leaders: string[] = [];
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  /** Makes disks, network and config files. No node runs yet. */
+  async make(faketime: string | null): Promise<void> {
+    const cluster = join(this.directory, "cluster");
+    const names = [...numbered("m", MASTERS), ...numbered("c", CHUNKSERVERS)];
+    await this.network.open();
+    const addresses: string[] = [];
+    for (const name of names) {
+      const address = await this.network.add(name);
+      addresses.push(`${address}:7400`, `${address}:7401`);
+    }
+    this.#file = await createClusterFiles(cluster, {
+      masters: MASTERS,
+      chunkservers: CHUNKSERVERS,
+      addresses,
+      masterSettings: SETTINGS.masters,
+      chunkserverSettings: SETTINGS.chunkservers,
+    });
+    await mkdir(join(this.directory, "disks"), { recursive: true });
+    for (const [index, node] of this.#file.nodes.entries()) {
+      const paths = nodePaths(cluster, node.name);
+      const disk = new LoopDisk({
+        kind: fileSystemOf(index),
+        image: join(this.directory, "disks", `${node.name}.img`),
+        mountPoint: paths.data,
+      });
+      await disk.make(node.role === "master" ? MASTER_DISK_BYTES : CHUNKSERVER_DISK_BYTES);
+      const prefix = this.network.prefix(node.name);
+      this.nodes.push(new SoakNode({ node, paths, disk, prefix, faketime }));
+    }
+  }
+
+  get masters(): SoakNode[] {
+    return this.nodes.filter((node) => node.role === "master");
+  }
+
+  get chunkservers(): SoakNode[] {
+    return this.nodes.filter((node) => node.role === "chunkserver");
+  }
+
+  node(name: string): SoakNode {
+    const node = this.nodes.find((each) => each.name === name);
+    if (node === undefined) throw new Error(`No node ${name}`);
+    return node;
+  }
+
+  /** A client with connections of its own. */
+  connect(clientName: string, timeoutMs: number): Promise<FileSystem> {
+    return connect({
+      masters: this.masters.map((node) => node.address),
+      clusterId: this.#file?.clusterId ?? "",
+      clientName,
+      timeoutMs,
+    });
+  }
+
+  /** @throws {AshlarError} if no leader answers in time */
+  async status(): Promise<ClusterStatus> {
+    this.#eye ??= await this.connect("eye", STATUS_TIMEOUT_MS);
+    const status = await this.#eye.status();
+    const leader = status.masters.find((master) => master.role === "leader");
+    if (leader !== undefined) {
+      const reign = `${leader.memberId} ${leader.term}`;
+      if (this.leaders.at(-1) !== reign) this.leaders.push(reign);
+    }
+    return status;
+  }
+
+  /** The master that leads. @throws {Error} if none is seen to within 20 s */
+  async leader(): Promise<SoakNode> {
+    let found: SoakNode | undefined;
+    await waitFor(
+      async () => {
+        const status = await this.status().catch(() => null);
+        const leader = status?.masters.find((master) => master.role === "leader");
+        found = this.masters.find((node) => node.address === leader?.address);
+        return found !== undefined;
+      },
+      20_000,
+      STATUS_POLL_MS,
+    );
+    if (found === undefined) throw new Error("No master leads");
+    return found;
+  }
+
+  /** Resolves to null when nothing is missing, to what still is after `timeoutMs`. */
+  async waitUntilWhole(timeoutMs: number): Promise<string | null> {
+    let lacking = "no leader answers";
+    const isWhole = await waitFor(
+      async () => {
+        try {
+          lacking = lackingIn(await this.status(), this);
+        } catch (error) {
+          lacking = (error as Error).message;
+        }
+        return lacking === "";
+      },
+      timeoutMs,
+      STATUS_POLL_MS,
+    );
+    return isWhole ? null : lacking;
+  }
+
+  /** Starts what does not run. */
+  async startAll(): Promise<void> {
+    for (const node of this.nodes) await node.start();
+  }
+
+  /** Ends every process and every mount, whatever state they are in. */
+  async tearDown(): Promise<void> {
+    await this.#eye?.[Symbol.asyncDispose]();
+    await Promise.all(this.nodes.map((node) => node.kill()));
+    for (const node of this.nodes) await node.disk.unmount();
+  }
+}
+
+function lackingIn(status: ClusterStatus, cluster: SoakCluster): string {
+  const dead = cluster.nodes.find((node) => !node.isRunning);
+  if (dead !== undefined) return `${dead.name} ended: ${JSON.stringify(dead.ended)}`;
+  const away = status.masters.filter((master) => master.role === "unreachable").length;
+  if (away > 0) return `${away} masters do not answer`;
+  const live = status.chunkservers.filter((server) => server.state === "live").length;
+  if (live < CHUNKSERVERS) return `${live} of ${CHUNKSERVERS} chunkservers are live`;
+  return status.health.word === "ok" ? "" : status.health.reasons.join("; ");
+}
+
+function numbered(letter: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${letter}${index + 1}`);
+}

@@ -1,0 +1,164 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { open, readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import type { LocalNode, NodePaths } from "../../client/cli/cluster/layout.ts";
+import type { LoopDisk } from "./loop-disk.ts";
+import { processState, waitFor } from "./run-tool.ts";
+
+const LAUNCHER = fileURLToPath(new URL("../../../scripts/ashlar", import.meta.url));
+const STOP_TIMEOUT_MS = 20_000;
+const SIGNAL_TIMEOUT_MS = 5_000;
+/** How a process ended. */
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface SoakNodeOptions {
+  readonly node: LocalNode;
+  readonly paths: NodePaths;
+  readonly disk: LoopDisk;
+  /** The command that puts what follows it into the node's network namespace. */
+  readonly prefix: readonly string[];
+  /** libfaketime, or null: the node sees the machine's clock. */
+  readonly faketime: string | null;
+}
+
+/** One master or chunkserver: its process, its disk, its clock. */
+export class SoakNode {
+  readonly name: string;
+  readonly role: LocalNode["role"];
+  readonly address: string;
+  readonly http: string;
+  readonly disk: LoopDisk;
+  readonly dataDirectory: string;
+  readonly #options: SoakNodeOptions;
+  #child: ChildProcess | null = null;
+  #ended: Ended | null = null;
+
+  constructor(options: SoakNodeOptions) {
+    this.#options = options;
+    const { name, role, address, http } = options.node;
+    this.name = name;
+    this.role = role;
+    this.address = address;
+    this.http = http;
+    this.disk = options.disk;
+    this.dataDirectory = options.paths.data;
+  }
+
+  /** How its last process ended; null while it runs. */
+  get ended(): Ended | null {
+    return this.#ended;
+  }
+
+  /** @throws {Error} if it does not run */
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined || this.#ended !== null) throw new Error(`${this.name} does not run`);
+    return pid;
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== null && this.#ended === null;
+  }
+
+  /**
+   * Starts the process. Does not wait for it to serve.
+   *
+   * @param tracer a command that runs what follows it under the same pid (strace -D)
+   */
+  async start(tracer: readonly string[] = []): Promise<void> {
+    if (this.isRunning) return;
+    const { paths, prefix, node } = this.#options;
+    const launch = [process.execPath, LAUNCHER, node.role, "--config", paths.config];
+    const command = [...prefix, ...tracer, ...(await this.#clock()), ...launch];
+    const log = await open(paths.log, "a");
+    try {
+      const child = spawn(command[0] ?? "", command.slice(1), {
+        stdio: ["ignore", log.fd, log.fd],
+        cwd: "/",
+      });
+      this.#ended = null;
+      this.#child = child;
+      const end = (ended: Ended): void => {
+        if (this.#child === child) this.#ended = ended;
+      };
+      child.on("exit", (code, signal) => end({ code, signal }));
+      child.on("error", () => end({ code: -1, signal: null }));
+    } finally {
+      await log.close();
+    }
+  }
+
+  /** `env` with libfaketime: the wall clock reads the file `clock`, the monotonic one is real. */
+  async #clock(): Promise<string[]> {
+    const { faketime, paths } = this.#options;
+    if (faketime === null) return [];
+    await this.setClock(0);
+    return [
+      "env",
+      `LD_PRELOAD=${faketime}`,
+      `FAKETIME_TIMESTAMP_FILE=${paths.directory}/clock`,
+      "FAKETIME_CACHE_DURATION=1",
+      "DONT_FAKE_MONOTONIC=1",
+      "FAKETIME_DONT_FAKE_MONOTONIC=1",
+      "NO_FAKE_STAT=1",
+    ];
+  }
+
+  /** The node's wall clock is off by so much, within about a second. */
+  async setClock(offsetSeconds: number): Promise<void> {
+    const sign = offsetSeconds < 0 ? "-" : "+";
+    const text = `${sign}${Math.abs(offsetSeconds)}\n`;
+    await writeFile(`${this.#options.paths.directory}/clock`, text);
+  }
+
+  /** Sends the signal; resolves once it is seen to have worked. */
+  async signal(signal: "SIGSTOP" | "SIGCONT" | "SIGKILL" | "SIGTERM"): Promise<void> {
+    const { pid } = this;
+    process.kill(pid, signal);
+    const worked =
+      signal === "SIGSTOP"
+        ? await waitFor(async () => (await processState(pid)) === "T", SIGNAL_TIMEOUT_MS)
+        : signal === "SIGCONT" || (await waitFor(() => !this.isRunning, STOP_TIMEOUT_MS));
+    if (!worked) throw new Error(`${this.name}: ${signal} had no effect`);
+  }
+
+  /** SIGKILL, if it runs. */
+  async kill(): Promise<void> {
+    if (this.isRunning) await this.signal("SIGKILL");
+  }
+
+  /** Resolves to how the process ended by itself, or to null if it still runs after `timeoutMs`. */
+  async waitUntilEnded(timeoutMs: number): Promise<Ended | null> {
+    await waitFor(() => !this.isRunning, timeoutMs);
+    return this.#ended;
+  }
+
+  /** Where the log ends now: for `complaintsSince`. */
+  async logSize(): Promise<number> {
+    return (await readFile(this.#options.paths.log)).length;
+  }
+
+  /** Messages of level warn or worse that the node logged behind `offset`, and its last words. */
+  async complaintsSince(offset: number): Promise<string[]> {
+    const text = (await readFile(this.#options.paths.log)).subarray(offset).toString();
+    const complaints: string[] = [];
+    for (const line of text.split("\n")) {
+      if (line.trim() === "") continue;
+      const complaint = complaintOf(line);
+      if (complaint !== null) complaints.push(complaint);
+    }
+    return complaints;
+  }
+}
+
+function complaintOf(line: string): string | null {
+  try {
+    const { level, message } = JSON.parse(line) as { level?: string; message?: string };
+    return level === "warn" || level === "error" ? (message ?? line) : null;
+  } catch {
+    return line; // Not the log's own format: what a process says when it gives up.
+  }
+}
