@@ -4,8 +4,7 @@ import { type ClusterId, parseClusterId } from "../shared/base/ids.ts";
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
 import { createHasher } from "../shared/platform/hasher.ts";
-import { createLog } from "../shared/platform/pino-log.ts";
-import { PrometheusMetrics } from "../shared/platform/prometheus-metrics.ts";
+import { quietLog, unreadMetrics } from "../shared/platform/quiet.ts";
 import { parseAddress } from "../shared/platform/socket-address.ts";
 import { SystemClock } from "../shared/platform/system-clock.ts";
 import { SystemRandom } from "../shared/platform/system-random.ts";
@@ -73,8 +72,8 @@ function nodeEnv(options: ConnectOptions): Env {
     random: new SystemRandom(),
     network: new TcpNetwork(),
     hasher: createHasher().hasher,
-    log: options.log ?? createLog({ to: "stderr", level: "silent" }),
-    metrics: new PrometheusMetrics(),
+    log: options.log ?? quietLog,
+    metrics: unreadMetrics,
   };
 }
 

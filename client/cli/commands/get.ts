@@ -169,16 +169,21 @@ async function getOne(job: Job, download: Download | Failed): Promise<void> {
       : parseByteRange(String(options["range"]), attributes.sizeBytes);
   const fileSystem = await context.fileSystem();
   if (target === null) {
+    const progress = report.begin(attributes.sizeBytes);
+    let doneBytes = 0;
     for await (const slab of fileSystem.readSlabs(source.bytes, {
       ...range,
       signal: context.signal,
     })) {
       try {
         await context.output.bytes(slab.bytes);
+        doneBytes += slab.bytes.length;
+        progress(doneBytes);
       } finally {
         slab.release();
       }
     }
+    report.finishedFile();
     return;
   }
   if (!(await shouldWrite(job, download, target))) return;
