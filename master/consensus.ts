@@ -20,6 +20,26 @@ export interface Consensus {
   /** Resolves when the state shows `index`. @throws {AshlarError} DEADLINE_EXCEEDED */
   waitApplied(index: LogIndex, timeoutMs: number): Promise<void>;
   status(): ConsensusStatus;
+  /** Who takes part, as this member has applied it; the leader's says how far each has come. */
+  membership(): MembershipView;
+  /**
+   * One change of the membership, through a joint configuration where it needs one (Raft §6).
+   * Resolves with the index of its entry once the new configuration holds alone. Whoever is added
+   * is reached first, and becomes a learner: give it its vote once it has caught up. A leader
+   * that is to remove itself hands over, and the next one is to be asked.
+   *
+   * @throws {AshlarError} NOT_LEADER, NO_LEADER; CHANGE_UNDER_WAY; ALREADY_EXISTS; MEMBER_UNKNOWN;
+   *   MEMBER_BEHIND; MAJORITY_AT_RISK; UNAVAILABLE, WRONG_IDENTITY, WRONG_CLUSTER of whoever is to
+   *   be added. COMMIT_UNKNOWN: look at the membership.
+   */
+  changeMembers(change: MemberChange): Promise<LogIndex>;
+  /**
+   * Hands leadership to `to`, or to the voter that lacks least for null. Resolves with the new
+   * leader, this member if it is the one that was asked for.
+   *
+   * @throws {AshlarError} NOT_LEADER, NO_LEADER, MEMBER_UNKNOWN, MEMBER_BEHIND, INVALID_ARGUMENT
+   */
+  transferLeadership(to: MemberId | null): Promise<MemberId>;
   /** Calls `listener` on every change of this member's role or of the leader it knows. */
   onChange(listener: (status: ConsensusStatus) => void): void;
 }
@@ -41,4 +61,42 @@ export interface ConsensusStatus {
   readonly committedIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly members: readonly { readonly id: MemberId; readonly address: string }[];
+  /**
+   * Whether this master counts: not before it was added (`joining`), and not after it was removed,
+   * of which a peer may have told it.
+   */
+  readonly standing: "member" | "joining" | "removed";
+  /** Addresses of all masters, as far as this one knows. */
+  readonly masters: readonly string[];
+}
+
+/** What one entry changes. */
+export interface MemberChange {
+  /** They become learners. */
+  readonly add: readonly { readonly id: MemberId; readonly address: string }[];
+  /** Learners that get a vote. */
+  readonly promote: readonly MemberId[];
+  readonly remove: readonly MemberId[];
+}
+
+export interface MembershipView {
+  /** Two majorities must agree: a change of several voters is half done. */
+  readonly isJoint: boolean;
+  /** By ascending id. */
+  readonly members: readonly MemberView[];
+}
+
+export interface MemberView {
+  readonly id: MemberId;
+  readonly address: string;
+  /** `leaving` votes only until the change that is under way is done. */
+  readonly vote: "voter" | "learner" | "leaving";
+  /** At a leader, of the others. */
+  readonly progress: {
+    /** `probe`: looking for where the logs match; `snapshot`: being sent the state; `replicate`: following. */
+    readonly state: "probe" | "replicate" | "snapshot";
+    readonly matchIndex: LogIndex;
+    /** It was heard within the last election timeout. */
+    readonly isActive: boolean;
+  } | null;
 }

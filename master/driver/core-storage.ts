@@ -1,6 +1,5 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
-import { decodeMembership } from "../raft/encoding.ts";
 import { maxIndex } from "../raft/entries.ts";
 import type { HardState, Membership } from "../raft/messages.ts";
 import type {
@@ -12,6 +11,7 @@ import type {
 } from "../raft/storage.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { DurableLog } from "./member-storage.ts";
+import { decodeRecord } from "./roster.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -70,7 +70,7 @@ export class CoreStorage implements Storage {
     const snapshot = this.#machine().openSnapshot();
     try {
       if (snapshot.membership.length === 0) return this.#founders;
-      return decodeMembership(snapshot.membership);
+      return decodeRecord(snapshot.membership).membership;
     } finally {
       snapshot.release();
     }

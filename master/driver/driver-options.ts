@@ -30,10 +30,12 @@ export interface DriverOptions {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   /**
-   * All members, this one among them: the same list on every member of a new cluster. It founds the
-   * cluster; later only the addresses in it are used.
+   * This member and others: of a new cluster all of them, the same list on every one. It founds the
+   * cluster; once the membership has changed the log says who the members are and where they listen.
    */
   readonly members: readonly MemberAddress[];
+  /** A new directory founds nothing, and waits until the member is added to a cluster. */
+  readonly join?: boolean;
   readonly timing?: Partial<DriverTiming>;
   readonly limits?: Partial<DriverLimits>;
   /** The member cannot go on (its disk failed): the process should stop. Called at most once. */

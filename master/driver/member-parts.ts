@@ -1,9 +1,11 @@
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Membership, PeerMessage, SnapshotRequest } from "../raft/messages.ts";
 import type { RaftNode } from "../raft/raft.ts";
-import type { DriverLimits, DriverOptions, DriverTiming } from "./driver-options.ts";
+import type { DriverLimits, DriverOptions, DriverTiming, MemberAddress } from "./driver-options.ts";
+import type { Group } from "./group.ts";
+import { MemberChanges, type MemberChangesOptions } from "./member-changes.ts";
 import type { MemberStorage } from "./member-storage.ts";
-import type { OwnIdentity } from "./peer-greeting.ts";
+import { identifyPeer, type OwnIdentity } from "./peer-greeting.ts";
 import { PeerService } from "./peer-service.ts";
 import { Peers } from "./peers.ts";
 import type { OfferOutcome } from "./snapshot-offers.ts";
@@ -22,35 +24,56 @@ export interface MemberParts {
   readonly node: RaftNode;
   /** The membership that the first entry brings. */
   readonly founders: Membership;
+  readonly group: Group;
 }
 
 export function makePeers(parts: MemberParts): Peers {
-  const { options, own, storage, timing, limits, node } = parts;
-  return new Peers({
+  const { options, own, storage, timing, limits, node, group } = parts;
+  const peers = new Peers({
     ...options.env,
     own,
     peers: storage.peers,
-    members: options.members,
     connect: options.connect,
     timeoutMs: timing.connectTimeoutMs,
     pendingBytesMax: limits.peerPendingBytesMax,
     onDropped: (peer) => node.reportUnreachable(peer),
+    onGreeted: ({ isMember, appliedIndex, members }) =>
+      group.heard({ isMember, appliedIndex, members }),
+  });
+  peers.follow(group.peers);
+  return peers;
+}
+
+export function makeChanges(
+  parts: MemberParts,
+  hooks: Pick<MemberChangesOptions, "proposals" | "wake" | "halted" | "isReady">,
+): MemberChanges {
+  const { options, own, timing, node, group } = parts;
+  const { connect, signal = new AbortController().signal } = options;
+  const timeoutMs = timing.connectTimeoutMs;
+  return new MemberChanges({
+    ...options.env,
+    ...timing,
+    ...hooks,
+    node,
+    group,
+    identify: (peer) => identifyPeer({ own, peer, connect, timeoutMs, signal }),
   });
 }
 
 export function makeSender(
   parts: MemberParts,
   hooks: {
-    readonly addressOf: (member: MemberId) => string | null;
     readonly onDone: (peer: MemberId, outcome: "delivered" | "failed") => void;
   },
 ): SnapshotSender {
-  const { options, own, storage, holder, timing, limits } = parts;
+  const { options, own, storage, holder, timing, limits, group } = parts;
   return new SnapshotSender({
     ...options.env,
     ...hooks,
     own,
     peers: storage.peers,
+    addressOf: (member) => group.addressOf(member),
     connect: options.connect,
     timeoutMs: timing.connectTimeoutMs,
     machine: () => holder.machine,
@@ -87,14 +110,17 @@ export function makeService(
   hooks: {
     readonly receiver: SnapshotReceiver;
     readonly deliver: (messages: readonly PeerMessage[]) => void;
+    readonly onMet: (peer: MemberAddress) => void;
   },
 ): PeerService {
-  const { options, own, storage, holder, timing, limits } = parts;
+  const { options, own, storage, holder, timing, limits, group, founders } = parts;
   return new PeerService({
     ...options.env,
     ...hooks,
     own,
     register: storage.peers,
+    group,
+    isFounding: () => founders.voters.length > 0 && holder.machine.appliedIndex === 0,
     machine: () => holder.machine,
     partBytes: limits.snapshotPartBytes,
     stallMs: timing.snapshotStallMs,

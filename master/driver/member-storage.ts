@@ -10,6 +10,8 @@ import type { Entry, EntryPosition, HardState } from "../raft/messages.ts";
 /** What the driver needs of the member's directory. Implemented by `master/storage`. */
 export interface MemberStorage {
   readonly identity: { readonly incarnation: string };
+  /** The members before the first entry. None for one that is to be added to a cluster. */
+  readonly founders: readonly MemberId[];
   readonly peers: PeerRegister;
   readonly log: DurableLog;
   readonly states: StateDirectory;
@@ -24,6 +26,7 @@ export type OpenStorage = (options: {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   readonly segmentBytes: number;
+  readonly founders: readonly MemberId[];
 }) => Promise<MemberStorage>;
 
 export interface PeerRegister {
@@ -33,6 +36,10 @@ export interface PeerRegister {
    * @throws {AshlarError} WRONG_IDENTITY if the peer has shown another one before.
    */
   check(peer: MemberId, incarnation: string): Promise<void>;
+  /** Whether `incarnation` is the one that counts, or none is known. */
+  isCurrent(peer: MemberId, incarnation: string): boolean;
+  /** From now on `incarnation` is that of `peer`: the log says so, and will again after a restart. */
+  adopt(peer: MemberId, incarnation: string): void;
 }
 
 /** The log on disk, with all entries after `entries.base` in memory. */

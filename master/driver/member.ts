@@ -1,8 +1,7 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
-import type { Applied, ConsensusStatus } from "../consensus.ts";
-import { encodeMembership } from "../raft/encoding.ts";
+import type { Applied, ConsensusStatus, MemberChange, MembershipView } from "../consensus.ts";
 import { indexAfter } from "../raft/entries.ts";
 import { decodeChange } from "../raft/membership-change.ts";
 import type { Entry, Message, PeerMessage, Snapshot } from "../raft/messages.ts";
@@ -11,9 +10,11 @@ import type { Leadership } from "../raft/raft.ts";
 import type { StateMachine } from "../state-machine.ts";
 import { Applier } from "./applier.ts";
 import type { Driver } from "./driver-options.ts";
+import type { MemberChanges } from "./member-changes.ts";
 import { commitUnknown, noLeader, notLeader } from "./member-errors.ts";
 import {
   type MemberParts,
+  makeChanges,
   makePeers,
   makeReceiver,
   makeSender,
@@ -33,7 +34,6 @@ import { AppliedWaiters, type Waiter } from "./waiters.ts";
 
 /** Ticks of the core in one heartbeat interval. */
 export const TICKS_PER_HEARTBEAT = 2;
-const HAND_OVER_LOOK_MS = 10;
 
 /** One member of the group: the core and everything that does what it says. */
 export class Member implements Driver {
@@ -50,6 +50,7 @@ export class Member implements Driver {
   readonly #reads: Reads;
   readonly #waiters = new AppliedWaiters();
   readonly #board: StatusBoard;
+  readonly #changes: MemberChanges;
   readonly #stateListeners: Array<(machine: StateMachine) => void> = [];
   readonly #stallListeners: Array<(stalledMs: number) => void> = [];
   #leadership: Leadership;
@@ -68,13 +69,12 @@ export class Member implements Driver {
     this.#reads = new Reads({ retryAfterMs: timing.electionTimeoutMsMin });
     this.#board = new StatusBoard({
       node: parts.node,
-      members: parts.options.members,
+      group: parts.group,
       appliedIndex: () => this.stateMachine.appliedIndex,
     });
     this.#loop = this.#makeLoop();
     this.#peers = makePeers(parts);
     this.#sender = makeSender(parts, {
-      addressOf: (member) => this.#peers.addressOf(member),
       onDone: (peer, outcome) => {
         if (this.#halted !== null) return;
         parts.node.reportSnapshot(peer, outcome);
@@ -97,7 +97,9 @@ export class Member implements Driver {
       deliver: (messages) => {
         if (this.#halted === null) this.#loop.deliver(messages);
       },
+      onMet: (peer) => this.#peers.met(peer),
     });
+    this.#changes = this.#makeChanges();
     this.#loop.start();
   }
 
@@ -142,6 +144,18 @@ export class Member implements Driver {
     return this.#board.status();
   }
 
+  membership(): MembershipView {
+    return this.#changes.view();
+  }
+
+  changeMembers(change: MemberChange): Promise<LogIndex> {
+    return this.#changes.change(change);
+  }
+
+  transferLeadership(to: MemberId | null): Promise<MemberId> {
+    return this.#changes.transfer(to);
+  }
+
   onChange(listener: (status: ConsensusStatus) => void): void {
     this.#board.onChange(listener);
   }
@@ -155,20 +169,12 @@ export class Member implements Driver {
   }
 
   async prepareStop(): Promise<void> {
-    const { node, timing, options } = this.#parts;
-    const { clock } = options.env;
-    const untilMs = clock.monotonicMs() + timing.electionTimeoutMsMin;
-    const heirs = node
-      .status()
-      .progress.filter((each) => each.id !== this.memberId && each.isRecentlyActive)
-      .sort((left, right) => right.matchIndex - left.matchIndex);
-    const [heir] = heirs;
-    if (this.#leadership.role === "leader" && heir !== undefined && this.#halted === null) {
-      node.transferLeadership(heir.id);
-      this.#loop.wake();
-      while (this.#leadership.role === "leader" && clock.monotonicMs() < untilMs) {
-        await clock.sleep(HAND_OVER_LOOK_MS);
-      }
+    const { clock } = this.#parts.options.env;
+    const isLeading = this.#leadership.role === "leader" && this.#halted === null;
+    if (isLeading) {
+      // Without an heir, or one that is too slow, the others elect somebody.
+      const handingOver = this.#changes.transfer(null).catch(() => {});
+      await Promise.race([handingOver, clock.sleep(this.#parts.timing.electionTimeoutMsMin)]);
     }
     this.service.stop();
   }
@@ -204,6 +210,7 @@ export class Member implements Driver {
     this.#loop.stop();
     const unknown = commitUnknown(reason.message);
     this.#proposals.failAll({ queued: reason, placed: unknown });
+    this.#changes.fail(unknown);
     this.#reads.failAll(reason);
     this.#waiters.failAll(reason);
     this.#offers.refuseUnlessAccepted();
@@ -311,6 +318,7 @@ export class Member implements Driver {
       const moved = notLeader(this.#board.leaderAddress);
       this.#proposals.failAll({ queued: moved, placed: commitUnknown("leadership was lost") });
       this.#reads.failAll(moved);
+      this.#changes.fail(commitUnknown("leadership was lost"));
     } else if (leaderId !== before.leaderId && leaderId !== NO_MEMBER) {
       this.#reads.restart();
     }
@@ -345,6 +353,7 @@ export class Member implements Driver {
       onApplied: (entry, outcome) => {
         this.#board.noteApplied(entry);
         this.#proposals.settle(entry, outcome);
+        if (entry.kind !== "normal") this.#changes.noteApplied();
         this.#waiters.release(entry.index);
       },
       onBatch: (reply) => this.#loop.deliver([reply]),
@@ -354,12 +363,27 @@ export class Member implements Driver {
   }
 
   #membershipAfter(entry: Entry): Uint8Array | null {
-    const { node, founders } = this.#parts;
-    if (entry.kind === "normal") return entry.index === 1 ? encodeMembership(founders) : null;
-    const membership = node.applyMembershipChange(decodeChange(entry));
-    this.#board.noteMembership();
+    const { node, group } = this.#parts;
+    if (entry.kind === "normal") return entry.index === 1 ? group.founded() : null;
+    const change = decodeChange(entry);
+    const stored = group.changed(change, node.applyMembershipChange(change));
     this.#loop.wake();
-    return encodeMembership(membership);
+    return stored;
+  }
+
+  #makeChanges(): MemberChanges {
+    const { group } = this.#parts;
+    group.onChange(() => {
+      this.#peers.follow(group.peers);
+      this.service.membersChanged();
+      this.#board.noteMembership();
+    });
+    return makeChanges(this.#parts, {
+      proposals: this.#proposals,
+      wake: () => this.#loop.wake(),
+      halted: () => this.#halted,
+      isReady: () => this.#board.status().isReady,
+    });
   }
 
   /** Forgets the log that neither a restart nor a slow follower needs, in large steps. */
@@ -386,6 +410,7 @@ export class Member implements Driver {
       log: storage.log,
       installState: (snapshot) => this.#installState(snapshot),
       onInstalled: (snapshot) => {
+        this.#parts.group.installed(storedMembership(this.stateMachine));
         this.#applier.thaw();
         this.#waiters.release(snapshot.index);
         for (const listener of this.#stateListeners) listener(this.stateMachine);
@@ -401,5 +426,14 @@ export class Member implements Driver {
     await this.#sender.cancelAll();
     await this.service.releaseState();
     await this.#receiver.install(snapshot);
+  }
+}
+
+function storedMembership(machine: StateMachine): Uint8Array {
+  const snapshot = machine.openSnapshot();
+  try {
+    return snapshot.membership;
+  } finally {
+    snapshot.release();
   }
 }

@@ -1,5 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
+import type { MemberId } from "../../shared/base/ids.ts";
 import { maxIndex } from "../raft/entries.ts";
 import { type Membership, NO_MEMBER } from "../raft/messages.ts";
 import { createRaftNode } from "../raft/raft.ts";
@@ -12,6 +13,7 @@ import {
   type DriverTiming,
 } from "./driver-options.ts";
 import { fetchState } from "./fetch-state.ts";
+import { Group } from "./group.ts";
 import { Member, TICKS_PER_HEARTBEAT } from "./member.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import type { OwnIdentity } from "./peer-greeting.ts";
@@ -30,14 +32,15 @@ import { StateHolder } from "./state-holder.ts";
 export async function openDriver(options: DriverOptions): Promise<Driver> {
   const timing = { ...DEFAULT_TIMING, ...pickTiming(options.timing ?? {}) };
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const founders = foundersOf(options);
   const storage = await options.openStorage({
     ...options,
     ...options.env,
     segmentBytes: limits.logSegmentBytes,
+    founders: foundersOf(options),
   });
   const { clusterId, memberId } = options;
-  const own = { clusterId, memberId, incarnation: storage.identity.incarnation };
+  const address = options.members.find((member) => member.id === memberId)?.address ?? "";
+  const own = { clusterId, memberId, incarnation: storage.identity.incarnation, address };
   let holder: StateHolder | null = null;
   try {
     const { log } = options.env;
@@ -52,6 +55,8 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     throw error;
   }
   const { machine } = holder;
+  const founders = { ...NOBODY, voters: storage.founders };
+  const group = groupOf({ options, own, storage, holder }, founders);
   const node = createRaftNode({
     id: memberId,
     storage: new CoreStorage(storage.log, machineOf(holder), founders),
@@ -62,8 +67,9 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
       (timing.electionTimeoutMsMin * TICKS_PER_HEARTBEAT) / timing.heartbeatIntervalMs,
     ),
     uncommittedBytesMax: limits.proposalBytesMax,
+    snapshotFirst: true,
   });
-  return new Member({ options, timing, limits, own, storage, holder, node, founders });
+  return new Member({ options, timing, limits, own, storage, holder, node, founders, group });
 }
 
 function machineOf(holder: StateHolder): () => StateHolder["machine"] {
@@ -78,7 +84,31 @@ function pickTiming(given: Partial<DriverTiming>): Partial<DriverTiming> {
   );
 }
 
-function foundersOf({ members, memberId }: DriverOptions): Membership {
+const NOBODY: Membership = {
+  voters: [],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
+
+function groupOf(
+  { options, own, storage, holder }: Pick<Opening, "options" | "own" | "storage" | "holder">,
+  founders: Membership,
+): Group {
+  const { memberId } = own;
+  const { peers: register } = storage;
+  const snapshot = holder.machine.openSnapshot();
+  try {
+    const given = { ownId: memberId, configured: options.members, founders, register };
+    return new Group(given, snapshot.membership);
+  } finally {
+    snapshot.release();
+  }
+}
+
+/** Who founds a new cluster, by ascending id: nobody where this member is to join one. */
+function foundersOf({ members, memberId, join }: DriverOptions): readonly MemberId[] {
   const voters = members.map((member) => member.id).sort((left, right) => left - right);
   if (new Set(voters).size !== voters.length) {
     throw new AshlarError("INVALID_ARGUMENT", "Cannot use the members: an id is there twice");
@@ -89,7 +119,7 @@ function foundersOf({ members, memberId }: DriverOptions): Membership {
       `Cannot use the members: this member, ${memberId}, is not among them`,
     );
   }
-  return { voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+  return join === true ? [] : voters;
 }
 
 interface Opening {

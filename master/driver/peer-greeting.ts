@@ -1,4 +1,5 @@
-import { AshlarError } from "../../shared/base/errors.ts";
+import { present } from "../../shared/base/assert.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
 import { raftHello } from "../../shared/protocol/raft-api.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
@@ -11,6 +12,7 @@ export interface Envelope {
   readonly from: MemberId;
   readonly to: MemberId;
   readonly fromIncarnation: string;
+  readonly fromAddress?: string | undefined;
 }
 
 /** This member, as its peers are to know it. */
@@ -18,11 +20,19 @@ export interface OwnIdentity {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   readonly incarnation: string;
+  /** Where its peers reach it. */
+  readonly address: string;
 }
 
 export function envelopeTo(own: OwnIdentity, to: MemberId): Envelope {
-  const { clusterId, memberId, incarnation } = own;
-  return { clusterId, from: memberId, to, fromIncarnation: incarnation };
+  const { clusterId, memberId, incarnation, address } = own;
+  return {
+    clusterId,
+    from: memberId,
+    to,
+    fromIncarnation: incarnation,
+    ...(address === "" ? {} : { fromAddress: address }),
+  };
 }
 
 /**
@@ -36,6 +46,12 @@ export async function checkSender(
   peers: PeerRegister,
   envelope: Envelope,
 ): Promise<void> {
+  checkEnvelope(own, envelope);
+  await peers.check(envelope.from, envelope.fromIncarnation);
+}
+
+/** What can be said of a sender whose incarnation does not matter, or not yet. */
+export function checkEnvelope(own: OwnIdentity, envelope: Envelope): void {
   if (envelope.clusterId !== own.clusterId) {
     throw new AshlarError(
       "WRONG_CLUSTER",
@@ -52,7 +68,6 @@ export async function checkSender(
   if (envelope.from === own.memberId) {
     throw new AshlarError("WRONG_IDENTITY", `Cannot take part twice as member ${own.memberId}`);
   }
-  await peers.check(envelope.from, envelope.fromIncarnation);
 }
 
 export interface GreetOptions {
@@ -62,24 +77,79 @@ export interface GreetOptions {
   readonly connect: Connect;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  /** What the peer said of us. */
+  readonly onGreeted?: (reply: GreetReply) => void;
 }
+
+export type GreetReply = ReturnType<(typeof raftHello)["parseResponse"]>;
 
 /** A connection to the peer, once each of the two knows the other for who it is. */
 export async function connectToPeer(options: GreetOptions): Promise<Connection> {
-  const { own, peers, peer, connect, timeoutMs, signal } = options;
+  const { peers, peer, onGreeted } = options;
+  return greeted(options, async (reply) => {
+    await peers.check(peer.id, reply.incarnation);
+    onGreeted?.(reply);
+  });
+}
+
+/**
+ * Who listens at the address of a member that is to be added. Its incarnation is not held against
+ * what is remembered: it will be what counts.
+ *
+ * @throws {AshlarError} UNAVAILABLE if nobody answers; WRONG_IDENTITY, WRONG_CLUSTER.
+ */
+export async function identifyPeer(
+  options: Omit<GreetOptions, "peers">,
+): Promise<{ readonly incarnation: string }> {
+  const { id, address } = options.peer;
+  let found: GreetReply | null = null;
+  try {
+    const connection = await greeted(options, async (reply) => {
+      found = reply;
+    });
+    await connection.close(0);
+  } catch (error) {
+    if (!isAshlarError(error) || error.retry === "never") throw error;
+    throw new AshlarError(
+      "UNAVAILABLE",
+      `Cannot add member ${id}: nobody answers at ${address}: ${error.message}`,
+      {
+        cause: error,
+        hint: "Start it first, with join = true and an empty data directory",
+        // A caller that repeats would wait for a person.
+        details: { address },
+      },
+    );
+  }
+  const reply = present<GreetReply>(found, "who was greeted has answered");
+  if (reply.isFounding) {
+    throw new AshlarError(
+      "WRONG_IDENTITY",
+      `Cannot add member ${id}: the master at ${address} has an empty directory and was told to found a cluster`,
+      { hint: "Start it with join = true, and an empty data directory" },
+    );
+  }
+  return { incarnation: reply.incarnation };
+}
+
+async function greeted(
+  options: Omit<GreetOptions, "peers">,
+  take: (reply: GreetReply) => Promise<void>,
+): Promise<Connection> {
+  const { own, peer, connect, timeoutMs, signal } = options;
   const connection = await connect(peer.address, { timeoutMs, signal });
   try {
     const envelope = envelopeTo(own, peer.id);
     const reply = await connection.call(raftHello, envelope, { timeoutMs, signal });
-    const { memberId, incarnation } = reply.head;
     reply.release();
+    const { memberId } = reply.head;
     if (memberId !== peer.id) {
       throw new AshlarError(
         "WRONG_IDENTITY",
         `Cannot use ${peer.address}: expected member ${peer.id}: it is member ${memberId}`,
       );
     }
-    await peers.check(memberId, incarnation);
+    await take(reply.head);
     return connection;
   } catch (error) {
     await connection.close(0);

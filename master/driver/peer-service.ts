@@ -1,14 +1,22 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { LogIndex } from "../../shared/base/ids.ts";
+import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
 import { decodeMessages } from "../raft/message-encoding.ts";
 import type { PeerMessage } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
+import type { MemberAddress } from "./driver-options.ts";
 import { serveState } from "./fetch-state.ts";
+import type { Group } from "./group.ts";
 import type { PeerRegister } from "./member-storage.ts";
-import { checkSender, type Envelope, type OwnIdentity } from "./peer-greeting.ts";
+import {
+  checkEnvelope,
+  checkSender,
+  type Envelope,
+  type GreetReply,
+  type OwnIdentity,
+} from "./peer-greeting.ts";
 import type { SnapshotHead } from "./snapshot-parts.ts";
 import type { SnapshotOpening, SnapshotReceiver } from "./snapshot-receiver.ts";
 
@@ -25,13 +33,19 @@ export interface PeerServiceOptions {
   readonly receiver: SnapshotReceiver;
   readonly partBytes: number;
   readonly stallMs: number;
+  readonly group: Group;
+  /** Whether this member holds nothing and would found a cluster. */
+  readonly isFounding: () => boolean;
+  /** Someone has said where it listens. */
+  readonly onMet: (peer: MemberAddress) => void;
   readonly deliver: (messages: readonly PeerMessage[]) => void;
 }
 
 /** What this member answers to its peers. Every sender is checked before it is listened to. */
 export class PeerService {
   readonly #options: PeerServiceOptions;
-  readonly #streams = new Set<AnyStream>();
+  /** Those that are open, and whose they are. */
+  readonly #streams = new Map<AnyStream, MemberId>();
   /** Those that read the state, with the promise that ends when they do not any more. */
   readonly #stateStreams = new Map<AnyStream, Promise<void>>();
   #stopped: AshlarError | null = null;
@@ -43,24 +57,47 @@ export class PeerService {
   /** Ends all streams, so that a server that closes need not wait for them. */
   stop(): void {
     this.#stopped = new AshlarError("UNAVAILABLE", "This member stops");
-    for (const stream of this.#streams) stream.cancel(this.#stopped);
+    for (const stream of this.#streams.keys()) stream.cancel(this.#stopped);
   }
 
-  async hello(
-    envelope: Envelope,
-  ): Promise<{ memberId: OwnIdentity["memberId"]; incarnation: string }> {
-    const { memberId, incarnation } = this.#options.own;
-    await this.#check(envelope);
-    return { memberId, incarnation };
+  /** Ends the streams of those who are no members: when they come again they are told. */
+  membersChanged(): void {
+    const { group } = this.#options;
+    const error = new AshlarError("UNAVAILABLE", "The members have changed");
+    for (const [stream, peer] of this.#streams) {
+      if (!group.isMember(peer)) stream.cancel(error);
+    }
+  }
+
+  /** A stranger is told that it is one; which incarnation it has counts once it is added. */
+  async hello(envelope: Envelope): Promise<GreetReply> {
+    const { own, group, register, machine, isFounding } = this.#options;
+    const isMember = group.isMember(envelope.from);
+    if (isMember) await checkSender(own, register, envelope);
+    else checkEnvelope(own, envelope);
+    if (this.#stopped !== null) throw this.#stopped;
+    return {
+      memberId: own.memberId,
+      incarnation: own.incarnation,
+      isMember,
+      appliedIndex: machine().appliedIndex,
+      members: [...group.members],
+      isFounding: isFounding(),
+    };
   }
 
   /** Takes Raft messages until the stream ends. */
   async messages(envelope: Envelope, stream: Stream<Nothing, Nothing>): Promise<void> {
     await this.#check(envelope);
-    await this.#during(stream, async () => {
+    const { register } = this.#options;
+    const { from, fromIncarnation, fromAddress } = envelope;
+    if (fromAddress !== undefined) this.#options.onMet({ id: from, address: fromAddress });
+    await this.#during(stream, from, async () => {
       for (;;) {
         const received = await stream.receive();
         if (received === null) break;
+        // Another incarnation may count since the stream was opened.
+        if (!register.isCurrent(from, fromIncarnation)) await this.#check(envelope);
         this.#options.deliver(this.#decode(envelope, received));
       }
       stream.end();
@@ -72,7 +109,7 @@ export class PeerService {
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
   ): Promise<void> {
     await this.#check(opening);
-    await this.#during(stream, () => this.#options.receiver.receive(opening, stream));
+    await this.#during(stream, opening.from, () => this.#options.receiver.receive(opening, stream));
   }
 
   async fetchState(
@@ -85,7 +122,7 @@ export class PeerService {
     const served = serveState(stream, { ...this.#options, machine, indexMin });
     this.#stateStreams.set(stream, served);
     try {
-      await this.#during(stream, () => served);
+      await this.#during(stream, opening.from, () => served);
     } finally {
       this.#stateStreams.delete(stream);
     }
@@ -104,8 +141,8 @@ export class PeerService {
     if (this.#stopped !== null) throw this.#stopped;
   }
 
-  async #during(stream: AnyStream, work: () => Promise<void>): Promise<void> {
-    this.#streams.add(stream);
+  async #during(stream: AnyStream, peer: MemberId, work: () => Promise<void>): Promise<void> {
+    this.#streams.set(stream, peer);
     try {
       await work();
     } finally {

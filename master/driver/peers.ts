@@ -5,17 +5,23 @@ import type { MemberAddress } from "./driver-options.ts";
 import { PeerLink, type PeerLinkOptions } from "./peer-link.ts";
 
 export interface PeersOptions extends Omit<PeerLinkOptions, "peer"> {
-  readonly members: readonly MemberAddress[];
   /** Messages to this peer were dropped. */
   readonly onDropped: (peer: MemberId) => void;
+}
+
+interface Way {
+  readonly address: string;
+  readonly link: PeerLink;
 }
 
 /** The links to all other members. */
 export class Peers {
   readonly #options: PeersOptions;
-  readonly #links = new Map<MemberId, PeerLink>();
+  readonly #ways = new Map<MemberId, Way>();
   readonly #queued = new Map<MemberId, PeerMessage[]>();
   readonly #notices: CommitNotices;
+  readonly #closing = new Set<Promise<void>>();
+  #isClosed = false;
 
   constructor(options: PeersOptions) {
     this.#options = options;
@@ -23,14 +29,26 @@ export class Peers {
       for (const notice of notices) this.#enqueue(notice);
       this.flush();
     });
-    for (const peer of options.members) {
-      if (peer.id === options.own.memberId) continue;
-      this.#links.set(peer.id, new PeerLink({ ...options, peer }));
+  }
+
+  /** From now on these are the peers: a link to each, and to nobody else. */
+  follow(peers: readonly MemberAddress[]): void {
+    for (const id of this.#ways.keys()) {
+      if (!peers.some((peer) => peer.id === id)) this.#drop(id);
+    }
+    for (const { id, address } of peers) {
+      if (this.#ways.get(id)?.address === address) continue;
+      this.#drop(id);
+      this.#open({ id, address });
     }
   }
 
-  addressOf(member: MemberId): string | null {
-    return this.#options.members.find((each) => each.id === member)?.address ?? null;
+  /**
+   * Someone speaks whom the log has not told us of yet. It may be a member already: what it asks for
+   * may be needed for the log to go on, so it is answered.
+   */
+  met(peer: MemberAddress): void {
+    if (!this.#ways.has(peer.id)) this.#open(peer);
   }
 
   /** For the next `flush`, or for a little later if it tells nothing that is urgent. */
@@ -52,14 +70,33 @@ export class Peers {
   /** Sends what is queued, as one batch to each peer. */
   flush(): void {
     for (const [peer, messages] of this.#queued) {
-      const isSent = this.#links.get(peer)?.send(messages) ?? false;
+      const isSent = this.#ways.get(peer)?.link.send(messages) ?? false;
       if (!isSent) this.#options.onDropped(peer);
     }
     this.#queued.clear();
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#notices.stop();
-    await Promise.all([...this.#links.values()].map((link) => link.close()));
+    for (const id of this.#ways.keys()) this.#drop(id);
+    await Promise.all(this.#closing);
+  }
+
+  #open(peer: MemberAddress): void {
+    const isOther = peer.id !== this.#options.own.memberId && peer.address !== "";
+    if (this.#isClosed || !isOther) return;
+    const link = new PeerLink({ ...this.#options, peer });
+    this.#ways.set(peer.id, { address: peer.address, link });
+  }
+
+  #drop(id: MemberId): void {
+    const way = this.#ways.get(id);
+    if (way === undefined) return;
+    this.#ways.delete(id);
+    const closing = way.link.close().then(() => {
+      this.#closing.delete(closing);
+    });
+    this.#closing.add(closing);
   }
 }

@@ -17,6 +17,7 @@ interface PlacedProposal extends PendingProposal {
 
 /** An entry of the log larger than this is refused: it must fit into one message. */
 const COMMAND_BYTES_MAX = 4 * 1024 * 1024;
+const NOTHING = new Uint8Array(0);
 
 /**
  * The commands under way.
@@ -79,6 +80,14 @@ export class Proposals {
   place(proposal: PendingProposal, position: EntryPosition): void {
     assert(!this.#placed.has(position.index), "two commands never stand at one index");
     this.#placed.set(position.index, { ...proposal, term: position.term });
+  }
+
+  /** Waits for an entry that holds no command and stands in the log, not committed yet. */
+  expect(position: EntryPosition): Promise<Applied> {
+    this.#count += 1;
+    return new Promise((resolve, reject) => {
+      this.place({ command: NOTHING, resolve, reject }, position);
+    });
   }
 
   /** The command is not in the log. */

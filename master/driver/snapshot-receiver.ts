@@ -5,9 +5,9 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
-import { decodeMembership } from "../raft/encoding.ts";
 import type { Membership, Snapshot, SnapshotRequest } from "../raft/messages.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
+import { decodeRecord } from "./roster.ts";
 import type { OfferOutcome } from "./snapshot-offers.ts";
 import { PartsReceiver, type SnapshotHead } from "./snapshot-parts.ts";
 import { guardStall } from "./stall-guard.ts";
@@ -137,7 +137,7 @@ export class SnapshotReceiver {
       snapshot: {
         index,
         term,
-        membership: membership.length === 0 ? founders : decodeMembership(membership),
+        membership: membership.length === 0 ? founders : decodeRecord(membership).membership,
         data: new Uint8Array(0),
       },
     };

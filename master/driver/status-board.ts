@@ -1,13 +1,13 @@
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { ConsensusStatus } from "../consensus.ts";
-import type { EntryPosition, Membership } from "../raft/messages.ts";
+import type { EntryPosition } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
 import type { Leadership, RaftNode, RaftStatus } from "../raft/raft.ts";
-import type { MemberAddress } from "./driver-options.ts";
+import type { Group } from "./group.ts";
 
 export interface StatusBoardOptions {
   readonly node: RaftNode;
-  readonly members: readonly MemberAddress[];
+  readonly group: Group;
   readonly appliedIndex: () => LogIndex;
 }
 
@@ -20,7 +20,6 @@ export class StatusBoard {
   readonly #listeners: Array<(status: ConsensusStatus) => void> = [];
   #leadership: Leadership;
   #raft: RaftStatus | null = null;
-  #members: ConsensusStatus["members"] = [];
   #appliedTerm = 0 as Term;
   #isHalted = false;
   #isNews = false;
@@ -73,7 +72,7 @@ export class StatusBoard {
   }
 
   addressOf(member: MemberId): string | null {
-    return this.#options.members.find((each) => each.id === member)?.address ?? null;
+    return this.#options.group.addressOf(member);
   }
 
   /** The address of the leader of the moment, null if there is none. */
@@ -82,7 +81,9 @@ export class StatusBoard {
   }
 
   status(): ConsensusStatus {
-    this.#raft ??= this.#lookUp();
+    this.#raft ??= this.#options.node.status();
+    const { group } = this.#options;
+    const appliedIndex = this.#options.appliedIndex();
     const { id, lastIndex, committedIndex } = this.#raft;
     const { term, leaderId } = this.#leadership;
     return {
@@ -94,15 +95,11 @@ export class StatusBoard {
       isReady: this.#isReady(),
       lastIndex,
       committedIndex,
-      appliedIndex: this.#options.appliedIndex(),
-      members: this.#members,
+      appliedIndex,
+      members: group.members,
+      standing: group.standing(appliedIndex),
+      masters: group.masters(appliedIndex),
     };
-  }
-
-  #lookUp(): RaftStatus {
-    const raft = this.#options.node.status();
-    this.#members = idsOf(raft.membership).map((id) => ({ id, address: this.addressOf(id) ?? "" }));
-    return raft;
   }
 }
 
@@ -110,9 +107,4 @@ function roleOf({ role }: Leadership, { id, membership }: RaftStatus): Consensus
   if (role === "leader") return "leader";
   if (role === "candidate" || role === "pre-candidate") return "candidate";
   return membership.learners.includes(id) ? "learner" : "follower";
-}
-
-function idsOf({ voters, votersOutgoing, learners }: Membership): MemberId[] {
-  const ids = new Set([...voters, ...votersOutgoing, ...learners]);
-  return [...ids].sort((left, right) => left - right);
 }

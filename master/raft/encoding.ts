@@ -162,7 +162,7 @@ export function readSnapshot(reader: ByteReader): Snapshot {
 }
 
 /** Voters, outgoing voters, learners and next learners (each a count and ids), then `autoLeave`. */
-function writeMembership(writer: ByteWriter, membership: Membership): void {
+export function writeMembership(writer: ByteWriter, membership: Membership): void {
   const { voters, votersOutgoing, learners, learnersNext, autoLeave } = membership;
   for (const ids of [voters, votersOutgoing, learners, learnersNext]) {
     writer.u32(ids.length);
@@ -171,7 +171,7 @@ function writeMembership(writer: ByteWriter, membership: Membership): void {
   writer.flag(autoLeave);
 }
 
-function readMembership(reader: ByteReader): Membership {
+export function readMembership(reader: ByteReader): Membership {
   const voters = readMembers(reader);
   const votersOutgoing = readMembers(reader);
   const learners = readMembers(reader);

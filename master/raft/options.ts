@@ -37,6 +37,11 @@ export interface RaftSettings {
    * a `Ready` in one step, or a crash can leave a state ahead of its log.
    */
   readonly applyUnstable: boolean;
+  /**
+   * Give a learner whose log is empty the state rather than the log from its beginning: the founders
+   * stand in the state and in no entry.
+   */
+  readonly snapshotFirst: boolean;
   /** Entries in one append request. A single larger entry is still sent, alone. */
   readonly messageBytesMax: number;
   /** Entries handed out to be applied and not yet applied. */
@@ -62,6 +67,7 @@ export const RAFT_DEFAULTS: RaftSettings = {
   validateChanges: true,
   readMode: "quorum",
   applyUnstable: false,
+  snapshotFirst: false,
   messageBytesMax: 1024 * 1024,
   applyingBytesMax: 8 * 1024 * 1024,
   uncommittedBytesMax: 64 * 1024 * 1024,

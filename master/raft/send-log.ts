@@ -1,7 +1,8 @@
-import type { MemberId } from "../../shared/base/ids.ts";
+import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Core, Leader } from "./core.ts";
 import { send, trackedMembers } from "./core.ts";
 import { indexBefore, minIndex, payloadSizeBytes } from "./entries.ts";
+import { INDEX_ZERO } from "./messages.ts";
 import type { Progress } from "./progress.ts";
 import { sendSnapshot } from "./snapshot.ts";
 import type { EntriesResult } from "./storage.ts";
@@ -27,6 +28,7 @@ export function sendAppend(
   const { to, progress, whenEmpty } = target;
   if (progress.isThrottled) return false;
   const previousIndex = indexBefore(progress.nextIndex);
+  if (isBeginner(core, to, previousIndex)) return sendSnapshot(core, to, progress);
   const previousTerm = core.log.term(previousIndex);
   if (previousTerm === null) return sendSnapshot(core, to, progress);
   const result = nextEntries(core, progress);
@@ -46,6 +48,12 @@ export function sendAppend(
   progress.sentEntries(entries.length, payloadSizeBytes(entries));
   progress.sentCommit(commitIndex);
   return true;
+}
+
+/** Whether `to` has nothing yet and has to begin with the state. */
+function isBeginner(core: Core, to: MemberId, previousIndex: LogIndex): boolean {
+  const { options, configuration } = core;
+  return options.snapshotFirst && previousIndex === INDEX_ZERO && configuration.learners.has(to);
 }
 
 /** In a full window none: an empty request finds out whether those under way were lost. */

@@ -138,14 +138,33 @@ export class PeerIncarnations {
     await checked;
   }
 
+  isCurrent(peer: MemberId, incarnation: string): boolean {
+    const known = this.#incarnations.get(peer);
+    return known === undefined || known === incarnation;
+  }
+
+  /** The log decides, and is durable: the file follows, and need not. */
+  adopt(peer: MemberId, incarnation: string): void {
+    if (this.#incarnations.get(peer) === incarnation) return;
+    this.#incarnations.set(peer, incarnation);
+    this.#checking = this.#checking.then(() => this.#write(this.#incarnations)).catch(() => {});
+  }
+
   async #record(peer: MemberId, incarnation: string): Promise<void> {
     const known = this.#incarnations.get(peer);
     if (known === incarnation) return;
     if (known !== undefined) throw changedIncarnation(peer, known, incarnation);
     const incarnations = new Map(this.#incarnations).set(peer, incarnation);
+    await this.#write(incarnations);
+    // The log may have decided meanwhile.
+    const decided = this.#incarnations.get(peer) ?? incarnation;
+    if (decided !== incarnation) throw changedIncarnation(peer, decided, incarnation);
+    this.#incarnations.set(peer, incarnation);
+  }
+
+  async #write(incarnations: ReadonlyMap<MemberId, string>): Promise<void> {
     const content = { format: 1, incarnations: Object.fromEntries(incarnations) };
     await writeSealedJson(this.#world, PEERS_PATH, content);
-    this.#incarnations.set(peer, incarnation);
   }
 }
 
@@ -155,7 +174,7 @@ function changedIncarnation(peer: MemberId, known: string, shown: string): Ashla
     `Cannot take member ${peer} back: expected incarnation ${known.slice(0, 8)}: it has ${shown.slice(0, 8)}: its data directory was lost or replaced, and with it the votes it has given`,
     {
       details: { memberId: peer },
-      hint: "Give it its old data directory, or remove it from the cluster and add it under a new member id",
+      hint: "Give it its old data directory, or remove it from the cluster and add it again: ashlar master remove, then ashlar master add",
     },
   );
 }

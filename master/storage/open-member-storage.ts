@@ -4,6 +4,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStores } from "../../shared/ports/ordered-store.ts";
 import type { Random } from "../../shared/ports/random.ts";
+import { openFounders } from "./founders.ts";
 import { type MemberIdentity, openIdentity, PeerIncarnations } from "./identity.ts";
 import { RaftLog } from "./raft-log.ts";
 import { StateStores } from "./state-stores.ts";
@@ -17,11 +18,15 @@ export interface MemberStorageOptions {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   readonly segmentBytes: number;
+  /** What the config says of the founders: it counts for a new directory. */
+  readonly founders: readonly MemberId[];
 }
 
 /** All that one member keeps on disk. */
 export interface OpenMemberStorage {
   readonly identity: MemberIdentity;
+  /** The members before the first entry. */
+  readonly founders: readonly MemberId[];
   readonly peers: PeerIncarnations;
   readonly log: RaftLog;
   readonly states: StateStores;
@@ -35,8 +40,9 @@ export interface OpenMemberStorage {
  */
 export async function openMemberStorage(options: MemberStorageOptions): Promise<OpenMemberStorage> {
   const identity = await openIdentity(options, options);
+  const founders = await openFounders(options, options.founders);
   const peers = await PeerIncarnations.open(options);
   const states = await StateStores.open(options);
   const log = await RaftLog.open(options);
-  return { identity, peers, log, states };
+  return { identity, founders, peers, log, states };
 }

@@ -70,6 +70,12 @@ export const ERROR_CODES = {
   VERSION_MISMATCH: { httpStatus: 426, errno: "EPROTO", retry: "never", exitStatus: 2 },
   PROTOCOL_ERROR: { httpStatus: 400, errno: "EPROTO", retry: "never", exitStatus: 1 },
   ADDRESS_IN_USE: { httpStatus: 500, errno: "EADDRINUSE", retry: "never", exitStatus: 2 },
+  // The masters themselves.
+  MASTER_REMOVED: { httpStatus: 410, errno: "EAGAIN", retry: "safe", exitStatus: 5 },
+  CHANGE_UNDER_WAY: { httpStatus: 409, errno: "EAGAIN", retry: "safe", exitStatus: 5 },
+  MEMBER_UNKNOWN: { httpStatus: 404, errno: "ENXIO", retry: "never", exitStatus: 3 },
+  MEMBER_BEHIND: { httpStatus: 409, errno: "EBUSY", retry: "never", exitStatus: 6 },
+  MAJORITY_AT_RISK: { httpStatus: 409, errno: "EBUSY", retry: "never", exitStatus: 6 },
   // Our own state on disk.
   LOG_CORRUPT: { httpStatus: 500, errno: "EIO", retry: "never", exitStatus: 7 },
   STORE_CORRUPT: { httpStatus: 500, errno: "EIO", retry: "never", exitStatus: 7 },

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { defineCall, defineStream } from "./method.ts";
 import {
+  addressSchema,
   clusterIdSchema,
   countSchema,
   digestSchema,
@@ -18,6 +19,8 @@ const envelope = {
   to: memberIdSchema,
   /** Drawn once per data directory: a member that lost its directory is not the same member. */
   fromIncarnation: shortTextSchema,
+  /** Where the sender listens: its peer may not have applied that it was added. */
+  fromAddress: v.optional(addressSchema),
 };
 
 /** Raft messages, one way. Each body is a batch: `encodeMessages` of master/raft. */
@@ -54,5 +57,14 @@ export const raftSnapshot = defineStream("raft.snapshot", {
 export const raftHello = defineCall(
   "raft.hello",
   v.object(envelope),
-  v.object({ memberId: memberIdSchema, incarnation: shortTextSchema }),
+  v.object({
+    memberId: memberIdSchema,
+    incarnation: shortTextSchema,
+    /** Whether the sender is one of its members, as of `appliedIndex`, and who they are. */
+    isMember: v.optional(v.boolean(), true),
+    appliedIndex: v.optional(logIndexSchema, 0),
+    members: v.optional(v.array(v.object({ id: memberIdSchema, address: addressSchema })), []),
+    /** A member that holds nothing and would found a cluster of its own cannot be added to another. */
+    isFounding: v.optional(v.boolean(), false),
+  }),
 );

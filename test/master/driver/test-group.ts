@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Applied } from "../../../master/consensus.ts";
+import type { Applied, MemberChange } from "../../../master/consensus.ts";
 import type { Driver, DriverLimits, DriverTiming } from "../../../master/driver/driver-options.ts";
 import { openDriver } from "../../../master/driver/open-driver.ts";
 import { registerRaftHandlers } from "../../../master/driver/raft-handlers.ts";
@@ -46,6 +46,8 @@ export class TestMember {
   server: RpcServer | null = null;
   fatal: AshlarError | null = null;
   stalls: number[] = [];
+  /** A founder that comes back as a new member. */
+  isRejoining = false;
   /** Counts lives: what an earlier one still does must reach nobody. */
   life = 0;
 
@@ -71,6 +73,7 @@ export class TestMember {
     return this.running.stateMachine as ToyMachine;
   }
 
+  /** The log and the identity are gone; what is left of the state belongs to nobody. */
   wipe(): void {
     this.disk = this.#makeDisk();
   }
@@ -97,7 +100,9 @@ export class TestGroup {
   readonly clock = new VirtualClock();
   readonly network: MemoryNetwork;
   readonly random: SeededRandom;
-  readonly members: readonly TestMember[];
+  readonly members: TestMember[];
+  /** How many of them founded the group: what their configs say. */
+  readonly founderCount: number;
   readonly limits: Partial<DriverLimits>;
   readonly timing: Partial<DriverTiming>;
   readonly openStateMachine: (store: OrderedStore) => StateMachine;
@@ -111,6 +116,7 @@ export class TestGroup {
     this.timing = timing;
     this.openStateMachine = options.openStateMachine ?? ((store) => new ToyMachine(store));
     this.network = new MemoryNetwork({ clock: this.clock, delayMs: () => 1 });
+    this.founderCount = size;
     this.members = Array.from({ length: size }, (_, position) => new TestMember(position + 1));
   }
 
@@ -148,7 +154,10 @@ export class TestGroup {
       },
       clusterId: CLUSTER,
       memberId: member.id,
-      members: this.members.map(({ id, host }) => ({ id, address: `${host}:7000` })),
+      members: this.members
+        .filter(({ id }) => id <= this.founderCount || id === member.id)
+        .map(addressOf),
+      join: member.id > this.founderCount || member.isRejoining,
       limits: this.limits,
       timing: this.timing,
       onFatal: (error) => {
@@ -201,19 +210,76 @@ export class TestGroup {
     return this.members.filter((member) => member.isUp && member.running.status().isReady);
   }
 
+  /** A process that waits to be added, with the next number. */
+  async join(): Promise<TestMember> {
+    const member = new TestMember(this.members.length + 1);
+    this.members.push(member);
+    await this.startMember(member);
+    return member;
+  }
+
+  votersAt(member: TestMember): number[] {
+    const { members } = member.running.membership();
+    return members.filter((each) => each.vote === "voter").map((each) => each.id);
+  }
+
+  /** Asks whoever leads, again and again, as a client does. */
+  async change(change: Partial<MemberChange>): Promise<void> {
+    const whole = { add: [], promote: [], remove: [], ...change };
+    const done = this.#asLeader((leader) => leader.running.changeMembers(whole));
+    await this.clock.advanceFor(done, "the members are changed", 30_000);
+  }
+
+  async transfer(to: TestMember): Promise<void> {
+    const done = this.#asLeader((leader) => leader.running.transferLeadership(to.id));
+    await this.clock.advanceFor(done, "leadership is handed over", 30_000);
+  }
+
+  async #asLeader(ask: (leader: TestMember) => Promise<unknown>): Promise<void> {
+    for (;;) {
+      const [leader] = this.leaders();
+      try {
+        if (leader !== undefined) {
+          await ask(leader);
+          return;
+        }
+      } catch (error) {
+        if (!(error instanceof AshlarError) || error.retry !== "safe") throw error;
+      }
+      await this.clock.sleep(50);
+    }
+  }
+
+  /** Adds the member, waits until it has caught up, and gives it a vote. */
+  async addVoter(member: TestMember): Promise<void> {
+    await this.change({ add: [addressOf(member)] });
+    await this.catchUp(member);
+    await this.change({ promote: [member.id] });
+  }
+
+  async catchUp(member: TestMember): Promise<void> {
+    await this.clock.advanceUntil(() => {
+      const [leader] = this.leaders();
+      const view = leader?.running.membership().members.find((each) => each.id === member.id);
+      return view?.progress?.state === "replicate" && view.progress.isActive;
+    }, `member ${member.id} catches up`);
+  }
+
   /** The member that leads and is ready, once there is one that a majority follows. */
   async leader(): Promise<TestMember> {
     let found: TestMember | undefined;
     await this.clock.advanceUntil(() => {
       found = this.leaders().find((leader) => {
         const { term } = leader.running.status();
+        const voters = this.votersAt(leader);
         const followers = this.members.filter(
           (member) =>
             member.isUp &&
+            voters.includes(member.id) &&
             member.running.status().term === term &&
             member.running.status().leaderId === leader.id,
         );
-        return followers.length > this.members.length / 2;
+        return followers.length > voters.length / 2;
       });
       return found !== undefined;
     }, "a leader is elected");
@@ -246,7 +312,8 @@ export class TestGroup {
     const leader = await this.leader();
     const read = leader.running.confirmRead(5_000);
     const index = await this.clock.advanceFor(read, "a read is confirmed");
-    const up = this.members.filter((member) => member.isUp);
+    const ids = leader.running.membership().members.map((each) => each.id);
+    const up = this.members.filter((member) => member.isUp && ids.includes(member.id));
     await this.clock.advanceUntil(
       () => up.every((member) => member.running.status().appliedIndex >= index),
       `everyone has applied ${index}`,
@@ -259,6 +326,10 @@ export class TestGroup {
     for (const [at, text] of this.acknowledged) assert.equal(history[at - 1], text);
     return history;
   }
+}
+
+export function addressOf({ id, host }: TestMember): { id: MemberId; address: string } {
+  return { id, address: `${host}:7000` };
 }
 
 /** "a1", "a2", … */

@@ -1,0 +1,165 @@
+import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
+import type { ConsensusStatus } from "../consensus.ts";
+import type { MembershipChange } from "../raft/membership-change.ts";
+import type { Membership } from "../raft/messages.ts";
+import type { MemberAddress } from "./driver-options.ts";
+import type { PeerRegister } from "./member-storage.ts";
+import {
+  decodeEntries,
+  decodeRecord,
+  encodeRecord,
+  entriesAfter,
+  idsOf,
+  type RosterEntry,
+  type RosterRecord,
+} from "./roster.ts";
+
+export interface GroupOptions {
+  readonly ownId: MemberId;
+  /** From the config. They count for members of whom the log says nothing. */
+  readonly configured: readonly MemberAddress[];
+  readonly founders: Membership;
+  readonly register: PeerRegister;
+}
+
+/** What a peer answers when it is greeted: whether it counts us in, and who it counts in. */
+export interface PeerView {
+  readonly isMember: boolean;
+  readonly appliedIndex: LogIndex;
+  readonly members: readonly MemberAddress[];
+}
+
+/**
+ * Who takes part, as of the entries that are applied here, where they listen, and which incarnation
+ * of each counts.
+ *
+ * Invariant: what it encodes follows from the log alone, so that all members store the same.
+ */
+export class Group {
+  readonly #options: GroupOptions;
+  readonly #listeners: Array<() => void> = [];
+  #record: RosterRecord;
+  /** Of `#record`; asked for with every request. */
+  #members: readonly MemberAddress[] = [];
+  #masters: readonly string[] = [];
+  /** The latest word of a peer that does not count us in; null: none. */
+  #stranger: PeerView | null = null;
+
+  /** @param stored what the state holds: empty before the first entry. */
+  constructor(options: GroupOptions, stored: Uint8Array) {
+    this.#options = options;
+    this.#record = this.#decode(stored);
+    this.#look();
+  }
+
+  get membership(): Membership {
+    return this.#record.membership;
+  }
+
+  /** Told after every change of the membership. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  isMember(id: MemberId): boolean {
+    return this.#members.some((each) => each.id === id);
+  }
+
+  addressOf(id: MemberId): string | null {
+    const { configured } = this.#options;
+    const entry = this.#record.entries.find((each) => each.id === id);
+    return entry?.address ?? configured.find((each) => each.id === id)?.address ?? null;
+  }
+
+  /** All members, by ascending id. */
+  get members(): readonly MemberAddress[] {
+    return this.#members;
+  }
+
+  /** Those to talk to: the members, or before this one knows any those of its config. */
+  get peers(): readonly MemberAddress[] {
+    const { ownId, configured } = this.#options;
+    const all = this.members.length === 0 ? configured : this.members;
+    return all.filter((each) => each.id !== ownId);
+  }
+
+  /** What the log is to say of all members once `added` are among them. */
+  entriesWith(added: readonly RosterEntry[]): readonly RosterEntry[] {
+    const known = this.members.map(({ id, address }) => {
+      const entry = this.#record.entries.find((each) => each.id === id);
+      return entry ?? { id, address, incarnation: "" };
+    });
+    return [...known, ...added].sort((left, right) => left.id - right.id);
+  }
+
+  /** The first entry is applied. @returns what to store. */
+  founded(): Uint8Array {
+    return encodeRecord(this.#record);
+  }
+
+  /** `change` is applied and made `membership`. @returns what to store. */
+  changed(change: MembershipChange, membership: Membership): Uint8Array {
+    const entries = entriesAfter(this.#record.entries, decodeEntries(change.context), membership);
+    this.#take({ membership, entries });
+    return encodeRecord(this.#record);
+  }
+
+  /** A snapshot took the place of the state. */
+  installed(stored: Uint8Array): void {
+    this.#take(this.#decode(stored));
+  }
+
+  /** A peer has said how it sees us. */
+  heard(view: PeerView): void {
+    if (!view.isMember) {
+      const isLater = view.appliedIndex >= (this.#stranger?.appliedIndex ?? 0);
+      if (isLater) this.#stranger = view;
+    }
+  }
+
+  /**
+   * Whether this member counts. A peer that does not count us in is right if it has applied at
+   * least as much as we have: a removal may be all that we have missed.
+   */
+  standing(appliedIndex: LogIndex): ConsensusStatus["standing"] {
+    if (this.members.length === 0) return "joining";
+    if (!this.isMember(this.#options.ownId)) return "removed";
+    const isOutdated = this.#stranger !== null && this.#stranger.appliedIndex >= appliedIndex;
+    return isOutdated ? "removed" : "member";
+  }
+
+  /** Addresses of the masters, from whoever knows best. */
+  masters(appliedIndex: LogIndex): readonly string[] {
+    if (this.standing(appliedIndex) === "member") return this.#masters;
+    return addressesOf(this.#stranger?.members ?? this.peers);
+  }
+
+  #decode(stored: Uint8Array): RosterRecord {
+    if (stored.length > 0) return decodeRecord(stored);
+    return { membership: this.#options.founders, entries: [] };
+  }
+
+  #take(record: RosterRecord): void {
+    this.#record = record;
+    this.#look();
+    for (const listener of this.#listeners) listener();
+  }
+
+  #look(): void {
+    this.#members = idsOf(this.membership).map((id) => ({ id, address: this.addressOf(id) ?? "" }));
+    this.#masters = addressesOf(this.#members);
+    this.#adopt();
+  }
+
+  /** The log decides which incarnation counts: a member that was added again is another one. */
+  #adopt(): void {
+    const { ownId, register } = this.#options;
+    for (const { id, incarnation } of this.#record.entries) {
+      if (id !== ownId && incarnation !== "") register.adopt(id, incarnation);
+    }
+  }
+}
+
+function addressesOf(members: readonly MemberAddress[]): readonly string[] {
+  return members.map((each) => each.address).filter((address) => address !== "");
+}

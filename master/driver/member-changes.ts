@@ -1,0 +1,279 @@
+import { present } from "../../shared/base/assert.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
+import type { Log } from "../../shared/ports/log.ts";
+import type { MemberChange, MembershipView } from "../consensus.ts";
+import type { ChangeOperation, MembershipChange } from "../raft/membership-change.ts";
+import { NO_MEMBER } from "../raft/messages.ts";
+import type { ProposeRefusal } from "../raft/propose.ts";
+import type { Leadership, ProgressStatus, RaftNode } from "../raft/raft.ts";
+import {
+  bestHeir,
+  changeUnderWay,
+  checkChange,
+  checkHeir,
+  type GroupFacts,
+  majorityAtRisk,
+  silentMajority,
+} from "./check-change.ts";
+import type { MemberAddress } from "./driver-options.ts";
+import type { Group } from "./group.ts";
+import { commitUnknown, noLeader, notLeader } from "./member-errors.ts";
+import type { Proposals } from "./proposals.ts";
+import { encodeEntries, idsOf, type RosterEntry } from "./roster.ts";
+
+const LOOK_MS = 10;
+
+export interface MemberChangesOptions {
+  readonly node: RaftNode;
+  readonly group: Group;
+  readonly proposals: Proposals;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly electionTimeoutMsMin: number;
+  readonly wake: () => void;
+  /** Why this member takes part no longer; null: it does. */
+  readonly halted: () => AshlarError | null;
+  readonly isReady: () => boolean;
+  /** Asks who listens at an address. @throws {AshlarError} if it is not `peer`, or cannot join. */
+  readonly identify: (peer: MemberAddress) => Promise<{ readonly incarnation: string }>;
+}
+
+/** Changes of the membership, and of who leads, as people ask for them. */
+export class MemberChanges {
+  readonly #options: MemberChangesOptions;
+  #isBusy = false;
+  #jointEnd: {
+    readonly resolve: () => void;
+    readonly reject: (error: AshlarError) => void;
+  } | null = null;
+
+  constructor(options: MemberChangesOptions) {
+    this.#options = options;
+  }
+
+  view(): MembershipView {
+    const { group, node } = this.#options;
+    const { membership } = group;
+    const { progress, id: ownId } = node.status();
+    const members = group.members.map(({ id, address }) => ({
+      id,
+      address,
+      vote: voteOf(membership, id),
+      progress: id === ownId ? null : progressOf(progress.find((each) => each.id === id)),
+    }));
+    return { isJoint: membership.votersOutgoing.length > 0, members };
+  }
+
+  /** One at a time: the next one is told. */
+  async change(change: MemberChange): Promise<LogIndex> {
+    this.#requireLeader();
+    if (this.#isBusy) throw changeUnderWay();
+    this.#isBusy = true;
+    try {
+      checkChange(this.#facts(), change);
+      await this.#requireMajority(change);
+      await this.#leaveFirst(change);
+      const added = await Promise.all(change.add.map((member) => this.#identified(member)));
+      this.#requireLeader();
+      checkChange(this.#facts(), change); // Time has passed.
+      return await this.#commit(change, added);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  async transfer(to: MemberId | null): Promise<MemberId> {
+    this.#requireLeader();
+    const { leaderId } = this.#facts();
+    if (to === leaderId) return leaderId;
+    return this.#handOver(to === null ? await this.#heir([]) : await this.#checkedHeir(to));
+  }
+
+  /** A change is applied. */
+  noteApplied(): void {
+    if (this.#options.group.membership.votersOutgoing.length > 0) return;
+    this.#jointEnd?.resolve();
+    this.#jointEnd = null;
+  }
+
+  /** This member leads no longer, or takes part no longer. */
+  fail(error: AshlarError): void {
+    this.#jointEnd?.reject(error);
+    this.#jointEnd = null;
+  }
+
+  #facts(): GroupFacts {
+    const { group, node } = this.#options;
+    const { id, lastIndex, progress } = node.status();
+    const { membership, members } = group;
+    return { membership, members, leaderId: id, lastIndex, progress };
+  }
+
+  #requireLeader(): void {
+    const { node, isReady, halted } = this.#options;
+    const reason = halted();
+    if (reason !== null) throw reason;
+    const { role, leaderId } = node.status();
+    if (role !== "leader") throw notLeader(this.#options.group.addressOf(leaderId));
+    if (!isReady()) throw noLeader();
+  }
+
+  /** Who answers is counted anew in every election timeout: just after that nobody has answered yet. */
+  async #becomeCurrent(check: () => void): Promise<void> {
+    const { clock, electionTimeoutMsMin } = this.#options;
+    const untilMs = clock.monotonicMs() + electionTimeoutMsMin;
+    for (;;) {
+      try {
+        check();
+        return;
+      } catch (error) {
+        if (clock.monotonicMs() >= untilMs) throw error;
+      }
+      await clock.sleep(LOOK_MS);
+      this.#requireLeader();
+    }
+  }
+
+  async #checkedHeir(heir: MemberId): Promise<MemberId> {
+    await this.#becomeCurrent(() => checkHeir(this.#facts(), heir));
+    return heir;
+  }
+
+  /** The best of the voters but `without`. @throws {AshlarError} MEMBER_BEHIND if there is none. */
+  async #heir(without: readonly MemberId[]): Promise<MemberId> {
+    const none = new AshlarError("MEMBER_BEHIND", "Cannot hand over: no other voter answers");
+    const { membership, leaderId } = this.#facts();
+    const isAny = membership.voters.some((id) => id !== leaderId && !without.includes(id));
+    if (!isAny) throw none;
+    let heir: MemberId | null = null;
+    await this.#becomeCurrent(() => {
+      heir = bestHeir(this.#facts(), without);
+      if (heir === null) throw none;
+    });
+    return present<MemberId>(heir, "an heir was found");
+  }
+
+  async #requireMajority(change: MemberChange): Promise<void> {
+    if (change.promote.length + change.remove.length === 0) return;
+    await this.#becomeCurrent(() => {
+      const silent = silentMajority(this.#facts(), change);
+      if (silent.length > 0) throw majorityAtRisk(silent);
+    });
+  }
+
+  /**
+   * A leader that is to go hands over first: the next one goes on without an election timeout. If
+   * nobody takes over it steps down once its removal is applied (thesis §4.2.2).
+   */
+  async #leaveFirst({ remove, promote }: MemberChange): Promise<void> {
+    const { leaderId, membership } = this.#facts();
+    if (!remove.includes(leaderId)) return;
+    if (membership.voters.every((id) => remove.includes(id)) && promote.length > 0) {
+      throw new AshlarError(
+        "MAJORITY_AT_RISK",
+        `Cannot remove member ${leaderId}, which leads: no other voter stays`,
+        { hint: "Give the new ones their vote first, then remove it" },
+      );
+    }
+    let successor: MemberId;
+    try {
+      successor = await this.#handOver(await this.#heir(remove));
+    } catch (error) {
+      if (!isAshlarError(error, "MEMBER_BEHIND")) throw error;
+      this.#options.log.warn("This leader is removed without a hand-over", { error });
+      return;
+    }
+    throw notLeader(this.#options.group.addressOf(successor));
+  }
+
+  async #handOver(heir: MemberId): Promise<MemberId> {
+    const { node, clock, wake, electionTimeoutMsMin } = this.#options;
+    const untilMs = clock.monotonicMs() + 2 * electionTimeoutMsMin;
+    node.transferLeadership(heir);
+    wake();
+    while (clock.monotonicMs() < untilMs) {
+      await clock.sleep(LOOK_MS);
+      const { role, leaderId, transferee } = node.status();
+      if (role !== "leader" && leaderId !== NO_MEMBER) return leaderId;
+      if (role === "leader" && transferee === NO_MEMBER) break; // The core has given it up.
+    }
+    if (node.status().role !== "leader") throw noLeader();
+    throw new AshlarError(
+      "MEMBER_BEHIND",
+      `Cannot transfer to member ${heir}: it did not take over within an election timeout`,
+    );
+  }
+
+  async #identified(member: MemberAddress): Promise<RosterEntry> {
+    const { incarnation } = await this.#options.identify(member);
+    return { ...member, incarnation };
+  }
+
+  async #commit(change: MemberChange, added: readonly RosterEntry[]): Promise<LogIndex> {
+    const { node, group, proposals, wake, log } = this.#options;
+    const entry = entryOf(change, encodeEntries(group.entriesWith(added)));
+    const result = node.proposeChange(entry);
+    wake();
+    if (result.kind !== "appended") {
+      throw result.kind === "refused" ? this.#refusalOf(result.reason) : noLeader();
+    }
+    const { firstIndex: index, term } = result;
+    log.info("The members are being changed", { ...change, index });
+    await proposals.expect({ index, term });
+    await this.#untilSingle(term);
+    log.info("The members were changed", { index, members: idsOf(group.membership) });
+    return index;
+  }
+
+  #refusalOf(reason: ProposeRefusal): AshlarError {
+    if (reason === "change-not-allowed") return changeUnderWay();
+    if (reason === "overloaded") {
+      return new AshlarError(
+        "OVERLOADED",
+        "Cannot change the members: too much is not applied yet",
+      );
+    }
+    const { group, node } = this.#options;
+    return notLeader(group.addressOf(node.status().leaderId));
+  }
+
+  /** Resolves when the new majority decides alone. The leader of the moment sees to it. */
+  async #untilSingle(term: Leadership["term"]): Promise<void> {
+    const { group, node, halted } = this.#options;
+    if (group.membership.votersOutgoing.length === 0) return;
+    const status = node.status();
+    if (halted() !== null || status.role !== "leader" || status.term !== term) {
+      throw commitUnknown("leadership was lost while the members were being changed");
+    }
+    await new Promise<void>((resolve, reject) => {
+      this.#jointEnd = { resolve, reject };
+    });
+  }
+}
+
+function entryOf({ add, promote, remove }: MemberChange, context: Uint8Array): MembershipChange {
+  const operations: ChangeOperation[] = [
+    ...add.map(({ id }) => ({ kind: "add-learner" as const, memberId: id })),
+    ...promote.map((memberId) => ({ kind: "add-voter" as const, memberId })),
+    ...remove.map((memberId) => ({ kind: "remove" as const, memberId })),
+  ];
+  return { kind: "v2", transition: "auto", operations, context };
+}
+
+function voteOf(
+  { voters, votersOutgoing }: Group["membership"],
+  id: MemberId,
+): MembershipView["members"][number]["vote"] {
+  if (voters.includes(id)) return "voter";
+  return votersOutgoing.includes(id) ? "leaving" : "learner";
+}
+
+function progressOf(
+  progress: ProgressStatus | undefined,
+): MembershipView["members"][number]["progress"] {
+  if (progress === undefined) return null;
+  const { state, matchIndex, isRecentlyActive } = progress;
+  return { state: state.kind, matchIndex, isActive: isRecentlyActive };
+}

@@ -1,0 +1,28 @@
+import * as v from "valibot";
+import type { MemberId } from "../../shared/base/ids.ts";
+import { memberIdSchema } from "../../shared/protocol/schemas.ts";
+import type { IdentityWorld } from "./identity.ts";
+import { readSealedJson, writeSealedJson } from "./sealed-json.ts";
+
+const FOUNDERS_PATH = "founders.json";
+const foundersSchema = v.strictObject({
+  format: v.literal(1),
+  founders: v.array(memberIdSchema),
+});
+
+/**
+ * The members before the first entry, which no entry names: those of the config with which the
+ * directory was founded, whatever later configs say. None for a member that joined: it gets the
+ * membership with the state.
+ *
+ * @throws {AshlarError} LOG_CORRUPT if the file is damaged; DISK_FAILED; NO_SPACE.
+ */
+export async function openFounders(
+  world: IdentityWorld,
+  configured: readonly MemberId[],
+): Promise<readonly MemberId[]> {
+  const found = await readSealedJson(world, FOUNDERS_PATH, foundersSchema);
+  if (found !== null) return found.founders;
+  await writeSealedJson(world, FOUNDERS_PATH, { format: 1, founders: configured });
+  return configured;
+}
