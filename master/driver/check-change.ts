@@ -49,7 +49,7 @@ export function checkChange(facts: GroupFacts, change: MemberChange): void {
   }
 }
 
-export function votersAfter(
+function votersAfter(
   { voters }: Membership,
   { promote, remove }: Pick<MemberChange, "promote" | "remove">,
 ): readonly MemberId[] {

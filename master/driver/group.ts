@@ -2,6 +2,7 @@ import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { MembershipChange } from "../raft/membership-change.ts";
 import type { Membership } from "../raft/messages.ts";
+import type { StateMachine } from "../state-machine.ts";
 import type { MemberAddress } from "./driver-options.ts";
 import type { PeerRegister } from "./member-storage.ts";
 import {
@@ -162,4 +163,14 @@ export class Group {
 
 function addressesOf(members: readonly MemberAddress[]): readonly string[] {
   return members.map((each) => each.address).filter((address) => address !== "");
+}
+
+/** The membership beside the durable state, as it is stored: empty before the first entry. */
+export function storedMembership(machine: StateMachine): Uint8Array {
+  const snapshot = machine.openSnapshot();
+  try {
+    return snapshot.membership;
+  } finally {
+    snapshot.release();
+  }
 }

@@ -10,6 +10,7 @@ import type { Leadership } from "../raft/raft.ts";
 import type { StateMachine } from "../state-machine.ts";
 import { Applier } from "./applier.ts";
 import type { Driver } from "./driver-options.ts";
+import { storedMembership } from "./group.ts";
 import type { MemberChanges } from "./member-changes.ts";
 import { commitUnknown, noLeader, notLeader } from "./member-errors.ts";
 import {
@@ -426,14 +427,5 @@ export class Member implements Driver {
     await this.#sender.cancelAll();
     await this.service.releaseState();
     await this.#receiver.install(snapshot);
-  }
-}
-
-function storedMembership(machine: StateMachine): Uint8Array {
-  const snapshot = machine.openSnapshot();
-  try {
-    return snapshot.membership;
-  } finally {
-    snapshot.release();
   }
 }

@@ -13,7 +13,7 @@ import {
   type DriverTiming,
 } from "./driver-options.ts";
 import { fetchState } from "./fetch-state.ts";
-import { Group } from "./group.ts";
+import { Group, storedMembership } from "./group.ts";
 import { Member, TICKS_PER_HEARTBEAT } from "./member.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import type { OwnIdentity } from "./peer-greeting.ts";
@@ -98,13 +98,8 @@ function groupOf(
 ): Group {
   const { memberId } = own;
   const { peers: register } = storage;
-  const snapshot = holder.machine.openSnapshot();
-  try {
-    const given = { ownId: memberId, configured: options.members, founders, register };
-    return new Group(given, snapshot.membership);
-  } finally {
-    snapshot.release();
-  }
+  const given = { ownId: memberId, configured: options.members, founders, register };
+  return new Group(given, storedMembership(holder.machine));
 }
 
 /** Who founds a new cluster, by ascending id: nobody where this member is to join one. */
