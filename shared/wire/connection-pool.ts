@@ -90,6 +90,14 @@ export class ConnectionPool implements AsyncDisposable {
     return within(target.attempt, { clock, timeoutMs, signal, what: `Connecting to ${address}` });
   }
 
+  /** The connection to `address` if it is open already. As `get`, but never a wait. */
+  peek(address: string): Connection | null {
+    const target = this.#targets.get(address);
+    if (target?.connection?.isOpen !== true) return null;
+    target.usedMs = this.#world.clock.monotonicMs();
+    return target.connection;
+  }
+
   /** `get` and one call, within one deadline. */
   async call<Request, Response>(
     address: string,

@@ -79,16 +79,22 @@ export class LeaderChannel {
     request: Request,
     options: LeaderCallOptions,
   ): Promise<Received<Response>> {
-    const { attemptTimeoutMs = ATTEMPT_TIMEOUT_MS } = this.#options;
-    return this.#search(method.name, options, async (connection, leftMs) => {
-      const mayRepeat = options.idempotent ?? false;
-      const timeoutMs = mayRepeat ? Math.min(leftMs, attemptTimeoutMs) : leftMs;
-      const { signal, body } = options;
-      return await connection.call(method, request, {
-        timeoutMs,
-        ...(signal === undefined ? {} : { signal }),
-        ...(body === undefined ? {} : { body }),
-      });
+    const { attemptTimeoutMs = ATTEMPT_TIMEOUT_MS, clock, pool } = this.#options;
+    const { idempotent = false, timeoutMs, ...rest } = options;
+    const attempt = (connection: Connection, leftMs: number): Promise<Received<Response>> => {
+      const patienceMs = idempotent ? Math.min(leftMs, attemptTimeoutMs) : leftMs;
+      return connection.call(method, request, { ...rest, timeoutMs: patienceMs });
+    };
+    // Nearly always the leader is where it was: then there is no story to tell.
+    const address = this.#leaderAddress;
+    const connection = address === null ? null : pool.peek(address);
+    if (address === null || connection === null) {
+      return this.#search(method.name, options, attempt);
+    }
+    const startMs = clock.monotonicMs();
+    return attempt(connection, timeoutMs).catch((error: unknown) => {
+      if (!isAshlarError(error)) throw error;
+      return this.#search(method.name, options, attempt, { startMs, address, error });
     });
   }
 
@@ -104,10 +110,11 @@ export class LeaderChannel {
     method: string,
     options: Pick<LeaderCallOptions, "timeoutMs" | "signal" | "idempotent">,
     attempt: (connection: Connection, leftMs: number) => Promise<Result>,
+    first?: { readonly startMs: number; readonly address: string; readonly error: AshlarError },
   ): Promise<Result> {
     const story: Story = {
       method,
-      startMs: this.#options.clock.monotonicMs(),
+      startMs: first?.startMs ?? this.#options.clock.monotonicMs(),
       timeoutMs: options.timeoutMs,
       signal: options.signal,
       mayRepeat: options.idempotent ?? false,
@@ -117,6 +124,13 @@ export class LeaderChannel {
       last: null,
     };
     const search = new LeaderSearch(this.#leaderAddress, this.#options.addresses());
+    if (first !== undefined) {
+      // It was asked already, unless another call has learned of another leader meanwhile.
+      if (this.#leaderAddress === first.address) search.next();
+      story.attempts = 1;
+      story.addresses.add(first.address);
+      this.#onFailed(search, story, first);
+    }
     for (;;) {
       const address = await this.#nextAddress(search, story);
       try {
