@@ -16,7 +16,8 @@ import { registerFleetHandlers } from "./api/fleet-handlers.ts";
 import { type MasterParts, propose } from "./api/leader-context.ts";
 import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
 import { type MasterConfig, membersOf } from "./config.ts";
-import type { Driver } from "./driver/driver-options.ts";
+import type { Driver, DriverLimits } from "./driver/driver-options.ts";
+import type { OpenStorage } from "./driver/member-storage.ts";
 import { openDriver } from "./driver/open-driver.ts";
 import { registerRaftHandlers } from "./driver/raft-handlers.ts";
 import { LeaderServices } from "./fleet/leader-services.ts";
@@ -44,6 +45,10 @@ export interface MasterStorage {
 export interface MasterHooks {
   /** The member cannot go on: the process should stop. */
   readonly onFatal: (error: AshlarError) => void;
+  /** How the data directory is opened. Default: `openMemberStorage`. */
+  readonly openStorage?: OpenStorage;
+  /** Default: DEFAULT_LIMITS. */
+  readonly limits?: Partial<DriverLimits>;
 }
 
 /** Bodies in receipt: snapshots and batches of Raft messages. */
@@ -80,7 +85,7 @@ export async function startMaster(
     await openDriver({
       env,
       ...storage,
-      openStorage: openMemberStorage,
+      openStorage: hooks.openStorage ?? openMemberStorage,
       openStateMachine: (store) =>
         Namespace.open({ store, hasher: env.hasher, yieldTurn: () => env.clock.yieldTurn() }),
       connect: (address, options) =>
@@ -89,6 +94,7 @@ export async function startMaster(
       memberId,
       members,
       timing: config,
+      limits: hooks.limits ?? {},
       onFatal: hooks.onFatal,
     }),
   );

@@ -58,9 +58,12 @@ export class MemoryStores implements OrderedStores {
     return [...this.#trees.keys()].sort();
   }
 
-  /** The process dies: a commit that has not resolved is lost, open stores fail from here on. */
-  crash(): void {
-    for (const store of this.#open.values()) store.crash();
+  /**
+   * The process dies: open stores fail from here on. Of a commit that has not resolved all is lost,
+   * or with `isCommitKept` nothing.
+   */
+  crash(isCommitKept: () => boolean = () => false): void {
+    for (const store of this.#open.values()) store.crash(isCommitKept);
     this.#open.clear();
   }
 }
@@ -74,7 +77,8 @@ class MemoryStore implements OrderedStore {
   readonly #tree: Tree;
   readonly #hooks: MemoryStoreHooks;
   #state: "open" | "closed" | "crashed" = "open";
-  #committing = false;
+  /** What the commit under way is to change; null: there is none. */
+  #committing: readonly StoreChange[] | null = null;
   #sizeBytes = 0;
 
   constructor(tree: Tree, hooks: MemoryStoreHooks) {
@@ -97,15 +101,15 @@ class MemoryStore implements OrderedStore {
 
   async commit(changes: readonly StoreChange[]): Promise<void> {
     this.#checkOpen();
-    assert(!this.#committing, "one commit at a time");
+    assert(this.#committing === null, "one commit at a time");
     checkChanges(changes);
-    this.#committing = true;
+    this.#committing = changes;
     try {
       await this.#hooks.beforeCommit(changes);
       this.#checkOpen();
       for (const change of changes) this.#apply(change);
     } finally {
-      this.#committing = false;
+      this.#committing = null;
     }
   }
 
@@ -121,13 +125,15 @@ class MemoryStore implements OrderedStore {
 
   async close(): Promise<void> {
     this.#checkOpen();
-    assert(!this.#committing, "a store is closed between commits");
+    assert(this.#committing === null, "a store is closed between commits");
     this.#state = "closed";
     this.#hooks.onClose();
   }
 
-  crash(): void {
+  crash(isCommitKept: () => boolean): void {
     this.#state = "crashed";
+    const changes = this.#committing ?? [];
+    if (changes.length > 0 && isCommitKept()) for (const change of changes) this.#apply(change);
   }
 
   #apply(change: StoreChange): void {

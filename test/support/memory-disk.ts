@@ -12,8 +12,8 @@ export interface DiskOperation {
 }
 
 export interface MemoryDiskOptions {
-  /** What fits on the disk. Default: everything. */
-  readonly capacityBytes?: number;
+  /** What fits on the disk; looked at whenever it matters. Default: everything. */
+  readonly capacityBytes?: number | undefined;
   /** Called before each operation: for delays. */
   readonly delay?: (operation: DiskOperation) => Promise<void>;
   /** The errno that an operation fails with, if any. A failed `sync` loses what it was to sync. */
@@ -48,7 +48,7 @@ function makeDirectoryNode(): MemoryDirectory {
  * What is durable is what the Disk port promises, and not more: names after `syncDirectory` of their
  * directory, bytes after `sync` of their file. In a crash each directory keeps a prefix of its
  * changes that were not synced (a rename between two directories is one step), and each file any
- * subset of its writes, the kept ones whole or cut at a sector. A process that has crashed keeps its
+ * subset of its writes, and of the kept ones any subset of their sectors. A process that has crashed keeps its
  * `Disk`, on which every call fails from then on; the next one takes a new one with `mount`.
  */
 export class MemoryDisk {
@@ -61,10 +61,19 @@ export class MemoryDisk {
     this.options = options;
   }
 
-  /** The disk as a process that starts now sees it. */
-  mount(): Disk {
+  /**
+   * The disk as a process that starts now sees it.
+   *
+   * @param delay for this process in place of the disk's own
+   */
+  mount(delay = this.options.delay): Disk {
     const generation = this.#generation;
-    return new MountedDisk(this, () => this.#generation === generation);
+    return new MountedDisk(this, { isMounted: () => this.#generation === generation, delay });
+  }
+
+  /** The process ends and the system lives on: nothing is lost, but nothing more is done for it. */
+  unmount(): void {
+    this.#generation += 1;
   }
 
   /** The power goes. What was not synced survives, whole or in part, as `random` says. */
@@ -86,6 +95,19 @@ export class MemoryDisk {
     const node = this.find(path);
     assert.ok(node instanceof MemoryFile, `${path} is a file`);
     node.rot(change);
+  }
+
+  /** Paths of all files below a directory, sorted. */
+  filesBelow(path: string): string[] {
+    const node = this.find(path);
+    if (node === null || node instanceof MemoryFile) return [];
+    const found: string[] = [];
+    for (const [name, child] of node.current) {
+      const childPath = path === "" ? name : `${path}/${name}`;
+      if (child instanceof MemoryFile) found.push(childPath);
+      else found.push(...this.filesBelow(childPath));
+    }
+    return found.sort();
   }
 
   get usedBytes(): number {
@@ -155,13 +177,18 @@ function failure(errno: string, path: string): AshlarError {
   return new AshlarError(code, `Cannot use ${path}: ${errno}`, { cause, details: { path, errno } });
 }
 
+interface Mount {
+  readonly isMounted: () => boolean;
+  readonly delay: MemoryDiskOptions["delay"];
+}
+
 class MountedDisk implements Disk {
   readonly #medium: MemoryDisk;
-  readonly #isMounted: () => boolean;
+  readonly #mount: Mount;
 
-  constructor(medium: MemoryDisk, isMounted: () => boolean) {
+  constructor(medium: MemoryDisk, mount: Mount) {
     this.#medium = medium;
-    this.#isMounted = isMounted;
+    this.#mount = mount;
   }
 
   async open(path: string, mode: "read" | "read-write" | "create"): Promise<DiskFile> {
@@ -267,11 +294,11 @@ class MountedDisk implements Disk {
   /** A turn of the event loop, the delay, and the injected failure. */
   async begin(operation: DiskOperation): Promise<void> {
     diskPathNames(operation.path);
-    const { delay, fault } = this.#medium.options;
+    const { delay } = this.#mount;
     if (delay === undefined) await Promise.resolve();
     else await delay(operation);
-    if (!this.#isMounted()) throw failure("ENODEV", operation.path);
-    const errno = fault?.(operation) ?? null;
+    if (!this.#mount.isMounted()) throw failure("ENODEV", operation.path);
+    const errno = this.#medium.options.fault?.(operation) ?? null;
     if (errno !== null) throw failure(errno, operation.path);
   }
 

@@ -97,7 +97,8 @@ export class MemoryFile {
 
   crash(random: Random): void {
     for (const change of [...this.#lost, ...this.#pending]) {
-      if (random.fraction() < 0.5) this.#durable.apply(torn(change, random));
+      if (random.fraction() < 0.5)
+        for (const kept of torn(change, random)) this.#durable.apply(kept);
     }
     this.#lost = [];
     this.#syncedCount += this.#pending.length;
@@ -118,14 +119,22 @@ export class MemoryFile {
   }
 }
 
-/** The change, or a write cut at the end of one of its sectors. */
-function torn(change: FileChange, random: Random): FileChange {
-  if (change.kind === "truncate" || random.fraction() < 0.5) return change;
-  const firstSector = Math.floor(change.offset / SECTOR_BYTES);
+/** The change, or the part of a write that reached the platter: any of its sectors. */
+function torn(change: FileChange, random: Random): readonly FileChange[] {
+  if (change.kind === "truncate" || random.fraction() < 0.4) return [change];
   const end = change.offset + change.bytes.length;
-  const sectorCount = Math.ceil(end / SECTOR_BYTES) - firstSector;
-  const keptSectors = Math.floor(random.fraction() * (sectorCount + 1));
-  const keptEnd = Math.min(end, (firstSector + keptSectors) * SECTOR_BYTES);
-  const keptBytes = Math.max(0, keptEnd - change.offset);
-  return { ...change, bytes: change.bytes.subarray(0, keptBytes) };
+  const firstSector = Math.floor(change.offset / SECTOR_BYTES);
+  const endSector = Math.ceil(end / SECTOR_BYTES);
+  // Most often the writing stopped at one sector; but a disk may write them in any order.
+  const endKept = firstSector + Math.floor(random.fraction() * (endSector - firstSector + 1));
+  const isInOrder = random.fraction() < 0.5;
+  const kept: FileChange[] = [];
+  for (let sector = firstSector; sector < endSector; sector += 1) {
+    if (isInOrder ? sector >= endKept : random.fraction() < 0.5) continue;
+    const from = Math.max(change.offset, sector * SECTOR_BYTES);
+    const to = Math.min(end, (sector + 1) * SECTOR_BYTES);
+    const bytes = change.bytes.subarray(from - change.offset, to - change.offset);
+    kept.push({ kind: "write", offset: from, bytes });
+  }
+  return kept;
 }

@@ -9,9 +9,13 @@ export interface Route {
   readonly peerHost: string;
   readonly peerAddress: string;
   readonly clock: Clock;
+  /** The time of the process at this end. */
+  readonly processClock: Clock;
   readonly bufferBytes: number;
   readonly delayMs: () => number;
   readonly isCut: () => boolean;
+  /** The process at this end stands still. */
+  readonly isFrozen: () => boolean;
   readonly onGone: () => void;
 }
 
@@ -52,6 +56,10 @@ export class MemoryLink implements Link {
 
   get host(): string {
     return this.#route.host;
+  }
+
+  get peer(): MemoryLink {
+    return present(this.#peer, "a link has two ends");
   }
 
   isBetween(one: string, other: string): boolean {
@@ -126,7 +134,7 @@ export class MemoryLink implements Link {
     const { clock, isCut } = this.#route;
     while (!isCut()) {
       const packet = this.#packets[0];
-      const peer = present(this.#peer, "a link has two ends");
+      const { peer } = this;
       if (packet === undefined || packet.dueMs > clock.monotonicMs()) break;
       if (packet.bytes !== null && !peer.isReading) break;
       this.#packets.shift();
@@ -145,11 +153,20 @@ export class MemoryLink implements Link {
   }
 
   get isReading(): boolean {
-    return this.#state === "open" && this.#receiver !== null && !this.#isPaused;
+    const isOpen = this.#state === "open" && this.#receiver !== null;
+    return isOpen && !this.#isPaused && !this.#route.isFrozen();
+  }
+
+  /** The process at one of the ends goes on: both have work that has waited. */
+  wake(): void {
+    if (this.#state !== "open") return;
+    this.#takeWrites();
+    this.deliver();
   }
 
   #takeWrites(): void {
     const { bufferBytes } = this.#route;
+    if (this.#route.isFrozen()) return;
     while (this.#writes.length > 0) {
       const write = this.#writes[0] as Write;
       const isRoom =
@@ -193,7 +210,7 @@ export class MemoryLink implements Link {
     this.#route.onGone();
     for (const write of this.#writes.splice(0)) write.reject(this.#lost());
     // As with a socket, the news comes in a turn of its own.
-    this.#route.clock.after(0, () => this.#receiver?.onClosed(error));
+    this.#route.processClock.after(0, () => this.#receiver?.onClosed(error));
   }
 
   #lost(): AshlarError {

@@ -12,8 +12,13 @@ export interface MemoryNetworkOptions {
   readonly bufferBytes?: number;
 }
 
-interface Listening {
+/** One process on the network. */
+interface NetworkProcess {
   readonly host: string;
+  readonly clock: Clock;
+}
+
+interface Listening extends NetworkProcess {
   readonly onLink: (link: Link) => void;
 }
 
@@ -27,17 +32,25 @@ export class MemoryNetwork {
   /** Pairs of hosts, "from>to", between which nothing passes. */
   readonly #cuts = new Set<string>();
   readonly #links = new Set<MemoryLink>();
+  /** Ends whose peer lost power: they are told once its host is there again and they send to it. */
+  readonly #widowed = new Set<MemoryLink>();
+  readonly #frozen = new Set<string>();
   #lastPort = 40_000;
 
   constructor(options: MemoryNetworkOptions) {
     this.#options = options;
   }
 
-  /** The network as the processes of `host` see it. Addresses are "<host>:<port>". */
-  host(host: string): Network {
+  /**
+   * The network as a process of `host` sees it. Addresses are "<host>:<port>".
+   *
+   * @param clock that process's own time, if it has one
+   */
+  host(host: string, clock = this.#options.clock): Network {
+    const process = { host, clock };
     return {
-      connect: (address, options) => this.#connect(host, address, options),
-      listen: (address, onLink) => this.#listen(address, { host, onLink }),
+      connect: (address, options) => this.#connect(process, address, options),
+      listen: (address, onLink) => this.#listen(address, { ...process, onLink }),
     };
   }
 
@@ -66,10 +79,54 @@ export class MemoryNetwork {
 
   /** The power of a host fails: it hears and says nothing more, and its peers are not told. */
   crash(host: string): void {
+    for (const link of this.#end(host)) this.#widowed.add(link.peer);
+  }
+
+  /** The process of a host dies and its system lives: it resets the connections. */
+  kill(host: string): void {
+    for (const link of this.#end(host)) this.#resetSoon(link.peer, host);
+  }
+
+  /** A host that lost power runs again: it resets the connections that it knows nothing of. */
+  boot(host: string): void {
+    for (const link of [...this.#widowed]) {
+      if (!this.#links.has(link)) this.#widowed.delete(link);
+      else if (link.peer.host === host) {
+        this.#widowed.delete(link);
+        this.#resetSoon(link, host);
+      }
+    }
+  }
+
+  /** The process of a host stands still: its system takes bytes for it as far as buffers go. */
+  freeze(host: string): void {
+    this.#frozen.add(host);
+  }
+
+  thaw(host: string): void {
+    this.#frozen.delete(host);
+    for (const link of [...this.#links]) {
+      if (link.host !== host) continue;
+      link.wake();
+      link.peer.wake();
+    }
+  }
+
+  /** Takes everything of a host's process away. @returns its ends of links */
+  #end(host: string): MemoryLink[] {
+    this.#frozen.delete(host);
     for (const [address, listening] of [...this.#listening]) {
       if (listening.host === host) this.#listening.delete(address);
     }
-    for (const link of [...this.#links]) if (link.host === host) link.vanish();
+    const links = [...this.#links].filter((link) => link.host === host);
+    for (const link of links) link.vanish();
+    return links;
+  }
+
+  #resetSoon(link: MemoryLink, from: string): void {
+    this.#options.clock.after(this.#delayMs(from, link.host), () => {
+      if (!this.#isCut(from, link.host)) link.breakOff(new Error("ECONNRESET"));
+    });
   }
 
   /** Ends of links that are open. */
@@ -92,8 +149,8 @@ export class MemoryNetwork {
     return Promise.resolve({ address: taken, close });
   }
 
-  async #connect(from: string, address: string, options: ConnectOptions): Promise<Link> {
-    const { clock } = this.#options;
+  async #connect(process: NetworkProcess, address: string, options: ConnectOptions): Promise<Link> {
+    const { host: from, clock } = process;
     const to = address.split(":")[0] ?? address;
     const isCut = this.#isCut(from, to) || this.#isCut(to, from);
     try {
@@ -110,20 +167,24 @@ export class MemoryNetwork {
       throw new AshlarError("UNAVAILABLE", text, { details: { address } });
     }
     this.#lastPort += 1;
-    const near = this.#makeLink({ host: from, peerHost: listening.host, peerAddress: address });
+    const near = this.#makeLink(process, { peerHost: listening.host, peerAddress: address });
     const peerAddress = `${from}:${this.#lastPort}`;
-    const far = this.#makeLink({ host: listening.host, peerHost: from, peerAddress });
+    const far = this.#makeLink(listening, { peerHost: from, peerAddress });
     near.join(far);
     far.join(near);
-    listening.onLink(far);
+    if (this.#frozen.has(to)) listening.clock.after(0, () => listening.onLink(far));
+    else listening.onLink(far);
     return near;
   }
 
-  #makeLink(ends: Pick<Route, "host" | "peerHost" | "peerAddress">): MemoryLink {
+  #makeLink(process: NetworkProcess, peer: Pick<Route, "peerHost" | "peerAddress">): MemoryLink {
     const { clock, bufferBytes = 1024 * 1024 } = this.#options;
+    const ends = { host: process.host, ...peer };
     const link: MemoryLink = new MemoryLink({
       ...ends,
       clock,
+      processClock: process.clock,
+      isFrozen: () => this.#frozen.has(ends.host),
       bufferBytes,
       delayMs: () => this.#delayMs(ends.host, ends.peerHost),
       isCut: () => this.#isCut(ends.host, ends.peerHost),

@@ -71,16 +71,22 @@ export class VirtualClock implements Clock {
   async advance(durationMs: number): Promise<void> {
     const untilMs = this.#nowMs + durationMs;
     await settled();
+    while (await this.step(untilMs));
+    this.#nowMs = untilMs;
+  }
+
+  /** Runs the next task and what follows from it, if there is one that is due by `untilMs`. */
+  async step(untilMs = Number.POSITIVE_INFINITY): Promise<boolean> {
     for (;;) {
       const next = this.#heap[0];
-      if (next === undefined || next.dueMs > untilMs) break;
+      if (next === undefined || next.dueMs > untilMs) return false;
       this.#pop();
       if (next.task === null) continue;
       this.#nowMs = Math.max(this.#nowMs, next.dueMs);
       next.task();
       await settled();
+      return true;
     }
-    this.#nowMs = untilMs;
   }
 
   /** Lets time pass until `isDone`. Fails after `limitMs` of virtual time. */

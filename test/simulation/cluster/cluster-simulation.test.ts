@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { runSeed, Totals } from "./run-seeds.ts";
+import { optionsOf } from "./simulation-options.ts";
+
+/**
+ * Whole clusters of production masters, chunkservers and clients: see simulation.ts for what must
+ * hold. More seeds: `npm run simulate -- --minutes 10`.
+ */
+
+const SEEDS = [1, 2, 3, 4, 5];
+const SECONDS = 15;
+
+describe("a simulated cluster under faults", () => {
+  const totals = new Totals();
+
+  for (const seed of SEEDS) {
+    it(`keeps its promises and becomes whole again, seed ${seed}`, async () => {
+      const outcome = await runSeed(optionsOf(seed, { seconds: SECONDS }));
+      totals.add(outcome);
+      if (outcome.kind === "failed") assert.fail(outcome.report);
+    });
+  }
+
+  it("had faults and answers enough to prove something", () => {
+    assert.equal(totals.shortcoming, null);
+  });
+
+  it("does the same for the same seed, event by event", async () => {
+    const options = optionsOf(7, { seconds: 5, masters: 3, chunkservers: 3, clients: 2 });
+    const once = await runSeed(options);
+    const again = await runSeed(options);
+    assert.deepEqual(again, once);
+    const other = await runSeed({ ...options, seed: 8 });
+    assert.notEqual(other.result.traceHash, once.result.traceHash);
+  });
+});

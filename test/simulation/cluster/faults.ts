@@ -1,0 +1,298 @@
+import { present } from "../../../shared/base/assert.ts";
+import type { Dice } from "./dice.ts";
+import type { SimulatedProcess } from "./simulated-process.ts";
+import type { World } from "./world.ts";
+
+type AnyProcess = SimulatedProcess<AsyncDisposable>;
+
+export interface FaultTargets {
+  readonly masters: readonly AnyProcess[];
+  readonly chunkservers: readonly AnyProcess[];
+  readonly clients: readonly AnyProcess[];
+}
+
+/** How often each comes. */
+const WEIGHTS = {
+  kill: 8,
+  "power loss": 6,
+  "power loss of all": 0.6,
+  "graceful stop": 3,
+  "client dies": 3,
+  "client pauses": 2,
+  partition: 5,
+  "one-way partition": 5,
+  isolation: 4,
+  reset: 5,
+  freeze: 5,
+  "slow node": 3,
+  jitter: 3,
+  loss: 3,
+  "calendar jump": 3,
+  "failing sync": 3,
+  "failing write": 2,
+  "full disk": 2,
+  "bit rot": 2,
+} as const;
+
+export type FaultKind = keyof typeof WEIGHTS;
+
+const PAUSE_MS = { min: 100, max: 6_000 };
+const LASTS_MS = { min: 50, max: 8_000 };
+const DOWN_MS = { min: 20, max: 6_000 };
+const FROZEN_MS = { min: 50, max: 7_000 };
+/** Longer than a session lives. */
+const CLIENT_PAUSE_MS = { min: 1_000, max: 40_000 };
+const JUMP_MS_MAX = 3_600_000;
+const WATCH_MS = 50;
+
+/** Breaks one thing after the other, as its seed says, and mends each after a while. */
+export class Faults {
+  readonly counts: Record<FaultKind, number>;
+  readonly #world: World;
+  readonly #targets: FaultTargets;
+  readonly #dice: Dice;
+  /** The one server whose disk rots: of each chunk there are good copies elsewhere. */
+  readonly #rotting: AnyProcess;
+  readonly #restarts = new Set<AnyProcess>();
+  isOver = false;
+  /** What is down stays down. */
+  isWatchOver = false;
+
+  constructor(world: World, targets: FaultTargets) {
+    this.#world = world;
+    this.#targets = targets;
+    this.#dice = world.dice("faults");
+    this.#rotting = this.#dice.pick(targets.chunkservers);
+    this.counts = Object.fromEntries(Object.keys(WEIGHTS).map((kind) => [kind, 0])) as Record<
+      FaultKind,
+      number
+    >;
+  }
+
+  get #servers(): readonly AnyProcess[] {
+    return [...this.#targets.masters, ...this.#targets.chunkservers];
+  }
+
+  get #everyone(): readonly AnyProcess[] {
+    return [...this.#servers, ...this.#targets.clients];
+  }
+
+  get totalCount(): number {
+    return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
+  }
+
+  async run(): Promise<void> {
+    const { clock } = this.#world;
+    while (!this.isOver) {
+      await clock.sleep(this.#dice.magnitude(PAUSE_MS.min, PAUSE_MS.max));
+      if (!this.isOver) this.#one();
+    }
+  }
+
+  /** As an operator or systemd would: what has given up or ended starts again after a while. */
+  async watch(): Promise<void> {
+    const { clock } = this.#world;
+    while (!this.isWatchOver) {
+      await clock.sleep(WATCH_MS);
+      for (const process of this.#everyone) {
+        if (process.state === "failed") this.#replaceDisk(process);
+        if (process.state === "down") this.#restartSoon(process);
+      }
+    }
+  }
+
+  /** Nothing is broken from here on; what is down comes back. */
+  end(): void {
+    this.isOver = true;
+    const { network, slowness } = this.#world;
+    network.heal();
+    slowness.clear();
+    this.#world.jitterMs = 0;
+    this.#world.lossShare = 0;
+    for (const process of this.#everyone) {
+      process.thaw();
+      this.#mendDisk(process);
+    }
+    this.#world.trace.note("world", "the faults are over");
+  }
+
+  #one(): void {
+    const kind = this.#dice.weighted(WEIGHTS);
+    if (this.#apply(kind)) this.counts[kind] += 1;
+  }
+
+  /** @returns whether there was something to break */
+  #apply(kind: FaultKind): boolean {
+    switch (kind) {
+      case "kill":
+      case "power loss":
+      case "graceful stop":
+        return this.#takeDown(kind, this.#dice.pick(this.#servers));
+      case "power loss of all":
+        for (const process of this.#servers) process.cutPower();
+        return true;
+      case "client dies":
+        return this.#takeDown("kill", this.#dice.pick(this.#targets.clients));
+      case "client pauses":
+        return this.#freeze(this.#dice.pick(this.#targets.clients), CLIENT_PAUSE_MS);
+      case "freeze":
+        return this.#freeze(this.#dice.pick(this.#servers), FROZEN_MS);
+      case "partition":
+      case "one-way partition":
+      case "isolation":
+      case "reset":
+        return this.#harmNetwork(kind);
+      case "slow node":
+      case "jitter":
+      case "loss":
+        return this.#slowDown(kind);
+      case "calendar jump":
+        return this.#jump(this.#dice.pick(this.#everyone));
+      default:
+        return this.#harmDisk(kind);
+    }
+  }
+
+  #takeDown(kind: "kill" | "power loss" | "graceful stop", process: AnyProcess): boolean {
+    if (process.state === "down") return false;
+    if (kind === "power loss") process.cutPower();
+    else if (kind === "kill") process.kill();
+    else if (process.isUp && process.clock?.isFrozen === false) process.stop();
+    else return false;
+    return true;
+  }
+
+  #freeze(process: AnyProcess, lasts: { readonly min: number; readonly max: number }): boolean {
+    if (process.state === "down" || process.clock?.isFrozen === true) return false;
+    const life = process.lifeCount;
+    process.freeze();
+    this.#after(lasts, () => {
+      if (process.lifeCount === life) process.thaw();
+    });
+    return true;
+  }
+
+  #harmNetwork(kind: "partition" | "one-way partition" | "isolation" | "reset"): boolean {
+    const { network, trace } = this.#world;
+    const one = this.#dice.pick(this.#everyone).host;
+    const other = this.#dice.pick(this.#everyone.filter((each) => each.host !== one)).host;
+    trace.note("world", `${kind}: ${one}${kind === "isolation" ? "" : ` and ${other}`}`);
+    if (kind === "reset") network.reset(one, other);
+    else if (kind === "partition") network.cut(one, other);
+    else if (kind === "one-way partition") network.cutOneWay(one, other);
+    else for (const { host } of this.#everyone) if (host !== one) network.cut(one, host);
+    if (kind !== "reset") {
+      this.#after(LASTS_MS, () => {
+        trace.note("world", "the cables are mended");
+        network.heal();
+      });
+    }
+    return true;
+  }
+
+  #slowDown(kind: "slow node" | "jitter" | "loss"): boolean {
+    const world = this.#world;
+    const { host } = this.#dice.pick(this.#servers);
+    const factor = this.#dice.magnitude(3, 100);
+    world.trace.note("world", kind === "slow node" ? `${host} is slow, ${factor} times` : kind);
+    if (kind === "slow node") world.slowness.set(host, factor);
+    else if (kind === "jitter") world.jitterMs = this.#dice.magnitude(2, 200);
+    else world.lossShare = this.#dice.magnitude(0.005, 0.2);
+    this.#after(LASTS_MS, () => {
+      if (kind === "slow node") world.slowness.delete(host);
+      else if (kind === "jitter") world.jitterMs = 0;
+      else world.lossShare = 0;
+    });
+    return true;
+  }
+
+  #jump(process: AnyProcess): boolean {
+    const { clock } = process;
+    if (clock === null) return false;
+    clock.jumpWall(this.#dice.between(-JUMP_MS_MAX, JUMP_MS_MAX));
+    this.#world.trace.note(process.host, "its calendar jumps");
+    return true;
+  }
+
+  #harmDisk(kind: "failing sync" | "failing write" | "full disk" | "bit rot"): boolean {
+    if (kind === "bit rot") return this.#rot();
+    const process = this.#dice.pick(this.#servers);
+    if (kind === "full disk") {
+      process.capacityBytes = process.disk.usedBytes + this.#dice.integer(64 * 1024);
+    } else {
+      let skip = this.#dice.integer(6);
+      const broken = kind === "failing sync" ? "sync" : "write";
+      process.diskFault = (operation) => {
+        if (operation.kind !== broken) return null;
+        skip -= 1;
+        return skip < 0 ? "EIO" : null;
+      };
+    }
+    this.#world.trace.note(process.host, `its disk: ${kind}`);
+    const life = process.lifeCount;
+    this.#after(LASTS_MS, () => {
+      // A disk that has failed a process is looked after when that is gone.
+      if (process.lifeCount === life && kind !== "full disk") this.#cycle(process);
+      this.#mendDisk(process);
+    });
+    return true;
+  }
+
+  #rot(): boolean {
+    const process = this.#rotting;
+    const files = process.disk.filesBelow("extents");
+    if (files.length === 0) return false;
+    const path = this.#dice.pick(files);
+    let isRotten = false;
+    process.disk.rot(path, (bytes) => {
+      if (bytes.length === 0) return;
+      const offset = this.#dice.integer(bytes.length);
+      bytes[offset] = (bytes[offset] ?? 0) ^ (1 << this.#dice.integer(8));
+      isRotten = true;
+    });
+    if (isRotten) this.#world.trace.note(process.host, `a bit of ${path} turns over`);
+    return isRotten;
+  }
+
+  /** A process whose disk failed is of no use until the machine was started anew. */
+  #cycle(process: AnyProcess): void {
+    if (process.state !== "down") process.cutPower();
+  }
+
+  #replaceDisk(process: AnyProcess): void {
+    if (this.#restarts.has(process)) return;
+    this.#restarts.add(process);
+    this.#after(DOWN_MS, () => {
+      this.#restarts.delete(process);
+      if (process.state !== "failed") return;
+      process.cutPower();
+      this.#mendDisk(process);
+    });
+  }
+
+  #mendDisk(process: AnyProcess): void {
+    process.diskFault = () => null;
+    process.capacityBytes = undefined;
+  }
+
+  #restartSoon(process: AnyProcess): void {
+    if (this.#restarts.has(process)) return;
+    this.#restarts.add(process);
+    this.#after(DOWN_MS, () => {
+      this.#restarts.delete(process);
+      if (process.state === "down" && !this.isWatchOver) process.start();
+    });
+  }
+
+  #after({ min, max }: { readonly min: number; readonly max: number }, task: () => void): void {
+    this.#world.clock.after(this.#dice.magnitude(min, max), task);
+  }
+}
+
+/** For a report: what was broken, most often first. */
+export function describeFaults(counts: Readonly<Record<string, number>>): string {
+  return Object.keys(counts)
+    .sort((left, right) => present(counts[right], left) - present(counts[left], right))
+    .map((kind) => `${kind} ${counts[kind]}`)
+    .join(", ");
+}

@@ -1,0 +1,50 @@
+import { connect } from "../../../client/connect.ts";
+import type { FileSystem } from "../../../client/file-system.ts";
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import type { Life } from "./simulated-process.ts";
+import { SimulatedProcess } from "./simulated-process.ts";
+import { CLUSTER_ID } from "./simulated-servers.ts";
+import type { World } from "./world.ts";
+
+/** One call, with all its retries. */
+export const CALL_TIMEOUT_MS = 15_000;
+const CONNECT_AGAIN_MS = 300;
+
+export type SimulatedClient = SimulatedProcess<FileSystem>;
+
+/** A program that uses the library; `begin` is what it does in each of its lives. */
+export function makeClient(
+  world: World,
+  host: string,
+  options: {
+    readonly masters: readonly string[];
+    readonly begin: (life: Life, fs: FileSystem) => void;
+  },
+): SimulatedClient {
+  const { masters, begin } = options;
+  return new SimulatedProcess(world, host, async (life) => {
+    const fs = await connectPatiently(life, { host, masters });
+    begin(life, fs);
+    return fs;
+  });
+}
+
+async function connectPatiently(
+  { env }: Life,
+  { host, masters }: { readonly host: string; readonly masters: readonly string[] },
+): Promise<FileSystem> {
+  for (;;) {
+    try {
+      return await connect({
+        masters,
+        clusterId: CLUSTER_ID,
+        env,
+        hostName: host,
+        timeoutMs: CALL_TIMEOUT_MS,
+      });
+    } catch (error) {
+      if (!isAshlarError(error) || error.retry === "never") throw error;
+      await env.clock.sleep(CONNECT_AGAIN_MS);
+    }
+  }
+}

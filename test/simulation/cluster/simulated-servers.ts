@@ -1,0 +1,134 @@
+import * as v from "valibot";
+import { parseChunkserverConfig } from "../../../chunkserver/config.ts";
+import { type RunningChunkserver, startChunkserver } from "../../../chunkserver/server.ts";
+import { masterConfigSchema } from "../../../master/config.ts";
+import type { DriverLimits } from "../../../master/driver/driver-options.ts";
+import type {
+  MemberStorage,
+  NamedStore,
+  OpenStorage,
+  StateDirectory,
+} from "../../../master/driver/member-storage.ts";
+import { type RunningMaster, startMaster } from "../../../master/server.ts";
+import { openMemberStorage } from "../../../master/storage/open-member-storage.ts";
+import { present } from "../../../shared/base/assert.ts";
+import type { ClusterId } from "../../../shared/base/ids.ts";
+import { SimulatedProcess } from "./simulated-process.ts";
+import type { World } from "./world.ts";
+
+export const CLUSTER_ID = "e".repeat(32) as ClusterId;
+const MASTER_PORT = 7000;
+const CHUNKSERVER_PORT = 7420;
+
+/** Small, so that minutes of little traffic roll segments, compact the log and need snapshots. */
+const LIMITS: Partial<DriverLimits> = {
+  logTailEntries: 60,
+  logTailBytes: 64 * 1024,
+  logSegmentBytes: 32 * 1024,
+  flushBytes: 8 * 1024,
+  snapshotPartBytes: 4 * 1024,
+};
+
+/** What the cluster agrees on: minutes where a real one takes hours. */
+const SETTINGS = {
+  serverSuspectMs: 2_000,
+  serverDeadMs: 5_000,
+  repairDelayMs: 3_000,
+  repairDelayStoppedMs: 8_000,
+  repairMassLossShare: 1,
+  historyRetentionMs: 30_000,
+  intentLifetimeMs: 20_000,
+  sessionIdleMsMax: 20_000,
+  checkpointIntervalMs: 5_000,
+  inlineBytesMax: 512,
+  stopGraceMs: 500,
+};
+
+/** A running master, and what it keeps on its disk as it sees it. */
+export interface WatchedMaster extends AsyncDisposable {
+  readonly master: RunningMaster;
+  readonly storage: MemberStorage;
+  /** The name of the store that is the state. */
+  readonly stateName: () => string;
+}
+
+export type SimulatedMaster = SimulatedProcess<WatchedMaster>;
+export type SimulatedChunkserver = SimulatedProcess<RunningChunkserver>;
+
+export function masterAddress(id: number): string {
+  return `m${id}:${MASTER_PORT}`;
+}
+
+export function makeMaster(world: World, id: number, count: number): SimulatedMaster {
+  const members = Array.from({ length: count }, (_, index) => {
+    return `${index + 1}=${masterAddress(index + 1)}`;
+  });
+  const config = v.parse(masterConfigSchema, {
+    dataDir: "/data",
+    clusterId: CLUSTER_ID,
+    memberId: id,
+    members,
+    ...SETTINGS,
+  });
+  return new SimulatedProcess<WatchedMaster>(world, `m${id}`, async (life) => {
+    let watched: Pick<WatchedMaster, "storage" | "stateName"> | null = null;
+    const { env, disk, stores, onFatal } = life;
+    const openStorage: OpenStorage = async (options) => {
+      watched = watchState(await openMemberStorage({ ...options, stores }));
+      return watched.storage;
+    };
+    const hooks = { onFatal, limits: LIMITS, openStorage };
+    const master = await startMaster(config, env, { disk, stores }, hooks);
+    const { storage, stateName } = present<Watched>(watched, "a master that runs has storage");
+    return {
+      master,
+      storage,
+      stateName,
+      [Symbol.asyncDispose]: () => master[Symbol.asyncDispose](),
+    };
+  });
+}
+
+type Watched = Pick<WatchedMaster, "storage" | "stateName">;
+
+/** The member's storage, with an eye on which of its stores is the state. */
+function watchState(storage: MemberStorage): Watched {
+  let current = "";
+  const note = (named: NamedStore): NamedStore => {
+    current = named.name;
+    return named;
+  };
+  const { states } = storage;
+  const watched: StateDirectory = {
+    openCurrent: async () => note(await states.openCurrent()),
+    startOver: async () => note(await states.startOver()),
+    openFresh: () => states.openFresh(),
+    switchTo: async (name) => {
+      await states.switchTo(name);
+      current = name;
+    },
+    remove: (name) => states.remove(name),
+  };
+  return { storage: { ...storage, states: watched }, stateName: () => current };
+}
+
+export function makeChunkserver(
+  world: World,
+  id: number,
+  masters: readonly string[],
+): SimulatedChunkserver {
+  const config = parseChunkserverConfig({
+    dataDir: "/data",
+    masters,
+    listen: `c${id}:${CHUNKSERVER_PORT}`,
+    http: null,
+    host: `c${id}`,
+    rack: `rack-${id % 3}`,
+    clusterId: CLUSTER_ID,
+    reserveBytes: 0,
+    stopGraceMs: 500,
+  });
+  return new SimulatedProcess(world, `c${id}`, ({ env, disk, stores, onFatal }) =>
+    startChunkserver(config, env, { disk, stores }, { onFatal }),
+  );
+}

@@ -1,0 +1,275 @@
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import { requireLinearizable } from "../linearizability/counterexample.ts";
+import { directoryModel } from "../linearizability/directory-model.ts";
+import { ConsensusChecks } from "./consensus-checks.ts";
+import { type FaultKind, Faults } from "./faults.ts";
+import { makeClient, type SimulatedClient } from "./simulated-client.ts";
+import {
+  makeChunkserver,
+  makeMaster,
+  masterAddress,
+  type SimulatedChunkserver,
+  type SimulatedMaster,
+} from "./simulated-servers.ts";
+import { Violation } from "./violation.ts";
+import { Workload, type WorkloadName } from "./workload.ts";
+import { World } from "./world.ts";
+
+/** What a simulation is made from. Together with the version of the code it is all that happens. */
+export interface SimulationOptions {
+  readonly seed: number;
+  /** For how long faults are made, in seconds of virtual time. */
+  readonly seconds: number;
+  readonly masters: number;
+  readonly chunkservers: number;
+  readonly clients: number;
+  readonly workload: WorkloadName;
+}
+
+export interface SimulationResult {
+  readonly virtualMs: number;
+  readonly eventCount: number;
+  /** Equal for equal runs. */
+  readonly traceHash: string;
+  readonly answeredCount: number;
+  readonly unknownCount: number;
+  readonly faultCounts: Readonly<Record<FaultKind, number>>;
+  readonly termCount: number;
+  readonly committedIndex: number;
+  /** How often the states of two members were compared at one index. */
+  readonly stateComparisons: number;
+}
+
+const SET_UP_MS_MAX = 60_000;
+/** After the last fault everything is in order again within so long. */
+const WHOLE_MS_MAX = 120_000;
+const ANSWERED_MS_MAX = 60_000;
+const LOOK_MS = 250;
+
+/** A whole cluster of production masters, chunkservers and clients in a simulated world. */
+export class Simulation {
+  readonly options: SimulationOptions;
+  readonly world: World;
+  readonly masters: readonly SimulatedMaster[];
+  readonly chunkservers: readonly SimulatedChunkserver[];
+  readonly clients: readonly SimulatedClient[];
+  readonly workload: Workload;
+  readonly faults: Faults;
+  readonly checks: ConsensusChecks;
+  /** Looks at the end whether all is well. */
+  readonly #observer: SimulatedClient;
+
+  constructor(options: SimulationOptions) {
+    this.options = options;
+    const { seed } = options;
+    const world = new World(seed);
+    this.world = world;
+    const ids = (count: number): number[] => Array.from({ length: count }, (_, place) => place + 1);
+    this.masters = ids(options.masters).map((id) => makeMaster(world, id, options.masters));
+    const masters = ids(options.masters).map(masterAddress);
+    this.chunkservers = ids(options.chunkservers).map((id) => makeChunkserver(world, id, masters));
+    this.workload = new Workload(world, options.workload);
+    this.clients = ids(options.clients).map((id) => {
+      const host = `k${id}`;
+      return makeClient(world, host, {
+        masters,
+        begin: (life, fs) => this.workload.begin(life, host, fs),
+      });
+    });
+    this.#observer = makeClient(world, "observer", { masters, begin: () => {} });
+    this.faults = new Faults(world, this);
+    this.checks = new ConsensusChecks(this.masters);
+  }
+
+  /**
+   * Runs it from the founding of the cluster to its end in good order.
+   *
+   * @throws {Violation} if something does not hold that must
+   */
+  async run(): Promise<SimulationResult> {
+    const onRejection = (error: unknown): void => this.#onBug(error);
+    process.on("unhandledRejection", onRejection);
+    try {
+      await this.#setUp();
+      await this.#harm();
+      await this.#becomeWhole();
+      await this.#prove();
+      await this.#stopAll();
+    } finally {
+      process.removeListener("unhandledRejection", onRejection);
+    }
+    return this.result();
+  }
+
+  result(): SimulationResult {
+    const { world, workload, faults, checks } = this;
+    return {
+      virtualMs: Math.round(world.clock.monotonicMs()),
+      eventCount: world.trace.count,
+      traceHash: world.trace.hash,
+      answeredCount: workload.answeredCount,
+      unknownCount: workload.unknownCount,
+      faultCounts: faults.counts,
+      termCount: checks.termCount,
+      committedIndex: checks.committedIndexMax,
+      stateComparisons: checks.stateComparisons,
+    };
+  }
+
+  async #setUp(): Promise<void> {
+    const servers = [...this.masters, ...this.chunkservers];
+    for (const server of [...servers, this.#observer]) server.start();
+    await this.#until("the cluster is founded", SET_UP_MS_MAX, () => {
+      const isReady = this.chunkservers.every(({ running }) => running?.ready().ready === true);
+      return isReady && this.#observer.isUp;
+    });
+    await this.#settled("the directories are made", SET_UP_MS_MAX, this.#makeDirectories());
+    for (const client of this.clients) client.start();
+  }
+
+  async #makeDirectories(): Promise<void> {
+    for (const directory of this.workload.directories)
+      await this.#observer.running?.mkdir(directory);
+  }
+
+  async #harm(): Promise<void> {
+    const { world, faults } = this;
+    const endMs = world.clock.monotonicMs() + this.options.seconds * 1_000;
+    const running = Promise.all([faults.run(), faults.watch()]);
+    running.catch((error: unknown) => this.#onBug(error));
+    await this.#run(() => world.clock.monotonicMs() >= endMs);
+    faults.end();
+    this.workload.isOver = true;
+  }
+
+  /** Liveness: when nothing is broken any more, everything comes back within a bound. */
+  async #becomeWhole(): Promise<void> {
+    await this.#until("all calls are answered", ANSWERED_MS_MAX, () => {
+      const isAlive = new Set(this.clients.map((client) => client.clock));
+      return this.workload.underWay(({ clock }) => isAlive.has(clock)).length === 0;
+    });
+    await this.#waitUntilWhole();
+  }
+
+  async #waitUntilWhole(): Promise<void> {
+    const { clock } = this.world;
+    const endMs = clock.monotonicMs() + WHOLE_MS_MAX;
+    for (;;) {
+      const left = await this.#whatIsLeft();
+      if (left === null) return;
+      if (clock.monotonicMs() > endMs) throw new Violation(`Not whole after all faults: ${left}`);
+      const lookMs = clock.monotonicMs() + LOOK_MS;
+      await this.#run(() => clock.monotonicMs() >= lookMs);
+    }
+  }
+
+  /** Null: the cluster is whole. */
+  async #whatIsLeft(): Promise<string | null> {
+    const servers = [...this.masters, ...this.chunkservers];
+    const down = servers.find((server) => !server.isUp);
+    if (down !== undefined) return `${down.host} is ${down.state}`;
+    const statuses = this.masters.map((each) => each.running?.master.consensus.status());
+    if (statuses.filter((status) => status?.isReady === true).length !== 1) return "no leader";
+    const applied = new Set(statuses.map((status) => status?.appliedIndex));
+    if (applied.size > 1) return `members have applied ${[...applied].join(", ")}`;
+    try {
+      const asked = this.#observer.running?.status({ timeoutMs: 5_000 });
+      const status = await this.#settled("the status is answered", 60_000, asked);
+      const { health, chunkservers } = status ?? {};
+      if (chunkservers?.length !== this.chunkservers.length) return "a chunkserver is missing";
+      return health?.word === "ok" ? null : (health?.reasons.join("; ") ?? "no health");
+    } catch (error) {
+      if (isAshlarError(error)) return error.message;
+      throw error;
+    }
+  }
+
+  async #prove(): Promise<void> {
+    const { running } = this.#observer;
+    if (running === null) throw new Violation("The observer is gone");
+    await this.#settled("all files are read", 300_000, this.workload.readAll(running));
+    requireLinearizable(directoryModel, this.workload.history);
+    // Rot that nobody has read yet is found now, and mended.
+    const isRotten = await this.#verify();
+    if (!isRotten) return;
+    await this.#waitUntilWhole();
+    if (await this.#verify()) throw new Violation("A copy is still bad after its repair");
+  }
+
+  /** @returns whether there was a bad copy */
+  async #verify(): Promise<boolean> {
+    const { running } = this.#observer;
+    const look = async (): Promise<boolean> => {
+      let isBad = false;
+      for await (const found of running?.verify("/", { allReplicas: true }) ?? []) {
+        if (!found.isReadable) throw new Violation(`${Buffer.from(found.path)} is lost`);
+        isBad ||= found.kind === "file" && found.badReplicaCount > 0;
+      }
+      return isBad;
+    };
+    const isBad = await this.#settled("all copies are verified", 300_000, look());
+    if (isBad && this.faults.counts["bit rot"] === 0) {
+      throw new Violation("A copy is bad although no disk has rotten");
+    }
+    return isBad;
+  }
+
+  async #stopAll(): Promise<void> {
+    this.faults.isWatchOver = true;
+    const groups = [[...this.clients, this.#observer], this.chunkservers, this.masters];
+    for (const group of groups) {
+      for (const each of group) if (each.isUp) each.stop();
+      await this.#until("everyone stops", 60_000, () => {
+        return group.every((each) => each.state === "down");
+      });
+    }
+  }
+
+  /** Runs the world until `isDone`, and looks at everything after every event. */
+  async #run(isDone: () => boolean): Promise<void> {
+    const { world, checks } = this;
+    while (!isDone()) {
+      let isMore = false;
+      try {
+        isMore = await world.clock.step();
+        checks.look();
+      } catch (error) {
+        this.#onBug(error);
+      }
+      world.check();
+      if (!isMore) throw new Violation("Nothing happens any more");
+    }
+  }
+
+  async #until(what: string, msMax: number, isDone: () => boolean): Promise<void> {
+    const endMs = this.world.clock.monotonicMs() + msMax;
+    await this.#run(() => isDone() || this.world.clock.monotonicMs() > endMs);
+    if (!isDone()) throw new Violation(`Not within ${msMax} ms: ${what}${this.#whatHangs()}`);
+  }
+
+  #whatHangs(): string {
+    const alive = new Set(this.clients.map((client) => client.clock));
+    const calls = this.workload.underWay(({ clock }) => alive.has(clock));
+    const states = [...this.masters, ...this.chunkservers, ...this.clients]
+      .filter((each) => !each.isUp)
+      .map((each) => `${each.host} is ${each.state}`);
+    return [...states, ...calls].map((text) => `; ${text}`).join("");
+  }
+
+  async #settled<T>(what: string, msMax: number, work: Promise<T> | undefined): Promise<T> {
+    if (work === undefined) throw new Violation(`The observer is gone: ${what}`);
+    let isSettled = false;
+    const watched = work.finally(() => {
+      isSettled = true;
+    });
+    watched.catch(() => {}); // The `await` below reports it.
+    await this.#until(what, msMax, () => isSettled);
+    return await watched;
+  }
+
+  #onBug(error: unknown): void {
+    const isKnown = error instanceof Violation;
+    const text = error instanceof Error ? error.message : String(error);
+    this.world.fail(isKnown ? error : new Violation(`A bug: ${text}`, [], { cause: error }));
+  }
+}

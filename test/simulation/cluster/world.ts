@@ -1,0 +1,113 @@
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+import type { Env } from "../../../shared/ports/env.ts";
+import type { Log, LogFields } from "../../../shared/ports/log.ts";
+import { MemoryNetwork } from "../../support/memory-network.ts";
+import type { ProcessClock } from "../../support/process-clock.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+import { Dice } from "./dice.ts";
+import { EventTrace } from "./event-trace.ts";
+import { Violation } from "./violation.ts";
+
+const { hasher } = createHasher();
+
+const NO_METRICS = {
+  counter: () => ({ add: () => {} }),
+  gauge: () => {},
+  histogram: () => ({ observe: () => {} }),
+};
+
+const WIRE_MS_MIN = 0.1;
+const WIRE_MS_MAX = 0.6;
+/** A packet was lost: TCP sends it again after its shortest time-out (RFC 6298: 200 ms on Linux). */
+const LOST_MS_MIN = 200;
+const LOST_MS_MAX = 800;
+
+/** Time, network and chance of one simulated cluster, and what happened in it. */
+export class World {
+  readonly seed: number;
+  readonly clock = new VirtualClock();
+  readonly trace = new EventTrace(this.clock);
+  readonly network: MemoryNetwork;
+  /** Share of writes to links that are delayed as TCP delays what it has to send twice. */
+  lossShare = 0.0005;
+  /** All wires take up to so much longer, in milliseconds. */
+  jitterMs = 0;
+  /** Hosts whose wires, disk and processor are slow, and how many times. */
+  readonly slowness = new Map<string, number>();
+  /** The first thing that went wrong. */
+  #violation: Violation | null = null;
+  readonly #wireDice: Dice;
+
+  constructor(seed: number) {
+    this.seed = seed;
+    this.#wireDice = this.dice("wire");
+    this.network = new MemoryNetwork({
+      clock: this.clock,
+      delayMs: (from, to) => this.#delayMs(from, to),
+    });
+  }
+
+  dice(purpose: string): Dice {
+    return Dice.of(this.seed, purpose);
+  }
+
+  slownessOf(host: string): number {
+    return this.slowness.get(host) ?? 1;
+  }
+
+  /** The first violation counts: what comes after it follows from it. */
+  fail(violation: Violation): void {
+    if (this.#violation !== null) return;
+    this.#violation = violation;
+    this.trace.note("world", `VIOLATION ${violation.message}`);
+  }
+
+  /** Throws what was reported with `fail`. */
+  check(): void {
+    if (this.#violation !== null) throw this.#violation;
+  }
+
+  /** The world as a process of `host` sees it. */
+  envOf(host: string, clock: ProcessClock, random: Dice): Env {
+    const network = this.network.host(host, clock);
+    return { clock, random, network, hasher, log: this.#logOf(host), metrics: NO_METRICS };
+  }
+
+  #logOf(host: string): Log {
+    const line =
+      (level: string) =>
+      (message: string, fields: LogFields = {}): void => {
+        const { error } = fields;
+        const what = error instanceof Error ? `: ${error.message}` : "";
+        this.trace.note(host, `${level} ${message}${what}`);
+        // Failures of the world are AshlarErrors; anything else is a bug.
+        if (error instanceof Error && !isAshlarError(error) && isBug(error)) {
+          this.fail(new Violation(`${host}: ${message}${what}`, [host], { cause: error }));
+        }
+      };
+    const log: Log = {
+      debug: () => {},
+      info: line("info"),
+      warn: line("warn"),
+      error: line("error"),
+      child: () => log,
+    };
+    return log;
+  }
+
+  #delayMs(from: string, to: string): number {
+    const dice = this.#wireDice;
+    const slowness = Math.max(this.slownessOf(from), this.slownessOf(to));
+    let delayMs = dice.between(WIRE_MS_MIN, WIRE_MS_MAX) * slowness;
+    if (this.jitterMs > 0) delayMs += dice.fraction() * this.jitterMs;
+    if (dice.isBelow(this.lossShare)) delayMs += dice.between(LOST_MS_MIN, LOST_MS_MAX);
+    this.trace.mix(delayMs);
+    return delayMs;
+  }
+}
+
+/** Errors of sockets and signals are the world's too, though they are not of our making. */
+function isBug(error: Error): boolean {
+  return error.name !== "AbortError" && !("code" in error && error.code === "ECONNRESET");
+}
