@@ -88,6 +88,32 @@ describe("memory disk that loses power", () => {
     }
   });
 
+  it("may keep any sectors of a write, also later ones without the earlier", async () => {
+    const found = new Set<string>();
+    for (let seed = 0; seed < 200; seed += 1) {
+      const medium = new MemoryDisk();
+      const file = await medium.mount().open("f", "create");
+      await file.write([filled(1536, 1)], 0);
+      await file.sync();
+      await medium.mount().syncDirectory(".");
+      await file.write([filled(1536, 2)], 0);
+      medium.crash(new SeededRandom(seed));
+      const bytes = await medium.mount().readFile("f");
+      found.add([0, 512, 1024].map((offset) => bytes[offset]).join(""));
+    }
+    assert.deepEqual([...found].sort(), "111 112 121 122 211 212 221 222".split(" "));
+  });
+
+  it("keeps everything when only the process ends, and does nothing more for it", async () => {
+    const medium = new MemoryDisk();
+    const disk = medium.mount();
+    const file = await disk.open("f", "create");
+    await file.write([filled(10, 1)], 0);
+    medium.unmount();
+    assert.deepEqual(await medium.mount().readFile("f"), filled(10, 1));
+    await assert.rejects(file.write([filled(10, 2)], 0), { code: "DISK_FAILED" });
+  });
+
   it("may lose a name that its directory did not sync, though the file was synced", async () => {
     const found = new Set<number>();
     for (let seed = 0; seed < 50; seed += 1) {

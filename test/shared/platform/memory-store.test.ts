@@ -49,4 +49,15 @@ describe("memory store in a simulation", () => {
     assert.deepEqual(again.get(change.key), change.value);
     assert.equal(again.get(Uint8Array.of(2)), undefined);
   });
+
+  it("may keep the commit under way in a crash, all of it", async () => {
+    const stores = new MemoryStores({ beforeCommit: () => new Promise(() => {}) });
+    const store = await stores.open("s");
+    const other = { key: Uint8Array.of(2), value: Uint8Array.of(2) };
+    store.commit([change, other]).catch(() => {}); // Its process is gone before it resolves.
+    stores.crash(() => true);
+    const again = await stores.open("s");
+    assert.deepEqual(again.get(change.key), change.value);
+    assert.deepEqual(again.get(other.key), other.value);
+  });
 });

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Link } from "../../shared/ports/network.ts";
+import { MemoryNetwork } from "./memory-network.ts";
+import { ProcessClock } from "./process-clock.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+const PATIENCE = { timeoutMs: 1_000 };
+
+/** A link from "a" to "b", and what each end has seen. */
+async function connected() {
+  const clock = new VirtualClock();
+  const network = new MemoryNetwork({ clock, delayMs: () => 1 });
+  const process = new ProcessClock(clock);
+  const seen = { bytes: 0, nearEnd: "", farEnd: "" };
+  const start = (link: Link, onClosed: (error: Error | null) => void): void => {
+    const buffer = new Uint8Array(1_000);
+    const onBytes = (count: number): void => {
+      seen.bytes += count;
+    };
+    link.start({ buffer: () => buffer, onBytes, onClosed });
+  };
+  await network.host("b", process).listen("b:1", (link) => {
+    start(link, (error) => {
+      seen.farEnd = error?.message ?? "end";
+    });
+  });
+  const opening = network.host("a").connect("b:1", PATIENCE);
+  const link = await clock.advanceFor(opening, "the link is there");
+  start(link, (error) => {
+    seen.nearEnd = error?.message ?? "end";
+  });
+  return { clock, network, process, link, seen };
+}
+
+describe("a network in memory and the processes on it", () => {
+  it("resets the links of a process that was killed, and refuses the next one", async () => {
+    const { clock, network, seen } = await connected();
+    network.kill("b");
+    await clock.advance(10);
+    assert.deepEqual(seen, { bytes: 0, nearEnd: "ECONNRESET", farEnd: "" });
+    const again = network.host("a").connect("b:1", PATIENCE);
+    await assert.rejects(clock.advanceFor(again, "it is refused"), { code: "UNAVAILABLE" });
+  });
+
+  it("is silent after a power cut until the machine is there again", async () => {
+    const { clock, network, seen } = await connected();
+    network.crash("b");
+    await clock.advance(60_000);
+    assert.equal(seen.nearEnd, "");
+    network.boot("b");
+    await clock.advance(10);
+    assert.deepEqual(seen, { bytes: 0, nearEnd: "ECONNRESET", farEnd: "" });
+  });
+
+  it("keeps bytes for a process that stands still and gives them to it when it goes on", async () => {
+    const { clock, network, process, link, seen } = await connected();
+    process.freeze();
+    network.freeze("b");
+    await clock.advanceFor(link.write([new Uint8Array(10)]), "the system takes them");
+    await clock.advance(5_000);
+    assert.equal(seen.bytes, 0);
+    process.thaw();
+    network.thaw("b");
+    await clock.advance(10);
+    assert.equal(seen.bytes, 10);
+  });
+});
