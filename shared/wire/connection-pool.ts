@@ -98,6 +98,12 @@ export class ConnectionPool implements AsyncDisposable {
     return target.connection;
   }
 
+  /** Closes the connection to `address` now, if there is one: what is under way fails. */
+  abandon(address: string): void {
+    const connection = this.#targets.get(address)?.connection;
+    connection?.close(0).catch(() => {}); // A close does not fail; nobody waits for it.
+  }
+
   /** `get` and one call, within one deadline. */
   async call<Request, Response>(
     address: string,

@@ -2,8 +2,10 @@ import { AshlarError, isAshlarError } from "../base/errors.ts";
 import { nextDelayMs, type RetryPolicy } from "../flow/retry.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
+import { memberStatus } from "../protocol/fleet-api.ts";
 import type { CallMethod } from "../protocol/method.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
+import { LeaderDoubt } from "./leader-doubt.ts";
 import { isAboutReach, LeaderSearch, leaderHintOf } from "./leader-search.ts";
 import type { CallOptions, Connection, Received } from "./rpc.ts";
 
@@ -32,13 +34,17 @@ export interface LeaderChannelOptions {
   readonly onRetry?: (retry: Retry) => void;
   /** Patience with one master, for calls that may be repeated. Default 5 s. */
   readonly attemptTimeoutMs?: number;
+  /** A leader that owes answers and gives none for so long is left once another one is named. Default 700 ms. */
+  readonly doubtAfterMs?: number;
   /** Patience with a master that does not take the connection. Default 1 s. */
   readonly connectTimeoutMs?: number;
 }
 
 const ATTEMPT_TIMEOUT_MS = 5000;
 const CONNECT_TIMEOUT_MS = 1000;
-const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1000 };
+const DOUBT_AFTER_MS = 700;
+/** An election takes about a second: a longer pause would only add to it. */
+const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 400 };
 
 /** What a call has been through. */
 interface Story {
@@ -63,10 +69,16 @@ interface Story {
  */
 export class LeaderChannel {
   readonly #options: LeaderChannelOptions;
+  readonly #doubt: LeaderDoubt;
   #leaderAddress: string | null = null;
 
   constructor(options: LeaderChannelOptions) {
     this.#options = options;
+    this.#doubt = new LeaderDoubt({
+      clock: options.clock,
+      afterMs: options.doubtAfterMs ?? DOUBT_AFTER_MS,
+      suspect: (address) => this.#suspect(address),
+    });
   }
 
   /** Where the leader was last seen; null before. */
@@ -81,9 +93,16 @@ export class LeaderChannel {
   ): Promise<Received<Response>> {
     const { attemptTimeoutMs = ATTEMPT_TIMEOUT_MS, clock, pool } = this.#options;
     const { idempotent = false, timeoutMs, ...rest } = options;
-    const attempt = (connection: Connection, leftMs: number): Promise<Received<Response>> => {
+    const attempt = (
+      address: string,
+      connection: Connection,
+      leftMs: number,
+    ): Promise<Received<Response>> => {
       const patienceMs = idempotent ? Math.min(leftMs, attemptTimeoutMs) : leftMs;
-      return connection.call(method, request, { ...rest, timeoutMs: patienceMs });
+      return this.#watched(
+        address,
+        connection.call(method, request, { ...rest, timeoutMs: patienceMs }),
+      );
     };
     // Nearly always the leader is where it was: then there is no story to tell.
     const address = this.#leaderAddress;
@@ -92,7 +111,7 @@ export class LeaderChannel {
       return this.#search(method.name, options, attempt);
     }
     const startMs = clock.monotonicMs();
-    return attempt(connection, timeoutMs).catch((error: unknown) => {
+    return attempt(address, connection, timeoutMs).catch((error: unknown) => {
       if (!isAshlarError(error)) throw error;
       return this.#search(method.name, options, attempt, { startMs, address, error });
     });
@@ -103,13 +122,13 @@ export class LeaderChannel {
     readonly timeoutMs: number;
     readonly signal?: AbortSignal;
   }): Promise<Connection> {
-    return this.#search("connect", options, (connection) => Promise.resolve(connection));
+    return this.#search("connect", options, (_, connection) => Promise.resolve(connection));
   }
 
   async #search<Result>(
     method: string,
     options: Pick<LeaderCallOptions, "timeoutMs" | "signal" | "idempotent">,
-    attempt: (connection: Connection, leftMs: number) => Promise<Result>,
+    attempt: (address: string, connection: Connection, leftMs: number) => Promise<Result>,
     first?: { readonly startMs: number; readonly address: string; readonly error: AshlarError },
   ): Promise<Result> {
     const story: Story = {
@@ -135,7 +154,7 @@ export class LeaderChannel {
       const address = await this.#nextAddress(search, story);
       try {
         const connection = await this.#connect(address, story);
-        const result = await attempt(connection, this.#leftMs(story));
+        const result = await attempt(address, connection, this.#leftMs(story));
         this.#leaderAddress = address;
         return result;
       } catch (error) {
@@ -143,6 +162,39 @@ export class LeaderChannel {
         this.#onFailed(search, story, { address, error });
       }
     }
+  }
+
+  /** While `answer` is owed, the doubt about the master at `address` grows. */
+  #watched<Result>(address: string, answer: Promise<Result>): Promise<Result> {
+    this.#doubt.asked(address);
+    return answer.then(
+      (result) => {
+        this.#doubt.heard(address);
+        return result;
+      },
+      (error: unknown) => {
+        this.#doubt.heard(address);
+        throw error;
+      },
+    );
+  }
+
+  /** Asks the others. What is under way at a master that leads no longer goes to the one that does. */
+  async #suspect(address: string): Promise<void> {
+    const { addresses, pool, connectTimeoutMs: timeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
+    const others = addresses().filter((other) => other !== address);
+    const ask = async (other: string): Promise<string> => {
+      const connection = await pool.get(other, { timeoutMs });
+      const answer = await connection.call(memberStatus, {}, { timeoutMs });
+      answer.release();
+      const { leaderAddress } = answer.head;
+      if (leaderAddress === null || leaderAddress === address) throw new Error("No other leader");
+      return leaderAddress;
+    };
+    const leader = await Promise.any(others.map(ask)).catch(() => null);
+    if (leader === null) return;
+    if (this.#leaderAddress === address) this.#leaderAddress = leader;
+    pool.abandon(address);
   }
 
   /** The next address to try; between rounds after a pause. Throws when there is no time for it. */

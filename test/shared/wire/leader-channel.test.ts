@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as v from "valibot";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
-import type { ClusterId } from "../../../shared/base/ids.ts";
+import type { ClusterId, LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
+import { memberStatus } from "../../../shared/protocol/fleet-api.ts";
 import { defineCall } from "../../../shared/protocol/method.ts";
 import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
 import { LeaderChannel, type Retry } from "../../../shared/wire/leader-channel.ts";
@@ -79,6 +80,14 @@ class Masters {
       if (error !== null) throw error;
       return { by: name };
     });
+    server.onCall(memberStatus, async (request) => {
+      request.release();
+      const zero = 0 as LogIndex;
+      const indexes = { lastIndex: zero, committedIndex: zero, appliedIndex: zero };
+      const memberId = (NAMES.indexOf(name) + 1) as MemberId;
+      const member = { memberId, address, role: "follower", term: 1 as Term, ...indexes } as const;
+      return { member, leaderAddress: this.leader === null ? null : `${this.leader}:9000` };
+    });
     await server.listen(address);
     this.masters.set(name, master);
     return master;
@@ -132,6 +141,33 @@ async function withMasters(test: (masters: Masters) => Promise<void>): Promise<v
 }
 
 describe("the leader channel", () => {
+  it("leaves a leader that stands still as soon as another one leads", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      assert.equal(await masters.settle(masters.rename({ idempotent: true })), "m1");
+      masters.master("m1").behave = () => new Promise<never>(() => {});
+      const startMs = masters.clock.monotonicMs();
+      const renaming = masters.rename({ idempotent: true });
+      await masters.clock.advance(1_500);
+      masters.leader = "m2"; // The others have elected one.
+      assert.equal(await masters.settle(renaming), "m2");
+      const tookMs = masters.clock.monotonicMs() - startMs;
+      assert.ok(tookMs < 2_500, `it took ${tookMs} ms of virtual time`);
+    });
+  });
+
+  it("stays with a slow leader that the others know", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      masters.master("m1").behave = async () => {
+        await masters.clock.sleep(4_000);
+        return null;
+      };
+      assert.equal(await masters.settle(masters.rename({ idempotent: true })), "m1");
+      assert.equal(masters.master("m1").callCount, 1);
+    });
+  });
+
   it("follows the hint of a master that does not lead, at once, and stays there", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
