@@ -1,6 +1,8 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { FeedRecord } from "./feed-records.ts";
+import { FEED, feedKey, storedBytes } from "./feed-table.ts";
 import {
   type ByteText,
   type ContentId,
@@ -60,6 +62,8 @@ export class Change extends State {
   /** The totals as this entry has changed them; written once, at its end. */
   #totals: TotalsRecord | null = null;
   #restoredChunks = 0;
+  /** What it did, for the feed; written once, at its end. */
+  #events: FeedRecord[] = [];
 
   constructor(options: {
     readonly overlay: Overlay;
@@ -83,12 +87,14 @@ export class Change extends State {
   }
 
   finish(): void {
+    if (this.#events.length > 0) this.#writeEvents();
     if (this.#totals !== null) this.overlay.set(TOTALS, META_KEY.totals, this.#totals);
     this.overlay.end();
   }
 
   rollback(): void {
     this.#totals = null;
+    this.#events = [];
     this.overlay.rollback();
   }
 
@@ -98,6 +104,21 @@ export class Change extends State {
 
   updateTotals(changes: Partial<TotalsRecord>): void {
     this.#totals = { ...this.totals, ...changes };
+  }
+
+  /** Tells those who watch. In the order in which things happen. */
+  report(event: FeedRecord): void {
+    this.#events.push(event);
+  }
+
+  #writeEvents(): void {
+    const { index } = this;
+    let { feedBytes } = this.totals;
+    for (const [sequence, event] of this.#events.entries()) {
+      this.overlay.set(FEED, feedKey({ index, sequence }), event);
+      feedBytes += storedBytes(event);
+    }
+    this.updateTotals({ feedBytes });
   }
 
   putInode(inode: InodeRecord): void {

@@ -45,6 +45,7 @@ export function bootstrap(change: Change, command: Bootstrap): void {
     defaultStorageClass: defaultClass.name,
     inlineBytesMax,
     historyRetentionMs,
+    ...(command.feedBytesMax === undefined ? {} : { feedBytesMax: command.feedBytesMax }),
     intentLifetimeMs,
     sessionIdleMsMax,
   };

@@ -54,6 +54,8 @@ export interface ClusterFacts {
   readonly inlineBytesMax: number;
   /** Old versions, removed files and their chunks are kept so long, at least. */
   readonly historyRetentionMs: number;
+  /** What the change feed may take on disk; absent: FEED_BYTES_MAX. */
+  readonly feedBytesMax?: number;
   /** A writer should have committed within so long after it was given an intent. */
   readonly intentLifetimeMs: number;
   /** A session that is silent for longer may be expired. */
@@ -69,6 +71,7 @@ export interface Bootstrap {
   readonly defaultClass: StorageClass;
   readonly inlineBytesMax: number;
   readonly historyRetentionMs: number;
+  readonly feedBytesMax?: number;
   readonly intentLifetimeMs: number;
   readonly sessionIdleMsMax: number;
 }

@@ -1,5 +1,10 @@
 import { assert, present } from "../../shared/base/assert.ts";
-import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, type ChunkId } from "../../shared/base/ids.ts";
+import {
+  CHUNK_BYTES_MAX,
+  CHUNK_BYTES_MIN,
+  type ChunkId,
+  type Digest,
+} from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
@@ -77,7 +82,7 @@ function emptyFields({ emptyRoot: contentRoot }: Change): ContentFields {
 }
 
 /** `contentRoot` of an empty file of the default chunk size. */
-export function emptyRootOf(hasher: Hasher): Uint8Array {
+export function emptyRootOf(hasher: Hasher): Digest {
   return contentRootOf(hasher, { sizeBytes: 0, chunkSizeBytes: CHUNK_BYTES_MAX }, []);
 }
 

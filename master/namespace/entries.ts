@@ -2,6 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import type { InodeId } from "../../shared/base/ids.ts";
 import type { Change } from "./change.ts";
 import { RECLAIM_KIND } from "./change.ts";
+import { createdEvent, removedEvent, renamedEvent } from "./feed-records.ts";
 import { type ByteText, u64 } from "./keys.ts";
 import type { InodeCommon, InodeRecord } from "./records.ts";
 
@@ -30,11 +31,14 @@ export function attachNew(change: Change, inode: InodeRecord): void {
   change.putNewInode(inode);
   addEntry(change, inode.parent, inode);
   countInode(change, inode, 1);
+  change.report(createdEvent(change, inode));
 }
 
 /** Takes an inode out of the tree: with all below it, it waits to be reclaimed. */
 export function detach(change: Change, inode: InodeRecord): void {
   assert(inode.parent !== null, "the root stays");
+  const isTree = inode.kind === "directory" && change.directory(inode.id).entryCount > 0;
+  change.report(removedEvent(change, inode, isTree));
   removeEntry(change, inode.parent, inode.name);
   change.putInode({ ...inode, parent: null, ctimeMs: change.nowMs, version: change.index });
   change.reclaimLater(RECLAIM_KIND.inode, u64(inode.id));
@@ -48,10 +52,12 @@ export function moveEntry(
   to: { readonly parent: InodeId; readonly name: ByteText },
 ): void {
   assert(inode.parent !== null, "the root stays");
-  removeEntry(change, inode.parent, inode.name);
+  const { parent, name } = inode;
+  removeEntry(change, parent, name);
   const moved = { ...inode, ...to, ctimeMs: change.nowMs, version: change.index };
   change.putInode(moved);
   addEntry(change, to.parent, moved);
+  change.report(renamedEvent(change, moved, { parent, name }));
 }
 
 /** The caller has resolved the name and found it free, or made it so. */

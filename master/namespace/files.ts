@@ -15,6 +15,7 @@ import {
 } from "./contents.ts";
 import { addDirectory, isDirectory, nameTaken } from "./directories.ts";
 import { attachNew, newInode } from "./entries.ts";
+import { attributesEvent, contentEvent, storageClassEvent } from "./feed-records.ts";
 import { readingAt } from "./queries.ts";
 import type { DirectoryInode, FileInode, InodeRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
@@ -128,6 +129,7 @@ export function updateContent(
 ): FileInode {
   const changed = { ...file, ...fields, ctimeMs: change.nowMs, version: change.index };
   change.putInode(changed);
+  change.report(contentEvent(change, changed));
   const { logicalBytes } = change.totals;
   change.updateTotals({ logicalBytes: logicalBytes + fields.sizeBytes - file.sizeBytes });
   return changed;
@@ -153,7 +155,9 @@ export function copy(change: Change, operation: OperationOf<"copy">): FileInode 
   const owned = { mode: from.mode, uid, gid, mtimeMs, atimeMs };
   if (file === undefined) return addFile(change, place, { ...owned, storageClass }, fields);
   const kept = operation.preserve ? { ...file, ...owned } : file;
-  return replaceContent(change, kept, { ...fields, mtimeMs });
+  const copied = replaceContent(change, kept, { ...fields, mtimeMs });
+  if (operation.preserve) change.report(attributesEvent(change, copied, copied.mtimeMs));
+  return copied;
 }
 
 /**
@@ -173,8 +177,12 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
   const fields = contentOfPast(change, past, source);
   const { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted } = source;
   const kept = { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted };
-  if (file !== undefined)
-    return replaceContent(change, { ...file, ...kept }, { ...fields, mtimeMs });
+  if (file !== undefined) {
+    const restored = replaceContent(change, { ...file, ...kept }, { ...fields, mtimeMs });
+    change.report(attributesEvent(change, restored, restored.mtimeMs));
+    if (file.storageClass !== storageClass) change.report(storageClassEvent(change, restored));
+    return restored;
+  }
   return addFile(
     change,
     place,
@@ -202,10 +210,12 @@ export function setAttributes(
   if (changed.kind === "file") {
     const file = { ...changed, mtimeMs: mtimeMs ?? changed.mtimeMs };
     change.putInode(file);
+    change.report(attributesEvent(change, file, file.mtimeMs));
     return file;
   }
   change.putInode(changed);
   if (mtimeMs !== undefined) setDirectoryTime(change, inode.id, mtimeMs);
+  change.report(attributesEvent(change, changed, change.directory(inode.id).mtimeMs));
   return changed;
 }
 
@@ -222,6 +232,7 @@ export function setStorageClass(
   const inode = find(change, operation.target, "set the storage class of");
   const { name, copies } = storageClassOf(change, operation.storageClass);
   const changed = { ...inode, storageClass: name, ctimeMs: change.nowMs, version: change.index };
+  change.report(storageClassEvent(change, changed));
   if (changed.kind === "directory") {
     change.putInode(changed);
     return changed;

@@ -25,6 +25,7 @@ export type ContentId = Branded<number, "ContentId">;
  *     content       content id (8)                          references
  *     directory     inode (8)                               what changes with every entry
  *     entry         parent inode (8), name                  inode
+ *     feed          index (8), sequence (4)                 an event of the change feed
  *     history       table (1), key, [NUL], index (8)        the value until that index
  *     inode         inode (8)                               attributes, inline content
  *     meta          one of META                             facts of the whole state
@@ -46,6 +47,7 @@ export const TABLE_BYTE = {
   content: "c",
   directory: "d",
   entry: "e",
+  feed: "f",
   history: "h",
   inode: "i",
   meta: "M",

@@ -1,5 +1,12 @@
 import { assert, present } from "../../shared/base/assert.ts";
-import type { ChunkId, InodeId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
+import type {
+  ChunkId,
+  Digest,
+  InodeId,
+  LogIndex,
+  ServerId,
+  SessionId,
+} from "../../shared/base/ids.ts";
 import { joinPath } from "../../shared/base/path.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { OrderedStore, StoreChange } from "../../shared/ports/ordered-store.ts";
@@ -13,6 +20,7 @@ import { Checkpoints, type StateMark } from "./checkpoints.ts";
 import { type ClusterFacts, type Command, decodeCommand, type Outcome } from "./command.ts";
 import { emptyRootOf } from "./contents.ts";
 import { type Durable, durableChanges, readDurable } from "./durable.ts";
+import { type FeedPage, type FeedRequest, oldestFeedIndex, readFeed } from "./feed-query.ts";
 import * as fleet from "./fleet-queries.ts";
 import { timeOfIndex } from "./history-floor.ts";
 import { nameBytes } from "./keys.ts";
@@ -35,9 +43,9 @@ import type {
 
 /** Index, term and membership after an entry. */
 type Position = Omit<Durable, "stateHash"> & { readonly isCheckpoint: boolean };
-
 /** Changes that a flush encodes and hashes at a stretch: a few milliseconds. */
 const CHANGES_PER_TURN = 512;
+
 /** Memory for decoded records, in bytes, about. */
 const CACHE_BYTES_MAX = 128 * 1024 * 1024;
 
@@ -64,7 +72,7 @@ export class Namespace implements StateMachine {
   readonly #tools: {
     readonly overlay: Overlay;
     readonly hasher: Hasher;
-    readonly emptyRoot: Uint8Array;
+    readonly emptyRoot: Digest;
   };
   readonly #state: State;
   readonly #checkpoints = new Checkpoints();
@@ -236,6 +244,20 @@ export class Namespace implements StateMachine {
   pathOf(inode: InodeId): Uint8Array | undefined {
     const names = pathOfInode(this.#state, inode);
     return names === undefined ? undefined : joinPath(names.map(nameBytes));
+  }
+
+  // The feed.
+
+  /** A page of it, of bounded work. @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex) */
+  feed(request: FeedRequest): FeedPage {
+    const { appliedIndex } = this;
+    const { emptyRoot } = this.#tools;
+    return queried(() => readFeed({ state: this.#state, appliedIndex, emptyRoot }, request));
+  }
+
+  /** From this index on no event is lost. */
+  oldestFeedIndex(): LogIndex {
+    return oldestFeedIndex(this.#state);
   }
 
   // The past.

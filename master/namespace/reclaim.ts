@@ -4,6 +4,7 @@ import { type Change, RECLAIM_KIND, type ReclaimKind, reclaimKey } from "./chang
 import { dropReference } from "./chunks.ts";
 import type { Reclaim } from "./command.ts";
 import { countInode } from "./entries.ts";
+import { isFeedTrimPending, oldestEvent, trimFeed } from "./feed-trim.ts";
 import { dropTimes, floorAt, lacksRow, recordTime } from "./history-floor.ts";
 import {
   type ByteText,
@@ -58,19 +59,19 @@ const QUEUE = { start: TABLE_BYTE.reclaim as Key, end: prefixEnd(TABLE_BYTE.recl
 
 /**
  * Gives back what no readable state shows any more, oldest first: old versions, replaced contents,
- * removed trees, and tombstones that the intent floor has passed. Changes about `recordsMax`
- * records; what is left is the next step's.
+ * removed trees, events of the feed, and tombstones that the intent floor has passed. Changes
+ * about `recordsMax` records; what is left is the next step's.
  *
  * Where the history has more than `versionsMax` rows the oldest become unreadable before their time.
  */
 export function reclaim(change: Change, { recordsMax, versionsMax }: Reclaim): void {
   const step: Step = { change, budget: recordsMax, queued: null };
-  const [oldest] = change.overlay.rows(RECLAIMS, QUEUE, 1);
-  if (oldest !== undefined && lacksRow(change, queuedIndex(oldest.key), change.nowMs)) {
-    recordTime(change);
-  }
-  const end = reclaimEnd(raiseHistoryFloor(change, recordsMax, versionsMax));
+  const oldest = oldestWaiting(change);
+  if (oldest !== undefined && lacksRow(change, oldest, change.nowMs)) recordTime(change);
+  const floor = raiseHistoryFloor(change, recordsMax, versionsMax);
+  const end = reclaimEnd(floor);
   step.budget -= dropTimes(change, Math.ceil(recordsMax / 4));
+  step.budget -= trimFeed(change, floor, Math.ceil(step.budget / 2));
   dropTombstones(step);
   let start: Key = QUEUE.start;
   while (step.budget > 0) {
@@ -110,11 +111,21 @@ export function isReclaimPending(
   const { intentFloor, historyVersions } = state.totals;
   const ages = { start: TABLE_BYTE.tombstoneAge as Key, end: tombstoneEnd(intentFloor) };
   if (state.overlay.rows(TOMBSTONE_AGES, ages, 1).length > 0) return true;
-  const [oldest] = state.overlay.rows(RECLAIMS, QUEUE, 1);
+  const oldest = oldestWaiting(state);
   if (oldest === undefined) return false;
-  const index = queuedIndex(oldest.key);
   if (historyVersions > versionsMax) return true;
-  return index <= floorAt(state, nowMs) || lacksRow(state, index, nowMs);
+  const floor = floorAt(state, nowMs);
+  if (oldest <= floor || lacksRow(state, oldest, nowMs)) return true;
+  return isFeedTrimPending(state, floor);
+}
+
+/** The first index at which something happened that waits for the retention to pass. */
+function oldestWaiting(state: State): LogIndex | undefined {
+  const [queued] = state.overlay.rows(RECLAIMS, QUEUE, 1);
+  const event = oldestEvent(state);
+  if (queued === undefined) return event;
+  const index = queuedIndex(queued.key);
+  return event === undefined ? index : (Math.min(index, event) as LogIndex);
 }
 
 /** Past all that was queued at or before the floor: states from the floor on do not show it. */

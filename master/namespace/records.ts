@@ -131,6 +131,10 @@ export interface TotalsRecord {
    * history keeps. A removed tree is one row until it is reclaimed.
    */
   readonly historyVersions: number;
+  /** All events from this index on are in the feed. Never goes down. */
+  readonly feedFloor: LogIndex;
+  /** What the feed takes on disk, about. */
+  readonly feedBytes: number;
 }
 
 /** The index and term that a store stands for, and the hash of the state there. */

@@ -134,6 +134,8 @@ const NO_TOTALS: TotalsRecord = {
   logicalBytes: 0,
   purgesPending: 0,
   historyVersions: 0,
+  feedFloor: 0 as LogIndex,
+  feedBytes: 0,
 };
 
 /**

@@ -39,13 +39,13 @@ export interface Table<Value> {
   readonly isCached: boolean;
 }
 
-type Fields = readonly unknown[];
+export type Fields = readonly unknown[];
 
 const packr = new Packr({ useRecords: false });
 const RECORD_VERSION = 1;
 
 /** A table of msgpack arrays: the version of the record, then its fields in order. */
-function table<Value>(options: {
+export function table<Value>(options: {
   readonly toFields: (value: Value) => Fields;
   readonly fromFields: (fields: Fields, key: Key) => Value;
   readonly sizeBytes?: (value: Value) => number;
@@ -72,7 +72,7 @@ const indexes = (): Table<LogIndex> =>
   table({ toFields: (index) => [index], fromFields: ([index]) => index as LogIndex });
 
 /** A value that owns its memory: decoded bytes are views of the store's. */
-const ownBytes = (bytes: unknown): Uint8Array => new Uint8Array(bytes as Uint8Array);
+export const ownBytes = (bytes: unknown): Uint8Array => new Uint8Array(bytes as Uint8Array);
 
 const idBytes = (hex: string): Uint8Array => textToBytes(hexToText(hex));
 const idHex = (bytes: unknown): string => textToHex(bytesToText(bytes as Uint8Array));
@@ -259,11 +259,13 @@ export const TOTALS: Table<TotalsRecord> = table({
     value.logicalBytes,
     value.purgesPending,
     value.historyVersions,
+    value.feedFloor,
+    value.feedBytes,
   ],
   fromFields: (fields) => {
     const [nextInode, nextContent, clockMs, timedMs, historyFloor, intentFloor, ...counts] = fields;
     const [fileCount, directoryCount, chunkCount, logicalBytes, ...queues] = counts;
-    const [purgesPending, historyVersions] = queues;
+    const [purgesPending, historyVersions, feedFloor, feedBytes] = queues;
     const ids = { nextInode, nextContent, clockMs, timedMs, historyFloor, intentFloor };
     return {
       ...ids,
@@ -273,6 +275,8 @@ export const TOTALS: Table<TotalsRecord> = table({
       logicalBytes,
       purgesPending,
       historyVersions,
+      feedFloor,
+      feedBytes,
     } as TotalsRecord;
   },
   isCached: true,

@@ -41,7 +41,7 @@ describe("reclaim", () => {
 
     replica.run({ kind: "remove-tree", target: at("/big") });
     const detached = replica.namespace.changedCount;
-    assert.ok(detached <= 12, `the tree is detached by ${detached} records`);
+    assert.ok(detached <= 13, `the tree is detached by ${detached} records`);
     await replica.namespace.flush();
 
     replica.nowMs += DAY_MS;
@@ -56,7 +56,8 @@ describe("reclaim", () => {
       await replica.namespace.flush();
       steps += 1;
     }
-    assert.ok(steps >= 40 && steps < 50, `${steps} steps`);
+    // The events of the feed go with it, in the same steps.
+    assert.ok(steps >= 60 && steps < 75, `${steps} steps`);
     assert.equal(replica.namespace.counters().fileCount, 0);
     assert.equal(replica.namespace.counters().directoryCount, 1);
   });
@@ -87,8 +88,8 @@ describe("reclaim", () => {
   it("is pending only when there is something to do, also in a quiet cluster", async () => {
     const replica = await Replica.make();
     const { namespace } = replica;
-    replica.run(createFile("/f"));
     assert.ok(!namespace.reclaimPending(replica.nowMs + 10 * DAY_MS));
+    replica.run(createFile("/f"));
     replica.run({ kind: "unlink", target: at("/f") });
     assert.ok(!namespace.reclaimPending(replica.nowMs));
 

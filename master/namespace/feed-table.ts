@@ -1,0 +1,118 @@
+import { assert, present, unreachable } from "../../shared/base/assert.ts";
+import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
+import type { FeedPosition } from "../../shared/protocol/feed-api.ts";
+import type { FeedRecord } from "./feed-records.ts";
+import { bytesToText, type Key, prefixEnd, readU64, TABLE_BYTE, textToBytes, u64 } from "./keys.ts";
+import { type Fields, ownBytes, type Table, table } from "./tables.ts";
+
+/** Two codes a kind: for files, then for directories. The order stands for ever. */
+const KINDS = ["created", "content", "removed", "renamed", "attributes", "storage-class"] as const;
+
+/** The feed. */
+export const FEED: Table<FeedRecord> = table({
+  toFields: (record) => [codeOf(record), record.timeMs, ...placeFields(record), ...rest(record)],
+  fromFields: ([code, timeMs, inode, parent, name, ...more]) => {
+    const kind = present(KINDS[(code as number) >> 1], "a kind of event that this program knows");
+    const common = {
+      timeMs: timeMs as number,
+      inode: inode as InodeId,
+      inodeKind: ((code as number) & 1) === 0 ? ("file" as const) : ("directory" as const),
+      parent: parent === 0 ? null : (parent as InodeId),
+      name: bytesToText(name as Uint8Array),
+    };
+    return { ...common, ...restOf(kind, more, common.timeMs) } as FeedRecord;
+  },
+  sizeBytes: (record) => 150 + storedBytes(record),
+});
+
+const codeOf = ({ kind, inodeKind }: FeedRecord): number =>
+  KINDS.indexOf(kind) * 2 + (inodeKind === "file" ? 0 : 1);
+
+const placeFields = ({ inode, parent, name }: FeedRecord): Fields => [
+  inode,
+  parent ?? 0,
+  textToBytes(name),
+];
+
+/** A time that mostly is the entry's own. */
+const unlessNow = (timeMs: number, nowMs: number): number | null =>
+  timeMs === nowMs ? null : timeMs;
+
+function rest(record: FeedRecord): Fields {
+  const { timeMs } = record;
+  switch (record.kind) {
+    case "created": {
+      const { mode, uid, gid, storageClass, mtimeMs, sizeBytes, contentRoot } = record;
+      const written = unlessNow(mtimeMs, timeMs);
+      return [mode, uid, gid, storageClass, written, sizeBytes, contentRoot];
+    }
+    case "content":
+      return [unlessNow(record.mtimeMs, timeMs), record.sizeBytes, record.contentRoot];
+    case "removed":
+      return [record.isTree];
+    case "renamed":
+      return [record.from.parent, textToBytes(record.from.name)];
+    case "attributes": {
+      const { mode, uid, gid, mtimeMs, atimeMs } = record;
+      return [mode, uid, gid, mtimeMs, atimeMs];
+    }
+    case "storage-class":
+      return [record.storageClass];
+    default:
+      return unreachable(record);
+  }
+}
+
+function restOf(kind: FeedRecord["kind"], fields: Fields, nowMs: number): object {
+  switch (kind) {
+    case "created": {
+      const [mode, uid, gid, storageClass, mtimeMs, sizeBytes, root] = fields;
+      const owned = { kind, mode, uid, gid, storageClass };
+      return { ...owned, mtimeMs: mtimeMs ?? nowMs, sizeBytes, contentRoot: rootOf(root) };
+    }
+    case "content": {
+      const [mtimeMs, sizeBytes, root] = fields;
+      return { kind, mtimeMs: mtimeMs ?? nowMs, sizeBytes, contentRoot: rootOf(root) };
+    }
+    case "removed":
+      return { kind, isTree: fields[0] };
+    case "renamed":
+      return { kind, from: { parent: fields[0], name: bytesToText(fields[1] as Uint8Array) } };
+    case "attributes": {
+      const [mode, uid, gid, mtimeMs, atimeMs] = fields;
+      return { kind, mode, uid, gid, mtimeMs, atimeMs };
+    }
+    case "storage-class":
+      return { kind, storageClass: fields[0] };
+    default:
+      return unreachable(kind);
+  }
+}
+
+const rootOf = (root: unknown): Uint8Array | null => (root === null ? null : ownBytes(root));
+
+/** Key and value of an event on disk, in bytes, about. What is added is taken away when it goes. */
+export function storedBytes(record: FeedRecord): number {
+  const fromBytes = record.kind === "renamed" ? 8 + record.from.name.length : 0;
+  const hasRoot = "contentRoot" in record && record.contentRoot !== null;
+  return 60 + record.name.length + fromBytes + (hasRoot ? 34 : 0);
+}
+
+// Keys ---------------------------------------------------------------------------------------
+
+export const FEED_END = prefixEnd(TABLE_BYTE.feed);
+
+const U32_BYTES = 4;
+
+/** Events sort by index, then by their number in the entry. */
+export function feedKey({ index, sequence }: FeedPosition): Key {
+  assert(sequence < 2 ** 32, "an entry makes fewer events");
+  return (TABLE_BYTE.feed + u64(index) + u64(sequence).slice(-U32_BYTES)) as Key;
+}
+
+export function feedPositionOf(key: Key): FeedPosition {
+  const low = `\0\0\0\0${key.slice(-U32_BYTES)}`;
+  return { index: feedIndexOf(key), sequence: readU64(low, 0) };
+}
+
+export const feedIndexOf = (key: Key): LogIndex => readU64(key, 1) as LogIndex;
