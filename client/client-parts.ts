@@ -5,12 +5,14 @@ import type { Chunkservers } from "./chunkserver-session.ts";
 import type { ManifestCache } from "./manifest-cache.ts";
 import type { MasterSession } from "./master-session.ts";
 import type { RetryEvent } from "./options.ts";
+import type { FeedMasters } from "./watch.ts";
 import type { ZeroBlocks } from "./zero-blocks.ts";
 
 /** What the parts of one client share. */
 export interface ClientParts {
   readonly env: Env;
   readonly masters: MasterSession;
+  readonly feed: FeedMasters;
   readonly chunkservers: Chunkservers;
   readonly manifests: ManifestCache;
   readonly zeroBlocks: ZeroBlocks;

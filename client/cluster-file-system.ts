@@ -30,6 +30,7 @@ import type {
   Slab,
   VerifyResult,
   WalkEntry,
+  Watch,
   WriteStream,
 } from "./file-system.ts";
 import { writeFile } from "./file-writer.ts";
@@ -41,6 +42,7 @@ import { nodeReadable, nodeWritable, webReadable, webWritable } from "./streams.
 import { targetOf } from "./target.ts";
 import { checksum, verify } from "./verify.ts";
 import { walk } from "./walk.ts";
+import { ClusterWatch } from "./watch.ts";
 
 const LINEARIZABLE = { kind: "linearizable" } as const;
 
@@ -69,6 +71,10 @@ export class ClusterFileSystem implements FileSystem {
 
   walk(path: PathInput, how: options.WalkOptions = {}): AsyncIterable<WalkEntry> {
     return walk(this.#parts.masters, path, how);
+  }
+
+  watch(path: PathInput, how: options.WatchOptions = {}): Watch {
+    return new ClusterWatch(this.#parts, path, how);
   }
 
   mkdir(path: PathInput, how: options.MakeDirectoryOptions = {}): Promise<Committed> {

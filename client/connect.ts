@@ -40,6 +40,8 @@ const READ_AHEAD_BYTES_MAX = 64 * MIB;
  */
 const READ_SLAB_BYTES_MAX = 256 * MIB;
 const MANIFEST_BYTES_MAX = 8 * MIB;
+/** A watch that nobody reads holds no more than this, so that many of them share a connection. */
+const CONTROL_LIMITS: Partial<WireLimits> = { streamWindowBytes: MIB };
 const DATA_LIMITS: Partial<WireLimits> = { connectionWindowBytes: READ_SLAB_BYTES_MAX };
 
 /**
@@ -99,10 +101,14 @@ function makeParts(
   const masters = closers.use(
     makeMasters(env, { ...options, clientName: name, timeoutMs, onRetry }, control),
   );
+  // First of all: a watch would look for another master.
+  const closing = new AbortController();
+  closers.defer(() => closing.abort(closed()));
   const { clock, random, hasher } = env;
   return {
     env,
     masters,
+    feed: { pool: control, addresses: () => options.masters, closing: closing.signal },
     chunkservers: new Chunkservers({ pool: data, clock, random, hostName }),
     manifests: new ManifestCache(MANIFEST_BYTES_MAX),
     zeroBlocks: new ZeroBlocks(hasher),
@@ -115,6 +121,9 @@ function makeParts(
   };
 }
 
+const closed = (): AshlarError =>
+  new AshlarError("CANCELLED", "Cannot go on watching: the file system is closed");
+
 /** Connections to one role, with receive buffers of their own: bulk data never delays a call. */
 function makePool(
   env: Env,
@@ -124,7 +133,7 @@ function makePool(
 ): ConnectionPool {
   const slabs = new SlabPool({ bytesMax, idleBytesMax: IDLE_SLAB_BYTES_MAX });
   const identity = (): Identity => ({ role: "client", clusterId: peer.clusterId(), name });
-  const limits = peer.role === "chunkserver" ? DATA_LIMITS : {};
+  const limits = peer.role === "chunkserver" ? DATA_LIMITS : CONTROL_LIMITS;
   return new ConnectionPool({ ...env, slabs }, { identity, role: peer.role, limits });
 }
 

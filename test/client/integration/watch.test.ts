@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { FileSystem, WatchEvent } from "../../../client/file-system.ts";
+import type { WatchCursor } from "../../../client/options.ts";
+import { LoopbackCluster } from "../support/loopback-cluster.ts";
+
+const FAST = { electionTimeoutMsMin: 300, heartbeatIntervalMs: 50 } as const;
+
+const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? undefined);
+const placeOf = ({ index, sequence }: WatchCursor): string => `${index}:${sequence}`;
+
+/** Takes `count` events, and stops. */
+async function take(
+  fileSystem: FileSystem,
+  path: string,
+  options: { readonly from: number | WatchCursor; readonly count: number },
+): Promise<WatchEvent[]> {
+  const events: WatchEvent[] = [];
+  for await (const event of fileSystem.watch(path, { from: options.from })) {
+    events.push(event);
+    if (events.length === options.count) break;
+  }
+  return events;
+}
+
+describe("watching", () => {
+  it("gives every event once and in order over the death of the leader, to a slow watcher", async () => {
+    await using cluster = await LoopbackCluster.start(0, { masterCount: 3, ...FAST });
+    const writer = await cluster.connect();
+    const { index: from } = await writer.mkdir("/d");
+    const watcher = await cluster.connect();
+    const seen: WatchEvent[] = [];
+    let wake: () => void = () => {};
+    const watching = (async () => {
+      for await (const event of watcher.watch("/d", { from })) {
+        seen.push(event);
+        wake();
+        if (text(event.name) === "last") return;
+        // It takes longer than the writer: what it has not taken waits at the master.
+        if (seen.length % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    const expected: string[] = ["/d"];
+    const make = async (name: string): Promise<void> => {
+      await writer.create(`/d/${name}`);
+      expected.push(`/d/${name}`);
+    };
+    for (let file = 0; file < 100; file += 1) await make(`before-${file}`);
+    while (seen.length < 20) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    const leader = cluster.masters.leader();
+    assert.ok(leader !== undefined);
+    const stopped = leader.stop();
+    for (let file = 0; file < 100; file += 1) await make(`after-${file}`);
+    await stopped;
+    await make("last");
+    await watching;
+    assert.deepEqual(
+      seen.map((event) => text(event.path)),
+      expected,
+    );
+    const places = seen.map(placeOf);
+    assert.equal(new Set(places).size, places.length);
+  });
+
+  it("goes on after any event with exactly what follows", async () => {
+    await using cluster = await LoopbackCluster.start(0, FAST);
+    const fileSystem = await cluster.connect();
+    const { index: from } = await fileSystem.mkdir("/a/b/c", { parents: true });
+    await fileSystem.rename("/a/b", "/b");
+    await fileSystem.removeTree("/b");
+    const all = await take(fileSystem, "/", { from, count: 5 });
+    assert.deepEqual(
+      all.map(({ kind, path }) => `${kind} ${text(path)}`),
+      ["created /a", "created /a/b", "created /a/b/c", "renamed /b", "removed /b"],
+    );
+    for (const [number, event] of all.slice(0, -1).entries()) {
+      const rest = await take(fileSystem, "/", { from: event.next, count: 4 - number });
+      assert.deepEqual(rest.map(placeOf), all.slice(number + 1).map(placeOf));
+    }
+  });
+
+  it("moves its cursor on where nothing happens, and sees nothing of before it began", async () => {
+    await using cluster = await LoopbackCluster.start(0, FAST);
+    const fileSystem = await cluster.connect();
+    await fileSystem.mkdir("/quiet");
+    const stop = new AbortController();
+    const { signal } = stop;
+    const cursors: WatchCursor[] = [];
+    const watch = fileSystem.watch("/quiet", {
+      signal,
+      onProgress: (next) => {
+        cursors.push(next);
+        if (cursors.length === 1)
+          fileSystem.mkdir("/elsewhere").catch((error) => stop.abort(error));
+        if (next.index > (cursors[0]?.index ?? 0)) stop.abort();
+      },
+    });
+    assert.equal(watch.cursor, null);
+    const events: WatchEvent[] = [];
+    const reading = (async () => {
+      for await (const event of watch) events.push(event);
+    })();
+    await assert.rejects(reading, { code: "CANCELLED" });
+    assert.deepEqual(events, []);
+    assert.deepEqual(watch.cursor, cursors.at(-1));
+  });
+
+  it("refuses a place that the log has not reached, and ends with the file system", async () => {
+    await using cluster = await LoopbackCluster.start(0, FAST);
+    const fileSystem = await cluster.connect();
+    const { index } = await fileSystem.mkdir("/d");
+    await assert.rejects(take(fileSystem, "/", { from: index + 1_000_000, count: 1 }), {
+      code: "INVALID_ARGUMENT",
+    });
+    await assert.rejects(take(fileSystem, "relative", { from: index, count: 1 }), {
+      code: "INVALID_ARGUMENT",
+    });
+    const other = await cluster.connect();
+    const reading = take(other, "/", { from: index, count: 2 });
+    await take(fileSystem, "/", { from: index, count: 1 });
+    const ended = assert.rejects(reading, { code: "CANCELLED" });
+    await other[Symbol.asyncDispose]();
+    await ended;
+  });
+
+  it("says which index is the oldest when it comes too late", async () => {
+    const settings = { ...FAST, historyRetentionMs: 1_000 };
+    await using cluster = await LoopbackCluster.start(0, settings);
+    const fileSystem = await cluster.connect();
+    const { index: from } = await fileSystem.mkdir("/old");
+    const { running } = cluster.masters.members[0] ?? assert.fail("there is a master");
+    while (running.namespace().oldestFeedIndex() <= from) {
+      await running.consensus.waitApplied((running.namespace().appliedIndex + 1) as never, 10_000);
+    }
+    await assert.rejects(take(fileSystem, "/", { from, count: 1 }), (error: unknown) => {
+      assert.ok(error instanceof Error && "code" in error && "details" in error);
+      assert.equal(error.code, "INDEX_EXPIRED");
+      const { oldestIndex } = error.details as { oldestIndex: number };
+      assert.ok(oldestIndex > from, `${oldestIndex} is after ${from}`);
+      return true;
+    });
+  });
+});
