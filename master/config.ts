@@ -24,6 +24,8 @@ const newClusterEntries = {
   inlineBytesMax: v.optional(countSchema(0, 64 * 1024), 4 * 1024),
   /** Old versions and removed files are kept so long. */
   historyRetentionMs: v.optional(durationMsSchema, 24 * HOUR_MS),
+  /** The change feed loses its oldest events above this, also within the retention. */
+  feedBytesMax: v.optional(countSchema(1024 * 1024, 1024 ** 4), 1024 ** 3),
   /** What was written and not committed within so long may be dropped. */
   intentLifetimeMs: v.optional(countSchema(1_000, 24 * HOUR_MS), 10 * MINUTE_MS),
   /** A client session that is silent for so long ends. */
@@ -104,6 +106,7 @@ export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = 
   defaultRacksMin: "new cluster: racks that the copies span (2)",
   inlineBytesMax: "new cluster: files up to so many bytes live in the metadata (4KiB)",
   historyRetentionMs: "new cluster: removed files and old versions are kept so long (24h)",
+  feedBytesMax: "new cluster: what the change feed may take on a master's disk (1GiB)",
   intentLifetimeMs: "new cluster: uncommitted chunks are kept so long (10m)",
   sessionIdleMsMax: "new cluster: a silent client session ends after so long (10m)",
 };

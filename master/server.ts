@@ -214,6 +214,7 @@ function newClusterOf(
     },
     inlineBytesMax: config.inlineBytesMax,
     historyRetentionMs: config.historyRetentionMs,
+    feedBytesMax: config.feedBytesMax,
     intentLifetimeMs: config.intentLifetimeMs,
     sessionIdleMsMax: config.sessionIdleMsMax,
   };

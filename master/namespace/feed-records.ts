@@ -53,8 +53,6 @@ export type FeedRecord =
     })
   | (FeedCommon & { readonly kind: "storage-class"; readonly storageClass: string });
 
-export type FeedRecordOf<Kind extends FeedRecord["kind"]> = Extract<FeedRecord, { kind: Kind }>;
-
 /** Where an event is made: the entry's time, and the root of empty files. */
 interface Moment {
   readonly nowMs: number;

@@ -10,7 +10,7 @@ import type { State } from "./state.ts";
  */
 
 /** What the feed may take on disk, where the cluster was not made with another bound. */
-export const FEED_BYTES_MAX = 1024 * 1024 * 1024;
+const FEED_BYTES_MAX = 1024 * 1024 * 1024;
 
 const bytesMax = (state: State): number => state.clusterFacts?.feedBytesMax ?? FEED_BYTES_MAX;
 

@@ -13,7 +13,7 @@ import {
 
 /** The change feed: what happened in the namespace, in the order of the log, without gaps. */
 
-export const HEARTBEAT_MS_MIN = 50;
+const HEARTBEAT_MS_MIN = 50;
 const HEARTBEAT_MS_MAX = 60_000;
 
 /** A place in the feed. Events sort by the entry that made them, then by their number in it. */
