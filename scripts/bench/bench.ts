@@ -6,6 +6,7 @@ import { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
 import { CpuMeter } from "./cpu-seconds.ts";
+import { measureFailover } from "./failover.ts";
 import { describe, type Measurement } from "./measurement.ts";
 import { measureMetadata } from "./metadata.ts";
 import { measureSequential } from "./sequential.ts";
@@ -25,6 +26,7 @@ const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   sequential: measureSequential,
   small: measureSmallFiles,
   meta: measureMetadata,
+  failover: measureFailover,
 };
 
 const USAGE = `Usage: npm run bench -- [suite …] [--json]

@@ -17,6 +17,11 @@ export function atMost(figure: Omit<Measurement, "ok">): Measurement {
   return { ...figure, ok: figure.bound === undefined || figure.value <= figure.bound };
 }
 
+/** A figure that must be at least `bound`. */
+export function atLeast(figure: Omit<Measurement, "ok">): Measurement {
+  return { ...figure, ok: figure.bound === undefined || figure.value >= figure.bound };
+}
+
 /** A line for people. */
 export function describe(measurement: Measurement): string {
   const { suite, name, value, unit, bound, ok, peer, ratio } = measurement;
