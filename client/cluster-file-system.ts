@@ -15,10 +15,12 @@ import {
   type Target,
   transact,
 } from "../shared/protocol/namespace-api.ts";
+import { backup } from "./backup.ts";
 import type { ClientParts } from "./client-parts.ts";
 import { Deadline } from "./deadline.ts";
 import { FileReader } from "./file-reader.ts";
 import type {
+  BackupPart,
   Checksum,
   Committed,
   DirectoryEntry,
@@ -204,6 +206,10 @@ export class ClusterFileSystem implements FileSystem {
 
   writableStream(path: PathInput, how: options.PutOptions = {}): WritableStream<Uint8Array> {
     return webWritable((source, signal) => this.#put(path, source, how, signal));
+  }
+
+  backup(call: options.CallOptions = {}): AsyncIterable<BackupPart> {
+    return backup(this.#parts, call);
   }
 
   status(call: options.CallOptions = {}): Promise<ClusterStatus> {

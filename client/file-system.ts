@@ -2,6 +2,7 @@ import type { Readable, Writable } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { PathInput } from "../shared/base/path.ts";
 import type { FeedEvent } from "../shared/protocol/feed-api.ts";
+import type { BackupHead } from "../shared/protocol/backup-api.ts";
 import type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
 import type {
   Attributes,
@@ -254,10 +255,21 @@ export interface FileSystem extends AsyncDisposable {
 
   // The cluster, and proof.
   status(options?: CallOptions): Promise<ClusterStatus>;
+  /**
+   * The whole state of the masters at one index: every name and what is known of every chunk, no
+   * file data but that of tiny files. Shows all that was acknowledged before the call.
+   */
+  backup(options?: CallOptions): AsyncIterable<BackupPart>;
   /** Reads and proves a file, or every file below a directory. Chunks first, then their file. */
   verify(path: PathInput, options?: VerifyOptions): AsyncIterable<VerifyResult>;
   checksum(path: PathInput, options?: ReadOptions & ByteRange): Promise<Checksum>;
 }
+
+/** A backup as it comes: the head first, then rows in the order of their keys, as `encodePairs` writes them. */
+export type BackupPart =
+  | { readonly kind: "head"; readonly head: BackupHead }
+  /** The bytes are the consumer's to keep. */
+  | { readonly kind: "rows"; readonly rowCount: number; readonly bytes: Uint8Array };
 
 export interface WriteStream extends Writable {
   /** Null before "finish". */

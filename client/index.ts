@@ -14,6 +14,7 @@ export {
   type RetryClass,
 } from "../shared/base/errors.ts";
 export { displayName, type PathInput } from "../shared/base/path.ts";
+export type { BackupHead } from "../shared/protocol/backup-api.ts";
 export type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
 export type {
   Attributes,
@@ -25,6 +26,7 @@ export type {
 } from "../shared/protocol/namespace-api.ts";
 export { connect } from "./connect.ts";
 export type {
+  BackupPart,
   Checksum,
   Committed,
   DirectoryEntry,

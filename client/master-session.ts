@@ -11,6 +11,7 @@ import {
   openSession,
 } from "../shared/protocol/namespace-api.ts";
 import type { LeaderCallOptions, LeaderChannel } from "../shared/wire/leader-channel.ts";
+import type { Connection } from "../shared/wire/rpc.ts";
 import { untilAborted } from "./deadline.ts";
 import type { CallOptions } from "./options.ts";
 
@@ -30,7 +31,7 @@ interface Session {
 }
 
 export interface MasterSessionOptions {
-  readonly channel: Pick<LeaderChannel, "call">;
+  readonly channel: Pick<LeaderChannel, "call" | "connection">;
   readonly clock: Clock;
   readonly log: Log;
   readonly clientName: string;
@@ -68,6 +69,17 @@ export class MasterSession implements AsyncDisposable {
       const received = await channel.call(method, request, leaderOptions(options, timeoutMs));
       received.release();
       return received.head;
+    } catch (error) {
+      throw causeOf(error, options.signal);
+    }
+  }
+
+  /** A connection to a master, the leader if it is known: for streams. Not to be closed. */
+  async connection(options: CallOptions = {}): Promise<Connection> {
+    const { channel, timeoutMs } = this.#options;
+    this.#checkOpen();
+    try {
+      return await channel.connection(leaderOptions(options, timeoutMs));
     } catch (error) {
       throw causeOf(error, options.signal);
     }

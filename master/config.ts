@@ -74,6 +74,12 @@ export const masterConfigSchema = v.strictObject({
   ...newClusterEntries,
 });
 
+/** A master's config and the backup that it is made from. */
+export const restoreConfigSchema = v.strictObject({
+  ...masterConfigSchema.entries,
+  backup: v.pipe(v.string(), v.minLength(1)),
+});
+
 export type MasterConfig = v.InferOutput<typeof masterConfigSchema>;
 
 export interface Member {

@@ -1,14 +1,27 @@
+import { basename, dirname, resolve } from "node:path";
 import { runDaemon } from "../shared/platform/daemon.ts";
 import { healthRoutes } from "../shared/platform/http-health.ts";
 import { startHttpServer } from "../shared/platform/http-server.ts";
-import { checkMasterConfig, MASTER_CONFIG_HELP, masterConfigSchema } from "./config.ts";
-import { type RunningMaster, startMaster } from "./server.ts";
+import { NodeDisk } from "../shared/platform/node-disk.ts";
+import {
+  checkMasterConfig,
+  MASTER_CONFIG_HELP,
+  masterConfigSchema,
+  restoreConfigSchema,
+} from "./config.ts";
+import { type RunningMaster, restoreMaster, startMaster } from "./server.ts";
 
 /** Beyond the grace for calls in flight: the last flush, closing. */
 const STOP_SLACK_MS = 5_000;
+const RESTORE = "restore-cluster";
 
-/** `ashlar master`. @returns the exit status */
+/** `ashlar master`, and `ashlar restore-cluster`. @returns the exit status */
 export function main(commandLine: readonly string[]): Promise<number> {
+  const [first, ...rest] = commandLine;
+  return first === RESTORE ? restoreCluster(rest) : runMaster(commandLine);
+}
+
+function runMaster(commandLine: readonly string[]): Promise<number> {
   return runDaemon(
     {
       role: "master",
@@ -37,6 +50,37 @@ export function main(commandLine: readonly string[]): Promise<number> {
             await master[Symbol.asyncDispose]();
           },
         };
+      },
+    },
+    commandLine,
+  );
+}
+
+/** Makes the data directory of a master from a backup, by the config that the master will have. */
+function restoreCluster(commandLine: readonly string[]): Promise<number> {
+  return runDaemon(
+    {
+      role: RESTORE,
+      configName: "master",
+      operand: "backup",
+      schema: restoreConfigSchema,
+      describe: { ...MASTER_CONFIG_HELP, backup: "the file that `ashlar backup` wrote" },
+      check: checkMasterConfig,
+      stopMsMax: () => STOP_SLACK_MS,
+      start: async ({ config, env, disk, stores }) => {
+        const path = resolve(config.backup);
+        const file = await new NodeDisk(dirname(path)).open(basename(path), "read");
+        try {
+          const restored = await restoreMaster(config, env, { disk, stores }, file);
+          const { index, term } = restored;
+          return {
+            facts: { index, term, memberId: config.memberId },
+            report: `Restored master ${config.memberId} of cluster ${config.clusterId} in ${config.dataDir}: the state at index ${restored.head.index}, which is index ${index} from now on`,
+            [Symbol.asyncDispose]: async () => {},
+          };
+        } finally {
+          await file.close();
+        }
       },
     },
     commandLine,

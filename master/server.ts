@@ -2,7 +2,7 @@ import type { AshlarError } from "../shared/base/errors.ts";
 import type { ClusterId, MemberId } from "../shared/base/ids.ts";
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
-import type { Disk } from "../shared/ports/disk.ts";
+import type { Disk, DiskFile } from "../shared/ports/disk.ts";
 import type { Env } from "../shared/ports/env.ts";
 import type { Metrics } from "../shared/ports/metrics.ts";
 import type { OrderedStores } from "../shared/ports/ordered-store.ts";
@@ -19,8 +19,8 @@ import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
 import { type MasterConfig, membersOf } from "./config.ts";
 import type { Driver, DriverLimits } from "./driver/driver-options.ts";
 import type { OpenStorage } from "./driver/member-storage.ts";
-import { openDriver } from "./driver/open-driver.ts";
-import { registerRaftHandlers } from "./driver/raft-handlers.ts";
+import { foundersOf, foundingRecord, openDriver } from "./driver/open-driver.ts";
+import { registerBackupHandler, registerRaftHandlers } from "./driver/raft-handlers.ts";
 import { LeaderServices } from "./fleet/leader-services.ts";
 import { Registry } from "./fleet/registry.ts";
 import { Repair } from "./fleet/repair.ts";
@@ -29,6 +29,7 @@ import { type StateReport, StateWatch } from "./fleet/state-watch.ts";
 import { FEATURE_LEVEL_FIRST } from "./namespace/feature-levels.ts";
 import { Namespace } from "./namespace/namespace.ts";
 import { openMemberStorage } from "./storage/open-member-storage.ts";
+import { type Restored, restoreBackup } from "./storage/restore-backup.ts";
 
 export interface RunningMaster extends AsyncDisposable {
   /** "host:port" of the internal wire. */
@@ -118,6 +119,10 @@ export async function startMaster(
   closers.defer(() => feed[Symbol.dispose]());
   feed.register(server);
   registerRaftHandlers(server, driver);
+  const facts = (): { clusterId: ClusterId; featureLevel: number } => {
+    return { clusterId, featureLevel: parts.namespace().featureLevel };
+  };
+  registerBackupHandler(server, driver, { clock: env.clock, facts });
   registerNamespaceHandlers(server, parts);
   registerFleetHandlers(server, { ...parts, askMember: (address) => askMember(pool, address) });
   const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
@@ -145,6 +150,30 @@ function countHistory(metrics: Metrics, { namespace }: MasterParts): void {
   metrics.gauge("ashlar_master_history_oldest_index", "Oldest state that can be read", () =>
     namespace().oldestReadableIndex(),
   );
+}
+
+/**
+ * Makes the data directory of the master that `config` describes from a backup. All members of the
+ * config are voters of the restored cluster.
+ *
+ * @throws {AshlarError} as `restoreBackup`
+ */
+export function restoreMaster(
+  config: MasterConfig,
+  env: Env,
+  storage: MasterStorage,
+  file: DiskFile,
+): Promise<Restored> {
+  const memberId = config.memberId as MemberId;
+  const members = membersOf(config).map(({ id, address }) => ({ id: id as MemberId, address }));
+  return restoreBackup({
+    ...env,
+    ...storage,
+    clusterId: config.clusterId as ClusterId,
+    memberId,
+    membership: foundingRecord(foundersOf({ members, memberId })),
+    file,
+  });
 }
 
 type AllParts = MasterParts & {

@@ -28,6 +28,7 @@ const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
 export const DAEMONS: Readonly<Record<string, string>> = {
   master: "run a master",
   chunkserver: "run a chunkserver",
+  "restore-cluster": "make the data directory of a master from a backup",
   gateway: "serve the files over HTTP, with a page to browse and upload",
 };
 

@@ -30,6 +30,20 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/df.ts"),
   },
   {
+    name: "backup",
+    summary: "save the state of the masters to a file, while they serve",
+    arguments: "<file>",
+    options: [
+      { flags: "--verify", description: "read the file and check all of it; asks no cluster" },
+      { flags: "--force", description: "replace a file that is there" },
+    ],
+    examples: [
+      ["ashlar backup masters.backup", "all names, and what is known of every chunk, at one index"],
+      ["ashlar backup masters.backup --verify", "exit status 7 if it is damaged"],
+    ],
+    load: () => import("./commands/backup.ts"),
+  },
+  {
     name: "cluster up",
     summary: "start a cluster on this machine and wait until it serves",
     options: [

@@ -17,6 +17,7 @@ import { Group, storedMembership } from "./group.ts";
 import { Member, TICKS_PER_HEARTBEAT } from "./member.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import type { OwnIdentity } from "./peer-greeting.ts";
+import { encodeRecord } from "./roster.ts";
 import { StateHolder } from "./state-holder.ts";
 
 /**
@@ -84,6 +85,11 @@ function pickTiming(given: Partial<DriverTiming>): Partial<DriverTiming> {
   );
 }
 
+/** What the state of a group stores of its members that begins with these voters. */
+export function foundingRecord(voters: readonly MemberId[]): Uint8Array {
+  return encodeRecord({ membership: { ...NOBODY, voters }, entries: [] });
+}
+
 const NOBODY: Membership = {
   voters: [],
   votersOutgoing: [],
@@ -102,8 +108,16 @@ function groupOf(
   return new Group(given, storedMembership(holder.machine));
 }
 
-/** Who founds a new cluster, by ascending id: nobody where this member is to join one. */
-function foundersOf({ members, memberId, join }: DriverOptions): readonly MemberId[] {
+/**
+ * Who founds a new cluster, by ascending id: nobody where this member is to join one.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT if an id is there twice, or this member's is not
+ */
+export function foundersOf({
+  members,
+  memberId,
+  join,
+}: Pick<DriverOptions, "members" | "memberId" | "join">): readonly MemberId[] {
   const voters = members.map((member) => member.id).sort((left, right) => left - right);
   if (new Set(voters).size !== voters.length) {
     throw new AshlarError("INVALID_ARGUMENT", "Cannot use the members: an id is there twice");

@@ -17,6 +17,7 @@ import {
   type GreetReply,
   type OwnIdentity,
 } from "./peer-greeting.ts";
+import { type BackupStream, type ServeBackupOptions, serveBackup } from "./serve-backup.ts";
 import type { SnapshotHead } from "./snapshot-parts.ts";
 import type { SnapshotOpening, SnapshotReceiver } from "./snapshot-receiver.ts";
 
@@ -120,12 +121,24 @@ export class PeerService {
     const { indexMin } = opening;
     const machine = this.#options.machine();
     const served = serveState(stream, { ...this.#options, machine, indexMin });
+    await this.#duringState(stream, opening.from, served);
+  }
+
+  async #duringState(stream: AnyStream, peer: MemberId, served: Promise<void>): Promise<void> {
     this.#stateStreams.set(stream, served);
     try {
-      await this.#during(stream, opening.from, () => served);
+      await this.#during(stream, peer, () => served);
     } finally {
       this.#stateStreams.delete(stream);
     }
+  }
+
+  /** For clients: they are no peers and need not be checked. */
+  async backup(stream: BackupStream, facts: ServeBackupOptions["facts"]): Promise<void> {
+    if (this.#stopped !== null) throw this.#stopped;
+    const machine = this.#options.machine();
+    const served = serveBackup(stream, { ...this.#options, machine, facts });
+    await this.#duringState(stream, this.#options.own.memberId, served);
   }
 
   /** Nobody reads the state here when it resolves: it is about to be replaced or closed. */

@@ -1,7 +1,14 @@
+import type { Clock } from "../../shared/ports/clock.ts";
+import { readBackup } from "../../shared/protocol/backup-api.ts";
 import { raftHello, raftMessages, raftSnapshot } from "../../shared/protocol/raft-api.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
+import type { StateMachine } from "../state-machine.ts";
 import type { Driver } from "./driver-options.ts";
 import { raftFetchState } from "./fetch-state.ts";
+import { type ServeBackupOptions, waitDurable } from "./serve-backup.ts";
+
+/** Until the state that a backup needs is written: a flush interval and some. */
+const READY_TIMEOUT_MS = 30_000;
 
 /** Serves the methods of `shared/protocol/raft-api` for `driver`. Before `listen`. */
 export function registerRaftHandlers(handlers: Handlers, driver: Driver): void {
@@ -21,5 +28,25 @@ export function registerRaftHandlers(handlers: Handlers, driver: Driver): void {
   handlers.onStream(raftFetchState, async (request, stream) => {
     request.release();
     await service.fetchState(request.head, stream);
+  });
+}
+
+/**
+ * Serves `shared/protocol/backup-api`: a state that shows all that was acknowledged before.
+ *
+ * @param facts of the state as it is, asked for every backup
+ */
+export function registerBackupHandler(
+  handlers: Handlers,
+  driver: Driver,
+  options: { readonly clock: Clock; readonly facts: () => ServeBackupOptions["facts"] },
+): void {
+  const { clock, facts } = options;
+  handlers.onStream(readBackup, async (request, stream) => {
+    request.release();
+    const index = await driver.confirmRead(READY_TIMEOUT_MS);
+    const machine = (): StateMachine => driver.stateMachine;
+    await waitDurable(machine, index, { clock, timeoutMs: READY_TIMEOUT_MS });
+    await driver.service.backup(stream, facts());
   });
 }

@@ -1,4 +1,3 @@
-import { assert } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Digest } from "../../shared/base/ids.ts";
@@ -10,9 +9,9 @@ import {
   type OrderedStore,
   type StoreChange,
 } from "../../shared/ports/ordered-store.ts";
+import { decodePairs, encodePairs, sizeOfPair } from "../../shared/protocol/pairs.ts";
 import type { Received } from "../../shared/wire/rpc.ts";
 
-const PAIR_HEADER_BYTES = 8;
 /** Before the first key and behind the last: a key is 1 to KEY_BYTES_MAX bytes. */
 const FIRST_KEY = new Uint8Array(1);
 const LAST_KEY = new Uint8Array(KEY_BYTES_MAX).fill(0xff);
@@ -33,7 +32,7 @@ export async function sendParts(
   const digest = options.hasher.stream();
   let totalCount = 0;
   for (const pairs of partsOf(reader, options.partBytes)) {
-    const body = encodePart(pairs);
+    const body = encodePairs(pairs);
     digest.update(body);
     totalCount += pairs.length;
     await send({ kind: "part", entryCount: pairs.length }, body);
@@ -55,45 +54,6 @@ function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[
     sizeBytes += pairBytes;
   }
   if (pairs.length > 0) yield pairs;
-}
-
-function sizeOfPair({ key, value }: KeyValue): number {
-  return PAIR_HEADER_BYTES + key.length + value.length;
-}
-
-/** Pairs of (u32 key length, u32 value length, key, value), little-endian. */
-function encodePart(pairs: readonly KeyValue[]): Uint8Array {
-  const body = new Uint8Array(pairs.reduce((sum, pair) => sum + sizeOfPair(pair), 0));
-  const view = new DataView(body.buffer);
-  let offset = 0;
-  for (const { key, value } of pairs) {
-    view.setUint32(offset, key.length, true);
-    view.setUint32(offset + 4, value.length, true);
-    body.set(key, offset + PAIR_HEADER_BYTES);
-    body.set(value, offset + PAIR_HEADER_BYTES + key.length);
-    offset += PAIR_HEADER_BYTES + key.length + value.length;
-  }
-  assert(offset === body.length, "a part has the size that was computed");
-  return body;
-}
-
-/** The pairs of a part, as copies. @throws {AshlarError} PROTOCOL_ERROR if it is none. */
-function decodePart(received: Uint8Array): StoreChange[] {
-  const body = received.slice(); // The slab goes back before the store is done with it.
-  const view = new DataView(body.buffer, body.byteOffset, body.length);
-  const changes: StoreChange[] = [];
-  let offset = 0;
-  while (offset < body.length) {
-    if (offset + PAIR_HEADER_BYTES > body.length) throw malformed("a pair is cut off");
-    const keyEnd = offset + PAIR_HEADER_BYTES + view.getUint32(offset, true);
-    const valueEnd = keyEnd + view.getUint32(offset + 4, true);
-    if (valueEnd > body.length) throw malformed("a pair is cut off");
-    const key = body.subarray(offset + PAIR_HEADER_BYTES, keyEnd);
-    if (key.length === 0 || key.length > KEY_BYTES_MAX) throw malformed("a key has a bad length");
-    changes.push({ key, value: body.subarray(keyEnd, valueEnd) });
-    offset = valueEnd;
-  }
-  return changes;
 }
 
 /** Puts the parts of a snapshot into an empty store and holds them against the digest. */
@@ -132,7 +92,8 @@ export class PartsReceiver {
   #decode(message: Pick<Received<unknown>, "body" | "release">): StoreChange[] {
     try {
       this.#digest.update(message.body);
-      return decodePart(message.body);
+      // Copied: the slab goes back before the store is done with it.
+      return decodePairs(message.body.slice());
     } finally {
       message.release();
     }

@@ -61,12 +61,7 @@ function readRows(store: OrderedReader): Durable {
   }
   const applied = APPLIED.decode(appliedBytes, META_KEY.applied);
   const { formatVersion, index, term } = applied;
-  if (formatVersion !== FORMAT_VERSION) {
-    throw new AshlarError(
-      "VERSION_MISMATCH",
-      `Cannot open the namespace: expected format ${FORMAT_VERSION}: it has format ${formatVersion}`,
-    );
-  }
+  checkFormatVersion(formatVersion);
   const membership = MEMBERSHIP.decode(membershipBytes, META_KEY.membership);
   const levelBytes = store.get(textToBytes(META_KEY.featureLevel));
   if (levelBytes !== undefined) {
@@ -74,6 +69,15 @@ function readRows(store: OrderedReader): Durable {
   }
   const stateHash = applied.stateHash ?? hashOf(store).bytes();
   return { index, term: term as Term, membership, stateHash };
+}
+
+/** @throws {AshlarError} VERSION_MISMATCH */
+export function checkFormatVersion(formatVersion: number): void {
+  if (formatVersion === FORMAT_VERSION) return;
+  throw new AshlarError(
+    "VERSION_MISMATCH",
+    `Cannot open the namespace: expected format ${FORMAT_VERSION}: it has format ${formatVersion}`,
+  );
 }
 
 /** The hash of all rows, one by one: seconds for a million files. */

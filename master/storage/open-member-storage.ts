@@ -7,6 +7,7 @@ import type { Random } from "../../shared/ports/random.ts";
 import { openFounders } from "./founders.ts";
 import { type MemberIdentity, openIdentity, PeerIncarnations } from "./identity.ts";
 import { RaftLog } from "./raft-log.ts";
+import { refuseUnfinishedRestore } from "./restore-marker.ts";
 import { StateStores } from "./state-stores.ts";
 
 export interface MemberStorageOptions {
@@ -39,6 +40,7 @@ export interface OpenMemberStorage {
  * @throws {AshlarError} WRONG_IDENTITY, LOG_CORRUPT, VERSION_MISMATCH, DISK_FAILED, NO_SPACE
  */
 export async function openMemberStorage(options: MemberStorageOptions): Promise<OpenMemberStorage> {
+  await refuseUnfinishedRestore(options.disk);
   const identity = await openIdentity(options, options);
   const founders = await openFounders(options, options.founders);
   const peers = await PeerIncarnations.open(options);

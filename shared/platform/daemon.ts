@@ -21,7 +21,11 @@ import { TcpNetwork } from "./tcp-network.ts";
 export interface DaemonDefinition<Schema extends ConfigSchema> {
   /** "master": as in `ashlar master`. */
   readonly role: string;
+  /** Of the file in the examples of --help, if it is not the role. */
+  readonly configName?: string;
   readonly schema: Schema;
+  /** A key whose value stands alone on the command line: `ashlar restore-cluster FILE`. */
+  readonly operand?: string;
   /** One line for each key, for --help. */
   readonly describe: Readonly<Record<string, string>>;
   /** Checks what the schema cannot. @throws {AshlarError} INVALID_ARGUMENT */
@@ -44,6 +48,8 @@ export interface DaemonWorld<Config> {
 export interface StartedDaemon extends AsyncDisposable {
   /** For the line that says that it runs. */
   readonly facts: Readonly<Record<string, unknown>>;
+  /** It was a job and is done: the process prints this and ends instead of waiting for a signal. */
+  readonly report?: string;
 }
 
 /** Keys of every daemon beside its own. */
@@ -90,7 +96,7 @@ async function run<Schema extends ConfigSchema>(
 ): Promise<number> {
   const { role } = definition;
   const schema = v.strictObject({ ...definition.schema.entries, ...COMMON_ENTRIES });
-  const flags = parseFlags(role, Object.keys(schema.entries), commandLine);
+  const flags = parseFlags(definition, Object.keys(schema.entries), commandLine);
   if (flags["help"] !== undefined) {
     process.stdout.write(helpText(definition));
     return 0;
@@ -130,7 +136,12 @@ async function run<Schema extends ConfigSchema>(
       stopped.resolve(isAshlarError(error) ? ERROR_CODES[error.code].exitStatus : STATUS_FATAL);
     },
   });
-  log.info("Ready", { ...started.facts, hasher: kind, pid: process.pid });
+  const { facts, report } = started;
+  log.info(report === undefined ? "Ready" : "Done", { ...facts, hasher: kind, pid: process.pid });
+  if (report !== undefined) {
+    process.stdout.write(`${report}\n`);
+    stopped.resolve(0);
+  }
   const status = await stopped.promise;
   // What hangs (a disk, a peer) must not hold up the stop: nothing is lost that was acknowledged.
   const deadline = setTimeout(
@@ -157,7 +168,7 @@ function deferred<T>(): { readonly promise: Promise<T>; readonly resolve: (value
 
 /** Every config key is a flag: `dataDir` is --data-dir. */
 function parseFlags(
-  role: string,
+  { role, operand }: Pick<DaemonDefinition<ConfigSchema>, "role" | "operand">,
   keys: readonly string[],
   commandLine: readonly string[],
 ): Record<string, string | undefined> {
@@ -166,15 +177,19 @@ function parseFlags(
     [...names.keys()].map((name) => [name, { type: "string" as const }]),
   );
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args: [...commandLine],
       options: { ...options, help: { type: "boolean" } },
-      allowPositionals: false,
+      allowPositionals: operand !== undefined,
     });
+    if (positionals.length > 1) throw new Error(`Unexpected argument '${positionals[1]}'`);
     const entries = Object.entries(values).map(([name, value]) => [
       names.get(name) ?? name,
       String(value),
     ]);
+    if (operand !== undefined && positionals[0] !== undefined) {
+      entries.push([operand, positionals[0]]);
+    }
     return Object.fromEntries(entries);
   } catch (cause) {
     const problem = (cause as Error).message.split("\n", 1)[0];
@@ -190,11 +205,12 @@ function helpText<Schema extends ConfigSchema>(definition: DaemonDefinition<Sche
   const rows = [...Object.keys(definition.schema.entries), ...Object.keys(COMMON_ENTRIES)].map(
     (key) => `  ${flagNameOf(key).padEnd(34)} ${describe[key] ?? ""}`,
   );
+  const operand = definition.operand === undefined ? "" : ` ${definition.operand.toUpperCase()}`;
   return [
-    `Usage: ashlar ${definition.role} [--config FILE] [flags]`,
+    `Usage: ashlar ${definition.role}${operand} [--config FILE] [flags]`,
     "",
     "Examples:",
-    `  ashlar ${definition.role} --config /etc/ashlar/${definition.role}.toml`,
+    `  ashlar ${definition.role}${operand} --config /etc/ashlar/${definition.configName ?? definition.role}.toml`,
     "      every flag is also a key of the file (camelCase) and ASHLAR_* in the environment",
     "",
     "Flags:",

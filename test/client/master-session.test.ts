@@ -27,6 +27,10 @@ class ScriptedMasters {
   /** What becomes of a mutation; default: it is committed. */
   onTransact: (attempt: Attempt) => Promise<void> = async () => {};
 
+  connection(): Promise<never> {
+    return Promise.reject(new AshlarError("UNSUPPORTED", "No stream is opened here"));
+  }
+
   async call<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,

@@ -1,0 +1,133 @@
+import { rename, rm } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { toHex } from "../../../shared/base/bytes.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
+import { NodeDisk } from "../../../shared/platform/node-disk.ts";
+import type { BackupHead } from "../../../shared/protocol/backup-api.ts";
+import { BackupReader, BackupWriter } from "../../../shared/protocol/backup-file.ts";
+import type { BackupPart } from "../../file-system.ts";
+import type { CommandContext, RunCommand } from "../command.ts";
+import { formatSize } from "../format.ts";
+import { ProgressBar } from "../progress.ts";
+
+interface Summary {
+  readonly head: BackupHead;
+  readonly rowCount: number;
+  readonly sizeBytes: number;
+}
+
+export const run: RunCommand = async (context, [file], options) => {
+  if (file === undefined) throw new AshlarError("INVALID_ARGUMENT", "Cannot back up: name a file");
+  const path = resolve(file);
+  const isVerify = options["verify"] === true;
+  const bar = new ProgressBar(context.output, {
+    title: isVerify ? "verify" : "backup",
+    totalBytes: null,
+  });
+  try {
+    const summary = isVerify
+      ? await verify(context, path, bar)
+      : await write(context, path, { bar, isForced: options["force"] === true });
+    bar.end();
+    await print(context, path, { summary, isVerify });
+  } finally {
+    bar.end();
+  }
+};
+
+/** Under a temporary name, checked and then renamed: what has the name is a backup that is whole. */
+async function write(
+  context: CommandContext,
+  path: string,
+  { bar, isForced }: { readonly bar: ProgressBar; readonly isForced: boolean },
+): Promise<Summary> {
+  const disk = new NodeDisk(dirname(path));
+  if (!isForced && (await disk.list(".")).some((entry) => entry.name === basename(path))) {
+    throw new AshlarError(
+      "ALREADY_EXISTS",
+      `Cannot write the backup ${path}: it is there already`,
+      {
+        hint: "Choose another name, or --force to replace it",
+      },
+    );
+  }
+  const partial = `${path}.partial-${process.pid}`;
+  try {
+    await receive(context, { disk, name: basename(partial), bar });
+    const summary = await verify(context, partial, bar);
+    await rename(partial, path);
+    await disk.syncDirectory(".");
+    return summary;
+  } finally {
+    await rm(partial, { force: true });
+  }
+}
+
+async function receive(
+  context: CommandContext,
+  target: { readonly disk: NodeDisk; readonly name: string; readonly bar: ProgressBar },
+): Promise<void> {
+  const fileSystem = await context.fileSystem();
+  const file = await target.disk.open(target.name, "create");
+  try {
+    const writer = new BackupWriter(file, createHasher().hasher);
+    for await (const part of fileSystem.backup({ signal: context.signal })) {
+      await writePart(writer, part);
+      target.bar.update(writer.writtenBytes);
+    }
+    await writer.end();
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+function writePart(writer: BackupWriter, part: BackupPart): Promise<void> {
+  if (part.kind === "head") return writer.begin(part.head);
+  return writer.part(part.bytes, part.rowCount);
+}
+
+async function verify(context: CommandContext, path: string, bar: ProgressBar): Promise<Summary> {
+  const file = await new NodeDisk(dirname(path)).open(basename(path), "read");
+  try {
+    const reader = new BackupReader(file, createHasher().hasher);
+    const head = await reader.head();
+    let rowCount = 0;
+    for await (const rows of reader.parts(head)) {
+      context.signal.throwIfAborted();
+      rowCount += rows.length;
+      bar.update(reader.readBytes);
+    }
+    return { head, rowCount, sizeBytes: reader.readBytes };
+  } finally {
+    await file.close();
+  }
+}
+
+async function print(
+  { output }: CommandContext,
+  path: string,
+  { summary, isVerify }: { readonly summary: Summary; readonly isVerify: boolean },
+): Promise<void> {
+  const { head, rowCount, sizeBytes } = summary;
+  const stateHash = toHex(head.stateHash);
+  if (output.options.json) {
+    await output.json("ashlar.backup/1", {
+      path,
+      cluster_id: head.clusterId,
+      index: head.index,
+      term: head.term,
+      created_ms: head.createdMs,
+      feature_level: head.featureLevel,
+      state_hash: stateHash,
+      row_count: rowCount,
+      size_bytes: sizeBytes,
+    });
+    return;
+  }
+  const word = isVerify ? "is whole" : "written";
+  await output.line(
+    `${path} ${word}: cluster ${head.clusterId} at index ${head.index}, ${rowCount} rows, ${formatSize(sizeBytes, true)}, state hash ${stateHash}`,
+  );
+}

@@ -1,0 +1,67 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex } from "../../shared/base/ids.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { BackupHead, BackupMessage } from "../../shared/protocol/backup-api.ts";
+import type { Stream } from "../../shared/wire/rpc.ts";
+import type { StateMachine } from "../state-machine.ts";
+import { sendParts } from "./snapshot-parts.ts";
+import { guardStall } from "./stall-guard.ts";
+
+/** Between two looks at what is durable. */
+const LOOK_MS = 20;
+
+export type BackupStream = Stream<BackupMessage, Record<string, never>>;
+
+export interface ServeBackupOptions {
+  readonly machine: StateMachine;
+  readonly clock: Clock;
+  readonly hasher: Hasher;
+  readonly partBytes: number;
+  readonly stallMs: number;
+  /** What the state machine does not know of itself. */
+  readonly facts: Pick<BackupHead, "clusterId" | "featureLevel">;
+}
+
+/** Resolves when the store holds everything up to `index`. @throws {AshlarError} DEADLINE_EXCEEDED */
+export async function waitDurable(
+  machine: () => StateMachine,
+  index: LogIndex,
+  { clock, timeoutMs }: { readonly clock: Clock; readonly timeoutMs: number },
+): Promise<void> {
+  const untilMs = clock.monotonicMs() + timeoutMs;
+  while (machine().durable.index < index) {
+    if (clock.monotonicMs() > untilMs) {
+      throw new AshlarError(
+        "DEADLINE_EXCEEDED",
+        `Cannot read the state at index ${index}: it was not written within ${timeoutMs} ms`,
+      );
+    }
+    await clock.sleep(LOOK_MS);
+  }
+}
+
+/** Sends the durable state as one index. Serving and applying go on meanwhile. */
+export async function serveBackup(
+  stream: BackupStream,
+  options: ServeBackupOptions,
+): Promise<void> {
+  const { machine, clock, hasher, partBytes, stallMs, facts } = options;
+  const snapshot = machine.openSnapshot();
+  try {
+    const { index, term, stateHash, reader } = snapshot;
+    if (stateHash === null) {
+      throw new AshlarError("UNSUPPORTED", "Cannot make a backup: this state keeps no hash");
+    }
+    const giveUp = (error: AshlarError): void => stream.cancel(error);
+    const send = (head: BackupMessage, body?: Uint8Array): Promise<void> =>
+      guardStall(clock, stallMs, { work: stream.send(head, body), giveUp });
+    const createdMs = clock.wallMs();
+    const head = { ...facts, index, term, createdMs: Math.floor(createdMs), stateHash };
+    await send({ kind: "begin", head });
+    await sendParts(reader, { hasher, partBytes }, send);
+    stream.end();
+  } finally {
+    snapshot.release();
+  }
+}

@@ -1,0 +1,89 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { ClusterId, LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
+import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { Log } from "../../shared/ports/log.ts";
+import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
+import type { Random } from "../../shared/ports/random.ts";
+import type { BackupHead } from "../../shared/protocol/backup-api.ts";
+import { BackupReader } from "../../shared/protocol/backup-file.ts";
+import { Namespace } from "../namespace/namespace.ts";
+import { RestoredState } from "../namespace/restored-state.ts";
+import { openIdentity } from "./identity.ts";
+import { beginRestore, endRestore } from "./restore-marker.ts";
+import { StateStores } from "./state-stores.ts";
+
+export interface RestoreOptions {
+  /** The member's data directory, with nothing in it. */
+  readonly disk: Disk;
+  readonly stores: OrderedStores;
+  readonly hasher: Hasher;
+  readonly random: Random;
+  readonly log: Log;
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+  /** The encoded membership of the restored cluster. */
+  readonly membership: Uint8Array;
+  /** The backup. */
+  readonly file: DiskFile;
+}
+
+export interface Restored {
+  readonly head: BackupHead;
+  /** Where the restored cluster begins. */
+  readonly index: LogIndex;
+  readonly term: Term;
+}
+
+/**
+ * Makes the data directory of a master from a backup: durable when it resolves. A crash leaves a
+ * directory that no master starts on.
+ *
+ * The member has an identity of its own, an empty log and the state of the backup; at its start the
+ * log is reset to the state, as after a snapshot. Members that restore the same backup with the same
+ * membership are a group in which all have installed the same snapshot.
+ *
+ * @throws {AshlarError} ALREADY_EXISTS, WRONG_CLUSTER, VERSION_MISMATCH; STORE_CORRUPT and
+ *   STATE_DIVERGED if the backup is damaged; NO_SPACE, DISK_FAILED
+ */
+export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
+  const { disk, hasher, clusterId, file } = options;
+  const reader = new BackupReader(file, hasher);
+  const head = await reader.head();
+  if (head.clusterId !== clusterId) {
+    throw new AshlarError(
+      "WRONG_CLUSTER",
+      `Cannot restore the backup: expected one of cluster ${clusterId}: it is of ${head.clusterId}`,
+      { hint: "The chunkservers keep to their cluster: put its id into the config" },
+    );
+  }
+  const state = new RestoredState(head, hasher);
+  await beginRestore(disk);
+  await openIdentity(options, options);
+  const states = await StateStores.open(options);
+  const { name, store } = await states.openFresh();
+  try {
+    await fill(store, { ...options, reader, head, state });
+  } finally {
+    await store.close();
+  }
+  await states.switchTo(name);
+  await endRestore(disk);
+  return { head, index: state.index, term: state.term };
+}
+
+async function fill(
+  store: OrderedStore,
+  options: Pick<RestoreOptions, "hasher" | "membership"> & {
+    readonly reader: BackupReader;
+    readonly head: BackupHead;
+    readonly state: RestoredState;
+  },
+): Promise<void> {
+  const { reader, head, state, membership, hasher } = options;
+  for await (const rows of reader.parts(head)) await store.commit(state.take(rows));
+  await store.commit(state.finish(membership));
+  const facts = Namespace.open({ store, hasher }).clusterFacts();
+  if (facts?.clusterId === head.clusterId) return;
+  throw new AshlarError("STORE_CORRUPT", "Cannot restore the backup: it holds no cluster");
+}

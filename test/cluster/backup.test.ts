@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
+import { connect } from "../../client/connect.ts";
+import type { FileSystem } from "../../client/file-system.ts";
+import { randomBytes } from "../../scripts/sample-tree.ts";
+import { equalBytes } from "../../shared/base/bytes.ts";
+import { runAshlar, StartedCluster } from "../support/started-cluster.ts";
+
+const MIB = 1024 * 1024;
+const UP_TIMEOUT_MS = 60_000;
+
+/** Writes files, small and with chunks, until it is told to stop. Remembers what was acknowledged. */
+class Load {
+  readonly files = new Map<string, Uint8Array>();
+  readonly #fileSystem: FileSystem;
+  #isStopped = false;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(fileSystem: FileSystem) {
+    this.#fileSystem = fileSystem;
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    for (let number = 1; !this.#isStopped; number += 1) {
+      const bytes = randomBytes(number % 8 === 0 ? 2 * MIB : 100 + number, number);
+      const path = `/load/f${number}`;
+      await this.#fileSystem.writeFile(path, bytes);
+      this.files.set(path, bytes);
+    }
+  }
+}
+
+describe("a backup of the masters", () => {
+  let started: StartedCluster;
+  before(async () => {
+    started = await StartedCluster.start();
+  });
+  after(async () => {
+    await started[Symbol.asyncDispose]();
+  });
+
+  it("brings a cluster back whose masters are all lost, with everything acknowledged before it", async () => {
+    const { fileSystem, cluster, work } = started;
+    const backup = join(work, "masters.backup");
+    await fileSystem.mkdir("/load");
+    const load = new Load(fileSystem);
+    load.start();
+    await waitFor(() => load.files.size >= 40);
+    const before = new Map(load.files);
+    const written = await started.run("backup", backup, "--json");
+    assert.equal(written.status, 0, written.stderr);
+    const sizeAfter = load.files.size;
+    await waitFor(() => load.files.size >= sizeAfter + 10);
+    await load.stop();
+
+    await cluster.down();
+    const masters = cluster.nodes.filter((node) => node.role === "master");
+    assert.equal(masters.length, 3);
+    for (const { name } of masters) await rm(started.dataOf(name), { recursive: true });
+    for (const { name } of masters) {
+      const config = join(cluster.directory, name, "config.toml");
+      const restored = await runAshlar(["restore-cluster", backup, "--config", config]);
+      assert.equal(restored.status, 0, restored.stderr);
+      // A second time it would overwrite what the first one made.
+      const again = await runAshlar(["restore-cluster", backup, "--config", config]);
+      assert.equal(again.status, 6, again.stderr);
+    }
+
+    const { directory } = cluster;
+    const up = { directory, masters: 3, chunkservers: 4, basePort: 0, timeoutMs: UP_TIMEOUT_MS };
+    await LocalCluster.up(up);
+    const { masters: addresses, clusterId } = cluster;
+    await using restored = await connect({ masters: addresses, clusterId });
+    for (const [path, bytes] of before) {
+      assert.ok(equalBytes(await restored.readFile(path), bytes), `${path} has its bytes`);
+    }
+    const proved = await started.run("verify", "/load");
+    assert.equal(proved.status, 0, proved.stdout + proved.stderr);
+    const fresh = randomBytes(3 * MIB, 99);
+    await restored.writeFile("/after", fresh);
+    assert.ok(equalBytes(await restored.readFile("/after"), fresh));
+    const { index } = JSON.parse(written.stdout) as { index: number };
+    assert.ok((await restored.status()).index > 2 ** 40 + index, "a new life has begun");
+  });
+
+  it("is checked without a cluster, and a damaged one is refused by whoever reads it", async () => {
+    const backup = join(started.work, "second.backup");
+    const written = await started.run("backup", backup);
+    assert.equal(written.status, 0, written.stderr);
+    const again = await started.run("backup", backup);
+    assert.equal(again.status, 6, again.stderr);
+    const whole = await runAshlar(["backup", backup, "--verify"]);
+    assert.equal(whole.status, 0, whole.stderr);
+
+    const bytes = await readFile(backup);
+    const middle = bytes.length >> 1;
+    bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+    await writeFile(backup, bytes);
+    const damaged = await runAshlar(["backup", backup, "--verify"]);
+    assert.equal(damaged.status, 7, damaged.stdout);
+    assert.match(damaged.stderr, /damaged at byte \d+/);
+
+    const config = join(started.cluster.directory, "m1", "config.toml");
+    const data = join(started.work, "elsewhere");
+    const flags = ["--config", config, "--data-dir", data];
+    const refused = await runAshlar(["restore-cluster", backup, ...flags]);
+    assert.equal(refused.status, 7, refused.stderr);
+    // What it left is not a member: a master does not start on half a state.
+    const master = await runAshlar(["master", ...flags, "--listen", "127.0.0.1:0"]);
+    assert.equal(master.status, 2, master.stderr);
+    assert.match(master.stderr, /did not come to its end/);
+  });
+});
+
+async function waitFor(isTrue: () => boolean): Promise<void> {
+  const deadlineMs = Date.now() + 60_000;
+  while (!isTrue()) {
+    assert.ok(Date.now() < deadlineMs, "it comes true in time");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
