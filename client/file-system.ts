@@ -1,8 +1,8 @@
 import type { Readable, Writable } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { PathInput } from "../shared/base/path.ts";
-import type { FeedEvent } from "../shared/protocol/feed-api.ts";
 import type { BackupHead } from "../shared/protocol/backup-api.ts";
+import type { FeedEvent } from "../shared/protocol/feed-api.ts";
 import type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
 import type {
   Attributes,
