@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { after, before, describe, it } from "node:test";
+import { connect } from "../../client/connect.ts";
+import { LAUNCHER, runAshlar, StartedCluster } from "../support/started-cluster.ts";
+
+const WRITERS = 4;
+
+/** One event or one commit, as both can say it: where in the log, and what path. */
+type Line = readonly [index: number, path: string];
+
+const text = (bytes: Uint8Array | null): string => Buffer.from(bytes ?? []).toString();
+
+/** `ashlar watch`, as its users run it. */
+class WatchCommand {
+  readonly lines: Line[] = [];
+  readonly #child;
+  readonly #exited: Promise<unknown[]>;
+  stderr = "";
+  #wake: () => void = () => {};
+
+  constructor(directory: string, ...flags: string[]) {
+    const child = spawn(process.execPath, [LAUNCHER, "watch", "--json", ...flags, "/work"], {
+      env: { ...process.env, ASHLAR_CLUSTER: directory },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child = child;
+    this.#exited = once(child, "exit");
+    child.stderr.setEncoding("utf8").on("data", (part: string) => {
+      this.stderr += part;
+    });
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const event = JSON.parse(line) as { schema: string; index: number; path: string };
+      assert.equal(event.schema, "ashlar.watch/1");
+      this.lines.push([event.index, event.path]);
+      this.#wake();
+    });
+  }
+
+  async reached(count: number): Promise<void> {
+    while (this.lines.length < count) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** Ctrl-C. @returns the exit status. */
+  async interrupt(): Promise<unknown> {
+    this.#child.kill("SIGINT");
+    const [status] = await this.#exited;
+    return status;
+  }
+}
+
+describe("a watch over a cluster whose masters are killed (G15)", () => {
+  let started: StartedCluster;
+  before(async () => {
+    started = await StartedCluster.start({ masters: 3, chunkservers: 1 });
+  });
+  after(async () => {
+    await started[Symbol.asyncDispose]();
+  });
+
+  it("shows every change once, in the order of the log, through kill -9 of each master", async () => {
+    const { cluster, fileSystem } = started;
+    const { index: from } = await fileSystem.mkdir("/work");
+    const command = new WatchCommand(cluster.directory, "--from", String(from));
+    const { masters, clusterId } = cluster;
+    await using watcher = await connect({ masters, clusterId });
+    const seen: Line[] = [];
+    const watching = (async () => {
+      for await (const event of watcher.watch("/work", { from, timeoutMs: 60_000 })) {
+        seen.push([event.index, text(event.path)]);
+        if (text(event.path) === "/work/last") return;
+      }
+    })();
+
+    const committed: Line[] = [[from, "/work"]];
+    let isDone = false;
+    const write = async (writer: number): Promise<void> => {
+      for (let file = 0; !isDone; file += 1) {
+        const path = `/work/${writer}-${file}`;
+        const { index } = await fileSystem.create(path);
+        committed.push([index, path]);
+      }
+    };
+    const writing = Array.from({ length: WRITERS }, (_, writer) => write(writer));
+    const leader = await started.leaderName();
+    const names = cluster.nodes.filter((node) => node.role === "master").map(({ name }) => name);
+    // The leader first; whoever leads then is among the others.
+    for (const name of [leader, ...names.filter((each) => each !== leader)]) {
+      const before = seen.length;
+      await cluster.kill(name, "SIGKILL");
+      while (seen.length < before + 20) await new Promise((resolve) => setTimeout(resolve, 20));
+      await cluster.start(name);
+      await cluster.waitUntil(
+        (status) =>
+          status.masters.every((master) => master.role !== "unreachable") ? null : "one is away",
+        { timeoutMs: 30_000 },
+      );
+    }
+    isDone = true;
+    await Promise.all(writing);
+    const last = await fileSystem.create("/work/last");
+    committed.push([last.index, "/work/last"]);
+    await watching;
+    await command.reached(committed.length);
+
+    const expected = committed.sort(([left], [right]) => left - right);
+    assert.deepEqual(seen, expected);
+    assert.deepEqual(command.lines, expected);
+    assert.equal(await command.interrupt(), 130);
+    assert.match(command.stderr, /^To go on from here: --from \d+:\d+$/m);
+    assert.doesNotMatch(command.stderr, /CANCELLED|interrupted/);
+
+    // Each master has the same feed, from its own store.
+    for (const address of masters) {
+      await using single = await connect({ masters: [address], clusterId });
+      const lines: Line[] = [];
+      for await (const event of single.watch("/work", { from })) {
+        lines.push([event.index, text(event.path)]);
+        if (lines.length === expected.length) break;
+      }
+      assert.deepEqual(lines, expected);
+    }
+  });
+
+  it("refuses a place that the log has not reached, with the status of wrong usage", async () => {
+    const { status, stderr } = await runAshlar(["watch", "--json", "--from", "99999999999", "/"], {
+      ASHLAR_CLUSTER: started.cluster.directory,
+    });
+    assert.equal(status, 2);
+    assert.match(stderr, /INVALID_ARGUMENT/);
+  });
+});
