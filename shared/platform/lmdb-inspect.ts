@@ -50,6 +50,7 @@ const WALK_SCRIPT = `
 export async function isStoreSound(path: string): Promise<boolean> {
   const shape = await shapeOf(`${path}/data.mdb`);
   if (shape === "foreign") return false;
+  if (shape === "empty") return true;
   const suspect = shape === "short" || (await hasMarker(path));
   return suspect ? canBeWalked(path) : true;
 }
@@ -75,13 +76,15 @@ async function hasMarker(path: string): Promise<boolean> {
 }
 
 /**
+ * `empty`: nothing is there or in it, and lmdb makes a new one. Not even a process that died on
+ * opening it makes it suspect: it died before there was anything that could be damaged.
  * `short`: the file ends before the last page that was used. That is allowed where the last pages
  * are free, so it proves nothing (mdb.c, mm_last_pg).
  */
-async function shapeOf(file: string): Promise<"whole" | "short" | "foreign"> {
+async function shapeOf(file: string): Promise<"whole" | "short" | "foreign" | "empty"> {
   if (endianness() !== "LE" || NARROW_ARCHITECTURES.includes(process.arch)) return "whole";
   const head = await readHead(file);
-  if (head === null || head.lengthBytes === 0) return "whole"; // lmdb makes a new one.
+  if (head === null || head.lengthBytes === 0) return "empty";
   const first = head.first;
   if (first.getUint32(MAGIC_OFFSET_FORMAT_1, true) === MAGIC) return "whole"; // Not for us to judge.
   const second = head.second;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { open, readdir, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, stat, truncate, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
@@ -78,6 +78,20 @@ describe("lmdb store on damaged files", () => {
     await store.close();
     assert.deepEqual((await readdir(`${directory.path}/s`)).sort(), ["data.mdb", "lock.mdb"]);
   });
+
+  // Found by an EIO at lmdb's lock file: the process died of SIGSEGV in its first opening, and every
+  // later one called the store, in which there had never been anything, damaged.
+  for (const leftovers of [["opening"], ["opening", "lock.mdb"], ["opening", "data.mdb"]]) {
+    it(`makes the store if the first opening died and left ${leftovers.join(", ")}`, async () => {
+      await using directory = await TempDirectory.make();
+      await mkdir(`${directory.path}/s`);
+      for (const name of leftovers) await writeFile(`${directory.path}/s/${name}`, "");
+      const store = await new LmdbStores(directory.path).open("s");
+      await store.commit([{ key: Uint8Array.of(1), value: Uint8Array.of(2) }]);
+      assert.deepEqual(store.get(Uint8Array.of(1)), Uint8Array.of(2));
+      await store.close();
+    });
+  }
 
   it("opens a store whose file ends before free pages: LMDB allows that", async () => {
     await using directory = await TempDirectory.make();
