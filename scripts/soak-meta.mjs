@@ -3,4 +3,5 @@ import { ensureReady } from "./bootstrap.mjs";
 
 ensureReady();
 const { main } = await import("../dist/scripts/soak-meta.js");
-process.exitCode = await main(process.argv.slice(2));
+// Not by itself: a run that was interrupted may be waiting for something in the middle of a fault.
+process.exit(await main(process.argv.slice(2)));

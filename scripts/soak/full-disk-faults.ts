@@ -29,10 +29,8 @@ async function fillDisk(what: string, node: SoakNode, soak: Soak): Promise<Fault
 async function signsOf(node: SoakNode, logStart: number): Promise<string[]> {
   const signs = await node.complaintsSince(logStart);
   if (!node.isRunning) signs.push(`ended with ${node.ended?.code}`);
-  const ready = await fetch(`http://${node.http}/readyz`, { signal: AbortSignal.timeout(2_000) })
-    .then(async (response) => (response.ok ? null : await response.text()))
-    .catch(() => null);
-  if (ready !== null) signs.push(`not ready: ${ready.trim()}`);
+  const problem = await node.notReady();
+  if (problem !== null) signs.push(`not ready: ${problem}`);
   return signs;
 }
 

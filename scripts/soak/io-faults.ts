@@ -89,15 +89,32 @@ export async function failSite(
     if (node.isRunning) await node.signal("SIGTERM");
     await node.start(["strace", "-D", "-f", ...injection]);
   }
-  const hasFired = (): Promise<boolean> => isInjected(protocol);
-  const fired = await waitFor(hasFired, site.phase === "load" ? FIRE_TIMEOUT_MS : 8_000);
-  if (fired) await waitFor(() => !node.isRunning, GIVE_UP_TIMEOUT_MS);
+  await waitFor(
+    async () =>
+      (await isInjected(protocol)) || (site.phase !== "load" && (await node.notReady()) === null),
+    FIRE_TIMEOUT_MS,
+  );
+  const fired = await isInjected(protocol);
+  if (fired) await waitUntilSaid(node, logStart);
   const story = await judge(soak, node, { site, error, fired, logStart });
   if (tracer !== null) await detach(tracer);
   await node.kill();
   await sleep(100); // strace, which has nothing left to trace, ends.
   const what = `${error} ${nameOfSite(site)}`;
   return { kind: "io-error", what, nodes: namesOf([node]), fired, evidence: story };
+}
+
+/** Resolves when the process has ended, or a second after it has complained. */
+async function waitUntilSaid(node: SoakNode, logStart: number): Promise<void> {
+  const hasSpoken = async (): Promise<boolean> =>
+    !node.isRunning || (await node.complaintsSince(logStart)).some(isAboutDisk);
+  if (await waitFor(hasSpoken, GIVE_UP_TIMEOUT_MS)) await node.waitUntilEnded(1_000);
+}
+
+function isAboutDisk(complaint: string): boolean {
+  return /disk|space|EIO|ENOSPC|I\/O|input\/output|Cannot (write|sync|append|commit)/i.test(
+    complaint,
+  );
 }
 
 /** What was seen of it; a violation if the process swallowed it. */
@@ -108,7 +125,7 @@ async function judge(
 ): Promise<string> {
   const complaints = await node.complaintsSince(logStart);
   if (!fired) return "never came by";
-  const said = complaints.find((line) => /disk|space|EIO|ENOSPC|I\/O|fail|cannot/i.test(line));
+  const said = complaints.find(isAboutDisk);
   if (!node.isRunning) return `ended with ${node.ended?.code ?? node.ended?.signal}: ${said ?? ""}`;
   if (said !== undefined) return `lived on and said: ${said}`;
   soak.journal.violation(

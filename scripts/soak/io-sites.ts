@@ -26,6 +26,9 @@ export interface IoSite {
   readonly paths: readonly string[];
 }
 
+/** Named after the process, so that nobody can watch for it before there is one; it keeps nothing. */
+const LOCK_FILE = "ashlar.lock";
+
 const LINE = /^\d+\s+([a-z0-9_]+)\(\d+<([^>]+)>/;
 
 /** The sites in a protocol of `strace -f -y`. Paths outside of `dataDirectory` are left out. */
@@ -40,6 +43,7 @@ export async function sitesIn(
     if (call === undefined || path === undefined) continue;
     if (path !== dataDirectory && !path.startsWith(`${dataDirectory}/`)) continue;
     const name = path.slice(dataDirectory.length + 1) || ".";
+    if (name.startsWith(LOCK_FILE)) continue;
     const file = kindOfFile(name);
     const site = found.get(`${call} ${file}`) ?? { call, file, paths: new Set() };
     site.paths.add(name);
@@ -72,7 +76,8 @@ export function pathsToWatch(site: IoSite, dataDirectory: string): string[] {
   for (const path of site.paths) {
     const [, head, digits, tail] = /^(.*?)(\d+)(\D*)$/.exec(path) ?? [];
     if (head === undefined || digits === undefined || digits.length >= 16) continue;
-    const first = Number(digits);
+    // Temporary files are counted from 1 by each process anew.
+    const first = path.endsWith(".tmp") ? 1 : Number(digits);
     for (let next = first; next < first + AHEAD; next += 1) paths.add(`${head}${next}${tail}`);
   }
   return [...paths].map((path) => (path === "." ? dataDirectory : `${dataDirectory}/${path}`));

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type ClusterFile,
@@ -72,6 +72,7 @@ export class SoakCluster {
         mountPoint: paths.data,
       });
       await disk.make(node.role === "master" ? MASTER_DISK_BYTES : CHUNKSERVER_DISK_BYTES);
+      await writeFile(paths.log, "");
       const prefix = this.network.prefix(node.name);
       this.nodes.push(new SoakNode({ node, paths, disk, prefix, faketime }));
     }
@@ -137,6 +138,7 @@ export class SoakCluster {
       async () => {
         try {
           lacking = lackingIn(await this.status(), this);
+          if (lacking === "") lacking = await this.#notReady();
         } catch (error) {
           lacking = (error as Error).message;
         }
@@ -146,6 +148,15 @@ export class SoakCluster {
       STATUS_POLL_MS,
     );
     return isWhole ? null : lacking;
+  }
+
+  /** A server that was gone for less than two seconds was never missed by the leader. */
+  async #notReady(): Promise<string> {
+    for (const node of this.nodes) {
+      const problem = await node.notReady();
+      if (problem !== null) return `${node.name} is not ready: ${problem}`;
+    }
+    return "";
   }
 
   /** Starts what does not run. */

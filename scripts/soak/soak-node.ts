@@ -7,6 +7,7 @@ import { processState, waitFor } from "./run-tool.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../../../scripts/ashlar", import.meta.url));
 const STOP_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 2_000;
 const SIGNAL_TIMEOUT_MS = 5_000;
 /** How a process ended. */
 export interface Ended {
@@ -136,6 +137,18 @@ export class SoakNode {
     return this.#ended;
   }
 
+  /** What `/readyz` says: null if it can do its work, else why not. */
+  async notReady(): Promise<string | null> {
+    try {
+      const signal = AbortSignal.timeout(READY_TIMEOUT_MS);
+      const response = await fetch(`http://${this.http}/readyz`, { signal });
+      const text = await response.text();
+      return response.ok ? null : text.trim();
+    } catch (error) {
+      return `no answer: ${(error as Error).message}`;
+    }
+  }
+
   /** Where the log ends now: for `complaintsSince`. */
   async logSize(): Promise<number> {
     return (await readFile(this.#options.paths.log)).length;
@@ -154,10 +167,18 @@ export class SoakNode {
   }
 }
 
+/** What is used of a line of a node's log. */
+interface LogLine {
+  readonly level?: string;
+  readonly message?: string;
+  readonly error?: { readonly message?: string };
+}
+
 function complaintOf(line: string): string | null {
   try {
-    const { level, message } = JSON.parse(line) as { level?: string; message?: string };
-    return level === "warn" || level === "error" ? (message ?? line) : null;
+    const { level, message, error } = JSON.parse(line) as LogLine;
+    if (level !== "warn" && level !== "error") return null;
+    return error?.message === undefined ? (message ?? line) : `${message}: ${error.message}`;
   } catch {
     return line; // Not the log's own format: what a process says when it gives up.
   }
