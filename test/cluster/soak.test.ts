@@ -9,7 +9,9 @@ const SOAK = fileURLToPath(new URL("../../scripts/soak-meta.mjs", import.meta.ur
 const missing = await missingRequirements(["power-cut", "kill"]);
 
 /** Runs the soak to its end. */
-function soak(...parameters: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+function soak(
+  ...parameters: string[]
+): Promise<{ status: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
     const options = { encoding: "utf8", maxBuffer: 16 * 1024 * 1024 } as const;
     execFile(process.execPath, [SOAK, ...parameters], options, (error, stdout, stderr) => {
