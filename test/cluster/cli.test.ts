@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { appendFile, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -83,19 +83,6 @@ function jsonLines(stdout: string): Array<Record<string, unknown>> {
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line));
-}
-
-const PRINT_CPU_TIME = `data:text/javascript,process.on("exit", () => {
-  const { user, system } = process.cpuUsage();
-  process.stderr.write(String(user + system));
-});`;
-
-/** CPU microseconds of a Node that runs `commandLine`: they depend little on what else runs. */
-function cpuTimeOf(commandLine: readonly string[]): number {
-  const { stderr } = spawnSync(process.execPath, ["--import", PRINT_CPU_TIME, ...commandLine], {
-    encoding: "utf8",
-  });
-  return Number(stderr);
 }
 
 async function isThere(path: string): Promise<boolean> {
@@ -387,17 +374,6 @@ describe("the CLI on a cluster", () => {
     assert.equal(JSON.parse(json.stderr).error.code, "INVALID_ARGUMENT");
     assert.equal(none.status, 2);
     assert.match(none.stderr, /ASHLAR_CLUSTER/);
-  });
-
-  it("starts fast: --version and --help take a small multiple of an empty Node", () => {
-    const median = (...commandLine: string[]): number => {
-      const times = Array.from({ length: 5 }, () => cpuTimeOf(commandLine));
-      return times.sort((left, right) => left - right)[2] ?? Number.NaN;
-    };
-    const empty = median("-e", "0");
-    // Measured 1.4; what would break this is a heavy module at every start (zod 41 ms, ink 274 ms).
-    assert.ok(median(LAUNCHER, "--version") < 2.5 * empty, "--version");
-    assert.ok(median(LAUNCHER, "--help") < 2.5 * empty, "--help");
   });
 
   it("starts from any directory, through a link on the PATH", async () => {
