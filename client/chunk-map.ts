@@ -10,6 +10,7 @@ import {
 } from "../shared/protocol/namespace-api.ts";
 import type { ClientParts } from "./client-parts.ts";
 import type { Deadline } from "./deadline.ts";
+import type { ReadModeName } from "./options.ts";
 
 /** Chunks that are asked for with one call. */
 const BATCH_CHUNKS = 256;
@@ -32,6 +33,14 @@ export interface ChunkPlace {
   readonly bad: Set<ServerId>;
 }
 
+/** Which version of a file is read. */
+export interface FileView {
+  /** Undefined: the present one. */
+  readonly index?: LogIndex | undefined;
+  /** Default: the connection's. */
+  readonly readMode?: ReadModeName | undefined;
+}
+
 /** The chunks of one version of a file, asked for as they are needed. */
 export class ChunkMap {
   readonly attributes: FileAttributes;
@@ -42,15 +51,24 @@ export class ChunkMap {
   readonly #parts: ClientParts;
   readonly #places = new Map<number, ChunkPlace>();
 
-  private constructor(parts: ClientParts, located: Located, attributes: FileAttributes) {
+  readonly #readMode: ReadModeName;
+
+  private constructor(
+    parts: ClientParts,
+    located: Located,
+    options: { readonly attributes: FileAttributes; readonly readMode: ReadModeName },
+  ) {
+    const { attributes, readMode } = options;
     this.#parts = parts;
+    // This version was seen, so any master that shows what was seen has it.
+    this.#readMode = readMode === "linearizable" ? readMode : "session";
     this.attributes = attributes;
     this.index = located.index;
     this.inlineBytes = located.inlineBytes;
   }
 
   /**
-   * The present version of a file.
+   * One version of a file: the present one, if no index is named.
    *
    * @param startBytes where it will be read first.
    * @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY
@@ -58,24 +76,25 @@ export class ChunkMap {
   static async open(
     parts: ClientParts,
     target: Target,
-    options: { readonly deadline: Deadline; readonly startBytes: number },
+    options: FileView & { readonly deadline: Deadline; readonly startBytes: number },
   ): Promise<ChunkMap> {
-    const { deadline, startBytes } = options;
+    const { deadline, startBytes, index, readMode = parts.masters.readMode } = options;
     // A guess: most files have the largest chunks. A wrong one costs a second call.
     const firstPosition = Math.floor(startBytes / CHUNK_BYTES_MAX);
     const request = {
       target,
-      read: { kind: "linearizable" } as const,
+      ...(index === undefined ? {} : { index }),
       firstPosition,
       count: FIRST_BATCH_CHUNKS,
     };
-    const located = await parts.masters.read(locate, request, {
+    const located = await parts.masters.look(locate, request, {
+      readMode,
       signal: deadline.signal,
       timeoutMs: deadline.remainingMs(parts.timeoutMs),
     });
     const { attributes } = located;
     if (attributes.kind === "directory") throw isDirectory(target);
-    const map = new ChunkMap(parts, located, attributes);
+    const map = new ChunkMap(parts, located, { attributes, readMode });
     map.#add(firstPosition, located);
     return map;
   }
@@ -116,16 +135,19 @@ export class ChunkMap {
     firstPosition: number,
     deadline: Deadline,
   ): Promise<Located> {
-    return this.#parts.masters.read(
+    return this.#parts.masters.look(
       locate,
       {
         target: { inode: this.attributes.inode },
-        read: { kind: "linearizable" },
         ...at,
         firstPosition,
         count: Math.min(BATCH_CHUNKS, this.attributes.chunkCount - firstPosition),
       },
-      { signal: deadline.signal, timeoutMs: deadline.remainingMs(this.#parts.timeoutMs) },
+      {
+        signal: deadline.signal,
+        timeoutMs: deadline.remainingMs(this.#parts.timeoutMs),
+        readMode: this.#readMode,
+      },
     );
   }
 

@@ -15,6 +15,7 @@ import {
   type Target,
   transact,
 } from "../shared/protocol/namespace-api.ts";
+import { type AsOfState, indexAsOf, stateAsOf } from "./as-of.ts";
 import { backup } from "./backup.ts";
 import type { ClientParts } from "./client-parts.ts";
 import { Deadline } from "./deadline.ts";
@@ -40,13 +41,14 @@ import { listAll, listPage } from "./listing.ts";
 import { OpenFile } from "./open-file.ts";
 import * as operations from "./operations.ts";
 import type * as options from "./options.ts";
+import { type PathVersion, pathHistory } from "./path-history.ts";
+import { type RestoreResult, restore } from "./restore.ts";
 import { nodeReadable, nodeWritable, webReadable, webWritable } from "./streams.ts";
 import { targetOf } from "./target.ts";
+import { checkSize, Transaction, type TransactionResult } from "./transaction.ts";
 import { checksum, verify } from "./verify.ts";
 import { walk } from "./walk.ts";
 import { ClusterWatch } from "./watch.ts";
-
-const LINEARIZABLE = { kind: "linearizable" } as const;
 
 /** The file system over a cluster's masters and chunkservers. */
 export class ClusterFileSystem implements FileSystem {
@@ -58,17 +60,43 @@ export class ClusterFileSystem implements FileSystem {
     this.#owned = owned;
   }
 
-  async stat(path: PathInput, call: options.CallOptions = {}): Promise<Attributes> {
-    const request = { target: targetOf(path), read: LINEARIZABLE };
-    return (await this.#parts.masters.read(stat, request, call)).attributes;
+  get lastIndex(): number {
+    return this.#parts.masters.lastIndex;
   }
 
-  list(path: PathInput, list: options.ListOptions = {}): AsyncIterable<DirectoryEntry> {
-    return listAll(this.#parts.masters, targetOf(path), list);
+  async stat(path: PathInput, look: options.LookOptions = {}): Promise<Attributes> {
+    const { masters } = this.#parts;
+    const target = targetOf(path);
+    const index = await indexAsOf(masters, look);
+    const request = index === undefined ? { target } : { target, index };
+    return (await masters.look(stat, request, look)).attributes;
   }
 
-  listPage(path: PathInput, page: options.ListPageOptions = {}): Promise<ListPage> {
-    return listPage(this.#parts.masters, targetOf(path), page);
+  async *list(path: PathInput, list: options.ListOptions = {}): AsyncGenerator<DirectoryEntry> {
+    const { masters } = this.#parts;
+    const target = targetOf(path);
+    const index = await indexAsOf(masters, list);
+    yield* listAll(masters, target, { ...list, index });
+  }
+
+  async listPage(path: PathInput, page: options.ListPageOptions = {}): Promise<ListPage> {
+    const { masters } = this.#parts;
+    const target = targetOf(path);
+    const index = page.cursor === undefined ? await indexAsOf(masters, page) : undefined;
+    return await listPage(masters, target, { ...page, index });
+  }
+
+  asOf(at: options.AsOf, call: options.CallOptions = {}): Promise<AsOfState> {
+    return stateAsOf(this.#parts.masters, at, call);
+  }
+
+  history(path: PathInput, call: options.CallOptions = {}): AsyncIterable<PathVersion> {
+    return pathHistory(this.#parts.masters, path, call);
+  }
+
+  restore(path: PathInput, how: options.RestoreOptions): Promise<RestoreResult> {
+    const { masters, env } = this.#parts;
+    return restore({ masters, random: env.random }, path, how);
   }
 
   walk(path: PathInput, how: options.WalkOptions = {}): AsyncIterable<WalkEntry> {
@@ -133,15 +161,15 @@ export class ClusterFileSystem implements FileSystem {
   }
 
   async listStorageClasses(call: options.CallOptions = {}): Promise<readonly StorageClass[]> {
-    const request = { read: LINEARIZABLE };
-    return (await this.#parts.masters.read(listStorageClasses, request, call)).storageClasses;
+    return (await this.#parts.masters.look(listStorageClasses, {}, call)).storageClasses;
   }
 
   async transact(
     wanted: readonly Operation[],
     preconditions: readonly Precondition[] = [],
     call: options.CallOptions = {},
-  ): Promise<{ readonly index: number; readonly inodes: readonly (number | null)[] }> {
+  ): Promise<TransactionResult> {
+    checkSize(wanted.length, preconditions.length);
     const { index, results } = await this.#parts.masters.mutate(
       transact,
       (attempt) => ({
@@ -154,9 +182,15 @@ export class ClusterFileSystem implements FileSystem {
     return { index, inodes: results.map((result) => result.inode) };
   }
 
+  transaction(): Transaction {
+    return new Transaction((wanted, preconditions, call) =>
+      this.transact(wanted, preconditions, call),
+    );
+  }
+
   async readFile(path: PathInput, how: options.ReadOptions = {}): Promise<Uint8Array> {
     using deadline = new Deadline(this.#parts.env.clock, "read the file", how);
-    const reader = await this.#reader(targetOf(path), deadline, how.start);
+    const reader = await this.#reader(targetOf(path), deadline, how);
     const { startBytes, endBytes } = reader.bounds(how);
     const bytes = new Uint8Array(endBytes - startBytes);
     const filledBytes = await reader.readInto(bytes, startBytes, deadline);
@@ -174,7 +208,7 @@ export class ClusterFileSystem implements FileSystem {
 
   async *readSlabs(path: PathInput, how: options.ReadOptions = {}): AsyncGenerator<Slab> {
     using deadline = new Deadline(this.#parts.env.clock, "read the file", how);
-    const reader = await this.#reader(targetOf(path), deadline, how.start);
+    const reader = await this.#reader(targetOf(path), deadline, how);
     yield* reader.slabs({ ...how, deadline });
   }
 
@@ -189,11 +223,11 @@ export class ClusterFileSystem implements FileSystem {
   async open(
     path: PathInput,
     _mode: "read" = "read",
-    call: options.CallOptions = {},
+    look: options.LookOptions = {},
   ): Promise<FileHandle> {
     const { clock } = this.#parts.env;
-    using deadline = new Deadline(clock, "open the file", call);
-    return new OpenFile(clock, await this.#reader(targetOf(path), deadline));
+    using deadline = new Deadline(clock, "open the file", look);
+    return new OpenFile(clock, await this.#reader(targetOf(path), deadline, look));
   }
 
   writeFile(path: PathInput, source: PutSource, how: options.PutOptions = {}): Promise<PutResult> {
@@ -233,8 +267,12 @@ export class ClusterFileSystem implements FileSystem {
     return { index, inode: inodes[0] ?? null };
   }
 
-  #reader(target: Target, deadline: Deadline, startBytes = 0): Promise<FileReader> {
-    return FileReader.open(this.#parts, target, { deadline, startBytes });
+  async #reader(target: Target, deadline: Deadline, how: options.ReadOptions): Promise<FileReader> {
+    const { start: startBytes = 0, at, readMode } = how;
+    const { signal } = deadline;
+    const asked = { signal, ...(readMode === undefined ? {} : { readMode }) };
+    const index = at === undefined ? at : await indexAsOf(this.#parts.masters, { ...asked, at });
+    return await FileReader.open(this.#parts, target, { deadline, startBytes, index, readMode });
   }
 
   async #put(

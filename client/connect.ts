@@ -1,6 +1,6 @@
 import { toHex } from "../shared/base/bytes.ts";
 import { AshlarError } from "../shared/base/errors.ts";
-import { type ClusterId, parseClusterId } from "../shared/base/ids.ts";
+import { type ClusterId, type LogIndex, parseClusterId } from "../shared/base/ids.ts";
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
 import { createHasher } from "../shared/platform/hasher.ts";
@@ -39,9 +39,14 @@ const READ_AHEAD_BYTES_MAX = 64 * MIB;
  * that readers whose consumers wait for one another go on; this is what those may hold.
  */
 const READ_SLAB_BYTES_MAX = 256 * MIB;
+/** A master that is behind what a session has seen is left for another one after so long. */
+const ANY_MASTER_TIMEOUT_MS = 1_000;
 const MANIFEST_BYTES_MAX = 8 * MIB;
-/** A watch that nobody reads holds no more than this, so that many of them share a connection. */
-const CONTROL_LIMITS: Partial<WireLimits> = { streamWindowBytes: MIB };
+/**
+ * Answers of the masters are heads. A watch that nobody reads holds no more than its window, so that
+ * many of them share a connection.
+ */
+const CONTROL_LIMITS: Partial<WireLimits> = { headBytesMax: 16 * MIB, streamWindowBytes: MIB };
 const DATA_LIMITS: Partial<WireLimits> = { connectionWindowBytes: READ_SLAB_BYTES_MAX };
 
 /**
@@ -148,7 +153,7 @@ function makeMasters(
 ): MasterSession {
   let uncertainAttempts = 0;
   const { clock, random, log } = env;
-  const { masters, clientName, timeoutMs, onRetry } = options;
+  const { masters, clientName, timeoutMs, onRetry, readMode = "linearizable" } = options;
   const channel = new LeaderChannel({
     pool,
     clock,
@@ -159,12 +164,26 @@ function makeMasters(
       onRetry({ what: method, attempt, delayMs, error });
     },
   });
+  const first = Math.floor(random.fraction() * masters.length);
+  const anyMaster = new LeaderChannel({
+    pool,
+    clock,
+    random,
+    // It stays with the one that answered last; clients begin at different ones.
+    addresses: () => [...masters.slice(first), ...masters.slice(0, first)],
+    attemptTimeoutMs: ANY_MASTER_TIMEOUT_MS,
+    onRetry: ({ method, attempt, delayMs, error }) =>
+      onRetry({ what: method, attempt, delayMs, error }),
+  });
   return new MasterSession({
     channel,
+    anyMaster,
     clock,
     log,
     clientName,
     timeoutMs,
+    readMode,
+    seenIndex: (options.seenIndex ?? 0) as LogIndex,
     uncertainAttempts: () => uncertainAttempts,
   });
 }

@@ -2,7 +2,7 @@ import { assert } from "../shared/base/assert.ts";
 import { AshlarError } from "../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../shared/base/ids.ts";
 import type { FileAttributes, Target } from "../shared/protocol/namespace-api.ts";
-import { ChunkMap } from "./chunk-map.ts";
+import { ChunkMap, type FileView } from "./chunk-map.ts";
 import type { ClientParts } from "./client-parts.ts";
 import type { Deadline } from "./deadline.ts";
 import type { Slab } from "./file-system.ts";
@@ -35,10 +35,10 @@ export class FileReader {
   static async open(
     parts: ClientParts,
     target: Target,
-    options: { readonly deadline: Deadline; readonly startBytes?: number },
+    options: FileView & { readonly deadline: Deadline; readonly startBytes?: number },
   ): Promise<FileReader> {
-    const { deadline, startBytes = 0 } = options;
-    return new FileReader(parts, await ChunkMap.open(parts, target, { deadline, startBytes }));
+    const { startBytes = 0 } = options;
+    return new FileReader(parts, await ChunkMap.open(parts, target, { ...options, startBytes }));
   }
 
   get attributes(): FileAttributes {

@@ -11,7 +11,9 @@ import type {
   Precondition,
   StorageClass,
 } from "../shared/protocol/namespace-api.ts";
+import type { AsOfState } from "./as-of.ts";
 import type {
+  AsOf,
   AttributeChanges,
   ByteRange,
   CallOptions,
@@ -20,15 +22,20 @@ import type {
   ListCursor,
   ListOptions,
   ListPageOptions,
+  LookOptions,
   MakeDirectoryOptions,
   PutOptions,
   ReadOptions,
   RenameOptions,
+  RestoreOptions,
   VerifyOptions,
   WalkOptions,
   WatchCursor,
   WatchOptions,
 } from "./options.ts";
+import type { PathVersion } from "./path-history.ts";
+import type { RestoreResult } from "./restore.ts";
+import type { Transaction, TransactionResult } from "./transaction.ts";
 
 /**
  * Bytes that are asked for, into an array of the library's: the cheapest source, because the bytes
@@ -188,15 +195,21 @@ export interface FileHandle extends AsyncDisposable {
  */
 export interface FileSystem extends AsyncDisposable {
   // Looking.
-  stat(path: PathInput, options?: CallOptions): Promise<Attributes>;
+  /** The highest log index that an answer has shown: what session reads of this connection show. */
+  readonly lastIndex: number;
+  stat(path: PathInput, options?: LookOptions): Promise<Attributes>;
   /** The entries of one directory, sorted by the bytes of the name, all of one index (G12). */
   list(path: PathInput, options?: ListOptions): AsyncIterable<DirectoryEntry>;
   listPage(path: PathInput, options?: ListPageOptions): Promise<ListPage>;
   /**
    * What is below a directory, itself not included: a directory before its entries, entries sorted
-   * by name. Each directory is of one index. Nothing for a file.
+   * by name. Each directory is of one index; with `at` all of them are of the same. Nothing for a file.
    */
   walk(path: PathInput, options?: WalkOptions): AsyncIterable<WalkEntry>;
+  /** The state that an index or a time names: resolve a time once, to read all of one state. */
+  asOf(at: AsOf, options?: CallOptions): Promise<AsOfState>;
+  /** What happened at a path, oldest first, as far as the history reaches back. */
+  history(path: PathInput, options?: CallOptions): AsyncIterable<PathVersion>;
 
   /**
    * What happens to `path` and below it, from `from` on, without an end. The path need not be there.
@@ -229,13 +242,21 @@ export interface FileSystem extends AsyncDisposable {
   listStorageClasses(options?: CallOptions): Promise<readonly StorageClass[]>;
   /**
    * All of `operations`, or none, if all of `preconditions` hold at the commit. `targetOf` makes
-   * their targets from paths.
+   * their targets from paths. Up to 10,000 operations and as many preconditions; `refusalOf` says of
+   * the error which of them was refused and why.
    */
   transact(
     operations: readonly Operation[],
     preconditions?: readonly Precondition[],
     options?: CallOptions,
-  ): Promise<{ readonly index: number; readonly inodes: readonly (number | null)[] }>;
+  ): Promise<TransactionResult>;
+  /** The same, put together step by step. */
+  transaction(): Transaction;
+  /**
+   * Brings back what stood at a path, by reference: a file, or a tree with all that was in it. It
+   * becomes visible as a whole. ALREADY_EXISTS where something stands and `replace` is not true.
+   */
+  restore(path: PathInput, options: RestoreOptions): Promise<RestoreResult>;
 
   // Bytes out. Every block is proved against what the masters committed before the caller sees it.
   readFile(path: PathInput, options?: ReadOptions): Promise<Uint8Array>;
@@ -245,7 +266,7 @@ export interface FileSystem extends AsyncDisposable {
   readSlabs(path: PathInput, options?: ReadOptions): AsyncIterable<Slab>;
   createReadStream(path: PathInput, options?: ReadOptions): Readable;
   readableStream(path: PathInput, options?: ReadOptions): ReadableStream<Uint8Array>;
-  open(path: PathInput, mode?: "read", options?: CallOptions): Promise<FileHandle>;
+  open(path: PathInput, mode?: "read", options?: LookOptions): Promise<FileHandle>;
 
   // Bytes in. The new version becomes visible as a whole once the promise resolves (G7).
   writeFile(path: PathInput, source: PutSource, options?: PutOptions): Promise<PutResult>;

@@ -235,10 +235,10 @@ class FilePut {
   }
 
   async #stat(names: PathNames) {
-    const { attributes } = await this.#parts.masters.read(
+    const { attributes } = await this.#parts.masters.look(
       stat,
-      { target: { path: joinPath(names) }, read: { kind: "linearizable" } },
-      this.#callOptions(),
+      { target: { path: joinPath(names) } },
+      { ...this.#callOptions(), readMode: "linearizable" },
     );
     return attributes;
   }

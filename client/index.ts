@@ -24,6 +24,7 @@ export type {
   StorageClass,
   Target,
 } from "../shared/protocol/namespace-api.ts";
+export type { AsOfState } from "./as-of.ts";
 export { connect } from "./connect.ts";
 export type {
   BackupPart,
@@ -45,6 +46,7 @@ export type {
   WriteStream,
 } from "./file-system.ts";
 export type {
+  AsOf,
   AttributeChanges,
   ByteRange,
   CallOptions,
@@ -54,14 +56,26 @@ export type {
   ListCursor,
   ListOptions,
   ListPageOptions,
+  LookOptions,
   MakeDirectoryOptions,
   PutOptions,
+  ReadModeName,
   ReadOptions,
   RenameOptions,
+  RestoreOptions,
   RetryEvent,
   VerifyOptions,
   WalkOptions,
   WatchCursor,
   WatchOptions,
 } from "./options.ts";
+export type { PathVersion } from "./path-history.ts";
+export type { RestoreResult } from "./restore.ts";
 export { targetOf } from "./target.ts";
+export {
+  type ChunksByReference,
+  refusalOf,
+  Transaction,
+  type TransactionRefusal,
+  type TransactionResult,
+} from "./transaction.ts";

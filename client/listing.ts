@@ -8,13 +8,21 @@ import type { CallOptions, ListPageOptions } from "./options.ts";
 
 const PAGE_SIZE = 1_000;
 
+/** `ListOptions` once it is known which index is shown; undefined: the present one. */
+export type ListPlan = CallOptions & {
+  readonly pageSize?: number;
+  readonly index?: LogIndex | undefined;
+};
+
+type PagePlan = Omit<ListPageOptions, "at"> & { readonly index?: LogIndex | undefined };
+
 /** One page of a directory, sorted by the bytes of the name. */
 export async function listPage(
   masters: MasterSession,
   target: Target,
-  options: ListPageOptions,
+  options: PagePlan,
 ): Promise<ListPage> {
-  const { cursor, limit = PAGE_SIZE } = options;
+  const { cursor, limit = PAGE_SIZE, index: at } = options;
   if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
@@ -23,13 +31,13 @@ export async function listPage(
   }
   const request = {
     target,
-    read: { kind: "linearizable" } as const,
     limit,
+    ...(at === undefined ? {} : { index: at }),
     ...(cursor === undefined
       ? {}
       : { cursor: { index: cursor.index as LogIndex, after: cursor.after as EntryName } }),
   };
-  const { index, entries, isLast } = await masters.read(list, request, options);
+  const { index, entries, isLast } = await masters.look(list, request, options);
   const last = entries.at(-1);
   return {
     index,
@@ -47,7 +55,7 @@ function toEntry(entry: Pick<DirectoryEntry, "name" | "attributes">): DirectoryE
 export async function* listAll(
   masters: MasterSession,
   target: Target,
-  options: CallOptions & { readonly pageSize?: number },
+  options: ListPlan,
   first: Promise<ListPage> = firstPage(masters, target, options),
 ): AsyncGenerator<DirectoryEntry, void, void> {
   let coming: Promise<ListPage> | null = first;
@@ -69,14 +77,15 @@ export async function* listAll(
 export function firstPage(
   masters: MasterSession,
   target: Target,
-  options: CallOptions & { readonly pageSize?: number },
+  options: ListPlan,
 ): Promise<ListPage> {
   return listPage(masters, target, pageOptions(options));
 }
 
-function pageOptions(options: CallOptions & { readonly pageSize?: number }): ListPageOptions {
-  const { signal, timeoutMs, pageSize } = options;
+function pageOptions({ signal, timeoutMs, readMode, pageSize, index }: ListPlan): PagePlan {
   return {
+    index,
+    ...(readMode === undefined ? {} : { readMode }),
     ...(signal === undefined ? {} : { signal }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(pageSize === undefined ? {} : { limit: pageSize }),

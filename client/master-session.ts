@@ -1,6 +1,6 @@
 import { assert } from "../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../shared/base/errors.ts";
-import type { SessionId } from "../shared/base/ids.ts";
+import type { LogIndex, SessionId } from "../shared/base/ids.ts";
 import type { Clock, Timer } from "../shared/ports/clock.ts";
 import type { Log } from "../shared/ports/log.ts";
 import type { CallMethod } from "../shared/protocol/method.ts";
@@ -9,11 +9,12 @@ import {
   closeSession,
   keepSession,
   openSession,
+  type ReadMode,
 } from "../shared/protocol/namespace-api.ts";
 import type { LeaderCallOptions, LeaderChannel } from "../shared/wire/leader-channel.ts";
 import type { Connection } from "../shared/wire/rpc.ts";
 import { untilAborted } from "./deadline.ts";
-import type { CallOptions } from "./options.ts";
+import type { CallOptions, ReadModeName } from "./options.ts";
 
 /** Sessions that may end under one mutation before it gives up. */
 const REOPEN_MAX = 3;
@@ -30,13 +31,24 @@ interface Session {
   lastUsedMs: number;
 }
 
+/** Every answer about the namespace says which index it shows. */
+interface Indexed {
+  readonly index: LogIndex;
+}
+
 export interface MasterSessionOptions {
   readonly channel: Pick<LeaderChannel, "call" | "connection">;
+  /** The same to any master: for reads that need no leader. */
+  readonly anyMaster: Pick<LeaderChannel, "call">;
   readonly clock: Clock;
   readonly log: Log;
   readonly clientName: string;
   /** Of one call, with all its retries. */
   readonly timeoutMs: number;
+  /** Of reads that do not say. */
+  readonly readMode: ReadModeName;
+  /** What session reads must see from the beginning on. */
+  readonly seenIndex: LogIndex;
   /** Attempts so far, over all calls, that failed and may have had their effect. */
   readonly uncertainAttempts: () => number;
 }
@@ -52,19 +64,68 @@ export class MasterSession implements AsyncDisposable {
   #opening: Promise<Session> | null = null;
   #keepAlive: Timer | null = null;
   #isClosed = false;
+  #lastIndex: LogIndex;
 
   constructor(options: MasterSessionOptions) {
     this.#options = options;
+    this.#lastIndex = options.seenIndex;
+  }
+
+  /** Of reads that do not say. */
+  get readMode(): ReadModeName {
+    return this.#options.readMode;
+  }
+
+  /** The highest index that an answer has shown: session reads show it too. */
+  get lastIndex(): LogIndex {
+    return this.#lastIndex;
   }
 
   /** A call that may be repeated freely. */
-  async read<Request, Response>(
+  read<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,
     options: CallOptions = {},
   ): Promise<Response> {
-    const { channel, timeoutMs } = this.#options;
+    return this.#ask(this.#options.channel, method, request, options);
+  }
+
+  /** Looks at the namespace, as the read mode of the call or of the connection says. */
+  async look<Request extends { readonly read: ReadMode }, Response extends Indexed>(
+    method: CallMethod<Request, Response>,
+    request: Omit<Request, "read">,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    const { channel, anyMaster, readMode } = this.#options;
+    const read = this.#modeOf(options.readMode ?? readMode);
+    const asked = { ...request, read } as unknown as Request;
+    const through = read.kind === "linearizable" ? channel : anyMaster;
+    const response = await this.#ask(through, method, asked, options);
+    this.#noteIndex(response);
+    return response;
+  }
+
+  #modeOf(name: ReadModeName): ReadMode {
+    if (name === "session") return { kind: name, index: this.#lastIndex };
+    if (name === "linearizable" || name === "stale") return { kind: name };
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot read in mode "${String(name)}": expected linearizable, session or stale`,
+    );
+  }
+
+  #noteIndex({ index }: Indexed): void {
+    if (index > this.#lastIndex) this.#lastIndex = index;
+  }
+
+  async #ask<Request, Response>(
+    channel: Pick<LeaderChannel, "call">,
+    method: CallMethod<Request, Response>,
+    request: Request,
+    options: CallOptions,
+  ): Promise<Response> {
     this.#checkOpen();
+    const { timeoutMs } = this.#options;
     try {
       const received = await channel.call(method, request, leaderOptions(options, timeoutMs));
       received.release();
@@ -91,7 +152,7 @@ export class MasterSession implements AsyncDisposable {
    * @throws {AshlarError} the refusal; COMMIT_UNKNOWN if the session ended after an attempt that
    *   may have been committed; DEADLINE_EXCEEDED and CANCELLED: it may or may not be committed.
    */
-  async mutate<Request, Response>(
+  async mutate<Request, Response extends Indexed>(
     method: CallMethod<Request, Response>,
     requestFor: (attempt: Attempt) => Request,
     options: CallOptions = {},
@@ -102,10 +163,12 @@ export class MasterSession implements AsyncDisposable {
       const session = await this.#open({ ...options, timeoutMs: this.#leftMs(endsAtMs) });
       const uncertainBefore = this.#options.uncertainAttempts();
       try {
-        return await this.#attempt(session, method, requestFor, {
+        const response = await this.#attempt(session, method, requestFor, {
           ...options,
           timeoutMs: this.#leftMs(endsAtMs),
         });
+        this.#noteIndex(response);
+        return response;
       } catch (error) {
         if (!isAshlarError(error, "SESSION_EXPIRED")) throw error;
         this.#forget(session);

@@ -12,7 +12,7 @@ import { targetOf } from "./target.ts";
 /** The operations of single calls, with the defaults that `options.ts` tells. */
 
 const DIRECTORY_MODE = 0o755;
-const FILE_MODE = 0o644;
+export const FILE_MODE = 0o644;
 
 export function makeDirectory(path: PathInput, options: MakeDirectoryOptions): Operation {
   const { parents = false, mode = DIRECTORY_MODE, uid = 0, gid = 0 } = options;

@@ -1,4 +1,5 @@
 import type { AshlarError } from "../shared/base/errors.ts";
+import type { PathInput } from "../shared/base/path.ts";
 import type { Env } from "../shared/ports/env.ts";
 import type { Log } from "../shared/ports/log.ts";
 
@@ -12,6 +13,38 @@ export interface CallOptions {
    * as they progress.
    */
   readonly timeoutMs?: number;
+  /** What a call that looks must see. Default: the connection's. Calls that change something take no notice. */
+  readonly readMode?: ReadModeName;
+}
+
+/**
+ * What a call that looks must see:
+ *
+ * - `linearizable`: everything that was acknowledged to anybody before the call. The leader answers.
+ * - `session`: everything that this connection has seen or done, so it never goes back. Any master.
+ * - `stale`: some state of the past, as any master has it. The only one without a majority.
+ */
+export type ReadModeName = "linearizable" | "session" | "stale";
+
+/**
+ * A state of the past: its log index, a time (milliseconds since the epoch, by the masters' clock and
+ * to the second), or so long ago. INDEX_EXPIRED where the history does not reach back so far.
+ */
+export type AsOf = number | { readonly timeMs: number } | { readonly agoMs: number };
+
+/** What calls that look take. */
+export interface LookOptions extends CallOptions {
+  /** Default: now. */
+  readonly at?: AsOf;
+}
+
+export interface RestoreOptions extends CallOptions {
+  /** The state that is brought back. */
+  readonly at: AsOf;
+  /** Where to. Default: its own place. */
+  readonly to?: PathInput;
+  /** true: what stands there is replaced, a directory with all that is in it. Default: false. */
+  readonly replace?: boolean;
 }
 
 export interface ConnectOptions extends CallOptions {
@@ -21,6 +54,10 @@ export interface ConnectOptions extends CallOptions {
   readonly clusterId?: string;
   /** Default limit of one call to the masters, with all its retries: 30,000. */
   readonly timeoutMs?: number;
+  /** Of calls that do not say. Default: linearizable. */
+  readonly readMode?: ReadModeName;
+  /** An index that session reads must see: the `lastIndex` of another connection. Default: none. */
+  readonly seenIndex?: number;
   /** The world. Default: this machine's. The simulator and tests give another. */
   readonly env?: Env;
   /** This machine's name, so that a chunkserver on it is preferred. Default: this machine's. */
@@ -49,17 +86,17 @@ export interface ByteRange {
   readonly end?: number;
 }
 
-export interface ReadOptions extends CallOptions, ByteRange {
+export interface ReadOptions extends LookOptions, ByteRange {
   /** How far to read ahead of the consumer. Default: 16 MiB. */
   readonly readAheadBytesMax?: number;
 }
 
-export interface ListOptions extends CallOptions {
+export interface ListOptions extends LookOptions {
   /** Entries a call to the master. 1 to 10,000; default 1,000. */
   readonly pageSize?: number;
 }
 
-export interface ListPageOptions extends CallOptions {
+export interface ListPageOptions extends LookOptions {
   /** From the page before. Default: the first page. */
   readonly cursor?: ListCursor;
   /** 1 to 10,000; default 1,000. */
@@ -72,7 +109,7 @@ export interface ListCursor {
   readonly after: Uint8Array;
 }
 
-export interface WalkOptions extends CallOptions {
+export interface WalkOptions extends LookOptions {
   /** Directories that are listed at the same time. Default: 4. */
   readonly concurrency?: number;
   /** Entries deeper than this below `path` are not visited. Default: no limit. */

@@ -5,6 +5,7 @@ import { mapInWindow } from "../shared/flow/window.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../shared/protocol/intent.ts";
 import { type Attributes, stat } from "../shared/protocol/namespace-api.ts";
+import { indexAsOf } from "./as-of.ts";
 import type { ChunkPlace, Replica } from "./chunk-map.ts";
 import type { ClientParts } from "./client-parts.ts";
 import { asAshlarError, Deadline } from "./deadline.ts";
@@ -32,12 +33,7 @@ export async function* verify(
 ): AsyncGenerator<VerifyResult, void, void> {
   using deadline = new Deadline(parts.env.clock, "verify", options);
   const { signal } = deadline;
-  const read = { kind: "linearizable" } as const;
-  const { attributes } = await parts.masters.read(
-    stat,
-    { target: targetOf(path), read },
-    { signal },
-  );
+  const { attributes } = await parts.masters.look(stat, { target: targetOf(path) }, { signal });
   const verifier = new Verifier(parts, deadline, options.allReplicas ?? false);
   if (attributes.kind === "file") {
     yield* verifier.file(joinPath(parsePath(path)), attributes);
@@ -233,7 +229,9 @@ export async function checksum(
   options: ReadOptions,
 ): Promise<Checksum> {
   using deadline = new Deadline(parts.env.clock, "compute the checksum", options);
-  const reader = await FileReader.open(parts, targetOf(path), { deadline });
+  const index = await indexAsOf(parts.masters, options);
+  const { readMode } = options;
+  const reader = await FileReader.open(parts, targetOf(path), { deadline, index, readMode });
   const stream = parts.env.hasher.stream();
   let sizeBytes = 0;
   for await (const slab of reader.slabs({ ...options, deadline })) {

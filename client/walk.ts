@@ -1,12 +1,13 @@
 import { concatBytes } from "../shared/base/bytes.ts";
 import { isAshlarError } from "../shared/base/errors.ts";
-import type { InodeId } from "../shared/base/ids.ts";
+import type { InodeId, LogIndex } from "../shared/base/ids.ts";
 import { joinPath, type PathInput, parsePath } from "../shared/base/path.ts";
 import { stat } from "../shared/protocol/namespace-api.ts";
+import { indexAsOf } from "./as-of.ts";
 import type { DirectoryEntry, ListPage, WalkEntry } from "./file-system.ts";
-import { firstPage, listAll } from "./listing.ts";
+import { firstPage, type ListPlan, listAll } from "./listing.ts";
 import type { MasterSession } from "./master-session.ts";
-import type { CallOptions, WalkOptions } from "./options.ts";
+import type { WalkOptions } from "./options.ts";
 
 const CONCURRENCY = 4;
 /** First pages that were fetched ahead and are not consumed, over all levels. */
@@ -34,10 +35,11 @@ export async function* walk(
 ): AsyncGenerator<WalkEntry, void, void> {
   const root = joinPath(parsePath(path));
   const top = { path: root };
-  const read = { kind: "linearizable" } as const;
-  const { attributes } = await masters.read(stat, { target: top, read }, options);
+  const index = await indexAsOf(masters, options);
+  const asOf = index === undefined ? {} : { index };
+  const { attributes } = await masters.look(stat, { target: top, ...asOf }, options);
   if (attributes.kind !== "directory") return;
-  const walker = new Walker(masters, options);
+  const walker = new Walker(masters, options, index);
   try {
     walker.enter(attributes.inode, root.length === 1 ? EMPTY : root);
     for (;;) {
@@ -53,18 +55,20 @@ export async function* walk(
 class Walker {
   readonly #masters: MasterSession;
   readonly #options: WalkOptions;
-  readonly #call: CallOptions;
+  readonly #call: ListPlan;
   readonly #concurrency: number;
   readonly #levels: Level[] = [];
   /** First pages on their way or waiting. */
   readonly #ahead = new Map<InodeId, Promise<ListPage>>();
 
-  constructor(masters: MasterSession, options: WalkOptions) {
-    const { signal, timeoutMs, concurrency = CONCURRENCY } = options;
+  constructor(masters: MasterSession, options: WalkOptions, index: LogIndex | undefined) {
+    const { signal, timeoutMs, readMode, concurrency = CONCURRENCY } = options;
     this.#masters = masters;
     this.#options = options;
     this.#concurrency = Math.max(1, concurrency);
     this.#call = {
+      index,
+      ...(readMode === undefined ? {} : { readMode }),
       ...(signal === undefined ? {} : { signal }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     };

@@ -1,15 +1,15 @@
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { FileSystem } from "../file-system.ts";
-import type { Attributes } from "../index.ts";
+import type { Attributes, LookOptions } from "../index.ts";
 
 /** The attributes, or null if nothing is there. */
 export async function statOrNull(
   fileSystem: FileSystem,
   path: Uint8Array,
-  signal: AbortSignal,
+  look: LookOptions,
 ): Promise<Attributes | null> {
   try {
-    return await fileSystem.stat(path, { signal });
+    return await fileSystem.stat(path, look);
   } catch (error) {
     if (isAshlarError(error, "NOT_FOUND")) return null;
     throw error;
@@ -19,7 +19,7 @@ export async function statOrNull(
 export async function exists(
   fileSystem: FileSystem,
   path: Uint8Array,
-  signal: AbortSignal,
+  look: LookOptions,
 ): Promise<boolean> {
-  return (await statOrNull(fileSystem, path, signal)) !== null;
+  return (await statOrNull(fileSystem, path, look)) !== null;
 }

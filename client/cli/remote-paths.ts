@@ -2,6 +2,7 @@ import picomatch from "picomatch";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName, joinPath, parsePath } from "../../shared/base/path.ts";
 import type { FileSystem } from "../file-system.ts";
+import type { LookOptions } from "../options.ts";
 import { bytesOfText, textOfBytes } from "./argument-text.ts";
 import type { CommandContext } from "./command.ts";
 import { exists } from "./exists.ts";
@@ -60,23 +61,23 @@ export function baseName(path: Uint8Array): Uint8Array {
 export async function* expandPaths(
   context: CommandContext,
   commandArguments: readonly string[],
-  options: { readonly glob: boolean },
+  options: { readonly glob: boolean; readonly look?: LookOptions },
 ): AsyncGenerator<RemotePath> {
+  const look = options.look ?? { signal: context.signal };
   for (const argument of commandArguments) {
     const path = parseRemotePath(argument);
     if (!options.glob || !GLOB_CHARACTERS.test(argument)) {
       yield path;
       continue;
     }
-    const { signal } = context;
     const fileSystem = await context.fileSystem();
     let matchCount = 0;
-    for await (const match of expandGlob(fileSystem, textOfBytes(path.bytes), signal)) {
+    for await (const match of expandGlob(fileSystem, textOfBytes(path.bytes), look)) {
       matchCount += 1;
       yield match;
     }
     if (matchCount > 0) continue;
-    if (await exists(fileSystem, path.bytes, signal)) yield path;
+    if (await exists(fileSystem, path.bytes, look)) yield path;
     else {
       throw new AshlarError("NOT_FOUND", `Cannot find anything that matches ${path.text}`, {
         hint: "--no-glob takes the name as it is",
@@ -89,7 +90,7 @@ export async function* expandPaths(
 async function* expandGlob(
   fileSystem: FileSystem,
   pattern: string,
-  signal: AbortSignal,
+  look: LookOptions,
 ): AsyncGenerator<RemotePath> {
   const names = pattern.split("/").slice(1);
   const fixedCount = names.findIndex((name) => GLOB_CHARACTERS.test(name) || name.includes("\\"));
@@ -99,7 +100,7 @@ async function* expandGlob(
   // Names may hold line ends, which "." of a regular expression passes over without the flag s.
   const isMatch = picomatch(pattern, { dot: true, flags: "s" });
   const depthMax = names.length - fixedCount;
-  const entries = fileSystem.walk(base, { signal, ...(isAnyDepth ? {} : { depthMax }) });
+  const entries = fileSystem.walk(base, { ...look, ...(isAnyDepth ? {} : { depthMax }) });
   for await (const entry of entries) {
     const isDeepEnough = isAnyDepth || entry.depth === depthMax;
     if (isDeepEnough && isMatch(textOfBytes(entry.path))) yield remotePath(entry.path);

@@ -1,4 +1,5 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
+import { AT, READ_MODE } from "./look-options.ts";
 import { parseCount, parseMode, parseSizeBytes } from "./parse-values.ts";
 
 const FORCE: OptionDefinition = { flags: "-f, --force", description: "replace what is there" };
@@ -81,6 +82,8 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       ...FILTERS,
       { flags: "--resume", description: "pass over local files that have the same bytes" },
       DRY_RUN,
+      AT,
+      READ_MODE,
       NO_GLOB,
     ],
     examples: [
@@ -109,6 +112,8 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
         description: "at most so many bytes",
         parse: (text) => parseSizeBytes(text, "--length"),
       },
+      AT,
+      READ_MODE,
       NO_GLOB,
     ],
     examples: [

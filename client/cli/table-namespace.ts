@@ -1,4 +1,5 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
+import { AT, READ_MODE } from "./look-options.ts";
 import { parseCount, parseCursor, parseMode } from "./parse-values.ts";
 
 const HUMAN: OptionDefinition = {
@@ -39,10 +40,13 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
         description: "at most so many entries",
         parse: (text) => parseCount(text, "--limit", 1),
       },
+      AT,
+      READ_MODE,
       NO_GLOB,
     ],
     examples: [
       ["ashlar ls -l -h /photos", "with sizes and times"],
+      ["ashlar ls --at 2h /photos", "as it was two hours ago"],
       ["ashlar ls --json -R / | jq -r .path", "every path, for a script"],
     ],
     load: () => import("./commands/ls.ts"),
@@ -57,6 +61,8 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
         description:
           "%n name %F kind %b bytes %a mode %u uid %g gid %y time %r copies %i inode %% %",
       },
+      AT,
+      READ_MODE,
       NO_GLOB,
     ],
     examples: [

@@ -46,7 +46,7 @@ export async function* remoteTransfers(
   const { sources, target: targetText } = splitTarget(commandArguments);
   const fileSystem = await context.fileSystem();
   const target = parseRemotePath(targetText);
-  const found = await statOrNull(fileSystem, target.bytes, context.signal);
+  const found = await statOrNull(fileSystem, target.bytes, { signal: context.signal });
   const isDirectory = found?.kind === "directory";
   let count = 0;
   const paths = expandPaths(context, sources, options);

@@ -1,4 +1,5 @@
 import type { LogIndex, ServerId } from "../../shared/base/ids.ts";
+import * as past from "../../shared/protocol/history-api.ts";
 import * as api from "../../shared/protocol/namespace-api.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
 import type { ContentPart } from "../namespace/views.ts";
@@ -131,7 +132,7 @@ function registerReads(handlers: Handlers, parts: MasterParts): void {
 }
 
 function registerPast(handlers: Handlers, parts: MasterParts): void {
-  handlers.onCall(api.asOf, async (request, context) => {
+  handlers.onCall(past.asOf, async (request, context) => {
     request.release();
     const { at, read } = request.head;
     await waitForIndex(parts, { read, at: at.kind === "index" ? at.index : undefined }, context);
@@ -145,7 +146,7 @@ function registerPast(handlers: Handlers, parts: MasterParts): void {
     const timeMs = at.kind === "time" ? at.timeMs : parts.nowMs() - at.durationMs;
     return { index: namespace.indexAt(timeMs), timeMs, ...oldest };
   });
-  handlers.onCall(api.history, async (request, context) => {
+  handlers.onCall(past.history, async (request, context) => {
     request.release();
     const { path, read, from, limit } = request.head;
     await waitForRead(parts, read, context);

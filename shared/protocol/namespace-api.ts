@@ -22,7 +22,7 @@ import {
 export const INLINE_BYTES_MAX = 64 * 1024;
 /** Chunks in one content: 4 TiB at the default chunk size. */
 export const CONTENT_CHUNKS_MAX = 65_536;
-const TRANSACTION_OPERATIONS_MAX = 10_000;
+export const TRANSACTION_OPERATIONS_MAX = 10_000;
 export const LIST_LIMIT_MAX = 10_000;
 const LOCATE_COUNT_MAX = 4_096;
 const ALLOCATE_COUNT_MAX = 64;
@@ -310,71 +310,6 @@ export const list = defineCall(
     /** Sorted by the bytes of the name. */
     entries: v.array(v.object({ name: entryNameSchema, attributes: attributesSchema })),
     isLast: v.boolean(),
-  }),
-);
-
-/**
- * The index that stands for a moment, by the masters' clock and to the second: nothing that was done
- * later shows in it. A moment that is to come is the present.
- */
-export const asOf = defineCall(
-  "namespace.as-of",
-  v.object({
-    at: v.variant("kind", [
-      v.object({ kind: v.literal("index"), index: logIndexSchema }),
-      v.object({ kind: v.literal("time"), timeMs: timeMsSchema }),
-      /** So long before now, by the clock of the master that answers. */
-      v.object({ kind: v.literal("ago"), durationMs: countSchema }),
-    ]),
-    read: readModeSchema,
-  }),
-  v.object({
-    index: logIndexSchema,
-    timeMs: timeMsSchema,
-    /** The oldest state that can be read, and when it was the present one. */
-    oldestIndex: logIndexSchema,
-    oldestTimeMs: timeMsSchema,
-  }),
-);
-
-const HISTORY_LIMIT_MAX = 1_000;
-
-/** What happened at a path, oldest first, as far as the history reaches back. */
-export const history = defineCall(
-  "namespace.history",
-  v.object({
-    path: pathSchema,
-    read: readModeSchema,
-    /** From the page before. */
-    from: v.optional(logIndexSchema),
-    limit: v.pipe(countSchema, v.minValue(1), v.maxValue(HISTORY_LIMIT_MAX)),
-  }),
-  v.object({
-    index: logIndexSchema,
-    oldestIndex: logIndexSchema,
-    versions: v.array(
-      v.object({
-        index: logIndexSchema,
-        timeMs: timeMsSchema,
-        /** `existing`: there already at `oldestIndex`, since `index`. */
-        change: v.picklist([
-          "existing",
-          "created",
-          "moved-here",
-          "replaced",
-          "content",
-          "attributes",
-          "moved-away",
-          "removed",
-        ]),
-        /** What is there from `index` on; null where nothing is. */
-        attributes: v.nullable(attributesSchema),
-        /** Where it came from or went to, as of then. */
-        otherPath: v.nullable(pathSchema),
-      }),
-    ),
-    /** Where the next page begins; null after the last. */
-    next: v.nullable(logIndexSchema),
   }),
 );
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { MasterSession } from "../../client/master-session.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import type { SessionId } from "../../shared/base/ids.ts";
+import type { LogIndex, SessionId } from "../../shared/base/ids.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
 import {
   type Attempt,
@@ -59,6 +59,9 @@ class ScriptedMasters {
 function makeSession(masters: ScriptedMasters, clock = new VirtualClock()): MasterSession {
   return new MasterSession({
     channel: masters,
+    anyMaster: masters,
+    readMode: "linearizable",
+    seenIndex: 0 as LogIndex,
     clock,
     log: new MemoryLog(),
     clientName: "test",

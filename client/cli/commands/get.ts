@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { displayName } from "../../../shared/base/path.ts";
 import type { FileAttributes } from "../../../shared/protocol/namespace-api.ts";
+import type { LookOptions } from "../../options.ts";
 import { bytesOfText } from "../argument-text.ts";
 import { parseByteRange } from "../byte-range.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
@@ -12,6 +13,7 @@ import { jsonName } from "../format.ts";
 import { joinLocal, localError, withoutSlashes } from "../local-files.ts";
 import { hasSameContent } from "../local-root.ts";
 import { makeLocalDirectory, writeLocal } from "../local-write.ts";
+import { lookOf } from "../look-options.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
 import {
   baseName,
@@ -42,12 +44,16 @@ interface Job {
   readonly options: OptionValues;
   readonly report: TransferReport;
   readonly filter: NameFilter;
+  /** All that is fetched is of one state, if --at names one. */
+  readonly look: LookOptions;
 }
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { sources, target } = splitTarget(commandArguments);
+  const filter = nameFilter(options);
+  const look = await lookOf(context, options);
   const report = new TransferReport(context, "got");
-  const job: Job = { context, options, report, filter: nameFilter(options) };
+  const job: Job = { context, options, report, filter, look };
   const parallel =
     target === "-"
       ? 1
@@ -89,12 +95,13 @@ async function* downloads(
 
 /** With "/." at its end a directory stands for what is in it, as in cp(1). */
 async function* namedSources(
-  { context, options }: Job,
+  { context, options, look }: Job,
   sources: readonly string[],
 ): AsyncGenerator<{ readonly source: RemotePath; readonly isContents: boolean }> {
+  const glob = options["glob"] !== false;
   for (const named of sources) {
     const isContents = named.endsWith("/.");
-    for await (const source of expandPaths(context, [named], { glob: options["glob"] !== false })) {
+    for await (const source of expandPaths(context, [named], { glob, look })) {
       yield { source, isContents };
     }
   }
@@ -105,10 +112,9 @@ async function* downloadsOf(
   source: RemotePath,
   target: Buffer | null,
 ): AsyncGenerator<Download> {
-  const { context, options } = job;
-  const { signal } = context;
+  const { context, options, look } = job;
   const fileSystem = await context.fileSystem();
-  const attributes = await fileSystem.stat(source.bytes, { signal });
+  const attributes = await fileSystem.stat(source.bytes, look);
   if (attributes.kind === "file") {
     yield { kind: "file", source, attributes, target };
     return;
@@ -121,7 +127,7 @@ async function* downloadsOf(
   const isDry = options["dryRun"] === true;
   if (!isDry) await makeLocalDirectory(target);
   const prefixLength = source.bytes.length === 1 ? 1 : source.bytes.length + 1;
-  for await (const entry of fileSystem.walk(source.bytes, { signal })) {
+  for await (const entry of fileSystem.walk(source.bytes, look)) {
     const relative = entry.path.subarray(prefixLength);
     const below = joinLocal(withoutSlashes(target), relative);
     if (entry.attributes.kind === "directory") {
@@ -161,7 +167,7 @@ function notDirectory(target: Buffer): AshlarError {
 
 async function getOne(job: Job, download: Download | Failed): Promise<void> {
   if (download.kind === "failed") throw download.error;
-  const { context, options, report } = job;
+  const { context, options, report, look } = job;
   const { source, attributes, target } = download;
   const range =
     options["range"] === undefined
@@ -171,10 +177,7 @@ async function getOne(job: Job, download: Download | Failed): Promise<void> {
   if (target === null) {
     const progress = report.begin(attributes.sizeBytes);
     let doneBytes = 0;
-    for await (const slab of fileSystem.readSlabs(source.bytes, {
-      ...range,
-      signal: context.signal,
-    })) {
+    for await (const slab of fileSystem.readSlabs(source.bytes, { ...range, ...look })) {
       try {
         await context.output.bytes(slab.bytes);
         doneBytes += slab.bytes.length;
@@ -187,7 +190,7 @@ async function getOne(job: Job, download: Download | Failed): Promise<void> {
     return;
   }
   if (!(await shouldWrite(job, download, target))) return;
-  const slabs = fileSystem.readSlabs(source.bytes, { ...range, signal: context.signal });
+  const slabs = fileSystem.readSlabs(source.bytes, { ...range, ...look });
   const isPreserved = options["preserve"] === true;
   await writeLocal(target, slabs, {
     onProgress: report.begin(attributes.sizeBytes),

@@ -1,5 +1,6 @@
 import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import type { FileSystem } from "../../file-system.ts";
+import type { LookOptions } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import {
@@ -10,6 +11,7 @@ import {
   jsonName,
   sizeOf,
 } from "../format.ts";
+import { lookOf } from "../look-options.ts";
 import { childPath, expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
 
 /** One line of a listing. */
@@ -26,11 +28,12 @@ const BATCH_ROWS = 500;
 export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
   const roots = commandArguments.length === 0 ? ["/"] : commandArguments;
-  const paths = expandPaths(context, roots, { glob: options["glob"] !== false });
+  const look = await lookOf(context, options);
+  const paths = expandPaths(context, roots, { glob: options["glob"] !== false, look });
   const printer = new RowPrinter(context, options);
   const hasHeadings = roots.length > 1 || options["recursive"] === true;
   await forEachItem(context, paths, async (path) => {
-    for await (const section of sections(fileSystem, path, { context, options })) {
+    for await (const section of sections(fileSystem, path, { look, options })) {
       if (hasHeadings && section.heading !== null) await printer.heading(section.heading.text);
       await printer.print(section.rows);
     }
@@ -44,7 +47,7 @@ interface Section {
 }
 
 interface Request {
-  readonly context: CommandContext;
+  readonly look: LookOptions;
   readonly options: OptionValues;
 }
 
@@ -54,8 +57,8 @@ async function* sections(
   path: RemotePath,
   request: Request,
 ): AsyncGenerator<Section> {
-  const { context, options } = request;
-  const attributes = await fileSystem.stat(path.bytes, { signal: context.signal });
+  const { look, options } = request;
+  const attributes = await fileSystem.stat(path.bytes, look);
   if (attributes.kind !== "directory" || options["directory"] === true) {
     yield { heading: null, rows: single({ path, shown: path.text, attributes }) };
     return;
@@ -80,7 +83,7 @@ async function* rowsOf(
 ): AsyncGenerator<Row> {
   const limit = request.options["limit"] as number | undefined;
   let count = 0;
-  for await (const entry of fileSystem.list(directory.bytes, { signal: request.context.signal })) {
+  for await (const entry of fileSystem.list(directory.bytes, request.look)) {
     if (count === limit) return;
     count += 1;
     const path = remotePath(childPath(directory.bytes, entry.name));

@@ -126,7 +126,9 @@ async function* uploadsOf(
 async function isInto(job: Job, sources: readonly string[], targetText: string): Promise<boolean> {
   const { context } = job;
   const target = parseRemotePath(targetText);
-  const found = await statOrNull(await context.fileSystem(), target.bytes, context.signal);
+  const found = await statOrNull(await context.fileSystem(), target.bytes, {
+    signal: context.signal,
+  });
   if (found?.kind === "directory") return true;
   if (sources.length === 1 && !namesDirectory(targetText)) return false;
   throw new AshlarError(
@@ -176,7 +178,7 @@ async function putOne(job: Job, upload: Upload): Promise<void> {
   const { signal } = context;
   const fileSystem = await context.fileSystem();
   if (options["resume"] === true && entry !== null) {
-    const found = await statOrNull(fileSystem, target.bytes, signal);
+    const found = await statOrNull(fileSystem, target.bytes, { signal });
     if (found?.kind === "file" && (await hasSameContent(entry.path, found))) {
       return report.skipped();
     }

@@ -4,15 +4,18 @@ import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { formatMode, formatTime, jsonAttributes, jsonName, sizeOf } from "../format.ts";
+import { lookOf } from "../look-options.ts";
 import { baseName, expandPaths, type RemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
-  const { output, signal } = context;
+  const { output } = context;
   const fileSystem = await context.fileSystem();
   const format = options["format"] as string | undefined;
-  const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
+  const look = await lookOf(context, options);
+  const glob = options["glob"] !== false;
+  const paths = expandPaths(context, commandArguments, { glob, look });
   await forEachItem(context, paths, async (path) => {
-    const attributes = await fileSystem.stat(path.bytes, { signal });
+    const attributes = await fileSystem.stat(path.bytes, look);
     if (output.options.json) {
       await output.json("ashlar.stat/1", {
         ...jsonName("path", path.bytes),

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { bytesOfText, textOfBytes } from "../../../client/cli/argument-text.ts";
 import { parseByteRange } from "../../../client/cli/byte-range.ts";
 import { formatTime, jsonName } from "../../../client/cli/format.ts";
+import { parseAsOf } from "../../../client/cli/look-options.ts";
 import { nameFilter } from "../../../client/cli/name-filter.ts";
 import {
   parseCount,
@@ -105,5 +106,21 @@ describe("values on the command line", () => {
   it("shows any time that a file may have", () => {
     assert.equal(formatTime(0), "1970-01-01T00:00:00.000Z");
     assert.match(formatTime(Number.MAX_SAFE_INTEGER), /^\+275760-/);
+  });
+});
+
+describe("states of the past (--at)", () => {
+  it("are an index, a time, or so long ago", () => {
+    assert.equal(parseAsOf("1234", "--at"), 1234);
+    assert.deepEqual(parseAsOf("2026-11-21T09:00:00Z", "--at"), { timeMs: 1_795_251_600_000 });
+    assert.deepEqual(parseAsOf("2026-11-21T10:00:00+01:00", "--at"), { timeMs: 1_795_251_600_000 });
+    assert.deepEqual(parseAsOf("2h", "--at"), { agoMs: 7_200_000 });
+    assert.deepEqual(parseAsOf("90 s", "--at"), { agoMs: 90_000 });
+  });
+
+  it("are nothing else", () => {
+    for (const text of ["", "yesterday", "2026-99-99", "-5", "1.5", "2026-11-21T25:00Z"]) {
+      assert.throws(() => parseAsOf(text, "--at"), refused, text);
+    }
   });
 });

@@ -1,0 +1,79 @@
+import { displayName } from "../../../shared/base/path.ts";
+import type { PathVersion } from "../../path-history.ts";
+import type { CommandContext, RunCommand } from "../command.ts";
+import { forEachItem } from "../each-item.ts";
+import { formatSize, formatTime, jsonAttributes, jsonName } from "../format.ts";
+import { lookOf } from "../look-options.ts";
+import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
+import { formatTable } from "../table-view.ts";
+
+/** Rows are aligned within batches of so many. */
+const BATCH_ROWS = 500;
+const ROOT_SHOWN_DIGITS = 12;
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const fileSystem = await context.fileSystem();
+  const look = await lookOf(context, options);
+  const limit = (options["limit"] as number | undefined) ?? Number.MAX_SAFE_INTEGER;
+  const isHuman = options["humanReadable"] === true;
+  const paths = commandArguments.map(parseRemotePath);
+  await forEachItem(context, paths, async (path) => {
+    let batch: PathVersion[] = [];
+    let count = 0;
+    for await (const version of fileSystem.history(path.bytes, look)) {
+      if (count === limit) break;
+      count += 1;
+      batch.push(version);
+      if (batch.length < BATCH_ROWS) continue;
+      await print(context, path, batch, isHuman);
+      batch = [];
+    }
+    await print(context, path, batch, isHuman);
+    if (count === 0) context.output.note(`nothing is known of ${path.text}`);
+  });
+};
+
+async function print(
+  { output }: CommandContext,
+  path: RemotePath,
+  versions: readonly PathVersion[],
+  isHuman: boolean,
+): Promise<void> {
+  if (versions.length === 0) return;
+  if (output.options.json) {
+    for (const version of versions) {
+      await output.json("ashlar.history/1", jsonVersion(path, version));
+    }
+    return;
+  }
+  const rows = versions.map((version) => row(version, isHuman));
+  const headings = ["INDEX", "TIME", "CHANGE", "KIND", "SIZE", "ROOT", "OTHER PATH"];
+  await output.line(formatTable(headings, rows, ["INDEX", "SIZE"]));
+}
+
+function row({ index, timeMs, change, attributes, otherPath }: PathVersion, isHuman: boolean) {
+  const isFile = attributes?.kind === "file";
+  return [
+    String(index),
+    formatTime(timeMs),
+    change,
+    attributes?.kind ?? "-",
+    isFile ? formatSize(attributes.sizeBytes, isHuman) : "-",
+    isFile ? rootOf(attributes.contentRoot).slice(0, ROOT_SHOWN_DIGITS) : "-",
+    otherPath === null ? "" : displayName(otherPath),
+  ];
+}
+
+const rootOf = (root: Uint8Array): string => Buffer.from(root).toString("hex");
+
+function jsonVersion(path: RemotePath, version: PathVersion): Record<string, unknown> {
+  const { index, timeMs, change, attributes, otherPath } = version;
+  return {
+    ...jsonName("path", path.bytes),
+    index,
+    time: formatTime(timeMs),
+    change,
+    attributes: attributes === null ? null : jsonAttributes(attributes),
+    ...(otherPath === null ? {} : jsonName("other_path", otherPath)),
+  };
+}

@@ -1,0 +1,59 @@
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import type { AsOf } from "../../options.ts";
+import type { RunCommand } from "../command.ts";
+import { formatSize, jsonName } from "../format.ts";
+import { resolveAsOf } from "../look-options.ts";
+import { parseRemotePath } from "../remote-paths.ts";
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const { output, signal } = context;
+  const path = parseRemotePath(commandArguments[0] as string);
+  const to = options["to"] === undefined ? path : parseRemotePath(String(options["to"]));
+  const when = options["at"] as AsOf | undefined;
+  if (when === undefined) throw noState(path.text);
+  const fileSystem = await context.fileSystem();
+  const at = await resolveAsOf(context, when);
+  if (options["dryRun"] === true) {
+    // What is not there cannot be restored: that shows here too.
+    await fileSystem.stat(path.bytes, { at, signal });
+    if (output.options.json) {
+      const names = { ...jsonName("path", path.bytes), ...jsonName("to", to.bytes) };
+      await output.json("ashlar.restore/1", { ...names, from_index: at, is_dry_run: true });
+    } else await output.line(`would restore ${path.text} as of index ${at} to ${to.text}`);
+    return;
+  }
+  const replace = options["force"] === true;
+  const call = { at, to: to.bytes, replace, signal };
+  const restored = await fileSystem.restore(path.bytes, call).catch((error: unknown) => {
+    throw isAshlarError(error, "ALREADY_EXISTS") ? withHint(error) : error;
+  });
+  const { index, fileCount, directoryCount, sizeBytes } = restored;
+  if (!output.options.json) {
+    const what = `${fileCount} files, ${directoryCount} directories, ${formatSize(sizeBytes, true)}`;
+    output.note(`restored ${to.text} as of index ${at}: ${what}`);
+    return;
+  }
+  await output.json("ashlar.restore/1", {
+    ...jsonName("path", path.bytes),
+    ...jsonName("to", to.bytes),
+    from_index: at,
+    index,
+    file_count: fileCount,
+    directory_count: directoryCount,
+    size_bytes: sizeBytes,
+  });
+};
+
+function noState(path: string): AshlarError {
+  return new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot restore ${path}: expected --at INDEX or --at TIME`,
+    { hint: `ashlar history ${path}` },
+  );
+}
+
+function withHint(error: AshlarError): AshlarError {
+  const { code, message, details } = error;
+  const hint = "--force replaces it, --to PATH restores beside it";
+  return new AshlarError(code, message, { cause: error, details, hint });
+}

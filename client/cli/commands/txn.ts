@@ -1,0 +1,64 @@
+import { readFile } from "node:fs/promises";
+import { text as textOf } from "node:stream/consumers";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import { refusalOf, type TransactionRefusal } from "../../transaction.ts";
+import type { CommandContext, RunCommand } from "../command.ts";
+import { type ReadTransaction, readTransaction } from "../transaction-lines.ts";
+
+export const run: RunCommand = async (context, commandArguments) => {
+  const { output, signal } = context;
+  const text = await read(commandArguments[0] as string);
+  const fileSystem = await context.fileSystem();
+  const file = readTransaction(text, fileSystem.transaction());
+  const { index, inodes } = await file.transaction
+    .commit({ signal })
+    .catch((error: unknown) => refused(context, file, error));
+  if (!output.options.json) {
+    output.note(`committed ${inodes.length} operations at index ${index}`);
+    return;
+  }
+  const results = file.operations.map((operation, place) => ({
+    ...operation,
+    inode: inodes[place] ?? null,
+  }));
+  await output.json("ashlar.txn/1", { committed: true, index, results });
+};
+
+async function read(file: string): Promise<string> {
+  try {
+    return file === "-" ? await textOf(process.stdin) : await readFile(file, "utf8");
+  } catch (cause) {
+    const problem = (cause as Error).message;
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${file}: ${problem}`, { cause });
+  }
+}
+
+/** Says what was refused, by its line, and goes on with the error. */
+async function refused(
+  { output }: CommandContext,
+  read: ReadTransaction,
+  error: unknown,
+): Promise<never> {
+  const refusal = refusalOf(error);
+  if (refusal === null) throw error;
+  const { part, position, message, code } = refusal;
+  const parts = part === "operation" ? read.operations : read.preconditions;
+  const line = parts[position]?.line;
+  if (output.options.json) {
+    const { path, expected, found } = refusal;
+    const told = { part, line, position, code, path, expected, found: jsonFound(found) };
+    await output.json("ashlar.txn/1", { committed: false, refused: told });
+  }
+  throw new AshlarError(code, `Line ${line}: ${message}`, {
+    cause: error,
+    details: (error as AshlarError).details,
+    hint: "Nothing of the transaction was done",
+  });
+}
+
+function jsonFound(found: TransactionRefusal["found"]): unknown {
+  if (found === null || found.kind === "nothing") return found;
+  const { kind, version } = found;
+  if (found.kind === "directory") return { kind, version, entry_count: found.entryCount };
+  return { kind, version, size_bytes: found.sizeBytes, content_root: found.contentRoot };
+}

@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import type { FileSystem } from "../../../client/file-system.ts";
+import { refusalOf, type Transaction, targetOf } from "../../../client/index.ts";
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
+import { LoopbackCluster } from "../support/loopback-cluster.ts";
+
+const MIB = 1024 * 1024;
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+describe("the past, and transactions, over the wire", () => {
+  let cluster: LoopbackCluster;
+  let fs: FileSystem;
+  before(async () => {
+    cluster = await LoopbackCluster.start(3);
+    fs = await cluster.connect();
+  });
+  after(() => cluster[Symbol.asyncDispose]());
+
+  const read = async (path: string, at?: number): Promise<string> =>
+    text(await fs.readFile(path, at === undefined ? {} : { at }));
+
+  async function pathsBelow(path: string, at?: number): Promise<string[]> {
+    const paths: string[] = [];
+    const options = at === undefined ? {} : { at };
+    for await (const entry of fs.walk(path, options)) paths.push(text(entry.path));
+    return paths;
+  }
+
+  it("reads a file, a listing and a tree as of an index and of a time", async () => {
+    const clock = new SystemClock();
+    const bytes = new Uint8Array(2 * MIB).fill(7);
+    await fs.mkdir("/past/d", { parents: true });
+    await fs.writeFile("/past/d/small", "one");
+    const { index } = await fs.writeFile("/past/d/large", bytes, { chunkSizeBytes: MIB });
+    // A time names a state to the second.
+    await clock.sleep(1_100);
+    const timeMs = clock.wallMs();
+    await clock.sleep(1_100);
+    await fs.writeFile("/past/d/small", "two");
+    await fs.unlink("/past/d/large");
+    await fs.rename("/past/d", "/past/e");
+
+    assert.equal(await read("/past/d/small", index), "one");
+    assert.equal(Buffer.compare(await fs.readFile("/past/d/large", { at: index }), bytes), 0);
+    assert.deepEqual(await pathsBelow("/past", index), [
+      "/past/d",
+      "/past/d/large",
+      "/past/d/small",
+    ]);
+    assert.deepEqual(await pathsBelow("/past"), ["/past/e", "/past/e/small"]);
+    const state = await fs.asOf({ timeMs });
+    assert.ok(state.index >= index && state.index < fs.lastIndex);
+    assert.equal(text(await fs.readFile("/past/d/small", { at: { timeMs } })), "one");
+    const ago = Math.round(clock.wallMs() - timeMs);
+    assert.equal((await fs.stat("/past/d/large", { at: { agoMs: ago } })).kind, "file");
+    const page = await fs.listPage("/past/d", { at: index, limit: 1 });
+    assert.equal(page.index, index);
+    assert.ok(page.next !== null);
+    const rest = await fs.listPage("/past/d", { cursor: page.next });
+    assert.deepEqual(
+      rest.entries.map((entry) => entry.displayName),
+      ["small"],
+    );
+  });
+
+  it("refuses a state before the history and one that is to come", async () => {
+    const { oldestIndex, oldestTimeMs } = await fs.asOf(fs.lastIndex);
+    const before = fs.asOf({ timeMs: oldestTimeMs - 60_000 });
+    await assert.rejects(before, (error) => {
+      assert.ok(isAshlarError(error, "INDEX_EXPIRED"));
+      assert.deepEqual(error.details, { oldestIndex, oldestTimeMs });
+      return true;
+    });
+    await assert.rejects(fs.stat("/", { at: fs.lastIndex + 1_000 }), (error) =>
+      isAshlarError(error, "INVALID_ARGUMENT"),
+    );
+    await assert.rejects(fs.stat("/", { at: 1.5 }), (error) =>
+      isAshlarError(error, "INVALID_ARGUMENT"),
+    );
+  });
+
+  it("tells what happened at a path, over several pages", async () => {
+    await fs.create("/told");
+    for (let version = 0; version < 250; version += 1) {
+      await fs.setAttributes("/told", { mode: version });
+    }
+    await fs.rename("/told", "/told.old");
+    const changes: string[] = [];
+    for await (const version of fs.history("/told")) changes.push(version.change);
+    assert.equal(changes.length, 252);
+    assert.deepEqual(new Set(changes), new Set(["created", "attributes", "moved-away"]));
+    for await (const version of fs.history("/told.old")) {
+      assert.equal(text(version.otherPath ?? new Uint8Array()), "/told");
+    }
+  });
+
+  it("restores a file and a tree as one step, in place or elsewhere", async () => {
+    const bytes = new Uint8Array(MIB + 1).fill(9);
+    await fs.mkdir("/r/sub/empty", { parents: true });
+    await fs.writeFile("/r/sub/large", bytes, { chunkSizeBytes: MIB, mode: 0o600 });
+    const { index } = await fs.writeFile("/r/small", "one");
+    await fs.writeFile("/r/small", "two");
+    await assert.rejects(fs.restore("/r/small", { at: index }), (error) =>
+      isAshlarError(error, "ALREADY_EXISTS"),
+    );
+    const file = await fs.restore("/r/small", { at: index, replace: true });
+    assert.deepEqual(
+      [file.fileCount, file.directoryCount, file.sizeBytes, file.fromIndex],
+      [1, 0, 3, index],
+    );
+    assert.equal(await read("/r/small"), "one");
+
+    await fs.removeTree("/r/sub");
+    await fs.create("/r/new");
+    await assert.rejects(fs.restore("/r", { at: index }), (error) =>
+      isAshlarError(error, "ALREADY_EXISTS"),
+    );
+    await fs.restore("/r", { at: index, to: "/r.then" });
+    const then = ["/small", "/sub", "/sub/empty", "/sub/large"];
+    assert.deepEqual(
+      await pathsBelow("/r.then"),
+      then.map((path) => `/r.then${path}`),
+    );
+    const tree = await fs.restore("/r", { at: index, replace: true });
+    assert.deepEqual([tree.fileCount, tree.directoryCount], [2, 3]);
+    assert.deepEqual(
+      await pathsBelow("/r"),
+      then.map((path) => `/r${path}`),
+    );
+    assert.equal(Buffer.compare(await fs.readFile("/r/sub/large"), bytes), 0);
+    assert.equal((await fs.stat("/r/sub/large")).mode, 0o600);
+    // What was replaced is history too.
+    assert.equal((await fs.stat("/r/new", { at: tree.index - 1 })).kind, "file");
+    await assert.rejects(fs.restore("/nothing", { at: index }), (error) =>
+      isAshlarError(error, "NOT_FOUND"),
+    );
+    await assert.rejects(fs.restore("/", { at: index }), (error) =>
+      isAshlarError(error, "INVALID_ARGUMENT"),
+    );
+  });
+
+  it("commits 10,000 operations as one, and restores a tree that takes several steps at once", async () => {
+    await fs.mkdir("/many");
+    const names = Array.from({ length: 10_000 }, (_, place) => `/many/${place}`);
+    const making = fs.transaction();
+    for (const name of names) making.create(name);
+    const { index, inodes } = await making.commit();
+    assert.equal(inodes.length, 10_000);
+    assert.equal((await fs.listPage("/many", { limit: 10_000 })).entries.length, 10_000);
+    await assert.rejects(making.create("/many/more").commit(), (error) =>
+      isAshlarError(error, "TOO_LARGE"),
+    );
+    const removing = fs.transaction();
+    for (const name of names) removing.unlink(name);
+    await removing.commit();
+
+    const restored = await fs.restore("/many", { at: index, replace: true });
+    assert.deepEqual([restored.fileCount, restored.directoryCount], [10_000, 1]);
+    assert.equal((await pathsBelow("/many")).length, 10_000);
+    // It appeared as a whole: the entry before shows nothing of it, and nothing is left beside it.
+    assert.deepEqual(await pathsBelow("/many", restored.index - 1), []);
+    const hidden = (await pathsBelow("/")).filter((path) => path.startsWith("/.ashlar"));
+    assert.deepEqual(hidden, []);
+  });
+
+  it("says which operation or precondition of a transaction was refused, and why (G3)", async () => {
+    await fs.mkdir("/txn");
+    const { version } = await fs.stat("/txn");
+    const refused = async (transaction: Transaction) => {
+      const error: unknown = await transaction.commit().then(
+        () => null,
+        (reason: unknown) => reason,
+      );
+      return refusalOf(error);
+    };
+    const operation = await refused(
+      fs.transaction().create("/txn/a").mkdir("/txn/b").rmdir("/txn"),
+    );
+    assert.deepEqual(
+      { ...operation, message: "" },
+      {
+        part: "operation",
+        position: 2,
+        code: "NOT_EMPTY",
+        path: '"/txn"',
+        expected: "an empty directory",
+        found: {
+          kind: "directory",
+          version: operation?.found?.["version" as never],
+          entryCount: 2,
+        },
+        message: "",
+      },
+    );
+    assert.deepEqual(await pathsBelow("/txn"), []);
+    const precondition = await refused(
+      fs
+        .transaction()
+        .create("/txn/a")
+        .ifExists("/txn")
+        .ifVersion("/txn", version - 1),
+    );
+    assert.equal(precondition?.part, "precondition");
+    assert.equal(precondition?.position, 1);
+    assert.equal(precondition?.expected, `version ${version - 1}`);
+    assert.deepEqual(precondition?.found, { kind: "directory", version, entryCount: 0 });
+    assert.deepEqual(await pathsBelow("/txn"), []);
+  });
+
+  it("has all operations, with content by reference", async () => {
+    const bytes = new Uint8Array(2 * MIB).fill(3);
+    await fs.writeFile("/ops.source", bytes, { chunkSizeBytes: MIB });
+    const { index } = await fs.writeFile("/ops.gone", "gone");
+    await fs.unlink("/ops.gone");
+    let chunkId = "";
+    for await (const result of fs.verify("/ops.source")) {
+      if (result.kind === "chunk") chunkId = result.chunkId;
+    }
+    const chunk = { id: chunkId, lengthBytes: MIB };
+    const root = (await fs.stat("/ops.source")) as { contentRoot: Uint8Array };
+    await fs
+      .transaction()
+      .ifAbsent("/ops")
+      .ifContentRoot("/ops.source", root.contentRoot)
+      .mkdir("/ops/d", { parents: true })
+      .put("/ops/text", "text", { mode: 0o600 })
+      .put("/ops/large", { sizeBytes: MIB, chunkSizeBytes: MIB, chunks: [chunk] })
+      .commitChunks("/ops/large", {
+        sizeBytesExpected: MIB,
+        sizeBytes: 2 * MIB,
+        changes: [{ position: 1, expected: null, chunk }],
+      })
+      .copy("/ops/large", "/ops/copy")
+      .restore("/ops.gone", index, "/ops/back")
+      .create("/ops/x")
+      .rename("/ops/x", "/ops/y")
+      .unlink("/ops/y")
+      .mkdir("/ops/e")
+      .rmdir("/ops/e")
+      .mkdir("/ops/f/g", { parents: true })
+      .removeTree("/ops/f")
+      .setAttributes("/ops/text", { mtimeMs: 5 })
+      .setStorageClass("/ops/d", "default")
+      .commit();
+    assert.equal(Buffer.compare(await fs.readFile("/ops/copy"), bytes), 0);
+    assert.equal(await read("/ops/back"), "gone");
+    assert.deepEqual(
+      await pathsBelow("/ops"),
+      ["back", "copy", "d", "large", "text"].map((name) => `/ops/${name}`),
+    );
+    const unknown = fs
+      .transaction()
+      .put("/ops/no", {
+        sizeBytes: MIB,
+        chunkSizeBytes: MIB,
+        chunks: [{ id: "0".repeat(64), lengthBytes: MIB }],
+      })
+      .commit();
+    await assert.rejects(unknown, (error) => refusalOf(error)?.code === "CHUNKS_MISSING");
+    const raw = { kind: "unlink", target: targetOf("/ops/back") } as const;
+    assert.equal((await fs.transact([raw])).inodes[0], null);
+  });
+});

@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { after, before, describe, it } from "node:test";
+import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
+
+describe("the past and transactions on the command line", () => {
+  let cluster: StartedCluster;
+  before(async () => {
+    cluster = await StartedCluster.start({ masters: 3, chunkservers: 3 });
+  });
+  after(() => cluster[Symbol.asyncDispose]());
+
+  async function ok(...commandArguments: string[]): Promise<string> {
+    const { status, stdout, stderr } = await cluster.run(...commandArguments);
+    assert.equal(status, 0, `ashlar ${commandArguments.join(" ")}: ${stderr}`);
+    return stdout;
+  }
+
+  async function fails(status: number, ...commandArguments: string[]): Promise<string> {
+    const result = await cluster.run(...commandArguments);
+    assert.equal(result.status, status, `ashlar ${commandArguments.join(" ")}: ${result.stderr}`);
+    return result.stderr;
+  }
+
+  const lines = (stdout: string): Array<Record<string, unknown>> =>
+    stdout
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line));
+
+  /** A tree with a small file in two versions and a large one; @returns the index between. */
+  async function makeTree(): Promise<number> {
+    const fs = cluster.fileSystem;
+    await fs.mkdir("/d/sub", { parents: true });
+    await fs.writeFile("/d/large", new Uint8Array(3 * 1024 * 1024).fill(5));
+    const { index } = await fs.writeFile("/d/small", "one");
+    await fs.writeFile("/d/small", "two and more");
+    await fs.unlink("/d/large");
+    return index;
+  }
+
+  it("looks at a state of the past, tells what happened, and brings it back", async () => {
+    const index = await makeTree();
+    const at = String(index);
+    assert.equal(await ok("ls", "/d"), "small\nsub\n");
+    assert.equal(await ok("ls", "/d", "--at", at), "large\nsmall\nsub\n");
+    assert.equal(await ok("cat", "/d/small", "--at", at, "--read-mode", "session"), "one");
+    const stat = lines(await ok("stat", "--json", "/d/l*", "--at", at));
+    assert.equal(stat[0]?.["size_bytes"], 3 * 1024 * 1024);
+    const local = join(cluster.work, "got");
+    await mkdir(local);
+    await ok("get", "-r", "/d/.", local, "--at", at);
+    assert.equal(await readFile(join(local, "small"), "utf8"), "one");
+    assert.equal((await readFile(join(local, "large"))).length, 3 * 1024 * 1024);
+
+    const told = lines(await ok("history", "--json", "/d/small"));
+    assert.deepEqual(
+      told.map((line) => [line["schema"], line["change"]]),
+      ["created", "content"].map((change) => ["ashlar.history/1", change]),
+    );
+    assert.match(await ok("history", "/d/large"), /INDEX +TIME.*\n.*created.*\n.*removed/);
+
+    const refused = await fails(6, "restore", "/d", "--at", at);
+    assert.match(refused, /expected a free name.*\n.*--force/);
+    const dry = await ok("restore", "/d", "--at", at, "--force", "--dry-run");
+    assert.match(dry, /would restore \/d as of index \d+ to \/d/);
+    const [restored] = lines(await ok("restore", "--json", "/d", "--at", at, "--to", "/then"));
+    assert.deepEqual(
+      [restored?.["file_count"], restored?.["directory_count"], restored?.["from_index"]],
+      [2, 2, index],
+    );
+    await ok("restore", "/d", "--at", at, "--force");
+    assert.equal(await ok("cat", "/d/small"), "one");
+    assert.equal(
+      await ok("ls", "-R", "/d"),
+      (await ok("ls", "-R", "/then")).replaceAll("then", "d"),
+    );
+    await ok("verify", "/then");
+  });
+
+  it("takes a time for a state, and says which state is the oldest", async () => {
+    assert.match(await ok("ls", "/d", "--at", "1s"), /small/);
+    assert.match(await ok("ls", "/d", "--at", new Date().toISOString()), /small/);
+    const tooOld = await fails(6, "ls", "/", "--at", "2001-01-01");
+    assert.match(tooOld, /expected index \d+ \(\d{4}-\d\d-\d\dT.*Z\) or later/);
+    await fails(2, "ls", "/", "--at", "yesterday");
+    await fails(2, "ls", "/", "--at", "999999999");
+    await fails(2, "restore", "/d");
+    assert.match(await ok("ls", "/", "--read-mode", "stale"), /\n/);
+    assert.match(
+      await ok("status"),
+      /history: \d+ old versions \(at most 10000000\), back to index/,
+    );
+    const [status] = lines(await ok("status", "--json"));
+    const history = status?.["history"] as Record<string, unknown>;
+    assert.equal(history["retention_ms"], 24 * 60 * 60 * 1000);
+  });
+
+  it("commits a file of operations as one, or says which line was refused and why", async () => {
+    const file = join(cluster.work, "changes.jsonl");
+    const write = (...written: object[]) =>
+      writeFile(file, `# a comment\n\n${written.map((line) => JSON.stringify(line)).join("\n")}\n`);
+    await write(
+      { if: "absent", path: "/txn" },
+      { op: "mkdir", path: "/txn", mode: "700" },
+      { op: "put", path: "/txn/hello", text: "hello" },
+      {
+        op: "create",
+        path_base64: Buffer.from([0x2f, 0x74, 0x78, 0x6e, 0x2f, 0xff]).toString("base64"),
+      },
+      { op: "copy", from: "/d/large", to: "/txn/large" },
+      { op: "rename", from: "/txn/hello", to: "/txn/hi" },
+      { op: "set-attributes", path: "/txn/hi", mtime: "2026-01-02T03:04:05Z" },
+    );
+    const [outcome] = lines(await ok("txn", "--json", file));
+    assert.equal(outcome?.["schema"], "ashlar.txn/1");
+    assert.equal(outcome?.["committed"], true);
+    const results = outcome?.["results"] as Array<Record<string, unknown>>;
+    assert.deepEqual(
+      results.map((result) => [result["line"], result["op"]]),
+      ["mkdir", "put", "create", "copy", "rename", "set-attributes"].map((op, at) => [at + 4, op]),
+    );
+    assert.equal(await ok("cat", "/txn/hi"), "hello");
+    assert.equal(await ok("stat", "--format", "%y", "/txn/hi"), "2026-01-02T03:04:05.000Z\n");
+
+    await write({ op: "unlink", path: "/txn/hi" }, { op: "rmdir", path: "/txn" });
+    assert.match(await fails(6, "txn", file), /Line 4: .*expected an empty directory/);
+    const refused = await cluster.run("txn", "--json", file);
+    assert.deepEqual(lines(refused.stdout)[0]?.["refused"], {
+      part: "operation",
+      line: 4,
+      position: 1,
+      code: "NOT_EMPTY",
+      path: '"/txn"',
+      expected: "an empty directory",
+      found: { kind: "directory", version: outcomeVersion(refused.stdout), entry_count: 2 },
+    });
+    assert.equal(await ok("cat", "/txn/hi"), "hello", "nothing of it was done");
+
+    await write({ op: "put", path: "/txn/no", text: "a", base64: "YQ==" });
+    assert.match(await fails(2, "txn", file), /line 3: expected one of/);
+    await write({ op: "put", path: "/txn/no", colour: "red" });
+    assert.match(await fails(2, "txn", file), /line 3: colour/);
+    await write({ if: "exists", path: "/txn" });
+    assert.match(await fails(2, "txn", file), /at least one operation/);
+
+    const child = spawn(process.execPath, [LAUNCHER, "txn", "-"], {
+      env: { ...process.env, ASHLAR_CLUSTER: cluster.cluster.directory },
+      stdio: ["pipe", "ignore", "pipe"],
+    });
+    child.stdin.end('{"op":"remove-tree","path":"/txn"}\n');
+    assert.match(await text(child.stderr), /committed 1 operations at index \d+/);
+    assert.match(await fails(3, "ls", "/txn"), /NOT_FOUND|expected/);
+  });
+
+  function outcomeVersion(stdout: string): unknown {
+    const refused = lines(stdout)[0]?.["refused"] as { found: { version: number } };
+    return refused.found.version;
+  }
+});
