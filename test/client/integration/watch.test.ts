@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { connect } from "../../../client/connect.ts";
 import type { FileSystem, WatchEvent } from "../../../client/file-system.ts";
-import type { WatchCursor } from "../../../client/options.ts";
-import { LoopbackCluster } from "../support/loopback-cluster.ts";
+import type { RetryEvent, WatchCursor } from "../../../client/options.ts";
+import { targetOf } from "../../../client/target.ts";
+import { eventually, LoopbackCluster } from "../support/loopback-cluster.ts";
+import type { RealMaster } from "../support/real-masters.ts";
 
 const FAST = { electionTimeoutMsMin: 300, heartbeatIntervalMs: 50 } as const;
 
@@ -64,6 +67,65 @@ describe("watching", () => {
     );
     const places = seen.map(placeOf);
     assert.equal(new Set(places).size, places.length);
+  });
+
+  it("keeps nothing for a watcher that takes nothing, and gives it all when it does", async () => {
+    await using cluster = await LoopbackCluster.start(0, FAST);
+    const writer = await cluster.connect();
+    const { index: from } = await writer.mkdir("/d");
+    const watcher = await cluster.connect();
+    const events = watcher.watch("/d", { from })[Symbol.asyncIterator]();
+    assert.equal(text((await events.next()).value?.path ?? null), "/d");
+    // More than the window of the stream: the master waits, and reads the rest when there is room.
+    const owner = { mode: 0o644, uid: 0, gid: 0 };
+    const names = Array.from({ length: 4_000 }, (_, file) => `/d/${`${file}-`.padEnd(200, "x")}`);
+    const targets = names.map((name) => targetOf(name));
+    for (let start = 0; start < targets.length; start += 1_000) {
+      const some = targets.slice(start, start + 1_000);
+      await writer.transact(some.map((target) => ({ kind: "create", target, ...owner })));
+    }
+    const paths: string[] = [];
+    while (paths.length < names.length) {
+      const { value } = await events.next();
+      assert.ok(value !== undefined);
+      paths.push(text(value.path));
+    }
+    await events.return?.();
+    assert.deepEqual(paths, names);
+  });
+
+  it("is sent on by a master that stops, at once, and by one that hears of no leader", async () => {
+    const settings = { masterCount: 3, stopGraceMs: 2_000, ...FAST };
+    await using cluster = await LoopbackCluster.start(0, settings);
+    const writer = await cluster.connect();
+    const { index: from } = await writer.mkdir("/d");
+    await writer[Symbol.asyncDispose]();
+    const [first, second, third] = cluster.masters.members;
+    assert.ok(first !== undefined && second !== undefined && third !== undefined);
+    const failures: string[] = [];
+    const follow = async (master: RealMaster, signal: AbortSignal): Promise<void> => {
+      const onRetry = ({ error }: RetryEvent): void => {
+        failures.push(`${error.code} ${error.message}`);
+      };
+      await using fileSystem = await connect({
+        masters: [master.address],
+        timeoutMs: 60_000,
+        onRetry,
+      });
+      for await (const _ of fileSystem.watch("/d", { from, signal })) begun.push(master);
+    };
+    const begun: RealMaster[] = [];
+    const stop = new AbortController();
+    const endings = [first, third].map((master) =>
+      assert.rejects(follow(master, stop.signal), { code: "CANCELLED" }),
+    );
+    await eventually("both watch", () => begun.length === 2);
+    await first.stop();
+    await eventually("it is told", () => failures.some((line) => line.includes("master stops")));
+    await second.stop();
+    await eventually("there is none", () => failures.some((line) => line.startsWith("NO_LEADER")));
+    stop.abort();
+    await Promise.all(endings);
   });
 
   it("goes on after any event with exactly what follows", async () => {

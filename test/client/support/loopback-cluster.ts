@@ -138,7 +138,7 @@ export function makeEnv(log: MemoryLog): Env {
 }
 
 /** Waits, in real time, until `condition` holds; fails after 10 s. */
-async function eventually(what: string, condition: () => boolean): Promise<void> {
+export async function eventually(what: string, condition: () => boolean): Promise<void> {
   const clock = new SystemClock();
   const endMs = clock.monotonicMs() + 10_000;
   while (!condition()) {
