@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { foundingRecord } from "../../../master/driver/open-driver.ts";
+import { hashOf } from "../../../master/namespace/durable.ts";
+import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
+import { Namespace } from "../../../master/namespace/namespace.ts";
+import { openMemberStorage } from "../../../master/storage/open-member-storage.ts";
+import { type Restored, restoreBackup } from "../../../master/storage/restore-backup.ts";
+import { toHex } from "../../../shared/base/bytes.ts";
+import type { ClusterId, MemberId } from "../../../shared/base/ids.ts";
+import { MemoryStores } from "../../../shared/platform/memory-store.ts";
+import type { KeyValue } from "../../../shared/ports/ordered-store.ts";
+import type { BackupHead } from "../../../shared/protocol/backup-api.ts";
+import { BackupReader, BackupWriter } from "../../../shared/protocol/backup-file.ts";
+import { encodePairs } from "../../../shared/protocol/pairs.ts";
+import { MemoryDisk } from "../../support/memory-disk.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { MemoryLog } from "../../support/wire-world.ts";
+import { at, BOOTSTRAP, hasher, inline, OWNER, Replica } from "../namespace/harness.ts";
+
+const CLUSTER = BOOTSTRAP.clusterId;
+const MEMBERS = [1, 2, 3] as MemberId[];
+const LIFE = 2 ** 40;
+
+/** A state with a few files, and what its backup says. */
+async function source(): Promise<{ replica: Replica; head: BackupHead; rows: KeyValue[] }> {
+  const replica = await Replica.make();
+  for (let file = 0; file < 40; file += 1) {
+    replica.run({
+      kind: "put",
+      target: at(`/f${file}`),
+      content: inline(`text ${file}`),
+      replace: false,
+      ...OWNER,
+    });
+  }
+  await replica.namespace.flush();
+  const { index, term } = replica.namespace.durable;
+  const { stateHash } = replica.namespace.durableMark;
+  const head = { clusterId: CLUSTER, index, term, createdMs: 1, featureLevel: 1, stateHash };
+  const all = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
+  return { replica, head, rows: [...replica.store.range(all)] };
+}
+
+/** The bytes of a backup, in parts of ten rows. */
+async function fileOf(head: BackupHead, rows: readonly KeyValue[]): Promise<Uint8Array> {
+  const disk = new MemoryDisk().mount();
+  const file = await disk.open("backup", "create");
+  const writer = new BackupWriter(file, hasher);
+  await writer.begin(head);
+  for (let first = 0; first < rows.length; first += 10) {
+    const part = rows.slice(first, first + 10);
+    await writer.part(encodePairs(part), part.length);
+  }
+  await writer.end();
+  await file.close();
+  return disk.readFile("backup");
+}
+
+/** The data directory of one member. */
+class Directory {
+  readonly memory = new MemoryDisk();
+  readonly disk = this.memory.mount();
+  readonly stores = new MemoryStores();
+  readonly random = new SeededRandom(7);
+  readonly log = new MemoryLog();
+
+  async restore(
+    bytes: Uint8Array,
+    given: { memberId?: number; clusterId?: ClusterId } = {},
+  ): Promise<Restored> {
+    const elsewhere = new MemoryDisk().mount();
+    await elsewhere.writeFileDurably("backup", bytes);
+    const { disk, stores, random, log } = this;
+    const world = { disk, stores, random, log, hasher };
+    const file = await elsewhere.open("backup", "read");
+    const membership = foundingRecord(MEMBERS);
+    const { memberId = 1, clusterId = CLUSTER } = given;
+    return restoreBackup({
+      ...world,
+      clusterId,
+      memberId: memberId as MemberId,
+      membership,
+      file,
+    });
+  }
+
+  open(memberId = 1): ReturnType<typeof openMemberStorage> {
+    const { disk, stores, random, log } = this;
+    return openMemberStorage({
+      ...{ disk, stores, random, log, hasher, clusterId: CLUSTER, founders: MEMBERS },
+      memberId: memberId as MemberId,
+      segmentBytes: 1024 * 1024,
+    });
+  }
+}
+
+describe("a master's directory that is restored from a backup", () => {
+  it("holds every file, at an index and a term above all from before", async () => {
+    const { replica, head, rows } = await source();
+    const directory = new Directory();
+    const restored = await directory.restore(await fileOf(head, rows));
+    assert.equal(restored.index, LIFE + head.index);
+    assert.ok(restored.term > 2 ** 32);
+    const { states, log } = await directory.open();
+    const { store } = await states.openCurrent();
+    const namespace = Namespace.open({ store, hasher });
+    assert.equal(namespace.durable.index, restored.index);
+    for (let file = 0; file < 40; file += 1) {
+      const target = at(`/f${file}`);
+      assert.deepEqual(namespace.stat(target), replica.namespace.stat(target));
+    }
+    const before = replica.namespace.clusterFacts();
+    const facts = namespace.clusterFacts();
+    assert.notDeepEqual(facts?.chunkKey, before?.chunkKey, "old receipts are void");
+    assert.deepEqual({ ...facts, chunkKey: null }, { ...before, chunkKey: null });
+    assert.equal(toHex(namespace.durableMark.stateHash), toHex(hashOf(store).bytes()));
+    await log.close();
+  });
+
+  it("is the same for every member but for who it is, and begins a third life after a second", async () => {
+    const { head, rows } = await source();
+    const bytes = await fileOf(head, rows);
+    const all = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
+    const seen: KeyValue[][] = [];
+    for (const memberId of [1, 2]) {
+      const directory = new Directory();
+      await directory.restore(bytes, { memberId });
+      const { states, log } = await directory.open(memberId);
+      const { store } = await states.openCurrent();
+      seen.push([...store.range(all)]);
+      const { index, term } = Namespace.open({ store, hasher }).durable;
+      const { stateHash } = Namespace.open({ store, hasher }).durableMark;
+      await log.close();
+      const second = await fileOf({ ...head, index, term, stateHash }, [...store.range(all)]);
+      const again = await new Directory().restore(second);
+      assert.equal(again.index, 2 * LIFE + head.index);
+    }
+    assert.deepEqual(seen[0], seen[1]);
+  });
+
+  it("is made only where there is nothing", async () => {
+    const { head, rows } = await source();
+    const bytes = await fileOf(head, rows);
+    const directory = new Directory();
+    await directory.restore(bytes);
+    await assert.rejects(directory.restore(bytes), { code: "ALREADY_EXISTS" });
+    await (await directory.open()).log.close();
+  });
+
+  it("is no member's if the restore broke off", async () => {
+    const { head, rows } = await source();
+    const bytes = await fileOf(head, rows);
+    const directory = new Directory();
+    await assert.rejects(directory.restore(bytes.slice(0, bytes.length >> 1)), {
+      code: "STORE_CORRUPT",
+    });
+    await assert.rejects(directory.open(), { code: "WRONG_IDENTITY" });
+  });
+
+  it("is not made for another cluster, nor by a program that is too old", async () => {
+    const { head, rows } = await source();
+    const other = "d".repeat(32) as ClusterId;
+    const bytes = await fileOf(head, rows);
+    await assert.rejects(new Directory().restore(bytes, { clusterId: other }), {
+      code: "WRONG_CLUSTER",
+    });
+    const newer = await fileOf({ ...head, featureLevel: FEATURE_LEVEL_MAX + 1 }, rows);
+    await assert.rejects(new Directory().restore(newer), { code: "VERSION_MISMATCH" });
+    const format = bytes.slice();
+    format[8] = 2;
+    await assert.rejects(new Directory().restore(format), { code: "VERSION_MISMATCH" });
+  });
+});
+
+describe("a backup file", () => {
+  it("is refused if any one bit of it has changed, or it ends anywhere", async () => {
+    const { head, rows } = await source();
+    const bytes = await fileOf(head, rows);
+    const random = new SeededRandom(11);
+    for (let round = 0; round < 150; round += 1) {
+      const offset = random.integer(bytes.length);
+      const damaged = bytes.slice();
+      damaged[offset] = (damaged[offset] ?? 0) ^ (1 << random.integer(8));
+      await assert.rejects(readAll(damaged), `a bit at ${offset}`);
+      await assert.rejects(readAll(bytes.slice(0, offset)), `cut at ${offset}`);
+    }
+    await assert.rejects(readAll(Uint8Array.from([...bytes, 0])), { code: "STORE_CORRUPT" });
+    assert.equal(await readAll(bytes), rows.length);
+  });
+
+  it("is refused if its rows are not those of the state hash, although every digest is right", async () => {
+    const { head, rows } = await source();
+    const changed = rows.map((row, position) =>
+      position === 5 ? { key: row.key, value: Uint8Array.from([...row.value, 0]) } : row,
+    );
+    await assert.rejects(readAll(await fileOf(head, changed)), { code: "STATE_DIVERGED" });
+    const lost = rows.filter((_, position) => position !== 20);
+    await assert.rejects(readAll(await fileOf(head, lost)), { code: "STATE_DIVERGED" });
+    const twice = [...rows.slice(0, 6), rows[5] as KeyValue, ...rows.slice(6)];
+    await assert.rejects(readAll(await fileOf(head, twice)), { code: "STORE_CORRUPT" });
+  });
+});
+
+/** Reads the file to its end. @returns the count of its rows. */
+async function readAll(bytes: Uint8Array): Promise<number> {
+  const disk = new MemoryDisk().mount();
+  await disk.writeFileDurably("backup", bytes);
+  const reader = new BackupReader(await disk.open("backup", "read"), hasher);
+  const head = await reader.head();
+  let count = 0;
+  for await (const rows of reader.parts(head)) count += rows.length;
+  return count;
+}
