@@ -10,6 +10,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { runSeed, Totals } from "../test/simulation/cluster/run-seeds.ts";
 import type { SimulationOptions } from "../test/simulation/cluster/simulation.ts";
 import { optionsOf } from "../test/simulation/cluster/simulation-options.ts";
+import { proveMutants } from "../test/simulation/mutants/prove-mutants.ts";
 
 interface Flags {
   readonly seed: number;
@@ -20,6 +21,7 @@ interface Flags {
   readonly workload?: SimulationOptions["workload"];
   readonly replay?: string;
   readonly save?: string;
+  readonly mutants?: true | readonly string[];
 }
 
 /** What `--save` writes and `--replay` reads. */
@@ -32,6 +34,7 @@ process.exitCode = await main(process.argv.slice(2));
 
 async function main(words: readonly string[]): Promise<number> {
   const flags = parse(words);
+  if (flags.mutants !== undefined) return proveMutants(flags.mutants);
   if (flags.replay !== undefined) return replay(flags.replay);
   const totals = new Totals();
   const startMs = Date.now();
@@ -101,7 +104,11 @@ function parse(words: readonly string[]): Flags {
       ]),
     )
     .option("--save <dir>", "write a file for --replay when a seed fails")
-    .option("--replay <file>", "run what such a file recorded, and nothing else");
+    .option("--replay <file>", "run what such a file recorded, and nothing else")
+    .option(
+      "--mutants [names...]",
+      "plant each known bug (or those named) into a copy of the sources and see it caught",
+    );
   return program.parse(words, { from: "user" }).opts<Flags & Record<string, unknown>>();
 }
 

@@ -98,6 +98,8 @@ export interface TestGroupOptions {
 /** A Raft group over simulated time, network and disks, with a toy for a state. */
 export class TestGroup {
   readonly clock = new VirtualClock();
+  /** How long bytes take from one member to another. */
+  delayMs: () => number = () => 1;
   readonly network: MemoryNetwork;
   readonly random: SeededRandom;
   readonly members: TestMember[];
@@ -115,7 +117,7 @@ export class TestGroup {
     this.limits = limits;
     this.timing = timing;
     this.openStateMachine = options.openStateMachine ?? ((store) => new ToyMachine(store));
-    this.network = new MemoryNetwork({ clock: this.clock, delayMs: () => 1 });
+    this.network = new MemoryNetwork({ clock: this.clock, delayMs: () => this.delayMs() });
     this.founderCount = size;
     this.members = Array.from({ length: size }, (_, position) => new TestMember(position + 1));
   }

@@ -210,6 +210,14 @@ describe("pre-vote (thesis §9.6)", () => {
     assert.equal(other.core.votedFor, 0);
   });
 
+  it("is not granted by who hears a leader, so that nobody disturbs it (thesis §4.2.3)", () => {
+    const test = testNode({ checkQuorum: true, preVote: true });
+    repliesTo(test, heartbeat(3, 1));
+    const request = { kind: "pre-vote-request", from: id(2), to: id(1), term: term(9) } as const;
+    assert.deepEqual(repliesTo(test, { ...request, last: at(9, 9) }), []);
+    assert.equal(test.core.term, 1);
+  });
+
   it("leads to an election once a quorum would grant it", () => {
     const test = testNode({ preVote: true });
     test.node.campaign();

@@ -44,6 +44,15 @@ describe("the Raft log", () => {
     assert.deepEqual(shown(await openLog(world)), shown(log));
   });
 
+  it("holds a vote without an entry over a power cut: it is given once (Raft, Figure 2)", async () => {
+    const world = makeWorld();
+    const log = await openLog(world);
+    await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1) });
+    await log.append({ hardState: hardState(7, 2, 0), entries: [] });
+    world.medium.crash(new SeededRandom(1));
+    assert.deepEqual((await openLog(world)).hardState, hardState(7, 2, 0));
+  });
+
   it("makes all that was queued during a sync durable with the next one", async () => {
     let isHeld = true;
     const held: Array<() => void> = [];

@@ -8,12 +8,13 @@ export interface FaultCounts {
   cuts: number;
   stalls: number;
   diskFaults: number;
+  slowDisks: number;
   handOvers: number;
   snapshots: number;
 }
 
 export const noFaults = (): FaultCounts => {
-  return { kills: 0, cuts: 0, stalls: 0, diskFaults: 0, handOvers: 0, snapshots: 0 };
+  return { kills: 0, cuts: 0, stalls: 0, diskFaults: 0, slowDisks: 0, handOvers: 0, snapshots: 0 };
 };
 
 /** Bounds so small that logs are compacted and snapshots sent in every run. */
@@ -36,6 +37,9 @@ export class GroupFaults {
   constructor(group: TestGroup, counts: FaultCounts) {
     this.#group = group;
     this.#counts = counts;
+    const { random } = group;
+    const spreadMs = [1, 10, 40][random.integer(3)] as number;
+    group.delayMs = () => 1 + random.integer(spreadMs);
   }
 
   /** One thing goes wrong, or is mended, or nothing happens. */
@@ -43,7 +47,7 @@ export class GroupFaults {
     const { random } = this.#group;
     const member = this.#group.member(1 + random.integer(3));
     const other = this.#group.member(1 + (member.id % 3));
-    const dice = random.integer(18);
+    const dice = random.integer(19);
     if (dice < 3) this.kill(member);
     else if (dice < 7) await this.#startOne();
     else if (dice === 7) this.#cut(member, other);
@@ -52,6 +56,7 @@ export class GroupFaults {
     else if (dice === 11) this.#breakDisk(member);
     else if (dice === 12) this.#group.network.reset(member.host, other.host);
     else if (dice < 15) await this.#handOver();
+    else if (dice === 15) this.#slowDisk(member);
   }
 
   /** Who could not go on has lost its power too. */
@@ -64,7 +69,7 @@ export class GroupFaults {
     this.#counts.kills += 1;
     this.#group.kill(member);
     member.fatal = null;
-    member.faults.disk = () => null;
+    repair(member);
   }
 
   /** Everything is mended. Those with a broken disk step out and come back with another. */
@@ -72,7 +77,7 @@ export class GroupFaults {
     this.#group.network.heal();
     for (const member of this.#group.members) {
       this.kill(member);
-      member.faults.disk = () => null;
+      repair(member);
       await this.#group.startMember(member);
     }
   }
@@ -114,8 +119,15 @@ export class GroupFaults {
       assert.ok(isAshlarError(error), String(error));
       assert.ok(["DISK_FAILED", "NO_SPACE"].includes(error.code), error.message);
       this.#group.kill(member);
-      member.faults.disk = () => null;
+      repair(member);
     }
+  }
+
+  /** Until the power fails: a follower lags behind what the others have committed. */
+  #slowDisk(member: TestMember): void {
+    const { clock, random } = this.#group;
+    this.#counts.slowDisks += 1;
+    member.faults.delay = () => clock.sleep(random.integer(60));
   }
 
   /** The next few calls of a kind fail, until the power of the member fails too. */
@@ -132,4 +144,9 @@ export class GroupFaults {
       return errno;
     };
   }
+}
+
+function repair({ faults }: TestMember): void {
+  faults.disk = () => null;
+  faults.delay = () => Promise.resolve();
 }

@@ -120,13 +120,15 @@ export class NamespaceClient {
     this.#world.counts[outputKind(output)] += 1;
     this.#record({ key, input, output, callTime });
     if (outcome === null) return;
-    this.#remembered.push({ sequence, operations, outcome });
-    this.#remembered = this.#remembered.filter((each) => each.sequence >= this.#floor());
+    this.#remembered = [...this.#remembered, { sequence, operations, outcome }].slice(
+      -REMEMBERED_COUNT,
+    );
   }
 
   /** Exactly once (G4): the first outcome, however long ago, and no second effect. */
   async #repeat(): Promise<void> {
-    const old = this.#pick(this.#remembered);
+    const floor = this.#floor();
+    const old = this.#pick(this.#remembered.filter((each) => each.sequence >= floor));
     if (old === undefined) return;
     const outcome = await this.#attempt(old.sequence, old.operations);
     if (outcome === null) return;

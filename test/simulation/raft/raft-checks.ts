@@ -1,7 +1,15 @@
 import type { Core } from "../../../master/raft/core.ts";
-import type { Entry, PeerMessage, StorageAppend } from "../../../master/raft/messages.ts";
+import { membershipOf } from "../../../master/raft/membership.ts";
+import type {
+  Entry,
+  Membership,
+  PeerMessage,
+  Snapshot,
+  StorageAppend,
+} from "../../../master/raft/messages.ts";
 import type { Majority, Quorum } from "../../../master/raft/quorum.ts";
 import type { LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
+import { MembershipOracle } from "./membership-oracle.ts";
 import type { SimulatedMember, State } from "./simulated-member.ts";
 
 /** A property of Raft (Raft, Figure 3) does not hold. */
@@ -23,16 +31,19 @@ export class RaftChecks {
   readonly #votes = new Map<string, MemberId>();
   /** By index and term. */
   readonly #entries = new Map<string, KnownEntry>();
-  readonly #committedTerms = new Map<LogIndex, Term>();
+  /** The term of the entry, and that of the leader who committed it. */
+  readonly #committed = new Map<LogIndex, { readonly term: Term; readonly byTerm: Term }>();
   readonly #committedBy = new Map<SimulatedMember, { core: Core; index: LogIndex }>();
   readonly #leaderLogs = new Map<MemberId, { core: Core; term: Term; lastIndex: LogIndex }>();
   readonly #appliedHashes = new Map<LogIndex, number>();
+  readonly #memberships: MembershipOracle;
   /** The highest index that any member knows to be committed. */
   committedIndex = 0 as LogIndex;
   electionCount = 0;
 
-  constructor(members: ReadonlyMap<MemberId, SimulatedMember>) {
+  constructor(members: ReadonlyMap<MemberId, SimulatedMember>, founding: Snapshot) {
     this.#members = members;
+    this.#memberships = new MembershipOracle(founding);
   }
 
   /** After anything happened to `member`. */
@@ -47,6 +58,7 @@ export class RaftChecks {
     for (const entry of append.entries) {
       const previousTerm = member.core.log.term((entry.index - 1) as LogIndex);
       this.#checkEntry(entry, previousTerm);
+      if (entry.kind !== "normal") this.#checkOnlyChange(member.core, entry.index);
     }
   }
 
@@ -77,10 +89,13 @@ export class RaftChecks {
     }
     this.#checkEntry(entry, null);
     this.#checkState(state);
+    if (entry.kind !== "normal") this.#memberships.apply(entry);
+    this.#checkMembership(member, state.index);
   }
 
-  installed(state: State): void {
+  installed(member: SimulatedMember, state: State): void {
     this.#checkState(state);
+    this.#checkMembership(member, state.index);
   }
 
   #checkLeader(core: Core): void {
@@ -107,10 +122,14 @@ export class RaftChecks {
     }
   }
 
-  /** Leader Completeness: what was committed in earlier terms is in the log of every later leader. */
+  /**
+   * Leader Completeness: what was committed in earlier terms is in the log of every later leader.
+   * Votes may be so late that terms after this one have begun: what those commit does not count.
+   */
   #checkComplete(core: Core): void {
     const fromIndex = core.log.firstIndex() - 1;
-    for (const [index, term] of this.#committedTerms) {
+    for (const [index, { term, byTerm }] of this.#committed) {
+      if (byTerm >= core.term) continue;
       if (index < fromIndex || core.log.term(index) === term) continue;
       throw new RaftViolation(
         `Leader Completeness: ${core.id}, elected in term ${core.term}, lacks ${term}/${index}`,
@@ -151,13 +170,15 @@ export class RaftChecks {
   #commit(core: Core, index: LogIndex): void {
     const term = core.log.term(index);
     if (term === null) return; // Compacted, or within a snapshot: somebody else has committed it.
-    const known = this.#committedTerms.get(index);
-    if (known !== undefined && known !== term) {
-      throw new RaftViolation(`${core.id} commits ${term}/${index}, where ${known} was committed`);
+    const known = this.#committed.get(index);
+    if (known !== undefined && known.term !== term) {
+      throw new RaftViolation(
+        `${core.id} commits ${term}/${index}, where ${known.term} was committed`,
+      );
     }
     if (known === undefined) {
       if (core.role.kind === "leader") this.#checkDurable(core, index, term);
-      this.#committedTerms.set(index, term);
+      this.#committed.set(index, { term, byTerm: core.term });
     }
     if (index > this.committedIndex) this.committedIndex = index;
   }
@@ -191,6 +212,26 @@ export class RaftChecks {
     }
   }
 
+  /** Raft §6: all members change the membership at the same entries, in the same way. */
+  #checkMembership({ core, membership }: SimulatedMember, index: LogIndex): void {
+    const expected = describe(this.#memberships.at(index));
+    const isReplaced = core.log.unstable.snapshot !== null;
+    const current = isReplaced ? expected : describe(membershipOf(core.configuration));
+    if (describe(membership) === expected && current === expected) return;
+    throw new RaftViolation(
+      `Membership: ${core.id} counts on ${current} after ${index}, which makes it ${expected}`,
+    );
+  }
+
+  /** Thesis §4.1: a change is proposed only when the one before it is committed. */
+  #checkOnlyChange(core: Core, index: LogIndex): void {
+    for (let other = this.committedIndex + 1; other < index; other += 1) {
+      const known = this.#entries.get(`${other} ${core.log.term(other as LogIndex)}`);
+      if (known === undefined || known.content.startsWith("normal")) continue;
+      throw new RaftViolation(`${core.id} changes members at ${other} and ${index}, both open`);
+    }
+  }
+
   #checkState({ index, hash }: State): void {
     const known = this.#appliedHashes.get(index);
     if (known !== undefined && known !== hash) {
@@ -198,6 +239,10 @@ export class RaftChecks {
     }
     this.#appliedHashes.set(index, hash);
   }
+}
+
+function describe({ voters, votersOutgoing, learners, learnersNext }: Membership): string {
+  return `${voters} & ${votersOutgoing}, learners ${learners} & ${learnersNext}`;
 }
 
 /** Not the core's own arithmetic: that is what is on trial. */

@@ -52,6 +52,8 @@ export class RaftSimulation implements MemberEvents {
   readonly #checks: RaftChecks;
   readonly #openReads = new Map<number, OpenRead>();
   #reports: SnapshotReport[] = [];
+  /** What has come for members that stand still, who find it when they go on. */
+  #backlog: PeerMessage[] = [];
   #faults: Faults;
   #tick = 0;
   #payloadCount = 0;
@@ -74,7 +76,7 @@ export class RaftSimulation implements MemberEvents {
       const member = new SimulatedMember({ id, random, events: this, founding, settings });
       this.#members.set(id, member);
     }
-    this.#checks = new RaftChecks(this.#members);
+    this.#checks = new RaftChecks(this.#members, FOUNDING);
     for (const member of this.#members.values()) member.start();
   }
 
@@ -110,9 +112,9 @@ export class RaftSimulation implements MemberEvents {
     this.#checks.applied(...event);
   }
 
-  installed(...[, state]: Parameters<MemberEvents["installed"]>): void {
+  installed(...event: Parameters<MemberEvents["installed"]>): void {
     this.#moreCounts.installCount += 1;
-    this.#checks.installed(state);
+    this.#checks.installed(...event);
   }
 
   promised(message: PeerMessage): void {
@@ -152,8 +154,9 @@ export class RaftSimulation implements MemberEvents {
       } else if (this.#chance(faults.crashRate)) {
         this.#counts.crashCount += 1;
         member.crash();
+        this.#backlog = this.#backlog.filter((message) => message.to !== member.id);
       } else if (this.#chance(faults.pauseRate)) {
-        member.pausedUntilTick = this.#tick + 10 + this.#random.integer(40);
+        member.pausedUntilTick = this.#tick + 10 + this.#random.integer(80);
       }
     }
   }
@@ -241,9 +244,16 @@ export class RaftSimulation implements MemberEvents {
     this.#tick += 1;
     this.#deliverReports();
     const { writeTicksMax } = this.#faults;
-    for (const message of this.#network.take(this.#tick)) {
+    const arrived = [...this.#backlog, ...this.#network.take(this.#tick)];
+    this.#backlog = [];
+    for (const message of arrived) {
       const member = this.#members.get(message.to);
-      if (member === undefined || !this.#isAwake(member)) continue;
+      if (member === undefined || !member.isRunning) continue;
+      // Who goes on hears its clients first, who were there all the time.
+      if (member.pausedUntilTick >= this.#tick) {
+        this.#backlog.push(message);
+        continue;
+      }
       member.receive(message);
       this.#checks.moved(member);
       if (this.#chance(0.7)) member.drain(this.#tick, writeTicksMax);

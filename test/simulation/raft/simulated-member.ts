@@ -111,6 +111,10 @@ export class SimulatedMember {
     return this.#running().state;
   }
 
+  get membership(): Snapshot["membership"] {
+    return this.#running().membership;
+  }
+
   /** Whether an entry is on this disk, or in the state that is. */
   holdsDurably(index: LogIndex, term: number): boolean {
     const { log } = this.#disk;

@@ -1,0 +1,144 @@
+import { inLog, inNamespace, inTest, type Mutant } from "./mutant.ts";
+
+/** Bugs of what carries the core's decisions out: the log on disk, snapshots, reads. */
+export const DRIVER_MUTANTS: readonly Mutant[] = [
+  {
+    name: "vote-not-synced",
+    bug: "A vote waits in memory for the next record of the log",
+    breaks: "Raft, Figure 2: persistent state",
+    edits: [
+      {
+        file: "master/storage/raft-log.ts",
+        find: "return hardState.term !== written.term || hardState.votedFor !== written.votedFor;",
+        replace: "return false;",
+      },
+    ],
+    caughtBy: inTest("test/master/storage/raft-log.test.ts"),
+  },
+  {
+    name: "acknowledge-before-sync",
+    bug: "A record counts as durable when it is written and not synced",
+    breaks: "G1: what is acknowledged survives",
+    edits: [
+      {
+        file: "master/storage/segment-file.ts",
+        find: "this.#file.writeDurably(target, this.#lengthBytes)",
+        replace: "this.#file.write([target], this.#lengthBytes)",
+      },
+    ],
+    caughtBy: inLog(20),
+  },
+  {
+    name: "promise-before-sync",
+    bug: "The driver delivers the core's promises when the write begins",
+    breaks: "the contract of Ready",
+    edits: [
+      {
+        file: "master/driver/storage-writer.ts",
+        find: "if (!this.#isFailed && replies.length > 0) onDurable(replies);",
+        replace: "",
+      },
+      {
+        file: "master/driver/storage-writer.ts",
+        find: `      (error: AshlarError) => this.#fail(error),
+    );`,
+        replace: `      (error: AshlarError) => this.#fail(error),
+    );
+    if (replies.length > 0) onDurable(replies);`,
+      },
+    ],
+    caughtBy: inLog(20),
+  },
+  {
+    name: "truncate-a-rotten-middle",
+    bug: "A damaged record in the middle of the log is taken for one that a crash cut short",
+    breaks: "docs/on-disk-format.md: damage is no torn tail",
+    edits: [
+      {
+        file: "master/storage/log-recovery.ts",
+        find: "if (valid !== null) throw",
+        replace: "if (valid !== null && offset < 0) throw",
+      },
+    ],
+    caughtBy: inTest("test/master/storage/raft-log-damage.test.ts"),
+  },
+  {
+    name: "snapshot-keeps-the-old-log",
+    bug: "A snapshot replaces the state, and the log of before stays",
+    breaks: "Raft §7",
+    edits: [
+      {
+        file: "master/driver/storage-writer.ts",
+        find: "await log.reset({ index: snapshot.index, term: snapshot.term }, hardState);",
+        replace: "",
+      },
+    ],
+    caughtBy: inLog(20),
+  },
+  {
+    name: "snapshot-without-sessions",
+    bug: "A snapshot leaves the outcomes of sessions out",
+    breaks: "G4, Raft thesis §6.3",
+    edits: [
+      {
+        file: "master/driver/snapshot-parts.ts",
+        find: "const pairBytes = sizeOfPair(pair);",
+        replace: `if (pair.key[0] === "o".charCodeAt(0)) continue;
+    const pairBytes = sizeOfPair(pair);`,
+      },
+    ],
+    caughtBy: inNamespace(20),
+  },
+  {
+    name: "propose-twice",
+    bug: "A command that was put into the log is put there again in the next turn",
+    breaks: "G4",
+    edits: [
+      {
+        file: "master/driver/proposals.ts",
+        find: `    const queued = this.#queued;
+    this.#queued = [];
+    return queued;`,
+        replace: `    const queued = this.#queued;
+    this.#queued = queued.filter((each) => each.command.length % 7 === 0 && !this.#again.has(each));
+    for (const each of this.#queued) this.#again.add(each);
+    return queued;`,
+      },
+      {
+        file: "master/driver/proposals.ts",
+        find: "  #queued: PendingProposal[] = [];",
+        replace: `  #queued: PendingProposal[] = [];
+  readonly #again = new Set<PendingProposal>();`,
+      },
+    ],
+    caughtBy: inLog(20),
+  },
+  {
+    name: "read-before-it-is-applied",
+    bug: "A read is answered before the state shows its index",
+    breaks: "G1, Raft thesis §6.4",
+    edits: [
+      {
+        file: "master/driver/member.ts",
+        find: "if (this.stateMachine.appliedIndex >= readIndex) waiter.resolve(readIndex);",
+        replace: "if (readIndex >= 0) waiter.resolve(readIndex);",
+      },
+    ],
+    caughtBy: inLog(20),
+  },
+  {
+    name: "read-joins-a-round-under-way",
+    bug: "A read is answered by a round that began before it came",
+    breaks: "G1, Raft thesis §6.4",
+    edits: [
+      {
+        file: "master/driver/reads.ts",
+        find: "return attempt.waiters;",
+        replace: `const late = this.#queued;
+    this.#queued = [];
+    return [...attempt.waiters, ...late];`,
+      },
+    ],
+    caughtBy: inNamespace(20),
+  },
+];

@@ -1,0 +1,51 @@
+/**
+ * Runs one simulation in a process of its own: `run-seeds.ts NAME FIRST LAST`. Prints one line of
+ * JSON, a `SeedsResult`, and ends. Started by `run-mutants.ts` in a copy of the sources.
+ */
+
+import { noFaults } from "../consensus/group-faults.ts";
+import { simulateLog } from "../consensus/log-simulation.ts";
+import { simulateNamespace } from "../consensus/namespace-simulation.ts";
+import { RaftSimulation } from "../raft/raft-simulation.ts";
+import type { SimulationName } from "./mutant.ts";
+
+/** The first seed that fails, and how; or none. */
+export type SeedsResult =
+  | { readonly kind: "passed" }
+  | {
+      readonly kind: "failed";
+      readonly seed: number;
+      readonly errorName: string;
+      readonly what: string;
+    };
+
+const RAFT_TICKS = 1_200;
+const NO_CLIENTS = { mutations: 0, refusals: 0, unanswered: 0, reads: 0, repeats: 0 };
+
+const SIMULATIONS: Record<SimulationName, (seed: number) => void | Promise<void>> = {
+  raft: (seed) => new RaftSimulation(seed).run(RAFT_TICKS),
+  log: (seed) => simulateLog(seed, { ...noFaults(), acknowledged: 0, unknown: 0, reads: 0 }),
+  namespace: (seed) => simulateNamespace(seed, { ...noFaults(), ...NO_CLIENTS }),
+};
+
+const [name, first, last] = process.argv.slice(2);
+let seed = Number(first);
+// An assertion of the product in a timer or a callback: nobody else hears of it.
+process.on("uncaughtException", fail);
+process.on("unhandledRejection", fail);
+try {
+  for (; seed <= Number(last); seed += 1) await SIMULATIONS[name as SimulationName](seed);
+  end({ kind: "passed" });
+} catch (error) {
+  fail(error);
+}
+
+function fail(error: unknown): void {
+  const { name: errorName, message } = error instanceof Error ? error : new Error(String(error));
+  end({ kind: "failed", seed, errorName, what: message });
+}
+
+/** What the bug has left open would keep the process alive. */
+function end(result: SeedsResult): void {
+  process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
+}
