@@ -40,7 +40,7 @@ class LogSimulation {
 
   async round(): Promise<void> {
     const { random, clock } = this.#group;
-    for (let burst = random.integer(4); burst > 0; burst -= 1) this.#use();
+    for (let burst = 1 + random.integer(6); burst > 0; burst -= 1) this.#use();
     await this.#faults.strike();
     await clock.advance(random.integer(600));
     this.#faults.endFailed();

@@ -22,7 +22,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/namespace/namespace.ts",
-        find: "...durableChanges(applied)]",
+        find: "...durableChanges(durable)]",
         replace: "...durableChanges(this.#durable)]",
       },
     ],
