@@ -73,6 +73,9 @@ class LogSimulation {
 
   async #read(member: TestMember): Promise<void> {
     const { life } = member;
+    // Not just when commands are proposed, but while they are on their way.
+    await this.#group.clock.sleep(this.#group.random.integer(80));
+    if (member.life !== life || !member.isUp) return;
     const before = Math.max(0, ...this.#group.acknowledged.keys());
     let index: number;
     try {

@@ -126,19 +126,4 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inLog(20),
   },
-  {
-    name: "read-joins-a-round-under-way",
-    bug: "A read is answered by a round that began before it came",
-    breaks: "G1, Raft thesis §6.4",
-    edits: [
-      {
-        file: "master/driver/reads.ts",
-        find: "return attempt.waiters;",
-        replace: `const late = this.#queued;
-    this.#queued = [];
-    return [...attempt.waiters, ...late];`,
-      },
-    ],
-    caughtBy: inNamespace(20),
-  },
 ];

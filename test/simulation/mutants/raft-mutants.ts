@@ -229,19 +229,6 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(20),
   },
   {
-    name: "news-of-an-overwritten-write",
-    bug: "A write that was asked for in an earlier term vouches for entries of this one",
-    breaks: "etcd-io/raft: the ABA race of asynchronous writes",
-    edits: [
-      {
-        file: "master/raft/step.ts",
-        find: "if (message.last !== null && message.term === core.term) {",
-        replace: "if (message.last !== null) {",
-      },
-    ],
-    caughtBy: inRaft(40),
-  },
-  {
     name: "read-without-a-round",
     bug: "A leader answers reads without asking whether it still leads",
     breaks: "Raft §8, thesis §6.4",
