@@ -13,7 +13,7 @@ import { jsonName } from "../format.ts";
 import { joinLocal, localError, withoutSlashes } from "../local-files.ts";
 import { hasSameContent } from "../local-root.ts";
 import { makeLocalDirectory, writeLocal } from "../local-write.ts";
-import { lookOf } from "../look-options.ts";
+import { lookOf } from "../look.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
 import {
   baseName,

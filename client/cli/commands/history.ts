@@ -3,7 +3,7 @@ import type { PathVersion } from "../../path-history.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { formatSize, formatTime, jsonAttributes, jsonName } from "../format.ts";
-import { lookOf } from "../look-options.ts";
+import { lookOf } from "../look.ts";
 import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
 import { formatTable } from "../table-view.ts";
 

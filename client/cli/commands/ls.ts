@@ -11,7 +11,7 @@ import {
   jsonName,
   sizeOf,
 } from "../format.ts";
-import { lookOf } from "../look-options.ts";
+import { lookOf } from "../look.ts";
 import { childPath, expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
 
 /** One line of a listing. */

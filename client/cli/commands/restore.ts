@@ -2,7 +2,7 @@ import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import type { AsOf } from "../../options.ts";
 import type { RunCommand } from "../command.ts";
 import { formatSize, jsonName } from "../format.ts";
-import { resolveAsOf } from "../look-options.ts";
+import { resolveAsOf } from "../look.ts";
 import { parseRemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {

@@ -4,7 +4,7 @@ import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { formatMode, formatTime, jsonAttributes, jsonName, sizeOf } from "../format.ts";
-import { lookOf } from "../look-options.ts";
+import { lookOf } from "../look.ts";
 import { baseName, expandPaths, type RemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
