@@ -6,8 +6,8 @@ import type { BackupHead } from "../../shared/protocol/backup-api.ts";
 import { StateHash } from "../../shared/protocol/state-hash.ts";
 import { checkFormatVersion, durableChanges } from "./durable.ts";
 import { checkFeatureLevel } from "./feature-levels.ts";
-import { bytesToText, META_KEY, textToBytes } from "./keys.ts";
-import { APPLIED, CLUSTER_FACTS } from "./tables.ts";
+import { bytesToText, META_KEY, TABLE_BYTE, textToBytes } from "./keys.ts";
+import { APPLIED, CLUSTER_FACTS, TOTALS } from "./tables.ts";
 
 /**
  * A restored cluster begins a new life: its first index is the next multiple of this, plus that of
@@ -50,7 +50,9 @@ export class RestoredState {
       }
       // Both come at the end, as they are then.
       if (text === META_KEY.applied || text === META_KEY.membership) continue;
-      const kept = text === META_KEY.clusterFacts ? this.#withNewKey(value) : value;
+      // What came after the backup is undone, which no event tells: watchers begin anew.
+      if (text[0] === TABLE_BYTE.feed) continue;
+      const kept = this.#changed(text, value);
       this.#hash.add(key, kept);
       changes.push({ key, value: kept });
     }
@@ -64,6 +66,14 @@ export class RestoredState {
     }
     const { index, term } = this;
     return durableChanges({ index, term, membership, stateHash: this.#hash.bytes() });
+  }
+
+  #changed(key: string, value: Uint8Array): Uint8Array {
+    if (key === META_KEY.clusterFacts) return this.#withNewKey(value);
+    if (key !== META_KEY.totals) return value;
+    const totals = TOTALS.decode(value, META_KEY.totals);
+    const feedFloor = (this.index + 1) as LogIndex;
+    return TOTALS.encode({ ...totals, feedFloor, feedBytes: 0 }, META_KEY.totals);
   }
 
   /**

@@ -115,6 +115,11 @@ describe("a master's directory that is restored from a backup", () => {
     assert.notDeepEqual(facts?.chunkKey, before?.chunkKey, "old receipts are void");
     assert.deepEqual({ ...facts, chunkKey: null }, { ...before, chunkKey: null });
     assert.equal(toHex(namespace.durableMark.stateHash), toHex(hashOf(store).bytes()));
+    assert.equal(
+      namespace.oldestFeedIndex(),
+      restored.index + 1,
+      "no watcher misses what is undone",
+    );
     await log.close();
   });
 
