@@ -131,6 +131,27 @@ describe("the change feed (G15)", () => {
     assert.deepEqual(lines(replica, start, "/x/a/b"), ["renamed /c -> /x/a", "renamed /x -> /y"]);
   });
 
+  it("tells of attributes that a copy or a restored version brings along", async () => {
+    const replica = await Replica.make();
+    replica.run(putText("/f", "one"), putText("/g", "two"));
+    const old = replica.run({ kind: "set-attributes", target: at("/f"), mode: 0o600, uid: 7 });
+    const model = newModel();
+    const copy = { kind: "copy", from: at("/f"), to: at("/g"), uid: 0, gid: 0 } as const;
+    const start = replica.run({ ...copy, replace: true, preserve: true });
+    replica.run({ kind: "set-attributes", target: at("/f"), mode: 0o644 });
+    const restored = { from: at("/f"), to: at("/f"), index: old, replace: true } as const;
+    replica.run({ kind: "restore", ...restored });
+    assert.deepEqual(lines(replica, start), [
+      "content /g",
+      "attributes /g",
+      "attributes /f",
+      "content /f",
+      "attributes /f",
+    ]);
+    for (const event of eventsFrom(replica.namespace, position(0)).events) model.apply(event);
+    assert.deepEqual(model.lines(), linesOf(replica.namespace));
+  });
+
   it("tells nothing of what was refused, retried or reclaimed", async () => {
     const replica = await Replica.make();
     const first = replica.run(makeDirectory("/d"));
