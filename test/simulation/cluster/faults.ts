@@ -9,19 +9,22 @@ export interface FaultTargets {
   readonly masters: readonly AnyProcess[];
   readonly chunkservers: readonly AnyProcess[];
   readonly clients: readonly AnyProcess[];
+  /** The master that leads, if there is one. */
+  readonly leader: () => AnyProcess | undefined;
 }
 
 /** How often each comes. */
 const WEIGHTS = {
   kill: 8,
   "power loss": 6,
-  "power loss of all": 0.6,
+  "power loss of all": 1.5,
   "graceful stop": 3,
   "client dies": 3,
   "client pauses": 2,
   partition: 5,
   "one-way partition": 5,
   isolation: 4,
+  split: 4,
   reset: 5,
   freeze: 5,
   "slow node": 3,
@@ -39,7 +42,10 @@ export type FaultKind = keyof typeof WEIGHTS;
 const PAUSE_MS = { min: 100, max: 6_000 };
 const LASTS_MS = { min: 50, max: 8_000 };
 const DOWN_MS = { min: 20, max: 6_000 };
-const FROZEN_MS = { min: 50, max: 7_000 };
+/** Longer than a client waits for an answer before it asks another master. */
+const FROZEN_MS = { min: 50, max: 12_000 };
+/** Much depends on the leader, so it is hit more often than the others. */
+const LEADER_SHARE = 0.3;
 /** Longer than a session lives. */
 const CLIENT_PAUSE_MS = { min: 1_000, max: 40_000 };
 const JUMP_MS_MAX = 3_600_000;
@@ -73,6 +79,11 @@ export class Faults {
     return [...this.#targets.masters, ...this.#targets.chunkservers];
   }
 
+  #pickServer(): AnyProcess {
+    const leader = this.#dice.isBelow(LEADER_SHARE) ? this.#targets.leader() : undefined;
+    return leader ?? this.#dice.pick(this.#servers);
+  }
+
   get #everyone(): readonly AnyProcess[] {
     return [...this.#servers, ...this.#targets.clients];
   }
@@ -101,9 +112,14 @@ export class Faults {
     }
   }
 
-  /** Nothing is broken from here on; what is down comes back. */
+  /**
+   * The last fault of each run takes the power of all machines at once, so that only what is on
+   * their disks counts (G6). Nothing is broken from here on; what is down comes back.
+   */
   end(): void {
     this.isOver = true;
+    this.counts["power loss of all"] += 1;
+    for (const process of this.#servers) process.cutPower();
     const { network, slowness } = this.#world;
     network.heal();
     slowness.clear();
@@ -127,7 +143,7 @@ export class Faults {
       case "kill":
       case "power loss":
       case "graceful stop":
-        return this.#takeDown(kind, this.#dice.pick(this.#servers));
+        return this.#takeDown(kind, this.#pickServer());
       case "power loss of all":
         for (const process of this.#servers) process.cutPower();
         return true;
@@ -136,10 +152,11 @@ export class Faults {
       case "client pauses":
         return this.#freeze(this.#dice.pick(this.#targets.clients), CLIENT_PAUSE_MS);
       case "freeze":
-        return this.#freeze(this.#dice.pick(this.#servers), FROZEN_MS);
+        return this.#freeze(this.#pickServer(), FROZEN_MS);
       case "partition":
       case "one-way partition":
       case "isolation":
+      case "split":
       case "reset":
         return this.#harmNetwork(kind);
       case "slow node":
@@ -172,22 +189,39 @@ export class Faults {
     return true;
   }
 
-  #harmNetwork(kind: "partition" | "one-way partition" | "isolation" | "reset"): boolean {
+  #harmNetwork(kind: "partition" | "one-way partition" | "isolation" | "split" | "reset"): boolean {
     const { network, trace } = this.#world;
-    const one = this.#dice.pick(this.#everyone).host;
-    const other = this.#dice.pick(this.#everyone.filter((each) => each.host !== one)).host;
-    trace.note("world", `${kind}: ${one}${kind === "isolation" ? "" : ` and ${other}`}`);
+    const one = this.#pickServer().host;
+    const others = this.#everyone.map(({ host }) => host).filter((host) => host !== one);
+    const other = this.#dice.pick(others);
     if (kind === "reset") network.reset(one, other);
     else if (kind === "partition") network.cut(one, other);
-    else if (kind === "one-way partition") network.cutOneWay(one, other);
-    else for (const { host } of this.#everyone) if (host !== one) network.cut(one, host);
-    if (kind !== "reset") {
-      this.#after(LASTS_MS, () => {
-        trace.note("world", "the cables are mended");
-        network.heal();
-      });
-    }
+    else if (kind === "one-way partition") this.#cutOneWay(one, other);
+    else this.#split(one, kind === "isolation" ? [] : this.#half(others));
+    trace.note("world", `${kind}: ${one} and ${other}`);
+    if (kind === "reset") return true;
+    this.#after(LASTS_MS, () => {
+      trace.note("world", "the cables are mended");
+      network.heal();
+    });
     return true;
+  }
+
+  #cutOneWay(one: string, other: string): void {
+    const isToOther = this.#dice.isBelow(0.5);
+    this.#world.network.cutOneWay(isToOther ? one : other, isToOther ? other : one);
+  }
+
+  /** `one` and those who are with it see nothing of the rest. */
+  #split(one: string, withIt: readonly string[]): void {
+    const side = new Set([one, ...withIt]);
+    const rest = this.#everyone.map(({ host }) => host).filter((host) => !side.has(host));
+    for (const host of side) for (const far of rest) this.#world.network.cut(host, far);
+    this.#world.trace.note("world", `on one side: ${[...side].join(", ")}`);
+  }
+
+  #half(hosts: readonly string[]): string[] {
+    return hosts.filter(() => this.#dice.isBelow(0.4));
   }
 
   #slowDown(kind: "slow node" | "jitter" | "loss"): boolean {

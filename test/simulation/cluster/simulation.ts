@@ -46,6 +46,10 @@ const WHOLE_MS_MAX = 120_000;
 const ANSWERED_MS_MAX = 60_000;
 const LOOK_MS = 250;
 
+function isLeading({ running }: SimulatedMaster): boolean {
+  return running?.master.consensus.status().role === "leader";
+}
+
 /** A whole cluster of production masters, chunkservers and clients in a simulated world. */
 export class Simulation {
   readonly options: SimulationOptions;
@@ -77,7 +81,12 @@ export class Simulation {
       });
     });
     this.#observer = makeClient(world, "observer", { masters, begin: () => {} });
-    this.faults = new Faults(world, this);
+    this.faults = new Faults(world, {
+      masters: this.masters,
+      chunkservers: this.chunkservers,
+      clients: this.clients,
+      leader: () => this.masters.find((each) => isLeading(each)),
+    });
     this.checks = new ConsensusChecks(this.masters);
   }
 
