@@ -17,7 +17,8 @@ import { stampOf, stampOfAttributes } from "./stamp.ts";
 import type { Workload } from "./workload.ts";
 import type { Writer } from "./writer.ts";
 
-const CALL_TIMEOUT_MS = 20_000;
+/** As long as the cluster may take to be whole again. */
+const CALL_TIMEOUT_MS = 60_000;
 const MIB = 1024 * 1024;
 
 /**

@@ -11,6 +11,7 @@ export class Journal {
   readonly #stream: WriteStream;
   readonly #startMs = performance.now();
   #now = 0;
+  #isClosed = false;
 
   constructor(path: string) {
     this.path = path;
@@ -24,6 +25,7 @@ export class Journal {
   }
 
   write(event: string, fields: Readonly<Record<string, unknown>>): void {
+    if (this.#isClosed) return; // What goes on after an interruption is nobody's any more.
     const ms = Math.round(performance.now() - this.#startMs);
     this.#stream.write(`${JSON.stringify({ at: this.tick(), ms, event, ...fields })}\n`);
   }
@@ -36,6 +38,7 @@ export class Journal {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#stream.end();
     await finished(this.#stream);
   }

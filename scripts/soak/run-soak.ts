@@ -40,10 +40,12 @@ export async function runSoak(
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     if (!options.signal.aborted) journal.violation(`The run came to an end: ${text}`);
   } finally {
-    await workload.close().catch(() => {}); // What matters of it has been said.
-    await audit.close();
     // Interrupted, it may be in the middle of a fault: then the namespaces end what there is.
-    if (!options.signal.aborted) await cluster.tearDown();
+    if (!options.signal.aborted) {
+      await workload.close().catch(() => {}); // What matters of it has been said.
+      await audit.close();
+      await cluster.tearDown();
+    }
     await journal.close();
   }
   return reportOf({

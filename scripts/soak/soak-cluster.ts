@@ -19,6 +19,7 @@ const CHUNKSERVERS = 4;
 /** Sparse images; XFS wants at least 300 MiB. */
 const MASTER_DISK_BYTES = 1024 * MIB;
 const CHUNKSERVER_DISK_BYTES = 3072 * MIB;
+const LEADER_TIMEOUT_MS = 60_000;
 const STATUS_TIMEOUT_MS = 2_000;
 /** The leader asks every member for each answer. */
 const STATUS_POLL_MS = 150;
@@ -114,7 +115,7 @@ export class SoakCluster {
     return status;
   }
 
-  /** The master that leads. @throws {Error} if none is seen to within 20 s */
+  /** The master that leads. @throws {Error} if none is seen to within a minute */
   async leader(): Promise<SoakNode> {
     let found: SoakNode | undefined;
     await waitFor(
@@ -124,7 +125,7 @@ export class SoakCluster {
         found = this.masters.find((node) => node.address === leader?.address);
         return found !== undefined;
       },
-      20_000,
+      LEADER_TIMEOUT_MS,
       STATUS_POLL_MS,
     );
     if (found === undefined) throw new Error("No master leads");
