@@ -10,6 +10,7 @@ import type { ServerLocation } from "../shared/protocol/intent.ts";
 import type { WireWorld } from "../shared/wire/connect.ts";
 import { ConnectionPool } from "../shared/wire/connection-pool.ts";
 import { LeaderChannel } from "../shared/wire/leader-channel.ts";
+import { learnMasters } from "../shared/wire/learn-masters.ts";
 import type { WireLimits } from "../shared/wire/limits.ts";
 import type { Identity } from "../shared/wire/rpc.ts";
 import { RpcServer } from "../shared/wire/rpc-server.ts";
@@ -227,6 +228,7 @@ function startUpkeep(parts: UpkeepParts): {
     ...env,
     pool: pools.control,
     addresses: () => config.masters,
+    learn: learnMasters,
     // A leader that hangs is left for another before it takes this server for dead.
     attemptTimeoutMs: 1_000,
   });

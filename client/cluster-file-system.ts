@@ -38,6 +38,7 @@ import type {
 } from "./file-system.ts";
 import { writeFile } from "./file-writer.ts";
 import { listAll, listPage } from "./listing.ts";
+import { ClusterMasters, type Masters } from "./masters.ts";
 import { OpenFile } from "./open-file.ts";
 import * as operations from "./operations.ts";
 import type * as options from "./options.ts";
@@ -248,6 +249,11 @@ export class ClusterFileSystem implements FileSystem {
 
   status(call: options.CallOptions = {}): Promise<ClusterStatus> {
     return this.#parts.masters.read(status, {}, call);
+  }
+
+  get masters(): Masters {
+    const { masters, env } = this.#parts;
+    return new ClusterMasters(masters, env.clock);
   }
 
   verify(path: PathInput, how: options.VerifyOptions = {}): AsyncIterable<VerifyResult> {

@@ -13,6 +13,7 @@ import type { Env } from "../shared/ports/env.ts";
 import { memberStatus } from "../shared/protocol/fleet-api.ts";
 import { ConnectionPool } from "../shared/wire/connection-pool.ts";
 import { LeaderChannel } from "../shared/wire/leader-channel.ts";
+import { learnMasters } from "../shared/wire/learn-masters.ts";
 import type { WireLimits } from "../shared/wire/limits.ts";
 import type { Identity } from "../shared/wire/rpc.ts";
 import { Chunkservers } from "./chunkserver-session.ts";
@@ -159,6 +160,7 @@ function makeMasters(
     clock,
     random,
     addresses: () => masters,
+    learn: learnMasters,
     onRetry: ({ method, attempt, delayMs, error }) => {
       if (error.retry !== "safe") uncertainAttempts += 1;
       onRetry({ what: method, attempt, delayMs, error });

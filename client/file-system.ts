@@ -12,6 +12,7 @@ import type {
   StorageClass,
 } from "../shared/protocol/namespace-api.ts";
 import type { AsOfState } from "./as-of.ts";
+import type { Masters } from "./masters.ts";
 import type {
   AsOf,
   AttributeChanges,
@@ -281,6 +282,8 @@ export interface FileSystem extends AsyncDisposable {
    * file data but that of tiny files. Shows all that was acknowledged before the call.
    */
   backup(options?: CallOptions): AsyncIterable<BackupPart>;
+  /** The masters of the cluster: who they are, adding and removing them, who leads. */
+  readonly masters: Masters;
   /** Reads and proves a file, or every file below a directory. Chunks first, then their file. */
   verify(path: PathInput, options?: VerifyOptions): AsyncIterable<VerifyResult>;
   checksum(path: PathInput, options?: ReadOptions & ByteRange): Promise<Checksum>;

@@ -16,6 +16,7 @@ export {
 export { displayName, type PathInput } from "../shared/base/path.ts";
 export type { BackupHead } from "../shared/protocol/backup-api.ts";
 export type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
+export type { MastersStatus } from "../shared/protocol/masters-api.ts";
 export type {
   Attributes,
   FileAttributes,
@@ -45,6 +46,7 @@ export type {
   WatchEvent,
   WriteStream,
 } from "./file-system.ts";
+export type { AddMastersOptions, MasterAddress, Masters } from "./masters.ts";
 export type {
   AsOf,
   AttributeChanges,

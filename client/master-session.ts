@@ -146,6 +146,24 @@ export class MasterSession implements AsyncDisposable {
     }
   }
 
+  /** A call that must not be repeated once it may have had its effect. */
+  async once<Request, Response>(
+    method: CallMethod<Request, Response>,
+    request: Request,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    const { channel, timeoutMs } = this.#options;
+    this.#checkOpen();
+    try {
+      const how = { ...leaderOptions(options, timeoutMs), idempotent: false };
+      const received = await channel.call(method, request, how);
+      received.release();
+      return received.head;
+    } catch (error) {
+      throw causeOf(error, options.signal);
+    }
+  }
+
   /**
    * One mutation. A repeated attempt carries the same sequence number and gets the first outcome.
    *

@@ -40,12 +40,17 @@ export const masterConfigSchema = v.strictObject({
   clusterId: clusterIdSchema,
   /** This member's number, from 1. Never used again for another data directory. */
   memberId: countSchema(1, 2 ** 31),
-  /** All members, this one among them: "1=host:port". */
+  /**
+   * This member and others: "1=host:port". Of a new cluster all of them; later the log says who they
+   * are, and these are where a member that knows nothing yet looks for the others.
+   */
   members: v.pipe(
     v.array(v.pipe(v.string(), v.regex(/^\d+=[^=\s]+:\d{1,5}$/, "expected ID=HOST:PORT"))),
     v.minLength(1),
     v.maxLength(9),
   ),
+  /** Founds nothing: waits until it is added to the cluster (`ashlar master add`). */
+  join: v.optional(v.boolean(), false),
   /** Where this member listens. Default: its address in `members`. */
   listen: v.optional(addressSchema),
   /** Health, metrics and status over HTTP; null: none. */
@@ -92,7 +97,8 @@ export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = 
   dataDir: "where the log, the state and the identity live",
   clusterId: "32 hex digits, the same on every member",
   memberId: "this member's number, from 1",
-  members: "all members: 1=HOST:PORT,2=HOST:PORT,…",
+  members: "the members, this one among them: 1=HOST:PORT,2=HOST:PORT,…",
+  join: "true: wait to be added to a cluster that runs, instead of founding one",
   listen: "where to listen (default: its address in members)",
   http: "health and metrics over HTTP (default: none)",
   heartbeatIntervalMs: "how often the leader makes itself heard (100ms)",

@@ -29,7 +29,7 @@ export interface Consensus {
    * that is to remove itself hands over, and the next one is to be asked.
    *
    * @throws {AshlarError} NOT_LEADER, NO_LEADER; CHANGE_UNDER_WAY; ALREADY_EXISTS; MEMBER_UNKNOWN;
-   *   MEMBER_BEHIND; MAJORITY_AT_RISK; UNAVAILABLE, WRONG_IDENTITY, WRONG_CLUSTER of whoever is to
+   *   MEMBER_BEHIND; MAJORITY_AT_RISK; MEMBER_UNREACHABLE, WRONG_IDENTITY, WRONG_CLUSTER of whoever is to
    *   be added. COMMIT_UNKNOWN: look at the membership.
    */
   changeMembers(change: MemberChange): Promise<LogIndex>;

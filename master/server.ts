@@ -4,6 +4,7 @@ import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
 import type { Disk, DiskFile } from "../shared/ports/disk.ts";
 import type { Env } from "../shared/ports/env.ts";
+import type { Log } from "../shared/ports/log.ts";
 import type { Metrics } from "../shared/ports/metrics.ts";
 import type { OrderedStores } from "../shared/ports/ordered-store.ts";
 import { memberStatus } from "../shared/protocol/fleet-api.ts";
@@ -15,8 +16,10 @@ import type { MemberStatus } from "./api/cluster-status.ts";
 import { FeedService } from "./api/feed-handler.ts";
 import { registerFleetHandlers } from "./api/fleet-handlers.ts";
 import { type MasterParts, propose } from "./api/leader-context.ts";
+import { registerMastersHandlers } from "./api/masters-handlers.ts";
 import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
 import { type MasterConfig, membersOf } from "./config.ts";
+import type { ConsensusStatus } from "./consensus.ts";
 import type { Driver, DriverLimits } from "./driver/driver-options.ts";
 import type { OpenStorage } from "./driver/member-storage.ts";
 import { foundersOf, foundingRecord, openDriver } from "./driver/open-driver.ts";
@@ -98,6 +101,7 @@ export async function startMaster(
       clusterId,
       memberId,
       members,
+      join: config.join,
       timing: config,
       limits: hooks.limits ?? {},
       onFatal: hooks.onFatal,
@@ -129,10 +133,12 @@ export async function startMaster(
   registerBackupHandler(server, driver, { clock: env.clock, facts });
   registerNamespaceHandlers(server, parts);
   registerFleetHandlers(server, { ...parts, askMember: (address) => askMember(pool, address) });
+  registerMastersHandlers(server, driver);
   const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
   const address = await server.listen(config.listen ?? ownAddress);
   services.start();
   watch.start();
+  tellStanding(env.log, driver, `ashlar master add ${memberId}=${ownAddress}`);
   countHistory(env.metrics, parts);
 
   const owned = closers.move();
@@ -142,6 +148,20 @@ export async function startMaster(
     namespace: parts.namespace,
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
+}
+
+/** Says once that this master waits to be added, and when it counts, or counts no more. */
+function tellStanding(log: Log, driver: Driver, addCommand: string): void {
+  let told = "member";
+  const tell = ({ standing }: ConsensusStatus): void => {
+    if (standing === told) return;
+    told = standing;
+    if (standing === "joining") log.info("This master waits to be added", { command: addCommand });
+    else if (standing === "member") log.info("This master is a member now");
+    else log.warn("This master was removed from the cluster; it can be stopped");
+  };
+  driver.onChange(tell);
+  tell(driver.status());
 }
 
 /** What the history takes, for whoever scrapes. */

@@ -2,6 +2,7 @@ import type { CommandDefinition } from "./command.ts";
 import { CLUSTER_COMMANDS } from "./table-cluster.ts";
 import { DATA_COMMANDS } from "./table-data.ts";
 import { HISTORY_COMMANDS } from "./table-history.ts";
+import { MASTER_COMMANDS } from "./table-masters.ts";
 import { NAMESPACE_COMMANDS } from "./table-namespace.ts";
 
 /** Every command of the CLI, in the order of `ashlar --help`. */
@@ -9,5 +10,6 @@ export const COMMANDS: readonly CommandDefinition[] = [
   ...DATA_COMMANDS,
   ...NAMESPACE_COMMANDS,
   ...HISTORY_COMMANDS,
+  ...MASTER_COMMANDS,
   ...CLUSTER_COMMANDS,
 ];

@@ -22,6 +22,7 @@ export type RunDefinition = (
 const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
   cluster: "run a cluster of real processes on this machine",
   config: "the settings of this CLI",
+  master: "the masters of a cluster; with flags alone it runs one",
 };
 
 /** Programs of their own, which the launcher starts; each explains itself with --help. */

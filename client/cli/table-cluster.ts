@@ -84,6 +84,29 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/cluster-up.ts"),
   },
   {
+    name: "cluster add",
+    summary: "add a node to a cluster that runs, and wait until it counts",
+    arguments: "<role>",
+    usage: "[options] master|chunkserver",
+    options: [
+      DIRECTORY,
+      {
+        flags: "--base-port <port>",
+        description: "first of its two ports; 0: any that are free",
+        default: 0,
+        parse: (text) => parseCount(text, "--base-port"),
+      },
+      {
+        flags: "--wait <duration>",
+        description: "give up after this",
+        default: 30_000,
+        parse: (text) => parseDurationMs(text, "--wait"),
+      },
+    ],
+    examples: [["ashlar cluster add master", "one more: `ashlar master status` shows it"]],
+    load: () => import("./commands/cluster-add.ts"),
+  },
+  {
     name: "cluster down",
     summary: "stop it; its state stays",
     options: [DIRECTORY],

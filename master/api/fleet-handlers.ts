@@ -36,6 +36,7 @@ export function registerFleetHandlers(handlers: Handlers, parts: MasterParts & S
     return {
       member: statusOfMember(status),
       leaderAddress: status.leaderAddress,
+      masters: [...status.masters],
       state: { featureLevelMax: FEATURE_LEVEL_MAX, marks },
     };
   });

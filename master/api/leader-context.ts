@@ -61,12 +61,27 @@ function successOf(outcome: Outcome): Success {
   });
 }
 
-/** @throws {AshlarError} NOT_LEADER, with the leader's address if it is known; NO_LEADER before it is ready. */
+function masterRemoved(masters: readonly string[]): AshlarError {
+  return new AshlarError(
+    "MASTER_REMOVED",
+    "Cannot serve this here: this master was removed from the cluster",
+    {
+      ...(masters.length === 0 ? {} : { hint: `The masters are ${masters.join(", ")}` }),
+      details: { masters },
+    },
+  );
+}
+
+/**
+ * @throws {AshlarError} NOT_LEADER, with the leader's address if it is known; MASTER_REMOVED;
+ *   NO_LEADER before it is ready.
+ */
 export function requireLeader(consensus: Consensus): void {
-  const { role, isReady, leaderAddress } = consensus.status();
+  const { role, isReady, leaderAddress, standing, masters } = consensus.status();
   if (role !== "leader") {
+    if (standing === "removed") throw masterRemoved(masters);
     throw new AshlarError("NOT_LEADER", "Cannot serve this here: this master is not the leader", {
-      details: leaderAddress === null ? {} : { leaderAddress },
+      details: leaderAddress === null ? { masters } : { masters, leaderAddress },
     });
   }
   if (!isReady) {

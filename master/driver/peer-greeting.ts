@@ -96,7 +96,7 @@ export async function connectToPeer(options: GreetOptions): Promise<Connection> 
  * Who listens at the address of a member that is to be added. Its incarnation is not held against
  * what is remembered: it will be what counts.
  *
- * @throws {AshlarError} UNAVAILABLE if nobody answers; WRONG_IDENTITY, WRONG_CLUSTER.
+ * @throws {AshlarError} MEMBER_UNREACHABLE if nobody answers; WRONG_IDENTITY, WRONG_CLUSTER.
  */
 export async function identifyPeer(
   options: Omit<GreetOptions, "peers">,
@@ -111,12 +111,11 @@ export async function identifyPeer(
   } catch (error) {
     if (!isAshlarError(error) || error.retry === "never") throw error;
     throw new AshlarError(
-      "UNAVAILABLE",
+      "MEMBER_UNREACHABLE",
       `Cannot add member ${id}: nobody answers at ${address}: ${error.message}`,
       {
         cause: error,
         hint: "Start it first, with join = true and an empty data directory",
-        // A caller that repeats would wait for a person.
         details: { address },
       },
     );

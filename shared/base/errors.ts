@@ -74,6 +74,7 @@ export const ERROR_CODES = {
   MASTER_REMOVED: { httpStatus: 410, errno: "EAGAIN", retry: "safe", exitStatus: 5 },
   CHANGE_UNDER_WAY: { httpStatus: 409, errno: "EAGAIN", retry: "safe", exitStatus: 5 },
   MEMBER_UNKNOWN: { httpStatus: 404, errno: "ENXIO", retry: "never", exitStatus: 3 },
+  MEMBER_UNREACHABLE: { httpStatus: 503, errno: "EHOSTUNREACH", retry: "never", exitStatus: 5 },
   MEMBER_BEHIND: { httpStatus: 409, errno: "EBUSY", retry: "never", exitStatus: 6 },
   MAJORITY_AT_RISK: { httpStatus: 409, errno: "EBUSY", retry: "never", exitStatus: 6 },
   // Our own state on disk.

@@ -166,6 +166,8 @@ export const memberStatus = defineCall(
   v.object({
     member: masterStatusSchema,
     leaderAddress: v.nullable(addressSchema),
+    /** Where all masters are, as far as this one knows. */
+    masters: v.optional(v.array(addressSchema), []),
     /** Not said by versions that know the first feature level only. */
     state: v.optional(
       v.object({

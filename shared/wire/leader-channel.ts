@@ -6,7 +6,7 @@ import { memberStatus } from "../protocol/fleet-api.ts";
 import type { CallMethod } from "../protocol/method.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
 import { LeaderDoubt } from "./leader-doubt.ts";
-import { isAboutReach, LeaderSearch, leaderHintOf } from "./leader-search.ts";
+import { isAboutReach, LeaderSearch, leaderHintOf, mastersHintOf } from "./leader-search.ts";
 import type { CallOptions, Connection, Received } from "./rpc.ts";
 
 export interface LeaderCallOptions extends CallOptions {
@@ -29,8 +29,13 @@ export interface LeaderChannelOptions {
   readonly pool: ConnectionPool;
   readonly clock: Clock;
   readonly random: Random;
-  /** The masters, "host:port" each; asked before every round, so that a membership change is seen. */
+  /** Some of the masters, "host:port" each: those of the config. The others are learnt. */
   readonly addresses: () => readonly string[];
+  /**
+   * Asks a master where all of them are: after a call, every `LEARN_INTERVAL_MS`. The membership may
+   * change while nothing fails.
+   */
+  readonly learn?: (connection: Connection, timeoutMs: number) => Promise<readonly string[]>;
   readonly onRetry?: (retry: Retry) => void;
   /** Patience with one master, for calls that may be repeated. Default 5 s. */
   readonly attemptTimeoutMs?: number;
@@ -45,6 +50,11 @@ const CONNECT_TIMEOUT_MS = 1000;
 const DOUBT_AFTER_MS = 700;
 /** An election takes about a second: a longer pause would only add to it. */
 const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 400 };
+const LEARN_INTERVAL_MS = 10_000;
+const LEARN_TIMEOUT_MS = 1_000;
+
+const NOBODY_ANSWERS =
+  "Name masters that run and still belong to the cluster: these may have been removed from it";
 
 /** What a call has been through. */
 interface Story {
@@ -71,6 +81,9 @@ export class LeaderChannel {
   readonly #options: LeaderChannelOptions;
   readonly #doubt: LeaderDoubt;
   #leaderAddress: string | null = null;
+  /** What masters have told of where they all are, the latest word. */
+  #learnt: readonly string[] = [];
+  #learnAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LeaderChannelOptions) {
     this.#options = options;
@@ -107,10 +120,10 @@ export class LeaderChannel {
     // Nearly always the leader is where it was: then there is no story to tell.
     const address = this.#leaderAddress;
     const connection = address === null ? null : pool.peek(address);
-    if (address === null || connection === null) {
+    const startMs = clock.monotonicMs();
+    if (address === null || connection === null || this.#isLearningDue(startMs)) {
       return this.#search(method.name, options, attempt);
     }
-    const startMs = clock.monotonicMs();
     return attempt(address, connection, timeoutMs).catch((error: unknown) => {
       if (!isAshlarError(error)) throw error;
       return this.#search(method.name, options, attempt, { startMs, address, error });
@@ -142,7 +155,7 @@ export class LeaderChannel {
       uncertain: null,
       last: null,
     };
-    const search = new LeaderSearch(this.#leaderAddress, this.#options.addresses());
+    const search = new LeaderSearch(this.#leaderAddress, this.#addresses());
     if (first !== undefined) {
       // It was asked already, unless another call has learned of another leader meanwhile.
       if (this.#leaderAddress === first.address) search.next();
@@ -156,6 +169,7 @@ export class LeaderChannel {
         const connection = await this.#connect(address, story);
         const result = await attempt(address, connection, this.#leftMs(story));
         this.#leaderAddress = address;
+        await this.#learn(connection);
         return result;
       } catch (error) {
         if (!isAshlarError(error)) throw error;
@@ -181,8 +195,8 @@ export class LeaderChannel {
 
   /** Asks the others. What is under way at a master that leads no longer goes to the one that does. */
   async #suspect(address: string): Promise<void> {
-    const { addresses, pool, connectTimeoutMs: timeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
-    const others = addresses().filter((other) => other !== address);
+    const { pool, connectTimeoutMs: timeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
+    const others = this.#addresses().filter((other) => other !== address);
     const ask = async (other: string): Promise<string> => {
       const connection = await pool.get(other, { timeoutMs });
       const answer = await connection.call(memberStatus, {}, { timeoutMs });
@@ -199,7 +213,7 @@ export class LeaderChannel {
 
   /** The next address to try; between rounds after a pause. Throws when there is no time for it. */
   async #nextAddress(search: LeaderSearch, story: Story): Promise<string> {
-    const { clock, random, addresses } = this.#options;
+    const { clock, random } = this.#options;
     for (let delayMs = 0; ; ) {
       const address = search.next();
       if (address !== null) {
@@ -213,8 +227,33 @@ export class LeaderChannel {
       } catch {
         throw failure(story); // The caller gave up: that is what it says.
       }
-      search.beginRound(this.#leaderAddress, addresses());
+      search.beginRound(this.#leaderAddress, this.#addresses());
     }
+  }
+
+  /** Those that were learnt first: the config may name masters that are gone. */
+  #addresses(): readonly string[] {
+    return [...new Set([...this.#learnt, ...this.#options.addresses()])];
+  }
+
+  #isLearningDue(nowMs: number): boolean {
+    return this.#options.learn !== undefined && nowMs >= this.#learnAtMs;
+  }
+
+  async #learn(connection: Connection): Promise<void> {
+    const { clock, learn } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (learn === undefined || !this.#isLearningDue(nowMs)) return;
+    this.#learnAtMs = nowMs + LEARN_INTERVAL_MS;
+    try {
+      this.#note(await learn(connection, LEARN_TIMEOUT_MS));
+    } catch (error) {
+      if (!isAshlarError(error)) throw error; // What the master could not say it says later.
+    }
+  }
+
+  #note(masters: readonly string[]): void {
+    if (masters.length > 0) this.#learnt = masters;
   }
 
   #connect(address: string, story: Story): Promise<Connection> {
@@ -239,6 +278,7 @@ export class LeaderChannel {
     { address, error }: { readonly address: string; readonly error: AshlarError },
   ): void {
     story.last = { address, error };
+    this.#note(mastersHintOf(error));
     if (error.retry === "never") throw error;
     if (error.retry === "idempotent-only") {
       story.uncertain = error;
@@ -269,6 +309,7 @@ function failure(story: Story): AshlarError {
     return new AshlarError(code, `Cannot complete ${method}: no master is known`);
   }
   const { error } = last;
+  const hint = error.hint ?? (error.code === "UNAVAILABLE" ? NOBODY_ANSWERS : undefined);
   const where = [...addresses].join(", ");
   const tries = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
   const code = signal?.aborted ? "CANCELLED" : (uncertain ?? error).code;
@@ -277,7 +318,7 @@ function failure(story: Story): AshlarError {
     `Cannot complete ${method}, ${tries} at ${where}: ${error.message}`,
     {
       cause: error,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      ...(hint === undefined ? {} : { hint }),
       details: error.details,
     },
   );

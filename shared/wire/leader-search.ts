@@ -57,11 +57,19 @@ export function leaderHintOf(error: AshlarError): string | null {
   return isAshlarError(error, "NOT_LEADER") && typeof hint === "string" ? hint : null;
 }
 
+/** Where the masters are, if a master that refused says so. */
+export function mastersHintOf(error: AshlarError): readonly string[] {
+  const hint = error.details["masters"];
+  if (!Array.isArray(hint)) return [];
+  return hint.filter((address): address is string => typeof address === "string");
+}
+
 /** Whether another master may do better. */
 export function isAboutReach({ code }: AshlarError): boolean {
   return (
     code === "NOT_LEADER" ||
     code === "NO_LEADER" ||
+    code === "MASTER_REMOVED" ||
     code === "UNAVAILABLE" ||
     code === "CONNECTION_LOST" ||
     code === "DEADLINE_EXCEEDED" ||

@@ -111,18 +111,53 @@ export async function createClusterFiles(
   const cluster: ClusterFile = { schema: "ashlar.local-cluster/1", clusterId, nodes };
   await mkdir(directory, { recursive: true });
   for (const node of nodes) await writeNodeConfig(directory, cluster, node, plan);
-  // Last, and as one step: a directory with this file has all the others.
+  await writeClusterFile(directory, cluster);
+  return cluster;
+}
+
+/** Last, and as one step: a directory with this file has all the others. */
+async function writeClusterFile(directory: string, cluster: ClusterFile): Promise<void> {
   const path = join(directory, CLUSTER_FILE);
   await writeFile(`${path}.new`, `${JSON.stringify(cluster, null, 2)}\n`);
   await rename(`${path}.new`, path);
-  return cluster;
+}
+
+/** Writes one more node's files. A master among them waits to be added. */
+export async function addNodeFiles(
+  directory: string,
+  before: ClusterFile,
+  added: { readonly role: LocalNode["role"]; readonly addresses: readonly string[] },
+): Promise<{ readonly cluster: ClusterFile; readonly node: LocalNode }> {
+  const { role } = added;
+  const [address = "", http = ""] = added.addresses;
+  const numbers = before.nodes.filter((node) => node.role === role).map(numberOf);
+  const number = Math.max(0, ...numbers) + 1;
+  const node: LocalNode = {
+    name: `${role === "master" ? "m" : "c"}${number}`,
+    role,
+    address,
+    http,
+  };
+  const cluster: ClusterFile = { ...before, nodes: [...before.nodes, node] };
+  await writeNodeConfig(directory, cluster, node, {
+    chunkservers: cluster.nodes.filter((each) => each.role === "chunkserver").length,
+    masterSettings: { join: true },
+    chunkserverSettings: {},
+  });
+  await writeClusterFile(directory, cluster);
+  return { cluster, node };
+}
+
+/** The number in the name: of a master its member's. */
+export function numberOf({ name }: LocalNode): number {
+  return Number(name.slice(1));
 }
 
 async function writeNodeConfig(
   directory: string,
   cluster: ClusterFile,
   node: LocalNode,
-  plan: ClusterPlan,
+  plan: Pick<ClusterPlan, "chunkservers" | "masterSettings" | "chunkserverSettings">,
 ): Promise<void> {
   const paths = nodePaths(directory, node.name);
   const masters = cluster.nodes.filter((each) => each.role === "master");
@@ -131,8 +166,8 @@ async function writeNodeConfig(
     node.role === "master"
       ? {
           ...common,
-          memberId: masters.indexOf(node) + 1,
-          members: masters.map((master, index) => `${index + 1}=${master.address}`),
+          memberId: numberOf(node),
+          members: masters.map((master) => `${numberOf(master)}=${master.address}`),
           // A local cluster is for looking at: a lost server is noticed and repaired in seconds.
           serverDeadMs: 3_000,
           repairDelayMs: 2_000,

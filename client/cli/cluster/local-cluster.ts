@@ -5,10 +5,12 @@ import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import { connect } from "../../connect.ts";
 import { freeAddresses } from "./free-ports.ts";
 import {
+  addNodeFiles,
   type ClusterFile,
   createClusterFiles,
   type LocalNode,
   nodePaths,
+  numberOf,
   readClusterFile,
   requireClusterFile,
 } from "./layout.ts";
@@ -46,7 +48,7 @@ const KILL_TIMEOUT_MS = 5_000;
  */
 export class LocalCluster {
   readonly directory: string;
-  readonly #file: ClusterFile;
+  #file: ClusterFile;
 
   private constructor(directory: string, file: ClusterFile) {
     this.directory = resolve(directory);
@@ -139,6 +141,43 @@ export class LocalCluster {
     const node = this.node(name);
     const pid = await runningPid(this.directory, node);
     return pid ?? startNode(this.directory, node);
+  }
+
+  /**
+   * Adds a node: a master to the Raft group, a chunkserver to the fleet. Resolves when it counts.
+   *
+   * @throws {AshlarError} ADDRESS_IN_USE; DEADLINE_EXCEEDED; what `Masters.add` throws
+   */
+  async add(
+    role: LocalNode["role"],
+    options: { readonly basePort: number; readonly timeoutMs: number },
+  ): Promise<LocalNode> {
+    const { basePort, timeoutMs } = options;
+    const addresses = await freeAddresses(basePort, 2);
+    const { cluster, node } = await addNodeFiles(this.directory, this.#file, { role, addresses });
+    this.#file = cluster;
+    await startNode(this.directory, node);
+    if (role === "master") await this.#admit(node, timeoutMs);
+    await this.waitUntilServing(timeoutMs);
+    return node;
+  }
+
+  /** The process takes a moment before it answers. */
+  async #admit(node: LocalNode, timeoutMs: number): Promise<void> {
+    const { masters, clusterId } = this;
+    await using fileSystem = await connect({ masters, clusterId, timeoutMs });
+    const untilMs = performance.now() + timeoutMs;
+    const added = [{ memberId: numberOf(node), address: node.address }];
+    for (;;) {
+      try {
+        await fileSystem.masters.add(added, { catchUpTimeoutMs: timeoutMs });
+        return;
+      } catch (error) {
+        const isEarly = isAshlarError(error, "MEMBER_UNREACHABLE");
+        if (!isEarly || performance.now() > untilMs) throw error;
+        await sleep(POLL_MS);
+      }
+    }
   }
 
   /**

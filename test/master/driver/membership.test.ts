@@ -108,7 +108,7 @@ describe("a member that is added", () => {
         leader.running.changeMembers({ ...NOTHING, add: [{ id: id as MemberId, address }] }),
         "it is refused",
       );
-    await assert.rejects(ask(4, "nowhere:7000"), hasCode("UNAVAILABLE"));
+    await assert.rejects(ask(4, "nowhere:7000"), hasCode("MEMBER_UNREACHABLE"));
     await assert.rejects(ask(3, "elsewhere:7000"), hasCode("ALREADY_EXISTS"));
     await assert.rejects(ask(4, "m2:7000"), hasCode("ALREADY_EXISTS"));
     const fourth = await group.join();

@@ -1,0 +1,16 @@
+import { LocalCluster } from "../cluster/local-cluster.ts";
+import { clusterDirectory } from "../cluster-directory.ts";
+import type { RunCommand } from "../command.ts";
+
+export const run: RunCommand = async (context, commandArguments, options) => {
+  const { output } = context;
+  const role = commandArguments[0] as "master" | "chunkserver";
+  const cluster = await LocalCluster.open(await clusterDirectory(context, options));
+  const node = await cluster.add(role, {
+    basePort: Number(options["basePort"]),
+    timeoutMs: Number(options["wait"]),
+  });
+  if (output.options.json) {
+    await output.json("ashlar.cluster-add/1", { node: node.name, address: node.address });
+  } else output.note(`${node.name} serves at ${node.address}`);
+};

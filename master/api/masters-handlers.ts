@@ -1,0 +1,35 @@
+import * as api from "../../shared/protocol/masters-api.ts";
+import type { Handlers } from "../../shared/wire/rpc.ts";
+import type { Consensus } from "../consensus.ts";
+import { requireLeader } from "./leader-context.ts";
+
+/** Serves `shared/protocol/masters-api`: who the masters are, and changing it. */
+export function registerMastersHandlers(handlers: Handlers, consensus: Consensus): void {
+  handlers.onCall(api.mastersStatus, async (request, context) => {
+    request.release();
+    requireLeader(consensus);
+    await consensus.confirmRead(context.remainingMs());
+    return mastersStatus(consensus);
+  });
+  handlers.onCall(api.changeMasters, async (request) => {
+    request.release();
+    requireLeader(consensus);
+    return { index: await consensus.changeMembers(request.head) };
+  });
+  handlers.onCall(api.transferLeadership, async (request) => {
+    request.release();
+    requireLeader(consensus);
+    return { leaderId: await consensus.transferLeadership(request.head.to) };
+  });
+}
+
+function mastersStatus(consensus: Consensus): api.MastersStatus {
+  const { term, lastIndex, committedIndex, leaderId } = consensus.status();
+  const { isJoint, members } = consensus.membership();
+  const masters = members.map(({ id, ...member }) => ({
+    memberId: id,
+    ...member,
+    isLeader: id === leaderId,
+  }));
+  return { term, lastIndex, committedIndex, isJoint, masters };
+}

@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "../../client/connect.ts";
+import type { FileSystem } from "../../client/file-system.ts";
+import { randomBytes } from "../../scripts/sample-tree.ts";
+import { isAshlarError } from "../../shared/base/errors.ts";
+import { HEAL_TIMEOUT_MS, StartedCluster } from "../support/started-cluster.ts";
+
+const CALLERS = 4;
+/** Beyond what lives with the name, so that chunkservers follow the masters too. */
+const FILE_BYTES = 40_000;
+
+/** A client that creates directories and puts files all the time, and remembers what was acknowledged. */
+class Load {
+  readonly #fileSystem: FileSystem;
+  readonly #running: Promise<unknown>;
+  readonly directories: string[] = [];
+  readonly files: string[] = [];
+  #isOver = false;
+
+  constructor(fileSystem: FileSystem) {
+    this.#fileSystem = fileSystem;
+    this.#running = Promise.all(Array.from({ length: CALLERS }, (_, caller) => this.#run(caller)));
+  }
+
+  get count(): number {
+    return this.directories.length + this.files.length;
+  }
+
+  /** Resolves once `more` further operations were acknowledged: the cluster serves. */
+  async goesOn(more: number): Promise<void> {
+    const goal = this.count + more;
+    const untilMs = performance.now() + HEAL_TIMEOUT_MS;
+    while (this.count < goal) {
+      assert.ok(performance.now() < untilMs, `the load goes on: ${this.count} of ${goal}`);
+      await Promise.race([sleep(20), this.#running]);
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#isOver = true;
+    await this.#running;
+  }
+
+  async #run(caller: number): Promise<void> {
+    for (let number = 0; !this.#isOver; number += 1) {
+      const name = `/load/${caller}-${number}`;
+      // No operation fails: the client goes on at the next leader, and repeats under its session.
+      if (number % 4 === 3) {
+        await this.#fileSystem.writeFile(`${name}.bin`, contentOf(name));
+        this.files.push(name);
+      } else {
+        await this.#fileSystem.mkdir(name);
+        this.directories.push(name);
+      }
+    }
+  }
+}
+
+function contentOf(name: string): Uint8Array {
+  const [caller = 0, number = 0] = name.slice("/load/".length).split("-").map(Number);
+  return randomBytes(FILE_BYTES, caller * 100_000 + number + 1);
+}
+
+describe("changing the masters of a cluster under load", () => {
+  let started: StartedCluster;
+  before(async () => {
+    started = await StartedCluster.start({ chunkservers: 3 });
+  });
+  after(async () => {
+    await started[Symbol.asyncDispose]();
+  });
+
+  /** Runs the CLI, which must succeed. */
+  async function run(...words: string[]): Promise<string> {
+    const { status, stdout, stderr } = await started.run(...words);
+    assert.equal(status, 0, `ashlar ${words.join(" ")}: ${stderr}`);
+    return stdout;
+  }
+
+  async function mastersNow(): Promise<{ readonly ids: number[]; readonly leader: number }> {
+    const { masters } = await started.fileSystem.masters.status();
+    const leader = masters.find((master) => master.isLeader);
+    const voters = masters.filter((master) => master.vote === "voter");
+    assert.ok(leader !== undefined);
+    return { ids: voters.map((master) => master.memberId), leader: leader.memberId };
+  }
+
+  it("loses nothing that was acknowledged (G1): add, transfer, kill -9, remove the leader, replace", async () => {
+    const { cluster, fileSystem } = started;
+    await fileSystem.mkdir("/load");
+    const load = new Load(fileSystem);
+    await load.goesOn(40);
+
+    await cluster.add("master", { basePort: 0, timeoutMs: HEAL_TIMEOUT_MS });
+    assert.deepEqual((await mastersNow()).ids, [1, 2, 3, 4]);
+    const { leader: first } = await mastersNow();
+    await run("master", "transfer", "4");
+    assert.equal((await mastersNow()).leader, 4);
+    await load.goesOn(20);
+
+    // The new leader dies at once; the others, one of which led before, go on and take it out.
+    await cluster.kill("m4", "SIGKILL");
+    await load.goesOn(20);
+    await cluster.start("m4");
+    await run("master", "transfer", String(first));
+    await run("master", "remove", String(first));
+    const afterRemoval = await mastersNow();
+    assert.deepEqual(
+      afterRemoval.ids,
+      [1, 2, 3, 4].filter((id) => id !== first),
+    );
+    await cluster.kill(`m${first}`, "SIGKILL");
+    await load.goesOn(20);
+    await load.end();
+
+    await using fresh = await connect({
+      masters: afterRemoval.ids.map((id) => cluster.node(`m${id}`).address).slice(-1),
+    });
+    const there = new Set<string>();
+    for await (const { displayName } of fresh.list("/load")) there.add(`/load/${displayName}`);
+    for (const name of load.directories) assert.ok(there.has(name), `${name} is there`);
+    for (const name of load.files) {
+      assert.deepEqual(Buffer.from(await fresh.readFile(`${name}.bin`)), contentOf(name));
+    }
+    assert.ok(load.files.length > 10 && load.directories.length > 50);
+  });
+
+  it("takes a removed one back with its directory, and refuses one that nobody runs", async () => {
+    const { cluster } = started;
+    const { ids } = await mastersNow();
+    const back = [1, 2, 3, 4].find((id) => !ids.includes(id));
+    const node = cluster.node(`m${back}`);
+    const early = await started.run("--json", "master", "add", `${back}=${node.address}`);
+    assert.equal(early.status, 5, early.stderr);
+    assert.equal(JSON.parse(early.stderr).error.code, "MEMBER_UNREACHABLE");
+    await cluster.start(node.name);
+    const untilMs = performance.now() + HEAL_TIMEOUT_MS;
+    // Until it listens.
+    while ((await started.run("master", "add", `${back}=${node.address}`)).status === 5) {
+      assert.ok(performance.now() < untilMs, "the one that comes back can be added");
+    }
+    assert.deepEqual((await mastersNow()).ids, [1, 2, 3, 4]);
+    const shown = JSON.parse(await run("master", "status", "--json"));
+    assert.deepEqual(
+      shown.masters.map((master: { member_id: number }) => master.member_id),
+      [1, 2, 3, 4],
+    );
+    await run("master", "remove", String(back));
+    await cluster.kill(node.name, "SIGTERM");
+  });
+
+  it("tells a client that names only removed masters why nobody answers", async () => {
+    const { ids } = await mastersNow();
+    const [removed] = [1, 2, 3, 4].filter((id) => !ids.includes(id));
+    const masters = [started.cluster.node(`m${removed}`).address];
+    await assert.rejects(connect({ masters, timeoutMs: 1_000 }), (error: unknown) => {
+      assert.ok(isAshlarError(error, "UNAVAILABLE"));
+      assert.match(error.hint ?? "", /removed/);
+      return true;
+    });
+    // While its process runs it says where the others are.
+    await started.cluster.start(`m${removed}`);
+    await using fileSystem = await connect({ masters });
+    assert.equal((await fileSystem.stat("/load")).kind, "directory");
+  });
+});
