@@ -6,6 +6,7 @@ import { memberStatus } from "../../../shared/protocol/fleet-api.ts";
 import { defineCall } from "../../../shared/protocol/method.ts";
 import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
 import { LeaderChannel, type Retry } from "../../../shared/wire/leader-channel.ts";
+import { learnMasters } from "../../../shared/wire/learn-masters.ts";
 import type { CallContext } from "../../../shared/wire/rpc.ts";
 import { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import { MemoryNetwork } from "../../support/memory-network.ts";
@@ -41,6 +42,9 @@ export class Masters {
   readonly pool: ConnectionPool;
   readonly channel: LeaderChannel;
   leader: Name | null = "m1";
+  configured: readonly string[] = NAMES.map((name) => `${name}:9000`);
+  /** What masters say of where they all are. */
+  told: readonly string[] = [];
 
   constructor() {
     this.world = makeWorld({ network: this.network.host("client"), clock: this.clock });
@@ -50,7 +54,8 @@ export class Masters {
       pool: this.pool,
       clock: this.clock,
       random: this.world.random,
-      addresses: () => NAMES.map((name) => `${name}:9000`),
+      addresses: () => this.configured,
+      learn: learnMasters,
       onRetry: (retry) => this.retries.push(retry),
     });
   }
@@ -79,7 +84,8 @@ export class Masters {
       const indexes = { lastIndex: zero, committedIndex: zero, appliedIndex: zero };
       const memberId = (NAMES.indexOf(name) + 1) as MemberId;
       const member = { memberId, address, role: "follower", term: 1 as Term, ...indexes } as const;
-      return { member, leaderAddress: this.leader === null ? null : `${this.leader}:9000` };
+      const leaderAddress = this.leader === null ? null : `${this.leader}:9000`;
+      return { member, leaderAddress, masters: [...this.told] };
     });
     await server.listen(address);
     this.masters.set(name, master);
