@@ -42,7 +42,8 @@ export class Audit {
     this.#fileSystem ??= await this.#cluster.connect("audit", CALL_TIMEOUT_MS);
     for (const writer of workload.writers) await this.#checkFiles(this.#fileSystem, writer);
     await workload.counter.check(this.#fileSystem);
-    await this.#compareMembers(workload.writers.map((writer) => writer.directory));
+    const directories = workload.writers.map((writer) => writer.directory);
+    await this.#compareMembers(this.#fileSystem, directories);
   }
 
   /** Every replica of every chunk, on every server. */
@@ -93,8 +94,8 @@ export class Audit {
   }
 
   /** Each master shows the same entries with the same attributes at the newest index. */
-  async #compareMembers(directories: readonly string[]): Promise<void> {
-    const { index } = await this.#cluster.status();
+  async #compareMembers(fileSystem: FileSystem, directories: readonly string[]): Promise<void> {
+    const { index } = await fileSystem.status();
     const digests = new Map<string, string[]>();
     for (const member of this.#cluster.masters) {
       const hash = createHash("sha256");
