@@ -190,14 +190,17 @@ export class MemberChanges {
 
   async #handOver(heir: MemberId): Promise<MemberId> {
     const { node, clock, wake, electionTimeoutMsMin } = this.#options;
-    const untilMs = clock.monotonicMs() + 2 * electionTimeoutMsMin;
+    const untilMs = clock.monotonicMs() + 3 * electionTimeoutMsMin;
     node.transferLeadership(heir);
     wake();
     while (clock.monotonicMs() < untilMs) {
       await clock.sleep(LOOK_MS);
       const { role, leaderId, transferee } = node.status();
       if (role !== "leader" && leaderId !== NO_MEMBER) return leaderId;
-      if (role === "leader" && transferee === NO_MEMBER) break; // The core has given it up.
+      if (role !== "leader" || transferee !== NO_MEMBER) continue;
+      // The core has given it up. One that just got its vote may not have known it: once more.
+      node.transferLeadership(heir);
+      wake();
     }
     if (node.status().role !== "leader") throw noLeader();
     throw new AshlarError(
