@@ -78,10 +78,15 @@ function run(directory: string, parameters: readonly string[]): Promise<Ended> {
     stderr += `\nIt hangs: no end within ${HANG_MS} ms`;
     child.kill("SIGKILL");
   }, HANG_MS);
+  const onExit = (): void => {
+    child.kill("SIGKILL");
+  };
+  process.once("exit", onExit);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (status) => {
       clearTimeout(hang);
+      process.off("exit", onExit);
       resolve({ stdout, stderr, status });
     });
   });

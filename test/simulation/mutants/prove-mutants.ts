@@ -16,6 +16,7 @@ export async function proveMutants(names: true | readonly string[]): Promise<num
     for (const { name, bug } of MUTANTS) console.error(`  ${name}: ${bug}`);
     return 2;
   }
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
   const mutants = names === true ? MUTANTS : MUTANTS.filter(({ name }) => names.includes(name));
   const report = await runMutants({
     mutants,

@@ -149,7 +149,7 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
         replace: "if (previous.index > this.lastIndex()) return null;",
       },
     ],
-    caughtBy: inRaft(20),
+    caughtBy: inTest("test/master/raft/log.test.ts"),
   },
   {
     name: "cut-what-matches",

@@ -82,8 +82,11 @@ function checksOf(mutants: readonly Mutant[]): readonly Check[] {
 /** A copy of the sources, to plant bugs in. */
 class Tree {
   readonly directory = mkdtempSync(join(tmpdir(), "ashlar-mutants-"));
+  /** Also when the run is broken off. */
+  readonly #onExit = (): void => rmSync(this.directory, { recursive: true, force: true });
 
   constructor() {
+    process.once("exit", this.#onExit);
     for (const name of SOURCES) {
       cpSync(join(ROOT, name), join(this.directory, name), { recursive: true });
     }
@@ -108,6 +111,7 @@ class Tree {
   }
 
   remove(): void {
-    rmSync(this.directory, { recursive: true, force: true });
+    this.#onExit();
+    process.off("exit", this.#onExit);
   }
 }
