@@ -57,6 +57,7 @@ export class GroupFaults {
     else if (dice === 12) this.#group.network.reset(member.host, other.host);
     else if (dice < 15) await this.#handOver();
     else if (dice === 15) this.#slowDisk(member);
+    else if (dice === 16) await this.#blackOut();
   }
 
   /** Who could not go on has lost its power too. */
@@ -99,6 +100,13 @@ export class GroupFaults {
   #stall(): void {
     this.#counts.stalls += 1;
     this.#group.clock.stall(this.#group.random.integer(1_500));
+  }
+
+  /** All at once: what no disk holds is lost. */
+  async #blackOut(): Promise<void> {
+    await this.#group.clock.advance(this.#group.random.integer(60));
+    for (const member of this.#group.members) this.kill(member);
+    for (const member of this.#group.members) await this.#group.startMember(member);
   }
 
   /** The leader stops in order: somebody else takes over under load. */
