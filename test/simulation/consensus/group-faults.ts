@@ -106,7 +106,10 @@ export class GroupFaults {
   async #blackOut(): Promise<void> {
     await this.#group.clock.advance(this.#group.random.integer(60));
     for (const member of this.#group.members) this.kill(member);
-    for (const member of this.#group.members) await this.#group.startMember(member);
+    for (const member of this.#group.members) {
+      repair(member);
+      await this.#group.startMember(member);
+    }
   }
 
   /** The leader stops in order: somebody else takes over under load. */
