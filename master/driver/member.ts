@@ -1,18 +1,18 @@
-import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Applied, ConsensusStatus, MemberChange, MembershipView } from "../consensus.ts";
-import { indexAfter } from "../raft/entries.ts";
 import { decodeChange } from "../raft/membership-change.ts";
 import type { Entry, Message, PeerMessage, Snapshot } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
 import type { Leadership } from "../raft/raft.ts";
 import type { StateMachine } from "../state-machine.ts";
 import { Applier } from "./applier.ts";
+import { compactionPoint } from "./compaction.ts";
 import type { Driver } from "./driver-options.ts";
+import { beginWaiting, placeQueued } from "./gather.ts";
 import { storedMembership } from "./group.ts";
 import type { MemberChanges } from "./member-changes.ts";
-import { commitUnknown, noLeader, notLeader } from "./member-errors.ts";
+import { commitUnknown, notLeader } from "./member-errors.ts";
 import {
   type MemberParts,
   makeChanges,
@@ -242,8 +242,8 @@ export class Member implements Driver {
       stallMs: timing.electionTimeoutMsMin / 2,
       effects: {
         gather: () => {
-          this.#placeProposals();
-          this.#beginReads();
+          placeQueued(node, this.#proposals, this.#board.leaderAddress);
+          beginWaiting(node, this.#reads, clock.monotonicMs());
         },
         onLeadership: (leadership) => this.#onLeadership(leadership),
         send: (messages) => this.#send(messages),
@@ -270,37 +270,6 @@ export class Member implements Driver {
         },
       },
     });
-  }
-
-  #placeProposals(): void {
-    const queued = this.#proposals.takeQueued();
-    if (queued.length === 0) return;
-    const result = this.#parts.node.propose(queued.map((proposal) => proposal.command));
-    assert(result.kind !== "forwarded", "followers do not pass proposals on");
-    if (result.kind === "refused") {
-      const error =
-        result.reason === "overloaded"
-          ? new AshlarError("OVERLOADED", "Cannot propose a command: too many are not applied yet")
-          : notLeader(this.#board.leaderAddress);
-      for (const proposal of queued) this.#proposals.refuse(proposal, error);
-      return;
-    }
-    const { firstIndex, term } = result;
-    for (const [offset, proposal] of queued.entries()) {
-      this.#proposals.place(proposal, { index: indexAfter(firstIndex, offset), term });
-    }
-  }
-
-  #beginReads(): void {
-    if (!this.#reads.isWaiting) return;
-    const result = this.#parts.node.readIndex();
-    if (result.kind === "requested") {
-      this.#reads.begin(result.readId, this.#parts.options.env.clock.monotonicMs());
-    } else if (result.reason === "no-leader") {
-      this.#reads.refuse(noLeader());
-    } else {
-      this.#reads.refuse(new AshlarError("OVERLOADED", "Cannot confirm a read: too many wait"));
-    }
   }
 
   #releaseRead(readIndex: LogIndex, waiter: Waiter): void {
@@ -391,17 +360,10 @@ export class Member implements Driver {
   #compact(): void {
     if (this.#halted !== null) return;
     const { storage, limits } = this.#parts;
-    const { entries, hardState } = storage.log;
-    const durable = this.stateMachine.durable.index;
-    const held = Math.min(durable, hardState.commitIndex, this.#sender.oldestIndex) as LogIndex;
-    const start = entries.tailStart(held, {
-      entriesMax: limits.logTailEntries,
-      bytesMax: limits.logTailBytes,
-    });
-    const isMuch =
-      start - entries.base.index > limits.logTailEntries / 4 ||
-      entries.sizeBytes > 2 * limits.logTailBytes;
-    if (start <= entries.base.index || !isMuch) return;
+    const durableIndex = this.stateMachine.durable.index;
+    const sendingIndex = this.#sender.oldestIndex;
+    const start = compactionPoint(storage.log, limits, { durableIndex, sendingIndex });
+    if (start === null) return;
     storage.log.compactTo(start).catch((error: AshlarError) => this.#fail(error));
   }
 

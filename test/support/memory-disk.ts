@@ -1,15 +1,9 @@
 import assert from "node:assert/strict";
-import { AshlarError } from "../../shared/base/errors.ts";
 import { diskPathNames, diskPathParent } from "../../shared/platform/disk-path.ts";
 import type { Disk, DiskEntry, DiskFile } from "../../shared/ports/disk.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import { MemoryFile } from "./memory-file.ts";
-
-/** What a process asks of its disk. */
-export interface DiskOperation {
-  readonly kind: "open" | "read" | "write" | "sync" | "truncate" | "rename" | "remove" | "make";
-  readonly path: string;
-}
+import { type DiskOperation, diskFailure, MountedFile } from "./mounted-file.ts";
 
 export interface MemoryDiskOptions {
   /** What fits on the disk; looked at whenever it matters. Default: everything. */
@@ -170,13 +164,6 @@ function bytesBelow(directory: MemoryDirectory): number {
   return total;
 }
 
-function failure(errno: string, path: string): AshlarError {
-  const codes = { ENOENT: "NOT_FOUND", EEXIST: "ALREADY_EXISTS", ENOSPC: "NO_SPACE" } as const;
-  const code = Object.hasOwn(codes, errno) ? codes[errno as keyof typeof codes] : "DISK_FAILED";
-  const cause = Object.assign(new Error(errno), { code: errno });
-  return new AshlarError(code, `Cannot use ${path}: ${errno}`, { cause, details: { path, errno } });
-}
-
 interface Mount {
   readonly isMounted: () => boolean;
   readonly delay: MemoryDiskOptions["delay"];
@@ -195,21 +182,21 @@ class MountedDisk implements Disk {
     await this.begin({ kind: "open", path });
     const node = this.#medium.find(path);
     if (mode === "create") {
-      if (node !== null) throw failure("EEXIST", path);
+      if (node !== null) throw diskFailure("EEXIST", path);
       const file = new MemoryFile();
       this.#medium.change([{ ...this.#slot(path), node: file }]);
       return new MountedFile(this, file, { path, writable: true });
     }
-    if (node === null) throw failure("ENOENT", path);
-    if (!(node instanceof MemoryFile)) throw failure("EISDIR", path);
+    if (node === null) throw diskFailure("ENOENT", path);
+    if (!(node instanceof MemoryFile)) throw diskFailure("EISDIR", path);
     return new MountedFile(this, node, { path, writable: mode === "read-write" });
   }
 
   async readFile(path: string): Promise<Uint8Array> {
     await this.begin({ kind: "read", path });
     const node = this.#medium.find(path);
-    if (node === null) throw failure("ENOENT", path);
-    if (!(node instanceof MemoryFile)) throw failure("EISDIR", path);
+    if (node === null) throw diskFailure("ENOENT", path);
+    if (!(node instanceof MemoryFile)) throw diskFailure("EISDIR", path);
     return node.bytes();
   }
 
@@ -232,7 +219,7 @@ class MountedDisk implements Disk {
     for (const name of diskPathNames(path)) {
       const child = parent === "" ? name : `${parent}/${name}`;
       const node = this.#medium.find(child);
-      if (node instanceof MemoryFile) throw failure("EEXIST", child);
+      if (node instanceof MemoryFile) throw diskFailure("EEXIST", child);
       if (node === null) {
         this.#medium.change([{ ...this.#slot(child), node: makeDirectoryNode() }]);
       }
@@ -252,7 +239,7 @@ class MountedDisk implements Disk {
   async rename(from: string, to: string): Promise<void> {
     await this.begin({ kind: "rename", path: from });
     const node = this.#medium.find(from);
-    if (node === null) throw failure("ENOENT", from);
+    if (node === null) throw diskFailure("ENOENT", from);
     const replaced = this.#medium.find(to);
     if (replaced === node) return;
     if (replaced !== null) checkReplaceable(node, replaced, to);
@@ -266,7 +253,7 @@ class MountedDisk implements Disk {
     await this.begin({ kind: "remove", path });
     const node = this.#medium.find(path);
     if (node === null) return;
-    if (!(node instanceof MemoryFile)) throw failure("EISDIR", path);
+    if (!(node instanceof MemoryFile)) throw diskFailure("EISDIR", path);
     this.#medium.change([{ ...this.#slot(path), node: null }]);
   }
 
@@ -297,21 +284,21 @@ class MountedDisk implements Disk {
     const { delay } = this.#mount;
     if (delay === undefined) await Promise.resolve();
     else await delay(operation);
-    if (!this.#mount.isMounted()) throw failure("ENODEV", operation.path);
+    if (!this.#mount.isMounted()) throw diskFailure("ENODEV", operation.path);
     const errno = this.#medium.options.fault?.(operation) ?? null;
-    if (errno !== null) throw failure(errno, operation.path);
+    if (errno !== null) throw diskFailure(errno, operation.path);
   }
 
   checkSpace(growthBytes: number, path: string): void {
     const capacityBytes = this.#medium.options.capacityBytes;
     if (capacityBytes === undefined || growthBytes <= 0) return;
-    if (this.#medium.usedBytes + growthBytes > capacityBytes) throw failure("ENOSPC", path);
+    if (this.#medium.usedBytes + growthBytes > capacityBytes) throw diskFailure("ENOSPC", path);
   }
 
   #directory(path: string, asked = path): MemoryDirectory {
     const node = this.#medium.find(path);
-    if (node === null) throw failure("ENOENT", asked);
-    if (node instanceof MemoryFile) throw failure("ENOTDIR", asked);
+    if (node === null) throw diskFailure("ENOENT", asked);
+    if (node instanceof MemoryFile) throw diskFailure("ENOTDIR", asked);
     return node;
   }
 
@@ -325,84 +312,9 @@ class MountedDisk implements Disk {
 /** rename(2): a file takes the place of a file, a directory that of an empty one. */
 function checkReplaceable(node: Node, replaced: Node, path: string): void {
   if (node instanceof MemoryFile) {
-    if (!(replaced instanceof MemoryFile)) throw failure("EISDIR", path);
+    if (!(replaced instanceof MemoryFile)) throw diskFailure("EISDIR", path);
     return;
   }
-  if (replaced instanceof MemoryFile) throw failure("ENOTDIR", path);
-  if (replaced.current.size > 0) throw failure("ENOTEMPTY", path);
-}
-
-class MountedFile implements DiskFile {
-  readonly #disk: MountedDisk;
-  readonly #file: MemoryFile;
-  readonly #path: string;
-  readonly #writable: boolean;
-  #closed = false;
-
-  constructor(
-    disk: MountedDisk,
-    file: MemoryFile,
-    options: { readonly path: string; readonly writable: boolean },
-  ) {
-    this.#disk = disk;
-    this.#file = file;
-    this.#path = options.path;
-    this.#writable = options.writable;
-  }
-
-  async read(target: Uint8Array, offsetBytes: number): Promise<number> {
-    await this.#begin("read");
-    return this.#file.read(target, offsetBytes);
-  }
-
-  async write(parts: readonly Uint8Array[], offsetBytes: number): Promise<void> {
-    await this.#begin("write");
-    if (!this.#writable) throw failure("EBADF", this.#path);
-    let nextOffset = offsetBytes;
-    for (const part of parts) {
-      this.#disk.checkSpace(nextOffset + part.length - this.#file.lengthBytes, this.#path);
-      this.#file.write(part, nextOffset);
-      nextOffset += part.length;
-    }
-  }
-
-  async writeDurably(bytes: Uint8Array, offsetBytes: number): Promise<void> {
-    await this.write([bytes], offsetBytes);
-    await this.sync();
-  }
-
-  async sync(): Promise<void> {
-    assert.ok(!this.#closed, `a closed file is not used: ${this.#path}`);
-    const covered = this.#file.changeCount;
-    try {
-      await this.#disk.begin({ kind: "sync", path: this.#path });
-    } catch (error) {
-      this.#file.failSync();
-      throw error;
-    }
-    this.#file.sync(covered);
-  }
-
-  async truncate(lengthBytes: number): Promise<void> {
-    await this.#begin("truncate");
-    if (!this.#writable) throw failure("EINVAL", this.#path);
-    this.#disk.checkSpace(lengthBytes - this.#file.lengthBytes, this.#path);
-    this.#file.truncate(lengthBytes);
-  }
-
-  async size(): Promise<{ readonly lengthBytes: number; readonly allocatedBytes: number }> {
-    await this.#begin("read");
-    const lengthBytes = this.#file.lengthBytes;
-    return { lengthBytes, allocatedBytes: Math.ceil(lengthBytes / 4096) * 4096 };
-  }
-
-  async close(): Promise<void> {
-    assert.ok(!this.#closed, `a file is closed once: ${this.#path}`);
-    this.#closed = true;
-  }
-
-  #begin(kind: DiskOperation["kind"]): Promise<void> {
-    assert.ok(!this.#closed, `a closed file is not used: ${this.#path}`);
-    return this.#disk.begin({ kind, path: this.#path });
-  }
+  if (replaced instanceof MemoryFile) throw diskFailure("ENOTDIR", path);
+  if (replaced.current.size > 0) throw diskFailure("ENOTEMPTY", path);
 }

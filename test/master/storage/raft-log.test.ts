@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { entrySizeBytes } from "../../../master/raft/entries.ts";
 import type { Entry } from "../../../master/raft/messages.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
-import { type DiskOperation, MemoryDisk } from "../../support/memory-disk.ts";
+import { MemoryDisk } from "../../support/memory-disk.ts";
+import type { DiskOperation } from "../../support/mounted-file.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { hasCode } from "../../support/wire-world.ts";
 import {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import { type DiskOperation, MemoryDisk } from "../../support/memory-disk.ts";
+import { MemoryDisk } from "../../support/memory-disk.ts";
+import type { DiskOperation } from "../../support/mounted-file.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { testDisk } from "./disk-contract.ts";
 

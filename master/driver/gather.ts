@@ -1,0 +1,46 @@
+import { assert } from "../../shared/base/assert.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import { indexAfter } from "../raft/entries.ts";
+import type { RaftNode } from "../raft/raft.ts";
+import { noLeader, notLeader } from "./member-errors.ts";
+import type { Proposals } from "./proposals.ts";
+import type { Reads } from "./reads.ts";
+
+/** What clients want of the core, once in each turn of the loop. */
+
+/** Puts the commands that are queued into the log, or tells why it cannot be. */
+export function placeQueued(
+  node: RaftNode,
+  proposals: Proposals,
+  leaderAddress: string | null,
+): void {
+  const queued = proposals.takeQueued();
+  if (queued.length === 0) return;
+  const result = node.propose(queued.map((proposal) => proposal.command));
+  assert(result.kind !== "forwarded", "followers do not pass proposals on");
+  if (result.kind === "refused") {
+    const error =
+      result.reason === "overloaded"
+        ? new AshlarError("OVERLOADED", "Cannot propose a command: too many are not applied yet")
+        : notLeader(leaderAddress);
+    for (const proposal of queued) proposals.refuse(proposal, error);
+    return;
+  }
+  const { firstIndex, term } = result;
+  for (const [offset, proposal] of queued.entries()) {
+    proposals.place(proposal, { index: indexAfter(firstIndex, offset), term });
+  }
+}
+
+/** Begins one round for all reads that wait, or tells why it cannot be. */
+export function beginWaiting(node: RaftNode, reads: Reads, nowMs: number): void {
+  if (!reads.isWaiting) return;
+  const result = node.readIndex();
+  if (result.kind === "requested") {
+    reads.begin(result.readId, nowMs);
+  } else if (result.reason === "no-leader") {
+    reads.refuse(noLeader());
+  } else {
+    reads.refuse(new AshlarError("OVERLOADED", "Cannot confirm a read: too many wait"));
+  }
+}
