@@ -47,7 +47,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     if (replies.length > 0) onDurable(replies);`,
       },
     ],
-    caughtBy: inLog(20),
+    caughtBy: inLog(60),
   },
   {
     name: "truncate-a-rotten-middle",
