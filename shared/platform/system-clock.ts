@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
 import { assert } from "../base/assert.ts";
+import { sleepOn } from "../flow/sleep.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 
 /** The longest delay that setTimeout takes; a longer one would fire at once. */
@@ -16,21 +17,7 @@ export class SystemClock implements Clock {
   }
 
   sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const timer = this.after(durationMs, () => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-      });
-      const onAbort = (): void => {
-        timer.cancel();
-        reject(signal?.reason);
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
+    return sleepOn(this, durationMs, signal);
   }
 
   after(durationMs: number, task: () => void): Timer {

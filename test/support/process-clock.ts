@@ -1,4 +1,5 @@
 import { assert } from "../../shared/base/assert.ts";
+import { sleepOn } from "../../shared/flow/sleep.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 
 export interface ProcessClockOptions {
@@ -43,21 +44,7 @@ export class ProcessClock implements Clock {
   }
 
   sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const timer = this.after(durationMs, () => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-      });
-      const onAbort = (): void => {
-        timer.cancel();
-        reject(signal?.reason);
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
+    return sleepOn(this, durationMs, signal);
   }
 
   after(durationMs: number, task: () => void): Timer {
