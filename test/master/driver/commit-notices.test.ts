@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { CommitNotices, isCommitNotice } from "../../../master/driver/commit-notices.ts";
+import type { PeerMessage } from "../../../master/raft/messages.ts";
+import type { LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+
+const term = 1 as Term;
+
+function notice(to: number, commit: number): PeerMessage {
+  const commitIndex = commit as LogIndex;
+  const previous = { index: commitIndex, term };
+  const members = { from: 1 as MemberId, to: to as MemberId };
+  return { kind: "append-request", ...members, term, previous, entries: [], commitIndex };
+}
+
+function world() {
+  const clock = new VirtualClock();
+  const sent: PeerMessage[] = [];
+  return { clock, sent, notices: new CommitNotices(clock, (each) => sent.push(...each)) };
+}
+
+describe("notices of what is committed", () => {
+  it("are told a little later, the newest to each peer", async () => {
+    const { clock, sent, notices } = world();
+    assert.ok(isCommitNotice(notice(2, 5)));
+    notices.hold(notice(2, 5));
+    notices.hold(notice(2, 6));
+    notices.hold(notice(3, 6));
+    assert.deepEqual(sent, []);
+    await clock.advance(10);
+    assert.deepEqual(sent, [notice(2, 6), notice(3, 6)]);
+    notices.hold(notice(2, 7));
+    await clock.advance(10);
+    assert.deepEqual(sent.at(-1), notice(2, 7), "again and again");
+  });
+
+  it("are not told where entries have told it, nor after the end", async () => {
+    const { clock, sent, notices } = world();
+    notices.hold(notice(2, 5));
+    notices.hold(notice(3, 5));
+    notices.drop(2 as MemberId);
+    await clock.advance(10);
+    assert.deepEqual(sent, [notice(3, 5)]);
+    notices.hold(notice(3, 6));
+    notices.stop();
+    notices.hold(notice(3, 7));
+    await clock.advance(10);
+    assert.equal(sent.length, 1);
+  });
+});
