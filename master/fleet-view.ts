@@ -14,6 +14,8 @@ export interface FleetView {
   /** @returns false if the server has not registered with this leader: it must do so first. */
   heardBeat(beat: HeartbeatRequest): boolean;
   saidGoodbye(serverId: ServerId): void;
+  /** How often chunkservers are to be heard of: several times before one is suspected. */
+  readonly heartbeatIntervalMs: number;
   liveness(serverId: ServerId): Liveness;
   /** Milliseconds since it was last heard; null: never by this leader. */
   heardMsAgo(serverId: ServerId): number | null;

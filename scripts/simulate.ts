@@ -5,9 +5,11 @@
  * disks, with faults. The same seed, options and version do the same, event by event.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { runSeed, Totals } from "../test/simulation/cluster/run-seeds.ts";
+import { runSeed, type SeedOutcome, Totals } from "../test/simulation/cluster/run-seeds.ts";
+import { runAsWorker, runPool, WORKER_FLAG } from "../test/simulation/cluster/seed-pool.ts";
 import type { SimulationOptions } from "../test/simulation/cluster/simulation.ts";
 import { optionsOf } from "../test/simulation/cluster/simulation-options.ts";
 import { proveMutants } from "../test/simulation/mutants/prove-mutants.ts";
@@ -19,6 +21,9 @@ interface Flags {
   readonly seconds?: number;
   readonly nodes?: Pick<SimulationOptions, "masters" | "chunkservers" | "clients">;
   readonly workload?: SimulationOptions["workload"];
+  readonly pace?: number;
+  readonly jobs: number;
+  readonly keepGoing?: boolean;
   readonly replay?: string;
   readonly save?: string;
   readonly mutants?: true | readonly string[];
@@ -33,48 +38,62 @@ interface Recording {
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(words: readonly string[]): Promise<number> {
+  if (words[0] === WORKER_FLAG) {
+    runAsWorker();
+    return 0;
+  }
   const flags = parse(words);
   if (flags.mutants !== undefined) return proveMutants(flags.mutants);
   if (flags.replay !== undefined) return replay(flags.replay);
   const totals = new Totals();
-  const startMs = Date.now();
-  const seedCount = flags.seeds ?? (flags.minutes === undefined ? 1 : Number.POSITIVE_INFINITY);
-  const endMs = startMs + (flags.minutes ?? Number.POSITIVE_INFINITY) * 60_000;
-  for (let count = 0; count < seedCount && Date.now() < endMs; count += 1) {
-    if (!(await runOne(flags.seed + count, flags, totals))) break;
-  }
+  const count = flags.seeds ?? (flags.minutes === undefined ? 1 : Number.POSITIVE_INFINITY);
+  const endMs = Date.now() + (flags.minutes ?? Number.POSITIVE_INFINITY) * 60_000;
+  let seed = flags.seed;
+  const isOver = (): boolean => {
+    const isFailed = totals.failures > 0 && !flags.keepGoing;
+    return isFailed || seed >= flags.seed + count || Date.now() >= endMs;
+  };
+  await runPool({
+    program: import.meta.url,
+    jobs: Math.min(flags.jobs, count),
+    next: () => {
+      if (isOver()) return null;
+      seed += 1;
+      return optionsFor(seed - 1, flags);
+    },
+    onOutcome: (options, outcome, cpuSeconds) => {
+      totals.add(outcome, cpuSeconds);
+      tell(options, outcome, flags);
+    },
+  });
   console.log(totals.describe());
-  if (totals.failures > 0) return 1;
-  if (totals.shortcoming === null) return 0;
-  console.error(`The run proves too little: ${totals.shortcoming}`);
-  return 1;
+  return totals.failures > 0 ? 1 : 0;
 }
 
-/** @returns whether the seed passed */
-async function runOne(seed: number, flags: Flags, totals: Totals): Promise<boolean> {
-  const { seconds, nodes, workload, save } = flags;
-  const options = optionsOf(seed, {
+function optionsFor(seed: number, flags: Flags): SimulationOptions {
+  const { seconds, nodes, workload, pace } = flags;
+  return optionsOf(seed, {
     ...nodes,
     ...(seconds === undefined ? {} : { seconds }),
     ...(workload === undefined ? {} : { workload }),
+    ...(pace === undefined ? {} : { pace }),
   });
-  const outcome = await runSeed(options);
-  totals.add(outcome);
+}
+
+function tell(options: SimulationOptions, outcome: SeedOutcome, { save }: Flags): void {
+  const { seed, masters, chunkservers, clients, workload } = options;
   const { virtualMs, eventCount, answeredCount, traceHash } = outcome.result;
-  const { masters, chunkservers, clients } = options;
   console.log(
-    `seed ${seed} ${outcome.kind}: ${(virtualMs / 1000).toFixed(1)} virtual s, ${eventCount} events, ${answeredCount} answers, ${masters} masters, ${chunkservers} chunkservers, ${clients} clients, ${options.workload}, trace ${traceHash}`,
+    `seed ${seed} ${outcome.kind}: ${(virtualMs / 1000).toFixed(1)} virtual s, ${eventCount} events, ${answeredCount} answers, ${masters} masters, ${chunkservers} chunkservers, ${clients} clients, ${workload}, trace ${traceHash}`,
   );
-  if (outcome.kind === "passed") return true;
+  if (outcome.kind === "passed") return;
   console.error(outcome.report);
-  if (save !== undefined) {
-    mkdirSync(save, { recursive: true });
-    const path = join(save, `seed-${seed}.json`);
-    const recording: Recording = { options, traceHash };
-    writeFileSync(path, `${JSON.stringify(recording, null, 2)}\n`);
-    console.error(`or with: npm run simulate -- --replay ${path}`);
-  }
-  return false;
+  if (save === undefined) return;
+  mkdirSync(save, { recursive: true });
+  const path = join(save, `seed-${seed}.json`);
+  const recording: Recording = { options, traceHash };
+  writeFileSync(path, `${JSON.stringify(recording, null, 2)}\n`);
+  console.error(`or with: npm run simulate -- --replay ${path}`);
 }
 
 async function replay(path: string): Promise<number> {
@@ -92,9 +111,11 @@ function parse(words: readonly string[]): Flags {
   const program = new Command("simulate")
     .description("Runs whole clusters in simulated worlds, from seeds.")
     .option("--seed <n>", "the first seed", whole, 1)
-    .option("--seeds <n>", "how many seeds, one after the other (default: 1)", whole)
+    .option("--seeds <n>", "how many seeds (default: 1)", whole)
     .option("--minutes <m>", "seeds until so many real minutes are over", positive)
-    .option("--seconds <s>", "virtual seconds of faults for each seed (default: 60)", positive)
+    .option("--jobs <n>", "seeds at a time, each in a process", whole, availableParallelism())
+    .option("--keep-going", "do not end at the first seed that fails")
+    .option("--seconds <s>", "virtual seconds of faults for each seed (default: 360)", positive)
     .option("--nodes <MxCxK>", "masters, chunkservers, clients: 3x4x3 (default: by seed)", shape)
     .addOption(
       new Option("--workload <name>", "what the clients do (default: by seed)").choices([
@@ -102,6 +123,11 @@ function parse(words: readonly string[]): Flags {
         "names",
         "files",
       ]),
+    )
+    .option(
+      "--pace <n>",
+      "masters and chunkservers notice silence n times later (default: by seed)",
+      whole,
     )
     .option("--save <dir>", "write a file for --replay when a seed fails")
     .option("--replay <file>", "run what such a file recorded, and nothing else")

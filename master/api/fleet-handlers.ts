@@ -7,7 +7,6 @@ import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { clusterStatus, type StatusParts, statusOfMember } from "./cluster-status.ts";
 import { type MasterParts, propose, requireFacts, requireLeader } from "./leader-context.ts";
 
-const HEARTBEAT_INTERVAL_MS = 500;
 /** Purges sent with one heartbeat: what a server does in about a second. */
 const PURGES_PER_BEAT = 200;
 
@@ -60,7 +59,7 @@ function registerReports(handlers: Handlers, parts: MasterParts): void {
     return {
       clusterId: facts.clusterId,
       chunkKey: facts.chunkKey,
-      heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS,
+      heartbeatIntervalMs: fleet.heartbeatIntervalMs,
     };
   });
   handlers.onCall(api.heartbeat, async (request) => {

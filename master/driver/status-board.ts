@@ -2,7 +2,7 @@ import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
-import type { Leadership, RaftNode, RaftStatus } from "../raft/raft.ts";
+import type { Leadership, RaftNode, Reach } from "../raft/raft.ts";
 import type { Group } from "./group.ts";
 
 export interface StatusBoardOptions {
@@ -19,7 +19,8 @@ export class StatusBoard {
   readonly #options: StatusBoardOptions;
   readonly #listeners: Array<(status: ConsensusStatus) => void> = [];
   #leadership: Leadership;
-  #raft: RaftStatus | null = null;
+  readonly #id: MemberId;
+  #reach: Reach | null = null;
   #appliedTerm = 0 as Term;
   #isHalted = false;
   #isNews = false;
@@ -27,7 +28,9 @@ export class StatusBoard {
 
   constructor(options: StatusBoardOptions) {
     this.#options = options;
-    this.#leadership = options.node.status();
+    const status = options.node.status();
+    this.#leadership = status;
+    this.#id = status.id;
   }
 
   onChange(listener: (status: ConsensusStatus) => void): void {
@@ -50,7 +53,7 @@ export class StatusBoard {
 
   /** A turn is over: tells the listeners if they would care. */
   update(): void {
-    this.#raft = null;
+    this.#reach = null;
     const isReady = this.#isReady();
     if (!this.#isNews && isReady === this.#wasReady) return;
     this.#isNews = false;
@@ -81,14 +84,14 @@ export class StatusBoard {
   }
 
   status(): ConsensusStatus {
-    this.#raft ??= this.#options.node.status();
+    this.#reach ??= this.#options.node.reach();
     const { group } = this.#options;
     const appliedIndex = this.#options.appliedIndex();
-    const { id, lastIndex, committedIndex } = this.#raft;
+    const { lastIndex, committedIndex } = this.#reach;
     const { term, leaderId } = this.#leadership;
     return {
-      memberId: id,
-      role: this.#isHalted ? "follower" : roleOf(this.#leadership, this.#raft),
+      memberId: this.#id,
+      role: this.#isHalted ? "follower" : roleOf(this.#leadership, this.#reach),
       term,
       leaderId: this.#isHalted || leaderId === NO_MEMBER ? null : leaderId,
       leaderAddress: this.leaderAddress,
@@ -103,8 +106,8 @@ export class StatusBoard {
   }
 }
 
-function roleOf({ role }: Leadership, { id, membership }: RaftStatus): ConsensusStatus["role"] {
+function roleOf({ role }: Leadership, { isLearner }: Reach): ConsensusStatus["role"] {
   if (role === "leader") return "leader";
   if (role === "candidate" || role === "pre-candidate") return "candidate";
-  return membership.learners.includes(id) ? "learner" : "follower";
+  return isLearner ? "learner" : "follower";
 }

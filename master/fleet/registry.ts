@@ -23,6 +23,12 @@ interface HeardServer {
 
 const NO_SPACE: ServerSpace = { totalBytes: 0, availableBytes: 0, usedBytes: 0 };
 
+/** A server is suspected after so many heartbeats that did not come. */
+const BEATS_TO_SUSPICION = 4;
+/** However quickly servers are to be suspected, and however slowly. */
+const BEAT_MS_MIN = 50;
+const BEAT_MS_MAX = 5_000;
+
 /**
  * Chunkservers as the leader sees them. Soft state: a new leader starts with the servers that the
  * log knows, hears them within a heartbeat, and judges none of them before a full interval is over.
@@ -37,6 +43,11 @@ export class Registry implements FleetView {
     this.#clock = options.clock;
     this.#times = options.times;
     this.#judgeFromMs = options.clock.monotonicMs();
+  }
+
+  get heartbeatIntervalMs(): number {
+    const intervalMs = Math.floor(this.#times.suspectMs / BEATS_TO_SUSPICION);
+    return Math.min(BEAT_MS_MAX, Math.max(BEAT_MS_MIN, intervalMs));
   }
 
   /** After winning an election, or after a stall of our own: nobody was silent before now. */

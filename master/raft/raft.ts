@@ -66,6 +66,13 @@ export interface Leadership {
   readonly term: Term;
 }
 
+/** How far a member's log has come. */
+export interface Reach {
+  readonly lastIndex: LogIndex;
+  readonly committedIndex: LogIndex;
+  readonly isLearner: boolean;
+}
+
 export interface RaftStatus extends Leadership {
   readonly id: MemberId;
   readonly votedFor: MemberId;
@@ -233,6 +240,16 @@ export class RaftNode {
     core.readStates = [];
     core.log.markApplying(committed);
     return ready;
+  }
+
+  /** Costs little, where `status` looks up everything. */
+  reach(): Reach {
+    const { id, log, configuration } = this.#core;
+    return {
+      lastIndex: log.lastIndex(),
+      committedIndex: log.committedIndex,
+      isLearner: configuration.learners.has(id),
+    };
   }
 
   status(): RaftStatus {

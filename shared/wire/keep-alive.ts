@@ -48,6 +48,11 @@ export class KeepAlive {
   #wait(): void {
     const { clock, intervalMs } = this.#options;
     this.#timer = clock.after(intervalMs, () => {
+      // Most often there is nothing to wait for.
+      if (this.#hasHeard) {
+        this.#judge();
+        return;
+      }
       // What the system holds for us is read first: after a stall of our own, timers come before I/O.
       // It does not reject.
       clock.yieldTurn().then(

@@ -7,6 +7,8 @@ export interface ProcessClockOptions {
   readonly rate?: number;
   /** What its calendar is ahead, in milliseconds. Default 0. */
   readonly wallOffsetMs?: number;
+  /** Called before anything runs in the process. */
+  readonly onRun?: () => void;
 }
 
 /**
@@ -17,16 +19,18 @@ export interface ProcessClockOptions {
 export class ProcessClock implements Clock {
   readonly #world: Clock;
   readonly #rate: number;
+  readonly #onRun: () => void;
   #wallOffsetMs: number;
   #state: "running" | "frozen" | "dead" = "running";
   /** What fell due while the process was stopped, in order. */
   #late: Array<() => void> = [];
 
   constructor(world: Clock, options: ProcessClockOptions = {}) {
-    const { rate = 1, wallOffsetMs = 0 } = options;
+    const { rate = 1, wallOffsetMs = 0, onRun = () => {} } = options;
     assert(rate > 0, "time passes");
     this.#world = world;
     this.#rate = rate;
+    this.#onRun = onRun;
     this.#wallOffsetMs = wallOffsetMs;
   }
 
@@ -93,7 +97,9 @@ export class ProcessClock implements Clock {
   }
 
   #enter(task: () => void): void {
-    if (this.#state === "running") task();
-    else if (this.#state === "frozen") this.#late.push(task);
+    if (this.#state === "running") {
+      this.#onRun();
+      task();
+    } else if (this.#state === "frozen") this.#late.push(task);
   }
 }

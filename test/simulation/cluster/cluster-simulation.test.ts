@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { runSeed, Totals } from "./run-seeds.ts";
+import { runSeed } from "./run-seeds.ts";
 import { optionsOf } from "./simulation-options.ts";
 
 /**
@@ -12,19 +12,12 @@ const SEEDS = [1, 2, 3, 4];
 const SECONDS = 10;
 
 describe("a simulated cluster under faults", () => {
-  const totals = new Totals();
-
   for (const seed of SEEDS) {
     it(`keeps its promises and becomes whole again, seed ${seed}`, async () => {
       const outcome = await runSeed(optionsOf(seed, { seconds: SECONDS }));
-      totals.add(outcome);
       if (outcome.kind === "failed") assert.fail(outcome.report);
     });
   }
-
-  it("had faults and answers enough to prove something", () => {
-    assert.equal(totals.shortcoming, null);
-  });
 
   it("does the same for the same seed, event by event", async () => {
     const options = optionsOf(7, { seconds: 3, masters: 3, chunkservers: 3, clients: 2 });

@@ -56,10 +56,12 @@ export class ConsensusChecks {
     return this.#committedIndexMax;
   }
 
-  /** After anything happened. */
+  /** After anything happened: at those in whom something ran, since nothing else changes a member. */
   look(): void {
     for (const process of this.#masters) {
-      if (process.running !== null && process.isUp) this.#lookAt(process, process.running);
+      if (!process.hasRun || process.running === null || !process.isUp) continue;
+      process.hasRun = false;
+      this.#lookAt(process, process.running);
     }
   }
 

@@ -39,7 +39,7 @@ const WEIGHTS = {
 
 export type FaultKind = keyof typeof WEIGHTS;
 
-const PAUSE_MS = { min: 100, max: 6_000 };
+const PAUSE_MS = { hot: { min: 100, max: 6_000 }, quiet: { min: 4_000, max: 60_000 } };
 const LASTS_MS = { min: 50, max: 8_000 };
 const DOWN_MS = { min: 20, max: 6_000 };
 /** Longer than a client waits for an answer before it asks another master. */
@@ -49,7 +49,6 @@ const LEADER_SHARE = 0.3;
 /** Longer than a session lives. */
 const CLIENT_PAUSE_MS = { min: 1_000, max: 40_000 };
 const JUMP_MS_MAX = 3_600_000;
-const WATCH_MS = 50;
 
 /** Breaks one thing after the other, as its seed says, and mends each after a while. */
 export class Faults {
@@ -93,22 +92,20 @@ export class Faults {
   }
 
   async run(): Promise<void> {
-    const { clock } = this.#world;
+    const { clock, rhythm } = this.#world;
     while (!this.isOver) {
-      await clock.sleep(this.#dice.magnitude(PAUSE_MS.min, PAUSE_MS.max));
+      await rhythm.pause(clock, this.#dice, PAUSE_MS);
       if (!this.isOver) this.#one();
     }
   }
 
   /** As an operator or systemd would: what has given up or ended starts again after a while. */
-  async watch(): Promise<void> {
-    const { clock } = this.#world;
-    while (!this.isWatchOver) {
-      await clock.sleep(WATCH_MS);
-      for (const process of this.#everyone) {
+  watch(): void {
+    for (const process of this.#everyone) {
+      process.onEnd = () => {
         if (process.state === "failed") this.#replaceDisk(process);
         if (process.state === "down") this.#restartSoon(process);
-      }
+      };
     }
   }
 
@@ -298,9 +295,10 @@ export class Faults {
     this.#restarts.add(process);
     this.#after(DOWN_MS, () => {
       this.#restarts.delete(process);
-      if (process.state !== "failed") return;
-      process.cutPower();
-      this.#mendDisk(process);
+      if (process.state === "failed") {
+        process.cutPower();
+        this.#mendDisk(process);
+      } else if (process.state === "down") this.#restartSoon(process);
     });
   }
 

@@ -48,6 +48,10 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
   /** Undefined: everything fits. */
   capacityBytes: number | undefined = undefined;
   state: ProcessState = "down";
+  /** Something ran in it since this was last set to false. */
+  hasRun = false;
+  /** Told when it is down or has failed. */
+  onEnd: () => void = () => {};
   /** What runs, once it has started. */
   running: Running | null = null;
   /** Why the last start failed, or why the process gave up. */
@@ -167,6 +171,7 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.state = "failed";
     const text = error instanceof Error ? error.message : String(error);
     this.world.trace.note(this.host, `gives up: ${text}`);
+    this.onEnd();
     const isOurs = isAshlarError(error) && ["DISK_FAILED", "NO_SPACE"].includes(error.code);
     if (isOurs) return;
     const options = { cause: error };
@@ -180,6 +185,7 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.state = "down";
     this.disk.unmount();
     this.stores.crash(() => this.#dice.isBelow(0.5));
+    this.onEnd();
   }
 
   #makeLife(): Life {
@@ -187,6 +193,9 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     const clock = new ProcessClock(this.world.clock, {
       rate: 1 + dice.between(-DRIFT_MAX, DRIFT_MAX),
       wallOffsetMs: dice.between(-WALL_OFFSET_MS_MAX, WALL_OFFSET_MS_MAX),
+      onRun: () => {
+        this.hasRun = true;
+      },
     });
     const number = this.#lifeCount;
     const random = this.world.dice(`chance of ${this.host}, life ${number}`);

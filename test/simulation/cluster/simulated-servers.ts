@@ -29,10 +29,14 @@ const LIMITS: Partial<DriverLimits> = {
   snapshotPartBytes: 4 * 1024,
 };
 
+/** How soon silence is noticed at a pace of 1. */
+const HEARTBEAT_MS = 100;
+const ELECTION_MS = 500;
+const SUSPECT_MS = 2_000;
+const DEAD_MS = 5_000;
+
 /** What the cluster agrees on: minutes where a real one takes hours. */
 const SETTINGS = {
-  serverSuspectMs: 2_000,
-  serverDeadMs: 5_000,
   repairDelayMs: 3_000,
   repairDelayStoppedMs: 8_000,
   repairMassLossShare: 1,
@@ -43,6 +47,9 @@ const SETTINGS = {
   inlineBytesMax: 512,
   stopGraceMs: 500,
 };
+
+/** The shortest that there is: a pass every three quarters of a minute. */
+const SCRUB_DAYS = 0.001;
 
 /** A running master, and what it keeps on its disk as it sees it. */
 export interface WatchedMaster extends AsyncDisposable {
@@ -59,8 +66,12 @@ export function masterAddress(id: number): string {
   return `m${id}:${MASTER_PORT}`;
 }
 
-export function makeMaster(world: World, id: number, count: number): SimulatedMaster {
-  const members = Array.from({ length: count }, (_, index) => {
+export function makeMaster(
+  world: World,
+  id: number,
+  { masters, pace }: { readonly masters: number; readonly pace: number },
+): SimulatedMaster {
+  const members = Array.from({ length: masters }, (_, index) => {
     return `${index + 1}=${masterAddress(index + 1)}`;
   });
   const config = v.parse(masterConfigSchema, {
@@ -68,6 +79,10 @@ export function makeMaster(world: World, id: number, count: number): SimulatedMa
     clusterId: CLUSTER_ID,
     memberId: id,
     members,
+    heartbeatIntervalMs: HEARTBEAT_MS * pace,
+    electionTimeoutMsMin: ELECTION_MS * pace,
+    serverSuspectMs: SUSPECT_MS * pace,
+    serverDeadMs: DEAD_MS * pace,
     ...SETTINGS,
   });
   return new SimulatedProcess<WatchedMaster>(world, `m${id}`, async (life) => {
@@ -126,6 +141,7 @@ export function makeChunkserver(
     rack: `rack-${id % 3}`,
     clusterId: CLUSTER_ID,
     reserveBytes: 0,
+    scrubPassDaysMax: SCRUB_DAYS,
     stopGraceMs: 500,
   });
   return new SimulatedProcess(world, `c${id}`, ({ env, disk, stores, onFatal }) =>

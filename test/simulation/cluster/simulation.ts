@@ -24,6 +24,8 @@ export interface SimulationOptions {
   readonly chunkservers: number;
   readonly clients: number;
   readonly workload: WorkloadName;
+  /** How many times slower than usual masters and chunkservers are to notice silence. */
+  readonly pace: number;
 }
 
 export interface SimulationResult {
@@ -69,7 +71,7 @@ export class Simulation {
     const world = new World(seed);
     this.world = world;
     const ids = (count: number): number[] => Array.from({ length: count }, (_, place) => place + 1);
-    this.masters = ids(options.masters).map((id) => makeMaster(world, id, options.masters));
+    this.masters = ids(options.masters).map((id) => makeMaster(world, id, options));
     const masters = ids(options.masters).map(masterAddress);
     this.chunkservers = ids(options.chunkservers).map((id) => makeChunkserver(world, id, masters));
     this.workload = new Workload(world, options.workload);
@@ -144,8 +146,9 @@ export class Simulation {
   async #harm(): Promise<void> {
     const { world, faults } = this;
     const endMs = world.clock.monotonicMs() + this.options.seconds * 1_000;
-    const running = Promise.all([faults.run(), faults.watch()]);
-    running.catch((error: unknown) => this.#onBug(error));
+    world.rhythm.begin(this.options.seconds * 1_000);
+    faults.watch();
+    faults.run().catch((error: unknown) => this.#onBug(error));
     await this.#run(() => world.clock.monotonicMs() >= endMs);
     faults.end();
     this.workload.isOver = true;

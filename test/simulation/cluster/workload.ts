@@ -22,7 +22,7 @@ const DIRECTORIES = ["/d0", "/d1", "/d2"];
 const NAMES = ["a", "b", "c", "d", "e"];
 /** Users of one program at a time. */
 const WORKERS = 2;
-const PAUSE_MS = { min: 20, max: 1_500 };
+const PAUSE_MS = { hot: { min: 20, max: 1_500 }, quiet: { min: 2_000, max: 60_000 } };
 const CHUNK_BYTES = 1024 * 1024;
 
 const WEIGHTS: Readonly<Record<WorkloadName, Readonly<Record<NameInput["kind"], number>>>> = {
@@ -90,7 +90,7 @@ export class Workload {
 
   async #work(life: Life, process: string, fs: FileSystem): Promise<void> {
     for (let call = 1; ; call += 1) {
-      await life.clock.sleep(this.#dice.magnitude(PAUSE_MS.min, PAUSE_MS.max));
+      await this.#world.rhythm.pause(life.clock, this.#dice, PAUSE_MS);
       if (this.isOver) return;
       const directory = this.#dice.pick(DIRECTORIES);
       // After a call that was not answered a worker is another one.
@@ -194,8 +194,9 @@ export class Workload {
     const dice = this.#dice;
     const share = dice.fraction();
     if (share < 0.35) return dice.integer(480);
-    if (share < 0.85) return Math.floor(dice.magnitude(513, 64 * 1024));
-    return Math.floor(dice.magnitude(64 * 1024, 1.5 * CHUNK_BYTES));
+    if (share < 0.9) return Math.floor(dice.magnitude(513, 16 * 1024));
+    if (share < 0.99) return Math.floor(dice.magnitude(16 * 1024, 200 * 1024));
+    return Math.floor(dice.between(0.9, 1.3) * CHUNK_BYTES);
   }
 
   #onBug(host: string, error: unknown): void {

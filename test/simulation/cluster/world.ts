@@ -7,6 +7,7 @@ import type { ProcessClock } from "../../support/process-clock.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { Dice } from "./dice.ts";
 import { EventTrace } from "./event-trace.ts";
+import { Rhythm } from "./rhythm.ts";
 import { Violation } from "./violation.ts";
 
 const { hasher } = createHasher();
@@ -29,6 +30,7 @@ export class World {
   readonly clock = new VirtualClock();
   readonly trace = new EventTrace(this.clock);
   readonly network: MemoryNetwork;
+  readonly rhythm: Rhythm;
   /** Share of writes to links that are delayed as TCP delays what it has to send twice. */
   lossShare = 0.0005;
   /** All wires take up to so much longer, in milliseconds. */
@@ -42,6 +44,7 @@ export class World {
   constructor(seed: number) {
     this.seed = seed;
     this.#wireDice = this.dice("wire");
+    this.rhythm = new Rhythm(this.clock, this.dice("rhythm"));
     this.network = new MemoryNetwork({
       clock: this.clock,
       delayMs: (from, to) => this.#delayMs(from, to),
