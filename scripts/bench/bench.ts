@@ -9,6 +9,7 @@ import { CpuMeter } from "./cpu-seconds.ts";
 import { measureFailover } from "./failover.ts";
 import { describe, type Measurement } from "./measurement.ts";
 import { measureMetadata } from "./metadata.ts";
+import { measureScale } from "./scale.ts";
 import { measureSequential } from "./sequential.ts";
 import { measureSmallFiles } from "./small-files.ts";
 
@@ -18,6 +19,8 @@ export interface Bench {
   readonly fileSystem: FileSystem;
   readonly cpu: CpuMeter;
   readonly work: string;
+  /** How many files the scale suite makes. */
+  readonly files: number;
   /** Tells a figure as soon as it is known. */
   readonly report: (measurement: Measurement) => void;
 }
@@ -27,11 +30,16 @@ const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   small: measureSmallFiles,
   meta: measureMetadata,
   failover: measureFailover,
+  scale: measureScale,
 };
+/** What runs where no suite is named: all but the one that takes many minutes. */
+const USUAL_SUITES = Object.keys(SUITES).filter((name) => name !== "scale");
+const FILES = 5_000_000;
 
-const USAGE = `Usage: npm run bench -- [suite …] [--json]
+const USAGE = `Usage: npm run bench -- [suite …] [--json] [--files N]
 
-Suites: ${Object.keys(SUITES).join(", ")} (default: all). Exit status 1 if a stated bound is missed.
+Suites: ${Object.keys(SUITES).join(", ")} (default: all but scale). Exit status 1 if a stated bound is missed.
+--files: how many files scale makes (${FILES}); its bounds are stated for that many, which take 10 GB of disk.
 `;
 
 /** @returns 0 if every bound held, 1 if one was missed, 2 for wrong usage */
@@ -39,10 +47,12 @@ export async function main(commandLine: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...commandLine],
     allowPositionals: true,
-    options: { json: { type: "boolean" }, help: { type: "boolean" } },
+    options: { json: { type: "boolean" }, files: { type: "string" }, help: { type: "boolean" } },
   });
-  const names = positionals.length === 0 ? Object.keys(SUITES) : positionals;
-  if (values.help === true || names.some((name) => SUITES[name] === undefined)) {
+  const names = positionals.length === 0 ? USUAL_SUITES : positionals;
+  const files = values.files === undefined ? FILES : Number(values.files);
+  const isUnknown = names.some((name) => SUITES[name] === undefined);
+  if (values.help === true || isUnknown || !Number.isSafeInteger(files) || files < 1) {
     process.stderr.write(USAGE);
     return values.help === true ? 0 : 2;
   }
@@ -52,13 +62,15 @@ export async function main(commandLine: readonly string[]): Promise<number> {
     const line = values.json === true ? JSON.stringify(measurement) : describe(measurement);
     process.stdout.write(`${line}\n`);
   };
-  for (const name of names) await runSuite(SUITES[name] as (bench: Bench) => Promise<void>, report);
+  for (const name of names) {
+    await runSuite(SUITES[name] as (bench: Bench) => Promise<void>, { files, report });
+  }
   return missedCount === 0 ? 0 : 1;
 }
 
 async function runSuite(
   suite: (bench: Bench) => Promise<void>,
-  report: (measurement: Measurement) => void,
+  given: Pick<Bench, "files" | "report">,
 ): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "ashlar-bench-"));
   let cluster: LocalCluster | null = null;
@@ -73,7 +85,7 @@ async function runSuite(
     const { masters, clusterId } = cluster;
     await using fileSystem = await connect({ masters, clusterId });
     const cpu = await CpuMeter.of(cluster);
-    await suite({ cluster, fileSystem, cpu, work, report });
+    await suite({ cluster, fileSystem, cpu, work, ...given });
   } finally {
     await cluster?.down();
     await rm(work, { recursive: true, force: true });

@@ -1,0 +1,124 @@
+import { join } from "node:path";
+import { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
+import { connect } from "../../client/connect.ts";
+import type { FileSystem } from "../../client/file-system.ts";
+import type { Bench } from "./bench.ts";
+import { loadFiles } from "./load-files.ts";
+import { atLeast, atMost } from "./measurement.ts";
+import { runMany } from "./rates.ts";
+import { leaderMemory } from "./resident-memory.ts";
+
+const suite = "scale";
+const MB = 1_000_000;
+/** What must hold with 5 million files in the namespace. */
+const BOUNDS = { restartSeconds: 5, leaderBytes: 700 * MB, createShare: 0.8 };
+const CALLERS = 64;
+/** The machine is not equally fast in all minutes, so both clusters are measured by turns. */
+const ROUNDS = 5;
+const CREATES_PER_ROUND = 20_000;
+const RESTART_TIMEOUT_MS = 120_000;
+
+/** A namespace with many files against an empty one: creates, the leader's memory, restarts. */
+export async function measureScale(bench: Bench): Promise<void> {
+  const { cluster, fileSystem, files } = bench;
+  const loaded = await loadFiles(fileSystem, files);
+  bench.report({ suite, name: `load of ${files} files`, value: loaded, unit: "files/s" });
+  await measureCreates(bench);
+  await reportMemory(bench, "after the creates");
+  await measureRestart(bench, "SIGTERM");
+  await createMany(fileSystem, "/before-the-kill");
+  await measureRestart(bench, "SIGKILL");
+  await cluster.waitUntilServing(RESTART_TIMEOUT_MS);
+  await createMany(fileSystem, "/after-the-kill");
+  await reportMemory(bench, "after a restart");
+}
+
+async function measureCreates(bench: Bench): Promise<void> {
+  const empty = await LocalCluster.up({
+    directory: join(bench.work, "empty"),
+    masters: 3,
+    chunkservers: 3,
+    basePort: 0,
+    timeoutMs: 30_000,
+  });
+  try {
+    const { masters, clusterId } = empty;
+    await using fileSystem = await connect({ masters, clusterId });
+    await createMany(fileSystem, "/warm-up");
+    await createMany(bench.fileSystem, "/warm-up");
+    const rates: { empty: number[]; full: number[] } = { empty: [], full: [] };
+    for (let round = 0; round < ROUNDS; round += 1) {
+      rates.empty.push(await createMany(fileSystem, `/creates-${round}`));
+      rates.full.push(await createMany(bench.fileSystem, `/creates-${round}`));
+    }
+    reportCreates(bench, { empty: median(rates.empty), full: median(rates.full) });
+  } finally {
+    await empty.down();
+  }
+}
+
+function reportCreates(
+  bench: Bench,
+  rates: { readonly empty: number; readonly full: number },
+): void {
+  const unit = "ops/s";
+  const name = `create, ${CALLERS} in parallel, empty namespace`;
+  bench.report({ suite, name, value: rates.empty, unit });
+  bench.report(
+    atLeast({
+      suite,
+      name: `create, ${CALLERS} in parallel, ${bench.files} files`,
+      value: rates.full,
+      unit,
+      bound: rates.empty * BOUNDS.createShare,
+    }),
+  );
+}
+
+/** @returns creates a second */
+async function createMany(fileSystem: FileSystem, directory: string): Promise<number> {
+  await fileSystem.mkdir(directory);
+  const how = { count: CREATES_PER_ROUND, parallel: CALLERS };
+  const { rate } = await runMany(how, (index) => fileSystem.create(`${directory}/${index}`));
+  return rate;
+}
+
+async function reportMemory(bench: Bench, when: string): Promise<void> {
+  const memory = await leaderMemory(bench.cluster);
+  const report = (name: string, bytes: number, bound?: number): void => {
+    const figure = { suite, name: `leader ${name}, ${when}`, value: bytes / MB, unit: "MB" };
+    bench.report(bound === undefined ? figure : atMost({ ...figure, bound: bound / MB }));
+  };
+  report("VmRSS", memory.total, BOUNDS.leaderBytes);
+  report("RssAnon", memory.anonymous);
+  report("RssFile", memory.mapped);
+  report("VmHWM", memory.highest, BOUNDS.leaderBytes);
+}
+
+/** All masters end at once; from their next start to the first answers, for a new client. */
+async function measureRestart(bench: Bench, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  const { cluster } = bench;
+  const names = cluster.nodes.filter((node) => node.role === "master").map((node) => node.name);
+  await Promise.all(names.map((name) => cluster.kill(name, signal)));
+  const startMs = performance.now();
+  await Promise.all(names.map((name) => cluster.start(name)));
+  const { masters, clusterId } = cluster;
+  await using fileSystem = await connect({ masters, clusterId, timeoutMs: RESTART_TIMEOUT_MS });
+  const seconds = async (answer: Promise<unknown>): Promise<number> => {
+    await answer;
+    return (performance.now() - startMs) / 1000;
+  };
+  const [read, created] = await Promise.all([
+    seconds(fileSystem.stat("/files/000")),
+    seconds(fileSystem.create(`/files/after-${signal}`)),
+  ]);
+  const unit = "s";
+  const bound = BOUNDS.restartSeconds;
+  const name = `restart after ${signal} of all, first`;
+  bench.report(atMost({ suite, name: `${name} linearizable read`, value: read, unit, bound }));
+  bench.report(atMost({ suite, name: `${name} create`, value: created, unit, bound }));
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
+}
