@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { raftFetchState } from "../../master/driver/fetch-state.ts";
+
+const PROTOCOL = new URL("../../shared/protocol/", import.meta.url);
+
+/** Schemas, which are exported beside the methods, have other kinds. */
+function isMethod(value: unknown): value is { readonly kind: string; readonly name: string } {
+  if (typeof value !== "object" || value === null || !("kind" in value)) return false;
+  return value.kind === "call" || value.kind === "stream";
+}
+
+/** Every method by its name, with the file that defines it. */
+async function allMethods(): Promise<Map<string, string>> {
+  const methods = new Map([[raftFetchState.name, "master/driver/fetch-state.ts"]]);
+  for (const file of (await readdir(PROTOCOL)).filter((name) => name.endsWith("-api.ts"))) {
+    const module: Record<string, unknown> = await import(new URL(file, PROTOCOL).href);
+    for (const value of Object.values(module)) if (isMethod(value)) methods.set(value.name, file);
+  }
+  return methods;
+}
+
+describe("docs/wire-protocol.md", () => {
+  it("has every method in its table, under the file that defines it, and no other", async () => {
+    const page = await readFile(new URL("../../docs/wire-protocol.md", import.meta.url), "utf8");
+    const documented = new Map<string, string>();
+    for (const row of page.matchAll(
+      /^\| (`[a-z]+\.[a-z].*?) \| (?:call|stream) \| .* \| `(.+?)` \|$/gm,
+    )) {
+      for (const [, name = ""] of (row[1] ?? "").matchAll(/`(.+?)`/g))
+        documented.set(name, row[2] ?? "");
+    }
+    assert.deepEqual(new Map([...documented].sort()), new Map([...(await allMethods())].sort()));
+  });
+});
