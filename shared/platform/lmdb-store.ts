@@ -1,5 +1,5 @@
 import { statfsSync, statSync } from "node:fs";
-import { open as openEnvironment, type RootDatabase, type Transaction } from "lmdb";
+import type { Transaction } from "lmdb";
 import { assert } from "../base/assert.ts";
 import { AshlarError } from "../base/errors.ts";
 import type {
@@ -10,13 +10,12 @@ import type {
   StoreChange,
   StoreSnapshot,
 } from "../ports/ordered-store.ts";
-import { lmdbCommitError, lmdbOpenError } from "./lmdb-error.ts";
+import { closeAtOnce, type Database, mappedFileBytes, openDatabase } from "./lmdb-database.ts";
+import { lmdbCommitError } from "./lmdb-error.ts";
 import { isStoreSound, withOpeningMarker } from "./lmdb-inspect.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { type RangeRest, rangeInBatches } from "./range-batches.ts";
 import { checkChanges, checkStoreName } from "./store-check.ts";
-
-type Database = RootDatabase<Uint8Array, Uint8Array>;
 
 /** Smallest key that LMDB takes; an empty one stands for "from the beginning" in the port. */
 const FIRST_KEY = Uint8Array.of(0);
@@ -32,15 +31,27 @@ const REMOVAL_RESERVE_BYTES = 1024 * 1024;
 /** Pages are written anew as a whole, with their ancestors: what a change takes besides its bytes. */
 const CHANGE_OVERHEAD_BYTES = 64;
 
+/*
+ * What was read of the file stays mapped, and counts as memory of this process, although the kernel
+ * could take it back. So the map is made anew when it has grown by so much; the pages stay in the
+ * page cache.
+ */
+const MAPPED_BYTES_MAX = 192 * 1024 * 1024;
+/** Reads between two looks at what is mapped: each can map 64 KiB (fault-around). */
+const READS_PER_LOOK = 256;
+
 /** LMDB environments, each in a directory of `path`. */
 export class LmdbStores implements OrderedStores {
   readonly #path: string;
+  readonly #mappedBytesMax: number;
   readonly #disk: NodeDisk;
   /** Two environments of one directory in one process corrupt it (LMDB, "Caveats"). */
   readonly #openNames = new Set<string>();
 
-  constructor(path: string) {
+  /** @param options.mappedBytesMax what one store may have mapped of its file, about; default 192 MiB */
+  constructor(path: string, options: { readonly mappedBytesMax?: number } = {}) {
     this.#path = path;
+    this.#mappedBytesMax = options.mappedBytesMax ?? MAPPED_BYTES_MAX;
     this.#disk = new NodeDisk(path);
   }
 
@@ -56,7 +67,11 @@ export class LmdbStores implements OrderedStores {
       }
       const database = await withOpeningMarker(path, () => openDatabase(path));
       await this.#disk.syncDirectory(name);
-      return new LmdbStore(database, path, () => this.#openNames.delete(name));
+      return new LmdbStore(database, {
+        path,
+        mappedBytesMax: this.#mappedBytesMax,
+        onClose: () => this.#openNames.delete(name),
+      });
     } catch (error) {
       this.#openNames.delete(name);
       throw error;
@@ -78,48 +93,39 @@ export class LmdbStores implements OrderedStores {
   }
 }
 
-function openDatabase(path: string): Database {
-  try {
-    return openEnvironment<Uint8Array, Uint8Array>({
-      path,
-      noSubdir: false, // Else a dot in the path would make it a file.
-      keyEncoding: "binary",
-      encoding: "binary",
-      cache: false,
-      // With the default, a commit was seen to be acknowledged that the disk had refused.
-      overlappingSync: false,
-      // A batch is one transaction of its own, begun at once.
-      eventTurnBatching: false,
-      // The default would write bytes of our heap into unused parts of pages.
-      noMemInit: false,
-    });
-  } catch (error) {
-    throw lmdbOpenError(path, error);
-  }
+interface StoreOptions {
+  readonly path: string;
+  readonly mappedBytesMax: number;
+  readonly onClose: () => void;
 }
 
 class LmdbStore implements OrderedStore {
-  readonly #database: Database;
+  #database: Database;
   readonly #path: string;
-  readonly #onClose: () => void;
+  readonly #options: StoreOptions;
+  /** Of all files, before anything was read of this one. */
+  #mappedBytesBefore = mappedFileBytes();
+  #readCount = 0;
   readonly #snapshots = new Set<LmdbSnapshot>();
   #state: "open" | "failed" | "closed" = "open";
   #committing = false;
 
-  constructor(database: Database, path: string, onClose: () => void) {
+  constructor(database: Database, options: StoreOptions) {
     this.#database = database;
-    this.#path = path;
-    this.#onClose = onClose;
+    this.#path = options.path;
+    this.#options = options;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
     assert(this.#state !== "closed", "a closed store is not used");
+    this.#countRead();
     return getValue(this.#database, key);
   }
 
   range(options: RangeOptions): Iterable<KeyValue> {
     return rangeInBatches(options, (rest) => {
       assert(this.#state !== "closed", "a closed store is not used");
+      this.#countRead();
       return readRange(this.#database, rest);
     });
   }
@@ -165,7 +171,23 @@ class LmdbStore implements OrderedStore {
     this.#state = "closed";
     for (const snapshot of this.#snapshots) snapshot.release();
     await this.#database.close();
-    this.#onClose();
+    this.#options.onClose();
+  }
+
+  #countRead(): void {
+    this.#readCount += 1;
+    if (this.#readCount < READS_PER_LOOK || this.#committing) return;
+    this.#readCount = 0;
+    const mappedBytes = mappedFileBytes() - this.#mappedBytesBefore;
+    if (mappedBytes > this.#options.mappedBytesMax) this.#remap();
+  }
+
+  /** Within one turn, so that nobody meets a closed store. A snapshot holds on to the map it began with. */
+  #remap(): void {
+    if (this.#state !== "open" || this.#snapshots.size > 0) return;
+    closeAtOnce(this.#database);
+    this.#mappedBytesBefore = mappedFileBytes();
+    this.#database = openDatabase(this.#path);
   }
 
   #checkSpace(changes: readonly StoreChange[]): void {

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { mkdir, open, readdir, stat, truncate, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
+import { mappedFileBytes } from "../../../shared/platform/lmdb-database.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
+import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { testStores } from "./store-contract.ts";
 
@@ -112,5 +114,71 @@ describe("lmdb store on damaged files", () => {
     await assert.rejects(new LmdbStores(directory.path).open("s"), (error) =>
       isAshlarError(error, "ALREADY_EXISTS"),
     );
+  });
+});
+
+describe("memory of an lmdb store that is larger than what it may have mapped", () => {
+  const MIB = 1024 * 1024;
+  const COUNT = 16_384;
+  const keyOf = (number: number): Uint8Array => Uint8Array.of(number >> 8, number & 255);
+  const bytesOf = (number: number): Uint8Array => new Uint8Array(3_000).fill(number % 251);
+
+  async function fill(store: OrderedStore): Promise<void> {
+    for (let first = 0; first < COUNT; first += 1024) {
+      const numbers = Array.from({ length: 1024 }, (_, index) => first + index);
+      await store.commit(numbers.map((number) => ({ key: keyOf(number), value: bytesOf(number) })));
+    }
+  }
+
+  function checkAll(store: Pick<OrderedStore, "get">): void {
+    for (let number = 0; number < COUNT; number += 1) {
+      const found = store.get(keyOf(number));
+      assert.equal(found?.length, 3_000);
+      assert.equal(found[2_999], number % 251);
+    }
+  }
+
+  it("stays small while all of it is read, between commits and after them", async () => {
+    await using directory = await TempDirectory.make();
+    const store = await new LmdbStores(directory.path, { mappedBytesMax: 4 * MIB }).open("s");
+    await fill(store);
+    const before = mappedFileBytes();
+    for (let round = 0; round < 3; round += 1) {
+      checkAll(store);
+      await store.commit([{ key: Uint8Array.of(255, 255, round), value: Uint8Array.of(round) }]);
+    }
+    assert.ok(mappedFileBytes() - before < 32 * MIB, "64 MiB were read three times");
+    assert.equal(
+      Array.from(store.range({ start: keyOf(0), end: Uint8Array.of(255) })).length,
+      COUNT,
+    );
+    await store.close();
+  });
+
+  it("leaves a snapshot the state that it began with", async () => {
+    await using directory = await TempDirectory.make();
+    const store = await new LmdbStores(directory.path, { mappedBytesMax: 4 * MIB }).open("s");
+    await fill(store);
+    const snapshot = store.snapshot();
+    await store.commit([{ key: keyOf(0), value: null }]);
+    for (let number = 1; number < COUNT; number += 1) assert.ok(store.get(keyOf(number)));
+    checkAll(snapshot);
+    snapshot.release();
+    for (let number = 1; number < COUNT; number += 1) assert.ok(store.get(keyOf(number)));
+    assert.equal(store.get(keyOf(0)), undefined);
+    await store.close();
+  });
+
+  it("answers while a commit is under way", async () => {
+    await using directory = await TempDirectory.make();
+    const store = await new LmdbStores(directory.path, { mappedBytesMax: 4 * MIB }).open("s");
+    await fill(store);
+    for (let round = 0; round < 8; round += 1) {
+      const committing = store.commit([{ key: Uint8Array.of(255), value: Uint8Array.of(round) }]);
+      checkAll(store);
+      await committing;
+      assert.deepEqual(store.get(Uint8Array.of(255)), Uint8Array.of(round));
+    }
+    await store.close();
   });
 });
