@@ -1,5 +1,6 @@
 import { basename, dirname, resolve } from "node:path";
 import { runDaemon } from "../shared/platform/daemon.ts";
+import { boundHeapGrowth } from "../shared/platform/heap-growth.ts";
 import { healthRoutes } from "../shared/platform/http-health.ts";
 import { startHttpServer } from "../shared/platform/http-server.ts";
 import { NodeDisk } from "../shared/platform/node-disk.ts";
@@ -22,6 +23,7 @@ export function main(commandLine: readonly string[]): Promise<number> {
 }
 
 function runMaster(commandLine: readonly string[]): Promise<number> {
+  boundHeapGrowth();
   return runDaemon(
     {
       role: "master",

@@ -93,7 +93,7 @@ export const DEFAULT_TIMING: DriverTiming = {
 export const DEFAULT_LIMITS: DriverLimits = {
   proposalsMax: 4_096,
   proposalBytesMax: 64 * 1024 * 1024,
-  unflushedBytesMax: 64 * 1024 * 1024,
+  unflushedBytesMax: 32 * 1024 * 1024,
   flushBytes: 4 * 1024 * 1024,
   peerPendingBytesMax: 32 * 1024 * 1024,
   logTailEntries: 10_000,

@@ -47,12 +47,12 @@ type Position = Omit<Durable, "stateHash"> & { readonly isCheckpoint: boolean };
 const CHANGES_PER_TURN = 512;
 
 /** Memory for decoded records, in bytes, about. */
-const CACHE_BYTES_MAX = 128 * 1024 * 1024;
+const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface NamespaceOptions {
   readonly store: OrderedStore;
   readonly hasher: Hasher;
-  /** Memory for decoded records; default 128 MiB. */
+  /** Memory for decoded records; default 64 MiB. */
   readonly cacheBytesMax?: number;
   /** Lets other work go on in the middle of a large flush: `Clock.yieldTurn`. */
   readonly yieldTurn?: () => Promise<void>;
