@@ -36,9 +36,9 @@ const CHANGE_OVERHEAD_BYTES = 64;
  * could take it back. So the map is made anew when it has grown by so much; the pages stay in the
  * page cache.
  */
-const MAPPED_BYTES_MAX = 192 * 1024 * 1024;
+const MAPPED_BYTES_MAX = 128 * 1024 * 1024;
 /** Reads between two looks at what is mapped: each can map 64 KiB (fault-around). */
-const READS_PER_LOOK = 256;
+const READS_PER_LOOK = 1024;
 
 /** LMDB environments, each in a directory of `path`. */
 export class LmdbStores implements OrderedStores {
@@ -48,7 +48,7 @@ export class LmdbStores implements OrderedStores {
   /** Two environments of one directory in one process corrupt it (LMDB, "Caveats"). */
   readonly #openNames = new Set<string>();
 
-  /** @param options.mappedBytesMax what one store may have mapped of its file, about; default 192 MiB */
+  /** @param options.mappedBytesMax what one store may have mapped of its file, about; default 128 MiB */
   constructor(path: string, options: { readonly mappedBytesMax?: number } = {}) {
     this.#path = path;
     this.#mappedBytesMax = options.mappedBytesMax ?? MAPPED_BYTES_MAX;
