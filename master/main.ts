@@ -28,6 +28,12 @@ function runMaster(commandLine: readonly string[]): Promise<number> {
     {
       role: "master",
       schema: masterConfigSchema,
+      examples: [
+        [
+          "ashlar master --config /etc/ashlar/master.toml --member-id 4 --join true",
+          "joins a cluster that runs: waits, and says so, until `ashlar master add 4=HOST:PORT`",
+        ],
+      ],
       describe: MASTER_CONFIG_HELP,
       check: checkMasterConfig,
       stopMsMax: (config) => config.stopGraceMs + STOP_SLACK_MS,

@@ -26,6 +26,8 @@ export interface DaemonDefinition<Schema extends ConfigSchema> {
   readonly schema: Schema;
   /** A key whose value stands alone on the command line: `ashlar restore-cluster FILE`. */
   readonly operand?: string;
+  /** More examples for --help: what to type, and what it does. */
+  readonly examples?: readonly (readonly [command: string, explanation: string])[];
   /** One line for each key, for --help. */
   readonly describe: Readonly<Record<string, string>>;
   /** Checks what the schema cannot. @throws {AshlarError} INVALID_ARGUMENT */
@@ -205,6 +207,7 @@ function helpText<Schema extends ConfigSchema>(definition: DaemonDefinition<Sche
   const rows = [...Object.keys(definition.schema.entries), ...Object.keys(COMMON_ENTRIES)].map(
     (key) => `  ${flagNameOf(key).padEnd(34)} ${describe[key] ?? ""}`,
   );
+  const { examples = [] } = definition;
   const operand = definition.operand === undefined ? "" : ` ${definition.operand.toUpperCase()}`;
   return [
     `Usage: ashlar ${definition.role}${operand} [--config FILE] [flags]`,
@@ -212,6 +215,7 @@ function helpText<Schema extends ConfigSchema>(definition: DaemonDefinition<Sche
     "Examples:",
     `  ashlar ${definition.role}${operand} --config /etc/ashlar/${definition.configName ?? definition.role}.toml`,
     "      every flag is also a key of the file (camelCase) and ASHLAR_* in the environment",
+    ...examples.flatMap(([command, explanation]) => [`  ${command}`, `      ${explanation}`]),
     "",
     "Flags:",
     `  ${"--config".padEnd(34)} a TOML file; environment and flags win over it`,

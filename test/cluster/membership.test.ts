@@ -165,4 +165,14 @@ describe("changing the masters of a cluster under load", () => {
     await using fileSystem = await connect({ masters });
     assert.equal((await fileSystem.stat("/load")).kind, "directory");
   });
+
+  it("says of a local cluster that comes up which of its masters are no members", async () => {
+    const { cluster } = started;
+    const { ids } = await mastersNow();
+    const outside = [1, 2, 3, 4].filter((id) => !ids.includes(id)).map((id) => `m${id}`);
+    const { stderr } = await started.run("cluster", "up", "--dir", cluster.directory);
+    assert.match(stderr, new RegExp(`3 masters .*\\n${outside} runs and is no member`));
+    const shown = JSON.parse(await run("cluster", "up", "--json", "--dir", cluster.directory));
+    assert.deepEqual(shown.outsiders, outside);
+  });
 });

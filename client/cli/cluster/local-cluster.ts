@@ -209,6 +209,13 @@ export class LocalCluster {
     return false;
   }
 
+  /** Masters of this directory that are no members: they were removed, or wait to be added. */
+  async outsiders(timeoutMs: number): Promise<LocalNode[]> {
+    const { masters } = await this.status(timeoutMs);
+    const members = new Set<number>(masters.map((master) => master.memberId));
+    return this.nodes.filter((node) => node.role === "master" && !members.has(numberOf(node)));
+  }
+
   /** Resolves when there is a leader and every chunkserver is live. */
   async waitUntilServing(timeoutMs: number): Promise<ClusterStatus> {
     return this.waitUntil((status) => missing(this.#file, status), {

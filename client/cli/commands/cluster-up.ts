@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { type LocalNode, numberOf } from "../cluster/layout.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
 import { clusterDirectory } from "../cluster-directory.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
@@ -21,17 +22,28 @@ export const run: RunCommand = async (context, _arguments, options) => {
   await cluster.down();
 };
 
+const STATUS_TIMEOUT_MS = 10_000;
+
+function aboutOutsider(node: LocalNode): string {
+  const add = `ashlar master add ${numberOf(node)}=${node.address}`;
+  return `${node.name} runs and is no member: it was removed, or waits to be added. Back: ${add}; away: ashlar cluster kill ${node.name} --signal TERM`;
+}
+
 async function print(context: CommandContext, cluster: LocalCluster): Promise<void> {
   const { output } = context;
+  const outsiders = await cluster.outsiders(STATUS_TIMEOUT_MS);
   if (output.options.json) {
     await output.json("ashlar.cluster-up/1", {
       directory: cluster.directory,
       cluster_id: cluster.clusterId,
       masters: cluster.masters,
+      outsiders: outsiders.map((node) => node.name),
     });
     return;
   }
-  const count = (role: string): number => cluster.nodes.filter((node) => node.role === role).length;
+  const serving = cluster.nodes.filter((node) => !outsiders.includes(node));
+  const count = (role: string): number => serving.filter((node) => node.role === role).length;
   output.note(`${count("master")} masters and ${count("chunkserver")} chunkservers serve`);
+  for (const node of outsiders) output.note(aboutOutsider(node));
   await output.line(`export ASHLAR_CLUSTER=${cluster.directory}`);
 }
