@@ -11,9 +11,7 @@ import {
   type Operation,
   type Precondition,
   type StorageClass,
-  stat,
   type Target,
-  transact,
 } from "../shared/protocol/namespace-api.ts";
 import { type AsOfState, indexAsOf, stateAsOf } from "./as-of.ts";
 import { backup } from "./backup.ts";
@@ -68,9 +66,8 @@ export class ClusterFileSystem implements FileSystem {
   async stat(path: PathInput, look: options.LookOptions = {}): Promise<Attributes> {
     const { masters } = this.#parts;
     const target = targetOf(path);
-    const index = await indexAsOf(masters, look);
-    const request = index === undefined ? { target } : { target, index };
-    return (await masters.look(stat, request, look)).attributes;
+    if (look.at === undefined) return await masters.stat(target, look);
+    return await masters.stat(target, { ...look, index: await indexAsOf(masters, look) });
   }
 
   async *list(path: PathInput, list: options.ListOptions = {}): AsyncGenerator<DirectoryEntry> {
@@ -171,16 +168,9 @@ export class ClusterFileSystem implements FileSystem {
     call: options.CallOptions = {},
   ): Promise<TransactionResult> {
     checkSize(wanted.length, preconditions.length);
-    const { index, results } = await this.#parts.masters.mutate(
-      transact,
-      (attempt) => ({
-        attempt,
-        preconditions: [...preconditions],
-        operations: [...wanted],
-      }),
-      call,
-    );
-    return { index, inodes: results.map((result) => result.inode) };
+    // What the caller does with the lists afterwards does not matter.
+    const transaction = { preconditions: [...preconditions], operations: [...wanted] };
+    return await this.#parts.masters.transact(transaction, call);
   }
 
   transaction(): Transaction {

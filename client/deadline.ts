@@ -119,3 +119,8 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
 }
+
+/** Why a call failed with `error`: one that was cancelled because an operation's time was up says so. */
+export function causeOf(error: unknown, signal: AbortSignal | undefined): unknown {
+  return signal?.reason instanceof AshlarError ? signal.reason : error;
+}

@@ -10,7 +10,7 @@ import {
 import { FRAME_BYTES_MAX } from "../shared/protocol/chunk-api.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../shared/protocol/intent.ts";
-import { type Content, type Operation, stat, transact } from "../shared/protocol/namespace-api.ts";
+import type { Content, Operation } from "../shared/protocol/namespace-api.ts";
 import type { SealedChunk } from "./chunk-writer.ts";
 import { ChunkedUpload } from "./chunked-upload.ts";
 import type { ClientParts } from "./client-parts.ts";
@@ -235,12 +235,9 @@ class FilePut {
   }
 
   async #stat(names: PathNames) {
-    const { attributes } = await this.#parts.masters.look(
-      stat,
-      { target: { path: joinPath(names) } },
-      { ...this.#callOptions(), readMode: "linearizable" },
-    );
-    return attributes;
+    const target = { path: joinPath(names) };
+    const linearizable = { ...this.#callOptions(), readMode: "linearizable" } as const;
+    return await this.#parts.masters.stat(target, linearizable);
   }
 
   async #commit(content: Content, others: readonly Operation[]) {
@@ -257,12 +254,11 @@ class FilePut {
       ...(mtimeMs === undefined ? {} : { mtimeMs }),
       ...(storageClass === undefined ? {} : { storageClass }),
     };
-    const { index, results } = await this.#parts.masters.mutate(
-      transact,
-      (attempt) => ({ attempt, preconditions: [], operations: [put, ...others] }),
+    const { index, inodes } = await this.#parts.masters.transact(
+      { preconditions: [], operations: [put, ...others] },
       this.#callOptions(),
     );
-    return { index, inode: results[0]?.inode ?? null };
+    return { index, inode: inodes[0] ?? null };
   }
 
   #callOptions(): { readonly signal: AbortSignal; readonly timeoutMs: number } {

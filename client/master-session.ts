@@ -1,4 +1,3 @@
-import { assert } from "../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../shared/base/errors.ts";
 import type { LogIndex, SessionId } from "../shared/base/ids.ts";
 import type { Clock, Timer } from "../shared/ports/clock.ts";
@@ -6,25 +5,48 @@ import type { Log } from "../shared/ports/log.ts";
 import type { CallMethod } from "../shared/protocol/method.ts";
 import {
   type Attempt,
+  type Attributes,
   closeSession,
   keepSession,
   openSession,
   type ReadMode,
+  type Target,
 } from "../shared/protocol/namespace-api.ts";
+import { type StatRequest, type StatResponse, stat } from "../shared/protocol/stat-api.ts";
+import {
+  type Transacted,
+  type TransactionRequest,
+  type TransactRequest,
+  type TransactResponse,
+  transact,
+} from "../shared/protocol/transact-api.ts";
 import type { LeaderCallOptions, LeaderChannel } from "../shared/wire/leader-channel.ts";
 import type { Connection } from "../shared/wire/rpc.ts";
-import { untilAborted } from "./deadline.ts";
+import { CallBatcher } from "./call-batch.ts";
+import { causeOf, untilAborted } from "./deadline.ts";
+import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
 import type { CallOptions, ReadModeName } from "./options.ts";
 
 /** Sessions that may end under one mutation before it gives up. */
 const REOPEN_MAX = 3;
 const CLOSE_TIMEOUT_MS = 1_000;
+/** Gatherers of reads that are kept: of each read mode, and of states of the past. */
+const STAT_BATCHERS_MAX = 64;
+
+type StatBatcher = CallBatcher<Target, Attributes, StatRequest, StatResponse>;
+type TransactBatcher = CallBatcher<
+  TransactionRequest,
+  Transacted,
+  TransactRequest,
+  TransactResponse
+>;
 
 /** A session with the masters: its mutations have their effect once, however often they are sent. */
 interface Session {
   readonly sessionId: SessionId;
   readonly idleMsMax: number;
   nextSequence: number;
+  readonly transactions: TransactBatcher;
   /** Mutations whose outcome this client may still ask for, the oldest first. */
   readonly inFlight: Set<number>;
   /** Monotonic time of the last mutation or keep-alive. */
@@ -37,9 +59,9 @@ interface Indexed {
 }
 
 export interface MasterSessionOptions {
-  readonly channel: Pick<LeaderChannel, "call" | "connection">;
+  readonly channel: Pick<LeaderChannel, "call" | "callParts" | "connection">;
   /** The same to any master: for reads that need no leader. */
-  readonly anyMaster: Pick<LeaderChannel, "call">;
+  readonly anyMaster: Pick<LeaderChannel, "call" | "callParts">;
   readonly clock: Clock;
   readonly log: Log;
   readonly clientName: string;
@@ -60,6 +82,8 @@ export interface MasterSessionOptions {
  */
 export class MasterSession implements AsyncDisposable {
   readonly #options: MasterSessionOptions;
+  /** By read mode and index. */
+  readonly #stats = new Map<string, StatBatcher>();
   #session: Session | null = null;
   #opening: Promise<Session> | null = null;
   #keepAlive: Timer | null = null;
@@ -103,6 +127,46 @@ export class MasterSession implements AsyncDisposable {
     const response = await this.#ask(through, method, asked, options);
     this.#noteIndex(response);
     return response;
+  }
+
+  /**
+   * The attributes of a target, as of `index` where it is given. Those that are asked for in one turn
+   * travel together.
+   */
+  async stat(
+    target: Target,
+    options: CallOptions & { readonly index?: LogIndex | undefined } = {},
+  ): Promise<Attributes> {
+    this.#checkOpen();
+    const { readMode = this.#options.readMode, timeoutMs = this.#options.timeoutMs } = options;
+    const { signal, index } = options;
+    return await this.#statBatcher(readMode, index).ask(target, { timeoutMs, signal });
+  }
+
+  #statBatcher(readMode: ReadModeName, index: LogIndex | undefined): StatBatcher {
+    const key = index === undefined ? readMode : `${readMode} ${index}`;
+    const known = this.#stats.get(key);
+    if (known !== undefined) return known;
+    const { kind } = this.#modeOf(readMode);
+    const { clock, channel, anyMaster } = this.#options;
+    const batcher: StatBatcher = new CallBatcher({
+      clock,
+      channel: kind === "linearizable" ? channel : anyMaster,
+      method: stat,
+      requestOf: (targets) => {
+        const read = this.#modeOf(readMode);
+        return index === undefined ? { read, targets } : { read, index, targets };
+      },
+      resultsOf: (response) => {
+        this.#noteIndex(response);
+        return response.results;
+      },
+      sizeOf: sizeOfTarget,
+    });
+    // What one has gathered it sends although it is not known here any more.
+    if (this.#stats.size >= STAT_BATCHERS_MAX) this.#stats.clear();
+    this.#stats.set(key, batcher);
+    return batcher;
   }
 
   #modeOf(name: ReadModeName): ReadMode {
@@ -165,26 +229,54 @@ export class MasterSession implements AsyncDisposable {
   }
 
   /**
+   * One transaction. Those of one turn travel together; each has its own entry and outcome.
+   *
+   * @throws {AshlarError} as `mutate` does.
+   */
+  transact(
+    transaction: Omit<TransactionRequest, "sequence">,
+    options: CallOptions = {},
+  ): Promise<Transacted> {
+    const { preconditions, operations } = transaction;
+    const { signal } = options;
+    return this.#inSession(options, (session, sequence, timeoutMs) =>
+      session.transactions.ask({ sequence, preconditions, operations }, { timeoutMs, signal }),
+    );
+  }
+
+  /**
    * One mutation. A repeated attempt carries the same sequence number and gets the first outcome.
    *
    * @throws {AshlarError} the refusal; COMMIT_UNKNOWN if the session ended after an attempt that
    *   may have been committed; DEADLINE_EXCEEDED and CANCELLED: it may or may not be committed.
    */
-  async mutate<Request, Response extends Indexed>(
+  mutate<Request, Response extends Indexed>(
     method: CallMethod<Request, Response>,
     requestFor: (attempt: Attempt) => Request,
     options: CallOptions = {},
   ): Promise<Response> {
+    return this.#inSession(options, (session, sequence, timeoutMs) => {
+      const { sessionId } = session;
+      const firstUnacknowledged = firstInFlight(session);
+      const request = requestFor({ sessionId, sequence, firstUnacknowledged });
+      return this.#ask(this.#options.channel, method, request, { ...options, timeoutMs });
+    });
+  }
+
+  async #inSession<Response extends Indexed>(
+    options: CallOptions,
+    attempt: (session: Session, sequence: number, timeoutMs: number) => Promise<Response>,
+  ): Promise<Response> {
     const endsAtMs = this.#nowMs() + (options.timeoutMs ?? this.#options.timeoutMs);
     for (let opened = 1; ; opened += 1) {
       this.#checkOpen();
-      const session = await this.#open({ ...options, timeoutMs: this.#leftMs(endsAtMs) });
+      const session = this.#session ?? (await this.#open(options.signal));
+      const sequence = session.nextSequence;
+      session.nextSequence += 1;
+      session.inFlight.add(sequence);
       const uncertainBefore = this.#options.uncertainAttempts();
       try {
-        const response = await this.#attempt(session, method, requestFor, {
-          ...options,
-          timeoutMs: this.#leftMs(endsAtMs),
-        });
+        const response = await attempt(session, sequence, this.#leftMs(endsAtMs));
         this.#noteIndex(response);
         return response;
       } catch (error) {
@@ -193,6 +285,9 @@ export class MasterSession implements AsyncDisposable {
         // Some attempt of some mutation ended without an answer: it may have been one of this one.
         if (this.#options.uncertainAttempts() !== uncertainBefore) throw commitUnknown(error);
         if (opened === REOPEN_MAX) throw error;
+      } finally {
+        session.inFlight.delete(sequence);
+        session.lastUsedMs = this.#nowMs();
       }
     }
   }
@@ -215,38 +310,12 @@ export class MasterSession implements AsyncDisposable {
     }
   }
 
-  async #attempt<Request, Response>(
-    session: Session,
-    method: CallMethod<Request, Response>,
-    requestFor: (attempt: Attempt) => Request,
-    options: CallOptions,
-  ): Promise<Response> {
-    const { channel, timeoutMs } = this.#options;
-    const sequence = session.nextSequence;
-    session.nextSequence += 1;
-    session.inFlight.add(sequence);
-    const [firstUnacknowledged] = session.inFlight;
-    assert(firstUnacknowledged !== undefined, "this mutation is in flight");
-    try {
-      const request = requestFor({ sessionId: session.sessionId, sequence, firstUnacknowledged });
-      const received = await channel.call(method, request, leaderOptions(options, timeoutMs));
-      received.release();
-      return received.head;
-    } catch (error) {
-      throw causeOf(error, options.signal);
-    } finally {
-      session.inFlight.delete(sequence);
-      session.lastUsedMs = this.#nowMs();
-    }
-  }
-
-  #open(options: CallOptions): Promise<Session> {
-    if (this.#session !== null) return Promise.resolve(this.#session);
+  #open(signal: AbortSignal | undefined): Promise<Session> {
     // Many mutations may wait for it: no one's signal ends it for the others.
     this.#opening ??= this.#openNew().finally(() => {
       this.#opening = null;
     });
-    return untilAborted(this.#opening, options.signal);
+    return untilAborted(this.#opening, signal);
   }
 
   async #openNew(): Promise<Session> {
@@ -259,12 +328,28 @@ export class MasterSession implements AsyncDisposable {
       sessionId,
       idleMsMax,
       nextSequence: 1,
+      transactions: this.#transactBatcher(() => session),
       inFlight: new Set(),
       lastUsedMs: this.#nowMs(),
     };
     this.#session = session;
     this.#scheduleKeepAlive(session);
     return session;
+  }
+
+  #transactBatcher(session: () => Session): TransactBatcher {
+    const { clock, channel } = this.#options;
+    return new CallBatcher({
+      clock,
+      channel,
+      method: transact,
+      requestOf: (transactions) => {
+        const { sessionId } = session();
+        return { sessionId, firstUnacknowledged: firstInFlight(session()), transactions };
+      },
+      resultsOf: (response) => response.outcomes,
+      sizeOf: sizeOfTransaction,
+    });
   }
 
   #scheduleKeepAlive(session: Session): void {
@@ -319,9 +404,10 @@ export class MasterSession implements AsyncDisposable {
   }
 }
 
-/** A call that was cancelled because an operation's time was up says so. */
-function causeOf(error: unknown, signal: AbortSignal | undefined): unknown {
-  return signal?.reason instanceof AshlarError ? signal.reason : error;
+/** The lowest sequence whose outcome may still be asked for. */
+function firstInFlight({ inFlight, nextSequence }: Session): number {
+  const [first = nextSequence] = inFlight;
+  return first;
 }
 
 function leaderOptions(options: CallOptions, timeoutMsDefault: number): LeaderCallOptions {

@@ -1,11 +1,6 @@
 import { toHex } from "../shared/base/bytes.ts";
 import { type EntryName, joinPath, type PathNames } from "../shared/base/path.ts";
-import {
-  type CommittedChunk,
-  type Operation,
-  type Target,
-  transact,
-} from "../shared/protocol/namespace-api.ts";
+import type { CommittedChunk, Operation, Target } from "../shared/protocol/namespace-api.ts";
 import type { SealedChunk } from "./chunk-writer.ts";
 import type { ClientParts } from "./client-parts.ts";
 import type { Deadline } from "./deadline.ts";
@@ -98,11 +93,7 @@ export class PartFiles {
     const left = this.#targets.filter((each) => !isPublished || !this.#committed.includes(each));
     await Promise.allSettled(
       left.map((target) =>
-        masters.mutate(transact, (attempt) => ({
-          attempt,
-          preconditions: [],
-          operations: [removalOf(target)],
-        })),
+        masters.transact({ preconditions: [], operations: [removalOf(target)] }),
       ),
     );
   }
@@ -164,9 +155,8 @@ export class PartFiles {
       gid,
       ...(storageClass === undefined ? {} : { storageClass }),
     };
-    await masters.mutate(
-      transact,
-      (attempt) => ({ attempt, preconditions: [], operations: [operation] }),
+    await masters.transact(
+      { preconditions: [], operations: [operation] },
       { signal: this.#deadline.signal, timeoutMs: this.#deadline.remainingMs(timeoutMs) },
     );
   }

@@ -7,9 +7,7 @@ import {
   type Attributes,
   CONTENT_CHUNKS_MAX,
   type Operation,
-  stat,
   type Target,
-  transact,
 } from "../shared/protocol/namespace-api.ts";
 import { indexAsOf } from "./as-of.ts";
 import type { MasterSession } from "./master-session.ts";
@@ -68,8 +66,7 @@ export async function restore(
   const target = joinPath(parsePath(to));
   checkTarget(target);
   const index = (await indexAsOf(masters, { at, ...call })) as LogIndex;
-  const wanted = { target: { path: source }, index };
-  const { attributes } = await masters.look(stat, wanted, linearizable(call));
+  const attributes = await masters.stat({ path: source }, { ...linearizable(call), index });
   const { kind } = attributes;
   const job = { masters, random, call, kind, index, target, replace };
   const tally = new Tally(attributes);
@@ -183,7 +180,7 @@ async function clearing(job: Job): Promise<readonly Operation[]> {
   if (!job.replace) return [];
   const target = { path: job.target };
   try {
-    const { attributes } = await job.masters.look(stat, { target }, linearizable(job.call));
+    const attributes = await job.masters.stat(target, linearizable(job.call));
     if (attributes.kind === "file" && job.kind === "file") return [];
     return [{ kind: "remove-tree", target }];
   } catch (error) {
@@ -200,11 +197,7 @@ function stagingOf({ target, random }: Job): Uint8Array {
 }
 
 async function commit(job: Job, operations: readonly Operation[]): Promise<number> {
-  const { index } = await job.masters.mutate(
-    transact,
-    (attempt) => ({ attempt, preconditions: [], operations: [...operations] }),
-    job.call,
-  );
+  const { index } = await job.masters.transact({ preconditions: [], operations }, job.call);
   return index;
 }
 

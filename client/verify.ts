@@ -4,7 +4,7 @@ import { joinPath, type PathInput, parsePath } from "../shared/base/path.ts";
 import { mapInWindow } from "../shared/flow/window.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../shared/protocol/intent.ts";
-import { type Attributes, stat } from "../shared/protocol/namespace-api.ts";
+import type { Attributes } from "../shared/protocol/namespace-api.ts";
 import { indexAsOf } from "./as-of.ts";
 import type { ChunkPlace, Replica } from "./chunk-map.ts";
 import type { ClientParts } from "./client-parts.ts";
@@ -33,7 +33,7 @@ export async function* verify(
 ): AsyncGenerator<VerifyResult, void, void> {
   using deadline = new Deadline(parts.env.clock, "verify", options);
   const { signal } = deadline;
-  const { attributes } = await parts.masters.look(stat, { target: targetOf(path) }, { signal });
+  const attributes = await parts.masters.stat(targetOf(path), { signal });
   const verifier = new Verifier(parts, deadline, options.allReplicas ?? false);
   if (attributes.kind === "file") {
     yield* verifier.file(joinPath(parsePath(path)), attributes);

@@ -2,7 +2,6 @@ import { concatBytes } from "../shared/base/bytes.ts";
 import { isAshlarError } from "../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../shared/base/ids.ts";
 import { joinPath, type PathInput, parsePath } from "../shared/base/path.ts";
-import { stat } from "../shared/protocol/namespace-api.ts";
 import { indexAsOf } from "./as-of.ts";
 import type { DirectoryEntry, ListPage, WalkEntry } from "./file-system.ts";
 import { firstPage, type ListPlan, listAll } from "./listing.ts";
@@ -36,8 +35,7 @@ export async function* walk(
   const root = joinPath(parsePath(path));
   const top = { path: root };
   const index = await indexAsOf(masters, options);
-  const asOf = index === undefined ? {} : { index };
-  const { attributes } = await masters.look(stat, { target: top, ...asOf }, options);
+  const attributes = await masters.stat(top, { ...options, index });
   if (attributes.kind !== "directory") return;
   const walker = new Walker(masters, options, index);
   try {

@@ -1,15 +1,19 @@
-import type { LogIndex, ServerId } from "../../shared/base/ids.ts";
+import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
 import * as past from "../../shared/protocol/history-api.ts";
 import * as api from "../../shared/protocol/namespace-api.ts";
+import { stat } from "../../shared/protocol/stat-api.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
+import type { Namespace } from "../namespace/namespace.ts";
 import type { ContentPart } from "../namespace/views.ts";
 import { allocateChunks } from "./allocate.ts";
 import { type MasterParts, propose, requireFacts, requireLeader } from "./leader-context.ts";
-import { verifyOperation } from "./verify-receipts.ts";
+import { registerTransact } from "./transact-handler.ts";
 
 /** Serves `shared/protocol/namespace-api`: mutations, sessions, placement, reads. */
 export function registerNamespaceHandlers(handlers: Handlers, parts: MasterParts): void {
-  registerMutations(handlers, parts);
+  registerTransact(handlers, parts);
+  registerStorageClasses(handlers, parts);
   registerSessions(handlers, parts);
   registerReads(handlers, parts);
   handlers.onCall(api.allocate, async (request) => {
@@ -18,26 +22,8 @@ export function registerNamespaceHandlers(handlers: Handlers, parts: MasterParts
   });
 }
 
-function registerMutations(handlers: Handlers, parts: MasterParts): void {
-  const { consensus, env, nowMs } = parts;
-  handlers.onCall(api.transact, async (request) => {
-    request.release();
-    requireLeader(consensus);
-    const { attempt, preconditions } = request.head;
-    const { chunkKey } = requireFacts(parts.namespace());
-    const operations = request.head.operations.map((operation, operationIndex) =>
-      verifyOperation(env.hasher, chunkKey, { operation, operationIndex }),
-    );
-    parts.sessions.heard(attempt.sessionId, env.clock.monotonicMs());
-    const { index, results } = await propose(parts, {
-      kind: "transact",
-      nowMs: nowMs(),
-      attempt,
-      preconditions,
-      operations,
-    });
-    return { index, results: [...results] };
-  });
+function registerStorageClasses(handlers: Handlers, parts: MasterParts): void {
+  const { consensus, nowMs } = parts;
   handlers.onCall(api.defineStorageClass, async (request) => {
     request.release();
     requireLeader(consensus);
@@ -65,7 +51,7 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
     });
     const { sessionIdleMsMax } = requireFacts(parts.namespace());
     // Its own entry's index names a session.
-    const sessionId = index as number as api.TransactRequest["attempt"]["sessionId"];
+    const sessionId = index as number as SessionId;
     parts.sessions.heard(sessionId, env.clock.monotonicMs());
     return { sessionId, index, idleMsMax: sessionIdleMsMax };
   });
@@ -95,13 +81,13 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
 }
 
 function registerReads(handlers: Handlers, parts: MasterParts): void {
-  handlers.onCall(api.stat, async (request, context) => {
+  handlers.onCall(stat, async (request, context) => {
     request.release();
-    const { target, read, index: at } = request.head;
+    const { targets, read, index: at } = request.head;
     await waitForIndex(parts, { read, at }, context);
     const namespace = parts.namespace();
     const index = at ?? namespace.appliedIndex;
-    return { index, attributes: namespace.stat(target, index) };
+    return { index, results: targets.map((target) => statResult(namespace, target, index)) };
   });
   handlers.onCall(api.list, async (request, context) => {
     request.release();
@@ -129,6 +115,20 @@ function registerReads(handlers: Handlers, parts: MasterParts): void {
     return { index: namespace.appliedIndex, storageClasses: [...namespace.storageClasses()] };
   });
   registerPast(handlers, parts);
+}
+
+/** A target that is refused is refused alone. */
+function statResult(
+  namespace: Namespace,
+  target: api.Target,
+  index: LogIndex,
+): api.Attributes | AshlarError {
+  try {
+    return namespace.stat(target, index);
+  } catch (error) {
+    if (isAshlarError(error)) return error;
+    throw error;
+  }
 }
 
 function registerPast(handlers: Handlers, parts: MasterParts): void {

@@ -1,6 +1,7 @@
 import * as v from "valibot";
+import { attributesSchema, encodeAttributes } from "./attributes-codec.ts";
 import { defineCall } from "./method.ts";
-import { attributesSchema, readModeSchema } from "./namespace-api.ts";
+import { readModeSchema } from "./namespace-api.ts";
 import { countSchema, logIndexSchema, pathSchema, timeMsSchema } from "./schemas.ts";
 
 /** What clients ask of the masters about the past. States of it are read by the calls of the namespace. */
@@ -67,5 +68,12 @@ export const history = defineCall(
     ),
     /** Where the next page begins; null after the last. */
     next: v.nullable(logIndexSchema),
+  }),
+  ({ versions, ...page }) => ({
+    ...page,
+    versions: versions.map(({ attributes, ...version }) => ({
+      ...version,
+      attributes: attributes === null ? null : encodeAttributes(attributes),
+    })),
   }),
 );

@@ -4,6 +4,9 @@ import { AshlarError } from "../base/errors.ts";
 /** Checks a value that came over the wire. @throws {AshlarError} PROTOCOL_ERROR naming the field. */
 export type Parser<T> = (value: unknown) => T;
 
+/** Makes the value that goes over the wire. */
+export type Encoder<T> = (message: T) => unknown;
+
 /** One request, one response. */
 export interface CallMethod<Request, Response> {
   readonly kind: "call";
@@ -11,6 +14,9 @@ export interface CallMethod<Request, Response> {
   readonly name: string;
   readonly parseRequest: Parser<Request>;
   readonly parseResponse: Parser<Response>;
+  /** What travels: a msgpack value that the parser of the other end takes. */
+  readonly encodeRequest: Encoder<Request>;
+  readonly encodeResponse: Encoder<Response>;
 }
 
 /** An opening request, then messages both ways: `Up` from the caller, `Down` from the server. */
@@ -40,13 +46,21 @@ export function defineCall<Request, Response>(
   name: string,
   request: v.GenericSchema<unknown, Request>,
   response: v.GenericSchema<unknown, Response>,
+  encodeResponse: Encoder<Response> = asItIs,
 ): CallMethod<Request, Response> {
   return {
     kind: "call",
     name,
     parseRequest: parser(`${name} request`, request),
     parseResponse: parser(`${name} response`, response),
+    encodeRequest: asItIs,
+    encodeResponse,
   };
+}
+
+/** A message that is sent as the handlers see it. */
+function asItIs<T>(message: T): unknown {
+  return message;
 }
 
 export function defineStream<Open, Up, Down>(

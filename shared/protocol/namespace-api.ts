@@ -1,4 +1,6 @@
 import * as v from "valibot";
+import type { Digest, InodeId, LogIndex } from "../base/ids.ts";
+import { attributesSchema, withAttributes } from "./attributes-codec.ts";
 import { intentSchema, receiptSchema, serverLocationSchema } from "./intent.ts";
 import { defineCall } from "./method.ts";
 import {
@@ -9,6 +11,8 @@ import {
   entryNameSchema,
   inodeIdSchema,
   logIndexSchema,
+  MODE_MAX,
+  OWNER_MAX,
   pathSchema,
   serverIdSchema,
   sessionIdSchema,
@@ -27,8 +31,8 @@ export const LIST_LIMIT_MAX = 10_000;
 const LOCATE_COUNT_MAX = 4_096;
 const ALLOCATE_COUNT_MAX = 64;
 
-const modeSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o7777));
-const ownerSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffffffff));
+const modeSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MODE_MAX));
+const ownerSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(OWNER_MAX));
 
 /** A path, or an inode and a path below it (empty: the inode itself). Handles survive renames. */
 export const targetSchema = v.object({
@@ -64,24 +68,8 @@ export type Content = v.InferOutput<typeof contentSchema>;
 
 // Mutations ----------------------------------------------------------------------------------
 
-export const operationSchema = v.variant("kind", [
-  v.object({
-    kind: v.literal("make-directory"),
-    target: targetSchema,
-    /** mkdir -p: makes missing parents; a directory that is there is no error. */
-    parents: v.boolean(),
-    mode: modeSchema,
-    uid: ownerSchema,
-    gid: ownerSchema,
-  }),
-  /** An empty file. Refused if the name is taken. */
-  v.object({
-    kind: v.literal("create"),
-    target: targetSchema,
-    mode: modeSchema,
-    uid: ownerSchema,
-    gid: ownerSchema,
-  }),
+/** The operations that travel as maps; the small ones have a codec of their own. */
+export const largeOperationSchema = v.variant("kind", [
   /** The whole content of a file, new or replaced, as one step. */
   v.object({
     kind: v.literal("put"),
@@ -115,14 +103,6 @@ export const operationSchema = v.variant("kind", [
     ),
     mtimeMs: v.optional(timeMsSchema),
   }),
-  /** rename(2): replaces a file by a file and an empty directory by a directory. */
-  v.object({
-    kind: v.literal("rename"),
-    from: targetSchema,
-    to: targetSchema,
-    /** true: RENAME_NOREPLACE. */
-    noReplace: v.boolean(),
-  }),
   /** A file's content by reference; no data moves. */
   v.object({
     kind: v.literal("copy"),
@@ -146,26 +126,50 @@ export const operationSchema = v.variant("kind", [
     /** false: refused with ALREADY_EXISTS if the name is taken. A directory replaces nothing. */
     replace: v.boolean(),
   }),
-  v.object({ kind: v.literal("unlink"), target: targetSchema }),
-  v.object({ kind: v.literal("remove-directory"), target: targetSchema }),
-  /** rm -r: detaches the subtree as one step; its space comes back in the background. */
-  v.object({ kind: v.literal("remove-tree"), target: targetSchema }),
-  v.object({
-    kind: v.literal("set-attributes"),
-    target: targetSchema,
-    mode: v.optional(modeSchema),
-    uid: v.optional(ownerSchema),
-    gid: v.optional(ownerSchema),
-    mtimeMs: v.optional(timeMsSchema),
-    atimeMs: v.optional(timeMsSchema),
-  }),
   v.object({
     kind: v.literal("set-storage-class"),
     target: targetSchema,
     storageClass: shortTextSchema,
   }),
 ]);
-export type Operation = v.InferOutput<typeof operationSchema>;
+type LargeOperation = v.InferOutput<typeof largeOperationSchema>;
+
+interface NewInode {
+  readonly target: Target;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What most transactions are made of. */
+export type SmallOperation =
+  /** `parents`: mkdir -p, which makes missing parents; a directory that is there is no error. */
+  | ({ readonly kind: "make-directory"; readonly parents: boolean } & NewInode)
+  /** An empty file. Refused if the name is taken. */
+  | ({ readonly kind: "create" } & NewInode)
+  /** rename(2): replaces a file by a file and an empty directory by a directory. */
+  | {
+      readonly kind: "rename";
+      readonly from: Target;
+      readonly to: Target;
+      /** true: RENAME_NOREPLACE. */
+      readonly noReplace: boolean;
+    }
+  | { readonly kind: "unlink"; readonly target: Target }
+  | { readonly kind: "remove-directory"; readonly target: Target }
+  /** rm -r: detaches the subtree as one step; its space comes back in the background. */
+  | { readonly kind: "remove-tree"; readonly target: Target }
+  | {
+      readonly kind: "set-attributes";
+      readonly target: Target;
+      readonly mode?: number | undefined;
+      readonly uid?: number | undefined;
+      readonly gid?: number | undefined;
+      readonly mtimeMs?: number | undefined;
+      readonly atimeMs?: number | undefined;
+    };
+
+export type Operation = SmallOperation | LargeOperation;
 export type OperationOf<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 
 export const preconditionSchema = v.variant("kind", [
@@ -185,26 +189,6 @@ export const attemptSchema = v.object({
   firstUnacknowledged: countSchema,
 });
 export type Attempt = v.InferOutput<typeof attemptSchema>;
-
-const operationResultSchema = v.object({
-  /** The inode that was made or changed; null where there is none left (unlink, …). */
-  inode: v.nullable(inodeIdSchema),
-});
-
-export const transact = defineCall(
-  "namespace.transact",
-  v.object({
-    attempt: attemptSchema,
-    preconditions: v.pipe(v.array(preconditionSchema), v.maxLength(TRANSACTION_OPERATIONS_MAX)),
-    operations: v.pipe(
-      v.array(operationSchema),
-      v.minLength(1),
-      v.maxLength(TRANSACTION_OPERATIONS_MAX),
-    ),
-  }),
-  v.object({ index: logIndexSchema, results: v.array(operationResultSchema) }),
-);
-export type TransactRequest = ReturnType<(typeof transact)["parseRequest"]>;
 
 export const openSession = defineCall(
   "namespace.open-session",
@@ -260,39 +244,35 @@ export type ReadMode = v.InferOutput<typeof readModeSchema>;
 /** As of which index; default: now. INDEX_EXPIRED before the oldest that is kept. */
 const asOfIndexSchema = v.optional(logIndexSchema);
 
-const commonAttributes = {
-  inode: inodeIdSchema,
-  mode: modeSchema,
-  uid: ownerSchema,
-  gid: ownerSchema,
-  mtimeMs: timeMsSchema,
-  atimeMs: timeMsSchema,
-  ctimeMs: timeMsSchema,
+interface CommonAttributes {
+  readonly inode: InodeId;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeMs: number;
+  readonly atimeMs: number;
+  readonly ctimeMs: number;
   /** Index of the entry that last changed it. */
-  version: logIndexSchema,
-  storageClass: shortTextSchema,
-};
-export const attributesSchema = v.variant("kind", [
-  v.object({
-    kind: v.literal("file"),
-    ...commonAttributes,
-    sizeBytes: countSchema,
-    chunkSizeBytes: countSchema,
-    chunkCount: countSchema,
-    isInline: v.boolean(),
-    contentRoot: digestSchema,
-    copiesWanted: countSchema,
-  }),
-  v.object({ kind: v.literal("directory"), ...commonAttributes, entryCount: countSchema }),
-]);
-export type Attributes = v.InferOutput<typeof attributesSchema>;
-export type FileAttributes = Extract<Attributes, { kind: "file" }>;
+  readonly version: LogIndex;
+  readonly storageClass: string;
+}
 
-export const stat = defineCall(
-  "namespace.stat",
-  v.object({ target: targetSchema, read: readModeSchema, index: asOfIndexSchema }),
-  v.object({ index: logIndexSchema, attributes: attributesSchema }),
-);
+export interface FileAttributes extends CommonAttributes {
+  readonly kind: "file";
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+  readonly chunkCount: number;
+  readonly isInline: boolean;
+  readonly contentRoot: Digest;
+  readonly copiesWanted: number;
+}
+
+export interface DirectoryAttributes extends CommonAttributes {
+  readonly kind: "directory";
+  readonly entryCount: number;
+}
+
+export type Attributes = FileAttributes | DirectoryAttributes;
 
 export const list = defineCall(
   "namespace.list",
@@ -311,6 +291,7 @@ export const list = defineCall(
     entries: v.array(v.object({ name: entryNameSchema, attributes: attributesSchema })),
     isLast: v.boolean(),
   }),
+  ({ entries, ...page }) => ({ ...page, entries: entries.map(withAttributes) }),
 );
 
 /** Where a file's bytes are. */
@@ -339,6 +320,7 @@ export const locate = defineCall(
     ),
     servers: v.array(v.object({ ...serverLocationSchema.entries, isLive: v.boolean() })),
   }),
+  withAttributes,
 );
 export type Located = ReturnType<(typeof locate)["parseResponse"]>;
 

@@ -13,6 +13,11 @@ import {
 } from "../base/ids.ts";
 import { type EntryName, NAME_BYTES_MAX, PATH_BYTES_MAX } from "../base/path.ts";
 
+/** Permission bits, with setuid, setgid and sticky. */
+export const MODE_MAX = 0o7777;
+export const OWNER_MAX = 0xffffffff;
+export const SHORT_TEXT_LENGTH_MAX = 300;
+
 /** The schemas that several services share. A value that passes one has its branded type. */
 
 function hexOf<T>(digits: number): v.GenericSchema<unknown, T> {
@@ -56,6 +61,6 @@ export const entryNameSchema = bytesOf<EntryName>(1, NAME_BYTES_MAX);
 export const addressSchema = v.pipe(v.string(), v.maxLength(300));
 /** An absolute path as bytes; `parsePath` checks it where it is used. */
 export const pathSchema = bytesOf<Uint8Array>(1, PATH_BYTES_MAX);
-export const shortTextSchema = v.pipe(v.string(), v.maxLength(300));
+export const shortTextSchema = v.pipe(v.string(), v.maxLength(SHORT_TEXT_LENGTH_MAX));
 export const bytesSchema = (lengthMax: number): v.GenericSchema<unknown, Uint8Array> =>
   bytesOf<Uint8Array>(0, lengthMax);

@@ -1,11 +1,12 @@
 import { present } from "../base/assert.ts";
 import { AshlarError, fromErrorData, isAshlarError } from "../base/errors.ts";
 import type { Clock } from "../ports/clock.ts";
+import { parseErrorData } from "../protocol/error-codec.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 import type { Due } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
-import { type Hello, parseErrorData } from "./messages.ts";
+import type { Hello } from "./messages.ts";
 import { type AnyCall, PendingCall } from "./pending-call.ts";
 import type { CallOptions, Connection, Identity, Received, Stream } from "./rpc.ts";
 import type { Session, SessionHandler } from "./session.ts";
@@ -62,7 +63,8 @@ export class ClientConnection implements Connection, SessionHandler {
     const body = options.body ?? null;
     let frame: Uint8Array;
     try {
-      frame = this.#encodeRequest(streamId, 0, method.name, request, options);
+      const value = method.encodeRequest(request);
+      frame = this.#encodeRequest(streamId, 0, method.name, value, options);
     } catch (error) {
       return Promise.reject(error);
     }

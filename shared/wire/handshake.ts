@@ -1,9 +1,10 @@
 import { AshlarError, fromErrorData } from "../base/errors.ts";
 import type { ClusterId } from "../base/ids.ts";
+import { parseErrorData } from "../protocol/error-codec.ts";
 import { FRAME_KINDS, type FrameKind, MAGIC } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
 import type { WireLimits } from "./limits.ts";
-import { type Hello, parseErrorData, parseHello } from "./messages.ts";
+import { type Hello, parseHello } from "./messages.ts";
 import { type Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type Role } from "./rpc.ts";
 import type { Session, SessionHandler } from "./session.ts";
 

@@ -14,6 +14,14 @@ export interface LeaderCallOptions extends CallOptions {
   readonly idempotent?: boolean;
 }
 
+/** A call that asks for several things, each of which is answered by itself. */
+export interface PartialCall<Request, Response> {
+  /** What is still wanted, for one attempt. */
+  readonly request: () => Request;
+  /** Takes what was answered. @returns why some of it has to be asked for again; null if nothing has. */
+  readonly take: (response: Response) => AshlarError | null;
+}
+
 /** A failed attempt, before the next one. */
 export interface Retry {
   readonly method: string;
@@ -104,29 +112,51 @@ export class LeaderChannel {
     request: Request,
     options: LeaderCallOptions,
   ): Promise<Received<Response>> {
+    return this.#begin(method.name, options, (connection, call) =>
+      connection.call(method, request, call),
+    );
+  }
+
+  /**
+   * A call that may be repeated, until there is nothing left of `parts`: each attempt asks for what
+   * those before have not settled.
+   */
+  callParts<Request, Response>(
+    method: CallMethod<Request, Response>,
+    { request, take }: PartialCall<Request, Response>,
+    options: CallOptions,
+  ): Promise<void> {
+    const idempotent = { ...options, idempotent: true };
+    return this.#begin(method.name, idempotent, (connection, call) =>
+      connection.call(method, request(), call).then((received) => {
+        received.release();
+        const error = take(received.head);
+        if (error !== null) throw error;
+      }),
+    );
+  }
+
+  #begin<Result>(
+    method: string,
+    options: LeaderCallOptions,
+    ask: (connection: Connection, call: CallOptions) => Promise<Result>,
+  ): Promise<Result> {
     const { attemptTimeoutMs = ATTEMPT_TIMEOUT_MS, clock, pool } = this.#options;
     const { idempotent = false, timeoutMs, ...rest } = options;
-    const attempt = (
-      address: string,
-      connection: Connection,
-      leftMs: number,
-    ): Promise<Received<Response>> => {
+    const attempt = (address: string, connection: Connection, leftMs: number): Promise<Result> => {
       const patienceMs = idempotent ? Math.min(leftMs, attemptTimeoutMs) : leftMs;
-      return this.#watched(
-        address,
-        connection.call(method, request, { ...rest, timeoutMs: patienceMs }),
-      );
+      return this.#watched(address, ask(connection, { ...rest, timeoutMs: patienceMs }));
     };
     // Nearly always the leader is where it was: then there is no story to tell.
     const address = this.#leaderAddress;
     const connection = address === null ? null : pool.peek(address);
     const startMs = clock.monotonicMs();
     if (address === null || connection === null || this.#isLearningDue(startMs)) {
-      return this.#search(method.name, options, attempt);
+      return this.#search(method, options, attempt);
     }
     return attempt(address, connection, timeoutMs).catch((error: unknown) => {
       if (!isAshlarError(error)) throw error;
-      return this.#search(method.name, options, attempt, { startMs, address, error });
+      return this.#search(method, options, attempt, { startMs, address, error });
     });
   }
 

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { AshlarError, ERROR_CODES, type ErrorCode, type ErrorData } from "../base/errors.ts";
+import { AshlarError } from "../base/errors.ts";
 import { parseClusterId } from "../base/ids.ts";
 import { type Parser, parser } from "../protocol/method.ts";
 import type { WireLimits } from "./limits.ts";
@@ -73,26 +73,4 @@ export function parseRequestHead(head: unknown): RequestHead {
 export function parseCredit(head: unknown): number {
   if (typeof head === "number" && Number.isInteger(head) && head > 0) return head;
   throw new AshlarError("PROTOCOL_ERROR", "Cannot read credit: expected a positive integer");
-}
-
-const errorSchema = v.object({
-  code: v.string(),
-  message: v.string(),
-  hint: v.optional(v.string()),
-  details: v.optional(v.record(v.string(), v.unknown())),
-});
-
-/** Head of refusal, error and cancel. What cannot be read becomes INTERNAL. */
-export function parseErrorData(head: unknown): ErrorData {
-  const result = v.safeParse(errorSchema, head);
-  if (!result.success) {
-    return { code: "INTERNAL", message: "The peer reported an error that cannot be read" };
-  }
-  const { code, message, hint, details } = result.output;
-  return {
-    code: Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : "INTERNAL",
-    message,
-    ...(hint === undefined ? {} : { hint }),
-    ...(details === undefined ? {} : { details }),
-  };
 }

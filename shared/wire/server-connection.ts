@@ -2,11 +2,12 @@ import { AssertionError } from "../base/assert.ts";
 import { AshlarError, fromErrorData, isAshlarError } from "../base/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
+import { parseErrorData } from "../protocol/error-codec.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 import type { Due } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
-import { type Hello, parseErrorData, parseRequestHead } from "./messages.ts";
+import { type Hello, parseRequestHead } from "./messages.ts";
 import { ReceivedFrame } from "./received.ts";
 import { isReply } from "./reply.ts";
 import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
@@ -162,7 +163,7 @@ export class ServerConnection implements SessionHandler {
     { streamId, call, received }: Begun,
   ): void {
     attempt(() => handler(received, call)).then(
-      (result) => this.#answer(streamId, call, result),
+      (result) => this.#answer(streamId, call, method, result),
       (error: unknown) => {
         if (this.#finish(streamId, call)) this.#postError(streamId, error);
         this.#reportBug(method.name, call, error);
@@ -170,7 +171,12 @@ export class ServerConnection implements SessionHandler {
     );
   }
 
-  #answer(streamId: number, call: ServerCall, result: unknown): void {
+  #answer(
+    streamId: number,
+    call: ServerCall,
+    method: CallMethod<unknown, unknown>,
+    result: unknown,
+  ): void {
     const reply: Reply<unknown> = isReply(result)
       ? result
       : { head: result, body: EMPTY_BODY.bytes };
@@ -179,11 +185,12 @@ export class ServerConnection implements SessionHandler {
       onSettled?.(); // Nobody waits for it.
       return;
     }
-    const { head, body } = reply;
+    const { body } = reply;
     try {
+      const head = method.encodeResponse(reply.head) ?? null;
       const bodyLength = body.length;
       const kind = FRAME_KINDS.response;
-      const frame = this.#session.encode({ kind, streamId, head: head ?? null, bodyLength });
+      const frame = this.#session.encode({ kind, streamId, head, bodyLength });
       this.#session.post({ frame, body: bodyLength === 0 ? null : body, onSettled });
       this.#session.boundAnswers();
     } catch (error) {

@@ -1,9 +1,9 @@
 import { AshlarError, fromErrorData, isAshlarError, toErrorData } from "../base/errors.ts";
+import { parseErrorData } from "../protocol/error-codec.ts";
 import type { Parser } from "../protocol/method.ts";
 import type { Due } from "./deadlines.ts";
 import { FLAG_LAST, FRAME_KINDS, frameBytes } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
-import { parseErrorData } from "./messages.ts";
 import type { Received, Stream } from "./rpc.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 import { type StreamHost, StreamSender } from "./stream-sender.ts";

@@ -9,9 +9,9 @@ import {
   closeSession,
   keepSession,
   openSession,
-  transact,
 } from "../../shared/protocol/namespace-api.ts";
-import type { LeaderCallOptions } from "../../shared/wire/leader-channel.ts";
+import { type TransactRequest, transact } from "../../shared/protocol/transact-api.ts";
+import type { LeaderCallOptions, PartialCall } from "../../shared/wire/leader-channel.ts";
 import type { Received } from "../../shared/wire/rpc.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { MemoryLog } from "../support/wire-world.ts";
@@ -22,6 +22,8 @@ const IDLE_MS = 9_000;
 class ScriptedMasters {
   readonly seen: Attempt[] = [];
   readonly names: string[] = [];
+  /** Transactions in each call. */
+  readonly calls: number[] = [];
   uncertainAttempts = 0;
   sessionCount = 0;
   /** What becomes of a mutation; default: it is committed. */
@@ -33,26 +35,42 @@ class ScriptedMasters {
 
   async call<Request, Response>(
     method: CallMethod<Request, Response>,
-    request: Request,
+    _request: Request,
     options: LeaderCallOptions,
   ): Promise<Received<Response>> {
     assert.equal(options.idempotent, true, "every call may be repeated");
     this.names.push(method.name);
-    const head = await this.#answer(method.name, request as { attempt: Attempt });
+    const head = await this.#answer(method.name);
     return { head: head as Response, body: new Uint8Array(), release: () => {} };
   }
 
-  async #answer(name: string, request: { readonly attempt: Attempt }): Promise<unknown> {
+  async #answer(name: string): Promise<unknown> {
     if (name === openSession.name) {
       this.sessionCount += 1;
       return { sessionId: this.sessionCount as SessionId, index: 1, idleMsMax: IDLE_MS };
     }
-    if (name === transact.name) {
-      this.seen.push(request.attempt);
-      await this.onTransact(request.attempt);
-      return { index: 7, results: [] };
-    }
     return { index: 7 };
+  }
+
+  async callParts<Request, Response>(
+    method: CallMethod<Request, Response>,
+    { request, take }: PartialCall<Request, Response>,
+  ): Promise<void> {
+    assert.equal(method.name, transact.name);
+    const asked = request() as TransactRequest;
+    const { sessionId, firstUnacknowledged, transactions } = asked;
+    this.calls.push(transactions.length);
+    const outcomes = transactions.map(async ({ sequence }) => {
+      const attempt = { sessionId, firstUnacknowledged, sequence };
+      this.seen.push(attempt);
+      try {
+        await this.onTransact(attempt);
+        return { index: 7, inodes: [] };
+      } catch (error) {
+        return error;
+      }
+    });
+    assert.equal(take({ outcomes: await Promise.all(outcomes) } as Response), null);
   }
 }
 
@@ -71,7 +89,7 @@ function makeSession(masters: ScriptedMasters, clock = new VirtualClock()): Mast
 }
 
 function mutate(session: MasterSession) {
-  return session.mutate(transact, (attempt) => ({ attempt, preconditions: [], operations: [] }));
+  return session.transact({ preconditions: [], operations: [] });
 }
 
 function expired(): AshlarError {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AshlarError } from "../../../shared/base/errors.ts";
+import { parseErrorData } from "../../../shared/protocol/error-codec.ts";
 import { connect } from "../../../shared/wire/connect.ts";
 import { FRAME_KINDS } from "../../../shared/wire/frame.ts";
-import { parseErrorData } from "../../../shared/wire/messages.ts";
 import type { CallHandler, Received } from "../../../shared/wire/rpc.ts";
 import type { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import { frameBytesOf, RawPeer } from "../../support/raw-peer.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { parseErrorData } from "../../../shared/protocol/error-codec.ts";
 import { connect } from "../../../shared/wire/connect.ts";
 import { FLAG_STREAM, FRAME_KINDS } from "../../../shared/wire/frame.ts";
-import { parseErrorData } from "../../../shared/wire/messages.ts";
 import { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import { frameBytesOf, RawPeer } from "../../support/raw-peer.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";

@@ -1,0 +1,28 @@
+import type { InodeId } from "../base/ids.ts";
+import { PATH_BYTES_MAX } from "../base/path.ts";
+import type { Target } from "./namespace-api.ts";
+import { type Fields, fieldsOf, inodeAt, malformed } from "./positional.ts";
+
+/** A target as it travels: its path, its inode, `[inode, path]`, or nil where it has neither. */
+export function encodeTarget({ inode, path }: Target): unknown {
+  if (inode === undefined) return path ?? null;
+  return path === undefined ? inode : [inode, path];
+}
+
+/** What `encodeTarget` made, at `at`. @throws {AshlarError} PROTOCOL_ERROR for anything else. */
+export function targetAt(fields: Fields, at: number, what: string): Target {
+  const value = fields[at];
+  if (isPath(value)) return { path: value };
+  if (value === null) return {};
+  if (typeof value === "number") return { inode: inodeAt(fields, at, what) };
+  const [inode, path] = fieldsOf(value, `${what}[${at}]`, 2);
+  if (Number.isSafeInteger(inode) && (inode as number) >= 1 && isPath(path)) {
+    return { inode: inode as InodeId, path };
+  }
+  throw malformed(`${what}[${at}]`, "expected a path, an inode or both");
+}
+
+/** Absolute; `parsePath` checks it where it is used. */
+function isPath(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array && value.length >= 1 && value.length <= PATH_BYTES_MAX;
+}
