@@ -108,6 +108,35 @@ describe("a client session (Raft thesis §6.3)", () => {
     );
   });
 
+  it("sends the transactions of one turn together, each under a sequence of its own", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    await mutate(session);
+    await Promise.all([mutate(session), mutate(session), mutate(session)]);
+    assert.deepEqual(masters.calls, [1, 3]);
+    assert.deepEqual(masters.seen.slice(1), [
+      { sessionId: 1, sequence: 2, firstUnacknowledged: 2 },
+      { sessionId: 1, sequence: 3, firstUnacknowledged: 2 },
+      { sessionId: 1, sequence: 4, firstUnacknowledged: 2 },
+    ]);
+  });
+
+  it("moves only those to a new one that its end has refused", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    await mutate(session);
+    masters.onTransact = async ({ sessionId, sequence }) => {
+      if (sessionId === 1 && sequence >= 3) throw expired();
+    };
+    await Promise.all([mutate(session), mutate(session), mutate(session)]);
+    assert.equal(masters.sessionCount, 2);
+    assert.deepEqual(masters.calls, [1, 3, 2]);
+    assert.deepEqual(
+      masters.seen.map(({ sessionId, sequence }) => `${sessionId}.${sequence}`),
+      ["1.1", "1.2", "1.3", "1.4", "2.1", "2.2"],
+    );
+  });
+
   it("never gives up an outcome that it may still ask for", async () => {
     const masters = new ScriptedMasters();
     const session = makeSession(masters);
