@@ -8,7 +8,7 @@ import { fieldsOf, indexAt, integerAt, listAt } from "./positional.ts";
 import { encodeTarget, targetAt } from "./target-codec.ts";
 
 /** Targets of one call. */
-export const STAT_TARGETS_MAX = 256;
+const STAT_TARGETS_MAX = 256;
 
 export interface StatRequest {
   readonly read: ReadMode;

@@ -12,7 +12,7 @@ import { decodeOperation, encodeOperation } from "./operation-codec.ts";
 import { type Fields, fieldsOf, indexAt, inodeAt, integerAt, listAt } from "./positional.ts";
 
 /** Transactions of one call. */
-export const TRANSACTIONS_MAX = 64;
+const TRANSACTIONS_MAX = 64;
 
 /** All of the operations or none, if all preconditions hold. */
 export interface TransactionRequest {
