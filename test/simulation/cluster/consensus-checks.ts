@@ -88,8 +88,9 @@ export class ConsensusChecks {
     }
     seen.term = term;
     seen.isLeading = isLeading;
+    seen.committedIndex = committedIndex;
+    if (appliedIndex > seen.appliedIndex) this.#onApplied(process, seen, appliedIndex);
     seen.appliedIndex = appliedIndex;
-    if (committedIndex > seen.committedIndex) this.#onCommit(process, seen, committedIndex);
   }
 
   #seenOf(process: SimulatedMaster, master: WatchedMaster): Seen {
@@ -181,12 +182,14 @@ export class ConsensusChecks {
     }
   }
 
-  /** State Machine Safety: at one index everyone commits one entry. */
-  #onCommit(process: SimulatedMaster, seen: Seen, committedIndex: number): void {
+  /**
+   * State Machine Safety: at one index everyone commits one entry. What is applied is in the log;
+   * what is only committed may still be on its way there, or be covered by a snapshot that is.
+   */
+  #onApplied(process: SimulatedMaster, seen: Seen, appliedIndex: number): void {
     const { entries } = seen.master.storage.log;
-    const from = Math.max(seen.committedIndex, entries.base.index) + 1;
-    const to = Math.min(committedIndex, entries.lastIndex);
-    seen.committedIndex = committedIndex;
+    const from = Math.max(seen.appliedIndex, entries.base.index) + 1;
+    const to = Math.min(appliedIndex, entries.lastIndex);
     if (from > to) return;
     for (const entry of entries.slice(from as LogIndex, (to + 1) as LogIndex, NO_LIMIT)) {
       const known = this.#committed.get(entry.index);

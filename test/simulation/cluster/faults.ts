@@ -1,5 +1,6 @@
 import { present } from "../../../shared/base/assert.ts";
 import type { Dice } from "./dice.ts";
+import type { Operator } from "./operator.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
 import type { World } from "./world.ts";
 
@@ -11,6 +12,9 @@ export interface FaultTargets {
   readonly clients: readonly AnyProcess[];
   /** The master that leads, if there is one. */
   readonly leader: () => AnyProcess | undefined;
+  readonly operator: Operator;
+  /** Masters hold an election after this or twice this, in milliseconds. */
+  readonly electionMs: number;
 }
 
 /** How often each comes. */
@@ -35,6 +39,10 @@ const WEIGHTS = {
   "failing write": 2,
   "full disk": 2,
   "bit rot": 2,
+  "log rot": 3,
+  "master replaced": 4,
+  "leadership transfer": 4,
+  "leader deposed asleep": 4,
 } as const;
 
 export type FaultKind = keyof typeof WEIGHTS;
@@ -160,6 +168,14 @@ export class Faults {
       case "jitter":
       case "loss":
         return this.#slowDown(kind);
+      case "log rot":
+        return this.#targets.operator.rotLog();
+      case "master replaced":
+        return this.#targets.operator.loseDisk();
+      case "leadership transfer":
+        return this.#targets.operator.transfer();
+      case "leader deposed asleep":
+        return this.#deposeAsleep();
       case "calendar jump":
         return this.#jump(this.#dice.pick(this.#everyone));
       default:
@@ -219,6 +235,28 @@ export class Faults {
 
   #half(hosts: readonly string[]): string[] {
     return hosts.filter(() => this.#dice.isBelow(0.4));
+  }
+
+  /**
+   * The leader stands still until the others have elected another one, and wakes up behind cables
+   * that are cut, with clients on its side: it believes that it leads, and so do they.
+   */
+  #deposeAsleep(): boolean {
+    const { leader, clients, electionMs } = this.#targets;
+    const process = leader();
+    if (process === undefined || process.clock?.isFrozen !== false) return false;
+    const withIt = clients.map(({ host }) => host).filter(() => this.#dice.isBelow(0.4));
+    const asleepMs = electionMs * this.#dice.between(1.5, 5);
+    const life = process.lifeCount;
+    this.#world.trace.note("world", `${process.host} is to be deposed asleep`);
+    this.#split(process.host, withIt);
+    process.freeze();
+    const { clock, network } = this.#world;
+    clock.after(asleepMs, () => {
+      if (process.lifeCount === life) process.thaw();
+    });
+    clock.after(asleepMs + electionMs, () => network.heal());
+    return true;
   }
 
   #slowDown(kind: "slow node" | "jitter" | "loss"): boolean {
@@ -308,11 +346,11 @@ export class Faults {
   }
 
   #restartSoon(process: AnyProcess): void {
-    if (this.#restarts.has(process)) return;
+    if (process.isHeld || this.#restarts.has(process)) return;
     this.#restarts.add(process);
     this.#after(DOWN_MS, () => {
       this.#restarts.delete(process);
-      if (process.state === "down" && !this.isWatchOver) process.start();
+      if (process.state === "down" && !process.isHeld && !this.isWatchOver) process.start();
     });
   }
 

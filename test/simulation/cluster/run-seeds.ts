@@ -29,11 +29,12 @@ export async function runSeed(options: SimulationOptions): Promise<SeedOutcome> 
 }
 
 function shortcomingOf({ seconds }: SimulationOptions, result: SimulationResult): string | null {
-  const { answeredCount, termCount, stateComparisons } = result;
+  const { answeredCount, termCount, stateComparisons, feedEvents } = result;
   const faultCount = Object.values(result.faultCounts).reduce((sum, count) => sum + count, 0);
   if (answeredCount < ANSWERS_MIN * seconds) return `only ${answeredCount} calls were answered`;
   if (faultCount < FAULTS_MIN * seconds) return `only ${faultCount} faults were made`;
   if (termCount < TERMS_MIN) return "no leader but the first was elected";
+  if (feedEvents === 0) return "the feed told nothing";
   return stateComparisons === 0 ? "no two states were compared" : null;
 }
 
@@ -74,6 +75,7 @@ export class Totals {
   terms = 0;
   entries = 0;
   stateComparisons = 0;
+  feedEvents = 0;
   cpuSeconds = 0;
   readonly faults: Partial<Record<FaultKind, number>> = {};
 
@@ -87,6 +89,7 @@ export class Totals {
     this.terms += result.termCount;
     this.entries += result.committedIndex;
     this.stateComparisons += result.stateComparisons;
+    this.feedEvents += result.feedEvents;
     for (const [kind, count] of Object.entries(result.faultCounts) as [FaultKind, number][]) {
       this.faults[kind] = (this.faults[kind] ?? 0) + count;
     }
@@ -101,7 +104,7 @@ export class Totals {
     const cpu = `${this.cpuSeconds.toFixed(0)} s of processor time, ${((1000 * this.cpuSeconds) / (3600 * hours)).toFixed(1)} ms for a virtual second`;
     return [
       `${this.seeds} seeds, ${this.failures} failed; ${hours.toFixed(2)} virtual hours; ${cpu}`,
-      `${this.answered} calls answered, ${this.unknown} without an answer; ${this.entries} entries committed, ${this.terms} terms with a leader, ${this.stateComparisons} states compared`,
+      `${this.answered} calls answered, ${this.unknown} without an answer; ${this.entries} entries committed, ${this.terms} terms with a leader, ${this.stateComparisons} states compared, ${this.feedEvents} events of the feed`,
       `${this.faultCount} faults: ${describeFaults(this.faults)}`,
       `In a virtual hour: ${perHour(this.answered, hours)} answers, ${perHour(this.faultCount, hours)} faults, ${perHour(this.terms - this.seeds, hours)} changes of leader`,
     ].join("\n");

@@ -41,8 +41,8 @@ const WALL_OFFSET_MS_MAX = 5_000;
 export class SimulatedProcess<Running extends AsyncDisposable> {
   readonly host: string;
   readonly world: World;
-  readonly disk: MemoryDisk;
-  readonly stores: HashedStores;
+  disk: MemoryDisk;
+  stores: HashedStores;
   /** What the disk answers instead of doing it. */
   diskFault: (operation: DiskOperation) => "EIO" | "ENOSPC" | null = () => null;
   /** Undefined: everything fits. */
@@ -50,6 +50,10 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
   state: ProcessState = "down";
   /** Something ran in it since this was last set to false. */
   hasRun = false;
+  /** It stays down: somebody looks after it. */
+  isHeld = false;
+  /** Whether it may give up for this reason: what was done to it explains it. */
+  isExcused: (error: unknown) => boolean = () => false;
   /** Told when it is down or has failed. */
   onEnd: () => void = () => {};
   /** What runs, once it has started. */
@@ -66,21 +70,8 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.host = host;
     this.#launch = launch;
     this.#dice = world.dice(`process ${host}`);
-    const capacity = (): number | undefined => this.capacityBytes;
-    this.disk = new MemoryDisk({
-      get capacityBytes() {
-        return capacity();
-      },
-      fault: (operation) => this.diskFault(operation),
-    });
-    this.stores = new HashedStores({
-      beforeCommit: async () => {
-        const { clock } = this.#currentLife();
-        await clock.sleep(this.#latency(COMMIT_MS));
-        const errno = this.diskFault({ kind: "sync", path: "stores" });
-        if (errno !== null) throw storeFailure(errno);
-      },
-    });
+    this.disk = this.#makeDisk();
+    this.stores = this.#makeStores();
   }
 
   get lifeCount(): number {
@@ -152,6 +143,15 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.world.network.crash(this.host);
   }
 
+  /** What is down gets an empty disk. */
+  loseDisk(): void {
+    assert(this.state === "down", "a disk is changed while the machine is off");
+    const { onCommitted } = this.stores;
+    this.disk = this.#makeDisk();
+    this.stores = this.#makeStores();
+    this.stores.onCommitted = onCommitted;
+  }
+
   freeze(): void {
     this.world.trace.note(this.host, "stands still");
     this.#life?.clock.freeze();
@@ -173,9 +173,30 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.world.trace.note(this.host, `gives up: ${text}`);
     this.onEnd();
     const isOurs = isAshlarError(error) && ["DISK_FAILED", "NO_SPACE"].includes(error.code);
-    if (isOurs) return;
+    if (isOurs || this.isExcused(error)) return;
     const options = { cause: error };
     this.world.fail(new Violation(`${this.host} gives up: ${text}`, [this.host], options));
+  }
+
+  #makeDisk(): MemoryDisk {
+    const capacity = (): number | undefined => this.capacityBytes;
+    return new MemoryDisk({
+      get capacityBytes() {
+        return capacity();
+      },
+      fault: (operation) => this.diskFault(operation),
+    });
+  }
+
+  #makeStores(): HashedStores {
+    return new HashedStores({
+      beforeCommit: async () => {
+        const { clock } = this.#currentLife();
+        await clock.sleep(this.#latency(COMMIT_MS));
+        const errno = this.diskFault({ kind: "sync", path: "stores" });
+        if (errno !== null) throw storeFailure(errno);
+      },
+    });
   }
 
   #end(): void {

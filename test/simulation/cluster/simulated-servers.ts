@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { parseChunkserverConfig } from "../../../chunkserver/config.ts";
 import { type RunningChunkserver, startChunkserver } from "../../../chunkserver/server.ts";
-import { masterConfigSchema } from "../../../master/config.ts";
+import { type MasterConfig, masterConfigSchema } from "../../../master/config.ts";
 import type { DriverLimits } from "../../../master/driver/driver-options.ts";
 import type {
   MemberStorage,
@@ -31,7 +31,7 @@ const LIMITS: Partial<DriverLimits> = {
 
 /** How soon silence is noticed at a pace of 1. */
 const HEARTBEAT_MS = 100;
-const ELECTION_MS = 500;
+export const ELECTION_MS = 500;
 const SUSPECT_MS = 2_000;
 const DEAD_MS = 5_000;
 
@@ -59,33 +59,55 @@ export interface WatchedMaster extends AsyncDisposable {
   readonly stateName: () => string;
 }
 
-export type SimulatedMaster = SimulatedProcess<WatchedMaster>;
-export type SimulatedChunkserver = SimulatedProcess<RunningChunkserver>;
-
-export function masterAddress(id: number): string {
-  return `m${id}:${MASTER_PORT}`;
+/** A master in its place: the machine stays, who sits there may be replaced. */
+export interface Seat {
+  readonly host: string;
+  memberId: number;
+  /** It waits to be added to a cluster that runs. */
+  isJoining: boolean;
 }
 
-export function makeMaster(
+export type SimulatedMaster = SimulatedProcess<WatchedMaster> & { readonly seat: Seat };
+export type SimulatedChunkserver = SimulatedProcess<RunningChunkserver>;
+
+export function masterAddress(host: string): string {
+  return `${host}:${MASTER_PORT}`;
+}
+
+export function makeMasters(
   world: World,
-  id: number,
   { masters, pace }: { readonly masters: number; readonly pace: number },
-): SimulatedMaster {
-  const members = Array.from({ length: masters }, (_, index) => {
-    return `${index + 1}=${masterAddress(index + 1)}`;
+): SimulatedMaster[] {
+  const seats = Array.from({ length: masters }, (_, index): Seat => {
+    return { host: `m${index + 1}`, memberId: index + 1, isJoining: false };
   });
-  const config = v.parse(masterConfigSchema, {
+  return seats.map((seat) => {
+    const configOf = () => masterConfig(seat, seats, pace);
+    return Object.assign(makeMaster(world, seat.host, configOf), { seat });
+  });
+}
+
+function masterConfig(seat: Seat, seats: readonly Seat[], pace: number): MasterConfig {
+  return v.parse(masterConfigSchema, {
     dataDir: "/data",
     clusterId: CLUSTER_ID,
-    memberId: id,
-    members,
+    memberId: seat.memberId,
+    members: seats.map(({ host, memberId }) => `${memberId}=${masterAddress(host)}`),
+    join: seat.isJoining,
     heartbeatIntervalMs: HEARTBEAT_MS * pace,
     electionTimeoutMsMin: ELECTION_MS * pace,
     serverSuspectMs: SUSPECT_MS * pace,
     serverDeadMs: DEAD_MS * pace,
     ...SETTINGS,
   });
-  return new SimulatedProcess<WatchedMaster>(world, `m${id}`, async (life) => {
+}
+
+function makeMaster(
+  world: World,
+  host: string,
+  configOf: () => MasterConfig,
+): SimulatedProcess<WatchedMaster> {
+  return new SimulatedProcess<WatchedMaster>(world, host, async (life) => {
     let watched: Pick<WatchedMaster, "storage" | "stateName"> | null = null;
     const { env, disk, stores, onFatal } = life;
     const openStorage: OpenStorage = async (options) => {
@@ -93,7 +115,7 @@ export function makeMaster(
       return watched.storage;
     };
     const hooks = { onFatal, limits: LIMITS, openStorage };
-    const master = await startMaster(config, env, { disk, stores }, hooks);
+    const master = await startMaster(configOf(), env, { disk, stores }, hooks);
     const { storage, stateName } = present<Watched>(watched, "a master that runs has storage");
     return {
       master,

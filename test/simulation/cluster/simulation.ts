@@ -3,10 +3,13 @@ import { requireLinearizable } from "../linearizability/counterexample.ts";
 import { directoryModel } from "../linearizability/directory-model.ts";
 import { ConsensusChecks } from "./consensus-checks.ts";
 import { type FaultKind, Faults } from "./faults.ts";
+import { FeedWatch } from "./feed-watch.ts";
+import { Operator } from "./operator.ts";
 import { makeClient, type SimulatedClient } from "./simulated-client.ts";
 import {
+  ELECTION_MS,
   makeChunkserver,
-  makeMaster,
+  makeMasters,
   masterAddress,
   type SimulatedChunkserver,
   type SimulatedMaster,
@@ -40,6 +43,8 @@ export interface SimulationResult {
   readonly committedIndex: number;
   /** How often the states of two members were compared at one index. */
   readonly stateComparisons: number;
+  /** Events that the watch over everything was given. */
+  readonly feedEvents: number;
 }
 
 const SET_UP_MS_MAX = 60_000;
@@ -52,6 +57,12 @@ function isLeading({ running }: SimulatedMaster): boolean {
   return running?.master.consensus.status().role === "leader";
 }
 
+/** Each client begins with another master. */
+function rotated<T>(items: readonly T[], by: number): T[] {
+  const first = by % items.length;
+  return [...items.slice(first), ...items.slice(0, first)];
+}
+
 /** A whole cluster of production masters, chunkservers and clients in a simulated world. */
 export class Simulation {
   readonly options: SimulationOptions;
@@ -60,8 +71,10 @@ export class Simulation {
   readonly chunkservers: readonly SimulatedChunkserver[];
   readonly clients: readonly SimulatedClient[];
   readonly workload: Workload;
+  readonly operator: Operator;
   readonly faults: Faults;
   readonly checks: ConsensusChecks;
+  readonly feed: FeedWatch;
   /** Looks at the end whether all is well. */
   readonly #observer: SimulatedClient;
 
@@ -71,25 +84,35 @@ export class Simulation {
     const world = new World(seed);
     this.world = world;
     const ids = (count: number): number[] => Array.from({ length: count }, (_, place) => place + 1);
-    this.masters = ids(options.masters).map((id) => makeMaster(world, id, options));
-    const masters = ids(options.masters).map(masterAddress);
+    this.masters = makeMasters(world, options);
+    const masters = this.masters.map(({ host }) => masterAddress(host));
     this.chunkservers = ids(options.chunkservers).map((id) => makeChunkserver(world, id, masters));
     this.workload = new Workload(world, options.workload);
     this.clients = ids(options.clients).map((id) => {
       const host = `k${id}`;
       return makeClient(world, host, {
-        masters,
+        masters: rotated(masters, id),
         begin: (life, fs) => this.workload.begin(life, host, fs),
       });
     });
     this.#observer = makeClient(world, "observer", { masters, begin: () => {} });
+    const leader = (): SimulatedMaster | undefined => this.masters.find((each) => isLeading(each));
+    this.operator = new Operator(world, {
+      masters: this.masters,
+      admin: () => this.#observer.running,
+      leader,
+      dice: world.dice("operator"),
+    });
     this.faults = new Faults(world, {
       masters: this.masters,
       chunkservers: this.chunkservers,
       clients: this.clients,
-      leader: () => this.masters.find((each) => isLeading(each)),
+      leader,
+      operator: this.operator,
+      electionMs: ELECTION_MS * options.pace,
     });
     this.checks = new ConsensusChecks(this.masters);
+    this.feed = new FeedWatch(world);
   }
 
   /**
@@ -113,7 +136,7 @@ export class Simulation {
   }
 
   result(): SimulationResult {
-    const { world, workload, faults, checks } = this;
+    const { world, workload, faults, checks, feed } = this;
     return {
       virtualMs: Math.round(world.clock.monotonicMs()),
       eventCount: world.trace.count,
@@ -124,6 +147,7 @@ export class Simulation {
       termCount: checks.termCount,
       committedIndex: checks.committedIndexMax,
       stateComparisons: checks.stateComparisons,
+      feedEvents: feed.eventCount,
     };
   }
 
@@ -135,7 +159,15 @@ export class Simulation {
       return isReady && this.#observer.isUp;
     });
     await this.#settled("the directories are made", SET_UP_MS_MAX, this.#makeDirectories());
+    this.#keep(this.#watchFeed());
     for (const client of this.clients) client.start();
+  }
+
+  async #watchFeed(): Promise<void> {
+    const { running } = this.#observer;
+    if (running === null) throw new Violation("The observer is gone");
+    const { index } = await running.mkdir("/watched");
+    await this.feed.run(running, index);
   }
 
   async #makeDirectories(): Promise<void> {
@@ -148,7 +180,7 @@ export class Simulation {
     const endMs = world.clock.monotonicMs() + this.options.seconds * 1_000;
     world.rhythm.begin(this.options.seconds * 1_000);
     faults.watch();
-    faults.run().catch((error: unknown) => this.#onBug(error));
+    this.#keep(faults.run());
     await this.#run(() => world.clock.monotonicMs() >= endMs);
     faults.end();
     this.workload.isOver = true;
@@ -180,6 +212,7 @@ export class Simulation {
     const servers = [...this.masters, ...this.chunkservers];
     const down = servers.find((server) => !server.isUp);
     if (down !== undefined) return `${down.host} is ${down.state}`;
+    if (this.operator.task !== null) return this.operator.task;
     const statuses = this.masters.map((each) => each.running?.master.consensus.status());
     if (statuses.filter((status) => status?.isReady === true).length !== 1) return "no leader";
     const applied = new Set(statuses.map((status) => status?.appliedIndex));
@@ -201,6 +234,10 @@ export class Simulation {
     if (running === null) throw new Violation("The observer is gone");
     await this.#settled("all files are read", 300_000, this.workload.readAll(running));
     requireLinearizable(directoryModel, this.workload.history);
+    const { lastVersion } = this.workload;
+    await this.#until("the feed is read", 60_000, () => this.feed.isBeyond(lastVersion));
+    this.feed.stop();
+    this.feed.check(this.workload.history);
     // Rot that nobody has read yet is found now, and mended.
     const isRotten = await this.#verify();
     if (!isRotten) return;
@@ -277,6 +314,10 @@ export class Simulation {
     watched.catch(() => {}); // The `await` below reports it.
     await this.#until(what, msMax, () => isSettled);
     return await watched;
+  }
+
+  #keep(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#onBug(error));
   }
 
   #onBug(error: unknown): void {

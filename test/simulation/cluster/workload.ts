@@ -73,6 +73,15 @@ export class Workload {
     return DIRECTORIES;
   }
 
+  /** The highest index of a change that anybody was told of. */
+  get lastVersion(): number {
+    let last = 0;
+    for (const { output } of this.history) {
+      if (output?.kind === "done") last = Math.max(last, output.version);
+    }
+    return last;
+  }
+
   /** Calls of lives that go on. */
   underWay(isAlive: (life: Life) => boolean): string[] {
     return [...this.#underWay]
