@@ -17,6 +17,14 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1_000 };
 
+/** What is wrong with one master and says nothing of the others. */
+const AILMENTS: ReadonlySet<string> = new Set([
+  "DISK_FAILED",
+  "NO_SPACE",
+  "STORE_CORRUPT",
+  "LOG_CORRUPT",
+]);
+
 /** Where watchers go. */
 export interface FeedMasters {
   readonly pool: ConnectionPool;
@@ -115,7 +123,8 @@ export class ClusterWatch implements Watch {
 /** The error, if another master may do better. @throws what ends the watch */
 function passing(error: unknown, { signal }: Deadline): AshlarError {
   if (signal.aborted) throw signal.reason;
-  if (!isAshlarError(error) || error.retry === "never") throw error;
+  if (!isAshlarError(error)) throw error;
+  if (error.retry === "never" && !AILMENTS.has(error.code)) throw error;
   return error;
 }
 

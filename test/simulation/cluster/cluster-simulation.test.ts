@@ -8,6 +8,7 @@ import { optionsOf } from "./simulation-options.ts";
  * hold. More seeds: `npm run simulate -- --minutes 10`.
  */
 
+/** Seed 4: a watch goes on at another master when the disk of the one that it is at fails. */
 const SEEDS = [1, 2, 3, 4];
 const SECONDS = 10;
 
