@@ -48,6 +48,8 @@ export function reclaimKey(index: LogIndex, kind: ReclaimKind, what: ByteText): 
   return (TABLE_BYTE.reclaim + u64(index) + kind + what) as Key;
 }
 
+type Mutable<Value> = { -readonly [Field in keyof Value]: Value[Field] };
+
 /**
  * What becomes of the state by one entry: reads, and writes that keep the history. `finish` ends it;
  * `rollback` takes back all that it has done so far.
@@ -60,7 +62,7 @@ export class Change extends State {
   /** `contentRoot` of an empty file of the default chunk size: most files begin as one. */
   readonly emptyRoot: Uint8Array;
   /** The totals as this entry has changed them; written once, at its end. */
-  #totals: TotalsRecord | null = null;
+  #totals: Mutable<TotalsRecord> | null = null;
   #restoredChunks = 0;
   /** What it did, for the feed; written once, at its end. */
   #events: FeedRecord[] = [];
@@ -103,7 +105,8 @@ export class Change extends State {
   }
 
   updateTotals(changes: Partial<TotalsRecord>): void {
-    this.#totals = { ...this.totals, ...changes };
+    this.#totals ??= { ...super.totals };
+    Object.assign(this.#totals, changes);
   }
 
   /** Tells those who watch. In the order in which things happen. */
@@ -114,8 +117,9 @@ export class Change extends State {
   #writeEvents(): void {
     const { index } = this;
     let { feedBytes } = this.totals;
-    for (const [sequence, event] of this.#events.entries()) {
-      this.overlay.set(FEED, feedKey({ index, sequence }), event);
+    for (let sequence = 0; sequence < this.#events.length; sequence += 1) {
+      const event = this.#events[sequence] as FeedRecord;
+      this.overlay.insert(FEED, feedKey({ index, sequence }), event);
       feedBytes += storedBytes(event);
     }
     this.updateTotals({ feedBytes });
@@ -131,13 +135,13 @@ export class Change extends State {
   putNewInode(inode: InodeRecord): void {
     assert(inode.version === this.index, "a record names the entry that writes it");
     assert(inode.id < this.totals.nextInode, "a new inode has an id that was handed out");
-    this.overlay.set(INODES, inodeKey(inode.id), inode);
+    this.overlay.insert(INODES, inodeKey(inode.id), inode);
   }
 
   /** Takes a name that the caller has found free: there is nothing to keep. */
   putEntry(parent: InodeId, name: ByteText, inode: InodeId): void {
     const record: EntryRecord = { inode, version: this.index };
-    this.overlay.set(ENTRIES, entryKey(parent, name), record);
+    this.overlay.insert(ENTRIES, entryKey(parent, name), record);
   }
 
   deleteEntry(parent: InodeId, name: ByteText): void {
@@ -148,7 +152,7 @@ export class Change extends State {
   /** The position of a content under an id that never was used. */
   putNewPosition(id: ContentId, position: number, record: PositionRecord): void {
     assert(record.version === this.index, "a record names the entry that writes it");
-    this.overlay.set(POSITIONS, positionKey(id, position), record);
+    this.overlay.insert(POSITIONS, positionKey(id, position), record);
   }
 
   /** @returns true if the old value went to the history, and its chunk reference with it. */
@@ -190,7 +194,7 @@ export class Change extends State {
     if (old === undefined || old.version === this.index) return false;
     assert(old.version < this.index, "entries are applied in order");
     const history = historyKey(key, this.index);
-    this.overlay.set(HISTORY, history, old);
+    this.overlay.insert(HISTORY, history, old);
     this.reclaimLater(RECLAIM_KIND.history, history);
     return true;
   }

@@ -76,9 +76,12 @@ export function inlineFields(
   };
 }
 
-function emptyFields({ emptyRoot: contentRoot }: Change): ContentFields {
-  const content = { kind: "inline", bytes: new Uint8Array() } as const;
-  return { sizeBytes: 0, chunkSizeBytes: CHUNK_BYTES_MAX, contentRoot, content };
+/** One for all: most files begin empty. */
+const NO_CONTENT = { kind: "inline", bytes: new Uint8Array() } as const;
+
+/** The fields of an empty file of the default chunk size. */
+export function emptyFields({ emptyRoot: contentRoot }: Change): ContentFields {
+  return { sizeBytes: 0, chunkSizeBytes: CHUNK_BYTES_MAX, contentRoot, content: NO_CONTENT };
 }
 
 /** `contentRoot` of an empty file of the default chunk size. */

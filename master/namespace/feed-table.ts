@@ -10,7 +10,7 @@ const KINDS = ["created", "content", "removed", "renamed", "attributes", "storag
 
 /** The feed. */
 export const FEED: Table<FeedRecord> = table({
-  toFields: (record) => [codeOf(record), record.timeMs, ...placeFields(record), ...rest(record)],
+  toFields,
   fromFields: ([code, timeMs, inode, parent, name, ...more]) => {
     const kind = present(KINDS[(code as number) >> 1], "a kind of event that this program knows");
     const common = {
@@ -28,36 +28,38 @@ export const FEED: Table<FeedRecord> = table({
 const codeOf = ({ kind, inodeKind }: FeedRecord): number =>
   KINDS.indexOf(kind) * 2 + (inodeKind === "file" ? 0 : 1);
 
-const placeFields = ({ inode, parent, name }: FeedRecord): Fields => [
-  inode,
-  parent ?? 0,
-  textToBytes(name),
-];
-
 /** A time that mostly is the entry's own. */
 const unlessNow = (timeMs: number, nowMs: number): number | null =>
   timeMs === nowMs ? null : timeMs;
 
-function rest(record: FeedRecord): Fields {
-  const { timeMs } = record;
+function toFields(record: FeedRecord): Fields {
+  const { timeMs, inode } = record;
+  const code = codeOf(record);
+  const parent = record.parent ?? 0;
+  const name = textToBytes(record.name);
   switch (record.kind) {
     case "created": {
       const { mode, uid, gid, storageClass, mtimeMs, sizeBytes, contentRoot } = record;
       const written = unlessNow(mtimeMs, timeMs);
-      return [mode, uid, gid, storageClass, written, sizeBytes, contentRoot];
+      const owned = [mode, uid, gid, storageClass, written, sizeBytes, contentRoot];
+      return [code, timeMs, inode, parent, name, ...owned];
     }
-    case "content":
-      return [unlessNow(record.mtimeMs, timeMs), record.sizeBytes, record.contentRoot];
+    case "content": {
+      const written = unlessNow(record.mtimeMs, timeMs);
+      return [code, timeMs, inode, parent, name, written, record.sizeBytes, record.contentRoot];
+    }
     case "removed":
-      return [record.isTree];
-    case "renamed":
-      return [record.from.parent, textToBytes(record.from.name)];
+      return [code, timeMs, inode, parent, name, record.isTree];
+    case "renamed": {
+      const from = [record.from.parent, textToBytes(record.from.name)];
+      return [code, timeMs, inode, parent, name, ...from];
+    }
     case "attributes": {
       const { mode, uid, gid, mtimeMs, atimeMs } = record;
-      return [mode, uid, gid, mtimeMs, atimeMs];
+      return [code, timeMs, inode, parent, name, mode, uid, gid, mtimeMs, atimeMs];
     }
     case "storage-class":
-      return [record.storageClass];
+      return [code, timeMs, inode, parent, name, record.storageClass];
     default:
       return unreachable(record);
   }

@@ -7,7 +7,7 @@ import {
   type Copies,
   checkContent,
   contentOfPast,
-  inlineFields,
+  emptyFields,
   makeContent,
   raiseCopies,
   releaseContent,
@@ -17,7 +17,7 @@ import { addDirectory, isDirectory, nameTaken } from "./directories.ts";
 import { attachNew, newInode } from "./entries.ts";
 import { attributesEvent, contentEvent, storageClassEvent } from "./feed-records.ts";
 import { readingAt } from "./queries.ts";
-import type { DirectoryInode, FileInode, InodeRecord } from "./records.ts";
+import { type DirectoryInode, type FileInode, type InodeRecord, makeFileInode } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { PastView } from "./state.ts";
 import { find, type Place, resolve } from "./tree.ts";
@@ -41,7 +41,7 @@ export function create(change: Change, operation: OperationOf<"create">): FileIn
   const { nowMs } = change;
   const storageClass = classForNew(change, place, undefined);
   const making = { mode, uid, gid, mtimeMs: nowMs, atimeMs: nowMs, storageClass };
-  return addFile(change, place, making, inlineFields(change, new Uint8Array()));
+  return addFile(change, place, making, emptyFields(change));
 }
 
 /** The whole content of a file. One that is there keeps its inode, mode, owner and class, as if truncated. */
@@ -106,7 +106,7 @@ function addFile(
   const owner = { mode, uid, gid, storageClass: storageClass.name };
   const made = newInode(change, { parent, name: place.name, ...owner });
   const { copiesWanted = storageClass.copies } = making;
-  const file: FileInode = { kind: "file", ...made, mtimeMs, atimeMs, copiesWanted, ...fields };
+  const file = makeFileInode(made, { mtimeMs, atimeMs, copiesWanted, ...fields });
   attachNew(change, file);
   return file;
 }

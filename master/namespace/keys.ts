@@ -138,7 +138,7 @@ export const outcomePrefix = (id: SessionId): Key => (TABLE_BYTE.outcome + u64(i
 export const outcomeKey = (id: SessionId, sequence: number): Key =>
   (outcomePrefix(id) + u64(sequence)) as Key;
 export const storageClassKey = (name: string): Key =>
-  (TABLE_BYTE.storageClass + bytesToText(new TextEncoder().encode(name))) as Key;
+  (TABLE_BYTE.storageClass + (ASCII.test(name) ? name : textOfUtf8(name))) as Key;
 export const timeKey = (index: LogIndex): Key => (TABLE_BYTE.time + u64(index)) as Key;
 
 /** Everything of one history: the versions of one key, oldest first. */
@@ -167,6 +167,9 @@ export function prefixEnd(prefix: ByteText): Key {
 
 /** The first key after `key`. */
 export const keyAfter = (key: ByteText): Key => `${key}\0` as Key;
+
+const ASCII = /^[\0-\x7f]*$/;
+const textOfUtf8 = (text: string): ByteText => bytesToText(new TextEncoder().encode(text));
 
 // Bytes, text and hex ------------------------------------------------------------------------
 

@@ -182,14 +182,15 @@ export class Namespace implements StateMachine {
   async #encodeOldest(): Promise<{ changes: StoreChange[]; stateHash: Uint8Array }> {
     const hash = new StateHash(this.#durable.stateHash);
     const changes: StoreChange[] = [];
-    for (const change of this.#overlay.frozenChanges()) {
+    const cells = this.#overlay.frozenCells();
+    const visit = (change: StoreChange, isFresh: boolean): void => {
       const { key, value } = change;
-      const before = this.#store.get(key);
+      const before = isFresh ? undefined : this.#store.get(key);
       if (before !== undefined) hash.remove(key, before);
       if (value !== null) hash.add(key, value);
       changes.push(change);
-      if (changes.length % CHANGES_PER_TURN === 0) await this.#yieldTurn();
-    }
+    };
+    while (cells.visitNext(CHANGES_PER_TURN, visit)) await this.#yieldTurn();
     return { changes, stateHash: hash.bytes() };
   }
 

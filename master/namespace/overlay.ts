@@ -1,7 +1,7 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { OrderedReader, StoreChange } from "../../shared/ports/ordered-store.ts";
 import { bytesToText, type Key, keyAfter, textToBytes } from "./keys.ts";
-import { type Cell, DELETED, Layer } from "./layer.ts";
+import { type Cell, DELETED, Layer, makeCell } from "./layer.ts";
 import { ReadCache } from "./read-cache.ts";
 import type { Table } from "./tables.ts";
 
@@ -60,11 +60,28 @@ export class Overlay {
   }
 
   set<Value>(table: Table<Value>, key: Key, value: Value): void {
-    this.#write(key, { table: table as Table<unknown>, value });
+    const before = this.#active.get(key);
+    this.#write(table, key, { value, before, isFresh: before?.isFresh ?? false });
+  }
+
+  /**
+   * `set` where the caller knows that there is no value under the key. What is inserted and deleted
+   * before a flush costs the store nothing, and what is not deleted no look at what it replaces.
+   */
+  insert<Value>(table: Table<Value>, key: Key, value: Value): void {
+    const before = this.#active.get(key);
+    assert(before === undefined || before.value === DELETED, "nothing stands under a new key");
+    this.#write(table, key, { value, before, isFresh: before === undefined });
   }
 
   delete<Value>(table: Table<Value>, key: Key): void {
-    this.#write(key, { table: table as Table<unknown>, value: DELETED });
+    const before = this.#active.get(key);
+    if (before?.isFresh === true) {
+      this.#active.forget(key);
+      this.#journal?.push({ key, before });
+      return;
+    }
+    this.#write(table, key, { value: DELETED, before, isFresh: false });
   }
 
   /**
@@ -119,7 +136,7 @@ export class Overlay {
     assert(this.#journal !== null, "an entry is being applied");
     for (const { key, before } of this.#journal.reverse()) {
       if (before === undefined) this.#active.forget(key);
-      else this.#active.set(key, before);
+      else this.#active.set(key, before, this.#active.get(key));
     }
     this.#journal = [];
   }
@@ -131,28 +148,21 @@ export class Overlay {
     this.#active = new Layer();
   }
 
-  /** How many layers wait for their commits. */
-  get frozenCount(): number {
-    return this.#frozen.length;
-  }
-
-  /** The changes of the oldest frozen layer, as they go into the store. Later writes do not touch them. */
-  *frozenChanges(): Generator<StoreChange, void, void> {
+  /** The changes of the oldest frozen layer. Later writes do not touch them. */
+  frozenCells(): FrozenCells {
     const [oldest] = this.#frozen;
     assert(oldest !== undefined, "there is a frozen layer");
-    for (const [key, { table, value }] of oldest.cells()) {
-      const bytes = value === DELETED ? null : table.encode(value, key);
-      yield { key: textToBytes(key), value: bytes };
-    }
+    return new FrozenCells(oldest.cells());
   }
 
   /** The changes of the oldest frozen layer are in the store. */
   drop(): void {
     const oldest = this.#frozen.shift();
     assert(oldest !== undefined, "there is a frozen layer");
-    for (const [key, { table, value }] of oldest.cells()) {
+    for (const [key, { table, value, isFresh }] of oldest.cells()) {
       if (value === DELETED) this.#cache.delete(key);
-      else if (table.isCached) this.#cache.set(key, value, cacheBytes(table, key, value));
+      else if (table.isCached && !isFresh)
+        this.#cache.set(key, value, cacheBytes(table, key, value));
     }
   }
 
@@ -166,14 +176,54 @@ export class Overlay {
     return undefined;
   }
 
-  #write(key: Key, cell: Cell): void {
-    const before = this.#active.set(key, cell);
+  #write<Value>(
+    table: Table<Value>,
+    key: Key,
+    {
+      value,
+      before,
+      isFresh,
+    }: {
+      readonly value: unknown;
+      readonly before: Cell | undefined;
+      readonly isFresh: boolean;
+    },
+  ): void {
+    const cell = makeCell(key, { table: table as Table<unknown>, value, isFresh });
+    this.#active.set(key, cell, before);
     this.#journal?.push({ key, before });
   }
 
   #load<Value>(table: Table<Value>, key: Key): Value | undefined {
     const bytes = this.#store.get(textToBytes(key));
     return bytes === undefined ? undefined : table.decode(bytes, key);
+  }
+}
+
+/** The changes of a layer, as they go into the store. */
+export class FrozenCells {
+  readonly #cells: IterableIterator<[Key, Cell]>;
+
+  constructor(cells: IterableIterator<[Key, Cell]>) {
+    this.#cells = cells;
+  }
+
+  /**
+   * Visits the next `count` changes.
+   *
+   * @param visit is told whether the store has no value under the key.
+   * @returns false at the end.
+   */
+  visitNext(count: number, visit: (change: StoreChange, isFresh: boolean) => void): boolean {
+    let left = count;
+    // Leaving the loop leaves the iterator where it stands.
+    for (const [key, { table, value, isFresh }] of this.#cells) {
+      const bytes = value === DELETED ? null : table.encode(value, key);
+      visit({ key: textToBytes(key), value: bytes }, isFresh);
+      left -= 1;
+      if (left === 0) return true;
+    }
+    return false;
   }
 }
 

@@ -30,6 +30,32 @@ export interface FileInode extends InodeCommon {
   readonly content: FileContent;
 }
 
+/** Every file's record is made here: one shape for the engine, which makes what reads it fast. */
+export function makeFileInode(
+  common: InodeCommon,
+  own: Omit<FileInode, "kind" | Exclude<keyof InodeCommon, "atimeMs">>,
+): FileInode {
+  return {
+    kind: "file",
+    id: common.id,
+    parent: common.parent,
+    name: common.name,
+    mode: common.mode,
+    uid: common.uid,
+    gid: common.gid,
+    atimeMs: own.atimeMs,
+    ctimeMs: common.ctimeMs,
+    version: common.version,
+    storageClass: common.storageClass,
+    mtimeMs: own.mtimeMs,
+    copiesWanted: own.copiesWanted,
+    sizeBytes: own.sizeBytes,
+    chunkSizeBytes: own.chunkSizeBytes,
+    contentRoot: own.contentRoot,
+    content: own.content,
+  };
+}
+
 export interface DirectoryInode extends InodeCommon {
   readonly kind: "directory";
 }

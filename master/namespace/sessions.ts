@@ -76,7 +76,7 @@ export function once(change: Change, attempt: Attempt, run: () => Outcome): Outc
   const first = isRetry ? change.overlay.get(OUTCOMES, key) : undefined;
   if (first !== undefined) return first;
   const outcome = run();
-  change.overlay.set(OUTCOMES, key, outcome);
+  change.overlay.insert(OUTCOMES, key, outcome);
   moveWindow(change, session, attempt);
   return outcome;
 }
@@ -107,7 +107,8 @@ function moveWindow(change: Change, session: SessionRecord, attempt: Attempt): v
   for (let old = session.floorSequence; old < end; old += 1) {
     change.overlay.delete(OUTCOMES, outcomeKey(sessionId, old));
   }
+  const { clientName, openedMs } = session;
   const activeMs = change.nowMs;
-  const moved = { ...session, activeMs, highestSequence, floorSequence };
+  const moved = { clientName, openedMs, activeMs, highestSequence, floorSequence };
   change.overlay.set(SESSIONS, sessionKey(sessionId), moved);
 }

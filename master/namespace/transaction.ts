@@ -17,12 +17,13 @@ import { resolve, showTarget } from "./tree.ts";
 export function transact(change: Change, command: Transact): Outcome {
   let operationIndex: number | null = null;
   try {
-    for (const [index, precondition] of command.preconditions.entries()) {
-      checkPrecondition(change, precondition, index);
+    const { preconditions, operations } = command;
+    for (let index = 0; index < preconditions.length; index += 1) {
+      checkPrecondition(change, preconditions[index] as Precondition, index);
     }
     const results: { inode: InodeId | null }[] = [];
-    for (const [index, operation] of command.operations.entries()) {
-      operationIndex = index;
+    for (operationIndex = 0; operationIndex < operations.length; operationIndex += 1) {
+      const operation = operations[operationIndex] as NamespaceOperation;
       results.push({ inode: applyOperation(change, operation)?.id ?? null });
     }
     return { ok: true, index: change.index, results };

@@ -215,8 +215,12 @@ class LmdbStore implements OrderedStore {
     const database = this.#database;
     return database.batch(() => {
       // The promises in here resolve with the batch, or at once; its own is the one that counts.
+      // Most of them are one and the same.
+      let watched: Promise<boolean> | null = null;
       for (const { key, value } of changes) {
         const pending = value === null ? database.remove(key) : database.put(key, value);
+        if (pending === watched) continue;
+        watched = pending;
         pending.catch(() => {});
       }
     });
