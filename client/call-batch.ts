@@ -54,8 +54,10 @@ export class CallBatcher<Item, Result, Request, Response> {
   ask(item: Item, options: ItemOptions): Promise<Result> {
     return new Promise((resolve, reject) => {
       const { clock, method } = this.#options;
-      const endsAtMs = clock.monotonicMs() + options.timeoutMs;
-      this.#add(new Waiting(item, { ...options, endsAtMs, name: method.name, resolve, reject }));
+      const { timeoutMs, signal } = options;
+      const endsAtMs = clock.monotonicMs() + timeoutMs;
+      const { name } = method;
+      this.#add(new Waiting({ item, name, timeoutMs, endsAtMs, signal, resolve, reject }));
     });
   }
 
@@ -99,7 +101,8 @@ export class CallBatcher<Item, Result, Request, Response> {
   }
 }
 
-interface WaitingOptions<Result> extends ItemOptions {
+interface WaitingOptions<Item, Result> extends ItemOptions {
+  readonly item: Item;
   readonly endsAtMs: number;
   /** Of the method. */
   readonly name: string;
@@ -114,12 +117,12 @@ class Waiting<Item, Result> {
   isSettled = false;
   /** Its caller waits no longer, though it was not answered. */
   onGivenUp: (() => void) | null = null;
-  readonly #options: WaitingOptions<Result>;
+  readonly #options: WaitingOptions<Item, Result>;
   readonly #onAbort: (() => void) | null = null;
   #timer: Timer | null = null;
 
-  constructor(item: Item, options: WaitingOptions<Result>) {
-    this.item = item;
+  constructor(options: WaitingOptions<Item, Result>) {
+    this.item = options.item;
     this.endsAtMs = options.endsAtMs;
     this.#options = options;
     const { signal, name } = options;

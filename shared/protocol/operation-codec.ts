@@ -53,11 +53,14 @@ export function decodeOperation(value: unknown): Operation {
   const fields = fieldsOf(value, WHAT, 2);
   const target = targetAt(fields, 1, WHAT);
   switch (fields[0]) {
-    case CODES.create:
-      return { kind: "create", target, ...ownedAt(fields) };
+    case CODES.create: {
+      const { mode, uid, gid } = ownedAt(fields);
+      return { kind: "create", target, mode, uid, gid };
+    }
     case CODES["make-directory"]: {
+      const { mode, uid, gid } = ownedAt(fields);
       const parents = booleanAt(fields, 5, WHAT);
-      return { kind: "make-directory", target, parents, ...ownedAt(fields) };
+      return { kind: "make-directory", target, parents, mode, uid, gid };
     }
     case CODES.rename: {
       const to = targetAt(fields, 2, WHAT);
