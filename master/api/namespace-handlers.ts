@@ -7,6 +7,7 @@ import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 import type { ContentPart } from "../namespace/views.ts";
 import { allocateChunks } from "./allocate.ts";
+import { AnswerTurns } from "./answer-turns.ts";
 import { type MasterParts, propose, requireFacts, requireLeader } from "./leader-context.ts";
 import { registerTransact } from "./transact-handler.ts";
 
@@ -80,11 +81,16 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
   });
 }
 
+/** An answer about so many targets is large: it keeps the leader for longer than a turn costs. */
+const LARGE_STAT_TARGETS = 8;
+
 function registerReads(handlers: Handlers, parts: MasterParts): void {
+  const turns = new AnswerTurns(parts.env.clock);
   handlers.onCall(stat, async (request, context) => {
     request.release();
     const { targets, read, index: at } = request.head;
     await waitForIndex(parts, { read, at }, context);
+    if (targets.length >= LARGE_STAT_TARGETS) await turns.next();
     const namespace = parts.namespace();
     const index = at ?? namespace.appliedIndex;
     return { index, results: targets.map((target) => statResult(namespace, target, index)) };
