@@ -6,10 +6,10 @@ import {
   type ClusterFacts,
   COMMAND_BYTES_MAX,
   type Command,
-  encodeCommand,
   type Outcome,
   type Success,
 } from "../namespace/command.ts";
+import { encodeCommand } from "../namespace/command-encoding.ts";
 import { checkCommandLevel } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 

@@ -1,6 +1,4 @@
-import { Packr } from "msgpackr";
 import type { ErrorCode } from "../../shared/base/errors.ts";
-import { AshlarError } from "../../shared/base/errors.ts";
 import type {
   ChunkId,
   ClusterId,
@@ -17,7 +15,6 @@ import type {
   Precondition,
   StorageClass,
 } from "../../shared/protocol/namespace-api.ts";
-import { isKnownKind } from "./feature-levels.ts";
 
 /**
  * A change of the state, as it stands in the Raft log.
@@ -254,43 +251,5 @@ export interface Refused {
   readonly operationIndex: number | null;
 }
 
-const COMMAND_VERSION = 1;
 /** Largest command: below the bounds of the log and of the wire. Callers check it before proposing. */
 export const COMMAND_BYTES_MAX = 16 * 1024 * 1024;
-
-// Plain maps with string keys: a newer version may add fields, and the bytes need no shared table.
-const packr = new Packr({ useRecords: false });
-
-/** The bytes of `command` for the log: one byte of version, then msgpack. */
-export function encodeCommand(command: Command): Uint8Array {
-  const packed = packr.pack(command);
-  const bytes = new Uint8Array(1 + packed.length);
-  bytes[0] = COMMAND_VERSION;
-  bytes.set(packed, 1);
-  return bytes;
-}
-
-/**
- * The command in `data`, which `encodeCommand` made. Byte strings in it are views of `data`.
- *
- * @throws {AshlarError} VERSION_MISMATCH if a newer version wrote it: this member must not go on,
- *   since it would miss a change that the others make.
- */
-export function decodeCommand(data: Uint8Array): Command {
-  if (data[0] !== COMMAND_VERSION) {
-    throw new AshlarError(
-      "VERSION_MISMATCH",
-      `Cannot apply a command: expected version ${COMMAND_VERSION}: it has version ${data[0]}`,
-      { hint: "Run the same version of Ashlar on every master" },
-    );
-  }
-  const command = packr.unpack(data.subarray(1)) as Command;
-  if (!isKnownKind(command.kind)) {
-    throw new AshlarError(
-      "VERSION_MISMATCH",
-      `Cannot apply a command: expected a kind that this version knows: it is "${command.kind as string}"`,
-      { hint: "Run the same version of Ashlar on every master" },
-    );
-  }
-  return command;
-}

@@ -68,8 +68,11 @@ export class Layer {
     this.#order.delete(key);
   }
 
-  cells(): IterableIterator<[Key, Cell]> {
-    return this.#cells.entries();
+  /** In the order in which the keys came. */
+  forEach(visit: (key: Key, cell: Cell) => void): void {
+    this.#cells.forEach((cell, key) => {
+      visit(key, cell);
+    });
   }
 
   /** The first key at or after `key`. */

@@ -17,7 +17,8 @@ import type { AppliedEntry, StateMachine, StateSnapshot } from "../state-machine
 import { applyCommand } from "./apply.ts";
 import { Change } from "./change.ts";
 import { Checkpoints, type StateMark } from "./checkpoints.ts";
-import { type ClusterFacts, type Command, decodeCommand, type Outcome } from "./command.ts";
+import type { ClusterFacts, Command, Outcome } from "./command.ts";
+import { decodeCommand } from "./command-encoding.ts";
 import { emptyRootOf } from "./contents.ts";
 import { type Durable, durableChanges, readDurable } from "./durable.ts";
 import { type FeedPage, type FeedRequest, oldestFeedIndex, readFeed } from "./feed-query.ts";

@@ -1,5 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
-import type { OrderedReader, StoreChange } from "../../shared/ports/ordered-store.ts";
+import type { OrderedReader } from "../../shared/ports/ordered-store.ts";
+import { FrozenCells } from "./frozen-cells.ts";
 import { bytesToText, type Key, keyAfter, textToBytes } from "./keys.ts";
 import { type Cell, DELETED, Layer, makeCell } from "./layer.ts";
 import { ReadCache } from "./read-cache.ts";
@@ -152,18 +153,20 @@ export class Overlay {
   frozenCells(): FrozenCells {
     const [oldest] = this.#frozen;
     assert(oldest !== undefined, "there is a frozen layer");
-    return new FrozenCells(oldest.cells());
+    return new FrozenCells(oldest);
   }
 
   /** The changes of the oldest frozen layer are in the store. */
   drop(): void {
     const oldest = this.#frozen.shift();
     assert(oldest !== undefined, "there is a frozen layer");
-    for (const [key, { table, value, isFresh }] of oldest.cells()) {
+    oldest.forEach((key, { table, value, isFresh }) => {
       if (value === DELETED) this.#cache.delete(key);
-      else if (table.isCached && !isFresh)
+      // What is new waits in the store until it is wanted: in the cache, the collector would copy it.
+      else if (table.isCached && !isFresh) {
         this.#cache.set(key, value, cacheBytes(table, key, value));
-    }
+      }
+    });
   }
 
   #cell(key: Key): Cell | undefined {
@@ -197,33 +200,6 @@ export class Overlay {
   #load<Value>(table: Table<Value>, key: Key): Value | undefined {
     const bytes = this.#store.get(textToBytes(key));
     return bytes === undefined ? undefined : table.decode(bytes, key);
-  }
-}
-
-/** The changes of a layer, as they go into the store. */
-export class FrozenCells {
-  readonly #cells: IterableIterator<[Key, Cell]>;
-
-  constructor(cells: IterableIterator<[Key, Cell]>) {
-    this.#cells = cells;
-  }
-
-  /**
-   * Visits the next `count` changes.
-   *
-   * @param visit is told whether the store has no value under the key.
-   * @returns false at the end.
-   */
-  visitNext(count: number, visit: (change: StoreChange, isFresh: boolean) => void): boolean {
-    let left = count;
-    // Leaving the loop leaves the iterator where it stands.
-    for (const [key, { table, value, isFresh }] of this.#cells) {
-      const bytes = value === DELETED ? null : table.encode(value, key);
-      visit({ key: textToBytes(key), value: bytes }, isFresh);
-      left -= 1;
-      if (left === 0) return true;
-    }
-    return false;
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { decodeCommand, encodeCommand } from "../../../master/namespace/command.ts";
+import { decodeCommand, encodeCommand } from "../../../master/namespace/command-encoding.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex, SessionId } from "../../../shared/base/ids.ts";

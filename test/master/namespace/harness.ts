@@ -6,7 +6,7 @@ import type {
   Outcome,
   VerifiedChunk,
 } from "../../../master/namespace/command.ts";
-import { encodeCommand } from "../../../master/namespace/command.ts";
+import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
 import type { AppliedEntry } from "../../../master/state-machine.ts";
 import type {

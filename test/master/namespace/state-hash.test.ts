@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { encodeCommand } from "../../../master/namespace/command.ts";
+import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
 import { durableChanges, hashOf } from "../../../master/namespace/durable.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Command, NamespaceOperation, Outcome } from "../../../master/namespace/command.ts";
-import { encodeCommand } from "../../../master/namespace/command.ts";
+import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
 import type { Namespace } from "../../../master/namespace/namespace.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { SessionId } from "../../../shared/base/ids.ts";

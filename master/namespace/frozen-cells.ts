@@ -1,0 +1,52 @@
+import type { StoreChange } from "../../shared/ports/ordered-store.ts";
+import type { Key } from "./keys.ts";
+import { type Cell, DELETED, type Layer } from "./layer.ts";
+
+/** Keys are written one behind the other into arrays of this size: fewer objects than one for each. */
+const SLAB_BYTES = 16 * 1024;
+
+/** The changes of a layer, as they go into the store. Later writes to other layers do not touch them. */
+export class FrozenCells {
+  readonly #keys: Key[] = [];
+  readonly #cells: Cell[] = [];
+  #position = 0;
+  #slab = new Uint8Array(0);
+  #slabBytes = 0;
+
+  constructor(layer: Layer) {
+    layer.forEach((key, cell) => {
+      this.#keys.push(key);
+      this.#cells.push(cell);
+    });
+  }
+
+  /**
+   * Visits the next `count` changes.
+   *
+   * @param visit is told whether the store has no value under the key.
+   * @returns false at the end.
+   */
+  visitNext(count: number, visit: (change: StoreChange, isFresh: boolean) => void): boolean {
+    const end = Math.min(this.#position + count, this.#keys.length);
+    for (; this.#position < end; this.#position += 1) {
+      const key = this.#keys[this.#position] as Key;
+      const { table, value, isFresh } = this.#cells[this.#position] as Cell;
+      const bytes = value === DELETED ? null : table.encode(value, key);
+      visit({ key: this.#keyBytes(key), value: bytes }, isFresh);
+    }
+    return this.#position < this.#keys.length;
+  }
+
+  #keyBytes(key: Key): Uint8Array {
+    if (this.#slabBytes + key.length > this.#slab.length) {
+      this.#slab = new Uint8Array(Math.max(SLAB_BYTES, key.length));
+      this.#slabBytes = 0;
+    }
+    const start = this.#slabBytes;
+    for (let index = 0; index < key.length; index += 1) {
+      this.#slab[start + index] = key.charCodeAt(index);
+    }
+    this.#slabBytes += key.length;
+    return this.#slab.subarray(start, this.#slabBytes);
+  }
+}
