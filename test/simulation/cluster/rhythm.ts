@@ -1,8 +1,9 @@
 import type { Clock } from "../../../shared/ports/clock.ts";
 import type { Dice } from "./dice.ts";
 
-const HOT_MS = { min: 8_000, max: 15_000 };
-const QUIET_MS = { min: 50_000, max: 160_000 };
+const FIRST_MS = { min: 8_000, max: 15_000 };
+const HOT_MS = { min: 3_000, max: 6_000 };
+const QUIET_MS = { min: 60_000, max: 180_000 };
 /** The end is busy, whatever came before: the last power cut finds work under way. */
 const LAST_MS = 5_000;
 
@@ -35,7 +36,8 @@ export class Rhythm {
     const endMs = this.#clock.monotonicMs() + lengthMs;
     const turns: number[] = [];
     for (let atMs = endMs - lengthMs; atMs < endMs; ) {
-      const lasts = turns.length % 2 === 0 ? HOT_MS : QUIET_MS;
+      const hot = turns.length === 0 ? FIRST_MS : HOT_MS;
+      const lasts = turns.length % 2 === 0 ? hot : QUIET_MS;
       atMs += dice.between(lasts.min, lasts.max);
       turns.push(atMs);
     }

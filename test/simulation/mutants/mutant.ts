@@ -29,12 +29,16 @@ export type Check =
   /** One test of a file, whatever the seed. */
   | { readonly kind: "test"; readonly file: string };
 
-/** `raft`: the core; `log` and `namespace`: the driver under it, with a log or files for a state. */
-export type SimulationName = "raft" | "log" | "namespace";
+/**
+ * `raft`: the core; `log` and `namespace`: the driver under it, with a log or files for a state;
+ * `cluster`: everything, clients and chunkservers too.
+ */
+export type SimulationName = "raft" | "log" | "namespace" | "cluster";
 
 export const inRaft = (seedsMax: number): Check => simulation("raft", seedsMax);
 export const inLog = (seedsMax: number): Check => simulation("log", seedsMax);
 export const inNamespace = (seedsMax: number): Check => simulation("namespace", seedsMax);
+export const inCluster = (seedsMax: number): Check => simulation("cluster", seedsMax);
 export const inTest = (file: string): Check => ({ kind: "test", file });
 
 function simulation(name: SimulationName, seedsMax: number): Check {

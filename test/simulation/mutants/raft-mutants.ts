@@ -1,4 +1,4 @@
-import { inRaft, inTest, type Mutant } from "./mutant.ts";
+import { inCluster, inRaft, inTest, type Mutant } from "./mutant.ts";
 
 /** Bugs of the Raft core. */
 export const RAFT_MUTANTS: readonly Mutant[] = [
@@ -240,6 +240,19 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: inRaft(20),
+  },
+  {
+    name: "stale-read-for-a-client",
+    bug: "A leader answers reads without asking whether it still leads, and clients are told",
+    breaks: "Raft §8, thesis §6.4; G2",
+    edits: [
+      {
+        file: "master/raft/read-index.ts",
+        find: 'if (core.options.readMode === "lease" || isOnlyVoter(core)) {',
+        replace: "if (core.id > 0) {",
+      },
+    ],
+    caughtBy: inCluster(30),
   },
   {
     name: "read-by-an-older-round",

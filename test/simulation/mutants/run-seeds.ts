@@ -3,6 +3,9 @@
  * JSON, a `SeedsResult`, and ends. Started by `run-mutants.ts` in a copy of the sources.
  */
 
+import { runSeed } from "../cluster/run-seeds.ts";
+import { optionsOf } from "../cluster/simulation-options.ts";
+import { Violation } from "../cluster/violation.ts";
 import { noFaults } from "../consensus/group-faults.ts";
 import { simulateLog } from "../consensus/log-simulation.ts";
 import { simulateNamespace } from "../consensus/namespace-simulation.ts";
@@ -20,11 +23,13 @@ export type SeedsResult =
     };
 
 const RAFT_TICKS = 1_200;
+const CLUSTER_SECONDS = 60;
 const NO_CLIENTS = { mutations: 0, refusals: 0, unanswered: 0, reads: 0, repeats: 0 };
 
 const SIMULATIONS: Record<SimulationName, (seed: number) => void | Promise<void>> = {
   raft: (seed) => new RaftSimulation(seed).run(RAFT_TICKS),
   log: (seed) => simulateLog(seed, { ...noFaults(), acknowledged: 0, unknown: 0, reads: 0 }),
+  cluster: simulateCluster,
   namespace: (seed) => simulateNamespace(seed, { ...noFaults(), ...NO_CLIENTS }),
 };
 
@@ -38,6 +43,12 @@ try {
   end({ kind: "passed" });
 } catch (error) {
   fail(error);
+}
+
+async function simulateCluster(seed: number): Promise<void> {
+  const outcome = await runSeed(optionsOf(seed, { seconds: CLUSTER_SECONDS }));
+  // The first line says at which seed and when.
+  if (outcome.kind === "failed") throw new Violation(outcome.report.replace(/^.*\n/, ""));
 }
 
 function fail(error: unknown): void {
