@@ -252,7 +252,7 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
         replace: "if (core.id > 0) {",
       },
     ],
-    caughtBy: inCluster(30),
+    caughtBy: inCluster(20),
   },
   {
     name: "read-by-an-older-round",
