@@ -139,8 +139,9 @@ export class Change extends State {
   }
 
   /** Takes a name that the caller has found free: there is nothing to keep. */
-  putEntry(parent: InodeId, name: ByteText, inode: InodeId): void {
-    const record: EntryRecord = { inode, version: this.index };
+  putEntry(parent: InodeId, name: ByteText, { id, kind }: InodeRecord): void {
+    const isDirectory = kind === "directory";
+    const record: EntryRecord = { inode: id, version: this.index, isDirectory };
     this.overlay.insert(ENTRIES, entryKey(parent, name), record);
   }
 

@@ -62,7 +62,7 @@ export function moveEntry(
 
 /** The caller has resolved the name and found it free, or made it so. */
 function addEntry(change: Change, parent: InodeId, inode: InodeRecord): void {
-  change.putEntry(parent, inode.name, inode.id);
+  change.putEntry(parent, inode.name, inode);
   touchDirectory(change, parent, 1);
 }
 

@@ -1,10 +1,12 @@
 import { assert } from "../../shared/base/assert.ts";
-import type { OrderedReader } from "../../shared/ports/ordered-store.ts";
+import type { OrderedStore } from "../../shared/ports/ordered-store.ts";
 import { FrozenCells } from "./frozen-cells.ts";
 import { bytesToText, type Key, keyAfter, textToBytes } from "./keys.ts";
 import { type Cell, DELETED, Layer, makeCell } from "./layer.ts";
 import { ReadCache } from "./read-cache.ts";
 import type { Table } from "./tables.ts";
+
+type ValueStore = Pick<OrderedStore, "read" | "range">;
 
 export interface KeyRange {
   readonly start: Key;
@@ -27,7 +29,7 @@ export interface Row<Value> {
  * the cache and the store, in that order.
  */
 export class Overlay {
-  readonly #store: OrderedReader;
+  readonly #store: ValueStore;
   readonly #cache: ReadCache;
   #active = new Layer();
   /** Oldest first. */
@@ -35,7 +37,7 @@ export class Overlay {
   /** What stood in the active layer before each change since `begin`; null outside. */
   #journal: { readonly key: Key; readonly before: Cell | undefined }[] | null = null;
 
-  constructor(options: { readonly store: OrderedReader; readonly cacheBytesMax: number }) {
+  constructor(options: { readonly store: ValueStore; readonly cacheBytesMax: number }) {
     this.#store = options.store;
     this.#cache = new ReadCache({ generationBytesMax: options.cacheBytesMax / 2 });
   }
@@ -52,11 +54,12 @@ export class Overlay {
   get<Value>(table: Table<Value>, key: Key): Value | undefined {
     const cell = this.#cell(key);
     if (cell !== undefined) return cellValue<Value>(cell);
-    if (!table.isCached) return this.#load(table, key);
     const cached = this.#cache.get(key) as Value | undefined;
     if (cached !== undefined) return cached;
     const value = this.#load(table, key);
-    if (value !== undefined) this.#cache.set(key, value, cacheBytes(table, key, value));
+    if (value !== undefined && table.isCached(value)) {
+      this.#cache.set(key, value, cacheBytes(table, key, value));
+    }
     return value;
   }
 
@@ -163,7 +166,7 @@ export class Overlay {
     oldest.forEach((key, { table, value, isFresh }) => {
       if (value === DELETED) this.#cache.delete(key);
       // What is new waits in the store until it is wanted: in the cache, the collector would copy it.
-      else if (table.isCached && !isFresh) {
+      else if (!isFresh && table.isCached(value)) {
         this.#cache.set(key, value, cacheBytes(table, key, value));
       }
     });
@@ -198,8 +201,7 @@ export class Overlay {
   }
 
   #load<Value>(table: Table<Value>, key: Key): Value | undefined {
-    const bytes = this.#store.get(textToBytes(key));
-    return bytes === undefined ? undefined : table.decode(bytes, key);
+    return this.#store.read(textToBytes(key), (bytes) => table.decode(bytes, key));
   }
 }
 
@@ -251,7 +253,7 @@ class StoreCursor implements Cursor {
   key: Key | undefined;
   value: Uint8Array = new Uint8Array();
 
-  constructor(store: OrderedReader, range: KeyRange) {
+  constructor(store: Pick<OrderedStore, "range">, range: KeyRange) {
     const bytes = { start: textToBytes(range.start), end: textToBytes(range.end) };
     this.#entries = store.range(bytes)[Symbol.iterator]();
     this.#step();

@@ -84,6 +84,8 @@ export interface EntryRecord {
   readonly inode: InodeId;
   /** Index of the entry that wrote this record: it is absent from states before that. */
   readonly version: LogIndex;
+  /** As d_type of readdir(3): what an inode is never changes. */
+  readonly isDirectory: boolean;
 }
 
 /**

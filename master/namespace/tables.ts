@@ -36,11 +36,14 @@ export interface Table<Value> {
   decode(bytes: Uint8Array, key: Key): Value;
   /** Bytes of memory that the value takes, about, besides a small constant. */
   sizeBytes(value: Value): number;
-  /** Whether decoded values are kept in memory after a read. */
-  readonly isCached: boolean;
+  /** Whether the decoded value is kept in memory after a read. */
+  isCached(value: Value): boolean;
 }
 
 export type Fields = readonly unknown[];
+
+const always = (): boolean => true;
+const never = (): boolean => false;
 
 const packr = new Packr({ useRecords: false });
 const RECORD_VERSION = 1;
@@ -50,9 +53,9 @@ export function table<Value>(options: {
   readonly toFields: (value: Value) => Fields;
   readonly fromFields: (fields: Fields, key: Key) => Value;
   readonly sizeBytes?: (value: Value) => number;
-  readonly isCached?: boolean;
+  readonly isCached?: (value: Value) => boolean;
 }): Table<Value> {
-  const { toFields, fromFields, sizeBytes = () => 0, isCached = false } = options;
+  const { toFields, fromFields, sizeBytes = () => 0, isCached = never } = options;
   return {
     encode: (value) => packr.pack([RECORD_VERSION, ...toFields(value)]),
     decode: (bytes, key) => {
@@ -143,7 +146,7 @@ function inodeSizeBytes(inode: InodeRecord): number {
 }
 
 /** A table of plain objects, for what is small, rare and likely to grow. */
-function objects<Value extends object>(isCached: boolean): Table<Value> {
+function objects<Value extends object>(isCached: () => boolean): Table<Value> {
   return table<Value>({
     toFields: (value) => [value],
     fromFields: ([value]) => value as Value,
@@ -156,20 +159,26 @@ export const INODES: Table<InodeRecord> = table({
   toFields: inodeToFields,
   fromFields: inodeFromFields,
   sizeBytes: inodeSizeBytes,
-  isCached: true,
+  // Paths go through directories again and again. A file is read from the store about as fast, and
+  // millions of them would keep the collector busy.
+  isCached: (inode) => inode.kind === "directory",
 });
 
 export const DIRECTORIES: Table<DirectoryRecord> = table({
   toFields: (value) => [value.entryCount, value.mtimeMs, value.ctimeMs, value.version],
   fromFields: ([entryCount, mtimeMs, ctimeMs, version]) =>
     ({ entryCount, mtimeMs, ctimeMs, version }) as DirectoryRecord,
-  isCached: true,
+  isCached: always,
 });
 
 export const ENTRIES: Table<EntryRecord> = table({
-  toFields: (value) => [value.inode, value.version],
-  fromFields: ([inode, version]) => ({ inode, version }) as EntryRecord,
-  isCached: true,
+  toFields: (value) => [value.inode, value.version, value.isDirectory],
+  fromFields: (fields) => ({
+    inode: fields[0] as InodeId,
+    version: fields[1] as LogIndex,
+    isDirectory: fields[2] as boolean,
+  }),
+  isCached: (entry) => entry.isDirectory,
 });
 
 export const CONTENTS: Table<ContentRecord> = table({
@@ -200,7 +209,7 @@ export const CHUNKS: Table<ChunkRecord> = table({
     return { lengthBytes, referenceCount, copiesWanted, replicas } as ChunkRecord;
   },
   sizeBytes: ({ replicas }) => 100 + replicas.length * 120,
-  isCached: true,
+  isCached: always,
 });
 
 export const SESSIONS: Table<SessionRecord> = table({
@@ -214,7 +223,7 @@ export const SESSIONS: Table<SessionRecord> = table({
   fromFields: ([clientName, openedMs, activeMs, highestSequence, floorSequence]) =>
     ({ clientName, openedMs, activeMs, highestSequence, floorSequence }) as SessionRecord,
   sizeBytes: () => 200,
-  isCached: true,
+  isCached: always,
 });
 
 export const OUTCOMES: Table<Outcome> = table({
@@ -275,7 +284,7 @@ export const TOTALS: Table<TotalsRecord> = table({
       feedBytes,
     } as TotalsRecord;
   },
-  isCached: true,
+  isCached: always,
 });
 
 export const APPLIED: Table<AppliedRecord> = table({
@@ -289,7 +298,7 @@ export const APPLIED: Table<AppliedRecord> = table({
 export const FEATURE_LEVEL: Table<number> = table({
   toFields: (level) => [level],
   fromFields: ([level]) => level as number,
-  isCached: true,
+  isCached: always,
 });
 
 export const MEMBERSHIP: Table<Uint8Array> = table({
@@ -303,11 +312,11 @@ export const CLUSTER_FACTS: Table<ClusterFacts> = table({
     const facts = value as ClusterFacts;
     return { ...facts, chunkKey: ownBytes(facts.chunkKey) };
   },
-  isCached: true,
+  isCached: always,
 });
 
-export const SERVERS = objects<ServerLocation>(false);
-export const STORAGE_CLASSES = objects<StorageClass>(true);
+export const SERVERS = objects<ServerLocation>(never);
+export const STORAGE_CLASSES = objects<StorageClass>(always);
 export const TOMBSTONES = indexes();
 export const PURGES = indexes();
 export const TIMES: Table<number> = table({
@@ -341,7 +350,7 @@ export const HISTORY: Table<VersionedRecord> = {
   encode: (value, key) => versionedTable(keyOfHistory(key)).encode(value, keyOfHistory(key)),
   decode: (bytes, key) => versionedTable(keyOfHistory(key)).decode(bytes, keyOfHistory(key)),
   sizeBytes: (value) => ("kind" in value ? inodeSizeBytes(value) : 100),
-  isCached: false,
+  isCached: never,
 };
 
 const sessionIdOf = (key: Key): SessionId => readU64(key, 1) as SessionId;

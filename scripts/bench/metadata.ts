@@ -45,10 +45,13 @@ export async function measureMetadata(bench: Bench): Promise<void> {
   await measureAgainstEtcd(bench);
 }
 
-/** The first thousands of calls are slower, while all processes compile what they run. */
+/**
+ * The first ten thousands of calls are slower, while all processes compile what they run: seconds
+ * of what is meant to run for months.
+ */
 async function warmUp({ fileSystem }: Bench): Promise<void> {
   await fileSystem.mkdir("/warm-up");
-  const how = { count: 5_000, parallel: 16 };
+  const how = { count: 60_000, parallel: 64 };
   await runMany(how, (index) => fileSystem.create(`/warm-up/${index}`));
   await runMany(how, (index) => fileSystem.stat(`/warm-up/${index}`));
 }

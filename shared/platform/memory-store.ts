@@ -92,6 +92,16 @@ class MemoryStore implements OrderedStore {
     return this.#tree.get(key);
   }
 
+  read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined {
+    const found = this.get(key);
+    if (found === undefined) return undefined;
+    // As in the real store, the bytes are gone afterwards.
+    const bytes = found.slice();
+    const value = decode(bytes);
+    bytes.fill(0xee);
+    return value;
+  }
+
   range(options: RangeOptions): Iterable<KeyValue> {
     return rangeInBatches(options, (rest) => {
       this.#checkOpen();

@@ -31,6 +31,8 @@ export interface StoreChange {
  * commit that has resolved, or a later one.
  */
 export interface OrderedStore extends OrderedReader {
+  /** What `decode` makes of the value, or undefined. The bytes are valid only while it runs. */
+  read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined;
   /**
    * Applies all of `changes`, or none; the later of two changes of one key wins. Resolves when they
    * are synced to disk. One call at a time; the caller keeps a batch well below 100 MB.

@@ -93,6 +93,20 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
+  it("decodes a value of any size in place, and says what is not there", async () => {
+    await using ground = await make();
+    const store = await ground.stores.open("s");
+    const copy = (found: Uint8Array): Uint8Array => found.slice();
+    for (const length of [0, 1, 100, 32_768, 32_769, 100_000]) {
+      const value = new Uint8Array(length).map((_, index) => index % 251);
+      await store.commit([{ key: bytes(1), value }]);
+      assert.deepEqual(store.read(bytes(1), copy), value);
+    }
+    assert.equal(store.read(bytes(2), copy), undefined);
+    await store.close();
+    assert.throws(() => store.read(bytes(1), copy), { name: "AssertionError" });
+  });
+
   it("keeps an empty value apart from an absent one", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
@@ -322,6 +336,10 @@ function testAgainstModel(make: () => Promise<StoresUnderTest>): void {
         for (const range of ranges) assert.deepEqual(contentOf(store, range), model.content(range));
         for (const { key } of batch) {
           assert.deepEqual(store.get(key), model.values.get(toHex(key))?.value);
+          assert.deepEqual(
+            store.read(key, (found) => found.slice()),
+            store.get(key),
+          );
         }
       }
       assert.deepEqual(contentOf(store), model.content(ALL));

@@ -74,6 +74,10 @@ export class HashedStore implements OrderedStore {
     return this.#inner.get(key);
   }
 
+  read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined {
+    return this.#inner.read(key, decode);
+  }
+
   range(options: Parameters<OrderedStore["range"]>[0]): ReturnType<OrderedStore["range"]> {
     return this.#inner.range(options);
   }

@@ -1,0 +1,12 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { growthPercent } from "../../../shared/platform/heap-growth.ts";
+
+const MIB = 1024 * 1024;
+
+it("lets a small heap grow as V8 would, and a large one by half", () => {
+  assert.equal(growthPercent(20 * MIB), 300);
+  assert.equal(growthPercent(128 * MIB), 100);
+  assert.equal(growthPercent(200 * MIB), 60);
+  assert.equal(growthPercent(600 * MIB), 50);
+});
