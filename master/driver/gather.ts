@@ -27,8 +27,10 @@ export function placeQueued(
     return;
   }
   const { firstIndex, term } = result;
-  for (const [offset, proposal] of queued.entries()) {
-    proposals.place(proposal, { index: indexAfter(firstIndex, offset), term });
+  let index = firstIndex;
+  for (const proposal of queued) {
+    proposals.place(proposal, { index, term });
+    index = indexAfter(index);
   }
 }
 

@@ -11,7 +11,8 @@ export interface PendingProposal {
   readonly reject: (error: AshlarError) => void;
 }
 
-interface PlacedProposal extends PendingProposal {
+interface PlacedProposal {
+  readonly proposal: PendingProposal;
   readonly term: EntryPosition["term"];
 }
 
@@ -79,7 +80,7 @@ export class Proposals {
   /** The command stands in the log, not committed yet. */
   place(proposal: PendingProposal, position: EntryPosition): void {
     assert(!this.#placed.has(position.index), "two commands never stand at one index");
-    this.#placed.set(position.index, { ...proposal, term: position.term });
+    this.#placed.set(position.index, { proposal, term: position.term });
   }
 
   /** Waits for an entry that holds no command and stands in the log, not committed yet. */
@@ -98,11 +99,12 @@ export class Proposals {
 
   /** The entry at `position` is applied, with `outcome`. */
   settle(position: EntryPosition, outcome: unknown): void {
-    const proposal = this.#placed.get(position.index);
-    if (proposal === undefined) return;
+    const placed = this.#placed.get(position.index);
+    if (placed === undefined) return;
     this.#placed.delete(position.index);
+    const { proposal, term } = placed;
     this.#forget(proposal);
-    if (proposal.term === position.term) {
+    if (term === position.term) {
       proposal.resolve({ index: position.index, outcome });
       return;
     }
@@ -117,7 +119,7 @@ export class Proposals {
     for (const proposal of this.takeQueued()) this.refuse(proposal, reasons.queued);
     const placed = [...this.#placed.values()];
     this.#placed.clear();
-    for (const proposal of placed) this.refuse(proposal, reasons.placed);
+    for (const { proposal } of placed) this.refuse(proposal, reasons.placed);
   }
 
   #forget(proposal: PendingProposal): void {

@@ -25,17 +25,8 @@ import type {
   TotalsRecord,
 } from "./records.ts";
 import { State } from "./state.ts";
-import {
-  DIRECTORIES,
-  ENTRIES,
-  HISTORY,
-  INODES,
-  POSITIONS,
-  RECLAIMS,
-  type Table,
-  TOTALS,
-  type VersionedRecord,
-} from "./tables.ts";
+import { DIRECTORIES, POSITIONS, RECLAIMS, type Table, TOTALS } from "./tables.ts";
+import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts";
 
 /**
  * What waits until no readable state shows it: the second part of a reclaim key. History first, so

@@ -138,7 +138,7 @@ export const outcomePrefix = (id: SessionId): Key => (TABLE_BYTE.outcome + u64(i
 export const outcomeKey = (id: SessionId, sequence: number): Key =>
   (outcomePrefix(id) + u64(sequence)) as Key;
 export const storageClassKey = (name: string): Key =>
-  (TABLE_BYTE.storageClass + (ASCII.test(name) ? name : textOfUtf8(name))) as Key;
+  (TABLE_BYTE.storageClass + utf8OfText(name)) as Key;
 export const timeKey = (index: LogIndex): Key => (TABLE_BYTE.time + u64(index)) as Key;
 
 /** Everything of one history: the versions of one key, oldest first. */
@@ -169,7 +169,16 @@ export function prefixEnd(prefix: ByteText): Key {
 export const keyAfter = (key: ByteText): Key => `${key}\0` as Key;
 
 const ASCII = /^[\0-\x7f]*$/;
-const textOfUtf8 = (text: string): ByteText => bytesToText(new TextEncoder().encode(text));
+
+/** The bytes of `text` in UTF-8. Most names are ASCII and stay as they are. */
+export function utf8OfText(text: string): ByteText {
+  return ASCII.test(text) ? text : bytesToText(new TextEncoder().encode(text));
+}
+
+/** What `utf8OfText` made of a text. */
+export function textOfUtf8(bytes: ByteText): string {
+  return ASCII.test(bytes) ? bytes : new TextDecoder().decode(textToBytes(bytes));
+}
 
 // Bytes, text and hex ------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ import { timeOfIndex } from "./history-floor.ts";
 import { type ByteText, entryKey, inodeKey, type Key, nameBytes } from "./keys.ts";
 import type { InodeRecord } from "./records.ts";
 import { lifeAt, PastView, ROOT_INODE, type State } from "./state.ts";
-import { ENTRIES, INODES, type Table, type VersionedRecord } from "./tables.ts";
+import type { Table } from "./tables.ts";
 import { pathOfInode, targetNames } from "./tree.ts";
+import { ENTRIES, INODES, type VersionedRecord } from "./tree-tables.ts";
 import type { PathHistoryPage, PathVersion } from "./views.ts";
 
 /** Moments that one call looks at for each version it may return: most of them are versions. */

@@ -19,8 +19,8 @@ import {
 import type { DirectoryInode, EntryRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { aliveInHistory, PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
-import { ENTRIES } from "./tables.ts";
 import { find, showTarget, targetNames } from "./tree.ts";
+import { ENTRIES } from "./tree-tables.ts";
 import type { ContentPart, ListingPage } from "./views.ts";
 
 /** The state as of one index. */

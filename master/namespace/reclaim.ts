@@ -27,15 +27,13 @@ import type { State } from "./state.ts";
 import {
   CONTENTS,
   DIRECTORIES,
-  ENTRIES,
-  HISTORY,
-  INODES,
   KEY_FIELDS,
   POSITIONS,
   RECLAIMS,
   TOMBSTONE_AGES,
   TOMBSTONES,
 } from "./tables.ts";
+import { ENTRIES, HISTORY, INODES } from "./tree-tables.ts";
 
 /** One step: what it may still change, and the first of what it has queued itself. */
 interface Step {

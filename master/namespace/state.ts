@@ -39,18 +39,15 @@ import {
   CLUSTER_FACTS,
   CONTENTS,
   DIRECTORIES,
-  ENTRIES,
   FEATURE_LEVEL,
-  HISTORY,
-  INODES,
   POSITIONS,
   SESSIONS,
   STORAGE_CLASSES,
   type Table,
   TOMBSTONES,
   TOTALS,
-  type VersionedRecord,
 } from "./tables.ts";
+import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts";
 
 export const ROOT_INODE = 1 as InodeId;
 

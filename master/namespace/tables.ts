@@ -1,33 +1,18 @@
 import { Packr } from "msgpackr";
-import { assert, present } from "../../shared/base/assert.ts";
+import { assert } from "../../shared/base/assert.ts";
 import type { ChunkId, InodeId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
 import type { ClusterFacts, Outcome } from "./command.ts";
-import {
-  bytesToText,
-  type ContentId,
-  hexToText,
-  type Key,
-  keyOfHistory,
-  readU64,
-  TABLE_BYTE,
-  textToBytes,
-  textToHex,
-} from "./keys.ts";
-import {
-  type AppliedRecord,
-  type ChunkRecord,
-  type ContentRecord,
-  type DirectoryRecord,
-  type EntryRecord,
-  type FileContent,
-  type InodeCommon,
-  type InodeRecord,
-  makeFileInode,
-  type PositionRecord,
-  type SessionRecord,
-  type TotalsRecord,
+import { bytesToText, hexToText, type Key, readU64, textToBytes, textToHex } from "./keys.ts";
+import type {
+  AppliedRecord,
+  ChunkRecord,
+  ContentRecord,
+  DirectoryRecord,
+  PositionRecord,
+  SessionRecord,
+  TotalsRecord,
 } from "./records.ts";
 
 /** How the values of one table are written. Equal records have equal bytes, on every replica. */
@@ -46,7 +31,7 @@ const always = (): boolean => true;
 const never = (): boolean => false;
 
 const packr = new Packr({ useRecords: false });
-const RECORD_VERSION = 1;
+export const RECORD_VERSION = 1;
 
 /** A table of msgpack arrays: the version of the record, then its fields in order. */
 export function table<Value>(options: {
@@ -81,70 +66,6 @@ export const ownBytes = (bytes: unknown): Uint8Array => new Uint8Array(bytes as 
 const idBytes = (hex: string): Uint8Array => textToBytes(hexToText(hex));
 const idHex = (bytes: unknown): string => textToHex(bytesToText(bytes as Uint8Array));
 
-const DIRECTORY_KIND = 0;
-const INLINE_KIND = 1;
-const CHUNKS_KIND = 2;
-
-function inodeToFields(inode: InodeRecord): Fields {
-  const { parent, mode, uid, gid, atimeMs, ctimeMs, version, storageClass } = inode;
-  const name = textToBytes(inode.name);
-  const above = parent ?? 0;
-  if (inode.kind === "directory") {
-    const kind = DIRECTORY_KIND;
-    return [kind, above, name, mode, uid, gid, atimeMs, ctimeMs, version, storageClass];
-  }
-  const { mtimeMs, copiesWanted, sizeBytes, chunkSizeBytes, contentRoot, content } = inode;
-  // One literal for each: a file is written with every create.
-  // biome-ignore format: the columns are the fields in order.
-  return content.kind === "inline"
-    ? [INLINE_KIND, above, name, mode, uid, gid, atimeMs, ctimeMs, version, storageClass,
-       mtimeMs, copiesWanted, sizeBytes, chunkSizeBytes, contentRoot, content.bytes]
-    : [CHUNKS_KIND, above, name, mode, uid, gid, atimeMs, ctimeMs, version, storageClass,
-       mtimeMs, copiesWanted, sizeBytes, chunkSizeBytes, contentRoot,
-       content.contentId, content.chunkCount];
-}
-
-function inodeFromFields(fields: Fields, key: Key): InodeRecord {
-  const common: InodeCommon = {
-    id: readU64(key, 1) as InodeId,
-    parent: fields[1] === 0 ? null : (fields[1] as InodeId),
-    name: bytesToText(fields[2] as Uint8Array),
-    mode: fields[3] as number,
-    uid: fields[4] as number,
-    gid: fields[5] as number,
-    atimeMs: fields[6] as number,
-    ctimeMs: fields[7] as number,
-    version: fields[8] as LogIndex,
-    storageClass: fields[9] as string,
-  };
-  if (fields[0] === DIRECTORY_KIND) return { kind: "directory", ...common };
-  return makeFileInode(common, {
-    atimeMs: common.atimeMs,
-    mtimeMs: fields[10] as number,
-    copiesWanted: fields[11] as number,
-    sizeBytes: fields[12] as number,
-    chunkSizeBytes: fields[13] as number,
-    contentRoot: ownBytes(fields[14]),
-    content: contentFromFields(fields[0], fields.slice(15)),
-  });
-}
-
-function contentFromFields(kind: unknown, [first, chunkCount]: Fields): FileContent {
-  if (kind === INLINE_KIND) return { kind: "inline", bytes: ownBytes(first) };
-  assert(kind === CHUNKS_KIND, "an inode is a directory, an inline file or a file of chunks");
-  return {
-    kind: "chunks",
-    contentId: first as ContentId,
-    chunkCount: chunkCount as number,
-  };
-}
-
-/** The bytes of an inline content; little for all else. */
-function inodeSizeBytes(inode: InodeRecord): number {
-  const isInline = inode.kind === "file" && inode.content.kind === "inline";
-  return 200 + (isInline ? inode.content.bytes.length : 0);
-}
-
 /** A table of plain objects, for what is small, rare and likely to grow. */
 function objects<Value extends object>(isCached: () => boolean): Table<Value> {
   return table<Value>({
@@ -155,30 +76,11 @@ function objects<Value extends object>(isCached: () => boolean): Table<Value> {
   });
 }
 
-export const INODES: Table<InodeRecord> = table({
-  toFields: inodeToFields,
-  fromFields: inodeFromFields,
-  sizeBytes: inodeSizeBytes,
-  // Paths go through directories again and again. A file is read from the store about as fast, and
-  // millions of them would keep the collector busy.
-  isCached: (inode) => inode.kind === "directory",
-});
-
 export const DIRECTORIES: Table<DirectoryRecord> = table({
   toFields: (value) => [value.entryCount, value.mtimeMs, value.ctimeMs, value.version],
   fromFields: ([entryCount, mtimeMs, ctimeMs, version]) =>
     ({ entryCount, mtimeMs, ctimeMs, version }) as DirectoryRecord,
   isCached: always,
-});
-
-export const ENTRIES: Table<EntryRecord> = table({
-  toFields: (value) => [value.inode, value.version, value.isDirectory],
-  fromFields: (fields) => ({
-    inode: fields[0] as InodeId,
-    version: fields[1] as LogIndex,
-    isDirectory: fields[2] as boolean,
-  }),
-  isCached: (entry) => entry.isDirectory,
 });
 
 export const CONTENTS: Table<ContentRecord> = table({
@@ -331,27 +233,6 @@ export const RECLAIMS: Table<number> = table({
   fromFields: ([count]) => count as number,
 });
 export const TOMBSTONE_AGES = keysOnly();
-
-/** Tables whose old values are kept: what a read of the past looks at. */
-export type VersionedRecord = InodeRecord | EntryRecord | PositionRecord;
-
-const VERSIONED = new Map<string, Table<VersionedRecord>>([
-  [TABLE_BYTE.inode, INODES as Table<VersionedRecord>],
-  [TABLE_BYTE.entry, ENTRIES as Table<VersionedRecord>],
-  [TABLE_BYTE.position, POSITIONS as Table<VersionedRecord>],
-]);
-
-function versionedTable(key: Key): Table<VersionedRecord> {
-  return present(VERSIONED.get(key[0] ?? ""), "only versioned tables have a history");
-}
-
-/** Old values, each written as in its own table. */
-export const HISTORY: Table<VersionedRecord> = {
-  encode: (value, key) => versionedTable(keyOfHistory(key)).encode(value, keyOfHistory(key)),
-  decode: (bytes, key) => versionedTable(keyOfHistory(key)).decode(bytes, keyOfHistory(key)),
-  sizeBytes: (value) => ("kind" in value ? inodeSizeBytes(value) : 100),
-  isCached: never,
-};
 
 const sessionIdOf = (key: Key): SessionId => readU64(key, 1) as SessionId;
 const chunkIdAt = (key: Key, offset: number): ChunkId =>

@@ -19,9 +19,6 @@ import {
   CHUNKS,
   CONTENTS,
   DIRECTORIES,
-  ENTRIES,
-  HISTORY,
-  INODES,
   POSITIONS,
   PURGES,
   RECLAIMS,
@@ -29,6 +26,7 @@ import {
   TOMBSTONES,
   TOTALS,
 } from "../../../master/namespace/tables.ts";
+import { ENTRIES, HISTORY, INODES } from "../../../master/namespace/tree-tables.ts";
 import type { OrderedReader } from "../../../shared/ports/ordered-store.ts";
 
 /** A flushed state as decoded tables. Keys are without the byte of their table. */
