@@ -119,7 +119,7 @@ function readContent(row: RowReader, kind: number): FileContent {
 }
 
 /** The bytes of an inline content; little for all else. */
-export function inodeSizeBytes(inode: InodeRecord): number {
+function inodeSizeBytes(inode: InodeRecord): number {
   const isInline = inode.kind === "file" && inode.content.kind === "inline";
   return 200 + (isInline ? inode.content.bytes.length : 0);
 }
