@@ -8,9 +8,6 @@ import {
 import { assert } from "../base/assert.ts";
 import type { Counter, Histogram, LabelledValue, Metrics } from "../ports/metrics.ts";
 
-/** The default of 10 ms wakes an idle process a hundred times a second. */
-const EVENT_LOOP_PRECISION_MS = 50;
-
 interface GaugeSource {
   readonly name: string;
   readonly help: string;
@@ -24,10 +21,7 @@ export class PrometheusMetrics implements Metrics {
 
   /** Adds what Node knows of its process: CPU, memory, event loop lag, garbage collection. */
   addProcessMetrics(): void {
-    collectDefaultMetrics({
-      register: this.#registry,
-      eventLoopMonitoringPrecision: EVENT_LOOP_PRECISION_MS,
-    });
+    collectDefaultMetrics({ register: this.#registry });
   }
 
   counter(name: string, help: string, labels: readonly string[] = []): Counter {
