@@ -1,5 +1,5 @@
 import type { StoreChange } from "../../shared/ports/ordered-store.ts";
-import type { Key } from "./keys.ts";
+import { type Key, putText } from "./keys.ts";
 import { type Cell, DELETED, type Layer } from "./layer.ts";
 
 /** Keys are written one behind the other into arrays of this size: fewer objects than one for each. */
@@ -43,9 +43,7 @@ export class FrozenCells {
       this.#slabBytes = 0;
     }
     const start = this.#slabBytes;
-    for (let index = 0; index < key.length; index += 1) {
-      this.#slab[start + index] = key.charCodeAt(index);
-    }
+    putText(this.#slab, start, key);
     this.#slabBytes += key.length;
     return this.#slab.subarray(start, this.#slabBytes);
   }

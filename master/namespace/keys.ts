@@ -196,8 +196,15 @@ export function bytesToText(bytes: Uint8Array): ByteText {
 
 export function textToBytes(text: ByteText): Uint8Array {
   const bytes = new Uint8Array(text.length);
-  for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
+  putText(bytes, 0, text);
   return bytes;
+}
+
+/** Writes the bytes of `text` into `target` from `offset` on. */
+export function putText(target: Uint8Array, offset: number, text: ByteText): void {
+  for (let index = 0; index < text.length; index += 1) {
+    target[offset + index] = text.charCodeAt(index);
+  }
 }
 
 /** The name in an entry key. */

@@ -1,5 +1,5 @@
 import { assert } from "../../shared/base/assert.ts";
-import { type ByteText, bytesToText } from "./keys.ts";
+import { type ByteText, bytesToText, putText } from "./keys.ts";
 
 /**
  * Rows of the tables that nearly every operation reads or writes, field by field: a fraction of the
@@ -80,9 +80,7 @@ export class RowWriter {
   text(value: ByteText): void {
     this.integer(value.length);
     this.#reserve(value.length);
-    for (let index = 0; index < value.length; index += 1) {
-      this.#bytes[this.#length + index] = value.charCodeAt(index);
-    }
+    putText(this.#bytes, this.#length, value);
     this.#length += value.length;
   }
 
