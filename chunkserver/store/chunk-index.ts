@@ -1,5 +1,5 @@
 import { assert } from "../../shared/base/assert.ts";
-import { isAshlarError } from "../../shared/base/errors.ts";
+import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { type ChunkId, DIGEST_BYTES } from "../../shared/base/ids.ts";
 import type { OrderedStore, StoreChange } from "../../shared/ports/ordered-store.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
@@ -52,6 +52,8 @@ export interface IndexEvents {
   readonly onCommitted: (changes: readonly RecordChange[]) => void;
   /** The store must be given up; called once. */
   readonly onFailed: (error: unknown) => void;
+  /** A commit found no room; the store goes on. */
+  readonly onFull: (error: AshlarError) => void;
 }
 
 interface Pending {
@@ -199,7 +201,11 @@ export class ChunkIndex {
   }
 
   #onCommitFailed(error: unknown): void {
-    if (isAshlarError(error, "NO_SPACE") || this.#failure !== null) return;
+    if (this.#failure !== null) return;
+    if (isAshlarError(error, "NO_SPACE")) {
+      this.#events.onFull(error);
+      return;
+    }
     this.#failure = error;
     this.#events.onFailed(error);
   }

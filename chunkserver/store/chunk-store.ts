@@ -83,6 +83,11 @@ export class ChunkStore implements AsyncDisposable {
     return this.#parts.health.failure;
   }
 
+  /** The disk is full, or was some seconds ago. */
+  get isFull(): boolean {
+    return this.#parts.reserve.isFull;
+  }
+
   get packedFileCount(): number {
     return this.#parts.packed.fileCount;
   }

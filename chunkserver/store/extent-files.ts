@@ -15,6 +15,12 @@ import { WriteQueue } from "./write-queue.ts";
 /** Files that nobody uses and that are kept open for the next reader. */
 const IDLE_FILES_MAX = 256;
 
+/** What the disk refused. Each may be told several times of one failure. */
+interface FailureEvents {
+  readonly onSyncFailed: (error: unknown) => void;
+  readonly onWriteFailed: (error: unknown) => void;
+}
+
 /** Path of an extent file on the disk. */
 export function extentPath(name: ExtentFileName): string {
   return `${EXTENTS_DIRECTORY}/${name}`;
@@ -25,11 +31,12 @@ export function extentPath(name: ExtentFileName): string {
  *
  * A failed sync is never repeated (fsyncgate: the kernel has dropped what it could not write and
  * would report success). The file is given up, `onSyncFailed` hears of it, and the server must take
- * no more writes.
+ * no more writes. `onWriteFailed` hears of a write, or of the making of a file, that was refused: its
+ * caller gets the error too, and nothing of it was acknowledged.
  */
 export class ExtentFiles {
   readonly #disk: Disk;
-  readonly #onSyncFailed: (error: unknown) => void;
+  readonly #events: FailureEvents;
   readonly #open = new Map<ExtentFileName, OpenFile>();
   /** Files of `#open` without a user, the one that was used last at the end. */
   readonly #idle = new Set<OpenFile>();
@@ -38,12 +45,9 @@ export class ExtentFiles {
   readonly #namesUnderway = new Map<ExtentFileName, Promise<void>>();
   #nextNumber = 1;
 
-  constructor(options: {
-    readonly disk: Disk;
-    readonly onSyncFailed: (error: unknown) => void;
-  }) {
+  constructor(options: FailureEvents & { readonly disk: Disk }) {
     this.#disk = options.disk;
-    this.#onSyncFailed = options.onSyncFailed;
+    this.#events = options;
     this.#directorySync = new Coalesced(() => options.disk.syncDirectory(EXTENTS_DIRECTORY));
   }
 
@@ -56,7 +60,7 @@ export class ExtentFiles {
   async create(kind: ExtentFileKind): Promise<ExtentFile> {
     const name = extentFileName(kind, this.#nextNumber);
     this.#nextNumber += 1;
-    const file = await this.#disk.open(extentPath(name), "create");
+    const file = await this.#make(name);
     // Begun at once, so that the first seal seldom waits for it.
     const nameDurable = this.#syncName(name);
     const open = new OpenFile(name, Promise.resolve(file), nameDurable);
@@ -101,21 +105,27 @@ export class ExtentFiles {
     for (const open of [...this.#open.values()]) await this.#forget(open.name);
   }
 
+  async #make(name: ExtentFileName): Promise<DiskFile> {
+    try {
+      return await this.#disk.open(extentPath(name), "create");
+    } catch (error) {
+      this.#events.onWriteFailed(error);
+      throw error;
+    }
+  }
+
   #syncName(name: ExtentFileName): Promise<void> {
     const nameDurable = this.#directorySync.run();
     this.#namesUnderway.set(name, nameDurable);
     // If it fails the promise stays: no seal of the file can succeed any more.
-    nameDurable.then(() => this.#namesUnderway.delete(name), this.#onSyncFailed);
+    nameDurable.then(() => this.#namesUnderway.delete(name), this.#events.onSyncFailed);
     return nameDurable;
   }
 
   #use(open: OpenFile): ExtentFile {
     open.userCount += 1;
     this.#idle.delete(open);
-    return new ExtentFile(open, {
-      onSyncFailed: this.#onSyncFailed,
-      onReleased: () => this.#onReleased(open),
-    });
+    return new ExtentFile(open, this.#events, () => this.#onReleased(open));
   }
 
   #onReleased(open: OpenFile): void {
@@ -185,21 +195,15 @@ function givenUp(name: ExtentFileName): AshlarError {
 export class ExtentFile {
   readonly name: ExtentFileName;
   readonly #open: OpenFile;
-  readonly #onSyncFailed: (error: unknown) => void;
+  readonly #events: FailureEvents;
   readonly #onReleased: () => void;
   #isReleased = false;
 
-  constructor(
-    open: OpenFile,
-    events: {
-      readonly onSyncFailed: (error: unknown) => void;
-      readonly onReleased: () => void;
-    },
-  ) {
+  constructor(open: OpenFile, events: FailureEvents, onReleased: () => void) {
     this.name = open.name;
     this.#open = open;
-    this.#onSyncFailed = events.onSyncFailed;
-    this.#onReleased = events.onReleased;
+    this.#events = events;
+    this.#onReleased = onReleased;
   }
 
   /** Bytes read into `target`; fewer than its length only at the end of the file. */
@@ -208,11 +212,20 @@ export class ExtentFile {
     return (await this.#open.file).read(target, offsetBytes, use);
   }
 
-  /** Writes all of `bytes`. Not durable before `sync`. */
-  write(bytes: Uint8Array, offsetBytes: number): Promise<void> {
+  /**
+   * Writes all of `bytes`. Not durable before `sync`.
+   *
+   * @throws {AshlarError} NO_SPACE, DISK_FAILED: what the file holds at these bytes is unknown.
+   */
+  async write(bytes: Uint8Array, offsetBytes: number): Promise<void> {
     assert(!this.#isReleased, "a released file is not used");
-    if (this.#open.isGivenUp) return Promise.reject(givenUp(this.name));
-    return this.#open.writes.write(bytes, offsetBytes);
+    if (this.#open.isGivenUp) throw givenUp(this.name);
+    try {
+      await this.#open.writes.write(bytes, offsetBytes);
+    } catch (error) {
+      this.#events.onWriteFailed(error);
+      throw error;
+    }
   }
 
   async lengthBytes(): Promise<number> {
@@ -232,7 +245,7 @@ export class ExtentFile {
       await Promise.all([this.#open.sync.run(), this.#open.nameDurable]);
     } catch (error) {
       this.#open.isGivenUp = true;
-      this.#onSyncFailed(error);
+      this.#events.onSyncFailed(error);
       throw error;
     }
   }

@@ -79,6 +79,8 @@ export class OpenPartial {
       if (this.#writesInFlight === 0) for (const wake of this.#onIdle.splice(0)) wake();
     }
     this.#claim.written(bytes.length);
+    // A write before this one failed while both were under way: there is a gap before these bytes.
+    if (this.#error !== null) throw this.#error;
     // Writes to one file end in the order of the calls.
     assert(offsetBytes <= this.#receivedBytes, "blocks follow one another without gap");
     this.#receivedBytes = Math.max(this.#receivedBytes, endBytes);

@@ -116,8 +116,14 @@ function makeParts(
   state: { readonly identity: DiskIdentity; readonly tally: Tally },
 ): StoreParts {
   const { disk, clock, hasher, log, reserveBytesFor } = options;
-  const health = new DiskHealth(log);
-  const files = new ExtentFiles({ disk, onSyncFailed: (error) => health.fail(error) });
+  const { serverId } = state.identity;
+  const reserve = new Reserve({ disk, clock, log, serverId, reserveBytesFor });
+  const health = new DiskHealth(log, reserve);
+  const files = new ExtentFiles({
+    disk,
+    onSyncFailed: (error) => health.fail(error),
+    onWriteFailed: (error) => health.noteWriteFailure(error),
+  });
   const packed = new PackedFiles(files);
   const index = new ChunkIndex(store, {
     onCommitted: (changes) => {
@@ -127,9 +133,8 @@ function makeParts(
       }
     },
     onFailed: (error) => health.fail(error),
+    onFull: (error) => reserve.noteFull(error),
   });
-  const { serverId } = state.identity;
-  const reserve = new Reserve({ disk, clock, serverId, reserveBytesFor });
   const quarantine = new Aside({ ...QUARANTINE, disk, clock });
   const garbage = new Aside({ ...GARBAGE, disk, clock });
   return { disk, clock, hasher, log, index, files, packed, reserve, quarantine, garbage, health };

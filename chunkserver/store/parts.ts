@@ -1,4 +1,4 @@
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
@@ -26,16 +26,23 @@ export interface StoreParts {
   readonly health: DiskHealth;
 }
 
+/** A call that fails with these has met a limit of the process or the machine: not the disk's fault. */
+const ERRNOS_OF_LIMITS = ["EMFILE", "ENFILE", "ENOMEM"];
+
 /**
  * Whether the disk can be written to. A failed sync ends that until the process is restarted: what
- * the kernel holds is unknown (fsyncgate). Reads go on; every block is verified by its reader.
+ * the kernel holds is unknown (fsyncgate). So does a failed write, for a disk that refuses one is
+ * sick or gone: writers shall go to other servers. Reads go on; every block is verified by its
+ * reader. A disk that is full is not sick: the reserve hears of it.
  */
 export class DiskHealth {
   readonly #log: Log;
+  readonly #reserve: Reserve;
   #failure: unknown = null;
 
-  constructor(log: Log) {
+  constructor(log: Log, reserve: Reserve) {
     this.#log = log;
+    this.#reserve = reserve;
   }
 
   /** null: the disk works. */
@@ -43,6 +50,13 @@ export class DiskHealth {
     return this.#failure;
   }
 
+  /** A write, or the making of a file, was refused with `error`. */
+  noteWriteFailure(error: unknown): void {
+    if (isAshlarError(error, "NO_SPACE")) this.#reserve.noteFull(error);
+    else if (isOfDisk(error)) this.fail(error);
+  }
+
+  /** Nothing more is to be written. */
   fail(error: unknown): void {
     if (this.#failure !== null) return;
     this.#failure = error;
@@ -59,4 +73,11 @@ export class DiskHealth {
       hint: "Check the disk, then restart the server or replace it",
     });
   }
+}
+
+/** NOT_FOUND: the directory of extents is gone, for example with the file system below it. */
+function isOfDisk(error: unknown): boolean {
+  if (!(error instanceof AshlarError)) return false;
+  const isLimit = ERRNOS_OF_LIMITS.includes(String(error.details["errno"]));
+  return (error.code === "DISK_FAILED" && !isLimit) || error.code === "NOT_FOUND";
 }

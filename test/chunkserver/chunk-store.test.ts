@@ -219,24 +219,6 @@ describe("the chunk store", () => {
     const { availableBytes } = await store.space();
     assert.ok(availableBytes <= 2 * MIB, `${availableBytes} are left for new chunks`);
   });
-
-  it("gives up writing, and says so, after a failed sync (fsyncgate)", async () => {
-    let isFailing = false;
-    const disk = new MemoryDisk({
-      fault: ({ kind, path }) =>
-        isFailing && kind === "sync" && path.startsWith("extents/") ? "EIO" : null,
-    });
-    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
-    const kept = makeChunk(2 * MIB, 1);
-    await putChunk(store, kept);
-    isFailing = true;
-    await assert.rejects(putChunk(store, makeChunk(2 * MIB, 2)), hasCode("DISK_FAILED"));
-    isFailing = false;
-    assert.notEqual(store.failure, null);
-    await assert.rejects(putChunk(store, makeChunk(2 * MIB, 3)), hasCode("DISK_FAILED"));
-    assert.equal((await store.space()).availableBytes, 0);
-    await assertHolds(store, kept);
-  });
 });
 
 describe("damage that the chunk store finds", () => {

@@ -11,7 +11,7 @@ export interface MemoryDiskOptions {
   /** Called before each operation: for delays. */
   readonly delay?: (operation: DiskOperation) => Promise<void>;
   /** The errno that an operation fails with, if any. A failed `sync` loses what it was to sync. */
-  readonly fault?: (operation: DiskOperation) => "EIO" | "ENOSPC" | null;
+  readonly fault?: (operation: DiskOperation) => "EIO" | "ENOSPC" | "EMFILE" | null;
 }
 
 type Node = MemoryFile | MemoryDirectory;

@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { MemoryStores } from "../../shared/platform/memory-store.ts";
+import { SystemClock } from "../../shared/platform/system-clock.ts";
+import { MemoryDisk } from "../support/memory-disk.ts";
+import type { DiskOperation } from "../support/mounted-file.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+import { hasCode, MemoryLog } from "../support/wire-world.ts";
+import { framesOf, index, makeChunk, writeIdFor } from "./support/chunks.ts";
+import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
+
+const MIB = 1024 * 1024;
+
+describe("a disk that refuses to write", () => {
+  it("gives up writing, and says so, after a failed sync (fsyncgate)", async () => {
+    let isFailing = false;
+    const disk = new MemoryDisk({
+      fault: ({ kind, path }) =>
+        isFailing && kind === "sync" && path.startsWith("extents/") ? "EIO" : null,
+    });
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    const kept = makeChunk(2 * MIB, 1);
+    await putChunk(store, kept);
+    isFailing = true;
+    await assert.rejects(putChunk(store, makeChunk(2 * MIB, 2)), hasCode("DISK_FAILED"));
+    isFailing = false;
+    assert.notEqual(store.failure, null);
+    await assert.rejects(putChunk(store, makeChunk(2 * MIB, 3)), hasCode("DISK_FAILED"));
+    assert.equal((await store.space()).availableBytes, 0);
+    await assertHolds(store, kept);
+  });
+
+  it("is taken for failed after EIO, with a word on the path, and serves what it has", async () => {
+    const refused: DiskOperation[] = [];
+    let isFailing = false;
+    const disk = new MemoryDisk({
+      fault: (operation) => {
+        if (!isFailing || operation.kind !== "write") return null;
+        refused.push(operation);
+        return "EIO";
+      },
+    });
+    const log = new MemoryLog();
+    const world = { disk: disk.mount(), stores: new MemoryStores() };
+    const store = await openTestStore(world, { log });
+    const kept = makeChunk(20_000, 1);
+    await putChunk(store, kept);
+    isFailing = true;
+    await assert.rejects(putChunk(store, makeChunk(20_000, 2)), hasCode("DISK_FAILED"));
+    isFailing = false;
+    const [said, ...more] = log.lines.filter((line) => line.level === "error");
+    assert.ok(said !== undefined && more.length === 0, "it is said once");
+    const path = refused[0]?.path ?? "";
+    assert.ok(path.startsWith("extents/packed-"), path);
+    assert.ok(String(said.fields["error"]).includes(path), String(said.fields["error"]));
+    assert.notEqual(store.failure, null);
+    assert.equal((await store.space()).availableBytes, 0);
+    await assert.rejects(putChunk(store, makeChunk(20_000, 3)), hasCode("DISK_FAILED"));
+    assert.equal(refused.length, 1, "nothing is written any more");
+    await assertHolds(store, kept);
+    assert.equal(store.has(makeChunk(20_000, 2).chunkId), false);
+  });
+
+  it("is taken for failed when no extent file can be made", async () => {
+    let isFailing = false;
+    const disk = new MemoryDisk({
+      fault: ({ kind, path }) =>
+        isFailing && kind === "open" && path.startsWith("extents/") ? "EIO" : null,
+    });
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    isFailing = true;
+    await assert.rejects(putChunk(store, makeChunk(2 * MIB, 1)), hasCode("DISK_FAILED"));
+    assert.notEqual(store.failure, null);
+  });
+
+  it("is not taken for failed when the process has no descriptor left", async () => {
+    let isOut = false;
+    const disk = new MemoryDisk({
+      fault: ({ kind, path }) =>
+        isOut && kind === "open" && path.startsWith("extents/") ? "EMFILE" : null,
+    });
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    isOut = true;
+    await assert.rejects(putChunk(store, makeChunk(2 * MIB, 1)), hasCode("DISK_FAILED"));
+    isOut = false;
+    assert.equal(store.failure, null);
+    await putChunk(store, makeChunk(2 * MIB, 1));
+  });
+
+  it("says that it is full after ENOSPC, takes nothing for a while, and then tries again", async () => {
+    let isFull = false;
+    const clock = new VirtualClock();
+    const disk = new MemoryDisk({
+      fault: ({ kind, path }) =>
+        isFull && kind === "write" && path.startsWith("extents/") ? "ENOSPC" : null,
+    });
+    const log = new MemoryLog();
+    const world = { disk: disk.mount(), stores: new MemoryStores() };
+    const store = await openTestStore(world, { log, clock });
+    const kept = makeChunk(20_000, 1);
+    await putChunk(store, kept);
+    isFull = true;
+    await assert.rejects(putChunk(store, makeChunk(20_000, 2)), hasCode("NO_SPACE"));
+    isFull = false;
+    assert.equal(store.failure, null);
+    assert.deepEqual([(await store.space()).availableBytes, store.isFull], [0, true]);
+    await assert.rejects(putChunk(store, makeChunk(20_000, 3)), hasCode("NO_SPACE"));
+    await clock.advance(4_900);
+    await assert.rejects(putChunk(store, makeChunk(20_000, 3)), hasCode("NO_SPACE"));
+    await clock.advance(200);
+    assert.ok((await store.space()).availableBytes > 0 && !store.isFull);
+    await putChunk(store, makeChunk(20_000, 3));
+    await assertHolds(store, kept);
+    await assertHolds(store, makeChunk(20_000, 3));
+    const said = log.lines.filter((line) => ["info", "warn"].includes(line.level));
+    assert.deepEqual(
+      said.map((line) => line.message),
+      [
+        "The disk is full: this server takes no new chunks until there is room",
+        "The disk has room again",
+      ],
+    );
+    assert.match(String(said[0]?.fields["error"]), /extents\/packed-/);
+  });
+
+  it("says so too when the space ends at the reserve", async () => {
+    const log = new MemoryLog();
+    const clock = new VirtualClock();
+    let capacityBytes = 64 * MIB;
+    const disk = new MemoryDisk({
+      get capacityBytes() {
+        return capacityBytes;
+      },
+    });
+    const world = { disk: disk.mount(), stores: new MemoryStores() };
+    const store = await openTestStore(world, { log, clock, reserveBytesFor: () => 4 * MIB });
+    await store.space();
+    assert.equal(store.isFull, false);
+    capacityBytes = disk.usedBytes + 3 * MIB;
+    await clock.advance(1_000);
+    assert.deepEqual([(await store.space()).availableBytes, store.isFull], [0, true]);
+    assert.ok(log.lines.some((line) => line.message.startsWith("The disk is full")));
+    capacityBytes = 64 * MIB;
+    await clock.advance(6_000);
+    assert.ok((await store.space()).availableBytes > 0 && !store.isFull);
+    await putChunk(store, makeChunk(MIB, 1));
+  });
+
+  it("refuses what was under way behind the bytes that it refused", async () => {
+    let writes = 0;
+    const clock = new SystemClock();
+    const disk = new MemoryDisk({
+      // The first waits for the second to be under way too.
+      delay: ({ kind }) => (kind === "write" ? clock.sleep(5) : Promise.resolve()),
+      fault: ({ kind, path }) => {
+        if (kind !== "write" || !path.startsWith("extents/")) return null;
+        writes += 1;
+        return writes === 1 ? "ENOSPC" : null;
+      },
+    });
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    const chunk = makeChunk(3 * MIB, 1);
+    const lease = await store.begin({
+      writeId: writeIdFor(1),
+      intentIndex: index(1),
+      lifetimeMs: 60_000,
+      sizeHintBytes: null,
+      purpose: "write",
+      resumeAtBytes: 0,
+    });
+    const frames = framesOf(chunk);
+    const written = await Promise.allSettled(
+      frames.map((frame) => lease.write(frame.offsetBytes, frame.hashes, frame.bytes)),
+    );
+    assert.ok(frames.length > 1 && writes > 1, `${writes} writes of ${frames.length} frames`);
+    for (const outcome of written) {
+      assert.ok(outcome.status === "rejected" && hasCode("NO_SPACE")(outcome.reason));
+    }
+    assert.equal(lease.receivedBytes, 0);
+    await assert.rejects(lease.seal(chunk.chunkId, 3 * MIB), hasCode("INVALID_ARGUMENT"));
+    lease.release();
+    assert.equal(store.has(chunk.chunkId), false);
+  });
+});
