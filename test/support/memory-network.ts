@@ -70,6 +70,13 @@ export class MemoryNetwork {
     for (const link of this.#links) link.deliver();
   }
 
+  /** Between these two everything passes again, what has waited first. */
+  mend(one: string, other: string): void {
+    this.#cuts.delete(`${one}>${other}`);
+    this.#cuts.delete(`${other}>${one}`);
+    for (const link of this.#links) if (link.isBetween(one, other)) link.deliver();
+  }
+
   /** The links between two hosts break, and both are told. */
   reset(one: string, other: string): void {
     for (const link of [...this.#links]) {

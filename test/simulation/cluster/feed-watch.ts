@@ -1,5 +1,8 @@
 import type { FileSystem, WatchEvent } from "../../../client/file-system.ts";
+import type { WatchCursor } from "../../../client/options.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
+import type { Clock } from "../../../shared/ports/clock.ts";
+import { type FeedRecord, isBefore, type Place } from "./feed-record.ts";
 import { Violation } from "./violation.ts";
 import type { NameOperation } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -7,42 +10,74 @@ import type { World } from "./world.ts";
 const WATCH_TIMEOUT_MS = 10_000;
 const AGAIN_MS = 500;
 
-interface Place {
-  readonly index: number;
-  readonly sequence: number;
+/** Events that had expired before they were read: from a place up to the oldest index that is left. */
+interface Gap {
+  readonly from: Place;
+  readonly oldestIndex: number;
+}
+
+/** One life of who watches. */
+export interface WatchingLife {
+  readonly clock: Clock;
+  readonly fs: FileSystem;
 }
 
 /**
- * Watches everything from the beginning to the end, over all that befalls the masters (G15): events
- * come in order, each once, and of everything that a client was told was done there is one.
+ * Watches everything from the beginning to the end, over all that befalls the masters and itself
+ * (G15): events come in order, each once, and of everything that a client was told was done there is
+ * one. What it has read it remembers over its lives, as a program would that writes it down.
  */
 export class FeedWatch {
   readonly #world: World;
+  readonly #name: string;
+  readonly #record: FeedRecord;
   /** By the index of the entry: paths that its events name. */
   readonly #pathsByIndex = new Map<number, string[]>();
-  /** Indexes whose events had expired before they were read: first to last. */
-  readonly #gaps: Array<{ readonly from: number; readonly to: number }> = [];
+  readonly #given = new Set<string>();
+  readonly #gaps: Gap[] = [];
+  #first: Place = { index: 0, sequence: 0 };
   #last: Place = { index: 0, sequence: -1 };
   /** All events before it were given. */
   #next: Place = { index: 0, sequence: 0 };
+  #life: WatchingLife | null = null;
   #isOver = false;
   eventCount = 0;
 
-  constructor(world: World) {
+  constructor(world: World, name: string, record: FeedRecord) {
     this.#world = world;
+    this.#name = name;
+    this.#record = record;
   }
 
-  /** Until `stop`. Everything at and after `index` counts. */
-  async run(fs: FileSystem, index: number): Promise<void> {
-    this.#next = { index, sequence: 0 };
-    while (!this.#isOver) {
+  /** How often it was told that what it wants is gone. */
+  get gapCount(): number {
+    return this.#gaps.length;
+  }
+
+  /** Everything at and after `index` counts. */
+  begin(index: number): void {
+    this.#first = { index, sequence: 0 };
+    this.#next = this.#first;
+  }
+
+  /** From where it is, until `stop` or the next life. */
+  async run(life: WatchingLife): Promise<void> {
+    this.#life = life;
+    while (!this.#isOver && this.#life === life) {
       try {
-        await this.#watch(fs);
+        await this.#watch(life);
       } catch (error) {
-        this.#onEnd(error);
+        this.#onEnd(life, error);
       }
-      await this.#world.clock.sleep(AGAIN_MS);
+      await life.clock.sleep(AGAIN_MS);
     }
+  }
+
+  /** Who starts again knows only the index of the last event: that entry's are given once more. */
+  forgetPlace(): void {
+    if (this.#last.sequence < 0 || this.#gaps.at(-1)?.oldestIndex === this.#next.index) return;
+    this.#next = { index: this.#last.index, sequence: 0 };
+    this.#last = { index: this.#last.index, sequence: -1 };
   }
 
   stop(): void {
@@ -54,60 +89,100 @@ export class FeedWatch {
     return this.#next.index > index || this.#last.index >= index;
   }
 
-  /** @throws {Violation} if there is no event of something that was done */
-  check(history: readonly NameOperation[]): void {
+  /**
+   * @param upTo the last index whose events it must have been given
+   * @throws {Violation} if there is no event of something that was done, or of what others were given
+   */
+  check(history: readonly NameOperation[], upTo: number): void {
     for (const { key, input, output } of history) {
       if (input.kind === "read" || output?.kind !== "done") continue;
       const { version } = output;
-      if (this.#gaps.some(({ from, to }) => from <= version && version <= to)) continue;
+      if (this.#isInGap({ index: version, sequence: 0 })) continue;
       const paths = this.#pathsByIndex.get(version) ?? [];
       if (paths.some((path) => path.startsWith(`${key}/`))) continue;
       const text = `${key} ${JSON.stringify(input)} at index ${version}`;
-      throw new Violation(`The feed has no event of ${text}`, [`${version}`]);
+      throw new Violation(`The feed has no event of ${text} for ${this.#name}`, [`${version}`]);
+    }
+    for (const place of this.#record.places) {
+      const { index, sequence } = place;
+      if (index > upTo || isBefore(place, this.#first) || this.#isInGap(place)) continue;
+      if (this.#given.has(`${index}:${sequence}`)) continue;
+      throw new Violation(`${this.#name} was never given event ${index}:${sequence}`, [`${index}`]);
     }
   }
 
-  async #watch(fs: FileSystem): Promise<void> {
-    const events = fs.watch("/", {
+  /**
+   * A place is not refused while nothing behind it was lost (docs/decisions/0008-feed.md).
+   *
+   * @param other who was given the events, unless they were lost to it too
+   */
+  checkGaps(other: FeedWatch): void {
+    for (const { from, oldestIndex } of this.#gaps) {
+      const isLost = this.#record.places.some(
+        (place) => !isBefore(place, from) && place.index < oldestIndex,
+      );
+      const isUnknown = other.#gaps.some(
+        (gap) => gap.from.index < oldestIndex && gap.oldestIndex > from.index,
+      );
+      if (isLost || isUnknown) continue;
+      const text = `${this.#name} is sent from ${from.index}:${from.sequence} to ${oldestIndex}`;
+      throw new Violation(`${text}, and nothing was lost between`);
+    }
+  }
+
+  #isInGap(place: Place): boolean {
+    return this.#gaps.some(({ from, oldestIndex }) => {
+      return place.index < oldestIndex && place.index >= from.index;
+    });
+  }
+
+  async #watch(life: WatchingLife): Promise<void> {
+    const events = life.fs.watch("/", {
       from: this.#next,
       timeoutMs: WATCH_TIMEOUT_MS,
-      onProgress: (next) => {
-        this.#next = next;
-      },
+      onProgress: (next) => this.#onProgress(life, next),
     });
-    for await (const event of events) this.#onEvent(event);
+    for await (const event of events) this.#onEvent(life, event);
   }
 
-  #onEvent(event: WatchEvent): void {
+  #onProgress(life: WatchingLife, next: WatchCursor): void {
+    if (this.#life === life) this.#next = next;
+  }
+
+  #onEvent(life: WatchingLife, event: WatchEvent): void {
+    if (this.#life !== life) return;
     const { index, sequence, next } = event;
-    const isLater =
-      index > this.#last.index || (index === this.#last.index && sequence > this.#last.sequence);
-    if (!isLater) {
-      const text = `${index}/${sequence} after ${this.#last.index}/${this.#last.sequence}`;
-      throw new Violation(`The feed gives event ${text}`);
+    if (!isBefore(this.#last, event)) {
+      const text = `${index}:${sequence} after ${this.#last.index}:${this.#last.sequence}`;
+      throw new Violation(`The feed gives ${this.#name} event ${text}`);
     }
+    this.#record.note(event);
     this.#last = { index, sequence };
     this.#next = next;
-    this.eventCount += 1;
     this.#world.trace.mix(index);
+    const key = `${index}:${sequence}`;
+    if (this.#given.has(key)) return;
+    this.#given.add(key);
+    this.eventCount += 1;
     const paths = this.#pathsByIndex.get(index) ?? [];
     if (event.path !== null) paths.push(new TextDecoder().decode(event.path));
     this.#pathsByIndex.set(index, paths);
   }
 
-  #onEnd(error: unknown): void {
-    if (this.#isOver) return;
+  #onEnd(life: WatchingLife, error: unknown): void {
+    if (this.#isOver || this.#life !== life) return;
     if (!isAshlarError(error)) throw error;
-    this.#world.trace.note("world", `the watch ends: ${error.code} ${error.message}`);
+    this.#world.trace.note(this.#name, `the watch ends: ${error.code} ${error.message}`);
     if (error.code !== "INDEX_EXPIRED") {
       if (error.retry === "never" && error.code !== "DEADLINE_EXCEEDED") throw error;
       return;
     }
-    // Calendars jump by an hour here, and with them what the retention has forgotten.
-    const oldest = Number(error.details["oldestIndex"]);
-    if (!(oldest > this.#next.index))
+    // Who was away for longer than the retention, or whose masters' calendars jumped.
+    const oldestIndex = Number(error.details["oldestIndex"]);
+    if (!(oldestIndex > this.#next.index)) {
       throw new Violation(`The feed lacks what it has: ${error.message}`);
-    this.#gaps.push({ from: this.#next.index, to: oldest - 1 });
-    this.#next = { index: oldest, sequence: 0 };
+    }
+    this.#gaps.push({ from: this.#next, oldestIndex });
+    this.#next = { index: oldestIndex, sequence: 0 };
   }
 }

@@ -1,4 +1,4 @@
-import { describeFaults, type FaultKind } from "./faults.ts";
+import { describeFaults } from "./faults.ts";
 import { Simulation, type SimulationOptions, type SimulationResult } from "./simulation.ts";
 import { commandOf } from "./simulation-options.ts";
 import { Violation } from "./violation.ts";
@@ -77,7 +77,8 @@ export class Totals {
   stateComparisons = 0;
   feedEvents = 0;
   cpuSeconds = 0;
-  readonly faults: Partial<Record<FaultKind, number>> = {};
+  feedGaps = 0;
+  readonly faults: Record<string, number> = {};
 
   add({ kind, result }: SeedOutcome, cpuSeconds = 0): void {
     this.cpuSeconds += cpuSeconds;
@@ -90,7 +91,8 @@ export class Totals {
     this.entries += result.committedIndex;
     this.stateComparisons += result.stateComparisons;
     this.feedEvents += result.feedEvents;
-    for (const [kind, count] of Object.entries(result.faultCounts) as [FaultKind, number][]) {
+    this.feedGaps += result.feedGaps;
+    for (const [kind, count] of Object.entries(result.faultCounts)) {
       this.faults[kind] = (this.faults[kind] ?? 0) + count;
     }
   }
@@ -102,10 +104,14 @@ export class Totals {
   describe(): string {
     const hours = this.virtualMs / 3_600_000;
     const cpu = `${this.cpuSeconds.toFixed(0)} s of processor time, ${((1000 * this.cpuSeconds) / (3600 * hours)).toFixed(1)} ms for a virtual second`;
+    const neverCame = Object.keys(this.faults)
+      .filter((kind) => this.faults[kind] === 0)
+      .join(", ");
     return [
       `${this.seeds} seeds, ${this.failures} failed; ${hours.toFixed(2)} virtual hours; ${cpu}`,
-      `${this.answered} calls answered, ${this.unknown} without an answer; ${this.entries} entries committed, ${this.terms} terms with a leader, ${this.stateComparisons} states compared, ${this.feedEvents} events of the feed`,
+      `${this.answered} calls answered, ${this.unknown} without an answer; ${this.entries} entries committed, ${this.terms} terms with a leader, ${this.stateComparisons} states compared, ${this.feedEvents} events of the feed, ${this.feedGaps} times behind its retention`,
       `${this.faultCount} faults: ${describeFaults(this.faults)}`,
+      ...(neverCame === "" ? [] : [`NEVER CAME: ${neverCame}`]),
       `In a virtual hour: ${perHour(this.answered, hours)} answers, ${perHour(this.faultCount, hours)} faults, ${perHour(this.terms - this.seeds, hours)} changes of leader`,
     ].join("\n");
   }

@@ -2,7 +2,8 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import { requireLinearizable } from "../linearizability/counterexample.ts";
 import { directoryModel } from "../linearizability/directory-model.ts";
 import { ConsensusChecks } from "./consensus-checks.ts";
-import { type FaultKind, Faults } from "./faults.ts";
+import { Faults } from "./faults.ts";
+import { FeedRecord } from "./feed-record.ts";
 import { FeedWatch } from "./feed-watch.ts";
 import { Operator } from "./operator.ts";
 import { makeClient, type SimulatedClient } from "./simulated-client.ts";
@@ -15,6 +16,7 @@ import {
   type SimulatedMaster,
 } from "./simulated-servers.ts";
 import { Violation } from "./violation.ts";
+import { WatcherFaults } from "./watcher-faults.ts";
 import { Workload, type WorkloadName } from "./workload.ts";
 import { World } from "./world.ts";
 
@@ -38,13 +40,16 @@ export interface SimulationResult {
   readonly traceHash: string;
   readonly answeredCount: number;
   readonly unknownCount: number;
-  readonly faultCounts: Readonly<Record<FaultKind, number>>;
+  /** By kind; a kind that never came is there with 0. */
+  readonly faultCounts: Readonly<Record<string, number>>;
   readonly termCount: number;
   readonly committedIndex: number;
   /** How often the states of two members were compared at one index. */
   readonly stateComparisons: number;
-  /** Events that the watch over everything was given. */
+  /** Events that the two watches over everything were given. */
   readonly feedEvents: number;
+  /** How often one of them was told that what it wants is gone. */
+  readonly feedGaps: number;
 }
 
 const SET_UP_MS_MAX = 60_000;
@@ -52,6 +57,7 @@ const SET_UP_MS_MAX = 60_000;
 const WHOLE_MS_MAX = 120_000;
 const ANSWERED_MS_MAX = 60_000;
 const LOOK_MS = 250;
+const WATCHER = "w1";
 
 function isLeading({ running }: SimulatedMaster): boolean {
   return running?.master.consensus.status().role === "leader";
@@ -74,7 +80,13 @@ export class Simulation {
   readonly operator: Operator;
   readonly faults: Faults;
   readonly checks: ConsensusChecks;
+  readonly #record = new FeedRecord();
+  /** The observer's, to which nothing happens. */
   readonly feed: FeedWatch;
+  /** Of a program that has its share of everything. */
+  readonly restlessFeed: FeedWatch;
+  readonly #watcher: SimulatedClient;
+  readonly watcherFaults: WatcherFaults;
   /** Looks at the end whether all is well. */
   readonly #observer: SimulatedClient;
 
@@ -112,7 +124,18 @@ export class Simulation {
       electionMs: ELECTION_MS * options.pace,
     });
     this.checks = new ConsensusChecks(this.masters);
-    this.feed = new FeedWatch(world);
+    this.feed = new FeedWatch(world, "observer", this.#record);
+    this.restlessFeed = new FeedWatch(world, WATCHER, this.#record);
+    world.giveWire(WATCHER);
+    this.#watcher = makeClient(world, WATCHER, {
+      masters,
+      begin: ({ clock }, fs) => this.#keep(this.restlessFeed.run({ clock, fs })),
+    });
+    this.watcherFaults = new WatcherFaults(world, {
+      watcher: this.#watcher,
+      masters: this.masters,
+      forgetPlace: () => this.restlessFeed.forgetPlace(),
+    });
   }
 
   /**
@@ -136,18 +159,19 @@ export class Simulation {
   }
 
   result(): SimulationResult {
-    const { world, workload, faults, checks, feed } = this;
+    const { world, workload, faults, checks, feed, restlessFeed, watcherFaults } = this;
     return {
       virtualMs: Math.round(world.clock.monotonicMs()),
       eventCount: world.trace.count,
       traceHash: world.trace.hash,
       answeredCount: workload.answeredCount,
       unknownCount: workload.unknownCount,
-      faultCounts: faults.counts,
+      faultCounts: { ...faults.counts, ...watcherFaults.counts },
       termCount: checks.termCount,
       committedIndex: checks.committedIndexMax,
       stateComparisons: checks.stateComparisons,
-      feedEvents: feed.eventCount,
+      feedEvents: feed.eventCount + restlessFeed.eventCount,
+      feedGaps: feed.gapCount + restlessFeed.gapCount,
     };
   }
 
@@ -167,7 +191,10 @@ export class Simulation {
     const { running } = this.#observer;
     if (running === null) throw new Violation("The observer is gone");
     const { index } = await running.mkdir("/watched");
-    await this.feed.run(running, index);
+    this.feed.begin(index);
+    this.restlessFeed.begin(index);
+    this.#watcher.start();
+    await this.feed.run({ clock: this.world.clock, fs: running });
   }
 
   async #makeDirectories(): Promise<void> {
@@ -176,13 +203,15 @@ export class Simulation {
   }
 
   async #harm(): Promise<void> {
-    const { world, faults } = this;
+    const { world, faults, watcherFaults } = this;
     const endMs = world.clock.monotonicMs() + this.options.seconds * 1_000;
     world.rhythm.begin(this.options.seconds * 1_000);
     faults.watch();
     this.#keep(faults.run());
+    this.#keep(watcherFaults.run());
     await this.#run(() => world.clock.monotonicMs() >= endMs);
     faults.end();
+    watcherFaults.end();
     this.workload.isOver = true;
   }
 
@@ -234,15 +263,24 @@ export class Simulation {
     if (running === null) throw new Violation("The observer is gone");
     await this.#settled("all files are read", 300_000, this.workload.readAll(running));
     requireLinearizable(directoryModel, this.workload.history);
-    const { lastVersion } = this.workload;
-    await this.#until("the feed is read", 60_000, () => this.feed.isBeyond(lastVersion));
-    this.feed.stop();
-    this.feed.check(this.workload.history);
+    await this.#proveFeed();
     // Rot that nobody has read yet is found now, and mended.
     const isRotten = await this.#verify();
     if (!isRotten) return;
     await this.#waitUntilWhole();
     if (await this.#verify()) throw new Violation("A copy is still bad after its repair");
+  }
+
+  async #proveFeed(): Promise<void> {
+    const { feed, restlessFeed } = this;
+    const { lastVersion, history } = this.workload;
+    const watches = [feed, restlessFeed];
+    await this.#until("the feed is read", 60_000, () => {
+      return watches.every((each) => each.isBeyond(lastVersion));
+    });
+    for (const each of watches) each.stop();
+    for (const each of watches) each.check(history, lastVersion);
+    restlessFeed.checkGaps(feed);
   }
 
   /** @returns whether there was a bad copy */
@@ -265,7 +303,12 @@ export class Simulation {
 
   async #stopAll(): Promise<void> {
     this.faults.isWatchOver = true;
-    const groups = [[...this.clients, this.#observer], this.chunkservers, this.masters];
+    this.watcherFaults.isWatchOver = true;
+    const groups = [
+      [...this.clients, this.#watcher, this.#observer],
+      this.chunkservers,
+      this.masters,
+    ];
     for (const group of groups) {
       for (const each of group) if (each.isUp) each.stop();
       await this.#until("everyone stops", 60_000, () => {

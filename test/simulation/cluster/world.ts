@@ -40,6 +40,8 @@ export class World {
   /** The first thing that went wrong. */
   #violation: Violation | null = null;
   readonly #wireDice: Dice;
+  /** Hosts with wires of their own: they do not shift what comes to others by chance. */
+  readonly #wireDiceOf = new Map<string, Dice>();
 
   constructor(seed: number) {
     this.seed = seed;
@@ -53,6 +55,11 @@ export class World {
 
   dice(purpose: string): Dice {
     return Dice.of(this.seed, purpose);
+  }
+
+  /** What is sent to and from `host` from now on is delayed by a dice of its own. */
+  giveWire(host: string): void {
+    this.#wireDiceOf.set(host, this.dice(`wire of ${host}`));
   }
 
   slownessOf(host: string): number {
@@ -100,7 +107,7 @@ export class World {
   }
 
   #delayMs(from: string, to: string): number {
-    const dice = this.#wireDice;
+    const dice = this.#wireDiceOf.get(from) ?? this.#wireDiceOf.get(to) ?? this.#wireDice;
     const slowness = Math.max(this.slownessOf(from), this.slownessOf(to));
     let delayMs = dice.between(WIRE_MS_MIN, WIRE_MS_MAX) * slowness;
     if (this.jitterMs > 0) delayMs += dice.fraction() * this.jitterMs;

@@ -1,4 +1,4 @@
-import { inNamespace, inTest, type Mutant } from "./mutant.ts";
+import { inCluster, inNamespace, inTest, type Mutant } from "./mutant.ts";
 
 /** Bugs of the replicated state and of the chunk store. */
 export const STATE_MUTANTS: readonly Mutant[] = [
@@ -80,6 +80,19 @@ export const STATE_MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: inNamespace(10),
+  },
+  {
+    name: "feed-skips-what-expired",
+    bug: "A watcher that is behind the retention goes on with what is left, and is not told",
+    breaks: "G15",
+    edits: [
+      {
+        file: "master/namespace/feed-query.ts",
+        find: "if (from.index >= oldestIndex) return;",
+        replace: "if (from.index >= 0) return;",
+      },
+    ],
+    caughtBy: inCluster(40),
   },
   {
     name: "purge-whatever-the-intent",
