@@ -58,9 +58,12 @@ export class Applier {
     return this.#isFull;
   }
 
-  enqueue(batch: StorageApply): void {
+  /** Applies `batch` at once, or in the next turn: then what this turn writes and sends goes first. */
+  enqueue(batch: StorageApply, when: "now" | "next-turn"): void {
     this.#queue.push(batch);
-    if (this.#resuming === null) this.#pump();
+    if (this.#resuming !== null) return;
+    if (when === "now") this.#pump();
+    else this.#resuming = this.#options.clock.yieldTurn().then(() => this.#pump());
   }
 
   /** Applies all that is queued and waits for the store; then nothing touches it until `thaw`. */

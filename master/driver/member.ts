@@ -251,7 +251,7 @@ export class Member implements Driver {
           if (append.snapshot !== null) this.#offers.accept(append.snapshot.index);
           this.#writer.write(append);
         },
-        apply: (batch) => this.#applier.enqueue(batch),
+        apply: (batch, when) => this.#applier.enqueue(batch, when),
         onReadState: ({ readId, readIndex }) => {
           for (const waiter of this.#reads.answer(readId)) this.#releaseRead(readIndex, waiter);
         },

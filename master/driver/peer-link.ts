@@ -59,6 +59,7 @@ export class PeerLink {
         // The stream has ended, which `#run` sees; what was lost is repeated by the core.
       });
     }
+    stream.flush(); // The peer's disk has work to do: every wait of a caller goes through it.
     return true;
   }
 

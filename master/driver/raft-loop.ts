@@ -10,7 +10,8 @@ export interface LoopEffects {
   readonly onLeadership: (leadership: Leadership) => void;
   readonly send: (messages: readonly PeerMessage[]) => void;
   readonly write: (append: StorageAppend) => void;
-  readonly apply: (batch: StorageApply) => void;
+  /** May wait for the next turn where entries are to be written: these others wait for. */
+  readonly apply: (batch: StorageApply, when: "now" | "next-turn") => void;
   readonly onReadState: (state: ReadState) => void;
   /** Everything that came up in this turn is under way. */
   readonly onTurnEnd: () => void;
@@ -98,7 +99,9 @@ export class RaftLoop {
     if (leadership !== null) effects.onLeadership(leadership);
     if (messages.length > 0) effects.send(messages);
     if (append !== null) effects.write(append);
-    if (apply !== null) effects.apply(apply);
+    // What others wait for first: the entries on their way, and on the disk.
+    const isIdle = append === null || append.entries.length === 0;
+    if (apply !== null) effects.apply(apply, isIdle ? "now" : "next-turn");
     for (const state of readStates) effects.onReadState(state);
   }
 

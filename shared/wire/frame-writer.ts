@@ -127,7 +127,7 @@ export class FrameWriter {
     queue.push(ticket);
     this.#queuedBytes += ticket.sizeBytes;
     if (this.#queuedBytes >= GATHER_BYTES_MAX) {
-      this.#flush();
+      this.flush();
       return;
     }
     this.#quietTurns = 0;
@@ -150,10 +150,11 @@ export class FrameWriter {
       return;
     }
     this.#isGathering = false;
-    this.#flush();
+    this.flush();
   };
 
-  #flush(): void {
+  /** Writes what is queued, as far as the system is not busy with earlier writes. */
+  flush(): void {
     while (!this.#isStopped && this.#queuedBytes > 0 && this.#writingBytes < WRITING_BYTES_MAX) {
       const batch = this.#takeBatch();
       if (batch.length > 0) this.#write(batch);
@@ -189,7 +190,7 @@ export class FrameWriter {
     this.#link.write(mergeParts(batch)).then(
       () => {
         settle(true);
-        this.#flush();
+        this.flush();
         if (this.#watchers.size > 0) this.#callWatchers();
       },
       (error: unknown) => {

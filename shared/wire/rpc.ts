@@ -69,6 +69,8 @@ export interface Stream<Send, Receive> {
    * for it is the back-pressure. Several sends may be under way; they arrive in order.
    */
   send(head: Send, body?: Uint8Array): Promise<void>;
+  /** Hands what was sent to the system now, not together with what else this event brings about. */
+  flush(): void;
   /** The next message, or null after the peer's `end`. */
   receive(): Promise<Received<Receive> | null>;
   /** No more messages from this end. */

@@ -163,6 +163,10 @@ export class Session implements StreamHost {
     return this.#writer.drop(ticket);
   }
 
+  flush(): void {
+    this.#writer.flush();
+  }
+
   /** Called by a server after it posted an answer: a peer that does not read must not ask for more. */
   boundAnswers(): void {
     // Messages of streams are bounded by their credit: they do not count.

@@ -11,6 +11,7 @@ export interface StreamHost {
   encode(fields: FrameFields): Uint8Array;
   post(outgoing: Outgoing): Ticket;
   drop(ticket: Ticket): boolean;
+  flush(): void;
   readonly credit: ConnectionCredit;
 }
 

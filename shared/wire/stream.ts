@@ -65,6 +65,10 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
     return this.#sender.send(head, body);
   }
 
+  flush(): void {
+    this.#host.flush();
+  }
+
   receive(): Promise<Received<Receive> | null> {
     return this.#receiver.receive();
   }

@@ -56,6 +56,33 @@ describe("a group of drivers", () => {
     await group.stopAll();
   });
 
+  it("writes entries before it applies those that they tell to be committed", async () => {
+    const group = await TestGroup.start();
+    const leader = await group.leader();
+    const follower = group.members.find((member) => member !== leader);
+    assert.ok(follower !== undefined);
+    const appliedAtWrite: number[] = [];
+    let appliedAtCall = 0;
+    follower.faults.delay = async () => {
+      appliedAtCall = follower.machine.appliedIndex;
+    };
+    follower.faults.disk = ({ kind, path }) => {
+      if (kind === "write" && path.startsWith("log/")) appliedAtWrite.push(appliedAtCall);
+      return null;
+    };
+    const before = follower.machine.appliedIndex;
+    const inTurn = (async () => {
+      for (const text of texts("a", 3)) await group.propose(leader, text);
+    })();
+    await group.clock.advanceFor(inTurn, "one command after the other is committed");
+    assert.deepEqual(
+      appliedAtWrite,
+      [before, before, before + 1],
+      "each a write ahead of the state",
+    );
+    await group.stopAll();
+  });
+
   it("refuses commands at a follower, and says who leads", async () => {
     const group = await TestGroup.start();
     const leader = await group.leader();

@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Link } from "../../../shared/ports/network.ts";
+import { FrameWriter } from "../../../shared/wire/frame-writer.ts";
+
+/** A link that notes how many bytes each write took. */
+function noting() {
+  const writes: number[] = [];
+  const link: Link = {
+    peerAddress: "m1:7000",
+    start: () => {},
+    write: (parts) => {
+      writes.push(parts.reduce((sum, part) => sum + part.length, 0));
+      return Promise.resolve();
+    },
+    pause: () => {},
+    resume: () => {},
+    close: () => {},
+    destroy: () => {},
+  };
+  return { writes, writer: new FrameWriter(link, (error) => assert.ifError(error)) };
+}
+
+const outgoing = { frame: new Uint8Array(10), body: null, onSettled: null };
+const nextEvent = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("a writer of frames", () => {
+  it("sends the frames of one event together", async () => {
+    const { writes, writer } = noting();
+    writer.send(outgoing);
+    await Promise.resolve();
+    writer.send(outgoing);
+    assert.deepEqual(writes, [], "the event goes on");
+    await nextEvent();
+    assert.deepEqual(writes, [20]);
+  });
+
+  it("sends at once when it is told to, and every frame once", async () => {
+    const { writes, writer } = noting();
+    writer.send(outgoing);
+    writer.send(outgoing);
+    writer.flush();
+    assert.deepEqual(writes, [20]);
+    writer.send(outgoing);
+    await nextEvent();
+    assert.deepEqual(writes, [20, 10]);
+  });
+});
