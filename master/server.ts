@@ -95,7 +95,12 @@ export async function startMaster(
       ...storage,
       openStorage: hooks.openStorage ?? openMemberStorage,
       openStateMachine: (store) =>
-        Namespace.open({ store, hasher: env.hasher, yieldTurn: () => env.clock.yieldTurn() }),
+        Namespace.open({
+          store,
+          hasher: env.hasher,
+          yieldTurn: () => env.clock.yieldTurn(),
+          onDamage: hooks.onFatal,
+        }),
       connect: (address, options) =>
         connect(world, address, { ...options, identity, expect: { role: "master", clusterId } }),
       clusterId,

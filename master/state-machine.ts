@@ -12,7 +12,12 @@ export interface StateMachine {
   /** Index of the last entry that `apply` has seen. Reads show the state after it. */
   readonly appliedIndex: LogIndex;
   /** Index and term that the store on disk stands for. The log is needed from the next index on. */
-  readonly durable: { readonly index: LogIndex; readonly term: Term };
+  readonly durable: {
+    readonly index: LogIndex;
+    readonly term: Term;
+    /** What the rows in the store should hash to. Null: this state keeps no hash. */
+    readonly stateHash: Uint8Array | null;
+  };
   /** Bytes in the overlay that are not in the store yet. The driver pauses applying over its bound. */
   readonly unflushedBytes: number;
   /**

@@ -21,7 +21,7 @@ import type { StateMachine } from "../state-machine.ts";
 import type { MemberAddress } from "./driver-options.ts";
 import type { StateDirectory } from "./member-storage.ts";
 import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-greeting.ts";
-import { PartsReceiver, type SnapshotHead, sendParts } from "./snapshot-parts.ts";
+import { PartsReceiver, type SendOptions, type SnapshotHead, sendParts } from "./snapshot-parts.ts";
 import { guardStall } from "./stall-guard.ts";
 import type { StateHolder } from "./state-holder.ts";
 
@@ -59,12 +59,10 @@ export const raftFetchState = defineStream("raft.fetch-state", {
 
 type FetchHead = v.InferOutput<typeof beginSchema> | SnapshotHead;
 
-export interface ServeStateOptions {
+export interface ServeStateOptions extends SendOptions {
   readonly machine: StateMachine;
   readonly indexMin: number;
   readonly clock: Clock;
-  readonly hasher: Hasher;
-  readonly partBytes: number;
   readonly stallMs: number;
 }
 
@@ -73,7 +71,7 @@ export async function serveState(
   stream: Stream<FetchHead, Record<string, never>>,
   options: ServeStateOptions,
 ): Promise<void> {
-  const { machine, indexMin, clock, hasher, partBytes, stallMs } = options;
+  const { machine, indexMin, clock, stallMs } = options;
   const snapshot = machine.openSnapshot();
   try {
     if (snapshot.index < indexMin) {
@@ -86,7 +84,7 @@ export async function serveState(
     const send = (head: FetchHead, body?: Uint8Array): Promise<void> =>
       guardStall(clock, stallMs, { work: stream.send(head, body), giveUp });
     await send({ kind: "begin", index: snapshot.index, term: snapshot.term });
-    await sendParts(snapshot.reader, { hasher, partBytes }, send);
+    await sendParts(snapshot, options, send);
     stream.end();
   } finally {
     snapshot.release();
@@ -146,7 +144,7 @@ async function fetchFrom(options: FetchStateOptions, peer: MemberAddress): Promi
     if (position.index < indexMin) {
       throw new AshlarError("UNAVAILABLE", `The state is at index ${position.index} only`);
     }
-    const prepared = holder.prepare(named, position);
+    const prepared = holder.prepare(named, position, parts.stateHash);
     await holder.replace(prepared);
     isTaken = true;
     return position.index;

@@ -1,3 +1,4 @@
+import type { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Membership, PeerMessage, SnapshotRequest } from "../raft/messages.ts";
 import type { RaftNode } from "../raft/raft.ts";
@@ -65,6 +66,7 @@ export function makeSender(
   parts: MemberParts,
   hooks: {
     readonly onDone: (peer: MemberId, outcome: "delivered" | "failed") => void;
+    readonly onDamage: (error: AshlarError) => void;
   },
 ): SnapshotSender {
   const { options, own, storage, holder, timing, limits, group } = parts;
@@ -111,6 +113,7 @@ export function makeService(
     readonly receiver: SnapshotReceiver;
     readonly deliver: (messages: readonly PeerMessage[]) => void;
     readonly onMet: (peer: MemberAddress) => void;
+    readonly onDamage: (error: AshlarError) => void;
   },
 ): PeerService {
   const { options, own, storage, holder, timing, limits, group, founders } = parts;

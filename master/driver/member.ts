@@ -75,7 +75,9 @@ export class Member implements Driver {
     });
     this.#loop = this.#makeLoop();
     this.#peers = makePeers(parts);
+    const onDamage = (error: AshlarError): void => this.#fail(error);
     this.#sender = makeSender(parts, {
+      onDamage,
       onDone: (peer, outcome) => {
         if (this.#halted !== null) return;
         parts.node.reportSnapshot(peer, outcome);
@@ -94,6 +96,7 @@ export class Member implements Driver {
       },
     });
     this.service = makeService(parts, {
+      onDamage,
       receiver: this.#receiver,
       deliver: (messages) => {
         if (this.#halted === null) this.#loop.deliver(messages);

@@ -1,7 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
-import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
 import { decodeMessages } from "../raft/message-encoding.ts";
 import type { PeerMessage } from "../raft/messages.ts";
@@ -18,21 +17,19 @@ import {
   type OwnIdentity,
 } from "./peer-greeting.ts";
 import { type BackupStream, type ServeBackupOptions, serveBackup } from "./serve-backup.ts";
-import type { SnapshotHead } from "./snapshot-parts.ts";
+import type { SendOptions, SnapshotHead } from "./snapshot-parts.ts";
 import type { SnapshotOpening, SnapshotReceiver } from "./snapshot-receiver.ts";
 
 type Nothing = Record<string, never>;
 type AnyStream = Pick<Stream<unknown, unknown>, "cancel">;
 type FetchStream = Parameters<typeof serveState>[0];
 
-export interface PeerServiceOptions {
+export interface PeerServiceOptions extends SendOptions {
   readonly own: OwnIdentity;
   readonly register: PeerRegister;
   readonly clock: Clock;
-  readonly hasher: Hasher;
   readonly machine: () => StateMachine;
   readonly receiver: SnapshotReceiver;
-  readonly partBytes: number;
   readonly stallMs: number;
   readonly group: Group;
   /** Whether this member holds nothing and would found a cluster. */

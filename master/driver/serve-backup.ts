@@ -1,11 +1,10 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
-import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { BackupHead, BackupMessage } from "../../shared/protocol/backup-api.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
 import type { StateMachine } from "../state-machine.ts";
-import { sendParts } from "./snapshot-parts.ts";
+import { type SendOptions, sendParts } from "./snapshot-parts.ts";
 import { guardStall } from "./stall-guard.ts";
 
 /** Between two looks at what is durable. */
@@ -13,11 +12,9 @@ const LOOK_MS = 20;
 
 export type BackupStream = Stream<BackupMessage, Record<string, never>>;
 
-export interface ServeBackupOptions {
+export interface ServeBackupOptions extends SendOptions {
   readonly machine: StateMachine;
   readonly clock: Clock;
-  readonly hasher: Hasher;
-  readonly partBytes: number;
   readonly stallMs: number;
   /** What the state machine does not know of itself. */
   readonly facts: Pick<BackupHead, "clusterId" | "featureLevel">;
@@ -46,10 +43,10 @@ export async function serveBackup(
   stream: BackupStream,
   options: ServeBackupOptions,
 ): Promise<void> {
-  const { machine, clock, hasher, partBytes, stallMs, facts } = options;
+  const { machine, clock, stallMs, facts } = options;
   const snapshot = machine.openSnapshot();
   try {
-    const { index, term, stateHash, reader } = snapshot;
+    const { index, term, stateHash } = snapshot;
     if (stateHash === null) {
       throw new AshlarError("UNSUPPORTED", "Cannot make a backup: this state keeps no hash");
     }
@@ -59,7 +56,7 @@ export async function serveBackup(
     const createdMs = clock.wallMs();
     const head = { ...facts, index, term, createdMs: Math.floor(createdMs), stateHash };
     await send({ kind: "begin", head });
-    await sendParts(reader, { hasher, partBytes }, send);
+    await sendParts(snapshot, options, send);
     stream.end();
   } finally {
     snapshot.release();

@@ -1,4 +1,4 @@
-import { equalBytes } from "../../shared/base/bytes.ts";
+import { equalBytes, toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Digest } from "../../shared/base/ids.ts";
 import type { Hasher, HashStream } from "../../shared/ports/hasher.ts";
@@ -10,7 +10,9 @@ import {
   type StoreChange,
 } from "../../shared/ports/ordered-store.ts";
 import { decodePairs, encodePairs, sizeOfPair } from "../../shared/protocol/pairs.ts";
+import { StateHash } from "../../shared/protocol/state-hash.ts";
 import type { Received } from "../../shared/wire/rpc.ts";
+import type { StateSnapshot } from "../state-machine.ts";
 
 /** Before the first key and behind the last: a key is 1 to KEY_BYTES_MAX bytes. */
 const FIRST_KEY = new Uint8Array(1);
@@ -20,24 +22,53 @@ export type SnapshotHead =
   | { readonly kind: "part"; readonly entryCount: number }
   | { readonly kind: "end"; readonly entryCount: number; readonly digest: Digest };
 
+export interface SendOptions {
+  readonly hasher: Hasher;
+  readonly partBytes: number;
+  /** Told that the rows are not those that were written: this member must stop. */
+  readonly onDamage: (error: AshlarError) => void;
+}
+
 /**
- * Sends all that `reader` holds: parts of about `partBytes`, then the end with the count and the
+ * Sends all rows of `snapshot`: parts of about `partBytes`, then the end with the count and the
  * digest of everything. `send` is the back-pressure.
+ *
+ * @throws {AshlarError} STATE_DIVERGED instead of the end if the rows do not have the state's hash:
+ *   whoever has the parts has no state.
  */
 export async function sendParts(
-  reader: OrderedReader,
-  options: { readonly hasher: Hasher; readonly partBytes: number },
+  { reader, stateHash, index }: Pick<StateSnapshot, "reader" | "stateHash" | "index">,
+  options: SendOptions,
   send: (head: SnapshotHead, body?: Uint8Array) => Promise<void>,
 ): Promise<void> {
   const digest = options.hasher.stream();
+  const found = new StateHash();
   let totalCount = 0;
   for (const pairs of partsOf(reader, options.partBytes)) {
+    for (const { key, value } of pairs) found.add(key, value);
     const body = encodePairs(pairs);
     digest.update(body);
     totalCount += pairs.length;
     await send({ kind: "part", entryCount: pairs.length }, body);
   }
+  if (stateHash !== null && !equalBytes(stateHash, found.bytes())) {
+    const error = stateDamaged(index, { expected: stateHash, found: found.bytes() });
+    options.onDamage(error);
+    throw error;
+  }
   await send({ kind: "end", entryCount: totalCount, digest: digest.digest() });
+}
+
+/** The rows of a state are not those that were written. */
+export function stateDamaged(
+  index: number,
+  { expected, found }: { readonly expected: Uint8Array; readonly found: Uint8Array },
+): AshlarError {
+  return new AshlarError(
+    "STATE_DIVERGED",
+    `Cannot use the state at index ${index}: expected rows with hash ${toHex(expected)}: they have ${toHex(found)}`,
+    { hint: "docs/operations.md, A master has diverged" },
+  );
 }
 
 function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[], void, void> {
@@ -60,11 +91,17 @@ function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[
 export class PartsReceiver {
   readonly #store: OrderedStore;
   readonly #digest: HashStream;
+  readonly #stateHash = new StateHash();
   #count = 0;
 
   constructor(store: OrderedStore, hasher: Hasher) {
     this.#store = store;
     this.#digest = hasher.stream();
+  }
+
+  /** Of the rows that have come. */
+  get stateHash(): Uint8Array {
+    return this.#stateHash.bytes();
   }
 
   /**
@@ -80,6 +117,7 @@ export class PartsReceiver {
     if (head.kind === "part") {
       if (changes.length !== head.entryCount) throw malformed("a part has another count");
       this.#count += changes.length;
+      for (const { key, value } of changes) if (value !== null) this.#stateHash.add(key, value);
       await this.#store.commit(changes);
       return false;
     }

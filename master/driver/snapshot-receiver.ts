@@ -55,7 +55,7 @@ export class SnapshotReceiver {
    * Resolves when the snapshot is in place, durably, or was not needed.
    *
    * @throws {AshlarError} OVERLOADED while another one is received; UNAVAILABLE if it is not wanted;
-   *   PROTOCOL_ERROR if it is damaged.
+   *   PROTOCOL_ERROR if it was damaged on its way, STATE_DIVERGED if it was where it came from.
    */
   async receive(
     opening: SnapshotOpening,
@@ -99,8 +99,8 @@ export class SnapshotReceiver {
     const named = await states.openFresh();
     let outcome: OfferOutcome = "refused";
     try {
-      await this.#fill(named, stream);
-      this.#prepared = holder.prepare(named, opening);
+      const rowsHash = await this.#fill(named, stream);
+      this.#prepared = holder.prepare(named, opening, rowsHash);
       outcome = await offer(this.#requestOf(opening));
       if (outcome !== "installed") throw notWanted(opening);
       log.info("A snapshot is in place", { from, index });
@@ -110,10 +110,11 @@ export class SnapshotReceiver {
     }
   }
 
+  /** @returns the hash of the rows */
   async #fill(
     named: NamedStore,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
-  ): Promise<void> {
+  ): Promise<Uint8Array> {
     const { clock, hasher, stallMs } = this.#options;
     const parts = new PartsReceiver(named.store, hasher);
     const giveUp = (error: AshlarError): void => stream.cancel(error);
@@ -122,7 +123,7 @@ export class SnapshotReceiver {
       if (message === null) {
         throw new AshlarError("CONNECTION_LOST", "Cannot take a snapshot: it ends too early");
       }
-      if (await parts.take(message.head, message)) return;
+      if (await parts.take(message.head, message)) return parts.stateHash;
     }
   }
 

@@ -1,25 +1,22 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
-import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { raftSnapshot } from "../../shared/protocol/raft-api.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
 import type { StateMachine, StateSnapshot } from "../state-machine.ts";
 import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-greeting.ts";
-import { sendParts } from "./snapshot-parts.ts";
+import { type SendOptions, sendParts } from "./snapshot-parts.ts";
 import { guardStall } from "./stall-guard.ts";
 
 /** However large the state and slow the peer. */
 const LIFETIME_MS = 60 * 60 * 1_000;
 
-export interface SnapshotSenderOptions extends Omit<GreetOptions, "signal" | "peer"> {
+export interface SnapshotSenderOptions extends Omit<GreetOptions, "signal" | "peer">, SendOptions {
   readonly clock: Clock;
-  readonly hasher: Hasher;
   readonly log: Log;
   readonly machine: () => StateMachine;
   readonly addressOf: (member: MemberId) => string | null;
-  readonly partBytes: number;
   readonly stallMs: number;
   readonly onDone: (peer: MemberId, outcome: "delivered" | "failed") => void;
 }
@@ -112,7 +109,7 @@ export class SnapshotSender {
     snapshot: StateSnapshot,
     to: { readonly peer: MemberId; readonly leaderTerm: Term; readonly signal: AbortSignal },
   ): Promise<void> {
-    const { own, hasher, partBytes, clock, stallMs } = this.#options;
+    const { own, clock, stallMs } = this.#options;
     const { index, term, membership } = snapshot;
     const open = {
       ...envelopeTo(own, to.peer),
@@ -126,7 +123,7 @@ export class SnapshotSender {
       signal: to.signal,
     });
     const giveUp = (error: AshlarError): void => stream.cancel(error);
-    await sendParts(snapshot.reader, { hasher, partBytes }, async (head, body) => {
+    await sendParts(snapshot, this.#options, async (head, body) => {
       to.signal.throwIfAborted();
       await guardStall(clock, stallMs, { work: stream.send(head, body), giveUp });
     });

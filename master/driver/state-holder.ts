@@ -1,9 +1,11 @@
+import { equalBytes } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStore } from "../../shared/ports/ordered-store.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
+import { stateDamaged } from "./snapshot-parts.ts";
 
 export interface StateHolderOptions {
   readonly states: StateDirectory;
@@ -49,11 +51,16 @@ export class StateHolder {
   /**
    * The state in a store that was filled from a snapshot. It is not the current one yet.
    *
-   * @throws {AshlarError} STORE_CORRUPT if it is not the state at `position`.
+   * @param rowsHash of the rows that were put into it
+   * @throws {AshlarError} STORE_CORRUPT if it is not the state at `position`; STATE_DIVERGED if the
+   *   rows are not those that the state was made of.
    */
-  prepare(named: NamedStore, position: EntryPosition): PreparedState {
+  prepare(named: NamedStore, position: EntryPosition, rowsHash: Uint8Array): PreparedState {
     const machine = this.#options.openStateMachine(named.store);
-    const { index, term } = machine.durable;
+    const { index, term, stateHash } = machine.durable;
+    if (stateHash !== null && !equalBytes(stateHash, rowsHash)) {
+      throw stateDamaged(index, { expected: stateHash, found: rowsHash });
+    }
     if (index === position.index && term === position.term) return { named, machine };
     throw new AshlarError(
       "STORE_CORRUPT",

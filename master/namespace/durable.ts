@@ -1,9 +1,11 @@
+import { equalBytes } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { OrderedReader, StoreChange } from "../../shared/ports/ordered-store.ts";
 import { StateHash } from "../../shared/protocol/state-hash.ts";
 import { checkFeatureLevel } from "./feature-levels.ts";
 import { META_KEY, textToBytes } from "./keys.ts";
+import type { AppliedRecord } from "./records.ts";
 import { APPLIED, FEATURE_LEVEL, MEMBERSHIP } from "./tables.ts";
 
 /** What a store stands for. */
@@ -28,7 +30,8 @@ const NOTHING: Durable = {
 
 /** The rows that say what a store stands for. They go into the commit that makes it so. */
 export function durableChanges({ index, term, membership, stateHash }: Durable): StoreChange[] {
-  const applied = { formatVersion: FORMAT_VERSION, index, term, stateHash };
+  const unchecked = { formatVersion: FORMAT_VERSION, index, term, stateHash, check: null };
+  const applied = { ...unchecked, check: checkOf(unchecked, membership) };
   return [
     { key: textToBytes(META_KEY.applied), value: APPLIED.encode(applied, META_KEY.applied) },
     {
@@ -60,15 +63,28 @@ function readRows(store: OrderedReader): Durable {
     throw corrupt("expected the index that it stands for: there are rows, but none that says");
   }
   const applied = APPLIED.decode(appliedBytes, META_KEY.applied);
-  const { formatVersion, index, term } = applied;
+  const { formatVersion, index, term, check } = applied;
   checkFormatVersion(formatVersion);
   const membership = MEMBERSHIP.decode(membershipBytes, META_KEY.membership);
+  if (check !== null && !equalBytes(check, checkOf(applied, membership))) {
+    throw corrupt("expected the index and the members that were written: their check differs");
+  }
   const levelBytes = store.get(textToBytes(META_KEY.featureLevel));
   if (levelBytes !== undefined) {
     checkFeatureLevel(FEATURE_LEVEL.decode(levelBytes, META_KEY.featureLevel));
   }
   const stateHash = applied.stateHash ?? hashOf(store).bytes();
   return { index, term: term as Term, membership, stateHash };
+}
+
+/**
+ * The state hash leaves out the rows that are read here, and a bit that turns over in them would have
+ * this member forget its log or ask others for their votes than the group's.
+ */
+function checkOf(applied: AppliedRecord, membership: Uint8Array): Uint8Array {
+  const hash = new StateHash();
+  hash.add(APPLIED.encode({ ...applied, check: null }, META_KEY.applied), membership);
+  return hash.bytes();
 }
 
 /** @throws {AshlarError} VERSION_MISMATCH */

@@ -1,4 +1,5 @@
 import { assert, present } from "../../shared/base/assert.ts";
+import type { AshlarError } from "../../shared/base/errors.ts";
 import type {
   ChunkId,
   Digest,
@@ -57,6 +58,8 @@ export interface NamespaceOptions {
   readonly cacheBytesMax?: number;
   /** Lets other work go on in the middle of a large flush: `Clock.yieldTurn`. */
   readonly yieldTurn?: () => Promise<void>;
+  /** Told of a row that cannot be read: STORE_CORRUPT. The process cannot go on. */
+  readonly onDamage?: (error: AshlarError) => void;
 }
 
 /**
@@ -85,9 +88,9 @@ export class Namespace implements StateMachine {
   #isFlushing = false;
 
   private constructor(options: NamespaceOptions, durable: Durable) {
-    const { store, hasher, cacheBytesMax = CACHE_BYTES_MAX } = options;
+    const { store, hasher, cacheBytesMax = CACHE_BYTES_MAX, onDamage = () => {} } = options;
     this.#store = store;
-    this.#overlay = new Overlay({ store, cacheBytesMax });
+    this.#overlay = new Overlay({ store, cacheBytesMax, onDamage });
     this.#tools = { overlay: this.#overlay, hasher, emptyRoot: emptyRootOf(hasher) };
     this.#state = new State(this.#overlay);
     this.#applied = { ...durable, isCheckpoint: false };

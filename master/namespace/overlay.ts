@@ -1,7 +1,8 @@
 import { assert } from "../../shared/base/assert.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { OrderedStore } from "../../shared/ports/ordered-store.ts";
 import { FrozenCells } from "./frozen-cells.ts";
-import { bytesToText, type Key, keyAfter, textToBytes } from "./keys.ts";
+import { bytesToText, type Key, keyAfter, textToBytes, textToHex } from "./keys.ts";
 import { type Cell, DELETED, Layer, makeCell } from "./layer.ts";
 import { ReadCache } from "./read-cache.ts";
 import type { Table } from "./tables.ts";
@@ -31,14 +32,21 @@ export interface Row<Value> {
 export class Overlay {
   readonly #store: ValueStore;
   readonly #cache: ReadCache;
+  readonly #onDamage: (error: AshlarError) => void;
   #active = new Layer();
   /** Oldest first. */
   readonly #frozen: Layer[] = [];
   /** What stood in the active layer before each change since `begin`; null outside. */
   #journal: { readonly key: Key; readonly before: Cell | undefined }[] | null = null;
 
-  constructor(options: { readonly store: ValueStore; readonly cacheBytesMax: number }) {
+  constructor(options: {
+    readonly store: ValueStore;
+    readonly cacheBytesMax: number;
+    /** Told of a row of the store that cannot be read; whoever reads it is thrown the error. */
+    readonly onDamage?: (error: AshlarError) => void;
+  }) {
     this.#store = options.store;
+    this.#onDamage = options.onDamage ?? (() => {});
     this.#cache = new ReadCache({ generationBytesMax: options.cacheBytesMax / 2 });
   }
 
@@ -103,7 +111,7 @@ export class Overlay {
         const key = smallest([...cursors, stored]);
         if (key === undefined) return;
         const cell = this.#cell(key);
-        if (cell === undefined) yield { key, value: table.decode(stored.value, key) };
+        if (cell === undefined) yield { key, value: this.#decode(table, stored.value, key) };
         else if (cell.value !== DELETED) yield { key, value: cell.value as Value };
         for (const cursor of cursors) cursor.pass(key);
         stored.pass(key);
@@ -201,8 +209,26 @@ export class Overlay {
   }
 
   #load<Value>(table: Table<Value>, key: Key): Value | undefined {
-    return this.#store.read(textToBytes(key), (bytes) => table.decode(bytes, key));
+    return this.#store.read(textToBytes(key), (bytes) => this.#decode(table, bytes, key));
   }
+
+  #decode<Value>(table: Table<Value>, bytes: Uint8Array, key: Key): Value {
+    try {
+      return table.decode(bytes, key);
+    } catch (cause) {
+      const error = damaged(key, cause);
+      this.#onDamage(error);
+      throw error;
+    }
+  }
+}
+
+function damaged(key: Key, cause: unknown): AshlarError {
+  return new AshlarError(
+    "STORE_CORRUPT",
+    `Cannot read the state: expected a row that can be decoded: ${textToHex(key)} cannot`,
+    { cause, hint: "docs/operations.md, A master has diverged" },
+  );
 }
 
 function cellValue<Value>(cell: Cell): Value | undefined {

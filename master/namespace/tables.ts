@@ -190,10 +190,14 @@ export const TOTALS: Table<TotalsRecord> = table({
 });
 
 export const APPLIED: Table<AppliedRecord> = table({
-  toFields: (value) => [value.formatVersion, value.index, value.term, value.stateHash],
-  fromFields: ([formatVersion, index, term, stateHash]) => {
-    const hash = stateHash === undefined ? null : ownBytes(stateHash);
-    return { formatVersion, index, term, stateHash: hash } as AppliedRecord;
+  toFields: ({ formatVersion, index, term, stateHash, check }) => {
+    const fields = [formatVersion, index, term, stateHash];
+    return check === null ? fields : [...fields, check];
+  },
+  fromFields: ([formatVersion, index, term, stateHash, check]) => {
+    const bytesOf = (field: unknown) => (field === undefined ? null : ownBytes(field));
+    const hashes = { stateHash: bytesOf(stateHash), check: bytesOf(check) };
+    return { formatVersion, index, term, ...hashes } as AppliedRecord;
   },
 });
 

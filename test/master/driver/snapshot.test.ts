@@ -1,8 +1,18 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { PartsReceiver } from "../../../master/driver/snapshot-parts.ts";
+import { StateHolder } from "../../../master/driver/state-holder.ts";
+import type { Command } from "../../../master/namespace/command.ts";
+import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
+import { Namespace } from "../../../master/namespace/namespace.ts";
+import { StateStores } from "../../../master/storage/state-stores.ts";
+import { MemoryStores } from "../../../shared/platform/memory-store.ts";
+import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
+import { encodePairs } from "../../../shared/protocol/pairs.ts";
 import { hasCode } from "../../support/wire-world.ts";
+import { BOOTSTRAP, hasher, START_MS } from "../namespace/harness.ts";
 import { TestGroup, type TestMember, texts } from "./test-group.ts";
-import { DAMAGED_META } from "./toy-machine.ts";
+import { bytesOfText, DAMAGED_META } from "./toy-machine.ts";
 
 /** A log that is compacted soon, and snapshots in many parts. */
 const SMALL = {
@@ -275,6 +285,113 @@ describe("a member that comes back with an empty directory", () => {
     await group.stop(group.member(1));
     await group.clock.advance(10_000);
     assert.equal(group.leaders().length, 0);
+    await group.stopAll();
+  });
+});
+
+/** Namespaces for states; member 3 is down and lacks what is compacted. */
+class RottenGroup {
+  /** The stores that were opened, those of members 1 to 3 first. */
+  readonly stores: OrderedStore[] = [];
+  readonly group = new TestGroup({
+    ...SMALL,
+    openStateMachine: (store) => {
+      this.stores.push(store);
+      return Namespace.open({ store, hasher });
+    },
+  });
+
+  static async make(): Promise<RottenGroup> {
+    const rotten = new RottenGroup();
+    const { group } = rotten;
+    for (const member of group.members) await group.startMember(member);
+    await rotten.propose(BOOTSTRAP);
+    group.kill(group.member(3));
+    for (let count = 0; count < 8; count += 1) {
+      for (let session = 0; session < 25; session += 1) await rotten.openSession();
+      await group.clock.advance(110);
+    }
+    return rotten;
+  }
+
+  openSession(): Promise<void> {
+    return this.propose({ kind: "open-session", nowMs: START_MS, clientName: "test" });
+  }
+
+  async propose(command: Command): Promise<void> {
+    const leader = await this.group.leader();
+    const proposed = leader.running.propose(encodeCommand(command));
+    await this.group.clock.advanceFor(proposed, command.kind);
+  }
+
+  /** The name of a client's session, which nobody reads, has one bit that is another one. */
+  async rot(member: TestMember): Promise<void> {
+    const store = this.stores[member.id - 1];
+    const prefix = bytesOfText("s");
+    const rows = [...(store?.range({ start: prefix, end: bytesOfText("t") }) ?? [])];
+    const row = rows[100];
+    assert.ok(store !== undefined && row !== undefined);
+    const text = Buffer.from(row.value).toString("latin1").replace("test", "tesu");
+    await store.commit([{ key: row.key, value: Buffer.from(text, "latin1") }]);
+  }
+
+  sessionNames(member: TestMember): string[] {
+    const namespace = member.running.stateMachine as Namespace;
+    return [...new Set(namespace.sessions().map(({ clientName }) => clientName))];
+  }
+}
+
+describe("a state with a bit that has turned over", () => {
+  it("is given to nobody by a leader, which stops", async () => {
+    const rotten = await RottenGroup.make();
+    const { group } = rotten;
+    const member = group.member(3);
+    const leader = await group.leader();
+    await rotten.rot(leader);
+    await group.startMember(member);
+    await group.clock.advanceUntil(() => leader.fatal !== null, "the leader notices");
+    assert.equal(leader.fatal?.code, "STATE_DIVERGED");
+    assert.equal(warnings(member, "A snapshot is in place"), 0);
+    group.kill(leader);
+    // Nobody else has it whole: the leader's directory is needed, with a new state.
+    for (const name of await leader.stores.list()) await leader.stores.remove(name);
+    await group.startMember(leader);
+    await rotten.openSession();
+    await group.clock.advanceUntil(
+      () => warnings(member, "A snapshot is in place") > 0,
+      "the other one has sent it",
+    );
+    await group.clock.advance(2_000);
+    for (const each of group.members) assert.deepEqual(rotten.sessionNames(each), ["test"]);
+    await group.stopAll();
+  });
+
+  it("is not taken from a member that does not notice", async () => {
+    const rotten = await RottenGroup.make();
+    const { group, stores } = rotten;
+    const leader = await group.leader();
+    await rotten.rot(leader);
+    const store = stores[leader.id - 1] as OrderedStore;
+    const { durable } = leader.running.stateMachine;
+    const receiver = new PartsReceiver(await new MemoryStores().open("copy"), hasher);
+    for (const { key, value } of store.range({
+      start: Uint8Array.of(0),
+      end: Uint8Array.of(255),
+    })) {
+      const body = encodePairs([{ key, value }]);
+      await receiver.take({ kind: "part", entryCount: 1 }, { body, release: () => {} });
+    }
+    assert.notDeepEqual(receiver.stateHash, durable.stateHash);
+    const openStateMachine = (opened: OrderedStore) => Namespace.open({ store: opened, hasher });
+    const { log } = leader;
+    const disk = leader.disk.mount();
+    const states = await StateStores.open({ stores: new MemoryStores(), disk, hasher, log });
+    const holder = await StateHolder.open({ states, openStateMachine, log });
+    const named = { name: "copy", store };
+    assert.throws(
+      () => holder.prepare(named, durable, receiver.stateHash),
+      hasCode("STATE_DIVERGED"),
+    );
     await group.stopAll();
   });
 });

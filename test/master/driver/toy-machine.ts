@@ -40,8 +40,8 @@ export class ToyMachine implements StateMachine {
     return this.#appliedIndex as LogIndex;
   }
 
-  get durable(): { readonly index: LogIndex; readonly term: Term } {
-    return this.#durable;
+  get durable(): StateMachine["durable"] {
+    return { ...this.#durable, stateHash: null };
   }
 
   apply(entry: AppliedEntry): unknown {

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { type Key, TABLE_BYTE, textToBytes, u64 } from "../../../master/namespace/keys.ts";
 import { Overlay } from "../../../master/namespace/overlay.ts";
 import { TIMES } from "../../../master/namespace/tables.ts";
+import type { AshlarError } from "../../../shared/base/errors.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { OrderedStore, StoreChange } from "../../../shared/ports/ordered-store.ts";
 
@@ -85,5 +86,24 @@ describe("the changes over the store", () => {
     overlay.delete(TIMES, key(9));
     overlay.insert(TIMES, key(3), 3);
     assert.deepEqual(scan(), [3, 4, 5, 7]);
+  });
+});
+
+describe("a row of the store that cannot be decoded", () => {
+  it("is an error for who reads it, and told to who can stop the process", async () => {
+    const store = await new MemoryStores().open("state");
+    const told: AshlarError[] = [];
+    const onDamage = (error: AshlarError) => told.push(error);
+    const overlay = new Overlay({ store, cacheBytesMax: 1_000_000, onDamage });
+    overlay.insert(TIMES, key(1), 1);
+    await flush(overlay, store);
+    await store.commit([{ key: textToBytes(key(1)), value: Uint8Array.of(0xc1) }]);
+    const again = new Overlay({ store, cacheBytesMax: 1_000_000, onDamage });
+    assert.throws(() => again.get(TIMES, key(1)), { code: "STORE_CORRUPT" });
+    assert.throws(() => again.rows(TIMES, ALL, 10), { code: "STORE_CORRUPT" });
+    assert.deepEqual(
+      told.map(({ code }) => code),
+      ["STORE_CORRUPT", "STORE_CORRUPT"],
+    );
   });
 });

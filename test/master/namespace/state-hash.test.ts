@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
-import { durableChanges, hashOf } from "../../../master/namespace/durable.ts";
+import { hashOf } from "../../../master/namespace/durable.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
+import { META_KEY, textToBytes } from "../../../master/namespace/keys.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
+import { APPLIED } from "../../../master/namespace/tables.ts";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
@@ -130,12 +132,57 @@ describe("the state hash of a replica", () => {
     const replica = await Replica.make();
     replica.run(put("/a", "one"));
     await replica.namespace.flush();
-    const { membership, term } = replica.namespace.durable;
-    const none = undefined as unknown as Uint8Array;
-    const old = { index: replica.index, term, membership, stateHash: none };
-    await replica.store.commit(durableChanges(old));
+    const { term } = replica.namespace.durable;
+    const none = undefined as unknown as null;
+    const old = { formatVersion: 1, index: replica.index, term, stateHash: none, check: null };
+    const key = textToBytes(META_KEY.applied);
+    await replica.store.commit([{ key, value: APPLIED.encode(old, META_KEY.applied) }]);
     const reopened = Namespace.open({ store: replica.store, hasher });
     assert.equal(hexOf(reopened.durableMark), hexOf(replica.namespace.durableMark));
+  });
+});
+
+/** The state, or the code of why there is none. */
+function openOf(store: OrderedStore): Namespace | string {
+  try {
+    return Namespace.open({ store, hasher });
+  } catch (error) {
+    assert.ok(error instanceof AshlarError, String(error));
+    return error.code;
+  }
+}
+
+describe("the rows that say what a store stands for", () => {
+  it("are not believed when a bit of them has turned over", async () => {
+    const replica = await Replica.make();
+    replica.run(put("/a", "one"));
+    await replica.namespace.flush();
+    let count = 0;
+    for (const name of [META_KEY.applied, META_KEY.membership]) {
+      const key = textToBytes(name);
+      const good = replica.store.get(key)?.slice();
+      assert.ok(good !== undefined);
+      for (let bit = 0; bit < good.length * 8; bit += 1) {
+        const value = good.slice();
+        value[bit >> 3] = (value[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        await replica.store.commit([{ key, value }]);
+        const opened = openOf(replica.store);
+        if (opened instanceof Namespace) {
+          // Another spelling of the same.
+          const { index, term, membership } = replica.namespace.durable;
+          const stateHash = hexOf(replica.namespace.durableMark);
+          const found = { ...opened.durable, stateHash: hexOf(opened.durableMark) };
+          assert.deepEqual(found, { index, term, membership, stateHash }, `bit ${bit} of ${name}`);
+          continue;
+        }
+        // A turn in the number of the format looks like a newer program's.
+        assert.ok(opened === "STORE_CORRUPT" || opened === "VERSION_MISMATCH", opened);
+        count += 1;
+      }
+      await replica.store.commit([{ key, value: good }]);
+    }
+    assert.ok(count > 300, `${count} bits`);
+    assert.equal(Namespace.open({ store: replica.store, hasher }).appliedIndex, replica.index);
   });
 });
 
