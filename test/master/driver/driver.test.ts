@@ -77,6 +77,7 @@ describe("a group of drivers", () => {
     await group.clock.advanceFor(inTurn, "one command after the other is committed");
     // The entry before each is committed, and is not applied yet.
     assert.deepEqual(appliedAtWrite, [before, before + 1, before + 2]);
+    follower.faults.delay = () => Promise.resolve();
     await group.stopAll();
   });
 
