@@ -1,17 +1,25 @@
 import { join } from "node:path";
 import type { FaultOutcome, Soak } from "./fault.ts";
-import { casesOf, failSite, type IoErrorCase, sitesOf, tracerTo } from "./io-faults.ts";
+import {
+  casesOf,
+  failSite,
+  type IoErrorCase,
+  sitesAtStart,
+  sitesUnderLoad,
+  tracerTo,
+} from "./io-faults.ts";
 import { type IoSite, sitesIn } from "./io-sites.ts";
 import { waitFor } from "./run-tool.ts";
 import type { Workload } from "./workload.ts";
 
 const SERVE_TIMEOUT_MS = 60_000;
-const TRACED_LOAD_CHANGES = 150;
+/** Enough for some files of each writer that have an extent file of their own. */
+const TRACED_LOAD_CHANGES = 800;
 
 /** Starts all nodes; with `io-error` among the faults some of them after a first start that failed. */
-export async function bringUp(soak: Soak): Promise<FaultOutcome[]> {
+export async function bringUp(soak: Soak, say: (line: string) => void): Promise<FaultOutcome[]> {
   const { cluster, options } = soak;
-  const outcomes = options.faults.includes("io-error") ? await failFirstStarts(soak) : [];
+  const outcomes = options.faults.includes("io-error") ? await failFirstStarts(soak, say) : [];
   await cluster.startAll();
   const problem = await cluster.waitUntilWhole(SERVE_TIMEOUT_MS);
   if (problem !== null) throw new Error(`The cluster does not come up: ${problem}`);
@@ -22,7 +30,7 @@ export async function bringUp(soak: Soak): Promise<FaultOutcome[]> {
  * A first start makes identity, log and stores. One master and one chunkserver do it traced; with
  * what was seen of them, the last of each role fails at every one of its steps, one after the other.
  */
-async function failFirstStarts(soak: Soak): Promise<FaultOutcome[]> {
+async function failFirstStarts(soak: Soak, say: (line: string) => void): Promise<FaultOutcome[]> {
   const { cluster, journal } = soak;
   const first = [cluster.node("m1"), cluster.node("c1")];
   const last = [cluster.node("m3"), cluster.node("c4")];
@@ -45,9 +53,8 @@ async function failFirstStarts(soak: Soak): Promise<FaultOutcome[]> {
     for (const each of casesOf(await sitesIn(protocolOf(node.name), from))) {
       const outcome = await failSite(soak, victim, each);
       journal.write("fault", { ...outcome });
-      // An earlier attempt that got further may have finished a step: it is not taken again.
-      if (outcome.fired) outcomes.push(outcome);
-      else process.stderr.write(`not met: ${outcome.what}\n`);
+      outcomes.push(outcome);
+      say(`first start  ${outcome.what}: ${outcome.evidence}`);
     }
   }
   // Without its tracer: it would slow down all that follows.
@@ -62,7 +69,17 @@ export async function findIoErrorCases(soak: Soak, workload: Workload): Promise<
   const load = async (): Promise<void> => {
     await workload.waitForTraffic(TRACED_LOAD_CHANGES, SERVE_TIMEOUT_MS);
   };
-  for (const name of ["m2", "c2"]) sites.push(...(await sitesOf(soak, cluster.node(name), load)));
+  for (const name of ["m2", "c2"]) sites.push(...(await sitesAtStart(soak, cluster.node(name))));
+  const leader = await cluster.leader();
+  const follower = cluster.masters.find((node) => node !== leader) ?? leader;
+  const server = cluster.node("c2");
+  for (const traced of [
+    { node: leader, role: "leader" },
+    { node: follower, role: "follower" },
+    { node: server, role: "chunkserver" },
+  ] as const) {
+    sites.push(...(await sitesUnderLoad(soak, traced, load)));
+  }
   const cases = casesOf(sites);
   soak.journal.write("sites", { sites });
   return cases;

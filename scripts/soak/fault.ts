@@ -22,6 +22,13 @@ export interface FaultOutcome {
   readonly fired: boolean;
   /** What was seen of it. */
   readonly evidence: string;
+  /** Of an `io-error`. */
+  readonly io?: {
+    /** The error and the place, whatever the phase. */
+    readonly place: string;
+    /** A step of a first start is taken once: an attempt before may have finished it. */
+    readonly isFirstStart: boolean;
+  };
 }
 
 /** Breaks something, holds it for a while, and mends what the world would mend. */

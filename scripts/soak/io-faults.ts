@@ -6,6 +6,7 @@ import { type FaultOutcome, namesOf, type Soak } from "./fault.ts";
 import {
   type IoSite,
   kindOfFile,
+  nameOfPlace,
   nameOfSite,
   pathsToWatch,
   SYNC_CALLS,
@@ -15,10 +16,14 @@ import {
 import { waitFor } from "./run-tool.ts";
 import type { SoakNode } from "./soak-node.ts";
 
-/** How long a process under load takes to come by a site. */
+/** How long a process takes to come by a site. */
 const FIRE_TIMEOUT_MS = 20_000;
-/** … and how long it then may take to give up or to say what happened. */
-const GIVE_UP_TIMEOUT_MS = 8_000;
+/** … and how long it then may take to say what happened, and to give up if it must. */
+const SAY_TIMEOUT_MS = 10_000;
+const GIVE_UP_TIMEOUT_MS = 15_000;
+/** With room again a chunkserver notices it within so long. */
+const ROOM_TIMEOUT_MS = 20_000;
+const ROOM_AGAIN = "The disk has room again";
 const ALL_CALLS = [...WRITE_CALLS, ...SYNC_CALLS].join(",");
 
 export type IoErrorName = "EIO" | "ENOSPC";
@@ -44,31 +49,47 @@ export function tracerTo(protocol: string): string[] {
   return ["strace", "-D", "-f", "-y", "-qq", "-o", protocol, "-e", `trace=${ALL_CALLS}`];
 }
 
-/** Sites that `node` comes by while `meanwhile` goes on; it is restarted for it. */
-export async function sitesOf(
-  soak: Soak,
-  node: SoakNode,
-  meanwhile: () => Promise<void>,
-): Promise<IoSite[]> {
-  const protocol = join(soak.cluster.directory, `calls-${node.name}`);
-  const from = { role: node.role, dataDirectory: node.dataDirectory };
+/** Sites that `node` comes by as it starts; it is restarted for it, twice. */
+export async function sitesAtStart(soak: Soak, node: SoakNode): Promise<IoSite[]> {
+  const protocol = protocolOf(soak, node);
   if (node.isRunning) await node.signal("SIGTERM");
   await node.start(tracerTo(protocol));
   const problem = await soak.cluster.waitUntilWhole(60_000);
   if (problem !== null) throw new Error(`${node.name} does not serve under strace: ${problem}`);
-  const atStart = await sitesIn(protocol, { ...from, phase: "start" });
+  const { role, dataDirectory } = node;
+  const sites = await sitesIn(protocol, { role, dataDirectory, phase: "start" });
   await rm(protocol);
-  await node.kill();
+  await node.kill(); // With its tracer, which would slow down all that follows.
   await node.start();
   await soak.cluster.waitUntilWhole(60_000);
+  return sites;
+}
+
+/** Sites that `node`, which runs as `role`, comes by while `meanwhile` goes on. */
+export async function sitesUnderLoad(
+  soak: Soak,
+  { node, role }: { readonly node: SoakNode; readonly role: IoSite["role"] },
+  meanwhile: () => Promise<void>,
+): Promise<IoSite[]> {
+  const protocol = protocolOf(soak, node);
   const tracer = await attach(node, ["-y", "-o", protocol, "-e", `trace=${ALL_CALLS}`]);
   await meanwhile();
   await detach(tracer);
-  const underLoad = await sitesIn(protocol, { ...from, phase: "load" });
-  return [...atStart, ...underLoad];
+  const { dataDirectory } = node;
+  const sites = await sitesIn(protocol, { role, dataDirectory, phase: "load" });
+  await rm(protocol);
+  return sites;
 }
 
-/** One call site fails once in every thread that comes by. The node does not run after it. */
+function protocolOf(soak: Soak, node: SoakNode): string {
+  return join(soak.cluster.directory, `calls-${node.name}`);
+}
+
+/**
+ * One call site fails: at a first start as long as the process lives, so that it takes no step
+ * beyond, else once in every thread that comes by. The node does not run after it, unless its disk
+ * was only full and it went on by itself.
+ */
 export async function failSite(
   soak: Soak,
   node: SoakNode,
@@ -77,9 +98,10 @@ export async function failSite(
   const protocol = join(soak.cluster.directory, `injected-${node.name}`);
   await rm(protocol, { force: true });
   const logStart = await node.logSize();
+  const isFirstStart = site.phase === "first start";
   const injection = [
     ...["-qq", "-o", protocol, "-e", `trace=${site.call}`],
-    ...["-e", `inject=${site.call}:error=${error}:when=1`],
+    ...["-e", `inject=${site.call}:error=${error}:when=1${isFirstStart ? "+" : ""}`],
     ...(await watched(site, node)).flatMap((path) => ["-P", path]),
   ];
   let tracer: ChildProcess | null = null;
@@ -89,26 +111,25 @@ export async function failSite(
     if (node.isRunning) await node.signal("SIGTERM");
     await node.start(["strace", "-D", "-f", ...injection]);
   }
-  await waitFor(
-    async () =>
-      (await isInjected(protocol)) || (site.phase !== "load" && (await node.notReady()) === null),
-    FIRE_TIMEOUT_MS,
-  );
+  // Nothing more comes by a first start that is over; a start goes on under load.
+  const isOver = async (): Promise<boolean> => isFirstStart && (await node.notReady()) === null;
+  await waitFor(async () => (await isInjected(protocol)) || (await isOver()), FIRE_TIMEOUT_MS);
   const fired = await isInjected(protocol);
-  if (fired) await waitUntilSaid(node, logStart);
-  const story = await judge(soak, node, { site, error, fired, logStart });
+  const injured: Injured = { soak, node, site, error, logStart };
+  const evidence = fired ? await judge(injured) : "never came by";
   if (tracer !== null) await detach(tracer);
-  await node.kill();
+  if (!(fired && (await hasRoomAgain(injured)))) await node.kill();
   await sleep(100); // strace, which has nothing left to trace, ends.
   const what = `${error} ${nameOfSite(site)}`;
-  return { kind: "io-error", what, nodes: namesOf([node]), fired, evidence: story };
+  const io = { place: `${error} ${nameOfPlace(site)}`, isFirstStart };
+  return { kind: "io-error", what, nodes: namesOf([node]), fired, evidence, io };
 }
 
-/** Resolves when the process has ended, or a second after it has complained. */
-async function waitUntilSaid(node: SoakNode, logStart: number): Promise<void> {
-  const hasSpoken = async (): Promise<boolean> =>
-    !node.isRunning || (await node.complaintsSince(logStart)).some(isAboutDisk);
-  if (await waitFor(hasSpoken, GIVE_UP_TIMEOUT_MS)) await node.waitUntilEnded(1_000);
+/** A process that has met the error, and where its log ended before. */
+interface Injured extends IoErrorCase {
+  readonly soak: Soak;
+  readonly node: SoakNode;
+  readonly logStart: number;
 }
 
 function isAboutDisk(complaint: string): boolean {
@@ -117,21 +138,48 @@ function isAboutDisk(complaint: string): boolean {
   );
 }
 
-/** What was seen of it; a violation if the process swallowed it. */
-async function judge(
-  soak: Soak,
-  node: SoakNode,
-  { site, error, fired, logStart }: IoErrorCase & { fired: boolean; logStart: number },
-): Promise<string> {
-  const complaints = await node.complaintsSince(logStart);
-  if (!fired) return "never came by";
-  const said = complaints.find(isAboutDisk);
-  if (!node.isRunning) return `ended with ${node.ended?.code ?? node.ended?.signal}: ${said ?? ""}`;
-  if (said !== undefined) return `lived on and said: ${said}`;
-  soak.journal.violation(
-    `${node.name}: lived on after ${error} ${nameOfSite(site)} and said nothing`,
-  );
-  return "lived on and said nothing";
+/** Files that a process can do without: it says that one could not be written, and goes on. */
+const DISPENSABLE = ["peers.json.N.tmp"];
+
+/**
+ * What was seen of it. A process that gives up says why. One that lives on says so in its log (what
+ * a native library prints is not its word); after EIO a master ends and a chunkserver takes no more
+ * writes, so neither goes on as if nothing had been.
+ */
+async function judge({ soak, node, site, error, logStart }: Injured): Promise<string> {
+  const complaint = async (): Promise<string | undefined> =>
+    (await node.complaintsSince(logStart)).find(isAboutDisk);
+  const hasSpoken = async (): Promise<boolean> =>
+    !node.isRunning || (await complaint()) !== undefined;
+  await waitFor(hasSpoken, SAY_TIMEOUT_MS);
+  const mustStop = error === "EIO" && !DISPENSABLE.includes(site.file);
+  const hasStopped = async (): Promise<boolean> =>
+    !node.isRunning || (node.role === "chunkserver" && (await node.notReady()) !== null);
+  const isRight = !mustStop || (await waitFor(hasStopped, GIVE_UP_TIMEOUT_MS));
+  if (node.isRunning) await node.waitUntilEnded(1_000);
+  const blame = (text: string): void =>
+    soak.journal.violation(`${node.name}: ${text} after ${error} ${nameOfSite(site)}`);
+  const said = await complaint();
+  if (!node.isRunning) {
+    const { code, signal } = node.ended ?? { code: null, signal: null };
+    const words = [said, (await node.lastWordsSince(logStart)).find(isAboutDisk)];
+    const last = words.find((each) => each !== undefined);
+    if (code !== null && last === undefined) blame(`ended with ${code} and said nothing`);
+    return `ended with ${code ?? signal}: ${last ?? ""}`;
+  }
+  if (said === undefined) blame("lived on and said nothing");
+  if (!isRight) blame("goes on as if nothing had been");
+  return said === undefined ? "lived on and said nothing" : `lived on and said: ${said}`;
+}
+
+/** Whether it is a chunkserver that only lacked space; then it must notice that it has some again. */
+async function hasRoomAgain({ soak, node, site, error, logStart }: Injured): Promise<boolean> {
+  const isFull = error === "ENOSPC" && site.role === "chunkserver" && node.isRunning;
+  if (!isFull || (await node.notReady()) !== null) return false;
+  if (site.phase === "first start") return false;
+  const isNoticed = await waitFor(() => node.hasLogged(ROOM_AGAIN, logStart), ROOM_TIMEOUT_MS);
+  if (!isNoticed) soak.journal.violation(`${node.name}: never says that it has room again`);
+  return isNoticed;
 }
 
 /** Also files of the kind that are there now and were not when the site was found. */
@@ -167,13 +215,12 @@ async function detach(tracer: ChildProcess): Promise<void> {
   await new Promise((resolve) => tracer.once("exit", resolve));
 }
 
-/** Where the case is to be tried: the leader for a master's, but not always. */
+/** Where the case is to be tried, of those that play its part: another one each turn. */
 export async function nodeFor(soak: Soak, { site }: IoErrorCase, turn: number): Promise<SoakNode> {
   const { cluster } = soak;
-  if (site.role === "chunkserver") {
-    return cluster.chunkservers[turn % cluster.chunkservers.length] as SoakNode;
-  }
-  return turn % 2 === 0
-    ? await cluster.leader()
-    : (cluster.masters[turn % cluster.masters.length] as SoakNode);
+  const pick = (nodes: readonly SoakNode[]): SoakNode => nodes[turn % nodes.length] as SoakNode;
+  if (site.role === "chunkserver") return pick(cluster.chunkservers);
+  if (site.role === "master") return pick(cluster.masters);
+  const leader = await cluster.leader();
+  return site.role === "leader" ? leader : pick(cluster.masters.filter((each) => each !== leader));
 }

@@ -17,7 +17,8 @@ export type SitePhase = "first start" | "start" | "load";
 
 /** A kind of file and a call on it: one place in the product that must bear its failure. */
 export interface IoSite {
-  readonly role: "master" | "chunkserver";
+  /** Whose: of masters under load those of the one that leads and of one that follows. */
+  readonly role: "master" | "leader" | "follower" | "chunkserver";
   readonly phase: SitePhase;
   readonly call: string;
   /** The path in the data directory, numbers as N: "log/N-N.log". "." is the directory itself. */
@@ -59,12 +60,17 @@ export function nameOfSite({ role, phase, call, file }: IoSite): string {
   return `${role} at ${phase}: ${call} of ${file}`;
 }
 
-/** Two files that differ in nothing but their numbers are written by the same code. */
-export function kindOfFile(name: string): string {
-  return name.replaceAll(/[0-9a-f]{16,}/g, "N").replaceAll(/\d+/g, "N");
+/** The same for a place in any phase, at any member. */
+export function nameOfPlace({ role, call, file }: IoSite): string {
+  return `${role === "chunkserver" ? role : "master"}: ${call} of ${file}`;
 }
 
-/** How many names of files that are still to come are watched, for each kind. */
+/** Two files that differ in nothing but their numbers are written by the same code. */
+export function kindOfFile(name: string): string {
+  return name.replaceAll(/[0-9a-f]{12,}/g, "N").replaceAll(/\d+/g, "N");
+}
+
+/** How many names of files that are still to come are watched. */
 const AHEAD = 60;
 
 /**
@@ -73,12 +79,37 @@ const AHEAD = 60;
  */
 export function pathsToWatch(site: IoSite, dataDirectory: string): string[] {
   const paths = new Set(site.paths);
-  for (const path of site.paths) {
-    const [, head, digits, tail] = /^(.*?)(\d+)(\D*)$/.exec(path) ?? [];
-    if (head === undefined || digits === undefined || digits.length >= 16) continue;
+  const [newest] = site.paths
+    .map(numbered)
+    .filter((each) => each !== null)
+    .sort((left, right) => right.number - left.number);
+  if (newest !== undefined) {
+    const { head, number, radix, width, tail } = newest;
     // Temporary files are counted from 1 by each process anew.
-    const first = path.endsWith(".tmp") ? 1 : Number(digits);
-    for (let next = first; next < first + AHEAD; next += 1) paths.add(`${head}${next}${tail}`);
+    const first = tail.endsWith(".tmp") ? 1 : number;
+    for (let next = first; next < first + AHEAD; next += 1) {
+      paths.add(`${head}${next.toString(radix).padStart(width, "0")}${tail}`);
+    }
   }
   return [...paths].map((path) => (path === "." ? dataDirectory : `${dataDirectory}/${path}`));
+}
+
+/** A name by the last number in it, which says in what order such files are made. */
+interface NumberedName {
+  readonly head: string;
+  readonly number: number;
+  readonly radix: 10 | 16;
+  /** Digits, at least. */
+  readonly width: number;
+  readonly tail: string;
+}
+
+/** Extents have 12 hexadecimal digits. Null: no number, or one that does not just count (an index). */
+function numbered(name: string): NumberedName | null {
+  const [, head, digits, tail] = /^(.*?)([0-9a-f]{12}|\d+)(\D*)$/.exec(name) ?? [];
+  if (head === undefined || digits === undefined || tail === undefined) return null;
+  if (digits.length >= 16) return null;
+  const radix = digits.length === 12 ? 16 : 10;
+  const width = digits.startsWith("0") ? digits.length : 1;
+  return { head, number: Number.parseInt(digits, radix), radix, width, tail };
 }

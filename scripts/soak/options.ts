@@ -18,7 +18,7 @@ export interface SoakOptions {
   /** At least so long, from the first fault on. */
   readonly minutes: number;
   readonly faults: readonly FaultKind[];
-  /** At least so many power cuts, however long they take. */
+  /** At least so many power cuts, however long they take; 0: each variant once. */
   readonly powerCuts: number;
   /** Pauses of 4 s instead of 30 s. */
   readonly quick: boolean;
@@ -35,9 +35,9 @@ A cluster of 3 masters and 4 chunkservers as processes, each on a disk and in a 
 its own, under load, while real faults happen to it. Needs root and Linux; touches nothing outside of
 its own namespaces and its directory.
 
-  --minutes N      at least so long (5)
+  --minutes N      at least so long, and until each variant of each fault was tried (5)
   --faults LIST    of ${FAULT_KINDS.join(", ")} (all)
-  --power-cuts N   at least so many power cuts (0)
+  --power-cuts N   so many power cuts, instead of each variant at least
   --quick          pauses of 4 s instead of 30 s
   --keep           keep logs, journal and disk images also when everything held
   --json           one JSON object instead of the tables

@@ -59,14 +59,21 @@ async function wallOffsetSeconds(node: SoakNode): Promise<number | null> {
   }
 }
 
+async function followerOf({ cluster }: Soak): Promise<SoakNode> {
+  const leader = await cluster.leader();
+  return anyOf(cluster.masters.filter((node) => node !== leader));
+}
+
 export const KILLS: readonly Fault[] = [
   async ({ cluster }) => kill("leader", await cluster.leader()),
-  ({ cluster }) => kill("any", anyOf(cluster.nodes)),
+  ({ cluster }) => kill("chunkserver", anyOf(cluster.chunkservers)),
+  async (soak) => kill("follower", await followerOf(soak)),
 ];
 
 export const PAUSES: readonly Fault[] = [
   async (soak) => pause("leader", await soak.cluster.leader(), soak),
-  (soak) => pause("any", anyOf(soak.cluster.nodes), soak),
+  async (soak) => pause("follower", await followerOf(soak), soak),
+  (soak) => pause("chunkserver", anyOf(soak.cluster.chunkservers), soak),
 ];
 
 export const CLOCK_JUMPS: readonly Fault[] = [

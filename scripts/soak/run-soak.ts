@@ -78,7 +78,7 @@ async function runWhole(parts: Parts): Promise<void> {
   const { soak, workload, audit, rounds } = parts;
   const { cluster, options, journal } = soak;
   await cluster.make(options.faults.includes("clock-jump") ? await faketimeLibrary() : null);
-  for (const outcome of await bringUp(soak)) rounds.push({ ...outcome, wholeMs: 0 });
+  for (const outcome of await bringUp(soak, parts.say)) rounds.push({ ...outcome, wholeMs: 0 });
   await workload.start(cluster, journal);
   await breakThings(parts);
   await workload.pause();

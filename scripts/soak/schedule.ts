@@ -58,8 +58,8 @@ export class Schedule {
   #isOwed(kind: FaultKind): boolean {
     const turns = this.#turns.get(kind) ?? 0;
     if (kind === "io-error") return this.#pending.length > 0;
-    if (kind === "power-cut") return turns < Math.max(1, this.#soak.options.powerCuts);
-    return turns === 0;
+    const { powerCuts } = this.#soak.options;
+    return turns < (kind === "power-cut" && powerCuts > 0 ? powerCuts : VARIANTS[kind].length);
   }
 
   #nextCase(turn: number): Fault {

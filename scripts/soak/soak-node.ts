@@ -154,16 +154,25 @@ export class SoakNode {
     return (await readFile(this.#options.paths.log)).length;
   }
 
-  /** Messages of level warn or worse that the node logged behind `offset`, and its last words. */
+  /** Messages of level warn or worse that the node logged behind `offset`. */
   async complaintsSince(offset: number): Promise<string[]> {
+    const logged = (await this.#linesSince(offset)).map(parseLine);
+    return logged.flatMap((line) => (line === null || !isComplaint(line) ? [] : textOf(line)));
+  }
+
+  /** What else it printed: what a process says when it gives up, and what native libraries say. */
+  async lastWordsSince(offset: number): Promise<string[]> {
+    return (await this.#linesSince(offset)).filter((line) => parseLine(line) === null);
+  }
+
+  async hasLogged(message: string, offset: number): Promise<boolean> {
+    const lines = await this.#linesSince(offset);
+    return lines.some((line) => parseLine(line)?.message === message);
+  }
+
+  async #linesSince(offset: number): Promise<string[]> {
     const text = (await readFile(this.#options.paths.log)).subarray(offset).toString();
-    const complaints: string[] = [];
-    for (const line of text.split("\n")) {
-      if (line.trim() === "") continue;
-      const complaint = complaintOf(line);
-      if (complaint !== null) complaints.push(complaint);
-    }
-    return complaints;
+    return text.split("\n").filter((line) => line.trim() !== "");
   }
 }
 
@@ -174,12 +183,20 @@ interface LogLine {
   readonly error?: { readonly message?: string };
 }
 
-function complaintOf(line: string): string | null {
+/** Null: not a line of the log. */
+function parseLine(line: string): LogLine | null {
   try {
-    const { level, message, error } = JSON.parse(line) as LogLine;
-    if (level !== "warn" && level !== "error") return null;
-    return error?.message === undefined ? (message ?? line) : `${message}: ${error.message}`;
+    const parsed: unknown = JSON.parse(line);
+    return typeof parsed === "object" ? parsed : null;
   } catch {
-    return line; // Not the log's own format: what a process says when it gives up.
+    return null;
   }
+}
+
+function isComplaint({ level }: LogLine): boolean {
+  return level === "warn" || level === "error";
+}
+
+function textOf({ message, error }: LogLine): string {
+  return error?.message === undefined ? `${message}` : `${message}: ${error.message}`;
 }

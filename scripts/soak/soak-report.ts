@@ -28,6 +28,8 @@ export interface SoakReport {
   /** Power cuts by file system: how often a disk of each lost what was not synced. */
   readonly disksCut: { readonly ext4: number; readonly xfs: number };
   readonly violations: readonly string[];
+  /** Steps of a first start that no error met, and where the same call met it instead. */
+  readonly notMet: readonly string[];
   /** Why the run proves too little: traffic, faults, leader changes. */
   readonly shortcomings: readonly string[];
 }
@@ -63,6 +65,7 @@ export function reportOf(facts: RunFacts): SoakReport {
       xfs: disks.filter((name) => name.endsWith("/xfs")).length,
     },
     violations,
+    notMet: notMetIn(rounds),
     shortcomings,
   };
 }
@@ -103,10 +106,29 @@ function shortcomingsOf({ traffic, rounds, kinds, leaderChanges }: RunFacts): st
     if (ofKind.length === 0) shortcomings.push(`no ${kind} was tried`);
   }
   for (const [name, group] of groups(rounds)) {
-    if (!group.some((round) => round.fired)) shortcomings.push(`${name}: never fired`);
+    if (isMet(group, rounds)) continue;
+    shortcomings.push(`${name}: never fired`);
   }
   if (leaderChanges === 0) shortcomings.push("the leader never changed");
   return shortcomings;
+}
+
+/** Whether the fault fired, for a step of a first start also in another phase. */
+function isMet(group: readonly Round[], rounds: readonly Round[]): boolean {
+  if (group.some((round) => round.fired)) return true;
+  const io = group[0]?.io;
+  if (io === undefined || !io.isFirstStart) return false;
+  return rounds.some((round) => round.fired && round.io?.place === io.place);
+}
+
+function notMetIn(rounds: readonly Round[]): string[] {
+  const lines: string[] = [];
+  for (const { what, io, fired } of rounds) {
+    if (io === undefined || !io.isFirstStart || fired) continue;
+    const other = rounds.find((round) => round.fired && round.io?.place === io.place);
+    lines.push(`${what}: ${other === undefined ? "nowhere" : `but "${other.what}" was`}`);
+  }
+  return lines;
 }
 
 /** The report for people. */
@@ -128,6 +150,7 @@ export function describeReport(report: SoakReport): string {
     `${acknowledged} changes acknowledged, ${unknown} unknown and looked up; ${reads} reads judged, ${failedReads} failed`,
     `${report.filesRead} files read back whole after faults; ${report.leaderChanges} changes of leader`,
     `disks whose power was cut: ${ext4} ext4, ${xfs} XFS; ${report.seconds} s in all`,
+    ...report.notMet.map((text) => `NOT MET: ${text}`),
     ...report.violations.map((text) => `VIOLATION: ${text}`),
     ...report.shortcomings.map((text) => `TOO LITTLE: ${text}`),
     report.ok ? "Everything held." : "Not everything held.",

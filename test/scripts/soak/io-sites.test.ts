@@ -14,7 +14,7 @@ const PROTOCOL = `
 14 <... pwrite64 resumed>) = 4
 14 fsync(7</d>) = 0
 14 write(1</var/log/node>, "hello"..., 5) = 5
-15 pwrite64(30</d/extents/large-7>, "x"..., 4096, 0) = 4096
+15 pwrite64(30</d/extents/large-000000000007>, "x"..., 4096, 0) = 4096
 `;
 
 describe("the call sites in a protocol of strace", () => {
@@ -40,11 +40,22 @@ describe("the call sites in a protocol of strace", () => {
   it("are met again in files that are still to be made", () => {
     const site = {
       ...({ role: "chunkserver", phase: "load", call: "pwrite64" } as const),
-      ...{ file: "extents/large-N", paths: ["extents/large-7"] },
+      ...{ file: "extents/large-N" },
+      paths: ["extents/large-00000000000f", "extents/large-000000000007"],
     };
     const paths = pathsToWatch(site, "/d");
-    assert.equal(paths[0], "/d/extents/large-7");
-    assert.ok(paths.includes("/d/extents/large-8"));
+    assert.deepEqual(paths.slice(0, 3), [
+      "/d/extents/large-00000000000f",
+      "/d/extents/large-000000000007",
+      "/d/extents/large-000000000010",
+    ]);
+    assert.ok(
+      !paths.includes("/d/extents/large-000000000008"),
+      "an old number does not come again",
+    );
+    const temporary = pathsToWatch({ ...site, paths: ["chunkserver.json.2.tmp"] }, "/d");
+    assert.ok(temporary.includes("/d/chunkserver.json.1.tmp"), "each process counts from 1");
+    assert.equal(kindOfFile("extents/large-00000000000f"), "extents/large-N");
     assert.equal(kindOfFile("identity.json.3.tmp"), "identity.json.N.tmp");
   });
 });

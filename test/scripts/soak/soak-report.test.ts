@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  describeReport,
+  type Round,
+  type RunFacts,
+  reportOf,
+} from "../../../scripts/soak/soak-report.ts";
+
+const PLACE = "EIO master: fsync of log";
+
+function round(what: string, overrides: Partial<Round> = {}): Round {
+  return {
+    ...{ kind: "io-error", what, nodes: ["m1/ext4"], fired: true, evidence: "ended with 1" },
+    wholeMs: 1000,
+    ...overrides,
+  } as Round;
+}
+
+function facts(rounds: readonly Round[]): RunFacts {
+  return {
+    seconds: 60,
+    traffic: { acknowledged: 1000, unknown: 0, reads: 1000, failedReads: 0 },
+    filesRead: 10,
+    leaderChanges: 1,
+    rounds,
+    kinds: ["io-error"],
+    violations: [],
+  };
+}
+
+const missedFirst = (place: string): Round =>
+  round("EIO master at first start: fsync of log", {
+    fired: false,
+    io: { place, isFirstStart: true },
+  });
+
+describe("the report of a soak", () => {
+  it("fails a run in which an error under load met nobody, however often it was tried", () => {
+    const io = { place: PLACE, isFirstStart: false };
+    const missed = round("EIO leader at load: fsync of log", { fired: false, io });
+    const { ok, shortcomings } = reportOf(facts([missed, missed, round("another")]));
+    assert.equal(ok, false);
+    assert.deepEqual(shortcomings, ["io-error EIO leader at load: fsync of log: never fired"]);
+    const late = { ...missed, fired: true };
+    assert.equal(reportOf(facts([missed, late])).ok, true, "the second attempt met it");
+  });
+
+  it("shows a step of a first start that was not met, and forgives it if the call failed elsewhere", () => {
+    const io = { place: PLACE, isFirstStart: false };
+    const elsewhere = round("EIO master at start: fsync of log", { io });
+    const report = reportOf(facts([missedFirst(PLACE), elsewhere]));
+    assert.equal(report.ok, true);
+    assert.match(
+      describeReport(report),
+      /NOT MET: EIO master at first start: fsync of log: but "EIO master at start: fsync of log" was/,
+    );
+  });
+
+  it("fails a run in which a step of a first start was met nowhere", () => {
+    const other = round("EIO master at start: fsync of .", {
+      io: { place: "EIO master: fsync of .", isFirstStart: false },
+    });
+    const report = reportOf(facts([missedFirst(PLACE), other]));
+    assert.equal(report.ok, false);
+    assert.equal(report.shortcomings.length, 1);
+    assert.match(report.notMet[0] ?? "", /nowhere$/);
+  });
+
+  it("does not take an error elsewhere for one under load", () => {
+    const io = { place: PLACE, isFirstStart: false };
+    const rounds = [round("start", { io }), round("load", { fired: false, io })];
+    assert.deepEqual(reportOf(facts(rounds)).shortcomings, ["io-error load: never fired"]);
+  });
+});
