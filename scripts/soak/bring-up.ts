@@ -4,6 +4,7 @@ import {
   casesOf,
   failSite,
   type IoErrorCase,
+  nameOfCase,
   sitesAtStart,
   sitesUnderLoad,
   tracerTo,
@@ -50,7 +51,7 @@ async function failFirstStarts(soak: Soak, say: (line: string) => void): Promise
     const from = { role, dataDirectory, phase: "first start" as const };
     const victim = last[index];
     if (victim === undefined) continue;
-    for (const each of casesOf(await sitesIn(protocolOf(node.name), from))) {
+    for (const each of chosen(soak, casesOf(await sitesIn(protocolOf(node.name), from)))) {
       const outcome = await failSite(soak, victim, each);
       journal.write("fault", { ...outcome });
       outcomes.push(outcome);
@@ -80,7 +81,12 @@ export async function findIoErrorCases(soak: Soak, workload: Workload): Promise<
   ] as const) {
     sites.push(...(await sitesUnderLoad(soak, traced, load)));
   }
-  const cases = casesOf(sites);
+  const cases = chosen(soak, casesOf(sites));
   soak.journal.write("sites", { sites });
   return cases;
+}
+
+/** Those that the options ask for. */
+function chosen({ options }: Soak, cases: readonly IoErrorCase[]): IoErrorCase[] {
+  return cases.filter((each) => nameOfCase(each).includes(options.ioCases));
 }

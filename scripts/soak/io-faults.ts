@@ -44,6 +44,11 @@ export function casesOf(sites: readonly IoSite[]): IoErrorCase[] {
   });
 }
 
+/** "EIO leader at load: pwrite64 of log/N-N.log". */
+export function nameOfCase({ site, error }: IoErrorCase): string {
+  return `${error} ${nameOfSite(site)}`;
+}
+
 /** Runs what follows it under the same pid and notes its calls. */
 export function tracerTo(protocol: string): string[] {
   return ["strace", "-D", "-f", "-y", "-qq", "-o", protocol, "-e", `trace=${ALL_CALLS}`];
@@ -120,7 +125,7 @@ export async function failSite(
   if (tracer !== null) await detach(tracer);
   if (!(fired && (await hasRoomAgain(injured)))) await node.kill();
   await sleep(100); // strace, which has nothing left to trace, ends.
-  const what = `${error} ${nameOfSite(site)}`;
+  const what = nameOfCase({ site, error });
   const io = { place: `${error} ${nameOfPlace(site)}`, isFirstStart };
   return { kind: "io-error", what, nodes: namesOf([node]), fired, evidence, io };
 }
@@ -158,7 +163,7 @@ async function judge({ soak, node, site, error, logStart }: Injured): Promise<st
   const isRight = !mustStop || (await waitFor(hasStopped, GIVE_UP_TIMEOUT_MS));
   if (node.isRunning) await node.waitUntilEnded(1_000);
   const blame = (text: string): void =>
-    soak.journal.violation(`${node.name}: ${text} after ${error} ${nameOfSite(site)}`);
+    soak.journal.violation(`${node.name}: ${text} after ${nameOfCase({ site, error })}`);
   const said = await complaint();
   if (!node.isRunning) {
     const { code, signal } = node.ended ?? { code: null, signal: null };

@@ -20,6 +20,8 @@ export interface SoakOptions {
   readonly faults: readonly FaultKind[];
   /** At least so many power cuts, however long they take; 0: each variant once. */
   readonly powerCuts: number;
+  /** Only I/O errors whose description contains this. */
+  readonly ioCases: string;
   /** Pauses of 4 s instead of 30 s. */
   readonly quick: boolean;
   readonly json: boolean;
@@ -29,7 +31,7 @@ export interface SoakOptions {
   readonly inside: string | null;
 }
 
-export const USAGE = `Usage: npm run soak:meta -- [--minutes N] [--faults LIST] [--power-cuts N] [--quick] [--keep] [--json]
+export const USAGE = `Usage: npm run soak:meta -- [--minutes N] [--faults LIST] [--power-cuts N] [--io-cases TEXT] [--quick] [--keep] [--json]
 
 A cluster of 3 masters and 4 chunkservers as processes, each on a disk and in a network namespace of
 its own, under load, while real faults happen to it. Needs root and Linux; touches nothing outside of
@@ -38,6 +40,7 @@ its own namespaces and its directory.
   --minutes N      at least so long, and until each variant of each fault was tried (5)
   --faults LIST    of ${FAULT_KINDS.join(", ")} (all)
   --power-cuts N   so many power cuts, instead of each variant at least
+  --io-cases TEXT  of the I/O errors only those whose description contains the text: "leader at load"
   --quick          pauses of 4 s instead of 30 s
   --keep           keep logs, journal and disk images also when everything held
   --json           one JSON object instead of the tables
@@ -54,6 +57,7 @@ export function parseSoakOptions(commandLine: readonly string[]): SoakOptions | 
     minutes: amount("minutes", values.minutes ?? "5"),
     faults: parseFaults(values.faults),
     powerCuts: Math.floor(amount("power-cuts", values["power-cuts"] ?? "0")),
+    ioCases: values["io-cases"] ?? "",
     quick: values.quick ?? false,
     json: values.json ?? false,
     keep: values.keep ?? false,
@@ -69,6 +73,7 @@ function parse(commandLine: readonly string[]) {
         minutes: { type: "string" },
         faults: { type: "string" },
         "power-cuts": { type: "string" },
+        "io-cases": { type: "string" },
         quick: { type: "boolean" },
         json: { type: "boolean" },
         keep: { type: "boolean" },
