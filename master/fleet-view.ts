@@ -21,7 +21,7 @@ export interface FleetView {
   heardMsAgo(serverId: ServerId): number | null;
   location(serverId: ServerId): ServerLocation | undefined;
   all(): readonly ServerFacts[];
-  /** Servers that may take new chunks: live, with room for one of `chunkBytes`. */
+  /** Servers that may take new chunks: live, with a sound disk and room for one of `chunkBytes`. */
   candidates(chunkBytes: number, exclude: ReadonlySet<ServerId>): Candidate[];
   /** Counts a placement at once, before the next heartbeat tells of it: bursts spread. */
   countPlacement(serverIds: readonly ServerId[]): void;
@@ -33,6 +33,8 @@ export type ServerSpace = HeartbeatRequest["space"];
 export interface ServerFacts {
   readonly location: ServerLocation;
   readonly space: ServerSpace;
+  /** By its own word: its copies count, and new ones go elsewhere. */
+  readonly isDiskFailed: boolean;
   readonly chunkCount: number;
   readonly activeWrites: number;
 }

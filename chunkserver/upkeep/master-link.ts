@@ -142,6 +142,7 @@ export class MasterLink {
     const request = {
       serverId: store.serverId,
       space: await store.space(),
+      isDiskFailed: store.failure !== null,
       chunkCount: store.tally.chunkCount,
       activeWrites: activeWrites(),
       ...told,

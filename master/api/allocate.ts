@@ -65,11 +65,12 @@ function locationOf(parts: MasterParts, serverId: ServerId): ServerLocation {
 
 /** "N excluded" tells nobody anything: every server is named with its own reason. */
 function tooFew(parts: MasterParts, request: Request, storageClass: StorageClass): AshlarError {
-  const reasons = parts.fleet.all().map(({ location, space }) => {
+  const reasons = parts.fleet.all().map(({ location, space, isDiskFailed }) => {
     const liveness = parts.fleet.liveness(location.serverId);
     const name = `${location.address} (${location.serverId.slice(0, 8)})`;
     if (request.exclude.includes(location.serverId)) return `${name}: it failed this writer`;
     if (liveness !== "live") return `${name}: ${liveness}`;
+    if (isDiskFailed) return `${name}: its disk has failed`;
     if (space.availableBytes < request.chunkSizeBytes) {
       return `${name}: ${space.availableBytes} bytes available above its reserve, ${request.chunkSizeBytes} are needed`;
     }

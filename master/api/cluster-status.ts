@@ -30,7 +30,7 @@ export async function clusterStatus(parts: MasterParts & StatusParts): Promise<C
   const health = judgeHealth({
     mastersTotal: masters.length,
     mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
-    servers: chunkservers.map(({ serverId, state }) => ({ serverId, liveness: state })),
+    servers: chunkservers.map(({ state, ...server }) => ({ ...server, liveness: state })),
     chunksUnderReplicated: repair.underReplicated,
     chunksLost: repair.lost,
     copiesMin: namespace.storageClass(facts.defaultStorageClass)?.copiesMin ?? 1,
@@ -95,6 +95,7 @@ function chunkserverStatuses(parts: MasterParts): ClusterStatus["chunkservers"] 
     return {
       ...(facts?.location ?? recorded),
       state: fleet.liveness(serverId),
+      isDiskFailed: facts?.isDiskFailed ?? false,
       space: facts?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
       chunkCount: facts?.chunkCount ?? 0,
       lastHeardMsAgo: fleet.heardMsAgo(serverId),

@@ -14,6 +14,7 @@ import {
 interface HeardServer {
   location: ServerLocation;
   space: ServerSpace;
+  isDiskFailed: boolean;
   chunkCount: number;
   activeWrites: number;
   /** Monotonic; null if this leader has not heard it yet. */
@@ -60,6 +61,7 @@ export class Registry implements FleetView {
     const facts = this.#facts(location);
     facts.location = location;
     facts.space = space;
+    facts.isDiskFailed = false; // Its heartbeats tell.
     facts.heardMs = this.#clock.monotonicMs();
     facts.saidGoodbye = false;
   }
@@ -69,6 +71,7 @@ export class Registry implements FleetView {
     const facts = this.#servers.get(beat.serverId);
     if (facts === undefined || facts.heardMs === null) return false;
     facts.space = beat.space;
+    facts.isDiskFailed = beat.isDiskFailed;
     facts.chunkCount = beat.chunkCount;
     facts.activeWrites = beat.activeWrites;
     facts.heardMs = this.#clock.monotonicMs();
@@ -115,12 +118,13 @@ export class Registry implements FleetView {
     return this.#servers.get(serverId)?.location;
   }
 
-  /** Servers that may take new chunks: live, with room for one of `chunkBytes`. */
+  /** Servers that may take new chunks: live, with a sound disk and room for one of `chunkBytes`. */
   candidates(chunkBytes: number, exclude: ReadonlySet<ServerId> = new Set()): Candidate[] {
     const candidates: Candidate[] = [];
     for (const facts of this.#servers.values()) {
-      const { location, space, activeWrites } = facts;
+      const { location, space, isDiskFailed, activeWrites } = facts;
       if (exclude.has(location.serverId) || space.availableBytes < chunkBytes) continue;
+      if (isDiskFailed) continue;
       if (this.liveness(location.serverId) !== "live") continue;
       candidates.push({ location, availableBytes: space.availableBytes, activeWrites });
     }
@@ -143,6 +147,7 @@ export class Registry implements FleetView {
       location,
       space: NO_SPACE,
       chunkCount: 0,
+      isDiskFailed: false,
       activeWrites: 0,
       heardMs: null,
       saidGoodbye: false,

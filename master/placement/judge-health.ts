@@ -78,7 +78,11 @@ export function isMassLoss(deadCount: number, serverCount: number, shareMax: num
 export interface HealthFacts {
   readonly mastersTotal: number;
   readonly mastersReachable: number;
-  readonly servers: readonly { readonly serverId: ServerId; readonly liveness: Liveness }[];
+  readonly servers: readonly {
+    readonly serverId: ServerId;
+    readonly liveness: Liveness;
+    readonly isDiskFailed: boolean;
+  }[];
   readonly chunksUnderReplicated: number;
   readonly chunksLost: number;
   readonly copiesMin: number;
@@ -94,19 +98,22 @@ export interface Health {
 export function judgeHealth(facts: HealthFacts): Health {
   const critical: string[] = [];
   const degraded: string[] = [];
-  const live = facts.servers.filter((server) => server.liveness === "live").length;
+  const alive = facts.servers.filter((server) => server.liveness === "live");
+  const live = alive.length;
+  const failed = alive.filter((server) => server.isDiskFailed).length;
   if (facts.chunksLost > 0)
     critical.push(`${count(facts.chunksLost, "chunk")} without a live copy`);
-  if (live < facts.copiesMin) {
-    critical.push(
-      `only ${count(live, "live chunkserver")}: a write needs at least ${facts.copiesMin}`,
-    );
+  if (live - failed < facts.copiesMin) {
+    const taking = count(live - failed, failed === 0 ? "live chunkserver" : "chunkserver");
+    const those = failed === 0 ? "" : " with a sound disk";
+    critical.push(`only ${taking}${those}: a write needs at least ${facts.copiesMin}`);
   }
   if (facts.isMassLoss) critical.push("many chunkservers vanished together: repair waits for you");
   const mastersDown = facts.mastersTotal - facts.mastersReachable;
   if (mastersDown > 0) degraded.push(`${mastersDown} of ${facts.mastersTotal} masters unreachable`);
   const down = facts.servers.length - live;
   if (down > 0) degraded.push(`${down} of ${facts.servers.length} chunkservers not live`);
+  if (failed > 0) degraded.push(`${count(failed, "chunkserver")} with a failed disk`);
   if (facts.chunksUnderReplicated > 0) {
     degraded.push(`${count(facts.chunksUnderReplicated, "chunk")} below the wanted copies`);
   }

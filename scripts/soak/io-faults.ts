@@ -159,7 +159,7 @@ async function judge({ soak, node, site, error, logStart }: Injured): Promise<st
   await waitFor(hasSpoken, SAY_TIMEOUT_MS);
   const mustStop = error === "EIO" && !DISPENSABLE.includes(site.file);
   const hasStopped = async (): Promise<boolean> =>
-    !node.isRunning || (node.role === "chunkserver" && (await node.notReady()) !== null);
+    !node.isRunning || (node.role === "chunkserver" && (await takesNothing(soak, node)));
   const isRight = !mustStop || (await waitFor(hasStopped, GIVE_UP_TIMEOUT_MS));
   if (node.isRunning) await node.waitUntilEnded(1_000);
   const blame = (text: string): void =>
@@ -175,6 +175,14 @@ async function judge({ soak, node, site, error, logStart }: Injured): Promise<st
   if (said === undefined) blame("lived on and said nothing");
   if (!isRight) blame("goes on as if nothing had been");
   return said === undefined ? "lived on and said nothing" : `lived on and said: ${said}`;
+}
+
+/** The chunkserver says that it is not ready, and the leader has heard why if it knows the server. */
+async function takesNothing({ cluster }: Soak, node: SoakNode): Promise<boolean> {
+  if ((await node.notReady()) === null) return false;
+  const status = await cluster.status().catch(() => null);
+  const known = status?.chunkservers.find((server) => server.address === node.address);
+  return status !== null && (known === undefined || known.isDiskFailed);
 }
 
 /** Whether it is a chunkserver that only lacked space; then it must notice that it has some again. */

@@ -60,6 +60,8 @@ export const heartbeat = defineCall(
   v.object({
     serverId: serverIdSchema,
     space: spaceSchema,
+    /** It takes no more writes until it is restarted. Not said by versions that do not tell. */
+    isDiskFailed: v.optional(v.boolean(), false),
     chunkCount: countSchema,
     /** Writes and copies under way: placement prefers idle servers. */
     activeWrites: countSchema,
@@ -114,6 +116,8 @@ export const masterStatusSchema = v.object({
 const chunkserverStatusSchema = v.object({
   ...serverLocationSchema.entries,
   state: v.picklist(["live", "suspect", "dead", "stopped"]),
+  /** Its disk refused a write: it serves what it has and takes nothing. */
+  isDiskFailed: v.optional(v.boolean(), false),
   space: spaceSchema,
   chunkCount: countSchema,
   lastHeardMsAgo: v.nullable(countSchema),

@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { MemoryStores } from "../../shared/platform/memory-store.ts";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
+import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
-import type { DiskOperation } from "../support/mounted-file.ts";
+import { type DiskOperation, diskFailure } from "../support/mounted-file.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { hasCode, MemoryLog } from "../support/wire-world.ts";
+import { readRange, TestWrite, writeWhole } from "./support/chunk-client.ts";
 import { framesOf, index, makeChunk, writeIdFor } from "./support/chunks.ts";
+import { eventually, TestCluster } from "./support/real-cluster.ts";
 import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
 
 const MIB = 1024 * 1024;
@@ -180,5 +183,49 @@ describe("a disk that refuses to write", () => {
     await assert.rejects(lease.seal(chunk.chunkId, 3 * MIB), hasCode("INVALID_ARGUMENT"));
     lease.release();
     assert.equal(store.has(chunk.chunkId), false);
+  });
+});
+
+/** Passes everything on to `disk`; extents that are opened while `isBroken` cannot be written. */
+function refusingDisk(disk: Disk, isBroken: () => boolean): Disk {
+  return new Proxy(disk, {
+    get: (target, name) => {
+      if (name !== "open") return Reflect.get(target, name).bind(target);
+      return async (path: string, mode: Parameters<Disk["open"]>[1]): Promise<DiskFile> => {
+        const file = await target.open(path, mode);
+        if (!isBroken() || !path.startsWith("extents/")) return file;
+        file.write = () => Promise.reject(diskFailure("EIO", path));
+        return file;
+      };
+    },
+  });
+}
+
+describe("a chunkserver whose disk refuses to write", () => {
+  it("tells its writer and the leader, is not ready, and goes on serving", async () => {
+    let isBroken = false;
+    await using cluster = await TestCluster.start();
+    const failing = await cluster.startServer({
+      wrapDisk: (disk) => refusingDisk(disk, () => isBroken),
+    });
+    const connection = await cluster.connect(failing.location.address);
+    const { serverId } = failing.server;
+    const kept = makeChunk(2 * MIB, 1);
+    const intent = cluster.master.intent([failing.location], 10);
+    await writeWhole(connection, kept, { writeId: writeIdFor(1), intent });
+    const beats = () => cluster.master.heartbeats.filter((beat) => beat.serverId === serverId);
+    assert.ok(beats().every((beat) => !beat.isDiskFailed));
+    isBroken = true;
+    const chunk = makeChunk(2 * MIB, 2);
+    const write = new TestWrite(connection, { writeId: writeIdFor(2), intent });
+    await write.opened();
+    await write.send(chunk);
+    const failed = await write.failed();
+    assert.deepEqual([failed.serverId, failed.error.code], [serverId, "DISK_FAILED"]);
+    await eventually("the leader is told", () => beats().at(-1)?.isDiskFailed === true);
+    assert.equal(beats().at(-1)?.space.availableBytes, 0);
+    assert.deepEqual(failing.server.ready(), { ready: false, reason: "The disk has failed" });
+    const range = { chunkId: kept.chunkId, offsetBytes: 0, lengthBytes: kept.bytes.length };
+    assert.ok(Buffer.from((await readRange(connection, range)).bytes).equals(kept.bytes));
   });
 });

@@ -41,7 +41,7 @@ function describe(context: CommandContext, status: ClusterStatus, isHuman: boole
       ["CHUNKSERVER", "STATE", "RACK", "USED", "AVAILABLE", "CHUNKS", "HEARD", "ADDRESS"],
       status.chunkservers.map((server) => [
         server.serverId.slice(0, 8),
-        server.state,
+        server.isDiskFailed ? `${server.state}, disk failed` : server.state,
         server.rack,
         formatSize(server.space.usedBytes, isHuman),
         formatSize(server.space.availableBytes, isHuman),
@@ -86,6 +86,7 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       host: server.host,
       rack: server.rack,
       state: server.state,
+      is_disk_failed: server.isDiskFailed,
       total_bytes: server.space.totalBytes,
       available_bytes: server.space.availableBytes,
       used_bytes: server.space.usedBytes,

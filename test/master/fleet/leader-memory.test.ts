@@ -57,11 +57,23 @@ describe("the registry of chunkservers", () => {
   it("takes no heartbeat of a server that has not registered with this leader", () => {
     const registry = new Registry({ clock: new VirtualClock(), times });
     registry.startListening([location]);
-    const beat = { serverId, space, chunkCount: 0, activeWrites: 0 };
+    const beat = { serverId, space, isDiskFailed: false, chunkCount: 0, activeWrites: 0 };
     const reports = { copied: [], copyFailed: [], lost: [], purged: [] };
     assert.equal(registry.heardBeat({ ...beat, ...reports }), false);
     registry.heard(location, space);
     assert.equal(registry.heardBeat({ ...beat, ...reports }), true);
+  });
+
+  it("offers no server for new chunks whose disk has failed, until it registers anew", () => {
+    const registry = new Registry({ clock: new VirtualClock(), times });
+    registry.heard(location, space);
+    assert.equal(registry.candidates(10).length, 1);
+    const beat = { serverId, space, isDiskFailed: true, chunkCount: 0, activeWrites: 0 };
+    registry.heardBeat({ ...beat, copied: [], copyFailed: [], lost: [], purged: [] });
+    assert.deepEqual(registry.candidates(10), []);
+    assert.ok(registry.counts(serverId), "the copies that it has count");
+    registry.heard(location, space);
+    assert.equal(registry.candidates(10).length, 1);
   });
 
   it("judges nobody for an interval after it began to listen", async () => {

@@ -52,6 +52,7 @@ describe("health of the cluster", () => {
   const server = (word: "live" | "dead") => ({
     serverId: word as string as ServerId,
     liveness: word,
+    isDiskFailed: false,
   });
   const whole = {
     mastersTotal: 3,
@@ -80,6 +81,20 @@ describe("health of the cluster", () => {
         "1 of 3 masters unreachable",
         "1 of 3 chunkservers not live",
         "1 chunk below the wanted copies",
+      ],
+    });
+  });
+
+  it("is degraded by a disk that takes no writes, and critical if too few are left", () => {
+    const failed = { ...server("live"), isDiskFailed: true };
+    const one = judgeHealth({ ...whole, servers: [server("live"), server("live"), failed] });
+    assert.deepEqual(one, { word: "degraded", reasons: ["1 chunkserver with a failed disk"] });
+    const two = judgeHealth({ ...whole, servers: [server("live"), failed, failed] });
+    assert.deepEqual(two, {
+      word: "critical",
+      reasons: [
+        "only 1 chunkserver with a sound disk: a write needs at least 2",
+        "2 chunkservers with a failed disk",
       ],
     });
   });
