@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { open, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { endianness } from "node:os";
 import { diskError, errnoOf } from "./disk-error.ts";
@@ -34,6 +34,9 @@ const PAGE_BYTES_MAX = 65_536;
 
 const NARROW_ARCHITECTURES: readonly string[] = ["arm", "ia32", "mips", "mipsel"];
 
+/** Two meta pages, as lmdb writes them first of all. */
+export const NEW_STORE_BYTES = 2 * 4096;
+
 /** Present while lmdb opens the store: one that is found there means that the last attempt died. */
 const MARKER_NAME = "opening";
 
@@ -46,16 +49,16 @@ const WALK_SCRIPT = `
   store.close().then(() => process.exit(0));
 `;
 
-/** Whether lmdb can be let loose on the store in the directory `path`. */
-export async function isStoreSound(path: string): Promise<boolean> {
+/** What lmdb would meet in the directory `path`: it is not let loose on a damaged store. */
+export async function lookAtStore(path: string): Promise<"new" | "sound" | "damaged"> {
   const shape = await shapeOf(`${path}/data.mdb`);
-  if (shape === "foreign") return false;
-  if (shape === "empty") return true;
+  if (shape === "foreign") return "damaged";
+  if (shape === "empty") return "new";
   const suspect = shape === "short" || (await hasMarker(path));
-  return suspect ? canBeWalked(path) : true;
+  return !suspect || (await canBeWalked(path)) ? "sound" : "damaged";
 }
 
-/** Runs `open` so that a crash of the process in it is seen by the next `isStoreSound`. */
+/** Runs `open` so that a crash of the process in it is seen by the next `lookAtStore`. */
 export async function withOpeningMarker<T>(path: string, open: () => T): Promise<T> {
   const marker = `${path}/${MARKER_NAME}`;
   await writeFile(marker, "");
@@ -77,14 +80,15 @@ async function hasMarker(path: string): Promise<boolean> {
 
 /**
  * `empty`: nothing is there or in it, and lmdb makes a new one. Not even a process that died on
- * opening it makes it suspect: it died before there was anything that could be damaged.
+ * opening it makes it suspect: it died before there was anything that could be damaged. Zeros in
+ * place of the meta pages are what a crash at the first start leaves: no commit came after them.
  * `short`: the file ends before the last page that was used. That is allowed where the last pages
  * are free, so it proves nothing (mdb.c, mm_last_pg).
  */
 async function shapeOf(file: string): Promise<"whole" | "short" | "foreign" | "empty"> {
   if (endianness() !== "LE" || NARROW_ARCHITECTURES.includes(process.arch)) return "whole";
   const head = await readHead(file);
-  if (head === null || head.lengthBytes === 0) return "empty";
+  if (head === null || head.isEmpty) return "empty";
   const first = head.first;
   if (first.getUint32(MAGIC_OFFSET_FORMAT_1, true) === MAGIC) return "whole"; // Not for us to judge.
   const second = head.second;
@@ -112,13 +116,15 @@ function transactionOf(page: DataView): bigint {
 
 interface Head {
   readonly lengthBytes: number;
+  /** No longer than the meta pages of a new store, and zeros up to there. */
+  readonly isEmpty: boolean;
   readonly first: DataView;
   /** The other meta page, or null where the first names no place for it. */
   readonly second: DataView | null;
 }
 
 async function readHead(file: string): Promise<Head | null> {
-  let handle: Awaited<ReturnType<typeof open>>;
+  let handle: FileHandle;
   try {
     handle = await open(file, "r+"); // For writing too: lmdb would die of a refusal.
   } catch (error) {
@@ -135,10 +141,17 @@ async function readHead(file: string): Promise<Head | null> {
     const pageBytes = pageBytesOf(first);
     const hasSecond = pageBytes >= PAGE_BYTES_MIN && pageBytes <= PAGE_BYTES_MAX;
     const second = hasSecond ? await readMeta(pageBytes) : null;
-    return { lengthBytes: (await handle.stat()).size, first, second };
+    const lengthBytes = (await handle.stat()).size;
+    const isEmpty = lengthBytes <= NEW_STORE_BYTES && (await isZero(handle));
+    return { lengthBytes, isEmpty, first, second };
   } finally {
     await handle.close();
   }
+}
+
+async function isZero(handle: FileHandle): Promise<boolean> {
+  const { buffer, bytesRead } = await handle.read(new Uint8Array(NEW_STORE_BYTES), 0);
+  return buffer.subarray(0, bytesRead).every((byte) => byte === 0);
 }
 
 /** Reads the whole store in a process of its own, some seconds for a million entries. */

@@ -2,6 +2,7 @@ import { statfsSync, statSync } from "node:fs";
 import type { Transaction } from "lmdb";
 import { assert } from "../base/assert.ts";
 import { AshlarError } from "../base/errors.ts";
+import type { Disk, DiskFile } from "../ports/disk.ts";
 import type {
   KeyValue,
   OrderedStore,
@@ -12,7 +13,7 @@ import type {
 } from "../ports/ordered-store.ts";
 import { closeAtOnce, type Database, mappedFileBytes, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
-import { isStoreSound, withOpeningMarker } from "./lmdb-inspect.ts";
+import { lookAtStore, NEW_STORE_BYTES, withOpeningMarker } from "./lmdb-inspect.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { type RangeRest, rangeInBatches } from "./range-batches.ts";
 import { checkChanges, checkStoreName } from "./store-check.ts";
@@ -40,6 +41,9 @@ const MAPPED_BYTES_MAX = 128 * 1024 * 1024;
 /** Reads between two looks at what is mapped: each can map 64 KiB (fault-around). */
 const READS_PER_LOOK = 1024;
 
+/** More than lmdb's lock file takes with its default of 126 readers (8,272 bytes). */
+const LOCK_BYTES = 3 * 4096;
+
 /** LMDB environments, each in a directory of `path`. */
 export class LmdbStores implements OrderedStores {
   readonly #path: string;
@@ -62,9 +66,11 @@ export class LmdbStores implements OrderedStores {
     try {
       await this.#disk.makeDirectory(name);
       const path = `${this.#path}/${name}`;
-      if (!(await isStoreSound(path))) {
+      const found = await lookAtStore(path);
+      if (found === "damaged") {
         throw new AshlarError("STORE_CORRUPT", `Cannot open the store ${path}: it is damaged`);
       }
+      if (found === "new") await tryFirstWrites(this.#disk, name);
       const database = await withOpeningMarker(path, () => openDatabase(path));
       await this.#disk.syncDirectory(name);
       return new LmdbStore(database, {
@@ -90,6 +96,39 @@ export class LmdbStores implements OrderedStores {
     await this.#disk.makeDirectory(".");
     const entries = await this.#disk.list(".");
     return entries.filter((entry) => entry.kind === "directory").map((entry) => entry.name);
+  }
+}
+
+/**
+ * Writes where lmdb will write when it makes a store. It ends the process if that is refused (seen
+ * with 3.5.6: SIGSEGV after EIO and ENOSPC, SIGBUS where the lock file is mapped and has no blocks).
+ *
+ * @throws {AshlarError} NO_SPACE, DISK_FAILED
+ */
+async function tryFirstWrites(disk: Disk, name: string): Promise<void> {
+  await withFile(disk, `${name}/lock.mdb`, async (file) => {
+    await file.write([new Uint8Array(LOCK_BYTES)], 0); // Stays: lmdb takes what it finds there.
+  });
+  await withFile(disk, `${name}/data.mdb`, async (file) => {
+    await file.write([new Uint8Array(NEW_STORE_BYTES)], 0);
+    await file.truncate(0); // Else lmdb would take the zeros for a damaged store.
+  });
+}
+
+/** Opens a file, or makes it. */
+async function withFile(
+  disk: Disk,
+  path: string,
+  use: (file: DiskFile) => Promise<void>,
+): Promise<void> {
+  const directory = path.slice(0, path.lastIndexOf("/"));
+  const names = (await disk.list(directory)).map((entry) => entry.name);
+  const isThere = names.includes(path.slice(directory.length + 1));
+  const file = await disk.open(path, isThere ? "read-write" : "create");
+  try {
+    await use(file);
+  } finally {
+    await file.close();
   }
 }
 

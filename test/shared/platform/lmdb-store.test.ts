@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdir, open, readdir, stat, truncate, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
@@ -38,6 +39,41 @@ async function damage(file: string, offset: number, bytes: Uint8Array): Promise<
 const isCorrupt = (error: unknown): boolean => isAshlarError(error, "STORE_CORRUPT");
 
 // lmdb itself ends the process in each of these: SIGSEGV, SIGBUS.
+
+describe("lmdb store that cannot be made", () => {
+  it("says NO_SPACE on a disk without a free block, and is made once there is room", async (test) => {
+    await using directory = await TempDirectory.make();
+    const options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", directory.path];
+    if (spawnSync("mount", options).status !== 0) {
+      test.skip("mounting a tmpfs is not allowed here");
+      return;
+    }
+    try {
+      const ballast = `${directory.path}/ballast`;
+      await writeFile(ballast, Buffer.alloc(64 * 1024));
+      const stores = new LmdbStores(directory.path);
+      await assert.rejects(stores.open("s"), { code: "NO_SPACE" });
+      await truncate(ballast, 56 * 1024);
+      await assert.rejects(stores.open("s"), { code: "NO_SPACE" }, "the lock file is too large");
+      await truncate(ballast, 0);
+      await (await stores.open("s")).close();
+    } finally {
+      spawnSync("umount", [directory.path]);
+    }
+  });
+
+  it("is made where a crash left nothing but zeros", async () => {
+    await using directory = await TempDirectory.make();
+    await mkdir(`${directory.path}/s`);
+    for (const lengthBytes of [0, 100, 8192]) {
+      await writeFile(`${directory.path}/s/data.mdb`, Buffer.alloc(lengthBytes));
+      const store = await new LmdbStores(directory.path).open("s");
+      await store.commit([{ key: Uint8Array.of(1), value: Uint8Array.of(1) }]);
+      await store.close();
+    }
+  });
+});
+
 describe("lmdb store on damaged files", () => {
   const damages: readonly (readonly [string, (file: string) => Promise<void>])[] = [
     ["that is no store", (file) => writeFile(file, Buffer.alloc(64 * 1024, 7))],
