@@ -42,7 +42,7 @@ export function exposeGauges(
   gauge("packed_dead_bytes", "Bytes in packed files that no chunk uses", () => {
     return store.packedDeadBytes;
   });
-  gauge("disk_full", "1 if the disk is full, or was some seconds ago", () => {
+  gauge("disk_full", "1 if the disk is full, or was and no write has found room since", () => {
     return store.isFull ? 1 : 0;
   });
   gauge("disk_failed", "1 if the disk has failed and takes no writes", () => {

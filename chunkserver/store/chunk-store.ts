@@ -83,7 +83,7 @@ export class ChunkStore implements AsyncDisposable {
     return this.#parts.health.failure;
   }
 
-  /** The disk is full, or was some seconds ago. */
+  /** See `Reserve.isFull`. */
   get isFull(): boolean {
     return this.#parts.reserve.isFull;
   }

@@ -48,6 +48,8 @@ export class Reserve {
   #promisedBytes = 0;
   /** Until then nothing is promised, for a write found no room. */
   #refusedUntilMs = 0;
+  /** A write found no room, and none has found any since. */
+  #isRoomUnproven = false;
   /** When the disk was last seen to be full; null: it has room, or that it has was logged. */
   #fullAtMs: number | null = null;
 
@@ -95,11 +97,13 @@ export class Reserve {
     this.#promisedBytes += lengthBytes;
     return new SpaceClaim(lengthBytes, (bytes, isWritten) => {
       this.#promisedBytes -= bytes;
-      if (isWritten) this.#writtenSinceSample += bytes;
+      if (!isWritten) return;
+      this.#writtenSinceSample += bytes;
+      if (!this.#isRefusing()) this.#isRoomUnproven = false;
     });
   }
 
-  /** The disk is full, or was within the last 5 s. */
+  /** The disk is full, was within the last 5 s, or no write has found room since. */
   get isFull(): boolean {
     return this.#fullAtMs !== null;
   }
@@ -107,6 +111,7 @@ export class Reserve {
   /** A write or a commit failed with `error`, for there was no room: none is offered for 5 s. */
   noteFull(error: AshlarError): void {
     this.#refusedUntilMs = this.#clock.monotonicMs() + REFUSED_MS;
+    this.#isRoomUnproven = true;
     this.#sayFull({ error });
   }
 
@@ -134,8 +139,9 @@ export class Reserve {
   }
 
   #sayRoom(fields: LogFields): void {
+    if (this.#fullAtMs === null || this.#isRoomUnproven) return;
     // A disk on the brink must not fill the log.
-    if (this.#fullAtMs === null || this.#clock.monotonicMs() - this.#fullAtMs < REFUSED_MS) return;
+    if (this.#clock.monotonicMs() - this.#fullAtMs < REFUSED_MS) return;
     this.#fullAtMs = null;
     this.#log.info("The disk has room again", fields);
   }

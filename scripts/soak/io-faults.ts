@@ -21,8 +21,8 @@ const FIRE_TIMEOUT_MS = 20_000;
 /** … and how long it then may take to say what happened, and to give up if it must. */
 const SAY_TIMEOUT_MS = 10_000;
 const GIVE_UP_TIMEOUT_MS = 15_000;
-/** With room again a chunkserver notices it within so long. */
-const ROOM_TIMEOUT_MS = 20_000;
+/** With room again a chunkserver notices it within so long: clients shun it for up to 30 s. */
+const ROOM_TIMEOUT_MS = 60_000;
 const ROOM_AGAIN = "The disk has room again";
 const ALL_CALLS = [...WRITE_CALLS, ...SYNC_CALLS].join(",");
 
@@ -167,8 +167,8 @@ async function judge({ soak, node, site, error, logStart }: Injured): Promise<st
   const said = await complaint();
   if (!node.isRunning) {
     const { code, signal } = node.ended ?? { code: null, signal: null };
-    const words = [said, (await node.lastWordsSince(logStart)).find(isAboutDisk)];
-    const last = words.find((each) => each !== undefined);
+    const words = (await node.lastWordsSince(logStart)).filter(isAboutDisk);
+    const last = said ?? words.find((each) => each.startsWith("ashlar "));
     if (code !== null && last === undefined) blame(`ended with ${code} and said nothing`);
     return `ended with ${code ?? signal}: ${last ?? ""}`;
   }
