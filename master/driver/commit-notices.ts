@@ -20,7 +20,7 @@ export function isCommitNotice(message: PeerMessage): boolean {
 export class CommitNotices {
   readonly #clock: Clock;
   readonly #send: (notices: readonly PeerMessage[]) => void;
-  readonly #held = new Map<MemberId, PeerMessage>();
+  readonly #held = new Map<MemberId, { readonly notice: PeerMessage; readonly dueMs: number }>();
   #timer: Timer | null = null;
   #isStopped = false;
 
@@ -31,7 +31,8 @@ export class CommitNotices {
 
   hold(notice: PeerMessage): void {
     if (this.#isStopped) return;
-    this.#held.set(notice.to, notice);
+    const dueMs = this.#held.get(notice.to)?.dueMs ?? this.#clock.monotonicMs() + HELD_MS;
+    this.#held.set(notice.to, { notice, dueMs });
     this.#timer ??= this.#clock.after(HELD_MS, () => this.#release());
   }
 
@@ -47,10 +48,20 @@ export class CommitNotices {
     this.#held.clear();
   }
 
+  /** Sends what is due. What is held since the timer was set has its time too. */
   #release(): void {
     this.#timer = null;
-    const notices = [...this.#held.values()];
-    this.#held.clear();
-    if (notices.length > 0) this.#send(notices);
+    const nowMs = this.#clock.monotonicMs();
+    const due: PeerMessage[] = [];
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const { notice, dueMs } of this.#held.values()) {
+      if (dueMs <= nowMs) due.push(notice);
+      else nextMs = Math.min(nextMs, dueMs);
+    }
+    for (const { to } of due) this.#held.delete(to);
+    if (this.#held.size > 0) {
+      this.#timer = this.#clock.after(nextMs - nowMs, () => this.#release());
+    }
+    if (due.length > 0) this.#send(due);
   }
 }

@@ -35,6 +35,19 @@ describe("notices of what is committed", () => {
     assert.deepEqual(sent.at(-1), notice(2, 7), "again and again");
   });
 
+  it("wait their whole time, however often entries made others needless", async () => {
+    const { clock, sent, notices } = world();
+    notices.hold(notice(2, 5));
+    await clock.advance(3);
+    notices.drop(2 as MemberId);
+    notices.hold(notice(2, 6));
+    await clock.advance(3);
+    assert.deepEqual(sent, [], "held for 3 ms");
+    notices.hold(notice(2, 7));
+    await clock.advance(1);
+    assert.deepEqual(sent, [notice(2, 7)], "the peer lags behind by 4 ms");
+  });
+
   it("are not told where entries have told it, nor after the end", async () => {
     const { clock, sent, notices } = world();
     notices.hold(notice(2, 5));
