@@ -59,7 +59,8 @@ export class PeerLink {
         // The stream has ended, which `#run` sees; what was lost is repeated by the core.
       });
     }
-    stream.flush(); // The peer's disk has work to do: every wait of a caller goes through it.
+    // The peer's disk has work to do. All else may travel with what this event still brings about.
+    if (messages.some(isWithEntries)) stream.flush();
     return true;
   }
 
@@ -133,6 +134,10 @@ function* bodiesOf(messages: readonly PeerMessage[]): Generator<PeerMessage[], v
     sizeBytes += messageBytes;
   }
   if (part.length > 0) yield part;
+}
+
+function isWithEntries(message: PeerMessage): boolean {
+  return message.kind === "append-request" && message.entries.length > 0;
 }
 
 function sizeOf(message: PeerMessage): number {
