@@ -256,6 +256,8 @@ class ChunkWrite {
 
   async #pass(lease: WriteLease, head: BlocksHead, message: Received<WriteUp>): Promise<void> {
     const written = lease.write(head.offsetBytes, head.hashes, message.body);
+    // Told at once: the sending on may wait for a slow server.
+    written.catch((error: Error) => this.#reject(error));
     try {
       // Both use the slab: neither may be left running when it is released.
       if (this.#next !== null) await settled(this.#next.forward(head, message.body), written);

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import type { Disk } from "../../shared/ports/disk.ts";
 import { statPartial } from "../../shared/protocol/chunk-api.ts";
 import { isReceiptFor, type ServerLocation } from "../../shared/protocol/intent.ts";
+import { diskFailure } from "../support/mounted-file.ts";
 import { hasCode } from "../support/wire-world.ts";
 import { readRange, STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
 import { framesOf, hasher, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
@@ -50,6 +51,11 @@ class Gate implements AsyncDisposable {
 
 /** A disk on which writes to extent files wait until they are let go on. */
 function heldDisk(disk: Disk, gate: { readonly held: Promise<void> }): Disk {
+  return withWrites(disk, () => gate.held);
+}
+
+/** A disk on which writes to extent files go on when `before` resolves. */
+function withWrites(disk: Disk, before: (offsetBytes: number) => Promise<void>): Disk {
   return new Proxy(disk, {
     get: (target, key) => {
       const value: unknown = Reflect.get(target, key);
@@ -57,7 +63,7 @@ function heldDisk(disk: Disk, gate: { readonly held: Promise<void> }): Disk {
       return async (...parameters: Parameters<Disk["open"]>) => {
         const file = await target.open(...parameters);
         const write: typeof file.write = async (parts, offsetBytes) => {
-          await gate.held;
+          await before(offsetBytes);
           await file.write(parts, offsetBytes);
         };
         return new Proxy(file, {
@@ -286,6 +292,25 @@ describe("a write chain with a slow tail", () => {
     await sending;
     await write.seal(chunk);
     for (const { address } of intent.servers) await assertServes(cluster, address, chunk);
+  });
+
+  it("tells the writer at once of a disk before it that fails", async () => {
+    await using cluster = await TestCluster.start();
+    const gate = new Gate();
+    await using _opened = gate;
+    const refuse = async (offsetBytes: number): Promise<void> => {
+      if (offsetBytes >= 6 * MIB) throw diskFailure("EIO", "extents/large-000000000001");
+    };
+    const failing = await cluster.startServer({ wrapDisk: (disk) => withWrites(disk, refuse) });
+    const slow = await cluster.startServer({ wrapDisk: (disk) => heldDisk(disk, gate) });
+    const intent = cluster.master.intent(locations([failing, slow]), 10);
+    const head = await cluster.connect(failing.location.address);
+    const write = new TestWrite(head, { writeId: writeIdFor(1), intent });
+    await write.opened();
+    const sending = write.send(makeChunk(12 * MIB, 1));
+    sending.catch(() => {}); // The chain breaks while it sends.
+    const { serverId, error } = await write.failed();
+    assert.deepEqual([serverId, error.code], [failing.server.serverId, "DISK_FAILED"]);
   });
 
   it("refuses writes above the bytes in flight, and lets in the next when one leaves", async () => {
