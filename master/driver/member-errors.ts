@@ -18,3 +18,12 @@ export function commitUnknown(reason: string): AshlarError {
 export function noLeader(): AshlarError {
   return new AshlarError("NO_LEADER", "Cannot confirm a read: no leader is known");
 }
+
+/**
+ * Why a member that cannot go on takes nothing more. A state that is damaged says nothing of what
+ * other members would answer: callers are to ask them.
+ */
+export function haltReason(error: AshlarError): AshlarError {
+  if (error.code === "DISK_FAILED" || error.code === "NO_SPACE") return error;
+  return new AshlarError("UNAVAILABLE", `This member stops: ${error.message}`, { cause: error });
+}

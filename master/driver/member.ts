@@ -12,7 +12,7 @@ import type { Driver } from "./driver-options.ts";
 import { beginWaiting, placeQueued } from "./gather.ts";
 import { storedMembership } from "./group.ts";
 import type { MemberChanges } from "./member-changes.ts";
-import { commitUnknown, notLeader } from "./member-errors.ts";
+import { commitUnknown, haltReason, notLeader } from "./member-errors.ts";
 import {
   type MemberParts,
   makeChanges,
@@ -230,7 +230,7 @@ export class Member implements Driver {
     if (this.#closing !== null || this.#halted !== null) return;
     const { options } = this.#parts;
     options.env.log.error("This member takes part no longer", { error });
-    this.#halt(error);
+    this.#halt(haltReason(error));
     this.#offers.giveUp();
     if (error.code !== "NO_SPACE") options.onFatal(error);
   }

@@ -351,6 +351,8 @@ describe("a state with a bit that has turned over", () => {
     await group.startMember(member);
     await group.clock.advanceUntil(() => leader.fatal !== null, "the leader notices");
     assert.equal(leader.fatal?.code, "STATE_DIVERGED");
+    // Another master may do better: callers are to go there, and not to give up.
+    await assert.rejects(leader.running.propose(new Uint8Array(1)), hasCode("UNAVAILABLE"));
     assert.equal(warnings(member, "A snapshot is in place"), 0);
     group.kill(leader);
     // Nobody else has it whole: the leader's directory is needed, with a new state.

@@ -4,6 +4,7 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import type { HashedStore } from "./hashed-stores.ts";
 import type { SimulatedMaster, WatchedMaster } from "./simulated-servers.ts";
+import type { StateRot } from "./state-rot.ts";
 import { Violation } from "./violation.ts";
 
 /** What one life of a member has shown so far. */
@@ -36,13 +37,17 @@ export class ConsensusChecks {
   /** By index and term: Log Matching says that there is one. */
   readonly #entries = new Map<string, KnownEntry & { readonly previousTerm: number }>();
   readonly #committed = new Map<number, KnownEntry>();
+  readonly #rot: StateRot;
+  /** By index: what a member with a rotten state has there, before anybody else was there. */
+  readonly #doubted = new Map<number, string>();
   readonly #states = new Map<number, { readonly hash: string; readonly host: string }>();
   #committedIndexMax = 0;
   /** States of two members that were compared. */
   stateComparisons = 0;
 
-  constructor(masters: readonly SimulatedMaster[]) {
+  constructor(masters: readonly SimulatedMaster[], rot: StateRot) {
     this.#masters = masters;
+    this.#rot = rot;
     for (const master of masters) {
       master.stores.onCommitted = (name, store) => this.#onCommitted(master, name, store);
     }
@@ -213,6 +218,14 @@ export class ConsensusChecks {
     const index = indexOf(store);
     if (index === null || index === 0) return;
     const known = this.#states.get(index);
+    if (this.#rot.isTainted(process)) {
+      if (known === undefined) this.#doubted.set(index, store.hash);
+      else if (known.hash !== store.hash) this.#rot.noteDivergence();
+      return;
+    }
+    const doubted = this.#doubted.get(index);
+    if (doubted !== undefined && doubted !== store.hash) this.#rot.noteDivergence();
+    this.#doubted.delete(index);
     if (known === undefined) {
       this.#states.set(index, { hash: store.hash, host: process.host });
       return;
@@ -230,9 +243,9 @@ export class ConsensusChecks {
   }
 }
 
-function indexOf(store: HashedStore): number | null {
+function indexOf({ written }: HashedStore): number | null {
   try {
-    return readDurable(store).index;
+    return readDurable(written).index;
   } catch (error) {
     if (isAshlarError(error, "STORE_CORRUPT")) return null;
     throw error;

@@ -1,6 +1,6 @@
 import type { FileSystem, WatchEvent } from "../../../client/file-system.ts";
 import type { WatchCursor } from "../../../client/options.ts";
-import { isAshlarError } from "../../../shared/base/errors.ts";
+import { type AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import type { Clock } from "../../../shared/ports/clock.ts";
 import { type FeedRecord, isBefore, type Place } from "./feed-record.ts";
 import { Violation } from "./violation.ts";
@@ -14,6 +14,14 @@ const AGAIN_MS = 500;
 interface Gap {
   readonly from: Place;
   readonly oldestIndex: number;
+}
+
+export interface FeedWatchOptions {
+  readonly name: string;
+  readonly record: FeedRecord;
+  /** For so long at most a message waits before it is read. */
+  readonly lateMsMax: number;
+  readonly committedIndex: () => number;
 }
 
 /** One life of who watches. */
@@ -35,6 +43,10 @@ export class FeedWatch {
   readonly #pathsByIndex = new Map<number, string[]>();
   readonly #given = new Set<string>();
   readonly #gaps: Gap[] = [];
+  /** Indexes of which a master with a rotten state may have told, first to last. */
+  readonly #doubtful: Array<{ readonly from: number; readonly to: number }> = [];
+  readonly #lateMsMax: number;
+  readonly #committedIndex: () => number;
   #first: Place = { index: 0, sequence: 0 };
   #last: Place = { index: 0, sequence: -1 };
   /** All events before it were given. */
@@ -43,10 +55,12 @@ export class FeedWatch {
   #isOver = false;
   eventCount = 0;
 
-  constructor(world: World, name: string, record: FeedRecord) {
+  constructor(world: World, options: FeedWatchOptions) {
     this.#world = world;
-    this.#name = name;
-    this.#record = record;
+    this.#name = options.name;
+    this.#record = options.record;
+    this.#lateMsMax = options.lateMsMax;
+    this.#committedIndex = options.committedIndex;
   }
 
   /** How often it was told that what it wants is gone. */
@@ -97,7 +111,7 @@ export class FeedWatch {
     for (const { key, input, output } of history) {
       if (input.kind === "read" || output?.kind !== "done") continue;
       const { version } = output;
-      if (this.#isInGap({ index: version, sequence: 0 })) continue;
+      if (this.#isExcused({ index: version, sequence: 0 })) continue;
       const paths = this.#pathsByIndex.get(version) ?? [];
       if (paths.some((path) => path.startsWith(`${key}/`))) continue;
       const text = `${key} ${JSON.stringify(input)} at index ${version}`;
@@ -105,7 +119,7 @@ export class FeedWatch {
     }
     for (const place of this.#record.places) {
       const { index, sequence } = place;
-      if (index > upTo || isBefore(place, this.#first) || this.#isInGap(place)) continue;
+      if (index > upTo || isBefore(place, this.#first) || this.#isExcused(place)) continue;
       if (this.#given.has(`${index}:${sequence}`)) continue;
       throw new Violation(`${this.#name} was never given event ${index}:${sequence}`, [`${index}`]);
     }
@@ -130,10 +144,19 @@ export class FeedWatch {
     }
   }
 
-  #isInGap(place: Place): boolean {
-    return this.#gaps.some(({ from, oldestIndex }) => {
-      return place.index < oldestIndex && place.index >= from.index;
+  #isExcused({ index }: Place): boolean {
+    const isLost = this.#gaps.some(({ from, oldestIndex }) => {
+      return index < oldestIndex && index >= from.index;
     });
+    return isLost || this.#doubtful.some(({ from, to }) => from <= index && index <= to);
+  }
+
+  get #isInDoubt(): boolean {
+    return this.#world.wasDoubted(this.#world.clock.monotonicMs() - this.#lateMsMax);
+  }
+
+  #doubt(next: Place): void {
+    this.#doubtful.push({ from: Math.min(this.#next.index, next.index), to: next.index });
   }
 
   async #watch(life: WatchingLife): Promise<void> {
@@ -146,17 +169,21 @@ export class FeedWatch {
   }
 
   #onProgress(life: WatchingLife, next: WatchCursor): void {
-    if (this.#life === life) this.#next = next;
+    if (this.#life !== life) return;
+    if (this.#isInDoubt) this.#doubt(next);
+    this.#next = next;
   }
 
   #onEvent(life: WatchingLife, event: WatchEvent): void {
     if (this.#life !== life) return;
     const { index, sequence, next } = event;
-    if (!isBefore(this.#last, event)) {
+    const isInDoubt = this.#isInDoubt;
+    if (isInDoubt) this.#doubt(next);
+    if (!isBefore(this.#last, event) && !isInDoubt) {
       const text = `${index}:${sequence} after ${this.#last.index}:${this.#last.sequence}`;
       throw new Violation(`The feed gives ${this.#name} event ${text}`);
     }
-    this.#record.note(event);
+    if (!isInDoubt) this.#record.note(event);
     this.#last = { index, sequence };
     this.#next = next;
     this.#world.trace.mix(index);
@@ -169,10 +196,25 @@ export class FeedWatch {
     this.#pathsByIndex.set(index, paths);
   }
 
+  /** It asks again until a master that is well answers; an index that there is may be the truth. */
+  #onDoubtfulEnd({ code, details }: AshlarError): void {
+    const oldestIndex = Number(details["oldestIndex"]);
+    const isPossible = oldestIndex <= this.#committedIndex() + 1 && oldestIndex > this.#next.index;
+    if (code !== "INDEX_EXPIRED" || !isPossible) return;
+    const next = { index: oldestIndex, sequence: 0 };
+    this.#doubt(next);
+    this.#next = next;
+  }
+
   #onEnd(life: WatchingLife, error: unknown): void {
     if (this.#isOver || this.#life !== life) return;
     if (!isAshlarError(error)) throw error;
+    const isInDoubt = this.#isInDoubt;
     this.#world.trace.note(this.#name, `the watch ends: ${error.code} ${error.message}`);
+    if (isInDoubt) {
+      this.#onDoubtfulEnd(error);
+      return;
+    }
     if (error.code !== "INDEX_EXPIRED") {
       if (error.retry === "never" && error.code !== "DEADLINE_EXCEEDED") throw error;
       return;

@@ -1,9 +1,15 @@
 import { MemoryStores, type MemoryStoresOptions } from "../../../shared/platform/memory-store.ts";
 import type {
+  KeyValue,
+  OrderedReader,
   OrderedStore,
   OrderedStores,
+  RangeOptions,
   StoreChange,
+  StoreSnapshot,
 } from "../../../shared/ports/ordered-store.ts";
+import type { Dice } from "./dice.ts";
+import { RottenRows } from "./rotten-rows.ts";
 
 const FIRST_KEY = Uint8Array.of(0);
 const END_KEY = new Uint8Array(64).fill(255);
@@ -15,6 +21,7 @@ export type CommitListener = (name: string, store: HashedStore) => void;
 export class HashedStores implements OrderedStores {
   readonly #stores: MemoryStores;
   readonly #open = new Map<string, HashedStore>();
+  readonly #rotten = new Map<string, RottenRows>();
   onCommitted: CommitListener = () => {};
 
   constructor(options: MemoryStoresOptions) {
@@ -23,7 +30,9 @@ export class HashedStores implements OrderedStores {
 
   async open(name: string): Promise<HashedStore> {
     const inner = await this.#stores.open(name);
-    const store = new HashedStore(inner, (committed) => this.onCommitted(name, committed));
+    const rotten = this.#rotten.get(name) ?? new RottenRows();
+    this.#rotten.set(name, rotten);
+    const store = new HashedStore(inner, rotten, (committed) => this.onCommitted(name, committed));
     this.#open.set(name, store);
     return store;
   }
@@ -35,6 +44,7 @@ export class HashedStores implements OrderedStores {
 
   async remove(name: string): Promise<void> {
     this.#open.delete(name);
+    this.#rotten.delete(name);
     await this.#stores.remove(name);
   }
 
@@ -51,12 +61,14 @@ export class HashedStores implements OrderedStores {
 /** A store that knows the hash of its rows: a sum, so that a change costs no more than itself. */
 export class HashedStore implements OrderedStore {
   readonly #inner: OrderedStore;
+  readonly rotten: RottenRows;
   readonly #onCommitted: (store: HashedStore) => void;
   #low = 0;
   #high = 0;
 
-  constructor(inner: OrderedStore, onCommitted: (store: HashedStore) => void) {
+  constructor(inner: OrderedStore, rotten: RottenRows, onCommitted: (store: HashedStore) => void) {
     this.#inner = inner;
+    this.rotten = rotten;
     this.#onCommitted = onCommitted;
     for (const { key, value } of inner.range({ start: FIRST_KEY, end: END_KEY })) {
       const [low, high] = hashOfRow(key, value);
@@ -65,33 +77,55 @@ export class HashedStore implements OrderedStore {
     }
   }
 
-  /** Equal for stores with equal rows. */
+  /** One bit of it turns over. @returns which, or null if it is empty */
+  rot(dice: Dice): string | null {
+    return this.rotten.rot(this.#inner, dice);
+  }
+
+  /** The rows as they were written. */
+  get written(): OrderedReader {
+    return this.#inner;
+  }
+
+  /** Equal for stores to which equal rows were written. */
   get hash(): string {
     return `${this.#high.toString(16)}-${this.#low.toString(16)}`;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
-    return this.#inner.get(key);
+    const value = this.#inner.get(key);
+    return this.rotten.isEmpty ? value : this.rotten.seen(key, value);
   }
 
   read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined {
-    return this.#inner.read(key, decode);
+    if (this.rotten.isEmpty) return this.#inner.read(key, decode);
+    const value = this.get(key)?.slice();
+    return value === undefined ? undefined : decode(value);
   }
 
-  range(options: Parameters<OrderedStore["range"]>[0]): ReturnType<OrderedStore["range"]> {
-    return this.#inner.range(options);
+  range(options: RangeOptions): Iterable<KeyValue> {
+    if (this.rotten.isEmpty) return this.#inner.range(options);
+    return this.rotten.range(this.#inner, options);
   }
 
   async commit(changes: readonly StoreChange[]): Promise<void> {
     const [low, high] = this.#difference(changes);
     await this.#inner.commit(changes);
+    this.rotten.written(changes);
     this.#low = (this.#low + low) >>> 0;
     this.#high = (this.#high + high) >>> 0;
     this.#onCommitted(this);
   }
 
-  snapshot(): ReturnType<OrderedStore["snapshot"]> {
-    return this.#inner.snapshot();
+  snapshot(): StoreSnapshot {
+    const snapshot = this.#inner.snapshot();
+    if (this.rotten.isEmpty) return snapshot;
+    const rotten = this.rotten.frozen();
+    return {
+      get: (key) => rotten.seen(key, snapshot.get(key)),
+      range: (options) => rotten.range(snapshot, options),
+      release: () => snapshot.release(),
+    };
   }
 
   sizeBytes(): number {

@@ -2,6 +2,7 @@ import type { FileSystem } from "../../../client/file-system.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { Dice } from "./dice.ts";
 import { masterAddress, type SimulatedMaster } from "./simulated-servers.ts";
+import { StateRot } from "./state-rot.ts";
 import { Violation } from "./violation.ts";
 import type { World } from "./world.ts";
 
@@ -14,6 +15,8 @@ export interface OperatorOptions {
   readonly masters: readonly SimulatedMaster[];
   /** As whom the operator talks to the cluster. */
   readonly admin: () => FileSystem | null;
+  /** As a client that knows no other master. */
+  readonly connectTo: (master: SimulatedMaster) => Promise<FileSystem>;
   readonly leader: () => SimulatedMaster | undefined;
   readonly dice: Dice;
 }
@@ -31,16 +34,53 @@ export class Operator {
   /** The master whose disk is bad, whether anybody has noticed or not. */
   #patient: SimulatedMaster | null = null;
   #isReplacing = false;
+  readonly #stateDice: Dice;
+  readonly rot: StateRot;
 
   constructor(world: World, options: OperatorOptions) {
     this.#world = world;
     this.#options = options;
     this.#lastId = options.masters.length;
+    const { connectTo } = options;
+    this.#stateDice = world.dice("mended state");
+    this.rot = new StateRot(world, {
+      connectTo,
+      dice: world.dice("state rot"),
+      mend: (master) => this.#mendState(master),
+    });
   }
 
   /** Null: nothing is left to do. */
   get task(): string | null {
-    return this.#isReplacing ? `${this.#patient?.host} is being replaced` : null;
+    return this.#isReplacing ? `${this.#patient?.host} is being replaced` : this.rot.task;
+  }
+
+  get isBusy(): boolean {
+    return this.#patient !== null || this.rot.task !== null;
+  }
+
+  /** A bit turns over in a master's state. @returns whether there was one */
+  rotState(dice: Dice): boolean {
+    if (this.isBusy) return false;
+    return this.rot.begin(dice.pick(this.#options.masters));
+  }
+
+  /** Its directory of stores is removed, or the whole disk, as for one that is lost. */
+  async #mendState(master: SimulatedMaster): Promise<void> {
+    this.#world.trace.note(master.host, "its state is thrown away");
+    master.isHeld = true;
+    if (this.#stateDice.isBelow(0.5)) {
+      master.cutPower();
+      master.loseStores();
+      master.isHeld = false;
+      master.onEnd();
+      return;
+    }
+    this.#patient = master;
+    this.#isReplacing = true;
+    master.cutPower();
+    master.loseDisk();
+    await this.#replace(master);
   }
 
   /** Hands leadership to any master that may take it. @returns whether anybody leads */
@@ -57,7 +97,7 @@ export class Operator {
 
   /** The disk of a master is lost for good. @returns false while another one is looked after */
   loseDisk(): boolean {
-    if (this.#patient !== null) return false;
+    if (this.isBusy) return false;
     const { leader, dice, masters } = this.#options;
     const master = (dice.isBelow(0.3) ? leader() : undefined) ?? dice.pick(masters);
     this.#patient = master;
@@ -68,7 +108,7 @@ export class Operator {
 
   /** A bit turns over in the middle of a master's log. @returns whether there was one */
   rotLog(): boolean {
-    if (this.#patient !== null) return false;
+    if (this.isBusy) return false;
     const { dice, masters } = this.#options;
     const master = dice.pick(masters);
     const files = master.disk.filesBelow("log");

@@ -78,6 +78,8 @@ export class Totals {
   feedEvents = 0;
   cpuSeconds = 0;
   feedGaps = 0;
+  doubted = 0;
+  readonly rotNoticed: Record<string, number> = {};
   readonly faults: Record<string, number> = {};
 
   add({ kind, result }: SeedOutcome, cpuSeconds = 0): void {
@@ -92,6 +94,10 @@ export class Totals {
     this.stateComparisons += result.stateComparisons;
     this.feedEvents += result.feedEvents;
     this.feedGaps += result.feedGaps;
+    this.doubted += result.doubtedCount;
+    for (const [how, count] of Object.entries(result.rotNoticed)) {
+      this.rotNoticed[how] = (this.rotNoticed[how] ?? 0) + count;
+    }
     for (const [kind, count] of Object.entries(result.faultCounts)) {
       this.faults[kind] = (this.faults[kind] ?? 0) + count;
     }
@@ -111,6 +117,7 @@ export class Totals {
       `${this.seeds} seeds, ${this.failures} failed; ${hours.toFixed(2)} virtual hours; ${cpu}`,
       `${this.answered} calls answered, ${this.unknown} without an answer; ${this.entries} entries committed, ${this.terms} terms with a leader, ${this.stateComparisons} states compared, ${this.feedEvents} events of the feed, ${this.feedGaps} times behind its retention`,
       `${this.faultCount} faults: ${describeFaults(this.faults)}`,
+      `Rotten states were noticed by: ${describeFaults(this.rotNoticed)}; ${this.doubted} answers of their masters were not counted`,
       ...(neverCame === "" ? [] : [`NEVER CAME: ${neverCame}`]),
       `In a virtual hour: ${perHour(this.answered, hours)} answers, ${perHour(this.faultCount, hours)} faults, ${perHour(this.terms - this.seeds, hours)} changes of leader`,
     ].join("\n");

@@ -23,7 +23,8 @@ export function makeClient(
 ): SimulatedClient {
   const { masters, begin } = options;
   return new SimulatedProcess(world, host, async (life) => {
-    const fs = await connectPatiently(life, { host, masters });
+    const isMisled = () => world.wasMisled(world.clock.monotonicMs() - CALL_TIMEOUT_MS);
+    const fs = await connectPatiently(life, { host, masters, isMisled });
     begin(life, fs);
     return fs;
   });
@@ -31,7 +32,15 @@ export function makeClient(
 
 async function connectPatiently(
   { env }: Life,
-  { host, masters }: { readonly host: string; readonly masters: readonly string[] },
+  {
+    host,
+    masters,
+    isMisled,
+  }: {
+    readonly host: string;
+    readonly masters: readonly string[];
+    readonly isMisled: () => boolean;
+  },
 ): Promise<FileSystem> {
   for (;;) {
     try {
@@ -43,7 +52,8 @@ async function connectPatiently(
         timeoutMs: CALL_TIMEOUT_MS,
       });
     } catch (error) {
-      if (!isAshlarError(error) || error.retry === "never") throw error;
+      const isFinal = !isAshlarError(error) || error.retry === "never";
+      if (isFinal && !isMisled()) throw error;
       await env.clock.sleep(CONNECT_AGAIN_MS);
     }
   }

@@ -152,6 +152,14 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.stores.onCommitted = onCommitted;
   }
 
+  /** What is down finds the directory of its stores gone; the rest of its disk stays. */
+  loseStores(): void {
+    assert(this.state === "down", "a directory is removed while nobody uses it");
+    const { onCommitted } = this.stores;
+    this.stores = this.#makeStores();
+    this.stores.onCommitted = onCommitted;
+  }
+
   freeze(): void {
     this.world.trace.note(this.host, "stands still");
     this.#life?.clock.freeze();
@@ -216,6 +224,7 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
       wallOffsetMs: dice.between(-WALL_OFFSET_MS_MAX, WALL_OFFSET_MS_MAX),
       onRun: () => {
         this.hasRun = true;
+        this.world.lastHost = this.host;
       },
     });
     const number = this.#lifeCount;

@@ -1,13 +1,17 @@
+import { connect } from "../../../client/connect.ts";
+import type { FileSystem } from "../../../client/file-system.ts";
+import { present } from "../../../shared/base/assert.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
+import type { Env } from "../../../shared/ports/env.ts";
 import { requireLinearizable } from "../linearizability/counterexample.ts";
 import { directoryModel } from "../linearizability/directory-model.ts";
 import { ConsensusChecks } from "./consensus-checks.ts";
 import { Faults } from "./faults.ts";
-import { FeedRecord } from "./feed-record.ts";
-import { FeedWatch } from "./feed-watch.ts";
 import { Operator } from "./operator.ts";
+import { OperatorFaults } from "./operator-faults.ts";
 import { makeClient, type SimulatedClient } from "./simulated-client.ts";
 import {
+  CLUSTER_ID,
   ELECTION_MS,
   makeChunkserver,
   makeMasters,
@@ -16,7 +20,7 @@ import {
   type SimulatedMaster,
 } from "./simulated-servers.ts";
 import { Violation } from "./violation.ts";
-import { WatcherFaults } from "./watcher-faults.ts";
+import { Watchers } from "./watchers.ts";
 import { Workload, type WorkloadName } from "./workload.ts";
 import { World } from "./world.ts";
 
@@ -42,6 +46,10 @@ export interface SimulationResult {
   readonly unknownCount: number;
   /** By kind; a kind that never came is there with 0. */
   readonly faultCounts: Readonly<Record<string, number>>;
+  /** How rotten states were noticed: the code of what their master said, and how often. */
+  readonly rotNoticed: Readonly<Record<string, number>>;
+  /** Answers that count as none, since a leader with a rotten state may have given them. */
+  readonly doubtedCount: number;
   readonly termCount: number;
   readonly committedIndex: number;
   /** How often the states of two members were compared at one index. */
@@ -57,7 +65,7 @@ const SET_UP_MS_MAX = 60_000;
 const WHOLE_MS_MAX = 120_000;
 const ANSWERED_MS_MAX = 60_000;
 const LOOK_MS = 250;
-const WATCHER = "w1";
+const CONNECT_TIMEOUT_MS = 5_000;
 
 function isLeading({ running }: SimulatedMaster): boolean {
   return running?.master.consensus.status().role === "leader";
@@ -80,15 +88,11 @@ export class Simulation {
   readonly operator: Operator;
   readonly faults: Faults;
   readonly checks: ConsensusChecks;
-  readonly #record = new FeedRecord();
-  /** The observer's, to which nothing happens. */
-  readonly feed: FeedWatch;
-  /** Of a program that has its share of everything. */
-  readonly restlessFeed: FeedWatch;
-  readonly #watcher: SimulatedClient;
-  readonly watcherFaults: WatcherFaults;
+  readonly watchers: Watchers;
+  readonly operatorFaults: OperatorFaults;
   /** Looks at the end whether all is well. */
   readonly #observer: SimulatedClient;
+  #observerEnv: Env | null = null;
 
   constructor(options: SimulationOptions) {
     this.options = options;
@@ -107,11 +111,17 @@ export class Simulation {
         begin: (life, fs) => this.workload.begin(life, host, fs),
       });
     });
-    this.#observer = makeClient(world, "observer", { masters, begin: () => {} });
+    this.#observer = makeClient(world, "observer", {
+      masters,
+      begin: ({ env }) => {
+        this.#observerEnv = env;
+      },
+    });
     const leader = (): SimulatedMaster | undefined => this.masters.find((each) => isLeading(each));
     this.operator = new Operator(world, {
       masters: this.masters,
       admin: () => this.#observer.running,
+      connectTo: ({ host }) => this.#connectTo(masterAddress(host)),
       leader,
       dice: world.dice("operator"),
     });
@@ -123,18 +133,12 @@ export class Simulation {
       operator: this.operator,
       electionMs: ELECTION_MS * options.pace,
     });
-    this.checks = new ConsensusChecks(this.masters);
-    this.feed = new FeedWatch(world, "observer", this.#record);
-    this.restlessFeed = new FeedWatch(world, WATCHER, this.#record);
-    world.giveWire(WATCHER);
-    this.#watcher = makeClient(world, WATCHER, {
-      masters,
-      begin: ({ clock }, fs) => this.#keep(this.restlessFeed.run({ clock, fs })),
-    });
-    this.watcherFaults = new WatcherFaults(world, {
-      watcher: this.#watcher,
+    this.operatorFaults = new OperatorFaults(world, this.operator);
+    this.checks = new ConsensusChecks(this.masters, this.operator.rot);
+    this.watchers = new Watchers(world, {
       masters: this.masters,
-      forgetPlace: () => this.restlessFeed.forgetPlace(),
+      committedIndex: () => this.checks.committedIndexMax,
+      onBug: (error) => this.#onBug(error),
     });
   }
 
@@ -159,19 +163,25 @@ export class Simulation {
   }
 
   result(): SimulationResult {
-    const { world, workload, faults, checks, feed, restlessFeed, watcherFaults } = this;
+    const { world, workload, faults, checks, watchers } = this;
     return {
       virtualMs: Math.round(world.clock.monotonicMs()),
       eventCount: world.trace.count,
       traceHash: world.trace.hash,
       answeredCount: workload.answeredCount,
       unknownCount: workload.unknownCount,
-      faultCounts: { ...faults.counts, ...watcherFaults.counts },
+      faultCounts: {
+        ...faults.counts,
+        ...watchers.faults.counts,
+        ...this.operatorFaults.counts,
+      },
+      rotNoticed: Object.fromEntries(this.operator.rot.noticed),
+      doubtedCount: workload.doubtedCount,
       termCount: checks.termCount,
       committedIndex: checks.committedIndexMax,
       stateComparisons: checks.stateComparisons,
-      feedEvents: feed.eventCount + restlessFeed.eventCount,
-      feedGaps: feed.gapCount + restlessFeed.gapCount,
+      feedEvents: watchers.eventCount,
+      feedGaps: watchers.gapCount,
     };
   }
 
@@ -187,14 +197,17 @@ export class Simulation {
     for (const client of this.clients) client.start();
   }
 
+  #connectTo(master: string): Promise<FileSystem> {
+    const env = present<Env>(this.#observerEnv, "the observer has begun");
+    const at = { masters: [master], clusterId: CLUSTER_ID, env, hostName: "observer" };
+    return connect({ ...at, timeoutMs: CONNECT_TIMEOUT_MS });
+  }
+
   async #watchFeed(): Promise<void> {
     const { running } = this.#observer;
     if (running === null) throw new Violation("The observer is gone");
     const { index } = await running.mkdir("/watched");
-    this.feed.begin(index);
-    this.restlessFeed.begin(index);
-    this.#watcher.start();
-    await this.feed.run({ clock: this.world.clock, fs: running });
+    this.watchers.begin(running, index);
   }
 
   async #makeDirectories(): Promise<void> {
@@ -203,15 +216,18 @@ export class Simulation {
   }
 
   async #harm(): Promise<void> {
-    const { world, faults, watcherFaults } = this;
+    const { world, faults, operatorFaults } = this;
+    const watcherFaults = this.watchers.faults;
     const endMs = world.clock.monotonicMs() + this.options.seconds * 1_000;
     world.rhythm.begin(this.options.seconds * 1_000);
     faults.watch();
     this.#keep(faults.run());
     this.#keep(watcherFaults.run());
+    this.#keep(operatorFaults.run());
     await this.#run(() => world.clock.monotonicMs() >= endMs);
     faults.end();
     watcherFaults.end();
+    operatorFaults.end();
     this.workload.isOver = true;
   }
 
@@ -272,15 +288,10 @@ export class Simulation {
   }
 
   async #proveFeed(): Promise<void> {
-    const { feed, restlessFeed } = this;
+    const { watchers } = this;
     const { lastVersion, history } = this.workload;
-    const watches = [feed, restlessFeed];
-    await this.#until("the feed is read", 60_000, () => {
-      return watches.every((each) => each.isBeyond(lastVersion));
-    });
-    for (const each of watches) each.stop();
-    for (const each of watches) each.check(history, lastVersion);
-    restlessFeed.checkGaps(feed);
+    await this.#until("the feed is read", 60_000, () => watchers.isBeyond(lastVersion));
+    watchers.check(history, lastVersion);
   }
 
   /** @returns whether there was a bad copy */
@@ -303,9 +314,9 @@ export class Simulation {
 
   async #stopAll(): Promise<void> {
     this.faults.isWatchOver = true;
-    this.watcherFaults.isWatchOver = true;
+    this.watchers.faults.isWatchOver = true;
     const groups = [
-      [...this.clients, this.#watcher, this.#observer],
+      [...this.clients, this.watchers.process, this.#observer],
       this.chunkservers,
       this.masters,
     ];
@@ -320,11 +331,13 @@ export class Simulation {
   /** Runs the world until `isDone`, and looks at everything after every event. */
   async #run(isDone: () => boolean): Promise<void> {
     const { world, checks } = this;
+    const { rot } = this.operator;
     while (!isDone()) {
       let isMore = false;
       try {
         isMore = await world.clock.step();
         checks.look();
+        rot.look();
       } catch (error) {
         this.#onBug(error);
       }
@@ -364,6 +377,7 @@ export class Simulation {
   }
 
   #onBug(error: unknown): void {
+    if (this.operator.rot.takes(error)) return;
     const isKnown = error instanceof Violation;
     const text = error instanceof Error ? error.message : String(error);
     this.world.fail(isKnown ? error : new Violation(`A bug: ${text}`, [], { cause: error }));

@@ -16,7 +16,8 @@ const PAUSE_MS = { hot: { min: 1_000, max: 10_000 }, quiet: { min: 8_000, max: 6
 const CUT_MS = { min: 100, max: 20_000 };
 const PAUSED_MS = { min: 500, max: 30_000 };
 /** Beyond the retention of the feed. */
-const AWAY_MS = { min: 30_000, max: 90_000 };
+export const WATCHER_AWAY_MS_MAX = 90_000;
+const AWAY_MS = { min: 30_000, max: WATCHER_AWAY_MS_MAX };
 const AWAY_SHARE = 0.4;
 const DOWN_MS = { min: 20, max: 10_000 };
 

@@ -62,6 +62,8 @@ export class Workload {
   isOver = false;
   answeredCount = 0;
   unknownCount = 0;
+  /** Answers that say nothing: see state-rot.ts. */
+  doubtedCount = 0;
 
   constructor(world: World, name: WorkloadName) {
     this.#world = world;
@@ -184,12 +186,16 @@ export class Workload {
     const { clock, trace } = this.#world;
     const host = record.process.split(".")[0] ?? record.process;
     try {
-      record.output = await act();
+      const output = await act();
+      if (this.#isDoubted(record)) return record.input.kind !== "read";
+      record.output = output;
       record.returnTime = clock.monotonicMs();
       this.answeredCount += 1;
       trace.note(host, `answer ${record.process} ${JSON.stringify(record.output)}`);
       return true;
     } catch (error) {
+      const isTelling = isAshlarError(error) || error instanceof Violation;
+      if (isTelling && this.#isDoubted(record)) return record.input.kind !== "read";
       if (!isAshlarError(error) || !WORLDLY.has(error.code)) throw error;
       trace.note(host, `failure ${record.process} ${error.code} ${error.message}`);
       // "safe" says that it had no effect.
@@ -197,6 +203,14 @@ export class Workload {
       this.unknownCount += 1;
       return true;
     }
+  }
+
+  /** Whether a leader that knows it wrong may have had a part in the answer. */
+  #isDoubted({ process, callTime }: NameOperation): boolean {
+    if (!this.#world.wasMisled(callTime)) return false;
+    this.doubtedCount += 1;
+    this.#world.trace.note(process.split(".")[0] ?? process, `a doubtful answer to ${process}`);
+    return true;
   }
 
   #sizeOf(): number {

@@ -24,6 +24,18 @@ const WIRE_MS_MAX = 0.6;
 const LOST_MS_MIN = 200;
 const LOST_MS_MAX = 800;
 
+/** What a master with a rotten state may have said: see state-rot.ts. */
+export interface Doubt {
+  /** Which it is, once it has read what is rotten. */
+  readonly host: string | null;
+  /** When it was last so, and when it last led besides, in world time. */
+  readonly taintedMs: number;
+  readonly misledMs: number;
+}
+
+/** What was computed is on its way for so long. */
+const ECHO_MS = 1_000;
+
 /** Time, network and chance of one simulated cluster, and what happened in it. */
 export class World {
   readonly seed: number;
@@ -37,6 +49,13 @@ export class World {
   jitterMs = 0;
   /** Hosts whose wires, disk and processor are slow, and how many times. */
   readonly slowness = new Map<string, number>();
+  doubt: Doubt = {
+    host: null,
+    taintedMs: Number.NEGATIVE_INFINITY,
+    misledMs: Number.NEGATIVE_INFINITY,
+  };
+  /** Where something ran last. */
+  lastHost = "";
   /** The first thing that went wrong. */
   #violation: Violation | null = null;
   readonly #wireDice: Dice;
@@ -60,6 +79,16 @@ export class World {
   /** What is sent to and from `host` from now on is delayed by a dice of its own. */
   giveWire(host: string): void {
     this.#wireDiceOf.set(host, this.dice(`wire of ${host}`));
+  }
+
+  /** Whether any master may have told anything since then that is not so. */
+  wasDoubted(sinceMs: number): boolean {
+    return this.doubt.taintedMs >= sinceMs - ECHO_MS;
+  }
+
+  /** The same of the leader. */
+  wasMisled(sinceMs: number): boolean {
+    return this.doubt.misledMs >= sinceMs - ECHO_MS;
   }
 
   slownessOf(host: string): number {
@@ -92,7 +121,8 @@ export class World {
         const what = error instanceof Error ? `: ${error.message}` : "";
         this.trace.note(host, `${level} ${message}${what}`);
         // Failures of the world are AshlarErrors; anything else is a bug.
-        if (error instanceof Error && !isAshlarError(error) && isBug(error)) {
+        const isDoubted = this.doubt.host === host;
+        if (error instanceof Error && !isAshlarError(error) && isBug(error) && !isDoubted) {
           this.fail(new Violation(`${host}: ${message}${what}`, [host], { cause: error }));
         }
       };

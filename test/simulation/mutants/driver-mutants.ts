@@ -1,4 +1,4 @@
-import { inLog, inNamespace, inTest, type Mutant } from "./mutant.ts";
+import { inCluster, inLog, inNamespace, inTest, type Mutant } from "./mutant.ts";
 
 /** Bugs of what carries the core's decisions out: the log on disk, snapshots, reads. */
 export const DRIVER_MUTANTS: readonly Mutant[] = [
@@ -88,6 +88,37 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: inNamespace(20),
+  },
+  {
+    name: "rotten-state-is-sent",
+    bug: "Rows that are not those that were written are sent, and taken, as the state",
+    breaks: "docs/decisions/0009: whoever reads all rows compares",
+    edits: [
+      {
+        file: "master/driver/snapshot-parts.ts",
+        find: "if (stateHash !== null && !equalBytes(stateHash, found.bytes())) {",
+        replace: "if (stateHash?.length === 0) {",
+      },
+      {
+        file: "master/driver/state-holder.ts",
+        find: "if (stateHash !== null && !equalBytes(stateHash, rowsHash)) {",
+        replace: "if (stateHash?.length === 0) {",
+      },
+    ],
+    caughtBy: inCluster(10),
+  },
+  {
+    name: "index-without-a-check",
+    bug: "A bit that turns over in the index of the state is believed",
+    breaks: "docs/on-disk-format.md: the check in `Ma`",
+    edits: [
+      {
+        file: "master/namespace/durable.ts",
+        find: "if (check !== null && !equalBytes(check, checkOf(applied, membership))) {",
+        replace: "if (check !== null && !equalBytes(check, check)) {",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/state-hash.test.ts"),
   },
   {
     name: "propose-twice",
