@@ -200,7 +200,7 @@ export class Member implements Driver {
     await this.#sender.cancelAll();
     await this.#writer.idle();
     this.#offers.giveUp();
-    await this.#receiver.idle();
+    await this.#receiver.close();
     await this.#applier.stop({ isStoreGood: storage.log.failure === null });
     await this.service.releaseState();
     await holder.close();

@@ -69,7 +69,7 @@ export class PeerService {
 
   /** A stranger is told that it is one; which incarnation it has counts once it is added. */
   async hello(envelope: Envelope): Promise<GreetReply> {
-    const { own, group, register, machine, isFounding } = this.#options;
+    const { own, group, register, machine, isFounding, receiver } = this.#options;
     const isMember = group.isMember(envelope.from);
     if (isMember) await checkSender(own, register, envelope);
     else checkEnvelope(own, envelope);
@@ -81,6 +81,7 @@ export class PeerService {
       appliedIndex: machine().appliedIndex,
       members: [...group.members],
       isFounding: isFounding(),
+      snapshotHeld: receiver.held,
     };
   }
 

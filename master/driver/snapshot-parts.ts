@@ -1,6 +1,7 @@
 import { equalBytes, toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { Digest } from "../../shared/base/ids.ts";
+import type { Digest, LogIndex, Term } from "../../shared/base/ids.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
 import type { Hasher, HashStream } from "../../shared/ports/hasher.ts";
 import {
   KEY_BYTES_MAX,
@@ -22,7 +23,21 @@ export type SnapshotHead =
   | { readonly kind: "part"; readonly entryCount: number }
   | { readonly kind: "end"; readonly entryCount: number; readonly digest: Digest };
 
+/**
+ * So long both ends of a transfer that broke off keep what it needs to go on: the sender the pinned
+ * state, the receiver the entries that came.
+ */
+export const RESUME_WITHIN_MS = 60_000;
+
+/** The beginning of a snapshot: its first `entryCount` entries. */
+export interface SnapshotHeld {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly entryCount: number;
+}
+
 export interface SendOptions {
+  readonly clock: Clock;
   readonly hasher: Hasher;
   readonly partBytes: number;
   /** Told that the rows are not those that were written: this member must stop. */
@@ -30,9 +45,10 @@ export interface SendOptions {
 }
 
 /**
- * Sends all rows of `snapshot`: parts of about `partBytes`, then the end with the count and the
+ * Sends the rows of `snapshot`: parts of about `partBytes`, then the end with the count and the
  * digest of everything. `send` is the back-pressure.
  *
+ * @param skippedCount the first rows, which the receiver has: they are read for the digest only.
  * @throws {AshlarError} STATE_DIVERGED instead of the end if the rows do not have the state's hash:
  *   whoever has the parts has no state.
  */
@@ -40,6 +56,7 @@ export async function sendParts(
   { reader, stateHash, index }: Pick<StateSnapshot, "reader" | "stateHash" | "index">,
   options: SendOptions,
   send: (head: SnapshotHead, body?: Uint8Array) => Promise<void>,
+  skippedCount = 0,
 ): Promise<void> {
   const digest = options.hasher.stream();
   const found = new StateHash();
@@ -48,8 +65,15 @@ export async function sendParts(
     for (const { key, value } of pairs) found.add(key, value);
     const body = encodePairs(pairs);
     digest.update(body);
+    const missing = pairs.slice(Math.max(0, skippedCount - totalCount));
     totalCount += pairs.length;
-    await send({ kind: "part", entryCount: pairs.length }, body);
+    if (missing.length === 0) {
+      await options.clock.yieldTurn();
+      continue;
+    }
+    const isWhole = missing.length === pairs.length;
+    const head = { kind: "part", entryCount: missing.length } as const;
+    await send(head, isWhole ? body : encodePairs(missing));
   }
   if (stateHash !== null && !equalBytes(stateHash, found.bytes())) {
     const error = stateDamaged(index, { expected: stateHash, found: found.bytes() });
@@ -87,7 +111,7 @@ function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[
   if (pairs.length > 0) yield pairs;
 }
 
-/** Puts the parts of a snapshot into an empty store and holds them against the digest. */
+/** Puts the parts of a snapshot into an empty store and holds them against the digest. They may come over several streams. */
 export class PartsReceiver {
   readonly #store: OrderedStore;
   readonly #digest: HashStream;
@@ -97,6 +121,10 @@ export class PartsReceiver {
   constructor(store: OrderedStore, hasher: Hasher) {
     this.#store = store;
     this.#digest = hasher.stream();
+  }
+
+  get entryCount(): number {
+    return this.#count;
   }
 
   /** Of the rows that have come. */

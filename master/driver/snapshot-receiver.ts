@@ -1,7 +1,7 @@
 import { assert } from "../../shared/base/assert.ts";
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, type ErrorCode, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
-import type { Clock } from "../../shared/ports/clock.ts";
+import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
@@ -9,9 +9,16 @@ import type { Membership, Snapshot, SnapshotRequest } from "../raft/messages.ts"
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
 import { decodeRecord } from "./roster.ts";
 import type { OfferOutcome } from "./snapshot-offers.ts";
-import { PartsReceiver, type SnapshotHead } from "./snapshot-parts.ts";
+import {
+  PartsReceiver,
+  RESUME_WITHIN_MS,
+  type SnapshotHead,
+  type SnapshotHeld,
+} from "./snapshot-parts.ts";
 import { guardStall } from "./stall-guard.ts";
 import type { PreparedState, StateHolder } from "./state-holder.ts";
+
+const BREAK_CODES: readonly ErrorCode[] = ["CONNECTION_LOST", "DEADLINE_EXCEEDED", "CANCELLED"];
 
 export interface SnapshotReceiverOptions {
   readonly clock: Clock;
@@ -34,16 +41,30 @@ export interface SnapshotOpening {
   readonly term: Term;
   readonly leaderTerm: Term;
   readonly membership: Uint8Array;
+  /** Entries that do not come, for they are here: see `held`. */
+  readonly skippedCount: number;
+}
+
+/** A snapshot of which some entries have come. */
+interface Unfinished extends Pick<SnapshotOpening, "index" | "term"> {
+  readonly named: NamedStore;
+  readonly parts: PartsReceiver;
 }
 
 /**
  * Takes snapshots from the leader: into a store of their own, held against their digest, and only
- * then shown to the core, which may turn them down. One at a time.
+ * then shown to the core, which may turn them down. One at a time. What has come of a transfer that
+ * broke off is kept for a while, for a sender that goes on with it.
  */
 export class SnapshotReceiver {
   readonly #options: SnapshotReceiverOptions;
   /** What is being received; null: nothing. */
   #receiving: Promise<void> | null = null;
+  /** What is being received, or was when the transfer broke off; null: nothing. */
+  #unfinished: Unfinished | null = null;
+  /** Gives up what was kept. Null while it is being received. */
+  #expiry: Timer | null = null;
+  #discarding: Promise<void> = Promise.resolve();
   /** Received whole, and offered to the core. From `install` on it is the state's. */
   #prepared: PreparedState | null = null;
 
@@ -51,10 +72,18 @@ export class SnapshotReceiver {
     this.#options = options;
   }
 
+  /** What a sender need not send again. */
+  get held(): SnapshotHeld | undefined {
+    if (this.#unfinished === null) return undefined;
+    const { index, term, parts } = this.#unfinished;
+    return { index, term, entryCount: parts.entryCount };
+  }
+
   /**
    * Resolves when the snapshot is in place, durably, or was not needed.
    *
-   * @throws {AshlarError} OVERLOADED while another one is received; UNAVAILABLE if it is not wanted;
+   * @throws {AshlarError} OVERLOADED while another one is received; UNAVAILABLE if it is not wanted,
+   *   or goes on with what is not here any more;
    *   PROTOCOL_ERROR if it was damaged on its way, STATE_DIVERGED if it was where it came from.
    */
   async receive(
@@ -75,9 +104,11 @@ export class SnapshotReceiver {
     stream.end();
   }
 
-  /** Resolves when nothing is received any more. The caller has ended the stream. */
-  async idle(): Promise<void> {
+  /** Resolves when nothing is received or kept any more. The caller has ended the stream. */
+  async close(): Promise<void> {
     await this.#receiving?.catch(() => {}); // The stream's own end reports it.
+    this.#discard(this.#takeKept());
+    await this.#discarding;
   }
 
   /** Puts the snapshot that the core has accepted in place of the state. */
@@ -93,37 +124,85 @@ export class SnapshotReceiver {
     opening: SnapshotOpening,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
   ): Promise<void> {
-    const { states, holder, log, offer } = this.#options;
-    const { index, from } = opening;
-    log.info("A snapshot is being received", { from, index });
-    const named = await states.openFresh();
-    let outcome: OfferOutcome = "refused";
+    const { holder, log, offer } = this.#options;
+    const { index, from, skippedCount } = opening;
+    log.info("A snapshot is being received", { from, index, skippedCount });
+    const unfinished = await this.#begin(opening);
+    this.#unfinished = unfinished;
+    const { named, parts } = unfinished;
+    let outcome: OfferOutcome | "broken-off" = "refused";
     try {
-      const rowsHash = await this.#fill(named, stream);
-      this.#prepared = holder.prepare(named, opening, rowsHash);
+      await this.#fill(parts, stream);
+      this.#prepared = holder.prepare(named, opening, parts.stateHash);
       outcome = await offer(this.#requestOf(opening));
       if (outcome !== "installed") throw notWanted(opening);
       log.info("A snapshot is in place", { from, index });
+    } catch (error) {
+      if (this.#prepared === null && isBreak(error)) outcome = "broken-off";
+      throw error;
     } finally {
       this.#prepared = null;
+      if (outcome === "broken-off") this.#keep();
+      else this.#unfinished = null;
       if (outcome === "refused") await holder.discard(named);
     }
   }
 
-  /** @returns the hash of the rows */
+  /** What was kept, if it is the beginning of this snapshot that the sender skips; else an empty store. */
+  async #begin({ index, term, skippedCount }: SnapshotOpening): Promise<Unfinished> {
+    const { states, hasher } = this.#options;
+    const kept = this.#takeKept();
+    if (skippedCount > 0) {
+      const isSame = kept?.index === index && kept.term === term;
+      if (isSame && kept.parts.entryCount === skippedCount) return kept;
+    }
+    this.#discard(kept);
+    await this.#discarding;
+    if (skippedCount > 0) {
+      throw new AshlarError(
+        "UNAVAILABLE",
+        `Cannot go on with the snapshot at index ${index}: expected ${skippedCount} entries of it to be here`,
+      );
+    }
+    const named = await states.openFresh();
+    return { index, term, named, parts: new PartsReceiver(named.store, hasher) };
+  }
+
+  #keep(): void {
+    this.#expiry = this.#options.clock.after(RESUME_WITHIN_MS, () => {
+      this.#discard(this.#takeKept());
+    });
+  }
+
+  #takeKept(): Unfinished | null {
+    const kept = this.#unfinished;
+    this.#unfinished = null;
+    this.#expiry?.cancel();
+    this.#expiry = null;
+    return kept;
+  }
+
+  #discard(kept: Unfinished | null): void {
+    if (kept === null) return;
+    const { holder, log } = this.#options;
+    this.#discarding = holder.discard(kept.named).catch((error: unknown) => {
+      if (!isAshlarError(error)) throw error;
+      log.warn("What came of a snapshot could not be removed", { error });
+    });
+  }
+
   async #fill(
-    named: NamedStore,
+    parts: PartsReceiver,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
-  ): Promise<Uint8Array> {
-    const { clock, hasher, stallMs } = this.#options;
-    const parts = new PartsReceiver(named.store, hasher);
+  ): Promise<void> {
+    const { clock, stallMs } = this.#options;
     const giveUp = (error: AshlarError): void => stream.cancel(error);
     for (;;) {
       const message = await guardStall(clock, stallMs, { work: stream.receive(), giveUp });
       if (message === null) {
         throw new AshlarError("CONNECTION_LOST", "Cannot take a snapshot: it ends too early");
       }
-      if (await parts.take(message.head, message)) return parts.stateHash;
+      if (await parts.take(message.head, message)) return;
     }
   }
 
@@ -143,6 +222,11 @@ export class SnapshotReceiver {
       },
     };
   }
+}
+
+/** The transfer ended for a reason of its own: what has come is good. */
+function isBreak(error: unknown): boolean {
+  return isAshlarError(error) && BREAK_CODES.includes(error.code);
 }
 
 function notWanted({ index, from }: SnapshotOpening): AshlarError {

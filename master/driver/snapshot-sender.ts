@@ -1,24 +1,44 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
-import type { Clock } from "../../shared/ports/clock.ts";
+import type { Timer } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { raftSnapshot } from "../../shared/protocol/raft-api.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
 import type { StateMachine, StateSnapshot } from "../state-machine.ts";
 import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-greeting.ts";
-import { type SendOptions, sendParts } from "./snapshot-parts.ts";
+import {
+  RESUME_WITHIN_MS,
+  type SendOptions,
+  type SnapshotHead,
+  type SnapshotHeld,
+  sendParts,
+} from "./snapshot-parts.ts";
 import { guardStall } from "./stall-guard.ts";
 
 /** However large the state and slow the peer. */
 const LIFETIME_MS = 60 * 60 * 1_000;
 
 export interface SnapshotSenderOptions extends Omit<GreetOptions, "signal" | "peer">, SendOptions {
-  readonly clock: Clock;
   readonly log: Log;
   readonly machine: () => StateMachine;
   readonly addressOf: (member: MemberId) => string | null;
   readonly stallMs: number;
   readonly onDone: (peer: MemberId, outcome: "delivered" | "failed") => void;
+}
+
+/** What a transfer that broke off was sending. */
+interface Kept {
+  readonly snapshot: StateSnapshot;
+  /** Releases it. */
+  readonly timer: Timer;
+}
+
+interface Destination {
+  readonly peer: MemberId;
+  readonly leaderTerm: Term;
+  readonly signal: AbortSignal;
+  /** Entries that the peer has. */
+  readonly skippedCount: number;
 }
 
 interface Sending {
@@ -28,19 +48,24 @@ interface Sending {
   readonly done: Promise<void>;
 }
 
-/** Carries the state to followers whose log ends before ours begins: one at a time to each. */
+/**
+ * Carries the state to followers whose log ends before ours begins: one at a time to each. A
+ * transfer that breaks off goes on where it was if it is begun again soon: the state is kept for it.
+ */
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #sendings = new Map<MemberId, Sending>();
+  readonly #kept = new Map<MemberId, Kept>();
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
   }
 
-  /** The oldest index under way: its receiver needs the log from there on. Infinity if none is. */
+  /** The oldest index under way or kept: its receiver needs the log from there on. Else Infinity. */
   get oldestIndex(): number {
-    const indexes = [...this.#sendings.values()].map((sending) => sending.index);
-    return Math.min(Number.POSITIVE_INFINITY, ...indexes.filter((index) => index !== null));
+    const sent = [...this.#sendings.values()].map((sending) => sending.index);
+    const kept = [...this.#kept.values()].map(({ snapshot }) => snapshot.index);
+    return Math.min(Number.POSITIVE_INFINITY, ...sent.filter((index) => index !== null), ...kept);
   }
 
   start(peer: MemberId, leaderTerm: Term): void {
@@ -60,6 +85,7 @@ export class SnapshotSender {
     const reason = new AshlarError("CANCELLED", "The snapshot is not sent any more");
     for (const sending of sendings) sending.aborting.abort(reason);
     await Promise.all(sendings.map((sending) => sending.done));
+    for (const peer of [...this.#kept.keys()]) this.#takeKept(peer)?.release();
   }
 
   async #send(peer: MemberId, leaderTerm: Term, sending: Sending): Promise<void> {
@@ -84,31 +110,69 @@ export class SnapshotSender {
     const address = addressOf(peer);
     if (address === null) throw new AshlarError("UNAVAILABLE", `Member ${peer} has no address`);
     const { signal } = sending.aborting;
+    let held: SnapshotHeld | undefined;
     const connection = await connectToPeer({
       ...this.#options,
       peer: { id: peer, address },
       signal,
+      onGreeted: ({ snapshotHeld }) => {
+        held = snapshotHeld;
+      },
     });
     try {
       signal.throwIfAborted();
-      const snapshot = this.#options.machine().openSnapshot();
+      const snapshot = this.#snapshotFor(peer, held);
       sending.index = snapshot.index;
-      try {
-        await this.#stream(connection, snapshot, { peer, leaderTerm, signal });
-      } finally {
-        snapshot.release();
-      }
+      const skippedCount = isOf(snapshot, held) ? held.entryCount : 0;
+      await this.#streamOrKeep(connection, snapshot, { peer, leaderTerm, signal, skippedCount });
       return snapshot.index;
     } finally {
       await connection.close(0);
     }
   }
 
-  async #stream(
+  /** The state that a transfer broke off with, if the peer has kept its beginning; else as it is now. */
+  #snapshotFor(peer: MemberId, held: SnapshotHeld | undefined): StateSnapshot {
+    const kept = this.#takeKept(peer);
+    if (kept !== null && isOf(kept, held)) return kept;
+    kept?.release();
+    return this.#options.machine().openSnapshot();
+  }
+
+  #takeKept(peer: MemberId): StateSnapshot | null {
+    const kept = this.#kept.get(peer);
+    if (kept === undefined) return null;
+    this.#kept.delete(peer);
+    kept.timer.cancel();
+    return kept.snapshot;
+  }
+
+  /** Releases the snapshot, or keeps it for the next attempt. */
+  async #streamOrKeep(
     connection: Connection,
     snapshot: StateSnapshot,
-    to: { readonly peer: MemberId; readonly leaderTerm: Term; readonly signal: AbortSignal },
+    to: Destination,
   ): Promise<void> {
+    let isKept = false;
+    try {
+      await this.#stream(connection, snapshot, to);
+    } catch (error) {
+      isKept = !to.signal.aborted && !isAshlarError(error, "STATE_DIVERGED");
+      throw error;
+    } finally {
+      if (isKept) this.#keep(to.peer, snapshot);
+      else snapshot.release();
+    }
+  }
+
+  #keep(peer: MemberId, snapshot: StateSnapshot): void {
+    const timer = this.#options.clock.after(RESUME_WITHIN_MS, () => {
+      this.#takeKept(peer)?.release();
+    });
+    this.#kept.set(peer, { snapshot, timer });
+  }
+
+  async #stream(connection: Connection, snapshot: StateSnapshot, to: Destination): Promise<void> {
     const { own, clock, stallMs } = this.#options;
     const { index, term, membership } = snapshot;
     const open = {
@@ -117,19 +181,28 @@ export class SnapshotSender {
       term,
       leaderTerm: to.leaderTerm,
       membership,
+      skippedCount: to.skippedCount,
     };
     const stream = connection.open(raftSnapshot, open, {
       timeoutMs: LIFETIME_MS,
       signal: to.signal,
     });
     const giveUp = (error: AshlarError): void => stream.cancel(error);
-    await sendParts(snapshot, this.#options, async (head, body) => {
+    const send = async (head: SnapshotHead, body?: Uint8Array): Promise<void> => {
       to.signal.throwIfAborted();
       await guardStall(clock, stallMs, { work: stream.send(head, body), giveUp });
-    });
+    };
+    await sendParts(snapshot, this.#options, send, to.skippedCount);
     const reply = await guardStall(clock, stallMs, { work: stream.receive(), giveUp });
     if (reply === null) throw new AshlarError("CONNECTION_LOST", "The peer gave no answer");
     reply.release();
     stream.end();
   }
+}
+
+function isOf(
+  { index, term }: StateSnapshot,
+  held: SnapshotHeld | undefined,
+): held is SnapshotHeld {
+  return held !== undefined && held.index === index && held.term === term;
 }

@@ -44,10 +44,12 @@ export const raftSnapshot = defineStream("raft.snapshot", {
     leaderTerm: termSchema,
     /** Encoded membership at `index`. */
     membership: v.instance(Uint8Array),
+    /** Entries that are not sent: the receiver said that it has them (`raft.hello`). */
+    skippedCount: v.optional(countSchema, 0),
   }),
   up: v.variant("kind", [
     v.object({ kind: v.literal("part"), entryCount: countSchema }),
-    /** BLAKE3 over all part bodies in order. */
+    /** Of all entries, skipped or not; BLAKE3 over all of them as bodies hold them, in order. */
     v.object({ kind: v.literal("end"), entryCount: countSchema, digest: digestSchema }),
   ]),
   down: v.object({ kind: v.literal("installed"), index: logIndexSchema }),
@@ -66,5 +68,9 @@ export const raftHello = defineCall(
     members: v.optional(v.array(v.object({ id: memberIdSchema, address: addressSchema })), []),
     /** A member that holds nothing and would found a cluster of its own cannot be added to another. */
     isFounding: v.optional(v.boolean(), false),
+    /** The beginning of a snapshot whose transfer broke off: it can go on from there. */
+    snapshotHeld: v.optional(
+      v.object({ index: logIndexSchema, term: termSchema, entryCount: countSchema }),
+    ),
   }),
 );
