@@ -47,6 +47,8 @@ export class Reader {
       this.#tally.reads += 1;
     } catch (error) {
       this.#tally.failedReads += 1;
+      const code = isAshlarError(error) ? error.code : "other";
+      this.#tally.failedReadsByCode[code] = (this.#tally.failedReadsByCode[code] ?? 0) + 1;
       this.#journal.write("read failed", { path: slot.path, error: String(error) });
     }
   }

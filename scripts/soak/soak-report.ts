@@ -142,12 +142,14 @@ export function describeReport(report: SoakReport): string {
     const times = `${seconds(wholeMsMedian)} / ${seconds(wholeMsMax)}`;
     table.push([`${kind}: ${what}`, turns, fired, times, evidence.slice(0, 80)]);
   }
-  const { acknowledged, unknown, reads, failedReads } = report.traffic;
+  const { acknowledged, unknown, reads, failedReads, failedReadsByCode } = report.traffic;
+  const codes = Object.entries(failedReadsByCode).map(([code, count]) => `${code} ${count}`);
+  const failed = codes.length === 0 ? "" : ` (${codes.join(", ")})`;
   const { ext4, xfs } = report.disksCut;
   return [
     table.toString(),
     "whole again: median / worst, from the end of the fault",
-    `${acknowledged} changes acknowledged, ${unknown} unknown and looked up; ${reads} reads judged, ${failedReads} failed`,
+    `${acknowledged} changes acknowledged, ${unknown} unknown and looked up; ${reads} reads judged, ${failedReads} failed${failed}`,
     `${report.filesRead} files read back whole after faults; ${report.leaderChanges} changes of leader`,
     `disks whose power was cut: ${ext4} ext4, ${xfs} XFS; ${report.seconds} s in all`,
     ...report.notMet.map((text) => `NOT MET: ${text}`),

@@ -13,7 +13,13 @@ const PAUSE_TIMEOUT_MS = 150_000;
 
 /** Writers and readers, each with connections of its own, that go on until they are paused. */
 export class Workload {
-  readonly tally: Tally = { acknowledged: 0, unknown: 0, reads: 0, failedReads: 0 };
+  readonly tally: Tally = {
+    acknowledged: 0,
+    unknown: 0,
+    reads: 0,
+    failedReads: 0,
+    failedReadsByCode: {},
+  };
   readonly counter: Counter;
   readonly writers: Writer[] = [];
   readonly #readers: Reader[] = [];

@@ -33,6 +33,7 @@ export interface Tally {
   unknown: number;
   reads: number;
   failedReads: number;
+  readonly failedReadsByCode: Record<string, number>;
 }
 
 /** The only one who changes the files of its directory: it always knows what must be there. */

@@ -20,7 +20,7 @@ function round(what: string, overrides: Partial<Round> = {}): Round {
 function facts(rounds: readonly Round[]): RunFacts {
   return {
     seconds: 60,
-    traffic: { acknowledged: 1000, unknown: 0, reads: 1000, failedReads: 0 },
+    traffic: { acknowledged: 1000, unknown: 0, reads: 1000, failedReads: 0, failedReadsByCode: {} },
     filesRead: 10,
     leaderChanges: 1,
     rounds,
