@@ -1,4 +1,5 @@
 import { basename, dirname, resolve } from "node:path";
+import { Closers } from "../shared/flow/closers.ts";
 import { runDaemon } from "../shared/platform/daemon.ts";
 import { boundHeapGrowth } from "../shared/platform/heap-growth.ts";
 import { healthRoutes } from "../shared/platform/http-health.ts";
@@ -38,25 +39,26 @@ function runMaster(commandLine: readonly string[]): Promise<number> {
       check: checkMasterConfig,
       stopMsMax: (config) => config.stopGraceMs + STOP_SLACK_MS,
       start: async ({ config, env, disk, stores, scrape, onFatal }) => {
-        const master = await startMaster(config, env, { disk, stores }, { onFatal });
+        await using closers = new Closers();
+        const master = closers.use(await startMaster(config, env, { disk, stores }, { onFatal }));
         const http =
           config.http === null
             ? null
-            : await startHttpServer({
-                address: config.http,
-                middleware: [healthRoutes({ ready: () => readiness(master), scrape })],
-                log: env.log.child({ part: "http" }),
-              });
+            : closers.use(
+                await startHttpServer({
+                  address: config.http,
+                  middleware: [healthRoutes({ ready: () => readiness(master), scrape })],
+                  log: env.log.child({ part: "http" }),
+                }),
+              );
+        const owned = closers.move();
         return {
           facts: {
             address: master.address,
             http: http?.address ?? null,
             memberId: config.memberId,
           },
-          [Symbol.asyncDispose]: async () => {
-            await http?.close();
-            await master[Symbol.asyncDispose]();
-          },
+          [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
         };
       },
     },
