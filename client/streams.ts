@@ -35,17 +35,34 @@ export function webReadable(bytes: AsyncIterable<Uint8Array>): ReadableStream<Ui
 
 /** Bytes that are pushed at one end and pulled at the other, one piece at a time. */
 class Pipe implements AsyncIterable<Uint8Array> {
-  #piece: { readonly bytes: Uint8Array; readonly taken: () => void } | null = null;
+  #piece: {
+    readonly bytes: Uint8Array;
+    readonly taken: () => void;
+    readonly refused: (error: unknown) => void;
+  } | null = null;
+  /** Why nothing is read any more. */
+  #failure: { readonly error: unknown } | null = null;
   #isEnded = false;
   #wake: () => void = () => {};
 
-  /** Resolves when the reader asks for the next piece: only then may `bytes` be reused. */
+  /**
+   * Resolves when the reader asks for the next piece: only then may `bytes` be reused.
+   *
+   * @throws what `fail` was told
+   */
   push(bytes: Uint8Array): Promise<void> {
+    if (this.#failure !== null) return Promise.reject(this.#failure.error);
     assert(this.#piece === null && !this.#isEnded, "pieces are pushed one at a time");
-    return new Promise((resolve) => {
-      this.#piece = { bytes, taken: resolve };
+    return new Promise((resolve, reject) => {
+      this.#piece = { bytes, taken: resolve, refused: reject };
       this.#wake();
     });
+  }
+
+  /** The reader is gone. */
+  fail(error: unknown): void {
+    this.#failure = { error };
+    this.#piece?.refused(error);
   }
 
   end(): void {
@@ -79,12 +96,12 @@ class PushedPut {
 
   constructor(put: Put) {
     this.done = put(this.#pipe, this.#controller.signal);
-    this.done.catch(() => {}); // Awaited by every call below.
+    this.done.catch((error: unknown) => this.#pipe.fail(error));
   }
 
   /** Resolves when the bytes are taken. @throws what the put failed with */
   async write(bytes: Uint8Array): Promise<void> {
-    if (bytes.length > 0) await Promise.race([this.#pipe.push(bytes), this.done]);
+    if (bytes.length > 0) await this.#pipe.push(bytes);
   }
 
   finish(): Promise<PutResult> {
@@ -124,6 +141,8 @@ export function nodeWritable(put: Put): WriteStream {
       pushed.abort(error).then(() => callback(error), callback);
     },
   });
+  // Told at once, however long the next piece takes to come.
+  pushed.done.catch((error: Error) => stream.destroy(error));
   Object.defineProperty(stream, "result", { get: () => result, enumerable: true });
   return stream as WriteStream;
 }
@@ -132,6 +151,10 @@ export function nodeWritable(put: Put): WriteStream {
 export function webWritable(put: Put): WritableStream<Uint8Array> {
   const pushed = new PushedPut(put);
   return new WritableStream<Uint8Array>({
+    start: (controller) => {
+      // Told at once, however long the next piece takes to come.
+      pushed.done.catch((error: unknown) => controller.error(error));
+    },
     write: (bytes) => pushed.write(bytes),
     close: async () => {
       await pushed.finish();

@@ -64,18 +64,15 @@ interface FeedStreamOptions {
 class FeedStream {
   readonly #parts: Parts;
   readonly #options: FeedStreamOptions;
-  /** Rejects when the stream is over: what waits, waits for that, too. */
-  readonly #over: Promise<never>;
-  #end: (error: AshlarError) => void = () => {};
+  /** Why the stream is over; null: it is not. */
+  #over: AshlarError | null = null;
+  /** Told when the stream is over: whoever waits. */
+  #onOver: (error: AshlarError) => void = () => {};
   #leaderlessCount = 0;
 
   constructor(parts: Parts, options: FeedStreamOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#over = new Promise((_, reject) => {
-      this.#end = reject;
-    });
-    this.#over.catch(() => {}); // Whoever waits for it hears of it.
     const { signal } = options.context;
     const onAbort = (): void => this.#end(signal.reason as AshlarError);
     if (signal.aborted) onAbort();
@@ -141,8 +138,21 @@ class FeedStream {
     throw new AshlarError("NO_LEADER", "Cannot tell of changes: this master knows no leader");
   }
 
+  #end(error: AshlarError): void {
+    this.#over ??= error;
+    this.#onOver(error);
+  }
+
+  /**
+   * Settles as `work` does, unless the stream is over first. A race with a promise of the stream's own
+   * would leave some memory with it at every look, and a stream lives for an hour.
+   */
   #orOver<Result>(work: Promise<Result>): Promise<Result> {
-    return Promise.race([work, this.#over]);
+    return new Promise((resolve, reject) => {
+      this.#onOver = reject;
+      if (this.#over !== null) reject(this.#over);
+      work.then(resolve, reject);
+    });
   }
 }
 

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { describe, it } from "node:test";
+import type { PutResult } from "../../client/file-system.ts";
+import { nodeWritable, webWritable } from "../../client/streams.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import { usedHeapBytes } from "../support/used-heap.ts";
+import { hasCode } from "../support/wire-world.ts";
+
+const PIECE = new Uint8Array(64);
+
+/** Takes one piece, and fails while it waits for the next. */
+async function failing(source: AsyncIterable<Uint8Array>): Promise<PutResult> {
+  const pieces = source[Symbol.asyncIterator]();
+  await pieces.next();
+  pieces.next().catch(() => {}); // Never comes.
+  await new Promise(setImmediate);
+  throw new AshlarError("WRITE_CHAIN_FAILED", "Cannot write a chunk");
+}
+
+/** Reads everything. */
+async function reading(source: AsyncIterable<Uint8Array>): Promise<PutResult> {
+  let sizeBytes = 0;
+  for await (const piece of source) sizeBytes += piece.length;
+  return { sizeBytes } as PutResult;
+}
+
+describe("a stream of bytes into a file", () => {
+  it("tells at once that the put has failed, though no further piece comes", async () => {
+    const stream = nodeWritable(failing);
+    stream.write(PIECE);
+    const [error] = (await once(stream, "error")) as [unknown];
+    assert.ok(hasCode("WRITE_CHAIN_FAILED")(error));
+  });
+
+  it("tells so as a stream of the web, too", async () => {
+    const writer = webWritable(failing).getWriter();
+    await writer.write(PIECE);
+    await assert.rejects(writer.closed, hasCode("WRITE_CHAIN_FAILED"));
+  });
+
+  it("keeps nothing of the pieces that were taken", async () => {
+    const pieces = 20_000;
+    const writer = webWritable(reading).getWriter();
+    await writer.write(PIECE);
+    const heapBefore = usedHeapBytes();
+    for (let count = 0; count < pieces; count += 1) await writer.write(PIECE);
+    const grownBytes = usedHeapBytes() - heapBefore;
+    await writer.close();
+    assert.ok(grownBytes < 100 * pieces, `${Math.round(grownBytes / pieces)} bytes a piece`);
+  });
+});
