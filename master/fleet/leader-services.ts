@@ -1,3 +1,4 @@
+import { AssertionError } from "../../shared/base/assert.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, SessionId } from "../../shared/base/ids.ts";
 import type { Env } from "../../shared/ports/env.ts";
@@ -80,6 +81,7 @@ export class LeaderServices implements AsyncDisposable {
         await clock.sleep(STEP_MS, signal);
         await this.#step();
       } catch (error) {
+        if (error instanceof AssertionError) throw error; // A bug: the process stops.
         if (signal.aborted) return;
         // Losing leadership in the middle of a step is ordinary: the next leader goes on.
         const isOrdinary = isAshlarError(error) && error.retry !== "never";

@@ -1,3 +1,4 @@
+import { AssertionError } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
@@ -73,6 +74,7 @@ export class StateWatch implements AsyncDisposable {
         await clock.sleep(this.#options.intervalMs, signal);
         await this.step();
       } catch (error) {
+        if (error instanceof AssertionError) throw error; // A bug: the process stops.
         if (signal.aborted) return;
         // Losing leadership in the middle of a step is ordinary: the next leader goes on.
         const isOrdinary = isAshlarError(error) && error.retry !== "never";
