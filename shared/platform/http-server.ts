@@ -70,6 +70,8 @@ function listen(server: Server, address: string): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once("error", (cause) => reject(listenError(address, cause)));
     server.listen({ host, port }, () => {
+      server.removeAllListeners("error");
+      server.on("error", () => {}); // A connection that could not be accepted: its peer tries again.
       const taken = server.address() as AddressInfo;
       resolve(formatAddress({ host, port: taken.port }));
     });

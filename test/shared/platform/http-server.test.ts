@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Agent, request } from "node:http";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { Agent, request, type Server } from "node:http";
 import { describe, it } from "node:test";
 import type { Middleware } from "koa";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
@@ -28,6 +29,24 @@ describe("http server", () => {
       context.body = "hello";
     });
     assert.match(server.address, /^127\.0\.0\.1:[1-9]\d*$/);
+    assert.equal(await (await fetch(`http://${server.address}/`)).text(), "hello");
+  });
+
+  it("goes on after connections that it could not accept", async () => {
+    await using server = await start((context) => {
+      context.body = "hello";
+    });
+    let inner: Server | null = null;
+    const onRequest = (message: unknown): void => {
+      inner = (message as { server: Server }).server;
+    };
+    subscribe("http.server.request.start", onRequest);
+    await (await fetch(`http://${server.address}/`)).text();
+    unsubscribe("http.server.request.start", onRequest);
+    for (let count = 0; count < 3; count += 1) {
+      (inner as Server | null)?.emit("error", new Error("accept EMFILE"));
+    }
+    assert.ok(inner !== null);
     assert.equal(await (await fetch(`http://${server.address}/`)).text(), "hello");
   });
 
