@@ -153,8 +153,11 @@ async function run<Schema extends ConfigSchema>(
     },
     definition.stopMsMax(config as v.InferOutput<Schema>),
   );
-  await started[Symbol.asyncDispose]();
-  clearTimeout(deadline);
+  try {
+    await started[Symbol.asyncDispose]();
+  } finally {
+    clearTimeout(deadline);
+  }
   await lock.release();
   log.info("Stopped", { status });
   return status;
