@@ -1,14 +1,13 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
-import { ByteReader, malformed } from "./byte-reader.ts";
-import { ByteWriter } from "./byte-writer.ts";
-import { ENTRY_HEADER_BYTES, entrySizeBytes } from "./entries.ts";
+import { type ByteReader, malformed } from "./byte-reader.ts";
+import type { ByteWriter } from "./byte-writer.ts";
+import { ENTRY_HEADER_BYTES } from "./entries.ts";
 import { decodeChange } from "./membership-change.ts";
 import type {
   Entry,
   EntryKind,
   EntryPosition,
-  HardState,
   Membership,
   Proposal,
   Snapshot,
@@ -18,61 +17,9 @@ const ENTRY_KINDS = ["normal", "conf-change", "conf-change-v2"] as const;
 const PROPOSAL_HEADER_BYTES = 5;
 const MEMBER_BYTES = 8;
 
-/** One entry, as it stands in the log file and in messages. Layout: see `writeEntry`. */
-export function encodeEntry(entry: Entry): Uint8Array {
-  const writer = new ByteWriter(entrySizeBytes(entry));
-  writeEntry(writer, entry);
-  return writer.finish();
-}
-
 /**
- * The entry in `bytes`, which must hold nothing else. Its data is a view of `bytes`.
- *
- * @throws {AshlarError} PROTOCOL_ERROR
- */
-export function decodeEntry(bytes: Uint8Array): Entry {
-  const reader = new ByteReader(bytes);
-  const entry = readEntry(reader);
-  reader.end();
-  return entry;
-}
-
-/** Term, vote and commit index: three integers of 8 bytes, little-endian. */
-export function encodeHardState(hardState: HardState): Uint8Array {
-  const writer = new ByteWriter(3 * 8);
-  writer.integer(hardState.term);
-  writer.integer(hardState.votedFor);
-  writer.integer(hardState.commitIndex);
-  return writer.finish();
-}
-
-/** @throws {AshlarError} PROTOCOL_ERROR */
-export function decodeHardState(bytes: Uint8Array): HardState {
-  const reader = new ByteReader(bytes);
-  const term = reader.integer() as Term;
-  const votedFor = reader.integer() as MemberId;
-  const commitIndex = reader.integer() as LogIndex;
-  reader.end();
-  return { term, votedFor, commitIndex };
-}
-
-/** A membership, for a snapshot that is kept or carried elsewhere. */
-export function encodeMembership(membership: Membership): Uint8Array {
-  const writer = new ByteWriter();
-  writeMembership(writer, membership);
-  return writer.finish();
-}
-
-/** @throws {AshlarError} PROTOCOL_ERROR */
-export function decodeMembership(bytes: Uint8Array): Membership {
-  const reader = new ByteReader(bytes);
-  const membership = readMembership(reader);
-  reader.end();
-  return membership;
-}
-
-/**
- * An entry. Integers are little-endian.
+ * An entry as messages carry it; the log file has a layout of its own (`master/storage/log-record.ts`).
+ * Integers are little-endian.
  *
  *     offset  size  field
  *          0     8  index, from 1

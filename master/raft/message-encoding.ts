@@ -35,7 +35,7 @@ const KINDS = [
   "read-index-reply",
 ] as const satisfies readonly PeerMessage["kind"][];
 
-/** Kind, sender, receiver and the length of what follows them. */
+/** Kind, sender and receiver. Nothing says how long a message is: that follows from its fields. */
 const MESSAGE_HEADER_BYTES = 1 + 8 + 8;
 
 /** Room for any message beside its entries, its proposals and its snapshot. */

@@ -23,7 +23,7 @@ export interface RaftSettings {
   readonly checkQuorum: boolean;
   /** A leader that applies its own removal or demotion steps down. */
   readonly stepDownOnRemoval: boolean;
-  /** Followers pass proposals on. Off where leaders complete proposals themselves (DESIGN §4). */
+  /** Followers pass proposals on. Off in the product: a client goes to the leader, which answers it. */
   readonly forwardProposals: boolean;
   /** Refuse a membership change that cannot hold against the configuration applied here. */
   readonly validateChanges: boolean;

@@ -36,10 +36,10 @@ import { requestTransfer } from "./transfer.ts";
  *   take its own way; the driver then calls `reportSnapshot`.
  * - `append` goes to the log's queue. Its writer first puts `snapshot` in place of log and state,
  *   then writes `entries`, dropping what the log has from the first one's index on, then saves
- *   `hardState`, so that a write cut short leaves no commit index beyond the log; and syncs. **Only when this and every `append` before it are durable** may its
- *   `replies` be delivered: one to this member with `step`, the others over the network, in order.
- *   One sync may serve many; without replies none is needed. Entries are in the `Storage` before
- *   the replies are delivered.
+ *   `hardState`, so that a write cut short leaves no commit index beyond the log; and syncs. **Only
+ *   when this and every `append` before it are durable** may its `replies` be delivered: those to
+ *   this member with `step`, the others over the network, in order. One sync may serve many; without
+ *   replies none is needed. Entries are in the `Storage` before the replies are delivered.
  * - `apply` goes to the state machine's queue. For each entry that is no `normal` one the driver calls
  *   `applyMembershipChange`. When all are applied, `reply` goes to `step`; durable they need not be,
  *   for a member that starts again says with `appliedIndex` where it stands. A snapshot replaces the

@@ -74,7 +74,7 @@ export class Unstable {
 
   /**
    * The entries up to `position` are durable, and no write under way can overwrite them: the caller
-   * vouches for it (see `storage-appended` in `step.ts`). Another entry at the index, or none, means
+   * vouches for it (see `stepStorageAppended` in `step.ts`). Another entry at the index, or none, means
    * that the news is out of date.
    */
   stableTo(position: EntryPosition): void {

@@ -1,14 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import {
-  decodeEntry,
-  decodeHardState,
-  decodeMembership,
-  encodeEntry,
-  encodeHardState,
-  encodeMembership,
-} from "../../../master/raft/encoding.ts";
 import { ENTRY_HEADER_BYTES } from "../../../master/raft/entries.ts";
 import { proposalOf } from "../../../master/raft/membership-change.ts";
 import {
@@ -199,14 +191,27 @@ describe("append requests (Raft §5.3)", () => {
   });
 });
 
-describe("entries and hard state in the log file", () => {
-  it("come out as they went in", () => {
+describe("what messages carry", () => {
+  const addressed = { from: id(1), to: id(2), term: 5 as Term };
+
+  /** The entry as it comes out of an append request that holds it alone. */
+  function carried(written: Entry): Entry | undefined {
+    const previous = { index: (written.index - 1) as LogIndex, term: 1 as Term };
+    const rest = { previous, commitIndex: 0 as LogIndex };
+    const request = { kind: "append-request" as const, ...addressed, ...rest };
+    const empty = encodeMessage({ ...request, entries: [] });
+    const whole = encodeMessage({ ...request, entries: [written] });
+    assert.equal(whole.length - empty.length, ENTRY_HEADER_BYTES + written.data.length);
+    const [message] = decodeMessages(whole);
+    return message?.kind === "append-request" ? message.entries[0] : undefined;
+  }
+
+  it("are entries as they were written, of commands and of membership changes", () => {
     fc.assert(
-      fc.property(data, terms, (payload, term) => {
-        const written: Entry = { index: 7 as LogIndex, term, kind: "normal", data: payload };
-        const record = encodeEntry(written);
-        assert.equal(record.length, ENTRY_HEADER_BYTES + payload.length);
-        assert.deepEqual(decodeEntry(record), written);
+      fc.property(data, fc.integer({ min: 1, max: 5 }), (payload, term) => {
+        const index = 7 as LogIndex;
+        const written: Entry = { index, term: term as Term, kind: "normal", data: payload };
+        assert.deepEqual(carried(written), written);
       }),
     );
     const { kind, data: change } = proposalOf({
@@ -215,20 +220,10 @@ describe("entries and hard state in the log file", () => {
       context: Uint8Array.of(1),
     });
     const written: Entry = { index: 7 as LogIndex, term: 2 as Term, kind, data: change };
-    assert.deepEqual(decodeEntry(encodeEntry(written)), written);
+    assert.deepEqual(carried(written), written);
   });
 
-  it("keep term, vote and commit index", () => {
-    const hardState = {
-      term: 9 as Term,
-      votedFor: (2 ** 52) as MemberId,
-      commitIndex: 77 as LogIndex,
-    };
-    assert.deepEqual(decodeHardState(encodeHardState(hardState)), hardState);
-    assert.ok(!decodesOrRefuses(() => decodeHardState(encodeHardState(hardState).subarray(1))));
-  });
-
-  it("keep a membership, and refuse one that cannot be", () => {
+  it("are memberships of snapshots, but none that cannot be", () => {
     const membership: Membership = {
       voters: [1, 2].map(id),
       votersOutgoing: [1, 3].map(id),
@@ -236,7 +231,13 @@ describe("entries and hard state in the log file", () => {
       learnersNext: [3].map(id),
       autoLeave: true,
     };
-    assert.deepEqual(decodeMembership(encodeMembership(membership)), membership);
+    const encoded = (held: Membership): Uint8Array => {
+      const snapshot = { ...snapshotAt(3, 7, []), membership: held };
+      return encodeMessage({ kind: "snapshot-request", ...addressed, snapshot });
+    };
+    const [message] = decodeMessages(encoded(membership));
+    assert.ok(message?.kind === "snapshot-request");
+    assert.deepEqual(message.snapshot.membership, membership);
     const impossible: readonly Membership[] = [
       { ...membership, learners: [2].map(id) },
       { ...membership, learnersNext: [1].map(id) },
@@ -244,7 +245,7 @@ describe("entries and hard state in the log file", () => {
       { ...membership, votersOutgoing: [], learnersNext: [] },
     ];
     for (const wrong of impossible) {
-      assert.ok(!decodesOrRefuses(() => decodeMembership(encodeMembership(wrong))));
+      assert.ok(!decodesOrRefuses(() => decodeMessages(encoded(wrong))));
     }
   });
 });
