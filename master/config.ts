@@ -38,7 +38,10 @@ export const masterConfigSchema = v.strictObject({
   dataDir: v.pipe(v.string(), v.minLength(1)),
   /** 32 hex digits, the same on every member: drawn once when the cluster is planned. */
   clusterId: clusterIdSchema,
-  /** This member's number, from 1. Never used again for another data directory. */
+  /**
+   * This member's number, from 1. Another data directory counts under it only after the number was
+   * removed and added again (docs/decisions/0005).
+   */
   memberId: countSchema(1, 2 ** 31),
   /**
    * This member and others: "1=host:port". Of a new cluster all of them; later the log says who they

@@ -24,13 +24,15 @@ export interface StateMachine {
    * Applies one committed entry: a pure function of the state and the entry. Entries come in order
    * without gaps; empty ones (a new leader's) and membership changes only move the index.
    *
-   * @param membership the encoded membership after this entry where the entry changed it, else null;
-   *   it is stored beside the index, for snapshots and restarts.
    * @returns the outcome, which the driver hands to the proposer without looking at it.
-   * @throws {AshlarError} VERSION_MISMATCH, STATE_DIVERGED: this member must stop.
+   * @throws {AshlarError} VERSION_MISMATCH, STATE_DIVERGED, STORE_CORRUPT: this member must stop.
    */
   apply(entry: AppliedEntry): unknown;
-  /** Writes the overlay as it is now. One call at a time. @throws {AshlarError} STATE_DIVERGED; as OrderedStore.commit */
+  /**
+   * Writes the overlay as it is now. One call at a time.
+   *
+   * @throws {AshlarError} STATE_DIVERGED; as OrderedStore.commit
+   */
   flush(): Promise<void>;
   /** The whole state as it is durable in the store, pinned. Release it when it is sent. */
   openSnapshot(): StateSnapshot;
@@ -41,6 +43,10 @@ export interface AppliedEntry {
   readonly term: Term;
   /** Empty for entries that carry no command. */
   readonly data: Uint8Array;
+  /**
+   * The encoded membership after this entry where the entry changed it, else null. It is stored
+   * beside the index, for snapshots and restarts.
+   */
   readonly membership: Uint8Array | null;
 }
 

@@ -177,7 +177,7 @@ async function waitForIndex(
   }
 }
 
-/** Waits until this master may answer in the wanted mode (DESIGN section 4, "Reads"). */
+/** Waits until this master may answer in the wanted mode (docs/client.md, "Read modes"). */
 async function waitForRead(
   parts: MasterParts,
   mode: api.ReadMode,

@@ -38,7 +38,11 @@ export interface DriverOptions {
   readonly join?: boolean;
   readonly timing?: Partial<DriverTiming>;
   readonly limits?: Partial<DriverLimits>;
-  /** The member cannot go on (its disk failed): the process should stop. Called at most once. */
+  /**
+   * The member cannot go on: the process should stop. Its disk failed (DISK_FAILED), its state is not
+   * the group's (STATE_DIVERGED, STORE_CORRUPT), or an entry is of a newer version (VERSION_MISMATCH).
+   * Called at most once.
+   */
   readonly onFatal: (error: AshlarError) => void;
   /** Ends an opening that waits for a peer's state. */
   readonly signal?: AbortSignal;

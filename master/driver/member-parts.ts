@@ -23,7 +23,7 @@ export interface MemberParts {
   readonly storage: MemberStorage;
   readonly holder: StateHolder;
   readonly node: RaftNode;
-  /** The membership that the first entry brings. */
+  /** The membership before any entry, by the founders' configs. It is stored with the first entry. */
   readonly founders: Membership;
   readonly group: Group;
 }

@@ -28,7 +28,7 @@ import { StateHolder } from "./state-holder.ts";
  * its state, but not its log, fetches one from a peer first; until then it is as good as down.
  *
  * @throws {AshlarError} WRONG_IDENTITY if the directory is another member's; LOG_CORRUPT if the log
- *   is damaged; INVALID_ARGUMENT; DISK_FAILED; NO_SPACE.
+ *   is damaged; VERSION_MISMATCH if a newer version wrote it; INVALID_ARGUMENT; DISK_FAILED; NO_SPACE.
  */
 export async function openDriver(options: DriverOptions): Promise<Driver> {
   const timing = { ...DEFAULT_TIMING, ...pickTiming(options.timing ?? {}) };

@@ -10,7 +10,7 @@ import { type ServeBackupOptions, waitDurable } from "./serve-backup.ts";
 /** Until the state that a backup needs is written: a flush interval and some. */
 const READY_TIMEOUT_MS = 30_000;
 
-/** Serves the methods of `shared/protocol/raft-api` for `driver`. Before `listen`. */
+/** Serves the methods of `shared/protocol/raft-api`, and `raft.fetch-state`. Before `listen`. */
 export function registerRaftHandlers(handlers: Handlers, driver: Driver): void {
   const { service } = driver;
   handlers.onCall(raftHello, async (request) => {

@@ -25,11 +25,11 @@ export type SnapshotHead =
 
 /**
  * So long both ends of a transfer that broke off keep what it needs to go on: the sender the pinned
- * state, the receiver the entries that came.
+ * state, the receiver the rows that came.
  */
 export const RESUME_WITHIN_MS = 60_000;
 
-/** The beginning of a snapshot: its first `entryCount` entries. */
+/** The beginning of a snapshot: its first `entryCount` rows ("entries" of the store, not of the log). */
 export interface SnapshotHeld {
   readonly index: LogIndex;
   readonly term: Term;
@@ -111,7 +111,10 @@ function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[
   if (pairs.length > 0) yield pairs;
 }
 
-/** Puts the parts of a snapshot into an empty store and holds them against the digest. They may come over several streams. */
+/**
+ * Puts the parts of a snapshot into an empty store and holds them against the digest. They may come
+ * over several streams.
+ */
 export class PartsReceiver {
   readonly #store: OrderedStore;
   readonly #digest: HashStream;

@@ -41,11 +41,11 @@ export interface SnapshotOpening {
   readonly term: Term;
   readonly leaderTerm: Term;
   readonly membership: Uint8Array;
-  /** Entries that do not come, for they are here: see `held`. */
+  /** Rows that do not come, for they are here: see `held`. */
   readonly skippedCount: number;
 }
 
-/** A snapshot of which some entries have come. */
+/** A snapshot of which some rows have come. */
 interface Unfinished extends Pick<SnapshotOpening, "index" | "term"> {
   readonly named: NamedStore;
   readonly parts: PartsReceiver;

@@ -37,7 +37,7 @@ interface Destination {
   readonly peer: MemberId;
   readonly leaderTerm: Term;
   readonly signal: AbortSignal;
-  /** Entries that the peer has. */
+  /** Rows that the peer has. */
   readonly skippedCount: number;
 }
 

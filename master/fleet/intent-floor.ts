@@ -12,7 +12,7 @@ interface Sample {
  * The leader raises the floor, by an entry, to an index that is a full lifetime old on its own
  * clock; from that entry on no commit under an older intent can succeed, whatever any clock says.
  * Only then is a chunkserver told that an uncommitted chunk is unknown, so what it drops can never
- * be committed afterwards (DESIGN section 5, "Delete").
+ * be committed afterwards (docs/decisions/0002).
  */
 export class IntentFloor {
   readonly #lifetimeMs: number;

@@ -47,7 +47,7 @@ const RECLAIM_ENTRIES_PER_STEP = 20;
 /**
  * What the leader does beside answering: liveness, repair, the intent floor, session expiry,
  * reclaim. Runs on every master and acts only while that is the leader; what it decides goes
- * through the log (DESIGN section 4, "Leader services").
+ * through the log.
  */
 export class LeaderServices implements AsyncDisposable {
   readonly #options: LeaderServicesOptions;

@@ -19,7 +19,7 @@ import { CHUNKS, PURGES, REPLICAS, TOMBSTONE_AGES, TOMBSTONES, WANTING } from ".
  *
  * A server drops an uncommitted chunk when its intent is below the floor, and a removed one when
  * its intent is older than the purge. So a commit is refused in just these cases: what it names
- * cannot have been dropped, and what is dropped can never be named (DESIGN section 5, "Delete").
+ * cannot have been dropped, and what is dropped can never be named (docs/decisions/0002).
  */
 function checkIntent(change: Change, chunk: VerifiedChunk): void {
   const oldest = oldestIntent(change, chunk.id);

@@ -251,5 +251,8 @@ export interface Refused {
   readonly operationIndex: number | null;
 }
 
-/** Largest command: below the bounds of the log and of the wire. Callers check it before proposing. */
+/**
+ * Largest command that the API takes, and what the wire has room for. The driver's bound is lower
+ * (4 MiB, `master/driver/proposals.ts`), so that is the one that callers meet: TOO_LARGE.
+ */
 export const COMMAND_BYTES_MAX = 16 * 1024 * 1024;

@@ -70,7 +70,7 @@ export type FileContent =
  * What changes in a directory with every entry that comes or goes.
  *
  * It has no history, so that 10,000 creates in a directory do not leave 10,000 old versions of its
- * inode: a read of the past shows the present values (docs/decisions).
+ * inode: a read of the past shows the present values (docs/client.md, "The past").
  */
 export interface DirectoryRecord {
   readonly entryCount: number;

@@ -29,7 +29,7 @@ export interface ServerSigns {
  * The verdict on one server.
  *
  * @param judgeFromMs silence before this moment does not count: the leader was not the leader yet,
- *   or its own event loop stood still, so that it could not hear (DESIGN section 4, the stall rule).
+ *   or its own event loop stood still, so that it could not hear.
  */
 export function judgeLiveness(
   signs: ServerSigns,

@@ -31,9 +31,9 @@ export const raftMessages = defineStream("raft.messages", {
 });
 
 /**
- * A snapshot of the state: its entries in key order, in parts. Body of a part: pairs of
- * (u32 key length, u32 value length, key, value), little-endian. The receiver answers once it
- * stands in its own store, durable.
+ * A snapshot of the state: its rows in key order, in parts. An "entry" in the names of its fields is
+ * such a row, not an entry of the log. Body of a part: pairs of (u32 key length, u32 value length,
+ * key, value), little-endian. The receiver answers once it stands in its own store, durable.
  */
 export const raftSnapshot = defineStream("raft.snapshot", {
   open: v.object({
@@ -44,12 +44,12 @@ export const raftSnapshot = defineStream("raft.snapshot", {
     leaderTerm: termSchema,
     /** Encoded membership at `index`. */
     membership: v.instance(Uint8Array),
-    /** Entries that are not sent: the receiver said that it has them (`raft.hello`). */
+    /** Rows that are not sent: the receiver said that it has them (`raft.hello`). */
     skippedCount: v.optional(countSchema, 0),
   }),
   up: v.variant("kind", [
     v.object({ kind: v.literal("part"), entryCount: countSchema }),
-    /** Of all entries, skipped or not; BLAKE3 over all of them as bodies hold them, in order. */
+    /** Of all rows, skipped or not; BLAKE3 over all of them as bodies hold them, in order. */
     v.object({ kind: v.literal("end"), entryCount: countSchema, digest: digestSchema }),
   ]),
   down: v.object({ kind: v.literal("installed"), index: logIndexSchema }),

@@ -78,7 +78,7 @@ function withWrites(disk: Disk, before: (offsetBytes: number) => Promise<void>):
   });
 }
 
-describe("a chain of three chunkservers (DESIGN, section 5)", () => {
+describe("a chain of three chunkservers", () => {
   it("stores a chunk on each, with a receipt of each, and each serves it", async () => {
     await using cluster = await TestCluster.start();
     const intent = cluster.master.intent(locations(await startServers(cluster, 3)), 10);

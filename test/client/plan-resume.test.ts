@@ -8,7 +8,7 @@ function server(name: string, receivedBytes: number | null): Survivor {
   return { serverId: name as ServerId, address: `${name}:1`, receivedBytes };
 }
 
-describe("how a broken chunk goes on (DESIGN section 5, Write)", () => {
+describe("how a broken chunk goes on", () => {
   it("resumes at what all survivors have, a block boundary, and lets one fill up newcomers", () => {
     const plan = planResume({
       servers: [server("a", 3 * BLOCK_BYTES + 10), server("b", 5 * BLOCK_BYTES), server("c", null)],
