@@ -104,9 +104,12 @@ function makeParts(
   closers.defer(() => data.close(CLOSE_GRACE_MS));
   const background = new Background();
   closers.defer(() => background.settled());
-  const masters = closers.use(
-    makeMasters(env, { ...options, clientName: name, timeoutMs, onRetry }, control),
+  const { session, channel } = makeMasters(
+    env,
+    { ...options, clientName: name, timeoutMs, onRetry },
+    control,
   );
+  const masters = closers.use(session);
   // First of all: a watch would look for another master.
   const closing = new AbortController();
   closers.defer(() => closing.abort(closed()));
@@ -114,7 +117,12 @@ function makeParts(
   return {
     env,
     masters,
-    feed: { pool: control, addresses: () => options.masters, closing: closing.signal },
+    feed: {
+      pool: control,
+      addresses: () => channel.addresses,
+      learn: (connection) => channel.learn(connection),
+      closing: closing.signal,
+    },
     chunkservers: new Chunkservers({ pool: data, clock, random, hostName }),
     manifests: new ManifestCache(MANIFEST_BYTES_MAX),
     zeroBlocks: new ZeroBlocks(hasher),
@@ -151,7 +159,7 @@ function makeMasters(
     readonly onRetry: (event: RetryEvent) => void;
   },
   pool: ConnectionPool,
-): MasterSession {
+): { readonly session: MasterSession; readonly channel: LeaderChannel } {
   let uncertainAttempts = 0;
   const { clock, random, log } = env;
   const { masters, clientName, timeoutMs, onRetry, readMode = "linearizable" } = options;
@@ -177,7 +185,7 @@ function makeMasters(
     onRetry: ({ method, attempt, delayMs, error }) =>
       onRetry({ what: method, attempt, delayMs, error }),
   });
-  return new MasterSession({
+  const session = new MasterSession({
     channel,
     anyMaster,
     clock,
@@ -188,4 +196,5 @@ function makeMasters(
     seenIndex: (options.seenIndex ?? 0) as LogIndex,
     uncertainAttempts: () => uncertainAttempts,
   });
+  return { session, channel };
 }

@@ -3,6 +3,7 @@ import { joinPath, type PathInput, parsePath } from "../shared/base/path.ts";
 import { nextDelayMs, type RetryPolicy } from "../shared/flow/retry.ts";
 import { type FeedPosition, type WatchMessage, watch } from "../shared/protocol/feed-api.ts";
 import type { ConnectionPool } from "../shared/wire/connection-pool.ts";
+import type { Connection } from "../shared/wire/rpc.ts";
 import { within } from "../shared/wire/within.ts";
 import type { ClientParts } from "./client-parts.ts";
 import { Deadline } from "./deadline.ts";
@@ -28,7 +29,10 @@ const AILMENTS: ReadonlySet<string> = new Set([
 /** Where watchers go. */
 export interface FeedMasters {
   readonly pool: ConnectionPool;
+  /** Of the config and those that were learnt since. */
   readonly addresses: () => readonly string[];
+  /** The masters may be others by the time that this one is gone. */
+  readonly learn: (connection: Connection) => Promise<void>;
   /** Aborts when the file system is closed. */
   readonly closing: AbortSignal;
 }
@@ -93,6 +97,7 @@ export class ClusterWatch implements Watch {
       ...(this.#cursor === null ? {} : { from: this.#cursor }),
     };
     const stream = connection.open(watch, request, { timeoutMs: STREAM_LIFETIME_MS });
+    const learning = feed.learn(connection);
     try {
       for (;;) {
         const what = `The feed of ${address}`;
@@ -104,6 +109,7 @@ export class ClusterWatch implements Watch {
       }
     } finally {
       stream.cancel(new AshlarError("CANCELLED", "Nobody watches any more"));
+      await learning;
     }
   }
 

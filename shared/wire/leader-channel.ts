@@ -107,6 +107,11 @@ export class LeaderChannel {
     return this.#leaderAddress;
   }
 
+  /** Where masters may be: those that were learnt first, since the config may name some that are gone. */
+  get addresses(): readonly string[] {
+    return [...new Set([...this.#learnt, ...this.#options.addresses()])];
+  }
+
   call<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,
@@ -185,7 +190,7 @@ export class LeaderChannel {
       uncertain: null,
       last: null,
     };
-    const search = new LeaderSearch(this.#leaderAddress, this.#addresses());
+    const search = new LeaderSearch(this.#leaderAddress, this.addresses);
     if (first !== undefined) {
       // It was asked already, unless another call has learned of another leader meanwhile.
       if (this.#leaderAddress === first.address) search.next();
@@ -199,7 +204,7 @@ export class LeaderChannel {
         const connection = await this.#connect(address, story);
         const result = await attempt(address, connection, this.#leftMs(story));
         this.#leaderAddress = address;
-        await this.#learn(connection);
+        await this.learn(connection);
         return result;
       } catch (error) {
         if (!isAshlarError(error)) throw error;
@@ -226,7 +231,7 @@ export class LeaderChannel {
   /** Asks the others. What is under way at a master that leads no longer goes to the one that does. */
   async #suspect(address: string): Promise<void> {
     const { pool, connectTimeoutMs: timeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
-    const others = this.#addresses().filter((other) => other !== address);
+    const others = this.addresses.filter((other) => other !== address);
     const ask = async (other: string): Promise<string> => {
       const connection = await pool.get(other, { timeoutMs });
       const answer = await connection.call(memberStatus, {}, { timeoutMs });
@@ -257,20 +262,16 @@ export class LeaderChannel {
       } catch {
         throw failure(story); // The caller gave up: that is what it says.
       }
-      search.beginRound(this.#leaderAddress, this.#addresses());
+      search.beginRound(this.#leaderAddress, this.addresses);
     }
-  }
-
-  /** Those that were learnt first: the config may name masters that are gone. */
-  #addresses(): readonly string[] {
-    return [...new Set([...this.#learnt, ...this.#options.addresses()])];
   }
 
   #isLearningDue(nowMs: number): boolean {
     return this.#options.learn !== undefined && nowMs >= this.#learnAtMs;
   }
 
-  async #learn(connection: Connection): Promise<void> {
+  /** Asks the master behind the connection where all of them are, if that was not asked lately. */
+  async learn(connection: Connection): Promise<void> {
     const { clock, learn } = this.#options;
     const nowMs = clock.monotonicMs();
     if (learn === undefined || !this.#isLearningDue(nowMs)) return;

@@ -69,6 +69,24 @@ describe("watching", () => {
     assert.equal(new Set(places).size, places.length);
   });
 
+  it("goes on at masters that it was never told of when those of its config are gone", async () => {
+    await using cluster = await LoopbackCluster.start(0, { masterCount: 3, ...FAST });
+    const writer = await cluster.connect();
+    const { index: from } = await writer.mkdir("/d");
+    const [only] = cluster.masterAddresses;
+    assert.ok(only !== undefined);
+    // It makes no other call, from which it could learn who else there is.
+    const watcher = await cluster.connect({ masters: [only] });
+    const events = watcher.watch("/d", { from, timeoutMs: 5_000 })[Symbol.asyncIterator]();
+    const first = await events.next();
+    assert.equal(first.done === true ? null : text(first.value.path), "/d");
+    await cluster.masters.members[0]?.stop();
+    await writer.create("/d/later");
+    const second = await events.next();
+    assert.equal(second.done === true ? null : text(second.value.path), "/d/later");
+    await events.return?.();
+  });
+
   it("keeps nothing for a watcher that takes nothing, and gives it all when it does", async () => {
     await using cluster = await LoopbackCluster.start(0, FAST);
     const writer = await cluster.connect();
