@@ -9,6 +9,8 @@ const FAULTS_MIN = 1 / 20;
 /** The cluster is founded, and all its power fails at the end. */
 const TERMS_MIN = 2;
 const EVENTS_TOLD = 60;
+/** In so many seeds every kind of fault comes. */
+const SEEDS_FOR_ALL = 10;
 
 /** What one seed came to. */
 export type SeedOutcome =
@@ -118,7 +120,7 @@ export class Totals {
       `${this.answered} calls answered, ${this.unknown} without an answer; ${this.entries} entries committed, ${this.terms} terms with a leader, ${this.stateComparisons} states compared, ${this.feedEvents} events of the feed, ${this.feedGaps} times behind its retention`,
       `${this.faultCount} faults: ${describeFaults(this.faults)}`,
       `Rotten states were noticed by: ${describeFaults(this.rotNoticed)}; ${this.doubted} answers of their masters were not counted`,
-      ...(neverCame === "" ? [] : [`NEVER CAME: ${neverCame}`]),
+      ...(neverCame === "" || this.seeds < SEEDS_FOR_ALL ? [] : [`NEVER CAME: ${neverCame}`]),
       `In a virtual hour: ${perHour(this.answered, hours)} answers, ${perHour(this.faultCount, hours)} faults, ${perHour(this.terms - this.seeds, hours)} changes of leader`,
     ].join("\n");
   }

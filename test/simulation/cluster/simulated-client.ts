@@ -17,7 +17,8 @@ export function makeClient(
   world: World,
   host: string,
   options: {
-    readonly masters: readonly string[];
+    /** Those that its config names when it starts. */
+    readonly masters: () => readonly string[];
     readonly begin: (life: Life, fs: FileSystem) => void;
   },
 ): SimulatedClient {
@@ -38,14 +39,14 @@ async function connectPatiently(
     isMisled,
   }: {
     readonly host: string;
-    readonly masters: readonly string[];
+    readonly masters: () => readonly string[];
     readonly isMisled: () => boolean;
   },
 ): Promise<FileSystem> {
   for (;;) {
     try {
       return await connect({
-        masters,
+        masters: masters(),
         clusterId: CLUSTER_ID,
         env,
         hostName: host,

@@ -63,6 +63,8 @@ export interface WatchedMaster extends AsyncDisposable {
 export interface Seat {
   readonly host: string;
   memberId: number;
+  /** Whoever sits there belongs to the cluster, or is about to: configs name it. */
+  isIn: boolean;
   /** It waits to be added to a cluster that runs. */
   isJoining: boolean;
 }
@@ -74,12 +76,22 @@ export function masterAddress(host: string): string {
   return `${host}:${MASTER_PORT}`;
 }
 
+/** Places for more masters than a cluster begins with. */
+const SPARE_SEATS = 2;
+
+/** What a config names now: the masters that are in the cluster. */
+export function addressesOf(masters: readonly SimulatedMaster[]): string[] {
+  return masters.filter(({ seat }) => seat.isIn).map(({ host }) => masterAddress(host));
+}
+
+/** Those that found the cluster, then seats that are empty. */
 export function makeMasters(
   world: World,
   { masters, pace }: { readonly masters: number; readonly pace: number },
 ): SimulatedMaster[] {
-  const seats = Array.from({ length: masters }, (_, index): Seat => {
-    return { host: `m${index + 1}`, memberId: index + 1, isJoining: false };
+  const seats = Array.from({ length: masters + SPARE_SEATS }, (_, index): Seat => {
+    const isIn = index < masters;
+    return { host: `m${index + 1}`, memberId: index + 1, isIn, isJoining: !isIn };
   });
   return seats.map((seat) => {
     const configOf = () => masterConfig(seat, seats, pace);
@@ -92,7 +104,9 @@ function masterConfig(seat: Seat, seats: readonly Seat[], pace: number): MasterC
     dataDir: "/data",
     clusterId: CLUSTER_ID,
     memberId: seat.memberId,
-    members: seats.map(({ host, memberId }) => `${memberId}=${masterAddress(host)}`),
+    members: seats
+      .filter((each) => each.isIn || each === seat)
+      .map(({ host, memberId }) => `${memberId}=${masterAddress(host)}`),
     join: seat.isJoining,
     heartbeatIntervalMs: HEARTBEAT_MS * pace,
     electionTimeoutMsMin: ELECTION_MS * pace,
@@ -152,11 +166,10 @@ function watchState(storage: MemberStorage): Watched {
 export function makeChunkserver(
   world: World,
   id: number,
-  masters: readonly string[],
+  masters: () => readonly string[],
 ): SimulatedChunkserver {
-  const config = parseChunkserverConfig({
+  const settings = {
     dataDir: "/data",
-    masters,
     listen: `c${id}:${CHUNKSERVER_PORT}`,
     http: null,
     host: `c${id}`,
@@ -165,8 +178,19 @@ export function makeChunkserver(
     reserveBytes: 0,
     scrubPassDaysMax: SCRUB_DAYS,
     stopGraceMs: 500,
+  };
+  return new SimulatedProcess(world, `c${id}`, ({ env, disk, stores, onFatal }) => {
+    const config = parseChunkserverConfig({ ...settings, masters: masters() });
+    return startChunkserver(config, env, { disk, stores }, { onFatal });
   });
-  return new SimulatedProcess(world, `c${id}`, ({ env, disk, stores, onFatal }) =>
-    startChunkserver(config, env, { disk, stores }, { onFatal }),
-  );
+}
+
+export function isLeading({ running }: SimulatedMaster): boolean {
+  return running?.master.consensus.status().role === "leader";
+}
+
+/** As the leader has them: number and vote of each. */
+export function membersOf(leader: SimulatedMaster | undefined): string[] {
+  const { members } = leader?.running?.master.consensus.membership() ?? { members: [] };
+  return members.map(({ id, vote }) => `${id} ${vote}`).sort();
 }

@@ -11,11 +11,14 @@ import { Operator } from "./operator.ts";
 import { OperatorFaults } from "./operator-faults.ts";
 import { makeClient, type SimulatedClient } from "./simulated-client.ts";
 import {
+  addressesOf,
   CLUSTER_ID,
   ELECTION_MS,
+  isLeading,
   makeChunkserver,
   makeMasters,
   masterAddress,
+  membersOf,
   type SimulatedChunkserver,
   type SimulatedMaster,
 } from "./simulated-servers.ts";
@@ -67,10 +70,6 @@ const ANSWERED_MS_MAX = 60_000;
 const LOOK_MS = 250;
 const CONNECT_TIMEOUT_MS = 5_000;
 
-function isLeading({ running }: SimulatedMaster): boolean {
-  return running?.master.consensus.status().role === "leader";
-}
-
 /** Each client begins with another master. */
 function rotated<T>(items: readonly T[], by: number): T[] {
   const first = by % items.length;
@@ -101,13 +100,14 @@ export class Simulation {
     this.world = world;
     const ids = (count: number): number[] => Array.from({ length: count }, (_, place) => place + 1);
     this.masters = makeMasters(world, options);
-    const masters = this.masters.map(({ host }) => masterAddress(host));
+    const masters = (): string[] => addressesOf(this.masters);
+    const founders = this.masters.filter(({ seat }) => seat.isIn);
     this.chunkservers = ids(options.chunkservers).map((id) => makeChunkserver(world, id, masters));
     this.workload = new Workload(world, options.workload);
     this.clients = ids(options.clients).map((id) => {
       const host = `k${id}`;
       return makeClient(world, host, {
-        masters: rotated(masters, id),
+        masters: () => rotated(masters(), id),
         begin: (life, fs) => this.workload.begin(life, host, fs),
       });
     });
@@ -120,20 +120,24 @@ export class Simulation {
     const leader = (): SimulatedMaster | undefined => this.masters.find((each) => isLeading(each));
     this.operator = new Operator(world, {
       masters: this.masters,
+      founders,
       admin: () => this.#observer.running,
       connectTo: ({ host }) => this.#connectTo(masterAddress(host)),
       leader,
       dice: world.dice("operator"),
     });
     this.faults = new Faults(world, {
-      masters: this.masters,
+      masters: founders,
       chunkservers: this.chunkservers,
       clients: this.clients,
       leader,
       operator: this.operator,
       electionMs: ELECTION_MS * options.pace,
     });
-    this.operatorFaults = new OperatorFaults(world, this.operator);
+    this.operatorFaults = new OperatorFaults(world, {
+      operator: this.operator,
+      spares: this.masters.filter((master) => !founders.includes(master)),
+    });
     this.checks = new ConsensusChecks(this.masters, this.operator.rot);
     this.watchers = new Watchers(world, {
       masters: this.masters,
@@ -186,8 +190,8 @@ export class Simulation {
   }
 
   async #setUp(): Promise<void> {
-    const servers = [...this.masters, ...this.chunkservers];
-    for (const server of [...servers, this.#observer]) server.start();
+    const founders = this.masters.filter(({ seat }) => seat.isIn);
+    for (const server of [...founders, ...this.chunkservers, this.#observer]) server.start();
     await this.#until("the cluster is founded", SET_UP_MS_MAX, () => {
       const isReady = this.chunkservers.every(({ running }) => running?.ready().ready === true);
       return isReady && this.#observer.isUp;
@@ -254,12 +258,16 @@ export class Simulation {
 
   /** Null: the cluster is whole. */
   async #whatIsLeft(): Promise<string | null> {
-    const servers = [...this.masters, ...this.chunkservers];
+    const masters = this.masters.filter(({ seat }) => seat.isIn);
+    const servers = [...masters, ...this.chunkservers];
     const down = servers.find((server) => !server.isUp);
     if (down !== undefined) return `${down.host} is ${down.state}`;
     if (this.operator.task !== null) return this.operator.task;
-    const statuses = this.masters.map((each) => each.running?.master.consensus.status());
+    const statuses = masters.map((each) => each.running?.master.consensus.status());
     if (statuses.filter((status) => status?.isReady === true).length !== 1) return "no leader";
+    const group = membersOf(masters.find((each) => isLeading(each)));
+    const wanted = masters.map(({ seat }) => `${seat.memberId} voter`).sort();
+    if (group.join() !== wanted.join()) return `the members are ${group}, not ${wanted}`;
     const applied = new Set(statuses.map((status) => status?.appliedIndex));
     if (applied.size > 1) return `members have applied ${[...applied].join(", ")}`;
     try {
@@ -315,6 +323,7 @@ export class Simulation {
   async #stopAll(): Promise<void> {
     this.faults.isWatchOver = true;
     this.watchers.faults.isWatchOver = true;
+    this.operatorFaults.isWatchOver = true;
     const groups = [
       [...this.clients, this.watchers.process, this.#observer],
       this.chunkservers,

@@ -48,6 +48,9 @@ export class StateRot {
   constructor(world: World, options: StateRotOptions) {
     this.#world = world;
     this.#options = options;
+    world.isTainted = (host) => {
+      return this.#master !== null && this.#master.host === host && this.isTainted(this.#master);
+    };
   }
 
   get task(): string | null {
@@ -90,7 +93,6 @@ export class StateRot {
     if (this.isTainted(master)) {
       const nowMs = this.#world.clock.monotonicMs();
       this.#world.doubt = {
-        host: master.host,
         taintedMs: nowMs,
         misledMs: isLeading || this.#wasLeading ? nowMs : this.#world.doubt.misledMs,
       };
@@ -130,7 +132,6 @@ export class StateRot {
     this.#world.trace.note(master.host, how);
     this.#master = null;
     this.#rotten = null;
-    this.#world.doubt = { ...this.#world.doubt, host: null };
     master.isExcused = () => false;
   }
 

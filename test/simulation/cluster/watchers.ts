@@ -2,7 +2,7 @@ import type { FileSystem } from "../../../client/file-system.ts";
 import { FeedRecord } from "./feed-record.ts";
 import { FeedWatch } from "./feed-watch.ts";
 import { makeClient, type SimulatedClient } from "./simulated-client.ts";
-import { masterAddress, type SimulatedMaster } from "./simulated-servers.ts";
+import { addressesOf, type SimulatedMaster } from "./simulated-servers.ts";
 import { WATCHER_AWAY_MS_MAX, WatcherFaults } from "./watcher-faults.ts";
 import type { NameOperation } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -38,7 +38,7 @@ export class Watchers {
     this.#restless = restless;
     world.giveWire(HOST);
     this.process = makeClient(world, HOST, {
-      masters: masters.map(({ host }) => masterAddress(host)),
+      masters: () => addressesOf(masters),
       begin: ({ clock }, fs) => this.#keep(restless.run({ clock, fs })),
     });
     const { process } = this;

@@ -26,9 +26,7 @@ const LOST_MS_MAX = 800;
 
 /** What a master with a rotten state may have said: see state-rot.ts. */
 export interface Doubt {
-  /** Which it is, once it has read what is rotten. */
-  readonly host: string | null;
-  /** When it was last so, and when it last led besides, in world time. */
+  /** When it last had read what is rotten, and when it last led besides, in world time. */
   readonly taintedMs: number;
   readonly misledMs: number;
 }
@@ -50,10 +48,11 @@ export class World {
   /** Hosts whose wires, disk and processor are slow, and how many times. */
   readonly slowness = new Map<string, number>();
   doubt: Doubt = {
-    host: null,
     taintedMs: Number.NEGATIVE_INFINITY,
     misledMs: Number.NEGATIVE_INFINITY,
   };
+  /** Whether a master has read what is rotten: a slip of its code is no bug. */
+  isTainted: (host: string) => boolean = () => false;
   /** Where something ran last. */
   lastHost = "";
   /** The first thing that went wrong. */
@@ -121,8 +120,8 @@ export class World {
         const what = error instanceof Error ? `: ${error.message}` : "";
         this.trace.note(host, `${level} ${message}${what}`);
         // Failures of the world are AshlarErrors; anything else is a bug.
-        const isDoubted = this.doubt.host === host;
-        if (error instanceof Error && !isAshlarError(error) && isBug(error) && !isDoubted) {
+        if (!(error instanceof Error) || isAshlarError(error) || !isBug(error)) return;
+        if (!this.isTainted(host)) {
           this.fail(new Violation(`${host}: ${message}${what}`, [host], { cause: error }));
         }
       };

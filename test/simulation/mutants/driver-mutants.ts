@@ -108,6 +108,20 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inCluster(10),
   },
   {
+    name: "change-taken-for-done",
+    bug: "A change of the members whose answer was lost counts as done",
+    breaks: "docs/decisions/0007: the log says who is who",
+    edits: [
+      {
+        file: "client/masters.ts",
+        find: "if (options.signal?.aborted || !isDone(await this.status(options), change)) throw error;",
+        replace:
+          "if (options.signal?.aborted || (await this.status(options)).isJoint) throw error;\n      isDone(await this.status(options), change);",
+      },
+    ],
+    caughtBy: inCluster(30),
+  },
+  {
     name: "index-without-a-check",
     bug: "A bit that turns over in the index of the state is believed",
     breaks: "docs/on-disk-format.md: the check in `Ma`",
