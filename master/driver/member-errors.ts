@@ -20,10 +20,11 @@ export function noLeader(): AshlarError {
 }
 
 /**
- * Why a member that cannot go on takes nothing more. A state that is damaged says nothing of what
- * other members would answer: callers are to ask them.
+ * Why a member that cannot go on takes nothing more. Its disk or its state says nothing of what other
+ * members would answer: callers are to ask them, so this is not the disk's own error, after which
+ * nobody tries again.
  */
 export function haltReason(error: AshlarError): AshlarError {
-  if (error.code === "DISK_FAILED" || error.code === "NO_SPACE") return error;
-  return new AshlarError("UNAVAILABLE", `This member stops: ${error.message}`, { cause: error });
+  const message = `This member takes part no longer: ${error.message}`;
+  return new AshlarError("UNAVAILABLE", message, { cause: error });
 }

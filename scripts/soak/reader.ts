@@ -10,6 +10,8 @@ import { stampOf, stampOfAttributes } from "./stamp.ts";
 import type { Tally, Writer } from "./writer.ts";
 
 const PACE_MS = 20;
+/** What a failed disk says. */
+const OF_ONE_DISK: readonly string[] = ["DISK_FAILED", "NO_SPACE"];
 
 /** Reads what the writers write, over a connection of its own, and judges every answer. */
 export class Reader {
@@ -33,7 +35,10 @@ export class Reader {
     this.#counter = parts.counter;
   }
 
-  /** One read, judged. A read that fails proves nothing and is only counted. */
+  /**
+   * One read, judged. A read that fails proves nothing and is only counted, unless it was left at one
+   * node that has failed although the others could answer.
+   */
   async step(): Promise<void> {
     await sleep(randomInt(PACE_MS));
     const writer = this.#writers[randomInt(this.#writers.length)] as Writer;
@@ -48,6 +53,9 @@ export class Reader {
     } catch (error) {
       this.#tally.failedReads += 1;
       const code = isAshlarError(error) ? error.code : "other";
+      if (OF_ONE_DISK.includes(code)) {
+        this.#journal.violation(`${slot.path}: not read for the disk of one node: ${error}`);
+      }
       this.#tally.failedReadsByCode[code] = (this.#tally.failedReadsByCode[code] ?? 0) + 1;
       this.#journal.write("read failed", { path: slot.path, error: String(error) });
     }
