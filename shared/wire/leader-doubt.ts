@@ -21,6 +21,7 @@ export class LeaderDoubt {
   #inFlight = 0;
   /** Since when nothing was heard although something was asked. */
   #silentSinceMs = 0;
+  /** Of the next look. Stays while others are asked: there is one watch at a time. Null: no watch. */
   #timer: Timer | null = null;
 
   constructor(options: LeaderDoubtOptions) {
@@ -47,16 +48,16 @@ export class LeaderDoubt {
 
   #watch(): void {
     const { clock, afterMs } = this.#options;
-    this.#timer = clock.after(afterMs / 2, () => {
-      this.#timer = null;
-      this.#look();
-    });
+    this.#timer = clock.after(afterMs / 2, () => this.#look());
   }
 
   #look(): void {
     const { clock, afterMs, suspect } = this.#options;
     const address = this.#address;
-    if (this.#inFlight === 0 || address === null) return;
+    if (this.#inFlight === 0 || address === null) {
+      this.#timer = null;
+      return;
+    }
     if (clock.monotonicMs() - this.#silentSinceMs < afterMs) {
       this.#watch();
       return;
