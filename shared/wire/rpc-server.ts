@@ -109,11 +109,13 @@ export class RpcServer implements Handlers, AsyncDisposable {
 
   #onLink(link: Link): void {
     const { clock, log } = this.#world;
+    let isRefused = false;
     const onFrame = (frame: Frame): void => {
-      timer.cancel();
       try {
         this.#welcome(session, frame);
+        timer.cancel();
       } catch (error) {
+        isRefused = true; // It has the rest of the time to take the refusal and to go.
         this.#refuse(session, error);
       }
     };
@@ -125,7 +127,8 @@ export class RpcServer implements Handlers, AsyncDisposable {
     const session = new Session(this.#world, link, this.#limits, handshake);
     this.#sessions.add(session);
     const timer = clock.after(this.#limits.handshakeTimeoutMs, () => {
-      log.warn("A stranger was dropped", { peerAddress: link.peerAddress, reason: "no hello" });
+      const { peerAddress } = link;
+      if (!isRefused) log.warn("A stranger was dropped", { peerAddress, reason: "no hello" });
       session.fail(null);
     });
   }

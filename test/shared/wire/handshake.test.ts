@@ -164,6 +164,20 @@ for (const makeStage of [tcpStage, memoryStage]) {
       });
     }
 
+    it("drops one that was refused and does not go", async () => {
+      const stage = makeStage();
+      const limits = { handshakeTimeoutMs: 100 };
+      await withServer(stage, { limits }, async (address, server) => {
+        const { network } = stage.client;
+        const peer = await stage.settle(RawPeer.connect(network, address));
+        peer.hello({ identity: { ...CLIENT, clusterId: CLUSTER_B } });
+        peer.pause(); // It hears nothing of it.
+        await until(stage, () => server.connectionCount === 1);
+        await until(stage, () => server.connectionCount === 0);
+        peer.destroy();
+      });
+    });
+
     it("drops a stranger that sends nothing", async () => {
       const stage = makeStage();
       await withServer(stage, { limits: { handshakeTimeoutMs: 50 } }, async (address, server) => {
