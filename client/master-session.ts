@@ -86,6 +86,8 @@ export class MasterSession implements AsyncDisposable {
   readonly #stats = new Map<string, StatBatcher>();
   #session: Session | null = null;
   #opening: Promise<Session> | null = null;
+  /** Ends an opening that nobody waits for any more. */
+  readonly #closing = new AbortController();
   #keepAlive: Timer | null = null;
   #isClosed = false;
   #lastIndex: LogIndex;
@@ -297,6 +299,7 @@ export class MasterSession implements AsyncDisposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#keepAlive?.cancel();
+    this.#closing.abort(closed());
     try {
       const session = this.#session ?? (await this.#opening);
       if (session === null) return;
@@ -321,7 +324,8 @@ export class MasterSession implements AsyncDisposable {
   async #openNew(): Promise<Session> {
     const { channel, clientName, timeoutMs } = this.#options;
     // Opening twice leaves a session behind that expires: repeating is harmless.
-    const received = await channel.call(openSession, { clientName }, leaderOptions({}, timeoutMs));
+    const options = leaderOptions({ signal: this.#closing.signal }, timeoutMs);
+    const received = await channel.call(openSession, { clientName }, options);
     received.release();
     const { sessionId, idleMsMax } = received.head;
     const session: Session = {
@@ -390,9 +394,7 @@ export class MasterSession implements AsyncDisposable {
   }
 
   #checkOpen(): void {
-    if (this.#isClosed) {
-      throw new AshlarError("CANCELLED", "Cannot call the masters: the file system is closed");
-    }
+    if (this.#isClosed) throw closed();
   }
 
   #nowMs(): number {
@@ -402,6 +404,10 @@ export class MasterSession implements AsyncDisposable {
   #leftMs(endsAtMs: number): number {
     return Math.max(1, endsAtMs - this.#nowMs());
   }
+}
+
+function closed(): AshlarError {
+  return new AshlarError("CANCELLED", "Cannot call the masters: the file system is closed");
 }
 
 /** The lowest sequence whose outcome may still be asked for. */

@@ -14,7 +14,7 @@ import { type TransactRequest, transact } from "../../shared/protocol/transact-a
 import type { LeaderCallOptions, PartialCall } from "../../shared/wire/leader-channel.ts";
 import type { Received } from "../../shared/wire/rpc.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-import { MemoryLog } from "../support/wire-world.ts";
+import { hasCode, MemoryLog } from "../support/wire-world.ts";
 
 const IDLE_MS = 9_000;
 
@@ -26,6 +26,8 @@ class ScriptedMasters {
   readonly calls: number[] = [];
   uncertainAttempts = 0;
   sessionCount = 0;
+  /** What becomes of the opening of a session; default: it is opened. */
+  onOpen: (options: LeaderCallOptions) => Promise<void> = async () => {};
   /** What becomes of a mutation; default: it is committed. */
   onTransact: (attempt: Attempt) => Promise<void> = async () => {};
 
@@ -40,6 +42,7 @@ class ScriptedMasters {
   ): Promise<Received<Response>> {
     assert.equal(options.idempotent, true, "every call may be repeated");
     this.names.push(method.name);
+    if (method.name === openSession.name) await this.onOpen(options);
     const head = await this.#answer(method.name);
     return { head: head as Response, body: new Uint8Array(), release: () => {} };
   }
@@ -106,6 +109,18 @@ describe("a client session (Raft thesis §6.3)", () => {
       masters.seen.map((attempt) => attempt.sequence),
       [1, 2, 3],
     );
+  });
+
+  it("is not waited for at the end while the masters do not open it", async () => {
+    const masters = new ScriptedMasters();
+    const clock = new VirtualClock();
+    const session = makeSession(masters, clock);
+    masters.onOpen = ({ timeoutMs, signal }) => clock.sleep(timeoutMs, signal);
+    const mutation = mutate(session);
+    mutation.catch(() => {}); // Looked at below.
+    await clock.advance(10);
+    await clock.advanceFor(session[Symbol.asyncDispose](), "the session is closed", 100);
+    await assert.rejects(mutation, hasCode("CANCELLED"));
   });
 
   it("sends the transactions of one turn together, each under a sequence of its own", async () => {
