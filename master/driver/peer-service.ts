@@ -95,9 +95,10 @@ export class PeerService {
       for (;;) {
         const received = await stream.receive();
         if (received === null) break;
+        const messages = this.#decode(envelope, received);
         // Another incarnation may count since the stream was opened.
         if (!register.isCurrent(from, fromIncarnation)) await this.#check(envelope);
-        this.#options.deliver(this.#decode(envelope, received));
+        this.#options.deliver(messages);
       }
       stream.end();
     });
