@@ -15,7 +15,7 @@ import {
   shortTextSchema,
   termSchema,
 } from "../../shared/protocol/schemas.ts";
-import type { Stream } from "../../shared/wire/rpc.ts";
+import type { Connection, Stream } from "../../shared/wire/rpc.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { MemberAddress } from "./driver-options.ts";
@@ -132,8 +132,20 @@ function isOwnDisk(error: AshlarError): boolean {
 }
 
 async function fetchFrom(options: FetchStateOptions, peer: MemberAddress): Promise<number> {
-  const { own, states, holder, indexMin, signal } = options;
   const connection = await connectToPeer({ ...options, peer });
+  try {
+    return await fetchOver(connection, options, peer);
+  } finally {
+    await connection.close(0);
+  }
+}
+
+async function fetchOver(
+  connection: Connection,
+  options: FetchStateOptions,
+  peer: MemberAddress,
+): Promise<number> {
+  const { own, states, holder, indexMin, signal } = options;
   const named = await states.openFresh();
   let isTaken = false;
   try {
@@ -150,7 +162,6 @@ async function fetchFrom(options: FetchStateOptions, peer: MemberAddress): Promi
     return position.index;
   } finally {
     if (!isTaken) await holder.discard(named);
-    await connection.close(0);
   }
 }
 

@@ -6,6 +6,7 @@ import type { Command } from "../../../master/namespace/command.ts";
 import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
 import { StateStores } from "../../../master/storage/state-stores.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
 import { encodePairs } from "../../../shared/protocol/pairs.ts";
@@ -165,6 +166,31 @@ describe("a state that is lost", () => {
     await group.startMember(group.member(1));
     await group.clock.advanceFor(opening, "the state is fetched");
     await group.agree();
+    await group.stopAll();
+  });
+
+  it("leaves no connection behind where there is no room for it", async () => {
+    const group = await TestGroup.start(SMALL);
+    await proposeMuch(group, "a");
+    const member = group.member(2);
+    await group.stop(member);
+    for (const name of await member.stores.list()) await member.stores.remove(name);
+    const { stores } = member;
+    const open = stores.open.bind(stores);
+    let openedCount = 0;
+    stores.open = async (name) => {
+      openedCount += 1;
+      if (openedCount > 1) throw new AshlarError("NO_SPACE", "Cannot open a store: no room");
+      return open(name);
+    };
+    const connections = (): number =>
+      [1, 3].reduce((sum, id) => sum + (group.member(id).server?.connectionCount ?? 0), 0);
+    await group.clock.advance(10_000);
+    const before = connections();
+    const opening = group.clock.advanceFor(group.open(member), "the member gives up");
+    await assert.rejects(opening, hasCode("NO_SPACE"));
+    await group.clock.advance(10_000);
+    assert.equal(connections(), before);
     await group.stopAll();
   });
 });
