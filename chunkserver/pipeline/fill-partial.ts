@@ -1,11 +1,14 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import { DIGEST_BYTES } from "../../shared/base/ids.ts";
+import { BLOCK_BYTES, DIGEST_BYTES } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import { readPartial } from "../../shared/protocol/chunk-api.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
+import type { Received } from "../../shared/wire/rpc.ts";
 import { firstRottenBlock } from "../store/verify-blocks.ts";
 import type { WriteLease } from "../store/writes.ts";
+
+type PartialFrame = Pick<Received<ReturnType<(typeof readPartial)["parseDown"]>>, "head" | "body">;
 
 export interface FillSource {
   readonly writeId: string;
@@ -37,9 +40,7 @@ export async function fillPartial(
       if (frame === null) break;
       try {
         const { offsetBytes, hashes } = frame.head;
-        if (offsetBytes !== nextBytes || frame.body.length === 0) throw badFrame(address);
-        if (hashes.length !== blockCount(frame.body.length) * DIGEST_BYTES) throw badFrame(address);
-        if (firstRottenBlock(world.hasher, frame.body, hashes) >= 0) throw badFrame(address);
+        if (!isNext(world.hasher, frame, nextBytes)) throw badFrame(address);
         nextBytes += frame.body.length;
         if (nextBytes > lease.receivedBytes) await lease.write(offsetBytes, hashes, frame.body);
       } finally {
@@ -54,6 +55,15 @@ export async function fillPartial(
     "CHUNK_NOT_FOUND",
     `Cannot fill a partial chunk from ${address}: expected ${lengthBytes} bytes: got ${nextBytes}`,
   );
+}
+
+/** Whether the frame holds what it says, from the block boundary `nextBytes` on. */
+function isNext(hasher: Hasher, { head, body }: PartialFrame, nextBytes: number): boolean {
+  const { offsetBytes, hashes } = head;
+  const isInPlace = offsetBytes === nextBytes && offsetBytes % BLOCK_BYTES === 0;
+  if (!isInPlace || body.length === 0) return false;
+  if (hashes.length !== blockCount(body.length) * DIGEST_BYTES) return false;
+  return firstRottenBlock(hasher, body, hashes) < 0;
 }
 
 function badFrame(address: string): AshlarError {

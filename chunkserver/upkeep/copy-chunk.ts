@@ -164,7 +164,8 @@ async function takeFrame(
   const { offsetBytes } = frame.head;
   const first = offsetBytes / BLOCK_BYTES;
   const end = first + blockCount(frame.body.length);
-  const isInPlace = Number.isInteger(first) && frame.body.length > 0;
+  const isNext = Number.isInteger(first) && offsetBytes <= lease.receivedBytes;
+  const isInPlace = isNext && frame.body.length > 0;
   if (!isInPlace || end * DIGEST_BYTES > manifest.length) {
     throw new AshlarError("PROTOCOL_ERROR", `A frame at byte ${offsetBytes} is out of place`);
   }
