@@ -1,3 +1,4 @@
+import { AssertionError } from "../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES, DIGEST_BYTES, type ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
@@ -63,8 +64,9 @@ export async function receiveChunk(
       leave();
     }
   } catch (error) {
-    if (context.signal.aborted) return; // Nobody listens any more.
     const broken = chainBroken(serverId, error);
+    if (broken.cause instanceof AssertionError) throw broken.cause; // A bug: the process stops.
+    if (context.signal.aborted) return; // Nobody listens any more.
     logBreak(world, request.head, broken);
     await stream.send({ kind: "failed", serverId: broken.serverId, error: broken.error });
   }
