@@ -78,10 +78,8 @@ export class ChunkWriter {
     this.#buffer = new ChunkBuffer(options.capacityBytes);
     this.#writeId = toHex(options.env.random.bytes(16));
     this.sealed = this.#run();
-    this.sealed.catch((error: unknown) => {
-      this.#error = error;
-      this.#bell.ring(); // `push` may be waiting for acknowledgements.
-    });
+    // `push` may be waiting for acknowledgements.
+    this.sealed.catch(() => this.#bell.ring());
   }
 
   get lengthBytes(): number {
@@ -127,6 +125,9 @@ export class ChunkWriter {
         await this.#pause(attempt, result.error);
         route = await this.#reroute(route, result);
       }
+    } catch (error) {
+      this.#error = error; // At once: a frame that came after the buffer was cleared would stay there.
+      throw error;
     } finally {
       this.#buffer.clear();
     }
