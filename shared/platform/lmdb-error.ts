@@ -33,8 +33,22 @@ export function lmdbOpenError(path: string, cause: unknown): AshlarError {
   return new AshlarError(openErrorCode(codeOf(cause)), message, { cause });
 }
 
+/*
+ * How lmdb words a page that the system would not write, and for how many bytes it has taken memory:
+ * with large numbers, and what stands on the stack for buffers that there are not, the words are
+ * longer (3.5.6, mdb.c, mdb_page_flush). Seen as "corrupted size vs. prev_size" and SIGABRT.
+ */
+const WORDS_OF_PAGE = "Attempting to write page";
+const WORDS_BYTES = 100;
+
+/** Whether lmdb wrote beyond its memory when it worded `text`. */
+function isMemoryDamaged(text: string): boolean {
+  const start = text.indexOf(WORDS_OF_PAGE);
+  return start >= 0 && text.length - start + 1 > WORDS_BYTES;
+}
+
 /**
- * The error for a commit that failed. The reason stands in `commitError` of lmdb's error: a promise
+ * The error for a commit that failed. NO_SPACE only if the process may go on. The reason stands in `commitError` of lmdb's error: a promise
  * that rejects, which must be awaited, or Node ends the process for an unhandled rejection.
  */
 export async function lmdbCommitError(
@@ -51,5 +65,11 @@ export async function lmdbCommitError(
   const errno = codeOf(cause);
   const isNoSpace = isSpace(errno) || (errno === constants.errno.EIO && isFull);
   const message = `Cannot commit to the store ${path}: ${messageOf(cause)}`;
+  if (isMemoryDamaged(messageOf(cause))) {
+    return new AshlarError("DISK_FAILED", message, {
+      cause,
+      hint: "Start the process anew: lmdb may have damaged its memory",
+    });
+  }
   return new AshlarError(isNoSpace ? "NO_SPACE" : "DISK_FAILED", message, { cause });
 }
