@@ -3,8 +3,8 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { entrySizeBytes } from "../../../master/raft/entries.ts";
 import { RaftLog } from "../../../master/raft/log.ts";
-import { MemoryStorage } from "../../../master/raft/memory-storage.ts";
 import type { Entry } from "../../../master/raft/messages.ts";
+import { MemoryStorage } from "../../support/raft-memory-storage.ts";
 import { at, entry, index, snapshotAt, term } from "./raft-fixtures.ts";
 
 const NO_LIMIT = Number.POSITIVE_INFINITY;

@@ -1,6 +1,5 @@
 import type { Core } from "../../../master/raft/core.ts";
 import { createCore } from "../../../master/raft/core.ts";
-import { EMPTY_MEMBERSHIP, MemoryStorage } from "../../../master/raft/memory-storage.ts";
 import type {
   Entry,
   HardState,
@@ -12,6 +11,7 @@ import type {
 import type { RaftOptions } from "../../../master/raft/options.ts";
 import { RaftNode } from "../../../master/raft/raft.ts";
 import type { LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
+import { EMPTY_MEMBERSHIP, MemoryStorage } from "../../support/raft-memory-storage.ts";
 
 export const id = (value: number) => value as MemberId;
 export const index = (value: number) => value as LogIndex;

@@ -1,7 +1,6 @@
 import type { Core, ReadState } from "../../../master/raft/core.ts";
 import { createCore } from "../../../master/raft/core.ts";
 import { decodeChange } from "../../../master/raft/membership-change.ts";
-import { MemoryStorage } from "../../../master/raft/memory-storage.ts";
 import type {
   Entry,
   Message,
@@ -15,6 +14,7 @@ import { RaftNode } from "../../../master/raft/raft.ts";
 import type { Storage } from "../../../master/raft/storage.ts";
 import { assert } from "../../../shared/base/assert.ts";
 import type { LogIndex, MemberId } from "../../../shared/base/ids.ts";
+import { MemoryStorage } from "../../support/raft-memory-storage.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
 
 /** The state: a number that depends on every entry applied so far. */

@@ -1,7 +1,6 @@
 import type { Core } from "../../../../master/raft/core.ts";
 import { createCore } from "../../../../master/raft/core.ts";
 import { decodeChange } from "../../../../master/raft/membership-change.ts";
-import { EMPTY_MEMBERSHIP, MemoryStorage } from "../../../../master/raft/memory-storage.ts";
 import type {
   Entry,
   HardState,
@@ -19,6 +18,7 @@ import { RaftNode } from "../../../../master/raft/raft.ts";
 import type { Storage } from "../../../../master/raft/storage.ts";
 import { concatBytes } from "../../../../shared/base/bytes.ts";
 import type { MemberId } from "../../../../shared/base/ids.ts";
+import { EMPTY_MEMBERSHIP, MemoryStorage } from "../../../support/raft-memory-storage.ts";
 import {
   describeAppend,
   describeApply,

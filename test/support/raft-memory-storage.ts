@@ -1,6 +1,4 @@
-import { assert } from "../../shared/base/assert.ts";
-import type { LogIndex } from "../../shared/base/ids.ts";
-import { indexAfter, limitSize, positionOf } from "./entries.ts";
+import { indexAfter, limitSize, positionOf } from "../../master/raft/entries.ts";
 import type {
   Entry,
   EntryPosition,
@@ -8,9 +6,17 @@ import type {
   Membership,
   Snapshot,
   StorageAppend,
-} from "./messages.ts";
-import { INDEX_ZERO, NO_MEMBER, TERM_ZERO } from "./messages.ts";
-import type { EntriesResult, LogRange, SnapshotResult, Storage, TermResult } from "./storage.ts";
+} from "../../master/raft/messages.ts";
+import { INDEX_ZERO, NO_MEMBER, TERM_ZERO } from "../../master/raft/messages.ts";
+import type {
+  EntriesResult,
+  LogRange,
+  SnapshotResult,
+  Storage,
+  TermResult,
+} from "../../master/raft/storage.ts";
+import { assert } from "../../shared/base/assert.ts";
+import type { LogIndex } from "../../shared/base/ids.ts";
 
 const EMPTY_HARD_STATE: HardState = {
   term: TERM_ZERO,
@@ -26,7 +32,7 @@ export const EMPTY_MEMBERSHIP: Membership = {
   autoLeave: false,
 };
 
-/** A log in memory: for tests and simulation, and to hold the tail of a log on disk. */
+/** A log in memory, and nothing else of a member: for tests of the core and its simulation. */
 export class MemoryStorage implements Storage {
   #hardState: HardState = EMPTY_HARD_STATE;
   #snapshot: Snapshot | null = null;
