@@ -2,7 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import { indexAfter, maxIndex } from "./entries.ts";
 import type { InflightLimits } from "./inflights.ts";
-import { RaftLog } from "./log.ts";
+import { CoreLog } from "./log.ts";
 import type { Configuration } from "./membership.ts";
 import { configurationOf, membersOf } from "./membership.ts";
 import type { Message, PeerMessage } from "./messages.ts";
@@ -64,7 +64,7 @@ export interface ReadState {
 export interface Core {
   readonly id: MemberId;
   readonly options: ResolvedOptions;
-  readonly log: RaftLog;
+  readonly log: CoreLog;
   term: Term;
   /** In `term`. Changes from `NO_MEMBER` once, or a term could have two leaders. */
   votedFor: MemberId;
@@ -91,7 +91,7 @@ export interface Core {
 /** A member as it was when it stopped, or a new one. It begins as a follower: Raft §5.2. */
 export function createCore(given: RaftOptions): Core {
   const options = resolveOptions(given);
-  const log = new RaftLog(options);
+  const log = new CoreLog(options);
   const { hardState, membership } = options.storage.initialState();
   // The commit index is not synced for its own sake: the state may be ahead of what it says.
   log.commitTo(maxIndex(hardState.commitIndex, options.appliedIndex));

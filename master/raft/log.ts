@@ -14,18 +14,19 @@ import { INDEX_ZERO, TERM_ZERO } from "./messages.ts";
 import type { EntriesResult, LogRange, SnapshotResult, Storage } from "./storage.ts";
 import { Unstable } from "./unstable.ts";
 
-export interface RaftLogOptions {
+export interface CoreLogOptions {
   readonly storage: Storage;
   readonly applyingBytesMax: number;
   readonly applyUnstable: boolean;
 }
 
 /**
- * The whole log of one member: the storage, and behind it what the storage may not show yet.
+ * The whole log of one member as the core sees it: the storage, and behind it what the storage may
+ * not show yet. The files are `RaftLog` in `master/storage`.
  *
  * Invariant: `appliedIndex <= applyingIndex <= committedIndex <= lastIndex()`.
  */
-export class RaftLog {
+export class CoreLog {
   readonly unstable: Unstable;
   readonly #storage: Storage;
   readonly #applyingBytesMax: number;
@@ -41,7 +42,7 @@ export class RaftLog {
   /** The storage is loading what comes next; cleared by `entriesLoaded`. */
   #isApplyingUnavailable = false;
 
-  constructor(options: RaftLogOptions) {
+  constructor(options: CoreLogOptions) {
     this.#storage = options.storage;
     this.#applyingBytesMax = options.applyingBytesMax;
     this.#applyUnstable = options.applyUnstable;

@@ -30,13 +30,6 @@ export type ChangeResult =
   | { readonly kind: "changed"; readonly configuration: Configuration }
   | { readonly kind: "refused"; readonly reason: ChangeRefusal };
 
-export const EMPTY_CONFIGURATION: Configuration = {
-  voters: { incoming: new Set(), outgoing: new Set() },
-  learners: new Set(),
-  learnersNext: new Set(),
-  autoLeave: false,
-};
-
 export function isJoint(configuration: Configuration): boolean {
   return configuration.voters.outgoing.size > 0;
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { entrySizeBytes } from "../../../master/raft/entries.ts";
-import { RaftLog } from "../../../master/raft/log.ts";
+import { CoreLog } from "../../../master/raft/log.ts";
 import type { Entry } from "../../../master/raft/messages.ts";
 import { MemoryStorage } from "../../support/raft-memory-storage.ts";
 import { at, entry, index, snapshotAt, term } from "./raft-fixtures.ts";
@@ -16,16 +16,16 @@ interface LogOptions {
 }
 
 /** Behind a snapshot at index 1 of term 1. */
-function logOf(options: LogOptions): { readonly log: RaftLog; readonly storage: MemoryStorage } {
+function logOf(options: LogOptions): { readonly log: CoreLog; readonly storage: MemoryStorage } {
   const { stable = [], unstable = [], applyingBytesMax = NO_LIMIT } = options;
   const storage = new MemoryStorage();
   storage.write({ snapshot: snapshotAt(1, 1, [1]), entries: stable, hardState: null });
-  const log = new RaftLog({ storage, applyingBytesMax, applyUnstable: false });
+  const log = new CoreLog({ storage, applyingBytesMax, applyUnstable: false });
   log.append(unstable);
   return { log, storage };
 }
 
-function termsOf(log: RaftLog): readonly (number | null)[] {
+function termsOf(log: CoreLog): readonly (number | null)[] {
   const count = log.lastIndex() - log.firstIndex() + 1;
   return Array.from({ length: count }, (_, offset) => log.term(index(log.firstIndex() + offset)));
 }

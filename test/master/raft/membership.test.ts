@@ -5,7 +5,6 @@ import type { Configuration } from "../../../master/raft/membership.ts";
 import {
   changeConfiguration,
   configurationOf,
-  EMPTY_CONFIGURATION,
   isJoint,
   isMember,
   membershipOf,
@@ -14,6 +13,7 @@ import type { ChangeOperation, MembershipChange } from "../../../master/raft/mem
 import { decodeChange, LEAVE_JOINT, proposalOf } from "../../../master/raft/membership-change.ts";
 import { quorumVote, votersOf } from "../../../master/raft/quorum.ts";
 import type { MemberId } from "../../../shared/base/ids.ts";
+import { EMPTY_MEMBERSHIP } from "../../support/raft-memory-storage.ts";
 import { id } from "./raft-fixtures.ts";
 
 const operations: fc.Arbitrary<ChangeOperation> = fc.record({
@@ -37,8 +37,8 @@ const changes: fc.Arbitrary<MembershipChange> = fc.oneof(
 
 /** What `history` makes of three voters; what is refused is left out. */
 function after(history: readonly MembershipChange[]): readonly Configuration[] {
-  const founding = { ...EMPTY_CONFIGURATION.voters, incoming: new Set([1, 2, 3].map(id)) };
-  const configurations: Configuration[] = [{ ...EMPTY_CONFIGURATION, voters: founding }];
+  const founding = configurationOf({ ...EMPTY_MEMBERSHIP, voters: [1, 2, 3].map(id) });
+  const configurations: Configuration[] = [founding];
   for (const change of history) {
     const result = changeConfiguration(configurations.at(-1) as Configuration, change);
     if (result.kind === "changed") configurations.push(result.configuration);

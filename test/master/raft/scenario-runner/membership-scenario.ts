@@ -1,7 +1,7 @@
 import type { ChangeRefusal, ChangeResult } from "../../../../master/raft/membership.ts";
 import {
   changeSimply,
-  EMPTY_CONFIGURATION,
+  configurationOf,
   enterJoint,
   leaveJoint,
   membersOf,
@@ -9,6 +9,7 @@ import {
 import type { Progress } from "../../../../master/raft/progress.ts";
 import { syncProgress } from "../../../../master/raft/progress.ts";
 import type { LogIndex, MemberId } from "../../../../shared/base/ids.ts";
+import { EMPTY_MEMBERSHIP } from "../../../support/raft-memory-storage.ts";
 import { describeConfiguration, describeProgress } from "./describe.ts";
 import type { Directive } from "./parse-scenario.ts";
 import { isTrue, parseOperations } from "./scenario-arguments.ts";
@@ -23,7 +24,7 @@ const REFUSALS: Readonly<Record<ChangeRefusal, string>> = {
 
 /** Membership changes alone, one after the other, with a leader's progress beside them. */
 export class MembershipScenario {
-  #configuration = EMPTY_CONFIGURATION;
+  #configuration = configurationOf(EMPTY_MEMBERSHIP);
   readonly #progress = new Map<MemberId, Progress>();
   /** Grows with every directive, so that the progress shows when it was begun. */
   #lastIndex = 0;
