@@ -11,7 +11,10 @@ import { AnswerTurns } from "./answer-turns.ts";
 import { type MasterParts, propose, requireFacts, requireLeader } from "./leader-context.ts";
 import { registerTransact } from "./transact-handler.ts";
 
-/** Serves `shared/protocol/namespace-api`: mutations, sessions, placement, reads. */
+/**
+ * Serves what clients ask about names: `namespace-api`, `stat-api`, `history-api` and `transact-api` of
+ * `shared/protocol`. The change feed has a handler of its own.
+ */
 export function registerNamespaceHandlers(handlers: Handlers, parts: MasterParts): void {
   registerTransact(handlers, parts);
   registerStorageClasses(handlers, parts);
