@@ -24,7 +24,11 @@ import {
 
 /** Largest inline file that any cluster may allow; the cluster's own bound is 4 KiB by default. */
 export const INLINE_BYTES_MAX = 64 * 1024;
-/** Chunks in one content: 4 TiB at the default chunk size. */
+/**
+ * Chunks in one content: 4 TiB at the default chunk size. The entry that commits them has a bound of
+ * its own (`master/driver/proposals.ts`), which some 19,000 chunks with three replicas reach, and some
+ * 37,000 by reference: then TOO_LARGE.
+ */
 export const CONTENT_CHUNKS_MAX = 65_536;
 export const TRANSACTION_OPERATIONS_MAX = 10_000;
 export const LIST_LIMIT_MAX = 10_000;
