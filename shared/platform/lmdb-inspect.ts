@@ -1,7 +1,8 @@
-import { execFile } from "node:child_process";
+import { type ExecFileException, execFile } from "node:child_process";
 import { type FileHandle, open, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { endianness } from "node:os";
+import { AshlarError } from "../base/errors.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
 
 /*
@@ -154,13 +155,34 @@ async function isZero(handle: FileHandle): Promise<boolean> {
   return buffer.subarray(0, bytesRead).every((byte) => byte === 0);
 }
 
-/** Reads the whole store in a process of its own, some seconds for a million entries. */
+/**
+ * Reads the whole store in a process of its own, some seconds for a million entries.
+ *
+ * @throws {AshlarError} UNAVAILABLE if that did not come to its end for another reason than the store
+ *   (a stop of the service ends it too): its state would be given up for nothing.
+ */
 function canBeWalked(path: string): Promise<boolean> {
   const lmdbPath = createRequire(import.meta.url).resolve("lmdb");
-  return new Promise((resolve) => {
-    const child = execFile(process.execPath, ["-e", WALK_SCRIPT, lmdbPath, path], (error) =>
-      resolve(error === null),
-    );
+  return new Promise((resolve, reject) => {
+    const child = execFile(process.execPath, ["-e", WALK_SCRIPT, lmdbPath, path], (error) => {
+      if (error === null) resolve(true);
+      else if (isVerdict(error)) resolve(false);
+      else reject(notWalked(path, error));
+    });
     child.stdin?.end();
   });
+}
+
+/** Whether the process has ended as lmdb ends one, or by itself. */
+function isVerdict({ code, signal }: ExecFileException): boolean {
+  const isCrash = ["SIGSEGV", "SIGBUS", "SIGABRT"].includes(signal ?? "");
+  return isCrash || typeof code === "number";
+}
+
+function notWalked(path: string, cause: ExecFileException): AshlarError {
+  return new AshlarError(
+    "UNAVAILABLE",
+    `Cannot look whether the store ${path} is sound: ${cause.signal ?? cause.code} ended the process that read it`,
+    { cause, hint: "Start it again" },
+  );
 }

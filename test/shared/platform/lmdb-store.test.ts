@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdir, open, readdir, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { mappedFileBytes } from "../../../shared/platform/lmdb-database.ts";
@@ -34,6 +34,15 @@ async function makeStore(path: string): Promise<void> {
 async function damage(file: string, offset: number, bytes: Uint8Array): Promise<void> {
   await using disk = await open(file, "r+");
   await disk.write(bytes, 0, bytes.length, offset);
+}
+
+/** The first child of the process, as soon as there is one: proc(5). */
+async function childOf(pid: number): Promise<number> {
+  for (;;) {
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
+    if (children !== "") return Number(children.split(" ", 1)[0]);
+    await new Promise(setImmediate);
+  }
 }
 
 const isCorrupt = (error: unknown): boolean => isAshlarError(error, "STORE_CORRUPT");
@@ -115,6 +124,20 @@ describe("lmdb store on damaged files", () => {
     assert.deepEqual(store.get(Uint8Array.of(0, 7)), new Uint8Array(100).fill(7));
     await store.close();
     assert.deepEqual((await readdir(`${directory.path}/s`)).sort(), ["data.mdb", "lock.mdb"]);
+  });
+
+  it("calls no store damaged because the look at it was stopped", async () => {
+    await using directory = await TempDirectory.make();
+    await makeStore(directory.path);
+    await writeFile(`${directory.path}/s/opening`, "");
+    const opening = new LmdbStores(directory.path).open("s");
+    opening.catch(() => {}); // Looked at below.
+    // As systemd does, which stops all processes of a service together.
+    process.kill(await childOf(process.pid), "SIGTERM");
+    await assert.rejects(opening, (error) => isAshlarError(error, "UNAVAILABLE"));
+    const store = await new LmdbStores(directory.path).open("s");
+    assert.ok(store.get(Uint8Array.of(0, 1)) !== undefined);
+    await store.close();
   });
 
   // Found by an EIO at lmdb's lock file: the process died of SIGSEGV in its first opening, and every
