@@ -207,8 +207,15 @@ class ChunkWrite {
       );
     }
     const source = { writeId, address: fillFrom, lengthBytes: resumeAtBytes };
-    const options = { timeoutMs: context.remainingMs(), signal: context.signal };
-    await fillPartial(this.#world, lease, source, options);
+    const broken = new AbortController();
+    this.#failed.catch((error: Error) => broken.abort(error));
+    const signal = AbortSignal.any([context.signal, broken.signal]);
+    try {
+      await fillPartial(this.#world, lease, source, { timeoutMs: context.remainingMs(), signal });
+    } catch (error) {
+      // The rest of the chain broke meanwhile, which a slow source must not hold up.
+      throw broken.signal.aborted ? broken.signal.reason : error;
+    }
   }
 
   /** The next message, unless a frame or the rest of the chain fails first. */

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
 import type { Disk } from "../../shared/ports/disk.ts";
 import { statPartial } from "../../shared/protocol/chunk-api.ts";
@@ -311,6 +313,25 @@ describe("a write chain with a slow tail", () => {
     sending.catch(() => {}); // The chain breaks while it sends.
     const { serverId, error } = await write.failed();
     assert.deepEqual([serverId, error.code], [failing.server.serverId, "DISK_FAILED"]);
+  });
+
+  it("names the server that broke while one before it is still filled up", async () => {
+    await using cluster = await TestCluster.start();
+    const filling = await cluster.startServer();
+    const gone = await cluster.startServer();
+    await gone.stop();
+    const silent = createServer().listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const head = await cluster.connect(filling.location.address);
+    const write = new TestWrite(head, {
+      writeId: writeIdFor(1),
+      intent: cluster.master.intent(locations([filling, gone]), 10),
+      resumeAtBytes: MIB,
+      fillFrom: `127.0.0.1:${(silent.address() as AddressInfo).port}`,
+    });
+    const { serverId } = await write.failed();
+    assert.equal(serverId, gone.server.serverId);
+    silent.close();
   });
 
   it("refuses writes above the bytes in flight, and lets in the next when one leaves", async () => {
