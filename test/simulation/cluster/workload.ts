@@ -40,6 +40,8 @@ const WORLDLY = new Set([
   "SESSION_EXPIRED",
   "NO_LEADER",
   "NOT_LEADER",
+  // The last that was asked, when those that are left have no leader.
+  "MASTER_REMOVED",
   "OVERLOADED",
   "NO_SPACE",
   "DISK_FAILED",
