@@ -79,6 +79,7 @@ export async function startNode(directory: string, node: LocalNode): Promise<num
       stdio: ["ignore", log.fd, log.fd],
       cwd: "/",
     });
+    child.once("error", () => {}); // There is no pid then, which is told below.
     const pid = child.pid;
     if (pid === undefined) throw new AshlarError("INTERNAL", `Cannot start ${node.name}`);
     child.unref();

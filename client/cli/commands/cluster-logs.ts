@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type LocalNode, nodePaths } from "../cluster/layout.ts";
+import { nodePaths } from "../cluster/layout.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
 import { logTail } from "../cluster/node-process.ts";
 import { clusterDirectory } from "../cluster-directory.ts";
@@ -14,19 +14,32 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     commandArguments.length === 0
       ? cluster.nodes
       : commandArguments.map((name) => cluster.node(name));
-  const prefix = (node: LocalNode): string => (nodes.length === 1 ? "" : `${node.name}: `);
+  const prefix = (name: string): string => (nodes.length === 1 ? "" : `${name}: `);
   for (const node of nodes) {
     const lines = await logTail(cluster.directory, node, Number(options["lines"]));
-    for (const line of lines) await context.output.line(prefix(node) + line);
+    for (const line of lines) await context.output.line(prefix(node.name) + line);
   }
   if (options["follow"] !== true) return;
-  await Promise.all(
-    nodes.map((node) => follow(context, nodePaths(cluster.directory, node.name).log, prefix(node))),
-  );
+  const failed = new AbortController();
+  const signal = AbortSignal.any([context.signal, failed.signal]);
+  try {
+    await Promise.all(
+      nodes.map(({ name }) => {
+        const path = nodePaths(cluster.directory, name).log;
+        return follow({ ...context, signal }, path, prefix(name));
+      }),
+    );
+  } finally {
+    failed.abort(); // One that cannot be followed ends the command, and so the others.
+  }
 };
 
 /** Prints what is added to the file until the command is stopped. */
-async function follow(context: CommandContext, path: string, prefix: string): Promise<void> {
+async function follow(
+  context: Pick<CommandContext, "output" | "signal">,
+  path: string,
+  prefix: string,
+): Promise<void> {
   const file = await open(path, "r");
   try {
     let position = (await file.stat()).size;

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { readdir, readlink, writeFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import {
+  type ClusterFile,
+  createClusterFiles,
+  nodePaths,
+} from "../../../client/cli/cluster/layout.ts";
+import { startNode } from "../../../client/cli/cluster/node-process.ts";
+import type { CommandContext } from "../../../client/cli/command.ts";
+import { run } from "../../../client/cli/commands/cluster-logs.ts";
+import { TempDirectory } from "../../support/temp-directory.ts";
+import { hasCode } from "../../support/wire-world.ts";
+
+function makeFiles(directory: string): Promise<ClusterFile> {
+  const addresses = [1, 2, 3, 4].map((port) => `127.0.0.1:${port}`);
+  const settings = { masterSettings: {}, chunkserverSettings: {} };
+  return createClusterFiles(directory, { masters: 1, chunkservers: 1, addresses, ...settings });
+}
+
+/** Whether this process has the file open: proc(5). */
+async function isOpen(path: string): Promise<boolean> {
+  const descriptors = await readdir("/proc/self/fd");
+  const targets = descriptors.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => ""));
+  return (await Promise.all(targets)).includes(path);
+}
+
+describe("a local cluster", () => {
+  it("is not followed any more when one of its logs is not there", async () => {
+    await using directory = await TempDirectory.make();
+    await makeFiles(directory.path);
+    const { log } = nodePaths(directory.path, "m1");
+    await writeFile(log, "ready\n");
+    const output = { line: async () => {} };
+    const context = { output, signal: new AbortController().signal } as unknown as CommandContext;
+    const options = { dir: directory.path, lines: 10, follow: true };
+    await assert.rejects(async () => run(context, [], options), /ENOENT/);
+    const endMs = performance.now() + 5_000;
+    while (await isOpen(log)) assert.ok(performance.now() < endMs, "the others end too");
+  });
+
+  it("says so when no process can be started", async () => {
+    await using directory = await TempDirectory.make();
+    const [node] = (await makeFiles(directory.path)).nodes;
+    assert.ok(node !== undefined);
+    const { execPath } = process;
+    process.execPath = `${directory.path}/no-such-program`;
+    try {
+      await assert.rejects(startNode(directory.path, node), hasCode("INTERNAL"));
+      await new Promise(setImmediate); // Then the child says it, too.
+    } finally {
+      process.execPath = execPath;
+    }
+  });
+});
