@@ -80,11 +80,6 @@ export class Layer {
     return this.#cells.has(key) ? key : this.#sorted().nextHigherKey(key);
   }
 
-  /** The last key before `key`. */
-  keyBefore(key: Key): Key | undefined {
-    return this.#sorted().nextLowerKey(key);
-  }
-
   #sorted(): Order {
     if (this.#unsorted.length > 0) {
       for (const key of this.#unsorted) if (this.#cells.has(key)) this.#order.set(key, undefined);

@@ -331,10 +331,6 @@ export class Namespace implements StateMachine {
     return this.#state.chunk(id);
   }
 
-  knowsChunk(id: ChunkId): boolean {
-    return this.#state.chunk(id) !== undefined;
-  }
-
   chunksOfServer(serverId: ServerId, after: ChunkId | null, limit: number): readonly ChunkId[] {
     return fleet.chunksOfServer(this.#state, { serverId, after, limit });
   }

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { isAshlarError } from "../../../shared/base/errors.ts";
-import { ByteBudget, mapInWindow } from "../../../shared/flow/window.ts";
+import { mapInWindow } from "../../../shared/flow/window.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 async function* count(upTo: number, onTaken: () => void = () => {}): AsyncGenerator<number> {
@@ -67,56 +66,5 @@ describe("mapInWindow", () => {
     const doneBefore = doneCount;
     await clock.advance(100);
     assert.equal(doneCount, doneBefore);
-  });
-});
-
-describe("ByteBudget", () => {
-  it("lets through what fits, in the order of the calls", async () => {
-    const budget = new ByteBudget(100);
-    await budget.acquire(60);
-    const order: string[] = [];
-    const large = budget.acquire(100).then(() => order.push("large"));
-    const small = budget.acquire(10).then(() => order.push("small"));
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.deepEqual(order, []);
-    budget.release(60);
-    await large;
-    budget.release(100);
-    await small;
-    assert.deepEqual(order, ["large", "small"]);
-    budget.release(10);
-    assert.equal(budget.usedBytes, 0);
-  });
-
-  it("lets one through that is larger than the budget, alone", async () => {
-    const budget = new ByteBudget(100);
-    await budget.acquire(1000);
-    let isServed = false;
-    const next = budget.acquire(1).then(() => {
-      isServed = true;
-    });
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(isServed, false);
-    budget.release(1000);
-    await next;
-  });
-
-  it("takes nothing for a caller that gives up, and serves the next", async () => {
-    const budget = new ByteBudget(100);
-    await budget.acquire(100);
-    const controller = new AbortController();
-    const cancelled = budget.acquire(100, controller.signal);
-    const next = budget.acquire(40);
-    controller.abort();
-    await assert.rejects(cancelled, (error) => isAshlarError(error, "CANCELLED"));
-    await assert.rejects(budget.acquire(1, controller.signal), (error) => isAshlarError(error));
-    budget.release(100);
-    await next;
-    assert.equal(budget.usedBytes, 40);
-  });
-
-  it("stops at a release of more than was acquired", async () => {
-    const budget = new ByteBudget(100);
-    assert.throws(() => budget.release(1), /more comes back/);
   });
 });
