@@ -2,7 +2,7 @@ import { assert } from "../base/assert.ts";
 import { AshlarError } from "../base/errors.ts";
 import type { ConnectionCredit } from "./connection-credit.ts";
 import { Fifo } from "./fifo.ts";
-import { FLAG_LAST, FRAME_KINDS } from "./frame.ts";
+import { FLAG_LAST, FRAME_KINDS, type FrameKind } from "./frame.ts";
 import type { FrameFields } from "./frame-codec.ts";
 import type { Outgoing, Ticket } from "./frame-writer.ts";
 
@@ -10,6 +10,8 @@ import type { Outgoing, Ticket } from "./frame-writer.ts";
 export interface StreamHost {
   encode(fields: FrameFields): Uint8Array;
   post(outgoing: Outgoing): Ticket;
+  /** A frame with an error for its head: never refused for what the error holds. */
+  postError(kind: FrameKind, streamId: number, error: unknown): void;
   drop(ticket: Ticket): boolean;
   flush(): void;
   readonly credit: ConnectionCredit;

@@ -1,4 +1,4 @@
-import { AshlarError, fromErrorData, isAshlarError, toErrorData } from "../base/errors.ts";
+import { AshlarError, fromErrorData, isAshlarError } from "../base/errors.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { Parser } from "../protocol/method.ts";
 import type { Due } from "./deadlines.ts";
@@ -165,8 +165,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
     if (this.#isClosed) return;
     // Before the frame below: messages that wait must not follow it.
     this.#sender.fail(error);
-    const frame = this.#host.encode({ kind, streamId: this.streamId, head: toErrorData(error) });
-    this.#host.post({ frame, body: null, onSettled: null });
+    this.#host.postError(kind, this.streamId, error);
     this.close(error);
   }
 

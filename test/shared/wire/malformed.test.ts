@@ -164,6 +164,20 @@ describe("a peer that breaks the wire protocol", () => {
     });
   }
 
+  it("survives a message of a stream that makes an error too long to be sent", async () => {
+    await withScene(async ({ stage, peer }) => {
+      const open = { kind: FRAME_KINDS.request, flags: FLAG_STREAM, streamId: 1 };
+      const message = { kind: FRAME_KINDS.message, streamId: 1 };
+      peer.send(
+        frameBytesOf({ ...open, head: ["test.chat", 5000, { greeting: "hello" }] }),
+        frameBytesOf({ ...message, head: { index: "x".repeat(2 ** 20 - 100) } }),
+      );
+      await stage.clock.advance(100);
+      const told = peer.frames().find(({ kind }) => kind === FRAME_KINDS.cancel);
+      assert.equal(parseErrorData(told?.head).code, "PROTOCOL_ERROR");
+    });
+  });
+
   it("is told OVERLOADED for every call above the bound", async () => {
     await withScene(async ({ stage, peer }) => {
       for (let streamId = 1; streamId <= 60; streamId += 1) {
