@@ -140,6 +140,9 @@ export async function startMaster(
   registerFleetHandlers(server, { ...parts, askMember: (address) => askMember(pool, address) });
   registerMastersHandlers(server, driver);
   const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
+  // First of all: calls that are refused here find the next leader at once, and a server that closes
+  // need not wait for its peers.
+  closers.defer(() => driver.prepareStop());
   const address = await server.listen(config.listen ?? ownAddress);
   services.start();
   watch.start();
