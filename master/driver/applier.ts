@@ -26,6 +26,8 @@ export interface ApplierOptions {
   readonly onBatch: (reply: StorageApplied) => void;
   /** The store has caught up. */
   readonly onFlushed: () => void;
+  /** The store's disk is full; called once until it has room again. */
+  readonly onFull: () => void;
   /** The store failed for good, or the state cannot take an entry: this member must stop. */
   readonly onFailure: (error: AshlarError) => void;
 }
@@ -190,8 +192,11 @@ export class Applier {
         return;
       }
       // Nothing was applied to the store and nothing is lost: the log still holds it.
-      if (!this.#isFull) log.error("The disk of the state is full", { error });
-      this.#isFull = true;
+      if (!this.#isFull) {
+        this.#isFull = true;
+        log.error("The disk of the state is full", { error });
+        this.#options.onFull();
+      }
       await clock.sleep(flushIntervalMs);
       this.#flushing = null;
     }

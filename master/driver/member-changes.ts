@@ -91,6 +91,16 @@ export class MemberChanges {
     return this.#handOver(to === null ? await this.#heir([]) : await this.#checkedHeir(to));
   }
 
+  /** A leader that can take no more commands lets another one lead, who may. */
+  standAside(): void {
+    const { node, log } = this.#options;
+    if (node.status().role !== "leader") return;
+    this.transfer(null).catch((error: unknown) => {
+      if (!isAshlarError(error)) throw error;
+      log.warn("Nobody takes over from this leader", { error });
+    });
+  }
+
   /** A change is applied. */
   noteApplied(): void {
     if (this.#options.group.membership.votersOutgoing.length > 0) return;

@@ -331,6 +331,7 @@ export class Member implements Driver {
       },
       onBatch: (reply) => this.#loop.deliver([reply]),
       onFlushed: () => this.#compact(),
+      onFull: () => this.#changes.standAside(),
       onFailure: (error) => this.#fail(error),
     });
   }

@@ -246,6 +246,24 @@ describe("a disk that fails under a member", () => {
     await group.stopAll();
   });
 
+  it("makes a leader whose state has no room hand over, and take part as before", async () => {
+    const group = await TestGroup.start();
+    await group.proposeAll(texts("a", 10));
+    const leader = await group.leader();
+    const { AshlarError } = await import("../../../shared/base/errors.ts");
+    leader.faults.commit = () => Promise.reject(new AshlarError("NO_SPACE", "Full"));
+    await group.clock.advanceUntil(
+      () => group.leaders().some((each) => each !== leader),
+      "another member leads",
+    );
+    await group.proposeAll(texts("b", 10));
+    leader.faults.commit = async () => {};
+    await group.clock.advance(2_500);
+    await group.agree();
+    assert.equal(leader.fatal, null);
+    await group.stopAll();
+  });
+
   it("makes a leader whose state has no room refuse commands until it has", async () => {
     const group = await TestGroup.start({ size: 1 });
     const member = group.member(1);
