@@ -11,7 +11,8 @@ type Response = ReturnType<(typeof allocate)["parseResponse"]>;
 /**
  * Chains for chunks to be written. Nothing is logged: an intent that is never used costs nothing.
  *
- * @throws {AshlarError} NOT_LEADER; NOT_FOUND; TOO_FEW_CHUNKSERVERS naming each server and why not.
+ * @throws {AshlarError} NOT_LEADER; NOT_FOUND for a storage class; UNAVAILABLE for a server to keep;
+ *   TOO_FEW_CHUNKSERVERS naming each server and why not.
  */
 export function allocateChunks(parts: MasterParts, request: Request): Response {
   requireLeader(parts.consensus);
@@ -57,10 +58,16 @@ function classFor(parts: MasterParts, request: Request): StorageClass {
   );
 }
 
+/** Also of a server that a new leader has not heard yet: a write goes on with what it has there. */
 function locationOf(parts: MasterParts, serverId: ServerId): ServerLocation {
-  const location = parts.fleet.location(serverId);
+  const recorded = (): ServerLocation | undefined =>
+    parts
+      .namespace()
+      .servers()
+      .find((server) => server.serverId === serverId);
+  const location = parts.fleet.location(serverId) ?? recorded();
   if (location !== undefined) return location;
-  throw new AshlarError("NOT_FOUND", `Cannot keep chunkserver ${serverId}: it is not known`);
+  throw new AshlarError("UNAVAILABLE", `Cannot keep chunkserver ${serverId}: it is not known here`);
 }
 
 /** "N excluded" tells nobody anything: every server is named with its own reason. */

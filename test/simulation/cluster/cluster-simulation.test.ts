@@ -8,8 +8,11 @@ import { optionsOf } from "./simulation-options.ts";
  * hold. More seeds: `npm run simulate -- --minutes 10`.
  */
 
-/** Seed 4: a watch goes on at another master when the disk of the one that it is at fails. */
-const SEEDS = [1, 2, 3, 4];
+/**
+ * Seed 4: a watch goes on at another master when the disk of the one that it is at fails. Seed 40046: a
+ * put whose chain broke goes on at a new leader, which has not heard yet of the servers that it keeps.
+ */
+const SEEDS = [1, 2, 3, 4, 40046];
 const SECONDS = 10;
 
 describe("a simulated cluster under faults", () => {
