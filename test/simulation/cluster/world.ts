@@ -32,7 +32,7 @@ export interface Doubt {
 }
 
 /** What was computed is on its way for so long. */
-const ECHO_MS = 1_000;
+export const ECHO_MS = 1_000;
 
 /** Time, network and chance of one simulated cluster, and what happened in it. */
 export class World {
