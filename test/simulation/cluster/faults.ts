@@ -194,11 +194,7 @@ export class Faults {
 
   #freeze(process: AnyProcess, lasts: { readonly min: number; readonly max: number }): boolean {
     if (process.state === "down" || process.clock?.isFrozen === true) return false;
-    const life = process.lifeCount;
-    process.freeze();
-    this.#after(lasts, () => {
-      if (process.lifeCount === life) process.thaw();
-    });
+    process.freezeFor(this.#dice.magnitude(lasts.min, lasts.max));
     return true;
   }
 
@@ -247,14 +243,10 @@ export class Faults {
     if (process === undefined || process.clock?.isFrozen !== false) return false;
     const withIt = clients.map(({ host }) => host).filter(() => this.#dice.isBelow(0.4));
     const asleepMs = electionMs * this.#dice.between(1.5, 5);
-    const life = process.lifeCount;
     this.#world.trace.note("world", `${process.host} is to be deposed asleep`);
     this.#split(process.host, withIt);
-    process.freeze();
+    process.freezeFor(asleepMs);
     const { clock, network } = this.#world;
-    clock.after(asleepMs, () => {
-      if (process.lifeCount === life) process.thaw();
-    });
     clock.after(asleepMs + electionMs, () => network.heal());
     return true;
   }

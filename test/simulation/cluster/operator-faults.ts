@@ -92,16 +92,8 @@ export class OperatorFaults {
     if (share < 0.3) spare.kill();
     else if (share < 0.6) spare.cutPower();
     else if (share < 0.7) spare.stop();
-    else this.#freeze(spare);
+    else spare.freezeFor(this.#dice.magnitude(FROZEN_MS.min, FROZEN_MS.max));
     return true;
-  }
-
-  #freeze(spare: SimulatedMaster): void {
-    const life = spare.lifeCount;
-    spare.freeze();
-    this.#world.clock.after(this.#dice.magnitude(FROZEN_MS.min, FROZEN_MS.max), () => {
-      if (spare.lifeCount === life) spare.thaw();
-    });
   }
 
   /** As an operator or systemd would. */

@@ -166,6 +166,15 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.world.network.freeze(this.host);
   }
 
+  /** It stands still for so long, or until its life ends. */
+  freezeFor(durationMs: number): void {
+    const life = this.#lifeCount;
+    this.freeze();
+    this.world.clock.after(durationMs, () => {
+      if (this.#lifeCount === life) this.thaw();
+    });
+  }
+
   thaw(): void {
     if (this.#life?.clock.isFrozen !== true) return;
     this.world.trace.note(this.host, "goes on");

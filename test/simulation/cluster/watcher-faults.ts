@@ -100,12 +100,8 @@ export class WatcherFaults {
 
   #pause(): boolean {
     const { watcher } = this.#targets;
-    const life = watcher.lifeCount;
-    watcher.freeze();
     const { min, max } = this.#dice.isBelow(AWAY_SHARE) ? AWAY_MS : PAUSED_MS;
-    this.#world.clock.after(this.#dice.magnitude(min, max), () => {
-      if (watcher.lifeCount === life) watcher.thaw();
-    });
+    watcher.freezeFor(this.#dice.magnitude(min, max));
     return true;
   }
 
