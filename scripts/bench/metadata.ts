@@ -1,8 +1,9 @@
 import { join } from "node:path";
+import { BareChain } from "./bare-chain.ts";
 import type { Bench } from "./bench.ts";
 import { EtcdPeer } from "./etcd.ts";
 import { atLeast, atMost, type Measurement } from "./measurement.ts";
-import { runMany } from "./rates.ts";
+import { type Run, runMany } from "./rates.ts";
 
 const suite = "meta";
 const unit = "ops/s";
@@ -30,8 +31,10 @@ export async function measureMetadata(bench: Bench): Promise<void> {
     const directory = `/meta-${parallel}`;
     await fileSystem.mkdir(directory);
     const how = { count, parallel };
-    const creates = await runMany(how, (index) => fileSystem.create(`${directory}/${index}`));
-    reportRate(bench, `create, ${parallel} in parallel`, creates.rate, {
+    const creates = await runMetered(bench, how, (index) =>
+      fileSystem.create(`${directory}/${index}`),
+    );
+    reportRun(bench, `create, ${parallel} in parallel`, creates, {
       bound: createBound,
       peer: peerOf(MOOSEFS.create, parallel),
     });
@@ -39,12 +42,13 @@ export async function measureMetadata(bench: Bench): Promise<void> {
       const name = "create alone, median";
       bench.report(atMost({ suite, name, value: creates.medianMs, unit: "ms", bound: 1 }));
     }
-    const stats = await runMany(how, (index) => fileSystem.stat(`${directory}/${index}`));
-    reportRate(bench, `stat, ${parallel} in parallel`, stats.rate, {
+    const stats = await runMetered(bench, how, (index) => fileSystem.stat(`${directory}/${index}`));
+    reportRun(bench, `stat, ${parallel} in parallel`, stats, {
       bound: statBound,
       peer: peerOf(MOOSEFS.stat, parallel),
     });
   }
+  await measureAgainstBareChain(bench);
   await measureAgainstEtcd(bench);
 }
 
@@ -57,6 +61,25 @@ async function warmUp({ fileSystem }: Bench): Promise<void> {
   const how = { count: 60_000, parallel: 64 };
   await runMany(how, (index) => fileSystem.create(`/warm-up/${index}`));
   await runMany(how, (index) => fileSystem.stat(`/warm-up/${index}`));
+}
+
+/** How much of what one caller waits for is the machine's: see `BareChain`. */
+async function measureAgainstBareChain({ fileSystem, work, report }: Bench): Promise<void> {
+  await using chain = await BareChain.start(join(work, "chain"));
+  await fileSystem.mkdir("/chain");
+  const { ours, theirs } = await inTurns({ count: 3_000, parallel: 1 }, [
+    (index) => fileSystem.create(`/chain/${index}`),
+    () => chain.write(),
+  ]);
+  const peer = { name: "bare chain", value: theirs };
+  report({
+    suite,
+    name: "create beside a bare chain",
+    value: ours,
+    unit,
+    peer,
+    ratio: ours / theirs,
+  });
 }
 
 /** In the same minutes on the same disk: creates here, puts of 256 bytes there. */
@@ -86,6 +109,38 @@ async function measureAgainstEtcd(bench: Bench): Promise<void> {
 }
 
 type Task = (index: number) => Promise<unknown>;
+
+interface MeteredRun extends Run {
+  /** Processor time of one task over the client and all processes of the cluster, in µs. */
+  readonly cpuMicros: number;
+}
+
+async function runMetered(
+  bench: Bench,
+  how: { readonly count: number; readonly parallel: number },
+  task: Task,
+): Promise<MeteredRun> {
+  const cpuBefore = bench.cpu.seconds();
+  const run = await runMany(how, task);
+  const cpuSeconds = bench.cpu.seconds() - cpuBefore;
+  return { ...run, cpuMicros: (cpuSeconds * 1_000_000) / how.count };
+}
+
+/** The rate, and the processor time: what bounds the rate where all processes share a machine. */
+function reportRun(
+  bench: Bench,
+  name: string,
+  run: MeteredRun,
+  against: Parameters<typeof reportRate>[3],
+): void {
+  reportRate(bench, name, run.rate, against);
+  bench.report({
+    suite,
+    name: `${name}, CPU of all processes`,
+    value: run.cpuMicros,
+    unit: "CPU-µs",
+  });
+}
 
 /**
  * The rates of two tasks, each run `count` times in all: by turns, a part of them each, since a

@@ -1,0 +1,62 @@
+/**
+ * One process of a bare chain (`bare-chain.ts`): `bare-chain-member.js FILE [PORT …]`. It overwrites
+ * a page of FILE for each message, synced; with ports it hands the message on to who listens there,
+ * and answers once a majority has it. One message at a time, as from one caller.
+ */
+import { closeSync, constants, fsyncSync, openSync, write, writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+const PAGE = Buffer.alloc(4_096, 7);
+/** About as much as a create and its answer. */
+const MESSAGE = Buffer.alloc(300);
+const ANSWER_BYTES = 60;
+/** Written before: an overwrite needs no entry in the file system's journal. */
+const FILE_BYTES = 8 * 1024 * 1024;
+
+const [path = "", ...ports] = process.argv.slice(2);
+const file = opened(path);
+/** How many messages each process has on its disk: this one, then those that follow. */
+const written = [0, ...ports.map(() => 0)];
+const majority = (written.length >> 1) + 1;
+let position = 0;
+let answeredCount = 0;
+let asker: Socket | null = null;
+const followers = ports.map((port, place) => {
+  const socket = noDelay(connect(Number(port), "127.0.0.1"));
+  return socket.on("data", (bytes) => onWritten(place + 1, bytes.length / ANSWER_BYTES));
+});
+
+const server = createServer((socket) => {
+  asker = noDelay(socket).on("data", (bytes) => {
+    // More than one have come together where this process was late.
+    const count = bytes.length / MESSAGE.length;
+    for (const follower of followers) follower.write(MESSAGE);
+    write(file, PAGE, 0, PAGE.length, position, (error) => {
+      if (error !== null) throw error;
+      onWritten(0, count);
+    });
+    position = (position + PAGE.length) % FILE_BYTES;
+  });
+});
+server.listen(0, "127.0.0.1", () => process.send?.((server.address() as AddressInfo).port));
+process.on("disconnect", () => process.exit());
+
+function onWritten(place: number, count: number): void {
+  written[place] = (written[place] ?? 0) + count;
+  const reached = [...written].sort((left, right) => right - left)[majority - 1] ?? 0;
+  if (reached <= answeredCount) return;
+  asker?.write(Buffer.alloc((reached - answeredCount) * ANSWER_BYTES));
+  answeredCount = reached;
+}
+
+function opened(at: string): number {
+  writeFileSync(at, Buffer.alloc(FILE_BYTES));
+  const created = openSync(at, "r+");
+  fsyncSync(created);
+  closeSync(created);
+  return openSync(at, constants.O_WRONLY | constants.O_DSYNC);
+}
+
+function noDelay(socket: Socket): Socket {
+  return socket.setNoDelay(true);
+}
