@@ -16,6 +16,8 @@ export interface Route {
   readonly isCut: () => boolean;
   /** The process at this end stands still. */
   readonly isFrozen: () => boolean;
+  /** The process at this end is about to be given bytes. */
+  readonly onReceive: () => void;
   readonly onGone: () => void;
 }
 
@@ -192,6 +194,7 @@ export class MemoryLink implements Link {
   /** How many of the bytes were taken. */
   #receive(bytes: Uint8Array): number {
     const receiver = present(this.#receiver, "bytes are delivered to a receiver");
+    this.#route.onReceive();
     let offset = 0;
     while (offset < bytes.length && this.isReading) {
       const target = receiver.buffer();

@@ -10,7 +10,11 @@ const PATIENCE = { timeoutMs: 1_000 };
 /** A link from "a" to "b", and what each end has seen. */
 async function connected() {
   const clock = new VirtualClock();
-  const network = new MemoryNetwork({ clock, delayMs: () => 1 });
+  const reached: string[] = [];
+  const onReceive = (host: string): void => {
+    reached.push(host);
+  };
+  const network = new MemoryNetwork({ clock, delayMs: () => 1, onReceive });
   const process = new ProcessClock(clock);
   const seen = { bytes: 0, nearEnd: "", farEnd: "" };
   const start = (link: Link, onClosed: (error: Error | null) => void): void => {
@@ -30,7 +34,7 @@ async function connected() {
   start(link, (error) => {
     seen.nearEnd = error?.message ?? "end";
   });
-  return { clock, network, process, link, seen };
+  return { clock, network, process, link, seen, reached };
 }
 
 describe("a network in memory and the processes on it", () => {
@@ -51,6 +55,15 @@ describe("a network in memory and the processes on it", () => {
     network.boot("b");
     await clock.advance(10);
     assert.deepEqual(seen, { bytes: 0, nearEnd: "ECONNRESET", farEnd: "" });
+  });
+
+  it("tells whose process runs because something reached it", async () => {
+    const { clock, link, reached } = await connected();
+    assert.deepEqual(reached, ["b"], "a new link");
+    await clock.advanceFor(link.write([new Uint8Array(10)]), "the system takes them");
+    assert.deepEqual(reached, ["b"], "the bytes are under way");
+    await clock.advance(10);
+    assert.deepEqual(reached, ["b", "b"]);
   });
 
   it("keeps bytes for a process that stands still and gives them to it when it goes on", async () => {

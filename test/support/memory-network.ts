@@ -10,6 +10,8 @@ export interface MemoryNetworkOptions {
   readonly delayMs?: (from: string, to: string) => number;
   /** What the system takes of a link's bytes before a write must wait. Default 1 MiB. */
   readonly bufferBytes?: number;
+  /** Told of the host whose process is about to run because something reached it. */
+  readonly onReceive?: (host: string) => void;
 }
 
 /** One process on the network. */
@@ -180,7 +182,10 @@ export class MemoryNetwork {
     near.join(far);
     far.join(near);
     if (this.#frozen.has(to)) listening.clock.after(0, () => listening.onLink(far));
-    else listening.onLink(far);
+    else {
+      this.#options.onReceive?.(to);
+      listening.onLink(far);
+    }
     return near;
   }
 
@@ -192,6 +197,7 @@ export class MemoryNetwork {
       clock,
       processClock: process.clock,
       isFrozen: () => this.#frozen.has(ends.host),
+      onReceive: () => this.#options.onReceive?.(ends.host),
       bufferBytes,
       delayMs: () => this.#delayMs(ends.host, ends.peerHost),
       isCut: () => this.#isCut(ends.host, ends.peerHost),

@@ -68,6 +68,9 @@ export class World {
     this.network = new MemoryNetwork({
       clock: this.clock,
       delayMs: (from, to) => this.#delayMs(from, to),
+      onReceive: (host) => {
+        this.lastHost = host;
+      },
     });
   }
 
