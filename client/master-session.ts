@@ -59,7 +59,7 @@ interface Indexed {
 }
 
 export interface MasterSessionOptions {
-  readonly channel: Pick<LeaderChannel, "call" | "callParts" | "connection">;
+  readonly channel: Pick<LeaderChannel, "call" | "callParts" | "connection" | "learnAnew">;
   /** The same to any master: for reads that need no leader. */
   readonly anyMaster: Pick<LeaderChannel, "call" | "callParts">;
   readonly clock: Clock;
@@ -209,6 +209,16 @@ export class MasterSession implements AsyncDisposable {
       return await channel.connection(leaderOptions(options, timeoutMs));
     } catch (error) {
       throw causeOf(error, options.signal);
+    }
+  }
+
+  /** This client has changed who the masters are: it finds them, though all that it knew may go. */
+  async mastersChanged(options: CallOptions = {}): Promise<void> {
+    const { channel, timeoutMs } = this.#options;
+    try {
+      await channel.learnAnew(leaderOptions(options, timeoutMs));
+    } catch (error) {
+      if (!isAshlarError(error)) throw error; // The change is made all the same.
     }
   }
 

@@ -125,6 +125,7 @@ export class ClusterMasters implements Masters {
       if (!isAshlarError(error) || error.retry !== "idempotent-only") throw error;
       if (options.signal?.aborted || !isDone(await this.status(options), change)) throw error;
     }
+    await this.#session.mastersChanged(options);
   }
 }
 

@@ -173,6 +173,15 @@ export class LeaderChannel {
     return this.#search("connect", options, (_, connection) => Promise.resolve(connection));
   }
 
+  /** The masters have changed: asks where they are now, although that was asked lately. */
+  async learnAnew(options: {
+    readonly timeoutMs: number;
+    readonly signal?: AbortSignal;
+  }): Promise<void> {
+    this.#learnAtMs = Number.NEGATIVE_INFINITY;
+    await this.connection(options);
+  }
+
   async #search<Result>(
     method: string,
     options: Pick<LeaderCallOptions, "timeoutMs" | "signal" | "idempotent">,

@@ -35,6 +35,10 @@ class ScriptedMasters {
     return Promise.reject(new AshlarError("UNSUPPORTED", "No stream is opened here"));
   }
 
+  learnAnew(): Promise<never> {
+    return this.connection();
+  }
+
   async call<Request, Response>(
     method: CallMethod<Request, Response>,
     _request: Request,

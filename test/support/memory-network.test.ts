@@ -11,8 +11,8 @@ const PATIENCE = { timeoutMs: 1_000 };
 async function connected() {
   const clock = new VirtualClock();
   const reached: string[] = [];
-  const onReceive = (host: string): void => {
-    reached.push(host);
+  const onReceive = (host: string, from: string): void => {
+    reached.push(`${host} by ${from}`);
   };
   const network = new MemoryNetwork({ clock, delayMs: () => 1, onReceive });
   const process = new ProcessClock(clock);
@@ -59,11 +59,11 @@ describe("a network in memory and the processes on it", () => {
 
   it("tells whose process runs because something reached it", async () => {
     const { clock, link, reached } = await connected();
-    assert.deepEqual(reached, ["b"], "a new link");
+    assert.deepEqual(reached, ["b by a"], "a new link");
     await clock.advanceFor(link.write([new Uint8Array(10)]), "the system takes them");
-    assert.deepEqual(reached, ["b"], "the bytes are under way");
+    assert.deepEqual(reached, ["b by a"], "the bytes are under way");
     await clock.advance(10);
-    assert.deepEqual(reached, ["b", "b"]);
+    assert.deepEqual(reached, ["b by a", "b by a"]);
   });
 
   it("keeps bytes for a process that stands still and gives them to it when it goes on", async () => {

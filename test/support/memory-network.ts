@@ -10,8 +10,8 @@ export interface MemoryNetworkOptions {
   readonly delayMs?: (from: string, to: string) => number;
   /** What the system takes of a link's bytes before a write must wait. Default 1 MiB. */
   readonly bufferBytes?: number;
-  /** Told of the host whose process is about to run because something reached it. */
-  readonly onReceive?: (host: string) => void;
+  /** Told of the host whose process is about to run because something reached it, and from whom. */
+  readonly onReceive?: (host: string, from: string) => void;
 }
 
 /** One process on the network. */
@@ -183,7 +183,7 @@ export class MemoryNetwork {
     far.join(near);
     if (this.#frozen.has(to)) listening.clock.after(0, () => listening.onLink(far));
     else {
-      this.#options.onReceive?.(to);
+      this.#options.onReceive?.(to, from);
       listening.onLink(far);
     }
     return near;
@@ -197,7 +197,7 @@ export class MemoryNetwork {
       clock,
       processClock: process.clock,
       isFrozen: () => this.#frozen.has(ends.host),
-      onReceive: () => this.#options.onReceive?.(ends.host),
+      onReceive: () => this.#options.onReceive?.(ends.host, ends.peerHost),
       bufferBytes,
       delayMs: () => this.#delayMs(ends.host, ends.peerHost),
       isCut: () => this.#isCut(ends.host, ends.peerHost),

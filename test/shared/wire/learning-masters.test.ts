@@ -20,6 +20,20 @@ describe("the leader channel, when the masters change", () => {
     });
   });
 
+  it("asks at once when it is told that they have changed", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      masters.configured = ["m1:9000"];
+      masters.told = ["m1:9000"];
+      assert.equal(await masters.settle(masters.rename()), "m1");
+      masters.told = ["m3:9000"];
+      await masters.settle(masters.channel.learnAnew({ timeoutMs: 1_000 }));
+      masters.network.crash("m1");
+      masters.leader = "m3";
+      assert.equal(await masters.settle(masters.rename({ idempotent: true })), "m3");
+    });
+  });
+
   it("goes on from a master that was removed to those that it names", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();

@@ -56,6 +56,7 @@ export class Operator {
     this.rot = new StateRot(world, {
       connectTo,
       dice: world.dice("state rot"),
+      isMaster: (host) => options.masters.some((master) => master.host === host),
       mend: (master) => this.#mendState(master),
     });
   }

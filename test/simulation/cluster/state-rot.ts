@@ -18,6 +18,7 @@ export interface StateRotOptions {
   /** As a client that knows no other master. */
   readonly connectTo: (master: SimulatedMaster) => Promise<FileSystem>;
   readonly dice: Dice;
+  readonly isMaster: (host: string) => boolean;
   /** Gives the master a good state. Resolves when it has been seen to. */
   readonly mend: (master: SimulatedMaster) => Promise<void>;
 }
@@ -29,8 +30,8 @@ export interface StateRotOptions {
  * - it stops itself, loudly, when a row cannot be decoded, at a checkpoint after it has written what
  *   follows from a rotten row, and when it reads all rows: for a follower, and for a backup.
  *
- * Until then it answers what its disk says: while it leads and has read such a row, clients may be
- * told what is not so. Those answers count as none.
+ * Until then it answers what its disk says: while it leads, or is asked as a follower, and has read
+ * such a row, clients may be told what is not so. Those answers count as none.
  */
 export class StateRot {
   readonly #world: World;
@@ -50,6 +51,9 @@ export class StateRot {
     this.#options = options;
     world.isTainted = (host) => {
       return this.#master !== null && this.#master.host === host && this.isTainted(this.#master);
+    };
+    world.onHeard = (host, from) => {
+      if (world.isTainted(from) && !options.isMaster(host)) this.#noteMisled();
     };
   }
 
@@ -91,13 +95,15 @@ export class StateRot {
     this.#considerHealed(master);
     const isLeading = master.running?.master.consensus.status().role === "leader";
     if (this.isTainted(master)) {
-      const nowMs = this.#world.clock.monotonicMs();
-      this.#world.doubt = {
-        taintedMs: nowMs,
-        misledMs: isLeading || this.#wasLeading ? nowMs : this.#world.doubt.misledMs,
-      };
+      if (isLeading || this.#wasLeading) this.#noteMisled();
+      else this.#world.doubt = { ...this.#world.doubt, taintedMs: this.#world.clock.monotonicMs() };
     }
     this.#wasLeading = isLeading;
+  }
+
+  #noteMisled(): void {
+    const nowMs = this.#world.clock.monotonicMs();
+    this.#world.doubt = { taintedMs: nowMs, misledMs: nowMs };
   }
 
   /** It has committed a state that nobody else has. */

@@ -26,7 +26,10 @@ const LOST_MS_MAX = 800;
 
 /** What a master with a rotten state may have said: see state-rot.ts. */
 export interface Doubt {
-  /** When it last had read what is rotten, and when it last led besides, in world time. */
+  /**
+   * When it last had read what is rotten, and when it led besides, or told anything to anybody but
+   * a master, in world time.
+   */
   readonly taintedMs: number;
   readonly misledMs: number;
 }
@@ -53,6 +56,8 @@ export class World {
   };
   /** Whether a master has read what is rotten: a slip of its code is no bug. */
   isTainted: (host: string) => boolean = () => false;
+  /** A process is about to be told something by another. */
+  onHeard: (host: string, from: string) => void = () => {};
   /** Where something ran last. */
   lastHost = "";
   /** The first thing that went wrong. */
@@ -68,8 +73,9 @@ export class World {
     this.network = new MemoryNetwork({
       clock: this.clock,
       delayMs: (from, to) => this.#delayMs(from, to),
-      onReceive: (host) => {
+      onReceive: (host, from) => {
         this.lastHost = host;
+        this.onHeard(host, from);
       },
     });
   }
@@ -88,7 +94,7 @@ export class World {
     return this.doubt.taintedMs >= sinceMs - ECHO_MS;
   }
 
-  /** The same of the leader. */
+  /** Whether one that led, or that answered, may have. */
   wasMisled(sinceMs: number): boolean {
     return this.doubt.misledMs >= sinceMs - ECHO_MS;
   }
