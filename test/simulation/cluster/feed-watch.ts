@@ -111,7 +111,8 @@ export class FeedWatch {
     for (const { key, input, output } of history) {
       if (input.kind === "read" || output?.kind !== "done") continue;
       const { version } = output;
-      if (this.#isExcused({ index: version, sequence: 0 })) continue;
+      const place = { index: version, sequence: 0 };
+      if (isBefore(place, this.#first) || this.#isExcused(place)) continue;
       const paths = this.#pathsByIndex.get(version) ?? [];
       if (paths.some((path) => path.startsWith(`${key}/`))) continue;
       const text = `${key} ${JSON.stringify(input)} at index ${version}`;
