@@ -111,8 +111,7 @@ export class FeedWatch {
     for (const { key, input, output } of history) {
       if (input.kind === "read" || output?.kind !== "done") continue;
       const { version } = output;
-      const place = { index: version, sequence: 0 };
-      if (isBefore(place, this.#first) || this.#isExcused(place)) continue;
+      if (this.#isExcused({ index: version, sequence: 0 })) continue;
       const paths = this.#pathsByIndex.get(version) ?? [];
       if (paths.some((path) => path.startsWith(`${key}/`))) continue;
       const text = `${key} ${JSON.stringify(input)} at index ${version}`;
@@ -120,7 +119,7 @@ export class FeedWatch {
     }
     for (const place of this.#record.places) {
       const { index, sequence } = place;
-      if (index > upTo || isBefore(place, this.#first) || this.#isExcused(place)) continue;
+      if (index > upTo || this.#isExcused(place)) continue;
       if (this.#given.has(`${index}:${sequence}`)) continue;
       throw new Violation(`${this.#name} was never given event ${index}:${sequence}`, [`${index}`]);
     }
@@ -145,7 +144,10 @@ export class FeedWatch {
     }
   }
 
-  #isExcused({ index }: Place): boolean {
+  /** Whether it need not have been given what is there: the watch began later, or it was lost. */
+  #isExcused(place: Place): boolean {
+    if (isBefore(place, this.#first)) return true;
+    const { index } = place;
     const isLost = this.#gaps.some(({ from, oldestIndex }) => {
       return index < oldestIndex && index >= from.index;
     });
