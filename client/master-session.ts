@@ -30,6 +30,8 @@ import type { CallOptions, ReadModeName } from "./options.ts";
 /** Sessions that may end under one mutation before it gives up. */
 const REOPEN_MAX = 3;
 const CLOSE_TIMEOUT_MS = 1_000;
+/** Patience with masters that have just changed. */
+const CHANGED_TIMEOUT_MS = 5_000;
 /** Gatherers of reads that are kept: of each read mode, and of states of the past. */
 const STAT_BATCHERS_MAX = 64;
 
@@ -215,8 +217,9 @@ export class MasterSession implements AsyncDisposable {
   /** This client has changed who the masters are: it finds them, though all that it knew may go. */
   async mastersChanged(options: CallOptions = {}): Promise<void> {
     const { channel, timeoutMs } = this.#options;
+    const how = leaderOptions(options, timeoutMs);
     try {
-      await channel.learnAnew(leaderOptions(options, timeoutMs));
+      await channel.learnAnew({ ...how, timeoutMs: Math.min(how.timeoutMs, CHANGED_TIMEOUT_MS) });
     } catch (error) {
       if (!isAshlarError(error)) throw error; // The change is made all the same.
     }
