@@ -50,6 +50,7 @@ export interface Masters {
 }
 
 const LOOK_MS = 500;
+const SETTLED_TIMEOUT_MS = 10_000;
 const NO_CHANGE: MastersChange = { add: [], promote: [], remove: [] };
 
 /** The masters of a cluster, by calls to their leader. */
@@ -68,7 +69,7 @@ export class ClusterMasters implements Masters {
 
   async add(masters: readonly MasterAddress[], options: AddMastersOptions = {}): Promise<void> {
     const { replace = [] } = options;
-    const before = await this.status(options);
+    const before = await this.#settled(options);
     for (const id of replace) requireKnown(before, id);
     const missing = masters.filter((master) => !isLearnerAt(before, master));
     if (missing.length > 0) {
@@ -81,15 +82,23 @@ export class ClusterMasters implements Masters {
     // A leader that goes hands over to a voter that stays: there must be one.
     const voters = before.masters.filter((master) => master.vote === "voter");
     const isWhole = voters.every((master) => remove.includes(master.memberId));
-    if (remove.length > 0 && isWhole) {
-      await this.#change({ ...NO_CHANGE, promote }, options);
-      await this.transfer(promote[0] ?? null, options);
-      await this.#change({ ...NO_CHANGE, remove }, options);
-    } else await this.#change({ ...NO_CHANGE, promote, remove }, options);
+    if (remove.length === 0 || !isWhole) {
+      try {
+        await this.#change({ ...NO_CHANGE, promote, remove }, options);
+        return;
+      } catch (error) {
+        const isHeirMissing = remove.length > 0 && isAshlarError(error, "MEMBER_BEHIND");
+        if (!isHeirMissing) throw error;
+      }
+    }
+    // One of the new ones leads, with a vote, before the old leader goes.
+    await this.#change({ ...NO_CHANGE, promote }, options);
+    await this.transfer(promote[0] ?? null, options);
+    await this.#change({ ...NO_CHANGE, remove }, options);
   }
 
   async remove(memberIds: readonly number[], options: CallOptions = {}): Promise<void> {
-    const before = await this.status(options);
+    const before = await this.#settled(options);
     for (const id of memberIds) requireKnown(before, id);
     await this.#change({ ...NO_CHANGE, remove: memberIds.map((id) => id as MemberId) }, options);
   }
@@ -97,6 +106,16 @@ export class ClusterMasters implements Masters {
   async transfer(memberId: number | null, options: CallOptions = {}): Promise<number> {
     const to = memberId as MemberId | null;
     return (await this.#session.read(transferLeadership, { to }, options)).leaderId;
+  }
+
+  /** Who they are once no change is under way: whom it removes is needed until then. */
+  async #settled(options: CallOptions): Promise<MastersStatus> {
+    const untilMs = this.#clock.monotonicMs() + (options.timeoutMs ?? SETTLED_TIMEOUT_MS);
+    for (;;) {
+      const status = await this.status(options);
+      if (!status.isJoint || this.#clock.monotonicMs() > untilMs) return status;
+      await this.#clock.sleep(LOOK_MS, options.signal);
+    }
   }
 
   /** Until every one of them follows the log, and has what the leader had a moment before. */

@@ -36,6 +36,8 @@ export interface MemberChangesOptions {
   /** Why this member takes part no longer; null: it does. */
   readonly halted: () => AshlarError | null;
   readonly isReady: () => boolean;
+  /** The last entry that is applied. */
+  readonly stateIndex: () => LogIndex;
   /** Asks who listens at an address. @throws {AshlarError} if it is not `peer`, or cannot join. */
   readonly identify: (peer: MemberAddress) => Promise<{ readonly incarnation: string }>;
 }
@@ -63,7 +65,8 @@ export class MemberChanges {
       vote: voteOf(membership, id),
       progress: id === ownId ? null : progressOf(progress.find((each) => each.id === id)),
     }));
-    return { isJoint: membership.votersOutgoing.length > 0, members };
+    // Until it is settled the old members are still needed.
+    return { isJoint: membership.votersOutgoing.length > 0 || !this.#isSettled(), members };
   }
 
   /** One at a time: the next one is told. */
@@ -72,6 +75,7 @@ export class MemberChanges {
     if (this.#isBusy) throw changeUnderWay();
     this.#isBusy = true;
     try {
+      if (!this.#isSettled()) throw changeUnderWay();
       checkChange(this.#facts(), change);
       await this.#requireMajority(change);
       await this.#leaveFirst(change);
@@ -174,8 +178,10 @@ export class MemberChanges {
   }
 
   /**
-   * A leader that is to go hands over first: the next one goes on without an election timeout. If
-   * nobody takes over it steps down once its removal is applied (thesis §4.2.2).
+   * A leader that is to go hands over first: the next one goes on without an election timeout, and
+   * stays to see the change settled.
+   *
+   * @throws {AshlarError} MEMBER_BEHIND if nobody takes over; where to go on if somebody has.
    */
   async #leaveFirst({ remove, promote }: MemberChange): Promise<void> {
     const { leaderId, membership } = this.#facts();
@@ -187,14 +193,7 @@ export class MemberChanges {
         { hint: "Give the new ones their vote first, then remove it" },
       );
     }
-    let successor: MemberId;
-    try {
-      successor = await this.#handOver(await this.#heir(remove));
-    } catch (error) {
-      if (!isAshlarError(error, "MEMBER_BEHIND")) throw error;
-      this.#options.log.warn("This leader is removed without a hand-over", { error });
-      return;
-    }
+    const successor = await this.#handOver(await this.#heir(remove));
     throw notLeader(this.#options.group.addressOf(successor));
   }
 
@@ -236,6 +235,7 @@ export class MemberChanges {
     log.info("The members are being changed", { ...change, index });
     await proposals.expect({ index, term });
     await this.#untilSingle(term);
+    await this.#untilSettled(term);
     log.info("The members were changed", { index, members: idsOf(group.membership) });
     return index;
   }
@@ -254,15 +254,34 @@ export class MemberChanges {
 
   /** Resolves when the new majority decides alone. The leader of the moment sees to it. */
   async #untilSingle(term: Leadership["term"]): Promise<void> {
-    const { group, node, halted } = this.#options;
-    if (group.membership.votersOutgoing.length === 0) return;
-    const status = node.status();
-    if (halted() !== null || status.role !== "leader" || status.term !== term) {
-      throw commitUnknown("leadership was lost while the members were being changed");
-    }
+    if (this.#options.group.membership.votersOutgoing.length === 0) return;
+    this.#requireLeaderOf(term);
     await new Promise<void>((resolve, reject) => {
       this.#jointEnd = { resolve, reject };
     });
+  }
+
+  /**
+   * Resolves when a majority of those that stay know for good that the change is made. Before, they
+   * might need the old ones again: to be elected, or after their power failed.
+   */
+  async #untilSettled(term: Leadership["term"]): Promise<void> {
+    const { node, proposals, stateIndex } = this.#options;
+    this.#requireLeaderOf(term);
+    const { settledIndex: index } = node.status();
+    if (index > stateIndex()) await proposals.expect({ index, term });
+  }
+
+  #isSettled(): boolean {
+    const { node, stateIndex } = this.#options;
+    return node.status().settledIndex <= stateIndex();
+  }
+
+  #requireLeaderOf(term: Leadership["term"]): void {
+    const { node, halted } = this.#options;
+    const status = node.status();
+    if (halted() === null && status.role === "leader" && status.term === term) return;
+    throw commitUnknown("leadership was lost while the members were being changed");
   }
 }
 

@@ -47,7 +47,7 @@ export function makePeers(parts: MemberParts): Peers {
 
 export function makeChanges(
   parts: MemberParts,
-  hooks: Pick<MemberChangesOptions, "proposals" | "wake" | "halted" | "isReady">,
+  hooks: Pick<MemberChangesOptions, "proposals" | "wake" | "halted" | "isReady" | "stateIndex">,
 ): MemberChanges {
   const { options, own, timing, node, group } = parts;
   const { connect, signal = new AbortController().signal } = options;

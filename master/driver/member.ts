@@ -357,6 +357,7 @@ export class Member implements Driver {
       wake: () => this.#loop.wake(),
       halted: () => this.#halted,
       isReady: () => this.#board.status().isReady,
+      stateIndex: () => this.stateMachine.appliedIndex,
     });
   }
 

@@ -44,6 +44,8 @@ export interface Leader {
    * there. At most one may be under way, or two majorities could decide apart (thesis §4.1).
    */
   pendingChangeIndex: LogIndex;
+  /** The entry behind the last change that was applied in this leadership; 0 before: `settleChanges`. */
+  settledIndex: LogIndex;
   /** Data of entries that are not applied yet, as far as this leader appended them. */
   uncommittedBytes: number;
   /** Who is to take over; `NO_MEMBER` if nobody is. Thesis §3.10. */
@@ -170,6 +172,7 @@ export function becomeLeader(core: Core): Leader {
     progress: new Map(),
     // A change may stand anywhere in the log; to wait for all of it is cheaper than to look.
     pendingChangeIndex: lastIndex,
+    settledIndex: INDEX_ZERO,
     uncommittedBytes: 0,
     transferee: NO_MEMBER,
     reads: new PendingReads(),

@@ -23,6 +23,11 @@ export interface RaftSettings {
   readonly checkQuorum: boolean;
   /** A leader that applies its own removal or demotion steps down. */
   readonly stepDownOnRemoval: boolean;
+  /**
+   * A leader puts one more entry behind a change that it has applied. Once that is committed a majority
+   * of those that stay know for good that the change is: each wrote the commit index with it.
+   */
+  readonly settleChanges: boolean;
   /** Followers pass proposals on. Off in the product: a client goes to the leader, which answers it. */
   readonly forwardProposals: boolean;
   /** Refuse a membership change that cannot hold against the configuration applied here. */
@@ -63,6 +68,7 @@ export const RAFT_DEFAULTS: RaftSettings = {
   preVote: true,
   checkQuorum: true,
   stepDownOnRemoval: true,
+  settleChanges: true,
   forwardProposals: false,
   validateChanges: true,
   readMode: "quorum",

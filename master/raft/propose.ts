@@ -3,7 +3,7 @@ import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { Core, Leader } from "./core.ts";
 import { becomeFollower, leaderIdOf, send, trackMembers } from "./core.ts";
 import { indexAfter } from "./entries.ts";
-import { changeConfiguration, isMember, membershipOf } from "./membership.ts";
+import { changeConfiguration, isJoint, isMember, membershipOf } from "./membership.ts";
 import type { MembershipChange } from "./membership-change.ts";
 import { decodeChange, LEAVE_JOINT, proposalOf } from "./membership-change.ts";
 import type { Membership, Proposal, ProposeRequest } from "./messages.ts";
@@ -86,11 +86,19 @@ export function applyChange(core: Core, change: MembershipChange): Membership {
     if (core.options.stepDownOnRemoval) becomeFollower(core, core.term, NO_MEMBER);
     return membership;
   }
+  if (core.options.settleChanges && !isJoint(configuration)) settle(core, role);
   // The new majority may have more in common than the old one had; new members are told at once.
   if (advanceCommit(core, role)) broadcastAppend(core, role, "send-empty");
   else broadcastAppend(core, role, "skip-empty");
   if (!isVoter(configuration.voters, role.transferee)) role.transferee = NO_MEMBER;
   return membership;
+}
+
+/** Those that were removed may go only when the others cannot forget that they were. */
+function settle(core: Core, leader: Leader): void {
+  const index = appendProposals(core, leader, [EMPTY_PROPOSAL]);
+  assert(index !== null, "an entry without data is never refused");
+  leader.settledIndex = index;
 }
 
 function proposeAsLeader(

@@ -15,7 +15,7 @@ import type {
   StorageAppended,
   StorageApply,
 } from "./messages.ts";
-import { NO_MEMBER } from "./messages.ts";
+import { INDEX_ZERO, NO_MEMBER } from "./messages.ts";
 import type { RaftOptions } from "./options.ts";
 import type { ReplicationState } from "./progress.ts";
 import type { ProposeResult } from "./propose.ts";
@@ -82,6 +82,8 @@ export interface RaftStatus extends Leadership {
   readonly membership: Membership;
   /** `NO_MEMBER` unless this leader is handing over. */
   readonly transferee: MemberId;
+  /** At a leader, the entry that settles its last membership change; 0 if there was none. */
+  readonly settledIndex: LogIndex;
   /** At a leader, by ascending id; else empty. */
   readonly progress: readonly ProgressStatus[];
 }
@@ -263,6 +265,7 @@ export class RaftNode {
       appliedIndex: log.appliedIndex,
       membership: membershipOf(configuration),
       transferee: role.kind === "leader" ? role.transferee : NO_MEMBER,
+      settledIndex: role.kind === "leader" ? role.settledIndex : INDEX_ZERO,
       progress: progressOf(role),
     };
   }

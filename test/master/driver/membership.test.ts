@@ -175,6 +175,51 @@ describe("a member that is removed", () => {
     await group.stopAll();
   });
 
+  it("may be gone for good at once: those that stay cannot forget it, not even in a power cut", async () => {
+    for (const seed of [24, 25, 26]) {
+      const group = await TestGroup.start({ seed });
+      const leader = await group.leader();
+      const leaving = group.members.filter((member) => member !== leader);
+      const newcomers = [await group.join(), await group.join()];
+      await group.change({ add: newcomers.map(addressOf) });
+      for (const member of newcomers) await group.catchUp(member);
+      const [promote, remove] = [newcomers, leaving].map((all) => all.map(({ id }) => id));
+      await group.change({ promote: promote ?? [], remove: remove ?? [] });
+      for (const member of group.members) group.kill(member);
+      // Of the new voters, the leader and the two newcomers, the leader stays away.
+      for (const member of newcomers) await group.startMember(member);
+      await group.proposeAll(texts("b", 5));
+      assert.deepEqual(group.votersAt(await group.leader()), [leader.id, ...(promote ?? [])]);
+      await group.stopAll();
+    }
+  });
+
+  it("is not removed while it leads and nobody can take over", async () => {
+    const group = await TestGroup.start({ seed: 27 });
+    const leader = await group.leader();
+    const [other, silent] = group.members.filter((each) => each !== leader) as [
+      TestMember,
+      TestMember,
+    ];
+    const newcomers = [await group.join(), await group.join()];
+    await group.change({ add: newcomers.map(addressOf) });
+    for (const member of newcomers) await group.catchUp(member);
+    const promote = newcomers.map(({ id }) => id);
+    const remove = [leader.id, other.id];
+    group.kill(silent);
+    await group.clock.advance(2_000);
+    const ask = leader.running.changeMembers({ ...NOTHING, promote, remove });
+    await assert.rejects(group.clock.advanceFor(ask, "it is refused"), hasCode("MEMBER_BEHIND"));
+    // What `ashlar master add --replace` does then.
+    await group.change({ promote });
+    await group.transfer(newcomers[0] as TestMember);
+    await group.change({ remove });
+    for (const member of [leader, other]) group.kill(member);
+    await group.proposeAll(texts("b", 5));
+    assert.deepEqual(group.votersAt(await group.leader()), [silent.id, ...promote]);
+    await group.stopAll();
+  });
+
   it("is refused if it is the last one, unknown, or needed by those that are left", async () => {
     const group = await TestGroup.start({ seed: 23 });
     const leader = await group.leader();

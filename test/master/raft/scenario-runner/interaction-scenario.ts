@@ -327,6 +327,7 @@ function settingsOf(directive: Directive): RaftSettings {
     preVote: isTrue(directive, "prevote"),
     checkQuorum: isTrue(directive, "checkquorum"),
     stepDownOnRemoval: isTrue(directive, "step-down-on-removal"),
+    settleChanges: isTrue(directive, "settle-changes"),
     forwardProposals: true,
     validateChanges: !isTrue(directive, "disable-conf-change-validation"),
     readMode: firstValueOf(directive, "read-only") === "lease-based" ? "lease" : "quorum",
