@@ -46,14 +46,17 @@ interface Step<State> {
   readonly stateBefore: State;
 }
 
+type Wanted = ReadonlySet<string> | "all";
+
 /**
  * The search of Wing and Gong (1993) with Lowe's cache (2017), as Porcupine has it.
  *
  * It takes the operations that may come first (those called before the first return that is left),
  * tries one after the other, and goes back a step when a return is reached whose operation could
- * not be placed. A set of operations that led to a state once is not tried again. An operation of
+ * not be placed. A set of operations that led to a state once is not tried again, nor with more. An operation of
  * unknown output has no return: it can be placed anywhere behind its call, and the search ends
- * without it.
+ * without it. So it is tried when nothing else can come next: else two dozen of them, each of which
+ * nearly always fits, were placed too early in every order there is.
  */
 class Search<State, Input, Output> {
   readonly #model: SequentialModel<State, Input, Output>;
@@ -67,12 +70,19 @@ class Search<State, Input, Output> {
   /** Operations with a known output that are not placed. */
   #missingCount = 0;
   #stepCount = 0;
+  /**
+   * Null: the turn of operations with a known output. Else that of the others, and what they must have
+   * to do with to be of use now: the parts of the operations that may come next, and those that others
+   * of unknown output join to them. Any other can as well come later, right before the first that it
+   * shares a part with, or not at all.
+   */
+  #wanted: Wanted | null = null;
 
   constructor(model: SequentialModel<State, Input, Output>, history: History<Input, Output>) {
     this.#model = model;
     this.#history = history;
     this.#state = model.initial;
-    this.#placed = new PlacedSet(history.length);
+    this.#placed = new PlacedSet(history.map(({ output }) => output !== null));
     this.#returns = history.map(() => null);
     this.#link();
   }
@@ -82,14 +92,56 @@ class Search<State, Input, Output> {
     while (this.#missingCount > 0) {
       const current = present(node, "an operation that is missing has a return in the list");
       if (current.kind === "call") {
-        node = this.#place(current) ? this.#head.next : current.next;
-        continue;
+        node = this.#isTurnOf(current) && this.#place(current) ? this.#head.next : current.next;
+      } else if (this.#wanted === null) {
+        this.#wanted = this.#wantedNow();
+        node = this.#head.next;
+      } else {
+        const last = this.#takeBack();
+        if (last === null) return false;
+        node = last.next;
       }
-      const last = this.#takeBack();
-      if (last === null) return false;
-      node = last.next;
     }
     return true;
+  }
+
+  #isTurnOf(node: Node): boolean {
+    if (this.#wanted === null) return !this.#isUnknown(node);
+    return this.#isUnknown(node) && (this.#wanted === "all" || this.#shares(node, this.#wanted));
+  }
+
+  /** See `#wanted`. */
+  #wantedNow(): Wanted {
+    if (this.#model.parts === undefined) return "all";
+    const wanted = new Set<string>();
+    const unknown: Node[] = [];
+    for (let node = this.#head.next; node?.kind === "call"; node = node.next) {
+      if (this.#isUnknown(node)) unknown.push(node);
+      else this.#addParts(node, wanted);
+    }
+    // What one of unknown output needs another may bring about.
+    for (let count = -1; count !== wanted.size; ) {
+      count = wanted.size;
+      const joined = unknown.filter((node) => this.#shares(node, wanted));
+      for (const node of joined) this.#addParts(node, wanted);
+    }
+    return wanted;
+  }
+
+  #addParts(node: Node, parts: Set<string>): void {
+    for (const part of this.#partsOf(node)) parts.add(part);
+  }
+
+  #shares(node: Node, wanted: ReadonlySet<string>): boolean {
+    return this.#partsOf(node).some((part) => wanted.has(part));
+  }
+
+  #partsOf(node: Node): readonly string[] {
+    return this.#model.parts?.(this.#operationOf(node).input) ?? [];
+  }
+
+  #isUnknown({ position }: Node): boolean {
+    return this.#returns[position] === null;
   }
 
   /** All calls and known returns, by time; calls first, so that what touches is concurrent. */
@@ -126,6 +178,7 @@ class Search<State, Input, Output> {
       this.#placed.toggle(node.position);
       return false;
     }
+    this.#wanted = null;
     this.#steps.push({ node, stateBefore: this.#state });
     this.#state = state;
     const returned = this.#returns[node.position] ?? null;
@@ -150,17 +203,22 @@ class Search<State, Input, Output> {
     relink(node);
     this.#placed.toggle(node.position);
     this.#state = stateBefore;
+    this.#wanted = this.#isUnknown(node) ? this.#wantedNow() : null;
     return node;
   }
 
+  /**
+   * Whether it was not tried with no more than these operations of unknown output: what is left of
+   * them may still be placed, so with fewer of them placed as much is possible.
+   */
   #isNew(state: State): boolean {
-    const key = `${this.#placed.hash} ${this.#model.describeState(state)}`;
+    const key = `${this.#placed.knownHash} ${this.#model.describeState(state)}`;
     const sets = this.#seen.get(key);
     if (sets === undefined) {
       this.#seen.set(key, [this.#placed.copy()]);
       return true;
     }
-    if (sets.some((set) => this.#placed.equals(set))) return false;
+    if (sets.some((set) => this.#placed.hasAllOf(set))) return false;
     sets.push(this.#placed.copy());
     return true;
   }
@@ -170,28 +228,48 @@ class Search<State, Input, Output> {
   }
 }
 
-/** Which operations are placed: a bit for each, and a hash that follows every change (Zobrist). */
+/**
+ * Which operations are placed: a bit for each, and a hash of those with a known output that follows
+ * every change (Zobrist).
+ */
 class PlacedSet {
   readonly #words: Uint32Array;
-  hash = 0;
+  /** The operations with a known output. */
+  readonly #known: Uint32Array;
+  knownHash = 0;
 
-  constructor(size: number) {
-    this.#words = new Uint32Array(Math.ceil(size / 32));
+  constructor(isKnown: readonly boolean[]) {
+    this.#words = new Uint32Array(Math.ceil(isKnown.length / 32));
+    this.#known = this.#words.slice();
+    for (const [position, known] of isKnown.entries()) if (known) flip(this.#known, position);
   }
 
   toggle(position: number): void {
-    const word = position >>> 5;
-    this.#words[word] = ((this.#words[word] as number) ^ (1 << (position & 31))) >>> 0;
-    this.hash = (this.hash ^ mix(position)) >>> 0;
+    flip(this.#words, position);
+    if (hasBit(this.#known, position)) this.knownHash = (this.knownHash ^ mix(position)) >>> 0;
   }
 
   copy(): Uint32Array {
     return this.#words.slice();
   }
 
-  equals(words: Uint32Array): boolean {
-    return words.every((word, position) => word === this.#words[position]);
+  /** Whether it holds the same with a known output, and all others of `words`. */
+  hasAllOf(words: Uint32Array): boolean {
+    return words.every((word, index) => {
+      const own = this.#words[index] as number;
+      const known = this.#known[index] as number;
+      return ((word ^ own) & known) === 0 && (word & ~own) === 0;
+    });
   }
+}
+
+function flip(words: Uint32Array, position: number): void {
+  const word = position >>> 5;
+  words[word] = ((words[word] as number) ^ (1 << (position & 31))) >>> 0;
+}
+
+function hasBit(words: Uint32Array, position: number): boolean {
+  return ((words[position >>> 5] as number) & (1 << (position & 31))) !== 0;
 }
 
 function mix(position: number): number {

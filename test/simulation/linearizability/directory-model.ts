@@ -58,6 +58,8 @@ export const directoryModel: SequentialModel<DirectoryState, NameInput, NameOutp
     return `${describeInput(input)} → ${output === null ? "?" : describeOutput(output)}`;
   },
 
+  parts: (input) => (input.kind === "transact" ? input.steps.flatMap(namesOf) : namesOf(input)),
+
   isRead: (input, output) => input.kind === "read" || output?.kind === "refused",
 };
 
@@ -118,6 +120,10 @@ function effectOf(
     default:
       return unreachable(change);
   }
+}
+
+function namesOf(input: Exclude<NameInput, { kind: "transact" }>): readonly string[] {
+  return input.kind === "rename" ? [input.name, input.to] : [input.name];
 }
 
 function without(files: ReadonlyMap<string, File>, name: string): Map<string, File> {

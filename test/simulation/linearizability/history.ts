@@ -32,6 +32,11 @@ export interface SequentialModel<State, Input, Output> {
   describeState(state: State): string;
   /** In one line, without line breaks. */
   describe(input: Input, output: Output | null): string;
+  /**
+   * What of the object it reads or changes: two operations that share nothing can change places. Left
+   * out: everything.
+   */
+  parts?(input: Input): readonly string[];
   /** Whether it leaves every state as it is, so that a counterexample may do without it. */
   isRead(input: Input, output: Output | null): boolean;
 }
