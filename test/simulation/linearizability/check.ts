@@ -30,7 +30,7 @@ export function isLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
 ): boolean {
-  return new Search(model, history).run();
+  return new Search(model, model.simplify?.(history) ?? history).run();
 }
 
 /** A call or a return, in the list of what is not linearized yet, by time. */
@@ -46,23 +46,24 @@ interface Step<State> {
   readonly stateBefore: State;
 }
 
-type Wanted = ReadonlySet<string> | "all";
-
 /**
  * The search of Wing and Gong (1993) with Lowe's cache (2017), as Porcupine has it.
  *
  * It takes the operations that may come first (those called before the first return that is left),
  * tries one after the other, and goes back a step when a return is reached whose operation could
- * not be placed. A set of operations that led to a state once is not tried again, nor with more. An operation of
+ * not be placed. A set of operations that led to a state once is not tried again, nor with more of
+ * unknown output, of which as few as can be are placed: else two dozen of them, each of which nearly
+ * always fits, would be tried in every combination. An operation of
  * unknown output has no return: it can be placed anywhere behind its call, and the search ends
- * without it. So it is tried when nothing else can come next: else two dozen of them, each of which
- * nearly always fits, were placed too early in every order there is.
+ * without it.
  */
 class Search<State, Input, Output> {
   readonly #model: SequentialModel<State, Input, Output>;
   readonly #history: History<Input, Output>;
   readonly #head: Node = { position: -1, kind: "call", previous: null, next: null };
   readonly #returns: (Node | null)[];
+  /** For one of unknown output: the same one that was called before it, which is to be placed first. */
+  readonly #twins: (number | null)[];
   readonly #placed: PlacedSet;
   readonly #seen = new Map<string, Uint32Array[]>();
   readonly #steps: Step<State>[] = [];
@@ -70,13 +71,6 @@ class Search<State, Input, Output> {
   /** Operations with a known output that are not placed. */
   #missingCount = 0;
   #stepCount = 0;
-  /**
-   * Null: the turn of operations with a known output. Else that of the others, and what they must have
-   * to do with to be of use now: the parts of the operations that may come next, and those that others
-   * of unknown output join to them. Any other can as well come later, right before the first that it
-   * shares a part with, or not at all.
-   */
-  #wanted: Wanted | null = null;
 
   constructor(model: SequentialModel<State, Input, Output>, history: History<Input, Output>) {
     this.#model = model;
@@ -84,6 +78,7 @@ class Search<State, Input, Output> {
     this.#state = model.initial;
     this.#placed = new PlacedSet(history.map(({ output }) => output !== null));
     this.#returns = history.map(() => null);
+    this.#twins = history.map(() => null);
     this.#link();
   }
 
@@ -92,56 +87,14 @@ class Search<State, Input, Output> {
     while (this.#missingCount > 0) {
       const current = present(node, "an operation that is missing has a return in the list");
       if (current.kind === "call") {
-        node = this.#isTurnOf(current) && this.#place(current) ? this.#head.next : current.next;
-      } else if (this.#wanted === null) {
-        this.#wanted = this.#wantedNow();
-        node = this.#head.next;
-      } else {
-        const last = this.#takeBack();
-        if (last === null) return false;
-        node = last.next;
+        node = this.#place(current) ? this.#head.next : current.next;
+        continue;
       }
+      const last = this.#takeBack();
+      if (last === null) return false;
+      node = last.next;
     }
     return true;
-  }
-
-  #isTurnOf(node: Node): boolean {
-    if (this.#wanted === null) return !this.#isUnknown(node);
-    return this.#isUnknown(node) && (this.#wanted === "all" || this.#shares(node, this.#wanted));
-  }
-
-  /** See `#wanted`. */
-  #wantedNow(): Wanted {
-    if (this.#model.parts === undefined) return "all";
-    const wanted = new Set<string>();
-    const unknown: Node[] = [];
-    for (let node = this.#head.next; node?.kind === "call"; node = node.next) {
-      if (this.#isUnknown(node)) unknown.push(node);
-      else this.#addParts(node, wanted);
-    }
-    // What one of unknown output needs another may bring about.
-    for (let count = -1; count !== wanted.size; ) {
-      count = wanted.size;
-      const joined = unknown.filter((node) => this.#shares(node, wanted));
-      for (const node of joined) this.#addParts(node, wanted);
-    }
-    return wanted;
-  }
-
-  #addParts(node: Node, parts: Set<string>): void {
-    for (const part of this.#partsOf(node)) parts.add(part);
-  }
-
-  #shares(node: Node, wanted: ReadonlySet<string>): boolean {
-    return this.#partsOf(node).some((part) => wanted.has(part));
-  }
-
-  #partsOf(node: Node): readonly string[] {
-    return this.#model.parts?.(this.#operationOf(node).input) ?? [];
-  }
-
-  #isUnknown({ position }: Node): boolean {
-    return this.#returns[position] === null;
   }
 
   /** All calls and known returns, by time; calls first, so that what touches is concurrent. */
@@ -157,6 +110,7 @@ class Search<State, Input, Output> {
       this.#missingCount += 1;
       nodes.push({ node, time: returnTime });
     }
+    this.#pair();
     nodes.sort((left, right) => left.time - right.time || rankOf(left.node) - rankOf(right.node));
     let last = this.#head;
     for (const { node } of nodes) {
@@ -166,8 +120,21 @@ class Search<State, Input, Output> {
     }
   }
 
+  #pair(): void {
+    const last = new Map<string, number>();
+    const unknown = [...this.#history.entries()].filter(([, { output }]) => output === null);
+    unknown.sort(([, left], [, right]) => left.callTime - right.callTime);
+    for (const [position, { input }] of unknown) {
+      const text = this.#model.describe(input, null);
+      this.#twins[position] = last.get(text) ?? null;
+      last.set(text, position);
+    }
+  }
+
   /** @returns false if it cannot come next, or all that would follow was tried. */
   #place(node: Node): boolean {
+    const twin = this.#twins[node.position] ?? null;
+    if (twin !== null && !this.#placed.has(twin)) return false;
     const { input, output } = this.#operationOf(node);
     this.#stepCount += 1;
     assert(this.#stepCount < STEPS_MAX, "a history is small enough to be searched");
@@ -178,7 +145,6 @@ class Search<State, Input, Output> {
       this.#placed.toggle(node.position);
       return false;
     }
-    this.#wanted = null;
     this.#steps.push({ node, stateBefore: this.#state });
     this.#state = state;
     const returned = this.#returns[node.position] ?? null;
@@ -203,7 +169,6 @@ class Search<State, Input, Output> {
     relink(node);
     this.#placed.toggle(node.position);
     this.#state = stateBefore;
-    this.#wanted = this.#isUnknown(node) ? this.#wantedNow() : null;
     return node;
   }
 
@@ -247,6 +212,10 @@ class PlacedSet {
   toggle(position: number): void {
     flip(this.#words, position);
     if (hasBit(this.#known, position)) this.knownHash = (this.knownHash ^ mix(position)) >>> 0;
+  }
+
+  has(position: number): boolean {
+    return hasBit(this.#words, position);
   }
 
   copy(): Uint32Array {

@@ -1,5 +1,5 @@
 import { unreachable } from "../../../shared/base/assert.ts";
-import type { SequentialModel } from "./history.ts";
+import type { History, SequentialModel } from "./history.ts";
 
 /** What clients do with the names of one directory, which is the key: files, and no trees. */
 export type NameInput =
@@ -58,7 +58,7 @@ export const directoryModel: SequentialModel<DirectoryState, NameInput, NameOutp
     return `${describeInput(input)} → ${output === null ? "?" : describeOutput(output)}`;
   },
 
-  parts: (input) => (input.kind === "transact" ? input.steps.flatMap(namesOf) : namesOf(input)),
+  simplify: withoutUnseenValues,
 
   isRead: (input, output) => input.kind === "read" || output?.kind === "refused",
 };
@@ -122,8 +122,20 @@ function effectOf(
   }
 }
 
-function namesOf(input: Exclude<NameInput, { kind: "transact" }>): readonly string[] {
-  return input.kind === "rename" ? [input.name, input.to] : [input.name];
+/** What was put and never read could as well have been anything. */
+function withoutUnseenValues(
+  history: History<NameInput, NameOutput>,
+): History<NameInput, NameOutput> {
+  const seen = new Set<string>();
+  for (const { output } of history) if (output?.kind === "found") seen.add(output.value);
+  const blank = <Change extends NameInput>(change: Change): Change =>
+    change.kind === "put" && !seen.has(change.value) ? { ...change, value: "unseen" } : change;
+  return history.map((operation) => {
+    const { input, output } = operation;
+    if (output !== null) return operation;
+    if (input.kind !== "transact") return { ...operation, input: blank(input) };
+    return { ...operation, input: { ...input, steps: input.steps.map(blank) } };
+  });
 }
 
 function without(files: ReadonlyMap<string, File>, name: string): Map<string, File> {

@@ -33,10 +33,10 @@ export interface SequentialModel<State, Input, Output> {
   /** In one line, without line breaks. */
   describe(input: Input, output: Output | null): string;
   /**
-   * What of the object it reads or changes: two operations that share nothing can change places. Left
-   * out: everything.
+   * The history of one key, its operations of unknown output made as alike as can be without another
+   * verdict: of those that are the same the one that was called first can stand for any.
    */
-  parts?(input: Input): readonly string[];
+  simplify?(history: History<Input, Output>): History<Input, Output>;
   /** Whether it leaves every state as it is, so that a counterexample may do without it. */
   isRead(input: Input, output: Output | null): boolean;
 }
