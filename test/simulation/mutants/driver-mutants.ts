@@ -122,6 +122,19 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inCluster(30),
   },
   {
+    name: "change-not-settled",
+    bug: "A change of the members counts as made when the leader has applied it",
+    breaks: "docs/decisions/0007: those that stay must not need the others again",
+    edits: [
+      {
+        file: "master/driver/member-changes.ts",
+        find: "await this.#untilSettled(term);",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/membership.test.ts"),
+  },
+  {
     name: "index-without-a-check",
     bug: "A bit that turns over in the index of the state is believed",
     breaks: "docs/on-disk-format.md: the check in `Ma`",
