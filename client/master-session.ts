@@ -30,8 +30,6 @@ import type { CallOptions, ReadModeName } from "./options.ts";
 /** Sessions that may end under one mutation before it gives up. */
 const REOPEN_MAX = 3;
 const CLOSE_TIMEOUT_MS = 1_000;
-/** Patience with masters that have just changed. */
-const CHANGED_TIMEOUT_MS = 5_000;
 /** Gatherers of reads that are kept: of each read mode, and of states of the past. */
 const STAT_BATCHERS_MAX = 64;
 
@@ -215,14 +213,8 @@ export class MasterSession implements AsyncDisposable {
   }
 
   /** This client has changed who the masters are: it finds them, though all that it knew may go. */
-  async mastersChanged(options: CallOptions = {}): Promise<void> {
-    const { channel, timeoutMs } = this.#options;
-    const how = leaderOptions(options, timeoutMs);
-    try {
-      await channel.learnAnew({ ...how, timeoutMs: Math.min(how.timeoutMs, CHANGED_TIMEOUT_MS) });
-    } catch (error) {
-      if (!isAshlarError(error)) throw error; // The change is made all the same.
-    }
+  mastersChanged({ signal }: CallOptions = {}): Promise<void> {
+    return this.#options.channel.learnAnew(signal);
   }
 
   /** A call that must not be repeated once it may have had its effect. */

@@ -60,6 +60,7 @@ const DOUBT_AFTER_MS = 700;
 const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 400 };
 const LEARN_INTERVAL_MS = 10_000;
 const LEARN_TIMEOUT_MS = 1_000;
+const LEARN_ANEW_TIMEOUT_MS = 5_000;
 
 const NOBODY_ANSWERS =
   "Name masters that run and still belong to the cluster: these may have been removed from it";
@@ -173,13 +174,15 @@ export class LeaderChannel {
     return this.#search("connect", options, (_, connection) => Promise.resolve(connection));
   }
 
-  /** The masters have changed: asks where they are now, although that was asked lately. */
-  async learnAnew(options: {
-    readonly timeoutMs: number;
-    readonly signal?: AbortSignal;
-  }): Promise<void> {
+  /** The masters have changed: asks where they are now, although that was asked lately. Never fails. */
+  async learnAnew(signal?: AbortSignal): Promise<void> {
     this.#learnAtMs = Number.NEGATIVE_INFINITY;
-    await this.connection(options);
+    const timeoutMs = LEARN_ANEW_TIMEOUT_MS;
+    try {
+      await this.connection({ timeoutMs, ...(signal === undefined ? {} : { signal }) });
+    } catch (error) {
+      if (!isAshlarError(error)) throw error; // Whoever calls next searches as ever.
+    }
   }
 
   async #search<Result>(

@@ -35,7 +35,7 @@ class ScriptedMasters {
     return Promise.reject(new AshlarError("UNSUPPORTED", "No stream is opened here"));
   }
 
-  learnAnew(): Promise<never> {
+  learnAnew(): Promise<void> {
     return this.connection();
   }
 
