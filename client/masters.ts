@@ -39,7 +39,12 @@ export interface Masters {
    *   and WRONG_IDENTITY of a new one, MEMBER_BEHIND, MAJORITY_AT_RISK, CHANGE_UNDER_WAY.
    */
   add(masters: readonly MasterAddress[], options?: AddMastersOptions): Promise<void>;
-  /** Removes masters in one step. @throws {AshlarError} MEMBER_UNKNOWN, MAJORITY_AT_RISK, CHANGE_UNDER_WAY */
+  /**
+   * Removes masters in one step. Once it resolves they are not needed any more.
+   *
+   * @throws {AshlarError} MEMBER_UNKNOWN, MAJORITY_AT_RISK, CHANGE_UNDER_WAY, MEMBER_BEHIND if one of
+   *   them leads and nobody can take over.
+   */
   remove(memberIds: readonly number[], options?: CallOptions): Promise<void>;
   /**
    * Hands leadership to one of them, or for null to whichever lacks least. Resolves with the leader.

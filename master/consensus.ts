@@ -80,7 +80,10 @@ export interface MemberChange {
 }
 
 export interface MembershipView {
-  /** Two majorities must agree: a change of several voters is half done. */
+  /**
+   * A change is half done: two majorities must agree, or those that stay may still need the others
+   * (docs/decisions/0007).
+   */
   readonly isJoint: boolean;
   /** By ascending id. */
   readonly members: readonly MemberView[];

@@ -5,10 +5,10 @@
  */
 import { closeSync, constants, fsyncSync, openSync, write, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { MESSAGE } from "./bare-chain.ts";
 
 const PAGE = Buffer.alloc(4_096, 7);
-/** About as much as a create and its answer. */
-const MESSAGE = Buffer.alloc(300);
+/** About as much as the answer to a create. */
 const ANSWER_BYTES = 60;
 /** Written before: an overwrite needs no entry in the file system's journal. */
 const FILE_BYTES = 8 * 1024 * 1024;

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const PROGRAM = fileURLToPath(new URL("./bare-chain-member.js", import.meta.url));
-const MESSAGE = Buffer.alloc(300);
+/** About as much as a create. What is sent to a member is always a whole number of these. */
+export const MESSAGE: Buffer = Buffer.alloc(300);
 
 /**
  * The least that a durable change on three members can cost in Node on this machine now: one

@@ -30,7 +30,7 @@ export const mastersStatus = defineCall(
     term: termSchema,
     lastIndex: logIndexSchema,
     committedIndex: logIndexSchema,
-    /** A change of several voters is half done: two majorities must agree. */
+    /** A change is half done: masters that it removes may still be needed. */
     isJoint: v.boolean(),
     /** By ascending number. */
     masters: v.array(masterSchema),

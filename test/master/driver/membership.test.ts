@@ -38,6 +38,14 @@ class Load {
   }
 }
 
+/** Two new members that follow and have no vote yet. */
+async function twoLearners(group: TestGroup): Promise<[TestMember, TestMember]> {
+  const newcomers: [TestMember, TestMember] = [await group.join(), await group.join()];
+  await group.change({ add: newcomers.map(addressOf) });
+  for (const member of newcomers) await group.catchUp(member);
+  return newcomers;
+}
+
 async function wipe(member: TestMember): Promise<void> {
   member.wipe();
   for (const name of await member.stores.list()) await member.stores.remove(name);
@@ -180,9 +188,7 @@ describe("a member that is removed", () => {
       const group = await TestGroup.start({ seed });
       const leader = await group.leader();
       const leaving = group.members.filter((member) => member !== leader);
-      const newcomers = [await group.join(), await group.join()];
-      await group.change({ add: newcomers.map(addressOf) });
-      for (const member of newcomers) await group.catchUp(member);
+      const newcomers = await twoLearners(group);
       const [promote, remove] = [newcomers, leaving].map((all) => all.map(({ id }) => id));
       await group.change({ promote: promote ?? [], remove: remove ?? [] });
       for (const member of group.members) group.kill(member);
@@ -201,9 +207,7 @@ describe("a member that is removed", () => {
       TestMember,
       TestMember,
     ];
-    const newcomers = [await group.join(), await group.join()];
-    await group.change({ add: newcomers.map(addressOf) });
-    for (const member of newcomers) await group.catchUp(member);
+    const newcomers = await twoLearners(group);
     const promote = newcomers.map(({ id }) => id);
     const remove = [leader.id, other.id];
     group.kill(silent);
@@ -212,7 +216,7 @@ describe("a member that is removed", () => {
     await assert.rejects(group.clock.advanceFor(ask, "it is refused"), hasCode("MEMBER_BEHIND"));
     // What `ashlar master add --replace` does then.
     await group.change({ promote });
-    await group.transfer(newcomers[0] as TestMember);
+    await group.transfer(newcomers[0]);
     await group.change({ remove });
     for (const member of [leader, other]) group.kill(member);
     await group.proposeAll(texts("b", 5));

@@ -250,7 +250,6 @@ describe("a disk that fails under a member", () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 10));
     const leader = await group.leader();
-    const { AshlarError } = await import("../../../shared/base/errors.ts");
     leader.faults.commit = () => Promise.reject(new AshlarError("NO_SPACE", "Full"));
     await group.clock.advanceUntil(
       () => group.leaders().some((each) => each !== leader),
@@ -268,7 +267,6 @@ describe("a disk that fails under a member", () => {
     const group = await TestGroup.start({ size: 1 });
     const member = group.member(1);
     await group.proposeAll(texts("a", 10));
-    const { AshlarError } = await import("../../../shared/base/errors.ts");
     member.faults.commit = () => Promise.reject(new AshlarError("NO_SPACE", "Full"));
     await group.clock.advance(2_500);
     await assert.rejects(member.running.propose(new Uint8Array(1)), hasCode("NO_SPACE"));
