@@ -3,9 +3,13 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { runSeed, type SeedOutcome } from "./run-seeds.ts";
 import type { SimulationOptions } from "./simulation.ts";
+import { commandOf } from "./simulation-options.ts";
 
 /** What makes the program of `runAsWorker` out of the one that calls it. */
 export const WORKER_FLAG = "--simulation-worker";
+
+/** Of real time for one seed: most take seconds. After it something turns in circles. */
+const MINUTES_MAX = 15;
 
 /** What a worker says: nothing but that it is ready, or what the seed came to that it was given. */
 interface Said {
@@ -37,15 +41,21 @@ async function runWorker({ program, next, onOutcome }: PoolOptions): Promise<voi
   if (given === null) return;
   const worker = fork(fileURLToPath(program), [WORKER_FLAG]);
   const ended = once(worker, "exit");
+  const deadline = setTimeout(() => worker.kill("SIGKILL"), MINUTES_MAX * 60_000);
   worker.on("message", ({ outcome, cpuSeconds }: Said) => {
     if (given !== null && outcome !== null) onOutcome(given, outcome, cpuSeconds);
+    deadline.refresh();
     if (outcome !== null) given = next();
     if (given === null) worker.disconnect();
     else worker.send(given);
   });
-  const [status] = await ended;
+  const [status, signal] = await ended;
+  clearTimeout(deadline);
   if (given === null && status === 0) return;
-  throw new Error(`A worker ended with status ${status} at seed ${given?.seed ?? "none"}`);
+  const last = given === null ? "no seed" : commandOf(given);
+  throw new Error(
+    `A worker ended with ${signal ?? `status ${status}`} (SIGKILL: after ${MINUTES_MAX} minutes) at: ${last}`,
+  );
 }
 
 /** The other end: runs what it is sent until its parent has no more, or is gone. */

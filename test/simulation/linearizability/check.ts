@@ -1,6 +1,7 @@
 import { assert, present } from "../../../shared/base/assert.ts";
 import type { History, Operation, SequentialModel } from "./history.ts";
 import { partitionByKey } from "./history.ts";
+import { HastyMemory, type Memory, PlacedSet, ThoroughMemory } from "./search-memory.ts";
 
 /** Steps of the model after which a search is given up: far more than any real history took. */
 const STEPS_MAX = 20_000_000;
@@ -30,7 +31,11 @@ export function isLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
 ): boolean {
-  return new Search(model, model.simplify?.(history) ?? history).run();
+  const simplified = model.simplify?.(history) ?? history;
+  // An order that a hasty search finds is one; that there is none only a thorough one may say.
+  return [new HastyMemory(), new ThoroughMemory()].some((memory) =>
+    new Search(model, simplified, memory).run(),
+  );
 }
 
 /** A call or a return, in the list of what is not linearized yet, by time. */
@@ -51,11 +56,8 @@ interface Step<State> {
  *
  * It takes the operations that may come first (those called before the first return that is left),
  * tries one after the other, and goes back a step when a return is reached whose operation could
- * not be placed. A set of operations that led to a state once is not tried again, nor with more of
- * unknown output, of which as few as can be are placed: else two dozen of them, each of which nearly
- * always fits, would be tried in every combination. An operation of
- * unknown output has no return: it can be placed anywhere behind its call, and the search ends
- * without it.
+ * not be placed. Operations that led to a state once are not tried again. One of unknown output has
+ * no return: it can be placed anywhere behind its call, and the search ends without it.
  */
 class Search<State, Input, Output> {
   readonly #model: SequentialModel<State, Input, Output>;
@@ -65,15 +67,20 @@ class Search<State, Input, Output> {
   /** For one of unknown output: the same one that was called before it, which is to be placed first. */
   readonly #twins: (number | null)[];
   readonly #placed: PlacedSet;
-  readonly #seen = new Map<string, Uint32Array[]>();
+  readonly #memory: Memory;
   readonly #steps: Step<State>[] = [];
   #state: State;
   /** Operations with a known output that are not placed. */
   #missingCount = 0;
   #stepCount = 0;
 
-  constructor(model: SequentialModel<State, Input, Output>, history: History<Input, Output>) {
+  constructor(
+    model: SequentialModel<State, Input, Output>,
+    history: History<Input, Output>,
+    memory: Memory,
+  ) {
     this.#model = model;
+    this.#memory = memory;
     this.#history = history;
     this.#state = model.initial;
     this.#placed = new PlacedSet(history.map(({ output }) => output !== null));
@@ -141,7 +148,7 @@ class Search<State, Input, Output> {
     const state = this.#model.step(this.#state, input, output);
     if (state === null) return false;
     this.#placed.toggle(node.position);
-    if (!this.#isNew(state)) {
+    if (!this.#memory.isNew(this.#model.describeState(state), this.#placed)) {
       this.#placed.toggle(node.position);
       return false;
     }
@@ -172,79 +179,9 @@ class Search<State, Input, Output> {
     return node;
   }
 
-  /**
-   * Whether it was not tried with no more than these operations of unknown output: what is left of
-   * them may still be placed, so with fewer of them placed as much is possible.
-   */
-  #isNew(state: State): boolean {
-    const key = `${this.#placed.knownHash} ${this.#model.describeState(state)}`;
-    const sets = this.#seen.get(key);
-    if (sets === undefined) {
-      this.#seen.set(key, [this.#placed.copy()]);
-      return true;
-    }
-    if (sets.some((set) => this.#placed.hasAllOf(set))) return false;
-    sets.push(this.#placed.copy());
-    return true;
-  }
-
   #operationOf(node: Node): Operation<Input, Output> {
     return present(this.#history[node.position], "a node stands for an operation");
   }
-}
-
-/**
- * Which operations are placed: a bit for each, and a hash of those with a known output that follows
- * every change (Zobrist).
- */
-class PlacedSet {
-  readonly #words: Uint32Array;
-  /** The operations with a known output. */
-  readonly #known: Uint32Array;
-  knownHash = 0;
-
-  constructor(isKnown: readonly boolean[]) {
-    this.#words = new Uint32Array(Math.ceil(isKnown.length / 32));
-    this.#known = this.#words.slice();
-    for (const [position, known] of isKnown.entries()) if (known) flip(this.#known, position);
-  }
-
-  toggle(position: number): void {
-    flip(this.#words, position);
-    if (hasBit(this.#known, position)) this.knownHash = (this.knownHash ^ mix(position)) >>> 0;
-  }
-
-  has(position: number): boolean {
-    return hasBit(this.#words, position);
-  }
-
-  copy(): Uint32Array {
-    return this.#words.slice();
-  }
-
-  /** Whether it holds the same with a known output, and all others of `words`. */
-  hasAllOf(words: Uint32Array): boolean {
-    return words.every((word, index) => {
-      const own = this.#words[index] as number;
-      const known = this.#known[index] as number;
-      return ((word ^ own) & known) === 0 && (word & ~own) === 0;
-    });
-  }
-}
-
-function flip(words: Uint32Array, position: number): void {
-  const word = position >>> 5;
-  words[word] = ((words[word] as number) ^ (1 << (position & 31))) >>> 0;
-}
-
-function hasBit(words: Uint32Array, position: number): boolean {
-  return ((words[position >>> 5] as number) & (1 << (position & 31))) !== 0;
-}
-
-function mix(position: number): number {
-  let mixed = Math.imul(position + 1, 0x9e3779b1);
-  mixed = Math.imul(mixed ^ (mixed >>> 15), 0x85ebca6b);
-  return (mixed ^ (mixed >>> 13)) >>> 0;
 }
 
 const makeNode = (position: number, kind: Node["kind"]): Node => {

@@ -106,6 +106,21 @@ describe("the linearizability checker", () => {
     );
   });
 
+  it("comes to an end when all answers of a long while are lost", () => {
+    const options = { processCount: 5, operationCount: 200, unknownRate: 0 };
+    fc.assert(
+      fc.property(fc.integer(), (seed) => {
+        const history = randomHistory(new Directories(1), { seed, ...options });
+        history.sort((left, right) => left.callTime - right.callTime);
+        const answered = history.map((operation, position) => {
+          return position < 110 || position >= 190 ? operation : { ...operation, output: null };
+        });
+        assert.equal(checkHistory(directoryModel, answered).kind, "linearizable");
+      }),
+      { numRuns: 50 },
+    );
+  });
+
   it("checks 100,000 operations of 10 clients on 100 keys, and finds one stale read among them", (context) => {
     const options = { processCount: 10, operationCount: 100_000, unknownRate: 0.0005 };
     const history = randomHistory(new Registers(100), { seed: 1, ...options });
