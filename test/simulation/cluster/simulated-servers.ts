@@ -32,7 +32,7 @@ const LIMITS: Partial<DriverLimits> = {
 /** How soon silence is noticed at a pace of 1. */
 const HEARTBEAT_MS = 100;
 export const ELECTION_MS = 500;
-const SUSPECT_MS = 2_000;
+export const SUSPECT_MS = 2_000;
 const DEAD_MS = 5_000;
 
 /** What the cluster agrees on: minutes where a real one takes hours. */

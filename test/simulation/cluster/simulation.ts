@@ -21,6 +21,7 @@ import {
   membersOf,
   type SimulatedChunkserver,
   type SimulatedMaster,
+  SUSPECT_MS,
 } from "./simulated-servers.ts";
 import { Violation } from "./violation.ts";
 import { Watchers } from "./watchers.ts";
@@ -251,8 +252,7 @@ export class Simulation {
       const left = await this.#whatIsLeft();
       if (left === null) return;
       if (clock.monotonicMs() > endMs) throw new Violation(`Not whole after all faults: ${left}`);
-      const lookMs = clock.monotonicMs() + LOOK_MS;
-      await this.#run(() => clock.monotonicMs() >= lookMs);
+      await this.#runFor(LOOK_MS);
     }
   }
 
@@ -291,6 +291,7 @@ export class Simulation {
     // Rot that nobody has read yet is found now, and mended.
     const isRotten = await this.#verify();
     if (!isRotten) return;
+    await this.#runFor(SUSPECT_MS * this.options.pace); // By then the leader was told of it.
     await this.#waitUntilWhole();
     if (await this.#verify()) throw new Violation("A copy is still bad after its repair");
   }
@@ -335,6 +336,12 @@ export class Simulation {
         return group.every((each) => each.state === "down");
       });
     }
+  }
+
+  async #runFor(lastsMs: number): Promise<void> {
+    const { clock } = this.world;
+    const endMs = clock.monotonicMs() + lastsMs;
+    await this.#run(() => clock.monotonicMs() >= endMs);
   }
 
   /** Runs the world until `isDone`, and looks at everything after every event. */
