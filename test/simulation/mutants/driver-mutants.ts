@@ -119,7 +119,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
           "if (options.signal?.aborted || (await this.status(options)).isJoint) throw error;\n      isDone(await this.status(options), change);",
       },
     ],
-    caughtBy: inCluster(30),
+    caughtBy: inTest("test/client/integration/lost-change.test.ts"),
   },
   {
     name: "change-not-settled",
