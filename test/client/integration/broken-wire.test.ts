@@ -1,41 +1,27 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
-import type {
-  ConnectOptions,
-  Link,
-  LinkReceiver,
-  Listener,
-  Network,
-} from "../../../shared/ports/network.ts";
+import type { Link, LinkReceiver } from "../../../shared/ports/network.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { MemoryLog } from "../../support/wire-world.ts";
+import { ClientNetwork } from "../support/client-network.ts";
 import { LoopbackCluster, makeEnv } from "../support/loopback-cluster.ts";
 
 const MIB = 1024 * 1024;
 const SEED = 20261121;
 
 /** TCP whose links break after some bytes, as long as it has breaks left. */
-class BreakingNetwork implements Network {
-  readonly #tcp = new TcpNetwork();
+class BreakingNetwork extends ClientNetwork {
   readonly #random: SeededRandom;
   readonly #bytesMax: number;
   breaksLeft = 0;
 
   constructor(random: SeededRandom, bytesMax: number) {
+    super();
     this.#random = random;
     this.#bytesMax = bytesMax;
   }
 
-  async connect(address: string, options: ConnectOptions): Promise<Link> {
-    return this.#breaking(await this.#tcp.connect(address, options));
-  }
-
-  listen(): Promise<Listener> {
-    return Promise.reject(new Error("A client does not listen"));
-  }
-
-  #breaking(link: Link): Link {
+  protected changed(link: Link): Partial<Link> {
     let leftBytes = this.#random.integer(this.#bytesMax);
     const count = (bytes: number): void => {
       leftBytes -= bytes;
@@ -44,7 +30,6 @@ class BreakingNetwork implements Network {
       link.destroy();
     };
     return {
-      peerAddress: link.peerAddress,
       start: (receiver: LinkReceiver) =>
         link.start({
           buffer: () => receiver.buffer(),
@@ -59,10 +44,6 @@ class BreakingNetwork implements Network {
         count(parts.reduce((sum, part) => sum + part.length, 0));
         return written;
       },
-      pause: () => link.pause(),
-      resume: () => link.resume(),
-      close: () => link.close(),
-      destroy: () => link.destroy(),
     };
   }
 }

@@ -3,28 +3,25 @@ import { describe, it } from "node:test";
 import { connect } from "../../../client/connect.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { ClusterId } from "../../../shared/base/ids.ts";
-import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
-import type { ConnectOptions, Link, Listener, Network } from "../../../shared/ports/network.ts";
+import type { Link } from "../../../shared/ports/network.ts";
 import { changeMasters } from "../../../shared/protocol/masters-api.ts";
 import { MemoryLog } from "../../support/wire-world.ts";
+import { ClientNetwork } from "../support/client-network.ts";
 import { makeEnv } from "../support/loopback-cluster.ts";
 import { startRealMasters } from "../support/real-masters.ts";
 
 /** TCP that breaks under every message with a certain text in it, which is lost. */
-class LosingNetwork implements Network {
-  readonly #tcp = new TcpNetwork();
+class LosingNetwork extends ClientNetwork {
   readonly #text: string;
   lostCount = 0;
 
   constructor(text: string) {
+    super();
     this.#text = text;
   }
 
-  async connect(address: string, options: ConnectOptions): Promise<Link> {
-    const link = await this.#tcp.connect(address, options);
+  protected changed(link: Link): Partial<Link> {
     return {
-      peerAddress: link.peerAddress,
-      start: (receiver) => link.start(receiver),
       write: (parts) => {
         if (Buffer.concat(parts).includes(this.#text)) {
           this.lostCount += 1;
@@ -32,15 +29,7 @@ class LosingNetwork implements Network {
         }
         return link.write(parts);
       },
-      pause: () => link.pause(),
-      resume: () => link.resume(),
-      close: () => link.close(),
-      destroy: () => link.destroy(),
     };
-  }
-
-  listen(): Promise<Listener> {
-    return Promise.reject(new Error("A client does not listen"));
   }
 }
 

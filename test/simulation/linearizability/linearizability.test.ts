@@ -112,10 +112,10 @@ describe("the linearizability checker", () => {
       fc.property(fc.integer(), (seed) => {
         const history = randomHistory(new Directories(1), { seed, ...options });
         history.sort((left, right) => left.callTime - right.callTime);
-        const answered = history.map((operation, position) => {
+        const heard = history.map((operation, position) => {
           return position < 110 || position >= 190 ? operation : { ...operation, output: null };
         });
-        assert.equal(checkHistory(directoryModel, answered).kind, "linearizable");
+        assert.equal(checkHistory(directoryModel, heard).kind, "linearizable");
       }),
       { numRuns: 50 },
     );
