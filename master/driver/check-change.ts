@@ -3,8 +3,8 @@ import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { MemberChange } from "../consensus.ts";
 import type { Membership } from "../raft/messages.ts";
 import type { ProgressStatus } from "../raft/raft.ts";
-import type { MemberAddress } from "./driver-options.ts";
-import { idsOf } from "./roster.ts";
+import type { MemberAddress } from "./driver.ts";
+import { idsOf } from "./membership-record.ts";
 
 /** As many as a config may name. */
 const MEMBERS_MAX = 9;

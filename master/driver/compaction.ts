@@ -1,5 +1,5 @@
 import type { LogIndex } from "../../shared/base/ids.ts";
-import type { DriverLimits } from "./driver-options.ts";
+import type { DriverLimits } from "./driver.ts";
 import type { DurableLog } from "./member-storage.ts";
 
 /**

@@ -11,7 +11,7 @@ import type {
 } from "../raft/storage.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { DurableLog } from "./member-storage.ts";
-import { decodeRecord } from "./roster.ts";
+import { decodeRecord } from "./membership-record.ts";
 
 const NOTHING = new Uint8Array(0);
 

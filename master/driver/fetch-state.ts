@@ -18,9 +18,9 @@ import {
 import type { Connection, Stream } from "../../shared/wire/rpc.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
-import type { MemberAddress } from "./driver-options.ts";
+import type { MemberAddress } from "./driver.ts";
 import type { StateDirectory } from "./member-storage.ts";
-import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-greeting.ts";
+import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-handshake.ts";
 import { PartsReceiver, type SendOptions, type SnapshotHead, sendParts } from "./snapshot-parts.ts";
 import { guardStall } from "./stall-guard.ts";
 import type { StateHolder } from "./state-holder.ts";

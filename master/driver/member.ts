@@ -6,13 +6,10 @@ import type { Entry, Message, PeerMessage, Snapshot } from "../raft/messages.ts"
 import { NO_MEMBER } from "../raft/messages.ts";
 import type { Leadership } from "../raft/raft.ts";
 import type { StateMachine } from "../state-machine.ts";
+import { AppliedWaiters, type Waiter } from "./applied-waiters.ts";
 import { Applier } from "./applier.ts";
 import { compactionPoint } from "./compaction.ts";
-import type { Driver } from "./driver-options.ts";
-import { beginWaiting, placeQueued } from "./gather.ts";
-import { storedMembership } from "./group.ts";
-import type { MemberChanges } from "./member-changes.ts";
-import { commitUnknown, haltReason, notLeader } from "./member-errors.ts";
+import type { Driver } from "./driver.ts";
 import {
   type MemberParts,
   makeChanges,
@@ -20,7 +17,10 @@ import {
   makeReceiver,
   makeSender,
   makeService,
-} from "./member-parts.ts";
+} from "./member-components.ts";
+import { commitUnknown, haltReason, notLeader } from "./member-errors.ts";
+import type { MemberChanges } from "./membership-changer.ts";
+import { storedMembership } from "./membership-state.ts";
 import type { PeerService } from "./peer-service.ts";
 import type { Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
@@ -29,9 +29,9 @@ import { Reads } from "./reads.ts";
 import { SnapshotOffers } from "./snapshot-offers.ts";
 import type { SnapshotReceiver } from "./snapshot-receiver.ts";
 import type { SnapshotSender } from "./snapshot-sender.ts";
-import { StatusBoard } from "./status-board.ts";
+import { StatusBoard } from "./status-tracker.ts";
 import { StorageWriter } from "./storage-writer.ts";
-import { AppliedWaiters, type Waiter } from "./waiters.ts";
+import { beginWaiting, placeQueued } from "./submit-requests.ts";
 
 /** Ticks of the core in one heartbeat interval. */
 export const TICKS_PER_HEARTBEAT = 2;

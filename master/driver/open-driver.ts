@@ -11,13 +11,13 @@ import {
   type Driver,
   type DriverOptions,
   type DriverTiming,
-} from "./driver-options.ts";
+} from "./driver.ts";
 import { fetchState } from "./fetch-state.ts";
-import { Group, storedMembership } from "./group.ts";
 import { Member, TICKS_PER_HEARTBEAT } from "./member.ts";
 import type { MemberStorage } from "./member-storage.ts";
-import type { OwnIdentity } from "./peer-greeting.ts";
-import { encodeRecord } from "./roster.ts";
+import { encodeRecord } from "./membership-record.ts";
+import { Group, storedMembership } from "./membership-state.ts";
+import type { OwnIdentity } from "./peer-handshake.ts";
 import { StateHolder } from "./state-holder.ts";
 
 /**

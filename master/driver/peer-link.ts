@@ -8,7 +8,7 @@ import type { Connection, Stream } from "../../shared/wire/rpc.ts";
 import { entriesSizeBytes } from "../raft/entries.ts";
 import { encodeMessages } from "../raft/message-encoding.ts";
 import type { PeerMessage } from "../raft/messages.ts";
-import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-greeting.ts";
+import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-handshake.ts";
 
 const RETRY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1_000 };
 /** A stream is renewed after so long: nothing on the wire lasts for ever. */

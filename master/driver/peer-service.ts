@@ -5,17 +5,17 @@ import type { Received, Stream } from "../../shared/wire/rpc.ts";
 import { decodeMessages } from "../raft/message-encoding.ts";
 import type { PeerMessage } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
-import type { MemberAddress } from "./driver-options.ts";
+import type { MemberAddress } from "./driver.ts";
 import { serveState } from "./fetch-state.ts";
-import type { Group } from "./group.ts";
 import type { PeerRegister } from "./member-storage.ts";
+import type { Group } from "./membership-state.ts";
 import {
   checkEnvelope,
   checkSender,
   type Envelope,
   type GreetReply,
   type OwnIdentity,
-} from "./peer-greeting.ts";
+} from "./peer-handshake.ts";
 import { type BackupStream, type ServeBackupOptions, serveBackup } from "./serve-backup.ts";
 import type { SendOptions, SnapshotHead } from "./snapshot-parts.ts";
 import type { SnapshotOpening, SnapshotReceiver } from "./snapshot-receiver.ts";

@@ -3,7 +3,7 @@ import { readBackup } from "../../shared/protocol/backup-api.ts";
 import { raftHello, raftMessages, raftSnapshot } from "../../shared/protocol/raft-api.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
 import type { StateMachine } from "../state-machine.ts";
-import type { Driver } from "./driver-options.ts";
+import type { Driver } from "./driver.ts";
 import { raftFetchState } from "./fetch-state.ts";
 import { type ServeBackupOptions, waitDurable } from "./serve-backup.ts";
 

@@ -1,6 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { AshlarError } from "../../shared/base/errors.ts";
-import { deadlineExceeded, type Waiter } from "./waiters.ts";
+import { deadlineExceeded, type Waiter } from "./applied-waiters.ts";
 
 interface Attempt {
   readonly readId: number;

@@ -7,7 +7,7 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
 import type { Membership, Snapshot, SnapshotRequest } from "../raft/messages.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
-import { decodeRecord } from "./roster.ts";
+import { decodeRecord } from "./membership-record.ts";
 import type { OfferOutcome } from "./snapshot-offers.ts";
 import {
   PartsReceiver,

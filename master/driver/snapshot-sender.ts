@@ -5,7 +5,7 @@ import type { Log } from "../../shared/ports/log.ts";
 import { raftSnapshot } from "../../shared/protocol/raft-api.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
 import type { StateMachine, StateSnapshot } from "../state-machine.ts";
-import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-greeting.ts";
+import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-handshake.ts";
 import {
   RESUME_WITHIN_MS,
   type SendOptions,

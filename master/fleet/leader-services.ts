@@ -8,7 +8,7 @@ import type { Bootstrap, ClusterFacts, Command, Success } from "../namespace/com
 import { IntentFloor } from "./intent-floor.ts";
 import type { Registry } from "./registry.ts";
 import type { Repair, RepairState } from "./repair.ts";
-import type { SessionWatch } from "./session-watch.ts";
+import type { SessionWatch } from "./session-monitor.ts";
 
 /** What the services read of the replicated state. */
 export interface ServicesState extends RepairState {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Envelope } from "../../../master/driver/peer-greeting.ts";
+import type { Envelope } from "../../../master/driver/peer-handshake.ts";
 import { PeerService, type PeerServiceOptions } from "../../../master/driver/peer-service.ts";
 import { encodeMessages } from "../../../master/raft/message-encoding.ts";
 import type { PeerMessage } from "../../../master/raft/messages.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Applied, MemberChange } from "../../../master/consensus.ts";
-import type { Driver, DriverLimits, DriverTiming } from "../../../master/driver/driver-options.ts";
+import type { Driver, DriverLimits, DriverTiming } from "../../../master/driver/driver.ts";
 import { openDriver } from "../../../master/driver/open-driver.ts";
 import { registerRaftHandlers } from "../../../master/driver/raft-handlers.ts";
 import type { StateMachine } from "../../../master/state-machine.ts";

@@ -4,7 +4,7 @@ import {
   LeaderServices,
   type LeaderServicesOptions,
 } from "../../../master/fleet/leader-services.ts";
-import { StateWatch, type StateWatchOptions } from "../../../master/fleet/state-watch.ts";
+import { StateWatch, type StateWatchOptions } from "../../../master/fleet/state-monitor.ts";
 import { AssertionError } from "../../../shared/base/assert.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { MemoryLog } from "../../support/wire-world.ts";

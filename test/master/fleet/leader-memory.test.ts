@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { IntentFloor } from "../../../master/fleet/intent-floor.ts";
 import { Registry } from "../../../master/fleet/registry.ts";
-import { SessionWatch } from "../../../master/fleet/session-watch.ts";
+import { SessionWatch } from "../../../master/fleet/session-monitor.ts";
 import type { LogIndex, ServerId, SessionId } from "../../../shared/base/ids.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 

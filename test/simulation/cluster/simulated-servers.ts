@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { parseChunkserverConfig } from "../../../chunkserver/config.ts";
 import { type RunningChunkserver, startChunkserver } from "../../../chunkserver/server.ts";
 import { type MasterConfig, masterConfigSchema } from "../../../master/config.ts";
-import type { DriverLimits } from "../../../master/driver/driver-options.ts";
+import type { DriverLimits } from "../../../master/driver/driver.ts";
 import type {
   MemberStorage,
   NamedStore,

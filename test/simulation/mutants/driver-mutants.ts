@@ -127,7 +127,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     breaks: "docs/decisions/0007: those that stay must not need the others again",
     edits: [
       {
-        file: "master/driver/member-changes.ts",
+        file: "master/driver/membership-changer.ts",
         find: "await this.#untilSettled(term);",
         replace: "",
       },

@@ -3,7 +3,7 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
 import { raftHello } from "../../shared/protocol/raft-api.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
-import type { Connect } from "./driver-options.ts";
+import type { Connect } from "./driver.ts";
 import type { PeerRegister } from "./member-storage.ts";
 
 /** Who speaks to whom: the envelope of everything that masters say to each other. */

@@ -3,7 +3,7 @@ import type { ConsensusStatus } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
 import type { Leadership, RaftNode, Reach } from "../raft/raft.ts";
-import type { Group } from "./group.ts";
+import type { Group } from "./membership-state.ts";
 
 export interface StatusBoardOptions {
   readonly node: RaftNode;

@@ -3,7 +3,7 @@ import { ByteReader } from "../raft/byte-reader.ts";
 import { ByteWriter } from "../raft/byte-writer.ts";
 import { readMember, readMembership, writeMembership } from "../raft/encoding.ts";
 import type { Membership } from "../raft/messages.ts";
-import type { MemberAddress } from "./driver-options.ts";
+import type { MemberAddress } from "./driver.ts";
 
 /** A member as the log knows it: where it listens, and which of its data directories counts. */
 export interface RosterEntry extends MemberAddress {

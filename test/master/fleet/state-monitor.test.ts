@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { propose } from "../../../master/api/leader-context.ts";
-import type { StateReport } from "../../../master/fleet/state-watch.ts";
-import { StateWatch } from "../../../master/fleet/state-watch.ts";
+import type { StateReport } from "../../../master/fleet/state-monitor.ts";
+import { StateWatch } from "../../../master/fleet/state-monitor.ts";
 import type { Command, Success } from "../../../master/namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";

@@ -17,11 +17,11 @@ import {
   majorityAtRisk,
   silentMajority,
 } from "./check-change.ts";
-import type { MemberAddress } from "./driver-options.ts";
-import type { Group } from "./group.ts";
+import type { MemberAddress } from "./driver.ts";
 import { commitUnknown, noLeader, notLeader } from "./member-errors.ts";
+import { encodeEntries, idsOf, type RosterEntry } from "./membership-record.ts";
+import type { Group } from "./membership-state.ts";
 import type { Proposals } from "./proposals.ts";
-import { encodeEntries, idsOf, type RosterEntry } from "./roster.ts";
 
 const LOOK_MS = 10;
 

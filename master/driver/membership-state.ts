@@ -3,7 +3,7 @@ import type { ConsensusStatus } from "../consensus.ts";
 import type { MembershipChange } from "../raft/membership-change.ts";
 import type { Membership } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
-import type { MemberAddress } from "./driver-options.ts";
+import type { MemberAddress } from "./driver.ts";
 import type { PeerRegister } from "./member-storage.ts";
 import {
   decodeEntries,
@@ -13,7 +13,7 @@ import {
   idsOf,
   type RosterEntry,
   type RosterRecord,
-} from "./roster.ts";
+} from "./membership-record.ts";
 
 export interface GroupOptions {
   readonly ownId: MemberId;
