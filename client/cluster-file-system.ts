@@ -13,11 +13,11 @@ import {
   type StorageClass,
   type Target,
 } from "../shared/protocol/namespace-api.ts";
-import { type AsOfState, indexAsOf, stateAsOf } from "./as-of.ts";
-import { backup } from "./backup.ts";
-import type { ClientParts } from "./client-parts.ts";
+import { type AsOfState, indexAsOf, stateAsOf } from "./names/as-of.ts";
+import { backup } from "./names/backup.ts";
+import type { ClientParts } from "./client-deps.ts";
 import { Deadline } from "./deadline.ts";
-import { FileReader } from "./file-reader.ts";
+import { FileReader } from "./read/file-reader.ts";
 import type {
   BackupPart,
   Checksum,
@@ -34,20 +34,20 @@ import type {
   Watch,
   WriteStream,
 } from "./file-system.ts";
-import { writeFile } from "./file-writer.ts";
-import { listAll, listPage } from "./listing.ts";
-import { ClusterMasters, type Masters } from "./masters.ts";
-import { OpenFile } from "./open-file.ts";
-import * as operations from "./operations.ts";
+import { writeFile } from "./write/file-writer.ts";
+import { listAll, listPage } from "./names/listing.ts";
+import { ClusterMasters, type Masters } from "./masters/membership.ts";
+import { OpenFile } from "./read/open-file.ts";
+import * as operations from "./names/operations.ts";
 import type * as options from "./options.ts";
-import { type PathVersion, pathHistory } from "./path-history.ts";
-import { type RestoreResult, restore } from "./restore.ts";
+import { type PathVersion, pathHistory } from "./names/path-history.ts";
+import { type RestoreResult, restore } from "./names/restore.ts";
 import { nodeReadable, nodeWritable, webReadable, webWritable } from "./streams.ts";
-import { targetOf } from "./target.ts";
-import { checkSize, Transaction, type TransactionResult } from "./transaction.ts";
-import { checksum, verify } from "./verify.ts";
-import { walk } from "./walk.ts";
-import { ClusterWatch } from "./watch.ts";
+import { targetOf } from "./names/target.ts";
+import { checkSize, Transaction, type TransactionResult } from "./names/transaction.ts";
+import { checksum, verify } from "./read/verify.ts";
+import { walk } from "./names/walk.ts";
+import { ClusterWatch } from "./names/watch.ts";
 
 /** The file system over a cluster's masters and chunkservers. */
 export class ClusterFileSystem implements FileSystem {

@@ -11,8 +11,8 @@ import type {
   Precondition,
   StorageClass,
 } from "../shared/protocol/namespace-api.ts";
-import type { AsOfState } from "./as-of.ts";
-import type { Masters } from "./masters.ts";
+import type { AsOfState } from "./names/as-of.ts";
+import type { Masters } from "./masters/membership.ts";
 import type {
   AsOf,
   AttributeChanges,
@@ -34,9 +34,9 @@ import type {
   WatchCursor,
   WatchOptions,
 } from "./options.ts";
-import type { PathVersion } from "./path-history.ts";
-import type { RestoreResult } from "./restore.ts";
-import type { Transaction, TransactionResult } from "./transaction.ts";
+import type { PathVersion } from "./names/path-history.ts";
+import type { RestoreResult } from "./names/restore.ts";
+import type { Transaction, TransactionResult } from "./names/transaction.ts";
 
 /**
  * Bytes that are asked for, into an array of the library's: the cheapest source, because the bytes

@@ -25,7 +25,7 @@ export type {
   StorageClass,
   Target,
 } from "../shared/protocol/namespace-api.ts";
-export type { AsOfState } from "./as-of.ts";
+export type { AsOfState } from "./names/as-of.ts";
 export { connect } from "./connect.ts";
 export type {
   BackupPart,
@@ -46,7 +46,7 @@ export type {
   WatchEvent,
   WriteStream,
 } from "./file-system.ts";
-export type { AddMastersOptions, MasterAddress, Masters } from "./masters.ts";
+export type { AddMastersOptions, MasterAddress, Masters } from "./masters/membership.ts";
 export type {
   AsOf,
   AttributeChanges,
@@ -71,13 +71,13 @@ export type {
   WatchCursor,
   WatchOptions,
 } from "./options.ts";
-export type { PathVersion } from "./path-history.ts";
-export type { RestoreResult } from "./restore.ts";
-export { targetOf } from "./target.ts";
+export type { PathVersion } from "./names/path-history.ts";
+export type { RestoreResult } from "./names/restore.ts";
+export { targetOf } from "./names/target.ts";
 export {
   type ChunksByReference,
   refusalOf,
   Transaction,
   type TransactionRefusal,
   type TransactionResult,
-} from "./transaction.ts";
+} from "./names/transaction.ts";

@@ -1,5 +1,5 @@
 import type { MastersStatus } from "../../shared/protocol/masters-api.ts";
-import type { MasterAddress } from "../masters.ts";
+import type { MasterAddress } from "../masters/membership.ts";
 import type { Output } from "./output.ts";
 
 /** Says how far new masters have come: a line whenever there is news. */

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { TRANSACTION_OPERATIONS_MAX } from "../../shared/protocol/namespace-api.ts";
-import type { Transaction } from "../transaction.ts";
+import type { Transaction } from "../names/transaction.ts";
 
 /**
  * The lines of `ashlar txn`: one JSON object each, a precondition (`if`) or an operation (`op`). What

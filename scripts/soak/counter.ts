@@ -1,5 +1,5 @@
 import type { FileSystem } from "../../client/file-system.ts";
-import { targetOf } from "../../client/target.ts";
+import { targetOf } from "../../client/names/target.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { Journal } from "./journal.ts";

@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FileSystem } from "../../client/file-system.ts";
-import { targetOf } from "../../client/target.ts";
+import { targetOf } from "../../client/names/target.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { Operation } from "../../shared/protocol/namespace-api.ts";
 import type { Counter } from "./counter.ts";

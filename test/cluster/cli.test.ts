@@ -4,7 +4,7 @@ import { appendFile, mkdir, readdir, readFile, stat, symlink, writeFile } from "
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
-import { targetOf } from "../../client/target.ts";
+import { targetOf } from "../../client/names/target.ts";
 import { toHex } from "../../shared/base/bytes.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import { createHasher } from "../../shared/platform/hasher.ts";

@@ -1,5 +1,5 @@
 import { displayName } from "../../../shared/base/path.ts";
-import type { PathVersion } from "../../path-history.ts";
+import type { PathVersion } from "../../names/path-history.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { formatSize, formatTime, jsonAttributes, jsonName } from "../format.ts";

@@ -1,5 +1,5 @@
 import { AshlarError } from "../../../shared/base/errors.ts";
-import type { MasterAddress } from "../../masters.ts";
+import type { MasterAddress } from "../../masters/membership.ts";
 import { CatchUpReport } from "../catch-up-report.ts";
 import type { RunCommand } from "../command.ts";
 import { parseCount } from "../parse-values.ts";

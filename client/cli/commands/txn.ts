@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { text as textOf } from "node:stream/consumers";
 import { AshlarError } from "../../../shared/base/errors.ts";
-import { refusalOf, type TransactionRefusal } from "../../transaction.ts";
+import { refusalOf, type TransactionRefusal } from "../../names/transaction.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { type ReadTransaction, readTransaction } from "../transaction-lines.ts";
 

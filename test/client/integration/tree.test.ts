@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { FileSystem } from "../../../client/file-system.ts";
-import { targetOf } from "../../../client/target.ts";
+import { targetOf } from "../../../client/names/target.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { LoopbackCluster } from "../support/loopback-cluster.ts";
 

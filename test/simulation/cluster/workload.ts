@@ -1,5 +1,5 @@
 import type { FileSystem } from "../../../client/file-system.ts";
-import { targetOf } from "../../../client/target.ts";
+import { targetOf } from "../../../client/names/target.ts";
 import { present } from "../../../shared/base/assert.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { Operation as NamespaceOperation } from "../../../shared/protocol/namespace-api.ts";

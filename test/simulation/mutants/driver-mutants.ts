@@ -113,7 +113,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     breaks: "docs/decisions/0007: the log says who is who",
     edits: [
       {
-        file: "client/masters.ts",
+        file: "client/masters/membership.ts",
         find: "if (options.signal?.aborted || !isDone(await this.status(options), change)) throw error;",
         replace:
           "if (options.signal?.aborted || (await this.status(options)).isJoint) throw error;\n      isDone(await this.status(options), change);",

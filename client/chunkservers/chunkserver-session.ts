@@ -1,0 +1,96 @@
+import type { ServerId } from "../../shared/base/ids.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
+import type { Random } from "../../shared/ports/random.ts";
+import type { CallMethod, StreamMethod } from "../../shared/protocol/method.ts";
+import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
+import type { Stream } from "../../shared/wire/rpc.ts";
+import type { Deadline } from "../deadline.ts";
+import { type Candidate, ServerHealth } from "./server-health.ts";
+
+/** Another replica is near: a server that does not take a connection soon is passed over. */
+const CONNECT_TIMEOUT_MS = 3_000;
+
+/** A chunkserver that can be asked. */
+export interface ServerAddress {
+  readonly serverId: ServerId;
+  readonly address: string;
+}
+
+/** Connections to chunkservers (their own, apart from the masters'), and what is known of each. */
+export class Chunkservers {
+  readonly health = new ServerHealth();
+  readonly #pool: ConnectionPool;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #hostName: string;
+
+  constructor(options: {
+    readonly pool: ConnectionPool;
+    readonly clock: Clock;
+    readonly random: Random;
+    readonly hostName: string;
+  }) {
+    this.#pool = options.pool;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#hostName = options.hostName;
+  }
+
+  /**
+   * Opens a stream that lasts until `signal`, a fork of the deadline's, aborts.
+   *
+   * @throws {AshlarError} UNAVAILABLE and what else a connection fails with.
+   */
+  async open<Open, Up, Down>(
+    server: ServerAddress,
+    method: StreamMethod<Open, Up, Down>,
+    request: Open,
+    options: {
+      readonly deadline: Deadline;
+      readonly signal: AbortSignal;
+      readonly timeoutMs: number;
+    },
+  ): Promise<Stream<Up, Down>> {
+    const { deadline, signal, timeoutMs } = options;
+    const connectMs = deadline.remainingMs(CONNECT_TIMEOUT_MS);
+    const connection = await this.#pool.get(server.address, { timeoutMs: connectMs, signal });
+    return connection.open(method, request, {
+      timeoutMs: deadline.remainingMs(timeoutMs),
+      signal,
+    });
+  }
+
+  async call<Request, Response>(
+    server: ServerAddress,
+    method: CallMethod<Request, Response>,
+    request: Request,
+    options: { readonly deadline: Deadline; readonly timeoutMs: number },
+  ): Promise<Response> {
+    const { deadline, timeoutMs } = options;
+    using fork = deadline.fork();
+    const received = await this.#pool.call(server.address, method, request, {
+      timeoutMs: deadline.remainingMs(timeoutMs),
+      signal: fork.signal,
+    });
+    received.release();
+    return received.head;
+  }
+
+  failed(serverId: ServerId): void {
+    this.health.failed(serverId, this.#clock.monotonicMs());
+  }
+
+  /** Servers that failed a moment ago. */
+  penalised(): ServerId[] {
+    return this.health.penalised(this.#clock.monotonicMs());
+  }
+
+  /** In the order in which to ask them. */
+  order<Server extends Candidate>(servers: readonly Server[]): Server[] {
+    return this.health.order(servers, {
+      nowMs: this.#clock.monotonicMs(),
+      hostName: this.#hostName,
+      fraction: () => this.#random.fraction(),
+    });
+  }
+}

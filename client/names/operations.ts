@@ -1,0 +1,48 @@
+import type { PathInput } from "../../shared/base/path.ts";
+import type { Operation } from "../../shared/protocol/namespace-api.ts";
+import type {
+  AttributeChanges,
+  CopyOptions,
+  CreateOptions,
+  MakeDirectoryOptions,
+  RenameOptions,
+} from "../options.ts";
+import { targetOf } from "./target.ts";
+
+/** The operations of single calls, with the defaults that `options.ts` tells. */
+
+const DIRECTORY_MODE = 0o755;
+export const FILE_MODE = 0o644;
+
+export function makeDirectory(path: PathInput, options: MakeDirectoryOptions): Operation {
+  const { parents = false, mode = DIRECTORY_MODE, uid = 0, gid = 0 } = options;
+  return { kind: "make-directory", target: targetOf(path), parents, mode, uid, gid };
+}
+
+export function create(path: PathInput, options: CreateOptions): Operation {
+  const { mode = FILE_MODE, uid = 0, gid = 0 } = options;
+  return { kind: "create", target: targetOf(path), mode, uid, gid };
+}
+
+export function rename(from: PathInput, to: PathInput, options: RenameOptions): Operation {
+  const { noReplace = false } = options;
+  return { kind: "rename", from: targetOf(from), to: targetOf(to), noReplace };
+}
+
+export function copy(from: PathInput, to: PathInput, options: CopyOptions): Operation {
+  const { replace = true, preserve = false, uid = 0, gid = 0 } = options;
+  return { kind: "copy", from: targetOf(from), to: targetOf(to), replace, preserve, uid, gid };
+}
+
+export function setAttributes(path: PathInput, changes: AttributeChanges): Operation {
+  const { mode, uid, gid, mtimeMs, atimeMs } = changes;
+  return {
+    kind: "set-attributes",
+    target: targetOf(path),
+    ...(mode === undefined ? {} : { mode }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(gid === undefined ? {} : { gid }),
+    ...(mtimeMs === undefined ? {} : { mtimeMs }),
+    ...(atimeMs === undefined ? {} : { atimeMs }),
+  };
+}

@@ -1,0 +1,210 @@
+import { assert } from "../../shared/base/assert.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import { BLOCK_BYTES } from "../../shared/base/ids.ts";
+import type { FileAttributes, Target } from "../../shared/protocol/namespace-api.ts";
+import { ChunkMap, type FileView } from "./chunk-map.ts";
+import type { ClientParts } from "../client-deps.ts";
+import type { Deadline } from "../deadline.ts";
+import type { Slab } from "../file-system.ts";
+import type { ByteRange } from "../options.ts";
+import { SegmentReader } from "./segment-reader.ts";
+
+/** One request to a chunkserver. Whole segments of blocks; several are under way. */
+const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** … where there is little room for what is read ahead. */
+const SEGMENT_BYTES_SMALL = 1024 * 1024;
+const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
+
+/** A part of a file that is read as one stream. */
+export interface ReadPlan extends ByteRange {
+  readonly deadline: Deadline;
+  readonly readAheadBytesMax?: number | undefined;
+}
+
+/** One version of a file. Reads may run at the same time. */
+export class FileReader {
+  readonly #parts: ClientParts;
+  readonly #map: ChunkMap;
+
+  private constructor(parts: ClientParts, map: ChunkMap) {
+    this.#parts = parts;
+    this.#map = map;
+  }
+
+  /** @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY */
+  static async open(
+    parts: ClientParts,
+    target: Target,
+    options: FileView & { readonly deadline: Deadline; readonly startBytes?: number },
+  ): Promise<FileReader> {
+    const { startBytes = 0 } = options;
+    return new FileReader(parts, await ChunkMap.open(parts, target, { ...options, startBytes }));
+  }
+
+  get attributes(): FileAttributes {
+    return this.#map.attributes;
+  }
+
+  /** Where its chunks are. */
+  get map(): ChunkMap {
+    return this.#map;
+  }
+
+  /** The range in bytes that there are. @throws {AshlarError} INVALID_ARGUMENT */
+  bounds(range: ByteRange): { readonly startBytes: number; readonly endBytes: number } {
+    const { sizeBytes } = this.attributes;
+    const { start = 0, end = sizeBytes } = range;
+    const isRange = Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0;
+    if (!isRange || end < start) {
+      throw new AshlarError(
+        "INVALID_ARGUMENT",
+        `Cannot read bytes ${start} to ${end}: expected whole numbers from 0, the end not before the start`,
+      );
+    }
+    return { startBytes: Math.min(start, sizeBytes), endBytes: Math.min(end, sizeBytes) };
+  }
+
+  /**
+   * The verified bytes of the range in order, in slabs that the consumer releases.
+   *
+   * The next segments are asked for while one is consumed. Leaving the loop gives them up.
+   */
+  async *slabs(plan: ReadPlan): AsyncGenerator<Slab, void, void> {
+    const { startBytes, endBytes } = this.bounds(plan);
+    plan.deadline.check();
+    if (startBytes === endBytes) return;
+    const { inlineBytes } = this.#map;
+    if (inlineBytes !== null) {
+      const bytes = inlineBytes.subarray(startBytes, endBytes);
+      yield { bytes, positionBytes: startBytes, release: () => {} };
+      return;
+    }
+    const ahead = new AheadQueue(this.#parts, this.#map, plan, { startBytes, endBytes });
+    try {
+      for (;;) {
+        const slab = await ahead.next();
+        if (slab === null) return;
+        yield slab;
+      }
+    } finally {
+      ahead.close();
+    }
+  }
+
+  /** Fills `target` from `position`; resolves to the bytes read, fewer only at the end of the file. */
+  async readInto(target: Uint8Array, position: number, deadline: Deadline): Promise<number> {
+    let filledBytes = 0;
+    const range = { start: position, end: position + target.length };
+    for await (const slab of this.slabs({ ...range, deadline })) {
+      target.set(slab.bytes, filledBytes);
+      filledBytes += slab.bytes.length;
+      slab.release();
+    }
+    return filledBytes;
+  }
+}
+
+/** The segments of one read: the one that is consumed and those that were asked for ahead of it. */
+class AheadQueue {
+  readonly #parts: ClientParts;
+  readonly #map: ChunkMap;
+  readonly #deadline: Deadline;
+  readonly #aheadBytesMax: number;
+  readonly #endBytes: number;
+  /** In the order of the file; the first one is being consumed. */
+  readonly #segments: SegmentReader[] = [];
+  /** Where the next segment begins. */
+  #plannedBytes: number;
+
+  constructor(
+    parts: ClientParts,
+    map: ChunkMap,
+    plan: ReadPlan,
+    range: { readonly startBytes: number; readonly endBytes: number },
+  ) {
+    this.#parts = parts;
+    this.#map = map;
+    this.#deadline = plan.deadline;
+    this.#aheadBytesMax = Math.max(plan.readAheadBytesMax ?? READ_AHEAD_BYTES_MAX, 1);
+    this.#plannedBytes = range.startBytes;
+    this.#endBytes = range.endBytes;
+  }
+
+  async next(): Promise<Slab | null> {
+    for (;;) {
+      await this.#fill();
+      const [segment] = this.#segments;
+      if (segment === undefined) return null;
+      const slab = await segment.next();
+      if (slab !== null) return this.#counted(slab);
+      this.#segments.shift();
+    }
+  }
+
+  close(): void {
+    for (const segment of this.#segments) {
+      this.#parts.readAhead.giveBack(segment.leftBytes);
+      segment.cancel();
+    }
+    this.#segments.length = 0;
+  }
+
+  /** What is held counts until the consumer gives it back. */
+  #counted(slab: Slab): Slab {
+    const { readAhead } = this.#parts;
+    const { bytes, positionBytes } = slab;
+    let isReleased = false;
+    return {
+      bytes,
+      positionBytes,
+      release: () => {
+        assert(!isReleased, "a slab is released once");
+        isReleased = true;
+        readAhead.giveBack(bytes.length);
+        slab.release();
+      },
+    };
+  }
+
+  /** Asks for as much as may be under way; for one segment in any case. */
+  async #fill(): Promise<void> {
+    while (this.#plannedBytes < this.#endBytes) {
+      const isFirst = this.#segments.length === 0;
+      const freeBytes = isFirst ? Number.MAX_VALUE : this.#roomBytes();
+      if (freeBytes < SEGMENT_BYTES_SMALL) return;
+      await this.#openSegment(isFirst);
+    }
+  }
+
+  #roomBytes(): number {
+    const aheadBytes = this.#segments.reduce((sum, segment) => sum + segment.leftBytes, 0);
+    const roomBytes = Math.min(this.#aheadBytesMax - aheadBytes, this.#parts.readAhead.freeBytes);
+    // Few large requests rather than many small ones.
+    return roomBytes < Math.min(SEGMENT_BYTES, this.#endBytes - this.#plannedBytes) ? 0 : roomBytes;
+  }
+
+  async #openSegment(isFirst: boolean): Promise<void> {
+    const { chunkSizeBytes } = this.#map.attributes;
+    const startBytes = this.#plannedBytes;
+    const position = Math.floor(startBytes / chunkSizeBytes);
+    const chunk = await this.#map.chunkAt(position, this.#deadline);
+    const chunkStartBytes = position * chunkSizeBytes;
+    const isTight = isFirst && this.#parts.readAhead.freeBytes < SEGMENT_BYTES;
+    const lengthMax = isTight ? SEGMENT_BYTES_SMALL : SEGMENT_BYTES;
+    // Segments end at block boundaries: no block is read twice.
+    const alignedEnd = startBytes - (startBytes % BLOCK_BYTES) + lengthMax;
+    const endBytes = Math.min(this.#endBytes, chunkStartBytes + chunk.lengthBytes, alignedEnd);
+    const segment = new SegmentReader({
+      parts: this.#parts,
+      deadline: this.#deadline,
+      map: this.#map,
+      chunk,
+      chunkStartBytes,
+      startBytes,
+      endBytes,
+    });
+    this.#segments.push(segment);
+    this.#parts.readAhead.take(segment.leftBytes);
+    this.#plannedBytes = endBytes;
+  }
+}

@@ -1,0 +1,72 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
+import type { FileAttributes } from "../../shared/protocol/namespace-api.ts";
+import { Deadline } from "../deadline.ts";
+import type { FileReader } from "./file-reader.ts";
+import type { FileHandle, Slab } from "../file-system.ts";
+import type { CallOptions, ReadOptions } from "../options.ts";
+
+/** An open file: one version, to the end. It holds nothing at the servers. */
+export class OpenFile implements FileHandle {
+  readonly #clock: Clock;
+  readonly #reader: FileReader;
+  readonly #closed = new AbortController();
+
+  constructor(clock: Clock, reader: FileReader) {
+    this.#clock = clock;
+    this.#reader = reader;
+  }
+
+  get attributes(): FileAttributes {
+    return this.#reader.attributes;
+  }
+
+  stat(): FileAttributes {
+    return this.#reader.attributes;
+  }
+
+  async read(
+    range: { readonly position: number; readonly lengthBytes: number },
+    options: CallOptions = {},
+  ): Promise<Uint8Array> {
+    const { position, lengthBytes } = range;
+    const wanted = { start: position, end: position + lengthBytes };
+    const { startBytes, endBytes } = this.#reader.bounds(wanted);
+    const bytes = new Uint8Array(endBytes - startBytes);
+    await this.readInto(bytes, startBytes, options);
+    return bytes;
+  }
+
+  async readInto(target: Uint8Array, position: number, options: CallOptions = {}): Promise<number> {
+    using deadline = this.#deadline(options);
+    return await this.#reader.readInto(target, position, deadline);
+  }
+
+  async *stream(options: ReadOptions = {}): AsyncGenerator<Uint8Array, void, void> {
+    for await (const slab of this.slabs(options)) {
+      const bytes = slab.bytes.slice();
+      slab.release();
+      yield bytes;
+    }
+  }
+
+  async *slabs(options: ReadOptions = {}): AsyncGenerator<Slab, void, void> {
+    using deadline = this.#deadline(options);
+    yield* this.#reader.slabs({ ...options, deadline });
+  }
+
+  /** Reads that are under way fail with CANCELLED. */
+  async close(): Promise<void> {
+    this.#closed.abort(new AshlarError("CANCELLED", "Cannot read: the file was closed"));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #deadline(options: CallOptions): Deadline {
+    const deadline = new Deadline(this.#clock, "read the file", options);
+    deadline.follow(this.#closed.signal);
+    return deadline;
+  }
+}

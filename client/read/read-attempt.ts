@@ -1,0 +1,165 @@
+import { assert } from "../../shared/base/assert.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import { BLOCK_BYTES } from "../../shared/base/ids.ts";
+import { readChunk } from "../../shared/protocol/chunk-api.ts";
+import type { Received, Stream } from "../../shared/wire/rpc.ts";
+import type { ChunkPlace, Replica } from "./chunk-map.ts";
+import type { ClientParts } from "../client-deps.ts";
+import { asAshlarError, type Deadline } from "../deadline.ts";
+import { type Manifest, proveManifest } from "./manifest-cache.ts";
+
+/** A stream whose consumer rests for so long is opened anew. */
+const STREAM_TIMEOUT_MS = 10 * 60 * 1000;
+
+type Down = ReturnType<(typeof readChunk)["parseDown"]>;
+
+/** Blocks as a server sent them: not verified. */
+export interface RawFrame {
+  /** In the chunk; a block boundary. */
+  readonly offsetBytes: number;
+  readonly bytes: Uint8Array;
+  readonly manifest: Manifest;
+  release(): void;
+}
+
+export type FrameOutcome =
+  | { readonly kind: "frame"; readonly attempt: ReadAttempt; readonly frame: RawFrame }
+  | { readonly kind: "failed"; readonly attempt: ReadAttempt; readonly error: AshlarError };
+
+/** One replica that is asked for a range of a chunk. */
+export class ReadAttempt {
+  readonly server: Replica;
+  readonly #parts: ClientParts;
+  readonly #deadline: Deadline;
+  readonly #chunk: ChunkPlace;
+  readonly #endBytes: number;
+  readonly #startedMs: number;
+  #offsetBytes: number;
+  #manifest: Manifest | undefined;
+  #stream: Stream<unknown, Down> | null = null;
+  /** The frame that is being waited for; null once it was taken. */
+  #pending: Promise<FrameOutcome> | null;
+  readonly #fork: ReturnType<Deadline["fork"]>;
+  #isOver = false;
+
+  /** The range is in whole blocks of the chunk. The request goes out at once. */
+  constructor(options: {
+    readonly parts: ClientParts;
+    readonly deadline: Deadline;
+    readonly chunk: ChunkPlace;
+    readonly server: Replica;
+    readonly startBytes: number;
+    readonly endBytes: number;
+  }) {
+    assert(options.startBytes % BLOCK_BYTES === 0, "whole blocks are read");
+    assert(options.startBytes < options.endBytes, "something is read");
+    this.#parts = options.parts;
+    this.#deadline = options.deadline;
+    this.#fork = options.deadline.fork();
+    this.#chunk = options.chunk;
+    this.server = options.server;
+    this.#offsetBytes = options.startBytes;
+    this.#endBytes = options.endBytes;
+    this.#startedMs = options.parts.env.clock.monotonicMs();
+    this.#manifest = options.parts.manifests.get(options.chunk.chunkId);
+    this.#parts.chunkservers.health.began(this.server.serverId);
+    this.#pending = this.#outcome(this.#open());
+  }
+
+  /** The next frame, in order, or the failure. Never rejects; the same promise until it is taken. */
+  next(): Promise<FrameOutcome> {
+    this.#pending ??= this.#outcome(this.#receive());
+    return this.#pending;
+  }
+
+  /** The caller has the outcome of `next` and goes on with it. */
+  taken(): void {
+    this.#pending = null;
+  }
+
+  /** Its time was up because the consumer rested, not because of the server. */
+  get hasExpired(): boolean {
+    const ageMs = this.#parts.env.clock.monotonicMs() - this.#startedMs;
+    return ageMs >= STREAM_TIMEOUT_MS;
+  }
+
+  /** Gives it up; a frame that is still to come is given back. */
+  cancel(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#fork[Symbol.dispose]();
+    this.#parts.chunkservers.health.ended(this.server.serverId);
+    this.#stream?.cancel(new AshlarError("CANCELLED", "The reader needs no more of this stream"));
+    this.#pending?.then(
+      (outcome) => {
+        if (outcome.kind === "frame") outcome.frame.release();
+      },
+      () => {}, // It never rejects.
+    );
+    this.#pending = null;
+  }
+
+  async #outcome(receiving: Promise<RawFrame>): Promise<FrameOutcome> {
+    try {
+      return { kind: "frame", attempt: this, frame: await receiving };
+    } catch (error) {
+      return { kind: "failed", attempt: this, error: asAshlarError(error, "read a chunk") };
+    }
+  }
+
+  async #open(): Promise<RawFrame> {
+    const { chunkservers, env } = this.#parts;
+    const request = {
+      chunkId: this.#chunk.chunkId,
+      offsetBytes: this.#offsetBytes,
+      lengthBytes: this.#endBytes - this.#offsetBytes,
+      withManifest: this.#manifest === undefined,
+    };
+    const stream = await chunkservers.open(this.server, readChunk, request, {
+      deadline: this.#deadline,
+      signal: this.#fork.signal,
+      timeoutMs: STREAM_TIMEOUT_MS,
+    });
+    this.#stream = stream;
+    if (this.#isOver) stream.cancel(new AshlarError("CANCELLED", "The reader went elsewhere"));
+    const frame = await this.#receive();
+    chunkservers.health.answered(this.server.serverId, env.clock.monotonicMs() - this.#startedMs);
+    return frame;
+  }
+
+  async #receive(): Promise<RawFrame> {
+    assert(this.#stream !== null, "a stream is open before it is read");
+    const message = await this.#stream.receive();
+    if (message === null) {
+      throw new AshlarError("CONNECTION_LOST", "The stream ended before the range was read");
+    }
+    try {
+      return this.#checked(message);
+    } catch (error) {
+      message.release();
+      throw error;
+    }
+  }
+
+  #checked(message: Received<Down>): RawFrame {
+    const { head, body } = message;
+    const { chunkId, lengthBytes } = this.#chunk;
+    const offsetBytes = this.#offsetBytes;
+    const isInOrder = head.offsetBytes === offsetBytes && head.chunkLengthBytes === lengthBytes;
+    const endBytes = offsetBytes + body.length;
+    const isWhole = endBytes === this.#endBytes || body.length % BLOCK_BYTES === 0;
+    if (!isInOrder || body.length === 0 || endBytes > this.#endBytes || !isWhole) {
+      throw new AshlarError(
+        "PROTOCOL_ERROR",
+        `The server sent bytes ${head.offsetBytes} to ${head.offsetBytes + body.length} of a chunk of ${head.chunkLengthBytes}: expected those from ${offsetBytes} to ${this.#endBytes} of ${lengthBytes}`,
+      );
+    }
+    if (this.#manifest === undefined) {
+      const { hasher } = this.#parts.env;
+      this.#manifest = proveManifest(hasher, chunkId, { lengthBytes, hashes: head.hashes });
+      this.#parts.manifests.put(this.#manifest);
+    }
+    this.#offsetBytes = endBytes;
+    return { offsetBytes, bytes: body, manifest: this.#manifest, release: () => message.release() };
+  }
+}

@@ -1,0 +1,202 @@
+import { assert } from "../../shared/base/assert.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import { hashBlocks } from "../../shared/protocol/chunk-id.ts";
+import { CONTENT_CHUNKS_MAX } from "../../shared/protocol/namespace-api.ts";
+import { Bell } from "./notifier.ts";
+import { ChunkWriter, type SealedChunk } from "./chunk-writer.ts";
+import type { ClientParts } from "../client-deps.ts";
+import { asAshlarError, type Deadline } from "../deadline.ts";
+import type { Frame, FrameReader } from "./frames.ts";
+import type { Intents } from "./intents.ts";
+
+/** Chunks of one file that are not sealed yet: while some are synced, the next is being sent. */
+const CHUNKS_IN_FLIGHT_MAX = 4;
+
+export interface ChunkedUploadOptions {
+  readonly parts: ClientParts;
+  readonly intents: Intents;
+  readonly deadline: Deadline;
+  readonly chunkSizeBytes: number;
+  /** What the caller believes the size to be. */
+  readonly sizeHint: number | undefined;
+  /** Bytes that are with whole chains so far. */
+  readonly onProgress: (bytes: number) => void;
+  /** A chunk is sealed and waits for the commit. */
+  readonly onSealed: (sealed: SealedChunk) => void;
+}
+
+/** The chunk that frames go into. */
+interface OpenChunk {
+  lengthBytes: number;
+  /** Null while it holds nothing but zeros, which are counted and not kept. */
+  writer: ChunkWriter | null;
+}
+
+/** Cuts the frames of a file into chunks and writes them, several at a time. */
+export class ChunkedUpload {
+  readonly #options: ChunkedUploadOptions;
+  /** In the order of the file. A chunk of zeros that was written before stands here again. */
+  readonly #chunks: Array<Promise<SealedChunk>> = [];
+  /** Chunks of zeros by their length: at most two lengths occur in a file. */
+  readonly #zeroChunks = new Map<number, Promise<SealedChunk>>();
+  #unsealedCount = 0;
+  /** Rung when a chunk is sealed or failed. */
+  readonly #bell = new Bell();
+  #chunk: OpenChunk = { lengthBytes: 0, writer: null };
+  #ackedBytes = 0;
+  #sizeBytes = 0;
+
+  constructor(options: ChunkedUploadOptions) {
+    this.#options = options;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /**
+   * Writes `first` and all frames that follow. Resolves when every chunk is durable.
+   *
+   * @throws {AshlarError} WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, TOO_LARGE, CANCELLED,
+   *   DEADLINE_EXCEEDED; what the source throws.
+   */
+  async run(first: Frame, frames: FrameReader): Promise<readonly SealedChunk[]> {
+    try {
+      for (let frame: Frame | null = first; frame !== null; frame = await frames.next()) {
+        await this.#put(frame, frames);
+      }
+      if (this.#chunk.lengthBytes > 0) await this.#closeChunk();
+      return await Promise.all(this.#chunks);
+    } catch (error) {
+      const cause = this.#options.deadline.causeOf(error);
+      // The chunks under way must end before their slabs and connections go.
+      this.#options.deadline.abort(asAshlarError(error, "write the file"));
+      await Promise.allSettled(this.#chunks);
+      await this.#chunk.writer?.sealed.catch(() => {});
+      throw cause;
+    }
+  }
+
+  async #put(frame: Frame, frames: FrameReader): Promise<void> {
+    const { parts, chunkSizeBytes } = this.#options;
+    const { bytes, slab } = frame;
+    const hashes = hashBlocks(parts.env.hasher, bytes);
+    const offsetBytes = this.#chunk.lengthBytes;
+    assert(offsetBytes + bytes.length <= chunkSizeBytes, "a frame lies in one chunk");
+    this.#chunk.lengthBytes += bytes.length;
+    this.#sizeBytes += bytes.length;
+    if (this.#chunk.writer === null && parts.zeroBlocks.isZero(bytes, hashes)) {
+      slab.release();
+    } else {
+      const isWhole = frames.isAtEnd && offsetBytes === 0;
+      await this.#pushAfterZeros({ offsetBytes, bytes, hashes, slab }, isWhole);
+    }
+    if (this.#chunk.lengthBytes === chunkSizeBytes) await this.#closeChunk();
+  }
+
+  async #pushAfterZeros(
+    frame: Parameters<ChunkWriter["push"]>[0],
+    isWhole: boolean,
+  ): Promise<void> {
+    let writer = this.#chunk.writer;
+    if (writer === null) {
+      try {
+        writer = await this.#openWriter(isWhole ? frame.bytes.length : null);
+        await pushZeros(writer, this.#options.parts, frame.offsetBytes);
+      } catch (error) {
+        frame.slab?.release();
+        throw error;
+      }
+    }
+    await writer.push(frame);
+  }
+
+  async #openWriter(sizeHintBytes: number | null): Promise<ChunkWriter> {
+    const { parts, intents, deadline, chunkSizeBytes } = this.#options;
+    while (this.#unsealedCount >= CHUNKS_IN_FLIGHT_MAX) await this.#bell.wait();
+    deadline.check();
+    const writer = new ChunkWriter({
+      env: parts.env,
+      chunkservers: parts.chunkservers,
+      intents,
+      deadline,
+      capacityBytes: chunkSizeBytes,
+      sizeHintBytes,
+      chunksLeft: this.#chunksLeft(sizeHintBytes),
+      onAcked: (moreBytes) => this.#noteAcked(moreBytes),
+      onRetry: parts.onRetry,
+    });
+    this.#chunk.writer = writer;
+    this.#unsealedCount += 1;
+    this.#watch(writer);
+    return writer;
+  }
+
+  #chunksLeft(wholeBytes: number | null): number | null {
+    const { sizeHint, chunkSizeBytes } = this.#options;
+    if (wholeBytes !== null) return 1;
+    if (sizeHint === undefined) return null;
+    const left = Math.ceil(sizeHint / chunkSizeBytes) - this.#chunks.length;
+    return left >= 1 ? left : null;
+  }
+
+  #watch(writer: ChunkWriter): void {
+    const onSettled = (): void => {
+      this.#unsealedCount -= 1;
+      this.#bell.ring();
+    };
+    writer.sealed.then(
+      (sealed) => {
+        this.#options.onSealed(sealed);
+        onSettled();
+      },
+      (error: unknown) => {
+        this.#options.deadline.abort(asAshlarError(error, "write a chunk"));
+        onSettled();
+      },
+    );
+  }
+
+  async #closeChunk(): Promise<void> {
+    const { lengthBytes } = this.#chunk;
+    if (this.#chunks.length === CONTENT_CHUNKS_MAX) throw this.#tooLarge();
+    const isZero = this.#chunk.writer === null;
+    const known = isZero ? this.#zeroChunks.get(lengthBytes) : undefined;
+    if (known !== undefined) {
+      this.#chunks.push(known);
+      this.#chunk = { lengthBytes: 0, writer: null };
+      this.#noteAcked(lengthBytes);
+      return;
+    }
+    const writer = this.#chunk.writer ?? (await this.#openWriter(null));
+    if (isZero) {
+      await pushZeros(writer, this.#options.parts, lengthBytes);
+      this.#zeroChunks.set(lengthBytes, writer.sealed);
+    }
+    writer.end();
+    this.#chunks.push(writer.sealed);
+    this.#chunk = { lengthBytes: 0, writer: null };
+  }
+
+  #noteAcked(moreBytes: number): void {
+    this.#ackedBytes += moreBytes;
+    this.#options.onProgress(this.#ackedBytes);
+  }
+
+  #tooLarge(): AshlarError {
+    const { chunkSizeBytes } = this.#options;
+    return new AshlarError(
+      "TOO_LARGE",
+      `Cannot write a file of more than ${CONTENT_CHUNKS_MAX} chunks of ${chunkSizeBytes} bytes`,
+      { hint: "Take a larger chunk size" },
+    );
+  }
+}
+
+async function pushZeros(
+  writer: ChunkWriter,
+  parts: ClientParts,
+  lengthBytes: number,
+): Promise<void> {
+  for (const frame of parts.zeroBlocks.frames(lengthBytes)) await writer.push(frame);
+}

@@ -1,0 +1,274 @@
+import { AshlarError, type ErrorCode, isAshlarError } from "../../shared/base/errors.ts";
+import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN } from "../../shared/base/ids.ts";
+import {
+  displayName,
+  joinPath,
+  type PathInput,
+  type PathNames,
+  parsePath,
+} from "../../shared/base/path.ts";
+import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
+import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
+import { chunkIdBytes } from "../../shared/protocol/intent.ts";
+import type { Content, Operation } from "../../shared/protocol/namespace-api.ts";
+import type { SealedChunk } from "./chunk-writer.ts";
+import { ChunkedUpload } from "./chunked-upload.ts";
+import type { ClientParts } from "../client-deps.ts";
+import { Deadline } from "../deadline.ts";
+import type { PutResult, PutSource } from "../file-system.ts";
+import { type Frame, FrameReader } from "./frames.ts";
+import { Intents } from "./intents.ts";
+import type { PutOptions } from "../options.ts";
+import { PartFiles } from "./part-files.ts";
+import { type ByteSource, knownSize, openSource } from "./put-source.ts";
+
+/** Files up to so many bytes go into the metadata, unless the cluster allows less. */
+const INLINE_BYTES = 4 * 1024;
+const FILE_MODE = 0o644;
+
+/**
+ * Writes a whole file: reads `source` to its end, then publishes it as one step.
+ *
+ * @throws {AshlarError} see `FileSystem.writeFile`; what the source throws, as it is.
+ */
+export async function writeFile(
+  parts: ClientParts,
+  path: PathInput,
+  source: PutSource,
+  options: PutOptions,
+): Promise<PutResult> {
+  const names = parsePath(path);
+  checkOptions(names, options);
+  using deadline = new Deadline(parts.env.clock, "write the file", options);
+  deadline.check();
+  const bytes = openSource(source, deadline.signal);
+  try {
+    const sizeHint = options.sizeHint ?? knownSize(source);
+    const put = new FilePut(parts, deadline, names, { ...options, ...hinted(sizeHint) });
+    return await put.run(bytes);
+  } finally {
+    // What was begun ahead (placements, hidden files) is of no use any more.
+    deadline.abort(new AshlarError("CANCELLED", "The write is over"));
+    bytes.close();
+  }
+}
+
+function hinted(sizeHint: number | undefined): { readonly sizeHint?: number } {
+  return sizeHint === undefined ? {} : { sizeHint };
+}
+
+function checkOptions(names: PathNames, options: PutOptions): void {
+  if (names.length === 0) {
+    throw new AshlarError("IS_A_DIRECTORY", 'Cannot write "/": it is a directory');
+  }
+  const { chunkSizeBytes = CHUNK_BYTES_MAX } = options;
+  const isPower = Number.isInteger(Math.log2(chunkSizeBytes));
+  if (isPower && chunkSizeBytes >= CHUNK_BYTES_MIN && chunkSizeBytes <= CHUNK_BYTES_MAX) return;
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use a chunk size of ${chunkSizeBytes} bytes: expected a power of two, ${CHUNK_BYTES_MIN} to ${CHUNK_BYTES_MAX}`,
+  );
+}
+
+class FilePut {
+  readonly #parts: ClientParts;
+  readonly #deadline: Deadline;
+  readonly #names: PathNames;
+  readonly #options: PutOptions;
+  readonly #chunkSizeBytes: number;
+
+  constructor(parts: ClientParts, deadline: Deadline, names: PathNames, options: PutOptions) {
+    this.#parts = parts;
+    this.#deadline = deadline;
+    this.#names = names;
+    this.#options = options;
+    this.#chunkSizeBytes = options.chunkSizeBytes ?? CHUNK_BYTES_MAX;
+  }
+
+  async run(source: ByteSource): Promise<PutResult> {
+    const frames = new FrameReader({
+      source,
+      slabs: this.#parts.writeSlabs,
+      signal: this.#deadline.signal,
+      // Chunks may be shorter than the largest frame; a frame lies in one of them.
+      frameBytes: Math.min(FRAME_BYTES_MAX, this.#chunkSizeBytes),
+      sizeHint: this.#options.sizeHint,
+    });
+    const first = await frames.next();
+    if (first === null) return this.#putInline(new Uint8Array());
+    if (!frames.isAtEnd || first.bytes.length > INLINE_BYTES) return this.#putChunks(first, frames);
+    try {
+      return await this.#putInline(first.bytes.slice());
+    } catch (error) {
+      // This cluster keeps less in its metadata.
+      if (!isAshlarError(error, "TOO_LARGE")) throw error;
+      return await this.#putChunks(retained(first), frames);
+    } finally {
+      first.slab.release();
+    }
+  }
+
+  async #putInline(bytes: Uint8Array): Promise<PutResult> {
+    const { hasher } = this.#parts.env;
+    const { index, inode } = await this.#commit({ kind: "inline", bytes }, []);
+    const sizeBytes = bytes.length;
+    const ids = sizeBytes === 0 ? [] : [chunkIdOf(hasher, sizeBytes, hashBlocks(hasher, bytes))];
+    const file = { sizeBytes, chunkSizeBytes: CHUNK_BYTES_MAX };
+    this.#options.onProgress?.(sizeBytes);
+    return {
+      index,
+      inode,
+      sizeBytes,
+      chunkCount: 0,
+      sentBytes: sizeBytes,
+      contentRoot: contentRootOf(hasher, file, ids.map(chunkIdBytes)),
+      chunksUnderReplicated: 0,
+    };
+  }
+
+  async #putChunks(first: Frame, frames: FrameReader): Promise<PutResult> {
+    const partFiles = this.#partFiles();
+    let isPublished = false;
+    try {
+      const upload = this.#upload(partFiles);
+      await this.#checkTarget(first, frames);
+      partFiles.start();
+      const sealed = await upload.run(first, frames);
+      await partFiles.stop();
+      const { sizeBytes } = upload;
+      const chunkSizeBytes = this.#chunkSizeBytes;
+      const chunks = sealed.map((each) => partFiles.named(each));
+      const content: Content = { kind: "chunks", sizeBytes, chunkSizeBytes, chunks };
+      const { index, inode } = await this.#commit(content, partFiles.removals);
+      isPublished = true;
+      return { index, inode, ...this.#facts(sizeBytes, sealed) };
+    } finally {
+      await partFiles.stop();
+      this.#parts.background.run(() => partFiles.discard(isPublished));
+    }
+  }
+
+  #upload(partFiles: PartFiles): ChunkedUpload {
+    const parts = this.#parts;
+    const deadline = this.#deadline;
+    const options = this.#options;
+    const chunkSizeBytes = this.#chunkSizeBytes;
+    const intents = new Intents({
+      masters: parts.masters,
+      chunkservers: parts.chunkservers,
+      clock: parts.env.clock,
+      deadline,
+      timeoutMs: parts.timeoutMs,
+      target: { path: joinPath(this.#names) },
+      storageClass: options.storageClass,
+      chunkSizeBytes,
+      hostName: parts.hostName,
+    });
+    return new ChunkedUpload({
+      parts,
+      intents,
+      deadline,
+      chunkSizeBytes,
+      sizeHint: options.sizeHint,
+      onProgress: options.onProgress ?? (() => {}),
+      onSealed: (sealed) => partFiles.add(sealed),
+    });
+  }
+
+  #partFiles(): PartFiles {
+    const { uid = 0, gid = 0, storageClass } = this.#options;
+    return new PartFiles({
+      parts: this.#parts,
+      deadline: this.#deadline,
+      directory: this.#names.slice(0, -1),
+      uid,
+      gid,
+      chunkSizeBytes: this.#chunkSizeBytes,
+      storageClass,
+    });
+  }
+
+  #facts(sizeBytes: number, sealed: readonly SealedChunk[]): Omit<PutResult, "index" | "inode"> {
+    const different = [...new Set(sealed)];
+    const ids = sealed.map((each) => chunkIdBytes(each.chunk.id));
+    const file = { sizeBytes, chunkSizeBytes: this.#chunkSizeBytes };
+    return {
+      sizeBytes,
+      chunkCount: sealed.length,
+      sentBytes: different.reduce((sum, each) => sum + each.sentBytes, 0),
+      contentRoot: contentRootOf(this.#parts.env.hasher, file, ids),
+      chunksUnderReplicated: different.filter((each) => each.isUnderReplicated).length,
+    };
+  }
+
+  /** Before much is sent: whether the commit could succeed as things stand. */
+  async #checkTarget(first: Frame, frames: FrameReader): Promise<void> {
+    if (frames.isAtEnd) return; // The commit finds out soon enough.
+    try {
+      await this.#checkNames();
+    } catch (error) {
+      first.slab.release();
+      throw error;
+    }
+  }
+
+  async #checkNames(): Promise<void> {
+    const parent = await this.#stat(this.#names.slice(0, -1));
+    if (parent.kind !== "directory") {
+      throw this.#refusal("NOT_A_DIRECTORY", "what it would be in is no directory");
+    }
+    try {
+      const there = await this.#stat(this.#names);
+      if (there.kind === "directory") throw this.#refusal("IS_A_DIRECTORY", "it is a directory");
+    } catch (error) {
+      if (isAshlarError(error, "NOT_FOUND")) return;
+      throw error;
+    }
+    if (this.#options.replace === false) {
+      throw this.#refusal("ALREADY_EXISTS", "expected a name that is free: it is taken");
+    }
+  }
+
+  #refusal(code: ErrorCode, why: string): AshlarError {
+    const name = displayName(joinPath(this.#names));
+    return new AshlarError(code, `Cannot write ${name}: ${why}`, { details: { path: name } });
+  }
+
+  async #stat(names: PathNames) {
+    const target = { path: joinPath(names) };
+    const linearizable = { ...this.#callOptions(), readMode: "linearizable" } as const;
+    return await this.#parts.masters.stat(target, linearizable);
+  }
+
+  async #commit(content: Content, others: readonly Operation[]) {
+    const { mode = FILE_MODE, uid = 0, gid = 0, replace = true } = this.#options;
+    const { mtimeMs, storageClass } = this.#options;
+    const put: Operation = {
+      kind: "put",
+      target: { path: joinPath(this.#names) },
+      content,
+      replace,
+      mode,
+      uid,
+      gid,
+      ...(mtimeMs === undefined ? {} : { mtimeMs }),
+      ...(storageClass === undefined ? {} : { storageClass }),
+    };
+    const { index, inodes } = await this.#parts.masters.transact(
+      { preconditions: [], operations: [put, ...others] },
+      this.#callOptions(),
+    );
+    return { index, inode: inodes[0] ?? null };
+  }
+
+  #callOptions(): { readonly signal: AbortSignal; readonly timeoutMs: number } {
+    const { signal } = this.#deadline;
+    return { signal, timeoutMs: this.#deadline.remainingMs(this.#parts.timeoutMs) };
+  }
+}
+
+/** The frame for another owner of its slab. */
+function retained(frame: Frame): Frame {
+  frame.slab.retain();
+  return frame;
+}

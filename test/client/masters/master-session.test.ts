@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { MasterSession } from "../../../client/masters/master-session.ts";
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import type { LogIndex, SessionId } from "../../../shared/base/ids.ts";
+import type { CallMethod } from "../../../shared/protocol/method.ts";
+import {
+  type Attempt,
+  closeSession,
+  keepSession,
+  openSession,
+} from "../../../shared/protocol/namespace-api.ts";
+import { type TransactRequest, transact } from "../../../shared/protocol/transact-api.ts";
+import type { LeaderCallOptions, PartialCall } from "../../../shared/wire/leader-channel.ts";
+import type { Received } from "../../../shared/wire/rpc.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+import { hasCode, MemoryLog } from "../../support/wire-world.ts";
+
+const IDLE_MS = 9_000;
+
+/** Masters that answer as the test says, at the other end of the channel. */
+class ScriptedMasters {
+  readonly seen: Attempt[] = [];
+  readonly names: string[] = [];
+  /** Transactions in each call. */
+  readonly calls: number[] = [];
+  uncertainAttempts = 0;
+  sessionCount = 0;
+  /** What becomes of the opening of a session; default: it is opened. */
+  onOpen: (options: LeaderCallOptions) => Promise<void> = async () => {};
+  /** What becomes of a mutation; default: it is committed. */
+  onTransact: (attempt: Attempt) => Promise<void> = async () => {};
+
+  connection(): Promise<never> {
+    return Promise.reject(new AshlarError("UNSUPPORTED", "No stream is opened here"));
+  }
+
+  learnAnew(): Promise<void> {
+    return this.connection();
+  }
+
+  async call<Request, Response>(
+    method: CallMethod<Request, Response>,
+    _request: Request,
+    options: LeaderCallOptions,
+  ): Promise<Received<Response>> {
+    assert.equal(options.idempotent, true, "every call may be repeated");
+    this.names.push(method.name);
+    if (method.name === openSession.name) await this.onOpen(options);
+    const head = await this.#answer(method.name);
+    return { head: head as Response, body: new Uint8Array(), release: () => {} };
+  }
+
+  async #answer(name: string): Promise<unknown> {
+    if (name === openSession.name) {
+      this.sessionCount += 1;
+      return { sessionId: this.sessionCount as SessionId, index: 1, idleMsMax: IDLE_MS };
+    }
+    return { index: 7 };
+  }
+
+  async callParts<Request, Response>(
+    method: CallMethod<Request, Response>,
+    { request, take }: PartialCall<Request, Response>,
+  ): Promise<void> {
+    assert.equal(method.name, transact.name);
+    const asked = request() as TransactRequest;
+    const { sessionId, firstUnacknowledged, transactions } = asked;
+    this.calls.push(transactions.length);
+    const outcomes = transactions.map(async ({ sequence }) => {
+      const attempt = { sessionId, firstUnacknowledged, sequence };
+      this.seen.push(attempt);
+      try {
+        await this.onTransact(attempt);
+        return { index: 7, inodes: [] };
+      } catch (error) {
+        return error;
+      }
+    });
+    assert.equal(take({ outcomes: await Promise.all(outcomes) } as Response), null);
+  }
+}
+
+function makeSession(masters: ScriptedMasters, clock = new VirtualClock()): MasterSession {
+  return new MasterSession({
+    channel: masters,
+    anyMaster: masters,
+    readMode: "linearizable",
+    seenIndex: 0 as LogIndex,
+    clock,
+    log: new MemoryLog(),
+    clientName: "test",
+    timeoutMs: 1_000,
+    uncertainAttempts: () => masters.uncertainAttempts,
+  });
+}
+
+function mutate(session: MasterSession) {
+  return session.transact({ preconditions: [], operations: [] });
+}
+
+function expired(): AshlarError {
+  return new AshlarError("SESSION_EXPIRED", "Cannot apply: the session has ended");
+}
+
+describe("a client session (Raft thesis §6.3)", () => {
+  it("is opened by the first mutations, once, however many there are", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    await Promise.all([mutate(session), mutate(session), mutate(session)]);
+    assert.equal(masters.sessionCount, 1);
+    assert.deepEqual(
+      masters.seen.map((attempt) => attempt.sequence),
+      [1, 2, 3],
+    );
+  });
+
+  it("is not waited for at the end while the masters do not open it", async () => {
+    const masters = new ScriptedMasters();
+    const clock = new VirtualClock();
+    const session = makeSession(masters, clock);
+    masters.onOpen = ({ timeoutMs, signal }) => clock.sleep(timeoutMs, signal);
+    const mutation = mutate(session);
+    mutation.catch(() => {}); // Looked at below.
+    await clock.advance(10);
+    await clock.advanceFor(session[Symbol.asyncDispose](), "the session is closed", 100);
+    await assert.rejects(mutation, hasCode("CANCELLED"));
+  });
+
+  it("sends the transactions of one turn together, each under a sequence of its own", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    await mutate(session);
+    await Promise.all([mutate(session), mutate(session), mutate(session)]);
+    assert.deepEqual(masters.calls, [1, 3]);
+    assert.deepEqual(masters.seen.slice(1), [
+      { sessionId: 1, sequence: 2, firstUnacknowledged: 2 },
+      { sessionId: 1, sequence: 3, firstUnacknowledged: 2 },
+      { sessionId: 1, sequence: 4, firstUnacknowledged: 2 },
+    ]);
+  });
+
+  it("moves only those to a new one that its end has refused", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    await mutate(session);
+    masters.onTransact = async ({ sessionId, sequence }) => {
+      if (sessionId === 1 && sequence >= 3) throw expired();
+    };
+    await Promise.all([mutate(session), mutate(session), mutate(session)]);
+    assert.equal(masters.sessionCount, 2);
+    assert.deepEqual(masters.calls, [1, 3, 2]);
+    assert.deepEqual(
+      masters.seen.map(({ sessionId, sequence }) => `${sessionId}.${sequence}`),
+      ["1.1", "1.2", "1.3", "1.4", "2.1", "2.2"],
+    );
+  });
+
+  it("never gives up an outcome that it may still ask for", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    let finishFirst = (): void => {};
+    masters.onTransact = async ({ sequence }) => {
+      if (sequence === 1) await new Promise<void>((resolve) => (finishFirst = resolve));
+    };
+    const first = mutate(session);
+    while (masters.seen.length === 0) await Promise.resolve();
+    await mutate(session);
+    await mutate(session);
+    finishFirst();
+    await first;
+    await mutate(session);
+    assert.deepEqual(
+      masters.seen.map((attempt) => attempt.firstUnacknowledged),
+      [1, 1, 1, 4],
+    );
+  });
+
+  it("moves to a new one if it ended before the mutation was sent with effect", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    masters.onTransact = async ({ sessionId }) => {
+      if (sessionId === 1) throw expired();
+    };
+    await mutate(session);
+    assert.equal(masters.sessionCount, 2);
+    assert.deepEqual(
+      masters.seen.map((attempt) => attempt.sequence),
+      [1, 1],
+    );
+  });
+
+  it("says COMMIT_UNKNOWN if an attempt without an answer came before its end", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    masters.onTransact = async () => {
+      masters.uncertainAttempts += 1;
+      throw expired();
+    };
+    await assert.rejects(mutate(session), (error) => isAshlarError(error, "COMMIT_UNKNOWN"));
+    assert.equal(masters.seen.length, 1, "it is not tried again");
+  });
+
+  it("is kept alive while nothing changes, and closed at the end", async () => {
+    const masters = new ScriptedMasters();
+    const clock = new VirtualClock();
+    const session = makeSession(masters, clock);
+    await mutate(session);
+    for (let step = 0; step < 4; step += 1) await clock.advance(IDLE_MS / 3);
+    const kept = masters.names.filter((name) => name === keepSession.name).length;
+    assert.ok(kept >= 3, `${kept} times`);
+    await session[Symbol.asyncDispose]();
+    assert.equal(masters.names.at(-1), closeSession.name);
+    await assert.rejects(mutate(session), (error) => isAshlarError(error, "CANCELLED"));
+  });
+});

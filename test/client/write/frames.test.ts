@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { FrameReader } from "../../../client/write/frames.ts";
+import { openSource } from "../../../client/write/put-source.ts";
+import { concatBytes } from "../../../shared/base/bytes.ts";
+import { SlabPool } from "../../../shared/flow/slabs.ts";
+import { FRAME_BYTES_MAX } from "../../../shared/protocol/chunk-api.ts";
+
+const SIGNAL = new AbortController().signal;
+
+function numbered(count: number): Uint8Array {
+  const bytes = new Uint8Array(count);
+  for (let place = 0; place < count; place += 251) bytes[place] = place;
+  return bytes;
+}
+
+/** Pieces of the given sizes, over and over; each is overwritten once the next is asked for. */
+async function* reusing(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
+  for (let offset = 0, turn = 0; offset < bytes.length; turn += 1) {
+    const piece = bytes.slice(offset, offset + (sizes[turn % sizes.length] as number));
+    offset += piece.length;
+    yield piece;
+    piece.fill(0xee);
+  }
+}
+
+describe("frames of a source", () => {
+  it("are whole but for the last, whatever the sizes of the pieces and the hint", async () => {
+    const slabs = new SlabPool({ bytesMax: 8 * FRAME_BYTES_MAX });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat({ max: 3 * FRAME_BYTES_MAX }),
+        fc.array(fc.integer({ min: 1, max: 600_000 }), { minLength: 1, maxLength: 5 }),
+        fc.option(fc.nat({ max: 3 * FRAME_BYTES_MAX }), { nil: undefined }),
+        async (length, sizes, sizeHint) => {
+          const floor = sizes.map((size) => Math.max(size, length / 2000));
+          const bytes = numbered(length);
+          const source = openSource(reusing(bytes, floor.map(Math.ceil)), SIGNAL);
+          const frames = new FrameReader({
+            source,
+            slabs,
+            signal: SIGNAL,
+            sizeHint,
+            frameBytes: FRAME_BYTES_MAX,
+          });
+          const seen: Uint8Array[] = [];
+          for (let frame = await frames.next(); frame !== null; frame = await frames.next()) {
+            seen.push(frame.bytes.slice());
+            frame.slab.release();
+          }
+          assert.ok(frames.isAtEnd);
+          assert.ok(seen.slice(0, -1).every((each) => each.length === FRAME_BYTES_MAX));
+          assert.equal(Buffer.compare(concatBytes(seen), bytes), 0);
+          assert.equal(slabs.lentBytes, 0, "every slab was given back");
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it("wait for a slab, and leave when the signal aborts", async () => {
+    const slabs = new SlabPool({ bytesMax: 4096 });
+    const held = slabs.take(4096);
+    const controller = new AbortController();
+    const source = openSource("text", SIGNAL);
+    const options = {
+      source,
+      slabs,
+      signal: controller.signal,
+      sizeHint: 10,
+      frameBytes: FRAME_BYTES_MAX,
+    };
+    const waiting = new FrameReader(options).next();
+    controller.abort(new Error("No more"));
+    await assert.rejects(waiting, /No more/);
+    held?.release();
+    assert.equal(slabs.lentBytes, 0);
+  });
+
+  it("leave a source that hangs when the signal aborts", async () => {
+    const slabs = new SlabPool({ bytesMax: 8 * FRAME_BYTES_MAX });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const hanging = {
+      [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }),
+    };
+    const source = openSource(hanging, signal);
+    const waiting = new FrameReader({
+      source,
+      slabs,
+      signal,
+      sizeHint: undefined,
+      frameBytes: FRAME_BYTES_MAX,
+    }).next();
+    await Promise.resolve();
+    controller.abort(new Error("No more"));
+    await assert.rejects(waiting);
+    assert.equal(slabs.lentBytes, 0);
+  });
+});

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { planResume, type Survivor, slowest } from "../../../client/write/plan-resume.ts";
+import { BLOCK_BYTES, type ServerId } from "../../../shared/base/ids.ts";
+
+function server(name: string, receivedBytes: number | null): Survivor {
+  return { serverId: name as ServerId, address: `${name}:1`, receivedBytes };
+}
+
+describe("how a broken chunk goes on", () => {
+  it("resumes at what all survivors have, a block boundary, and lets one fill up newcomers", () => {
+    const plan = planResume({
+      servers: [server("a", 3 * BLOCK_BYTES + 10), server("b", 5 * BLOCK_BYTES), server("c", null)],
+      blamed: null,
+      firstKeptBytes: 2 * BLOCK_BYTES,
+      lengthBytes: 9 * BLOCK_BYTES,
+    });
+    assert.deepEqual(plan, {
+      kind: "resume",
+      keep: ["a", "b"],
+      fillFrom: "a:1",
+      resumeAtBytes: 3 * BLOCK_BYTES,
+      exclude: ["c"],
+    });
+  });
+
+  it("does not keep a survivor that misses bytes which the writer has given back", () => {
+    const plan = planResume({
+      servers: [server("a", BLOCK_BYTES), server("b", 4 * BLOCK_BYTES), server("c", 9)],
+      blamed: "c" as ServerId,
+      firstKeptBytes: 2 * BLOCK_BYTES,
+      lengthBytes: 4 * BLOCK_BYTES,
+    });
+    assert.ok(plan.kind === "resume");
+    assert.deepEqual(plan.keep, ["b"]);
+    assert.deepEqual(plan.exclude, ["c"], "a can be filled up");
+  });
+
+  it("begins anew where nobody has anything and nothing was given back", () => {
+    const plan = planResume({
+      servers: [server("a", 0), server("b", null)],
+      blamed: null,
+      firstKeptBytes: 0,
+      lengthBytes: BLOCK_BYTES,
+    });
+    const fresh = { keep: [], fillFrom: null, resumeAtBytes: 0, exclude: ["b"] };
+    assert.deepEqual(plan, { kind: "resume", ...fresh });
+  });
+
+  it("is lost only if no survivor has what was given back", () => {
+    const plan = planResume({
+      servers: [server("a", BLOCK_BYTES), server("b", null)],
+      blamed: null,
+      firstKeptBytes: 2 * BLOCK_BYTES,
+      lengthBytes: 3 * BLOCK_BYTES,
+    });
+    assert.deepEqual(plan, { kind: "lost" });
+  });
+
+  it("never asks for bytes that the writer or a kept server does not have", () => {
+    const received = fc.option(fc.integer({ min: 0, max: 20 * BLOCK_BYTES }), { nil: null });
+    fc.assert(
+      fc.property(
+        fc.array(received, { minLength: 1, maxLength: 6 }),
+        fc.nat({ max: 20 }),
+        fc.nat({ max: 3 * BLOCK_BYTES }),
+        (counts, keptBlocks, moreBytes) => {
+          const firstKeptBytes = keptBlocks * BLOCK_BYTES;
+          const lengthBytes = firstKeptBytes + moreBytes;
+          const servers = counts.map((count, place) => server(`s${place}`, count));
+          const plan = planResume({ servers, blamed: null, firstKeptBytes, lengthBytes });
+          if (plan.kind === "lost") {
+            assert.ok(firstKeptBytes > 0);
+            return;
+          }
+          assert.equal(plan.resumeAtBytes % BLOCK_BYTES, 0);
+          assert.ok(plan.resumeAtBytes >= firstKeptBytes && plan.resumeAtBytes <= lengthBytes);
+          for (const { serverId, receivedBytes } of servers) {
+            if (plan.keep.includes(serverId)) assert.ok((receivedBytes ?? 0) >= plan.resumeAtBytes);
+          }
+        },
+      ),
+    );
+  });
+
+  it("blames the server that got less than the one before it", () => {
+    assert.equal(slowest([server("a", 9), server("b", 3), server("c", 3)]), "b");
+    assert.equal(slowest([server("a", 9), server("b", 9), server("c", 2)]), "c");
+    assert.equal(slowest([server("a", 9), server("b", 9)]), null);
+  });
+});
