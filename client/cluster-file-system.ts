@@ -13,41 +13,41 @@ import {
   type StorageClass,
   type Target,
 } from "../shared/protocol/namespace-api.ts";
-import { type AsOfState, indexAsOf, stateAsOf } from "./names/as-of.ts";
-import { backup } from "./names/backup.ts";
 import type { ClientParts } from "./client-deps.ts";
 import { Deadline } from "./deadline.ts";
+import type { FileSystem } from "./file-system.ts";
+import { ClusterMasters, type Masters } from "./masters/membership.ts";
+import { type AsOfState, indexAsOf, stateAsOf } from "./names/as-of.ts";
+import { backup } from "./names/backup.ts";
+import { listAll, listPage } from "./names/listing.ts";
+import * as operations from "./names/operations.ts";
+import { type PathVersion, pathHistory } from "./names/path-history.ts";
+import { type RestoreResult, restore } from "./names/restore.ts";
+import { targetOf } from "./names/target.ts";
+import { checkSize, Transaction, type TransactionResult } from "./names/transaction.ts";
+import { walk } from "./names/walk.ts";
+import { ClusterWatch } from "./names/watch.ts";
+import type * as options from "./options.ts";
+import type { PutSource } from "./options.ts";
 import { FileReader } from "./read/file-reader.ts";
+import { OpenFile } from "./read/open-file.ts";
+import { checksum, verify } from "./read/verify.ts";
 import type {
   BackupPart,
   Checksum,
   Committed,
   DirectoryEntry,
   FileHandle,
-  FileSystem,
   ListPage,
   PutResult,
-  PutSource,
   Slab,
   VerifyResult,
   WalkEntry,
   Watch,
   WriteStream,
-} from "./file-system.ts";
-import { writeFile } from "./write/file-writer.ts";
-import { listAll, listPage } from "./names/listing.ts";
-import { ClusterMasters, type Masters } from "./masters/membership.ts";
-import { OpenFile } from "./read/open-file.ts";
-import * as operations from "./names/operations.ts";
-import type * as options from "./options.ts";
-import { type PathVersion, pathHistory } from "./names/path-history.ts";
-import { type RestoreResult, restore } from "./names/restore.ts";
+} from "./results.ts";
 import { nodeReadable, nodeWritable, webReadable, webWritable } from "./streams.ts";
-import { targetOf } from "./names/target.ts";
-import { checkSize, Transaction, type TransactionResult } from "./names/transaction.ts";
-import { checksum, verify } from "./read/verify.ts";
-import { walk } from "./names/walk.ts";
-import { ClusterWatch } from "./names/watch.ts";
+import { writeFile } from "./write/file-writer.ts";
 
 /** The file system over a cluster's masters and chunkservers. */
 export class ClusterFileSystem implements FileSystem {

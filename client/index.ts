@@ -25,52 +25,10 @@ export type {
   StorageClass,
   Target,
 } from "../shared/protocol/namespace-api.ts";
-export type { AsOfState } from "./names/as-of.ts";
 export { connect } from "./connect.ts";
-export type {
-  BackupPart,
-  Checksum,
-  Committed,
-  DirectoryEntry,
-  FileHandle,
-  FileSystem,
-  FillSource,
-  ListPage,
-  PutResult,
-  PutSource,
-  ReplicaResult,
-  Slab,
-  VerifyResult,
-  WalkEntry,
-  Watch,
-  WatchEvent,
-  WriteStream,
-} from "./file-system.ts";
+export type { FileSystem } from "./file-system.ts";
 export type { AddMastersOptions, MasterAddress, Masters } from "./masters/membership.ts";
-export type {
-  AsOf,
-  AttributeChanges,
-  ByteRange,
-  CallOptions,
-  ConnectOptions,
-  CopyOptions,
-  CreateOptions,
-  ListCursor,
-  ListOptions,
-  ListPageOptions,
-  LookOptions,
-  MakeDirectoryOptions,
-  PutOptions,
-  ReadModeName,
-  ReadOptions,
-  RenameOptions,
-  RestoreOptions,
-  RetryEvent,
-  VerifyOptions,
-  WalkOptions,
-  WatchCursor,
-  WatchOptions,
-} from "./options.ts";
+export type { AsOfState } from "./names/as-of.ts";
 export type { PathVersion } from "./names/path-history.ts";
 export type { RestoreResult } from "./names/restore.ts";
 export { targetOf } from "./names/target.ts";
@@ -81,3 +39,45 @@ export {
   type TransactionRefusal,
   type TransactionResult,
 } from "./names/transaction.ts";
+export type {
+  AsOf,
+  AttributeChanges,
+  ByteRange,
+  CallOptions,
+  ConnectOptions,
+  CopyOptions,
+  CreateOptions,
+  FillSource,
+  ListCursor,
+  ListOptions,
+  ListPageOptions,
+  LookOptions,
+  MakeDirectoryOptions,
+  PutOptions,
+  PutSource,
+  ReadModeName,
+  ReadOptions,
+  RenameOptions,
+  RestoreOptions,
+  RetryEvent,
+  VerifyOptions,
+  WalkOptions,
+  WatchCursor,
+  WatchOptions,
+} from "./options.ts";
+export type {
+  BackupPart,
+  Checksum,
+  Committed,
+  DirectoryEntry,
+  FileHandle,
+  ListPage,
+  PutResult,
+  ReplicaResult,
+  Slab,
+  VerifyResult,
+  WalkEntry,
+  Watch,
+  WatchEvent,
+  WriteStream,
+} from "./results.ts";

@@ -1,3 +1,5 @@
+import type { Readable } from "node:stream";
+import type { ReadableStream } from "node:stream/web";
 import type { AshlarError } from "../shared/base/errors.ts";
 import type { PathInput } from "../shared/base/path.ts";
 import type { Env } from "../shared/ports/env.ts";
@@ -199,3 +201,23 @@ export interface VerifyOptions extends CallOptions {
   /** true: every replica is read and proved, not only one that is good. Default: false. */
   readonly allReplicas?: boolean;
 }
+
+/**
+ * Bytes that are asked for, into an array of the library's: the cheapest source, because the bytes
+ * are not copied again on their way to the wire.
+ */
+export interface FillSource {
+  /** Puts at least 1 byte at the start of `target`, or returns 0 at the end. One call at a time. */
+  fill(target: Uint8Array): Promise<number>;
+}
+
+/** Where a file's bytes may come from. Text is written as UTF-8. It is read once, to its end. */
+export type PutSource =
+  | AsyncIterable<Uint8Array>
+  | Iterable<Uint8Array>
+  | Readable
+  | ReadableStream<Uint8Array>
+  | FillSource
+  | Uint8Array
+  | string
+  | Blob;

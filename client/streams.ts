@@ -2,7 +2,7 @@ import { Readable, Writable } from "node:stream";
 import { ReadableStream, WritableStream } from "node:stream/web";
 import { assert } from "../shared/base/assert.ts";
 import { AshlarError } from "../shared/base/errors.ts";
-import type { PutResult, WriteStream } from "./file-system.ts";
+import type { PutResult, WriteStream } from "./results.ts";
 
 /** The file system's iterables and promises as streams of Node and of the web. */
 

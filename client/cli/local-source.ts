@@ -4,7 +4,7 @@ import { toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName } from "../../shared/base/path.ts";
 import type { HashStream } from "../../shared/ports/hasher.ts";
-import type { FillSource } from "../file-system.ts";
+import type { FillSource } from "../options.ts";
 import { localError } from "./local-files.ts";
 
 const READ_BYTES = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
-import type { Slab } from "../file-system.ts";
+import type { Slab } from "../results.ts";
 import { joinLocal, localError } from "./local-files.ts";
 
 const SLASH = 0x2f;

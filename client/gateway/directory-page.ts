@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { displayName, type PathNames, parseEntryName } from "../../shared/base/path.ts";
 import { formatSize, formatTime } from "../cli/format.ts";
-import type { DirectoryEntry } from "../file-system.ts";
+import type { DirectoryEntry } from "../results.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page-assets.ts";
 import { urlOf } from "./request-path.ts";
 

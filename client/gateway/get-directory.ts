@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { parseEntryName } from "../../shared/base/path.ts";
 import { jsonAttributes, jsonName } from "../cli/format.ts";
-import type { DirectoryEntry } from "../file-system.ts";
+import type { DirectoryEntry } from "../results.ts";
 import { etagOf } from "./conditions.ts";
 import { directoryPage, PAGE_POLICY } from "./directory-page.ts";
 import { type GatewayRequest, queryFlag } from "./gateway-request.ts";

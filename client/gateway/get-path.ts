@@ -1,5 +1,5 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import type { FileHandle } from "../file-system.ts";
+import type { FileHandle } from "../results.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 import { getDirectory } from "./get-directory.ts";
 import { getFile } from "./get-file.ts";

@@ -22,10 +22,10 @@ import {
 } from "../../shared/protocol/transact-api.ts";
 import type { LeaderCallOptions, LeaderChannel } from "../../shared/wire/leader-channel.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
-import { CallBatcher } from "./call-batch.ts";
 import { causeOf, untilAborted } from "../deadline.ts";
-import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
 import type { CallOptions, ReadModeName } from "../options.ts";
+import { CallBatcher } from "./call-batch.ts";
+import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
 
 /** Sessions that may end under one mutation before it gives up. */
 const REOPEN_MAX = 3;

@@ -8,8 +8,8 @@ import {
   mastersStatus,
   transferLeadership,
 } from "../../shared/protocol/masters-api.ts";
-import type { MasterSession } from "./master-session.ts";
 import type { CallOptions } from "../options.ts";
+import type { MasterSession } from "./master-session.ts";
 
 /** A master and where it listens ("host:port"). */
 export interface MasterAddress {

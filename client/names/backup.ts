@@ -3,8 +3,8 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import { type BackupMessage, readBackup } from "../../shared/protocol/backup-api.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
 import type { ClientParts } from "../client-deps.ts";
-import type { BackupPart } from "../file-system.ts";
 import type { CallOptions } from "../options.ts";
+import type { BackupPart } from "../results.ts";
 
 /** A backup takes as long as it moves: the connection's keep-alive ends one that does not. */
 const LIFETIME_MS = 7 * 24 * 60 * 60 * 1_000;

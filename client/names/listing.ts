@@ -2,9 +2,9 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import { displayName, type EntryName } from "../../shared/base/path.ts";
 import { LIST_LIMIT_MAX, list, type Target } from "../../shared/protocol/namespace-api.ts";
-import type { DirectoryEntry, ListPage } from "../file-system.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { CallOptions, ListPageOptions } from "../options.ts";
+import type { DirectoryEntry, ListPage } from "../results.ts";
 
 const PAGE_SIZE = 1_000;
 

@@ -9,9 +9,9 @@ import {
   type Operation,
   type Target,
 } from "../../shared/protocol/namespace-api.ts";
-import { indexAsOf } from "./as-of.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { CallOptions, RestoreOptions } from "../options.ts";
+import { indexAsOf } from "./as-of.ts";
 import { walk } from "./walk.ts";
 
 /** What one entry brings back at most: some tens of milliseconds on every master. */

@@ -8,7 +8,6 @@ import {
   type Precondition,
   TRANSACTION_OPERATIONS_MAX,
 } from "../../shared/protocol/namespace-api.ts";
-import * as operations from "./operations.ts";
 import type {
   AttributeChanges,
   CallOptions,
@@ -18,6 +17,7 @@ import type {
   PutOptions,
   RenameOptions,
 } from "../options.ts";
+import * as operations from "./operations.ts";
 import { targetOf } from "./target.ts";
 
 export interface TransactionResult {

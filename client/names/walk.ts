@@ -2,11 +2,11 @@ import { concatBytes } from "../../shared/base/bytes.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
 import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
-import { indexAsOf } from "./as-of.ts";
-import type { DirectoryEntry, ListPage, WalkEntry } from "../file-system.ts";
-import { firstPage, type ListPlan, listAll } from "./listing.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { WalkOptions } from "../options.ts";
+import type { DirectoryEntry, ListPage, WalkEntry } from "../results.ts";
+import { indexAsOf } from "./as-of.ts";
+import { firstPage, type ListPlan, listAll } from "./listing.ts";
 
 const CONCURRENCY = 4;
 /** First pages that were fetched ahead and are not consumed, over all levels. */

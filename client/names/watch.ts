@@ -2,13 +2,11 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
 import { nextDelayMs, type RetryPolicy } from "../../shared/flow/retry.ts";
 import { type FeedPosition, type WatchMessage, watch } from "../../shared/protocol/feed-api.ts";
-import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
-import type { Connection } from "../../shared/wire/rpc.ts";
 import { within } from "../../shared/wire/within.ts";
 import type { ClientParts } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
-import type { Watch, WatchEvent } from "../file-system.ts";
 import type { WatchCursor, WatchOptions } from "../options.ts";
+import type { Watch, WatchEvent } from "../results.ts";
 
 const HEARTBEAT_MS = 1_000;
 /** A master that says nothing for so long, though it owes a word every second, is left. */
@@ -25,17 +23,6 @@ const AILMENTS: ReadonlySet<string> = new Set([
   "STORE_CORRUPT",
   "LOG_CORRUPT",
 ]);
-
-/** Where watchers go. */
-export interface FeedMasters {
-  readonly pool: ConnectionPool;
-  /** Of the config and those that were learnt since. */
-  readonly addresses: () => readonly string[];
-  /** The masters may be others by the time that this one is gone. */
-  readonly learn: (connection: Connection) => Promise<void>;
-  /** Aborts when the file system is closed. */
-  readonly closing: AbortSignal;
-}
 
 /**
  * A watch that survives its masters: it asks one after the other, from where it is, so that each

@@ -1,6 +1,11 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import { CHUNK_BYTES_MAX, type ChunkId, type LogIndex, type ServerId } from "../../shared/base/ids.ts";
+import {
+  CHUNK_BYTES_MAX,
+  type ChunkId,
+  type LogIndex,
+  type ServerId,
+} from "../../shared/base/ids.ts";
 import { displayName } from "../../shared/base/path.ts";
 import {
   type FileAttributes,

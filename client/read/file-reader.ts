@@ -2,11 +2,11 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
 import type { FileAttributes, Target } from "../../shared/protocol/namespace-api.ts";
-import { ChunkMap, type FileView } from "./chunk-map.ts";
 import type { ClientParts } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
-import type { Slab } from "../file-system.ts";
 import type { ByteRange } from "../options.ts";
+import type { Slab } from "../results.ts";
+import { ChunkMap, type FileView } from "./chunk-map.ts";
 import { SegmentReader } from "./segment-reader.ts";
 
 /** One request to a chunkserver. Whole segments of blocks; several are under way. */

@@ -2,9 +2,9 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { FileAttributes } from "../../shared/protocol/namespace-api.ts";
 import { Deadline } from "../deadline.ts";
-import type { FileReader } from "./file-reader.ts";
-import type { FileHandle, Slab } from "../file-system.ts";
 import type { CallOptions, ReadOptions } from "../options.ts";
+import type { FileHandle, Slab } from "../results.ts";
+import type { FileReader } from "./file-reader.ts";
 
 /** An open file: one version, to the end. It holds nothing at the servers. */
 export class OpenFile implements FileHandle {

@@ -3,9 +3,9 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
 import { readChunk } from "../../shared/protocol/chunk-api.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
-import type { ChunkPlace, Replica } from "./chunk-map.ts";
 import type { ClientParts } from "../client-deps.ts";
 import { asAshlarError, type Deadline } from "../deadline.ts";
+import type { ChunkPlace, Replica } from "./chunk-map.ts";
 import { type Manifest, proveManifest } from "./manifest-cache.ts";
 
 /** A stream whose consumer rests for so long is opened anew. */

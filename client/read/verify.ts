@@ -5,18 +5,18 @@ import { mapInWindow } from "../../shared/flow/window.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { Attributes } from "../../shared/protocol/namespace-api.ts";
-import { indexAsOf } from "../names/as-of.ts";
-import type { ChunkPlace, Replica } from "./chunk-map.ts";
 import type { ClientParts } from "../client-deps.ts";
 import { asAshlarError, Deadline } from "../deadline.ts";
-import { FileReader } from "./file-reader.ts";
-import type { Checksum, ReplicaResult, VerifyResult } from "../file-system.ts";
-import { provenBytes } from "./manifest-cache.ts";
-import type { ReadOptions, VerifyOptions } from "../options.ts";
-import { type FrameOutcome, ReadAttempt } from "./read-attempt.ts";
-import { reportRotten } from "./report-corrupt.ts";
+import { indexAsOf } from "../names/as-of.ts";
 import { targetOf } from "../names/target.ts";
 import { walk } from "../names/walk.ts";
+import type { ReadOptions, VerifyOptions } from "../options.ts";
+import type { Checksum, ReplicaResult, VerifyResult } from "../results.ts";
+import type { ChunkPlace, Replica } from "./chunk-map.ts";
+import { FileReader } from "./file-reader.ts";
+import { provenBytes } from "./manifest-cache.ts";
+import { type FrameOutcome, ReadAttempt } from "./read-attempt.ts";
+import { reportRotten } from "./report-corrupt.ts";
 
 /** Chunks that are examined at the same time. */
 const CHUNKS_AT_ONCE = 3;

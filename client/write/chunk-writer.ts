@@ -8,12 +8,12 @@ import { statPartial } from "../../shared/protocol/chunk-api.ts";
 import { chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { Intent } from "../../shared/protocol/intent.ts";
 import type { CommittedChunk } from "../../shared/protocol/namespace-api.ts";
-import { Bell } from "./notifier.ts";
-import { ChunkBuffer, type ChunkFrame } from "./chunk-buffer.ts";
 import type { Chunkservers } from "../chunkservers/chunkserver-session.ts";
 import type { Deadline } from "../deadline.ts";
-import type { HeldIntent, Intents } from "./intents.ts";
 import type { RetryEvent } from "../options.ts";
+import { ChunkBuffer, type ChunkFrame } from "./chunk-buffer.ts";
+import type { HeldIntent, Intents } from "./intents.ts";
+import { Bell } from "./notifier.ts";
 import { planResume, type Survivor, slowest } from "./plan-resume.ts";
 import { type AttemptResult, WriteAttempt } from "./write-attempt.ts";
 

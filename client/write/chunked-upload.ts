@@ -2,12 +2,12 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { CONTENT_CHUNKS_MAX } from "../../shared/protocol/namespace-api.ts";
-import { Bell } from "./notifier.ts";
-import { ChunkWriter, type SealedChunk } from "./chunk-writer.ts";
 import type { ClientParts } from "../client-deps.ts";
 import { asAshlarError, type Deadline } from "../deadline.ts";
+import { ChunkWriter, type SealedChunk } from "./chunk-writer.ts";
 import type { Frame, FrameReader } from "./frames.ts";
 import type { Intents } from "./intents.ts";
+import { Bell } from "./notifier.ts";
 
 /** Chunks of one file that are not sealed yet: while some are synced, the next is being sent. */
 const CHUNKS_IN_FLIGHT_MAX = 4;

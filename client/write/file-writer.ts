@@ -11,14 +11,14 @@ import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { Content, Operation } from "../../shared/protocol/namespace-api.ts";
-import type { SealedChunk } from "./chunk-writer.ts";
-import { ChunkedUpload } from "./chunked-upload.ts";
 import type { ClientParts } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
-import type { PutResult, PutSource } from "../file-system.ts";
+import type { PutOptions, PutSource } from "../options.ts";
+import type { PutResult } from "../results.ts";
+import type { SealedChunk } from "./chunk-writer.ts";
+import { ChunkedUpload } from "./chunked-upload.ts";
 import { type Frame, FrameReader } from "./frames.ts";
 import { Intents } from "./intents.ts";
-import type { PutOptions } from "../options.ts";
 import { PartFiles } from "./part-files.ts";
 import { type ByteSource, knownSize, openSource } from "./put-source.ts";
 

@@ -1,9 +1,9 @@
 import { toHex } from "../../shared/base/bytes.ts";
 import { type EntryName, joinPath, type PathNames } from "../../shared/base/path.ts";
 import type { CommittedChunk, Operation, Target } from "../../shared/protocol/namespace-api.ts";
-import type { SealedChunk } from "./chunk-writer.ts";
 import type { ClientParts } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
+import type { SealedChunk } from "./chunk-writer.ts";
 
 /** A part file is readable by its owner only: the file it belongs to may become so too. */
 const PART_FILE_MODE = 0o600;

@@ -1,6 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
 import { untilAborted } from "../deadline.ts";
-import type { FillSource, PutSource } from "../file-system.ts";
+import type { FillSource, PutSource } from "../options.ts";
 
 /** Where the frames of a file come from: bytes are asked for, into an array of ours. */
 export interface ByteSource {

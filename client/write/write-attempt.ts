@@ -5,10 +5,10 @@ import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import { writeChunk } from "../../shared/protocol/chunk-api.ts";
 import type { Intent, Receipt } from "../../shared/protocol/intent.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
-import type { Bell } from "./notifier.ts";
-import type { ChunkBuffer, ChunkFrame } from "./chunk-buffer.ts";
 import type { Chunkservers } from "../chunkservers/chunkserver-session.ts";
 import { asAshlarError, type Deadline } from "../deadline.ts";
+import type { ChunkBuffer, ChunkFrame } from "./chunk-buffer.ts";
+import type { Bell } from "./notifier.ts";
 
 /** A chain that has bytes to acknowledge and is silent for so long is given up. */
 const ACK_TIMEOUT_MS = 10_000;

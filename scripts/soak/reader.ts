@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DirectoryEntry, FileSystem } from "../../client/file-system.ts";
+import type { FileSystem } from "../../client/file-system.ts";
+import type { DirectoryEntry } from "../../client/results.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { Counter } from "./counter.ts";
 import { stampOfContent } from "./file-content.ts";

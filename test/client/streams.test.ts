@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, it } from "node:test";
-import type { PutResult } from "../../client/file-system.ts";
+import type { PutResult } from "../../client/results.ts";
 import { nodeWritable, webWritable } from "../../client/streams.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { usedHeapBytes } from "../support/used-heap.ts";

@@ -10,7 +10,12 @@ const CORE_SEAMS = ["master/consensus.ts", "master/state-machine.ts"];
 const SEAMS = [...CORE_SEAMS, "master/fleet-view.ts"];
 const MASTER_SERVICES = ["master/api", "master/fleet", "master/storage", "master/driver"];
 const MASTER_FILES = [...SEAMS, "master/config.ts"];
-const LIBRARY = ["client/connect.ts", "client/file-system.ts", "client/index.ts"];
+const LIBRARY_VALUES = ["client/options.ts", "client/results.ts", "client/deadline.ts"];
+const LIBRARY_STEPS = ["masters", "chunkservers", "names", "write", "read"].map(
+  (step) => `client/${step}`,
+);
+const LIBRARY_SURFACE = ["client/connect.ts", "client/file-system.ts", "client/index.ts"];
+const LIBRARY = [...LIBRARY_SURFACE, ...LIBRARY_VALUES, ...LIBRARY_STEPS];
 const LIBRARY_USERS = ["client/cli", "client/gateway", "client/mount", "client/console"];
 
 const PURE_PACKAGES = ["valibot", "msgpackr", "sorted-btree"];
@@ -80,6 +85,23 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...[...SHARED, "shared/platform", ...ALL_PACKAGES],
   ],
 
+  "client/masters": ["client/masters", ...LIBRARY_VALUES, ...SHARED, ...LIBRARY_PACKAGES],
+  "client/chunkservers": ["client/chunkservers", ...LIBRARY_VALUES, ...SHARED, ...LIBRARY_PACKAGES],
+  "client/names": [
+    ...["client/names", "client/masters"],
+    ...[...LIBRARY_VALUES, ...SHARED, ...LIBRARY_PACKAGES],
+  ],
+  "client/write": [
+    ...["client/write", "client/masters", "client/chunkservers"],
+    ...[...LIBRARY_VALUES, ...SHARED, ...LIBRARY_PACKAGES],
+  ],
+  "client/read": [
+    ...["client/read", "client/masters", "client/chunkservers", "client/names"],
+    ...[...LIBRARY_VALUES, ...SHARED, ...LIBRARY_PACKAGES],
+  ],
+  "client/options.ts": [...LIBRARY, ...SHARED, ...LIBRARY_PACKAGES],
+  "client/results.ts": [...LIBRARY, ...SHARED, ...LIBRARY_PACKAGES],
+  "client/deadline.ts": [...LIBRARY, ...SHARED, ...LIBRARY_PACKAGES],
   "client/file-system.ts": [...LIBRARY, ...SHARED, ...LIBRARY_PACKAGES],
   "client/index.ts": [...LIBRARY, ...SHARED, "shared/platform", ...LIBRARY_PACKAGES],
   "client/connect.ts": [...LIBRARY, ...SHARED, "shared/platform", ...LIBRARY_PACKAGES],

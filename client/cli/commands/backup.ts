@@ -6,7 +6,7 @@ import { createHasher } from "../../../shared/platform/hasher.ts";
 import { NodeDisk } from "../../../shared/platform/node-disk.ts";
 import type { BackupHead } from "../../../shared/protocol/backup-api.ts";
 import { BackupReader, BackupWriter } from "../../../shared/protocol/backup-file.ts";
-import type { BackupPart } from "../../file-system.ts";
+import type { BackupPart } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { formatSize } from "../format.ts";
 import { ProgressBar } from "../progress.ts";

@@ -1,5 +1,6 @@
 import { displayName } from "../../../shared/base/path.ts";
-import type { DirectoryEntry, FileSystem } from "../../file-system.ts";
+import type { FileSystem } from "../../file-system.ts";
+import type { DirectoryEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { formatSize, jsonAttributes, jsonName, sizeOf } from "../format.ts";
 import { childPath, parseRemotePath } from "../remote-paths.ts";

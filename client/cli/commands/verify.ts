@@ -1,4 +1,4 @@
-import type { ReplicaResult, VerifyResult } from "../../file-system.ts";
+import type { ReplicaResult, VerifyResult } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { DamageFound } from "../exit-status.ts";

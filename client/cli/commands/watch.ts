@@ -1,6 +1,6 @@
 import { toHex } from "../../../shared/base/bytes.ts";
-import type { Watch, WatchEvent } from "../../file-system.ts";
 import type { WatchCursor } from "../../options.ts";
+import type { Watch, WatchEvent } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { Stopped } from "../exit-status.ts";
 import { formatListTime, formatTime, jsonName } from "../format.ts";

@@ -1,13 +1,7 @@
-import type {
-  Committed,
-  DirectoryEntry,
-  FileHandle,
-  PutResult,
-  PutSource,
-} from "../../../client/file-system.ts";
 import type { GatewayFiles } from "../../../client/gateway/gateway-request.ts";
 import type { Attributes, FileAttributes, Operation, Precondition } from "../../../client/index.ts";
-import type { PutOptions } from "../../../client/options.ts";
+import type { PutOptions, PutSource } from "../../../client/options.ts";
+import type { Committed, DirectoryEntry, FileHandle, PutResult } from "../../../client/results.ts";
 import { concatBytes, equalBytes } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { displayName, joinPath, type PathInput, parsePath } from "../../../shared/base/path.ts";

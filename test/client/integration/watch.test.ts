@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { FileSystem, WatchEvent } from "../../../client/file-system.ts";
-import type { WatchCursor } from "../../../client/options.ts";
+import type { FileSystem } from "../../../client/file-system.ts";
 import { targetOf } from "../../../client/names/target.ts";
+import type { WatchCursor } from "../../../client/options.ts";
+import type { WatchEvent } from "../../../client/results.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CallBatcher } from "../../../client/masters/call-batch.ts";
+import {
+  BATCH_BYTES_MAX,
+  BATCH_ITEMS_MAX,
+  CallBatcher,
+} from "../../../client/masters/call-batch.ts";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import type { Attributes, Target } from "../../../shared/protocol/namespace-api.ts";

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { ChunkWriter } from "../../../client/write/chunk-writer.ts";
 import { Chunkservers } from "../../../client/chunkservers/chunkserver-session.ts";
 import { Deadline } from "../../../client/deadline.ts";
-import { Intents } from "../../../client/write/intents.ts";
 import type { MasterSession } from "../../../client/masters/master-session.ts";
+import { ChunkWriter } from "../../../client/write/chunk-writer.ts";
+import { Intents } from "../../../client/write/intents.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { BLOCK_BYTES, CHUNK_BYTES_MAX } from "../../../shared/base/ids.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";

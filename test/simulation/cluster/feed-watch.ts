@@ -1,5 +1,6 @@
-import type { FileSystem, WatchEvent } from "../../../client/file-system.ts";
+import type { FileSystem } from "../../../client/file-system.ts";
 import type { WatchCursor } from "../../../client/options.ts";
+import type { WatchEvent } from "../../../client/results.ts";
 import { type AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import type { Clock } from "../../../shared/ports/clock.ts";
 import { type FeedRecord, isBefore, type Place } from "./feed-record.ts";
