@@ -1,6 +1,8 @@
 import * as v from "valibot";
 import { AshlarError } from "../shared/base/errors.ts";
+import type { MemberId } from "../shared/base/ids.ts";
 import { clusterIdSchema } from "../shared/protocol/schemas.ts";
+import type { MemberAddress } from "./consensus.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -90,11 +92,6 @@ export const restoreConfigSchema = v.strictObject({
 
 export type MasterConfig = v.InferOutput<typeof masterConfigSchema>;
 
-export interface Member {
-  readonly id: number;
-  readonly address: string;
-}
-
 /** One line for each key. */
 export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = {
   dataDir: "where the log, the state and the identity live",
@@ -137,16 +134,17 @@ export function checkMasterConfig(config: MasterConfig): void {
   }
   const ids = membersOf(config).map((member) => member.id);
   if (new Set(ids).size !== ids.length) throw invalid("members", "expected each number once");
-  if (!ids.includes(config.memberId)) {
+  if (!ids.includes(config.memberId as MemberId)) {
     throw invalid("members", `expected member ${config.memberId} (memberId) among them`);
   }
 }
 
 /** The members, in the order of the config. */
-export function membersOf(config: MasterConfig): Member[] {
+export function membersOf(config: MasterConfig): MemberAddress[] {
   return config.members.map((text) => {
     const equals = text.indexOf("=");
-    return { id: Number(text.slice(0, equals)), address: text.slice(equals + 1) };
+    const id = Number(text.slice(0, equals)) as MemberId;
+    return { id, address: text.slice(equals + 1) };
   });
 }
 

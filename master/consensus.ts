@@ -44,6 +44,13 @@ export interface Consensus {
   onChange(listener: (status: ConsensusStatus) => void): void;
 }
 
+/** A member of the Raft group and where it listens. */
+export interface MemberAddress {
+  readonly id: MemberId;
+  /** "host:port". */
+  readonly address: string;
+}
+
 export interface Applied {
   readonly index: LogIndex;
   readonly outcome: unknown;
@@ -60,7 +67,7 @@ export interface ConsensusStatus {
   readonly lastIndex: LogIndex;
   readonly committedIndex: LogIndex;
   readonly appliedIndex: LogIndex;
-  readonly members: readonly { readonly id: MemberId; readonly address: string }[];
+  readonly members: readonly MemberAddress[];
   /**
    * Whether this master counts: not before it was added (`joining`), and not after it was removed,
    * of which a peer may have told it.
@@ -73,7 +80,7 @@ export interface ConsensusStatus {
 /** What one entry changes. */
 export interface MemberChange {
   /** They become learners. */
-  readonly add: readonly { readonly id: MemberId; readonly address: string }[];
+  readonly add: readonly MemberAddress[];
   /** Learners that get a vote. */
   readonly promote: readonly MemberId[];
   readonly remove: readonly MemberId[];

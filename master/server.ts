@@ -88,7 +88,7 @@ export async function startMaster(
       { identity: () => identity, role: "master" },
     ),
   );
-  const members = membersOf(config).map(({ id, address }) => ({ id: id as MemberId, address }));
+  const members = membersOf(config);
   const driver = closers.use(
     await openDriver({
       env,
@@ -197,7 +197,7 @@ export function restoreMaster(
   file: DiskFile,
 ): Promise<Restored> {
   const memberId = config.memberId as MemberId;
-  const members = membersOf(config).map(({ id, address }) => ({ id: id as MemberId, address }));
+  const members = membersOf(config);
   return restoreBackup({
     ...env,
     ...storage,

@@ -1,9 +1,8 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
-import type { MemberChange } from "../consensus.ts";
+import type { MemberAddress, MemberChange } from "../consensus.ts";
 import type { Membership } from "../raft/messages.ts";
 import type { ProgressStatus } from "../raft/raft.ts";
-import type { MemberAddress } from "./driver.ts";
 import { idsOf } from "./membership-record.ts";
 
 /** As many as a config may name. */

@@ -3,17 +3,11 @@ import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Env } from "../../shared/ports/env.ts";
 import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
-import type { Connection } from "../../shared/wire/rpc.ts";
-import type { Consensus } from "../consensus.ts";
+import type { Consensus, MemberAddress } from "../consensus.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { OpenStorage } from "./member-storage.ts";
+import type { Connect } from "./peer-handshake.ts";
 import type { PeerService } from "./peer-service.ts";
-
-/** A member of the Raft group and where it listens ("host:port"). */
-export interface MemberAddress {
-  readonly id: MemberId;
-  readonly address: string;
-}
 
 export interface DriverOptions {
   readonly env: Pick<Env, "clock" | "random" | "hasher" | "log" | "metrics">;
@@ -47,11 +41,6 @@ export interface DriverOptions {
   /** Ends an opening that waits for a peer's state. */
   readonly signal?: AbortSignal;
 }
-
-export type Connect = (
-  address: string,
-  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
-) => Promise<Connection>;
 
 export interface DriverTiming {
   /** How often the leader makes itself heard. */

@@ -16,9 +16,9 @@ import {
   termSchema,
 } from "../../shared/protocol/schemas.ts";
 import type { Connection, Stream } from "../../shared/wire/rpc.ts";
+import type { MemberAddress } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
-import type { MemberAddress } from "./driver.ts";
 import type { StateDirectory } from "./member-storage.ts";
 import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-handshake.ts";
 import { PartsReceiver, type SendOptions, type SnapshotHead, sendParts } from "./snapshot-parts.ts";

@@ -1,8 +1,9 @@
 import type { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
+import type { MemberAddress } from "../consensus.ts";
 import type { Membership, PeerMessage, SnapshotRequest } from "../raft/messages.ts";
 import type { RaftNode } from "../raft/raft.ts";
-import type { DriverLimits, DriverOptions, DriverTiming, MemberAddress } from "./driver.ts";
+import type { DriverLimits, DriverOptions, DriverTiming } from "./driver.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import { MemberChanges, type MemberChangesOptions } from "./membership-changer.ts";
 import type { Group } from "./membership-state.ts";

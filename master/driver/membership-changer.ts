@@ -3,7 +3,7 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
-import type { MemberChange, MembershipView } from "../consensus.ts";
+import type { MemberAddress, MemberChange, MembershipView } from "../consensus.ts";
 import type { ChangeOperation, MembershipChange } from "../raft/membership-change.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
 import type { ProposeRefusal } from "../raft/propose.ts";
@@ -17,7 +17,6 @@ import {
   majorityAtRisk,
   silentMajority,
 } from "./check-change.ts";
-import type { MemberAddress } from "./driver.ts";
 import { commitUnknown, noLeader, notLeader } from "./member-errors.ts";
 import { encodeEntries, idsOf, type RosterEntry } from "./membership-record.ts";
 import type { Group } from "./membership-state.ts";

@@ -1,9 +1,9 @@
 import type { MemberId } from "../../shared/base/ids.ts";
+import type { MemberAddress } from "../consensus.ts";
 import { ByteReader } from "../raft/byte-reader.ts";
 import { ByteWriter } from "../raft/byte-writer.ts";
 import { readMember, readMembership, writeMembership } from "../raft/encoding.ts";
 import type { Membership } from "../raft/messages.ts";
-import type { MemberAddress } from "./driver.ts";
 
 /** A member as the log knows it: where it listens, and which of its data directories counts. */
 export interface RosterEntry extends MemberAddress {

@@ -1,9 +1,8 @@
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
-import type { ConsensusStatus } from "../consensus.ts";
+import type { ConsensusStatus, MemberAddress } from "../consensus.ts";
 import type { MembershipChange } from "../raft/membership-change.ts";
 import type { Membership } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
-import type { MemberAddress } from "./driver.ts";
 import type { PeerRegister } from "./member-storage.ts";
 import {
   decodeEntries,

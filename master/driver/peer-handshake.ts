@@ -3,8 +3,13 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
 import { raftHello } from "../../shared/protocol/raft-api.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
-import type { Connect } from "./driver.ts";
 import type { PeerRegister } from "./member-storage.ts";
+
+/** Opens a connection to the member at `address` ("host:port"). */
+export type Connect = (
+  address: string,
+  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+) => Promise<Connection>;
 
 /** Who speaks to whom: the envelope of everything that masters say to each other. */
 export interface Envelope {

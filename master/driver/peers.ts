@@ -1,7 +1,7 @@
 import type { MemberId } from "../../shared/base/ids.ts";
+import type { MemberAddress } from "../consensus.ts";
 import type { PeerMessage } from "../raft/messages.ts";
 import { CommitNotices, isCommitNotice } from "./commit-notices.ts";
-import type { MemberAddress } from "./driver.ts";
 import { PeerLink, type PeerLinkOptions } from "./peer-link.ts";
 
 export interface PeersOptions extends Omit<PeerLinkOptions, "peer"> {
