@@ -1,11 +1,11 @@
 import { toHex } from "../shared/base/bytes.ts";
 import { AshlarError } from "../shared/base/errors.ts";
 import { type ClusterId, type LogIndex, parseClusterId } from "../shared/base/ids.ts";
+import { parseAddress } from "../shared/display/addresses.ts";
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
 import { createHasher } from "../shared/platform/hasher.ts";
 import { quietLog, unreadMetrics } from "../shared/platform/quiet.ts";
-import { parseAddress } from "../shared/platform/socket-address.ts";
 import { SystemClock } from "../shared/platform/system-clock.ts";
 import { SystemRandom } from "../shared/platform/system-random.ts";
 import { TcpNetwork } from "../shared/platform/tcp-network.ts";

@@ -1,6 +1,6 @@
 import type { Context, Middleware } from "koa";
 import { AshlarError } from "../../shared/base/errors.ts";
-import { parseAddress } from "../../shared/platform/quantities.ts";
+import { parseAddress } from "../../shared/display/addresses.ts";
 import type { GatewayConfig } from "./config.ts";
 
 const SAFE_METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { AshlarError } from "../base/errors.ts";
+import { parseDurationMs, parseSizeBytes } from "../display/quantities.ts";
 import { nearestName } from "./nearest-name.ts";
-import { parseDurationMs, parseSizeBytes } from "./quantities.ts";
 
 /** A flat schema that refuses unknown keys; its defaults are the lowest layer. */
 // biome-ignore lint/suspicious/noExplicitAny: valibot's own bound for "any entries, any issue".
@@ -131,11 +131,9 @@ function parseFound<Schema extends ConfigSchema>(
   const input: Record<string, unknown> = {};
   for (const [key, { value, origin }] of found) {
     const entry = schema.entries[key];
-    try {
-      input[key] = typeof value === "string" && entry ? fromText(key, value, entry) : value;
-    } catch (error) {
-      throw invalid(key, origin, error instanceof Error ? error.message : String(error));
-    }
+    const name = nameWithOrigin(key, origin);
+    input[key] =
+      typeof value === "string" && entry ? valueOfText(value, { key, name, entry }) : value;
   }
   const result = v.safeParse(schema, input, { abortEarly: true });
   if (result.success) return result.output;
@@ -143,12 +141,16 @@ function parseFound<Schema extends ConfigSchema>(
   const key = String(issue.path?.[0]?.key ?? "");
   const origin = found.get(key)?.origin;
   if (origin === undefined) throw missing(key);
-  throw invalid(key, origin, `${issue.message}: current value is ${JSON.stringify(issue.input)}`);
+  const problem = `${issue.message}: current value is ${JSON.stringify(issue.input)}`;
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use ${nameWithOrigin(key, origin)}: ${problem}`,
+  );
 }
 
-function invalid(key: string, origin: ConfigOrigin, problem: string): AshlarError {
-  const place = displayOrigin(origin);
-  return new AshlarError("INVALID_ARGUMENT", `Cannot use ${key} (${place}): ${problem}`);
+/** Returns "dataDir (flag --data-dir)". */
+function nameWithOrigin(key: string, origin: ConfigOrigin): string {
+  return `${key} (${displayOrigin(origin)})`;
 }
 
 function missing(key: string): AshlarError {
@@ -181,27 +183,36 @@ function coreOf(entry: Entry): {
   }
 }
 
-function fromText(key: string, text: string, entry: Entry): unknown {
-  const { type, nullable, item } = coreOf(entry);
+/** The key that a text is a value of. */
+interface KeyOfText {
+  readonly key: string;
+  /** The key and the origin of its value, for errors. */
+  readonly name: string;
+  readonly entry: Entry;
+}
+
+function valueOfText(text: string, keyOfText: KeyOfText): unknown {
+  const { type, nullable, item } = coreOf(keyOfText.entry);
   if (nullable && text === "none") return null;
   switch (type) {
     case "number":
-      return numberFromText(key, text);
+      return numberOfText(text, keyOfText);
     case "boolean":
       return text === "true" || (text === "false" ? false : text);
     case "array":
       return text === "" || item === undefined
         ? []
-        : text.split(",").map((part) => fromText(key, part.trim(), item));
+        : text.split(",").map((part) => valueOfText(part.trim(), { ...keyOfText, entry: item }));
     default:
       return text;
   }
 }
 
-function numberFromText(key: string, text: string): unknown {
+/** Returns a number in the unit of the key, or the text itself, which the schema then refuses. */
+function numberOfText(text: string, { key, name }: KeyOfText): unknown {
   const number = Number(text);
-  if (text.trim() !== "" && Number.isFinite(number)) return number; // In the unit of the key.
-  if (/Ms(?=[A-Z]|$)/.test(key)) return parseDurationMs(text);
-  if (/Bytes(?=[A-Z]|$)/.test(key)) return parseSizeBytes(text);
-  return text; // For the schema to refuse.
+  if (text.trim() !== "" && Number.isFinite(number)) return number;
+  if (/Ms(?=[A-Z]|$)/.test(key)) return parseDurationMs(text, { name, bareUnit: "ms" });
+  if (/Bytes(?=[A-Z]|$)/.test(key)) return parseSizeBytes(text, name);
+  return text;
 }

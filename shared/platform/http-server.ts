@@ -2,10 +2,10 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import Koa, { type Middleware } from "koa";
 import { AshlarError } from "../base/errors.ts";
+import { formatAddress, parseAddress } from "../display/addresses.ts";
 import type { Log } from "../ports/log.ts";
 import { errnoOf } from "./disk-error.ts";
 import { errorResponse } from "./http-errors.ts";
-import { formatAddress, parseAddress } from "./quantities.ts";
 
 const HEADER_BYTES_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;

@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 import { assert, present } from "../base/assert.ts";
 import { AshlarError } from "../base/errors.ts";
+import { formatAddress } from "../display/addresses.ts";
 import type { Link, LinkReceiver } from "../ports/network.ts";
-import { formatAddress } from "./socket-address.ts";
 import type { UserBuffer } from "./user-buffer.ts";
 
 /**
@@ -51,7 +51,8 @@ export class TcpLink implements Link {
   constructor(socket: Socket, intake: Intake) {
     this.#socket = socket;
     this.#intake = intake;
-    this.peerAddress = formatAddress(socket.remoteAddress ?? "unknown", socket.remotePort ?? 0);
+    const { remoteAddress = "unknown", remotePort = 0 } = socket;
+    this.peerAddress = formatAddress({ host: remoteAddress, port: remotePort });
     socket.on("error", (error) => {
       this.#error = error;
     });

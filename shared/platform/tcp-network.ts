@@ -1,8 +1,8 @@
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
 import { AshlarError } from "../base/errors.ts";
+import { formatAddress, parseAddress } from "../display/addresses.ts";
 import type { ConnectOptions, Link, Listener, Network } from "../ports/network.ts";
 import { errnoOf } from "./disk-error.ts";
-import { formatAddress, parseAddress } from "./socket-address.ts";
 import { Intake, TcpLink } from "./tcp-link.ts";
 import { adoptWithUserBuffer, copyInto, onReadOptions, type UserBuffer } from "./user-buffer.ts";
 
@@ -86,7 +86,7 @@ function listenerOf(server: Server, host: string): Listener {
   const bound = server.address();
   const port = typeof bound === "object" && bound !== null ? bound.port : 0;
   return {
-    address: formatAddress(host, port),
+    address: formatAddress({ host, port }),
     close: () =>
       new Promise((resolve) => {
         // Links that are open count as the server's where their sockets were not adopted.

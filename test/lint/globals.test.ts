@@ -26,7 +26,15 @@ const PURE = [
   ...["shared/base", "shared/ports", "shared/protocol", "shared/flow"],
 ];
 const BELOW = [
-  ...["shared/wire", "master/api", "master/fleet", "master/storage", "master/driver", "master"],
+  ...[
+    "shared/wire",
+    "shared/display",
+    "master/api",
+    "master/fleet",
+    "master/storage",
+    "master/driver",
+    "master",
+  ],
   ...["chunkserver/store", "chunkserver/pipeline", "chunkserver/upkeep", "chunkserver/api"],
   ...["chunkserver", "client"],
 ];

@@ -24,6 +24,7 @@ const HTTP_PACKAGES = [...NEAR_PACKAGES, "koa", "@koa/router", "busboy"];
 const LIBRARY_PACKAGES = [...NEAR_PACKAGES, "node:stream"];
 const ALL_PACKAGES = [
   ...HTTP_PACKAGES,
+  "pretty-bytes",
   ...["lmdb", "@napi-rs/blake-hash", "blake3-wasm", "pino", "prom-client"],
   ...["node:fs", "node:fs/promises", "node:net", "node:timers", "node:crypto", "node:process"],
   ...["node:child_process", "node:worker_threads", "node:os", "node:http", "node:stream"],
@@ -36,7 +37,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "shared/protocol": ["shared/protocol", "shared/ports", "shared/base", ...PURE_PACKAGES],
   "shared/flow": ["shared/flow", "shared/ports", "shared/base", ...PURE_PACKAGES],
   "shared/wire": [...SHARED, ...NEAR_PACKAGES],
-  "shared/platform": [...SHARED, "shared/platform", ...ALL_PACKAGES],
+  "shared/display": [
+    ...["shared/display", "shared/protocol", "shared/ports", "shared/base"],
+    "pretty-bytes",
+  ],
+  "shared/platform": [...SHARED, "shared/display", "shared/platform", ...ALL_PACKAGES],
 
   "master/raft": ["master/raft", ...CORE_SEAMS, ...GROUND, ...PURE_PACKAGES],
   "master/namespace": ["master/namespace", ...CORE_SEAMS, ...GROUND, ...PURE_PACKAGES],
@@ -51,11 +56,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "master/api": ["master/api", ...CORES, ...SEAMS, ...SHARED, ...HTTP_PACKAGES],
   "master/server.ts": [
     ...[...CORES, ...MASTER_SERVICES, ...MASTER_FILES],
-    ...[...SHARED, "shared/platform", ...HTTP_PACKAGES],
+    ...[...SHARED, "shared/display", "shared/platform", ...HTTP_PACKAGES],
   ],
   "master/main.ts": [
     ...[...CORES, ...MASTER_SERVICES, ...MASTER_FILES, "master/server.ts"],
-    ...[...SHARED, "shared/platform", ...ALL_PACKAGES],
+    ...[...SHARED, "shared/display", "shared/platform", ...ALL_PACKAGES],
   ],
 
   "chunkserver/store": ["chunkserver/store", ...SHARED, ...NEAR_PACKAGES],
@@ -77,12 +82,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   "chunkserver/server.ts": [
     ...["chunkserver/api", "chunkserver/upkeep", "chunkserver/pipeline", "chunkserver/store"],
-    ...["chunkserver/config.ts", ...SHARED, "shared/platform", ...HTTP_PACKAGES],
+    ...["chunkserver/config.ts", ...SHARED, "shared/display", "shared/platform", ...HTTP_PACKAGES],
   ],
   "chunkserver/main.ts": [
     ...["chunkserver/api", "chunkserver/upkeep", "chunkserver/pipeline", "chunkserver/store"],
     ...["chunkserver/config.ts", "chunkserver/server.ts"],
-    ...[...SHARED, "shared/platform", ...ALL_PACKAGES],
+    ...[...SHARED, "shared/display", "shared/platform", ...ALL_PACKAGES],
   ],
 
   "client/masters": ["client/masters", ...LIBRARY_VALUES, ...SHARED, ...LIBRARY_PACKAGES],
@@ -103,12 +108,24 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "client/results.ts": [...LIBRARY, ...SHARED, ...LIBRARY_PACKAGES],
   "client/deadline.ts": [...LIBRARY, ...SHARED, ...LIBRARY_PACKAGES],
   "client/file-system.ts": [...LIBRARY, ...SHARED, ...LIBRARY_PACKAGES],
-  "client/index.ts": [...LIBRARY, ...SHARED, "shared/platform", ...LIBRARY_PACKAGES],
-  "client/connect.ts": [...LIBRARY, ...SHARED, "shared/platform", ...LIBRARY_PACKAGES],
+  "client/index.ts": [
+    ...LIBRARY,
+    ...SHARED,
+    "shared/display",
+    "shared/platform",
+    ...LIBRARY_PACKAGES,
+  ],
+  "client/connect.ts": [
+    ...LIBRARY,
+    ...SHARED,
+    "shared/display",
+    "shared/platform",
+    ...LIBRARY_PACKAGES,
+  ],
 };
 for (const user of LIBRARY_USERS) {
   MAY_IMPORT[user] = [
-    ...[...LIBRARY, ...LIBRARY_USERS, ...SHARED, "shared/platform"],
+    ...[...LIBRARY, ...LIBRARY_USERS, ...SHARED, "shared/display", "shared/platform"],
     ...ALL_PACKAGES,
   ];
 }

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { createServer, connect as netConnect, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import { formatAddress, parseAddress } from "../../../shared/platform/socket-address.ts";
 import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import { adoptWithUserBuffer } from "../../../shared/platform/user-buffer.ts";
 import type { Link, Listener } from "../../../shared/ports/network.ts";
@@ -256,19 +255,6 @@ describe("TCP", () => {
       },
     );
     await listener.close();
-  });
-
-  it("reads addresses of names, IPv4 and IPv6", () => {
-    assert.deepEqual(parseAddress("localhost:80"), { host: "localhost", port: 80 });
-    assert.deepEqual(parseAddress("10.0.0.1:65535"), { host: "10.0.0.1", port: 65_535 });
-    assert.deepEqual(parseAddress("[::1]:7000"), { host: "::1", port: 7000 });
-    assert.equal(formatAddress("::1", 7000), "[::1]:7000");
-    for (const wrong of ["", "localhost", ":80", "a:b", "a:65536", "::1:80", "[::1]", "a:1:2"]) {
-      assert.throws(
-        () => parseAddress(wrong),
-        (error) => isAshlarError(error, "INVALID_ARGUMENT"),
-      );
-    }
   });
 
   it("listens on IPv6", async (context) => {
