@@ -29,7 +29,7 @@ import { Registry } from "./fleet/registry.ts";
 import { Repair } from "./fleet/repair.ts";
 import { SessionWatch } from "./fleet/session-monitor.ts";
 import { type StateReport, StateWatch } from "./fleet/state-monitor.ts";
-import { COMMAND_BYTES_MAX } from "./namespace/command.ts";
+import { WIRE_COMMAND_BYTES_MAX } from "./namespace/command.ts";
 import { FEATURE_LEVEL_FIRST } from "./namespace/feature-levels.ts";
 import { Namespace } from "./namespace/namespace.ts";
 import { openMemberStorage } from "./storage/open-member-storage.ts";
@@ -60,7 +60,7 @@ export interface MasterHooks {
 /** Bodies in receipt: snapshots and batches of Raft messages. */
 const RECEIVE_BYTES_MAX = 256 * 1024 * 1024;
 /** A request is a head. The largest transaction makes the largest command; its receipts come on top. */
-const REQUEST_HEAD_BYTES_MAX = 2 * COMMAND_BYTES_MAX;
+const REQUEST_HEAD_BYTES_MAX = 2 * WIRE_COMMAND_BYTES_MAX;
 const ASK_MEMBER_TIMEOUT_MS = 1_000;
 const ORDER_TIMEOUT_MS = 120_000;
 

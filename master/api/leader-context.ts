@@ -4,10 +4,10 @@ import type { Consensus } from "../consensus.ts";
 import type { FleetView, RepairView, SessionActivity } from "../fleet-view.ts";
 import {
   type ClusterFacts,
-  COMMAND_BYTES_MAX,
   type Command,
   type Outcome,
   type Success,
+  WIRE_COMMAND_BYTES_MAX,
 } from "../namespace/command.ts";
 import { encodeCommand } from "../namespace/command-encoding.ts";
 import { checkCommandLevel } from "../namespace/feature-levels.ts";
@@ -42,10 +42,10 @@ export async function propose(
 ): Promise<Success> {
   checkCommandLevel(command.kind, namespace().featureLevel);
   const bytes = encodeCommand(command);
-  if (bytes.length > COMMAND_BYTES_MAX) {
+  if (bytes.length > WIRE_COMMAND_BYTES_MAX) {
     throw new AshlarError(
       "TOO_LARGE",
-      `Cannot commit a change of ${bytes.length} bytes: expected at most ${COMMAND_BYTES_MAX}`,
+      `Cannot commit a change of ${bytes.length} bytes: expected at most ${WIRE_COMMAND_BYTES_MAX}`,
       { hint: "Split the transaction into smaller ones" },
     );
   }

@@ -17,7 +17,7 @@ interface PlacedProposal {
 }
 
 /** An entry of the log larger than this is refused: it must fit into one message. */
-const COMMAND_BYTES_MAX = 4 * 1024 * 1024;
+const PROPOSAL_BYTES_MAX = 4 * 1024 * 1024;
 const NOTHING = new Uint8Array(0);
 
 /**
@@ -56,10 +56,10 @@ export class Proposals {
 
   #refusalOf(command: Uint8Array): AshlarError | null {
     assert(command.length > 0, "a command is not empty: empty entries are the leader's own");
-    if (command.length > COMMAND_BYTES_MAX) {
+    if (command.length > PROPOSAL_BYTES_MAX) {
       return new AshlarError(
         "TOO_LARGE",
-        `Cannot propose a command of ${command.length} bytes: expected at most ${COMMAND_BYTES_MAX}`,
+        `Cannot propose a command of ${command.length} bytes: expected at most ${PROPOSAL_BYTES_MAX}`,
       );
     }
     if (this.#count < this.#countMax && this.#sizeBytes + command.length <= this.#bytesMax) {

@@ -252,7 +252,8 @@ export interface Refused {
 }
 
 /**
- * Largest command that the API takes, and what the wire has room for. The driver's bound is lower
- * (4 MiB, `master/driver/proposals.ts`), so that is the one that callers meet: TOO_LARGE.
+ * Upper bound of an encoded command that the API accepts. The bound of a request on the wire is
+ * derived from it. `PROPOSAL_BYTES_MAX` of the driver (`master/driver/proposals.ts`) is lower, so a
+ * caller reaches that bound first. Both bounds fail with TOO_LARGE.
  */
-export const COMMAND_BYTES_MAX = 16 * 1024 * 1024;
+export const WIRE_COMMAND_BYTES_MAX = 16 * 1024 * 1024;
