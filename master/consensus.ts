@@ -21,7 +21,7 @@ export interface Consensus {
   waitApplied(index: LogIndex, timeoutMs: number): Promise<void>;
   status(): ConsensusStatus;
   /** Who takes part, as this member has applied it; the leader's says how far each has come. */
-  membership(): MembershipView;
+  membership(): MembershipStatus;
   /**
    * One change of the membership, through a joint configuration where it needs one (Raft §6).
    * Resolves with the index of its entry once the new configuration holds alone. Whoever is added
@@ -32,7 +32,7 @@ export interface Consensus {
    *   MEMBER_BEHIND; MAJORITY_AT_RISK; MEMBER_UNREACHABLE, WRONG_IDENTITY, WRONG_CLUSTER of whoever is to
    *   be added. COMMIT_UNKNOWN: look at the membership.
    */
-  changeMembers(change: MemberChange): Promise<LogIndex>;
+  changeMembers(change: MembershipChangeRequest): Promise<LogIndex>;
   /**
    * Hands leadership to `to`, or to the voter that lacks least for null. Resolves with the new
    * leader, this member if it is the one that was asked for.
@@ -72,13 +72,13 @@ export interface ConsensusStatus {
    * Whether this master counts: not before it was added (`joining`), and not after it was removed,
    * of which a peer may have told it.
    */
-  readonly standing: "member" | "joining" | "removed";
+  readonly memberPhase: "member" | "joining" | "removed";
   /** Addresses of all masters, as far as this one knows. */
   readonly masters: readonly string[];
 }
 
 /** What one entry changes. */
-export interface MemberChange {
+export interface MembershipChangeRequest {
   /** They become learners. */
   readonly add: readonly MemberAddress[];
   /** Learners that get a vote. */
@@ -86,17 +86,17 @@ export interface MemberChange {
   readonly remove: readonly MemberId[];
 }
 
-export interface MembershipView {
+export interface MembershipStatus {
   /**
    * A change is half done: two majorities must agree, or those that stay may still need the others
    * (docs/decisions/0007).
    */
   readonly isJoint: boolean;
   /** By ascending id. */
-  readonly members: readonly MemberView[];
+  readonly members: readonly MemberStatus[];
 }
 
-export interface MemberView {
+export interface MemberStatus {
   readonly id: MemberId;
   readonly address: string;
   /** `leaving` votes only until the change that is under way is done. */

@@ -2,7 +2,7 @@ import type { ChunkId, ServerId, SessionId } from "../shared/base/ids.ts";
 import type { HeartbeatRequest, Order } from "../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../shared/protocol/intent.ts";
 import type { Candidate } from "./placement/choose-servers.ts";
-import type { Liveness } from "./placement/judge-health.ts";
+import type { Liveness } from "./placement/evaluate-health.ts";
 
 /**
  * The leader's soft state as the API sees it. Implemented by `master/fleet`. Only the leader's is
@@ -10,17 +10,17 @@ import type { Liveness } from "./placement/judge-health.ts";
  */
 export interface FleetView {
   /** A chunkserver registered. */
-  heard(location: ServerLocation, space: ServerSpace): void;
+  recordRegistration(location: ServerLocation, space: ServerSpace): void;
   /** @returns false if the server has not registered with this leader: it must do so first. */
-  heardBeat(beat: HeartbeatRequest): boolean;
-  saidGoodbye(serverId: ServerId): void;
+  recordHeartbeat(beat: HeartbeatRequest): boolean;
+  recordGoodbye(serverId: ServerId): void;
   /** How often chunkservers are to be heard of: several times before one is suspected. */
   readonly heartbeatIntervalMs: number;
   liveness(serverId: ServerId): Liveness;
   /** Milliseconds since it was last heard; null: never by this leader. */
-  heardMsAgo(serverId: ServerId): number | null;
+  silentMs(serverId: ServerId): number | null;
   location(serverId: ServerId): ServerLocation | undefined;
-  all(): readonly ServerFacts[];
+  servers(): readonly ServerStatus[];
   /** Servers that may take new chunks: live, with a sound disk and room for one of `chunkBytes`. */
   candidates(chunkBytes: number, exclude: ReadonlySet<ServerId>): Candidate[];
   /** Counts a placement at once, before the next heartbeat tells of it: bursts spread. */
@@ -30,7 +30,7 @@ export interface FleetView {
 export type ServerSpace = HeartbeatRequest["space"];
 
 /** What the leader knows of one chunkserver from its own ears. */
-export interface ServerFacts {
+export interface ServerStatus {
   readonly location: ServerLocation;
   readonly space: ServerSpace;
   /** By its own word: its copies count, and new ones go elsewhere. */
@@ -43,7 +43,7 @@ export interface RepairView {
   /** Copies that the server is to make. Repeated with every heartbeat until it reports them. */
   ordersFor(serverId: ServerId): Order[];
   /** The server made the copy (the entry that records it is the caller's) or could not. */
-  finished(serverId: ServerId, chunkId: ChunkId): void;
+  recordCopyResult(serverId: ServerId, chunkId: ChunkId): void;
   /** Chunks that are known to lack copies, and of these those without a live one. */
   readonly counts: { readonly underReplicated: number; readonly lost: number };
   /** Repair waits, since many servers vanished together. */
@@ -51,5 +51,5 @@ export interface RepairView {
 }
 
 export interface SessionActivity {
-  heard(sessionId: SessionId, nowMs: number): void;
+  recordActivity(sessionId: SessionId, nowMs: number): void;
 }

@@ -99,11 +99,11 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
 
 /** Ready: this member counts and knows a leader, so that it serves or can say who does. */
 function readiness(master: RunningMaster): { ready: boolean; reason?: string } {
-  const { leaderId, standing, memberId } = master.consensus.status();
-  if (standing === "joining") {
+  const { leaderId, memberPhase, memberId } = master.consensus.status();
+  if (memberPhase === "joining") {
     const command = `ashlar master add ${memberId}=${master.address}`;
     return { ready: false, reason: `waits to be added to the cluster: ${command}` };
   }
-  if (standing === "removed") return { ready: false, reason: "was removed from the cluster" };
+  if (memberPhase === "removed") return { ready: false, reason: "was removed from the cluster" };
   return leaderId === null ? { ready: false, reason: "no leader is known" } : { ready: true };
 }

@@ -12,7 +12,7 @@ import { connect, type WireWorld } from "../shared/wire/connect.ts";
 import { ConnectionPool } from "../shared/wire/connection-pool.ts";
 import type { Identity } from "../shared/wire/rpc.ts";
 import { RpcServer } from "../shared/wire/rpc-server.ts";
-import type { MemberStatus } from "./api/cluster-status.ts";
+import type { MasterStatus } from "./api/cluster-status.ts";
 import { FeedService } from "./api/feed-handler.ts";
 import { registerFleetHandlers } from "./api/fleet-handlers.ts";
 import { type MasterParts, propose } from "./api/leader-context.ts";
@@ -161,11 +161,12 @@ export async function startMaster(
 /** Says once that this master waits to be added, and when it counts, or counts no more. */
 function tellStanding(log: Log, driver: Driver, addCommand: string): void {
   let told = "member";
-  const tell = ({ standing }: ConsensusStatus): void => {
-    if (standing === told) return;
-    told = standing;
-    if (standing === "joining") log.info("This master waits to be added", { command: addCommand });
-    else if (standing === "member") log.info("This master is a member now");
+  const tell = ({ memberPhase }: ConsensusStatus): void => {
+    if (memberPhase === told) return;
+    told = memberPhase;
+    if (memberPhase === "joining")
+      log.info("This master waits to be added", { command: addCommand });
+    else if (memberPhase === "member") log.info("This master is a member now");
     else log.warn("This master was removed from the cluster; it can be stopped");
   };
   driver.onChange(tell);
@@ -281,7 +282,7 @@ function newClusterOf(
   };
 }
 
-async function askMember(pool: ConnectionPool, address: string): Promise<MemberStatus> {
+async function askMember(pool: ConnectionPool, address: string): Promise<MasterStatus> {
   return (await askStatus(pool, address)).member;
 }
 

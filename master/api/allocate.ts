@@ -72,7 +72,7 @@ function locationOf(parts: MasterParts, serverId: ServerId): ServerLocation {
 
 /** "N excluded" tells nobody anything: every server is named with its own reason. */
 function tooFew(parts: MasterParts, request: Request, storageClass: StorageClass): AshlarError {
-  const reasons = parts.fleet.all().map(({ location, space, isDiskFailed }) => {
+  const reasons = parts.fleet.servers().map(({ location, space, isDiskFailed }) => {
     const liveness = parts.fleet.liveness(location.serverId);
     const name = `${location.address} (${location.serverId.slice(0, 8)})`;
     if (request.exclude.includes(location.serverId)) return `${name}: it failed this writer`;

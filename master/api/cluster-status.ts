@@ -3,18 +3,18 @@ import type { LogIndex } from "../../shared/base/ids.ts";
 import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fleet-api.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
-import { judgeHealth } from "../placement/judge-health.ts";
+import { evaluateHealth } from "../placement/evaluate-health.ts";
 import { type MasterParts, requireFacts } from "./leader-context.ts";
 
-export type MemberStatus = InferOutput<typeof masterStatusSchema>;
+export type MasterStatus = InferOutput<typeof masterStatusSchema>;
 
 export interface StatusParts {
   /** Asks another master for its own view. Rejects if it does not answer soon. */
-  readonly askMember: (address: string) => Promise<MemberStatus>;
+  readonly askMember: (address: string) => Promise<MasterStatus>;
 }
 
 /** This member's own view of itself. */
-export function statusOfMember(status: ConsensusStatus): MemberStatus {
+export function statusOfMember(status: ConsensusStatus): MasterStatus {
   const { memberId, role, term, lastIndex, committedIndex, appliedIndex } = status;
   const address = status.members.find((member) => member.id === memberId)?.address ?? "";
   return { memberId, address, role, term, lastIndex, committedIndex, appliedIndex };
@@ -27,7 +27,7 @@ export async function clusterStatus(parts: MasterParts & StatusParts): Promise<C
   const facts = requireFacts(namespace);
   const chunkservers = chunkserverStatuses(parts);
   const repair = parts.repair.counts;
-  const health = judgeHealth({
+  const health = evaluateHealth({
     mastersTotal: masters.length,
     mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
     servers: chunkservers.map(({ state, ...server }) => ({ ...server, liveness: state })),
@@ -63,7 +63,7 @@ function historyStatus(parts: MasterParts, facts: ClusterFacts): ClusterStatus["
   };
 }
 
-function memberStatuses(parts: MasterParts & StatusParts): Promise<MemberStatus>[] {
+function memberStatuses(parts: MasterParts & StatusParts): Promise<MasterStatus>[] {
   const own = parts.consensus.status();
   return own.members.map(async ({ id, address }) => {
     if (id === own.memberId) return statusOfMember(own);
@@ -88,7 +88,7 @@ function memberStatuses(parts: MasterParts & StatusParts): Promise<MemberStatus>
 function chunkserverStatuses(parts: MasterParts): ClusterStatus["chunkservers"] {
   const { fleet } = parts;
   const namespace = parts.namespace();
-  const heard = new Map(fleet.all().map((facts) => [facts.location.serverId, facts]));
+  const heard = new Map(fleet.servers().map((facts) => [facts.location.serverId, facts]));
   return namespace.servers().map((recorded) => {
     const { serverId } = recorded;
     const facts = heard.get(serverId);
@@ -98,7 +98,7 @@ function chunkserverStatuses(parts: MasterParts): ClusterStatus["chunkservers"] 
       isDiskFailed: facts?.isDiskFailed ?? false,
       space: facts?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
       chunkCount: facts?.chunkCount ?? 0,
-      lastHeardMsAgo: fleet.heardMsAgo(serverId),
+      lastHeardMsAgo: fleet.silentMs(serverId),
     };
   });
 }

@@ -55,7 +55,7 @@ function registerReports(handlers: Handlers, parts: MasterParts): void {
       );
     }
     await recordServer(parts, server);
-    fleet.heard(server, space);
+    fleet.recordRegistration(server, space);
     return {
       clusterId: facts.clusterId,
       chunkKey: facts.chunkKey,
@@ -66,7 +66,7 @@ function registerReports(handlers: Handlers, parts: MasterParts): void {
     request.release();
     requireLeader(consensus);
     const { serverId } = request.head;
-    if (!fleet.heardBeat(request.head)) {
+    if (!fleet.recordHeartbeat(request.head)) {
       throw new AshlarError(
         "NOT_FOUND",
         `Cannot take a heartbeat of chunkserver ${serverId}: it has not registered with this leader`,
@@ -84,7 +84,7 @@ function registerReports(handlers: Handlers, parts: MasterParts): void {
   handlers.onCall(api.goodbye, async (request) => {
     request.release();
     requireLeader(consensus);
-    fleet.saidGoodbye(request.head.serverId);
+    fleet.recordGoodbye(request.head.serverId);
     return {};
   });
 }
@@ -114,11 +114,11 @@ async function recordReports(parts: MasterParts, beat: api.HeartbeatRequest): Pr
   if (beat.copied.length > 0) {
     const items = beat.copied.map((copy) => ({ ...copy, serverId }));
     await propose(parts, { kind: "add-replicas", items });
-    for (const { chunkId } of items) repair.finished(serverId, chunkId);
+    for (const { chunkId } of items) repair.recordCopyResult(serverId, chunkId);
   }
   for (const { chunkId, reason } of beat.copyFailed) {
     env.log.warn("A chunkserver could not make a copy", { serverId, chunkId, reason });
-    repair.finished(serverId, chunkId);
+    repair.recordCopyResult(serverId, chunkId);
   }
   if (beat.lost.length > 0) {
     for (const { chunkId, reason } of beat.lost) {

@@ -77,9 +77,9 @@ function masterRemoved(masters: readonly string[]): AshlarError {
  *   NO_LEADER before it is ready.
  */
 export function requireLeader(consensus: Consensus): void {
-  const { role, isReady, leaderAddress, standing, masters } = consensus.status();
+  const { role, isReady, leaderAddress, memberPhase, masters } = consensus.status();
   if (role !== "leader") {
-    if (standing === "removed") throw masterRemoved(masters);
+    if (memberPhase === "removed") throw masterRemoved(masters);
     throw new AshlarError("NOT_LEADER", "Cannot serve this here: this master is not the leader", {
       details: leaderAddress === null ? { masters } : { masters, leaderAddress },
     });

@@ -56,7 +56,7 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
     const { sessionIdleMsMax } = requireFacts(parts.namespace());
     // Its own entry's index names a session.
     const sessionId = index as number as SessionId;
-    parts.sessions.heard(sessionId, env.clock.monotonicMs());
+    parts.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     return { sessionId, index, idleMsMax: sessionIdleMsMax };
   });
   handlers.onCall(api.keepSession, async (request, context) => {
@@ -68,7 +68,7 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
       // The state machine words the refusal.
       await propose(parts, { kind: "keep-session", nowMs: nowMs(), sessionId });
     }
-    parts.sessions.heard(sessionId, env.clock.monotonicMs());
+    parts.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     return { index };
   });
   handlers.onCall(api.closeSession, async (request) => {

@@ -25,7 +25,7 @@ export function registerTransact(handlers: Handlers, parts: MasterParts): void {
     requireLeader(consensus);
     const { sessionId, firstUnacknowledged, transactions } = request.head;
     const { chunkKey } = requireFacts(parts.namespace());
-    parts.sessions.heard(sessionId, env.clock.monotonicMs());
+    parts.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     const common = { sessionId, firstUnacknowledged, chunkKey, nowMs: parts.nowMs() };
     const outcomes = await Promise.all(
       transactions.map((transaction) => outcomeOf(parts, common, transaction)),

@@ -1,6 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
-import type { MemberAddress, MemberChange } from "../consensus.ts";
+import type { MemberAddress, MembershipChangeRequest } from "../consensus.ts";
 import type { Membership } from "../raft/messages.ts";
 import type { ProgressStatus } from "../raft/raft.ts";
 import { idsOf } from "./membership-record.ts";
@@ -20,7 +20,7 @@ export interface GroupFacts {
 }
 
 /** Whether `change` names what is there and leaves a cluster. @throws {AshlarError} */
-export function checkChange(facts: GroupFacts, change: MemberChange): void {
+export function checkChange(facts: GroupFacts, change: MembershipChangeRequest): void {
   const { add, promote, remove } = change;
   if (add.length + promote.length + remove.length === 0) {
     throw new AshlarError("INVALID_ARGUMENT", "Cannot change the members: nothing is asked for");
@@ -50,13 +50,16 @@ export function checkChange(facts: GroupFacts, change: MemberChange): void {
 
 function votersAfter(
   { voters }: Membership,
-  { promote, remove }: Pick<MemberChange, "promote" | "remove">,
+  { promote, remove }: Pick<MembershipChangeRequest, "promote" | "remove">,
 ): readonly MemberId[] {
   return [...voters, ...promote].filter((id) => !remove.includes(id));
 }
 
 /** The voters after `change` that were not heard lately, if they leave no majority; else none. */
-export function silentMajority(facts: GroupFacts, change: MemberChange): readonly MemberId[] {
+export function silentMajority(
+  facts: GroupFacts,
+  change: MembershipChangeRequest,
+): readonly MemberId[] {
   const voters = votersAfter(facts.membership, change);
   const silent = voters.filter((id) => id !== facts.leaderId && !isActive(facts, id));
   const heardCount = voters.length - silent.length;

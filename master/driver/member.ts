@@ -1,6 +1,11 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
-import type { Applied, ConsensusStatus, MemberChange, MembershipView } from "../consensus.ts";
+import type {
+  Applied,
+  ConsensusStatus,
+  MembershipChangeRequest,
+  MembershipStatus,
+} from "../consensus.ts";
 import { decodeChange } from "../raft/membership-change.ts";
 import type { Entry, Message, PeerMessage, Snapshot } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
@@ -148,11 +153,11 @@ export class Member implements Driver {
     return this.#board.status();
   }
 
-  membership(): MembershipView {
+  membership(): MembershipStatus {
     return this.#changes.view();
   }
 
-  changeMembers(change: MemberChange): Promise<LogIndex> {
+  changeMembers(change: MembershipChangeRequest): Promise<LogIndex> {
     return this.#changes.change(change);
   }
 

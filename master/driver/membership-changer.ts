@@ -3,7 +3,7 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
-import type { MemberAddress, MemberChange, MembershipView } from "../consensus.ts";
+import type { MemberAddress, MembershipChangeRequest, MembershipStatus } from "../consensus.ts";
 import type { ChangeOperation, MembershipChange } from "../raft/membership-change.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
 import type { ProposeRefusal } from "../raft/propose.ts";
@@ -54,7 +54,7 @@ export class MemberChanges {
     this.#options = options;
   }
 
-  view(): MembershipView {
+  view(): MembershipStatus {
     const { group, node } = this.#options;
     const { membership } = group;
     const { progress, id: ownId } = node.status();
@@ -69,7 +69,7 @@ export class MemberChanges {
   }
 
   /** One at a time: the next one is told. */
-  async change(change: MemberChange): Promise<LogIndex> {
+  async change(change: MembershipChangeRequest): Promise<LogIndex> {
     this.#requireLeader();
     if (this.#isBusy) throw changeUnderWay();
     this.#isBusy = true;
@@ -168,7 +168,7 @@ export class MemberChanges {
     return present<MemberId>(heir, "an heir was found");
   }
 
-  async #requireMajority(change: MemberChange): Promise<void> {
+  async #requireMajority(change: MembershipChangeRequest): Promise<void> {
     if (change.promote.length + change.remove.length === 0) return;
     await this.#becomeCurrent(() => {
       const silent = silentMajority(this.#facts(), change);
@@ -182,7 +182,7 @@ export class MemberChanges {
    *
    * @throws {AshlarError} MEMBER_BEHIND if nobody takes over; where to go on if somebody has.
    */
-  async #leaveFirst({ remove, promote }: MemberChange): Promise<void> {
+  async #leaveFirst({ remove, promote }: MembershipChangeRequest): Promise<void> {
     const { leaderId, membership } = this.#facts();
     if (!remove.includes(leaderId)) return;
     if (membership.voters.every((id) => remove.includes(id)) && promote.length > 0) {
@@ -222,7 +222,7 @@ export class MemberChanges {
     return { ...member, incarnation };
   }
 
-  async #commit(change: MemberChange, added: readonly RosterEntry[]): Promise<LogIndex> {
+  async #commit(change: MembershipChangeRequest, added: readonly RosterEntry[]): Promise<LogIndex> {
     const { node, group, proposals, wake, log } = this.#options;
     const entry = entryOf(change, encodeEntries(group.entriesWith(added)));
     const result = node.proposeChange(entry);
@@ -284,7 +284,10 @@ export class MemberChanges {
   }
 }
 
-function entryOf({ add, promote, remove }: MemberChange, context: Uint8Array): MembershipChange {
+function entryOf(
+  { add, promote, remove }: MembershipChangeRequest,
+  context: Uint8Array,
+): MembershipChange {
   const operations: ChangeOperation[] = [
     ...add.map(({ id }) => ({ kind: "add-learner" as const, memberId: id })),
     ...promote.map((memberId) => ({ kind: "add-voter" as const, memberId })),
@@ -296,14 +299,14 @@ function entryOf({ add, promote, remove }: MemberChange, context: Uint8Array): M
 function voteOf(
   { voters, votersOutgoing }: Group["membership"],
   id: MemberId,
-): MembershipView["members"][number]["vote"] {
+): MembershipStatus["members"][number]["vote"] {
   if (voters.includes(id)) return "voter";
   return votersOutgoing.includes(id) ? "leaving" : "learner";
 }
 
 function progressOf(
   progress: ProgressStatus | undefined,
-): MembershipView["members"][number]["progress"] {
+): MembershipStatus["members"][number]["progress"] {
   if (progress === undefined) return null;
   const { state, matchIndex, isRecentlyActive } = progress;
   return { state: state.kind, matchIndex, isActive: isRecentlyActive };

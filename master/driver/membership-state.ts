@@ -121,7 +121,7 @@ export class Group {
    * Whether this member counts. A peer that does not count us in is right if it has applied at
    * least as much as we have: a removal may be all that we have missed.
    */
-  standing(appliedIndex: LogIndex): ConsensusStatus["standing"] {
+  standing(appliedIndex: LogIndex): ConsensusStatus["memberPhase"] {
     if (this.members.length === 0) return "joining";
     if (!this.isMember(this.#options.ownId)) return "removed";
     const isOutdated = this.#stranger !== null && this.#stranger.appliedIndex >= appliedIndex;

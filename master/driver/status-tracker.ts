@@ -2,7 +2,7 @@ import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
-import type { Leadership, RaftNode, Reach } from "../raft/raft.ts";
+import type { BasicStatus, Leadership, RaftNode } from "../raft/raft.ts";
 import type { Group } from "./membership-state.ts";
 
 export interface StatusBoardOptions {
@@ -20,7 +20,7 @@ export class StatusBoard {
   readonly #listeners: Array<(status: ConsensusStatus) => void> = [];
   #leadership: Leadership;
   readonly #id: MemberId;
-  #reach: Reach | null = null;
+  #reach: BasicStatus | null = null;
   #appliedTerm = 0 as Term;
   #isHalted = false;
   #isNews = false;
@@ -84,7 +84,7 @@ export class StatusBoard {
   }
 
   status(): ConsensusStatus {
-    this.#reach ??= this.#options.node.reach();
+    this.#reach ??= this.#options.node.basicStatus();
     const { group } = this.#options;
     const appliedIndex = this.#options.appliedIndex();
     const { lastIndex, committedIndex } = this.#reach;
@@ -100,13 +100,13 @@ export class StatusBoard {
       committedIndex,
       appliedIndex,
       members: group.members,
-      standing: group.standing(appliedIndex),
+      memberPhase: group.standing(appliedIndex),
       masters: group.masters(appliedIndex),
     };
   }
 }
 
-function roleOf({ role }: Leadership, { isLearner }: Reach): ConsensusStatus["role"] {
+function roleOf({ role }: Leadership, { isLearner }: BasicStatus): ConsensusStatus["role"] {
   if (role === "leader") return "leader";
   if (role === "candidate" || role === "pre-candidate") return "candidate";
   return isLearner ? "learner" : "follower";

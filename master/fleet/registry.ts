@@ -2,14 +2,14 @@ import type { ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { HeartbeatRequest } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
-import type { FleetView, ServerFacts, ServerSpace } from "../fleet-view.ts";
+import type { FleetView, ServerSpace, ServerStatus } from "../fleet-view.ts";
 import type { Candidate } from "../placement/choose-servers.ts";
 import {
+  evaluateLiveness,
   isRepairDue,
-  judgeLiveness,
   type Liveness,
   type LivenessTimes,
-} from "../placement/judge-health.ts";
+} from "../placement/evaluate-health.ts";
 
 interface HeardServer {
   location: ServerLocation;
@@ -18,8 +18,8 @@ interface HeardServer {
   chunkCount: number;
   activeWrites: number;
   /** Monotonic; null if this leader has not heard it yet. */
-  heardMs: number | null;
-  saidGoodbye: boolean;
+  lastContactMs: number | null;
+  isShutDown: boolean;
 }
 
 const NO_SPACE: ServerSpace = { totalBytes: 0, availableBytes: 0, usedBytes: 0 };
@@ -38,12 +38,12 @@ export class Registry implements FleetView {
   readonly #clock: Clock;
   readonly #times: LivenessTimes;
   readonly #servers = new Map<ServerId, HeardServer>();
-  #judgeFromMs: number;
+  #observedFromMs: number;
 
   constructor(options: { readonly clock: Clock; readonly times: LivenessTimes }) {
     this.#clock = options.clock;
     this.#times = options.times;
-    this.#judgeFromMs = options.clock.monotonicMs();
+    this.#observedFromMs = options.clock.monotonicMs();
   }
 
   get heartbeatIntervalMs(): number {
@@ -53,37 +53,37 @@ export class Registry implements FleetView {
 
   /** After winning an election, or after a stall of our own: nobody was silent before now. */
   startListening(known: readonly ServerLocation[]): void {
-    this.#judgeFromMs = this.#clock.monotonicMs();
+    this.#observedFromMs = this.#clock.monotonicMs();
     for (const location of known) this.#facts(location);
   }
 
-  heard(location: ServerLocation, space: ServerSpace): void {
+  recordRegistration(location: ServerLocation, space: ServerSpace): void {
     const facts = this.#facts(location);
     facts.location = location;
     facts.space = space;
     facts.isDiskFailed = false; // Its heartbeats tell.
-    facts.heardMs = this.#clock.monotonicMs();
-    facts.saidGoodbye = false;
+    facts.lastContactMs = this.#clock.monotonicMs();
+    facts.isShutDown = false;
   }
 
   /** @returns false if the server has not registered with this leader: it must do so first. */
-  heardBeat(beat: HeartbeatRequest): boolean {
+  recordHeartbeat(beat: HeartbeatRequest): boolean {
     const facts = this.#servers.get(beat.serverId);
-    if (facts === undefined || facts.heardMs === null) return false;
+    if (facts === undefined || facts.lastContactMs === null) return false;
     facts.space = beat.space;
     facts.isDiskFailed = beat.isDiskFailed;
     facts.chunkCount = beat.chunkCount;
     facts.activeWrites = beat.activeWrites;
-    facts.heardMs = this.#clock.monotonicMs();
-    facts.saidGoodbye = false;
+    facts.lastContactMs = this.#clock.monotonicMs();
+    facts.isShutDown = false;
     return true;
   }
 
-  saidGoodbye(serverId: ServerId): void {
+  recordGoodbye(serverId: ServerId): void {
     const facts = this.#servers.get(serverId);
     if (facts === undefined) return;
-    facts.saidGoodbye = true;
-    facts.heardMs = this.#clock.monotonicMs();
+    facts.isShutDown = true;
+    facts.lastContactMs = this.#clock.monotonicMs();
   }
 
   /** Counts a placement at once, before the next heartbeat tells of it: bursts spread. */
@@ -96,7 +96,7 @@ export class Registry implements FleetView {
 
   liveness(serverId: ServerId): Liveness {
     const facts = this.#servers.get(serverId);
-    return facts === undefined ? "dead" : judgeLiveness(facts, this.#times, this.#moment());
+    return facts === undefined ? "dead" : evaluateLiveness(facts, this.#times, this.#moment());
   }
 
   /** Whether a copy on this server counts now: it answers, or has been silent for a moment only. */
@@ -110,7 +110,7 @@ export class Registry implements FleetView {
     return facts !== undefined && isRepairDue(facts, this.#times, this.#moment());
   }
 
-  all(): readonly ServerFacts[] {
+  servers(): readonly ServerStatus[] {
     return [...this.#servers.values()];
   }
 
@@ -131,13 +131,13 @@ export class Registry implements FleetView {
     return candidates;
   }
 
-  heardMsAgo(serverId: ServerId): number | null {
-    const heardMs = this.#servers.get(serverId)?.heardMs ?? null;
-    return heardMs === null ? null : Math.round(this.#clock.monotonicMs() - heardMs);
+  silentMs(serverId: ServerId): number | null {
+    const lastContactMs = this.#servers.get(serverId)?.lastContactMs ?? null;
+    return lastContactMs === null ? null : Math.round(this.#clock.monotonicMs() - lastContactMs);
   }
 
-  #moment(): { nowMs: number; judgeFromMs: number } {
-    return { nowMs: this.#clock.monotonicMs(), judgeFromMs: this.#judgeFromMs };
+  #moment(): { nowMs: number; observedFromMs: number } {
+    return { nowMs: this.#clock.monotonicMs(), observedFromMs: this.#observedFromMs };
   }
 
   #facts(location: ServerLocation): HeardServer {
@@ -149,8 +149,8 @@ export class Registry implements FleetView {
       chunkCount: 0,
       isDiskFailed: false,
       activeWrites: 0,
-      heardMs: null,
-      saidGoodbye: false,
+      lastContactMs: null,
+      isShutDown: false,
     };
     this.#servers.set(location.serverId, facts);
     return facts;

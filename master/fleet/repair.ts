@@ -6,8 +6,8 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { RepairView } from "../fleet-view.ts";
-import { isMassLoss } from "../placement/judge-health.ts";
-import { copiesMissing, type EndangeredChunk, planRepair } from "../placement/plan-repair.ts";
+import { isMassLoss } from "../placement/evaluate-health.ts";
+import { copiesMissing, planRepair, type UnderReplicatedChunk } from "../placement/plan-repair.ts";
 import type { Registry } from "./registry.ts";
 
 /** What repair reads of the replicated state. */
@@ -125,12 +125,12 @@ export class Repair implements RepairView {
   }
 
   /** The target made the copy (the entry that records it is the caller's) or could not. */
-  finished(serverId: ServerId, chunkId: ChunkId): void {
+  recordCopyResult(serverId: ServerId, chunkId: ChunkId): void {
     this.#underWay.delete(copyKey(serverId, chunkId));
   }
 
   #halt(): void {
-    const all = this.#registry.all();
+    const all = this.#registry.servers();
     const dead = all.filter(
       (facts) => this.#registry.liveness(facts.location.serverId) === "dead",
     ).length;
@@ -153,7 +153,7 @@ export class Repair implements RepairView {
   }
 
   #scanSilentServers(state: RepairState): void {
-    for (const { location } of this.#registry.all()) {
+    for (const { location } of this.#registry.servers()) {
       const { serverId } = location;
       if (this.#registry.counts(serverId)) {
         this.#scans.delete(serverId);
@@ -193,7 +193,7 @@ export class Repair implements RepairView {
     this.#waiting[left]?.add(chunkId);
   }
 
-  #endangered(state: RepairState, chunkId: ChunkId): EndangeredChunk | null {
+  #endangered(state: RepairState, chunkId: ChunkId): UnderReplicatedChunk | null {
     const chunk = state.chunk(chunkId);
     if (chunk === undefined) return null;
     const holders = new Set(chunk.replicas.map((replica) => replica.serverId));
@@ -232,7 +232,7 @@ export class Repair implements RepairView {
   }
 
   /** One copy left is repaired at once; the rest after the delay, since a restart is the usual cause. */
-  #isDue(chunk: EndangeredChunk, copiesLeft: number): boolean {
+  #isDue(chunk: UnderReplicatedChunk, copiesLeft: number): boolean {
     if (copiesLeft === 1 && chunk.copiesWanted > 1) return true;
     const silent = [...chunk.holders].filter((serverId) => !this.#registry.counts(serverId));
     return (
@@ -253,7 +253,7 @@ export class Repair implements RepairView {
     return busy;
   }
 
-  #orderCopy(state: RepairState, chunk: EndangeredChunk, target: ServerLocation): void {
+  #orderCopy(state: RepairState, chunk: UnderReplicatedChunk, target: ServerLocation): void {
     assert(!chunk.holders.has(target.serverId), "a target has no copy yet");
     const { chunkId, lengthBytes } = chunk;
     this.#underWay.set(copyKey(target.serverId, chunkId), {

@@ -17,7 +17,7 @@ export class SessionWatch implements SessionActivity {
     this.#heardMs.clear();
   }
 
-  heard(sessionId: SessionId, nowMs: number): void {
+  recordActivity(sessionId: SessionId, nowMs: number): void {
     this.#heardMs.set(sessionId, nowMs);
   }
 

@@ -5,7 +5,7 @@ import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import { type Candidate, chooseServers } from "./choose-servers.ts";
 
 /** What the planner needs to know of a chunk. */
-export interface EndangeredChunk {
+export interface UnderReplicatedChunk {
   readonly chunkId: ChunkId;
   readonly lengthBytes: number;
   readonly copiesWanted: number;
@@ -24,7 +24,7 @@ export interface RepairPlan {
 }
 
 /** How many copies a chunk lacks now; the fewer are left the sooner it is repaired. */
-export function copiesMissing(chunk: EndangeredChunk): number {
+export function copiesMissing(chunk: UnderReplicatedChunk): number {
   return Math.max(0, chunk.copiesWanted - chunk.liveHolders.length);
 }
 
@@ -34,7 +34,7 @@ export function copiesMissing(chunk: EndangeredChunk): number {
  */
 export function planRepair(
   hasher: Hasher,
-  chunk: EndangeredChunk,
+  chunk: UnderReplicatedChunk,
   candidates: readonly Candidate[],
   racksMin: number,
 ): RepairPlan | null {

@@ -67,7 +67,7 @@ export interface Leadership {
 }
 
 /** How far a member's log has come. */
-export interface Reach {
+export interface BasicStatus {
   readonly lastIndex: LogIndex;
   readonly committedIndex: LogIndex;
   readonly isLearner: boolean;
@@ -245,7 +245,7 @@ export class RaftNode {
   }
 
   /** Costs little, where `status` looks up everything. */
-  reach(): Reach {
+  basicStatus(): BasicStatus {
     const { id, log, configuration } = this.#core;
     return {
       lastIndex: log.lastIndex(),

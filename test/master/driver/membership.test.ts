@@ -57,13 +57,13 @@ describe("a member that is added", () => {
     await group.proposeAll(texts("a", 50));
     const fourth = await group.join();
     await group.clock.advance(3_000);
-    assert.equal(fourth.running.status().standing, "joining");
+    assert.equal(fourth.running.status().memberPhase, "joining");
     assert.equal(fourth.running.status().term, 0, "it stands for no election");
     const load = new Load(group);
     await group.addVoter(fourth);
     await group.clock.advance(200);
     await load.end();
-    assert.equal(fourth.running.status().standing, "member");
+    assert.equal(fourth.running.status().memberPhase, "member");
     assert.deepEqual(group.votersAt(await group.leader()), [1, 2, 3, 4]);
     await group.agree();
     // Its vote counts: of four, three are a majority, and it is the third.
@@ -151,7 +151,7 @@ describe("a member that is removed", () => {
     await group.change({ remove: [other.id] });
     await group.clock.advance(2_000);
     await load.end();
-    assert.equal(other.running.status().standing, "removed");
+    assert.equal(other.running.status().memberPhase, "removed");
     const left = group.members.filter((member) => member !== other);
     assert.deepEqual(
       other.running.status().masters,
@@ -160,7 +160,7 @@ describe("a member that is removed", () => {
     group.kill(other);
     await group.startMember(other);
     await group.clock.advance(2_000);
-    assert.equal(other.running.status().standing, "removed");
+    assert.equal(other.running.status().memberPhase, "removed");
     await group.proposeAll(texts("b", 5));
     await group.agree();
     await group.stopAll();

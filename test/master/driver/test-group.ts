@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Applied, MemberChange } from "../../../master/consensus.ts";
+import type { Applied, MembershipChangeRequest } from "../../../master/consensus.ts";
 import type { Driver, DriverLimits, DriverTiming } from "../../../master/driver/driver.ts";
 import { openDriver } from "../../../master/driver/open-driver.ts";
 import { registerRaftHandlers } from "../../../master/driver/raft-handlers.ts";
@@ -227,7 +227,7 @@ export class TestGroup {
   }
 
   /** Asks whoever leads, again and again, as a client does. */
-  async change(change: Partial<MemberChange>): Promise<void> {
+  async change(change: Partial<MembershipChangeRequest>): Promise<void> {
     const whole = { add: [], promote: [], remove: [], ...change };
     const done = this.#asLeader((leader) => leader.running.changeMembers(whole));
     await this.clock.advanceFor(done, "the members are changed", 30_000);

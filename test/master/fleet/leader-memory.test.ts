@@ -33,7 +33,7 @@ describe("the watch over sessions", () => {
 
   it("expires a session that was silent for too long, and gives an unknown one a full interval", () => {
     const watch = new SessionWatch({ idleMsMax: 1_000 });
-    watch.heard(first, 0);
+    watch.recordActivity(first, 0);
     assert.deepEqual(watch.expired([first, second], 500, 10), []);
     assert.deepEqual(watch.expired([first, second], 1_200, 10), [first]);
     assert.deepEqual(watch.expired([second], 1_600, 10), [second]);
@@ -42,7 +42,7 @@ describe("the watch over sessions", () => {
   it("keeps a session that is heard", () => {
     const watch = new SessionWatch({ idleMsMax: 1_000 });
     for (let nowMs = 0; nowMs < 10_000; nowMs += 900) {
-      watch.heard(first, nowMs);
+      watch.recordActivity(first, nowMs);
       assert.deepEqual(watch.expired([first], nowMs, 10), []);
     }
   });
@@ -59,20 +59,20 @@ describe("the registry of chunkservers", () => {
     registry.startListening([location]);
     const beat = { serverId, space, isDiskFailed: false, chunkCount: 0, activeWrites: 0 };
     const reports = { copied: [], copyFailed: [], lost: [], purged: [] };
-    assert.equal(registry.heardBeat({ ...beat, ...reports }), false);
-    registry.heard(location, space);
-    assert.equal(registry.heardBeat({ ...beat, ...reports }), true);
+    assert.equal(registry.recordHeartbeat({ ...beat, ...reports }), false);
+    registry.recordRegistration(location, space);
+    assert.equal(registry.recordHeartbeat({ ...beat, ...reports }), true);
   });
 
   it("offers no server for new chunks whose disk has failed, until it registers anew", () => {
     const registry = new Registry({ clock: new VirtualClock(), times });
-    registry.heard(location, space);
+    registry.recordRegistration(location, space);
     assert.equal(registry.candidates(10).length, 1);
     const beat = { serverId, space, isDiskFailed: true, chunkCount: 0, activeWrites: 0 };
-    registry.heardBeat({ ...beat, copied: [], copyFailed: [], lost: [], purged: [] });
+    registry.recordHeartbeat({ ...beat, copied: [], copyFailed: [], lost: [], purged: [] });
     assert.deepEqual(registry.candidates(10), []);
     assert.ok(registry.counts(serverId), "the copies that it has count");
-    registry.heard(location, space);
+    registry.recordRegistration(location, space);
     assert.equal(registry.candidates(10).length, 1);
   });
 
@@ -89,7 +89,7 @@ describe("the registry of chunkservers", () => {
   it("offers for new chunks only servers that are live and have room", async () => {
     const clock = new VirtualClock();
     const registry = new Registry({ clock, times });
-    registry.heard(location, space);
+    registry.recordRegistration(location, space);
     assert.equal(registry.candidates(50).length, 1);
     assert.equal(registry.candidates(51).length, 0);
     assert.equal(registry.candidates(1, new Set([serverId])).length, 0);

@@ -141,12 +141,12 @@ class World {
 
   finish(target: number, id: ChunkId): void {
     this.state.record(id, target);
-    this.repair.finished(serverId(target), id);
+    this.repair.recordCopyResult(serverId(target), id);
   }
 
   #hear(): void {
     for (let number = 1; number <= this.#serverCount; number += 1) {
-      if (!this.#silent.has(number)) this.registry.heard(location(number), SPACE);
+      if (!this.#silent.has(number)) this.registry.recordRegistration(location(number), SPACE);
     }
   }
 }

@@ -19,50 +19,50 @@ export interface LivenessTimes {
   readonly repairDelayStoppedMs: number;
 }
 
-export interface ServerSigns {
+export interface ServerContact {
   /** When it was last heard, on the leader's monotonic clock; null: never by this leader. */
-  readonly heardMs: number | null;
-  readonly saidGoodbye: boolean;
+  readonly lastContactMs: number | null;
+  readonly isShutDown: boolean;
 }
 
 /**
  * The verdict on one server.
  *
- * @param judgeFromMs silence before this moment does not count: the leader was not the leader yet,
+ * @param observedFromMs silence before this moment does not count: the leader was not the leader yet,
  *   or its own event loop stood still, so that it could not hear.
  */
-export function judgeLiveness(
-  signs: ServerSigns,
+export function evaluateLiveness(
+  contact: ServerContact,
   times: LivenessTimes,
-  moment: { readonly nowMs: number; readonly judgeFromMs: number },
+  moment: { readonly nowMs: number; readonly observedFromMs: number },
 ): Liveness {
-  if (signs.saidGoodbye) return "stopped";
-  const silentMs = silenceMs(signs, moment);
+  if (contact.isShutDown) return "stopped";
+  const silentMs = silenceMs(contact, moment);
   if (silentMs >= times.deadMs) return "dead";
   return silentMs >= times.suspectMs ? "suspect" : "live";
 }
 
 /** How long the server has been silent while the leader could hear it. */
 function silenceMs(
-  signs: ServerSigns,
-  moment: { readonly nowMs: number; readonly judgeFromMs: number },
+  contact: ServerContact,
+  moment: { readonly nowMs: number; readonly observedFromMs: number },
 ): number {
-  const sinceMs = Math.max(signs.heardMs ?? moment.judgeFromMs, moment.judgeFromMs);
+  const sinceMs = Math.max(contact.lastContactMs ?? moment.observedFromMs, moment.observedFromMs);
   return Math.max(0, moment.nowMs - sinceMs);
 }
 
 /** Whether the copies on a dead or stopped server should be made anew now. */
 export function isRepairDue(
-  signs: ServerSigns,
+  contact: ServerContact,
   times: LivenessTimes,
-  moment: { readonly nowMs: number; readonly judgeFromMs: number },
+  moment: { readonly nowMs: number; readonly observedFromMs: number },
 ): boolean {
-  const verdict = judgeLiveness(signs, times, moment);
+  const verdict = evaluateLiveness(contact, times, moment);
   if (verdict === "live" || verdict === "suspect") return false;
-  const waitMs = signs.saidGoodbye
+  const waitMs = contact.isShutDown
     ? times.repairDelayStoppedMs
     : times.deadMs + times.repairDelayMs;
-  return silenceMs(signs, moment) >= waitMs;
+  return silenceMs(contact, moment) >= waitMs;
 }
 
 /**
@@ -95,7 +95,7 @@ export interface Health {
 }
 
 /** The health of the whole in one word, and every reason for it. */
-export function judgeHealth(facts: HealthFacts): Health {
+export function evaluateHealth(facts: HealthFacts): Health {
   const critical: string[] = [];
   const degraded: string[] = [];
   const alive = facts.servers.filter((server) => server.liveness === "live");

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
+  evaluateHealth,
+  evaluateLiveness,
   isMassLoss,
   isRepairDue,
-  judgeHealth,
-  judgeLiveness,
-} from "../../../master/placement/judge-health.ts";
+} from "../../../master/placement/evaluate-health.ts";
 import type { ServerId } from "../../../shared/base/ids.ts";
 
 const times = {
@@ -15,8 +15,13 @@ const times = {
   repairDelayStoppedMs: 600_000,
 };
 
-function liveness(heardMs: number | null, nowMs: number, judgeFromMs = 0, saidGoodbye = false) {
-  return judgeLiveness({ heardMs, saidGoodbye }, times, { nowMs, judgeFromMs });
+function liveness(
+  lastContactMs: number | null,
+  nowMs: number,
+  observedFromMs = 0,
+  isShutDown = false,
+) {
+  return evaluateLiveness({ lastContactMs, isShutDown }, times, { nowMs, observedFromMs });
 }
 
 describe("liveness of a chunkserver", () => {
@@ -33,8 +38,8 @@ describe("liveness of a chunkserver", () => {
   });
 
   it("waits with repair for a time after death, and longer after a goodbye", () => {
-    const isDue = (saidGoodbye: boolean, nowMs: number) =>
-      isRepairDue({ heardMs: 0, saidGoodbye }, times, { nowMs, judgeFromMs: 0 });
+    const isDue = (isShutDown: boolean, nowMs: number) =>
+      isRepairDue({ lastContactMs: 0, isShutDown }, times, { nowMs, observedFromMs: 0 });
     assert.equal(isDue(false, 39_999), false);
     assert.equal(isDue(false, 40_000), true);
     assert.equal(isDue(true, 40_000), false);
@@ -65,11 +70,11 @@ describe("health of the cluster", () => {
   };
 
   it("is ok with no reasons when all is whole", () => {
-    assert.deepEqual(judgeHealth(whole), { word: "ok", reasons: [] });
+    assert.deepEqual(evaluateHealth(whole), { word: "ok", reasons: [] });
   });
 
   it("is degraded when something is missing and all data is there", () => {
-    const health = judgeHealth({
+    const health = evaluateHealth({
       ...whole,
       mastersReachable: 2,
       servers: [server("live"), server("live"), server("dead")],
@@ -87,9 +92,9 @@ describe("health of the cluster", () => {
 
   it("is degraded by a disk that takes no writes, and critical if too few are left", () => {
     const failed = { ...server("live"), isDiskFailed: true };
-    const one = judgeHealth({ ...whole, servers: [server("live"), server("live"), failed] });
+    const one = evaluateHealth({ ...whole, servers: [server("live"), server("live"), failed] });
     assert.deepEqual(one, { word: "degraded", reasons: ["1 chunkserver with a failed disk"] });
-    const two = judgeHealth({ ...whole, servers: [server("live"), failed, failed] });
+    const two = evaluateHealth({ ...whole, servers: [server("live"), failed, failed] });
     assert.deepEqual(two, {
       word: "critical",
       reasons: [
@@ -100,7 +105,7 @@ describe("health of the cluster", () => {
   });
 
   it("is critical when data cannot be read or nothing can be written", () => {
-    assert.equal(judgeHealth({ ...whole, chunksLost: 1 }).word, "critical");
-    assert.equal(judgeHealth({ ...whole, servers: [server("live")] }).word, "critical");
+    assert.equal(evaluateHealth({ ...whole, chunksLost: 1 }).word, "critical");
+    assert.equal(evaluateHealth({ ...whole, servers: [server("live")] }).word, "critical");
   });
 });
