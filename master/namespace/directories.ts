@@ -3,8 +3,8 @@ import type { Change } from "./change.ts";
 import { attachNew, detach, newInode } from "./entries.ts";
 import type { ByteText } from "./keys.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
-import { Refusal } from "./refusal.ts";
-import { find, type Place, resolve, showTarget, targetNames } from "./tree.ts";
+import { pathRefusal, Refusal } from "./refusal.ts";
+import { find, resolve, showTarget, targetNames } from "./tree.ts";
 
 export function makeDirectory(
   change: Change,
@@ -12,7 +12,7 @@ export function makeDirectory(
 ): DirectoryInode {
   if (operation.parents) return makeDirectories(change, operation);
   const place = resolve(change, operation.target, "make the directory");
-  if (place.inode !== undefined) throw nameTaken(change, place, "make the directory");
+  if (place.inode !== undefined) throw nameTaken(change, place.target);
   return addDirectory(change, place.parent as DirectoryInode, place.name, operation);
 }
 
@@ -30,10 +30,7 @@ function makeDirectories(change: Change, operation: OperationOf<"make-directory"
         : (change.inode(entry.inode) as InodeRecord);
   }
   if (inode.kind === "directory") return inode;
-  throw new Refusal(
-    "ALREADY_EXISTS",
-    `Cannot make the directory ${showTarget(change, target)}: expected a free name or a directory: there is a file`,
-  );
+  throw nameTaken(change, target);
 }
 
 const ROOT_PATH = Uint8Array.of(0x2f);
@@ -48,11 +45,7 @@ function asDirectory(
   at: { readonly target: Target; readonly depth: number },
 ): DirectoryInode {
   if (inode.kind === "directory") return inode;
-  const there = showTarget(change, at.target, at.depth);
-  throw new Refusal(
-    "NOT_A_DIRECTORY",
-    `Cannot make the directory ${showTarget(change, at.target)}: expected ${there} to be a directory: it is a file`,
-  );
+  throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, at.target, at.depth));
 }
 
 /** @param making its attributes; the storage class by default that of the parent. */
@@ -83,20 +76,17 @@ export function putEmptyDirectory(change: Change, { id }: DirectoryInode): void 
 
 export function unlink(change: Change, { target }: OperationOf<"unlink">): void {
   const inode = find(change, target, "unlink");
-  if (inode.kind === "directory") throw isDirectory(change, target, "unlink");
+  if (inode.kind === "directory") throw isDirectory(change, target);
   detach(change, inode);
 }
 
 export function removeDirectory(change: Change, { target }: OperationOf<"remove-directory">): void {
   const inode = find(change, target, "remove the directory");
   if (inode.kind !== "directory") {
-    throw new Refusal(
-      "NOT_A_DIRECTORY",
-      `Cannot remove the directory ${showTarget(change, target)}: expected a directory: it is a file`,
-    );
+    throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, target));
   }
   if (inode.parent === null) throw isRoot("remove");
-  checkEmpty(change, inode, `remove the directory ${showTarget(change, target)}`);
+  checkEmpty(change, inode, target);
   detach(change, inode);
 }
 
@@ -107,30 +97,21 @@ export function removeTree(change: Change, { target }: OperationOf<"remove-tree"
   detach(change, inode);
 }
 
-/** @param tried what was tried, with its path, for the message. */
-export function checkEmpty(change: Change, directory: DirectoryInode, tried: string): void {
+/** @throws {Refusal} NOT_EMPTY with `entryCount` in its details. @param target of `directory` */
+export function checkEmpty(change: Change, directory: DirectoryInode, target: Target): void {
   const { entryCount } = change.directory(directory.id);
   if (entryCount === 0) return;
-  const entries = entryCount === 1 ? "1 entry" : `${entryCount} entries`;
-  throw new Refusal(
-    "NOT_EMPTY",
-    `Cannot ${tried}: expected an empty directory: it has ${entries}`,
-    { entryCount },
-  );
+  throw pathRefusal("NOT_EMPTY", showTarget(change, target), { entryCount });
 }
 
-export function nameTaken(change: Change, place: Place, verb: string): Refusal {
-  return new Refusal(
-    "ALREADY_EXISTS",
-    `Cannot ${verb} ${showTarget(change, place.target)}: expected a free name: there is a ${place.inode?.kind}`,
-  );
+/** Returns the refusal of an operation that needs a name without an entry. */
+export function nameTaken(change: Change, target: Target): Refusal {
+  return pathRefusal("ALREADY_EXISTS", showTarget(change, target));
 }
 
-export function isDirectory(change: Change, target: Target, verb: string): Refusal {
-  return new Refusal(
-    "IS_A_DIRECTORY",
-    `Cannot ${verb} ${showTarget(change, target)}: expected a file: it is a directory`,
-  );
+/** Returns the refusal of an operation that needs a file. */
+export function isDirectory(change: Change, target: Target): Refusal {
+  return pathRefusal("IS_A_DIRECTORY", showTarget(change, target));
 }
 
 export function isRoot(verb: string): Refusal {

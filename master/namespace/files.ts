@@ -36,7 +36,7 @@ interface FileMaking {
 
 export function create(change: Change, operation: OperationOf<"create">): FileInode {
   const place = resolve(change, operation.target, "create");
-  if (place.inode !== undefined) throw nameTaken(change, place, "create");
+  if (place.inode !== undefined) throw nameTaken(change, place.target);
   const { mode, uid, gid } = operation;
   const { nowMs } = change;
   const storageClass = classForNew(change, place, undefined);
@@ -47,7 +47,7 @@ export function create(change: Change, operation: OperationOf<"create">): FileIn
 /** The whole content of a file. One that is there keeps its inode, mode, owner and class, as if truncated. */
 export function put(change: Change, operation: PutOperation): FileInode {
   const place = resolve(change, operation.target, "put");
-  const file = fileToReplace(change, place, { verb: "put", replace: operation.replace });
+  const file = fileToReplace(change, place, operation);
   const named = file === undefined ? operation.storageClass : file.storageClass;
   const storageClass = classForNew(change, place, named);
   const copies = copiesOf(file, storageClass);
@@ -64,11 +64,11 @@ export function put(change: Change, operation: PutOperation): FileInode {
 function fileToReplace(
   change: Change,
   place: Place,
-  options: { readonly verb: string; readonly replace: boolean },
+  options: { readonly replace: boolean },
 ): FileInode | undefined {
   const { inode, target } = place;
-  if (inode?.kind === "directory") throw isDirectory(change, target, options.verb);
-  if (inode !== undefined && !options.replace) throw nameTaken(change, place, options.verb);
+  if (inode?.kind === "directory") throw isDirectory(change, target);
+  if (inode !== undefined && !options.replace) throw nameTaken(change, target);
   return inode;
 }
 
@@ -138,10 +138,10 @@ export function updateContent(
 /** A file's content under another name. In chunks it is shared, whatever its size. */
 export function copy(change: Change, operation: OperationOf<"copy">): FileInode {
   const from = find(change, operation.from, "copy");
-  if (from.kind === "directory") throw isDirectory(change, operation.from, "copy");
+  if (from.kind === "directory") throw isDirectory(change, operation.from);
   const place = resolve(change, operation.to, "copy to");
   if (place.inode?.id === from.id) return from;
-  const file = fileToReplace(change, place, { verb: "copy to", replace: operation.replace });
+  const file = fileToReplace(change, place, operation);
   const storageClass = classForNew(change, place, file?.storageClass);
   const { copiesWanted } = copiesOf(file, storageClass);
   shareContent(change, from.content);
@@ -170,10 +170,10 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
   const source = find(past, from, "restore");
   const place = resolve(change, to, "restore to");
   if (source.kind === "directory") {
-    if (place.inode !== undefined) throw nameTaken(change, place, "restore to");
+    if (place.inode !== undefined) throw nameTaken(change, place.target);
     return addDirectory(change, place.parent as DirectoryInode, place.name, source);
   }
-  const file = fileToReplace(change, place, { verb: "restore to", replace });
+  const file = fileToReplace(change, place, { replace });
   const fields = contentOfPast(change, past, source);
   const { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted } = source;
   const kept = { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted };
@@ -246,6 +246,6 @@ export function setStorageClass(
 /** The file at `target`. @throws {Refusal} IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY */
 export function findFile(change: Change, target: Target, verb: string): FileInode {
   const inode = find(change, target, verb);
-  if (inode.kind === "directory") throw isDirectory(change, target, verb);
+  if (inode.kind === "directory") throw isDirectory(change, target);
   return inode;
 }

@@ -17,7 +17,7 @@ import {
   TABLE_BYTE,
 } from "./keys.ts";
 import type { DirectoryInode, EntryRecord } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import { pathRefusal, Refusal } from "./refusal.ts";
 import { aliveInHistory, PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
 import { find, showTarget, targetNames } from "./tree.ts";
 import { ENTRIES } from "./tree-tables.ts";
@@ -78,10 +78,7 @@ export interface PageOptions {
 export function list(reading: Reading, target: Target, page: PageOptions): ListingPage {
   const directory = find(reading.view, target, "list");
   if (directory.kind !== "directory") {
-    throw new Refusal(
-      "NOT_A_DIRECTORY",
-      `Cannot list ${showTarget(reading.view, target)}: expected a directory: it is a file`,
-    );
+    throw pathRefusal("NOT_A_DIRECTORY", showTarget(reading.view, target));
   }
   const entries: { name: EntryName; attributes: Attributes }[] = [];
   for (const { key, value } of entriesOf(reading, directory, page.after)) {
@@ -164,10 +161,7 @@ export function locate(
   const { state, view, at } = reading;
   const file = find(view, target, "read");
   if (file.kind === "directory") {
-    throw new Refusal(
-      "IS_A_DIRECTORY",
-      `Cannot read ${showTarget(view, target)}: expected a file: it is a directory`,
-    );
+    throw pathRefusal("IS_A_DIRECTORY", showTarget(view, target));
   }
   const attributes = attributesOf(state, file, at);
   const { content } = file;

@@ -1,5 +1,6 @@
 import { AshlarError, type ErrorCode } from "../../shared/base/errors.ts";
 import { displayName, joinPath } from "../../shared/base/path.ts";
+import { type PathErrorCode, pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { type ByteText, nameBytes } from "./keys.ts";
 
 /**
@@ -19,6 +20,15 @@ export class Refusal extends Error {
   }
 }
 
+/** Returns a refusal that concerns one path. @param path as `showTarget` or `showPath` return it */
+export function pathRefusal(
+  code: PathErrorCode,
+  path: string,
+  details: Readonly<Record<string, unknown>> = {},
+): Refusal {
+  return new Refusal(code, pathErrorMessage(code, path), details);
+}
+
 /** Runs a query: what the state refuses is an error to the caller. */
 export function queried<T>(query: () => T): T {
   try {
@@ -33,9 +43,9 @@ export function queried<T>(query: () => T): T {
 /** Names of a path that a message shows; a longer one loses its middle. */
 const SHOWN_NAMES_MAX = 40;
 
-/** The path of `names`, quoted, for a message. */
+/** Returns the path of `names` for a message. */
 export function showPath(names: readonly ByteText[]): string {
-  return `"${displayName(joinPath(shownNames(names).map(nameBytes)))}"`;
+  return displayName(joinPath(shownNames(names).map(nameBytes)));
 }
 
 function shownNames(names: readonly ByteText[]): readonly ByteText[] {

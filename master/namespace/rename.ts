@@ -1,9 +1,9 @@
 import type { OperationOf } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
-import { checkEmpty, isRoot, nameTaken } from "./directories.ts";
+import { checkEmpty, isDirectory, isRoot, nameTaken } from "./directories.ts";
 import { detach, moveEntry } from "./entries.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import { pathRefusal, Refusal } from "./refusal.ts";
 import { ancestors, find, type Place, resolve, showTarget } from "./tree.ts";
 
 type Rename = OperationOf<"rename">;
@@ -13,7 +13,7 @@ export function rename(change: Change, operation: Rename): InodeRecord {
   const inode = find(change, operation.from, "rename");
   if (inode.parent === null) throw isRoot("rename");
   const to = resolve(change, operation.to, "rename to");
-  if (operation.noReplace && to.inode !== undefined) throw nameTaken(change, to, "rename to");
+  if (operation.noReplace && to.inode !== undefined) throw nameTaken(change, operation.to);
   if (to.inode?.id === inode.id) return inode;
   checkOutside(change, inode, to, operation);
   if (to.inode !== undefined) replace(change, inode, to.inode, operation);
@@ -29,7 +29,7 @@ function checkOutside(change: Change, inode: InodeRecord, to: Place, operation: 
     if (id !== inode.id) continue;
     throw new Refusal(
       "INVALID_ARGUMENT",
-      `Cannot rename ${tried(change, operation)}: expected a place outside it: it is inside`,
+      `Cannot rename ${showTarget(change, operation.from)}: expected a target outside the directory: current value is ${showTarget(change, operation.to)}`,
     );
   }
 }
@@ -41,22 +41,11 @@ function replace(
   operation: Rename,
 ): void {
   if (inode.kind === "directory" && replaced.kind !== "directory") {
-    throw new Refusal(
-      "NOT_A_DIRECTORY",
-      `Cannot rename the directory ${tried(change, operation)}: expected a free name or an empty directory: there is a file`,
-    );
+    throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, operation.to));
   }
   if (inode.kind !== "directory" && replaced.kind === "directory") {
-    throw new Refusal(
-      "IS_A_DIRECTORY",
-      `Cannot rename the file ${tried(change, operation)}: expected a free name or a file: there is a directory`,
-    );
+    throw isDirectory(change, operation.to);
   }
-  if (replaced.kind === "directory") {
-    checkEmpty(change, replaced, `rename ${tried(change, operation)}`);
-  }
+  if (replaced.kind === "directory") checkEmpty(change, replaced, operation.to);
   detach(change, replaced);
 }
-
-const tried = (change: Change, { from, to }: Rename): string =>
-  `${showTarget(change, from)} to ${showTarget(change, to)}`;

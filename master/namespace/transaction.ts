@@ -46,11 +46,19 @@ function withPlace(change: Change, refusal: Refusal, operation: NamespaceOperati
 /** For whoever asks why: the path in text, and what is there. */
 function placeDetails(change: Change, target: Target): Readonly<Record<string, unknown>> {
   try {
-    return { path: showTarget(change, target), found: foundAt(change, inodeAt(change, target)) };
+    return {
+      path: quotedPath(change, target),
+      found: foundAt(change, inodeAt(change, target)),
+    };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     return {}; // The target itself is the problem.
   }
+}
+
+/** Returns the path as the details of a refusal hold it: in double quotes. */
+function quotedPath(change: Change, target: Target): string {
+  return `"${showTarget(change, target)}"`;
 }
 
 function foundAt(
@@ -83,7 +91,7 @@ function checkPrecondition(
   const { kind, target } = precondition;
   const inode = inodeAt(change, target);
   if (holds(change, precondition, inode)) return;
-  const path = showTarget(change, target);
+  const path = quotedPath(change, target);
   const version = inode === undefined ? null : inodeVersion(change, inode);
   const there = inode === undefined ? "nothing" : `a ${inode.kind} of version ${version}`;
   const expected = wanted(precondition);

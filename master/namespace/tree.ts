@@ -4,7 +4,7 @@ import { NAME_BYTES_MAX, parsePath } from "../../shared/base/path.ts";
 import type { Target } from "../../shared/protocol/namespace-api.ts";
 import { type ByteText, bytesToText } from "./keys.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
-import { Refusal, showPath } from "./refusal.ts";
+import { pathRefusal, Refusal, showPath } from "./refusal.ts";
 import { ROOT_INODE, type TreeView } from "./state.ts";
 
 /** What a target stands for: an inode, or a free name in a directory. */
@@ -90,11 +90,7 @@ function startOf(walk: Walk): InodeRecord {
   const id = walk.target.inode ?? ROOT_INODE;
   const inode = walk.view.inode(id);
   if (inode !== undefined && isAttached(walk.view, inode)) return inode;
-  const what = id === ROOT_INODE ? "the root" : `inode ${id}`;
-  throw new Refusal(
-    "NOT_FOUND",
-    `Cannot ${walk.verb} ${what}: expected it to be in the tree: it is not`,
-  );
+  throw pathRefusal("NOT_FOUND", id === ROOT_INODE ? "/" : `inode ${id}`);
 }
 
 /** The child of `directory` by the name at `depth`, undefined if it has none. */
@@ -104,20 +100,14 @@ function childOf(walk: Walk, directory: InodeRecord, depth: number): InodeRecord
   return entry === undefined ? undefined : walk.view.inode(entry.inode);
 }
 
-function missing(walk: Walk, depth: number): Refusal {
-  const wanted = showTarget(walk.view, walk.target, depth);
-  return new Refusal(
-    "NOT_FOUND",
-    `Cannot ${walk.verb} ${showTarget(walk.view, walk.target)}: expected ${wanted} to be there: it is not`,
-  );
+/** @param depth names of the path up to the first that does not exist */
+function missing({ view, target }: Walk, depth: number): Refusal {
+  return pathRefusal("NOT_FOUND", showTarget(view, target, depth));
 }
 
-function notDirectory(walk: Walk, depth: number): Refusal {
-  const wanted = showTarget(walk.view, walk.target, depth);
-  return new Refusal(
-    "NOT_A_DIRECTORY",
-    `Cannot ${walk.verb} ${showTarget(walk.view, walk.target)}: expected ${wanted} to be a directory: it is a file`,
-  );
+/** @param depth names of the path up to the file that the walk cannot enter */
+function notDirectory({ view, target }: Walk, depth: number): Refusal {
+  return pathRefusal("NOT_A_DIRECTORY", showTarget(view, target, depth));
 }
 
 /**
@@ -154,7 +144,7 @@ export function pathOfInode(view: TreeView, id: InodeId): readonly ByteText[] | 
   return inode === undefined ? undefined : (ancestorNames(view, inode) ?? undefined);
 }
 
-/** The target's path, quoted, for a message; only the first `depth` of its own names. */
+/** Returns the target's path for a message, with only the first `depth` of its own names. */
 export function showTarget(view: TreeView, target: Target, depth?: number): string {
   const names = targetNames(target).slice(0, depth);
   const above = target.inode === undefined ? [] : (pathOfInode(view, target.inode) ?? []);
