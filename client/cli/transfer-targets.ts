@@ -1,4 +1,5 @@
 import { AshlarError } from "../../shared/base/errors.ts";
+import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import type { CommandContext } from "./command.ts";
 import { statOrNull } from "./exists.ts";
 import {
@@ -56,11 +57,9 @@ export async function* remoteTransfers(
     count += 1;
     const needsDirectory = count > 1 || namesDirectory(targetText);
     if (needsDirectory && !isDirectory) {
-      throw new AshlarError(
-        "NOT_A_DIRECTORY",
-        `Cannot put several things at ${target.text}: expected a directory: ${found === null ? "nothing" : "a file"} is there`,
-        { hint: `ashlar mkdir -p ${target.text}` },
-      );
+      throw new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", target.text), {
+        hint: `ashlar mkdir -p ${target.text}`,
+      });
     }
     if (pending !== null) yield toTransfer(pending, target, isDirectory);
     pending = source;

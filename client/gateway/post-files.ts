@@ -3,6 +3,7 @@ import busboy, { type Busboy } from "busboy";
 import pLimit from "p-limit";
 import { AshlarError, ERROR_CODES, toErrorData } from "../../shared/base/errors.ts";
 import { displayName, joinPath, parseEntryName } from "../../shared/base/path.ts";
+import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { jsonName } from "../cli/format.ts";
 import type { PutResult } from "../results.ts";
 import { type GatewayRequest, queryFlag } from "./gateway-request.ts";
@@ -28,7 +29,7 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
   const { context, files, path, scope } = request;
   const directory = await files.stat(path.bytes, { signal: scope.signal });
   if (directory.kind !== "directory") {
-    throw new AshlarError("NOT_A_DIRECTORY", `Cannot upload into ${path.text}: it is a file`);
+    throw new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", path.text));
   }
   request.beginTransfer();
   const form = new UploadForm(request);

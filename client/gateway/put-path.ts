@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { joinPath, parseEntryName } from "../../shared/base/path.ts";
+import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { jsonName } from "../cli/format.ts";
 import { type Attributes, type FileAttributes, type Precondition, targetOf } from "../index.ts";
 import type { PutSource } from "../options.ts";
@@ -40,7 +41,7 @@ async function putFile(request: GatewayRequest): Promise<void> {
   checkRequest(request);
   const found = await statOrNull(request);
   if (found?.kind === "directory") {
-    throw new AshlarError("IS_A_DIRECTORY", `Cannot replace ${path.text}: it is a directory`);
+    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text));
   }
   if (judgeConditions("PUT", context.headers, found) !== "go-on") throw preconditionFailed(request);
   request.beginTransfer();

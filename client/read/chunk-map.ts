@@ -7,6 +7,7 @@ import {
   type ServerId,
 } from "../../shared/base/ids.ts";
 import { displayName } from "../../shared/base/path.ts";
+import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import {
   type FileAttributes,
   type Located,
@@ -181,5 +182,5 @@ export class ChunkMap {
 
 function isDirectory(target: Target): AshlarError {
   const name = target.path === undefined ? `inode ${target.inode}` : displayName(target.path);
-  return new AshlarError("IS_A_DIRECTORY", `Cannot read ${name}: it is a directory`);
+  return new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", name));
 }

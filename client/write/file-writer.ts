@@ -1,4 +1,4 @@
-import { AshlarError, type ErrorCode, isAshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN } from "../../shared/base/ids.ts";
 import {
   displayName,
@@ -7,6 +7,7 @@ import {
   type PathNames,
   parsePath,
 } from "../../shared/base/path.ts";
+import { type PathErrorCode, pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
@@ -59,7 +60,7 @@ function hinted(sizeHint: number | undefined): { readonly sizeHint?: number } {
 
 function checkOptions(names: PathNames, options: PutOptions): void {
   if (names.length === 0) {
-    throw new AshlarError("IS_A_DIRECTORY", 'Cannot write "/": it is a directory');
+    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", "/"));
   }
   const { chunkSizeBytes = CHUNK_BYTES_MAX } = options;
   const isPower = Number.isInteger(Math.log2(chunkSizeBytes));
@@ -215,23 +216,24 @@ class FilePut {
   async #checkNames(): Promise<void> {
     const parent = await this.#stat(this.#names.slice(0, -1));
     if (parent.kind !== "directory") {
-      throw this.#refusal("NOT_A_DIRECTORY", "what it would be in is no directory");
+      throw this.#refusal("NOT_A_DIRECTORY", this.#names.slice(0, -1));
     }
     try {
       const there = await this.#stat(this.#names);
-      if (there.kind === "directory") throw this.#refusal("IS_A_DIRECTORY", "it is a directory");
+      if (there.kind === "directory") throw this.#refusal("IS_A_DIRECTORY", this.#names);
     } catch (error) {
       if (isAshlarError(error, "NOT_FOUND")) return;
       throw error;
     }
     if (this.#options.replace === false) {
-      throw this.#refusal("ALREADY_EXISTS", "expected a name that is free: it is taken");
+      throw this.#refusal("ALREADY_EXISTS", this.#names);
     }
   }
 
-  #refusal(code: ErrorCode, why: string): AshlarError {
-    const name = displayName(joinPath(this.#names));
-    return new AshlarError(code, `Cannot write ${name}: ${why}`, { details: { path: name } });
+  #refusal(code: PathErrorCode, refused: PathNames): AshlarError {
+    const message = pathErrorMessage(code, displayName(joinPath(refused)));
+    const path = displayName(joinPath(this.#names));
+    return new AshlarError(code, message, { details: { path } });
   }
 
   async #stat(names: PathNames) {

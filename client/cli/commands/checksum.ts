@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
+import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { DamageFound } from "../exit-status.ts";
@@ -31,7 +32,7 @@ async function printSum(
   if (options["root"] === true) {
     const attributes = await fileSystem.stat(path.bytes, { signal });
     if (attributes.kind === "directory") {
-      throw new AshlarError("IS_A_DIRECTORY", `Cannot sum ${path.text}: it is a directory`);
+      throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text));
     }
     const root = toHex(attributes.contentRoot);
     if (!output.options.json) return output.line(`${root}  ${path.text}`);

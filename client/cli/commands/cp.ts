@@ -1,5 +1,6 @@
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { isWithin, parsePath } from "../../../shared/base/path.ts";
+import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
@@ -46,7 +47,7 @@ async function copyTree(
 ): Promise<void> {
   const { signal } = context;
   if (options["recursive"] !== true) {
-    throw new AshlarError("IS_A_DIRECTORY", `Cannot copy ${source.text}: it is a directory`, {
+    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", source.text), {
       hint: `ashlar cp -r ${source.text} ${target.text}`,
     });
   }

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { displayName } from "../../../shared/base/path.ts";
+import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import type { FileAttributes } from "../../../shared/protocol/namespace-api.ts";
 import type { LookOptions } from "../../options.ts";
 import { bytesOfText } from "../argument-text.ts";
@@ -120,7 +121,7 @@ async function* downloadsOf(
     return;
   }
   if (options["recursive"] !== true || target === null) {
-    throw new AshlarError("IS_A_DIRECTORY", `Cannot get ${source.text}: it is a directory`, {
+    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", source.text), {
       hint: `ashlar get -r ${source.text} DIRECTORY`,
     });
   }

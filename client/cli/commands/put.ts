@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { displayName } from "../../../shared/base/path.ts";
+import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { PutOptions } from "../../options.ts";
 import { bytesOfText } from "../argument-text.ts";
@@ -116,7 +117,7 @@ async function* uploadsOf(
   } else if (job.options["recursive"] === true) {
     yield* uploadsOfTree(job, path, own);
   } else {
-    throw new AshlarError("IS_A_DIRECTORY", `Cannot put ${displayName(path)}: it is a directory`, {
+    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", displayName(path)), {
       hint: `ashlar put -r ${displayName(path)} ${target.text}`,
     });
   }
@@ -131,11 +132,10 @@ async function isInto(job: Job, sources: readonly string[], targetText: string):
   });
   if (found?.kind === "directory") return true;
   if (sources.length === 1 && !namesDirectory(targetText)) return false;
-  throw new AshlarError(
-    found === null ? "NOT_FOUND" : "NOT_A_DIRECTORY",
-    `Cannot put into ${target.text}: expected a directory: ${found === null ? "nothing" : "a file"} is there`,
-    { hint: `ashlar mkdir -p ${target.text}` },
-  );
+  const code = found === null ? "NOT_FOUND" : "NOT_A_DIRECTORY";
+  throw new AshlarError(code, pathErrorMessage(code, target.text), {
+    hint: `ashlar mkdir -p ${target.text}`,
+  });
 }
 
 /** The last name of a local path; null where it has none of its own ("/", ".", ".."). */

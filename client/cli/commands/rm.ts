@@ -1,4 +1,5 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import { askToGoOn } from "../ask.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
@@ -28,7 +29,7 @@ async function removeOne(
   const attributes = await fileSystem.stat(path.bytes, { signal });
   const isDirectory = attributes.kind === "directory";
   if (isDirectory && options["recursive"] !== true) {
-    throw new AshlarError("IS_A_DIRECTORY", `Cannot remove ${path.text}: it is a directory`, {
+    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text), {
       hint: `ashlar rm -r ${path.text}, or ashlar rmdir ${path.text} if it is empty`,
     });
   }
