@@ -5,6 +5,9 @@ import type { PathInput } from "../shared/base/path.ts";
 import type { Env } from "../shared/ports/env.ts";
 import type { Log } from "../shared/ports/log.ts";
 
+/** Default permission bits of a new file. */
+export const FILE_MODE_DEFAULT = 0o644;
+
 /** What every call takes. */
 export interface CallOptions {
   /** Aborting fails the call with CANCELLED. A write that was not committed leaves nothing visible. */

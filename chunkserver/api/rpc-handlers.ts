@@ -5,7 +5,6 @@ import { withBody } from "../../shared/wire/reply.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
 import { type ReceiveWorld, receiveChunk } from "../pipeline/receive-chunk.ts";
 import { type SendWorld, sendChunk, sendPartial } from "../pipeline/send-chunk.ts";
-import { takeSlab } from "../pipeline/take-slab.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 
 export interface HandlerParts {
@@ -52,7 +51,7 @@ async function isRotten(
   chunkId: Parameters<ChunkStore["examine"]>[0],
   context: CallContext,
 ): Promise<boolean> {
-  const slab = await takeSlab(parts.slabs, api.FRAME_BYTES_MAX, context.signal);
+  const slab = await parts.slabs.acquire(api.FRAME_BYTES_MAX, context.signal);
   try {
     const verdict = await parts.store.examine(chunkId, slab.bytes, async () => {
       if (!context.signal.aborted) return;

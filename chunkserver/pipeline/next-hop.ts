@@ -1,11 +1,11 @@
 import { AshlarError, isAshlarError, toErrorData } from "../../shared/base/errors.ts";
 import type { ServerId } from "../../shared/base/ids.ts";
+import { Deferred } from "../../shared/flow/deferred.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import { writeChunk } from "../../shared/protocol/chunk-api.ts";
 import type { Receipt, ServerLocation } from "../../shared/protocol/intent.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
-import { Deferred } from "./deferred.ts";
 
 export type WriteOpen = ReturnType<(typeof writeChunk)["parseOpen"]>;
 export type WriteUp = ReturnType<(typeof writeChunk)["parseUp"]>;

@@ -14,7 +14,6 @@ import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
 import type { BlockReader } from "../store/chunk-reader.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import type { RecentReads } from "../store/recent-reads.ts";
-import { takeSlab } from "./take-slab.ts";
 
 /** Frames that are read from the disk while earlier ones are being sent. */
 const READ_AHEAD_FRAMES = 2;
@@ -177,7 +176,7 @@ async function loadFrame(
   frame: { readonly offsetBytes: number; readonly lengthBytes: number },
   sink: Sink,
 ): Promise<Slab> {
-  const slab = await takeSlab(slabs, frame.lengthBytes, sink.signal);
+  const slab = await slabs.acquire(frame.lengthBytes, sink.signal);
   assert(slab.bytes.length === frame.lengthBytes, "a slab has the length that was asked for");
   try {
     await reader.read(slab.bytes, frame.offsetBytes, sink.cacheUse);

@@ -1,18 +1,19 @@
 import type { PathInput } from "../../shared/base/path.ts";
 import type { Operation } from "../../shared/protocol/namespace-api.ts";
-import type {
-  AttributeChanges,
-  CopyOptions,
-  CreateOptions,
-  MakeDirectoryOptions,
-  RenameOptions,
+import {
+  type AttributeChanges,
+  type CopyOptions,
+  type CreateOptions,
+  FILE_MODE_DEFAULT,
+  type MakeDirectoryOptions,
+  type RenameOptions,
 } from "../options.ts";
+
 import { targetOf } from "./target.ts";
 
 /** The operations of single calls, with the defaults that `options.ts` tells. */
 
 const DIRECTORY_MODE = 0o755;
-export const FILE_MODE = 0o644;
 
 export function makeDirectory(path: PathInput, options: MakeDirectoryOptions): Operation {
   const { parents = false, mode = DIRECTORY_MODE, uid = 0, gid = 0 } = options;
@@ -20,7 +21,7 @@ export function makeDirectory(path: PathInput, options: MakeDirectoryOptions): O
 }
 
 export function create(path: PathInput, options: CreateOptions): Operation {
-  const { mode = FILE_MODE, uid = 0, gid = 0 } = options;
+  const { mode = FILE_MODE_DEFAULT, uid = 0, gid = 0 } = options;
   return { kind: "create", target: targetOf(path), mode, uid, gid };
 }
 

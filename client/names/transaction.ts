@@ -17,6 +17,7 @@ import type {
   PutOptions,
   RenameOptions,
 } from "../options.ts";
+import { FILE_MODE_DEFAULT } from "../options.ts";
 import * as operations from "./operations.ts";
 import { targetOf } from "./target.ts";
 
@@ -107,7 +108,7 @@ export class Transaction {
     content: string | Uint8Array | ChunksByReference,
     options: PutChoice = {},
   ): this {
-    const { replace = true, mode = operations.FILE_MODE, uid = 0, gid = 0 } = options;
+    const { replace = true, mode = FILE_MODE_DEFAULT, uid = 0, gid = 0 } = options;
     const { mtimeMs, storageClass } = options;
     return this.add({
       kind: "put",

@@ -14,7 +14,7 @@ import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { Content, Operation } from "../../shared/protocol/namespace-api.ts";
 import type { ClientParts } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
-import type { PutOptions, PutSource } from "../options.ts";
+import { FILE_MODE_DEFAULT, type PutOptions, type PutSource } from "../options.ts";
 import type { PutResult } from "../results.ts";
 import type { SealedChunk } from "./chunk-writer.ts";
 import { ChunkedUpload } from "./chunked-upload.ts";
@@ -25,7 +25,6 @@ import { type ByteSource, knownSize, openSource } from "./put-source.ts";
 
 /** Files up to so many bytes go into the metadata, unless the cluster allows less. */
 const INLINE_BYTES = 4 * 1024;
-const FILE_MODE = 0o644;
 
 /**
  * Writes a whole file: reads `source` to its end, then publishes it as one step.
@@ -243,7 +242,7 @@ class FilePut {
   }
 
   async #commit(content: Content, others: readonly Operation[]) {
-    const { mode = FILE_MODE, uid = 0, gid = 0, replace = true } = this.#options;
+    const { mode = FILE_MODE_DEFAULT, uid = 0, gid = 0, replace = true } = this.#options;
     const { mtimeMs, storageClass } = this.#options;
     const put: Operation = {
       kind: "put",

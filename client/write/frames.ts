@@ -50,7 +50,7 @@ export class FrameReader {
   /** The next frame, whose slab the caller releases, or null at the end. */
   async next(): Promise<Frame | null> {
     if (this.#isAtEnd) return null;
-    let slab: Slab | null = await takeSlab(this.#slabs, this.#slabBytes, this.#signal);
+    let slab: Slab | null = await this.#slabs.acquire(this.#slabBytes, this.#signal);
     try {
       let lengthBytes = await this.#fill(slab, 0);
       if (!this.#isAtEnd && lengthBytes < this.#frameBytes) {
@@ -90,26 +90,8 @@ export class FrameReader {
     assert(small.bytes.length < this.#frameBytes, "only a small slab grows");
     const bytes = small.bytes.slice();
     small.release();
-    const large = await takeSlab(this.#slabs, this.#frameBytes, this.#signal);
+    const large = await this.#slabs.acquire(this.#frameBytes, this.#signal);
     large.bytes.set(bytes);
     return large;
   }
-}
-
-/** A slab as soon as the pool has one. @throws what `signal` aborts with. */
-function takeSlab(pool: SlabPool, lengthBytes: number, signal: AbortSignal): Promise<Slab> {
-  const slab = pool.take(lengthBytes);
-  if (slab !== null) return Promise.resolve(slab);
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      withdraw();
-      reject(signal.reason);
-    };
-    const withdraw = pool.takeSoon(lengthBytes, (lent) => {
-      signal.removeEventListener("abort", onAbort);
-      resolve(lent);
-    });
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
-  });
 }

@@ -1,32 +1,33 @@
 import { assert } from "../base/assert.ts";
 
-/** The smallest slab. A smaller one would cost more to account for than to copy. */
+/** The smallest slab. The accounting of a smaller one would cost more than a copy of its bytes. */
 const SLAB_BYTES_MIN = 4096;
 
 export interface SlabPoolOptions {
-  /** Bytes that may be lent at one time. A lender above it waits. */
+  /** Upper bound of the bytes that are acquired at the same time. Requests above it wait. */
   readonly bytesMax: number;
-  /** Bytes of free slabs kept for the next ones; what is above goes to the garbage collector. */
+  /** Upper bound of the free bytes kept for reuse; the garbage collector gets the rest. Default: `bytesMax`. */
   readonly idleBytesMax?: number;
-  /** Where fresh slabs come from. Default: the heap. */
+  /** Allocates a new buffer. Default: on the heap. */
   readonly allocate?: (lengthBytes: number) => Uint8Array;
 }
 
-/** Bytes lent by a pool until everyone who retains them has released them. */
+/** Bytes acquired from a pool. They return to the pool at the last `release`. */
 export interface Slab {
-  /** Of the length that was asked for. Not to be touched after the last `release`. */
+  /** Has the requested length. Must not be used after the last `release`. */
   readonly bytes: Uint8Array;
-  /** One more `release` is needed. */
+  /** Adds a reference. Every reference needs one `release`. */
   retain(): void;
+  /** Drops a reference. The one that `acquire` returned counts as the first. */
   release(): void;
 }
 
 /**
- * Large buffers that are used again and again, accounted and bounded.
+ * Large reusable buffers, with a bound on the bytes in use.
  *
  * Fresh large buffers are slow: the kernel maps and zeroes them page by page, and the garbage
- * collector gives them back late. A slab has a power of two of bytes; the last one that was given
- * back is lent first, because it may still be in the processor's cache.
+ * collector frees them late. The size of a slab is a power of two. The slab that was released last
+ * is reused first, because it may still be in the processor's cache.
  */
 export class SlabPool {
   readonly #bytesMax: number;
@@ -34,9 +35,10 @@ export class SlabPool {
   readonly #allocate: (lengthBytes: number) => Uint8Array;
   /** Free slabs by size. */
   readonly #idle = new Map<number, Uint8Array[]>();
-  readonly #waiting = new Set<Waiting>();
+  /** Requests that wait for room, in the order of the calls. */
+  readonly #waiting = new Set<SlabRequest>();
   #idleBytes = 0;
-  #lentBytes = 0;
+  #acquiredBytes = 0;
 
   constructor(options: SlabPoolOptions) {
     assert(options.bytesMax >= SLAB_BYTES_MIN, "a pool has room for a slab");
@@ -45,56 +47,85 @@ export class SlabPool {
     this.#allocate = options.allocate ?? ((lengthBytes) => new Uint8Array(lengthBytes));
   }
 
-  /** Bytes lent now, with what sizes were rounded up by. 0 when everything was given back. */
-  get lentBytes(): number {
-    return this.#lentBytes;
+  /** Bytes in use, with every size rounded up to that of its slab. 0 when all slabs are released. */
+  get acquiredBytes(): number {
+    return this.#acquiredBytes;
   }
 
   get bytesMax(): number {
     return this.#bytesMax;
   }
 
-  /** A slab, or null if it does not fit now, or others have been waiting for one. */
-  take(lengthBytes: number): Slab | null {
+  /** Returns a slab, or null if it does not fit now or other requests are waiting. */
+  tryAcquire(lengthBytes: number): Slab | null {
     if (this.#waiting.size > 0) return null;
-    return this.#fits(lengthBytes) ? this.#lend(lengthBytes) : null;
+    return this.#fits(lengthBytes) ? this.#take(lengthBytes) : null;
   }
 
   /**
-   * Hands a slab to `onSlab`: at once if there is room, else as soon as others give theirs back, in
-   * the order of the calls. The returned function withdraws the request; it does nothing afterwards.
+   * Resolves to a slab as soon as the pool has room for it, in the order of the requests.
+   *
+   * @throws the reason of `signal` if it aborts first
    */
-  takeSoon(lengthBytes: number, onSlab: (slab: Slab) => void): () => void {
-    const slab = this.take(lengthBytes);
+  acquire(lengthBytes: number, signal: AbortSignal): Promise<Slab> {
+    const slab = this.tryAcquire(lengthBytes);
+    if (slab !== null) return Promise.resolve(slab);
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const onAbort = (): void => {
+        withdraw();
+        reject(signal.reason);
+      };
+      const withdraw = this.requestSlab(lengthBytes, (acquired) => {
+        signal.removeEventListener("abort", onAbort);
+        resolve(acquired);
+      });
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  /**
+   * Passes a slab to `onSlab`: within this call if there is room, else as soon as enough slabs are
+   * released, in the order of the requests.
+   *
+   * @returns a function that withdraws the request; without effect once `onSlab` was called
+   */
+  requestSlab(lengthBytes: number, onSlab: (slab: Slab) => void): () => void {
+    const slab = this.tryAcquire(lengthBytes);
     if (slab !== null) {
       onSlab(slab);
       return () => {};
     }
-    const waiting: Waiting = { lengthBytes, onSlab };
-    this.#waiting.add(waiting);
+    const request: SlabRequest = { lengthBytes, onSlab };
+    this.#waiting.add(request);
     return () => {
-      if (this.#waiting.delete(waiting)) this.#serveWaiting();
+      if (this.#waiting.delete(request)) this.#serveWaiting();
     };
   }
 
-  /** A slab larger than the whole pool is lent when nothing else is: it could never fit otherwise. */
+  /** A slab larger than the whole pool fits when no other slab is in use, or it would never fit. */
   #fits(lengthBytes: number): boolean {
-    return this.#lentBytes === 0 || this.#lentBytes + slabBytes(lengthBytes) <= this.#bytesMax;
-  }
-
-  #lend(lengthBytes: number): Slab {
-    const size = slabBytes(lengthBytes);
-    this.#lentBytes += size;
-    const free = this.#idle.get(size)?.pop();
-    if (free !== undefined) this.#idleBytes -= size;
-    return new LentSlab(free ?? this.#allocate(size), lengthBytes, (buffer) =>
-      this.#takeBack(buffer),
+    return (
+      this.#acquiredBytes === 0 || this.#acquiredBytes + slabBytes(lengthBytes) <= this.#bytesMax
     );
   }
 
-  #takeBack(buffer: Uint8Array): void {
-    this.#lentBytes -= buffer.length;
-    assert(this.#lentBytes >= 0, "no more comes back than was lent");
+  #take(lengthBytes: number): Slab {
+    const size = slabBytes(lengthBytes);
+    this.#acquiredBytes += size;
+    const free = this.#idle.get(size)?.pop();
+    if (free !== undefined) this.#idleBytes -= size;
+    return new PooledSlab(free ?? this.#allocate(size), lengthBytes, (buffer) =>
+      this.#recycle(buffer),
+    );
+  }
+
+  #recycle(buffer: Uint8Array): void {
+    this.#acquiredBytes -= buffer.length;
+    assert(this.#acquiredBytes >= 0, "the bytes that return were acquired before");
     if (this.#idleBytes + buffer.length <= this.#idleBytesMax) {
       this.#idleBytes += buffer.length;
       const list = this.#idle.get(buffer.length);
@@ -105,43 +136,44 @@ export class SlabPool {
   }
 
   #serveWaiting(): void {
-    for (const waiting of this.#waiting) {
-      if (!this.#fits(waiting.lengthBytes)) return;
-      this.#waiting.delete(waiting);
-      waiting.onSlab(this.#lend(waiting.lengthBytes));
+    for (const request of this.#waiting) {
+      if (!this.#fits(request.lengthBytes)) return;
+      this.#waiting.delete(request);
+      request.onSlab(this.#take(request.lengthBytes));
     }
   }
 }
 
-interface Waiting {
+interface SlabRequest {
   readonly lengthBytes: number;
   readonly onSlab: (slab: Slab) => void;
 }
 
-class LentSlab implements Slab {
+class PooledSlab implements Slab {
   readonly bytes: Uint8Array;
   readonly #buffer: Uint8Array;
-  readonly #giveBack: (buffer: Uint8Array) => void;
+  readonly #recycle: (buffer: Uint8Array) => void;
   #references = 1;
 
-  constructor(buffer: Uint8Array, lengthBytes: number, giveBack: (buffer: Uint8Array) => void) {
+  constructor(buffer: Uint8Array, lengthBytes: number, recycle: (buffer: Uint8Array) => void) {
     this.#buffer = buffer;
     this.bytes = lengthBytes === buffer.length ? buffer : buffer.subarray(0, lengthBytes);
-    this.#giveBack = giveBack;
+    this.#recycle = recycle;
   }
 
   retain(): void {
-    assert(this.#references > 0, "a slab that was given back is not retained");
+    assert(this.#references > 0, "a slab is retained only before its last release");
     this.#references += 1;
   }
 
   release(): void {
-    assert(this.#references > 0, "a slab is released once by everyone who retains it");
+    assert(this.#references > 0, "a slab is released once for every reference");
     this.#references -= 1;
-    if (this.#references === 0) this.#giveBack(this.#buffer);
+    if (this.#references === 0) this.#recycle(this.#buffer);
   }
 }
 
+/** Returns the smallest power of two, from SLAB_BYTES_MIN, that holds `lengthBytes`. */
 function slabBytes(lengthBytes: number): number {
   let size = SLAB_BYTES_MIN;
   while (size < lengthBytes) size *= 2;

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import * as v from "valibot";
 import { AshlarError, ERROR_CODES, isAshlarError } from "../base/errors.ts";
+import { Deferred } from "../flow/deferred.ts";
 import type { Disk } from "../ports/disk.ts";
 import type { Env } from "../ports/env.ts";
 import type { OrderedStores } from "../ports/ordered-store.ts";
@@ -114,7 +115,7 @@ async function run<Schema extends ConfigSchema>(
   const { hasher, kind } = createHasher();
   const metrics = new PrometheusMetrics();
   metrics.addProcessMetrics();
-  const stopped = deferred<number>();
+  const stopped = new Deferred<number>();
   using _watch = watchProcess({
     log,
     onStop: () => stopped.resolve(0),
@@ -161,14 +162,6 @@ async function run<Schema extends ConfigSchema>(
   await lock.release();
   log.info("Stopped", { status });
   return status;
-}
-
-function deferred<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
-  let resolve: (value: T) => void = () => {};
-  const promise = new Promise<T>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
 }
 
 /** Every config key is a flag: `dataDir` is --data-dir. */

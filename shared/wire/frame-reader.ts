@@ -208,7 +208,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
 
   #requestSlab(header: FrameHeader): void {
     let isGranted = false;
-    const withdraw = this.#options.slabs.takeSoon(header.bodyLength, (slab) => {
+    const withdraw = this.#options.slabs.requestSlab(header.bodyLength, (slab) => {
       isGranted = true;
       this.#slab = slab;
       const onFull = (): void => {

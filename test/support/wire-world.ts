@@ -154,8 +154,8 @@ export async function withPair(
     await stage.settle(connection.close(0));
     await stage.settle(server.close(1000));
   }
-  assert.equal(stage.server.slabs.lentBytes, 0, "the server gave all slabs back");
-  assert.equal(stage.client.slabs.lentBytes, 0, "the client gave all slabs back");
+  assert.equal(stage.server.slabs.acquiredBytes, 0, "the server gave all slabs back");
+  assert.equal(stage.client.slabs.acquiredBytes, 0, "the client gave all slabs back");
 }
 
 /** Waits until something is so that nobody tells of. */

@@ -58,7 +58,7 @@ describe("a chunk that cannot be written", () => {
     const writer = refusedWriter();
     const pushes: Promise<void>[] = [];
     for (let offsetBytes = 0; offsetBytes < 40 * BLOCK_BYTES; offsetBytes += BLOCK_BYTES) {
-      const slab = slabs.take(BLOCK_BYTES);
+      const slab = slabs.tryAcquire(BLOCK_BYTES);
       assert.ok(slab !== null);
       const { bytes } = slab;
       const pushed = writer.push({ offsetBytes, bytes, hashes: hashBlocks(hasher, bytes), slab });
@@ -67,6 +67,6 @@ describe("a chunk that cannot be written", () => {
       await Promise.resolve(); // One turn of the promises: the failure comes between two of them.
     }
     await assert.rejects(Promise.all(pushes), hasCode("NOT_FOUND"));
-    assert.equal(slabs.lentBytes, 0);
+    assert.equal(slabs.acquiredBytes, 0);
   });
 });

@@ -9,71 +9,71 @@ const KIB = 1024;
 describe("SlabPool", () => {
   it("lends exactly the length that was asked for, and counts what it really takes", () => {
     const pool = new SlabPool({ bytesMax: 64 * KIB });
-    const slab = pool.take(5000);
+    const slab = pool.tryAcquire(5000);
     assert.equal(slab?.bytes.length, 5000);
-    assert.equal(pool.lentBytes, 8 * KIB);
+    assert.equal(pool.acquiredBytes, 8 * KIB);
     slab?.release();
-    assert.equal(pool.lentBytes, 0);
+    assert.equal(pool.acquiredBytes, 0);
   });
 
   it("lends the one again that came back last", () => {
     const pool = new SlabPool({ bytesMax: 64 * KIB });
-    const [first, second] = [pool.take(8 * KIB), pool.take(8 * KIB)];
+    const [first, second] = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
     const buffer = second?.bytes.buffer;
     first?.release();
     second?.release();
-    assert.equal(pool.take(6000)?.bytes.buffer, buffer);
+    assert.equal(pool.tryAcquire(6000)?.bytes.buffer, buffer);
   });
 
   it("lends no more than its bound, but one slab of any size when nothing else is lent", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
-    const slabs = [pool.take(8 * KIB), pool.take(8 * KIB)];
-    assert.equal(pool.take(1), null);
+    const slabs = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
+    assert.equal(pool.tryAcquire(1), null);
     for (const slab of slabs) slab?.release();
-    const giant = pool.take(100 * KIB);
+    const giant = pool.tryAcquire(100 * KIB);
     assert.equal(giant?.bytes.length, 100 * KIB);
-    assert.equal(pool.take(1), null);
+    assert.equal(pool.tryAcquire(1), null);
     giant?.release();
-    assert.equal(pool.lentBytes, 0);
+    assert.equal(pool.acquiredBytes, 0);
   });
 
   it("comes back after the last of those who retain it", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
-    const slab = present(pool.take(100), "the pool is empty");
+    const slab = present(pool.tryAcquire(100), "the pool is empty");
     slab.retain();
     slab.release();
-    assert.equal(pool.lentBytes, 4 * KIB);
+    assert.equal(pool.acquiredBytes, 4 * KIB);
     slab.release();
-    assert.equal(pool.lentBytes, 0);
+    assert.equal(pool.acquiredBytes, 0);
     assert.throws(() => slab.release(), /released once/);
     assert.throws(() => slab.retain(), /given back/);
   });
 
   it("serves those who wait in order: a large request is not overtaken", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
-    const held = [pool.take(8 * KIB), pool.take(8 * KIB)];
+    const held = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
     const served: string[] = [];
     const take = (name: string, bytes: number): (() => void) =>
-      pool.takeSoon(bytes, (slab) => {
+      pool.requestSlab(bytes, (slab) => {
         served.push(name);
         slab.release();
       });
     take("large", 16 * KIB);
     take("small", 4 * KIB);
-    assert.equal(pool.take(4 * KIB), null, "nobody passes those who wait");
+    assert.equal(pool.tryAcquire(4 * KIB), null, "nobody passes those who wait");
     held[0]?.release();
     assert.deepEqual(served, []);
     held[1]?.release();
     assert.deepEqual(served, ["large", "small"]);
-    assert.equal(pool.lentBytes, 0);
+    assert.equal(pool.acquiredBytes, 0);
   });
 
   it("forgets a request that was withdrawn, and serves the next", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
-    const held = [pool.take(8 * KIB), pool.take(8 * KIB)];
+    const held = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
     const served: string[] = [];
-    const withdraw = pool.takeSoon(16 * KIB, () => served.push("large"));
-    pool.takeSoon(8 * KIB, () => served.push("small"));
+    const withdraw = pool.requestSlab(16 * KIB, () => served.push("large"));
+    pool.requestSlab(8 * KIB, () => served.push("small"));
     held[0]?.release();
     withdraw();
     withdraw();
@@ -82,10 +82,12 @@ describe("SlabPool", () => {
 
   it("keeps no more idle bytes than it may", () => {
     const pool = new SlabPool({ bytesMax: 64 * KIB, idleBytesMax: 8 * KIB });
-    const slabs = Array.from({ length: 4 }, () => present(pool.take(8 * KIB), "there is room"));
+    const slabs = Array.from({ length: 4 }, () =>
+      present(pool.tryAcquire(8 * KIB), "there is room"),
+    );
     const buffers = new Set(slabs.map(({ bytes }) => bytes.buffer));
     for (const slab of slabs) slab.release();
-    const again = [1, 2].map(() => present(pool.take(8 * KIB), "there is room").bytes.buffer);
+    const again = [1, 2].map(() => present(pool.tryAcquire(8 * KIB), "there is room").bytes.buffer);
     assert.equal(again.filter((buffer) => buffers.has(buffer)).length, 1);
   });
 
@@ -97,13 +99,13 @@ describe("SlabPool", () => {
     for (let step = 0; step < 20_000; step += 1) {
       const choice = random.integer(5);
       const bytes = 1 + random.integer(200 * KIB);
-      if (choice < 2) withdrawals.push(pool.takeSoon(bytes, (slab) => held.push(slab)));
+      if (choice < 2) withdrawals.push(pool.requestSlab(bytes, (slab) => held.push(slab)));
       else if (choice === 2) withdrawals[random.integer(withdrawals.length)]?.();
       else held.splice(random.integer(held.length), 1)[0]?.release();
-      assert.ok(pool.lentBytes <= 1024 * KIB);
+      assert.ok(pool.acquiredBytes <= 1024 * KIB);
     }
     for (const withdraw of withdrawals) withdraw();
     for (const slab of held.splice(0)) slab.release();
-    assert.equal(pool.lentBytes, 0);
+    assert.equal(pool.acquiredBytes, 0);
   });
 });

@@ -96,13 +96,13 @@ describe("FrameReader", () => {
         bytes = bench.read(bytes, 1 + random.integer(2 ** random.integer(20)));
       }
       while (checkedCount < sizes.length) checkNext();
-      assert.equal(bench.slabs.lentBytes, 0);
+      assert.equal(bench.slabs.acquiredBytes, 0);
     });
   }
 
   it("puts bytes in place that were read into a part that was lent before a slab came", () => {
     const bench = new Bench(16 * 1024);
-    const held = bench.slabs.take(16 * 1024);
+    const held = bench.slabs.tryAcquire(16 * 1024);
     const bytes = concatBytes([message(3, 10, 10_000), message(5, 10, 10)]);
     let rest = bench.read(bytes, 3000);
     assert.ok(bench.isPaused);
@@ -120,7 +120,7 @@ describe("FrameReader", () => {
     let bytes = concatBytes([message(666, 10, 1_000_000), message(2, 3, 4)]);
     while (bytes.length > 0) {
       bytes = bench.read(bytes, 50_000);
-      assert.equal(bench.slabs.lentBytes, 0);
+      assert.equal(bench.slabs.acquiredBytes, 0);
     }
     assert.deepEqual(
       bench.frames.map(({ header }) => header.streamId),

@@ -62,7 +62,7 @@ async function withScene(test: (scene: Scene) => Promise<void>): Promise<void> {
   await stage.settle(good.close());
   await stage.settle(server.close(100));
   await stage.clock.advance(10);
-  assert.equal(stage.server.slabs.lentBytes, 0);
+  assert.equal(stage.server.slabs.acquiredBytes, 0);
   assert.equal(stage.network.openCount, 0);
 }
 
@@ -213,7 +213,7 @@ describe("a peer that breaks the wire protocol", () => {
       );
       peer.send(bytes.subarray(0, 300_000));
       await stage.clock.advance(20);
-      assert.ok(stage.server.slabs.lentBytes > 0);
+      assert.ok(stage.server.slabs.acquiredBytes > 0);
       peer.destroy();
       await stage.clock.advance(20);
     });

@@ -124,7 +124,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
         await stage.settle(stage.client.clock.sleep(200));
         // The window, and the message that overdraws it.
         assert.ok(sentCount <= 8, `${sentCount} sends were done`);
-        assert.ok(stage.server.slabs.lentBytes <= windowBytes + body.length);
+        assert.ok(stage.server.slabs.acquiredBytes <= windowBytes + body.length);
         assert.ok(stream.pendingBytes >= 100 * body.length);
         release();
         stream.end();
@@ -278,7 +278,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
         stream.cancel(new AshlarError("SOURCE_CHANGED", "The file has changed"));
         await assert.rejects(stage.settle(reading), hasCode("SOURCE_CHANGED"));
         await assert.rejects(stage.settle(stream.send({ index: 0 })), hasCode("SOURCE_CHANGED"));
-        await until(stage, () => seen.length === 1 && stage.server.slabs.lentBytes === 0);
+        await until(stage, () => seen.length === 1 && stage.server.slabs.acquiredBytes === 0);
         assert.ok(isAshlarError(seen[0], "SOURCE_CHANGED"));
       });
     });

@@ -1,4 +1,7 @@
-/** A promise that is settled from outside. Its rejection needs no listener. */
+/**
+ * A promise with its `resolve` and `reject` functions. Like Promise.withResolvers of ES2024, which
+ * Node 20 lacks. The first call of either settles the promise, later calls have no effect.
+ */
 export class Deferred<T> {
   readonly promise: Promise<T>;
   #settle: {
@@ -10,7 +13,8 @@ export class Deferred<T> {
     this.promise = new Promise<T>((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    this.promise.catch(() => {}); // Whoever awaits it gets the error; nobody may.
+    // Prevents an unhandled rejection when no caller awaits the promise.
+    this.promise.catch(() => {});
   }
 
   resolve(value: T): void {
