@@ -8,7 +8,7 @@ import type { StateMachine } from "../state-machine.ts";
 /** Applying yields to the rest of the process after so long. */
 const SLICE_MS = 5;
 /** Entries between two looks at the clock. */
-const ENTRIES_PER_LOOK = 32;
+const ENTRIES_PER_CLOCK_READ = 32;
 const NO_DATA = new Uint8Array(0);
 
 export interface ApplierOptions {
@@ -113,7 +113,7 @@ export class Applier {
         return;
       }
       if (!this.#applyNext()) return;
-      if (count % ENTRIES_PER_LOOK === 0 && clock.monotonicMs() > untilMs) {
+      if (count % ENTRIES_PER_CLOCK_READ === 0 && clock.monotonicMs() > untilMs) {
         this.#resuming = clock.yieldTurn().then(() => this.#pump());
         break;
       }

@@ -3,7 +3,7 @@ import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { MemberAddress, MembershipChangeRequest } from "../consensus.ts";
 import type { Membership } from "../raft/messages.ts";
 import type { ProgressStatus } from "../raft/raft.ts";
-import { idsOf } from "./membership-record.ts";
+import { memberIdsOf } from "./membership-record.ts";
 
 /** As many as a config may name. */
 const MEMBERS_MAX = 9;
@@ -11,7 +11,7 @@ const MEMBERS_MAX = 9;
 const LAG_ENTRIES_MAX = 5_000;
 
 /** What a change is held against. */
-export interface GroupFacts {
+export interface ChangeContext {
   readonly membership: Membership;
   readonly members: readonly MemberAddress[];
   readonly leaderId: MemberId;
@@ -20,7 +20,7 @@ export interface GroupFacts {
 }
 
 /** Whether `change` names what is there and leaves a cluster. @throws {AshlarError} */
-export function checkChange(facts: GroupFacts, change: MembershipChangeRequest): void {
+export function checkChange(context: ChangeContext, change: MembershipChangeRequest): void {
   const { add, promote, remove } = change;
   if (add.length + promote.length + remove.length === 0) {
     throw new AshlarError("INVALID_ARGUMENT", "Cannot change the members: nothing is asked for");
@@ -29,17 +29,17 @@ export function checkChange(facts: GroupFacts, change: MembershipChangeRequest):
   if (new Set(named).size !== named.length) {
     throw new AshlarError("INVALID_ARGUMENT", "Cannot change the members: one is named twice");
   }
-  if (facts.membership.votersOutgoing.length > 0) throw changeUnderWay();
-  for (const member of add) checkAdded(facts, member);
-  for (const id of promote) checkPromoted(facts, id);
-  for (const id of remove) requireKnown(facts, id);
-  if (facts.members.length + add.length > MEMBERS_MAX) {
+  if (context.membership.votersOutgoing.length > 0) throw changeInProgress();
+  for (const member of add) checkAdded(context, member);
+  for (const id of promote) checkPromoted(context, id);
+  for (const id of remove) requireKnown(context, id);
+  if (context.members.length + add.length > MEMBERS_MAX) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot add a member: expected at most ${MEMBERS_MAX}: there are ${facts.members.length}`,
+      `Cannot add a member: expected at most ${MEMBERS_MAX}: there are ${context.members.length}`,
     );
   }
-  if (votersAfter(facts.membership, change).length === 0) {
+  if (votersAfter(context.membership, change).length === 0) {
     throw new AshlarError(
       "MAJORITY_AT_RISK",
       "Cannot remove the last member that votes: nobody would be left to decide",
@@ -56,12 +56,12 @@ function votersAfter(
 }
 
 /** The voters after `change` that were not heard lately, if they leave no majority; else none. */
-export function silentMajority(
-  facts: GroupFacts,
+export function votersMissingForMajority(
+  context: ChangeContext,
   change: MembershipChangeRequest,
 ): readonly MemberId[] {
-  const voters = votersAfter(facts.membership, change);
-  const silent = voters.filter((id) => id !== facts.leaderId && !isActive(facts, id));
+  const voters = votersAfter(context.membership, change);
+  const silent = voters.filter((id) => id !== context.leaderId && !isActive(context, id));
   const heardCount = voters.length - silent.length;
   return heardCount > voters.length / 2 ? [] : silent;
 }
@@ -74,7 +74,7 @@ export function majorityAtRisk(silent: readonly MemberId[]): AshlarError {
   );
 }
 
-export function changeUnderWay(): AshlarError {
+export function changeInProgress(): AshlarError {
   return new AshlarError(
     "CHANGE_UNDER_WAY",
     "Cannot change the members: another change is not done yet",
@@ -82,27 +82,30 @@ export function changeUnderWay(): AshlarError {
 }
 
 /** @throws {AshlarError} MEMBER_UNKNOWN, INVALID_ARGUMENT, MEMBER_BEHIND */
-export function checkHeir(facts: GroupFacts, id: MemberId): void {
-  requireKnown(facts, id);
-  if (!facts.membership.voters.includes(id)) {
+export function checkSuccessor(context: ChangeContext, id: MemberId): void {
+  requireKnown(context, id);
+  if (!context.membership.voters.includes(id)) {
     throw new AshlarError("INVALID_ARGUMENT", `Cannot transfer to member ${id}: it has no vote`, {
       hint: "It is still catching up: ashlar master add finishes what it began",
     });
   }
-  requireCaughtUp(facts, id, `Cannot transfer to member ${id}`);
+  requireCaughtUp(context, id, `Cannot transfer to member ${id}`);
 }
 
 /** The voter that lacks least, of those that answer; null if there is none. */
-export function bestHeir(facts: GroupFacts, without: readonly MemberId[]): MemberId | null {
-  const { voters } = facts.membership;
-  const [best] = facts.progress
-    .filter(({ id }) => id !== facts.leaderId && voters.includes(id) && !without.includes(id))
+export function bestSuccessor(
+  context: ChangeContext,
+  without: readonly MemberId[],
+): MemberId | null {
+  const { voters } = context.membership;
+  const [best] = context.progress
+    .filter(({ id }) => id !== context.leaderId && voters.includes(id) && !without.includes(id))
     .filter(({ isRecentlyActive }) => isRecentlyActive)
     .sort((left, right) => right.matchIndex - left.matchIndex);
   return best?.id ?? null;
 }
 
-function checkAdded({ members }: GroupFacts, { id, address }: MemberAddress): void {
+function checkAdded({ members }: ChangeContext, { id, address }: MemberAddress): void {
   const same = members.find((each) => each.id === id || each.address === address);
   if (same === undefined) return;
   throw new AshlarError(
@@ -112,16 +115,16 @@ function checkAdded({ members }: GroupFacts, { id, address }: MemberAddress): vo
   );
 }
 
-function checkPromoted(facts: GroupFacts, id: MemberId): void {
-  requireKnown(facts, id);
-  if (facts.membership.voters.includes(id)) {
+function checkPromoted(context: ChangeContext, id: MemberId): void {
+  requireKnown(context, id);
+  if (context.membership.voters.includes(id)) {
     throw new AshlarError("ALREADY_EXISTS", `Cannot give member ${id} a vote: it has one`);
   }
-  requireCaughtUp(facts, id, `Cannot give member ${id} a vote`);
+  requireCaughtUp(context, id, `Cannot give member ${id} a vote`);
 }
 
-function requireKnown({ membership }: GroupFacts, id: MemberId): void {
-  const known = idsOf(membership);
+function requireKnown({ membership }: ChangeContext, id: MemberId): void {
+  const known = memberIdsOf(membership);
   if (known.includes(id)) return;
   throw new AshlarError(
     "MEMBER_UNKNOWN",
@@ -130,12 +133,12 @@ function requireKnown({ membership }: GroupFacts, id: MemberId): void {
   );
 }
 
-function requireCaughtUp(facts: GroupFacts, id: MemberId, what: string): void {
-  if (id === facts.leaderId) return;
-  const { lastIndex } = facts;
-  const progress = facts.progress.find((each) => each.id === id);
+function requireCaughtUp(context: ChangeContext, id: MemberId, what: string): void {
+  if (id === context.leaderId) return;
+  const { lastIndex } = context;
+  const progress = context.progress.find((each) => each.id === id);
   const matchIndex = progress?.matchIndex ?? 0;
-  const isFollowing = progress?.state.kind === "replicate" && isActive(facts, id);
+  const isFollowing = progress?.state.kind === "replicate" && isActive(context, id);
   if (isFollowing && lastIndex - matchIndex <= LAG_ENTRIES_MAX) return;
   throw new AshlarError(
     "MEMBER_BEHIND",
@@ -147,6 +150,6 @@ function requireCaughtUp(facts: GroupFacts, id: MemberId, what: string): void {
   );
 }
 
-function isActive({ progress }: GroupFacts, id: MemberId): boolean {
+function isActive({ progress }: ChangeContext, id: MemberId): boolean {
   return progress.find((each) => each.id === id)?.isRecentlyActive ?? false;
 }

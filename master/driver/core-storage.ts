@@ -11,7 +11,7 @@ import type {
 } from "../raft/storage.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { DurableLog } from "./member-storage.ts";
-import { decodeRecord } from "./membership-record.ts";
+import { decodeMembershipRecord } from "./membership-record.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -70,7 +70,7 @@ export class CoreStorage implements Storage {
     const snapshot = this.#machine().openSnapshot();
     try {
       if (snapshot.membership.length === 0) return this.#founders;
-      return decodeRecord(snapshot.membership).membership;
+      return decodeMembershipRecord(snapshot.membership).membership;
     } finally {
       snapshot.release();
     }

@@ -20,9 +20,14 @@ import type { MemberAddress } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { StateDirectory } from "./member-storage.ts";
-import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-handshake.ts";
-import { PartsReceiver, type SendOptions, type SnapshotHead, sendParts } from "./snapshot-parts.ts";
-import { guardStall } from "./stall-guard.ts";
+import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
+import {
+  PartsReceiver,
+  type SendPartsOptions,
+  type SnapshotHead,
+  sendParts,
+} from "./snapshot-parts.ts";
+import { withStallTimeout } from "./stall-guard.ts";
 import type { StateHolder } from "./state-holder.ts";
 
 const LIFETIME_MS = 60 * 60 * 1_000;
@@ -59,7 +64,7 @@ export const raftFetchState = defineStream("raft.fetch-state", {
 
 type FetchHead = v.InferOutput<typeof beginSchema> | SnapshotHead;
 
-export interface ServeStateOptions extends SendOptions {
+export interface ServeStateOptions extends SendPartsOptions {
   readonly machine: StateMachine;
   readonly indexMin: number;
   readonly clock: Clock;
@@ -82,7 +87,7 @@ export async function serveState(
     }
     const giveUp = (error: AshlarError): void => stream.cancel(error);
     const send = (head: FetchHead, body?: Uint8Array): Promise<void> =>
-      guardStall(clock, stallMs, { work: stream.send(head, body), giveUp });
+      withStallTimeout(clock, stallMs, { work: stream.send(head, body), giveUp });
     await send({ kind: "begin", index: snapshot.index, term: snapshot.term });
     await sendParts(snapshot, options, send);
     stream.end();
@@ -91,7 +96,7 @@ export async function serveState(
   }
 }
 
-export interface FetchStateOptions extends Omit<GreetOptions, "peer"> {
+export interface FetchStateOptions extends Omit<HandshakeOptions, "peer"> {
   readonly clock: Clock;
   readonly random: Random;
   readonly hasher: Hasher;
@@ -115,7 +120,7 @@ export async function fetchState(options: FetchStateOptions): Promise<void> {
     for (const peer of candidates) {
       signal.throwIfAborted();
       try {
-        const index = await fetchFrom(options, peer);
+        const index = await fetchFromPeer(options, peer);
         log.info("The state was fetched from a peer", { peer: peer.id, index });
         return;
       } catch (error) {
@@ -131,7 +136,7 @@ function isOwnDisk(error: AshlarError): boolean {
   return error.code === "DISK_FAILED" || error.code === "NO_SPACE";
 }
 
-async function fetchFrom(options: FetchStateOptions, peer: MemberAddress): Promise<number> {
+async function fetchFromPeer(options: FetchStateOptions, peer: MemberAddress): Promise<number> {
   const connection = await connectToPeer({ ...options, peer });
   try {
     return await fetchOver(connection, options, peer);
@@ -152,7 +157,7 @@ async function fetchOver(
     const open = { ...envelopeTo(own, peer.id), indexMin };
     const stream = connection.open(raftFetchState, open, { timeoutMs: LIFETIME_MS, signal });
     const parts = new PartsReceiver(named.store, options.hasher);
-    const position = await takeParts(options, stream, parts);
+    const position = await receiveParts(options, stream, parts);
     if (position.index < indexMin) {
       throw new AshlarError("UNAVAILABLE", `The state is at index ${position.index} only`);
     }
@@ -165,7 +170,7 @@ async function fetchOver(
   }
 }
 
-async function takeParts(
+async function receiveParts(
   options: FetchStateOptions,
   stream: Stream<Record<string, never>, FetchHead>,
   parts: PartsReceiver,
@@ -174,13 +179,13 @@ async function takeParts(
   const giveUp = (error: AshlarError): void => stream.cancel(error);
   let position: EntryPosition | null = null;
   for (;;) {
-    const message = await guardStall(clock, stallMs, { work: stream.receive(), giveUp });
+    const message = await withStallTimeout(clock, stallMs, { work: stream.receive(), giveUp });
     if (message === null) throw new AshlarError("CONNECTION_LOST", "The state ends too early");
     const { head } = message;
     if (head.kind === "begin") {
       message.release();
       position = { index: head.index, term: head.term };
-    } else if (await parts.take(head, message)) {
+    } else if (await parts.receive(head, message)) {
       if (position !== null) return position;
       throw new AshlarError("PROTOCOL_ERROR", "The state has an end and no beginning");
     }

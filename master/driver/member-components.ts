@@ -5,8 +5,8 @@ import type { Membership, PeerMessage, SnapshotRequest } from "../raft/messages.
 import type { RaftNode } from "../raft/raft.ts";
 import type { DriverLimits, DriverOptions, DriverTiming } from "./driver.ts";
 import type { MemberStorage } from "./member-storage.ts";
-import { MemberChanges, type MemberChangesOptions } from "./membership-changer.ts";
-import type { Group } from "./membership-state.ts";
+import { MembershipChanger, type MembershipChangerOptions } from "./membership-changer.ts";
+import type { MembershipState } from "./membership-state.ts";
 import { identifyPeer, type OwnIdentity } from "./peer-handshake.ts";
 import { PeerService } from "./peer-service.ts";
 import { Peers } from "./peers.ts";
@@ -16,7 +16,7 @@ import { SnapshotSender } from "./snapshot-sender.ts";
 import type { StateHolder } from "./state-holder.ts";
 
 /** What a member is made of. The functions below make what talks to its peers. */
-export interface MemberParts {
+export interface MemberDeps {
   readonly options: DriverOptions;
   readonly timing: DriverTiming;
   readonly limits: DriverLimits;
@@ -26,57 +26,60 @@ export interface MemberParts {
   readonly node: RaftNode;
   /** The membership before any entry, by the founders' configs. It is stored with the first entry. */
   readonly founders: Membership;
-  readonly group: Group;
+  readonly membershipState: MembershipState;
 }
 
-export function makePeers(parts: MemberParts): Peers {
-  const { options, own, storage, timing, limits, node, group } = parts;
+export function makePeers(parts: MemberDeps): Peers {
+  const { options, own, storage, timing, limits, node, membershipState } = parts;
   const peers = new Peers({
     ...options.env,
     own,
-    peers: storage.peers,
+    incarnations: storage.incarnations,
     connect: options.connect,
     timeoutMs: timing.connectTimeoutMs,
     pendingBytesMax: limits.peerPendingBytesMax,
     onDropped: (peer) => node.reportUnreachable(peer),
-    onGreeted: ({ isMember, appliedIndex, members }) =>
-      group.heard({ isMember, appliedIndex, members }),
+    onHandshake: ({ isMember, appliedIndex, members }) =>
+      membershipState.notePeerReport({ isMember, appliedIndex, members }),
   });
-  peers.follow(group.peers);
+  peers.setPeers(membershipState.peers);
   return peers;
 }
 
-export function makeChanges(
-  parts: MemberParts,
-  hooks: Pick<MemberChangesOptions, "proposals" | "wake" | "halted" | "isReady" | "stateIndex">,
-): MemberChanges {
-  const { options, own, timing, node, group } = parts;
+export function makeMembershipChanger(
+  parts: MemberDeps,
+  callbacks: Pick<
+    MembershipChangerOptions,
+    "proposals" | "wake" | "haltReason" | "isReady" | "appliedIndex"
+  >,
+): MembershipChanger {
+  const { options, own, timing, node, membershipState } = parts;
   const { connect, signal = new AbortController().signal } = options;
   const timeoutMs = timing.connectTimeoutMs;
-  return new MemberChanges({
+  return new MembershipChanger({
     ...options.env,
     ...timing,
-    ...hooks,
+    ...callbacks,
     node,
-    group,
+    membershipState,
     identify: (peer) => identifyPeer({ own, peer, connect, timeoutMs, signal }),
   });
 }
 
 export function makeSender(
-  parts: MemberParts,
-  hooks: {
+  parts: MemberDeps,
+  callbacks: {
     readonly onDone: (peer: MemberId, outcome: "delivered" | "failed") => void;
     readonly onDamage: (error: AshlarError) => void;
   },
 ): SnapshotSender {
-  const { options, own, storage, holder, timing, limits, group } = parts;
+  const { options, own, storage, holder, timing, limits, membershipState } = parts;
   return new SnapshotSender({
     ...options.env,
-    ...hooks,
+    ...callbacks,
     own,
-    peers: storage.peers,
-    addressOf: (member) => group.addressOf(member),
+    incarnations: storage.incarnations,
+    addressOf: (member) => membershipState.addressOf(member),
     connect: options.connect,
     timeoutMs: timing.connectTimeoutMs,
     machine: () => holder.machine,
@@ -86,8 +89,8 @@ export function makeSender(
 }
 
 export function makeReceiver(
-  parts: MemberParts,
-  hooks: {
+  parts: MemberDeps,
+  callbacks: {
     readonly isListening: () => boolean;
     readonly offer: (request: SnapshotRequest) => Promise<OfferOutcome>;
   },
@@ -102,28 +105,28 @@ export function makeReceiver(
     stallMs: timing.snapshotStallMs,
     isWanted: (index: LogIndex, leaderTerm) => {
       const { committedIndex, term } = node.status();
-      return hooks.isListening() && leaderTerm >= term && index > committedIndex;
+      return callbacks.isListening() && leaderTerm >= term && index > committedIndex;
     },
-    offer: hooks.offer,
+    offer: callbacks.offer,
   });
 }
 
 export function makeService(
-  parts: MemberParts,
-  hooks: {
+  parts: MemberDeps,
+  callbacks: {
     readonly receiver: SnapshotReceiver;
     readonly deliver: (messages: readonly PeerMessage[]) => void;
-    readonly onMet: (peer: MemberAddress) => void;
+    readonly onPeerAddress: (peer: MemberAddress) => void;
     readonly onDamage: (error: AshlarError) => void;
   },
 ): PeerService {
-  const { options, own, storage, holder, timing, limits, group, founders } = parts;
+  const { options, own, storage, holder, timing, limits, membershipState, founders } = parts;
   return new PeerService({
     ...options.env,
-    ...hooks,
+    ...callbacks,
     own,
-    register: storage.peers,
-    group,
+    incarnations: storage.incarnations,
+    membershipState,
     isFounding: () => founders.voters.length > 0 && holder.machine.appliedIndex === 0,
     machine: () => holder.machine,
     partBytes: limits.snapshotPartBytes,

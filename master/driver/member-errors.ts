@@ -24,7 +24,7 @@ export function noLeader(): AshlarError {
  * members would answer: callers are to ask them, so this is not the disk's own error, after which
  * nobody tries again.
  */
-export function haltReason(error: AshlarError): AshlarError {
+export function haltError(error: AshlarError): AshlarError {
   const message = `This member takes part no longer: ${error.message}`;
   return new AshlarError("UNAVAILABLE", message, { cause: error });
 }

@@ -12,7 +12,7 @@ export interface MemberStorage {
   readonly identity: { readonly incarnation: string };
   /** The members before the first entry. None for one that is to be added to a cluster. */
   readonly founders: readonly MemberId[];
-  readonly peers: PeerRegister;
+  readonly incarnations: IncarnationRegister;
   readonly log: DurableLog;
   readonly states: StateDirectory;
 }
@@ -29,7 +29,7 @@ export type OpenStorage = (options: {
   readonly founders: readonly MemberId[];
 }) => Promise<MemberStorage>;
 
-export interface PeerRegister {
+export interface IncarnationRegister {
   /**
    * Resolves when `incarnation` is known, durably, to be that of `peer`.
    *

@@ -16,16 +16,16 @@ import { Applier } from "./applier.ts";
 import { compactionPoint } from "./compaction.ts";
 import type { Driver } from "./driver.ts";
 import {
-  type MemberParts,
-  makeChanges,
+  type MemberDeps,
+  makeMembershipChanger,
   makePeers,
   makeReceiver,
   makeSender,
   makeService,
 } from "./member-components.ts";
-import { commitUnknown, haltReason, notLeader } from "./member-errors.ts";
-import type { MemberChanges } from "./membership-changer.ts";
-import { storedMembership } from "./membership-state.ts";
+import { commitUnknown, haltError, notLeader } from "./member-errors.ts";
+import type { MembershipChanger } from "./membership-changer.ts";
+import { durableMembership } from "./membership-state.ts";
 import type { PeerService } from "./peer-service.ts";
 import type { Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
@@ -34,9 +34,9 @@ import { Reads } from "./reads.ts";
 import { SnapshotOffers } from "./snapshot-offers.ts";
 import type { SnapshotReceiver } from "./snapshot-receiver.ts";
 import type { SnapshotSender } from "./snapshot-sender.ts";
-import { StatusBoard } from "./status-tracker.ts";
+import { StatusTracker } from "./status-tracker.ts";
 import { StorageWriter } from "./storage-writer.ts";
-import { beginWaiting, placeQueued } from "./submit-requests.ts";
+import { proposeQueued, startReads } from "./submit-requests.ts";
 
 /** Ticks of the core in one heartbeat interval. */
 export const TICKS_PER_HEARTBEAT = 2;
@@ -44,7 +44,7 @@ export const TICKS_PER_HEARTBEAT = 2;
 /** One member of the group: the core and everything that does what it says. */
 export class Member implements Driver {
   readonly service: PeerService;
-  readonly #parts: MemberParts;
+  readonly #deps: MemberDeps;
   readonly #loop: RaftLoop;
   readonly #peers: Peers;
   readonly #writer: StorageWriter;
@@ -54,18 +54,18 @@ export class Member implements Driver {
   readonly #offers = new SnapshotOffers();
   readonly #proposals: Proposals;
   readonly #reads: Reads;
-  readonly #waiters = new AppliedWaiters();
-  readonly #board: StatusBoard;
-  readonly #changes: MemberChanges;
+  readonly #appliedWaiters = new AppliedWaiters();
+  readonly #statusTracker: StatusTracker;
+  readonly #membershipChanger: MembershipChanger;
   readonly #stateListeners: Array<(machine: StateMachine) => void> = [];
   readonly #stallListeners: Array<(stalledMs: number) => void> = [];
   #leadership: Leadership;
   /** Why nothing is taken any more. */
-  #halted: AshlarError | null = null;
+  #haltReason: AshlarError | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(parts: MemberParts) {
-    this.#parts = parts;
+  constructor(parts: MemberDeps) {
+    this.#deps = parts;
     const { limits, timing } = parts;
     this.#leadership = parts.node.status();
     this.#proposals = new Proposals({
@@ -73,9 +73,9 @@ export class Member implements Driver {
       bytesMax: limits.proposalBytesMax,
     });
     this.#reads = new Reads({ retryAfterMs: timing.electionTimeoutMsMin });
-    this.#board = new StatusBoard({
+    this.#statusTracker = new StatusTracker({
       node: parts.node,
-      group: parts.group,
+      membershipState: parts.membershipState,
       appliedIndex: () => this.stateMachine.appliedIndex,
     });
     this.#loop = this.#makeLoop();
@@ -84,7 +84,7 @@ export class Member implements Driver {
     this.#sender = makeSender(parts, {
       onDamage,
       onDone: (peer, outcome) => {
-        if (this.#halted !== null) return;
+        if (this.#haltReason !== null) return;
         parts.node.reportSnapshot(peer, outcome);
         this.#loop.wake();
       },
@@ -92,10 +92,10 @@ export class Member implements Driver {
     this.#applier = this.#makeApplier();
     this.#writer = this.#makeWriter();
     this.#receiver = makeReceiver(parts, {
-      isListening: () => this.#halted === null,
+      isListening: () => this.#haltReason === null,
       offer: (request) => {
         const outcome = this.#offers.offer(request.snapshot.index);
-        if (this.#halted === null) this.#loop.deliver([request]);
+        if (this.#haltReason === null) this.#loop.deliver([request]);
         else this.#offers.refuseUnlessAccepted();
         return outcome;
       },
@@ -104,24 +104,24 @@ export class Member implements Driver {
       onDamage,
       receiver: this.#receiver,
       deliver: (messages) => {
-        if (this.#halted === null) this.#loop.deliver(messages);
+        if (this.#haltReason === null) this.#loop.deliver(messages);
       },
-      onMet: (peer) => this.#peers.met(peer),
+      onPeerAddress: (peer) => this.#peers.notePeer(peer),
     });
-    this.#changes = this.#makeChanges();
+    this.#membershipChanger = this.#makeMembershipChanger();
     this.#loop.start();
   }
 
   get memberId(): MemberId {
-    return this.#parts.own.memberId;
+    return this.#deps.own.memberId;
   }
 
   get stateMachine(): StateMachine {
-    return this.#parts.holder.machine;
+    return this.#deps.holder.machine;
   }
 
   propose(command: Uint8Array): Promise<Applied> {
-    if (this.#halted !== null) return Promise.reject(this.#halted);
+    if (this.#haltReason !== null) return Promise.reject(this.#haltReason);
     if (this.#applier.isFull) {
       const message = "Cannot propose a command: the disk of this leader is full";
       return Promise.reject(new AshlarError("NO_SPACE", message));
@@ -140,33 +140,35 @@ export class Member implements Driver {
 
   waitApplied(index: LogIndex, timeoutMs: number): Promise<void> {
     if (this.stateMachine.appliedIndex >= index) return Promise.resolve();
-    return this.#wait(timeoutMs, (waiter) => this.#waiters.add(index, waiter)).then(() => {});
+    return this.#wait(timeoutMs, (waiter) => this.#appliedWaiters.add(index, waiter)).then(
+      () => {},
+    );
   }
 
   #wait(timeoutMs: number, begin: (waiter: Waiter) => void): Promise<LogIndex> {
-    if (this.#halted !== null) return Promise.reject(this.#halted);
-    const deadlineMs = this.#parts.options.env.clock.monotonicMs() + timeoutMs;
+    if (this.#haltReason !== null) return Promise.reject(this.#haltReason);
+    const deadlineMs = this.#deps.options.env.clock.monotonicMs() + timeoutMs;
     return new Promise((resolve, reject) => begin({ deadlineMs, resolve, reject }));
   }
 
   status(): ConsensusStatus {
-    return this.#board.status();
+    return this.#statusTracker.status();
   }
 
   membership(): MembershipStatus {
-    return this.#changes.view();
+    return this.#membershipChanger.view();
   }
 
   changeMembers(change: MembershipChangeRequest): Promise<LogIndex> {
-    return this.#changes.change(change);
+    return this.#membershipChanger.change(change);
   }
 
   transferLeadership(to: MemberId | null): Promise<MemberId> {
-    return this.#changes.transfer(to);
+    return this.#membershipChanger.transfer(to);
   }
 
   onChange(listener: (status: ConsensusStatus) => void): void {
-    this.#board.onChange(listener);
+    this.#statusTracker.onChange(listener);
   }
 
   onStateMachine(listener: (machine: StateMachine) => void): void {
@@ -178,12 +180,12 @@ export class Member implements Driver {
   }
 
   async prepareStop(): Promise<void> {
-    const { clock } = this.#parts.options.env;
-    const isLeading = this.#leadership.role === "leader" && this.#halted === null;
+    const { clock } = this.#deps.options.env;
+    const isLeading = this.#leadership.role === "leader" && this.#haltReason === null;
     if (isLeading) {
       // Without an heir, or one that is too slow, the others elect somebody.
-      const handingOver = this.#changes.transfer(null).catch(() => {});
-      await Promise.race([handingOver, clock.sleep(this.#parts.timing.electionTimeoutMsMin)]);
+      const handingOver = this.#membershipChanger.transfer(null).catch(() => {});
+      await Promise.race([handingOver, clock.sleep(this.#deps.timing.electionTimeoutMsMin)]);
     }
     this.service.stop();
   }
@@ -198,13 +200,13 @@ export class Member implements Driver {
   }
 
   async #close(): Promise<void> {
-    const { storage, holder } = this.#parts;
+    const { storage, holder } = this.#deps;
     this.#halt(new AshlarError("UNAVAILABLE", "This member stops"));
     this.service.stop();
     await this.#peers.close();
     await this.#sender.cancelAll();
     await this.#writer.idle();
-    this.#offers.giveUp();
+    this.#offers.fail();
     await this.#receiver.close();
     await this.#applier.stop({ isStoreGood: storage.log.failure === null });
     await this.service.releaseState();
@@ -214,16 +216,16 @@ export class Member implements Driver {
 
   /** Nothing goes into the core from here on; who waits is told. */
   #halt(reason: AshlarError): void {
-    if (this.#halted !== null) return;
-    this.#halted = reason;
+    if (this.#haltReason !== null) return;
+    this.#haltReason = reason;
     this.#loop.stop();
     const unknown = commitUnknown(reason.message);
     this.#proposals.failAll({ queued: reason, placed: unknown });
-    this.#changes.fail(unknown);
+    this.#membershipChanger.fail(unknown);
     this.#reads.failAll(reason);
-    this.#waiters.failAll(reason);
+    this.#appliedWaiters.failAll(reason);
     this.#offers.refuseUnlessAccepted();
-    this.#board.halt();
+    this.#statusTracker.halt();
   }
 
   /**
@@ -232,26 +234,26 @@ export class Member implements Driver {
    * ends the process.
    */
   #fail(error: AshlarError): void {
-    if (this.#closing !== null || this.#halted !== null) return;
-    const { options } = this.#parts;
+    if (this.#closing !== null || this.#haltReason !== null) return;
+    const { options } = this.#deps;
     options.env.log.error("This member takes part no longer", { error });
-    this.#halt(haltReason(error));
-    this.#offers.giveUp();
+    this.#halt(haltError(error));
+    this.#offers.fail();
     if (error.code !== "NO_SPACE") options.onFatal(error);
   }
 
   #makeLoop(): RaftLoop {
-    const { options, node, timing } = this.#parts;
+    const { options, node, timing } = this.#deps;
     const { clock } = options.env;
     return new RaftLoop({
       clock,
       node,
       tickMs: timing.heartbeatIntervalMs / TICKS_PER_HEARTBEAT,
       stallMs: timing.electionTimeoutMsMin / 2,
-      effects: {
-        gather: () => {
-          placeQueued(node, this.#proposals, this.#board.leaderAddress);
-          beginWaiting(node, this.#reads, clock.monotonicMs());
+      deps: {
+        submitRequests: () => {
+          proposeQueued(node, this.#proposals, this.#statusTracker.leaderAddress);
+          startReads(node, this.#reads, clock.monotonicMs());
         },
         onLeadership: (leadership) => this.#onLeadership(leadership),
         send: (messages) => this.#send(messages),
@@ -266,11 +268,11 @@ export class Member implements Driver {
         onTurnEnd: () => {
           this.#peers.flush();
           this.#offers.refuseUnlessAccepted();
-          this.#board.update();
+          this.#statusTracker.update();
         },
         onTick: (nowMs) => {
           this.#reads.expire(nowMs);
-          this.#waiters.expire(nowMs);
+          this.#appliedWaiters.expire(nowMs);
         },
         onStall: (stalledMs) => {
           options.env.log.warn("The event loop stood still", { stalledMs: Math.round(stalledMs) });
@@ -282,23 +284,23 @@ export class Member implements Driver {
 
   #releaseRead(readIndex: LogIndex, waiter: Waiter): void {
     if (this.stateMachine.appliedIndex >= readIndex) waiter.resolve(readIndex);
-    else this.#waiters.add(readIndex, waiter);
+    else this.#appliedWaiters.add(readIndex, waiter);
   }
 
   #onLeadership(leadership: Leadership): void {
     const before = this.#leadership;
     this.#leadership = leadership;
-    this.#board.noteLeadership(leadership);
+    this.#statusTracker.noteLeadership(leadership);
     const { role, term, leaderId } = leadership;
-    this.#parts.options.env.log.info("Leadership changed", { role, term, leaderId });
+    this.#deps.options.env.log.info("Leadership changed", { role, term, leaderId });
     const wasLeader = before.role === "leader";
     if (wasLeader && (role !== "leader" || term !== before.term)) {
-      const moved = notLeader(this.#board.leaderAddress);
+      const moved = notLeader(this.#statusTracker.leaderAddress);
       this.#proposals.failAll({ queued: moved, placed: commitUnknown("leadership was lost") });
       this.#reads.failAll(moved);
-      this.#changes.fail(commitUnknown("leadership was lost"));
+      this.#membershipChanger.fail(commitUnknown("leadership was lost"));
     } else if (leaderId !== before.leaderId && leaderId !== NO_MEMBER) {
-      this.#reads.restart();
+      this.#reads.requeueAll();
     }
   }
 
@@ -310,7 +312,7 @@ export class Member implements Driver {
   }
 
   /** What is durable or applied may be told: to the core in its next turn, to peers now. */
-  #release(replies: readonly Message[]): void {
+  #deliverReplies(replies: readonly Message[]): void {
     const own: Message[] = [];
     for (const reply of replies) {
       if (reply.to === this.memberId) own.push(reply);
@@ -321,7 +323,7 @@ export class Member implements Driver {
   }
 
   #makeApplier(): Applier {
-    const { options, timing, limits } = this.#parts;
+    const { options, timing, limits } = this.#deps;
     return new Applier({
       ...options.env,
       ...timing,
@@ -329,47 +331,47 @@ export class Member implements Driver {
       machine: () => this.stateMachine,
       membershipAfter: (entry) => this.#membershipAfter(entry),
       onApplied: (entry, outcome) => {
-        this.#board.noteApplied(entry);
+        this.#statusTracker.noteApplied(entry);
         this.#proposals.settle(entry, outcome);
-        if (entry.kind !== "normal") this.#changes.noteApplied();
-        this.#waiters.release(entry.index);
+        if (entry.kind !== "normal") this.#membershipChanger.noteApplied();
+        this.#appliedWaiters.release(entry.index);
       },
       onBatch: (reply) => this.#loop.deliver([reply]),
       onFlushed: () => this.#compact(),
-      onFull: () => this.#changes.standAside(),
+      onFull: () => this.#membershipChanger.yieldLeadership(),
       onFailure: (error) => this.#fail(error),
     });
   }
 
   #membershipAfter(entry: Entry): Uint8Array | null {
-    const { node, group } = this.#parts;
-    if (entry.kind === "normal") return entry.index === 1 ? group.founded() : null;
+    const { node, membershipState } = this.#deps;
+    if (entry.kind === "normal") return entry.index === 1 ? membershipState.encode() : null;
     const change = decodeChange(entry);
-    const stored = group.changed(change, node.applyMembershipChange(change));
+    const stored = membershipState.applyChange(change, node.applyMembershipChange(change));
     this.#loop.wake();
     return stored;
   }
 
-  #makeChanges(): MemberChanges {
-    const { group } = this.#parts;
-    group.onChange(() => {
-      this.#peers.follow(group.peers);
-      this.service.membersChanged();
-      this.#board.noteMembership();
+  #makeMembershipChanger(): MembershipChanger {
+    const { membershipState } = this.#deps;
+    membershipState.onChange(() => {
+      this.#peers.setPeers(membershipState.peers);
+      this.service.closeNonMemberStreams();
+      this.#statusTracker.noteMembership();
     });
-    return makeChanges(this.#parts, {
+    return makeMembershipChanger(this.#deps, {
       proposals: this.#proposals,
       wake: () => this.#loop.wake(),
-      halted: () => this.#halted,
-      isReady: () => this.#board.status().isReady,
-      stateIndex: () => this.stateMachine.appliedIndex,
+      haltReason: () => this.#haltReason,
+      isReady: () => this.#statusTracker.status().isReady,
+      appliedIndex: () => this.stateMachine.appliedIndex,
     });
   }
 
   /** Forgets the log that neither a restart nor a slow follower needs, in large steps. */
   #compact(): void {
-    if (this.#halted !== null) return;
-    const { storage, limits } = this.#parts;
+    if (this.#haltReason !== null) return;
+    const { storage, limits } = this.#deps;
     const durableIndex = this.stateMachine.durable.index;
     const sendingIndex = this.#sender.oldestIndex;
     const start = compactionPoint(storage.log, limits, { durableIndex, sendingIndex });
@@ -378,18 +380,18 @@ export class Member implements Driver {
   }
 
   #makeWriter(): StorageWriter {
-    const { storage } = this.#parts;
+    const { storage } = this.#deps;
     return new StorageWriter({
       log: storage.log,
       installState: (snapshot) => this.#installState(snapshot),
       onInstalled: (snapshot) => {
-        this.#parts.group.installed(storedMembership(this.stateMachine));
+        this.#deps.membershipState.replace(durableMembership(this.stateMachine));
         this.#applier.thaw();
-        this.#waiters.release(snapshot.index);
+        this.#appliedWaiters.release(snapshot.index);
         for (const listener of this.#stateListeners) listener(this.stateMachine);
         this.#offers.noteInstalled();
       },
-      onDurable: (replies) => this.#release(replies),
+      onDurable: (replies) => this.#deliverReplies(replies),
       onFailure: (error) => this.#fail(error),
     });
   }

@@ -9,56 +9,56 @@ import { NO_MEMBER } from "../raft/messages.ts";
 import type { ProposeRefusal } from "../raft/propose.ts";
 import type { Leadership, ProgressStatus, RaftNode } from "../raft/raft.ts";
 import {
-  bestHeir,
-  changeUnderWay,
+  bestSuccessor,
+  type ChangeContext,
+  changeInProgress,
   checkChange,
-  checkHeir,
-  type GroupFacts,
+  checkSuccessor,
   majorityAtRisk,
-  silentMajority,
+  votersMissingForMajority,
 } from "./check-change.ts";
 import { commitUnknown, noLeader, notLeader } from "./member-errors.ts";
-import { encodeEntries, idsOf, type RosterEntry } from "./membership-record.ts";
-import type { Group } from "./membership-state.ts";
+import { encodeMemberRecords, type MemberRecord, memberIdsOf } from "./membership-record.ts";
+import type { MembershipState } from "./membership-state.ts";
 import type { Proposals } from "./proposals.ts";
 
-const LOOK_MS = 10;
+const POLL_MS = 10;
 
-export interface MemberChangesOptions {
+export interface MembershipChangerOptions {
   readonly node: RaftNode;
-  readonly group: Group;
+  readonly membershipState: MembershipState;
   readonly proposals: Proposals;
   readonly clock: Clock;
   readonly log: Log;
   readonly electionTimeoutMsMin: number;
   readonly wake: () => void;
   /** Why this member takes part no longer; null: it does. */
-  readonly halted: () => AshlarError | null;
+  readonly haltReason: () => AshlarError | null;
   readonly isReady: () => boolean;
   /** The last entry that is applied. */
-  readonly stateIndex: () => LogIndex;
+  readonly appliedIndex: () => LogIndex;
   /** Asks who listens at an address. @throws {AshlarError} if it is not `peer`, or cannot join. */
   readonly identify: (peer: MemberAddress) => Promise<{ readonly incarnation: string }>;
 }
 
 /** Changes of the membership, and of who leads, as people ask for them. */
-export class MemberChanges {
-  readonly #options: MemberChangesOptions;
+export class MembershipChanger {
+  readonly #options: MembershipChangerOptions;
   #isBusy = false;
   #jointEnd: {
     readonly resolve: () => void;
     readonly reject: (error: AshlarError) => void;
   } | null = null;
 
-  constructor(options: MemberChangesOptions) {
+  constructor(options: MembershipChangerOptions) {
     this.#options = options;
   }
 
   view(): MembershipStatus {
-    const { group, node } = this.#options;
-    const { membership } = group;
+    const { membershipState, node } = this.#options;
+    const { membership } = membershipState;
     const { progress, id: ownId } = node.status();
-    const members = group.members.map(({ id, address }) => ({
+    const members = membershipState.members.map(({ id, address }) => ({
       id,
       address,
       vote: voteOf(membership, id),
@@ -71,16 +71,16 @@ export class MemberChanges {
   /** One at a time: the next one is told. */
   async change(change: MembershipChangeRequest): Promise<LogIndex> {
     this.#requireLeader();
-    if (this.#isBusy) throw changeUnderWay();
+    if (this.#isBusy) throw changeInProgress();
     this.#isBusy = true;
     try {
-      if (!this.#isSettled()) throw changeUnderWay();
-      checkChange(this.#facts(), change);
+      if (!this.#isSettled()) throw changeInProgress();
+      checkChange(this.#context(), change);
       await this.#requireMajority(change);
-      await this.#leaveFirst(change);
-      const added = await Promise.all(change.add.map((member) => this.#identified(member)));
+      await this.#handOverIfRemoved(change);
+      const added = await Promise.all(change.add.map((member) => this.#identify(member)));
       this.#requireLeader();
-      checkChange(this.#facts(), change); // Time has passed.
+      checkChange(this.#context(), change); // Time has passed.
       return await this.#commit(change, added);
     } finally {
       this.#isBusy = false;
@@ -89,13 +89,15 @@ export class MemberChanges {
 
   async transfer(to: MemberId | null): Promise<MemberId> {
     this.#requireLeader();
-    const { leaderId } = this.#facts();
+    const { leaderId } = this.#context();
     if (to === leaderId) return leaderId;
-    return this.#handOver(to === null ? await this.#heir([]) : await this.#checkedHeir(to));
+    return this.#handOver(
+      to === null ? await this.#chooseSuccessor([]) : await this.#checkedSuccessor(to),
+    );
   }
 
   /** A leader that can take no more commands lets another one lead, who may. */
-  standAside(): void {
+  yieldLeadership(): void {
     const { node, log } = this.#options;
     if (node.status().role !== "leader") return;
     this.transfer(null).catch((error: unknown) => {
@@ -106,7 +108,7 @@ export class MemberChanges {
 
   /** A change is applied. */
   noteApplied(): void {
-    if (this.#options.group.membership.votersOutgoing.length > 0) return;
+    if (this.#options.membershipState.membership.votersOutgoing.length > 0) return;
     this.#jointEnd?.resolve();
     this.#jointEnd = null;
   }
@@ -117,24 +119,24 @@ export class MemberChanges {
     this.#jointEnd = null;
   }
 
-  #facts(): GroupFacts {
-    const { group, node } = this.#options;
+  #context(): ChangeContext {
+    const { membershipState, node } = this.#options;
     const { id, lastIndex, progress } = node.status();
-    const { membership, members } = group;
+    const { membership, members } = membershipState;
     return { membership, members, leaderId: id, lastIndex, progress };
   }
 
   #requireLeader(): void {
-    const { node, isReady, halted } = this.#options;
-    const reason = halted();
+    const { node, isReady, haltReason } = this.#options;
+    const reason = haltReason();
     if (reason !== null) throw reason;
     const { role, leaderId } = node.status();
-    if (role !== "leader") throw notLeader(this.#options.group.addressOf(leaderId));
+    if (role !== "leader") throw notLeader(this.#options.membershipState.addressOf(leaderId));
     if (!isReady()) throw noLeader();
   }
 
   /** Who answers is counted anew in every election timeout: just after that nobody has answered yet. */
-  async #becomeCurrent(check: () => void): Promise<void> {
+  async #checkWithRetry(check: () => void): Promise<void> {
     const { clock, electionTimeoutMsMin } = this.#options;
     const untilMs = clock.monotonicMs() + electionTimeoutMsMin;
     for (;;) {
@@ -144,25 +146,25 @@ export class MemberChanges {
       } catch (error) {
         if (clock.monotonicMs() >= untilMs) throw error;
       }
-      await clock.sleep(LOOK_MS);
+      await clock.sleep(POLL_MS);
       this.#requireLeader();
     }
   }
 
-  async #checkedHeir(heir: MemberId): Promise<MemberId> {
-    await this.#becomeCurrent(() => checkHeir(this.#facts(), heir));
+  async #checkedSuccessor(heir: MemberId): Promise<MemberId> {
+    await this.#checkWithRetry(() => checkSuccessor(this.#context(), heir));
     return heir;
   }
 
   /** The best of the voters but `without`. @throws {AshlarError} MEMBER_BEHIND if there is none. */
-  async #heir(without: readonly MemberId[]): Promise<MemberId> {
+  async #chooseSuccessor(without: readonly MemberId[]): Promise<MemberId> {
     const none = new AshlarError("MEMBER_BEHIND", "Cannot hand over: no other voter answers");
-    const { membership, leaderId } = this.#facts();
+    const { membership, leaderId } = this.#context();
     const isAny = membership.voters.some((id) => id !== leaderId && !without.includes(id));
     if (!isAny) throw none;
     let heir: MemberId | null = null;
-    await this.#becomeCurrent(() => {
-      heir = bestHeir(this.#facts(), without);
+    await this.#checkWithRetry(() => {
+      heir = bestSuccessor(this.#context(), without);
       if (heir === null) throw none;
     });
     return present<MemberId>(heir, "an heir was found");
@@ -170,8 +172,8 @@ export class MemberChanges {
 
   async #requireMajority(change: MembershipChangeRequest): Promise<void> {
     if (change.promote.length + change.remove.length === 0) return;
-    await this.#becomeCurrent(() => {
-      const silent = silentMajority(this.#facts(), change);
+    await this.#checkWithRetry(() => {
+      const silent = votersMissingForMajority(this.#context(), change);
       if (silent.length > 0) throw majorityAtRisk(silent);
     });
   }
@@ -182,8 +184,8 @@ export class MemberChanges {
    *
    * @throws {AshlarError} MEMBER_BEHIND if nobody takes over; where to go on if somebody has.
    */
-  async #leaveFirst({ remove, promote }: MembershipChangeRequest): Promise<void> {
-    const { leaderId, membership } = this.#facts();
+  async #handOverIfRemoved({ remove, promote }: MembershipChangeRequest): Promise<void> {
+    const { leaderId, membership } = this.#context();
     if (!remove.includes(leaderId)) return;
     if (membership.voters.every((id) => remove.includes(id)) && promote.length > 0) {
       throw new AshlarError(
@@ -192,8 +194,8 @@ export class MemberChanges {
         { hint: "Give the new ones their vote first, then remove it" },
       );
     }
-    const successor = await this.#handOver(await this.#heir(remove));
-    throw notLeader(this.#options.group.addressOf(successor));
+    const successor = await this.#handOver(await this.#chooseSuccessor(remove));
+    throw notLeader(this.#options.membershipState.addressOf(successor));
   }
 
   async #handOver(heir: MemberId): Promise<MemberId> {
@@ -202,7 +204,7 @@ export class MemberChanges {
     node.transferLeadership(heir);
     wake();
     while (clock.monotonicMs() < untilMs) {
-      await clock.sleep(LOOK_MS);
+      await clock.sleep(POLL_MS);
       const { role, leaderId, transferee } = node.status();
       if (role !== "leader" && leaderId !== NO_MEMBER) return leaderId;
       if (role !== "leader" || transferee !== NO_MEMBER) continue;
@@ -217,14 +219,17 @@ export class MemberChanges {
     );
   }
 
-  async #identified(member: MemberAddress): Promise<RosterEntry> {
+  async #identify(member: MemberAddress): Promise<MemberRecord> {
     const { incarnation } = await this.#options.identify(member);
     return { ...member, incarnation };
   }
 
-  async #commit(change: MembershipChangeRequest, added: readonly RosterEntry[]): Promise<LogIndex> {
-    const { node, group, proposals, wake, log } = this.#options;
-    const entry = entryOf(change, encodeEntries(group.entriesWith(added)));
+  async #commit(
+    change: MembershipChangeRequest,
+    added: readonly MemberRecord[],
+  ): Promise<LogIndex> {
+    const { node, membershipState, proposals, wake, log } = this.#options;
+    const entry = entryOf(change, encodeMemberRecords(membershipState.recordsWith(added)));
     const result = node.proposeChange(entry);
     wake();
     if (result.kind !== "appended") {
@@ -232,28 +237,31 @@ export class MemberChanges {
     }
     const { firstIndex: index, term } = result;
     log.info("The members are being changed", { ...change, index });
-    await proposals.expect({ index, term });
-    await this.#untilSingle(term);
-    await this.#untilSettled(term);
-    log.info("The members were changed", { index, members: idsOf(group.membership) });
+    await proposals.waitFor({ index, term });
+    await this.#waitForJointEnd(term);
+    await this.#waitUntilSettled(term);
+    log.info("The members were changed", {
+      index,
+      members: memberIdsOf(membershipState.membership),
+    });
     return index;
   }
 
   #refusalOf(reason: ProposeRefusal): AshlarError {
-    if (reason === "change-not-allowed") return changeUnderWay();
+    if (reason === "change-not-allowed") return changeInProgress();
     if (reason === "overloaded") {
       return new AshlarError(
         "OVERLOADED",
         "Cannot change the members: too much is not applied yet",
       );
     }
-    const { group, node } = this.#options;
-    return notLeader(group.addressOf(node.status().leaderId));
+    const { membershipState, node } = this.#options;
+    return notLeader(membershipState.addressOf(node.status().leaderId));
   }
 
   /** Resolves when the new majority decides alone. The leader of the moment sees to it. */
-  async #untilSingle(term: Leadership["term"]): Promise<void> {
-    if (this.#options.group.membership.votersOutgoing.length === 0) return;
+  async #waitForJointEnd(term: Leadership["term"]): Promise<void> {
+    if (this.#options.membershipState.membership.votersOutgoing.length === 0) return;
     this.#requireLeaderOf(term);
     await new Promise<void>((resolve, reject) => {
       this.#jointEnd = { resolve, reject };
@@ -264,22 +272,22 @@ export class MemberChanges {
    * Resolves when a majority of those that stay know for good that the change is made. Before, they
    * might need the old ones again: to be elected, or after their power failed.
    */
-  async #untilSettled(term: Leadership["term"]): Promise<void> {
-    const { node, proposals, stateIndex } = this.#options;
+  async #waitUntilSettled(term: Leadership["term"]): Promise<void> {
+    const { node, proposals, appliedIndex } = this.#options;
     this.#requireLeaderOf(term);
     const { settledIndex: index } = node.status();
-    if (index > stateIndex()) await proposals.expect({ index, term });
+    if (index > appliedIndex()) await proposals.waitFor({ index, term });
   }
 
   #isSettled(): boolean {
-    const { node, stateIndex } = this.#options;
-    return node.status().settledIndex <= stateIndex();
+    const { node, appliedIndex } = this.#options;
+    return node.status().settledIndex <= appliedIndex();
   }
 
   #requireLeaderOf(term: Leadership["term"]): void {
-    const { node, halted } = this.#options;
+    const { node, haltReason } = this.#options;
     const status = node.status();
-    if (halted() === null && status.role === "leader" && status.term === term) return;
+    if (haltReason() === null && status.role === "leader" && status.term === term) return;
     throw commitUnknown("leadership was lost while the members were being changed");
   }
 }
@@ -297,7 +305,7 @@ function entryOf(
 }
 
 function voteOf(
-  { voters, votersOutgoing }: Group["membership"],
+  { voters, votersOutgoing }: MembershipState["membership"],
   id: MemberId,
 ): MembershipStatus["members"][number]["vote"] {
   if (voters.includes(id)) return "voter";

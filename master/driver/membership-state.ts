@@ -3,27 +3,27 @@ import type { ConsensusStatus, MemberAddress } from "../consensus.ts";
 import type { MembershipChange } from "../raft/membership-change.ts";
 import type { Membership } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
-import type { PeerRegister } from "./member-storage.ts";
+import type { IncarnationRegister } from "./member-storage.ts";
 import {
-  decodeEntries,
-  decodeRecord,
-  encodeRecord,
-  entriesAfter,
-  idsOf,
-  type RosterEntry,
-  type RosterRecord,
+  decodeMemberRecords,
+  decodeMembershipRecord,
+  encodeMembershipRecord,
+  type MemberRecord,
+  type MembershipRecord,
+  memberIdsOf,
+  memberRecordsAfter,
 } from "./membership-record.ts";
 
-export interface GroupOptions {
+export interface MembershipStateOptions {
   readonly ownId: MemberId;
   /** From the config. They count for members of whom the log says nothing. */
   readonly configured: readonly MemberAddress[];
   readonly founders: Membership;
-  readonly register: PeerRegister;
+  readonly incarnations: IncarnationRegister;
 }
 
 /** What a peer answers when it is greeted: whether it counts us in, and who it counts in. */
-export interface PeerView {
+export interface PeerMembershipReport {
   readonly isMember: boolean;
   readonly appliedIndex: LogIndex;
   readonly members: readonly MemberAddress[];
@@ -35,21 +35,21 @@ export interface PeerView {
  *
  * Invariant: what it encodes follows from the log alone, so that all members store the same.
  */
-export class Group {
-  readonly #options: GroupOptions;
+export class MembershipState {
+  readonly #options: MembershipStateOptions;
   readonly #listeners: Array<() => void> = [];
-  #record: RosterRecord;
+  #record: MembershipRecord;
   /** Of `#record`; asked for with every request. */
   #members: readonly MemberAddress[] = [];
   #masters: readonly string[] = [];
   /** The latest word of a peer that does not count us in; null: none. */
-  #stranger: PeerView | null = null;
+  #exclusionReport: PeerMembershipReport | null = null;
 
   /** @param stored what the state holds: empty before the first entry. */
-  constructor(options: GroupOptions, stored: Uint8Array) {
+  constructor(options: MembershipStateOptions, stored: Uint8Array) {
     this.#options = options;
     this.#record = this.#decode(stored);
-    this.#look();
+    this.#refresh();
   }
 
   get membership(): Membership {
@@ -67,7 +67,7 @@ export class Group {
 
   addressOf(id: MemberId): string | null {
     const { configured } = this.#options;
-    const entry = this.#record.entries.find((each) => each.id === id);
+    const entry = this.#record.members.find((each) => each.id === id);
     return entry?.address ?? configured.find((each) => each.id === id)?.address ?? null;
   }
 
@@ -84,36 +84,40 @@ export class Group {
   }
 
   /** What the log is to say of all members once `added` are among them. */
-  entriesWith(added: readonly RosterEntry[]): readonly RosterEntry[] {
+  recordsWith(added: readonly MemberRecord[]): readonly MemberRecord[] {
     const known = this.members.map(({ id, address }) => {
-      const entry = this.#record.entries.find((each) => each.id === id);
+      const entry = this.#record.members.find((each) => each.id === id);
       return entry ?? { id, address, incarnation: "" };
     });
     return [...known, ...added].sort((left, right) => left.id - right.id);
   }
 
   /** The first entry is applied. @returns what to store. */
-  founded(): Uint8Array {
-    return encodeRecord(this.#record);
+  encode(): Uint8Array {
+    return encodeMembershipRecord(this.#record);
   }
 
   /** `change` is applied and made `membership`. @returns what to store. */
-  changed(change: MembershipChange, membership: Membership): Uint8Array {
-    const entries = entriesAfter(this.#record.entries, decodeEntries(change.context), membership);
-    this.#take({ membership, entries });
-    return encodeRecord(this.#record);
+  applyChange(change: MembershipChange, membership: Membership): Uint8Array {
+    const members = memberRecordsAfter(
+      this.#record.members,
+      decodeMemberRecords(change.context),
+      membership,
+    );
+    this.#setRecord({ membership, members });
+    return encodeMembershipRecord(this.#record);
   }
 
   /** A snapshot took the place of the state. */
-  installed(stored: Uint8Array): void {
-    this.#take(this.#decode(stored));
+  replace(stored: Uint8Array): void {
+    this.#setRecord(this.#decode(stored));
   }
 
   /** A peer has said how it sees us. */
-  heard(view: PeerView): void {
+  notePeerReport(view: PeerMembershipReport): void {
     if (!view.isMember) {
-      const isLater = view.appliedIndex >= (this.#stranger?.appliedIndex ?? 0);
-      if (isLater) this.#stranger = view;
+      const isLater = view.appliedIndex >= (this.#exclusionReport?.appliedIndex ?? 0);
+      if (isLater) this.#exclusionReport = view;
     }
   }
 
@@ -121,41 +125,45 @@ export class Group {
    * Whether this member counts. A peer that does not count us in is right if it has applied at
    * least as much as we have: a removal may be all that we have missed.
    */
-  standing(appliedIndex: LogIndex): ConsensusStatus["memberPhase"] {
+  memberPhase(appliedIndex: LogIndex): ConsensusStatus["memberPhase"] {
     if (this.members.length === 0) return "joining";
     if (!this.isMember(this.#options.ownId)) return "removed";
-    const isOutdated = this.#stranger !== null && this.#stranger.appliedIndex >= appliedIndex;
+    const isOutdated =
+      this.#exclusionReport !== null && this.#exclusionReport.appliedIndex >= appliedIndex;
     return isOutdated ? "removed" : "member";
   }
 
   /** Addresses of the masters, from whoever knows best. */
-  masters(appliedIndex: LogIndex): readonly string[] {
-    if (this.standing(appliedIndex) === "member") return this.#masters;
-    return addressesOf(this.#stranger?.members ?? this.peers);
+  masterAddresses(appliedIndex: LogIndex): readonly string[] {
+    if (this.memberPhase(appliedIndex) === "member") return this.#masters;
+    return addressesOf(this.#exclusionReport?.members ?? this.peers);
   }
 
-  #decode(stored: Uint8Array): RosterRecord {
-    if (stored.length > 0) return decodeRecord(stored);
-    return { membership: this.#options.founders, entries: [] };
+  #decode(stored: Uint8Array): MembershipRecord {
+    if (stored.length > 0) return decodeMembershipRecord(stored);
+    return { membership: this.#options.founders, members: [] };
   }
 
-  #take(record: RosterRecord): void {
+  #setRecord(record: MembershipRecord): void {
     this.#record = record;
-    this.#look();
+    this.#refresh();
     for (const listener of this.#listeners) listener();
   }
 
-  #look(): void {
-    this.#members = idsOf(this.membership).map((id) => ({ id, address: this.addressOf(id) ?? "" }));
+  #refresh(): void {
+    this.#members = memberIdsOf(this.membership).map((id) => ({
+      id,
+      address: this.addressOf(id) ?? "",
+    }));
     this.#masters = addressesOf(this.#members);
-    this.#adopt();
+    this.#adoptIncarnations();
   }
 
   /** The log decides which incarnation counts: a member that was added again is another one. */
-  #adopt(): void {
-    const { ownId, register } = this.#options;
-    for (const { id, incarnation } of this.#record.entries) {
-      if (id !== ownId && incarnation !== "") register.adopt(id, incarnation);
+  #adoptIncarnations(): void {
+    const { ownId, incarnations } = this.#options;
+    for (const { id, incarnation } of this.#record.members) {
+      if (id !== ownId && incarnation !== "") incarnations.adopt(id, incarnation);
     }
   }
 }
@@ -165,7 +173,7 @@ function addressesOf(members: readonly MemberAddress[]): readonly string[] {
 }
 
 /** The membership beside the durable state, as it is stored: empty before the first entry. */
-export function storedMembership(machine: StateMachine): Uint8Array {
+export function durableMembership(machine: StateMachine): Uint8Array {
   const snapshot = machine.openSnapshot();
   try {
     return snapshot.membership;

@@ -15,8 +15,8 @@ import {
 import { fetchState } from "./fetch-state.ts";
 import { Member, TICKS_PER_HEARTBEAT } from "./member.ts";
 import type { MemberStorage } from "./member-storage.ts";
-import { encodeRecord } from "./membership-record.ts";
-import { Group, storedMembership } from "./membership-state.ts";
+import { encodeMembershipRecord } from "./membership-record.ts";
+import { durableMembership, MembershipState } from "./membership-state.ts";
 import type { OwnIdentity } from "./peer-handshake.ts";
 import { StateHolder } from "./state-holder.ts";
 
@@ -57,7 +57,7 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
   }
   const { machine } = holder;
   const founders = { ...NOBODY, voters: storage.founders };
-  const group = groupOf({ options, own, storage, holder }, founders);
+  const membershipState = membershipStateOf({ options, own, storage, holder }, founders);
   const node = createRaftNode({
     id: memberId,
     storage: new CoreStorage(storage.log, machineOf(holder), founders),
@@ -70,7 +70,17 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     uncommittedBytesMax: limits.proposalBytesMax,
     snapshotFirst: true,
   });
-  return new Member({ options, timing, limits, own, storage, holder, node, founders, group });
+  return new Member({
+    options,
+    timing,
+    limits,
+    own,
+    storage,
+    holder,
+    node,
+    founders,
+    membershipState,
+  });
 }
 
 function machineOf(holder: StateHolder): () => StateHolder["machine"] {
@@ -87,7 +97,7 @@ function pickTiming(given: Partial<DriverTiming>): Partial<DriverTiming> {
 
 /** What the state of a group stores of its members that begins with these voters. */
 export function foundingRecord(voters: readonly MemberId[]): Uint8Array {
-  return encodeRecord({ membership: { ...NOBODY, voters }, entries: [] });
+  return encodeMembershipRecord({ membership: { ...NOBODY, voters }, members: [] });
 }
 
 const NOBODY: Membership = {
@@ -98,14 +108,14 @@ const NOBODY: Membership = {
   autoLeave: false,
 };
 
-function groupOf(
+function membershipStateOf(
   { options, own, storage, holder }: Pick<Opening, "options" | "own" | "storage" | "holder">,
   founders: Membership,
-): Group {
+): MembershipState {
   const { memberId } = own;
-  const { peers: register } = storage;
-  const given = { ownId: memberId, configured: options.members, founders, register };
-  return new Group(given, storedMembership(holder.machine));
+  const { incarnations } = storage;
+  const given = { ownId: memberId, configured: options.members, founders, incarnations };
+  return new MembershipState(given, durableMembership(holder.machine));
 }
 
 /**
@@ -152,7 +162,7 @@ async function completeState(opening: Opening): Promise<void> {
   await fetchState({
     ...options.env,
     own,
-    peers: storage.peers,
+    incarnations: storage.incarnations,
     connect: options.connect,
     timeoutMs: timing.connectTimeoutMs,
     stallMs: timing.snapshotStallMs,

@@ -3,7 +3,7 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
 import { raftHello } from "../../shared/protocol/raft-api.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
-import type { PeerRegister } from "./member-storage.ts";
+import type { IncarnationRegister } from "./member-storage.ts";
 
 /** Opens a connection to the member at `address` ("host:port"). */
 export type Connect = (
@@ -48,7 +48,7 @@ export function envelopeTo(own: OwnIdentity, to: MemberId): Envelope {
  */
 export async function checkSender(
   own: OwnIdentity,
-  peers: PeerRegister,
+  peers: IncarnationRegister,
   envelope: Envelope,
 ): Promise<void> {
   checkEnvelope(own, envelope);
@@ -75,25 +75,25 @@ export function checkEnvelope(own: OwnIdentity, envelope: Envelope): void {
   }
 }
 
-export interface GreetOptions {
+export interface HandshakeOptions {
   readonly own: OwnIdentity;
-  readonly peers: PeerRegister;
+  readonly incarnations: IncarnationRegister;
   readonly peer: { readonly id: MemberId; readonly address: string };
   readonly connect: Connect;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   /** What the peer said of us. */
-  readonly onGreeted?: (reply: GreetReply) => void;
+  readonly onHandshake?: (reply: HandshakeReply) => void;
 }
 
-export type GreetReply = ReturnType<(typeof raftHello)["parseResponse"]>;
+export type HandshakeReply = ReturnType<(typeof raftHello)["parseResponse"]>;
 
 /** A connection to the peer, once each of the two knows the other for who it is. */
-export async function connectToPeer(options: GreetOptions): Promise<Connection> {
-  const { peers, peer, onGreeted } = options;
-  return greeted(options, async (reply) => {
-    await peers.check(peer.id, reply.incarnation);
-    onGreeted?.(reply);
+export async function connectToPeer(options: HandshakeOptions): Promise<Connection> {
+  const { incarnations, peer, onHandshake } = options;
+  return connectWithHandshake(options, async (reply) => {
+    await incarnations.check(peer.id, reply.incarnation);
+    onHandshake?.(reply);
   });
 }
 
@@ -104,12 +104,12 @@ export async function connectToPeer(options: GreetOptions): Promise<Connection> 
  * @throws {AshlarError} MEMBER_UNREACHABLE if nobody answers; WRONG_IDENTITY, WRONG_CLUSTER.
  */
 export async function identifyPeer(
-  options: Omit<GreetOptions, "peers">,
+  options: Omit<HandshakeOptions, "incarnations">,
 ): Promise<{ readonly incarnation: string }> {
   const { id, address } = options.peer;
-  let found: GreetReply | null = null;
+  let found: HandshakeReply | null = null;
   try {
-    const connection = await greeted(options, async (reply) => {
+    const connection = await connectWithHandshake(options, async (reply) => {
       found = reply;
     });
     await connection.close(0);
@@ -125,7 +125,7 @@ export async function identifyPeer(
       },
     );
   }
-  const reply = present<GreetReply>(found, "who was greeted has answered");
+  const reply = present<HandshakeReply>(found, "who was greeted has answered");
   if (reply.isFounding) {
     throw new AshlarError(
       "WRONG_IDENTITY",
@@ -136,9 +136,9 @@ export async function identifyPeer(
   return { incarnation: reply.incarnation };
 }
 
-async function greeted(
-  options: Omit<GreetOptions, "peers">,
-  take: (reply: GreetReply) => Promise<void>,
+async function connectWithHandshake(
+  options: Omit<HandshakeOptions, "incarnations">,
+  take: (reply: HandshakeReply) => Promise<void>,
 ): Promise<Connection> {
   const { own, peer, connect, timeoutMs, signal } = options;
   const connection = await connect(peer.address, { timeoutMs, signal });

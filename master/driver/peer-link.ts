@@ -8,7 +8,7 @@ import type { Connection, Stream } from "../../shared/wire/rpc.ts";
 import { entriesSizeBytes } from "../raft/entries.ts";
 import { encodeMessages } from "../raft/message-encoding.ts";
 import type { PeerMessage } from "../raft/messages.ts";
-import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-handshake.ts";
+import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
 
 const RETRY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1_000 };
 /** A stream is renewed after so long: nothing on the wire lasts for ever. */
@@ -17,7 +17,7 @@ const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 const BODY_BYTES_MAX = 4 * 1024 * 1024;
 const HEARTBEAT_BYTES = 128;
 
-export interface PeerLinkOptions extends Omit<GreetOptions, "signal"> {
+export interface PeerLinkOptions extends Omit<HandshakeOptions, "signal"> {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -50,7 +50,7 @@ export class PeerLink {
   send(messages: readonly PeerMessage[]): boolean {
     const stream = this.#stream;
     if (stream === null) return false;
-    for (const part of bodiesOf(messages)) {
+    for (const part of batchesOf(messages)) {
       const body = encodeMessages(part);
       const isRoom = stream.pendingBytes + body.length <= this.#options.pendingBytesMax;
       // One body always fits into an empty stream, however large.
@@ -60,7 +60,7 @@ export class PeerLink {
       });
     }
     // The peer's disk has work to do. All else may travel with what this event still brings about.
-    if (messages.some(isWithEntries)) stream.flush();
+    if (messages.some(hasEntries)) stream.flush();
     return true;
   }
 
@@ -78,10 +78,10 @@ export class PeerLink {
         if (this.#lastProblem !== "") log.info("A peer is back", { peer: peer.id });
         this.#lastProblem = "";
         attempt = 0;
-        await this.#talk(connection);
+        await this.#runStream(connection);
       } catch (error) {
         if (!isAshlarError(error)) throw error;
-        this.#note(error);
+        this.#logProblem(error);
       }
       if (signal.aborted) return;
       const delayMs = nextDelayMs(Math.max(attempt, 1), RETRY, random.fraction());
@@ -90,7 +90,7 @@ export class PeerLink {
   }
 
   /** Until the stream ends, whyever. */
-  async #talk(connection: Connection): Promise<void> {
+  async #runStream(connection: Connection): Promise<void> {
     const { own, peer } = this.#options;
     const { signal } = this.#aborting;
     const stream = connection.open(raftMessages, envelopeTo(own, peer.id), {
@@ -108,7 +108,7 @@ export class PeerLink {
   }
 
   /** A problem is told once, not at every attempt. */
-  #note(error: AshlarError): void {
+  #logProblem(error: AshlarError): void {
     const { log, peer } = this.#options;
     const problem = `${error.code} ${error.message}`;
     if (this.#aborting.signal.aborted || problem === this.#lastProblem) return;
@@ -120,7 +120,7 @@ export class PeerLink {
   }
 }
 
-function* bodiesOf(messages: readonly PeerMessage[]): Generator<PeerMessage[], void, void> {
+function* batchesOf(messages: readonly PeerMessage[]): Generator<PeerMessage[], void, void> {
   let part: PeerMessage[] = [];
   let sizeBytes = 0;
   for (const message of messages) {
@@ -136,7 +136,7 @@ function* bodiesOf(messages: readonly PeerMessage[]): Generator<PeerMessage[], v
   if (part.length > 0) yield part;
 }
 
-function isWithEntries(message: PeerMessage): boolean {
+function hasEntries(message: PeerMessage): boolean {
   return message.kind === "append-request" && message.entries.length > 0;
 }
 

@@ -7,35 +7,35 @@ import { decodeMessages } from "../raft/message-encoding.ts";
 import type { PeerMessage } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
 import { serveState } from "./fetch-state.ts";
-import type { PeerRegister } from "./member-storage.ts";
-import type { Group } from "./membership-state.ts";
+import type { IncarnationRegister } from "./member-storage.ts";
+import type { MembershipState } from "./membership-state.ts";
 import {
   checkEnvelope,
   checkSender,
   type Envelope,
-  type GreetReply,
+  type HandshakeReply,
   type OwnIdentity,
 } from "./peer-handshake.ts";
 import { type BackupStream, type ServeBackupOptions, serveBackup } from "./serve-backup.ts";
-import type { SendOptions, SnapshotHead } from "./snapshot-parts.ts";
+import type { SendPartsOptions, SnapshotHead } from "./snapshot-parts.ts";
 import type { SnapshotOpening, SnapshotReceiver } from "./snapshot-receiver.ts";
 
-type Nothing = Record<string, never>;
+type NoFields = Record<string, never>;
 type AnyStream = Pick<Stream<unknown, unknown>, "cancel">;
 type FetchStream = Parameters<typeof serveState>[0];
 
-export interface PeerServiceOptions extends SendOptions {
+export interface PeerServiceOptions extends SendPartsOptions {
   readonly own: OwnIdentity;
-  readonly register: PeerRegister;
+  readonly incarnations: IncarnationRegister;
   readonly clock: Clock;
   readonly machine: () => StateMachine;
   readonly receiver: SnapshotReceiver;
   readonly stallMs: number;
-  readonly group: Group;
+  readonly membershipState: MembershipState;
   /** Whether this member holds nothing and would found a cluster. */
   readonly isFounding: () => boolean;
   /** Someone has said where it listens. */
-  readonly onMet: (peer: MemberAddress) => void;
+  readonly onPeerAddress: (peer: MemberAddress) => void;
   readonly deliver: (messages: readonly PeerMessage[]) => void;
 }
 
@@ -46,7 +46,7 @@ export class PeerService {
   readonly #streams = new Map<AnyStream, MemberId>();
   /** Those that read the state, with the promise that ends when they do not any more. */
   readonly #stateStreams = new Map<AnyStream, Promise<void>>();
-  #stopped: AshlarError | null = null;
+  #stopReason: AshlarError | null = null;
 
   constructor(options: PeerServiceOptions) {
     this.#options = options;
@@ -54,50 +54,50 @@ export class PeerService {
 
   /** Ends all streams, so that a server that closes need not wait for them. */
   stop(): void {
-    this.#stopped = new AshlarError("UNAVAILABLE", "This member stops");
-    for (const stream of this.#streams.keys()) stream.cancel(this.#stopped);
+    this.#stopReason = new AshlarError("UNAVAILABLE", "This member stops");
+    for (const stream of this.#streams.keys()) stream.cancel(this.#stopReason);
   }
 
   /** Ends the streams of those who are no members: when they come again they are told. */
-  membersChanged(): void {
-    const { group } = this.#options;
+  closeNonMemberStreams(): void {
+    const { membershipState } = this.#options;
     const error = new AshlarError("UNAVAILABLE", "The members have changed");
     for (const [stream, peer] of this.#streams) {
-      if (!group.isMember(peer)) stream.cancel(error);
+      if (!membershipState.isMember(peer)) stream.cancel(error);
     }
   }
 
   /** A stranger is told that it is one; which incarnation it has counts once it is added. */
-  async hello(envelope: Envelope): Promise<GreetReply> {
-    const { own, group, register, machine, isFounding, receiver } = this.#options;
-    const isMember = group.isMember(envelope.from);
-    if (isMember) await checkSender(own, register, envelope);
+  async hello(envelope: Envelope): Promise<HandshakeReply> {
+    const { own, membershipState, incarnations, machine, isFounding, receiver } = this.#options;
+    const isMember = membershipState.isMember(envelope.from);
+    if (isMember) await checkSender(own, incarnations, envelope);
     else checkEnvelope(own, envelope);
-    if (this.#stopped !== null) throw this.#stopped;
+    if (this.#stopReason !== null) throw this.#stopReason;
     return {
       memberId: own.memberId,
       incarnation: own.incarnation,
       isMember,
       appliedIndex: machine().appliedIndex,
-      members: [...group.members],
+      members: [...membershipState.members],
       isFounding: isFounding(),
-      snapshotHeld: receiver.held,
+      snapshotHeld: receiver.partial,
     };
   }
 
   /** Takes Raft messages until the stream ends. */
-  async messages(envelope: Envelope, stream: Stream<Nothing, Nothing>): Promise<void> {
+  async messages(envelope: Envelope, stream: Stream<NoFields, NoFields>): Promise<void> {
     await this.#check(envelope);
-    const { register } = this.#options;
+    const { incarnations } = this.#options;
     const { from, fromIncarnation, fromAddress } = envelope;
-    if (fromAddress !== undefined) this.#options.onMet({ id: from, address: fromAddress });
-    await this.#during(stream, from, async () => {
+    if (fromAddress !== undefined) this.#options.onPeerAddress({ id: from, address: fromAddress });
+    await this.#withStream(stream, from, async () => {
       for (;;) {
         const received = await stream.receive();
         if (received === null) break;
         const messages = this.#decode(envelope, received);
         // Another incarnation may count since the stream was opened.
-        if (!register.isCurrent(from, fromIncarnation)) await this.#check(envelope);
+        if (!incarnations.isCurrent(from, fromIncarnation)) await this.#check(envelope);
         this.#options.deliver(messages);
       }
       stream.end();
@@ -109,7 +109,9 @@ export class PeerService {
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
   ): Promise<void> {
     await this.#check(opening);
-    await this.#during(stream, opening.from, () => this.#options.receiver.receive(opening, stream));
+    await this.#withStream(stream, opening.from, () =>
+      this.#options.receiver.receive(opening, stream),
+    );
   }
 
   async fetchState(
@@ -120,13 +122,13 @@ export class PeerService {
     const { indexMin } = opening;
     const machine = this.#options.machine();
     const served = serveState(stream, { ...this.#options, machine, indexMin });
-    await this.#duringState(stream, opening.from, served);
+    await this.#withStateStream(stream, opening.from, served);
   }
 
-  async #duringState(stream: AnyStream, peer: MemberId, served: Promise<void>): Promise<void> {
+  async #withStateStream(stream: AnyStream, peer: MemberId, served: Promise<void>): Promise<void> {
     this.#stateStreams.set(stream, served);
     try {
-      await this.#during(stream, peer, () => served);
+      await this.#withStream(stream, peer, () => served);
     } finally {
       this.#stateStreams.delete(stream);
     }
@@ -134,10 +136,10 @@ export class PeerService {
 
   /** For clients: they are no peers and need not be checked. */
   async backup(stream: BackupStream, facts: ServeBackupOptions["facts"]): Promise<void> {
-    if (this.#stopped !== null) throw this.#stopped;
+    if (this.#stopReason !== null) throw this.#stopReason;
     const machine = this.#options.machine();
     const served = serveBackup(stream, { ...this.#options, machine, facts });
-    await this.#duringState(stream, this.#options.own.memberId, served);
+    await this.#withStateStream(stream, this.#options.own.memberId, served);
   }
 
   /** Nobody reads the state here when it resolves: it is about to be replaced or closed. */
@@ -148,12 +150,12 @@ export class PeerService {
   }
 
   async #check(envelope: Envelope): Promise<void> {
-    const { own, register } = this.#options;
-    await checkSender(own, register, envelope);
-    if (this.#stopped !== null) throw this.#stopped;
+    const { own, incarnations } = this.#options;
+    await checkSender(own, incarnations, envelope);
+    if (this.#stopReason !== null) throw this.#stopReason;
   }
 
-  async #during(stream: AnyStream, peer: MemberId, work: () => Promise<void>): Promise<void> {
+  async #withStream(stream: AnyStream, peer: MemberId, work: () => Promise<void>): Promise<void> {
     this.#streams.set(stream, peer);
     try {
       await work();

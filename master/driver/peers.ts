@@ -9,7 +9,7 @@ export interface PeersOptions extends Omit<PeerLinkOptions, "peer"> {
   readonly onDropped: (peer: MemberId) => void;
 }
 
-interface Way {
+interface OpenLink {
   readonly address: string;
   readonly link: PeerLink;
 }
@@ -17,7 +17,7 @@ interface Way {
 /** The links to all other members. */
 export class Peers {
   readonly #options: PeersOptions;
-  readonly #ways = new Map<MemberId, Way>();
+  readonly #links = new Map<MemberId, OpenLink>();
   readonly #queued = new Map<MemberId, PeerMessage[]>();
   readonly #notices: CommitNotices;
   readonly #closing = new Set<Promise<void>>();
@@ -32,12 +32,12 @@ export class Peers {
   }
 
   /** From now on these are the peers: a link to each, and to nobody else. */
-  follow(peers: readonly MemberAddress[]): void {
-    for (const id of this.#ways.keys()) {
+  setPeers(peers: readonly MemberAddress[]): void {
+    for (const id of this.#links.keys()) {
       if (!peers.some((peer) => peer.id === id)) this.#drop(id);
     }
     for (const { id, address } of peers) {
-      if (this.#ways.get(id)?.address === address) continue;
+      if (this.#links.get(id)?.address === address) continue;
       this.#drop(id);
       this.#open({ id, address });
     }
@@ -47,8 +47,8 @@ export class Peers {
    * Someone speaks whom the log has not told us of yet. It may be a member already: what it asks for
    * may be needed for the log to go on, so it is answered.
    */
-  met(peer: MemberAddress): void {
-    if (!this.#ways.has(peer.id)) this.#open(peer);
+  notePeer(peer: MemberAddress): void {
+    if (!this.#links.has(peer.id)) this.#open(peer);
   }
 
   /** For the next `flush`, or for a little later if it tells nothing that is urgent. */
@@ -70,7 +70,7 @@ export class Peers {
   /** Sends what is queued, as one batch to each peer. */
   flush(): void {
     for (const [peer, messages] of this.#queued) {
-      const isSent = this.#ways.get(peer)?.link.send(messages) ?? false;
+      const isSent = this.#links.get(peer)?.link.send(messages) ?? false;
       if (!isSent) this.#options.onDropped(peer);
     }
     this.#queued.clear();
@@ -79,7 +79,7 @@ export class Peers {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#notices.stop();
-    for (const id of this.#ways.keys()) this.#drop(id);
+    for (const id of this.#links.keys()) this.#drop(id);
     await Promise.all(this.#closing);
   }
 
@@ -87,13 +87,13 @@ export class Peers {
     const isOther = peer.id !== this.#options.own.memberId && peer.address !== "";
     if (this.#isClosed || !isOther) return;
     const link = new PeerLink({ ...this.#options, peer });
-    this.#ways.set(peer.id, { address: peer.address, link });
+    this.#links.set(peer.id, { address: peer.address, link });
   }
 
   #drop(id: MemberId): void {
-    const way = this.#ways.get(id);
+    const way = this.#links.get(id);
     if (way === undefined) return;
-    this.#ways.delete(id);
+    this.#links.delete(id);
     const closing = way.link.close().then(() => {
       this.#closing.delete(closing);
     });

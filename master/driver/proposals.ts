@@ -84,7 +84,7 @@ export class Proposals {
   }
 
   /** Waits for an entry that holds no command and stands in the log, not committed yet. */
-  expect(position: EntryPosition): Promise<Applied> {
+  waitFor(position: EntryPosition): Promise<Applied> {
     this.#count += 1;
     return new Promise((resolve, reject) => {
       this.place({ command: NOTHING, resolve, reject }, position);
@@ -93,7 +93,7 @@ export class Proposals {
 
   /** The command is not in the log. */
   refuse(proposal: PendingProposal, error: AshlarError): void {
-    this.#forget(proposal);
+    this.#release(proposal);
     proposal.reject(error);
   }
 
@@ -103,7 +103,7 @@ export class Proposals {
     if (placed === undefined) return;
     this.#placed.delete(position.index);
     const { proposal, term } = placed;
-    this.#forget(proposal);
+    this.#release(proposal);
     if (term === position.term) {
       proposal.resolve({ index: position.index, outcome });
       return;
@@ -122,7 +122,7 @@ export class Proposals {
     for (const { proposal } of placed) this.refuse(proposal, reasons.placed);
   }
 
-  #forget(proposal: PendingProposal): void {
+  #release(proposal: PendingProposal): void {
     this.#count -= 1;
     this.#sizeBytes -= proposal.command.length;
     assert(this.#count >= 0 && this.#sizeBytes >= 0, "a command is forgotten once");

@@ -4,9 +4,9 @@ import type { Message, PeerMessage, StorageAppend, StorageApply } from "../raft/
 import type { Leadership, RaftNode } from "../raft/raft.ts";
 
 /** Peers and queues that the core's work goes to. None of them may call the core back at once. */
-export interface LoopEffects {
+export interface LoopDeps {
   /** Puts what clients want into the core: once in each turn, after the messages. */
-  readonly gather: (node: RaftNode) => void;
+  readonly submitRequests: (node: RaftNode) => void;
   readonly onLeadership: (leadership: Leadership) => void;
   readonly send: (messages: readonly PeerMessage[]) => void;
   readonly write: (append: StorageAppend) => void;
@@ -26,7 +26,7 @@ export interface LoopOptions {
   readonly tickMs: number;
   /** A tick that is later than this is a stall. */
   readonly stallMs: number;
-  readonly effects: LoopEffects;
+  readonly deps: LoopDeps;
 }
 
 /**
@@ -73,15 +73,15 @@ export class RaftLoop {
   #turn(): void {
     this.#turning = null;
     if (this.#isStopped) return;
-    const { node, effects } = this.#options;
+    const { node, deps } = this.#options;
     this.#stepInbox();
-    effects.gather(node);
+    deps.submitRequests(node);
     // What is applied and written at once answers at once.
     while (node.hasReady() && !this.#isStopped) {
-      this.#work();
+      this.#processReady();
       this.#stepInbox();
     }
-    effects.onTurnEnd();
+    deps.onTurnEnd();
   }
 
   #stepInbox(): void {
@@ -93,16 +93,16 @@ export class RaftLoop {
   }
 
   /** In the order of `Ready`: messages that promise nothing leave before anything is written. */
-  #work(): void {
-    const { node, effects } = this.#options;
+  #processReady(): void {
+    const { node, deps } = this.#options;
     const { leadership, messages, append, apply, readStates } = node.ready();
-    if (leadership !== null) effects.onLeadership(leadership);
-    if (messages.length > 0) effects.send(messages);
-    if (append !== null) effects.write(append);
+    if (leadership !== null) deps.onLeadership(leadership);
+    if (messages.length > 0) deps.send(messages);
+    if (append !== null) deps.write(append);
     // What others wait for first: the entries on their way, and on the disk.
     const isIdle = append === null || append.entries.length === 0;
-    if (apply !== null) effects.apply(apply, isIdle ? "now" : "next-turn");
-    for (const state of readStates) effects.onReadState(state);
+    if (apply !== null) deps.apply(apply, isIdle ? "now" : "next-turn");
+    for (const state of readStates) deps.onReadState(state);
   }
 
   #setTimer(): void {
@@ -115,16 +115,16 @@ export class RaftLoop {
   }
 
   #tick(): void {
-    const { clock, node, stallMs, effects } = this.#options;
+    const { clock, node, stallMs, deps } = this.#options;
     if (this.#isStopped) return;
     const nowMs = clock.monotonicMs();
     const lateMs = nowMs - this.#tickDueMs;
     this.#setTimer();
-    if (lateMs > stallMs) effects.onStall(lateMs);
+    if (lateMs > stallMs) deps.onStall(lateMs);
     // What came in during a stall is heard before time passes: the leader may have spoken.
     if (lateMs > stallMs) this.wake();
     else node.tick();
-    effects.onTick(nowMs);
+    deps.onTick(nowMs);
     this.wake();
   }
 }

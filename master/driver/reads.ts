@@ -2,7 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import type { AshlarError } from "../../shared/base/errors.ts";
 import { deadlineExceeded, type Waiter } from "./applied-waiters.ts";
 
-interface Attempt {
+interface ReadAttempt {
   readonly readId: number;
   readonly startedMs: number;
   readonly waiters: readonly Waiter[];
@@ -18,7 +18,7 @@ interface Attempt {
 export class Reads {
   readonly #retryAfterMs: number;
   #queued: Waiter[] = [];
-  #attempts: Attempt[] = [];
+  #attempts: ReadAttempt[] = [];
 
   constructor(options: { readonly retryAfterMs: number }) {
     this.#retryAfterMs = options.retryAfterMs;
@@ -34,7 +34,7 @@ export class Reads {
   }
 
   /** One attempt, with an id of its own, is begun for all who have come since the last. */
-  begin(readId: number, nowMs: number): void {
+  start(readId: number, nowMs: number): void {
     assert(this.#queued.length > 0, "an attempt is for someone");
     this.#attempts.push({ readId, startedMs: nowMs, waiters: this.#queued });
     this.#queued = [];
@@ -69,13 +69,13 @@ export class Reads {
   }
 
   /** The leader changed: who asked the old one asks again. */
-  restart(): void {
+  requeueAll(): void {
     for (const attempt of this.#attempts) this.#queued.push(...attempt.waiters);
     this.#attempts = [];
   }
 
   failAll(error: AshlarError): void {
-    this.restart();
+    this.requeueAll();
     this.refuse(error);
   }
 }

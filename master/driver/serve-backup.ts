@@ -4,15 +4,15 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { BackupHead, BackupMessage } from "../../shared/protocol/backup-api.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
 import type { StateMachine } from "../state-machine.ts";
-import { type SendOptions, sendParts } from "./snapshot-parts.ts";
-import { guardStall } from "./stall-guard.ts";
+import { type SendPartsOptions, sendParts } from "./snapshot-parts.ts";
+import { withStallTimeout } from "./stall-guard.ts";
 
 /** Between two looks at what is durable. */
-const LOOK_MS = 20;
+const POLL_MS = 20;
 
 export type BackupStream = Stream<BackupMessage, Record<string, never>>;
 
-export interface ServeBackupOptions extends SendOptions {
+export interface ServeBackupOptions extends SendPartsOptions {
   readonly machine: StateMachine;
   readonly clock: Clock;
   readonly stallMs: number;
@@ -34,7 +34,7 @@ export async function waitDurable(
         `Cannot read the state at index ${index}: it was not written within ${timeoutMs} ms`,
       );
     }
-    await clock.sleep(LOOK_MS);
+    await clock.sleep(POLL_MS);
   }
 }
 
@@ -52,7 +52,7 @@ export async function serveBackup(
     }
     const giveUp = (error: AshlarError): void => stream.cancel(error);
     const send = (head: BackupMessage, body?: Uint8Array): Promise<void> =>
-      guardStall(clock, stallMs, { work: stream.send(head, body), giveUp });
+      withStallTimeout(clock, stallMs, { work: stream.send(head, body), giveUp });
     const createdMs = clock.wallMs();
     const head = { ...facts, index, term, createdMs: Math.floor(createdMs), stateHash };
     await send({ kind: "begin", head });

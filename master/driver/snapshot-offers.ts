@@ -45,7 +45,7 @@ export class SnapshotOffers {
   }
 
   /** Whatever was accepted could not be put in place. */
-  giveUp(): void {
+  fail(): void {
     if (this.#offered !== null) this.#settle("failed");
   }
 

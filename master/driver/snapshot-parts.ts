@@ -30,13 +30,13 @@ export type SnapshotHead =
 export const RESUME_WITHIN_MS = 60_000;
 
 /** The beginning of a snapshot: its first `entryCount` rows ("entries" of the store, not of the log). */
-export interface SnapshotHeld {
+export interface PartialSnapshot {
   readonly index: LogIndex;
   readonly term: Term;
   readonly entryCount: number;
 }
 
-export interface SendOptions {
+export interface SendPartsOptions {
   readonly clock: Clock;
   readonly hasher: Hasher;
   readonly partBytes: number;
@@ -54,7 +54,7 @@ export interface SendOptions {
  */
 export async function sendParts(
   { reader, stateHash, index }: Pick<StateSnapshot, "reader" | "stateHash" | "index">,
-  options: SendOptions,
+  options: SendPartsOptions,
   send: (head: SnapshotHead, body?: Uint8Array) => Promise<void>,
   skippedCount = 0,
 ): Promise<void> {
@@ -140,7 +140,7 @@ export class PartsReceiver {
    *
    * @throws {AshlarError} PROTOCOL_ERROR if what came is not what was sent; as OrderedStore.commit
    */
-  async take(
+  async receive(
     head: SnapshotHead,
     message: Pick<Received<unknown>, "body" | "release">,
   ): Promise<boolean> {

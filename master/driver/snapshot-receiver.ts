@@ -7,18 +7,22 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
 import type { Membership, Snapshot, SnapshotRequest } from "../raft/messages.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
-import { decodeRecord } from "./membership-record.ts";
+import { decodeMembershipRecord } from "./membership-record.ts";
 import type { OfferOutcome } from "./snapshot-offers.ts";
 import {
+  type PartialSnapshot,
   PartsReceiver,
   RESUME_WITHIN_MS,
   type SnapshotHead,
-  type SnapshotHeld,
 } from "./snapshot-parts.ts";
-import { guardStall } from "./stall-guard.ts";
+import { withStallTimeout } from "./stall-guard.ts";
 import type { PreparedState, StateHolder } from "./state-holder.ts";
 
-const BREAK_CODES: readonly ErrorCode[] = ["CONNECTION_LOST", "DEADLINE_EXCEEDED", "CANCELLED"];
+const INTERRUPTION_CODES: readonly ErrorCode[] = [
+  "CONNECTION_LOST",
+  "DEADLINE_EXCEEDED",
+  "CANCELLED",
+];
 
 export interface SnapshotReceiverOptions {
   readonly clock: Clock;
@@ -46,7 +50,7 @@ export interface SnapshotOpening {
 }
 
 /** A snapshot of which some rows have come. */
-interface Unfinished extends Pick<SnapshotOpening, "index" | "term"> {
+interface UnfinishedTransfer extends Pick<SnapshotOpening, "index" | "term"> {
   readonly named: NamedStore;
   readonly parts: PartsReceiver;
 }
@@ -61,7 +65,7 @@ export class SnapshotReceiver {
   /** What is being received; null: nothing. */
   #receiving: Promise<void> | null = null;
   /** What is being received, or was when the transfer broke off; null: nothing. */
-  #unfinished: Unfinished | null = null;
+  #unfinished: UnfinishedTransfer | null = null;
   /** Gives up what was kept. Null while it is being received. */
   #expiry: Timer | null = null;
   #discarding: Promise<void> = Promise.resolve();
@@ -73,7 +77,7 @@ export class SnapshotReceiver {
   }
 
   /** What a sender need not send again. */
-  get held(): SnapshotHeld | undefined {
+  get partial(): PartialSnapshot | undefined {
     if (this.#unfinished === null) return undefined;
     const { index, term, parts } = this.#unfinished;
     return { index, term, entryCount: parts.entryCount };
@@ -94,7 +98,7 @@ export class SnapshotReceiver {
       throw new AshlarError("OVERLOADED", "Cannot take a snapshot: another one is being received");
     }
     if (!this.#options.isWanted(opening.index, opening.leaderTerm)) throw notWanted(opening);
-    this.#receiving = this.#take(opening, stream);
+    this.#receiving = this.#receiveAndOffer(opening, stream);
     try {
       await this.#receiving;
     } finally {
@@ -107,7 +111,7 @@ export class SnapshotReceiver {
   /** Resolves when nothing is received or kept any more. The caller has ended the stream. */
   async close(): Promise<void> {
     await this.#receiving?.catch(() => {}); // The stream's own end reports it.
-    this.#discard(this.#takeKept());
+    this.#discard(this.#claimUnfinished());
     await this.#discarding;
   }
 
@@ -120,38 +124,38 @@ export class SnapshotReceiver {
     await this.#options.holder.replace(prepared);
   }
 
-  async #take(
+  async #receiveAndOffer(
     opening: SnapshotOpening,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
   ): Promise<void> {
     const { holder, log, offer } = this.#options;
     const { index, from, skippedCount } = opening;
     log.info("A snapshot is being received", { from, index, skippedCount });
-    const unfinished = await this.#begin(opening);
+    const unfinished = await this.#openTransfer(opening);
     this.#unfinished = unfinished;
     const { named, parts } = unfinished;
     let outcome: OfferOutcome | "broken-off" = "refused";
     try {
-      await this.#fill(parts, stream);
+      await this.#receiveParts(parts, stream);
       this.#prepared = holder.prepare(named, opening, parts.stateHash);
       outcome = await offer(this.#requestOf(opening));
       if (outcome !== "installed") throw notWanted(opening);
       log.info("A snapshot is in place", { from, index });
     } catch (error) {
-      if (this.#prepared === null && isBreak(error)) outcome = "broken-off";
+      if (this.#prepared === null && isInterruption(error)) outcome = "broken-off";
       throw error;
     } finally {
       this.#prepared = null;
-      if (outcome === "broken-off") this.#keep();
+      if (outcome === "broken-off") this.#keepForResume();
       else this.#unfinished = null;
       if (outcome === "refused") await holder.discard(named);
     }
   }
 
   /** What was kept, if it is the beginning of this snapshot that the sender skips; else an empty store. */
-  async #begin({ index, term, skippedCount }: SnapshotOpening): Promise<Unfinished> {
+  async #openTransfer({ index, term, skippedCount }: SnapshotOpening): Promise<UnfinishedTransfer> {
     const { states, hasher } = this.#options;
-    const kept = this.#takeKept();
+    const kept = this.#claimUnfinished();
     if (skippedCount > 0) {
       const isSame = kept?.index === index && kept.term === term;
       if (isSame && kept.parts.entryCount === skippedCount) return kept;
@@ -168,13 +172,13 @@ export class SnapshotReceiver {
     return { index, term, named, parts: new PartsReceiver(named.store, hasher) };
   }
 
-  #keep(): void {
+  #keepForResume(): void {
     this.#expiry = this.#options.clock.after(RESUME_WITHIN_MS, () => {
-      this.#discard(this.#takeKept());
+      this.#discard(this.#claimUnfinished());
     });
   }
 
-  #takeKept(): Unfinished | null {
+  #claimUnfinished(): UnfinishedTransfer | null {
     const kept = this.#unfinished;
     this.#unfinished = null;
     this.#expiry?.cancel();
@@ -182,7 +186,7 @@ export class SnapshotReceiver {
     return kept;
   }
 
-  #discard(kept: Unfinished | null): void {
+  #discard(kept: UnfinishedTransfer | null): void {
     if (kept === null) return;
     const { holder, log } = this.#options;
     this.#discarding = holder.discard(kept.named).catch((error: unknown) => {
@@ -191,18 +195,18 @@ export class SnapshotReceiver {
     });
   }
 
-  async #fill(
+  async #receiveParts(
     parts: PartsReceiver,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
   ): Promise<void> {
     const { clock, stallMs } = this.#options;
     const giveUp = (error: AshlarError): void => stream.cancel(error);
     for (;;) {
-      const message = await guardStall(clock, stallMs, { work: stream.receive(), giveUp });
+      const message = await withStallTimeout(clock, stallMs, { work: stream.receive(), giveUp });
       if (message === null) {
         throw new AshlarError("CONNECTION_LOST", "Cannot take a snapshot: it ends too early");
       }
-      if (await parts.take(message.head, message)) return;
+      if (await parts.receive(message.head, message)) return;
     }
   }
 
@@ -217,7 +221,8 @@ export class SnapshotReceiver {
       snapshot: {
         index,
         term,
-        membership: membership.length === 0 ? founders : decodeRecord(membership).membership,
+        membership:
+          membership.length === 0 ? founders : decodeMembershipRecord(membership).membership,
         data: new Uint8Array(0),
       },
     };
@@ -225,8 +230,8 @@ export class SnapshotReceiver {
 }
 
 /** The transfer ended for a reason of its own: what has come is good. */
-function isBreak(error: unknown): boolean {
-  return isAshlarError(error) && BREAK_CODES.includes(error.code);
+function isInterruption(error: unknown): boolean {
+  return isAshlarError(error) && INTERRUPTION_CODES.includes(error.code);
 }
 
 function notWanted({ index, from }: SnapshotOpening): AshlarError {

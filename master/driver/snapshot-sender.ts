@@ -5,20 +5,22 @@ import type { Log } from "../../shared/ports/log.ts";
 import { raftSnapshot } from "../../shared/protocol/raft-api.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
 import type { StateMachine, StateSnapshot } from "../state-machine.ts";
-import { connectToPeer, envelopeTo, type GreetOptions } from "./peer-handshake.ts";
+import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
 import {
+  type PartialSnapshot,
   RESUME_WITHIN_MS,
-  type SendOptions,
+  type SendPartsOptions,
   type SnapshotHead,
-  type SnapshotHeld,
   sendParts,
 } from "./snapshot-parts.ts";
-import { guardStall } from "./stall-guard.ts";
+import { withStallTimeout } from "./stall-guard.ts";
 
 /** However large the state and slow the peer. */
-const LIFETIME_MS = 60 * 60 * 1_000;
+const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 
-export interface SnapshotSenderOptions extends Omit<GreetOptions, "signal" | "peer">, SendOptions {
+export interface SnapshotSenderOptions
+  extends Omit<HandshakeOptions, "signal" | "peer">,
+    SendPartsOptions {
   readonly log: Log;
   readonly machine: () => StateMachine;
   readonly addressOf: (member: MemberId) => string | null;
@@ -27,7 +29,7 @@ export interface SnapshotSenderOptions extends Omit<GreetOptions, "signal" | "pe
 }
 
 /** What a transfer that broke off was sending. */
-interface Kept {
+interface KeptSnapshot {
   readonly snapshot: StateSnapshot;
   /** Releases it. */
   readonly timer: Timer;
@@ -55,7 +57,7 @@ interface Sending {
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #sendings = new Map<MemberId, Sending>();
-  readonly #kept = new Map<MemberId, Kept>();
+  readonly #kept = new Map<MemberId, KeptSnapshot>();
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
@@ -85,7 +87,7 @@ export class SnapshotSender {
     const reason = new AshlarError("CANCELLED", "The snapshot is not sent any more");
     for (const sending of sendings) sending.aborting.abort(reason);
     await Promise.all(sendings.map((sending) => sending.done));
-    for (const peer of [...this.#kept.keys()]) this.#takeKept(peer)?.release();
+    for (const peer of [...this.#kept.keys()]) this.#claimKept(peer)?.release();
   }
 
   async #send(peer: MemberId, leaderTerm: Term, sending: Sending): Promise<void> {
@@ -93,7 +95,7 @@ export class SnapshotSender {
     const startedMs = clock.monotonicMs();
     let outcome: "delivered" | "failed" = "failed";
     try {
-      const index = await this.#carry(peer, leaderTerm, sending);
+      const index = await this.#connectAndSend(peer, leaderTerm, sending);
       outcome = "delivered";
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
       log.info("A snapshot was installed by a peer", { peer, index, durationMs });
@@ -105,17 +107,17 @@ export class SnapshotSender {
     onDone(peer, outcome);
   }
 
-  async #carry(peer: MemberId, leaderTerm: Term, sending: Sending): Promise<LogIndex> {
+  async #connectAndSend(peer: MemberId, leaderTerm: Term, sending: Sending): Promise<LogIndex> {
     const { addressOf } = this.#options;
     const address = addressOf(peer);
     if (address === null) throw new AshlarError("UNAVAILABLE", `Member ${peer} has no address`);
     const { signal } = sending.aborting;
-    let held: SnapshotHeld | undefined;
+    let held: PartialSnapshot | undefined;
     const connection = await connectToPeer({
       ...this.#options,
       peer: { id: peer, address },
       signal,
-      onGreeted: ({ snapshotHeld }) => {
+      onHandshake: ({ snapshotHeld }) => {
         held = snapshotHeld;
       },
     });
@@ -123,7 +125,7 @@ export class SnapshotSender {
       signal.throwIfAborted();
       const snapshot = this.#snapshotFor(peer, held);
       sending.index = snapshot.index;
-      const skippedCount = isOf(snapshot, held) ? held.entryCount : 0;
+      const skippedCount = isSameSnapshot(snapshot, held) ? held.entryCount : 0;
       await this.#streamOrKeep(connection, snapshot, { peer, leaderTerm, signal, skippedCount });
       return snapshot.index;
     } finally {
@@ -132,14 +134,14 @@ export class SnapshotSender {
   }
 
   /** The state that a transfer broke off with, if the peer has kept its beginning; else as it is now. */
-  #snapshotFor(peer: MemberId, held: SnapshotHeld | undefined): StateSnapshot {
-    const kept = this.#takeKept(peer);
-    if (kept !== null && isOf(kept, held)) return kept;
+  #snapshotFor(peer: MemberId, held: PartialSnapshot | undefined): StateSnapshot {
+    const kept = this.#claimKept(peer);
+    if (kept !== null && isSameSnapshot(kept, held)) return kept;
     kept?.release();
     return this.#options.machine().openSnapshot();
   }
 
-  #takeKept(peer: MemberId): StateSnapshot | null {
+  #claimKept(peer: MemberId): StateSnapshot | null {
     const kept = this.#kept.get(peer);
     if (kept === undefined) return null;
     this.#kept.delete(peer);
@@ -167,7 +169,7 @@ export class SnapshotSender {
 
   #keep(peer: MemberId, snapshot: StateSnapshot): void {
     const timer = this.#options.clock.after(RESUME_WITHIN_MS, () => {
-      this.#takeKept(peer)?.release();
+      this.#claimKept(peer)?.release();
     });
     this.#kept.set(peer, { snapshot, timer });
   }
@@ -184,25 +186,25 @@ export class SnapshotSender {
       skippedCount: to.skippedCount,
     };
     const stream = connection.open(raftSnapshot, open, {
-      timeoutMs: LIFETIME_MS,
+      timeoutMs: STREAM_LIFETIME_MS,
       signal: to.signal,
     });
     const giveUp = (error: AshlarError): void => stream.cancel(error);
     const send = async (head: SnapshotHead, body?: Uint8Array): Promise<void> => {
       to.signal.throwIfAborted();
-      await guardStall(clock, stallMs, { work: stream.send(head, body), giveUp });
+      await withStallTimeout(clock, stallMs, { work: stream.send(head, body), giveUp });
     };
     await sendParts(snapshot, this.#options, send, to.skippedCount);
-    const reply = await guardStall(clock, stallMs, { work: stream.receive(), giveUp });
+    const reply = await withStallTimeout(clock, stallMs, { work: stream.receive(), giveUp });
     if (reply === null) throw new AshlarError("CONNECTION_LOST", "The peer gave no answer");
     reply.release();
     stream.end();
   }
 }
 
-function isOf(
+function isSameSnapshot(
   { index, term }: StateSnapshot,
-  held: SnapshotHeld | undefined,
-): held is SnapshotHeld {
+  held: PartialSnapshot | undefined,
+): held is PartialSnapshot {
   return held !== undefined && held.index === index && held.term === term;
 }

@@ -5,7 +5,7 @@ import type { Clock } from "../../shared/ports/clock.ts";
  * Settles as `work` does, unless that takes longer than `stallMs`: then `giveUp` is called, and what
  * it ends makes `work` fail.
  */
-export async function guardStall<T>(
+export async function withStallTimeout<T>(
   clock: Clock,
   stallMs: number,
   guarded: { readonly work: Promise<T>; readonly giveUp: (error: AshlarError) => void },

@@ -3,11 +3,11 @@ import type { ConsensusStatus } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
 import type { BasicStatus, Leadership, RaftNode } from "../raft/raft.ts";
-import type { Group } from "./membership-state.ts";
+import type { MembershipState } from "./membership-state.ts";
 
-export interface StatusBoardOptions {
+export interface StatusTrackerOptions {
   readonly node: RaftNode;
-  readonly group: Group;
+  readonly membershipState: MembershipState;
   readonly appliedIndex: () => LogIndex;
 }
 
@@ -15,18 +15,18 @@ export interface StatusBoardOptions {
  * What this member says of itself. Cheap to keep, since every turn changes it, and to ask, since
  * every request asks: it is looked up once for all who ask between two turns.
  */
-export class StatusBoard {
-  readonly #options: StatusBoardOptions;
+export class StatusTracker {
+  readonly #options: StatusTrackerOptions;
   readonly #listeners: Array<(status: ConsensusStatus) => void> = [];
   #leadership: Leadership;
   readonly #id: MemberId;
   #reach: BasicStatus | null = null;
   #appliedTerm = 0 as Term;
   #isHalted = false;
-  #isNews = false;
+  #hasChanges = false;
   #wasReady = false;
 
-  constructor(options: StatusBoardOptions) {
+  constructor(options: StatusTrackerOptions) {
     this.#options = options;
     const status = options.node.status();
     this.#leadership = status;
@@ -44,19 +44,19 @@ export class StatusBoard {
 
   noteLeadership(leadership: Leadership): void {
     this.#leadership = leadership;
-    this.#isNews = true;
+    this.#hasChanges = true;
   }
 
   noteMembership(): void {
-    this.#isNews = true;
+    this.#hasChanges = true;
   }
 
   /** A turn is over: tells the listeners if they would care. */
   update(): void {
     this.#reach = null;
     const isReady = this.#isReady();
-    if (!this.#isNews && isReady === this.#wasReady) return;
-    this.#isNews = false;
+    if (!this.#hasChanges && isReady === this.#wasReady) return;
+    this.#hasChanges = false;
     this.#wasReady = isReady;
     const status = this.status();
     for (const listener of this.#listeners) listener(status);
@@ -65,7 +65,7 @@ export class StatusBoard {
   /** The member takes part no longer: it knows no leader and is none. */
   halt(): void {
     this.#isHalted = true;
-    this.#isNews = true;
+    this.#hasChanges = true;
     this.update();
   }
 
@@ -75,7 +75,7 @@ export class StatusBoard {
   }
 
   addressOf(member: MemberId): string | null {
-    return this.#options.group.addressOf(member);
+    return this.#options.membershipState.addressOf(member);
   }
 
   /** The address of the leader of the moment, null if there is none. */
@@ -85,7 +85,7 @@ export class StatusBoard {
 
   status(): ConsensusStatus {
     this.#reach ??= this.#options.node.basicStatus();
-    const { group } = this.#options;
+    const { membershipState } = this.#options;
     const appliedIndex = this.#options.appliedIndex();
     const { lastIndex, committedIndex } = this.#reach;
     const { term, leaderId } = this.#leadership;
@@ -99,9 +99,9 @@ export class StatusBoard {
       lastIndex,
       committedIndex,
       appliedIndex,
-      members: group.members,
-      memberPhase: group.standing(appliedIndex),
-      masters: group.masters(appliedIndex),
+      members: membershipState.members,
+      memberPhase: membershipState.memberPhase(appliedIndex),
+      masters: membershipState.masterAddresses(appliedIndex),
     };
   }
 }

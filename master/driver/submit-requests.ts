@@ -9,7 +9,7 @@ import type { Reads } from "./reads.ts";
 /** What clients want of the core, once in each turn of the loop. */
 
 /** Puts the commands that are queued into the log, or tells why it cannot be. */
-export function placeQueued(
+export function proposeQueued(
   node: RaftNode,
   proposals: Proposals,
   leaderAddress: string | null,
@@ -35,11 +35,11 @@ export function placeQueued(
 }
 
 /** Begins one round for all reads that wait, or tells why it cannot be. */
-export function beginWaiting(node: RaftNode, reads: Reads, nowMs: number): void {
+export function startReads(node: RaftNode, reads: Reads, nowMs: number): void {
   if (!reads.isWaiting) return;
   const result = node.readIndex();
   if (result.kind === "requested") {
-    reads.begin(result.readId, nowMs);
+    reads.start(result.readId, nowMs);
   } else if (result.reason === "no-leader") {
     reads.refuse(noLeader());
   } else {

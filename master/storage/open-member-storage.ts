@@ -28,7 +28,7 @@ export interface OpenMemberStorage {
   readonly identity: MemberIdentity;
   /** The members before the first entry. */
   readonly founders: readonly MemberId[];
-  readonly peers: PeerIncarnations;
+  readonly incarnations: PeerIncarnations;
   readonly log: RaftLog;
   readonly states: StateStores;
 }
@@ -43,8 +43,8 @@ export async function openMemberStorage(options: MemberStorageOptions): Promise<
   await refuseUnfinishedRestore(options.disk);
   const identity = await openIdentity(options, options);
   const founders = await openFounders(options, options.founders);
-  const peers = await PeerIncarnations.open(options);
+  const incarnations = await PeerIncarnations.open(options);
   const states = await StateStores.open(options);
   const log = await RaftLog.open(options);
-  return { identity, founders, peers, log, states };
+  return { identity, founders, incarnations, log, states };
 }

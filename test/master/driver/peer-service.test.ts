@@ -15,7 +15,7 @@ const [OWN, PEER] = [1, 2] as MemberId[] as [MemberId, MemberId];
 describe("the messages of a peer", () => {
   it("give their memory back, also when another incarnation of it counts meanwhile", async () => {
     let isOpened = false;
-    const register = {
+    const incarnations = {
       isCurrent: () => false,
       check: async () => {
         if (isOpened) throw new AshlarError("WRONG_IDENTITY", "Cannot take member 2 back");
@@ -27,7 +27,7 @@ describe("the messages of a peer", () => {
     const deliver = (messages: readonly PeerMessage[]): void => {
       delivered.push(...messages);
     };
-    const options = { own, register, deliver } as unknown as PeerServiceOptions;
+    const options = { own, incarnations, deliver } as unknown as PeerServiceOptions;
     const body = encodeMessages([{ kind: "timeout-now", from: PEER, to: OWN, term: 1 as Term }]);
     let heldCount = 1;
     const received = { head: {}, body, release: () => (heldCount -= 1) };

@@ -395,7 +395,7 @@ describe("a state with a bit that has turned over", () => {
       end: Uint8Array.of(255),
     })) {
       const body = encodePairs([{ key, value }]);
-      await receiver.take({ kind: "part", entryCount: 1 }, { body, release: () => {} });
+      await receiver.receive({ kind: "part", entryCount: 1 }, { body, release: () => {} });
     }
     assert.notDeepEqual(receiver.stateHash, durable.stateHash);
     const openStateMachine = (opened: OrderedStore) => Namespace.open({ store: opened, hasher });

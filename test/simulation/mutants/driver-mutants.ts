@@ -128,7 +128,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/driver/membership-changer.ts",
-        find: "await this.#untilSettled(term);",
+        find: "await this.#waitUntilSettled(term);",
         replace: "",
       },
     ],
