@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import type { MemberId } from "../../shared/base/ids.ts";
 import { memberIdSchema } from "../../shared/protocol/schemas.ts";
+import { readSealedJson, writeSealedJson } from "./checksummed-json.ts";
 import type { IdentityWorld } from "./identity.ts";
-import { readSealedJson, writeSealedJson } from "./sealed-json.ts";
 
 const FOUNDERS_PATH = "founders.json";
 const foundersSchema = v.strictObject({

@@ -6,7 +6,7 @@ import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import { clusterIdSchema, memberIdSchema } from "../../shared/protocol/schemas.ts";
-import { readSealedJson, writeSealedJson } from "./sealed-json.ts";
+import { readSealedJson, writeSealedJson } from "./checksummed-json.ts";
 
 const IDENTITY_PATH = "identity.json";
 const PEERS_PATH = "peers.json";

@@ -4,7 +4,7 @@ import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
-import { readSealedJson, writeSealedJson } from "./sealed-json.ts";
+import { readSealedJson, writeSealedJson } from "./checksummed-json.ts";
 
 const POINTER_PATH = "current.json";
 const NAME = /^state-(\d+)$/;

@@ -16,7 +16,7 @@ import {
   segmentPaths,
   shown,
   worldOf,
-} from "./log-world.ts";
+} from "./log-fixture.ts";
 
 /** A log of one segment with two records, never closed: its bytes, and where the last begins. */
 async function twoRecords(seed = 1) {

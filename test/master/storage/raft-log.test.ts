@@ -16,7 +16,7 @@ import {
   openLog,
   segmentPaths,
   shown,
-} from "./log-world.ts";
+} from "./log-fixture.ts";
 
 describe("the Raft log", () => {
   it("shows after a restart what was appended", async () => {
@@ -131,7 +131,7 @@ describe("the Raft log", () => {
     const world = makeWorld();
     await (await openLog(world)).close();
     const { RaftLog } = await import("../../../master/storage/raft-log.ts");
-    const { hasher, CLUSTER } = await import("./log-world.ts");
+    const { hasher, CLUSTER } = await import("./log-fixture.ts");
     const options = { ...world, disk: world.medium.mount(), hasher, clusterId: CLUSTER };
     await assert.rejects(
       RaftLog.open({ ...options, memberId: 2 as never }),
