@@ -33,7 +33,7 @@ import { WIRE_COMMAND_BYTES_MAX } from "./namespace/command.ts";
 import { FEATURE_LEVEL_FIRST } from "./namespace/feature-levels.ts";
 import { Namespace } from "./namespace/namespace.ts";
 import { openMemberStorage } from "./storage/open-member-storage.ts";
-import { type Restored, restoreBackup } from "./storage/restore-backup.ts";
+import { type RestoreResult, restoreBackup } from "./storage/restore-backup.ts";
 
 export interface RunningMaster extends AsyncDisposable {
   /** "host:port" of the internal wire. */
@@ -196,7 +196,7 @@ export function restoreMaster(
   env: Env,
   storage: MasterStorage,
   file: DiskFile,
-): Promise<Restored> {
+): Promise<RestoreResult> {
   const memberId = config.memberId as MemberId;
   const members = membersOf(config);
   return restoreBackup({

@@ -5,9 +5,9 @@ import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 
 /** Hex digits of the digest that ends a sealed file: enough to tell damage. */
-const SEAL_DIGITS = 32;
+const CHECKSUM_DIGITS = 32;
 
-interface SealedWorld {
+interface ChecksummedJsonDeps {
   readonly disk: Disk;
   readonly hasher: Hasher;
 }
@@ -19,14 +19,14 @@ interface SealedWorld {
  * @returns null if there is no such file.
  * @throws {AshlarError} LOG_CORRUPT if it is not what was written.
  */
-export async function readSealedJson<Output>(
-  world: SealedWorld,
+export async function readChecksummedJson<Output>(
+  deps: ChecksummedJsonDeps,
   path: string,
   schema: v.GenericSchema<unknown, Output>,
 ): Promise<Output | null> {
   let bytes: Uint8Array;
   try {
-    bytes = await world.disk.readFile(path);
+    bytes = await deps.disk.readFile(path);
   } catch (error) {
     if (isAshlarError(error, "NOT_FOUND")) return null;
     throw error;
@@ -34,7 +34,7 @@ export async function readSealedJson<Output>(
   const text = new TextDecoder().decode(bytes);
   const lineEnd = text.indexOf("\n") + 1;
   const line = text.slice(0, lineEnd);
-  if (text.slice(lineEnd) !== sealOf(world.hasher, line)) {
+  if (text.slice(lineEnd) !== checksumLine(deps.hasher, line)) {
     throw new AshlarError("LOG_CORRUPT", `Cannot read ${path}: its digest does not fit: ${path}`, {
       details: { path },
       hint: `Restore ${path} from a copy; without it, add a new member with an empty directory instead`,
@@ -50,17 +50,17 @@ export async function readSealedJson<Output>(
 }
 
 /** Durable when it resolves; a crash leaves the old content or the new. */
-export async function writeSealedJson(
-  world: SealedWorld,
+export async function writeChecksummedJson(
+  deps: ChecksummedJsonDeps,
   path: string,
   content: unknown,
 ): Promise<void> {
   const line = `${JSON.stringify(content)}\n`;
-  const text = line + sealOf(world.hasher, line);
-  await world.disk.writeFileDurably(path, new TextEncoder().encode(text));
+  const text = line + checksumLine(deps.hasher, line);
+  await deps.disk.writeFileDurably(path, new TextEncoder().encode(text));
 }
 
-function sealOf(hasher: Hasher, line: string): string {
+function checksumLine(hasher: Hasher, line: string): string {
   const digest = toHex(hasher.hash(new TextEncoder().encode(line)));
-  return `blake3 ${digest.slice(0, SEAL_DIGITS)}\n`;
+  return `blake3 ${digest.slice(0, CHECKSUM_DIGITS)}\n`;
 }

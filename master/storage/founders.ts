@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import type { MemberId } from "../../shared/base/ids.ts";
 import { memberIdSchema } from "../../shared/protocol/schemas.ts";
-import { readSealedJson, writeSealedJson } from "./checksummed-json.ts";
-import type { IdentityWorld } from "./identity.ts";
+import { readChecksummedJson, writeChecksummedJson } from "./checksummed-json.ts";
+import type { IdentityDeps } from "./identity.ts";
 
 const FOUNDERS_PATH = "founders.json";
 const foundersSchema = v.strictObject({
@@ -18,11 +18,11 @@ const foundersSchema = v.strictObject({
  * @throws {AshlarError} LOG_CORRUPT if the file is damaged; DISK_FAILED; NO_SPACE.
  */
 export async function openFounders(
-  world: IdentityWorld,
+  deps: IdentityDeps,
   configured: readonly MemberId[],
 ): Promise<readonly MemberId[]> {
-  const found = await readSealedJson(world, FOUNDERS_PATH, foundersSchema);
+  const found = await readChecksummedJson(deps, FOUNDERS_PATH, foundersSchema);
   if (found !== null) return found.founders;
-  await writeSealedJson(world, FOUNDERS_PATH, { format: 1, founders: configured });
+  await writeChecksummedJson(deps, FOUNDERS_PATH, { format: 1, founders: configured });
   return configured;
 }

@@ -6,7 +6,7 @@ import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import { clusterIdSchema, memberIdSchema } from "../../shared/protocol/schemas.ts";
-import { readSealedJson, writeSealedJson } from "./checksummed-json.ts";
+import { readChecksummedJson, writeChecksummedJson } from "./checksummed-json.ts";
 
 const IDENTITY_PATH = "identity.json";
 const PEERS_PATH = "peers.json";
@@ -36,7 +36,7 @@ export interface MemberIdentity {
 }
 
 /** What the files of the member live on. */
-export interface IdentityWorld {
+export interface IdentityDeps {
   readonly disk: Disk;
   readonly hasher: Hasher;
   readonly random: Random;
@@ -49,11 +49,11 @@ export interface IdentityWorld {
  *   that says whose it is; LOG_CORRUPT if that file is damaged.
  */
 export async function openIdentity(
-  world: IdentityWorld,
+  deps: IdentityDeps,
   expected: { readonly clusterId: ClusterId; readonly memberId: MemberId },
 ): Promise<MemberIdentity> {
-  const found = await readSealedJson(world, IDENTITY_PATH, identitySchema);
-  if (found === null) return foundIdentity(world, expected);
+  const found = await readChecksummedJson(deps, IDENTITY_PATH, identitySchema);
+  if (found === null) return createIdentity(deps, expected);
   const { clusterId, memberId, incarnation } = found;
   if (clusterId !== expected.clusterId || memberId !== expected.memberId) {
     throw new AshlarError(
@@ -65,22 +65,22 @@ export async function openIdentity(
   return { clusterId, memberId, incarnation };
 }
 
-async function foundIdentity(
-  world: IdentityWorld,
+async function createIdentity(
+  deps: IdentityDeps,
   expected: { readonly clusterId: ClusterId; readonly memberId: MemberId },
 ): Promise<MemberIdentity> {
   // A log without an identity is a directory that somebody took a file from, not a new one.
-  if (await hasLog(world.disk)) {
+  if (await hasLog(deps.disk)) {
     throw new AshlarError(
       "WRONG_IDENTITY",
       `Cannot use the data directory: it holds a log but no ${IDENTITY_PATH}`,
       { hint: `Restore ${IDENTITY_PATH}, or add a new member with an empty directory instead` },
     );
   }
-  await world.disk.makeDirectory(".");
-  const incarnation = toHex(world.random.bytes(INCARNATION_BYTES));
+  await deps.disk.makeDirectory(".");
+  const incarnation = toHex(deps.random.bytes(INCARNATION_BYTES));
   const identity = { clusterId: expected.clusterId, memberId: expected.memberId, incarnation };
-  await writeSealedJson(world, IDENTITY_PATH, { format: 1, ...identity });
+  await writeChecksummedJson(deps, IDENTITY_PATH, { format: 1, ...identity });
   return identity;
 }
 
@@ -101,22 +101,22 @@ async function hasLog(disk: Disk): Promise<boolean> {
  * lost its directory: it shows another incarnation, and is refused.
  */
 export class PeerIncarnations {
-  readonly #world: IdentityWorld;
+  readonly #deps: IdentityDeps;
   readonly #incarnations: Map<MemberId, string>;
   /** Checks run one after the other: two must not write different incarnations of one peer. */
-  #checking: Promise<void> = Promise.resolve();
+  #lastCheck: Promise<void> = Promise.resolve();
 
-  private constructor(world: IdentityWorld, incarnations: Map<MemberId, string>) {
-    this.#world = world;
+  private constructor(deps: IdentityDeps, incarnations: Map<MemberId, string>) {
+    this.#deps = deps;
     this.#incarnations = incarnations;
   }
 
   /** @throws {AshlarError} LOG_CORRUPT if the file is damaged. */
-  static async open(world: IdentityWorld): Promise<PeerIncarnations> {
-    const found = await readSealedJson(world, PEERS_PATH, peersSchema);
+  static async open(deps: IdentityDeps): Promise<PeerIncarnations> {
+    const found = await readChecksummedJson(deps, PEERS_PATH, peersSchema);
     const pairs = Object.entries(found?.incarnations ?? {});
     return new PeerIncarnations(
-      world,
+      deps,
       new Map(pairs.map(([id, incarnation]) => [Number(id) as MemberId, incarnation])),
     );
   }
@@ -133,8 +133,8 @@ export class PeerIncarnations {
         `Cannot take the incarnation of member ${peer}: expected 32 hex digits: got "${incarnation.slice(0, 40)}"`,
       );
     }
-    const checked = this.#checking.then(() => this.#record(peer, incarnation));
-    this.#checking = checked.catch(() => {}); // The caller has the error; the next check starts anew.
+    const checked = this.#lastCheck.then(() => this.#record(peer, incarnation));
+    this.#lastCheck = checked.catch(() => {}); // The caller has the error; the next check starts anew.
     await checked;
   }
 
@@ -147,7 +147,7 @@ export class PeerIncarnations {
   adopt(peer: MemberId, incarnation: string): void {
     if (this.#incarnations.get(peer) === incarnation) return;
     this.#incarnations.set(peer, incarnation);
-    this.#checking = this.#checking.then(() => this.#write(this.#incarnations)).catch(() => {});
+    this.#lastCheck = this.#lastCheck.then(() => this.#write(this.#incarnations)).catch(() => {});
   }
 
   async #record(peer: MemberId, incarnation: string): Promise<void> {
@@ -164,7 +164,7 @@ export class PeerIncarnations {
 
   async #write(incarnations: ReadonlyMap<MemberId, string>): Promise<void> {
     const content = { format: 1, incarnations: Object.fromEntries(incarnations) };
-    await writeSealedJson(this.#world, PEERS_PATH, content);
+    await writeChecksummedJson(this.#deps, PEERS_PATH, content);
   }
 }
 

@@ -4,11 +4,11 @@ import type { DiskFile } from "../../shared/ports/disk.ts";
 
 /** A full disk that shows at the sync has already lost something: unlike at a write, it is fatal. */
 export function syncFile(file: DiskFile): Promise<void> {
-  return fatalIfFull(file.sync());
+  return failIfFull(file.sync());
 }
 
 /** Room that was there, and is not when it is used, is no disk that is merely full. */
-export async function fatalIfFull(synced: Promise<void>): Promise<void> {
+export async function failIfFull(synced: Promise<void>): Promise<void> {
   try {
     await synced;
   } catch (error) {
@@ -18,7 +18,7 @@ export async function fatalIfFull(synced: Promise<void>): Promise<void> {
 }
 
 /** What failed, as every later append is told. @throws an error that no disk gives: a bug */
-export function asFailure(error: unknown): AshlarError {
+export function toLogFailure(error: unknown): AshlarError {
   if (isAshlarError(error, "NO_SPACE")) {
     return new AshlarError("NO_SPACE", `Cannot append to the log: ${error.message}`, {
       cause: error,

@@ -5,10 +5,10 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Entry, EntryKind, HardState } from "../raft/messages.ts";
 import { FieldReader, FieldWriter } from "./byte-fields.ts";
 
-/** Marks of this length join the records to a chain: BLAKE3, its first 16 bytes. */
-export const MARK_BYTES = 16;
+/** Checksums of this length join the records to a chain: BLAKE3, its first 16 bytes. */
+export const CHECKSUM_BYTES = 16;
 export const SALT_BYTES = 8;
-const RECORD_HEADER_BYTES = MARK_BYTES + SALT_BYTES + 8 + MARK_BYTES;
+const RECORD_HEADER_BYTES = CHECKSUM_BYTES + SALT_BYTES + 8 + CHECKSUM_BYTES;
 
 const TAG_ENTRY = 1;
 const TAG_HARD_STATE = 2;
@@ -42,49 +42,49 @@ export function sizeOfRecord(items: readonly LogItem[]): number {
 }
 
 /** Where a record stands: what ties it to its segment and to the record before. */
-export interface RecordPlace {
+export interface RecordContext {
   /** The segment's salt. */
   readonly salt: Uint8Array;
-  /** Mark of the record before, or of the segment's header. */
-  readonly previousMark: Uint8Array;
+  /** Checksum of the record before, or of the segment's header. */
+  readonly previousChecksum: Uint8Array;
 }
 
 /**
  * Writes one record to the start of `target`. Integers are little-endian.
  *
  *     offset  size  field
- *          0    16  mark: BLAKE3 of all that follows, its first 16 bytes
+ *          0    16  checksum: BLAKE3 of all that follows, its first 16 bytes
  *         16     8  salt of the segment
  *         24     4  n, the length of the payload in bytes
  *         28     4  count of items
- *         32    16  mark of the record before (of the header, for the first)
+ *         32    16  checksum of the record before (of the header, for the first)
  *         48     n  payload: the items, in order
  *
  * The salt is random and known to nobody else, so no command that a client sends can look like a
  * record, and neither can the old content of a disk block.
  *
- * @returns the record's mark.
+ * @returns the record's checksum.
  */
 export function encodeRecord(
   hasher: Hasher,
   target: Uint8Array,
-  record: RecordPlace & { readonly items: readonly LogItem[] },
+  record: RecordContext & { readonly items: readonly LogItem[] },
 ): Uint8Array {
-  const { items, salt, previousMark } = record;
+  const { items, salt, previousChecksum } = record;
   assert(salt.length === SALT_BYTES, "a salt has 8 bytes");
-  assert(previousMark.length === MARK_BYTES, "a mark has 16 bytes");
+  assert(previousChecksum.length === CHECKSUM_BYTES, "a checksum has 16 bytes");
   const sizeBytes = sizeOfRecord(items);
   assert(target.length === sizeBytes, "the target has the size of the record");
-  const writer = new FieldWriter(target, MARK_BYTES);
+  const writer = new FieldWriter(target, CHECKSUM_BYTES);
   writer.raw(salt);
   writer.u32(sizeBytes - RECORD_HEADER_BYTES);
   writer.u32(items.length);
-  writer.raw(previousMark);
+  writer.raw(previousChecksum);
   for (const item of items) writeItem(writer, item);
   assert(writer.offset === sizeBytes, "a record has the size that was computed");
-  const mark = markOf(hasher, target.subarray(MARK_BYTES));
-  target.set(mark, 0);
-  return mark;
+  const checksum = checksumOf(hasher, target.subarray(CHECKSUM_BYTES));
+  target.set(checksum, 0);
+  return checksum;
 }
 
 function writeItem(writer: FieldWriter, item: LogItem): void {
@@ -118,8 +118,8 @@ export function readHardState(reader: FieldReader): HardState {
   return { term, votedFor, commitIndex: reader.u64() as LogIndex };
 }
 
-export function markOf(hasher: Hasher, bytes: Uint8Array): Uint8Array {
-  return hasher.hash(bytes).subarray(0, MARK_BYTES);
+export function checksumOf(hasher: Hasher, bytes: Uint8Array): Uint8Array {
+  return hasher.hash(bytes).subarray(0, CHECKSUM_BYTES);
 }
 
 /** What stands at an offset of a segment. A bad record may be torn or corrupt: the reader tells. */
@@ -128,8 +128,8 @@ export type RecordResult =
       readonly kind: "record";
       readonly payload: Uint8Array;
       readonly itemCount: number;
-      readonly mark: Uint8Array;
-      readonly previousMark: Uint8Array;
+      readonly checksum: Uint8Array;
+      readonly previousChecksum: Uint8Array;
       readonly nextOffset: number;
     }
   | { readonly kind: "bad" }
@@ -144,17 +144,17 @@ export function readRecord(
   if (offset === segment.length) return { kind: "end" };
   if (offset + RECORD_HEADER_BYTES > segment.length) return { kind: "bad" };
   const reader = new FieldReader(segment, offset);
-  const mark = reader.raw(MARK_BYTES);
+  const checksum = reader.raw(CHECKSUM_BYTES);
   if (!equalBytes(reader.raw(SALT_BYTES), salt)) return { kind: "bad" };
   const payloadBytes = reader.u32();
   const itemCount = reader.u32();
-  const previousMark = reader.raw(MARK_BYTES);
+  const previousChecksum = reader.raw(CHECKSUM_BYTES);
   if (reader.offset + payloadBytes > segment.length) return { kind: "bad" };
   const payload = reader.raw(payloadBytes);
   const nextOffset = reader.offset;
-  const found = markOf(hasher, segment.subarray(offset + MARK_BYTES, nextOffset));
-  if (!equalBytes(found, mark)) return { kind: "bad" };
-  return { kind: "record", payload, itemCount, mark, previousMark, nextOffset };
+  const found = checksumOf(hasher, segment.subarray(offset + CHECKSUM_BYTES, nextOffset));
+  if (!equalBytes(found, checksum)) return { kind: "bad" };
+  return { kind: "record", payload, itemCount, checksum, previousChecksum, nextOffset };
 }
 
 /** The items of a payload whose digest was right. Their data are parts of `payload`, not copies. */

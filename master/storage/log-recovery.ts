@@ -7,7 +7,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { type HardState, INDEX_ZERO, NO_MEMBER, TERM_ZERO } from "../raft/messages.ts";
 import { LogEntries } from "./log-entries.ts";
-import { decodeItems, type LogItem, MARK_BYTES, readRecord, SALT_BYTES } from "./log-record.ts";
+import { CHECKSUM_BYTES, decodeItems, type LogItem, readRecord, SALT_BYTES } from "./log-record.ts";
 import {
   readSegmentHeader,
   SEGMENT_HEADER_BYTES,
@@ -41,8 +41,8 @@ export interface RecoveredLog {
 
 export interface LogTail {
   readonly salt: Uint8Array;
-  /** Mark of the last record, or of the header. */
-  readonly mark: Uint8Array;
+  /** Checksum of the last record, or of the header. */
+  readonly checksum: Uint8Array;
   /** The next record goes here; what follows is a torn record, or zeros. */
   readonly offset: number;
   readonly lengthBytes: number;
@@ -56,7 +56,7 @@ const NO_HARD_STATE: HardState = {
   commitIndex: INDEX_ZERO,
 };
 
-interface Recovery {
+interface RecoveryDeps {
   readonly disk: Disk;
   readonly hasher: Hasher;
   readonly log: Log;
@@ -74,9 +74,9 @@ interface Recovery {
  *
  * @throws {AshlarError} LOG_CORRUPT naming file and offset; WRONG_IDENTITY; VERSION_MISMATCH
  */
-export async function recoverLog(recovery: Recovery): Promise<RecoveredLog> {
+export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> {
   const names = await segmentNames(recovery);
-  const state: Recovering = {
+  const state: RecoveryState = {
     entries: new LogEntries({ index: INDEX_ZERO, term: TERM_ZERO }),
     hardState: NO_HARD_STATE,
     segments: [],
@@ -94,7 +94,7 @@ export async function recoverLog(recovery: Recovery): Promise<RecoveredLog> {
 }
 
 /** What the segments so far have told. */
-interface Recovering {
+interface RecoveryState {
   readonly entries: LogEntries;
   hardState: HardState;
   readonly segments: Segment[];
@@ -102,8 +102,8 @@ interface Recovering {
 }
 
 async function readSegment(
-  recovery: Recovery,
-  state: Recovering,
+  recovery: RecoveryDeps,
+  state: RecoveryState,
   { name, isLast }: { readonly name: string; readonly isLast: boolean },
 ): Promise<void> {
   const path = `${recovery.directory}/${name}`;
@@ -112,20 +112,20 @@ async function readSegment(
   if (result.kind === "newer") throw newerVersion(path, result.version);
   if (result.kind === "bad") {
     if (!isLast || bytes.length > SEGMENT_HEADER_BYTES) throw corrupt(path, 0, "its header");
-    await removeUnborn(recovery, path);
+    await removeHeaderless(recovery, path);
     return;
   }
-  const { header, mark } = result;
+  const { header, checksum } = result;
   checkHeader(path, header, { ...recovery.owner, sequence: sequenceOf(name), tail: state.tail });
-  enterSegment(path, header, state);
+  applyHeader(path, header, state);
   state.segments.push({ path, sequence: header.sequence, baseIndex: header.base.index });
-  const { items, tail, isTorn } = readRecords(recovery, { path, bytes, header, mark });
+  const { items, tail, isTorn } = readRecords(recovery, { path, bytes, header, checksum });
   if (!isLast && isTorn) throw corrupt(path, tail.offset, "a record");
   replay(state, items);
   state.tail = tail;
 }
 
-async function segmentNames(recovery: Recovery): Promise<string[]> {
+async function segmentNames(recovery: RecoveryDeps): Promise<string[]> {
   const found = await recovery.disk.list(recovery.directory);
   const names = found
     .map((entry) => entry.name)
@@ -148,7 +148,7 @@ function sequenceOf(name: string): number {
   return sequence;
 }
 
-async function removeUnborn(recovery: Recovery, path: string): Promise<void> {
+async function removeHeaderless(recovery: RecoveryDeps, path: string): Promise<void> {
   recovery.log.warn("Removed a log segment that a crash left without its header", { path });
   await recovery.disk.remove(path);
   await recovery.disk.syncDirectory(recovery.directory);
@@ -166,12 +166,13 @@ function checkHeader(
     );
   }
   if (header.sequence !== expected.sequence) throw corrupt(path, 0, "its name");
-  const isJoined = expected.tail === null || equalBytes(header.previousMark, expected.tail.mark);
+  const isJoined =
+    expected.tail === null || equalBytes(header.previousChecksum, expected.tail.checksum);
   if (!isJoined) throw corrupt(path, 0, "the end of the segment before it");
 }
 
 /** Takes over what the header says. The first segment, and one after a reset, begin anew. */
-function enterSegment(path: string, header: SegmentHeader, state: Recovering): void {
+function applyHeader(path: string, header: SegmentHeader, state: RecoveryState): void {
   const { entries, hardState, segments } = state;
   if (segments.length === 0 || header.isReset) {
     entries.reset(header.base);
@@ -191,17 +192,17 @@ interface SegmentBytes {
   readonly path: string;
   readonly bytes: Uint8Array;
   readonly header: SegmentHeader;
-  readonly mark: Uint8Array;
+  readonly checksum: Uint8Array;
 }
 
 function readRecords(
-  recovery: Recovery,
+  recovery: RecoveryDeps,
   segment: SegmentBytes,
 ): { items: LogItem[]; tail: LogTail; isTorn: boolean } {
   const { bytes, path } = segment;
   const { salt } = segment.header;
   const items: LogItem[] = [];
-  let mark = segment.mark;
+  let checksum = segment.checksum;
   let offset = SEGMENT_HEADER_BYTES;
   let lastOffset = 0;
   let isTorn = false;
@@ -220,14 +221,15 @@ function readRecords(
       isTorn = true;
       break;
     }
-    if (!equalBytes(result.previousMark, mark)) throw corrupt(path, offset, "the record before");
+    if (!equalBytes(result.previousChecksum, checksum))
+      throw corrupt(path, offset, "the record before");
     for (const item of decodeItems(result.payload, result.itemCount)) items.push(item);
-    mark = result.mark;
+    checksum = result.checksum;
     lastOffset = offset;
     offset = result.nextOffset;
   }
   const last = { offset: lastOffset, bytes: bytes.subarray(lastOffset, offset) };
-  return { items, tail: { salt, mark, offset, lengthBytes: bytes.length, last }, isTorn };
+  return { items, tail: { salt, checksum, offset, lengthBytes: bytes.length, last }, isTorn };
 }
 
 /** Whether nothing but zeros stands from `offset` on. */
@@ -244,9 +246,9 @@ function nextRecord(
 ): number | null {
   const { salt } = place;
   const firstByte = salt[0] as number;
-  let saltOffset = segment.indexOf(firstByte, place.offset + MARK_BYTES);
+  let saltOffset = segment.indexOf(firstByte, place.offset + CHECKSUM_BYTES);
   while (saltOffset !== -1) {
-    const offset = saltOffset - MARK_BYTES;
+    const offset = saltOffset - CHECKSUM_BYTES;
     if (equalBytes(segment.subarray(saltOffset, saltOffset + SALT_BYTES), salt)) {
       if (readRecord(hasher, segment, { salt, offset }).kind === "record") return offset;
     }
@@ -255,7 +257,7 @@ function nextRecord(
   return null;
 }
 
-function replay(state: Recovering, items: readonly LogItem[]): void {
+function replay(state: RecoveryState, items: readonly LogItem[]): void {
   for (const item of items) {
     if (item.kind === "entry") state.entries.push(item.entry);
     else if (item.kind === "truncate") state.entries.truncate(item.lastIndex, item.lastTerm);

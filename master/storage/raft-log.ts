@@ -7,8 +7,8 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import type { Entry, HardState } from "../raft/messages.ts";
 import type { LogEntries } from "./log-entries.ts";
-import { asFailure } from "./log-failure.ts";
-import { type LogItem, MARK_BYTES, SALT_BYTES, sizeOfRecord } from "./log-record.ts";
+import { toLogFailure } from "./log-failure.ts";
+import { CHECKSUM_BYTES, type LogItem, SALT_BYTES, sizeOfRecord } from "./log-record.ts";
 import { type LogOwner, recoverLog, type Segment, segmentPath } from "./log-recovery.ts";
 import { SegmentFile } from "./segment-file.ts";
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
@@ -66,10 +66,10 @@ export class RaftLog {
   #hardState: HardState;
   #writtenHardState: HardState;
   /** A commit index that waits for the next record; null: none does. */
-  #waitingHardState: HardState | null = null;
+  #deferredHardState: HardState | null = null;
   /** What a new segment is based on: the last entry that stands in a record. */
   #written: { readonly index: LogIndex; readonly term: Term };
-  #open: SegmentFile;
+  #active: SegmentFile;
   readonly #queue: Queued[] = [];
   #running: Promise<void> | null = null;
   #failure: AshlarError | null = null;
@@ -90,7 +90,7 @@ export class RaftLog {
     this.#hardState = state.hardState;
     this.#writtenHardState = state.hardState;
     this.#written = { index: state.entries.lastIndex, term: state.entries.lastTerm };
-    this.#open = state.open;
+    this.#active = state.open;
   }
 
   /**
@@ -108,7 +108,7 @@ export class RaftLog {
     if (tail === null) {
       const base = entries.base;
       const header = newHeader(options, { sequence: 1, base, hardState, isReset: false });
-      const { segment, open } = await makeSegment(options, header);
+      const { segment, open } = await createSegment(options, header);
       return new RaftLog(options, { entries, hardState, segments: [segment], open });
     }
     const { path } = present(found.segments.at(-1), "a log with a tail has a segment");
@@ -122,7 +122,7 @@ export class RaftLog {
       await file.close();
       throw error;
     }
-    const end = { salt: tail.salt, mark: tail.mark, lengthBytes: tail.offset };
+    const end = { salt: tail.salt, checksum: tail.checksum, lengthBytes: tail.offset };
     const open = new SegmentFile({ ...options, path, file, end });
     return new RaftLog(options, { entries, hardState, segments: found.segments, open });
   }
@@ -143,7 +143,7 @@ export class RaftLog {
 
   /** Where the last record of the last segment ends; zeros may follow. For tests. */
   get endOffset(): number {
-    return this.#open.lengthBytes;
+    return this.#active.lengthBytes;
   }
 
   /** Why nothing can be appended any more; null: all is well. */
@@ -218,7 +218,7 @@ export class RaftLog {
     this.#hardState = hardState;
     const run = async (): Promise<void> => {
       await this.#roll({ base, hardState, isReset: true });
-      this.#waitingHardState = null;
+      this.#deferredHardState = null;
       await this.#removeFirst(this.#segments.length - 1);
     };
     return this.#enqueue({ kind: "task", run });
@@ -238,8 +238,8 @@ export class RaftLog {
     while (this.#running !== null) await this.#running;
     const isSound = this.#failure === null;
     this.#failure ??= new AshlarError("CANCELLED", "Cannot append to the log: it is closed");
-    if (isSound) await this.#open.close();
-    else await this.#open.abandon();
+    if (isSound) await this.#active.close();
+    else await this.#active.abandon();
   }
 
   #enqueue(queued: QueuedAppend | QueuedTask): Promise<void> {
@@ -259,7 +259,7 @@ export class RaftLog {
         await this.#perform(group);
         for (const queued of group) queued.resolve();
       } catch (error) {
-        this.#failure ??= asFailure(error);
+        this.#failure ??= toLogFailure(error);
         for (const queued of group) queued.reject(this.#failure);
       }
     }
@@ -284,15 +284,15 @@ export class RaftLog {
       return;
     }
     const appends = group.filter((queued) => queued.kind === "append");
-    if (appends.some((append) => this.#isMoreThanCommit(append))) {
+    if (appends.some((append) => this.#needsRecord(append))) {
       await this.#writeRecord(appends);
       return;
     }
     const last = appends.findLast((append) => append.hardState !== null);
-    this.#waitingHardState = last?.hardState ?? this.#waitingHardState;
+    this.#deferredHardState = last?.hardState ?? this.#deferredHardState;
   }
 
-  #isMoreThanCommit(append: QueuedAppend): boolean {
+  #needsRecord(append: QueuedAppend): boolean {
     const { hardState } = append;
     if (append.items.length > 0) return true;
     if (hardState === null) return false;
@@ -302,26 +302,26 @@ export class RaftLog {
 
   async #writeRecord(appends: readonly Omit<QueuedAppend, "kind">[]): Promise<void> {
     const items: LogItem[] = [];
-    let hardState = this.#waitingHardState;
+    let hardState = this.#deferredHardState;
     for (const append of appends) {
       for (const item of append.items) items.push(item);
       hardState = append.hardState ?? hardState;
     }
     if (hardState !== null) items.push({ kind: "hard-state", hardState });
     const sizeBytes = sizeOfRecord(items);
-    const isFull = this.#open.lengthBytes + sizeBytes > this.#options.segmentBytes;
-    if (isFull && this.#open.lengthBytes > SEGMENT_HEADER_BYTES) {
+    const isFull = this.#active.lengthBytes + sizeBytes > this.#options.segmentBytes;
+    if (isFull && this.#active.lengthBytes > SEGMENT_HEADER_BYTES) {
       const hardStateBefore = this.#writtenHardState;
       await this.#roll({ base: this.#written, hardState: hardStateBefore, isReset: false });
     }
-    await this.#open.append(items);
+    await this.#active.append(items);
     this.#syncCount += 1;
     if (hardState !== null) this.#writtenHardState = hardState;
-    this.#waitingHardState = null;
-    this.#noteWritten(items);
+    this.#deferredHardState = null;
+    this.#updateWritten(items);
   }
 
-  #noteWritten(items: readonly LogItem[]): void {
+  #updateWritten(items: readonly LogItem[]): void {
     for (let position = items.length - 1; position >= 0; position -= 1) {
       const item = present(items[position], "an item at its position");
       if (item.kind === "hard-state") continue;
@@ -333,17 +333,17 @@ export class RaftLog {
   }
 
   async #roll(next: Pick<SegmentHeader, "base" | "hardState" | "isReset">): Promise<void> {
-    const previous = this.#open;
+    const previous = this.#active;
     const last = present(this.#segments.at(-1), "a log has a segment");
     const header = newHeader(this.#options, {
       ...next,
       sequence: last.sequence + 1,
-      previousMark: previous.mark,
+      previousChecksum: previous.checksum,
     });
-    const { segment, open } = await makeSegment(this.#options, header);
+    const { segment, open } = await createSegment(this.#options, header);
     this.#syncCount += 1;
     this.#segments.push(segment);
-    this.#open = open;
+    this.#active = open;
     this.#written = next.base;
     this.#writtenHardState = next.hardState;
     await previous.close();
@@ -359,7 +359,7 @@ export class RaftLog {
   async #removeFirst(count: number): Promise<void> {
     for (let removed = 0; removed < count; removed += 1) {
       const segment = present(this.#segments[0], "a segment that is removed is there");
-      assert(segment.path !== this.#open.path, "the segment that is written stays");
+      assert(segment.path !== this.#active.path, "the segment that is written stays");
       await this.#options.disk.remove(segment.path);
       await this.#options.disk.syncDirectory(DIRECTORY);
       this.#segments.shift();
@@ -370,15 +370,15 @@ export class RaftLog {
 function newHeader(
   options: RaftLogOptions,
   header: Pick<SegmentHeader, "sequence" | "base" | "hardState" | "isReset"> & {
-    readonly previousMark?: Uint8Array;
+    readonly previousChecksum?: Uint8Array;
   },
 ): SegmentHeader {
   const { clusterId, memberId, random } = options;
-  const previousMark = header.previousMark ?? new Uint8Array(MARK_BYTES);
-  return { ...header, previousMark, clusterId, memberId, salt: random.bytes(SALT_BYTES) };
+  const previousChecksum = header.previousChecksum ?? new Uint8Array(CHECKSUM_BYTES);
+  return { ...header, previousChecksum, clusterId, memberId, salt: random.bytes(SALT_BYTES) };
 }
 
-async function makeSegment(
+async function createSegment(
   options: RaftLogOptions,
   header: SegmentHeader,
 ): Promise<{ segment: Segment; open: SegmentFile }> {

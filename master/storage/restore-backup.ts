@@ -28,7 +28,7 @@ export interface RestoreOptions {
   readonly file: DiskFile;
 }
 
-export interface Restored {
+export interface RestoreResult {
   readonly head: BackupHead;
   /** Where the restored cluster begins. */
   readonly index: LogIndex;
@@ -46,7 +46,7 @@ export interface Restored {
  * @throws {AshlarError} ALREADY_EXISTS, WRONG_CLUSTER, VERSION_MISMATCH; STORE_CORRUPT and
  *   STATE_DIVERGED if the backup is damaged; NO_SPACE, DISK_FAILED
  */
-export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
+export async function restoreBackup(options: RestoreOptions): Promise<RestoreResult> {
   const { disk, hasher, clusterId, file } = options;
   const reader = new BackupReader(file, hasher);
   const head = await reader.head();

@@ -1,7 +1,7 @@
 import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
-import { fatalIfFull, syncFile } from "./log-failure.ts";
-import { encodeRecord, type LogItem, MARK_BYTES, sizeOfRecord } from "./log-record.ts";
+import { failIfFull, syncFile } from "./log-failure.ts";
+import { CHECKSUM_BYTES, encodeRecord, type LogItem, sizeOfRecord } from "./log-record.ts";
 import { encodeSegmentHeader, type SegmentHeader } from "./segment-header.ts";
 
 /**
@@ -9,16 +9,16 @@ import { encodeSegmentHeader, type SegmentHeader } from "./segment-header.ts";
  * the file's length nor its place on the disk, so its sync needs no transaction of the file system:
  * measured on ext4, 0.12 ms instead of 0.22 (`dd oflag=dsync bs=4k`, onto a file and behind it).
  */
-const AHEAD_BYTES = 512 * 1024;
-const ZEROS = new Uint8Array(AHEAD_BYTES);
+const PREALLOCATE_BYTES = 512 * 1024;
+const ZEROS = new Uint8Array(PREALLOCATE_BYTES);
 /** A buffer up to this size is kept for the next record. */
-const KEPT_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
+const REUSED_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Where a segment goes on. */
 export interface SegmentEnd {
   readonly salt: Uint8Array;
-  /** Mark of the last record, or of the header. */
-  readonly mark: Uint8Array;
+  /** Checksum of the last record, or of the header. */
+  readonly checksum: Uint8Array;
   readonly lengthBytes: number;
 }
 
@@ -30,10 +30,10 @@ export class SegmentFile {
   readonly #salt: Uint8Array;
   /** The segment is full from here on; no zeros are written beyond. */
   readonly #segmentBytes: number;
-  #mark: Uint8Array;
+  #checksum: Uint8Array;
   #lengthBytes: number;
   /** Zeros stand from the end of the last record up to here. */
-  #aheadBytes: number;
+  #preallocatedBytes: number;
   #buffer = new Uint8Array(64 * 1024);
 
   constructor(options: {
@@ -48,9 +48,9 @@ export class SegmentFile {
     this.#file = file;
     this.#hasher = hasher;
     this.#salt = end.salt;
-    this.#mark = end.mark;
+    this.#checksum = end.checksum;
     this.#lengthBytes = end.lengthBytes;
-    this.#aheadBytes = end.lengthBytes;
+    this.#preallocatedBytes = end.lengthBytes;
     this.#segmentBytes = segmentBytes;
   }
 
@@ -74,14 +74,14 @@ export class SegmentFile {
       await file.close();
       throw error;
     }
-    const mark = bytes.slice(0, MARK_BYTES);
-    const end = { salt: header.salt, mark, lengthBytes: bytes.length };
+    const checksum = bytes.slice(0, CHECKSUM_BYTES);
+    const end = { salt: header.salt, checksum, lengthBytes: bytes.length };
     return new SegmentFile({ path, file, hasher, end, segmentBytes });
   }
 
-  /** Mark of the last record, or of the header. */
-  get mark(): Uint8Array {
-    return this.#mark;
+  /** Checksum of the last record, or of the header. */
+  get checksum(): Uint8Array {
+    return this.#checksum;
   }
 
   /** Up to the end of the last record. */
@@ -92,20 +92,20 @@ export class SegmentFile {
   /** Adds a record: durable when it resolves. @throws {AshlarError} DISK_FAILED, NO_SPACE */
   async append(items: readonly LogItem[]): Promise<void> {
     const sizeBytes = sizeOfRecord(items);
-    const target = this.#bufferOf(sizeBytes);
-    const place = { salt: this.#salt, previousMark: this.#mark };
-    const mark = encodeRecord(this.#hasher, target, { ...place, items });
+    const target = this.#bufferFor(sizeBytes);
+    const place = { salt: this.#salt, previousChecksum: this.#checksum };
+    const checksum = encodeRecord(this.#hasher, target, { ...place, items });
     const endBytes = this.#lengthBytes + sizeBytes;
-    const isRoom = endBytes <= this.#aheadBytes;
-    if (isRoom) await fatalIfFull(this.#file.writeDurably(target, this.#lengthBytes));
+    const isRoom = endBytes <= this.#preallocatedBytes;
+    if (isRoom) await failIfFull(this.#file.writeDurably(target, this.#lengthBytes));
     else await this.#extend(target, endBytes);
-    this.#mark = mark;
+    this.#checksum = checksum;
     this.#lengthBytes = endBytes;
   }
 
   /** Gives back what was written ahead and closes. */
   async close(): Promise<void> {
-    const isAhead = this.#aheadBytes > this.#lengthBytes;
+    const isAhead = this.#preallocatedBytes > this.#lengthBytes;
     // Zeros that stay cost room and nothing else.
     if (isAhead) await this.#file.truncate(this.#lengthBytes).catch(() => {});
     await this.#file.close();
@@ -118,16 +118,16 @@ export class SegmentFile {
 
   async #extend(record: Uint8Array, endBytes: number): Promise<void> {
     const roomBytes = Math.max(0, this.#segmentBytes - endBytes);
-    const zeros = ZEROS.subarray(0, Math.min(AHEAD_BYTES, roomBytes));
+    const zeros = ZEROS.subarray(0, Math.min(PREALLOCATE_BYTES, roomBytes));
     await this.#file.write([record, zeros], this.#lengthBytes);
     await syncFile(this.#file);
-    this.#aheadBytes = endBytes + zeros.length;
+    this.#preallocatedBytes = endBytes + zeros.length;
   }
 
-  #bufferOf(sizeBytes: number): Uint8Array {
+  #bufferFor(sizeBytes: number): Uint8Array {
     if (this.#buffer.length < sizeBytes) {
       // A size that is hardly ever needed is not kept.
-      if (sizeBytes > KEPT_BUFFER_BYTES_MAX) return new Uint8Array(sizeBytes);
+      if (sizeBytes > REUSED_BUFFER_BYTES_MAX) return new Uint8Array(sizeBytes);
       this.#buffer = new Uint8Array(Math.max(sizeBytes, 2 * this.#buffer.length));
     }
     return this.#buffer.subarray(0, sizeBytes);

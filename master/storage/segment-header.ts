@@ -4,7 +4,13 @@ import type { ClusterId, LogIndex, MemberId, Term } from "../../shared/base/ids.
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { HardState } from "../raft/messages.ts";
 import { FieldReader, FieldWriter } from "./byte-fields.ts";
-import { MARK_BYTES, markOf, readHardState, SALT_BYTES, writeHardState } from "./log-record.ts";
+import {
+  CHECKSUM_BYTES,
+  checksumOf,
+  readHardState,
+  SALT_BYTES,
+  writeHardState,
+} from "./log-record.ts";
 
 export const SEGMENT_HEADER_BYTES = 128;
 const LOG_FORMAT_VERSION = 1;
@@ -21,8 +27,8 @@ export interface SegmentHeader {
   readonly sequence: number;
   /** Drawn for this segment; every record repeats it. */
   readonly salt: Uint8Array;
-  /** Mark of the last record of the segment before; zeros if there never was one. */
-  readonly previousMark: Uint8Array;
+  /** Checksum of the last record of the segment before; zeros if there never was one. */
+  readonly previousChecksum: Uint8Array;
   /** Last entry before this segment, as it was when the segment was made. */
   readonly base: { readonly index: LogIndex; readonly term: Term };
   /** As it was when the segment was made. */
@@ -35,7 +41,7 @@ export interface SegmentHeader {
  * Integers are little-endian.
  *
  *     offset  size  field
- *          0    16  mark: BLAKE3 of the rest of the header, its first 16 bytes
+ *          0    16  checksum: BLAKE3 of the rest of the header, its first 16 bytes
  *         16     8  "ASHLRLOG"
  *         24     4  version of the format: 1
  *         28     4  flags; bit 0: reset
@@ -43,13 +49,13 @@ export interface SegmentHeader {
  *         48     8  member id
  *         56     8  sequence
  *         64     8  salt
- *         72    16  mark of the last record of the segment before
+ *         72    16  checksum of the last record of the segment before
  *         88    16  base: index and term of the last entry before
  *        104    24  hard state: term, vote (0: none), commit
  */
 export function encodeSegmentHeader(hasher: Hasher, header: SegmentHeader): Uint8Array {
   const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
-  const writer = new FieldWriter(bytes, MARK_BYTES);
+  const writer = new FieldWriter(bytes, CHECKSUM_BYTES);
   writer.raw(MAGIC);
   writer.u32(LOG_FORMAT_VERSION);
   writer.u32(header.isReset ? FLAG_RESET : 0);
@@ -57,27 +63,27 @@ export function encodeSegmentHeader(hasher: Hasher, header: SegmentHeader): Uint
   writer.u64(header.memberId);
   writer.u64(header.sequence);
   writer.raw(header.salt);
-  writer.raw(header.previousMark);
+  writer.raw(header.previousChecksum);
   writer.u64(header.base.index);
   writer.u64(header.base.term);
   writeHardState(writer, header.hardState);
   assert(writer.offset === SEGMENT_HEADER_BYTES, "a header has its fixed size");
-  bytes.set(markOf(hasher, bytes.subarray(MARK_BYTES)), 0);
+  bytes.set(checksumOf(hasher, bytes.subarray(CHECKSUM_BYTES)), 0);
   return bytes;
 }
 
 export type SegmentHeaderResult =
-  | { readonly kind: "header"; readonly header: SegmentHeader; readonly mark: Uint8Array }
+  | { readonly kind: "header"; readonly header: SegmentHeader; readonly checksum: Uint8Array }
   | { readonly kind: "newer"; readonly version: number }
   | { readonly kind: "bad" };
 
 export function readSegmentHeader(hasher: Hasher, segment: Uint8Array): SegmentHeaderResult {
   if (segment.length < SEGMENT_HEADER_BYTES) return { kind: "bad" };
   const reader = new FieldReader(segment.subarray(0, SEGMENT_HEADER_BYTES));
-  const mark = reader.raw(MARK_BYTES);
+  const checksum = reader.raw(CHECKSUM_BYTES);
   if (!equalBytes(reader.raw(MAGIC.length), MAGIC)) return { kind: "bad" };
-  const rest = segment.subarray(MARK_BYTES, SEGMENT_HEADER_BYTES);
-  if (!equalBytes(markOf(hasher, rest), mark)) return { kind: "bad" };
+  const rest = segment.subarray(CHECKSUM_BYTES, SEGMENT_HEADER_BYTES);
+  if (!equalBytes(checksumOf(hasher, rest), checksum)) return { kind: "bad" };
   const version = reader.u32();
   if (version !== LOG_FORMAT_VERSION) return { kind: "newer", version };
   const flags = reader.u32();
@@ -86,12 +92,12 @@ export function readSegmentHeader(hasher: Hasher, segment: Uint8Array): SegmentH
     memberId: reader.u64() as MemberId,
     sequence: reader.u64(),
     salt: reader.raw(SALT_BYTES),
-    previousMark: reader.raw(MARK_BYTES),
+    previousChecksum: reader.raw(CHECKSUM_BYTES),
     base: { index: reader.u64() as LogIndex, term: reader.u64() as Term },
     hardState: readHardState(reader),
     isReset: (flags & FLAG_RESET) !== 0,
   };
-  return { kind: "header", header, mark };
+  return { kind: "header", header, checksum };
 }
 
 /** `<sequence>-<first index>.log`, both of 16 decimal digits: names sort as segments follow. */

@@ -4,7 +4,7 @@ import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
-import { readSealedJson, writeSealedJson } from "./checksummed-json.ts";
+import { readChecksummedJson, writeChecksummedJson } from "./checksummed-json.ts";
 
 const POINTER_PATH = "current.json";
 const NAME = /^state-(\d+)$/;
@@ -47,7 +47,7 @@ export class StateStores {
   /** Reads the pointer and removes leftovers. No store is open yet. */
   static async open(options: StateStoresOptions): Promise<StateStores> {
     const { stores, log } = options;
-    const found = await readSealedJson(options, POINTER_PATH, pointerSchema);
+    const found = await readChecksummedJson(options, POINTER_PATH, pointerSchema);
     const numbers = (await stores.list()).map(numberOf);
     const lastNumber = Math.max(0, ...numbers, numberOf(found?.store ?? "state-0"));
     const states = new StateStores(options, found?.store ?? "", lastNumber);
@@ -83,7 +83,7 @@ export class StateStores {
   /** Makes the store the current one: durable when it resolves, all or nothing. */
   async switchTo(name: string): Promise<void> {
     assert(NAME.test(name), "a state has a number");
-    await writeSealedJson(this.#options, POINTER_PATH, { format: 1, store: name });
+    await writeChecksummedJson(this.#options, POINTER_PATH, { format: 1, store: name });
     this.#current = name;
   }
 

@@ -36,21 +36,21 @@ export function hardState(term: number, votedFor: number, commitIndex: number): 
   };
 }
 
-export interface LogWorld {
+export interface LogFixture {
   readonly medium: MemoryDisk;
   readonly log: MemoryLog;
   readonly random: Random;
   segmentBytes: number;
 }
 
-export function makeWorld(medium = new MemoryDisk(), seed = 1): LogWorld {
+export function makeFixture(medium = new MemoryDisk(), seed = 1): LogFixture {
   return { medium, log: new MemoryLog(), random: new SeededRandom(seed), segmentBytes: 1 << 26 };
 }
 
-export function openLog(world: LogWorld): Promise<RaftLog> {
-  const { log, random, segmentBytes } = world;
+export function openLog(fixture: LogFixture): Promise<RaftLog> {
+  const { log, random, segmentBytes } = fixture;
   return RaftLog.open({
-    disk: world.medium.mount(),
+    disk: fixture.medium.mount(),
     hasher,
     random,
     log,
@@ -61,7 +61,7 @@ export function openLog(world: LogWorld): Promise<RaftLog> {
 }
 
 /** What the log shows, for comparisons. */
-export function shown(log: RaftLog): {
+export function contentOf(log: RaftLog): {
   readonly base: { readonly index: number; readonly term: number };
   readonly entries: readonly string[];
   readonly hardState: HardState;
@@ -76,20 +76,20 @@ export function shown(log: RaftLog): {
 }
 
 /** Paths of the log's segments, oldest first. */
-export async function segmentPaths(world: LogWorld): Promise<string[]> {
-  const found = await world.medium.mount().list("log");
+export async function segmentPaths(fixture: LogFixture): Promise<string[]> {
+  const found = await fixture.medium.mount().list("log");
   return found.map((each) => `log/${each.name}`);
 }
 
-export async function bytesOf(world: LogWorld, path: string): Promise<Uint8Array> {
-  return (await world.medium.mount().readFile(path)).slice();
+export async function bytesOf(fixture: LogFixture, path: string): Promise<Uint8Array> {
+  return (await fixture.medium.mount().readFile(path)).slice();
 }
 
-/** A world whose disk holds these files and nothing else. */
-export async function worldOf(files: ReadonlyMap<string, Uint8Array>): Promise<LogWorld> {
-  const world = makeWorld();
-  const disk = world.medium.mount();
+/** A fixture whose disk holds these files and nothing else. */
+export async function fixtureOf(files: ReadonlyMap<string, Uint8Array>): Promise<LogFixture> {
+  const fixture = makeFixture();
+  const disk = fixture.medium.mount();
   await disk.makeDirectory("log");
   for (const [path, bytes] of files) await disk.writeFileDurably(path, bytes);
-  return world;
+  return fixture;
 }

@@ -8,43 +8,43 @@ import { SeededRandom } from "../../support/seeded-random.ts";
 import {
   at,
   bytesOf,
+  contentOf,
   entries,
   entry,
+  fixtureOf,
   hardState,
-  makeWorld,
+  makeFixture,
   openLog,
   segmentPaths,
-  shown,
-  worldOf,
 } from "./log-fixture.ts";
 
 /** A log of one segment with two records, never closed: its bytes, and where the last begins. */
 async function twoRecords(seed = 1) {
-  const world = makeWorld(new MemoryDisk(), seed);
-  const log = await openLog(world);
+  const fixture = makeFixture(new MemoryDisk(), seed);
+  const log = await openLog(fixture);
   await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1, 30) });
-  const [path] = await segmentPaths(world);
+  const [path] = await segmentPaths(fixture);
   assert.ok(path !== undefined);
   const lastOffset = log.endOffset;
-  const before = shown(log);
+  const before = contentOf(log);
   await log.append({ hardState: hardState(2, 2, 3), entries: entries(4, 6, 2, 30) });
   // Without the zeros that are written ahead: they are tested below.
-  const bytes = (await bytesOf(world, path)).slice(0, log.endOffset);
-  return { path, bytes, lastOffset, before, after: shown(log) };
+  const bytes = (await bytesOf(fixture, path)).slice(0, log.endOffset);
+  return { path, bytes, lastOffset, before, after: contentOf(log) };
 }
 
 describe("a torn end of the Raft log", () => {
   it("is cut off, at every length of the last record", async () => {
     const { path, bytes, lastOffset, before, after } = await twoRecords();
     for (let length = lastOffset; length < bytes.length; length += 1) {
-      const world = await worldOf(new Map([[path, bytes.slice(0, length)]]));
-      const log = await openLog(world);
-      assert.deepEqual(shown(log), before, `cut at ${length}`);
-      const warnings = world.log.lines.filter((line) => line.level === "warn");
+      const fixture = await fixtureOf(new Map([[path, bytes.slice(0, length)]]));
+      const log = await openLog(fixture);
+      assert.deepEqual(contentOf(log), before, `cut at ${length}`);
+      const warnings = fixture.log.lines.filter((line) => line.level === "warn");
       assert.equal(warnings.length, length === lastOffset ? 0 : 1);
       await log.append({ hardState: hardState(2, 2, 3), entries: entries(4, 6, 2, 30) });
       await log.close();
-      assert.deepEqual(shown(await openLog(world)), after);
+      assert.deepEqual(contentOf(await openLog(fixture)), after);
     }
   });
 
@@ -53,8 +53,8 @@ describe("a torn end of the Raft log", () => {
     for (let offset = lastOffset; offset < bytes.length; offset += 7) {
       const torn = bytes.slice().fill(0, offset, offset + 50);
       if (torn.every((byte, position) => byte === bytes[position])) continue;
-      const world = await worldOf(new Map([[path, torn]]));
-      assert.deepEqual(shown(await openLog(world)), before);
+      const fixture = await fixtureOf(new Map([[path, torn]]));
+      assert.deepEqual(contentOf(await openLog(fixture)), before);
     }
   });
 
@@ -63,16 +63,16 @@ describe("a torn end of the Raft log", () => {
     for (const zerosBytes of [1, 47, 48, 600_000]) {
       const ahead = new Uint8Array(bytes.length + zerosBytes);
       ahead.set(bytes);
-      const world = await worldOf(new Map([[path, ahead]]));
-      const log = await openLog(world);
-      assert.deepEqual(shown(log), after);
+      const fixture = await fixtureOf(new Map([[path, ahead]]));
+      const log = await openLog(fixture);
+      assert.deepEqual(contentOf(log), after);
       assert.deepEqual(
-        world.log.lines.filter((line) => line.level === "warn"),
+        fixture.log.lines.filter((line) => line.level === "warn"),
         [],
       );
       await log.append({ entries: [entry(7, 2)] });
       await log.close();
-      assert.equal((await openLog(world)).entries.lastIndex, 7);
+      assert.equal((await openLog(fixture)).entries.lastIndex, 7);
     }
   });
 
@@ -82,8 +82,8 @@ describe("a torn end of the Raft log", () => {
     for (let length = lastOffset + 1; length < bytes.length - 30; length += 5) {
       const torn = new Uint8Array(bytes.length + 4096);
       torn.set(bytes.subarray(0, length));
-      const world = await worldOf(new Map([[path, torn]]));
-      assert.deepEqual(shown(await openLog(world)), before, `cut at ${length}`);
+      const fixture = await fixtureOf(new Map([[path, torn]]));
+      assert.deepEqual(contentOf(await openLog(fixture)), before, `cut at ${length}`);
     }
   });
 
@@ -91,14 +91,14 @@ describe("a torn end of the Raft log", () => {
     const { path, bytes, after } = await twoRecords();
     const next = "log/0000000000000002-0000000000000007.log";
     for (const length of [0, 1, 64, 127, 128]) {
-      const world = await worldOf(
+      const fixture = await fixtureOf(
         new Map([
           [path, bytes],
           [next, new Uint8Array(length)],
         ]),
       );
-      assert.deepEqual(shown(await openLog(world)), after);
-      assert.deepEqual(await segmentPaths(world), [path]);
+      assert.deepEqual(contentOf(await openLog(fixture)), after);
+      assert.deepEqual(await segmentPaths(fixture), [path]);
     }
   });
 });
@@ -117,38 +117,38 @@ describe("damage in the middle of the Raft log", () => {
     for (let offset = 0; offset < lastOffset; offset += 1) {
       const rotten = bytes.slice();
       rotten[offset] = (rotten[offset] as number) ^ (1 << (offset % 8));
-      const world = await worldOf(new Map([[path, rotten]]));
-      await assert.rejects(openLog(world), (error) => assertCorrupt(error, path));
-      assert.deepEqual(await bytesOf(world, path), rotten, "nothing was changed");
+      const fixture = await fixtureOf(new Map([[path, rotten]]));
+      await assert.rejects(openLog(fixture), (error) => assertCorrupt(error, path));
+      assert.deepEqual(await bytesOf(fixture, path), rotten, "nothing was changed");
     }
   });
 
   it("is found in the last record too once the log was closed", async () => {
-    const world = makeWorld();
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1, 30) });
-    const [path] = await segmentPaths(world);
+    const [path] = await segmentPaths(fixture);
     assert.ok(path !== undefined);
     const end = log.endOffset;
     await log.close();
-    world.medium.rot(path, (bytes) => {
+    fixture.medium.rot(path, (bytes) => {
       bytes[end - 1] = (bytes[end - 1] as number) ^ 1;
     });
-    await assert.rejects(openLog(world), (error) => assertCorrupt(error, path));
+    await assert.rejects(openLog(fixture), (error) => assertCorrupt(error, path));
   });
 
   async function threeSegments() {
-    const world = makeWorld();
-    world.segmentBytes = 500;
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    fixture.segmentBytes = 500;
+    const log = await openLog(fixture);
     for (let index = 1; index <= 6; index += 1) {
       await log.append({ hardState: hardState(1, 1, 0), entries: [entry(index, 1, 200)] });
     }
     await log.close();
-    const paths = await segmentPaths(world);
+    const paths = await segmentPaths(fixture);
     assert.ok(paths.length >= 3);
     const files = new Map<string, Uint8Array>();
-    for (const path of paths) files.set(path, await bytesOf(world, path));
+    for (const path of paths) files.set(path, await bytesOf(fixture, path));
     return { paths, files };
   }
 
@@ -159,8 +159,8 @@ describe("damage in the middle of the Raft log", () => {
     for (let offset = 0; offset < bytes.length; offset += 1) {
       const rotten = bytes.slice();
       rotten[offset] = (rotten[offset] as number) ^ 0x10;
-      const world = await worldOf(new Map([...files, [path, rotten]]));
-      await assert.rejects(openLog(world), (error) => assertCorrupt(error, path));
+      const fixture = await fixtureOf(new Map([...files, [path, rotten]]));
+      await assert.rejects(openLog(fixture), (error) => assertCorrupt(error, path));
     }
   });
 
@@ -169,8 +169,10 @@ describe("damage in the middle of the Raft log", () => {
     const path = paths[0] as string;
     const bytes = files.get(path) as Uint8Array;
     for (let length = 128; length < bytes.length; length += 1) {
-      const world = await worldOf(new Map([...files, [path, bytes.slice(0, length)]]));
-      await assert.rejects(openLog(world), (error: unknown) => isAshlarError(error, "LOG_CORRUPT"));
+      const fixture = await fixtureOf(new Map([...files, [path, bytes.slice(0, length)]]));
+      await assert.rejects(openLog(fixture), (error: unknown) =>
+        isAshlarError(error, "LOG_CORRUPT"),
+      );
     }
   });
 
@@ -179,32 +181,32 @@ describe("damage in the middle of the Raft log", () => {
     const [first, second, third] = paths as [string, string, string];
     const without = new Map(files);
     without.delete(second);
-    await assert.rejects(openLog(await worldOf(without)), (error: unknown) =>
+    await assert.rejects(openLog(await fixtureOf(without)), (error: unknown) =>
       isAshlarError(error, "LOG_CORRUPT"),
     );
     const swapped = new Map(files);
     swapped.set(second, files.get(third) as Uint8Array);
-    await assert.rejects(openLog(await worldOf(swapped)), (error: unknown) =>
+    await assert.rejects(openLog(await fixtureOf(swapped)), (error: unknown) =>
       isAshlarError(error, "LOG_CORRUPT"),
     );
     const other = await threeSegmentsOfAnotherSeed();
     const mixed = new Map(files);
     mixed.set(first, other.get(first) as Uint8Array);
-    await assert.rejects(openLog(await worldOf(mixed)), (error: unknown) =>
+    await assert.rejects(openLog(await fixtureOf(mixed)), (error: unknown) =>
       isAshlarError(error, "LOG_CORRUPT"),
     );
   });
 
   async function threeSegmentsOfAnotherSeed(): Promise<ReadonlyMap<string, Uint8Array>> {
-    const world = makeWorld(new MemoryDisk(), 99);
-    world.segmentBytes = 500;
-    const log = await openLog(world);
+    const fixture = makeFixture(new MemoryDisk(), 99);
+    fixture.segmentBytes = 500;
+    const log = await openLog(fixture);
     for (let index = 1; index <= 6; index += 1) {
       await log.append({ hardState: hardState(1, 1, 0), entries: [entry(index, 1, 200)] });
     }
     await log.close();
     const files = new Map<string, Uint8Array>();
-    for (const path of await segmentPaths(world)) files.set(path, await bytesOf(world, path));
+    for (const path of await segmentPaths(fixture)) files.set(path, await bytesOf(fixture, path));
     return files;
   }
 
@@ -213,15 +215,15 @@ describe("damage in the middle of the Raft log", () => {
     // Someone who knows the format puts a whole record, valid in its own segment, into a command …
     const other = await twoRecords(2);
     const record = other.bytes.slice(other.lastOffset);
-    const world = await worldOf(new Map([[path, bytes.slice(0, lastOffset)]]));
-    const log = await openLog(world);
+    const fixture = await fixtureOf(new Map([[path, bytes.slice(0, lastOffset)]]));
+    const log = await openLog(fixture);
     const data = new Uint8Array(4_000);
     data.set(record, 3_000);
     await log.append({ entries: [{ kind: "normal", ...at(4, 1), data }] });
     // … and a power cut tears the record that holds the command.
-    const torn = await bytesOf(world, path);
+    const torn = await bytesOf(fixture, path);
     torn.fill(0, lastOffset + 100, lastOffset + 600).fill(1, lastOffset + 200, lastOffset + 300);
-    assert.deepEqual(shown(await openLog(await worldOf(new Map([[path, torn]])))), before);
+    assert.deepEqual(contentOf(await openLog(await fixtureOf(new Map([[path, torn]])))), before);
   });
 });
 
@@ -295,14 +297,14 @@ describe("a power cut", () => {
         fc.integer({ min: 0, max: 60 }),
         async (steps, seed, turns) => {
           const random = new SeededRandom(seed);
-          const world = makeWorld(new MemoryDisk(), seed);
-          world.segmentBytes = 3_000;
-          const log = await openLog(world);
-          let acknowledged = shown(log);
+          const fixture = makeFixture(new MemoryDisk(), seed);
+          fixture.segmentBytes = 3_000;
+          const log = await openLog(fixture);
+          let acknowledged = contentOf(log);
           const states = [acknowledged];
           for (const step of steps) {
             const done = start(log, step);
-            const state = shown(log);
+            const state = contentOf(log);
             states.push(state);
             done.then(
               () => {
@@ -313,26 +315,26 @@ describe("a power cut", () => {
             if (random.fraction() < 0.5) await done;
           }
           for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
-          world.medium.crash(random);
+          fixture.medium.crash(random);
           const last = acknowledged;
-          const reopened = await openLog(world);
-          assertNotBefore(shown(reopened), last, states);
+          const reopened = await openLog(fixture);
+          assertNotBefore(contentOf(reopened), last, states);
           assert.deepEqual(
-            world.log.lines.filter((line) => line.level === "error"),
+            fixture.log.lines.filter((line) => line.level === "error"),
             [],
           );
           // It goes on as a log does.
           await start(reopened, { kind: "append", count: 2, dataBytes: 10 });
-          const after = shown(reopened);
+          const after = contentOf(reopened);
           await reopened.close();
-          assert.deepEqual(shown(await openLog(world)), after);
+          assert.deepEqual(contentOf(await openLog(fixture)), after);
         },
       ),
       { numRuns: 400 },
     );
   });
 
-  type Shown = ReturnType<typeof shown>;
+  type Shown = ReturnType<typeof contentOf>;
 
   /** The log is as after some step at or after the last acknowledged one. */
   function assertNotBefore(found: Shown, acknowledged: Shown, states: readonly Shown[]): void {

@@ -9,27 +9,27 @@ import { SeededRandom } from "../../support/seeded-random.ts";
 import { hasCode } from "../../support/wire-world.ts";
 import {
   at,
+  contentOf,
   entries,
   entry,
   hardState,
-  makeWorld,
+  makeFixture,
   openLog,
   segmentPaths,
-  shown,
 } from "./log-fixture.ts";
 
 describe("the Raft log", () => {
   it("shows after a restart what was appended", async () => {
-    const world = makeWorld();
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 2, 0), entries: entries(1, 3, 1) });
     const change = { ...entry(4, 1, 0), kind: "conf-change-v2" } as const;
     await log.append({ hardState: hardState(2, 0, 3), entries: [change, entry(5, 2, 100_000)] });
-    const before = shown(log);
+    const before = contentOf(log);
     await log.close();
 
-    const reopened = await openLog(world);
-    assert.deepEqual(shown(reopened), before);
+    const reopened = await openLog(fixture);
+    assert.deepEqual(contentOf(reopened), before);
     assert.deepEqual(reopened.entries.slice(4 as LogIndex, 6 as LogIndex, 1e9), [
       change,
       entry(5, 2, 100_000),
@@ -38,20 +38,20 @@ describe("the Raft log", () => {
   });
 
   it("is durable without being closed", async () => {
-    const world = makeWorld();
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1) });
-    world.medium.crash(new SeededRandom(1));
-    assert.deepEqual(shown(await openLog(world)), shown(log));
+    fixture.medium.crash(new SeededRandom(1));
+    assert.deepEqual(contentOf(await openLog(fixture)), contentOf(log));
   });
 
   it("holds a vote without an entry over a power cut: it is given once (Raft, Figure 2)", async () => {
-    const world = makeWorld();
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1) });
     await log.append({ hardState: hardState(7, 2, 0), entries: [] });
-    world.medium.crash(new SeededRandom(1));
-    assert.deepEqual((await openLog(world)).hardState, hardState(7, 2, 0));
+    fixture.medium.crash(new SeededRandom(1));
+    assert.deepEqual((await openLog(fixture)).hardState, hardState(7, 2, 0));
   });
 
   it("makes all that was queued during a sync durable with the next one", async () => {
@@ -64,7 +64,7 @@ describe("the Raft log", () => {
           : Promise.resolve(),
     });
     isHeld = false;
-    const log = await openLog(makeWorld(medium));
+    const log = await openLog(makeFixture(medium));
     isHeld = true;
     const syncsBefore = log.syncCount;
     const order: number[] = [];
@@ -86,8 +86,8 @@ describe("the Raft log", () => {
   });
 
   it("writes a commit index with the next record, never alone", async () => {
-    const world = makeWorld();
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 5, 1) });
     const syncsBefore = log.syncCount;
     for (const commit of [2, 3, 4]) {
@@ -96,26 +96,26 @@ describe("the Raft log", () => {
     assert.equal(log.syncCount, syncsBefore);
     await log.append({ entries: [entry(6, 1)] });
     assert.equal(log.syncCount, syncsBefore + 1);
-    world.medium.crash(new SeededRandom(1));
-    assert.equal((await openLog(world)).hardState.commitIndex, 4);
+    fixture.medium.crash(new SeededRandom(1));
+    assert.equal((await openLog(fixture)).hardState.commitIndex, 4);
   });
 
   it("replaces a conflicting end, also after a restart", async () => {
-    const world = makeWorld();
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 0, 2), entries: entries(1, 9, 1) });
     await log.append({ hardState: hardState(3, 0, 2), entries: entries(4, 6, 3) });
-    const before = shown(log);
+    const before = contentOf(log);
     assert.deepEqual(
       before.entries.map((text) => text.slice(0, 3)),
       ["1:1", "2:1", "3:1", "4:3", "5:3", "6:3"],
     );
     await log.close();
-    assert.deepEqual(shown(await openLog(world)), before);
+    assert.deepEqual(contentOf(await openLog(fixture)), before);
   });
 
   it("splits what it returns by size, but returns one entry at least", async () => {
-    const log = await openLog(makeWorld());
+    const log = await openLog(makeFixture());
     await log.append({ entries: entries(1, 9, 1, 100) });
     const read = (bytesMax: number) =>
       log.entries.slice(2 as LogIndex, 8 as LogIndex, bytesMax).map((each) => Number(each.index));
@@ -128,11 +128,11 @@ describe("the Raft log", () => {
   });
 
   it("belongs to one member of one cluster", async () => {
-    const world = makeWorld();
-    await (await openLog(world)).close();
+    const fixture = makeFixture();
+    await (await openLog(fixture)).close();
     const { RaftLog } = await import("../../../master/storage/raft-log.ts");
     const { hasher, CLUSTER } = await import("./log-fixture.ts");
-    const options = { ...world, disk: world.medium.mount(), hasher, clusterId: CLUSTER };
+    const options = { ...fixture, disk: fixture.medium.mount(), hasher, clusterId: CLUSTER };
     await assert.rejects(
       RaftLog.open({ ...options, memberId: 2 as never }),
       hasCode("WRONG_IDENTITY"),
@@ -142,38 +142,38 @@ describe("the Raft log", () => {
 
 describe("segments of the Raft log", () => {
   it("are begun when one is full, and read as one log", async () => {
-    const world = makeWorld();
-    world.segmentBytes = 2_000;
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    fixture.segmentBytes = 2_000;
+    const log = await openLog(fixture);
     for (let index = 1; index <= 60; index += 1) {
       const state = hardState(1 + (index >> 4), 1, index - 1);
       await log.append({ hardState: state, entries: [entry(index, 1 + (index >> 4), 100)] });
     }
     assert.ok(log.segmentCount > 3);
-    const before = shown(log);
+    const before = contentOf(log);
     await log.close();
-    const reopened = await openLog(world);
-    assert.deepEqual(shown(reopened), before);
+    const reopened = await openLog(fixture);
+    assert.deepEqual(contentOf(reopened), before);
     await reopened.append({ entries: [entry(61, 9)] });
     await reopened.close();
-    assert.equal((await openLog(world)).entries.lastIndex, 61);
+    assert.equal((await openLog(fixture)).entries.lastIndex, 61);
   });
 
   it("are removed once the state holds all that is in them", async () => {
-    const world = makeWorld();
-    world.segmentBytes = 2_000;
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    fixture.segmentBytes = 2_000;
+    const log = await openLog(fixture);
     for (let index = 1; index <= 60; index += 1) {
       await log.append({ hardState: hardState(1, 1, index - 1), entries: [entry(index, 1, 100)] });
     }
     const countBefore = log.segmentCount;
     await log.compactTo(40 as LogIndex);
     assert.ok(log.segmentCount < countBefore);
-    assert.equal((await segmentPaths(world)).length, log.segmentCount);
+    assert.equal((await segmentPaths(fixture)).length, log.segmentCount);
     assert.deepEqual(log.entries.base, at(40, 1));
     assert.equal(log.entries.termAt(40 as LogIndex), 1);
     await log.close();
-    const reopened = await openLog(world);
+    const reopened = await openLog(fixture);
     // Whole segments are removed, so a little more than the tail is still there.
     assert.ok(reopened.entries.base.index <= 40 && reopened.entries.base.index > 20);
     assert.equal(reopened.entries.lastIndex, 60);
@@ -182,34 +182,34 @@ describe("segments of the Raft log", () => {
   });
 
   it("may be removed although a later one overwrites entries in them", async () => {
-    const world = makeWorld();
-    world.segmentBytes = 1_200;
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    fixture.segmentBytes = 1_200;
+    const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 0, 5), entries: entries(1, 9, 1, 100) });
     // Goes into a segment of its own, based on entry 9, and replaces entries from 7 on.
     await log.append({ hardState: hardState(2, 0, 6), entries: entries(7, 15, 2, 100) });
     await log.append({ hardState: hardState(2, 0, 12), entries: [entry(16, 2, 100)] });
     await log.compactTo(12 as LogIndex);
-    const paths = await segmentPaths(world);
+    const paths = await segmentPaths(fixture);
     assert.ok(!paths.some((path) => path.startsWith("log/0000000000000001-")), paths.join());
     await log.close();
-    const reopened = await openLog(world);
+    const reopened = await openLog(fixture);
     assert.equal(reopened.entries.lastIndex, 16);
     assert.equal(reopened.entries.termAt(12 as LogIndex), 2);
     await reopened.close();
   });
 
   it("begin anew with a snapshot", async () => {
-    const world = makeWorld();
-    const log = await openLog(world);
+    const fixture = makeFixture();
+    const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 1, 3), entries: entries(1, 9, 1) });
     const resetting = log.reset(at(50, 4), hardState(4, 0, 50));
     const appending = log.append({ entries: entries(51, 52, 4) });
     assert.equal(log.entries.lastIndex, 52);
     await Promise.all([resetting, appending]);
     assert.equal(log.segmentCount, 1);
-    world.medium.crash(new SeededRandom(3));
-    const reopened = await openLog(world);
+    fixture.medium.crash(new SeededRandom(3));
+    const reopened = await openLog(fixture);
     assert.deepEqual(reopened.entries.base, at(50, 4));
     assert.equal(reopened.entries.lastIndex, 52);
     assert.deepEqual(reopened.hardState, hardState(4, 0, 50));
@@ -218,12 +218,12 @@ describe("segments of the Raft log", () => {
 });
 
 describe("a disk that fails under the Raft log", () => {
-  function failingWorld(errno: "EIO" | "ENOSPC", kind: DiskOperation["kind"]) {
+  function failingFixture(errno: "EIO" | "ENOSPC", kind: DiskOperation["kind"]) {
     const state = { isFailing: false };
     const medium = new MemoryDisk({
       fault: (operation) => (state.isFailing && operation.kind === kind ? errno : null),
     });
-    return { world: makeWorld(medium), state };
+    return { fixture: makeFixture(medium), state };
   }
 
   for (const [errno, kind, code] of [
@@ -233,8 +233,8 @@ describe("a disk that fails under the Raft log", () => {
     ["ENOSPC", "write", "NO_SPACE"],
   ] as const) {
     it(`stops it for good: ${errno} at a ${kind} is ${code}`, async () => {
-      const { world, state } = failingWorld(errno, kind);
-      const log = await openLog(world);
+      const { fixture, state } = failingFixture(errno, kind);
+      const log = await openLog(fixture);
       await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1) });
       state.isFailing = true;
       // Too large for the room that is there: a disk that is full shows when the file grows.
@@ -247,25 +247,25 @@ describe("a disk that fails under the Raft log", () => {
       assert.equal(log.failure?.code, code);
       assert.equal(log.entries.slice(1 as LogIndex, 3 as LogIndex, 1e9).length, 2);
       await log.close();
-      const reopened = await openLog(world);
+      const reopened = await openLog(fixture);
       assert.deepEqual(reopened.entries.slice(1 as LogIndex, 4 as LogIndex, 1e9), entries(1, 3, 1));
       await reopened.close();
     });
   }
 
   it("is not trusted when a new segment cannot be made", async () => {
-    const { world, state } = failingWorld("ENOSPC", "write");
-    world.segmentBytes = 500;
-    const log = await openLog(world);
+    const { fixture, state } = failingFixture("ENOSPC", "write");
+    fixture.segmentBytes = 500;
+    const log = await openLog(fixture);
     await log.append({ entries: entries(1, 3, 1, 100) });
     state.isFailing = true;
     await assert.rejects(log.append({ entries: [entry(4, 1, 100)] }), hasCode("NO_SPACE"));
     state.isFailing = false;
     await log.close();
-    const reopened = await openLog(world);
+    const reopened = await openLog(fixture);
     assert.equal(reopened.entries.lastIndex, 3);
     await reopened.append({ entries: [entry(4, 1, 100)] });
     await reopened.close();
-    assert.equal((await openLog(world)).entries.lastIndex, 4);
+    assert.equal((await openLog(fixture)).entries.lastIndex, 4);
   });
 });

@@ -5,7 +5,7 @@ import { hashOf } from "../../../master/namespace/durable.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
 import { openMemberStorage } from "../../../master/storage/open-member-storage.ts";
-import { type Restored, restoreBackup } from "../../../master/storage/restore-backup.ts";
+import { type RestoreResult, restoreBackup } from "../../../master/storage/restore-backup.ts";
 import { toHex } from "../../../shared/base/bytes.ts";
 import type { ClusterId, MemberId } from "../../../shared/base/ids.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
@@ -68,16 +68,16 @@ class Directory {
   async restore(
     bytes: Uint8Array,
     given: { memberId?: number; clusterId?: ClusterId } = {},
-  ): Promise<Restored> {
+  ): Promise<RestoreResult> {
     const elsewhere = new MemoryDisk().mount();
     await elsewhere.writeFileDurably("backup", bytes);
     const { disk, stores, random, log } = this;
-    const world = { disk, stores, random, log, hasher };
+    const deps = { disk, stores, random, log, hasher };
     const file = await elsewhere.open("backup", "read");
     const membership = foundingRecord(MEMBERS);
     const { memberId = 1, clusterId = CLUSTER } = given;
     return restoreBackup({
-      ...world,
+      ...deps,
       clusterId,
       memberId: memberId as MemberId,
       membership,
