@@ -15,7 +15,7 @@ import { RpcServer } from "../shared/wire/rpc-server.ts";
 import type { MasterStatus } from "./api/cluster-status.ts";
 import { FeedService } from "./api/feed-handler.ts";
 import { registerFleetHandlers } from "./api/fleet-handlers.ts";
-import { type MasterParts, propose } from "./api/leader-context.ts";
+import { type MasterDeps, propose } from "./api/leader-context.ts";
 import { registerMastersHandlers } from "./api/masters-handlers.ts";
 import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
 import { type MasterConfig, membersOf } from "./config.ts";
@@ -27,8 +27,8 @@ import { registerBackupHandler, registerRaftHandlers } from "./driver/raft-handl
 import { LeaderServices } from "./fleet/leader-services.ts";
 import { Registry } from "./fleet/registry.ts";
 import { Repair } from "./fleet/repair.ts";
-import { SessionWatch } from "./fleet/session-monitor.ts";
-import { type StateReport, StateWatch } from "./fleet/state-monitor.ts";
+import { SessionMonitor } from "./fleet/session-monitor.ts";
+import { StateMonitor, type StateReport } from "./fleet/state-monitor.ts";
 import { WIRE_COMMAND_BYTES_MAX } from "./namespace/command.ts";
 import { FEATURE_LEVEL_FIRST } from "./namespace/feature-levels.ts";
 import { Namespace } from "./namespace/namespace.ts";
@@ -48,7 +48,7 @@ export interface MasterStorage {
   readonly stores: OrderedStores;
 }
 
-export interface MasterHooks {
+export interface MasterOptions {
   /** The member cannot go on: the process should stop. */
   readonly onFatal: (error: AshlarError) => void;
   /** How the data directory is opened. Default: `openMemberStorage`. */
@@ -61,7 +61,7 @@ export interface MasterHooks {
 const RECEIVE_BYTES_MAX = 256 * 1024 * 1024;
 /** A request is a head. The largest transaction makes the largest command; its receipts come on top. */
 const REQUEST_HEAD_BYTES_MAX = 2 * WIRE_COMMAND_BYTES_MAX;
-const ASK_MEMBER_TIMEOUT_MS = 1_000;
+const FETCH_STATUS_TIMEOUT_MS = 1_000;
 const ORDER_TIMEOUT_MS = 120_000;
 
 /**
@@ -75,16 +75,16 @@ export async function startMaster(
   config: MasterConfig,
   env: Env,
   storage: MasterStorage,
-  hooks: MasterHooks,
+  hooks: MasterOptions,
 ): Promise<RunningMaster> {
   await using closers = new Closers();
   const clusterId = config.clusterId as ClusterId;
   const memberId = config.memberId as MemberId;
   const identity: Identity = { role: "master", clusterId, name: `master ${memberId}` };
-  const world: WireWorld = { ...env, slabs: new SlabPool({ bytesMax: RECEIVE_BYTES_MAX }) };
+  const wireDeps: WireWorld = { ...env, slabs: new SlabPool({ bytesMax: RECEIVE_BYTES_MAX }) };
   const pool = closers.use(
     new ConnectionPool(
-      { ...world, random: env.random },
+      { ...wireDeps, random: env.random },
       { identity: () => identity, role: "master" },
     ),
   );
@@ -102,7 +102,7 @@ export async function startMaster(
           onDamage: hooks.onFatal,
         }),
       connect: (address, options) =>
-        connect(world, address, { ...options, identity, expect: { role: "master", clusterId } }),
+        connect(wireDeps, address, { ...options, identity, expect: { role: "master", clusterId } }),
       clusterId,
       memberId,
       members,
@@ -112,32 +112,35 @@ export async function startMaster(
       onFatal: hooks.onFatal,
     }),
   );
-  const parts = makeParts(config, env, driver);
+  const deps = makeDeps(config, env, driver);
   const services = closers.use(
-    new LeaderServices({ ...parts, newCluster: newClusterOf(config, env) }),
+    new LeaderServices({ ...deps, newCluster: newClusterOf(config, env) }),
   );
   const watch = closers.use(
-    new StateWatch({
-      ...parts,
-      featureLevel: () => parts.namespace().featureLevel,
-      ask: (member) => askState(pool, member.address),
+    new StateMonitor({
+      ...deps,
+      featureLevel: () => deps.namespace().featureLevel,
+      fetchReport: (member) => fetchStateReport(pool, member.address),
       intervalMs: config.checkpointIntervalMs,
     }),
   );
   const limits = { headBytesMax: REQUEST_HEAD_BYTES_MAX };
-  const server = new RpcServer(world, { identity: () => identity, limits });
+  const server = new RpcServer(wireDeps, { identity: () => identity, limits });
   closers.defer(() => server.close(config.stopGraceMs));
-  const feed = new FeedService(parts);
+  const feed = new FeedService(deps);
   // Before the server waits for what is under way: a watcher's stream never ends by itself.
   closers.defer(() => feed[Symbol.dispose]());
   feed.register(server);
   registerRaftHandlers(server, driver);
   const facts = (): { clusterId: ClusterId; featureLevel: number } => {
-    return { clusterId, featureLevel: parts.namespace().featureLevel };
+    return { clusterId, featureLevel: deps.namespace().featureLevel };
   };
   registerBackupHandler(server, driver, { clock: env.clock, facts });
-  registerNamespaceHandlers(server, parts);
-  registerFleetHandlers(server, { ...parts, askMember: (address) => askMember(pool, address) });
+  registerNamespaceHandlers(server, deps);
+  registerFleetHandlers(server, {
+    ...deps,
+    fetchMasterStatus: (address) => fetchMasterStatus(pool, address),
+  });
   registerMastersHandlers(server, driver);
   const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
   // First of all: calls that are refused here find the next leader at once, and a server that closes
@@ -146,20 +149,20 @@ export async function startMaster(
   const address = await server.listen(config.listen ?? ownAddress);
   services.start();
   watch.start();
-  tellStanding(env.log, driver, `ashlar master add ${memberId}=${ownAddress}`);
-  countHistory(env.metrics, parts);
+  logMemberPhase(env.log, driver, `ashlar master add ${memberId}=${ownAddress}`);
+  registerHistoryMetrics(env.metrics, deps);
 
   const owned = closers.move();
   return {
     address,
     consensus: driver,
-    namespace: parts.namespace,
+    namespace: deps.namespace,
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
 }
 
 /** Says once that this master waits to be added, and when it counts, or counts no more. */
-function tellStanding(log: Log, driver: Driver, addCommand: string): void {
+function logMemberPhase(log: Log, driver: Driver, addCommand: string): void {
   let told = "member";
   const tell = ({ memberPhase }: ConsensusStatus): void => {
     if (memberPhase === told) return;
@@ -174,7 +177,7 @@ function tellStanding(log: Log, driver: Driver, addCommand: string): void {
 }
 
 /** What the history takes, for whoever scrapes. */
-function countHistory(metrics: Metrics, { namespace }: MasterParts): void {
+function registerHistoryMetrics(metrics: Metrics, { namespace }: MasterDeps): void {
   metrics.gauge(
     "ashlar_master_history_versions",
     "Superseded records, replaced contents and removed files that the history keeps",
@@ -209,15 +212,15 @@ export function restoreMaster(
   });
 }
 
-type AllParts = MasterParts & {
+type ServiceDeps = MasterDeps & {
   readonly registry: Registry;
   readonly repair: Repair;
-  readonly sessions: SessionWatch;
+  readonly sessions: SessionMonitor;
   readonly state: () => Namespace;
   readonly propose: (command: Parameters<typeof propose>[1]) => ReturnType<typeof propose>;
 };
 
-function makeParts(config: MasterConfig, env: Env, driver: Driver): AllParts {
+function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
   const { clock, hasher } = env;
   const log = env.log.child({ part: "fleet" });
   const times = {
@@ -236,7 +239,7 @@ function makeParts(config: MasterConfig, env: Env, driver: Driver): AllParts {
   const registry = new Registry({ clock, times });
   // The factory above makes every state machine of this driver.
   const namespace = (): Namespace => driver.stateMachine as Namespace;
-  driver.onStall(() => registry.startListening(namespace().servers()));
+  driver.onStall(() => registry.startGracePeriod(namespace().servers()));
   return {
     env,
     consensus: driver,
@@ -245,7 +248,7 @@ function makeParts(config: MasterConfig, env: Env, driver: Driver): AllParts {
     fleet: registry,
     registry,
     repair: new Repair({ registry, clock, hasher, log, limits }),
-    sessions: new SessionWatch({ idleMsMax: config.sessionIdleMsMax }),
+    sessions: new SessionMonitor({ idleMsMax: config.sessionIdleMsMax }),
     historyVersionsMax: config.historyVersionsMax,
     nowMs: monotoneWallClock(env),
     propose: (command) => propose({ consensus: driver, namespace }, command),
@@ -282,21 +285,21 @@ function newClusterOf(
   };
 }
 
-async function askMember(pool: ConnectionPool, address: string): Promise<MasterStatus> {
-  return (await askStatus(pool, address)).member;
+async function fetchMasterStatus(pool: ConnectionPool, address: string): Promise<MasterStatus> {
+  return (await fetchStatus(pool, address)).member;
 }
 
 /** Versions that say nothing of their state know the first feature level only. */
-async function askState(pool: ConnectionPool, address: string): Promise<StateReport> {
-  const { state } = await askStatus(pool, address);
+async function fetchStateReport(pool: ConnectionPool, address: string): Promise<StateReport> {
+  const { state } = await fetchStatus(pool, address);
   return state ?? { featureLevelMax: FEATURE_LEVEL_FIRST, marks: [] };
 }
 
-async function askStatus(
+async function fetchStatus(
   pool: ConnectionPool,
   address: string,
 ): Promise<ReturnType<(typeof memberStatus)["parseResponse"]>> {
-  const reply = await pool.call(address, memberStatus, {}, { timeoutMs: ASK_MEMBER_TIMEOUT_MS });
+  const reply = await pool.call(address, memberStatus, {}, { timeoutMs: FETCH_STATUS_TIMEOUT_MS });
   reply.release();
   return reply.head;
 }

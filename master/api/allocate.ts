@@ -3,7 +3,7 @@ import type { ServerId } from "../../shared/base/ids.ts";
 import { type Intent, type ServerLocation, signIntent } from "../../shared/protocol/intent.ts";
 import type { allocate, StorageClass } from "../../shared/protocol/namespace-api.ts";
 import { chooseServers } from "../placement/choose-servers.ts";
-import { type MasterParts, requireFacts, requireLeader } from "./leader-context.ts";
+import { type MasterDeps, requireFacts, requireLeader } from "./leader-context.ts";
 
 type Request = ReturnType<(typeof allocate)["parseRequest"]>;
 type Response = ReturnType<(typeof allocate)["parseResponse"]>;
@@ -14,40 +14,40 @@ type Response = ReturnType<(typeof allocate)["parseResponse"]>;
  * @throws {AshlarError} NOT_LEADER; NOT_FOUND for a storage class; UNAVAILABLE for a server to keep;
  *   TOO_FEW_CHUNKSERVERS naming each server and why not.
  */
-export function allocateChunks(parts: MasterParts, request: Request): Response {
-  requireLeader(parts.consensus);
-  const namespace = parts.namespace();
+export function allocateChunks(deps: MasterDeps, request: Request): Response {
+  requireLeader(deps.consensus);
+  const namespace = deps.namespace();
   const facts = requireFacts(namespace);
-  const storageClass = classFor(parts, request);
+  const storageClass = storageClassFor(deps, request);
   const exclude = new Set(request.exclude);
-  const keep = request.keep.map((serverId) => locationOf(parts, serverId));
-  const candidates = parts.fleet.candidates(request.chunkSizeBytes, exclude);
+  const keep = request.keep.map((serverId) => locationOf(deps, serverId));
+  const candidates = deps.fleet.candidates(request.chunkSizeBytes, exclude);
   const intents: Intent[] = [];
   for (let chunk = 0; chunk < request.count; chunk += 1) {
     const servers = chooseServers({
-      hasher: parts.env.hasher,
-      key: parts.env.random.bytes(16),
+      hasher: deps.env.hasher,
+      key: deps.env.random.bytes(16),
       candidates,
       count: Math.max(storageClass.copies, keep.length),
       racksMin: storageClass.racksMin,
       keep,
       clientHost: request.clientHost,
     });
-    if (servers.length < storageClass.copiesMin) throw tooFew(parts, request, storageClass);
-    parts.fleet.countPlacement(servers.map((server) => server.serverId));
+    if (servers.length < storageClass.copiesMin) throw tooFew(deps, request, storageClass);
+    deps.fleet.countPlacement(servers.map((server) => server.serverId));
     const intent = {
       servers,
       issuedIndex: namespace.appliedIndex,
       lifetimeMs: facts.intentLifetimeMs,
     };
-    const signature = signIntent(parts.env.hasher, facts.chunkKey, intent);
+    const signature = signIntent(deps.env.hasher, facts.chunkKey, intent);
     intents.push({ ...intent, signature });
   }
   return { intents, copiesWanted: storageClass.copies, copiesMin: storageClass.copiesMin };
 }
 
-function classFor(parts: MasterParts, request: Request): StorageClass {
-  const namespace = parts.namespace();
+function storageClassFor(deps: MasterDeps, request: Request): StorageClass {
+  const namespace = deps.namespace();
   if (request.storageClass === undefined) return namespace.storageClassFor(request.target);
   const named = namespace.storageClass(request.storageClass);
   if (named !== undefined) return named;
@@ -59,21 +59,21 @@ function classFor(parts: MasterParts, request: Request): StorageClass {
 }
 
 /** Also of a server that a new leader has not heard yet: a write goes on with what it has there. */
-function locationOf(parts: MasterParts, serverId: ServerId): ServerLocation {
+function locationOf(deps: MasterDeps, serverId: ServerId): ServerLocation {
   const recorded = (): ServerLocation | undefined =>
-    parts
+    deps
       .namespace()
       .servers()
       .find((server) => server.serverId === serverId);
-  const location = parts.fleet.location(serverId) ?? recorded();
+  const location = deps.fleet.location(serverId) ?? recorded();
   if (location !== undefined) return location;
   throw new AshlarError("UNAVAILABLE", `Cannot keep chunkserver ${serverId}: it is not known here`);
 }
 
 /** "N excluded" tells nobody anything: every server is named with its own reason. */
-function tooFew(parts: MasterParts, request: Request, storageClass: StorageClass): AshlarError {
-  const reasons = parts.fleet.servers().map(({ location, space, isDiskFailed }) => {
-    const liveness = parts.fleet.liveness(location.serverId);
+function tooFew(deps: MasterDeps, request: Request, storageClass: StorageClass): AshlarError {
+  const reasons = deps.fleet.servers().map(({ location, space, isDiskFailed }) => {
+    const liveness = deps.fleet.liveness(location.serverId);
     const name = `${location.address} (${location.serverId.slice(0, 8)})`;
     if (request.exclude.includes(location.serverId)) return `${name}: it failed this writer`;
     if (liveness !== "live") return `${name}: ${liveness}`;

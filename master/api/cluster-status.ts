@@ -4,29 +4,29 @@ import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fl
 import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
 import { evaluateHealth } from "../placement/evaluate-health.ts";
-import { type MasterParts, requireFacts } from "./leader-context.ts";
+import { type MasterDeps, requireFacts } from "./leader-context.ts";
 
 export type MasterStatus = InferOutput<typeof masterStatusSchema>;
 
-export interface StatusParts {
+export interface StatusDeps {
   /** Asks another master for its own view. Rejects if it does not answer soon. */
-  readonly askMember: (address: string) => Promise<MasterStatus>;
+  readonly fetchMasterStatus: (address: string) => Promise<MasterStatus>;
 }
 
 /** This member's own view of itself. */
-export function statusOfMember(status: ConsensusStatus): MasterStatus {
+export function masterStatusOf(status: ConsensusStatus): MasterStatus {
   const { memberId, role, term, lastIndex, committedIndex, appliedIndex } = status;
   const address = status.members.find((member) => member.id === memberId)?.address ?? "";
   return { memberId, address, role, term, lastIndex, committedIndex, appliedIndex };
 }
 
 /** The whole cluster as the leader sees it. The caller has confirmed that this is the leader. */
-export async function clusterStatus(parts: MasterParts & StatusParts): Promise<ClusterStatus> {
-  const masters = await Promise.all(memberStatuses(parts));
-  const namespace = parts.namespace();
+export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<ClusterStatus> {
+  const masters = await Promise.all(masterStatuses(deps));
+  const namespace = deps.namespace();
   const facts = requireFacts(namespace);
-  const chunkservers = chunkserverStatuses(parts);
-  const repair = parts.repair.counts;
+  const chunkservers = chunkserverStatuses(deps);
+  const repair = deps.repair.counts;
   const health = evaluateHealth({
     mastersTotal: masters.length,
     mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
@@ -34,7 +34,7 @@ export async function clusterStatus(parts: MasterParts & StatusParts): Promise<C
     chunksUnderReplicated: repair.underReplicated,
     chunksLost: repair.lost,
     copiesMin: namespace.storageClass(facts.defaultStorageClass)?.copiesMin ?? 1,
-    isMassLoss: parts.repair.isHalted,
+    isMassLoss: deps.repair.isHalted,
   });
   return {
     clusterId: facts.clusterId,
@@ -47,28 +47,28 @@ export async function clusterStatus(parts: MasterParts & StatusParts): Promise<C
       chunksUnderReplicated: repair.underReplicated,
       chunksLost: repair.lost,
     },
-    history: historyStatus(parts, facts),
+    history: historyStatus(deps, facts),
   };
 }
 
-function historyStatus(parts: MasterParts, facts: ClusterFacts): ClusterStatus["history"] {
-  const namespace = parts.namespace();
+function historyStatus(deps: MasterDeps, facts: ClusterFacts): ClusterStatus["history"] {
+  const namespace = deps.namespace();
   const oldestIndex = namespace.oldestReadableIndex();
   return {
     versions: namespace.counters().historyVersions,
-    versionsMax: parts.historyVersionsMax,
+    versionsMax: deps.historyVersionsMax,
     retentionMs: facts.historyRetentionMs,
     oldestIndex,
     oldestTimeMs: namespace.timeOf(oldestIndex),
   };
 }
 
-function memberStatuses(parts: MasterParts & StatusParts): Promise<MasterStatus>[] {
-  const own = parts.consensus.status();
+function masterStatuses(deps: MasterDeps & StatusDeps): Promise<MasterStatus>[] {
+  const own = deps.consensus.status();
   return own.members.map(async ({ id, address }) => {
-    if (id === own.memberId) return statusOfMember(own);
+    if (id === own.memberId) return masterStatusOf(own);
     try {
-      return await parts.askMember(address);
+      return await deps.fetchMasterStatus(address);
     } catch {
       // Not answering is what this row reports.
       const none = 0 as LogIndex;
@@ -85,9 +85,9 @@ function memberStatuses(parts: MasterParts & StatusParts): Promise<MasterStatus>
   });
 }
 
-function chunkserverStatuses(parts: MasterParts): ClusterStatus["chunkservers"] {
-  const { fleet } = parts;
-  const namespace = parts.namespace();
+function chunkserverStatuses(deps: MasterDeps): ClusterStatus["chunkservers"] {
+  const { fleet } = deps;
+  const namespace = deps.namespace();
   const heard = new Map(fleet.servers().map((facts) => [facts.location.serverId, facts]));
   return namespace.servers().map((recorded) => {
     const { serverId } = recorded;

@@ -4,7 +4,7 @@ import { parsePath } from "../../shared/base/path.ts";
 import { type FeedPosition, type WatchMessage, watch } from "../../shared/protocol/feed-api.ts";
 import type { CallContext, Handlers, Stream } from "../../shared/wire/rpc.ts";
 import { type ByteText, bytesToText } from "../namespace/keys.ts";
-import type { MasterParts } from "./leader-context.ts";
+import type { MasterDeps } from "./leader-context.ts";
 
 /** Events that one look at the feed reads: a few milliseconds of work. */
 const ROWS_MAX = 256;
@@ -15,19 +15,19 @@ const CONFIRM_TIMEOUT_MS = 5_000;
 /** Heartbeats without a leader after which the watcher is sent elsewhere. */
 const LEADERLESS_HEARTBEATS_MAX = 2;
 
-type Parts = Pick<MasterParts, "consensus" | "env" | "namespace">;
+type FeedDeps = Pick<MasterDeps, "consensus" | "env" | "namespace">;
 
 /**
  * Serves `shared/protocol/feed-api`: any master, from what it has applied, so from committed
  * entries alone. Disposing it ends all streams, and their watchers go on at another master.
  */
 export class FeedService implements Disposable {
-  readonly #parts: Parts;
+  readonly #deps: FeedDeps;
   readonly #feeds = new Set<FeedStream>();
   #isStopped = false;
 
-  constructor(parts: Parts) {
-    this.#parts = parts;
+  constructor(deps: FeedDeps) {
+    this.#deps = deps;
   }
 
   register(handlers: Handlers): void {
@@ -36,7 +36,7 @@ export class FeedService implements Disposable {
       const { path, from, heartbeatMs } = request.head;
       const within = parsePath(path).map(bytesToText);
       if (this.#isStopped) throw stopping();
-      const feed = new FeedStream(this.#parts, { stream, context, within, heartbeatMs });
+      const feed = new FeedStream(this.#deps, { stream, context, within, heartbeatMs });
       this.#feeds.add(feed);
       try {
         await feed.run(from);
@@ -62,16 +62,16 @@ interface FeedStreamOptions {
 
 /** One watcher. It is sent what it asked for as fast as it takes it, and nothing is kept for it. */
 class FeedStream {
-  readonly #parts: Parts;
+  readonly #deps: FeedDeps;
   readonly #options: FeedStreamOptions;
   /** Why the stream is over; null: it is not. */
-  #over: AshlarError | null = null;
+  #endReason: AshlarError | null = null;
   /** Told when the stream is over: whoever waits. */
-  #onOver: (error: AshlarError) => void = () => {};
+  #onEnd: (error: AshlarError) => void = () => {};
   #leaderlessCount = 0;
 
-  constructor(parts: Parts, options: FeedStreamOptions) {
-    this.#parts = parts;
+  constructor(deps: FeedDeps, options: FeedStreamOptions) {
+    this.#deps = deps;
     this.#options = options;
     const { signal } = options.context;
     const onAbort = (): void => this.#end(signal.reason as AshlarError);
@@ -85,33 +85,33 @@ class FeedStream {
 
   /** Ends by throwing: a feed has no last event. */
   async run(from: FeedPosition | undefined): Promise<never> {
-    const { clock } = this.#parts.env;
+    const { clock } = this.#deps.env;
     const { within, heartbeatMs } = this.#options;
-    let next = await this.#orOver(this.#start(from));
+    let next = await this.#unlessEnded(this.#startPosition(from));
     let dueMs = clock.monotonicMs();
     for (;;) {
       const request = { from: next, within, rowsMax: ROWS_MAX, bytesMax: MESSAGE_BYTES_MAX };
-      const page = this.#parts.namespace().feed(request);
+      const page = this.#deps.namespace().feed(request);
       ({ next } = page);
       if (page.events.length > 0 || clock.monotonicMs() >= dueMs) {
-        await this.#orOver(this.#options.stream.send({ events: [...page.events], next }));
+        await this.#unlessEnded(this.#options.stream.send({ events: [...page.events], next }));
         dueMs = clock.monotonicMs() + heartbeatMs;
       }
       // Another look at once while there is more; but others have their turn between.
-      if (page.isLast) await this.#orOver(this.#more(next, dueMs));
-      else await this.#orOver(clock.yieldTurn());
+      if (page.isLast) await this.#unlessEnded(this.#waitForEvents(next, dueMs));
+      else await this.#unlessEnded(clock.yieldTurn());
     }
   }
 
   /** Where to begin. A position that this member has not reached is held against the leader's word. */
-  async #start(from: FeedPosition | undefined): Promise<FeedPosition> {
-    const { consensus, namespace } = this.#parts;
-    const isReached = from !== undefined && isUpTo(from, namespace().appliedIndex);
+  async #startPosition(from: FeedPosition | undefined): Promise<FeedPosition> {
+    const { consensus, namespace } = this.#deps;
+    const isReached = from !== undefined && isCoveredBy(from, namespace().appliedIndex);
     if (isReached) return from;
     const committed = await consensus.confirmRead(CONFIRM_TIMEOUT_MS);
     const applied = Math.max(committed, namespace().appliedIndex) as LogIndex;
     if (from === undefined) return { index: (applied + 1) as LogIndex, sequence: 0 };
-    if (isUpTo(from, applied)) return from;
+    if (isCoveredBy(from, applied)) return from;
     throw new AshlarError(
       "INVALID_ARGUMENT",
       `Cannot watch from index ${from.index}: expected at most ${applied + 1}, the next one`,
@@ -120,8 +120,8 @@ class FeedStream {
   }
 
   /** Resolves when the state shows `position`, or at `dueMs`, when the watcher is owed a word. */
-  async #more({ index }: FeedPosition, dueMs: number): Promise<void> {
-    const { consensus, env } = this.#parts;
+  async #waitForEvents({ index }: FeedPosition, dueMs: number): Promise<void> {
+    const { consensus, env } = this.#deps;
     try {
       await consensus.waitApplied(index, Math.max(0, dueMs - env.clock.monotonicMs()));
     } catch (error) {
@@ -132,32 +132,32 @@ class FeedStream {
 
   /** Cut off from the others, this member would be silent for ever. */
   #checkLeader(): void {
-    const hasLeader = this.#parts.consensus.status().leaderId !== null;
+    const hasLeader = this.#deps.consensus.status().leaderId !== null;
     this.#leaderlessCount = hasLeader ? 0 : this.#leaderlessCount + 1;
     if (this.#leaderlessCount < LEADERLESS_HEARTBEATS_MAX) return;
     throw new AshlarError("NO_LEADER", "Cannot tell of changes: this master knows no leader");
   }
 
   #end(error: AshlarError): void {
-    this.#over ??= error;
-    this.#onOver(error);
+    this.#endReason ??= error;
+    this.#onEnd(error);
   }
 
   /**
    * Settles as `work` does, unless the stream is over first. A race with a promise of the stream's own
    * would leave some memory with it at every look, and a stream lives for an hour.
    */
-  #orOver<Result>(work: Promise<Result>): Promise<Result> {
+  #unlessEnded<Result>(work: Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.#onOver = reject;
-      if (this.#over !== null) reject(this.#over);
+      this.#onEnd = reject;
+      if (this.#endReason !== null) reject(this.#endReason);
       work.then(resolve, reject);
     });
   }
 }
 
 /** Whether all before the position may be in a state at `applied`. */
-function isUpTo({ index, sequence }: FeedPosition, applied: LogIndex): boolean {
+function isCoveredBy({ index, sequence }: FeedPosition, applied: LogIndex): boolean {
   return index <= applied || (index === applied + 1 && sequence === 0);
 }
 

@@ -4,36 +4,36 @@ import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
-import { clusterStatus, type StatusParts, statusOfMember } from "./cluster-status.ts";
-import { type MasterParts, propose, requireFacts, requireLeader } from "./leader-context.ts";
+import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
+import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
 
 /** Purges sent with one heartbeat: what a server does in about a second. */
-const PURGES_PER_BEAT = 200;
+const PURGES_PER_HEARTBEAT = 200;
 
 /** Serves `shared/protocol/fleet-api`: chunkservers report, anybody asks for the status. */
-export function registerFleetHandlers(handlers: Handlers, parts: MasterParts & StatusParts): void {
-  registerReports(handlers, parts);
+export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & StatusDeps): void {
+  registerReports(handlers, deps);
   handlers.onCall(api.confirmChunks, async (request, context) => {
     request.release();
-    requireLeader(parts.consensus);
-    await parts.consensus.confirmRead(context.remainingMs());
+    requireLeader(deps.consensus);
+    await deps.consensus.confirmRead(context.remainingMs());
     const { serverId, chunks } = request.head;
-    return { verdicts: chunks.map((chunk) => verdictOn(parts, serverId, chunk)) };
+    return { verdicts: chunks.map((chunk) => confirmVerdictOf(deps, serverId, chunk)) };
   });
   handlers.onCall(api.status, async (request, context) => {
     request.release();
-    requireLeader(parts.consensus);
-    await parts.consensus.confirmRead(context.remainingMs());
-    return clusterStatus(parts);
+    requireLeader(deps.consensus);
+    await deps.consensus.confirmRead(context.remainingMs());
+    return clusterStatus(deps);
   });
   handlers.onCall(api.memberStatus, async (request) => {
     request.release();
-    const status = parts.consensus.status();
-    const marks = parts
+    const status = deps.consensus.status();
+    const marks = deps
       .namespace()
       .checkpointMarks.map(({ index, stateHash }) => ({ index, stateHash }));
     return {
-      member: statusOfMember(status),
+      member: masterStatusOf(status),
       leaderAddress: status.leaderAddress,
       masters: [...status.masters],
       state: { featureLevelMax: FEATURE_LEVEL_MAX, marks },
@@ -41,20 +41,20 @@ export function registerFleetHandlers(handlers: Handlers, parts: MasterParts & S
   });
 }
 
-function registerReports(handlers: Handlers, parts: MasterParts): void {
-  const { consensus, fleet } = parts;
+function registerReports(handlers: Handlers, deps: MasterDeps): void {
+  const { consensus, fleet } = deps;
   handlers.onCall(api.register, async (request) => {
     request.release();
     requireLeader(consensus);
     const { server, space, clusterId } = request.head;
-    const facts = requireFacts(parts.namespace());
+    const facts = requireFacts(deps.namespace());
     if (clusterId !== null && clusterId !== facts.clusterId) {
       throw new AshlarError(
         "WRONG_CLUSTER",
         `Cannot register chunkserver ${server.serverId}: expected cluster ${facts.clusterId}: it belongs to ${clusterId}`,
       );
     }
-    await recordServer(parts, server);
+    await recordServer(deps, server);
     fleet.recordRegistration(server, space);
     return {
       clusterId: facts.clusterId,
@@ -72,11 +72,11 @@ function registerReports(handlers: Handlers, parts: MasterParts): void {
         `Cannot take a heartbeat of chunkserver ${serverId}: it has not registered with this leader`,
       );
     }
-    await recordReports(parts, request.head);
-    const purges = parts.namespace().purgesOf(serverId, PURGES_PER_BEAT);
+    await recordReports(deps, request.head);
+    const purges = deps.namespace().purgesOf(serverId, PURGES_PER_HEARTBEAT);
     return {
       orders: [
-        ...parts.repair.ordersFor(serverId),
+        ...deps.repair.ordersFor(serverId),
         ...purges.map((purge) => ({ kind: "purge" as const, ...purge })),
       ],
     };
@@ -90,8 +90,8 @@ function registerReports(handlers: Handlers, parts: MasterParts): void {
 }
 
 /** Puts the server into the log if anything about it is new. */
-async function recordServer(parts: MasterParts, server: ServerLocation): Promise<void> {
-  const known = parts
+async function recordServer(deps: MasterDeps, server: ServerLocation): Promise<void> {
+  const known = deps
     .namespace()
     .servers()
     .find((each) => each.serverId === server.serverId);
@@ -101,19 +101,19 @@ async function recordServer(parts: MasterParts, server: ServerLocation): Promise
     known.host !== server.host ||
     known.rack !== server.rack;
   if (!isNew) return;
-  await propose(parts, { kind: "register-server", nowMs: parts.nowMs(), server });
+  await propose(deps, { kind: "register-server", nowMs: deps.nowMs(), server });
 }
 
 /**
  * Records what a chunkserver did. It repeats its reports until a heartbeat is answered, so all of
  * them are in the log before the answer; repeating one changes nothing.
  */
-async function recordReports(parts: MasterParts, beat: api.HeartbeatRequest): Promise<void> {
-  const { repair, env } = parts;
+async function recordReports(deps: MasterDeps, beat: api.HeartbeatRequest): Promise<void> {
+  const { repair, env } = deps;
   const { serverId } = beat;
   if (beat.copied.length > 0) {
     const items = beat.copied.map((copy) => ({ ...copy, serverId }));
-    await propose(parts, { kind: "add-replicas", items });
+    await propose(deps, { kind: "add-replicas", items });
     for (const { chunkId } of items) repair.recordCopyResult(serverId, chunkId);
   }
   for (const { chunkId, reason } of beat.copyFailed) {
@@ -125,26 +125,26 @@ async function recordReports(parts: MasterParts, beat: api.HeartbeatRequest): Pr
       env.log.warn("A chunkserver lost a copy", { serverId, chunkId, reason });
     }
     const items = beat.lost.map((loss) => ({ ...loss, serverId }));
-    await propose(parts, { kind: "drop-replicas", items });
+    await propose(deps, { kind: "drop-replicas", items });
   }
   if (beat.purged.length > 0) {
     const items = beat.purged.map((purge) => ({ ...purge, serverId }));
-    await propose(parts, { kind: "finish-purges", items });
+    await propose(deps, { kind: "finish-purges", items });
   }
 }
 
-type Verdict = "known" | "unknown" | "undecided";
+type ConfirmVerdict = "known" | "unknown" | "undecided";
 
 /** `unknown` only below the intent floor: from there on no commit can name the copy any more. */
-function verdictOn(
-  parts: MasterParts,
+function confirmVerdictOf(
+  deps: MasterDeps,
   serverId: ServerId,
   copy: {
     readonly chunkId: api.HeartbeatRequest["copied"][number]["chunkId"];
     readonly intentIndex: LogIndex;
   },
-): Verdict {
-  const namespace = parts.namespace();
+): ConfirmVerdict {
+  const namespace = deps.namespace();
   const replicas = namespace.chunk(copy.chunkId)?.replicas ?? [];
   if (replicas.some((replica) => replica.serverId === serverId)) return "known";
   return copy.intentIndex < namespace.intentFloor() ? "unknown" : "undecided";

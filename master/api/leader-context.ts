@@ -14,7 +14,7 @@ import { checkCommandLevel } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 
 /** What the handlers of one master share. */
-export interface MasterParts {
+export interface MasterDeps {
   readonly env: Env;
   readonly consensus: Consensus;
   /** The state of the moment: an installed snapshot replaces it. */
@@ -37,7 +37,7 @@ export interface MasterParts {
  *   `Consensus.propose` throws.
  */
 export async function propose(
-  { consensus, namespace }: Pick<MasterParts, "consensus" | "namespace">,
+  { consensus, namespace }: Pick<MasterDeps, "consensus" | "namespace">,
   command: Command,
 ): Promise<Success> {
   checkCommandLevel(command.kind, namespace().featureLevel);

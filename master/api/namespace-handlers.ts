@@ -8,31 +8,31 @@ import type { Namespace } from "../namespace/namespace.ts";
 import type { ContentPart } from "../namespace/views.ts";
 import { allocateChunks } from "./allocate.ts";
 import { AnswerTurns } from "./answer-turns.ts";
-import { type MasterParts, propose, requireFacts, requireLeader } from "./leader-context.ts";
+import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
 import { registerTransact } from "./transact-handler.ts";
 
 /**
  * Serves what clients ask about names: `namespace-api`, `stat-api`, `history-api` and `transact-api` of
  * `shared/protocol`. The change feed has a handler of its own.
  */
-export function registerNamespaceHandlers(handlers: Handlers, parts: MasterParts): void {
-  registerTransact(handlers, parts);
-  registerStorageClasses(handlers, parts);
-  registerSessions(handlers, parts);
-  registerReads(handlers, parts);
+export function registerNamespaceHandlers(handlers: Handlers, deps: MasterDeps): void {
+  registerTransact(handlers, deps);
+  registerStorageClasses(handlers, deps);
+  registerSessions(handlers, deps);
+  registerReads(handlers, deps);
   handlers.onCall(api.allocate, async (request) => {
     request.release();
-    return allocateChunks(parts, request.head);
+    return allocateChunks(deps, request.head);
   });
 }
 
-function registerStorageClasses(handlers: Handlers, parts: MasterParts): void {
-  const { consensus, nowMs } = parts;
+function registerStorageClasses(handlers: Handlers, deps: MasterDeps): void {
+  const { consensus, nowMs } = deps;
   handlers.onCall(api.defineStorageClass, async (request) => {
     request.release();
     requireLeader(consensus);
     const { attempt, storageClass } = request.head;
-    const { index } = await propose(parts, {
+    const { index } = await propose(deps, {
       kind: "define-storage-class",
       nowMs: nowMs(),
       attempt,
@@ -42,21 +42,21 @@ function registerStorageClasses(handlers: Handlers, parts: MasterParts): void {
   });
 }
 
-function registerSessions(handlers: Handlers, parts: MasterParts): void {
-  const { consensus, env, nowMs } = parts;
+function registerSessions(handlers: Handlers, deps: MasterDeps): void {
+  const { consensus, env, nowMs } = deps;
   handlers.onCall(api.openSession, async (request) => {
     request.release();
     requireLeader(consensus);
     const { clientName } = request.head;
-    const { index } = await propose(parts, {
+    const { index } = await propose(deps, {
       kind: "open-session",
       nowMs: nowMs(),
       clientName,
     });
-    const { sessionIdleMsMax } = requireFacts(parts.namespace());
+    const { sessionIdleMsMax } = requireFacts(deps.namespace());
     // Its own entry's index names a session.
     const sessionId = index as number as SessionId;
-    parts.sessions.recordActivity(sessionId, env.clock.monotonicMs());
+    deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     return { sessionId, index, idleMsMax: sessionIdleMsMax };
   });
   handlers.onCall(api.keepSession, async (request, context) => {
@@ -64,18 +64,18 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
     requireLeader(consensus);
     const index = await consensus.confirmRead(context.remainingMs());
     const { sessionId } = request.head;
-    if (!parts.namespace().hasSession(sessionId)) {
+    if (!deps.namespace().hasSession(sessionId)) {
       // The state machine words the refusal.
-      await propose(parts, { kind: "keep-session", nowMs: nowMs(), sessionId });
+      await propose(deps, { kind: "keep-session", nowMs: nowMs(), sessionId });
     }
-    parts.sessions.recordActivity(sessionId, env.clock.monotonicMs());
+    deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     return { index };
   });
   handlers.onCall(api.closeSession, async (request) => {
     request.release();
     requireLeader(consensus);
     const { sessionId } = request.head;
-    const { index } = await propose(parts, {
+    const { index } = await propose(deps, {
       kind: "close-session",
       nowMs: nowMs(),
       sessionId,
@@ -87,14 +87,14 @@ function registerSessions(handlers: Handlers, parts: MasterParts): void {
 /** An answer about so many targets is large: it keeps the leader for longer than a turn costs. */
 const LARGE_STAT_TARGETS = 8;
 
-function registerReads(handlers: Handlers, parts: MasterParts): void {
-  const turns = new AnswerTurns(parts.env.clock);
+function registerReads(handlers: Handlers, deps: MasterDeps): void {
+  const turns = new AnswerTurns(deps.env.clock);
   handlers.onCall(stat, async (request, context) => {
     request.release();
     const { targets, read, index: at } = request.head;
-    await waitForIndex(parts, { read, at }, context);
+    await waitForIndex(deps, { read, at }, context);
     if (targets.length >= LARGE_STAT_TARGETS) await turns.next();
-    const namespace = parts.namespace();
+    const namespace = deps.namespace();
     const index = at ?? namespace.appliedIndex;
     return { index, results: targets.map((target) => statResult(namespace, target, index)) };
   });
@@ -102,9 +102,9 @@ function registerReads(handlers: Handlers, parts: MasterParts): void {
     request.release();
     const { target, read, cursor, limit, index: at } = request.head;
     // A page of a listing that has begun shows that listing's index, whoever serves it.
-    if (cursor === undefined) await waitForIndex(parts, { read, at }, context);
-    else await parts.consensus.waitApplied(cursor.index, context.remainingMs());
-    const namespace = parts.namespace();
+    if (cursor === undefined) await waitForIndex(deps, { read, at }, context);
+    else await deps.consensus.waitApplied(cursor.index, context.remainingMs());
+    const namespace = deps.namespace();
     const index = cursor?.index ?? at ?? namespace.appliedIndex;
     const { entries, isLast } = namespace.list(target, { after: cursor?.after, limit }, index);
     return { index, entries: [...entries], isLast };
@@ -112,18 +112,18 @@ function registerReads(handlers: Handlers, parts: MasterParts): void {
   handlers.onCall(api.locate, async (request, context) => {
     request.release();
     const { target, read, index: at, firstPosition, count } = request.head;
-    await waitForIndex(parts, { read, at }, context);
-    const namespace = parts.namespace();
+    await waitForIndex(deps, { read, at }, context);
+    const namespace = deps.namespace();
     const index = at ?? namespace.appliedIndex;
-    return located(parts, index, namespace.locate(target, { firstPosition, count }, index));
+    return locatedOf(deps, index, namespace.locate(target, { firstPosition, count }, index));
   });
   handlers.onCall(api.listStorageClasses, async (request, context) => {
     request.release();
-    await waitForRead(parts, request.head.read, context);
-    const namespace = parts.namespace();
+    await waitForRead(deps, request.head.read, context);
+    const namespace = deps.namespace();
     return { index: namespace.appliedIndex, storageClasses: [...namespace.storageClasses()] };
   });
-  registerPast(handlers, parts);
+  registerHistory(handlers, deps);
 }
 
 /** A target that is refused is refused alone. */
@@ -140,26 +140,26 @@ function statResult(
   }
 }
 
-function registerPast(handlers: Handlers, parts: MasterParts): void {
+function registerHistory(handlers: Handlers, deps: MasterDeps): void {
   handlers.onCall(past.asOf, async (request, context) => {
     request.release();
     const { at, read } = request.head;
-    await waitForIndex(parts, { read, at: at.kind === "index" ? at.index : undefined }, context);
-    const namespace = parts.namespace();
+    await waitForIndex(deps, { read, at: at.kind === "index" ? at.index : undefined }, context);
+    const namespace = deps.namespace();
     const oldestIndex = namespace.oldestReadableIndex();
     const oldest = { oldestIndex, oldestTimeMs: namespace.timeOf(oldestIndex) };
     if (at.kind === "index") {
       namespace.checkReadable(at.index);
       return { index: at.index, timeMs: namespace.timeOf(at.index), ...oldest };
     }
-    const timeMs = at.kind === "time" ? at.timeMs : parts.nowMs() - at.durationMs;
+    const timeMs = at.kind === "time" ? at.timeMs : deps.nowMs() - at.durationMs;
     return { index: namespace.indexAt(timeMs), timeMs, ...oldest };
   });
   handlers.onCall(past.history, async (request, context) => {
     request.release();
     const { path, read, from, limit } = request.head;
-    await waitForRead(parts, read, context);
-    const namespace = parts.namespace();
+    await waitForRead(deps, read, context);
+    const namespace = deps.namespace();
     const { versions, next } = namespace.history({ path, from, limit });
     const oldestIndex = namespace.oldestReadableIndex();
     return { index: namespace.appliedIndex, oldestIndex, versions: [...versions], next };
@@ -171,27 +171,27 @@ function registerPast(handlers: Handlers, parts: MasterParts): void {
  * past never changes, so one that is here already needs no leave.
  */
 async function waitForIndex(
-  parts: MasterParts,
+  deps: MasterDeps,
   { read, at }: { readonly read: api.ReadMode; readonly at: LogIndex | undefined },
   context: CallContext,
 ): Promise<void> {
-  if (at === undefined || at > parts.namespace().appliedIndex) {
-    await waitForRead(parts, read, context);
+  if (at === undefined || at > deps.namespace().appliedIndex) {
+    await waitForRead(deps, read, context);
   }
 }
 
 /** Waits until this master may answer in the wanted mode (docs/client.md, "Read modes"). */
 async function waitForRead(
-  parts: MasterParts,
+  deps: MasterDeps,
   mode: api.ReadMode,
   context: CallContext,
 ): Promise<void> {
   switch (mode.kind) {
     case "linearizable":
-      await parts.consensus.confirmRead(context.remainingMs());
+      await deps.consensus.confirmRead(context.remainingMs());
       return;
     case "session":
-      await parts.consensus.waitApplied(mode.index, context.remainingMs());
+      await deps.consensus.waitApplied(mode.index, context.remainingMs());
       return;
     case "stale":
       return;
@@ -199,18 +199,18 @@ async function waitForRead(
 }
 
 /** `part` with the addresses of its replicas: the servers stand once, the chunks point at them. */
-function located(parts: MasterParts, index: LogIndex, part: ContentPart): api.Located {
-  const namespace = parts.namespace();
+function locatedOf(deps: MasterDeps, index: LogIndex, part: ContentPart): api.Located {
+  const namespace = deps.namespace();
   const positions = new Map<ServerId, number>();
   const servers: api.Located["servers"] = [];
   const known = new Map(namespace.servers().map((server) => [server.serverId, server]));
   const positionOf = (serverId: ServerId): number[] => {
     const position = positions.get(serverId);
     if (position !== undefined) return [position];
-    const location = parts.fleet.location(serverId) ?? known.get(serverId);
+    const location = deps.fleet.location(serverId) ?? known.get(serverId);
     if (location === undefined) return [];
     positions.set(serverId, servers.length);
-    servers.push({ ...location, isLive: parts.fleet.liveness(serverId) === "live" });
+    servers.push({ ...location, isLive: deps.fleet.liveness(serverId) === "live" });
     return [servers.length - 1];
   };
   const chunks = part.chunks.map(({ id, lengthBytes, replicas }) => ({

@@ -6,11 +6,11 @@ import {
   transact,
 } from "../../shared/protocol/transact-api.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
-import { type MasterParts, propose, requireFacts, requireLeader } from "./leader-context.ts";
+import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
 import { verifyOperation } from "./verify-receipts.ts";
 
 /** What the transactions of one call share. */
-interface Common {
+interface TransactionContext {
   readonly sessionId: SessionId;
   readonly firstUnacknowledged: number;
   readonly chunkKey: Uint8Array;
@@ -18,17 +18,17 @@ interface Common {
 }
 
 /** Serves `namespace.transact`: every transaction is an entry of its own, all proposed in one turn. */
-export function registerTransact(handlers: Handlers, parts: MasterParts): void {
-  const { consensus, env } = parts;
+export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
+  const { consensus, env } = deps;
   handlers.onCall(transact, async (request) => {
     request.release();
     requireLeader(consensus);
     const { sessionId, firstUnacknowledged, transactions } = request.head;
-    const { chunkKey } = requireFacts(parts.namespace());
-    parts.sessions.recordActivity(sessionId, env.clock.monotonicMs());
-    const common = { sessionId, firstUnacknowledged, chunkKey, nowMs: parts.nowMs() };
+    const { chunkKey } = requireFacts(deps.namespace());
+    deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
+    const common = { sessionId, firstUnacknowledged, chunkKey, nowMs: deps.nowMs() };
     const outcomes = await Promise.all(
-      transactions.map((transaction) => outcomeOf(parts, common, transaction)),
+      transactions.map((transaction) => outcomeOf(deps, common, transaction)),
     );
     return { outcomes };
   });
@@ -36,17 +36,17 @@ export function registerTransact(handlers: Handlers, parts: MasterParts): void {
 
 /** What becomes of one. Its failure is its own, also where it may have had its effect. */
 async function outcomeOf(
-  parts: MasterParts,
-  common: Common,
+  deps: MasterDeps,
+  common: TransactionContext,
   transaction: TransactionRequest,
 ): Promise<Transacted | AshlarError> {
   const { sessionId, firstUnacknowledged, chunkKey, nowMs } = common;
   const { sequence, preconditions } = transaction;
   try {
     const operations = transaction.operations.map((operation, operationIndex) =>
-      verifyOperation(parts.env.hasher, chunkKey, { operation, operationIndex }),
+      verifyOperation(deps.env.hasher, chunkKey, { operation, operationIndex }),
     );
-    const { index, results } = await propose(parts, {
+    const { index, results } = await propose(deps, {
       kind: "transact",
       nowMs,
       attempt: { sessionId, sequence, firstUnacknowledged },

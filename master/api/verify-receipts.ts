@@ -17,7 +17,7 @@ export function verifyOperation(
   { operation, operationIndex }: { operation: Operation; operationIndex: number },
 ): NamespaceOperation {
   const verify = (chunk: CommittedChunk): VerifiedChunk => {
-    const fault = faultOf(hasher, chunkKey, chunk);
+    const fault = receiptFault(hasher, chunkKey, chunk);
     if (fault === null) return verified(chunk);
     throw new AshlarError("INVALID_ARGUMENT", fault, { details: { operationIndex } });
   };
@@ -38,7 +38,7 @@ function verifyContent(
 }
 
 /** What is wrong with the chunk's receipts; null: nothing. */
-function faultOf(hasher: Hasher, chunkKey: Uint8Array, chunk: CommittedChunk): string | null {
+function receiptFault(hasher: Hasher, chunkKey: Uint8Array, chunk: CommittedChunk): string | null {
   const { id, lengthBytes, intentIndex } = chunk;
   for (const { serverId, receipt } of chunk.receipts) {
     const sealed = { serverId, chunkId: id, lengthBytes, intentIndex };

@@ -8,7 +8,7 @@ import type { Bootstrap, ClusterFacts, Command, Success } from "../namespace/com
 import { IntentFloor } from "./intent-floor.ts";
 import type { Registry } from "./registry.ts";
 import type { Repair, RepairState } from "./repair.ts";
-import type { SessionWatch } from "./session-monitor.ts";
+import type { SessionMonitor } from "./session-monitor.ts";
 
 /** What the services read of the replicated state. */
 export interface ServicesState extends RepairState {
@@ -27,7 +27,7 @@ export interface LeaderServicesOptions {
   readonly nowMs: () => number;
   readonly registry: Registry;
   readonly repair: Repair;
-  readonly sessions: SessionWatch;
+  readonly sessions: SessionMonitor;
   /** Rows that the history may have; see `Reclaim`. */
   readonly historyVersionsMax: number;
   /** What a new cluster is made with. */
@@ -103,7 +103,7 @@ export class LeaderServices implements AsyncDisposable {
       env.log.warn("This process stood still: no chunkserver is judged for an interval", {
         lateMs,
       });
-      registry.startListening(state().servers());
+      registry.startGracePeriod(state().servers());
     }
     repair.step(state());
     if (nowMs - this.#lastHousekeepingMs < HOUSEKEEPING_MS) return;
@@ -120,7 +120,7 @@ export class LeaderServices implements AsyncDisposable {
     }
     const lifetimeMs = state().clusterFacts()?.intentLifetimeMs ?? newCluster.intentLifetimeMs;
     this.#floor = new IntentFloor({ lifetimeMs });
-    registry.startListening(state().servers());
+    registry.startGracePeriod(state().servers());
     repair.reset();
     sessions.reset();
     this.#termPrepared = status.term;

@@ -11,7 +11,7 @@ import {
   type LivenessTimes,
 } from "../placement/evaluate-health.ts";
 
-interface HeardServer {
+interface RegisteredServer {
   location: ServerLocation;
   space: ServerSpace;
   isDiskFailed: boolean;
@@ -25,10 +25,10 @@ interface HeardServer {
 const NO_SPACE: ServerSpace = { totalBytes: 0, availableBytes: 0, usedBytes: 0 };
 
 /** A server is suspected after so many heartbeats that did not come. */
-const BEATS_TO_SUSPICION = 4;
+const HEARTBEATS_TO_SUSPECT = 4;
 /** However quickly servers are to be suspected, and however slowly. */
-const BEAT_MS_MIN = 50;
-const BEAT_MS_MAX = 5_000;
+const HEARTBEAT_MS_MIN = 50;
+const HEARTBEAT_MS_MAX = 5_000;
 
 /**
  * Chunkservers as the leader sees them. Soft state: a new leader starts with the servers that the
@@ -37,7 +37,7 @@ const BEAT_MS_MAX = 5_000;
 export class Registry implements FleetView {
   readonly #clock: Clock;
   readonly #times: LivenessTimes;
-  readonly #servers = new Map<ServerId, HeardServer>();
+  readonly #servers = new Map<ServerId, RegisteredServer>();
   #observedFromMs: number;
 
   constructor(options: { readonly clock: Clock; readonly times: LivenessTimes }) {
@@ -47,18 +47,18 @@ export class Registry implements FleetView {
   }
 
   get heartbeatIntervalMs(): number {
-    const intervalMs = Math.floor(this.#times.suspectMs / BEATS_TO_SUSPICION);
-    return Math.min(BEAT_MS_MAX, Math.max(BEAT_MS_MIN, intervalMs));
+    const intervalMs = Math.floor(this.#times.suspectMs / HEARTBEATS_TO_SUSPECT);
+    return Math.min(HEARTBEAT_MS_MAX, Math.max(HEARTBEAT_MS_MIN, intervalMs));
   }
 
   /** After winning an election, or after a stall of our own: nobody was silent before now. */
-  startListening(known: readonly ServerLocation[]): void {
+  startGracePeriod(known: readonly ServerLocation[]): void {
     this.#observedFromMs = this.#clock.monotonicMs();
-    for (const location of known) this.#facts(location);
+    for (const location of known) this.#serverAt(location);
   }
 
   recordRegistration(location: ServerLocation, space: ServerSpace): void {
-    const facts = this.#facts(location);
+    const facts = this.#serverAt(location);
     facts.location = location;
     facts.space = space;
     facts.isDiskFailed = false; // Its heartbeats tell.
@@ -96,18 +96,20 @@ export class Registry implements FleetView {
 
   liveness(serverId: ServerId): Liveness {
     const facts = this.#servers.get(serverId);
-    return facts === undefined ? "dead" : evaluateLiveness(facts, this.#times, this.#moment());
+    return facts === undefined
+      ? "dead"
+      : evaluateLiveness(facts, this.#times, this.#observationTime());
   }
 
   /** Whether a copy on this server counts now: it answers, or has been silent for a moment only. */
-  counts(serverId: ServerId): boolean {
+  isAvailable(serverId: ServerId): boolean {
     const verdict = this.liveness(serverId);
     return verdict === "live" || verdict === "suspect";
   }
 
   isRepairDue(serverId: ServerId): boolean {
     const facts = this.#servers.get(serverId);
-    return facts !== undefined && isRepairDue(facts, this.#times, this.#moment());
+    return facts !== undefined && isRepairDue(facts, this.#times, this.#observationTime());
   }
 
   servers(): readonly ServerStatus[] {
@@ -136,14 +138,14 @@ export class Registry implements FleetView {
     return lastContactMs === null ? null : Math.round(this.#clock.monotonicMs() - lastContactMs);
   }
 
-  #moment(): { nowMs: number; observedFromMs: number } {
+  #observationTime(): { nowMs: number; observedFromMs: number } {
     return { nowMs: this.#clock.monotonicMs(), observedFromMs: this.#observedFromMs };
   }
 
-  #facts(location: ServerLocation): HeardServer {
+  #serverAt(location: ServerLocation): RegisteredServer {
     const known = this.#servers.get(location.serverId);
     if (known !== undefined) return known;
-    const facts: HeardServer = {
+    const facts: RegisteredServer = {
       location,
       space: NO_SPACE,
       chunkCount: 0,

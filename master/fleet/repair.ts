@@ -39,7 +39,7 @@ export interface RepairLimits {
   readonly racksMin: number;
 }
 
-interface CopyUnderWay {
+interface CopyInProgress {
   readonly order: Order & { readonly kind: "copy" };
   readonly target: ServerId;
   readonly orderedMs: number;
@@ -63,7 +63,7 @@ export class Repair implements RepairView {
   readonly #hasher: Hasher;
   readonly #log: Log;
   readonly #limits: RepairLimits;
-  readonly #underWay = new Map<string, CopyUnderWay>();
+  readonly #inProgress = new Map<string, CopyInProgress>();
   /** Chunks that lack copies, by how many live ones are left: index 0 cannot be repaired now. */
   #waiting: Set<ChunkId>[] = [];
   /** Where the scan of each server whose copies are gone stands; "done" until it comes back. */
@@ -87,7 +87,7 @@ export class Repair implements RepairView {
 
   /** A new leader knows nothing yet; orders of the old one time out or are reported. */
   reset(): void {
-    this.#underWay.clear();
+    this.#inProgress.clear();
     this.#waiting = [];
     this.#scans.clear();
     this.#underReplicatedAfter = null;
@@ -107,18 +107,18 @@ export class Repair implements RepairView {
 
   /** Looks for chunks that lack copies, and orders what the limits allow. Called every fraction of a second. */
   step(state: RepairState): void {
-    this.#halt();
+    this.#updateHalted();
     this.#expireOrders();
     this.#scanSilentServers(state);
     this.#scanUnderReplicated(state);
-    this.#settle(state);
+    this.#reclassifyWaiting(state);
     if (!this.#isHalted) this.#order(state);
   }
 
   /** Copies that `serverId` is to make. Repeated with every heartbeat until it reports them. */
   ordersFor(serverId: ServerId): Order[] {
     const orders: Order[] = [];
-    for (const copy of this.#underWay.values()) {
+    for (const copy of this.#inProgress.values()) {
       if (copy.target === serverId) orders.push(copy.order);
     }
     return orders;
@@ -126,10 +126,10 @@ export class Repair implements RepairView {
 
   /** The target made the copy (the entry that records it is the caller's) or could not. */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void {
-    this.#underWay.delete(copyKey(serverId, chunkId));
+    this.#inProgress.delete(copyKey(serverId, chunkId));
   }
 
-  #halt(): void {
+  #updateHalted(): void {
     const all = this.#registry.servers();
     const dead = all.filter(
       (facts) => this.#registry.liveness(facts.location.serverId) === "dead",
@@ -146,23 +146,23 @@ export class Repair implements RepairView {
 
   #expireOrders(): void {
     const oldestMs = this.#clock.monotonicMs() - this.#limits.orderTimeoutMs;
-    for (const [key, copy] of this.#underWay) {
+    for (const [key, copy] of this.#inProgress) {
       const isLate = copy.orderedMs < oldestMs;
-      if (isLate || !this.#registry.counts(copy.target)) this.#underWay.delete(key);
+      if (isLate || !this.#registry.isAvailable(copy.target)) this.#inProgress.delete(key);
     }
   }
 
   #scanSilentServers(state: RepairState): void {
     for (const { location } of this.#registry.servers()) {
       const { serverId } = location;
-      if (this.#registry.counts(serverId)) {
+      if (this.#registry.isAvailable(serverId)) {
         this.#scans.delete(serverId);
         continue;
       }
       const after = this.#scans.get(serverId) ?? null;
       if (after === "done" || !this.#hasRoom()) continue;
       const page = state.chunksOfServer(serverId, after, SCAN_PER_STEP);
-      for (const chunkId of page) this.#consider(state, chunkId);
+      for (const chunkId of page) this.#classify(state, chunkId);
       this.#scans.set(serverId, page.length < SCAN_PER_STEP ? "done" : (page.at(-1) as ChunkId));
     }
   }
@@ -170,21 +170,21 @@ export class Repair implements RepairView {
   #scanUnderReplicated(state: RepairState): void {
     if (!this.#hasRoom()) return;
     const page = state.underReplicated(this.#underReplicatedAfter, SCAN_PER_STEP);
-    for (const chunkId of page) this.#consider(state, chunkId);
+    for (const chunkId of page) this.#classify(state, chunkId);
     this.#underReplicatedAfter = page.length < SCAN_PER_STEP ? null : (page.at(-1) as ChunkId);
   }
 
   /** Moves waiting chunks whose copies came back, or went, to where they belong. */
-  #settle(state: RepairState): void {
+  #reclassifyWaiting(state: RepairState): void {
     // The oldest of each class first; a chunk that stays goes to the end of its class.
     for (const chunks of [...this.#waiting]) {
-      for (const chunkId of firstOf(chunks, SCAN_PER_STEP)) this.#consider(state, chunkId);
+      for (const chunkId of firstOf(chunks, SCAN_PER_STEP)) this.#classify(state, chunkId);
     }
   }
 
-  #consider(state: RepairState, chunkId: ChunkId): void {
+  #classify(state: RepairState, chunkId: ChunkId): void {
     for (const chunks of this.#waiting) chunks.delete(chunkId);
-    const chunk = this.#endangered(state, chunkId);
+    const chunk = this.#underReplicatedChunk(state, chunkId);
     if (chunk === null || copiesMissing(chunk) === 0) return;
     const left = chunk.liveHolders.length;
     for (let copies = this.#waiting.length; copies <= left; copies += 1) {
@@ -193,14 +193,15 @@ export class Repair implements RepairView {
     this.#waiting[left]?.add(chunkId);
   }
 
-  #endangered(state: RepairState, chunkId: ChunkId): UnderReplicatedChunk | null {
+  #underReplicatedChunk(state: RepairState, chunkId: ChunkId): UnderReplicatedChunk | null {
     const chunk = state.chunk(chunkId);
     if (chunk === undefined) return null;
     const holders = new Set(chunk.replicas.map((replica) => replica.serverId));
     const liveHolders: ServerLocation[] = [];
     for (const serverId of holders) {
       const location = this.#registry.location(serverId);
-      if (location !== undefined && this.#registry.counts(serverId)) liveHolders.push(location);
+      if (location !== undefined && this.#registry.isAvailable(serverId))
+        liveHolders.push(location);
     }
     const { lengthBytes, copiesWanted } = chunk;
     return { chunkId, lengthBytes, copiesWanted, liveHolders, holders };
@@ -210,16 +211,16 @@ export class Repair implements RepairView {
     // From 1: a chunk without a live copy can only wait for its servers.
     for (let left = 1; left < this.#waiting.length; left += 1) {
       for (const chunkId of this.#waiting[left] ?? []) {
-        if (this.#underWay.size >= this.#limits.copiesTotal) return;
+        if (this.#inProgress.size >= this.#limits.copiesTotal) return;
         this.#orderCopies(state, chunkId, left);
       }
     }
   }
 
   #orderCopies(state: RepairState, chunkId: ChunkId, copiesLeft: number): void {
-    const chunk = this.#endangered(state, chunkId);
+    const chunk = this.#underReplicatedChunk(state, chunkId);
     if (chunk === null || !this.#isDue(chunk, copiesLeft)) return;
-    const ordered = [...this.#underWay.values()].filter(
+    const ordered = [...this.#inProgress.values()].filter(
       (copy) => copy.order.chunkId === chunkId,
     ).length;
     if (ordered >= copiesMissing(chunk)) return;
@@ -234,7 +235,7 @@ export class Repair implements RepairView {
   /** One copy left is repaired at once; the rest after the delay, since a restart is the usual cause. */
   #isDue(chunk: UnderReplicatedChunk, copiesLeft: number): boolean {
     if (copiesLeft === 1 && chunk.copiesWanted > 1) return true;
-    const silent = [...chunk.holders].filter((serverId) => !this.#registry.counts(serverId));
+    const silent = [...chunk.holders].filter((serverId) => !this.#registry.isAvailable(serverId));
     return (
       chunk.holders.size < chunk.copiesWanted || silent.some((id) => this.#registry.isRepairDue(id))
     );
@@ -243,7 +244,7 @@ export class Repair implements RepairView {
   #busyTargets(chunkId: ChunkId): Set<ServerId> {
     const copies = new Map<ServerId, number>();
     const busy = new Set<ServerId>();
-    for (const copy of this.#underWay.values()) {
+    for (const copy of this.#inProgress.values()) {
       const count = (copies.get(copy.target) ?? 0) + 1;
       copies.set(copy.target, count);
       if (count >= this.#limits.copiesPerTarget || copy.order.chunkId === chunkId) {
@@ -256,7 +257,7 @@ export class Repair implements RepairView {
   #orderCopy(state: RepairState, chunk: UnderReplicatedChunk, target: ServerLocation): void {
     assert(!chunk.holders.has(target.serverId), "a target has no copy yet");
     const { chunkId, lengthBytes } = chunk;
-    this.#underWay.set(copyKey(target.serverId, chunkId), {
+    this.#inProgress.set(copyKey(target.serverId, chunkId), {
       order: {
         kind: "copy",
         chunkId,

@@ -5,7 +5,7 @@ import type { SessionActivity } from "../fleet-view.ts";
  * Which client sessions have gone silent. Keep-alives are soft state of the leader and cost no log
  * entry; that a session ends is an entry. A new leader gives every session a full interval.
  */
-export class SessionWatch implements SessionActivity {
+export class SessionMonitor implements SessionActivity {
   readonly #idleMsMax: number;
   readonly #heardMs = new Map<SessionId, number>();
 

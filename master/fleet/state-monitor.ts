@@ -15,28 +15,28 @@ export interface StateReport {
   readonly marks: readonly StateMark[];
 }
 
-export interface StateWatchOptions {
+export interface StateMonitorOptions {
   readonly env: Pick<Env, "clock" | "log">;
   readonly consensus: Pick<Consensus, "status">;
   readonly featureLevel: () => number;
   /** Asks a member, this one too. Rejects if it does not answer soon. */
-  readonly ask: (member: ConsensusStatus["members"][number]) => Promise<StateReport>;
+  readonly fetchReport: (member: ConsensusStatus["members"][number]) => Promise<StateReport>;
   readonly propose: (command: Command) => Promise<Success>;
   /** Between two checkpoints. */
   readonly intervalMs: number;
 }
 
-interface Answer {
+interface MemberAnswer {
   readonly id: MemberId;
   /** Null: no answer. */
   readonly report: StateReport | null;
 }
 
 /** The last checkpoint of this leader. */
-interface Proposed {
+interface ProposedCheckpoint {
   readonly index: LogIndex;
   /** Whether other entries came before it; one that only brings a verdict asks for none. */
-  readonly isOfNews: boolean;
+  readonly hasNewEntries: boolean;
 }
 
 /**
@@ -47,13 +47,13 @@ interface Proposed {
  * The leader's own state counts no more than another's: if it is the one that differs, it stops
  * itself like any member. Without a majority nobody is stopped, since nobody can tell who is right.
  */
-export class StateWatch implements AsyncDisposable {
-  readonly #options: StateWatchOptions;
+export class StateMonitor implements AsyncDisposable {
+  readonly #options: StateMonitorOptions;
   readonly #stop = new AbortController();
-  #last: Proposed | null = null;
+  #lastCheckpoint: ProposedCheckpoint | null = null;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(options: StateWatchOptions) {
+  constructor(options: StateMonitorOptions) {
     this.#options = options;
   }
 
@@ -89,31 +89,35 @@ export class StateWatch implements AsyncDisposable {
     const { consensus, featureLevel, propose } = this.#options;
     const { role, isReady, members, appliedIndex } = consensus.status();
     if (role !== "leader" || !isReady) {
-      this.#last = null;
+      this.#lastCheckpoint = null;
       return;
     }
-    const answers = await Promise.all(members.map((member) => this.#ask(member)));
+    const answers = await Promise.all(members.map((member) => this.#fetchAnswer(member)));
     const level = commonLevel(answers);
     if (level > featureLevel()) await propose({ kind: "raise-feature-level", level });
     // Alone there is nobody to compare with.
     if (members.length < 2 || featureLevel() < FEATURE_LEVEL_CHECKPOINTS) return;
-    const isOfNews = this.#last === null || appliedIndex > this.#last.index;
-    const verdict = this.#last?.isOfNews === true ? this.#judge(this.#last.index, answers) : null;
-    if (!isOfNews && verdict === null) return;
+    const hasNewEntries =
+      this.#lastCheckpoint === null || appliedIndex > this.#lastCheckpoint.index;
+    const verdict =
+      this.#lastCheckpoint?.hasNewEntries === true
+        ? this.#majorityMark(this.#lastCheckpoint.index, answers)
+        : null;
+    if (!hasNewEntries && verdict === null) return;
     const { index } = await propose({ kind: "checkpoint", verdict });
-    this.#last = { index, isOfNews };
+    this.#lastCheckpoint = { index, hasNewEntries };
   }
 
-  async #ask(member: ConsensusStatus["members"][number]): Promise<Answer> {
+  async #fetchAnswer(member: ConsensusStatus["members"][number]): Promise<MemberAnswer> {
     try {
-      return { id: member.id, report: await this.#options.ask(member) };
+      return { id: member.id, report: await this.#options.fetchReport(member) };
     } catch {
       return { id: member.id, report: null }; // The status of the cluster shows who is away.
     }
   }
 
   /** What more than half of all members have found at `index`, or null. */
-  #judge(index: LogIndex, answers: readonly Answer[]): StateMark | null {
+  #majorityMark(index: LogIndex, answers: readonly MemberAnswer[]): StateMark | null {
     const found = answers.flatMap(({ id, report }) => {
       const mark = report?.marks.find((each) => each.index === index);
       return mark === undefined ? [] : [{ id, mark }];
@@ -137,7 +141,7 @@ export class StateWatch implements AsyncDisposable {
 }
 
 /** The highest level that everybody supports; 0 if somebody does not say. */
-function commonLevel(answers: readonly Answer[]): number {
+function commonLevel(answers: readonly MemberAnswer[]): number {
   const levels = answers.map(({ report }) => report?.featureLevelMax ?? 0);
   return Math.min(FEATURE_LEVEL_MAX, ...levels);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { FeedService } from "../../../master/api/feed-handler.ts";
-import type { MasterParts } from "../../../master/api/leader-context.ts";
+import type { MasterDeps } from "../../../master/api/leader-context.ts";
 import type { WatchMessage } from "../../../shared/protocol/feed-api.ts";
 import type { CallContext, Handlers, Stream, StreamHandler } from "../../../shared/wire/rpc.ts";
 import { usedHeapBytes } from "../../support/used-heap.ts";
@@ -20,7 +20,7 @@ function serve(
   const consensus = { waitApplied, status: () => ({ leaderId: 1 }) };
   const env = { clock: new VirtualClock() };
   const parts = { consensus, env, namespace: () => replica.namespace };
-  const feed = new FeedService(parts as unknown as MasterParts);
+  const feed = new FeedService(parts as unknown as MasterDeps);
   let handler: Watch = async () => {};
   const handlers = {
     onCall: () => {},

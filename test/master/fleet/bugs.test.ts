@@ -4,7 +4,7 @@ import {
   LeaderServices,
   type LeaderServicesOptions,
 } from "../../../master/fleet/leader-services.ts";
-import { StateWatch, type StateWatchOptions } from "../../../master/fleet/state-monitor.ts";
+import { StateMonitor, type StateMonitorOptions } from "../../../master/fleet/state-monitor.ts";
 import { AssertionError } from "../../../shared/base/assert.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { MemoryLog } from "../../support/wire-world.ts";
@@ -46,7 +46,7 @@ describe("a bug of the leader", () => {
     const clock = new VirtualClock();
     const { meetBug, ...leader } = leaderWithBug(clock);
     const parts = { ...leader, featureLevel: () => 0, intervalMs: 500 };
-    const watch = new StateWatch(parts as unknown as StateWatchOptions);
+    const watch = new StateMonitor(parts as unknown as StateMonitorOptions);
     await endsWithBug(clock, watch, meetBug);
   });
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { IntentFloor } from "../../../master/fleet/intent-floor.ts";
 import { Registry } from "../../../master/fleet/registry.ts";
-import { SessionWatch } from "../../../master/fleet/session-monitor.ts";
+import { SessionMonitor } from "../../../master/fleet/session-monitor.ts";
 import type { LogIndex, ServerId, SessionId } from "../../../shared/base/ids.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -32,7 +32,7 @@ describe("the watch over sessions", () => {
   const [first, second] = [1, 2] as SessionId[] as [SessionId, SessionId];
 
   it("expires a session that was silent for too long, and gives an unknown one a full interval", () => {
-    const watch = new SessionWatch({ idleMsMax: 1_000 });
+    const watch = new SessionMonitor({ idleMsMax: 1_000 });
     watch.recordActivity(first, 0);
     assert.deepEqual(watch.expired([first, second], 500, 10), []);
     assert.deepEqual(watch.expired([first, second], 1_200, 10), [first]);
@@ -40,7 +40,7 @@ describe("the watch over sessions", () => {
   });
 
   it("keeps a session that is heard", () => {
-    const watch = new SessionWatch({ idleMsMax: 1_000 });
+    const watch = new SessionMonitor({ idleMsMax: 1_000 });
     for (let nowMs = 0; nowMs < 10_000; nowMs += 900) {
       watch.recordActivity(first, nowMs);
       assert.deepEqual(watch.expired([first], nowMs, 10), []);
@@ -56,7 +56,7 @@ describe("the registry of chunkservers", () => {
 
   it("takes no heartbeat of a server that has not registered with this leader", () => {
     const registry = new Registry({ clock: new VirtualClock(), times });
-    registry.startListening([location]);
+    registry.startGracePeriod([location]);
     const beat = { serverId, space, isDiskFailed: false, chunkCount: 0, activeWrites: 0 };
     const reports = { copied: [], copyFailed: [], lost: [], purged: [] };
     assert.equal(registry.recordHeartbeat({ ...beat, ...reports }), false);
@@ -71,7 +71,7 @@ describe("the registry of chunkservers", () => {
     const beat = { serverId, space, isDiskFailed: true, chunkCount: 0, activeWrites: 0 };
     registry.recordHeartbeat({ ...beat, copied: [], copyFailed: [], lost: [], purged: [] });
     assert.deepEqual(registry.candidates(10), []);
-    assert.ok(registry.counts(serverId), "the copies that it has count");
+    assert.ok(registry.isAvailable(serverId), "the copies that it has count");
     registry.recordRegistration(location, space);
     assert.equal(registry.candidates(10).length, 1);
   });
@@ -80,7 +80,7 @@ describe("the registry of chunkservers", () => {
     const clock = new VirtualClock();
     const registry = new Registry({ clock, times });
     await clock.advance(60_000);
-    registry.startListening([location]);
+    registry.startGracePeriod([location]);
     assert.equal(registry.liveness(serverId), "live");
     await clock.advance(10_000);
     assert.equal(registry.liveness(serverId), "dead");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { propose } from "../../../master/api/leader-context.ts";
 import type { StateReport } from "../../../master/fleet/state-monitor.ts";
-import { StateWatch } from "../../../master/fleet/state-monitor.ts";
+import { StateMonitor } from "../../../master/fleet/state-monitor.ts";
 import type { Command, Success } from "../../../master/namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
@@ -18,7 +18,7 @@ class WatchedGroup {
   readonly stores: OrderedStore[] = [];
   /** What a member says of itself, where it is not the truth. */
   readonly claims = new Map<number, Partial<StateReport> | null>();
-  readonly watches = new Map<TestMember, StateWatch>();
+  readonly watches = new Map<TestMember, StateMonitor>();
 
   constructor() {
     this.group = new TestGroup({
@@ -64,14 +64,14 @@ class WatchedGroup {
     await this.group.clock.advanceFor(settled, "all have written what they have applied");
   }
 
-  watchOf(leader: TestMember): StateWatch {
+  watchOf(leader: TestMember): StateMonitor {
     const known = this.watches.get(leader);
     if (known !== undefined) return known;
-    const watch = new StateWatch({
+    const watch = new StateMonitor({
       env: { clock: this.group.clock, log: leader.log },
       consensus: leader.running,
       featureLevel: () => this.namespace(leader).featureLevel,
-      ask: async ({ id }) => this.#report(id),
+      fetchReport: async ({ id }) => this.#report(id),
       propose: (command) => this.proposeAt(leader, command),
       intervalMs: 30_000,
     });
