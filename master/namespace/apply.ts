@@ -12,8 +12,8 @@ import type { Command, Outcome } from "./command.ts";
 import { recordTime } from "./history-floor.ts";
 import { reclaim } from "./reclaim.ts";
 import { Refusal } from "./refusal.ts";
-import { closeSession, expireSessions, keepSession, once, openSession } from "./sessions.ts";
-import { refused, transact } from "./transaction.ts";
+import { applyOnce, closeSession, expireSessions, keepSession, openSession } from "./sessions.ts";
+import { refusedOutcome, transact } from "./transaction.ts";
 
 /**
  * Applies one committed command. Changes the state if and only if the outcome is ok, but for the
@@ -29,36 +29,37 @@ export function applyCommand(change: Change, command: Command): Outcome {
 
 function applyOrRefuse(change: Change, command: Command): Outcome {
   try {
-    if (command.kind !== "bootstrap" && change.clusterFacts === undefined) throw notMade(command);
+    if (command.kind !== "bootstrap" && change.clusterFacts === undefined)
+      throw missingClusterRefusal(command);
     return dispatch(change, command);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     change.rollback();
-    return refused(change, error);
+    return refusedOutcome(change, error);
   }
 }
 
-const notMade = (command: Command): Refusal =>
+const missingClusterRefusal = (command: Command): Refusal =>
   new Refusal("UNAVAILABLE", `Cannot apply ${command.kind}: expected a cluster: none was made yet`);
 
 function dispatch(change: Change, command: Command): Outcome {
   switch (command.kind) {
     case "transact":
-      return once(change, command.attempt, () => transact(change, command));
+      return applyOnce(change, command.attempt, () => transact(change, command));
     case "define-storage-class":
-      return once(change, command.attempt, () => {
-        return attempted(change, () => putStorageClass(change, command.storageClass));
+      return applyOnce(change, command.attempt, () => {
+        return runOrRefuse(change, () => putStorageClass(change, command.storageClass));
       });
     default:
-      applySimple(change, command);
-      return done(change);
+      applySessionless(change, command);
+      return successOutcome(change);
   }
 }
 
-type Simple = Exclude<Command, { kind: "transact" | "define-storage-class" }>;
+type SessionlessCommand = Exclude<Command, { kind: "transact" | "define-storage-class" }>;
 
 /** Commands without a session. */
-function applySimple(change: Change, command: Simple): void {
+function applySessionless(change: Change, command: SessionlessCommand): void {
   switch (command.kind) {
     case "bootstrap":
       bootstrap(change, command);
@@ -104,15 +105,19 @@ function applySimple(change: Change, command: Simple): void {
 }
 
 /** What `run` refuses is an outcome that the session keeps. */
-function attempted(change: Change, run: () => void): Outcome {
+function runOrRefuse(change: Change, run: () => void): Outcome {
   try {
     run();
-    return done(change);
+    return successOutcome(change);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     change.rollback();
-    return refused(change, error);
+    return refusedOutcome(change, error);
   }
 }
 
-const done = (change: Change): Outcome => ({ ok: true, index: change.index, results: [] });
+const successOutcome = (change: Change): Outcome => ({
+  ok: true,
+  index: change.index,
+  results: [],
+});

@@ -74,7 +74,7 @@ export class Change extends State {
   }
 
   /** Chunks that this entry has referred to by way of the past. @returns how many, with these. */
-  countRestored(chunkCount: number): number {
+  addRestoredChunks(chunkCount: number): number {
     this.#restoredChunks += chunkCount;
     return this.#restoredChunks;
   }
@@ -101,7 +101,7 @@ export class Change extends State {
   }
 
   /** Tells those who watch. In the order in which things happen. */
-  report(event: FeedRecord): void {
+  addEvent(event: FeedRecord): void {
     this.#events.push(event);
   }
 
@@ -167,15 +167,15 @@ export class Change extends State {
   }
 
   /** Queues what this entry took out of sight. Counts, if it did so more than once. */
-  reclaimLater(kind: ReclaimKind, what: ByteText): void {
+  queueReclaim(kind: ReclaimKind, what: ByteText): void {
     const key = reclaimKey(this.index, kind, what);
     const before = this.overlay.get(RECLAIMS, key);
     this.overlay.set(RECLAIMS, key, (before ?? 0) + 1);
-    if (before === undefined) this.countVersion(1);
+    if (before === undefined) this.countReclaimRows(1);
   }
 
   /** Counts a row of the reclaim queue that came (1) or went (-1). */
-  countVersion(difference: 1 | -1): void {
+  countReclaimRows(difference: 1 | -1): void {
     const { historyVersions } = this.totals;
     this.updateTotals({ historyVersions: historyVersions + difference });
   }
@@ -187,7 +187,7 @@ export class Change extends State {
     assert(old.version < this.index, "entries are applied in order");
     const history = historyKey(key, this.index);
     this.overlay.insert(HISTORY, history, old);
-    this.reclaimLater(RECLAIM_KIND.history, history);
+    this.queueReclaim(RECLAIM_KIND.history, history);
     return true;
   }
 }

@@ -9,7 +9,7 @@ export interface StateMark {
 }
 
 /** Marks that are kept for who asks, and verdicts that wait for theirs. */
-const KEPT_MAX = 8;
+const MARKS_MAX = 8;
 
 /**
  * The state hashes at checkpoint entries, and what the majority of the members found there.
@@ -27,25 +27,25 @@ export class Checkpoints {
   }
 
   /** @throws {AshlarError} STATE_DIVERGED if a verdict says otherwise. */
-  note(mark: StateMark): void {
-    this.#marks = [...this.#marks, mark].slice(-KEPT_MAX);
+  addMark(mark: StateMark): void {
+    this.#marks = [...this.#marks, mark].slice(-MARKS_MAX);
     const verdict = this.#waiting.find((each) => each.index === mark.index);
     this.#waiting = this.#waiting.filter((each) => each.index > mark.index);
-    if (verdict !== undefined) compare(mark, verdict);
+    if (verdict !== undefined) requireEqualHashes(mark, verdict);
   }
 
   /**
    * @param durable the index that the store stands for: marks up to there are known or never will be
    * @throws {AshlarError} STATE_DIVERGED
    */
-  judge(verdict: StateMark, durable: LogIndex): void {
+  compareWithMajority(verdict: StateMark, durable: LogIndex): void {
     const mark = this.#marks.find((each) => each.index === verdict.index);
-    if (mark !== undefined) compare(mark, verdict);
-    else if (verdict.index > durable) this.#waiting = [...this.#waiting, verdict].slice(-KEPT_MAX);
+    if (mark !== undefined) requireEqualHashes(mark, verdict);
+    else if (verdict.index > durable) this.#waiting = [...this.#waiting, verdict].slice(-MARKS_MAX);
   }
 }
 
-function compare(mark: StateMark, verdict: StateMark): void {
+function requireEqualHashes(mark: StateMark, verdict: StateMark): void {
   if (equalBytes(mark.stateHash, verdict.stateHash)) return;
   const { index } = mark;
   const stateHash = toHex(mark.stateHash);

@@ -8,11 +8,18 @@ import {
   replicaKey,
   tombstoneAgeKey,
   tombstoneKey,
-  wantingKey,
+  underReplicatedKey,
 } from "./keys.ts";
 import type { ChunkRecord, ReplicaRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
-import { CHUNKS, PURGES, REPLICAS, TOMBSTONE_AGES, TOMBSTONES, WANTING } from "./tables.ts";
+import {
+  CHUNKS,
+  PURGES,
+  REPLICAS,
+  TOMBSTONE_AGES,
+  TOMBSTONES,
+  UNDER_REPLICATED,
+} from "./tables.ts";
 
 /**
  * Checks that the servers still hold what they sealed.
@@ -22,7 +29,7 @@ import { CHUNKS, PURGES, REPLICAS, TOMBSTONE_AGES, TOMBSTONES, WANTING } from ".
  * cannot have been dropped, and what is dropped can never be named (docs/decisions/0002).
  */
 function checkIntent(change: Change, chunk: VerifiedChunk): void {
-  const oldest = oldestIntent(change, chunk.id);
+  const oldest = oldestValidIntent(change, chunk.id);
   if (chunk.intentIndex >= oldest) return;
   throw new Refusal(
     "INTENT_EXPIRED",
@@ -32,7 +39,7 @@ function checkIntent(change: Change, chunk: VerifiedChunk): void {
 }
 
 /** The oldest intent under which a copy that was sealed is sure to be there still. */
-function oldestIntent(change: Change, id: ChunkId): number {
+function oldestValidIntent(change: Change, id: ChunkId): number {
   const afterPurge = (change.tombstone(id) ?? -1) + 1;
   return Math.max(change.totals.intentFloor, afterPurge);
 }
@@ -69,7 +76,7 @@ export function checkChunk(
 }
 
 /** Whether a file may refer to the chunk without an upload. A chunk that has no copy left may not. */
-export function canRefer(change: Change, id: ChunkId): boolean {
+export function isReferable(change: Change, id: ChunkId): boolean {
   return (change.chunk(id)?.replicas.length ?? 0) > 0;
 }
 
@@ -85,7 +92,7 @@ export function addReference(change: Change, chunk: VerifiedChunk, copiesWanted:
     replicas: withReplicas(base.replicas, chunk.replicas, intentIndex),
   });
   if (before === undefined) change.updateTotals({ chunkCount: change.totals.chunkCount + 1 });
-  for (const serverId of chunk.replicas) forgetPurge(change, { id, serverId, intentIndex });
+  for (const serverId of chunk.replicas) cancelPurge(change, { id, serverId, intentIndex });
 }
 
 /** One more position names a chunk that is known. */
@@ -110,15 +117,15 @@ export function dropReference(change: Change, id: ChunkId): void {
   }
   putChunk(change, id, { ...chunk, replicas: [], referenceCount: 0 });
   change.overlay.delete(CHUNKS, chunkKey(id));
-  change.overlay.delete(WANTING, wantingKey(id));
+  change.overlay.delete(UNDER_REPLICATED, underReplicatedKey(id));
   const { chunkCount } = change.totals;
   change.updateTotals({ chunkCount: chunkCount - 1 });
-  bury(change, id);
+  writeTombstone(change, id);
   for (const { serverId } of chunk.replicas) addPurge(change, id, serverId);
 }
 
 /** Leaves a tombstone: copies that were sealed under intents up to here may be deleted. */
-function bury(change: Change, id: ChunkId): void {
+function writeTombstone(change: Change, id: ChunkId): void {
   const older = change.tombstone(id);
   if (older !== undefined) change.overlay.delete(TOMBSTONE_AGES, tombstoneAgeKey(older, id));
   change.overlay.set(TOMBSTONES, tombstoneKey(id), change.index);
@@ -134,7 +141,7 @@ function addPurge(change: Change, id: ChunkId, serverId: ServerId): void {
 }
 
 /** A copy that was sealed after the purge was ordered stays: the order is void. */
-function forgetPurge(
+function cancelPurge(
   change: Change,
   copy: { readonly id: ChunkId; readonly serverId: ServerId; readonly intentIndex: LogIndex },
 ): void {
@@ -153,10 +160,10 @@ export function addReplicas(change: Change, { items }: AddReplicas): void {
   for (const { chunkId, serverId, intentIndex } of items) {
     const chunk = change.chunk(chunkId);
     // As for a commit. A copy that took too long is ordered again, and is then there at once.
-    if (chunk === undefined || intentIndex < oldestIntent(change, chunkId)) continue;
+    if (chunk === undefined || intentIndex < oldestValidIntent(change, chunkId)) continue;
     const replicas = withReplicas(chunk.replicas, [serverId], intentIndex);
     putChunk(change, chunkId, { ...chunk, replicas });
-    forgetPurge(change, { id: chunkId, serverId, intentIndex });
+    cancelPurge(change, { id: chunkId, serverId, intentIndex });
   }
 }
 
@@ -207,12 +214,14 @@ function putChunk(change: Change, id: ChunkId, chunk: ChunkRecord): void {
   overlay.set(CHUNKS, chunkKey(id), chunk);
   if (before?.replicas !== chunk.replicas)
     mirrorReplicas(change, id, { before: before?.replicas ?? [], after: chunk.replicas });
-  const wasWanting = before !== undefined && isWanting(before);
-  if (isWanting(chunk) && !wasWanting) overlay.set(WANTING, wantingKey(id), true);
-  if (!isWanting(chunk) && wasWanting) overlay.delete(WANTING, wantingKey(id));
+  const wasWanting = before !== undefined && isUnderReplicated(before);
+  if (isUnderReplicated(chunk) && !wasWanting)
+    overlay.set(UNDER_REPLICATED, underReplicatedKey(id), true);
+  if (!isUnderReplicated(chunk) && wasWanting)
+    overlay.delete(UNDER_REPLICATED, underReplicatedKey(id));
 }
 
-const isWanting = ({ replicas, copiesWanted }: ChunkRecord): boolean =>
+const isUnderReplicated = ({ replicas, copiesWanted }: ChunkRecord): boolean =>
   replicas.length < copiesWanted;
 
 function mirrorReplicas(

@@ -5,7 +5,7 @@ import { addKnownReference, addReference, dropReference } from "./chunks.ts";
 import type { ChunkChange, CommitChunksOperation } from "./command.ts";
 import {
   type ContentFields,
-  type Copies,
+  type CopyCounts,
   checkChunks,
   checkLength,
   chunkCountOf,
@@ -15,27 +15,27 @@ import {
   positionsOf,
   releaseContent,
 } from "./contents.ts";
-import { copiesOf, findFile, storageClassOf, updateContent } from "./files.ts";
+import { copyCountsOf, findFile, storageClassOf, updateContent } from "./files.ts";
 import type { ContentId } from "./keys.ts";
 import type { FileInode, PositionRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { showTarget } from "./tree.ts";
 
 /** What a commit makes of a file: its positions before, and what replaces some of them. */
-interface Commit {
+interface ChunkCommit {
   readonly file: FileInode;
   readonly before: readonly PositionRecord[];
   readonly changes: ReadonlyMap<number, ChunkChange>;
   readonly sizeBytes: number;
   readonly chunkCount: number;
-  readonly copies: Copies;
+  readonly copies: CopyCounts;
 }
 
 /** Changes some chunks of a file, if it is still as the writer saw it (G9). */
 export function commitChunks(change: Change, operation: CommitChunksOperation): FileInode {
   const { target, sizeBytes } = operation;
   const file = findFile(change, target, "commit to");
-  const copies = copiesOf(file, storageClassOf(change, file.storageClass));
+  const copies = copyCountsOf(file, storageClassOf(change, file.storageClass));
   const before = positionsOf(change, file.content);
   // First: what another writer did explains all that is wrong after it.
   checkExpected(change, operation, { file, before });
@@ -71,7 +71,7 @@ function changesByPosition(
 function checkExpected(
   change: Change,
   operation: CommitChunksOperation,
-  { file, before }: Pick<Commit, "file" | "before">,
+  { file, before }: Pick<ChunkCommit, "file" | "before">,
 ): void {
   const { target, sizeBytesExpected, changes } = operation;
   if (file.sizeBytes !== sizeBytesExpected) {
@@ -104,7 +104,7 @@ function conflict(
 }
 
 /** Every position is there, is full, or is the rest of the file. */
-function checkLengths({ file, before, changes, sizeBytes, chunkCount }: Commit): void {
+function checkLengths({ file, before, changes, sizeBytes, chunkCount }: ChunkCommit): void {
   const { chunkSizeBytes } = file;
   for (let position = 0; position < chunkCount; position += 1) {
     const lengthBytes =
@@ -113,7 +113,7 @@ function checkLengths({ file, before, changes, sizeBytes, chunkCount }: Commit):
   }
 }
 
-function applyCommit(change: Change, commit: Commit): ContentFields {
+function applyCommit(change: Change, commit: ChunkCommit): ContentFields {
   const { file, before, changes, sizeBytes, chunkCount } = commit;
   const { content, chunkSizeBytes } = file;
   if (chunkCount === 0) {
@@ -132,7 +132,7 @@ function applyCommit(change: Change, commit: Commit): ContentFields {
   return chunkFields(change, { sizeBytes, chunkSizeBytes, contentId }, ids);
 }
 
-function changeInPlace(change: Change, contentId: ContentId, commit: Commit): void {
+function changeInPlace(change: Change, contentId: ContentId, commit: ChunkCommit): void {
   const { before, changes, chunkCount, copies } = commit;
   for (const { position, chunk } of changes.values()) {
     const { id: chunkId, lengthBytes } = chunk;
@@ -150,7 +150,7 @@ function changeInPlace(change: Change, contentId: ContentId, commit: Commit): vo
 }
 
 /** A content of its own for a file that shared its content, or had its bytes in the inode. */
-function copyOnWrite(change: Change, commit: Commit): ContentId {
+function copyOnWrite(change: Change, commit: ChunkCommit): ContentId {
   const { file, before, changes, chunkCount, copies } = commit;
   const contentId = newContent(change);
   const version = change.index;

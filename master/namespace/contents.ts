@@ -13,8 +13,8 @@ import { type Change, RECLAIM_KIND } from "./change.ts";
 import {
   addKnownReference,
   addReference,
-  canRefer,
   checkChunk,
+  isReferable,
   raiseCopiesWanted,
 } from "./chunks.ts";
 import type { VerifiedChunk, VerifiedContent } from "./command.ts";
@@ -33,14 +33,14 @@ export interface ContentFields {
 }
 
 /** How many copies the file's chunks need. */
-export interface Copies {
+export interface CopyCounts {
   readonly copiesWanted: number;
   /** With fewer a new chunk is refused. */
   readonly copiesMin: number;
 }
 
 /** Positions that one refusal names; a client uploads those and asks again. */
-const MISSING_SHOWN_MAX = 1_000;
+const MISSING_LISTED_MAX = 1_000;
 
 // Inline content -----------------------------------------------------------------------------
 
@@ -133,12 +133,12 @@ export function checkLength(
 export function checkChunks(
   change: Change,
   chunks: Iterable<{ readonly position: number; readonly chunk: VerifiedChunk }>,
-  { copiesMin }: Copies,
+  { copiesMin }: CopyCounts,
 ): void {
   const uploaded = new Set<ChunkId>();
   const missing: number[] = [];
   for (const { position, chunk } of chunks) {
-    const isKnown = uploaded.has(chunk.id) || canRefer(change, chunk.id);
+    const isKnown = uploaded.has(chunk.id) || isReferable(change, chunk.id);
     const isThere = checkChunk(change, chunk, { copiesMin, isKnown });
     if (isThere && chunk.replicas.length > 0) uploaded.add(chunk.id);
     if (!isThere) missing.push(position);
@@ -147,12 +147,12 @@ export function checkChunks(
   throw new Refusal(
     "CHUNKS_MISSING",
     `Cannot commit by reference: expected chunks that the cluster holds: ${missing.length} are not there`,
-    { missing: missing.slice(0, MISSING_SHOWN_MAX), missingCount: missing.length },
+    { missing: missing.slice(0, MISSING_LISTED_MAX), missingCount: missing.length },
   );
 }
 
 /** Checks a whole new content. Nothing is changed. */
-export function checkContent(change: Change, content: VerifiedContent, copies: Copies): void {
+export function checkContent(change: Change, content: VerifiedContent, copies: CopyCounts): void {
   if (content.kind === "inline") {
     checkInline(change, content.bytes);
     return;
@@ -176,7 +176,7 @@ export function checkContent(change: Change, content: VerifiedContent, copies: C
 export function makeContent(
   change: Change,
   content: VerifiedContent,
-  { copiesWanted }: Copies,
+  { copiesWanted }: CopyCounts,
 ): ContentFields {
   if (content.kind === "inline") return inlineFields(change, content.bytes);
   const { sizeBytes, chunkSizeBytes, chunks } = content;
@@ -201,7 +201,7 @@ export function contentOfPast(change: Change, past: TreeView, file: FileInode): 
   const { sizeBytes, chunkSizeBytes, contentRoot, content, copiesWanted } = file;
   if (content.kind === "inline") return { sizeBytes, chunkSizeBytes, contentRoot, content };
   const { chunkCount } = content;
-  if (change.countRestored(chunkCount) > CONTENT_CHUNKS_MAX) {
+  if (change.addRestoredChunks(chunkCount) > CONTENT_CHUNKS_MAX) {
     throw new Refusal(
       "TOO_LARGE",
       `Cannot restore ${chunkCount} chunks more: expected at most ${CONTENT_CHUNKS_MAX} in one transaction`,
@@ -253,7 +253,7 @@ export function shareContent(change: Change, content: FileContent): void {
 /** An inode lets go of its content. The past still shows it: its reference waits to be reclaimed. */
 export function releaseContent(change: Change, content: FileContent): void {
   if (content.kind === "chunks") {
-    change.reclaimLater(RECLAIM_KIND.content, u64(content.contentId));
+    change.queueReclaim(RECLAIM_KIND.content, u64(content.contentId));
   }
 }
 

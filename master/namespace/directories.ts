@@ -12,7 +12,7 @@ export function makeDirectory(
 ): DirectoryInode {
   if (operation.parents) return makeDirectories(change, operation);
   const place = resolve(change, operation.target, "make the directory");
-  if (place.inode !== undefined) throw nameTaken(change, place.target);
+  if (place.inode !== undefined) throw nameTakenRefusal(change, place.target);
   return addDirectory(change, place.parent as DirectoryInode, place.name, operation);
 }
 
@@ -30,7 +30,7 @@ function makeDirectories(change: Change, operation: OperationOf<"make-directory"
         : (change.inode(entry.inode) as InodeRecord);
   }
   if (inode.kind === "directory") return inode;
-  throw nameTaken(change, target);
+  throw nameTakenRefusal(change, target);
 }
 
 const ROOT_PATH = Uint8Array.of(0x2f);
@@ -76,7 +76,7 @@ export function putEmptyDirectory(change: Change, { id }: DirectoryInode): void 
 
 export function unlink(change: Change, { target }: OperationOf<"unlink">): void {
   const inode = find(change, target, "unlink");
-  if (inode.kind === "directory") throw isDirectory(change, target);
+  if (inode.kind === "directory") throw isDirectoryRefusal(change, target);
   detach(change, inode);
 }
 
@@ -85,7 +85,7 @@ export function removeDirectory(change: Change, { target }: OperationOf<"remove-
   if (inode.kind !== "directory") {
     throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, target));
   }
-  if (inode.parent === null) throw isRoot("remove");
+  if (inode.parent === null) throw isRootRefusal("remove");
   checkEmpty(change, inode, target);
   detach(change, inode);
 }
@@ -93,7 +93,7 @@ export function removeDirectory(change: Change, { target }: OperationOf<"remove-
 /** rm -r in one step: the tree is cut off; what is below is found again when it is reclaimed. */
 export function removeTree(change: Change, { target }: OperationOf<"remove-tree">): void {
   const inode = find(change, target, "remove");
-  if (inode.parent === null) throw isRoot("remove");
+  if (inode.parent === null) throw isRootRefusal("remove");
   detach(change, inode);
 }
 
@@ -105,16 +105,16 @@ export function checkEmpty(change: Change, directory: DirectoryInode, target: Ta
 }
 
 /** Returns the refusal of an operation that needs a name without an entry. */
-export function nameTaken(change: Change, target: Target): Refusal {
+export function nameTakenRefusal(change: Change, target: Target): Refusal {
   return pathRefusal("ALREADY_EXISTS", showTarget(change, target));
 }
 
 /** Returns the refusal of an operation that needs a file. */
-export function isDirectory(change: Change, target: Target): Refusal {
+export function isDirectoryRefusal(change: Change, target: Target): Refusal {
   return pathRefusal("IS_A_DIRECTORY", showTarget(change, target));
 }
 
-export function isRoot(verb: string): Refusal {
+export function isRootRefusal(verb: string): Refusal {
   return new Refusal(
     "INVALID_ARGUMENT",
     `Cannot ${verb} "/": expected a path below the root: it is the root`,

@@ -9,7 +9,7 @@ import type { AppliedRecord } from "./records.ts";
 import { APPLIED, FEATURE_LEVEL, MEMBERSHIP } from "./tables.ts";
 
 /** What a store stands for. */
-export interface Durable {
+export interface DurableState {
   readonly index: LogIndex;
   readonly term: Term;
   /** The encoded membership at `index`; empty before the first. */
@@ -21,7 +21,7 @@ export interface Durable {
 /** Of all tables together. A program opens only the format that it writes. */
 const FORMAT_VERSION = 1;
 
-const NOTHING: Durable = {
+const EMPTY_STATE: DurableState = {
   index: 0 as LogIndex,
   term: 0 as Term,
   membership: new Uint8Array(),
@@ -29,9 +29,14 @@ const NOTHING: Durable = {
 };
 
 /** The rows that say what a store stands for. They go into the commit that makes it so. */
-export function durableChanges({ index, term, membership, stateHash }: Durable): StoreChange[] {
-  const unchecked = { formatVersion: FORMAT_VERSION, index, term, stateHash, check: null };
-  const applied = { ...unchecked, check: checkOf(unchecked, membership) };
+export function durableChanges({
+  index,
+  term,
+  membership,
+  stateHash,
+}: DurableState): StoreChange[] {
+  const unchecked = { formatVersion: FORMAT_VERSION, index, term, stateHash, checksum: null };
+  const applied = { ...unchecked, checksum: checksumOf(unchecked, membership) };
   return [
     { key: textToBytes(META_KEY.applied), value: APPLIED.encode(applied, META_KEY.applied) },
     {
@@ -46,7 +51,7 @@ export function durableChanges({ index, term, membership, stateHash }: Durable):
  *
  * @throws {AshlarError} STORE_CORRUPT, VERSION_MISMATCH
  */
-export function readDurable(store: OrderedReader): Durable {
+export function readDurable(store: OrderedReader): DurableState {
   try {
     return readRows(store);
   } catch (error) {
@@ -55,18 +60,18 @@ export function readDurable(store: OrderedReader): Durable {
   }
 }
 
-function readRows(store: OrderedReader): Durable {
+function readRows(store: OrderedReader): DurableState {
   const appliedBytes = store.get(textToBytes(META_KEY.applied));
   const membershipBytes = store.get(textToBytes(META_KEY.membership));
   if (appliedBytes === undefined || membershipBytes === undefined) {
-    if (isEmpty(store)) return NOTHING;
+    if (isEmpty(store)) return EMPTY_STATE;
     throw corrupt("expected the index that it stands for: there are rows, but none that says");
   }
   const applied = APPLIED.decode(appliedBytes, META_KEY.applied);
-  const { formatVersion, index, term, check } = applied;
+  const { formatVersion, index, term, checksum } = applied;
   checkFormatVersion(formatVersion);
   const membership = MEMBERSHIP.decode(membershipBytes, META_KEY.membership);
-  if (check !== null && !equalBytes(check, checkOf(applied, membership))) {
+  if (checksum !== null && !equalBytes(checksum, checksumOf(applied, membership))) {
     throw corrupt("expected the index and the members that were written: their check differs");
   }
   const levelBytes = store.get(textToBytes(META_KEY.featureLevel));
@@ -81,9 +86,9 @@ function readRows(store: OrderedReader): Durable {
  * The state hash leaves out the rows that are read here, and a bit that turns over in them would have
  * this member forget its log or ask others for their votes than the group's.
  */
-function checkOf(applied: AppliedRecord, membership: Uint8Array): Uint8Array {
+function checksumOf(applied: AppliedRecord, membership: Uint8Array): Uint8Array {
   const hash = new StateHash();
-  hash.add(APPLIED.encode({ ...applied, check: null }, META_KEY.applied), membership);
+  hash.add(APPLIED.encode({ ...applied, checksum: null }, META_KEY.applied), membership);
   return hash.bytes();
 }
 

@@ -31,17 +31,17 @@ export function attachNew(change: Change, inode: InodeRecord): void {
   change.putNewInode(inode);
   addEntry(change, inode.parent, inode);
   countInode(change, inode, 1);
-  change.report(createdEvent(change, inode));
+  change.addEvent(createdEvent(change, inode));
 }
 
 /** Takes an inode out of the tree: with all below it, it waits to be reclaimed. */
 export function detach(change: Change, inode: InodeRecord): void {
   assert(inode.parent !== null, "the root stays");
   const isTree = inode.kind === "directory" && change.directory(inode.id).entryCount > 0;
-  change.report(removedEvent(change, inode, isTree));
+  change.addEvent(removedEvent(change, inode, isTree));
   removeEntry(change, inode.parent, inode.name);
   change.putInode({ ...inode, parent: null, ctimeMs: change.nowMs, version: change.index });
-  change.reclaimLater(RECLAIM_KIND.inode, u64(inode.id));
+  change.queueReclaim(RECLAIM_KIND.inode, u64(inode.id));
   countInode(change, inode, -1);
 }
 
@@ -57,7 +57,7 @@ export function moveEntry(
   const moved = { ...inode, ...to, ctimeMs: change.nowMs, version: change.index };
   change.putInode(moved);
   addEntry(change, to.parent, moved);
-  change.report(renamedEvent(change, moved, { parent, name }));
+  change.addEvent(renamedEvent(change, moved, { parent, name }));
 }
 
 /** The caller has resolved the name and found it free, or made it so. */

@@ -30,12 +30,12 @@ export interface FeedPage {
 }
 
 /** A name in a directory, at some moment of an entry. */
-interface Spot {
+interface EntryLocation {
   readonly parent: InodeId;
   readonly name: ByteText;
 }
 
-interface DirectoryMove extends Spot {
+interface DirectoryMove extends EntryLocation {
   readonly sequence: number;
 }
 
@@ -43,7 +43,7 @@ interface DirectoryMove extends Spot {
 type Moves = ReadonlyMap<InodeId, readonly DirectoryMove[]>;
 
 /** Where an event is judged: the state after its entry, and what moved in the entry after it. */
-interface Moment {
+interface EventContext {
   readonly view: TreeView;
   readonly moves: Moves;
   readonly sequence: number;
@@ -76,7 +76,7 @@ export function readFeed(source: FeedSource, request: FeedRequest): FeedPage {
   let bytes = 0;
   for (const entry of byEntry(rows)) {
     const isLastEntry = entry.at(-1) === rows.at(-1);
-    const moves = movesOf(isLastEntry && isCut ? completed(state, entry) : entry);
+    const moves = movesOf(isLastEntry && isCut ? withRestOfEntry(state, entry) : entry);
     const view = new PastView(state.overlay, indexOf(entry));
     for (const { key, value } of entry) {
       const position = feedPositionOf(key);
@@ -136,7 +136,7 @@ const at = (rows: readonly FeedRow[], position: number): FeedRow["key"] =>
   present(rows[position], "the position is in the page").key;
 
 /** The entry's rows with those that the page had no room for. */
-function completed(state: State, entry: readonly FeedRow[]): readonly FeedRow[] {
+function withRestOfEntry(state: State, entry: readonly FeedRow[]): readonly FeedRow[] {
   const last = present(entry.at(-1), "an entry of the feed has an event").key;
   const end = feedKey({ index: (feedIndexOf(last) + 1) as LogIndex, sequence: 0 });
   const others = state.overlay.scan(FEED, { start: keyAfter(last), end });
@@ -148,7 +148,7 @@ function movesOf(entry: readonly FeedRow[]): Moves {
   // Only what happened after an event bears on its paths.
   for (const { key, value } of entry.slice(1)) {
     if (value.inodeKind !== "directory") continue;
-    const spot = spotBefore(value);
+    const spot = locationBefore(value);
     if (spot === null) continue;
     const known = moves.get(value.inode) ?? [];
     known.push({ ...spot, sequence: feedPositionOf(key).sequence });
@@ -158,12 +158,12 @@ function movesOf(entry: readonly FeedRow[]): Moves {
 }
 
 /** Where the inode was before an event that took it from there. */
-function spotBefore(record: FeedRecord): Spot | null {
+function locationBefore(record: FeedRecord): EntryLocation | null {
   if (record.kind === "renamed") return record.from;
-  return record.kind === "removed" ? spotOf(record) : null;
+  return record.kind === "removed" ? locationOf(record) : null;
 }
 
-function spotOf({ parent, name }: FeedRecord): Spot | null {
+function locationOf({ parent, name }: FeedRecord): EntryLocation | null {
   return parent === null ? null : { parent, name };
 }
 
@@ -173,7 +173,7 @@ function spotOf({ parent, name }: FeedRecord): Spot | null {
  * The views show the state after the whole entry. A directory above that the entry moved or removed
  * later stood, at this moment, where the first of those later moves took it from.
  */
-function namesOf({ view, moves, sequence }: Moment, spot: Spot | null): ByteText[] {
+function namesOf({ view, moves, sequence }: EventContext, spot: EntryLocation | null): ByteText[] {
   const names: ByteText[] = [];
   let next = spot;
   while (next !== null) {
@@ -183,7 +183,7 @@ function namesOf({ view, moves, sequence }: Moment, spot: Spot | null): ByteText
   }
   return names.reverse();
 
-  function spotAt(directory: InodeId): Spot {
+  function spotAt(directory: InodeId): EntryLocation {
     const move = moves.get(directory)?.find((each) => each.sequence > sequence);
     if (move !== undefined) return move;
     const inode = present(
@@ -195,22 +195,22 @@ function namesOf({ view, moves, sequence }: Moment, spot: Spot | null): ByteText
   }
 }
 
-interface Found {
+interface StoredEvent {
   readonly position: FeedPosition;
   readonly record: FeedRecord;
-  readonly moment: Moment;
+  readonly moment: EventContext;
 }
 
 /** The event as watchers see it; null if it is not theirs. */
 function eventFor(
   within: readonly ByteText[],
-  { position, record, moment }: Found,
+  { position, record, moment }: StoredEvent,
   { emptyRoot }: FeedSource,
 ): FeedEvent | null {
-  const names = namesOf(moment, spotOf(record));
+  const names = namesOf(moment, locationOf(record));
   const fromNames = record.kind === "renamed" ? namesOf(moment, record.from) : null;
   const concerns = (place: readonly ByteText[]): boolean =>
-    begins(place, within) || (takesAlong(record) && begins(within, place));
+    startsWith(place, within) || (affectsSubtree(record) && startsWith(within, place));
   if (!concerns(names) && (fromNames === null || !concerns(fromNames))) return null;
   const common = {
     ...position,
@@ -233,11 +233,11 @@ function eventFor(
 }
 
 /** Whether the event moves or removes what lies below, too. */
-const takesAlong = ({ kind, inodeKind }: FeedRecord): boolean =>
+const affectsSubtree = ({ kind, inodeKind }: FeedRecord): boolean =>
   inodeKind === "directory" && (kind === "renamed" || kind === "removed");
 
 /** Whether `names` begin with all of `first`. */
-function begins(names: readonly ByteText[], first: readonly ByteText[]): boolean {
+function startsWith(names: readonly ByteText[], first: readonly ByteText[]): boolean {
   return names.length >= first.length && first.every((name, index) => names[index] === name);
 }
 

@@ -54,13 +54,13 @@ export type FeedRecord =
   | (FeedCommon & { readonly kind: "storage-class"; readonly storageClass: string });
 
 /** Where an event is made: the entry's time, and the root of empty files. */
-interface Moment {
+interface EntryContext {
   readonly nowMs: number;
   readonly emptyRoot: Uint8Array;
 }
 
 /** An inode that has come into the tree. One literal: nearly every entry makes one. */
-export function createdEvent(moment: Moment, inode: InodeRecord): FeedRecord {
+export function createdEvent(moment: EntryContext, inode: InodeRecord): FeedRecord {
   const isFile = inode.kind === "file";
   return {
     kind: "created",
@@ -80,20 +80,24 @@ export function createdEvent(moment: Moment, inode: InodeRecord): FeedRecord {
 }
 
 /** A file whose bytes have changed. */
-export function contentEvent(moment: Moment, file: FileInode): FeedRecord {
+export function contentEvent(moment: EntryContext, file: FileInode): FeedRecord {
   const { mtimeMs, sizeBytes } = file;
   const contentRoot = rootUnlessCommon(moment, file);
   return { ...commonOf(moment, file), kind: "content", mtimeMs, sizeBytes, contentRoot };
 }
 
 /** An inode that is about to leave the tree. */
-export function removedEvent(moment: Moment, inode: InodeRecord, isTree: boolean): FeedRecord {
+export function removedEvent(
+  moment: EntryContext,
+  inode: InodeRecord,
+  isTree: boolean,
+): FeedRecord {
   return { ...commonOf(moment, inode), kind: "removed", isTree };
 }
 
 /** An inode that is at another place now. */
 export function renamedEvent(
-  moment: Moment,
+  moment: EntryContext,
   inode: InodeRecord,
   from: { readonly parent: InodeId; readonly name: ByteText },
 ): FeedRecord {
@@ -103,7 +107,7 @@ export function renamedEvent(
 
 /** An inode whose mode, owner or times were set. */
 export function attributesEvent(
-  moment: Moment,
+  moment: EntryContext,
   inode: DirectoryInode | FileInode,
   mtimeMs: number,
 ): FeedRecord {
@@ -111,17 +115,17 @@ export function attributesEvent(
   return { ...commonOf(moment, inode), kind: "attributes", mode, uid, gid, mtimeMs, atimeMs };
 }
 
-export function storageClassEvent(moment: Moment, inode: InodeRecord): FeedRecord {
+export function storageClassEvent(moment: EntryContext, inode: InodeRecord): FeedRecord {
   const { storageClass } = inode;
   return { ...commonOf(moment, inode), kind: "storage-class", storageClass };
 }
 
-function commonOf({ nowMs }: Moment, inode: InodeRecord): FeedCommon {
+function commonOf({ nowMs }: EntryContext, inode: InodeRecord): FeedCommon {
   const { id, kind, parent, name } = inode;
   return { timeMs: nowMs, inode: id, inodeKind: kind, parent, name };
 }
 
-function rootUnlessCommon({ emptyRoot }: Moment, file: FileInode): Uint8Array | null {
+function rootUnlessCommon({ emptyRoot }: EntryContext, file: FileInode): Uint8Array | null {
   const { sizeBytes, contentRoot } = file;
   const isCommon =
     sizeBytes === 0 && (contentRoot === emptyRoot || equalBytes(contentRoot, emptyRoot));

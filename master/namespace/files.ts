@@ -4,7 +4,7 @@ import type { Change } from "./change.ts";
 import type { PutOperation } from "./command.ts";
 import {
   type ContentFields,
-  type Copies,
+  type CopyCounts,
   checkContent,
   contentOfPast,
   emptyFields,
@@ -13,17 +13,17 @@ import {
   releaseContent,
   shareContent,
 } from "./contents.ts";
-import { addDirectory, isDirectory, nameTaken } from "./directories.ts";
+import { addDirectory, isDirectoryRefusal, nameTakenRefusal } from "./directories.ts";
 import { attachNew, newInode } from "./entries.ts";
 import { attributesEvent, contentEvent, storageClassEvent } from "./feed-records.ts";
-import { readingAt } from "./queries.ts";
+import { readViewAt } from "./queries.ts";
 import { type DirectoryInode, type FileInode, type InodeRecord, makeFileInode } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { PastView } from "./state.ts";
 import { find, type Place, resolve } from "./tree.ts";
 
 /** What a new file has beside its content. */
-interface FileMaking {
+interface NewFileFields {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
@@ -36,7 +36,7 @@ interface FileMaking {
 
 export function create(change: Change, operation: OperationOf<"create">): FileInode {
   const place = resolve(change, operation.target, "create");
-  if (place.inode !== undefined) throw nameTaken(change, place.target);
+  if (place.inode !== undefined) throw nameTakenRefusal(change, place.target);
   const { mode, uid, gid } = operation;
   const { nowMs } = change;
   const storageClass = classForNew(change, place, undefined);
@@ -50,7 +50,7 @@ export function put(change: Change, operation: PutOperation): FileInode {
   const file = fileToReplace(change, place, operation);
   const named = file === undefined ? operation.storageClass : file.storageClass;
   const storageClass = classForNew(change, place, named);
-  const copies = copiesOf(file, storageClass);
+  const copies = copyCountsOf(file, storageClass);
   checkContent(change, operation.content, copies);
   const fields = makeContent(change, operation.content, copies);
   const mtimeMs = operation.mtimeMs ?? change.nowMs;
@@ -67,13 +67,13 @@ function fileToReplace(
   options: { readonly replace: boolean },
 ): FileInode | undefined {
   const { inode, target } = place;
-  if (inode?.kind === "directory") throw isDirectory(change, target);
-  if (inode !== undefined && !options.replace) throw nameTaken(change, target);
+  if (inode?.kind === "directory") throw isDirectoryRefusal(change, target);
+  if (inode !== undefined && !options.replace) throw nameTakenRefusal(change, target);
   return inode;
 }
 
 /** What is wanted of a file that is there was settled with its class; the least is the class's. */
-export function copiesOf(file: FileInode | undefined, storageClass: StorageClass): Copies {
+export function copyCountsOf(file: FileInode | undefined, storageClass: StorageClass): CopyCounts {
   return {
     copiesWanted: file?.copiesWanted ?? storageClass.copies,
     copiesMin: storageClass.copiesMin,
@@ -98,7 +98,7 @@ export function storageClassOf(change: Change, name: string): StorageClass {
 function addFile(
   change: Change,
   place: Place,
-  making: FileMaking,
+  making: NewFileFields,
   fields: ContentFields,
 ): FileInode {
   const { mode, uid, gid, mtimeMs, atimeMs, storageClass } = making;
@@ -129,7 +129,7 @@ export function updateContent(
 ): FileInode {
   const changed = { ...file, ...fields, ctimeMs: change.nowMs, version: change.index };
   change.putInode(changed);
-  change.report(contentEvent(change, changed));
+  change.addEvent(contentEvent(change, changed));
   const { logicalBytes } = change.totals;
   change.updateTotals({ logicalBytes: logicalBytes + fields.sizeBytes - file.sizeBytes });
   return changed;
@@ -138,12 +138,12 @@ export function updateContent(
 /** A file's content under another name. In chunks it is shared, whatever its size. */
 export function copy(change: Change, operation: OperationOf<"copy">): FileInode {
   const from = find(change, operation.from, "copy");
-  if (from.kind === "directory") throw isDirectory(change, operation.from);
+  if (from.kind === "directory") throw isDirectoryRefusal(change, operation.from);
   const place = resolve(change, operation.to, "copy to");
   if (place.inode?.id === from.id) return from;
   const file = fileToReplace(change, place, operation);
   const storageClass = classForNew(change, place, file?.storageClass);
-  const { copiesWanted } = copiesOf(file, storageClass);
+  const { copiesWanted } = copyCountsOf(file, storageClass);
   shareContent(change, from.content);
   // A chunk is wanted in as many copies as the source wants, so mostly there is nothing to raise.
   if (copiesWanted > from.copiesWanted) raiseCopies(change, from.content, copiesWanted);
@@ -156,7 +156,7 @@ export function copy(change: Change, operation: OperationOf<"copy">): FileInode 
   if (file === undefined) return addFile(change, place, { ...owned, storageClass }, fields);
   const kept = operation.preserve ? { ...file, ...owned } : file;
   const copied = replaceContent(change, kept, { ...fields, mtimeMs });
-  if (operation.preserve) change.report(attributesEvent(change, copied, copied.mtimeMs));
+  if (operation.preserve) change.addEvent(attributesEvent(change, copied, copied.mtimeMs));
   return copied;
 }
 
@@ -166,11 +166,11 @@ export function copy(change: Change, operation: OperationOf<"copy">): FileInode 
  */
 export function restore(change: Change, operation: OperationOf<"restore">): InodeRecord {
   const { from, to, index, replace } = operation;
-  const past = pastOf(change, index);
+  const past = pastViewAt(change, index);
   const source = find(past, from, "restore");
   const place = resolve(change, to, "restore to");
   if (source.kind === "directory") {
-    if (place.inode !== undefined) throw nameTaken(change, place.target);
+    if (place.inode !== undefined) throw nameTakenRefusal(change, place.target);
     return addDirectory(change, place.parent as DirectoryInode, place.name, source);
   }
   const file = fileToReplace(change, place, { replace });
@@ -179,8 +179,8 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
   const kept = { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted };
   if (file !== undefined) {
     const restored = replaceContent(change, { ...file, ...kept }, { ...fields, mtimeMs });
-    change.report(attributesEvent(change, restored, restored.mtimeMs));
-    if (file.storageClass !== storageClass) change.report(storageClassEvent(change, restored));
+    change.addEvent(attributesEvent(change, restored, restored.mtimeMs));
+    if (file.storageClass !== storageClass) change.addEvent(storageClassEvent(change, restored));
     return restored;
   }
   return addFile(
@@ -192,9 +192,9 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
 }
 
 /** @throws {Refusal} INDEX_EXPIRED, INVALID_ARGUMENT */
-function pastOf(change: Change, index: LogIndex): PastView {
+function pastViewAt(change: Change, index: LogIndex): PastView {
   const newest = (change.index - 1) as LogIndex;
-  readingAt(change, newest, index);
+  readViewAt(change, newest, index);
   return new PastView(change.overlay, index);
 }
 
@@ -210,12 +210,12 @@ export function setAttributes(
   if (changed.kind === "file") {
     const file = { ...changed, mtimeMs: mtimeMs ?? changed.mtimeMs };
     change.putInode(file);
-    change.report(attributesEvent(change, file, file.mtimeMs));
+    change.addEvent(attributesEvent(change, file, file.mtimeMs));
     return file;
   }
   change.putInode(changed);
   if (mtimeMs !== undefined) setDirectoryTime(change, inode.id, mtimeMs);
-  change.report(attributesEvent(change, changed, change.directory(inode.id).mtimeMs));
+  change.addEvent(attributesEvent(change, changed, change.directory(inode.id).mtimeMs));
   return changed;
 }
 
@@ -232,7 +232,7 @@ export function setStorageClass(
   const inode = find(change, operation.target, "set the storage class of");
   const { name, copies } = storageClassOf(change, operation.storageClass);
   const changed = { ...inode, storageClass: name, ctimeMs: change.nowMs, version: change.index };
-  change.report(storageClassEvent(change, changed));
+  change.addEvent(storageClassEvent(change, changed));
   if (changed.kind === "directory") {
     change.putInode(changed);
     return changed;
@@ -246,6 +246,6 @@ export function setStorageClass(
 /** The file at `target`. @throws {Refusal} IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY */
 export function findFile(change: Change, target: Target, verb: string): FileInode {
   const inode = find(change, target, verb);
-  if (inode.kind === "directory") throw isDirectory(change, target);
+  if (inode.kind === "directory") throw isDirectoryRefusal(change, target);
   return inode;
 }

@@ -9,7 +9,7 @@ import {
   replicaKey,
   replicaPrefix,
   TABLE_BYTE,
-  wantingKey,
+  underReplicatedKey,
 } from "./keys.ts";
 import type { State } from "./state.ts";
 import {
@@ -20,12 +20,12 @@ import {
   SESSIONS,
   STORAGE_CLASSES,
   type Table,
-  WANTING,
+  UNDER_REPLICATED,
 } from "./tables.ts";
 import type { PurgeView, SessionView } from "./views.ts";
 
 /** Rows of tables that are small: a cluster has hundreds of servers and tens of classes. */
-function wholeTable<Value>(
+function allRows<Value>(
   state: State,
   table: Table<Value>,
   byte: string,
@@ -35,15 +35,15 @@ function wholeTable<Value>(
 }
 
 export function servers(state: State): readonly ServerLocation[] {
-  return wholeTable(state, SERVERS, TABLE_BYTE.server).map((row) => row.value);
+  return allRows(state, SERVERS, TABLE_BYTE.server).map((row) => row.value);
 }
 
 export function storageClasses(state: State): readonly StorageClass[] {
-  return wholeTable(state, STORAGE_CLASSES, TABLE_BYTE.storageClass).map((row) => row.value);
+  return allRows(state, STORAGE_CLASSES, TABLE_BYTE.storageClass).map((row) => row.value);
 }
 
 export function sessions(state: State): readonly SessionView[] {
-  return wholeTable(state, SESSIONS, TABLE_BYTE.session).map(({ key, value }) => {
+  return allRows(state, SESSIONS, TABLE_BYTE.session).map(({ key, value }) => {
     const { clientName, openedMs, activeMs } = value;
     return { sessionId: KEY_FIELDS.session(key), clientName, openedMs, activeMs };
   });
@@ -65,10 +65,10 @@ export function underReplicated(
   after: ChunkId | null,
   limit: number,
 ): readonly ChunkId[] {
-  const prefix = TABLE_BYTE.wanting as Key;
-  const start = after === null ? prefix : keyAfter(wantingKey(after));
-  const rows = state.overlay.rows(WANTING, { start, end: prefixEnd(prefix) }, limit);
-  return rows.map(({ key }) => KEY_FIELDS.chunkOfWanting(key));
+  const prefix = TABLE_BYTE.underReplicated as Key;
+  const start = after === null ? prefix : keyAfter(underReplicatedKey(after));
+  const rows = state.overlay.rows(UNDER_REPLICATED, { start, end: prefixEnd(prefix) }, limit);
+  return rows.map(({ key }) => KEY_FIELDS.chunkOfUnderReplicated(key));
 }
 
 export function purgesOf(state: State, serverId: ServerId, limit: number): readonly PurgeView[] {

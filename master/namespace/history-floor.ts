@@ -100,13 +100,13 @@ export function timeOfIndex(state: State, index: LogIndex): number {
 }
 
 /** The newest state that is a retention old; the floor stays where that is. */
-export function floorAt(state: State, nowMs: number): LogIndex {
+export function historyFloorAt(state: State, nowMs: number): LogIndex {
   const floor = newestRow(state, nowMs - retentionMs(state))?.index ?? 0;
   return Math.max(state.totals.historyFloor, floor) as LogIndex;
 }
 
 /** Forgets up to `limit` rows that the floor has passed. @returns how many. */
-export function dropTimes(change: Change, limit: number): number {
+export function dropTimeRows(change: Change, limit: number): number {
   const range = { ...ALL_TIMES, end: timeKey((change.totals.historyFloor + 1) as LogIndex) };
   // The last of them says when the floor was.
   const rows = change.overlay.rows(TIMES, range, limit + 1).slice(0, -1);
@@ -118,6 +118,6 @@ export function dropTimes(change: Change, limit: number): number {
  * Whether something that was queued at `index` waits for a row that nobody writes: a quiet cluster
  * has no entries. Then a reclaim is worth an entry for its row alone.
  */
-export function lacksRow(state: State, index: LogIndex, nowMs: number): boolean {
+export function needsTimeRow(state: State, index: LogIndex, nowMs: number): boolean {
   return rowsFrom(state, index, 1).length === 0 && nowMs >= state.totals.timedMs + SPACING_MS;
 }

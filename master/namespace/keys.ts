@@ -62,7 +62,7 @@ export const TABLE_BYTE = {
   time: "w",
   tombstone: "x",
   tombstoneAge: "y",
-  wanting: "u",
+  underReplicated: "u",
 } as const;
 
 export const META_KEY = {
@@ -122,7 +122,8 @@ export const positionPrefix = (id: ContentId): Key => (TABLE_BYTE.position + u64
 export const positionKey = (id: ContentId, position: number): Key =>
   (positionPrefix(id) + u32(position)) as Key;
 export const chunkKey = (id: ChunkId): Key => (TABLE_BYTE.chunk + hexToText(id)) as Key;
-export const wantingKey = (id: ChunkId): Key => (TABLE_BYTE.wanting + hexToText(id)) as Key;
+export const underReplicatedKey = (id: ChunkId): Key =>
+  (TABLE_BYTE.underReplicated + hexToText(id)) as Key;
 export const serverKey = (id: ServerId): Key => (TABLE_BYTE.server + hexToText(id)) as Key;
 export const replicaPrefix = (id: ServerId): Key => (TABLE_BYTE.replica + hexToText(id)) as Key;
 export const replicaKey = (serverId: ServerId, chunkId: ChunkId): Key =>

@@ -21,7 +21,7 @@ import { Checkpoints, type StateMark } from "./checkpoints.ts";
 import type { ClusterFacts, Command, Outcome } from "./command.ts";
 import { decodeCommand } from "./command-encoding.ts";
 import { emptyRootOf } from "./contents.ts";
-import { type Durable, durableChanges, readDurable } from "./durable.ts";
+import { type DurableState, durableChanges, readDurable } from "./durable.ts";
 import { type FeedPage, type FeedRequest, oldestFeedIndex, readFeed } from "./feed-query.ts";
 import * as fleet from "./fleet-queries.ts";
 import { timeOfIndex } from "./history-floor.ts";
@@ -30,7 +30,7 @@ import { Overlay } from "./overlay.ts";
 import { type PathHistoryOptions, pathHistory } from "./path-history.ts";
 import * as queries from "./queries.ts";
 import { isReclaimPending } from "./reclaim.ts";
-import { queried } from "./refusal.ts";
+import { runQuery } from "./refusal.ts";
 import { State } from "./state.ts";
 import { pathOfInode } from "./tree.ts";
 import type {
@@ -44,7 +44,7 @@ import type {
 } from "./views.ts";
 
 /** Index, term and membership after an entry. */
-type Position = Omit<Durable, "stateHash"> & { readonly isCheckpoint: boolean };
+type AppliedPosition = Omit<DurableState, "stateHash"> & { readonly isCheckpoint: boolean };
 /** Changes that a flush encodes and hashes at a stretch: a few milliseconds. */
 const CHANGES_PER_TURN = 512;
 
@@ -81,13 +81,13 @@ export class Namespace implements StateMachine {
   readonly #state: State;
   readonly #checkpoints = new Checkpoints();
   readonly #yieldTurn: () => Promise<void>;
-  #applied: Position;
-  #durable: Durable;
+  #applied: AppliedPosition;
+  #durable: DurableState;
   /** What each frozen layer of the overlay leads to, oldest first. */
-  readonly #frozen: Position[] = [];
+  readonly #frozen: AppliedPosition[] = [];
   #isFlushing = false;
 
-  private constructor(options: NamespaceOptions, durable: Durable) {
+  private constructor(options: NamespaceOptions, durable: DurableState) {
     const { store, hasher, cacheBytesMax = CACHE_BYTES_MAX, onDamage = () => {} } = options;
     this.#store = store;
     this.#overlay = new Overlay({ store, cacheBytesMax, onDamage });
@@ -96,7 +96,7 @@ export class Namespace implements StateMachine {
     this.#applied = { ...durable, isCheckpoint: false };
     this.#durable = durable;
     this.#yieldTurn = options.yieldTurn ?? (async () => {});
-    this.#checkpoints.note(durable); // It may stand at one.
+    this.#checkpoints.addMark(durable); // It may stand at one.
   }
 
   /**
@@ -113,7 +113,7 @@ export class Namespace implements StateMachine {
     return this.#applied.index;
   }
 
-  get durable(): Durable {
+  get durable(): DurableState {
     return this.#durable;
   }
 
@@ -133,7 +133,7 @@ export class Namespace implements StateMachine {
     const command = data.length === 0 ? null : decodeCommand(data);
     const isCheckpoint = command?.kind === "checkpoint";
     if (isCheckpoint && command.verdict !== null) {
-      this.#checkpoints.judge(command.verdict, this.#durable.index);
+      this.#checkpoints.compareWithMajority(command.verdict, this.#durable.index);
     }
     const outcome = command === null ? null : this.#applyCommand(index, command);
     const membership = entry.membership ?? this.#applied.membership;
@@ -179,7 +179,7 @@ export class Namespace implements StateMachine {
     this.#overlay.drop();
     this.#frozen.shift();
     this.#durable = durable;
-    if (position.isCheckpoint) this.#checkpoints.note(durable);
+    if (position.isCheckpoint) this.#checkpoints.addMark(durable);
   }
 
   /** What the store holds until now goes out of the hash, what replaces it comes in. */
@@ -221,11 +221,11 @@ export class Namespace implements StateMachine {
   // The tree. @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY, INDEX_EXPIRED, INVALID_ARGUMENT
 
   stat(target: Target, at?: LogIndex): Attributes {
-    return queried(() => queries.stat(this.#readingAt(at), target));
+    return runQuery(() => queries.stat(this.#readingAt(at), target));
   }
 
   list(target: Target, page: queries.PageOptions, at?: LogIndex): ListingPage {
-    return queried(() => queries.list(this.#readingAt(at), target, page));
+    return runQuery(() => queries.list(this.#readingAt(at), target, page));
   }
 
   locate(
@@ -233,16 +233,16 @@ export class Namespace implements StateMachine {
     part: { readonly firstPosition: number; readonly count: number },
     at?: LogIndex,
   ): ContentPart {
-    return queried(() => queries.locate(this.#readingAt(at), target, part));
+    return runQuery(() => queries.locate(this.#readingAt(at), target, part));
   }
 
-  #readingAt(at: LogIndex | undefined): queries.Reading {
-    return queries.readingAt(this.#state, this.#applied.index, at);
+  #readingAt(at: LogIndex | undefined): queries.ReadView {
+    return queries.readViewAt(this.#state, this.#applied.index, at);
   }
 
   /** The class of the file, or of the deepest directory on its path that is there. */
   storageClassFor(target: Target): StorageClass {
-    return queried(() => queries.storageClassFor(this.#state, target));
+    return runQuery(() => queries.storageClassFor(this.#state, target));
   }
 
   /** The path of an inode that is in the tree. */
@@ -257,7 +257,7 @@ export class Namespace implements StateMachine {
   feed(request: FeedRequest): FeedPage {
     const { appliedIndex } = this;
     const { emptyRoot } = this.#tools;
-    return queried(() => readFeed({ state: this.#state, appliedIndex, emptyRoot }, request));
+    return runQuery(() => readFeed({ state: this.#state, appliedIndex, emptyRoot }, request));
   }
 
   /** From this index on no event is lost. */
@@ -273,12 +273,12 @@ export class Namespace implements StateMachine {
 
   /** @throws {AshlarError} INDEX_EXPIRED, INVALID_ARGUMENT */
   checkReadable(index: LogIndex): void {
-    queried(() => this.#readingAt(index));
+    runQuery(() => this.#readingAt(index));
   }
 
   /** The last index that was there at `timeMs`, to the second. @throws {AshlarError} INDEX_EXPIRED */
   indexAt(timeMs: number): LogIndex {
-    return queried(() => queries.indexOfTime(this.#state, this.appliedIndex, timeMs));
+    return runQuery(() => queries.indexOfTime(this.#state, this.appliedIndex, timeMs));
   }
 
   /** When `index` was applied, to the second, by the leader's clock. */
@@ -288,7 +288,7 @@ export class Namespace implements StateMachine {
 
   /** @throws {AshlarError} INVALID_ARGUMENT */
   history(options: PathHistoryOptions): PathHistoryPage {
-    return queried(() => pathHistory(this.#state, this.oldestReadableIndex(), options));
+    return runQuery(() => pathHistory(this.#state, this.oldestReadableIndex(), options));
   }
 
   // Sessions, classes, facts.

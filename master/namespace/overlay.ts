@@ -108,13 +108,13 @@ export class Overlay {
     const stored = new StoreCursor(this.#store, range);
     try {
       for (;;) {
-        const key = smallest([...cursors, stored]);
+        const key = smallestKey([...cursors, stored]);
         if (key === undefined) return;
         const cell = this.#cell(key);
         if (cell === undefined) yield { key, value: this.#decode(table, stored.value, key) };
         else if (cell.value !== DELETED) yield { key, value: cell.value as Value };
-        for (const cursor of cursors) cursor.pass(key);
-        stored.pass(key);
+        for (const cursor of cursors) cursor.advancePast(key);
+        stored.advancePast(key);
       }
     } finally {
       stored.close();
@@ -243,10 +243,10 @@ interface Cursor {
   /** Where it stands; undefined at the end. */
   readonly key: Key | undefined;
   /** Steps on if it stands at `key`. */
-  pass(key: Key): void;
+  advancePast(key: Key): void;
 }
 
-function smallest(cursors: readonly Cursor[]): Key | undefined {
+function smallestKey(cursors: readonly Cursor[]): Key | undefined {
   let first: Key | undefined;
   for (const { key } of cursors) {
     if (key !== undefined && (first === undefined || key < first)) first = key;
@@ -265,7 +265,7 @@ class LayerCursor implements Cursor {
     this.key = this.#within(layer.keyFrom(range.start));
   }
 
-  pass(key: Key): void {
+  advancePast(key: Key): void {
     if (this.key === key) this.key = this.#within(this.#layer.keyFrom(keyAfter(key)));
   }
 
@@ -285,7 +285,7 @@ class StoreCursor implements Cursor {
     this.#step();
   }
 
-  pass(key: Key): void {
+  advancePast(key: Key): void {
     if (this.key === key) this.#step();
   }
 

@@ -6,14 +6,14 @@ import { attributesOf } from "./attributes.ts";
 import { timeOfIndex } from "./history-floor.ts";
 import { type ByteText, entryKey, inodeKey, type Key, nameBytes } from "./keys.ts";
 import type { InodeRecord } from "./records.ts";
-import { lifeAt, PastView, ROOT_INODE, type State } from "./state.ts";
+import { PastView, ROOT_INODE, type State, versionAt } from "./state.ts";
 import type { Table } from "./tables.ts";
 import { pathOfInode, targetNames } from "./tree.ts";
 import { ENTRIES, INODES, type VersionedRecord } from "./tree-tables.ts";
 import type { PathHistoryPage, PathVersion } from "./views.ts";
 
 /** Moments that one call looks at for each version it may return: most of them are versions. */
-const MOMENTS_PER_VERSION = 4;
+const STATES_PER_VERSION = 4;
 
 export interface PathHistoryOptions {
   /** Absolute. */
@@ -24,7 +24,7 @@ export interface PathHistoryOptions {
 }
 
 /** What a path stood for as of one index. */
-interface Moment {
+interface PathState {
   readonly index: LogIndex;
   /** The inodes from the root down to the path, as far as they are there. */
   readonly inodes: readonly InodeId[];
@@ -49,13 +49,14 @@ export function pathHistory(
   const from = Math.max(options.from ?? oldestIndex, oldestIndex) as LogIndex;
   const versions: PathVersion[] = [];
   // The oldest state has none before it that could be read.
-  let before = from === oldestIndex ? null : momentAt(state, names, (from - 1) as LogIndex);
+  let before = from === oldestIndex ? null : pathStateAt(state, names, (from - 1) as LogIndex);
   let at: LogIndex | null = from;
-  const momentsMax = options.limit * MOMENTS_PER_VERSION;
+  const momentsMax = options.limit * STATES_PER_VERSION;
   for (let count = 0; at !== null && count < momentsMax; count += 1) {
     if (versions.length === options.limit) break;
-    const moment = momentAt(state, names, at);
-    const version = before === null ? oldest(state, moment) : changed(state, before, moment);
+    const moment = pathStateAt(state, names, at);
+    const version =
+      before === null ? existingVersion(state, moment) : versionOfChange(state, before, moment);
     if (version !== null) versions.push(version);
     before = moment;
     at = moment.nextIndex;
@@ -63,12 +64,13 @@ export function pathHistory(
   return { versions, next: at };
 }
 
-function momentAt(state: State, names: readonly ByteText[], index: LogIndex): Moment {
+function pathStateAt(state: State, names: readonly ByteText[], index: LogIndex): PathState {
   let nextIndex: LogIndex | null = null;
   const inodes: InodeId[] = [ROOT_INODE];
   const look = <Value extends VersionedRecord>(table: Table<Value>, key: Key) => {
-    const { value, endsAt } = lifeAt(state.overlay, table, key, index);
-    if (endsAt !== null && (nextIndex === null || endsAt < nextIndex)) nextIndex = endsAt;
+    const { value, supersededIndex } = versionAt(state.overlay, table, key, index);
+    if (supersededIndex !== null && (nextIndex === null || supersededIndex < nextIndex))
+      nextIndex = supersededIndex;
     return value;
   };
   for (const name of names) {
@@ -81,7 +83,7 @@ function momentAt(state: State, names: readonly ByteText[], index: LogIndex): Mo
 }
 
 /** What is there at the beginning of the history: how it came there is not known any more. */
-function oldest(state: State, { inode, index }: Moment): PathVersion | null {
+function existingVersion(state: State, { inode, index }: PathState): PathVersion | null {
   if (inode === undefined) return null;
   const attributes = attributesOf(state, inode, index);
   const { version, ctimeMs } = inode;
@@ -89,7 +91,7 @@ function oldest(state: State, { inode, index }: Moment): PathVersion | null {
 }
 
 /** What one entry made of the path; null if it only changed a directory on the way. */
-function changed(state: State, before: Moment, moment: Moment): PathVersion | null {
+function versionOfChange(state: State, before: PathState, moment: PathState): PathVersion | null {
   const change = changeOf(state, before.inode, moment);
   if (change === null) return null;
   const { index, inode } = moment;
@@ -100,7 +102,7 @@ function changed(state: State, before: Moment, moment: Moment): PathVersion | nu
 function changeOf(
   state: State,
   before: InodeRecord | undefined,
-  { index, inode: after }: Moment,
+  { index, inode: after }: PathState,
 ): Pick<PathVersion, "change" | "otherPath"> | null {
   if (after === undefined) {
     if (before === undefined) return null;
@@ -128,7 +130,7 @@ function pathAt(state: State, id: InodeId, index: LogIndex): Uint8Array | null {
 }
 
 /** Every change of a path writes an inode on the way: its own, or that of a directory that moved. */
-function timeOf(state: State, before: Moment, moment: Moment): number {
+function timeOf(state: State, before: PathState, moment: PathState): number {
   const { index } = moment;
   const view = new PastView(state.overlay, index);
   for (const id of [...moment.inodes, ...before.inodes].reverse()) {

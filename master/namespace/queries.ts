@@ -18,13 +18,13 @@ import {
 } from "./keys.ts";
 import type { DirectoryInode, EntryRecord } from "./records.ts";
 import { pathRefusal, Refusal } from "./refusal.ts";
-import { aliveInHistory, PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
+import { historyVersionsAt, PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
 import { find, showTarget, targetNames } from "./tree.ts";
 import { ENTRIES } from "./tree-tables.ts";
 import type { ContentPart, ListingPage } from "./views.ts";
 
 /** The state as of one index. */
-export interface Reading {
+export interface ReadView {
   readonly state: State;
   /** The state itself, or its past. */
   readonly view: TreeView;
@@ -33,7 +33,11 @@ export interface Reading {
 }
 
 /** @throws {Refusal} INDEX_EXPIRED, INVALID_ARGUMENT for an index that was not applied yet. */
-export function readingAt(state: State, appliedIndex: LogIndex, at: LogIndex | undefined): Reading {
+export function readViewAt(
+  state: State,
+  appliedIndex: LogIndex,
+  at: LogIndex | undefined,
+): ReadView {
   if (at === undefined || at === appliedIndex) {
     return { state, view: state, at: appliedIndex, isPast: false };
   }
@@ -64,7 +68,7 @@ function expired(state: State, wanted: string): Refusal {
   );
 }
 
-export function stat(reading: Reading, target: Target): Attributes {
+export function stat(reading: ReadView, target: Target): Attributes {
   return attributesOf(reading.state, find(reading.view, target, "stat"), reading.at);
 }
 
@@ -75,7 +79,7 @@ export interface PageOptions {
   readonly limit: number;
 }
 
-export function list(reading: Reading, target: Target, page: PageOptions): ListingPage {
+export function list(reading: ReadView, target: Target, page: PageOptions): ListingPage {
   const directory = find(reading.view, target, "list");
   if (directory.kind !== "directory") {
     throw pathRefusal("NOT_A_DIRECTORY", showTarget(reading.view, target));
@@ -97,7 +101,7 @@ interface EntryRow {
 
 /** The entries of a directory after a name, in byte order. */
 function* entriesOf(
-  reading: Reading,
+  reading: ReadView,
   { id }: DirectoryInode,
   after: EntryName | undefined,
 ): Generator<EntryRow, void, void> {
@@ -112,7 +116,7 @@ function* entriesOf(
   }
   const inHistory = (TABLE_BYTE.history + prefix) as Key;
   const pastStart = from === undefined ? inHistory : prefixEnd(historyPrefix(from));
-  const past = aliveInHistory(
+  const past = historyVersionsAt(
     overlay,
     { start: pastStart, end: prefixEnd(inHistory) },
     reading.at,
@@ -154,7 +158,7 @@ function* merged(
 }
 
 export function locate(
-  reading: Reading,
+  reading: ReadView,
   target: Target,
   part: { readonly firstPosition: number; readonly count: number },
 ): ContentPart {

@@ -5,7 +5,7 @@ import { dropReference } from "./chunks.ts";
 import type { Reclaim } from "./command.ts";
 import { countInode } from "./entries.ts";
 import { isFeedTrimPending, oldestEvent, trimFeed } from "./feed-trim.ts";
-import { dropTimes, floorAt, lacksRow, recordTime } from "./history-floor.ts";
+import { dropTimeRows, historyFloorAt, needsTimeRow, recordTime } from "./history-floor.ts";
 import {
   type ByteText,
   type ContentId,
@@ -36,14 +36,14 @@ import {
 import { ENTRIES, HISTORY, INODES } from "./tree-tables.ts";
 
 /** One step: what it may still change, and the first of what it has queued itself. */
-interface Step {
+interface ReclaimStep {
   readonly change: Change;
   budget: number;
   queued: Key | null;
 }
 
 /** A row of the queue. */
-interface Item {
+interface QueueItem {
   readonly key: Key;
   /** When it went out of sight. */
   readonly index: LogIndex;
@@ -63,12 +63,12 @@ const QUEUE = { start: TABLE_BYTE.reclaim as Key, end: prefixEnd(TABLE_BYTE.recl
  * Where the history has more than `versionsMax` rows the oldest become unreadable before their time.
  */
 export function reclaim(change: Change, { recordsMax, versionsMax }: Reclaim): void {
-  const step: Step = { change, budget: recordsMax, queued: null };
-  const oldest = oldestWaiting(change);
-  if (oldest !== undefined && lacksRow(change, oldest, change.nowMs)) recordTime(change);
+  const step: ReclaimStep = { change, budget: recordsMax, queued: null };
+  const oldest = oldestPendingIndex(change);
+  if (oldest !== undefined && needsTimeRow(change, oldest, change.nowMs)) recordTime(change);
   const floor = raiseHistoryFloor(change, recordsMax, versionsMax);
   const end = reclaimEnd(floor);
-  step.budget -= dropTimes(change, Math.ceil(recordsMax / 4));
+  step.budget -= dropTimeRows(change, Math.ceil(recordsMax / 4));
   step.budget -= trimFeed(change, floor, Math.ceil(step.budget / 2));
   dropTombstones(step);
   let start: Key = QUEUE.start;
@@ -95,7 +95,7 @@ function raiseHistoryFloor(
   const surplus = Math.min(Math.max(0, historyVersions - versionsMax), recordsMax);
   const last = change.overlay.rows(RECLAIMS, QUEUE, surplus).at(-1);
   const crowded = last === undefined ? 0 : queuedIndex(last.key);
-  const floor = Math.max(floorAt(change, change.nowMs), crowded) as LogIndex;
+  const floor = Math.max(historyFloorAt(change, change.nowMs), crowded) as LogIndex;
   if (floor > historyFloor) change.updateTotals({ historyFloor: floor });
   return floor;
 }
@@ -109,16 +109,16 @@ export function isReclaimPending(
   const { intentFloor, historyVersions } = state.totals;
   const ages = { start: TABLE_BYTE.tombstoneAge as Key, end: tombstoneEnd(intentFloor) };
   if (state.overlay.rows(TOMBSTONE_AGES, ages, 1).length > 0) return true;
-  const oldest = oldestWaiting(state);
+  const oldest = oldestPendingIndex(state);
   if (oldest === undefined) return false;
   if (historyVersions > versionsMax) return true;
-  const floor = floorAt(state, nowMs);
-  if (oldest <= floor || lacksRow(state, oldest, nowMs)) return true;
+  const floor = historyFloorAt(state, nowMs);
+  if (oldest <= floor || needsTimeRow(state, oldest, nowMs)) return true;
   return isFeedTrimPending(state, floor);
 }
 
 /** The first index at which something happened that waits for the retention to pass. */
-function oldestWaiting(state: State): LogIndex | undefined {
+function oldestPendingIndex(state: State): LogIndex | undefined {
   const [queued] = state.overlay.rows(RECLAIMS, QUEUE, 1);
   const event = oldestEvent(state);
   if (queued === undefined) return event;
@@ -131,12 +131,12 @@ const reclaimEnd = (floor: LogIndex): Key => (TABLE_BYTE.reclaim + u64(floor + 1
 const tombstoneEnd = (floor: LogIndex): Key => (TABLE_BYTE.tombstoneAge + u64(floor)) as Key;
 const queuedIndex = (key: Key): LogIndex => readU64(key, 1) as LogIndex;
 
-function toItem({ key, value: count }: { readonly key: Key; readonly value: number }): Item {
+function toItem({ key, value: count }: { readonly key: Key; readonly value: number }): QueueItem {
   const kind = key[9] as ReclaimKind;
   return { key, index: queuedIndex(key), kind, what: key.slice(10), count };
 }
 
-function reclaimItem(step: Step, item: Item): void {
+function reclaimItem(step: ReclaimStep, item: QueueItem): void {
   switch (item.kind) {
     case RECLAIM_KIND.history:
       reclaimVersion(step, item);
@@ -150,35 +150,35 @@ function reclaimItem(step: Step, item: Item): void {
   }
 }
 
-function finish(step: Step, item: Item): void {
+function finish(step: ReclaimStep, item: QueueItem): void {
   step.change.overlay.delete(RECLAIMS, item.key);
-  step.change.countVersion(-1);
+  step.change.countReclaimRows(-1);
   step.budget -= 1;
 }
 
 /** Queues a part of what an item stands for; it went out of sight with the item. */
-function queue(
-  step: Step,
-  item: Item,
+function queuePart(
+  step: ReclaimStep,
+  item: QueueItem,
   part: { readonly kind: ReclaimKind; readonly what: ByteText },
 ): void {
   const { overlay } = step.change;
   const key = reclaimKey(item.index, part.kind, part.what);
   const before = overlay.get(RECLAIMS, key);
   overlay.set(RECLAIMS, key, (before ?? 0) + 1);
-  if (before === undefined) step.change.countVersion(1);
+  if (before === undefined) step.change.countReclaimRows(1);
   step.budget -= 1;
   if (step.queued === null || key < step.queued) step.queued = key;
 }
 
 /** An old version. One of a position held a reference. */
-function reclaimVersion(step: Step, item: Item): void {
+function reclaimVersion(step: ReclaimStep, item: QueueItem): void {
   const { overlay } = step.change;
   const history = item.what as Key;
   if (history[1] === TABLE_BYTE.position) {
     const old = overlay.get(HISTORY, history) as PositionRecord | undefined;
     assert(old !== undefined, "a queued version is in the history");
-    loseReference(step, old);
+    dropPositionReference(step, old);
   }
   overlay.delete(HISTORY, history);
   step.budget -= 1;
@@ -186,14 +186,14 @@ function reclaimVersion(step: Step, item: Item): void {
 }
 
 /** The chunk itself, its mirrors and purges where it was the last reference. */
-function loseReference(step: Step, { chunkId }: PositionRecord): void {
+function dropPositionReference(step: ReclaimStep, { chunkId }: PositionRecord): void {
   step.budget -= 1;
   dropReference(step.change, chunkId);
   if (step.change.chunk(chunkId) === undefined) step.budget -= 4;
 }
 
 /** A content that an inode held. With the last reference its positions go, as far as the step allows. */
-function reclaimContent(step: Step, item: Item): void {
+function reclaimContent(step: ReclaimStep, item: QueueItem): void {
   const { overlay } = step.change;
   const id = readU64(item.what, 0) as ContentId;
   const referenceCount = step.change.content(id).referenceCount - item.count;
@@ -211,7 +211,7 @@ function reclaimContent(step: Step, item: Item): void {
   const rows = overlay.rows(POSITIONS, { start, end: prefixEnd(start) }, Math.max(step.budget, 1));
   for (const { key, value } of rows) {
     if (step.budget <= 0) return;
-    loseReference(step, value);
+    dropPositionReference(step, value);
     overlay.delete(POSITIONS, key);
     step.budget -= 1;
   }
@@ -221,7 +221,7 @@ function reclaimContent(step: Step, item: Item): void {
 }
 
 /** An inode that was taken out of the tree, with what is below it. */
-function reclaimInode(step: Step, item: Item): void {
+function reclaimInode(step: ReclaimStep, item: QueueItem): void {
   const { change } = step;
   const id = readU64(item.what, 0) as InodeId;
   const inode = change.inode(id);
@@ -232,7 +232,7 @@ function reclaimInode(step: Step, item: Item): void {
 }
 
 /** @returns true once the directory is empty. */
-function emptyDirectory(step: Step, item: Item, id: InodeId): boolean {
+function emptyDirectory(step: ReclaimStep, item: QueueItem, id: InodeId): boolean {
   const { change } = step;
   const start = entryPrefix(id);
   const limit = Math.max(step.budget, 1);
@@ -248,28 +248,28 @@ function emptyDirectory(step: Step, item: Item, id: InodeId): boolean {
     assert(child !== undefined, "an entry has its inode");
     countInode(change, child, -1);
     if (child.kind === "file") removeInode(step, item, child);
-    else queue(step, item, { kind: RECLAIM_KIND.inode, what: u64(child.id) });
+    else queuePart(step, item, { kind: RECLAIM_KIND.inode, what: u64(child.id) });
   }
   return step.budget > 0;
 }
 
 /** Removes the records of a file or of an empty directory. */
-function removeInode(step: Step, item: Item, inode: InodeRecord): void {
+function removeInode(step: ReclaimStep, item: QueueItem, inode: InodeRecord): void {
   const { overlay } = step.change;
   overlay.delete(INODES, inodeKey(inode.id));
   step.budget -= 1;
-  if (inode.kind === "file") passOnContent(step, item, inode.content);
+  if (inode.kind === "file") queueContent(step, item, inode.content);
   else overlay.delete(DIRECTORIES, directoryKey(inode.id));
 }
 
 /** The inode's reference to its content becomes that of a row of the queue. */
-function passOnContent(step: Step, item: Item, content: FileContent): void {
+function queueContent(step: ReclaimStep, item: QueueItem, content: FileContent): void {
   if (content.kind === "inline") return;
-  queue(step, item, { kind: RECLAIM_KIND.content, what: u64(content.contentId) });
+  queuePart(step, item, { kind: RECLAIM_KIND.content, what: u64(content.contentId) });
 }
 
 /** Tombstones that say no more than the floor does. */
-function dropTombstones(step: Step): void {
+function dropTombstones(step: ReclaimStep): void {
   const { overlay, totals } = step.change;
   const start = TABLE_BYTE.tombstoneAge as Key;
   const range = { start, end: tombstoneEnd(totals.intentFloor) };

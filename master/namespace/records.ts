@@ -173,5 +173,5 @@ export interface AppliedRecord {
   /** Of all rows but this one and the membership; null in a store of a version that kept none. */
   readonly stateHash: Uint8Array | null;
   /** Over the fields above and the membership; null in a store of a version that kept none. */
-  readonly check: Uint8Array | null;
+  readonly checksum: Uint8Array | null;
 }

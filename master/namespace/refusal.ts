@@ -30,7 +30,7 @@ export function pathRefusal(
 }
 
 /** Runs a query: what the state refuses is an error to the caller. */
-export function queried<T>(query: () => T): T {
+export function runQuery<T>(query: () => T): T {
   try {
     return query();
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { OperationOf } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
-import { checkEmpty, isDirectory, isRoot, nameTaken } from "./directories.ts";
+import { checkEmpty, isDirectoryRefusal, isRootRefusal, nameTakenRefusal } from "./directories.ts";
 import { detach, moveEntry } from "./entries.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
 import { pathRefusal, Refusal } from "./refusal.ts";
@@ -11,9 +11,9 @@ type Rename = OperationOf<"rename">;
 /** rename(2), with its checks in the order of Linux: the first that fails names the error. */
 export function rename(change: Change, operation: Rename): InodeRecord {
   const inode = find(change, operation.from, "rename");
-  if (inode.parent === null) throw isRoot("rename");
+  if (inode.parent === null) throw isRootRefusal("rename");
   const to = resolve(change, operation.to, "rename to");
-  if (operation.noReplace && to.inode !== undefined) throw nameTaken(change, operation.to);
+  if (operation.noReplace && to.inode !== undefined) throw nameTakenRefusal(change, operation.to);
   if (to.inode?.id === inode.id) return inode;
   checkOutside(change, inode, to, operation);
   if (to.inode !== undefined) replace(change, inode, to.inode, operation);
@@ -44,7 +44,7 @@ function replace(
     throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, operation.to));
   }
   if (inode.kind !== "directory" && replaced.kind === "directory") {
-    throw isDirectory(change, operation.to);
+    throw isDirectoryRefusal(change, operation.to);
   }
   if (replaced.kind === "directory") checkEmpty(change, replaced, operation.to);
   detach(change, replaced);

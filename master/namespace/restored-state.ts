@@ -15,9 +15,9 @@ import { APPLIED, CLUSTER_FACTS, TOTALS } from "./tables.ts";
  * older than all that come, although the backup does not know how far the cluster had come. Enough
  * for 8,191 lives and, in each, three years of 10,000 entries a second.
  */
-const INDEXES_PER_LIFE = 2 ** 40;
+const INDEXES_PER_EPOCH = 2 ** 40;
 /** Likewise of terms: a log from before is behind every log from after, and never wins an election. */
-const TERMS_PER_LIFE = 2 ** 32;
+const TERMS_PER_EPOCH = 2 ** 32;
 const CHUNK_KEY_CONTEXT = "ashlar 2026 chunk key of a restored cluster";
 
 /**
@@ -34,13 +34,13 @@ export class RestoredState {
   /** @throws {AshlarError} VERSION_MISMATCH if a newer program is needed. */
   constructor(head: BackupHead, hasher: Hasher) {
     checkFeatureLevel(head.featureLevel);
-    this.index = nextLife(head.index, INDEXES_PER_LIFE) as LogIndex;
-    this.term = nextLife(head.term, TERMS_PER_LIFE) as Term;
+    this.index = inNextEpoch(head.index, INDEXES_PER_EPOCH) as LogIndex;
+    this.term = inNextEpoch(head.term, TERMS_PER_EPOCH) as Term;
     this.#hasher = hasher;
   }
 
   /** What goes into the store for `rows`. @throws {AshlarError} VERSION_MISMATCH */
-  take(rows: readonly KeyValue[]): StoreChange[] {
+  convertRows(rows: readonly KeyValue[]): StoreChange[] {
     const changes: StoreChange[] = [];
     for (const { key, value } of rows) {
       const text = bytesToText(key);
@@ -88,5 +88,5 @@ export class RestoredState {
   }
 }
 
-const nextLife = (position: number, length: number): number =>
+const inNextEpoch = (position: number, length: number): number =>
   (Math.floor(position / length) + 1) * length + (position % length);

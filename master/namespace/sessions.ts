@@ -67,7 +67,7 @@ function sessionOf(change: Change, id: SessionId): SessionRecord {
  *
  * @throws {Refusal} SESSION_EXPIRED, INVALID_ARGUMENT: nothing was run, nothing is kept of it.
  */
-export function once(change: Change, attempt: Attempt, run: () => Outcome): Outcome {
+export function applyOnce(change: Change, attempt: Attempt, run: () => Outcome): Outcome {
   const session = sessionOf(change, attempt.sessionId);
   checkAttempt(session, attempt);
   const key = outcomeKey(attempt.sessionId, attempt.sequence);

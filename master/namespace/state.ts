@@ -164,33 +164,33 @@ export class PastView implements TreeView {
   }
 
   #alive<Value extends VersionedRecord>(table: Table<Value>, key: Key): Value | undefined {
-    return lifeAt(this.#overlay, table, key, this.#at).value;
+    return versionAt(this.#overlay, table, key, this.#at).value;
   }
 }
 
 /** The version of a record that was alive at an index, and when that came to its end. */
-export interface Life<Value> {
+export interface VersionAt<Value> {
   /** Undefined where there was none. */
   readonly value: Value | undefined;
   /** The entry that superseded it, or that wrote one where there was none; null: not since. */
-  readonly endsAt: LogIndex | null;
+  readonly supersededIndex: LogIndex | null;
 }
 
-export function lifeAt<Value extends VersionedRecord>(
+export function versionAt<Value extends VersionedRecord>(
   overlay: Overlay,
   table: Table<Value>,
   key: Key,
   at: LogIndex,
-): Life<Value> {
+): VersionAt<Value> {
   const now = overlay.get(table, key);
-  if (now !== undefined && now.version <= at) return { value: now, endsAt: null };
+  if (now !== undefined && now.version <= at) return { value: now, supersededIndex: null };
   const versions = historyPrefix(key);
   const start = (versions + u64(at + 1)) as Key;
   const [first] = overlay.rows(HISTORY, { start, end: prefixEnd(versions) }, 1);
-  if (first === undefined) return { value: undefined, endsAt: now?.version ?? null };
+  if (first === undefined) return { value: undefined, supersededIndex: now?.version ?? null };
   const value = first.value as Value;
-  if (value.version > at) return { value: undefined, endsAt: value.version };
-  return { value, endsAt: supersededIndexOf(first.key) };
+  if (value.version > at) return { value: undefined, supersededIndex: value.version };
+  return { value, supersededIndex: supersededIndexOf(first.key) };
 }
 
 /** An entry of the past: what was alive at `at` among the versions that a history range holds. */
@@ -200,7 +200,7 @@ export interface PastRow {
 }
 
 /** The versions below the history keys of `range` that were alive at `at`, in order of their keys. */
-export function* aliveInHistory(
+export function* historyVersionsAt(
   overlay: Overlay,
   range: { readonly start: Key; readonly end: Key },
   at: LogIndex,

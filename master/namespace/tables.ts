@@ -190,13 +190,13 @@ export const TOTALS: Table<TotalsRecord> = table({
 });
 
 export const APPLIED: Table<AppliedRecord> = table({
-  toFields: ({ formatVersion, index, term, stateHash, check }) => {
+  toFields: ({ formatVersion, index, term, stateHash, checksum }) => {
     const fields = [formatVersion, index, term, stateHash];
-    return check === null ? fields : [...fields, check];
+    return checksum === null ? fields : [...fields, checksum];
   },
-  fromFields: ([formatVersion, index, term, stateHash, check]) => {
+  fromFields: ([formatVersion, index, term, stateHash, checksum]) => {
     const bytesOf = (field: unknown) => (field === undefined ? null : ownBytes(field));
-    const hashes = { stateHash: bytesOf(stateHash), check: bytesOf(check) };
+    const hashes = { stateHash: bytesOf(stateHash), checksum: bytesOf(checksum) };
     return { formatVersion, index, term, ...hashes } as AppliedRecord;
   },
 });
@@ -230,7 +230,7 @@ export const TIMES: Table<number> = table({
   fromFields: ([timeMs]) => timeMs as number,
 });
 export const REPLICAS = keysOnly();
-export const WANTING = keysOnly();
+export const UNDER_REPLICATED = keysOnly();
 /** How many times the thing was queued under one index. */
 export const RECLAIMS: Table<number> = table({
   toFields: (count) => [count],
@@ -245,7 +245,7 @@ const chunkIdAt = (key: Key, offset: number): ChunkId =>
 /** The ids that stand in keys. */
 export const KEY_FIELDS = {
   session: sessionIdOf,
-  chunkOfWanting: (key: Key): ChunkId => chunkIdAt(key, 1),
+  chunkOfUnderReplicated: (key: Key): ChunkId => chunkIdAt(key, 1),
   chunkOfServerRow: (key: Key): ChunkId => chunkIdAt(key, 17),
   chunkOfTombstoneAge: (key: Key): ChunkId => chunkIdAt(key, 9),
 } as const;

@@ -30,25 +30,29 @@ export function transact(change: Change, command: Transact): Outcome {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const operation = operationIndex === null ? undefined : command.operations[operationIndex];
-    const told = operation === undefined ? error : withPlace(change, error, operation);
+    const told = operation === undefined ? error : withTargetDetails(change, error, operation);
     change.rollback();
-    return refused(change, told, operationIndex);
+    return refusedOutcome(change, told, operationIndex);
   }
 }
 
 /** The refusal with what stands at the operation's place, as the operations before it left it. */
-function withPlace(change: Change, refusal: Refusal, operation: NamespaceOperation): Refusal {
+function withTargetDetails(
+  change: Change,
+  refusal: Refusal,
+  operation: NamespaceOperation,
+): Refusal {
   const { code, message, details } = refusal;
   const target = "target" in operation ? operation.target : operation.to;
-  return new Refusal(code, message, { ...details, ...placeDetails(change, target) });
+  return new Refusal(code, message, { ...details, ...targetDetails(change, target) });
 }
 
 /** For whoever asks why: the path in text, and what is there. */
-function placeDetails(change: Change, target: Target): Readonly<Record<string, unknown>> {
+function targetDetails(change: Change, target: Target): Readonly<Record<string, unknown>> {
   try {
     return {
       path: quotedPath(change, target),
-      found: foundAt(change, inodeAt(change, target)),
+      found: describeInode(change, inodeAt(change, target)),
     };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -61,7 +65,7 @@ function quotedPath(change: Change, target: Target): string {
   return `"${showTarget(change, target)}"`;
 }
 
-function foundAt(
+function describeInode(
   change: Change,
   inode: InodeRecord | undefined,
 ): Readonly<Record<string, unknown>> {
@@ -74,7 +78,7 @@ function foundAt(
   return { kind: "file", version, sizeBytes, contentRoot: toHex(contentRoot) };
 }
 
-export function refused(
+export function refusedOutcome(
   change: Change,
   refusal: Refusal,
   operationIndex: number | null = null,
@@ -90,19 +94,19 @@ function checkPrecondition(
 ): void {
   const { kind, target } = precondition;
   const inode = inodeAt(change, target);
-  if (holds(change, precondition, inode)) return;
+  if (isSatisfied(change, precondition, inode)) return;
   const path = quotedPath(change, target);
   const version = inode === undefined ? null : inodeVersion(change, inode);
   const there = inode === undefined ? "nothing" : `a ${inode.kind} of version ${version}`;
-  const expected = wanted(precondition);
+  const expected = describeExpected(precondition);
   throw new Refusal(
     "PRECONDITION_FAILED",
     `Cannot apply the transaction: expected ${expected} at ${path}: there is ${there}`,
-    { preconditionIndex, kind, path, version, expected, found: foundAt(change, inode) },
+    { preconditionIndex, kind, path, version, expected, found: describeInode(change, inode) },
   );
 }
 
-function holds(
+function isSatisfied(
   change: Change,
   precondition: Precondition,
   inode: InodeRecord | undefined,
@@ -121,7 +125,7 @@ function holds(
   }
 }
 
-function wanted(precondition: Precondition): string {
+function describeExpected(precondition: Precondition): string {
   switch (precondition.kind) {
     case "absent":
       return "nothing";

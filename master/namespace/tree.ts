@@ -17,7 +17,7 @@ export interface Place {
 }
 
 /** Where a walk along a path stands. */
-interface Walk {
+interface PathWalk {
   readonly view: TreeView;
   readonly target: Target;
   readonly names: readonly ByteText[];
@@ -61,7 +61,7 @@ export function targetNames(target: Target): readonly ByteText[] {
  */
 export function resolve(view: TreeView, target: Target, verb: string): Place {
   const names = targetNames(target);
-  const walk: Walk = { view, target, names, verb };
+  const walk: PathWalk = { view, target, names, verb };
   const start = startOf(walk);
   if (names.length === 0) {
     const parent = start.parent === null ? null : (view.inode(start.parent) as DirectoryInode);
@@ -71,7 +71,7 @@ export function resolve(view: TreeView, target: Target, verb: string): Place {
   const last = names.length - 1;
   for (let depth = 0; depth < last; depth += 1) {
     const child = childOf(walk, inode, depth);
-    if (child === undefined) throw missing(walk, depth + 1);
+    if (child === undefined) throw notFoundRefusal(walk, depth + 1);
     inode = child;
   }
   const found = childOf(walk, inode, last);
@@ -83,10 +83,10 @@ export function find(view: TreeView, target: Target, verb: string): InodeRecord 
   const { inode } = resolve(view, target, verb);
   if (inode !== undefined) return inode;
   const names = targetNames(target);
-  throw missing({ view, target, names, verb }, names.length);
+  throw notFoundRefusal({ view, target, names, verb }, names.length);
 }
 
-function startOf(walk: Walk): InodeRecord {
+function startOf(walk: PathWalk): InodeRecord {
   const id = walk.target.inode ?? ROOT_INODE;
   const inode = walk.view.inode(id);
   if (inode !== undefined && isAttached(walk.view, inode)) return inode;
@@ -94,19 +94,19 @@ function startOf(walk: Walk): InodeRecord {
 }
 
 /** The child of `directory` by the name at `depth`, undefined if it has none. */
-function childOf(walk: Walk, directory: InodeRecord, depth: number): InodeRecord | undefined {
-  if (directory.kind !== "directory") throw notDirectory(walk, depth);
+function childOf(walk: PathWalk, directory: InodeRecord, depth: number): InodeRecord | undefined {
+  if (directory.kind !== "directory") throw notDirectoryRefusal(walk, depth);
   const entry = walk.view.entry(directory.id, walk.names[depth] as ByteText);
   return entry === undefined ? undefined : walk.view.inode(entry.inode);
 }
 
 /** @param depth names of the path up to the first that does not exist */
-function missing({ view, target }: Walk, depth: number): Refusal {
+function notFoundRefusal({ view, target }: PathWalk, depth: number): Refusal {
   return pathRefusal("NOT_FOUND", showTarget(view, target, depth));
 }
 
 /** @param depth names of the path up to the file that the walk cannot enter */
-function notDirectory({ view, target }: Walk, depth: number): Refusal {
+function notDirectoryRefusal({ view, target }: PathWalk, depth: number): Refusal {
   return pathRefusal("NOT_A_DIRECTORY", showTarget(view, target, depth));
 }
 

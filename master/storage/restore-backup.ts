@@ -81,7 +81,7 @@ async function fill(
   },
 ): Promise<void> {
   const { reader, head, state, membership, hasher } = options;
-  for await (const rows of reader.parts(head)) await store.commit(state.take(rows));
+  for await (const rows of reader.parts(head)) await store.commit(state.convertRows(rows));
   await store.commit(state.finish(membership));
   const facts = Namespace.open({ store, hasher }).clusterFacts();
   if (facts?.clusterId === head.clusterId) return;

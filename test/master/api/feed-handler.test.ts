@@ -7,19 +7,19 @@ import type { CallContext, Handlers, Stream, StreamHandler } from "../../../shar
 import { usedHeapBytes } from "../../support/used-heap.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { hasCode } from "../../support/wire-world.ts";
-import { Replica } from "../namespace/harness.ts";
+import { TestStateMachine } from "../namespace/harness.ts";
 
 const NOTHING = new Uint8Array();
 type Watch = StreamHandler<object, object, WatchMessage>;
 
-/** A feed over the state of `replica`, where `waitApplied` says when there may be news. */
+/** A feed over the state of `machine`, where `waitApplied` says when there may be news. */
 function serve(
-  replica: Replica,
+  machine: TestStateMachine,
   waitApplied: () => Promise<void>,
 ): { readonly watch: () => Promise<void>; stop(): void } {
   const consensus = { waitApplied, status: () => ({ leaderId: 1 }) };
   const env = { clock: new VirtualClock() };
-  const parts = { consensus, env, namespace: () => replica.namespace };
+  const parts = { consensus, env, namespace: () => machine.namespace };
   const feed = new FeedService(parts as unknown as MasterDeps);
   let handler: Watch = async () => {};
   const handlers = {
@@ -31,7 +31,7 @@ function serve(
   feed.register(handlers as Handlers);
   const stream = { send: async () => {} } as unknown as Stream<WatchMessage, object>;
   const context = { signal: new AbortController().signal } as CallContext;
-  const from = { index: replica.index, sequence: 0 };
+  const from = { index: machine.index, sequence: 0 };
   const head = { path: new TextEncoder().encode("/"), from, heartbeatMs: 1_000 };
   const watch = (): Promise<void> =>
     handler({ head, body: NOTHING, release: () => {} }, stream, context);
@@ -47,7 +47,7 @@ describe("the feed of a master", () => {
     const idle = new Promise<void>((resolve) => {
       noteIdle = resolve;
     });
-    const served = serve(await Replica.make(), () => {
+    const served = serve(await TestStateMachine.make(), () => {
       if (looksLeft === looks) heapBefore = usedHeapBytes();
       looksLeft -= 1;
       if (looksLeft > 0) return Promise.resolve();

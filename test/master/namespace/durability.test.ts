@@ -6,7 +6,7 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex, SessionId } from "../../../shared/base/ids.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { OrderedReader, OrderedStore } from "../../../shared/ports/ordered-store.ts";
-import { at, BOOTSTRAP, codeOf, dump, hasher, inline, OWNER, Replica } from "./harness.ts";
+import { at, BOOTSTRAP, codeOf, dump, hasher, inline, OWNER, TestStateMachine } from "./harness.ts";
 
 const createFile = (path: string) => ({ kind: "create", target: at(path), ...OWNER }) as const;
 const exists = (namespace: Namespace, path: string): boolean => {
@@ -44,8 +44,8 @@ class GatedStore {
 
 describe("bootstrap", () => {
   it("makes the root, mode 0755, of user and group 0, and the default class", async () => {
-    const replica = await Replica.make();
-    const { kind, mode, uid, gid, inode, storageClass } = replica.namespace.stat(at("/"));
+    const machine = await TestStateMachine.make();
+    const { kind, mode, uid, gid, inode, storageClass } = machine.namespace.stat(at("/"));
     assert.deepEqual(
       { kind, mode, uid, gid, inode, storageClass },
       {
@@ -57,41 +57,41 @@ describe("bootstrap", () => {
         storageClass: "standard",
       },
     );
-    assert.deepEqual(replica.namespace.storageClasses(), [BOOTSTRAP.defaultClass]);
-    const facts = replica.namespace.clusterFacts();
+    assert.deepEqual(machine.namespace.storageClasses(), [BOOTSTRAP.defaultClass]);
+    const facts = machine.namespace.clusterFacts();
     assert.equal(facts?.clusterId, BOOTSTRAP.clusterId);
     assert.deepEqual(facts?.chunkKey, BOOTSTRAP.chunkKey);
   });
 
   it("is refused a second time, and any other command before it", async () => {
-    const replica = await Replica.empty();
+    const machine = await TestStateMachine.empty();
     const open = { kind: "open-session", nowMs: 0, clientName: "early" } as const;
-    assert.equal(codeOf(replica.apply(open)), "UNAVAILABLE");
-    assert.equal(codeOf(replica.apply(BOOTSTRAP)), "ok");
-    assert.equal(codeOf(replica.apply(BOOTSTRAP)), "ALREADY_EXISTS");
-    assert.equal(replica.namespace.clusterFacts()?.clusterId, BOOTSTRAP.clusterId);
+    assert.equal(codeOf(machine.apply(open)), "UNAVAILABLE");
+    assert.equal(codeOf(machine.apply(BOOTSTRAP)), "ok");
+    assert.equal(codeOf(machine.apply(BOOTSTRAP)), "ALREADY_EXISTS");
+    assert.equal(machine.namespace.clusterFacts()?.clusterId, BOOTSTRAP.clusterId);
   });
 });
 
 describe("a bootstrap that is refused", () => {
   it("has made nothing", async () => {
-    const replica = await Replica.empty();
+    const machine = await TestStateMachine.empty();
     const defaultClass = { ...BOOTSTRAP.defaultClass, copiesMin: 9 };
-    assert.equal(codeOf(replica.apply({ ...BOOTSTRAP, defaultClass })), "INVALID_ARGUMENT");
-    assert.equal(replica.namespace.clusterFacts(), undefined);
-    assert.deepEqual(replica.namespace.storageClasses(), []);
-    assert.equal(codeOf(replica.apply(BOOTSTRAP)), "ok");
+    assert.equal(codeOf(machine.apply({ ...BOOTSTRAP, defaultClass })), "INVALID_ARGUMENT");
+    assert.equal(machine.namespace.clusterFacts(), undefined);
+    assert.deepEqual(machine.namespace.storageClasses(), []);
+    assert.equal(codeOf(machine.apply(BOOTSTRAP)), "ok");
   });
 });
 
 describe("flush and restart", () => {
   it("keeps index, term and membership, also of entries without a command", async () => {
-    const replica = await Replica.empty();
-    assert.equal(replica.applyData(new Uint8Array(), Uint8Array.of(1, 2, 3)), null);
-    assert.equal(replica.applyData(new Uint8Array()), null);
-    assert.equal(replica.namespace.durable.index, 0);
-    await replica.namespace.flush();
-    const { durable } = Namespace.open({ store: replica.store, hasher });
+    const machine = await TestStateMachine.empty();
+    assert.equal(machine.applyData(new Uint8Array(), Uint8Array.of(1, 2, 3)), null);
+    assert.equal(machine.applyData(new Uint8Array()), null);
+    assert.equal(machine.namespace.durable.index, 0);
+    await machine.namespace.flush();
+    const { durable } = Namespace.open({ store: machine.store, hasher });
     assert.equal(durable.index, 2);
     assert.equal(durable.term, 1);
     assert.deepEqual(durable.membership, Uint8Array.of(1, 2, 3));
@@ -99,61 +99,61 @@ describe("flush and restart", () => {
 
   it("answers the same from the overlay, while it is flushed, and from the store", async () => {
     const gated = new GatedStore();
-    const replica = await Replica.make({ store: await gated.open() });
-    replica.run(createFile("/a"), createFile("/b"));
+    const machine = await TestStateMachine.make({ store: await gated.open() });
+    machine.run(createFile("/a"), createFile("/b"));
     gated.close();
-    const flushed = replica.namespace.flush();
-    replica.run(createFile("/c"), { kind: "unlink", target: at("/a") });
+    const flushed = machine.namespace.flush();
+    machine.run(createFile("/c"), { kind: "unlink", target: at("/a") });
     const names = (namespace: Namespace): string[] =>
       namespace
         .list(at("/"), { limit: 10 })
         .entries.map(({ name }) => new TextDecoder().decode(name));
-    assert.deepEqual(names(replica.namespace), ["b", "c"]);
-    assert.equal(replica.namespace.durable.index, 0);
+    assert.deepEqual(names(machine.namespace), ["b", "c"]);
+    assert.equal(machine.namespace.durable.index, 0);
     gated.release();
     await flushed;
-    assert.equal(replica.namespace.durable.index, 3);
-    assert.deepEqual(names(replica.namespace), ["b", "c"]);
-    assert.deepEqual(names(Namespace.open({ store: replica.store, hasher })), ["a", "b"]);
-    await replica.namespace.flush();
-    assert.deepEqual(names(Namespace.open({ store: replica.store, hasher })), ["b", "c"]);
-    assert.equal(replica.namespace.unflushedBytes, 0);
+    assert.equal(machine.namespace.durable.index, 3);
+    assert.deepEqual(names(machine.namespace), ["b", "c"]);
+    assert.deepEqual(names(Namespace.open({ store: machine.store, hasher })), ["a", "b"]);
+    await machine.namespace.flush();
+    assert.deepEqual(names(Namespace.open({ store: machine.store, hasher })), ["b", "c"]);
+    assert.equal(machine.namespace.unflushedBytes, 0);
   });
 
   it("keeps everything for the next flush when the disk is full", async () => {
     const gated = new GatedStore();
-    const replica = await Replica.make({ store: await gated.open() });
-    replica.run(createFile("/a"));
+    const machine = await TestStateMachine.make({ store: await gated.open() });
+    machine.run(createFile("/a"));
     gated.failNext = new AshlarError("NO_SPACE", "Cannot commit: the disk is full");
     gated.close();
-    const flushed = replica.namespace.flush();
-    replica.run({ kind: "unlink", target: at("/a") }, createFile("/b"));
+    const flushed = machine.namespace.flush();
+    machine.run({ kind: "unlink", target: at("/a") }, createFile("/b"));
     gated.release();
     await assert.rejects(flushed, { code: "NO_SPACE" });
-    assert.equal(replica.namespace.durable.index, 0);
-    assert.ok(!exists(replica.namespace, "/a") && exists(replica.namespace, "/b"));
+    assert.equal(machine.namespace.durable.index, 0);
+    assert.ok(!exists(machine.namespace, "/a") && exists(machine.namespace, "/b"));
 
-    await replica.namespace.flush();
-    const other = await Replica.empty();
-    for (const { data } of replica.log) other.applyData(data);
+    await machine.namespace.flush();
+    const other = await TestStateMachine.empty();
+    for (const { data } of machine.log) other.applyData(data);
     await other.namespace.flush();
-    assert.deepEqual(dump(replica.store), dump(other.store));
+    assert.deepEqual(dump(machine.store), dump(other.store));
   });
 
   it("gives snapshots of what is durable, with the index that they stand for", async () => {
-    const replica = await Replica.make();
-    replica.run(createFile("/a"));
-    await replica.namespace.flush();
-    replica.run(createFile("/b"));
-    const snapshot = replica.namespace.openSnapshot();
-    await replica.namespace.flush();
+    const machine = await TestStateMachine.make();
+    machine.run(createFile("/a"));
+    await machine.namespace.flush();
+    machine.run(createFile("/b"));
+    const snapshot = machine.namespace.openSnapshot();
+    await machine.namespace.flush();
     assert.equal(snapshot.index, 3);
     assert.deepEqual(snapshot.membership, new Uint8Array());
     const copy = await copyOf(snapshot.reader);
     snapshot.release();
     const namespace = Namespace.open({ store: copy, hasher });
     assert.ok(exists(namespace, "/a") && !exists(namespace, "/b"));
-    const last = replica.log.at(-1);
+    const last = machine.log.at(-1);
     assert.ok(last !== undefined);
     namespace.apply(last);
     assert.ok(exists(namespace, "/b"));
@@ -167,20 +167,20 @@ describe("flush and restart", () => {
   });
 
   it("does not open a damaged store", async () => {
-    const replica = await Replica.make();
-    await replica.namespace.flush();
+    const machine = await TestStateMachine.make();
+    await machine.namespace.flush();
     const key = new TextEncoder().encode("Ma");
-    await replica.store.commit([{ key, value: Uint8Array.of(0x93, 1) }]);
-    assert.throws(() => Namespace.open({ store: replica.store, hasher }), {
+    await machine.store.commit([{ key, value: Uint8Array.of(0x93, 1) }]);
+    assert.throws(() => Namespace.open({ store: machine.store, hasher }), {
       code: "STORE_CORRUPT",
     });
   });
 
   it("refuses to skip an entry", async () => {
-    const replica = await Replica.make();
-    const index = (replica.index + 2) as LogIndex;
+    const machine = await TestStateMachine.make();
+    const index = (machine.index + 2) as LogIndex;
     const entry = { index, term: 1 as never, data: new Uint8Array(), membership: null };
-    assert.throws(() => replica.namespace.apply(entry), /without gaps/);
+    assert.throws(() => machine.namespace.apply(entry), /without gaps/);
   });
 });
 
@@ -213,22 +213,22 @@ describe("commands", () => {
   });
 
   it("leave no view of the log's memory in the state", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     const put = { kind: "put", target: at("/f"), content: inline("text"), replace: true } as const;
-    replica.run({ ...put, ...OWNER });
-    for (const { data } of replica.log) data.fill(0);
-    const part = replica.namespace.locate(at("/f"), { firstPosition: 0, count: 1 });
+    machine.run({ ...put, ...OWNER });
+    for (const { data } of machine.log) data.fill(0);
+    const part = machine.namespace.locate(at("/f"), { firstPosition: 0, count: 1 });
     assert.equal(new TextDecoder().decode(part.inlineBytes ?? undefined), "text");
-    assert.deepEqual(replica.namespace.clusterFacts()?.chunkKey, BOOTSTRAP.chunkKey);
+    assert.deepEqual(machine.namespace.clusterFacts()?.chunkKey, BOOTSTRAP.chunkKey);
   });
 
   it("refuse an inline file above the cluster's bound", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     const content = { kind: "inline", bytes: new Uint8Array(4097) } as const;
     const put = { kind: "put", target: at("/f"), content, replace: true, ...OWNER } as const;
-    assert.equal(codeOf(replica.transact([put])), "TOO_LARGE");
+    assert.equal(codeOf(machine.transact([put])), "TOO_LARGE");
     const fits = { ...put, content: { kind: "inline", bytes: new Uint8Array(4096) } } as const;
-    assert.equal(codeOf(replica.transact([fits])), "ok");
+    assert.equal(codeOf(machine.transact([fits])), "ok");
   });
 });
 

@@ -86,8 +86,8 @@ export const inline = (text: string): { kind: "inline"; bytes: Uint8Array } => (
   bytes: new TextEncoder().encode(text),
 });
 
-/** One replica over a store, with its log and a session that never retries by itself. */
-export class Replica {
+/** One machine over a store, with its log and a session that never retries by itself. */
+export class TestStateMachine {
   readonly log: AppliedEntry[] = [];
   store: OrderedStore;
   namespace: Namespace;
@@ -100,19 +100,19 @@ export class Replica {
     this.namespace = Namespace.open({ store, hasher });
   }
 
-  /** An empty replica: no cluster yet. */
-  static async empty(store?: OrderedStore): Promise<Replica> {
-    return new Replica(store ?? (await new MemoryStores().open("state")));
+  /** An empty machine: no cluster yet. */
+  static async empty(store?: OrderedStore): Promise<TestStateMachine> {
+    return new TestStateMachine(store ?? (await new MemoryStores().open("state")));
   }
 
-  /** A replica of a new cluster with a session: entries 1 and 2. */
+  /** A machine of a new cluster with a session: entries 1 and 2. */
   static async make(
     options: { store?: OrderedStore; bootstrap?: Partial<Bootstrap> } = {},
-  ): Promise<Replica> {
-    const replica = await Replica.empty(options.store);
-    assertOk(replica.apply({ ...BOOTSTRAP, ...options.bootstrap }));
-    replica.openSession();
-    return replica;
+  ): Promise<TestStateMachine> {
+    const machine = await TestStateMachine.empty(options.store);
+    assertOk(machine.apply({ ...BOOTSTRAP, ...options.bootstrap }));
+    machine.openSession();
+    return machine;
   }
 
   openSession(): SessionId {
@@ -176,7 +176,7 @@ export class Replica {
   }
 
   /** Lets a retention pass, so that all that is out of sight can be reclaimed, and reclaims it. */
-  forget(recordsMax = 1000): number {
+  expireAndReclaim(recordsMax = 1000): number {
     let steps = 0;
     for (let round = 0; round < 3; round += 1) {
       this.nowMs += 2 * DAY_MS;

@@ -185,7 +185,7 @@ function checkChunks(tables: Tables, totals: TotalsRecord): void {
   const mirror = new Set([...tables.keys(TABLE_BYTE.replica)].map(textToHex));
   assert.deepEqual(mirror, replicas, "the replica table mirrors the chunks");
   assert.deepEqual(
-    tables.keys(TABLE_BYTE.wanting),
+    tables.keys(TABLE_BYTE.underReplicated),
     wanting,
     "the wanting table mirrors the chunks",
   );

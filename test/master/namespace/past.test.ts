@@ -14,10 +14,10 @@ import {
   inline,
   MIB,
   OWNER,
-  Replica,
   SECOND_MS,
   sealed,
   serverId,
+  TestStateMachine,
 } from "./harness.ts";
 import { checkInvariants } from "./invariants.ts";
 
@@ -51,57 +51,57 @@ const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(byte
 
 describe("the time table", () => {
   it("gives for a time the last index that was there then, never a later one", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     const made: { index: LogIndex; timeMs: number }[] = [];
     for (const waitMs of [700, 700, 700, 2_500, 100, 100, 5_000]) {
-      replica.nowMs += waitMs;
-      const index = replica.run(putText("/f", `${replica.nowMs}`));
-      made.push({ index, timeMs: replica.nowMs });
+      machine.nowMs += waitMs;
+      const index = machine.run(putText("/f", `${machine.nowMs}`));
+      made.push({ index, timeMs: machine.nowMs });
     }
-    for (let timeMs = BOOTSTRAP.nowMs; timeMs < replica.nowMs + 3_000; timeMs += 50) {
-      const index = replica.namespace.indexAt(timeMs);
+    for (let timeMs = BOOTSTRAP.nowMs; timeMs < machine.nowMs + 3_000; timeMs += 50) {
+      const index = machine.namespace.indexAt(timeMs);
       const later = made.filter((each) => each.timeMs > timeMs).map((each) => each.index);
       assert.ok(!later.includes(index), `${timeMs} does not show what came later`);
       const due = made.filter((each) => each.timeMs <= timeMs - SECOND_MS).at(-1);
       if (due !== undefined) assert.ok(index >= due.index, `${timeMs} shows what is a second old`);
     }
-    assert.equal(replica.namespace.indexAt(replica.nowMs + SECOND_MS), replica.index);
+    assert.equal(machine.namespace.indexAt(machine.nowMs + SECOND_MS), machine.index);
   });
 
   it("refuses a time before the cluster and one before the retention, and names the oldest", async () => {
-    const replica = await Replica.make();
-    assert.throws(() => replica.namespace.indexAt(BOOTSTRAP.nowMs - 1), { code: "INDEX_EXPIRED" });
-    replica.nowMs += DAY_MS;
-    const kept = replica.run(putText("/f", "one"));
-    replica.run({ kind: "unlink", target: at("/f") });
-    replica.nowMs += DAY_MS;
-    replica.reclaimAll();
-    replica.nowMs += SECOND_MS;
-    replica.reclaimAll();
-    const oldestIndex = replica.namespace.oldestReadableIndex();
+    const machine = await TestStateMachine.make();
+    assert.throws(() => machine.namespace.indexAt(BOOTSTRAP.nowMs - 1), { code: "INDEX_EXPIRED" });
+    machine.nowMs += DAY_MS;
+    const kept = machine.run(putText("/f", "one"));
+    machine.run({ kind: "unlink", target: at("/f") });
+    machine.nowMs += DAY_MS;
+    machine.reclaimAll();
+    machine.nowMs += SECOND_MS;
+    machine.reclaimAll();
+    const oldestIndex = machine.namespace.oldestReadableIndex();
     assert.equal(oldestIndex, kept);
-    assert.throws(() => replica.namespace.indexAt(replica.nowMs - 2 * DAY_MS), {
+    assert.throws(() => machine.namespace.indexAt(machine.nowMs - 2 * DAY_MS), {
       code: "INDEX_EXPIRED",
       details: { oldestIndex, oldestTimeMs: BOOTSTRAP.nowMs + DAY_MS },
     });
-    assert.equal(replica.namespace.timeOf(oldestIndex), BOOTSTRAP.nowMs + DAY_MS);
+    assert.equal(machine.namespace.timeOf(oldestIndex), BOOTSTRAP.nowMs + DAY_MS);
   });
 
   it("finds a time among 10,000 rows, and forgets the rows in steps", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     for (let second = 0; second < 10_000; second += 1) {
-      replica.nowMs += SECOND_MS;
-      replica.apply({ kind: "keep-session", nowMs: replica.nowMs, sessionId: replica.sessionId });
+      machine.nowMs += SECOND_MS;
+      machine.apply({ kind: "keep-session", nowMs: machine.nowMs, sessionId: machine.sessionId });
     }
-    await replica.namespace.flush();
+    await machine.namespace.flush();
     const wantedMs = BOOTSTRAP.nowMs + 4_321 * SECOND_MS;
-    assert.equal(replica.namespace.timeOf(replica.namespace.indexAt(wantedMs)), wantedMs);
-    replica.run(putText("/f", "one"), { kind: "unlink", target: at("/f") });
-    replica.nowMs += 3 * DAY_MS;
-    while (replica.namespace.reclaimPending(replica.nowMs)) {
-      assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: 400 }));
-      assert.ok(replica.namespace.changedCount <= 410, "a step changes no more than it may");
-      await replica.namespace.flush();
+    assert.equal(machine.namespace.timeOf(machine.namespace.indexAt(wantedMs)), wantedMs);
+    machine.run(putText("/f", "one"), { kind: "unlink", target: at("/f") });
+    machine.nowMs += 3 * DAY_MS;
+    while (machine.namespace.reclaimPending(machine.nowMs)) {
+      assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, recordsMax: 400 }));
+      assert.ok(machine.namespace.changedCount <= 410, "a step changes no more than it may");
+      await machine.namespace.flush();
     }
   });
 });
@@ -113,22 +113,22 @@ describe("what happened at a path", () => {
       const other = otherPath === null ? "" : ` ${text(otherPath)}`;
       return `${index} ${change}${size}${other}`;
     });
-  const historyOf = (replica: Replica, path: string) =>
-    replica.namespace.history({ path: at(path).path as Uint8Array, limit: 100 }).versions;
+  const historyOf = (machine: TestStateMachine, path: string) =>
+    machine.namespace.history({ path: at(path).path as Uint8Array, limit: 100 }).versions;
 
   it("is told of a file: its making, contents, attributes, moves and removal", async () => {
-    const replica = await Replica.make();
-    replica.run(makeDirectory("/d"));
-    replica.run(putText("/d/f", "one"));
-    replica.run(putText("/d/f", "three"));
-    replica.run({ kind: "set-attributes", target: at("/d/f"), mode: 0o600 });
-    replica.nowMs += SECOND_MS;
-    replica.run(rename("/d/f", "/d/g"));
-    replica.run(putText("/d/f", "new"));
-    replica.run(putText("/d/h", "other"));
-    replica.run(rename("/d/h", "/d/f"));
-    replica.run({ kind: "unlink", target: at("/d/f") });
-    assert.deepEqual(told(historyOf(replica, "/d/f")), [
+    const machine = await TestStateMachine.make();
+    machine.run(makeDirectory("/d"));
+    machine.run(putText("/d/f", "one"));
+    machine.run(putText("/d/f", "three"));
+    machine.run({ kind: "set-attributes", target: at("/d/f"), mode: 0o600 });
+    machine.nowMs += SECOND_MS;
+    machine.run(rename("/d/f", "/d/g"));
+    machine.run(putText("/d/f", "new"));
+    machine.run(putText("/d/h", "other"));
+    machine.run(rename("/d/h", "/d/f"));
+    machine.run({ kind: "unlink", target: at("/d/f") });
+    assert.deepEqual(told(historyOf(machine, "/d/f")), [
       "4 created 3",
       "5 content 5",
       "6 attributes 5",
@@ -137,77 +137,77 @@ describe("what happened at a path", () => {
       "10 replaced 5 /d/h",
       "11 removed",
     ]);
-    assert.deepEqual(told(historyOf(replica, "/d/g")), ["7 moved-here 5 /d/f"]);
-    assert.equal(historyOf(replica, "/d/g")[0]?.timeMs, replica.nowMs);
-    assert.deepEqual(told(historyOf(replica, "/nothing/there")), []);
+    assert.deepEqual(told(historyOf(machine, "/d/g")), ["7 moved-here 5 /d/f"]);
+    assert.equal(historyOf(machine, "/d/g")[0]?.timeMs, machine.nowMs);
+    assert.deepEqual(told(historyOf(machine, "/nothing/there")), []);
   });
 
   it("is told of a path whose directory went, with the time", async () => {
-    const replica = await Replica.make();
-    replica.run(makeDirectory("/d"));
-    replica.run(putText("/d/f", "one"));
-    replica.run(rename("/d", "/e"));
-    replica.nowMs += 5 * SECOND_MS;
-    replica.run({ kind: "remove-tree", target: at("/e") });
-    assert.deepEqual(told(historyOf(replica, "/d/f")), ["4 created 3", "5 moved-away /e/f"]);
-    assert.deepEqual(told(historyOf(replica, "/e/f")), ["5 moved-here 3 /d/f", "6 removed"]);
-    assert.equal(historyOf(replica, "/e/f")[1]?.timeMs, replica.nowMs);
-    assert.deepEqual(told(historyOf(replica, "/d")), ["3 created", "5 moved-away /e"]);
+    const machine = await TestStateMachine.make();
+    machine.run(makeDirectory("/d"));
+    machine.run(putText("/d/f", "one"));
+    machine.run(rename("/d", "/e"));
+    machine.nowMs += 5 * SECOND_MS;
+    machine.run({ kind: "remove-tree", target: at("/e") });
+    assert.deepEqual(told(historyOf(machine, "/d/f")), ["4 created 3", "5 moved-away /e/f"]);
+    assert.deepEqual(told(historyOf(machine, "/e/f")), ["5 moved-here 3 /d/f", "6 removed"]);
+    assert.equal(historyOf(machine, "/e/f")[1]?.timeMs, machine.nowMs);
+    assert.deepEqual(told(historyOf(machine, "/d")), ["3 created", "5 moved-away /e"]);
   });
 
   it("begins with what stood there when the retention began", async () => {
-    const replica = await Replica.make();
-    replica.run(putText("/f", "one"), putText("/g", ""));
-    replica.nowMs += SECOND_MS;
-    replica.run({ kind: "unlink", target: at("/g") });
-    replica.nowMs += DAY_MS;
-    replica.run(putText("/f", "three"));
-    replica.reclaimAll();
-    assert.equal(replica.namespace.oldestReadableIndex(), 4);
-    assert.deepEqual(told(historyOf(replica, "/f")), ["3 existing 3", "5 content 5"]);
-    assert.deepEqual(told(historyOf(replica, "/g")), []);
+    const machine = await TestStateMachine.make();
+    machine.run(putText("/f", "one"), putText("/g", ""));
+    machine.nowMs += SECOND_MS;
+    machine.run({ kind: "unlink", target: at("/g") });
+    machine.nowMs += DAY_MS;
+    machine.run(putText("/f", "three"));
+    machine.reclaimAll();
+    assert.equal(machine.namespace.oldestReadableIndex(), 4);
+    assert.deepEqual(told(historyOf(machine, "/f")), ["3 existing 3", "5 content 5"]);
+    assert.deepEqual(told(historyOf(machine, "/g")), []);
   });
 });
 
 describe("restore", () => {
   it("brings a removed file back with content, mode and owner, by reference", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     const content = chunksContent(sealed("a"), sealed("b", { lengthBytes: 5 }));
     const put = { kind: "put", target: at("/f"), content, replace: true, ...OWNER } as const;
-    const index = replica.run({ ...put, mtimeMs: 5 });
-    const before = replica.namespace.stat(at("/f"));
-    replica.run({ kind: "unlink", target: at("/f") });
-    replica.run(restore("/f", index));
-    const after = replica.namespace.stat(at("/f"));
+    const index = machine.run({ ...put, mtimeMs: 5 });
+    const before = machine.namespace.stat(at("/f"));
+    machine.run({ kind: "unlink", target: at("/f") });
+    machine.run(restore("/f", index));
+    const after = machine.namespace.stat(at("/f"));
     const { inode: _, version: __, ctimeMs: ___, ...same } = before;
     assert.deepEqual({ ...after, ...same }, after);
-    const part = replica.namespace.locate(at("/f"), { firstPosition: 0, count: 9 });
+    const part = machine.namespace.locate(at("/f"), { firstPosition: 0, count: 9 });
     assert.deepEqual(
       part.chunks.map((chunk) => chunk.id),
       [chunkId("a"), chunkId("b")],
     );
-    replica.forget();
-    await replica.namespace.flush();
-    checkInvariants(replica.store);
-    assert.equal(replica.namespace.counters().chunkCount, 2);
-    assert.equal(replica.namespace.purgesOf(serverId("s1"), 9).length, 0);
+    machine.expireAndReclaim();
+    await machine.namespace.flush();
+    checkInvariants(machine.store);
+    assert.equal(machine.namespace.counters().chunkCount, 2);
+    assert.equal(machine.namespace.purgesOf(serverId("s1"), 9).length, 0);
   });
 
   it("shows the chunks as they were where the file was changed in place since", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     const content = chunksContent(sealed("a"), sealed("b"));
-    const index = replica.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
-    const chunk = sealed("c", { intentIndex: replica.index });
-    replica.run({
+    const index = machine.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
+    const chunk = sealed("c", { intentIndex: machine.index });
+    machine.run({
       kind: "commit-chunks",
       target: at("/f"),
       sizeBytesExpected: 2 * MIB,
       sizeBytes: 2 * MIB,
       changes: [{ position: 1, expected: chunkId("b"), chunk }],
     });
-    replica.run(restore("/f", index, "/then"));
+    machine.run(restore("/f", index, "/then"));
     const chunksOf = (path: string) =>
-      replica.namespace
+      machine.namespace
         .locate(at(path), { firstPosition: 0, count: 9 })
         .chunks.map((each) => each.id);
     assert.deepEqual(chunksOf("/then"), [chunkId("a"), chunkId("b")]);
@@ -215,47 +215,47 @@ describe("restore", () => {
   });
 
   it("refuses what is taken, what was not there, and what the history has let go", async () => {
-    const replica = await Replica.make();
-    const index = replica.run(putText("/f", "one"), makeDirectory("/d"));
-    replica.run(putText("/f", "two"));
-    const code = (operation: NamespaceOperation) => codeOf(replica.transact([operation]));
+    const machine = await TestStateMachine.make();
+    const index = machine.run(putText("/f", "one"), makeDirectory("/d"));
+    machine.run(putText("/f", "two"));
+    const code = (operation: NamespaceOperation) => codeOf(machine.transact([operation]));
     assert.equal(code(restore("/f", index)), "ALREADY_EXISTS");
     assert.equal(code(restore("/d", index)), "ALREADY_EXISTS");
     assert.equal(code({ ...restore("/f", index, "/d"), replace: true } as never), "IS_A_DIRECTORY");
     assert.equal(code(restore("/f", (index - 1) as LogIndex)), "NOT_FOUND");
-    assert.equal(code(restore("/f", (replica.index + 1) as LogIndex)), "INVALID_ARGUMENT");
+    assert.equal(code(restore("/f", (machine.index + 1) as LogIndex)), "INVALID_ARGUMENT");
     assert.equal(code({ ...restore("/f", index), replace: true } as never), "ok");
-    const { inlineBytes } = replica.namespace.locate(at("/f"), { firstPosition: 0, count: 1 });
+    const { inlineBytes } = machine.namespace.locate(at("/f"), { firstPosition: 0, count: 1 });
     assert.equal(text(inlineBytes), "one");
-    replica.forget();
+    machine.expireAndReclaim();
     assert.equal(code(restore("/f", index, "/g")), "INDEX_EXPIRED");
   });
 
   it("sees the past as it was before the entry, whatever the entry did before it", async () => {
-    const replica = await Replica.make();
-    const index = replica.run(putText("/f", "one"));
-    replica.run({ kind: "unlink", target: at("/f") }, restore("/f", index));
-    replica.run(putText("/f", "two"), restore("/f", replica.index, "/g"));
-    const { inlineBytes } = replica.namespace.locate(at("/g"), { firstPosition: 0, count: 1 });
+    const machine = await TestStateMachine.make();
+    const index = machine.run(putText("/f", "one"));
+    machine.run({ kind: "unlink", target: at("/f") }, restore("/f", index));
+    machine.run(putText("/f", "two"), restore("/f", machine.index, "/g"));
+    const { inlineBytes } = machine.namespace.locate(at("/g"), { firstPosition: 0, count: 1 });
     assert.equal(text(inlineBytes), "one");
   });
 
   it("refers to no more chunks in one entry than the largest file has", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     const chunk = sealed("a");
     const content = chunksContent(...Array.from({ length: 30_000 }, () => chunk));
-    const index = replica.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
+    const index = machine.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
     const copies = ["/a", "/b", "/c"].map((path) => restore("/f", index, path));
-    assert.equal(codeOf(replica.transact(copies)), "TOO_LARGE");
-    assert.throws(() => replica.namespace.stat(at("/a")), { code: "NOT_FOUND" });
-    assert.equal(codeOf(replica.transact(copies.slice(0, 2))), "ok");
+    assert.equal(codeOf(machine.transact(copies)), "TOO_LARGE");
+    assert.throws(() => machine.namespace.stat(at("/a")), { code: "NOT_FOUND" });
+    assert.equal(codeOf(machine.transact(copies.slice(0, 2))), "ok");
   });
 });
 
 describe("a refused transaction", () => {
   it("names the operation and what is there, as the operations before it left it (G3)", async () => {
-    const replica = await Replica.make();
-    const outcome = replica.transact([
+    const machine = await TestStateMachine.make();
+    const outcome = machine.transact([
       putText("/f", "one"),
       makeDirectory("/d"),
       putText("/d", ""),
@@ -266,13 +266,13 @@ describe("a refused transaction", () => {
       path: '"/d"',
       found: { kind: "directory", version: 3, entryCount: 0 },
     });
-    assert.throws(() => replica.namespace.stat(at("/f")), { code: "NOT_FOUND" });
+    assert.throws(() => machine.namespace.stat(at("/f")), { code: "NOT_FOUND" });
   });
 
   it("names the precondition, what it expected and what is there", async () => {
-    const replica = await Replica.make();
-    const version = replica.run(putText("/f", "one"));
-    const outcome = replica.transact(
+    const machine = await TestStateMachine.make();
+    const version = machine.run(putText("/f", "one"));
+    const outcome = machine.transact(
       [makeDirectory("/d")],
       [
         { kind: "absent", target: at("/d") },

@@ -7,17 +7,17 @@ import type { LogIndex } from "../../../shared/base/ids.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
 import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
-import { at, codeOf, DAY_MS, dump, Replica, serverId } from "./harness.ts";
+import { at, codeOf, DAY_MS, dump, serverId, TestStateMachine } from "./harness.ts";
 import { checkInvariants } from "./invariants.ts";
 import { type Step, step } from "./random-operations.ts";
 import { pathsOf, TreeModel } from "./tree-model.ts";
 
 const steps = fc.array(step, { minLength: 1, maxLength: 40 });
 
-/** Replays a log that another replica has written, with a flush after the entries in `flushAt`. */
+/** Replays a log that another machine has written, with a flush after the entries in `flushAt`. */
 async function follow(
-  follower: Replica,
-  leader: Replica,
+  follower: TestStateMachine,
+  leader: TestStateMachine,
   flushAt: ReadonlySet<number>,
 ): Promise<void> {
   for (const { index, data } of leader.log.slice(follower.log.length)) {
@@ -26,24 +26,24 @@ async function follow(
   }
 }
 
-async function runStep(replica: Replica, wanted: Step, model: TreeModel): Promise<void> {
-  model.noteIndex(replica.index, replica.namespace.oldestReadableIndex());
+async function runStep(machine: TestStateMachine, wanted: Step, model: TreeModel): Promise<void> {
+  model.saveState(machine.index, machine.namespace.oldestReadableIndex());
   switch (wanted.kind) {
     case "transact": {
-      const operations = wanted.operations.map((plan) => plan(replica.index));
-      const outcome = replica.transact(operations);
+      const operations = wanted.operations.map((plan) => plan(machine.index));
+      const outcome = machine.transact(operations);
       assert.equal(codeOf(outcome), model.transact(operations), outcome.ok ? "" : outcome.message);
       return;
     }
     case "flush":
-      return replica.namespace.flush();
+      return machine.namespace.flush();
     case "restart":
-      return replica.restart();
+      return machine.restart();
     case "pass-time":
-      replica.nowMs += wanted.ms;
+      machine.nowMs += wanted.ms;
       return;
     case "reclaim":
-      replica.apply({ ...wanted, nowMs: replica.nowMs });
+      machine.apply({ ...wanted, nowMs: machine.nowMs });
   }
 }
 
@@ -51,17 +51,17 @@ describe("the namespace under random transactions", () => {
   it("agrees with a plain tree, now and as of every index that can be read", async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (list) => {
-        const replica = await Replica.make();
+        const machine = await TestStateMachine.make();
         const model = new TreeModel();
         const past: { index: LogIndex; paths: Map<string, string> }[] = [];
         for (const wanted of list) {
-          await runStep(replica, wanted, model);
-          assert.deepEqual(pathsOf(replica.namespace), model.paths());
-          past.push({ index: replica.index, paths: model.paths() });
+          await runStep(machine, wanted, model);
+          assert.deepEqual(pathsOf(machine.namespace), model.paths());
+          past.push({ index: machine.index, paths: model.paths() });
         }
         for (const { index, paths } of past) {
-          if (index < replica.namespace.oldestReadableIndex()) continue;
-          assert.deepEqual(pathsOf(replica.namespace, { at: index }), paths, `as of ${index}`);
+          if (index < machine.namespace.oldestReadableIndex()) continue;
+          assert.deepEqual(pathsOf(machine.namespace, { at: index }), paths, `as of ${index}`);
         }
       }),
       { numRuns: 300 },
@@ -71,14 +71,14 @@ describe("the namespace under random transactions", () => {
   it("tells of every path what happened to it, as reads of the past show it", async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.integer({ min: 1, max: 4 }), async (list, limit) => {
-        const replica = await Replica.make();
+        const machine = await TestStateMachine.make();
         const model = new TreeModel();
         const paths = new Set(["/"]);
         for (const wanted of list) {
-          await runStep(replica, wanted, model);
+          await runStep(machine, wanted, model);
           for (const path of model.paths().keys()) paths.add(path);
         }
-        for (const path of paths) checkPathHistory(replica, path, limit);
+        for (const path of paths) checkPathHistory(machine, path, limit);
       }),
       { numRuns: 150 },
     );
@@ -87,40 +87,40 @@ describe("the namespace under random transactions", () => {
   it("keeps its invariants after every step, and nothing but the root after all is removed", async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.integer({ min: 1, max: 20 }), async (list, recordsMax) => {
-        const replica = await Replica.make();
+        const machine = await TestStateMachine.make();
         const model = new TreeModel();
         for (const wanted of list) {
-          await runStep(replica, wanted, model);
-          await replica.namespace.flush();
-          checkInvariants(replica.store);
+          await runStep(machine, wanted, model);
+          await machine.namespace.flush();
+          checkInvariants(machine.store);
         }
-        const top = replica.namespace.list({ path: Uint8Array.of(0x2f) }, { limit: 100 }).entries;
+        const top = machine.namespace.list({ path: Uint8Array.of(0x2f) }, { limit: 100 }).entries;
         for (const { attributes } of top) {
-          replica.run({ kind: "remove-tree", target: { inode: attributes.inode } });
+          machine.run({ kind: "remove-tree", target: { inode: attributes.inode } });
         }
-        replica.nowMs += list.length * DAY_MS; // Past every jump back.
-        replica.forget(recordsMax);
-        await finishAll(replica);
-        checkInvariants(replica.store);
+        machine.nowMs += list.length * DAY_MS; // Past every jump back.
+        machine.expireAndReclaim(recordsMax);
+        await finishAll(machine);
+        checkInvariants(machine.store);
         // Meta, the root, the session and its outcomes, the class, times.
-        const left = tablesLeft(replica).filter((byte) => byte !== "o");
+        const left = tablesLeft(machine).filter((byte) => byte !== "o");
         assert.deepEqual(left, ["M", "d", "i", "s", "t", "w"]);
-        assert.equal(replica.namespace.counters().chunkCount, 0);
-        assert.equal(replica.namespace.counters().logicalBytes, 0);
+        assert.equal(machine.namespace.counters().chunkCount, 0);
+        assert.equal(machine.namespace.counters().logicalBytes, 0);
       }),
       { numRuns: 150 },
     );
   });
 
-  it("has the same bytes on every replica, whenever it flushes and restarts", async () => {
+  it("has the same bytes on every machine, whenever it flushes and restarts", async () => {
     await using directory = await TempDirectory.make();
     const stores = new LmdbStores(directory.path);
     let run = 0;
     await fc.assert(
       fc.asyncProperty(steps, fc.array(fc.integer({ min: 0, max: 6 })), async (list, flushAt) => {
         run += 1;
-        const leader = await Replica.make();
-        const follower = await Replica.empty(await stores.open(`run-${run}`));
+        const leader = await TestStateMachine.make();
+        const follower = await TestStateMachine.empty(await stores.open(`run-${run}`));
         for (const wanted of list)
           await runStep(leader, wanted, new TreeModel()).catch(ignoreModel);
         await follow(follower, leader, new Set(flushAt));
@@ -136,7 +136,11 @@ describe("the namespace under random transactions", () => {
 });
 
 /** The last thing that happened up to an index says what a read as of it shows. */
-function checkPathHistory({ namespace, index }: Replica, path: string, limit: number): void {
+function checkPathHistory(
+  { namespace, index }: TestStateMachine,
+  path: string,
+  limit: number,
+): void {
   const versions: PathVersion[] = [];
   const target = at(path);
   for (let from: LogIndex | null | undefined; from !== null; ) {
@@ -172,23 +176,23 @@ function ignoreModel(error: unknown): void {
 }
 
 /** Purges are carried out, and the intent floor passes all tombstones. */
-async function finishAll(replica: Replica): Promise<void> {
-  const { namespace } = replica;
-  replica.applyData(new Uint8Array()); // The floor must be above the last removal.
-  replica.apply({ kind: "raise-intent-floor", floor: replica.index });
+async function finishAll(machine: TestStateMachine): Promise<void> {
+  const { namespace } = machine;
+  machine.applyData(new Uint8Array()); // The floor must be above the last removal.
+  machine.apply({ kind: "raise-intent-floor", floor: machine.index });
   const servers = ["s1", "s2", "p", "q", "r", "s", "t"];
   for (const name of servers) {
     const purges = namespace.purgesOf(serverId(name), 100);
     const items = purges.map((purge) => ({ ...purge, serverId: serverId(name) }));
-    replica.apply({ kind: "finish-purges", items });
+    machine.apply({ kind: "finish-purges", items });
   }
-  replica.reclaimAll();
+  machine.reclaimAll();
   await namespace.flush();
 }
 
 /** First bytes of the keys that are there. */
-function tablesLeft(replica: Replica): string[] {
-  const bytes = dump(replica.store).map((line) =>
+function tablesLeft(machine: TestStateMachine): string[] {
+  const bytes = dump(machine.store).map((line) =>
     String.fromCharCode(Number.parseInt(line.slice(0, 2), 16)),
   );
   return [...new Set(bytes)].sort();

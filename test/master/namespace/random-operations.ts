@@ -15,14 +15,14 @@ const bit = fc.boolean();
 type Seal = (name: string) => VerifiedChunk;
 
 /** An operation, once it is known under which intent its chunks are written. */
-export type Planned = (intentIndex: number) => NamespaceOperation;
+export type PlannedOperation = (intentIndex: number) => NamespaceOperation;
 
 const sealAt =
   (intentIndex: number): Seal =>
   (name) =>
     sealed(name, { intentIndex, servers: ["s1", "s2", name] });
 
-const directories: fc.Arbitrary<Planned> = fc.oneof(
+const directories: fc.Arbitrary<PlannedOperation> = fc.oneof(
   fc
     .record({ target: path, parents: bit })
     .map((fields) => () => ({ kind: "make-directory", ...fields, ...OWNER }) as const),
@@ -30,7 +30,7 @@ const directories: fc.Arbitrary<Planned> = fc.oneof(
   path.map((target) => () => ({ kind: "remove-tree", target }) as const),
 );
 
-const files: fc.Arbitrary<Planned> = fc.oneof(
+const files: fc.Arbitrary<PlannedOperation> = fc.oneof(
   path.map((target) => () => ({ kind: "create", target, ...OWNER }) as const),
   fc
     .record({ target: path, replace: bit, text: fc.constantFrom("x", "some text") })
@@ -49,7 +49,7 @@ const files: fc.Arbitrary<Planned> = fc.oneof(
   ),
 );
 
-const moves: fc.Arbitrary<Planned> = fc.oneof(
+const moves: fc.Arbitrary<PlannedOperation> = fc.oneof(
   fc
     .record({ from: path, to: path, noReplace: bit })
     .map((fields) => () => ({ kind: "rename", ...fields }) as const),
@@ -59,7 +59,7 @@ const moves: fc.Arbitrary<Planned> = fc.oneof(
 );
 
 /** From up to 12 entries ago: mostly a state that is readable. */
-const restores: fc.Arbitrary<Planned> = fc
+const restores: fc.Arbitrary<PlannedOperation> = fc
   .record({ from: path, to: path, replace: bit, back: fc.nat({ max: 12 }) })
   .map(({ back, ...fields }) => (newest: number) => {
     const index = Math.max(2, newest - back) as LogIndex;
@@ -67,7 +67,7 @@ const restores: fc.Arbitrary<Planned> = fc
   });
 
 /** Commits that expect few chunks: some of them are right. */
-const commits: fc.Arbitrary<Planned> = fc
+const commits: fc.Arbitrary<PlannedOperation> = fc
   .record({
     target: path,
     countExpected: fc.integer({ min: 0, max: 2 }),
@@ -108,7 +108,7 @@ const operation = fc.oneof(
 
 /** What happens between two mutations. */
 export type Step =
-  | { readonly kind: "transact"; readonly operations: readonly Planned[] }
+  | { readonly kind: "transact"; readonly operations: readonly PlannedOperation[] }
   | { readonly kind: "flush" }
   | { readonly kind: "restart" }
   /** Negative: another leader, whose clock is behind, or one whose clock was set back (G14). */

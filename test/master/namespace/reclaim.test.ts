@@ -8,10 +8,10 @@ import {
   chunksContent,
   DAY_MS,
   OWNER,
-  Replica,
   SECOND_MS,
   sealed,
   serverId,
+  TestStateMachine,
 } from "./harness.ts";
 import { checkInvariants } from "./invariants.ts";
 
@@ -29,118 +29,118 @@ const makeDirectory = (path: string): NamespaceOperation => ({
 
 describe("reclaim", () => {
   it("removes a tree of 100,000 entries in steps of bounded work", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     for (let directory = 0; directory < 10; directory += 1) {
       const made = [makeDirectory(`/big/${directory}`)];
       for (let file = 0; file < 9_999; file += 1)
         made.push(createFile(`/big/${directory}/${file}`));
-      replica.run(...made);
+      machine.run(...made);
     }
-    await replica.namespace.flush();
-    assert.equal(replica.namespace.counters().fileCount, 99_990);
+    await machine.namespace.flush();
+    assert.equal(machine.namespace.counters().fileCount, 99_990);
 
-    replica.run({ kind: "remove-tree", target: at("/big") });
-    const detached = replica.namespace.changedCount;
+    machine.run({ kind: "remove-tree", target: at("/big") });
+    const detached = machine.namespace.changedCount;
     assert.ok(detached <= 13, `the tree is detached by ${detached} records`);
-    await replica.namespace.flush();
+    await machine.namespace.flush();
 
-    replica.nowMs += DAY_MS;
-    assert.equal(replica.reclaimAll(), 1); // It notes the time of a quiet cluster.
-    replica.nowMs += DAY_MS;
-    await replica.namespace.flush();
+    machine.nowMs += DAY_MS;
+    assert.equal(machine.reclaimAll(), 1); // It notes the time of a quiet cluster.
+    machine.nowMs += DAY_MS;
+    await machine.namespace.flush();
     let steps = 0;
-    while (replica.namespace.reclaimPending(replica.nowMs)) {
-      assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: 5_000 }));
-      const changed = replica.namespace.changedCount;
+    while (machine.namespace.reclaimPending(machine.nowMs)) {
+      assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, recordsMax: 5_000 }));
+      const changed = machine.namespace.changedCount;
       assert.ok(changed <= 5_010, `a step changed ${changed} records`);
-      await replica.namespace.flush();
+      await machine.namespace.flush();
       steps += 1;
     }
     // The events of the feed go with it, in the same steps.
     assert.ok(steps >= 60 && steps < 75, `${steps} steps`);
-    assert.equal(replica.namespace.counters().fileCount, 0);
-    assert.equal(replica.namespace.counters().directoryCount, 1);
+    assert.equal(machine.namespace.counters().fileCount, 0);
+    assert.equal(machine.namespace.counters().directoryCount, 1);
   });
 
   it("goes down a deep tree in bounded steps", async () => {
-    const replica = await Replica.make();
-    replica.run(makeDirectory("/d".repeat(2_000)));
-    replica.run({ kind: "remove-tree", target: at("/d") });
-    replica.forget(100);
-    await replica.namespace.flush();
-    checkInvariants(replica.store);
-    assert.equal(replica.namespace.counters().directoryCount, 1);
+    const machine = await TestStateMachine.make();
+    machine.run(makeDirectory("/d".repeat(2_000)));
+    machine.run({ kind: "remove-tree", target: at("/d") });
+    machine.expireAndReclaim(100);
+    await machine.namespace.flush();
+    checkInvariants(machine.store);
+    assert.equal(machine.namespace.counters().directoryCount, 1);
   });
 
   it("makes progress with steps of one record", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     const content = chunksContent(sealed("a"), sealed("b"), sealed("a"));
-    replica.run(makeDirectory("/d/e"), createFile("/d/f"));
-    replica.run({ kind: "put", target: at("/d/e/g"), content, replace: true, ...OWNER });
-    replica.run({ kind: "remove-tree", target: at("/d") });
-    replica.forget(1);
-    await replica.namespace.flush();
-    checkInvariants(replica.store);
-    assert.equal(replica.namespace.counters().chunkCount, 0);
-    assert.equal(replica.namespace.purgesOf(serverId("s1"), 10).length, 2);
+    machine.run(makeDirectory("/d/e"), createFile("/d/f"));
+    machine.run({ kind: "put", target: at("/d/e/g"), content, replace: true, ...OWNER });
+    machine.run({ kind: "remove-tree", target: at("/d") });
+    machine.expireAndReclaim(1);
+    await machine.namespace.flush();
+    checkInvariants(machine.store);
+    assert.equal(machine.namespace.counters().chunkCount, 0);
+    assert.equal(machine.namespace.purgesOf(serverId("s1"), 10).length, 2);
   });
 
   it("is pending only when there is something to do, also in a quiet cluster", async () => {
-    const replica = await Replica.make();
-    const { namespace } = replica;
-    assert.ok(!namespace.reclaimPending(replica.nowMs + 10 * DAY_MS));
-    replica.run(createFile("/f"));
-    replica.run({ kind: "unlink", target: at("/f") });
-    assert.ok(!namespace.reclaimPending(replica.nowMs));
+    const machine = await TestStateMachine.make();
+    const { namespace } = machine;
+    assert.ok(!namespace.reclaimPending(machine.nowMs + 10 * DAY_MS));
+    machine.run(createFile("/f"));
+    machine.run({ kind: "unlink", target: at("/f") });
+    assert.ok(!namespace.reclaimPending(machine.nowMs));
 
     // No other entry says at which index the time of the removal was: one reclaim does.
-    replica.nowMs += DAY_MS;
-    assert.ok(namespace.reclaimPending(replica.nowMs));
-    assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: 100 }));
-    assert.ok(!namespace.reclaimPending(replica.nowMs));
+    machine.nowMs += DAY_MS;
+    assert.ok(namespace.reclaimPending(machine.nowMs));
+    assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, recordsMax: 100 }));
+    assert.ok(!namespace.reclaimPending(machine.nowMs));
 
-    replica.nowMs += DAY_MS;
-    assert.ok(namespace.reclaimPending(replica.nowMs));
-    assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: 100 }));
+    machine.nowMs += DAY_MS;
+    assert.ok(namespace.reclaimPending(machine.nowMs));
+    assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, recordsMax: 100 }));
     for (let day = 0; day < 10; day += 1) {
-      assert.ok(!namespace.reclaimPending(replica.nowMs + day * DAY_MS));
+      assert.ok(!namespace.reclaimPending(machine.nowMs + day * DAY_MS));
     }
   });
 
   it("keeps a chunk that one of two files still holds", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     const content = chunksContent(sealed("a"));
-    replica.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
+    machine.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
     const copy = { kind: "copy", replace: false, preserve: false, uid: 0, gid: 0 } as const;
-    replica.run({ ...copy, from: at("/f"), to: at("/g") });
-    replica.run({ kind: "unlink", target: at("/f") });
-    replica.forget();
-    const part = replica.namespace.locate(at("/g"), { firstPosition: 0, count: 1 });
+    machine.run({ ...copy, from: at("/f"), to: at("/g") });
+    machine.run({ kind: "unlink", target: at("/f") });
+    machine.expireAndReclaim();
+    const part = machine.namespace.locate(at("/g"), { firstPosition: 0, count: 1 });
     assert.equal(part.chunks[0]?.replicas.length, 3);
-    assert.equal(replica.namespace.counters().purgesPending, 0);
+    assert.equal(machine.namespace.counters().purgesPending, 0);
   });
 
   it("lets the oldest versions go first, in bounded steps, where there are more than the bound", async () => {
-    const replica = await Replica.make();
-    const { namespace } = replica;
+    const machine = await TestStateMachine.make();
+    const { namespace } = machine;
     const indexes: LogIndex[] = [];
     for (let version = 0; version < 200; version += 1) {
-      const content = chunksContent(sealed(`v${version}`, { intentIndex: replica.index }));
+      const content = chunksContent(sealed(`v${version}`, { intentIndex: machine.index }));
       indexes.push(
-        replica.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER }),
+        machine.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER }),
       );
     }
     // A replaced version is two rows: the inode's record, and its content.
     assert.equal(namespace.counters().historyVersions, 398);
-    assert.ok(!namespace.reclaimPending(replica.nowMs, 398));
+    assert.ok(!namespace.reclaimPending(machine.nowMs, 398));
     await namespace.flush();
     let steps = 0;
-    while (namespace.reclaimPending(replica.nowMs, 100)) {
+    while (namespace.reclaimPending(machine.nowMs, 100)) {
       const bounds = { recordsMax: 40, versionsMax: 100 };
-      assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, ...bounds }));
+      assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, ...bounds }));
       assert.ok(namespace.changedCount <= 80, `a step changed ${namespace.changedCount} records`);
       await namespace.flush();
-      checkInvariants(replica.store);
+      checkInvariants(machine.store);
       steps += 1;
     }
     assert.ok(steps > 10, `${steps} steps`);
@@ -154,13 +154,13 @@ describe("reclaim", () => {
   });
 
   it("does nothing before the retention, however often it is asked", async () => {
-    const replica = await Replica.make();
-    replica.run(createFile("/f"));
-    replica.run({ kind: "unlink", target: at("/f") });
+    const machine = await TestStateMachine.make();
+    machine.run(createFile("/f"));
+    machine.run({ kind: "unlink", target: at("/f") });
     for (let second = 0; second < 20; second += 1) {
-      replica.nowMs += SECOND_MS;
-      assertOk(replica.apply({ kind: "reclaim", nowMs: replica.nowMs, recordsMax: 1_000 }));
+      machine.nowMs += SECOND_MS;
+      assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, recordsMax: 1_000 }));
     }
-    assert.equal(replica.namespace.list(at("/"), { limit: 10 }, 3 as never).entries.length, 1);
+    assert.equal(machine.namespace.list(at("/"), { limit: 10 }, 3 as never).entries.length, 1);
   });
 });

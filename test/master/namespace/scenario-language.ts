@@ -9,7 +9,7 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import { displayName } from "../../../shared/base/path.ts";
 import type { Precondition, Target } from "../../../shared/protocol/namespace-api.ts";
-import { chunkId, inline, MIB, OWNER, type Replica, sealed, serverId } from "./harness.ts";
+import { chunkId, inline, MIB, OWNER, sealed, serverId, type TestStateMachine } from "./harness.ts";
 
 /**
  * The words of the scenario files: one command a line, one or more lines of answer.
@@ -19,11 +19,11 @@ import { chunkId, inline, MIB, OWNER, type Replica, sealed, serverId } from "./h
  *     CHUNKS    a,b:100,@c   a full MiB "a", 100 bytes "b", a reference to "c"; - for none
  */
 export class ScenarioLanguage {
-  readonly #replica: Replica;
+  readonly #machine: TestStateMachine;
   readonly #marks = new Map<string, LogIndex>();
 
-  constructor(replica: Replica) {
-    this.#replica = replica;
+  constructor(machine: TestStateMachine) {
+    this.#machine = machine;
   }
 
   /** Runs one line. @returns its answer. */
@@ -32,11 +32,11 @@ export class ScenarioLanguage {
     const verb = words.shift() ?? "";
     try {
       const query = this.#queries[verb];
-      if (query !== undefined) return query(new Words(words, this.#marks, this.#replica));
+      if (query !== undefined) return query(new Words(words, this.#marks, this.#machine));
       const command = this.#commands[verb];
       if (command !== undefined) {
-        const built = command(new Words(words, this.#marks, this.#replica));
-        return answer(this.#replica.apply(built));
+        const built = command(new Words(words, this.#marks, this.#machine));
+        return answer(this.#machine.apply(built));
       }
       return this.#transact(line);
     } catch (error) {
@@ -52,29 +52,29 @@ export class ScenarioLanguage {
     for (const part of line.split(";")) {
       const words = part.split(" ").filter(Boolean);
       const verb = words.shift() ?? "";
-      const rest = new Words(words, this.#marks, this.#replica);
+      const rest = new Words(words, this.#marks, this.#machine);
       if (verb === "if") preconditions.push(precondition(rest));
       else operations.push(operationOf(verb, rest));
     }
-    return answer(this.#replica.transact(operations, preconditions));
+    return answer(this.#machine.transact(operations, preconditions));
   }
 
   readonly #queries: Record<string, (words: Words) => string> = {
     mark: (words) => {
-      this.#marks.set(words.next(), this.#replica.index);
+      this.#marks.set(words.next(), this.#machine.index);
       return "ok";
     },
     pass: (words) => {
-      this.#replica.nowMs += durationMs(words.next());
+      this.#machine.nowMs += durationMs(words.next());
       return "ok";
     },
     "reclaim-all": () => {
-      this.#replica.reclaimAll();
+      this.#machine.reclaimAll();
       return "ok";
     },
     stat: (words) => {
       const at = words.at();
-      const attributes = this.#replica.namespace.stat(words.target(), at);
+      const attributes = this.#machine.namespace.stat(words.target(), at);
       const { kind, inode, mode, uid, storageClass } = attributes;
       const rest =
         attributes.kind === "file"
@@ -84,7 +84,7 @@ export class ScenarioLanguage {
     },
     ls: (words) => {
       const at = words.at();
-      const page = this.#replica.namespace.list(words.target(), { limit: 100 }, at);
+      const page = this.#machine.namespace.list(words.target(), { limit: 100 }, at);
       const names = page.entries.map(({ name, attributes }) => {
         return displayName(name) + (attributes.kind === "directory" ? "/" : "");
       });
@@ -92,7 +92,7 @@ export class ScenarioLanguage {
     },
     cat: (words) => {
       const at = words.at();
-      const part = this.#replica.namespace.locate(
+      const part = this.#machine.namespace.locate(
         words.target(),
         { firstPosition: 0, count: 100 },
         at,
@@ -107,25 +107,25 @@ export class ScenarioLanguage {
         .join("\n");
     },
     chunk: (words) => {
-      const chunk = this.#replica.namespace.chunk(chunkId(words.next()));
+      const chunk = this.#machine.namespace.chunk(chunkId(words.next()));
       if (chunk === undefined) return "unknown";
       const replicas = chunk.replicas.map((replica) => shortName(replica.serverId)).join(",");
       return `${chunk.referenceCount} references, on ${replicas || "nothing"}, wants ${chunk.copiesWanted}`;
     },
     chunks: (words) => {
-      const ids = this.#replica.namespace.chunksOfServer(serverId(words.next()), null, 100);
+      const ids = this.#machine.namespace.chunksOfServer(serverId(words.next()), null, 100);
       return ids.map(shortName).join(" ") || "none";
     },
-    wanting: () => {
-      return this.#replica.namespace.underReplicated(null, 100).map(shortName).join(" ") || "none";
+    "under-replicated": () => {
+      return this.#machine.namespace.underReplicated(null, 100).map(shortName).join(" ") || "none";
     },
     purges: (words) => {
-      const purges = this.#replica.namespace.purgesOf(serverId(words.next()), 100);
+      const purges = this.#machine.namespace.purgesOf(serverId(words.next()), 100);
       return purges.map((purge) => shortName(purge.chunkId)).join(" ") || "none";
     },
     counters: () => {
       const { fileCount, directoryCount, chunkCount, logicalBytes, purgesPending } =
-        this.#replica.namespace.counters();
+        this.#machine.namespace.counters();
       return `${fileCount} files, ${directoryCount} directories, ${chunkCount} chunks, ${logicalBytes} bytes, ${purgesPending} purges`;
     },
   };
@@ -133,8 +133,8 @@ export class ScenarioLanguage {
   readonly #commands: Record<string, (words: Words) => Command> = {
     define: (words) => ({
       kind: "define-storage-class",
-      nowMs: this.#replica.nowMs,
-      attempt: this.#replica.nextAttempt(),
+      nowMs: this.#machine.nowMs,
+      attempt: this.#machine.nextAttempt(),
       storageClass: {
         name: words.next(),
         copies: Number(words.next()),
@@ -171,7 +171,7 @@ export class ScenarioLanguage {
     floor: (words) => ({ kind: "raise-intent-floor", floor: words.index() }),
     reclaim: (words) => ({
       kind: "reclaim",
-      nowMs: this.#replica.nowMs,
+      nowMs: this.#machine.nowMs,
       recordsMax: Number(words.next()),
     }),
   };
@@ -181,12 +181,12 @@ export class ScenarioLanguage {
 class Words {
   readonly #words: string[];
   readonly #marks: ReadonlyMap<string, LogIndex>;
-  readonly #replica: Replica;
+  readonly #machine: TestStateMachine;
 
-  constructor(words: string[], marks: ReadonlyMap<string, LogIndex>, replica: Replica) {
+  constructor(words: string[], marks: ReadonlyMap<string, LogIndex>, machine: TestStateMachine) {
     this.#words = words;
     this.#marks = marks;
-    this.#replica = replica;
+    this.#machine = machine;
   }
 
   next(): string {
@@ -223,7 +223,7 @@ class Words {
   }
 
   indexOf(word: string): LogIndex {
-    if (word === "now") return this.#replica.index;
+    if (word === "now") return this.#machine.index;
     return this.#marks.get(word) ?? (Number(word) as LogIndex);
   }
 

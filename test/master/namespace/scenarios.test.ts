@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { Replica } from "./harness.ts";
+import { TestStateMachine } from "./harness.ts";
 import { checkInvariants } from "./invariants.ts";
 import { ScenarioLanguage } from "./scenario-language.ts";
 
@@ -25,16 +25,16 @@ describe("namespace scenarios", () => {
 });
 
 async function play(text: string): Promise<string> {
-  const replica = await Replica.make();
-  const language = new ScenarioLanguage(replica);
+  const machine = await TestStateMachine.make();
+  const language = new ScenarioLanguage(machine);
   const blocks: string[] = [];
   for (const block of text.trimEnd().split(/\n\n+/)) {
     const [head = ""] = block.split("\n----");
     const commands = head.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
     const answers = commands.map((line) => language.run(line));
     blocks.push(commands.length === 0 ? head : [head, "----", ...answers].join("\n"));
-    await replica.namespace.flush();
-    checkInvariants(replica.store);
+    await machine.namespace.flush();
+    checkInvariants(machine.store);
   }
   return `${blocks.join("\n\n")}\n`;
 }

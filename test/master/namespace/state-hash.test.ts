@@ -12,7 +12,7 @@ import type { LogIndex } from "../../../shared/base/ids.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { assertOk, at, hasher, inline, OWNER, Replica } from "./harness.ts";
+import { assertOk, at, hasher, inline, OWNER, TestStateMachine } from "./harness.ts";
 
 const put = (path: string, text: string) =>
   ({ kind: "put", target: at(path), content: inline(text), ...OWNER, replace: true }) as const;
@@ -23,16 +23,16 @@ const markAt = (namespace: Namespace, index: number): string | undefined => {
 };
 
 /** Entries that make, replace, move and remove, with checkpoints between. @returns their indexes. */
-function work(replica: Replica, random: SeededRandom): LogIndex[] {
+function work(machine: TestStateMachine, random: SeededRandom): LogIndex[] {
   const checkpoints: LogIndex[] = [];
   for (let step = 0; step < 120; step += 1) {
     const path = `/f${random.integer(12)}`;
     const kind = random.integer(4);
-    if (kind < 2) replica.transact([put(path, `text ${step}`)]);
-    else if (kind === 2) replica.transact([{ kind: "unlink", target: at(path) }]);
-    else replica.transact([{ kind: "make-directory", target: at(path), parents: false, ...OWNER }]);
+    if (kind < 2) machine.transact([put(path, `text ${step}`)]);
+    else if (kind === 2) machine.transact([{ kind: "unlink", target: at(path) }]);
+    else machine.transact([{ kind: "make-directory", target: at(path), parents: false, ...OWNER }]);
     if (step % 30 !== 29) continue;
-    const outcome = replica.apply({ kind: "checkpoint", verdict: null });
+    const outcome = machine.apply({ kind: "checkpoint", verdict: null });
     assertOk(outcome);
     checkpoints.push(outcome.index);
   }
@@ -41,7 +41,7 @@ function work(replica: Replica, random: SeededRandom): LogIndex[] {
 
 /** Applies the source's log with flushes and crashes. @returns the hashes at checkpoints. */
 async function follow(
-  source: Replica,
+  source: TestStateMachine,
   store: OrderedStore,
   random: SeededRandom,
 ): Promise<{ namespace: Namespace; marks: Map<number, string> }> {
@@ -60,11 +60,11 @@ async function follow(
   return { namespace, marks };
 }
 
-describe("the state hash of a replica", () => {
+describe("the state hash of a machine", () => {
   it("is that of the rows in the store, whenever it was flushed, also after crashes", async () => {
     for (let seed = 1; seed <= 20; seed += 1) {
       const random = new SeededRandom(seed);
-      const source = await Replica.make();
+      const source = await TestStateMachine.make();
       const checkpoints = work(source, random);
       await source.namespace.flush();
       const store = await new MemoryStores().open("state");
@@ -86,24 +86,24 @@ describe("the state hash of a replica", () => {
       },
     });
     const store = await stores.open("state");
-    const replica = await Replica.make({ store });
-    replica.run(put("/a", "one"));
+    const machine = await TestStateMachine.make({ store });
+    machine.run(put("/a", "one"));
     isFull = true;
-    await assert.rejects(replica.namespace.flush(), { code: "NO_SPACE" });
-    replica.run(put("/a", "two"));
-    await assert.rejects(replica.namespace.flush(), { code: "NO_SPACE" });
+    await assert.rejects(machine.namespace.flush(), { code: "NO_SPACE" });
+    machine.run(put("/a", "two"));
+    await assert.rejects(machine.namespace.flush(), { code: "NO_SPACE" });
     isFull = false;
-    await replica.namespace.flush();
-    assert.equal(replica.namespace.durable.index, replica.index);
-    assert.equal(hexOf(replica.namespace.durableMark), toHex(hashOf(store).bytes()));
+    await machine.namespace.flush();
+    assert.equal(machine.namespace.durable.index, machine.index);
+    assert.equal(hexOf(machine.namespace.durableMark), toHex(hashOf(store).bytes()));
     const again = Namespace.open({ store, hasher });
-    assert.deepEqual(again.stat(at("/a")), replica.namespace.stat(at("/a")));
+    assert.deepEqual(again.stat(at("/a")), machine.namespace.stat(at("/a")));
   });
 
   it("lets other work go on while a large flush is hashed, and is right all the same", async () => {
     const store = await new MemoryStores().open("state");
     let index = 0;
-    const source = await Replica.make();
+    const source = await TestStateMachine.make();
     for (let file = 0; file < 600; file += 1) source.run(put(`/f${file}`, "x"));
     const applyNext = (): void => {
       const entry = source.log[index];
@@ -129,16 +129,16 @@ describe("the state hash of a replica", () => {
   });
 
   it("is computed for a store of a version that kept none", async () => {
-    const replica = await Replica.make();
-    replica.run(put("/a", "one"));
-    await replica.namespace.flush();
-    const { term } = replica.namespace.durable;
+    const machine = await TestStateMachine.make();
+    machine.run(put("/a", "one"));
+    await machine.namespace.flush();
+    const { term } = machine.namespace.durable;
     const none = undefined as unknown as null;
-    const old = { formatVersion: 1, index: replica.index, term, stateHash: none, check: null };
+    const old = { formatVersion: 1, index: machine.index, term, stateHash: none, checksum: null };
     const key = textToBytes(META_KEY.applied);
-    await replica.store.commit([{ key, value: APPLIED.encode(old, META_KEY.applied) }]);
-    const reopened = Namespace.open({ store: replica.store, hasher });
-    assert.equal(hexOf(reopened.durableMark), hexOf(replica.namespace.durableMark));
+    await machine.store.commit([{ key, value: APPLIED.encode(old, META_KEY.applied) }]);
+    const reopened = Namespace.open({ store: machine.store, hasher });
+    assert.equal(hexOf(reopened.durableMark), hexOf(machine.namespace.durableMark));
   });
 });
 
@@ -154,23 +154,23 @@ function openOf(store: OrderedStore): Namespace | string {
 
 describe("the rows that say what a store stands for", () => {
   it("are not believed when a bit of them has turned over", async () => {
-    const replica = await Replica.make();
-    replica.run(put("/a", "one"));
-    await replica.namespace.flush();
+    const machine = await TestStateMachine.make();
+    machine.run(put("/a", "one"));
+    await machine.namespace.flush();
     let count = 0;
     for (const name of [META_KEY.applied, META_KEY.membership]) {
       const key = textToBytes(name);
-      const good = replica.store.get(key)?.slice();
+      const good = machine.store.get(key)?.slice();
       assert.ok(good !== undefined);
       for (let bit = 0; bit < good.length * 8; bit += 1) {
         const value = good.slice();
         value[bit >> 3] = (value[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-        await replica.store.commit([{ key, value }]);
-        const opened = openOf(replica.store);
+        await machine.store.commit([{ key, value }]);
+        const opened = openOf(machine.store);
         if (opened instanceof Namespace) {
           // Another spelling of the same.
-          const { index, term, membership } = replica.namespace.durable;
-          const stateHash = hexOf(replica.namespace.durableMark);
+          const { index, term, membership } = machine.namespace.durable;
+          const stateHash = hexOf(machine.namespace.durableMark);
           const found = { ...opened.durable, stateHash: hexOf(opened.durableMark) };
           assert.deepEqual(found, { index, term, membership, stateHash }, `bit ${bit} of ${name}`);
           continue;
@@ -179,10 +179,10 @@ describe("the rows that say what a store stands for", () => {
         assert.ok(opened === "STORE_CORRUPT" || opened === "VERSION_MISMATCH", opened);
         count += 1;
       }
-      await replica.store.commit([{ key, value: good }]);
+      await machine.store.commit([{ key, value: good }]);
     }
     assert.ok(count > 300, `${count} bits`);
-    assert.equal(Namespace.open({ store: replica.store, hasher }).appliedIndex, replica.index);
+    assert.equal(Namespace.open({ store: machine.store, hasher }).appliedIndex, machine.index);
   });
 });
 
@@ -198,7 +198,7 @@ async function plantDivergence(store: OrderedStore): Promise<void> {
 
 describe("a member that has diverged", () => {
   it("stops at the verdict of a checkpoint, and again after each restart", async () => {
-    const good = await Replica.make();
+    const good = await TestStateMachine.make();
     good.run(put("/a", "one"));
     await good.namespace.flush();
     const store = await new MemoryStores().open("state");
@@ -227,40 +227,40 @@ describe("a member that has diverged", () => {
   });
 
   it("cannot be told from the others where it has no hash to compare", async () => {
-    const replica = await Replica.make();
-    await replica.namespace.flush();
+    const machine = await TestStateMachine.make();
+    await machine.namespace.flush();
     const elsewhere = { index: 1 as LogIndex, stateHash: new Uint8Array(16) };
-    assertOk(replica.apply({ kind: "checkpoint", verdict: elsewhere }));
+    assertOk(machine.apply({ kind: "checkpoint", verdict: elsewhere }));
   });
 });
 
 describe("feature levels of the state", () => {
   it("go up, never down, and are kept", async () => {
-    const replica = await Replica.make();
-    assert.equal(replica.namespace.featureLevel, 1);
-    assertOk(replica.apply({ kind: "raise-feature-level", level: 2 }));
-    assertOk(replica.apply({ kind: "raise-feature-level", level: 1 }));
-    await replica.namespace.flush();
-    assert.equal(Namespace.open({ store: replica.store, hasher }).featureLevel, 2);
+    const machine = await TestStateMachine.make();
+    assert.equal(machine.namespace.featureLevel, 1);
+    assertOk(machine.apply({ kind: "raise-feature-level", level: 2 }));
+    assertOk(machine.apply({ kind: "raise-feature-level", level: 1 }));
+    await machine.namespace.flush();
+    assert.equal(Namespace.open({ store: machine.store, hasher }).featureLevel, 2);
   });
 
   it("stop a member that does not support them, in the log and in a store", async () => {
-    const replica = await Replica.make();
-    await replica.namespace.flush();
+    const machine = await TestStateMachine.make();
+    await machine.namespace.flush();
     const level = FEATURE_LEVEL_MAX + 1;
-    assert.throws(() => replica.apply({ kind: "raise-feature-level", level }), {
+    assert.throws(() => machine.apply({ kind: "raise-feature-level", level }), {
       code: "VERSION_MISMATCH",
     });
     const row = { key: new TextEncoder().encode("Mf"), value: Uint8Array.of(0x92, 1, level) };
-    await replica.store.commit([row]);
-    assert.throws(() => Namespace.open({ store: replica.store, hasher }), {
+    await machine.store.commit([row]);
+    assert.throws(() => Namespace.open({ store: machine.store, hasher }), {
       code: "VERSION_MISMATCH",
     });
   });
 
   it("leave no command that an older program would take for another one", async () => {
-    const replica = await Replica.make();
+    const machine = await TestStateMachine.make();
     const unknown = { kind: "of-tomorrow" } as unknown as Parameters<typeof encodeCommand>[0];
-    assert.throws(() => replica.applyData(encodeCommand(unknown)), { code: "VERSION_MISMATCH" });
+    assert.throws(() => machine.applyData(encodeCommand(unknown)), { code: "VERSION_MISMATCH" });
   });
 });

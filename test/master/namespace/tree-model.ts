@@ -52,7 +52,7 @@ export class TreeModel {
   }
 
   /** The tree is now as it was after `index`; states before `oldest` are forgotten. */
-  noteIndex(index: LogIndex, oldest: LogIndex): void {
+  saveState(index: LogIndex, oldest: LogIndex): void {
     this.#past.set(index, clone(this.#root));
     for (const known of this.#past.keys()) if (known < oldest) this.#past.delete(known);
   }
@@ -181,7 +181,7 @@ export class TreeModel {
     parent.children.set(name, { kind: "file", content, chunkMib });
   }
 
-  /** Of a past that `noteIndex` was told. */
+  /** Of a past that `saveState` was told. */
   #restore({ from, to, index, replace }: Operation<"restore">): void {
     const past = this.#past.get(index);
     if (past === undefined) throw new Refused("INDEX_EXPIRED");

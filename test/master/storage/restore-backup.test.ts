@@ -16,17 +16,21 @@ import { encodePairs } from "../../../shared/protocol/pairs.ts";
 import { MemoryDisk } from "../../support/memory-disk.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { MemoryLog } from "../../support/wire-world.ts";
-import { at, BOOTSTRAP, hasher, inline, OWNER, Replica } from "../namespace/harness.ts";
+import { at, BOOTSTRAP, hasher, inline, OWNER, TestStateMachine } from "../namespace/harness.ts";
 
 const CLUSTER = BOOTSTRAP.clusterId;
 const MEMBERS = [1, 2, 3] as MemberId[];
 const LIFE = 2 ** 40;
 
 /** A state with a few files, and what its backup says. */
-async function source(): Promise<{ replica: Replica; head: BackupHead; rows: KeyValue[] }> {
-  const replica = await Replica.make();
+async function source(): Promise<{
+  machine: TestStateMachine;
+  head: BackupHead;
+  rows: KeyValue[];
+}> {
+  const machine = await TestStateMachine.make();
   for (let file = 0; file < 40; file += 1) {
-    replica.run({
+    machine.run({
       kind: "put",
       target: at(`/f${file}`),
       content: inline(`text ${file}`),
@@ -34,12 +38,12 @@ async function source(): Promise<{ replica: Replica; head: BackupHead; rows: Key
       ...OWNER,
     });
   }
-  await replica.namespace.flush();
-  const { index, term } = replica.namespace.durable;
-  const { stateHash } = replica.namespace.durableMark;
+  await machine.namespace.flush();
+  const { index, term } = machine.namespace.durable;
+  const { stateHash } = machine.namespace.durableMark;
   const head = { clusterId: CLUSTER, index, term, createdMs: 1, featureLevel: 1, stateHash };
   const all = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
-  return { replica, head, rows: [...replica.store.range(all)] };
+  return { machine, head, rows: [...machine.store.range(all)] };
 }
 
 /** The bytes of a backup, in parts of ten rows. */
@@ -97,7 +101,7 @@ class Directory {
 
 describe("a master's directory that is restored from a backup", () => {
   it("holds every file, at an index and a term above all from before", async () => {
-    const { replica, head, rows } = await source();
+    const { machine, head, rows } = await source();
     const directory = new Directory();
     const restored = await directory.restore(await fileOf(head, rows));
     assert.equal(restored.index, LIFE + head.index);
@@ -108,9 +112,9 @@ describe("a master's directory that is restored from a backup", () => {
     assert.equal(namespace.durable.index, restored.index);
     for (let file = 0; file < 40; file += 1) {
       const target = at(`/f${file}`);
-      assert.deepEqual(namespace.stat(target), replica.namespace.stat(target));
+      assert.deepEqual(namespace.stat(target), machine.namespace.stat(target));
     }
-    const before = replica.namespace.clusterFacts();
+    const before = machine.namespace.clusterFacts();
     const facts = namespace.clusterFacts();
     assert.notDeepEqual(facts?.chunkKey, before?.chunkKey, "old receipts are void");
     assert.deepEqual({ ...facts, chunkKey: null }, { ...before, chunkKey: null });

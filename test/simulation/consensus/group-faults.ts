@@ -43,7 +43,7 @@ export class GroupFaults {
   }
 
   /** One thing goes wrong, or is mended, or nothing happens. */
-  async strike(): Promise<void> {
+  async injectFault(): Promise<void> {
     const { random } = this.#group;
     const member = this.#group.member(1 + random.integer(3));
     const other = this.#group.member(1 + (member.id % 3));
@@ -61,7 +61,7 @@ export class GroupFaults {
   }
 
   /** Who could not go on has lost its power too. */
-  endFailed(): void {
+  killFailedMembers(): void {
     for (const member of this.#group.members) if (member.fatal !== null) this.kill(member);
   }
 
@@ -74,7 +74,7 @@ export class GroupFaults {
   }
 
   /** Everything is mended. Those with a broken disk step out and come back with another. */
-  async mend(): Promise<void> {
+  async repairAll(): Promise<void> {
     this.#group.network.heal();
     for (const member of this.#group.members) {
       this.kill(member);

@@ -41,9 +41,9 @@ class LogSimulation {
   async round(): Promise<void> {
     const { random, clock } = this.#group;
     for (let burst = 1 + random.integer(6); burst > 0; burst -= 1) this.#use();
-    await this.#faults.strike();
+    await this.#faults.injectFault();
     await clock.advance(random.integer(600));
-    this.#faults.endFailed();
+    this.#faults.killFailedMembers();
   }
 
   /** Clients come to any member that thinks it leads. */
@@ -98,7 +98,7 @@ class LogSimulation {
   /** Everything is mended: then everyone agrees, and everything that was promised is there. */
   async finish(): Promise<void> {
     const group = this.#group;
-    await this.#faults.mend();
+    await this.#faults.repairAll();
     await group.clock.advance(5_000);
     await group.clock.advanceFor(Promise.all(this.#underWay), "everything is answered");
     const last = group.propose(await group.leader(), "the last one");

@@ -12,7 +12,7 @@ import type { Operation } from "../linearizability/history.ts";
 const DIRECTORIES = ["/d0", "/d1", "/d2"] as const;
 const NAMES = ["a", "b", "c"] as const;
 /** A client tries so long to get an answer, in virtual time; then it never learns. */
-const PATIENCE_MS = 4_000;
+const ANSWER_TIMEOUT_MS = 4_000;
 /** Answers that a client asks for again, and so has not acknowledged. */
 const REMEMBERED_COUNT = 8;
 
@@ -25,16 +25,16 @@ export interface ClientCounts {
 }
 
 /** What all clients of a simulation share. */
-export interface ClientWorld {
+export interface NamespaceClientDeps {
   readonly group: TestGroup;
   readonly counts: ClientCounts;
   readonly history: Operation<NameInput, NameOutput>[];
   /** Counts events: of two events the later one has the higher time, within one moment too. */
-  time: number;
+  eventCount: number;
   isOver: boolean;
 }
 
-interface Remembered {
+interface RememberedMutation {
   readonly sequence: number;
   readonly operations: readonly NamespaceOperation[];
   readonly outcome: Outcome;
@@ -45,14 +45,14 @@ interface Remembered {
  * answered under the same sequence, and now and then asks again for what was answered long ago.
  */
 export class NamespaceClient {
-  readonly #world: ClientWorld;
+  readonly #world: NamespaceClientDeps;
   readonly #name: string;
   #life = 1;
   #sessionId = 0 as SessionId;
   #sequence = 0;
-  #remembered: Remembered[] = [];
+  #remembered: RememberedMutation[] = [];
 
-  constructor(world: ClientWorld, name: string) {
+  constructor(world: NamespaceClientDeps, name: string) {
     this.#world = world;
     this.#name = name;
   }
@@ -81,7 +81,7 @@ export class NamespaceClient {
   }
 
   /** Puts `/d0` to `/d2` in place, as the first command but the bootstrap. */
-  async prepare(bootstrap: Command): Promise<void> {
+  async bootstrapCluster(bootstrap: Command): Promise<void> {
     await this.#insist(() => bootstrap);
     await this.#openSession();
     for (const path of DIRECTORIES) {
@@ -98,7 +98,7 @@ export class NamespaceClient {
   }
 
   /** The files that there may be: what a last look must explain. */
-  static places(): readonly (readonly [key: string, name: string])[] {
+  static allFiles(): readonly (readonly [key: string, name: string])[] {
     return DIRECTORIES.flatMap((key) => NAMES.map((name) => [key, name] as const));
   }
 
@@ -188,13 +188,13 @@ export class NamespaceClient {
   /** One member after the other until there is an outcome; null: nobody knows what became of it. */
   async #insist(commandAt: (nowMs: number) => Command): Promise<Outcome | null> {
     const { clock, random } = this.#world.group;
-    const untilMs = clock.monotonicMs() + PATIENCE_MS;
+    const untilMs = clock.monotonicMs() + ANSWER_TIMEOUT_MS;
     while (this.#world.isOver || clock.monotonicMs() < untilMs) {
       const member = this.#memberToAsk();
       const outcome =
         member === undefined
           ? null
-          : await ofLife(member, () =>
+          : await answerOf(member, () =>
               member.running.propose(encodeCommand(commandAt(clock.wallMs()))),
             );
       if (outcome !== null) return outcome.outcome as Outcome;
@@ -206,7 +206,7 @@ export class NamespaceClient {
   async #findFile(path: string): Promise<NameOutput | null> {
     const member = this.#member();
     if (member === undefined) return null;
-    const index = await ofLife(member, () => member.running.confirmRead(2_000));
+    const index = await answerOf(member, () => member.running.confirmRead(2_000));
     if (index === null) return null;
     const namespace = member.running.stateMachine as Namespace;
     assert.ok(namespace.appliedIndex >= index, "the state shows what the read promises");
@@ -240,8 +240,8 @@ export class NamespaceClient {
   }
 
   #now(): number {
-    this.#world.time += 1;
-    return this.#world.time;
+    this.#world.eventCount += 1;
+    return this.#world.eventCount;
   }
 
   #record(part: {
@@ -257,7 +257,7 @@ export class NamespaceClient {
 }
 
 /** What a member answers before it stops or dies; null for any error of the world. */
-async function ofLife<T>(member: TestMember, ask: () => Promise<T>): Promise<T | null> {
+async function answerOf<T>(member: TestMember, ask: () => Promise<T>): Promise<T | null> {
   const { life, driver } = member;
   try {
     const answer = await ask();

@@ -5,7 +5,11 @@ import { BOOTSTRAP, hasher } from "../../master/namespace/harness.ts";
 import { requireLinearizable } from "../linearizability/counterexample.ts";
 import { directoryModel } from "../linearizability/directory-model.ts";
 import { type FaultCounts, GroupFaults, SMALL } from "./group-faults.ts";
-import { type ClientCounts, type ClientWorld, NamespaceClient } from "./namespace-client.ts";
+import {
+  type ClientCounts,
+  NamespaceClient,
+  type NamespaceClientDeps,
+} from "./namespace-client.ts";
 
 const ROUNDS = 50;
 const CLIENT_NAMES = ["p1", "p2", "p3", "p4"] as const;
@@ -27,22 +31,25 @@ export async function simulateNamespace(seed: number, counts: NamespaceCounts): 
     openStateMachine: (store) => Namespace.open({ store, hasher, cacheBytesMax: 10_000 }),
   });
   const { clock, random } = group;
-  const world: ClientWorld = { group, counts, history: [], time: 0, isOver: false };
+  const world: NamespaceClientDeps = { group, counts, history: [], eventCount: 0, isOver: false };
   const founder = new NamespaceClient(world, "p0");
-  await clock.advanceFor(founder.prepare({ ...BOOTSTRAP, nowMs: clock.wallMs() }), "it is founded");
+  await clock.advanceFor(
+    founder.bootstrapCluster({ ...BOOTSTRAP, nowMs: clock.wallMs() }),
+    "it is founded",
+  );
   const faults = new GroupFaults(group, counts);
   const clients = Promise.all(CLIENT_NAMES.map((name) => new NamespaceClient(world, name).run()));
   clients.catch(() => {}); // The wait at the end reports it.
   for (let round = 0; round < ROUNDS; round += 1) {
-    await faults.strike();
+    await faults.injectFault();
     await clock.advance(random.integer(600));
-    faults.endFailed();
+    faults.killFailedMembers();
   }
-  await faults.mend();
+  await faults.repairAll();
   await group.leader();
   world.isOver = true;
   await clock.advanceFor(clients, "all clients have their answers");
-  for (const [key, name] of NamespaceClient.places()) {
+  for (const [key, name] of NamespaceClient.allFiles()) {
     await clock.advanceFor(founder.read(key, name), "a last look");
   }
   requireLinearizable(directoryModel, world.history);

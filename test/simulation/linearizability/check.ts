@@ -1,12 +1,17 @@
 import { assert, present } from "../../../shared/base/assert.ts";
 import type { History, Operation, SequentialModel } from "./history.ts";
 import { partitionByKey } from "./history.ts";
-import { HastyMemory, type Memory, PlacedSet, ThoroughMemory } from "./search-memory.ts";
+import {
+  ExhaustiveMemory,
+  KnownOnlyMemory,
+  PlacedSet,
+  type SearchMemory,
+} from "./search-memory.ts";
 
 /** Steps of the model after which a search is given up: far more than any real history took. */
 const STEPS_MAX = 20_000_000;
 
-export type Verdict<Input, Output> =
+export type CheckResult<Input, Output> =
   | { readonly kind: "linearizable" }
   | {
       readonly kind: "violation";
@@ -19,7 +24,7 @@ export type Verdict<Input, Output> =
 export function checkHistory<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
-): Verdict<Input, Output> {
+): CheckResult<Input, Output> {
   // Linearizability is local: a history is linearizable if that of each object is (their theorem 1).
   for (const [key, part] of partitionByKey(history)) {
     if (!isLinearizable(model, part)) return { kind: "violation", key, history: part };
@@ -33,7 +38,7 @@ export function isLinearizable<State, Input, Output>(
 ): boolean {
   const simplified = model.simplify?.(history) ?? history;
   // An order that a hasty search finds is one; that there is none only a thorough one may say.
-  return [new HastyMemory(), new ThoroughMemory()].some((memory) =>
+  return [new KnownOnlyMemory(), new ExhaustiveMemory()].some((memory) =>
     new Search(model, simplified, memory).run(),
   );
 }
@@ -65,9 +70,9 @@ class Search<State, Input, Output> {
   readonly #head: Node = { position: -1, kind: "call", previous: null, next: null };
   readonly #returns: (Node | null)[];
   /** For one of unknown output: the same one that was called before it, which is to be placed first. */
-  readonly #twins: (number | null)[];
+  readonly #sameBefore: (number | null)[];
   readonly #placed: PlacedSet;
-  readonly #memory: Memory;
+  readonly #memory: SearchMemory;
   readonly #steps: Step<State>[] = [];
   #state: State;
   /** Operations with a known output that are not placed. */
@@ -77,7 +82,7 @@ class Search<State, Input, Output> {
   constructor(
     model: SequentialModel<State, Input, Output>,
     history: History<Input, Output>,
-    memory: Memory,
+    memory: SearchMemory,
   ) {
     this.#model = model;
     this.#memory = memory;
@@ -85,7 +90,7 @@ class Search<State, Input, Output> {
     this.#state = model.initial;
     this.#placed = new PlacedSet(history.map(({ output }) => output !== null));
     this.#returns = history.map(() => null);
-    this.#twins = history.map(() => null);
+    this.#sameBefore = history.map(() => null);
     this.#link();
   }
 
@@ -97,7 +102,7 @@ class Search<State, Input, Output> {
         node = this.#place(current) ? this.#head.next : current.next;
         continue;
       }
-      const last = this.#takeBack();
+      const last = this.#undoLast();
       if (last === null) return false;
       node = last.next;
     }
@@ -117,7 +122,7 @@ class Search<State, Input, Output> {
       this.#missingCount += 1;
       nodes.push({ node, time: returnTime });
     }
-    this.#pair();
+    this.#linkSame();
     nodes.sort((left, right) => left.time - right.time || rankOf(left.node) - rankOf(right.node));
     let last = this.#head;
     for (const { node } of nodes) {
@@ -127,21 +132,21 @@ class Search<State, Input, Output> {
     }
   }
 
-  #pair(): void {
+  #linkSame(): void {
     const last = new Map<string, number>();
     const unknown = [...this.#history.entries()].filter(([, { output }]) => output === null);
     unknown.sort(([, left], [, right]) => left.callTime - right.callTime);
     for (const [position, { input }] of unknown) {
       const text = this.#model.describe(input, null);
-      this.#twins[position] = last.get(text) ?? null;
+      this.#sameBefore[position] = last.get(text) ?? null;
       last.set(text, position);
     }
   }
 
   /** @returns false if it cannot come next, or all that would follow was tried. */
   #place(node: Node): boolean {
-    const twin = this.#twins[node.position] ?? null;
-    if (twin !== null && !this.#placed.has(twin)) return false;
+    const same = this.#sameBefore[node.position] ?? null;
+    if (same !== null && !this.#placed.has(same)) return false;
     const { input, output } = this.#operationOf(node);
     this.#stepCount += 1;
     assert(this.#stepCount < STEPS_MAX, "a history is small enough to be searched");
@@ -164,7 +169,7 @@ class Search<State, Input, Output> {
   }
 
   /** @returns the call that was placed last, back in the list; null: none is left. */
-  #takeBack(): Node | null {
+  #undoLast(): Node | null {
     const step = this.#steps.pop();
     if (step === undefined) return null;
     const { node, stateBefore } = step;

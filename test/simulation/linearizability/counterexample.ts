@@ -8,7 +8,7 @@ export interface Counterexample<Input, Output> {
   /** Everything up to the answer that cannot be explained, without reads that do not matter. */
   readonly history: History<Input, Output>;
   /** One of `history`: before it returned, all was well. */
-  readonly culprit: Operation<Input, Output>;
+  readonly failedOperation: Operation<Input, Output>;
 }
 
 /** A history is not linearizable. The message draws the counterexample. */
@@ -21,9 +21,9 @@ export function requireLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
 ): void {
-  const verdict = checkHistory(model, history);
-  if (verdict.kind === "linearizable") return;
-  const found = findCounterexample(model, verdict);
+  const result = checkHistory(model, history);
+  if (result.kind === "linearizable") return;
+  const found = findCounterexample(model, result);
   throw new LinearizabilityViolation(drawCounterexample(model, found));
 }
 
@@ -45,9 +45,9 @@ export function findCounterexample<State, Input, Output>(
     if (isLinearizable(model, prefixOf(history, returns.slice(0, middle + 1)))) low = middle + 1;
     else high = middle;
   }
-  const culprit = present(returns[low], "a history that fails has an answer");
+  const failedOperation = present(returns[low], "a history that fails has an answer");
   const prefix = prefixOf(history, returns.slice(0, low + 1));
-  return { key, history: withoutNeedlessReads(model, prefix, culprit), culprit };
+  return { key, history: withoutNeedlessReads(model, prefix, failedOperation), failedOperation };
 }
 
 /** What was known when the last of `answered` was: all else is under way, its output unknown. */
@@ -66,11 +66,11 @@ function prefixOf<Input, Output>(
 function withoutNeedlessReads<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
-  culprit: Operation<Input, Output>,
+  failedOperation: Operation<Input, Output>,
 ): History<Input, Output> {
   let left = history;
   for (const operation of history) {
-    if (operation === culprit || !model.isRead(operation.input, operation.output)) continue;
+    if (operation === failedOperation || !model.isRead(operation.input, operation.output)) continue;
     const fewer = left.filter((each) => each !== operation);
     if (!isLinearizable(model, fewer)) left = fewer;
   }
@@ -85,7 +85,7 @@ function withoutNeedlessReads<State, Input, Output>(
  */
 function drawCounterexample<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
-  { key, history, culprit }: Counterexample<Input, Output>,
+  { key, history, failedOperation }: Counterexample<Input, Output>,
 ): string {
   const bars = history.map((operation) => {
     return { operation, text: ` ${model.describe(operation.input, operation.output)} ` };
@@ -101,13 +101,13 @@ function drawCounterexample<State, Input, Output>(
       const { callTime } = bar.operation;
       row = row.padEnd(nameWidth + 2 + columnOf(columns, callTime, "call"));
       row += drawBar(bar, columns);
-      if (bar.operation === culprit) row += "  <- cannot be explained";
+      if (bar.operation === failedOperation) row += "  <- cannot be explained";
     }
     return row;
   });
-  const what = model.describe(culprit.input, culprit.output);
-  const headline = `Not linearizable: key ${key}, process ${culprit.process}: ${what}`;
-  const states = statesBefore(model, history, culprit);
+  const what = model.describe(failedOperation.input, failedOperation.output);
+  const headline = `Not linearizable: key ${key}, process ${failedOperation.process}: ${what}`;
+  const states = statesBefore(model, history, failedOperation);
   return [headline, "", ...rows, "", `It could have found: ${states.join("; or ")}`].join("\n");
 }
 
@@ -152,18 +152,18 @@ function drawBar<Input, Output>({ operation, text }: Bar<Input, Output>, columns
   return `├${text.padEnd(width, "─")}┤`;
 }
 
-/** The states that the culprit may have met. Its own answer fits none of them. */
+/** The states that the failedOperation may have met. Its own answer fits none of them. */
 function statesBefore<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
-  culprit: Operation<Input, Output>,
+  failedOperation: Operation<Input, Output>,
 ): readonly string[] {
   const found = new Set<string>();
   type Whole = Operation<Input, Output>;
   const watching: SequentialModel<State, Whole, Output> = {
     initial: model.initial,
     step: (state, operation, output) => {
-      if (operation !== culprit) return model.step(state, operation.input, output);
+      if (operation !== failedOperation) return model.step(state, operation.input, output);
       found.add(model.describeState(state));
       return null;
     },

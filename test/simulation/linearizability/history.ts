@@ -34,7 +34,7 @@ export interface SequentialModel<State, Input, Output> {
   describe(input: Input, output: Output | null): string;
   /**
    * The history of one key, its operations of unknown output made as alike as can be without another
-   * verdict: of those that are the same the one that was called first can stand for any.
+   * result: of those that are the same the one that was called first can stand for any.
    */
   simplify?(history: History<Input, Output>): History<Input, Output>;
   /** Whether it leaves every state as it is, so that a counterexample may do without it. */

@@ -135,8 +135,8 @@ describe("the linearizability checker", () => {
       ...(history[stale] as (typeof history)[number]),
       output: 1,
     });
-    const verdict = checkHistory(registerModel, wrong);
-    assert.equal(verdict.kind, "violation");
+    const result = checkHistory(registerModel, wrong);
+    assert.equal(result.kind, "violation");
   });
 });
 
@@ -193,9 +193,12 @@ describe("a counterexample", () => {
 
   it("ends with the first answer that cannot be explained", () => {
     const history = registerHistory(STALE);
-    const { culprit, history: shown } = findCounterexample(registerModel, { key: "r", history });
-    assert.equal(culprit, history[4]);
-    assert.equal(shown.at(-1), culprit);
+    const { failedOperation, history: shown } = findCounterexample(registerModel, {
+      key: "r",
+      history,
+    });
+    assert.equal(failedOperation, history[4]);
+    assert.equal(shown.at(-1), failedOperation);
   });
 
   it("is drawn with processes as rows and time as columns, without reads that do not matter", () => {
@@ -232,12 +235,14 @@ It could have found: 1`,
       fc.property(fc.integer(), fc.nat(), (seed, position) => {
         const history = randomHistory(new Directories(2), { seed, ...options });
         const wrong = withForeignAnswer(history, position % history.length);
-        const verdict = checkHistory(directoryModel, wrong);
-        if (verdict.kind === "linearizable") return;
+        const result = checkHistory(directoryModel, wrong);
+        if (result.kind === "linearizable") return;
         foundCount += 1;
-        const { history: shown, culprit } = findCounterexample(directoryModel, verdict);
+        const { history: shown, failedOperation } = findCounterexample(directoryModel, result);
         assert.ok(!isLinearizable(directoryModel, shown));
-        const earlier = shown.map((each) => (each === culprit ? { ...each, output: null } : each));
+        const earlier = shown.map((each) =>
+          each === failedOperation ? { ...each, output: null } : each,
+        );
         assert.ok(isLinearizable(directoryModel, earlier));
       }),
       { numRuns: 200 },

@@ -4,7 +4,7 @@ import { assert } from "../../../shared/base/assert.ts";
 const COMPARISONS_MAX = 1_000_000_000;
 
 /** Where a search has been. */
-export interface Memory {
+export interface SearchMemory {
   /** Whether what follows is still to be tried. From then on it is not. */
   isNew(state: string, placed: PlacedSet): boolean;
 }
@@ -14,7 +14,7 @@ export interface Memory {
  * new is possible: what is left of them may still be placed. So as few as can be are: else two dozen
  * of them, each of which nearly always fits, would be tried in every combination.
  */
-export class ThoroughMemory implements Memory {
+export class ExhaustiveMemory implements SearchMemory {
   readonly #seen = new Map<string, Uint32Array[]>();
   #comparisonCount = 0;
 
@@ -37,7 +37,7 @@ export class ThoroughMemory implements Memory {
  * Cares only for the operations with a known output: quick even where many dozens of the others could
  * be combined, and blind to orders that need one of those spent on the way.
  */
-export class HastyMemory implements Memory {
+export class KnownOnlyMemory implements SearchMemory {
   readonly #seen = new Set<string>();
 
   isNew(state: string, placed: PlacedSet): boolean {

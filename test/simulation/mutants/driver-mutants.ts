@@ -141,7 +141,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/namespace/durable.ts",
-        find: "if (check !== null && !equalBytes(check, checkOf(applied, membership))) {",
+        find: "if (checksum !== null && !equalBytes(checksum, checksumOf(applied, membership))) {",
         replace: "if (check !== null && !equalBytes(check, check)) {",
       },
     ],
