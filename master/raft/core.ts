@@ -3,9 +3,8 @@ import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import { indexAfter, maxIndex } from "./entries.ts";
 import type { InflightLimits } from "./inflights.ts";
 import { CoreLog } from "./log.ts";
-import type { Configuration } from "./membership.ts";
-import { configurationOf, membersOf } from "./membership.ts";
-import type { Message, PeerMessage } from "./messages.ts";
+import { checkedMembership, membersOf } from "./membership.ts";
+import type { Membership, Message, PeerMessage } from "./messages.ts";
 import { INDEX_ZERO, NO_MEMBER } from "./messages.ts";
 import type { RaftOptions, ResolvedOptions } from "./options.ts";
 import { resolveOptions } from "./options.ts";
@@ -72,12 +71,12 @@ export interface Core {
   votedFor: MemberId;
   role: Role;
   /** Holds now: as of the last change that was applied here, or of a snapshot that has come. */
-  configuration: Configuration;
+  membership: Membership;
   /**
-   * As of the entries that are applied. Differs from `configuration` only while a snapshot waits to
+   * As of the entries that are applied. Differs from `membership` only while a snapshot waits to
    * become durable: entries from before it may still be applied meanwhile.
    */
-  appliedConfiguration: Configuration;
+  appliedMembership: Membership;
   /** Since the leader was heard, a vote was given, or (at a leader) quorums were last checked. */
   electionElapsedTicks: number;
   /** Drawn anew for every role: Raft §5.2. */
@@ -94,11 +93,12 @@ export interface Core {
 export function createCore(given: RaftOptions): Core {
   const options = resolveOptions(given);
   const log = new CoreLog(options);
-  const { hardState, membership } = options.storage.initialState();
+  const initial = options.storage.initialState();
+  const { hardState } = initial;
   // The commit index is not synced for its own sake: the state may be ahead of what it says.
   log.commitTo(maxIndex(hardState.commitIndex, options.appliedIndex));
   if (options.appliedIndex > INDEX_ZERO) log.appliedTo(options.appliedIndex, 0);
-  const configuration = configurationOf(membership);
+  const membership = checkedMembership(initial.membership);
   const core: Core = {
     id: options.id,
     options,
@@ -106,8 +106,8 @@ export function createCore(given: RaftOptions): Core {
     term: hardState.term,
     votedFor: hardState.votedFor,
     role: { kind: "follower", leaderId: NO_MEMBER },
-    configuration,
-    appliedConfiguration: configuration,
+    membership,
+    appliedMembership: membership,
     electionElapsedTicks: 0,
     electionTimeoutTicks: options.electionTicks,
     outbox: [],
@@ -177,7 +177,7 @@ export function becomeLeader(core: Core): Leader {
     transferee: NO_MEMBER,
     reads: new PendingReads(),
   };
-  for (const id of membersOf(core.configuration)) {
+  for (const id of membersOf(core.membership)) {
     const isSelf = id === core.id;
     const progress = new Progress({
       matchIndex: isSelf ? lastIndex : INDEX_ZERO,
@@ -196,7 +196,7 @@ export function becomeLeader(core: Core): Leader {
 /** Follows a change of the configuration. */
 export function trackMembers(core: Core, leader: Leader): void {
   const lastIndex = core.log.lastIndex();
-  const members = membersOf(core.configuration);
+  const members = membersOf(core.membership);
   syncProgress(leader.progress, members, { lastIndex, limits: inflightLimits(core) });
 }
 

@@ -34,7 +34,7 @@ const LAST_RESORT_TIMEOUTS = 10;
 
 /** Stands for election, if this member has a vote: Raft §5.2. */
 export function campaign(core: Core, reason: CampaignReason): void {
-  if (core.role.kind !== "leader" && isVoter(core.configuration.voters, core.id)) {
+  if (core.role.kind !== "leader" && isVoter(core.membership, core.id)) {
     stand(core, reason);
   }
 }
@@ -48,11 +48,11 @@ export function campaign(core: Core, reason: CampaignReason): void {
  * decides, without its vote, this is as safe as any election; with pre-vote it disturbs nobody.
  */
 export function campaignIfDue(core: Core): void {
-  const { configuration, electionElapsedTicks, electionTimeoutTicks, options } = core;
-  const hasVote = isVoter(configuration.voters, core.id);
+  const { membership, electionElapsedTicks, electionTimeoutTicks, options } = core;
+  const hasVote = isVoter(membership, core.id);
   const timeoutTicks = electionTimeoutTicks * (hasVote ? 1 : LAST_RESORT_TIMEOUTS);
   if (electionElapsedTicks < timeoutTicks) return;
-  const knowsVoters = configuration.voters.incoming.size > 0;
+  const knowsVoters = membership.voters.length > 0;
   if (!hasVote && !(options.preVote && knowsVoters)) return;
   core.electionElapsedTicks = 0;
   stand(core, "timeout");
@@ -140,7 +140,7 @@ function preElect(core: Core): void {
   const { id: from, log } = core;
   const term = (core.term + 1) as Term;
   const last = log.last();
-  for (const to of votersOf(core.configuration.voters)) {
+  for (const to of votersOf(core.membership)) {
     if (to === from) {
       sendAfterAppend(core, { kind: "pre-vote-reply", from, to, term, granted: true });
     } else {
@@ -154,7 +154,7 @@ function elect(core: Core, reason: CampaignReason): void {
   const { id: from, term, log } = core;
   const last: EntryPosition = log.last();
   const isTransfer = reason === "transfer";
-  for (const to of votersOf(core.configuration.voters)) {
+  for (const to of votersOf(core.membership)) {
     if (to === from) {
       // Its own vote counts once it is durable, like everybody's.
       sendAfterAppend(core, { kind: "vote-reply", from, to, term, granted: true });
@@ -186,7 +186,7 @@ function countVote(
 ): "won" | "lost" | "pending" {
   const { votes } = candidate;
   if (!votes.has(message.from)) votes.set(message.from, message.granted);
-  return quorumVote(core.configuration.voters, votes);
+  return quorumVote(core.membership, votes);
 }
 
 function mayHaveUnappliedChange(core: Core): boolean {

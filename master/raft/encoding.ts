@@ -128,7 +128,7 @@ export function readMembership(reader: ByteReader): Membership {
   return { voters, votersOutgoing, learners, learnersNext, autoLeave };
 }
 
-/** What `configurationOf` would otherwise stop on. */
+/** Rejects what `checkedMembership` would assert on. */
 function checkMembership(membership: Membership): void {
   const { voters, votersOutgoing, learners, learnersNext, autoLeave } = membership;
   const voting = new Set([...voters, ...votersOutgoing]);

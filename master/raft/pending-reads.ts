@@ -1,6 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
-import type { Quorum } from "./quorum.ts";
+import type { VoterSets } from "./quorum.ts";
 import { quorumIndex } from "./quorum.ts";
 
 /** Who asked, and with which id: the answer goes there. */
@@ -64,7 +64,7 @@ export class PendingReads {
   }
 
   /** Reads that `voters` have confirmed by now. */
-  takeConfirmed(voters: Quorum): readonly UnconfirmedRead[] {
+  takeConfirmed(voters: VoterSets): readonly UnconfirmedRead[] {
     const acknowledgedCount: number = quorumIndex(
       voters,
       (id) => this.#acknowledged.get(id) as LogIndex | undefined,

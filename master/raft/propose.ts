@@ -3,7 +3,7 @@ import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { Core, Leader } from "./core.ts";
 import { becomeFollower, leaderIdOf, send, trackMembers } from "./core.ts";
 import { indexAfter } from "./entries.ts";
-import { changeConfiguration, isJoint, isMember, membershipOf } from "./membership.ts";
+import { changeMembership, isJoint, isMember } from "./membership.ts";
 import type { MembershipChange } from "./membership-change.ts";
 import { decodeChange, LEAVE_JOINT, proposalOf } from "./membership-change.ts";
 import type { Membership, Proposal, ProposeRequest } from "./messages.ts";
@@ -60,7 +60,7 @@ export function stepProposeRequest(core: Core, message: ProposeRequest): void {
  * the proposal be refused, the next entry that is applied brings it up again.
  */
 export function proposeLeavingJoint(core: Core, leader: Leader): void {
-  if (!core.configuration.autoLeave) return;
+  if (!core.membership.autoLeave) return;
   if (core.log.appliedIndex < leader.pendingChangeIndex) return;
   propose(core, [proposalOf(LEAVE_JOINT)]);
 }
@@ -70,27 +70,26 @@ export function proposeLeavingJoint(core: Core, leader: Leader): void {
  * in the same order, so they agree on what each makes.
  */
 export function applyChange(core: Core, change: MembershipChange): Membership {
-  const result = changeConfiguration(core.appliedConfiguration, change);
+  const result = changeMembership(core.appliedMembership, change);
   // A leader proposes only what holds after everything that it has applied.
   assert(result.kind === "changed", "a committed membership change can be applied");
-  core.appliedConfiguration = result.configuration;
+  core.appliedMembership = result.membership;
   // A snapshot that has come holds this change already.
-  if (core.log.unstable.snapshot !== null) return membershipOf(result.configuration);
-  core.configuration = result.configuration;
-  const { role, id, configuration } = core;
-  const membership = membershipOf(configuration);
+  if (core.log.unstable.snapshot !== null) return result.membership;
+  core.membership = result.membership;
+  const { role, id, membership } = core;
   if (role.kind !== "leader") return membership;
   trackMembers(core, role);
-  if (!isVoter(configuration.voters, id)) {
+  if (!isVoter(membership, id)) {
     // Without stepping down it leads on as a non-voter until somebody else is elected: thesis §4.2.2.
     if (core.options.stepDownOnRemoval) becomeFollower(core, core.term, NO_MEMBER);
     return membership;
   }
-  if (core.options.settleChanges && !isJoint(configuration)) settle(core, role);
+  if (core.options.settleChanges && !isJoint(membership)) settle(core, role);
   // The new majority may have more in common than the old one had; new members are told at once.
   if (advanceCommit(core, role)) broadcastAppend(core, role, "send-empty");
   else broadcastAppend(core, role, "skip-empty");
-  if (!isVoter(configuration.voters, role.transferee)) role.transferee = NO_MEMBER;
+  if (!isVoter(membership, role.transferee)) role.transferee = NO_MEMBER;
   return membership;
 }
 
@@ -106,7 +105,7 @@ function proposeAsLeader(
   leader: Leader,
   proposals: readonly Proposal[],
 ): ProposeResult {
-  if (!isMember(core.configuration, core.id)) return refuse("removed");
+  if (!isMember(core.membership, core.id)) return refuse("removed");
   if (leader.transferee !== NO_MEMBER) return refuse("transferring");
   const nextIndex = indexAfter(core.log.lastIndex());
   const before = leader.pendingChangeIndex;
@@ -140,7 +139,7 @@ function admit(
 
 function isChangeAllowed(core: Core, leader: Leader, change: MembershipChange): boolean {
   if (leader.pendingChangeIndex > core.log.appliedIndex) return false;
-  return changeConfiguration(core.configuration, change).kind === "changed";
+  return changeMembership(core.membership, change).kind === "changed";
 }
 
 function refuse(reason: ProposeRefusal): ProposeResult {

@@ -1,45 +1,45 @@
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import { minIndex } from "./entries.ts";
-
-/** Voters of which any two majorities share one. */
-export type Majority = ReadonlySet<MemberId>;
+import type { Membership } from "./messages.ts";
 
 /**
- * The voters that decide. While the configuration is joint, both majorities must agree (Raft §6);
- * otherwise `outgoing` is empty, and an empty majority agrees to everything.
+ * The voters of a membership. While it is joint, a decision needs a majority of `voters` and a
+ * majority of `votersOutgoing` (Raft §6). Otherwise `votersOutgoing` is empty, and an empty set
+ * agrees to every decision.
  */
-export interface Quorum {
-  readonly incoming: Majority;
-  readonly outgoing: Majority;
-}
+export type VoterSets = Pick<Membership, "voters" | "votersOutgoing">;
 
+/** Result of an election so far. `pending`: the votes that are missing can still decide it. */
 export type VoteResult = "won" | "lost" | "pending";
 
-/** The highest index that a majority has reached; infinite for an empty one. */
+/** Returns the highest index that a majority of `voters` has reached; infinity for no voters. */
 export function majorityIndex(
-  voters: Majority,
+  voters: readonly MemberId[],
   indexOf: (voter: MemberId) => LogIndex | undefined,
 ): LogIndex {
-  if (voters.size === 0) return Number.POSITIVE_INFINITY as LogIndex;
-  const indexes = Array.from(voters, (voter) => indexOf(voter) ?? (0 as LogIndex));
+  if (voters.length === 0) return Number.POSITIVE_INFINITY as LogIndex;
+  const indexes = voters.map((voter) => indexOf(voter) ?? (0 as LogIndex));
   indexes.sort((left, right) => right - left);
-  const quorumSize = Math.floor(voters.size / 2) + 1;
+  const quorumSize = Math.floor(voters.length / 2) + 1;
   return indexes[quorumSize - 1] as LogIndex;
 }
 
-/** The highest index that both majorities have reached. */
+/** Returns the highest index that both majorities have reached. */
 export function quorumIndex(
-  quorum: Quorum,
+  { voters, votersOutgoing }: VoterSets,
   indexOf: (voter: MemberId) => LogIndex | undefined,
 ): LogIndex {
-  const incomingIndex = majorityIndex(quorum.incoming, indexOf);
-  const outgoingIndex = majorityIndex(quorum.outgoing, indexOf);
+  const incomingIndex = majorityIndex(voters, indexOf);
+  const outgoingIndex = majorityIndex(votersOutgoing, indexOf);
   return minIndex(incomingIndex, outgoingIndex);
 }
 
-/** A voter that is not in `votes` has not voted yet. */
-export function majorityVote(voters: Majority, votes: ReadonlyMap<MemberId, boolean>): VoteResult {
-  if (voters.size === 0) return "won";
+/** Counts the votes of `voters`. A voter that is not in `votes` has not voted yet. */
+export function majorityVote(
+  voters: readonly MemberId[],
+  votes: ReadonlyMap<MemberId, boolean>,
+): VoteResult {
+  if (voters.length === 0) return "won";
   let grantedCount = 0;
   let missingCount = 0;
   for (const voter of voters) {
@@ -47,29 +47,33 @@ export function majorityVote(voters: Majority, votes: ReadonlyMap<MemberId, bool
     if (vote === true) grantedCount += 1;
     if (vote === undefined) missingCount += 1;
   }
-  const quorumSize = Math.floor(voters.size / 2) + 1;
+  const quorumSize = Math.floor(voters.length / 2) + 1;
   if (grantedCount >= quorumSize) return "won";
   return grantedCount + missingCount >= quorumSize ? "pending" : "lost";
 }
 
-/** Won if both majorities are won, lost if either is. */
-export function quorumVote(quorum: Quorum, votes: ReadonlyMap<MemberId, boolean>): VoteResult {
-  const incoming = majorityVote(quorum.incoming, votes);
-  const outgoing = majorityVote(quorum.outgoing, votes);
+/** Counts the votes of both sets: won if both are won, lost if either is lost. */
+export function quorumVote(
+  { voters, votersOutgoing }: VoterSets,
+  votes: ReadonlyMap<MemberId, boolean>,
+): VoteResult {
+  const incoming = majorityVote(voters, votes);
+  const outgoing = majorityVote(votersOutgoing, votes);
   if (incoming === outgoing) return incoming;
   return incoming === "lost" || outgoing === "lost" ? "lost" : "pending";
 }
 
-export function isVoter(quorum: Quorum, id: MemberId): boolean {
-  return quorum.incoming.has(id) || quorum.outgoing.has(id);
+/** Whether `id` votes in either set. */
+export function isVoter({ voters, votersOutgoing }: VoterSets, id: MemberId): boolean {
+  return voters.includes(id) || votersOutgoing.includes(id);
 }
 
-/** All who vote, by ascending id. */
-export function votersOf(quorum: Quorum): readonly MemberId[] {
-  return sortedIds([...quorum.incoming, ...quorum.outgoing]);
+/** Returns the voters of both sets, by ascending id. */
+export function votersOf({ voters, votersOutgoing }: VoterSets): readonly MemberId[] {
+  return sortedIds([...voters, ...votersOutgoing]);
 }
 
-/** Without repetition, ascending. */
+/** Returns the distinct ids, ascending. */
 export function sortedIds(ids: Iterable<MemberId>): readonly MemberId[] {
   return [...new Set(ids)].sort((left, right) => left - right);
 }

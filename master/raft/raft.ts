@@ -2,7 +2,7 @@ import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { Core, ReadState, Role } from "./core.ts";
 import { createCore, leaderIdOf } from "./core.ts";
 import { campaign } from "./election.ts";
-import { isMember, membershipOf } from "./membership.ts";
+import { isMember } from "./membership.ts";
 import type { MembershipChange } from "./membership-change.ts";
 import { proposalOf } from "./membership-change.ts";
 import type {
@@ -134,7 +134,7 @@ export class RaftNode {
 
   /** Takes a message from another member, or a reply of the own queues; see `Ready`. */
   step(message: Message): StepResult {
-    if (isAnswer(message) && !isMember(this.#core.configuration, message.from)) {
+    if (isAnswer(message) && !isMember(this.#core.membership, message.from)) {
       return "unknown-peer";
     }
     step(this.#core, message);
@@ -246,16 +246,16 @@ export class RaftNode {
 
   /** Costs little, where `status` looks up everything. */
   basicStatus(): BasicStatus {
-    const { id, log, configuration } = this.#core;
+    const { id, log, membership } = this.#core;
     return {
       lastIndex: log.lastIndex(),
       committedIndex: log.committedIndex,
-      isLearner: configuration.learners.has(id),
+      isLearner: membership.learners.includes(id),
     };
   }
 
   status(): RaftStatus {
-    const { id, votedFor, log, configuration, role } = this.#core;
+    const { id, votedFor, log, membership, role } = this.#core;
     return {
       ...leadershipOf(this.#core),
       id,
@@ -263,7 +263,7 @@ export class RaftNode {
       lastIndex: log.lastIndex(),
       committedIndex: log.committedIndex,
       appliedIndex: log.appliedIndex,
-      membership: membershipOf(configuration),
+      membership,
       transferee: role.kind === "leader" ? role.transferee : NO_MEMBER,
       settledIndex: role.kind === "leader" ? role.settledIndex : INDEX_ZERO,
       progress: progressOf(role),

@@ -36,7 +36,7 @@ export function acknowledgeReads(
 ): void {
   if (answer.readSequence === 0) return;
   leader.reads.acknowledge(answer.from, answer.readSequence);
-  for (const read of leader.reads.takeConfirmed(core.configuration.voters)) {
+  for (const read of leader.reads.takeConfirmed(core.membership)) {
     answerRead(core, read);
   }
 }
@@ -85,6 +85,6 @@ function hasCommittedInTerm(core: Core): boolean {
 }
 
 function isOnlyVoter(core: Core): boolean {
-  const { incoming, outgoing } = core.configuration.voters;
-  return incoming.size === 1 && incoming.has(core.id) && outgoing.size === 0;
+  const { voters, votersOutgoing } = core.membership;
+  return voters.length === 1 && voters[0] === core.id && votersOutgoing.length === 0;
 }

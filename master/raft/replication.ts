@@ -57,7 +57,7 @@ export function reduceUncommitted(leader: Leader, sizeBytes: number): void {
 
 /** Raft §5.3, §5.4.2. @returns whether more is committed. */
 export function advanceCommit(core: Core, leader: Leader): boolean {
-  const index = quorumIndex(core.configuration.voters, (id) => leader.progress.get(id)?.matchIndex);
+  const index = quorumIndex(core.membership, (id) => leader.progress.get(id)?.matchIndex);
   return core.log.commitIfInTerm(index, core.term);
 }
 
@@ -65,7 +65,7 @@ export function advanceCommit(core: Core, leader: Leader): boolean {
 export function checkQuorum(core: Core, leader: Leader): void {
   const active = new Map<MemberId, boolean>();
   for (const [id, progress] of leader.progress) active.set(id, progress.isRecentlyActive);
-  if (quorumVote(core.configuration.voters, active) !== "won") {
+  if (quorumVote(core.membership, active) !== "won") {
     becomeFollower(core, core.term, NO_MEMBER);
     return;
   }

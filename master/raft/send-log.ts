@@ -52,8 +52,8 @@ export function sendAppend(
 
 /** Whether `to` has nothing yet and has to begin with the state. */
 function isBeginner(core: Core, to: MemberId, previousIndex: LogIndex): boolean {
-  const { options, configuration } = core;
-  return options.snapshotFirst && previousIndex === INDEX_ZERO && configuration.learners.has(to);
+  const { options, membership } = core;
+  return options.snapshotFirst && previousIndex === INDEX_ZERO && membership.learners.includes(to);
 }
 
 /** In a full window none: an empty request finds out whether those under way were lost. */

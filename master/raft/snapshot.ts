@@ -2,7 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Core, Leader } from "./core.ts";
 import { send, sendAfterAppend } from "./core.ts";
-import { configurationOf, isMember } from "./membership.ts";
+import { checkedMembership, isMember } from "./membership.ts";
 import type { Snapshot, SnapshotRequest } from "./messages.ts";
 import { INDEX_ZERO } from "./messages.ts";
 import type { Progress } from "./progress.ts";
@@ -20,7 +20,7 @@ export function sendSnapshot(core: Core, to: MemberId, progress: Progress): bool
   const { snapshot } = result;
   assert(snapshot.index > INDEX_ZERO, "a snapshot holds something");
   // From before it was added: it would take it for somebody else's.
-  if (!isMember(configurationOf(snapshot.membership), to)) return false;
+  if (!isMember(checkedMembership(snapshot.membership), to)) return false;
   progress.becomeSnapshot(snapshot.index);
   send(core, { kind: "snapshot-request", from: core.id, to, term: core.term, snapshot });
   return true;
@@ -52,15 +52,15 @@ function restore(core: Core, snapshot: Snapshot): LogIndex {
   const { log } = core;
   assert(core.role.kind === "follower", "only a follower takes a snapshot");
   if (snapshot.index <= log.committedIndex) return log.committedIndex;
-  const configuration = configurationOf(snapshot.membership);
+  const membership = checkedMembership(snapshot.membership);
   // It was meant for somebody else, or for an earlier life of this member.
-  if (!isMember(configuration, core.id)) return log.committedIndex;
+  if (!isMember(membership, core.id)) return log.committedIndex;
   if (log.matches(snapshot)) {
     // The entries are here: only that they are committed is news.
     log.commitTo(snapshot.index);
     return log.committedIndex;
   }
   log.restore(snapshot);
-  core.configuration = configuration;
+  core.membership = membership;
   return log.lastIndex();
 }

@@ -13,7 +13,7 @@ import {
 } from "./election.ts";
 import { entriesSizeBytes, maxIndex, payloadSizeBytes } from "./entries.ts";
 import { handleAppendRequest, handleHeartbeat, tellTerm } from "./follow.ts";
-import { configurationOf } from "./membership.ts";
+import { checkedMembership } from "./membership.ts";
 import type {
   AppendAccepted,
   AppendRejected,
@@ -89,7 +89,7 @@ function appliedTo(core: Core, applied: StorageApplied | StorageAppended): void 
     core.log.appliedTo(index, entriesSizeBytes(applied.entries));
   } else if (applied.snapshot !== null) {
     core.log.unstable.stableSnapshotTo(applied.snapshot.index);
-    core.appliedConfiguration = configurationOf(applied.snapshot.membership);
+    core.appliedMembership = checkedMembership(applied.snapshot.membership);
     if (applied.snapshot.index > core.log.appliedIndex) {
       core.log.appliedTo(applied.snapshot.index, 0);
     }

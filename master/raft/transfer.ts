@@ -11,7 +11,7 @@ import { sendAppend } from "./send-log.ts";
  */
 export function transferLeadership(core: Core, leader: Leader, transferee: MemberId): void {
   const progress = leader.progress.get(transferee);
-  if (progress === undefined || core.configuration.learners.has(transferee)) return;
+  if (progress === undefined || core.membership.learners.includes(transferee)) return;
   if (leader.transferee === transferee) return;
   leader.transferee = NO_MEMBER;
   if (transferee === core.id) return;
@@ -24,9 +24,9 @@ export function transferLeadership(core: Core, leader: Leader, transferee: Membe
 /** A leader without a vote was elected as a last resort: the voter that lacks least takes over. */
 export function handOverUnlessVoter(core: Core, leader: Leader): void {
   const { stepDownOnRemoval } = core.options;
-  if (!stepDownOnRemoval || isVoter(core.configuration.voters, core.id)) return;
+  if (!stepDownOnRemoval || isVoter(core.membership, core.id)) return;
   let best: MemberId = NO_MEMBER;
-  for (const id of core.configuration.voters.incoming) {
+  for (const id of core.membership.voters) {
     const matchIndex = leader.progress.get(id)?.matchIndex ?? INDEX_ZERO;
     const bestIndex = leader.progress.get(best)?.matchIndex ?? INDEX_ZERO;
     if (best === NO_MEMBER || matchIndex > bestIndex) best = id;

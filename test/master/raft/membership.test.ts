@@ -1,16 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import type { Configuration } from "../../../master/raft/membership.ts";
-import {
-  changeConfiguration,
-  configurationOf,
-  isJoint,
-  isMember,
-  membershipOf,
-} from "../../../master/raft/membership.ts";
+import { ByteReader } from "../../../master/raft/byte-reader.ts";
+import { ByteWriter } from "../../../master/raft/byte-writer.ts";
+import { readMembership, writeMembership } from "../../../master/raft/encoding.ts";
+import { changeMembership, isJoint, isMember } from "../../../master/raft/membership.ts";
 import type { ChangeOperation, MembershipChange } from "../../../master/raft/membership-change.ts";
 import { decodeChange, LEAVE_JOINT, proposalOf } from "../../../master/raft/membership-change.ts";
+import type { Membership } from "../../../master/raft/messages.ts";
 import { quorumVote, votersOf } from "../../../master/raft/quorum.ts";
 import type { MemberId } from "../../../shared/base/ids.ts";
 import { EMPTY_MEMBERSHIP } from "../../support/raft-memory-storage.ts";
@@ -36,30 +33,30 @@ const changes: fc.Arbitrary<MembershipChange> = fc.oneof(
 );
 
 /** What `history` makes of three voters; what is refused is left out. */
-function after(history: readonly MembershipChange[]): readonly Configuration[] {
-  const founding = configurationOf({ ...EMPTY_MEMBERSHIP, voters: [1, 2, 3].map(id) });
-  const configurations: Configuration[] = [founding];
+function after(history: readonly MembershipChange[]): readonly Membership[] {
+  const founding = { ...EMPTY_MEMBERSHIP, voters: [1, 2, 3].map(id) };
+  const memberships: Membership[] = [founding];
   for (const change of history) {
-    const result = changeConfiguration(configurations.at(-1) as Configuration, change);
-    if (result.kind === "changed") configurations.push(result.configuration);
+    const result = changeMembership(memberships.at(-1) as Membership, change);
+    if (result.kind === "changed") memberships.push(result.membership);
   }
-  return configurations;
+  return memberships;
 }
 
-function canDecide(configuration: Configuration, ids: readonly MemberId[]): boolean {
+function canDecide(membership: Membership, ids: readonly MemberId[]): boolean {
   const votes = new Map(ids.map((voter) => [voter, true] as const));
-  return quorumVote(configuration.voters, votes) === "won";
+  return quorumVote(membership, votes) === "won";
 }
 
 describe("membership changes (Raft §6, thesis §4)", () => {
   it("never let two disjoint sets decide, one before the change and one after", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 12 }), (history) => {
-        const configurations = after(history);
-        for (const [place, next] of configurations.entries()) {
-          const before = configurations[place - 1];
+        const memberships = after(history);
+        for (const [place, next] of memberships.entries()) {
+          const before = memberships[place - 1];
           if (before === undefined) continue;
-          const all = [...new Set([...votersOf(before.voters), ...votersOf(next.voters)])];
+          const all = [...new Set([...votersOf(before), ...votersOf(next)])];
           for (let bits = 0; bits < 2 ** all.length; bits += 1) {
             const side = all.filter((_, at) => (bits >> at) & 1);
             const others = all.filter((_, at) => ((bits >> at) & 1) === 0);
@@ -73,7 +70,7 @@ describe("membership changes (Raft §6, thesis §4)", () => {
   it("always leave a voter", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 12 }), (history) => {
-        for (const { voters } of after(history)) assert.ok(voters.incoming.size > 0);
+        for (const { voters } of after(history)) assert.ok(voters.length > 0);
       }),
     );
   });
@@ -81,8 +78,10 @@ describe("membership changes (Raft §6, thesis §4)", () => {
   it("survive a snapshot", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 12 }), (history) => {
-        for (const configuration of after(history)) {
-          assert.deepEqual(configurationOf(membershipOf(configuration)), configuration);
+        for (const membership of after(history)) {
+          const writer = new ByteWriter();
+          writeMembership(writer, membership);
+          assert.deepEqual(readMembership(new ByteReader(writer.finish())), membership);
         }
       }),
     );
@@ -100,10 +99,10 @@ describe("membership changes (Raft §6, thesis §4)", () => {
   it("change nothing in the configuration before", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 12 }), changes, (history, change) => {
-        const before = after(history).at(-1) as Configuration;
-        const membership = membershipOf(before);
-        changeConfiguration(before, change);
-        assert.deepEqual(membershipOf(before), membership);
+        const before = after(history).at(-1) as Membership;
+        const membership = structuredClone(before);
+        changeMembership(before, change);
+        assert.deepEqual(before, membership);
       }),
     );
   });
@@ -113,10 +112,10 @@ describe("membership changes (Raft §6, thesis §4)", () => {
       ({ kind: "v1", operation: { kind, memberId: id(4) }, context: new Uint8Array(0) }) as const;
     const [, added, promoted] = after([change("add-learner"), change("add-voter")]);
     assert.ok(added !== undefined && promoted !== undefined);
-    assert.deepEqual(membershipOf(added).voters, [1, 2, 3]);
-    assert.deepEqual(membershipOf(added).learners, [4]);
-    assert.deepEqual(membershipOf(promoted).voters, [1, 2, 3, 4]);
-    assert.deepEqual(membershipOf(promoted).learners, []);
+    assert.deepEqual(added.voters, [1, 2, 3]);
+    assert.deepEqual(added.learners, [4]);
+    assert.deepEqual(promoted.voters, [1, 2, 3, 4]);
+    assert.deepEqual(promoted.learners, []);
   });
 
   it("demote an outgoing voter only when the joint configuration is left", () => {
@@ -125,8 +124,8 @@ describe("membership changes (Raft §6, thesis §4)", () => {
     const [, joint, left] = after([{ ...change, operations: [demotion] }, LEAVE_JOINT]);
     assert.ok(joint !== undefined && left !== undefined);
     assert.ok(isJoint(joint));
-    assert.deepEqual(membershipOf(joint).learnersNext, [3]);
-    assert.deepEqual(membershipOf(left).learners, [3]);
+    assert.deepEqual(joint.learnersNext, [3]);
+    assert.deepEqual(left.learners, [3]);
     assert.ok(isMember(left, id(3)));
   });
 

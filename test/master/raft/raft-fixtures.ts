@@ -92,7 +92,7 @@ export function elect(test: TestNode): void {
   test.node.campaign();
   settle(test);
   const { core, node } = test;
-  for (const voter of [...core.configuration.voters.incoming]) {
+  for (const voter of [...core.membership.voters]) {
     if (voter === core.id) continue;
     const message = { from: voter, to: core.id, term: core.term };
     node.step({ ...message, kind: "vote-reply", granted: true });
@@ -105,7 +105,7 @@ export function elect(test: TestNode): void {
 export function acknowledgeAll(test: TestNode): void {
   const { core, node } = test;
   const matchIndex = core.log.lastIndex();
-  for (const voter of [...core.configuration.voters.incoming]) {
+  for (const voter of [...core.membership.voters]) {
     if (voter === core.id) continue;
     node.step({ kind: "append-accepted", from: voter, to: core.id, term: core.term, matchIndex });
   }

@@ -81,6 +81,6 @@ describe("snapshots (Raft §7)", () => {
     assert.ok(apply !== null);
     test.node.step(apply.reply);
     settle(test);
-    assert.deepEqual(test.core.appliedConfiguration, test.core.configuration);
+    assert.deepEqual(test.core.appliedMembership, test.core.membership);
   });
 });

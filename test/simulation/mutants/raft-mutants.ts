@@ -89,9 +89,9 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/raft/replication.ts",
-        find: "const index = quorumIndex(core.configuration.voters, (id) =>",
-        replace: `const incoming = new Set(leader.progress.keys());
-  const index = quorumIndex({ incoming, outgoing: new Set() }, (id) =>`,
+        find: "const index = quorumIndex(core.membership, (id) =>",
+        replace: `const voters = [...leader.progress.keys()];
+  const index = quorumIndex({ voters, votersOutgoing: [] }, (id) =>`,
       },
     ],
     caughtBy: inRaft(40),
@@ -104,9 +104,9 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
       {
         file: "master/raft/membership.ts",
         find: `    case "remove":
-      withdraw(draft, memberId);`,
+      removeMember(draft, memberId);`,
         replace: `    case "remove":
-      if (!draft.incoming.has(memberId)) withdraw(draft, memberId);`,
+      if (!draft.voters.has(memberId)) removeMember(draft, memberId);`,
       },
     ],
     caughtBy: inRaft(40),
@@ -120,7 +120,7 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
         file: "master/raft/quorum.ts",
         find: "return minIndex(incomingIndex, outgoingIndex);",
         replace:
-          "return quorum.outgoing.size === 0 ? incomingIndex : (Math.max(incomingIndex, outgoingIndex) as LogIndex);",
+          "return votersOutgoing.length === 0 ? incomingIndex : (Math.max(incomingIndex, outgoingIndex) as LogIndex);",
       },
     ],
     caughtBy: inRaft(40),

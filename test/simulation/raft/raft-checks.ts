@@ -1,5 +1,4 @@
 import type { Core } from "../../../master/raft/core.ts";
-import { membershipOf } from "../../../master/raft/membership.ts";
 import type {
   Entry,
   Membership,
@@ -7,7 +6,7 @@ import type {
   Snapshot,
   StorageAppend,
 } from "../../../master/raft/messages.ts";
-import type { Majority, Quorum } from "../../../master/raft/quorum.ts";
+import type { VoterSets } from "../../../master/raft/quorum.ts";
 import type { LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
 import { MembershipOracle } from "./membership-oracle.ts";
 import type { SimulatedMember, State } from "./simulated-member.ts";
@@ -114,9 +113,9 @@ export class RaftChecks {
 
   /** The quorum that elected the leader spoke to it, each voter once. */
   #checkElected(core: Core): void {
-    const { id, term, configuration } = core;
+    const { id, term, membership } = core;
     const hasVoted = (voter: MemberId) => this.#votes.get(`${term} ${voter}`) === id;
-    if (!isQuorum(configuration.voters, hasVoted)) {
+    if (!isQuorum(membership, hasVoted)) {
       const voters = [...this.#members.keys()].filter(hasVoted);
       throw new RaftViolation(`${id} leads in term ${term} with the votes of ${voters} only`);
     }
@@ -186,7 +185,7 @@ export class RaftChecks {
   /** What a leader calls committed is on the disks of a quorum at that moment. */
   #checkDurable(core: Core, index: LogIndex, term: Term): void {
     const holds = (id: MemberId) => this.#members.get(id)?.holdsDurably(index, term) === true;
-    if (!isQuorum(core.configuration.voters, holds)) {
+    if (!isQuorum(core.membership, holds)) {
       const holders = [...this.#members.keys()].filter(holds);
       throw new RaftViolation(
         `${core.id} commits ${term}/${index}, which is durable on ${holders} only`,
@@ -216,7 +215,7 @@ export class RaftChecks {
   #checkMembership({ core, membership }: SimulatedMember, index: LogIndex): void {
     const expected = describe(this.#memberships.at(index));
     const isReplaced = core.log.unstable.snapshot !== null;
-    const current = isReplaced ? expected : describe(membershipOf(core.configuration));
+    const current = isReplaced ? expected : describe(core.membership);
     if (describe(membership) === expected && current === expected) return;
     throw new RaftViolation(
       `Membership: ${core.id} counts on ${current} after ${index}, which makes it ${expected}`,
@@ -246,8 +245,8 @@ function describe({ voters, votersOutgoing, learners, learnersNext }: Membership
 }
 
 /** Not the core's own arithmetic: that is what is on trial. */
-function isQuorum(quorum: Quorum, isCounted: (id: MemberId) => boolean): boolean {
-  const isMajority = (voters: Majority) =>
-    voters.size === 0 || [...voters].filter(isCounted).length * 2 > voters.size;
-  return isMajority(quorum.incoming) && isMajority(quorum.outgoing);
+function isQuorum(sets: VoterSets, isCounted: (id: MemberId) => boolean): boolean {
+  const isMajority = (voters: readonly MemberId[]) =>
+    voters.length === 0 || voters.filter(isCounted).length * 2 > voters.length;
+  return isMajority(sets.voters) && isMajority(sets.votersOutgoing);
 }

@@ -202,7 +202,7 @@ export class RaftSimulation implements MemberEvents {
 
   #change(member: SimulatedMember): void {
     const { node, core } = member;
-    const change = isJoint(core.configuration) ? LEAVE_JOINT : this.#drawChange();
+    const change = isJoint(core.membership) ? LEAVE_JOINT : this.#drawChange();
     if (node.proposeChange(change).kind === "appended") this.#counts.changeCount += 1;
   }
 
@@ -296,14 +296,14 @@ export class RaftSimulation implements MemberEvents {
     leaders.sort((left, right) => right.core.term - left.core.term);
     const [leader] = leaders;
     if (leader === undefined) return null;
-    if (!isJoint(leader.core.configuration)) return leader;
+    if (!isJoint(leader.core.membership)) return leader;
     leader.node.proposeChange(LEAVE_JOINT);
     return null;
   }
 
   #haveAllApplied(leader: SimulatedMember, index: LogIndex): boolean {
-    const { configuration } = leader.core;
-    const members = [...this.#members.values()].filter(({ id }) => isMember(configuration, id));
+    const { membership } = leader.core;
+    const members = [...this.#members.values()].filter(({ id }) => isMember(membership, id));
     return members.every((member) => member.appliedState.index >= index);
   }
 

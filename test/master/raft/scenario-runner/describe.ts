@@ -1,9 +1,9 @@
-import type { Configuration } from "../../../../master/raft/membership.ts";
 import type { ChangeOperation } from "../../../../master/raft/membership-change.ts";
 import { decodeChange } from "../../../../master/raft/membership-change.ts";
 import type {
   Entry,
   HardState,
+  Membership,
   Message,
   PeerMessage,
   Proposal,
@@ -11,7 +11,7 @@ import type {
   StorageAppend,
   StorageApply,
 } from "../../../../master/raft/messages.ts";
-import type { Majority, Quorum } from "../../../../master/raft/quorum.ts";
+import type { VoterSets } from "../../../../master/raft/quorum.ts";
 import { sortedIds } from "../../../../master/raft/quorum.ts";
 import type { Leadership, ProgressStatus } from "../../../../master/raft/raft.ts";
 import { unreachable } from "../../../../shared/base/assert.ts";
@@ -136,11 +136,11 @@ export function describeSnapshot(snapshot: Snapshot): string {
   return `Index:${snapshot.index} Term:${snapshot.term} ConfState:${state}`;
 }
 
-export function describeConfiguration(configuration: Configuration): string {
-  const { voters, learners, learnersNext, autoLeave } = configuration;
-  let text = `voters=${describeQuorum(voters)}`;
-  if (learners.size > 0) text += ` learners=${describeMajority(learners)}`;
-  if (learnersNext.size > 0) text += ` learners_next=${describeMajority(learnersNext)}`;
+export function describeMembership(membership: Membership): string {
+  const { learners, learnersNext, autoLeave } = membership;
+  let text = `voters=${describeVoters(membership)}`;
+  if (learners.length > 0) text += ` learners=${describeIds(learners)}`;
+  if (learnersNext.length > 0) text += ` learners_next=${describeIds(learnersNext)}`;
   return autoLeave ? `${text} autoleave` : text;
 }
 
@@ -158,7 +158,7 @@ export function describeProgress(status: ProgressStatus, isLearner: boolean): st
 
 /** A bar for each voter: the further it is, the longer. */
 export function describeIndexes(
-  voters: Majority,
+  voters: readonly MemberId[],
   indexOf: (id: MemberId) => LogIndex | undefined,
 ): string {
   const ids = sortedIds(voters);
@@ -264,13 +264,12 @@ function describeOperation(operation: ChangeOperation): string {
   return `${OPERATION_LETTERS[operation.kind]}${operation.memberId}`;
 }
 
-function describeQuorum(quorum: Quorum): string {
-  const incoming = describeMajority(quorum.incoming);
-  const { outgoing } = quorum;
-  return outgoing.size === 0 ? incoming : `${incoming}&&${describeMajority(outgoing)}`;
+function describeVoters({ voters, votersOutgoing }: VoterSets): string {
+  const incoming = describeIds(voters);
+  return votersOutgoing.length === 0 ? incoming : `${incoming}&&${describeIds(votersOutgoing)}`;
 }
 
-function describeMajority(ids: ReadonlySet<MemberId>): string {
+function describeIds(ids: readonly MemberId[]): string {
   return `(${sortedIds(ids).map(hex).join(" ")})`;
 }
 

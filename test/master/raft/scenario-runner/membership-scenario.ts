@@ -1,7 +1,6 @@
 import type { ChangeRefusal, ChangeResult } from "../../../../master/raft/membership.ts";
 import {
-  changeSimply,
-  configurationOf,
+  changeSimple,
   enterJoint,
   leaveJoint,
   membersOf,
@@ -10,7 +9,7 @@ import type { Progress } from "../../../../master/raft/progress.ts";
 import { syncProgress } from "../../../../master/raft/progress.ts";
 import type { LogIndex, MemberId } from "../../../../shared/base/ids.ts";
 import { EMPTY_MEMBERSHIP } from "../../../support/raft-memory-storage.ts";
-import { describeConfiguration, describeProgress } from "./describe.ts";
+import { describeMembership, describeProgress } from "./describe.ts";
 import type { Directive } from "./parse-scenario.ts";
 import { isTrue, parseOperations } from "./scenario-arguments.ts";
 
@@ -24,7 +23,7 @@ const REFUSALS: Readonly<Record<ChangeRefusal, string>> = {
 
 /** Membership changes alone, one after the other, with a leader's progress beside them. */
 export class MembershipScenario {
-  #configuration = configurationOf(EMPTY_MEMBERSHIP);
+  #membership = EMPTY_MEMBERSHIP;
   readonly #progress = new Map<MemberId, Progress>();
   /** Grows with every directive, so that the progress shows when it was begun. */
   #lastIndex = 0;
@@ -40,23 +39,23 @@ export class MembershipScenario {
         ? "can't apply simple config change in joint config"
         : REFUSALS[result.reason];
     }
-    this.#configuration = result.configuration;
+    this.#membership = result.membership;
     const limits = { messagesMax: 10, bytesMax: Number.POSITIVE_INFINITY };
-    syncProgress(this.#progress, membersOf(this.#configuration), { lastIndex, limits });
-    return `${describeConfiguration(this.#configuration)}\n${this.#describeAll()}`;
+    syncProgress(this.#progress, membersOf(this.#membership), { lastIndex, limits });
+    return `${describeMembership(this.#membership)}\n${this.#describeAll()}`;
   }
 
   #change(directive: Directive): ChangeResult | null {
     const operations = parseOperations(directive.input);
     switch (directive.command) {
       case "simple":
-        return changeSimply(this.#configuration, operations);
+        return changeSimple(this.#membership, operations);
       case "enter-joint": {
         const autoLeave = isTrue(directive, "autoleave");
-        return enterJoint(this.#configuration, operations, { autoLeave });
+        return enterJoint(this.#membership, operations, { autoLeave });
       }
       case "leave-joint":
-        return leaveJoint(this.#configuration);
+        return leaveJoint(this.#membership);
       default:
         return null;
     }
@@ -68,7 +67,7 @@ export class MembershipScenario {
       const { state, matchIndex, nextIndex, isThrottled, isRecentlyActive, inflights } = progress;
       const status = { id, state, matchIndex, nextIndex, isThrottled, isRecentlyActive };
       const window = { inflightCount: inflights.count, isInflightFull: inflights.isFull };
-      const isLearner = this.#configuration.learners.has(id);
+      const isLearner = this.#membership.learners.includes(id);
       return `${id}: ${describeProgress({ ...status, ...window }, isLearner)}\n`;
     });
     return lines.join("");
