@@ -1,7 +1,7 @@
+import { jsonName } from "../../shared/display/format.ts";
 import type { AttributeChanges } from "../options.ts";
 import type { CommandContext, OptionValues } from "./command.ts";
 import { forEachItem } from "./each-item.ts";
-import { jsonName } from "./format.ts";
 import { expandPaths, type RemotePath, remotePath } from "./remote-paths.ts";
 
 /** Sets attributes of the named paths, and with `recursive` of all that is below them. */

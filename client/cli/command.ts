@@ -2,26 +2,26 @@ import type { FileSystem } from "../file-system.ts";
 import type { Output } from "./output.ts";
 import type { Settings } from "./settings.ts";
 
-/** What a command gets beside its own arguments and options. */
+/** What a command receives besides its own arguments and options. */
 export interface CommandContext {
   readonly output: Output;
-  /** Aborts at Ctrl-C, at SIGTERM, at --deadline and when nobody reads stdout any more. */
+  /** Aborts on Ctrl-C, on SIGTERM, at --deadline, and when stdout has no reader left. */
   readonly signal: AbortSignal;
-  /** --timeout for one call to the cluster. */
+  /** Timeout of one call to the cluster: the setting `timeout`. */
   readonly timeoutMs: number;
-  /** Connects on first use; the runner disposes it. @throws {AshlarError} */
+  /** Connects on first use. The runner disposes the connection. @throws {AshlarError} */
   fileSystem(): Promise<FileSystem>;
-  /** The directory of the local cluster that --cluster or ASHLAR_CLUSTER names, or null. */
+  /** The directory in the setting `cluster`; null if the setting is empty or a list of masters. */
   clusterDirectory(): Promise<string | null>;
-  /** Where cluster, colours, times and the rest came from. */
   readonly settings: Settings;
-  /** All commands, for those that tell of them. */
+  /** All commands of the CLI, for `completion`. */
   readonly commands: readonly CommandDefinition[];
 }
 
 /** Values of options as commander parses them, by camelCase name. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
+/** The body of a command. It throws for every exit status but 0: see `exitStatusOf`. */
 export type RunCommand = (
   context: CommandContext,
   commandArguments: readonly string[],
@@ -29,28 +29,31 @@ export type RunCommand = (
 ) => Promise<void>;
 
 export interface OptionDefinition {
-  /** As commander takes it: "-p, --parents", "--limit <count>". */
+  /** In the notation of commander: "-p, --parents", "--limit <count>". */
   readonly flags: string;
   readonly description: string;
   readonly default?: string | number | boolean;
   /** Parses the text. @throws {AshlarError} INVALID_ARGUMENT */
   readonly parse?: (text: string) => unknown;
   readonly choices?: readonly string[];
-  /** Its value is how often it was given. */
+  /** The value is the number of times that the option is given. */
   readonly isCounted?: boolean;
 }
 
-/** One command, without what it imports: the table of all of them is read at every start. */
+/**
+ * One command without its implementation, which `load` imports: every start of the CLI reads the
+ * table of all commands.
+ */
 export interface CommandDefinition {
   /** "ls", or "cluster up" for a command of a group. */
   readonly name: string;
   readonly summary: string;
-  /** As commander takes them: "<source...> <target>". */
+  /** In the notation of commander: "<source...> <target>". */
   readonly arguments?: string;
-  /** Shown instead of `arguments`, for what commander cannot say. */
+  /** Shown instead of `arguments` where commander has no notation for them. */
   readonly usage?: string;
   readonly options?: readonly OptionDefinition[];
-  /** Shown first in --help: [command line, what it does]. */
+  /** Pairs of a command line and its explanation. --help shows them before the options. */
   readonly examples: readonly (readonly [string, string])[];
   readonly load: () => Promise<{ readonly run: RunCommand }>;
 }

@@ -1,7 +1,7 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { formatTime } from "../../shared/display/format.ts";
 import type { AsOf, LookOptions, ReadModeName } from "../options.ts";
 import type { CommandContext, OptionValues } from "./command.ts";
-import { formatTime } from "./format.ts";
 
 /**
  * What --at and --read-mode ask of every call of a command. A time is resolved once, so that all

@@ -1,8 +1,9 @@
 import { Command, CommanderError, Help, Option } from "commander";
 import { AshlarError } from "../../shared/base/errors.ts";
+import { SETTING_KEYS } from "../../shared/platform/user-config.ts";
 import type { CommandDefinition, OptionDefinition, OptionValues } from "./command.ts";
 import { EXIT_STATUS } from "./exit-status.ts";
-import { GLOBAL_OPTIONS, type GlobalOptions, SETTING_KEYS } from "./global-options.ts";
+import { GLOBAL_OPTIONS, type GlobalOptions } from "./global-options.ts";
 import { HELP_TOPICS } from "./help-topics.ts";
 import { reportError } from "./report-error.ts";
 import { VERSION } from "./version.ts";

@@ -1,7 +1,11 @@
 import { setMaxListeners } from "node:events";
 import { AshlarError } from "../../shared/base/errors.ts";
+import {
+  isMasterList,
+  noClusterSet,
+  parseClusterAddress,
+} from "../../shared/platform/cluster-address.ts";
 import type { FileSystem } from "../file-system.ts";
-import { isMasterList, noClusterNamed, parseClusterAddress } from "./cluster-address.ts";
 import type { CommandContext, CommandDefinition } from "./command.ts";
 import { Degraded, EXIT_STATUS, exitStatusOf, Stopped } from "./exit-status.ts";
 import { Output } from "./output.ts";
@@ -157,7 +161,7 @@ class LazyConnection {
   async #connect(): Promise<FileSystem> {
     const { settings, timeoutMs, output, signal } = this.#parts;
     const { value, origin } = settings.cluster;
-    if (value === "") throw noClusterNamed();
+    if (value === "") throw noClusterSet();
     const { masters, clusterId } = await parseClusterAddress(value, origin);
     const { connect } = await import("../connect.ts");
     return connect({

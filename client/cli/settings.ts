@@ -1,13 +1,17 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import { type GlobalOptions, SETTING_KEYS, type SettingKey } from "./global-options.ts";
+import { parseDurationMs } from "../../shared/display/quantities.ts";
+import {
+  loadUserConfig,
+  SETTING_KEYS,
+  type SettingKey,
+  type SettingValues,
+} from "../../shared/platform/user-config.ts";
 import type { OutputOptions } from "./output.ts";
-import { parseDurationMs } from "./parse-values.ts";
-import { loadUserConfig } from "./user-config.ts";
 
-/** One setting, and where it came from. */
+/** The value of one setting and its origin. */
 export interface Setting {
   readonly key: SettingKey;
-  /** Empty: none. */
+  /** Empty if the setting has no value. */
   readonly value: string;
   /** "--timeout", "ASHLAR_TIMEOUT", the path of the config file, or "default". */
   readonly origin: string;
@@ -24,12 +28,13 @@ const DEFAULTS: Readonly<Record<SettingKey, string>> = {
 };
 
 /**
- * Flags over environment over config file over defaults. An empty variable is none.
+ * Merges the settings. Flags take precedence over the environment, the environment over the config
+ * file, the config file over the defaults. An empty environment variable counts as unset.
  *
  * @throws {AshlarError} INVALID_ARGUMENT if the config file cannot be used
  */
 export async function loadSettings(
-  flags: GlobalOptions["flags"],
+  flags: SettingValues,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Settings> {
   const { values, path } = await loadUserConfig(environment);
@@ -46,17 +51,22 @@ export async function loadSettings(
   return Object.fromEntries(SETTING_KEYS.map((key) => [key, find(key)])) as unknown as Settings;
 }
 
-/** @throws {AshlarError} INVALID_ARGUMENT naming where the value came from */
+/**
+ * Returns the duration of a setting in ms; null if it has no value.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT with the origin of the value
+ */
 export function durationOf({ key, value, origin }: Setting): number | null {
   if (value === "") return null;
-  return parseDurationMs(value, origin === `--${key}` ? origin : `${key} (${origin})`);
+  const name = origin === `--${key}` ? origin : `${key} (${origin})`;
+  return parseDurationMs(value, { name, bareUnit: "s" });
 }
 
-/** "auto", "always" or "never". @throws {AshlarError} INVALID_ARGUMENT naming where it came from */
+/** Returns "auto", "always" or "never". @throws {AshlarError} INVALID_ARGUMENT with the origin */
 export function whenOf({ key, value, origin }: Setting): OutputOptions["color"] {
   if (value === "auto" || value === "always" || value === "never") return value;
   throw new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot use ${key} (${origin}): expected auto, always or never: it is "${value}"`,
+    `Cannot use ${key} (${origin}): expected auto, always or never: current value is "${value}"`,
   );
 }

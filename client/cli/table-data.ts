@@ -1,6 +1,7 @@
+import { parseSizeBytes } from "../../shared/display/quantities.ts";
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
 import { AT, READ_MODE } from "./look-options.ts";
-import { parseCount, parseMode, parseSizeBytes } from "./parse-values.ts";
+import { parseCount, parseMode } from "./parse-values.ts";
 
 const FORCE: OptionDefinition = { flags: "-f, --force", description: "replace what is there" };
 const NO_GLOB: OptionDefinition = {

@@ -1,5 +1,5 @@
+import { formatSize } from "../../shared/display/format.ts";
 import type { CommandContext } from "./command.ts";
-import { formatSize } from "./format.ts";
 import { ProgressBar } from "./progress.ts";
 
 /** What a put or a get has done so far, on a bar and in a closing line. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { displayName, type PathNames, parseEntryName } from "../../shared/base/path.ts";
-import { formatSize, formatTime } from "../cli/format.ts";
+import { formatSize, formatTime } from "../../shared/display/format.ts";
 import type { DirectoryEntry } from "../results.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page-assets.ts";
 import { urlOf } from "./request-path.ts";

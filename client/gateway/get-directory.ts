@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { parseEntryName } from "../../shared/base/path.ts";
-import { jsonAttributes, jsonName } from "../cli/format.ts";
+import { jsonAttributes, jsonName } from "../../shared/display/format.ts";
 import type { DirectoryEntry } from "../results.ts";
 import { etagOf } from "./conditions.ts";
 import { directoryPage, PAGE_POLICY } from "./directory-page.ts";

@@ -1,5 +1,10 @@
 import { parseArgs } from "node:util";
 import { AshlarError, ERROR_CODES, isAshlarError } from "../../shared/base/errors.ts";
+import {
+  type ClusterAddress,
+  noClusterSet,
+  parseClusterAddress,
+} from "../../shared/platform/cluster-address.ts";
 import { flagNameOf } from "../../shared/platform/config.ts";
 import { createHasher } from "../../shared/platform/hasher.ts";
 import { loadConfig } from "../../shared/platform/load-config.ts";
@@ -9,13 +14,8 @@ import { PrometheusMetrics } from "../../shared/platform/prometheus-metrics.ts";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
 import { SystemRandom } from "../../shared/platform/system-random.ts";
 import { TcpNetwork } from "../../shared/platform/tcp-network.ts";
+import { loadUserConfig } from "../../shared/platform/user-config.ts";
 import type { Log } from "../../shared/ports/log.ts";
-import {
-  type ClusterAddress,
-  noClusterNamed,
-  parseClusterAddress,
-} from "../cli/cluster-address.ts";
-import { loadUserConfig } from "../cli/user-config.ts";
 import { connect } from "../connect.ts";
 import { type GatewayConfig, gatewayConfigSchema } from "./config.ts";
 import { startGateway } from "./server.ts";
@@ -102,7 +102,7 @@ function stopped(signal: AbortSignal): Promise<void> {
 async function clusterAddress({ cluster }: GatewayConfig): Promise<ClusterAddress> {
   if (cluster !== undefined) return parseClusterAddress(cluster, "--cluster");
   const { values, path } = await loadUserConfig();
-  if (values.cluster === undefined) throw noClusterNamed();
+  if (values.cluster === undefined) throw noClusterSet();
   return parseClusterAddress(values.cluster, `"cluster" in ${path}`);
 }
 

@@ -4,7 +4,7 @@ import pLimit from "p-limit";
 import { AshlarError, ERROR_CODES, toErrorData } from "../../shared/base/errors.ts";
 import { displayName, joinPath, parseEntryName } from "../../shared/base/path.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
-import { jsonName } from "../cli/format.ts";
+import { jsonName } from "../../shared/display/format.ts";
 import type { PutResult } from "../results.ts";
 import { type GatewayRequest, queryFlag } from "./gateway-request.ts";
 import { bodyParts, fileTooLarge } from "./request-body.ts";

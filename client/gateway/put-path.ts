@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { joinPath, parseEntryName } from "../../shared/base/path.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
-import { jsonName } from "../cli/format.ts";
+import { jsonName } from "../../shared/display/format.ts";
 import { type Attributes, type FileAttributes, type Precondition, targetOf } from "../index.ts";
 import type { PutSource } from "../options.ts";
 import type { PutResult } from "../results.ts";

@@ -1,12 +1,9 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  type ClusterFile,
-  createClusterFiles,
-  nodePaths,
-} from "../../client/cli/cluster/layout.ts";
+import { createClusterFiles, nodePaths } from "../../client/cli/cluster/layout.ts";
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
+import type { ClusterFile } from "../../shared/platform/local-cluster-file.ts";
 import type { ClusterStatus } from "../../shared/protocol/fleet-api.ts";
 import { type FileSystemKind, LoopDisk } from "./loop-disk.ts";
 import { SoakNetwork } from "./network.ts";

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { open, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import type { LocalNode, NodePaths } from "../../client/cli/cluster/layout.ts";
+import type { NodePaths } from "../../client/cli/cluster/layout.ts";
+import type { LocalNode } from "../../shared/platform/local-cluster-file.ts";
 import type { LoopDisk } from "./loop-disk.ts";
 import { processState, waitFor } from "./run-tool.ts";
 

@@ -125,7 +125,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 };
 for (const user of LIBRARY_USERS) {
   MAY_IMPORT[user] = [
-    ...[...LIBRARY, ...LIBRARY_USERS, ...SHARED, "shared/display", "shared/platform"],
+    ...[...LIBRARY, user, ...SHARED, "shared/display", "shared/platform"],
     ...ALL_PACKAGES,
   ];
 }

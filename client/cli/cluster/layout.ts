@@ -1,34 +1,22 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { stringify } from "smol-toml";
-import * as v from "valibot";
-import { AshlarError } from "../../../shared/base/errors.ts";
+import {
+  type ClusterFile,
+  type LocalNode,
+  writeClusterFile,
+} from "../../../shared/platform/local-cluster-file.ts";
 
-/**
+/*
  * A local cluster is a directory:
  *
- *     cluster.json        what nodes there are, and where they listen
- *     m1/ … c1/ …         one for each node: config.toml, data/, log, process.json while it runs
+ *     cluster.json        the nodes and their addresses (shared/platform/local-cluster-file.ts)
+ *     m1/ … c1/ …         one for each node: config.toml, data/, log, and process.json while the
+ *                         process runs
  */
-const nodeSchema = v.strictObject({
-  /** "m1" … for masters, "c1" … for chunkservers. */
-  name: v.pipe(v.string(), v.regex(/^[mc][1-9]\d*$/)),
-  role: v.picklist(["master", "chunkserver"]),
-  address: v.string(),
-  http: v.string(),
-});
-const clusterFileSchema = v.strictObject({
-  schema: v.literal("ashlar.local-cluster/1"),
-  clusterId: v.string(),
-  nodes: v.array(nodeSchema),
-});
 
-export type LocalNode = v.InferOutput<typeof nodeSchema>;
-export type ClusterFile = v.InferOutput<typeof clusterFileSchema>;
-
-const CLUSTER_FILE = "cluster.json";
-
+/** Paths of the files of one node. */
 export interface NodePaths {
   readonly directory: string;
   readonly config: string;
@@ -46,40 +34,6 @@ export function nodePaths(clusterDirectory: string, name: string): NodePaths {
     log: join(directory, "log"),
     process: join(directory, "process.json"),
   };
-}
-
-/** The cluster in `directory`, or null if there is none. @throws {AshlarError} INVALID_ARGUMENT if the file is damaged */
-export async function readClusterFile(directory: string): Promise<ClusterFile | null> {
-  const path = join(directory, CLUSTER_FILE);
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}`, { cause: error });
-  }
-  try {
-    return v.parse(clusterFileSchema, JSON.parse(text));
-  } catch (error) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot read ${path}: expected a file that \`ashlar cluster up\` wrote: ${(error as Error).message}`,
-      { cause: error },
-    );
-  }
-}
-
-/** @throws {AshlarError} NOT_FOUND with the command that makes a cluster */
-export async function requireClusterFile(directory: string): Promise<ClusterFile> {
-  const cluster = await readClusterFile(directory);
-  if (cluster !== null) return cluster;
-  throw new AshlarError(
-    "NOT_FOUND",
-    `Cannot find a local cluster in ${directory}: no ${CLUSTER_FILE}`,
-    {
-      hint: `ashlar cluster up --dir ${directory}`,
-    },
-  );
 }
 
 export interface ClusterPlan {
@@ -113,13 +67,6 @@ export async function createClusterFiles(
   for (const node of nodes) await writeNodeConfig(directory, cluster, node, plan);
   await writeClusterFile(directory, cluster);
   return cluster;
-}
-
-/** Last, and as one step: a directory with this file has all the others. */
-async function writeClusterFile(directory: string, cluster: ClusterFile): Promise<void> {
-  const path = join(directory, CLUSTER_FILE);
-  await writeFile(`${path}.new`, `${JSON.stringify(cluster, null, 2)}\n`);
-  await rename(`${path}.new`, path);
 }
 
 /** Writes one more node's files. A master among them waits to be added. */

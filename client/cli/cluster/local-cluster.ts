@@ -1,19 +1,16 @@
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import {
+  type ClusterFile,
+  type LocalNode,
+  readClusterFile,
+  requireClusterFile,
+} from "../../../shared/platform/local-cluster-file.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import { connect } from "../../connect.ts";
 import { freeAddresses } from "./free-ports.ts";
-import {
-  addNodeFiles,
-  type ClusterFile,
-  createClusterFiles,
-  type LocalNode,
-  nodePaths,
-  numberOf,
-  readClusterFile,
-  requireClusterFile,
-} from "./layout.ts";
+import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
 import { logTail, runningPid, signalNode, startNode, waitUntilGone } from "./node-process.ts";
 
 export interface UpOptions {

@@ -3,7 +3,8 @@ import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { AshlarError } from "../../../shared/base/errors.ts";
-import { type LocalNode, nodePaths } from "./layout.ts";
+import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
+import { nodePaths } from "./layout.ts";
 
 /** A process that was started; `startTicks` tells it from a later one with the same pid. */
 interface ProcessRecord {

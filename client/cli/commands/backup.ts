@@ -2,13 +2,13 @@ import { rename, rm } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
+import { formatSize } from "../../../shared/display/format.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import { NodeDisk } from "../../../shared/platform/node-disk.ts";
 import type { BackupHead } from "../../../shared/protocol/backup-api.ts";
 import { BackupReader, BackupWriter } from "../../../shared/protocol/backup-file.ts";
 import type { BackupPart } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
-import { formatSize } from "../format.ts";
 import { ProgressBar } from "../progress.ts";
 
 interface Summary {

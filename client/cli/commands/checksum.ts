@@ -3,10 +3,10 @@ import { text } from "node:stream/consumers";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
+import { jsonName } from "../../../shared/display/format.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { DamageFound } from "../exit-status.ts";
-import { jsonName } from "../format.ts";
 import { expandPaths, parseRemotePath, type RemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {

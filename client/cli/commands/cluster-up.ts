@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { type LocalNode, numberOf } from "../cluster/layout.ts";
+import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
+import { numberOf } from "../cluster/layout.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
 import { clusterDirectory } from "../cluster-directory.ts";
 import type { CommandContext, RunCommand } from "../command.ts";

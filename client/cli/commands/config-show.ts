@@ -1,7 +1,6 @@
+import { loadUserConfig, SETTING_KEYS } from "../../../shared/platform/user-config.ts";
 import type { RunCommand } from "../command.ts";
-import { SETTING_KEYS } from "../global-options.ts";
 import { formatTable } from "../table-view.ts";
-import { loadUserConfig } from "../user-config.ts";
 
 export const run: RunCommand = async (context, _arguments, options) => {
   const { output, settings } = context;

@@ -1,10 +1,10 @@
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { isWithin, parsePath } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
+import { jsonName } from "../../../shared/display/format.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { jsonName } from "../format.ts";
 import { remotePath } from "../remote-paths.ts";
 import { remoteTransfers, splitTarget, type Transfer } from "../transfer-targets.ts";
 

@@ -1,5 +1,5 @@
+import { formatSize } from "../../../shared/display/format.ts";
 import type { RunCommand } from "../command.ts";
-import { formatSize } from "../format.ts";
 import { formatTable } from "../table-view.ts";
 
 export const run: RunCommand = async (context, _arguments, options) => {

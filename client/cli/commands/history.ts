@@ -1,8 +1,13 @@
 import { displayName } from "../../../shared/base/path.ts";
+import {
+  formatSize,
+  formatTime,
+  jsonAttributes,
+  jsonName,
+} from "../../../shared/display/format.ts";
 import type { PathVersion } from "../../names/path-history.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { formatSize, formatTime, jsonAttributes, jsonName } from "../format.ts";
 import { lookOf } from "../look.ts";
 import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
 import { formatTable } from "../table-view.ts";

@@ -1,8 +1,3 @@
-import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
-import type { FileSystem } from "../../file-system.ts";
-import type { LookOptions } from "../../options.ts";
-import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
-import { forEachItem } from "../each-item.ts";
 import {
   formatListTime,
   formatMode,
@@ -10,7 +5,12 @@ import {
   jsonAttributes,
   jsonName,
   sizeOf,
-} from "../format.ts";
+} from "../../../shared/display/format.ts";
+import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
+import type { FileSystem } from "../../file-system.ts";
+import type { LookOptions } from "../../options.ts";
+import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { forEachItem } from "../each-item.ts";
 import { lookOf } from "../look.ts";
 import { childPath, expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
 

@@ -1,7 +1,7 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { formatSize, jsonName } from "../../../shared/display/format.ts";
 import type { AsOf } from "../../options.ts";
 import type { RunCommand } from "../command.ts";
-import { formatSize, jsonName } from "../format.ts";
 import { resolveAsOf } from "../look.ts";
 import { parseRemotePath } from "../remote-paths.ts";
 

@@ -1,10 +1,10 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
+import { jsonName } from "../../../shared/display/format.ts";
 import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import { askToGoOn } from "../ask.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { jsonName } from "../format.ts";
 import { expandPaths, type RemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {

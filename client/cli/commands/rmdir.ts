@@ -1,6 +1,6 @@
+import { jsonName } from "../../../shared/display/format.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { jsonName } from "../format.ts";
 import { parseRemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments) => {

@@ -1,9 +1,15 @@
 import { toHex } from "../../../shared/base/bytes.ts";
 import { displayName } from "../../../shared/base/path.ts";
+import {
+  formatMode,
+  formatTime,
+  jsonAttributes,
+  jsonName,
+  sizeOf,
+} from "../../../shared/display/format.ts";
 import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { formatMode, formatTime, jsonAttributes, jsonName, sizeOf } from "../format.ts";
 import { lookOf } from "../look.ts";
 import { baseName, expandPaths, type RemotePath } from "../remote-paths.ts";
 

@@ -1,7 +1,7 @@
+import { formatSize, formatTime } from "../../../shared/display/format.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { Degraded } from "../exit-status.ts";
-import { formatSize, formatTime } from "../format.ts";
 import { formatTable } from "../table-view.ts";
 
 export const run: RunCommand = async (context, _arguments, options) => {

@@ -1,8 +1,8 @@
 import { displayName } from "../../../shared/base/path.ts";
+import { formatSize, jsonAttributes, jsonName, sizeOf } from "../../../shared/display/format.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { DirectoryEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
-import { formatSize, jsonAttributes, jsonName, sizeOf } from "../format.ts";
 import { childPath, parseRemotePath } from "../remote-paths.ts";
 
 interface Level {

@@ -1,8 +1,8 @@
+import { formatSize, jsonName } from "../../../shared/display/format.ts";
 import type { ReplicaResult, VerifyResult } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { DamageFound } from "../exit-status.ts";
-import { formatSize, jsonName } from "../format.ts";
 import { ProgressBar } from "../progress.ts";
 import { expandPaths, remotePath } from "../remote-paths.ts";
 

@@ -1,9 +1,9 @@
 import { toHex } from "../../../shared/base/bytes.ts";
+import { formatListTime, formatTime, jsonName } from "../../../shared/display/format.ts";
 import type { WatchCursor } from "../../options.ts";
 import type { Watch, WatchEvent } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { Stopped } from "../exit-status.ts";
-import { formatListTime, formatTime, jsonName } from "../format.ts";
 import { parseRemotePath, remotePath } from "../remote-paths.ts";
 
 const SCHEMA = "ashlar.watch/1";

@@ -1,14 +1,11 @@
 import assert from "node:assert/strict";
 import { readdir, readlink, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
-import {
-  type ClusterFile,
-  createClusterFiles,
-  nodePaths,
-} from "../../../client/cli/cluster/layout.ts";
+import { createClusterFiles, nodePaths } from "../../../client/cli/cluster/layout.ts";
 import { startNode } from "../../../client/cli/cluster/node-process.ts";
 import type { CommandContext } from "../../../client/cli/command.ts";
 import { run } from "../../../client/cli/commands/cluster-logs.ts";
+import type { ClusterFile } from "../../../shared/platform/local-cluster-file.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { hasCode } from "../../support/wire-world.ts";
 

@@ -3,16 +3,11 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { bytesOfText, textOfBytes } from "../../../client/cli/argument-text.ts";
 import { parseByteRange } from "../../../client/cli/byte-range.ts";
-import { formatTime, jsonName } from "../../../client/cli/format.ts";
 import { parseAsOf } from "../../../client/cli/look-options.ts";
 import { nameFilter } from "../../../client/cli/name-filter.ts";
-import {
-  parseCount,
-  parseDurationMs,
-  parseMode,
-  parseSizeBytes,
-} from "../../../client/cli/parse-values.ts";
+import { parseCount, parseDurationMs, parseMode } from "../../../client/cli/parse-values.ts";
 import { childPath, parseRemotePath } from "../../../client/cli/remote-paths.ts";
+import { parseSizeBytes } from "../../../shared/display/quantities.ts";
 
 const refused = { code: "INVALID_ARGUMENT" };
 const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
@@ -33,11 +28,6 @@ describe("names as text", () => {
       }),
     );
     assert.equal(textOfBytes(bytes("a\xff\xc3\xbc")), "a\udcffü");
-  });
-
-  it("have their bytes beside them in JSON where they are no text", () => {
-    assert.deepEqual(jsonName("path", bytes("/\xff")), { path: "/\ufffd", path_base64: "L/8=" });
-    assert.deepEqual(jsonName("path", Buffer.from("/ü\n")), { path: "/ü\n" });
   });
 
   it("name a path with and without the scheme", () => {
@@ -101,11 +91,6 @@ describe("values on the command line", () => {
     for (const text of ["", "-", "4-2", "a-b", "1-2,3-4"]) {
       assert.throws(() => parseByteRange(text, 10), refused, text);
     }
-  });
-
-  it("shows any time that a file may have", () => {
-    assert.equal(formatTime(0), "1970-01-01T00:00:00.000Z");
-    assert.match(formatTime(Number.MAX_SAFE_INTEGER), /^\+275760-/);
   });
 });
 

@@ -1,23 +1,26 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { AshlarError } from "../../shared/base/errors.ts";
-import { nearestName } from "../../shared/platform/nearest-name.ts";
-import { SETTING_KEYS, type SettingKey } from "./global-options.ts";
+import { AshlarError } from "../base/errors.ts";
+import { nearestName } from "./nearest-name.ts";
 
-/** The user's own settings. Every key can also be given as a flag and as ASHLAR_*. */
-type UserConfig = Readonly<Partial<Record<SettingKey, string>>>;
+/** Keys of the user's config file. The CLI also takes each as a flag and as ASHLAR_*. */
+export const SETTING_KEYS = ["cluster", "color", "progress", "timeout", "deadline"] as const;
+export type SettingKey = (typeof SETTING_KEYS)[number];
+
+/** Settings by key; a key without a value is absent. */
+export type SettingValues = Readonly<Partial<Record<SettingKey, string>>>;
 
 interface LoadedUserConfig {
-  /** Where the file is, or would be. */
+  /** Path of the file, also where it does not exist. */
   readonly path: string;
   readonly exists: boolean;
-  readonly values: UserConfig;
+  readonly values: SettingValues;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** ASHLAR_CONFIG, else config.toml under $XDG_CONFIG_HOME/ashlar (XDG Base Directory). */
+/** Returns ASHLAR_CONFIG, else $XDG_CONFIG_HOME/ashlar/config.toml (XDG Base Directory). */
 function userConfigPath(environment: Environment): string {
   const named = environment["ASHLAR_CONFIG"] ?? "";
   if (named !== "") return named;
@@ -25,7 +28,12 @@ function userConfigPath(environment: Environment): string {
   return join(home === "" ? join(homedir(), ".config") : home, "ashlar", "config.toml");
 }
 
-/** The user's config file; a file that is not there is an empty one. @throws {AshlarError} INVALID_ARGUMENT */
+/**
+ * Reads the user's config file, which the CLI and the gateway share. A missing file has no values.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT for a file that cannot be read, an unknown key, or a value
+ *   that is not a string
+ */
 export async function loadUserConfig(
   environment: Environment = process.env,
 ): Promise<LoadedUserConfig> {
@@ -38,7 +46,7 @@ export async function loadUserConfig(
     if (code === "ENOENT") return { path, exists: false, values: {} };
     throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${message}`, { cause });
   }
-  // Only now: most starts have no config file, and every module costs time.
+  // Loaded here and not at the top: most users have no config file, and each module slows the start.
   const { parse } = await import("smol-toml");
   let found: Readonly<Record<string, unknown>>;
   try {
@@ -50,22 +58,22 @@ export async function loadUserConfig(
   return { path, exists: true, values: checkedValues(path, found) };
 }
 
-function checkedValues(path: string, found: Readonly<Record<string, unknown>>): UserConfig {
+function checkedValues(path: string, found: Readonly<Record<string, unknown>>): SettingValues {
   const keys: readonly string[] = SETTING_KEYS;
   for (const [key, value] of Object.entries(found)) {
-    const nearest = nearestName(key, keys);
-    const hint = nearest === null ? "ashlar help config" : `Did you mean ${nearest}?`;
     if (!keys.includes(key)) {
-      throw new AshlarError("INVALID_ARGUMENT", `Cannot use ${path}: there is no key "${key}"`, {
+      const nearest = nearestName(key, keys);
+      const hint = nearest === null ? "ashlar help config" : `Did you mean ${nearest}?`;
+      throw new AshlarError("INVALID_ARGUMENT", `Cannot use ${path}: unknown key "${key}"`, {
         hint,
       });
     }
     if (typeof value === "string") continue;
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot use ${path}: expected "${key}" to be text in quotes`,
+      `Cannot use ${path}: expected a string in quotes for "${key}": current value is ${JSON.stringify(value)}`,
       { hint: "ashlar help config" },
     );
   }
-  return found as UserConfig;
+  return found as SettingValues;
 }

@@ -1,51 +1,67 @@
 import prettyBytes from "pretty-bytes";
-import { toHex } from "../../shared/base/bytes.ts";
-import { isUtf8 } from "../../shared/base/path.ts";
-import type { Attributes } from "../../shared/protocol/namespace-api.ts";
+import { toHex } from "../base/bytes.ts";
+import { isUtf8 } from "../base/path.ts";
+import type { Attributes } from "../protocol/namespace-api.ts";
 
-/** "1.5 GiB" for people, exact bytes otherwise. */
+/** Returns "1.5 GiB" (powers of 1024) if `isHuman`, else the exact number of bytes. */
 export function formatSize(bytes: number, isHuman: boolean): string {
   return isHuman ? prettyBytes(bytes, { binary: true }) : String(bytes);
 }
 
-/** What a Date can show (ECMA-262, section 21.4.1.1); a file's time may be anything. */
+/**
+ * Returns a count with its noun: "1 file", "2 files", "0 directories".
+ *
+ * @param plural the noun for every count but 1; default: `singular` with an "s"
+ */
+export function formatCount(count: number, singular: string, plural = `${singular}s`): string {
+  return `${count} ${count === 1 ? singular : plural}`;
+}
+
+/** Latest time that a Date can hold (ECMA-262, section 21.4.1.1). The time of a file can be later. */
 const TIME_MS_MAX = 8.64e15;
 
-/** RFC 3339 in UTC with milliseconds. */
+/** Returns a time as RFC 3339 in UTC with milliseconds. A time beyond TIME_MS_MAX is shown as that. */
 export function formatTime(timeMs: number): string {
+  // biome-ignore lint/style/noRestrictedGlobals: formats a given time, reads no clock.
   return new Date(Math.min(timeMs, TIME_MS_MAX)).toISOString();
 }
 
-/** "2026-11-21 09:14" in local time, for listings. */
+/** Returns "2026-11-21 09:14" in local time, for listings. */
 export function formatListTime(timeMs: number): string {
+  // biome-ignore lint/style/noRestrictedGlobals: formats a given time, reads no clock.
   const date = new Date(timeMs);
-  const two = (number: number): string => String(number).padStart(2, "0");
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
+  const twoDigits = (number: number): string => String(number).padStart(2, "0");
+  const month = twoDigits(date.getMonth() + 1);
+  const day = `${date.getFullYear()}-${month}-${twoDigits(date.getDate())}`;
+  return `${day} ${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}`;
 }
 
+/** Permission bits of one class of users, indexed by their value. */
 const TRIPLETS = ["---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx"];
 
-/** "drwxr-xr-x", as ls(1) shows it. */
+/** Returns the kind and the permission bits as ls(1) shows them: "drwxr-xr-x". */
 export function formatMode(attributes: Attributes): string {
   const { kind, mode } = attributes;
   const bits = [mode >> 6, mode >> 3, mode].map((triplet) => TRIPLETS[triplet & 7]).join("");
   return (kind === "directory" ? "d" : "-") + bits;
 }
 
-/** Bytes of a file; 0 for a directory. */
+/** Returns the size of a file in bytes; 0 for a directory. */
 export function sizeOf(attributes: Attributes): number {
   return attributes.kind === "file" ? attributes.sizeBytes : 0;
 }
 
-/** A path or name for JSON: text, and the bytes beside it where they are not UTF-8. */
+/**
+ * Returns the JSON fields of a path or a name: its text under `key`. Bytes that are not UTF-8 are
+ * also given in base64 under `key` with the suffix `_base64`.
+ */
 export function jsonName(key: string, bytes: Uint8Array): Record<string, string> {
   const text = Buffer.from(bytes).toString("utf8");
   if (isUtf8(bytes)) return { [key]: text };
   return { [key]: text, [`${key}_base64`]: Buffer.from(bytes).toString("base64") };
 }
 
-/** What every command that shows attributes prints of them in JSON. */
+/** Returns the JSON fields of the attributes of a file or a directory (docs/cli.md, "JSON"). */
 export function jsonAttributes(attributes: Attributes): Record<string, unknown> {
   const common = {
     kind: attributes.kind,
