@@ -25,7 +25,14 @@ import type {
   TotalsRecord,
 } from "./records.ts";
 import { State } from "./state.ts";
-import { DIRECTORIES, POSITIONS, RECLAIMS, type Table, TOTALS } from "./tables.ts";
+import {
+  DIRECTORIES,
+  POSITIONS,
+  RECLAIMS,
+  type Table,
+  TOTALS,
+  type UnversionedTable,
+} from "./tables.ts";
 import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts";
 
 /**
@@ -52,6 +59,10 @@ export class Change extends State {
   readonly hasher: Hasher;
   /** `contentRoot` of an empty file of the default chunk size: most files begin as one. */
   readonly emptyRoot: Uint8Array;
+  /**
+   * Private: a write that bypasses this class would bypass the history.
+   */
+  readonly #overlay: Overlay;
   /** The totals as this entry has changed them; written once, at its end. */
   #totals: Mutable<TotalsRecord> | null = null;
   #restoredChunks = 0;
@@ -66,11 +77,12 @@ export class Change extends State {
     readonly nowMs: number;
   }) {
     super(options.overlay);
+    this.#overlay = options.overlay;
     this.hasher = options.hasher;
     this.emptyRoot = options.emptyRoot;
     this.index = options.index;
     this.nowMs = options.nowMs;
-    this.overlay.begin();
+    this.#overlay.begin();
   }
 
   /** Chunks that this entry has referred to by way of the past. @returns how many, with these. */
@@ -81,14 +93,14 @@ export class Change extends State {
 
   finish(): void {
     if (this.#events.length > 0) this.#writeEvents();
-    if (this.#totals !== null) this.overlay.set(TOTALS, META_KEY.totals, this.#totals);
-    this.overlay.end();
+    if (this.#totals !== null) this.#overlay.set(TOTALS, META_KEY.totals, this.#totals);
+    this.#overlay.end();
   }
 
   rollback(): void {
     this.#totals = null;
     this.#events = [];
-    this.overlay.rollback();
+    this.#overlay.rollback();
   }
 
   override get totals(): TotalsRecord {
@@ -110,7 +122,7 @@ export class Change extends State {
     let { feedBytes } = this.totals;
     for (let sequence = 0; sequence < this.#events.length; sequence += 1) {
       const event = this.#events[sequence] as FeedRecord;
-      this.overlay.insert(FEED, feedKey({ index, sequence }), event);
+      this.#overlay.insert(FEED, feedKey({ index, sequence }), event);
       feedBytes += storedBytes(event);
     }
     this.updateTotals({ feedBytes });
@@ -119,58 +131,81 @@ export class Change extends State {
   putInode(inode: InodeRecord): void {
     assert(inode.version === this.index, "a record names the entry that writes it");
     this.#supersede(INODES, inodeKey(inode.id));
-    this.overlay.set(INODES, inodeKey(inode.id), inode);
+    this.#overlay.set(INODES, inodeKey(inode.id), inode);
   }
 
   /** An inode under an id that never was used: there is nothing to keep. */
   putNewInode(inode: InodeRecord): void {
     assert(inode.version === this.index, "a record names the entry that writes it");
     assert(inode.id < this.totals.nextInode, "a new inode has an id that was handed out");
-    this.overlay.insert(INODES, inodeKey(inode.id), inode);
+    this.#overlay.insert(INODES, inodeKey(inode.id), inode);
   }
 
   /** Takes a name that the caller has found free: there is nothing to keep. */
   putEntry(parent: InodeId, name: ByteText, { id, kind }: InodeRecord): void {
     const isDirectory = kind === "directory";
     const record: EntryRecord = { inode: id, version: this.index, isDirectory };
-    this.overlay.insert(ENTRIES, entryKey(parent, name), record);
+    this.#overlay.insert(ENTRIES, entryKey(parent, name), record);
   }
 
   deleteEntry(parent: InodeId, name: ByteText): void {
     this.#supersede(ENTRIES, entryKey(parent, name));
-    this.overlay.delete(ENTRIES, entryKey(parent, name));
+    this.#overlay.delete(ENTRIES, entryKey(parent, name));
   }
 
   /** The position of a content under an id that never was used. */
   putNewPosition(id: ContentId, position: number, record: PositionRecord): void {
     assert(record.version === this.index, "a record names the entry that writes it");
-    this.overlay.insert(POSITIONS, positionKey(id, position), record);
+    this.#overlay.insert(POSITIONS, positionKey(id, position), record);
   }
 
   /** @returns true if the old value went to the history, and its chunk reference with it. */
   putPosition(id: ContentId, position: number, record: PositionRecord): boolean {
     assert(record.version === this.index, "a record names the entry that writes it");
     const isKept = this.#supersede(POSITIONS, positionKey(id, position));
-    this.overlay.set(POSITIONS, positionKey(id, position), record);
+    this.#overlay.set(POSITIONS, positionKey(id, position), record);
     return isKept;
   }
 
   /** @returns as `putPosition`. */
   deletePosition(id: ContentId, position: number): boolean {
     const isKept = this.#supersede(POSITIONS, positionKey(id, position));
-    this.overlay.delete(POSITIONS, positionKey(id, position));
+    this.#overlay.delete(POSITIONS, positionKey(id, position));
     return isKept;
   }
 
+  /** Writes a record of a table without a history. The old value is lost. */
+  putUnversioned<Value>(table: UnversionedTable<Value>, key: Key, value: Value): void {
+    this.#overlay.set(table, key, value);
+  }
+
+  /** `putUnversioned` where the caller knows that the key has no value: see `Overlay.insert`. */
+  insertUnversioned<Value>(table: UnversionedTable<Value>, key: Key, value: Value): void {
+    this.#overlay.insert(table, key, value);
+  }
+
+  /** Deletes a record of a table without a history. The old value is lost. */
+  deleteUnversioned<Value>(table: UnversionedTable<Value>, key: Key): void {
+    this.#overlay.delete(table, key);
+  }
+
+  /**
+   * Deletes a record, or a superseded version in the history, that no readable state shows. The
+   * history gets no copy of it, so `reclaim` is the only caller.
+   */
+  deleteUnreadable(table: Table<VersionedRecord>, key: Key): void {
+    this.#overlay.delete(table, key);
+  }
+
   putDirectory(id: InodeId, record: DirectoryRecord): void {
-    this.overlay.set(DIRECTORIES, directoryKey(id), record);
+    this.#overlay.set(DIRECTORIES, directoryKey(id), record);
   }
 
   /** Queues what this entry took out of sight. Counts, if it did so more than once. */
   queueReclaim(kind: ReclaimKind, what: ByteText): void {
     const key = reclaimKey(this.index, kind, what);
-    const before = this.overlay.get(RECLAIMS, key);
-    this.overlay.set(RECLAIMS, key, (before ?? 0) + 1);
+    const before = this.#overlay.get(RECLAIMS, key);
+    this.#overlay.set(RECLAIMS, key, (before ?? 0) + 1);
     if (before === undefined) this.countReclaimRows(1);
   }
 
@@ -182,11 +217,11 @@ export class Change extends State {
 
   /** Moves the present value to the history, unless this entry wrote it: then nobody can read it. */
   #supersede<Value extends VersionedRecord>(table: Table<Value>, key: Key): boolean {
-    const old = this.overlay.get(table, key);
+    const old = this.#overlay.get(table, key);
     if (old === undefined || old.version === this.index) return false;
     assert(old.version < this.index, "entries are applied in order");
     const history = historyKey(key, this.index);
-    this.overlay.insert(HISTORY, history, old);
+    this.#overlay.insert(HISTORY, history, old);
     this.queueReclaim(RECLAIM_KIND.history, history);
     return true;
   }

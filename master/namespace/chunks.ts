@@ -116,8 +116,8 @@ export function dropReference(change: Change, id: ChunkId): void {
     return;
   }
   putChunk(change, id, { ...chunk, replicas: [], referenceCount: 0 });
-  change.overlay.delete(CHUNKS, chunkKey(id));
-  change.overlay.delete(UNDER_REPLICATED, underReplicatedKey(id));
+  change.deleteUnversioned(CHUNKS, chunkKey(id));
+  change.deleteUnversioned(UNDER_REPLICATED, underReplicatedKey(id));
   const { chunkCount } = change.totals;
   change.updateTotals({ chunkCount: chunkCount - 1 });
   writeTombstone(change, id);
@@ -127,15 +127,15 @@ export function dropReference(change: Change, id: ChunkId): void {
 /** Leaves a tombstone: copies that were sealed under intents up to here may be deleted. */
 function writeTombstone(change: Change, id: ChunkId): void {
   const older = change.tombstone(id);
-  if (older !== undefined) change.overlay.delete(TOMBSTONE_AGES, tombstoneAgeKey(older, id));
-  change.overlay.set(TOMBSTONES, tombstoneKey(id), change.index);
-  change.overlay.set(TOMBSTONE_AGES, tombstoneAgeKey(change.index, id), true);
+  if (older !== undefined) change.deleteUnversioned(TOMBSTONE_AGES, tombstoneAgeKey(older, id));
+  change.putUnversioned(TOMBSTONES, tombstoneKey(id), change.index);
+  change.putUnversioned(TOMBSTONE_AGES, tombstoneAgeKey(change.index, id), true);
 }
 
 function addPurge(change: Change, id: ChunkId, serverId: ServerId): void {
   const key = purgeKey(serverId, id);
-  const isNew = change.overlay.get(PURGES, key) === undefined;
-  change.overlay.set(PURGES, key, change.index);
+  const isNew = change.get(PURGES, key) === undefined;
+  change.putUnversioned(PURGES, key, change.index);
   const { purgesPending } = change.totals;
   if (isNew) change.updateTotals({ purgesPending: purgesPending + 1 });
 }
@@ -145,14 +145,14 @@ function cancelPurge(
   change: Change,
   copy: { readonly id: ChunkId; readonly serverId: ServerId; readonly intentIndex: LogIndex },
 ): void {
-  const purgeIndex = change.overlay.get(PURGES, purgeKey(copy.serverId, copy.id));
+  const purgeIndex = change.get(PURGES, purgeKey(copy.serverId, copy.id));
   if (purgeIndex === undefined) return;
   assert(purgeIndex < copy.intentIndex, "a copy that may be purged is not recorded");
   deletePurge(change, copy.serverId, copy.id);
 }
 
 function deletePurge(change: Change, serverId: ServerId, id: ChunkId): void {
-  change.overlay.delete(PURGES, purgeKey(serverId, id));
+  change.deleteUnversioned(PURGES, purgeKey(serverId, id));
   change.updateTotals({ purgesPending: change.totals.purgesPending - 1 });
 }
 
@@ -178,7 +178,7 @@ export function dropReplicas(change: Change, { items }: DropReplicas): void {
 
 export function finishPurges(change: Change, { items }: FinishPurges): void {
   for (const { chunkId, serverId, purgeIndex } of items) {
-    const pending = change.overlay.get(PURGES, purgeKey(serverId, chunkId));
+    const pending = change.get(PURGES, purgeKey(serverId, chunkId));
     // A newer order than the one that was carried out stays.
     if (pending !== undefined && pending <= purgeIndex) deletePurge(change, serverId, chunkId);
   }
@@ -210,15 +210,14 @@ function withReplicas(
  */
 function putChunk(change: Change, id: ChunkId, chunk: ChunkRecord): void {
   const before = change.chunk(id);
-  const { overlay } = change;
-  overlay.set(CHUNKS, chunkKey(id), chunk);
+  change.putUnversioned(CHUNKS, chunkKey(id), chunk);
   if (before?.replicas !== chunk.replicas)
     mirrorReplicas(change, id, { before: before?.replicas ?? [], after: chunk.replicas });
   const wasWanting = before !== undefined && isUnderReplicated(before);
   if (isUnderReplicated(chunk) && !wasWanting)
-    overlay.set(UNDER_REPLICATED, underReplicatedKey(id), true);
+    change.putUnversioned(UNDER_REPLICATED, underReplicatedKey(id), true);
   if (!isUnderReplicated(chunk) && wasWanting)
-    overlay.delete(UNDER_REPLICATED, underReplicatedKey(id));
+    change.deleteUnversioned(UNDER_REPLICATED, underReplicatedKey(id));
 }
 
 const isUnderReplicated = ({ replicas, copiesWanted }: ChunkRecord): boolean =>
@@ -232,9 +231,9 @@ function mirrorReplicas(
   const kept = new Set(after.map(({ serverId }) => serverId));
   const had = new Set(before.map(({ serverId }) => serverId));
   for (const serverId of had) {
-    if (!kept.has(serverId)) change.overlay.delete(REPLICAS, replicaKey(serverId, id));
+    if (!kept.has(serverId)) change.deleteUnversioned(REPLICAS, replicaKey(serverId, id));
   }
   for (const serverId of kept) {
-    if (!had.has(serverId)) change.overlay.set(REPLICAS, replicaKey(serverId, id), true);
+    if (!had.has(serverId)) change.putUnversioned(REPLICAS, replicaKey(serverId, id), true);
   }
 }

@@ -49,7 +49,7 @@ export function bootstrap(change: Change, command: Bootstrap): void {
     intentLifetimeMs,
     sessionIdleMsMax,
   };
-  change.overlay.set(CLUSTER_FACTS, META_KEY.clusterFacts, facts);
+  change.putUnversioned(CLUSTER_FACTS, META_KEY.clusterFacts, facts);
   putStorageClass(change, defaultClass);
   makeRoot(change, defaultClass.name);
 }
@@ -83,12 +83,12 @@ export function putStorageClass(change: Change, storageClass: StorageClass): voi
     );
   }
   const record = { name, copies, copiesMin, racksMin };
-  change.overlay.set(STORAGE_CLASSES, storageClassKey(name), record);
+  change.putUnversioned(STORAGE_CLASSES, storageClassKey(name), record);
 }
 
 export function registerServer(change: Change, { server }: RegisterServer): void {
   const { serverId, address, host, rack } = server;
-  change.overlay.set(SERVERS, serverKey(serverId), { serverId, address, host, rack });
+  change.putUnversioned(SERVERS, serverKey(serverId), { serverId, address, host, rack });
 }
 
 export function raiseIntentFloor(change: Change, { floor }: RaiseIntentFloor): void {
@@ -106,5 +106,5 @@ export function raiseIntentFloor(change: Change, { floor }: RaiseIntentFloor): v
 export function raiseFeatureLevel(change: Change, { level }: RaiseFeatureLevel): void {
   checkFeatureLevel(level);
   const raised = Math.max(change.featureLevel, level);
-  change.overlay.set(FEATURE_LEVEL, META_KEY.featureLevel, raised);
+  change.putUnversioned(FEATURE_LEVEL, META_KEY.featureLevel, raised);
 }

@@ -236,7 +236,7 @@ export function chunkFields(
 export function newContent(change: Change): ContentId {
   const id = change.totals.nextContent;
   change.updateTotals({ nextContent: (id + 1) as ContentId });
-  change.overlay.set(CONTENTS, contentKey(id), { referenceCount: 1 });
+  change.putUnversioned(CONTENTS, contentKey(id), { referenceCount: 1 });
   return id;
 }
 
@@ -245,7 +245,7 @@ export function shareContent(change: Change, content: FileContent): void {
   if (content.kind === "inline") return;
   const { referenceCount } = change.content(content.contentId);
   assert(referenceCount > 0, "a content that an inode holds is referenced");
-  change.overlay.set(CONTENTS, contentKey(content.contentId), {
+  change.putUnversioned(CONTENTS, contentKey(content.contentId), {
     referenceCount: referenceCount + 1,
   });
 }
@@ -261,7 +261,7 @@ export function releaseContent(change: Change, content: FileContent): void {
 export function positionsOf(change: Change, content: FileContent): readonly PositionRecord[] {
   if (content.kind === "inline") return [];
   const start = positionPrefix(content.contentId);
-  const rows = change.overlay.rows(POSITIONS, { start, end: prefixEnd(start) }, CONTENT_CHUNKS_MAX);
+  const rows = change.rows(POSITIONS, { start, end: prefixEnd(start) }, CONTENT_CHUNKS_MAX);
   assert(rows.length === content.chunkCount, "a content has all its positions");
   return rows.map((row) => row.value);
 }

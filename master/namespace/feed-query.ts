@@ -70,14 +70,14 @@ export function readFeed(source: FeedSource, request: FeedRequest): FeedPage {
   const { state, appliedIndex } = source;
   const { from, rowsMax, bytesMax } = request;
   checkKept(state, from);
-  const rows = state.overlay.rows(FEED, { start: feedKey(from), end: FEED_END }, rowsMax);
+  const rows = state.rows(FEED, { start: feedKey(from), end: FEED_END }, rowsMax);
   const isCut = rows.length === rowsMax;
   const events: FeedEvent[] = [];
   let bytes = 0;
   for (const entry of byEntry(rows)) {
     const isLastEntry = entry.at(-1) === rows.at(-1);
     const moves = movesOf(isLastEntry && isCut ? withRestOfEntry(state, entry) : entry);
-    const view = new PastView(state.overlay, indexOf(entry));
+    const view = new PastView(state, indexOf(entry));
     for (const { key, value } of entry) {
       const position = feedPositionOf(key);
       const moment = { view, moves, sequence: position.sequence };
@@ -139,7 +139,7 @@ const at = (rows: readonly FeedRow[], position: number): FeedRow["key"] =>
 function withRestOfEntry(state: State, entry: readonly FeedRow[]): readonly FeedRow[] {
   const last = present(entry.at(-1), "an entry of the feed has an event").key;
   const end = feedKey({ index: (feedIndexOf(last) + 1) as LogIndex, sequence: 0 });
-  const others = state.overlay.scan(FEED, { start: keyAfter(last), end });
+  const others = state.scan(FEED, { start: keyAfter(last), end });
   return [...entry, ...others];
 }
 

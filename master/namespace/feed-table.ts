@@ -3,13 +3,13 @@ import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { FeedPosition } from "../../shared/protocol/feed-api.ts";
 import type { FeedRecord } from "./feed-records.ts";
 import { bytesToText, type Key, prefixEnd, readU64, TABLE_BYTE, textToBytes, u64 } from "./keys.ts";
-import { type Fields, ownBytes, type Table, table } from "./tables.ts";
+import { type Fields, ownBytes, table, type UnversionedTable } from "./tables.ts";
 
 /** Two codes a kind: for files, then for directories. The order stands for ever. */
 const KINDS = ["created", "content", "removed", "renamed", "attributes", "storage-class"] as const;
 
 /** The feed. */
-export const FEED: Table<FeedRecord> = table({
+export const FEED: UnversionedTable<FeedRecord> = table({
   toFields,
   fromFields: ([code, timeMs, inode, parent, name, ...more]) => {
     const kind = present(KINDS[(code as number) >> 1], "a kind of event that this program knows");

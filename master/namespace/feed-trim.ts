@@ -20,7 +20,7 @@ const startOf = (state: State): ReturnType<typeof feedKey> =>
 
 /** Where the oldest event stands that is still stored; undefined if there is none. */
 export function oldestEvent(state: State): LogIndex | undefined {
-  const [row] = state.overlay.rows(FEED, { start: startOf(state), end: FEED_END }, 1);
+  const [row] = state.rows(FEED, { start: startOf(state), end: FEED_END }, 1);
   return row === undefined ? undefined : feedIndexOf(row.key);
 }
 
@@ -38,11 +38,11 @@ export function trimFeed(change: Change, historyFloor: LogIndex, rowsMax: number
   let { feedFloor, feedBytes } = change.totals;
   let count = 0;
   const range = { start: startOf(change), end: FEED_END };
-  for (const { key, value } of change.overlay.rows(FEED, range, rowsMax)) {
+  for (const { key, value } of change.rows(FEED, range, rowsMax)) {
     const index = feedIndexOf(key);
     const isKept = index >= feedFloor && index > historyFloor && feedBytes <= bytesAllowed;
     if (isKept) break;
-    change.overlay.delete(FEED, key);
+    change.deleteUnversioned(FEED, key);
     feedBytes -= storedBytes(value);
     feedFloor = Math.max(feedFloor, index + 1) as LogIndex;
     count += 1;

@@ -195,7 +195,7 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
 function pastViewAt(change: Change, index: LogIndex): PastView {
   const newest = (change.index - 1) as LogIndex;
   readViewAt(change, newest, index);
-  return new PastView(change.overlay, index);
+  return new PastView(change, index);
 }
 
 export function setAttributes(

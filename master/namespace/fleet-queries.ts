@@ -31,7 +31,7 @@ function allRows<Value>(
   byte: string,
 ): { key: Key; value: Value }[] {
   const range = { start: byte as Key, end: prefixEnd(byte) };
-  return state.overlay.rows(table, range, Number.POSITIVE_INFINITY);
+  return state.rows(table, range, Number.POSITIVE_INFINITY);
 }
 
 export function servers(state: State): readonly ServerLocation[] {
@@ -56,7 +56,7 @@ export function chunksOfServer(
   const { serverId, after, limit } = page;
   const prefix = replicaPrefix(serverId);
   const start = after === null ? prefix : keyAfter(replicaKey(serverId, after));
-  const rows = state.overlay.rows(REPLICAS, { start, end: prefixEnd(prefix) }, limit);
+  const rows = state.rows(REPLICAS, { start, end: prefixEnd(prefix) }, limit);
   return rows.map(({ key }) => KEY_FIELDS.chunkOfServerRow(key));
 }
 
@@ -67,13 +67,13 @@ export function underReplicated(
 ): readonly ChunkId[] {
   const prefix = TABLE_BYTE.underReplicated as Key;
   const start = after === null ? prefix : keyAfter(underReplicatedKey(after));
-  const rows = state.overlay.rows(UNDER_REPLICATED, { start, end: prefixEnd(prefix) }, limit);
+  const rows = state.rows(UNDER_REPLICATED, { start, end: prefixEnd(prefix) }, limit);
   return rows.map(({ key }) => KEY_FIELDS.chunkOfUnderReplicated(key));
 }
 
 export function purgesOf(state: State, serverId: ServerId, limit: number): readonly PurgeView[] {
   const start = purgePrefix(serverId);
-  const rows = state.overlay.rows(PURGES, { start, end: prefixEnd(start) }, limit);
+  const rows = state.rows(PURGES, { start, end: prefixEnd(start) }, limit);
   return rows.map(({ key, value }) => ({
     chunkId: KEY_FIELDS.chunkOfServerRow(key),
     purgeIndex: value,

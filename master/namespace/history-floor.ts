@@ -32,8 +32,8 @@ export function recordTime(change: Change): void {
 function addTimeRow(change: Change): void {
   const newestMs = change.nowMs - retentionMs(change);
   const old = rowsFrom(change, 0, 3).filter((row) => row.timeMs <= newestMs);
-  for (const { index } of old.slice(0, -1)) change.overlay.delete(TIMES, timeKey(index));
-  change.overlay.set(TIMES, timeKey(change.index), change.nowMs);
+  for (const { index } of old.slice(0, -1)) change.deleteUnversioned(TIMES, timeKey(index));
+  change.putUnversioned(TIMES, timeKey(change.index), change.nowMs);
   change.updateTotals({ timedMs: change.nowMs });
 }
 
@@ -41,11 +41,7 @@ const retentionMs = (state: State): number => state.clusterFacts?.historyRetenti
 
 /** At most `limit` rows, the first at or after `index`. */
 function rowsFrom(state: State, index: number, limit: number): readonly TimedIndex[] {
-  const rows = state.overlay.rows(
-    TIMES,
-    { ...ALL_TIMES, start: timeKey(index as LogIndex) },
-    limit,
-  );
+  const rows = state.rows(TIMES, { ...ALL_TIMES, start: timeKey(index as LogIndex) }, limit);
   return rows.map(({ key, value }) => ({ index: readU64(key, 1) as LogIndex, timeMs: value }));
 }
 
@@ -109,8 +105,8 @@ export function historyFloorAt(state: State, nowMs: number): LogIndex {
 export function dropTimeRows(change: Change, limit: number): number {
   const range = { ...ALL_TIMES, end: timeKey((change.totals.historyFloor + 1) as LogIndex) };
   // The last of them says when the floor was.
-  const rows = change.overlay.rows(TIMES, range, limit + 1).slice(0, -1);
-  for (const { key } of rows) change.overlay.delete(TIMES, key);
+  const rows = change.rows(TIMES, range, limit + 1).slice(0, -1);
+  for (const { key } of rows) change.deleteUnversioned(TIMES, key);
   return rows.length;
 }
 

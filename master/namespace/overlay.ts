@@ -20,6 +20,15 @@ export interface Row<Value> {
   readonly value: Value;
 }
 
+/** Reads of the present records by table and key. */
+export interface RecordReader {
+  get<Value>(table: Table<Value>, key: Key): Value | undefined;
+  /** Returns at most `limit` rows, from the first key of the range on. */
+  rows<Value>(table: Table<Value>, range: KeyRange, limit: number): Row<Value>[];
+  /** Yields rows in key order. The state must not change before the generator is finished. */
+  scan<Value>(table: Table<Value>, range: KeyRange): Generator<Row<Value>, void, void>;
+}
+
 /**
  * The state as it is after the last entry: a layer of changes over layers that wait to be written,
  * one commit each, over the store.
@@ -29,7 +38,7 @@ export interface Row<Value> {
  * again with the same layer. Reads look at the active layer, the frozen ones from the newest on,
  * the cache and the store, in that order.
  */
-export class Overlay {
+export class Overlay implements RecordReader {
   readonly #store: ValueStore;
   readonly #cache: ReadCache;
   readonly #onDamage: (error: AshlarError) => void;

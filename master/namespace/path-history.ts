@@ -68,7 +68,7 @@ function pathStateAt(state: State, names: readonly ByteText[], index: LogIndex):
   let nextIndex: LogIndex | null = null;
   const inodes: InodeId[] = [ROOT_INODE];
   const look = <Value extends VersionedRecord>(table: Table<Value>, key: Key) => {
-    const { value, supersededIndex } = versionAt(state.overlay, table, key, index);
+    const { value, supersededIndex } = versionAt(state, table, key, index);
     if (supersededIndex !== null && (nextIndex === null || supersededIndex < nextIndex))
       nextIndex = supersededIndex;
     return value;
@@ -125,14 +125,14 @@ function hasSameContent(before: InodeRecord, after: InodeRecord): boolean {
 
 /** Where an inode was in the tree; null if it was not. */
 function pathAt(state: State, id: InodeId, index: LogIndex): Uint8Array | null {
-  const names = pathOfInode(new PastView(state.overlay, index), id);
+  const names = pathOfInode(new PastView(state, index), id);
   return names === undefined ? null : joinPath(names.map(nameBytes));
 }
 
 /** Every change of a path writes an inode on the way: its own, or that of a directory that moved. */
 function timeOf(state: State, before: PathState, moment: PathState): number {
   const { index } = moment;
-  const view = new PastView(state.overlay, index);
+  const view = new PastView(state, index);
   for (const id of [...moment.inodes, ...before.inodes].reverse()) {
     const inode = view.inode(id);
     if (inode?.version === index) return inode.ctimeMs;

@@ -49,7 +49,7 @@ export function readViewAt(
       `Cannot read as of index ${at}: expected at most ${appliedIndex}, the last that was applied`,
     );
   }
-  return { state, view: new PastView(state.overlay, at), at, isPast: true };
+  return { state, view: new PastView(state, at), at, isPast: true };
 }
 
 /** @throws {Refusal} INDEX_EXPIRED */
@@ -105,11 +105,11 @@ function* entriesOf(
   { id }: DirectoryInode,
   after: EntryName | undefined,
 ): Generator<EntryRow, void, void> {
-  const { overlay } = reading.state;
+  const { state } = reading;
   const prefix = entryPrefix(id);
   const from = after === undefined ? undefined : entryKey(id, bytesToText(after));
   const start = from === undefined ? prefix : keyAfter(from);
-  const present = overlay.scan(ENTRIES, { start, end: prefixEnd(prefix) });
+  const present = state.scan(ENTRIES, { start, end: prefixEnd(prefix) });
   if (!reading.isPast) {
     yield* present;
     return;
@@ -117,7 +117,7 @@ function* entriesOf(
   const inHistory = (TABLE_BYTE.history + prefix) as Key;
   const pastStart = from === undefined ? inHistory : prefixEnd(historyPrefix(from));
   const past = historyVersionsAt(
-    overlay,
+    state,
     { start: pastStart, end: prefixEnd(inHistory) },
     reading.at,
   ) as Generator<EntryRow, void, void>;

@@ -73,7 +73,7 @@ export function reclaim(change: Change, { recordsMax, versionsMax }: Reclaim): v
   dropTombstones(step);
   let start: Key = QUEUE.start;
   while (step.budget > 0) {
-    const items = change.overlay.rows(RECLAIMS, { start, end }, step.budget).map(toItem);
+    const items = change.rows(RECLAIMS, { start, end }, step.budget).map(toItem);
     for (const item of items) {
       if (step.budget > 0) reclaimItem(step, item);
     }
@@ -93,7 +93,7 @@ function raiseHistoryFloor(
 ): LogIndex {
   const { historyFloor, historyVersions } = change.totals;
   const surplus = Math.min(Math.max(0, historyVersions - versionsMax), recordsMax);
-  const last = change.overlay.rows(RECLAIMS, QUEUE, surplus).at(-1);
+  const last = change.rows(RECLAIMS, QUEUE, surplus).at(-1);
   const crowded = last === undefined ? 0 : queuedIndex(last.key);
   const floor = Math.max(historyFloorAt(change, change.nowMs), crowded) as LogIndex;
   if (floor > historyFloor) change.updateTotals({ historyFloor: floor });
@@ -108,7 +108,7 @@ export function isReclaimPending(
 ): boolean {
   const { intentFloor, historyVersions } = state.totals;
   const ages = { start: TABLE_BYTE.tombstoneAge as Key, end: tombstoneEnd(intentFloor) };
-  if (state.overlay.rows(TOMBSTONE_AGES, ages, 1).length > 0) return true;
+  if (state.rows(TOMBSTONE_AGES, ages, 1).length > 0) return true;
   const oldest = oldestPendingIndex(state);
   if (oldest === undefined) return false;
   if (historyVersions > versionsMax) return true;
@@ -119,7 +119,7 @@ export function isReclaimPending(
 
 /** The first index at which something happened that waits for the retention to pass. */
 function oldestPendingIndex(state: State): LogIndex | undefined {
-  const [queued] = state.overlay.rows(RECLAIMS, QUEUE, 1);
+  const [queued] = state.rows(RECLAIMS, QUEUE, 1);
   const event = oldestEvent(state);
   if (queued === undefined) return event;
   const index = queuedIndex(queued.key);
@@ -151,7 +151,7 @@ function reclaimItem(step: ReclaimStep, item: QueueItem): void {
 }
 
 function finish(step: ReclaimStep, item: QueueItem): void {
-  step.change.overlay.delete(RECLAIMS, item.key);
+  step.change.deleteUnversioned(RECLAIMS, item.key);
   step.change.countReclaimRows(-1);
   step.budget -= 1;
 }
@@ -162,10 +162,10 @@ function queuePart(
   item: QueueItem,
   part: { readonly kind: ReclaimKind; readonly what: ByteText },
 ): void {
-  const { overlay } = step.change;
+  const { change } = step;
   const key = reclaimKey(item.index, part.kind, part.what);
-  const before = overlay.get(RECLAIMS, key);
-  overlay.set(RECLAIMS, key, (before ?? 0) + 1);
+  const before = change.get(RECLAIMS, key);
+  change.putUnversioned(RECLAIMS, key, (before ?? 0) + 1);
   if (before === undefined) step.change.countReclaimRows(1);
   step.budget -= 1;
   if (step.queued === null || key < step.queued) step.queued = key;
@@ -173,14 +173,14 @@ function queuePart(
 
 /** An old version. One of a position held a reference. */
 function reclaimVersion(step: ReclaimStep, item: QueueItem): void {
-  const { overlay } = step.change;
+  const { change } = step;
   const history = item.what as Key;
   if (history[1] === TABLE_BYTE.position) {
-    const old = overlay.get(HISTORY, history) as PositionRecord | undefined;
+    const old = change.get(HISTORY, history) as PositionRecord | undefined;
     assert(old !== undefined, "a queued version is in the history");
     dropPositionReference(step, old);
   }
-  overlay.delete(HISTORY, history);
+  change.deleteUnreadable(HISTORY, history);
   step.budget -= 1;
   finish(step, item);
 }
@@ -194,13 +194,13 @@ function dropPositionReference(step: ReclaimStep, { chunkId }: PositionRecord): 
 
 /** A content that an inode held. With the last reference its positions go, as far as the step allows. */
 function reclaimContent(step: ReclaimStep, item: QueueItem): void {
-  const { overlay } = step.change;
+  const { change } = step;
   const id = readU64(item.what, 0) as ContentId;
   const referenceCount = step.change.content(id).referenceCount - item.count;
   assert(referenceCount >= 0, "a content has a reference for each time it was queued");
   if (item.count > 0) {
-    overlay.set(CONTENTS, contentKey(id), { referenceCount });
-    overlay.set(RECLAIMS, item.key, 0);
+    change.putUnversioned(CONTENTS, contentKey(id), { referenceCount });
+    change.putUnversioned(RECLAIMS, item.key, 0);
     step.budget -= 2;
   }
   if (referenceCount > 0) {
@@ -208,15 +208,15 @@ function reclaimContent(step: ReclaimStep, item: QueueItem): void {
     return;
   }
   const start = positionPrefix(id);
-  const rows = overlay.rows(POSITIONS, { start, end: prefixEnd(start) }, Math.max(step.budget, 1));
+  const rows = change.rows(POSITIONS, { start, end: prefixEnd(start) }, Math.max(step.budget, 1));
   for (const { key, value } of rows) {
     if (step.budget <= 0) return;
     dropPositionReference(step, value);
-    overlay.delete(POSITIONS, key);
+    change.deleteUnreadable(POSITIONS, key);
     step.budget -= 1;
   }
   if (step.budget <= 0) return;
-  overlay.delete(CONTENTS, contentKey(id));
+  change.deleteUnversioned(CONTENTS, contentKey(id));
   finish(step, item);
 }
 
@@ -236,13 +236,9 @@ function emptyDirectory(step: ReclaimStep, item: QueueItem, id: InodeId): boolea
   const { change } = step;
   const start = entryPrefix(id);
   const limit = Math.max(step.budget, 1);
-  for (const { key, value } of change.overlay.rows(
-    ENTRIES,
-    { start, end: prefixEnd(start) },
-    limit,
-  )) {
+  for (const { key, value } of change.rows(ENTRIES, { start, end: prefixEnd(start) }, limit)) {
     if (step.budget <= 0) return false;
-    change.overlay.delete(ENTRIES, key);
+    change.deleteUnreadable(ENTRIES, key);
     step.budget -= 1;
     const child = change.inode(value.inode);
     assert(child !== undefined, "an entry has its inode");
@@ -255,11 +251,11 @@ function emptyDirectory(step: ReclaimStep, item: QueueItem, id: InodeId): boolea
 
 /** Removes the records of a file or of an empty directory. */
 function removeInode(step: ReclaimStep, item: QueueItem, inode: InodeRecord): void {
-  const { overlay } = step.change;
-  overlay.delete(INODES, inodeKey(inode.id));
+  const { change } = step;
+  change.deleteUnreadable(INODES, inodeKey(inode.id));
   step.budget -= 1;
   if (inode.kind === "file") queueContent(step, item, inode.content);
-  else overlay.delete(DIRECTORIES, directoryKey(inode.id));
+  else change.deleteUnversioned(DIRECTORIES, directoryKey(inode.id));
 }
 
 /** The inode's reference to its content becomes that of a row of the queue. */
@@ -270,12 +266,12 @@ function queueContent(step: ReclaimStep, item: QueueItem, content: FileContent):
 
 /** Tombstones that say no more than the floor does. */
 function dropTombstones(step: ReclaimStep): void {
-  const { overlay, totals } = step.change;
+  const { change } = step;
   const start = TABLE_BYTE.tombstoneAge as Key;
-  const range = { start, end: tombstoneEnd(totals.intentFloor) };
-  for (const { key } of overlay.rows(TOMBSTONE_AGES, range, Math.ceil(step.budget / 2))) {
-    overlay.delete(TOMBSTONE_AGES, key);
-    overlay.delete(TOMBSTONES, tombstoneKey(KEY_FIELDS.chunkOfTombstoneAge(key)));
+  const range = { start, end: tombstoneEnd(change.totals.intentFloor) };
+  for (const { key } of change.rows(TOMBSTONE_AGES, range, Math.ceil(step.budget / 2))) {
+    change.deleteUnversioned(TOMBSTONE_AGES, key);
+    change.deleteUnversioned(TOMBSTONES, tombstoneKey(KEY_FIELDS.chunkOfTombstoneAge(key)));
     step.budget -= 2;
   }
 }

@@ -13,7 +13,7 @@ export const OUTCOMES_MAX = 1024;
 /** @returns the outcome; the session's id is the index of the entry. */
 export function openSession(change: Change, { clientName }: OpenSession): void {
   const id = change.index as number as SessionId;
-  change.overlay.set(SESSIONS, sessionKey(id), {
+  change.putUnversioned(SESSIONS, sessionKey(id), {
     clientName,
     openedMs: change.nowMs,
     activeMs: change.nowMs,
@@ -24,7 +24,7 @@ export function openSession(change: Change, { clientName }: OpenSession): void {
 
 export function keepSession(change: Change, { sessionId }: KeepSession): void {
   const session = sessionOf(change, sessionId);
-  change.overlay.set(SESSIONS, sessionKey(sessionId), { ...session, activeMs: change.nowMs });
+  change.putUnversioned(SESSIONS, sessionKey(sessionId), { ...session, activeMs: change.nowMs });
 }
 
 export function closeSession(change: Change, { sessionId }: CloseSession): void {
@@ -37,14 +37,10 @@ export function expireSessions(change: Change, { sessionIds }: ExpireSessions): 
 
 function removeSession(change: Change, id: SessionId): void {
   if (change.session(id) === undefined) return;
-  change.overlay.delete(SESSIONS, sessionKey(id));
+  change.deleteUnversioned(SESSIONS, sessionKey(id));
   const start = outcomePrefix(id);
-  for (const { key } of change.overlay.rows(
-    OUTCOMES,
-    { start, end: prefixEnd(start) },
-    OUTCOMES_MAX,
-  )) {
-    change.overlay.delete(OUTCOMES, key);
+  for (const { key } of change.rows(OUTCOMES, { start, end: prefixEnd(start) }, OUTCOMES_MAX)) {
+    change.deleteUnversioned(OUTCOMES, key);
   }
 }
 
@@ -73,10 +69,10 @@ export function applyOnce(change: Change, attempt: Attempt, run: () => Outcome):
   const key = outcomeKey(attempt.sessionId, attempt.sequence);
   // Above the highest sequence there is none: a look at the store is saved for most mutations.
   const isRetry = attempt.sequence <= session.highestSequence;
-  const first = isRetry ? change.overlay.get(OUTCOMES, key) : undefined;
+  const first = isRetry ? change.get(OUTCOMES, key) : undefined;
   if (first !== undefined) return first;
   const outcome = run();
-  change.overlay.insert(OUTCOMES, key, outcome);
+  change.insertUnversioned(OUTCOMES, key, outcome);
   moveWindow(change, session, attempt);
   return outcome;
 }
@@ -105,10 +101,10 @@ function moveWindow(change: Change, session: SessionRecord, attempt: Attempt): v
   // No outcome stands above the old highest sequence, and the window was no wider than its bound.
   const end = Math.min(floorSequence, session.highestSequence + 1);
   for (let old = session.floorSequence; old < end; old += 1) {
-    change.overlay.delete(OUTCOMES, outcomeKey(sessionId, old));
+    change.deleteUnversioned(OUTCOMES, outcomeKey(sessionId, old));
   }
   const { clientName, openedMs } = session;
   const activeMs = change.nowMs;
   const moved = { clientName, openedMs, activeMs, highestSequence, floorSequence };
-  change.overlay.set(SESSIONS, sessionKey(sessionId), moved);
+  change.putUnversioned(SESSIONS, sessionKey(sessionId), moved);
 }

@@ -23,7 +23,7 @@ import {
   tombstoneKey,
   u64,
 } from "./keys.ts";
-import type { Overlay } from "./overlay.ts";
+import type { KeyRange, RecordReader, Row } from "./overlay.ts";
 import type {
   ChunkRecord,
   ContentRecord,
@@ -59,61 +59,73 @@ export interface TreeView {
 }
 
 /** The records of the state by their own names. Reads only: see `Change`. */
-export class State implements TreeView {
-  readonly overlay: Overlay;
+export class State implements RecordReader, TreeView {
+  readonly #records: RecordReader;
 
-  constructor(overlay: Overlay) {
-    this.overlay = overlay;
+  constructor(records: RecordReader) {
+    this.#records = records;
+  }
+
+  get<Value>(table: Table<Value>, key: Key): Value | undefined {
+    return this.#records.get(table, key);
+  }
+
+  rows<Value>(table: Table<Value>, range: KeyRange, limit: number): Row<Value>[] {
+    return this.#records.rows(table, range, limit);
+  }
+
+  scan<Value>(table: Table<Value>, range: KeyRange): Generator<Row<Value>, void, void> {
+    return this.#records.scan(table, range);
   }
 
   inode(id: InodeId): InodeRecord | undefined {
-    return this.overlay.get(INODES, inodeKey(id));
+    return this.#records.get(INODES, inodeKey(id));
   }
 
   entry(parent: InodeId, name: ByteText): EntryRecord | undefined {
-    return this.overlay.get(ENTRIES, entryKey(parent, name));
+    return this.#records.get(ENTRIES, entryKey(parent, name));
   }
 
   position(contentId: ContentId, position: number): PositionRecord | undefined {
-    return this.overlay.get(POSITIONS, positionKey(contentId, position));
+    return this.#records.get(POSITIONS, positionKey(contentId, position));
   }
 
   directory(id: InodeId): DirectoryRecord {
-    const record = this.overlay.get(DIRECTORIES, directoryKey(id));
+    const record = this.#records.get(DIRECTORIES, directoryKey(id));
     return present(record, "every directory inode has a directory record");
   }
 
   content(id: ContentId): ContentRecord {
-    return present(this.overlay.get(CONTENTS, contentKey(id)), "a content that is held is there");
+    return present(this.#records.get(CONTENTS, contentKey(id)), "a content that is held is there");
   }
 
   chunk(id: ChunkId): ChunkRecord | undefined {
-    return this.overlay.get(CHUNKS, chunkKey(id));
+    return this.#records.get(CHUNKS, chunkKey(id));
   }
 
   tombstone(id: ChunkId): LogIndex | undefined {
-    return this.overlay.get(TOMBSTONES, tombstoneKey(id));
+    return this.#records.get(TOMBSTONES, tombstoneKey(id));
   }
 
   session(id: SessionId): SessionRecord | undefined {
-    return this.overlay.get(SESSIONS, sessionKey(id));
+    return this.#records.get(SESSIONS, sessionKey(id));
   }
 
   storageClass(name: string): StorageClass | undefined {
-    return this.overlay.get(STORAGE_CLASSES, storageClassKey(name));
+    return this.#records.get(STORAGE_CLASSES, storageClassKey(name));
   }
 
   /** Undefined before `bootstrap`. */
   get clusterFacts(): ClusterFacts | undefined {
-    return this.overlay.get(CLUSTER_FACTS, META_KEY.clusterFacts);
+    return this.#records.get(CLUSTER_FACTS, META_KEY.clusterFacts);
   }
 
   get featureLevel(): number {
-    return this.overlay.get(FEATURE_LEVEL, META_KEY.featureLevel) ?? FEATURE_LEVEL_FIRST;
+    return this.#records.get(FEATURE_LEVEL, META_KEY.featureLevel) ?? FEATURE_LEVEL_FIRST;
   }
 
   get totals(): TotalsRecord {
-    return this.overlay.get(TOTALS, META_KEY.totals) ?? NO_TOTALS;
+    return this.#records.get(TOTALS, META_KEY.totals) ?? NO_TOTALS;
   }
 }
 
@@ -143,11 +155,11 @@ const NO_TOTALS: TotalsRecord = {
  * alive at `at`.
  */
 export class PastView implements TreeView {
-  readonly #overlay: Overlay;
+  readonly #records: RecordReader;
   readonly #at: LogIndex;
 
-  constructor(overlay: Overlay, at: LogIndex) {
-    this.#overlay = overlay;
+  constructor(records: RecordReader, at: LogIndex) {
+    this.#records = records;
     this.#at = at;
   }
 
@@ -164,7 +176,7 @@ export class PastView implements TreeView {
   }
 
   #alive<Value extends VersionedRecord>(table: Table<Value>, key: Key): Value | undefined {
-    return versionAt(this.#overlay, table, key, this.#at).value;
+    return versionAt(this.#records, table, key, this.#at).value;
   }
 }
 
@@ -177,16 +189,16 @@ export interface VersionAt<Value> {
 }
 
 export function versionAt<Value extends VersionedRecord>(
-  overlay: Overlay,
+  records: RecordReader,
   table: Table<Value>,
   key: Key,
   at: LogIndex,
 ): VersionAt<Value> {
-  const now = overlay.get(table, key);
+  const now = records.get(table, key);
   if (now !== undefined && now.version <= at) return { value: now, supersededIndex: null };
   const versions = historyPrefix(key);
   const start = (versions + u64(at + 1)) as Key;
-  const [first] = overlay.rows(HISTORY, { start, end: prefixEnd(versions) }, 1);
+  const [first] = records.rows(HISTORY, { start, end: prefixEnd(versions) }, 1);
   if (first === undefined) return { value: undefined, supersededIndex: now?.version ?? null };
   const value = first.value as Value;
   if (value.version > at) return { value: undefined, supersededIndex: value.version };
@@ -201,11 +213,11 @@ export interface PastRow {
 
 /** The versions below the history keys of `range` that were alive at `at`, in order of their keys. */
 export function* historyVersionsAt(
-  overlay: Overlay,
+  records: RecordReader,
   range: { readonly start: Key; readonly end: Key },
   at: LogIndex,
 ): Generator<PastRow, void, void> {
-  for (const { key, value } of overlay.scan(HISTORY, range)) {
+  for (const { key, value } of records.scan(HISTORY, range)) {
     if (value.version <= at && supersededIndexOf(key) > at) yield { key: keyOfHistory(key), value };
   }
 }

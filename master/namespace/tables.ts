@@ -23,6 +23,13 @@ export interface Table<Value> {
   sizeBytes(value: Value): number;
   /** Whether the decoded value is kept in memory after a read. */
   isCached(value: Value): boolean;
+  /** Whether the table holds versioned records, present or superseded: only `Change` writes it. */
+  readonly isVersioned: boolean;
+}
+
+/** A table whose records have no history: a superseded value is lost. */
+export interface UnversionedTable<Value> extends Table<Value> {
+  readonly isVersioned: false;
 }
 
 export type Fields = readonly unknown[];
@@ -39,7 +46,7 @@ export function table<Value>(options: {
   readonly fromFields: (fields: Fields, key: Key) => Value;
   readonly sizeBytes?: (value: Value) => number;
   readonly isCached?: (value: Value) => boolean;
-}): Table<Value> {
+}): UnversionedTable<Value> {
   const { toFields, fromFields, sizeBytes = () => 0, isCached = never } = options;
   return {
     encode: (value) => packr.pack([RECORD_VERSION, ...toFields(value)]),
@@ -50,14 +57,16 @@ export function table<Value>(options: {
     },
     sizeBytes,
     isCached,
+    isVersioned: false,
   };
 }
 
 /** A table that says of its keys only that they are there. */
-const keysOnly = (): Table<true> => table({ toFields: () => [], fromFields: () => true as const });
+const keysOnly = (): UnversionedTable<true> =>
+  table({ toFields: () => [], fromFields: () => true as const });
 
 /** A table of log indexes. */
-const indexes = (): Table<LogIndex> =>
+const indexes = (): UnversionedTable<LogIndex> =>
   table({ toFields: (index) => [index], fromFields: ([index]) => index as LogIndex });
 
 /** A value that owns its memory: decoded bytes are views of the store's. */
@@ -67,7 +76,7 @@ const idBytes = (hex: string): Uint8Array => textToBytes(hexToText(hex));
 const idHex = (bytes: unknown): string => textToHex(bytesToText(bytes as Uint8Array));
 
 /** A table of plain objects, for what is small, rare and likely to grow. */
-function objects<Value extends object>(isCached: () => boolean): Table<Value> {
+function objects<Value extends object>(isCached: () => boolean): UnversionedTable<Value> {
   return table<Value>({
     toFields: (value) => [value],
     fromFields: ([value]) => value as Value,
@@ -76,26 +85,29 @@ function objects<Value extends object>(isCached: () => boolean): Table<Value> {
   });
 }
 
-export const DIRECTORIES: Table<DirectoryRecord> = table({
+export const DIRECTORIES: UnversionedTable<DirectoryRecord> = table({
   toFields: (value) => [value.entryCount, value.mtimeMs, value.ctimeMs, value.version],
   fromFields: ([entryCount, mtimeMs, ctimeMs, version]) =>
     ({ entryCount, mtimeMs, ctimeMs, version }) as DirectoryRecord,
   isCached: always,
 });
 
-export const CONTENTS: Table<ContentRecord> = table({
+export const CONTENTS: UnversionedTable<ContentRecord> = table({
   toFields: (value) => [value.referenceCount],
   fromFields: ([referenceCount]) => ({ referenceCount }) as ContentRecord,
 });
 
-export const POSITIONS: Table<PositionRecord> = table({
-  toFields: (value) => [idBytes(value.chunkId), value.lengthBytes, value.version],
-  fromFields: ([id, lengthBytes, version]) =>
-    ({ chunkId: idHex(id), lengthBytes, version }) as PositionRecord,
-  sizeBytes: () => 100,
-});
+export const POSITIONS: Table<PositionRecord> = {
+  ...table<PositionRecord>({
+    toFields: (value) => [idBytes(value.chunkId), value.lengthBytes, value.version],
+    fromFields: ([id, lengthBytes, version]) =>
+      ({ chunkId: idHex(id), lengthBytes, version }) as PositionRecord,
+    sizeBytes: () => 100,
+  }),
+  isVersioned: true,
+};
 
-export const CHUNKS: Table<ChunkRecord> = table({
+export const CHUNKS: UnversionedTable<ChunkRecord> = table({
   toFields: ({ lengthBytes, referenceCount, copiesWanted, replicas }) => [
     lengthBytes,
     referenceCount,
@@ -114,7 +126,7 @@ export const CHUNKS: Table<ChunkRecord> = table({
   isCached: always,
 });
 
-export const SESSIONS: Table<SessionRecord> = table({
+export const SESSIONS: UnversionedTable<SessionRecord> = table({
   toFields: (value) => [
     value.clientName,
     value.openedMs,
@@ -128,7 +140,7 @@ export const SESSIONS: Table<SessionRecord> = table({
   isCached: always,
 });
 
-export const OUTCOMES: Table<Outcome> = table({
+export const OUTCOMES: UnversionedTable<Outcome> = table({
   toFields: (outcome) =>
     outcome.ok
       ? [true, outcome.index, outcome.results.map((result) => result.inode)]
@@ -152,7 +164,7 @@ export const OUTCOMES: Table<Outcome> = table({
   sizeBytes: (outcome) => (outcome.ok ? outcome.results.length * 16 : 1_000),
 });
 
-export const TOTALS: Table<TotalsRecord> = table({
+export const TOTALS: UnversionedTable<TotalsRecord> = table({
   toFields: (value) => [
     value.nextInode,
     value.nextContent,
@@ -189,7 +201,7 @@ export const TOTALS: Table<TotalsRecord> = table({
   isCached: always,
 });
 
-export const APPLIED: Table<AppliedRecord> = table({
+export const APPLIED: UnversionedTable<AppliedRecord> = table({
   toFields: ({ formatVersion, index, term, stateHash, checksum }) => {
     const fields = [formatVersion, index, term, stateHash];
     return checksum === null ? fields : [...fields, checksum];
@@ -201,18 +213,18 @@ export const APPLIED: Table<AppliedRecord> = table({
   },
 });
 
-export const FEATURE_LEVEL: Table<number> = table({
+export const FEATURE_LEVEL: UnversionedTable<number> = table({
   toFields: (level) => [level],
   fromFields: ([level]) => level as number,
   isCached: always,
 });
 
-export const MEMBERSHIP: Table<Uint8Array> = table({
+export const MEMBERSHIP: UnversionedTable<Uint8Array> = table({
   toFields: (value) => [value],
   fromFields: ([value]) => ownBytes(value),
 });
 
-export const CLUSTER_FACTS: Table<ClusterFacts> = table({
+export const CLUSTER_FACTS: UnversionedTable<ClusterFacts> = table({
   toFields: (value) => [value],
   fromFields: ([value]) => {
     const facts = value as ClusterFacts;
@@ -225,14 +237,14 @@ export const SERVERS = objects<ServerLocation>(never);
 export const STORAGE_CLASSES = objects<StorageClass>(always);
 export const TOMBSTONES = indexes();
 export const PURGES = indexes();
-export const TIMES: Table<number> = table({
+export const TIMES: UnversionedTable<number> = table({
   toFields: (timeMs) => [timeMs],
   fromFields: ([timeMs]) => timeMs as number,
 });
 export const REPLICAS = keysOnly();
 export const UNDER_REPLICATED = keysOnly();
 /** How many times the thing was queued under one index. */
-export const RECLAIMS: Table<number> = table({
+export const RECLAIMS: UnversionedTable<number> = table({
   toFields: (count) => [count],
   fromFields: ([count]) => count as number,
 });

@@ -89,6 +89,7 @@ export const INODES: Table<InodeRecord> = {
   // Paths go through directories again and again. A file is read from the store about as fast, and
   // millions of them would keep the collector busy.
   isCached: (inode) => inode.kind === "directory",
+  isVersioned: true,
 };
 
 function kindOf(inode: InodeRecord): number {
@@ -143,6 +144,7 @@ export const ENTRIES: Table<EntryRecord> = {
   },
   sizeBytes: () => 0,
   isCached: (entry) => entry.isDirectory,
+  isVersioned: true,
 };
 
 /** Tables whose old values are kept: what a read of the past looks at. */
@@ -164,4 +166,5 @@ export const HISTORY: Table<VersionedRecord> = {
   decode: (bytes, key) => versionedTable(keyOfHistory(key)).decode(bytes, keyOfHistory(key)),
   sizeBytes: (value) => ("kind" in value ? inodeSizeBytes(value) : 100),
   isCached: () => false,
+  isVersioned: true,
 };

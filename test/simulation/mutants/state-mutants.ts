@@ -35,7 +35,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/namespace/sessions.ts",
-        find: "change.overlay.insert(OUTCOMES, key, outcome);",
+        find: "change.insertUnversioned(OUTCOMES, key, outcome);",
         replace: "",
       },
     ],
