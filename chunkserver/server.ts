@@ -7,12 +7,12 @@ import type { Disk } from "../shared/ports/disk.ts";
 import type { Env } from "../shared/ports/env.ts";
 import type { OrderedStores } from "../shared/ports/ordered-store.ts";
 import type { ServerLocation } from "../shared/protocol/intent.ts";
-import type { WireWorld } from "../shared/wire/connect.ts";
+import type { WireDeps } from "../shared/wire/connect.ts";
 import { ConnectionPool } from "../shared/wire/connection-pool.ts";
+import { fetchMasters } from "../shared/wire/fetch-masters.ts";
 import { LeaderChannel } from "../shared/wire/leader-channel.ts";
-import { learnMasters } from "../shared/wire/learn-masters.ts";
 import type { WireLimits } from "../shared/wire/limits.ts";
-import type { Identity } from "../shared/wire/rpc.ts";
+import type { PeerIdentity } from "../shared/wire/rpc.ts";
 import { RpcServer } from "../shared/wire/rpc-server.ts";
 import { chunkRoutes } from "./api/http-routes.ts";
 import { registerChunkHandlers } from "./api/rpc-handlers.ts";
@@ -79,7 +79,7 @@ export async function startChunkserver(
   await using closers = new Closers();
   const store = closers.use(await openStore(config, env, storage));
   const counters = makeCounters(env.metrics);
-  const identity = (): Identity => identityOf(config, store);
+  const identity = (): PeerIdentity => identityOf(config, store);
   const pools = openPools(env, store, { identity, closers });
   const admission = new WriteAdmission(config.writeBytesInFlightMax);
   exposeGauges(env.metrics, { store, admission });
@@ -135,7 +135,7 @@ function openStore(
   });
 }
 
-function identityOf(config: ChunkserverConfig, store: ChunkStore): Identity {
+function identityOf(config: ChunkserverConfig, store: ChunkStore): PeerIdentity {
   const clusterId = store.clusterId ?? config.clusterId ?? null;
   return { role: "chunkserver", clusterId, name: store.serverId };
 }
@@ -155,10 +155,10 @@ interface Pools {
 function openPools(
   env: Env,
   store: ChunkStore,
-  own: { readonly identity: () => Identity; readonly closers: Closers },
+  own: { readonly identity: () => PeerIdentity; readonly closers: Closers },
 ): Pools {
   const { identity, closers } = own;
-  const world = (slabBytesMax: number): WireWorld => ({
+  const world = (slabBytesMax: number): WireDeps => ({
     ...env,
     slabs: slabPool(store, slabBytesMax),
   });
@@ -228,7 +228,7 @@ function startUpkeep(parts: UpkeepParts): {
     ...env,
     pool: pools.control,
     addresses: () => config.masters,
-    learn: learnMasters,
+    fetchMasters: fetchMasters,
     // A leader that hangs is left for another before it takes this server for dead.
     attemptTimeoutMs: 1_000,
   });

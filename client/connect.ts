@@ -12,10 +12,10 @@ import { TcpNetwork } from "../shared/platform/tcp-network.ts";
 import type { Env } from "../shared/ports/env.ts";
 import { memberStatus } from "../shared/protocol/fleet-api.ts";
 import { ConnectionPool } from "../shared/wire/connection-pool.ts";
+import { fetchMasters } from "../shared/wire/fetch-masters.ts";
 import { LeaderChannel } from "../shared/wire/leader-channel.ts";
-import { learnMasters } from "../shared/wire/learn-masters.ts";
 import type { WireLimits } from "../shared/wire/limits.ts";
-import type { Identity } from "../shared/wire/rpc.ts";
+import type { PeerIdentity } from "../shared/wire/rpc.ts";
 import { Background } from "./background.ts";
 import { Chunkservers } from "./chunkservers/chunkserver-session.ts";
 import type { ClientParts } from "./client-deps.ts";
@@ -122,7 +122,7 @@ function makeParts(
     feed: {
       pool: control,
       addresses: () => channel.addresses,
-      learn: (connection) => channel.learn(connection),
+      learn: (connection) => channel.refreshMastersIfDue(connection),
       closing: closing.signal,
     },
     chunkservers: new Chunkservers({ pool: data, clock, random, hostName }),
@@ -148,7 +148,7 @@ function makePool(
   peer: { readonly role: "master" | "chunkserver"; readonly clusterId: () => ClusterId | null },
 ): ConnectionPool {
   const slabs = new SlabPool({ bytesMax, idleBytesMax: IDLE_SLAB_BYTES_MAX });
-  const identity = (): Identity => ({ role: "client", clusterId: peer.clusterId(), name });
+  const identity = (): PeerIdentity => ({ role: "client", clusterId: peer.clusterId(), name });
   const limits = peer.role === "chunkserver" ? DATA_LIMITS : CONTROL_LIMITS;
   return new ConnectionPool({ ...env, slabs }, { identity, role: peer.role, limits });
 }
@@ -170,7 +170,7 @@ function makeMasters(
     clock,
     random,
     addresses: () => masters,
-    learn: learnMasters,
+    fetchMasters: fetchMasters,
     onRetry: ({ method, attempt, delayMs, error }) => {
       if (error.retry !== "safe") uncertainAttempts += 1;
       onRetry({ what: method, attempt, delayMs, error });

@@ -8,9 +8,9 @@ import type { Log } from "../shared/ports/log.ts";
 import type { Metrics } from "../shared/ports/metrics.ts";
 import type { OrderedStores } from "../shared/ports/ordered-store.ts";
 import { memberStatus } from "../shared/protocol/fleet-api.ts";
-import { connect, type WireWorld } from "../shared/wire/connect.ts";
+import { connect, type WireDeps } from "../shared/wire/connect.ts";
 import { ConnectionPool } from "../shared/wire/connection-pool.ts";
-import type { Identity } from "../shared/wire/rpc.ts";
+import type { PeerIdentity } from "../shared/wire/rpc.ts";
 import { RpcServer } from "../shared/wire/rpc-server.ts";
 import type { MasterStatus } from "./api/cluster-status.ts";
 import { FeedService } from "./api/feed-handler.ts";
@@ -80,8 +80,8 @@ export async function startMaster(
   await using closers = new Closers();
   const clusterId = config.clusterId as ClusterId;
   const memberId = config.memberId as MemberId;
-  const identity: Identity = { role: "master", clusterId, name: `master ${memberId}` };
-  const wireDeps: WireWorld = { ...env, slabs: new SlabPool({ bytesMax: RECEIVE_BYTES_MAX }) };
+  const identity: PeerIdentity = { role: "master", clusterId, name: `master ${memberId}` };
+  const wireDeps: WireDeps = { ...env, slabs: new SlabPool({ bytesMax: RECEIVE_BYTES_MAX }) };
   const pool = closers.use(
     new ConnectionPool(
       { ...wireDeps, random: env.random },

@@ -12,7 +12,7 @@ import { TcpNetwork } from "../shared/platform/tcp-network.ts";
 import type { Log } from "../shared/ports/log.ts";
 import { defineCall, defineStream } from "../shared/protocol/method.ts";
 import type { ClientConnection } from "../shared/wire/client-connection.ts";
-import { connect, type WireWorld } from "../shared/wire/connect.ts";
+import { connect, type WireDeps } from "../shared/wire/connect.ts";
 import { RpcServer } from "../shared/wire/rpc-server.ts";
 
 const MIB = 1024 * 1024;
@@ -25,7 +25,7 @@ const log: Log = {
   error: console.error,
   child: () => log,
 };
-const world: WireWorld = {
+const world: WireDeps = {
   network: new TcpNetwork(),
   clock: new SystemClock(),
   log,

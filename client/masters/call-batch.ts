@@ -200,7 +200,7 @@ class Batch<Item, Result, Request, Response> {
     let endsAtMs = Number.NEGATIVE_INFINITY;
     for (const waiting of this.#wanted) endsAtMs = Math.max(endsAtMs, waiting.endsAtMs);
     const signal = this.#watch(endsAtMs);
-    const parts = { request: () => this.#request(), take: this.#take };
+    const parts = { request: () => this.#request(), onResponse: this.#onResponse };
     const timeoutMs = endsAtMs - clock.monotonicMs();
     channel
       .callParts(method, parts, signal === null ? { timeoutMs } : { timeoutMs, signal })
@@ -231,7 +231,7 @@ class Batch<Item, Result, Request, Response> {
   }
 
   /** Settles all in one go: their callers run in step, and what they ask next is gathered again. */
-  readonly #take = (response: Response): AshlarError | null => {
+  readonly #onResponse = (response: Response): AshlarError | null => {
     const { method, resultsOf } = this.#options;
     const results = resultsOf(response);
     if (results.length !== this.#wanted.length) {

@@ -59,7 +59,7 @@ interface Indexed {
 }
 
 export interface MasterSessionOptions {
-  readonly channel: Pick<LeaderChannel, "call" | "callParts" | "connection" | "learnAnew">;
+  readonly channel: Pick<LeaderChannel, "call" | "callParts" | "connection" | "refreshMasters">;
   /** The same to any master: for reads that need no leader. */
   readonly anyMaster: Pick<LeaderChannel, "call" | "callParts">;
   readonly clock: Clock;
@@ -214,7 +214,7 @@ export class MasterSession implements AsyncDisposable {
 
   /** This client has changed who the masters are: it finds them, though all that it knew may go. */
   mastersChanged({ signal }: CallOptions = {}): Promise<void> {
-    return this.#options.channel.learnAnew(signal);
+    return this.#options.channel.refreshMasters(signal);
   }
 
   /** A call that must not be repeated once it may have had its effect. */

@@ -2,7 +2,7 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
 import { nextDelayMs, type RetryPolicy } from "../../shared/flow/retry.ts";
 import { type FeedPosition, type WatchMessage, watch } from "../../shared/protocol/feed-api.ts";
-import { within } from "../../shared/wire/within.ts";
+import { withTimeout } from "../../shared/wire/with-timeout.ts";
 import type { ClientParts } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
 import type { WatchCursor, WatchOptions } from "../options.ts";
@@ -89,7 +89,7 @@ export class ClusterWatch implements Watch {
       for (;;) {
         const what = `The feed of ${address}`;
         const waiting = { clock: env.clock, timeoutMs: SILENCE_MS, signal, what };
-        const received = await within(stream.receive(), waiting);
+        const received = await withTimeout(stream.receive(), waiting);
         if (received === null) return;
         received.release();
         yield received.head;

@@ -35,10 +35,10 @@ export interface DaemonDefinition<Schema extends ConfigSchema> {
   readonly check?: (config: v.InferOutput<Schema>) => void;
   /** How long an orderly stop may take; then the process ends all the same. */
   readonly stopMsMax: (config: v.InferOutput<Schema>) => number;
-  readonly start: (world: DaemonWorld<v.InferOutput<Schema>>) => Promise<StartedDaemon>;
+  readonly start: (world: DaemonDeps<v.InferOutput<Schema>>) => Promise<StartedDaemon>;
 }
 
-export interface DaemonWorld<Config> {
+export interface DaemonDeps<Config> {
   readonly config: Config;
   readonly env: Env;
   readonly disk: Disk;

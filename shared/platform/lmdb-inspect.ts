@@ -51,7 +51,7 @@ const WALK_SCRIPT = `
 `;
 
 /** What lmdb would meet in the directory `path`: it is not let loose on a damaged store. */
-export async function lookAtStore(path: string): Promise<"new" | "sound" | "damaged"> {
+export async function inspectStore(path: string): Promise<"new" | "sound" | "damaged"> {
   const shape = await shapeOf(`${path}/data.mdb`);
   if (shape === "foreign") return "damaged";
   if (shape === "empty") return "new";
@@ -59,7 +59,7 @@ export async function lookAtStore(path: string): Promise<"new" | "sound" | "dama
   return !suspect || (await canBeWalked(path)) ? "sound" : "damaged";
 }
 
-/** Runs `open` so that a crash of the process in it is seen by the next `lookAtStore`. */
+/** Runs `open` so that a crash of the process in it is seen by the next `inspectStore`. */
 export async function withOpeningMarker<T>(path: string, open: () => T): Promise<T> {
   const marker = `${path}/${MARKER_NAME}`;
   await writeFile(marker, "");

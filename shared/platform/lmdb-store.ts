@@ -13,7 +13,7 @@ import type {
 } from "../ports/ordered-store.ts";
 import { closeAtOnce, type Database, mappedFileBytes, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
-import { lookAtStore, NEW_STORE_BYTES, withOpeningMarker } from "./lmdb-inspect.ts";
+import { inspectStore, NEW_STORE_BYTES, withOpeningMarker } from "./lmdb-inspect.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { type RangeRest, rangeInBatches } from "./range-batches.ts";
 import { checkChanges, checkStoreName } from "./store-check.ts";
@@ -66,7 +66,7 @@ export class LmdbStores implements OrderedStores {
     try {
       await this.#disk.makeDirectory(name);
       const path = `${this.#path}/${name}`;
-      const found = await lookAtStore(path);
+      const found = await inspectStore(path);
       if (found === "damaged") {
         throw new AshlarError("STORE_CORRUPT", `Cannot open the store ${path}: it is damaged`);
       }

@@ -68,20 +68,20 @@ export class MemoryStores implements OrderedStores {
   }
 }
 
-interface MemoryStoreHooks {
+interface MemoryStoreDeps {
   readonly beforeCommit: (changes: readonly StoreChange[]) => Promise<void>;
   readonly onClose: () => void;
 }
 
 class MemoryStore implements OrderedStore {
   readonly #tree: Tree;
-  readonly #hooks: MemoryStoreHooks;
+  readonly #hooks: MemoryStoreDeps;
   #state: "open" | "closed" | "crashed" = "open";
   /** What the commit under way is to change; null: there is none. */
   #committing: readonly StoreChange[] | null = null;
   #sizeBytes = 0;
 
-  constructor(tree: Tree, hooks: MemoryStoreHooks) {
+  constructor(tree: Tree, hooks: MemoryStoreDeps) {
     this.#tree = tree;
     this.#hooks = hooks;
     for (const [key, value] of tree.entries()) this.#sizeBytes += key.length + value.length;

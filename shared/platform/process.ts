@@ -1,7 +1,7 @@
 import type { Log } from "../ports/log.ts";
 
 /** What a role's `main.ts` does with its process. */
-export interface ProcessHooks {
+export interface ProcessDeps {
   readonly log: Log;
   /** The first SIGTERM or SIGINT: begin an orderly stop. */
   readonly onStop: (signal: NodeJS.Signals) => void;
@@ -16,7 +16,7 @@ const STATUS_OF_A_BUG = 70;
  * Watches the signals and the errors of the process. An error that nobody caught ends it: its state
  * may be wrong, and its peers repair what it held.
  */
-export function watchProcess({ log, onStop, exit }: ProcessHooks): Disposable {
+export function watchProcess({ log, onStop, exit }: ProcessDeps): Disposable {
   let stopping = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stopping) {

@@ -3,27 +3,27 @@ import { AshlarError, fromErrorData, isAshlarError } from "../base/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
-import type { Due } from "./deadlines.ts";
+import type { Expirable } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
 import type { Hello } from "./messages.ts";
-import { type AnyCall, PendingCall } from "./pending-call.ts";
-import type { CallOptions, Connection, Identity, Received, Stream } from "./rpc.ts";
-import type { Session, SessionHandler } from "./session.ts";
+import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
+import { PendingCall, type UntypedCall } from "./pending-call.ts";
+import type { CallOptions, Connection, PeerIdentity, Received, Stream } from "./rpc.ts";
 import { WireStream } from "./stream.ts";
 
 const STREAM_ID_MAX = 0xffffffff;
 const CLOSE_GRACE_MS = 1000;
 
 /** The calling end of a connection. */
-export class ClientConnection implements Connection, SessionHandler {
-  readonly peer: Identity;
+export class ClientConnection implements Connection, MultiplexerHandler {
+  readonly peer: PeerIdentity;
   readonly peerAddress: string;
   readonly closed: Promise<AshlarError | null>;
   readonly #clock: Clock;
-  readonly #session: Session;
+  readonly #multiplexer: Multiplexer;
   readonly #inFlightMax: number;
-  readonly #calls = new Map<number, AnyCall>();
+  readonly #calls = new Map<number, UntypedCall>();
   #lastStreamId = 0;
   /** Why no new call is taken although the connection is there. */
   #refusal: AshlarError | null = null;
@@ -31,25 +31,25 @@ export class ClientConnection implements Connection, SessionHandler {
   /** Called when nothing is under way any more. */
   #onIdle: (() => void) | null = null;
 
-  constructor(clock: Clock, session: Session, hello: Hello) {
+  constructor(clock: Clock, multiplexer: Multiplexer, hello: Hello) {
     this.#clock = clock;
-    this.#session = session;
+    this.#multiplexer = multiplexer;
     this.peer = hello.identity;
-    this.peerAddress = session.link.peerAddress;
+    this.peerAddress = multiplexer.link.peerAddress;
     this.#inFlightMax = hello.limits.inFlightMax;
     this.closed = new Promise((resolve) => {
       this.#onClosedPromise = resolve;
     });
-    session.establish(hello.limits, this);
+    multiplexer.establish(hello.limits, this);
   }
 
   get isOpen(): boolean {
-    return this.#session.isOpen && this.#refusal === null;
+    return this.#multiplexer.isOpen && this.#refusal === null;
   }
 
   /** Calls and streams under way. */
   get inFlightCount(): number {
-    return this.#calls.size + this.#session.streams.size;
+    return this.#calls.size + this.#multiplexer.streams.size;
   }
 
   call<Request, Response>(
@@ -81,8 +81,8 @@ export class ClientConnection implements Connection, SessionHandler {
       });
       this.#calls.set(streamId, call);
       const onSettled = body === null ? null : (): void => call.onBodySettled();
-      call.ticket = this.#session.post({ frame, body, onSettled });
-      this.#session.deadlines.watch(call.deadlineMs);
+      call.queuedFrame = this.#multiplexer.post({ frame, body, onSettled });
+      this.#multiplexer.deadlines.watch(call.deadlineMs);
     });
   }
 
@@ -93,19 +93,19 @@ export class ClientConnection implements Connection, SessionHandler {
   ): Stream<Up, Down> {
     const { signal, timeoutMs } = options;
     const streamId = this.#nextStreamId();
-    const onAbort = (): void => stream.cancel(cancelled(method.name, signal?.reason));
+    const onAbort = (): void => stream.cancel(cancelledError(method.name, signal?.reason));
     const title = `${method.name} at ${this.peerAddress}`;
-    const stream = new WireStream<Up, Down>(this.#session, {
+    const stream = new WireStream<Up, Down>(this.#multiplexer, {
       streamId,
       title,
       parse: method.parseDown,
       deadlineMs: this.#clock.monotonicMs() + timeoutMs,
-      receiveWindowBytes: this.#session.limits.streamWindowBytes,
-      sendWindowBytes: this.#session.streamSendWindowBytes,
+      receiveWindowBytes: this.#multiplexer.limits.streamWindowBytes,
+      sendWindowBytes: this.#multiplexer.streamSendWindowBytes,
       onClosed: () => {
         signal?.removeEventListener("abort", onAbort);
-        this.#session.streams.delete(streamId);
-        this.#noticeIdle();
+        this.#multiplexer.streams.delete(streamId);
+        this.#checkIdle();
       },
     });
     const refusal = this.#refuse(method.name, options);
@@ -115,9 +115,9 @@ export class ClientConnection implements Connection, SessionHandler {
     }
     try {
       const frame = this.#encodeRequest(streamId, FLAG_STREAM, method.name, request, options);
-      this.#session.streams.set(streamId, stream);
-      this.#session.post({ frame, body: options.body ?? null, onSettled: null });
-      this.#session.deadlines.watch(stream.deadlineMs);
+      this.#multiplexer.streams.set(streamId, stream);
+      this.#multiplexer.post({ frame, body: options.body ?? null, onSettled: null });
+      this.#multiplexer.deadlines.watch(stream.deadlineMs);
       signal?.addEventListener("abort", onAbort, { once: true });
     } catch (error) {
       if (!isAshlarError(error)) throw error;
@@ -132,10 +132,10 @@ export class ClientConnection implements Connection, SessionHandler {
       `Cannot call ${this.peerAddress}: this end is closing the connection`,
     );
     if (this.inFlightCount > 0 && graceMs > 0) await this.#waitIdle(graceMs);
-    if (this.inFlightCount > 0) this.#session.fail(this.#refusal);
-    else this.#session.close();
+    if (this.inFlightCount > 0) this.#multiplexer.fail(this.#refusal);
+    else this.#multiplexer.close();
     // The peer answers an orderly end with its own; one that does not is not waited for.
-    const timer = this.#clock.after(CLOSE_GRACE_MS, () => this.#session.fail(null));
+    const timer = this.#clock.after(CLOSE_GRACE_MS, () => this.#multiplexer.fail(null));
     await this.closed;
     timer.cancel();
   }
@@ -164,11 +164,11 @@ export class ClientConnection implements Connection, SessionHandler {
         return;
       default:
         frame.body.release();
-        this.#session.failMalformed(`a frame of kind ${kind}, which no server sends`);
+        this.#multiplexer.failMalformed(`a frame of kind ${kind}, which no server sends`);
     }
   }
 
-  dues(): Iterable<Due> {
+  dues(): Iterable<Expirable> {
     return this.#calls.values();
   }
 
@@ -179,14 +179,15 @@ export class ClientConnection implements Connection, SessionHandler {
     );
     const calls = [...this.#calls.values()];
     this.#calls.clear();
-    for (const call of calls) call.onLost(error, (ticket) => this.#session.drop(ticket));
+    for (const call of calls)
+      call.onConnectionLost(error, (queuedFrame) => this.#multiplexer.drop(queuedFrame));
     this.#onClosedPromise(error);
-    this.#noticeIdle();
+    this.#checkIdle();
   }
 
   /** Why a call cannot begin; none of it had any effect. */
   #refuse(methodName: string, { signal, timeoutMs }: CallOptions): AshlarError | null {
-    if (signal?.aborted) return cancelled(methodName, signal.reason);
+    if (signal?.aborted) return cancelledError(methodName, signal.reason);
     if (!this.isOpen) {
       return (
         this.#refusal ??
@@ -212,7 +213,7 @@ export class ClientConnection implements Connection, SessionHandler {
     request: unknown,
     { timeoutMs, body }: CallOptions,
   ): Uint8Array {
-    return this.#session.encode({
+    return this.#multiplexer.encode({
       kind: FRAME_KINDS.request,
       flags,
       streamId,
@@ -225,23 +226,26 @@ export class ClientConnection implements Connection, SessionHandler {
   #nextStreamId(): number {
     do {
       this.#lastStreamId = this.#lastStreamId === STREAM_ID_MAX ? 1 : this.#lastStreamId + 1;
-    } while (this.#calls.has(this.#lastStreamId) || this.#session.streams.has(this.#lastStreamId));
+    } while (
+      this.#calls.has(this.#lastStreamId) ||
+      this.#multiplexer.streams.has(this.#lastStreamId)
+    );
     return this.#lastStreamId;
   }
 
-  #take(streamId: number): AnyCall | null {
+  #take(streamId: number): UntypedCall | null {
     const call = this.#calls.get(streamId);
     if (call === undefined) return null;
     this.#calls.delete(streamId);
-    this.#noticeIdle();
+    this.#checkIdle();
     return call;
   }
 
   /** The caller waits no longer. The server is told, unless it never learns of the call at all. */
   #abandon(streamId: number, error: AshlarError): void {
     const call = present(this.#take(streamId), "only a pending call is abandoned");
-    const isDropped = call.ticket !== null && this.#session.drop(call.ticket);
-    if (!isDropped) this.#session.postError(FRAME_KINDS.cancel, streamId, error);
+    const isDropped = call.queuedFrame !== null && this.#multiplexer.drop(call.queuedFrame);
+    if (!isDropped) this.#multiplexer.postError(FRAME_KINDS.cancel, streamId, error);
     call.fail(error);
   }
 
@@ -250,8 +254,8 @@ export class ClientConnection implements Connection, SessionHandler {
       "UNAVAILABLE",
       `The server at ${this.peerAddress} is closing`,
     );
-    if (this.inFlightCount === 0) this.#session.close();
-    else this.#onIdle ??= () => this.#session.close();
+    if (this.inFlightCount === 0) this.#multiplexer.close();
+    else this.#onIdle ??= () => this.#multiplexer.close();
   }
 
   #waitIdle(graceMs: number): Promise<void> {
@@ -264,7 +268,7 @@ export class ClientConnection implements Connection, SessionHandler {
     });
   }
 
-  #noticeIdle(): void {
+  #checkIdle(): void {
     if (this.inFlightCount > 0) return;
     const onIdle = this.#onIdle;
     this.#onIdle = null;
@@ -272,6 +276,6 @@ export class ClientConnection implements Connection, SessionHandler {
   }
 }
 
-function cancelled(methodName: string, reason: unknown): AshlarError {
+function cancelledError(methodName: string, reason: unknown): AshlarError {
   return new AshlarError("CANCELLED", `The call of ${methodName} was cancelled`, { cause: reason });
 }

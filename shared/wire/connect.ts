@@ -9,22 +9,22 @@ import type { Frame } from "./frame-reader.ts";
 import {
   checkPeer,
   checkVersion,
-  type Expectation,
-  Handshake,
+  HandshakeHandler,
+  type PeerExpectation,
   postHello,
   readHello,
 } from "./handshake.ts";
 import { DEFAULT_WIRE_LIMITS, type WireLimits } from "./limits.ts";
-import type { Identity } from "./rpc.ts";
-import { Session } from "./session.ts";
+import { Multiplexer } from "./multiplexer.ts";
+import type { PeerIdentity } from "./rpc.ts";
 
 /**
- * What the wire takes from the world.
+ * What the wire takes from the deps.
  *
  * `slabs` holds the bodies that were received. A server that also opens connections gives these a
  * pool of their own: bodies that wait to be passed on must not keep the answers from being read.
  */
-export interface WireWorld {
+export interface WireDeps {
   readonly network: Network;
   readonly clock: Clock;
   readonly log: Log;
@@ -32,8 +32,8 @@ export interface WireWorld {
 }
 
 export interface ConnectOptions {
-  readonly identity: Identity;
-  readonly expect?: Expectation;
+  readonly identity: PeerIdentity;
+  readonly expect?: PeerExpectation;
   /** For the connection and the handshake together. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
@@ -48,22 +48,22 @@ export interface ConnectOptions {
  *   refuses the other for.
  */
 export async function connect(
-  world: WireWorld,
+  deps: WireDeps,
   address: string,
   options: ConnectOptions,
 ): Promise<ClientConnection> {
   const { timeoutMs, signal } = options;
-  const startMs = world.clock.monotonicMs();
-  const link = await world.network.connect(address, {
+  const startMs = deps.clock.monotonicMs();
+  const link = await deps.network.connect(address, {
     timeoutMs,
     ...(signal === undefined ? {} : { signal }),
   });
-  const leftMs = Math.max(0, timeoutMs - (world.clock.monotonicMs() - startMs));
-  return await shakeHands(world, link, { ...options, timeoutMs: leftMs });
+  const leftMs = Math.max(0, timeoutMs - (deps.clock.monotonicMs() - startMs));
+  return await shakeHands(deps, link, { ...options, timeoutMs: leftMs });
 }
 
 function shakeHands(
-  world: WireWorld,
+  deps: WireDeps,
   link: Link,
   options: ConnectOptions,
 ): Promise<ClientConnection> {
@@ -77,7 +77,7 @@ function shakeHands(
     const fail = (error: unknown): void => {
       finish();
       reject(error); // Before the session says that it is closed.
-      session.fail(null);
+      multiplexer.fail(null);
     };
     const onFrame = (frame: Frame): void => {
       try {
@@ -85,7 +85,7 @@ function shakeHands(
         checkVersion(hello, link.peerAddress);
         checkPeer(hello.identity, expect, link.peerAddress);
         finish();
-        resolve(new ClientConnection(world.clock, session, hello));
+        resolve(new ClientConnection(deps.clock, multiplexer, hello));
       } catch (error) {
         fail(error);
       }
@@ -95,17 +95,22 @@ function shakeHands(
       const isStranger = error?.code === "PROTOCOL_ERROR";
       reject(isStranger ? error : unavailable(link, error?.message ?? "it closed the connection"));
     };
-    const session = new Session(world, link, limits, new Handshake({ onFrame, onClosed }));
+    const multiplexer = new Multiplexer(
+      deps,
+      link,
+      limits,
+      new HandshakeHandler({ onFrame, onClosed }),
+    );
     const onAbort = (): void =>
       fail(
         new AshlarError("CANCELLED", `The connection to ${link.peerAddress} was cancelled`, {
           cause: signal?.reason,
         }),
       );
-    const timer = world.clock.after(timeoutMs, () => fail(unavailable(link, "it does not answer")));
+    const timer = deps.clock.after(timeoutMs, () => fail(unavailable(link, "it does not answer")));
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted) onAbort();
-    else postHello(session, FRAME_KINDS.hello, identity);
+    else postHello(multiplexer, FRAME_KINDS.hello, identity);
   });
 }
 

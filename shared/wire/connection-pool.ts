@@ -5,14 +5,14 @@ import type { Timer } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
 import type { CallMethod } from "../protocol/method.ts";
 import type { ClientConnection } from "./client-connection.ts";
-import { connect, type WireWorld } from "./connect.ts";
+import { connect, type WireDeps } from "./connect.ts";
 import { checkPeer } from "./handshake.ts";
 import type { WireLimits } from "./limits.ts";
-import type { CallOptions, Connection, Identity, Received, Role } from "./rpc.ts";
-import { within } from "./within.ts";
+import type { CallOptions, Connection, PeerIdentity, Received, Role } from "./rpc.ts";
+import { withTimeout } from "./with-timeout.ts";
 
 export interface ConnectionPoolOptions {
-  readonly identity: () => Identity;
+  readonly identity: () => PeerIdentity;
   /** What every peer must be. */
   readonly role?: Role;
   /** For one attempt to connect. Default 5 s. */
@@ -27,7 +27,7 @@ const IDLE_MS = 60_000;
 const RECONNECT_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1000 };
 
 /** One address. */
-interface Target {
+interface PooledAddress {
   readonly address: string;
   connection: ClientConnection | null;
   /** The attempt that is under way. */
@@ -46,15 +46,15 @@ interface Target {
  * All peers must be of one cluster: the one of `identity`, or else the first peer's.
  */
 export class ConnectionPool implements AsyncDisposable {
-  readonly #world: WireWorld & { readonly random: Random };
+  readonly #deps: WireDeps & { readonly random: Random };
   readonly #options: ConnectionPoolOptions;
-  readonly #targets = new Map<string, Target>();
+  readonly #targets = new Map<string, PooledAddress>();
   readonly #abort = new AbortController();
   #learnedClusterId: ClusterId | null = null;
   #sweep: Timer | null = null;
 
-  constructor(world: WireWorld & { readonly random: Random }, options: ConnectionPoolOptions) {
-    this.#world = world;
+  constructor(deps: WireDeps & { readonly random: Random }, options: ConnectionPoolOptions) {
+    this.#deps = deps;
     this.#options = options;
   }
 
@@ -73,7 +73,7 @@ export class ConnectionPool implements AsyncDisposable {
     address: string,
     options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<Connection> {
-    const { clock } = this.#world;
+    const { clock } = this.#deps;
     const target = this.#target(address);
     target.usedMs = clock.monotonicMs();
     if (target.connection?.isOpen) return Promise.resolve(target.connection);
@@ -87,19 +87,24 @@ export class ConnectionPool implements AsyncDisposable {
     }
     target.attempt ??= this.#connect(target);
     const { timeoutMs, signal } = options;
-    return within(target.attempt, { clock, timeoutMs, signal, what: `Connecting to ${address}` });
+    return withTimeout(target.attempt, {
+      clock,
+      timeoutMs,
+      signal,
+      what: `Connecting to ${address}`,
+    });
   }
 
   /** The connection to `address` if it is open already. As `get`, but never a wait. */
-  peek(address: string): Connection | null {
+  openConnection(address: string): Connection | null {
     const target = this.#targets.get(address);
     if (target?.connection?.isOpen !== true) return null;
-    target.usedMs = this.#world.clock.monotonicMs();
+    target.usedMs = this.#deps.clock.monotonicMs();
     return target.connection;
   }
 
   /** Closes the connection to `address` now, if there is one: what is under way fails. */
-  abandon(address: string): void {
+  disconnect(address: string): void {
     const connection = this.#targets.get(address)?.connection;
     connection?.close(0).catch(() => {}); // A close does not fail; nobody waits for it.
   }
@@ -111,7 +116,7 @@ export class ConnectionPool implements AsyncDisposable {
     request: Request,
     options: CallOptions,
   ): Promise<Received<Response>> {
-    const { clock } = this.#world;
+    const { clock } = this.#deps;
     const startMs = clock.monotonicMs();
     const connection = await this.get(address, options);
     const timeoutMs = options.timeoutMs - (clock.monotonicMs() - startMs);
@@ -132,10 +137,10 @@ export class ConnectionPool implements AsyncDisposable {
     return this.close(1000);
   }
 
-  #target(address: string): Target {
+  #target(address: string): PooledAddress {
     const known = this.#targets.get(address);
     if (known !== undefined) return known;
-    const target: Target = {
+    const target: PooledAddress = {
       address,
       connection: null,
       attempt: null,
@@ -148,8 +153,8 @@ export class ConnectionPool implements AsyncDisposable {
     return target;
   }
 
-  async #connect(target: Target): Promise<ClientConnection> {
-    const { clock, random } = this.#world;
+  async #connect(target: PooledAddress): Promise<ClientConnection> {
+    const { clock, random } = this.#deps;
     const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
     try {
       const connection = await this.#shakeHands(target.address, connectTimeoutMs);
@@ -176,7 +181,7 @@ export class ConnectionPool implements AsyncDisposable {
   async #shakeHands(address: string, timeoutMs: number): Promise<ClientConnection> {
     const { identity, role, limits } = this.#options;
     const expect = { ...(role === undefined ? {} : { role }), clusterId: this.clusterId };
-    const connection = await connect(this.#world, address, {
+    const connection = await connect(this.#deps, address, {
       identity: identity(),
       expect,
       timeoutMs,
@@ -196,7 +201,7 @@ export class ConnectionPool implements AsyncDisposable {
 
   #scheduleSweep(): Timer {
     const idleMs = this.#options.idleMs ?? IDLE_MS;
-    return this.#world.clock.after(idleMs / 2, () => {
+    return this.#deps.clock.after(idleMs / 2, () => {
       this.#sweep = null;
       this.#closeIdle(idleMs);
       if (this.#targets.size > 0) this.#sweep = this.#scheduleSweep();
@@ -204,7 +209,7 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   #closeIdle(idleMs: number): void {
-    const nowMs = this.#world.clock.monotonicMs();
+    const nowMs = this.#deps.clock.monotonicMs();
     for (const target of this.#targets.values()) {
       if (target.attempt !== null || nowMs - target.usedMs < idleMs) continue;
       if (target.connection !== null && target.connection.inFlightCount > 0) continue;

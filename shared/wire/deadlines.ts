@@ -3,7 +3,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 /** Deadlines closer together than this expire together. */
 const GRANULARITY_MS = 5;
 
-export interface Due {
+export interface Expirable {
   /** On the monotonic clock; Infinity: none. */
   readonly deadlineMs: number;
   expire(): void;
@@ -15,13 +15,13 @@ export interface Due {
  */
 export class Deadlines {
   readonly #clock: Clock;
-  readonly #entries: () => Iterable<Due>;
+  readonly #entries: () => Iterable<Expirable>;
   #timer: Timer | null = null;
   #timerMs = Number.POSITIVE_INFINITY;
   #isStopped = false;
 
   /** `entries` tells what has a deadline now; it may shrink while entries expire. */
-  constructor(clock: Clock, entries: () => Iterable<Due>) {
+  constructor(clock: Clock, entries: () => Iterable<Expirable>) {
     this.#clock = clock;
     this.#entries = entries;
   }
@@ -44,7 +44,7 @@ export class Deadlines {
     this.#timer = null;
     this.#timerMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#clock.monotonicMs();
-    const due: Due[] = [];
+    const due: Expirable[] = [];
     let nextMs = Number.POSITIVE_INFINITY;
     for (const entry of this.#entries()) {
       if (entry.deadlineMs <= nowMs) due.push(entry);

@@ -46,7 +46,7 @@ export interface FrameReaderOptions {
 }
 
 /** Where a frame's parts are read to when they do not fit the staging buffer. */
-interface Target {
+interface ReadTarget {
   readonly bytes: Uint8Array;
   filledBytes: number;
   readonly onFull: () => void;
@@ -66,9 +66,9 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   /** Bytes in staging that are not decoded yet: from `#start` to `#end`. */
   #start = 0;
   #end = 0;
-  #target: Target | null = null;
+  #target: ReadTarget | null = null;
   /** Where in the staging buffer the part begins that `buffer` last lent; null: it was of `#target`. */
-  #lentAt: number | null = 0;
+  #readOffset: number | null = 0;
   /** The header of the frame that is being read. */
   #header: FrameHeader | null = null;
   #isHeadRead = false;
@@ -86,38 +86,38 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   }
 
   /** Whether the link is paused until the pool has a slab. */
-  get isWaiting(): boolean {
+  get isWaitingForSlab(): boolean {
     return this.#withdraw !== null;
   }
 
   buffer(): Uint8Array {
     const target = this.#target;
     if (target !== null) {
-      this.#lentAt = null;
+      this.#readOffset = null;
       return target.bytes.subarray(target.filledBytes);
     }
     if (this.#start === this.#end) {
       this.#start = 0;
       this.#end = 0;
     }
-    this.#lentAt = this.#end;
+    this.#readOffset = this.#end;
     // With the spare bytes there is always room: `#parse` leaves at most STAGING_BYTES undecoded.
-    return this.#staging.subarray(this.#end, this.isWaiting ? undefined : STAGING_BYTES);
+    return this.#staging.subarray(this.#end, this.isWaitingForSlab ? undefined : STAGING_BYTES);
   }
 
   onBytes(count: number): void {
     if (this.#isStopped) return;
-    if (this.#lentAt === null) {
+    if (this.#readOffset === null) {
       const target = present(this.#target, "a lent target stays until it is full");
       target.filledBytes += count;
       if (target.filledBytes === target.bytes.length) this.#finishTarget(target);
     } else {
-      this.#takeStaged(this.#lentAt, count);
+      this.#addStaged(this.#readOffset, count);
     }
-    if (!this.isWaiting) this.#parse();
+    if (!this.isWaitingForSlab) this.#parse();
   }
 
-  #takeStaged(offset: number, count: number): void {
+  #addStaged(offset: number, count: number): void {
     assert(this.#end + count <= this.#staging.length, "a read does not run over its buffer");
     // What was staged may have been moved since the part was lent, when a slab came.
     if (offset !== this.#end) this.#staging.copyWithin(this.#end, offset, offset + count);
@@ -198,7 +198,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     }
     if (bodyLength > COPIED_BODY_BYTES_MAX) {
       this.#requestSlab(header);
-      return !this.isWaiting;
+      return !this.isWaitingForSlab;
     }
     if (this.#end - this.#start < bodyLength) return false;
     const bytes = this.#staging.slice(this.#start, this.#start + bodyLength);
@@ -216,7 +216,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
         this.#finishFrame(header, slab);
       };
       this.#target = { bytes: slab.bytes, filledBytes: 0, onFull };
-      if (this.isWaiting) this.#goOn();
+      if (this.isWaitingForSlab) this.#resumeReading();
     });
     if (isGranted) return;
     this.#withdraw = withdraw;
@@ -226,16 +226,16 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   }
 
   /** A slab came. What is staged goes first: once the link is resumed the next bytes may come at once. */
-  #goOn(): void {
+  #resumeReading(): void {
     this.#withdraw = null;
     this.#parse();
-    if (this.isWaiting) return;
+    if (this.isWaitingForSlab) return;
     this.#isPaused = false;
     this.#options.resume();
   }
 
   /** Moves staged bytes to where they belong; the rest is read there directly. */
-  #fillTarget(target: Target): boolean {
+  #fillTarget(target: ReadTarget): boolean {
     const room = target.bytes.length - target.filledBytes;
     const count = Math.min(room, this.#end - this.#start);
     target.bytes.set(this.#staging.subarray(this.#start, this.#start + count), target.filledBytes);
@@ -246,7 +246,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     return true;
   }
 
-  #finishTarget(target: Target): void {
+  #finishTarget(target: ReadTarget): void {
     this.#target = null;
     target.onFull();
   }

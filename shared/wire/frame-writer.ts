@@ -27,7 +27,7 @@ export interface Outgoing {
 }
 
 /** A frame that was handed to the writer. */
-export class Ticket {
+export class QueuedFrame {
   readonly frame: Uint8Array;
   readonly body: Uint8Array | null;
   readonly onSettled: ((isSent: boolean) => void) | null;
@@ -51,8 +51,8 @@ export class Ticket {
 export class FrameWriter {
   readonly #link: Link;
   readonly #onFailed: (error: unknown) => void;
-  readonly #urgent = new Fifo<Ticket>();
-  readonly #ordered = new Fifo<Ticket>();
+  readonly #urgent = new Fifo<QueuedFrame>();
+  readonly #ordered = new Fifo<QueuedFrame>();
   #queuedBytes = 0;
   #writingBytes = 0;
   #isGathering = false;
@@ -78,18 +78,18 @@ export class FrameWriter {
     return this.#writingBytes === 0 ? null : this.#writesDone;
   }
 
-  send(outgoing: Outgoing): Ticket {
-    const ticket = new Ticket(outgoing);
-    this.#enqueue(this.#ordered, ticket);
-    return ticket;
+  send(outgoing: Outgoing): QueuedFrame {
+    const queuedFrame = new QueuedFrame(outgoing);
+    this.#enqueue(this.#ordered, queuedFrame);
+    return queuedFrame;
   }
 
   sendUrgent(frame: Uint8Array): void {
-    this.#enqueue(this.#urgent, new Ticket({ frame, body: null, onSettled: null }));
+    this.#enqueue(this.#urgent, new QueuedFrame({ frame, body: null, onSettled: null }));
   }
 
   /** Calls `task` once when less than `bytes` are queued or being written; at once if that is so. */
-  onceBelow(bytes: number, task: () => void): void {
+  onceUnsentBelow(bytes: number, task: () => void): void {
     this.#watchers.add({ bytes, task });
     this.#callWatchers();
   }
@@ -103,29 +103,29 @@ export class FrameWriter {
   }
 
   /** Takes a frame back. False: it is too late, it may have reached the peer. */
-  drop(ticket: Ticket): boolean {
-    if (ticket.state !== "queued") return ticket.state === "dropped";
-    ticket.state = "dropped";
-    this.#queuedBytes -= ticket.sizeBytes;
-    ticket.onSettled?.(false);
+  drop(queuedFrame: QueuedFrame): boolean {
+    if (queuedFrame.state !== "queued") return queuedFrame.state === "dropped";
+    queuedFrame.state = "dropped";
+    this.#queuedBytes -= queuedFrame.sizeBytes;
+    queuedFrame.onSettled?.(false);
     return true;
   }
 
   /** Drops what is queued; frames that are being written settle when the link lets them go. */
   stop(): void {
     this.#isStopped = true;
-    for (const ticket of this.#ordered.takeAll()) this.drop(ticket);
-    for (const ticket of this.#urgent.takeAll()) this.drop(ticket);
+    for (const queuedFrame of this.#ordered.takeAll()) this.drop(queuedFrame);
+    for (const queuedFrame of this.#urgent.takeAll()) this.drop(queuedFrame);
   }
 
-  #enqueue(queue: Fifo<Ticket>, ticket: Ticket): void {
+  #enqueue(queue: Fifo<QueuedFrame>, queuedFrame: QueuedFrame): void {
     if (this.#isStopped) {
-      ticket.state = "dropped";
-      ticket.onSettled?.(false);
+      queuedFrame.state = "dropped";
+      queuedFrame.onSettled?.(false);
       return;
     }
-    queue.push(ticket);
-    this.#queuedBytes += ticket.sizeBytes;
+    queue.push(queuedFrame);
+    this.#queuedBytes += queuedFrame.sizeBytes;
     if (this.#queuedBytes >= GATHER_BYTES_MAX) {
       this.flush();
       return;
@@ -161,31 +161,31 @@ export class FrameWriter {
     }
   }
 
-  #takeBatch(): Ticket[] {
+  #takeBatch(): QueuedFrame[] {
     const batch = this.#urgent.takeAll();
     let bytes = 0;
-    for (const ticket of batch) bytes += ticket.sizeBytes;
+    for (const queuedFrame of batch) bytes += queuedFrame.sizeBytes;
     while (bytes < WRITE_BYTES_MAX) {
-      const ticket = this.#ordered.shift();
-      if (ticket === undefined) break;
-      if (ticket.state === "dropped") continue;
-      batch.push(ticket);
-      bytes += ticket.sizeBytes;
+      const queuedFrame = this.#ordered.shift();
+      if (queuedFrame === undefined) break;
+      if (queuedFrame.state === "dropped") continue;
+      batch.push(queuedFrame);
+      bytes += queuedFrame.sizeBytes;
     }
-    for (const ticket of batch) ticket.state = "writing";
+    for (const queuedFrame of batch) queuedFrame.state = "writing";
     this.#queuedBytes -= bytes;
     this.#writingBytes += bytes;
     assert(this.#queuedBytes >= 0, "what is queued is accounted for");
     return batch;
   }
 
-  #write(batch: readonly Ticket[]): void {
+  #write(batch: readonly QueuedFrame[]): void {
     let bytes = 0;
-    for (const ticket of batch) bytes += ticket.sizeBytes;
+    for (const queuedFrame of batch) bytes += queuedFrame.sizeBytes;
     const settle = (isSent: boolean): void => {
       this.#writingBytes -= bytes;
       this.#writesDone += 1;
-      for (const ticket of batch) ticket.onSettled?.(isSent);
+      for (const queuedFrame of batch) queuedFrame.onSettled?.(isSent);
     };
     this.#link.write(mergeParts(batch)).then(
       () => {

@@ -5,10 +5,10 @@ import { FRAME_KINDS, type FrameKind, MAGIC } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
 import type { WireLimits } from "./limits.ts";
 import { type Hello, parseHello } from "./messages.ts";
-import { type Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type Role } from "./rpc.ts";
-import type { Session, SessionHandler } from "./session.ts";
+import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
+import { type PeerIdentity, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type Role } from "./rpc.ts";
 
-export interface Expectation {
+export interface PeerExpectation {
   /** WRONG_ROLE if the other end has another. */
   readonly role?: Role;
   /** WRONG_CLUSTER if the other end is of another; `null` and absent take any. */
@@ -16,15 +16,15 @@ export interface Expectation {
 }
 
 /** Says who we are: `kind` is hello, or welcome in answer to it. */
-export function postHello(session: Session, kind: FrameKind, identity: Identity): void {
+export function postHello(multiplexer: Multiplexer, kind: FrameKind, identity: PeerIdentity): void {
   const hello: Hello = {
     version: PROTOCOL_VERSION,
     versionOldest: PROTOCOL_VERSION_OLDEST,
     identity,
-    limits: limitsForPeer(session.limits),
+    limits: limitsForPeer(multiplexer.limits),
   };
-  const frame = session.encode({ kind, streamId: MAGIC, head: hello });
-  session.post({ frame, body: null, onSettled: null });
+  const frame = multiplexer.encode({ kind, streamId: MAGIC, head: hello });
+  multiplexer.post({ frame, body: null, onSettled: null });
 }
 
 function limitsForPeer(limits: WireLimits): Hello["limits"] {
@@ -61,7 +61,7 @@ export function checkVersion(hello: Hello, peerAddress: string): void {
 }
 
 /** @throws {AshlarError} WRONG_ROLE, WRONG_CLUSTER */
-export function checkPeer(peer: Identity, expect: Expectation, peerAddress: string): void {
+export function checkPeer(peer: PeerIdentity, expect: PeerExpectation, peerAddress: string): void {
   if (expect.role !== undefined && peer.role !== expect.role) {
     throw new AshlarError(
       "WRONG_ROLE",
@@ -78,7 +78,7 @@ export function checkPeer(peer: Identity, expect: Expectation, peerAddress: stri
   );
 }
 
-export interface HandshakeOptions {
+export interface HandshakeHandlerOptions {
   /** The first frame. Called in the turn it came in, so that the next one finds its handler. */
   readonly onFrame: (frame: Frame) => void;
   /** The connection ended before the handshake did. */
@@ -86,11 +86,11 @@ export interface HandshakeOptions {
 }
 
 /** Handles the one frame that a peer says hello with. */
-export class Handshake implements SessionHandler {
-  readonly #options: HandshakeOptions;
+export class HandshakeHandler implements MultiplexerHandler {
+  readonly #options: HandshakeHandlerOptions;
   #isOver = false;
 
-  constructor(options: HandshakeOptions) {
+  constructor(options: HandshakeHandlerOptions) {
     this.#options = options;
   }
 

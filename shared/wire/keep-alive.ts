@@ -21,8 +21,8 @@ export interface KeepAliveOptions {
 export class KeepAlive {
   readonly #options: KeepAliveOptions;
   #timer: Timer | null = null;
-  #heardMs: number;
-  #hasHeard = false;
+  #lastReceivedMs: number;
+  #hasReceived = false;
   #silentIntervals = 0;
   #writeProgress: number | null = null;
   #progressMs: number;
@@ -30,14 +30,14 @@ export class KeepAlive {
 
   constructor(options: KeepAliveOptions) {
     this.#options = options;
-    this.#heardMs = options.clock.monotonicMs();
-    this.#progressMs = this.#heardMs;
+    this.#lastReceivedMs = options.clock.monotonicMs();
+    this.#progressMs = this.#lastReceivedMs;
     this.#wait();
   }
 
   /** Bytes came from the peer. */
-  heard(): void {
-    this.#hasHeard = true;
+  onBytes(): void {
+    this.#hasReceived = true;
   }
 
   stop(): void {
@@ -49,20 +49,20 @@ export class KeepAlive {
     const { clock, intervalMs } = this.#options;
     this.#timer = clock.after(intervalMs, () => {
       // Most often there is nothing to wait for.
-      if (this.#hasHeard) {
-        this.#judge();
+      if (this.#hasReceived) {
+        this.#check();
         return;
       }
       // What the system holds for us is read first: after a stall of our own, timers come before I/O.
       // It does not reject.
       clock.yieldTurn().then(
-        () => this.#judge(),
+        () => this.#check(),
         () => {},
       );
     });
   }
 
-  #judge(): void {
+  #check(): void {
     if (this.#isStopped) return;
     const { clock, ping, onDead, isExcused, stallTimeoutMs } = this.#options;
     const nowMs = clock.monotonicMs();
@@ -70,15 +70,15 @@ export class KeepAlive {
       onDead(`it has taken no bytes for ${Math.round(this.#stalledMs(nowMs))} ms`);
       return;
     }
-    if (this.#hasHeard || isExcused()) {
-      this.#hasHeard = false;
-      this.#heardMs = nowMs;
+    if (this.#hasReceived || isExcused()) {
+      this.#hasReceived = false;
+      this.#lastReceivedMs = nowMs;
       this.#silentIntervals = 0;
     } else {
       this.#silentIntervals += 1;
     }
     if (this.#silentIntervals >= 3) {
-      onDead(`it has been silent for ${Math.round(nowMs - this.#heardMs)} ms`);
+      onDead(`it has been silent for ${Math.round(nowMs - this.#lastReceivedMs)} ms`);
       return;
     }
     if (this.#silentIntervals > 0) ping();

@@ -5,8 +5,13 @@ import type { Random } from "../ports/random.ts";
 import { memberStatus } from "../protocol/fleet-api.ts";
 import type { CallMethod } from "../protocol/method.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
-import { LeaderDoubt } from "./leader-doubt.ts";
-import { isAboutReach, LeaderSearch, leaderHintOf, mastersHintOf } from "./leader-search.ts";
+import {
+  LeaderSearch,
+  leaderHintOf,
+  mastersHintOf,
+  mayOtherMasterAnswer,
+} from "./leader-search.ts";
+import { LeaderStallDetector } from "./leader-stall-detector.ts";
 import type { CallOptions, Connection, Received } from "./rpc.ts";
 
 export interface LeaderCallOptions extends CallOptions {
@@ -19,7 +24,7 @@ export interface PartialCall<Request, Response> {
   /** What is still wanted, for one attempt. */
   readonly request: () => Request;
   /** Takes what was answered. @returns why some of it has to be asked for again; null if nothing has. */
-  readonly take: (response: Response) => AshlarError | null;
+  readonly onResponse: (response: Response) => AshlarError | null;
 }
 
 /** A failed attempt, before the next one. */
@@ -40,40 +45,40 @@ export interface LeaderChannelOptions {
   /** Some of the masters, "host:port" each: those of the config. The others are learnt. */
   readonly addresses: () => readonly string[];
   /**
-   * Asks a master where all of them are: after a call, every `LEARN_INTERVAL_MS`. The membership may
+   * Asks a master where all of them are: after a call, every `REFRESH_INTERVAL_MS`. The membership may
    * change while nothing fails.
    */
-  readonly learn?: (connection: Connection, timeoutMs: number) => Promise<readonly string[]>;
+  readonly fetchMasters?: (connection: Connection, timeoutMs: number) => Promise<readonly string[]>;
   readonly onRetry?: (retry: Retry) => void;
   /** Patience with one master, for calls that may be repeated. Default 5 s. */
   readonly attemptTimeoutMs?: number;
   /** A leader that owes answers and gives none for so long is left once another one is named. Default 700 ms. */
-  readonly doubtAfterMs?: number;
+  readonly leaderStallTimeoutMs?: number;
   /** Patience with a master that does not take the connection. Default 1 s. */
   readonly connectTimeoutMs?: number;
 }
 
 const ATTEMPT_TIMEOUT_MS = 5000;
 const CONNECT_TIMEOUT_MS = 1000;
-const DOUBT_AFTER_MS = 700;
+const LEADER_STALL_TIMEOUT_MS = 700;
 /** An election takes about a second: a longer pause would only add to it. */
 const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 400 };
-const LEARN_INTERVAL_MS = 10_000;
-const LEARN_TIMEOUT_MS = 1_000;
-const LEARN_ANEW_TIMEOUT_MS = 5_000;
+const REFRESH_INTERVAL_MS = 10_000;
+const REFRESH_TIMEOUT_MS = 1_000;
+const FORCED_REFRESH_TIMEOUT_MS = 5_000;
 
-const NOBODY_ANSWERS =
+const NO_MASTER_HINT =
   "Name masters that run and still belong to the cluster: these may have been removed from it";
 
 /** What a call has been through. */
-interface Story {
+interface CallAttempts {
   readonly method: string;
   readonly startMs: number;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   readonly mayRepeat: boolean;
   readonly addresses: Set<string>;
-  attempts: number;
+  count: number;
   /** An attempt that may have had its effect. */
   uncertain: AshlarError | null;
   last: { readonly address: string; readonly error: AshlarError } | null;
@@ -88,18 +93,18 @@ interface Story {
  */
 export class LeaderChannel {
   readonly #options: LeaderChannelOptions;
-  readonly #doubt: LeaderDoubt;
+  readonly #stallDetector: LeaderStallDetector;
   #leaderAddress: string | null = null;
   /** What masters have told of where they all are, the latest word. */
-  #learnt: readonly string[] = [];
-  #learnAtMs = Number.NEGATIVE_INFINITY;
+  #fetchedAddresses: readonly string[] = [];
+  #refreshDueMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LeaderChannelOptions) {
     this.#options = options;
-    this.#doubt = new LeaderDoubt({
+    this.#stallDetector = new LeaderStallDetector({
       clock: options.clock,
-      afterMs: options.doubtAfterMs ?? DOUBT_AFTER_MS,
-      suspect: (address) => this.#suspect(address),
+      afterMs: options.leaderStallTimeoutMs ?? LEADER_STALL_TIMEOUT_MS,
+      suspect: (address) => this.#onLeaderStalled(address),
     });
   }
 
@@ -110,7 +115,7 @@ export class LeaderChannel {
 
   /** Where masters may be: those that were learnt first, since the config may name some that are gone. */
   get addresses(): readonly string[] {
-    return [...new Set([...this.#learnt, ...this.#options.addresses()])];
+    return [...new Set([...this.#fetchedAddresses, ...this.#options.addresses()])];
   }
 
   call<Request, Response>(
@@ -118,7 +123,7 @@ export class LeaderChannel {
     request: Request,
     options: LeaderCallOptions,
   ): Promise<Received<Response>> {
-    return this.#begin(method.name, options, (connection, call) =>
+    return this.#callLeader(method.name, options, (connection, call) =>
       connection.call(method, request, call),
     );
   }
@@ -129,20 +134,20 @@ export class LeaderChannel {
    */
   callParts<Request, Response>(
     method: CallMethod<Request, Response>,
-    { request, take }: PartialCall<Request, Response>,
+    { request, onResponse }: PartialCall<Request, Response>,
     options: CallOptions,
   ): Promise<void> {
     const idempotent = { ...options, idempotent: true };
-    return this.#begin(method.name, idempotent, (connection, call) =>
+    return this.#callLeader(method.name, idempotent, (connection, call) =>
       connection.call(method, request(), call).then((received) => {
         received.release();
-        const error = take(received.head);
+        const error = onResponse(received.head);
         if (error !== null) throw error;
       }),
     );
   }
 
-  #begin<Result>(
+  #callLeader<Result>(
     method: string,
     options: LeaderCallOptions,
     ask: (connection: Connection, call: CallOptions) => Promise<Result>,
@@ -151,13 +156,13 @@ export class LeaderChannel {
     const { idempotent = false, timeoutMs, ...rest } = options;
     const attempt = (address: string, connection: Connection, leftMs: number): Promise<Result> => {
       const patienceMs = idempotent ? Math.min(leftMs, attemptTimeoutMs) : leftMs;
-      return this.#watched(address, ask(connection, { ...rest, timeoutMs: patienceMs }));
+      return this.#watchAnswer(address, ask(connection, { ...rest, timeoutMs: patienceMs }));
     };
-    // Nearly always the leader is where it was: then there is no story to tell.
+    // Nearly always the leader is where it was: then there is no attempts to tell.
     const address = this.#leaderAddress;
-    const connection = address === null ? null : pool.peek(address);
+    const connection = address === null ? null : pool.openConnection(address);
     const startMs = clock.monotonicMs();
-    if (address === null || connection === null || this.#isLearningDue(startMs)) {
+    if (address === null || connection === null || this.#isRefreshDue(startMs)) {
       return this.#search(method, options, attempt);
     }
     return attempt(address, connection, timeoutMs).catch((error: unknown) => {
@@ -175,9 +180,9 @@ export class LeaderChannel {
   }
 
   /** The masters have changed: asks where they are now, although that was asked lately. Never fails. */
-  async learnAnew(signal?: AbortSignal): Promise<void> {
-    this.#learnAtMs = Number.NEGATIVE_INFINITY;
-    const timeoutMs = LEARN_ANEW_TIMEOUT_MS;
+  async refreshMasters(signal?: AbortSignal): Promise<void> {
+    this.#refreshDueMs = Number.NEGATIVE_INFINITY;
+    const timeoutMs = FORCED_REFRESH_TIMEOUT_MS;
     try {
       await this.connection({ timeoutMs, ...(signal === undefined ? {} : { signal }) });
     } catch (error) {
@@ -191,14 +196,14 @@ export class LeaderChannel {
     attempt: (address: string, connection: Connection, leftMs: number) => Promise<Result>,
     first?: { readonly startMs: number; readonly address: string; readonly error: AshlarError },
   ): Promise<Result> {
-    const story: Story = {
+    const attempts: CallAttempts = {
       method,
       startMs: first?.startMs ?? this.#options.clock.monotonicMs(),
       timeoutMs: options.timeoutMs,
       signal: options.signal,
       mayRepeat: options.idempotent ?? false,
       addresses: new Set(),
-      attempts: 0,
+      count: 0,
       uncertain: null,
       last: null,
     };
@@ -206,42 +211,42 @@ export class LeaderChannel {
     if (first !== undefined) {
       // It was asked already, unless another call has learned of another leader meanwhile.
       if (this.#leaderAddress === first.address) search.next();
-      story.attempts = 1;
-      story.addresses.add(first.address);
-      this.#onFailed(search, story, first);
+      attempts.count = 1;
+      attempts.addresses.add(first.address);
+      this.#onFailed(search, attempts, first);
     }
     for (;;) {
-      const address = await this.#nextAddress(search, story);
+      const address = await this.#nextAddress(search, attempts);
       try {
-        const connection = await this.#connect(address, story);
-        const result = await attempt(address, connection, this.#leftMs(story));
+        const connection = await this.#connect(address, attempts);
+        const result = await attempt(address, connection, this.#leftMs(attempts));
         this.#leaderAddress = address;
-        await this.learn(connection);
+        await this.refreshMastersIfDue(connection);
         return result;
       } catch (error) {
         if (!isAshlarError(error)) throw error;
-        this.#onFailed(search, story, { address, error });
+        this.#onFailed(search, attempts, { address, error });
       }
     }
   }
 
   /** While `answer` is owed, the doubt about the master at `address` grows. */
-  #watched<Result>(address: string, answer: Promise<Result>): Promise<Result> {
-    this.#doubt.asked(address);
+  #watchAnswer<Result>(address: string, answer: Promise<Result>): Promise<Result> {
+    this.#stallDetector.asked(address);
     return answer.then(
       (result) => {
-        this.#doubt.heard(address);
+        this.#stallDetector.heard(address);
         return result;
       },
       (error: unknown) => {
-        this.#doubt.heard(address);
+        this.#stallDetector.heard(address);
         throw error;
       },
     );
   }
 
   /** Asks the others. What is under way at a master that leads no longer goes to the one that does. */
-  async #suspect(address: string): Promise<void> {
+  async #onLeaderStalled(address: string): Promise<void> {
     const { pool, connectTimeoutMs: timeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
     const others = this.addresses.filter((other) => other !== address);
     const ask = async (other: string): Promise<string> => {
@@ -255,56 +260,56 @@ export class LeaderChannel {
     const leader = await Promise.any(others.map(ask)).catch(() => null);
     if (leader === null) return;
     if (this.#leaderAddress === address) this.#leaderAddress = leader;
-    pool.abandon(address);
+    pool.disconnect(address);
   }
 
   /** The next address to try; between rounds after a pause. Throws when there is no time for it. */
-  async #nextAddress(search: LeaderSearch, story: Story): Promise<string> {
+  async #nextAddress(search: LeaderSearch, attempts: CallAttempts): Promise<string> {
     const { clock, random } = this.#options;
     for (let delayMs = 0; ; ) {
       const address = search.next();
       if (address !== null) {
-        this.#reportRetry(story, delayMs);
+        this.#reportRetry(attempts, delayMs);
         return address;
       }
       delayMs = nextDelayMs(search.roundCount + 1, ROUND_POLICY, random.fraction());
-      if (delayMs >= this.#leftMs(story)) throw failure(story);
+      if (delayMs >= this.#leftMs(attempts)) throw failure(attempts);
       try {
-        await clock.sleep(delayMs, story.signal);
+        await clock.sleep(delayMs, attempts.signal);
       } catch {
-        throw failure(story); // The caller gave up: that is what it says.
+        throw failure(attempts); // The caller gave up: that is what it says.
       }
       search.beginRound(this.#leaderAddress, this.addresses);
     }
   }
 
-  #isLearningDue(nowMs: number): boolean {
-    return this.#options.learn !== undefined && nowMs >= this.#learnAtMs;
+  #isRefreshDue(nowMs: number): boolean {
+    return this.#options.fetchMasters !== undefined && nowMs >= this.#refreshDueMs;
   }
 
   /** Asks the master behind the connection where all of them are, if that was not asked lately. */
-  async learn(connection: Connection): Promise<void> {
-    const { clock, learn } = this.#options;
+  async refreshMastersIfDue(connection: Connection): Promise<void> {
+    const { clock, fetchMasters } = this.#options;
     const nowMs = clock.monotonicMs();
-    if (learn === undefined || !this.#isLearningDue(nowMs)) return;
-    this.#learnAtMs = nowMs + LEARN_INTERVAL_MS;
+    if (fetchMasters === undefined || !this.#isRefreshDue(nowMs)) return;
+    this.#refreshDueMs = nowMs + REFRESH_INTERVAL_MS;
     try {
-      this.#note(await learn(connection, LEARN_TIMEOUT_MS));
+      this.#setAddresses(await fetchMasters(connection, REFRESH_TIMEOUT_MS));
     } catch (error) {
       if (!isAshlarError(error)) throw error; // What the master could not say it says later.
     }
   }
 
-  #note(masters: readonly string[]): void {
-    if (masters.length > 0) this.#learnt = masters;
+  #setAddresses(masters: readonly string[]): void {
+    if (masters.length > 0) this.#fetchedAddresses = masters;
   }
 
-  #connect(address: string, story: Story): Promise<Connection> {
+  #connect(address: string, attempts: CallAttempts): Promise<Connection> {
     const { pool, connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
-    const { signal } = story;
-    story.attempts += 1;
-    story.addresses.add(address);
-    const timeoutMs = Math.min(connectTimeoutMs, this.#leftMs(story));
+    const { signal } = attempts;
+    attempts.count += 1;
+    attempts.addresses.add(address);
+    const timeoutMs = Math.min(connectTimeoutMs, this.#leftMs(attempts));
     return pool
       .get(address, { timeoutMs, ...(signal === undefined ? {} : { signal }) })
       .catch((error: unknown) => {
@@ -317,26 +322,26 @@ export class LeaderChannel {
   /** Decides whether there is another attempt; throws if not. */
   #onFailed(
     search: LeaderSearch,
-    story: Story,
+    attempts: CallAttempts,
     { address, error }: { readonly address: string; readonly error: AshlarError },
   ): void {
-    story.last = { address, error };
-    this.#note(mastersHintOf(error));
+    attempts.last = { address, error };
+    this.#setAddresses(mastersHintOf(error));
     if (error.retry === "never") throw error;
     if (error.retry === "idempotent-only") {
-      story.uncertain = error;
-      if (!story.mayRepeat) throw failure(story);
+      attempts.uncertain = error;
+      if (!attempts.mayRepeat) throw failure(attempts);
     }
-    if (story.signal?.aborted || this.#leftMs(story) <= 0) throw failure(story);
-    if (isAboutReach(error)) this.#leaderAddress = leaderHintOf(error);
-    search.failed(address, error);
+    if (attempts.signal?.aborted || this.#leftMs(attempts) <= 0) throw failure(attempts);
+    if (mayOtherMasterAnswer(error)) this.#leaderAddress = leaderHintOf(error);
+    search.onFailed(address, error);
   }
 
-  #reportRetry({ method, last, attempts }: Story, delayMs: number): void {
-    if (last !== null) this.#options.onRetry?.({ method, ...last, attempt: attempts, delayMs });
+  #reportRetry({ method, last, count }: CallAttempts, delayMs: number): void {
+    if (last !== null) this.#options.onRetry?.({ method, ...last, attempt: count, delayMs });
   }
 
-  #leftMs({ startMs, timeoutMs }: Story): number {
+  #leftMs({ startMs, timeoutMs }: CallAttempts): number {
     return timeoutMs - (this.#options.clock.monotonicMs() - startMs);
   }
 }
@@ -345,16 +350,16 @@ export class LeaderChannel {
  * Why the call failed in the end. Its code is that of the attempt that may have had its effect, if
  * there is one: the caller must not take it for harmless because a later one was.
  */
-function failure(story: Story): AshlarError {
-  const { method, addresses, attempts, uncertain, last, signal } = story;
+function failure(attempts: CallAttempts): AshlarError {
+  const { method, addresses, count, uncertain, last, signal } = attempts;
   if (last === null) {
     const code = signal?.aborted ? "CANCELLED" : "UNAVAILABLE";
     return new AshlarError(code, `Cannot complete ${method}: no master is known`);
   }
   const { error } = last;
-  const hint = error.hint ?? (error.code === "UNAVAILABLE" ? NOBODY_ANSWERS : undefined);
+  const hint = error.hint ?? (error.code === "UNAVAILABLE" ? NO_MASTER_HINT : undefined);
   const where = [...addresses].join(", ");
-  const tries = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
+  const tries = count === 1 ? "1 attempt" : `${count} attempts`;
   const code = signal?.aborted ? "CANCELLED" : (uncertain ?? error).code;
   return new AshlarError(
     code,

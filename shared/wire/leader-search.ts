@@ -35,7 +35,7 @@ export class LeaderSearch {
   }
 
   /** The attempt at `address` failed. A server that is overloaded, or has no leader, ends the round. */
-  failed(address: string, error: AshlarError): void {
+  onFailed(address: string, error: AshlarError): void {
     const hint = leaderHintOf(error);
     if (hint !== null && hint !== address && this.#hintCount < HINTS_MAX) {
       this.#hintCount += 1;
@@ -43,7 +43,7 @@ export class LeaderSearch {
       return;
     }
     // The leader itself has spoken: the others would only point back to it.
-    if (!isAboutReach(error)) this.#untried = [];
+    if (!mayOtherMasterAnswer(error)) this.#untried = [];
   }
 }
 
@@ -65,7 +65,7 @@ export function mastersHintOf(error: AshlarError): readonly string[] {
 }
 
 /** Whether another master may do better. */
-export function isAboutReach({ code }: AshlarError): boolean {
+export function mayOtherMasterAnswer({ code }: AshlarError): boolean {
   return (
     code === "NOT_LEADER" ||
     code === "NO_LEADER" ||

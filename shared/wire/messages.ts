@@ -3,7 +3,7 @@ import { AshlarError } from "../base/errors.ts";
 import { parseClusterId } from "../base/ids.ts";
 import { type Parser, parser } from "../protocol/method.ts";
 import type { WireLimits } from "./limits.ts";
-import type { Identity } from "./rpc.ts";
+import type { PeerIdentity } from "./rpc.ts";
 
 /** What the heads of the wire's own frames say. */
 
@@ -24,7 +24,7 @@ export interface Hello {
   /** The protocol that the sender speaks, and the oldest that it still understands. */
   readonly version: number;
   readonly versionOldest: number;
-  readonly identity: Identity;
+  readonly identity: PeerIdentity;
   readonly limits: PeerLimits;
 }
 

@@ -1,8 +1,8 @@
 import { AshlarError, isAshlarError } from "../base/errors.ts";
 import type { CallMethod } from "../protocol/method.ts";
-import type { Due } from "./deadlines.ts";
+import type { Expirable } from "./deadlines.ts";
 import type { Frame } from "./frame-reader.ts";
-import type { Ticket } from "./frame-writer.ts";
+import type { QueuedFrame } from "./frame-writer.ts";
 import { ReceivedFrame } from "./received.ts";
 import type { Received } from "./rpc.ts";
 
@@ -19,18 +19,18 @@ export interface PendingCallOptions<Response> {
 }
 
 /** A call as its connection sees it, whatever its response is. */
-export interface AnyCall extends Due {
-  ticket: Ticket | null;
+export interface UntypedCall extends Expirable {
+  queuedFrame: QueuedFrame | null;
   onResponse(frame: Frame): void;
-  onLost(error: AshlarError | null, drop: (ticket: Ticket) => boolean): void;
+  onConnectionLost(error: AshlarError | null, drop: (queuedFrame: QueuedFrame) => boolean): void;
   fail(error: AshlarError): void;
 }
 
 /** A call that waits for its response. */
-export class PendingCall<Response> implements AnyCall {
+export class PendingCall<Response> implements UntypedCall {
   readonly deadlineMs: number;
   /** The request on its way out. */
-  ticket: Ticket | null = null;
+  queuedFrame: QueuedFrame | null = null;
   readonly #options: PendingCallOptions<Response>;
   readonly #onAbort: (() => void) | null;
   #isBodySettled = false;
@@ -62,7 +62,7 @@ export class PendingCall<Response> implements AnyCall {
     try {
       if (frame.headError !== null) throw frame.headError;
       const head = method.parseResponse(frame.head);
-      this.#forget();
+      this.#removeAbortListener();
       this.#options.resolve(new ReceivedFrame(head, frame.body));
     } catch (error) {
       frame.body.release();
@@ -77,10 +77,11 @@ export class PendingCall<Response> implements AnyCall {
   }
 
   /** The connection is gone. A request that has not left this end had no effect. */
-  onLost(error: AshlarError | null, drop: (ticket: Ticket) => boolean): void {
+  onConnectionLost(error: AshlarError | null, drop: (queuedFrame: QueuedFrame) => boolean): void {
     const { method, peerAddress } = this.#options;
     const reason = error?.message ?? `The connection to ${peerAddress} was closed`;
-    const code = this.ticket !== null && drop(this.ticket) ? "UNAVAILABLE" : "CONNECTION_LOST";
+    const code =
+      this.queuedFrame !== null && drop(this.queuedFrame) ? "UNAVAILABLE" : "CONNECTION_LOST";
     this.fail(
       new AshlarError(code, `The call of ${method.name} failed: ${reason}`, {
         ...(error === null ? {} : { cause: error }),
@@ -90,8 +91,8 @@ export class PendingCall<Response> implements AnyCall {
 
   /** Fails the call, once the link has let go of the body: the caller may reuse it then. */
   fail(error: AshlarError): void {
-    this.#forget();
-    const holdsBody = this.ticket?.onSettled != null && !this.#isBodySettled;
+    this.#removeAbortListener();
+    const holdsBody = this.queuedFrame?.onSettled != null && !this.#isBodySettled;
     if (holdsBody) this.#failure = error;
     else this.#options.reject(error);
   }
@@ -101,7 +102,7 @@ export class PendingCall<Response> implements AnyCall {
     if (this.#failure !== null) this.#options.reject(this.#failure);
   }
 
-  #forget(): void {
+  #removeAbortListener(): void {
     if (this.#onAbort !== null) this.#options.signal?.removeEventListener("abort", this.#onAbort);
   }
 }

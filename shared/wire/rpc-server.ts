@@ -2,23 +2,23 @@ import { assert } from "../base/assert.ts";
 import { AshlarError, isAshlarError } from "../base/errors.ts";
 import type { Link, Listener } from "../ports/network.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
-import type { WireWorld } from "./connect.ts";
+import type { WireDeps } from "./connect.ts";
 import { FRAME_KINDS, MAGIC } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
-import { checkPeer, checkVersion, Handshake, postHello, readHello } from "./handshake.ts";
+import { checkPeer, checkVersion, HandshakeHandler, postHello, readHello } from "./handshake.ts";
 import { DEFAULT_WIRE_LIMITS, type WireLimits } from "./limits.ts";
-import type { CallHandler, Handlers, Identity, StreamHandler } from "./rpc.ts";
+import { Multiplexer } from "./multiplexer.ts";
+import type { CallHandler, Handlers, PeerIdentity, StreamHandler } from "./rpc.ts";
 import { type Registration, ServerConnection } from "./server-connection.ts";
-import { Session } from "./session.ts";
 
 export interface RpcServerOptions {
   /** Asked at every handshake: a cluster id may be learned late. */
-  readonly identity: () => Identity;
+  readonly identity: () => PeerIdentity;
   /**
    * Refuses a peer by throwing an AshlarError, which reaches it. A peer that names another cluster
    * is refused with WRONG_CLUSTER before it is asked.
    */
-  readonly accept?: (peer: Identity, peerAddress: string) => void;
+  readonly accept?: (peer: PeerIdentity, peerAddress: string) => void;
   readonly limits?: Partial<WireLimits>;
   /** Further connections are refused with OVERLOADED. Default 4096. */
   readonly connectionsMax?: number;
@@ -33,24 +33,24 @@ const CLOSE_GRACE_MS = 5000;
  * Register handlers, then `listen`. Disposing it closes it with a grace of 5 seconds.
  */
 export class RpcServer implements Handlers, AsyncDisposable {
-  readonly #world: WireWorld;
+  readonly #deps: WireDeps;
   readonly #options: RpcServerOptions;
   readonly #limits: WireLimits;
   readonly #registrations = new Map<string, Registration>();
   readonly #connections = new Set<ServerConnection>();
   /** All links, from the first byte on. */
-  readonly #sessions = new Set<Session>();
+  readonly #multiplexers = new Set<Multiplexer>();
   #listener: Listener | null = null;
   #isClosing = false;
 
-  constructor(world: WireWorld, options: RpcServerOptions) {
-    this.#world = world;
+  constructor(deps: WireDeps, options: RpcServerOptions) {
+    this.#deps = deps;
     this.#options = options;
     this.#limits = { ...DEFAULT_WIRE_LIMITS, ...options.limits };
   }
 
   get connectionCount(): number {
-    return this.#sessions.size;
+    return this.#multiplexers.size;
   }
 
   onCall<Request, Response>(
@@ -76,7 +76,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
    */
   async listen(address: string): Promise<string> {
     assert(this.#listener === null, "a server listens once");
-    const listener = await this.#world.network.listen(address, (link) => this.#onLink(link));
+    const listener = await this.#deps.network.listen(address, (link) => this.#onLink(link));
     this.#listener = listener;
     return listener.address;
   }
@@ -91,9 +91,9 @@ export class RpcServer implements Handlers, AsyncDisposable {
     const idle = Promise.all([...this.#connections].map((connection) => connection.goAway()));
     await this.#within(graceMs, idle);
     for (const connection of [...this.#connections]) connection.destroy();
-    const closed = Promise.all([...this.#sessions].map((session) => session.closed));
+    const closed = Promise.all([...this.#multiplexers].map((multiplexer) => multiplexer.closed));
     await this.#within(Math.max(graceMs, 100), closed);
-    for (const session of [...this.#sessions]) session.fail(null);
+    for (const multiplexer of [...this.#multiplexers]) multiplexer.fail(null);
     await listenerClosed;
   }
 
@@ -108,74 +108,74 @@ export class RpcServer implements Handlers, AsyncDisposable {
   }
 
   #onLink(link: Link): void {
-    const { clock, log } = this.#world;
+    const { clock, log } = this.#deps;
     let isRefused = false;
     const onFrame = (frame: Frame): void => {
       try {
-        this.#welcome(session, frame);
+        this.#welcome(multiplexer, frame);
         timer.cancel();
       } catch (error) {
         isRefused = true; // It has the rest of the time to take the refusal and to go.
-        this.#refuse(session, error);
+        this.#refuse(multiplexer, error);
       }
     };
     const onClosed = (): void => {
       timer.cancel();
-      this.#sessions.delete(session);
+      this.#multiplexers.delete(multiplexer);
     };
-    const handshake = new Handshake({ onFrame, onClosed });
-    const session = new Session(this.#world, link, this.#limits, handshake);
-    this.#sessions.add(session);
+    const handshake = new HandshakeHandler({ onFrame, onClosed });
+    const multiplexer = new Multiplexer(this.#deps, link, this.#limits, handshake);
+    this.#multiplexers.add(multiplexer);
     const timer = clock.after(this.#limits.handshakeTimeoutMs, () => {
       const { peerAddress } = link;
       if (!isRefused) log.warn("A stranger was dropped", { peerAddress, reason: "no hello" });
-      session.fail(null);
+      multiplexer.fail(null);
     });
   }
 
   /** @throws {AshlarError} why the peer is not welcome */
-  #welcome(session: Session, frame: Frame): void {
-    const { peerAddress } = session.link;
+  #welcome(multiplexer: Multiplexer, frame: Frame): void {
+    const { peerAddress } = multiplexer.link;
     const hello = readHello(frame, FRAME_KINDS.hello);
     checkVersion(hello, peerAddress);
     const identity = this.#options.identity();
     checkPeer(hello.identity, { clusterId: identity.clusterId }, peerAddress);
     if (this.#isClosing) throw new AshlarError("UNAVAILABLE", "This server is closing");
     const connectionsMax = this.#options.connectionsMax ?? CONNECTIONS_MAX;
-    if (this.#sessions.size > connectionsMax) {
+    if (this.#multiplexers.size > connectionsMax) {
       throw new AshlarError("OVERLOADED", `This server has ${connectionsMax} connections already`);
     }
     this.#options.accept?.(hello.identity, peerAddress);
-    postHello(session, FRAME_KINDS.welcome, identity);
+    postHello(multiplexer, FRAME_KINDS.welcome, identity);
     const connection: ServerConnection = new ServerConnection({
-      clock: this.#world.clock,
-      log: this.#world.log,
-      session,
+      clock: this.#deps.clock,
+      log: this.#deps.log,
+      multiplexer,
       hello,
       registrations: this.#registrations,
       onClosed: () => {
         this.#connections.delete(connection);
-        this.#sessions.delete(session);
+        this.#multiplexers.delete(multiplexer);
       },
     });
     this.#connections.add(connection);
   }
 
-  #refuse(session: Session, error: unknown): void {
-    const { peerAddress } = session.link;
+  #refuse(multiplexer: Multiplexer, error: unknown): void {
+    const { peerAddress } = multiplexer.link;
     if (isAshlarError(error, "PROTOCOL_ERROR")) {
-      session.failMalformed(error.message);
+      multiplexer.failMalformed(error.message);
       return;
     }
-    this.#world.log.warn("A peer was refused", { peerAddress, error });
-    session.postError(FRAME_KINDS.refusal, MAGIC, error);
-    session.close();
+    this.#deps.log.warn("A peer was refused", { peerAddress, error });
+    multiplexer.postError(FRAME_KINDS.refusal, MAGIC, error);
+    multiplexer.close();
   }
 
   async #within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
     let cancel = (): void => {};
     const timeout = new Promise<void>((resolve) => {
-      const timer = this.#world.clock.after(timeoutMs, resolve);
+      const timer = this.#deps.clock.after(timeoutMs, resolve);
       cancel = () => timer.cancel();
     });
     await Promise.race([work, timeout]);

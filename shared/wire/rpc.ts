@@ -10,7 +10,7 @@ export const PROTOCOL_VERSION_OLDEST = 1;
 export type Role = "master" | "chunkserver" | "client";
 
 /** Who stands at one end of a connection. Exchanged in the handshake, before any request. */
-export interface Identity {
+export interface PeerIdentity {
   readonly role: Role;
   /** `null`: a client (or a chunkserver that is new) that takes the cluster as it finds it. */
   readonly clusterId: ClusterId | null;
@@ -38,7 +38,7 @@ export interface Received<Head> {
 
 /** A connection that has shaken hands. Many calls and streams share it. */
 export interface Connection {
-  readonly peer: Identity;
+  readonly peer: PeerIdentity;
   readonly peerAddress: string;
   /**
    * @throws {AshlarError} what the handler threw; DEADLINE_EXCEEDED; CANCELLED; CONNECTION_LOST if
@@ -82,7 +82,7 @@ export interface Stream<Send, Receive> {
 }
 
 export interface CallContext {
-  readonly peer: Identity;
+  readonly peer: PeerIdentity;
   readonly peerAddress: string;
   /** Aborts when the caller cancels, its deadline passes or the connection ends. */
   readonly signal: AbortSignal;

@@ -1,19 +1,19 @@
 import type { AshlarError } from "../base/errors.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Due } from "./deadlines.ts";
-import type { CallContext, Identity } from "./rpc.ts";
+import type { Expirable } from "./deadlines.ts";
+import type { CallContext, PeerIdentity } from "./rpc.ts";
 
 export interface ServerCallOptions {
   readonly clock: Clock;
-  readonly peer: Identity;
+  readonly peer: PeerIdentity;
   readonly peerAddress: string;
   readonly deadlineMs: number;
   readonly onExpired: (call: ServerCall) => void;
 }
 
 /** A call or a stream that a handler works on. */
-export class ServerCall implements CallContext, Due {
-  readonly peer: Identity;
+export class ServerCall implements CallContext, Expirable {
+  readonly peer: PeerIdentity;
   readonly peerAddress: string;
   readonly deadlineMs: number;
   readonly #clock: Clock;

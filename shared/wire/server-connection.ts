@@ -4,15 +4,15 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
-import type { Due } from "./deadlines.ts";
+import type { Expirable } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
 import { type Hello, parseRequestHead } from "./messages.ts";
+import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
 import { ReceivedFrame } from "./received.ts";
 import { isReply } from "./reply.ts";
 import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
 import { ServerCall } from "./server-call.ts";
-import type { Session, SessionHandler } from "./session.ts";
 import { WireStream } from "./stream.ts";
 
 /** A method with its handler; what its messages are is known to the two of them only. */
@@ -31,30 +31,30 @@ export type Registration =
 export interface ServerConnectionOptions {
   readonly clock: Clock;
   readonly log: Log;
-  readonly session: Session;
+  readonly multiplexer: Multiplexer;
   readonly hello: Hello;
   readonly registrations: ReadonlyMap<string, Registration>;
   readonly onClosed: () => void;
 }
 
 /** The answering end of a connection. */
-export class ServerConnection implements SessionHandler {
+export class ServerConnection implements MultiplexerHandler {
   readonly #options: ServerConnectionOptions;
-  readonly #session: Session;
+  readonly #multiplexer: Multiplexer;
   readonly #calls = new Map<number, ServerCall>();
   #isGoingAway = false;
   #onIdle: (() => void) | null = null;
 
   constructor(options: ServerConnectionOptions) {
     this.#options = options;
-    this.#session = options.session;
-    this.#session.establish(options.hello.limits, this);
+    this.#multiplexer = options.multiplexer;
+    this.#multiplexer.establish(options.hello.limits, this);
   }
 
   /** Refuses what comes from now on; resolves when nothing is under way. */
   goAway(): Promise<void> {
     this.#isGoingAway = true;
-    this.#postFrame(this.#session.encode({ kind: FRAME_KINDS.goaway, streamId: 0 }));
+    this.#postFrame(this.#multiplexer.encode({ kind: FRAME_KINDS.goaway, streamId: 0 }));
     if (this.#calls.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onIdle = resolve;
@@ -63,17 +63,17 @@ export class ServerConnection implements SessionHandler {
 
   /** Cancels what is under way, and closes. */
   destroy(): void {
-    if (this.#calls.size === 0) this.#session.close();
-    else this.#session.fail(closing());
+    if (this.#calls.size === 0) this.#multiplexer.close();
+    else this.#multiplexer.fail(closingError());
   }
 
   wants({ kind, streamId }: FrameHeader): boolean {
-    return kind === FRAME_KINDS.request && this.#overload(streamId) === null;
+    return kind === FRAME_KINDS.request && this.#overloadError(streamId) === null;
   }
 
   onUnwanted({ kind, streamId }: FrameHeader): void {
-    if (kind === FRAME_KINDS.request) this.#postError(streamId, this.#overload(streamId));
-    else this.#session.failMalformed(`a frame of kind ${kind}, which no client sends`);
+    if (kind === FRAME_KINDS.request) this.#postError(streamId, this.#overloadError(streamId));
+    else this.#multiplexer.failMalformed(`a frame of kind ${kind}, which no client sends`);
   }
 
   onFrame(frame: Frame): void {
@@ -88,18 +88,21 @@ export class ServerConnection implements SessionHandler {
         return;
       default:
         frame.body.release();
-        this.#session.failMalformed(`a frame of kind ${kind}, which no client sends`);
+        this.#multiplexer.failMalformed(`a frame of kind ${kind}, which no client sends`);
     }
   }
 
-  dues(): Iterable<Due> {
+  dues(): Iterable<Expirable> {
     return this.#calls.values();
   }
 
   onClosed(error: AshlarError | null): void {
     const reason =
       error ??
-      new AshlarError("CONNECTION_LOST", `${this.#session.link.peerAddress} closed the connection`);
+      new AshlarError(
+        "CONNECTION_LOST",
+        `${this.#multiplexer.link.peerAddress} closed the connection`,
+      );
     for (const streamId of [...this.#calls.keys()]) this.#abort(streamId, reason);
     this.#options.onClosed();
   }
@@ -108,11 +111,11 @@ export class ServerConnection implements SessionHandler {
     const { streamId, flags } = frame.header;
     if (streamId === 0 || this.#calls.has(streamId)) {
       frame.body.release();
-      this.#session.failMalformed(`a request under the id ${streamId}, which is not free`);
+      this.#multiplexer.failMalformed(`a request under the id ${streamId}, which is not free`);
       return;
     }
     try {
-      const refusal = this.#overload(streamId);
+      const refusal = this.#overloadError(streamId);
       if (refusal !== null) throw refusal;
       if (frame.headError !== null) throw frame.headError;
       const [methodName, timeoutMs, request] = parseRequestHead(frame.head);
@@ -121,7 +124,7 @@ export class ServerConnection implements SessionHandler {
       if (registration === undefined || registration.kind !== wanted) {
         throw new AshlarError("UNSUPPORTED", `This server has no ${wanted} ${methodName}`);
       }
-      this.#begin(registration, { frame, timeoutMs, request });
+      this.#startCall(registration, { frame, timeoutMs, request });
     } catch (error) {
       frame.body.release();
       this.#postError(streamId, error);
@@ -129,15 +132,15 @@ export class ServerConnection implements SessionHandler {
   }
 
   /** Why no request is taken now. */
-  #overload(streamId: number): AshlarError | null {
-    if (this.#isGoingAway) return closing();
-    const { inFlightMax } = this.#session.limits;
+  #overloadError(streamId: number): AshlarError | null {
+    if (this.#isGoingAway) return closingError();
+    const { inFlightMax } = this.#multiplexer.limits;
     if (this.#calls.size < inFlightMax || this.#calls.has(streamId)) return null;
     return new AshlarError("OVERLOADED", `${inFlightMax} calls are under way on this connection`);
   }
 
   /** Throws what the method's parser throws; from then on the body is the handler's. */
-  #begin(registration: Registration, { frame, timeoutMs, request }: RequestParts): void {
+  #startCall(registration: Registration, { frame, timeoutMs, request }: ParsedRequest): void {
     const { clock, hello } = this.#options;
     const { streamId } = frame.header;
     const head =
@@ -147,12 +150,12 @@ export class ServerConnection implements SessionHandler {
     const call = new ServerCall({
       clock,
       peer: hello.identity,
-      peerAddress: this.#session.link.peerAddress,
+      peerAddress: this.#multiplexer.link.peerAddress,
       deadlineMs: clock.monotonicMs() + (timeoutMs ?? Number.POSITIVE_INFINITY),
       onExpired: () => this.#onExpired(streamId, registration.method.name),
     });
     this.#calls.set(streamId, call);
-    this.#session.deadlines.watch(call.deadlineMs);
+    this.#multiplexer.deadlines.watch(call.deadlineMs);
     const received = new ReceivedFrame(head, frame.body);
     if (registration.kind === "call") this.#runCall(registration, { streamId, call, received });
     else this.#runStream(registration, { streamId, call, received });
@@ -160,12 +163,12 @@ export class ServerConnection implements SessionHandler {
 
   #runCall(
     { method, handler }: Extract<Registration, { kind: "call" }>,
-    { streamId, call, received }: Begun,
+    { streamId, call, received }: StartedCall,
   ): void {
-    attempt(() => handler(received, call)).then(
+    callHandler(() => handler(received, call)).then(
       (result) => this.#answer(streamId, call, method, result),
       (error: unknown) => {
-        if (this.#finish(streamId, call)) this.#postError(streamId, error);
+        if (this.#endCall(streamId, call)) this.#postError(streamId, error);
         this.#reportBug(method.name, call, error);
       },
     );
@@ -181,7 +184,7 @@ export class ServerConnection implements SessionHandler {
       ? result
       : { head: result, body: EMPTY_BODY.bytes };
     const onSettled = reply.onSent === undefined ? null : (): void => reply.onSent?.();
-    if (!this.#finish(streamId, call)) {
+    if (!this.#endCall(streamId, call)) {
       onSettled?.(); // Nobody waits for it.
       return;
     }
@@ -190,9 +193,9 @@ export class ServerConnection implements SessionHandler {
       const head = method.encodeResponse(reply.head) ?? null;
       const bodyLength = body.length;
       const kind = FRAME_KINDS.response;
-      const frame = this.#session.encode({ kind, streamId, head, bodyLength });
-      this.#session.post({ frame, body: bodyLength === 0 ? null : body, onSettled });
-      this.#session.boundAnswers();
+      const frame = this.#multiplexer.encode({ kind, streamId, head, bodyLength });
+      this.#multiplexer.post({ frame, body: bodyLength === 0 ? null : body, onSettled });
+      this.#multiplexer.boundAnswers();
     } catch (error) {
       onSettled?.();
       this.#postError(streamId, error);
@@ -201,33 +204,33 @@ export class ServerConnection implements SessionHandler {
 
   #runStream(
     { method, handler }: Extract<Registration, { kind: "stream" }>,
-    { streamId, call, received }: Begun,
+    { streamId, call, received }: StartedCall,
   ): void {
-    const stream = new WireStream<unknown, unknown>(this.#session, {
+    const stream = new WireStream<unknown, unknown>(this.#multiplexer, {
       streamId,
       title: `${method.name} from ${call.peerAddress}`,
       parse: method.parseUp,
       deadlineMs: Number.POSITIVE_INFINITY, // The call's own is watched.
-      receiveWindowBytes: this.#session.limits.streamWindowBytes,
-      sendWindowBytes: this.#session.streamSendWindowBytes,
+      receiveWindowBytes: this.#multiplexer.limits.streamWindowBytes,
+      sendWindowBytes: this.#multiplexer.streamSendWindowBytes,
       onClosed: (error) => {
-        this.#session.streams.delete(streamId);
+        this.#multiplexer.streams.delete(streamId);
         if (error !== null) call.abort(error);
-        this.#finish(streamId, call);
+        this.#endCall(streamId, call);
       },
     });
-    this.#session.streams.set(streamId, stream);
-    attempt(() => handler(received, stream, call)).then(
-      () => stream.endLast(),
+    this.#multiplexer.streams.set(streamId, stream);
+    callHandler(() => handler(received, stream, call)).then(
+      () => stream.endBothWays(),
       (error: unknown) => {
-        stream.failLast(isAshlarError(error) ? error : internal(error));
+        stream.endWithError(isAshlarError(error) ? error : internalError(error));
         this.#reportBug(method.name, call, error);
       },
     );
   }
 
   /** Whether the caller still waits. It does not any more after this. */
-  #finish(streamId: number, call: ServerCall): boolean {
+  #endCall(streamId: number, call: ServerCall): boolean {
     if (this.#calls.get(streamId) !== call) return false;
     this.#calls.delete(streamId);
     if (this.#calls.size === 0) this.#onIdle?.();
@@ -236,7 +239,7 @@ export class ServerConnection implements SessionHandler {
 
   #onExpired(streamId: number, methodName: string): void {
     const error = new AshlarError("DEADLINE_EXCEEDED", `${methodName} ran out of time`);
-    const stream = this.#session.streams.get(streamId);
+    const stream = this.#multiplexer.streams.get(streamId);
     if (stream === undefined) {
       this.#postError(streamId, error);
       this.#abort(streamId, error);
@@ -249,16 +252,16 @@ export class ServerConnection implements SessionHandler {
     const call = this.#calls.get(streamId);
     if (call === undefined) return;
     call.abort(reason);
-    this.#finish(streamId, call);
+    this.#endCall(streamId, call);
   }
 
   #postError(streamId: number, error: unknown): void {
-    this.#session.postError(FRAME_KINDS.error, streamId, error);
-    this.#session.boundAnswers();
+    this.#multiplexer.postError(FRAME_KINDS.error, streamId, error);
+    this.#multiplexer.boundAnswers();
   }
 
   #postFrame(frame: Uint8Array): void {
-    this.#session.post({ frame, body: null, onSettled: null });
+    this.#multiplexer.post({ frame, body: null, onSettled: null });
   }
 
   /** The caller learns only the message of what is not an AshlarError: the stack stays here. */
@@ -271,20 +274,20 @@ export class ServerConnection implements SessionHandler {
   }
 }
 
-interface RequestParts {
+interface ParsedRequest {
   readonly frame: Frame;
   readonly timeoutMs: number | null;
   readonly request: unknown;
 }
 
-interface Begun {
+interface StartedCall {
   readonly streamId: number;
   readonly call: ServerCall;
   readonly received: Received<unknown>;
 }
 
 /** What `task` promises, also if it throws before it does. */
-function attempt<Result>(task: () => Promise<Result>): Promise<Result> {
+function callHandler<Result>(task: () => Promise<Result>): Promise<Result> {
   try {
     return task();
   } catch (error) {
@@ -292,11 +295,11 @@ function attempt<Result>(task: () => Promise<Result>): Promise<Result> {
   }
 }
 
-function internal(error: unknown): AshlarError {
+function internalError(error: unknown): AshlarError {
   const message = error instanceof Error ? error.message : String(error);
   return new AshlarError("INTERNAL", message, { cause: error });
 }
 
-function closing(): AshlarError {
+function closingError(): AshlarError {
   return new AshlarError("UNAVAILABLE", "This server is closing");
 }

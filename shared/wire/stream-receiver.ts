@@ -9,7 +9,7 @@ import type { Received } from "./rpc.ts";
 /** Credit is granted in portions of this size, so that small messages do not cost a frame each. */
 const GRANT_BYTES_MIN = 64 * 1024;
 
-interface Reader<Head> {
+interface WaitingReceive<Head> {
   readonly resolve: (message: Received<Head> | null) => void;
   readonly reject: (error: AshlarError) => void;
 }
@@ -26,7 +26,7 @@ export class StreamReceiver<Head> {
   readonly #windowBytes: number;
   readonly #onDrained: () => void;
   readonly #queue = new Fifo<StreamMessage<Head>>();
-  #reader: Reader<Head> | null = null;
+  #waitingReceive: WaitingReceive<Head> | null = null;
   /** Received and not granted again. */
   #outstandingBytes = 0;
   /** Taken here and not granted yet. */
@@ -55,23 +55,23 @@ export class StreamReceiver<Head> {
     const bodyBytes = frame.header.bodyLength;
     this.#outstandingBytes += headBytes + bodyBytes;
     const message = new StreamMessage(head, frame.body, { headBytes, bodyBytes, receiver: this });
-    const reader = this.#reader;
+    const reader = this.#waitingReceive;
     if (reader === null) {
       this.#queue.push(message);
       return true;
     }
-    this.#reader = null;
-    this.giveBack(headBytes);
+    this.#waitingReceive = null;
+    this.returnCredit(headBytes);
     reader.resolve(message);
     return true;
   }
 
   receive(): Promise<Received<Head> | null> {
-    assert(this.#reader === null, "a stream has one reader at a time");
+    assert(this.#waitingReceive === null, "a stream has one reader at a time");
     const message = this.#queue.shift();
     if (message !== undefined) {
-      this.giveBack(message.headBytes);
-      this.noticeDrained();
+      this.returnCredit(message.headBytes);
+      this.checkDrained();
       return Promise.resolve(message);
     }
     if (this.#end !== null) {
@@ -79,7 +79,7 @@ export class StreamReceiver<Head> {
       return error === null ? Promise.resolve(null) : Promise.reject(error);
     }
     return new Promise((resolve, reject) => {
-      this.#reader = { resolve, reject };
+      this.#waitingReceive = { resolve, reject };
     });
   }
 
@@ -87,18 +87,18 @@ export class StreamReceiver<Head> {
   end(error: AshlarError | null): void {
     if (this.#end !== null) return;
     this.#end = { error };
-    const reader = this.#reader;
-    this.#reader = null;
+    const reader = this.#waitingReceive;
+    this.#waitingReceive = null;
     if (error === null) reader?.resolve(null);
     else reader?.reject(error);
-    this.noticeDrained();
+    this.checkDrained();
   }
 
   /** Nothing more comes. What was not taken is dropped, and `error` takes its place. */
   close(error: AshlarError): void {
     const dropped = this.#queue.takeAll();
     for (const message of dropped) {
-      this.giveBack(message.headBytes);
+      this.returnCredit(message.headBytes);
       message.release();
     }
     if (dropped.length > 0) this.#end = { error };
@@ -108,12 +108,12 @@ export class StreamReceiver<Head> {
   }
 
   /** Calls `onDrained` if there is nothing left to take. */
-  noticeDrained(): void {
+  checkDrained(): void {
     if (this.#end !== null && this.#queue.length === 0) this.#onDrained();
   }
 
   /** Bytes that the peer may send again. */
-  giveBack(bytes: number): void {
+  returnCredit(bytes: number): void {
     if (this.#isClosed) {
       this.#credit.grantOrphaned(bytes);
       return;
@@ -138,7 +138,7 @@ class StreamMessage<Head> implements Received<Head> {
   readonly headBytes: number;
   readonly #body: Body;
   readonly #bodyBytes: number;
-  readonly #receiver: { giveBack(bytes: number): void };
+  readonly #receiver: { returnCredit(bytes: number): void };
   #isReleased = false;
 
   constructor(
@@ -147,7 +147,7 @@ class StreamMessage<Head> implements Received<Head> {
     options: {
       readonly headBytes: number;
       readonly bodyBytes: number;
-      readonly receiver: { giveBack(bytes: number): void };
+      readonly receiver: { returnCredit(bytes: number): void };
     },
   ) {
     this.head = head;
@@ -165,6 +165,6 @@ class StreamMessage<Head> implements Received<Head> {
     assert(!this.#isReleased, "a message is released once");
     this.#isReleased = true;
     this.#body.release();
-    if (this.#bodyBytes > 0) this.#receiver.giveBack(this.#bodyBytes);
+    if (this.#bodyBytes > 0) this.#receiver.returnCredit(this.#bodyBytes);
   }
 }

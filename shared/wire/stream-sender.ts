@@ -4,15 +4,15 @@ import type { ConnectionCredit } from "./connection-credit.ts";
 import { Fifo } from "./fifo.ts";
 import { FLAG_LAST, FRAME_KINDS, type FrameKind } from "./frame.ts";
 import type { FrameFields } from "./frame-codec.ts";
-import type { Outgoing, Ticket } from "./frame-writer.ts";
+import type { Outgoing, QueuedFrame } from "./frame-writer.ts";
 
 /** What the two halves of a stream need of their connection. */
 export interface StreamHost {
   encode(fields: FrameFields): Uint8Array;
-  post(outgoing: Outgoing): Ticket;
+  post(outgoing: Outgoing): QueuedFrame;
   /** A frame with an error for its head: never refused for what the error holds. */
   postError(kind: FrameKind, streamId: number, error: unknown): void;
-  drop(ticket: Ticket): boolean;
+  drop(queuedFrame: QueuedFrame): boolean;
   flush(): void;
   readonly credit: ConnectionCredit;
 }
@@ -22,7 +22,7 @@ interface Sending {
   readonly frame: Uint8Array;
   readonly body: Uint8Array | null;
   readonly sizeBytes: number;
-  ticket: Ticket | null;
+  queuedFrame: QueuedFrame | null;
   readonly resolve: () => void;
   readonly reject: (error: AshlarError) => void;
 }
@@ -48,7 +48,7 @@ export class StreamSender {
   /** Messages with the writer. */
   readonly #written = new Set<Sending>();
   /** Messages that are sent, whose senders wait for room in the window. */
-  #resting: Sending[] = [];
+  #waitingForRoom: Sending[] = [];
   #failure: AshlarError | null = null;
   /** No more messages come; the peer is told after those that wait. */
   #isEnding = false;
@@ -86,7 +86,7 @@ export class StreamSender {
       return DONE;
     }
     return new Promise((resolve, reject) => {
-      const sent = { frame, body: isCopied ? null : body, sizeBytes, ticket: null };
+      const sent = { frame, body: isCopied ? null : body, sizeBytes, queuedFrame: null };
       this.#queue.push({ ...sent, resolve, reject });
       this.#queuedBytes += sizeBytes;
       this.pump();
@@ -121,9 +121,9 @@ export class StreamSender {
     this.#creditBytes += bytes;
     this.pump();
     if (this.#creditBytes <= 0) return;
-    const resting = this.#resting;
-    this.#resting = [];
-    for (const sending of resting) sending.resolve();
+    const waiting = this.#waitingForRoom;
+    this.#waitingForRoom = [];
+    for (const sending of waiting) sending.resolve();
   }
 
   /**
@@ -135,9 +135,10 @@ export class StreamSender {
     this.#failure = error;
     this.#queuedBytes = 0;
     for (const sending of this.#queue.takeAll()) sending.reject(error);
-    for (const sending of this.#resting) sending.reject(error);
-    this.#resting = [];
-    for (const { ticket } of [...this.#written]) if (ticket !== null) this.#host.drop(ticket);
+    for (const sending of this.#waitingForRoom) sending.reject(error);
+    this.#waitingForRoom = [];
+    for (const { queuedFrame } of [...this.#written])
+      if (queuedFrame !== null) this.#host.drop(queuedFrame);
   }
 
   get #mayTransmit(): boolean {
@@ -168,7 +169,7 @@ export class StreamSender {
     this.#spend(sending.sizeBytes);
     this.#written.add(sending);
     const onSettled = (isSent: boolean): void => this.#onSettled(sending, isSent);
-    sending.ticket = this.#host.post({ frame: sending.frame, body: sending.body, onSettled });
+    sending.queuedFrame = this.#host.post({ frame: sending.frame, body: sending.body, onSettled });
   }
 
   #onSettled(sending: Sending, isSent: boolean): void {
@@ -177,7 +178,7 @@ export class StreamSender {
     if (this.#failure !== null) sending.reject(this.#failure);
     else if (!isSent) sending.reject(lostBeforeSent());
     else if (this.#creditBytes > 0 || this.#isOver) sending.resolve();
-    else this.#resting.push(sending);
+    else this.#waitingForRoom.push(sending);
   }
 
   #postEnd(): void {
@@ -187,7 +188,7 @@ export class StreamSender {
     this.#host.post({ frame, body: null, onSettled: null });
     if (this.#onLast === null) return;
     this.#isOver = true;
-    for (const sending of this.#resting.splice(0)) sending.resolve();
+    for (const sending of this.#waitingForRoom.splice(0)) sending.resolve();
     this.#onLast();
   }
 }

@@ -1,7 +1,7 @@
 import { AshlarError, fromErrorData, isAshlarError } from "../base/errors.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { Parser } from "../protocol/method.ts";
-import type { Due } from "./deadlines.ts";
+import type { Expirable } from "./deadlines.ts";
 import { FLAG_LAST, FRAME_KINDS, frameBytes } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
 import type { Received, Stream } from "./rpc.ts";
@@ -23,7 +23,7 @@ export interface StreamOptions<Receive> {
 }
 
 /** A stream as its connection sees it, whatever its messages are. */
-export interface OpenStream extends Due {
+export interface OpenStream extends Expirable {
   readonly streamId: number;
   /** A frame of this stream. False: it broke the flow control. */
   onFrame(frame: Frame): boolean;
@@ -78,7 +78,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   }
 
   /** Ends the stream for both ends, after what was sent. */
-  endLast(): void {
+  endBothWays(): void {
     if (this.#isClosed) return;
     this.#sender.end(() => this.#close(null, this.#overError()));
   }
@@ -88,7 +88,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   }
 
   /** As `cancel`, but the peer still gets what was sent before. */
-  failLast(error: AshlarError): void {
+  endWithError(error: AshlarError): void {
     this.#abort(FRAME_KINDS.error, error);
   }
 
@@ -148,7 +148,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
       this.#sender.fail(this.#overError());
     }
     this.#receiver.end(null);
-    if (isLast) this.#receiver.noticeDrained();
+    if (isLast) this.#receiver.checkDrained();
   }
 
   #onError(error: AshlarError): void {

@@ -10,7 +10,7 @@ import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
-import { hasCode, MemoryLog } from "../support/wire-world.ts";
+import { hasCode, MemoryLog } from "../support/wire-fixture.ts";
 import { framesOf, hasher, index, makeChunk, serverIdFor, writeIdFor } from "./support/chunks.ts";
 import { openTestStore } from "./support/store-fixture.ts";
 

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { MemoryStores } from "../../shared/platform/memory-store.ts";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
-import { hasCode } from "../support/wire-world.ts";
+import { hasCode } from "../support/wire-fixture.ts";
 import { framesOf, index, makeChunk, writeIdFor } from "./support/chunks.ts";
 import { assertHolds, openTestStore, putChunk, readAll } from "./support/store-fixture.ts";
 

@@ -4,7 +4,7 @@ import type { ClusterId } from "../../shared/base/ids.ts";
 import { MemoryStores } from "../../shared/platform/memory-store.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
-import { hasCode } from "../support/wire-world.ts";
+import { hasCode } from "../support/wire-fixture.ts";
 import { makeChunk, serverIdFor } from "./support/chunks.ts";
 import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
 

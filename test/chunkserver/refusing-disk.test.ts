@@ -6,7 +6,7 @@ import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 import { type DiskOperation, diskFailure } from "../support/mounted-file.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-import { hasCode, MemoryLog } from "../support/wire-world.ts";
+import { hasCode, MemoryLog } from "../support/wire-fixture.ts";
 import { readRange, TestWrite, writeWhole } from "./support/chunk-client.ts";
 import { framesOf, index, makeChunk, writeIdFor } from "./support/chunks.ts";
 import { eventually, TestCluster } from "./support/real-cluster.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { reportRot } from "../../shared/protocol/chunk-api.ts";
-import { hasCode } from "../support/wire-world.ts";
+import { hasCode } from "../support/wire-fixture.ts";
 import { readRange, STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
 import { framesOf, index, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
 import { eventually, TestCluster, type TestServer } from "./support/real-cluster.ts";

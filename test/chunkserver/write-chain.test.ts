@@ -6,7 +6,7 @@ import type { Disk } from "../../shared/ports/disk.ts";
 import { statPartial } from "../../shared/protocol/chunk-api.ts";
 import { isReceiptFor, type ServerLocation } from "../../shared/protocol/intent.ts";
 import { diskFailure } from "../support/mounted-file.ts";
-import { hasCode } from "../support/wire-world.ts";
+import { hasCode } from "../support/wire-fixture.ts";
 import { readRange, STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
 import { framesOf, hasher, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
 import { CHUNK_KEY } from "./support/fake-master.ts";

@@ -5,7 +5,7 @@ import type { PutResult } from "../../client/results.ts";
 import { nodeWritable, webWritable } from "../../client/streams.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { usedHeapBytes } from "../support/used-heap.ts";
-import { hasCode } from "../support/wire-world.ts";
+import { hasCode } from "../support/wire-fixture.ts";
 
 const PIECE = new Uint8Array(64);
 

@@ -4,7 +4,7 @@ import { FRAME_KINDS, type FrameHeader, HEADER_BYTES, MAGIC } from "../../shared
 import { FrameCodec, type FrameFields } from "../../shared/wire/frame-codec.ts";
 import { DEFAULT_WIRE_LIMITS } from "../../shared/wire/limits.ts";
 import { PROTOCOL_VERSION } from "../../shared/wire/rpc.ts";
-import { CLIENT } from "./wire-world.ts";
+import { CLIENT } from "./wire-fixture.ts";
 
 const codec = new FrameCodec();
 

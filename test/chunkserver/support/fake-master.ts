@@ -6,7 +6,7 @@ import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import * as fleet from "../../../shared/protocol/fleet-api.ts";
 import { type Intent, type ServerLocation, signIntent } from "../../../shared/protocol/intent.ts";
 import { RpcServer } from "../../../shared/wire/rpc-server.ts";
-import { CLUSTER_A, makeWorld } from "../../support/wire-world.ts";
+import { CLUSTER_A, makeWireDeps } from "../../support/wire-fixture.ts";
 import { hasher } from "./chunks.ts";
 
 export const CHUNK_KEY = fromHex("42".repeat(32));
@@ -27,7 +27,7 @@ export class FakeMaster implements AsyncDisposable {
   }
 
   static async start(): Promise<FakeMaster> {
-    const world = makeWorld({ network: new TcpNetwork(), clock: new SystemClock() });
+    const world = makeWireDeps({ network: new TcpNetwork(), clock: new SystemClock() });
     const identity = { role: "master", clusterId: CLUSTER_A, name: "fake" } as const;
     const server = new RpcServer(world, { identity: () => identity });
     const master = new FakeMaster(server);

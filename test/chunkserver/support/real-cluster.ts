@@ -13,7 +13,7 @@ import type { ServerLocation } from "../../../shared/protocol/intent.ts";
 import { connect } from "../../../shared/wire/connect.ts";
 import type { Connection } from "../../../shared/wire/rpc.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
-import { CLIENT, MemoryLog, makeWorld, type TestWorld } from "../../support/wire-world.ts";
+import { CLIENT, MemoryLog, makeWireDeps, type TestWireDeps } from "../../support/wire-fixture.ts";
 import { hasher } from "./chunks.ts";
 import { FakeMaster } from "./fake-master.ts";
 
@@ -37,13 +37,13 @@ export interface ServerOptions {
 /** A master that does what the test says, and real chunkservers on loopback and on real disks. */
 export class TestCluster implements AsyncDisposable {
   readonly master: FakeMaster;
-  readonly client: TestWorld;
+  readonly client: TestWireDeps;
   readonly #closers: Closers;
 
   private constructor(master: FakeMaster, closers: Closers) {
     this.master = master;
     this.#closers = closers;
-    this.client = makeWorld({ network: new TcpNetwork(), clock: new SystemClock() });
+    this.client = makeWireDeps({ network: new TcpNetwork(), clock: new SystemClock() });
   }
 
   static async start(): Promise<TestCluster> {

@@ -5,7 +5,7 @@ import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import type { Disk } from "../../../shared/ports/disk.ts";
 import type { OrderedStores } from "../../../shared/ports/ordered-store.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 import { framesOf, hasher, index, type TestChunk, writeIdFor } from "./chunks.ts";
 
 /** A store over a disk and stores that outlive it. */

@@ -7,7 +7,7 @@ import type { CommandContext } from "../../../client/cli/command.ts";
 import { run } from "../../../client/cli/commands/cluster-logs.ts";
 import type { ClusterFile } from "../../../shared/platform/local-cluster-file.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
-import { hasCode } from "../../support/wire-world.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 
 function makeFiles(directory: string): Promise<ClusterFile> {
   const addresses = [1, 2, 3, 4].map((port) => `127.0.0.1:${port}`);

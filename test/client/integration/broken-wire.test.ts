@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Link, LinkReceiver } from "../../../shared/ports/network.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 import { ClientNetwork } from "../support/client-network.ts";
 import { LoopbackCluster, makeEnv } from "../support/loopback-cluster.ts";
 

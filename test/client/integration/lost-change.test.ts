@@ -5,7 +5,7 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { ClusterId } from "../../../shared/base/ids.ts";
 import type { Link } from "../../../shared/ports/network.ts";
 import { changeMasters } from "../../../shared/protocol/masters-api.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 import { ClientNetwork } from "../support/client-network.ts";
 import { makeEnv } from "../support/loopback-cluster.ts";
 import { startRealMasters } from "../support/real-masters.ts";

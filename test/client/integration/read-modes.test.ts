@@ -6,7 +6,7 @@ import type { ConnectOptions } from "../../../client/options.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { ClusterId } from "../../../shared/base/ids.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 import { CutNetwork } from "../support/cut-network.ts";
 import { makeEnv } from "../support/loopback-cluster.ts";
 import { type RealMaster, type RealMasters, startRealMasters } from "../support/real-masters.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { connect } from "../../../client/connect.ts";
 import type { ClusterId } from "../../../shared/base/ids.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 import { makeEnv } from "../support/loopback-cluster.ts";
 import { startRealMasters } from "../support/real-masters.ts";
 

@@ -9,7 +9,7 @@ import type { LogIndex } from "../../../shared/base/ids.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";
 import { type FeedPosition, watch } from "../../../shared/protocol/feed-api.ts";
 import { connect as connectWire } from "../../../shared/wire/connect.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 import { eventually, LoopbackCluster, makeEnv } from "../support/loopback-cluster.ts";
 
 const FAST = { electionTimeoutMsMin: 300, heartbeatIntervalMs: 50 } as const;

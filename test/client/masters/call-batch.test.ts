@@ -14,7 +14,7 @@ import { LeaderChannel } from "../../../shared/wire/leader-channel.ts";
 import { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import { MemoryNetwork } from "../../support/memory-network.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { CLIENT, CLUSTER_A, hasCode, makeWorld } from "../../support/wire-world.ts";
+import { CLIENT, CLUSTER_A, hasCode, makeWireDeps } from "../../support/wire-fixture.ts";
 
 type Verdict = AshlarError | null;
 
@@ -41,10 +41,10 @@ class World {
 
   constructor() {
     const { clock, network } = this;
-    const client = makeWorld({ network: network.host("client"), clock });
+    const client = makeWireDeps({ network: network.host("client"), clock });
     this.#pool = new ConnectionPool(client, { identity: () => CLIENT, role: "master" });
     const identity = { role: "master", clusterId: CLUSTER_A, name: "m1" } as const;
-    this.#server = new RpcServer(makeWorld({ network: network.host("m1"), clock }), {
+    this.#server = new RpcServer(makeWireDeps({ network: network.host("m1"), clock }), {
       identity: () => identity,
     });
     this.#server.onCall(stat, async (request) => {

@@ -14,7 +14,7 @@ import { type TransactRequest, transact } from "../../../shared/protocol/transac
 import type { LeaderCallOptions, PartialCall } from "../../../shared/wire/leader-channel.ts";
 import type { Received } from "../../../shared/wire/rpc.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { hasCode, MemoryLog } from "../../support/wire-world.ts";
+import { hasCode, MemoryLog } from "../../support/wire-fixture.ts";
 
 const IDLE_MS = 9_000;
 
@@ -35,7 +35,7 @@ class ScriptedMasters {
     return Promise.reject(new AshlarError("UNSUPPORTED", "No stream is opened here"));
   }
 
-  learnAnew(): Promise<void> {
+  refreshMasters(): Promise<void> {
     return this.connection();
   }
 
@@ -61,7 +61,7 @@ class ScriptedMasters {
 
   async callParts<Request, Response>(
     method: CallMethod<Request, Response>,
-    { request, take }: PartialCall<Request, Response>,
+    { request, onResponse }: PartialCall<Request, Response>,
   ): Promise<void> {
     assert.equal(method.name, transact.name);
     const asked = request() as TransactRequest;
@@ -77,7 +77,7 @@ class ScriptedMasters {
         return error;
       }
     });
-    assert.equal(take({ outcomes: await Promise.all(outcomes) } as Response), null);
+    assert.equal(onResponse({ outcomes: await Promise.all(outcomes) } as Response), null);
   }
 }
 

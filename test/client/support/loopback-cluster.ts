@@ -17,7 +17,7 @@ import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import type { Disk } from "../../../shared/ports/disk.ts";
 import type { Env } from "../../../shared/ports/env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 import { type RealMasters, startRealMasters } from "./real-masters.ts";
 
 const CLUSTER_ID = "c".repeat(32) as ClusterId;

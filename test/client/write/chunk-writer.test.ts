@@ -14,7 +14,7 @@ import { hashBlocks } from "../../../shared/protocol/chunk-id.ts";
 import type { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { hasCode } from "../../support/wire-world.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 
 const { hasher } = createHasher();
 

@@ -6,7 +6,7 @@ import type { WatchMessage } from "../../../shared/protocol/feed-api.ts";
 import type { CallContext, Handlers, Stream, StreamHandler } from "../../../shared/wire/rpc.ts";
 import { usedHeapBytes } from "../../support/used-heap.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { hasCode } from "../../support/wire-world.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 import { TestStateMachine } from "../namespace/harness.ts";
 
 const NOTHING = new Uint8Array();

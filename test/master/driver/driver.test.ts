@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { LogIndex } from "../../../shared/base/ids.ts";
-import { hasCode } from "../../support/wire-world.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 import { TestGroup, texts } from "./test-group.ts";
 import { bytesOfText } from "./toy-machine.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { MemberId } from "../../../shared/base/ids.ts";
-import { hasCode } from "../../support/wire-world.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 import { addressOf, TestGroup, type TestMember, texts } from "./test-group.ts";
 
 const NOTHING = { add: [], promote: [], remove: [] };

@@ -7,7 +7,7 @@ import type { PeerMessage } from "../../../master/raft/messages.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { ClusterId, MemberId, Term } from "../../../shared/base/ids.ts";
 import type { Stream } from "../../../shared/wire/rpc.ts";
-import { hasCode } from "../../support/wire-world.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 
 const CLUSTER = "d".repeat(32) as ClusterId;
 const [OWN, PEER] = [1, 2] as MemberId[] as [MemberId, MemberId];

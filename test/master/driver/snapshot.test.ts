@@ -10,7 +10,7 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
 import { encodePairs } from "../../../shared/protocol/pairs.ts";
-import { hasCode } from "../../support/wire-world.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 import { BOOTSTRAP, hasher, START_MS } from "../namespace/harness.ts";
 import { proposeMuch, SMALL, warnings, withoutMember3 } from "./compacted-group.ts";
 import { TestGroup, type TestMember, texts } from "./test-group.ts";

@@ -18,7 +18,7 @@ import { MemoryNetwork } from "../../support/memory-network.ts";
 import type { DiskOperation } from "../../support/mounted-file.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 import { bytesOfText, ToyMachine } from "./toy-machine.ts";
 
 const CLUSTER = "d".repeat(32) as ClusterId;

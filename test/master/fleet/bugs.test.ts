@@ -7,7 +7,7 @@ import {
 import { StateMonitor, type StateMonitorOptions } from "../../../master/fleet/state-monitor.ts";
 import { AssertionError } from "../../../shared/base/assert.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 
 /** A leader alone whose every proposal meets a bug, once `meetBug` is called. */
 function leaderWithBug(clock: VirtualClock) {

@@ -5,7 +5,7 @@ import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { Random } from "../../../shared/ports/random.ts";
 import { MemoryDisk } from "../../support/memory-disk.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 
 /** What the tests of the log share. */
 

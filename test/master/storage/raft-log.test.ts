@@ -6,7 +6,7 @@ import type { LogIndex } from "../../../shared/base/ids.ts";
 import { MemoryDisk } from "../../support/memory-disk.ts";
 import type { DiskOperation } from "../../support/mounted-file.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { hasCode } from "../../support/wire-world.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 import {
   at,
   contentOf,

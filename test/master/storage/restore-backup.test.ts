@@ -15,7 +15,7 @@ import { BackupReader, BackupWriter } from "../../../shared/protocol/backup-file
 import { encodePairs } from "../../../shared/protocol/pairs.ts";
 import { MemoryDisk } from "../../support/memory-disk.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { MemoryLog } from "../../support/wire-world.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
 import { at, BOOTSTRAP, hasher, inline, OWNER, TestStateMachine } from "../namespace/harness.ts";
 
 const CLUSTER = BOOTSTRAP.clusterId;

@@ -9,13 +9,13 @@ import type { CallHandler } from "../../../shared/wire/rpc.ts";
 import {
   echo,
   hasCode,
-  memoryStage,
+  memoryFixture,
   type Pair,
-  type Stage,
-  tcpStage,
+  tcpFixture,
   until,
+  type WireFixture,
   withPair,
-} from "../../support/wire-world.ts";
+} from "../../support/wire-fixture.ts";
 
 type EchoHandler = CallHandler<{ text: string }, { text: string; bodyBytes: number }>;
 
@@ -27,7 +27,7 @@ const answerEcho: EchoHandler = async (request) => {
 
 /** A pair whose server answers `echo` by `handler`. */
 function withEcho(
-  stage: Stage,
+  stage: WireFixture,
   handler: EchoHandler,
   limits: Partial<WireLimits>,
   test: (pair: Pair) => Promise<void>,
@@ -35,7 +35,7 @@ function withEcho(
   return withPair(stage, { register: (server) => server.onCall(echo, handler), limits }, test);
 }
 
-for (const makeStage of [tcpStage, memoryStage]) {
+for (const makeStage of [tcpFixture, memoryFixture]) {
   describe(`calls over ${makeStage().title}`, () => {
     it("bring the response", async () => {
       const stage = makeStage();

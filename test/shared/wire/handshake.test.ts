@@ -11,15 +11,15 @@ import {
   CLUSTER_A,
   CLUSTER_B,
   hasCode,
-  memoryStage,
+  memoryFixture,
   SERVER,
-  type Stage,
-  tcpStage,
+  tcpFixture,
   until,
-} from "../../support/wire-world.ts";
+  type WireFixture,
+} from "../../support/wire-fixture.ts";
 
 async function withServer(
-  stage: Stage,
+  stage: WireFixture,
   options: Partial<RpcServerOptions>,
   test: (address: string, server: RpcServer) => Promise<void>,
 ): Promise<void> {
@@ -34,7 +34,7 @@ async function withServer(
 
 const TIMEOUT = { timeoutMs: 2000 };
 
-for (const makeStage of [tcpStage, memoryStage]) {
+for (const makeStage of [tcpFixture, memoryFixture]) {
   describe(`the handshake over ${makeStage().title}`, () => {
     it("tells each end who the other is", async () => {
       const stage = makeStage();

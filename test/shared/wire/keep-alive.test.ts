@@ -32,7 +32,7 @@ describe("KeepAlive", () => {
     const { keepAlive, pings } = watch(clock);
     for (let step = 0; step < 50; step += 1) {
       await clock.advance(900);
-      keepAlive.heard();
+      keepAlive.onBytes();
     }
     keepAlive.stop();
     assert.deepEqual(pings, []);
@@ -43,7 +43,7 @@ describe("KeepAlive", () => {
     const { keepAlive, deaths } = watch(clock);
     await clock.advance(2500);
     // The answer comes with the third interval's end, and its turn is after the timer's.
-    clock.after(500, () => keepAlive.heard());
+    clock.after(500, () => keepAlive.onBytes());
     clock.stall(500);
     await clock.advance(1);
     keepAlive.stop();

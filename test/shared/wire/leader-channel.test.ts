@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
-import { CLUSTER_A, CLUSTER_B, hasCode } from "../../support/wire-world.ts";
+import { CLUSTER_A, CLUSTER_B, hasCode } from "../../support/wire-fixture.ts";
 
 import { NAMES, rename, withMasters } from "./masters.ts";
 

@@ -27,7 +27,7 @@ describe("the leader channel, when the masters change", () => {
       masters.told = ["m1:9000"];
       assert.equal(await masters.settle(masters.rename()), "m1");
       masters.told = ["m3:9000"];
-      await masters.settle(masters.channel.learnAnew());
+      await masters.settle(masters.channel.refreshMasters());
       masters.network.crash("m1");
       masters.leader = "m3";
       assert.equal(await masters.settle(masters.rename({ idempotent: true })), "m3");

@@ -12,11 +12,11 @@ import {
   chat,
   echo,
   hasCode,
-  memoryStage,
-  tcpStage,
+  memoryFixture,
+  tcpFixture,
   until,
   withPair,
-} from "../../support/wire-world.ts";
+} from "../../support/wire-fixture.ts";
 
 type Echo = { text: string; bodyBytes: number };
 
@@ -43,7 +43,7 @@ class Gate {
 const LONG = { timeoutMs: 600_000 };
 const BODY = new Uint8Array(300_000);
 
-for (const makeStage of [tcpStage, memoryStage]) {
+for (const makeStage of [tcpFixture, memoryFixture]) {
   describe(`the end of a connection over ${makeStage().title}`, () => {
     it("waits for what is under way when the server closes; new calls go elsewhere", async () => {
       const stage = makeStage();
@@ -143,7 +143,7 @@ for (const makeStage of [tcpStage, memoryStage]) {
 
 describe("a server that is closing", () => {
   it("refuses a request of a client that has not heard of it", async () => {
-    const stage = memoryStage();
+    const stage = memoryFixture();
     const gate = new Gate();
     await withPair(stage, gate, async ({ connection, server, address }) => {
       const call = connection.call(echo, { text: "" }, LONG);
@@ -172,7 +172,7 @@ describe("a server that is closing", () => {
 
 describe("a connection whose peer goes silent (half-open)", () => {
   it("ends at both ends within three ping intervals and a bit", async () => {
-    const stage = memoryStage();
+    const stage = memoryFixture();
     const gate = new Gate();
     const limits = { pingIntervalMs: 1000 };
     await withPair(stage, { register: gate.register, limits }, async ({ connection, server }) => {
@@ -192,7 +192,7 @@ describe("a connection whose peer goes silent (half-open)", () => {
   });
 
   it("lives on while only pings pass, for as long as it likes", async () => {
-    const stage = memoryStage();
+    const stage = memoryFixture();
     const gate = new Gate();
     await withPair(stage, gate, async ({ connection, server }) => {
       await stage.clock.advance(3_600_000);
@@ -202,7 +202,7 @@ describe("a connection whose peer goes silent (half-open)", () => {
   });
 
   it("survives a stall of this process: what the system holds is read before the verdict", async () => {
-    const stage = memoryStage({ delayMs: 5 });
+    const stage = memoryFixture({ delayMs: 5 });
     const gate = new Gate();
     await withPair(stage, gate, async ({ connection }) => {
       await stage.clock.advance(3000);
@@ -213,7 +213,7 @@ describe("a connection whose peer goes silent (half-open)", () => {
   });
 
   it("survives a short cut, and nothing is lost", async () => {
-    const stage = memoryStage();
+    const stage = memoryFixture();
     const gate = new Gate();
     gate.open();
     await withPair(stage, gate, async ({ connection }) => {
@@ -226,7 +226,7 @@ describe("a connection whose peer goes silent (half-open)", () => {
   });
 
   it("ends when the peer's host loses power", async () => {
-    const stage = memoryStage();
+    const stage = memoryFixture();
     const gate = new Gate();
     await withPair(stage, gate, async ({ connection }) => {
       stage.network.crash("server");
@@ -237,7 +237,7 @@ describe("a connection whose peer goes silent (half-open)", () => {
   });
 
   it("ends when the peer is alive and takes no bytes", async () => {
-    const stage = memoryStage();
+    const stage = memoryFixture();
     const gate = new Gate();
     gate.open();
     const limits = { stallTimeoutMs: 10_000 };
@@ -269,7 +269,7 @@ describe("a body that the link still holds", () => {
   const large = new Uint8Array(3_000_000);
 
   it("keeps its failed call from rejecting: the caller may reuse it then; what waits rejects at once", async () => {
-    const stage = memoryStage({ bufferBytes: 100_000 });
+    const stage = memoryFixture({ bufferBytes: 100_000 });
     const gate = new Gate();
     gate.open();
     await withPair(stage, gate, async ({ connection }) => {
@@ -295,7 +295,7 @@ describe("a body that the link still holds", () => {
   });
 
   it("keeps its cancelled send from rejecting; what waits rejects at once", async () => {
-    const stage = memoryStage({ bufferBytes: 100_000 });
+    const stage = memoryFixture({ bufferBytes: 100_000 });
     const gate = new Gate();
     const register = (server: RpcServer): void =>
       server.onStream(chat, async (request, stream) => {

@@ -10,15 +10,15 @@ import {
   CLIENT,
   chat,
   echo,
-  type MemoryStage,
-  memoryStage,
+  type MemoryWireFixture,
+  memoryFixture,
   SERVER,
-} from "../../support/wire-world.ts";
+} from "../../support/wire-fixture.ts";
 
 const LIMITS = { inFlightMax: 50, streamWindowBytes: 100_000, connectionWindowBytes: 200_000 };
 
 interface Scene {
-  readonly stage: MemoryStage;
+  readonly stage: MemoryWireFixture;
   readonly address: string;
   /** A peer that has said hello. */
   readonly peer: RawPeer;
@@ -26,7 +26,7 @@ interface Scene {
 
 /** A raw peer beside a good connection, which must not notice. Nobody may hold a slab in the end. */
 async function withScene(test: (scene: Scene) => Promise<void>): Promise<void> {
-  const stage = memoryStage();
+  const stage = memoryFixture();
   const server = new RpcServer(stage.server, { identity: () => SERVER, limits: LIMITS });
   server.onCall(echo, async (request, { signal }) => {
     const { text } = request.head;

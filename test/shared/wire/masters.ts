@@ -5,13 +5,13 @@ import type { ClusterId, LogIndex, MemberId, Term } from "../../../shared/base/i
 import { memberStatus } from "../../../shared/protocol/fleet-api.ts";
 import { defineCall } from "../../../shared/protocol/method.ts";
 import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
+import { fetchMasters } from "../../../shared/wire/fetch-masters.ts";
 import { LeaderChannel, type Retry } from "../../../shared/wire/leader-channel.ts";
-import { learnMasters } from "../../../shared/wire/learn-masters.ts";
 import type { CallContext } from "../../../shared/wire/rpc.ts";
 import { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import { MemoryNetwork } from "../../support/memory-network.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { CLIENT, CLUSTER_A, makeWorld, type TestWorld } from "../../support/wire-world.ts";
+import { CLIENT, CLUSTER_A, makeWireDeps, type TestWireDeps } from "../../support/wire-fixture.ts";
 
 export const rename = defineCall(
   "test.rename",
@@ -36,7 +36,7 @@ type Name = (typeof NAMES)[number];
 export class Masters {
   readonly clock = new VirtualClock();
   readonly network = new MemoryNetwork({ clock: this.clock, delayMs: () => 1 });
-  readonly world: TestWorld;
+  readonly world: TestWireDeps;
   readonly masters = new Map<Name, Master>();
   readonly retries: Retry[] = [];
   readonly pool: ConnectionPool;
@@ -47,7 +47,7 @@ export class Masters {
   told: readonly string[] = [];
 
   constructor() {
-    this.world = makeWorld({ network: this.network.host("client"), clock: this.clock });
+    this.world = makeWireDeps({ network: this.network.host("client"), clock: this.clock });
     const identity = { ...CLIENT, clusterId: null };
     this.pool = new ConnectionPool(this.world, { identity: () => identity, role: "master" });
     this.channel = new LeaderChannel({
@@ -55,13 +55,13 @@ export class Masters {
       clock: this.clock,
       random: this.world.random,
       addresses: () => this.configured,
-      learn: learnMasters,
+      fetchMasters: fetchMasters,
       onRetry: (retry) => this.retries.push(retry),
     });
   }
 
   async start(name: Name, clusterId: ClusterId = CLUSTER_A): Promise<Master> {
-    const world = makeWorld({ network: this.network.host(name), clock: this.clock });
+    const world = makeWireDeps({ network: this.network.host(name), clock: this.clock });
     const identity = { role: "master", clusterId, name } as const;
     const server = new RpcServer(world, { identity: () => identity });
     const address = `${name}:9000`;

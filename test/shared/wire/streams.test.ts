@@ -8,20 +8,20 @@ import type { Stream, StreamHandler } from "../../../shared/wire/rpc.ts";
 import {
   chat,
   hasCode,
-  memoryStage,
+  memoryFixture,
   type Pair,
-  type Stage,
-  tcpStage,
+  tcpFixture,
   until,
+  type WireFixture,
   withPair,
-} from "../../support/wire-world.ts";
+} from "../../support/wire-fixture.ts";
 
 type Greeting = { greeting: string };
 type Indexed = { index: number };
 type ChatHandler = StreamHandler<Greeting, Indexed, Indexed>;
 
 function withChat(
-  stage: Stage,
+  stage: WireFixture,
   handler: ChatHandler,
   limits: Partial<WireLimits>,
   test: (pair: Pair) => Promise<void>,
@@ -50,7 +50,7 @@ async function readIndexes(stream: Stream<Indexed, Indexed>): Promise<number[]> 
   return indexes;
 }
 
-for (const makeStage of [tcpStage, memoryStage]) {
+for (const makeStage of [tcpFixture, memoryFixture]) {
   describe(`streams over ${makeStage().title}`, () => {
     it("carry messages both ways, in order, and end in order", async () => {
       const stage = makeStage();

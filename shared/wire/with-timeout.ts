@@ -1,7 +1,7 @@
 import { AshlarError } from "../base/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
-export interface WithinOptions {
+export interface TimeoutOptions {
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -15,7 +15,10 @@ export interface WithinOptions {
  *
  * @throws {AshlarError} DEADLINE_EXCEEDED, CANCELLED
  */
-export function within<Result>(work: Promise<Result>, options: WithinOptions): Promise<Result> {
+export function withTimeout<Result>(
+  work: Promise<Result>,
+  options: TimeoutOptions,
+): Promise<Result> {
   const { clock, timeoutMs, signal, what } = options;
   return new Promise((resolve, reject) => {
     const finish = (): void => {

@@ -4,25 +4,25 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Link } from "../ports/network.ts";
 import { ConnectionCredit } from "./connection-credit.ts";
-import { Deadlines, type Due } from "./deadlines.ts";
+import { Deadlines, type Expirable } from "./deadlines.ts";
 import { FRAME_KINDS, type FrameHeader, type FrameKind, frameBytes } from "./frame.ts";
 import { FrameCodec, type FrameFields } from "./frame-codec.ts";
 import { type Frame, FrameReader } from "./frame-reader.ts";
-import { FrameWriter, type Outgoing, type Ticket } from "./frame-writer.ts";
+import { FrameWriter, type Outgoing, type QueuedFrame } from "./frame-writer.ts";
 import { KeepAlive } from "./keep-alive.ts";
 import type { WireLimits } from "./limits.ts";
 import { HANDSHAKE_HEAD_BYTES_MAX, type PeerLimits, parseCredit } from "./messages.ts";
 import type { OpenStream } from "./stream.ts";
 import type { StreamHost } from "./stream-sender.ts";
 
-export interface SessionWorld {
+export interface MultiplexerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly slabs: SlabPool;
 }
 
 /** What a session leaves to the end it belongs to. */
-export interface SessionHandler {
+export interface MultiplexerHandler {
   /** A frame that is not of a stream. Releases its body. */
   onFrame(frame: Frame): void;
   /** Whether anyone waits for a frame that is not of a stream. */
@@ -30,7 +30,7 @@ export interface SessionHandler {
   /** A frame with a body was dropped because `wants` said so. */
   onUnwanted(header: FrameHeader): void;
   /** What has a deadline, beside the streams. */
-  dues(): Iterable<Due>;
+  dues(): Iterable<Expirable>;
   /** The connection is gone; null after an orderly end. Called once, after all streams have failed. */
   onClosed(error: AshlarError | null): void;
 }
@@ -44,7 +44,7 @@ const ERROR_LENGTH_MAX = 250;
 const HANDSHAKE_LIMITS = { headBytesMax: HANDSHAKE_HEAD_BYTES_MAX, bodyBytesMax: 0 };
 
 /** A link with frames on it: streams, flow control, pings. Both ends have one. */
-export class Session implements StreamHost {
+export class Multiplexer implements StreamHost {
   readonly link: Link;
   readonly limits: WireLimits;
   readonly streams = new Map<number, OpenStream>();
@@ -52,11 +52,11 @@ export class Session implements StreamHost {
   readonly deadlines: Deadlines;
   /** Resolves when the connection is gone. */
   readonly closed: Promise<void>;
-  readonly #world: SessionWorld;
+  readonly #deps: MultiplexerDeps;
   readonly #codec = new FrameCodec();
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
-  #handler: SessionHandler;
+  #handler: MultiplexerHandler;
   #keepAlive: KeepAlive | null = null;
   /** Null until the handshake is over. */
   #peerLimits: PeerLimits | null = null;
@@ -66,8 +66,8 @@ export class Session implements StreamHost {
   #isClosing = false;
   #resolveClosed: () => void = () => {};
 
-  constructor(world: SessionWorld, link: Link, limits: WireLimits, handler: SessionHandler) {
-    this.#world = world;
+  constructor(deps: MultiplexerDeps, link: Link, limits: WireLimits, handler: MultiplexerHandler) {
+    this.#deps = deps;
     this.link = link;
     this.limits = limits;
     this.#handler = handler;
@@ -81,10 +81,10 @@ export class Session implements StreamHost {
         for (const stream of this.streams.values()) stream.flushCredit();
       },
     });
-    this.deadlines = new Deadlines(world.clock, () => this.#dues());
+    this.deadlines = new Deadlines(deps.clock, () => this.#dues());
     this.#writer = new FrameWriter(link, (error) => this.fail(lost(link, "a write failed", error)));
     this.#reader = new FrameReader({
-      slabs: world.slabs,
+      slabs: deps.slabs,
       codec: this.#codec,
       limits: () => (this.#peerLimits === null ? HANDSHAKE_LIMITS : this.limits),
       onFrame: (frame) => this.#onFrame(frame),
@@ -97,7 +97,7 @@ export class Session implements StreamHost {
     link.start({
       buffer: () => this.#reader.buffer(),
       onBytes: (count) => {
-        this.#keepAlive?.heard();
+        this.#keepAlive?.onBytes();
         this.#reader.onBytes(count);
       },
       onClosed: (error) => this.#onLinkClosed(error),
@@ -114,12 +114,12 @@ export class Session implements StreamHost {
   }
 
   /** The handshake is over. */
-  establish(peerLimits: PeerLimits, handler: SessionHandler): void {
+  establish(peerLimits: PeerLimits, handler: MultiplexerHandler): void {
     this.#peerLimits = peerLimits;
     this.#handler = handler;
     this.credit.open(peerLimits.connectionWindowBytes);
     this.#keepAlive = new KeepAlive({
-      clock: this.#world.clock,
+      clock: this.#deps.clock,
       intervalMs: this.limits.pingIntervalMs,
       ping: () => this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.ping, streamId: 0 })),
       onDead: (reason) => this.#onDead(reason),
@@ -142,7 +142,7 @@ export class Session implements StreamHost {
     return this.#codec.encode(fields, limits.headBytesMax);
   }
 
-  post(outgoing: Outgoing): Ticket {
+  post(outgoing: Outgoing): QueuedFrame {
     return this.#writer.send(outgoing);
   }
 
@@ -159,8 +159,8 @@ export class Session implements StreamHost {
     this.post({ frame, body: null, onSettled: null });
   }
 
-  drop(ticket: Ticket): boolean {
-    return this.#writer.drop(ticket);
+  drop(queuedFrame: QueuedFrame): boolean {
+    return this.#writer.drop(queuedFrame);
   }
 
   flush(): void {
@@ -174,7 +174,7 @@ export class Session implements StreamHost {
     if (this.#isPausedForAnswers || answersBytes < ANSWERS_BYTES_MAX) return;
     this.#isPausedForAnswers = true;
     this.#pause();
-    this.#writer.onceBelow(ANSWERS_BYTES_MAX, () => {
+    this.#writer.onceUnsentBelow(ANSWERS_BYTES_MAX, () => {
       this.#isPausedForAnswers = false;
       this.#resume();
     });
@@ -184,7 +184,7 @@ export class Session implements StreamHost {
   close(): void {
     if (this.#isClosed || this.#isClosing) return;
     this.#isClosing = true;
-    this.#writer.onceBelow(1, () => this.link.close());
+    this.#writer.onceUnsentBelow(1, () => this.link.close());
   }
 
   /** Ends the connection now, because the peer sent what it must not. */
@@ -193,12 +193,12 @@ export class Session implements StreamHost {
     const { peerAddress } = this.link;
     const fields = { peerAddress, reason };
     if (this.#peerLimits === null) {
-      this.#world.log.warn("A stranger was dropped", fields);
+      this.#deps.log.warn("A stranger was dropped", fields);
       const text = `${peerAddress} does not speak Ashlar's wire protocol: it sent ${reason}`;
       this.fail(new AshlarError("PROTOCOL_ERROR", text));
       return;
     }
-    this.#world.log.error("A peer broke the wire protocol, its connection is closed", fields);
+    this.#deps.log.error("A peer broke the wire protocol, its connection is closed", fields);
     this.fail(lost(this.link, `it sent ${reason}`, null));
   }
 
@@ -225,14 +225,14 @@ export class Session implements StreamHost {
 
   #onDead(reason: string): void {
     const { peerAddress } = this.link;
-    this.#world.log.warn("A peer does not answer, its connection is closed", {
+    this.#deps.log.warn("A peer does not answer, its connection is closed", {
       peerAddress,
       reason,
     });
     this.fail(lost(this.link, reason, null));
   }
 
-  *#dues(): Iterable<Due> {
+  *#dues(): Iterable<Expirable> {
     yield* this.streams.values();
     yield* this.#handler.dues();
   }

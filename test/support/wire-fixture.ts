@@ -10,9 +10,9 @@ import type { Log, LogFields } from "../../shared/ports/log.ts";
 import type { Network } from "../../shared/ports/network.ts";
 import { defineCall, defineStream } from "../../shared/protocol/method.ts";
 import type { ClientConnection } from "../../shared/wire/client-connection.ts";
-import { connect, type WireWorld } from "../../shared/wire/connect.ts";
+import { connect, type WireDeps } from "../../shared/wire/connect.ts";
 import type { WireLimits } from "../../shared/wire/limits.ts";
-import type { Identity } from "../../shared/wire/rpc.ts";
+import type { PeerIdentity } from "../../shared/wire/rpc.ts";
 import { RpcServer } from "../../shared/wire/rpc-server.ts";
 import { MemoryNetwork } from "./memory-network.ts";
 import { SeededRandom } from "./seeded-random.ts";
@@ -23,8 +23,8 @@ import { VirtualClock } from "./virtual-clock.ts";
 export const CLUSTER_A = "a".repeat(32) as ClusterId;
 export const CLUSTER_B = "b".repeat(32) as ClusterId;
 
-export const SERVER: Identity = { role: "chunkserver", clusterId: CLUSTER_A, name: "server" };
-export const CLIENT: Identity = { role: "client", clusterId: CLUSTER_A, name: "client" };
+export const SERVER: PeerIdentity = { role: "chunkserver", clusterId: CLUSTER_A, name: "server" };
+export const CLIENT: PeerIdentity = { role: "client", clusterId: CLUSTER_A, name: "client" };
 
 export const echo = defineCall(
   "test.echo",
@@ -64,61 +64,61 @@ export class MemoryLog implements Log {
   }
 }
 
-export interface TestWorld extends WireWorld {
+export interface TestWireDeps extends WireDeps {
   readonly log: MemoryLog;
   readonly random: SeededRandom;
 }
 
-export function makeWorld(parts: {
+export function makeWireDeps(parts: {
   readonly network: Network;
   readonly clock: Clock;
   readonly slabBytesMax?: number;
-}): TestWorld {
+}): TestWireDeps {
   const { network, clock, slabBytesMax = 64 * 1024 * 1024 } = parts;
   const slabs = new SlabPool({ bytesMax: slabBytesMax });
   return { network, clock, log: new MemoryLog(), slabs, random: new SeededRandom(1) };
 }
 
 /** The two networks that the wire must work on: real sockets, and ours in memory with virtual time. */
-export interface Stage {
+export interface WireFixture {
   readonly title: string;
-  readonly server: TestWorld;
-  readonly client: TestWorld;
+  readonly server: TestWireDeps;
+  readonly client: TestWireDeps;
   readonly address: string;
   /** Waits for what takes time. */
   settle<Result>(work: Promise<Result>): Promise<Result>;
 }
 
-export function tcpStage(options: { readonly slabBytesMax?: number } = {}): Stage {
+export function tcpFixture(options: { readonly slabBytesMax?: number } = {}): WireFixture {
   const parts = { network: new TcpNetwork(), clock: new SystemClock(), ...options };
   return {
     title: "TCP",
-    server: makeWorld(parts),
-    client: makeWorld(parts),
+    server: makeWireDeps(parts),
+    client: makeWireDeps(parts),
     address: "127.0.0.1:0",
     settle: (work) => work,
   };
 }
 
-export interface MemoryStage extends Stage {
+export interface MemoryWireFixture extends WireFixture {
   readonly clock: VirtualClock;
   readonly network: MemoryNetwork;
 }
 
-export function memoryStage(
+export function memoryFixture(
   options: {
     readonly slabBytesMax?: number;
     readonly delayMs?: number;
     readonly bufferBytes?: number;
   } = {},
-): MemoryStage {
+): MemoryWireFixture {
   const clock = new VirtualClock();
   const { delayMs = 1, bufferBytes = 1024 * 1024, ...slabs } = options;
   const network = new MemoryNetwork({ clock, delayMs: () => delayMs, bufferBytes });
   return {
     title: "memory",
-    server: makeWorld({ network: network.host("server"), clock, ...slabs }),
-    client: makeWorld({ network: network.host("client"), clock, ...slabs }),
+    server: makeWireDeps({ network: network.host("server"), clock, ...slabs }),
+    client: makeWireDeps({ network: network.host("client"), clock, ...slabs }),
     address: "server:0",
     clock,
     network,
@@ -139,7 +139,7 @@ export interface PairOptions {
 
 /** A server and a connection to it for one test. In the end nobody may hold a slab. */
 export async function withPair(
-  stage: Stage,
+  stage: WireFixture,
   { register, limits = {} }: PairOptions,
   test: (pair: Pair) => Promise<void>,
 ): Promise<void> {
@@ -159,7 +159,7 @@ export async function withPair(
 }
 
 /** Waits until something is so that nobody tells of. */
-export async function until(stage: Stage, isSo: () => boolean): Promise<void> {
+export async function until(stage: WireFixture, isSo: () => boolean): Promise<void> {
   const { clock } = stage.client;
   const startMs = clock.monotonicMs();
   while (!isSo()) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { LeaderDoubt } from "../../../shared/wire/leader-doubt.ts";
+import { LeaderStallDetector } from "../../../shared/wire/leader-stall-detector.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 describe("doubt about a leader", () => {
@@ -16,7 +16,7 @@ describe("doubt about a leader", () => {
       await clock.sleep(1_000);
       asking -= 1;
     };
-    const doubt = new LeaderDoubt({ clock, afterMs: 700, suspect });
+    const doubt = new LeaderStallDetector({ clock, afterMs: 700, suspect });
     for (let callCount = 0; callCount < 100; callCount += 1) {
       doubt.asked("a:1"); // It never answers.
       await clock.advance(200);
@@ -31,7 +31,7 @@ describe("doubt about a leader", () => {
     const suspect = async (): Promise<void> => {
       askedCount += 1;
     };
-    const doubt = new LeaderDoubt({ clock, afterMs: 700, suspect });
+    const doubt = new LeaderStallDetector({ clock, afterMs: 700, suspect });
     for (const expected of [0, 1]) {
       doubt.asked("a:1");
       await clock.advance(600);

@@ -2,7 +2,7 @@ import { memberStatus } from "../protocol/fleet-api.ts";
 import type { Connection } from "./rpc.ts";
 
 /** Where all masters are, as far as the one at the other end of `connection` knows. */
-export async function learnMasters(
+export async function fetchMasters(
   connection: Connection,
   timeoutMs: number,
 ): Promise<readonly string[]> {

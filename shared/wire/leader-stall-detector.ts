@@ -1,6 +1,6 @@
 import type { Clock, Timer } from "../ports/clock.ts";
 
-export interface LeaderDoubtOptions {
+export interface LeaderStallOptions {
   readonly clock: Clock;
   /** A leader that owes answers and gives none for so long is in doubt. */
   readonly afterMs: number;
@@ -15,8 +15,8 @@ export interface LeaderDoubtOptions {
  * nothing fails. Meanwhile the others elect another one. Time-outs of calls must be long, for a
  * leader that has much to do; so the others are asked long before.
  */
-export class LeaderDoubt {
-  readonly #options: LeaderDoubtOptions;
+export class LeaderStallDetector {
+  readonly #options: LeaderStallOptions;
   #address: string | null = null;
   #inFlight = 0;
   /** Since when nothing was heard although something was asked. */
@@ -24,7 +24,7 @@ export class LeaderDoubt {
   /** Of the next look. Stays while others are asked: there is one watch at a time. Null: no watch. */
   #timer: Timer | null = null;
 
-  constructor(options: LeaderDoubtOptions) {
+  constructor(options: LeaderStallOptions) {
     this.#options = options;
   }
 
@@ -48,10 +48,10 @@ export class LeaderDoubt {
 
   #watch(): void {
     const { clock, afterMs } = this.#options;
-    this.#timer = clock.after(afterMs / 2, () => this.#look());
+    this.#timer = clock.after(afterMs / 2, () => this.#check());
   }
 
-  #look(): void {
+  #check(): void {
     const { clock, afterMs, suspect } = this.#options;
     const address = this.#address;
     if (this.#inFlight === 0 || address === null) {
