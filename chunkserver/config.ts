@@ -16,64 +16,69 @@ const addressSchema = v.pipe(
 
 const bytesCountSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
-/** What one machine may choose for its chunkserver, at a restart. Unknown keys are errors. */
+/** Configuration of one chunkserver process, read at its start. Unknown keys are errors. */
 export const chunkserverConfigSchema = v.strictObject({
-  /** Where chunks, index and identity live. One directory, one disk, one chunkserver. */
+  /** Directory of the chunks, the index and the identity. One chunkserver on one disk. */
   dataDir: v.pipe(v.string(), v.minLength(1)),
-  /** Masters of the cluster, any of them. */
+  /** Addresses of one or more masters of the cluster. */
   masters: v.pipe(v.array(addressSchema), v.minLength(1), v.maxLength(16)),
-  /** Where clients and other chunkservers reach this one over the internal wire. */
+  /** Address on which this server accepts internal connections of clients and chunkservers. */
   listen: v.optional(addressSchema, "127.0.0.1:7420"),
-  /** The address that others are told. Default: `listen`, with the host's name for a wildcard. */
+  /** Address reported to the masters. Default: `listen`, with the host's name for a wildcard. */
   advertise: v.optional(addressSchema),
-  /** Health, metrics and counts over HTTP; null: none. */
+  /** Address for health, metrics and counts over HTTP. Null: no HTTP server. */
   http: v.optional(v.nullable(addressSchema), "127.0.0.1:7421"),
-  /** Failure domains: copies of a chunk are spread over racks and hosts. Default: the host's name. */
+  /** Failure domain above the host. Replicas of a chunk are spread over racks and hosts. */
   rack: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(100)), "default"),
+  /** Failure domain of the machine. Default: the host's name. */
   host: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255))),
-  /** The cluster this disk belongs to. Default: the first one that it registers with. */
+  /** Cluster of this disk. Default: the first cluster that this server registers with. */
   clusterId: v.optional(clusterIdSchema),
-  /** The disk that must be in `dataDir`: guards against a disk that is not mounted. */
+  /** Server id expected in `dataDir`. Detects a disk that is not mounted. */
   serverId: v.optional(serverIdSchema),
-  /** Free space that new chunks leave. Default: 5 GiB or 5 % of the disk, what is less. */
+  /** Free space that new chunks must leave. Default: the smaller of 5 GiB and 5 % of the disk. */
   reserveBytes: v.optional(bytesCountSchema),
-  /** How fast the scrub re-reads everything, in bytes a second; 0: no scrub. */
+  /** Read rate of the scrub in bytes per second. 0: no scrub. */
   scrubBytesPerSecond: v.optional(bytesCountSchema, 20 * MIB),
-  /** A full pass takes no longer than this, whatever the rate. Passes begin at most once a day. */
+  /**
+   * Longest duration of a full scrub pass in days. It overrides `scrubBytesPerSecond`. A pass
+   * starts at most once a day.
+   */
   scrubPassDaysMax: v.optional(v.pipe(v.number(), v.minValue(0.001), v.maxValue(365)), 21),
-  /** Bodies of writes that are held in memory, over all writes. Above it new writes are OVERLOADED. */
+  /** Memory for the bodies of all writes. A write above this limit is refused with OVERLOADED. */
   writeBytesInFlightMax: v.optional(v.pipe(bytesCountSchema, v.minValue(4 * MIB)), 256 * MIB),
-  /** Buffers for reads, over all readers; readers wait for one another above it. */
+  /** Memory for the read buffers of all readers. Readers wait when the limit is reached. */
   readBytesInFlightMax: v.optional(v.pipe(bytesCountSchema, v.minValue(4 * MIB)), 64 * MIB),
-  /** Copies that the master ordered, at a time. */
+  /** Copy orders of the master that run at the same time. */
   copiesAtOnceMax: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)), 4),
-  /** A graceful stop waits so long for what is in flight. */
+  /** How long a graceful stop waits for the calls in progress. */
   stopGraceMs: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 10_000),
 });
+/** Configuration with the defaults filled in. */
 
 export type ChunkserverConfig = v.InferOutput<typeof chunkserverConfigSchema>;
 
-/** One line for each key. */
+/** Help text of each key, one line each. */
 export const CHUNKSERVER_CONFIG_HELP: Readonly<Record<keyof ChunkserverConfig, string>> = {
-  dataDir: "where chunks, index and identity live: one directory, one disk",
-  masters: "masters of the cluster, any of them: HOST:PORT,HOST:PORT,…",
-  listen: "where clients and other chunkservers reach this one (127.0.0.1:7420)",
-  advertise: "the address that others are told (default: listen)",
+  dataDir: "directory of the chunks, the index and the identity: one directory, one disk",
+  masters: "addresses of masters of the cluster: HOST:PORT,HOST:PORT,…",
+  listen: "address for clients and other chunkservers (127.0.0.1:7420)",
+  advertise: "the address reported to the masters (default: listen)",
   http: "health, metrics and counts over HTTP, or none (127.0.0.1:7421)",
   rack: "failure domain above the host (default)",
   host: "failure domain: the machine (default: its name)",
   clusterId: "the cluster this disk must belong to (default: the first it registers with)",
-  serverId: "the disk that must be in dataDir",
-  reserveBytes: "free space that new chunks leave (5GiB or 5 % of the disk, the smaller)",
-  scrubBytesPerSecond: "how fast the scrub re-reads everything; 0: never (20MiB)",
-  scrubPassDaysMax: "a full pass takes no longer than this (21)",
-  writeBytesInFlightMax: "bodies of writes in memory (256MiB)",
-  readBytesInFlightMax: "buffers for reads (64MiB)",
-  copiesAtOnceMax: "copies that the master ordered, at a time (4)",
-  stopGraceMs: "a graceful stop waits so long for what is in flight (10s)",
+  serverId: "the server id that dataDir must have",
+  reserveBytes: "free space that new chunks leave (the smaller of 5GiB and 5 % of the disk)",
+  scrubBytesPerSecond: "read rate of the scrub per second; 0: no scrub (20MiB)",
+  scrubPassDaysMax: "longest duration of a full scrub pass, whatever the rate (21)",
+  writeBytesInFlightMax: "memory for the bodies of writes (256MiB)",
+  readBytesInFlightMax: "memory for read buffers (64MiB)",
+  copiesAtOnceMax: "copy orders of the master that run at the same time (4)",
+  stopGraceMs: "how long a graceful stop waits for the calls in progress (10s)",
 };
 
-/** @throws {AshlarError} INVALID_ARGUMENT naming the key, what is wanted and what is there. */
+/** @throws {AshlarError} INVALID_ARGUMENT with the key, the expected and the current value. */
 export function parseChunkserverConfig(input: unknown): ChunkserverConfig {
   const result = v.safeParse(chunkserverConfigSchema, input, { abortEarly: true });
   if (result.success) return result.output;
@@ -85,7 +90,7 @@ export function parseChunkserverConfig(input: unknown): ChunkserverConfig {
   );
 }
 
-/** Bytes that new chunks must leave free on a disk of `totalBytes`. */
+/** Returns the bytes that new chunks must leave free on a disk of `totalBytes`. */
 export function reserveBytesFor(config: ChunkserverConfig, totalBytes: number): number {
   return (
     config.reserveBytes ??
@@ -93,7 +98,10 @@ export function reserveBytesFor(config: ChunkserverConfig, totalBytes: number): 
   );
 }
 
-/** The address that others are told, once the port that `listen` took is known. */
+/**
+ * Returns the address that is reported to the masters. `listening` is the address with the port
+ * that the server listens on.
+ */
 export function advertisedAddress(config: ChunkserverConfig, listening: string): string {
   if (config.advertise !== undefined) return config.advertise;
   const colon = listening.lastIndexOf(":");
@@ -101,6 +109,7 @@ export function advertisedAddress(config: ChunkserverConfig, listening: string):
   return isWildcard ? `${hostOf(config)}${listening.slice(colon)}` : listening;
 }
 
+/** Returns the name of the machine as a failure domain. */
 export function hostOf(config: ChunkserverConfig): string {
   return config.host ?? "localhost";
 }

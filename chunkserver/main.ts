@@ -3,10 +3,10 @@ import { runDaemon } from "../shared/platform/daemon.ts";
 import { CHUNKSERVER_CONFIG_HELP, chunkserverConfigSchema } from "./config.ts";
 import { startChunkserver } from "./server.ts";
 
-/** Beyond the grace for what is in flight: goodbye, last commits, closing. */
+/** Time allowed after the stop grace: goodbye to the leader, last commits, closing of the disk. */
 const STOP_SLACK_MS = 5_000;
 
-/** `ashlar chunkserver`. @returns the exit status */
+/** Runs `ashlar chunkserver`. Resolves with the exit status. */
 export function main(commandLine: readonly string[]): Promise<number> {
   return runDaemon(
     {

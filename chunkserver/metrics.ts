@@ -2,12 +2,14 @@ import type { Counter, Metrics } from "../shared/ports/metrics.ts";
 import type { WriteAdmission } from "./pipeline/write-admission.ts";
 import type { ChunkStore } from "./store/chunk-store.ts";
 
+/** Counters of the bytes that pass through a chunkserver. */
 export interface ChunkserverCounters {
   readonly bytesReceived: Counter;
   readonly bytesSent: Counter;
-  readonly bytesProved: Counter;
+  readonly bytesScrubbed: Counter;
 }
 
+/** Registers the counters in `metrics`. */
 export function makeCounters(metrics: Metrics): ChunkserverCounters {
   return {
     bytesReceived: metrics.counter(
@@ -15,37 +17,41 @@ export function makeCounters(metrics: Metrics): ChunkserverCounters {
       "Bytes of chunks that were received and verified",
     ),
     bytesSent: metrics.counter("ashlar_chunkserver_sent_bytes", "Bytes of chunks that were read"),
-    bytesProved: metrics.counter(
+    bytesScrubbed: metrics.counter(
       "ashlar_chunkserver_scrubbed_bytes",
       "Bytes of chunks that the scrub has read and compared with their hashes",
     ),
   };
 }
 
-/** What is read from the parts when somebody asks. */
+/** Registers gauges that read the state of the server when the metrics are collected. */
 export function exposeGauges(
   metrics: Metrics,
-  parts: { readonly store: ChunkStore; readonly admission: WriteAdmission },
+  sources: { readonly store: ChunkStore; readonly admission: WriteAdmission },
 ): void {
-  const { store, admission } = parts;
+  const { store, admission } = sources;
   const gauge = (name: string, help: string, read: () => number): void =>
     metrics.gauge(`ashlar_chunkserver_${name}`, help, read);
-  gauge("chunks", "Chunks on this server", () => store.tally.chunkCount);
-  gauge("chunk_bytes", "Bytes of the chunks on this server", () => store.tally.chunkBytes);
-  gauge("unconfirmed_chunks", "Chunks that no commit is known to name", () => {
-    return store.tally.unconfirmedCount;
+  gauge("chunks", "Chunks on this server", () => store.totals.chunkCount);
+  gauge("chunk_bytes", "Bytes of the chunks on this server", () => store.totals.chunkBytes);
+  gauge("unconfirmed_chunks", "Chunks not yet confirmed to belong to a committed file", () => {
+    return store.totals.unconfirmedCount;
   });
-  gauge("active_writes", "Writes under way", () => admission.count);
-  gauge("write_window_bytes", "Bytes that writes under way may hold", () => admission.takenBytes);
-  gauge("open_writes", "Writes that are not sealed, held or not", () => store.openWriteCount);
+  gauge("active_writes", "Writes in progress", () => admission.count);
+  gauge("write_window_bytes", "Bytes reserved for writes in progress", () => {
+    return admission.reservedBytes;
+  });
+  gauge("open_writes", "Writes that are not sealed, with or without a writer", () => {
+    return store.openWriteCount;
+  });
   gauge("packed_files", "Extent files of small chunks", () => store.packedFileCount);
   gauge("packed_dead_bytes", "Bytes in packed files that no chunk uses", () => {
     return store.packedDeadBytes;
   });
-  gauge("disk_full", "1 if the disk is full, or was and no write has found room since", () => {
+  gauge("disk_full", "1 if the disk is full, or no write has succeeded since it was full", () => {
     return store.isFull ? 1 : 0;
   });
-  gauge("disk_failed", "1 if the disk has failed and takes no writes", () => {
+  gauge("disk_failed", "1 if the disk has failed and accepts no writes", () => {
     return store.failure === null ? 0 : 1;
   });
 }

@@ -22,59 +22,64 @@ import { WRITE_WINDOW_BYTES, WriteAdmission } from "./pipeline/write-admission.t
 import type { ChunkStore } from "./store/chunk-store.ts";
 import { openChunkStore } from "./store/open-store.ts";
 import { RecentReads } from "./store/recent-reads.ts";
-import { Facts } from "./upkeep/facts.ts";
+import { OrderResults } from "./upkeep/facts.ts";
 import { MasterLink } from "./upkeep/master-link.ts";
 import { Orders } from "./upkeep/orders.ts";
 import { Scrub } from "./upkeep/scrub.ts";
 import { runUpkeep } from "./upkeep/upkeep.ts";
 
 const MIB = 1024 * 1024;
-/** Beside the bodies of writes that were let in: calls, and messages of writes that are refused. */
+/** Receive buffers for everything except bodies of admitted writes: calls and refused writes. */
 const RECEIVE_SLACK_BYTES = 64 * MIB;
-/** Bodies that this server pulls from others: ordered copies, and partial chunks that are filled up. */
+/** Receive buffers for bodies read from other chunkservers: replicas on order, partial chunks. */
 const PULL_BYTES_MAX = 64 * MIB;
-const GOODBYE_GRACE_MS = 1_000;
+/** How long the HTTP server waits for open requests when it closes. */
+const HTTP_CLOSE_GRACE_MS = 1_000;
 
+/** A chunkserver that listens. Disposing it stops it, see `startChunkserver`. */
 export interface RunningChunkserver extends AsyncDisposable {
   readonly serverId: ServerId;
-  /** "host:port" that others are told. */
+  /** "host:port" reported to the masters. */
   readonly address: string;
-  /** "host:port" of the HTTP face, or null where there is none. */
+  /** "host:port" of the HTTP server. Null without an HTTP server. */
   readonly httpAddress: string | null;
-  /** Whether a leader knows this server and it takes writes; if not, why. */
+  /**
+   * Returns whether a leader has registered this server and the disk works, or the reason why not.
+   */
   readonly ready: () => { readonly ready: boolean; readonly reason?: string };
 }
 
-/** What a chunkserver owns beside its world: the data directory and the index stores in it. */
+/** The storage of a chunkserver: its data directory and the index stores in it. */
 export interface ChunkserverStorage {
   readonly disk: Disk;
   readonly stores: OrderedStores;
 }
 
-export interface ChunkserverHooks {
-  /** The server met a bug of its own: the process should stop. */
+/** Functions that the owner of a chunkserver process provides. */
+export interface ChunkserverCallbacks {
+  /** Called after an error in this program. The process should stop. */
   readonly onFatal: (error: unknown) => void;
-  /** What `/metrics` answers. */
+  /** Returns the response of `/metrics`. */
   readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
 const NO_METRICS = { contentType: "text/plain", text: "" };
 
 /**
- * Starts a chunkserver. Resolves when it listens and serves what it has; it takes writes once a
- * leader has registered it.
+ * Starts a chunkserver. Resolves when it listens and serves reads. It accepts writes after a leader
+ * has registered it.
  *
- * Disposing it stops what it does unasked, says goodbye, lets calls under way end, then closes the
- * disk.
+ * Disposing it stops the background tasks, reports the stop to the leader, waits for the calls in
+ * progress, then closes the disk.
  *
- * @throws {AshlarError} WRONG_IDENTITY or STORE_CORRUPT if the data directory is not what it says
- *   it is; ADDRESS_IN_USE.
+ * @throws {AshlarError} WRONG_IDENTITY or STORE_CORRUPT if the data directory does not match its
+ *   identity file; ADDRESS_IN_USE.
  */
 export async function startChunkserver(
   config: ChunkserverConfig,
   env: Env,
   storage: ChunkserverStorage,
-  hooks: Partial<ChunkserverHooks> = {},
+  callbacks: Partial<ChunkserverCallbacks> = {},
 ): Promise<RunningChunkserver> {
   await using closers = new Closers();
   const store = closers.use(await openStore(config, env, storage));
@@ -88,7 +93,7 @@ export async function startChunkserver(
     { ...env, slabs: slabPool(store, receiveBytesMax(config)) },
     { identity, limits: receiveLimits(config) },
   );
-  closers.defer(() => admission.idle()); // Writes that were cancelled still have the store.
+  closers.defer(() => admission.idle()); // A cancelled write uses the store until it has ended.
   closers.defer(() => server.close(config.stopGraceMs));
   let chunkKey = (): Uint8Array | null => null;
   const recentReads = new RecentReads();
@@ -106,11 +111,12 @@ export async function startChunkserver(
   const address = advertisedAddress(config, await server.listen(config.listen));
 
   const location = locationOf(config, store, address);
-  const upkeep = startUpkeep({ config, env, store, counters, pools, location, admission, hooks });
+  const deps = { config, env, store, counters, pools, location, admission, callbacks };
+  const upkeep = startUpkeep(deps);
   closers.defer(() => upkeep.stop());
   chunkKey = () => upkeep.link.chunkKey;
   const ready = (): { ready: boolean; reason?: string } => readiness(store, upkeep.link);
-  const httpAddress = await openHttp(config, env, { store, ready, hooks, closers });
+  const httpAddress = await openHttp(config, env, { store, ready, callbacks, closers });
   const owned = closers.move();
   return {
     serverId: store.serverId,
@@ -140,15 +146,15 @@ function identityOf(config: ChunkserverConfig, store: ChunkStore): PeerIdentity 
   return { role: "chunkserver", clusterId, name: store.serverId };
 }
 
-/** Buffers between the links and the disk. */
+/** Returns a pool of buffers for data between the network and the disk. */
 function slabPool(store: ChunkStore, bytesMax: number): SlabPool {
-  return new SlabPool({ bytesMax, allocate: (lengthBytes) => store.allocate(lengthBytes) });
+  return new SlabPool({ bytesMax, allocate: (lengthBytes) => store.allocateBuffer(lengthBytes) });
 }
 
 interface Pools {
   /** Bulk data to and from other chunkservers. */
   readonly data: ConnectionPool;
-  /** Calls to masters: never behind bulk data. */
+  /** Calls to masters. Separate, so that bulk data does not delay them. */
   readonly control: ConnectionPool;
 }
 
@@ -158,7 +164,7 @@ function openPools(
   own: { readonly identity: () => PeerIdentity; readonly closers: Closers },
 ): Pools {
   const { identity, closers } = own;
-  const world = (slabBytesMax: number): WireDeps => ({
+  const wireDeps = (slabBytesMax: number): WireDeps => ({
     ...env,
     slabs: slabPool(store, slabBytesMax),
   });
@@ -166,7 +172,7 @@ function openPools(
   const open = (role: "chunkserver" | "master", slabBytesMax: number): ConnectionPool =>
     closers.use(
       new ConnectionPool(
-        { ...world(slabBytesMax), random: env.random },
+        { ...wireDeps(slabBytesMax), random: env.random },
         { identity, role, limits },
       ),
     );
@@ -178,8 +184,8 @@ function receiveBytesMax(config: ChunkserverConfig): number {
 }
 
 /**
- * Only the window of a write's own stream may hold it back. Were the connection's window shared by
- * writes in both directions of several chains, each could wait for the next in a circle.
+ * Only the window of its own stream may block a write. If writes of several chains shared the
+ * window of a connection in both directions, each could wait for the next one: a deadlock.
  */
 function receiveLimits(config: ChunkserverConfig): Partial<WireLimits> {
   return {
@@ -192,7 +198,7 @@ function locationOf(config: ChunkserverConfig, store: ChunkStore, address: strin
   return { serverId: store.serverId, address, host: hostOf(config), rack: config.rack };
 }
 
-interface UpkeepParts {
+interface UpkeepDeps {
   readonly config: ChunkserverConfig;
   readonly env: Env;
   readonly store: ChunkStore;
@@ -200,27 +206,27 @@ interface UpkeepParts {
   readonly pools: Pools;
   readonly location: ServerLocation;
   readonly admission: WriteAdmission;
-  readonly hooks: Partial<ChunkserverHooks>;
+  readonly callbacks: Partial<ChunkserverCallbacks>;
 }
 
-function startUpkeep(parts: UpkeepParts): {
+function startUpkeep(deps: UpkeepDeps): {
   readonly link: MasterLink;
   readonly stop: () => Promise<void>;
 } {
-  const { config, env, store, counters, pools, location, admission, hooks } = parts;
+  const { config, env, store, counters, pools, location, admission, callbacks } = deps;
   const log = env.log.child({ part: "upkeep" });
   const stopping = new AbortController();
   const { signal } = stopping;
   const onBug = (error: unknown): void => {
-    log.error("The upkeep met a bug", { error });
-    hooks.onFatal?.(error);
+    log.error("A background task failed unexpectedly", { error });
+    callbacks.onFatal?.(error);
   };
-  const facts = new Facts();
+  const results = new OrderResults();
   const orders = new Orders({
     ...config,
-    world: { ...env, store, pool: pools.data },
+    copyDeps: { ...env, store, pool: pools.data },
     log,
-    facts,
+    results,
     signal,
     onBug,
   });
@@ -228,12 +234,13 @@ function startUpkeep(parts: UpkeepParts): {
     ...env,
     pool: pools.control,
     addresses: () => config.masters,
-    fetchMasters: fetchMasters,
-    // A leader that hangs is left for another before it takes this server for dead.
+    fetchMasters,
+    // Shorter than the time after which the leader declares this server dead: a hung leader is left
+    // for another master before that.
     attemptTimeoutMs: 1_000,
   });
   const activeWrites = (): number => admission.count + orders.copyCount;
-  const link = new MasterLink({ store, channel, location, facts, activeWrites });
+  const link = new MasterLink({ store, channel, location, results, activeWrites });
   const bytesPerSecond = config.scrubBytesPerSecond;
   const passDaysMax = config.scrubPassDaysMax;
   const scrub =
@@ -246,7 +253,7 @@ function startUpkeep(parts: UpkeepParts): {
     stop: async () => {
       stopping.abort();
       await running;
-      await link.sayGoodbye();
+      await link.sendGoodbye();
     },
   };
 }
@@ -259,21 +266,21 @@ function readiness(store: ChunkStore, link: MasterLink): { ready: boolean; reaso
 async function openHttp(
   config: ChunkserverConfig,
   env: Env,
-  parts: {
+  deps: {
     readonly store: ChunkStore;
     readonly ready: () => { readonly ready: boolean; readonly reason?: string };
-    readonly hooks: Partial<ChunkserverHooks>;
+    readonly callbacks: Partial<ChunkserverCallbacks>;
     readonly closers: Closers;
   },
 ): Promise<string | null> {
   if (config.http === null) return null;
-  const { store, ready, hooks, closers } = parts;
-  const scrape = hooks.scrape ?? (async () => NO_METRICS);
+  const { store, ready, callbacks, closers } = deps;
+  const scrape = callbacks.scrape ?? (async () => NO_METRICS);
   const http = await startHttpServer({
     address: config.http,
     middleware: [healthRoutes({ ready, scrape }), chunkRoutes(store)],
     log: env.log.child({ part: "http" }),
-    closeGraceMs: GOODBYE_GRACE_MS,
+    closeGraceMs: HTTP_CLOSE_GRACE_MS,
   });
   closers.use(http);
   return http.address;

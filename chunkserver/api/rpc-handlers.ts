@@ -3,29 +3,30 @@ import type { SlabPool } from "../../shared/flow/slabs.ts";
 import * as api from "../../shared/protocol/chunk-api.ts";
 import { withBody } from "../../shared/wire/reply.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
-import { type ReceiveWorld, receiveChunk } from "../pipeline/receive-chunk.ts";
-import { type SendWorld, sendChunk, sendPartial } from "../pipeline/send-chunk.ts";
+import { type ReceiveDeps, receiveChunk } from "../pipeline/receive-chunk.ts";
+import { type SendDeps, sendChunk, sendPartial } from "../pipeline/send-chunk.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 
-export interface HandlerParts {
+/** Dependencies of the RPC handlers. */
+export interface HandlerDeps {
   readonly store: ChunkStore;
-  readonly receive: ReceiveWorld;
-  readonly send: SendWorld;
-  /** Buffers for reads of whole chunks. */
+  readonly receive: ReceiveDeps;
+  readonly send: SendDeps;
+  /** Buffers for the verification of whole chunks. */
   readonly slabs: SlabPool;
 }
 
-/** Serves `shared/protocol/chunk-api`. */
-export function registerChunkHandlers(handlers: Handlers, parts: HandlerParts): void {
-  const { store } = parts;
+/** Registers a handler for each method of `shared/protocol/chunk-api`. */
+export function registerChunkHandlers(handlers: Handlers, deps: HandlerDeps): void {
+  const { store } = deps;
   handlers.onStream(api.writeChunk, (request, stream, context) =>
-    receiveChunk(parts.receive, request, stream, context),
+    receiveChunk(deps.receive, request, stream, context),
   );
   handlers.onStream(api.readChunk, (request, stream, context) =>
-    sendChunk(parts.send, request, stream, context),
+    sendChunk(deps.send, request, stream, context),
   );
   handlers.onStream(api.readPartial, (request, stream, context) =>
-    sendPartial(parts.send, request, stream, context),
+    sendPartial(deps.send, request, stream, context),
   );
   handlers.onCall(api.statPartial, async (request) => {
     request.release();
@@ -41,23 +42,24 @@ export function registerChunkHandlers(handlers: Handlers, parts: HandlerParts): 
   });
   handlers.onCall(api.reportRot, async (request, context) => {
     request.release();
-    return { isRotten: await isRotten(parts, request.head.chunkId, context) };
+    // The wire names `reportRot` and `isRotten` are part of the protocol; the code says "corrupt".
+    return { isRotten: await isCorrupt(deps, request.head.chunkId, context) };
   });
 }
 
-/** The word of a reader is no proof: this server looks for itself. */
-async function isRotten(
-  parts: HandlerParts,
-  chunkId: Parameters<ChunkStore["examine"]>[0],
+/** Verifies the replica on this disk. The report of a reader alone is not trusted. */
+async function isCorrupt(
+  deps: HandlerDeps,
+  chunkId: Parameters<ChunkStore["verify"]>[0],
   context: CallContext,
 ): Promise<boolean> {
-  const slab = await parts.slabs.acquire(api.FRAME_BYTES_MAX, context.signal);
+  const slab = await deps.slabs.acquire(api.FRAME_BYTES_MAX, context.signal);
   try {
-    const verdict = await parts.store.examine(chunkId, slab.bytes, async () => {
+    const result = await deps.store.verify(chunkId, slab.bytes, async () => {
       if (!context.signal.aborted) return;
-      throw new AshlarError("CANCELLED", "Nobody waits for the examination any more");
+      throw new AshlarError("CANCELLED", "Cannot verify the chunk: the caller closed the request");
     });
-    return verdict === "rotten";
+    return result === "corrupt";
   } finally {
     slab.release();
   }

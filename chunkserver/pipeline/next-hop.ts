@@ -7,19 +7,23 @@ import type { Receipt, ServerLocation } from "../../shared/protocol/intent.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
 
+/** Messages of `chunk.write`: the request, and those from and to the writer. */
 export type WriteOpen = ReturnType<(typeof writeChunk)["parseOpen"]>;
 export type WriteUp = ReturnType<(typeof writeChunk)["parseUp"]>;
 export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
 
-/** A server is given up that makes no progress for so long, and the longer the more come after it: */
-const STALL_MS = 15_000;
-/** … so that the server next to the stall notices it first and names the right one. */
-const STALL_MS_PER_HOP = 5_000;
+/** Stall timeout: the chain is broken after this many ms without progress of the next server. */
+const STALL_TIMEOUT_MS = 15_000;
+/**
+ * Added to the stall timeout for each server further down the chain. So the server directly before
+ * a stalled one detects the stall first and reports the right server.
+ */
+const STALL_TIMEOUT_MS_PER_HOP = 5_000;
 const CONNECT_TIMEOUT_MS = 3_000;
 
-/** The chain is broken at `serverId`. */
-export class ChainBroken extends Error {
-  override readonly name = "ChainBroken";
+/** A write chain is broken at the server `serverId`. */
+export class ChainBrokenError extends Error {
+  override readonly name = "ChainBrokenError";
   readonly serverId: ServerId;
   readonly error: { readonly code: string; readonly message: string };
 
@@ -34,28 +38,29 @@ export class ChainBroken extends Error {
   }
 }
 
-/** `error`, told as a break of the chain at `serverId` unless it is one already. */
-export function chainBroken(serverId: ServerId, error: unknown): ChainBroken {
-  if (error instanceof ChainBroken) return error;
+/** Returns `error` as a break of the chain at `serverId`. A ChainBrokenError is returned unchanged. */
+export function toChainBrokenError(serverId: ServerId, error: unknown): ChainBrokenError {
+  if (error instanceof ChainBrokenError) return error;
   const { code, message } = toErrorData(error);
-  return new ChainBroken(serverId, { code, message: message.slice(0, 4000) }, error);
+  return new ChainBrokenError(serverId, { code, message: message.slice(0, 4000) }, error);
 }
 
-export interface NextHopWorld {
+/** Dependencies of `NextHop`. */
+export interface NextHopDeps {
   readonly pool: ConnectionPool;
   readonly clock: Clock;
 }
 
 /**
- * The rest of a write chain, as the server before it sees it.
+ * The rest of a write chain, seen from the server before it.
  *
- * Whatever goes wrong there is learned in one place, the reading of its messages: `broken` rejects
- * with the server to blame.
+ * Failures of the rest of the chain are reported in one place, where its messages are read:
+ * `broken` rejects with the server that failed.
  */
 export class NextHop {
   readonly #server: ServerLocation;
   readonly #clock: Clock;
-  readonly #stallMs: number;
+  readonly #stallTimeoutMs: number;
   readonly #onAck: () => void;
   readonly #opened = new Deferred<void>();
   readonly #sealed = new Deferred<readonly Receipt[]>();
@@ -67,33 +72,34 @@ export class NextHop {
   #isWaiting = true;
   #sentBytes = 0;
   #ackedBytes = 0;
-  /** The last message has come. */
+  /** The last message of the stream was received. */
   #isOver = false;
   #isClosed = false;
 
-  /** `onAck` is called when `ackedBytes` has grown. */
-  constructor(world: NextHopWorld, open: WriteOpen, onAck: () => void) {
+  /** `onAck` is called each time `ackedBytes` has increased. */
+  constructor(world: NextHopDeps, open: WriteOpen, onAck: () => void) {
     const server = open.intent.servers[open.position];
     if (server === undefined) {
-      throw new AshlarError("INVALID_ARGUMENT", "Cannot pass a write on: the chain has ended");
+      throw new AshlarError("INVALID_ARGUMENT", "Cannot forward a write: this is the last server");
     }
     this.#server = server;
     this.#clock = world.clock;
     this.#onAck = onAck;
-    this.#stallMs = STALL_MS + STALL_MS_PER_HOP * (open.intent.servers.length - open.position);
+    const hopsAfter = open.intent.servers.length - open.position;
+    this.#stallTimeoutMs = STALL_TIMEOUT_MS + STALL_TIMEOUT_MS_PER_HOP * hopsAfter;
   }
 
-  /** Rejects with a ChainBroken when the chain breaks; never resolves. */
+  /** Rejects with a ChainBrokenError when the chain breaks. Never resolves. */
   get broken(): Promise<never> {
     return this.#broken.promise;
   }
 
-  /** Bytes that all servers from there on have written. */
+  /** Bytes that the next server and all servers after it have written. */
   get ackedBytes(): number {
     return this.#ackedBytes;
   }
 
-  /** Resolves when all servers from there on are ready. @throws {ChainBroken} */
+  /** Resolves when the next server and all servers after it are ready. @throws {ChainBrokenError} */
   async open(
     pool: ConnectionPool,
     open: WriteOpen,
@@ -104,7 +110,8 @@ export class NextHop {
       const { signal } = options;
       const timeoutMs = Math.min(options.timeoutMs, CONNECT_TIMEOUT_MS);
       const connection = await pool.get(this.#server.address, { timeoutMs, signal });
-      if (this.#isClosed) throw new AshlarError("CANCELLED", "The write ended while it was opened");
+      if (this.#isClosed)
+        throw new AshlarError("CANCELLED", "The write ended before it was opened");
       this.#stream = connection.open(writeChunk, open, options);
       this.#ackedBytes = open.resumeAtBytes;
       this.#sentBytes = open.resumeAtBytes;
@@ -117,8 +124,8 @@ export class NextHop {
   }
 
   /**
-   * Passes a frame on. Resolves when `body` may be reused, also when the chain is broken: that is
-   * told by `broken`.
+   * Forwards a frame. Resolves when `body` may be reused. If the chain breaks, this method resolves
+   * too, and `broken` rejects.
    */
   async forward(head: Extract<WriteUp, { kind: "blocks" }>, body: Uint8Array): Promise<void> {
     if (this.#sentBytes === this.#ackedBytes) this.#progressMs = this.#clock.monotonicMs();
@@ -126,25 +133,26 @@ export class NextHop {
     try {
       await this.#stream?.send(head, body);
     } catch (error) {
-      // The reader fails with the reason; a stream that only cannot send would show as a stall.
+      // `#read` fails with the reason. A stream that fails only in sending runs into the stall
+      // timeout.
       if (!isAshlarError(error)) throw error;
     }
   }
 
-  /** Seals the chunk there. Resolves with the receipts of all. @throws {ChainBroken} */
+  /** Seals the chunk there. Resolves with the receipts of these servers. @throws {ChainBrokenError} */
   async seal(head: Extract<WriteUp, { kind: "seal" }>): Promise<readonly Receipt[]> {
     this.#progressMs = this.#clock.monotonicMs();
     this.#isWaiting = true;
-    this.#stream?.send(head).catch(() => {}); // As above.
+    this.#stream?.send(head).catch(() => {}); // The reason is reported by `#read`.
     return await Promise.race([this.#sealed.promise, this.broken]);
   }
 
-  /** Gives the stream up unless it has ended. Resolves when nothing of it is under way here. */
+  /** Cancels the stream unless it has ended. Resolves when `#read` has ended. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
     if (!this.#isOver) {
-      this.#stream?.cancel(new AshlarError("CANCELLED", "The write before this server has ended"));
+      this.#stream?.cancel(new AshlarError("CANCELLED", "The write ended on the previous server"));
     }
     await this.#reading;
   }
@@ -181,29 +189,29 @@ export class NextHop {
         this.#sealed.resolve(head.receipts);
         return "over";
       case "failed":
-        this.#fail(new ChainBroken(head.serverId, head.error));
+        this.#fail(new ChainBrokenError(head.serverId, head.error));
         return "over";
     }
   }
 
   #fail(error: unknown): void {
     this.#timer?.cancel();
-    this.#broken.reject(chainBroken(this.#server.serverId, error));
+    this.#broken.reject(toChainBrokenError(this.#server.serverId, error));
   }
 
   #watch(): void {
     this.#progressMs = this.#clock.monotonicMs();
     const check = (): void => {
       if (this.#isClosed) return;
-      const isOwing = this.#isWaiting || this.#sentBytes > this.#ackedBytes;
-      const silentMs = this.#clock.monotonicMs() - this.#progressMs;
-      if (isOwing && silentMs >= this.#stallMs) {
-        const message = `Server made no progress for ${this.#stallMs} ms`;
+      const hasPendingWork = this.#isWaiting || this.#sentBytes > this.#ackedBytes;
+      const idleMs = this.#clock.monotonicMs() - this.#progressMs;
+      if (hasPendingWork && idleMs >= this.#stallTimeoutMs) {
+        const message = `Server made no progress for ${this.#stallTimeoutMs} ms`;
         this.#fail(new AshlarError("DEADLINE_EXCEEDED", message));
         return;
       }
-      this.#timer = this.#clock.after(this.#stallMs / 4, check);
+      this.#timer = this.#clock.after(this.#stallTimeoutMs / 4, check);
     };
-    this.#timer = this.#clock.after(this.#stallMs / 4, check);
+    this.#timer = this.#clock.after(this.#stallTimeoutMs / 4, check);
   }
 }

@@ -11,20 +11,21 @@ import { isIntentFor, type Receipt, signReceipt } from "../../shared/protocol/in
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
-import { firstRottenBlock } from "../store/verify-blocks.ts";
+import { firstCorruptBlock } from "../store/verify-blocks.ts";
 import type { WriteLease } from "../store/writes.ts";
 import { fillPartial } from "./fill-partial.ts";
 import {
-  type ChainBroken,
-  chainBroken,
+  type ChainBrokenError,
   NextHop,
+  toChainBrokenError,
   type WriteDown,
   type WriteOpen,
   type WriteUp,
 } from "./next-hop.ts";
 import type { WriteAdmission } from "./write-admission.ts";
 
-export interface ReceiveWorld {
+/** Dependencies of `receiveChunk`. */
+export interface ReceiveDeps {
   readonly store: ChunkStore;
   readonly hasher: Hasher;
   readonly clock: Clock;
@@ -32,7 +33,7 @@ export interface ReceiveWorld {
   /** Connections to other chunkservers, for bulk data. */
   readonly pool: ConnectionPool;
   readonly admission: WriteAdmission;
-  /** The cluster's key of intents and receipts; null until a leader has registered this server. */
+  /** Key that signs intents and receipts. Null until a leader has registered this server. */
   readonly chunkKey: () => Uint8Array | null;
   readonly bytesReceived: Counter;
 }
@@ -42,56 +43,61 @@ type SealHead = Extract<WriteUp, { kind: "seal" }>;
 type UpStream = Stream<WriteDown, WriteUp>;
 
 /**
- * Serves `chunk.write`: checks blocks, passes them on, writes them, acknowledges, seals.
+ * Serves `chunk.write`: verifies blocks, forwards them, writes them, acknowledges them and seals
+ * the chunk.
  *
- * A failure is told to the writer as `failed` with the server to blame; what was received is kept
- * under the write id for the intent's lifetime, so that the chain can be taken up again.
+ * A failure is reported to the writer as `failed` with the id of the failed server. The received
+ * bytes are kept under the write id for the lifetime of the intent, so that the writer can resume.
  */
 export async function receiveChunk(
-  world: ReceiveWorld,
+  deps: ReceiveDeps,
   request: Received<WriteOpen>,
   stream: UpStream,
   context: CallContext,
 ): Promise<void> {
   request.release();
-  const { serverId } = world.store;
+  const { serverId } = deps.store;
   try {
-    const chunkKey = checkOpen(world, request.head);
-    const leave = world.admission.enter(request.head.sizeHintBytes);
+    const chunkKey = checkOpen(deps, request.head);
+    const release = deps.admission.admit(request.head.sizeHintBytes);
     try {
-      await new ChunkWrite(world, { open: request.head, chunkKey, stream, context }).run();
+      await new ChunkWrite(deps, { open: request.head, chunkKey, stream, context }).run();
     } finally {
-      leave();
+      release();
     }
   } catch (error) {
-    const broken = chainBroken(serverId, error);
-    if (broken.cause instanceof AssertionError) throw broken.cause; // A bug: the process stops.
-    if (context.signal.aborted) return; // Nobody listens any more.
-    logBreak(world, request.head, broken);
+    const broken = toChainBrokenError(serverId, error);
+    if (broken.cause instanceof AssertionError) throw broken.cause; // A bug stops the process.
+    if (context.signal.aborted) return; // The writer has closed the stream.
+    logBreak(deps, request.head, broken);
     await stream.send({ kind: "failed", serverId: broken.serverId, error: broken.error });
   }
 }
 
-/** @throws {AshlarError} UNAVAILABLE, PERMISSION_DENIED, INVALID_ARGUMENT. Returns the chunk key. */
-function checkOpen(world: ReceiveWorld, open: WriteOpen): Uint8Array {
-  const { serverId } = world.store;
-  const chunkKey = world.chunkKey();
+/**
+ * Checks the request of a write. Returns the key of intents and receipts.
+ *
+ * @throws {AshlarError} UNAVAILABLE, PERMISSION_DENIED, INVALID_ARGUMENT
+ */
+function checkOpen(deps: ReceiveDeps, open: WriteOpen): Uint8Array {
+  const { serverId } = deps.store;
+  const chunkKey = deps.chunkKey();
   if (chunkKey === null) {
     throw new AshlarError(
       "UNAVAILABLE",
-      `Cannot take a write on server ${serverId}: it has not registered with a leader yet`,
+      `Cannot accept a write on server ${serverId}: it has not registered with a leader yet`,
     );
   }
-  if (!isIntentFor(world.hasher, chunkKey, open.intent, serverId)) {
+  if (!isIntentFor(deps.hasher, chunkKey, open.intent, serverId)) {
     throw new AshlarError(
       "PERMISSION_DENIED",
-      `Cannot take a write on server ${serverId}: the intent is not the leader's, or is not for it`,
+      `Cannot accept a write on server ${serverId}: expected an intent of the leader for this server`,
     );
   }
   if (open.intent.servers[open.position]?.serverId !== serverId) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot take a write on server ${serverId}: position ${open.position} of the intent is another`,
+      `Cannot accept a write on server ${serverId}: position ${open.position} of the intent is another server`,
     );
   }
   if (open.resumeAtBytes % BLOCK_BYTES !== 0) {
@@ -103,8 +109,8 @@ function checkOpen(world: ReceiveWorld, open: WriteOpen): Uint8Array {
   return chunkKey;
 }
 
-function logBreak(world: ReceiveWorld, open: WriteOpen, broken: ChainBroken): void {
-  world.log.warn("A write chain broke", {
+function logBreak(deps: ReceiveDeps, open: WriteOpen, broken: ChainBrokenError): void {
+  deps.log.warn("A write chain broke", {
     writeId: open.writeId,
     position: open.position,
     brokenServerId: broken.serverId,
@@ -122,36 +128,37 @@ interface WriteCall {
 }
 
 /**
- * One write, from its opening to its seal.
+ * One write on one server, from its opening to its seal.
  *
- * Each frame holds its receive slab until it is written here and sent on; the window of the stream
- * bounds how many do. Acknowledged is what is written here and acknowledged from there on.
+ * Each frame keeps its receive slab until it is written here and forwarded. The window of the
+ * stream bounds the number of such frames. Bytes are acknowledged when this server has written them
+ * and the rest of the chain has acknowledged them.
  */
 class ChunkWrite {
-  readonly #world: ReceiveWorld;
+  readonly #deps: ReceiveDeps;
   readonly #call: WriteCall;
   readonly #next: NextHop | null;
-  /** Frames that are being written or sent on. */
+  /** Frames that are being written or forwarded. */
   readonly #inFlight = new Set<Promise<void>>();
-  /** The end of what was received in this stream. */
+  /** End offset of the bytes received in this stream. */
   #endBytes: number;
   #ackedBytes: number;
   #lease: WriteLease | null = null;
-  /** The first failure of a frame. */
+  /** Reports the first failure of a frame or of the rest of the chain. */
   #reject: (error: Error) => void = () => {};
   readonly #failed: Promise<never>;
 
-  constructor(world: ReceiveWorld, call: WriteCall) {
-    this.#world = world;
+  constructor(deps: ReceiveDeps, call: WriteCall) {
+    this.#deps = deps;
     this.#call = call;
     this.#endBytes = call.open.resumeAtBytes;
     this.#ackedBytes = call.open.resumeAtBytes;
     this.#failed = new Promise<never>((_, reject) => {
       this.#reject = reject;
     });
-    this.#failed.catch(() => {}); // Told to whoever waits for a message.
+    this.#failed.catch(() => {}); // `#receive` and `#seal` report it to the writer.
     const isTail = call.open.position + 1 >= call.open.intent.servers.length;
-    this.#next = isTail ? null : new NextHop(world, nextOpen(call.open), () => this.#ack());
+    this.#next = isTail ? null : new NextHop(deps, nextOpen(call.open), () => this.#ack());
     this.#next?.broken.catch((error: Error) => this.#reject(error));
   }
 
@@ -161,13 +168,13 @@ class ChunkWrite {
       await this.#call.stream.send({ kind: "opened" });
       for (;;) {
         const message = await this.#receive();
-        if (message === null) return; // The writer has given up; what is here is kept.
+        if (message === null) return; // The writer closed the stream. Received bytes are kept.
         if (message.head.kind === "seal") {
           message.release();
           await this.#seal(lease, message.head);
           return;
         }
-        this.#take(lease, message.head, message);
+        this.#acceptFrame(lease, message.head, message);
       }
     } finally {
       await this.#next?.close();
@@ -176,14 +183,14 @@ class ChunkWrite {
     }
   }
 
-  /** Takes the write, fills it up to where it resumes, and readies the servers after this one. */
+  /** Opens the write here and on the next servers, and fills it up to where it resumes. */
   async #begin(): Promise<WriteLease> {
     const { open, context } = this.#call;
     const { writeId, intent, sizeHintBytes, resumeAtBytes } = open;
     const options = { timeoutMs: context.remainingMs(), signal: context.signal };
-    const nextReady = this.#next?.open(this.#world.pool, nextOpen(open), options);
+    const nextReady = this.#next?.open(this.#deps.pool, nextOpen(open), options);
     nextReady?.catch(() => {}); // Awaited below, unless this server fails first.
-    const lease = await this.#world.store.begin({
+    const lease = await this.#deps.store.begin({
       writeId,
       intentIndex: intent.issuedIndex,
       lifetimeMs: intent.lifetimeMs,
@@ -211,65 +218,72 @@ class ChunkWrite {
     this.#failed.catch((error: Error) => broken.abort(error));
     const signal = AbortSignal.any([context.signal, broken.signal]);
     try {
-      await fillPartial(this.#world, lease, source, { timeoutMs: context.remainingMs(), signal });
+      await fillPartial(this.#deps, lease, source, { timeoutMs: context.remainingMs(), signal });
     } catch (error) {
-      // The rest of the chain broke meanwhile, which a slow source must not hold up.
+      // If the rest of the chain broke during the fill, that is the reason to report.
       throw broken.signal.aborted ? broken.signal.reason : error;
     }
   }
 
-  /** The next message, unless a frame or the rest of the chain fails first. */
+  /** Returns the next message. Rejects as soon as a frame or the rest of the chain fails. */
   async #receive(): Promise<Received<WriteUp> | null> {
     const receiving = this.#call.stream.receive();
     try {
       return await Promise.race([receiving, this.#failed]);
     } catch (error) {
-      // A message that still comes would keep its slab for ever.
+      // A message that arrives later would keep its slab forever.
       receiving.then((message) => message?.release()).catch(() => {});
       throw error;
     }
   }
 
-  /** Checks a frame and sets off its writing and sending on. */
-  #take(lease: WriteLease, head: BlocksHead, message: Received<WriteUp>): void {
+  /** Checks a frame and starts to write and forward it. */
+  #acceptFrame(lease: WriteLease, head: BlocksHead, message: Received<WriteUp>): void {
     try {
-      this.#check(head, message.body);
+      this.#checkFrame(head, message.body);
     } catch (error) {
       message.release();
       throw error;
     }
     this.#endBytes = head.offsetBytes + message.body.length;
-    this.#world.bytesReceived.add(message.body.length);
-    const passing = this.#pass(lease, head, message).catch((error: Error) => this.#reject(error));
-    this.#inFlight.add(passing);
-    passing.finally(() => this.#inFlight.delete(passing)).catch(() => {});
+    this.#deps.bytesReceived.add(message.body.length);
+    const done = this.#storeFrame(lease, head, message).catch((error: Error) =>
+      this.#reject(error),
+    );
+    this.#inFlight.add(done);
+    done.finally(() => this.#inFlight.delete(done)).catch(() => {});
   }
 
-  #check(head: BlocksHead, body: Uint8Array): void {
+  #checkFrame(head: BlocksHead, body: Uint8Array): void {
     const isWhole = this.#endBytes % BLOCK_BYTES === 0;
     const isInPlace = head.offsetBytes === this.#endBytes && isWhole;
     const hasHashes = head.hashes.length === blockCount(body.length) * DIGEST_BYTES;
     if (!isInPlace || !hasHashes || body.length === 0 || body.length > FRAME_BYTES_MAX) {
       throw new AshlarError(
         "PROTOCOL_ERROR",
-        `Cannot take ${body.length} bytes at ${head.offsetBytes}: expected whole blocks from ${this.#endBytes} on`,
+        `Cannot accept ${body.length} bytes at ${head.offsetBytes}: expected whole blocks from byte ${this.#endBytes}`,
       );
     }
-    const rotten = firstRottenBlock(this.#world.hasher, body, head.hashes);
-    if (rotten < 0) return;
+    const corrupt = firstCorruptBlock(this.#deps.hasher, body, head.hashes);
+    if (corrupt < 0) return;
     throw new AshlarError(
       "CHUNK_CORRUPT",
-      `Cannot take block ${head.offsetBytes / BLOCK_BYTES + rotten}: it does not match its hash`,
+      `Cannot accept block ${head.offsetBytes / BLOCK_BYTES + corrupt}: it does not match its hash`,
     );
   }
 
-  async #pass(lease: WriteLease, head: BlocksHead, message: Received<WriteUp>): Promise<void> {
+  /** Writes and forwards a frame, then releases its slab. */
+  async #storeFrame(
+    lease: WriteLease,
+    head: BlocksHead,
+    message: Received<WriteUp>,
+  ): Promise<void> {
     const written = lease.write(head.offsetBytes, head.hashes, message.body);
-    // Told at once: the sending on may wait for a slow server.
+    // Reported without waiting for `forward`, which may wait for a slow server.
     written.catch((error: Error) => this.#reject(error));
     try {
-      // Both use the slab: neither may be left running when it is released.
-      if (this.#next !== null) await settled(this.#next.forward(head, message.body), written);
+      // Both use the slab. It is released after both have ended.
+      if (this.#next !== null) await bothSettled(this.#next.forward(head, message.body), written);
       await written;
     } finally {
       message.release();
@@ -282,7 +296,7 @@ class ChunkWrite {
     const bytes = Math.min(here, this.#next?.ackedBytes ?? here);
     if (bytes <= this.#ackedBytes) return;
     this.#ackedBytes = bytes;
-    // If it cannot be sent the stream is over, which `receive` tells.
+    // If the send fails, the stream has ended, and `#receive` reports it.
     this.#call.stream.send({ kind: "ack", bytes }).catch(() => {});
   }
 
@@ -296,22 +310,23 @@ class ChunkWrite {
   }
 
   #receipt(chunkId: SealHead["chunkId"], lengthBytes: number): Receipt {
-    const serverId: ServerId = this.#world.store.serverId;
+    const serverId: ServerId = this.#deps.store.serverId;
     const intentIndex = this.#call.open.intent.issuedIndex;
     const sealed = { serverId, chunkId, lengthBytes, intentIndex };
-    return { serverId, receipt: signReceipt(this.#world.hasher, this.#call.chunkKey, sealed) };
+    return { serverId, receipt: signReceipt(this.#deps.hasher, this.#call.chunkKey, sealed) };
   }
 }
 
+/** Returns the request for the next server of the chain. */
 function nextOpen(open: WriteOpen): WriteOpen {
   return { ...open, position: open.position + 1 };
 }
 
-/** Resolves when both are settled; throws what `first` threw. */
-async function settled(first: Promise<void>, second: Promise<void>): Promise<void> {
+/** Resolves when both promises are settled. Rejects if `first` does. */
+async function bothSettled(first: Promise<void>, second: Promise<void>): Promise<void> {
   try {
     await first;
   } finally {
-    await second.catch(() => {}); // The caller awaits it too.
+    await second.catch(() => {}); // The caller awaits `second` too.
   }
 }

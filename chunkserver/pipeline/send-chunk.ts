@@ -15,16 +15,17 @@ import type { BlockReader } from "../store/chunk-reader.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import type { RecentReads } from "../store/recent-reads.ts";
 
-/** Frames that are read from the disk while earlier ones are being sent. */
+/** Frames that are read from the disk while earlier frames are sent. */
 const READ_AHEAD_FRAMES = 2;
-/** Frames that are being sent at a time: the link is never idle between two. */
+/** Frames that are sent at the same time, so that the connection is not idle between two frames. */
 const SENDING_FRAMES_MAX = 2;
 
 const NO_HASHES = new Uint8Array(0);
 
-export interface SendWorld {
+/** Dependencies of `sendChunk` and `sendPartial`. */
+export interface SendDeps {
   readonly store: ChunkStore;
-  /** Buffers between disk and link. */
+  /** Buffers for data between the disk and the network. */
   readonly slabs: SlabPool;
   readonly recentReads: RecentReads;
   readonly bytesSent: Counter;
@@ -36,25 +37,25 @@ type PartialOpen = ReturnType<(typeof readPartial)["parseOpen"]>;
 type PartialDown = ReturnType<(typeof readPartial)["parseDown"]>;
 
 /**
- * Serves `chunk.read`: the whole blocks that cover a range, as far as the chunk goes.
+ * Serves `chunk.read`: sends the whole blocks that cover a range, up to the end of the chunk.
  *
  * @throws {AshlarError} CHUNK_NOT_FOUND; INVALID_ARGUMENT for a range beyond the chunk.
  */
 export async function sendChunk(
-  world: SendWorld,
+  deps: SendDeps,
   request: Received<ReadOpen>,
   stream: Stream<ReadDown, object>,
   context: CallContext,
 ): Promise<void> {
   request.release();
   const { chunkId, offsetBytes, lengthBytes, withManifest } = request.head;
-  const reader = await world.store.openChunk(chunkId);
+  const reader = await deps.store.openChunk(chunkId);
   try {
     const chunkLengthBytes = reader.lengthBytes;
     if (offsetBytes >= chunkLengthBytes) {
       throw new AshlarError(
         "INVALID_ARGUMENT",
-        `Cannot read chunk ${chunkId} from byte ${offsetBytes}: it has ${chunkLengthBytes}`,
+        `Cannot read chunk ${chunkId} from byte ${offsetBytes}: expected an offset below ${chunkLengthBytes}`,
       );
     }
     let hashes = withManifest ? reader.hashes() : NO_HASHES;
@@ -64,12 +65,12 @@ export async function sendChunk(
       return;
     }
     const rangeBytes = range.endBytes - range.startBytes;
-    await sendFrames(world, reader, range, {
+    await sendFrames(deps, reader, range, {
       signal: context.signal,
-      cacheUse: world.recentReads.note(chunkId, range.startBytes, rangeBytes),
+      cacheUse: deps.recentReads.record(chunkId, range.startBytes, rangeBytes),
       send: (frameOffsetBytes, body) => {
         const sent = stream.send({ offsetBytes: frameOffsetBytes, chunkLengthBytes, hashes }, body);
-        hashes = NO_HASHES; // The manifest comes with the first frame only.
+        hashes = NO_HASHES; // Only the first frame carries the manifest.
         return sent;
       },
     });
@@ -78,20 +79,20 @@ export async function sendChunk(
   }
 }
 
-/** Serves `chunk.read-partial`: the first bytes of a write, with their hashes. */
+/** Serves `chunk.read-partial`: sends the first bytes of a write with their block hashes. */
 export async function sendPartial(
-  world: SendWorld,
+  deps: SendDeps,
   request: Received<PartialOpen>,
   stream: Stream<PartialDown, object>,
   context: CallContext,
 ): Promise<void> {
   request.release();
   const { writeId, lengthBytes } = request.head;
-  const reader = await world.store.openPartial(writeId, lengthBytes);
+  const reader = await deps.store.openPartial(writeId, lengthBytes);
   try {
     const hashes = reader.hashes();
     const range = { startBytes: 0, endBytes: lengthBytes };
-    await sendFrames(world, reader, range, {
+    await sendFrames(deps, reader, range, {
       signal: context.signal,
       cacheUse: "pass",
       send: (offsetBytes, body) => {
@@ -112,7 +113,9 @@ interface ByteRange {
   readonly endBytes: number;
 }
 
-/** The whole blocks around a range, as far as the chunk goes. Empty for an empty range. */
+/**
+ * Returns the whole blocks around a range, up to the end of the chunk. Empty for an empty range.
+ */
 function blocksAround(offsetBytes: number, lengthBytes: number, chunkBytes: number): ByteRange {
   const startBytes = offsetBytes - (offsetBytes % BLOCK_BYTES);
   if (lengthBytes === 0) return { startBytes, endBytes: startBytes };
@@ -120,36 +123,36 @@ function blocksAround(offsetBytes: number, lengthBytes: number, chunkBytes: numb
   return { startBytes, endBytes: Math.min(endBlock * BLOCK_BYTES, chunkBytes) };
 }
 
-interface Sink {
+interface FrameSink {
   readonly signal: AbortSignal;
   readonly cacheUse: CacheUse;
-  /** Resolves when `body` may be reused and the peer has room. */
+  /** Resolves when `body` may be reused and the peer can receive more. */
   send(offsetBytes: number, body: Uint8Array): Promise<void>;
 }
 
-interface Loading {
+interface LoadingFrame {
   readonly offsetBytes: number;
   readonly slab: Promise<Slab>;
 }
 
 /**
- * Sends a range in frames. The disk reads of the next frames go on while earlier ones are sent;
- * a peer that does not take them stops both, with a few slabs held.
+ * Sends a range in frames. The next frames are read from the disk while earlier ones are sent. If
+ * the peer stops receiving, both stop, with a bounded number of slabs held.
  */
 async function sendFrames(
-  world: SendWorld,
+  deps: SendDeps,
   reader: BlockReader,
   range: ByteRange,
-  sink: Sink,
+  sink: FrameSink,
 ): Promise<void> {
-  const loading: Loading[] = [];
+  const loading: LoadingFrame[] = [];
   const sending: Promise<void>[] = [];
   let nextBytes = range.startBytes;
   try {
     for (;;) {
       while (loading.length <= READ_AHEAD_FRAMES && nextBytes < range.endBytes) {
         const lengthBytes = Math.min(FRAME_BYTES_MAX, range.endBytes - nextBytes);
-        const slab = loadFrame(world.slabs, reader, { offsetBytes: nextBytes, lengthBytes }, sink);
+        const slab = loadFrame(deps.slabs, reader, { offsetBytes: nextBytes, lengthBytes }, sink);
         slab.catch(() => {}); // Awaited below, in order.
         loading.push({ offsetBytes: nextBytes, slab });
         nextBytes += lengthBytes;
@@ -157,7 +160,7 @@ async function sendFrames(
       const frame = loading.shift();
       if (frame === undefined) break;
       const slab = await frame.slab;
-      world.bytesSent.add(slab.bytes.length);
+      deps.bytesSent.add(slab.bytes.length);
       const sent = sink.send(frame.offsetBytes, slab.bytes).finally(() => slab.release());
       sent.catch(() => {}); // Awaited below, in order.
       sending.push(sent);
@@ -174,10 +177,10 @@ async function loadFrame(
   slabs: SlabPool,
   reader: BlockReader,
   frame: { readonly offsetBytes: number; readonly lengthBytes: number },
-  sink: Sink,
+  sink: FrameSink,
 ): Promise<Slab> {
   const slab = await slabs.acquire(frame.lengthBytes, sink.signal);
-  assert(slab.bytes.length === frame.lengthBytes, "a slab has the length that was asked for");
+  assert(slab.bytes.length === frame.lengthBytes, "a slab has the requested length");
   try {
     await reader.read(slab.bytes, frame.offsetBytes, sink.cacheUse);
     return slab;

@@ -2,65 +2,67 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 
-/** Bytes that one write may send ahead: the window of its stream. */
+/** Bytes that the writer may send ahead in one write: the window of its stream. */
 export const WRITE_WINDOW_BYTES = 4 * 1024 * 1024;
 
+/** Smallest slab: a body of a few bytes occupies this much memory. */
 const SLAB_BYTES_MIN = 4096;
 
 /**
- * Bounds what all writes together hold in memory.
+ * Bounds the memory of all writes together.
  *
- * Every write that is let in takes what its stream's window lets the writer send ahead, before any
- * of it comes. So the receive slabs never run out, and no write waits for the memory of another:
- * with several chains through the same servers in different orders that would be a deadlock.
+ * Each admitted write reserves in advance the bytes that its stream's window lets the writer send.
+ * So the receive slabs are never exhausted, and no write waits for the memory of another write.
+ * With several chains through the same servers in different order such a wait would be a deadlock.
  */
 export class WriteAdmission {
   readonly #bytesMax: number;
-  #takenBytes = 0;
+  #reservedBytes = 0;
   #count = 0;
   readonly #onIdle: (() => void)[] = [];
 
   constructor(bytesMax: number) {
-    assert(bytesMax >= WRITE_WINDOW_BYTES, "one write fits");
+    assert(bytesMax >= WRITE_WINDOW_BYTES, "the limit has room for one write");
     this.#bytesMax = bytesMax;
   }
 
-  /** Writes that were let in and have not left. */
+  /** Number of admitted writes. */
   get count(): number {
     return this.#count;
   }
 
-  get takenBytes(): number {
-    return this.#takenBytes;
+  /** Bytes reserved for the admitted writes. */
+  get reservedBytes(): number {
+    return this.#reservedBytes;
   }
 
   /**
-   * Lets a write in; the returned function lets it leave.
+   * Admits a write. The caller calls the returned function once, at the end of the write.
    *
-   * @throws {AshlarError} OVERLOADED: there is no room; the write had no effect.
+   * @throws {AshlarError} OVERLOADED if there is no memory for the write. The write had no effect.
    */
-  enter(sizeHintBytes: number | null): () => void {
-    // One message more than the window may come (see StreamReceiver); slabs are powers of two.
+  admit(sizeHintBytes: number | null): () => void {
+    // One message beyond the window may arrive (see StreamReceiver). Slab sizes are powers of two.
     const ofSizeBytes =
       sizeHintBytes === null ? Number.POSITIVE_INFINITY : 2 * sizeHintBytes + SLAB_BYTES_MIN;
     const needBytes = Math.min(WRITE_WINDOW_BYTES + FRAME_BYTES_MAX, ofSizeBytes);
-    if (this.#takenBytes + needBytes > this.#bytesMax && this.#count > 0) {
+    if (this.#reservedBytes + needBytes > this.#bytesMax && this.#count > 0) {
       throw new AshlarError(
         "OVERLOADED",
-        `Cannot take another write: expected at most ${this.#bytesMax} bytes in flight: ${this.#count} writes hold ${this.#takenBytes}`,
+        `Cannot accept another write: expected at most ${this.#bytesMax} bytes in flight: ${this.#count} writes hold ${this.#reservedBytes}`,
       );
     }
-    this.#takenBytes += needBytes;
+    this.#reservedBytes += needBytes;
     this.#count += 1;
     return () => {
-      this.#takenBytes -= needBytes;
+      this.#reservedBytes -= needBytes;
       this.#count -= 1;
-      assert(this.#takenBytes >= 0 && this.#count >= 0, "a write leaves once");
+      assert(this.#reservedBytes >= 0 && this.#count >= 0, "a write is released once");
       if (this.#count === 0) for (const wake of this.#onIdle.splice(0)) wake();
     };
   }
 
-  /** Resolves when no write is under way. */
+  /** Resolves when no write is in progress. */
   idle(): Promise<void> {
     if (this.#count === 0) return Promise.resolve();
     return new Promise((resolve) => {

@@ -4,58 +4,65 @@ import { Coalesced } from "./coalesced.ts";
 
 const NAME = /^(\d{13,15})-(.+)$/;
 
-export interface AsideOptions {
+/** Dependencies and limits of a `RetentionDirectory`. */
+export interface RetentionDirectoryOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   /** The directory, relative to the data directory. */
   readonly path: string;
-  /** The oldest files go first when there are more. */
+  /** Files kept at most. The oldest are deleted first. */
   readonly filesMax: number;
-  /** Files are deleted so long after they were put aside. */
+  /** Age at which a file is deleted. */
   readonly keepMs: number;
 }
 
 /**
- * A directory for bytes that no longer count and that somebody may want to see: copies that turned
- * out rotten (`quarantine`), extents that a crash left over (`garbage`). Bounded in number and age.
+ * A directory of files that are no longer part of the store and are kept for inspection: corrupt
+ * replicas (`quarantine/`) and extent files left over by a crash (`garbage/`). The number and the
+ * age of the files are bounded.
  *
- * A file's name begins with the wall-clock time in milliseconds at which it was put here.
+ * A file name starts with the wall-clock time in milliseconds at which the file was added.
  */
-export class Aside {
-  readonly #options: AsideOptions;
+export class RetentionDirectory {
+  readonly #options: RetentionDirectoryOptions;
   readonly #directorySync: Coalesced;
 
-  constructor(options: AsideOptions) {
+  constructor(options: RetentionDirectoryOptions) {
     this.#options = options;
     this.#directorySync = new Coalesced(() => options.disk.syncDirectory(options.path));
   }
 
+  /** Creates the directory if it does not exist. */
   async prepare(): Promise<void> {
     await this.#options.disk.makeDirectory(this.#options.path);
   }
 
-  /** A path in the directory for a file that is put aside now. */
+  /** Returns the path for a file that is added now. */
   pathFor(label: string): string {
     const nowMs = Math.floor(this.#options.clock.wallMs());
     return `${this.#options.path}/${String(nowMs).padStart(13, "0")}-${label}`;
   }
 
-  /** Makes names in the directory durable. */
+  /** Makes the names in the directory durable. */
   async sync(): Promise<void> {
     await this.#directorySync.run();
   }
 
-  /** Keeps `bytes` aside. */
-  async put(label: string, bytes: Uint8Array): Promise<void> {
+  /** Adds a file with the content `bytes`. Durable when it resolves. */
+  async add(label: string, bytes: Uint8Array): Promise<void> {
     await this.#options.disk.writeFileDurably(this.pathFor(label), bytes);
   }
 
-  /** Deletes what is too old or too much; all of it if `isPressed`, for want of space. */
-  async sweep(isPressed: "pressed" | "relaxed"): Promise<number> {
+  /**
+   * Deletes files that are too old, and the oldest files above the limit. Deletes all files if
+   * `mode` is "all", which is used when the disk is full. Resolves with the number of deleted
+   * files.
+   */
+  async sweep(mode: "expired" | "all"): Promise<number> {
     const { disk, clock, path, filesMax, keepMs } = this.#options;
     const names = (await disk.list(path)).map((entry) => entry.name);
     const oldestKept = clock.wallMs() - keepMs;
-    const surplus = isPressed === "pressed" ? names.length : Math.max(0, names.length - filesMax);
+    const surplus = mode === "all" ? names.length : Math.max(0, names.length - filesMax);
     let removed = 0;
     for (const [position, name] of names.entries()) {
       const putAtMs = Number(NAME.exec(name)?.[1] ?? 0);

@@ -12,8 +12,8 @@ import {
 } from "./chunk-record.ts";
 import {
   chunkIdOfKey,
-  chunkKey,
-  chunkKeysAfter,
+  chunkRecordKey,
+  chunkRecordKeysAfter,
   hashesKey,
   lostKey,
   lostKeys,
@@ -23,58 +23,62 @@ import {
   unconfirmedKeysUntil,
 } from "./index-keys.ts";
 
-/** Operations that share one commit, at most: keeps a batch with full manifests below 20 MB. */
+/** Operations in one commit at most. Keeps a batch with full manifests below 20 MB. */
 const BATCH_OPERATIONS_MAX = 512;
 
-/** A record as it was and as it is; null: absent. */
+/** A record before and after a change. Null: absent. */
 export interface RecordChange {
   readonly chunkId: ChunkId;
   readonly before: ChunkRecord | null;
   readonly after: ChunkRecord | null;
 }
 
-/** What an operation on the index sees and changes. It sees what operations before it changed. */
+/** View of the index for one operation. It includes the changes of earlier operations. */
 export interface IndexOperation {
+  /** Returns the record of a chunk, null if there is none. */
   record(chunkId: ChunkId): ChunkRecord | null;
-  /** Adds or replaces a record. `hashes` are needed for a chunk that is new. */
+  /** Adds or replaces a record. `hashes` (32 bytes for each block) are required for a new chunk. */
   put(chunkId: ChunkId, record: ChunkRecord, hashes?: Uint8Array): void;
-  /** Removes a record with its hashes. */
+  /** Removes an existing record and its hashes. */
   remove(chunkId: ChunkId): void;
-  /** Keeps, until `forgetLost`, that the master is to be told that the copy is gone. */
+  /** Records that the replica was lost, until `forgetLost`: the master must be notified. */
   noteLost(chunkId: ChunkId, reason: string): void;
+  /** Removes the entry of `noteLost`. */
   forgetLost(chunkId: ChunkId): void;
-  /** Sets a key that stands for itself. */
+  /** Sets a key that does not belong to a chunk. */
   set(key: Uint8Array, value: Uint8Array): void;
 }
 
+/** Callbacks of a `ChunkIndex`. */
 export interface IndexEvents {
-  /** The changes of each commit, in order, before their callers hear of them. */
+  /** Called with the changes of each commit, in order, before `change` resolves. */
   readonly onCommitted: (changes: readonly RecordChange[]) => void;
-  /** The store must be given up; called once. */
+  /** Called once, when a commit failed. The index accepts no further changes. */
   readonly onFailed: (error: unknown) => void;
-  /** A commit found no room; the store goes on. */
+  /** Called when a commit failed with NO_SPACE. The index stays usable. */
   readonly onFull: (error: AshlarError) => void;
 }
 
-interface Pending {
+interface PendingOperation {
   readonly apply: (operation: IndexOperation) => void;
   readonly committed: () => void;
   readonly failed: (error: unknown) => void;
 }
 
 /**
- * Which chunks are here and where: the tables of `index-keys.ts` over an ordered store.
+ * The chunks on this disk and the places of their bytes: the tables of `index-keys.ts` in an
+ * ordered store.
  *
- * Invariants: tables P and U hold exactly what the chunk records say (only `Staged` writes them);
- * a record is committed only after the bytes it names are durable, so that after any crash each
- * record names whole, verified bytes.
+ * Invariants: the tables P and U are derived from the chunk records, and only `StagedOperation`
+ * writes them. A record is committed only after the bytes that it refers to are durable, so after a
+ * crash each record refers to complete, verified bytes.
  */
 export class ChunkIndex {
   readonly #store: OrderedStore;
   readonly #events: IndexEvents;
-  readonly #queue: Pending[] = [];
+  readonly #queue: PendingOperation[] = [];
   #draining: Promise<void> | null = null;
-  /** The store could not sync: nothing more is committed to it. */
+  /** Reason why the store cannot sync. If set, nothing more is committed. */
   #failure: unknown = null;
 
   constructor(store: OrderedStore, events: IndexEvents) {
@@ -82,32 +86,34 @@ export class ChunkIndex {
     this.#events = events;
   }
 
+  /** Returns the committed record of a chunk, null if there is none. */
   record(chunkId: ChunkId): ChunkRecord | null {
     return readRecord(this.#store, chunkId);
   }
 
-  /** The block hashes of a chunk that has a record. */
+  /** Returns the block hashes of a chunk, null if it has no record. */
   hashes(chunkId: ChunkId): Uint8Array | null {
     return this.#store.get(hashesKey(chunkId)) ?? null;
   }
 
+  /** Returns the value of a key that does not belong to a chunk, null if there is none. */
   get(key: Uint8Array): Uint8Array | null {
     return this.#store.get(key) ?? null;
   }
 
-  /** Up to `limit` records with ids after `after`, in the order of ids. */
+  /** Returns up to `limit` records with ids after `after`, ordered by id. */
   recordsAfter(
     after: ChunkId | null,
     limit: number,
   ): readonly { readonly chunkId: ChunkId; readonly record: ChunkRecord }[] {
     const records: { readonly chunkId: ChunkId; readonly record: ChunkRecord }[] = [];
-    for (const { key, value } of this.#store.range({ ...chunkKeysAfter(after), limit })) {
+    for (const { key, value } of this.#store.range({ ...chunkRecordKeysAfter(after), limit })) {
       records.push({ chunkId: chunkIdOfKey(key), record: decodeChunkRecord(value) });
     }
     return records;
   }
 
-  /** Up to `limit` chunks that have an extent in the packed file. */
+  /** Returns up to `limit` chunks that have an extent in the packed file. */
   chunksInPackedFile(file: ExtentFileName, limit: number): readonly ChunkId[] {
     const chunkIds: ChunkId[] = [];
     for (const { key } of this.#store.range({ ...packedKeys(file), limit })) {
@@ -116,7 +122,7 @@ export class ChunkIndex {
     return chunkIds;
   }
 
-  /** Up to `limit` chunks that are due at `nowMs` to be asked about, the oldest first. */
+  /** Returns up to `limit` chunks whose confirmation is due at `nowMs`, the oldest first. */
   unconfirmedUntil(nowMs: number, limit: number): readonly ChunkId[] {
     const chunkIds: ChunkId[] = [];
     for (const { key } of this.#store.range({ ...unconfirmedKeysUntil(nowMs), limit })) {
@@ -125,7 +131,7 @@ export class ChunkIndex {
     return chunkIds;
   }
 
-  /** Up to `limit` copies that were lost and not yet reported. */
+  /** Returns up to `limit` lost replicas that were not reported to the master yet. */
   lost(limit: number): readonly { readonly chunkId: ChunkId; readonly reason: string }[] {
     const lost: { readonly chunkId: ChunkId; readonly reason: string }[] = [];
     for (const { key, value } of this.#store.range({ ...lostKeys(), limit })) {
@@ -135,11 +141,11 @@ export class ChunkIndex {
   }
 
   /**
-   * Applies `decide` and resolves with its result once its changes are durable. All that wait share
-   * one commit. `decide` is called once, at its turn, and must not wait: nothing comes between what
-   * it reads and what it changes.
+   * Calls `decide` once and resolves with its result when its changes are durable. Pending
+   * operations share one commit. `decide` is synchronous: no other operation runs between its reads
+   * and its changes.
    *
-   * @throws {AshlarError} NO_SPACE: nothing changed; DISK_FAILED: the index must be given up.
+   * @throws {AshlarError} NO_SPACE: nothing changed. DISK_FAILED: the index is no longer usable.
    */
   change<T>(decide: (operation: IndexOperation) => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -149,7 +155,7 @@ export class ChunkIndex {
           result = { value: decide(operation) };
         },
         committed: () => {
-          assert(result !== null, "an operation was applied before it was committed");
+          assert(result !== null, "an operation is applied before its commit resolves");
           resolve(result.value);
         },
         failed: reject,
@@ -158,31 +164,31 @@ export class ChunkIndex {
     });
   }
 
-  /** Waits for the operations under way, then closes the store. */
+  /** Waits for the pending operations, then closes the store. */
   async close(): Promise<void> {
     while (this.#draining !== null) await this.#draining;
     await this.#store.close();
   }
 
   async #drain(): Promise<void> {
-    await Promise.resolve(); // Operations that are queued in the same turn share the first commit.
+    await Promise.resolve(); // Operations queued in the same turn share the first commit.
     while (this.#queue.length > 0) {
       await this.#commit(this.#queue.splice(0, BATCH_OPERATIONS_MAX));
     }
     this.#draining = null;
   }
 
-  async #commit(batch: readonly Pending[]): Promise<void> {
+  async #commit(batch: readonly PendingOperation[]): Promise<void> {
     const overlay = new Map<ChunkId, ChunkRecord | null>();
     const recordChanges: RecordChange[] = [];
     const storeChanges: StoreChange[] = [];
-    const applied: Pending[] = [];
+    const applied: PendingOperation[] = [];
     for (const pending of batch) {
-      const staged = new Staged(this.#store, overlay);
+      const staged = new StagedOperation(this.#store, overlay);
       try {
         pending.apply(staged);
       } catch (error) {
-        pending.failed(error); // What it staged is dropped with `staged`.
+        pending.failed(error); // `staged` is dropped with the changes of this operation.
         continue;
       }
       staged.merge(overlay, recordChanges, storeChanges);
@@ -212,12 +218,12 @@ export class ChunkIndex {
 }
 
 function readRecord(store: OrderedStore, chunkId: ChunkId): ChunkRecord | null {
-  const value = store.get(chunkKey(chunkId));
+  const value = store.get(chunkRecordKey(chunkId));
   return value === undefined ? null : decodeChunkRecord(value);
 }
 
-/** The changes of one operation, over those of the operations before it in the same commit. */
-class Staged implements IndexOperation {
+/** The changes of one operation. Its reads include the earlier operations of the same commit. */
+class StagedOperation implements IndexOperation {
   readonly #store: OrderedStore;
   readonly #before: ReadonlyMap<ChunkId, ChunkRecord | null>;
   readonly #own = new Map<ChunkId, ChunkRecord | null>();
@@ -238,21 +244,21 @@ class Staged implements IndexOperation {
 
   put(chunkId: ChunkId, record: ChunkRecord, hashes?: Uint8Array): void {
     const before = this.record(chunkId);
-    assert(before !== null || hashes !== undefined, "a new chunk comes with its hashes");
+    assert(before !== null || hashes !== undefined, "a new chunk has hashes");
     if (hashes !== undefined) {
       const count = blockCount(record.lengthBytes);
-      assert(hashes.length === count * DIGEST_BYTES, "a hash for every block");
+      assert(hashes.length === count * DIGEST_BYTES, "each block has a hash");
       this.set(hashesKey(chunkId), hashes);
     }
     this.#replace(chunkId, before, record);
-    this.set(chunkKey(chunkId), encodeChunkRecord(record));
+    this.set(chunkRecordKey(chunkId), encodeChunkRecord(record));
   }
 
   remove(chunkId: ChunkId): void {
     const before = this.record(chunkId);
-    assert(before !== null, "only a chunk that is there is removed");
+    assert(before !== null, "only an existing chunk is removed");
     this.#replace(chunkId, before, null);
-    this.#delete(chunkKey(chunkId));
+    this.#delete(chunkRecordKey(chunkId));
     this.#delete(hashesKey(chunkId));
   }
 
@@ -268,7 +274,7 @@ class Staged implements IndexOperation {
     this.#storeChanges.push({ key, value });
   }
 
-  /** Adds what was staged to the commit. */
+  /** Adds the staged changes to the commit. */
   merge(
     overlay: Map<ChunkId, ChunkRecord | null>,
     recordChanges: RecordChange[],
@@ -293,7 +299,7 @@ class Staged implements IndexOperation {
   }
 }
 
-/** The keys of P and U that a record stands for. */
+/** Returns the keys of the tables P and U for a record. */
 function derivedKeys(chunkId: ChunkId, record: ChunkRecord): readonly Uint8Array[] {
   const keys: Uint8Array[] = [];
   for (const { file } of record.extents) {

@@ -3,7 +3,9 @@ import type { Branded } from "../../shared/base/brand.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { CHUNK_BYTES_MAX, type LogIndex } from "../../shared/base/ids.ts";
 
-/** Name of an extent file: "large-" (one chunk) or "packed-" (many), and its number as 12 hex digits. */
+/**
+ * Name of an extent file: "large-" (one chunk) or "packed-" (many), then a number of 12 hex digits.
+ */
 export type ExtentFileName = Branded<string, "ExtentFileName">;
 
 export type ExtentFileKind = "large" | "packed";
@@ -15,20 +17,21 @@ export interface Extent {
   readonly lengthBytes: number;
 }
 
-/** What the index knows of a sealed chunk beside its block hashes. */
+/** The index entry of a sealed chunk, without its block hashes. */
 export interface ChunkRecord {
   /** 1 byte to 64 MiB; the sum of the extents' lengths. Never changes. */
   readonly lengthBytes: number;
-  /** The chunk's bytes in order. Durable before the record is. */
+  /** The bytes of the chunk, in order. They are durable before the record is committed. */
   readonly extents: readonly Extent[];
   /**
-   * The newest intent that the chunk was written under. A purge deletes the copy only if it is
-   * older than the purge, so this index never goes down.
+   * Log index of the newest intent under which the chunk was written. A purge deletes the replica
+   * only if its index is higher than this one, so this index never decreases.
    */
   readonly intentIndex: LogIndex;
   /**
-   * Wall-clock time from which the master is asked whether a commit names the chunk; 0 once it said
-   * so. Only decides when we ask: the master's answer decides what happens.
+   * Wall-clock time in milliseconds from which the master is asked whether a committed file
+   * contains the chunk. 0: confirmed. The time decides only when to ask. The answer decides what
+   * happens.
    */
   readonly confirmDueMs: number;
 }
@@ -39,12 +42,13 @@ const HEAD_BYTES = 22;
 const EXTENT_BYTES = 17;
 const EXTENTS_MAX = 255;
 
+/** Returns the name of an extent file. `number` is below 2^48. */
 export function extentFileName(kind: ExtentFileKind, number: number): ExtentFileName {
-  assert(Number.isSafeInteger(number) && number >= 0 && number < 2 ** 48, "a file has 48 bits");
+  assert(Number.isSafeInteger(number) && number >= 0 && number < 2 ** 48, "a number has 48 bits");
   return `${kind}-${number.toString(16).padStart(12, "0")}` as ExtentFileName;
 }
 
-/** The kind and number in `name`, or null if it is not the name of an extent file. */
+/** Returns the kind and the number in `name`, null if it is not the name of an extent file. */
 export function parseExtentFileName(
   name: string,
 ): { readonly kind: ExtentFileKind; readonly number: number } | null {
@@ -53,24 +57,25 @@ export function parseExtentFileName(
   return { kind: match[1] as ExtentFileKind, number: Number.parseInt(match[2] as string, 16) };
 }
 
+/** Returns whether the file contains many small chunks. */
 export function isPacked(name: ExtentFileName): boolean {
   return name.startsWith("packed-");
 }
 
 /**
- * A chunk record as the value of a key of the index. Integers are little-endian.
+ * Encodes a chunk record as a value of the index. Integers are little-endian.
  *
  *     offset   size  field
  *          0      1  1, the version
- *          1      1  n, the count of extents: 1 to 255
+ *          1      1  n, the number of extents: 1 to 255
  *          2      4  length of the chunk in bytes
  *          6      8  intent index
- *         14      8  when to ask the master, in milliseconds since the Unix epoch; 0: confirmed
+ *         14      8  when to ask the master, milliseconds since the Unix epoch; 0: confirmed
  *         22   17*n  extents: kind (1: 0 large, 1 packed), file number (8), offset (4), length (4)
  */
 export function encodeChunkRecord(record: ChunkRecord): Uint8Array {
   assert(record.extents.length > 0 && record.extents.length <= EXTENTS_MAX, "1 to 255 extents");
-  assert(sumOfExtents(record.extents) === record.lengthBytes, "extents cover the chunk");
+  assert(sumOfExtents(record.extents) === record.lengthBytes, "the extents cover the chunk");
   const bytes = new Uint8Array(HEAD_BYTES + record.extents.length * EXTENT_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, RECORD_VERSION);
@@ -80,7 +85,7 @@ export function encodeChunkRecord(record: ChunkRecord): Uint8Array {
   view.setBigUint64(14, BigInt(record.confirmDueMs), true);
   for (const [position, extent] of record.extents.entries()) {
     const file = parseExtentFileName(extent.file);
-    assert(file !== null, "a record names extent files");
+    assert(file !== null, "a record refers to extent files");
     const offset = HEAD_BYTES + position * EXTENT_BYTES;
     view.setUint8(offset, file.kind === "packed" ? 1 : 0);
     view.setBigUint64(offset + 1, BigInt(file.number), true);
@@ -90,7 +95,7 @@ export function encodeChunkRecord(record: ChunkRecord): Uint8Array {
   return bytes;
 }
 
-/** @throws {AshlarError} STORE_CORRUPT if `bytes` is not a record. */
+/** Decodes a chunk record. @throws {AshlarError} STORE_CORRUPT if `bytes` is not a record. */
 export function decodeChunkRecord(bytes: Uint8Array): ChunkRecord {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const extentCount = bytes.length >= HEAD_BYTES ? view.getUint8(1) : 0;
@@ -126,14 +131,14 @@ function sumOfExtents(extents: readonly Extent[]): number {
 function corruptRecord(): AshlarError {
   return new AshlarError(
     "STORE_CORRUPT",
-    "Cannot read a chunk record of the index: it is damaged",
+    "Cannot read a chunk record of the index: it is corrupt",
     {
-      hint: "Move the data directory away and start with an empty one: the cluster makes new copies",
+      hint: "Move the data directory away and start with an empty one: the cluster makes new replicas",
     },
   );
 }
 
-/** Whether two records put the chunk's bytes at the same place. */
+/** Returns whether two records have the bytes of the chunk at the same place. */
 export function sameExtents(left: ChunkRecord, right: ChunkRecord): boolean {
   return (
     left.extents.length === right.extents.length &&

@@ -1,7 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import {
-  CHUNK_BYTES_MAX,
   type ChunkId,
   type ClusterId,
   DIGEST_BYTES,
@@ -10,108 +9,99 @@ import {
 } from "../../shared/base/ids.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import { type BlockReader, ExtentReader } from "./chunk-reader.ts";
-import { type Extent, isPacked } from "./chunk-record.ts";
+import type { Extent } from "./chunk-record.ts";
 import {
-  applyVerdicts,
+  applyConfirmations,
+  type ChunkConfirmation,
   deleteEmptyPackedFiles,
-  deleteExtents,
   hashesOf,
-  openCopy,
-  purgeCopy,
-  type Verdict,
+  openReplica,
+  purgeReplica,
 } from "./copies.ts";
-import { examineCopy, inspectCopies, type Pace } from "./examine.ts";
+import { checkExtentFiles, type Pace, verifyReplica } from "./examine.ts";
 import { type DiskIdentity, writeIdentity } from "./identity.ts";
 import { SCRUB_KEY } from "./index-keys.ts";
-import { OpenPartial } from "./open-partial.ts";
-import type { StoreParts } from "./parts.ts";
+import { warnUndeleted } from "./partials.ts";
+import type { StoreDeps } from "./parts.ts";
 import { rewriteSparseFile } from "./rewrite.ts";
-import { raiseIntent, sealPartial } from "./seal.ts";
-import type { Tally } from "./tally.ts";
-import {
-  type Sealing,
-  type WriteBackend,
-  type WriteLease,
-  type WriteRequest,
-  Writes,
-} from "./writes.ts";
-
-/** Chunks up to this length share extent files. */
-const SMALL_CHUNK_BYTES_MAX = 1024 * 1024;
+import { raiseIntent, type SealRequest } from "./seal.ts";
+import type { ChunkTotals } from "./tally.ts";
+import { type WriteLease, type WriteRequest, Writes } from "./writes.ts";
 
 /**
  * The chunks of one disk.
  *
- * Invariants: a record of the index names only bytes that were verified against the chunk's id and
- * synced before it was committed; bytes that a record names are never changed; bytes are deleted
- * only after the record that named them, durably.
+ * Invariants: a record of the index refers only to bytes that were verified against the chunk's id
+ * and synced before the commit of the record. Bytes with a record never change. Bytes are deleted
+ * only after the removal of their record is durable.
  */
 export class ChunkStore implements AsyncDisposable {
-  readonly #parts: StoreParts;
-  readonly #tally: Tally;
+  readonly #deps: StoreDeps;
+  readonly #totals: ChunkTotals;
   readonly #writes: Writes;
   #identity: DiskIdentity;
 
-  /** See `openChunkStore`. */
-  constructor(parts: StoreParts, identity: DiskIdentity, tally: Tally) {
-    this.#parts = parts;
+  /** Used by `openChunkStore`. */
+  constructor(deps: StoreDeps, identity: DiskIdentity, totals: ChunkTotals) {
+    this.#deps = deps;
     this.#identity = identity;
-    this.#tally = tally;
-    this.#writes = new Writes(writeBackend(parts), parts.clock);
+    this.#totals = totals;
+    this.#writes = new Writes(deps);
   }
 
   get serverId(): ServerId {
     return this.#identity.serverId;
   }
 
-  /** null until the server was registered for the first time. */
+  /** Cluster of the disk. Null until the first registration. */
   get clusterId(): ClusterId | null {
     return this.#identity.clusterId;
   }
 
-  get tally(): Tally {
-    return this.#tally;
+  /** Number and bytes of the chunks in the index. */
+  get totals(): ChunkTotals {
+    return this.#totals;
   }
 
-  /** Writes that are not sealed. */
+  /** Number of writes that are not sealed. */
   get openWriteCount(): number {
     return this.#writes.openCount;
   }
 
-  /** Why the disk takes no more writes; null: it does. */
+  /** Reason why the disk accepts no more writes. Null: it accepts writes. */
   get failure(): unknown {
-    return this.#parts.health.failure;
+    return this.#deps.health.failure;
   }
 
   /** See `Reserve.isFull`. */
   get isFull(): boolean {
-    return this.#parts.reserve.isFull;
+    return this.#deps.reserve.isFull;
   }
 
   get packedFileCount(): number {
-    return this.#parts.packed.fileCount;
+    return this.#deps.packed.fileCount;
   }
 
   get packedDeadBytes(): number {
-    return this.#parts.packed.deadBytes;
+    return this.#deps.packed.deadBytes;
   }
 
-  /** Binds the disk to a cluster for good. Durable when it resolves. */
+  /** Assigns the disk to a cluster permanently. Durable when it resolves. */
   async joinCluster(clusterId: ClusterId): Promise<void> {
     const known = this.#identity.clusterId;
     assert(known === null || known === clusterId, "a disk belongs to one cluster");
     if (known !== null) return;
     this.#identity = { ...this.#identity, clusterId };
-    await writeIdentity(this.#parts.disk, this.#identity);
+    await writeIdentity(this.#deps.disk, this.#identity);
   }
 
-  /** Space for new chunks and space taken. A disk that failed has none. */
+  /** Space for new chunks and space in use. A failed disk has no space for new chunks. */
   async space(): Promise<{ totalBytes: number; availableBytes: number; usedBytes: number }> {
-    const { totalBytes, availableBytes } = await this.#parts.reserve.space();
+    const { totalBytes, availableBytes } = await this.#deps.reserve.space();
     return {
       totalBytes,
       availableBytes: this.failure === null ? availableBytes : 0,
-      usedBytes: this.#tally.chunkBytes,
+      usedBytes: this.#totals.chunkBytes,
     };
   }
 
@@ -122,15 +112,15 @@ export class ChunkStore implements AsyncDisposable {
     return this.#writes.begin(request);
   }
 
-  /** Bytes of a write that are here; null if nothing is known of it. */
+  /** Returns the received bytes of a write. Null if the write is not known here. */
   receivedBytes(writeId: string): number | null {
     return this.#writes.receivedBytes(writeId);
   }
 
   /**
-   * The first `lengthBytes` bytes of a write, sealed or not.
+   * Opens the first `lengthBytes` bytes of a write for reading, sealed or not.
    *
-   * @throws {AshlarError} CHUNK_NOT_FOUND if they are not here.
+   * @throws {AshlarError} CHUNK_NOT_FOUND if this server has fewer bytes of the write.
    */
   async openPartial(writeId: string, lengthBytes: number): Promise<BlockReader> {
     const state = this.#writes.state(writeId);
@@ -143,202 +133,148 @@ export class ChunkStore implements AsyncDisposable {
         `Cannot read ${lengthBytes} bytes of the write ${writeId}: they are not on this server`,
       );
     }
-    const { room } = state.partial;
+    const { allocation } = state.partial;
     const hashes = state.partial.hashes(lengthBytes);
-    const extent: Extent = { file: room.file.name, offsetBytes: room.offsetBytes, lengthBytes };
+    const extent: Extent = {
+      file: allocation.file.name,
+      offsetBytes: allocation.offsetBytes,
+      lengthBytes,
+    };
     return new ExtentReader({
       extents: [extent],
-      files: [await this.#parts.files.open(room.file.name)],
+      files: [await this.#deps.files.open(allocation.file.name)],
       readHashes: () => hashes,
-      onDamaged: async () => {}, // It counts nowhere yet; the seal would have failed.
+      onDamaged: async () => {}, // No record refers to these bytes. Their seal would fail.
     });
   }
 
-  /** Puts a chunk that is here under another intent. @throws {AshlarError} CHUNK_NOT_FOUND */
-  raiseIntent(sealing: Sealing): Promise<void> {
-    return raiseIntent(this.#parts, sealing);
+  /** Raises the intent index of an existing chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
+  raiseIntent(request: SealRequest): Promise<void> {
+    return raiseIntent(this.#deps, request);
   }
 
-  /** Memory for the blocks of large chunks, where the disk likes it. */
-  allocate(lengthBytes: number): Uint8Array {
-    return this.#parts.disk.allocate(lengthBytes);
+  /** Allocates memory for the blocks of large chunks, aligned as the disk requires it. */
+  allocateBuffer(lengthBytes: number): Uint8Array {
+    return this.#deps.disk.allocate(lengthBytes);
   }
 
   // Reading ------------------------------------------------------------------------------------
 
+  /** Returns whether the index has a record of the chunk. */
   has(chunkId: ChunkId): boolean {
-    return this.#parts.index.record(chunkId) !== null;
+    return this.#deps.index.record(chunkId) !== null;
   }
 
-  /** Opens a chunk; the caller releases the reader. @throws {AshlarError} CHUNK_NOT_FOUND */
+  /** Opens a chunk. The caller releases the reader. @throws {AshlarError} CHUNK_NOT_FOUND */
   async openChunk(chunkId: ChunkId): Promise<BlockReader> {
-    const reader = await openCopy(this.#parts, chunkId);
+    const reader = await openReplica(this.#deps, chunkId);
     if (reader !== null) return reader;
     throw new AshlarError("CHUNK_NOT_FOUND", `Cannot find chunk ${chunkId} on this server`);
   }
 
-  /** Length and block hashes. @throws {AshlarError} CHUNK_NOT_FOUND */
+  /** Returns the length and the block hashes. @throws {AshlarError} CHUNK_NOT_FOUND */
   manifest(chunkId: ChunkId): { readonly lengthBytes: number; readonly hashes: Uint8Array } {
-    const hashes = hashesOf(this.#parts, chunkId);
-    const lengthBytes = this.#parts.index.record(chunkId)?.lengthBytes ?? 0;
-    assert(hashes.length === blockCount(lengthBytes) * DIGEST_BYTES, "a hash for every block");
+    const hashes = hashesOf(this.#deps, chunkId);
+    const lengthBytes = this.#deps.index.record(chunkId)?.lengthBytes ?? 0;
+    assert(hashes.length === blockCount(lengthBytes) * DIGEST_BYTES, "each block has a hash");
     return { lengthBytes, hashes };
   }
 
-  // What the master decides --------------------------------------------------------------------
+  // Decisions of the master ---------------------------------------------------------------------
 
+  /** See `purgeReplica`. */
   purge(chunkId: ChunkId, purgeIndex: LogIndex): Promise<"deleted" | "kept" | "absent"> {
-    return purgeCopy(this.#parts, chunkId, purgeIndex);
+    return purgeReplica(this.#deps, chunkId, purgeIndex);
   }
 
-  /** Up to `limit` chunks whose intent is over and that no commit is known to name. */
+  /** Returns up to `limit` chunks whose intent has expired and that are not confirmed. */
   unconfirmed(limit: number): readonly { chunkId: ChunkId; intentIndex: LogIndex }[] {
     const due: { chunkId: ChunkId; intentIndex: LogIndex }[] = [];
-    for (const chunkId of this.#parts.index.unconfirmedUntil(this.#nowMs(), limit)) {
-      const record = this.#parts.index.record(chunkId);
+    for (const chunkId of this.#deps.index.unconfirmedUntil(this.#nowMs(), limit)) {
+      const record = this.#deps.index.record(chunkId);
       if (record !== null) due.push({ chunkId, intentIndex: record.intentIndex });
     }
     return due;
   }
 
-  /** Undecided chunks are asked about again after `laterMs`. */
-  applyVerdicts(verdicts: readonly Verdict[], laterMs: number): Promise<void> {
-    return applyVerdicts(this.#parts, verdicts, this.#nowMs() + laterMs);
+  /** See `applyConfirmations`. The master is asked about undecided chunks again after `retryMs`. */
+  applyConfirmations(confirmations: readonly ChunkConfirmation[], retryMs: number): Promise<void> {
+    return applyConfirmations(this.#deps, confirmations, this.#nowMs() + retryMs);
   }
 
-  /** Up to `limit` copies that no longer count, until `forgetLost`. */
+  /** Returns up to `limit` lost replicas that the master has not acknowledged yet. */
   lost(limit: number): readonly { readonly chunkId: ChunkId; readonly reason: string }[] {
-    return this.#parts.index.lost(limit);
+    return this.#deps.index.lost(limit);
   }
 
-  /** The master has heard of these. */
+  /** Removes lost replicas from the report, after the master has acknowledged them. */
   async forgetLost(chunkIds: readonly ChunkId[]): Promise<void> {
     if (chunkIds.length === 0) return;
-    await this.#parts.index.change((operation) => {
+    await this.#deps.index.change((operation) => {
       for (const chunkId of chunkIds) operation.forgetLost(chunkId);
     });
   }
 
   // Upkeep -------------------------------------------------------------------------------------
 
-  /** See `examineCopy`. */
-  examine(
+  /** See `verifyReplica`. */
+  verify(
     chunkId: ChunkId,
     buffer: Uint8Array,
     pace?: Pace,
-  ): Promise<"sound" | "rotten" | "absent"> {
-    return examineCopy(this.#parts, chunkId, buffer, pace);
+  ): Promise<"intact" | "corrupt" | "absent"> {
+    return verifyReplica(this.#deps, chunkId, buffer, pace);
   }
 
-  /** See `inspectCopies`. */
-  inspect(after: ChunkId | null, limit: number): Promise<ChunkId | null> {
-    return inspectCopies(this.#parts, after, limit);
+  /** See `checkExtentFiles`. */
+  checkExtentFiles(after: ChunkId | null, limit: number): Promise<ChunkId | null> {
+    return checkExtentFiles(this.#deps, after, limit);
   }
 
-  /** Up to `limit` chunk ids after `after`, in order. */
+  /** Returns up to `limit` chunk ids after `after`, in order. */
   chunkIdsAfter(after: ChunkId | null, limit: number): readonly ChunkId[] {
-    return this.#parts.index.recordsAfter(after, limit).map(({ chunkId }) => chunkId);
+    return this.#deps.index.recordsAfter(after, limit).map(({ chunkId }) => chunkId);
   }
 
-  /** The last chunk that the scrub proved; null: it is at the beginning. */
+  /** Returns the last chunk that the scrub verified. Null: the scrub is at the start. */
   scrubPosition(): ChunkId | null {
-    const value = this.#parts.index.get(SCRUB_KEY);
+    const value = this.#deps.index.get(SCRUB_KEY);
     return value === null || value.length === 0
       ? null
       : (new TextDecoder().decode(value) as ChunkId);
   }
 
+  /** Stores the last chunk that the scrub verified. Durable when it resolves. */
   async setScrubPosition(position: ChunkId | null): Promise<void> {
     const value = new TextEncoder().encode(position ?? "");
-    await this.#parts.index.change((operation) => operation.set(SCRUB_KEY, value));
+    await this.#deps.index.change((operation) => operation.set(SCRUB_KEY, value));
   }
 
   /**
-   * Deletes what has expired (partial chunks, garbage, quarantine) and makes a step of the rewriting
-   * of packed files. Resolves with "more" if there is more to do at once.
+   * Deletes expired data (partial chunks, garbage, quarantine) and moves some chunks out of a
+   * packed file with little live data. Resolves with "more" if there is more to do now.
    */
   async sweep(): Promise<"done" | "more"> {
-    const { quarantine, garbage, reserve } = this.#parts;
+    const { quarantine, garbage, reserve } = this.#deps;
     await this.#writes.expire();
     const { availableBytes } = await reserve.space();
-    const pressure = availableBytes === 0 ? "pressed" : "relaxed";
-    await garbage.sweep(pressure);
-    await quarantine.sweep(pressure);
-    await deleteEmptyPackedFiles(this.#parts);
+    const mode = availableBytes === 0 ? "all" : "expired";
+    await garbage.sweep(mode);
+    await quarantine.sweep(mode);
+    await deleteEmptyPackedFiles(this.#deps);
     if (this.failure !== null) return "done";
-    return (await rewriteSparseFile(this.#parts)) > 0 ? "more" : "done";
+    return (await rewriteSparseFile(this.#deps)) > 0 ? "more" : "done";
   }
 
-  /** Closes the disk. Nothing may be under way. Partial chunks are deleted. */
+  /** Deletes the partial chunks and closes the disk. No call may be in progress. */
   async [Symbol.asyncDispose](): Promise<void> {
-    // What cannot be deleted now is moved away at the next start.
-    await this.#writes.close().catch((error) => warnUndeleted(this.#parts, error));
-    await this.#parts.index.close();
-    await this.#parts.files.close();
+    // Files that cannot be deleted now are moved to garbage/ at the next start.
+    await this.#writes.close().catch((error) => warnUndeleted(this.#deps, error));
+    await this.#deps.index.close();
+    await this.#deps.files.close();
   }
 
   #nowMs(): number {
-    return this.#parts.clock.wallMs();
+    return this.#deps.clock.wallMs();
   }
-}
-
-function writeBackend(parts: StoreParts): WriteBackend {
-  return {
-    makePartial: (request) => makePartial(parts, request),
-    discardPartial: (partial) => discardPartial(parts, partial),
-    sealPartial: async (partial, sealing) => {
-      const outcome = await sealPartial(parts, partial, sealing);
-      partial.release();
-      if (outcome === "stored") releaseRoom(parts, partial);
-      // The chunk is durable whether its second copy can be deleted or not; a restart moves it away.
-      else await discardPartial(parts, partial).catch((error) => warnUndeleted(parts, error));
-    },
-    raiseIntent: (sealing) => raiseIntent(parts, sealing),
-    isHere: (chunkId) => parts.index.record(chunkId) !== null,
-    hashes: (chunkId) => hashesOf(parts, chunkId),
-  };
-}
-
-async function makePartial(parts: StoreParts, request: WriteRequest): Promise<OpenPartial> {
-  parts.health.requireWritable();
-  const { sizeHintBytes, purpose } = request;
-  const capacityBytes = sizeHintBytes ?? CHUNK_BYTES_MAX;
-  if (capacityBytes <= 0 || capacityBytes > CHUNK_BYTES_MAX) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot write a chunk of ${capacityBytes} bytes: expected 1 to ${CHUNK_BYTES_MAX}`,
-    );
-  }
-  const claim = await parts.reserve.claim(capacityBytes, purpose);
-  try {
-    if (capacityBytes <= SMALL_CHUNK_BYTES_MAX) {
-      const room = await parts.packed.take(capacityBytes);
-      return new OpenPartial({ ...room, capacityBytes }, claim);
-    }
-    const file = await parts.files.create("large");
-    return new OpenPartial({ file, offsetBytes: 0, capacityBytes }, claim);
-  } catch (error) {
-    claim.release();
-    throw error;
-  }
-}
-
-/** Deletes the bytes of a partial chunk: a file of its own, or a hole in a packed file. */
-async function discardPartial(parts: StoreParts, partial: OpenPartial): Promise<void> {
-  const extent: Extent = {
-    file: partial.room.file.name,
-    offsetBytes: partial.room.offsetBytes,
-    lengthBytes: 0,
-  };
-  releaseRoom(parts, partial);
-  await deleteExtents(parts, [extent]);
-}
-
-function releaseRoom(parts: StoreParts, partial: OpenPartial): void {
-  const { name } = partial.room.file;
-  if (isPacked(name)) parts.packed.release(name);
-}
-
-function warnUndeleted(parts: StoreParts, error: unknown): void {
-  parts.log.warn("Cannot delete bytes that no chunk needs: the next start will", { error });
 }

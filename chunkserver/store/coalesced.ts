@@ -1,8 +1,8 @@
 /**
- * One running task for many callers: group commit.
+ * Runs one task for many callers, one run at a time: group commit.
  *
- * Invariant: a caller's promise is settled by a run that began after the call, so what the caller
- * did before it is covered by the run.
+ * Invariant: the promise of a caller is settled by a run that started after the call. So the run
+ * covers everything that the caller did before the call.
  */
 export class Coalesced {
   readonly #task: () => Promise<void>;
@@ -13,7 +13,7 @@ export class Coalesced {
     this.#task = task;
   }
 
-  /** Resolves after a whole run of the task that began after this call. */
+  /** Resolves after a complete run of the task that started after this call. */
   run(): Promise<void> {
     if (this.#next !== null) return this.#next;
     if (this.#running === null) return this.#start();

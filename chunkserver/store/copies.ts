@@ -3,34 +3,36 @@ import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import { ExtentReader } from "./chunk-reader.ts";
 import { type ChunkRecord, type Extent, isPacked, sameExtents } from "./chunk-record.ts";
 import type { ExtentFile } from "./extent-files.ts";
-import type { StoreParts } from "./parts.ts";
+import type { StoreDeps } from "./parts.ts";
 
-/** Removal of copies: always the record first, durably, then the bytes. A crash between leaves garbage. */
+// A replica is removed in two steps: first its record, durably, then its bytes. A crash between the
+// two steps leaves an extent file without a record, which the next start moves to garbage/.
 
-/** Deletes bytes that no record names any more. */
-export async function deleteExtents(parts: StoreParts, extents: readonly Extent[]): Promise<void> {
+/** Deletes bytes that no record refers to. */
+export async function deleteExtents(deps: StoreDeps, extents: readonly Extent[]): Promise<void> {
   for (const { file } of extents) {
-    if (!isPacked(file)) await parts.files.remove(file);
+    if (!isPacked(file)) await deps.files.remove(file);
   }
-  await deleteEmptyPackedFiles(parts);
+  await deleteEmptyPackedFiles(deps);
 }
 
-export async function deleteEmptyPackedFiles(parts: StoreParts): Promise<void> {
-  for (let name = parts.packed.takeEmpty(); name !== null; name = parts.packed.takeEmpty()) {
-    await parts.files.remove(name);
+/** Deletes the packed files without live chunks and without writers. */
+export async function deleteEmptyPackedFiles(deps: StoreDeps): Promise<void> {
+  for (let name = deps.packed.removeEmpty(); name !== null; name = deps.packed.removeEmpty()) {
+    await deps.files.remove(name);
   }
 }
 
 /**
- * Deletes the copy if it was written under an intent older than `purgeIndex`. A newer intent means
- * that somebody stored the chunk again after the purge was decided: it stays.
+ * Deletes the replica if it was written under an intent older than `purgeIndex`. A newer intent
+ * means that the chunk was stored again after the purge was decided: the replica is kept.
  */
-export async function purgeCopy(
-  parts: StoreParts,
+export async function purgeReplica(
+  deps: StoreDeps,
   chunkId: ChunkId,
   purgeIndex: LogIndex,
 ): Promise<"deleted" | "kept" | "absent"> {
-  const found = await parts.index.change((operation) => {
+  const found = await deps.index.change((operation) => {
     const record = operation.record(chunkId);
     if (record === null) return "absent";
     if (record.intentIndex >= purgeIndex) return "kept";
@@ -38,54 +40,57 @@ export async function purgeCopy(
     return record;
   });
   if (typeof found === "string") return found;
-  await deleteExtents(parts, found.extents);
+  await deleteExtents(deps, found.extents);
   return "deleted";
 }
 
-/** What the master said about a chunk that was never seen in a commit. */
-export interface Verdict {
+/** The answer of the master to the question whether a committed file contains a chunk. */
+export interface ChunkConfirmation {
   readonly chunkId: ChunkId;
-  /** The intent that the master was asked about: a newer one makes the verdict void. */
+  /** Intent index in the question. If the record has a newer one, the answer is ignored. */
   readonly intentIndex: LogIndex;
   readonly verdict: "known" | "unknown" | "undecided";
 }
 
-/** Keeps, deletes or asks again later (from `laterMs` of the wall clock on), as the master said. */
-export async function applyVerdicts(
-  parts: StoreParts,
-  verdicts: readonly Verdict[],
-  laterMs: number,
+/**
+ * Applies the answers of the master: keeps a known chunk, deletes an unknown one, and asks about an
+ * undecided one again at `retryAtMs` (wall clock).
+ */
+export async function applyConfirmations(
+  deps: StoreDeps,
+  confirmations: readonly ChunkConfirmation[],
+  retryAtMs: number,
 ): Promise<void> {
-  const removed = await parts.index.change((operation) => {
+  const removed = await deps.index.change((operation) => {
     const records: ChunkRecord[] = [];
-    for (const { chunkId, intentIndex, verdict } of verdicts) {
+    for (const { chunkId, intentIndex, verdict } of confirmations) {
       const record = operation.record(chunkId);
       if (record === null || record.intentIndex !== intentIndex) continue;
       if (verdict === "unknown") {
         operation.remove(chunkId);
         records.push(record);
       } else {
-        const confirmDueMs = verdict === "known" ? 0 : Math.floor(laterMs);
+        const confirmDueMs = verdict === "known" ? 0 : Math.floor(retryAtMs);
         operation.put(chunkId, { ...record, confirmDueMs });
       }
     }
     return records;
   });
-  for (const record of removed) await deleteExtents(parts, record.extents);
+  for (const record of removed) await deleteExtents(deps, record.extents);
 }
 
 /**
- * Takes a damaged copy out: it no longer counts and is not served, the master will be told (durably
- * noted), and what bytes there are go to the quarantine. Does nothing if the chunk's bytes are not
- * those of `record` any more.
+ * Removes a damaged replica: it is no longer served, its loss is recorded durably for the master,
+ * and its bytes are moved to the quarantine. Does nothing if the bytes of the chunk have moved
+ * since `record` was read.
  */
-export async function loseCopy(
-  parts: StoreParts,
+export async function dropDamagedReplica(
+  deps: StoreDeps,
   chunkId: ChunkId,
   record: ChunkRecord,
   reason: string,
 ): Promise<void> {
-  const isLost = await parts.index.change((operation) => {
+  const isLost = await deps.index.change((operation) => {
     const current = operation.record(chunkId);
     if (current === null || !sameExtents(current, record)) return false;
     operation.remove(chunkId);
@@ -93,52 +98,52 @@ export async function loseCopy(
     return true;
   });
   if (!isLost) return;
-  parts.log.warn("A copy is damaged and no longer counts", { chunkId, reason });
-  for (const extent of record.extents) await setAside(parts, chunkId, extent);
-  await deleteEmptyPackedFiles(parts);
+  deps.log.warn("A replica is damaged and was removed from the index", { chunkId, reason });
+  for (const extent of record.extents) await moveToQuarantine(deps, chunkId, extent);
+  await deleteEmptyPackedFiles(deps);
 }
 
-async function setAside(parts: StoreParts, chunkId: ChunkId, extent: Extent): Promise<void> {
+async function moveToQuarantine(deps: StoreDeps, chunkId: ChunkId, extent: Extent): Promise<void> {
   try {
-    if (isPacked(extent.file)) await copyAside(parts, chunkId, extent);
-    else await parts.files.moveAside(extent.file, parts.quarantine.pathFor(chunkId));
+    if (isPacked(extent.file)) await copyToQuarantine(deps, chunkId, extent);
+    else await deps.files.moveTo(extent.file, deps.quarantine.pathFor(chunkId));
   } catch (error) {
-    if (isAshlarError(error, "NOT_FOUND")) return; // The file is gone: nothing to keep.
-    parts.log.warn("Cannot keep the bytes of a damaged copy for inspection", { chunkId, error });
+    if (isAshlarError(error, "NOT_FOUND")) return; // The file does not exist.
+    deps.log.warn("Cannot keep the bytes of a damaged replica for inspection", { chunkId, error });
   }
 }
 
-async function copyAside(parts: StoreParts, chunkId: ChunkId, extent: Extent): Promise<void> {
-  const file = await parts.files.open(extent.file);
+async function copyToQuarantine(deps: StoreDeps, chunkId: ChunkId, extent: Extent): Promise<void> {
+  const file = await deps.files.open(extent.file);
   try {
     const bytes = new Uint8Array(extent.lengthBytes);
     const count = await file.read(bytes, extent.offsetBytes);
-    await parts.quarantine.put(chunkId, bytes.subarray(0, count));
+    await deps.quarantine.add(chunkId, bytes.subarray(0, count));
   } finally {
     file.release();
   }
 }
 
-/** Times that a reader looks again for a chunk whose bytes moved while it was opened. */
+/** Attempts to open a chunk whose bytes are moved at the same time. */
 const OPEN_ATTEMPTS_MAX = 5;
 
-/** Opens a chunk; null if it is not here. A copy whose file is missing is lost. */
-export async function openCopy(parts: StoreParts, chunkId: ChunkId): Promise<ExtentReader | null> {
+/** Opens a replica. Null if there is none. A replica whose file is missing is removed. */
+export async function openReplica(deps: StoreDeps, chunkId: ChunkId): Promise<ExtentReader | null> {
   for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX; attempt += 1) {
-    const record = parts.index.record(chunkId);
+    const record = deps.index.record(chunkId);
     if (record === null) return null;
-    const files = await openFiles(parts, record.extents);
-    if (files !== null) return readerOf(parts, chunkId, record, files);
-    // Missing: purged or moved by a rewrite since we looked, or lost. The index tells which.
-    const current = parts.index.record(chunkId);
+    const files = await openFiles(deps, record.extents);
+    if (files !== null) return readerOf(deps, chunkId, record, files);
+    // A file is missing: the replica was purged, moved or lost. The current record tells which.
+    const current = deps.index.record(chunkId);
     if (current === null || !sameExtents(current, record)) continue;
-    await loseCopy(parts, chunkId, record, "its extent file is missing");
+    await dropDamagedReplica(deps, chunkId, record, "its extent file is missing");
   }
   return null;
 }
 
 function readerOf(
-  parts: StoreParts,
+  deps: StoreDeps,
   chunkId: ChunkId,
   record: ChunkRecord,
   files: readonly ExtentFile[],
@@ -146,26 +151,26 @@ function readerOf(
   return new ExtentReader({
     extents: record.extents,
     files,
-    readHashes: () => hashesOf(parts, chunkId),
-    onDamaged: (reason) => loseCopy(parts, chunkId, record, reason),
+    readHashes: () => hashesOf(deps, chunkId),
+    onDamaged: (reason) => dropDamagedReplica(deps, chunkId, record, reason),
   });
 }
 
-/** The block hashes of a chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
-export function hashesOf(parts: StoreParts, chunkId: ChunkId): Uint8Array {
-  const hashes = parts.index.hashes(chunkId);
+/** Returns the block hashes of a chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
+export function hashesOf(deps: StoreDeps, chunkId: ChunkId): Uint8Array {
+  const hashes = deps.index.hashes(chunkId);
   if (hashes !== null) return hashes;
   throw new AshlarError("CHUNK_NOT_FOUND", `Cannot find chunk ${chunkId} on this server`);
 }
 
-/** The files of `extents`, or null if one is missing. */
+/** Opens the files of `extents`. Null if one does not exist. */
 async function openFiles(
-  parts: StoreParts,
+  deps: StoreDeps,
   extents: readonly Extent[],
 ): Promise<readonly ExtentFile[] | null> {
   const files: ExtentFile[] = [];
   try {
-    for (const extent of extents) files.push(await parts.files.open(extent.file));
+    for (const extent of extents) files.push(await deps.files.open(extent.file));
     return files;
   } catch (error) {
     for (const file of files) file.release();

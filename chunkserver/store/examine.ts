@@ -4,90 +4,91 @@ import { BLOCK_BYTES, type ChunkId, DIGEST_BYTES } from "../../shared/base/ids.t
 import { chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { BlockReader } from "./chunk-reader.ts";
 import type { ChunkRecord } from "./chunk-record.ts";
-import { loseCopy, openCopy } from "./copies.ts";
-import type { StoreParts } from "./parts.ts";
-import { firstRottenBlock } from "./verify-blocks.ts";
+import { dropDamagedReplica, openReplica } from "./copies.ts";
+import type { StoreDeps } from "./parts.ts";
+import { firstCorruptBlock } from "./verify-blocks.ts";
 
-/** Called after each read with its bytes, so that a slow examination can pace itself. */
+/** Called after each read with its length in bytes. Lets a caller limit the read rate. */
 export type Pace = (bytes: number) => Promise<void>;
 
 /**
- * Reads a chunk from the disk and verifies every block, and its hashes against its id. A rotten
- * copy is taken out (`loseCopy`).
+ * Reads a chunk from the disk and verifies each block against its hash, and the hashes against the
+ * chunk id. A corrupt replica is removed (`dropDamagedReplica`).
  *
- * `buffer` is a whole number of blocks, the reader's for the time of the call.
+ * `buffer` is a whole number of blocks long. It is in use until the call resolves.
  */
-export async function examineCopy(
-  parts: StoreParts,
+export async function verifyReplica(
+  deps: StoreDeps,
   chunkId: ChunkId,
   buffer: Uint8Array,
   pace: Pace = async () => {},
-): Promise<"sound" | "rotten" | "absent"> {
-  assert(buffer.length > 0 && buffer.length % BLOCK_BYTES === 0, "whole blocks are read");
-  const record = parts.index.record(chunkId);
-  const reader = record === null ? null : await openCopy(parts, chunkId);
+): Promise<"intact" | "corrupt" | "absent"> {
+  assert(buffer.length > 0 && buffer.length % BLOCK_BYTES === 0, "the buffer holds whole blocks");
+  const record = deps.index.record(chunkId);
+  const reader = record === null ? null : await openReplica(deps, chunkId);
   if (record === null || reader === null) return "absent";
   try {
-    const damage = await findDamage(parts, chunkId, reader, { buffer, pace });
-    if (damage === null) return "sound";
-    await loseCopy(parts, chunkId, record, damage);
-    return "rotten";
+    const damage = await findDamage(deps, chunkId, reader, { buffer, pace });
+    if (damage === null) return "intact";
+    await dropDamagedReplica(deps, chunkId, record, damage);
+    return "corrupt";
   } catch (error) {
-    if (isAshlarError(error, "CHUNK_NOT_FOUND")) return "rotten"; // The reader took it out.
+    if (isAshlarError(error, "CHUNK_NOT_FOUND")) return "corrupt"; // The reader removed it.
     throw error;
   } finally {
     reader.release();
   }
 }
 
+/** Returns a description of the first damage, null if the replica is intact. */
 async function findDamage(
-  parts: StoreParts,
+  deps: StoreDeps,
   chunkId: ChunkId,
   reader: BlockReader,
-  how: { readonly buffer: Uint8Array; readonly pace: Pace },
+  options: { readonly buffer: Uint8Array; readonly pace: Pace },
 ): Promise<string | null> {
-  const { hasher } = parts;
+  const { hasher } = deps;
   const hashes = reader.hashes();
   if (chunkIdOf(hasher, reader.lengthBytes, hashes) !== chunkId) {
-    return "its block hashes in the index do not make up its id";
+    return "its block hashes in the index do not match its id";
   }
-  for (let offset = 0; offset < reader.lengthBytes; offset += how.buffer.length) {
-    const length = Math.min(how.buffer.length, reader.lengthBytes - offset);
-    const bytes = how.buffer.subarray(0, length);
-    await reader.read(bytes, offset, "pass"); // What the disk holds, not what memory does.
+  for (let offset = 0; offset < reader.lengthBytes; offset += options.buffer.length) {
+    const length = Math.min(options.buffer.length, reader.lengthBytes - offset);
+    const bytes = options.buffer.subarray(0, length);
+    await reader.read(bytes, offset, "pass"); // Bypasses the page cache: the disk is verified.
     const firstBlock = offset / BLOCK_BYTES;
-    const rotten = firstRottenBlock(hasher, bytes, hashes.subarray(firstBlock * DIGEST_BYTES));
-    if (rotten >= 0) return `block ${firstBlock + rotten} does not match its hash`;
-    await how.pace(length);
+    const corrupt = firstCorruptBlock(hasher, bytes, hashes.subarray(firstBlock * DIGEST_BYTES));
+    if (corrupt >= 0) return `block ${firstBlock + corrupt} does not match its hash`;
+    await options.pace(length);
   }
   return null;
 }
 
 /**
- * Looks whether the extent files of up to `limit` chunks after `after` are there in full length,
- * without reading them; a copy that is not is taken out. Returns where to go on; null at the end.
+ * Checks that the extent files of up to `limit` chunks after `after` exist in full length, without
+ * reading them. Removes a replica without. Returns the last checked chunk, null at the end.
  */
-export async function inspectCopies(
-  parts: StoreParts,
+export async function checkExtentFiles(
+  deps: StoreDeps,
   after: ChunkId | null,
   limit: number,
 ): Promise<ChunkId | null> {
-  const page = parts.index.recordsAfter(after, limit);
+  const page = deps.index.recordsAfter(after, limit);
   for (const { chunkId, record } of page) {
-    const reason = await findShortFile(parts, record);
-    if (reason !== null) await loseCopy(parts, chunkId, record, reason);
+    const reason = await findShortFile(deps, record);
+    if (reason !== null) await dropDamagedReplica(deps, chunkId, record, reason);
   }
   return page.at(-1)?.chunkId ?? null;
 }
 
-async function findShortFile(parts: StoreParts, record: ChunkRecord): Promise<string | null> {
+async function findShortFile(deps: StoreDeps, record: ChunkRecord): Promise<string | null> {
   for (const extent of record.extents) {
     try {
-      const file = await parts.files.open(extent.file);
+      const file = await deps.files.open(extent.file);
       const lengthBytes = await file.lengthBytes().finally(() => file.release());
       const endBytes = extent.offsetBytes + extent.lengthBytes;
       if (lengthBytes < endBytes) {
-        return `${extent.file} has ${lengthBytes} bytes, the copy ends at ${endBytes}`;
+        return `${extent.file} has ${lengthBytes} bytes: the replica ends at byte ${endBytes}`;
       }
     } catch (error) {
       if (isAshlarError(error, "NOT_FOUND")) return "its extent file is missing";

@@ -12,37 +12,38 @@ import { Coalesced } from "./coalesced.ts";
 import { EXTENTS_DIRECTORY } from "./identity.ts";
 import { WriteQueue } from "./write-queue.ts";
 
-/** Files that nobody uses and that are kept open for the next reader. */
+/** Unused files that are kept open for the next reader. */
 const IDLE_FILES_MAX = 256;
 
-/** What the disk refused. Each may be told several times of one failure. */
+/** Callbacks for refusals of the disk. Each may be called several times for one failure. */
 interface FailureEvents {
   readonly onSyncFailed: (error: unknown) => void;
   readonly onWriteFailed: (error: unknown) => void;
 }
 
-/** Path of an extent file on the disk. */
+/** Returns the path of an extent file, relative to the data directory. */
 export function extentPath(name: ExtentFileName): string {
   return `${EXTENTS_DIRECTORY}/${name}`;
 }
 
 /**
- * The extent files of one disk: makes them, opens them, syncs them.
+ * The extent files of one disk: creates, opens, syncs and deletes them.
  *
- * A failed sync is never repeated (fsyncgate: the kernel has dropped what it could not write and
- * would report success). The file is given up, `onSyncFailed` hears of it, and the server must take
- * no more writes. `onWriteFailed` hears of a write, or of the making of a file, that was refused: its
- * caller gets the error too, and nothing of it was acknowledged.
+ * A failed sync is never repeated: the kernel has dropped the pages that it could not write, and a
+ * second fsync would report success (fsyncgate). The file accepts no more writes, and
+ * `onSyncFailed` is called: the server must accept no more writes. `onWriteFailed` is called when a
+ * write or the creation of a file was refused. Its caller gets the error too, and nothing was
+ * acknowledged.
  */
 export class ExtentFiles {
   readonly #disk: Disk;
   readonly #events: FailureEvents;
   readonly #open = new Map<ExtentFileName, OpenFile>();
-  /** Files of `#open` without a user, the one that was used last at the end. */
+  /** Files of `#open` without a user. The most recently used one is last. */
   readonly #idle = new Set<OpenFile>();
   readonly #directorySync: Coalesced;
-  /** New files whose names are not durable yet, however often they are closed and opened. */
-  readonly #namesUnderway = new Map<ExtentFileName, Promise<void>>();
+  /** New files whose directory entry is not durable yet. */
+  readonly #pendingNameSyncs = new Map<ExtentFileName, Promise<void>>();
   #nextNumber = 1;
 
   constructor(options: FailureEvents & { readonly disk: Disk }) {
@@ -51,28 +52,28 @@ export class ExtentFiles {
     this.#directorySync = new Coalesced(() => options.disk.syncDirectory(EXTENTS_DIRECTORY));
   }
 
-  /** New files get numbers above `number`: that of every file on the disk or in the index. */
-  numberAbove(number: number): void {
+  /** Gives new files numbers above `number`. Called for every file on the disk and in the index. */
+  skipNumbersTo(number: number): void {
     this.#nextNumber = Math.max(this.#nextNumber, number + 1);
   }
 
-  /** Makes a new, empty file. Its name is durable once its first `sync` has resolved. */
+  /** Creates an empty file. Its name is durable when its first `sync` has resolved. */
   async create(kind: ExtentFileKind): Promise<ExtentFile> {
     const name = extentFileName(kind, this.#nextNumber);
     this.#nextNumber += 1;
     const file = await this.#make(name);
-    // Begun at once, so that the first seal seldom waits for it.
+    // Started now, so that the first seal rarely has to wait for it.
     const nameDurable = this.#syncName(name);
     const open = new OpenFile(name, Promise.resolve(file), nameDurable);
     this.#open.set(name, open);
     return this.#use(open);
   }
 
-  /** Opens a file that is there. @throws {AshlarError} NOT_FOUND */
+  /** Opens an existing file. @throws {AshlarError} NOT_FOUND */
   async open(name: ExtentFileName): Promise<ExtentFile> {
     let open = this.#open.get(name);
     if (open === undefined) {
-      const nameDurable = this.#namesUnderway.get(name) ?? Promise.resolve();
+      const nameDurable = this.#pendingNameSyncs.get(name) ?? Promise.resolve();
       open = new OpenFile(name, this.#disk.open(extentPath(name), "read-write"), nameDurable);
       this.#open.set(name, open);
     }
@@ -86,23 +87,26 @@ export class ExtentFiles {
     return used;
   }
 
-  /** Deletes the file. Who has it open may go on reading. */
+  /** Deletes the file. Users that have it open can still read it. */
   async remove(name: ExtentFileName): Promise<void> {
     assert(parseExtentFileName(name) !== null, "only extent files are removed");
-    await this.#forget(name);
+    await this.#dropFromCache(name);
     await this.#disk.remove(extentPath(name));
   }
 
-  /** Moves the file to `path`, outside the extents; who has it open may go on reading. Durable. */
-  async moveAside(name: ExtentFileName, path: string): Promise<void> {
-    await this.#forget(name);
+  /**
+   * Moves the file to `path`, outside the extents directory. Users that have it open can still read
+   * it. Durable when it resolves.
+   */
+  async moveTo(name: ExtentFileName, path: string): Promise<void> {
+    await this.#dropFromCache(name);
     await this.#disk.rename(extentPath(name), path);
     await this.#directorySync.run();
   }
 
-  /** Closes the files that nobody uses. The others are closed by their last user. */
+  /** Closes the unused files. Each other file is closed by its last user. */
   async close(): Promise<void> {
-    for (const open of [...this.#open.values()]) await this.#forget(open.name);
+    for (const open of [...this.#open.values()]) await this.#dropFromCache(open.name);
   }
 
   async #make(name: ExtentFileName): Promise<DiskFile> {
@@ -116,9 +120,9 @@ export class ExtentFiles {
 
   #syncName(name: ExtentFileName): Promise<void> {
     const nameDurable = this.#directorySync.run();
-    this.#namesUnderway.set(name, nameDurable);
-    // If it fails the promise stays: no seal of the file can succeed any more.
-    nameDurable.then(() => this.#namesUnderway.delete(name), this.#events.onSyncFailed);
+    this.#pendingNameSyncs.set(name, nameDurable);
+    // A failed promise stays in the map, so that every later seal of the file fails too.
+    nameDurable.then(() => this.#pendingNameSyncs.delete(name), this.#events.onSyncFailed);
     return nameDurable;
   }
 
@@ -130,10 +134,10 @@ export class ExtentFiles {
 
   #onReleased(open: OpenFile): void {
     open.userCount -= 1;
-    assert(open.userCount >= 0, "a file is released once by each user");
+    assert(open.userCount >= 0, "each user releases a file once");
     if (open.userCount > 0) return;
     if (this.#open.get(open.name) !== open) {
-      closeQuietly(open);
+      closeIgnoringErrors(open);
       return;
     }
     this.#idle.add(open);
@@ -141,12 +145,13 @@ export class ExtentFiles {
     for (const oldest of this.#idle) {
       this.#idle.delete(oldest);
       this.#open.delete(oldest.name);
-      closeQuietly(oldest);
+      closeIgnoringErrors(oldest);
       return;
     }
   }
 
-  async #forget(name: ExtentFileName): Promise<void> {
+  /** Removes the file from the open files, and closes it if it is unused. */
+  async #dropFromCache(name: ExtentFileName): Promise<void> {
     const open = this.#open.get(name);
     if (open === undefined) return;
     this.#open.delete(name);
@@ -154,17 +159,17 @@ export class ExtentFiles {
   }
 }
 
-/** One descriptor and what its users share. */
+/** One file descriptor and the state that its users share. */
 class OpenFile {
   readonly name: ExtentFileName;
   readonly file: Promise<DiskFile>;
-  /** Resolves when the directory entry is durable. */
+  /** Resolves when the directory entry of the file is durable. */
   readonly nameDurable: Promise<void>;
   readonly sync: Coalesced;
   readonly writes: WriteQueue;
   userCount = 0;
-  /** A sync failed: what the file holds beyond earlier syncs is unknown for good. */
-  isGivenUp = false;
+  /** A sync failed. The content written after the last successful sync is unknown. */
+  hasSyncFailed = false;
 
   constructor(name: ExtentFileName, file: Promise<DiskFile>, nameDurable: Promise<void>) {
     this.name = name;
@@ -172,26 +177,26 @@ class OpenFile {
     this.nameDurable = nameDurable;
     this.writes = new WriteQueue(file, isPacked(name) ? "keep" : "pass");
     this.sync = new Coalesced(async () => {
-      if (this.isGivenUp) throw givenUp(name);
+      if (this.hasSyncFailed) throw syncFailedBefore(name);
       await (await file).sync();
     });
-    file.catch(() => {}); // Each user awaits it; an open that failed has no other listener.
+    file.catch(() => {}); // Each user awaits it. Prevents an unhandled rejection without users.
   }
 }
 
-function closeQuietly(open: OpenFile): void {
-  // Everything that must be durable was synced: a failed close loses nothing.
+function closeIgnoringErrors(open: OpenFile): void {
+  // All durable data was synced before: a failed close loses nothing.
   open.file.then((file) => file.close()).catch(() => {});
 }
 
-function givenUp(name: ExtentFileName): AshlarError {
+function syncFailedBefore(name: ExtentFileName): AshlarError {
   return new AshlarError(
     "DISK_FAILED",
     `Cannot write ${extentPath(name)}: an earlier sync of it failed`,
   );
 }
 
-/** One use of an extent file. Released once by its user, also after errors. */
+/** One user's handle of an extent file. The user releases it once, also after errors. */
 export class ExtentFile {
   readonly name: ExtentFileName;
   readonly #open: OpenFile;
@@ -206,7 +211,10 @@ export class ExtentFile {
     this.#onReleased = onReleased;
   }
 
-  /** Bytes read into `target`; fewer than its length only at the end of the file. */
+  /**
+   * Returns the number of bytes read. It is below the length of `target` only at the end of the
+   * file.
+   */
   async read(target: Uint8Array, offsetBytes: number, use: CacheUse = "keep"): Promise<number> {
     assert(!this.#isReleased, "a released file is not used");
     return (await this.#open.file).read(target, offsetBytes, use);
@@ -215,11 +223,11 @@ export class ExtentFile {
   /**
    * Writes all of `bytes`. Not durable before `sync`.
    *
-   * @throws {AshlarError} NO_SPACE, DISK_FAILED: what the file holds at these bytes is unknown.
+   * @throws {AshlarError} NO_SPACE, DISK_FAILED: the content of the file at these bytes is unknown.
    */
   async write(bytes: Uint8Array, offsetBytes: number): Promise<void> {
     assert(!this.#isReleased, "a released file is not used");
-    if (this.#open.isGivenUp) throw givenUp(this.name);
+    if (this.#open.hasSyncFailed) throw syncFailedBefore(this.name);
     try {
       await this.#open.writes.write(bytes, offsetBytes);
     } catch (error) {
@@ -228,30 +236,32 @@ export class ExtentFile {
     }
   }
 
+  /** Returns the length of the file. */
   async lengthBytes(): Promise<number> {
     assert(!this.#isReleased, "a released file is not used");
     return (await (await this.#open.file).size()).lengthBytes;
   }
 
   /**
-   * What was written before the call, and the file's name, are durable when it resolves. Callers
-   * that wait at one time share one fdatasync.
+   * Makes the bytes written before the call and the name of the file durable. Concurrent callers
+   * share one fdatasync.
    *
-   * @throws {AshlarError} DISK_FAILED: the file is given up.
+   * @throws {AshlarError} DISK_FAILED: the file accepts no more writes.
    */
   async sync(): Promise<void> {
     assert(!this.#isReleased, "a released file is not used");
     try {
       await Promise.all([this.#open.sync.run(), this.#open.nameDurable]);
     } catch (error) {
-      this.#open.isGivenUp = true;
+      this.#open.hasSyncFailed = true;
       this.#events.onSyncFailed(error);
       throw error;
     }
   }
 
+  /** Ends this use of the file. */
   release(): void {
-    assert(!this.#isReleased, "a file is released once");
+    assert(!this.#isReleased, "a user releases a file once");
     this.#isReleased = true;
     this.#onReleased();
   }

@@ -9,7 +9,9 @@ import { clusterIdSchema, serverIdSchema } from "../../shared/protocol/schemas.t
 
 const IDENTITY_FILE = "chunkserver.json";
 const FORMAT_VERSION = 1;
+/** Directory of the extent files, relative to the data directory. */
 export const EXTENTS_DIRECTORY = "extents";
+/** Name of the ordered store that holds the index. */
 export const INDEX_NAME = "index";
 
 const identitySchema = v.strictObject({
@@ -19,38 +21,38 @@ const identitySchema = v.strictObject({
   /** null until the first registration. */
   clusterId: v.nullable(clusterIdSchema),
   /**
-   * Whether the index has recorded the server id. Set before the first chunk is accepted, so an
-   * index without it beside an identity with it is another index, or an emptied one.
+   * Whether the server id is recorded in the index. Set before the first chunk is accepted. An
+   * index without a server id next to an identity with `isIndexMade` is foreign or was emptied.
    */
   isIndexMade: v.boolean(),
 });
 
-/** Whose disk this is. Drawn once, at the first start in an empty directory. */
+/** Identity of a disk. Created once, at the first start in an empty directory. */
 export type DiskIdentity = v.InferOutput<typeof identitySchema>;
 
-/** What the operator says must be there; null: anything. */
+/** Ids that the operator expects. Null: any id. */
 export interface ExpectedIdentity {
   readonly serverId: ServerId | null;
   readonly clusterId: ClusterId | null;
 }
 
 /**
- * Reads the identity of a data directory, or draws one for a directory that is empty. Durable when
- * it resolves.
+ * Reads the identity of a data directory, or creates one in an empty directory. Durable when it
+ * resolves.
  *
- * @throws {AshlarError} WRONG_IDENTITY if the directory holds chunks but no identity, or is another
- *   server's or cluster's; STORE_CORRUPT if the identity cannot be read; VERSION_MISMATCH.
+ * @throws {AshlarError} WRONG_IDENTITY if the directory has chunks but no identity, or belongs to
+ *   another server or cluster. STORE_CORRUPT if the identity cannot be read. VERSION_MISMATCH.
  */
 export async function openIdentity(
-  world: { readonly disk: Disk; readonly stores: OrderedStores; readonly random: Random },
+  deps: { readonly disk: Disk; readonly stores: OrderedStores; readonly random: Random },
   expected: ExpectedIdentity,
 ): Promise<DiskIdentity> {
-  const found = await readIdentity(world.disk);
+  const found = await readIdentity(deps.disk);
   if (found !== null) {
     checkExpected(found, expected);
     return found;
   }
-  await refuseIfUsed(world.disk, world.stores);
+  await refuseIfUsed(deps.disk, deps.stores);
   if (expected.serverId !== null) {
     throw new AshlarError(
       "WRONG_IDENTITY",
@@ -61,15 +63,15 @@ export async function openIdentity(
   const identity: DiskIdentity = {
     format: "ashlar chunkserver",
     version: FORMAT_VERSION,
-    serverId: parseServerId(toHex(world.random.bytes(16))),
+    serverId: parseServerId(toHex(deps.random.bytes(16))),
     clusterId: expected.clusterId,
     isIndexMade: false,
   };
-  await writeIdentity(world.disk, identity);
+  await writeIdentity(deps.disk, identity);
   return identity;
 }
 
-/** Replaces the identity as one step. */
+/** Replaces the identity file atomically. Durable when it resolves. */
 export async function writeIdentity(disk: Disk, identity: DiskIdentity): Promise<void> {
   const text = `${JSON.stringify(identity, null, 2)}\n`;
   await disk.writeFileDurably(IDENTITY_FILE, new TextEncoder().encode(text));
@@ -87,16 +89,16 @@ async function readIdentity(disk: Disk): Promise<DiskIdentity | null> {
   if (!parsed.success) {
     throw new AshlarError(
       "STORE_CORRUPT",
-      `Cannot read ${IDENTITY_FILE} in the data directory: it is not a chunkserver's identity`,
+      `Cannot read ${IDENTITY_FILE} in the data directory: it is not the identity of a chunkserver`,
       {
-        hint: "Is this the data directory of a chunkserver? If the file is damaged, move the directory away and start with an empty one",
+        hint: "Check that this is the data directory of a chunkserver. If the file is damaged, move the directory away and start with an empty one",
       },
     );
   }
   if (parsed.output.version !== FORMAT_VERSION) {
     throw new AshlarError(
       "VERSION_MISMATCH",
-      `Cannot use the data directory: expected format version ${FORMAT_VERSION}: it has ${parsed.output.version}`,
+      `Cannot use the data directory: expected format version ${FORMAT_VERSION}: current value is ${parsed.output.version}`,
     );
   }
   return parsed.output;
@@ -106,7 +108,7 @@ function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    return null; // The schema refuses it, with the message that the operator needs.
+    return null; // The schema rejects null, and `readIdentity` reports it.
   }
 }
 
@@ -115,7 +117,7 @@ function checkExpected(found: DiskIdentity, expected: ExpectedIdentity): void {
   if (serverId !== null && serverId !== found.serverId) {
     throw new AshlarError(
       "WRONG_IDENTITY",
-      `Cannot use the data directory: expected the disk of server ${serverId}: it is that of ${found.serverId}`,
+      `Cannot use the data directory: expected the disk of server ${serverId}: it belongs to ${found.serverId}`,
       { hint: "Mount the right disk, or correct serverId in the config" },
     );
   }
@@ -128,14 +130,14 @@ function checkExpected(found: DiskIdentity, expected: ExpectedIdentity): void {
   }
 }
 
-/** An emptied or half-restored disk must never look like a new server with nothing on it. */
+/** Refuses an emptied or partly restored disk, which must not be treated as a new server. */
 async function refuseIfUsed(disk: Disk, stores: OrderedStores): Promise<void> {
   const names = (await disk.list(".")).map((entry) => entry.name);
   const isUsed = names.includes(EXTENTS_DIRECTORY) || (await stores.list()).includes(INDEX_NAME);
   if (!isUsed) return;
   throw new AshlarError(
     "WRONG_IDENTITY",
-    `Cannot use the data directory: it holds chunks, but ${IDENTITY_FILE} is missing`,
+    `Cannot use the data directory: it contains chunks, but ${IDENTITY_FILE} is missing`,
     { hint: `Restore ${IDENTITY_FILE}, or move the directory away and start with an empty one` },
   );
 }

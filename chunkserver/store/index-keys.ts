@@ -5,18 +5,19 @@ import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import { type ExtentFileName, parseExtentFileName } from "./chunk-record.ts";
 
 /**
- * Keys of the index: a letter for the table, then the key in it. Integers are big-endian, so that
- * keys sort like numbers.
+ * Keys of the index: a letter for the table, then the key within the table. Integers are
+ * big-endian, so keys sort in numeric order.
  *
- *     I                      server id (ASCII): whose index this is
- *     S                      where the scrub is: the last chunk id it proved (32 bytes)
+ *     I                      server id (ASCII): the owner of this index
+ *     S                      scrub position: the last chunk id that was verified (32 bytes)
  *     C id(32)               chunk record
  *     H id(32)               block hashes, 32 bytes each
  *     P file(8) id(32)       empty: the chunk has an extent in this packed file
  *     U due(8) id(32)        empty: ask the master about the chunk from this time on
- *     L id(32)               reason (UTF-8): the copy was lost and the master does not know it yet
+ *     L id(32)               reason (UTF-8): a lost replica that is not yet reported
  */
 export const IDENTITY_KEY = Uint8Array.of(letter("I"));
+/** Key of the scrub position. */
 export const SCRUB_KEY = Uint8Array.of(letter("S"));
 
 const CHUNK = letter("C");
@@ -29,55 +30,63 @@ function letter(text: string): number {
   return text.charCodeAt(0);
 }
 
-export function chunkKey(id: ChunkId): Uint8Array {
+/** Returns the key of a chunk record (table C). */
+export function chunkRecordKey(id: ChunkId): Uint8Array {
   return concatBytes([Uint8Array.of(CHUNK), chunkIdBytes(id)]);
 }
 
+/** Returns the key of the block hashes of a chunk (table H). */
 export function hashesKey(id: ChunkId): Uint8Array {
   return concatBytes([Uint8Array.of(HASHES), chunkIdBytes(id)]);
 }
 
+/** Returns the key of a lost replica (table L). */
 export function lostKey(id: ChunkId): Uint8Array {
   return concatBytes([Uint8Array.of(LOST), chunkIdBytes(id)]);
 }
 
+/** Returns the key of a chunk in a packed file (table P). */
 export function packedKey(file: ExtentFileName, id: ChunkId): Uint8Array {
   return concatBytes([packedPrefix(file), chunkIdBytes(id)]);
 }
 
+/** Returns the key of a chunk that is due for confirmation at `dueMs` (table U). */
 export function unconfirmedKey(dueMs: number, id: ChunkId): Uint8Array {
   return concatBytes([Uint8Array.of(UNCONFIRMED), bigEndian(dueMs), chunkIdBytes(id)]);
 }
 
-/** The chunk id that a key of the tables C, H, P, U and L ends with. */
+/** Returns the chunk id at the end of a key of the tables C, H, P, U and L. */
 export function chunkIdOfKey(key: Uint8Array): ChunkId {
   assert(key.length > 32, "the key ends with a chunk id");
   return toHex(key.subarray(key.length - 32)) as ChunkId;
 }
 
+/** A range of keys in byte order. */
 export interface KeyRange {
   readonly start: Uint8Array;
   /** Exclusive. */
   readonly end: Uint8Array;
 }
 
-/** Keys of chunk records after `after`, or all of them. */
-export function chunkKeysAfter(after: ChunkId | null): KeyRange {
+/** Returns the keys of the chunk records after `after`, or of all records for null. */
+export function chunkRecordKeysAfter(after: ChunkId | null): KeyRange {
   const start =
-    after === null ? Uint8Array.of(CHUNK) : concatBytes([chunkKey(after), Uint8Array.of(0)]);
+    after === null ? Uint8Array.of(CHUNK) : concatBytes([chunkRecordKey(after), Uint8Array.of(0)]);
   return { start, end: Uint8Array.of(CHUNK + 1) };
 }
 
+/** Returns the keys of all lost replicas. */
 export function lostKeys(): KeyRange {
   return { start: Uint8Array.of(LOST), end: Uint8Array.of(LOST + 1) };
 }
 
+/** Returns the keys of the chunks in a packed file. */
 export function packedKeys(file: ExtentFileName): KeyRange {
   const number = packedNumber(file);
   return { start: packedPrefix(file), end: prefixed(PACKED, number + 1) };
 }
 
-/** Keys of chunks that the master is to be asked about at `nowMs`. */
+/** Returns the keys of the chunks that are due for confirmation at `nowMs`. */
 export function unconfirmedKeysUntil(nowMs: number): KeyRange {
   return { start: Uint8Array.of(UNCONFIRMED), end: prefixed(UNCONFIRMED, nowMs + 1) };
 }
@@ -88,7 +97,7 @@ function packedPrefix(file: ExtentFileName): Uint8Array {
 
 function packedNumber(file: ExtentFileName): number {
   const parsed = parseExtentFileName(file);
-  assert(parsed?.kind === "packed", "only packed files have a table of their chunks");
+  assert(parsed?.kind === "packed", "only packed files have keys in table P");
   return parsed.number;
 }
 
@@ -97,7 +106,7 @@ function prefixed(table: number, value: number): Uint8Array {
 }
 
 function bigEndian(value: number): Uint8Array {
-  assert(Number.isSafeInteger(value) && value >= 0, "a key holds a natural number");
+  assert(Number.isSafeInteger(value) && value >= 0, "a key contains a natural number");
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(value), false);
   return bytes;

@@ -6,21 +6,21 @@ import type { Extent } from "./chunk-record.ts";
 import type { ExtentFile } from "./extent-files.ts";
 import type { SpaceClaim } from "./reserve.ts";
 
-/** Where a partial chunk's bytes go. */
-export interface PartialRoom {
+/** Place for the bytes of a partial chunk. */
+export interface PartialAllocation {
   readonly file: ExtentFile;
   readonly offsetBytes: number;
   readonly capacityBytes: number;
 }
 
 /**
- * The bytes of a chunk that is not sealed: in an extent file, named by no record.
+ * The bytes of a chunk that is not sealed. They are in an extent file, without a record.
  *
- * Invariant: `receivedBytes` bytes from the start were verified against the block hashes kept here,
- * and were written. What lies beyond in the file means nothing.
+ * Invariant: the first `receivedBytes` bytes were verified against the block hashes kept here and
+ * were written. Bytes beyond them in the file have no meaning.
  */
 export class OpenPartial {
-  readonly room: PartialRoom;
+  readonly allocation: PartialAllocation;
   readonly #claim: SpaceClaim;
   readonly #hashes: Uint8Array;
   #receivedBytes = 0;
@@ -28,49 +28,51 @@ export class OpenPartial {
   readonly #onIdle: (() => void)[] = [];
   #error: unknown = null;
 
-  constructor(room: PartialRoom, claim: SpaceClaim) {
-    this.room = room;
+  constructor(allocation: PartialAllocation, claim: SpaceClaim) {
+    this.allocation = allocation;
     this.#claim = claim;
-    this.#hashes = new Uint8Array(blockCount(room.capacityBytes) * DIGEST_BYTES);
+    this.#hashes = new Uint8Array(blockCount(allocation.capacityBytes) * DIGEST_BYTES);
   }
 
+  /** Bytes received from the start without a gap. */
   get receivedBytes(): number {
     return this.#receivedBytes;
   }
 
-  /** A write failed: the partial chunk is of no use any more. */
+  /** A write failed. The partial chunk cannot be used further. */
   get isBroken(): boolean {
     return this.#error !== null;
   }
 
-  /** The hashes of the blocks of the first `lengthBytes` bytes. A copy. */
+  /** Returns a copy of the hashes of the blocks in the first `lengthBytes` bytes. */
   hashes(lengthBytes: number): Uint8Array {
-    assert(lengthBytes <= this.#receivedBytes, "only what was received has hashes");
+    assert(lengthBytes <= this.#receivedBytes, "only received bytes have hashes");
     return this.#hashes.slice(0, blockCount(lengthBytes) * DIGEST_BYTES);
   }
 
   /**
-   * Writes blocks that the caller has checked against `hashes`. Resolves when the system has taken
-   * the bytes (not durable). Several writes may be under way; they follow one another without gap.
+   * Writes blocks that the caller has verified against `hashes`. Resolves when the operating system
+   * has accepted the bytes (not durable). Several writes may be in progress. Each starts where the
+   * previous one ends.
    *
-   * @throws {AshlarError} INVALID_ARGUMENT beyond the capacity; NO_SPACE, DISK_FAILED: the partial
-   *   chunk is of no use any more.
+   * @throws {AshlarError} INVALID_ARGUMENT beyond the capacity. NO_SPACE, DISK_FAILED: the partial
+   *   chunk cannot be used further.
    */
   async write(offsetBytes: number, hashes: Uint8Array, bytes: Uint8Array): Promise<void> {
-    assert(offsetBytes % BLOCK_BYTES === 0, "blocks begin at a block boundary");
-    assert(hashes.length === blockCount(bytes.length) * DIGEST_BYTES, "a hash for every block");
+    assert(offsetBytes % BLOCK_BYTES === 0, "a write starts at a block boundary");
+    assert(hashes.length === blockCount(bytes.length) * DIGEST_BYTES, "each block has a hash");
     if (this.#error !== null) throw this.#error;
     const endBytes = offsetBytes + bytes.length;
-    if (endBytes > this.room.capacityBytes) {
+    if (endBytes > this.allocation.capacityBytes) {
       throw new AshlarError(
         "INVALID_ARGUMENT",
-        `Cannot write blocks up to byte ${endBytes}: expected at most the ${this.room.capacityBytes} bytes that the write announced`,
+        `Cannot write blocks up to byte ${endBytes}: expected at most the announced size of ${this.allocation.capacityBytes} bytes`,
       );
     }
     this.#hashes.set(hashes, (offsetBytes / BLOCK_BYTES) * DIGEST_BYTES);
     this.#writesInFlight += 1;
     try {
-      await this.room.file.write(bytes, this.room.offsetBytes + offsetBytes);
+      await this.allocation.file.write(bytes, this.allocation.offsetBytes + offsetBytes);
     } catch (error) {
       this.#error = error;
       throw error;
@@ -78,22 +80,22 @@ export class OpenPartial {
       this.#writesInFlight -= 1;
       if (this.#writesInFlight === 0) for (const wake of this.#onIdle.splice(0)) wake();
     }
-    this.#claim.written(bytes.length);
-    // A write before this one failed while both were under way: there is a gap before these bytes.
+    this.#claim.markWritten(bytes.length);
+    // An earlier write failed while both were in progress: there is a gap before these bytes.
     if (this.#error !== null) throw this.#error;
-    // Writes to one file end in the order of the calls.
-    assert(offsetBytes <= this.#receivedBytes, "blocks follow one another without gap");
+    // Writes to one file complete in the order of the calls.
+    assert(offsetBytes <= this.#receivedBytes, "there is no gap between writes");
     this.#receivedBytes = Math.max(this.#receivedBytes, endBytes);
   }
 
-  /** Forgets what lies beyond `lengthBytes`, a block boundary. No write may be under way. */
+  /** Drops the bytes beyond `lengthBytes`, a block boundary. No write may be in progress. */
   truncate(lengthBytes: number): void {
-    assert(this.#writesInFlight === 0, "bytes under way are not forgotten");
+    assert(this.#writesInFlight === 0, "no write is in progress");
     assert(lengthBytes % BLOCK_BYTES === 0, "a partial chunk ends at a block boundary");
     this.#receivedBytes = Math.min(this.#receivedBytes, lengthBytes);
   }
 
-  /** Resolves when no write is under way. */
+  /** Resolves when no write is in progress. */
   idle(): Promise<void> {
     if (this.#writesInFlight === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -101,22 +103,26 @@ export class OpenPartial {
     });
   }
 
-  /** What was received is durable when it resolves. @throws {AshlarError} DISK_FAILED */
+  /** Makes the received bytes durable. @throws {AshlarError} DISK_FAILED */
   async sync(): Promise<void> {
     if (this.#error !== null) throw this.#error;
-    await this.room.file.sync();
+    await this.allocation.file.sync();
   }
 
-  /** The extent of a chunk of `lengthBytes`, all received. */
+  /** Returns the extent of a chunk of `lengthBytes`, which must all be received. */
   extent(lengthBytes: number): Extent {
-    assert(lengthBytes === this.#receivedBytes, "a chunk is sealed whole");
-    return { file: this.room.file.name, offsetBytes: this.room.offsetBytes, lengthBytes };
+    assert(lengthBytes === this.#receivedBytes, "all bytes of a sealed chunk were received");
+    return {
+      file: this.allocation.file.name,
+      offsetBytes: this.allocation.offsetBytes,
+      lengthBytes,
+    };
   }
 
-  /** Gives back the file and the rest of the promised space. The bytes stay where they are. */
+  /** Releases the file and the unused rest of the claimed space. The bytes stay on the disk. */
   release(): void {
-    assert(this.#writesInFlight === 0, "a file is released after its last write");
+    assert(this.#writesInFlight === 0, "no write is in progress");
     this.#claim.release();
-    this.room.file.release();
+    this.allocation.file.release();
   }
 }

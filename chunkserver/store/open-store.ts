@@ -5,7 +5,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
 import type { Random } from "../../shared/ports/random.ts";
-import { Aside } from "./aside.ts";
+import { RetentionDirectory } from "./aside.ts";
 import { ChunkIndex } from "./chunk-index.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { ExtentFiles } from "./extent-files.ts";
@@ -19,14 +19,15 @@ import {
 } from "./identity.ts";
 import { IDENTITY_KEY } from "./index-keys.ts";
 import { PackedFiles } from "./packed-files.ts";
-import { DiskHealth, type StoreParts } from "./parts.ts";
+import { DiskHealth, type StoreDeps } from "./parts.ts";
 import { recover } from "./recover.ts";
 import { Reserve } from "./reserve.ts";
-import { Tally } from "./tally.ts";
+import { ChunkTotals } from "./tally.ts";
 
 const QUARANTINE = { path: "quarantine", filesMax: 64, keepMs: 30 * 24 * 3_600_000 };
 const GARBAGE = { path: "garbage", filesMax: 1024, keepMs: 24 * 3_600_000 };
 
+/** Dependencies of `openChunkStore`, and the limits of the store. */
 export interface StoreOptions {
   readonly disk: Disk;
   readonly stores: OrderedStores;
@@ -35,15 +36,15 @@ export interface StoreOptions {
   readonly hasher: Hasher;
   readonly log: Log;
   readonly expected: ExpectedIdentity;
-  /** Free space that new chunks leave on a disk of so many bytes. */
+  /** Returns the free space that new chunks must leave on a disk of `totalBytes`. */
   readonly reserveBytesFor: (totalBytes: number) => number;
 }
 
 /**
- * Opens the chunk store in a data directory, or makes one in a directory that is empty.
+ * Opens the chunk store in a data directory, or creates one in an empty directory.
  *
- * @throws {AshlarError} WRONG_IDENTITY, STORE_CORRUPT, VERSION_MISMATCH with a hint: the directory
- *   is not what it says it is. An emptied disk is an error, never an empty inventory.
+ * @throws {AshlarError} WRONG_IDENTITY, STORE_CORRUPT, VERSION_MISMATCH with a hint if the
+ *   directory does not match its identity. An emptied disk is an error, never an empty inventory.
  */
 export async function openChunkStore(options: StoreOptions): Promise<ChunkStore> {
   const { disk } = options;
@@ -52,11 +53,11 @@ export async function openChunkStore(options: StoreOptions): Promise<ChunkStore>
   const store = await openIndexStore(options.stores);
   try {
     const identity = await joinIndex(disk, store, found);
-    const tally = new Tally();
-    const parts = makeParts(options, store, { identity, tally });
-    await Promise.all([parts.quarantine.prepare(), parts.garbage.prepare()]);
-    await recover(parts, tally);
-    return new ChunkStore(parts, identity, tally);
+    const totals = new ChunkTotals();
+    const deps = makeDeps(options, store, { identity, totals });
+    await Promise.all([deps.quarantine.prepare(), deps.garbage.prepare()]);
+    await recover(deps, totals);
+    return new ChunkStore(deps, identity, totals);
   } catch (error) {
     await store.close();
     throw error;
@@ -68,17 +69,17 @@ async function openIndexStore(stores: OrderedStores): Promise<OrderedStore> {
     return await stores.open(INDEX_NAME);
   } catch (cause) {
     if (!isAshlarError(cause, "STORE_CORRUPT")) throw cause;
-    throw new AshlarError("STORE_CORRUPT", "Cannot open the chunk index: it is damaged", {
+    throw new AshlarError("STORE_CORRUPT", "Cannot open the chunk index: it is corrupt", {
       cause,
-      hint: "Move the data directory away and start with an empty one: the cluster makes new copies",
+      hint: "Move the data directory away and start with an empty one: the cluster makes new replicas",
     });
   }
 }
 
 /**
- * Proves that the index belongs to the identity. The first time it writes the server id into the
- * index, and then into the identity that the index has it: an index without it beside an identity
- * that says so is not ours, or was emptied.
+ * Verifies that the index belongs to the identity. At the first start it writes the server id into
+ * the index, then `isIndexMade` into the identity. An index without a server id next to an identity
+ * with `isIndexMade` is foreign or was emptied.
  */
 async function joinIndex(
   disk: Disk,
@@ -90,15 +91,15 @@ async function joinIndex(
   if (owner === null && identity.isIndexMade) {
     throw new AshlarError(
       "STORE_CORRUPT",
-      `Cannot use the chunk index: expected that of server ${identity.serverId}: it is empty`,
+      `Cannot use the chunk index: expected the index of server ${identity.serverId}: it is empty`,
       { hint: "Restore the index, or move the data directory away and start with an empty one" },
     );
   }
   if (owner !== null && owner !== identity.serverId) {
     throw new AshlarError(
       "WRONG_IDENTITY",
-      `Cannot use the chunk index: expected that of server ${identity.serverId}: it is that of ${owner}`,
-      { hint: "The directory mixes the files of two servers: restore the one that belongs here" },
+      `Cannot use the chunk index: expected the index of server ${identity.serverId}: it belongs to ${owner}`,
+      { hint: "The directory mixes the files of two servers: restore the files of one of them" },
     );
   }
   if (identity.isIndexMade) return identity;
@@ -110,11 +111,11 @@ async function joinIndex(
   return joined;
 }
 
-function makeParts(
+function makeDeps(
   options: StoreOptions,
   store: OrderedStore,
-  state: { readonly identity: DiskIdentity; readonly tally: Tally },
-): StoreParts {
+  state: { readonly identity: DiskIdentity; readonly totals: ChunkTotals },
+): StoreDeps {
   const { disk, clock, hasher, log, reserveBytesFor } = options;
   const { serverId } = state.identity;
   const reserve = new Reserve({ disk, clock, log, serverId, reserveBytesFor });
@@ -128,14 +129,14 @@ function makeParts(
   const index = new ChunkIndex(store, {
     onCommitted: (changes) => {
       for (const change of changes) {
-        state.tally.onCommitted(change);
+        state.totals.onCommitted(change);
         packed.onCommitted(change);
       }
     },
     onFailed: (error) => health.fail(error),
     onFull: (error) => reserve.noteFull(error),
   });
-  const quarantine = new Aside({ ...QUARANTINE, disk, clock });
-  const garbage = new Aside({ ...GARBAGE, disk, clock });
+  const quarantine = new RetentionDirectory({ ...QUARANTINE, disk, clock });
+  const garbage = new RetentionDirectory({ ...GARBAGE, disk, clock });
   return { disk, clock, hasher, log, index, files, packed, reserve, quarantine, garbage, health };
 }

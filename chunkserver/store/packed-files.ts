@@ -3,85 +3,90 @@ import type { RecordChange } from "./chunk-index.ts";
 import { type Extent, type ExtentFileName, isPacked } from "./chunk-record.ts";
 import type { ExtentFile, ExtentFiles } from "./extent-files.ts";
 
-/** A packed file takes no further chunk from this length on. */
+/** Length at which a packed file accepts no further chunk. */
 export const PACKED_BYTES_MAX = 256 * 1024 * 1024;
 
-/** Below this share of live bytes a packed file is rewritten. */
+/** A packed file with a smaller share of live bytes is rewritten. */
 const LIVE_SHARE_MIN = 0.5;
 
 interface PackedFile {
-  /** Bytes of chunks that the index names. */
+  /** Bytes of chunks with a record in the index. */
   liveBytes: number;
-  /** Extents that the index names. */
+  /** Extents with a record in the index. */
   liveCount: number;
-  /** Where the next chunk goes; what is live and what is not adds up to it. */
+  /** Offset of the next chunk: the sum of live and dead bytes. */
   endBytes: number;
   /**
-   * Partial chunks in the file. Their bytes are in no record yet, so the file must not be deleted
-   * while there are any.
+   * Partial chunks in the file. No record refers to their bytes yet, so the file must not be
+   * deleted while this number is above 0.
    */
   writerCount: number;
 }
 
-/** Room for one chunk in a packed file. The file is released by its taker. */
-export interface PackedRoom {
+/** Place for one chunk in a packed file. The caller releases the file. */
+export interface PackedAllocation {
   readonly file: ExtentFile;
   readonly offsetBytes: number;
 }
 
 /**
- * Which bytes of packed files live, and where the next small chunk goes.
+ * Counts the live bytes of the packed files, and assigns a place to each new small chunk.
  *
- * Counts what the index committed (`onCommitted`), so a file is found empty only after nothing
- * durable names it.
+ * It counts committed changes of the index (`onCommitted`). So a file becomes empty only after the
+ * removal of its last record is durable.
  */
 export class PackedFiles {
   readonly #files: ExtentFiles;
   readonly #byName = new Map<ExtentFileName, PackedFile>();
-  /** The file that is appended to. */
+  /** The file to which chunks are appended. */
   #current: ExtentFileName | null = null;
-  #taking: Promise<unknown> = Promise.resolve();
+  #allocating: Promise<unknown> = Promise.resolve();
 
   constructor(files: ExtentFiles) {
     this.#files = files;
   }
 
-  /** A file that was there at the start. Whether all that the index names in it is there. */
-  adopt(name: ExtentFileName, lengthBytes: number): boolean {
+  /**
+   * Adds a file that exists at the start. Returns whether it contains all bytes that the index
+   * refers to.
+   */
+  addExisting(name: ExtentFileName, lengthBytes: number): boolean {
     const file = this.#entry(name);
     const isWhole = lengthBytes >= file.endBytes;
     file.endBytes = Math.max(file.endBytes, lengthBytes);
     return isWhole;
   }
 
-  /** Goes on appending to a file that was adopted. */
-  appendTo(name: ExtentFileName): void {
-    assert(this.#byName.has(name), "only a known file is appended to");
+  /** Appends the next chunks to a file that was adopted. */
+  continueFile(name: ExtentFileName): void {
+    assert(this.#byName.has(name), "the file was adopted");
     this.#current = name;
   }
 
+  /** Counts a committed change of a record. */
   onCommitted(change: RecordChange): void {
     for (const extent of change.before?.extents ?? []) this.#count(extent, -1);
     for (const extent of change.after?.extents ?? []) this.#count(extent, 1);
   }
 
-  /** Room for `lengthBytes` at the end of the current file, or of a new one. */
-  take(lengthBytes: number): Promise<PackedRoom> {
-    assert(lengthBytes > 0 && lengthBytes <= PACKED_BYTES_MAX, "a small chunk fits a packed file");
-    const taken = this.#taking.then(() => this.#take(lengthBytes));
-    this.#taking = taken.catch(() => {}); // The caller gets the error; the next one tries anew.
-    return taken;
+  /** Assigns `lengthBytes` at the end of the current file, or at the start of a new file. */
+  allocate(lengthBytes: number): Promise<PackedAllocation> {
+    assert(lengthBytes > 0 && lengthBytes <= PACKED_BYTES_MAX, "a chunk fits into a packed file");
+    const allocated = this.#allocating.then(() => this.#allocate(lengthBytes));
+    // The caller gets the error. The next call goes to a new file.
+    this.#allocating = allocated.catch(() => {});
+    return allocated;
   }
 
-  /** The partial chunk in the file was sealed, and counts by its record now, or was given up. */
+  /** Ends the use of a place: the partial chunk was sealed and has a record, or was deleted. */
   release(name: ExtentFileName): void {
     const file = this.#entry(name);
     file.writerCount -= 1;
-    assert(file.writerCount >= 0, "room is given back once");
+    assert(file.writerCount >= 0, "a place is released once");
   }
 
-  /** Forgets and returns a file in which nothing lives; null if there is none. */
-  takeEmpty(): ExtentFileName | null {
+  /** Removes and returns a file without live chunks and without writers. Null if there is none. */
+  removeEmpty(): ExtentFileName | null {
     for (const [name, file] of this.#byName) {
       if (file.liveCount > 0 || file.writerCount > 0 || name === this.#current) continue;
       this.#byName.delete(name);
@@ -90,8 +95,8 @@ export class PackedFiles {
     return null;
   }
 
-  /** The fullest file of those worth rewriting; null if there is none. */
-  sparse(): ExtentFileName | null {
+  /** Returns a file whose share of live bytes is below `LIVE_SHARE_MIN`. Null if there is none. */
+  findSparse(): ExtentFileName | null {
     for (const [name, file] of this.#byName) {
       if (file.writerCount > 0 || name === this.#current || file.liveCount === 0) continue;
       if (file.liveBytes < file.endBytes * LIVE_SHARE_MIN) return name;
@@ -99,18 +104,19 @@ export class PackedFiles {
     return null;
   }
 
+  /** Number of packed files. */
   get fileCount(): number {
     return this.#byName.size;
   }
 
-  /** Bytes in packed files that no record names. */
+  /** Bytes in packed files that no record refers to. */
   get deadBytes(): number {
     let dead = 0;
     for (const file of this.#byName.values()) dead += file.endBytes - file.liveBytes;
     return dead;
   }
 
-  async #take(lengthBytes: number): Promise<PackedRoom> {
+  async #allocate(lengthBytes: number): Promise<PackedAllocation> {
     const current = this.#current === null ? null : this.#entry(this.#current);
     const fits = current !== null && current.endBytes + lengthBytes <= PACKED_BYTES_MAX;
     const appendTo = fits ? this.#current : null;
@@ -141,6 +147,6 @@ export class PackedFiles {
     file.liveBytes += sign * extent.lengthBytes;
     file.liveCount += sign;
     file.endBytes = Math.max(file.endBytes, extent.offsetBytes + extent.lengthBytes);
-    assert(file.liveCount >= 0 && file.liveBytes >= 0, "no more dies than lived");
+    assert(file.liveCount >= 0 && file.liveBytes >= 0, "only live extents are removed");
   }
 }

@@ -3,14 +3,16 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
-import type { Aside } from "./aside.ts";
+import type { RetentionDirectory } from "./aside.ts";
 import type { ChunkIndex } from "./chunk-index.ts";
 import type { ExtentFiles } from "./extent-files.ts";
 import type { PackedFiles } from "./packed-files.ts";
 import type { Reserve } from "./reserve.ts";
 
-/** What the store is made of. Its jobs (seal, purge, examine, rewrite) are functions over it. */
-export interface StoreParts {
+/**
+ * The components of the store. Its operations (seal, purge, verify, rewrite) are functions over it.
+ */
+export interface StoreDeps {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly hasher: Hasher;
@@ -19,21 +21,23 @@ export interface StoreParts {
   readonly files: ExtentFiles;
   readonly packed: PackedFiles;
   readonly reserve: Reserve;
-  /** Rotten copies, for the operator. */
-  readonly quarantine: Aside;
-  /** Extent files that a crash left over. */
-  readonly garbage: Aside;
+  /** Corrupt replicas, kept for the operator. */
+  readonly quarantine: RetentionDirectory;
+  /** Extent files left over by a crash. */
+  readonly garbage: RetentionDirectory;
   readonly health: DiskHealth;
 }
 
-/** A call that fails with these has met a limit of the process or the machine: not the disk's fault. */
+/** Errors of these kinds mean a limit of the process or the machine, not a failure of the disk. */
 const ERRNOS_OF_LIMITS = ["EMFILE", "ENFILE", "ENOMEM"];
 
 /**
- * Whether the disk can be written to. A failed sync ends that until the process is restarted: what
- * the kernel holds is unknown (fsyncgate). So does a failed write, for a disk that refuses one is
- * sick or gone: writers shall go to other servers. Reads go on; every block is verified by its
- * reader. A disk that is full is not sick: the reserve hears of it.
+ * Whether the disk accepts writes.
+ *
+ * A failed sync ends writing until the process restarts, because the state of the kernel's cache is
+ * unknown (fsyncgate). A failed write does the same: a disk that refuses a write is failing or
+ * gone, and writers must use other servers. Reads continue, because each reader verifies its
+ * blocks. A full disk has not failed. It is reported to the reserve.
  */
 export class DiskHealth {
   readonly #log: Log;
@@ -45,22 +49,22 @@ export class DiskHealth {
     this.#reserve = reserve;
   }
 
-  /** null: the disk works. */
+  /** Reason why the disk accepts no writes. Null: it works. */
   get failure(): unknown {
     return this.#failure;
   }
 
-  /** A write, or the making of a file, was refused with `error`. */
+  /** Records that a write or the creation of a file was refused with `error`. */
   noteWriteFailure(error: unknown): void {
     if (isAshlarError(error, "NO_SPACE")) this.#reserve.noteFull(error);
     else if (isOfDisk(error)) this.fail(error);
   }
 
-  /** Nothing more is to be written. */
+  /** Stops all further writes. Logs the first failure. */
   fail(error: unknown): void {
     if (this.#failure !== null) return;
     this.#failure = error;
-    this.#log.error("The disk failed: this server takes no more writes until it is restarted", {
+    this.#log.error("The disk failed: this server accepts no writes until it is restarted", {
       error,
     });
   }
@@ -75,7 +79,10 @@ export class DiskHealth {
   }
 }
 
-/** NOT_FOUND: the directory of extents is gone, for example with the file system below it. */
+/**
+ * Returns whether the error is a failure of the disk. NOT_FOUND is one: the extents directory is
+ * gone, for example because its file system was unmounted.
+ */
 function isOfDisk(error: unknown): boolean {
   if (!(error instanceof AshlarError)) return false;
   const isLimit = ERRNOS_OF_LIMITS.includes(String(error.details["errno"]));

@@ -5,42 +5,42 @@ import { type ExtentFileName, isPacked, parseExtentFileName } from "./chunk-reco
 import { extentPath } from "./extent-files.ts";
 import { EXTENTS_DIRECTORY } from "./identity.ts";
 import { PACKED_BYTES_MAX } from "./packed-files.ts";
-import type { StoreParts } from "./parts.ts";
-import type { Tally } from "./tally.ts";
+import type { StoreDeps } from "./parts.ts";
+import type { ChunkTotals } from "./tally.ts";
 
-/** Records that are read, or changed, before others have their turn. */
+/** Records that are read or changed without a pause for other tasks. */
 const PAGE = 1000;
 
-/** Extent files on the disk; whether a record names the file. */
+/** The extent files on the disk, and whether a record refers to them. */
 type FilesFound = Map<ExtentFileName, "named" | "unnamed">;
 
 /**
- * Brings index and extent files together after a start.
+ * Reconciles the index and the extent files at a start.
  *
- * Copies whose extent file is gone are taken out and noted as lost. Extent files that no record
- * names are what a crash left of unfinished work: they are moved to `garbage/`, and deleted later.
- * A file that a record names is never touched.
+ * Replicas whose extent file is missing are removed and recorded as lost. Extent files without a
+ * record are left over from work that a crash interrupted. They are moved to `garbage/` and deleted
+ * later. A file with a record is never changed.
  *
- * @throws {AshlarError} STORE_CORRUPT if the index names chunks and there is no extent file at all.
+ * @throws {AshlarError} STORE_CORRUPT if the index has chunks and there is no extent file at all.
  */
-export async function recover(parts: StoreParts, tally: Tally): Promise<void> {
-  const found = await listExtentFiles(parts.disk);
-  const missing = await countRecords(parts, tally, found ?? new Map());
-  if (tally.chunkCount > 0 && (found === null || found.size === 0)) {
+export async function recover(deps: StoreDeps, totals: ChunkTotals): Promise<void> {
+  const found = await listExtentFiles(deps.disk);
+  const missing = await countRecords(deps, totals, found ?? new Map());
+  if (totals.chunkCount > 0 && (found === null || found.size === 0)) {
     throw new AshlarError(
       "STORE_CORRUPT",
-      `Cannot use the data directory: the index names ${tally.chunkCount} chunks: ${EXTENTS_DIRECTORY}/ is ${found === null ? "missing" : "empty"}`,
+      `Cannot use the data directory: expected the files of ${totals.chunkCount} chunks: ${EXTENTS_DIRECTORY}/ is ${found === null ? "missing" : "empty"}`,
       { hint: "Restore the extents, or move the data directory away and start with an empty one" },
     );
   }
-  if (found === null) await parts.disk.makeDirectory(EXTENTS_DIRECTORY);
-  for (const name of found?.keys() ?? []) parts.files.numberAbove(numberOf(name));
-  await noteMissing(parts, missing);
-  await moveUnnamed(parts, found ?? new Map());
-  await adoptPackedFiles(parts, found ?? new Map());
+  if (found === null) await deps.disk.makeDirectory(EXTENTS_DIRECTORY);
+  for (const name of found?.keys() ?? []) deps.files.skipNumbersTo(numberOf(name));
+  await noteMissing(deps, missing);
+  await moveUnnamed(deps, found ?? new Map());
+  await adoptPackedFiles(deps, found ?? new Map());
 }
 
-/** null: there is no directory of extents. */
+/** Lists the extent files. Null if their directory does not exist. */
 async function listExtentFiles(disk: Disk): Promise<FilesFound | null> {
   const found: FilesFound = new Map();
   try {
@@ -54,39 +54,39 @@ async function listExtentFiles(disk: Disk): Promise<FilesFound | null> {
   }
 }
 
-/** Reads every record once. Returns the chunks whose extent file is not there. */
+/** Reads each record once. Returns the chunks whose extent file is missing. */
 async function countRecords(
-  parts: StoreParts,
-  tally: Tally,
+  deps: StoreDeps,
+  totals: ChunkTotals,
   found: FilesFound,
 ): Promise<readonly ChunkId[]> {
   const missing: ChunkId[] = [];
   let after: ChunkId | null = null;
   for (;;) {
-    const page = parts.index.recordsAfter(after, PAGE);
+    const page = deps.index.recordsAfter(after, PAGE);
     for (const { chunkId, record } of page) {
       const change = { chunkId, before: null, after: record };
-      tally.onCommitted(change);
-      parts.packed.onCommitted(change);
+      totals.onCommitted(change);
+      deps.packed.onCommitted(change);
       for (const { file } of record.extents) {
-        parts.files.numberAbove(numberOf(file));
+        deps.files.skipNumbersTo(numberOf(file));
         if (found.has(file)) found.set(file, "named");
         else missing.push(chunkId);
       }
     }
     after = page.at(-1)?.chunkId ?? null;
     if (after === null) return missing;
-    await parts.clock.yieldTurn();
+    await deps.clock.yieldTurn();
   }
 }
 
-async function noteMissing(parts: StoreParts, missing: readonly ChunkId[]): Promise<void> {
+async function noteMissing(deps: StoreDeps, missing: readonly ChunkId[]): Promise<void> {
   if (missing.length === 0) return;
-  parts.log.warn("Extent files are missing: their copies no longer count", {
+  deps.log.warn("Extent files are missing: their replicas were removed from the index", {
     copyCount: missing.length,
   });
   for (let start = 0; start < missing.length; start += PAGE) {
-    await parts.index.change((operation) => {
+    await deps.index.change((operation) => {
       for (const chunkId of missing.slice(start, start + PAGE)) {
         if (operation.record(chunkId) === null) continue;
         operation.remove(chunkId);
@@ -96,35 +96,35 @@ async function noteMissing(parts: StoreParts, missing: readonly ChunkId[]): Prom
   }
 }
 
-async function moveUnnamed(parts: StoreParts, found: FilesFound): Promise<void> {
+async function moveUnnamed(deps: StoreDeps, found: FilesFound): Promise<void> {
   let count = 0;
   for (const [name, state] of found) {
     if (state === "named") continue;
-    await parts.disk.rename(extentPath(name), parts.garbage.pathFor(name));
+    await deps.disk.rename(extentPath(name), deps.garbage.pathFor(name));
     count += 1;
   }
   if (count === 0) return;
-  await parts.garbage.sync();
-  await parts.disk.syncDirectory(EXTENTS_DIRECTORY);
-  parts.log.info("Moved extent files that a crash left over to garbage/", { fileCount: count });
+  await deps.garbage.sync();
+  await deps.disk.syncDirectory(EXTENTS_DIRECTORY);
+  deps.log.info("Moved extent files left over by a crash to garbage/", { fileCount: count });
 }
 
-/** Learns the lengths of packed files, and goes on with the newest one if it has room. */
-async function adoptPackedFiles(parts: StoreParts, found: FilesFound): Promise<void> {
-  const { files, packed } = parts;
+/** Adds the packed files with their lengths. Appends to the newest one if it has room. */
+async function adoptPackedFiles(deps: StoreDeps, found: FilesFound): Promise<void> {
+  const { files, packed } = deps;
   let newest: ExtentFileName | null = null;
   for (const [name, state] of found) {
     if (!isPacked(name) || state === "unnamed") continue;
     const file = await files.open(name);
     try {
       const lengthBytes = await file.lengthBytes();
-      const isWhole = packed.adopt(name, lengthBytes);
+      const isWhole = packed.addExisting(name, lengthBytes);
       if (isWhole && lengthBytes < PACKED_BYTES_MAX / 2) newest = name;
     } finally {
       file.release();
     }
   }
-  if (newest !== null) packed.appendTo(newest);
+  if (newest !== null) packed.continueFile(newest);
 }
 
 function numberOf(name: ExtentFileName): number {

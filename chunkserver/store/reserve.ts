@@ -5,35 +5,38 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Log, LogFields } from "../../shared/ports/log.ts";
 
-/** What the bytes are for. Copies that the master ordered may use half of the reserve. */
+/** Purpose of a claim. Replicas that the master ordered may use half of the reserve. */
 export type SpacePurpose = "write" | "copy";
 
-/** How long one look at the file system serves. */
+/** How long a reading of the free space is used. */
 const SAMPLE_MS = 200;
 /**
- * After a write found no room, no chunk is begun for so long, whatever the file system says is free:
- * it may be inodes or a quota that are used up. Then a write tries whether there is room again.
+ * After a write was refused with NO_SPACE, no chunk is accepted for this time, even if the file
+ * system reports free bytes: inodes or a quota may be exhausted. Then a write is tried again.
  */
 const REFUSED_MS = 5_000;
 
+/** Space of the disk for new chunks. */
 export interface Space {
   readonly totalBytes: number;
-  /** What new chunks may still take: free space less the reserve, and less what was promised. */
+  /**
+   * Bytes for new chunks: free space less the reserve and less the claims of writes in progress.
+   */
   readonly availableBytes: number;
 }
 
 interface FreeSpace {
   readonly totalBytes: number;
-  /** What nobody has written to: some of it is promised. */
+  /** Bytes without data. Some of them are claimed. */
   readonly unwrittenBytes: number;
-  /** What is not promised either. */
+  /** Bytes without data and without a claim. */
   readonly freeBytes: number;
 }
 
 /**
- * Keeps free space back, so that the index can always commit, repairs have room, and a full disk
- * shows as a clear refusal at the start of a write and not as a failure in its middle. Logs when the
- * disk is full and when it has room again, each once.
+ * Keeps free space in reserve. So the index can always commit, repairs have room, and a full disk
+ * is reported at the start of a write instead of as a failure in its middle. Logs once when the
+ * disk is full and once when it has room again.
  */
 export class Reserve {
   readonly #disk: Disk;
@@ -44,13 +47,13 @@ export class Reserve {
   #sample: { readonly totalBytes: number; readonly availableBytes: number } | null = null;
   #sampledAtMs = 0;
   #writtenSinceSample = 0;
-  /** Promised to writes under way and not yet written. */
-  #promisedBytes = 0;
-  /** Until then nothing is promised, for a write found no room. */
+  /** Claimed by writes in progress and not yet written. */
+  #claimedBytes = 0;
+  /** No claims are accepted until this time, because a write was refused. */
   #refusedUntilMs = 0;
-  /** A write found no room, and none has found any since. */
+  /** A write was refused with NO_SPACE, and no write has succeeded since. */
   #isRoomUnproven = false;
-  /** When the disk was last seen to be full; null: it has room, or that it has was logged. */
+  /** When the disk was last seen full. Null: it has room, and this was logged. */
   #fullAtMs: number | null = null;
 
   constructor(options: {
@@ -68,9 +71,9 @@ export class Reserve {
   }
 
   /**
-   * Promises room for `lengthBytes`.
+   * Claims room for `lengthBytes`.
    *
-   * @throws {AshlarError} NO_SPACE naming the server, the threshold and what is there.
+   * @throws {AshlarError} NO_SPACE with the server, the reserve and the free bytes.
    */
   async claim(lengthBytes: number, purpose: SpacePurpose): Promise<SpaceClaim> {
     const { totalBytes, freeBytes } = await this.#free();
@@ -80,7 +83,7 @@ export class Reserve {
     if (this.#isRefusing()) {
       throw new AshlarError(
         "NO_SPACE",
-        `Cannot store ${lengthBytes} bytes on server ${this.#serverId}: a write found no room some seconds ago: ${freeBytes} bytes are said to be free`,
+        `Cannot store ${lengthBytes} bytes on server ${this.#serverId}: a write found no room some seconds ago: ${freeBytes} bytes are reported free`,
         { hint: "Look at inodes and quotas too: df -i on the server's data directory", details },
       );
     }
@@ -94,34 +97,36 @@ export class Reserve {
         },
       );
     }
-    this.#promisedBytes += lengthBytes;
+    this.#claimedBytes += lengthBytes;
     return new SpaceClaim(lengthBytes, (bytes, isWritten) => {
-      this.#promisedBytes -= bytes;
+      this.#claimedBytes -= bytes;
       if (!isWritten) return;
       this.#writtenSinceSample += bytes;
       if (!this.#isRefusing()) this.#isRoomUnproven = false;
     });
   }
 
-  /** The disk is full, was within the last 5 s, or no write has found room since. */
+  /**
+   * The disk is full, was full within the last 5 s, or no write has succeeded since it was full.
+   */
   get isFull(): boolean {
     return this.#fullAtMs !== null;
   }
 
-  /** A write or a commit failed with `error`, for there was no room: none is offered for 5 s. */
+  /** Records that a write or a commit was refused with NO_SPACE. Claims are refused for 5 s. */
   noteFull(error: AshlarError): void {
     this.#refusedUntilMs = this.#clock.monotonicMs() + REFUSED_MS;
     this.#isRoomUnproven = true;
-    this.#sayFull({ error });
+    this.#logFull({ error });
   }
 
-  /** Looked at again and again while the server runs: this is where it is seen that there is room. */
+  /** Returns the space for new chunks. Called regularly; logs when the disk has room again. */
   async space(): Promise<Space> {
     const { totalBytes, freeBytes, unwrittenBytes } = await this.#free();
     const reserveBytes = this.#reserveBytesFor(totalBytes);
     const fields = { freeBytes: unwrittenBytes, reserveBytes };
-    if (unwrittenBytes <= reserveBytes) this.#sayFull(fields);
-    else this.#sayRoom(fields);
+    if (unwrittenBytes <= reserveBytes) this.#logFull(fields);
+    else this.#logRoom(fields);
     const availableBytes = this.#isRefusing() ? 0 : Math.max(0, freeBytes - reserveBytes);
     return { totalBytes, availableBytes };
   }
@@ -130,17 +135,17 @@ export class Reserve {
     return this.#clock.monotonicMs() < this.#refusedUntilMs;
   }
 
-  #sayFull(fields: LogFields): void {
+  #logFull(fields: LogFields): void {
     const isKnown = this.#fullAtMs !== null;
     this.#fullAtMs = this.#clock.monotonicMs();
     if (isKnown) return;
-    const message = "The disk is full: this server takes no new chunks until there is room";
+    const message = "The disk is full: this server accepts no new chunks until there is room";
     this.#log.warn(message, fields);
   }
 
-  #sayRoom(fields: LogFields): void {
+  #logRoom(fields: LogFields): void {
     if (this.#fullAtMs === null || this.#isRoomUnproven) return;
-    // A disk on the brink must not fill the log.
+    // Limits the log lines of a disk whose free space varies around the reserve.
     if (this.#clock.monotonicMs() - this.#fullAtMs < REFUSED_MS) return;
     this.#fullAtMs = null;
     this.#log.info("The disk has room again", fields);
@@ -155,12 +160,12 @@ export class Reserve {
     }
     const { totalBytes, availableBytes } = this.#sample;
     const unwrittenBytes = availableBytes - this.#writtenSinceSample;
-    const freeBytes = Math.max(0, unwrittenBytes - this.#promisedBytes);
+    const freeBytes = Math.max(0, unwrittenBytes - this.#claimedBytes);
     return { totalBytes, freeBytes, unwrittenBytes: Math.max(0, unwrittenBytes) };
   }
 }
 
-/** Room promised to one write. */
+/** Room claimed by one write. */
 export class SpaceClaim {
   readonly #settle: (bytes: number, isWritten: boolean) => void;
   #remainingBytes: number;
@@ -171,14 +176,14 @@ export class SpaceClaim {
     this.#settle = settle;
   }
 
-  /** `bytes` of the promise are on the file system now. */
-  written(bytes: number): void {
+  /** Records that `bytes` of the claim are on the file system. */
+  markWritten(bytes: number): void {
     const settled = Math.min(bytes, this.#remainingBytes);
     this.#remainingBytes -= settled;
     this.#settle(settled, true);
   }
 
-  /** Gives the rest of the promise back. */
+  /** Gives back the rest of the claim. */
   release(): void {
     this.#settle(this.#remainingBytes, false);
     this.#remainingBytes = 0;

@@ -1,90 +1,90 @@
 import type { ChunkId } from "../../shared/base/ids.ts";
 import { type ChunkRecord, type ExtentFileName, isPacked, sameExtents } from "./chunk-record.ts";
-import { deleteEmptyPackedFiles, loseCopy, openCopy } from "./copies.ts";
-import type { PackedRoom } from "./packed-files.ts";
-import type { StoreParts } from "./parts.ts";
+import { deleteEmptyPackedFiles, dropDamagedReplica, openReplica } from "./copies.ts";
+import type { PackedAllocation } from "./packed-files.ts";
+import type { StoreDeps } from "./parts.ts";
 import type { SpaceClaim } from "./reserve.ts";
-import { firstRottenBlock } from "./verify-blocks.ts";
+import { firstCorruptBlock } from "./verify-blocks.ts";
 
-/** Chunks that are moved under one sync and one commit. */
+/** Chunks that are moved with one sync and one commit. */
 const MOVES_AT_ONCE = 32;
 
 interface Move {
   readonly chunkId: ChunkId;
   readonly record: ChunkRecord;
-  readonly room: PackedRoom;
+  readonly allocation: PackedAllocation;
   readonly claim: SpaceClaim;
 }
 
 /**
- * Moves some chunks out of a packed file that is mostly dead, and deletes it once it is empty.
- * Every block is verified on the way, so that rot is not copied under a fresh name. Resolves with
- * the count of chunks that were moved: 0 when there is nothing more to do now.
+ * Moves some chunks out of a packed file with few live bytes, and deletes the file once it is
+ * empty. Verifies each block, so that corrupt data is not copied. Resolves with the number of moved
+ * chunks: 0 when there is nothing to do now.
  */
-export async function rewriteSparseFile(parts: StoreParts): Promise<number> {
-  const name = parts.packed.sparse();
+export async function rewriteSparseFile(deps: StoreDeps): Promise<number> {
+  const name = deps.packed.findSparse();
   if (name === null) return 0;
-  const chunkIds = parts.index.chunksInPackedFile(name, MOVES_AT_ONCE);
+  const chunkIds = deps.index.chunksInPackedFile(name, MOVES_AT_ONCE);
   const moves: Move[] = [];
   try {
     for (const chunkId of chunkIds) {
-      const move = await copyChunk(parts, chunkId, name);
+      const move = await copyChunk(deps, chunkId, name);
       if (move !== null) moves.push(move);
     }
-    await commitMoves(parts, moves);
+    await commitMoves(deps, moves);
   } finally {
-    for (const { room, claim } of moves) {
+    for (const { allocation, claim } of moves) {
       claim.release();
-      parts.packed.release(room.file.name);
-      room.file.release();
+      deps.packed.release(allocation.file.name);
+      allocation.file.release();
     }
   }
-  await deleteEmptyPackedFiles(parts);
+  await deleteEmptyPackedFiles(deps);
   return moves.length;
 }
 
-/** Copies a chunk to the current packed file; null if it is gone, or rotten and was taken out. */
+/** Copies a chunk to the current packed file. Null if it is gone, or corrupt and was removed. */
 async function copyChunk(
-  parts: StoreParts,
+  deps: StoreDeps,
   chunkId: ChunkId,
   from: ExtentFileName,
 ): Promise<Move | null> {
-  const record = parts.index.record(chunkId);
-  const reader = record === null ? null : await openCopy(parts, chunkId);
+  const record = deps.index.record(chunkId);
+  const reader = record === null ? null : await openReplica(deps, chunkId);
   if (record === null || reader === null) return null;
   const bytes = new Uint8Array(record.lengthBytes);
   try {
     if (!record.extents.every((extent) => extent.file === from && isPacked(extent.file))) {
-      return null; // It was moved or stored anew since the list was made.
+      return null; // It was moved, or stored again, after the list was read.
     }
     await reader.read(bytes, 0);
-    const rotten = firstRottenBlock(parts.hasher, bytes, reader.hashes());
-    if (rotten >= 0) {
-      await loseCopy(parts, chunkId, record, `block ${rotten} does not match its hash`);
+    const corrupt = firstCorruptBlock(deps.hasher, bytes, reader.hashes());
+    if (corrupt >= 0) {
+      await dropDamagedReplica(deps, chunkId, record, `block ${corrupt} does not match its hash`);
       return null;
     }
   } finally {
     reader.release();
   }
-  return writeCopy(parts, chunkId, record, bytes);
+  return writeCopy(deps, chunkId, record, bytes);
 }
 
 async function writeCopy(
-  parts: StoreParts,
+  deps: StoreDeps,
   chunkId: ChunkId,
   record: ChunkRecord,
   bytes: Uint8Array,
 ): Promise<Move> {
-  const claim = await parts.reserve.claim(bytes.length, "copy");
+  const claim = await deps.reserve.claim(bytes.length, "copy");
   try {
-    const room = await parts.packed.take(bytes.length);
+    const allocation = await deps.packed.allocate(bytes.length);
     try {
-      await room.file.write(bytes, room.offsetBytes);
-      claim.written(bytes.length);
-      return { chunkId, record, room, claim };
+      await allocation.file.write(bytes, allocation.offsetBytes);
+      claim.markWritten(bytes.length);
+      return { chunkId, record, allocation, claim };
     } catch (error) {
-      parts.packed.release(room.file.name);
-      room.file.release();
+      deps.packed.release(allocation.file.name);
+      allocation.file.release();
       throw error;
     }
   } catch (error) {
@@ -93,15 +93,17 @@ async function writeCopy(
   }
 }
 
-async function commitMoves(parts: StoreParts, moves: readonly Move[]): Promise<void> {
-  const files = new Map(moves.map((move) => [move.room.file.name, move.room.file]));
+async function commitMoves(deps: StoreDeps, moves: readonly Move[]): Promise<void> {
+  const files = new Map(moves.map((move) => [move.allocation.file.name, move.allocation.file]));
   await Promise.all([...files.values()].map((file) => file.sync()));
-  await parts.index.change((operation) => {
-    for (const { chunkId, record, room } of moves) {
+  await deps.index.change((operation) => {
+    for (const { chunkId, record, allocation } of moves) {
       const current = operation.record(chunkId);
       if (current === null || !sameExtents(current, record)) continue;
       const { lengthBytes } = record;
-      const extents = [{ file: room.file.name, offsetBytes: room.offsetBytes, lengthBytes }];
+      const extents = [
+        { file: allocation.file.name, offsetBytes: allocation.offsetBytes, lengthBytes },
+      ];
       operation.put(chunkId, { ...current, extents });
     }
   });

@@ -1,81 +1,92 @@
 import { AshlarError } from "../../shared/base/errors.ts";
+import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import { chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { IndexOperation } from "./chunk-index.ts";
 import type { ChunkRecord } from "./chunk-record.ts";
 import type { OpenPartial } from "./open-partial.ts";
-import type { StoreParts } from "./parts.ts";
-import type { Sealing } from "./writes.ts";
+import type { StoreDeps } from "./parts.ts";
+
+/** A request to make a partial chunk a chunk, or to raise the intent of an existing one. */
+export interface SealRequest {
+  readonly chunkId: ChunkId;
+  readonly lengthBytes: number;
+  /** Log index of the intent under which the chunk was written. */
+  readonly intentIndex: LogIndex;
+  /** Time until the master is asked whether a committed file contains the chunk. */
+  readonly lifetimeMs: number;
+}
 
 /**
- * Makes a partial chunk a chunk: checks the root, syncs the bytes, commits the record, in this
- * order. Durable when it resolves. `known`: the chunk was here already; its intent was raised, the
- * new bytes are the caller's to delete.
+ * Makes a partial chunk a chunk: checks its id, syncs its bytes, commits its record, in this order.
+ * Durable when it resolves. "known": the chunk exists already. Its intent was raised, and the
+ * caller deletes the new bytes.
  *
  * @throws {AshlarError} CHUNK_CORRUPT, INVALID_ARGUMENT, NO_SPACE, DISK_FAILED: nothing changed.
  */
 export async function sealPartial(
-  parts: StoreParts,
+  deps: StoreDeps,
   partial: OpenPartial,
-  sealing: Sealing,
+  sealing: SealRequest,
 ): Promise<"stored" | "known"> {
-  parts.health.requireWritable();
+  deps.health.requireWritable();
   const { chunkId } = sealing;
-  const hashes = checkedHashes(parts, partial, sealing);
+  const hashes = checkedHashes(deps, partial, sealing);
   for (let isDurable = false; ; ) {
-    if (!isDurable && parts.index.record(chunkId) === null) {
+    if (!isDurable && deps.index.record(chunkId) === null) {
       await partial.sync();
-      parts.health.requireWritable();
+      deps.health.requireWritable();
       isDurable = true;
     }
-    const dueMs = confirmDueMs(parts, sealing);
-    const outcome = await parts.index.change((operation) => {
-      if (raise(operation, sealing, dueMs)) return "known";
+    const dueMs = confirmDueMs(deps, sealing);
+    const outcome = await deps.index.change((operation) => {
+      if (raiseIfPresent(operation, sealing, dueMs)) return "known";
       if (!isDurable) return "vanished";
       operation.forgetLost(chunkId);
       operation.put(chunkId, newRecord(partial, sealing, dueMs), hashes);
       return "stored";
     });
-    // The copy that was here was purged between the look and the commit: our bytes are needed.
+    // The existing replica was purged between the first look-up and the commit. Sync and try again.
     if (outcome !== "vanished") return outcome;
   }
 }
 
-/** Raises the intent of a chunk that is here. @throws {AshlarError} CHUNK_NOT_FOUND */
-export async function raiseIntent(parts: StoreParts, sealing: Sealing): Promise<void> {
-  parts.health.requireWritable();
-  const dueMs = confirmDueMs(parts, sealing);
-  const isKnown = await parts.index.change((operation) => raise(operation, sealing, dueMs));
+/** Raises the intent index of an existing chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
+export async function raiseIntent(deps: StoreDeps, sealing: SealRequest): Promise<void> {
+  deps.health.requireWritable();
+  const dueMs = confirmDueMs(deps, sealing);
+  const isKnown = await deps.index.change((operation) => raiseIfPresent(operation, sealing, dueMs));
   if (isKnown) return;
   throw new AshlarError(
     "CHUNK_NOT_FOUND",
-    `Cannot seal chunk ${sealing.chunkId} again: it was removed since`,
+    `Cannot seal chunk ${sealing.chunkId} again: it has been removed`,
   );
 }
 
-function checkedHashes(parts: StoreParts, partial: OpenPartial, sealing: Sealing): Uint8Array {
+/** Returns the hashes of the received blocks, after a check against the chunk id. */
+function checkedHashes(deps: StoreDeps, partial: OpenPartial, sealing: SealRequest): Uint8Array {
   const { chunkId, lengthBytes } = sealing;
   if (lengthBytes === 0 || partial.receivedBytes !== lengthBytes) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot seal chunk ${chunkId} of ${lengthBytes} bytes: received are ${partial.receivedBytes}`,
+      `Cannot seal chunk ${chunkId}: expected ${lengthBytes} bytes: current value is ${partial.receivedBytes}`,
     );
   }
   const hashes = partial.hashes(lengthBytes);
-  const root = chunkIdOf(parts.hasher, lengthBytes, hashes);
+  const root = chunkIdOf(deps.hasher, lengthBytes, hashes);
   if (root === chunkId) return hashes;
   throw new AshlarError(
     "CHUNK_CORRUPT",
-    `Cannot seal chunk ${chunkId}: the blocks that were received make up chunk ${root}`,
+    `Cannot seal chunk ${chunkId}: the received blocks have the chunk id ${root}`,
   );
 }
 
 /**
- * Raises the intent of the chunk if it is here; false if it is not.
+ * Raises the intent index of the chunk. Returns false if there is no record.
  *
- * A newer intent protects the copy from purges that the master ordered before it. Whether a commit
- * follows is open again, so the master is asked about the chunk again.
+ * A newer intent protects the replica from purges that the master ordered before it. It is not
+ * known yet whether a commit follows, so the master is asked about the chunk again.
  */
-function raise(operation: IndexOperation, sealing: Sealing, dueMs: number): boolean {
+function raiseIfPresent(operation: IndexOperation, sealing: SealRequest, dueMs: number): boolean {
   const { chunkId, intentIndex } = sealing;
   const record = operation.record(chunkId);
   if (record === null) return false;
@@ -85,12 +96,13 @@ function raise(operation: IndexOperation, sealing: Sealing, dueMs: number): bool
   return true;
 }
 
-function newRecord(partial: OpenPartial, sealing: Sealing, dueMs: number): ChunkRecord {
+function newRecord(partial: OpenPartial, sealing: SealRequest, dueMs: number): ChunkRecord {
   const { lengthBytes, intentIndex } = sealing;
   const extents = [partial.extent(lengthBytes)];
   return { lengthBytes, extents, intentIndex, confirmDueMs: dueMs };
 }
 
-function confirmDueMs(parts: StoreParts, sealing: Sealing): number {
-  return Math.max(1, Math.floor(parts.clock.wallMs() + sealing.lifetimeMs));
+/** Returns when the master is asked about the chunk. At least 1, because 0 means confirmed. */
+function confirmDueMs(deps: StoreDeps, sealing: SealRequest): number {
+  return Math.max(1, Math.floor(deps.clock.wallMs() + sealing.lifetimeMs));
 }

@@ -1,26 +1,28 @@
 import type { RecordChange } from "./chunk-index.ts";
 import type { ChunkRecord } from "./chunk-record.ts";
 
-/** What the index holds, in sums: read at the start, then kept up with every commit. */
-export class Tally {
+/** Totals of the chunks in the index: counted at the start, then updated with every commit. */
+export class ChunkTotals {
   #chunkCount = 0;
   #chunkBytes = 0;
   #unconfirmedCount = 0;
 
+  /** Number of chunks. */
   get chunkCount(): number {
     return this.#chunkCount;
   }
 
-  /** Lengths of all chunks. */
+  /** Sum of the chunk lengths. */
   get chunkBytes(): number {
     return this.#chunkBytes;
   }
 
-  /** Chunks that the master has not yet seen in a commit, as far as we know. */
+  /** Chunks for which the master has not confirmed that a committed file contains them. */
   get unconfirmedCount(): number {
     return this.#unconfirmedCount;
   }
 
+  /** Counts a committed change of a record. */
   onCommitted(change: RecordChange): void {
     if (change.before !== null) this.#count(change.before, -1);
     if (change.after !== null) this.#count(change.after, 1);

@@ -2,52 +2,35 @@ import { assert } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES, type ChunkId, DIGEST_BYTES, type LogIndex } from "../../shared/base/ids.ts";
-import type { Clock } from "../../shared/ports/clock.ts";
+import { hashesOf } from "./copies.ts";
 import type { OpenPartial } from "./open-partial.ts";
+import { createPartial, discardPartial, storePartial } from "./partials.ts";
+import type { StoreDeps } from "./parts.ts";
 import type { SpacePurpose } from "./reserve.ts";
+import { raiseIntent, type SealRequest } from "./seal.ts";
 
-/** Writes whose partial chunk is kept, at most: one more is OVERLOADED. */
+/** Unsealed writes at most. One more is refused with OVERLOADED. */
 const OPEN_WRITES_MAX = 4096;
-/** Sealed writes that are remembered, at most: the oldest are forgotten first. */
+/** Sealed writes that are remembered. The oldest are forgotten first. */
 const SEALED_WRITES_MAX = 8192;
-/** A writer whose chain broke during the seal comes back within so long. */
+/** How long a sealed write is remembered for a writer whose chain broke during the seal. */
 const SEALED_KEPT_MS_MAX = 120_000;
 
+/** A request to begin or resume a write. */
 export interface WriteRequest {
-  /** 32 hex digits, drawn by the writer. */
+  /** 32 hex digits, chosen by the writer. */
   readonly writeId: string;
   readonly intentIndex: LogIndex;
+  /** How long the received bytes are kept without a writer. */
   readonly lifetimeMs: number;
-  /** null: unknown. */
+  /** Length of the chunk in bytes. Null: unknown. */
   readonly sizeHintBytes: number | null;
   readonly purpose: SpacePurpose;
-  /** The write goes on at this block boundary; what is there beyond it is forgotten. */
+  /** The write resumes at this block boundary. Received bytes beyond it are dropped. */
   readonly resumeAtBytes: number;
 }
 
-/** What a write asks of the store. */
-export interface WriteBackend {
-  /** Room for a new partial chunk. @throws {AshlarError} NO_SPACE, DISK_FAILED, OVERLOADED */
-  makePartial(request: WriteRequest): Promise<OpenPartial>;
-  /** Deletes the bytes of a partial chunk, released before. */
-  discardPartial(partial: OpenPartial): Promise<void>;
-  /** Seals the partial chunk; its bytes belong to the index then, or are discarded as known. */
-  sealPartial(partial: OpenPartial, sealing: Sealing): Promise<void>;
-  /** Raises the intent of a sealed chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
-  raiseIntent(sealing: Sealing): Promise<void>;
-  isHere(chunkId: ChunkId): boolean;
-  /** Block hashes of a sealed chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
-  hashes(chunkId: ChunkId): Uint8Array;
-}
-
-export interface Sealing {
-  readonly chunkId: ChunkId;
-  readonly lengthBytes: number;
-  readonly intentIndex: LogIndex;
-  readonly lifetimeMs: number;
-}
-
-/** What became of a write. A `sealed` one is remembered so that a broken chain can be resumed. */
+/** State of a write. A sealed write is remembered, so that a broken chain can be resumed. */
 export type WriteState =
   | { readonly kind: "open"; readonly partial: OpenPartial }
   | { readonly kind: "sealed"; readonly chunkId: ChunkId; readonly lengthBytes: number }
@@ -55,58 +38,59 @@ export type WriteState =
 
 interface Entry {
   readonly writeId: string;
-  /** Resolves when the last take-over, seal or deletion of the entry is over: they exclude one another. */
+  /**
+   * Resolves when the last take-over, seal or deletion of the entry has ended. They run in turn.
+   */
   turn: Promise<void>;
   state: WriteState;
   holder: WriteLease | null;
-  /** Monotonic time; counts only while nobody holds the write. */
+  /** Monotonic time. Ignored while the write has a holder. */
   expiresAtMs: number;
 }
 
 /**
- * The writes under way, by their write id.
+ * The writes in progress, by write id.
  *
- * Invariant: one lease at a time may change a write. A writer that comes back takes the write over
- * after the bytes that the old lease had under way are on the file: a late write could otherwise
- * change bytes that the new lease has verified.
+ * Invariant: one lease at a time may change a write. A writer that resumes gets a new lease only
+ * after the writes of the old lease have ended. A late write could otherwise change bytes that were
+ * verified under the new lease.
  */
 export class Writes {
-  readonly #backend: WriteBackend;
-  readonly #clock: Clock;
+  readonly #deps: StoreDeps;
   readonly #entries = new Map<string, Entry>();
-  /** Entries of `#entries` that are sealed, the oldest first. */
+  /** The sealed entries of `#entries`, the oldest first. */
   readonly #sealed = new Set<Entry>();
 
-  constructor(backend: WriteBackend, clock: Clock) {
-    this.#backend = backend;
-    this.#clock = clock;
+  constructor(deps: StoreDeps) {
+    this.#deps = deps;
   }
 
-  /** Writes with bytes that are not sealed, held or not. */
+  /** Number of writes that are not sealed, with or without a holder. */
   get openCount(): number {
     return this.#entries.size - this.#sealed.size;
   }
 
-  /** How many bytes of the write are here; null if nothing is known of it. */
+  /** Returns the received bytes of the write. Null if the write is not known. */
   receivedBytes(writeId: string): number | null {
     const state = this.#entries.get(writeId)?.state;
     if (state === undefined || state.kind === "gone") return null;
     return state.kind === "sealed" ? state.lengthBytes : state.partial.receivedBytes;
   }
 
+  /** Returns the state of the write. "gone" if the write is not known. */
   state(writeId: string): WriteState {
     return this.#entries.get(writeId)?.state ?? { kind: "gone" };
   }
 
   /**
-   * Begins a write, or takes it over from its last holder.
+   * Begins a write, or takes it over from its previous holder.
    *
    * @throws {AshlarError} NO_SPACE, OVERLOADED, DISK_FAILED: nothing is kept.
    */
   async begin(request: WriteRequest): Promise<WriteLease> {
     assert(request.resumeAtBytes % BLOCK_BYTES === 0, "a write resumes at a block boundary");
     const entry = this.#entries.get(request.writeId) ?? this.#newEntry(request.writeId);
-    const lease = new WriteLease(request, this.#backend, {
+    const lease = new WriteLease(request, this.#deps, {
       isHolder: () => entry.holder === lease,
       state: () => entry.state,
       seal: (sealing) => inTurn(entry, () => this.#seal(entry, sealing)),
@@ -122,20 +106,22 @@ export class Writes {
     return lease;
   }
 
-  /** Deletes what nobody holds and what has expired. Resolves with how many were deleted. */
+  /** Deletes the expired writes without a holder. Resolves with their number. */
   async expire(): Promise<number> {
-    const nowMs = this.#clock.monotonicMs();
+    const nowMs = this.#deps.clock.monotonicMs();
     let count = 0;
     for (const entry of [...this.#entries.values()]) {
       if (entry.holder !== null || entry.expiresAtMs > nowMs) continue;
       count += 1;
-      this.#drop(entry); // A writer that comes back now begins anew.
+      this.#drop(entry); // A writer that resumes now starts from the beginning.
       await inTurn(entry, () => this.#discard(entry));
     }
     return count;
   }
 
-  /** Deletes all partial chunks: nobody could find them after a restart. No write may be held. */
+  /**
+   * Deletes all partial chunks. They cannot be found after a restart. No write may have a holder.
+   */
   async close(): Promise<void> {
     for (const entry of [...this.#entries.values()]) {
       this.#drop(entry);
@@ -171,33 +157,34 @@ export class Writes {
       await this.#discard(entry);
     }
     if (entry.state.kind === "sealed") {
-      if (this.#backend.isHere(entry.state.chunkId)) return;
-      this.#sealed.delete(entry); // It was purged or lost since: its bytes are needed again.
+      if (this.#deps.index.record(entry.state.chunkId) !== null) return;
+      // It was purged or lost after the seal: its bytes are needed again.
+      this.#sealed.delete(entry);
       entry.state = { kind: "gone" };
     }
     if (entry.state.kind === "gone") {
-      entry.state = { kind: "open", partial: await this.#backend.makePartial(request) };
+      entry.state = { kind: "open", partial: await createPartial(this.#deps, request) };
     }
   }
 
-  async #seal(entry: Entry, sealing: Sealing): Promise<void> {
+  async #seal(entry: Entry, sealing: SealRequest): Promise<void> {
     const { state } = entry;
     if (state.kind === "gone") throw takenOver();
     const { chunkId, lengthBytes } = sealing;
     if (state.kind === "sealed") {
       if (state.chunkId === chunkId && state.lengthBytes === lengthBytes) {
-        await this.#backend.raiseIntent(sealing);
+        await raiseIntent(this.#deps, sealing);
         return;
       }
       throw new AshlarError(
         "CHUNK_CORRUPT",
-        `Cannot seal a write as chunk ${chunkId}: it is sealed as ${state.chunkId}`,
+        `Cannot seal a write as chunk ${chunkId}: it is already sealed as ${state.chunkId}`,
       );
     }
     await state.partial.idle();
-    await this.#backend.sealPartial(state.partial, sealing);
+    await storePartial(this.#deps, state.partial, sealing);
     entry.state = { kind: "sealed", chunkId, lengthBytes };
-    if (this.#entries.get(entry.writeId) !== entry) return; // It expired meanwhile.
+    if (this.#entries.get(entry.writeId) !== entry) return; // It expired during the seal.
     this.#sealed.add(entry);
     if (this.#sealed.size > SEALED_WRITES_MAX) this.#forgetOldestSealed();
   }
@@ -211,14 +198,14 @@ export class Writes {
   }
 
   #onReleased(entry: Entry, lease: WriteLease, keepMs: number): void {
-    if (entry.holder !== lease) return; // It was taken over: the new lease decides.
+    if (entry.holder !== lease) return; // The write has a new holder, whose release counts.
     entry.holder = null;
     const isSealed = entry.state.kind === "sealed";
     entry.expiresAtMs =
-      this.#clock.monotonicMs() + (isSealed ? Math.min(keepMs, SEALED_KEPT_MS_MAX) : keepMs);
+      this.#deps.clock.monotonicMs() + (isSealed ? Math.min(keepMs, SEALED_KEPT_MS_MAX) : keepMs);
     if (entry.state.kind !== "open") return;
     const { partial } = entry.state;
-    // Nothing to come back for: the next sweep deletes it.
+    // There is nothing to resume: the next sweep deletes it.
     if (partial.receivedBytes === 0 || partial.isBroken) entry.expiresAtMs = 0;
   }
 
@@ -233,53 +220,56 @@ export class Writes {
     if (state.kind !== "open") return;
     await state.partial.idle();
     state.partial.release();
-    await this.#backend.discardPartial(state.partial);
+    await discardPartial(this.#deps, state.partial);
   }
 }
 
-/** Runs `task` after what came before it on the entry, whether that failed or not. */
+/** Runs `task` after the previous tasks of the entry have ended, even if they failed. */
 function inTurn(entry: Entry, task: () => Promise<void>): Promise<void> {
   const turn = entry.turn.then(task);
-  entry.turn = turn.catch(() => {}); // The caller gets the error; the next turn goes on.
+  entry.turn = turn.catch(() => {}); // The caller gets the error. The next task runs anyway.
   return turn;
 }
 
 function takenOver(): AshlarError {
-  return new AshlarError("CANCELLED", "Cannot go on with the write: another writer took it over");
+  return new AshlarError("CANCELLED", "Cannot continue the write: another writer took it over");
 }
 
-interface LeaseEvents {
+/** Access of a lease to its entry. */
+interface WriteLeaseDeps {
   readonly isHolder: () => boolean;
   readonly state: () => WriteState;
-  readonly seal: (sealing: Sealing) => Promise<void>;
+  readonly seal: (sealing: SealRequest) => Promise<void>;
   readonly onReleased: (keepMs: number) => void;
 }
 
-/** The right to go on with a write, until it is released or another writer takes the write over. */
+/**
+ * The right to change a write. It ends with `release` or when another writer takes the write over.
+ */
 export class WriteLease {
   readonly #request: WriteRequest;
-  readonly #backend: WriteBackend;
-  readonly #events: LeaseEvents;
-  /** Hashes of the sealed chunk, once a resumed writer sends its blocks again. */
+  readonly #deps: StoreDeps;
+  readonly #entry: WriteLeaseDeps;
+  /** Hashes of the sealed chunk. Read when a resumed writer sends its blocks again. */
   #sealedHashes: Uint8Array | null = null;
 
-  constructor(request: WriteRequest, backend: WriteBackend, events: LeaseEvents) {
+  constructor(request: WriteRequest, deps: StoreDeps, entry: WriteLeaseDeps) {
     this.#request = request;
-    this.#backend = backend;
-    this.#events = events;
+    this.#deps = deps;
+    this.#entry = entry;
   }
 
-  /** Bytes that were verified and written, without gap from the start. */
+  /** Bytes that were verified and written, without a gap from the start. */
   get receivedBytes(): number {
     const state = this.#state();
     return state.kind === "sealed" ? state.lengthBytes : state.partial.receivedBytes;
   }
 
   /**
-   * Writes blocks that the caller has checked against `hashes`. Resolves when the system has them;
-   * not durable. Blocks of a write that is sealed already are compared and dropped.
+   * Writes blocks that the caller has verified against `hashes`. Resolves when the operating system
+   * has accepted them (not durable). Blocks of a sealed write are compared and dropped.
    *
-   * @throws {AshlarError} CANCELLED if another writer took the write over; see `OpenPartial.write`.
+   * @throws {AshlarError} CANCELLED if another writer took the write over. See `OpenPartial.write`.
    */
   async write(offsetBytes: number, hashes: Uint8Array, bytes: Uint8Array): Promise<void> {
     const state = this.#state();
@@ -287,7 +277,7 @@ export class WriteLease {
       await state.partial.write(offsetBytes, hashes, bytes);
       return;
     }
-    this.#sealedHashes ??= this.#backend.hashes(state.chunkId);
+    this.#sealedHashes ??= hashesOf(this.#deps, state.chunkId);
     const start = (offsetBytes / BLOCK_BYTES) * DIGEST_BYTES;
     const known = this.#sealedHashes.subarray(start, start + hashes.length);
     if (equalBytes(known, hashes)) return;
@@ -298,30 +288,30 @@ export class WriteLease {
   }
 
   /**
-   * Seals the chunk. Durable when it resolves: its bytes, then its record.
+   * Seals the chunk. Its bytes, then its record, are durable when it resolves.
    *
-   * @throws {AshlarError} CHUNK_CORRUPT if the blocks do not make up `chunkId`; INVALID_ARGUMENT if
-   *   not all of them are here; NO_SPACE; DISK_FAILED; CANCELLED.
+   * @throws {AshlarError} CHUNK_CORRUPT if the blocks do not match `chunkId`; INVALID_ARGUMENT if
+   *   not all of them were received; NO_SPACE; DISK_FAILED; CANCELLED.
    */
   async seal(chunkId: ChunkId, lengthBytes: number): Promise<void> {
     this.#state();
     const { intentIndex, lifetimeMs } = this.#request;
-    await this.#events.seal({ chunkId, lengthBytes, intentIndex, lifetimeMs });
+    await this.#entry.seal({ chunkId, lengthBytes, intentIndex, lifetimeMs });
   }
 
-  /** Lets the write go. What it holds is kept for the intent's lifetime, for a writer that comes back. */
+  /** Ends the lease. The received bytes are kept for the lifetime of the intent, for a resume. */
   release(): void {
-    this.#events.onReleased(this.#request.lifetimeMs);
+    this.#entry.onReleased(this.#request.lifetimeMs);
   }
 
-  /** Lets the write go for good: nobody comes back for what is not sealed. */
+  /** Ends the lease without a resume: unsealed bytes are deleted by the next sweep. */
   abandon(): void {
-    this.#events.onReleased(0);
+    this.#entry.onReleased(0);
   }
 
   #state(): Exclude<WriteState, { kind: "gone" }> {
-    const state = this.#events.state();
-    if (this.#events.isHolder() && state.kind !== "gone") return state;
+    const state = this.#entry.state();
+    if (this.#entry.isHolder() && state.kind !== "gone") return state;
     throw takenOver();
   }
 }

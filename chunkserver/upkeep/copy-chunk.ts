@@ -11,46 +11,47 @@ import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
-import { firstRottenBlock } from "../store/verify-blocks.ts";
+import { firstCorruptBlock } from "../store/verify-blocks.ts";
 import type { WriteLease } from "../store/writes.ts";
 
 export type CopyOrder = Extract<Order, { kind: "copy" }>;
 
-export interface CopyWorld {
+/** Dependencies of `copyChunk`. */
+export interface CopyDeps {
   readonly store: ChunkStore;
   readonly hasher: Hasher;
   readonly random: Random;
   readonly pool: ConnectionPool;
 }
 
-/** From one source; a source that is slower is left for the next. */
+/** Time limit of one source. If it expires, the next source is tried. */
 const SOURCE_TIMEOUT_MS = 60_000;
 const REPORT_TIMEOUT_MS = 5_000;
-/** The master records a copy within a heartbeat or two; it is asked about one after so long. */
+/** The master records a replica within a heartbeat or two. After this time it is asked about it. */
 const COPY_LIFETIME_MS = 10 * 60_000;
 
 type ReadFrame = Received<ReturnType<(typeof readChunk)["parseDown"]>>;
 
 /**
- * Makes a copy that the master ordered: pulls the chunk from a source, verifies every block and
- * seals it under the order's index. What one source gave is kept when the next one goes on.
- * Durable when it resolves.
+ * Makes a replica that the master ordered: reads the chunk from a source, verifies each block and
+ * seals the chunk under the index of the order. The next source continues where one failed. Durable
+ * when it resolves.
  *
- * @throws {AshlarError} NO_GOOD_REPLICA telling what each source did; NO_SPACE, DISK_FAILED, …
+ * @throws {AshlarError} NO_GOOD_REPLICA with the error of each source; NO_SPACE; DISK_FAILED.
  */
 export async function copyChunk(
-  world: CopyWorld,
+  deps: CopyDeps,
   order: CopyOrder,
   signal: AbortSignal,
 ): Promise<void> {
   const { chunkId, lengthBytes, intentIndex } = order;
   const lifetimeMs = COPY_LIFETIME_MS;
-  if (await hasSoundCopy(world, order)) {
-    await world.store.raiseIntent({ chunkId, lengthBytes, intentIndex, lifetimeMs });
+  if (await hasIntactReplica(deps, order)) {
+    await deps.store.raiseIntent({ chunkId, lengthBytes, intentIndex, lifetimeMs });
     return;
   }
-  const lease = await world.store.begin({
-    writeId: toHex(world.random.bytes(16)),
+  const lease = await deps.store.begin({
+    writeId: toHex(deps.random.bytes(16)),
     intentIndex,
     lifetimeMs,
     sizeHintBytes: lengthBytes,
@@ -58,64 +59,65 @@ export async function copyChunk(
     resumeAtBytes: 0,
   });
   try {
-    await pullFromAny(world, lease, order, signal);
+    await copyFromAny(deps, lease, order, signal);
     await lease.seal(chunkId, lengthBytes);
   } finally {
     lease.abandon();
   }
 }
 
-/** The master counts on no copy here. If there is one, it is proven before it counts again. */
-async function hasSoundCopy(world: CopyWorld, order: CopyOrder): Promise<boolean> {
-  if (!world.store.has(order.chunkId)) return false;
+/** The master expects no replica here. If there is one, it is verified before it is reported. */
+async function hasIntactReplica(deps: CopyDeps, order: CopyOrder): Promise<boolean> {
+  if (!deps.store.has(order.chunkId)) return false;
   const buffer = new Uint8Array(FRAME_BYTES_MAX);
-  return (await world.store.examine(order.chunkId, buffer)) === "sound";
+  return (await deps.store.verify(order.chunkId, buffer)) === "intact";
 }
 
-async function pullFromAny(
-  world: CopyWorld,
+/** Tries the sources in order. @throws {AshlarError} NO_GOOD_REPLICA if all of them failed. */
+async function copyFromAny(
+  deps: CopyDeps,
   lease: WriteLease,
   order: CopyOrder,
   signal: AbortSignal,
 ): Promise<void> {
   const failures: string[] = [];
   for (const source of order.sources) {
-    if (source.serverId === world.store.serverId) continue;
+    if (source.serverId === deps.store.serverId) continue;
     try {
-      await pull(world, lease, { order, source }, signal);
+      await copyFrom(deps, lease, { order, source }, signal);
       return;
     } catch (error) {
-      if (signal.aborted || !isOfSource(error)) throw error;
+      if (signal.aborted || !isSourceError(error)) throw error;
       failures.push(`${source.address}: ${error.message}`);
-      if (isAshlarError(error, "CHUNK_CORRUPT")) await tellOfRot(world, source, order);
+      if (isAshlarError(error, "CHUNK_CORRUPT")) await reportCorruption(deps, source, order);
     }
   }
   throw new AshlarError(
     "NO_GOOD_REPLICA",
-    `Cannot copy chunk ${order.chunkId}: ${failures.join("; ") || "no source was named"}`,
+    `Cannot copy chunk ${order.chunkId}: ${failures.join("; ") || "the order has no source"}`,
   );
 }
 
-/** Whether another source may do better: not where this server's own disk refuses. */
-function isOfSource(error: unknown): error is AshlarError {
+/** Returns whether another source may succeed. False if the disk of this server failed. */
+function isSourceError(error: unknown): error is AshlarError {
   return error instanceof AshlarError && !["NO_SPACE", "DISK_FAILED"].includes(error.code);
 }
 
-interface Pull {
+interface CopyAttempt {
   readonly order: CopyOrder;
   readonly source: ServerLocation;
 }
 
-async function pull(
-  world: CopyWorld,
+async function copyFrom(
+  deps: CopyDeps,
   lease: WriteLease,
-  { order, source }: Pull,
+  { order, source }: CopyAttempt,
   signal: AbortSignal,
 ): Promise<void> {
   const { chunkId, lengthBytes } = order;
   const options = { timeoutMs: SOURCE_TIMEOUT_MS, signal };
-  const connection = await world.pool.get(source.address, options);
-  // What an earlier source gave was verified; the last frame may have ended within a block.
+  const connection = await deps.pool.get(source.address, options);
+  // Bytes of an earlier source were verified. Its last frame may have ended within a block.
   const offsetBytes = lease.receivedBytes - (lease.receivedBytes % BLOCK_BYTES);
   const request = { chunkId, offsetBytes, lengthBytes: lengthBytes - offsetBytes };
   const stream = connection.open(readChunk, { ...request, withManifest: true }, options);
@@ -125,37 +127,42 @@ async function pull(
       const frame = await stream.receive();
       if (frame === null) break;
       try {
-        manifest ??= checkedManifest(world.hasher, order, frame);
-        await takeFrame(world.hasher, lease, frame, manifest);
+        manifest ??= checkedManifest(deps.hasher, order, frame);
+        await writeFrame(deps.hasher, lease, frame, manifest);
       } finally {
         frame.release();
       }
     }
   } finally {
-    giveUp(stream);
+    cancelStream(stream);
   }
   if (lease.receivedBytes === lengthBytes) return;
   throw new AshlarError(
     "CHUNK_NOT_FOUND",
-    `Cannot read the whole chunk: ${lease.receivedBytes} of ${lengthBytes} bytes came`,
+    `Cannot read the whole chunk: expected ${lengthBytes} bytes: current value is ${lease.receivedBytes}`,
   );
 }
 
-function giveUp(stream: Stream<object, unknown>): void {
-  stream.cancel(new AshlarError("CANCELLED", "The copy needs no more of this stream"));
+function cancelStream(stream: Stream<object, unknown>): void {
+  stream.cancel(new AshlarError("CANCELLED", "The copy does not need the rest of the stream"));
 }
 
-/** @throws {AshlarError} CHUNK_CORRUPT if the source's hashes do not make up the chunk id. */
+/**
+ * Returns the block hashes.
+ *
+ * @throws {AshlarError} CHUNK_CORRUPT if they do not match the chunk id.
+ */
 function checkedManifest(hasher: Hasher, order: CopyOrder, frame: ReadFrame): Uint8Array {
   const { hashes, chunkLengthBytes } = frame.head;
   const { chunkId, lengthBytes } = order;
   const isWhole =
     chunkLengthBytes === lengthBytes && hashes.length === blockCount(lengthBytes) * DIGEST_BYTES;
   if (isWhole && chunkIdOf(hasher, lengthBytes, hashes) === chunkId) return hashes.slice();
-  throw new AshlarError("CHUNK_CORRUPT", "The block hashes do not make up the chunk id");
+  throw new AshlarError("CHUNK_CORRUPT", "The block hashes do not match the chunk id");
 }
 
-async function takeFrame(
+/** Verifies a frame against the manifest and writes it. */
+async function writeFrame(
   hasher: Hasher,
   lease: WriteLease,
   frame: ReadFrame,
@@ -167,27 +174,29 @@ async function takeFrame(
   const isNext = Number.isInteger(first) && offsetBytes <= lease.receivedBytes;
   const isInPlace = isNext && frame.body.length > 0;
   if (!isInPlace || end * DIGEST_BYTES > manifest.length) {
-    throw new AshlarError("PROTOCOL_ERROR", `A frame at byte ${offsetBytes} is out of place`);
+    throw new AshlarError("PROTOCOL_ERROR", `A frame at byte ${offsetBytes} is out of order`);
   }
   const hashes = manifest.slice(first * DIGEST_BYTES, end * DIGEST_BYTES);
-  const rotten = firstRottenBlock(hasher, frame.body, hashes);
-  if (rotten >= 0) {
-    throw new AshlarError("CHUNK_CORRUPT", `Block ${first + rotten} does not match its hash`);
+  const corrupt = firstCorruptBlock(hasher, frame.body, hashes);
+  if (corrupt >= 0) {
+    throw new AshlarError("CHUNK_CORRUPT", `Block ${first + corrupt} does not match its hash`);
   }
-  assert(hashes.length === blockCount(frame.body.length) * DIGEST_BYTES, "a hash for every block");
+  assert(hashes.length === blockCount(frame.body.length) * DIGEST_BYTES, "each block has a hash");
   await lease.write(offsetBytes, hashes, frame.body);
 }
 
-/** The source looks for itself; if it does not answer now, its scrub will find it. */
-async function tellOfRot(
-  world: CopyWorld,
+/**
+ * Asks the source to verify its replica. Best effort: the scrub of the source finds the damage too.
+ */
+async function reportCorruption(
+  deps: CopyDeps,
   source: ServerLocation,
   order: CopyOrder,
 ): Promise<void> {
   const { chunkId } = order;
   try {
     const options = { timeoutMs: REPORT_TIMEOUT_MS };
-    const reply = await world.pool.call(source.address, reportRot, { chunkId }, options);
+    const reply = await deps.pool.call(source.address, reportRot, { chunkId }, options);
     reply.release();
   } catch (error) {
     if (!isAshlarError(error)) throw error;

@@ -1,38 +1,43 @@
 import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import type { HeartbeatRequest } from "../../shared/protocol/fleet-api.ts";
 
-/** Facts of one kind told in one heartbeat, and kept at a time. */
-const TOLD_MAX = 1000;
+/** Results of one kind in one heartbeat at most. */
+const REPORTED_MAX = 1000;
+/** Results of one kind that are kept at most. */
 const KEPT_MAX = 20_000;
 
-/** What a heartbeat tells of finished work. */
-export type ToldFacts = Pick<HeartbeatRequest, "copied" | "copyFailed" | "purged">;
+/** The results of finished orders in a heartbeat. */
+export type ReportedResults = Pick<HeartbeatRequest, "copied" | "copyFailed" | "purged">;
 
 /**
- * What happened since the last heartbeat that was answered.
+ * The results of the master's orders that no answered heartbeat has reported yet.
  *
- * A fact is told until a heartbeat with it was answered. It may be forgotten before (a restart, too
- * many of them): the master then repeats its order, and doing it again changes nothing.
+ * A result is reported until a heartbeat with it was answered. It may be lost before that (a
+ * restart, or too many results). The master then repeats its order, and a repeated order changes
+ * nothing.
  */
-export class Facts {
+export class OrderResults {
   readonly #copied = new Map<ChunkId, LogIndex>();
   readonly #copyFailed = new Map<ChunkId, string>();
   readonly #purged = new Map<ChunkId, LogIndex>();
 
+  /** Records that a chunk was copied to this server under `intentIndex`. */
   copied(chunkId: ChunkId, intentIndex: LogIndex): void {
     keep(this.#copied, chunkId, intentIndex);
   }
 
+  /** Records why a copy order failed. */
   copyFailed(chunkId: ChunkId, reason: string): void {
     keep(this.#copyFailed, chunkId, reason.slice(0, 1000));
   }
 
+  /** Records that a purge order was carried out. */
   purged(chunkId: ChunkId, purgeIndex: LogIndex): void {
     keep(this.#purged, chunkId, purgeIndex);
   }
 
-  /** For the next heartbeat. */
-  told(): ToldFacts {
+  /** Returns the results for the next heartbeat. */
+  pending(): ReportedResults {
     return {
       copied: first(this.#copied).map(([chunkId, intentIndex]) => ({ chunkId, intentIndex })),
       copyFailed: first(this.#copyFailed).map(([chunkId, reason]) => ({ chunkId, reason })),
@@ -40,34 +45,34 @@ export class Facts {
     };
   }
 
-  /** The heartbeat that told them was answered. What became another fact since is kept. */
-  answered(told: ToldFacts): void {
-    for (const { chunkId, intentIndex } of told.copied) {
+  /** Removes the results of an answered heartbeat. A newer result of the same chunk is kept. */
+  acknowledge(reported: ReportedResults): void {
+    for (const { chunkId, intentIndex } of reported.copied) {
       if (this.#copied.get(chunkId) === intentIndex) this.#copied.delete(chunkId);
     }
-    for (const { chunkId, reason } of told.copyFailed) {
+    for (const { chunkId, reason } of reported.copyFailed) {
       if (this.#copyFailed.get(chunkId) === reason) this.#copyFailed.delete(chunkId);
     }
-    for (const { chunkId, purgeIndex } of told.purged) {
+    for (const { chunkId, purgeIndex } of reported.purged) {
       if (this.#purged.get(chunkId) === purgeIndex) this.#purged.delete(chunkId);
     }
   }
 }
 
-function keep<T>(facts: Map<ChunkId, T>, chunkId: ChunkId, fact: T): void {
-  facts.delete(chunkId);
-  facts.set(chunkId, fact);
-  if (facts.size <= KEPT_MAX) return;
-  for (const oldest of facts.keys()) {
-    facts.delete(oldest);
+function keep<T>(results: Map<ChunkId, T>, chunkId: ChunkId, result: T): void {
+  results.delete(chunkId);
+  results.set(chunkId, result);
+  if (results.size <= KEPT_MAX) return;
+  for (const oldest of results.keys()) {
+    results.delete(oldest);
     return;
   }
 }
 
-function first<T>(facts: ReadonlyMap<ChunkId, T>): readonly (readonly [ChunkId, T])[] {
+function first<T>(results: ReadonlyMap<ChunkId, T>): readonly (readonly [ChunkId, T])[] {
   const entries: (readonly [ChunkId, T])[] = [];
-  for (const entry of facts) {
-    if (entries.push(entry) === TOLD_MAX) break;
+  for (const entry of results) {
+    if (entries.push(entry) === REPORTED_MAX) break;
   }
   return entries;
 }

@@ -4,77 +4,82 @@ import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
 import type { LeaderChannel } from "../../shared/wire/leader-channel.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
-import type { Verdict } from "../store/copies.ts";
-import type { Facts } from "./facts.ts";
+import type { ChunkConfirmation } from "../store/copies.ts";
+import type { OrderResults } from "./facts.ts";
 import type { Orders } from "./orders.ts";
 
 const CALL_TIMEOUT_MS = 3_000;
 const GOODBYE_TIMEOUT_MS = 1_000;
 const HEARTBEAT_INTERVAL_MS_DEFAULT = 500;
 const HEARTBEAT_INTERVAL_MS_MAX = 10_000;
-/** Losses told in one heartbeat. */
+/** Lost replicas reported in one heartbeat. */
 const LOST_MAX = 1000;
-/** Chunks asked about in one call. */
+/** Chunks in one confirmation request. */
 const CONFIRM_MAX = 1000;
-/** An undecided chunk is asked about again after so long. */
+/** Delay until the master is asked about an undecided chunk again. */
 const UNDECIDED_MS = 60_000;
 
-export interface MasterLinkOptions {
+/** Dependencies of `MasterLink`. */
+export interface MasterLinkDeps {
   readonly store: ChunkStore;
   readonly channel: Pick<LeaderChannel, "call" | "leaderAddress">;
   readonly location: ServerLocation;
-  readonly facts: Facts;
-  /** Writes and copies under way. */
+  readonly results: OrderResults;
+  /** Returns the number of writes and copies in progress. */
   readonly activeWrites: () => number;
 }
 
-/** What this server says to the leader and hears from it. */
+/** The calls of this server to the leader: registration, heartbeats, confirmations, goodbye. */
 export class MasterLink {
-  readonly #options: MasterLinkOptions;
+  readonly #options: MasterLinkDeps;
   #chunkKey: Uint8Array | null = null;
   #intervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT;
-  /** The leader that knows us; null: none that we know of. */
+  /** Address of the leader that has registered this server. Null: none. */
   #registeredWith: string | null = null;
   #problem: string | null = "not registered with a leader yet";
 
-  constructor(options: MasterLinkOptions) {
+  constructor(options: MasterLinkDeps) {
     this.#options = options;
   }
 
-  /** The key of intents and receipts; null before the first registration. */
+  /** Key of intents and receipts. Null before the first registration. */
   get chunkKey(): Uint8Array | null {
     return this.#chunkKey;
   }
 
+  /** Interval of the heartbeats, as the leader set it. */
   get heartbeatIntervalMs(): number {
     return this.#intervalMs;
   }
 
-  /** Why the leader may not know of this server; null: the last heartbeat was answered. */
+  /** Reason why the leader may not know this server. Null: the last heartbeat was answered. */
   get problem(): string | null {
     return this.#problem;
   }
 
-  /** Registers if the leader is another one, tells it what happened, and takes its orders. */
-  async beat(orders: Orders, signal: AbortSignal): Promise<void> {
+  /**
+   * Registers with a new leader if necessary, sends a heartbeat, and starts the orders in its
+   * answer.
+   */
+  async heartbeat(orders: Orders, signal: AbortSignal): Promise<void> {
     const { channel } = this.#options;
     try {
       const isKnown =
         this.#registeredWith !== null && channel.leaderAddress === this.#registeredWith;
       if (!isKnown) await this.#register(signal);
-      await this.#heartbeat(orders, signal);
+      await this.#sendHeartbeat(orders, signal);
       this.#problem = null;
     } catch (error) {
       if (error instanceof AshlarError) this.#problem = error.message;
-      // A new leader behind the same address, or one that was restarted.
+      // The leader does not know this server: another one at the same address, or it was restarted.
       if (isAshlarError(error, "NOT_FOUND")) this.#registeredWith = null;
       throw error;
     }
   }
 
   /**
-   * Asks about chunks that were sealed and never seen in a commit, once their intent is over, and
-   * keeps or deletes them. Resolves with how many were asked about.
+   * Asks the leader about sealed chunks that are not confirmed and whose intent has expired, and
+   * keeps or deletes them. Resolves with the number of these chunks.
    */
   async confirm(signal: AbortSignal): Promise<number> {
     const { store } = this.#options;
@@ -85,19 +90,19 @@ export class MasterLink {
     if (verdicts.length !== chunks.length) {
       throw new AshlarError(
         "PROTOCOL_ERROR",
-        `Cannot use the leader's verdicts: expected ${chunks.length}: got ${verdicts.length}`,
+        `Cannot use the leader's answer: expected ${chunks.length} verdicts: current value is ${verdicts.length}`,
       );
     }
-    const decided: Verdict[] = [];
+    const confirmations: ChunkConfirmation[] = [];
     for (const [position, chunk] of chunks.entries()) {
-      decided.push({ ...chunk, verdict: verdicts[position] ?? "undecided" });
+      confirmations.push({ ...chunk, verdict: verdicts[position] ?? "undecided" });
     }
-    await store.applyVerdicts(decided, UNDECIDED_MS);
+    await store.applyConfirmations(confirmations, UNDECIDED_MS);
     return chunks.length;
   }
 
-  /** Tells the leader that the silence that follows is meant. Nothing depends on its arrival. */
-  async sayGoodbye(): Promise<void> {
+  /** Notifies the leader of a planned stop. Best effort: no guarantee depends on it. */
+  async sendGoodbye(): Promise<void> {
     const { channel, store } = this.#options;
     if (this.#registeredWith === null) return;
     const request = { serverId: store.serverId };
@@ -120,7 +125,7 @@ export class MasterLink {
     if (store.clusterId !== null && store.clusterId !== answer.clusterId) {
       throw new AshlarError(
         "WRONG_CLUSTER",
-        `Cannot register: this disk belongs to cluster ${store.clusterId}: the masters are of ${answer.clusterId}`,
+        `Cannot register: expected masters of cluster ${store.clusterId}, to which this disk belongs: current value is ${answer.clusterId}`,
         {
           hint: "Correct the list of masters, or use an empty data directory to join this cluster",
         },
@@ -135,23 +140,23 @@ export class MasterLink {
     this.#registeredWith = channel.leaderAddress;
   }
 
-  async #heartbeat(orders: Orders, signal: AbortSignal): Promise<void> {
-    const { store, facts, activeWrites } = this.#options;
-    const told = facts.told();
+  async #sendHeartbeat(orders: Orders, signal: AbortSignal): Promise<void> {
+    const { store, results, activeWrites } = this.#options;
+    const reported = results.pending();
     const lost = store.lost(LOST_MAX);
     const request = {
       serverId: store.serverId,
       space: await store.space(),
       isDiskFailed: store.failure !== null,
-      chunkCount: store.tally.chunkCount,
+      chunkCount: store.totals.chunkCount,
       activeWrites: activeWrites(),
-      ...told,
+      ...reported,
       lost: lost.map(({ chunkId, reason }) => ({ chunkId, reason: reason.slice(0, 300) })),
     };
     const answer = await this.#call(heartbeat, request, signal);
-    facts.answered(told);
+    results.acknowledge(reported);
     await store.forgetLost(lost.map(({ chunkId }) => chunkId));
-    orders.take(answer.orders);
+    orders.accept(answer.orders);
   }
 
   async #call<Request, Response>(

@@ -3,45 +3,47 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId } from "../../shared/base/ids.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
-import { type CopyOrder, type CopyWorld, copyChunk } from "./copy-chunk.ts";
-import type { Facts } from "./facts.ts";
+import { type CopyDeps, type CopyOrder, copyChunk } from "./copy-chunk.ts";
+import type { OrderResults } from "./facts.ts";
 
-/** Orders that wait, at most. The master repeats what is not reported, so more are dropped. */
-const WAITING_MAX = 4096;
-/** Purges at a time: they share commits of the index. */
-const PURGES_AT_ONCE = 64;
+/** Pending orders of one kind at most. More are dropped: the master repeats unreported orders. */
+const PENDING_MAX = 4096;
+/** Purges that run at the same time. They share commits of the index. */
+const PURGES_AT_ONCE_MAX = 64;
 
-export interface OrdersOptions {
-  readonly world: CopyWorld;
+/** Dependencies and limits of `Orders`. */
+export interface OrdersDeps {
+  readonly copyDeps: CopyDeps;
   readonly log: Log;
-  readonly facts: Facts;
+  readonly results: OrderResults;
   readonly copiesAtOnceMax: number;
   readonly signal: AbortSignal;
-  /** An error that is no failure of the world. */
+  /** Called with an error that is not an AshlarError: a bug in this program. */
   readonly onBug: (error: unknown) => void;
 }
 
-/** Carries out what the master orders, some at a time, and keeps the facts for the next heartbeat. */
+/** Runs the orders of the master, a limited number at a time, and records their results. */
 export class Orders {
-  readonly #options: OrdersOptions;
+  readonly #options: OrdersDeps;
   readonly #copyLimit: ReturnType<typeof pLimit>;
-  readonly #purgeLimit = pLimit(PURGES_AT_ONCE);
-  /** Chunks with an order that waits or runs: the master repeats its orders with every heartbeat. */
+  readonly #purgeLimit = pLimit(PURGES_AT_ONCE_MAX);
+  /** Chunks with a pending or running order. The master repeats its orders in every heartbeat. */
   readonly #copying = new Set<ChunkId>();
   readonly #purging = new Set<ChunkId>();
   readonly #running = new Set<Promise<void>>();
 
-  constructor(options: OrdersOptions) {
+  constructor(options: OrdersDeps) {
     this.#options = options;
     this.#copyLimit = pLimit(options.copiesAtOnceMax);
   }
 
-  /** Copies that wait or run. */
+  /** Number of pending and running copies. */
   get copyCount(): number {
     return this.#copying.size;
   }
 
-  take(orders: readonly Order[]): void {
+  /** Starts the orders. An order for a chunk that already has one of the same kind is ignored. */
+  accept(orders: readonly Order[]): void {
     for (const order of orders) {
       if (this.#options.signal.aborted) return;
       switch (order.kind) {
@@ -57,13 +59,13 @@ export class Orders {
     }
   }
 
-  /** Resolves when nothing runs any more. After the signal aborted it does soon. */
+  /** Resolves when no order is running. After an abort of the signal this takes a short time. */
   async idle(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
   #start(active: Set<ChunkId>, chunkId: ChunkId, run: () => Promise<void>): void {
-    if (active.has(chunkId) || active.size >= WAITING_MAX) return;
+    if (active.has(chunkId) || active.size >= PENDING_MAX) return;
     active.add(chunkId);
     const running = run()
       .catch(this.#options.onBug)
@@ -75,31 +77,32 @@ export class Orders {
   }
 
   async #copy(order: CopyOrder): Promise<void> {
-    const { world, facts, log, signal } = this.#options;
+    const { copyDeps, results, log, signal } = this.#options;
     const { chunkId, intentIndex } = order;
     if (signal.aborted) return;
     try {
-      await copyChunk(world, order, signal);
-      facts.copied(chunkId, intentIndex);
+      await copyChunk(copyDeps, order, signal);
+      results.copied(chunkId, intentIndex);
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof AshlarError)) throw error;
-      log.warn("A copy that the master ordered failed", { chunkId, error });
-      facts.copyFailed(chunkId, error.message);
+      log.warn("A copy order of the master failed", { chunkId, error });
+      results.copyFailed(chunkId, error.message);
     }
   }
 
   async #purge(order: Extract<Order, { kind: "purge" }>): Promise<void> {
-    const { world, facts, log, signal } = this.#options;
+    const { copyDeps, results, log, signal } = this.#options;
     const { chunkId, purgeIndex } = order;
     if (signal.aborted) return;
     try {
-      // A copy under a newer intent stays: none that the purge means is left either way.
-      await world.store.purge(chunkId, purgeIndex);
-      facts.purged(chunkId, purgeIndex);
+      // A replica under a newer intent is kept. In both cases no replica that the purge covers is
+      // left.
+      await copyDeps.store.purge(chunkId, purgeIndex);
+      results.purged(chunkId, purgeIndex);
     } catch (error) {
       if (!isAshlarError(error)) throw error;
-      log.warn("A purge that the master ordered failed", { chunkId, error });
+      log.warn("A purge order of the master failed", { chunkId, error });
     }
   }
 }

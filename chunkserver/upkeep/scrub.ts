@@ -8,57 +8,58 @@ import type { ChunkStore } from "../store/chunk-store.ts";
 import { pause } from "./repeat.ts";
 
 const DAY_MS = 86_400_000;
-/** Chunks whose files are looked at before others have their turn. */
+/** Chunks whose files are checked without a pause for other tasks. */
 const INSPECT_PAGE = 64;
-/** The position is kept after so much work, so that a restart does not begin anew. */
+/** How often the position is stored, so that a restart continues from it. */
 const KEEP_POSITION_MS = 60_000;
-/** Waits shorter than this are saved up. */
+/** Shorter waits are accumulated. */
 const PAUSE_MS_MIN = 10;
 
-export interface ScrubOptions {
+/** Dependencies and limits of `Scrub`. */
+export interface ScrubDeps {
   readonly store: ChunkStore;
   readonly clock: Clock;
   readonly log: Log;
   readonly bytesPerSecond: number;
-  /** A pass takes no longer, whatever the rate. */
+  /** Longest duration of a pass in days. It overrides the rate. */
   readonly passDaysMax: number;
-  readonly bytesProved: Counter;
+  readonly bytesScrubbed: Counter;
   readonly signal: AbortSignal;
 }
 
 /**
- * Reads everything again, slowly, and compares it with its hashes. Rot that nobody happens to read
- * is found while other copies are still good.
+ * Reads all chunks slowly and compares them with their hashes. So bit rot in chunks that no client
+ * reads is found while other replicas are intact.
  */
 export class Scrub {
-  readonly #options: ScrubOptions;
+  readonly #options: ScrubDeps;
   readonly #buffer: Uint8Array;
-  /** When the next read may begin, on the monotonic clock. */
+  /** Monotonic time at which the next read may start. */
   #nextReadMs = 0;
   #passStartedMs: number | null = null;
-  #rottenCount = 0;
+  #corruptCount = 0;
 
-  constructor(options: ScrubOptions) {
+  constructor(options: ScrubDeps) {
     this.#options = options;
-    this.#buffer = options.store.allocate(FRAME_BYTES_MAX);
+    this.#buffer = options.store.allocateBuffer(FRAME_BYTES_MAX);
   }
 
-  /** Rotten copies that this process has found. */
-  get rottenCount(): number {
-    return this.#rottenCount;
+  /** Corrupt replicas that this process has found. */
+  get corruptCount(): number {
+    return this.#corruptCount;
   }
 
-  /** Looks once whether the extent files are there in full length, without reading them. */
-  async inspect(): Promise<void> {
+  /** Checks once that all extent files exist in full length, without reading them. */
+  async checkExtentFiles(): Promise<void> {
     const { store, clock, signal } = this.#options;
     let after: ChunkId | null = null;
     do {
-      after = await store.inspect(after, INSPECT_PAGE);
+      after = await store.checkExtentFiles(after, INSPECT_PAGE);
       await clock.yieldTurn();
     } while (after !== null && !signal.aborted);
   }
 
-  /** One pass over all chunks, from where the last one was left. */
+  /** Runs one pass over all chunks, from the stored position. */
   async pass(): Promise<void> {
     const { store, clock, log, signal } = this.#options;
     this.#passStartedMs = clock.monotonicMs();
@@ -67,8 +68,8 @@ export class Scrub {
     for (;;) {
       const [chunkId] = store.chunkIdsAfter(position, 1);
       if (chunkId === undefined || signal.aborted) break;
-      const verdict = await store.examine(chunkId, this.#buffer, (bytes) => this.#pace(bytes));
-      if (verdict === "rotten") this.#rottenCount += 1;
+      const result = await store.verify(chunkId, this.#buffer, (bytes) => this.#pace(bytes));
+      if (result === "corrupt") this.#corruptCount += 1;
       position = chunkId;
       if (clock.monotonicMs() - keptMs < KEEP_POSITION_MS) continue;
       await store.setScrubPosition(position);
@@ -76,11 +77,14 @@ export class Scrub {
     }
     await store.setScrubPosition(signal.aborted ? position : null);
     const seconds = Math.round((clock.monotonicMs() - this.#passStartedMs) / 1000);
-    if (!signal.aborted) log.debug("The scrub has read everything", { seconds });
+    if (!signal.aborted) log.debug("The scrub has read all chunks", { seconds });
   }
 
-  /** How long the next pass waits: passes begin a day apart, or half of the longest one's time. */
-  restMs(): number {
+  /**
+   * Returns the delay until the next pass: one pass a day, or two in the longest duration of a
+   * pass.
+   */
+  delayMs(): number {
     const { clock, passDaysMax } = this.#options;
     if (this.#passStartedMs === null) return 0;
     const intervalMs = Math.min(1, passDaysMax / 2) * DAY_MS;
@@ -88,11 +92,11 @@ export class Scrub {
   }
 
   async #pace(bytes: number): Promise<void> {
-    const { clock, store, bytesPerSecond, passDaysMax, signal, bytesProved } = this.#options;
+    const { clock, store, bytesPerSecond, passDaysMax, signal, bytesScrubbed } = this.#options;
     if (signal.aborted) throw new AshlarError("CANCELLED", "The scrub was stopped");
-    bytesProved.add(bytes);
-    const rateOfPass = store.tally.chunkBytes / ((passDaysMax * DAY_MS) / 1000);
-    const rate = Math.max(bytesPerSecond, rateOfPass);
+    bytesScrubbed.add(bytes);
+    const passRate = store.totals.chunkBytes / ((passDaysMax * DAY_MS) / 1000);
+    const rate = Math.max(bytesPerSecond, passRate);
     const nowMs = clock.monotonicMs();
     this.#nextReadMs = Math.max(this.#nextReadMs, nowMs) + (bytes / rate) * 1000;
     const waitMs = this.#nextReadMs - nowMs;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { fillPartial } from "../../chunkserver/pipeline/fill-partial.ts";
-import { type ReceiveWorld, receiveChunk } from "../../chunkserver/pipeline/receive-chunk.ts";
+import { type ReceiveDeps, receiveChunk } from "../../chunkserver/pipeline/receive-chunk.ts";
 import { type CopyOrder, copyChunk } from "../../chunkserver/upkeep/copy-chunk.ts";
 import { AssertionError } from "../../shared/base/assert.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
@@ -77,7 +77,7 @@ describe("a bug in the receipt of a chunk", () => {
       throw new AssertionError("a disk belongs to one cluster");
     };
     const store = { serverId: serverIdFor(1) };
-    const world = { store, chunkKey, log: new MemoryLog() } as unknown as ReceiveWorld;
+    const world = { store, chunkKey, log: new MemoryLog() } as unknown as ReceiveDeps;
     const request = { head: {}, release: () => {} } as unknown as Received<never>;
     const stream = { send: async () => {} } as unknown as Stream<never, never>;
     const context = { signal: new AbortController().signal } as CallContext;

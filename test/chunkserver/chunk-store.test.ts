@@ -39,7 +39,7 @@ describe("the chunk store", () => {
     await store[Symbol.asyncDispose]();
     const again = await openTestStore({ disk: disk.mount(), stores });
     for (const chunk of chunks) await assertHolds(again, chunk);
-    assert.equal(again.tally.chunkCount, chunks.length);
+    assert.equal(again.totals.chunkCount, chunks.length);
     assert.equal(again.serverId, store.serverId);
   });
 
@@ -88,7 +88,7 @@ describe("the chunk store", () => {
     await putChunk(store, chunk, { intentIndex: 9 });
     await putChunk(store, chunk, { intentIndex: 7 });
     assert.equal((await extentNames(disk)).length, 1);
-    assert.equal(store.tally.chunkCount, 1);
+    assert.equal(store.totals.chunkCount, 1);
     assert.equal(await store.purge(chunk.chunkId, index(9)), "kept", "9 is not below 9");
     await assertHolds(store, chunk);
     assert.equal(await store.purge(chunk.chunkId, index(10)), "deleted");
@@ -117,7 +117,7 @@ describe("the chunk store", () => {
     }
     await assert.rejects(lease.seal(other.chunkId, 100_000), hasCode("CHUNK_CORRUPT"));
     await assert.rejects(lease.seal(chunk.chunkId, 99_999), hasCode("INVALID_ARGUMENT"));
-    assert.equal(store.tally.chunkCount, 0);
+    assert.equal(store.totals.chunkCount, 0);
     await lease.seal(chunk.chunkId, 100_000);
     await assertHolds(store, chunk);
   });
@@ -234,11 +234,11 @@ describe("damage that the chunk store finds", () => {
       });
     }
     const buffer = new Uint8Array(MIB);
-    assert.equal(await store.examine(large.chunkId, buffer), "rotten");
-    assert.equal(await store.examine(small.chunkId, buffer), "rotten");
-    assert.equal(await store.examine(sound.chunkId, buffer), "sound");
+    assert.equal(await store.verify(large.chunkId, buffer), "corrupt");
+    assert.equal(await store.verify(small.chunkId, buffer), "corrupt");
+    assert.equal(await store.verify(sound.chunkId, buffer), "intact");
     await assert.rejects(readAll(store, large.chunkId), hasCode("CHUNK_NOT_FOUND"));
-    assert.equal(await store.examine(large.chunkId, buffer), "absent");
+    assert.equal(await store.verify(large.chunkId, buffer), "absent");
     const aside = await disk.mount().list("quarantine");
     assert.equal(aside.length, 2);
     const lost = store.lost(10).map(({ chunkId }) => chunkId);
@@ -270,13 +270,13 @@ describe("damage that the chunk store finds", () => {
     assert.deepEqual(again.lost(10), [
       { chunkId: missing.chunkId, reason: "its extent file is missing" },
     ]);
-    await again.inspect(null, 100);
+    await again.checkExtentFiles(null, 100);
     assert.equal(again.lost(10).length, 2);
     await cut(mounted, `extents/${names[2]}`, MIB);
     await assert.rejects(readAll(again, shortLater.chunkId), hasCode("CHUNK_NOT_FOUND"));
     assert.equal(again.lost(10).length, 3);
     await assertHolds(again, sound);
-    assert.equal(again.tally.chunkCount, 1);
+    assert.equal(again.totals.chunkCount, 1);
   });
 
   it("rewrites a packed file that is mostly dead, and finds the rot in it", async () => {
@@ -310,7 +310,7 @@ describe("damage that the chunk store finds", () => {
     await store[Symbol.asyncDispose]();
     const again = await openTestStore({ disk: disk.mount(), stores });
     for (const chunk of sound) await assertHolds(again, chunk);
-    assert.equal(again.tally.chunkCount, kept.length - 1);
+    assert.equal(again.totals.chunkCount, kept.length - 1);
   });
 });
 
@@ -334,13 +334,13 @@ describe("chunks that no commit is known to name", () => {
       ...chunk,
       verdict: chunk.chunkId === known.chunkId ? ("known" as const) : ("unknown" as const),
     }));
-    await store.applyVerdicts(verdicts, 1000);
+    await store.applyConfirmations(verdicts, 1000);
     await assertHolds(store, known);
     await assertHolds(store, undecided);
     await assertHolds(store, fresh);
     await assert.rejects(readAll(store, unknown.chunkId), hasCode("CHUNK_NOT_FOUND"));
     assert.deepEqual(store.unconfirmed(10), []);
-    assert.equal(store.tally.unconfirmedCount, 2);
+    assert.equal(store.totals.unconfirmedCount, 2);
     // Stored under a newer intent, a confirmed chunk is open again: a purge spares it now.
     await putChunk(store, known, { intentIndex: 9, lifetimeMs: 0 });
     assert.deepEqual(store.unconfirmed(10), [{ chunkId: known.chunkId, intentIndex: 9 }]);

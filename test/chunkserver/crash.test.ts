@@ -149,11 +149,11 @@ async function checkStore(machine: Machine, told: Told, where: string): Promise<
   }
   const buffer = new Uint8Array(FRAME_BYTES_MAX);
   for (const chunkId of store.chunkIdsAfter(null, 1000)) {
-    assert.equal(await store.examine(chunkId, buffer), "sound", `a visible chunk: ${where}`);
+    assert.equal(await store.verify(chunkId, buffer), "intact", `a visible chunk: ${where}`);
   }
   assert.deepEqual(store.lost(10), [], `no copy is lost in a crash: ${where}`);
   told.purged.clear();
-  const named = store.tally.chunkCount;
+  const named = store.totals.chunkCount;
   const files = (await machine.disk.mount().list("extents")).length;
   assert.ok(files <= named, `${files} extent files for ${named} chunks: ${where}`);
   await store[Symbol.asyncDispose]();

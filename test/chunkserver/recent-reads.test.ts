@@ -12,26 +12,26 @@ function chunk(number: number): ChunkId {
 describe("recent reads", () => {
   it("lets the first stream pass the cache, and keeps what comes again", () => {
     const reads = new RecentReads();
-    assert.equal(reads.note(chunk(1), 0, 8 * MIB), "pass");
-    assert.equal(reads.note(chunk(1), 8 * MIB, 8 * MIB), "pass", "another place of the chunk");
-    assert.equal(reads.note(chunk(2), 0, 8 * MIB), "pass", "another chunk");
-    assert.equal(reads.note(chunk(1), 0, 8 * MIB), "keep");
-    assert.equal(reads.note(chunk(1), 0, 8 * MIB), "keep");
+    assert.equal(reads.record(chunk(1), 0, 8 * MIB), "pass");
+    assert.equal(reads.record(chunk(1), 8 * MIB, 8 * MIB), "pass", "another place of the chunk");
+    assert.equal(reads.record(chunk(2), 0, 8 * MIB), "pass", "another chunk");
+    assert.equal(reads.record(chunk(1), 0, 8 * MIB), "keep");
+    assert.equal(reads.record(chunk(1), 0, 8 * MIB), "keep");
   });
 
   it("keeps small reads: the cache reads ahead for the next ones", () => {
-    assert.equal(new RecentReads().note(chunk(1), 0, 64 * 1024), "keep");
+    assert.equal(new RecentReads().record(chunk(1), 0, 64 * 1024), "keep");
   });
 
   it("forgets what was read long ago, and remembers what is read again and again", () => {
     const reads = new RecentReads();
-    reads.note(chunk(1), 0, MIB);
-    reads.note(chunk(2), 0, MIB);
+    reads.record(chunk(1), 0, MIB);
+    reads.record(chunk(2), 0, MIB);
     for (let number = 10; number < 17_000; number += 1) {
-      reads.note(chunk(number), 0, MIB);
-      if (number % 1000 === 0) assert.equal(reads.note(chunk(2), 0, MIB), "keep");
+      reads.record(chunk(number), 0, MIB);
+      if (number % 1000 === 0) assert.equal(reads.record(chunk(2), 0, MIB), "keep");
     }
-    assert.equal(reads.note(chunk(1), 0, MIB), "pass");
-    assert.equal(reads.note(chunk(2), 0, MIB), "keep");
+    assert.equal(reads.record(chunk(1), 0, MIB), "pass");
+    assert.equal(reads.record(chunk(2), 0, MIB), "keep");
   });
 });

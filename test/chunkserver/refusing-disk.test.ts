@@ -122,7 +122,7 @@ describe("a disk that refuses to write", () => {
     assert.deepEqual(
       said.map((line) => line.message),
       [
-        "The disk is full: this server takes no new chunks until there is room",
+        "The disk is full: this server accepts no new chunks until there is room",
         "The disk has room again",
       ],
     );
