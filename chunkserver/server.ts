@@ -22,8 +22,8 @@ import { WRITE_WINDOW_BYTES, WriteAdmission } from "./pipeline/write-admission.t
 import type { ChunkStore } from "./store/chunk-store.ts";
 import { openChunkStore } from "./store/open-store.ts";
 import { RecentReads } from "./store/recent-reads.ts";
-import { OrderResults } from "./upkeep/facts.ts";
 import { MasterLink } from "./upkeep/master-link.ts";
+import { OrderResults } from "./upkeep/order-results.ts";
 import { Orders } from "./upkeep/orders.ts";
 import { Scrub } from "./upkeep/scrub.ts";
 import { runUpkeep } from "./upkeep/upkeep.ts";

@@ -10,6 +10,10 @@ import {
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import { type BlockReader, ExtentReader } from "./chunk-reader.ts";
 import type { Extent } from "./chunk-record.ts";
+import type { ChunkTotals } from "./chunk-totals.ts";
+import { type DiskIdentity, writeIdentity } from "./identity.ts";
+import { SCRUB_KEY } from "./index-keys.ts";
+import { warnUndeleted } from "./partials.ts";
 import {
   applyConfirmations,
   type ChunkConfirmation,
@@ -17,15 +21,11 @@ import {
   hashesOf,
   openReplica,
   purgeReplica,
-} from "./copies.ts";
-import { checkExtentFiles, type Pace, verifyReplica } from "./examine.ts";
-import { type DiskIdentity, writeIdentity } from "./identity.ts";
-import { SCRUB_KEY } from "./index-keys.ts";
-import { warnUndeleted } from "./partials.ts";
-import type { StoreDeps } from "./parts.ts";
+} from "./replicas.ts";
 import { rewriteSparseFile } from "./rewrite.ts";
 import { raiseIntent, type SealRequest } from "./seal.ts";
-import type { ChunkTotals } from "./tally.ts";
+import type { StoreDeps } from "./store-deps.ts";
+import { checkExtentFiles, type Pace, verifyReplica } from "./verify-replica.ts";
 import { type WriteLease, type WriteRequest, Writes } from "./writes.ts";
 
 /**

@@ -5,9 +5,9 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
 import type { Random } from "../../shared/ports/random.ts";
-import { RetentionDirectory } from "./aside.ts";
 import { ChunkIndex } from "./chunk-index.ts";
 import { ChunkStore } from "./chunk-store.ts";
+import { ChunkTotals } from "./chunk-totals.ts";
 import { ExtentFiles } from "./extent-files.ts";
 import {
   type DiskIdentity,
@@ -19,10 +19,10 @@ import {
 } from "./identity.ts";
 import { IDENTITY_KEY } from "./index-keys.ts";
 import { PackedFiles } from "./packed-files.ts";
-import { DiskHealth, type StoreDeps } from "./parts.ts";
 import { recover } from "./recover.ts";
 import { Reserve } from "./reserve.ts";
-import { ChunkTotals } from "./tally.ts";
+import { RetentionDirectory } from "./retention-directory.ts";
+import { DiskHealth, type StoreDeps } from "./store-deps.ts";
 
 const QUARANTINE = { path: "quarantine", filesMax: 64, keepMs: 30 * 24 * 3_600_000 };
 const GARBAGE = { path: "garbage", filesMax: 1024, keepMs: 24 * 3_600_000 };

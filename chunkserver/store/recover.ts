@@ -2,11 +2,11 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId } from "../../shared/base/ids.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import { type ExtentFileName, isPacked, parseExtentFileName } from "./chunk-record.ts";
+import type { ChunkTotals } from "./chunk-totals.ts";
 import { extentPath } from "./extent-files.ts";
 import { EXTENTS_DIRECTORY } from "./identity.ts";
 import { PACKED_BYTES_MAX } from "./packed-files.ts";
-import type { StoreDeps } from "./parts.ts";
-import type { ChunkTotals } from "./tally.ts";
+import type { StoreDeps } from "./store-deps.ts";
 
 /** Records that are read or changed without a pause for other tasks. */
 const PAGE = 1000;

@@ -1,9 +1,9 @@
 import type { ChunkId } from "../../shared/base/ids.ts";
 import { type ChunkRecord, type ExtentFileName, isPacked, sameExtents } from "./chunk-record.ts";
-import { deleteEmptyPackedFiles, dropDamagedReplica, openReplica } from "./copies.ts";
 import type { PackedAllocation } from "./packed-files.ts";
-import type { StoreDeps } from "./parts.ts";
+import { deleteEmptyPackedFiles, dropDamagedReplica, openReplica } from "./replicas.ts";
 import type { SpaceClaim } from "./reserve.ts";
+import type { StoreDeps } from "./store-deps.ts";
 import { firstCorruptBlock } from "./verify-blocks.ts";
 
 /** Chunks that are moved with one sync and one commit. */

@@ -4,7 +4,7 @@ import { chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { IndexOperation } from "./chunk-index.ts";
 import type { ChunkRecord } from "./chunk-record.ts";
 import type { OpenPartial } from "./open-partial.ts";
-import type { StoreDeps } from "./parts.ts";
+import type { StoreDeps } from "./store-deps.ts";
 
 /** A request to make a partial chunk a chunk, or to raise the intent of an existing one. */
 export interface SealRequest {

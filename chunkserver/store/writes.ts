@@ -2,12 +2,12 @@ import { assert } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES, type ChunkId, DIGEST_BYTES, type LogIndex } from "../../shared/base/ids.ts";
-import { hashesOf } from "./copies.ts";
 import type { OpenPartial } from "./open-partial.ts";
 import { createPartial, discardPartial, storePartial } from "./partials.ts";
-import type { StoreDeps } from "./parts.ts";
+import { hashesOf } from "./replicas.ts";
 import type { SpacePurpose } from "./reserve.ts";
 import { raiseIntent, type SealRequest } from "./seal.ts";
+import type { StoreDeps } from "./store-deps.ts";
 
 /** Unsealed writes at most. One more is refused with OVERLOADED. */
 const OPEN_WRITES_MAX = 4096;

@@ -4,8 +4,8 @@ import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
 import type { LeaderChannel } from "../../shared/wire/leader-channel.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
-import type { ChunkConfirmation } from "../store/copies.ts";
-import type { OrderResults } from "./facts.ts";
+import type { ChunkConfirmation } from "../store/replicas.ts";
+import type { OrderResults } from "./order-results.ts";
 import type { Orders } from "./orders.ts";
 
 const CALL_TIMEOUT_MS = 3_000;

@@ -4,7 +4,7 @@ import type { ChunkId } from "../../shared/base/ids.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
 import { type CopyDeps, type CopyOrder, copyChunk } from "./copy-chunk.ts";
-import type { OrderResults } from "./facts.ts";
+import type { OrderResults } from "./order-results.ts";
 
 /** Pending orders of one kind at most. More are dropped: the master repeats unreported orders. */
 const PENDING_MAX = 4096;

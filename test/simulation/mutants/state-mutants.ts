@@ -100,7 +100,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     breaks: "ARCHITECTURE.md: what is deleted, and when",
     edits: [
       {
-        file: "chunkserver/store/copies.ts",
+        file: "chunkserver/store/replicas.ts",
         find: 'if (record.intentIndex >= purgeIndex) return "kept";',
         replace: "",
       },

@@ -3,11 +3,11 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
-import type { RetentionDirectory } from "./aside.ts";
 import type { ChunkIndex } from "./chunk-index.ts";
 import type { ExtentFiles } from "./extent-files.ts";
 import type { PackedFiles } from "./packed-files.ts";
 import type { Reserve } from "./reserve.ts";
+import type { RetentionDirectory } from "./retention-directory.ts";
 
 /**
  * The components of the store. Its operations (seal, purge, verify, rewrite) are functions over it.

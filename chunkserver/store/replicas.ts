@@ -3,7 +3,7 @@ import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import { ExtentReader } from "./chunk-reader.ts";
 import { type ChunkRecord, type Extent, isPacked, sameExtents } from "./chunk-record.ts";
 import type { ExtentFile } from "./extent-files.ts";
-import type { StoreDeps } from "./parts.ts";
+import type { StoreDeps } from "./store-deps.ts";
 
 // A replica is removed in two steps: first its record, durably, then its bytes. A crash between the
 // two steps leaves an extent file without a record, which the next start moves to garbage/.

@@ -4,8 +4,8 @@ import { BLOCK_BYTES, type ChunkId, DIGEST_BYTES } from "../../shared/base/ids.t
 import { chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { BlockReader } from "./chunk-reader.ts";
 import type { ChunkRecord } from "./chunk-record.ts";
-import { dropDamagedReplica, openReplica } from "./copies.ts";
-import type { StoreDeps } from "./parts.ts";
+import { dropDamagedReplica, openReplica } from "./replicas.ts";
+import type { StoreDeps } from "./store-deps.ts";
 import { firstCorruptBlock } from "./verify-blocks.ts";
 
 /** Called after each read with its length in bytes. Lets a caller limit the read rate. */
