@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { isUtf8 } from "../../shared/base/path.ts";
+import { readCommandLine } from "../../shared/platform/procfs.ts";
 
 /*
  * A name on Linux is bytes; arguments and patterns are text. The two are carried over into each
@@ -59,12 +59,8 @@ export function losslessArguments(commandLine: readonly string[]): string[] {
 }
 
 function kernelArguments(): Buffer[] {
-  let commandLine: Buffer;
-  try {
-    commandLine = readFileSync("/proc/self/cmdline");
-  } catch {
-    return []; // Not Linux: then what Node made of them has to do.
-  }
+  const commandLine = readCommandLine();
+  if (commandLine === null) return []; // Not Linux: the arguments stay as Node decoded them.
   const parts: Buffer[] = [];
   let start = 0;
   for (let end = commandLine.indexOf(0); end >= 0; end = commandLine.indexOf(0, start)) {

@@ -1,16 +1,6 @@
-import { readFileSync } from "node:fs";
 import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { runningPid } from "../../client/cli/cluster/node-process.ts";
-
-/** Clock ticks a second that proc(5) counts in; USER_HZ is 100 on Linux. */
-const TICKS_PER_SECOND = 100;
-
-/** User and system time of a process with all its threads, in seconds (proc(5) stat, fields 14 and 15). */
-function cpuSecondsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-}
+import { readProcessStat } from "../../shared/platform/procfs.ts";
 
 /** CPU time of every process of the cluster and of this one, which is the client. */
 export class CpuMeter {
@@ -28,6 +18,6 @@ export class CpuMeter {
   }
 
   seconds(): number {
-    return this.#pids.reduce((total, pid) => total + cpuSecondsOf(pid), 0);
+    return this.#pids.reduce((total, pid) => total + (readProcessStat(pid)?.cpuSeconds ?? 0), 0);
   }
 }

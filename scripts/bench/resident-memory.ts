@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { runningPid } from "../../client/cli/cluster/node-process.ts";
+import { readProcessStatus } from "../../shared/platform/procfs.ts";
 
 /** What a process has in memory, in bytes: proc(5) status. */
 export interface ResidentMemory {
@@ -13,11 +13,10 @@ export interface ResidentMemory {
 }
 
 function residentMemoryOf(pid: number): ResidentMemory {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const bytesOf = (field: string): number => {
-    const found = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status);
-    if (found === null) throw new Error(`/proc/${pid}/status has no ${field}`);
-    return Number(found[1]) * 1024;
+    const bytes = readProcessStatus(pid, field);
+    if (bytes === null) throw new Error(`/proc/${pid}/status has no ${field}`);
+    return bytes;
   };
   const [total, anonymous] = [bytesOf("VmRSS"), bytesOf("RssAnon")];
   return { total, anonymous, mapped: bytesOf("RssFile"), highest: bytesOf("VmHWM") };

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { readProcessStatus } from "../../shared/platform/procfs.ts";
 import { type FaultOutcome, namesOf, type Soak } from "./fault.ts";
 import {
   type IoSite,
@@ -213,10 +214,7 @@ async function attach(node: SoakNode, parameters: readonly string[]): Promise<Ch
     stdio: "ignore",
   });
   const { pid } = node;
-  const isHeld = await waitFor(async () => {
-    const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
-    return !/TracerPid:\s+0\n/.test(status);
-  }, 5_000);
+  const isHeld = await waitFor(() => readProcessStatus(pid, "TracerPid") !== 0, 5_000);
   if (!isHeld) throw new Error(`strace does not attach to ${node.name}`);
   return tracer;
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { readProcessStat } from "../../shared/platform/procfs.ts";
 import { anyOf, type Fault, type FaultOutcome, namesOf, type Soak } from "./fault.ts";
-import { processState, waitFor } from "./run-tool.ts";
+import { waitFor } from "./run-tool.ts";
 import type { SoakNode } from "./soak-node.ts";
 
 const PAUSE_MS = 30_000;
@@ -21,7 +22,7 @@ async function kill(what: string, node: SoakNode): Promise<FaultOutcome> {
 async function pause(what: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
   await node.signal("SIGSTOP");
   await sleep(soak.options.quick ? PAUSE_QUICK_MS : PAUSE_MS);
-  const state = await processState(node.pid);
+  const state = readProcessStat(node.pid)?.state;
   await node.signal("SIGCONT");
   const evidence = `in state ${state} to the end`;
   return { kind: "pause", what, nodes: namesOf([node]), fired: state === "T", evidence };

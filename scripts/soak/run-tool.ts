@@ -1,5 +1,4 @@
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
@@ -30,15 +29,4 @@ export async function waitFor(
     await sleep(pollMs);
   }
   return true;
-}
-
-/** The state letter of proc(5) stat: "T" while the process is stopped. Null: it is gone. */
-export async function processState(pid: number): Promise<string | null> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The second field is the name in parentheses, which may hold spaces and parentheses.
-    return stat.slice(stat.lastIndexOf(")") + 2).charAt(0);
-  } catch {
-    return null;
-  }
 }

@@ -3,8 +3,9 @@ import { open, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { NodePaths } from "../../client/cli/cluster/layout.ts";
 import type { LocalNode } from "../../shared/platform/local-cluster-file.ts";
+import { readProcessStat } from "../../shared/platform/procfs.ts";
 import type { LoopDisk } from "./loop-disk.ts";
-import { processState, waitFor } from "./run-tool.ts";
+import { waitFor } from "./run-tool.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../../../scripts/ashlar", import.meta.url));
 const STOP_TIMEOUT_MS = 20_000;
@@ -122,7 +123,7 @@ export class SoakNode {
     process.kill(pid, signal);
     const worked =
       signal === "SIGSTOP"
-        ? await waitFor(async () => (await processState(pid)) === "T", SIGNAL_TIMEOUT_MS)
+        ? await waitFor(() => readProcessStat(pid)?.state === "T", SIGNAL_TIMEOUT_MS)
         : signal === "SIGCONT" || (await waitFor(() => !this.isRunning, STOP_TIMEOUT_MS));
     if (!worked) throw new Error(`${this.name}: ${signal} had no effect`);
   }

@@ -1,6 +1,7 @@
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { AshlarError } from "../base/errors.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
+import { hasProcess, readBootId, readProcessStat } from "./procfs.ts";
 
 const LOCK_NAME = "ashlar.lock";
 /** Others may take a stale lock before us, again and again; each time one of us gets further. */
@@ -33,7 +34,7 @@ export interface DataDirectoryLock extends AsyncDisposable {
 export async function lockDataDirectory(path: string): Promise<DataDirectoryLock> {
   const lockPath = `${path}/${LOCK_NAME}`;
   const ownPath = `${lockPath}.${process.pid}`;
-  const own = JSON.stringify(await describeSelf());
+  const own = JSON.stringify(describeSelf());
   try {
     await mkdir(path, { recursive: true });
     await writeFile(ownPath, own);
@@ -59,7 +60,7 @@ async function takeName(path: string, ownPath: string, lockPath: string): Promis
     }
     const text = await readText(lockPath);
     const holder = text === null ? null : parseHolder(text);
-    if (holder !== null && (await isRunning(holder))) throw inUse(path, holder.pid);
+    if (holder !== null && isRunning(holder)) throw inUse(path, holder.pid);
     if (text !== null) await removeStale(lockPath, text);
   }
   throw new AshlarError("DISK_FAILED", `Cannot lock ${path}: others take it again and again`);
@@ -88,12 +89,11 @@ function inUse(path: string, pid: number): AshlarError {
   });
 }
 
-async function describeSelf(): Promise<Holder> {
-  const bootId = await readText("/proc/sys/kernel/random/boot_id");
+function describeSelf(): Holder {
   return {
     pid: process.pid,
-    startTicks: await startTicksOf(process.pid),
-    bootId: bootId === null ? null : bootId.trim(),
+    startTicks: readProcessStat(process.pid)?.startTicks ?? null,
+    bootId: readBootId(),
   };
 }
 
@@ -107,27 +107,12 @@ function parseHolder(text: string): Holder | null {
   }
 }
 
-async function isRunning(holder: Holder): Promise<boolean> {
-  const self = await describeSelf();
-  if (holder.bootId !== self.bootId || !isAlive(holder.pid)) return false;
-  return holder.startTicks === (await startTicksOf(holder.pid));
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errnoOf(error) === "EPERM"; // It is there and belongs to another user.
-  }
-}
-
-async function startTicksOf(pid: number): Promise<string | null> {
-  const stat = await readText(`/proc/${pid}/stat`);
-  // The second field is the program's name in parentheses, which may hold spaces and parentheses.
-  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const isZombie = fields?.[0] === "Z"; // It has ended; only its parent has not noticed yet.
-  return isZombie ? null : (fields?.[22 - 3] ?? null);
+function isRunning(holder: Holder): boolean {
+  if (holder.bootId !== readBootId() || !hasProcess(holder.pid)) return false;
+  const stat = readProcessStat(holder.pid);
+  // A process that ended holds nothing, even if its parent has not reaped it yet.
+  const startTicks = stat === null || stat.state === "Z" ? null : stat.startTicks;
+  return holder.startTicks === startTicks;
 }
 
 async function readText(path: string): Promise<string | null> {

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { open as openEnvironment, type RootDatabase } from "lmdb";
 import { assert } from "../base/assert.ts";
 import { lmdbOpenError } from "./lmdb-error.ts";
@@ -10,8 +9,6 @@ export type Database = RootDatabase<Uint8Array, Uint8Array>;
  * outgrown it and keeps every smaller one until it is closed, with the pages that were read there.
  */
 const MAP_BYTES = 2 ** 40;
-/** proc(5) statm counts in pages. Right on x86-64 and most arm64; elsewhere the pages are larger. */
-const PAGE_BYTES = 4096;
 
 /** @throws {AshlarError} as `lmdbOpenError` */
 export function openDatabase(path: string): Database {
@@ -44,13 +41,4 @@ export function closeAtOnce(database: Database): void {
   database.close().catch(() => {}); // It has closed, or the line below fails.
   const { status } = database as unknown as { readonly status: string };
   assert(status === "closed", "lmdb closes at once where it waits for no commit");
-}
-
-/** Pages of mapped files that this process has in memory, in bytes; 0 where there is no /proc. */
-export function mappedFileBytes(): number {
-  try {
-    return Number(readFileSync("/proc/self/statm", "utf8").split(" ")[2]) * PAGE_BYTES;
-  } catch {
-    return 0;
-  }
 }

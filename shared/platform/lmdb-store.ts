@@ -11,10 +11,11 @@ import type {
   StoreChange,
   StoreSnapshot,
 } from "../ports/ordered-store.ts";
-import { closeAtOnce, type Database, mappedFileBytes, openDatabase } from "./lmdb-database.ts";
+import { closeAtOnce, type Database, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
 import { inspectStore, NEW_STORE_BYTES, withOpeningMarker } from "./lmdb-inspect.ts";
 import { NodeDisk } from "./node-disk.ts";
+import { mappedFileBytes } from "./procfs.ts";
 import { type RangeRest, rangeInBatches } from "./range-batches.ts";
 import { checkChanges, checkStoreName } from "./store-check.ts";
 

@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import { isAtPage, PAGE_BYTES } from "./page-memory.ts";
+import { descriptorPath } from "./procfs.ts";
 
 /** Below this the page cache is the faster way: it gathers small writes and reads ahead. */
 const DIRECT_BYTES_MIN = 128 * 1024;
@@ -56,7 +57,7 @@ export class SecondDescriptor {
     if (flags === null) return Promise.resolve(null);
     return new Promise((resolve) => {
       // By its descriptor, not by its name, which may be another file's by now: proc(5).
-      fs.open(`/proc/self/fd/${this.#descriptor}`, flags, (error, second) => {
+      fs.open(descriptorPath(this.#descriptor), flags, (error, second) => {
         resolve(error === null ? second : null);
       });
     });

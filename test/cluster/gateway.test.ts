@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
 import { Readable } from "node:stream";
@@ -11,6 +10,7 @@ import { pipeline } from "node:stream/promises";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isAshlarError } from "../../shared/base/errors.ts";
+import { readProcessStatus } from "../../shared/platform/procfs.ts";
 import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
 
 const MIB = 1024 * 1024;
@@ -71,9 +71,8 @@ function largeBody(): { readonly body: Readable; readonly digest: () => string }
   return { body: Readable.from(make(), { objectMode: false }), digest: () => hash.digest("hex") };
 }
 
-async function residentBytesMax(child: ChildProcess): Promise<number> {
-  const status = await readFile(`/proc/${child.pid}/status`, "utf8");
-  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+function residentBytesMax(child: ChildProcess): number {
+  return readProcessStatus(child.pid ?? 0, "VmHWM") ?? Number.NaN;
 }
 
 describe("the gateway on a cluster", () => {
@@ -95,7 +94,7 @@ describe("the gateway on a cluster", () => {
     const hash = createHash("sha256");
     for await (const bytes of got) hash.update(bytes);
     assert.equal(hash.digest("hex"), digest());
-    const residentBytes = await residentBytesMax(gateway);
+    const residentBytes = residentBytesMax(gateway);
     assert.ok(residentBytes < RESIDENT_BYTES_MAX, `${residentBytes} bytes were resident`);
   });
 

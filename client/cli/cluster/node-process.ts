@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
+import { hasProcess, readProcessStat } from "../../../shared/platform/procfs.ts";
 import { nodePaths } from "./layout.ts";
 
 /** A process that was started; `startTicks` tells it from a later one with the same pid. */
@@ -26,35 +27,6 @@ async function launcherPath(): Promise<string> {
   throw new AshlarError("INTERNAL", "Cannot find scripts/ashlar beside this program");
 }
 
-/** The start time of a process in clock ticks, field 22 of proc(5) stat; null where there is no /proc. */
-async function startTicksOf(pid: number): Promise<string | null> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
-  } catch {
-    return null;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-async function isZombie(pid: number): Promise<boolean> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z");
-  } catch {
-    return false;
-  }
-}
-
 /** The pid of the node's process, or null if it does not run. */
 export async function runningPid(directory: string, node: LocalNode): Promise<number | null> {
   let record: ProcessRecord;
@@ -63,9 +35,9 @@ export async function runningPid(directory: string, node: LocalNode): Promise<nu
   } catch {
     return null;
   }
-  if (!isAlive(record.pid) || (await isZombie(record.pid))) return null;
-  const isSame =
-    record.startTicks === null || (await startTicksOf(record.pid)) === record.startTicks;
+  const stat = readProcessStat(record.pid);
+  if (!hasProcess(record.pid) || stat?.state === "Z") return null;
+  const isSame = record.startTicks === null || stat?.startTicks === record.startTicks;
   return isSame ? record.pid : null;
 }
 
@@ -84,7 +56,7 @@ export async function startNode(directory: string, node: LocalNode): Promise<num
     const pid = child.pid;
     if (pid === undefined) throw new AshlarError("INTERNAL", `Cannot start ${node.name}`);
     child.unref();
-    const record: ProcessRecord = { pid, startTicks: await startTicksOf(pid) };
+    const record: ProcessRecord = { pid, startTicks: readProcessStat(pid)?.startTicks ?? null };
     await writeFile(paths.process, JSON.stringify(record));
     return pid;
   } finally {

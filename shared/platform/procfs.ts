@@ -1,0 +1,88 @@
+import { readFileSync } from "node:fs";
+
+/*
+ * Linux's /proc, see proc(5). Reads of it touch no disk and do not block, so they are synchronous.
+ * Off Linux every function returns null, false or 0.
+ */
+
+/** USER_HZ, the clock ticks per second of proc(5): 100 on every Linux architecture that Node supports. */
+const TICKS_PER_SECOND = 100;
+/** Unit of /proc/PID/statm. Right on x86-64 and most arm64; other machines have larger pages. */
+const PAGE_BYTES = 4096;
+
+/** Fields of /proc/PID/stat. */
+export interface ProcessStat {
+  /** "R" running, "S" sleeping, "T" stopped, "Z" ended but not yet reaped by its parent, … */
+  readonly state: string;
+  /** User and system time of all threads. */
+  readonly cpuSeconds: number;
+  /** Start time in clock ticks since boot. Distinguishes a process from a later one with its pid. */
+  readonly startTicks: string;
+}
+
+/** Returns null if the process does not exist. */
+export function readProcessStat(pid: number): ProcessStat | null {
+  const stat = readText(`/proc/${pid}/stat`);
+  if (stat === null) return null;
+  // Field 2 is the program's name in parentheses, which may contain spaces and parentheses.
+  // `fields[0]` is field 3.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [userTicks, systemTicks] = [Number(fields[14 - 3]), Number(fields[15 - 3])];
+  return {
+    state: fields[0] ?? "",
+    cpuSeconds: (userTicks + systemTicks) / TICKS_PER_SECOND,
+    startTicks: fields[22 - 3] ?? "",
+  };
+}
+
+/** Returns a field of /proc/PID/status, such as "VmRSS" in bytes or "TracerPid"; null if unknown. */
+export function readProcessStatus(pid: number, field: string): number | null {
+  const status = readText(`/proc/${pid}/status`) ?? "";
+  const match = new RegExp(`^${field}:\\s+(\\d+)( kB)?$`, "m").exec(status);
+  if (match === null) return null;
+  return Number(match[1]) * (match[2] === undefined ? 1 : 1024);
+}
+
+/** Returns an id that changes at every boot. */
+export function readBootId(): string | null {
+  return readText("/proc/sys/kernel/random/boot_id")?.trim() ?? null;
+}
+
+/** Returns the bytes of mapped files that this process has in memory. */
+export function mappedFileBytes(): number {
+  const sharedPages = readText("/proc/self/statm")?.split(" ")[2];
+  return Number(sharedPages ?? 0) * PAGE_BYTES;
+}
+
+/** Returns the command line of this process as bytes, every argument followed by a 0. */
+export function readCommandLine(): Buffer | null {
+  try {
+    return readFileSync("/proc/self/cmdline");
+  } catch {
+    return null;
+  }
+}
+
+/** Returns a path that opens the file behind a descriptor of this process again. */
+export function descriptorPath(descriptor: number): string {
+  return `/proc/self/fd/${descriptor}`;
+}
+
+/** Returns whether a process with this pid exists. A process that ended but is not reaped exists. */
+export function hasProcess(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it exists and belongs to another user.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+}
