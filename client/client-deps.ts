@@ -1,12 +1,12 @@
 import type { SlabPool } from "../shared/flow/slabs.ts";
 import type { Env } from "../shared/ports/env.ts";
 import type { Background } from "./background.ts";
-import type { Chunkservers } from "./chunkservers/chunkserver-session.ts";
+import type { Chunkservers } from "./chunkservers/chunkservers.ts";
 import type { FeedMasters } from "./masters/feed-masters.ts";
 import type { MasterSession } from "./masters/master-session.ts";
 import type { RetryEvent } from "./options.ts";
 import type { ManifestCache } from "./read/manifest-cache.ts";
-import type { ReadAhead } from "./read/read-ahead.ts";
+import type { ReadAhead } from "./read/read-ahead-budget.ts";
 import type { ZeroBlocks } from "./write/zero-blocks.ts";
 
 /** What the parts of one client share. */

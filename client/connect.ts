@@ -17,14 +17,14 @@ import { LeaderChannel } from "../shared/wire/leader-channel.ts";
 import type { WireLimits } from "../shared/wire/limits.ts";
 import type { PeerIdentity } from "../shared/wire/rpc.ts";
 import { Background } from "./background.ts";
-import { Chunkservers } from "./chunkservers/chunkserver-session.ts";
+import { Chunkservers } from "./chunkservers/chunkservers.ts";
 import type { ClientParts } from "./client-deps.ts";
 import { ClusterFileSystem } from "./cluster-file-system.ts";
 import type { FileSystem } from "./file-system.ts";
 import { MasterSession } from "./masters/master-session.ts";
 import type { ConnectOptions, RetryEvent } from "./options.ts";
 import { ManifestCache } from "./read/manifest-cache.ts";
-import { ReadAhead } from "./read/read-ahead.ts";
+import { ReadAhead } from "./read/read-ahead-budget.ts";
 import { ZeroBlocks } from "./write/zero-blocks.ts";
 
 const MIB = 1024 * 1024;

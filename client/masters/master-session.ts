@@ -24,7 +24,7 @@ import type { LeaderCallOptions, LeaderChannel } from "../../shared/wire/leader-
 import type { Connection } from "../../shared/wire/rpc.ts";
 import { causeOf, untilAborted } from "../deadline.ts";
 import type { CallOptions, ReadModeName } from "../options.ts";
-import { CallBatcher } from "./call-batch.ts";
+import { CallBatcher } from "./call-batcher.ts";
 import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
 
 /** Sessions that may end under one mutation before it gives up. */

@@ -1,6 +1,6 @@
 import type { ChunkId } from "../../shared/base/ids.ts";
 import { reportRot } from "../../shared/protocol/chunk-api.ts";
-import type { ServerAddress } from "../chunkservers/chunkserver-session.ts";
+import type { ServerAddress } from "../chunkservers/chunkservers.ts";
 import type { ClientParts } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
 

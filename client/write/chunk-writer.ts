@@ -8,7 +8,7 @@ import { statPartial } from "../../shared/protocol/chunk-api.ts";
 import { chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { Intent } from "../../shared/protocol/intent.ts";
 import type { CommittedChunk } from "../../shared/protocol/namespace-api.ts";
-import type { Chunkservers } from "../chunkservers/chunkserver-session.ts";
+import type { Chunkservers } from "../chunkservers/chunkservers.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RetryEvent } from "../options.ts";
 import { ChunkBuffer, type ChunkFrame } from "./chunk-buffer.ts";

@@ -5,9 +5,9 @@ import { CONTENT_CHUNKS_MAX } from "../../shared/protocol/namespace-api.ts";
 import type { ClientParts } from "../client-deps.ts";
 import { asAshlarError, type Deadline } from "../deadline.ts";
 import { ChunkWriter, type SealedChunk } from "./chunk-writer.ts";
-import type { Frame, FrameReader } from "./frames.ts";
 import type { Intents } from "./intents.ts";
 import { Bell } from "./notifier.ts";
+import type { Frame, FrameReader } from "./upload-frames.ts";
 
 /** Chunks of one file that are not sealed yet: while some are synced, the next is being sent. */
 const CHUNKS_IN_FLIGHT_MAX = 4;

@@ -18,10 +18,10 @@ import { FILE_MODE_DEFAULT, type PutOptions, type PutSource } from "../options.t
 import type { PutResult } from "../results.ts";
 import type { SealedChunk } from "./chunk-writer.ts";
 import { ChunkedUpload } from "./chunked-upload.ts";
-import { type Frame, FrameReader } from "./frames.ts";
 import { Intents } from "./intents.ts";
 import { PartFiles } from "./part-files.ts";
 import { type ByteSource, knownSize, openSource } from "./put-source.ts";
+import { type Frame, FrameReader } from "./upload-frames.ts";
 
 /** Files up to so many bytes go into the metadata, unless the cluster allows less. */
 const INLINE_BYTES = 4 * 1024;

@@ -4,7 +4,7 @@ import type { ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Intent } from "../../shared/protocol/intent.ts";
 import { allocate, type Target } from "../../shared/protocol/namespace-api.ts";
-import type { Chunkservers } from "../chunkservers/chunkserver-session.ts";
+import type { Chunkservers } from "../chunkservers/chunkservers.ts";
 import type { Deadline } from "../deadline.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 

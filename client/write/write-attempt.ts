@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import { writeChunk } from "../../shared/protocol/chunk-api.ts";
 import type { Intent, Receipt } from "../../shared/protocol/intent.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
-import type { Chunkservers } from "../chunkservers/chunkserver-session.ts";
+import type { Chunkservers } from "../chunkservers/chunkservers.ts";
 import { asAshlarError, type Deadline } from "../deadline.ts";
 import type { ChunkBuffer, ChunkFrame } from "./chunk-buffer.ts";
 import type { Bell } from "./notifier.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Chunkservers } from "../../../client/chunkservers/chunkserver-session.ts";
+import { Chunkservers } from "../../../client/chunkservers/chunkservers.ts";
 import { Deadline } from "../../../client/deadline.ts";
 import type { MasterSession } from "../../../client/masters/master-session.ts";
 import { ChunkWriter } from "../../../client/write/chunk-writer.ts";

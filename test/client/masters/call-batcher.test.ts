@@ -4,7 +4,7 @@ import {
   BATCH_BYTES_MAX,
   BATCH_ITEMS_MAX,
   CallBatcher,
-} from "../../../client/masters/call-batch.ts";
+} from "../../../client/masters/call-batcher.ts";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import type { Attributes, Target } from "../../../shared/protocol/namespace-api.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { FrameReader } from "../../../client/write/frames.ts";
 import { openSource } from "../../../client/write/put-source.ts";
+import { FrameReader } from "../../../client/write/upload-frames.ts";
 import { concatBytes } from "../../../shared/base/bytes.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/protocol/chunk-api.ts";
