@@ -6,11 +6,11 @@ import type { FeedMasters } from "./masters/feed-masters.ts";
 import type { MasterSession } from "./masters/master-session.ts";
 import type { RetryEvent } from "./options.ts";
 import type { ManifestCache } from "./read/manifest-cache.ts";
-import type { ReadAhead } from "./read/read-ahead-budget.ts";
+import type { ReadAheadBudget } from "./read/read-ahead-budget.ts";
 import type { ZeroBlocks } from "./write/zero-blocks.ts";
 
 /** What the parts of one client share. */
-export interface ClientParts {
+export interface ClientDeps {
   readonly env: Env;
   readonly masters: MasterSession;
   readonly feed: FeedMasters;
@@ -19,7 +19,7 @@ export interface ClientParts {
   readonly zeroBlocks: ZeroBlocks;
   /** Frames of files that are being written. */
   readonly writeSlabs: SlabPool;
-  readonly readAhead: ReadAhead;
+  readonly readAheadBudget: ReadAheadBudget;
   readonly background: Background;
   readonly hostName: string;
   /** Default limit of one call to the masters. */

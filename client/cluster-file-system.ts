@@ -13,7 +13,7 @@ import {
   type StorageClass,
   type Target,
 } from "../shared/protocol/namespace-api.ts";
-import type { ClientParts } from "./client-deps.ts";
+import type { ClientDeps } from "./client-deps.ts";
 import { Deadline } from "./deadline.ts";
 import type { FileSystem } from "./file-system.ts";
 import { ClusterMasters, type Masters } from "./masters/membership.ts";
@@ -24,7 +24,7 @@ import * as operations from "./names/operations.ts";
 import { type PathVersion, pathHistory } from "./names/path-history.ts";
 import { type RestoreResult, restore } from "./names/restore.ts";
 import { targetOf } from "./names/target.ts";
-import { checkSize, Transaction, type TransactionResult } from "./names/transaction.ts";
+import { checkTransactionSize, Transaction, type TransactionResult } from "./names/transaction.ts";
 import { walk } from "./names/walk.ts";
 import { ClusterWatch } from "./names/watch.ts";
 import type * as options from "./options.ts";
@@ -46,63 +46,63 @@ import type {
   Watch,
   WriteStream,
 } from "./results.ts";
-import { nodeReadable, nodeWritable, webReadable, webWritable } from "./streams.ts";
+import { toNodeReadable, toNodeWritable, toWebReadable, toWebWritable } from "./streams.ts";
 import { writeFile } from "./write/file-writer.ts";
 
 /** The file system over a cluster's masters and chunkservers. */
 export class ClusterFileSystem implements FileSystem {
-  readonly #parts: ClientParts;
+  readonly #deps: ClientDeps;
   readonly #owned: Closers;
 
-  constructor(parts: ClientParts, owned: Closers) {
-    this.#parts = parts;
+  constructor(deps: ClientDeps, owned: Closers) {
+    this.#deps = deps;
     this.#owned = owned;
   }
 
   get lastIndex(): number {
-    return this.#parts.masters.lastIndex;
+    return this.#deps.masters.lastIndex;
   }
 
-  async stat(path: PathInput, look: options.LookOptions = {}): Promise<Attributes> {
-    const { masters } = this.#parts;
+  async stat(path: PathInput, look: options.ReadOptions = {}): Promise<Attributes> {
+    const { masters } = this.#deps;
     const target = targetOf(path);
     if (look.at === undefined) return await masters.stat(target, look);
     return await masters.stat(target, { ...look, index: await indexAsOf(masters, look) });
   }
 
   async *list(path: PathInput, list: options.ListOptions = {}): AsyncGenerator<DirectoryEntry> {
-    const { masters } = this.#parts;
+    const { masters } = this.#deps;
     const target = targetOf(path);
     const index = await indexAsOf(masters, list);
     yield* listAll(masters, target, { ...list, index });
   }
 
   async listPage(path: PathInput, page: options.ListPageOptions = {}): Promise<ListPage> {
-    const { masters } = this.#parts;
+    const { masters } = this.#deps;
     const target = targetOf(path);
     const index = page.cursor === undefined ? await indexAsOf(masters, page) : undefined;
     return await listPage(masters, target, { ...page, index });
   }
 
   asOf(at: options.AsOf, call: options.CallOptions = {}): Promise<AsOfState> {
-    return stateAsOf(this.#parts.masters, at, call);
+    return stateAsOf(this.#deps.masters, at, call);
   }
 
   history(path: PathInput, call: options.CallOptions = {}): AsyncIterable<PathVersion> {
-    return pathHistory(this.#parts.masters, path, call);
+    return pathHistory(this.#deps.masters, path, call);
   }
 
   restore(path: PathInput, how: options.RestoreOptions): Promise<RestoreResult> {
-    const { masters, env } = this.#parts;
+    const { masters, env } = this.#deps;
     return restore({ masters, random: env.random }, path, how);
   }
 
   walk(path: PathInput, how: options.WalkOptions = {}): AsyncIterable<WalkEntry> {
-    return walk(this.#parts.masters, path, how);
+    return walk(this.#deps.masters, path, how);
   }
 
   watch(path: PathInput, how: options.WatchOptions = {}): Watch {
-    return new ClusterWatch(this.#parts, path, how);
+    return new ClusterWatch(this.#deps, path, how);
   }
 
   mkdir(path: PathInput, how: options.MakeDirectoryOptions = {}): Promise<Committed> {
@@ -154,12 +154,12 @@ export class ClusterFileSystem implements FileSystem {
     storageClass: StorageClass,
     call: options.CallOptions = {},
   ): Promise<void> {
-    const { masters } = this.#parts;
+    const { masters } = this.#deps;
     await masters.mutate(defineStorageClass, (attempt) => ({ attempt, storageClass }), call);
   }
 
   async listStorageClasses(call: options.CallOptions = {}): Promise<readonly StorageClass[]> {
-    return (await this.#parts.masters.look(listStorageClasses, {}, call)).storageClasses;
+    return (await this.#deps.masters.read(listStorageClasses, {}, call)).storageClasses;
   }
 
   async transact(
@@ -167,10 +167,10 @@ export class ClusterFileSystem implements FileSystem {
     preconditions: readonly Precondition[] = [],
     call: options.CallOptions = {},
   ): Promise<TransactionResult> {
-    checkSize(wanted.length, preconditions.length);
+    checkTransactionSize(wanted.length, preconditions.length);
     // What the caller does with the lists afterwards does not matter.
     const transaction = { preconditions: [...preconditions], operations: [...wanted] };
-    return await this.#parts.masters.transact(transaction, call);
+    return await this.#deps.masters.transact(transaction, call);
   }
 
   transaction(): Transaction {
@@ -179,8 +179,8 @@ export class ClusterFileSystem implements FileSystem {
     );
   }
 
-  async readFile(path: PathInput, how: options.ReadOptions = {}): Promise<Uint8Array> {
-    using deadline = new Deadline(this.#parts.env.clock, "read the file", how);
+  async readFile(path: PathInput, how: options.ReadFileOptions = {}): Promise<Uint8Array> {
+    using deadline = new Deadline(this.#deps.env.clock, "read the file", how);
     const reader = await this.#reader(targetOf(path), deadline, how);
     const { startBytes, endBytes } = reader.bounds(how);
     const bytes = new Uint8Array(endBytes - startBytes);
@@ -189,7 +189,7 @@ export class ClusterFileSystem implements FileSystem {
     return bytes;
   }
 
-  async *read(path: PathInput, how: options.ReadOptions = {}): AsyncGenerator<Uint8Array> {
+  async *read(path: PathInput, how: options.ReadFileOptions = {}): AsyncGenerator<Uint8Array> {
     for await (const slab of this.readSlabs(path, how)) {
       const bytes = slab.bytes.slice();
       slab.release();
@@ -197,61 +197,61 @@ export class ClusterFileSystem implements FileSystem {
     }
   }
 
-  async *readSlabs(path: PathInput, how: options.ReadOptions = {}): AsyncGenerator<Slab> {
-    using deadline = new Deadline(this.#parts.env.clock, "read the file", how);
+  async *readSlabs(path: PathInput, how: options.ReadFileOptions = {}): AsyncGenerator<Slab> {
+    using deadline = new Deadline(this.#deps.env.clock, "read the file", how);
     const reader = await this.#reader(targetOf(path), deadline, how);
     yield* reader.slabs({ ...how, deadline });
   }
 
-  createReadStream(path: PathInput, how: options.ReadOptions = {}): Readable {
-    return nodeReadable(this.read(path, how));
+  createReadStream(path: PathInput, how: options.ReadFileOptions = {}): Readable {
+    return toNodeReadable(this.read(path, how));
   }
 
-  readableStream(path: PathInput, how: options.ReadOptions = {}): ReadableStream<Uint8Array> {
-    return webReadable(this.read(path, how));
+  readableStream(path: PathInput, how: options.ReadFileOptions = {}): ReadableStream<Uint8Array> {
+    return toWebReadable(this.read(path, how));
   }
 
   async open(
     path: PathInput,
     _mode: "read" = "read",
-    look: options.LookOptions = {},
+    look: options.ReadOptions = {},
   ): Promise<FileHandle> {
-    const { clock } = this.#parts.env;
+    const { clock } = this.#deps.env;
     using deadline = new Deadline(clock, "open the file", look);
     return new OpenFile(clock, await this.#reader(targetOf(path), deadline, look));
   }
 
   writeFile(path: PathInput, source: PutSource, how: options.PutOptions = {}): Promise<PutResult> {
-    return writeFile(this.#parts, path, source, how);
+    return writeFile(this.#deps, path, source, how);
   }
 
   createWriteStream(path: PathInput, how: options.PutOptions = {}): WriteStream {
-    return nodeWritable((source, signal) => this.#put(path, source, how, signal));
+    return toNodeWritable((source, signal) => this.#put(path, source, how, signal));
   }
 
   writableStream(path: PathInput, how: options.PutOptions = {}): WritableStream<Uint8Array> {
-    return webWritable((source, signal) => this.#put(path, source, how, signal));
+    return toWebWritable((source, signal) => this.#put(path, source, how, signal));
   }
 
   backup(call: options.CallOptions = {}): AsyncIterable<BackupPart> {
-    return backup(this.#parts, call);
+    return backup(this.#deps, call);
   }
 
   status(call: options.CallOptions = {}): Promise<ClusterStatus> {
-    return this.#parts.masters.read(status, {}, call);
+    return this.#deps.masters.call(status, {}, call);
   }
 
   get masters(): Masters {
-    const { masters, env } = this.#parts;
+    const { masters, env } = this.#deps;
     return new ClusterMasters(masters, env.clock);
   }
 
   verify(path: PathInput, how: options.VerifyOptions = {}): AsyncIterable<VerifyResult> {
-    return verify(this.#parts, path, how);
+    return verify(this.#deps, path, how);
   }
 
-  checksum(path: PathInput, how: options.ReadOptions = {}): Promise<Checksum> {
-    return checksum(this.#parts, path, how);
+  checksum(path: PathInput, how: options.ReadFileOptions = {}): Promise<Checksum> {
+    return checksum(this.#deps, path, how);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -263,12 +263,16 @@ export class ClusterFileSystem implements FileSystem {
     return { index, inode: inodes[0] ?? null };
   }
 
-  async #reader(target: Target, deadline: Deadline, how: options.ReadOptions): Promise<FileReader> {
+  async #reader(
+    target: Target,
+    deadline: Deadline,
+    how: options.ReadFileOptions,
+  ): Promise<FileReader> {
     const { start: startBytes = 0, at, readMode } = how;
     const { signal } = deadline;
     const asked = { signal, ...(readMode === undefined ? {} : { readMode }) };
-    const index = at === undefined ? at : await indexAsOf(this.#parts.masters, { ...asked, at });
-    return await FileReader.open(this.#parts, target, { deadline, startBytes, index, readMode });
+    const index = at === undefined ? at : await indexAsOf(this.#deps.masters, { ...asked, at });
+    return await FileReader.open(this.#deps, target, { deadline, startBytes, index, readMode });
   }
 
   async #put(
@@ -278,10 +282,10 @@ export class ClusterFileSystem implements FileSystem {
     destroyed: AbortSignal,
   ): Promise<PutResult> {
     parsePath(path);
-    const { clock } = this.#parts.env;
+    const { clock } = this.#deps.env;
     using both = new Deadline(clock, "write the file", how);
     both.follow(destroyed);
     const { timeoutMs: _, ...rest } = how;
-    return await writeFile(this.#parts, path, source, { ...rest, signal: both.signal });
+    return await writeFile(this.#deps, path, source, { ...rest, signal: both.signal });
   }
 }

@@ -18,20 +18,20 @@ import type { WireLimits } from "../shared/wire/limits.ts";
 import type { PeerIdentity } from "../shared/wire/rpc.ts";
 import { Background } from "./background.ts";
 import { Chunkservers } from "./chunkservers/chunkservers.ts";
-import type { ClientParts } from "./client-deps.ts";
+import type { ClientDeps } from "./client-deps.ts";
 import { ClusterFileSystem } from "./cluster-file-system.ts";
 import type { FileSystem } from "./file-system.ts";
 import { MasterSession } from "./masters/master-session.ts";
 import type { ConnectOptions, RetryEvent } from "./options.ts";
 import { ManifestCache } from "./read/manifest-cache.ts";
-import { ReadAhead } from "./read/read-ahead-budget.ts";
+import { ReadAheadBudget } from "./read/read-ahead-budget.ts";
 import { ZeroBlocks } from "./write/zero-blocks.ts";
 
 const MIB = 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 const CLOSE_GRACE_MS = 1_000;
 /** Answers of the masters: listings of up to 10,000 entries. */
-const CONTROL_SLAB_BYTES_MAX = 64 * MIB;
+const MASTER_SLAB_BYTES_MAX = 64 * MIB;
 const WRITE_SLAB_BYTES_MAX = 64 * MIB;
 /** Memory that stays with a pool when little is under way. */
 const IDLE_SLAB_BYTES_MAX = 32 * MIB;
@@ -49,8 +49,8 @@ const MANIFEST_BYTES_MAX = 8 * MIB;
  * Answers of the masters are heads. A watch that nobody reads holds no more than its window, so that
  * many of them share a connection.
  */
-const CONTROL_LIMITS: Partial<WireLimits> = { headBytesMax: 16 * MIB, streamWindowBytes: MIB };
-const DATA_LIMITS: Partial<WireLimits> = { connectionWindowBytes: READ_SLAB_BYTES_MAX };
+const MASTER_LIMITS: Partial<WireLimits> = { headBytesMax: 16 * MIB, streamWindowBytes: MIB };
+const CHUNKSERVER_LIMITS: Partial<WireLimits> = { connectionWindowBytes: READ_SLAB_BYTES_MAX };
 
 /**
  * Connects to a cluster. Resolves once a master has answered, so that a wrong address shows here.
@@ -63,9 +63,9 @@ export async function connect(options: ConnectOptions): Promise<FileSystem> {
   checkMasters(options.masters);
   const env = options.env ?? nodeEnv(options);
   await using closers = new Closers();
-  const parts = makeParts(env, options, clusterId, closers);
-  await parts.masters.read(memberStatus, {}, options);
-  return new ClusterFileSystem(parts, closers.move());
+  const deps = makeDeps(env, options, clusterId, closers);
+  await deps.masters.call(memberStatus, {}, options);
+  return new ClusterFileSystem(deps, closers.move());
 }
 
 function checkMasters(masters: readonly string[]): void {
@@ -87,17 +87,17 @@ function nodeEnv(options: ConnectOptions): Env {
   };
 }
 
-function makeParts(
+function makeDeps(
   env: Env,
   options: ConnectOptions,
   clusterId: ClusterId | null,
   closers: Closers,
-): ClientParts {
+): ClientDeps {
   const { hostName = "", clientName = "client", timeoutMs = TIMEOUT_MS } = options;
   const name = `${clientName}-${toHex(env.random.bytes(4))}`;
   const onRetry = options.onRetry ?? (() => {});
   const control = closers.use(
-    makePool(env, name, CONTROL_SLAB_BYTES_MAX, { clusterId: () => clusterId, role: "master" }),
+    makePool(env, name, MASTER_SLAB_BYTES_MAX, { clusterId: () => clusterId, role: "master" }),
   );
   const data = makePool(env, name, READ_SLAB_BYTES_MAX, {
     clusterId: () => control.clusterId,
@@ -129,7 +129,7 @@ function makeParts(
     manifests: new ManifestCache(MANIFEST_BYTES_MAX),
     zeroBlocks: new ZeroBlocks(hasher),
     writeSlabs: new SlabPool({ bytesMax: WRITE_SLAB_BYTES_MAX, idleBytesMax: IDLE_SLAB_BYTES_MAX }),
-    readAhead: new ReadAhead(READ_AHEAD_BYTES_MAX),
+    readAheadBudget: new ReadAheadBudget(READ_AHEAD_BYTES_MAX),
     background,
     hostName,
     timeoutMs,
@@ -149,7 +149,7 @@ function makePool(
 ): ConnectionPool {
   const slabs = new SlabPool({ bytesMax, idleBytesMax: IDLE_SLAB_BYTES_MAX });
   const identity = (): PeerIdentity => ({ role: "client", clusterId: peer.clusterId(), name });
-  const limits = peer.role === "chunkserver" ? DATA_LIMITS : CONTROL_LIMITS;
+  const limits = peer.role === "chunkserver" ? CHUNKSERVER_LIMITS : MASTER_LIMITS;
   return new ConnectionPool({ ...env, slabs }, { identity, role: peer.role, limits });
 }
 
@@ -170,10 +170,10 @@ function makeMasters(
     clock,
     random,
     addresses: () => masters,
-    fetchMasters: fetchMasters,
+    fetchMasters,
     onRetry: ({ method, attempt, delayMs, error }) => {
       if (error.retry !== "safe") uncertainAttempts += 1;
-      onRetry({ what: method, attempt, delayMs, error });
+      onRetry({ operation: method, attempt, delayMs, error });
     },
   });
   const first = Math.floor(random.fraction() * masters.length);
@@ -185,7 +185,7 @@ function makeMasters(
     addresses: () => [...masters.slice(first), ...masters.slice(0, first)],
     attemptTimeoutMs: ANY_MASTER_TIMEOUT_MS,
     onRetry: ({ method, attempt, delayMs, error }) =>
-      onRetry({ what: method, attempt, delayMs, error }),
+      onRetry({ operation: method, attempt, delayMs, error }),
   });
   const session = new MasterSession({
     channel,

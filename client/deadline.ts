@@ -32,7 +32,7 @@ export class Deadline implements Disposable {
 
   /** Also over when `signal` aborts. */
   follow(signal: AbortSignal): void {
-    const onAbort = (): void => this.abort(cancelledBy(signal));
+    const onAbort = (): void => this.abort(cancellationOf(signal));
     if (signal.aborted) {
       onAbort();
       return;
@@ -95,7 +95,7 @@ function exceeded(what: string, timeoutMs: number): AshlarError {
 }
 
 /** CANCELLED, with the reason that the caller gave. */
-function cancelledBy(signal: AbortSignal): AshlarError {
+function cancellationOf(signal: AbortSignal): AshlarError {
   if (signal.reason instanceof AshlarError) return signal.reason;
   return new AshlarError("CANCELLED", "Cannot go on: the caller gave up", {
     cause: signal.reason,
@@ -113,7 +113,7 @@ export function asAshlarError(error: unknown, what: string): AshlarError {
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(cancelledBy(signal));
+    const onAbort = (): void => reject(cancellationOf(signal));
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));

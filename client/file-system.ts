@@ -22,10 +22,10 @@ import type {
   CreateOptions,
   ListOptions,
   ListPageOptions,
-  LookOptions,
   MakeDirectoryOptions,
   PutOptions,
   PutSource,
+  ReadFileOptions,
   ReadOptions,
   RenameOptions,
   RestoreOptions,
@@ -60,7 +60,7 @@ export interface FileSystem extends AsyncDisposable {
   // Looking.
   /** The highest log index that an answer has shown: what session reads of this connection show. */
   readonly lastIndex: number;
-  stat(path: PathInput, options?: LookOptions): Promise<Attributes>;
+  stat(path: PathInput, options?: ReadOptions): Promise<Attributes>;
   /** The entries of one directory, sorted by the bytes of the name, all of one index (G12). */
   list(path: PathInput, options?: ListOptions): AsyncIterable<DirectoryEntry>;
   listPage(path: PathInput, options?: ListPageOptions): Promise<ListPage>;
@@ -122,14 +122,14 @@ export interface FileSystem extends AsyncDisposable {
   restore(path: PathInput, options: RestoreOptions): Promise<RestoreResult>;
 
   // Bytes out. Every block is proved against what the masters committed before the caller sees it.
-  readFile(path: PathInput, options?: ReadOptions): Promise<Uint8Array>;
+  readFile(path: PathInput, options?: ReadFileOptions): Promise<Uint8Array>;
   /** Arrays that are the consumer's to keep (each is a copy of up to 1 MiB). */
-  read(path: PathInput, options?: ReadOptions): AsyncIterable<Uint8Array>;
+  read(path: PathInput, options?: ReadFileOptions): AsyncIterable<Uint8Array>;
   /** As `read` without the copy: the consumer releases each slab. */
-  readSlabs(path: PathInput, options?: ReadOptions): AsyncIterable<Slab>;
-  createReadStream(path: PathInput, options?: ReadOptions): Readable;
-  readableStream(path: PathInput, options?: ReadOptions): ReadableStream<Uint8Array>;
-  open(path: PathInput, mode?: "read", options?: LookOptions): Promise<FileHandle>;
+  readSlabs(path: PathInput, options?: ReadFileOptions): AsyncIterable<Slab>;
+  createReadStream(path: PathInput, options?: ReadFileOptions): Readable;
+  readableStream(path: PathInput, options?: ReadFileOptions): ReadableStream<Uint8Array>;
+  open(path: PathInput, mode?: "read", options?: ReadOptions): Promise<FileHandle>;
 
   // Bytes in. The new version becomes visible as a whole once the promise resolves (G7).
   writeFile(path: PathInput, source: PutSource, options?: PutOptions): Promise<PutResult>;
@@ -148,5 +148,5 @@ export interface FileSystem extends AsyncDisposable {
   readonly masters: Masters;
   /** Reads and proves a file, or every file below a directory. Chunks first, then their file. */
   verify(path: PathInput, options?: VerifyOptions): AsyncIterable<VerifyResult>;
-  checksum(path: PathInput, options?: ReadOptions & ByteRange): Promise<Checksum>;
+  checksum(path: PathInput, options?: ReadFileOptions & ByteRange): Promise<Checksum>;
 }

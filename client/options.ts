@@ -38,7 +38,7 @@ export type ReadModeName = "linearizable" | "session" | "stale";
 export type AsOf = number | { readonly timeMs: number } | { readonly agoMs: number };
 
 /** What calls that look take. */
-export interface LookOptions extends CallOptions {
+export interface ReadOptions extends CallOptions {
   /** Default: now. */
   readonly at?: AsOf;
 }
@@ -78,7 +78,7 @@ export interface ConnectOptions extends CallOptions {
 /** Something failed and is tried again; the caller sees nothing but this. */
 export interface RetryEvent {
   /** What is repeated: a method name ("namespace.stat"), "chunk write" or "chunk read". */
-  readonly what: string;
+  readonly operation: string;
   /** From 1. */
   readonly attempt: number;
   readonly delayMs: number;
@@ -91,17 +91,17 @@ export interface ByteRange {
   readonly end?: number;
 }
 
-export interface ReadOptions extends LookOptions, ByteRange {
+export interface ReadFileOptions extends ReadOptions, ByteRange {
   /** How far to read ahead of the consumer. Default: 16 MiB. */
   readonly readAheadBytesMax?: number;
 }
 
-export interface ListOptions extends LookOptions {
+export interface ListOptions extends ReadOptions {
   /** Entries a call to the master. 1 to 10,000; default 1,000. */
   readonly pageSize?: number;
 }
 
-export interface ListPageOptions extends LookOptions {
+export interface ListPageOptions extends ReadOptions {
   /** From the page before. Default: the first page. */
   readonly cursor?: ListCursor;
   /** 1 to 10,000; default 1,000. */
@@ -114,7 +114,7 @@ export interface ListCursor {
   readonly after: Uint8Array;
 }
 
-export interface WalkOptions extends LookOptions {
+export interface WalkOptions extends ReadOptions {
   /** Directories that are listed at the same time. Default: 4. */
   readonly concurrency?: number;
   /** Entries deeper than this below `path` are not visited. Default: no limit. */

@@ -2,7 +2,7 @@ import type { Writable } from "node:stream";
 import type { BackupHead } from "../shared/protocol/backup-api.ts";
 import type { FeedEvent } from "../shared/protocol/feed-api.ts";
 import type { Attributes, FileAttributes } from "../shared/protocol/namespace-api.ts";
-import type { CallOptions, ListCursor, ReadOptions, WatchCursor } from "./options.ts";
+import type { CallOptions, ListCursor, ReadFileOptions, WatchCursor } from "./options.ts";
 
 export interface DirectoryEntry {
   /** As stored: bytes, which need not be UTF-8. */
@@ -124,9 +124,9 @@ export interface FileHandle extends AsyncDisposable {
   /** Fills `target` from `position`; resolves to the bytes read, fewer only at the end of the file. */
   readInto(target: Uint8Array, position: number, options?: CallOptions): Promise<number>;
   /** Arrays that are the consumer's to keep. */
-  stream(options?: ReadOptions): AsyncIterable<Uint8Array>;
+  stream(options?: ReadFileOptions): AsyncIterable<Uint8Array>;
   /** As `stream`, in slabs that the consumer releases. */
-  slabs(options?: ReadOptions): AsyncIterable<Slab>;
+  slabs(options?: ReadFileOptions): AsyncIterable<Slab>;
   /** Attributes of the version that is open. */
   stat(): FileAttributes;
   close(): Promise<void>;

@@ -9,14 +9,14 @@ import type { PutResult, WriteStream } from "./results.ts";
 const BUFFERED_BYTES = 1024 * 1024;
 
 /** Writes a whole file from `source`; gives up when `signal` aborts. */
-type Put = (source: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<PutResult>;
+type WriteFile = (source: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<PutResult>;
 
-export function nodeReadable(bytes: AsyncIterable<Uint8Array>): Readable {
+export function toNodeReadable(bytes: AsyncIterable<Uint8Array>): Readable {
   // In pieces as they come: `objectMode: false` makes it a stream of bytes, with their count.
   return Readable.from(bytes, { objectMode: false, highWaterMark: BUFFERED_BYTES });
 }
 
-export function webReadable(bytes: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+export function toWebReadable(bytes: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>(
     {
@@ -34,7 +34,7 @@ export function webReadable(bytes: AsyncIterable<Uint8Array>): ReadableStream<Ui
 }
 
 /** Bytes that are pushed at one end and pulled at the other, one piece at a time. */
-class Pipe implements AsyncIterable<Uint8Array> {
+class BytePipe implements AsyncIterable<Uint8Array> {
   #piece: {
     readonly bytes: Uint8Array;
     readonly taken: () => void;
@@ -89,12 +89,12 @@ class Pipe implements AsyncIterable<Uint8Array> {
 }
 
 /** A put that is fed piece by piece. */
-class PushedPut {
+class PushedWrite {
   readonly done: Promise<PutResult>;
-  readonly #pipe = new Pipe();
+  readonly #pipe = new BytePipe();
   readonly #controller = new AbortController();
 
-  constructor(put: Put) {
+  constructor(put: WriteFile) {
     this.done = put(this.#pipe, this.#controller.signal);
     this.done.catch((error: unknown) => this.#pipe.fail(error));
   }
@@ -119,8 +119,8 @@ class PushedPut {
 }
 
 /** Publishes the file before "finish"; destroyed before that, it leaves nothing. */
-export function nodeWritable(put: Put): WriteStream {
-  const pushed = new PushedPut(put);
+export function toNodeWritable(put: WriteFile): WriteStream {
+  const pushed = new PushedWrite(put);
   let result: PutResult | null = null;
   const stream = new Writable({
     highWaterMark: BUFFERED_BYTES,
@@ -148,8 +148,8 @@ export function nodeWritable(put: Put): WriteStream {
 }
 
 /** Publishes the file when it is closed; aborted before that, it leaves nothing. */
-export function webWritable(put: Put): WritableStream<Uint8Array> {
-  const pushed = new PushedPut(put);
+export function toWebWritable(put: WriteFile): WritableStream<Uint8Array> {
+  const pushed = new PushedWrite(put);
   return new WritableStream<Uint8Array>({
     start: (controller) => {
       // Told at once, however long the next piece takes to come.

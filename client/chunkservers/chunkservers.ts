@@ -76,18 +76,18 @@ export class Chunkservers {
     return received.head;
   }
 
-  failed(serverId: ServerId): void {
-    this.health.failed(serverId, this.#clock.monotonicMs());
+  recordFailure(serverId: ServerId): void {
+    this.health.recordFailure(serverId, this.#clock.monotonicMs());
   }
 
   /** Servers that failed a moment ago. */
-  penalised(): ServerId[] {
-    return this.health.penalised(this.#clock.monotonicMs());
+  penalizedServers(): ServerId[] {
+    return this.health.penalizedServers(this.#clock.monotonicMs());
   }
 
   /** In the order in which to ask them. */
-  order<Server extends Candidate>(servers: readonly Server[]): Server[] {
-    return this.health.order(servers, {
+  orderByPreference<Server extends Candidate>(servers: readonly Server[]): Server[] {
+    return this.health.orderByPreference(servers, {
       nowMs: this.#clock.monotonicMs(),
       hostName: this.#hostName,
       fraction: () => this.#random.fraction(),

@@ -14,7 +14,7 @@ const HEDGE_SAMPLES_MIN = 8;
 const HEDGE_SHARE = 0.1;
 const HEDGE_CREDIT_MAX = 8;
 
-interface Record {
+interface ServerRecord {
   failuresInRow: number;
   penaltyEndsAtMs: number;
   /** Reads and writes under way. */
@@ -38,10 +38,10 @@ export interface Candidate {
  * Pure: the caller brings the time (monotonic milliseconds) and the chance.
  */
 export class ServerHealth {
-  readonly #records = new Map<ServerId, Record>();
+  readonly #records = new Map<ServerId, ServerRecord>();
   #hedgeCredit = HEDGE_CREDIT_MAX / 2;
 
-  failed(serverId: ServerId, nowMs: number): void {
+  recordFailure(serverId: ServerId, nowMs: number): void {
     const record = this.#record(serverId);
     record.failuresInRow += 1;
     const doublings = Math.min(record.failuresInRow - 1, 10);
@@ -49,14 +49,14 @@ export class ServerHealth {
   }
 
   /** It did what it was asked for. */
-  succeeded(serverId: ServerId): void {
+  recordSuccess(serverId: ServerId): void {
     const record = this.#record(serverId);
     record.failuresInRow = 0;
     record.penaltyEndsAtMs = 0;
   }
 
   /** Time from asking for bytes to the first of them. */
-  answered(serverId: ServerId, latencyMs: number): void {
+  recordLatency(serverId: ServerId, latencyMs: number): void {
     assert(latencyMs >= 0, "an answer comes after the question");
     const record = this.#record(serverId);
     record.samples[record.nextSample] = latencyMs;
@@ -65,23 +65,23 @@ export class ServerHealth {
     this.#hedgeCredit = Math.min(HEDGE_CREDIT_MAX, this.#hedgeCredit + HEDGE_SHARE);
   }
 
-  began(serverId: ServerId): void {
+  recordStart(serverId: ServerId): void {
     this.#record(serverId).inFlight += 1;
   }
 
-  ended(serverId: ServerId): void {
+  recordEnd(serverId: ServerId): void {
     const record = this.#record(serverId);
     record.inFlight -= 1;
     assert(record.inFlight >= 0, "what ends has begun");
   }
 
-  hasPenalty(serverId: ServerId, nowMs: number): boolean {
+  isPenalized(serverId: ServerId, nowMs: number): boolean {
     return (this.#records.get(serverId)?.penaltyEndsAtMs ?? 0) > nowMs;
   }
 
   /** Servers that failed a moment ago: not for new chunks. */
-  penalised(nowMs: number): ServerId[] {
-    return [...this.#records.keys()].filter((serverId) => this.hasPenalty(serverId, nowMs));
+  penalizedServers(nowMs: number): ServerId[] {
+    return [...this.#records.keys()].filter((serverId) => this.isPenalized(serverId, nowMs));
   }
 
   /** How long to wait for a server's first bytes before another one is asked too. */
@@ -93,7 +93,7 @@ export class ServerHealth {
   }
 
   /** Takes the credit for one hedge; false if there is none. */
-  takeHedge(): boolean {
+  tryAcquireHedge(): boolean {
     if (this.#hedgeCredit < 1) return false;
     this.#hedgeCredit -= 1;
     return true;
@@ -103,7 +103,7 @@ export class ServerHealth {
    * The servers in the order in which to ask them: those without a recent failure, alive to the
    * master, on this machine, with the least under way; by chance among equals.
    */
-  order<Server extends Candidate>(
+  orderByPreference<Server extends Candidate>(
     servers: readonly Server[],
     context: {
       readonly nowMs: number;
@@ -114,7 +114,7 @@ export class ServerHealth {
     const ranked = servers.map((server) => ({
       server,
       rank: [
-        this.hasPenalty(server.serverId, context.nowMs) ? 1 : 0,
+        this.isPenalized(server.serverId, context.nowMs) ? 1 : 0,
         server.isLive ? 0 : 1,
         server.host === context.hostName ? 0 : 1,
         this.#records.get(server.serverId)?.inFlight ?? 0,
@@ -125,7 +125,7 @@ export class ServerHealth {
     return ranked.map(({ server }) => server);
   }
 
-  #record(serverId: ServerId): Record {
+  #record(serverId: ServerId): ServerRecord {
     let record = this.#records.get(serverId);
     if (record === undefined) {
       record = {

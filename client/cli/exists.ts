@@ -1,12 +1,12 @@
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { FileSystem } from "../file-system.ts";
-import type { Attributes, LookOptions } from "../index.ts";
+import type { Attributes, ReadOptions } from "../index.ts";
 
 /** The attributes, or null if nothing is there. */
 export async function statOrNull(
   fileSystem: FileSystem,
   path: Uint8Array,
-  look: LookOptions,
+  look: ReadOptions,
 ): Promise<Attributes | null> {
   try {
     return await fileSystem.stat(path, look);
@@ -19,7 +19,7 @@ export async function statOrNull(
 export async function exists(
   fileSystem: FileSystem,
   path: Uint8Array,
-  look: LookOptions,
+  look: ReadOptions,
 ): Promise<boolean> {
   return (await statOrNull(fileSystem, path, look)) !== null;
 }

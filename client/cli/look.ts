@@ -1,6 +1,6 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { formatTime } from "../../shared/display/format.ts";
-import type { AsOf, LookOptions, ReadModeName } from "../options.ts";
+import type { AsOf, ReadModeName, ReadOptions } from "../options.ts";
 import type { CommandContext, OptionValues } from "./command.ts";
 
 /**
@@ -9,7 +9,7 @@ import type { CommandContext, OptionValues } from "./command.ts";
  *
  * @throws {AshlarError} INDEX_EXPIRED with the oldest state in the hint
  */
-export async function lookOf(context: CommandContext, options: OptionValues): Promise<LookOptions> {
+export async function lookOf(context: CommandContext, options: OptionValues): Promise<ReadOptions> {
   const { signal } = context;
   const readMode = options["readMode"] as ReadModeName | undefined;
   const look = { signal, ...(readMode === undefined ? {} : { readMode }) };

@@ -2,7 +2,7 @@ import picomatch from "picomatch";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName, joinPath, parsePath } from "../../shared/base/path.ts";
 import type { FileSystem } from "../file-system.ts";
-import type { LookOptions } from "../options.ts";
+import type { ReadOptions } from "../options.ts";
 import { bytesOfText, textOfBytes } from "./argument-text.ts";
 import type { CommandContext } from "./command.ts";
 import { exists } from "./exists.ts";
@@ -61,7 +61,7 @@ export function baseName(path: Uint8Array): Uint8Array {
 export async function* expandPaths(
   context: CommandContext,
   commandArguments: readonly string[],
-  options: { readonly glob: boolean; readonly look?: LookOptions },
+  options: { readonly glob: boolean; readonly look?: ReadOptions },
 ): AsyncGenerator<RemotePath> {
   const look = options.look ?? { signal: context.signal };
   for (const argument of commandArguments) {
@@ -90,7 +90,7 @@ export async function* expandPaths(
 async function* expandGlob(
   fileSystem: FileSystem,
   pattern: string,
-  look: LookOptions,
+  look: ReadOptions,
 ): AsyncGenerator<RemotePath> {
   const names = pattern.split("/").slice(1);
   const fixedCount = names.findIndex((name) => GLOB_CHARACTERS.test(name) || name.includes("\\"));

@@ -170,9 +170,9 @@ class LazyConnection {
       clientName: "ashlar",
       timeoutMs,
       signal,
-      onRetry: ({ what, attempt, error }) =>
+      onRetry: ({ operation, attempt, error }) =>
         output.detail(
-          `ashlar: ${what} failed (attempt ${attempt}), trying again: ${error.message}`,
+          `ashlar: ${operation} failed (attempt ${attempt}), trying again: ${error.message}`,
         ),
     });
   }

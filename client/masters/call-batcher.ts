@@ -40,7 +40,7 @@ export interface ItemOptions {
  */
 export class CallBatcher<Item, Result, Request, Response> {
   readonly #options: BatchOptions<Item, Result, Request, Response>;
-  #gathered: Waiting<Item, Result>[] = [];
+  #gathered: PendingItem<Item, Result>[] = [];
   #gatheredBytes = 0;
   #isGathering = false;
   #turns = 0;
@@ -51,17 +51,17 @@ export class CallBatcher<Item, Result, Request, Response> {
   }
 
   /** @throws {AshlarError} what the masters say of this item; DEADLINE_EXCEEDED, CANCELLED */
-  ask(item: Item, options: ItemOptions): Promise<Result> {
+  submit(item: Item, options: ItemOptions): Promise<Result> {
     return new Promise((resolve, reject) => {
       const { clock, method } = this.#options;
       const { timeoutMs, signal } = options;
       const endsAtMs = clock.monotonicMs() + timeoutMs;
       const { name } = method;
-      this.#add(new Waiting({ item, name, timeoutMs, endsAtMs, signal, resolve, reject }));
+      this.#add(new PendingItem({ item, name, timeoutMs, endsAtMs, signal, resolve, reject }));
     });
   }
 
-  #add(waiting: Waiting<Item, Result>): void {
+  #add(waiting: PendingItem<Item, Result>): void {
     const bytes = this.#options.sizeOf(waiting.item);
     if (this.#gatheredBytes + bytes > BATCH_BYTES_MAX) this.#send();
     this.#gathered.push(waiting);
@@ -101,7 +101,7 @@ export class CallBatcher<Item, Result, Request, Response> {
   }
 }
 
-interface WaitingOptions<Item, Result> extends ItemOptions {
+interface PendingItemOptions<Item, Result> extends ItemOptions {
   readonly item: Item;
   readonly endsAtMs: number;
   /** Of the method. */
@@ -111,17 +111,17 @@ interface WaitingOptions<Item, Result> extends ItemOptions {
 }
 
 /** One caller's item. It is settled once. */
-class Waiting<Item, Result> {
+class PendingItem<Item, Result> {
   readonly item: Item;
   readonly endsAtMs: number;
   isSettled = false;
   /** Its caller waits no longer, though it was not answered. */
-  onGivenUp: (() => void) | null = null;
-  readonly #options: WaitingOptions<Item, Result>;
+  onAbandoned: (() => void) | null = null;
+  readonly #options: PendingItemOptions<Item, Result>;
   readonly #onAbort: (() => void) | null = null;
   #timer: Timer | null = null;
 
-  constructor(options: WaitingOptions<Item, Result>) {
+  constructor(options: PendingItemOptions<Item, Result>) {
     this.item = options.item;
     this.endsAtMs = options.endsAtMs;
     this.#options = options;
@@ -129,7 +129,7 @@ class Waiting<Item, Result> {
     if (signal === undefined) return;
     this.#onAbort = () => {
       const text = `The call of ${name} was cancelled`;
-      this.#giveUp(new AshlarError("CANCELLED", text, { cause: signal.reason }));
+      this.#abandon(new AshlarError("CANCELLED", text, { cause: signal.reason }));
     };
     if (signal.aborted) this.#onAbort();
     else signal.addEventListener("abort", this.#onAbort, { once: true });
@@ -152,18 +152,18 @@ class Waiting<Item, Result> {
   }
 
   /** Its time is over before that of the call that it travels with. */
-  expireBy(clock: Clock): void {
+  startTimer(clock: Clock): void {
     const { name, timeoutMs } = this.#options;
     const text = `No answer to ${name} within ${Math.round(timeoutMs)} ms`;
     const leftMs = Math.max(0, this.endsAtMs - clock.monotonicMs());
     this.#timer ??= clock.after(leftMs, () =>
-      this.#giveUp(new AshlarError("DEADLINE_EXCEEDED", text)),
+      this.#abandon(new AshlarError("DEADLINE_EXCEEDED", text)),
     );
   }
 
-  #giveUp(error: AshlarError): void {
+  #abandon(error: AshlarError): void {
     this.reject(error);
-    this.onGivenUp?.();
+    this.onAbandoned?.();
   }
 
   #end(): void {
@@ -175,9 +175,9 @@ class Waiting<Item, Result> {
 
 function sendBatch<Item, Result, Request, Response>(
   options: BatchOptions<Item, Result, Request, Response>,
-  gathered: readonly Waiting<Item, Result>[],
+  gathered: readonly PendingItem<Item, Result>[],
 ): void {
-  const wanted = gathered.filter(isWanted);
+  const wanted = gathered.filter(isPending);
   if (wanted.length > 0) new Batch(options, wanted).send();
 }
 
@@ -185,20 +185,20 @@ function sendBatch<Item, Result, Request, Response>(
 class Batch<Item, Result, Request, Response> {
   readonly #options: BatchOptions<Item, Result, Request, Response>;
   /** Not settled when the last attempt began: what it asked for, in order. */
-  #wanted: readonly Waiting<Item, Result>[];
+  #pending: readonly PendingItem<Item, Result>[];
 
   constructor(
     options: BatchOptions<Item, Result, Request, Response>,
-    wanted: readonly Waiting<Item, Result>[],
+    wanted: readonly PendingItem<Item, Result>[],
   ) {
     this.#options = options;
-    this.#wanted = wanted;
+    this.#pending = wanted;
   }
 
   send(): void {
     const { clock, channel, method } = this.#options;
     let endsAtMs = Number.NEGATIVE_INFINITY;
-    for (const waiting of this.#wanted) endsAtMs = Math.max(endsAtMs, waiting.endsAtMs);
+    for (const waiting of this.#pending) endsAtMs = Math.max(endsAtMs, waiting.endsAtMs);
     const signal = this.#watch(endsAtMs);
     const parts = { request: () => this.#request(), onResponse: this.#onResponse };
     const timeoutMs = endsAtMs - clock.monotonicMs();
@@ -211,46 +211,46 @@ class Batch<Item, Result, Request, Response> {
   #watch(endsAtMs: number): AbortSignal | null {
     const { clock } = this.#options;
     let controller: AbortController | null = null;
-    for (const waiting of this.#wanted) {
+    for (const waiting of this.#pending) {
       const isEarly = waiting.endsAtMs < endsAtMs - DEADLINE_GRANULARITY_MS;
-      if (isEarly) waiting.expireBy(clock);
+      if (isEarly) waiting.startTimer(clock);
       if (!isEarly && !waiting.hasSignal) continue;
       controller ??= new AbortController();
       const { signal } = controller;
       const abandon = (): void => {
-        if (!signal.aborted && !this.#wanted.some(isWanted)) controller?.abort();
+        if (!signal.aborted && !this.#pending.some(isPending)) controller?.abort();
       };
-      waiting.onGivenUp = abandon;
+      waiting.onAbandoned = abandon;
     }
     return controller === null ? null : controller.signal;
   }
 
   #request(): Request {
-    this.#wanted = this.#wanted.filter(isWanted);
-    return this.#options.requestOf(this.#wanted.map((waiting) => waiting.item));
+    this.#pending = this.#pending.filter(isPending);
+    return this.#options.requestOf(this.#pending.map((waiting) => waiting.item));
   }
 
   /** Settles all in one go: their callers run in step, and what they ask next is gathered again. */
   readonly #onResponse = (response: Response): AshlarError | null => {
     const { method, resultsOf } = this.#options;
     const results = resultsOf(response);
-    if (results.length !== this.#wanted.length) {
-      const text = `Cannot read the response of ${method.name}: expected ${this.#wanted.length} results: it has ${results.length}`;
+    if (results.length !== this.#pending.length) {
+      const text = `Cannot read the response of ${method.name}: expected ${this.#pending.length} results: it has ${results.length}`;
       throw new AshlarError("PROTOCOL_ERROR", text);
     }
     let again: AshlarError | null = null;
     for (let at = 0; at < results.length; at += 1) {
-      const waiting = this.#wanted[at] as Waiting<Item, Result>;
+      const waiting = this.#pending[at] as PendingItem<Item, Result>;
       const result = results[at] as Result | AshlarError;
       if (!(result instanceof AshlarError)) waiting.resolve(result);
       else if (result.retry === "never") waiting.reject(result);
-      else if (!waiting.isSettled) again = graver(again, result);
+      else if (!waiting.isSettled) again = mostUncertain(again, result);
     }
     return again;
   };
 
   #fail(error: unknown): void {
-    const wanted = this.#wanted.filter(isWanted);
+    const wanted = this.#pending.filter(isPending);
     const isForGood = !isAshlarError(error) || error.retry === "never";
     // One of them may be to blame: the others must not suffer for it.
     if (isForGood && wanted.length > 1) for (const each of wanted) sendBatch(this.#options, [each]);
@@ -258,11 +258,11 @@ class Batch<Item, Result, Request, Response> {
   }
 }
 
-function isWanted(waiting: { readonly isSettled: boolean }): boolean {
+function isPending(waiting: { readonly isSettled: boolean }): boolean {
   return !waiting.isSettled;
 }
 
 /** Of two attempts that failed: the one that may have had its effect must not be forgotten. */
-function graver(before: AshlarError | null, error: AshlarError): AshlarError {
+function mostUncertain(before: AshlarError | null, error: AshlarError): AshlarError {
   return before?.retry === "idempotent-only" ? before : error;
 }

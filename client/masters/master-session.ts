@@ -42,7 +42,7 @@ type TransactBatcher = CallBatcher<
 >;
 
 /** A session with the masters: its mutations have their effect once, however often they are sent. */
-interface Session {
+interface RaftSession {
   readonly sessionId: SessionId;
   readonly idleMsMax: number;
   nextSequence: number;
@@ -84,8 +84,8 @@ export class MasterSession implements AsyncDisposable {
   readonly #options: MasterSessionOptions;
   /** By read mode and index. */
   readonly #stats = new Map<string, StatBatcher>();
-  #session: Session | null = null;
-  #opening: Promise<Session> | null = null;
+  #session: RaftSession | null = null;
+  #opening: Promise<RaftSession> | null = null;
   /** Ends an opening that nobody waits for any more. */
   readonly #closing = new AbortController();
   #keepAlive: Timer | null = null;
@@ -108,25 +108,25 @@ export class MasterSession implements AsyncDisposable {
   }
 
   /** A call that may be repeated freely. */
-  read<Request, Response>(
+  call<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,
     options: CallOptions = {},
   ): Promise<Response> {
-    return this.#ask(this.#options.channel, method, request, options);
+    return this.#callThrough(this.#options.channel, method, request, options);
   }
 
   /** Looks at the namespace, as the read mode of the call or of the connection says. */
-  async look<Request extends { readonly read: ReadMode }, Response extends Indexed>(
+  async read<Request extends { readonly read: ReadMode }, Response extends Indexed>(
     method: CallMethod<Request, Response>,
     request: Omit<Request, "read">,
     options: CallOptions = {},
   ): Promise<Response> {
     const { channel, anyMaster, readMode } = this.#options;
-    const read = this.#modeOf(options.readMode ?? readMode);
+    const read = this.#readModeOf(options.readMode ?? readMode);
     const asked = { ...request, read } as unknown as Request;
     const through = read.kind === "linearizable" ? channel : anyMaster;
-    const response = await this.#ask(through, method, asked, options);
+    const response = await this.#callThrough(through, method, asked, options);
     this.#noteIndex(response);
     return response;
   }
@@ -142,21 +142,21 @@ export class MasterSession implements AsyncDisposable {
     this.#checkOpen();
     const { readMode = this.#options.readMode, timeoutMs = this.#options.timeoutMs } = options;
     const { signal, index } = options;
-    return await this.#statBatcher(readMode, index).ask(target, { timeoutMs, signal });
+    return await this.#statBatcher(readMode, index).submit(target, { timeoutMs, signal });
   }
 
   #statBatcher(readMode: ReadModeName, index: LogIndex | undefined): StatBatcher {
     const key = index === undefined ? readMode : `${readMode} ${index}`;
     const known = this.#stats.get(key);
     if (known !== undefined) return known;
-    const { kind } = this.#modeOf(readMode);
+    const { kind } = this.#readModeOf(readMode);
     const { clock, channel, anyMaster } = this.#options;
     const batcher: StatBatcher = new CallBatcher({
       clock,
       channel: kind === "linearizable" ? channel : anyMaster,
       method: stat,
       requestOf: (targets) => {
-        const read = this.#modeOf(readMode);
+        const read = this.#readModeOf(readMode);
         return index === undefined ? { read, targets } : { read, index, targets };
       },
       resultsOf: (response) => {
@@ -171,7 +171,7 @@ export class MasterSession implements AsyncDisposable {
     return batcher;
   }
 
-  #modeOf(name: ReadModeName): ReadMode {
+  #readModeOf(name: ReadModeName): ReadMode {
     if (name === "session") return { kind: name, index: this.#lastIndex };
     if (name === "linearizable" || name === "stale") return { kind: name };
     throw new AshlarError(
@@ -184,7 +184,7 @@ export class MasterSession implements AsyncDisposable {
     if (index > this.#lastIndex) this.#lastIndex = index;
   }
 
-  async #ask<Request, Response>(
+  async #callThrough<Request, Response>(
     channel: Pick<LeaderChannel, "call">,
     method: CallMethod<Request, Response>,
     request: Request,
@@ -213,12 +213,12 @@ export class MasterSession implements AsyncDisposable {
   }
 
   /** This client has changed who the masters are: it finds them, though all that it knew may go. */
-  mastersChanged({ signal }: CallOptions = {}): Promise<void> {
+  refreshMasters({ signal }: CallOptions = {}): Promise<void> {
     return this.#options.channel.refreshMasters(signal);
   }
 
   /** A call that must not be repeated once it may have had its effect. */
-  async once<Request, Response>(
+  async callOnce<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,
     options: CallOptions = {},
@@ -247,7 +247,7 @@ export class MasterSession implements AsyncDisposable {
     const { preconditions, operations } = transaction;
     const { signal } = options;
     return this.#inSession(options, (session, sequence, timeoutMs) =>
-      session.transactions.ask({ sequence, preconditions, operations }, { timeoutMs, signal }),
+      session.transactions.submit({ sequence, preconditions, operations }, { timeoutMs, signal }),
     );
   }
 
@@ -266,13 +266,13 @@ export class MasterSession implements AsyncDisposable {
       const { sessionId } = session;
       const firstUnacknowledged = firstInFlight(session);
       const request = requestFor({ sessionId, sequence, firstUnacknowledged });
-      return this.#ask(this.#options.channel, method, request, { ...options, timeoutMs });
+      return this.#callThrough(this.#options.channel, method, request, { ...options, timeoutMs });
     });
   }
 
   async #inSession<Response extends Indexed>(
     options: CallOptions,
-    attempt: (session: Session, sequence: number, timeoutMs: number) => Promise<Response>,
+    attempt: (session: RaftSession, sequence: number, timeoutMs: number) => Promise<Response>,
   ): Promise<Response> {
     const endsAtMs = this.#nowMs() + (options.timeoutMs ?? this.#options.timeoutMs);
     for (let opened = 1; ; opened += 1) {
@@ -283,12 +283,12 @@ export class MasterSession implements AsyncDisposable {
       session.inFlight.add(sequence);
       const uncertainBefore = this.#options.uncertainAttempts();
       try {
-        const response = await attempt(session, sequence, this.#leftMs(endsAtMs));
+        const response = await attempt(session, sequence, this.#remainingMs(endsAtMs));
         this.#noteIndex(response);
         return response;
       } catch (error) {
         if (!isAshlarError(error, "SESSION_EXPIRED")) throw error;
-        this.#forget(session);
+        this.#discard(session);
         // Some attempt of some mutation ended without an answer: it may have been one of this one.
         if (this.#options.uncertainAttempts() !== uncertainBefore) throw commitUnknown(error);
         if (opened === REOPEN_MAX) throw error;
@@ -318,7 +318,7 @@ export class MasterSession implements AsyncDisposable {
     }
   }
 
-  #open(signal: AbortSignal | undefined): Promise<Session> {
+  #open(signal: AbortSignal | undefined): Promise<RaftSession> {
     // Many mutations may wait for it: no one's signal ends it for the others.
     this.#opening ??= this.#openNew().finally(() => {
       this.#opening = null;
@@ -326,14 +326,14 @@ export class MasterSession implements AsyncDisposable {
     return untilAborted(this.#opening, signal);
   }
 
-  async #openNew(): Promise<Session> {
+  async #openNew(): Promise<RaftSession> {
     const { channel, clientName, timeoutMs } = this.#options;
     // Opening twice leaves a session behind that expires: repeating is harmless.
     const options = leaderOptions({ signal: this.#closing.signal }, timeoutMs);
     const received = await channel.call(openSession, { clientName }, options);
     received.release();
     const { sessionId, idleMsMax } = received.head;
-    const session: Session = {
+    const session: RaftSession = {
       sessionId,
       idleMsMax,
       nextSequence: 1,
@@ -346,7 +346,7 @@ export class MasterSession implements AsyncDisposable {
     return session;
   }
 
-  #transactBatcher(session: () => Session): TransactBatcher {
+  #transactBatcher(session: () => RaftSession): TransactBatcher {
     const { clock, channel } = this.#options;
     return new CallBatcher({
       clock,
@@ -361,28 +361,28 @@ export class MasterSession implements AsyncDisposable {
     });
   }
 
-  #scheduleKeepAlive(session: Session): void {
+  #scheduleKeepAlive(session: RaftSession): void {
     if (this.#isClosed) return;
     this.#keepAlive?.cancel();
     const intervalMs = session.idleMsMax / 3;
     const idleMs = this.#nowMs() - session.lastUsedMs;
     this.#keepAlive = this.#options.clock.after(Math.max(1, intervalMs - idleMs), () => {
-      this.#keep(session, intervalMs).catch((error: unknown) => {
+      this.#keepSession(session, intervalMs).catch((error: unknown) => {
         this.#options.log.debug("Cannot keep the session", { error });
       });
     });
   }
 
-  async #keep(session: Session, intervalMs: number): Promise<void> {
+  async #keepSession(session: RaftSession, intervalMs: number): Promise<void> {
     try {
       if (this.#nowMs() - session.lastUsedMs >= intervalMs) {
         const { sessionId } = session;
-        await this.read(keepSession, { sessionId }, { timeoutMs: intervalMs });
+        await this.call(keepSession, { sessionId }, { timeoutMs: intervalMs });
         session.lastUsedMs = this.#nowMs();
       }
     } catch (error) {
       if (isAshlarError(error, "SESSION_EXPIRED")) {
-        this.#forget(session);
+        this.#discard(session);
         return;
       }
       // Not before another interval: the masters may be away.
@@ -392,7 +392,7 @@ export class MasterSession implements AsyncDisposable {
   }
 
   /** The next mutation opens another session. */
-  #forget(session: Session): void {
+  #discard(session: RaftSession): void {
     if (this.#session !== session) return;
     this.#session = null;
     this.#keepAlive?.cancel();
@@ -406,7 +406,7 @@ export class MasterSession implements AsyncDisposable {
     return this.#options.clock.monotonicMs();
   }
 
-  #leftMs(endsAtMs: number): number {
+  #remainingMs(endsAtMs: number): number {
     return Math.max(1, endsAtMs - this.#nowMs());
   }
 }
@@ -416,7 +416,7 @@ function closed(): AshlarError {
 }
 
 /** The lowest sequence whose outcome may still be asked for. */
-function firstInFlight({ inFlight, nextSequence }: Session): number {
+function firstInFlight({ inFlight, nextSequence }: RaftSession): number {
   const [first = nextSequence] = inFlight;
   return first;
 }

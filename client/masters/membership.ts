@@ -54,8 +54,8 @@ export interface Masters {
   transfer(memberId: number | null, options?: CallOptions): Promise<number>;
 }
 
-const LOOK_MS = 500;
-const SETTLED_TIMEOUT_MS = 10_000;
+const STATUS_POLL_MS = 500;
+const PENDING_CHANGE_TIMEOUT_MS = 10_000;
 const NO_CHANGE: MastersChange = { add: [], promote: [], remove: [] };
 
 /** The masters of a cluster, by calls to their leader. */
@@ -69,20 +69,20 @@ export class ClusterMasters implements Masters {
   }
 
   status(options: CallOptions = {}): Promise<MastersStatus> {
-    return this.#session.read(mastersStatus, {}, options);
+    return this.#session.call(mastersStatus, {}, options);
   }
 
   async add(masters: readonly MasterAddress[], options: AddMastersOptions = {}): Promise<void> {
     const { replace = [] } = options;
-    const before = await this.#settled(options);
-    for (const id of replace) requireKnown(before, id);
+    const before = await this.#statusWithoutPendingChange(options);
+    for (const id of replace) requireMember(before, id);
     const missing = masters.filter((master) => !isLearnerAt(before, master));
     if (missing.length > 0) {
       const add = missing.map(({ memberId, address }) => ({ id: memberId as MemberId, address }));
       await this.#change({ ...NO_CHANGE, add }, options);
     }
     const promote = masters.map(({ memberId }) => memberId as MemberId);
-    await this.#caughtUp(promote, options);
+    await this.#waitForCatchUp(promote, options);
     const remove = replace.map((id) => id as MemberId);
     // A leader that goes hands over to a voter that stays: there must be one.
     const voters = before.masters.filter((master) => master.vote === "voter");
@@ -103,28 +103,28 @@ export class ClusterMasters implements Masters {
   }
 
   async remove(memberIds: readonly number[], options: CallOptions = {}): Promise<void> {
-    const before = await this.#settled(options);
-    for (const id of memberIds) requireKnown(before, id);
+    const before = await this.#statusWithoutPendingChange(options);
+    for (const id of memberIds) requireMember(before, id);
     await this.#change({ ...NO_CHANGE, remove: memberIds.map((id) => id as MemberId) }, options);
   }
 
   async transfer(memberId: number | null, options: CallOptions = {}): Promise<number> {
     const to = memberId as MemberId | null;
-    return (await this.#session.read(transferLeadership, { to }, options)).leaderId;
+    return (await this.#session.call(transferLeadership, { to }, options)).leaderId;
   }
 
   /** Who they are once no change is under way: whom it removes is needed until then. */
-  async #settled(options: CallOptions): Promise<MastersStatus> {
-    const untilMs = this.#clock.monotonicMs() + (options.timeoutMs ?? SETTLED_TIMEOUT_MS);
+  async #statusWithoutPendingChange(options: CallOptions): Promise<MastersStatus> {
+    const untilMs = this.#clock.monotonicMs() + (options.timeoutMs ?? PENDING_CHANGE_TIMEOUT_MS);
     for (;;) {
       const status = await this.status(options);
       if (!status.isJoint || this.#clock.monotonicMs() > untilMs) return status;
-      await this.#clock.sleep(LOOK_MS, options.signal);
+      await this.#clock.sleep(STATUS_POLL_MS, options.signal);
     }
   }
 
   /** Until every one of them follows the log, and has what the leader had a moment before. */
-  async #caughtUp(ids: readonly MemberId[], options: AddMastersOptions): Promise<void> {
+  async #waitForCatchUp(ids: readonly MemberId[], options: AddMastersOptions): Promise<void> {
     const { onProgress, catchUpTimeoutMs = Number.POSITIVE_INFINITY, signal } = options;
     const untilMs = this.#clock.monotonicMs() + catchUpTimeoutMs;
     for (let goal = 0; ; ) {
@@ -134,7 +134,10 @@ export class ClusterMasters implements Masters {
       if (goal > 0 && behind.length === 0) return;
       if (goal === 0) goal = status.committedIndex;
       else if (this.#clock.monotonicMs() > untilMs) throw notCaughtUp(behind, goal);
-      await this.#clock.sleep(goal === status.committedIndex ? LOOK_MS / 5 : LOOK_MS, signal);
+      await this.#clock.sleep(
+        goal === status.committedIndex ? STATUS_POLL_MS / 5 : STATUS_POLL_MS,
+        signal,
+      );
     }
   }
 
@@ -144,12 +147,12 @@ export class ClusterMasters implements Masters {
    */
   async #change(change: MastersChange, options: CallOptions): Promise<void> {
     try {
-      await this.#session.once(changeMasters, change, options);
+      await this.#session.callOnce(changeMasters, change, options);
     } catch (error) {
       if (!isAshlarError(error) || error.retry !== "idempotent-only") throw error;
-      if (options.signal?.aborted || !isDone(await this.status(options), change)) throw error;
+      if (options.signal?.aborted || !isApplied(await this.status(options), change)) throw error;
     }
-    await this.#session.mastersChanged(options);
+    await this.#session.refreshMasters(options);
   }
 }
 
@@ -163,7 +166,7 @@ function hasReached({ masters }: MastersStatus, id: MemberId, goal: number): boo
   return progress?.state === "replicate" && progress.matchIndex >= goal;
 }
 
-function isDone({ masters, isJoint }: MastersStatus, change: MastersChange): boolean {
+function isApplied({ masters, isJoint }: MastersStatus, change: MastersChange): boolean {
   const voteOf = (id: MemberId) => masters.find((master) => master.memberId === id)?.vote;
   return (
     !isJoint &&
@@ -173,7 +176,7 @@ function isDone({ masters, isJoint }: MastersStatus, change: MastersChange): boo
   );
 }
 
-function requireKnown({ masters }: MastersStatus, id: number): void {
+function requireMember({ masters }: MastersStatus, id: number): void {
   if (masters.some((master) => master.memberId === id)) return;
   const known = masters.map((master) => master.memberId).join(", ");
   throw new AshlarError("MEMBER_UNKNOWN", `Cannot find master ${id}: the masters are ${known}`, {

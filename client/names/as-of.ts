@@ -23,9 +23,9 @@ export async function stateAsOf(
   at: AsOf,
   call: CallOptions,
 ): Promise<AsOfState> {
-  const { index, timeMs, oldestIndex, oldestTimeMs } = await masters.look(
+  const { index, timeMs, oldestIndex, oldestTimeMs } = await masters.read(
     asOf,
-    { at: momentOf(at) },
+    { at: selectorOf(at) },
     call,
   );
   return { index, timeMs, oldestIndex, oldestTimeMs };
@@ -41,9 +41,9 @@ export async function indexAsOf(
   return (await stateAsOf(masters, at, call)).index as LogIndex;
 }
 
-type Moment = ReturnType<(typeof asOf)["parseRequest"]>["at"];
+type AsOfSelector = ReturnType<(typeof asOf)["parseRequest"]>["at"];
 
-function momentOf(at: AsOf): Moment {
+function selectorOf(at: AsOf): AsOfSelector {
   if (typeof at === "number") return { kind: "index", index: checkIndex(at) };
   if ("timeMs" in at) return { kind: "time", timeMs: at.timeMs };
   return { kind: "ago", durationMs: at.agoMs };

@@ -2,7 +2,7 @@ import { equalBytes } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { type BackupMessage, readBackup } from "../../shared/protocol/backup-api.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import type { CallOptions } from "../options.ts";
 import type { BackupPart } from "../results.ts";
 
@@ -11,13 +11,13 @@ const LIFETIME_MS = 7 * 24 * 60 * 60 * 1_000;
 
 /** Reads the whole replicated state at one index from a master. Ends when all of it has come. */
 export async function* backup(
-  parts: ClientParts,
+  deps: ClientDeps,
   call: CallOptions,
 ): AsyncGenerator<BackupPart, void, void> {
-  const { hasher } = parts.env;
+  const { hasher } = deps.env;
   const timeoutMs = call.timeoutMs ?? LIFETIME_MS;
   const { signal } = call;
-  const connection = await parts.masters.connection(call);
+  const connection = await deps.masters.connection(call);
   const stream = connection.open(
     readBackup,
     {},

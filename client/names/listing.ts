@@ -37,7 +37,7 @@ export async function listPage(
       ? {}
       : { cursor: { index: cursor.index as LogIndex, after: cursor.after as EntryName } }),
   };
-  const { index, entries, isLast } = await masters.look(list, request, options);
+  const { index, entries, isLast } = await masters.read(list, request, options);
   const last = entries.at(-1);
   return {
     index,

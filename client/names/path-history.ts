@@ -40,7 +40,7 @@ export async function* pathHistory(
   const request = { path: joinPath(parsePath(path)), limit: PAGE_SIZE };
   for (let from: LogIndex | null | undefined; from !== null; ) {
     const start: { from?: LogIndex } = from === undefined ? {} : { from };
-    const page = await masters.look(history, { ...request, ...start }, call);
+    const page = await masters.read(history, { ...request, ...start }, call);
     yield* page.versions;
     from = page.next;
   }

@@ -29,14 +29,14 @@ export interface RestoreResult {
 }
 
 /** Something to be brought back, by its place below the top. */
-interface Item {
+interface RestoreItem {
   readonly inode: InodeId;
   /** Begins with a slash; empty for the top itself. */
   readonly below: Uint8Array;
   readonly chunkCount: number;
 }
 
-interface Job {
+interface RestoreJob {
   readonly masters: MasterSession;
   readonly random: Random;
   readonly call: CallOptions;
@@ -56,11 +56,11 @@ interface Job {
  *   target and `replace` is false; INDEX_EXPIRED
  */
 export async function restore(
-  parts: { readonly masters: MasterSession; readonly random: Random },
+  deps: { readonly masters: MasterSession; readonly random: Random },
   path: PathInput,
   options: RestoreOptions,
 ): Promise<RestoreResult> {
-  const { masters, random } = parts;
+  const { masters, random } = deps;
   const { to = path, replace = false, at, ...call } = options;
   const source = joinPath(parsePath(path));
   const target = joinPath(parsePath(to));
@@ -69,8 +69,8 @@ export async function restore(
   const attributes = await masters.stat({ path: source }, { ...linearizable(call), index });
   const { kind } = attributes;
   const job = { masters, random, call, kind, index, target, replace };
-  const tally = new Tally(attributes);
-  const committed = await bringBack(job, items(job, source, tally));
+  const tally = new RestoreTotals(attributes);
+  const committed = await restoreItems(job, itemsToRestore(job, source, tally));
   return { fromIndex: index, index: committed, ...tally.counts };
 }
 
@@ -86,7 +86,7 @@ function checkTarget(target: Uint8Array): void {
 /** The past is the same everywhere, but what it is compared with must be the present. */
 const linearizable = (call: CallOptions): CallOptions => ({ ...call, readMode: "linearizable" });
 
-class Tally {
+class RestoreTotals {
   readonly counts = { fileCount: 0, directoryCount: 0, sizeBytes: 0 };
   readonly top: Attributes;
 
@@ -94,7 +94,7 @@ class Tally {
     this.top = top;
   }
 
-  count(attributes: Attributes, below: Uint8Array): Item {
+  count(attributes: Attributes, below: Uint8Array): RestoreItem {
     const { inode } = attributes;
     if (attributes.kind === "directory") {
       this.counts.directoryCount += 1;
@@ -107,7 +107,11 @@ class Tally {
 }
 
 /** The top, then all below it: a directory before its entries. */
-async function* items(job: Job, source: Uint8Array, tally: Tally): AsyncGenerator<Item> {
+async function* itemsToRestore(
+  job: RestoreJob,
+  source: Uint8Array,
+  tally: RestoreTotals,
+): AsyncGenerator<RestoreItem> {
   yield tally.count(tally.top, new Uint8Array());
   if (tally.top.kind === "file") return;
   const prefixLength = source.length === 1 ? 0 : source.length;
@@ -117,13 +121,13 @@ async function* items(job: Job, source: Uint8Array, tally: Tally): AsyncGenerato
 }
 
 /** @returns the index of the last commit. */
-async function bringBack(job: Job, wanted: AsyncIterable<Item>): Promise<number> {
+async function restoreItems(job: RestoreJob, wanted: AsyncIterable<RestoreItem>): Promise<number> {
   const steps = stepsOf(job, wanted);
-  const first = (await steps.next()).value as readonly Item[];
+  const first = (await steps.next()).value as readonly RestoreItem[];
   const second = await steps.next();
   if (second.done === true) {
     const inPlace = first.map((item) => operationOf(job, item, job.target));
-    return await commit(job, [...(await clearing(job)), ...inPlace]);
+    return await commit(job, [...(await removalsBefore(job)), ...inPlace]);
   }
   const staging = stagingOf(job);
   try {
@@ -131,23 +135,23 @@ async function bringBack(job: Job, wanted: AsyncIterable<Item>): Promise<number>
     await commit(job, second.value.map(toStaging));
     for await (const step of steps) await commit(job, step.map(toStaging));
     const move = { kind: "rename", from: { path: staging }, to: { path: job.target } } as const;
-    return await commit(job, [...(await clearing(job)), { ...move, noReplace: true }]);
+    return await commit(job, [...(await removalsBefore(job)), { ...move, noReplace: true }]);
   } catch (error) {
-    await giveUp(job, staging);
+    await removeStaging(job, staging);
     throw error;
   }
 
-  function toStaging(item: Item): Operation {
+  function toStaging(item: RestoreItem): Operation {
     return operationOf(job, item, staging);
   }
 }
 
 /** As many items as one transaction may bring back. */
 async function* stepsOf(
-  { target }: Job,
-  wanted: AsyncIterable<Item>,
-): AsyncGenerator<readonly Item[]> {
-  let step: Item[] = [];
+  { target }: RestoreJob,
+  wanted: AsyncIterable<RestoreItem>,
+): AsyncGenerator<readonly RestoreItem[]> {
+  let step: RestoreItem[] = [];
   let pathBytes = 0;
   let chunkCount = 0;
   for await (const item of wanted) {
@@ -168,7 +172,11 @@ async function* stepsOf(
   yield step;
 }
 
-function operationOf({ index, replace }: Job, item: Item, base: Uint8Array): Operation {
+function operationOf(
+  { index, replace }: RestoreJob,
+  item: RestoreItem,
+  base: Uint8Array,
+): Operation {
   const to: Target = { path: concatBytes([base, item.below]) };
   // Only a single file replaces what is there; a tree finds its place cleared.
   const isTop = item.below.length === 0;
@@ -176,7 +184,7 @@ function operationOf({ index, replace }: Job, item: Item, base: Uint8Array): Ope
 }
 
 /** What makes room at the target, if it may. A file is replaced by a file without that. */
-async function clearing(job: Job): Promise<readonly Operation[]> {
+async function removalsBefore(job: RestoreJob): Promise<readonly Operation[]> {
   if (!job.replace) return [];
   const target = { path: job.target };
   try {
@@ -190,19 +198,19 @@ async function clearing(job: Job): Promise<readonly Operation[]> {
 }
 
 /** A hidden name beside the target. */
-function stagingOf({ target, random }: Job): Uint8Array {
+function stagingOf({ target, random }: RestoreJob): Uint8Array {
   const parent = target.subarray(0, target.lastIndexOf(0x2f) + 1);
   const name = new TextEncoder().encode(`.ashlar-restore-${toHex(random.bytes(8))}`);
   return concatBytes([parent, name]);
 }
 
-async function commit(job: Job, operations: readonly Operation[]): Promise<number> {
+async function commit(job: RestoreJob, operations: readonly Operation[]): Promise<number> {
   const { index } = await job.masters.transact({ preconditions: [], operations }, job.call);
   return index;
 }
 
 /** Best effort: what stays behind is hidden, and can be removed at any time. */
-async function giveUp(job: Job, staging: Uint8Array): Promise<void> {
+async function removeStaging(job: RestoreJob, staging: Uint8Array): Promise<void> {
   const { timeoutMs } = job.call;
   const call = timeoutMs === undefined ? {} : { timeoutMs };
   const operations: Operation[] = [{ kind: "remove-tree", target: { path: staging } }];

@@ -43,7 +43,10 @@ export interface ChunkChange {
   readonly chunk: { readonly id: string; readonly lengthBytes: number };
 }
 
-type PutChoice = Pick<PutOptions, "replace" | "mode" | "uid" | "gid" | "mtimeMs" | "storageClass">;
+type TransactionPutOptions = Pick<
+  PutOptions,
+  "replace" | "mode" | "uid" | "gid" | "mtimeMs" | "storageClass"
+>;
 type Commit = (
   wanted: readonly Operation[],
   preconditions: readonly Precondition[],
@@ -106,7 +109,7 @@ export class Transaction {
   put(
     path: PathInput,
     content: string | Uint8Array | ChunksByReference,
-    options: PutChoice = {},
+    options: TransactionPutOptions = {},
   ): this {
     const { replace = true, mode = FILE_MODE_DEFAULT, uid = 0, gid = 0 } = options;
     const { mtimeMs, storageClass } = options;
@@ -219,7 +222,7 @@ function reference(chunk: { readonly id: string; readonly lengthBytes: number })
 }
 
 /** @throws {AshlarError} INVALID_ARGUMENT for no operation, TOO_LARGE for too many. */
-export function checkSize(operationCount: number, preconditionCount: number): void {
+export function checkTransactionSize(operationCount: number, preconditionCount: number): void {
   if (operationCount === 0) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
@@ -236,7 +239,7 @@ export function checkSize(operationCount: number, preconditionCount: number): vo
 }
 
 /** What stood where a transaction was refused, as the operations before had left it. */
-export type FoundThere =
+export type FoundAtPath =
   | { readonly kind: "nothing" }
   | { readonly kind: "directory"; readonly version: number; readonly entryCount: number }
   | {
@@ -256,7 +259,7 @@ export interface TransactionRefusal {
   /** Quoted, for people; null where the target was no path at all. */
   readonly path: string | null;
   readonly expected: string;
-  readonly found: FoundThere | null;
+  readonly found: FoundAtPath | null;
   readonly message: string;
 }
 
@@ -286,7 +289,7 @@ export function refusalOf(error: unknown): TransactionRefusal | null {
     code,
     path: typeof path === "string" ? path : null,
     expected: typeof expected === "string" ? expected : (EXPECTED[code] ?? "a valid operation"),
-    found: (found ?? null) as FoundThere | null,
+    found: (found ?? null) as FoundAtPath | null,
     message,
   };
 }

@@ -10,7 +10,7 @@ import { firstPage, type ListPlan, listAll } from "./listing.ts";
 
 const CONCURRENCY = 4;
 /** First pages that were fetched ahead and are not consumed, over all levels. */
-const AHEAD_MAX = 64;
+const PAGES_AHEAD_MAX = 64;
 const SLASH = Uint8Array.of(0x2f);
 const EMPTY = new Uint8Array(0);
 
@@ -19,7 +19,7 @@ interface Level {
   readonly entries: AsyncGenerator<DirectoryEntry, void, void>;
   readonly path: Uint8Array;
   /** Entries that were looked at to fetch directories ahead and are still to be visited. */
-  readonly seen: DirectoryEntry[];
+  readonly lookahead: DirectoryEntry[];
   isAtEnd: boolean;
 }
 
@@ -77,14 +77,14 @@ class Walker {
     this.#ahead.delete(inode);
     first.catch(() => {}); // `listAll` awaits it.
     const entries = listAll(this.#masters, { inode }, this.#call, first);
-    this.#levels.push({ entries, path, seen: [], isAtEnd: false });
+    this.#levels.push({ entries, path, lookahead: [], isAtEnd: false });
   }
 
   async next(): Promise<WalkEntry | null> {
     for (;;) {
       const level = this.#levels.at(-1);
       if (level === undefined) return null;
-      const entry = await this.#take(level);
+      const entry = await this.#nextEntry(level);
       if (entry === null) {
         this.#levels.pop();
         continue;
@@ -102,17 +102,17 @@ class Walker {
     await Promise.allSettled(this.#ahead.values());
   }
 
-  async #take(level: Level): Promise<DirectoryEntry | null> {
-    while (level.seen.length < 2 * this.#concurrency && !level.isAtEnd) {
-      const entry = await this.#nextOf(level);
+  async #nextEntry(level: Level): Promise<DirectoryEntry | null> {
+    while (level.lookahead.length < 2 * this.#concurrency && !level.isAtEnd) {
+      const entry = await this.#readEntry(level);
       if (entry === null) break;
-      level.seen.push(entry);
+      level.lookahead.push(entry);
     }
     this.#fetchAhead(level);
-    return level.seen.shift() ?? null;
+    return level.lookahead.shift() ?? null;
   }
 
-  async #nextOf(level: Level): Promise<DirectoryEntry | null> {
+  async #readEntry(level: Level): Promise<DirectoryEntry | null> {
     try {
       const next = await level.entries.next();
       level.isAtEnd = next.done === true;
@@ -129,10 +129,10 @@ class Walker {
   #fetchAhead(level: Level): void {
     if (this.#levels.length >= (this.#options.depthMax ?? Number.MAX_VALUE)) return;
     let count = 0;
-    for (const { attributes } of level.seen) {
+    for (const { attributes } of level.lookahead) {
       if (attributes.kind !== "directory") continue;
       count += 1;
-      if (count > this.#concurrency || this.#ahead.size >= AHEAD_MAX) return;
+      if (count > this.#concurrency || this.#ahead.size >= PAGES_AHEAD_MAX) return;
       if (attributes.entryCount === 0 || this.#ahead.has(attributes.inode)) continue;
       const page = firstPage(this.#masters, { inode: attributes.inode }, this.#call);
       page.catch(() => {}); // Reported when the directory is entered.

@@ -3,21 +3,21 @@ import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
 import { nextDelayMs, type RetryPolicy } from "../../shared/flow/retry.ts";
 import { type FeedPosition, type WatchMessage, watch } from "../../shared/protocol/feed-api.ts";
 import { withTimeout } from "../../shared/wire/with-timeout.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
 import type { WatchCursor, WatchOptions } from "../options.ts";
 import type { Watch, WatchEvent } from "../results.ts";
 
 const HEARTBEAT_MS = 1_000;
 /** A master that says nothing for so long, though it owes a word every second, is left. */
-const SILENCE_MS = 5_000;
+const SILENCE_TIMEOUT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 /** A stream is opened anew now and then, so that watchers spread over masters that came back. */
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1_000 };
 
 /** What is wrong with one master and says nothing of the others. */
-const AILMENTS: ReadonlySet<string> = new Set([
+const MASTER_LOCAL_ERRORS: ReadonlySet<string> = new Set([
   "DISK_FAILED",
   "NO_SPACE",
   "STORE_CORRUPT",
@@ -29,13 +29,13 @@ const AILMENTS: ReadonlySet<string> = new Set([
  * event is given once and in order, whichever of them answers.
  */
 export class ClusterWatch implements Watch {
-  readonly #parts: ClientParts;
+  readonly #deps: ClientDeps;
   readonly #path: Uint8Array;
   readonly #options: WatchOptions;
   #cursor: FeedPosition | null;
 
-  constructor(parts: ClientParts, path: PathInput, options: WatchOptions) {
-    this.#parts = parts;
+  constructor(deps: ClientDeps, path: PathInput, options: WatchOptions) {
+    this.#deps = deps;
     this.#path = joinPath(parsePath(path));
     this.#options = options;
     this.#cursor = positionOf(options.from);
@@ -46,17 +46,17 @@ export class ClusterWatch implements Watch {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<WatchEvent, void, void> {
-    const { env, feed } = this.#parts;
+    const { env, feed } = this.#deps;
     const { signal, onProgress } = this.#options;
     using deadline = new Deadline(env.clock, "watch", signal === undefined ? {} : { signal });
     deadline.follow(feed.closing);
-    const search = new MasterRounds(this.#parts, this.#options, deadline);
+    const search = new MasterRotation(this.#deps, this.#options, deadline);
     for (;;) {
       deadline.check();
       const address = search.address;
       try {
         for await (const message of this.#messages(address, deadline)) {
-          search.heard();
+          search.recordMessage();
           for (const event of message.events) {
             this.#moveTo({ index: event.index, sequence: event.sequence + 1 });
             yield { ...event, next: this.#cursor as WatchCursor };
@@ -66,7 +66,7 @@ export class ClusterWatch implements Watch {
         }
         throw new AshlarError("CONNECTION_LOST", `${address} ended the feed`);
       } catch (error) {
-        await search.failed(passing(error, deadline), this.#cursor);
+        await search.moveToNext(requireRetriable(error, deadline), this.#cursor);
       }
     }
   }
@@ -76,7 +76,7 @@ export class ClusterWatch implements Watch {
     address: string,
     { signal }: Deadline,
   ): AsyncGenerator<WatchMessage, void, void> {
-    const { env, feed } = this.#parts;
+    const { env, feed } = this.#deps;
     const connection = await feed.pool.get(address, { timeoutMs: CONNECT_TIMEOUT_MS, signal });
     const request = {
       path: this.#path,
@@ -88,7 +88,7 @@ export class ClusterWatch implements Watch {
     try {
       for (;;) {
         const what = `The feed of ${address}`;
-        const waiting = { clock: env.clock, timeoutMs: SILENCE_MS, signal, what };
+        const waiting = { clock: env.clock, timeoutMs: SILENCE_TIMEOUT_MS, signal, what };
         const received = await withTimeout(stream.receive(), waiting);
         if (received === null) return;
         received.release();
@@ -114,59 +114,63 @@ export class ClusterWatch implements Watch {
 }
 
 /** The error, if another master may do better. @throws what ends the watch */
-function passing(error: unknown, { signal }: Deadline): AshlarError {
+function requireRetriable(error: unknown, { signal }: Deadline): AshlarError {
   if (signal.aborted) throw signal.reason;
   if (!isAshlarError(error)) throw error;
-  if (error.retry === "never" && !AILMENTS.has(error.code)) throw error;
+  if (error.retry === "never" && !MASTER_LOCAL_ERRORS.has(error.code)) throw error;
   return error;
 }
 
 /** Which master is asked, and for how long in vain. */
-class MasterRounds {
-  readonly #parts: ClientParts;
+class MasterRotation {
+  readonly #deps: ClientDeps;
   readonly #timeoutMs: number;
   readonly #deadline: Deadline;
   #place: number;
   /** Since the last word of any master. */
   #failures = 0;
-  #heardMs: number;
+  #lastMessageMs: number;
 
-  constructor(parts: ClientParts, { timeoutMs }: WatchOptions, deadline: Deadline) {
-    this.#parts = parts;
-    this.#timeoutMs = timeoutMs ?? parts.timeoutMs;
+  constructor(deps: ClientDeps, { timeoutMs }: WatchOptions, deadline: Deadline) {
+    this.#deps = deps;
+    this.#timeoutMs = timeoutMs ?? deps.timeoutMs;
     this.#deadline = deadline;
-    this.#heardMs = parts.env.clock.monotonicMs();
+    this.#lastMessageMs = deps.env.clock.monotonicMs();
     // Any master will do: watchers spread over them.
-    this.#place = Math.floor(parts.env.random.fraction() * parts.feed.addresses().length);
+    this.#place = Math.floor(deps.env.random.fraction() * deps.feed.addresses().length);
   }
 
   get address(): string {
-    const addresses = this.#parts.feed.addresses();
+    const addresses = this.#deps.feed.addresses();
     return addresses[this.#place % addresses.length] as string;
   }
 
-  heard(): void {
+  recordMessage(): void {
     this.#failures = 0;
-    this.#heardMs = this.#parts.env.clock.monotonicMs();
+    this.#lastMessageMs = this.#deps.env.clock.monotonicMs();
   }
 
   /** Resolves when the next one is to be asked. @throws {AshlarError} when none was heard for long. */
-  async failed(error: AshlarError, cursor: FeedPosition | null): Promise<void> {
-    const { env, feed, onRetry } = this.#parts;
+  async moveToNext(error: AshlarError, cursor: FeedPosition | null): Promise<void> {
+    const { env, feed, onRetry } = this.#deps;
     this.#failures += 1;
     this.#place += 1;
     const { length } = feed.addresses();
     const round = Math.floor(this.#failures / length);
     const isRound = this.#failures % length === 0;
     const delayMs = isRound ? nextDelayMs(round, ROUND_POLICY, env.random.fraction()) : 0;
-    const quietMs = env.clock.monotonicMs() - this.#heardMs;
-    if (quietMs + delayMs > this.#timeoutMs) throw gaveUp(error, cursor, quietMs);
-    onRetry({ what: watch.name, attempt: this.#failures, delayMs, error });
+    const quietMs = env.clock.monotonicMs() - this.#lastMessageMs;
+    if (quietMs + delayMs > this.#timeoutMs) throw watchFailed(error, cursor, quietMs);
+    onRetry({ operation: watch.name, attempt: this.#failures, delayMs, error });
     if (isRound) await env.clock.sleep(delayMs, this.#deadline.signal);
   }
 }
 
-function gaveUp(error: AshlarError, cursor: FeedPosition | null, quietMs: number): AshlarError {
+function watchFailed(
+  error: AshlarError,
+  cursor: FeedPosition | null,
+  quietMs: number,
+): AshlarError {
   const from = cursor === null ? "now" : cursorText(cursor);
   return new AshlarError(
     error.code,

@@ -14,13 +14,13 @@ import {
   locate,
   type Target,
 } from "../../shared/protocol/namespace-api.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { ReadModeName } from "../options.ts";
 
 /** Chunks that are asked for with one call. */
-const BATCH_CHUNKS = 256;
-const FIRST_BATCH_CHUNKS = 16;
+const LOCATE_CHUNKS_MAX = 256;
+const FIRST_LOCATE_CHUNKS = 16;
 
 export interface Replica {
   readonly serverId: ServerId;
@@ -30,13 +30,13 @@ export interface Replica {
 }
 
 /** A chunk of a file, and who has it. */
-export interface ChunkPlace {
+export interface ChunkLocation {
   readonly position: number;
   readonly chunkId: ChunkId;
   readonly lengthBytes: number;
   readonly replicas: readonly Replica[];
   /** Replicas that gave this reader bytes that do not match: asked last. */
-  readonly bad: Set<ServerId>;
+  readonly badReplicas: Set<ServerId>;
 }
 
 /** Which version of a file is read. */
@@ -54,18 +54,18 @@ export class ChunkMap {
   readonly index: LogIndex;
   /** The content of an inline file. */
   readonly inlineBytes: Uint8Array | null;
-  readonly #parts: ClientParts;
-  readonly #places = new Map<number, ChunkPlace>();
+  readonly #deps: ClientDeps;
+  readonly #locations = new Map<number, ChunkLocation>();
 
   readonly #readMode: ReadModeName;
 
   private constructor(
-    parts: ClientParts,
+    deps: ClientDeps,
     located: Located,
     options: { readonly attributes: FileAttributes; readonly readMode: ReadModeName },
   ) {
     const { attributes, readMode } = options;
-    this.#parts = parts;
+    this.#deps = deps;
     // This version was seen, so any master that shows what was seen has it.
     this.#readMode = readMode === "linearizable" ? readMode : "session";
     this.attributes = attributes;
@@ -80,42 +80,42 @@ export class ChunkMap {
    * @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY
    */
   static async open(
-    parts: ClientParts,
+    deps: ClientDeps,
     target: Target,
     options: FileView & { readonly deadline: Deadline; readonly startBytes: number },
   ): Promise<ChunkMap> {
-    const { deadline, startBytes, index, readMode = parts.masters.readMode } = options;
+    const { deadline, startBytes, index, readMode = deps.masters.readMode } = options;
     // A guess: most files have the largest chunks. A wrong one costs a second call.
     const firstPosition = Math.floor(startBytes / CHUNK_BYTES_MAX);
     const request = {
       target,
       ...(index === undefined ? {} : { index }),
       firstPosition,
-      count: FIRST_BATCH_CHUNKS,
+      count: FIRST_LOCATE_CHUNKS,
     };
-    const located = await parts.masters.look(locate, request, {
+    const located = await deps.masters.read(locate, request, {
       readMode,
       signal: deadline.signal,
-      timeoutMs: deadline.remainingMs(parts.timeoutMs),
+      timeoutMs: deadline.remainingMs(deps.timeoutMs),
     });
     const { attributes } = located;
     if (attributes.kind === "directory") throw isDirectory(target);
-    const map = new ChunkMap(parts, located, { attributes, readMode });
+    const map = new ChunkMap(deps, located, { attributes, readMode });
     map.#add(firstPosition, located);
     return map;
   }
 
-  async chunkAt(position: number, deadline: Deadline): Promise<ChunkPlace> {
+  async chunkAt(position: number, deadline: Deadline): Promise<ChunkLocation> {
     assert(position < this.attributes.chunkCount, "a position lies in the file");
-    const known = this.#places.get(position);
+    const known = this.#locations.get(position);
     if (known !== undefined) return known;
     const located = await this.#locate({ index: this.index }, position, deadline);
     this.#add(position, located);
-    return present(this.#places.get(position), "the masters answer with what was asked for");
+    return present(this.#locations.get(position), "the masters answer with what was asked for");
   }
 
   /** Asks anew who has the chunk: it may have been repaired. */
-  async refresh(place: ChunkPlace, deadline: Deadline): Promise<ChunkPlace> {
+  async refresh(place: ChunkLocation, deadline: Deadline): Promise<ChunkLocation> {
     const { position } = place;
     try {
       const located = await this.#locate({ index: this.index }, position, deadline);
@@ -125,8 +125,8 @@ export class ChunkMap {
       if (!isAshlarError(error, "INDEX_EXPIRED")) return place;
       await this.#refreshFromPresent(position, deadline);
     }
-    const fresh = this.#places.get(position) ?? place;
-    for (const serverId of place.bad) fresh.bad.add(serverId);
+    const fresh = this.#locations.get(position) ?? place;
+    for (const serverId of place.badReplicas) fresh.badReplicas.add(serverId);
     return fresh;
   }
 
@@ -141,17 +141,17 @@ export class ChunkMap {
     firstPosition: number,
     deadline: Deadline,
   ): Promise<Located> {
-    return this.#parts.masters.look(
+    return this.#deps.masters.read(
       locate,
       {
         target: { inode: this.attributes.inode },
         ...at,
         firstPosition,
-        count: Math.min(BATCH_CHUNKS, this.attributes.chunkCount - firstPosition),
+        count: Math.min(LOCATE_CHUNKS_MAX, this.attributes.chunkCount - firstPosition),
       },
       {
         signal: deadline.signal,
-        timeoutMs: deadline.remainingMs(this.#parts.timeoutMs),
+        timeoutMs: deadline.remainingMs(this.#deps.timeoutMs),
         readMode: this.#readMode,
       },
     );
@@ -169,12 +169,12 @@ export class ChunkMap {
       const replicas = chunk.replicas.map((place) =>
         present(servers[place], "a replica stands among the servers"),
       );
-      this.#places.set(position, {
+      this.#locations.set(position, {
         position,
         chunkId: chunk.id,
         lengthBytes: chunk.lengthBytes,
         replicas,
-        bad: new Set(),
+        badReplicas: new Set(),
       });
     }
   }

@@ -2,7 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
 import type { FileAttributes, Target } from "../../shared/protocol/namespace-api.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { ByteRange } from "../options.ts";
 import type { Slab } from "../results.ts";
@@ -16,29 +16,29 @@ const SEGMENT_BYTES_SMALL = 1024 * 1024;
 const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
 
 /** A part of a file that is read as one stream. */
-export interface ReadPlan extends ByteRange {
+export interface RangeRead extends ByteRange {
   readonly deadline: Deadline;
   readonly readAheadBytesMax?: number | undefined;
 }
 
 /** One version of a file. Reads may run at the same time. */
 export class FileReader {
-  readonly #parts: ClientParts;
+  readonly #deps: ClientDeps;
   readonly #map: ChunkMap;
 
-  private constructor(parts: ClientParts, map: ChunkMap) {
-    this.#parts = parts;
+  private constructor(deps: ClientDeps, map: ChunkMap) {
+    this.#deps = deps;
     this.#map = map;
   }
 
   /** @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY */
   static async open(
-    parts: ClientParts,
+    deps: ClientDeps,
     target: Target,
     options: FileView & { readonly deadline: Deadline; readonly startBytes?: number },
   ): Promise<FileReader> {
     const { startBytes = 0 } = options;
-    return new FileReader(parts, await ChunkMap.open(parts, target, { ...options, startBytes }));
+    return new FileReader(deps, await ChunkMap.open(deps, target, { ...options, startBytes }));
   }
 
   get attributes(): FileAttributes {
@@ -69,7 +69,7 @@ export class FileReader {
    *
    * The next segments are asked for while one is consumed. Leaving the loop gives them up.
    */
-  async *slabs(plan: ReadPlan): AsyncGenerator<Slab, void, void> {
+  async *slabs(plan: RangeRead): AsyncGenerator<Slab, void, void> {
     const { startBytes, endBytes } = this.bounds(plan);
     plan.deadline.check();
     if (startBytes === endBytes) return;
@@ -79,7 +79,7 @@ export class FileReader {
       yield { bytes, positionBytes: startBytes, release: () => {} };
       return;
     }
-    const ahead = new AheadQueue(this.#parts, this.#map, plan, { startBytes, endBytes });
+    const ahead = new SegmentQueue(this.#deps, this.#map, plan, { startBytes, endBytes });
     try {
       for (;;) {
         const slab = await ahead.next();
@@ -105,8 +105,8 @@ export class FileReader {
 }
 
 /** The segments of one read: the one that is consumed and those that were asked for ahead of it. */
-class AheadQueue {
-  readonly #parts: ClientParts;
+class SegmentQueue {
+  readonly #deps: ClientDeps;
   readonly #map: ChunkMap;
   readonly #deadline: Deadline;
   readonly #aheadBytesMax: number;
@@ -117,12 +117,12 @@ class AheadQueue {
   #plannedBytes: number;
 
   constructor(
-    parts: ClientParts,
+    deps: ClientDeps,
     map: ChunkMap,
-    plan: ReadPlan,
+    plan: RangeRead,
     range: { readonly startBytes: number; readonly endBytes: number },
   ) {
-    this.#parts = parts;
+    this.#deps = deps;
     this.#map = map;
     this.#deadline = plan.deadline;
     this.#aheadBytesMax = Math.max(plan.readAheadBytesMax ?? READ_AHEAD_BYTES_MAX, 1);
@@ -136,22 +136,22 @@ class AheadQueue {
       const [segment] = this.#segments;
       if (segment === undefined) return null;
       const slab = await segment.next();
-      if (slab !== null) return this.#counted(slab);
+      if (slab !== null) return this.#withBudget(slab);
       this.#segments.shift();
     }
   }
 
   close(): void {
     for (const segment of this.#segments) {
-      this.#parts.readAhead.giveBack(segment.leftBytes);
+      this.#deps.readAheadBudget.release(segment.remainingBytes);
       segment.cancel();
     }
     this.#segments.length = 0;
   }
 
   /** What is held counts until the consumer gives it back. */
-  #counted(slab: Slab): Slab {
-    const { readAhead } = this.#parts;
+  #withBudget(slab: Slab): Slab {
+    const { readAheadBudget } = this.#deps;
     const { bytes, positionBytes } = slab;
     let isReleased = false;
     return {
@@ -160,7 +160,7 @@ class AheadQueue {
       release: () => {
         assert(!isReleased, "a slab is released once");
         isReleased = true;
-        readAhead.giveBack(bytes.length);
+        readAheadBudget.release(bytes.length);
         slab.release();
       },
     };
@@ -177,8 +177,11 @@ class AheadQueue {
   }
 
   #roomBytes(): number {
-    const aheadBytes = this.#segments.reduce((sum, segment) => sum + segment.leftBytes, 0);
-    const roomBytes = Math.min(this.#aheadBytesMax - aheadBytes, this.#parts.readAhead.freeBytes);
+    const aheadBytes = this.#segments.reduce((sum, segment) => sum + segment.remainingBytes, 0);
+    const roomBytes = Math.min(
+      this.#aheadBytesMax - aheadBytes,
+      this.#deps.readAheadBudget.freeBytes,
+    );
     // Few large requests rather than many small ones.
     return roomBytes < Math.min(SEGMENT_BYTES, this.#endBytes - this.#plannedBytes) ? 0 : roomBytes;
   }
@@ -189,13 +192,13 @@ class AheadQueue {
     const position = Math.floor(startBytes / chunkSizeBytes);
     const chunk = await this.#map.chunkAt(position, this.#deadline);
     const chunkStartBytes = position * chunkSizeBytes;
-    const isTight = isFirst && this.#parts.readAhead.freeBytes < SEGMENT_BYTES;
+    const isTight = isFirst && this.#deps.readAheadBudget.freeBytes < SEGMENT_BYTES;
     const lengthMax = isTight ? SEGMENT_BYTES_SMALL : SEGMENT_BYTES;
     // Segments end at block boundaries: no block is read twice.
     const alignedEnd = startBytes - (startBytes % BLOCK_BYTES) + lengthMax;
     const endBytes = Math.min(this.#endBytes, chunkStartBytes + chunk.lengthBytes, alignedEnd);
     const segment = new SegmentReader({
-      parts: this.#parts,
+      deps: this.#deps,
       deadline: this.#deadline,
       map: this.#map,
       chunk,
@@ -204,7 +207,7 @@ class AheadQueue {
       endBytes,
     });
     this.#segments.push(segment);
-    this.#parts.readAhead.take(segment.leftBytes);
+    this.#deps.readAheadBudget.acquire(segment.remainingBytes);
     this.#plannedBytes = endBytes;
   }
 }

@@ -16,7 +16,7 @@ export interface Manifest {
  *
  * @throws {AshlarError} CHUNK_CORRUPT if it is not the one that the id stands for.
  */
-export function proveManifest(
+export function verifyManifest(
   hasher: Hasher,
   chunkId: ChunkId,
   claim: { readonly lengthBytes: number; readonly hashes: Uint8Array },
@@ -36,7 +36,7 @@ export function proveManifest(
  * How many bytes of `bytes`, which begin at the block boundary `offsetBytes` of the chunk, are
  * proved by the manifest: all, or those before the first block that does not match.
  */
-export function provenBytes(
+export function verifiedBytes(
   hasher: Hasher,
   manifest: Manifest,
   offsetBytes: number,

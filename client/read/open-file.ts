@@ -2,7 +2,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { FileAttributes } from "../../shared/protocol/namespace-api.ts";
 import { Deadline } from "../deadline.ts";
-import type { CallOptions, ReadOptions } from "../options.ts";
+import type { CallOptions, ReadFileOptions } from "../options.ts";
 import type { FileHandle, Slab } from "../results.ts";
 import type { FileReader } from "./file-reader.ts";
 
@@ -42,7 +42,7 @@ export class OpenFile implements FileHandle {
     return await this.#reader.readInto(target, position, deadline);
   }
 
-  async *stream(options: ReadOptions = {}): AsyncGenerator<Uint8Array, void, void> {
+  async *stream(options: ReadFileOptions = {}): AsyncGenerator<Uint8Array, void, void> {
     for await (const slab of this.slabs(options)) {
       const bytes = slab.bytes.slice();
       slab.release();
@@ -50,7 +50,7 @@ export class OpenFile implements FileHandle {
     }
   }
 
-  async *slabs(options: ReadOptions = {}): AsyncGenerator<Slab, void, void> {
+  async *slabs(options: ReadFileOptions = {}): AsyncGenerator<Slab, void, void> {
     using deadline = this.#deadline(options);
     yield* this.#reader.slabs({ ...options, deadline });
   }

@@ -6,7 +6,7 @@ import { assert } from "../../shared/base/assert.ts";
  * What is read ahead waits for room. What a consumer waits for is always asked for, in small
  * pieces when there is no room: readers that wait for one another's room would never go on.
  */
-export class ReadAhead {
+export class ReadAheadBudget {
   readonly #bytesMax: number;
   #usedBytes = 0;
 
@@ -23,11 +23,11 @@ export class ReadAhead {
     return this.#usedBytes;
   }
 
-  take(bytes: number): void {
+  acquire(bytes: number): void {
     this.#usedBytes += bytes;
   }
 
-  giveBack(bytes: number): void {
+  release(bytes: number): void {
     this.#usedBytes -= bytes;
     assert(this.#usedBytes >= 0, "no more is given back than was taken");
   }

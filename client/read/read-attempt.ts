@@ -3,10 +3,10 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
 import { readChunk } from "../../shared/protocol/chunk-api.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import { asAshlarError, type Deadline } from "../deadline.ts";
-import type { ChunkPlace, Replica } from "./chunk-map.ts";
-import { type Manifest, proveManifest } from "./manifest-cache.ts";
+import type { ChunkLocation, Replica } from "./chunk-map.ts";
+import { type Manifest, verifyManifest } from "./manifest-cache.ts";
 
 /** A stream whose consumer rests for so long is opened anew. */
 const STREAM_TIMEOUT_MS = 10 * 60 * 1000;
@@ -14,7 +14,7 @@ const STREAM_TIMEOUT_MS = 10 * 60 * 1000;
 type Down = ReturnType<(typeof readChunk)["parseDown"]>;
 
 /** Blocks as a server sent them: not verified. */
-export interface RawFrame {
+export interface UnverifiedFrame {
   /** In the chunk; a block boundary. */
   readonly offsetBytes: number;
   readonly bytes: Uint8Array;
@@ -23,15 +23,15 @@ export interface RawFrame {
 }
 
 export type FrameOutcome =
-  | { readonly kind: "frame"; readonly attempt: ReadAttempt; readonly frame: RawFrame }
+  | { readonly kind: "frame"; readonly attempt: ReadAttempt; readonly frame: UnverifiedFrame }
   | { readonly kind: "failed"; readonly attempt: ReadAttempt; readonly error: AshlarError };
 
 /** One replica that is asked for a range of a chunk. */
 export class ReadAttempt {
   readonly server: Replica;
-  readonly #parts: ClientParts;
+  readonly #deps: ClientDeps;
   readonly #deadline: Deadline;
-  readonly #chunk: ChunkPlace;
+  readonly #chunk: ChunkLocation;
   readonly #endBytes: number;
   readonly #startedMs: number;
   #offsetBytes: number;
@@ -44,25 +44,25 @@ export class ReadAttempt {
 
   /** The range is in whole blocks of the chunk. The request goes out at once. */
   constructor(options: {
-    readonly parts: ClientParts;
+    readonly deps: ClientDeps;
     readonly deadline: Deadline;
-    readonly chunk: ChunkPlace;
+    readonly chunk: ChunkLocation;
     readonly server: Replica;
     readonly startBytes: number;
     readonly endBytes: number;
   }) {
     assert(options.startBytes % BLOCK_BYTES === 0, "whole blocks are read");
     assert(options.startBytes < options.endBytes, "something is read");
-    this.#parts = options.parts;
+    this.#deps = options.deps;
     this.#deadline = options.deadline;
     this.#fork = options.deadline.fork();
     this.#chunk = options.chunk;
     this.server = options.server;
     this.#offsetBytes = options.startBytes;
     this.#endBytes = options.endBytes;
-    this.#startedMs = options.parts.env.clock.monotonicMs();
-    this.#manifest = options.parts.manifests.get(options.chunk.chunkId);
-    this.#parts.chunkservers.health.began(this.server.serverId);
+    this.#startedMs = options.deps.env.clock.monotonicMs();
+    this.#manifest = options.deps.manifests.get(options.chunk.chunkId);
+    this.#deps.chunkservers.health.recordStart(this.server.serverId);
     this.#pending = this.#outcome(this.#open());
   }
 
@@ -73,13 +73,13 @@ export class ReadAttempt {
   }
 
   /** The caller has the outcome of `next` and goes on with it. */
-  taken(): void {
+  consumeOutcome(): void {
     this.#pending = null;
   }
 
   /** Its time was up because the consumer rested, not because of the server. */
   get hasExpired(): boolean {
-    const ageMs = this.#parts.env.clock.monotonicMs() - this.#startedMs;
+    const ageMs = this.#deps.env.clock.monotonicMs() - this.#startedMs;
     return ageMs >= STREAM_TIMEOUT_MS;
   }
 
@@ -88,7 +88,7 @@ export class ReadAttempt {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#fork[Symbol.dispose]();
-    this.#parts.chunkservers.health.ended(this.server.serverId);
+    this.#deps.chunkservers.health.recordEnd(this.server.serverId);
     this.#stream?.cancel(new AshlarError("CANCELLED", "The reader needs no more of this stream"));
     this.#pending?.then(
       (outcome) => {
@@ -99,7 +99,7 @@ export class ReadAttempt {
     this.#pending = null;
   }
 
-  async #outcome(receiving: Promise<RawFrame>): Promise<FrameOutcome> {
+  async #outcome(receiving: Promise<UnverifiedFrame>): Promise<FrameOutcome> {
     try {
       return { kind: "frame", attempt: this, frame: await receiving };
     } catch (error) {
@@ -107,8 +107,8 @@ export class ReadAttempt {
     }
   }
 
-  async #open(): Promise<RawFrame> {
-    const { chunkservers, env } = this.#parts;
+  async #open(): Promise<UnverifiedFrame> {
+    const { chunkservers, env } = this.#deps;
     const request = {
       chunkId: this.#chunk.chunkId,
       offsetBytes: this.#offsetBytes,
@@ -123,11 +123,14 @@ export class ReadAttempt {
     this.#stream = stream;
     if (this.#isOver) stream.cancel(new AshlarError("CANCELLED", "The reader went elsewhere"));
     const frame = await this.#receive();
-    chunkservers.health.answered(this.server.serverId, env.clock.monotonicMs() - this.#startedMs);
+    chunkservers.health.recordLatency(
+      this.server.serverId,
+      env.clock.monotonicMs() - this.#startedMs,
+    );
     return frame;
   }
 
-  async #receive(): Promise<RawFrame> {
+  async #receive(): Promise<UnverifiedFrame> {
     assert(this.#stream !== null, "a stream is open before it is read");
     const message = await this.#stream.receive();
     if (message === null) {
@@ -141,7 +144,7 @@ export class ReadAttempt {
     }
   }
 
-  #checked(message: Received<Down>): RawFrame {
+  #checked(message: Received<Down>): UnverifiedFrame {
     const { head, body } = message;
     const { chunkId, lengthBytes } = this.#chunk;
     const offsetBytes = this.#offsetBytes;
@@ -155,9 +158,9 @@ export class ReadAttempt {
       );
     }
     if (this.#manifest === undefined) {
-      const { hasher } = this.#parts.env;
-      this.#manifest = proveManifest(hasher, chunkId, { lengthBytes, hashes: head.hashes });
-      this.#parts.manifests.put(this.#manifest);
+      const { hasher } = this.#deps.env;
+      this.#manifest = verifyManifest(hasher, chunkId, { lengthBytes, hashes: head.hashes });
+      this.#deps.manifests.put(this.#manifest);
     }
     this.#offsetBytes = endBytes;
     return { offsetBytes, bytes: body, manifest: this.#manifest, release: () => message.release() };

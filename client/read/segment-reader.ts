@@ -2,27 +2,27 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES, type ServerId } from "../../shared/base/ids.ts";
 import { nextDelayMs } from "../../shared/flow/retry.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { Slab } from "../results.ts";
-import type { ChunkMap, ChunkPlace, Replica } from "./chunk-map.ts";
-import { provenBytes } from "./manifest-cache.ts";
-import { type FrameOutcome, type RawFrame, ReadAttempt } from "./read-attempt.ts";
-import { reportRotten } from "./report-corrupt.ts";
+import type { ChunkLocation, ChunkMap, Replica } from "./chunk-map.ts";
+import { verifiedBytes } from "./manifest-cache.ts";
+import { type FrameOutcome, ReadAttempt, type UnverifiedFrame } from "./read-attempt.ts";
+import { reportCorruptReplica } from "./report-corrupt.ts";
 
 /** A replica that is silent for so long while somebody waits is given up; longer in later rounds. */
-const SILENCE_MS = 5_000;
+const SILENCE_TIMEOUT_MS = 5_000;
 /** How often all replicas are tried. */
 const ROUNDS_MAX = 4;
 const RETRY = { delayMsMin: 200, delayMsMax: 3_000 } as const;
 
-type Waited = FrameOutcome | { readonly kind: "silence" };
+type WaitResult = FrameOutcome | { readonly kind: "silence" };
 
 export interface SegmentReaderOptions {
-  readonly parts: ClientParts;
+  readonly deps: ClientDeps;
   readonly deadline: Deadline;
   readonly map: ChunkMap;
-  readonly chunk: ChunkPlace;
+  readonly chunk: ChunkLocation;
   /** Where the chunk begins in the file. */
   readonly chunkStartBytes: number;
   /** The bytes that are wanted, in the file; within the chunk. */
@@ -40,7 +40,7 @@ export interface SegmentReaderOptions {
 export class SegmentReader {
   readonly #options: SegmentReaderOptions;
   readonly #endBlockBytes: number;
-  #chunk: ChunkPlace;
+  #chunk: ChunkLocation;
   /** In the chunk: what was given out ends here. A block boundary, or the end. */
   #offsetBytes: number;
   #attempts: ReadAttempt[] = [];
@@ -48,7 +48,7 @@ export class SegmentReader {
   readonly #errors = new Map<ServerId, { readonly server: Replica; readonly error: AshlarError }>();
   #round = 1;
   /** Bytes that were not given out yet. */
-  #leftBytes: number;
+  #remainingBytes: number;
 
   constructor(options: SegmentReaderOptions) {
     const { chunk, chunkStartBytes, startBytes, endBytes } = options;
@@ -60,12 +60,12 @@ export class SegmentReader {
     const last = endBytes - chunkStartBytes;
     this.#offsetBytes = first - (first % BLOCK_BYTES);
     this.#endBlockBytes = Math.min(chunk.lengthBytes, Math.ceil(last / BLOCK_BYTES) * BLOCK_BYTES);
-    this.#leftBytes = endBytes - startBytes;
+    this.#remainingBytes = endBytes - startBytes;
     this.#openNext();
   }
 
-  get leftBytes(): number {
-    return this.#leftBytes;
+  get remainingBytes(): number {
+    return this.#remainingBytes;
   }
 
   /**
@@ -75,12 +75,13 @@ export class SegmentReader {
    *   DEADLINE_EXCEEDED.
    */
   async next(): Promise<Slab | null> {
-    while (this.#leftBytes > 0) {
+    while (this.#remainingBytes > 0) {
       const { attempt, frame } = await this.#nextFrame();
-      const { hasher } = this.#options.parts.env;
-      const provedBytes = provenBytes(hasher, frame.manifest, frame.offsetBytes, frame.bytes);
-      if (provedBytes < frame.bytes.length) this.#rotten(attempt, frame.offsetBytes + provedBytes);
-      if (provedBytes > 0) return this.#give(frame, provedBytes);
+      const { hasher } = this.#options.deps.env;
+      const provedBytes = verifiedBytes(hasher, frame.manifest, frame.offsetBytes, frame.bytes);
+      if (provedBytes < frame.bytes.length)
+        this.#markCorrupt(attempt, frame.offsetBytes + provedBytes);
+      if (provedBytes > 0) return this.#toSlab(frame, provedBytes);
       frame.release();
     }
     this.cancel();
@@ -93,14 +94,14 @@ export class SegmentReader {
     this.#attempts = [];
   }
 
-  #give(frame: RawFrame, provedBytes: number): Slab {
+  #toSlab(frame: UnverifiedFrame, provedBytes: number): Slab {
     const { chunkStartBytes, startBytes, endBytes } = this.#options;
     const frameStart = chunkStartBytes + frame.offsetBytes;
     const from = Math.max(startBytes, frameStart);
     const to = Math.min(endBytes, frameStart + provedBytes);
     assert(from < to, "every frame has bytes that are wanted");
     this.#offsetBytes = frame.offsetBytes + provedBytes;
-    this.#leftBytes -= to - from;
+    this.#remainingBytes -= to - from;
     const bytes = frame.bytes.subarray(from - frameStart, to - frameStart);
     return { bytes, positionBytes: from, release: () => frame.release() };
   }
@@ -114,28 +115,28 @@ export class SegmentReader {
       const outcome = await this.#wait(mayHedge);
       if (outcome.kind === "silence") {
         if (mayHedge) this.#hedge();
-        else this.#giveUpSilent();
+        else this.#failSilentAttempts();
         mayHedge = false;
         continue;
       }
-      outcome.attempt.taken();
+      outcome.attempt.consumeOutcome();
       if (outcome.kind === "frame") {
         this.#keepOnly(outcome.attempt);
         return outcome;
       }
-      this.#failed(outcome.attempt, outcome.error);
+      this.#recordFailure(outcome.attempt, outcome.error);
     }
   }
 
   /** The first outcome of any replica that was asked, or that none came in time. */
-  #wait(mayHedge: boolean): Promise<Waited> {
-    const { env, chunkservers } = this.#options.parts;
+  #wait(mayHedge: boolean): Promise<WaitResult> {
+    const { env, chunkservers } = this.#options.deps;
     const { clock } = env;
     const [first] = this.#attempts;
     assert(first !== undefined, "somebody was asked");
     const limitMs = mayHedge
       ? chunkservers.health.hedgeAfterMs(first.server.serverId)
-      : SILENCE_MS * 2 ** (this.#round - 1);
+      : SILENCE_TIMEOUT_MS * 2 ** (this.#round - 1);
     return new Promise((resolve, reject) => {
       const timer = clock.after(limitMs, () => resolve({ kind: "silence" }));
       for (const attempt of this.#attempts) {
@@ -149,13 +150,13 @@ export class SegmentReader {
 
   /** Asks a second replica, unless hedges are used up: asking on would double the load. */
   #hedge(): void {
-    if (this.#options.parts.chunkservers.health.takeHedge()) this.#openNext();
+    if (this.#options.deps.chunkservers.health.tryAcquireHedge()) this.#openNext();
   }
 
-  #giveUpSilent(): void {
+  #failSilentAttempts(): void {
     for (const attempt of [...this.#attempts]) {
       const waited = `Nothing came from ${attempt.server.address} in time`;
-      this.#failed(attempt, new AshlarError("DEADLINE_EXCEEDED", waited));
+      this.#recordFailure(attempt, new AshlarError("DEADLINE_EXCEEDED", waited));
     }
   }
 
@@ -164,28 +165,33 @@ export class SegmentReader {
     this.#attempts = [winner];
   }
 
-  #failed(attempt: ReadAttempt, error: AshlarError): void {
+  #recordFailure(attempt: ReadAttempt, error: AshlarError): void {
     attempt.cancel();
     this.#attempts = this.#attempts.filter((each) => each !== attempt);
     this.#options.deadline.check(); // Its end is not the server's fault.
     const { server } = attempt;
     if (attempt.hasExpired && error.code === "DEADLINE_EXCEEDED") return;
     this.#errors.set(server.serverId, { server, error });
-    if (isAboutChunk(error)) this.#chunk.bad.add(server.serverId);
-    else this.#options.parts.chunkservers.failed(server.serverId);
+    if (isChunkError(error)) this.#chunk.badReplicas.add(server.serverId);
+    else this.#options.deps.chunkservers.recordFailure(server.serverId);
     if (isAshlarError(error, "CHUNK_CORRUPT")) {
-      reportRotten(this.#options.parts, server, this.#chunk.chunkId);
+      reportCorruptReplica(this.#options.deps, server, this.#chunk.chunkId);
     }
-    this.#options.parts.onRetry({ what: "chunk read", attempt: this.#round, delayMs: 0, error });
+    this.#options.deps.onRetry({
+      operation: "chunk read",
+      attempt: this.#round,
+      delayMs: 0,
+      error,
+    });
   }
 
-  #rotten(attempt: ReadAttempt, offsetBytes: number): void {
+  #markCorrupt(attempt: ReadAttempt, offsetBytes: number): void {
     const { address } = attempt.server;
     const error = new AshlarError(
       "CHUNK_CORRUPT",
       `The block at ${offsetBytes} of chunk ${this.#chunk.chunkId} on ${address} does not match its hash`,
     );
-    this.#failed(attempt, error);
+    this.#recordFailure(attempt, error);
   }
 
   /** Replicas of this round that were not asked yet. */
@@ -194,17 +200,17 @@ export class SegmentReader {
       this.#errors.has(replica.serverId) ||
       this.#attempts.some((attempt) => attempt.server.serverId === replica.serverId);
     const open = this.#chunk.replicas.filter((replica) => !isAsked(replica));
-    const ordered = this.#options.parts.chunkservers.order(open);
-    const isBad = (replica: Replica): boolean => this.#chunk.bad.has(replica.serverId);
+    const ordered = this.#options.deps.chunkservers.orderByPreference(open);
+    const isBad = (replica: Replica): boolean => this.#chunk.badReplicas.has(replica.serverId);
     return [...ordered.filter((each) => !isBad(each)), ...ordered.filter(isBad)];
   }
 
   #openNext(): boolean {
     const [server] = this.#candidates();
     if (server === undefined) return false;
-    const { parts, deadline } = this.#options;
+    const { deps, deadline } = this.#options;
     const attempt = new ReadAttempt({
-      parts,
+      deps,
       deadline,
       chunk: this.#chunk,
       server,
@@ -217,8 +223,8 @@ export class SegmentReader {
 
   /** All replicas have failed: asks the masters for others, waits, and begins again. */
   async #nextRound(): Promise<void> {
-    const { parts, deadline, map } = this.#options;
-    const isHopeless = [...this.#errors.values()].every(({ error }) => isAboutChunk(error));
+    const { deps, deadline, map } = this.#options;
+    const isHopeless = [...this.#errors.values()].every(({ error }) => isChunkError(error));
     const failure = this.#noGoodReplica();
     if (this.#round === ROUNDS_MAX) throw failure;
     const before = new Set(this.#chunk.replicas.map((replica) => replica.serverId));
@@ -226,9 +232,9 @@ export class SegmentReader {
     const hasNew = this.#chunk.replicas.some((replica) => !before.has(replica.serverId));
     // Every replica was examined, and there is no other one.
     if (isHopeless && !hasNew && this.#round > 1) throw failure;
-    const delayMs = nextDelayMs(this.#round, RETRY, parts.env.random.fraction());
-    parts.onRetry({ what: "chunk read", attempt: this.#round, delayMs, error: failure });
-    await parts.env.clock.sleep(delayMs, deadline.signal);
+    const delayMs = nextDelayMs(this.#round, RETRY, deps.env.random.fraction());
+    deps.onRetry({ operation: "chunk read", attempt: this.#round, delayMs, error: failure });
+    await deps.env.clock.sleep(delayMs, deadline.signal);
     this.#round += 1;
     this.#errors.clear();
     if (!this.#openNext()) await this.#nextRound();
@@ -251,6 +257,6 @@ export class SegmentReader {
 }
 
 /** Whether `error` says something of this chunk there, rather than of the server. */
-function isAboutChunk(error: AshlarError): boolean {
+function isChunkError(error: AshlarError): boolean {
   return error.code === "CHUNK_CORRUPT" || error.code === "CHUNK_NOT_FOUND";
 }

@@ -5,52 +5,52 @@ import { mapInWindow } from "../../shared/flow/window.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { Attributes } from "../../shared/protocol/namespace-api.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import { asAshlarError, Deadline } from "../deadline.ts";
 import { indexAsOf } from "../names/as-of.ts";
 import { targetOf } from "../names/target.ts";
 import { walk } from "../names/walk.ts";
-import type { ReadOptions, VerifyOptions } from "../options.ts";
+import type { ReadFileOptions, VerifyOptions } from "../options.ts";
 import type { Checksum, ReplicaResult, VerifyResult } from "../results.ts";
-import type { ChunkPlace, Replica } from "./chunk-map.ts";
+import type { ChunkLocation, Replica } from "./chunk-map.ts";
 import { FileReader } from "./file-reader.ts";
-import { provenBytes } from "./manifest-cache.ts";
+import { verifiedBytes } from "./manifest-cache.ts";
 import { type FrameOutcome, ReadAttempt } from "./read-attempt.ts";
-import { reportRotten } from "./report-corrupt.ts";
+import { reportCorruptReplica } from "./report-corrupt.ts";
 
 /** Chunks that are examined at the same time. */
-const CHUNKS_AT_ONCE = 3;
+const CONCURRENT_CHUNKS = 3;
 /** A replica that sends nothing for so long has failed. */
-const SILENCE_MS = 15_000;
+const SILENCE_TIMEOUT_MS = 15_000;
 
 type ChunkResult = Extract<VerifyResult, { kind: "chunk" }>;
 
 /** Reads and proves a file, or every file below a directory. */
 export async function* verify(
-  parts: ClientParts,
+  deps: ClientDeps,
   path: PathInput,
   options: VerifyOptions,
 ): AsyncGenerator<VerifyResult, void, void> {
-  using deadline = new Deadline(parts.env.clock, "verify", options);
+  using deadline = new Deadline(deps.env.clock, "verify", options);
   const { signal } = deadline;
-  const attributes = await parts.masters.stat(targetOf(path), { signal });
-  const verifier = new Verifier(parts, deadline, options.allReplicas ?? false);
+  const attributes = await deps.masters.stat(targetOf(path), { signal });
+  const verifier = new Verifier(deps, deadline, options.allReplicas ?? false);
   if (attributes.kind === "file") {
     yield* verifier.file(joinPath(parsePath(path)), attributes);
     return;
   }
-  for await (const entry of walk(parts.masters, path, { signal })) {
+  for await (const entry of walk(deps.masters, path, { signal })) {
     if (entry.attributes.kind === "file") yield* verifier.file(entry.path, entry.attributes);
   }
 }
 
 class Verifier {
-  readonly #parts: ClientParts;
+  readonly #deps: ClientDeps;
   readonly #deadline: Deadline;
   readonly #allReplicas: boolean;
 
-  constructor(parts: ClientParts, deadline: Deadline, allReplicas: boolean) {
-    this.#parts = parts;
+  constructor(deps: ClientDeps, deadline: Deadline, allReplicas: boolean) {
+    this.#deps = deps;
     this.#deadline = deadline;
     this.#allReplicas = allReplicas;
   }
@@ -62,7 +62,7 @@ class Verifier {
     let reader: FileReader;
     try {
       reader = await FileReader.open(
-        this.#parts,
+        this.#deps,
         { inode: listed.inode },
         { deadline: this.#deadline },
       );
@@ -76,7 +76,7 @@ class Verifier {
     let isReadable = true;
     const positions = Array.from({ length: attributes.chunkCount }, (_, position) => position);
     const task = (position: number): Promise<ChunkResult> => this.#chunk(path, reader, position);
-    for await (const result of mapInWindow(positions, CHUNKS_AT_ONCE, task)) {
+    for await (const result of mapInWindow(positions, CONCURRENT_CHUNKS, task)) {
       badReplicaCount += result.replicas.filter((replica) => !replica.isGood).length;
       isReadable &&= result.isReadable;
       yield result;
@@ -123,23 +123,23 @@ class Verifier {
     }
   }
 
-  async #replica(chunk: ChunkPlace, server: Replica): Promise<ReplicaResult> {
+  async #replica(chunk: ChunkLocation, server: Replica): Promise<ReplicaResult> {
     const { serverId, address } = server;
     try {
-      await this.#proveReplica(chunk, server);
+      await this.#verifyReplica(chunk, server);
       return { serverId, address, isGood: true, error: null };
     } catch (error) {
       this.#deadline.check();
       const cause = asAshlarError(error, "verify a replica");
-      if (cause.code === "CHUNK_CORRUPT") reportRotten(this.#parts, server, chunk.chunkId);
+      if (cause.code === "CHUNK_CORRUPT") reportCorruptReplica(this.#deps, server, chunk.chunkId);
       return { serverId, address, isGood: false, error: cause };
     }
   }
 
   /** Reads the whole replica. @throws {AshlarError} CHUNK_CORRUPT, CHUNK_NOT_FOUND, … */
-  async #proveReplica(chunk: ChunkPlace, server: Replica): Promise<void> {
+  async #verifyReplica(chunk: ChunkLocation, server: Replica): Promise<void> {
     const attempt = new ReadAttempt({
-      parts: this.#parts,
+      deps: this.#deps,
       deadline: this.#deadline,
       chunk,
       server,
@@ -148,21 +148,21 @@ class Verifier {
     });
     try {
       for (let provedBytes = 0; provedBytes < chunk.lengthBytes; ) {
-        provedBytes += await this.#proveNext(attempt);
+        provedBytes += await this.#verifyNextFrame(attempt);
       }
     } finally {
       attempt.cancel();
     }
   }
 
-  async #proveNext(attempt: ReadAttempt): Promise<number> {
-    const { hasher } = this.#parts.env;
-    const outcome = await this.#outcomeSoon(attempt);
-    attempt.taken();
+  async #verifyNextFrame(attempt: ReadAttempt): Promise<number> {
+    const { hasher } = this.#deps.env;
+    const outcome = await this.#outcomeWithinTimeout(attempt);
+    attempt.consumeOutcome();
     if (outcome.kind === "failed") throw outcome.error;
     const { frame } = outcome;
     try {
-      const provedBytes = provenBytes(hasher, frame.manifest, frame.offsetBytes, frame.bytes);
+      const provedBytes = verifiedBytes(hasher, frame.manifest, frame.offsetBytes, frame.bytes);
       if (provedBytes === frame.bytes.length) return provedBytes;
       throw new AshlarError(
         "CHUNK_CORRUPT",
@@ -173,11 +173,11 @@ class Verifier {
     }
   }
 
-  #outcomeSoon(attempt: ReadAttempt): Promise<FrameOutcome> {
+  #outcomeWithinTimeout(attempt: ReadAttempt): Promise<FrameOutcome> {
     const { address } = attempt.server;
     return new Promise((resolve, reject) => {
-      const timer = this.#parts.env.clock.after(SILENCE_MS, () => {
-        const message = `Nothing came from ${address} in ${SILENCE_MS} ms`;
+      const timer = this.#deps.env.clock.after(SILENCE_TIMEOUT_MS, () => {
+        const message = `Nothing came from ${address} in ${SILENCE_TIMEOUT_MS} ms`;
         reject(new AshlarError("DEADLINE_EXCEEDED", message));
       });
       attempt.next().then((outcome) => {
@@ -189,7 +189,7 @@ class Verifier {
 
   /** @throws {AshlarError} CHUNK_CORRUPT if the content is not the one that the file's root stands for */
   async #checkRoot(reader: FileReader): Promise<void> {
-    const { hasher } = this.#parts.env;
+    const { hasher } = this.#deps.env;
     const { attributes, map } = reader;
     const ids: Uint8Array[] = [];
     const { inlineBytes } = map;
@@ -224,15 +224,15 @@ function fileResult(
 
 /** Plain BLAKE3 of a file's bytes (what `b3sum` prints), through verified reads. */
 export async function checksum(
-  parts: ClientParts,
+  deps: ClientDeps,
   path: PathInput,
-  options: ReadOptions,
+  options: ReadFileOptions,
 ): Promise<Checksum> {
-  using deadline = new Deadline(parts.env.clock, "compute the checksum", options);
-  const index = await indexAsOf(parts.masters, options);
+  using deadline = new Deadline(deps.env.clock, "compute the checksum", options);
+  const index = await indexAsOf(deps.masters, options);
   const { readMode } = options;
-  const reader = await FileReader.open(parts, targetOf(path), { deadline, index, readMode });
-  const stream = parts.env.hasher.stream();
+  const reader = await FileReader.open(deps, targetOf(path), { deadline, index, readMode });
+  const stream = deps.env.hasher.stream();
   let sizeBytes = 0;
   for await (const slab of reader.slabs({ ...options, deadline })) {
     stream.update(slab.bytes);

@@ -12,9 +12,9 @@ import type { Chunkservers } from "../chunkservers/chunkservers.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RetryEvent } from "../options.ts";
 import { ChunkBuffer, type ChunkFrame } from "./chunk-buffer.ts";
-import type { HeldIntent, Intents } from "./intents.ts";
-import { Bell } from "./notifier.ts";
-import { planResume, type Survivor, slowest } from "./plan-resume.ts";
+import type { AcquiredIntent, Intents } from "./intents.ts";
+import { Notifier } from "./notifier.ts";
+import { type ChainServer, findSlowest, planResume } from "./plan-resume.ts";
 import { type AttemptResult, WriteAttempt } from "./write-attempt.ts";
 
 /** Read and not yet acknowledged by a whole chain: what a broken chain costs to send again. */
@@ -42,15 +42,15 @@ export interface ChunkWriterOptions {
 export interface SealedChunk {
   readonly chunk: CommittedChunk;
   /** Monotonic time before which its intent was given: the chunk is kept for a lifetime from then. */
-  readonly askedAtMs: number;
+  readonly requestedAtMs: number;
   readonly lifetimeMs: number;
   readonly isUnderReplicated: boolean;
   readonly sentBytes: number;
 }
 
 /** Where the next attempt goes. */
-interface Route {
-  readonly held: HeldIntent;
+interface ChainRoute {
+  readonly held: AcquiredIntent;
   readonly resumeAtBytes: number;
   readonly fillFrom: string | null;
 }
@@ -66,7 +66,7 @@ export class ChunkWriter {
   readonly sealed: Promise<SealedChunk>;
   readonly #options: ChunkWriterOptions;
   readonly #buffer: ChunkBuffer;
-  readonly #bell = new Bell();
+  readonly #notifier = new Notifier();
   readonly #writeId: string;
   #chunkId: ChunkId | null = null;
   #error: unknown = null;
@@ -79,7 +79,7 @@ export class ChunkWriter {
     this.#writeId = toHex(options.env.random.bytes(16));
     this.sealed = this.#run();
     // `push` may be waiting for acknowledgements.
-    this.sealed.catch(() => this.#bell.ring());
+    this.sealed.catch(() => this.#notifier.notify());
   }
 
   get lengthBytes(): number {
@@ -98,10 +98,10 @@ export class ChunkWriter {
       throw this.#error;
     }
     this.#buffer.push(frame);
-    this.#bell.ring();
+    this.#notifier.notify();
     while (this.#buffer.unackedBytes > UNACKED_BYTES_MAX) {
       if (this.#error !== null) throw this.#error;
-      await this.#bell.wait();
+      await this.#notifier.wait();
     }
   }
 
@@ -109,19 +109,19 @@ export class ChunkWriter {
   end(): void {
     assert(this.#buffer.lengthBytes > 0, "a chunk has at least 1 byte");
     this.#buffer.end();
-    this.#bell.ring();
+    this.#notifier.notify();
   }
 
   async #run(): Promise<SealedChunk> {
     const { intents, chunksLeft } = this.#options;
     try {
       const held = await intents.next(chunksLeft);
-      let route: Route = { held, resumeAtBytes: 0, fillFrom: null };
+      let route: ChainRoute = { held, resumeAtBytes: 0, fillFrom: null };
       for (let attempt = 1; ; attempt += 1) {
         const result = await this.#attempt(route);
         if (result.kind === "sealed") return this.#finished(route.held, result);
         this.#options.deadline.check();
-        if (attempt === ATTEMPTS_MAX) throw this.#givenUp(route.held.intent, result.error);
+        if (attempt === ATTEMPTS_MAX) throw this.#chainFailed(route.held.intent, result.error);
         await this.#pause(attempt, result.error);
         route = await this.#reroute(route, result);
       }
@@ -133,20 +133,20 @@ export class ChunkWriter {
     }
   }
 
-  async #attempt(route: Route): Promise<AttemptResult> {
+  async #attempt(route: ChainRoute): Promise<AttemptResult> {
     const { env, chunkservers, deadline, sizeHintBytes } = this.#options;
     const attempt = new WriteAttempt({
       chunkservers,
       clock: env.clock,
       deadline,
       buffer: this.#buffer,
-      bell: this.#bell,
+      notifier: this.#notifier,
       writeId: this.#writeId,
       intent: route.held.intent,
       sizeHintBytes,
       resumeAtBytes: route.resumeAtBytes,
       fillFrom: route.fillFrom,
-      sealBeforeMs: route.held.askedAtMs + route.held.intent.lifetimeMs / 2,
+      sealBeforeMs: route.held.requestedAtMs + route.held.intent.lifetimeMs / 2,
       chunkId: () => this.#id(),
       onAcked: () => this.#reportAcked(),
     });
@@ -168,9 +168,9 @@ export class ChunkWriter {
     this.#options.onAcked(moreBytes);
   }
 
-  #finished(held: HeldIntent, result: AttemptResult & { kind: "sealed" }): SealedChunk {
+  #finished(held: AcquiredIntent, result: AttemptResult & { kind: "sealed" }): SealedChunk {
     const { chunkservers } = this.#options;
-    for (const { serverId } of result.receipts) chunkservers.health.succeeded(serverId);
+    for (const { serverId } of result.receipts) chunkservers.health.recordSuccess(serverId);
     this.#buffer.ack(this.#buffer.lengthBytes);
     this.#reportAcked();
     return {
@@ -180,7 +180,7 @@ export class ChunkWriter {
         intentIndex: held.intent.issuedIndex,
         receipts: [...result.receipts],
       },
-      askedAtMs: held.askedAtMs,
+      requestedAtMs: held.requestedAtMs,
       lifetimeMs: held.intent.lifetimeMs,
       isUnderReplicated: result.receipts.length < held.copiesWanted,
       sentBytes: this.#wireBytes,
@@ -190,29 +190,32 @@ export class ChunkWriter {
   async #pause(attempt: number, error: AshlarError): Promise<void> {
     const { env, deadline, onRetry } = this.#options;
     const delayMs = nextDelayMs(attempt, RETRY, env.random.fraction());
-    onRetry({ what: "chunk write", attempt, delayMs, error });
+    onRetry({ operation: "chunk write", attempt, delayMs, error });
     await env.clock.sleep(delayMs, deadline.signal);
   }
 
   /** Another chain for what is left, with those servers of the old one that can go on. */
-  async #reroute(route: Route, result: AttemptResult & { kind: "broken" }): Promise<Route> {
+  async #reroute(
+    route: ChainRoute,
+    result: AttemptResult & { kind: "broken" },
+  ): Promise<ChainRoute> {
     const { chunkservers, intents } = this.#options;
-    const servers = await this.#askSurvivors(route.held.intent, result.blamed);
+    const servers = await this.#queryServers(route.held.intent, result.blamed);
     const isSilent = isAshlarError(result.error, "DEADLINE_EXCEEDED");
-    const blamed = result.blamed ?? (isSilent ? slowest(servers) : null);
+    const blamed = result.blamed ?? (isSilent ? findSlowest(servers) : null);
     const plan = planResume({
       servers,
       blamed,
       firstKeptBytes: this.#buffer.firstKeptBytes,
       lengthBytes: this.#buffer.lengthBytes,
     });
-    if (plan.kind === "lost") throw this.#givenUp(route.held.intent, result.error);
-    for (const serverId of plan.exclude) chunkservers.failed(serverId);
+    if (plan.kind === "lost") throw this.#chainFailed(route.held.intent, result.error);
+    for (const serverId of plan.exclude) chunkservers.recordFailure(serverId);
     const held = await intents.replace(plan.keep, plan.exclude);
     return { held, resumeAtBytes: plan.resumeAtBytes, fillFrom: plan.fillFrom };
   }
 
-  #askSurvivors(intent: Intent, blamed: ServerId | null): Promise<Survivor[]> {
+  #queryServers(intent: Intent, blamed: ServerId | null): Promise<ChainServer[]> {
     const { chunkservers, deadline } = this.#options;
     return Promise.all(
       intent.servers.map(async ({ serverId, address }) => {
@@ -234,7 +237,7 @@ export class ChunkWriter {
     );
   }
 
-  #givenUp(intent: Intent, cause: AshlarError): AshlarError {
+  #chainFailed(intent: Intent, cause: AshlarError): AshlarError {
     const servers = intent.servers.map((server) => server.address);
     return new AshlarError(
       "WRITE_CHAIN_FAILED",

@@ -2,18 +2,18 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { CONTENT_CHUNKS_MAX } from "../../shared/protocol/namespace-api.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import { asAshlarError, type Deadline } from "../deadline.ts";
 import { ChunkWriter, type SealedChunk } from "./chunk-writer.ts";
 import type { Intents } from "./intents.ts";
-import { Bell } from "./notifier.ts";
-import type { Frame, FrameReader } from "./upload-frames.ts";
+import { Notifier } from "./notifier.ts";
+import type { UploadFrame, UploadFrameReader } from "./upload-frames.ts";
 
 /** Chunks of one file that are not sealed yet: while some are synced, the next is being sent. */
 const CHUNKS_IN_FLIGHT_MAX = 4;
 
 export interface ChunkedUploadOptions {
-  readonly parts: ClientParts;
+  readonly deps: ClientDeps;
   readonly intents: Intents;
   readonly deadline: Deadline;
   readonly chunkSizeBytes: number;
@@ -41,7 +41,7 @@ export class ChunkedUpload {
   readonly #zeroChunks = new Map<number, Promise<SealedChunk>>();
   #unsealedCount = 0;
   /** Rung when a chunk is sealed or failed. */
-  readonly #bell = new Bell();
+  readonly #notifier = new Notifier();
   #chunk: OpenChunk = { lengthBytes: 0, writer: null };
   #ackedBytes = 0;
   #sizeBytes = 0;
@@ -60,9 +60,9 @@ export class ChunkedUpload {
    * @throws {AshlarError} WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, TOO_LARGE, CANCELLED,
    *   DEADLINE_EXCEEDED; what the source throws.
    */
-  async run(first: Frame, frames: FrameReader): Promise<readonly SealedChunk[]> {
+  async run(first: UploadFrame, frames: UploadFrameReader): Promise<readonly SealedChunk[]> {
     try {
-      for (let frame: Frame | null = first; frame !== null; frame = await frames.next()) {
+      for (let frame: UploadFrame | null = first; frame !== null; frame = await frames.next()) {
         await this.#put(frame, frames);
       }
       if (this.#chunk.lengthBytes > 0) await this.#closeChunk();
@@ -77,15 +77,15 @@ export class ChunkedUpload {
     }
   }
 
-  async #put(frame: Frame, frames: FrameReader): Promise<void> {
-    const { parts, chunkSizeBytes } = this.#options;
+  async #put(frame: UploadFrame, frames: UploadFrameReader): Promise<void> {
+    const { deps, chunkSizeBytes } = this.#options;
     const { bytes, slab } = frame;
-    const hashes = hashBlocks(parts.env.hasher, bytes);
+    const hashes = hashBlocks(deps.env.hasher, bytes);
     const offsetBytes = this.#chunk.lengthBytes;
     assert(offsetBytes + bytes.length <= chunkSizeBytes, "a frame lies in one chunk");
     this.#chunk.lengthBytes += bytes.length;
     this.#sizeBytes += bytes.length;
-    if (this.#chunk.writer === null && parts.zeroBlocks.isZero(bytes, hashes)) {
+    if (this.#chunk.writer === null && deps.zeroBlocks.isZero(bytes, hashes)) {
       slab.release();
     } else {
       const isWhole = frames.isAtEnd && offsetBytes === 0;
@@ -102,7 +102,7 @@ export class ChunkedUpload {
     if (writer === null) {
       try {
         writer = await this.#openWriter(isWhole ? frame.bytes.length : null);
-        await pushZeros(writer, this.#options.parts, frame.offsetBytes);
+        await pushZeros(writer, this.#options.deps, frame.offsetBytes);
       } catch (error) {
         frame.slab?.release();
         throw error;
@@ -112,19 +112,19 @@ export class ChunkedUpload {
   }
 
   async #openWriter(sizeHintBytes: number | null): Promise<ChunkWriter> {
-    const { parts, intents, deadline, chunkSizeBytes } = this.#options;
-    while (this.#unsealedCount >= CHUNKS_IN_FLIGHT_MAX) await this.#bell.wait();
+    const { deps, intents, deadline, chunkSizeBytes } = this.#options;
+    while (this.#unsealedCount >= CHUNKS_IN_FLIGHT_MAX) await this.#notifier.wait();
     deadline.check();
     const writer = new ChunkWriter({
-      env: parts.env,
-      chunkservers: parts.chunkservers,
+      env: deps.env,
+      chunkservers: deps.chunkservers,
       intents,
       deadline,
       capacityBytes: chunkSizeBytes,
       sizeHintBytes,
       chunksLeft: this.#chunksLeft(sizeHintBytes),
       onAcked: (moreBytes) => this.#noteAcked(moreBytes),
-      onRetry: parts.onRetry,
+      onRetry: deps.onRetry,
     });
     this.#chunk.writer = writer;
     this.#unsealedCount += 1;
@@ -143,7 +143,7 @@ export class ChunkedUpload {
   #watch(writer: ChunkWriter): void {
     const onSettled = (): void => {
       this.#unsealedCount -= 1;
-      this.#bell.ring();
+      this.#notifier.notify();
     };
     writer.sealed.then(
       (sealed) => {
@@ -170,7 +170,7 @@ export class ChunkedUpload {
     }
     const writer = this.#chunk.writer ?? (await this.#openWriter(null));
     if (isZero) {
-      await pushZeros(writer, this.#options.parts, lengthBytes);
+      await pushZeros(writer, this.#options.deps, lengthBytes);
       this.#zeroChunks.set(lengthBytes, writer.sealed);
     }
     writer.end();
@@ -195,8 +195,8 @@ export class ChunkedUpload {
 
 async function pushZeros(
   writer: ChunkWriter,
-  parts: ClientParts,
+  deps: ClientDeps,
   lengthBytes: number,
 ): Promise<void> {
-  for (const frame of parts.zeroBlocks.frames(lengthBytes)) await writer.push(frame);
+  for (const frame of deps.zeroBlocks.frames(lengthBytes)) await writer.push(frame);
 }

@@ -12,7 +12,7 @@ import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { Content, Operation } from "../../shared/protocol/namespace-api.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
 import { FILE_MODE_DEFAULT, type PutOptions, type PutSource } from "../options.ts";
 import type { PutResult } from "../results.ts";
@@ -21,7 +21,7 @@ import { ChunkedUpload } from "./chunked-upload.ts";
 import { Intents } from "./intents.ts";
 import { PartFiles } from "./part-files.ts";
 import { type ByteSource, knownSize, openSource } from "./put-source.ts";
-import { type Frame, FrameReader } from "./upload-frames.ts";
+import { type UploadFrame, UploadFrameReader } from "./upload-frames.ts";
 
 /** Files up to so many bytes go into the metadata, unless the cluster allows less. */
 const INLINE_BYTES = 4 * 1024;
@@ -32,19 +32,19 @@ const INLINE_BYTES = 4 * 1024;
  * @throws {AshlarError} see `FileSystem.writeFile`; what the source throws, as it is.
  */
 export async function writeFile(
-  parts: ClientParts,
+  deps: ClientDeps,
   path: PathInput,
   source: PutSource,
   options: PutOptions,
 ): Promise<PutResult> {
   const names = parsePath(path);
   checkOptions(names, options);
-  using deadline = new Deadline(parts.env.clock, "write the file", options);
+  using deadline = new Deadline(deps.env.clock, "write the file", options);
   deadline.check();
   const bytes = openSource(source, deadline.signal);
   try {
     const sizeHint = options.sizeHint ?? knownSize(source);
-    const put = new FilePut(parts, deadline, names, { ...options, ...hinted(sizeHint) });
+    const put = new FilePut(deps, deadline, names, { ...options, ...sizeHintOption(sizeHint) });
     return await put.run(bytes);
   } finally {
     // What was begun ahead (placements, hidden files) is of no use any more.
@@ -53,7 +53,7 @@ export async function writeFile(
   }
 }
 
-function hinted(sizeHint: number | undefined): { readonly sizeHint?: number } {
+function sizeHintOption(sizeHint: number | undefined): { readonly sizeHint?: number } {
   return sizeHint === undefined ? {} : { sizeHint };
 }
 
@@ -71,14 +71,14 @@ function checkOptions(names: PathNames, options: PutOptions): void {
 }
 
 class FilePut {
-  readonly #parts: ClientParts;
+  readonly #deps: ClientDeps;
   readonly #deadline: Deadline;
   readonly #names: PathNames;
   readonly #options: PutOptions;
   readonly #chunkSizeBytes: number;
 
-  constructor(parts: ClientParts, deadline: Deadline, names: PathNames, options: PutOptions) {
-    this.#parts = parts;
+  constructor(deps: ClientDeps, deadline: Deadline, names: PathNames, options: PutOptions) {
+    this.#deps = deps;
     this.#deadline = deadline;
     this.#names = names;
     this.#options = options;
@@ -86,9 +86,9 @@ class FilePut {
   }
 
   async run(source: ByteSource): Promise<PutResult> {
-    const frames = new FrameReader({
+    const frames = new UploadFrameReader({
       source,
-      slabs: this.#parts.writeSlabs,
+      slabs: this.#deps.writeSlabs,
       signal: this.#deadline.signal,
       // Chunks may be shorter than the largest frame; a frame lies in one of them.
       frameBytes: Math.min(FRAME_BYTES_MAX, this.#chunkSizeBytes),
@@ -109,7 +109,7 @@ class FilePut {
   }
 
   async #putInline(bytes: Uint8Array): Promise<PutResult> {
-    const { hasher } = this.#parts.env;
+    const { hasher } = this.#deps.env;
     const { index, inode } = await this.#commit({ kind: "inline", bytes }, []);
     const sizeBytes = bytes.length;
     const ids = sizeBytes === 0 ? [] : [chunkIdOf(hasher, sizeBytes, hashBlocks(hasher, bytes))];
@@ -126,7 +126,7 @@ class FilePut {
     };
   }
 
-  async #putChunks(first: Frame, frames: FrameReader): Promise<PutResult> {
+  async #putChunks(first: UploadFrame, frames: UploadFrameReader): Promise<PutResult> {
     const partFiles = this.#partFiles();
     let isPublished = false;
     try {
@@ -137,48 +137,48 @@ class FilePut {
       await partFiles.stop();
       const { sizeBytes } = upload;
       const chunkSizeBytes = this.#chunkSizeBytes;
-      const chunks = sealed.map((each) => partFiles.named(each));
+      const chunks = sealed.map((each) => partFiles.committedForm(each));
       const content: Content = { kind: "chunks", sizeBytes, chunkSizeBytes, chunks };
       const { index, inode } = await this.#commit(content, partFiles.removals);
       isPublished = true;
-      return { index, inode, ...this.#facts(sizeBytes, sealed) };
+      return { index, inode, ...this.#resultFields(sizeBytes, sealed) };
     } finally {
       await partFiles.stop();
-      this.#parts.background.run(() => partFiles.discard(isPublished));
+      this.#deps.background.run(() => partFiles.discard(isPublished));
     }
   }
 
   #upload(partFiles: PartFiles): ChunkedUpload {
-    const parts = this.#parts;
+    const deps = this.#deps;
     const deadline = this.#deadline;
     const options = this.#options;
     const chunkSizeBytes = this.#chunkSizeBytes;
     const intents = new Intents({
-      masters: parts.masters,
-      chunkservers: parts.chunkservers,
-      clock: parts.env.clock,
+      masters: deps.masters,
+      chunkservers: deps.chunkservers,
+      clock: deps.env.clock,
       deadline,
-      timeoutMs: parts.timeoutMs,
+      timeoutMs: deps.timeoutMs,
       target: { path: joinPath(this.#names) },
       storageClass: options.storageClass,
       chunkSizeBytes,
-      hostName: parts.hostName,
+      hostName: deps.hostName,
     });
     return new ChunkedUpload({
-      parts,
+      deps,
       intents,
       deadline,
       chunkSizeBytes,
       sizeHint: options.sizeHint,
       onProgress: options.onProgress ?? (() => {}),
-      onSealed: (sealed) => partFiles.add(sealed),
+      onSealed: (sealed) => partFiles.addSealed(sealed),
     });
   }
 
   #partFiles(): PartFiles {
     const { uid = 0, gid = 0, storageClass } = this.#options;
     return new PartFiles({
-      parts: this.#parts,
+      deps: this.#deps,
       deadline: this.#deadline,
       directory: this.#names.slice(0, -1),
       uid,
@@ -188,7 +188,10 @@ class FilePut {
     });
   }
 
-  #facts(sizeBytes: number, sealed: readonly SealedChunk[]): Omit<PutResult, "index" | "inode"> {
+  #resultFields(
+    sizeBytes: number,
+    sealed: readonly SealedChunk[],
+  ): Omit<PutResult, "index" | "inode"> {
     const different = [...new Set(sealed)];
     const ids = sealed.map((each) => chunkIdBytes(each.chunk.id));
     const file = { sizeBytes, chunkSizeBytes: this.#chunkSizeBytes };
@@ -196,13 +199,13 @@ class FilePut {
       sizeBytes,
       chunkCount: sealed.length,
       sentBytes: different.reduce((sum, each) => sum + each.sentBytes, 0),
-      contentRoot: contentRootOf(this.#parts.env.hasher, file, ids),
+      contentRoot: contentRootOf(this.#deps.env.hasher, file, ids),
       chunksUnderReplicated: different.filter((each) => each.isUnderReplicated).length,
     };
   }
 
   /** Before much is sent: whether the commit could succeed as things stand. */
-  async #checkTarget(first: Frame, frames: FrameReader): Promise<void> {
+  async #checkTarget(first: UploadFrame, frames: UploadFrameReader): Promise<void> {
     if (frames.isAtEnd) return; // The commit finds out soon enough.
     try {
       await this.#checkNames();
@@ -238,7 +241,7 @@ class FilePut {
   async #stat(names: PathNames) {
     const target = { path: joinPath(names) };
     const linearizable = { ...this.#callOptions(), readMode: "linearizable" } as const;
-    return await this.#parts.masters.stat(target, linearizable);
+    return await this.#deps.masters.stat(target, linearizable);
   }
 
   async #commit(content: Content, others: readonly Operation[]) {
@@ -255,7 +258,7 @@ class FilePut {
       ...(mtimeMs === undefined ? {} : { mtimeMs }),
       ...(storageClass === undefined ? {} : { storageClass }),
     };
-    const { index, inodes } = await this.#parts.masters.transact(
+    const { index, inodes } = await this.#deps.masters.transact(
       { preconditions: [], operations: [put, ...others] },
       this.#callOptions(),
     );
@@ -264,12 +267,12 @@ class FilePut {
 
   #callOptions(): { readonly signal: AbortSignal; readonly timeoutMs: number } {
     const { signal } = this.#deadline;
-    return { signal, timeoutMs: this.#deadline.remainingMs(this.#parts.timeoutMs) };
+    return { signal, timeoutMs: this.#deadline.remainingMs(this.#deps.timeoutMs) };
   }
 }
 
 /** The frame for another owner of its slab. */
-function retained(frame: Frame): Frame {
+function retained(frame: UploadFrame): UploadFrame {
   frame.slab.retain();
   return frame;
 }

@@ -12,13 +12,13 @@ import type { MasterSession } from "../masters/master-session.ts";
 const AHEAD_MAX = 8;
 const EXCLUDE_MAX = 64;
 /** How long the masters may look for servers other than those that failed a moment ago. */
-const PICKY_TIMEOUT_MS = 400;
+const PREFERRED_SERVERS_TIMEOUT_MS = 400;
 
 /** Leave to write one chunk, and since when. */
-export interface HeldIntent {
+export interface AcquiredIntent {
   readonly intent: Intent;
   /** Monotonic time before which it was asked for. */
-  readonly askedAtMs: number;
+  readonly requestedAtMs: number;
   readonly copiesWanted: number;
   readonly copiesMin: number;
 }
@@ -38,8 +38,8 @@ export interface IntentsOptions {
 /** Leaves to write the chunks of one file, a few ahead of their use. */
 export class Intents {
   readonly #options: IntentsOptions;
-  #held: HeldIntent[] = [];
-  #asking: Promise<void> | null = null;
+  #ready: AcquiredIntent[] = [];
+  #prefetching: Promise<void> | null = null;
   #nextCount = 1;
 
   constructor(options: IntentsOptions) {
@@ -52,52 +52,52 @@ export class Intents {
    * @param chunksLeft how many more the file will need, this one among them; null: unknown.
    * @throws {AshlarError} TOO_FEW_CHUNKSERVERS, NOT_FOUND, and what a call to the masters fails with.
    */
-  async next(chunksLeft: number | null): Promise<HeldIntent> {
+  async next(chunksLeft: number | null): Promise<AcquiredIntent> {
     for (;;) {
-      this.#dropOld();
-      const held = this.#held.shift();
+      this.#dropAging();
+      const held = this.#ready.shift();
       if (held !== undefined) {
         // Asked for before it is needed: the next chunk need not wait for the masters.
         const moreLeft = chunksLeft === null ? null : chunksLeft - 1;
-        if (this.#held.length === 0 && moreLeft !== 0) this.#ask(moreLeft).catch(() => {});
+        if (this.#ready.length === 0 && moreLeft !== 0) this.#prefetch(moreLeft).catch(() => {});
         return held;
       }
-      await this.#ask(chunksLeft);
+      await this.#prefetch(chunksLeft);
     }
   }
 
   /** Leave for a chunk whose chain broke: with the servers of `keep` first, without `exclude`. */
-  async replace(keep: readonly ServerId[], exclude: readonly ServerId[]): Promise<HeldIntent> {
+  async replace(keep: readonly ServerId[], exclude: readonly ServerId[]): Promise<AcquiredIntent> {
     const [held] = await this.#allocate(1, keep, exclude);
     assert(held !== undefined, "the masters answer with as many intents as were asked for");
     return held;
   }
 
-  #ask(chunksLeft: number | null): Promise<void> {
-    this.#asking ??= this.#askNow(chunksLeft).finally(() => {
-      this.#asking = null;
+  #prefetch(chunksLeft: number | null): Promise<void> {
+    this.#prefetching ??= this.#allocateAhead(chunksLeft).finally(() => {
+      this.#prefetching = null;
     });
-    return this.#asking;
+    return this.#prefetching;
   }
 
-  async #askNow(chunksLeft: number | null): Promise<void> {
+  async #allocateAhead(chunksLeft: number | null): Promise<void> {
     const count = Math.max(1, Math.min(AHEAD_MAX, chunksLeft ?? this.#nextCount));
     this.#nextCount = Math.min(AHEAD_MAX, this.#nextCount * 2);
     const given = await this.#allocate(count, [], []);
-    this.#held = [...this.#held, ...given];
+    this.#ready = [...this.#ready, ...given];
   }
 
   async #allocate(
     count: number,
     keep: readonly ServerId[],
     exclude: readonly ServerId[],
-  ): Promise<HeldIntent[]> {
-    const avoided = [...new Set([...exclude, ...this.#options.chunkservers.penalised()])]
+  ): Promise<AcquiredIntent[]> {
+    const avoided = [...new Set([...exclude, ...this.#options.chunkservers.penalizedServers()])]
       .filter((serverId) => !keep.includes(serverId))
       .slice(0, EXCLUDE_MAX);
     if (avoided.length > 0) {
       try {
-        return await this.#call({ count, keep, exclude: avoided }, PICKY_TIMEOUT_MS);
+        return await this.#call({ count, keep, exclude: avoided }, PREFERRED_SERVERS_TIMEOUT_MS);
       } catch (error) {
         this.#options.deadline.check();
         // A server that failed a moment ago is better than none.
@@ -116,11 +116,11 @@ export class Intents {
       readonly exclude: readonly ServerId[];
     },
     timeoutMs: number,
-  ): Promise<HeldIntent[]> {
+  ): Promise<AcquiredIntent[]> {
     const { masters, clock, deadline, target, storageClass, chunkSizeBytes, hostName } =
       this.#options;
-    const askedAtMs = clock.monotonicMs();
-    const { intents, copiesWanted, copiesMin } = await masters.read(
+    const requestedAtMs = clock.monotonicMs();
+    const { intents, copiesWanted, copiesMin } = await masters.call(
       allocate,
       {
         target,
@@ -133,14 +133,14 @@ export class Intents {
       },
       { signal: deadline.signal, timeoutMs: deadline.remainingMs(timeoutMs) },
     );
-    return intents.map((intent) => ({ intent, askedAtMs, copiesWanted, copiesMin }));
+    return intents.map((intent) => ({ intent, requestedAtMs, copiesWanted, copiesMin }));
   }
 
   /** An intent that waited for long would grow old before its chunk is committed. */
-  #dropOld(): void {
+  #dropAging(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    this.#held = this.#held.filter(
-      ({ intent, askedAtMs }) => nowMs - askedAtMs < intent.lifetimeMs / 4,
+    this.#ready = this.#ready.filter(
+      ({ intent, requestedAtMs }) => nowMs - requestedAtMs < intent.lifetimeMs / 4,
     );
   }
 }

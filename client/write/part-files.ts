@@ -1,7 +1,7 @@
 import { toHex } from "../../shared/base/bytes.ts";
 import { type EntryName, joinPath, type PathNames } from "../../shared/base/path.ts";
 import type { CommittedChunk, Operation, Target } from "../../shared/protocol/namespace-api.ts";
-import type { ClientParts } from "../client-deps.ts";
+import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { SealedChunk } from "./chunk-writer.ts";
 
@@ -20,7 +20,7 @@ const CHECK_INTERVAL_MS_MAX = 10_000;
  * that dies may leave such files behind.
  */
 export class PartFiles {
-  readonly #parts: ClientParts;
+  readonly #deps: ClientDeps;
   readonly #directory: PathNames;
   readonly #deadline: Deadline;
   readonly #file: {
@@ -31,17 +31,17 @@ export class PartFiles {
   };
   readonly #writerId: string;
   readonly #stopped = new AbortController();
-  #guarding: Promise<void> = Promise.resolve();
+  #protecting: Promise<void> = Promise.resolve();
   readonly #targets: Target[] = [];
   /** Those of `#targets` that are known to be there. */
   readonly #committed: Target[] = [];
   /** Full chunks that are sealed and not kept yet. */
-  #loose: SealedChunk[] = [];
+  #unprotected: SealedChunk[] = [];
   /** Chunks that are kept, so that they need no receipts any more. */
-  readonly #kept = new Set<SealedChunk>();
+  readonly #protected = new Set<SealedChunk>();
 
   constructor(options: {
-    readonly parts: ClientParts;
+    readonly deps: ClientDeps;
     readonly deadline: Deadline;
     readonly directory: PathNames;
     readonly uid: number;
@@ -49,33 +49,33 @@ export class PartFiles {
     readonly chunkSizeBytes: number;
     readonly storageClass: string | undefined;
   }) {
-    this.#parts = options.parts;
+    this.#deps = options.deps;
     this.#directory = options.directory;
     this.#deadline = options.deadline;
     this.#file = options;
-    this.#writerId = toHex(options.parts.env.random.bytes(8));
+    this.#writerId = toHex(options.deps.env.random.bytes(8));
   }
 
   /** A chunk was sealed. */
-  add(sealed: SealedChunk): void {
+  addSealed(sealed: SealedChunk): void {
     // A short chunk is the file's last: its commit follows at once.
-    if (sealed.chunk.lengthBytes === this.#file.chunkSizeBytes) this.#loose.push(sealed);
+    if (sealed.chunk.lengthBytes === this.#file.chunkSizeBytes) this.#unprotected.push(sealed);
   }
 
   /** Begins to look after the chunks, until `stop`. */
   start(): void {
-    this.#guarding = this.#guard();
+    this.#protecting = this.#protectAging();
   }
 
   /** Resolves when nothing is under way any more. */
   async stop(): Promise<void> {
     this.#stopped.abort();
-    await this.#guarding;
+    await this.#protecting;
   }
 
   /** How the file's own commit names a chunk. */
-  named(sealed: SealedChunk): CommittedChunk {
-    if (!this.#kept.has(sealed)) return sealed.chunk;
+  committedForm(sealed: SealedChunk): CommittedChunk {
+    if (!this.#protected.has(sealed)) return sealed.chunk;
     return { ...sealed.chunk, intentIndex: 0 as CommittedChunk["intentIndex"], receipts: [] };
   }
 
@@ -89,7 +89,7 @@ export class PartFiles {
    * no clear answer. Some may not be there.
    */
   async discard(isPublished: boolean): Promise<void> {
-    const { masters } = this.#parts;
+    const { masters } = this.#deps;
     const left = this.#targets.filter((each) => !isPublished || !this.#committed.includes(each));
     await Promise.allSettled(
       left.map((target) =>
@@ -98,13 +98,13 @@ export class PartFiles {
     );
   }
 
-  async #guard(): Promise<void> {
-    const { env } = this.#parts;
+  async #protectAging(): Promise<void> {
+    const { env } = this.#deps;
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       try {
         await env.clock.sleep(this.#intervalMs(), signal);
-        await this.#keepOld();
+        await this.#protectIfOld();
       } catch (error) {
         if (signal.aborted) return;
         // There is time for another try: it is begun with two thirds of the lifetime left.
@@ -114,21 +114,21 @@ export class PartFiles {
   }
 
   #intervalMs(): number {
-    const lifetimeMs = this.#loose[0]?.lifetimeMs ?? 10 * CHECK_INTERVAL_MS_MIN;
+    const lifetimeMs = this.#unprotected[0]?.lifetimeMs ?? 10 * CHECK_INTERVAL_MS_MIN;
     return Math.max(CHECK_INTERVAL_MS_MIN, Math.min(CHECK_INTERVAL_MS_MAX, lifetimeMs / 10));
   }
 
   /** Commits the chunks that are kept by nothing, if one of them grows old. */
-  async #keepOld(): Promise<void> {
-    const nowMs = this.#parts.env.clock.monotonicMs();
-    if (!this.#loose.some((each) => nowMs - each.askedAtMs > each.lifetimeMs / 3)) return;
-    const loose = [...this.#loose];
+  async #protectIfOld(): Promise<void> {
+    const nowMs = this.#deps.env.clock.monotonicMs();
+    if (!this.#unprotected.some((each) => nowMs - each.requestedAtMs > each.lifetimeMs / 3)) return;
+    const loose = [...this.#unprotected];
     const target = this.#nextTarget();
     this.#targets.push(target); // Also if the commit fails: it may have had its effect.
     await this.#commit(target, loose);
     this.#committed.push(target);
-    this.#loose = this.#loose.slice(loose.length);
-    for (const each of loose) this.#kept.add(each);
+    this.#unprotected = this.#unprotected.slice(loose.length);
+    for (const each of loose) this.#protected.add(each);
   }
 
   #nextTarget(): Target {
@@ -138,7 +138,7 @@ export class PartFiles {
   }
 
   async #commit(target: Target, loose: readonly SealedChunk[]): Promise<void> {
-    const { masters, timeoutMs } = this.#parts;
+    const { masters, timeoutMs } = this.#deps;
     const { uid, gid, chunkSizeBytes, storageClass } = this.#file;
     const operation: Operation = {
       kind: "put",

@@ -2,7 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import { BLOCK_BYTES, type ServerId } from "../../shared/base/ids.ts";
 
 /** What a server of a broken chain said of the partial chunk. */
-export interface Survivor {
+export interface ChainServer {
   readonly serverId: ServerId;
   readonly address: string;
   /** 0 if it knows nothing of the write; null if it did not answer. */
@@ -31,7 +31,7 @@ export type ResumePlan =
  */
 export function planResume(broken: {
   /** In the order of the chain. */
-  readonly servers: readonly Survivor[];
+  readonly servers: readonly ChainServer[];
   /** Who broke it, where that is known. */
   readonly blamed: ServerId | null;
   readonly firstKeptBytes: number;
@@ -42,7 +42,7 @@ export function planResume(broken: {
   assert(firstKeptBytes % BLOCK_BYTES === 0, "bytes are given back in whole blocks");
   assert(firstKeptBytes <= lengthBytes, "what was given back was read");
   const exclude: ServerId[] = [];
-  const keep: Survivor[] = [];
+  const keep: ChainServer[] = [];
   let commonBytes = lengthBytes;
   for (const server of servers) {
     const { receivedBytes } = server;
@@ -73,8 +73,8 @@ export function planResume(broken: {
  * Who is to blame when a chain stopped without a word and all of its servers answer: the one that
  * got less than the one before it. Null if all have the same.
  */
-export function slowest(servers: readonly Survivor[]): ServerId | null {
-  let worst: Survivor | null = null;
+export function findSlowest(servers: readonly ChainServer[]): ServerId | null {
+  let worst: ChainServer | null = null;
   let mostBytes = 0;
   for (const server of servers) {
     const receivedBytes = server.receivedBytes ?? 0;

@@ -6,7 +6,7 @@ import type { ByteSource } from "./put-source.ts";
 const FIRST_SLAB_BYTES = 64 * 1024;
 
 /** A part of a file, in a slab. Only the last frame of a file is shorter than the others. */
-export interface Frame {
+export interface UploadFrame {
   readonly slab: Slab;
   /** At least 1 byte. */
   readonly bytes: Uint8Array;
@@ -17,7 +17,7 @@ export interface Frame {
  *
  * A slab is taken from the pool before the source is read: a pool that is empty slows the source.
  */
-export class FrameReader {
+export class UploadFrameReader {
   readonly #source: ByteSource;
   readonly #slabs: SlabPool;
   readonly #signal: AbortSignal;
@@ -48,7 +48,7 @@ export class FrameReader {
   }
 
   /** The next frame, whose slab the caller releases, or null at the end. */
-  async next(): Promise<Frame | null> {
+  async next(): Promise<UploadFrame | null> {
     if (this.#isAtEnd) return null;
     let slab: Slab | null = await this.#slabs.acquire(this.#slabBytes, this.#signal);
     try {

@@ -8,7 +8,7 @@ import type { Stream } from "../../shared/wire/rpc.ts";
 import type { Chunkservers } from "../chunkservers/chunkservers.ts";
 import { asAshlarError, type Deadline } from "../deadline.ts";
 import type { ChunkBuffer, ChunkFrame } from "./chunk-buffer.ts";
-import type { Bell } from "./notifier.ts";
+import type { Notifier } from "./notifier.ts";
 
 /** A chain that has bytes to acknowledge and is silent for so long is given up. */
 const ACK_TIMEOUT_MS = 10_000;
@@ -34,7 +34,7 @@ export interface WriteAttemptOptions {
   readonly deadline: Deadline;
   readonly buffer: ChunkBuffer;
   /** Rung when something was put into the buffer or acknowledged. */
-  readonly bell: Bell;
+  readonly notifier: Notifier;
   readonly writeId: string;
   readonly intent: Intent;
   readonly sizeHintBytes: number | null;
@@ -70,7 +70,7 @@ export class WriteAttempt {
     const { chunkservers, intent } = this.#options;
     const [head] = intent.servers;
     assert(head !== undefined, "an intent names a server");
-    chunkservers.health.began(head.serverId);
+    chunkservers.health.recordStart(head.serverId);
     using fork = this.#options.deadline.fork();
     let stream: ChainStream | null = null;
     let sending: Promise<void> | null = null;
@@ -88,15 +88,15 @@ export class WriteAttempt {
       return result;
     } catch (error) {
       const cause = asAshlarError(error, "write a chunk");
-      return { kind: "broken", blamed: isItsFault(cause) ? head.serverId : null, error: cause };
+      return { kind: "broken", blamed: isServerFault(cause) ? head.serverId : null, error: cause };
     } finally {
       this.#isOver = true;
       this.#watch?.cancel();
       if (result?.kind === "sealed") stream?.end();
       else stream?.cancel(new AshlarError("CANCELLED", "The writer is done with this chain"));
-      this.#options.bell.ring(); // The sender may be waiting for a frame.
+      this.#options.notifier.notify(); // The sender may be waiting for a frame.
       await sending?.catch(() => {});
-      chunkservers.health.ended(head.serverId);
+      chunkservers.health.recordEnd(head.serverId);
     }
   }
 
@@ -106,7 +106,7 @@ export class WriteAttempt {
   }
 
   async #send(stream: ChainStream): Promise<void> {
-    const { buffer, bell } = this.#options;
+    const { buffer, notifier } = this.#options;
     const sends: Array<Promise<void>> = [];
     while (!this.#isOver) {
       const frame = buffer.frameAt(this.#sentBytes);
@@ -118,12 +118,12 @@ export class WriteAttempt {
       } else if (buffer.isEnded) {
         this.#sealSent = true;
         this.#waitingSinceMs = this.#options.clock.monotonicMs();
-        if (this.#waitingSinceMs > this.#options.sealBeforeMs) throw tooOld(stream);
+        if (this.#waitingSinceMs > this.#options.sealBeforeMs) throw cancelExpired(stream);
         const chunkId = this.#options.chunkId();
         await stream.send({ kind: "seal", chunkId, lengthBytes: buffer.lengthBytes });
         break;
       } else {
-        await bell.wait();
+        await notifier.wait();
       }
     }
     await Promise.all(sends);
@@ -162,21 +162,21 @@ export class WriteAttempt {
           return { kind: "sealed", receipts: this.#checkReceipts(head.receipts) };
         case "failed": {
           const error = fromErrorData(head.error as Parameters<typeof fromErrorData>[0]);
-          return { kind: "broken", blamed: isItsFault(error) ? head.serverId : null, error };
+          return { kind: "broken", blamed: isServerFault(error) ? head.serverId : null, error };
         }
       }
     }
   }
 
   #noteProgress(ackedBytes: number): void {
-    const { buffer, bell, clock } = this.#options;
+    const { buffer, notifier, clock } = this.#options;
     // A server that had sealed the chunk before knows all of it: only what was sent counts here.
     const countedBytes = Math.min(ackedBytes, this.#sentBytes);
     buffer.ack(countedBytes);
     const isWaiting = this.#sealSent || countedBytes < this.#sentBytes;
     this.#waitingSinceMs = isWaiting ? clock.monotonicMs() : null;
     this.#options.onAcked();
-    bell.ring();
+    notifier.notify();
   }
 
   #checkReceipts(receipts: readonly Receipt[]): readonly Receipt[] {
@@ -214,14 +214,14 @@ export class WriteAttempt {
 }
 
 /** Breaks the chain, so that it is taken up again under a new intent. */
-function tooOld(stream: ChainStream): AshlarError {
+function cancelExpired(stream: ChainStream): AshlarError {
   const error = new AshlarError("INTENT_EXPIRED", "Cannot seal under an intent that grew old");
   stream.cancel(error);
   return error;
 }
 
 /** Whether `error` is the fault of the server that reported it, rather than of this writer or of time. */
-function isItsFault(error: AshlarError): boolean {
+function isServerFault(error: AshlarError): boolean {
   switch (error.code) {
     case "CANCELLED":
     case "DEADLINE_EXCEEDED":

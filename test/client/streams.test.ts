@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, it } from "node:test";
 import type { PutResult } from "../../client/results.ts";
-import { nodeWritable, webWritable } from "../../client/streams.ts";
+import { toNodeWritable, toWebWritable } from "../../client/streams.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { usedHeapBytes } from "../support/used-heap.ts";
 import { hasCode } from "../support/wire-fixture.ts";
@@ -27,21 +27,21 @@ async function reading(source: AsyncIterable<Uint8Array>): Promise<PutResult> {
 
 describe("a stream of bytes into a file", () => {
   it("tells at once that the put has failed, though no further piece comes", async () => {
-    const stream = nodeWritable(failing);
+    const stream = toNodeWritable(failing);
     stream.write(PIECE);
     const [error] = (await once(stream, "error")) as [unknown];
     assert.ok(hasCode("WRITE_CHAIN_FAILED")(error));
   });
 
   it("tells so as a stream of the web, too", async () => {
-    const writer = webWritable(failing).getWriter();
+    const writer = toWebWritable(failing).getWriter();
     await writer.write(PIECE);
     await assert.rejects(writer.closed, hasCode("WRITE_CHAIN_FAILED"));
   });
 
   it("keeps nothing of the pieces that were taken", async () => {
     const pieces = 20_000;
-    const writer = webWritable(reading).getWriter();
+    const writer = toWebWritable(reading).getWriter();
     await writer.write(PIECE);
     const heapBefore = usedHeapBytes();
     for (let count = 0; count < pieces; count += 1) await writer.write(PIECE);

@@ -6,7 +6,7 @@ import { displayName } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { jsonName } from "../../../shared/display/format.ts";
 import type { FileAttributes } from "../../../shared/protocol/namespace-api.ts";
-import type { LookOptions } from "../../options.ts";
+import type { ReadOptions } from "../../options.ts";
 import { bytesOfText } from "../argument-text.ts";
 import { parseByteRange } from "../byte-range.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
@@ -46,7 +46,7 @@ interface Job {
   readonly report: TransferReport;
   readonly filter: NameFilter;
   /** All that is fetched is of one state, if --at names one. */
-  readonly look: LookOptions;
+  readonly look: ReadOptions;
 }
 
 export const run: RunCommand = async (context, commandArguments, options) => {

@@ -8,7 +8,7 @@ import {
 } from "../../../shared/display/format.ts";
 import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import type { FileSystem } from "../../file-system.ts";
-import type { LookOptions } from "../../options.ts";
+import type { ReadOptions } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { lookOf } from "../look.ts";
@@ -47,7 +47,7 @@ interface Section {
 }
 
 interface Request {
-  readonly look: LookOptions;
+  readonly look: ReadOptions;
   readonly options: OptionValues;
 }
 

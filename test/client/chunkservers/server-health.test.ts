@@ -16,25 +16,28 @@ const context = { nowMs: 10_000, hostName: "here", fraction: () => 0.5 };
 describe("what a client remembers of chunkservers", () => {
   it("asks one that failed a moment ago last, for longer after each failure in a row", () => {
     const health = new ServerHealth();
-    health.failed(A, 10_000);
-    const order = health.order([candidate(A), candidate(B, { isLive: false })], context);
+    health.recordFailure(A, 10_000);
+    const order = health.orderByPreference(
+      [candidate(A), candidate(B, { isLive: false })],
+      context,
+    );
     assert.deepEqual(
       order.map((each) => each.serverId),
       [B, A],
     );
-    assert.ok(health.hasPenalty(A, 10_900));
-    assert.ok(!health.hasPenalty(A, 11_100));
-    health.failed(A, 20_000);
-    assert.ok(health.hasPenalty(A, 21_900));
-    health.succeeded(A);
-    assert.deepEqual(health.penalised(20_000), []);
+    assert.ok(health.isPenalized(A, 10_900));
+    assert.ok(!health.isPenalized(A, 11_100));
+    health.recordFailure(A, 20_000);
+    assert.ok(health.isPenalized(A, 21_900));
+    health.recordSuccess(A);
+    assert.deepEqual(health.penalizedServers(20_000), []);
   });
 
   it("prefers a server on this machine, then the one with less under way", () => {
     const health = new ServerHealth();
-    health.began(B);
+    health.recordStart(B);
     const near = candidate(C, { host: "here" });
-    const order = health.order([candidate(B), candidate(A), near], context);
+    const order = health.orderByPreference([candidate(B), candidate(A), near], context);
     assert.deepEqual(
       order.map((each) => each.serverId),
       [C, A, B],
@@ -44,20 +47,20 @@ describe("what a client remembers of chunkservers", () => {
   it("waits for a server as long as nineteen of twenty answers took, and half as long again", () => {
     const health = new ServerHealth();
     const unknownMs = health.hedgeAfterMs(A);
-    for (let count = 0; count < 20; count += 1) health.answered(A, count === 0 ? 5_000 : 100);
+    for (let count = 0; count < 20; count += 1) health.recordLatency(A, count === 0 ? 5_000 : 100);
     assert.equal(health.hedgeAfterMs(A), 150);
     assert.ok(unknownMs > 150);
-    for (let count = 0; count < 64; count += 1) health.answered(B, 1);
+    for (let count = 0; count < 64; count += 1) health.recordLatency(B, 1);
     assert.equal(health.hedgeAfterMs(B), 50, "but not for less than the floor");
   });
 
   it("lets hedges add at most a tenth to the reads, in the long run", () => {
     const health = new ServerHealth();
-    while (health.takeHedge());
+    while (health.tryAcquireHedge());
     let hedges = 0;
     for (let read = 0; read < 1_000; read += 1) {
-      health.answered(A, 10);
-      if (health.takeHedge()) hedges += 1;
+      health.recordLatency(A, 10);
+      if (health.tryAcquireHedge()) hedges += 1;
     }
     assert.ok(hedges >= 95 && hedges <= 100, `${hedges} hedges`);
   });

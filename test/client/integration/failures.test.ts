@@ -106,7 +106,7 @@ describe("writes through failures", () => {
       assertSame(await fs.readFile(`/file-${victim}`), bytes);
     }
     assert.ok(
-      retries.some((event) => event.what === "chunk write"),
+      retries.some((event) => event.operation === "chunk write"),
       "a victim was in a chain",
     );
   });

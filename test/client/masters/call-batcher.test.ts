@@ -78,7 +78,7 @@ class World {
     const { timeoutMs = 10_000, signal, pathBytes = 0 } = options;
     const path = pathBytes === 0 ? {} : { path: new Uint8Array(pathBytes).fill(0x2f) };
     const target = { inode: inode as InodeId, ...path };
-    return (await this.batcher.ask(target, { timeoutMs, signal })).inode;
+    return (await this.batcher.submit(target, { timeoutMs, signal })).inode;
   }
 
   settle<Result>(work: Promise<Result>): Promise<Result> {

@@ -27,7 +27,7 @@ function refusedWriter(): ChunkWriter {
   const chunkservers = new Chunkservers({ pool, clock, random, hostName: "" });
   const deadline = new Deadline(clock, "write the file");
   const refusal = new AshlarError("NOT_FOUND", "Cannot place chunks: no such directory");
-  const masters = { read: () => Promise.reject(refusal) } as unknown as MasterSession;
+  const masters = { call: () => Promise.reject(refusal) } as unknown as MasterSession;
   const intents = new Intents({
     masters,
     chunkservers,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { planResume, type Survivor, slowest } from "../../../client/write/plan-resume.ts";
+import { type ChainServer, findSlowest, planResume } from "../../../client/write/plan-resume.ts";
 import { BLOCK_BYTES, type ServerId } from "../../../shared/base/ids.ts";
 
-function server(name: string, receivedBytes: number | null): Survivor {
+function server(name: string, receivedBytes: number | null): ChainServer {
   return { serverId: name as ServerId, address: `${name}:1`, receivedBytes };
 }
 
@@ -85,8 +85,8 @@ describe("how a broken chunk goes on", () => {
   });
 
   it("blames the server that got less than the one before it", () => {
-    assert.equal(slowest([server("a", 9), server("b", 3), server("c", 3)]), "b");
-    assert.equal(slowest([server("a", 9), server("b", 9), server("c", 2)]), "c");
-    assert.equal(slowest([server("a", 9), server("b", 9)]), null);
+    assert.equal(findSlowest([server("a", 9), server("b", 3), server("c", 3)]), "b");
+    assert.equal(findSlowest([server("a", 9), server("b", 9), server("c", 2)]), "c");
+    assert.equal(findSlowest([server("a", 9), server("b", 9)]), null);
   });
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { openSource } from "../../../client/write/put-source.ts";
-import { FrameReader } from "../../../client/write/upload-frames.ts";
+import { UploadFrameReader } from "../../../client/write/upload-frames.ts";
 import { concatBytes } from "../../../shared/base/bytes.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";
 import { FRAME_BYTES_MAX } from "../../../shared/protocol/chunk-api.ts";
@@ -37,7 +37,7 @@ describe("frames of a source", () => {
           const floor = sizes.map((size) => Math.max(size, length / 2000));
           const bytes = numbered(length);
           const source = openSource(reusing(bytes, floor.map(Math.ceil)), SIGNAL);
-          const frames = new FrameReader({
+          const frames = new UploadFrameReader({
             source,
             slabs,
             signal: SIGNAL,
@@ -71,7 +71,7 @@ describe("frames of a source", () => {
       sizeHint: 10,
       frameBytes: FRAME_BYTES_MAX,
     };
-    const waiting = new FrameReader(options).next();
+    const waiting = new UploadFrameReader(options).next();
     controller.abort(new Error("No more"));
     await assert.rejects(waiting, /No more/);
     held?.release();
@@ -86,7 +86,7 @@ describe("frames of a source", () => {
       [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }),
     };
     const source = openSource(hanging, signal);
-    const waiting = new FrameReader({
+    const waiting = new UploadFrameReader({
       source,
       slabs,
       signal,
