@@ -4,6 +4,7 @@ import { assert } from "../shared/base/assert.ts";
 import { type PathInput, parsePath } from "../shared/base/path.ts";
 import type { Closers } from "../shared/flow/closers.ts";
 import { type ClusterStatus, status } from "../shared/protocol/fleet-api.ts";
+import type { PathVersion } from "../shared/protocol/history-api.ts";
 import {
   type Attributes,
   defineStorageClass,
@@ -21,7 +22,7 @@ import { type AsOfState, indexAsOf, stateAsOf } from "./names/as-of.ts";
 import { backup } from "./names/backup.ts";
 import { listAll, listPage } from "./names/listing.ts";
 import * as operations from "./names/operations.ts";
-import { type PathVersion, pathHistory } from "./names/path-history.ts";
+import { pathHistory } from "./names/path-history.ts";
 import { type RestoreResult, restore } from "./names/restore.ts";
 import { targetOf } from "./names/target.ts";
 import { checkTransactionSize, Transaction, type TransactionResult } from "./names/transaction.ts";

@@ -2,6 +2,7 @@ import type { Readable } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { PathInput } from "../shared/base/path.ts";
 import type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
+import type { PathVersion } from "../shared/protocol/history-api.ts";
 import type {
   Attributes,
   Operation,
@@ -10,7 +11,6 @@ import type {
 } from "../shared/protocol/namespace-api.ts";
 import type { Masters } from "./masters/membership.ts";
 import type { AsOfState } from "./names/as-of.ts";
-import type { PathVersion } from "./names/path-history.ts";
 import type { RestoreResult } from "./names/restore.ts";
 import type { Transaction, TransactionResult } from "./names/transaction.ts";
 import type {

@@ -16,6 +16,7 @@ export {
 export { displayName, type PathInput } from "../shared/base/path.ts";
 export type { BackupHead } from "../shared/protocol/backup-api.ts";
 export type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
+export type { PathVersion } from "../shared/protocol/history-api.ts";
 export type { MastersStatus } from "../shared/protocol/masters-api.ts";
 export type {
   Attributes,
@@ -29,7 +30,6 @@ export { connect } from "./connect.ts";
 export type { FileSystem } from "./file-system.ts";
 export type { AddMastersOptions, MasterAddress, Masters } from "./masters/membership.ts";
 export type { AsOfState } from "./names/as-of.ts";
-export type { PathVersion } from "./names/path-history.ts";
 export type { RestoreResult } from "./names/restore.ts";
 export { targetOf } from "./names/target.ts";
 export {

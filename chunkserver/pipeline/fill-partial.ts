@@ -1,14 +1,14 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES, DIGEST_BYTES } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
-import { readPartial } from "../../shared/protocol/chunk-api.ts";
+import { type PartialDown, readPartial } from "../../shared/protocol/chunk-api.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { Received } from "../../shared/wire/rpc.ts";
 import { firstCorruptBlock } from "../store/verify-blocks.ts";
 import type { WriteLease } from "../store/writes.ts";
 
-type PartialFrame = Pick<Received<ReturnType<(typeof readPartial)["parseDown"]>>, "head" | "body">;
+type PartialFrame = Pick<Received<PartialDown>, "head" | "body">;
 
 /** A server that already has the first bytes of a partial chunk. */
 export interface FillSource {

@@ -2,15 +2,15 @@ import { AshlarError, isAshlarError, toErrorData } from "../../shared/base/error
 import type { ServerId } from "../../shared/base/ids.ts";
 import { Deferred } from "../../shared/flow/deferred.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
-import { writeChunk } from "../../shared/protocol/chunk-api.ts";
+import {
+  type WriteDown,
+  type WriteOpen,
+  type WriteUp,
+  writeChunk,
+} from "../../shared/protocol/chunk-api.ts";
 import type { Receipt, ServerLocation } from "../../shared/protocol/intent.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
-
-/** Messages of `chunk.write`: the request, and those from and to the writer. */
-export type WriteOpen = ReturnType<(typeof writeChunk)["parseOpen"]>;
-export type WriteUp = ReturnType<(typeof writeChunk)["parseUp"]>;
-export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
 
 /** Stall timeout: the chain is broken after this many ms without progress of the next server. */
 const STALL_TIMEOUT_MS = 15_000;

@@ -5,7 +5,12 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Counter } from "../../shared/ports/metrics.ts";
-import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
+import {
+  FRAME_BYTES_MAX,
+  type WriteDown,
+  type WriteOpen,
+  type WriteUp,
+} from "../../shared/protocol/chunk-api.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import { isIntentFor, type Receipt, signReceipt } from "../../shared/protocol/intent.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
@@ -14,14 +19,7 @@ import type { ChunkStore } from "../store/chunk-store.ts";
 import { firstCorruptBlock } from "../store/verify-blocks.ts";
 import type { WriteLease } from "../store/writes.ts";
 import { fillPartial } from "./fill-partial.ts";
-import {
-  type ChainBrokenError,
-  NextHop,
-  toChainBrokenError,
-  type WriteDown,
-  type WriteOpen,
-  type WriteUp,
-} from "./next-hop.ts";
+import { type ChainBrokenError, NextHop, toChainBrokenError } from "./next-hop.ts";
 import type { WriteAdmission } from "./write-admission.ts";
 
 /** Dependencies of `receiveChunk`. */

@@ -6,8 +6,10 @@ import type { CacheUse } from "../../shared/ports/disk.ts";
 import type { Counter } from "../../shared/ports/metrics.ts";
 import {
   FRAME_BYTES_MAX,
-  type readChunk,
-  type readPartial,
+  type PartialDown,
+  type PartialOpen,
+  type ReadDown,
+  type ReadOpen,
 } from "../../shared/protocol/chunk-api.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
@@ -30,11 +32,6 @@ export interface SendDeps {
   readonly recentReads: RecentReads;
   readonly bytesSent: Counter;
 }
-
-type ReadOpen = ReturnType<(typeof readChunk)["parseOpen"]>;
-type ReadDown = ReturnType<(typeof readChunk)["parseDown"]>;
-type PartialOpen = ReturnType<(typeof readPartial)["parseOpen"]>;
-type PartialDown = ReturnType<(typeof readPartial)["parseDown"]>;
 
 /**
  * Serves `chunk.read`: sends the whole blocks that cover a range, up to the end of the chunk.

@@ -4,7 +4,12 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES, DIGEST_BYTES } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Random } from "../../shared/ports/random.ts";
-import { FRAME_BYTES_MAX, readChunk, reportRot } from "../../shared/protocol/chunk-api.ts";
+import {
+  FRAME_BYTES_MAX,
+  type ReadDown,
+  readChunk,
+  reportRot,
+} from "../../shared/protocol/chunk-api.ts";
 import { blockCount, chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
@@ -30,7 +35,7 @@ const REPORT_TIMEOUT_MS = 5_000;
 /** The master records a replica within a heartbeat or two. After this time it is asked about it. */
 const COPY_LIFETIME_MS = 10 * 60_000;
 
-type ReadFrame = Received<ReturnType<(typeof readChunk)["parseDown"]>>;
+type ReadFrame = Received<ReadDown>;
 
 /**
  * Makes a replica that the master ordered: reads the chunk from a source, verifies each block and

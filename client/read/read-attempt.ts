@@ -1,7 +1,7 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
-import { readChunk } from "../../shared/protocol/chunk-api.ts";
+import { type ReadDown, readChunk } from "../../shared/protocol/chunk-api.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import { asAshlarError, type Deadline } from "../deadline.ts";
@@ -10,8 +10,6 @@ import { type Manifest, verifyManifest } from "./manifest-cache.ts";
 
 /** A stream whose consumer rests for so long is opened anew. */
 const STREAM_TIMEOUT_MS = 10 * 60 * 1000;
-
-type Down = ReturnType<(typeof readChunk)["parseDown"]>;
 
 /** Blocks as a server sent them: not verified. */
 export interface UnverifiedFrame {
@@ -36,7 +34,7 @@ export class ReadAttempt {
   readonly #startedMs: number;
   #offsetBytes: number;
   #manifest: Manifest | undefined;
-  #stream: Stream<unknown, Down> | null = null;
+  #stream: Stream<unknown, ReadDown> | null = null;
   /** The frame that is being waited for; null once it was taken. */
   #pending: Promise<FrameOutcome> | null;
   readonly #fork: ReturnType<Deadline["fork"]>;
@@ -144,7 +142,7 @@ export class ReadAttempt {
     }
   }
 
-  #checked(message: Received<Down>): UnverifiedFrame {
+  #checked(message: Received<ReadDown>): UnverifiedFrame {
     const { head, body } = message;
     const { chunkId, lengthBytes } = this.#chunk;
     const offsetBytes = this.#offsetBytes;

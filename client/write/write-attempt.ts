@@ -2,7 +2,12 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError, fromErrorData } from "../../shared/base/errors.ts";
 import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
-import { writeChunk } from "../../shared/protocol/chunk-api.ts";
+import {
+  type WriteDown,
+  type WriteOpen,
+  type WriteUp,
+  writeChunk,
+} from "../../shared/protocol/chunk-api.ts";
 import type { Intent, Receipt } from "../../shared/protocol/intent.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
 import type { Chunkservers } from "../chunkservers/chunkservers.ts";
@@ -19,9 +24,7 @@ const STREAM_TIMEOUT_MS = 60 * 60 * 1000;
 /** Frames handed to the wire and not yet with the system: so that it need not wait for us. */
 const SENDS_MAX = 3;
 
-type Up = Parameters<Stream<ReturnType<(typeof writeChunk)["parseUp"]>, unknown>["send"]>[0];
-type Down = ReturnType<(typeof writeChunk)["parseDown"]>;
-type ChainStream = Stream<Up, Down>;
+type ChainStream = Stream<WriteUp, WriteDown>;
 
 export type AttemptResult =
   | { readonly kind: "sealed"; readonly receipts: readonly Receipt[] }
@@ -100,7 +103,7 @@ export class WriteAttempt {
     }
   }
 
-  #request(): ReturnType<(typeof writeChunk)["parseOpen"]> {
+  #request(): WriteOpen {
     const { writeId, intent, sizeHintBytes, resumeAtBytes, fillFrom } = this.#options;
     return { writeId, intent, position: 0, sizeHintBytes, resumeAtBytes, fillFrom };
   }

@@ -2,6 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
 import { joinPath } from "../../shared/base/path.ts";
+import type { PathVersion } from "../../shared/protocol/history-api.ts";
 import { attributesOf } from "./attributes.ts";
 import { timeOfIndex } from "./history-floor.ts";
 import { type ByteText, entryKey, inodeKey, type Key, nameBytes } from "./keys.ts";
@@ -10,7 +11,7 @@ import { PastView, ROOT_INODE, type State, versionAt } from "./state.ts";
 import type { Table } from "./tables.ts";
 import { pathOfInode, targetNames } from "./tree.ts";
 import { ENTRIES, INODES, type VersionedRecord } from "./tree-tables.ts";
-import type { PathHistoryPage, PathVersion } from "./views.ts";
+import type { PathHistoryPage } from "./views.ts";
 
 /** Moments that one call looks at for each version it may return: most of them are versions. */
 const STATES_PER_VERSION = 4;

@@ -1,5 +1,6 @@
 import type { ChunkId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
 import type { EntryName } from "../../shared/base/path.ts";
+import type { PathVersion } from "../../shared/protocol/history-api.ts";
 import type { Attributes } from "../../shared/protocol/namespace-api.ts";
 
 /** What queries answer. All of it is a copy: the caller may keep it. */
@@ -56,30 +57,6 @@ export interface Counters {
   readonly purgesPending: number;
   /** Superseded records, replaced contents and removed inodes that the history keeps. */
   readonly historyVersions: number;
-}
-
-/** What an entry did to a path. */
-export interface PathVersion {
-  readonly index: LogIndex;
-  /** The leader's time of the entry. */
-  readonly timeMs: number;
-  /**
-   * `existing`: there already when the history begins, since `index`. `replaced`: another file took
-   * the name in one step. `content` and `attributes` change what is there.
-   */
-  readonly change:
-    | "existing"
-    | "created"
-    | "moved-here"
-    | "replaced"
-    | "content"
-    | "attributes"
-    | "moved-away"
-    | "removed";
-  /** What is there from `index` on; null after `moved-away` and `removed`. */
-  readonly attributes: Attributes | null;
-  /** Where it came from or went to, as of then; null otherwise. */
-  readonly otherPath: Uint8Array | null;
 }
 
 export interface PathHistoryPage {

@@ -61,6 +61,13 @@ export const writeChunk = defineStream("chunk.write", {
   ]),
 });
 
+/** Opening request of `chunk.write`. */
+export type WriteOpen = ReturnType<(typeof writeChunk)["parseOpen"]>;
+/** Message of `chunk.write` from the writer to the chain. */
+export type WriteUp = ReturnType<(typeof writeChunk)["parseUp"]>;
+/** Message of `chunk.write` from the chain to the writer. */
+export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
+
 /** How much of a partial chunk a server has. CHUNK_NOT_FOUND if it knows nothing of the write. */
 export const statPartial = defineCall(
   "chunk.stat-partial",
@@ -74,6 +81,11 @@ export const readPartial = defineStream("chunk.read-partial", {
   up: v.object({}),
   down: v.object({ offsetBytes: lengthSchema, hashes: frameHashesSchema }),
 });
+
+/** Opening request of `chunk.read-partial`. */
+export type PartialOpen = ReturnType<(typeof readPartial)["parseOpen"]>;
+/** One frame of `chunk.read-partial`. */
+export type PartialDown = ReturnType<(typeof readPartial)["parseDown"]>;
 
 /** Length and block hashes. The caller checks them against the chunk id. Body: the hashes. */
 export const readManifest = defineCall(
@@ -103,6 +115,11 @@ export const readChunk = defineStream("chunk.read", {
     hashes: bytesSchema((CHUNK_BYTES_MAX / BLOCK_BYTES) * DIGEST_BYTES),
   }),
 });
+
+/** Opening request of `chunk.read`. */
+export type ReadOpen = ReturnType<(typeof readChunk)["parseOpen"]>;
+/** One frame of `chunk.read`. */
+export type ReadDown = ReturnType<(typeof readChunk)["parseDown"]>;
 
 /** A reader saw bytes that do not match. The server looks for itself and quarantines what is rotten. */
 export const reportRot = defineCall(

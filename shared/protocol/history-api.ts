@@ -1,7 +1,8 @@
 import * as v from "valibot";
+import type { LogIndex } from "../base/ids.ts";
 import { attributesSchema, encodeAttributes } from "./attributes-codec.ts";
 import { defineCall } from "./method.ts";
-import { readModeSchema } from "./namespace-api.ts";
+import { type Attributes, readModeSchema } from "./namespace-api.ts";
 import { countSchema, logIndexSchema, pathSchema, timeMsSchema } from "./schemas.ts";
 
 /** What clients ask of the masters about the past. States of it are read by the calls of the namespace. */
@@ -30,6 +31,38 @@ export const asOf = defineCall(
   }),
 );
 
+const PATH_CHANGES = [
+  "existing",
+  "created",
+  "moved-here",
+  "replaced",
+  "content",
+  "attributes",
+  "moved-away",
+  "removed",
+] as const;
+
+/** A change at a path: one element of the path's history. */
+export interface PathVersion {
+  /** Log index of the entry that made the change. */
+  readonly index: LogIndex;
+  /** Time of the entry by the leader's clock, in milliseconds since the Unix epoch. */
+  readonly timeMs: number;
+  /**
+   * `existing`: the path existed already at the oldest index of the history; it is unchanged since
+   * `index`. `replaced`: another file took the name in one step. `content` and `attributes`: the
+   * same inode changed.
+   */
+  readonly change: (typeof PATH_CHANGES)[number];
+  /** Attributes at the path from `index` on. Null after `moved-away` and `removed`. */
+  readonly attributes: Attributes | null;
+  /**
+   * Path that the inode was moved from (`moved-here`, `replaced`) or to (`moved-away`), as bytes.
+   * Null if the inode was not moved.
+   */
+  readonly otherPath: Uint8Array | null;
+}
+
 const HISTORY_LIMIT_MAX = 1_000;
 
 /** What happened at a path, oldest first, as far as the history reaches back. */
@@ -50,16 +83,7 @@ export const history = defineCall(
         index: logIndexSchema,
         timeMs: timeMsSchema,
         /** `existing`: there already at `oldestIndex`, since `index`. */
-        change: v.picklist([
-          "existing",
-          "created",
-          "moved-here",
-          "replaced",
-          "content",
-          "attributes",
-          "moved-away",
-          "removed",
-        ]),
+        change: v.picklist(PATH_CHANGES),
         /** What is there from `index` on; null where nothing is. */
         attributes: v.nullable(attributesSchema),
         /** Where it came from or went to, as of then. */

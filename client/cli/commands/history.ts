@@ -5,7 +5,7 @@ import {
   jsonAttributes,
   jsonName,
 } from "../../../shared/display/format.ts";
-import type { PathVersion } from "../../names/path-history.ts";
+import type { PathVersion } from "../../../shared/protocol/history-api.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { lookOf } from "../look.ts";

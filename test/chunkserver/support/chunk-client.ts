@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { concatBytes } from "../../../shared/base/bytes.ts";
-import { readChunk, writeChunk } from "../../../shared/protocol/chunk-api.ts";
+import {
+  type ReadOpen,
+  readChunk,
+  type WriteDown,
+  type WriteUp,
+  writeChunk,
+} from "../../../shared/protocol/chunk-api.ts";
 import type { Intent, Receipt } from "../../../shared/protocol/intent.ts";
 import type { Connection, Stream } from "../../../shared/wire/rpc.ts";
 import { framesOf, type TestChunk } from "./chunks.ts";
-
-export type WriteUp = ReturnType<(typeof writeChunk)["parseUp"]>;
-export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
 
 export const STREAM_OPTIONS = { timeoutMs: 30_000 };
 
@@ -110,7 +113,7 @@ export async function readRange(
   connection: Connection,
   range: Parameters<(typeof readChunk)["parseOpen"]>[0] & object,
 ): Promise<ReadResult> {
-  const request = { withManifest: false, ...range } as ReturnType<(typeof readChunk)["parseOpen"]>;
+  const request = { withManifest: false, ...range } as ReadOpen;
   const stream = connection.open(readChunk, request, STREAM_OPTIONS);
   const parts: Uint8Array[] = [];
   const offsets: number[] = [];

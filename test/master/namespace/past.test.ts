@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { NamespaceOperation } from "../../../master/namespace/command.ts";
-import type { PathVersion } from "../../../master/namespace/views.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
+import type { PathVersion } from "../../../shared/protocol/history-api.ts";
 import {
   assertOk,
   at,

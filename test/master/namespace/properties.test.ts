@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import type { PathVersion } from "../../../master/namespace/views.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
+import type { PathVersion } from "../../../shared/protocol/history-api.ts";
 import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { at, codeOf, DAY_MS, dump, serverId, TestStateMachine } from "./harness.ts";
