@@ -1,8 +1,9 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 
-/** Someone who waits until a deadline. */
+/** A caller that waits for an index until a deadline. */
 export interface Waiter {
+  /** On the monotonic clock. */
   readonly deadlineMs: number;
   readonly resolve: (index: LogIndex) => void;
   readonly reject: (error: AshlarError) => void;
@@ -12,15 +13,16 @@ interface IndexWaiter extends Waiter {
   readonly index: LogIndex;
 }
 
-/** Those who wait for the state to show an index. */
+/** The callers that wait until the state machine has applied an index. */
 export class AppliedWaiters {
   #waiters: IndexWaiter[] = [];
 
+  /** Adds a caller that waits until `index` is applied. */
   add(index: LogIndex, waiter: Waiter): void {
     this.#waiters.push({ ...waiter, index });
   }
 
-  /** The state shows `appliedIndex`. */
+  /** Resolves the waiters of all indexes up to `appliedIndex`. */
   release(appliedIndex: LogIndex): void {
     if (this.#waiters.length === 0) return;
     const ready = this.#waiters.filter((waiter) => waiter.index <= appliedIndex);
@@ -29,6 +31,7 @@ export class AppliedWaiters {
     for (const waiter of ready) waiter.resolve(waiter.index);
   }
 
+  /** Rejects the waiters whose deadline has passed. */
   expire(nowMs: number): void {
     if (!this.#waiters.some((waiter) => waiter.deadlineMs <= nowMs)) return;
     const late = this.#waiters.filter((waiter) => waiter.deadlineMs <= nowMs);
@@ -37,6 +40,7 @@ export class AppliedWaiters {
       waiter.reject(deadlineExceeded(`entry ${waiter.index} to be applied`));
   }
 
+  /** Rejects all waiters with `error`. */
   failAll(error: AshlarError): void {
     const waiters = this.#waiters;
     this.#waiters = [];
@@ -44,6 +48,7 @@ export class AppliedWaiters {
   }
 }
 
+/** The error of a caller whose deadline has passed. @param what the awaited event, as a noun phrase */
 export function deadlineExceeded(what: string): AshlarError {
-  return new AshlarError("DEADLINE_EXCEEDED", `Cannot wait any longer for ${what}`);
+  return new AshlarError("DEADLINE_EXCEEDED", `Cannot wait for ${what}: the deadline has passed`);
 }

@@ -5,44 +5,52 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { Entry, StorageApplied, StorageApply } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
 
-/** Applying yields to the rest of the process after so long. */
+/** Longest time that the applier holds the event loop before it yields, in milliseconds. */
 const SLICE_MS = 5;
-/** Entries between two looks at the clock. */
+/** Number of entries applied between two reads of the clock. */
 const ENTRIES_PER_CLOCK_READ = 32;
 const NO_DATA = new Uint8Array(0);
 
 export interface ApplierOptions {
   readonly clock: Clock;
   readonly log: Log;
+  /** Returns the current state machine: an installed snapshot replaces it. */
   readonly machine: () => StateMachine;
+  /** Longest time between applying an entry and the flush that stores it. See `DriverTiming`. */
   readonly flushIntervalMs: number;
+  /** Size of the unflushed changes that starts a flush. See `DriverLimits`. */
   readonly flushBytes: number;
+  /** Size of the unflushed changes above which applying pauses. See `DriverLimits`. */
   readonly unflushedBytesMax: number;
-  /** The encoded membership after an entry that changes it, else null. */
+  /** Returns the encoded membership after an entry that changes it, else null. */
   readonly membershipAfter: (entry: Entry) => Uint8Array | null;
-  /** The state shows `entry`. */
+  /** Called after the state machine has applied `entry`. */
   readonly onApplied: (entry: Entry, outcome: unknown) => void;
-  /** A whole batch is applied. */
+  /** Called after all entries of a batch are applied, with the reply for the core. */
   readonly onBatch: (reply: StorageApplied) => void;
-  /** The store has caught up. */
+  /** Called after a flush: the store holds all entries that were applied before the flush. */
   readonly onFlushed: () => void;
-  /** The store's disk is full; called once until it has room again. */
+  /** Called when the store's disk becomes full. Called again only after it had room in between. */
   readonly onFull: () => void;
-  /** The store failed for good, or the state cannot take an entry: this member must stop. */
+  /**
+   * Called when the store failed permanently or the state machine cannot apply an entry. This member
+   * must stop.
+   */
   readonly onFailure: (error: AshlarError) => void;
 }
 
 /**
- * Applies what is committed, in order, and writes the state behind.
+ * Applies committed entries in the order of the log, and flushes the state to the store afterwards.
  *
- * Invariants: one flush at a time; applying pauses while the store lags behind by more than
- * `unflushedBytesMax`; while frozen nothing touches the state.
+ * Invariants: at most one flush runs at a time. Applying pauses while more than `unflushedBytesMax`
+ * bytes are not flushed. A frozen applier neither applies nor flushes.
  */
 export class Applier {
   readonly #options: ApplierOptions;
   #queue: StorageApply[] = [];
-  /** Entries of the first batch that are applied already. */
+  /** Number of entries of the first batch that are already applied. */
   #doneCount = 0;
+  /** Resolves when applying resumes in a later turn. Null if no resumption is scheduled. */
   #resuming: Promise<void> | null = null;
   #flushing: Promise<void> | null = null;
   #flushTimer: Timer | null = null;
@@ -55,12 +63,15 @@ export class Applier {
     this.#options = options;
   }
 
-  /** The store's disk was full at the last flush; it is tried again. */
+  /** Whether the store's disk was full at the last flush. The flush is repeated until it succeeds. */
   get isFull(): boolean {
     return this.#isFull;
   }
 
-  /** Applies `batch` at once, or in the next turn: then what this turn writes and sends goes first. */
+  /**
+   * Applies `batch` now or in the next turn of the event loop. In the next turn, the writes and
+   * messages of the current turn precede it.
+   */
   enqueue(batch: StorageApply, when: "now" | "next-turn"): void {
     this.#queue.push(batch);
     if (this.#resuming !== null) return;
@@ -68,7 +79,10 @@ export class Applier {
     else this.#resuming = this.#options.clock.yieldTurn().then(() => this.#pump());
   }
 
-  /** Applies all that is queued and waits for the store; then nothing touches it until `thaw`. */
+  /**
+   * Resolves when all queued entries are applied and no flush is running. After that the state
+   * machine and its store are not used until `thaw`.
+   */
   async freeze(): Promise<void> {
     const { clock, flushIntervalMs } = this.#options;
     while (!this.#isStopped && (this.#queue.length > 0 || this.#flushing !== null)) {
@@ -80,12 +94,16 @@ export class Applier {
     this.#cancelTimer();
   }
 
+  /** Resumes applying and flushing after `freeze`. */
   thaw(): void {
     this.#isFrozen = false;
     this.#pump();
   }
 
-  /** Applies nothing more. Writes what is applied, once, unless the store has failed. */
+  /**
+   * Stops applying and drops the queue. Then flushes the applied entries once, unless the store or
+   * the log has failed. A failed flush is only logged: the log still has the entries.
+   */
   async stop(options: { readonly isStoreGood: boolean }): Promise<void> {
     this.#isStopped = true;
     this.#queue = [];
@@ -98,10 +116,11 @@ export class Applier {
     try {
       await machine().flush();
     } catch (error) {
-      log.warn("The state was not written at the end; the log completes it", { error });
+      log.warn("The last flush of the state failed; the next start replays the log", { error });
     }
   }
 
+  /** Applies queued entries until the queue is empty, the time slice ends or a flush is needed. */
   #pump(): void {
     this.#resuming = null;
     const { clock, machine, unflushedBytesMax } = this.#options;
@@ -109,7 +128,7 @@ export class Applier {
     for (let count = 1; this.#queue.length > 0; count += 1) {
       if (this.#isFrozen || this.#isStopped) return;
       if (machine().unflushedBytes > unflushedBytesMax) {
-        this.#startFlush(); // It goes on here when it ends.
+        this.#startFlush(); // Applying continues when the flush ends.
         return;
       }
       if (!this.#applyNext()) return;
@@ -118,13 +137,16 @@ export class Applier {
         break;
       }
     }
-    this.#considerFlush();
+    this.#flushIfDue();
   }
 
-  /** @returns false if the state refused the entry: nothing more is applied. */
+  /** @returns false if the state machine cannot apply the entry: the applier then stops. */
   #applyNext(): boolean {
-    const batch = present(this.#queue[0], "a batch is queued");
-    const entry = present(batch.entries[this.#doneCount], "a batch holds what is not applied");
+    const batch = present(this.#queue[0], "the queue has a batch");
+    const entry = present(
+      batch.entries[this.#doneCount],
+      "the first batch has an entry that is not applied",
+    );
     const { machine, membershipAfter, onApplied, onBatch } = this.#options;
     assert(entry.index === machine().appliedIndex + 1, "entries are applied without gaps");
     const { index, term } = entry;
@@ -138,7 +160,7 @@ export class Applier {
       this.#fail(error);
       return false;
     }
-    assert(machine().appliedIndex === index, "the state shows what was applied");
+    assert(machine().appliedIndex === index, "the state machine has applied the entry");
     this.#doneCount += 1;
     if (this.#doneCount === batch.entries.length) {
       this.#queue.shift();
@@ -155,7 +177,8 @@ export class Applier {
     this.#options.onFailure(error);
   }
 
-  #considerFlush(): void {
+  /** Starts a flush if enough bytes have accumulated, else sets the timer of the next flush. */
+  #flushIfDue(): void {
     const { clock, machine, flushBytes, flushIntervalMs } = this.#options;
     if (this.#isFrozen || this.#isStopped || this.#flushing !== null) return;
     const { appliedIndex, durable, unflushedBytes } = machine();
@@ -180,7 +203,7 @@ export class Applier {
     const { clock, machine, flushIntervalMs, log, onFlushed } = this.#options;
     try {
       await machine().flush();
-      if (this.#isFull) log.info("The disk of the state has room again");
+      if (this.#isFull) log.info("The disk of the state has space again");
       this.#isFull = false;
       this.#flushing = null;
       onFlushed();
@@ -191,7 +214,7 @@ export class Applier {
         this.#fail(error);
         return;
       }
-      // Nothing was applied to the store and nothing is lost: the log still holds it.
+      // The failed commit changed nothing in the store, and the log still holds the entries.
       if (!this.#isFull) {
         this.#isFull = true;
         log.error("The disk of the state is full", { error });

@@ -2,20 +2,22 @@ import type { MemberId } from "../../shared/base/ids.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import type { PeerMessage } from "../raft/messages.ts";
 
-/** How long followers may lag behind in what they know to be committed. */
-const HELD_MS = 4;
+/** Longest delay of a commit notice, in milliseconds. Bounds how stale a follower's commit index is. */
+const HOLD_MS = 4;
 
-/** Whether a message only tells a follower what is committed. */
+/** Returns whether `message` carries a commit index and no entries. */
 export function isCommitNotice(message: PeerMessage): boolean {
   return message.kind === "append-request" && message.entries.length === 0;
 }
 
 /**
- * Holds back what only tells how far the log is committed: the next entries tell it too.
+ * Delays append requests without entries, because the next append request with entries carries the
+ * commit index too.
  *
- * Every committed entry is followed by such a notice to each follower, which answers it. Where
- * entries follow one another closely that is half of all messages, and none of them is needed. Raft
- * allows any message to be late or lost; one that is newer takes the place of one that is held.
+ * The core sends such a notice to each follower after every committed entry, and the follower
+ * answers it. Under load the notices and their answers are half of all messages, and the next
+ * entries make them redundant. Raft tolerates late and lost messages. A newer notice replaces the
+ * delayed notice for the same peer.
  */
 export class CommitNotices {
   readonly #clock: Clock;
@@ -24,23 +26,26 @@ export class CommitNotices {
   #timer: Timer | null = null;
   #isStopped = false;
 
+  /** @param send sends the notices that are due */
   constructor(clock: Clock, send: (notices: readonly PeerMessage[]) => void) {
     this.#clock = clock;
     this.#send = send;
   }
 
+  /** Delays `notice` for at most HOLD_MS. A replacement keeps the due time of the replaced notice. */
   hold(notice: PeerMessage): void {
     if (this.#isStopped) return;
-    const dueMs = this.#held.get(notice.to)?.dueMs ?? this.#clock.monotonicMs() + HELD_MS;
+    const dueMs = this.#held.get(notice.to)?.dueMs ?? this.#clock.monotonicMs() + HOLD_MS;
     this.#held.set(notice.to, { notice, dueMs });
-    this.#timer ??= this.#clock.after(HELD_MS, () => this.#release());
+    this.#timer ??= this.#clock.after(HOLD_MS, () => this.#sendDue());
   }
 
-  /** Entries are sent to `peer`: they tell what a notice that is held tells, and more. */
+  /** Drops the notice for `peer`, because an append request with entries is sent to it. */
   drop(peer: MemberId): void {
     this.#held.delete(peer);
   }
 
+  /** Drops all notices. Later calls of `hold` have no effect. */
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
@@ -48,8 +53,8 @@ export class CommitNotices {
     this.#held.clear();
   }
 
-  /** Sends what is due. What is held since the timer was set has its time too. */
-  #release(): void {
+  /** Sends the notices that are due, and sets the timer for the next one. */
+  #sendDue(): void {
     this.#timer = null;
     const nowMs = this.#clock.monotonicMs();
     const due: PeerMessage[] = [];
@@ -60,7 +65,7 @@ export class CommitNotices {
     }
     for (const { to } of due) this.#held.delete(to);
     if (this.#held.size > 0) {
-      this.#timer = this.#clock.after(nextMs - nowMs, () => this.#release());
+      this.#timer = this.#clock.after(nextMs - nowMs, () => this.#sendDue());
     }
     if (due.length > 0) this.#send(due);
   }

@@ -3,10 +3,11 @@ import type { DriverLimits } from "./driver.ts";
 import type { DurableLog } from "./member-storage.ts";
 
 /**
- * Up to which entry the log is of no more use, null while it is not worth a step.
+ * Returns the last index that the log can drop, or null if compaction would free too little.
  *
- * Neither a restart (the state is durable up to `durableIndex`) nor a snapshot on its way (from
- * `sendingIndex` on) needs what goes, and a tail stays for followers that are slow.
+ * The dropped entries are needed neither for a restart (the state is durable up to `durableIndex`)
+ * nor by the receiver of a snapshot (which needs the log from `sendingIndex` on). A tail of entries
+ * stays in the log for slow followers: without it, each of them would need a snapshot.
  */
 export function compactionPoint(
   log: DurableLog,
@@ -20,8 +21,8 @@ export function compactionPoint(
     entriesMax: limits.logTailEntries,
     bytesMax: limits.logTailBytes,
   });
-  const isMuch =
+  const isWorthwhile =
     start - entries.base.index > limits.logTailEntries / 4 ||
     entries.sizeBytes > 2 * limits.logTailBytes;
-  return start > entries.base.index && isMuch ? start : null;
+  return start > entries.base.index && isWorthwhile ? start : null;
 }

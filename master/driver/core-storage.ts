@@ -13,24 +13,29 @@ import type { StateMachine } from "../state-machine.ts";
 import type { DurableLog } from "./member-storage.ts";
 import { decodeMembershipRecord } from "./membership-record.ts";
 
-const NOTHING = new Uint8Array(0);
+const NO_DATA = new Uint8Array(0);
 
-/** The log and the state as the core reads them: all from memory. */
+/**
+ * The log and the durable state as the Raft core reads them. Reads no disk: log entries are in memory,
+ * and the core needs only the position and the membership of the state.
+ */
 export class CoreStorage implements Storage {
   readonly #log: DurableLog;
   readonly #machine: () => StateMachine;
   readonly #founders: Membership;
 
-  /** @param founders the membership before the first entry that holds one. */
+  /** @param founders the membership before the first entry that contains one */
   constructor(log: DurableLog, machine: () => StateMachine, founders: Membership) {
     this.#log = log;
     this.#machine = machine;
     this.#founders = founders;
   }
 
+  /** Returns the hard state and the membership with which the core starts. */
   initialState(): { readonly hardState: HardState; readonly membership: Membership } {
     const { hardState } = this.#log;
-    // What the state shows was committed, even where the log did not come to note it.
+    // The state contains committed entries only, but its flush may precede the write of the
+    // hard state, so the commit index of the log may be smaller.
     const commitIndex = maxIndex(hardState.commitIndex, this.#machine().durable.index);
     return { hardState: { ...hardState, commitIndex }, membership: this.#membership() };
   }
@@ -38,7 +43,7 @@ export class CoreStorage implements Storage {
   entries(range: LogRange, bytesMax: number): EntriesResult {
     const { entries } = this.#log;
     if (range.fromIndex < entries.firstIndex) return { kind: "compacted" };
-    assert(range.toIndex <= entries.lastIndex + 1, "the core reads what it was told is there");
+    assert(range.toIndex <= entries.lastIndex + 1, "the core reads entries that the log has");
     return { kind: "entries", entries: entries.slice(range.fromIndex, range.toIndex, bytesMax) };
   }
 
@@ -57,15 +62,18 @@ export class CoreStorage implements Storage {
     return this.#log.entries.lastIndex;
   }
 
-  /** Only that there is a state and which: whoever sends it opens it then. */
+  /**
+   * Returns the position and the membership of the durable state, without its data. The
+   * SnapshotSender opens the state when it sends it.
+   */
   snapshot(): SnapshotResult {
     const { index, term } = this.#machine().durable;
     if (index === 0 || index < this.#log.entries.base.index) return { kind: "unavailable" };
     const membership = this.#membership();
-    return { kind: "snapshot", snapshot: { index, term, membership, data: NOTHING } };
+    return { kind: "snapshot", snapshot: { index, term, membership, data: NO_DATA } };
   }
 
-  /** As of the durable state. */
+  /** Returns the membership that the durable state stores. */
   #membership(): Membership {
     const snapshot = this.#machine().openSnapshot();
     try {

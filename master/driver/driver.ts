@@ -9,69 +9,74 @@ import type { OpenStorage } from "./member-storage.ts";
 import type { Connect } from "./peer-handshake.ts";
 import type { PeerService } from "./peer-service.ts";
 
+/** What `openDriver` takes. */
 export interface DriverOptions {
   readonly env: Pick<Env, "clock" | "random" | "hasher" | "log" | "metrics">;
-  /** The member's own data directory: identity, log, the pointer to the current state. */
+  /** The member's data directory: identity, log, the name of the current state store. */
   readonly disk: Disk;
-  /** Where the states live, one of them current. No one else opens or removes stores there. */
+  /** The stores of the state, one of them current. Only the driver opens and removes stores here. */
   readonly stores: OrderedStores;
-  /** `openMemberStorage` of master/storage: opens the two above. */
+  /** Opens `disk` and `stores`: `openMemberStorage` of master/storage. */
   readonly openStorage: OpenStorage;
-  /** The replicated state over `store`. Called again whenever a snapshot replaces the state. */
+  /** Opens the replicated state in `store`. Called again when a snapshot replaces the state. */
   readonly openStateMachine: (store: OrderedStore) => StateMachine;
-  /** A new connection to a peer, used by the driver alone and closed by it. */
+  /** Opens a new connection to a peer. The driver owns the connection and closes it. */
   readonly connect: Connect;
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   /**
-   * This member and others: of a new cluster all of them, the same list on every one. It founds the
-   * cluster; once the membership has changed the log says who the members are and where they listen.
+   * This member and others. For a new cluster: all members, the same list on every one. This list is
+   * the first membership of a new cluster; after a membership change the log has the members and
+   * their addresses.
    */
   readonly members: readonly MemberAddress[];
-  /** A new directory founds nothing, and waits until the member is added to a cluster. */
+  /** With an empty data directory: do not found a cluster, wait until the member is added to one. */
   readonly join?: boolean;
   readonly timing?: Partial<DriverTiming>;
   readonly limits?: Partial<DriverLimits>;
   /**
-   * The member cannot go on: the process should stop. Its disk failed (DISK_FAILED), its state is not
-   * the group's (STATE_DIVERGED, STORE_CORRUPT), or an entry is of a newer version (VERSION_MISMATCH).
-   * Called at most once.
+   * Called when the member cannot continue and the process should stop: the disk failed (DISK_FAILED),
+   * the state is not that of the group (STATE_DIVERGED, STORE_CORRUPT), or a newer version wrote an
+   * entry (VERSION_MISMATCH). Called at most once.
    */
   readonly onFatal: (error: AshlarError) => void;
-  /** Ends an opening that waits for a peer's state. */
+  /** Aborts `openDriver` while it fetches the state from a peer. */
   readonly signal?: AbortSignal;
 }
 
+/** Intervals and timeouts of the driver, in milliseconds. */
 export interface DriverTiming {
-  /** How often the leader makes itself heard. */
+  /** Interval between two heartbeats of the leader. */
   readonly heartbeatIntervalMs: number;
-  /** Members wait for a leader between this and twice this before an election. */
+  /** Shortest election timeout. Each timeout is random, between this and twice this. */
   readonly electionTimeoutMsMin: number;
-  /** An attempt to reach a peer. */
+  /** Timeout of one attempt to connect to a peer, including the handshake. */
   readonly connectTimeoutMs: number;
-  /** A snapshot that makes no progress for so long is given up; it is tried again later. */
+  /** Stall timeout of a snapshot transfer: it is aborted after this time without progress. */
   readonly snapshotStallMs: number;
-  /** Changes that are applied wait at most so long for the store. */
+  /** Longest time between applying an entry and the flush that stores it. */
   readonly flushIntervalMs: number;
 }
 
+/** Bounds of queues, buffers and the log. */
 export interface DriverLimits {
-  /** Commands under way; the next one is refused with OVERLOADED. */
+  /** Largest number of pending commands. Further commands fail with OVERLOADED. */
   readonly proposalsMax: number;
-  /** Bytes of commands under way; the next one is refused with OVERLOADED. */
+  /** Largest total size of pending commands. Further commands fail with OVERLOADED. */
   readonly proposalBytesMax: number;
-  /** Applying pauses while the store lags behind by more. */
+  /** Applying pauses while more bytes than this are not flushed. */
   readonly unflushedBytesMax: number;
-  /** Changes are written to the store once so many bytes have gathered. */
+  /** A flush starts when the unflushed changes reach this size. */
   readonly flushBytes: number;
-  /** Bytes sent to one peer and not yet taken by it; further Raft messages to it are dropped. */
+  /** Largest number of unacknowledged bytes to one peer. Further Raft messages to it are dropped. */
   readonly peerPendingBytesMax: number;
-  /** Entries that stay in the log behind the durable state, for followers that are slow. */
+  /** Number of entries up to the durable state that compaction keeps for slow followers. */
   readonly logTailEntries: number;
-  /** … but not more bytes than that. */
+  /** Largest total size of these entries. */
   readonly logTailBytes: number;
+  /** Size at which a new segment file of the log begins. */
   readonly logSegmentBytes: number;
-  /** Body of one part of a snapshot. */
+  /** Approximate size of the body of one snapshot part. */
   readonly snapshotPartBytes: number;
 }
 
@@ -87,7 +92,8 @@ export const DEFAULT_LIMITS: DriverLimits = {
   proposalsMax: 4_096,
   proposalBytesMax: 64 * 1024 * 1024,
   unflushedBytesMax: 32 * 1024 * 1024,
-  // What is flushed soon dies young: at 4 MiB the collector copied 4 KB of each create, at 1 MiB 1 KB.
+  // Frequent flushes keep the garbage young: for each created file the collector copied 4 KB at
+  // 4 MiB and 1 KB at 1 MiB.
   flushBytes: 1024 * 1024,
   peerPendingBytesMax: 32 * 1024 * 1024,
   logTailEntries: 10_000,
@@ -96,25 +102,25 @@ export const DEFAULT_LIMITS: DriverLimits = {
   snapshotPartBytes: 512 * 1024,
 };
 
-/** A member of the Raft group: its log, its state, its talk with the others. */
+/** A running member of the Raft group: its log, its state, its communication with the peers. */
 export interface Driver extends Consensus, AsyncDisposable {
   readonly memberId: MemberId;
-  /** The current state. Ask again after every wait: a snapshot may have replaced it. */
+  /** The current state machine. Read it again after every `await`: a snapshot may have replaced it. */
   readonly stateMachine: StateMachine;
-  /** A snapshot replaced the state; the one before is closed. */
+  /** Calls `listener` after a snapshot replaced the state. The previous store is closed by then. */
   onStateMachine(listener: (stateMachine: StateMachine) => void): void;
   /**
-   * The event loop stood still for `stalledMs`, more than half an election timeout: whoever judges
-   * peers by their silence must not take the own silence for theirs.
+   * Calls `listener` after the event loop was blocked for `stalledMs`, more than half an election
+   * timeout. A failure detector must not mistake this local stall for silence of its peers.
    */
   onStall(listener: (stalledMs: number) => void): void;
-  /** Answers to the other members; see `registerRaftHandlers`. */
+  /** Serves the requests of the other members. See `registerRaftHandlers`. */
   readonly service: PeerService;
   /**
-   * Hands leadership over, if this member leads and another can take over, and ends the streams of
-   * the peers. Resolves after an election timeout at the latest. Before the server is closed.
+   * Transfers leadership if this member leads and a successor is available, and ends the streams of
+   * the peers. Resolves within an election timeout. Call it before the server is closed.
    */
   prepareStop(): Promise<void>;
-  /** Stops: what is proposed fails with COMMIT_UNKNOWN; then writes what is applied and closes. */
+  /** Fails pending proposals with COMMIT_UNKNOWN, flushes the applied entries and closes the disk. */
   close(): Promise<void>;
 }

@@ -27,10 +27,12 @@ import {
   type SnapshotHead,
   sendParts,
 } from "./snapshot-parts.ts";
-import { withStallTimeout } from "./stall-guard.ts";
+import { withStallTimeout } from "./stall-timeout.ts";
 import type { StateHolder } from "./state-holder.ts";
 
-const LIFETIME_MS = 60 * 60 * 1_000;
+/** Timeout of the whole transfer, in milliseconds. The stall timeout detects a dead peer earlier. */
+const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
+/** Delay between two rounds over all candidates. */
 const RETRY: RetryPolicy = { delayMsMin: 200, delayMsMax: 5_000 };
 
 const beginSchema = v.object({
@@ -46,8 +48,9 @@ const endSchema = v.object({
 });
 
 /**
- * Asks any member for its durable state. For one that has lost its own, and with it the way to start
- * before its log begins. Any member will do: what is durable in a state was committed.
+ * The stream in which a member requests the durable state of another one. For a member that lost its
+ * state and whose log does not begin with the first entry, so that it cannot replay the log. Any
+ * member can serve it: a durable state contains committed entries only.
  */
 export const raftFetchState = defineStream("raft.fetch-state", {
   open: v.object({
@@ -55,7 +58,7 @@ export const raftFetchState = defineStream("raft.fetch-state", {
     from: memberIdSchema,
     to: memberIdSchema,
     fromIncarnation: shortTextSchema,
-    /** An older state is of no use: the log of the asker begins here. */
+    /** Smallest usable index of the state: the log of the requesting member begins here. */
     indexMin: logIndexSchema,
   }),
   up: v.object({}),
@@ -64,14 +67,20 @@ export const raftFetchState = defineStream("raft.fetch-state", {
 
 type FetchHead = v.InferOutput<typeof beginSchema> | SnapshotHead;
 
+/** What `serveState` takes. */
 export interface ServeStateOptions extends SendPartsOptions {
   readonly machine: StateMachine;
+  /** Smallest index that is useful to the requesting member. */
   readonly indexMin: number;
   readonly clock: Clock;
   readonly stallMs: number;
 }
 
-/** @throws {AshlarError} UNAVAILABLE if the state here is older than what is asked for. */
+/**
+ * Sends the durable state of this member.
+ *
+ * @throws {AshlarError} UNAVAILABLE if the state is older than `indexMin`; see `sendParts`.
+ */
 export async function serveState(
   stream: Stream<FetchHead, Record<string, never>>,
   options: ServeStateOptions,
@@ -82,12 +91,12 @@ export async function serveState(
     if (snapshot.index < indexMin) {
       throw new AshlarError(
         "UNAVAILABLE",
-        `Cannot give the state at index ${indexMin} or later: the one here is at ${snapshot.index}`,
+        `Cannot send the state: expected index ${indexMin} or later: current value is ${snapshot.index}`,
       );
     }
-    const giveUp = (error: AshlarError): void => stream.cancel(error);
+    const onStall = (error: AshlarError): void => stream.cancel(error);
     const send = (head: FetchHead, body?: Uint8Array): Promise<void> =>
-      withStallTimeout(clock, stallMs, { work: stream.send(head, body), giveUp });
+      withStallTimeout(clock, stallMs, { work: stream.send(head, body), onStall });
     await send({ kind: "begin", index: snapshot.index, term: snapshot.term });
     await sendParts(snapshot, options, send);
     stream.end();
@@ -96,6 +105,7 @@ export async function serveState(
   }
 }
 
+/** What `fetchState` takes. */
 export interface FetchStateOptions extends Omit<HandshakeOptions, "peer"> {
   readonly clock: Clock;
   readonly random: Random;
@@ -103,16 +113,20 @@ export interface FetchStateOptions extends Omit<HandshakeOptions, "peer"> {
   readonly log: Log;
   readonly states: StateDirectory;
   readonly holder: StateHolder;
+  /** The peers to ask, in this order. */
   readonly candidates: readonly MemberAddress[];
+  /** Smallest usable index of the state. */
   readonly indexMin: EntryPosition["index"];
   readonly stallMs: number;
 }
 
 /**
- * Fetches a state at or after `indexMin` and puts it in place of the current one. Asks one peer
- * after the other until one gives it, however long that takes.
+ * Fetches a state at or after `indexMin` from a peer and replaces the current state by it. Tries the
+ * candidates in turn, without a limit on the number of attempts, until one of them sends its state.
  *
- * @throws {AshlarError} the signal's reason; DISK_FAILED, NO_SPACE of the own disk.
+ * Resolves when the new state is durable and current.
+ *
+ * @throws {AshlarError} the signal's reason; DISK_FAILED, NO_SPACE of the local disk.
  */
 export async function fetchState(options: FetchStateOptions): Promise<void> {
   const { clock, random, log, candidates, signal, indexMin } = options;
@@ -121,52 +135,55 @@ export async function fetchState(options: FetchStateOptions): Promise<void> {
       signal.throwIfAborted();
       try {
         const index = await fetchFromPeer(options, peer);
-        log.info("The state was fetched from a peer", { peer: peer.id, index });
+        log.info("Fetched the state from a peer", { peer: peer.id, index });
         return;
       } catch (error) {
-        if (!isAshlarError(error) || isOwnDisk(error)) throw error;
-        log.warn("A peer gave no state", { peer: peer.id, indexMin, error });
+        if (!isAshlarError(error) || isLocalDiskError(error)) throw error;
+        log.warn("Cannot fetch the state from a peer", { peer: peer.id, indexMin, error });
       }
     }
     await clock.sleep(nextDelayMs(attempt, RETRY, random.fraction()), signal);
   }
 }
 
-function isOwnDisk(error: AshlarError): boolean {
+function isLocalDiskError(error: AshlarError): boolean {
   return error.code === "DISK_FAILED" || error.code === "NO_SPACE";
 }
 
 async function fetchFromPeer(options: FetchStateOptions, peer: MemberAddress): Promise<number> {
   const connection = await connectToPeer({ ...options, peer });
   try {
-    return await fetchOver(connection, options, peer);
+    return await fetchOverConnection(connection, options, peer);
   } finally {
     await connection.close(0);
   }
 }
 
-async function fetchOver(
+async function fetchOverConnection(
   connection: Connection,
   options: FetchStateOptions,
   peer: MemberAddress,
 ): Promise<number> {
   const { own, states, holder, indexMin, signal } = options;
   const named = await states.openFresh();
-  let isTaken = false;
+  let isInstalled = false;
   try {
     const open = { ...envelopeTo(own, peer.id), indexMin };
-    const stream = connection.open(raftFetchState, open, { timeoutMs: LIFETIME_MS, signal });
+    const stream = connection.open(raftFetchState, open, { timeoutMs: STREAM_LIFETIME_MS, signal });
     const parts = new PartsReceiver(named.store, options.hasher);
     const position = await receiveParts(options, stream, parts);
     if (position.index < indexMin) {
-      throw new AshlarError("UNAVAILABLE", `The state is at index ${position.index} only`);
+      throw new AshlarError(
+        "UNAVAILABLE",
+        `Cannot use the state: expected index ${indexMin} or later: current value is ${position.index}`,
+      );
     }
     const prepared = holder.prepare(named, position, parts.stateHash);
     await holder.replace(prepared);
-    isTaken = true;
+    isInstalled = true;
     return position.index;
   } finally {
-    if (!isTaken) await holder.discard(named);
+    if (!isInstalled) await holder.discard(named);
   }
 }
 
@@ -176,18 +193,25 @@ async function receiveParts(
   parts: PartsReceiver,
 ): Promise<EntryPosition> {
   const { clock, stallMs } = options;
-  const giveUp = (error: AshlarError): void => stream.cancel(error);
+  const onStall = (error: AshlarError): void => stream.cancel(error);
   let position: EntryPosition | null = null;
   for (;;) {
-    const message = await withStallTimeout(clock, stallMs, { work: stream.receive(), giveUp });
-    if (message === null) throw new AshlarError("CONNECTION_LOST", "The state ends too early");
+    const message = await withStallTimeout(clock, stallMs, { work: stream.receive(), onStall });
+    if (message === null)
+      throw new AshlarError(
+        "CONNECTION_LOST",
+        "Cannot receive the state: the stream ended before the end message",
+      );
     const { head } = message;
     if (head.kind === "begin") {
       message.release();
       position = { index: head.index, term: head.term };
     } else if (await parts.receive(head, message)) {
       if (position !== null) return position;
-      throw new AshlarError("PROTOCOL_ERROR", "The state has an end and no beginning");
+      throw new AshlarError(
+        "PROTOCOL_ERROR",
+        "Cannot receive the state: the end message came without a begin message",
+      );
     }
   }
 }

@@ -15,22 +15,27 @@ import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
 import type { StateHolder } from "./state-holder.ts";
 
-/** What a member is made of. The functions below make what talks to its peers. */
+/**
+ * What a Member takes: its options, its open storage and the Raft core. The functions in this file
+ * make the components of a Member that communicate with the peers.
+ */
 export interface MemberDeps {
   readonly options: DriverOptions;
   readonly timing: DriverTiming;
   readonly limits: DriverLimits;
+  /** The identity of this member. */
   readonly own: OwnIdentity;
   readonly storage: MemberStorage;
   readonly holder: StateHolder;
   readonly node: RaftNode;
-  /** The membership before any entry, by the founders' configs. It is stored with the first entry. */
+  /** The membership before the first entry, from the configs. Stored with the first entry. */
   readonly founders: Membership;
   readonly membershipState: MembershipState;
 }
 
-export function makePeers(parts: MemberDeps): Peers {
-  const { options, own, storage, timing, limits, node, membershipState } = parts;
+/** Makes the links to the peers, and connects to the current ones. */
+export function makePeers(deps: MemberDeps): Peers {
+  const { options, own, storage, timing, limits, node, membershipState } = deps;
   const peers = new Peers({
     ...options.env,
     own,
@@ -46,14 +51,15 @@ export function makePeers(parts: MemberDeps): Peers {
   return peers;
 }
 
+/** Makes the component that carries out membership changes and leadership transfers. */
 export function makeMembershipChanger(
-  parts: MemberDeps,
+  deps: MemberDeps,
   callbacks: Pick<
     MembershipChangerOptions,
     "proposals" | "wake" | "haltReason" | "isReady" | "appliedIndex"
   >,
 ): MembershipChanger {
-  const { options, own, timing, node, membershipState } = parts;
+  const { options, own, timing, node, membershipState } = deps;
   const { connect, signal = new AbortController().signal } = options;
   const timeoutMs = timing.connectTimeoutMs;
   return new MembershipChanger({
@@ -66,14 +72,16 @@ export function makeMembershipChanger(
   });
 }
 
+/** Makes the component that sends snapshots to followers. */
 export function makeSender(
-  parts: MemberDeps,
+  deps: MemberDeps,
   callbacks: {
+    /** Called when a transfer has ended. */
     readonly onDone: (peer: MemberId, outcome: "delivered" | "failed") => void;
     readonly onDamage: (error: AshlarError) => void;
   },
 ): SnapshotSender {
-  const { options, own, storage, holder, timing, limits, membershipState } = parts;
+  const { options, own, storage, holder, timing, limits, membershipState } = deps;
   return new SnapshotSender({
     ...options.env,
     ...callbacks,
@@ -88,14 +96,16 @@ export function makeSender(
   });
 }
 
+/** Makes the component that receives snapshots from the leader. */
 export function makeReceiver(
-  parts: MemberDeps,
+  deps: MemberDeps,
   callbacks: {
-    readonly isListening: () => boolean;
+    /** Returns whether this member still accepts snapshots: false after it halted. */
+    readonly isRunning: () => boolean;
     readonly offer: (request: SnapshotRequest) => Promise<OfferOutcome>;
   },
 ): SnapshotReceiver {
-  const { options, own, storage, holder, timing, founders, node } = parts;
+  const { options, own, storage, holder, timing, founders, node } = deps;
   return new SnapshotReceiver({
     ...options.env,
     states: storage.states,
@@ -105,14 +115,15 @@ export function makeReceiver(
     stallMs: timing.snapshotStallMs,
     isWanted: (index: LogIndex, leaderTerm) => {
       const { committedIndex, term } = node.status();
-      return callbacks.isListening() && leaderTerm >= term && index > committedIndex;
+      return callbacks.isRunning() && leaderTerm >= term && index > committedIndex;
     },
     offer: callbacks.offer,
   });
 }
 
+/** Makes the service that answers the requests of peers. */
 export function makeService(
-  parts: MemberDeps,
+  deps: MemberDeps,
   callbacks: {
     readonly receiver: SnapshotReceiver;
     readonly deliver: (messages: readonly PeerMessage[]) => void;
@@ -120,7 +131,7 @@ export function makeService(
     readonly onDamage: (error: AshlarError) => void;
   },
 ): PeerService {
-  const { options, own, storage, holder, timing, limits, membershipState, founders } = parts;
+  const { options, own, storage, holder, timing, limits, membershipState, founders } = deps;
   return new PeerService({
     ...options.env,
     ...callbacks,

@@ -1,30 +1,37 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 
-/** Another member leads, or none. `leaderAddress` is a hint for the caller. */
+/** The error of an operation that only the leader does. `leaderAddress` is null if it is not known. */
 export function notLeader(leaderAddress: string | null): AshlarError {
-  const who = leaderAddress === null ? "no leader is known" : `the leader is at ${leaderAddress}`;
-  return new AshlarError("NOT_LEADER", `Cannot do this here: this member does not lead: ${who}`, {
-    details: leaderAddress === null ? {} : { leaderAddress },
-  });
-}
-
-export function commitUnknown(reason: string): AshlarError {
+  const leader =
+    leaderAddress === null ? "no leader is known" : `the leader is at ${leaderAddress}`;
   return new AshlarError(
-    "COMMIT_UNKNOWN",
-    `Cannot tell whether the command was committed: ${reason}`,
+    "NOT_LEADER",
+    `Cannot serve this request: this member is not the leader: ${leader}`,
+    {
+      details: leaderAddress === null ? {} : { leaderAddress },
+    },
   );
 }
 
+/** The error of a command that is in the log of a member that no longer learns its outcome. */
+export function commitUnknown(reason: string): AshlarError {
+  return new AshlarError(
+    "COMMIT_UNKNOWN",
+    `Cannot determine whether the command was committed: ${reason}`,
+  );
+}
+
+/** The error of an operation that needs a leader while none is known or the new one is not ready. */
 export function noLeader(): AshlarError {
-  return new AshlarError("NO_LEADER", "Cannot confirm a read: no leader is known");
+  return new AshlarError("NO_LEADER", "Cannot serve this request: no leader is ready");
 }
 
 /**
- * Why a member that cannot go on takes nothing more. Its disk or its state says nothing of what other
- * members would answer: callers are to ask them, so this is not the disk's own error, after which
- * nobody tries again.
+ * The error with which a halted member rejects requests. UNAVAILABLE and not the code of `error`: the
+ * local disk or state failed, so the caller must retry at another member, and the codes of a failed
+ * disk or state are never retried.
  */
 export function haltError(error: AshlarError): AshlarError {
-  const message = `This member takes part no longer: ${error.message}`;
+  const message = `This member has halted: ${error.message}`;
   return new AshlarError("UNAVAILABLE", message, { cause: error });
 }

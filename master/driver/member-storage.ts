@@ -7,16 +7,17 @@ import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-sto
 import type { Random } from "../../shared/ports/random.ts";
 import type { Entry, EntryPosition, HardState } from "../raft/messages.ts";
 
-/** What the driver needs of the member's directory. Implemented by `master/storage`. */
+/** The member's data directory as the driver uses it. Implemented by `master/storage`. */
 export interface MemberStorage {
   readonly identity: { readonly incarnation: string };
-  /** The members before the first entry. None for one that is to be added to a cluster. */
+  /** The members before the first entry. Empty if the member waits to be added to a cluster. */
   readonly founders: readonly MemberId[];
   readonly incarnations: IncarnationRegister;
   readonly log: DurableLog;
   readonly states: StateDirectory;
 }
 
+/** Opens or creates the data directory of a member. See `openMemberStorage` of master/storage. */
 export type OpenStorage = (options: {
   readonly disk: Disk;
   readonly stores: OrderedStores;
@@ -29,62 +30,65 @@ export type OpenStorage = (options: {
   readonly founders: readonly MemberId[];
 }) => Promise<MemberStorage>;
 
+/** The known incarnation of each peer. Durable. */
 export interface IncarnationRegister {
   /**
-   * Resolves when `incarnation` is known, durably, to be that of `peer`.
+   * Resolves when `incarnation` is durably recorded as the incarnation of `peer`.
    *
-   * @throws {AshlarError} WRONG_IDENTITY if the peer has shown another one before.
+   * @throws {AshlarError} WRONG_IDENTITY if another incarnation of the peer is recorded
    */
   check(peer: MemberId, incarnation: string): Promise<void>;
-  /** Whether `incarnation` is the one that counts, or none is known. */
+  /** Returns whether `incarnation` is the recorded one, or none is recorded. */
   isCurrent(peer: MemberId, incarnation: string): boolean;
-  /** From now on `incarnation` is that of `peer`: the log says so, and will again after a restart. */
+  /** Replaces the incarnation of `peer`. Not durable: the log contains it and is read at each start. */
   adopt(peer: MemberId, incarnation: string): void;
 }
 
 /** The log on disk, with all entries after `entries.base` in memory. */
 export interface DurableLog {
-  /** As of the last `append`. */
+  /** The hard state of the last `append`, durable or not. */
   readonly hardState: HardState;
-  /** With what is appended and not durable yet. */
+  /** All entries, including appended ones that are not durable yet. */
   readonly entries: LogView;
-  /** Why nothing can be appended any more; null: all is well. */
+  /** The error after which nothing can be appended. Null while the log works. */
   readonly failure: AshlarError | null;
   /**
-   * Resolves when the batch and all before it are durable. Its entries replace everything from the
-   * index of the first one on.
+   * Resolves when this batch and all earlier batches are durable. The entries of the batch replace all
+   * entries from the index of its first entry on.
    *
-   * @throws {AshlarError} DISK_FAILED; NO_SPACE. Nothing is appended after either.
+   * @throws {AshlarError} DISK_FAILED, NO_SPACE. After either error the log appends nothing.
    */
   append(batch: {
     readonly hardState?: HardState;
     readonly entries: readonly Entry[];
   }): Promise<void>;
-  /** Forgets entries up to `index`, which the state holds durably. */
+  /** Drops the entries up to `index`. The durable state must contain them. */
   compactTo(index: LogIndex): Promise<void>;
-  /** Replaces the log by a snapshot at `base`. A crash before it resolves leaves the old log. */
+  /** Replaces the log by a snapshot at `base`. A crash before it resolves leaves the old log intact. */
   reset(base: EntryPosition, hardState: HardState): Promise<void>;
   close(): Promise<void>;
 }
 
+/** The entries of the log, in memory. */
 export interface LogView {
-  /** What precedes the first entry. */
+  /** Position of the entry before the first one. */
   readonly base: EntryPosition;
   readonly firstIndex: LogIndex;
   readonly lastIndex: LogIndex;
   readonly lastTerm: EntryPosition["term"];
   readonly sizeBytes: number;
-  /** For an index from `base.index` to `lastIndex`. */
+  /** Returns the term of an index from `base.index` to `lastIndex`. */
   termAt(index: LogIndex): EntryPosition["term"];
-  /** Entries from `first` up to `end` (exclusive): at least one, then what `bytesMax` holds. */
+  /** Returns entries from `first` to `end` (exclusive): at least one, at most `bytesMax` in total. */
   slice(first: LogIndex, end: LogIndex, bytesMax: number): Entry[];
-  /** Up to where to compact so that such a tail remains before `durable`. */
+  /** Returns the index up to which to compact so that such a tail remains up to `durable`. */
   tailStart(
     durable: LogIndex,
     tail: { readonly entriesMax: number; readonly bytesMax: number },
   ): LogIndex;
 }
 
+/** An open store and the name under which `StateDirectory` knows it. */
 export interface NamedStore {
   readonly name: string;
   readonly store: OrderedStore;
@@ -92,13 +96,14 @@ export interface NamedStore {
 
 /** The stores of the state, one of them current. */
 export interface StateDirectory {
-  /** @throws {AshlarError} STORE_CORRUPT: `startOver` follows. */
+  /** Opens the current store. @throws {AshlarError} STORE_CORRUPT: the caller then calls `startOver`. */
   openCurrent(): Promise<NamedStore>;
-  /** An empty store in place of the current one, which is closed. */
+  /** Replaces the current store, which must be closed, by an empty one. */
   startOver(): Promise<NamedStore>;
+  /** Opens a new, empty store that is not the current one. */
   openFresh(): Promise<NamedStore>;
-  /** Makes the store the current one: durable when it resolves, all or nothing. */
+  /** Makes the store the current one. Atomic, and durable when it resolves. */
   switchTo(name: string): Promise<void>;
-  /** Removes a store that is closed and not current. */
+  /** Removes a store. It must be closed and must not be the current one. */
   remove(name: string): Promise<void>;
 }

@@ -41,7 +41,10 @@ import { proposeQueued, startReads } from "./submit-requests.ts";
 /** Ticks of the core in one heartbeat interval. */
 export const TICKS_PER_HEARTBEAT = 2;
 
-/** One member of the group: the core and everything that does what it says. */
+/**
+ * One running member of the Raft group. Joins the Raft core with the components that carry out its
+ * work: see "Inside a master: Member" in ARCHITECTURE.md.
+ */
 export class Member implements Driver {
   readonly service: PeerService;
   readonly #deps: MemberDeps;
@@ -60,39 +63,39 @@ export class Member implements Driver {
   readonly #stateListeners: Array<(machine: StateMachine) => void> = [];
   readonly #stallListeners: Array<(stalledMs: number) => void> = [];
   #leadership: Leadership;
-  /** Why nothing is taken any more. */
+  /** The error with which this member rejects all requests after it halted. Null while it runs. */
   #haltReason: AshlarError | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(parts: MemberDeps) {
-    this.#deps = parts;
-    const { limits, timing } = parts;
-    this.#leadership = parts.node.status();
+  constructor(deps: MemberDeps) {
+    this.#deps = deps;
+    const { limits, timing } = deps;
+    this.#leadership = deps.node.status();
     this.#proposals = new Proposals({
       countMax: limits.proposalsMax,
       bytesMax: limits.proposalBytesMax,
     });
     this.#reads = new Reads({ retryAfterMs: timing.electionTimeoutMsMin });
     this.#statusTracker = new StatusTracker({
-      node: parts.node,
-      membershipState: parts.membershipState,
+      node: deps.node,
+      membershipState: deps.membershipState,
       appliedIndex: () => this.stateMachine.appliedIndex,
     });
     this.#loop = this.#makeLoop();
-    this.#peers = makePeers(parts);
+    this.#peers = makePeers(deps);
     const onDamage = (error: AshlarError): void => this.#fail(error);
-    this.#sender = makeSender(parts, {
+    this.#sender = makeSender(deps, {
       onDamage,
       onDone: (peer, outcome) => {
         if (this.#haltReason !== null) return;
-        parts.node.reportSnapshot(peer, outcome);
+        deps.node.reportSnapshot(peer, outcome);
         this.#loop.wake();
       },
     });
     this.#applier = this.#makeApplier();
     this.#writer = this.#makeWriter();
-    this.#receiver = makeReceiver(parts, {
-      isListening: () => this.#haltReason === null,
+    this.#receiver = makeReceiver(deps, {
+      isRunning: () => this.#haltReason === null,
       offer: (request) => {
         const outcome = this.#offers.offer(request.snapshot.index);
         if (this.#haltReason === null) this.#loop.deliver([request]);
@@ -100,7 +103,7 @@ export class Member implements Driver {
         return outcome;
       },
     });
-    this.service = makeService(parts, {
+    this.service = makeService(deps, {
       onDamage,
       receiver: this.#receiver,
       deliver: (messages) => {
@@ -183,7 +186,7 @@ export class Member implements Driver {
     const { clock } = this.#deps.options.env;
     const isLeading = this.#leadership.role === "leader" && this.#haltReason === null;
     if (isLeading) {
-      // Without an heir, or one that is too slow, the others elect somebody.
+      // If no successor takes over in time, the other members hold an election.
       const handingOver = this.#membershipChanger.transfer(null).catch(() => {});
       await Promise.race([handingOver, clock.sleep(this.#deps.timing.electionTimeoutMsMin)]);
     }
@@ -199,9 +202,10 @@ export class Member implements Driver {
     return this.close();
   }
 
+  /** Stops the components in an order in which none uses a closed one: the disk closes last. */
   async #close(): Promise<void> {
     const { storage, holder } = this.#deps;
-    this.#halt(new AshlarError("UNAVAILABLE", "This member stops"));
+    this.#halt(new AshlarError("UNAVAILABLE", "This member is stopping"));
     this.service.stop();
     await this.#peers.close();
     await this.#sender.cancelAll();
@@ -214,7 +218,7 @@ export class Member implements Driver {
     await storage.log.close();
   }
 
-  /** Nothing goes into the core from here on; who waits is told. */
+  /** Stops the core and rejects all pending requests. The disk and the peers stay open. */
   #halt(reason: AshlarError): void {
     if (this.#haltReason !== null) return;
     this.#haltReason = reason;
@@ -229,14 +233,14 @@ export class Member implements Driver {
   }
 
   /**
-   * The disk failed, or the state cannot go on. What was promised to the core is not durable, so the
-   * core must not go on. A full disk leaves a member that answers stale reads; any other failure
-   * ends the process.
+   * Halts this member after a failure of the disk or of the state. The core must not continue, because
+   * it relies on writes that did not become durable. After NO_SPACE the member still serves stale
+   * reads. After any other error the process must stop.
    */
   #fail(error: AshlarError): void {
     if (this.#closing !== null || this.#haltReason !== null) return;
     const { options } = this.#deps;
-    options.env.log.error("This member takes part no longer", { error });
+    options.env.log.error("This member has halted", { error });
     this.#halt(haltError(error));
     this.#offers.fail();
     if (error.code !== "NO_SPACE") options.onFatal(error);
@@ -275,18 +279,20 @@ export class Member implements Driver {
           this.#appliedWaiters.expire(nowMs);
         },
         onStall: (stalledMs) => {
-          options.env.log.warn("The event loop stood still", { stalledMs: Math.round(stalledMs) });
+          options.env.log.warn("The event loop was blocked", { stalledMs: Math.round(stalledMs) });
           for (const listener of this.#stallListeners) listener(stalledMs);
         },
       },
     });
   }
 
+  /** Answers a confirmed read once the state machine has applied its index. */
   #releaseRead(readIndex: LogIndex, waiter: Waiter): void {
     if (this.stateMachine.appliedIndex >= readIndex) waiter.resolve(readIndex);
     else this.#appliedWaiters.add(readIndex, waiter);
   }
 
+  /** Fails or repeats the pending requests that depended on the previous leader. */
   #onLeadership(leadership: Leadership): void {
     const before = this.#leadership;
     this.#leadership = leadership;
@@ -295,9 +301,9 @@ export class Member implements Driver {
     this.#deps.options.env.log.info("Leadership changed", { role, term, leaderId });
     const wasLeader = before.role === "leader";
     if (wasLeader && (role !== "leader" || term !== before.term)) {
-      const moved = notLeader(this.#statusTracker.leaderAddress);
-      this.#proposals.failAll({ queued: moved, placed: commitUnknown("leadership was lost") });
-      this.#reads.failAll(moved);
+      const refused = notLeader(this.#statusTracker.leaderAddress);
+      this.#proposals.failAll({ queued: refused, placed: commitUnknown("leadership was lost") });
+      this.#reads.failAll(refused);
       this.#membershipChanger.fail(commitUnknown("leadership was lost"));
     } else if (leaderId !== before.leaderId && leaderId !== NO_MEMBER) {
       this.#reads.requeueAll();
@@ -311,7 +317,10 @@ export class Member implements Driver {
     }
   }
 
-  /** What is durable or applied may be told: to the core in its next turn, to peers now. */
+  /**
+   * Delivers the replies of a durable append: those for this member to the core in its next turn, the
+   * others to the peers now.
+   */
   #deliverReplies(replies: readonly Message[]): void {
     const own: Message[] = [];
     for (const reply of replies) {
@@ -343,6 +352,7 @@ export class Member implements Driver {
     });
   }
 
+  /** Applies a membership change to the core. @returns the membership record to store, or null */
   #membershipAfter(entry: Entry): Uint8Array | null {
     const { node, membershipState } = this.#deps;
     if (entry.kind === "normal") return entry.index === 1 ? membershipState.encode() : null;
@@ -368,7 +378,7 @@ export class Member implements Driver {
     });
   }
 
-  /** Forgets the log that neither a restart nor a slow follower needs, in large steps. */
+  /** Compacts the log up to `compactionPoint`, in large steps. */
   #compact(): void {
     if (this.#haltReason !== null) return;
     const { storage, limits } = this.#deps;
@@ -396,6 +406,7 @@ export class Member implements Driver {
     });
   }
 
+  /** Replaces the state by a received snapshot. Until then all readers of the old state are stopped. */
   async #installState(snapshot: Snapshot): Promise<void> {
     await this.#applier.freeze();
     await this.#sender.cancelAll();

@@ -22,8 +22,10 @@ import { encodeMemberRecords, type MemberRecord, memberIdsOf } from "./membershi
 import type { MembershipState } from "./membership-state.ts";
 import type { Proposals } from "./proposals.ts";
 
+/** Interval in which conditions of the core are checked, in milliseconds. */
 const POLL_MS = 10;
 
+/** What a MembershipChanger takes. */
 export interface MembershipChangerOptions {
   readonly node: RaftNode;
   readonly membershipState: MembershipState;
@@ -31,20 +33,28 @@ export interface MembershipChangerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly electionTimeoutMsMin: number;
+  /** Starts a turn of the loop, so that the work of the core is carried out. */
   readonly wake: () => void;
-  /** Why this member takes part no longer; null: it does. */
+  /** Returns the error with which this member halted, or null while it runs. */
   readonly haltReason: () => AshlarError | null;
+  /** Returns whether this member leads and has applied an entry of its own term. */
   readonly isReady: () => boolean;
-  /** The last entry that is applied. */
+  /** Returns the index of the last applied entry. */
   readonly appliedIndex: () => LogIndex;
-  /** Asks who listens at an address. @throws {AshlarError} if it is not `peer`, or cannot join. */
+  /**
+   * Connects to the address and returns the incarnation of the member there.
+   *
+   * @throws {AshlarError} see `identifyPeer`
+   */
   readonly identify: (peer: MemberAddress) => Promise<{ readonly incarnation: string }>;
 }
 
-/** Changes of the membership, and of who leads, as people ask for them. */
+/** Carries out membership changes and leadership transfers that an operator requests. */
 export class MembershipChanger {
   readonly #options: MembershipChangerOptions;
+  /** Whether a change is being carried out by this member. */
   #isBusy = false;
+  /** The change that waits for the end of its joint configuration, or null. */
   #jointEnd: {
     readonly resolve: () => void;
     readonly reject: (error: AshlarError) => void;
@@ -54,6 +64,7 @@ export class MembershipChanger {
     this.#options = options;
   }
 
+  /** Returns the members and, on the leader, their replication progress. */
   view(): MembershipStatus {
     const { membershipState, node } = this.#options;
     const { membership } = membershipState;
@@ -64,11 +75,17 @@ export class MembershipChanger {
       vote: voteOf(membership, id),
       progress: id === ownId ? null : progressOf(progress.find((each) => each.id === id)),
     }));
-    // Until it is settled the old members are still needed.
+    // Until the change is settled, the members that it removes may still be needed.
     return { isJoint: membership.votersOutgoing.length > 0 || !this.#isSettled(), members };
   }
 
-  /** One at a time: the next one is told. */
+  /**
+   * Carries out one membership change. Only one runs at a time.
+   *
+   * Resolves with the index of its entry when the change is settled: see `#waitUntilSettled`.
+   *
+   * @throws {AshlarError} see `Consensus.changeMembers`
+   */
   async change(change: MembershipChangeRequest): Promise<LogIndex> {
     this.#requireLeader();
     if (this.#isBusy) throw changeInProgress();
@@ -80,13 +97,19 @@ export class MembershipChanger {
       await this.#handOverIfRemoved(change);
       const added = await Promise.all(change.add.map((member) => this.#identify(member)));
       this.#requireLeader();
-      checkChange(this.#context(), change); // Time has passed.
+      checkChange(this.#context(), change); // The membership may have changed during the awaits.
       return await this.#commit(change, added);
     } finally {
       this.#isBusy = false;
     }
   }
 
+  /**
+   * Transfers leadership to member `to`, or to the best successor if `to` is null. Resolves with the
+   * new leader.
+   *
+   * @throws {AshlarError} see `Consensus.transferLeadership`
+   */
   async transfer(to: MemberId | null): Promise<MemberId> {
     this.#requireLeader();
     const { leaderId } = this.#context();
@@ -96,24 +119,24 @@ export class MembershipChanger {
     );
   }
 
-  /** A leader that can take no more commands lets another one lead, who may. */
+  /** Transfers leadership to any successor, if this member leads. A failure is only logged. */
   yieldLeadership(): void {
     const { node, log } = this.#options;
     if (node.status().role !== "leader") return;
     this.transfer(null).catch((error: unknown) => {
       if (!isAshlarError(error)) throw error;
-      log.warn("Nobody takes over from this leader", { error });
+      log.warn("Cannot transfer leadership: no successor took over", { error });
     });
   }
 
-  /** A change is applied. */
+  /** Called after a change is applied. Completes the wait for the end of a joint configuration. */
   noteApplied(): void {
     if (this.#options.membershipState.membership.votersOutgoing.length > 0) return;
     this.#jointEnd?.resolve();
     this.#jointEnd = null;
   }
 
-  /** This member leads no longer, or takes part no longer. */
+  /** Fails the pending change with `error`, because this member no longer leads or has halted. */
   fail(error: AshlarError): void {
     this.#jointEnd?.reject(error);
     this.#jointEnd = null;
@@ -126,6 +149,7 @@ export class MembershipChanger {
     return { membership, members, leaderId: id, lastIndex, progress };
   }
 
+  /** @throws {AshlarError} NOT_LEADER, NO_LEADER, or the error with which this member halted */
   #requireLeader(): void {
     const { node, isReady, haltReason } = this.#options;
     const reason = haltReason();
@@ -135,7 +159,12 @@ export class MembershipChanger {
     if (!isReady()) throw noLeader();
   }
 
-  /** Who answers is counted anew in every election timeout: just after that nobody has answered yet. */
+  /**
+   * Repeats `check` until it passes, for at most one election timeout. The core resets the activity of
+   * its followers once in every election timeout, so just after a reset all followers seem inactive.
+   *
+   * @throws the last error of `check`
+   */
   async #checkWithRetry(check: () => void): Promise<void> {
     const { clock, electionTimeoutMsMin } = this.#options;
     const untilMs = clock.monotonicMs() + electionTimeoutMsMin;
@@ -151,25 +180,34 @@ export class MembershipChanger {
     }
   }
 
-  async #checkedSuccessor(heir: MemberId): Promise<MemberId> {
-    await this.#checkWithRetry(() => checkSuccessor(this.#context(), heir));
-    return heir;
+  /** Resolves with `successor` when it can become the leader. @throws see `checkSuccessor` */
+  async #checkedSuccessor(successor: MemberId): Promise<MemberId> {
+    await this.#checkWithRetry(() => checkSuccessor(this.#context(), successor));
+    return successor;
   }
 
-  /** The best of the voters but `without`. @throws {AshlarError} MEMBER_BEHIND if there is none. */
+  /**
+   * Resolves with the best successor apart from the members in `without`.
+   *
+   * @throws {AshlarError} MEMBER_BEHIND if no other voter answers
+   */
   async #chooseSuccessor(without: readonly MemberId[]): Promise<MemberId> {
-    const none = new AshlarError("MEMBER_BEHIND", "Cannot hand over: no other voter answers");
+    const none = new AshlarError(
+      "MEMBER_BEHIND",
+      "Cannot transfer leadership: no other voter answers",
+    );
     const { membership, leaderId } = this.#context();
     const isAny = membership.voters.some((id) => id !== leaderId && !without.includes(id));
     if (!isAny) throw none;
-    let heir: MemberId | null = null;
+    let successor: MemberId | null = null;
     await this.#checkWithRetry(() => {
-      heir = bestSuccessor(this.#context(), without);
-      if (heir === null) throw none;
+      successor = bestSuccessor(this.#context(), without);
+      if (successor === null) throw none;
     });
-    return present<MemberId>(heir, "an heir was found");
+    return present<MemberId>(successor, "the check passed, so a successor was found");
   }
 
+  /** @throws {AshlarError} MAJORITY_AT_RISK if the active voters after `change` are no majority */
   async #requireMajority(change: MembershipChangeRequest): Promise<void> {
     if (change.promote.length + change.remove.length === 0) return;
     await this.#checkWithRetry(() => {
@@ -179,10 +217,11 @@ export class MembershipChanger {
   }
 
   /**
-   * A leader that is to go hands over first: the next one goes on without an election timeout, and
-   * stays to see the change settled.
+   * If the change removes this leader, transfers leadership first. The successor leads without an
+   * election timeout, and it remains in the cluster until the change is settled.
    *
-   * @throws {AshlarError} MEMBER_BEHIND if nobody takes over; where to go on if somebody has.
+   * @throws {AshlarError} MEMBER_BEHIND if no voter takes over; NOT_LEADER with the address of the new
+   *   leader after the transfer, so that the caller repeats the request there
    */
   async #handOverIfRemoved({ remove, promote }: MembershipChangeRequest): Promise<void> {
     const { leaderId, membership } = this.#context();
@@ -190,40 +229,53 @@ export class MembershipChanger {
     if (membership.voters.every((id) => remove.includes(id)) && promote.length > 0) {
       throw new AshlarError(
         "MAJORITY_AT_RISK",
-        `Cannot remove member ${leaderId}, which leads: no other voter stays`,
-        { hint: "Give the new ones their vote first, then remove it" },
+        `Cannot remove the leader, member ${leaderId}: expected another voter that remains`,
+        { hint: "Promote the new masters first, then remove the leader" },
       );
     }
     const successor = await this.#handOver(await this.#chooseSuccessor(remove));
     throw notLeader(this.#options.membershipState.addressOf(successor));
   }
 
-  async #handOver(heir: MemberId): Promise<MemberId> {
+  /**
+   * Transfers leadership to `successor`. Resolves with the leader that this member then knows, which
+   * may be another member.
+   *
+   * @throws {AshlarError} MEMBER_BEHIND, NO_LEADER
+   */
+  async #handOver(successor: MemberId): Promise<MemberId> {
     const { node, clock, wake, electionTimeoutMsMin } = this.#options;
     const untilMs = clock.monotonicMs() + 3 * electionTimeoutMsMin;
-    node.transferLeadership(heir);
+    node.transferLeadership(successor);
     wake();
     while (clock.monotonicMs() < untilMs) {
       await clock.sleep(POLL_MS);
       const { role, leaderId, transferee } = node.status();
       if (role !== "leader" && leaderId !== NO_MEMBER) return leaderId;
       if (role !== "leader" || transferee !== NO_MEMBER) continue;
-      // The core has given it up. One that just got its vote may not have known it: once more.
-      node.transferLeadership(heir);
+      // The core abandoned the transfer. A successor that was just promoted may not have known its
+      // vote yet: try again.
+      node.transferLeadership(successor);
       wake();
     }
     if (node.status().role !== "leader") throw noLeader();
     throw new AshlarError(
       "MEMBER_BEHIND",
-      `Cannot transfer to member ${heir}: it did not take over within an election timeout`,
+      `Cannot transfer leadership to member ${successor}: it did not take over in time`,
     );
   }
 
+  /** Resolves with the record of a new member. Its incarnation comes from the member itself. */
   async #identify(member: MemberAddress): Promise<MemberRecord> {
     const { incarnation } = await this.#options.identify(member);
     return { ...member, incarnation };
   }
 
+  /**
+   * Proposes the change. Resolves with the index of its entry when the change is settled.
+   *
+   * @throws {AshlarError} COMMIT_UNKNOWN if leadership is lost meanwhile
+   */
   async #commit(
     change: MembershipChangeRequest,
     added: readonly MemberRecord[],
@@ -236,11 +288,11 @@ export class MembershipChanger {
       throw result.kind === "refused" ? this.#refusalOf(result.reason) : noLeader();
     }
     const { firstIndex: index, term } = result;
-    log.info("The members are being changed", { ...change, index });
+    log.info("Changing the members", { ...change, index });
     await proposals.waitFor({ index, term });
     await this.#waitForJointEnd(term);
     await this.#waitUntilSettled(term);
-    log.info("The members were changed", {
+    log.info("Changed the members", {
       index,
       members: memberIdsOf(membershipState.membership),
     });
@@ -252,14 +304,17 @@ export class MembershipChanger {
     if (reason === "overloaded") {
       return new AshlarError(
         "OVERLOADED",
-        "Cannot change the members: too much is not applied yet",
+        "Cannot change the members: too many bytes are not applied yet",
       );
     }
     const { membershipState, node } = this.#options;
     return notLeader(membershipState.addressOf(node.status().leaderId));
   }
 
-  /** Resolves when the new majority decides alone. The leader of the moment sees to it. */
+  /**
+   * Resolves when the joint configuration has ended, so that the new majority decides alone. The core
+   * of the leader proposes that entry by itself.
+   */
   async #waitForJointEnd(term: Leadership["term"]): Promise<void> {
     if (this.#options.membershipState.membership.votersOutgoing.length === 0) return;
     this.#requireLeaderOf(term);
@@ -269,8 +324,9 @@ export class MembershipChanger {
   }
 
   /**
-   * Resolves when a majority of those that stay know for good that the change is made. Before, they
-   * might need the old ones again: to be elected, or after their power failed.
+   * Resolves when a majority of the remaining members know durably that the change is committed.
+   * Before that they may still need the removed members: to win an election, or after a power failure
+   * (docs/decisions/0007).
    */
   async #waitUntilSettled(term: Leadership["term"]): Promise<void> {
     const { node, proposals, appliedIndex } = this.#options;
@@ -279,19 +335,22 @@ export class MembershipChanger {
     if (index > appliedIndex()) await proposals.waitFor({ index, term });
   }
 
+  /** Returns whether the last change is settled: see `#waitUntilSettled`. */
   #isSettled(): boolean {
     const { node, appliedIndex } = this.#options;
     return node.status().settledIndex <= appliedIndex();
   }
 
+  /** @throws {AshlarError} COMMIT_UNKNOWN if this member no longer leads in `term` */
   #requireLeaderOf(term: Leadership["term"]): void {
     const { node, haltReason } = this.#options;
     const status = node.status();
     if (haltReason() === null && status.role === "leader" && status.term === term) return;
-    throw commitUnknown("leadership was lost while the members were being changed");
+    throw commitUnknown("leadership was lost during the membership change");
   }
 }
 
+/** Returns the entry of a change. The core adds a joint configuration where the change needs one. */
 function entryOf(
   { add, promote, remove }: MembershipChangeRequest,
   context: Uint8Array,

@@ -5,28 +5,29 @@ import { ByteWriter } from "../raft/byte-writer.ts";
 import { readMember, readMembership, writeMembership } from "../raft/encoding.ts";
 import type { Membership } from "../raft/messages.ts";
 
-/** A member as the log knows it: where it listens, and which of its data directories counts. */
+/** A member as the log stores it: its id, its address, and the incarnation of its data directory. */
 export interface MemberRecord extends MemberAddress {
-  /** Empty: whichever the peers meet first. */
+  /** Empty: not known yet. Each peer then accepts the first incarnation that the member presents. */
   readonly incarnation: string;
 }
 
-/** Who takes part, and what the log says of each. Stands beside the state, and in its snapshots. */
+/** The membership and the records of its members. Stored with the state and in its snapshots. */
 export interface MembershipRecord {
   readonly membership: Membership;
   /**
-   * By ascending id. Empty before the first change of the membership: until then the founders'
-   * configs say where the members are. Every change names all members, so from then on it is whole.
+   * By ascending id. Empty before the first membership change: until then the configs of the founders
+   * have the addresses. Every change contains the records of all members, so after the first change
+   * the list is complete.
    */
   readonly members: readonly MemberRecord[];
 }
 
-/** Id, and the lengths of two texts. */
-const ENTRY_BYTES_MIN = 8 + 4 + 4;
+/** Smallest size of an encoded member record: the id, and the lengths of two texts. */
+const RECORD_BYTES_MIN = 8 + 4 + 4;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The membership, then (unless there are none) the entries, as `encodeEntries` writes them. */
+/** Encodes the membership, followed by the member records unless there are none. */
 export function encodeMembershipRecord({ membership, members }: MembershipRecord): Uint8Array {
   const writer = new ByteWriter();
   writeMembership(writer, membership);
@@ -34,7 +35,7 @@ export function encodeMembershipRecord({ membership, members }: MembershipRecord
   return writer.finish();
 }
 
-/** @throws {AshlarError} PROTOCOL_ERROR */
+/** Decodes what `encodeMembershipRecord` wrote. @throws {AshlarError} PROTOCOL_ERROR */
 export function decodeMembershipRecord(bytes: Uint8Array): MembershipRecord {
   const reader = new ByteReader(bytes);
   const membership = readMembership(reader);
@@ -44,43 +45,50 @@ export function decodeMembershipRecord(bytes: Uint8Array): MembershipRecord {
 }
 
 /**
- * What a membership change says beside its operations: a count, then for each entry its id (8 bytes)
- * and address and incarnation, each a length (4 bytes) and UTF-8. Integers are little-endian.
+ * Encodes the context of a membership change: a count (4 bytes), then for each member its id (8
+ * bytes), its address and its incarnation. A text is a length (4 bytes) and UTF-8. Integers are
+ * little-endian.
  */
-export function encodeMemberRecords(entries: readonly MemberRecord[]): Uint8Array {
+export function encodeMemberRecords(members: readonly MemberRecord[]): Uint8Array {
   const writer = new ByteWriter();
-  writeMemberRecords(writer, entries);
+  writeMemberRecords(writer, members);
   return writer.finish();
 }
 
-/** No bytes are no entries: leaving a joint configuration says nothing new. */
+/**
+ * Decodes the context of a membership change. An empty context has no records: the entry that leaves
+ * a joint configuration changes no record.
+ */
 export function decodeMemberRecords(bytes: Uint8Array): readonly MemberRecord[] {
   if (bytes.length === 0) return [];
   const reader = new ByteReader(bytes);
-  const entries = readMemberRecords(reader);
+  const members = readMemberRecords(reader);
   reader.end();
-  return entries;
+  return members;
 }
 
-/** The entries after a change that said `news`: of the members of `membership` and nobody else. */
+/**
+ * Returns the member records after a change. `changed` takes precedence over `known`. The result
+ * contains records of the members of `membership` only.
+ */
 export function memberRecordsAfter(
-  entries: readonly MemberRecord[],
-  news: readonly MemberRecord[],
+  known: readonly MemberRecord[],
+  changed: readonly MemberRecord[],
   membership: Membership,
 ): readonly MemberRecord[] {
-  const byId = new Map([...entries, ...news].map((entry) => [entry.id, entry]));
+  const byId = new Map([...known, ...changed].map((member) => [member.id, member]));
   return memberIdsOf(membership).flatMap((id) => byId.get(id) ?? []);
 }
 
-/** All who receive the log, by ascending id. */
+/** Returns the ids of all members that receive the log: voters and learners, by ascending id. */
 export function memberIdsOf({ voters, votersOutgoing, learners }: Membership): MemberId[] {
   const ids = new Set([...voters, ...votersOutgoing, ...learners]);
   return [...ids].sort((left, right) => left - right);
 }
 
-function writeMemberRecords(writer: ByteWriter, entries: readonly MemberRecord[]): void {
-  writer.u32(entries.length);
-  for (const { id, address, incarnation } of entries) {
+function writeMemberRecords(writer: ByteWriter, members: readonly MemberRecord[]): void {
+  writer.u32(members.length);
+  for (const { id, address, incarnation } of members) {
     writer.integer(id);
     writer.bytes(encoder.encode(address));
     writer.bytes(encoder.encode(incarnation));
@@ -88,7 +96,7 @@ function writeMemberRecords(writer: ByteWriter, entries: readonly MemberRecord[]
 }
 
 function readMemberRecords(reader: ByteReader): MemberRecord[] {
-  const count = reader.count(ENTRY_BYTES_MIN);
+  const count = reader.count(RECORD_BYTES_MIN);
   return Array.from({ length: count }, () => {
     const id = readMember(reader);
     const address = decoder.decode(reader.bytes());

@@ -14,38 +14,42 @@ import {
   memberRecordsAfter,
 } from "./membership-record.ts";
 
+/** What a MembershipState takes. */
 export interface MembershipStateOptions {
   readonly ownId: MemberId;
-  /** From the config. They count for members of whom the log says nothing. */
+  /** The addresses from the config. Used for members without a record in the log. */
   readonly configured: readonly MemberAddress[];
+  /** The membership before the first entry. */
   readonly founders: Membership;
   readonly incarnations: IncarnationRegister;
 }
 
-/** What a peer answers when it is greeted: whether it counts us in, and who it counts in. */
+/** The membership as a peer reports it in its handshake reply. */
 export interface PeerMembershipReport {
+  /** Whether this member is in the membership of the peer. */
   readonly isMember: boolean;
+  /** The last index that the peer has applied. */
   readonly appliedIndex: LogIndex;
   readonly members: readonly MemberAddress[];
 }
 
 /**
- * Who takes part, as of the entries that are applied here, where they listen, and which incarnation
- * of each counts.
+ * The membership as of the applied entries, with the address and the current incarnation of each
+ * member.
  *
- * Invariant: what it encodes follows from the log alone, so that all members store the same.
+ * Invariant: the encoded record is determined by the log alone, so all members store equal bytes.
  */
 export class MembershipState {
   readonly #options: MembershipStateOptions;
   readonly #listeners: Array<() => void> = [];
   #record: MembershipRecord;
-  /** Of `#record`; asked for with every request. */
+  /** The members and their addresses, derived from `#record`. Cached: every request reads them. */
   #members: readonly MemberAddress[] = [];
   #masters: readonly string[] = [];
-  /** The latest word of a peer that does not count us in; null: none. */
+  /** The latest report of a peer in whose membership this member is missing. Null: no such report. */
   #exclusionReport: PeerMembershipReport | null = null;
 
-  /** @param stored what the state holds: empty before the first entry. */
+  /** @param stored the encoded record from the state: empty before the first entry */
   constructor(options: MembershipStateOptions, stored: Uint8Array) {
     this.#options = options;
     this.#record = this.#decode(stored);
@@ -56,7 +60,7 @@ export class MembershipState {
     return this.#record.membership;
   }
 
-  /** Told after every change of the membership. */
+  /** Calls `listener` after every change of the membership. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
   }
@@ -65,10 +69,11 @@ export class MembershipState {
     return this.#members.some((each) => each.id === id);
   }
 
+  /** Returns the address of a member: from the log, else from the config, else null. */
   addressOf(id: MemberId): string | null {
     const { configured } = this.#options;
-    const entry = this.#record.members.find((each) => each.id === id);
-    return entry?.address ?? configured.find((each) => each.id === id)?.address ?? null;
+    const record = this.#record.members.find((each) => each.id === id);
+    return record?.address ?? configured.find((each) => each.id === id)?.address ?? null;
   }
 
   /** All members, by ascending id. */
@@ -76,28 +81,28 @@ export class MembershipState {
     return this.#members;
   }
 
-  /** Those to talk to: the members, or before this one knows any those of its config. */
+  /** The other members. Before this member knows any member: the others in its config. */
   get peers(): readonly MemberAddress[] {
     const { ownId, configured } = this.#options;
     const all = this.members.length === 0 ? configured : this.members;
     return all.filter((each) => each.id !== ownId);
   }
 
-  /** What the log is to say of all members once `added` are among them. */
+  /** Returns the records of all current members and of the `added` ones, for the log. */
   recordsWith(added: readonly MemberRecord[]): readonly MemberRecord[] {
     const known = this.members.map(({ id, address }) => {
-      const entry = this.#record.members.find((each) => each.id === id);
-      return entry ?? { id, address, incarnation: "" };
+      const record = this.#record.members.find((each) => each.id === id);
+      return record ?? { id, address, incarnation: "" };
     });
     return [...known, ...added].sort((left, right) => left.id - right.id);
   }
 
-  /** The first entry is applied. @returns what to store. */
+  /** Returns the encoded record. It is stored with the first entry. */
   encode(): Uint8Array {
     return encodeMembershipRecord(this.#record);
   }
 
-  /** `change` is applied and made `membership`. @returns what to store. */
+  /** Applies `change`, whose result is `membership`. @returns the encoded record to store */
   applyChange(change: MembershipChange, membership: Membership): Uint8Array {
     const members = memberRecordsAfter(
       this.#record.members,
@@ -108,22 +113,22 @@ export class MembershipState {
     return encodeMembershipRecord(this.#record);
   }
 
-  /** A snapshot took the place of the state. */
+  /** Replaces the record by the one of an installed snapshot. */
   replace(stored: Uint8Array): void {
     this.#setRecord(this.#decode(stored));
   }
 
-  /** A peer has said how it sees us. */
-  notePeerReport(view: PeerMembershipReport): void {
-    if (!view.isMember) {
-      const isLater = view.appliedIndex >= (this.#exclusionReport?.appliedIndex ?? 0);
-      if (isLater) this.#exclusionReport = view;
-    }
+  /** Records the report of a peer if this member is not in the membership of the peer. */
+  notePeerReport(report: PeerMembershipReport): void {
+    if (report.isMember) return;
+    const isLater = report.appliedIndex >= (this.#exclusionReport?.appliedIndex ?? 0);
+    if (isLater) this.#exclusionReport = report;
   }
 
   /**
-   * Whether this member counts. A peer that does not count us in is right if it has applied at
-   * least as much as we have: a removal may be all that we have missed.
+   * Returns whether this member waits to be added, is a member, or was removed. The report of a peer
+   * that excludes this member is decisive if the peer has applied at least as many entries as this
+   * member: the entries that this member lacks may contain its removal.
    */
   memberPhase(appliedIndex: LogIndex): ConsensusStatus["memberPhase"] {
     if (this.members.length === 0) return "joining";
@@ -133,7 +138,10 @@ export class MembershipState {
     return isOutdated ? "removed" : "member";
   }
 
-  /** Addresses of the masters, from whoever knows best. */
+  /**
+   * Returns the addresses of the masters. A member that was removed returns those of the latest
+   * report that excludes it, because its own membership is outdated.
+   */
   masterAddresses(appliedIndex: LogIndex): readonly string[] {
     if (this.memberPhase(appliedIndex) === "member") return this.#masters;
     return addressesOf(this.#exclusionReport?.members ?? this.peers);
@@ -150,6 +158,7 @@ export class MembershipState {
     for (const listener of this.#listeners) listener();
   }
 
+  /** Recomputes what is derived from `#record`. */
   #refresh(): void {
     this.#members = memberIdsOf(this.membership).map((id) => ({
       id,
@@ -159,7 +168,10 @@ export class MembershipState {
     this.#adoptIncarnations();
   }
 
-  /** The log decides which incarnation counts: a member that was added again is another one. */
+  /**
+   * Takes the current incarnations from the log. A member that was removed and added again has a new
+   * incarnation.
+   */
   #adoptIncarnations(): void {
     const { ownId, incarnations } = this.#options;
     for (const { id, incarnation } of this.#record.members) {
@@ -172,7 +184,7 @@ function addressesOf(members: readonly MemberAddress[]): readonly string[] {
   return members.map((each) => each.address).filter((address) => address !== "");
 }
 
-/** The membership beside the durable state, as it is stored: empty before the first entry. */
+/** Returns the encoded membership record of the durable state: empty before the first entry. */
 export function durableMembership(machine: StateMachine): Uint8Array {
   const snapshot = machine.openSnapshot();
   try {

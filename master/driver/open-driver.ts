@@ -21,14 +21,15 @@ import type { OwnIdentity } from "./peer-handshake.ts";
 import { StateHolder } from "./state-holder.ts";
 
 /**
- * Opens the member's data directory, or founds it, and starts taking part.
+ * Opens or creates the data directory of a member and starts the member.
  *
- * Resolves when the state is open; the member may still be without a leader. Register its handlers
- * (`registerRaftHandlers`) and listen before or after: peers keep trying. A member that has lost
- * its state, but not its log, fetches one from a peer first; until then it is as good as down.
+ * Resolves when the state is open. The member may not know a leader yet. The caller registers the
+ * handlers (`registerRaftHandlers`) and listens, before or after: the peers retry. A member that lost
+ * its state and kept its log first fetches a state from a peer. It serves nothing until then.
  *
- * @throws {AshlarError} WRONG_IDENTITY if the directory is another member's; LOG_CORRUPT if the log
- *   is damaged; VERSION_MISMATCH if a newer version wrote it; INVALID_ARGUMENT; DISK_FAILED; NO_SPACE.
+ * @throws {AshlarError} WRONG_IDENTITY if the directory belongs to another member; LOG_CORRUPT if the
+ *   log is damaged; VERSION_MISMATCH if a newer version wrote it; INVALID_ARGUMENT; DISK_FAILED;
+ *   NO_SPACE
  */
 export async function openDriver(options: DriverOptions): Promise<Driver> {
   const timing = { ...DEFAULT_TIMING, ...pickTiming(options.timing ?? {}) };
@@ -49,14 +50,14 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     holder = await StateHolder.open({ states: storage.states, openStateMachine, log });
     const opening = { options, timing, own, storage, holder };
     await completeState(opening);
-    await joinLogToState(opening);
+    await alignLogToState(opening);
   } catch (error) {
     await holder?.close();
     await storage.log.close();
     throw error;
   }
   const { machine } = holder;
-  const founders = { ...NOBODY, voters: storage.founders };
+  const founders = { ...NO_MEMBERS, voters: storage.founders };
   const membershipState = membershipStateOf({ options, own, storage, holder }, founders);
   const node = createRaftNode({
     id: memberId,
@@ -87,7 +88,7 @@ function machineOf(holder: StateHolder): () => StateHolder["machine"] {
   return () => holder.machine;
 }
 
-/** A config holds more than the timing; only that is taken. */
+/** Returns the timing keys of `given`, which may be a whole config with other keys. */
 function pickTiming(given: Partial<DriverTiming>): Partial<DriverTiming> {
   const keys = Object.keys(DEFAULT_TIMING) as (keyof DriverTiming)[];
   return Object.fromEntries(
@@ -95,12 +96,12 @@ function pickTiming(given: Partial<DriverTiming>): Partial<DriverTiming> {
   );
 }
 
-/** What the state of a group stores of its members that begins with these voters. */
+/** Returns the encoded membership record of a new group with these voters. */
 export function foundingRecord(voters: readonly MemberId[]): Uint8Array {
-  return encodeMembershipRecord({ membership: { ...NOBODY, voters }, members: [] });
+  return encodeMembershipRecord({ membership: { ...NO_MEMBERS, voters }, members: [] });
 }
 
-const NOBODY: Membership = {
+const NO_MEMBERS: Membership = {
   voters: [],
   votersOutgoing: [],
   learners: [],
@@ -114,14 +115,14 @@ function membershipStateOf(
 ): MembershipState {
   const { memberId } = own;
   const { incarnations } = storage;
-  const given = { ownId: memberId, configured: options.members, founders, incarnations };
-  return new MembershipState(given, durableMembership(holder.machine));
+  const stateOptions = { ownId: memberId, configured: options.members, founders, incarnations };
+  return new MembershipState(stateOptions, durableMembership(holder.machine));
 }
 
 /**
- * Who founds a new cluster, by ascending id: nobody where this member is to join one.
+ * Returns the voters of a new cluster, by ascending id. Empty if this member joins a running cluster.
  *
- * @throws {AshlarError} INVALID_ARGUMENT if an id is there twice, or this member's is not
+ * @throws {AshlarError} INVALID_ARGUMENT if an id occurs twice, or the id of this member is missing
  */
 export function foundersOf({
   members,
@@ -130,12 +131,12 @@ export function foundersOf({
 }: Pick<DriverOptions, "members" | "memberId" | "join">): readonly MemberId[] {
   const voters = members.map((member) => member.id).sort((left, right) => left - right);
   if (new Set(voters).size !== voters.length) {
-    throw new AshlarError("INVALID_ARGUMENT", "Cannot use the members: an id is there twice");
+    throw new AshlarError("INVALID_ARGUMENT", "Cannot use the members: expected each id once");
   }
   if (!voters.includes(memberId)) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot use the members: this member, ${memberId}, is not among them`,
+      `Cannot use the members: expected this member, ${memberId}, among them`,
     );
   }
   return join === true ? [] : voters;
@@ -150,15 +151,15 @@ interface Opening {
 }
 
 /**
- * A state that ends before the log begins cannot be completed by it: it was damaged, and the log
- * compacted. One of a peer takes its place. Log, term and vote are untouched, so that nothing this
- * member has promised is forgotten, and it takes no part until it has a state.
+ * Fetches the state from a peer if the local state ends before the log begins. In that case the local
+ * state was damaged and is empty, and the compacted log cannot rebuild it. Log, term and vote are
+ * unchanged, so the member keeps every promise that it made. It serves nothing until it has a state.
  */
 async function completeState(opening: Opening): Promise<void> {
   const { options, timing, own, storage, holder } = opening;
   const indexMin = storage.log.entries.base.index;
   if (holder.machine.durable.index >= indexMin) return;
-  options.env.log.warn("The state is lost and is fetched from a peer", { indexMin });
+  options.env.log.warn("The state is lost: fetching it from a peer", { indexMin });
   await fetchState({
     ...options.env,
     own,
@@ -172,19 +173,25 @@ async function completeState(opening: Opening): Promise<void> {
     candidates: options.members.filter((member) => member.id !== own.memberId),
     indexMin,
   });
-  assert(holder.machine.durable.index >= indexMin, "the state that was fetched is late enough");
+  assert(
+    holder.machine.durable.index >= indexMin,
+    "the fetched state reaches the beginning of the log",
+  );
 }
 
 /**
- * A state that the log does not lead to replaced the one before just ahead of a crash: the log is
- * reset to it. All that it stands for was committed, so nothing that counts is lost.
+ * Makes the log consistent with the state. A crash between the two steps of a snapshot installation
+ * leaves a state that is ahead of the log: the log is then reset to the state. No committed entry is
+ * lost, because a state contains committed entries only.
+ *
+ * @throws {AshlarError} LOG_CORRUPT if the log has another committed entry at the index of the state
  */
-async function joinLogToState({ storage, holder, options }: Opening): Promise<void> {
+async function alignLogToState({ storage, holder, options }: Opening): Promise<void> {
   const { log } = storage;
   const { index, term } = holder.machine.durable;
   const { entries, hardState } = log;
-  const isJoined = index <= entries.lastIndex && entries.termAt(index) === term;
-  if (isJoined) {
+  const isAligned = index <= entries.lastIndex && entries.termAt(index) === term;
+  if (isAligned) {
     const commitIndex = maxIndex(hardState.commitIndex, index);
     if (commitIndex > hardState.commitIndex) {
       await log.append({ hardState: { ...hardState, commitIndex }, entries: [] });
@@ -194,14 +201,17 @@ async function joinLogToState({ storage, holder, options }: Opening): Promise<vo
   if (index <= hardState.commitIndex) {
     throw new AshlarError(
       "LOG_CORRUPT",
-      `Cannot use the state at index ${index} of term ${term}: the log has another entry there, which is committed`,
-      { hint: "The state and the log are of different members: put back what belongs together" },
+      `Cannot use the state at index ${index} of term ${term}: the log has another committed entry at that index`,
+      {
+        hint: "The state and the log belong to different members: restore the state or the log of this member",
+      },
     );
   }
-  options.env.log.warn("The log is reset to the state, which was replaced by a snapshot", {
+  options.env.log.warn("Resetting the log to the state, which is ahead of it", {
     index,
   });
-  // Who has entries of a term has seen that term; a vote in an earlier one counts no more.
-  const seen = term > hardState.term ? { term, votedFor: NO_MEMBER } : hardState;
-  await log.reset({ index, term }, { ...seen, commitIndex: index });
+  // The state has an entry of `term`, so the member has seen that term, and a vote of an earlier term
+  // is obsolete.
+  const termAndVote = term > hardState.term ? { term, votedFor: NO_MEMBER } : hardState;
+  await log.reset({ index, term }, { ...termAndVote, commitIndex: index });
 }

@@ -11,24 +11,26 @@ export type Connect = (
   options: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ) => Promise<Connection>;
 
-/** Who speaks to whom: the envelope of everything that masters say to each other. */
+/** Sender and receiver of every request between masters. */
 export interface Envelope {
   readonly clusterId: ClusterId;
   readonly from: MemberId;
   readonly to: MemberId;
   readonly fromIncarnation: string;
+  /** Address at which the sender accepts connections. Absent: not known. */
   readonly fromAddress?: string | undefined;
 }
 
-/** This member, as its peers are to know it. */
+/** The identity that this member presents to its peers. */
 export interface OwnIdentity {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   readonly incarnation: string;
-  /** Where its peers reach it. */
+  /** Address at which peers connect to this member. Empty: not known. */
   readonly address: string;
 }
 
+/** Returns the envelope of a request from this member to member `to`. */
 export function envelopeTo(own: OwnIdentity, to: MemberId): Envelope {
   const { clusterId, memberId, incarnation, address } = own;
   return {
@@ -41,40 +43,49 @@ export function envelopeTo(own: OwnIdentity, to: MemberId): Envelope {
 }
 
 /**
- * Resolves if whoever sent `envelope` may be listened to.
+ * Checks the envelope of a member of the group, including its incarnation. Resolves when that
+ * incarnation is durably recorded.
  *
- * @throws {AshlarError} WRONG_CLUSTER; WRONG_IDENTITY if it takes this member for another, or has
- *   another incarnation than when it was met first.
+ * @throws {AshlarError} WRONG_CLUSTER; WRONG_IDENTITY if the request is for another member, or another
+ *   incarnation of the sender is recorded
  */
 export async function checkSender(
   own: OwnIdentity,
-  peers: IncarnationRegister,
+  incarnations: IncarnationRegister,
   envelope: Envelope,
 ): Promise<void> {
   checkEnvelope(own, envelope);
-  await peers.check(envelope.from, envelope.fromIncarnation);
+  await incarnations.check(envelope.from, envelope.fromIncarnation);
 }
 
-/** What can be said of a sender whose incarnation does not matter, or not yet. */
+/**
+ * Checks everything in the envelope but the incarnation of the sender.
+ *
+ * @throws {AshlarError} WRONG_CLUSTER, WRONG_IDENTITY
+ */
 export function checkEnvelope(own: OwnIdentity, envelope: Envelope): void {
   if (envelope.clusterId !== own.clusterId) {
     throw new AshlarError(
       "WRONG_CLUSTER",
-      `Cannot take part with cluster ${envelope.clusterId}: this is cluster ${own.clusterId}`,
+      `Cannot serve a member of cluster ${envelope.clusterId}: expected cluster ${own.clusterId}`,
     );
   }
   if (envelope.to !== own.memberId) {
     throw new AshlarError(
       "WRONG_IDENTITY",
-      `Cannot answer as member ${envelope.to}: this is member ${own.memberId}`,
+      `Cannot serve a request for member ${envelope.to}: this is member ${own.memberId}`,
       { hint: "Check the addresses of the members in the config" },
     );
   }
   if (envelope.from === own.memberId) {
-    throw new AshlarError("WRONG_IDENTITY", `Cannot take part twice as member ${own.memberId}`);
+    throw new AshlarError(
+      "WRONG_IDENTITY",
+      `Cannot serve another process as member ${own.memberId}: this process has that id`,
+    );
   }
 }
 
+/** What a handshake with a peer takes. */
 export interface HandshakeOptions {
   readonly own: OwnIdentity;
   readonly incarnations: IncarnationRegister;
@@ -82,13 +93,19 @@ export interface HandshakeOptions {
   readonly connect: Connect;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
-  /** What the peer said of us. */
+  /** Called with the reply of the peer. */
   readonly onHandshake?: (reply: HandshakeReply) => void;
 }
 
+/** The reply of a peer: its identity, and its view of the membership. See `raft.hello`. */
 export type HandshakeReply = ReturnType<(typeof raftHello)["parseResponse"]>;
 
-/** A connection to the peer, once each of the two knows the other for who it is. */
+/**
+ * Connects to a peer and does the handshake. Resolves with the connection when each side has accepted
+ * the identity of the other.
+ *
+ * @throws {AshlarError} WRONG_IDENTITY, WRONG_CLUSTER; the error of the connection
+ */
 export async function connectToPeer(options: HandshakeOptions): Promise<Connection> {
   const { incarnations, peer, onHandshake } = options;
   return connectWithHandshake(options, async (reply) => {
@@ -98,10 +115,11 @@ export async function connectToPeer(options: HandshakeOptions): Promise<Connecti
 }
 
 /**
- * Who listens at the address of a member that is to be added. Its incarnation is not held against
- * what is remembered: it will be what counts.
+ * Connects to a member that will be added and returns its incarnation. The incarnation is not compared
+ * with a recorded one: the entry that adds the member makes it the current one.
  *
- * @throws {AshlarError} MEMBER_UNREACHABLE if nobody answers; WRONG_IDENTITY, WRONG_CLUSTER.
+ * @throws {AshlarError} MEMBER_UNREACHABLE if the address does not answer; WRONG_IDENTITY if another
+ *   member answers, or the member would found a cluster; WRONG_CLUSTER
  */
 export async function identifyPeer(
   options: Omit<HandshakeOptions, "incarnations">,
@@ -117,28 +135,29 @@ export async function identifyPeer(
     if (!isAshlarError(error) || error.retry === "never") throw error;
     throw new AshlarError(
       "MEMBER_UNREACHABLE",
-      `Cannot add member ${id}: nobody answers at ${address}: ${error.message}`,
+      `Cannot add member ${id}: no answer at ${address}: ${error.message}`,
       {
         cause: error,
-        hint: "Start it first, with join = true and an empty data directory",
+        hint: "Start the master first, with join = true and an empty data directory",
         details: { address },
       },
     );
   }
-  const reply = present<HandshakeReply>(found, "who was greeted has answered");
+  const reply = present<HandshakeReply>(found, "a completed handshake has a reply");
   if (reply.isFounding) {
     throw new AshlarError(
       "WRONG_IDENTITY",
-      `Cannot add member ${id}: the master at ${address} has an empty directory and was told to found a cluster`,
-      { hint: "Start it with join = true, and an empty data directory" },
+      `Cannot add member ${id}: the master at ${address} has an empty data directory and join = false`,
+      { hint: "Start the master with join = true and an empty data directory" },
     );
   }
   return { incarnation: reply.incarnation };
 }
 
+/** Connects, sends `raft.hello` and checks the reply. Closes the connection if a check fails. */
 async function connectWithHandshake(
   options: Omit<HandshakeOptions, "incarnations">,
-  take: (reply: HandshakeReply) => Promise<void>,
+  checkReply: (reply: HandshakeReply) => Promise<void>,
 ): Promise<Connection> {
   const { own, peer, connect, timeoutMs, signal } = options;
   const connection = await connect(peer.address, { timeoutMs, signal });
@@ -150,10 +169,10 @@ async function connectWithHandshake(
     if (memberId !== peer.id) {
       throw new AshlarError(
         "WRONG_IDENTITY",
-        `Cannot use ${peer.address}: expected member ${peer.id}: it is member ${memberId}`,
+        `Cannot use ${peer.address}: expected member ${peer.id}: current value is ${memberId}`,
       );
     }
-    await take(reply.head);
+    await checkReply(reply.head);
     return connection;
   } catch (error) {
     await connection.close(0);

@@ -10,25 +10,31 @@ import { encodeMessages } from "../raft/message-encoding.ts";
 import type { PeerMessage } from "../raft/messages.ts";
 import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
 
+/** Delay between two attempts to connect. */
 const RETRY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1_000 };
-/** A stream is renewed after so long: nothing on the wire lasts for ever. */
+/** Timeout of a stream, in milliseconds: every stream of the wire has one. A new stream follows. */
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
-/** Messages sent with one body. The wire takes 8 MiB; one message may be a little over 4. */
+/**
+ * Largest total size of the messages in one body, unless a single message is larger. The wire allows
+ * bodies of 8 MiB, and one message can be a little larger than 4 MiB.
+ */
 const BODY_BYTES_MAX = 4 * 1024 * 1024;
+/** Estimated size of a message without entries. */
 const HEARTBEAT_BYTES = 128;
 
+/** What a PeerLink takes. */
 export interface PeerLinkOptions extends Omit<HandshakeOptions, "signal"> {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Sent and not yet taken by the peer; what comes above it is dropped. */
+  /** Largest number of bytes that the peer has not acknowledged. Further messages are dropped. */
   readonly pendingBytesMax: number;
 }
 
 /**
- * The way to one peer: one connection of its own with one stream of Raft messages. Messages are
- * dropped rather than queued when the peer does not keep up or is not there: the core repeats what
- * matters, and old messages help nobody.
+ * The link to one peer: a connection with one stream of Raft messages. Reconnects until it is closed.
+ * While the peer is slow or unreachable, messages are dropped and not queued: the core repeats every
+ * message that is still needed, and outdated messages are useless.
  */
 export class PeerLink {
   readonly #options: PeerLinkOptions;
@@ -42,30 +48,33 @@ export class PeerLink {
     this.#running = this.#run();
   }
 
+  /** Whether the stream to the peer is open. */
   get isConnected(): boolean {
     return this.#stream !== null;
   }
 
-  /** @returns false if some of the messages were dropped. */
+  /** Sends `messages` in order. @returns false if some of them were dropped */
   send(messages: readonly PeerMessage[]): boolean {
     const stream = this.#stream;
     if (stream === null) return false;
     for (const part of batchesOf(messages)) {
       const body = encodeMessages(part);
       const isRoom = stream.pendingBytes + body.length <= this.#options.pendingBytesMax;
-      // One body always fits into an empty stream, however large.
+      // An empty stream accepts a body of any size.
       if (!isRoom && stream.pendingBytes > 0) return false;
       stream.send({}, body).catch(() => {
-        // The stream has ended, which `#run` sees; what was lost is repeated by the core.
+        // The stream has ended: `#run` reconnects, and the core repeats lost messages.
       });
     }
-    // The peer's disk has work to do. All else may travel with what this event still brings about.
+    // Entries start a disk write at the peer, so they are sent now. Other messages can share a packet
+    // with later messages of this turn.
     if (messages.some(hasEntries)) stream.flush();
     return true;
   }
 
+  /** Resolves when the connection is closed. */
   async close(): Promise<void> {
-    this.#aborting.abort(new AshlarError("CANCELLED", "This member stops"));
+    this.#aborting.abort(new AshlarError("CANCELLED", "This member is stopping"));
     await this.#running;
   }
 
@@ -75,7 +84,7 @@ export class PeerLink {
     for (let attempt = 1; !signal.aborted; attempt += 1) {
       try {
         const connection = await connectToPeer({ ...this.#options, signal });
-        if (this.#lastProblem !== "") log.info("A peer is back", { peer: peer.id });
+        if (this.#lastProblem !== "") log.info("A peer is reachable again", { peer: peer.id });
         this.#lastProblem = "";
         attempt = 0;
         await this.#runStream(connection);
@@ -89,7 +98,7 @@ export class PeerLink {
     }
   }
 
-  /** Until the stream ends, whyever. */
+  /** Opens the stream of Raft messages. Resolves or rejects when the stream ends. */
   async #runStream(connection: Connection): Promise<void> {
     const { own, peer } = this.#options;
     const { signal } = this.#aborting;
@@ -107,19 +116,20 @@ export class PeerLink {
     }
   }
 
-  /** A problem is told once, not at every attempt. */
+  /** Logs a failed attempt, unless the previous attempt failed in the same way. */
   #logProblem(error: AshlarError): void {
     const { log, peer } = this.#options;
     const problem = `${error.code} ${error.message}`;
     if (this.#aborting.signal.aborted || problem === this.#lastProblem) return;
     this.#lastProblem = problem;
-    const isWrong = error.code === "WRONG_IDENTITY" || error.code === "WRONG_CLUSTER";
+    const isRefusal = error.code === "WRONG_IDENTITY" || error.code === "WRONG_CLUSTER";
     const fields = { peer: peer.id, address: peer.address, error };
-    if (isWrong) log.error("A peer is refused, or refuses this member", fields);
-    else log.warn("A peer cannot be reached", fields);
+    if (isRefusal) log.error("A peer was refused, or refused this member", fields);
+    else log.warn("Cannot reach a peer", fields);
   }
 }
 
+/** Splits `messages` into batches of at most BODY_BYTES_MAX, in order. */
 function* batchesOf(messages: readonly PeerMessage[]): Generator<PeerMessage[], void, void> {
   let part: PeerMessage[] = [];
   let sizeBytes = 0;

@@ -24,6 +24,7 @@ type NoFields = Record<string, never>;
 type AnyStream = Pick<Stream<unknown, unknown>, "cancel">;
 type FetchStream = Parameters<typeof serveState>[0];
 
+/** What a PeerService takes. */
 export interface PeerServiceOptions extends SendPartsOptions {
   readonly own: OwnIdentity;
   readonly incarnations: IncarnationRegister;
@@ -32,42 +33,47 @@ export interface PeerServiceOptions extends SendPartsOptions {
   readonly receiver: SnapshotReceiver;
   readonly stallMs: number;
   readonly membershipState: MembershipState;
-  /** Whether this member holds nothing and would found a cluster. */
+  /** Returns whether this member has no entries and would found a new cluster. */
   readonly isFounding: () => boolean;
-  /** Someone has said where it listens. */
+  /** Called with the address that a peer has named in its request. */
   readonly onPeerAddress: (peer: MemberAddress) => void;
+  /** Hands messages to the Raft core. */
   readonly deliver: (messages: readonly PeerMessage[]) => void;
 }
 
-/** What this member answers to its peers. Every sender is checked before it is listened to. */
+/** Serves the requests of the other members. Checks the sender before it processes a request. */
 export class PeerService {
   readonly #options: PeerServiceOptions;
-  /** Those that are open, and whose they are. */
+  /** The open streams, each with the member that opened it. */
   readonly #streams = new Map<AnyStream, MemberId>();
-  /** Those that read the state, with the promise that ends when they do not any more. */
+  /** The streams that read the state. Each promise settles when its stream no longer reads. */
   readonly #stateStreams = new Map<AnyStream, Promise<void>>();
+  /** The error with which requests are rejected after `stop`. */
   #stopReason: AshlarError | null = null;
 
   constructor(options: PeerServiceOptions) {
     this.#options = options;
   }
 
-  /** Ends all streams, so that a server that closes need not wait for them. */
+  /** Cancels all streams, so that closing the server does not wait for them. */
   stop(): void {
-    this.#stopReason = new AshlarError("UNAVAILABLE", "This member stops");
+    this.#stopReason = new AshlarError("UNAVAILABLE", "This member is stopping");
     for (const stream of this.#streams.keys()) stream.cancel(this.#stopReason);
   }
 
-  /** Ends the streams of those who are no members: when they come again they are told. */
+  /** Cancels the streams of removed members. They reconnect, and the handshake tells them so. */
   closeNonMemberStreams(): void {
     const { membershipState } = this.#options;
-    const error = new AshlarError("UNAVAILABLE", "The members have changed");
+    const error = new AshlarError("UNAVAILABLE", "The membership has changed");
     for (const [stream, peer] of this.#streams) {
       if (!membershipState.isMember(peer)) stream.cancel(error);
     }
   }
 
-  /** A stranger is told that it is one; which incarnation it has counts once it is added. */
+  /**
+   * Answers the handshake. A process that is not a member receives `isMember: false`; its incarnation
+   * is not checked, because the entry that adds it will set its incarnation.
+   */
   async hello(envelope: Envelope): Promise<HandshakeReply> {
     const { own, membershipState, incarnations, machine, isFounding, receiver } = this.#options;
     const isMember = membershipState.isMember(envelope.from);
@@ -85,7 +91,7 @@ export class PeerService {
     };
   }
 
-  /** Takes Raft messages until the stream ends. */
+  /** Receives Raft messages until the stream ends. */
   async messages(envelope: Envelope, stream: Stream<NoFields, NoFields>): Promise<void> {
     await this.#check(envelope);
     const { incarnations } = this.#options;
@@ -96,7 +102,7 @@ export class PeerService {
         const received = await stream.receive();
         if (received === null) break;
         const messages = this.#decode(envelope, received);
-        // Another incarnation may count since the stream was opened.
+        // The current incarnation of the peer may have changed since the stream was opened.
         if (!incarnations.isCurrent(from, fromIncarnation)) await this.#check(envelope);
         this.#options.deliver(messages);
       }
@@ -104,6 +110,7 @@ export class PeerService {
     });
   }
 
+  /** Receives a snapshot from the leader. */
   async snapshot(
     opening: Envelope & SnapshotOpening,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
@@ -114,6 +121,7 @@ export class PeerService {
     );
   }
 
+  /** Sends the durable state to a peer that lost its own. */
   async fetchState(
     opening: Envelope & { readonly indexMin: LogIndex },
     stream: FetchStream,
@@ -134,7 +142,7 @@ export class PeerService {
     }
   }
 
-  /** For clients: they are no peers and need not be checked. */
+  /** Sends a backup to a client. A client is no peer, so there is no sender to check. */
   async backup(stream: BackupStream, facts: ServeBackupOptions["facts"]): Promise<void> {
     if (this.#stopReason !== null) throw this.#stopReason;
     const machine = this.#options.machine();
@@ -142,13 +150,14 @@ export class PeerService {
     await this.#withStateStream(stream, this.#options.own.memberId, served);
   }
 
-  /** Nobody reads the state here when it resolves: it is about to be replaced or closed. */
+  /** Cancels the streams that read the state. Resolves when none of them reads any longer. */
   async releaseState(): Promise<void> {
-    const error = new AshlarError("UNAVAILABLE", "The state is being replaced");
+    const error = new AshlarError("UNAVAILABLE", "The state is being replaced or closed");
     for (const stream of this.#stateStreams.keys()) stream.cancel(error);
     await Promise.allSettled(this.#stateStreams.values());
   }
 
+  /** @throws {AshlarError} if the sender is refused or this member is stopping */
   async #check(envelope: Envelope): Promise<void> {
     const { own, incarnations } = this.#options;
     await checkSender(own, incarnations, envelope);
@@ -165,7 +174,7 @@ export class PeerService {
   }
 
   #decode(envelope: Envelope, received: Received<unknown>): readonly PeerMessage[] {
-    // The entries live on in the log, the slab does not.
+    // Copied: the entries stay in the log, and the slab of the body is released here.
     const body = received.body.slice();
     received.release();
     const messages = decodeMessages(body);
@@ -173,13 +182,13 @@ export class PeerService {
       if (message.from !== envelope.from || message.to !== envelope.to) {
         throw new AshlarError(
           "PROTOCOL_ERROR",
-          `Cannot take a message from ${message.from} to ${message.to}: the stream is from ${envelope.from} to ${envelope.to}`,
+          `Cannot accept a message from ${message.from} to ${message.to}: the stream is from ${envelope.from} to ${envelope.to}`,
         );
       }
       if (message.kind === "snapshot-request") {
         throw new AshlarError(
           "PROTOCOL_ERROR",
-          "Cannot take a snapshot here: it has its own stream",
+          "Cannot accept a snapshot in the message stream: it needs a stream of its own",
         );
       }
     }

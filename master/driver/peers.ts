@@ -4,8 +4,9 @@ import type { PeerMessage } from "../raft/messages.ts";
 import { CommitNotices, isCommitNotice } from "./commit-notices.ts";
 import { PeerLink, type PeerLinkOptions } from "./peer-link.ts";
 
+/** What Peers takes. */
 export interface PeersOptions extends Omit<PeerLinkOptions, "peer"> {
-  /** Messages to this peer were dropped. */
+  /** Called when messages to this peer were dropped. */
   readonly onDropped: (peer: MemberId) => void;
 }
 
@@ -14,7 +15,7 @@ interface OpenLink {
   readonly link: PeerLink;
 }
 
-/** The links to all other members. */
+/** The links to the other members, and the queues of messages to them. */
 export class Peers {
   readonly #options: PeersOptions;
   readonly #links = new Map<MemberId, OpenLink>();
@@ -31,27 +32,28 @@ export class Peers {
     });
   }
 
-  /** From now on these are the peers: a link to each, and to nobody else. */
+  /** Keeps a link to each of `peers` and closes all other links. A new address replaces the link. */
   setPeers(peers: readonly MemberAddress[]): void {
     for (const id of this.#links.keys()) {
-      if (!peers.some((peer) => peer.id === id)) this.#drop(id);
+      if (!peers.some((peer) => peer.id === id)) this.#close(id);
     }
     for (const { id, address } of peers) {
       if (this.#links.get(id)?.address === address) continue;
-      this.#drop(id);
+      this.#close(id);
       this.#open({ id, address });
     }
   }
 
   /**
-   * Someone speaks whom the log has not told us of yet. It may be a member already: what it asks for
-   * may be needed for the log to go on, so it is answered.
+   * Opens a link to a peer that sends messages and is not in the applied membership. It may already be
+   * a member by an entry that this member lacks, and this member may need to answer it, for example
+   * with its vote, before that entry can be committed.
    */
   notePeer(peer: MemberAddress): void {
     if (!this.#links.has(peer.id)) this.#open(peer);
   }
 
-  /** For the next `flush`, or for a little later if it tells nothing that is urgent. */
+  /** Queues `message` for the next `flush`. A commit notice is delayed: see CommitNotices. */
   queue(message: PeerMessage): void {
     if (isCommitNotice(message)) {
       this.#notices.hold(message);
@@ -67,7 +69,7 @@ export class Peers {
     else queued.push(message);
   }
 
-  /** Sends what is queued, as one batch to each peer. */
+  /** Sends the queued messages, as one batch to each peer. */
   flush(): void {
     for (const [peer, messages] of this.#queued) {
       const isSent = this.#links.get(peer)?.link.send(messages) ?? false;
@@ -76,10 +78,11 @@ export class Peers {
     this.#queued.clear();
   }
 
+  /** Resolves when all links are closed. No link is opened after that. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#notices.stop();
-    for (const id of this.#links.keys()) this.#drop(id);
+    for (const id of this.#links.keys()) this.#close(id);
     await Promise.all(this.#closing);
   }
 
@@ -90,11 +93,11 @@ export class Peers {
     this.#links.set(peer.id, { address: peer.address, link });
   }
 
-  #drop(id: MemberId): void {
-    const way = this.#links.get(id);
-    if (way === undefined) return;
+  #close(id: MemberId): void {
+    const open = this.#links.get(id);
+    if (open === undefined) return;
     this.#links.delete(id);
-    const closing = way.link.close().then(() => {
+    const closing = open.link.close().then(() => {
       this.#closing.delete(closing);
     });
     this.#closing.add(closing);

@@ -4,7 +4,7 @@ import type { LogIndex } from "../../shared/base/ids.ts";
 import type { Applied } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 
-/** A command whose caller waits. */
+/** A command whose caller waits for the outcome. */
 export interface PendingProposal {
   readonly command: Uint8Array;
   readonly resolve: (applied: Applied) => void;
@@ -16,15 +16,15 @@ interface PlacedProposal {
   readonly term: EntryPosition["term"];
 }
 
-/** An entry of the log larger than this is refused: it must fit into one message. */
+/** Largest command, in bytes. An entry must fit into one message. */
 const PROPOSAL_BYTES_MAX = 4 * 1024 * 1024;
-const NOTHING = new Uint8Array(0);
+const NO_COMMAND = new Uint8Array(0);
 
 /**
- * The commands under way.
+ * The pending commands: queued for the next turn, or placed in the log and not yet applied.
  *
- * Invariant: a caller gets exactly one answer. It is the outcome only of the entry that holds its
- * own command: the entry at the index at which the command was placed, in the same term.
+ * Invariant: each caller gets exactly one answer. It gets an outcome only from the entry with its own
+ * command, that is, the entry at the index where the command was placed, in the same term.
  */
 export class Proposals {
   readonly #countMax: number;
@@ -39,11 +39,16 @@ export class Proposals {
     this.#bytesMax = limits.bytesMax;
   }
 
+  /** Number of pending commands. */
   get count(): number {
     return this.#count;
   }
 
-  /** Queues a command for the next turn. @throws {AshlarError} TOO_LARGE, OVERLOADED */
+  /**
+   * Queues a command for the next turn. Resolves with its outcome when it is applied.
+   *
+   * @throws {AshlarError} TOO_LARGE, OVERLOADED, and the errors of `Consensus.propose`
+   */
   add(command: Uint8Array): Promise<Applied> {
     const refusal = this.#refusalOf(command);
     if (refusal !== null) return Promise.reject(refusal);
@@ -55,7 +60,7 @@ export class Proposals {
   }
 
   #refusalOf(command: Uint8Array): AshlarError | null {
-    assert(command.length > 0, "a command is not empty: empty entries are the leader's own");
+    assert(command.length > 0, "a command is not empty: empty entries belong to the leader");
     if (command.length > PROPOSAL_BYTES_MAX) {
       return new AshlarError(
         "TOO_LARGE",
@@ -67,37 +72,38 @@ export class Proposals {
     }
     return new AshlarError(
       "OVERLOADED",
-      `Cannot propose a command: ${this.#count} commands of ${this.#sizeBytes} bytes are under way`,
+      `Cannot propose a command: ${this.#count} commands of ${this.#sizeBytes} bytes are pending`,
     );
   }
 
+  /** Returns the queued commands and empties the queue. */
   takeQueued(): PendingProposal[] {
     const queued = this.#queued;
     this.#queued = [];
     return queued;
   }
 
-  /** The command stands in the log, not committed yet. */
+  /** Records that the command is in the log at `position`. It is not committed yet. */
   place(proposal: PendingProposal, position: EntryPosition): void {
-    assert(!this.#placed.has(position.index), "two commands never stand at one index");
+    assert(!this.#placed.has(position.index), "an index has at most one pending command");
     this.#placed.set(position.index, { proposal, term: position.term });
   }
 
-  /** Waits for an entry that holds no command and stands in the log, not committed yet. */
+  /** Resolves when the entry at `position`, which has no command and is in the log, is applied. */
   waitFor(position: EntryPosition): Promise<Applied> {
     this.#count += 1;
     return new Promise((resolve, reject) => {
-      this.place({ command: NOTHING, resolve, reject }, position);
+      this.place({ command: NO_COMMAND, resolve, reject }, position);
     });
   }
 
-  /** The command is not in the log. */
+  /** Rejects a command that is not in the log. */
   refuse(proposal: PendingProposal, error: AshlarError): void {
     this.#release(proposal);
     proposal.reject(error);
   }
 
-  /** The entry at `position` is applied, with `outcome`. */
+  /** Answers the command that was placed at the index of the applied entry, if there is one. */
   settle(position: EntryPosition, outcome: unknown): void {
     const placed = this.#placed.get(position.index);
     if (placed === undefined) return;
@@ -108,13 +114,19 @@ export class Proposals {
       proposal.resolve({ index: position.index, outcome });
       return;
     }
-    // Another leader's entry was committed in its place, so this one never can be.
+    // Another leader's entry was committed at this index, so the command can never be committed.
     proposal.reject(
-      new AshlarError("NOT_LEADER", "Cannot commit a command: a new leader took over"),
+      new AshlarError(
+        "NOT_LEADER",
+        "Cannot commit the command: a new leader has replaced its entry",
+      ),
     );
   }
 
-  /** Leadership or the member is lost: nobody here will learn what becomes of what is placed. */
+  /**
+   * Rejects all commands, after this member lost its leadership or halted. It no longer learns the
+   * outcome of the placed commands.
+   */
   failAll(reasons: { readonly queued: AshlarError; readonly placed: AshlarError }): void {
     for (const proposal of this.takeQueued()) this.refuse(proposal, reasons.queued);
     const placed = [...this.#placed.values()];
@@ -125,6 +137,6 @@ export class Proposals {
   #release(proposal: PendingProposal): void {
     this.#count -= 1;
     this.#sizeBytes -= proposal.command.length;
-    assert(this.#count >= 0 && this.#sizeBytes >= 0, "a command is forgotten once");
+    assert(this.#count >= 0 && this.#sizeBytes >= 0, "a command is released once");
   }
 }

@@ -7,10 +7,13 @@ import type { Driver } from "./driver.ts";
 import { raftFetchState } from "./fetch-state.ts";
 import { type ServeBackupOptions, waitDurable } from "./serve-backup.ts";
 
-/** Until the state that a backup needs is written: a flush interval and some. */
+/** Timeout for confirming and flushing the state of a backup. Longer than a flush interval. */
 const READY_TIMEOUT_MS = 30_000;
 
-/** Serves the methods of `shared/protocol/raft-api`, and `raft.fetch-state`. Before `listen`. */
+/**
+ * Registers the handlers of `shared/protocol/raft-api` and of `raft.fetch-state`. Call it before
+ * `listen`.
+ */
 export function registerRaftHandlers(handlers: Handlers, driver: Driver): void {
   const { service } = driver;
   handlers.onCall(raftHello, async (request) => {
@@ -32,9 +35,10 @@ export function registerRaftHandlers(handlers: Handlers, driver: Driver): void {
 }
 
 /**
- * Serves `shared/protocol/backup-api`: a state that shows all that was acknowledged before.
+ * Registers the handler of `shared/protocol/backup-api`. A backup contains every change that was
+ * acknowledged before the request.
  *
- * @param facts of the state as it is, asked for every backup
+ * @param options.facts returns the current facts about the cluster. Called for each backup
  */
 export function registerBackupHandler(
   handlers: Handlers,

@@ -3,36 +3,46 @@ import type { ReadState } from "../raft/core.ts";
 import type { Message, PeerMessage, StorageAppend, StorageApply } from "../raft/messages.ts";
 import type { Leadership, RaftNode } from "../raft/raft.ts";
 
-/** Peers and queues that the core's work goes to. None of them may call the core back at once. */
+/**
+ * The components to which the loop hands the work of the core. They must not call the core
+ * synchronously: they reply with `RaftLoop.deliver`.
+ */
 export interface LoopDeps {
-  /** Puts what clients want into the core: once in each turn, after the messages. */
+  /** Submits queued commands and reads to the core. Called once in each turn, after the messages. */
   readonly submitRequests: (node: RaftNode) => void;
+  /** Called when the role, the term or the known leader has changed. */
   readonly onLeadership: (leadership: Leadership) => void;
+  /** Queues messages to peers that promise nothing that must be durable first. */
   readonly send: (messages: readonly PeerMessage[]) => void;
+  /** Writes entries and the hard state, then delivers the replies of `append`. */
   readonly write: (append: StorageAppend) => void;
-  /** May wait for the next turn where entries are to be written: these others wait for. */
+  /** Applies committed entries. `next-turn`: after the entries that this turn writes. */
   readonly apply: (batch: StorageApply, when: "now" | "next-turn") => void;
+  /** Called when a ReadIndex round is confirmed. */
   readonly onReadState: (state: ReadState) => void;
-  /** Everything that came up in this turn is under way. */
+  /** Called when all work of this turn has been handed out. */
   readonly onTurnEnd: () => void;
+  /** Called at each tick, to expire deadlines. */
   readonly onTick: (nowMs: number) => void;
-  /** The event loop stood still for so long. */
+  /** Called after the event loop was blocked for `stalledMs`. */
   readonly onStall: (stalledMs: number) => void;
 }
 
+/** What a RaftLoop takes. */
 export interface LoopOptions {
   readonly clock: Clock;
   readonly node: RaftNode;
+  /** Interval between two ticks of the core. */
   readonly tickMs: number;
-  /** A tick that is later than this is a stall. */
+  /** A tick that is later than this counts as a stall of the event loop. */
   readonly stallMs: number;
   readonly deps: LoopDeps;
 }
 
 /**
- * The loop around the core: everything that has come since the last turn goes in, then all that is
- * to be done goes out. One turn of the event loop is one turn of this one, so a burst of messages
- * or commands costs one write and one message to each peer.
+ * The loop that drives the Raft core. One turn steps all received messages and submits all queued
+ * requests, then hands out the work of the core. A turn of the event loop is at most one turn of this
+ * loop, so a burst of messages or commands costs one write and one message to each peer.
  */
 export class RaftLoop {
   readonly #options: LoopOptions;
@@ -46,25 +56,26 @@ export class RaftLoop {
     this.#options = options;
   }
 
+  /** Starts the tick timer and the first turn. */
   start(): void {
     this.#tickDueMs = this.#options.clock.monotonicMs();
     this.#setTimer();
     this.wake();
   }
 
-  /** For the core, in the next turn. */
+  /** Queues messages for the core and starts a turn. */
   deliver(messages: readonly Message[]): void {
     for (const message of messages) this.#inbox.push(message);
     this.wake();
   }
 
-  /** There is something to do for the next turn. */
+  /** Schedules a turn, unless one is scheduled already. */
   wake(): void {
     if (this.#turning !== null || this.#isStopped) return;
     this.#turning = this.#options.clock.yieldTurn().then(() => this.#turn());
   }
 
-  /** No turn begins any more. */
+  /** Stops the ticks. No further turn runs. */
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
@@ -76,7 +87,7 @@ export class RaftLoop {
     const { node, deps } = this.#options;
     this.#stepInbox();
     deps.submitRequests(node);
-    // What is applied and written at once answers at once.
+    // A component may reply synchronously with `deliver`, and the core may then have more work.
     while (node.hasReady() && !this.#isStopped) {
       this.#processReady();
       this.#stepInbox();
@@ -92,14 +103,14 @@ export class RaftLoop {
     }
   }
 
-  /** In the order of `Ready`: messages that promise nothing leave before anything is written. */
+  /** Hands out one `Ready`, in its order: messages that need no durability precede the write. */
   #processReady(): void {
     const { node, deps } = this.#options;
     const { leadership, messages, append, apply, readStates } = node.ready();
     if (leadership !== null) deps.onLeadership(leadership);
     if (messages.length > 0) deps.send(messages);
     if (append !== null) deps.write(append);
-    // What others wait for first: the entries on their way, and on the disk.
+    // If there are entries to write, applying waits: the followers and the commit depend on the write.
     const isIdle = append === null || append.entries.length === 0;
     if (apply !== null) deps.apply(apply, isIdle ? "now" : "next-turn");
     for (const state of readStates) deps.onReadState(state);
@@ -108,8 +119,8 @@ export class RaftLoop {
   #setTimer(): void {
     const { clock, tickMs } = this.#options;
     const nowMs = clock.monotonicMs();
-    // A fixed rate; but ticks that were missed are not made up for: a member that stood still has
-    // not waited for its leader all that time.
+    // The rate is fixed, but missed ticks are not repeated: while the event loop was blocked, the
+    // member could not receive the heartbeats of its leader.
     this.#tickDueMs = Math.max(this.#tickDueMs + tickMs, nowMs);
     this.#timer = clock.after(this.#tickDueMs - nowMs, () => this.#tick());
   }
@@ -121,7 +132,7 @@ export class RaftLoop {
     const lateMs = nowMs - this.#tickDueMs;
     this.#setTimer();
     if (lateMs > stallMs) deps.onStall(lateMs);
-    // What came in during a stall is heard before time passes: the leader may have spoken.
+    // After a stall, process the received messages before the tick: they may contain a heartbeat.
     if (lateMs > stallMs) this.wake();
     else node.tick();
     deps.onTick(nowMs);

@@ -2,6 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import type { AshlarError } from "../../shared/base/errors.ts";
 import { deadlineExceeded, type Waiter } from "./applied-waiters.ts";
 
+/** One ReadIndex round and the reads that it confirms. */
 interface ReadAttempt {
   readonly readId: number;
   readonly startedMs: number;
@@ -9,11 +10,11 @@ interface ReadAttempt {
 }
 
 /**
- * Linearizable reads: those who wait for an index that covers all that was acknowledged before
- * they came (ReadIndex, Raft thesis §6.4).
+ * The pending linearizable reads. Each waits for an index that covers every command acknowledged
+ * before the read arrived (ReadIndex, Raft thesis §6.4).
  *
- * Invariant: an attempt answers only those who came before it began, and its id is never used
- * again; an answer to an attempt that was given up is ignored (etcd #20418).
+ * Invariant: an attempt answers only the reads that arrived before it started. The id of an attempt
+ * is never used again, and an answer to an abandoned attempt is ignored (etcd #20418).
  */
 export class Reads {
   readonly #retryAfterMs: number;
@@ -24,30 +25,31 @@ export class Reads {
     this.#retryAfterMs = options.retryAfterMs;
   }
 
-  /** Someone has come since the last attempt began. */
+  /** Whether reads have arrived since the last attempt started. */
   get isWaiting(): boolean {
     return this.#queued.length > 0;
   }
 
+  /** Queues a read for the next attempt. */
   add(waiter: Waiter): void {
     this.#queued.push(waiter);
   }
 
-  /** One attempt, with an id of its own, is begun for all who have come since the last. */
+  /** Starts an attempt with a new id for all queued reads. */
   start(readId: number, nowMs: number): void {
-    assert(this.#queued.length > 0, "an attempt is for someone");
+    assert(this.#queued.length > 0, "an attempt has at least one read");
     this.#attempts.push({ readId, startedMs: nowMs, waiters: this.#queued });
     this.#queued = [];
   }
 
-  /** No attempt can be begun: who waits for one is told. */
+  /** Rejects all queued reads, because no attempt can be started. */
   refuse(error: AshlarError): void {
     const queued = this.#queued;
     this.#queued = [];
     for (const waiter of queued) waiter.reject(error);
   }
 
-  /** Those whom the answer to `readId` is for. */
+  /** Ends the attempt `readId` and returns its reads. Empty if the attempt was abandoned. */
   answer(readId: number): readonly Waiter[] {
     const attempt = this.#attempts.find((each) => each.readId === readId);
     if (attempt === undefined) return [];
@@ -55,7 +57,7 @@ export class Reads {
     return attempt.waiters;
   }
 
-  /** Attempts without an answer are begun anew; who has waited too long is told. */
+  /** Requeues the reads of attempts without an answer, and rejects the reads past their deadline. */
   expire(nowMs: number): void {
     if (this.#queued.length === 0 && this.#attempts.length === 0) return;
     const stale = this.#attempts.filter((each) => nowMs - each.startedMs >= this.#retryAfterMs);
@@ -68,12 +70,13 @@ export class Reads {
     this.#queued = rejectLate(this.#queued, nowMs);
   }
 
-  /** The leader changed: who asked the old one asks again. */
+  /** Requeues all reads after a leader change: the new leader must confirm them. */
   requeueAll(): void {
     for (const attempt of this.#attempts) this.#queued.push(...attempt.waiters);
     this.#attempts = [];
   }
 
+  /** Rejects all reads with `error`. */
   failAll(error: AshlarError): void {
     this.requeueAll();
     this.refuse(error);
@@ -84,7 +87,7 @@ function rejectLate(waiters: readonly Waiter[], nowMs: number): Waiter[] {
   const inTime: Waiter[] = [];
   for (const waiter of waiters) {
     if (waiter.deadlineMs > nowMs) inTime.push(waiter);
-    else waiter.reject(deadlineExceeded("a leader to confirm a read"));
+    else waiter.reject(deadlineExceeded("the confirmation of a read by the leader"));
   }
   return inTime;
 }

@@ -5,22 +5,28 @@ import type { BackupHead, BackupMessage } from "../../shared/protocol/backup-api
 import type { Stream } from "../../shared/wire/rpc.ts";
 import type { StateMachine } from "../state-machine.ts";
 import { type SendPartsOptions, sendParts } from "./snapshot-parts.ts";
-import { withStallTimeout } from "./stall-guard.ts";
+import { withStallTimeout } from "./stall-timeout.ts";
 
-/** Between two looks at what is durable. */
+/** Interval between two checks of the durable index, in milliseconds. */
 const POLL_MS = 20;
 
+/** The stream on which a backup is sent. */
 export type BackupStream = Stream<BackupMessage, Record<string, never>>;
 
+/** What `serveBackup` takes. */
 export interface ServeBackupOptions extends SendPartsOptions {
   readonly machine: StateMachine;
   readonly clock: Clock;
   readonly stallMs: number;
-  /** What the state machine does not know of itself. */
+  /** Facts for the head of the backup that the state machine does not have. */
   readonly facts: Pick<BackupHead, "clusterId" | "featureLevel">;
 }
 
-/** Resolves when the store holds everything up to `index`. @throws {AshlarError} DEADLINE_EXCEEDED */
+/**
+ * Resolves when the store contains all entries up to `index`.
+ *
+ * @throws {AshlarError} DEADLINE_EXCEEDED
+ */
 export async function waitDurable(
   machine: () => StateMachine,
   index: LogIndex,
@@ -31,14 +37,18 @@ export async function waitDurable(
     if (clock.monotonicMs() > untilMs) {
       throw new AshlarError(
         "DEADLINE_EXCEEDED",
-        `Cannot read the state at index ${index}: it was not written within ${timeoutMs} ms`,
+        `Cannot read the state at index ${index}: it was not flushed within ${timeoutMs} ms`,
       );
     }
     await clock.sleep(POLL_MS);
   }
 }
 
-/** Sends the durable state as one index. Serving and applying go on meanwhile. */
+/**
+ * Sends the durable state as of one index. The member continues to serve and to apply meanwhile.
+ *
+ * @throws {AshlarError} UNSUPPORTED if the state machine keeps no state hash; see `sendParts`
+ */
 export async function serveBackup(
   stream: BackupStream,
   options: ServeBackupOptions,
@@ -48,11 +58,14 @@ export async function serveBackup(
   try {
     const { index, term, stateHash } = snapshot;
     if (stateHash === null) {
-      throw new AshlarError("UNSUPPORTED", "Cannot make a backup: this state keeps no hash");
+      throw new AshlarError(
+        "UNSUPPORTED",
+        "Cannot make a backup: the state machine keeps no state hash",
+      );
     }
-    const giveUp = (error: AshlarError): void => stream.cancel(error);
+    const onStall = (error: AshlarError): void => stream.cancel(error);
     const send = (head: BackupMessage, body?: Uint8Array): Promise<void> =>
-      withStallTimeout(clock, stallMs, { work: stream.send(head, body), giveUp });
+      withStallTimeout(clock, stallMs, { work: stream.send(head, body), onStall });
     const createdMs = clock.wallMs();
     const head = { ...facts, index, term, createdMs: Math.floor(createdMs), stateHash };
     await send({ kind: "begin", head });

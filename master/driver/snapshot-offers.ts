@@ -1,18 +1,18 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 
-/** What became of a snapshot that was offered to the core. */
+/** The outcome of a snapshot that was offered to the core. */
 export type OfferOutcome =
-  /** It stands in place of the state and of the log. */
+  /** The snapshot has replaced the state and the log. */
   | "installed"
-  /** The core could not use it: nothing has changed. */
+  /** The core did not accept it. Nothing has changed. */
   | "refused"
-  /** The disk failed while it was put in place: it may stand there or not. */
+  /** The disk failed during the installation: the snapshot may be installed or not. */
   | "failed";
 
 /**
- * The snapshot that was received and offered to the core, which accepts it in the turn in which it
- * hears of it, or never.
+ * The received snapshot that is offered to the core. The core accepts a snapshot in the turn in which
+ * it receives the offer, or never.
  */
 export class SnapshotOffers {
   #offered: {
@@ -21,30 +21,31 @@ export class SnapshotOffers {
     isAccepted: boolean;
   } | null = null;
 
+  /** Records an offer. Resolves with its outcome. */
   offer(index: LogIndex): Promise<OfferOutcome> {
-    assert(this.#offered === null, "one snapshot is offered at a time");
+    assert(this.#offered === null, "at most one snapshot is offered");
     return new Promise((resolve) => {
       this.#offered = { index, resolve, isAccepted: false };
     });
   }
 
-  /** The core asks for the snapshot to be put in place. */
+  /** Records that the core accepts the snapshot and requests its installation. */
   accept(index: LogIndex): void {
-    assert(this.#offered?.index === index, "the core accepts only what was offered");
+    assert(this.#offered?.index === index, "the core accepts the offered snapshot only");
     this.#offered.isAccepted = true;
   }
 
-  /** The turn in which the core heard of the offer is over, or no turn will come any more. */
+  /** Ends the offer as refused, after the turn with the offer or when no further turn runs. */
   refuseUnlessAccepted(): void {
     if (this.#offered !== null && !this.#offered.isAccepted) this.#settle("refused");
   }
 
-  /** What was accepted is in place. */
+  /** Ends the offer as installed. */
   noteInstalled(): void {
     this.#settle("installed");
   }
 
-  /** Whatever was accepted could not be put in place. */
+  /** Ends the offer as failed, because the disk failed or the member stops. */
   fail(): void {
     if (this.#offered !== null) this.#settle("failed");
   }

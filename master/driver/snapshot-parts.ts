@@ -15,42 +15,48 @@ import { StateHash } from "../../shared/protocol/state-hash.ts";
 import type { Received } from "../../shared/wire/rpc.ts";
 import type { StateSnapshot } from "../state-machine.ts";
 
-/** Before the first key and behind the last: a key is 1 to KEY_BYTES_MAX bytes. */
+/** The smallest and the largest possible key: a key has 1 to KEY_BYTES_MAX bytes. */
 const FIRST_KEY = new Uint8Array(1);
 const LAST_KEY = new Uint8Array(KEY_BYTES_MAX).fill(0xff);
 
+/** The head of one message of a snapshot transfer. Its body has the rows. */
 export type SnapshotHead =
   | { readonly kind: "part"; readonly entryCount: number }
   | { readonly kind: "end"; readonly entryCount: number; readonly digest: Digest };
 
 /**
- * So long both ends of a transfer that broke off keep what it needs to go on: the sender the pinned
- * state, the receiver the rows that came.
+ * Time in milliseconds for which an interrupted transfer can be resumed. The sender keeps the pinned
+ * state for that time, and the receiver keeps the received rows.
  */
 export const RESUME_WITHIN_MS = 60_000;
 
-/** The beginning of a snapshot: its first `entryCount` rows ("entries" of the store, not of the log). */
+/**
+ * The received beginning of a snapshot: its first `entryCount` rows. The wire calls a row of the store
+ * an entry; it is not an entry of the log.
+ */
 export interface PartialSnapshot {
   readonly index: LogIndex;
   readonly term: Term;
   readonly entryCount: number;
 }
 
+/** What `sendParts` takes. */
 export interface SendPartsOptions {
   readonly clock: Clock;
   readonly hasher: Hasher;
+  /** Approximate size of the body of one part. */
   readonly partBytes: number;
-  /** Told that the rows are not those that were written: this member must stop. */
+  /** Called when the rows do not match the state hash. This member must stop. */
   readonly onDamage: (error: AshlarError) => void;
 }
 
 /**
- * Sends the rows of `snapshot`: parts of about `partBytes`, then the end with the count and the
- * digest of everything. `send` is the back-pressure.
+ * Sends the rows of a snapshot in parts of about `partBytes`, then the end message with the number of
+ * rows and the digest of all parts. Back-pressure comes from `send`.
  *
- * @param skippedCount the first rows, which the receiver has: they are read for the digest only.
- * @throws {AshlarError} STATE_DIVERGED instead of the end if the rows do not have the state's hash:
- *   whoever has the parts has no state.
+ * @param skippedCount number of first rows that the receiver already has. They are only hashed
+ * @throws {AshlarError} STATE_DIVERGED, before the end message is sent, if the rows do not match the
+ *   state hash. Without the end message the receiver does not use the rows.
  */
 export async function sendParts(
   { reader, stateHash, index }: Pick<StateSnapshot, "reader" | "stateHash" | "index">,
@@ -83,18 +89,19 @@ export async function sendParts(
   await send({ kind: "end", entryCount: totalCount, digest: digest.digest() });
 }
 
-/** The rows of a state are not those that were written. */
+/** The error of a state whose rows do not match its state hash. */
 export function stateDamaged(
   index: number,
   { expected, found }: { readonly expected: Uint8Array; readonly found: Uint8Array },
 ): AshlarError {
   return new AshlarError(
     "STATE_DIVERGED",
-    `Cannot use the state at index ${index}: expected rows with hash ${toHex(expected)}: they have ${toHex(found)}`,
+    `Cannot use the state at index ${index}: expected rows with hash ${toHex(expected)}: current value is ${toHex(found)}`,
     { hint: "docs/operations.md, A master has diverged" },
   );
 }
 
+/** Reads all rows in key order and groups them into parts of about `partBytes`. */
 function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[], void, void> {
   let pairs: KeyValue[] = [];
   let sizeBytes = 0;
@@ -112,8 +119,8 @@ function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[
 }
 
 /**
- * Puts the parts of a snapshot into an empty store and holds them against the digest. They may come
- * over several streams.
+ * Writes the parts of a snapshot to an empty store and verifies their digest. The parts may come over
+ * several streams, if a transfer is resumed.
  */
 export class PartsReceiver {
   readonly #store: OrderedStore;
@@ -126,19 +133,22 @@ export class PartsReceiver {
     this.#digest = hasher.stream();
   }
 
+  /** Number of received rows. */
   get entryCount(): number {
     return this.#count;
   }
 
-  /** Of the rows that have come. */
+  /** State hash of the received rows. */
   get stateHash(): Uint8Array {
     return this.#stateHash.bytes();
   }
 
   /**
-   * Takes one message and releases it. Resolves with true at the end, when everything is durable.
+   * Processes one message and releases it. Resolves with true after the end message: all rows are
+   * verified and durable then.
    *
-   * @throws {AshlarError} PROTOCOL_ERROR if what came is not what was sent; as OrderedStore.commit
+   * @throws {AshlarError} PROTOCOL_ERROR if the received rows are not the sent rows; the errors of
+   *   OrderedStore.commit
    */
   async receive(
     head: SnapshotHead,
@@ -146,14 +156,15 @@ export class PartsReceiver {
   ): Promise<boolean> {
     const changes = this.#decode(message);
     if (head.kind === "part") {
-      if (changes.length !== head.entryCount) throw malformed("a part has another count");
+      if (changes.length !== head.entryCount)
+        throw malformed("the count of rows in a part differs");
       this.#count += changes.length;
       for (const { key, value } of changes) if (value !== null) this.#stateHash.add(key, value);
       await this.#store.commit(changes);
       return false;
     }
-    if (changes.length > 0) throw malformed("entries stand behind the end");
-    if (head.entryCount !== this.#count) throw malformed("the count of entries differs");
+    if (changes.length > 0) throw malformed("the end message contains rows");
+    if (head.entryCount !== this.#count) throw malformed("the count of all rows differs");
     if (!equalBytes(this.#digest.digest(), head.digest)) throw malformed("the digest differs");
     return true;
   }
@@ -161,7 +172,7 @@ export class PartsReceiver {
   #decode(message: Pick<Received<unknown>, "body" | "release">): StoreChange[] {
     try {
       this.#digest.update(message.body);
-      // Copied: the slab goes back before the store is done with it.
+      // Copied: the slab is released before the store has written the rows.
       return decodePairs(message.body.slice());
     } finally {
       message.release();
@@ -170,5 +181,5 @@ export class PartsReceiver {
 }
 
 function malformed(what: string): AshlarError {
-  return new AshlarError("PROTOCOL_ERROR", `Cannot take a snapshot: ${what}`);
+  return new AshlarError("PROTOCOL_ERROR", `Cannot receive a snapshot: ${what}`);
 }

@@ -15,15 +15,17 @@ import {
   RESUME_WITHIN_MS,
   type SnapshotHead,
 } from "./snapshot-parts.ts";
-import { withStallTimeout } from "./stall-guard.ts";
+import { withStallTimeout } from "./stall-timeout.ts";
 import type { PreparedState, StateHolder } from "./state-holder.ts";
 
+/** Errors that end a transfer although the received rows are good. */
 const INTERRUPTION_CODES: readonly ErrorCode[] = [
   "CONNECTION_LOST",
   "DEADLINE_EXCEEDED",
   "CANCELLED",
 ];
 
+/** What a SnapshotReceiver takes. */
 export interface SnapshotReceiverOptions {
   readonly clock: Clock;
   readonly hasher: Hasher;
@@ -31,52 +33,54 @@ export interface SnapshotReceiverOptions {
   readonly states: StateDirectory;
   readonly holder: StateHolder;
   readonly memberId: MemberId;
+  /** The membership of a snapshot that stores none. */
   readonly founders: Membership;
   readonly stallMs: number;
-  /** Whether the core could use a snapshot of `index` from the leader of `leaderTerm`. */
+  /** Returns whether the core can use a snapshot at `index` from the leader of `leaderTerm`. */
   readonly isWanted: (index: LogIndex, leaderTerm: Term) => boolean;
-  /** Tells the core. Resolves when it is known what becomes of the snapshot. */
+  /** Offers a received snapshot to the core. Resolves with the outcome. */
   readonly offer: (request: SnapshotRequest) => Promise<OfferOutcome>;
 }
 
+/** The opening message of a snapshot transfer. */
 export interface SnapshotOpening {
   readonly from: MemberId;
   readonly index: LogIndex;
   readonly term: Term;
   readonly leaderTerm: Term;
   readonly membership: Uint8Array;
-  /** Rows that do not come, for they are here: see `held`. */
+  /** Number of first rows that are not sent, because this member has them: see `partial`. */
   readonly skippedCount: number;
 }
 
-/** A snapshot of which some rows have come. */
+/** A transfer that is in progress or was interrupted. */
 interface UnfinishedTransfer extends Pick<SnapshotOpening, "index" | "term"> {
   readonly named: NamedStore;
   readonly parts: PartsReceiver;
 }
 
 /**
- * Takes snapshots from the leader: into a store of their own, held against their digest, and only
- * then shown to the core, which may turn them down. One at a time. What has come of a transfer that
- * broke off is kept for a while, for a sender that goes on with it.
+ * Receives snapshots from the leader, one at a time. A snapshot is written to a new store and verified
+ * against its digest before it is offered to the core, which may refuse it. The rows of an interrupted
+ * transfer are kept for RESUME_WITHIN_MS, so that the sender can resume it.
  */
 export class SnapshotReceiver {
   readonly #options: SnapshotReceiverOptions;
-  /** What is being received; null: nothing. */
+  /** The running transfer, or null. */
   #receiving: Promise<void> | null = null;
-  /** What is being received, or was when the transfer broke off; null: nothing. */
+  /** The rows of the running or interrupted transfer, or null. */
   #unfinished: UnfinishedTransfer | null = null;
-  /** Gives up what was kept. Null while it is being received. */
+  /** Discards the rows of an interrupted transfer. Null while a transfer runs. */
   #expiry: Timer | null = null;
   #discarding: Promise<void> = Promise.resolve();
-  /** Received whole, and offered to the core. From `install` on it is the state's. */
+  /** The complete snapshot that is offered to the core. `install` hands it to the state holder. */
   #prepared: PreparedState | null = null;
 
   constructor(options: SnapshotReceiverOptions) {
     this.#options = options;
   }
 
-  /** What a sender need not send again. */
+  /** The received beginning of a snapshot, which a sender can skip. */
   get partial(): PartialSnapshot | undefined {
     if (this.#unfinished === null) return undefined;
     const { index, term, parts } = this.#unfinished;
@@ -84,20 +88,23 @@ export class SnapshotReceiver {
   }
 
   /**
-   * Resolves when the snapshot is in place, durably, or was not needed.
+   * Receives a snapshot. Resolves when it is durably installed.
    *
-   * @throws {AshlarError} OVERLOADED while another one is received; UNAVAILABLE if it is not wanted,
-   *   or goes on with what is not here any more;
-   *   PROTOCOL_ERROR if it was damaged on its way, STATE_DIVERGED if it was where it came from.
+   * @throws {AshlarError} OVERLOADED during another transfer; UNAVAILABLE if the core does not need the
+   *   snapshot, or the rows to skip are no longer here; PROTOCOL_ERROR if the transfer damaged it;
+   *   STATE_DIVERGED if it was damaged at the sender
    */
   async receive(
     opening: SnapshotOpening,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
   ): Promise<void> {
     if (this.#receiving !== null) {
-      throw new AshlarError("OVERLOADED", "Cannot take a snapshot: another one is being received");
+      throw new AshlarError(
+        "OVERLOADED",
+        "Cannot receive a snapshot: another transfer is in progress",
+      );
     }
-    if (!this.#options.isWanted(opening.index, opening.leaderTerm)) throw notWanted(opening);
+    if (!this.#options.isWanted(opening.index, opening.leaderTerm)) throw notNeeded(opening);
     this.#receiving = this.#receiveAndOffer(opening, stream);
     try {
       await this.#receiving;
@@ -108,51 +115,55 @@ export class SnapshotReceiver {
     stream.end();
   }
 
-  /** Resolves when nothing is received or kept any more. The caller has ended the stream. */
+  /** Resolves when no transfer runs and no rows are kept. The caller must have ended the stream. */
   async close(): Promise<void> {
-    await this.#receiving?.catch(() => {}); // The stream's own end reports it.
+    await this.#receiving?.catch(() => {}); // The handler of the stream reports the error.
     this.#discard(this.#claimUnfinished());
     await this.#discarding;
   }
 
-  /** Puts the snapshot that the core has accepted in place of the state. */
+  /** Replaces the state by the snapshot that the core has accepted. Durable when it resolves. */
   async install(snapshot: Snapshot): Promise<void> {
     const prepared = this.#prepared;
-    assert(prepared !== null, "the core accepts only what was offered to it");
+    assert(prepared !== null, "the core accepts a snapshot only after the offer");
     const { index } = prepared.machine.durable;
-    assert(index === snapshot.index, "the core accepts the snapshot that was offered");
+    assert(index === snapshot.index, "the core accepts the offered snapshot");
     await this.#options.holder.replace(prepared);
   }
 
+  /** Receives the rows, offers the snapshot to the core, and discards or keeps the rows on failure. */
   async #receiveAndOffer(
     opening: SnapshotOpening,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
   ): Promise<void> {
     const { holder, log, offer } = this.#options;
     const { index, from, skippedCount } = opening;
-    log.info("A snapshot is being received", { from, index, skippedCount });
+    log.info("Receiving a snapshot", { from, index, skippedCount });
     const unfinished = await this.#openTransfer(opening);
     this.#unfinished = unfinished;
     const { named, parts } = unfinished;
-    let outcome: OfferOutcome | "broken-off" = "refused";
+    let outcome: OfferOutcome | "interrupted" = "refused";
     try {
       await this.#receiveParts(parts, stream);
       this.#prepared = holder.prepare(named, opening, parts.stateHash);
       outcome = await offer(this.#requestOf(opening));
-      if (outcome !== "installed") throw notWanted(opening);
-      log.info("A snapshot is in place", { from, index });
+      if (outcome !== "installed") throw notNeeded(opening);
+      log.info("Installed a snapshot", { from, index });
     } catch (error) {
-      if (this.#prepared === null && isInterruption(error)) outcome = "broken-off";
+      if (this.#prepared === null && isInterruption(error)) outcome = "interrupted";
       throw error;
     } finally {
       this.#prepared = null;
-      if (outcome === "broken-off") this.#keepForResume();
+      if (outcome === "interrupted") this.#keepForResume();
       else this.#unfinished = null;
       if (outcome === "refused") await holder.discard(named);
     }
   }
 
-  /** What was kept, if it is the beginning of this snapshot that the sender skips; else an empty store. */
+  /**
+   * Returns the kept transfer if its rows are those that the sender skips, else a transfer into an
+   * empty store.
+   */
   async #openTransfer({ index, term, skippedCount }: SnapshotOpening): Promise<UnfinishedTransfer> {
     const { states, hasher } = this.#options;
     const kept = this.#claimUnfinished();
@@ -165,19 +176,21 @@ export class SnapshotReceiver {
     if (skippedCount > 0) {
       throw new AshlarError(
         "UNAVAILABLE",
-        `Cannot go on with the snapshot at index ${index}: expected ${skippedCount} entries of it to be here`,
+        `Cannot resume the snapshot at index ${index}: expected its first ${skippedCount} rows on this member`,
       );
     }
     const named = await states.openFresh();
     return { index, term, named, parts: new PartsReceiver(named.store, hasher) };
   }
 
+  /** Keeps the rows of the interrupted transfer for RESUME_WITHIN_MS. */
   #keepForResume(): void {
     this.#expiry = this.#options.clock.after(RESUME_WITHIN_MS, () => {
       this.#discard(this.#claimUnfinished());
     });
   }
 
+  /** Returns the kept transfer and stops its expiry. The caller uses or discards it. */
   #claimUnfinished(): UnfinishedTransfer | null {
     const kept = this.#unfinished;
     this.#unfinished = null;
@@ -191,7 +204,7 @@ export class SnapshotReceiver {
     const { holder, log } = this.#options;
     this.#discarding = holder.discard(kept.named).catch((error: unknown) => {
       if (!isAshlarError(error)) throw error;
-      log.warn("What came of a snapshot could not be removed", { error });
+      log.warn("Cannot remove the rows of an interrupted snapshot transfer", { error });
     });
   }
 
@@ -200,11 +213,14 @@ export class SnapshotReceiver {
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
   ): Promise<void> {
     const { clock, stallMs } = this.#options;
-    const giveUp = (error: AshlarError): void => stream.cancel(error);
+    const onStall = (error: AshlarError): void => stream.cancel(error);
     for (;;) {
-      const message = await withStallTimeout(clock, stallMs, { work: stream.receive(), giveUp });
+      const message = await withStallTimeout(clock, stallMs, { work: stream.receive(), onStall });
       if (message === null) {
-        throw new AshlarError("CONNECTION_LOST", "Cannot take a snapshot: it ends too early");
+        throw new AshlarError(
+          "CONNECTION_LOST",
+          "Cannot receive a snapshot: the stream ended before the end message",
+        );
       }
       if (await parts.receive(message.head, message)) return;
     }
@@ -229,14 +245,15 @@ export class SnapshotReceiver {
   }
 }
 
-/** The transfer ended for a reason of its own: what has come is good. */
+/** Returns whether `error` ended the transfer although the received rows are good. */
 function isInterruption(error: unknown): boolean {
   return isAshlarError(error) && INTERRUPTION_CODES.includes(error.code);
 }
 
-function notWanted({ index, from }: SnapshotOpening): AshlarError {
+/** The error for a snapshot that the core does not need. */
+function notNeeded({ index, from }: SnapshotOpening): AshlarError {
   return new AshlarError(
     "UNAVAILABLE",
-    `Cannot use the snapshot at index ${index} of member ${from}: it is not wanted any more`,
+    `Cannot use the snapshot at index ${index} of member ${from}: this member no longer needs it`,
   );
 }

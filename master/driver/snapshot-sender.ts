@@ -13,46 +13,52 @@ import {
   type SnapshotHead,
   sendParts,
 } from "./snapshot-parts.ts";
-import { withStallTimeout } from "./stall-guard.ts";
+import { withStallTimeout } from "./stall-timeout.ts";
 
-/** However large the state and slow the peer. */
+/** Timeout of a whole transfer, in milliseconds. The stall timeout detects a dead peer earlier. */
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 
+/** What a SnapshotSender takes. */
 export interface SnapshotSenderOptions
   extends Omit<HandshakeOptions, "signal" | "peer">,
     SendPartsOptions {
   readonly log: Log;
   readonly machine: () => StateMachine;
+  /** Returns the address of a member, or null if it is not known. */
   readonly addressOf: (member: MemberId) => string | null;
   readonly stallMs: number;
+  /** Called when a transfer has ended. */
   readonly onDone: (peer: MemberId, outcome: "delivered" | "failed") => void;
 }
 
-/** What a transfer that broke off was sending. */
+/** The pinned state of an interrupted transfer. */
 interface KeptSnapshot {
   readonly snapshot: StateSnapshot;
-  /** Releases it. */
+  /** Releases the snapshot. */
   readonly timer: Timer;
 }
 
+/** The receiver of a transfer. */
 interface Destination {
   readonly peer: MemberId;
   readonly leaderTerm: Term;
   readonly signal: AbortSignal;
-  /** Rows that the peer has. */
+  /** Number of first rows that the peer already has. */
   readonly skippedCount: number;
 }
 
+/** A transfer in progress. */
 interface Sending {
   readonly aborting: AbortController;
-  /** What is sent; null before the state was opened. */
+  /** Index of the sent state. Null until the state is opened. */
   index: LogIndex | null;
   readonly done: Promise<void>;
 }
 
 /**
- * Carries the state to followers whose log ends before ours begins: one at a time to each. A
- * transfer that breaks off goes on where it was if it is begun again soon: the state is kept for it.
+ * Sends the state to followers whose log ends before the log of this member begins. At most one
+ * transfer runs for each follower. After an interruption the state stays pinned for RESUME_WITHIN_MS,
+ * so that the next attempt resumes the transfer.
  */
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
@@ -63,13 +69,17 @@ export class SnapshotSender {
     this.#options = options;
   }
 
-  /** The oldest index under way or kept: its receiver needs the log from there on. Else Infinity. */
+  /**
+   * The smallest index of a state that is being sent or kept: its receiver needs the log from that
+   * index on. Infinity if there is none.
+   */
   get oldestIndex(): number {
     const sent = [...this.#sendings.values()].map((sending) => sending.index);
     const kept = [...this.#kept.values()].map(({ snapshot }) => snapshot.index);
     return Math.min(Number.POSITIVE_INFINITY, ...sent.filter((index) => index !== null), ...kept);
   }
 
+  /** Starts a transfer to `peer`, unless one is running. Reports the end with `onDone`. */
   start(peer: MemberId, leaderTerm: Term): void {
     if (this.#sendings.has(peer)) return;
     const aborting = new AbortController();
@@ -81,10 +91,10 @@ export class SnapshotSender {
     this.#sendings.set(peer, sending);
   }
 
-  /** Gives up all that is under way. Resolves when the state is not read any more. */
+  /** Aborts all transfers and releases the kept states. Resolves when no state is pinned. */
   async cancelAll(): Promise<void> {
     const sendings = [...this.#sendings.values()];
-    const reason = new AshlarError("CANCELLED", "The snapshot is not sent any more");
+    const reason = new AshlarError("CANCELLED", "The snapshot transfer was cancelled");
     for (const sending of sendings) sending.aborting.abort(reason);
     await Promise.all(sendings.map((sending) => sending.done));
     for (const peer of [...this.#kept.keys()]) this.#claimKept(peer)?.release();
@@ -98,34 +108,39 @@ export class SnapshotSender {
       const index = await this.#connectAndSend(peer, leaderTerm, sending);
       outcome = "delivered";
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
-      log.info("A snapshot was installed by a peer", { peer, index, durationMs });
+      log.info("A peer installed a snapshot", { peer, index, durationMs });
     } catch (error) {
       if (!isAshlarError(error)) throw error;
-      log.warn("A snapshot could not be sent", { peer, error });
+      log.warn("Cannot send a snapshot", { peer, error });
     }
     this.#sendings.delete(peer);
     onDone(peer, outcome);
   }
 
+  /** Resolves with the index of the state that the peer has installed. */
   async #connectAndSend(peer: MemberId, leaderTerm: Term, sending: Sending): Promise<LogIndex> {
     const { addressOf } = this.#options;
     const address = addressOf(peer);
-    if (address === null) throw new AshlarError("UNAVAILABLE", `Member ${peer} has no address`);
+    if (address === null)
+      throw new AshlarError(
+        "UNAVAILABLE",
+        `Cannot connect to member ${peer}: its address is not known`,
+      );
     const { signal } = sending.aborting;
-    let held: PartialSnapshot | undefined;
+    let partial: PartialSnapshot | undefined;
     const connection = await connectToPeer({
       ...this.#options,
       peer: { id: peer, address },
       signal,
       onHandshake: ({ snapshotHeld }) => {
-        held = snapshotHeld;
+        partial = snapshotHeld;
       },
     });
     try {
       signal.throwIfAborted();
-      const snapshot = this.#snapshotFor(peer, held);
+      const snapshot = this.#snapshotFor(peer, partial);
       sending.index = snapshot.index;
-      const skippedCount = isSameSnapshot(snapshot, held) ? held.entryCount : 0;
+      const skippedCount = isSameSnapshot(snapshot, partial) ? partial.entryCount : 0;
       await this.#streamOrKeep(connection, snapshot, { peer, leaderTerm, signal, skippedCount });
       return snapshot.index;
     } finally {
@@ -133,10 +148,10 @@ export class SnapshotSender {
     }
   }
 
-  /** The state that a transfer broke off with, if the peer has kept its beginning; else as it is now. */
-  #snapshotFor(peer: MemberId, held: PartialSnapshot | undefined): StateSnapshot {
+  /** Returns the kept state if the peer has kept the beginning of it, else the current state. */
+  #snapshotFor(peer: MemberId, partial: PartialSnapshot | undefined): StateSnapshot {
     const kept = this.#claimKept(peer);
-    if (kept !== null && isSameSnapshot(kept, held)) return kept;
+    if (kept !== null && isSameSnapshot(kept, partial)) return kept;
     kept?.release();
     return this.#options.machine().openSnapshot();
   }
@@ -149,7 +164,7 @@ export class SnapshotSender {
     return kept.snapshot;
   }
 
-  /** Releases the snapshot, or keeps it for the next attempt. */
+  /** Sends the snapshot. Releases it afterwards, or keeps it after an interruption. */
   async #streamOrKeep(
     connection: Connection,
     snapshot: StateSnapshot,
@@ -189,14 +204,18 @@ export class SnapshotSender {
       timeoutMs: STREAM_LIFETIME_MS,
       signal: to.signal,
     });
-    const giveUp = (error: AshlarError): void => stream.cancel(error);
+    const onStall = (error: AshlarError): void => stream.cancel(error);
     const send = async (head: SnapshotHead, body?: Uint8Array): Promise<void> => {
       to.signal.throwIfAborted();
-      await withStallTimeout(clock, stallMs, { work: stream.send(head, body), giveUp });
+      await withStallTimeout(clock, stallMs, { work: stream.send(head, body), onStall });
     };
     await sendParts(snapshot, this.#options, send, to.skippedCount);
-    const reply = await withStallTimeout(clock, stallMs, { work: stream.receive(), giveUp });
-    if (reply === null) throw new AshlarError("CONNECTION_LOST", "The peer gave no answer");
+    const reply = await withStallTimeout(clock, stallMs, { work: stream.receive(), onStall });
+    if (reply === null)
+      throw new AshlarError(
+        "CONNECTION_LOST",
+        "Cannot send a snapshot: the peer ended the stream without a reply",
+      );
     reply.release();
     stream.end();
   }
@@ -204,7 +223,7 @@ export class SnapshotSender {
 
 function isSameSnapshot(
   { index, term }: StateSnapshot,
-  held: PartialSnapshot | undefined,
-): held is PartialSnapshot {
-  return held !== undefined && held.index === index && held.term === term;
+  partial: PartialSnapshot | undefined,
+): partial is PartialSnapshot {
+  return partial !== undefined && partial.index === index && partial.term === term;
 }

@@ -7,18 +7,21 @@ import type { StateMachine } from "../state-machine.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
 import { stateDamaged } from "./snapshot-parts.ts";
 
+/** What a StateHolder takes. */
 export interface StateHolderOptions {
   readonly states: StateDirectory;
+  /** Opens the state machine over a store. @throws {AshlarError} STORE_CORRUPT */
   readonly openStateMachine: (store: OrderedStore) => StateMachine;
   readonly log: Log;
 }
 
+/** A complete state in a store that is not the current one yet. */
 export interface PreparedState {
   readonly named: NamedStore;
   readonly machine: StateMachine;
 }
 
-/** The state of the moment: the store that holds it and the state machine over it. */
+/** Holds the current state: its store and the state machine over the store. */
 export class StateHolder {
   readonly #options: StateHolderOptions;
   #current: NamedStore;
@@ -30,7 +33,10 @@ export class StateHolder {
     this.#machine = machine;
   }
 
-  /** Opens the state. One that cannot be read is given up for an empty one: the log or a peer fills it. */
+  /**
+   * Opens the current state. Replaces a corrupt store by an empty one, which the log or a peer then
+   * fills.
+   */
   static async open(options: StateHolderOptions): Promise<StateHolder> {
     const { states, log } = options;
     try {
@@ -38,22 +44,23 @@ export class StateHolder {
       return new StateHolder(options, current, await openMachine(options, current));
     } catch (error) {
       if (!isAshlarError(error, "STORE_CORRUPT")) throw error;
-      log.error("The state is damaged and is being rebuilt from the log or from a peer", { error });
+      log.error("The state is damaged: rebuilding it from the log or from a peer", { error });
     }
     const fresh = await states.startOver();
     return new StateHolder(options, fresh, await openMachine(options, fresh));
   }
 
+  /** The current state machine. `replace` changes it. */
   get machine(): StateMachine {
     return this.#machine;
   }
 
   /**
-   * The state in a store that was filled from a snapshot. It is not the current one yet.
+   * Opens and verifies a state that was received into a store. It does not become the current one.
    *
-   * @param rowsHash of the rows that were put into it
-   * @throws {AshlarError} STORE_CORRUPT if it is not the state at `position`; STATE_DIVERGED if the
-   *   rows are not those that the state was made of.
+   * @param rowsHash state hash of the received rows
+   * @throws {AshlarError} STORE_CORRUPT if the state is not the one at `position`; STATE_DIVERGED if the
+   *   received rows do not match the hash in the state
    */
   prepare(named: NamedStore, position: EntryPosition, rowsHash: Uint8Array): PreparedState {
     const machine = this.#options.openStateMachine(named.store);
@@ -64,13 +71,13 @@ export class StateHolder {
     if (index === position.index && term === position.term) return { named, machine };
     throw new AshlarError(
       "STORE_CORRUPT",
-      `Cannot use a snapshot: expected the state at index ${position.index} of term ${position.term}: it is at ${index} of ${term}`,
+      `Cannot use a snapshot: expected the state at index ${position.index} of term ${position.term}: current value is ${index} of term ${term}`,
     );
   }
 
   /**
-   * Puts `prepared` in place of the current state, durably; a crash leaves either. The caller sees
-   * to it that the old one is neither read, applied to nor flushed meanwhile.
+   * Replaces the current state by `prepared`. Atomic, and durable when it resolves. The caller must
+   * ensure that no component reads, applies to or flushes the old state meanwhile.
    */
   async replace(prepared: PreparedState): Promise<void> {
     await this.#options.states.switchTo(prepared.named.name);
@@ -81,12 +88,13 @@ export class StateHolder {
     await this.#options.states.remove(old.name);
   }
 
-  /** Gives up a store that never became the state. */
+  /** Closes and removes a store that did not become the current one. */
   async discard(prepared: NamedStore): Promise<void> {
     await prepared.store.close();
     await this.#options.states.remove(prepared.name);
   }
 
+  /** Closes the store of the current state. */
   async close(): Promise<void> {
     await this.#current.store.close();
   }

@@ -5,6 +5,7 @@ import { NO_MEMBER } from "../raft/messages.ts";
 import type { BasicStatus, Leadership, RaftNode } from "../raft/raft.ts";
 import type { MembershipState } from "./membership-state.ts";
 
+/** What a StatusTracker takes. */
 export interface StatusTrackerOptions {
   readonly node: RaftNode;
   readonly membershipState: MembershipState;
@@ -12,15 +13,15 @@ export interface StatusTrackerOptions {
 }
 
 /**
- * What this member says of itself. Cheap to keep, since every turn changes it, and to ask, since
- * every request asks: it is looked up once for all who ask between two turns.
+ * The consensus status of this member. Every turn changes the status and every request reads it, so
+ * the values of the core are read lazily and cached until the end of the turn.
  */
 export class StatusTracker {
   readonly #options: StatusTrackerOptions;
   readonly #listeners: Array<(status: ConsensusStatus) => void> = [];
   #leadership: Leadership;
   readonly #id: MemberId;
-  #reach: BasicStatus | null = null;
+  #basicStatus: BasicStatus | null = null;
   #appliedTerm = 0 as Term;
   #isHalted = false;
   #hasChanges = false;
@@ -33,27 +34,30 @@ export class StatusTracker {
     this.#id = status.id;
   }
 
+  /** Calls `listener` after a change of the leadership, the membership or `isReady`. */
   onChange(listener: (status: ConsensusStatus) => void): void {
     this.#listeners.push(listener);
   }
 
-  /** A leader is ready once it has applied an entry of its own term. */
+  /** Records the term of an applied entry: a leader is ready after one of its own term. */
   noteApplied(entry: EntryPosition): void {
     this.#appliedTerm = entry.term;
   }
 
+  /** Records the leadership that the core has reported. */
   noteLeadership(leadership: Leadership): void {
     this.#leadership = leadership;
     this.#hasChanges = true;
   }
 
+  /** Records that the membership has changed. */
   noteMembership(): void {
     this.#hasChanges = true;
   }
 
-  /** A turn is over: tells the listeners if they would care. */
+  /** Called at the end of each turn: drops the cache, and calls the listeners after a change. */
   update(): void {
-    this.#reach = null;
+    this.#basicStatus = null;
     const isReady = this.#isReady();
     if (!this.#hasChanges && isReady === this.#wasReady) return;
     this.#hasChanges = false;
@@ -62,7 +66,7 @@ export class StatusTracker {
     for (const listener of this.#listeners) listener(status);
   }
 
-  /** The member takes part no longer: it knows no leader and is none. */
+  /** Records that the member has halted: from now on it is a follower without a known leader. */
   halt(): void {
     this.#isHalted = true;
     this.#hasChanges = true;
@@ -74,24 +78,26 @@ export class StatusTracker {
     return role === "leader" && !this.#isHalted && this.#appliedTerm === term;
   }
 
+  /** Returns the address of a member, or null if it is not known. */
   addressOf(member: MemberId): string | null {
     return this.#options.membershipState.addressOf(member);
   }
 
-  /** The address of the leader of the moment, null if there is none. */
+  /** Address of the current leader. Null if no leader is known. */
   get leaderAddress(): string | null {
     return this.#isHalted ? null : this.addressOf(this.#leadership.leaderId);
   }
 
+  /** Returns the current status. */
   status(): ConsensusStatus {
-    this.#reach ??= this.#options.node.basicStatus();
+    this.#basicStatus ??= this.#options.node.basicStatus();
     const { membershipState } = this.#options;
     const appliedIndex = this.#options.appliedIndex();
-    const { lastIndex, committedIndex } = this.#reach;
+    const { lastIndex, committedIndex } = this.#basicStatus;
     const { term, leaderId } = this.#leadership;
     return {
       memberId: this.#id,
-      role: this.#isHalted ? "follower" : roleOf(this.#leadership, this.#reach),
+      role: this.#isHalted ? "follower" : roleOf(this.#leadership, this.#basicStatus),
       term,
       leaderId: this.#isHalted || leaderId === NO_MEMBER ? null : leaderId,
       leaderAddress: this.leaderAddress,

@@ -2,29 +2,30 @@ import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { HardState, Message, Snapshot, StorageAppend } from "../raft/messages.ts";
 import type { DurableLog } from "./member-storage.ts";
 
+/** What a StorageWriter takes. */
 export interface StorageWriterOptions {
   readonly log: DurableLog;
-  /** Puts the snapshot in place of the state, durably. */
+  /** Replaces the state by the snapshot. Durable when it resolves. */
   readonly installState: (snapshot: Snapshot) => Promise<void>;
-  /** The snapshot stands in place of the state and of the log. */
+  /** Called when the snapshot has replaced the state and the log. */
   readonly onInstalled: (snapshot: Snapshot) => void;
-  /** What is promised is durable: the promises may be delivered. */
+  /** Called with the replies of an append once everything that they promise is durable. */
   readonly onDurable: (replies: readonly Message[]) => void;
-  /** Called once; nothing is written any more. */
+  /** Called at most once. The writer writes nothing after that. */
   readonly onFailure: (error: AshlarError) => void;
 }
 
 /**
- * Writes what the core asks for, in order.
+ * Carries out the writes that the core requests, in order.
  *
- * Invariant: replies are delivered only after what they promise and all that was asked before it is
- * durable. Appends overlap in the log, which syncs them together; a snapshot waits for all before
- * it, and all after it wait for the snapshot.
+ * Invariant: the replies of an append are delivered only when this append and all earlier ones are
+ * durable. Appends without a snapshot may overlap, and the log syncs them together. A snapshot waits
+ * for all earlier appends, and all later appends wait for the snapshot.
  */
 export class StorageWriter {
   readonly #options: StorageWriterOptions;
   readonly #queue: StorageAppend[] = [];
-  /** Resolves when the last append is durable, or has failed. */
+  /** Settles when the last append is durable or has failed. */
   #lastAppend: Promise<void> = Promise.resolve();
   #isInstalling = false;
   #isFailed = false;
@@ -33,12 +34,13 @@ export class StorageWriter {
     this.#options = options;
   }
 
+  /** Queues an append. */
   write(append: StorageAppend): void {
     this.#queue.push(append);
     this.#pump();
   }
 
-  /** Resolves when all that was asked for so far is durable, or has failed. */
+  /** Resolves when all requested appends are durable or have failed. */
   async idle(): Promise<void> {
     while (!this.#isFailed && (this.#isInstalling || this.#queue.length > 0)) {
       await this.#lastAppend;
@@ -67,8 +69,9 @@ export class StorageWriter {
   }
 
   /**
-   * The state first, then the log: after a crash between the two the state is ahead of the log,
-   * which `openDriver` mends. The other way round a state would be needed that is nowhere.
+   * Replaces first the state and then the log. After a crash between the two, the state is ahead of the
+   * log, which `openDriver` repairs. In the opposite order, a crash would leave a log that begins
+   * after a state that does not exist.
    */
   async #install(append: StorageAppend, snapshot: Snapshot): Promise<void> {
     const { log, installState, onInstalled, onDurable } = this.#options;

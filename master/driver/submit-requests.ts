@@ -6,9 +6,10 @@ import { noLeader, notLeader } from "./member-errors.ts";
 import type { Proposals } from "./proposals.ts";
 import type { Reads } from "./reads.ts";
 
-/** What clients want of the core, once in each turn of the loop. */
-
-/** Puts the commands that are queued into the log, or tells why it cannot be. */
+/**
+ * Proposes the queued commands to the core as one batch. If the core refuses the batch, rejects each
+ * command with OVERLOADED or NOT_LEADER. Called once in each turn of the loop.
+ */
 export function proposeQueued(
   node: RaftNode,
   proposals: Proposals,
@@ -17,11 +18,14 @@ export function proposeQueued(
   const queued = proposals.takeQueued();
   if (queued.length === 0) return;
   const result = node.propose(queued.map((proposal) => proposal.command));
-  assert(result.kind !== "forwarded", "followers do not pass proposals on");
+  assert(result.kind !== "forwarded", "a follower does not forward proposals");
   if (result.kind === "refused") {
     const error =
       result.reason === "overloaded"
-        ? new AshlarError("OVERLOADED", "Cannot propose a command: too many are not applied yet")
+        ? new AshlarError(
+            "OVERLOADED",
+            "Cannot propose a command: too many bytes are not applied yet",
+          )
         : notLeader(leaderAddress);
     for (const proposal of queued) proposals.refuse(proposal, error);
     return;
@@ -34,7 +38,10 @@ export function proposeQueued(
   }
 }
 
-/** Begins one round for all reads that wait, or tells why it cannot be. */
+/**
+ * Starts one ReadIndex round for all waiting reads. If the core refuses it, rejects the reads with
+ * NO_LEADER or OVERLOADED. Called once in each turn of the loop.
+ */
 export function startReads(node: RaftNode, reads: Reads, nowMs: number): void {
   if (!reads.isWaiting) return;
   const result = node.readIndex();
@@ -43,6 +50,8 @@ export function startReads(node: RaftNode, reads: Reads, nowMs: number): void {
   } else if (result.reason === "no-leader") {
     reads.refuse(noLeader());
   } else {
-    reads.refuse(new AshlarError("OVERLOADED", "Cannot confirm a read: too many wait"));
+    reads.refuse(
+      new AshlarError("OVERLOADED", "Cannot confirm a read: too many reads are pending"),
+    );
   }
 }

@@ -32,13 +32,13 @@ async function cutInTransfer(): Promise<Cut> {
 }
 
 function skippedCounts(member: TestMember): unknown[] {
-  const begun = member.log.lines.filter((line) => line.message === "A snapshot is being received");
+  const begun = member.log.lines.filter((line) => line.message === "Receiving a snapshot");
   return begun.map((line) => line.fields["skippedCount"]);
 }
 
 async function heal({ group, member }: Cut): Promise<void> {
   group.network.heal();
-  const isInPlace = (): boolean => warnings(member, "A snapshot is in place") > 0;
+  const isInPlace = (): boolean => warnings(member, "Installed a snapshot") > 0;
   await group.clock.advanceUntil(isInPlace, "the snapshot is in place");
   await group.agree();
   await group.stopAll();

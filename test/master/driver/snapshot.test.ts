@@ -23,7 +23,7 @@ describe("a member that was down while the log was compacted", () => {
     await group.startMember(member);
     const history = await group.agree();
     assert.equal(history.filter((text) => text !== "").length, 205);
-    assert.equal(warnings(member, "A snapshot is in place"), 1);
+    assert.equal(warnings(member, "Installed a snapshot"), 1);
     assert.deepEqual(await member.stores.list(), ["state-2"]);
     await group.proposeAll(texts("b", 10));
     await group.agree();
@@ -39,7 +39,7 @@ describe("a member that was down while the log was compacted", () => {
     const member = group.member(3);
     await group.startMember(member);
     await group.clock.advanceUntil(
-      () => warnings(member, "A snapshot is being received") > 0,
+      () => warnings(member, "Receiving a snapshot") > 0,
       "the snapshot begins",
     );
     for (const other of group.members)
@@ -73,7 +73,7 @@ describe("a member that was down while the log was compacted", () => {
         await group.clock.advanceUntil(() => isSwitching, "the state is switched");
         await group.clock.advance(seed / 2 - 1);
       } else {
-        const isReceiving = (): boolean => warnings(member, "A snapshot is being received") > 0;
+        const isReceiving = (): boolean => warnings(member, "Receiving a snapshot") > 0;
         await group.clock.advanceUntil(isReceiving, "the snapshot begins");
         await group.clock.advance(seed);
       }
@@ -81,10 +81,7 @@ describe("a member that was down while the log was compacted", () => {
       member.faults.delay = () => Promise.resolve();
       member.faults.commit = async () => {};
       await group.startMember(member);
-      halfWayCount += warnings(
-        member,
-        "The log is reset to the state, which was replaced by a snapshot",
-      );
+      halfWayCount += warnings(member, "Resetting the log to the state, which is ahead of it");
       await group.agree();
       await group.proposeAll(texts("b", 5));
       await group.agree();
@@ -99,7 +96,7 @@ describe("a member that was down while the log was compacted", () => {
     const member = group.member(3);
     await group.startMember(member);
     await group.clock.advanceUntil(
-      () => warnings(member, "A snapshot is being received") > 0,
+      () => warnings(member, "Receiving a snapshot") > 0,
       "the snapshot begins",
     );
     const leader = await group.leader();
@@ -140,7 +137,7 @@ describe("a state that is lost", () => {
     await store.close();
     await group.proposeAll(texts("b", 10));
     await group.startMember(member);
-    assert.equal(warnings(member, "The state was fetched from a peer"), 1);
+    assert.equal(warnings(member, "Fetched the state from a peer"), 1);
     await group.agree();
     assert.equal(member.machine.history().filter((text) => text !== "").length, 210);
     await group.stopAll();
@@ -291,7 +288,7 @@ describe("a member that comes back with an empty directory", () => {
     assert.equal(member.running.status().leaderId, null);
     assert.equal(member.running.status().lastIndex, 0);
     const refusals = member.log.lines.filter(
-      (line) => line.message === "A peer is refused, or refuses this member",
+      (line) => line.message === "A peer was refused, or refused this member",
     );
     assert.ok(refusals.length >= 2);
     assert.ok(hasCode("WRONG_IDENTITY")(refusals[0]?.fields["error"]));
@@ -367,14 +364,14 @@ describe("a state with a bit that has turned over", () => {
     assert.equal(leader.fatal?.code, "STATE_DIVERGED");
     // Another master may do better: callers are to go there, and not to give up.
     await assert.rejects(leader.running.propose(new Uint8Array(1)), hasCode("UNAVAILABLE"));
-    assert.equal(warnings(member, "A snapshot is in place"), 0);
+    assert.equal(warnings(member, "Installed a snapshot"), 0);
     group.kill(leader);
     // Nobody else has it whole: the leader's directory is needed, with a new state.
     for (const name of await leader.stores.list()) await leader.stores.remove(name);
     await group.startMember(leader);
     await rotten.openSession();
     await group.clock.advanceUntil(
-      () => warnings(member, "A snapshot is in place") > 0,
+      () => warnings(member, "Installed a snapshot") > 0,
       "the other one has sent it",
     );
     await group.clock.advance(2_000);

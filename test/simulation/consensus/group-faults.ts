@@ -86,7 +86,7 @@ export class GroupFaults {
   countSnapshots(): void {
     for (const { log } of this.#group.members) {
       const messages = log.lines.map((line) => line.message);
-      this.#counts.snapshots += messages.filter((text) => text === "A snapshot is in place").length;
+      this.#counts.snapshots += messages.filter((text) => text === "Installed a snapshot").length;
     }
   }
 
