@@ -1,6 +1,6 @@
 /**
- * Brings a fresh clone to the point where it runs. Plain JavaScript over node:* alone, since it
- * runs before the first install.
+ * Installs the dependencies and builds `dist/` in a fresh clone. The code is plain JavaScript that
+ * imports only node:*, because it runs before the first installation.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -20,19 +20,19 @@ import { fileURLToPath } from "node:url";
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 const DIST = join(ROOT, "dist");
-/** Holds the fingerprint of the sources that `dist/` was built from. */
+/** Contains the fingerprint of the sources that `dist/` was built from. */
 const STAMP = join(DIST, ".fingerprint");
 const SOURCES = ["master", "chunkserver", "client", "shared", "scripts"];
 const SETTINGS = ["package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json"];
 
-/** Installs and builds what is missing or out of date. Prints one line for each of the two it does. */
+/** Installs and builds what is missing or out of date. Prints one line for each of these two steps. */
 export function ensureReady() {
   ensureInstalled();
   ensureBuilt();
 }
 
 /**
- * Installs the dependencies unless every one is there in the version that `package.json` pins.
+ * Installs the dependencies, unless each one is installed in the version that `package.json` pins.
  * Never writes the lock file.
  */
 export function ensureInstalled() {
@@ -41,15 +41,15 @@ export function ensureInstalled() {
   if (wanted.every(([name, version]) => installedVersion(name) === version)) return;
 
   say("installing the packages of package-lock.json");
-  // Not `npm ci`: that deletes node_modules under whoever is using it.
+  // Not `npm ci`: it deletes node_modules, which another process may be using.
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
   const status = run(npm, ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund"]);
   if (status !== 0) stop("npm install failed", status);
 }
 
 /**
- * Compiles the sources into `dist/` unless it was built from just these. The old `dist/` stays in
- * place until the new one is whole.
+ * Compiles the sources into `dist/`, unless `dist/` was built from the same sources. The old `dist/`
+ * stays in place until the new one is complete.
  */
 export function ensureBuilt() {
   const fingerprint = fingerprintOfSources();
@@ -67,10 +67,10 @@ export function ensureBuilt() {
   }
   rmSync(fresh, { recursive: true, force: true });
   rmSync(stale, { recursive: true, force: true });
-  if (status !== 0) stop("the build failed; dist/ is as it was", status);
+  if (status !== 0) stop("the build failed; dist/ is unchanged", status);
 }
 
-/** Path, size and time of change of every file that the build reads: cheap, and a removal counts. */
+/** A digest of the path, size and modification time of every file that the build reads. */
 function fingerprintOfSources() {
   const files = [...SETTINGS];
   for (const folder of SOURCES) {
@@ -90,7 +90,7 @@ function installedVersion(name) {
   return existsSync(manifest) ? readJson(manifest).version : null;
 }
 
-/** The exit status; 1 if a signal ended it. */
+/** Runs a program. Returns its exit status, or 1 if a signal ended it. */
 function run(command, parameters) {
   const options = { cwd: ROOT, stdio: "inherit", shell: process.platform === "win32" };
   const { status, error } = spawnSync(command, parameters, options);

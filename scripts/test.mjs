@@ -1,10 +1,10 @@
 /**
  * Runs the tests: `npm test`, `npm test -- test/master raft-log --test-name-pattern=vote`.
  *
- * A parameter selects the test files whose path contains it; `--quick` leaves out test/cluster, and
- * with it the build; parameters that begin with `--test-` go to Node. All test files of a folder
- * run in one process (a process for each file takes six times as long), so a test must clean up
- * after itself, and a hook outside of `describe` counts for its whole folder.
+ * A parameter selects the test files whose path contains it; `--quick` leaves out test/cluster and
+ * test/package, and with them the build; parameters that begin with `--test-` go to Node. All test
+ * files of a folder run in one process (a process for each file takes six times as long), so a test
+ * must clean up after itself, and a hook outside of `describe` counts for its whole folder.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -19,6 +19,8 @@ const LEAK_GRACE_MS = 5000;
 /** Two: the simulations take a core for themselves, and clusters must not starve. */
 const CONCURRENCY = 2;
 const CLUSTER = "test/cluster";
+/** Folders whose tests run the built product in processes of its own. `--quick` leaves them out. */
+const BUILT = [CLUSTER, "test/package"];
 
 process.exit(main(process.argv.slice(2)));
 
@@ -28,7 +30,7 @@ function main(parameters) {
   const wanted = parameters.filter((parameter) => !parameter.startsWith("-"));
   const files = testFiles().filter(
     (file) =>
-      !(quick && file.startsWith(`${CLUSTER}/`)) &&
+      !(quick && needsBuild(file)) &&
       (wanted.length === 0 || wanted.some((part) => file.includes(part))),
   );
   if (files.length === 0) {
@@ -37,13 +39,17 @@ function main(parameters) {
   }
 
   ensureInstalled();
-  if (files.some((file) => file.startsWith(`${CLUSTER}/`))) ensureBuilt();
+  if (files.some(needsBuild)) ensureBuilt();
   const entries = mkdtempSync(join(ROOT, "node_modules", ".ashlar-test-"));
   try {
     return runEntries(writeEntries(entries, files), forNode);
   } finally {
     rmSync(entries, { recursive: true, force: true });
   }
+}
+
+function needsBuild(file) {
+  return BUILT.some((folder) => file.startsWith(`${folder}/`));
 }
 
 /** Paths of all test files from the root, with "/" between names. */
