@@ -22,7 +22,7 @@ import { NO_MEMBER } from "./messages.ts";
 import { isVoter, quorumVote, votersOf } from "./quorum.ts";
 import { appendProposals } from "./replication.ts";
 import { broadcastAppend } from "./send-log.ts";
-import { handOverUnlessVoter } from "./transfer.ts";
+import { transferUnlessVoter } from "./transfer.ts";
 
 const NO_DATA = new Uint8Array(0);
 
@@ -35,7 +35,7 @@ const LAST_RESORT_TIMEOUTS = 10;
 /** Stands for election, if this member has a vote: Raft §5.2. */
 export function campaign(core: Core, reason: CampaignReason): void {
   if (core.role.kind !== "leader" && isVoter(core.membership, core.id)) {
-    stand(core, reason);
+    tryCampaign(core, reason);
   }
 }
 
@@ -55,16 +55,16 @@ export function campaignIfDue(core: Core): void {
   const knowsVoters = membership.voters.length > 0;
   if (!hasVote && !(options.preVote && knowsVoters)) return;
   core.electionElapsedTicks = 0;
-  stand(core, "timeout");
+  tryCampaign(core, "timeout");
 }
 
-function stand(core: Core, reason: CampaignReason): void {
+function tryCampaign(core: Core, reason: CampaignReason): void {
   // Without its state a member cannot lead.
   if (core.log.unstable.snapshot !== null) return;
   // A change that is committed but not applied may have taken the vote away from us or from others.
   if (mayHaveUnappliedChange(core)) return;
-  if (reason === "timeout" && core.options.preVote) preElect(core);
-  else elect(core, reason);
+  if (reason === "timeout" && core.options.preVote) startPreVote(core);
+  else startElection(core, reason);
 }
 
 export function stepVoteRequest(core: Core, message: VoteRequest): void {
@@ -85,7 +85,7 @@ export function stepPreVoteRequest(core: Core, message: PreVoteRequest): void {
   const canVote = message.term > core.term || canVoteFor(core, message);
   const granted = canVote && core.log.isUpToDate(message.last);
   if (!granted) {
-    refusePreVote(core, message);
+    rejectPreVote(core, message);
     return;
   }
   // It answers for the term that was asked for, which is not entered here either.
@@ -94,7 +94,7 @@ export function stepPreVoteRequest(core: Core, message: PreVoteRequest): void {
 }
 
 /** Tells the term that is here, which a candidate of an earlier one then enters. */
-export function refusePreVote(core: Core, message: PreVoteRequest): void {
+export function rejectPreVote(core: Core, message: PreVoteRequest): void {
   const { id: from, term } = core;
   sendAfterAppend(core, { kind: "pre-vote-reply", from, to: message.from, term, granted: false });
 }
@@ -102,7 +102,7 @@ export function refusePreVote(core: Core, message: PreVoteRequest): void {
 export function stepVoteReply(core: Core, candidate: Candidate, message: VoteReply): void {
   switch (countVote(core, candidate, message)) {
     case "won":
-      lead(core);
+      assumeLeadership(core);
       return;
     case "lost":
       becomeFollower(core, core.term, NO_MEMBER);
@@ -115,7 +115,7 @@ export function stepVoteReply(core: Core, candidate: Candidate, message: VoteRep
 export function stepPreVoteReply(core: Core, candidate: PreCandidate, message: PreVoteReply): void {
   switch (countVote(core, candidate, message)) {
     case "won":
-      elect(core, "timeout");
+      startElection(core, "timeout");
       return;
     case "lost":
       becomeFollower(core, core.term, NO_MEMBER);
@@ -135,7 +135,7 @@ export function isLeaderLeaseValid(core: Core): boolean {
   return core.electionElapsedTicks < electionTicks;
 }
 
-function preElect(core: Core): void {
+function startPreVote(core: Core): void {
   becomePreCandidate(core);
   const { id: from, log } = core;
   const term = (core.term + 1) as Term;
@@ -149,7 +149,7 @@ function preElect(core: Core): void {
   }
 }
 
-function elect(core: Core, reason: CampaignReason): void {
+function startElection(core: Core, reason: CampaignReason): void {
   becomeCandidate(core);
   const { id: from, term, log } = core;
   const last: EntryPosition = log.last();
@@ -165,12 +165,12 @@ function elect(core: Core, reason: CampaignReason): void {
 }
 
 /** Raft §5.2, §8: the entry without data makes everything before it committable. */
-function lead(core: Core): void {
+function assumeLeadership(core: Core): void {
   const leader = becomeLeader(core);
   const index = appendProposals(core, leader, [{ kind: "normal", data: NO_DATA }]);
   assert(index !== null, "an entry without data is never refused");
   broadcastAppend(core, leader, "send-empty");
-  handOverUnlessVoter(core, leader);
+  transferUnlessVoter(core, leader);
 }
 
 /** Raft §5.4.1: one vote a term, and none while a leader of the term is known. */

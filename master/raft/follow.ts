@@ -36,7 +36,7 @@ export function handleHeartbeat(core: Core, message: HeartbeatRequest): void {
 }
 
 /** The leader's term is higher than the sender of a late request knows. */
-export function tellTerm(core: Core, to: MemberId): void {
+export function sendTerm(core: Core, to: MemberId): void {
   const { id, term } = core;
   sendAfterAppend(core, { kind: "append-accepted", from: id, to, term, matchIndex: INDEX_ZERO });
 }

@@ -211,7 +211,7 @@ export class CoreLog {
   }
 
   /** `entries`, from `nextCommitted`, were handed out. */
-  markApplying(entries: readonly Entry[]): void {
+  acceptApplying(entries: readonly Entry[]): void {
     const last = entries.at(-1);
     if (last === undefined) return;
     assert(last.index <= this.#committedIndex, "only what is committed is applied");

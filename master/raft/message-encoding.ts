@@ -56,7 +56,7 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
  *         17     n  the fields of the kind, in the order of `writeFields`
  */
 export function encodeMessages(messages: readonly PeerMessage[]): Uint8Array {
-  const sizeBytes = messages.reduce((sum, message) => sum + sizeGuess(message), 0);
+  const sizeBytes = messages.reduce((sum, message) => sum + estimatedSizeBytes(message), 0);
   const writer = new ByteWriter(sizeBytes);
   for (const message of messages) {
     writer.u8(KINDS.indexOf(message.kind));
@@ -81,7 +81,7 @@ export function decodeMessages(bytes: Uint8Array): readonly PeerMessage[] {
   return messages;
 }
 
-function sizeGuess(message: PeerMessage): number {
+function estimatedSizeBytes(message: PeerMessage): number {
   const fixedBytes = MESSAGE_HEADER_BYTES + MESSAGE_FIELDS_BYTES;
   if (message.kind !== "append-request") return fixedBytes;
   return fixedBytes + entriesSizeBytes(message.entries);

@@ -85,7 +85,7 @@ export function applyChange(core: Core, change: MembershipChange): Membership {
     if (core.options.stepDownOnRemoval) becomeFollower(core, core.term, NO_MEMBER);
     return membership;
   }
-  if (core.options.settleChanges && !isJoint(membership)) settle(core, role);
+  if (core.options.settleChanges && !isJoint(membership)) appendSettlingEntry(core, role);
   // The new majority may have more in common than the old one had; new members are told at once.
   if (advanceCommit(core, role)) broadcastAppend(core, role, "send-empty");
   else broadcastAppend(core, role, "skip-empty");
@@ -94,7 +94,7 @@ export function applyChange(core: Core, change: MembershipChange): Membership {
 }
 
 /** Those that were removed may go only when the others cannot forget that they were. */
-function settle(core: Core, leader: Leader): void {
+function appendSettlingEntry(core: Core, leader: Leader): void {
   const index = appendProposals(core, leader, [EMPTY_PROPOSAL]);
   assert(index !== null, "an entry without data is never refused");
   leader.settledIndex = index;
@@ -110,7 +110,7 @@ function proposeAsLeader(
   const nextIndex = indexAfter(core.log.lastIndex());
   const before = leader.pendingChangeIndex;
   const admitted = proposals.map((proposal, offset) =>
-    admit(core, leader, { proposal, index: indexAfter(nextIndex, offset) }),
+    admitProposal(core, leader, { proposal, index: indexAfter(nextIndex, offset) }),
   );
   const firstIndex = appendProposals(core, leader, admitted);
   if (firstIndex === null) {
@@ -124,7 +124,7 @@ function proposeAsLeader(
 }
 
 /** `proposal`, or an entry without data in place of a membership change that is not allowed. */
-function admit(
+function admitProposal(
   core: Core,
   leader: Leader,
   place: { readonly proposal: Proposal; readonly index: LogIndex },

@@ -100,7 +100,7 @@ export interface ProgressStatus {
 }
 
 export type StepResult =
-  | "taken"
+  | "accepted"
   /** An answer from someone who is not in the configuration. Disregarded. */
   | "unknown-peer";
 
@@ -134,11 +134,11 @@ export class RaftNode {
 
   /** Takes a message from another member, or a reply of the own queues; see `Ready`. */
   step(message: Message): StepResult {
-    if (isAnswer(message) && !isMember(this.#core.membership, message.from)) {
+    if (isResponse(message) && !isMember(this.#core.membership, message.from)) {
       return "unknown-peer";
     }
     step(this.#core, message);
-    return "taken";
+    return "accepted";
   }
 
   /** Puts one entry for each of `payloads` into the log, all of them or none. */
@@ -240,7 +240,7 @@ export class RaftNode {
     this.#lastLeadership = leadership;
     core.outbox = [];
     core.readStates = [];
-    core.log.markApplying(committed);
+    core.log.acceptApplying(committed);
     return ready;
   }
 
@@ -284,7 +284,7 @@ export class RaftNode {
     if (unstable.hasEntries || snapshot !== null) replies.push(appendedOf(core));
     core.afterAppend = [];
     this.#lastHardState = hardState;
-    unstable.markTaken();
+    unstable.acceptInProgress();
     return { hardState: isHardStateNew ? hardState : null, entries, snapshot, replies };
   }
 }
@@ -346,7 +346,7 @@ function progressOf(role: Role): readonly ProgressStatus[] {
   return statuses.sort((left, right) => left.id - right.id);
 }
 
-type Answer = Extract<
+type Response = Extract<
   PeerMessage,
   {
     kind:
@@ -359,7 +359,7 @@ type Answer = Extract<
   }
 >;
 
-function isAnswer(message: Message): message is Answer {
+function isResponse(message: Message): message is Response {
   switch (message.kind) {
     case "vote-reply":
     case "pre-vote-reply":

@@ -10,7 +10,7 @@ import { broadcastHeartbeat } from "./send-log.ts";
 /** Takes a read of this member's own. @returns false if there is nobody to ask, or no room. */
 export function requestRead(core: Core, readId: number): boolean {
   const leaderId = leaderIdOf(core);
-  if (core.role.kind === "leader") return takeRead(core, core.role, { from: core.id, readId });
+  if (core.role.kind === "leader") return acceptRead(core, core.role, { from: core.id, readId });
   if (leaderId === NO_MEMBER) return false;
   send(core, { kind: "read-index-request", from: core.id, to: leaderId, readId });
   return true;
@@ -19,7 +19,7 @@ export function requestRead(core: Core, readId: number): boolean {
 /** A read that a follower passed on. What cannot be served is dropped: it asks again, anew. */
 export function stepReadIndexRequest(core: Core, message: ReadIndexRequest): void {
   if (core.role.kind === "leader") {
-    takeRead(core, core.role, { from: message.from, readId: message.readId });
+    acceptRead(core, core.role, { from: message.from, readId: message.readId });
   }
 }
 
@@ -47,7 +47,7 @@ export function releasePostponedReads(core: Core, leader: Leader): void {
   for (const request of leader.reads.takePostponed()) confirmRead(core, leader, request);
 }
 
-function takeRead(core: Core, leader: Leader, request: ReadRequest): boolean {
+function acceptRead(core: Core, leader: Leader, request: ReadRequest): boolean {
   if (leader.reads.pendingCount >= core.options.pendingReadsMax) return false;
   if (hasCommittedInTerm(core)) confirmRead(core, leader, request);
   else leader.reads.postpone(request);

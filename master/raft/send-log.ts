@@ -28,7 +28,7 @@ export function sendAppend(
   const { to, progress, whenEmpty } = target;
   if (progress.isThrottled) return false;
   const previousIndex = indexBefore(progress.nextIndex);
-  if (isBeginner(core, to, previousIndex)) return sendSnapshot(core, to, progress);
+  if (needsInitialSnapshot(core, to, previousIndex)) return sendSnapshot(core, to, progress);
   const previousTerm = core.log.term(previousIndex);
   if (previousTerm === null) return sendSnapshot(core, to, progress);
   const result = nextEntries(core, progress);
@@ -51,7 +51,7 @@ export function sendAppend(
 }
 
 /** Whether `to` has nothing yet and has to begin with the state. */
-function isBeginner(core: Core, to: MemberId, previousIndex: LogIndex): boolean {
+function needsInitialSnapshot(core: Core, to: MemberId, previousIndex: LogIndex): boolean {
   const { options, membership } = core;
   return options.snapshotFirst && previousIndex === INDEX_ZERO && membership.learners.includes(to);
 }

@@ -5,14 +5,14 @@ import {
   campaign,
   campaignIfDue,
   isLeaderLeaseValid,
-  refusePreVote,
+  rejectPreVote,
   stepPreVoteReply,
   stepPreVoteRequest,
   stepVoteReply,
   stepVoteRequest,
 } from "./election.ts";
 import { entriesSizeBytes, maxIndex, payloadSizeBytes } from "./entries.ts";
-import { handleAppendRequest, handleHeartbeat, tellTerm } from "./follow.ts";
+import { handleAppendRequest, handleHeartbeat, sendTerm } from "./follow.ts";
 import { checkedMembership } from "./membership.ts";
 import type {
   AppendAccepted,
@@ -39,7 +39,7 @@ import {
 } from "./replication.ts";
 import { broadcastHeartbeat } from "./send-log.ts";
 import { handleSnapshotRequest } from "./snapshot.ts";
-import { handOverUnlessVoter, transferLeadership } from "./transfer.ts";
+import { transferLeadership, transferUnlessVoter } from "./transfer.ts";
 
 /** What only the leader of a term sends. */
 type LeaderMessage = AppendRequest | HeartbeatRequest | SnapshotRequest;
@@ -105,7 +105,7 @@ function tickLeader(core: Core, leader: Leader): void {
     if (core.role.kind !== "leader") return;
     // Thesis §3.10: a transfer that takes longer has failed; proposals are taken again.
     leader.transferee = NO_MEMBER;
-    handOverUnlessVoter(core, leader);
+    transferUnlessVoter(core, leader);
   }
   if (leader.heartbeatElapsedTicks < core.options.heartbeatTicks) return;
   leader.heartbeatElapsedTicks = 0;
@@ -153,10 +153,10 @@ function stepFromEarlierTerm(core: Core, message: TermMessage): void {
     case "heartbeat-request":
       // A member that came back with a later term is stuck: with leases it is not heard as a
       // candidate, and it does not hear this leader. Its term makes the leader step down.
-      if (checksQuorum || preVote) tellTerm(core, message.from);
+      if (checksQuorum || preVote) sendTerm(core, message.from);
       return;
     case "pre-vote-request":
-      refusePreVote(core, message);
+      rejectPreVote(core, message);
       return;
     default:
   }

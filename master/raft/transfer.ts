@@ -22,7 +22,7 @@ export function transferLeadership(core: Core, leader: Leader, transferee: Membe
 }
 
 /** A leader without a vote was elected as a last resort: the voter that lacks least takes over. */
-export function handOverUnlessVoter(core: Core, leader: Leader): void {
+export function transferUnlessVoter(core: Core, leader: Leader): void {
   const { stepDownOnRemoval } = core.options;
   if (!stepDownOnRemoval || isVoter(core.membership, core.id)) return;
   let best: MemberId = NO_MEMBER;

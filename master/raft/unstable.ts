@@ -14,16 +14,16 @@ import type { LogRange } from "./storage.ts";
 export class Unstable {
   /** Precedes the entries, if there is one. */
   #snapshot: Snapshot | null = null;
-  #isSnapshotTaken = false;
+  #isSnapshotInProgress = false;
   #entries: readonly Entry[] = [];
   /** Index of `#entries[0]`; the next one to come if there is none. */
   #firstIndex: LogIndex;
   /** Entries before it are handed to the writer. Invariant: `#firstIndex <= #takenIndex`. */
-  #takenIndex: LogIndex;
+  #inProgressIndex: LogIndex;
 
   constructor(firstIndex: LogIndex) {
     this.#firstIndex = firstIndex;
-    this.#takenIndex = firstIndex;
+    this.#inProgressIndex = firstIndex;
   }
 
   get firstIndex(): LogIndex {
@@ -54,22 +54,22 @@ export class Unstable {
 
   /** What the writer has not been given yet. */
   nextEntries(): readonly Entry[] {
-    const takenCount = this.#takenIndex - this.#firstIndex;
+    const takenCount = this.#inProgressIndex - this.#firstIndex;
     return takenCount === 0 ? this.#entries : this.#entries.slice(takenCount);
   }
 
   hasNextEntries(): boolean {
-    return this.#endIndex() > this.#takenIndex;
+    return this.#endIndex() > this.#inProgressIndex;
   }
 
   nextSnapshot(): Snapshot | null {
-    return this.#isSnapshotTaken ? null : this.#snapshot;
+    return this.#isSnapshotInProgress ? null : this.#snapshot;
   }
 
   /** The writer was given everything. */
-  markTaken(): void {
-    this.#takenIndex = this.#endIndex();
-    if (this.#snapshot !== null) this.#isSnapshotTaken = true;
+  acceptInProgress(): void {
+    this.#inProgressIndex = this.#endIndex();
+    if (this.#snapshot !== null) this.#isSnapshotInProgress = true;
   }
 
   /**
@@ -81,7 +81,7 @@ export class Unstable {
     if (position.index < this.#firstIndex) return;
     if (this.term(position.index) !== position.term) return;
     const afterIndex = indexAfter(position.index);
-    assert(afterIndex <= this.#takenIndex, "what is durable was handed to the writer");
+    assert(afterIndex <= this.#inProgressIndex, "what is durable was handed to the writer");
     this.#entries = this.#entries.slice(afterIndex - this.#firstIndex);
     this.#firstIndex = afterIndex;
   }
@@ -90,16 +90,16 @@ export class Unstable {
   stableSnapshotTo(index: LogIndex): void {
     if (this.#snapshot?.index !== index) return;
     this.#snapshot = null;
-    this.#isSnapshotTaken = false;
+    this.#isSnapshotInProgress = false;
   }
 
   /** The log is `snapshot` and nothing else. */
   restore(snapshot: Snapshot): void {
     this.#firstIndex = indexAfter(snapshot.index);
-    this.#takenIndex = this.#firstIndex;
+    this.#inProgressIndex = this.#firstIndex;
     this.#entries = [];
     this.#snapshot = snapshot;
-    this.#isSnapshotTaken = false;
+    this.#isSnapshotInProgress = false;
   }
 
   /** Appends `entries`, after dropping whatever stands at their first index and behind. */
@@ -113,12 +113,12 @@ export class Unstable {
       );
       this.#entries = [...entries];
       this.#firstIndex = fromIndex;
-      this.#takenIndex = fromIndex;
+      this.#inProgressIndex = fromIndex;
       return;
     }
     const kept = this.#entries.slice(0, fromIndex - this.#firstIndex);
     this.#entries = kept.concat(entries);
-    this.#takenIndex = minIndex(this.#takenIndex, fromIndex);
+    this.#inProgressIndex = minIndex(this.#inProgressIndex, fromIndex);
   }
 
   slice(range: LogRange): readonly Entry[] {

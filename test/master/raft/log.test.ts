@@ -143,7 +143,7 @@ describe("entries that are not durable yet", () => {
           log.append(added);
           if (flushes[round] !== undefined && flushes[round] % 2 === 0) {
             storage.write({ entries: log.unstable.nextEntries(), snapshot: null, hardState: null });
-            log.unstable.markTaken();
+            log.unstable.acceptInProgress();
             log.unstable.stableTo(log.last());
           }
           const result = log.entriesFrom(index(2), NO_LIMIT);
@@ -156,9 +156,9 @@ describe("entries that are not durable yet", () => {
 
   it("are not taken for durable after they were overwritten and came back (the ABA race)", () => {
     const { log } = logOf({ unstable: [entry(1, 2, "a")] });
-    log.unstable.markTaken();
+    log.unstable.acceptInProgress();
     log.append([entry(2, 2, "b")]);
-    log.unstable.markTaken();
+    log.unstable.acceptInProgress();
     log.unstable.stableTo(at(1, 2));
     assert.equal(log.unstable.firstIndex, 2);
     log.unstable.stableTo(at(2, 2));
@@ -168,7 +168,7 @@ describe("entries that are not durable yet", () => {
   it("are given to the writer once, and again if they are others", () => {
     const { log } = logOf({ unstable: [entry(1, 2), entry(1, 3)] });
     assert.equal(log.unstable.nextEntries().length, 2);
-    log.unstable.markTaken();
+    log.unstable.acceptInProgress();
     assert.equal(log.unstable.nextEntries().length, 0);
     log.append([entry(2, 3)]);
     assert.deepEqual(log.unstable.nextEntries(), [entry(2, 3)]);
@@ -190,7 +190,7 @@ describe("applying", () => {
     log.commitTo(index(4));
     const page = log.nextCommitted();
     assert.deepEqual(page, stable.slice(0, 2));
-    log.markApplying(page);
+    log.acceptApplying(page);
     assert.ok(!log.hasNextCommitted());
     log.appliedTo(index(3), pageBytes);
     assert.deepEqual(log.nextCommitted(), stable.slice(2));

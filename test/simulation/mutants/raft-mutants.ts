@@ -305,8 +305,9 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/raft/election.ts",
-        find: 'if (reason === "timeout" && core.options.preVote) preElect(core);',
-        replace: 'if (reason === "timeout" && core.options.electionTicks === 0) preElect(core);',
+        find: 'if (reason === "timeout" && core.options.preVote) startPreVote(core);',
+        replace:
+          'if (reason === "timeout" && core.options.electionTicks === 0) startPreVote(core);',
       },
     ],
     caughtBy: inTest("test/master/raft/election.test.ts"),

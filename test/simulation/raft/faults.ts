@@ -7,7 +7,7 @@ export interface Faults {
   /** A message takes 1 to this many ticks. */
   readonly delayTicksMax: number;
   /** A message takes ten times as long as it might: it comes when nobody expects it any more. */
-  readonly strayRate: number;
+  readonly longDelayRate: number;
   readonly partitionRate: number;
   readonly healRate: number;
   readonly crashRate: number;
@@ -25,7 +25,7 @@ export const NO_FAULTS: Faults = {
   lossRate: 0,
   duplicateRate: 0,
   delayTicksMax: 1,
-  strayRate: 0,
+  longDelayRate: 0,
   partitionRate: 0,
   healRate: 1,
   crashRate: 0,
@@ -44,7 +44,7 @@ export function drawFaults(random: SeededRandom): Faults {
     lossRate: pick([0, 0.02, 0.1]),
     duplicateRate: pick([0, 0.05, 0.2]),
     delayTicksMax: pick([1, 3, 6]),
-    strayRate: pick([0, 0.01, 0.03]),
+    longDelayRate: pick([0, 0.01, 0.03]),
     partitionRate: pick([0, 0.01, 0.02]),
     healRate: pick([0.01, 0.03]),
     crashRate: pick([0, 0.002, 0.006]),

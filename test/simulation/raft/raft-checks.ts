@@ -46,7 +46,7 @@ export class RaftChecks {
   }
 
   /** After anything happened to `member`. */
-  moved(member: SimulatedMember): void {
+  stepped(member: SimulatedMember): void {
     const { core } = member;
     if (core.role.kind === "leader") this.#checkLeader(core);
     this.#checkCommitted(member, core);
@@ -62,7 +62,7 @@ export class RaftChecks {
   }
 
   /** One vote a term: what a voter has given it never takes back. */
-  promised(message: PeerMessage): void {
+  replyReleased(message: PeerMessage): void {
     if (message.kind !== "vote-reply" || !message.granted) return;
     const { from: voter, term, to: candidate } = message;
     const key = `${term} ${voter}`;
@@ -74,7 +74,7 @@ export class RaftChecks {
   }
 
   /** Raft, Figure 2: a vote leaves its voter only behind the write that remembers it. */
-  left(message: PeerMessage): void {
+  sent(message: PeerMessage): void {
     if (message.kind !== "vote-reply" || !message.granted) return;
     if (this.#votes.get(`${message.term} ${message.from}`) !== message.to) {
       throw new RaftViolation(`${message.from} gives a vote that is not durable`);

@@ -94,14 +94,14 @@ export class RaftSimulation implements MemberEvents {
   run(tickCount: number): void {
     for (let ticks = 0; ticks < tickCount; ticks += 1) {
       this.#injectFaults();
-      this.#work();
+      this.#runClients();
       this.#advance();
     }
     this.#recover();
   }
 
-  moved(member: SimulatedMember): void {
-    this.#checks.moved(member);
+  stepped(member: SimulatedMember): void {
+    this.#checks.stepped(member);
   }
 
   appending(...event: Parameters<MemberEvents["appending"]>): void {
@@ -117,12 +117,12 @@ export class RaftSimulation implements MemberEvents {
     this.#checks.installed(...event);
   }
 
-  promised(message: PeerMessage): void {
-    this.#checks.promised(message);
+  replyReleased(message: PeerMessage): void {
+    this.#checks.replyReleased(message);
   }
 
   sent(member: SimulatedMember, message: PeerMessage): void {
-    this.#checks.left(message);
+    this.#checks.sent(message);
     const isSent = this.#network.send(message, this.#tick, this.#faults);
     if (message.kind === "snapshot-request") this.#reportSnapshot(member, message, isSent);
     else if (!isSent && this.#chance(0.3)) member.node.reportUnreachable(message.to);
@@ -162,9 +162,9 @@ export class RaftSimulation implements MemberEvents {
   }
 
   /** What clients and operators want. */
-  #work(): void {
+  #runClients(): void {
     for (const member of this.#members.values()) {
-      if (!this.#isAwake(member)) continue;
+      if (!this.#isActive(member)) continue;
       if (this.#chance(0.15)) this.#propose(member);
       // Who was paused may have missed that it was deposed.
       const isBack = member.pausedUntilTick === this.#tick;
@@ -244,7 +244,7 @@ export class RaftSimulation implements MemberEvents {
     this.#tick += 1;
     this.#deliverReports();
     const { writeTicksMax } = this.#faults;
-    const arrived = [...this.#backlog, ...this.#network.take(this.#tick)];
+    const arrived = [...this.#backlog, ...this.#network.takeDue(this.#tick)];
     this.#backlog = [];
     for (const message of arrived) {
       const member = this.#members.get(message.to);
@@ -255,12 +255,12 @@ export class RaftSimulation implements MemberEvents {
         continue;
       }
       member.receive(message);
-      this.#checks.moved(member);
+      this.#checks.stepped(member);
       if (this.#chance(0.7)) member.drain(this.#tick, writeTicksMax);
     }
     for (const member of this.#members.values()) {
-      if (!this.#isAwake(member)) continue;
-      if (member.isFetching) member.fetched();
+      if (!this.#isActive(member)) continue;
+      if (member.isFetching) member.completeFetch();
       member.tick(this.#tick, writeTicksMax);
     }
   }
@@ -307,7 +307,7 @@ export class RaftSimulation implements MemberEvents {
     return members.every((member) => member.appliedState.index >= index);
   }
 
-  #isAwake(member: SimulatedMember): boolean {
+  #isActive(member: SimulatedMember): boolean {
     return member.isRunning && member.pausedUntilTick <= this.#tick;
   }
 

@@ -47,12 +47,12 @@ export interface MemberEvents {
   applied(member: SimulatedMember, entry: Entry, state: State): void;
   installed(member: SimulatedMember, state: State): void;
   /** What it promises is durable; for another member or for itself. */
-  promised(message: PeerMessage): void;
+  replyReleased(message: PeerMessage): void;
   /** Leaves the member for another. */
   sent(member: SimulatedMember, message: PeerMessage): void;
   read(member: SimulatedMember, read: ReadState): void;
   /** Something happened to the member. */
-  moved(member: SimulatedMember): void;
+  stepped(member: SimulatedMember): void;
 }
 
 /** Bounds so small that every one of them is reached in every run. */
@@ -183,7 +183,7 @@ export class SimulatedMember {
         appends.push({ dueTick: tick + writeTicks, append: ready.append });
       }
       if (ready.apply !== null) applies.push(ready.apply);
-      this.#events.moved(this);
+      this.#events.stepped(this);
       if (writeTicksMax === 0) this.#completeAppends(tick, writeTicksMax);
     }
   }
@@ -233,10 +233,10 @@ export class SimulatedMember {
 
   #deliver(replies: readonly Message[]): void {
     for (const reply of replies) {
-      if ("from" in reply) this.#events.promised(reply);
+      if ("from" in reply) this.#events.replyReleased(reply);
       if (reply.to === this.id) this.node.step(reply);
       else if ("from" in reply) this.#events.sent(this, reply);
-      this.#events.moved(this);
+      this.#events.stepped(this);
     }
   }
 
@@ -262,13 +262,13 @@ export class SimulatedMember {
       // The core may ask for a snapshot meanwhile: it gets the state from before the change.
       if (entry.kind !== "normal") {
         process.membership = process.node.applyMembershipChange(decodeChange(entry));
-        this.#events.moved(this);
+        this.#events.stepped(this);
       }
       process.state = { index: entry.index, hash };
       this.#events.applied(this, entry, process.state);
     }
     process.node.step(apply.reply);
-    this.#events.moved(this);
+    this.#events.stepped(this);
   }
 
   #storage(): Storage {
@@ -304,7 +304,7 @@ export class SimulatedMember {
   /** The storage owes the core an `entriesLoaded`. */
   isFetching = false;
 
-  fetched(): void {
+  completeFetch(): void {
     this.isFetching = false;
     this.node.entriesLoaded();
   }

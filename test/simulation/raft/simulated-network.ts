@@ -33,7 +33,7 @@ export class SimulatedNetwork {
     const bytes = encodeMessage(message);
     const copyCount = this.#random.fraction() < faults.duplicateRate ? 2 : 1;
     for (let copy = 0; copy < copyCount; copy += 1) {
-      const isStray = this.#random.fraction() < faults.strayRate;
+      const isStray = this.#random.fraction() < faults.longDelayRate;
       const delayTicks = 1 + this.#random.integer(faults.delayTicksMax * (isStray ? 10 : 1));
       this.#inFlight.push({ dueTick: tick + delayTicks, bytes });
     }
@@ -41,7 +41,7 @@ export class SimulatedNetwork {
   }
 
   /** What arrives now. What is cut meanwhile still arrives: it was on its way. */
-  take(tick: number): readonly PeerMessage[] {
+  takeDue(tick: number): readonly PeerMessage[] {
     const due = this.#inFlight.filter((item) => item.dueTick <= tick);
     if (due.length === 0) return [];
     this.#inFlight = this.#inFlight.filter((item) => item.dueTick > tick);
