@@ -11,91 +11,103 @@ import { resolveOptions } from "./options.ts";
 import { PendingReads } from "./pending-reads.ts";
 import { Progress, syncProgress } from "./progress.ts";
 
-/** What a member is at the moment: Raft §5.1. What belongs to one role ends with it. */
+/** Current role of a member: Raft §5.1. The state of a role is discarded when the role ends. */
 export type Role = Follower | PreCandidate | Candidate | Leader;
 
+/** Follows the leader of its term, or waits for an election. Learners are followers. */
 export interface Follower {
   readonly kind: "follower";
-  /** `NO_MEMBER` until the leader of the term is heard. */
+  /** `NO_MEMBER` until a message of the leader of the term arrives. */
   leaderId: MemberId;
 }
 
-/** Asks whether it would be elected, in a term that it has not entered: thesis §9.6. */
+/** Asks whether it would win an election in the next term, without entering it: thesis §9.6. */
 export interface PreCandidate {
   readonly kind: "pre-candidate";
-  /** Only the first answer of a member counts. */
+  /** Pre-votes by member: only the first reply of each counts. */
   readonly votes: Map<MemberId, boolean>;
 }
 
+/** Asks for votes in its term: Raft §5.2. */
 export interface Candidate {
   readonly kind: "candidate";
-  /** Only the first answer of a member counts. */
+  /** Votes by member: only the first reply of each counts. */
   readonly votes: Map<MemberId, boolean>;
 }
 
+/** Replicates its log to the other members: Raft §5.3. */
 export interface Leader {
   readonly kind: "leader";
   heartbeatElapsedTicks: number;
-  /** One for each member of the configuration, and for a leader that has left it not for itself. */
+  /** One for each member. A leader that was removed from the membership has none for itself. */
   readonly progress: Map<MemberId, Progress>;
   /**
-   * No membership change is proposed before this index is applied: one that is not applied may stand
-   * there. At most one may be under way, or two majorities could decide apart (thesis §4.1).
+   * The last index that may hold a membership change. A new change is proposed only after this
+   * index is applied. At most one change may be pending, or two disjoint majorities could each
+   * decide (thesis §4.1).
    */
   pendingChangeIndex: LogIndex;
-  /** The entry behind the last change that was applied in this leadership; 0 before: `settleChanges`. */
+  /**
+   * The entry appended after the last applied change (`settleChanges`); 0 if there was no change.
+   */
   settledIndex: LogIndex;
-  /** Data of entries that are not applied yet, as far as this leader appended them. */
+  /** Payload bytes of entries that this leader appended and that are not applied yet. */
   uncommittedBytes: number;
-  /** Who is to take over; `NO_MEMBER` if nobody is. Thesis §3.10. */
+  /** Target of the current leadership transfer; `NO_MEMBER` if there is none. Thesis §3.10. */
   transferee: MemberId;
   readonly reads: PendingReads;
 }
 
-/** A read may be served once the state shows `readIndex`: Raft §8. */
+/** A confirmed read. The driver may serve it once the state includes `readIndex`: Raft §8. */
 export interface ReadState {
   readonly readId: number;
   readonly readIndex: LogIndex;
 }
 
 /**
- * All that a member is and knows. The functions around it are the rules of Raft; `RaftNode` is the
- * way in for a driver.
+ * The complete state of one member. The functions of this folder that take it implement the rules
+ * of Raft; `RaftNode` is the interface for a driver.
  */
 export interface Core {
   readonly id: MemberId;
   readonly options: ResolvedOptions;
   readonly log: CoreLog;
   term: Term;
-  /** In `term`. Changes from `NO_MEMBER` once, or a term could have two leaders. */
+  /**
+   * The vote in `term`. Set at most once for each term: a second vote could elect a second leader.
+   */
   votedFor: MemberId;
   role: Role;
-  /** Holds now: as of the last change that was applied here, or of a snapshot that has come. */
+  /** Current membership: after the last change that was applied, or of a received snapshot. */
   membership: Membership;
   /**
-   * As of the entries that are applied. Differs from `membership` only while a snapshot waits to
-   * become durable: entries from before it may still be applied meanwhile.
+   * The membership after the applied entries. Differs from `membership` only while a snapshot waits
+   * to become durable: meanwhile earlier entries may still be applied.
    */
   appliedMembership: Membership;
-  /** Since the leader was heard, a vote was given, or (at a leader) quorums were last checked. */
+  /**
+   * Ticks since a message of the leader, since a granted vote, or (leader) since the quorum check.
+   */
   electionElapsedTicks: number;
-  /** Drawn anew for every role: Raft §5.2. */
+  /** Drawn again on every change of role: Raft §5.2. */
   electionTimeoutTicks: number;
-  /** May leave at once. */
+  /** Messages that can be sent immediately. */
   outbox: PeerMessage[];
-  /** Promises that must not be seen before what they promise is durable, also those to itself. */
+  /**
+   * Replies that must wait until the state they report is durable, including those to this member.
+   */
   afterAppend: Message[];
   readStates: ReadState[];
   nextReadId: number;
 }
 
-/** A member as it was when it stopped, or a new one. It begins as a follower: Raft §5.2. */
+/** Creates a member from its stored state. A member starts as a follower: Raft §5.2. */
 export function createCore(given: RaftOptions): Core {
   const options = resolveOptions(given);
   const log = new CoreLog(options);
   const initial = options.storage.initialState();
   const { hardState } = initial;
-  // The commit index is not synced for its own sake: the state may be ahead of what it says.
+  // The commit index is not synced on its own, so the applied index may be higher.
   log.commitTo(maxIndex(hardState.commitIndex, options.appliedIndex));
   if (options.appliedIndex > INDEX_ZERO) log.appliedTo(options.appliedIndex, 0);
   const membership = checkedMembership(initial.membership);
@@ -113,64 +125,67 @@ export function createCore(given: RaftOptions): Core {
     outbox: [],
     afterAppend: [],
     readStates: [],
-    // Answers to the reads of an earlier run may still be on their way: start where it did not.
+    // Replies to reads of an earlier run may still arrive, so ids must differ between runs.
     nextReadId: 1 + Math.floor(options.random() * 2 ** 50),
   };
   resetElectionTimer(core);
   return core;
 }
 
+/** Returns the leader of the current term, or `NO_MEMBER` if it is unknown. */
 export function leaderIdOf(core: Core): MemberId {
   if (core.role.kind === "leader") return core.id;
   return core.role.kind === "follower" ? core.role.leaderId : NO_MEMBER;
 }
 
-/** Sends at once. */
+/** Sends `message` immediately. */
 export function send(core: Core, message: PeerMessage): void {
-  assert(message.from === core.id, "a member speaks for itself");
-  assert(message.to !== core.id, "what a member tells itself waits until it is durable");
+  assert(message.from === core.id, "the sender of a message is this member");
+  assert(message.to !== core.id, "a message to this member waits until its state is durable");
   assert(message.to !== NO_MEMBER, "a message has a receiver");
   core.outbox.push(message);
 }
 
 /**
- * Sends once everything that is known now is durable. Raft, Figure 2: term, vote and entries are on
- * stable storage before they are answered for. Also refusals wait, as they may tell of them.
+ * Sends `message` once the current state is durable. Raft, Figure 2: term, vote and entries are on
+ * stable storage before a reply reports them. Rejections wait too, because they carry the term.
  */
 export function sendAfterAppend(core: Core, message: PeerMessage): void {
-  assert(message.from === core.id, "a member speaks for itself");
+  assert(message.from === core.id, "the sender of a message is this member");
   core.afterAppend.push(message);
 }
 
+/** Enters `term` as a follower of `leaderId` (`NO_MEMBER`: not known yet). */
 export function becomeFollower(core: Core, term: Term, leaderId: MemberId): void {
   enterTerm(core, term);
   core.role = { kind: "follower", leaderId };
   resetElectionTimer(core);
 }
 
-/** Changes neither term nor vote, so that nobody is disturbed by an election that cannot be won. */
+/** Changes neither term nor vote, so an election that cannot be won does not depose a leader. */
 export function becomePreCandidate(core: Core): void {
-  assert(core.role.kind !== "leader", "a leader does not stand for election");
+  assert(core.role.kind !== "leader", "a leader does not campaign");
   core.role = { kind: "pre-candidate", votes: new Map() };
 }
 
+/** Enters the next term and votes for itself: Raft §5.2. */
 export function becomeCandidate(core: Core): void {
-  assert(core.role.kind !== "leader", "a leader does not stand for election");
+  assert(core.role.kind !== "leader", "a leader does not campaign");
   enterTerm(core, (core.term + 1) as Term);
   core.votedFor = core.id;
   core.role = { kind: "candidate", votes: new Map() };
   resetElectionTimer(core);
 }
 
-/** The caller appends the entry that begins the term. */
+/** Becomes leader of the current term. The caller appends the first entry of the term. */
 export function becomeLeader(core: Core): Leader {
-  assert(core.role.kind === "candidate", "only a candidate is elected");
+  assert(core.role.kind === "candidate", "only a candidate becomes leader");
   const lastIndex = core.log.lastIndex();
   const leader: Leader = {
     kind: "leader",
     heartbeatElapsedTicks: 0,
     progress: new Map(),
-    // A change may stand anywhere in the log; to wait for all of it is cheaper than to look.
+    // The log may contain a change. Waiting for the whole log is cheaper than searching it.
     pendingChangeIndex: lastIndex,
     settledIndex: INDEX_ZERO,
     uncommittedBytes: 0,
@@ -193,26 +208,26 @@ export function becomeLeader(core: Core): Leader {
   return leader;
 }
 
-/** Follows a change of the configuration. */
+/** Updates the leader's progress entries after a membership change. */
 export function trackMembers(core: Core, leader: Leader): void {
   const lastIndex = core.log.lastIndex();
   const members = membersOf(core.membership);
   syncProgress(leader.progress, members, { lastIndex, limits: inflightLimits(core) });
 }
 
-/** The members that a leader tracks, by ascending id, so that runs repeat. */
+/** Returns the members that a leader tracks, by ascending id: the order makes runs repeatable. */
 export function trackedMembers(leader: Leader): readonly (readonly [MemberId, Progress])[] {
   return [...leader.progress].sort(([left], [right]) => left - right);
 }
 
 function enterTerm(core: Core, term: Term): void {
-  assert(term >= core.term, "terms never go back");
+  assert(term >= core.term, "the term never decreases");
   if (term === core.term) return;
   core.term = term;
   core.votedFor = NO_MEMBER;
 }
 
-/** Raft §5.2: timeouts differ, so that split votes are rare and do not repeat. */
+/** Draws a new timeout. Random timeouts make split votes rare: Raft §5.2. */
 function resetElectionTimer(core: Core): void {
   const { electionTicks, random } = core.options;
   core.electionElapsedTicks = 0;

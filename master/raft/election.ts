@@ -26,13 +26,15 @@ import { transferUnlessVoter } from "./transfer.ts";
 
 const NO_DATA = new Uint8Array(0);
 
-/** A timeout, or the driver's wish; or the leader's, which needs no pre-vote: thesis §3.10. */
+/**
+ * `timeout`: also a call of the driver. `transfer`: a leadership transfer, without pre-vote: §3.10.
+ */
 export type CampaignReason = "timeout" | "transfer";
 
-/** How many election timeouts a member that has no vote waits for one that has. */
+/** Number of election timeouts after which a member without a vote campaigns. */
 const LAST_RESORT_TIMEOUTS = 10;
 
-/** Stands for election, if this member has a vote: Raft §5.2. */
+/** Starts an election if this member has a vote: Raft §5.2. */
 export function campaign(core: Core, reason: CampaignReason): void {
   if (core.role.kind !== "leader" && isVoter(core.membership, core.id)) {
     tryCampaign(core, reason);
@@ -40,12 +42,13 @@ export function campaign(core: Core, reason: CampaignReason): void {
 }
 
 /**
- * Stands for election if no leader was heard for long enough.
+ * Starts an election if no message of a leader arrived during the election timeout.
  *
- * Also a member without a vote does, as a last resort (thesis §4.2.2: it may still be needed). The
- * voters may not have heard that it lost its vote; if its log is longer than theirs, it cannot give
- * them the vote that they wait for, and nobody else could ever be elected. As its own configuration
- * decides, without its vote, this is as safe as any election; with pre-vote it disturbs nobody.
+ * As a last resort a member without a vote campaigns too (thesis §4.2.2: it may still be needed).
+ * The voters may not know yet that it lost its vote. If its log is longer than theirs, it cannot
+ * grant the vote that they need, and no other member could ever win. The election is as safe as any
+ * other: it is decided by the membership of this member, without its own vote. Pre-vote ensures
+ * that it does not depose a working leader.
  */
 export function campaignIfDue(core: Core): void {
   const { membership, electionElapsedTicks, electionTimeoutTicks, options } = core;
@@ -58,17 +61,19 @@ export function campaignIfDue(core: Core): void {
   tryCampaign(core, "timeout");
 }
 
+/** Starts an election unless the state of this member forbids it. */
 function tryCampaign(core: Core, reason: CampaignReason): void {
-  // Without its state a member cannot lead.
+  // A member that waits for a snapshot has no state, so it cannot lead.
   if (core.log.unstable.snapshot !== null) return;
-  // A change that is committed but not applied may have taken the vote away from us or from others.
+  // A change that is committed and not applied may have removed voters, including this member.
   if (mayHaveUnappliedChange(core)) return;
   if (reason === "timeout" && core.options.preVote) startPreVote(core);
   else startElection(core, reason);
 }
 
+/** Grants the vote to a candidate whose log is up to date: Raft §5.4.1. */
 export function stepVoteRequest(core: Core, message: VoteRequest): void {
-  assert(message.term === core.term, "a vote is given in the candidate's term");
+  assert(message.term === core.term, "a vote is granted in the candidate's term");
   const granted = canVoteFor(core, message) && core.log.isUpToDate(message.last);
   const { id: from, term } = core;
   sendAfterAppend(core, { kind: "vote-reply", from, to: message.from, term, granted });
@@ -78,8 +83,8 @@ export function stepVoteRequest(core: Core, message: VoteRequest): void {
 }
 
 /**
- * Learners vote too: one may have been promoted and not know it yet, and if the others are gone its
- * vote is needed. A candidate counts only the votes of voters.
+ * Replies to a pre-vote request. Learners reply too: a learner may have been promoted without
+ * knowing it yet, and its vote may be needed. A candidate counts only the votes of voters.
  */
 export function stepPreVoteRequest(core: Core, message: PreVoteRequest): void {
   const canVote = message.term > core.term || canVoteFor(core, message);
@@ -88,17 +93,18 @@ export function stepPreVoteRequest(core: Core, message: PreVoteRequest): void {
     rejectPreVote(core, message);
     return;
   }
-  // It answers for the term that was asked for, which is not entered here either.
+  // The reply carries the requested term, which this member does not enter either.
   const { from: to, term } = message;
   sendAfterAppend(core, { kind: "pre-vote-reply", from: core.id, to, term, granted });
 }
 
-/** Tells the term that is here, which a candidate of an earlier one then enters. */
+/** Replies with the current term, which a candidate of an earlier term then enters. */
 export function rejectPreVote(core: Core, message: PreVoteRequest): void {
   const { id: from, term } = core;
   sendAfterAppend(core, { kind: "pre-vote-reply", from, to: message.from, term, granted: false });
 }
 
+/** Counts a vote and ends the election when it is decided. */
 export function stepVoteReply(core: Core, candidate: Candidate, message: VoteReply): void {
   switch (countVote(core, candidate, message)) {
     case "won":
@@ -112,6 +118,7 @@ export function stepVoteReply(core: Core, candidate: Candidate, message: VoteRep
   }
 }
 
+/** Counts a pre-vote; a candidate that would win starts the election. */
 export function stepPreVoteReply(core: Core, candidate: PreCandidate, message: PreVoteReply): void {
   switch (countVote(core, candidate, message)) {
     case "won":
@@ -126,8 +133,8 @@ export function stepPreVoteReply(core: Core, candidate: PreCandidate, message: P
 }
 
 /**
- * Thesis §4.2.3: who hears a leader disregards candidates, so that a member that was removed or cut
- * off cannot depose it.
+ * Whether a leader has been active within the election timeout. Candidates are ignored then, so
+ * that a removed or partitioned member cannot depose the leader: thesis §4.2.3.
  */
 export function isLeaderLeaseValid(core: Core): boolean {
   const { checkQuorum, electionTicks } = core.options;
@@ -135,6 +142,7 @@ export function isLeaderLeaseValid(core: Core): boolean {
   return core.electionElapsedTicks < electionTicks;
 }
 
+/** Asks all voters whether they would grant a vote in the next term: thesis §9.6. */
 function startPreVote(core: Core): void {
   becomePreCandidate(core);
   const { id: from, log } = core;
@@ -149,6 +157,7 @@ function startPreVote(core: Core): void {
   }
 }
 
+/** Enters the next term and asks all voters for their vote: Raft §5.2. */
 function startElection(core: Core, reason: CampaignReason): void {
   becomeCandidate(core);
   const { id: from, term, log } = core;
@@ -156,7 +165,7 @@ function startElection(core: Core, reason: CampaignReason): void {
   const isTransfer = reason === "transfer";
   for (const to of votersOf(core.membership)) {
     if (to === from) {
-      // Its own vote counts once it is durable, like everybody's.
+      // The own vote counts only once it is durable, like every vote.
       sendAfterAppend(core, { kind: "vote-reply", from, to, term, granted: true });
     } else {
       send(core, { kind: "vote-request", from, to, term, last, isTransfer });
@@ -164,7 +173,7 @@ function startElection(core: Core, reason: CampaignReason): void {
   }
 }
 
-/** Raft §5.2, §8: the entry without data makes everything before it committable. */
+/** Starts a leader's term. The empty entry makes all earlier entries committable: Raft §5.2, §8. */
 function assumeLeadership(core: Core): void {
   const leader = becomeLeader(core);
   const index = appendProposals(core, leader, [{ kind: "normal", data: NO_DATA }]);
@@ -173,12 +182,13 @@ function assumeLeadership(core: Core): void {
   transferUnlessVoter(core, leader);
 }
 
-/** Raft §5.4.1: one vote a term, and none while a leader of the term is known. */
+/** One vote for each term, and none while the leader of the term is known: Raft §5.2. */
 function canVoteFor(core: Core, request: VoteRequest | PreVoteRequest): boolean {
   if (core.votedFor === request.from) return true;
   return core.votedFor === NO_MEMBER && leaderIdOf(core) === NO_MEMBER;
 }
 
+/** Records the first reply of a voter and evaluates the election. */
 function countVote(
   core: Core,
   candidate: Candidate | PreCandidate,
@@ -189,6 +199,7 @@ function countVote(
   return quorumVote(core.membership, votes);
 }
 
+/** Whether a committed entry that is not applied may be a membership change (etcd #12359). */
 function mayHaveUnappliedChange(core: Core): boolean {
   const { log, options } = core;
   const toIndex = indexAfter(log.committedIndex);

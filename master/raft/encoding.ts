@@ -18,8 +18,8 @@ const PROPOSAL_HEADER_BYTES = 5;
 const MEMBER_BYTES = 8;
 
 /**
- * An entry as messages carry it; the log file has a layout of its own (`master/storage/log-record.ts`).
- * Integers are little-endian.
+ * Encodes an entry of a message. The log file has a different layout, see
+ * `master/storage/log-record.ts`. Integers are little-endian.
  *
  *     offset  size  field
  *          0     8  index, from 1
@@ -38,19 +38,24 @@ function writeEntry(writer: ByteWriter, entry: Entry): void {
 function readEntry(reader: ByteReader): Entry {
   const index = reader.integer() as LogIndex;
   const term = reader.integer() as Term;
-  if (index === 0 || term === 0) throw malformed("an entry with an index and a term");
+  if (index === 0 || term === 0) throw malformed("an entry with index and term of at least 1");
   const kind = readEntryKind(reader.u32());
   const data = readEntryData(reader, kind);
   return { index, term, kind, data };
 }
 
-/** A count, then the entries. */
+/** Encodes a count (4 bytes), then the entries. */
 export function writeEntries(writer: ByteWriter, entries: readonly Entry[]): void {
   writer.u32(entries.length);
   for (const entry of entries) writeEntry(writer, entry);
 }
 
-/** Entries that follow `previous` without a gap, in terms that do not fall: Raft §5.3. */
+/**
+ * Decodes entries. They must follow `previous` without a gap, and terms must not decrease: Raft
+ * §5.3.
+ *
+ * @throws {AshlarError} PROTOCOL_ERROR
+ */
 export function readEntries(reader: ByteReader, previous: EntryPosition): readonly Entry[] {
   const entries: Entry[] = [];
   const count = reader.count(ENTRY_HEADER_BYTES);
@@ -65,7 +70,7 @@ export function readEntries(reader: ByteReader, previous: EntryPosition): readon
   return entries;
 }
 
-/** A count, then for each proposal its kind (1 byte), the length of its data and the data. */
+/** Encodes a count (4 bytes), then for each proposal kind (1), length of the data (4) and data. */
 export function writeProposals(writer: ByteWriter, proposals: readonly Proposal[]): void {
   writer.u32(proposals.length);
   for (const proposal of proposals) {
@@ -74,6 +79,7 @@ export function writeProposals(writer: ByteWriter, proposals: readonly Proposal[
   }
 }
 
+/** Decodes at least one proposal. @throws {AshlarError} PROTOCOL_ERROR */
 export function readProposals(reader: ByteReader): readonly Proposal[] {
   const count = reader.count(PROPOSAL_HEADER_BYTES);
   if (count === 0) throw malformed("a proposal");
@@ -83,32 +89,39 @@ export function readProposals(reader: ByteReader): readonly Proposal[] {
   });
 }
 
+/** Encodes index (8 bytes) and term (8). */
 export function writePosition(writer: ByteWriter, position: EntryPosition): void {
   writer.integer(position.index);
   writer.integer(position.term);
 }
 
+/** Decodes a position. @throws {AshlarError} PROTOCOL_ERROR */
 export function readPosition(reader: ByteReader): EntryPosition {
   const index = reader.integer() as LogIndex;
   const term = reader.integer() as Term;
   return { index, term };
 }
 
+/** Encodes position, membership, length of the data (4 bytes) and data. */
 export function writeSnapshot(writer: ByteWriter, snapshot: Snapshot): void {
-  assert(snapshot.index > 0, "a snapshot holds something");
+  assert(snapshot.index > 0, "a snapshot contains an entry");
   writePosition(writer, snapshot);
   writeMembership(writer, snapshot.membership);
   writer.bytes(snapshot.data);
 }
 
+/** Decodes a snapshot. @throws {AshlarError} PROTOCOL_ERROR */
 export function readSnapshot(reader: ByteReader): Snapshot {
   const position = readPosition(reader);
-  if (position.index === 0) throw malformed("a snapshot that holds something");
+  if (position.index === 0) throw malformed("a snapshot with an index of at least 1");
   const membership = readMembership(reader);
   return { ...position, membership, data: reader.bytes() };
 }
 
-/** Voters, outgoing voters, learners and next learners (each a count and ids), then `autoLeave`. */
+/**
+ * Encodes voters, outgoing voters, learners and next learners, each as a count (4 bytes) and ids
+ * (8 bytes each), then `autoLeave` (1 byte).
+ */
 export function writeMembership(writer: ByteWriter, membership: Membership): void {
   const { voters, votersOutgoing, learners, learnersNext, autoLeave } = membership;
   for (const ids of [voters, votersOutgoing, learners, learnersNext]) {
@@ -118,6 +131,7 @@ export function writeMembership(writer: ByteWriter, membership: Membership): voi
   writer.flag(autoLeave);
 }
 
+/** Decodes a membership. @throws {AshlarError} PROTOCOL_ERROR if an invariant does not hold. */
 export function readMembership(reader: ByteReader): Membership {
   const voters = readMembers(reader);
   const votersOutgoing = readMembers(reader);
@@ -134,8 +148,9 @@ function checkMembership(membership: Membership): void {
   const voting = new Set([...voters, ...votersOutgoing]);
   if (learners.some((id) => voting.has(id))) throw malformed("learners that do not vote");
   const isLeaving = (id: MemberId) => votersOutgoing.includes(id) && !voters.includes(id);
-  if (!learnersNext.every(isLeaving)) throw malformed("next learners that leave the vote");
-  if (autoLeave && votersOutgoing.length === 0) throw malformed("a joint membership to leave");
+  if (!learnersNext.every(isLeaving)) throw malformed("next learners that are outgoing voters");
+  if (autoLeave && votersOutgoing.length === 0)
+    throw malformed("autoLeave only in a joint membership");
 }
 
 function readMembers(reader: ByteReader): readonly MemberId[] {
@@ -146,20 +161,23 @@ function readMembers(reader: ByteReader): readonly MemberId[] {
   return ids;
 }
 
-/** Somebody: never `NO_MEMBER`. */
+/** Decodes a member id; never `NO_MEMBER`. @throws {AshlarError} PROTOCOL_ERROR */
 export function readMember(reader: ByteReader): MemberId {
   const id = reader.integer();
-  if (id === 0) throw malformed("a member");
+  if (id === 0) throw malformed("a member id of at least 1");
   return id as MemberId;
 }
 
 function readEntryKind(code: number): EntryKind {
   const kind = ENTRY_KINDS[code];
-  if (kind === undefined) throw malformed("a kind of entry");
+  if (kind === undefined) throw malformed("a known kind of entry");
   return kind;
 }
 
-/** A view. A change that cannot be read must not get into a log: it could never be applied. */
+/**
+ * Decodes the data of an entry, without a copy. Rejects an invalid membership change: once in the
+ * log, it could never be applied.
+ */
 function readEntryData(reader: ByteReader, kind: EntryKind): Uint8Array {
   const data = reader.bytes();
   if (kind !== "normal") decodeChange({ kind, data });

@@ -7,12 +7,12 @@ import { INDEX_ZERO } from "./messages.ts";
 
 /** The follower's side of replication: Raft §5.3. */
 
-/** At a follower of the sender. */
+/** Appends the leader's entries on a follower, or rejects them with a hint. */
 export function handleAppendRequest(core: Core, message: AppendRequest): void {
   const { log, id, term } = core;
   const { from: to, previous, entries, commitIndex } = message;
   if (previous.index < log.committedIndex) {
-    // An old request: what is committed matches anyway.
+    // An old request: committed entries match the leader's log in any case.
     const matchIndex = log.committedIndex;
     sendAfterAppend(core, { kind: "append-accepted", from: id, to, term, matchIndex });
     return;
@@ -28,14 +28,14 @@ export function handleAppendRequest(core: Core, message: AppendRequest): void {
   sendAfterAppend(core, { kind: "append-rejected", from: id, to, term, rejectedIndex, hint });
 }
 
-/** At a follower of the sender. */
+/** Advances the commit index of a follower and acknowledges the heartbeat. */
 export function handleHeartbeat(core: Core, message: HeartbeatRequest): void {
   const { from: to, commitIndex, readSequence } = message;
   core.log.commitTo(commitIndex);
   send(core, { kind: "heartbeat-reply", from: core.id, to, term: core.term, readSequence });
 }
 
-/** The leader's term is higher than the sender of a late request knows. */
+/** Reports the current term to a leader of an earlier term, which then steps down: Raft §5.1. */
 export function sendTerm(core: Core, to: MemberId): void {
   const { id, term } = core;
   sendAfterAppend(core, { kind: "append-accepted", from: id, to, term, matchIndex: INDEX_ZERO });

@@ -1,9 +1,11 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 
+/** Limits of the window of one member. */
 export interface InflightLimits {
+  /** Unacknowledged append requests. */
   readonly messagesMax: number;
-  /** The message that reaches it is still let through. */
+  /** Bytes of their entries. The request that reaches the limit is still sent. */
   readonly bytesMax: number;
 }
 
@@ -13,7 +15,7 @@ interface Inflight {
   readonly sizeBytes: number;
 }
 
-/** Append requests that were sent to one member and are not acknowledged yet, oldest first. */
+/** Append requests to one member that are not acknowledged yet, oldest first: thesis §10.2.1. */
 export class Inflights {
   readonly #limits: InflightLimits;
   #messages: Inflight[] = [];
@@ -32,15 +34,16 @@ export class Inflights {
     return this.#messages.length >= messagesMax || this.#sizeBytes >= bytesMax;
   }
 
+  /** Records a request whose last entry is at `lastIndex`. */
   add(lastIndex: LogIndex, sizeBytes: number): void {
-    assert(!this.isFull, "nothing is sent while the window is full");
+    assert(!this.isFull, "no request is sent while the window is full");
     const newest = this.#messages.at(-1);
     assert(newest === undefined || newest.lastIndex < lastIndex, "entries are sent in order");
     this.#messages.push({ lastIndex, sizeBytes });
     this.#sizeBytes += sizeBytes;
   }
 
-  /** The member holds everything up to `index`. */
+  /** Removes the requests that are acknowledged up to `index`. */
   freeTo(index: LogIndex): void {
     let freedCount = 0;
     for (const message of this.#messages) {
@@ -52,6 +55,7 @@ export class Inflights {
     assert(this.#sizeBytes >= 0, "no byte is freed twice");
   }
 
+  /** Forgets all requests, because they may have been lost. */
   clear(): void {
     this.#messages = [];
     this.#sizeBytes = 0;

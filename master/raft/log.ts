@@ -14,6 +14,7 @@ import { INDEX_ZERO, TERM_ZERO } from "./messages.ts";
 import type { EntriesResult, LogRange, SnapshotResult, Storage } from "./storage.ts";
 import { Unstable } from "./unstable.ts";
 
+/** Options of the log; see `RaftSettings`. */
 export interface CoreLogOptions {
   readonly storage: Storage;
   readonly applyingBytesMax: number;
@@ -21,8 +22,8 @@ export interface CoreLogOptions {
 }
 
 /**
- * The whole log of one member as the core sees it: the storage, and behind it what the storage may
- * not show yet. The files are `RaftLog` in `master/storage`.
+ * The whole log of one member as the core uses it: the storage, followed by the entries that may
+ * not be in the storage yet (`Unstable`). The log files are `RaftLog` in `master/storage`.
  *
  * Invariant: `appliedIndex <= applyingIndex <= committedIndex <= lastIndex()`.
  */
@@ -31,15 +32,17 @@ export class CoreLog {
   readonly #storage: Storage;
   readonly #applyingBytesMax: number;
   readonly #applyUnstable: boolean;
-  /** Known to be durable on a quorum. Never goes back. */
+  /** Highest index that is known to be committed. Never decreases. */
   #committedIndex: LogIndex;
-  /** Handed out to be applied. */
+  /** Entries up to this index were passed to the driver. */
   #applyingIndex: LogIndex;
+  /** Entries up to this index are in the state. */
   #appliedIndex: LogIndex;
+  /** Bytes of the entries in between. */
   #applyingBytes = 0;
-  /** Nothing more is handed out until something was applied. */
+  /** No further entries are passed to the driver until it has applied some. */
   #isApplyingPaused = false;
-  /** The storage is loading what comes next; cleared by `entriesLoaded`. */
+  /** The storage is loading the next entries; cleared by `entriesLoaded`. */
   #isApplyingUnavailable = false;
 
   constructor(options: CoreLogOptions) {
@@ -61,15 +64,18 @@ export class CoreLog {
     return this.#appliedIndex;
   }
 
+  /** Returns the index of the first entry that is not compacted. */
   firstIndex(): LogIndex {
     const { snapshot } = this.unstable;
     return snapshot === null ? this.#storage.firstIndex() : indexAfter(snapshot.index);
   }
 
+  /** Returns the index of the last entry. */
   lastIndex(): LogIndex {
     return this.unstable.lastIndex ?? this.#storage.lastIndex();
   }
 
+  /** Returns the position of the last entry. */
   last(): EntryPosition {
     const index = this.lastIndex();
     const term = this.term(index);
@@ -77,7 +83,7 @@ export class CoreLog {
     return { index, term };
   }
 
-  /** `null` if the index is compacted away or behind the end. */
+  /** Returns the term at `index`; `null` if it is compacted or after the end. */
   term(index: LogIndex): Term | null {
     const unstableTerm = this.unstable.term(index);
     if (unstableTerm !== null) return unstableTerm;
@@ -86,18 +92,19 @@ export class CoreLog {
     return result.kind === "term" ? result.term : null;
   }
 
+  /** Whether the log contains an entry with this index and term. */
   matches(position: EntryPosition): boolean {
     return this.term(position.index) === position.term;
   }
 
-  /** Raft §5.4.1: the later last term wins; with equal terms the longer log. */
+  /** Whether a log that ends at `theirs` is at least as up to date as this one: Raft §5.4.1. */
   isUpToDate(theirs: EntryPosition): boolean {
     const ours = this.last();
     if (theirs.term !== ours.term) return theirs.term > ours.term;
     return theirs.index >= ours.index;
   }
 
-  /** @returns the index of the last entry then. */
+  /** Appends `entries`, after truncating at the first of them. @returns the new last index. */
   append(entries: readonly Entry[]): LogIndex {
     const first = entries[0];
     if (first === undefined) return this.lastIndex();
@@ -107,11 +114,11 @@ export class CoreLog {
   }
 
   /**
-   * Takes over what a leader sent (Raft §5.3). Entries that stand in the log already stay: the
-   * request may be an old one, and what comes after them may be acknowledged.
+   * Appends the entries of a leader (Raft §5.3). Entries that the log already contains are kept,
+   * with those after them: the request may be old, and later entries may be acknowledged.
    *
-   * @returns the last index up to which the logs then match, or `null` if they do not match at
-   *   `previous`; then nothing was changed.
+   * @returns the index up to which the logs then match, or `null` if they do not match at
+   *   `previous`; nothing was changed then.
    */
   appendFromLeader(previous: EntryPosition, entries: readonly Entry[]): LogIndex | null {
     if (!this.matches(previous)) return null;
@@ -121,9 +128,9 @@ export class CoreLog {
   }
 
   /**
-   * The latest position at or before `index` whose term is at most `term`: another log that has
-   * `term` at `index` cannot match this one behind it, since terms never fall within a log. An
-   * unknown term is given as 0 and may match.
+   * Returns the latest position at or before `index` whose term is at most `term`. A log that has
+   * `term` at `index` cannot match this one after that position, because terms never decrease
+   * within a log. If the term of a position is unknown, it is returned as 0 and may match.
    */
   latestPossibleMatch(index: LogIndex, term: Term): EntryPosition {
     for (let guess = index; guess > 0; guess = indexBefore(guess)) {
@@ -134,27 +141,34 @@ export class CoreLog {
     return { index: INDEX_ZERO, term: TERM_ZERO };
   }
 
+  /** Raises the commit index to `index`. A lower index is ignored. */
   commitTo(index: LogIndex): void {
     if (index <= this.#committedIndex) return;
-    // A log that ends before what it acknowledged has lost entries: this member must not go on.
+    // A log that ends before `index` has lost acknowledged entries: this member must stop.
     assert(index <= this.lastIndex(), "a member holds what it acknowledged");
     this.#committedIndex = index;
   }
 
-  /** The position for which `commitTo` is right by counting: only the leader's own term, §5.4.2. */
+  /**
+   * Commits `index`, which a quorum has, only if its entry is of the leader's own term: Raft
+   * §5.4.2.
+   *
+   * @returns whether the commit index has changed.
+   */
   commitIfInTerm(index: LogIndex, term: Term): boolean {
     if (index <= this.#committedIndex || !this.matches({ index, term })) return false;
     this.commitTo(index);
     return true;
   }
 
-  /** The entries from `fromIndex` to the end, as many as `bytesMax` allows, but at least one. */
+  /** Returns the entries from `fromIndex` on, at most `bytesMax`, but at least one. */
   entriesFrom(fromIndex: LogIndex, bytesMax: number): EntriesResult {
     const toIndex = indexAfter(this.lastIndex());
     if (fromIndex >= toIndex) return { kind: "entries", entries: [] };
     return this.slice({ fromIndex, toIndex }, bytesMax);
   }
 
+  /** Returns the longest prefix of `range` of at most `bytesMax`, but at least one entry. */
   slice(range: LogRange, bytesMax: number): EntriesResult {
     const { fromIndex, toIndex } = range;
     assert(toIndex <= indexAfter(this.lastIndex()), "the range ends within the log");
@@ -174,27 +188,28 @@ export class CoreLog {
     return { kind: "entries", entries: stable.entries.concat(limitSize(tail, restBytes)) };
   }
 
+  /** Returns the snapshot to send to a follower. */
   snapshot(): SnapshotResult {
     const { snapshot } = this.unstable;
     return snapshot === null ? this.#storage.snapshot() : { kind: "snapshot", snapshot };
   }
 
-  /** Replaces the whole log. */
+  /** Replaces the whole log by `snapshot`. */
   restore(snapshot: Snapshot): void {
-    assert(snapshot.index > this.#committedIndex, "a snapshot never takes back what is committed");
+    assert(snapshot.index > this.#committedIndex, "a snapshot never reverts committed entries");
     this.#committedIndex = snapshot.index;
     this.unstable.restore(snapshot);
   }
 
-  /** Whether `nextCommitted` may have something. */
+  /** Whether `nextCommitted` may return entries. */
   hasNextCommitted(): boolean {
     if (this.#isApplyingPaused || this.#isApplyingUnavailable) return false;
-    // A snapshot on its way into the storage comes before all entries.
+    // A pending snapshot is installed before any further entry is applied.
     if (this.unstable.snapshot !== null) return false;
     return this.#applyingIndex < this.#appliableIndex();
   }
 
-  /** What is to be applied next, within `applyingBytesMax` with what is being applied. */
+  /** Returns the next entries to apply; with those being applied at most `applyingBytesMax`. */
   nextCommitted(): readonly Entry[] {
     if (!this.hasNextCommitted()) return [];
     const range = {
@@ -202,39 +217,42 @@ export class CoreLog {
       toIndex: indexAfter(this.#appliableIndex()),
     };
     const bytesMax = this.#applyingBytesMax - this.#applyingBytes;
-    assert(bytesMax > 0, "applying is paused when there is no room");
+    assert(bytesMax > 0, "applying is paused at the limit");
     const result = this.slice(range, bytesMax);
-    assert(result.kind !== "compacted", "what is not applied is not compacted");
+    assert(result.kind !== "compacted", "entries that are not applied are not compacted");
     if (result.kind === "entries") return result.entries;
     this.#isApplyingUnavailable = true;
     return [];
   }
 
-  /** `entries`, from `nextCommitted`, were handed out. */
+  /** Records that `entries`, from `nextCommitted`, were passed to the driver. */
   acceptApplying(entries: readonly Entry[]): void {
     const last = entries.at(-1);
     if (last === undefined) return;
-    assert(last.index <= this.#committedIndex, "only what is committed is applied");
+    assert(last.index <= this.#committedIndex, "only committed entries are applied");
     this.#applyingIndex = last.index;
     this.#applyingBytes += entriesSizeBytes(entries);
-    // Stopped short: the next entry would have exceeded the limit.
+    // The page was cut: the next entry would have exceeded the limit.
     const isCut = last.index < this.#appliableIndex();
     this.#isApplyingPaused = isCut || this.#applyingBytes >= this.#applyingBytesMax;
   }
 
+  /** Records that entries of `sizeBytes` were applied, up to `index`. */
   appliedTo(index: LogIndex, sizeBytes: number): void {
     assert(index >= this.#appliedIndex, "entries are applied in order");
-    assert(index <= this.#committedIndex, "only what is committed is applied");
+    assert(index <= this.#committedIndex, "only committed entries are applied");
     this.#appliedIndex = index;
     this.#applyingIndex = maxIndex(this.#applyingIndex, index);
     this.#applyingBytes = Math.max(0, this.#applyingBytes - sizeBytes);
     this.#isApplyingPaused = this.#applyingBytes >= this.#applyingBytesMax;
   }
 
+  /** Reports that the storage has loaded entries that were `unavailable`. */
   entriesLoaded(): void {
     this.#isApplyingUnavailable = false;
   }
 
+  /** Returns the last index that may be applied: committed and durable on this member. */
   #appliableIndex(): LogIndex {
     if (this.#applyUnstable) return this.#committedIndex;
     return minIndex(this.#committedIndex, indexBefore(this.unstable.firstIndex));

@@ -4,33 +4,34 @@ import { ByteReader, malformed } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import type { Entry, Proposal } from "./messages.ts";
 
-/** One step from one configuration to the next. */
+/** One operation of a membership change, on one member. */
 export interface ChangeOperation {
   readonly kind: OperationKind;
   readonly memberId: MemberId;
 }
 
-/** `update` changes nothing in the core; the driver may carry an address with it. */
+/** `update` does not change the membership; a driver can use it to transport an address. */
 export type OperationKind = "add-voter" | "add-learner" | "remove" | "update";
 
 /**
- * A change to the membership, as it stands in the log.
+ * A membership change, as an entry of the log stores it.
  *
- * A `v1` change moves at most one voter at a time (thesis §4.1). A `v2` change goes through a joint
- * configuration if it has several operations or asks for it; without operations it leaves one.
+ * A `v1` change adds or removes at most one voter (thesis §4.1). A `v2` change enters a joint
+ * configuration if it has several operations or if `transition` requests it. A `v2` change without
+ * operations leaves the joint configuration.
  */
 export type MembershipChange =
   | {
       readonly kind: "v1";
       readonly operation: ChangeOperation;
-      /** The driver's, e.g. the address of a new member. */
+      /** Data of the driver, e.g. the address of a new member. */
       readonly context: Uint8Array;
     }
   | {
       readonly kind: "v2";
       /**
-       * `auto`: joint only if there are several operations, and then left by the leader itself;
-       * `implicit`: joint, and left by the leader itself; `explicit`: joint until a `v2` change
+       * `auto`: joint only if there are several operations; the leader proposes to leave it.
+       * `implicit`: joint; the leader proposes to leave it. `explicit`: joint until a `v2` change
        * without operations is proposed.
        */
       readonly transition: Transition;
@@ -38,14 +39,16 @@ export type MembershipChange =
       readonly context: Uint8Array;
     };
 
+/** Way in and out of a joint configuration; the names are those of etcd-io/raft. */
 export type Transition = "auto" | "implicit" | "explicit";
 
 const OPERATION_KINDS = ["add-voter", "add-learner", "remove", "update"] as const;
 const TRANSITIONS = ["auto", "implicit", "explicit"] as const;
+/** Kind (1) and member id (8). */
 const OPERATION_BYTES = 9;
 const NOTHING = new Uint8Array(0);
 
-/** Leaves a joint configuration. */
+/** The change that leaves a joint configuration. */
 export const LEAVE_JOINT: MembershipChange = {
   kind: "v2",
   transition: "auto",
@@ -54,12 +57,13 @@ export const LEAVE_JOINT: MembershipChange = {
 };
 
 /**
- * Integers are little-endian. An operation is its kind (1 byte) and its member (8 bytes).
+ * Encodes `change` as a proposal. Integers are little-endian. An operation is its kind (1 byte) and
+ * its member id (8 bytes).
  *
  *     v1: operation, u32 length of the context, context
  *     v2: transition (1 byte), u32 count, operations, u32 length of the context, context
  *
- * `LEAVE_JOINT` is no bytes at all, so that no bound on uncommitted data can ever refuse it.
+ * `LEAVE_JOINT` is encoded as zero bytes, so that `uncommittedBytesMax` never refuses it.
  */
 export function proposalOf(change: MembershipChange): Proposal {
   switch (change.kind) {
@@ -76,7 +80,11 @@ export function proposalOf(change: MembershipChange): Proposal {
   }
 }
 
-/** @throws {AshlarError} PROTOCOL_ERROR if the data is no such change. */
+/**
+ * Decodes an entry.
+ *
+ * @throws {AshlarError} PROTOCOL_ERROR if its data is not a membership change.
+ */
 export function decodeChange(entry: Pick<Entry, "kind" | "data">): MembershipChange {
   assert(entry.kind !== "normal", "the entry is a membership change");
   const reader = new ByteReader(entry.data);

@@ -16,7 +16,7 @@ import {
 import { entriesSizeBytes } from "./entries.ts";
 import type { PeerMessage } from "./messages.ts";
 
-/** The place of a kind is its code on the wire: new ones go to the end. */
+/** The position of a kind is its code on the wire: new kinds are appended. */
 const KINDS = [
   "vote-request",
   "vote-reply",
@@ -35,22 +35,23 @@ const KINDS = [
   "read-index-reply",
 ] as const satisfies readonly PeerMessage["kind"][];
 
-/** Kind, sender and receiver. Nothing says how long a message is: that follows from its fields. */
+/** Kind, sender and receiver. A message has no length field: its length follows from its fields. */
 const MESSAGE_HEADER_BYTES = 1 + 8 + 8;
 
-/** Room for any message beside its entries, its proposals and its snapshot. */
+/** Upper bound for the fields of a message without entries, proposals and snapshot. */
 const MESSAGE_FIELDS_BYTES = 96;
 
-/** One message: `encodeMessages` of just one. */
+/** Encodes one message; see `encodeMessages`. */
 export function encodeMessage(message: PeerMessage): Uint8Array {
   return encodeMessages([message]);
 }
 
 /**
- * Messages one behind the other. Integers are little-endian, of 8 bytes if not said otherwise.
+ * Encodes messages one after the other. Integers are little-endian and have 8 bytes unless stated
+ * otherwise.
  *
  *     offset  size  field
- *          0     1  kind, by its place in KINDS
+ *          0     1  kind: its position in KINDS
  *          1     8  from
  *          9     8  to
  *         17     n  the fields of the kind, in the order of `writeFields`
@@ -68,11 +69,11 @@ export function encodeMessages(messages: readonly PeerMessage[]): Uint8Array {
 }
 
 /**
- * The messages in `bytes`, to the last byte. The data of entries are views of `bytes`, which must
- * not be written to any more.
+ * Decodes all messages in `bytes`. The data of entries are views of `bytes`, which must not be
+ * modified afterwards.
  *
- * @throws {AshlarError} PROTOCOL_ERROR if this is anything else than whole messages that a member
- *   could have sent.
+ * @throws {AshlarError} PROTOCOL_ERROR if the bytes are not complete messages, or if a message
+ *   violates an invariant of Raft.
  */
 export function decodeMessages(bytes: Uint8Array): readonly PeerMessage[] {
   const reader = new ByteReader(bytes);
@@ -81,6 +82,7 @@ export function decodeMessages(bytes: Uint8Array): readonly PeerMessage[] {
   return messages;
 }
 
+/** Returns an initial buffer size, so that the writer rarely grows. */
 function estimatedSizeBytes(message: PeerMessage): number {
   const fixedBytes = MESSAGE_HEADER_BYTES + MESSAGE_FIELDS_BYTES;
   if (message.kind !== "append-request") return fixedBytes;
@@ -159,12 +161,12 @@ interface Header {
 
 function readMessage(reader: ByteReader): PeerMessage {
   const kind = KINDS[reader.u8()];
-  if (kind === undefined) throw malformed("a kind of message");
+  if (kind === undefined) throw malformed("a known kind of message");
   const header: Header = { from: readMember(reader), to: readMember(reader) };
   if (kind === "propose-request") return { kind, ...header, proposals: readProposals(reader) };
   if (kind === "read-index-request") return { kind, ...header, readId: reader.integer() };
   const term = reader.integer() as Term;
-  if (term === 0) throw malformed("a term");
+  if (term === 0) throw malformed("a term of at least 1");
   return readTermMessage(reader, kind, { ...header, term });
 }
 
@@ -183,11 +185,12 @@ function readTermMessage(
       return { kind, ...header, granted: reader.flag() };
     case "append-request": {
       const previous = readPosition(reader);
-      if (previous.term > header.term) throw malformed("a log from before the message");
+      if (previous.term > header.term)
+        throw malformed("a previous term of at most the message's term");
       const commitIndex = reader.integer() as LogIndex;
       const entries = readEntries(reader, previous);
       const lastTerm = entries.at(-1)?.term ?? previous.term;
-      if (lastTerm > header.term) throw malformed("entries from before the message");
+      if (lastTerm > header.term) throw malformed("entries of at most the message's term");
       return { kind, ...header, previous, commitIndex, entries };
     }
     case "append-accepted":

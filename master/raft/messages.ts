@@ -1,69 +1,81 @@
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 
-/** "No member": nobody voted for, no leader known. Members have ids from 1. */
+/** No member: no vote given, or no leader known. Ids of members start at 1. */
 export const NO_MEMBER = 0 as MemberId;
-/** Before the first entry. */
+/** Index before the first entry. */
 export const INDEX_ZERO = 0 as LogIndex;
-/** Before the first election. */
+/** Term before the first election. */
 export const TERM_ZERO = 0 as Term;
 
-/** Where an entry stands and which leader put it there. Equal positions hold equal logs: Raft §5.3. */
+/**
+ * Index and term of an entry. Two logs that have an entry with the same position are identical up
+ * to that entry: Raft §5.3, Log Matching.
+ */
 export interface EntryPosition {
   readonly index: LogIndex;
   readonly term: Term;
 }
 
-/** One entry of the replicated log. Never written to after it was made, its bytes included. */
+/** One entry of the replicated log. Immutable, including the bytes of `data`. */
 export interface Entry extends EntryPosition {
   /**
-   * `conf-change` holds one membership operation, `conf-change-v2` several and the way to leave the
-   * joint configuration; see `membership-change.ts`. All else is the state machine's.
+   * `conf-change` holds one membership operation; `conf-change-v2` holds several operations and
+   * the transition (see `membership-change.ts`). `normal` entries belong to the state machine.
    */
   readonly kind: EntryKind;
-  /** Empty in the entry with which a leader begins its term (Raft §8). */
+  /** Empty in the first entry of a leader's term (Raft §8). */
   readonly data: Uint8Array;
 }
 
+/** Kind of an entry. The names of the membership entries are those of etcd-io/raft. */
 export type EntryKind = "normal" | "conf-change" | "conf-change-v2";
 
-/** What a member must remember over a restart besides its log: Raft, Figure 2. */
+/** State that a member keeps on stable storage besides its log: Raft, Figure 2. */
 export interface HardState {
   readonly term: Term;
-  /** Whom the member voted for in `term`; `NO_MEMBER` if for nobody. */
+  /** The candidate that received the member's vote in `term`; `NO_MEMBER` if there is none. */
   readonly votedFor: MemberId;
-  /** May lag behind what was committed; a restarted member learns the rest from its leader. */
+  /** May be lower than the real commit index; a restarted member learns it from the leader. */
   readonly commitIndex: LogIndex;
 }
 
-/** Who takes part, as it stands in a snapshot. Ids in each list ascend. */
+/**
+ * The members of the Raft group, as the core uses them and as snapshots store them. Ids in each
+ * list ascend. Immutable: a change makes a new membership.
+ *
+ * Invariants: a learner is in neither list of voters; `learnersNext` are voters of the outgoing
+ * majority alone; both it and `autoLeave` are empty unless the membership is joint.
+ */
 export interface Membership {
-  /** Voters of the configuration that holds, or (while it is joint) that is being entered. */
+  /** Voters of the current configuration; in a joint one, of the configuration that is entered. */
   readonly voters: readonly MemberId[];
-  /** Voters of the configuration that is being left. Empty unless the configuration is joint. */
+  /** Voters of the configuration that is left. Empty unless the configuration is joint. */
   readonly votersOutgoing: readonly MemberId[];
   /** Members that receive the log and do not vote. */
   readonly learners: readonly MemberId[];
-  /** Outgoing voters that become learners when the joint configuration is left. */
+  /** Outgoing voters that become learners when the group leaves the joint configuration. */
   readonly learnersNext: readonly MemberId[];
-  /** Whether the leader itself leaves the joint configuration once it is applied. */
+  /** Whether the leader proposes to leave the joint configuration once it is applied. */
   readonly autoLeave: boolean;
 }
 
-/** The state of the log up to `index`, in place of its entries. */
+/** The state after the entry at `index`, which replaces all entries up to it: Raft §7. */
 export interface Snapshot extends EntryPosition {
   readonly membership: Membership;
   /**
-   * What the driver needs to find or to carry the state itself. The core never looks into it;
-   * a driver that streams the state beside the log leaves it empty.
+   * Data of the driver: the state, or a reference to it. The core does not interpret it. Empty in
+   * a driver that streams the state separately.
    */
   readonly data: Uint8Array;
 }
 
+/** Fields of every message between members. */
 interface Addressed {
   readonly from: MemberId;
   readonly to: MemberId;
 }
 
+/** Fields of a message that belongs to a term. */
 interface InTerm extends Addressed {
   readonly term: Term;
 }
@@ -71,30 +83,33 @@ interface InTerm extends Addressed {
 /** Asks for a vote in `term`, which the candidate has entered: Raft §5.2. */
 export interface VoteRequest extends InTerm {
   readonly kind: "vote-request";
-  /** The end of the candidate's log: Raft §5.4.1. */
+  /** Last entry of the candidate's log: Raft §5.4.1. */
   readonly last: EntryPosition;
-  /** The leader asked for this election, so its lease does not stand against it (thesis §4.2.3). */
+  /** The leader requested this election, so its lease does not block it (thesis §4.2.3). */
   readonly isTransfer: boolean;
 }
 
+/** Grants or rejects the vote in `term`. */
 export interface VoteReply extends InTerm {
   readonly kind: "vote-reply";
   readonly granted: boolean;
 }
 
-/** Asks whether a vote would be granted in `term`, which the sender has not entered: thesis §9.6. */
+/**
+ * Asks whether the receiver would grant a vote in `term`. The sender is in an earlier term: §9.6.
+ */
 export interface PreVoteRequest extends InTerm {
   readonly kind: "pre-vote-request";
   readonly last: EntryPosition;
 }
 
-/** `term` is the one asked for if granted, else the sender's own. */
+/** Reply to a pre-vote. `term` is the requested term if granted, otherwise the sender's term. */
 export interface PreVoteReply extends InTerm {
   readonly kind: "pre-vote-reply";
   readonly granted: boolean;
 }
 
-/** Entries after `previous`, for a log that matches at `previous`: Raft §5.3. */
+/** Sends the entries after `previous`. The receiver's log must contain `previous`: Raft §5.3. */
 export interface AppendRequest extends InTerm {
   readonly kind: "append-request";
   readonly previous: EntryPosition;
@@ -102,78 +117,83 @@ export interface AppendRequest extends InTerm {
   readonly commitIndex: LogIndex;
 }
 
-/** The sender's log matches the leader's up to `matchIndex`, and is durable so far. */
+/** The sender's log matches the leader's up to `matchIndex` and is durable up to there. */
 export interface AppendAccepted extends InTerm {
   readonly kind: "append-accepted";
-  /** 0 if the sender only wants its higher term to be known. */
+  /** 0 if the message only reports a higher term. */
   readonly matchIndex: LogIndex;
 }
 
-/** The sender's log has no entry at `rejectedIndex` with the term that the leader named. */
+/** The sender's log has no entry at `rejectedIndex` with the term of the request's `previous`. */
 export interface AppendRejected extends InTerm {
   readonly kind: "append-rejected";
   readonly rejectedIndex: LogIndex;
-  /** The latest position at which the logs may match; term 0 if the sender does not know it. */
+  /**
+   * The latest position at which the logs may match; term 0 if the sender does not know the term.
+   */
   readonly hint: EntryPosition;
 }
 
+/** Shows that the leader is alive, advances the commit index and confirms reads. */
 export interface HeartbeatRequest extends InTerm {
   readonly kind: "heartbeat-request";
-  /** Never beyond what the receiver is known to hold. */
+  /** At most the index up to which the receiver's log is known to match. */
   readonly commitIndex: LogIndex;
-  /** The latest read that a reply confirms, counted in this term; 0 for none. Thesis §6.4. */
+  /** Number of the latest read that a reply confirms, counted in this term; 0 for none: §6.4. */
   readonly readSequence: number;
 }
 
+/** Acknowledges a heartbeat. */
 export interface HeartbeatReply extends InTerm {
   readonly kind: "heartbeat-reply";
-  /** As in the request. */
+  /** Copied from the request. */
   readonly readSequence: number;
 }
 
-/** The log before `snapshot.index + 1` is gone at the leader: Raft §7. */
+/** Sends a snapshot, because the leader has compacted its log up to `snapshot.index`: Raft §7. */
 export interface SnapshotRequest extends InTerm {
   readonly kind: "snapshot-request";
   readonly snapshot: Snapshot;
 }
 
-/** The leader wants the receiver to stand for election at once: thesis §3.10. */
+/** Tells the transferee to start an election immediately: thesis §3.10. */
 export interface TimeoutNow extends InTerm {
   readonly kind: "timeout-now";
 }
 
-/** Asks the leader, through a follower, to hand over to `transferee`. */
+/** Asks the leader to transfer leadership to `transferee`. Sent by a follower. */
 export interface TransferRequest extends InTerm {
   readonly kind: "transfer-request";
   readonly transferee: MemberId;
 }
 
-/** A proposal on its way from a follower to the leader. Belongs to no term. */
+/** Proposals that a follower forwards to the leader. Belongs to no term. */
 export interface ProposeRequest extends Addressed {
   readonly kind: "propose-request";
   readonly proposals: readonly Proposal[];
 }
 
-/** An entry that has no place in the log yet. */
+/** An entry without index and term. */
 export interface Proposal {
   readonly kind: EntryKind;
   readonly data: Uint8Array;
 }
 
-/** Asks the leader for an index that covers all that was committed so far. Belongs to no term. */
+/** Asks the leader for a read index: at least its commit index. Belongs to no term. */
 export interface ReadIndexRequest extends Addressed {
   readonly kind: "read-index-request";
-  /** Unique to the attempt: a request that is repeated gets a new one. */
+  /** Unique for each attempt: a repeated request has a new id. */
   readonly readId: number;
 }
 
+/** Answers a `ReadIndexRequest` after a quorum has confirmed the leader. */
 export interface ReadIndexReply extends InTerm {
   readonly kind: "read-index-reply";
   readonly readId: number;
   readonly readIndex: LogIndex;
 }
 
-/** What members say to each other. May be lost, repeated, delayed and reordered. */
+/** A message between two members. May be lost, repeated, delayed and reordered. */
 export type PeerMessage =
   | VoteRequest
   | VoteReply
@@ -191,43 +211,43 @@ export type PeerMessage =
   | ReadIndexRequest
   | ReadIndexReply;
 
-/** A `StorageAppend` and all before it are durable. */
+/** Reports that a `StorageAppend` and all earlier ones are durable. */
 export interface StorageAppended {
   readonly kind: "storage-appended";
   readonly to: MemberId;
-  /** The member's term when it asked. In a later term the log may have been overwritten since. */
+  /** Term of the member when it issued the append. In a later term the log may have changed. */
   readonly term: Term;
-  /** The end of the log when it asked; `null` if no entry was waiting to become durable. */
+  /** Last entry of the log at that time; `null` if no entry was waiting to become durable. */
   readonly last: EntryPosition | null;
   readonly snapshot: Snapshot | null;
 }
 
-/** A `StorageApply` is applied. */
+/** Reports that a `StorageApply` is applied. */
 export interface StorageApplied {
   readonly kind: "storage-applied";
   readonly to: MemberId;
   readonly entries: readonly Entry[];
 }
 
-/** What `RaftNode.step` takes. */
+/** Input of `RaftNode.step`. */
 export type Message = PeerMessage | StorageAppended | StorageApplied;
 
-/** Work for the log's writer; see `Ready`. */
+/** Work for the log writer; see `Ready`. */
 export interface StorageAppend {
-  /** First: replaces the whole log, and the state. */
+  /** First step: replaces the whole log and the state. */
   readonly snapshot: Snapshot | null;
-  /** Then: replace everything in the log from the index of the first one on. */
+  /** Second step: replace all entries of the log from the index of the first one on. */
   readonly entries: readonly Entry[];
-  /** Last; `null` if unchanged since the last one. */
+  /** Last step; `null` if unchanged since the last append. */
   readonly hardState: HardState | null;
-  /** To be delivered once this and every earlier `StorageAppend` is durable. */
+  /** Delivered once this and every earlier `StorageAppend` is durable. */
   readonly replies: readonly Message[];
 }
 
 /** Work for the state machine; see `Ready`. */
 export interface StorageApply {
-  /** Committed, durable here, in order, without gaps; at least one. */
+  /** At least one entry. All are committed, durable on this member, in order and without gaps. */
   readonly entries: readonly Entry[];
-  /** To be delivered once they are applied. */
+  /** Delivered once the entries are applied. */
   readonly reply: StorageApplied;
 }

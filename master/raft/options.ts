@@ -3,65 +3,69 @@ import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import { INDEX_ZERO, NO_MEMBER } from "./messages.ts";
 import type { Storage } from "./storage.ts";
 
-/** What a member is made of. What has a default in `RAFT_DEFAULTS` may be left out. */
+/** Options of one member. Settings that are left out have the value of `RAFT_DEFAULTS`. */
 export interface RaftOptions extends Partial<RaftSettings> {
   readonly id: MemberId;
   readonly storage: Storage;
-  /** A float in [0, 1), differently seeded on every start. */
+  /** Returns a float in [0, 1). The seed differs on every start. */
   readonly random: () => number;
-  /** What the state machine shows already; 0 or left out: what the storage's snapshot holds. */
+  /** Index that the state machine has applied; 0 or absent: that of the storage's snapshot. */
   readonly appliedIndex?: LogIndex;
 }
 
+/** Settings of the core; the same on all members. */
 export interface RaftSettings {
-  /** A follower that hears nothing for this many ticks, or up to twice as many, stands for election. */
+  /** Election timeout: a follower without a leader campaigns after 1 to 2 times this many ticks. */
   readonly electionTicks: number;
+  /** Ticks between two heartbeats of a leader. */
   readonly heartbeatTicks: number;
-  /** Ask whether an election could be won before disturbing anyone with a new term: thesis §9.6. */
+  /** Ask for pre-votes before entering a new term, which would depose the leader: thesis §9.6. */
   readonly preVote: boolean;
-  /** A leader that does not hear from a quorum for an election timeout steps down: thesis §6.2. */
+  /** A leader without messages from a quorum for an election timeout steps down: thesis §6.2. */
   readonly checkQuorum: boolean;
   /** A leader that applies its own removal or demotion steps down. */
   readonly stepDownOnRemoval: boolean;
   /**
-   * A leader puts one more entry behind a change that it has applied. Once that is committed a majority
-   * of those that stay know for good that the change is: each wrote the commit index with it.
+   * A leader appends one more entry after it has applied a membership change. Once that entry is
+   * committed, a majority of the remaining members has stored that the change is committed: each
+   * wrote the commit index together with the entry (docs/decisions/0007).
    */
   readonly settleChanges: boolean;
-  /** Followers pass proposals on. Off in the product: a client goes to the leader, which answers it. */
+  /** Followers forward proposals to the leader. Off in production: clients contact the leader. */
   readonly forwardProposals: boolean;
-  /** Refuse a membership change that cannot hold against the configuration applied here. */
+  /** Refuse a membership change that cannot be applied to the current membership. */
   readonly validateChanges: boolean;
   /**
-   * `quorum` confirms every read with a majority. `lease` answers at once and trusts that all clocks
-   * run alike; it breaks G14 and exists for comparison only. Needs `checkQuorum`.
+   * `quorum` confirms every read with a majority. `lease` answers immediately and assumes that all
+   * clocks run at the same rate; it breaks G14 (docs/guarantees.md) and exists for comparison only.
+   * `lease` needs `checkQuorum`.
    */
   readonly readMode: "quorum" | "lease";
   /**
-   * Let entries be applied before they are durable here. Only for a driver that writes and applies
-   * a `Ready` in one step, or a crash can leave a state ahead of its log.
+   * Allow entries to be applied before they are durable on this member. Only for a driver that
+   * writes and applies a `Ready` in one step: otherwise a crash can leave a state ahead of its log.
    */
   readonly applyUnstable: boolean;
   /**
-   * Give a learner whose log is empty the state rather than the log from its beginning: the founders
-   * stand in the state and in no entry.
+   * Send a snapshot, not the log from its beginning, to a learner whose log is empty: the founding
+   * members are part of the state and of no entry.
    */
   readonly snapshotFirst: boolean;
-  /** Entries in one append request. A single larger entry is still sent, alone. */
+  /** Bytes of entries in one append request. A larger entry is sent alone. */
   readonly messageBytesMax: number;
-  /** Entries handed out to be applied and not yet applied. */
+  /** Bytes of entries that the driver has received and not yet applied. */
   readonly applyingBytesMax: number;
-  /** Data of entries in a leader's log that are not yet applied; what exceeds it is refused. */
+  /** Payload bytes in a leader's log that are not yet applied; further proposals are refused. */
   readonly uncommittedBytesMax: number;
-  /** Append requests under way to one member. */
+  /** Unacknowledged append requests to one member. */
   readonly inflightMessagesMax: number;
-  /** Bytes of entries under way to one member; the last request may exceed it. */
+  /** Unacknowledged bytes of entries to one member; the last request may exceed it. */
   readonly inflightBytesMax: number;
-  /** Reads waiting for confirmation at a leader; further ones are dropped or refused. */
+  /** Reads that wait for confirmation at a leader; further reads are dropped or refused. */
   readonly pendingReadsMax: number;
 }
 
-/** Production's settings. Ticks are counted in units of the driver's choice, e.g. 50 ms. */
+/** Settings in production. The driver chooses the duration of a tick, e.g. 50 ms. */
 export const RAFT_DEFAULTS: RaftSettings = {
   electionTicks: 10,
   heartbeatTicks: 2,
@@ -82,6 +86,7 @@ export const RAFT_DEFAULTS: RaftSettings = {
   pendingReadsMax: 4096,
 };
 
+/** Options with all defaults filled in. */
 export interface ResolvedOptions extends RaftSettings {
   readonly id: MemberId;
   readonly storage: Storage;
@@ -89,17 +94,26 @@ export interface ResolvedOptions extends RaftSettings {
   readonly appliedIndex: LogIndex;
 }
 
-/** Fills in the defaults and holds the relations between them. */
+/** Fills in the defaults and asserts the relations between the settings. */
 export function resolveOptions(options: RaftOptions): ResolvedOptions {
   const resolved = { ...RAFT_DEFAULTS, appliedIndex: INDEX_ZERO, ...options };
   assert(resolved.id > NO_MEMBER, "a member has an id");
-  assert(resolved.heartbeatTicks > 0, "heartbeats take time");
-  // Raft §5.6: a leader must be heard well before its followers lose patience.
-  assert(resolved.electionTicks > resolved.heartbeatTicks, "elections are rarer than heartbeats");
-  assert(resolved.inflightMessagesMax > 0, "a request can be under way");
-  assert(resolved.inflightBytesMax >= resolved.messageBytesMax, "a full request can be under way");
-  assert(resolved.applyingBytesMax > 0, "entries can be applied");
-  assert(resolved.pendingReadsMax > 0, "a read can wait");
-  assert(resolved.readMode === "quorum" || resolved.checkQuorum, "a lease rests on a quorum");
+  assert(resolved.heartbeatTicks > 0, "the heartbeat interval is positive");
+  // Raft §5.6: a heartbeat must arrive well before the election timeout of the followers.
+  assert(
+    resolved.electionTicks > resolved.heartbeatTicks,
+    "the election timeout is longer than the heartbeat interval",
+  );
+  assert(resolved.inflightMessagesMax > 0, "the window has room for a request");
+  assert(
+    resolved.inflightBytesMax >= resolved.messageBytesMax,
+    "the window has room for a full request",
+  );
+  assert(resolved.applyingBytesMax > 0, "the limit of applying bytes is positive");
+  assert(resolved.pendingReadsMax > 0, "the limit of pending reads is positive");
+  assert(
+    resolved.readMode === "quorum" || resolved.checkQuorum,
+    "lease reads need the quorum check",
+  );
   return resolved;
 }

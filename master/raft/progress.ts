@@ -5,32 +5,32 @@ import type { InflightLimits } from "./inflights.ts";
 import { Inflights } from "./inflights.ts";
 import { INDEX_ZERO } from "./messages.ts";
 
-/** How a leader sends its log to one member. */
+/** How a leader replicates its log to one member; the states are those of etcd-io/raft. */
 export type ReplicationState =
-  /** It does not know where the logs part: one request at a time, until one is accepted. */
+  /** The matching index is unknown: one request at a time, until one is accepted. */
   | { readonly kind: "probe" }
-  /** It sends ahead, as far as the window allows. */
+  /** Requests are pipelined, as far as the window allows. */
   | { readonly kind: "replicate" }
-  /** A snapshot is on its way; no entries until it has arrived or failed. */
+  /** A snapshot is being sent; no entries are sent until it has arrived or failed. */
   | { readonly kind: "snapshot"; readonly pendingIndex: LogIndex };
 
 /**
- * What a leader knows of one member's log.
+ * A leader's view of the log of one member.
  *
- * Invariant: `matchIndex < nextIndex`. The entries between them are under way, or believed to be.
+ * Invariant: `matchIndex < nextIndex`. The entries between them are assumed to be in flight.
  */
 export class Progress {
-  /** The member was heard of since quorums were last checked. Always true for the leader itself. */
+  /** A message arrived since the last quorum check. Always true for the leader itself. */
   isRecentlyActive: boolean;
-  /** No entries until a heartbeat is answered: a probe is under way, or the window is full. */
+  /** No entries until the next heartbeat reply: a probe is pending, or the window is full. */
   isPaused = false;
   readonly inflights: Inflights;
   #state: ReplicationState = { kind: "probe" };
-  /** The member's log is known to match, and to be durable, up to here: Raft, Figure 2. */
+  /** Index up to which the member's log matches and is durable: Raft, Figure 2. */
   #matchIndex: LogIndex;
-  /** The next entry to send. */
+  /** Index of the next entry to send. */
   #nextIndex: LogIndex;
-  /** The highest commit index that was sent and should arrive. */
+  /** The highest commit index that was sent and is assumed to arrive. */
   #sentCommitIndex: LogIndex = INDEX_ZERO;
 
   constructor(options: {
@@ -43,7 +43,7 @@ export class Progress {
     this.#nextIndex = options.nextIndex;
     this.isRecentlyActive = options.isRecentlyActive;
     this.inflights = new Inflights(options.limits);
-    assert(this.#matchIndex < this.#nextIndex, "what matches is not sent again");
+    assert(this.#matchIndex < this.#nextIndex, "entries that match are not sent again");
   }
 
   get state(): ReplicationState {
@@ -58,38 +58,40 @@ export class Progress {
     return this.#nextIndex;
   }
 
-  /** Whether append requests are held back. */
+  /** Whether no append request may be sent now. */
   get isThrottled(): boolean {
     return this.#state.kind === "snapshot" || this.isPaused;
   }
 
-  /** Starts anew behind what matches, or behind the snapshot that should have arrived. */
+  /** Continues after the matching index, or after the snapshot that should have arrived. */
   becomeProbe(): void {
     const pendingIndex = this.#state.kind === "snapshot" ? this.#state.pendingIndex : INDEX_ZERO;
     this.#enter({ kind: "probe" }, indexAfter(maxIndex(this.#matchIndex, pendingIndex)));
     this.#sentCommitIndex = minIndex(this.#sentCommitIndex, indexBefore(this.#nextIndex));
   }
 
+  /** Starts pipelining after the matching index. */
   becomeReplicate(): void {
     this.#enter({ kind: "replicate" }, indexAfter(this.#matchIndex));
   }
 
+  /** Pauses entries until the snapshot at `pendingIndex` has arrived or failed. */
   becomeSnapshot(pendingIndex: LogIndex): void {
-    assert(pendingIndex >= this.#matchIndex, "a snapshot brings the member forward");
+    assert(pendingIndex >= this.#matchIndex, "a snapshot is not before the matching index");
     this.#enter({ kind: "snapshot", pendingIndex }, indexAfter(pendingIndex));
     this.#sentCommitIndex = pendingIndex;
   }
 
-  /** The snapshot did not arrive: starts anew behind what matches. */
+  /** Continues after the matching index, because the snapshot did not arrive. */
   snapshotFailed(): void {
-    assert(this.#state.kind === "snapshot", "a snapshot was under way");
+    assert(this.#state.kind === "snapshot", "a snapshot is being sent");
     this.#state = { kind: "probe" };
     this.becomeProbe();
   }
 
-  /** `count` entries from `nextIndex` on were sent in one request. */
+  /** Records that `count` entries from `nextIndex` on were sent in one request. */
   sentEntries(count: number, sizeBytes: number): void {
-    assert(this.#state.kind !== "snapshot", "no entries are sent beside a snapshot");
+    assert(this.#state.kind !== "snapshot", "no entries are sent during a snapshot");
     if (this.#state.kind === "probe") {
       if (count > 0) this.isPaused = true;
       return;
@@ -98,21 +100,22 @@ export class Progress {
       this.#nextIndex = indexAfter(this.#nextIndex, count);
       this.inflights.add(indexBefore(this.#nextIndex), sizeBytes);
     }
-    // In a full window an empty request is a probe: it finds out whether the others were lost.
+    // With a full window an empty request is a probe: its reply shows whether requests were lost.
     this.isPaused = this.inflights.isFull;
   }
 
+  /** Records that the commit index `index` was sent. */
   sentCommit(index: LogIndex): void {
     this.#sentCommitIndex = index;
   }
 
-  /** Whether telling the member of `commitIndex` can bring its own forward. */
+  /** Whether sending `commitIndex` can advance the commit index of the member. */
   canBumpCommit(commitIndex: LogIndex): boolean {
     const lastSentIndex = indexBefore(this.#nextIndex);
     return commitIndex > this.#sentCommitIndex && this.#sentCommitIndex < lastSentIndex;
   }
 
-  /** The member acknowledged `index`. @returns false if that was known. */
+  /** Records an acknowledgement up to `index`. @returns false if it is not new. */
   acknowledge(index: LogIndex): boolean {
     if (index <= this.#matchIndex) return false;
     this.#matchIndex = index;
@@ -122,8 +125,10 @@ export class Progress {
   }
 
   /**
-   * The member rejected a request for a log that matches at `rejectedIndex`; it may match at
-   * `hintIndex`. @returns false if the rejection answers an old request: nothing was changed.
+   * Records that the member rejected a request whose previous entry is at `rejectedIndex`. The logs
+   * may match at `hintIndex`.
+   *
+   * @returns false if the rejection belongs to an old request; nothing is changed then.
    */
   reject(rejectedIndex: LogIndex, hintIndex: LogIndex): boolean {
     if (this.#state.kind === "replicate") {
@@ -131,7 +136,7 @@ export class Progress {
       this.#lowerNext(indexAfter(this.#matchIndex));
       return true;
     }
-    // A member that is probed gets one request at a time: only its answer counts.
+    // In the probe state one request is pending at a time: only the reply to it counts.
     if (rejectedIndex !== indexBefore(this.#nextIndex)) return false;
     const hinted = minIndex(rejectedIndex, indexAfter(hintIndex));
     this.#lowerNext(maxIndex(hinted, indexAfter(this.#matchIndex)));
@@ -142,7 +147,7 @@ export class Progress {
   #lowerNext(nextIndex: LogIndex): void {
     this.#nextIndex = nextIndex;
     this.#sentCommitIndex = minIndex(this.#sentCommitIndex, indexBefore(nextIndex));
-    assert(this.#matchIndex < this.#nextIndex, "what matches is not sent again");
+    assert(this.#matchIndex < this.#nextIndex, "entries that match are not sent again");
   }
 
   #enter(state: ReplicationState, nextIndex: LogIndex): void {
@@ -150,13 +155,13 @@ export class Progress {
     this.inflights.clear();
     this.#state = state;
     this.#nextIndex = nextIndex;
-    assert(this.#matchIndex < this.#nextIndex, "what matches is not sent again");
+    assert(this.#matchIndex < this.#nextIndex, "entries that match are not sent again");
   }
 }
 
 /**
- * Forgets who left and begins with who came, at the end of the log: a first rejected request tells
- * where the new member stands.
+ * Removes the progress of members that left and creates that of new members. A new member starts at
+ * the end of the log: its first rejection contains a hint about its own log.
  */
 export function syncProgress(
   progress: Map<MemberId, Progress>,
@@ -167,7 +172,7 @@ export function syncProgress(
   for (const id of members) {
     if (progress.has(id)) continue;
     const nextIndex = maxIndex(options.lastIndex, indexAfter(INDEX_ZERO));
-    // Active, or a quorum check could find it silent before it had a chance to speak.
+    // Active, so that a quorum check before the first reply does not count it as silent.
     const created = { matchIndex: INDEX_ZERO, nextIndex, isRecentlyActive: true };
     progress.set(id, new Progress({ ...created, limits: options.limits }));
   }

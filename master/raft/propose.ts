@@ -12,36 +12,38 @@ import { isVoter } from "./quorum.ts";
 import { advanceCommit, appendProposals } from "./replication.ts";
 import { broadcastAppend } from "./send-log.ts";
 
+/** Reason why a proposal was refused. */
 export type ProposeRefusal =
-  /** No leader is known: there may be none. */
+  /** No leader is known. */
   | "no-leader"
-  /** Another member leads. */
+  /** Another member is the leader. */
   | "not-leader"
   /** `uncommittedBytesMax` would be exceeded. */
   | "overloaded"
-  /** Leadership is being handed over. */
+  /** A leadership transfer is in progress. */
   | "transferring"
-  /** This leader was removed and does not yet step down. */
+  /** This leader was removed from the membership and has not stepped down yet. */
   | "removed"
-  /** The membership cannot be changed so, or not now. An entry without data takes its place. */
+  /** The membership change is invalid, or another one is pending. An empty entry replaces it. */
   | "change-not-allowed";
 
+/** Result of a proposal. */
 export type ProposeResult =
   /**
-   * In the leader's log, not yet committed: the entries stand at `firstIndex` and behind, in order.
-   * Another entry applied at one of these indexes, one of another `term`, means that it is lost.
+   * The entries are in the leader's log from `firstIndex` on, in order, and not yet committed. If
+   * an entry of another `term` is applied at one of these indexes, the proposal is lost.
    */
   | { readonly kind: "appended"; readonly firstIndex: LogIndex; readonly term: Term }
-  /** On its way to the leader. May be lost without a sign. */
+  /** Sent to the leader. It may be lost without notice. */
   | { readonly kind: "forwarded" }
-  /** Not in any log. */
+  /** The proposal is in no log. */
   | { readonly kind: "refused"; readonly reason: ProposeRefusal };
 
 const EMPTY_PROPOSAL: Proposal = { kind: "normal", data: new Uint8Array(0) };
 
-/** All of `proposals` are taken, or none. */
+/** Appends all of `proposals` or none; a follower forwards them if that is enabled. */
 export function propose(core: Core, proposals: readonly Proposal[]): ProposeResult {
-  assert(proposals.length > 0, "something is proposed");
+  assert(proposals.length > 0, "at least one entry is proposed");
   if (core.role.kind === "leader") return proposeAsLeader(core, core.role, proposals);
   const leaderId = leaderIdOf(core);
   if (leaderId === NO_MEMBER) return refuse("no-leader");
@@ -50,14 +52,14 @@ export function propose(core: Core, proposals: readonly Proposal[]): ProposeResu
   return { kind: "forwarded" };
 }
 
-/** What a follower passed on. It is not told if nothing becomes of it. */
+/** Processes proposals that a follower forwarded. The follower is not notified of a refusal. */
 export function stepProposeRequest(core: Core, message: ProposeRequest): void {
   propose(core, message.proposals);
 }
 
 /**
- * Entries were applied. The leader then leaves a joint configuration by itself if it is to; should
- * the proposal be refused, the next entry that is applied brings it up again.
+ * Proposes to leave a joint configuration with `autoLeave`; called after entries were applied. If
+ * the proposal is refused, the next applied entry triggers it again.
  */
 export function proposeLeavingJoint(core: Core, leader: Leader): void {
   if (!core.membership.autoLeave) return;
@@ -66,40 +68,47 @@ export function proposeLeavingJoint(core: Core, leader: Leader): void {
 }
 
 /**
- * The configuration from the moment its entry is applied here. All members apply the same changes
- * in the same order, so they agree on what each makes.
+ * Applies a committed membership change. All members apply the same changes in the same order, so
+ * they have equal memberships at equal applied indexes.
+ *
+ * @returns the new membership.
  */
 export function applyChange(core: Core, change: MembershipChange): Membership {
   const result = changeMembership(core.appliedMembership, change);
-  // A leader proposes only what holds after everything that it has applied.
+  // A leader proposes only a change that is valid after everything that it has applied.
   assert(result.kind === "changed", "a committed membership change can be applied");
   core.appliedMembership = result.membership;
-  // A snapshot that has come holds this change already.
+  // The membership of a received snapshot already includes this change.
   if (core.log.unstable.snapshot !== null) return result.membership;
   core.membership = result.membership;
   const { role, id, membership } = core;
   if (role.kind !== "leader") return membership;
   trackMembers(core, role);
   if (!isVoter(membership, id)) {
-    // Without stepping down it leads on as a non-voter until somebody else is elected: thesis §4.2.2.
+    // Without stepping down it stays leader as a non-voter until another is elected: thesis §4.2.2.
     if (core.options.stepDownOnRemoval) becomeFollower(core, core.term, NO_MEMBER);
     return membership;
   }
   if (core.options.settleChanges && !isJoint(membership)) appendSettlingEntry(core, role);
-  // The new majority may have more in common than the old one had; new members are told at once.
+  // The new majority may have committed more entries than the old one; new members are contacted
+  // now.
   if (advanceCommit(core, role)) broadcastAppend(core, role, "send-empty");
   else broadcastAppend(core, role, "skip-empty");
   if (!isVoter(membership, role.transferee)) role.transferee = NO_MEMBER;
   return membership;
 }
 
-/** Those that were removed may go only when the others cannot forget that they were. */
+/**
+ * Appends the empty entry of `settleChanges`. Removed members may be shut down only after it is
+ * committed: then a majority of the remaining members has stored that the change is committed.
+ */
 function appendSettlingEntry(core: Core, leader: Leader): void {
   const index = appendProposals(core, leader, [EMPTY_PROPOSAL]);
   assert(index !== null, "an entry without data is never refused");
   leader.settledIndex = index;
 }
 
+/** Appends proposals to the log of this leader and replicates them. */
 function proposeAsLeader(
   core: Core,
   leader: Leader,
@@ -123,7 +132,7 @@ function proposeAsLeader(
   return { kind: "appended", firstIndex, term: core.term };
 }
 
-/** `proposal`, or an entry without data in place of a membership change that is not allowed. */
+/** Returns `proposal`, or an empty entry in place of a membership change that is not allowed. */
 function admitProposal(
   core: Core,
   leader: Leader,
@@ -137,6 +146,7 @@ function admitProposal(
   return proposal;
 }
 
+/** Whether no other change is pending and `change` can be applied to the current membership. */
 function isChangeAllowed(core: Core, leader: Leader, change: MembershipChange): boolean {
   if (leader.pendingChangeIndex > core.log.appliedIndex) return false;
   return changeMembership(core.membership, change).kind === "changed";

@@ -27,27 +27,28 @@ import { step, tick } from "./step.ts";
 import { requestTransfer } from "./transfer.ts";
 
 /**
- * The work that the core asks of its driver.
+ * The work that the core requests from its driver.
  *
- * The driver has two queues, each worked off in order and without loss, and may fill both while
- * earlier work is under way:
+ * The driver has two queues. It processes each in order and without loss, and may add work while
+ * earlier work is in progress:
  *
- * - `messages` are sent at once. One that is lost is repeated by the core. A `snapshot-request` may
- *   take its own way; the driver then calls `reportSnapshot`.
- * - `append` goes to the log's queue. Its writer first puts `snapshot` in place of log and state,
- *   then writes `entries`, dropping what the log has from the first one's index on, then saves
- *   `hardState`, so that a write cut short leaves no commit index beyond the log; and syncs. **Only
- *   when this and every `append` before it are durable** may its `replies` be delivered: those to
- *   this member with `step`, the others over the network, in order. One sync may serve many; without
- *   replies none is needed. Entries are in the `Storage` before the replies are delivered.
- * - `apply` goes to the state machine's queue. For each entry that is no `normal` one the driver calls
- *   `applyMembershipChange`. When all are applied, `reply` goes to `step`; durable they need not be,
- *   for a member that starts again says with `appliedIndex` where it stands. A snapshot replaces the
- *   state: it waits for the applying that is under way, and what is applied next waits for it.
- * - `readStates` are reads that may be served once the state shows their index.
+ * - `messages` are sent immediately. The core repeats a message that is lost. The driver may send a
+ *   `snapshot-request` on a separate connection; it then calls `reportSnapshot`.
+ * - `append` goes to the queue of the log writer. The writer first replaces log and state by
+ *   `snapshot`, then writes `entries`, truncating the log at the index of the first one, then saves
+ *   `hardState`, and syncs. The hard state is last, so that an interrupted write leaves no commit
+ *   index after the end of the log. `replies` may be delivered **only when this and every earlier
+ *   `append` are durable**: those to this member with `step`, the others over the network, in
+ *   order. One sync may serve several appends; an append without replies needs none. The entries
+ *   are in the `Storage` before the replies are delivered.
+ * - `apply` goes to the queue of the state machine. The driver calls `applyMembershipChange` for
+ *   each entry that is not `normal`. When all entries are applied, it passes `reply` to `step`. The
+ *   result need not be durable: a member that restarts reports its `appliedIndex`. A snapshot
+ *   replaces the state: it waits until the current apply has ended, and later applies wait for it.
+ * - `readStates` are reads that may be served once the state includes their index.
  *
- * A driver whose write or sync failed must stop the process, and must never try the write again:
- * the core counts on what it was told is durable (Raft thesis §3.8).
+ * A driver whose write or sync failed must stop the process and must not repeat the write: the core
+ * relies on everything that was reported as durable (Raft thesis §3.8).
  */
 export interface Ready {
   /** `null` if unchanged since the last Ready. */
@@ -58,21 +59,23 @@ export interface Ready {
   readonly readStates: readonly ReadState[];
 }
 
+/** Role, leader and term of a member. */
 export interface Leadership {
   readonly role: Role["kind"];
   /** `NO_MEMBER` if unknown. */
   readonly leaderId: MemberId;
-  /** A leader of another term than before has lost what it proposed, unless it is applied yet. */
+  /** A leader whose term has changed has lost the proposals that are not applied yet. */
   readonly term: Term;
 }
 
-/** How far a member's log has come. */
+/** The part of the status that a driver reads often. */
 export interface BasicStatus {
   readonly lastIndex: LogIndex;
   readonly committedIndex: LogIndex;
   readonly isLearner: boolean;
 }
 
+/** State of a member, for status reports and tests. */
 export interface RaftStatus extends Leadership {
   readonly id: MemberId;
   readonly votedFor: MemberId;
@@ -80,14 +83,15 @@ export interface RaftStatus extends Leadership {
   readonly committedIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly membership: Membership;
-  /** `NO_MEMBER` unless this leader is handing over. */
+  /** Target of the leadership transfer in progress; otherwise `NO_MEMBER`. */
   readonly transferee: MemberId;
-  /** At a leader, the entry that settles its last membership change; 0 if there was none. */
+  /** Leader: index of the entry after its last membership change (`settleChanges`); otherwise 0. */
   readonly settledIndex: LogIndex;
-  /** At a leader, by ascending id; else empty. */
+  /** Leader: progress of each member, by ascending id. Otherwise empty. */
   readonly progress: readonly ProgressStatus[];
 }
 
+/** A leader's view of the log of one member; see `Progress`. */
 export interface ProgressStatus {
   readonly id: MemberId;
   readonly state: ReplicationState;
@@ -99,23 +103,25 @@ export interface ProgressStatus {
   readonly isInflightFull: boolean;
 }
 
+/** Result of `RaftNode.step`. */
 export type StepResult =
   | "accepted"
-  /** An answer from someone who is not in the configuration. Disregarded. */
+  /** A reply of a process that is not a member. Ignored. */
   | "unknown-peer";
 
+/** Result of `RaftNode.readIndex`. `refused`: no request was sent. */
 export type ReadIndexResult =
   | { readonly kind: "requested"; readonly readId: number }
   | { readonly kind: "refused"; readonly reason: "no-leader" | "overloaded" };
 
 /**
- * One member of a Raft group, without clock, disk or network. Its driver calls
+ * One member of a Raft group, without clock, disk or network. The driver calls
  *
  * - `tick` at a fixed rate,
  * - `step` for each message from another member, and for each reply of its own queues,
- * - what its clients want: `propose`, `proposeChange`, `readIndex`, `transferLeadership`,
+ * - `propose`, `proposeChange`, `readIndex` and `transferLeadership` on behalf of clients,
  *
- * and after any of these, while `hasReady`, takes `ready` and does what it says.
+ * and after each of these calls, while `hasReady` is true, calls `ready` and performs its work.
  */
 export class RaftNode {
   readonly #core: Core;
@@ -128,11 +134,12 @@ export class RaftNode {
     this.#lastHardState = hardStateOf(core);
   }
 
+  /** Advances the logical clock by one tick: election and heartbeat timeouts. */
   tick(): void {
     tick(this.#core);
   }
 
-  /** Takes a message from another member, or a reply of the own queues; see `Ready`. */
+  /** Processes a message from another member, or a reply of the driver's queues; see `Ready`. */
   step(message: Message): StepResult {
     if (isResponse(message) && !isMember(this.#core.membership, message.from)) {
       return "unknown-peer";
@@ -141,7 +148,7 @@ export class RaftNode {
     return "accepted";
   }
 
-  /** Puts one entry for each of `payloads` into the log, all of them or none. */
+  /** Appends one entry for each payload to the leader's log, all of them or none. */
   propose(payloads: readonly Uint8Array[]): ProposeResult {
     return propose(
       this.#core,
@@ -149,15 +156,15 @@ export class RaftNode {
     );
   }
 
-  /** Refused while another change is under way; it holds once its entry is applied. */
+  /** Proposes a membership change. Refused while a change is pending. Effective once applied. */
   proposeChange(change: MembershipChange): ProposeResult {
     return propose(this.#core, [proposalOf(change)]);
   }
 
   /**
-   * Asks for an index that covers everything that was acknowledged before this call. The answer is
-   * a `ReadState` with the same `readId`. It may never come: after a while ask anew; answers to
-   * earlier attempts are then disregarded. One call may serve all reads that wait at its time.
+   * Requests an index that covers every write acknowledged before this call. The answer is a
+   * `ReadState` with the same `readId`. It may be lost: the driver then calls again after a timeout
+   * and ignores answers to earlier calls. One call may serve all reads that are waiting.
    */
   readIndex(): ReadIndexResult {
     const core = this.#core;
@@ -168,23 +175,23 @@ export class RaftNode {
     return { kind: "requested", readId };
   }
 
-  /** Stands for election without waiting for the timeout. */
+  /** Starts an election without waiting for the timeout. */
   campaign(): void {
     campaign(this.#core, "timeout");
   }
 
-  /** Asks the leader, or this member if it leads, to hand over; see `status().transferee`. */
+  /** Transfers leadership, or asks the leader to do it; see `status().transferee`. */
   transferLeadership(transferee: MemberId): void {
     requestTransfer(this.#core, transferee);
   }
 
-  /** Believes the leader gone, so that this member may vote, and does not stand for election. */
+  /** Forgets the leader, so that this member can vote, without starting an election. */
   forgetLeader(): void {
     const { role, options } = this.#core;
     if (role.kind === "follower" && options.readMode !== "lease") role.leaderId = NO_MEMBER;
   }
 
-  /** A message to `id` could not be sent: those before it may be lost as well. */
+  /** Reports that a message to `id` could not be sent: earlier ones may be lost too. */
   reportUnreachable(id: MemberId): void {
     const { role } = this.#core;
     if (role.kind !== "leader") return;
@@ -192,25 +199,25 @@ export class RaftNode {
     if (progress?.state.kind === "replicate") progress.becomeProbe();
   }
 
-  /** What became of a `snapshot-request` to `id`. Without it no entries are sent to `id` again. */
+  /** Reports the result of a `snapshot-request` to `id`. Until then `id` receives no entries. */
   reportSnapshot(id: MemberId, outcome: "delivered" | "failed"): void {
     const { role } = this.#core;
     if (role.kind === "leader") reportSnapshot(role, id, outcome);
   }
 
-  /** Called for each committed change when it is applied. @returns what holds from then on. */
+  /** Applies a committed change; called when its entry is applied. @returns the new membership. */
   applyMembershipChange(change: MembershipChange): Membership {
     return applyChange(this.#core, change);
   }
 
-  /** Entries that the storage called unavailable are there now. */
+  /** Reports that the storage has loaded entries that were `unavailable`. */
   entriesLoaded(): void {
     const { log, role } = this.#core;
     log.entriesLoaded();
     if (role.kind === "leader") broadcastAppend(this.#core, role, "skip-empty");
   }
 
-  /** Whether `ready` has anything to say. */
+  /** Whether `ready` would return work. */
   hasReady(): boolean {
     const core = this.#core;
     return (
@@ -225,7 +232,7 @@ export class RaftNode {
     );
   }
 
-  /** Takes the work that has come up; the driver must do it, as `Ready` says. */
+  /** Returns the pending work, once. The driver must perform it as `Ready` describes. */
   ready(): Ready {
     const core = this.#core;
     const leadership = leadershipOf(core);
@@ -244,7 +251,7 @@ export class RaftNode {
     return ready;
   }
 
-  /** Costs little, where `status` looks up everything. */
+  /** Returns the cheap part of the status: `status` copies all progress entries. */
   basicStatus(): BasicStatus {
     const { id, log, membership } = this.#core;
     return {
@@ -254,6 +261,7 @@ export class RaftNode {
     };
   }
 
+  /** Returns the complete status of this member. */
   status(): RaftStatus {
     const { id, votedFor, log, membership, role } = this.#core;
     return {
@@ -280,7 +288,7 @@ export class RaftNode {
     const replies = core.afterAppend;
     const isIdle = entries.length === 0 && snapshot === null && replies.length === 0;
     if (isIdle && !isHardStateNew) return null;
-    // Last, so that a leader counts its own acknowledgement while the entries are still in memory.
+    // Last, so that the leader counts its own acknowledgement while the entries are in memory.
     if (unstable.hasEntries || snapshot !== null) replies.push(appendedOf(core));
     core.afterAppend = [];
     this.#lastHardState = hardState;
@@ -289,7 +297,7 @@ export class RaftNode {
   }
 }
 
-/** A member as it was when it stopped, or a new one. */
+/** Creates a node from the stored state of a member, or of a new one. */
 export function createRaftNode(options: RaftOptions): RaftNode {
   return new RaftNode(createCore(options));
 }
@@ -346,6 +354,7 @@ function progressOf(role: Role): readonly ProgressStatus[] {
   return statuses.sort((left, right) => left.id - right.id);
 }
 
+/** Replies count only if they come from a member. */
 type Response = Extract<
   PeerMessage,
   {

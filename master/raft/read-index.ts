@@ -7,7 +7,7 @@ import { INDEX_ZERO, NO_MEMBER } from "./messages.ts";
 import type { ReadRequest, UnconfirmedRead } from "./pending-reads.ts";
 import { broadcastHeartbeat } from "./send-log.ts";
 
-/** Takes a read of this member's own. @returns false if there is nobody to ask, or no room. */
+/** Starts a read of this member. @returns false if no leader is known or the limit is reached. */
 export function requestRead(core: Core, readId: number): boolean {
   const leaderId = leaderIdOf(core);
   if (core.role.kind === "leader") return acceptRead(core, core.role, { from: core.id, readId });
@@ -16,19 +16,20 @@ export function requestRead(core: Core, readId: number): boolean {
   return true;
 }
 
-/** A read that a follower passed on. What cannot be served is dropped: it asks again, anew. */
+/** Accepts a read that a follower forwarded. One that cannot be accepted is dropped: it retries. */
 export function stepReadIndexRequest(core: Core, message: ReadIndexRequest): void {
   if (core.role.kind === "leader") {
     acceptRead(core, core.role, { from: message.from, readId: message.readId });
   }
 }
 
+/** Hands the leader's answer to the driver. */
 export function stepReadIndexReply(core: Core, message: ReadIndexReply): void {
   const { readId, readIndex } = message;
   core.readStates.push({ readId, readIndex });
 }
 
-/** A heartbeat was answered. */
+/** Records the reply to a heartbeat and answers the reads that it confirms. */
 export function acknowledgeReads(
   core: Core,
   leader: Leader,
@@ -41,12 +42,13 @@ export function acknowledgeReads(
   }
 }
 
-/** Something was committed: reads that waited for the leader's first entry may go on. */
+/** Continues reads that waited for the first entry of the leader's term; called after a commit. */
 export function releasePostponedReads(core: Core, leader: Leader): void {
   if (!hasCommittedInTerm(core)) return;
   for (const request of leader.reads.takePostponed()) confirmRead(core, leader, request);
 }
 
+/** @returns false if the limit of pending reads is reached. */
 function acceptRead(core: Core, leader: Leader, request: ReadRequest): boolean {
   if (leader.reads.pendingCount >= core.options.pendingReadsMax) return false;
   if (hasCommittedInTerm(core)) confirmRead(core, leader, request);
@@ -54,6 +56,7 @@ function acceptRead(core: Core, leader: Leader, request: ReadRequest): boolean {
   return true;
 }
 
+/** Starts a round of heartbeats that confirms the read, unless no confirmation is needed. */
 function confirmRead(core: Core, leader: Leader, request: ReadRequest): void {
   const read = { ...request, readIndex: core.log.committedIndex };
   if (core.options.readMode === "lease" || isOnlyVoter(core)) {
@@ -65,9 +68,10 @@ function confirmRead(core: Core, leader: Leader, request: ReadRequest): void {
   broadcastHeartbeat(core, leader);
 }
 
+/** Delivers a confirmed read to this member or to the follower that asked. */
 function answerRead(core: Core, read: UnconfirmedRead): void {
   const { from, readId, readIndex } = read;
-  assert(readIndex > INDEX_ZERO, "a leader that serves reads has committed an entry");
+  assert(readIndex > INDEX_ZERO, "a leader that answers reads has committed an entry");
   if (from === core.id) {
     core.readStates.push({ readId, readIndex });
     return;
@@ -77,8 +81,8 @@ function answerRead(core: Core, read: UnconfirmedRead): void {
 }
 
 /**
- * A new leader holds all committed entries but does not know which they are until one of its own
- * term is committed (Raft §8); before, its commit index may lie behind what was acknowledged.
+ * Whether an entry of the current term is committed. A new leader holds all committed entries, but
+ * before that its commit index may be lower than what was acknowledged to clients (Raft §8).
  */
 function hasCommittedInTerm(core: Core): boolean {
   return core.log.term(core.log.committedIndex) === core.term;

@@ -20,10 +20,10 @@ import { sendTimeoutNow } from "./transfer.ts";
 /** The leader's side of replication: Raft §5.3. */
 
 /**
- * Appends to the leader's own log. Its acknowledgement to itself waits for its own disk like
- * everybody's: it counts for no more than another member's.
+ * Appends proposals to the leader's own log. The leader's acknowledgement waits until its own disk
+ * has the entries; it counts like that of any other member (thesis §10.2.1).
  *
- * @returns the first new index, or `null` if too much is uncommitted; then nothing was appended.
+ * @returns the first new index; `null` if `uncommittedBytesMax` is exceeded: nothing was appended.
  */
 export function appendProposals(
   core: Core,
@@ -32,7 +32,7 @@ export function appendProposals(
 ): LogIndex | null {
   const sizeBytes = payloadSizeBytes(proposals);
   const isOverLimit = leader.uncommittedBytes + sizeBytes > core.options.uncommittedBytesMax;
-  // Entries without data are never refused, nor is a single large one when nothing else is waiting.
+  // Empty entries are never refused, nor is a large entry while no other entry is uncommitted.
   if (isOverLimit && leader.uncommittedBytes > 0 && sizeBytes > 0) return null;
   leader.uncommittedBytes += sizeBytes;
   const firstIndex = indexAfter(core.log.lastIndex());
@@ -50,18 +50,18 @@ export function appendProposals(
   return firstIndex;
 }
 
-/** Entries left the uncommitted part of the log. What an earlier leader appended was not counted. */
+/** Subtracts applied entries. Entries of earlier leaders were not counted, so it stops at 0. */
 export function reduceUncommitted(leader: Leader, sizeBytes: number): void {
   leader.uncommittedBytes = Math.max(0, leader.uncommittedBytes - sizeBytes);
 }
 
-/** Raft §5.3, §5.4.2. @returns whether more is committed. */
+/** Advances the commit index: Raft §5.3, §5.4.2. @returns whether it has changed. */
 export function advanceCommit(core: Core, leader: Leader): boolean {
   const index = quorumIndex(core.membership, (id) => leader.progress.get(id)?.matchIndex);
   return core.log.commitIfInTerm(index, core.term);
 }
 
-/** Thesis §6.2: a leader that a quorum did not answer for an election timeout steps down. */
+/** Steps down if no quorum has replied during the last election timeout: thesis §6.2. */
 export function checkQuorum(core: Core, leader: Leader): void {
   const active = new Map<MemberId, boolean>();
   for (const [id, progress] of leader.progress) active.set(id, progress.isRecentlyActive);
@@ -74,14 +74,15 @@ export function checkQuorum(core: Core, leader: Leader): void {
   }
 }
 
+/** Advances the progress of a member and the commit index, then sends further entries. */
 export function stepAppendAccepted(core: Core, leader: Leader, message: AppendAccepted): void {
   const { from, matchIndex } = message;
   const progress = leader.progress.get(from);
   if (progress === undefined) return;
   progress.isRecentlyActive = true;
-  assert(matchIndex <= core.log.lastIndex(), "nobody acknowledges what was not sent");
+  assert(matchIndex <= core.log.lastIndex(), "a member acknowledges only entries of this log");
   const isNews = progress.acknowledge(matchIndex);
-  // An old acknowledgement still shows that a probe has reached a log that matches.
+  // An old acknowledgement still shows that the logs match at the probed index.
   const isProbeAnswered = progress.state.kind === "probe" && progress.matchIndex === matchIndex;
   if (!isNews && !isProbeAnswered) return;
   resumeReplication(core, progress, matchIndex);
@@ -92,20 +93,21 @@ export function stepAppendAccepted(core: Core, leader: Leader, message: AppendAc
     sendAppend(core, { to: from, progress, whenEmpty: "send-empty" });
   }
   if (from === core.id) return;
-  // The window may have room for several requests now.
+  // The window may have room for several requests.
   while (sendAppend(core, { to: from, progress, whenEmpty: "skip-empty" }));
   if (from === leader.transferee && progress.matchIndex === core.log.lastIndex()) {
     sendTimeoutNow(core, from);
   }
 }
 
+/** Changes the state of replication after an acknowledgement. */
 function resumeReplication(core: Core, progress: Progress, matchIndex: LogIndex): void {
   switch (progress.state.kind) {
     case "probe":
       progress.becomeReplicate();
       return;
     case "snapshot":
-      // Any state from which the log leads on will do, wherever it came from.
+      // The member has some snapshot from which the leader's log can continue.
       if (indexAfter(progress.matchIndex) < core.log.firstIndex()) return;
       progress.becomeProbe();
       progress.becomeReplicate();
@@ -116,12 +118,13 @@ function resumeReplication(core: Core, progress: Progress, matchIndex: LogIndex)
   }
 }
 
+/** Moves the next index back to the hint of the member and sends a new probe: Raft §5.3. */
 export function stepAppendRejected(core: Core, leader: Leader, message: AppendRejected): void {
   const { from, rejectedIndex, hint } = message;
   const progress = leader.progress.get(from);
   if (progress === undefined) return;
   progress.isRecentlyActive = true;
-  // Skip whole terms: an entry of ours with a later term than the hint's cannot be in that log.
+  // Skip whole terms: an entry with a later term than the hint's cannot be in the member's log.
   const nextMatch =
     hint.term === TERM_ZERO ? hint : core.log.latestPossibleMatch(hint.index, hint.term);
   if (!progress.reject(rejectedIndex, nextMatch.index)) return;
@@ -129,13 +132,14 @@ export function stepAppendRejected(core: Core, leader: Leader, message: AppendRe
   sendAppend(core, { to: from, progress, whenEmpty: "send-empty" });
 }
 
+/** Resumes replication to an active member and confirms reads. */
 export function stepHeartbeatReply(core: Core, leader: Leader, message: HeartbeatReply): void {
   const { from, readSequence } = message;
   const progress = leader.progress.get(from);
   if (progress === undefined) return;
   progress.isRecentlyActive = true;
   progress.isPaused = false;
-  // Requests may have been lost: this one, if need be an empty one, gets replication going again.
+  // Requests may have been lost. A new request, even an empty one, restarts replication.
   if (progress.matchIndex < core.log.lastIndex() || progress.state.kind === "probe") {
     sendAppend(core, { to: from, progress, whenEmpty: "send-empty" });
   }

@@ -7,9 +7,10 @@ import type { Progress } from "./progress.ts";
 import { sendSnapshot } from "./snapshot.ts";
 import type { EntriesResult } from "./storage.ts";
 
-/** What to do when there is nothing to send but the commit index. */
+/** Whether to send an append request that has no entries, only a commit index. */
 export type WhenEmpty = "send-empty" | "skip-empty";
 
+/** Sends pending entries to every other member. */
 export function broadcastAppend(core: Core, leader: Leader, whenEmpty: WhenEmpty): void {
   for (const [to, progress] of trackedMembers(leader)) {
     if (to !== core.id) sendAppend(core, { to, progress, whenEmpty });
@@ -17,9 +18,9 @@ export function broadcastAppend(core: Core, leader: Leader, whenEmpty: WhenEmpty
 }
 
 /**
- * Sends what the member lacks, or a snapshot if the log no longer has it.
+ * Sends the next entries to one member, or a snapshot if the log no longer contains them.
  *
- * @returns whether anything was sent.
+ * @returns whether a message was sent.
  */
 export function sendAppend(
   core: Core,
@@ -50,13 +51,15 @@ export function sendAppend(
   return true;
 }
 
-/** Whether `to` has nothing yet and has to begin with the state. */
+/**
+ * Whether `to` is a learner with an empty log that must start from a snapshot (`snapshotFirst`).
+ */
 function needsInitialSnapshot(core: Core, to: MemberId, previousIndex: LogIndex): boolean {
   const { options, membership } = core;
   return options.snapshotFirst && previousIndex === INDEX_ZERO && membership.learners.includes(to);
 }
 
-/** In a full window none: an empty request finds out whether those under way were lost. */
+/** With a full window returns no entries: an empty request detects whether requests were lost. */
 function nextEntries(core: Core, progress: Progress): EntriesResult {
   if (progress.state.kind === "replicate" && progress.inflights.isFull) {
     return { kind: "entries", entries: [] };
@@ -64,13 +67,13 @@ function nextEntries(core: Core, progress: Progress): EntriesResult {
   return core.log.entriesFrom(progress.nextIndex, core.options.messageBytesMax);
 }
 
-/** Also asks for confirmation of the reads that wait. */
+/** Sends a heartbeat to every other member. The replies also confirm pending reads. */
 export function broadcastHeartbeat(core: Core, leader: Leader): void {
   const readSequence = leader.reads.sequence;
   const { id: from, term } = core;
   for (const [to, progress] of trackedMembers(leader)) {
     if (to === from) continue;
-    // Never beyond what the member is known to hold: behind it, its log may be another one.
+    // At most the matching index: after it, the entries of the member may differ.
     const commitIndex = minIndex(progress.matchIndex, core.log.committedIndex);
     send(core, { kind: "heartbeat-request", from, to, term, commitIndex, readSequence });
     progress.sentCommit(commitIndex);

@@ -8,25 +8,25 @@ import { INDEX_ZERO } from "./messages.ts";
 import type { Progress } from "./progress.ts";
 
 /**
- * Sends the state in place of entries that are compacted away: Raft §7.
+ * Sends a snapshot in place of entries that are compacted: Raft §7.
  *
- * @returns false if there is no snapshot that fits at the moment, or the member is silent: a snapshot
- *   is much to send to someone who may be gone. It is tried again when the member answers a heartbeat.
+ * @returns false if no suitable snapshot is ready, or if the member is inactive: a snapshot is too
+ *   large to send to a member that may be down. The next heartbeat reply triggers another attempt.
  */
 export function sendSnapshot(core: Core, to: MemberId, progress: Progress): boolean {
   if (!progress.isRecentlyActive) return false;
   const result = core.log.snapshot();
   if (result.kind === "unavailable") return false;
   const { snapshot } = result;
-  assert(snapshot.index > INDEX_ZERO, "a snapshot holds something");
-  // From before it was added: it would take it for somebody else's.
+  assert(snapshot.index > INDEX_ZERO, "a snapshot contains an entry");
+  // The member ignores a snapshot from before it was added, because it is not a member in it.
   if (!isMember(checkedMembership(snapshot.membership), to)) return false;
   progress.becomeSnapshot(snapshot.index);
   send(core, { kind: "snapshot-request", from: core.id, to, term: core.term, snapshot });
   return true;
 }
 
-/** What the driver says became of a snapshot that it was to carry to `id`. */
+/** Processes the driver's report about the snapshot that it sent to `id`. */
 export function reportSnapshot(
   leader: Leader,
   id: MemberId,
@@ -36,27 +36,28 @@ export function reportSnapshot(
   if (progress?.state.kind !== "snapshot") return;
   if (outcome === "delivered") progress.becomeProbe();
   else progress.snapshotFailed();
-  // Delivered: its acknowledgement will come. Failed: wait for a heartbeat before the next attempt.
+  // Delivered: the acknowledgement follows. Failed: the next heartbeat reply triggers a new
+  // attempt.
   progress.isPaused = true;
 }
 
-/** At a follower of the sender. */
+/** Installs a snapshot of the leader on a follower, and acknowledges it once durable. */
 export function handleSnapshotRequest(core: Core, message: SnapshotRequest): void {
   const { id, term } = core;
   const matchIndex = restore(core, message.snapshot);
   sendAfterAppend(core, { kind: "append-accepted", from: id, to: message.from, term, matchIndex });
 }
 
-/** @returns the index up to which this log matches the leader's then. */
+/** Replaces the log if needed. @returns the index up to which it then matches the leader's. */
 function restore(core: Core, snapshot: Snapshot): LogIndex {
   const { log } = core;
-  assert(core.role.kind === "follower", "only a follower takes a snapshot");
+  assert(core.role.kind === "follower", "only a follower installs a snapshot");
   if (snapshot.index <= log.committedIndex) return log.committedIndex;
   const membership = checkedMembership(snapshot.membership);
-  // It was meant for somebody else, or for an earlier life of this member.
+  // The snapshot was meant for another member, or for an earlier incarnation of this one.
   if (!isMember(membership, core.id)) return log.committedIndex;
   if (log.matches(snapshot)) {
-    // The entries are here: only that they are committed is news.
+    // The log contains these entries already: only the commit index advances.
     log.commitTo(snapshot.index);
     return log.committedIndex;
   }

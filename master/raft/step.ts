@@ -41,15 +41,16 @@ import { broadcastHeartbeat } from "./send-log.ts";
 import { handleSnapshotRequest } from "./snapshot.ts";
 import { transferLeadership, transferUnlessVoter } from "./transfer.ts";
 
-/** What only the leader of a term sends. */
+/** Messages that only the leader of a term sends. */
 type LeaderMessage = AppendRequest | HeartbeatRequest | SnapshotRequest;
-/** What only the leader of a term makes use of. */
+/** Messages that only the leader of a term processes. */
 type MessageToLeader = AppendAccepted | AppendRejected | HeartbeatReply | TransferRequest;
-/** What stands outside of all terms. */
+/** Messages that belong to no term. */
 type TermlessMessage = Extract<PeerMessage, { kind: "propose-request" | "read-index-request" }>;
+/** Messages that belong to a term. */
 type TermMessage = Exclude<PeerMessage, TermlessMessage>;
 
-/** Time passes. */
+/** Advances the logical clock by one tick. */
 export function tick(core: Core): void {
   core.electionElapsedTicks += 1;
   if (core.role.kind === "leader") {
@@ -59,7 +60,7 @@ export function tick(core: Core): void {
   }
 }
 
-/** The rules for all members (Raft, Figure 2), then those for the kind of message. */
+/** Processes one message: the rules for all members (Raft, Figure 2), then those of its kind. */
 export function step(core: Core, message: Message): void {
   switch (message.kind) {
     case "storage-appended":
@@ -79,12 +80,12 @@ export function step(core: Core, message: Message): void {
   }
 }
 
-/** Entries, or a snapshot, were applied up to the log's new `appliedIndex`. */
+/** Advances the applied index after entries were applied or a snapshot was installed. */
 function appliedTo(core: Core, applied: StorageApplied | StorageAppended): void {
   if (applied.kind === "storage-applied") {
     const last = applied.entries.at(-1);
-    assert(last !== undefined, "something was applied");
-    // A snapshot may have overtaken them.
+    assert(last !== undefined, "an apply has at least one entry");
+    // A snapshot may have advanced the applied index further.
     const index = maxIndex(last.index, core.log.appliedIndex);
     core.log.appliedTo(index, entriesSizeBytes(applied.entries));
   } else if (applied.snapshot !== null) {
@@ -97,13 +98,14 @@ function appliedTo(core: Core, applied: StorageApplied | StorageAppended): void 
   if (core.role.kind === "leader") proposeLeavingJoint(core, core.role);
 }
 
+/** Checks the quorum once in each election timeout and sends heartbeats. */
 function tickLeader(core: Core, leader: Leader): void {
   leader.heartbeatElapsedTicks += 1;
   if (core.electionElapsedTicks >= core.options.electionTicks) {
     core.electionElapsedTicks = 0;
     if (core.options.checkQuorum) checkQuorum(core, leader);
     if (core.role.kind !== "leader") return;
-    // Thesis §3.10: a transfer that takes longer has failed; proposals are taken again.
+    // Thesis §3.10: a transfer that takes longer has failed; proposals are accepted again.
     leader.transferee = NO_MEMBER;
     transferUnlessVoter(core, leader);
   }
@@ -121,18 +123,18 @@ function stepInTerm(core: Core, message: TermMessage): void {
   stepInCurrentTerm(core, message);
 }
 
-/** Raft §5.1: a later term ends ours. @returns false if the message is to be disregarded. */
+/** Enters the later term of a message: Raft §5.1. @returns false if the message must be ignored. */
 function acceptLaterTerm(core: Core, message: TermMessage): boolean {
   switch (message.kind) {
     case "pre-vote-request":
-      // The sender has not entered the term either.
+      // A pre-vote does not change the term: the sender has not entered it either.
       return !isLeaderLeaseValid(core);
     case "vote-request":
       if (!message.isTransfer && isLeaderLeaseValid(core)) return false;
       becomeFollower(core, message.term, NO_MEMBER);
       return true;
     case "pre-vote-reply":
-      // Granted, it is for the term that we asked for and will enter only when elected.
+      // A granted pre-vote carries the requested term, which is entered only with the election.
       if (!message.granted) becomeFollower(core, message.term, NO_MEMBER);
       return true;
     case "append-request":
@@ -146,13 +148,15 @@ function acceptLaterTerm(core: Core, message: TermMessage): boolean {
   }
 }
 
+/** Processes a message of an earlier term: Raft §5.1. */
 function stepFromEarlierTerm(core: Core, message: TermMessage): void {
   const { checkQuorum: checksQuorum, preVote } = core.options;
   switch (message.kind) {
     case "append-request":
     case "heartbeat-request":
-      // A member that came back with a later term is stuck: with leases it is not heard as a
-      // candidate, and it does not hear this leader. Its term makes the leader step down.
+      // This member has a later term than the leader, e.g. after a partition. Leases make the
+      // others ignore it as a candidate, and it ignores the leader. Reporting its term makes the
+      // leader step down, otherwise this member could never rejoin.
       if (checksQuorum || preVote) sendTerm(core, message.from);
       return;
     case "pre-vote-request":
@@ -217,7 +221,7 @@ function stepToLeader(core: Core, leader: Leader, message: MessageToLeader): voi
   }
 }
 
-/** Raft §5.2: who hears the leader of its term follows it. */
+/** Follows the leader of the current term and processes its message: Raft §5.2. */
 function stepFromLeader(core: Core, message: LeaderMessage): void {
   assert(core.role.kind !== "leader", "a term has one leader");
   if (core.role.kind === "follower") {
@@ -242,25 +246,26 @@ function stepFromLeader(core: Core, message: LeaderMessage): void {
 }
 
 /**
- * News from the log's writer.
+ * Processes the completion of a log write.
  *
- * In a later term than the writer was asked in, the entries may have been overwritten, and then
- * overwritten again by the same ones, whose write is still under way (etcd-io/raft calls it the ABA
- * race). So only the news of this term counts: any `StorageAppend` of this term speaks for all
- * entries up to its end, so nothing is lost by dropping the others. A snapshot is committed, and no
- * term can take it back.
+ * In a later term than that of the append, the entries may have been overwritten, and then
+ * overwritten again by equal entries whose write is still pending (the ABA race of etcd-io/raft).
+ * Therefore only completions of the current term count. Any `StorageAppend` of the current term
+ * covers all entries up to its end, so ignoring the others loses nothing. A snapshot always counts:
+ * it is committed, and no later term can revert it.
  */
 function stepStorageAppended(core: Core, message: StorageAppended): void {
-  assert(message.to === core.id, "a member hears its own storage");
-  assert(message.term <= core.term, "terms never go back");
+  assert(message.to === core.id, "the completion belongs to this member");
+  assert(message.term <= core.term, "the term never decreases");
   if (message.last !== null && message.term === core.term) {
     core.log.unstable.stableTo(message.last);
   }
   if (message.snapshot !== null) appliedTo(core, message);
 }
 
+/** Processes the completion of an apply. */
 function stepStorageApplied(core: Core, message: StorageApplied): void {
-  assert(message.to === core.id, "a member hears its own storage");
+  assert(message.to === core.id, "the completion belongs to this member");
   appliedTo(core, message);
   if (core.role.kind === "leader") {
     reduceUncommitted(core.role, payloadSizeBytes(message.entries));

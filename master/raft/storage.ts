@@ -1,59 +1,63 @@
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { Entry, HardState, Membership, Snapshot } from "./messages.ts";
 
-/** A half-open range of the log. */
+/** A half-open range of log indexes. */
 export interface LogRange {
   readonly fromIndex: LogIndex;
   /** Exclusive. */
   readonly toIndex: LogIndex;
 }
 
+/** Result of reading entries. */
 export type EntriesResult =
-  /** The longest prefix of the range within `bytesMax`, but at least one entry. */
+  /** The longest prefix of the range of at most `bytesMax`, but at least one entry. */
   | { readonly kind: "entries"; readonly entries: readonly Entry[] }
   /** The range begins before `firstIndex()`. */
   | { readonly kind: "compacted" }
   /**
-   * The entries are on disk only. The storage starts to load them, and its owner calls
-   * `RaftNode.entriesLoaded` when they are there; until then the core does without.
+   * The entries are on disk and not in memory. The storage starts to load them, and its owner calls
+   * `RaftNode.entriesLoaded` when they are loaded. The core continues without them until then.
    */
   | { readonly kind: "unavailable" };
 
+/** Result of reading the term of an entry. */
 export type TermResult =
   | { readonly kind: "term"; readonly term: Term }
   | { readonly kind: "compacted" }
-  /** Behind the end of the log. */
+  /** The index is after the end of the log. */
   | { readonly kind: "unavailable" };
 
+/** Result of reading the snapshot. */
 export type SnapshotResult =
   | { readonly kind: "snapshot"; readonly snapshot: Snapshot }
-  /** None at the moment; the core asks again. */
+  /** No snapshot is ready; the core asks again later. */
   | { readonly kind: "unavailable" };
 
 /**
- * What the core reads of its own log. Answers at once, from memory.
+ * The stored log, as the core reads it. All methods return immediately, from memory.
  *
- * It shows at least every `StorageAppend` whose replies were delivered, and may show those under
- * way, but always a prefix of their order. The core looks here only for what it no longer holds.
+ * It contains at least every `StorageAppend` whose replies were delivered. It may contain pending
+ * ones too, but always a prefix of them in their order. The core reads here only the entries that
+ * it no longer holds itself.
  */
 export interface Storage {
   /**
-   * What was durable when the member started. Asked once. `membership` is the one at the index that
-   * was applied then (`RaftOptions.appliedIndex`): changes behind it are applied once more.
+   * Returns the durable state at the start of the member. Called once. `membership` is that at the
+   * applied index (`RaftOptions.appliedIndex`): later changes are applied again.
    */
   initialState(): { readonly hardState: HardState; readonly membership: Membership };
-  /** `range` is not empty and ends at most behind `lastIndex()`. */
+  /** Reads entries. `range` is not empty and ends at most at `lastIndex() + 1`. */
   entries(range: LogRange, bytesMax: number): EntriesResult;
-  /** Known for every index from `firstIndex() - 1` to `lastIndex()`. */
+  /** Returns the term of an entry; known from `firstIndex() - 1` to `lastIndex()`. */
   term(index: LogIndex): TermResult;
-  /** The first entry that is not compacted away; 1 in a log that never was. */
+  /** Returns the index of the first entry that is not compacted; 1 if none ever was. */
   firstIndex(): LogIndex;
-  /** `firstIndex() - 1` if there is no entry. */
+  /** Returns the index of the last entry; `firstIndex() - 1` if the log is empty. */
   lastIndex(): LogIndex;
   /**
-   * The state for a follower whose next entry is compacted away: at or after `firstIndex() - 1`, and
-   * as new as can be. One from before the follower was added is of no use, so the state of an hour
-   * ago will not do; if a new one must be made, `unavailable` until it is there.
+   * Returns a snapshot for a follower whose next entry is compacted: at or after `firstIndex() - 1`
+   * and as recent as possible. A snapshot from before the follower was added is useless to it, so
+   * an old one is not sufficient. While a new snapshot is being made, the result is `unavailable`.
    */
   snapshot(): SnapshotResult;
 }

@@ -6,8 +6,9 @@ import { isVoter } from "./quorum.ts";
 import { sendAppend } from "./send-log.ts";
 
 /**
- * Hands leadership to `transferee` (thesis §3.10): brings its log up to date, takes no proposals
- * meanwhile, then lets it stand for election at once. Given up after an election timeout.
+ * Transfers leadership to `transferee` (thesis §3.10). The leader brings its log up to date and
+ * refuses proposals meanwhile, then sends `timeout-now`. The transfer is cancelled after an
+ * election timeout.
  */
 export function transferLeadership(core: Core, leader: Leader, transferee: MemberId): void {
   const progress = leader.progress.get(transferee);
@@ -21,7 +22,10 @@ export function transferLeadership(core: Core, leader: Leader, transferee: Membe
   else sendAppend(core, { to: transferee, progress, whenEmpty: "send-empty" });
 }
 
-/** A leader without a vote was elected as a last resort: the voter that lacks least takes over. */
+/**
+ * Transfers leadership to the most up-to-date voter if this leader has no vote. Such a leader was
+ * elected as a last resort (`campaignIfDue`).
+ */
 export function transferUnlessVoter(core: Core, leader: Leader): void {
   const { stepDownOnRemoval } = core.options;
   if (!stepDownOnRemoval || isVoter(core.membership, core.id)) return;
@@ -34,7 +38,7 @@ export function transferUnlessVoter(core: Core, leader: Leader): void {
   transferLeadership(core, leader, best);
 }
 
-/** Hands over if this member leads, else asks the leader to; drops the wish if there is none. */
+/** Transfers leadership, or forwards the request to the leader. Ignored if no leader is known. */
 export function requestTransfer(core: Core, transferee: MemberId): void {
   if (core.role.kind === "leader") {
     transferLeadership(core, core.role, transferee);
@@ -45,6 +49,7 @@ export function requestTransfer(core: Core, transferee: MemberId): void {
   send(core, { kind: "transfer-request", from: core.id, to, term: core.term, transferee });
 }
 
+/** Tells `to` to start an election immediately. */
 export function sendTimeoutNow(core: Core, to: MemberId): void {
   send(core, { kind: "timeout-now", from: core.id, to, term: core.term });
 }

@@ -5,20 +5,20 @@ import type { Entry, EntryPosition, Snapshot } from "./messages.ts";
 import type { LogRange } from "./storage.ts";
 
 /**
- * The end of the log that the storage may not show yet, with the snapshot it may not show yet.
+ * The end of the log that may not be in the storage yet: entries, and possibly a snapshot.
  *
- * It holds entries from the moment they are known until their write is durable, so that the log
- * reads the same whatever the writer has reached. Its first index may be far before the end of the
- * storage: then the write under way truncates.
+ * It holds an entry until its write is durable, so that reading the log does not depend on the
+ * progress of the writer. Its first index may be lower than the last index of the storage: the
+ * pending write then truncates the storage.
  */
 export class Unstable {
-  /** Precedes the entries, if there is one. */
+  /** A snapshot that replaces the storage; it precedes the entries. */
   #snapshot: Snapshot | null = null;
   #isSnapshotInProgress = false;
   #entries: readonly Entry[] = [];
-  /** Index of `#entries[0]`; the next one to come if there is none. */
+  /** Index of `#entries[0]`; if there are no entries, the index of the next one. */
   #firstIndex: LogIndex;
-  /** Entries before it are handed to the writer. Invariant: `#firstIndex <= #takenIndex`. */
+  /** Entries before this index are being written. Invariant: `#firstIndex <= #inProgressIndex`. */
   #inProgressIndex: LogIndex;
 
   constructor(firstIndex: LogIndex) {
@@ -38,13 +38,13 @@ export class Unstable {
     return this.#entries.length > 0;
   }
 
-  /** The end of the log, or `null` if only the storage knows it. */
+  /** Last index of the log; `null` if it is that of the storage. */
   get lastIndex(): LogIndex | null {
     if (this.#entries.length > 0) return indexBefore(this.#endIndex());
     return this.#snapshot === null ? null : this.#snapshot.index;
   }
 
-  /** `null` if only the storage can know it. */
+  /** Returns the term at `index`; `null` if the index is not in the unstable log. */
   term(index: LogIndex): Term | null {
     if (index < this.#firstIndex) {
       return this.#snapshot?.index === index ? this.#snapshot.term : null;
@@ -52,48 +52,49 @@ export class Unstable {
     return this.#entries[index - this.#firstIndex]?.term ?? null;
   }
 
-  /** What the writer has not been given yet. */
+  /** Returns the entries that the writer has not received yet. */
   nextEntries(): readonly Entry[] {
-    const takenCount = this.#inProgressIndex - this.#firstIndex;
-    return takenCount === 0 ? this.#entries : this.#entries.slice(takenCount);
+    const inProgressCount = this.#inProgressIndex - this.#firstIndex;
+    return inProgressCount === 0 ? this.#entries : this.#entries.slice(inProgressCount);
   }
 
   hasNextEntries(): boolean {
     return this.#endIndex() > this.#inProgressIndex;
   }
 
+  /** Returns the snapshot if the writer has not received it yet. */
   nextSnapshot(): Snapshot | null {
     return this.#isSnapshotInProgress ? null : this.#snapshot;
   }
 
-  /** The writer was given everything. */
+  /** Records that the writer has received all entries and the snapshot. */
   acceptInProgress(): void {
     this.#inProgressIndex = this.#endIndex();
     if (this.#snapshot !== null) this.#isSnapshotInProgress = true;
   }
 
   /**
-   * The entries up to `position` are durable, and no write under way can overwrite them: the caller
-   * vouches for it (see `stepStorageAppended` in `step.ts`). Another entry at the index, or none, means
-   * that the news is out of date.
+   * Drops the entries up to `position`, which are durable. The caller guarantees that no pending
+   * write can overwrite them (see `stepStorageAppended` in `step.ts`). If the entry at the index
+   * has another term or is missing, the report is outdated and ignored.
    */
   stableTo(position: EntryPosition): void {
     if (position.index < this.#firstIndex) return;
     if (this.term(position.index) !== position.term) return;
     const afterIndex = indexAfter(position.index);
-    assert(afterIndex <= this.#inProgressIndex, "what is durable was handed to the writer");
+    assert(afterIndex <= this.#inProgressIndex, "an entry is written before it is durable");
     this.#entries = this.#entries.slice(afterIndex - this.#firstIndex);
     this.#firstIndex = afterIndex;
   }
 
-  /** The snapshot at `index` is durable and in the storage. */
+  /** Drops the snapshot at `index`, which is durable and in the storage. */
   stableSnapshotTo(index: LogIndex): void {
     if (this.#snapshot?.index !== index) return;
     this.#snapshot = null;
     this.#isSnapshotInProgress = false;
   }
 
-  /** The log is `snapshot` and nothing else. */
+  /** Replaces the whole log by `snapshot`. */
   restore(snapshot: Snapshot): void {
     this.#firstIndex = indexAfter(snapshot.index);
     this.#inProgressIndex = this.#firstIndex;
@@ -102,14 +103,14 @@ export class Unstable {
     this.#isSnapshotInProgress = false;
   }
 
-  /** Appends `entries`, after dropping whatever stands at their first index and behind. */
+  /** Truncates the log at the index of the first entry, then appends `entries`. */
   truncateAndAppend(entries: readonly Entry[]): void {
-    const fromIndex = present(entries[0], "there is something to append").index;
+    const fromIndex = present(entries[0], "at least one entry is appended").index;
     assert(fromIndex <= this.#endIndex(), "the log has no gap");
     if (fromIndex <= this.#firstIndex) {
       assert(
         this.#snapshot === null || fromIndex > this.#snapshot.index,
-        "a snapshot is committed",
+        "entries of a snapshot are committed and not overwritten",
       );
       this.#entries = [...entries];
       this.#firstIndex = fromIndex;
@@ -121,9 +122,10 @@ export class Unstable {
     this.#inProgressIndex = minIndex(this.#inProgressIndex, fromIndex);
   }
 
+  /** Returns the entries of `range`, which must be within the unstable log. */
   slice(range: LogRange): readonly Entry[] {
-    assert(range.fromIndex <= range.toIndex, "a range does not end before it begins");
-    assert(range.fromIndex >= this.#firstIndex, "the range begins in the unstable log");
+    assert(range.fromIndex <= range.toIndex, "a range does not end before it starts");
+    assert(range.fromIndex >= this.#firstIndex, "the range starts in the unstable log");
     assert(range.toIndex <= this.#endIndex(), "the range ends in the unstable log");
     return this.#entries.slice(
       range.fromIndex - this.#firstIndex,
@@ -131,7 +133,7 @@ export class Unstable {
     );
   }
 
-  /** The index behind the last entry. */
+  /** Returns the index after the last entry. */
   #endIndex(): LogIndex {
     return indexAfter(this.#firstIndex, this.#entries.length);
   }

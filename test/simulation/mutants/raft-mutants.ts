@@ -207,7 +207,7 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/raft/send-log.ts",
-        find: `// Never beyond what the member is known to hold: behind it, its log may be another one.
+        find: `// At most the matching index: after it, the entries of the member may differ.
     const commitIndex = minIndex(progress.matchIndex, core.log.committedIndex);`,
         replace: "const commitIndex = core.log.committedIndex;",
       },
