@@ -3,10 +3,10 @@ import type { ReadableStream, WritableStream } from "node:stream/web";
 import { assert } from "../shared/base/assert.ts";
 import { type PathInput, parsePath } from "../shared/base/path.ts";
 import type { Closers } from "../shared/flow/closers.ts";
+import type { Attributes } from "../shared/protocol/attributes.ts";
 import { type ClusterStatus, status } from "../shared/protocol/fleet-api.ts";
 import type { PathVersion } from "../shared/protocol/history-api.ts";
 import {
-  type Attributes,
   defineStorageClass,
   listStorageClasses,
   type Operation,

@@ -1,14 +1,10 @@
 import type { Readable } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { PathInput } from "../shared/base/path.ts";
+import type { Attributes } from "../shared/protocol/attributes.ts";
 import type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
 import type { PathVersion } from "../shared/protocol/history-api.ts";
-import type {
-  Attributes,
-  Operation,
-  Precondition,
-  StorageClass,
-} from "../shared/protocol/namespace-api.ts";
+import type { Operation, Precondition, StorageClass } from "../shared/protocol/namespace-api.ts";
 import type { Masters } from "./masters/membership.ts";
 import type { AsOfState } from "./names/as-of.ts";
 import type { RestoreResult } from "./names/restore.ts";

@@ -14,13 +14,12 @@ export {
   type RetryClass,
 } from "../shared/base/errors.ts";
 export { displayName, type PathInput } from "../shared/base/path.ts";
+export type { Attributes, FileAttributes } from "../shared/protocol/attributes.ts";
 export type { BackupHead } from "../shared/protocol/backup-api.ts";
 export type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
 export type { PathVersion } from "../shared/protocol/history-api.ts";
 export type { MastersStatus } from "../shared/protocol/masters-api.ts";
 export type {
-  Attributes,
-  FileAttributes,
   Operation,
   Precondition,
   StorageClass,

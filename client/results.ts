@@ -1,7 +1,7 @@
 import type { Writable } from "node:stream";
+import type { Attributes, FileAttributes } from "../shared/protocol/attributes.ts";
 import type { BackupHead } from "../shared/protocol/backup-api.ts";
 import type { FeedEvent } from "../shared/protocol/feed-api.ts";
-import type { Attributes, FileAttributes } from "../shared/protocol/namespace-api.ts";
 import type { CallOptions, ListCursor, ReadFileOptions, WatchCursor } from "./options.ts";
 
 export interface DirectoryEntry {

@@ -1,8 +1,8 @@
 import { equalBytes } from "../../shared/base/bytes.ts";
 import { createHasher } from "../../shared/platform/hasher.ts";
+import type { FileAttributes } from "../../shared/protocol/attributes.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
-import type { FileAttributes } from "../../shared/protocol/namespace-api.ts";
 import { statLocal } from "./local-files.ts";
 import { LocalSource } from "./local-source.ts";
 

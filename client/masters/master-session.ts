@@ -2,10 +2,10 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, SessionId } from "../../shared/base/ids.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
+import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
 import {
   type Attempt,
-  type Attributes,
   closeSession,
   keepSession,
   openSession,

@@ -3,8 +3,8 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
 import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
 import type { Random } from "../../shared/ports/random.ts";
+import type { Attributes } from "../../shared/protocol/attributes.ts";
 import {
-  type Attributes,
   CONTENT_CHUNKS_MAX,
   type Operation,
   type Target,

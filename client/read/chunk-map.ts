@@ -8,12 +8,8 @@ import {
 } from "../../shared/base/ids.ts";
 import { displayName } from "../../shared/base/path.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
-import {
-  type FileAttributes,
-  type Located,
-  locate,
-  type Target,
-} from "../../shared/protocol/namespace-api.ts";
+import type { FileAttributes } from "../../shared/protocol/attributes.ts";
+import { type Located, locate, type Target } from "../../shared/protocol/namespace-api.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { ReadModeName } from "../options.ts";

@@ -1,7 +1,8 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
-import type { FileAttributes, Target } from "../../shared/protocol/namespace-api.ts";
+import type { FileAttributes } from "../../shared/protocol/attributes.ts";
+import type { Target } from "../../shared/protocol/namespace-api.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { ByteRange } from "../options.ts";

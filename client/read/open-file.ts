@@ -1,6 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
-import type { FileAttributes } from "../../shared/protocol/namespace-api.ts";
+import type { FileAttributes } from "../../shared/protocol/attributes.ts";
 import { Deadline } from "../deadline.ts";
 import type { CallOptions, ReadFileOptions } from "../options.ts";
 import type { FileHandle, Slab } from "../results.ts";

@@ -1,5 +1,6 @@
 import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
+import type { Attributes } from "../../shared/protocol/attributes.ts";
 import * as past from "../../shared/protocol/history-api.ts";
 import * as api from "../../shared/protocol/namespace-api.ts";
 import { stat } from "../../shared/protocol/stat-api.ts";
@@ -131,7 +132,7 @@ function statResult(
   namespace: Namespace,
   target: api.Target,
   index: LogIndex,
-): api.Attributes | AshlarError {
+): Attributes | AshlarError {
   try {
     return namespace.stat(target, index);
   } catch (error) {

@@ -1,5 +1,5 @@
 import type { Digest, LogIndex } from "../../shared/base/ids.ts";
-import type { Attributes } from "../../shared/protocol/namespace-api.ts";
+import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { DirectoryInode, FileInode, InodeRecord } from "./records.ts";
 import type { State } from "./state.ts";
 

@@ -11,8 +11,9 @@ import type {
 import { joinPath } from "../../shared/base/path.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { OrderedStore, StoreChange } from "../../shared/ports/ordered-store.ts";
+import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
-import type { Attributes, StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
+import type { StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
 import { StateHash } from "../../shared/protocol/state-hash.ts";
 import type { AppliedEntry, StateMachine, StateSnapshot } from "../state-machine.ts";
 import { applyCommand } from "./apply.ts";

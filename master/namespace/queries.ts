@@ -1,7 +1,8 @@
 import { present } from "../../shared/base/assert.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { EntryName } from "../../shared/base/path.ts";
-import type { Attributes, StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
+import type { Attributes } from "../../shared/protocol/attributes.ts";
+import type { StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
 import { attributesOf } from "./attributes.ts";
 import { indexAtTime, timeOfIndex } from "./history-floor.ts";
 import {

@@ -1,7 +1,7 @@
 import type { ChunkId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
 import type { EntryName } from "../../shared/base/path.ts";
+import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { PathVersion } from "../../shared/protocol/history-api.ts";
-import type { Attributes } from "../../shared/protocol/namespace-api.ts";
 
 /** What queries answer. All of it is a copy: the caller may keep it. */
 

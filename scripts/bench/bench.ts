@@ -4,26 +4,13 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../client/connect.ts";
-import type { FileSystem } from "../../client/file-system.ts";
 import { CpuMeter } from "./cpu-seconds.ts";
 import { measureFailover } from "./failover.ts";
-import { describe, type Measurement } from "./measurement.ts";
+import { type Bench, describe, type Measurement } from "./measurement.ts";
 import { measureMetadata } from "./metadata.ts";
 import { measureScale } from "./scale.ts";
 import { measureSequential } from "./sequential.ts";
 import { measureSmallFiles } from "./small-files.ts";
-
-/** What a suite works with: a new cluster of 3 masters and 3 chunkservers, fsync on. */
-export interface Bench {
-  readonly cluster: LocalCluster;
-  readonly fileSystem: FileSystem;
-  readonly cpu: CpuMeter;
-  readonly work: string;
-  /** How many files the scale suite makes. */
-  readonly files: number;
-  /** Tells a figure as soon as it is known. */
-  readonly report: (measurement: Measurement) => void;
-}
 
 const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   sequential: measureSequential,

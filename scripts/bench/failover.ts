@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
-import type { Bench } from "./bench.ts";
-import { atMost } from "./measurement.ts";
+import { atMost, type Bench } from "./measurement.ts";
 
 const KILLS = 50;
 const STOPS = 20;

@@ -1,3 +1,7 @@
+import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
+import type { FileSystem } from "../../client/file-system.ts";
+import type { CpuMeter } from "./cpu-seconds.ts";
+
 /** One figure: one JSON object a line with --json. */
 export interface Measurement {
   readonly suite: string;
@@ -36,4 +40,16 @@ export function describe(measurement: Measurement): string {
 function format(value: number): string {
   if (value >= 100) return value.toFixed(0);
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** What a suite works with: a new cluster of 3 masters and 3 chunkservers, fsync on. */
+export interface Bench {
+  readonly cluster: LocalCluster;
+  readonly fileSystem: FileSystem;
+  readonly cpu: CpuMeter;
+  readonly work: string;
+  /** How many files the scale suite makes. */
+  readonly files: number;
+  /** Tells a figure as soon as it is known. */
+  readonly report: (measurement: Measurement) => void;
 }

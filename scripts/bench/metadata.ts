@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { BareChain } from "./bare-chain.ts";
-import type { Bench } from "./bench.ts";
 import { EtcdPeer } from "./etcd.ts";
-import { atLeast, atMost, type Measurement } from "./measurement.ts";
+import { atLeast, atMost, type Bench, type Measurement } from "./measurement.ts";
 import { type Run, runMany } from "./rates.ts";
 
 const suite = "meta";

@@ -2,9 +2,8 @@ import { join } from "node:path";
 import { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
-import type { Bench } from "./bench.ts";
 import { loadFiles } from "./load-files.ts";
-import { atLeast, atMost } from "./measurement.ts";
+import { atLeast, atMost, type Bench } from "./measurement.ts";
 import { runMany } from "./rates.ts";
 import { leaderMemory } from "./resident-memory.ts";
 

@@ -2,8 +2,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { LocalSource } from "../../client/cli/local-source.ts";
 import { writeRandomFile } from "../sample-tree.ts";
-import type { Bench } from "./bench.ts";
-import { atMost } from "./measurement.ts";
+import { atMost, type Bench } from "./measurement.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;

@@ -1,5 +1,5 @@
 import { randomBytes } from "../sample-tree.ts";
-import type { Bench } from "./bench.ts";
+import type { Bench } from "./measurement.ts";
 import { runMany } from "./rates.ts";
 
 const suite = "small";

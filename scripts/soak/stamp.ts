@@ -1,6 +1,6 @@
 import type { FileSystem } from "../../client/file-system.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
-import type { Attributes } from "../../shared/protocol/namespace-api.ts";
+import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { Value } from "./register.ts";
 
 /** An empty file has its stamp as its owner, since `create` sets no times; others as their mtime. */

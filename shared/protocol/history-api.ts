@@ -1,8 +1,9 @@
 import * as v from "valibot";
 import type { LogIndex } from "../base/ids.ts";
-import { attributesSchema, encodeAttributes } from "./attributes-codec.ts";
+import type { Attributes } from "./attributes.ts";
+import { attributesSchema, encodeAttributes } from "./attributes.ts";
 import { defineCall } from "./method.ts";
-import { type Attributes, readModeSchema } from "./namespace-api.ts";
+import { readModeSchema } from "./namespace-api.ts";
 import { countSchema, logIndexSchema, pathSchema, timeMsSchema } from "./schemas.ts";
 
 /** What clients ask of the masters about the past. States of it are read by the calls of the namespace. */

@@ -1,6 +1,5 @@
 import * as v from "valibot";
-import type { Digest, InodeId, LogIndex } from "../base/ids.ts";
-import { attributesSchema, withAttributes } from "./attributes-codec.ts";
+import { attributesSchema, withAttributes } from "./attributes.ts";
 import { intentSchema, receiptSchema, serverLocationSchema } from "./intent.ts";
 import { defineCall } from "./method.ts";
 import {
@@ -247,36 +246,6 @@ export type ReadMode = v.InferOutput<typeof readModeSchema>;
 
 /** As of which index; default: now. INDEX_EXPIRED before the oldest that is kept. */
 const asOfIndexSchema = v.optional(logIndexSchema);
-
-interface CommonAttributes {
-  readonly inode: InodeId;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly mtimeMs: number;
-  readonly atimeMs: number;
-  readonly ctimeMs: number;
-  /** Index of the entry that last changed it. */
-  readonly version: LogIndex;
-  readonly storageClass: string;
-}
-
-export interface FileAttributes extends CommonAttributes {
-  readonly kind: "file";
-  readonly sizeBytes: number;
-  readonly chunkSizeBytes: number;
-  readonly chunkCount: number;
-  readonly isInline: boolean;
-  readonly contentRoot: Digest;
-  readonly copiesWanted: number;
-}
-
-export interface DirectoryAttributes extends CommonAttributes {
-  readonly kind: "directory";
-  readonly entryCount: number;
-}
-
-export type Attributes = FileAttributes | DirectoryAttributes;
 
 export const list = defineCall(
   "namespace.list",

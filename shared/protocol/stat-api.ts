@@ -1,9 +1,10 @@
 import type { AshlarError } from "../base/errors.ts";
 import type { LogIndex } from "../base/ids.ts";
-import { decodeAttributes, encodeAttributes } from "./attributes-codec.ts";
+import type { Attributes } from "./attributes.ts";
+import { decodeAttributes, encodeAttributes } from "./attributes.ts";
 import { decodeResult, encodeResult } from "./error-codec.ts";
 import type { CallMethod } from "./method.ts";
-import type { Attributes, ReadMode, Target } from "./namespace-api.ts";
+import type { ReadMode, Target } from "./namespace-api.ts";
 import { fieldsOf, indexAt, integerAt, listAt } from "./positional.ts";
 import { encodeTarget, targetAt } from "./target-codec.ts";
 

@@ -1,5 +1,5 @@
 import { formatSize, jsonName, sizeOf } from "../../../shared/display/format.ts";
-import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
+import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";

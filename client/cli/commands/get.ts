@@ -5,7 +5,7 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 import { displayName } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { jsonName } from "../../../shared/display/format.ts";
-import type { FileAttributes } from "../../../shared/protocol/namespace-api.ts";
+import type { FileAttributes } from "../../../shared/protocol/attributes.ts";
 import type { ReadOptions } from "../../options.ts";
 import { bytesOfText } from "../argument-text.ts";
 import { parseByteRange } from "../byte-range.ts";

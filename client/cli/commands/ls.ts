@@ -6,7 +6,7 @@ import {
   jsonName,
   sizeOf,
 } from "../../../shared/display/format.ts";
-import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
+import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { ReadOptions } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";

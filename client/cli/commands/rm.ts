@@ -1,7 +1,7 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { jsonName } from "../../../shared/display/format.ts";
-import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
+import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import { askToGoOn } from "../ask.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";

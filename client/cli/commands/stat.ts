@@ -7,7 +7,7 @@ import {
   jsonName,
   sizeOf,
 } from "../../../shared/display/format.ts";
-import type { Attributes } from "../../../shared/protocol/namespace-api.ts";
+import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { lookOf } from "../look.ts";

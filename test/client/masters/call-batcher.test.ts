@@ -7,7 +7,8 @@ import {
 } from "../../../client/masters/call-batcher.ts";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
-import type { Attributes, Target } from "../../../shared/protocol/namespace-api.ts";
+import type { Attributes } from "../../../shared/protocol/attributes.ts";
+import type { Target } from "../../../shared/protocol/namespace-api.ts";
 import { type StatRequest, type StatResponse, stat } from "../../../shared/protocol/stat-api.ts";
 import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
 import { LeaderChannel } from "../../../shared/wire/leader-channel.ts";

@@ -7,7 +7,7 @@ import {
   attributesSchema,
   decodeAttributes,
   encodeAttributes,
-} from "../../../shared/protocol/attributes-codec.ts";
+} from "../../../shared/protocol/attributes.ts";
 import type { CallMethod } from "../../../shared/protocol/method.ts";
 import { parser } from "../../../shared/protocol/method.ts";
 import { type StatRequest, type StatResponse, stat } from "../../../shared/protocol/stat-api.ts";

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { Attributes } from "./namespace-api.ts";
+import type { Digest, InodeId, LogIndex } from "../base/ids.ts";
 import {
   booleanAt,
   digestAt,
@@ -14,14 +14,54 @@ import {
 } from "./positional.ts";
 import { MODE_MAX, OWNER_MAX, SHORT_TEXT_LENGTH_MAX } from "./schemas.ts";
 
-/** Attributes as they travel: an array that begins with the kind, then what both have in common. */
+/** The attributes that files and directories have in common. */
+interface CommonAttributes {
+  readonly inode: InodeId;
+  /** Permission bits: 0 to 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeMs: number;
+  readonly atimeMs: number;
+  readonly ctimeMs: number;
+  /** Log index of the entry that last changed the inode. */
+  readonly version: LogIndex;
+  readonly storageClass: string;
+}
 
+/** Attributes of a file, as stat(2) and the cluster know them. */
+export interface FileAttributes extends CommonAttributes {
+  readonly kind: "file";
+  readonly sizeBytes: number;
+  /** A power of two, 1 MiB to 64 MiB: the length of every chunk but the last. */
+  readonly chunkSizeBytes: number;
+  readonly chunkCount: number;
+  /** Whether the content is stored in the metadata. Then there are no chunks. */
+  readonly isInline: boolean;
+  /** Root over the size and the chunk ids, see `contentRootOf`. */
+  readonly contentRoot: Digest;
+  /** Replica count of the file's storage class. */
+  readonly copiesWanted: number;
+}
+
+/** Attributes of a directory. */
+export interface DirectoryAttributes extends CommonAttributes {
+  readonly kind: "directory";
+  readonly entryCount: number;
+}
+
+export type Attributes = FileAttributes | DirectoryAttributes;
+
+/*
+ * On the wire, attributes are an array: the kind, then the common fields, then those of the kind.
+ */
 const FILE = 0;
 const DIRECTORY = 1;
 const WHAT = "attributes";
-/** The kind, and what both kinds have. */
+/** Number of fields that both kinds have, the kind included. */
 const COMMON_COUNT = 10;
 
+/** Returns the array that `decodeAttributes` reads. */
 export function encodeAttributes(attributes: Attributes): unknown[] {
   const { inode, mode, uid, gid, mtimeMs, atimeMs, ctimeMs, version, storageClass } = attributes;
   if (attributes.kind === "directory") {
@@ -60,7 +100,7 @@ export function encodeAttributes(attributes: Attributes): unknown[] {
   ];
 }
 
-/** What `encodeAttributes` made. @throws {AshlarError} PROTOCOL_ERROR for anything else. */
+/** Decodes the array of `encodeAttributes`. @throws {AshlarError} PROTOCOL_ERROR */
 export function decodeAttributes(value: unknown): Attributes {
   const fields = fieldsOf(value, WHAT, COMMON_COUNT + 1);
   if (fields[0] === FILE) return fileOf(fields);
@@ -68,7 +108,7 @@ export function decodeAttributes(value: unknown): Attributes {
   throw malformed(`${WHAT}[0]`, `expected ${FILE} or ${DIRECTORY}`);
 }
 
-// One literal for each: a spread of what they have in common costs more than all the rest.
+// One object literal for each kind: a spread of common fields would cost more than all the rest.
 
 function fileOf(fields: Fields): Attributes {
   return {
@@ -107,13 +147,13 @@ function directoryOf(fields: Fields): Attributes {
   };
 }
 
-/** For messages that are maps but for the attributes in them. */
+/** Schema of attributes inside a message that is otherwise a map. */
 export const attributesSchema: v.GenericSchema<unknown, Attributes> = v.pipe(
   v.unknown(),
   v.transform(decodeAttributes),
 );
 
-/** `message` as it travels, with its attributes as an array. */
+/** Returns `message` with its attributes encoded as an array. */
 export function withAttributes(message: { readonly attributes: Attributes }): unknown {
   return { ...message, attributes: encodeAttributes(message.attributes) };
 }
