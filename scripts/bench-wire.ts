@@ -1,6 +1,7 @@
 /**
- * Measures the wire: `npx tsx scripts/bench-wire.ts [GiB]`. Two processes on one machine: small
- * calls a second, and bulk data against a bare socket with the same reads and writes.
+ * Measures the wire between two processes on one machine: `npx tsx scripts/bench-wire.ts [GiB]`.
+ * Prints the rate of small calls, and the rate of bulk data compared with a bare socket that makes
+ * the same reads and writes.
  */
 import { fork } from "node:child_process";
 import { connect as netConnect } from "node:net";
@@ -25,7 +26,7 @@ const log: Log = {
   error: console.error,
   child: () => log,
 };
-const world: WireDeps = {
+const deps: WireDeps = {
   network: new TcpNetwork(),
   clock: new SystemClock(),
   log,
@@ -50,7 +51,7 @@ function cpuSeconds(): number {
 }
 
 async function serve(): Promise<void> {
-  const server = new RpcServer(world, {
+  const server = new RpcServer(deps, {
     identity: () => ({ role: "chunkserver", clusterId: null, name: "bench" }),
   });
   server.onCall(add, async (request) => {
@@ -68,7 +69,7 @@ async function serve(): Promise<void> {
   });
   const address = await server.listen("127.0.0.1:0");
   const slab = new Uint8Array(MIB);
-  const raw = await world.network.listen("127.0.0.1:0", (link) =>
+  const raw = await deps.network.listen("127.0.0.1:0", (link) =>
     link.start({ buffer: () => slab, onBytes: () => {}, onClosed: () => {} }),
   );
   process.once("disconnect", () => process.exit());
@@ -88,7 +89,7 @@ async function timed(
   const [own, other] = [cpuSeconds() - ownCpu, (await remoteCpu()) - otherCpu];
   if (calls !== undefined) {
     const each = (((own + other) / calls) * 1e6).toFixed(1);
-    console.log(`${title}: ${Math.round(calls / seconds)} calls/s, ${each} CPU-us a call`);
+    console.log(`${title}: ${Math.round(calls / seconds)} calls/s, ${each} CPU-us per call`);
   }
   if (bytes !== undefined) {
     const gib = bytes / 1024 ** 3;
@@ -148,7 +149,7 @@ async function sendRaw(address: string, bytes: number): Promise<void> {
 }
 
 async function measure(addresses: { address: string; rawAddress: string }): Promise<void> {
-  const connection = await connect(world, addresses.address, {
+  const connection = await connect(deps, addresses.address, {
     identity: { role: "client", clusterId: null, name: "bench" },
     timeoutMs: 5000,
   });

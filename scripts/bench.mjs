@@ -1,4 +1,5 @@
-// `npm run bench -- [suite] [--json]`: installs and builds what is missing, then measures.
+// `npm run bench -- [suite] [--json]`: installs and builds what is missing, then runs the
+// benchmark.
 import { ensureReady } from "./bootstrap.mjs";
 
 ensureReady();

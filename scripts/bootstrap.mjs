@@ -16,7 +16,7 @@ import {
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The root of the repository. */
+/** Root directory of the repository. */
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 const DIST = join(ROOT, "dist");

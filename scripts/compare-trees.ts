@@ -3,19 +3,21 @@ import { join } from "node:path";
 
 const BUFFER_BYTES = 1024 * 1024;
 
-/** What differs between two local trees, one line each; empty if every name and every byte is equal. */
+/**
+ * Returns the differences of two local trees, one line each. Empty if names and bytes are equal.
+ */
 export async function compareTrees(left: string, right: string): Promise<string[]> {
   const [leftNames, rightNames] = await Promise.all([namesBelow(left), namesBelow(right)]);
   const differences: string[] = [];
   for (const [name, kind] of leftNames) {
     if (rightNames.get(name) !== kind)
-      differences.push(`${name}: ${rightNames.get(name) ?? "missing"}`);
+      differences.push(`${name}: expected ${kind}: found ${rightNames.get(name) ?? "nothing"}`);
     else if (kind === "file" && !(await hasEqualBytes(join(left, name), join(right, name)))) {
-      differences.push(`${name}: other bytes`);
+      differences.push(`${name}: the bytes differ`);
     }
   }
   for (const name of rightNames.keys())
-    if (!leftNames.has(name)) differences.push(`${name}: too much`);
+    if (!leftNames.has(name)) differences.push(`${name}: unexpected`);
   return differences;
 }
 
@@ -28,7 +30,7 @@ async function namesBelow(directory: string): Promise<Map<string, "file" | "dire
   return names;
 }
 
-/** Whether two local files have the same bytes. */
+/** Returns whether two local files have the same bytes. */
 export async function hasEqualBytes(left: string, right: string): Promise<boolean> {
   await using files = new OpenPair(await open(left), await open(right));
   const [a, b] = [Buffer.alloc(BUFFER_BYTES), Buffer.alloc(BUFFER_BYTES)];

@@ -15,10 +15,13 @@ const UP_TIMEOUT_MS = 30_000;
 const WHOLE_TIMEOUT_MS = 45_000;
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Every claim of the quickstart that did not hold; empty at the end means exit status 0. */
+/** Claims of the quickstart that did not hold. The exit status is 0 if it is empty at the end. */
 const failures: string[] = [];
 
-/** A cluster on this machine, broken on purpose, and mended. @returns 0 if everything held */
+/**
+ * Starts a cluster on this machine, injects faults, and checks that it recovers. Resolves with 0 if
+ * all claims held, with 1 otherwise.
+ */
 export async function main(_commandLine: readonly string[]): Promise<number> {
   const startMs = performance.now();
   const work = await mkdtemp(join(tmpdir(), "ashlar-quickstart-"));
@@ -27,7 +30,7 @@ export async function main(_commandLine: readonly string[]): Promise<number> {
   const onInterrupt = (): void => stop.abort(new Error("Interrupted"));
   process.once("SIGINT", onInterrupt).once("SIGTERM", onInterrupt);
   try {
-    say("1. A cluster of 3 masters and 4 chunkservers: seven processes on this machine");
+    say("1. Start 3 masters and 4 chunkservers: seven processes on this machine");
     cluster = await LocalCluster.up({
       directory: join(work, "cluster"),
       masters: 3,
@@ -35,17 +38,17 @@ export async function main(_commandLine: readonly string[]): Promise<number> {
       basePort: 0,
       timeoutMs: UP_TIMEOUT_MS,
     });
-    tell(
-      "The masters agree on the names through Raft; the chunkservers keep the bytes, three copies each.",
+    print(
+      "The masters agree on the names through Raft. The chunkservers store the bytes, three replicas each.",
     );
     await run(cluster, ["status", "-h"]);
-    await tour({ cluster, work, signal: stop.signal });
+    await runSteps({ cluster, work, signal: stop.signal });
   } catch (error) {
     failures.push(error instanceof Error ? error.message : String(error));
   } finally {
-    say("Stopping everything");
+    say("Stop all processes");
     const killed = (await cluster?.down()) ?? [];
-    for (const name of killed) failures.push(`${name} did not stop by itself`);
+    for (const name of killed) failures.push(`${name} did not stop after SIGTERM`);
     process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
     await rm(work, { recursive: true, force: true });
   }
@@ -53,48 +56,48 @@ export async function main(_commandLine: readonly string[]): Promise<number> {
   for (const failure of failures) process.stdout.write(`  FAILED: ${failure}\n`);
   say(
     failures.length === 0
-      ? `All of it held, in ${seconds} s.`
-      : `Not all of it held, after ${seconds} s.`,
+      ? `All claims held. Duration: ${seconds} s.`
+      : `Some claims did not hold. Duration: ${seconds} s.`,
   );
   return failures.length === 0 ? 0 : 1;
 }
 
-interface Tour {
+interface QuickstartContext {
   readonly cluster: LocalCluster;
   readonly work: string;
   readonly signal: AbortSignal;
 }
 
-async function tour(parts: Tour): Promise<void> {
-  const { cluster, work, signal } = parts;
+async function runSteps(context: QuickstartContext): Promise<void> {
+  const { cluster, work, signal } = context;
   await using fileSystem = await connect({
     masters: cluster.masters,
     clusterId: cluster.clusterId,
   });
-  const tree = await putAndCompare(parts);
+  const tree = await putAndCompare(context);
   signal.throwIfAborted();
-  await killLeaderDuringPut(parts, fileSystem, tree);
+  await killLeaderDuringPut(context, fileSystem, tree);
   signal.throwIfAborted();
-  await killChunkserverDuringGet(parts, fileSystem, tree);
+  await killChunkserverDuringGet(context, fileSystem, tree);
   signal.throwIfAborted();
-  say("5. The dead come back");
+  say("5. Start the killed processes again");
   for (const node of cluster.nodes) await cluster.start(node.name);
   await waitUntilWhole(cluster);
-  tell("Nobody had to repair anything by hand.");
+  print("The cluster repaired itself without a command.");
   await run(cluster, ["status", "-h"]);
   signal.throwIfAborted();
-  await rotAndHeal(parts, tree);
+  await corruptAndRepair(context, tree);
   await rm(join(work, "back"), { recursive: true, force: true });
 }
 
-async function putAndCompare({ cluster, work }: Tour): Promise<SampleTree> {
-  say("2. A real tree of files, put and read back");
+async function putAndCompare({ cluster, work }: QuickstartContext): Promise<SampleTree> {
+  say("2. Store a tree of files and read it back");
   const tree = await makeSampleTree(join(work, "tree"), {
     repository: ROOT,
     bigFileBytes: BIG_FILE_BYTES,
   });
-  tell(
-    `${tree.fileCount} files, ${(tree.sizeBytes / MIB).toFixed(0)} MiB; the largest has ${BIG_FILE_BYTES / MIB} MiB.`,
+  print(
+    `${tree.fileCount} files, ${(tree.sizeBytes / MIB).toFixed(0)} MiB. The largest file has ${BIG_FILE_BYTES / MIB} MiB.`,
   );
   await run(cluster, ["put", "-r", tree.directory, "/tree"]);
   await run(cluster, ["ls", "-l", "-h", "/tree/large"]);
@@ -102,20 +105,16 @@ async function putAndCompare({ cluster, work }: Tour): Promise<SampleTree> {
   const back = join(work, "back");
   await run(cluster, ["get", "-r", "/tree", back]);
   const differences = await compareTrees(tree.directory, back);
-  check(
-    differences.length === 0,
-    "every name and every byte came back as it was",
-    differences.join("; "),
-  );
+  check(differences.length === 0, "all names and all bytes are equal", differences.join("; "));
   return tree;
 }
 
 async function killLeaderDuringPut(
-  { cluster }: Tour,
+  { cluster }: QuickstartContext,
   fileSystem: FileSystem,
   tree: SampleTree,
 ): Promise<void> {
-  say("3. kill -9 of the leading master while a put is running");
+  say("3. Kill the leading master with SIGKILL during a put");
   const leader = await leaderName(cluster, fileSystem);
   let killing: Promise<void> | null = null;
   const file = await open(join(tree.directory, tree.bigFile));
@@ -127,13 +126,13 @@ async function killLeaderDuringPut(
         onProgress: (bytes) => {
           if (killing !== null || bytes < BIG_FILE_BYTES / 4) return;
           killing = cluster.kill(leader, "SIGKILL");
-          tell(`${leader}, the leader, was killed with ${(bytes / MIB).toFixed(0)} MiB written.`);
+          print(`Killed the leader ${leader} after ${(bytes / MIB).toFixed(0)} MiB of the put.`);
         },
       },
     );
     await killing;
-    check(killing !== null, "the leader was killed while the put was running");
-    check(result.sizeBytes === BIG_FILE_BYTES, "the put succeeded under a new leader");
+    check(killing !== null, "the leader was killed during the put");
+    check(result.sizeBytes === BIG_FILE_BYTES, "the put succeeded with a new leader");
   } finally {
     await file.close();
   }
@@ -141,16 +140,16 @@ async function killLeaderDuringPut(
     fileSystem.checksum(`/tree/${tree.bigFile}`),
     fileSystem.checksum("/put-through-failover"),
   ]);
-  check(before.blake3 === after.blake3, "what was put has the bytes of the source");
-  tell(`The new leader is ${await leaderName(cluster, fileSystem)}.`);
+  check(before.blake3 === after.blake3, "the stored file has the bytes of the source");
+  print(`The new leader is ${await leaderName(cluster, fileSystem)}.`);
 }
 
 async function killChunkserverDuringGet(
-  { cluster, work }: Tour,
+  { cluster, work }: QuickstartContext,
   fileSystem: FileSystem,
   tree: SampleTree,
 ): Promise<void> {
-  say("4. kill -9 of a chunkserver while a get is running");
+  say("4. Kill a chunkserver with SIGKILL during a get");
   const { chunkservers } = await fileSystem.status();
   const busiest = [...chunkservers].sort((left, right) => right.chunkCount - left.chunkCount)[0];
   const victim = cluster.nodes.find((node) => node.address === busiest?.address)?.name ?? "c1";
@@ -163,38 +162,46 @@ async function killChunkserverDuringGet(
       slab.release();
       if (killing !== null || slab.positionBytes < BIG_FILE_BYTES / 4) continue;
       killing = cluster.kill(victim, "SIGKILL");
-      tell(`${victim} was killed with ${(slab.positionBytes / MIB).toFixed(0)} MiB read.`);
+      print(`Killed ${victim} after ${(slab.positionBytes / MIB).toFixed(0)} MiB of the get.`);
     }
     await killing;
   } finally {
     await file.close();
   }
-  check(killing !== null, "the chunkserver was killed while the get was running");
+  check(killing !== null, "the chunkserver was killed during the get");
   const isEqual = await hasEqualBytes(copy, join(tree.directory, tree.bigFile));
-  check(isEqual, "the get went on with other replicas, and every byte is right");
+  check(isEqual, "the get continued with other replicas, and all bytes are correct");
   await rm(copy);
 }
 
-async function rotAndHeal({ cluster, work }: Tour, tree: SampleTree): Promise<void> {
-  say("6. Bits rot on one disk");
-  const victim = await flipBytes(cluster);
-  tell(`Flipped bytes in the middle of ${victim}: the disk says nothing, as real disks do.`);
+async function corruptAndRepair(
+  { cluster, work }: QuickstartContext,
+  tree: SampleTree,
+): Promise<void> {
+  say("6. Corrupt bytes on one disk");
+  const victim = await overwriteBytes(cluster);
+  print(
+    `Overwrote bytes in the middle of ${victim}. The disk reports no error, as with real bit rot.`,
+  );
   const path = `/tree/${tree.bigFile}`;
   const copy = join(work, "read-after-rot");
   await run(cluster, ["get", path, copy]);
   const isEqual = await hasEqualBytes(copy, join(tree.directory, tree.bigFile));
-  check(isEqual, "the file reads right: every block is proved before it is handed out");
-  // 7: it found the rot. 0: the get above met it first, and the copy is made anew already.
+  check(isEqual, "the file is read correctly: each block is verified before it is returned");
+  // 7: verify found the corruption. 0: the get above found it first, and the repair is complete.
   await run(cluster, ["verify", "--all-replicas", "/tree", "/put-through-failover"], [0, 7]);
-  const aside = await quarantined(cluster);
-  check(aside.length > 0, `the rot was found, and the bad copy set aside: ${aside.join(", ")}`);
+  const quarantine = await quarantinedFiles(cluster);
+  check(
+    quarantine.length > 0,
+    `the corruption was found and the bad replica quarantined: ${quarantine.join(", ")}`,
+  );
   await waitUntilWhole(cluster);
   await run(cluster, ["verify", "--all-replicas", "/tree", "/put-through-failover"]);
-  tell("The rotten copy was set aside and made anew from a good one.");
+  print("The corrupt replica was quarantined and replaced by a copy of a good one.");
 }
 
-/** What the chunkservers have set aside as rotten. */
-async function quarantined(cluster: LocalCluster): Promise<string[]> {
+/** Returns the files in the quarantine directories of all chunkservers. */
+async function quarantinedFiles(cluster: LocalCluster): Promise<string[]> {
   const found: string[] = [];
   for (const node of cluster.nodes.filter((each) => each.role === "chunkserver")) {
     const files = await readdir(join(cluster.directory, node.name, "data", "quarantine")).catch(
@@ -205,8 +212,10 @@ async function quarantined(cluster: LocalCluster): Promise<string[]> {
   return found;
 }
 
-/** Flips bytes in the middle of the largest extent file of some chunkserver. @returns its name */
-async function flipBytes(cluster: LocalCluster): Promise<string> {
+/**
+ * Overwrites bytes in the middle of the largest extent file of all chunkservers. Returns its name.
+ */
+async function overwriteBytes(cluster: LocalCluster): Promise<string> {
   let largest = { path: "", size: 0 };
   for (const node of cluster.nodes.filter((each) => each.role === "chunkserver")) {
     const data = join(cluster.directory, node.name, "data");
@@ -219,7 +228,7 @@ async function flipBytes(cluster: LocalCluster): Promise<string> {
   }
   const file = await open(largest.path, "r+");
   try {
-    const garbage = Buffer.from("these bytes rotted");
+    const garbage = Buffer.from("corrupt bytes");
     for (const share of [0.25, 0.5, 0.75]) {
       await file.write(garbage, 0, garbage.length, Math.floor(largest.size * share));
     }
@@ -240,10 +249,10 @@ async function waitUntilWhole(cluster: LocalCluster): Promise<void> {
     ({ health }) => (health.word === "ok" ? null : `${health.word}: ${health.reasons.join("; ")}`),
     { timeoutMs: WHOLE_TIMEOUT_MS },
   );
-  check(true, "the cluster is whole: all processes there, every chunk with all its copies");
+  check(true, "the cluster is whole: all processes run, and every chunk has all its replicas");
 }
 
-/** Runs the CLI as a user would. @returns its exit status, which must be among `expected` */
+/** Runs a CLI command. Resolves with its exit status, which must be one of `expected`. */
 function run(
   cluster: LocalCluster,
   commandArguments: readonly string[],
@@ -266,7 +275,7 @@ function run(
       check(
         expected.includes(exitStatus),
         null,
-        `ashlar ${commandArguments[0]} ended with ${exitStatus}`,
+        `ashlar ${commandArguments[0]}: expected exit status ${expected.join(" or ")}: current value is ${exitStatus}`,
       );
       resolve(exitStatus);
     });
@@ -277,16 +286,16 @@ function say(text: string): void {
   process.stdout.write(`\n${text}\n`);
 }
 
-function tell(text: string): void {
+function print(text: string): void {
   process.stdout.write(`  ${text}\n`);
 }
 
-/** Says that `claim` holds, or remembers that it does not. */
+/** Prints that `claim` holds, or records the failure. */
 function check(holds: boolean, claim: string | null, detail = ""): void {
   if (holds) {
-    if (claim !== null) tell(`OK: ${claim}`);
+    if (claim !== null) print(`OK: ${claim}`);
     return;
   }
   failures.push([claim, detail].filter((part) => part !== null && part !== "").join(": "));
-  tell(`FAILED: ${failures.at(-1)}`);
+  print(`FAILED: ${failures.at(-1)}`);
 }

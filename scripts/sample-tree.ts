@@ -4,9 +4,10 @@ import { join } from "node:path";
 
 const MIB = 1024 * 1024;
 
-/** Folders of this repository that are copied in: real files of real shapes. */
+/** Folders of this repository that are copied into the tree, for files of realistic sizes. */
 const SOURCES = ["master", "chunkserver", "client", "shared", "test", "docs", "scripts"];
 
+/** A local tree of files for tests and benchmarks. */
 export interface SampleTree {
   readonly directory: string;
   readonly fileCount: number;
@@ -16,8 +17,8 @@ export interface SampleTree {
 }
 
 /**
- * A real tree of files: this repository's own sources, small files of odd sizes and names, and
- * large ones of pseudo-random bytes (the same at every run).
+ * Creates a tree of files: the sources of this repository, small files of edge-case sizes and
+ * names, and large files of pseudo-random bytes, which are the same at every run.
  */
 export async function makeSampleTree(
   directory: string,
@@ -48,7 +49,7 @@ async function makeSmallFiles(directory: string): Promise<void> {
   for (const [index, name] of names.entries()) {
     await writeFile(join(directory, name), randomBytes(index, index));
   }
-  // Around the bounds where things change: inline files, blocks, packed extents.
+  // Sizes around the limits of inline files, blocks and packed extents.
   for (const size of [4095, 4096, 4097, 65_535, 65_536, 65_537, MIB - 1, MIB, MIB + 1]) {
     await writeFile(
       join(directory, "deep", "deeper", "deepest", `size-${size}`),
@@ -60,7 +61,7 @@ async function makeSmallFiles(directory: string): Promise<void> {
   }
 }
 
-/** `size` bytes that depend on `seed` alone: AES-128-CTR over zeros. */
+/** Returns `size` bytes that depend only on `seed`: AES-128-CTR over zeros. */
 export function randomBytes(size: number, seed: number): Buffer {
   return keystream(seed).update(Buffer.alloc(size));
 }
@@ -70,7 +71,7 @@ function keystream(seed: number): ReturnType<typeof createCipheriv> {
   return createCipheriv("aes-128-ctr", key, Buffer.alloc(16));
 }
 
-/** A file of pseudo-random bytes. */
+/** Writes a file of `size` pseudo-random bytes that depend only on `seed`. */
 export async function writeRandomFile(path: string, size: number, seed: number): Promise<void> {
   const stream = keystream(seed);
   const zeros = Buffer.alloc(4 * MIB);

@@ -1,4 +1,4 @@
-// `npm run simulate -- --help`: installs what is missing, builds a copy of its own, and simulates.
+// `npm run simulate -- --help`: installs what is missing, builds its own copy, and simulates.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -8,12 +8,12 @@ ensureInstalled();
 const words = process.argv.slice(2);
 process.exitCode = words.some((word) => word.startsWith("--mutants")) ? mutants() : simulate();
 
-/** Mutants are planted into copies of the sources themselves. */
+/** Runs the mutants, which are planted into copies of the sources. */
 function mutants() {
   return run(["--import=tsx", join(ROOT, "scripts", "simulate.ts"), ...words]);
 }
 
-/** Compiled: a fifth faster than translated on the fly, and whoever edits meanwhile changes nothing. */
+/** Runs a compiled copy: a fifth faster than tsx, and edits during the run have no effect. */
 function simulate() {
   const copy = mkdtempSync(join(ROOT, "dist.simulate-"));
   try {

@@ -1,8 +1,8 @@
 /**
- * Runs whole clusters in simulated worlds: `npm run simulate -- --help`.
+ * Simulates whole clusters: `npm run simulate -- --help`.
  *
  * Each seed is a cluster of production code in one process, over a virtual clock, network and
- * disks, with faults. The same seed, options and version do the same, event by event.
+ * disks, with faults. The same seed, options and version produce the same events in the same order.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -14,6 +14,7 @@ import type { SimulationOptions } from "../test/simulation/cluster/simulation.ts
 import { optionsOf } from "../test/simulation/cluster/simulation-options.ts";
 import { proveMutants } from "../test/simulation/mutants/prove-mutants.ts";
 
+/** Parsed flags of the command line. */
 interface Flags {
   readonly seed: number;
   readonly seeds?: number;
@@ -29,7 +30,7 @@ interface Flags {
   readonly mutants?: true | readonly string[];
 }
 
-/** What `--save` writes and `--replay` reads. */
+/** Content of a file that `--save` writes and `--replay` reads. */
 interface Recording {
   readonly options: SimulationOptions;
   readonly traceHash: string;
@@ -63,7 +64,7 @@ async function main(words: readonly string[]): Promise<number> {
     },
     onOutcome: (options, outcome, cpuSeconds) => {
       totals.add(outcome, cpuSeconds);
-      tell(options, outcome, flags);
+      report(options, outcome, flags);
     },
   });
   console.log(totals.describe());
@@ -80,7 +81,7 @@ function optionsFor(seed: number, flags: Flags): SimulationOptions {
   });
 }
 
-function tell(options: SimulationOptions, outcome: SeedOutcome, { save }: Flags): void {
+function report(options: SimulationOptions, outcome: SeedOutcome, { save }: Flags): void {
   const { seed, masters, chunkservers, clients, workload } = options;
   const { virtualMs, eventCount, answeredCount, traceHash } = outcome.result;
   console.log(
@@ -93,32 +94,39 @@ function tell(options: SimulationOptions, outcome: SeedOutcome, { save }: Flags)
   const path = join(save, `seed-${seed}.json`);
   const recording: Recording = { options, traceHash };
   writeFileSync(path, `${JSON.stringify(recording, null, 2)}\n`);
-  console.error(`or with: npm run simulate -- --replay ${path}`);
+  console.error(`Replay: npm run simulate -- --replay ${path}`);
 }
 
 async function replay(path: string): Promise<number> {
   const { options, traceHash } = JSON.parse(readFileSync(path, "utf8")) as Recording;
   const outcome = await runSeed(options);
-  console.log(outcome.kind === "passed" ? "It passes now" : outcome.report);
+  console.log(outcome.kind === "passed" ? "The seed passes now" : outcome.report);
   const isSame = outcome.result.traceHash === traceHash;
   console.log(
-    isSame ? "All events are those of the recording" : "The events differ: another version?",
+    isSame
+      ? "The events are equal to the recording"
+      : "The events differ from the recording: the version may differ",
   );
   return outcome.kind === "passed" ? 0 : 1;
 }
 
 function parse(words: readonly string[]): Flags {
   const program = new Command("simulate")
-    .description("Runs whole clusters in simulated worlds, from seeds.")
+    .description("Simulates whole clusters with faults, from seeds.")
     .option("--seed <n>", "the first seed", whole, 1)
-    .option("--seeds <n>", "how many seeds (default: 1)", whole)
-    .option("--minutes <m>", "seeds until so many real minutes are over", positive)
-    .option("--jobs <n>", "seeds at a time, each in a process", whole, availableParallelism())
-    .option("--keep-going", "do not end at the first seed that fails")
-    .option("--seconds <s>", "virtual seconds of faults for each seed (default: 360)", positive)
+    .option("--seeds <n>", "number of seeds (default: 1)", whole)
+    .option("--minutes <m>", "run seeds for this many real minutes", positive)
+    .option(
+      "--jobs <n>",
+      "seeds at the same time, each in a process",
+      whole,
+      availableParallelism(),
+    )
+    .option("--keep-going", "continue after a seed that fails")
+    .option("--seconds <s>", "virtual seconds of faults in each seed (default: 360)", positive)
     .option("--nodes <MxCxK>", "masters, chunkservers, clients: 3x4x3 (default: by seed)", shape)
     .addOption(
-      new Option("--workload <name>", "what the clients do (default: by seed)").choices([
+      new Option("--workload <name>", "operations of the clients (default: by seed)").choices([
         "mixed",
         "names",
         "files",
@@ -126,14 +134,14 @@ function parse(words: readonly string[]): Flags {
     )
     .option(
       "--pace <n>",
-      "masters and chunkservers notice silence n times later (default: by seed)",
+      "multiply the failure detection times of masters and chunkservers by n (default: by seed)",
       whole,
     )
-    .option("--save <dir>", "write a file for --replay when a seed fails")
-    .option("--replay <file>", "run what such a file recorded, and nothing else")
+    .option("--save <dir>", "write a file for --replay for each seed that fails")
+    .option("--replay <file>", "run only the seed that such a file recorded")
     .option(
       "--mutants [names...]",
-      "plant each known bug (or those named) into a copy of the sources and see it caught",
+      "plant each known bug (or the named ones) into a copy of the sources and check that it is caught",
     );
   return program.parse(words, { from: "user" }).opts<Flags & Record<string, unknown>>();
 }

@@ -10,10 +10,13 @@ import { runSoak } from "./soak/run-soak.ts";
 import { describeReport } from "./soak/soak-report.ts";
 
 const STARTER = fileURLToPath(new URL("../../scripts/soak-meta.mjs", import.meta.url));
-/** Mounts, the network and every process of the run go with the first process inside. */
+/** Mounts, network and processes of the run end with the first process in these namespaces. */
 const NAMESPACES = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
-/** @returns 0 if everything held, 1 if not, 2 for wrong usage or a machine that lacks something */
+/**
+ * Runs the soak test. Resolves with 0 if all promises held, 1 if not, 2 for wrong usage or a
+ * machine that lacks a requirement, 130 if interrupted.
+ */
 export async function main(commandLine: readonly string[]): Promise<number> {
   let options: SoakOptions | "help";
   try {
@@ -30,17 +33,18 @@ export async function main(commandLine: readonly string[]): Promise<number> {
   if (options.inside !== null) return runInside(options, options.inside);
   const missing = await missingRequirements(options.faults);
   if (missing.length > 0) {
-    process.stderr.write(`Cannot run: this machine lacks\n  ${missing.join("\n  ")}\n`);
+    const list = missing.join("\n  ");
+    process.stderr.write(`Cannot run the soak test: missing on this machine:\n  ${list}\n`);
     return 2;
   }
   return runOutside(options, commandLine);
 }
 
-/** Starts the run in namespaces of its own, and cleans up after it whatever happens to it. */
+/** Starts the run in its own namespaces, and removes its directory afterwards. */
 async function runOutside(options: SoakOptions, commandLine: readonly string[]): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), "ashlar-soak-"));
   const command = [process.execPath, STARTER, ...commandLine, "--inside", directory];
-  // The run inside ends when its standard input does: at a signal, and if this process is killed.
+  // The run inside ends when its standard input ends: on a signal, or if this process is killed.
   const child = spawn("unshare", [...NAMESPACES, ...command], {
     stdio: ["pipe", "inherit", "inherit"],
   });
@@ -53,8 +57,8 @@ async function runOutside(options: SoakOptions, commandLine: readonly string[]):
     child.once("exit", (code) => resolve(code ?? 1));
   });
   process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-  const isWanted = options.keep || (status !== 0 && status !== 130);
-  if (!isWanted) await rm(directory, { recursive: true, force: true });
+  const isKept = options.keep || (status !== 0 && status !== 130);
+  if (!isKept) await rm(directory, { recursive: true, force: true });
   else process.stderr.write(`Logs, journal and disk images: less ${directory}/journal.jsonl\n`);
   return status;
 }

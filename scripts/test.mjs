@@ -1,10 +1,10 @@
 /**
  * Runs the tests: `npm test`, `npm test -- test/master raft-log --test-name-pattern=vote`.
  *
- * A parameter selects the test files whose path contains it; `--quick` leaves out test/cluster and
- * test/package, and with them the build; parameters that begin with `--test-` go to Node. All test
- * files of a folder run in one process (a process for each file takes six times as long), so a test
- * must clean up after itself, and a hook outside of `describe` counts for its whole folder.
+ * A parameter selects the test files whose path contains it. `--quick` excludes test/cluster and
+ * test/package, which need the build. Parameters that begin with `--test-` are passed to Node. All
+ * test files of a folder run in one process (one process per file takes six times as long). So a test
+ * must clean up after itself, and a hook outside of `describe` applies to its whole folder.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -12,29 +12,29 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ensureBuilt, ensureInstalled, ROOT } from "./bootstrap.mjs";
 
-/** For one process on Node 20 and 22, for one test on Node 24: so Node reads `--test-timeout`. */
+/** Value of `--test-timeout`. Node 20 and 22 apply it to a process, Node 24 to a test. */
 const TIMEOUT_MS = 200_000;
-/** How long a folder's process may live on after its last test. */
+/** How long the process of a folder may stay open after its last test. */
 const LEAK_GRACE_MS = 5000;
-/** Two: the simulations take a core for themselves, and clusters must not starve. */
+/** Two: the simulations use one core, and the clusters need the other one. */
 const CONCURRENCY = 2;
 const CLUSTER = "test/cluster";
-/** Folders whose tests run the built product in processes of its own. `--quick` leaves them out. */
+/** Folders whose tests run the built product in its own processes. `--quick` excludes them. */
 const BUILT = [CLUSTER, "test/package"];
 
 process.exit(main(process.argv.slice(2)));
 
 function main(parameters) {
-  const forNode = parameters.filter((parameter) => parameter.startsWith("--test-"));
-  const quick = parameters.includes("--quick");
-  const wanted = parameters.filter((parameter) => !parameter.startsWith("-"));
+  const nodeFlags = parameters.filter((parameter) => parameter.startsWith("--test-"));
+  const isQuick = parameters.includes("--quick");
+  const patterns = parameters.filter((parameter) => !parameter.startsWith("-"));
   const files = testFiles().filter(
     (file) =>
-      !(quick && needsBuild(file)) &&
-      (wanted.length === 0 || wanted.some((part) => file.includes(part))),
+      !(isQuick && needsBuild(file)) &&
+      (patterns.length === 0 || patterns.some((pattern) => file.includes(pattern))),
   );
   if (files.length === 0) {
-    console.error(`ashlar: no test file matches ${wanted.join(" ") || "test/**/*.test.ts"}`);
+    console.error(`ashlar: no test file matches ${patterns.join(" ") || "test/**/*.test.ts"}`);
     return 1;
   }
 
@@ -42,7 +42,7 @@ function main(parameters) {
   if (files.some(needsBuild)) ensureBuilt();
   const entries = mkdtempSync(join(ROOT, "node_modules", ".ashlar-test-"));
   try {
-    return runEntries(writeEntries(entries, files), forNode);
+    return runEntries(writeEntries(entries, files), nodeFlags);
   } finally {
     rmSync(entries, { recursive: true, force: true });
   }
@@ -52,7 +52,7 @@ function needsBuild(file) {
   return BUILT.some((folder) => file.startsWith(`${folder}/`));
 }
 
-/** Paths of all test files from the root, with "/" between names. */
+/** Returns the paths of all test files, relative to the root, with "/" between names. */
 function testFiles() {
   const names = readdirSync(join(ROOT, "test"), { recursive: true });
   return names
@@ -61,11 +61,11 @@ function testFiles() {
     .sort();
 }
 
-/** One file for each process, that loads its tests; Node runs them in the order of their names. */
+/** Writes one entry file per process. It imports the tests. Node runs the files ordered by name. */
 function writeEntries(directory, files) {
   const filesByProcess = new Map();
   for (const file of files) {
-    // Clusters last for a minute each: a process of its own lets two run at a time.
+    // A cluster test takes about a minute. In its own process two of them run at the same time.
     const process = file.startsWith(`${CLUSTER}/`) ? file : dirname(file);
     filesByProcess.set(process, [...(filesByProcess.get(process) ?? []), file]);
   }
@@ -77,15 +77,15 @@ function writeEntries(directory, files) {
   });
 }
 
-/** The long ones first, so that both cores end together; the clusters last, when it is quiet. */
+/** Orders the folders: long ones first, so that both cores end together; clusters last. */
 function rank(folder) {
   if (folder.startsWith("test/simulation")) return 1;
   return folder.startsWith(CLUSTER) ? 3 : 2;
 }
 
 /**
- * Static imports: all tests are known before the first one runs. A folder whose process lives on
- * after its last test fails: Node 24 would wait for ever.
+ * Returns the source of an entry file. Its imports are static, so all tests are known before the
+ * first one runs. A process that stays open after its last test fails: Node 24 would wait forever.
  */
 function entrySource(files) {
   const imports = files.map(
@@ -102,7 +102,7 @@ after(() => {
 `;
 }
 
-function runEntries(entries, forNode) {
+function runEntries(entries, nodeFlags) {
   const flags = [
     "--import=tsx",
     "--test",
@@ -110,7 +110,7 @@ function runEntries(entries, forNode) {
     `--test-timeout=${TIMEOUT_MS}`,
     "--test-reporter=spec",
   ];
-  const { status, error } = spawnSync(process.execPath, [...flags, ...forNode, ...entries], {
+  const { status, error } = spawnSync(process.execPath, [...flags, ...nodeFlags, ...entries], {
     cwd: ROOT,
     stdio: "inherit",
   });

@@ -1,21 +1,21 @@
 /**
- * One process of a bare chain (`bare-chain.ts`): `bare-chain-member.js FILE [PORT …]`. It overwrites
- * a page of FILE for each message, synced; with ports it hands the message on to who listens there,
- * and answers once a majority has it. One message at a time, as from one caller.
+ * One process of a bare chain (`bare-chain.ts`): `bare-chain-member.js FILE [PORT …]`. For each
+ * message it overwrites a page of FILE with O_DSYNC. With ports, it also forwards the message to
+ * the processes on these ports, and answers when a majority has written it.
  */
 import { closeSync, constants, fsyncSync, openSync, write, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { MESSAGE } from "./bare-chain.ts";
 
 const PAGE = Buffer.alloc(4_096, 7);
-/** About as much as the answer to a create. */
+/** About the size of the answer to a create. */
 const ANSWER_BYTES = 60;
-/** Written before: an overwrite needs no entry in the file system's journal. */
+/** Length of FILE, written in advance: an overwrite adds no entry to the file system's journal. */
 const FILE_BYTES = 8 * 1024 * 1024;
 
 const [path = "", ...ports] = process.argv.slice(2);
 const file = opened(path);
-/** How many messages each process has on its disk: this one, then those that follow. */
+/** Messages that each process has on its disk: this process first, then its followers. */
 const written = [0, ...ports.map(() => 0)];
 const majority = (written.length >> 1) + 1;
 let position = 0;
@@ -28,7 +28,7 @@ const followers = ports.map((port, place) => {
 
 const server = createServer((socket) => {
   asker = noDelay(socket).on("data", (bytes) => {
-    // More than one have come together where this process was late.
+    // Several messages may arrive in one read if this process was slow.
     const count = bytes.length / MESSAGE.length;
     for (const follower of followers) follower.write(MESSAGE);
     write(file, PAGE, 0, PAGE.length, position, (error) => {

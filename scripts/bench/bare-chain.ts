@@ -6,13 +6,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const PROGRAM = fileURLToPath(new URL("./bare-chain-member.js", import.meta.url));
-/** About as much as a create. What is sent to a member is always a whole number of these. */
+/** A message of about the size of a create. A member always receives a whole number of them. */
 export const MESSAGE: Buffer = Buffer.alloc(300);
 
 /**
- * The least that a durable change on three members can cost in Node on this machine now: one
- * process hands a message on to two others, all write a page and sync, and two of three are
- * enough. No namespace, no Raft, nothing checked. What a figure of the cluster is to be seen beside.
+ * The lowest cost of a durable change on three members in Node on this machine: one process
+ * forwards a message to two others, all three write a page and sync it, and two of three are enough
+ * for an answer. No namespace, no Raft, no checks. It is the baseline for the figures of the
+ * cluster.
  */
 export class BareChain implements AsyncDisposable {
   readonly #processes: readonly ChildProcess[];
@@ -23,6 +24,7 @@ export class BareChain implements AsyncDisposable {
     this.#socket = socket;
   }
 
+  /** Starts the three processes. `work` is the directory of their files. */
   static async start(work: string): Promise<BareChain> {
     await mkdir(work, { recursive: true });
     const processes: ChildProcess[] = [];
@@ -38,7 +40,7 @@ export class BareChain implements AsyncDisposable {
     return new BareChain(processes, socket);
   }
 
-  /** One message to two of three, one at a time. */
+  /** Sends one message and resolves when two of the three processes have written it. */
   async write(): Promise<void> {
     const answered = once(this.#socket, "data");
     this.#socket.write(MESSAGE);

@@ -4,39 +4,46 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../client/connect.ts";
+import type { BenchContext } from "./bench-context.ts";
 import { CpuMeter } from "./cpu-seconds.ts";
 import { measureFailover } from "./failover.ts";
-import { type Bench, describe, type Measurement } from "./measurement.ts";
+import { describe, type Measurement } from "./measurement.ts";
 import { measureMetadata } from "./metadata.ts";
 import { measureScale } from "./scale.ts";
 import { measureSequential } from "./sequential.ts";
 import { measureSmallFiles } from "./small-files.ts";
 
-const SUITES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
+const SUITES: Readonly<Record<string, (bench: BenchContext) => Promise<void>>> = {
   sequential: measureSequential,
   small: measureSmallFiles,
   meta: measureMetadata,
   failover: measureFailover,
   scale: measureScale,
 };
-/** What runs where no suite is named: all but the one that takes many minutes. */
-const USUAL_SUITES = Object.keys(SUITES).filter((name) => name !== "scale");
+/** The suites that run by default: all except the one that takes many minutes. */
+const DEFAULT_SUITES = Object.keys(SUITES).filter((name) => name !== "scale");
 const FILES = 5_000_000;
 
 const USAGE = `Usage: npm run bench -- [suite …] [--json] [--files N]
 
-Suites: ${Object.keys(SUITES).join(", ")} (default: all but scale). Exit status 1 if a stated bound is missed.
---files: how many files scale makes (${FILES}); its bounds are stated for that many, which take 10 GB of disk.
+Suites: ${Object.keys(SUITES).join(", ")} (default: all but scale).
+Exit status 1 if a bound was missed.
+
+--json   print one JSON object per line
+--files  number of files that scale creates (${FILES}): its bounds apply to this number,
+         which needs 10 GB of disk
 `;
 
-/** @returns 0 if every bound held, 1 if one was missed, 2 for wrong usage */
+/**
+ * Runs the benchmark. Resolves with 0 if all bounds held, 1 if one was missed, 2 for wrong usage.
+ */
 export async function main(commandLine: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...commandLine],
     allowPositionals: true,
     options: { json: { type: "boolean" }, files: { type: "string" }, help: { type: "boolean" } },
   });
-  const names = positionals.length === 0 ? USUAL_SUITES : positionals;
+  const names = positionals.length === 0 ? DEFAULT_SUITES : positionals;
   const files = values.files === undefined ? FILES : Number(values.files);
   const isUnknown = names.some((name) => SUITES[name] === undefined);
   if (values.help === true || isUnknown || !Number.isSafeInteger(files) || files < 1) {
@@ -50,14 +57,14 @@ export async function main(commandLine: readonly string[]): Promise<number> {
     process.stdout.write(`${line}\n`);
   };
   for (const name of names) {
-    await runSuite(SUITES[name] as (bench: Bench) => Promise<void>, { files, report });
+    await runSuite(SUITES[name] as (bench: BenchContext) => Promise<void>, { files, report });
   }
   return missedCount === 0 ? 0 : 1;
 }
 
 async function runSuite(
-  suite: (bench: Bench) => Promise<void>,
-  given: Pick<Bench, "files" | "report">,
+  suite: (bench: BenchContext) => Promise<void>,
+  settings: Pick<BenchContext, "files" | "report">,
 ): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "ashlar-bench-"));
   let cluster: LocalCluster | null = null;
@@ -72,7 +79,7 @@ async function runSuite(
     const { masters, clusterId } = cluster;
     await using fileSystem = await connect({ masters, clusterId });
     const cpu = await CpuMeter.of(cluster);
-    await suite({ cluster, fileSystem, cpu, work, ...given });
+    await suite({ cluster, fileSystem, cpu, work, ...settings });
   } finally {
     await cluster?.down();
     await rm(work, { recursive: true, force: true });

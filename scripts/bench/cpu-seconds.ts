@@ -2,7 +2,7 @@ import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { runningPid } from "../../client/cli/cluster/node-process.ts";
 import { readProcessStat } from "../../shared/platform/procfs.ts";
 
-/** CPU time of every process of the cluster and of this one, which is the client. */
+/** Processor time of all processes of the cluster and of this process, which is the client. */
 export class CpuMeter {
   readonly #pids: readonly number[];
 
@@ -10,6 +10,7 @@ export class CpuMeter {
     this.#pids = pids;
   }
 
+  /** Reads the process ids of the cluster's running nodes. */
   static async of(cluster: LocalCluster): Promise<CpuMeter> {
     const pids = await Promise.all(
       cluster.nodes.map((node) => runningPid(cluster.directory, node)),
@@ -17,6 +18,7 @@ export class CpuMeter {
     return new CpuMeter([process.pid, ...pids.filter((pid) => pid !== null)]);
   }
 
+  /** Returns the processor time used so far, in seconds. */
   seconds(): number {
     return this.#pids.reduce((total, pid) => total + (readProcessStat(pid)?.cpuSeconds ?? 0), 0);
   }

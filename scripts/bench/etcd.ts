@@ -9,7 +9,10 @@ const MEMBERS = 3;
 const START_TIMEOUT_MS = 20_000;
 const VALUE = Buffer.alloc(256, 7).toString("base64");
 
-/** etcd as Debian packages it (`apt-get install etcd-server`), three members on the same disk. */
+/**
+ * A peer to compare with: etcd as Debian packages it (`apt-get install etcd-server`), three
+ * members.
+ */
 export class EtcdPeer implements AsyncDisposable {
   readonly #processes: readonly ChildProcess[];
   readonly #clientAddress: string;
@@ -20,7 +23,7 @@ export class EtcdPeer implements AsyncDisposable {
     this.#clientAddress = clientAddress;
   }
 
-  /** Null where etcd is not installed. */
+  /** Starts the members below `work`. Null if etcd is not installed. */
   static async start(work: string): Promise<EtcdPeer | null> {
     if (spawnSync("etcd", ["--version"]).status !== 0) return null;
     const addresses = await freeAddresses(0, 2 * MEMBERS);
@@ -47,7 +50,7 @@ export class EtcdPeer implements AsyncDisposable {
     return peer;
   }
 
-  /** One durable put through the JSON gateway. */
+  /** Makes one durable put through the JSON gateway. */
   put(key: string): Promise<void> {
     const [host, port] = this.#clientAddress.split(":");
     const body = JSON.stringify({ key: Buffer.from(key).toString("base64"), value: VALUE });

@@ -1,22 +1,24 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
-import { atMost, type Bench } from "./measurement.ts";
+import { median } from "../statistics.ts";
+import type { BenchContext } from "./bench-context.ts";
+import { atMost } from "./measurement.ts";
 
 const KILLS = 50;
 const STOPS = 20;
-/** How long a stopped leader stands still: longer than the others need to elect another one. */
+/** How long a leader is stopped: longer than the others need to elect a new one. */
 const STOP_MS = 4_000;
 const SETTLE_TIMEOUT_MS = 60_000;
-/** etcd 3.4.23 on this kind of machine, three members, 12 kills. */
+/** Result of etcd 3.4.23 on this kind of machine, three members, 12 kills. */
 const ETCD = { medianSeconds: 1.22, worstSeconds: 2.62 };
 const BOUNDS = { medianSeconds: 1.0, worstSeconds: 2.5 };
 
 /**
- * From the loss of the leader to the next acknowledged write, seen by a client that writes without
- * a pause. Only a write that was begun after the loss counts.
+ * Measures the time from the loss of the leader to the next acknowledged write, for a client that
+ * writes without a pause. Only a write that was started after the loss counts.
  */
-export async function measureFailover(bench: Bench): Promise<void> {
+export async function measureFailover(bench: BenchContext): Promise<void> {
   const writer = new Writer(bench);
   const running = writer.run();
   try {
@@ -31,7 +33,7 @@ export async function measureFailover(bench: Bench): Promise<void> {
 }
 
 async function gapsOf(
-  bench: Bench,
+  bench: BenchContext,
   writer: Writer,
   fault: { readonly count: number; readonly signal: "SIGKILL" | "SIGSTOP" },
 ): Promise<number[]> {
@@ -41,8 +43,8 @@ async function gapsOf(
     const { masters } = await cluster.waitUntilServing(SETTLE_TIMEOUT_MS);
     const leader = masters.find((master) => master.role === "leader");
     const node = cluster.nodes.find((each) => each.address === leader?.address);
-    if (node === undefined) throw new Error("A cluster that serves has a leader");
-    await sleep(300); // Not always at the same point of what follows a recovery.
+    if (node === undefined) throw new Error("Cannot find the leader among the nodes");
+    await sleep(300); // Varies the moment of the fault relative to the recovery before it.
     const lostMs = performance.now();
     await cluster.kill(node.name, fault.signal);
     gaps.push((await writer.nextAfter(lostMs)) / 1000);
@@ -64,13 +66,9 @@ async function recover(
   await cluster.kill(name, "SIGCONT");
 }
 
-function report(bench: Bench, name: string, gaps: readonly number[]): void {
+function report(bench: BenchContext, name: string, gaps: readonly number[]): void {
   const suite = "failover";
-  const sorted = gaps.toSorted((left, right) => left - right);
-  const figures = {
-    median: sorted[Math.floor(sorted.length / 2)] as number,
-    worst: sorted.at(-1) as number,
-  };
+  const figures = { median: median(gaps), worst: Math.max(...gaps) };
   for (const which of ["median", "worst"] as const) {
     const value = figures[which];
     const peer = { name: "etcd", value: ETCD[`${which}Seconds`] };
@@ -81,13 +79,13 @@ function report(bench: Bench, name: string, gaps: readonly number[]): void {
   }
 }
 
-/** Makes files one after the other for as long as it runs. */
+/** Creates one file after the other until it is stopped. */
 class Writer {
-  readonly #bench: Bench;
+  readonly #bench: BenchContext;
   #isStopped = false;
-  readonly #waiting = new Set<(startedMs: number) => void>();
+  readonly #listeners = new Set<(startedMs: number) => void>();
 
-  constructor(bench: Bench) {
+  constructor(bench: BenchContext) {
     this.#bench = bench;
   }
 
@@ -98,9 +96,9 @@ class Writer {
       const startedMs = performance.now();
       try {
         await fileSystem.create(`/failover/${number}`);
-        for (const tell of this.#waiting) tell(startedMs);
+        for (const listener of this.#listeners) listener(startedMs);
       } catch (error) {
-        // It may take longer than one call's patience; the next one follows at once.
+        // An election may take longer than the timeout of one call. The next call follows at once.
         if (!isAshlarError(error)) throw error;
       }
     }
@@ -110,15 +108,17 @@ class Writer {
     this.#isStopped = true;
   }
 
-  /** Resolves when a write was acknowledged that began after `lostMs`: how long after it, in ms. */
+  /**
+   * Resolves with the ms from `lostMs` to the first acknowledged write that was started after it.
+   */
   nextAfter(lostMs: number): Promise<number> {
     return new Promise((resolve) => {
-      const tell = (startedMs: number): void => {
+      const listener = (startedMs: number): void => {
         if (startedMs < lostMs) return;
-        this.#waiting.delete(tell);
+        this.#listeners.delete(listener);
         resolve(performance.now() - lostMs);
       };
-      this.#waiting.add(tell);
+      this.#listeners.add(listener);
     });
   }
 }

@@ -4,14 +4,13 @@ import { runMany } from "./rates.ts";
 
 const FILES_PER_DIRECTORY = 1_000;
 const DIRECTORIES_PER_GROUP = 100;
-/** 5,000 creates and what directories they need: half of what one transaction may hold. */
+/** 5,000 creates and their directories: half of the limit of one transaction. */
 const DIRECTORIES_PER_TRANSACTION = 5;
 const TRANSACTIONS_IN_FLIGHT = 4;
 
 /**
- * Makes `count` empty files, `/files/007/042/document-042-0815.txt`, a thousand in a directory.
- *
- * @returns files a second
+ * Creates `count` empty files, 1,000 in each directory: `/files/007/042/document-042-0815.txt`.
+ * Resolves with the number of files per second.
  */
 export async function loadFiles(fileSystem: FileSystem, count: number): Promise<number> {
   const directories = Math.ceil(count / FILES_PER_DIRECTORY);
@@ -23,38 +22,41 @@ export async function loadFiles(fileSystem: FileSystem, count: number): Promise<
     ? new progress.SingleBar({ stream: process.stderr, clearOnComplete: true })
     : null;
   bar?.start(count, 0);
-  const how = {
+  const load = {
     count: Math.ceil(directories / DIRECTORIES_PER_TRANSACTION),
     parallel: TRANSACTIONS_IN_FLIGHT,
   };
-  const { rate } = await runMany(how, async (index) => {
+  const { rate } = await runMany(load, async (index) => {
     const first = index * DIRECTORIES_PER_TRANSACTION;
     const end = Math.min(first + DIRECTORIES_PER_TRANSACTION, directories);
-    const made = await makeDirectories(fileSystem, { first, end, count });
-    bar?.increment(made);
+    const createdCount = await makeDirectories(fileSystem, { first, end, count });
+    bar?.increment(createdCount);
   });
   bar?.stop();
-  return (rate * count) / how.count;
+  return (rate * count) / load.count;
 }
 
+/**
+ * Creates the directories `first` to `end` (exclusive) in one transaction. Returns the file count.
+ */
 async function makeDirectories(
   fileSystem: FileSystem,
   range: { readonly first: number; readonly end: number; readonly count: number },
 ): Promise<number> {
   const transaction = fileSystem.transaction();
-  let made = 0;
+  let createdCount = 0;
   for (let number = range.first; number < range.end; number += 1) {
-    const place = padded(number % DIRECTORIES_PER_GROUP);
-    const directory = `${groupPath(Math.floor(number / DIRECTORIES_PER_GROUP))}/${place}`;
+    const inGroup = padded(number % DIRECTORIES_PER_GROUP);
+    const directory = `${groupPath(Math.floor(number / DIRECTORIES_PER_GROUP))}/${inGroup}`;
     transaction.mkdir(directory);
     const files = Math.min(FILES_PER_DIRECTORY, range.count - number * FILES_PER_DIRECTORY);
     for (let file = 0; file < files; file += 1) {
-      transaction.create(`${directory}/document-${place}-${padded(file)}.txt`);
+      transaction.create(`${directory}/document-${inGroup}-${padded(file)}.txt`);
     }
-    made += files;
+    createdCount += files;
   }
   await transaction.commit();
-  return made;
+  return createdCount;
 }
 
 function groupPath(group: number): string {

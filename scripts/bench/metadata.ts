@@ -1,15 +1,16 @@
 import { join } from "node:path";
 import { BareChain } from "./bare-chain.ts";
+import type { BenchContext } from "./bench-context.ts";
 import { EtcdPeer } from "./etcd.ts";
-import { atLeast, atMost, type Bench, type Measurement } from "./measurement.ts";
+import { atLeast, atMost, type Measurement } from "./measurement.ts";
 import { type Run, runMany } from "./rates.ts";
 
 const suite = "meta";
 const unit = "ops/s";
 
 /**
- * MooseFS 3.0.117 on this kind of machine: every change synced, stats from a cold cache, one thread
- * and eight.
+ * Results of MooseFS 3.0.117 on this kind of machine, with 1 and 8 threads. All changes synced,
+ * stats from a cold cache.
  */
 const MOOSEFS = { create: { 1: 1_874, 8: 1_630 }, stat: { 1: 13_868, 8: 8_747 } };
 
@@ -19,18 +20,18 @@ const LOADS = [
   { parallel: 64, count: 40_000, createBound: 10_000, statBound: 60_000 },
 ] as const;
 
-/** So often the two that are compared take turns. */
+/** Number of turns in which two compared systems alternate. */
 const TURNS = 10;
 
-/** Durable creates and linearizable stats a second, from one client process; etcd for scale. */
-export async function measureMetadata(bench: Bench): Promise<void> {
+/** Measures durable creates and linearizable stats per second from one client process. */
+export async function measureMetadata(bench: BenchContext): Promise<void> {
   const { fileSystem } = bench;
   await warmUp(bench);
   for (const { parallel, count, createBound, statBound } of LOADS) {
     const directory = `/meta-${parallel}`;
     await fileSystem.mkdir(directory);
-    const how = { count, parallel };
-    const creates = await runMetered(bench, how, (index) =>
+    const load = { count, parallel };
+    const creates = await runMetered(bench, load, (index) =>
       fileSystem.create(`${directory}/${index}`),
     );
     reportRun(bench, `create, ${parallel} in parallel`, creates, {
@@ -41,7 +42,9 @@ export async function measureMetadata(bench: Bench): Promise<void> {
       const name = "create alone, median";
       bench.report(atMost({ suite, name, value: creates.medianMs, unit: "ms", bound: 1 }));
     }
-    const stats = await runMetered(bench, how, (index) => fileSystem.stat(`${directory}/${index}`));
+    const stats = await runMetered(bench, load, (index) =>
+      fileSystem.stat(`${directory}/${index}`),
+    );
     reportRun(bench, `stat, ${parallel} in parallel`, stats, {
       bound: statBound,
       peer: peerOf(MOOSEFS.stat, parallel),
@@ -52,28 +55,28 @@ export async function measureMetadata(bench: Bench): Promise<void> {
 }
 
 /**
- * The first ten thousands of calls are slower, while all processes compile what they run: seconds
- * of what is meant to run for months.
+ * Runs the first tens of thousands of calls without a measurement. They are slower, because the
+ * processes still compile their code.
  */
-async function warmUp({ fileSystem }: Bench): Promise<void> {
+async function warmUp({ fileSystem }: BenchContext): Promise<void> {
   await fileSystem.mkdir("/warm-up");
-  const how = { count: 60_000, parallel: 64 };
-  await runMany(how, (index) => fileSystem.create(`/warm-up/${index}`));
-  await runMany(how, (index) => fileSystem.stat(`/warm-up/${index}`));
+  const load = { count: 60_000, parallel: 64 };
+  await runMany(load, (index) => fileSystem.create(`/warm-up/${index}`));
+  await runMany(load, (index) => fileSystem.stat(`/warm-up/${index}`));
 }
 
-/** How much of what one caller waits for is the machine's: see `BareChain`. */
-async function measureAgainstBareChain({ fileSystem, work, report }: Bench): Promise<void> {
+/** Compares creates with a bare chain, which shows the share of the machine: see `BareChain`. */
+async function measureAgainstBareChain({ fileSystem, work, report }: BenchContext): Promise<void> {
   await using chain = await BareChain.start(join(work, "chain"));
   await fileSystem.mkdir("/chain");
-  const { ours, theirs } = await inTurns({ count: 3_000, parallel: 1 }, [
+  const { ours, theirs } = await runInTurns({ count: 3_000, parallel: 1 }, [
     (index) => fileSystem.create(`/chain/${index}`),
     () => chain.write(),
   ]);
   const peer = { name: "bare chain", value: theirs };
   report({
     suite,
-    name: "create beside a bare chain",
+    name: "create in turns with a bare chain",
     value: ours,
     unit,
     peer,
@@ -81,12 +84,12 @@ async function measureAgainstBareChain({ fileSystem, work, report }: Bench): Pro
   });
 }
 
-/** In the same minutes on the same disk: creates here, puts of 256 bytes there. */
-async function measureAgainstEtcd(bench: Bench): Promise<void> {
+/** Compares creates with etcd puts of 256 bytes, at the same time and on the same disk. */
+async function measureAgainstEtcd(bench: BenchContext): Promise<void> {
   const { fileSystem, work } = bench;
   await using etcd = await EtcdPeer.start(join(work, "etcd"));
   if (etcd === null) {
-    process.stderr.write("etcd is not installed (apt-get install etcd-server): not compared\n");
+    process.stderr.write("etcd is not installed (apt-get install etcd-server): no comparison\n");
     return;
   }
   for (const [parallel, count] of [
@@ -96,11 +99,11 @@ async function measureAgainstEtcd(bench: Bench): Promise<void> {
   ] as const) {
     const directory = `/etcd-${parallel}`;
     await fileSystem.mkdir(directory);
-    const { ours, theirs } = await inTurns({ count, parallel }, [
+    const { ours, theirs } = await runInTurns({ count, parallel }, [
       (index) => fileSystem.create(`${directory}/${index}`),
       (index) => etcd.put(`${directory}/${index}`),
     ]);
-    reportRate(bench, `create beside etcd, ${parallel} in parallel`, ours, {
+    reportRate(bench, `create in turns with etcd, ${parallel} in parallel`, ours, {
       bound: theirs,
       peer: { name: "etcd", value: theirs },
     });
@@ -110,29 +113,29 @@ async function measureAgainstEtcd(bench: Bench): Promise<void> {
 type Task = (index: number) => Promise<unknown>;
 
 interface MeteredRun extends Run {
-  /** Processor time of one task over the client and all processes of the cluster, in µs. */
+  /** Processor time of one task in µs, summed over the client and all processes of the cluster. */
   readonly cpuMicros: number;
 }
 
 async function runMetered(
-  bench: Bench,
-  how: { readonly count: number; readonly parallel: number },
+  bench: BenchContext,
+  load: { readonly count: number; readonly parallel: number },
   task: Task,
 ): Promise<MeteredRun> {
   const cpuBefore = bench.cpu.seconds();
-  const run = await runMany(how, task);
+  const run = await runMany(load, task);
   const cpuSeconds = bench.cpu.seconds() - cpuBefore;
-  return { ...run, cpuMicros: (cpuSeconds * 1_000_000) / how.count };
+  return { ...run, cpuMicros: (cpuSeconds * 1_000_000) / load.count };
 }
 
-/** The rate, and the processor time: what bounds the rate where all processes share a machine. */
+/** Reports the rate and the processor time. The latter limits the rate if all share one machine. */
 function reportRun(
-  bench: Bench,
+  bench: BenchContext,
   name: string,
   run: MeteredRun,
-  against: Parameters<typeof reportRate>[3],
+  reference: Parameters<typeof reportRate>[3],
 ): void {
-  reportRate(bench, name, run.rate, against);
+  reportRate(bench, name, run.rate, reference);
   bench.report({
     suite,
     name: `${name}, CPU of all processes`,
@@ -142,10 +145,10 @@ function reportRun(
 }
 
 /**
- * The rates of two tasks, each run `count` times in all: by turns, a part of them each, since a
- * shared machine is another one from second to second.
+ * Returns the rates of two tasks. Each runs `count` times in total, in alternating parts, because
+ * the speed of a shared machine changes from second to second.
  */
-async function inTurns(
+async function runInTurns(
   { count, parallel }: { readonly count: number; readonly parallel: number },
   [our, their]: readonly [Task, Task],
 ): Promise<{ readonly ours: number; readonly theirs: number }> {
@@ -161,15 +164,15 @@ async function inTurns(
 }
 
 function reportRate(
-  bench: Bench,
+  bench: BenchContext,
   name: string,
   value: number,
-  against: {
+  reference: {
     readonly bound: number | undefined;
     readonly peer: Measurement["peer"];
   },
 ): void {
-  const { bound, peer } = against;
+  const { bound, peer } = reference;
   bench.report(
     atLeast({
       suite,

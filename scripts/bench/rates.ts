@@ -1,17 +1,19 @@
-/** What `runMany` has seen. */
+import { median } from "../statistics.ts";
+
+/** Result of `runMany`. */
 export interface Run {
-  /** Tasks a second. */
+  /** Tasks per second. */
   readonly rate: number;
-  /** Median of how long one task took, in ms. */
+  /** Median duration of one task, in ms. */
   readonly medianMs: number;
 }
 
-/** Runs `task` `count` times, `parallel` at a time. */
+/** Runs `task` `count` times, up to `parallel` at the same time. */
 export async function runMany(
-  how: { readonly count: number; readonly parallel: number },
+  load: { readonly count: number; readonly parallel: number },
   task: (index: number) => Promise<unknown>,
 ): Promise<Run> {
-  const { count, parallel } = how;
+  const { count, parallel } = load;
   const durations = new Float64Array(count);
   const startMs = performance.now();
   let next = 0;
@@ -26,6 +28,5 @@ export async function runMany(
   };
   await Promise.all(Array.from({ length: parallel }, worker));
   const seconds = (performance.now() - startMs) / 1000;
-  durations.sort();
-  return { rate: count / seconds, medianMs: durations[Math.floor(count / 2)] ?? 0 };
+  return { rate: count / seconds, medianMs: median(durations) };
 }

@@ -2,13 +2,13 @@ import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { runningPid } from "../../client/cli/cluster/node-process.ts";
 import { readProcessStatus } from "../../shared/platform/procfs.ts";
 
-/** What a process has in memory, in bytes: proc(5) status. */
+/** Resident memory of a process in bytes (proc(5) status). */
 export interface ResidentMemory {
-  /** VmRSS: what is its own, and the pages of files that it maps, which the kernel may drop. */
+  /** VmRSS: anonymous memory and mapped file pages. The kernel may drop the latter. */
   readonly total: number;
   readonly anonymous: number;
   readonly mapped: number;
-  /** VmHWM: the highest that VmRSS has been. */
+  /** VmHWM: the highest VmRSS so far. */
   readonly highest: number;
 }
 
@@ -22,12 +22,12 @@ function residentMemoryOf(pid: number): ResidentMemory {
   return { total, anonymous, mapped: bytesOf("RssFile"), highest: bytesOf("VmHWM") };
 }
 
-/** Of the master that leads now. */
+/** Returns the memory of the current leader. */
 export async function leaderMemory(cluster: LocalCluster): Promise<ResidentMemory> {
   const { masters } = await cluster.waitUntilServing(60_000);
   const leader = masters.find((master) => master.role === "leader");
   const node = cluster.nodes.find((each) => each.address === leader?.address);
   const pid = node === undefined ? null : await runningPid(cluster.directory, node);
-  if (pid === null) throw new Error("A cluster that serves has a leader that runs");
+  if (pid === null) throw new Error("Cannot find the process of the leader");
   return residentMemoryOf(pid);
 }

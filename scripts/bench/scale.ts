@@ -2,27 +2,29 @@ import { join } from "node:path";
 import { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
+import { median } from "../statistics.ts";
+import type { BenchContext } from "./bench-context.ts";
 import { loadFiles } from "./load-files.ts";
-import { atLeast, atMost, type Bench } from "./measurement.ts";
+import { atLeast, atMost } from "./measurement.ts";
 import { runMany } from "./rates.ts";
 import { leaderMemory } from "./resident-memory.ts";
 
 const suite = "scale";
 const MB = 1_000_000;
-/** What must hold with 5 million files in the namespace. */
+/** Bounds with 5 million files in the namespace. */
 const BOUNDS = { restartSeconds: 5, leaderBytes: 700 * MB, createShare: 0.8 };
 const CALLERS = 64;
-/** The machine is not equally fast in all minutes, so both clusters are measured by turns. */
+/** The speed of the machine varies over minutes, so the two clusters are measured in turns. */
 const ROUNDS = 5;
 const CREATES_PER_ROUND = 20_000;
 const RESTART_TIMEOUT_MS = 120_000;
 
-/** A namespace with many files against an empty one: creates, the leader's memory, restarts. */
-export async function measureScale(bench: Bench): Promise<void> {
+/** Compares a namespace with many files with an empty one: creates, leader's memory, restarts. */
+export async function measureScale(bench: BenchContext): Promise<void> {
   const { cluster, fileSystem, files } = bench;
   const loaded = await loadFiles(fileSystem, files);
   bench.report({ suite, name: `load of ${files} files`, value: loaded, unit: "files/s" });
-  await measureBesideEmpty(bench);
+  await compareWithEmpty(bench);
   await reportMemory(bench, "after the creates");
   await measureRestart(bench, "SIGTERM");
   await createMany(fileSystem, "/before-the-kill");
@@ -32,8 +34,8 @@ export async function measureScale(bench: Bench): Promise<void> {
   await reportMemory(bench, "after a restart");
 }
 
-/** By turns with an empty cluster, which runs for that time only. */
-async function measureBesideEmpty(bench: Bench): Promise<void> {
+/** Measures creates in turns with an empty cluster, which runs only for this comparison. */
+async function compareWithEmpty(bench: BenchContext): Promise<void> {
   const empty = await LocalCluster.up({
     directory: join(bench.work, "empty"),
     masters: 3,
@@ -52,7 +54,7 @@ async function measureBesideEmpty(bench: Bench): Promise<void> {
       rates.full.push(await createMany(bench.fileSystem, `/creates-${round}`));
     }
     reportCreates(bench, { empty: median(rates.empty), full: median(rates.full) });
-    // For scale: on a machine that is busy most of it is the processes' own start.
+    // A baseline: on a busy machine most of a restart is the start of the processes.
     const restart = await restartSeconds(empty, "SIGTERM");
     reportRestart(bench, "empty namespace, restart after SIGTERM of all", restart);
   } finally {
@@ -61,7 +63,7 @@ async function measureBesideEmpty(bench: Bench): Promise<void> {
 }
 
 function reportCreates(
-  bench: Bench,
+  bench: BenchContext,
   rates: { readonly empty: number; readonly full: number },
 ): void {
   const unit = "ops/s";
@@ -78,15 +80,15 @@ function reportCreates(
   );
 }
 
-/** @returns creates a second */
+/** Resolves with the number of creates per second. */
 async function createMany(fileSystem: FileSystem, directory: string): Promise<number> {
   await fileSystem.mkdir(directory);
-  const how = { count: CREATES_PER_ROUND, parallel: CALLERS };
-  const { rate } = await runMany(how, (index) => fileSystem.create(`${directory}/${index}`));
+  const load = { count: CREATES_PER_ROUND, parallel: CALLERS };
+  const { rate } = await runMany(load, (index) => fileSystem.create(`${directory}/${index}`));
   return rate;
 }
 
-async function reportMemory(bench: Bench, when: string): Promise<void> {
+async function reportMemory(bench: BenchContext, when: string): Promise<void> {
   const memory = await leaderMemory(bench.cluster);
   const report = (name: string, bytes: number, bound?: number): void => {
     const figure = { suite, name: `leader ${name}, ${when}`, value: bytes / MB, unit: "MB" };
@@ -98,17 +100,18 @@ async function reportMemory(bench: Bench, when: string): Promise<void> {
   report("VmHWM", memory.highest, BOUNDS.leaderBytes);
 }
 
-async function measureRestart(bench: Bench, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+async function measureRestart(bench: BenchContext, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
   const restart = await restartSeconds(bench.cluster, signal);
   reportRestart(bench, `restart after ${signal} of all`, restart, BOUNDS.restartSeconds);
 }
 
+/** Seconds from the start of the masters to the first answers. */
 interface Restart {
   readonly read: number;
   readonly created: number;
 }
 
-/** All masters end at once; from their next start to the first answers, for a new client. */
+/** Ends all masters, starts them again, and measures the first answers for a new client. */
 async function restartSeconds(
   cluster: LocalCluster,
   signal: "SIGTERM" | "SIGKILL",
@@ -130,15 +133,11 @@ async function restartSeconds(
   return { read, created };
 }
 
-function reportRestart(bench: Bench, name: string, restart: Restart, bound?: number): void {
+function reportRestart(bench: BenchContext, name: string, restart: Restart, bound?: number): void {
   const report = (what: string, value: number): void => {
     const figure = { suite, name: `${name}, first ${what}`, value, unit: "s" };
     bench.report(bound === undefined ? figure : atMost({ ...figure, bound }));
   };
   report("linearizable read", restart.read);
   report("create", restart.created);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
 }

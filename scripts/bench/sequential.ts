@@ -2,20 +2,26 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { LocalSource } from "../../client/cli/local-source.ts";
 import { writeRandomFile } from "../sample-tree.ts";
-import { atMost, type Bench } from "./measurement.ts";
+import { median } from "../statistics.ts";
+import type { BenchContext } from "./bench-context.ts";
+import { atMost } from "./measurement.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 const REPEATS = 5;
-/** MooseFS 3.0.117 here, goal 3, fsync everywhere, through its mount: docs/decisions names the source. */
+/**
+ * MooseFS 3.0.117, goal 3, fsync for everything, through its mount. docs/decisions has the source.
+ */
 const MOOSEFS = { put: { rate: 183, cpu: 9.7 }, get: { rate: 665, cpu: 2.33 } };
 
-/** 1 GiB put with three durable copies, and got with every block proved, one after the other. */
-export async function measureSequential(bench: Bench): Promise<void> {
+/**
+ * Measures 1 GiB files: put with three durable replicas, get with all blocks verified, in turns.
+ */
+export async function measureSequential(bench: BenchContext): Promise<void> {
   const source = join(bench.work, "source");
   await writeRandomFile(source, GIB, 7);
-  const puts: Run[] = [];
-  const gets: Run[] = [];
+  const puts: Transfer[] = [];
+  const gets: Transfer[] = [];
   for (let repeat = 0; repeat < REPEATS; repeat += 1) {
     const path = `/file-${repeat}`;
     puts.push(await timed(bench, () => put(bench, source, path)));
@@ -25,12 +31,13 @@ export async function measureSequential(bench: Bench): Promise<void> {
   reportRuns(bench, "get 1 GiB, verified", gets, { peer: MOOSEFS.get, cpuBound: 1.6 });
 }
 
-interface Run {
+/** Duration and processor time of one transfer. */
+interface Transfer {
   readonly seconds: number;
   readonly cpuSeconds: number;
 }
 
-async function timed(bench: Bench, work: () => Promise<void>): Promise<Run> {
+async function timed(bench: BenchContext, work: () => Promise<void>): Promise<Transfer> {
   const cpuBefore = bench.cpu.seconds();
   const startMs = performance.now();
   await work();
@@ -38,8 +45,8 @@ async function timed(bench: Bench, work: () => Promise<void>): Promise<Run> {
   return { seconds, cpuSeconds: bench.cpu.seconds() - cpuBefore };
 }
 
-async function put(bench: Bench, source: string, path: string): Promise<void> {
-  // Other files each time: equal chunks would be found to be there already.
+async function put(bench: BenchContext, source: string, path: string): Promise<void> {
+  // Changes every chunk: a chunk that already exists would not be sent again.
   const stamp = Buffer.from(path);
   const file = await open(source, "r+");
   for (let chunk = 0; chunk < 16; chunk += 1)
@@ -49,20 +56,20 @@ async function put(bench: Bench, source: string, path: string): Promise<void> {
   await bench.fileSystem.writeFile(path, local, { sizeHint: GIB });
 }
 
-async function get(bench: Bench, path: string): Promise<void> {
+async function get(bench: BenchContext, path: string): Promise<void> {
   let bytes = 0;
   for await (const slab of bench.fileSystem.readSlabs(path)) {
     bytes += slab.bytes.length;
     slab.release();
   }
-  if (bytes !== GIB) throw new Error(`Got ${bytes} bytes of ${GIB}`);
+  if (bytes !== GIB) throw new Error(`Cannot read ${path}: expected ${GIB} bytes: got ${bytes}`);
 }
 
 function reportRuns(
-  bench: Bench,
+  bench: BenchContext,
   name: string,
-  runs: readonly Run[],
-  against: {
+  runs: readonly Transfer[],
+  reference: {
     readonly peer: { readonly rate: number; readonly cpu: number };
     readonly cpuBound: number;
   },
@@ -70,7 +77,7 @@ function reportRuns(
   const suite = "sequential";
   const rate = 1024 / median(runs.map((run) => run.seconds));
   const cpu = median(runs.map((run) => run.cpuSeconds));
-  const { peer, cpuBound } = against;
+  const { peer, cpuBound } = reference;
   bench.report({
     suite,
     name,
@@ -90,8 +97,4 @@ function reportRuns(
       ratio: cpu / peer.cpu,
     }),
   );
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
 }

@@ -1,0 +1,17 @@
+import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
+import type { FileSystem } from "../../client/file-system.ts";
+import type { CpuMeter } from "./cpu-seconds.ts";
+import type { Measurement } from "./measurement.ts";
+
+/** The environment of a suite: a new cluster of 3 masters and 3 chunkservers with fsync on. */
+export interface BenchContext {
+  readonly cluster: LocalCluster;
+  readonly fileSystem: FileSystem;
+  readonly cpu: CpuMeter;
+  /** A temporary directory. */
+  readonly work: string;
+  /** Number of files that the scale suite creates. */
+  readonly files: number;
+  /** Reports a figure as soon as it is measured. */
+  readonly report: (measurement: Measurement) => void;
+}
