@@ -71,7 +71,7 @@ export const CHUNKSERVER_CONFIG_HELP: Readonly<Record<keyof ChunkserverConfig, s
   serverId: "the server id that dataDir must have",
   reserveBytes: "free space that new chunks leave (the smaller of 5GiB and 5 % of the disk)",
   scrubBytesPerSecond: "read rate of the scrub per second; 0: no scrub (20MiB)",
-  scrubPassDaysMax: "longest duration of a full scrub pass, whatever the rate (21)",
+  scrubPassDaysMax: "longest duration of a full scrub pass in days; overrides the rate (21)",
   writeBytesInFlightMax: "memory for the bodies of writes (256MiB)",
   readBytesInFlightMax: "memory for read buffers (64MiB)",
   copiesAtOnceMax: "copy orders of the master that run at the same time (4)",

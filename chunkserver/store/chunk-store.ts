@@ -68,7 +68,7 @@ export class ChunkStore implements AsyncDisposable {
     return this.#writes.openCount;
   }
 
-  /** Reason why the disk accepts no more writes. Null: it accepts writes. */
+  /** Reason why the disk accepts no writes. Null: it accepts writes. */
   get failure(): unknown {
     return this.#deps.health.failure;
   }

@@ -30,10 +30,10 @@ export function extentPath(name: ExtentFileName): string {
  * The extent files of one disk: creates, opens, syncs and deletes them.
  *
  * A failed sync is never repeated: the kernel has dropped the pages that it could not write, and a
- * second fsync would report success (fsyncgate). The file accepts no more writes, and
- * `onSyncFailed` is called: the server must accept no more writes. `onWriteFailed` is called when a
- * write or the creation of a file was refused. Its caller gets the error too, and nothing was
- * acknowledged.
+ * second fsync would report success (fsyncgate). The file accepts no further writes, and
+ * `onSyncFailed` is called: the server must accept no further writes. `onWriteFailed` is called
+ * when a write or the creation of a file was refused. Its caller gets the error too, and nothing
+ * was acknowledged.
  */
 export class ExtentFiles {
   readonly #disk: Disk;
@@ -246,7 +246,7 @@ export class ExtentFile {
    * Makes the bytes written before the call and the name of the file durable. Concurrent callers
    * share one fdatasync.
    *
-   * @throws {AshlarError} DISK_FAILED: the file accepts no more writes.
+   * @throws {AshlarError} DISK_FAILED: the file accepts no further writes.
    */
   async sync(): Promise<void> {
     assert(!this.#isReleased, "a released file is not used");

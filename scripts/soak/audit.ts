@@ -17,13 +17,13 @@ import { stampOf, stampOfAttributes } from "./stamp.ts";
 import type { Workload } from "./workload.ts";
 import type { Writer } from "./writer.ts";
 
-/** As long as the cluster may take to be whole again. */
+/** Longer than the time that a cluster may take to become whole again. */
 const CALL_TIMEOUT_MS = 60_000;
 const MIB = 1024 * 1024;
 
 /**
- * Looks at everything while nobody writes: what was acknowledged is there, byte by byte; nothing
- * else is; every master, asked by itself, has the same names.
+ * Verifies the whole state while no client writes: each acknowledged file exists with its bytes, no
+ * other file exists, and all masters have the same names.
  */
 export class Audit {
   readonly #cluster: SoakCluster;
@@ -38,6 +38,7 @@ export class Audit {
     this.#pool = memberPool();
   }
 
+  /** Runs one audit. Violations are added to the journal. */
   async run(workload: Workload): Promise<void> {
     this.#fileSystem ??= await this.#cluster.connect("audit", CALL_TIMEOUT_MS);
     for (const writer of workload.writers) await this.#checkFiles(this.#fileSystem, writer);
@@ -46,7 +47,7 @@ export class Audit {
     await this.#compareMembers(this.#fileSystem, directories);
   }
 
-  /** Every replica of every chunk, on every server. */
+  /** Verifies every replica of every chunk on every server. */
   async verifyReplicas(): Promise<void> {
     this.#fileSystem ??= await this.#cluster.connect("audit", CALL_TIMEOUT_MS);
     for await (const result of this.#fileSystem.verify("/soak", { allReplicas: true })) {
@@ -54,7 +55,7 @@ export class Audit {
       const path = Buffer.from(result.path).toString();
       const { isReadable, badReplicaCount, error } = result;
       const found = `readable ${isReadable}, ${badReplicaCount} bad replicas, ${error}`;
-      this.#journal.violation(`${path}: its replicas are not whole: ${found}`);
+      this.#journal.violation(`${path}: its replicas are not complete: ${found}`);
     }
   }
 
@@ -72,28 +73,28 @@ export class Audit {
       const found = shown.get(path) ?? null;
       shown.delete(path);
       if (found !== value) {
-        this.#journal.violation(`${path}: shows ${found}: acknowledged was ${value}`);
+        this.#journal.violation(`${path}: expected ${value}, as acknowledged: found ${found}`);
       }
       if (found !== null) await this.#checkBytes(fileSystem, path, found);
     }
-    for (const path of shown.keys()) this.#journal.violation(`${path}: nobody made it`);
+    for (const path of shown.keys()) this.#journal.violation(`${path}: no client created it`);
   }
 
   async #checkBytes(fileSystem: FileSystem, path: string, stamp: number): Promise<void> {
     this.fileCount += 1;
     try {
       const bytes = await fileSystem.readFile(path);
-      // An empty file was created and never written: its stamp is in its attributes.
+      // An empty file was created and not written yet: its stamp is in its attributes.
       const expected = path.includes("pair-") ? Buffer.from(`stamp ${stamp}\n`) : contentOf(stamp);
       const isCreated = bytes.length === 0 && (await stampOf(fileSystem, path)) === stamp;
       if (isCreated || expected.equals(bytes)) return;
-      this.#journal.violation(`${path}: holds ${stampOfContent(bytes)}, not ${stamp}`);
+      this.#journal.violation(`${path}: expected ${stamp}: found ${stampOfContent(bytes)}`);
     } catch (error) {
       this.#journal.violation(`${path}: cannot be read: ${error}`);
     }
   }
 
-  /** Each master shows the same entries with the same attributes at the newest index. */
+  /** Checks that each master has the same entries with the same attributes at the newest index. */
   async #compareMembers(fileSystem: FileSystem, directories: readonly string[]): Promise<void> {
     const { index } = await fileSystem.status();
     const digests = new Map<string, string[]>();
@@ -105,7 +106,7 @@ export class Audit {
     }
     if (digests.size === 1) return;
     const parties = [...digests.values()].map((names) => names.join(", ")).join(" against ");
-    this.#journal.violation(`the masters do not agree at index ${index}: ${parties}`);
+    this.#journal.violation(`the masters differ at index ${index}: ${parties}`);
   }
 
   async #listing(address: string, path: string, index: LogIndex): Promise<string> {
@@ -121,9 +122,9 @@ export class Audit {
   }
 }
 
-/** Connections to single masters: the library would look for the leader. */
+/** Returns a pool of connections to single masters. The client library would use the leader. */
 function memberPool(): ConnectionPool {
-  const world = {
+  const deps = {
     clock: new SystemClock(),
     random: new SystemRandom(),
     network: new TcpNetwork(),
@@ -133,5 +134,5 @@ function memberPool(): ConnectionPool {
     slabs: new SlabPool({ bytesMax: 64 * MIB, idleBytesMax: 8 * MIB }),
   };
   const identity = () => ({ role: "client", clusterId: null, name: "audit" }) as const;
-  return new ConnectionPool(world, { identity, role: "master" });
+  return new ConnectionPool(deps, { identity, role: "master" });
 }

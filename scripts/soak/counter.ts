@@ -8,13 +8,13 @@ const PATH = "/soak/counter";
 const ATTEMPTS_MAX = 20;
 
 /**
- * One file that all writers count up, each time on condition that nobody has changed it since it
- * was read (G3). Its count is its mtime: a transaction that ran twice, a lost one and a stale read
- * all show.
+ * One file that all writers count up, each time on condition that its version has not changed since
+ * it was read (G3). The count is its mtime. It reveals a transaction that ran twice, a lost
+ * transaction and a stale read.
  */
 export class Counter {
   readonly #journal: Journal;
-  /** Which writer was told that it made which count. */
+  /** The writer whose increment to each count was acknowledged. */
   readonly #owners = new Map<number, number>();
   #highest = 0;
   #unknownCount = 0;
@@ -23,18 +23,20 @@ export class Counter {
     this.#journal = journal;
   }
 
+  /** Creates the file with count 0. */
   async open(fileSystem: FileSystem): Promise<void> {
     await fileSystem.writeFile(PATH, "counter", { mtimeMs: 0 });
   }
 
-  /** A read must show at least every count that was acknowledged before it. */
+  /** Reads the count, which must be at least the highest acknowledged count. */
   async read(fileSystem: FileSystem): Promise<{ count: number; version: number }> {
     const least = this.#highest;
     const { mtimeMs: count, version } = await fileSystem.stat(PATH);
-    if (count < least) this.#journal.violation(`${PATH}: read ${count} after ${least} was told`);
+    if (count < least) this.#journal.violation(`${PATH}: read ${count}: acknowledged was ${least}`);
     return { count, version };
   }
 
+  /** Adds 1 to the count, with several attempts if another writer was faster. */
   async increment(fileSystem: FileSystem, writer: number): Promise<void> {
     let mayHaveCounted = false;
     try {
@@ -53,26 +55,26 @@ export class Counter {
     }
   }
 
-  /** To be called while nobody counts: no count was lost, and none was made twice. */
+  /** Checks that no count was lost or made twice. Called while no writer is counting. */
   async check(fileSystem: FileSystem): Promise<void> {
     const { count } = await this.read(fileSystem);
     const most = this.#owners.size + this.#unknownCount;
     if (count <= most && count >= this.#highest) return;
-    const told = `${this.#owners.size} counts were told, ${this.#unknownCount} are unknown`;
-    this.#journal.violation(`${PATH}: stands at ${count}, but ${told}`);
+    const counts = `${this.#owners.size} counts are acknowledged, ${this.#unknownCount} are unknown`;
+    this.#journal.violation(`${PATH}: the count is ${count}, but ${counts}`);
   }
 
   #counted(count: number, writer: number): void {
     const owner = this.#owners.get(count);
     if (owner !== undefined) {
-      this.#journal.violation(`${PATH}: ${count} was told to writers ${owner} and ${writer}`);
+      this.#journal.violation(`${PATH}: writers ${owner} and ${writer} both made count ${count}`);
     }
     this.#owners.set(count, writer);
     this.#highest = Math.max(this.#highest, count);
     this.#journal.write("acknowledged", { what: "count", count, writer });
   }
 
-  /** @returns false if somebody else was faster */
+  /** Returns false if another writer was faster. */
   async #exchange(
     fileSystem: FileSystem,
     { count, version }: { readonly count: number; readonly version: number },

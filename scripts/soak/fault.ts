@@ -4,40 +4,42 @@ import type { FaultKind, SoakOptions } from "./options.ts";
 import type { SoakCluster } from "./soak-cluster.ts";
 import type { SoakNode } from "./soak-node.ts";
 
-/** What faults work with. */
+/** Context of a fault. */
 export interface Soak {
   readonly cluster: SoakCluster;
   readonly journal: Journal;
   readonly options: SoakOptions;
 }
 
-/** What a fault did, and how one knows that it did it. */
+/** Result of a fault, with the evidence that it had an effect. */
 export interface FaultOutcome {
   readonly kind: FaultKind;
   /** The variant: "all masters", "leader from its peers". */
   readonly what: string;
-  /** Whose. */
+  /** Names of the affected nodes. */
   readonly nodes: readonly string[];
-  /** It was seen to have had its effect on the system below the product. */
+  /** Whether an effect was observed on the system below the product. */
   readonly fired: boolean;
-  /** What was seen of it. */
+  /** Description of the observed effect. */
   readonly evidence: string;
-  /** Of an `io-error`. */
+  /** Set for an `io-error`. */
   readonly io?: {
-    /** The error and the place, whatever the phase. */
+    /** The error and the call site, without the phase. */
     readonly place: string;
-    /** A step of a first start is taken once: an attempt before may have finished it. */
+    /** A step of a first start runs once. An earlier attempt may have completed it. */
     readonly isFirstStart: boolean;
   };
 }
 
-/** Breaks something, holds it for a while, and mends what the world would mend. */
+/** Injects a fault, holds it for a while, and repairs what an operator would repair. */
 export type Fault = (soak: Soak) => Promise<FaultOutcome>;
 
+/** Returns a random item. */
 export function anyOf<Item>(items: readonly Item[]): Item {
   return items[randomInt(items.length)] as Item;
 }
 
+/** Returns the names of the nodes with their file systems: "m1/ext4". */
 export function namesOf(nodes: readonly SoakNode[]): string[] {
   return nodes.map((node) => `${node.name}/${node.disk.kind}`);
 }

@@ -4,7 +4,9 @@ import type { SoakNode } from "./soak-node.ts";
 
 const NOTICE_TIMEOUT_MS = 20_000;
 
-/** A disk fills up: its node says so, the others go on, and with space it is whole again. */
+/**
+ * Fills a disk. Its node must report it, the others continue, and freed space makes it whole again.
+ */
 async function fillDisk(what: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
   const logStart = await node.logSize();
   const freeBytes = await node.disk.fill();
@@ -13,19 +15,19 @@ async function fillDisk(what: string, node: SoakNode, soak: Soak): Promise<Fault
     signs = await signsOf(node, logStart);
     return signs.length > 0;
   }, NOTICE_TIMEOUT_MS);
-  if (!hasNoticed) soak.journal.violation(`${node.name}: says nothing of a full disk`);
+  if (!hasNoticed) soak.journal.violation(`${node.name}: does not report a full disk`);
   await node.disk.free();
-  // What a person does by the hint; a chunkserver needs nobody.
+  // A master is restarted by its operator, as the hint says. A chunkserver continues by itself.
   if (node.role === "master") {
     if (node.isRunning) await node.signal("SIGTERM");
     await node.start();
   }
-  const evidence = `${freeBytes} bytes were free; ${signs[0]}`;
+  const evidence = `${freeBytes} bytes free; ${signs[0]}`;
   const fired = freeBytes < 64 * 1024;
   return { kind: "full-disk", what, nodes: namesOf([node]), fired, evidence };
 }
 
-/** What a person who watches would see: the end, a warning, not ready, or no space to offer. */
+/** Returns what an operator can observe: the exit, a warning, not ready. */
 async function signsOf(node: SoakNode, logStart: number): Promise<string[]> {
   const signs = await node.complaintsSince(logStart);
   if (!node.isRunning) signs.push(`ended with ${node.ended?.code}`);
@@ -34,6 +36,7 @@ async function signsOf(node: SoakNode, logStart: number): Promise<string[]> {
   return signs;
 }
 
+/** Faults that fill a disk. */
 export const FULL_DISKS: readonly Fault[] = [
   async (soak) => fillDisk("leader", await soak.cluster.leader(), soak),
   (soak) => fillDisk("master", anyOf(soak.cluster.masters), soak),

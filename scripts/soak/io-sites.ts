@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 
-/** The calls by which bytes reach a disk. */
+/** System calls that write to a disk. */
 export const WRITE_CALLS = [
   "write",
   "writev",
@@ -10,36 +10,40 @@ export const WRITE_CALLS = [
   "fallocate",
   "ftruncate",
 ] as const;
+/** System calls that sync a file. */
 export const SYNC_CALLS = ["fsync", "fdatasync", "sync_file_range"] as const;
 
-/** When a process comes by a site: at its very first start, at every start, or under load. */
+/** When a process reaches a call site: at its first start, at each start, or under load. */
 export type SitePhase = "first start" | "start" | "load";
 
-/** A kind of file and a call on it: one place in the product that must bear its failure. */
+/** A call site: a kind of file and a system call on it. The product must handle its failure. */
 export interface IoSite {
-  /** Whose: of masters under load those of the one that leads and of one that follows. */
+  /** Role of the process. Under load, masters are divided into leader and follower. */
   readonly role: "master" | "leader" | "follower" | "chunkserver";
   readonly phase: SitePhase;
   readonly call: string;
-  /** The path in the data directory, numbers as N: "log/N-N.log". "." is the directory itself. */
+  /** Path in the data directory with numbers as N: "log/N-N.log". "." is the directory itself. */
   readonly file: string;
-  /** Paths in the data directory that were seen. */
+  /** Observed paths in the data directory. */
   readonly paths: readonly string[];
 }
 
-/** Named after the process, so that nobody can watch for it before there is one; it keeps nothing. */
+/** Not watched: its name contains the pid, which is not known in advance, and it stores no data. */
 const LOCK_FILE = "ashlar.lock";
 
 const LINE = /^\d+\s+([a-z0-9_]+)\(\d+<([^>]+)>/;
 
-/** The sites in a protocol of `strace -f -y`. Paths outside of `dataDirectory` are left out. */
+/**
+ * Returns the call sites in a trace of `strace -f -y`. Paths outside of `dataDirectory` are
+ * ignored.
+ */
 export async function sitesIn(
-  protocol: string,
+  tracePath: string,
   from: Pick<IoSite, "role" | "phase"> & { readonly dataDirectory: string },
 ): Promise<IoSite[]> {
   const { role, phase, dataDirectory } = from;
   const found = new Map<string, { call: string; file: string; paths: Set<string> }>();
-  for (const line of (await readFile(protocol, "utf8")).split("\n")) {
+  for (const line of (await readFile(tracePath, "utf8")).split("\n")) {
     const [, call, path] = LINE.exec(line) ?? [];
     if (call === undefined || path === undefined) continue;
     if (path !== dataDirectory && !path.startsWith(`${dataDirectory}/`)) continue;
@@ -56,26 +60,30 @@ export async function sitesIn(
   }));
 }
 
+/** Returns the name of a site: "leader at load: pwrite64 of log/N-N.log". */
 export function nameOfSite({ role, phase, call, file }: IoSite): string {
   return `${role} at ${phase}: ${call} of ${file}`;
 }
 
-/** The same for a place in any phase, at any member. */
+/** Returns the name of a site without phase and member: "master: pwrite64 of log/N-N.log". */
 export function nameOfPlace({ role, call, file }: IoSite): string {
   return `${role === "chunkserver" ? role : "master"}: ${call} of ${file}`;
 }
 
-/** Two files that differ in nothing but their numbers are written by the same code. */
+/**
+ * Returns the name with numbers as N. Files that differ only in numbers are written by the same
+ * code.
+ */
 export function kindOfFile(name: string): string {
   return name.replaceAll(/[0-9a-f]{12,}/g, "N").replaceAll(/\d+/g, "N");
 }
 
-/** How many names of files that are still to come are watched. */
-const AHEAD = 60;
+/** Number of future file names that are watched. */
+const FUTURE_NAMES = 60;
 
 /**
- * Paths that strace must watch to meet a site: those that were seen, and for files that are made
- * all the time the next ones in their numbering.
+ * Returns the paths that strace must watch to reach a site: the observed paths, and the next names
+ * of files that are numbered.
  */
 export function pathsToWatch(site: IoSite, dataDirectory: string): string[] {
   const paths = new Set(site.paths);
@@ -85,26 +93,29 @@ export function pathsToWatch(site: IoSite, dataDirectory: string): string[] {
     .sort((left, right) => right.number - left.number);
   if (newest !== undefined) {
     const { head, number, radix, width, tail } = newest;
-    // Temporary files are counted from 1 by each process anew.
+    // Each process numbers its temporary files from 1.
     const first = tail.endsWith(".tmp") ? 1 : number;
-    for (let next = first; next < first + AHEAD; next += 1) {
+    for (let next = first; next < first + FUTURE_NAMES; next += 1) {
       paths.add(`${head}${next.toString(radix).padStart(width, "0")}${tail}`);
     }
   }
   return [...paths].map((path) => (path === "." ? dataDirectory : `${dataDirectory}/${path}`));
 }
 
-/** A name by the last number in it, which says in what order such files are made. */
+/** A name, split at the last number in it. Files of this kind are created in numeric order. */
 interface NumberedName {
   readonly head: string;
   readonly number: number;
   readonly radix: 10 | 16;
-  /** Digits, at least. */
+  /** Minimum number of digits. */
   readonly width: number;
   readonly tail: string;
 }
 
-/** Extents have 12 hexadecimal digits. Null: no number, or one that does not just count (an index). */
+/**
+ * Splits a name at its last number. Extent files have 12 hexadecimal digits. Null if there is no
+ * number, or if it is not a counter (a log index).
+ */
 function numbered(name: string): NumberedName | null {
   const [, head, digits, tail] = /^(.*?)([0-9a-f]{12}|\d+)(\D*)$/.exec(name) ?? [];
   if (head === undefined || digits === undefined || tail === undefined) return null;

@@ -2,8 +2,8 @@ import { createWriteStream, type WriteStream } from "node:fs";
 import { finished } from "node:stream/promises";
 
 /**
- * Everything that was asked, acknowledged, broken and found, one JSON object a line, on a disk that
- * no fault touches. Also the one clock of the run: every line has a number of its own.
+ * The events of a run: requests, acknowledgements, faults and findings, one JSON object per line,
+ * on a disk without faults. It is also the clock of the run: each line has its own number.
  */
 export class Journal {
   readonly path: string;
@@ -18,25 +18,27 @@ export class Journal {
     this.#stream = createWriteStream(path, { flags: "a" });
   }
 
-  /** The next number: later events have larger ones. */
+  /** Returns the next number. Later events have higher numbers. */
   tick(): number {
     this.#now += 1;
     return this.#now;
   }
 
+  /** Writes one line with the next number. */
   write(event: string, fields: Readonly<Record<string, unknown>>): void {
-    if (this.#isClosed) return; // What goes on after an interruption is nobody's any more.
+    if (this.#isClosed) return; // After an interruption, remaining events are dropped.
     const ms = Math.round(performance.now() - this.#startMs);
     this.#stream.write(`${JSON.stringify({ at: this.tick(), ms, event, ...fields })}\n`);
   }
 
-  /** A promise of the product that did not hold. */
+  /** Records that a guarantee of the product did not hold. */
   violation(text: string): void {
     this.violations.push(text);
     this.write("VIOLATION", { text });
     process.stderr.write(`VIOLATION ${text}\n`);
   }
 
+  /** Resolves when all lines are written. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#stream.end();

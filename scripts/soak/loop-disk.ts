@@ -2,11 +2,14 @@ import { mkdir, open, rm, rmdir, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runTool } from "./run-tool.ts";
 
+/** File systems under test. */
 export type FileSystemKind = "ext4" | "xfs";
 
 const BALLAST = "ballast";
 
-/** A file system of its own in an image file, mounted by a loop device that goes with the mount. */
+/**
+ * A file system in an image file, mounted through a loop device. The device ends with the mount.
+ */
 export class LoopDisk {
   readonly kind: FileSystemKind;
   readonly mountPoint: string;
@@ -23,7 +26,7 @@ export class LoopDisk {
     this.mountPoint = options.mountPoint;
   }
 
-  /** A new, empty file system. The image is sparse. */
+  /** Creates an empty file system in a sparse image and mounts it. */
   async make(sizeBytes: number): Promise<void> {
     const image = await open(this.#image, "w");
     await image.truncate(sizeBytes);
@@ -34,13 +37,13 @@ export class LoopDisk {
     if (this.kind === "ext4") await rmdir(join(this.mountPoint, "lost+found"));
   }
 
-  /** Mounting after a power cut replays the file system's journal. */
+  /** Mounts the file system. After a power cut this replays its journal. */
   async mount(): Promise<void> {
     await runTool("mount", ["-t", this.kind, "-o", "loop", this.#image, this.mountPoint]);
     this.#isMounted = true;
   }
 
-  /** @throws {Error} while a process has a file open there */
+  /** Unmounts the file system. @throws {Error} while a process has a file open there */
   async unmount(): Promise<void> {
     if (!this.#isMounted) return;
     await runTool("umount", [this.mountPoint]);
@@ -48,10 +51,10 @@ export class LoopDisk {
   }
 
   /**
-   * The file system stops at once, without writing what it holds: what was not synced is lost, and
-   * from now on every call answers EIO (EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN with NOLOGFLUSH).
+   * Stops the file system without writing cached data. Data that was not synced is lost, and each
+   * call fails with EIO from now on (EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN with NOLOGFLUSH).
    *
-   * @throws {Error} if something can be written all the same: the fault did not fire
+   * @throws {Error} if a write still succeeds, which means that the fault had no effect
    */
   async shutDown(): Promise<void> {
     await runTool("xfs_io", ["-x", "-c", "shutdown", this.mountPoint]);
@@ -60,15 +63,15 @@ export class LoopDisk {
       () => true,
       () => false,
     );
-    if (isWritable) throw new Error(`The file system at ${this.mountPoint} lives on`);
+    if (isWritable) throw new Error(`Cannot shut down ${this.mountPoint}: a write still succeeds`);
   }
 
-  /** Takes all the space that is left. @returns bytes that are still free: none, or nearly so */
+  /** Uses up the free space. Resolves with the bytes that are still free: none, or almost none. */
   async fill(): Promise<number> {
     const { bavail, bsize } = await statfs(this.mountPoint);
     const path = join(this.mountPoint, BALLAST);
     await runTool("fallocate", ["-l", String(Math.max(bsize, (bavail - 64) * bsize)), path]);
-    // The last blocks one by one: a file system cannot promise all of them to one call.
+    // The last blocks one by one: a file system cannot allocate all of them in one call.
     const file = await open(path, "a");
     try {
       for (;;) await file.write(Buffer.alloc(4096, 1));
@@ -81,7 +84,7 @@ export class LoopDisk {
     return after.bavail * after.bsize;
   }
 
-  /** Ends `fill`. */
+  /** Frees the space that `fill` used. */
   async free(): Promise<void> {
     await rm(join(this.mountPoint, BALLAST), { force: true });
   }

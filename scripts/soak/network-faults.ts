@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { formatCount } from "../../shared/display/format.ts";
 import { anyOf, type Fault, type FaultOutcome, type Soak } from "./fault.ts";
 import type { SoakNode } from "./soak-node.ts";
 
 /** Longer than two elections. */
 const HELD_MS = 5_000;
 
-/** Each "from" no longer reaches each "to". The clients reach everybody. */
+/** Blocks packets from each "from" to each "to". The clients reach all nodes. */
 async function cut(
   what: string,
   soak: Soak,
@@ -16,7 +17,7 @@ async function cut(
   await sleep(HELD_MS);
   const lostCount = await network.joinAll();
   const nodes = pairs.map(([from, to]) => `${from.name}->${to.name}`);
-  const evidence = `${lostCount} packets were dropped`;
+  const evidence = `${formatCount(lostCount, "packet")} dropped`;
   return { kind: "partition", what, nodes, fired: lostCount > 0, evidence };
 }
 
@@ -25,7 +26,7 @@ async function slowDown(what: string, soak: Soak, node: SoakNode): Promise<Fault
   await network.slowDown(node.name);
   await sleep(HELD_MS);
   const waitCount = await network.speedUp(node.name);
-  const evidence = `packets had to wait ${waitCount} times`;
+  const evidence = `packets queued ${formatCount(waitCount, "time")}`;
   return { kind: "slow-link", what, nodes: [node.name], fired: waitCount > 0, evidence };
 }
 
@@ -33,9 +34,10 @@ function othersOf(node: SoakNode, soak: Soak): SoakNode[] {
   return soak.cluster.masters.filter((each) => each !== node);
 }
 
+/** Faults that cut connections between nodes. */
 export const PARTITIONS: readonly Fault[] = [
   async (soak) => {
-    // The deposed leader still hears clients: the classic stale read.
+    // The deposed leader still receives client requests: the classic stale read.
     const leader = await soak.cluster.leader();
     const pairs = othersOf(leader, soak).flatMap((other) => [
       [leader, other] as const,
@@ -46,12 +48,12 @@ export const PARTITIONS: readonly Fault[] = [
   async (soak) => {
     const leader = await soak.cluster.leader();
     const pairs = othersOf(leader, soak).map((other) => [leader, other] as const);
-    return cut("leader is not heard", soak, pairs);
+    return cut("leader to its peers, one way", soak, pairs);
   },
   async (soak) => {
     const leader = await soak.cluster.leader();
     const pairs = othersOf(leader, soak).map((other) => [other, leader] as const);
-    return cut("leader is deaf", soak, pairs);
+    return cut("peers to their leader, one way", soak, pairs);
   },
   async (soak) => {
     const leader = await soak.cluster.leader();
@@ -69,6 +71,7 @@ export const PARTITIONS: readonly Fault[] = [
   },
 ];
 
+/** Faults that slow down the connections of a node. */
 export const SLOW_LINKS: readonly Fault[] = [
   async (soak) => slowDown("leader", soak, await soak.cluster.leader()),
   (soak) => slowDown("chunkserver", soak, anyOf(soak.cluster.chunkservers)),

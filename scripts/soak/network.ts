@@ -1,20 +1,21 @@
 import { runTool } from "./run-tool.ts";
 
-/** Where clients are: the root of the run's own network namespace, and one end of its bridge. */
+/** Address of the clients: the bridge in the root of the run's network namespace. */
 const CLIENT_ADDRESS = "10.77.0.254";
 
-/** What `slowDown` leaves of a link: a full queue of it is 300 ms long. */
+/** Bandwidth and queue of a slowed link. A full queue takes 300 ms. */
 const SLOW_QUEUE = ["tbf", "rate", "2mbit", "burst", "4k", "latency", "300ms"];
 
 /**
- * A network of network namespaces: one for each node, joined by a bridge. All of it is inside the
- * run's own network namespace, so nothing outside can see or be hurt by it.
+ * One network namespace per node, joined by a bridge. All of them are inside the network namespace
+ * of the run, so they do not affect the host.
  *
- * Needs a private mount namespace: the names of the namespaces live in a tmpfs on /run/netns.
+ * Requires a private mount namespace: the namespaces are named in a tmpfs on /run/netns.
  */
 export class SoakNetwork {
   readonly #addresses = new Map<string, string>();
 
+  /** Creates the bridge. */
   async open(): Promise<void> {
     await runTool("mkdir", ["-p", "/run/netns"]);
     await runTool("mount", ["-t", "tmpfs", "none", "/run/netns"]);
@@ -24,7 +25,7 @@ export class SoakNetwork {
     await runTool("ip", ["link", "set", "bridge0", "up"]);
   }
 
-  /** Makes a namespace with that name. @returns its address */
+  /** Creates the namespace of a node. Returns its address. */
   async add(name: string): Promise<string> {
     const address = `10.77.0.${this.#addresses.size + 1}`;
     this.#addresses.set(name, address);
@@ -39,12 +40,14 @@ export class SoakNetwork {
     return address;
   }
 
-  /** The command that runs what follows it in the namespace: it keeps the pid and the mounts. */
+  /**
+   * Returns the command prefix that runs a program in the namespace with the same pid and mounts.
+   */
   prefix(name: string): string[] {
     return ["nsenter", `--net=/run/netns/${name}`];
   }
 
-  /** From now on nothing that `from` sends reaches `to`. Replies and all else do. */
+  /** Drops the packets from `from` to `to`. The other direction is not affected. */
   async cut(from: string, to: string): Promise<void> {
     await this.#nft(to, "add table inet soak");
     const hook = "{ type filter hook input priority 0; policy accept; }";
@@ -52,7 +55,7 @@ export class SoakNetwork {
     await this.#nft(to, `add rule inet soak cuts ip saddr ${this.#address(from)} counter drop`);
   }
 
-  /** Ends every cut. @returns the packets that were lost in them */
+  /** Ends all cuts. Returns the number of dropped packets. */
   async joinAll(): Promise<number> {
     let lostCount = 0;
     for (const name of this.#addresses.keys()) {
@@ -65,14 +68,14 @@ export class SoakNetwork {
     return lostCount;
   }
 
-  /** Everything to and from `name` passes a narrow link, and queues before it. */
+  /** Limits the bandwidth to and from `name`, with a queue. */
   async slowDown(name: string): Promise<void> {
     await runTool("tc", ["qdisc", "add", "dev", outerLink(name), "root", ...SLOW_QUEUE]);
     const inner = ["qdisc", "add", "dev", "eth0", "root", ...SLOW_QUEUE];
     await runTool("ip", ["netns", "exec", name, "tc", ...inner]);
   }
 
-  /** Ends `slowDown`. @returns how often a packet had to wait */
+  /** Ends `slowDown`. Returns how often a packet was queued. */
   async speedUp(name: string): Promise<number> {
     let waitCount = 0;
     for (const [prefix, device] of [
@@ -90,7 +93,7 @@ export class SoakNetwork {
 
   #address(name: string): string {
     const address = this.#addresses.get(name);
-    if (address === undefined) throw new Error(`No node ${name} in the network`);
+    if (address === undefined) throw new Error(`No such node: ${name}`);
     return address;
   }
 
@@ -99,7 +102,7 @@ export class SoakNetwork {
   }
 }
 
-/** Names of links have at most 15 letters. */
+/** Returns the name of the node's link on the bridge. Names of links have at most 15 letters. */
 function outerLink(name: string): string {
   return `link-${name}`;
 }

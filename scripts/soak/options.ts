@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { AshlarError } from "../../shared/base/errors.ts";
 
+/** Kinds of faults, in the order of the turns. */
 export const FAULT_KINDS = [
   "power-cut",
   "dead-disk",
@@ -14,42 +15,46 @@ export const FAULT_KINDS = [
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
+/** Parsed command line of the soak test. */
 export interface SoakOptions {
-  /** At least so long, from the first fault on. */
+  /** Minimum duration from the first fault on. */
   readonly minutes: number;
   readonly faults: readonly FaultKind[];
-  /** At least so many power cuts, however long they take; 0: each variant once. */
+  /** Minimum number of power cuts, which may extend the run. 0: each variant once. */
   readonly powerCuts: number;
-  /** Only I/O errors whose description contains this. */
+  /** Only I/O errors whose name contains this text. */
   readonly ioCases: string;
   /** Pauses of 4 s instead of 30 s. */
   readonly quick: boolean;
   readonly json: boolean;
-  /** Keep the directory also when everything held. */
+  /** Keep the directory even if the run succeeds. */
   readonly keep: boolean;
-  /** Set in the process that runs inside the namespaces: its working directory. */
+  /**
+   * Working directory of the process that runs inside the namespaces. Null in the outer process.
+   */
   readonly inside: string | null;
 }
 
-export const USAGE = `Usage: npm run soak:meta -- [--minutes N] [--faults LIST] [--power-cuts N] [--io-cases TEXT] [--quick] [--keep] [--json]
+export const USAGE = `Usage: npm run soak:meta -- [--minutes N] [--faults LIST] [--power-cuts N]
+                            [--io-cases TEXT] [--quick] [--keep] [--json]
 
-A cluster of 3 masters and 4 chunkservers as processes, each on a disk and in a network namespace of
-its own, under load, while real faults happen to it. Needs root and Linux; touches nothing outside of
-its own namespaces and its directory.
+Runs a cluster of 3 masters and 4 chunkservers under load and injects real faults. Each process has
+its own disk and network namespace. Needs root and Linux. Changes nothing outside of its namespaces
+and its directory.
 
-  --minutes N      at least so long, and until each variant of each fault was tried (5)
-  --faults LIST    of ${FAULT_KINDS.join(", ")} (all)
-  --power-cuts N   so many power cuts, instead of each variant at least
-  --io-cases TEXT  of the I/O errors only those whose description contains the text: "leader at load"
+  --minutes N      minimum duration; the run also tries each variant of each fault (5)
+  --faults LIST    some of ${FAULT_KINDS.join(", ")} (all)
+  --power-cuts N   number of power cuts (each variant once)
+  --io-cases TEXT  only I/O errors whose name contains the text: "leader at load"
   --quick          pauses of 4 s instead of 30 s
-  --keep           keep logs, journal and disk images also when everything held
-  --json           one JSON object instead of the tables
+  --keep           keep logs, journal and disk images even if the run succeeds
+  --json           print one JSON object instead of the tables
 
-Exit status 1 for any violation, for too little traffic, for faults that did not fire, and for a run
-without a change of leader: its directory is kept.
+Exit status 1 for any violation, for too little traffic, for faults without effect, and for a run
+without a leader change. Its directory is kept.
 `;
 
-/** @throws {AshlarError} INVALID_ARGUMENT */
+/** Parses the command line. @throws {AshlarError} INVALID_ARGUMENT */
 export function parseSoakOptions(commandLine: readonly string[]): SoakOptions | "help" {
   const { values } = parse(commandLine);
   if (values.help === true) return "help";
@@ -103,6 +108,6 @@ function amount(name: string, text: string): number {
   if (Number.isFinite(value) && value >= 0) return value;
   throw new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot use --${name}: expected a number from 0: current value is ${text}`,
+    `Cannot use --${name}: expected a number of at least 0: current value is ${text}`,
   );
 }

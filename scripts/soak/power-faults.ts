@@ -2,15 +2,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { anyOf, type Fault, type FaultOutcome, namesOf, type Soak } from "./fault.ts";
 import type { SoakNode } from "./soak-node.ts";
 
-/** How long a member or a server whose disk is dead may live on. */
-const GIVE_UP_TIMEOUT_MS = 15_000;
+/** How long a process whose disk is dead may continue to run. */
+const STOP_TIMEOUT_MS = 15_000;
 const DARK_MS = 200;
 
 /**
- * The power of some machines fails, at once: their processes stop where they are, their disks keep
- * only what was synced, and both come back.
+ * Cuts the power of some machines at the same time: their processes stop, their disks keep only
+ * synced data, and both start again.
  *
- * Stopped first, a process cannot acknowledge anything after its disk is gone, as in a real cut.
+ * The processes are stopped first, so none can acknowledge anything after its disk is gone, as in a
+ * real power cut.
  */
 async function cutPower(what: string, nodes: readonly SoakNode[]): Promise<FaultOutcome> {
   await Promise.all(nodes.map((node) => node.signal("SIGSTOP")));
@@ -26,20 +27,20 @@ async function cutPower(what: string, nodes: readonly SoakNode[]): Promise<Fault
   return { kind: "power-cut", what, nodes: namesOf(nodes), fired: true, evidence };
 }
 
-/** The disk of a running process dies: every call answers EIO, and the process is still there. */
+/** Kills the disk of a running process: each call fails with EIO, and the process still runs. */
 async function killDisk(what: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
   const logStart = await node.logSize();
   await node.disk.shutDown();
-  const ended = await node.waitUntilEnded(GIVE_UP_TIMEOUT_MS);
+  const ended = await node.waitUntilEnded(STOP_TIMEOUT_MS);
   const complaints = await node.complaintsSince(logStart);
   if (ended === null && complaints.length === 0) {
-    soak.journal.violation(`${node.name}: lives on with a dead disk and says nothing`);
+    soak.journal.violation(`${node.name}: continued with a dead disk without a report`);
   }
   await node.kill();
   await node.disk.unmount();
   await node.disk.mount();
   await node.start();
-  const end = ended === null ? "lived on and complained" : `ended with ${ended.code}`;
+  const end = ended === null ? "continued and complained" : `exited with ${ended.code}`;
   const nodes = namesOf([node]);
   return { kind: "dead-disk", what, nodes, fired: true, evidence: `${end}: ${complaints[0]}` };
 }
@@ -56,12 +57,13 @@ const cutTwoMasters: Fault = async ({ cluster }) => {
   return cutPower("leader and follower", [leader, follower]);
 };
 
-/** Single machines more often than many: they are what fails. */
+/** Power cuts. Single machines are more frequent than groups, as in practice. */
 export const POWER_CUTS: readonly Fault[] = [
   ...[cutLeader, cutServer, cutMasters, cutMaster, cutLeader, cutEverything],
   ...[cutLeader, cutServer, cutTwoMasters, cutMaster, cutServer, cutServers],
 ];
 
+/** Faults that kill the disk of a running process. */
 export const DEAD_DISKS: readonly Fault[] = [
   async (soak) => killDisk("leader", await soak.cluster.leader(), soak),
   (soak) => killDisk("chunkserver", anyOf(soak.cluster.chunkservers), soak),

@@ -8,7 +8,7 @@ const PAUSE_MS = 30_000;
 const PAUSE_QUICK_MS = 4_000;
 const CLOCK_TIMEOUT_MS = 5_000;
 const CLOCK_HELD_MS = 2_000;
-/** Of the wall clock: an hour and half a minute, either way. */
+/** Offsets of the wall clock in seconds: an hour and half a minute, in both directions. */
 const JUMPS_SECONDS = [3600, -3600, 30, -30] as const;
 
 async function kill(what: string, node: SoakNode): Promise<FaultOutcome> {
@@ -24,11 +24,11 @@ async function pause(what: string, node: SoakNode, soak: Soak): Promise<FaultOut
   await sleep(soak.options.quick ? PAUSE_QUICK_MS : PAUSE_MS);
   const state = readProcessStat(node.pid)?.state;
   await node.signal("SIGCONT");
-  const evidence = `in state ${state} to the end`;
+  const evidence = `in state ${state} until the end`;
   return { kind: "pause", what, nodes: namesOf([node]), fired: state === "T", evidence };
 }
 
-/** The nodes' wall clocks jump by `seconds`, and some seconds later back. */
+/** Moves the wall clocks of the nodes by `seconds`, and back some seconds later. */
 async function jump(what: string, nodes: readonly SoakNode[]): Promise<FaultOutcome> {
   const seconds = anyOf(JUMPS_SECONDS);
   for (const node of nodes) await node.setClock(seconds);
@@ -43,11 +43,11 @@ async function jump(what: string, nodes: readonly SoakNode[]): Promise<FaultOutc
   for (const node of nodes) await node.setClock(0);
   await Promise.all(nodes.map((node) => waitFor(() => hasJumped(node, 0), CLOCK_TIMEOUT_MS)));
   const fired = arrived.every(Boolean);
-  const evidence = `the Date of their HTTP answers was off by ${seconds} s: ${arrived.join(", ")}`;
+  const evidence = `the Date of the HTTP responses was off by ${seconds} s: ${arrived.join(", ")}`;
   return { kind: "clock-jump", what, nodes: namesOf(nodes), fired, evidence };
 }
 
-/** How far the clock of a node's process is from ours; null if it does not answer. */
+/** Returns the clock offset of a node's process. Null if it does not answer. */
 async function wallOffsetSeconds(node: SoakNode): Promise<number | null> {
   try {
     const response = await fetch(`http://${node.http}/healthz`, {
@@ -65,18 +65,21 @@ async function followerOf({ cluster }: Soak): Promise<SoakNode> {
   return anyOf(cluster.masters.filter((node) => node !== leader));
 }
 
+/** Faults that kill a process with SIGKILL. */
 export const KILLS: readonly Fault[] = [
   async ({ cluster }) => kill("leader", await cluster.leader()),
   ({ cluster }) => kill("chunkserver", anyOf(cluster.chunkservers)),
   async (soak) => kill("follower", await followerOf(soak)),
 ];
 
+/** Faults that stop a process with SIGSTOP for a while. */
 export const PAUSES: readonly Fault[] = [
   async (soak) => pause("leader", await soak.cluster.leader(), soak),
   async (soak) => pause("follower", await followerOf(soak), soak),
   (soak) => pause("chunkserver", anyOf(soak.cluster.chunkservers), soak),
 ];
 
+/** Faults that move wall clocks. */
 export const CLOCK_JUMPS: readonly Fault[] = [
   async ({ cluster }) => jump("leader", [await cluster.leader()]),
   ({ cluster }) => jump("any", [anyOf(cluster.nodes)]),

@@ -8,37 +8,37 @@ import { stampOfContent } from "./file-content.ts";
 import type { Journal } from "./journal.ts";
 import type { Register, Value } from "./register.ts";
 import { stampOf, stampOfAttributes } from "./stamp.ts";
-import type { Tally, Writer } from "./writer.ts";
+import type { TrafficCounts, Writer } from "./writer.ts";
 
 const PACE_MS = 20;
-/** What a failed disk says. */
-const OF_ONE_DISK: readonly string[] = ["DISK_FAILED", "NO_SPACE"];
+/** Error codes that mean a failure of one node's disk. */
+const DISK_ERRORS: readonly string[] = ["DISK_FAILED", "NO_SPACE"];
 
-/** Reads what the writers write, over a connection of its own, and judges every answer. */
+/** Reads the files of the writers over its own connection, and checks every answer. */
 export class Reader {
   readonly #fileSystem: FileSystem;
   readonly #writers: readonly Writer[];
   readonly #journal: Journal;
-  readonly #tally: Tally;
+  readonly #counts: TrafficCounts;
   readonly #counter: Counter;
 
-  constructor(parts: {
+  constructor(deps: {
     readonly fileSystem: FileSystem;
     readonly writers: readonly Writer[];
     readonly journal: Journal;
-    readonly tally: Tally;
+    readonly counts: TrafficCounts;
     readonly counter: Counter;
   }) {
-    this.#fileSystem = parts.fileSystem;
-    this.#writers = parts.writers;
-    this.#journal = parts.journal;
-    this.#tally = parts.tally;
-    this.#counter = parts.counter;
+    this.#fileSystem = deps.fileSystem;
+    this.#writers = deps.writers;
+    this.#journal = deps.journal;
+    this.#counts = deps.counts;
+    this.#counter = deps.counter;
   }
 
   /**
-   * One read, judged. A read that fails proves nothing and is only counted, unless it was left at one
-   * node that has failed although the others could answer.
+   * Makes one read and checks its answer. A failed read proves nothing and is only counted, unless
+   * the client reported the disk failure of one node although other nodes could answer.
    */
   async step(): Promise<void> {
     await sleep(randomInt(PACE_MS));
@@ -50,14 +50,14 @@ export class Reader {
       else if (dice <= 2) await this.#list(writer);
       else if (dice <= 5) await this.#judge(slot, () => this.#stampInFile(slot.path));
       else await this.#judge(slot, () => stampOf(this.#fileSystem, slot.path));
-      this.#tally.reads += 1;
+      this.#counts.reads += 1;
     } catch (error) {
-      this.#tally.failedReads += 1;
+      this.#counts.failedReads += 1;
       const code = isAshlarError(error) ? error.code : "other";
-      if (OF_ONE_DISK.includes(code)) {
-        this.#journal.violation(`${slot.path}: not read for the disk of one node: ${error}`);
+      if (DISK_ERRORS.includes(code)) {
+        this.#journal.violation(`${slot.path}: not read because of the disk of one node: ${error}`);
       }
-      this.#tally.failedReadsByCode[code] = (this.#tally.failedReadsByCode[code] ?? 0) + 1;
+      this.#counts.failedReadsByCode[code] = (this.#counts.failedReadsByCode[code] ?? 0) + 1;
       this.#journal.write("read failed", { path: slot.path, error: String(error) });
     }
   }
@@ -76,11 +76,11 @@ export class Reader {
   async #stampInFile(path: string): Promise<Value> {
     try {
       const bytes = await this.#fileSystem.readFile(path);
-      // A file that was created and never written: only its attributes tell its stamp.
+      // The file was created and not written yet: its stamp is only in its attributes.
       if (bytes.length === 0) return await stampOf(this.#fileSystem, path);
       const stamp = stampOfContent(bytes);
       if (typeof stamp === "number") return stamp;
-      this.#journal.violation(`${path}: holds ${stamp}`);
+      this.#journal.violation(`${path}: expected a stamp: found ${stamp}`);
       return -1;
     } catch (error) {
       if (isAshlarError(error, "NOT_FOUND")) return null;
@@ -88,7 +88,7 @@ export class Reader {
     }
   }
 
-  /** A listing is of one index (G12): it shows both files of a transaction, or neither (G3). */
+  /** Checks a listing. It shows one index (G12): both files of a transaction or neither (G3). */
   async #list(writer: Writer): Promise<void> {
     const began = this.#journal.tick();
     const entries = new Map<string, DirectoryEntry>();

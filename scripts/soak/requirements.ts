@@ -2,7 +2,7 @@ import { access, constants, readdir } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import type { FaultKind } from "./options.ts";
 
-/** A program, the Debian package that has it, and the faults that need it (null: every run). */
+/** A program, its Debian package, and the faults that need it (null: every run). */
 const TOOLS: readonly {
   readonly program: string;
   readonly package: string;
@@ -21,7 +21,7 @@ const TOOLS: readonly {
   { program: "faketime", package: "faketime", faults: ["clock-jump"] },
 ];
 
-/** What this machine lacks for `faults`, one line each with what to do; empty: all is there. */
+/** Returns what is missing on this machine for `faults`, one line each. Empty if nothing is. */
 export async function missingRequirements(faults: readonly FaultKind[]): Promise<string[]> {
   const missing: string[] = [];
   if (process.platform !== "linux") missing.push("Linux: namespaces, loop devices and strace");
@@ -29,7 +29,7 @@ export async function missingRequirements(faults: readonly FaultKind[]): Promise
   const packages = new Set<string>();
   for (const tool of TOOLS) {
     if (tool.faults !== null && !tool.faults.some((kind) => faults.includes(kind))) continue;
-    if (await isThere(tool.program)) continue;
+    if (await isInstalled(tool.program)) continue;
     missing.push(`${tool.program} (package ${tool.package})`);
     packages.add(tool.package);
   }
@@ -37,20 +37,24 @@ export async function missingRequirements(faults: readonly FaultKind[]): Promise
   return missing;
 }
 
-async function isThere(program: string): Promise<boolean> {
+async function isInstalled(program: string): Promise<boolean> {
   const directories = (process.env["PATH"] ?? "").split(delimiter);
   for (const directory of [...directories, "/usr/sbin", "/sbin"]) {
     try {
       await access(join(directory, program), constants.X_OK);
       return true;
     } catch {
-      // The next directory.
+      // Try the next directory.
     }
   }
   return false;
 }
 
-/** libfaketime for processes with threads. @throws {Error} if its package is not installed as usual */
+/**
+ * Returns the path of libfaketime for multithreaded processes.
+ *
+ * @throws {Error} if it is not found
+ */
 export async function faketimeLibrary(): Promise<string> {
   for (const directory of await readdir("/usr/lib")) {
     const path = join("/usr/lib", directory, "faketime", "libfaketimeMT.so.1");
@@ -58,7 +62,7 @@ export async function faketimeLibrary(): Promise<string> {
       await access(path);
       return path;
     } catch {
-      // Another architecture's folder, or none of one.
+      // This folder belongs to another architecture, or to none.
     }
   }
   throw new Error("Cannot find libfaketimeMT.so.1 below /usr/lib: apt-get install libfaketime");

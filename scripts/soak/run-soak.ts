@@ -10,21 +10,21 @@ import { SoakCluster } from "./soak-cluster.ts";
 import { type Round, reportOf, type SoakReport } from "./soak-report.ts";
 import { Workload } from "./workload.ts";
 
-/** After a fault the cluster must be whole again within so long. */
+/** How long the cluster may take to become whole again after a fault. */
 const WHOLE_TIMEOUT_MS = 60_000;
-/** Before each fault: so many changes, so that there is something to lose. */
+/** Changes acknowledged before each fault, so that there is data to lose. */
 const CHANGES_BEFORE_FAULT = 25;
 const TRAFFIC_TIMEOUT_MS = 60_000;
 
 /**
- * The whole run, in namespaces of its own. Resolves also when something did not hold; a run that
- * cannot go on is a violation too.
+ * Runs the soak test inside its namespaces. Resolves with the report even if a guarantee did not
+ * hold. A run that cannot continue is reported as a violation.
  *
- * @param say told of each fault as it is over
+ * @param print called with a line for each fault after it has ended
  */
 export async function runSoak(
   options: SoakOptions & { readonly directory: string; readonly signal: AbortSignal },
-  say: (line: string) => void,
+  print: (line: string) => void,
 ): Promise<SoakReport> {
   const startMs = performance.now();
   const journal = new Journal(join(options.directory, "journal.jsonl"));
@@ -34,15 +34,15 @@ export async function runSoak(
   const audit = new Audit(cluster, journal);
   const rounds: Round[] = [];
   try {
-    const run = runWhole({ soak, workload, audit, rounds, say });
+    const run = runAll({ soak, workload, audit, rounds, print });
     await Promise.race([run, whenAborted(options.signal)]);
   } catch (error) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    if (!options.signal.aborted) journal.violation(`The run came to an end: ${text}`);
+    if (!options.signal.aborted) journal.violation(`The run cannot continue: ${text}`);
   } finally {
-    // Interrupted, it may be in the middle of a fault: then the namespaces end what there is.
+    // An interrupted run may be in the middle of a fault. Then the namespaces end all processes.
     if (!options.signal.aborted) {
-      await workload.close().catch(() => {}); // What matters of it has been said.
+      await workload.close().catch(() => {}); // Failures of the workload are already reported.
       await audit.close();
       await cluster.tearDown();
     }
@@ -50,7 +50,7 @@ export async function runSoak(
   }
   return reportOf({
     seconds: Math.round((performance.now() - startMs) / 1000),
-    traffic: workload.tally,
+    traffic: workload.counts,
     filesRead: audit.fileCount,
     leaderChanges: Math.max(0, cluster.leaders.length - 1),
     rounds,
@@ -59,12 +59,12 @@ export async function runSoak(
   });
 }
 
-interface Parts {
+interface RunDeps {
   readonly soak: Soak;
   readonly workload: Workload;
   readonly audit: Audit;
   readonly rounds: Round[];
-  readonly say: (line: string) => void;
+  readonly print: (line: string) => void;
 }
 
 /** Rejects when the run is interrupted. */
@@ -74,42 +74,42 @@ function whenAborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-async function runWhole(parts: Parts): Promise<void> {
-  const { soak, workload, audit, rounds } = parts;
+async function runAll(deps: RunDeps): Promise<void> {
+  const { soak, workload, audit, rounds } = deps;
   const { cluster, options, journal } = soak;
   await cluster.make(options.faults.includes("clock-jump") ? await faketimeLibrary() : null);
-  for (const outcome of await bringUp(soak, parts.say)) rounds.push({ ...outcome, wholeMs: 0 });
+  for (const outcome of await bringUp(soak, deps.print)) rounds.push({ ...outcome, wholeMs: 0 });
   await workload.start(cluster, journal);
-  await breakThings(parts);
+  await injectFaults(deps);
   await workload.pause();
   await audit.verifyReplicas();
 }
 
-/** Load, a fault in the middle of it, whole again, and a look at everything; and again. */
-async function breakThings({ soak, workload, audit, rounds, say }: Parts): Promise<void> {
+/** For each fault: load, the fault during the load, recovery, and an audit. */
+async function injectFaults({ soak, workload, audit, rounds, print }: RunDeps): Promise<void> {
   const { cluster, journal, options } = soak;
   const cases = options.faults.includes("io-error") ? await findIoErrorCases(soak, workload) : [];
   const schedule = new Schedule(soak, cases);
   for (let next = schedule.next(); next !== null; next = schedule.next()) {
     const hasTraffic = await workload.waitForTraffic(CHANGES_BEFORE_FAULT, TRAFFIC_TIMEOUT_MS);
-    if (!hasTraffic) journal.violation(`before a ${next.kind}: nothing is acknowledged any more`);
+    if (!hasTraffic) journal.violation(`before a ${next.kind}: no change is acknowledged`);
     journal.write("fault begins", { kind: next.kind });
     const outcome = await next.fault(soak);
     const endedMs = performance.now();
     journal.write("fault", { ...outcome });
-    const lacking = await cluster.waitUntilWhole(WHOLE_TIMEOUT_MS);
-    const wholeMs = lacking === null ? Math.round(performance.now() - endedMs) : null;
-    if (lacking !== null) {
-      journal.violation(`not whole 60 s after a ${outcome.kind} (${outcome.what}): ${lacking}`);
+    const problem = await cluster.waitUntilWhole(WHOLE_TIMEOUT_MS);
+    const wholeMs = problem === null ? Math.round(performance.now() - endedMs) : null;
+    if (problem !== null) {
+      journal.violation(`not whole 60 s after a ${outcome.kind} (${outcome.what}): ${problem}`);
     }
     rounds.push({ ...outcome, wholeMs });
     await workload.pause();
     await audit.run(workload);
     journal.write("audited", { violations: journal.violations.length });
     workload.resume();
-    say(
+    print(
       `${rounds.length}  ${outcome.kind}: ${outcome.what} (${outcome.nodes.join(" ")}): ${outcome.evidence}; whole after ${wholeMs} ms`,
     );
-    if (journal.violations.length > 20) throw new Error("Too many violations to go on");
+    if (journal.violations.length > 20) throw new Error("Too many violations");
   }
 }

@@ -2,10 +2,9 @@ import { execFile } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * Runs a program of the system to its end.
+ * Runs a system program until it exits. Returns its standard output.
  *
- * @returns what it printed
- * @throws {Error} with its standard error, if it fails
+ * @throws {Error} with its standard error if it fails
  */
 export function runTool(program: string, parameters: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -17,14 +16,14 @@ export function runTool(program: string, parameters: readonly string[]): Promise
   });
 }
 
-/** Asks again every `pollMs`. @returns whether `isSo` held before `timeoutMs` were over */
+/** Checks `condition` every `pollMs`. Returns whether it held within `timeoutMs`. */
 export async function waitFor(
-  isSo: () => Promise<boolean> | boolean,
+  condition: () => Promise<boolean> | boolean,
   timeoutMs: number,
   pollMs = 20,
 ): Promise<boolean> {
   const endsMs = performance.now() + timeoutMs;
-  while (!(await isSo())) {
+  while (!(await condition())) {
     if (performance.now() > endsMs) return false;
     await sleep(pollMs);
   }

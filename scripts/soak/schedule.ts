@@ -16,7 +16,7 @@ const VARIANTS: Readonly<Record<Exclude<FaultKind, "io-error">, readonly Fault[]
   "clock-jump": CLOCK_JUMPS,
   "full-disk": FULL_DISKS,
 };
-/** An error that did not fire is tried so often in all, each time at another node. */
+/** Attempts for an error that did not fire, each on another node. */
 const ATTEMPTS_PER_CASE = 3;
 
 interface PendingCase {
@@ -24,7 +24,7 @@ interface PendingCase {
   readonly attempt: number;
 }
 
-/** Which fault comes next: each kind by turns, each variant of a kind by turns. */
+/** Chooses the next fault: the kinds in turns, and the variants of a kind in turns. */
 export class Schedule {
   readonly #soak: Soak;
   readonly #pending: PendingCase[];
@@ -38,11 +38,11 @@ export class Schedule {
     this.#endsMs = performance.now() + soak.options.minutes * 60_000;
   }
 
-  /** Null at the end: the time is over, and all that must have happened has. */
+  /** Returns the next fault. Null when the time is over and all required faults have run. */
   next(): { readonly kind: FaultKind; readonly fault: Fault } | null {
     const isOver = performance.now() > this.#endsMs;
     const kinds = this.#soak.options.faults.filter((kind) =>
-      isOver ? this.#isOwed(kind) : kind !== "io-error" || this.#pending.length > 0,
+      isOver ? this.#isRequired(kind) : kind !== "io-error" || this.#pending.length > 0,
     );
     const kind = kinds[this.#turn % Math.max(1, kinds.length)];
     if (kind === undefined) return null;
@@ -54,8 +54,8 @@ export class Schedule {
     return { kind, fault: variants[turn % variants.length] as Fault };
   }
 
-  /** What is still missing when the time is over. */
-  #isOwed(kind: FaultKind): boolean {
+  /** Returns whether faults of this kind must still run after the time is over. */
+  #isRequired(kind: FaultKind): boolean {
     const turns = this.#turns.get(kind) ?? 0;
     if (kind === "io-error") return this.#pending.length > 0;
     const { powerCuts } = this.#soak.options;
@@ -64,7 +64,7 @@ export class Schedule {
 
   #nextCase(turn: number): Fault {
     const pending = this.#pending.shift();
-    if (pending === undefined) throw new Error("No case is left");
+    if (pending === undefined) throw new Error("No I/O error case is left");
     return async (soak) => {
       const node = await nodeFor(soak, pending.case, turn);
       const outcome = await failSite(soak, node, pending.case);

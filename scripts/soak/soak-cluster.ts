@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { createClusterFiles, nodePaths } from "../../client/cli/cluster/layout.ts";
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
+import { formatCount } from "../../shared/display/format.ts";
 import type { ClusterFile } from "../../shared/platform/local-cluster-file.ts";
 import type { ClusterStatus } from "../../shared/protocol/fleet-api.ts";
 import { type FileSystemKind, LoopDisk } from "./loop-disk.ts";
@@ -13,38 +14,38 @@ import { SoakNode } from "./soak-node.ts";
 const MIB = 1024 * 1024;
 const MASTERS = 3;
 const CHUNKSERVERS = 4;
-/** Sparse images; XFS wants at least 300 MiB. */
+/** Sizes of sparse images. XFS needs at least 300 MiB. */
 const MASTER_DISK_BYTES = 1024 * MIB;
 const CHUNKSERVER_DISK_BYTES = 3072 * MIB;
 const LEADER_TIMEOUT_MS = 60_000;
 const STATUS_TIMEOUT_MS = 2_000;
-/** The leader asks every member for each answer. */
+/** Poll interval. The leader asks every member for each status. */
 const STATUS_POLL_MS = 150;
 const SETTINGS = {
   masters: { historyRetentionMs: 60_000, intentLifetimeMs: 60_000 },
   chunkservers: { reserveBytes: 64 * MIB },
 };
 
-/** Nodes by turns on ext4 and XFS, so that each role has both. */
+/** Alternates between ext4 and XFS, so that each role has both. */
 function fileSystemOf(index: number): FileSystemKind {
   return index % 2 === 0 ? "ext4" : "xfs";
 }
 
-/** 3 masters and 4 chunkservers, each with a disk and a network namespace of its own. */
+/** 3 masters and 4 chunkservers, each with its own disk and network namespace. */
 export class SoakCluster {
   readonly network = new SoakNetwork();
   readonly directory: string;
   readonly nodes: SoakNode[] = [];
   #file: ClusterFile | null = null;
-  #eye: FileSystem | null = null;
-  /** Who led, as "member term", each time it was another than before. */
+  #statusClient: FileSystem | null = null;
+  /** The leaders seen so far, as "member term". A new entry for each change. */
   readonly leaders: string[] = [];
 
   constructor(directory: string) {
     this.directory = directory;
   }
 
-  /** Makes disks, network and config files. No node runs yet. */
+  /** Creates disks, network and config files. No node runs yet. */
   async make(faketime: string | null): Promise<void> {
     const cluster = join(this.directory, "cluster");
     const names = [...numbered("m", MASTERS), ...numbered("c", CHUNKSERVERS)];
@@ -90,7 +91,7 @@ export class SoakCluster {
     return node;
   }
 
-  /** A client with connections of its own. */
+  /** Connects a client with its own connections. */
   connect(clientName: string, timeoutMs: number): Promise<FileSystem> {
     return connect({
       masters: this.masters.map((node) => node.address),
@@ -100,19 +101,19 @@ export class SoakCluster {
     });
   }
 
-  /** @throws {AshlarError} if no leader answers in time */
+  /** Returns the cluster's status. @throws {AshlarError} if no leader answers within the timeout */
   async status(): Promise<ClusterStatus> {
-    this.#eye ??= await this.connect("eye", STATUS_TIMEOUT_MS);
-    const status = await this.#eye.status();
+    this.#statusClient ??= await this.connect("status", STATUS_TIMEOUT_MS);
+    const status = await this.#statusClient.status();
     const leader = status.masters.find((master) => master.role === "leader");
     if (leader !== undefined) {
-      const reign = `${leader.memberId} ${leader.term}`;
-      if (this.leaders.at(-1) !== reign) this.leaders.push(reign);
+      const leadership = `${leader.memberId} ${leader.term}`;
+      if (this.leaders.at(-1) !== leadership) this.leaders.push(leadership);
     }
     return status;
   }
 
-  /** The master that leads. @throws {Error} if none is seen to within a minute */
+  /** Returns the current leader. @throws {Error} if there is none for a minute */
   async leader(): Promise<SoakNode> {
     let found: SoakNode | undefined;
     await waitFor(
@@ -125,30 +126,32 @@ export class SoakCluster {
       LEADER_TIMEOUT_MS,
       STATUS_POLL_MS,
     );
-    if (found === undefined) throw new Error("No master leads");
+    if (found === undefined) throw new Error("Cannot find the leader");
     return found;
   }
 
-  /** Resolves to null when nothing is missing, to what still is after `timeoutMs`. */
+  /**
+   * Waits until the cluster is whole. Resolves with null, or with the problem after `timeoutMs`.
+   */
   async waitUntilWhole(timeoutMs: number): Promise<string | null> {
-    let lacking = "no leader answers";
+    let problem = "no leader answers";
     const isWhole = await waitFor(
       async () => {
         try {
-          lacking = lackingIn(await this.status(), this);
-          if (lacking === "") lacking = await this.#notReady();
+          problem = problemIn(await this.status(), this);
+          if (problem === "") problem = await this.#notReady();
         } catch (error) {
-          lacking = (error as Error).message;
+          problem = (error as Error).message;
         }
-        return lacking === "";
+        return problem === "";
       },
       timeoutMs,
       STATUS_POLL_MS,
     );
-    return isWhole ? null : lacking;
+    return isWhole ? null : problem;
   }
 
-  /** A server that was gone for less than two seconds was never missed by the leader. */
+  /** Asks the nodes directly: the leader does not notice an outage of less than two seconds. */
   async #notReady(): Promise<string> {
     for (const node of this.nodes) {
       const problem = await node.notReady();
@@ -157,24 +160,24 @@ export class SoakCluster {
     return "";
   }
 
-  /** Starts what does not run. */
+  /** Starts the nodes that do not run. */
   async startAll(): Promise<void> {
     for (const node of this.nodes) await node.start();
   }
 
-  /** Ends every process and every mount, whatever state they are in. */
+  /** Ends all processes and unmounts all disks, in any state. */
   async tearDown(): Promise<void> {
-    await this.#eye?.[Symbol.asyncDispose]();
+    await this.#statusClient?.[Symbol.asyncDispose]();
     await Promise.all(this.nodes.map((node) => node.kill()));
     for (const node of this.nodes) await node.disk.unmount();
   }
 }
 
-function lackingIn(status: ClusterStatus, cluster: SoakCluster): string {
+function problemIn(status: ClusterStatus, cluster: SoakCluster): string {
   const dead = cluster.nodes.find((node) => !node.isRunning);
   if (dead !== undefined) return `${dead.name} ended: ${JSON.stringify(dead.ended)}`;
-  const away = status.masters.filter((master) => master.role === "unreachable").length;
-  if (away > 0) return `${away} masters do not answer`;
+  const awayCount = status.masters.filter((master) => master.role === "unreachable").length;
+  if (awayCount > 0) return `${formatCount(awayCount, "master")} not reachable`;
   const live = status.chunkservers.filter((server) => server.state === "live").length;
   if (live < CHUNKSERVERS) return `${live} of ${CHUNKSERVERS} chunkservers are live`;
   return status.health.word === "ok" ? "" : status.health.reasons.join("; ");

@@ -11,23 +11,25 @@ const LAUNCHER = fileURLToPath(new URL("../../../scripts/ashlar", import.meta.ur
 const STOP_TIMEOUT_MS = 20_000;
 const READY_TIMEOUT_MS = 2_000;
 const SIGNAL_TIMEOUT_MS = 5_000;
-/** How a process ended. */
+
+/** How a process ended: its exit code, or the signal that ended it. */
 export interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
+/** Dependencies of a `SoakNode`. */
 export interface SoakNodeOptions {
   readonly node: LocalNode;
   readonly paths: NodePaths;
   readonly disk: LoopDisk;
-  /** The command that puts what follows it into the node's network namespace. */
+  /** Command prefix that runs a program in the network namespace of the node. */
   readonly prefix: readonly string[];
-  /** libfaketime, or null: the node sees the machine's clock. */
+  /** Path of libfaketime. Null: the node uses the clock of the machine. */
   readonly faketime: string | null;
 }
 
-/** One master or chunkserver: its process, its disk, its clock. */
+/** One master or chunkserver with its process, disk and clock. */
 export class SoakNode {
   readonly name: string;
   readonly role: LocalNode["role"];
@@ -50,12 +52,12 @@ export class SoakNode {
     this.dataDirectory = options.paths.data;
   }
 
-  /** How its last process ended; null while it runs. */
+  /** How the last process ended. Null while it runs. */
   get ended(): Ended | null {
     return this.#ended;
   }
 
-  /** @throws {Error} if it does not run */
+  /** Process id. @throws {Error} if the process does not run */
   get pid(): number {
     const pid = this.#child?.pid;
     if (pid === undefined || this.#ended !== null) throw new Error(`${this.name} does not run`);
@@ -67,9 +69,9 @@ export class SoakNode {
   }
 
   /**
-   * Starts the process. Does not wait for it to serve.
+   * Starts the process. Does not wait until it serves.
    *
-   * @param tracer a command that runs what follows it under the same pid (strace -D)
+   * @param tracer command prefix that runs a program with the same pid (strace -D)
    */
   async start(tracer: readonly string[] = []): Promise<void> {
     if (this.isRunning) return;
@@ -94,7 +96,9 @@ export class SoakNode {
     }
   }
 
-  /** `env` with libfaketime: the wall clock reads the file `clock`, the monotonic one is real. */
+  /**
+   * Returns `env` with libfaketime: the wall clock follows the file `clock`, the monotonic is real.
+   */
   async #clock(): Promise<string[]> {
     const { faketime, paths } = this.#options;
     if (faketime === null) return [];
@@ -110,14 +114,14 @@ export class SoakNode {
     ];
   }
 
-  /** The node's wall clock is off by so much, within about a second. */
+  /** Moves the wall clock of the node by `offsetSeconds`, within about a second. */
   async setClock(offsetSeconds: number): Promise<void> {
     const sign = offsetSeconds < 0 ? "-" : "+";
     const text = `${sign}${Math.abs(offsetSeconds)}\n`;
     await writeFile(`${this.#options.paths.directory}/clock`, text);
   }
 
-  /** Sends the signal; resolves once it is seen to have worked. */
+  /** Sends a signal. Resolves when its effect is observed. */
   async signal(signal: "SIGSTOP" | "SIGCONT" | "SIGKILL" | "SIGTERM"): Promise<void> {
     const { pid } = this;
     process.kill(pid, signal);
@@ -128,18 +132,18 @@ export class SoakNode {
     if (!worked) throw new Error(`${this.name}: ${signal} had no effect`);
   }
 
-  /** SIGKILL, if it runs. */
+  /** Sends SIGKILL if the process runs. */
   async kill(): Promise<void> {
     if (this.isRunning) await this.signal("SIGKILL");
   }
 
-  /** Resolves to how the process ended by itself, or to null if it still runs after `timeoutMs`. */
+  /** Resolves with how the process ended, or with null if it still runs after `timeoutMs`. */
   async waitUntilEnded(timeoutMs: number): Promise<Ended | null> {
     await waitFor(() => !this.isRunning, timeoutMs);
     return this.#ended;
   }
 
-  /** What `/readyz` says: null if it can do its work, else why not. */
+  /** Asks `/readyz`. Returns null if the node is ready, otherwise the reason. */
   async notReady(): Promise<string | null> {
     try {
       const signal = AbortSignal.timeout(READY_TIMEOUT_MS);
@@ -151,22 +155,25 @@ export class SoakNode {
     }
   }
 
-  /** Where the log ends now: for `complaintsSince`. */
+  /** Returns the current length of the log, for `complaintsSince`. */
   async logSize(): Promise<number> {
     return (await readFile(this.#options.paths.log)).length;
   }
 
-  /** Messages of level warn or worse that the node logged behind `offset`. */
+  /** Returns the messages of level warn and error that the node logged after `offset`. */
   async complaintsSince(offset: number): Promise<string[]> {
     const logged = (await this.#linesSince(offset)).map(parseLine);
     return logged.flatMap((line) => (line === null || !isComplaint(line) ? [] : textOf(line)));
   }
 
-  /** What else it printed: what a process says when it gives up, and what native libraries say. */
-  async lastWordsSince(offset: number): Promise<string[]> {
+  /**
+   * Returns the output without log lines: the error of a process that stops, and native libraries.
+   */
+  async outputSince(offset: number): Promise<string[]> {
     return (await this.#linesSince(offset)).filter((line) => parseLine(line) === null);
   }
 
+  /** Returns whether the node logged `message` after `offset`. */
   async hasLogged(message: string, offset: number): Promise<boolean> {
     const lines = await this.#linesSince(offset);
     return lines.some((line) => parseLine(line)?.message === message);
@@ -178,14 +185,14 @@ export class SoakNode {
   }
 }
 
-/** What is used of a line of a node's log. */
+/** The fields of a log line that are used here. */
 interface LogLine {
   readonly level?: string;
   readonly message?: string;
   readonly error?: { readonly message?: string };
 }
 
-/** Null: not a line of the log. */
+/** Parses a line. Null if it is not a log line. */
 function parseLine(line: string): LogLine | null {
   try {
     const parsed: unknown = JSON.parse(line);

@@ -1,18 +1,21 @@
 import Table from "cli-table3";
+import { formatCount } from "../../shared/display/format.ts";
+import { median } from "../statistics.ts";
 import type { FaultOutcome } from "./fault.ts";
-import type { Tally } from "./writer.ts";
+import type { TrafficCounts } from "./writer.ts";
 
-/** One fault, and what came after it. */
+/** One fault and the recovery after it. */
 export interface Round extends FaultOutcome {
-  /** From the end of the fault until nothing was missing; null: it was not in time. */
+  /** Time from the end of the fault until the cluster was whole. Null: the timeout expired. */
   readonly wholeMs: number | null;
 }
 
+/** Result of a run, as printed with --json. */
 export interface SoakReport {
   readonly schema: "ashlar.soak/1";
   readonly ok: boolean;
   readonly seconds: number;
-  readonly traffic: Tally;
+  readonly traffic: TrafficCounts;
   readonly filesRead: number;
   readonly leaderChanges: number;
   readonly faults: readonly {
@@ -22,21 +25,22 @@ export interface SoakReport {
     readonly fired: number;
     readonly wholeMsMedian: number | null;
     readonly wholeMsMax: number | null;
-    /** Of the last turn. */
+    /** Evidence of the last turn. */
     readonly evidence: string;
   }[];
-  /** Power cuts by file system: how often a disk of each lost what was not synced. */
+  /** Number of power cuts of disks, by file system. */
   readonly disksCut: { readonly ext4: number; readonly xfs: number };
   readonly violations: readonly string[];
-  /** Steps of a first start that no error met, and where the same call met it instead. */
+  /** Steps of a first start at which no error fired, and where the same call failed instead. */
   readonly notMet: readonly string[];
-  /** Why the run proves too little: traffic, faults, leader changes. */
+  /** Reasons why the run proves too little: traffic, faults, leader changes. */
   readonly shortcomings: readonly string[];
 }
 
+/** Input of a report. */
 export interface RunFacts {
   readonly seconds: number;
-  readonly traffic: Tally;
+  readonly traffic: TrafficCounts;
   readonly filesRead: number;
   readonly leaderChanges: number;
   readonly rounds: readonly Round[];
@@ -44,9 +48,10 @@ export interface RunFacts {
   readonly violations: readonly string[];
 }
 
-/** Changes that must have been acknowledged, for each fault. */
+/** Changes that must be acknowledged for each fault. */
 const CHANGES_PER_FAULT_MIN = 20;
 
+/** Returns the report of a run. */
 export function reportOf(facts: RunFacts): SoakReport {
   const shortcomings = shortcomingsOf(facts);
   const { seconds, traffic, filesRead, leaderChanges, violations, rounds } = facts;
@@ -81,15 +86,15 @@ function groups(rounds: readonly Round[]): Map<string, Round[]> {
 
 function lineOf(group: readonly Round[]): SoakReport["faults"][number] {
   const [first] = group;
-  if (first === undefined) throw new Error("A group has a member");
-  const times = group.flatMap(({ wholeMs }) => wholeMs ?? []).sort((left, right) => left - right);
+  if (first === undefined) throw new Error("A group has at least one round");
+  const times = group.flatMap(({ wholeMs }) => wholeMs ?? []);
   return {
     kind: first.kind,
     what: first.what,
     turns: group.length,
     fired: group.filter((round) => round.fired).length,
-    wholeMsMedian: times[Math.floor(times.length / 2)] ?? null,
-    wholeMsMax: times.at(-1) ?? null,
+    wholeMsMedian: times.length === 0 ? null : median(times),
+    wholeMsMax: times.length === 0 ? null : Math.max(...times),
     evidence: group.at(-1)?.evidence ?? "",
   };
 }
@@ -98,22 +103,26 @@ function shortcomingsOf({ traffic, rounds, kinds, leaderChanges }: RunFacts): st
   const shortcomings: string[] = [];
   const wanted = rounds.length * CHANGES_PER_FAULT_MIN;
   if (traffic.acknowledged < wanted) {
-    shortcomings.push(`${traffic.acknowledged} changes were acknowledged: expected ${wanted}`);
+    shortcomings.push(
+      `${formatCount(traffic.acknowledged, "change")} acknowledged: expected ${wanted}`,
+    );
   }
-  if (traffic.reads < wanted) shortcomings.push(`${traffic.reads} reads: expected ${wanted}`);
+  if (traffic.reads < wanted) {
+    shortcomings.push(`${formatCount(traffic.reads, "read")}: expected ${wanted}`);
+  }
   for (const kind of kinds) {
     const ofKind = rounds.filter((round) => round.kind === kind);
-    if (ofKind.length === 0) shortcomings.push(`no ${kind} was tried`);
+    if (ofKind.length === 0) shortcomings.push(`no ${kind} ran`);
   }
   for (const [name, group] of groups(rounds)) {
     if (isMet(group, rounds)) continue;
-    shortcomings.push(`${name}: never fired`);
+    shortcomings.push(`${name}: did not fire`);
   }
-  if (leaderChanges === 0) shortcomings.push("the leader never changed");
+  if (leaderChanges === 0) shortcomings.push("no leader change");
   return shortcomings;
 }
 
-/** Whether the fault fired, for a step of a first start also in another phase. */
+/** Returns whether the fault fired. For a step of a first start, another phase counts too. */
 function isMet(group: readonly Round[], rounds: readonly Round[]): boolean {
   if (group.some((round) => round.fired)) return true;
   const io = group[0]?.io;
@@ -126,15 +135,15 @@ function notMetIn(rounds: readonly Round[]): string[] {
   for (const { what, io, fired } of rounds) {
     if (io === undefined || !io.isFirstStart || fired) continue;
     const other = rounds.find((round) => round.fired && round.io?.place === io.place);
-    lines.push(`${what}: ${other === undefined ? "nowhere" : `but "${other.what}" was`}`);
+    lines.push(`${what}: ${other === undefined ? "did not fire" : `fired as "${other.what}"`}`);
   }
   return lines;
 }
 
-/** The report for people. */
+/** Formats the report for people. */
 export function describeReport(report: SoakReport): string {
   const table = new Table({
-    head: ["fault", "turns", "fired", "whole again", "seen"],
+    head: ["fault", "turns", "fired", "whole again", "evidence"],
     style: { head: [], border: [], compact: true },
   });
   for (const line of report.faults) {
@@ -148,14 +157,14 @@ export function describeReport(report: SoakReport): string {
   const { ext4, xfs } = report.disksCut;
   return [
     table.toString(),
-    "whole again: median / worst, from the end of the fault",
-    `${acknowledged} changes acknowledged, ${unknown} unknown and looked up; ${reads} reads judged, ${failedReads} failed${failed}`,
-    `${report.filesRead} files read back whole after faults; ${report.leaderChanges} changes of leader`,
-    `disks whose power was cut: ${ext4} ext4, ${xfs} XFS; ${report.seconds} s in all`,
-    ...report.notMet.map((text) => `NOT MET: ${text}`),
+    "whole again: median / maximum, from the end of the fault",
+    `${formatCount(acknowledged, "change")} acknowledged, ${unknown} unknown and resolved; ${formatCount(reads, "read")} checked, ${failedReads} failed${failed}`,
+    `${formatCount(report.filesRead, "file")} read back after faults; ${formatCount(report.leaderChanges, "leader change")}`,
+    `disks whose power was cut: ${ext4} ext4, ${xfs} XFS; duration ${report.seconds} s`,
+    ...report.notMet.map((text) => `NOT FIRED: ${text}`),
     ...report.violations.map((text) => `VIOLATION: ${text}`),
-    ...report.shortcomings.map((text) => `TOO LITTLE: ${text}`),
-    report.ok ? "Everything held." : "Not everything held.",
+    ...report.shortcomings.map((text) => `INSUFFICIENT: ${text}`),
+    report.ok ? "All guarantees held." : "Not all guarantees held.",
   ].join("\n");
 }
 

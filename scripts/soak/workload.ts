@@ -3,17 +3,17 @@ import type { Journal } from "./journal.ts";
 import { Reader } from "./reader.ts";
 import { waitFor } from "./run-tool.ts";
 import type { SoakCluster } from "./soak-cluster.ts";
-import { type Tally, Writer } from "./writer.ts";
+import { type TrafficCounts, Writer } from "./writer.ts";
 
 const WRITERS = 6;
 const READERS = 3;
-/** Of one call with all its retries: long enough for an election, short enough to be seen. */
+/** Timeout of one call with its retries: enough for an election, short enough to show an outage. */
 const CALL_TIMEOUT_MS = 15_000;
 const PAUSE_TIMEOUT_MS = 150_000;
 
-/** Writers and readers, each with connections of its own, that go on until they are paused. */
+/** Writers and readers, each with its own connections. They run until they are paused. */
 export class Workload {
-  readonly tally: Tally = {
+  readonly counts: TrafficCounts = {
     acknowledged: 0,
     unknown: 0,
     reads: 0,
@@ -34,23 +34,24 @@ export class Workload {
     this.counter = new Counter(journal);
   }
 
+  /** Connects the clients and starts their loops. */
   async start(cluster: SoakCluster, journal: Journal): Promise<void> {
-    const { tally, counter, writers } = this;
+    const { counts, counter, writers } = this;
     for (let number = 1; number <= WRITERS; number += 1) {
       const fileSystem = await cluster.connect(`writer-${number}`, CALL_TIMEOUT_MS);
-      const writer = new Writer({ number, fileSystem, journal, tally, counter });
+      const writer = new Writer({ number, fileSystem, journal, counts, counter });
       await writer.open();
       if (number === 1) await counter.open(fileSystem);
       writers.push(writer);
     }
     for (let number = 1; number <= READERS; number += 1) {
       const fileSystem = await cluster.connect(`reader-${number}`, CALL_TIMEOUT_MS);
-      this.#readers.push(new Reader({ fileSystem, writers, journal, tally, counter }));
+      this.#readers.push(new Reader({ fileSystem, writers, journal, counts, counter }));
     }
     this.#loops.push(...[...writers, ...this.#readers].map((client) => this.#loop(client)));
   }
 
-  /** Resolves when every change is settled and nothing is under way. */
+  /** Pauses the clients. Resolves when every change is settled and no call is in progress. */
   async pause(): Promise<void> {
     this.#isPaused = true;
     const count = this.writers.length + this.#readers.length;
@@ -59,22 +60,24 @@ export class Workload {
       PAUSE_TIMEOUT_MS,
     );
     if (this.#failure !== null) throw this.#failure;
-    if (!isIdle) throw new Error(`${count - this.#idleCount} clients did not come to an end`);
+    if (!isIdle) throw new Error(`Cannot pause: ${count - this.#idleCount} clients are still busy`);
   }
 
+  /** Continues after `pause`. */
   resume(): void {
     this.#isPaused = false;
     for (const wake of this.#wake.splice(0)) wake();
   }
 
-  /** Resolves once so many more changes are acknowledged, to false if they are not in time. */
+  /** Resolves with whether `count` more changes were acknowledged within `timeoutMs`. */
   async waitForTraffic(count: number, timeoutMs: number): Promise<boolean> {
-    const goal = this.tally.acknowledged + count;
-    await waitFor(() => this.tally.acknowledged >= goal || this.#failure !== null, timeoutMs);
+    const goal = this.counts.acknowledged + count;
+    await waitFor(() => this.counts.acknowledged >= goal || this.#failure !== null, timeoutMs);
     if (this.#failure !== null) throw this.#failure;
-    return this.tally.acknowledged >= goal;
+    return this.counts.acknowledged >= goal;
   }
 
+  /** Stops the clients and closes their connections. */
   async close(): Promise<void> {
     this.#isStopping = true;
     this.resume();

@@ -11,57 +11,58 @@ import { Register, type Value, type Version } from "./register.ts";
 import { stampOf } from "./stamp.ts";
 
 const SLOTS = 12;
-/** Stamps of one writer: its number times this, and up. They fit an owner's id (32 bits). */
+/** Stamps of a writer start at its number times this. They fit into an owner id (32 bits). */
 const STAMPS_PER_WRITER = 50_000_000;
 const RESOLVE_TIMEOUT_MS = 120_000;
 const PACE_MS = 20;
 const OWNER = { mode: 0o644, uid: 0, gid: 0 } as const;
 
-/** Refusals that contradict what the only writer of a path knows about it. */
+/** Error codes that contradict the state that the only writer of a path expects. */
 const CONTRADICTIONS = ["NOT_FOUND", "ALREADY_EXISTS", "PRECONDITION_FAILED"] as const;
 
-/** A mutation, and what it makes of which paths. */
+/** A mutation and the values that it gives to paths. */
 interface Change {
   readonly what: string;
   readonly effects: readonly (readonly [Register, Value])[];
   readonly run: () => Promise<unknown>;
 }
 
-export interface Tally {
+/** Counts of the requests of all writers and readers. */
+export interface TrafficCounts {
   acknowledged: number;
-  /** Mutations that ended without an answer, and were looked up. */
+  /** Mutations without an answer whose outcome was looked up. */
   unknown: number;
   reads: number;
   failedReads: number;
   readonly failedReadsByCode: Record<string, number>;
 }
 
-/** The only one who changes the files of its directory: it always knows what must be there. */
+/** The only client that changes the files of its directory. So it knows the expected content. */
 export class Writer {
   readonly directory: string;
   readonly slots: readonly Register[];
-  /** Two files that one transaction writes: whoever lists them sees one version. */
+  /** Two files that one transaction writes: each listing shows the same version of both. */
   readonly pair: readonly Register[];
   readonly #number: number;
   readonly #fileSystem: FileSystem;
   readonly #journal: Journal;
-  readonly #tally: Tally;
+  readonly #counts: TrafficCounts;
   readonly #counter: Counter;
   #stampCount = 0;
 
-  constructor(parts: {
+  constructor(deps: {
     readonly number: number;
     readonly fileSystem: FileSystem;
     readonly journal: Journal;
-    readonly tally: Tally;
+    readonly counts: TrafficCounts;
     readonly counter: Counter;
   }) {
-    this.#number = parts.number;
-    this.#fileSystem = parts.fileSystem;
-    this.#journal = parts.journal;
-    this.#tally = parts.tally;
-    this.#counter = parts.counter;
-    this.directory = `/soak/w${parts.number}`;
+    this.#number = deps.number;
+    this.#fileSystem = deps.fileSystem;
+    this.#journal = deps.journal;
+    this.#counts = deps.counts;
+    this.#counter = deps.counter;
+    this.directory = `/soak/w${deps.number}`;
     this.slots = Array.from(
       { length: SLOTS },
       (_, slot) => new Register(`${this.directory}/f${slot}`),
@@ -69,15 +70,17 @@ export class Writer {
     this.pair = ["a", "b"].map((name) => new Register(`${this.directory}/pair-${name}`));
   }
 
+  /** All registers of this writer. */
   get registers(): readonly Register[] {
     return [...this.slots, ...this.pair];
   }
 
+  /** Creates the directory of this writer. */
   async open(): Promise<void> {
     await this.#fileSystem.mkdir(this.directory, { parents: true });
   }
 
-  /** One change, settled: acknowledged, or looked up. */
+  /** Makes one change. Resolves when it is acknowledged or its outcome was looked up. */
   async step(): Promise<void> {
     await sleep(randomInt(PACE_MS));
     const dice = randomInt(20);
@@ -160,25 +163,25 @@ export class Writer {
     for (const [index, [register]] of change.effects.entries()) {
       register.acknowledge(versions[index] as Version, settled);
     }
-    this.#tally.acknowledged += 1;
+    this.#counts.acknowledged += 1;
     const effects = change.effects.map(([register, value]) => [register.path, value]);
     this.#journal.write("acknowledged", { what, effects });
   }
 
   /**
-   * The change may or may not have happened. A later mutation of the same session forbids that it
-   * still happens (its sequence is below the oldest whose outcome may be asked for); what a
-   * linearizable read shows after that stays.
+   * Resolves a change whose outcome is unknown. A later mutation of the same session rules out that
+   * the change still happens: its sequence number is then below the oldest one whose outcome the
+   * session may ask for. A linearizable read after that shows the final outcome.
    */
   async #resolve(change: Change, versions: readonly Version[], error: unknown): Promise<void> {
     const paths = change.effects.map(([register]) => register.path);
     const code = isAshlarError(error) ? error.code : String(error);
     this.#journal.write("unknown", { what: change.what, paths, code });
-    this.#tally.unknown += 1;
+    this.#counts.unknown += 1;
     if (CONTRADICTIONS.some((each) => isAshlarError(error, each))) {
       const known = change.effects.map(([register], index) => [register.path, versions[index]]);
-      const story = `${JSON.stringify(known)} (tried ${change.what})`;
-      this.#journal.violation(`${paths.join(" ")}: refused with ${code}: ${error}: ${story}`);
+      const state = `${JSON.stringify(known)} (tried ${change.what})`;
+      this.#journal.violation(`${paths.join(" ")}: refused with ${code}: ${error}: ${state}`);
     }
     const endsMs = performance.now() + RESOLVE_TIMEOUT_MS;
     for (;;) {
@@ -187,7 +190,7 @@ export class Writer {
         return;
       } catch (failure) {
         if (performance.now() < endsMs) continue;
-        throw new Error(`${paths.join(" ")}: nobody answered for 2 minutes`, { cause: failure });
+        throw new Error(`${paths.join(" ")}: no answer for 2 minutes`, { cause: failure });
       }
     }
   }

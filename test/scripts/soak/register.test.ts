@@ -44,14 +44,14 @@ describe("what the readers of a path with one writer may see", () => {
   });
 
   it("is nothing that nobody ever wrote", () => {
-    assert.match(writtenTimes(1).observe(7, 30, 31) ?? "", /a value that was never there/);
+    assert.match(writtenTimes(1).observe(7, 30, 31) ?? "", /a value that was never written/);
   });
 
   it("is no change that turned out not to have happened", () => {
     const register = writtenTimes(1);
     const lost = register.begin(2, 20);
     assert.equal(register.refute(lost), null);
-    assert.match(register.observe(2, 30, 31) ?? "", /a change that had not happened/);
+    assert.match(register.observe(2, 30, 31) ?? "", /a change that did not happen/);
     assert.equal(register.value, 1);
   });
 
@@ -59,7 +59,7 @@ describe("what the readers of a path with one writer may see", () => {
     const register = writtenTimes(1);
     const lost = register.begin(2, 20);
     assert.equal(register.observe(2, 21, 22), null);
-    assert.match(register.refute(lost) ?? "", /2 was read, and then it had not happened/);
+    assert.match(register.refute(lost) ?? "", /2 was read, but the change did not happen/);
   });
 
   it("is judged over thousands of changes", () => {
