@@ -2,7 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 
 const TWO_32 = 2 ** 32;
 
-/** Writes little-endian fields one after the other. */
+/** Writes consecutive little-endian fields into a buffer of fixed size. */
 export class FieldWriter {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
@@ -18,19 +18,21 @@ export class FieldWriter {
     return this.#offset;
   }
 
+  /** Writes an unsigned integer of 1 byte. */
   u8(value: number): void {
     assert(Number.isInteger(value) && value >= 0 && value < 256, "a u8 fits in its field");
     this.#view.setUint8(this.#offset, value);
     this.#offset += 1;
   }
 
+  /** Writes an unsigned integer of 4 bytes. */
   u32(value: number): void {
     assert(Number.isInteger(value) && value >= 0 && value < TWO_32, "a u32 fits in its field");
     this.#view.setUint32(this.#offset, value, true);
     this.#offset += 4;
   }
 
-  /** An integer from 0 to 2^53 - 1, in 8 bytes. */
+  /** Writes an integer from 0 to 2^53 - 1 in 8 bytes. */
   u64(value: number): void {
     assert(Number.isSafeInteger(value) && value >= 0, "a u64 fits in its field");
     this.#view.setUint32(this.#offset, value % TWO_32, true);
@@ -38,6 +40,7 @@ export class FieldWriter {
     this.#offset += 8;
   }
 
+  /** Writes `bytes` without a length. */
   raw(bytes: Uint8Array): void {
     this.bytes.set(bytes, this.#offset);
     this.#offset += bytes.length;
@@ -45,8 +48,8 @@ export class FieldWriter {
 }
 
 /**
- * Reads little-endian fields one after the other. The caller has checked that the bytes are what
- * was written (a digest), so a field that does not fit is a bug of the writer.
+ * Reads consecutive little-endian fields. The caller has verified a checksum of the bytes, so a
+ * field that does not fit is a bug of the writer.
  */
 export class FieldReader {
   readonly #bytes: Uint8Array;
@@ -67,26 +70,29 @@ export class FieldReader {
     return this.#offset === this.#bytes.length;
   }
 
+  /** Reads an unsigned integer of 1 byte. */
   u8(): number {
     this.#offset += 1;
     return this.#view.getUint8(this.#offset - 1);
   }
 
+  /** Reads an unsigned integer of 4 bytes. */
   u32(): number {
     this.#offset += 4;
     return this.#view.getUint32(this.#offset - 4, true);
   }
 
+  /** Reads an unsigned integer of 8 bytes, at most 2^53 - 1. */
   u64(): number {
     const low = this.u32();
     const value = this.u32() * TWO_32 + low;
-    assert(Number.isSafeInteger(value), "a u64 that we wrote is a safe integer");
+    assert(Number.isSafeInteger(value), "a stored u64 is a safe integer");
     return value;
   }
 
-  /** The next `count` bytes, not copied. */
+  /** Returns the next `count` bytes as a view. */
   raw(count: number): Uint8Array {
-    assert(this.#offset + count <= this.#bytes.length, "a field ends before the record does");
+    assert(this.#offset + count <= this.#bytes.length, "a field ends within the buffer");
     this.#offset += count;
     return this.#bytes.subarray(this.#offset - count, this.#offset);
   }

@@ -4,20 +4,22 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 
-/** Hex digits of the digest that ends a sealed file: enough to tell damage. */
+/** Hex digits of the checksum at the end of the file: enough to detect damage. */
 const CHECKSUM_DIGITS = 32;
 
+/** Dependencies of the functions of this file. */
 interface ChecksummedJsonDeps {
   readonly disk: Disk;
   readonly hasher: Hasher;
 }
 
 /**
- * A small file for programs and people: one line of JSON, then "blake3 " and the first 32 hex
- * digits of the BLAKE3 of that line (with its line feed).
+ * Reads a small text file: one line of JSON, then "blake3 " and the first 32 hex digits of the
+ * BLAKE3 of that line, including its line feed.
  *
- * @returns null if there is no such file.
- * @throws {AshlarError} LOG_CORRUPT if it is not what was written.
+ * @returns null if the file does not exist.
+ * @throws {AshlarError} LOG_CORRUPT if the checksum does not match; VERSION_MISMATCH if the content
+ *   does not match `schema`.
  */
 export async function readChecksummedJson<Output>(
   deps: ChecksummedJsonDeps,
@@ -35,7 +37,7 @@ export async function readChecksummedJson<Output>(
   const lineEnd = text.indexOf("\n") + 1;
   const line = text.slice(0, lineEnd);
   if (text.slice(lineEnd) !== checksumLine(deps.hasher, line)) {
-    throw new AshlarError("LOG_CORRUPT", `Cannot read ${path}: its digest does not fit: ${path}`, {
+    throw new AshlarError("LOG_CORRUPT", `Cannot read ${path}: its checksum does not match`, {
       details: { path },
       hint: `Restore ${path} from a copy; without it, add a new member with an empty directory instead`,
     });
@@ -49,7 +51,7 @@ export async function readChecksummedJson<Output>(
   );
 }
 
-/** Durable when it resolves; a crash leaves the old content or the new. */
+/** Writes such a file atomically. It is durable when the promise resolves. */
 export async function writeChecksummedJson(
   deps: ChecksummedJsonDeps,
   path: string,
@@ -60,6 +62,7 @@ export async function writeChecksummedJson(
   await deps.disk.writeFileDurably(path, new TextEncoder().encode(text));
 }
 
+/** Returns the second line of the file. */
 function checksumLine(hasher: Hasher, line: string): string {
   const digest = toHex(hasher.hash(new TextEncoder().encode(line)));
   return `blake3 ${digest.slice(0, CHECKSUM_DIGITS)}\n`;

@@ -11,9 +11,10 @@ const foundersSchema = v.strictObject({
 });
 
 /**
- * The members before the first entry, which no entry names: those of the config with which the
- * directory was founded, whatever later configs say. None for a member that joined: it gets the
- * membership with the state.
+ * Returns the members before the first entry of the log: those of the config with which the
+ * directory was created. Later changes of the config have no effect. Empty for a member that
+ * joined: it receives the membership with a snapshot. The file is durable when the promise
+ * resolves.
  *
  * @throws {AshlarError} LOG_CORRUPT if the file is damaged; DISK_FAILED; NO_SPACE.
  */

@@ -24,18 +24,18 @@ const peersSchema = v.strictObject({
   incarnations: v.record(v.string(), incarnationSchema),
 });
 
-/** Who a data directory is. */
+/** Owner of a data directory. */
 export interface MemberIdentity {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   /**
-   * 32 hex digits, drawn once for the directory. A member that comes back with an empty directory
-   * has another one, so its peers can tell that it has forgotten its votes.
+   * 32 hex digits, drawn once when the directory is created. A member that restarts with an empty
+   * directory gets a new incarnation, so its peers detect that it has lost its votes.
    */
   readonly incarnation: string;
 }
 
-/** What the files of the member live on. */
+/** Dependencies of the files of a member. */
 export interface IdentityDeps {
   readonly disk: Disk;
   readonly hasher: Hasher;
@@ -43,10 +43,11 @@ export interface IdentityDeps {
 }
 
 /**
- * Reads the directory's identity, or gives it one: durable when it resolves.
+ * Reads the identity of the data directory, or creates one in a new directory. The identity is
+ * durable when the promise resolves.
  *
- * @throws {AshlarError} WRONG_IDENTITY if the directory is another member's, or has lost the file
- *   that says whose it is; LOG_CORRUPT if that file is damaged.
+ * @throws {AshlarError} WRONG_IDENTITY if the directory belongs to another member, or if it holds a
+ *   log and no identity file; LOG_CORRUPT if the identity file is damaged.
  */
 export async function openIdentity(
   deps: IdentityDeps,
@@ -58,7 +59,7 @@ export async function openIdentity(
   if (clusterId !== expected.clusterId || memberId !== expected.memberId) {
     throw new AshlarError(
       "WRONG_IDENTITY",
-      `Cannot use the data directory: expected one of member ${expected.memberId} of cluster ${expected.clusterId}: it is of member ${memberId} of cluster ${clusterId}`,
+      `Cannot use the data directory: expected member ${expected.memberId} of cluster ${expected.clusterId}: it belongs to member ${memberId} of cluster ${clusterId}`,
       { hint: "Check memberId, clusterId and dataDir in the config of this master" },
     );
   }
@@ -69,11 +70,11 @@ async function createIdentity(
   deps: IdentityDeps,
   expected: { readonly clusterId: ClusterId; readonly memberId: MemberId },
 ): Promise<MemberIdentity> {
-  // A log without an identity is a directory that somebody took a file from, not a new one.
+  // A directory with a log and no identity is not new: its identity file was removed.
   if (await hasLog(deps.disk)) {
     throw new AshlarError(
       "WRONG_IDENTITY",
-      `Cannot use the data directory: it holds a log but no ${IDENTITY_PATH}`,
+      `Cannot use the data directory: it contains a log and no ${IDENTITY_PATH}`,
       { hint: `Restore ${IDENTITY_PATH}, or add a new member with an empty directory instead` },
     );
   }
@@ -84,6 +85,7 @@ async function createIdentity(
   return identity;
 }
 
+/** Whether the directory contains log segments. */
 async function hasLog(disk: Disk): Promise<boolean> {
   try {
     return (await disk.list("log")).length > 0;
@@ -94,16 +96,16 @@ async function hasLog(disk: Disk): Promise<boolean> {
 }
 
 /**
- * The incarnation of each peer, as it was when this member first met it.
+ * The incarnation of each peer, recorded at its first connection.
  *
- * Invariant: a peer's messages count only after its incarnation is on disk here. So a vote or an
- * acknowledgement that this member has used can never be given a second time by a peer that has
- * lost its directory: it shows another incarnation, and is refused.
+ * Invariant: messages of a peer are accepted only after its incarnation is durable on this member.
+ * A peer that has lost its data directory has another incarnation and is refused, so it can never
+ * repeat a vote or an acknowledgement that this member has already used.
  */
 export class PeerIncarnations {
   readonly #deps: IdentityDeps;
   readonly #incarnations: Map<MemberId, string>;
-  /** Checks run one after the other: two must not write different incarnations of one peer. */
+  /** Checks are serialized: two must not write different incarnations of one peer. */
   #lastCheck: Promise<void> = Promise.resolve();
 
   private constructor(deps: IdentityDeps, incarnations: Map<MemberId, string>) {
@@ -111,7 +113,7 @@ export class PeerIncarnations {
     this.#incarnations = incarnations;
   }
 
-  /** @throws {AshlarError} LOG_CORRUPT if the file is damaged. */
+  /** Reads the recorded incarnations. @throws {AshlarError} LOG_CORRUPT if the file is damaged. */
   static async open(deps: IdentityDeps): Promise<PeerIncarnations> {
     const found = await readChecksummedJson(deps, PEERS_PATH, peersSchema);
     const pairs = Object.entries(found?.incarnations ?? {});
@@ -122,28 +124,32 @@ export class PeerIncarnations {
   }
 
   /**
-   * Resolves when `incarnation` is known, durably, to be that of `peer`.
+   * Resolves when `incarnation` is durably recorded as that of `peer`.
    *
-   * @throws {AshlarError} WRONG_IDENTITY if the peer has shown another one before.
+   * @throws {AshlarError} WRONG_IDENTITY if another incarnation of the peer is recorded.
    */
   async check(peer: MemberId, incarnation: string): Promise<void> {
     if (!/^[0-9a-f]{32}$/.test(incarnation)) {
       throw new AshlarError(
         "PROTOCOL_ERROR",
-        `Cannot take the incarnation of member ${peer}: expected 32 hex digits: got "${incarnation.slice(0, 40)}"`,
+        `Cannot accept the incarnation of member ${peer}: expected 32 hex digits: current value is "${incarnation.slice(0, 40)}"`,
       );
     }
     const checked = this.#lastCheck.then(() => this.#record(peer, incarnation));
-    this.#lastCheck = checked.catch(() => {}); // The caller has the error; the next check starts anew.
+    this.#lastCheck = checked.catch(() => {}); // The caller receives the error; later checks do not.
     await checked;
   }
 
+  /** Whether no other incarnation of `peer` is recorded. */
   isCurrent(peer: MemberId, incarnation: string): boolean {
     const known = this.#incarnations.get(peer);
     return known === undefined || known === incarnation;
   }
 
-  /** The log decides, and is durable: the file follows, and need not. */
+  /**
+   * Records the incarnation that a committed membership change names. The log is authoritative and
+   * durable, so the write to the file is not awaited and may fail.
+   */
   adopt(peer: MemberId, incarnation: string): void {
     if (this.#incarnations.get(peer) === incarnation) return;
     this.#incarnations.set(peer, incarnation);
@@ -156,7 +162,7 @@ export class PeerIncarnations {
     if (known !== undefined) throw changedIncarnation(peer, known, incarnation);
     const incarnations = new Map(this.#incarnations).set(peer, incarnation);
     await this.#write(incarnations);
-    // The log may have decided meanwhile.
+    // `adopt` may have recorded another incarnation during the write.
     const decided = this.#incarnations.get(peer) ?? incarnation;
     if (decided !== incarnation) throw changedIncarnation(peer, decided, incarnation);
     this.#incarnations.set(peer, incarnation);
@@ -171,10 +177,10 @@ export class PeerIncarnations {
 function changedIncarnation(peer: MemberId, known: string, shown: string): AshlarError {
   return new AshlarError(
     "WRONG_IDENTITY",
-    `Cannot take member ${peer} back: expected incarnation ${known.slice(0, 8)}: it has ${shown.slice(0, 8)}: its data directory was lost or replaced, and with it the votes it has given`,
+    `Cannot accept member ${peer}: expected incarnation ${known.slice(0, 8)}: current value is ${shown.slice(0, 8)}: its data directory was lost or replaced, together with its votes`,
     {
       details: { memberId: peer },
-      hint: "Give it its old data directory, or remove it from the cluster and add it again: ashlar master remove, then ashlar master add",
+      hint: "Restore its old data directory, or remove it from the cluster and add it again: ashlar master remove, then ashlar master add",
     },
   );
 }

@@ -5,9 +5,9 @@ import type { Entry } from "../raft/messages.ts";
 import { sizeOfEntry } from "./log-record.ts";
 
 /**
- * The entries of the log in memory: those after `base`, without gaps.
+ * The entries of the log in memory: all entries after `base`, without gaps.
  *
- * Invariant: entry i stands at position i - base.index - 1, and terms never fall.
+ * Invariant: the entry with index i is at position i - base.index - 1, and terms never decrease.
  */
 export class LogEntries {
   #base: { readonly index: LogIndex; readonly term: Term };
@@ -18,44 +18,47 @@ export class LogEntries {
     this.#base = base;
   }
 
-  /** Index and term of what precedes the first entry. */
+  /** Index and term of the entry before the first one. */
   get base(): { readonly index: LogIndex; readonly term: Term } {
     return this.#base;
   }
 
+  /** Index of the first entry, or of the next one if there are none. */
   get firstIndex(): LogIndex {
     return (this.#base.index + 1) as LogIndex;
   }
 
+  /** Index of the last entry; `base.index` if there are none. */
   get lastIndex(): LogIndex {
     return (this.#base.index + this.#entries.length) as LogIndex;
   }
 
+  /** Term of the last entry; `base.term` if there are none. */
   get lastTerm(): Term {
     return this.#entries.at(-1)?.term ?? this.#base.term;
   }
 
-  /** Bytes that the entries take in the file. */
+  /** Size of the entries in the file. */
   get sizeBytes(): number {
     return this.#sizeBytes;
   }
 
-  /** The term of the entry at `index`, which is from base.index to lastIndex. */
+  /** Returns the term of the entry at `index`, from `base.index` to `lastIndex`. */
   termAt(index: LogIndex): Term {
     if (index === this.#base.index) return this.#base.term;
     return this.#at(index).term;
   }
 
   #at(index: number): Entry {
-    const entry = present(this.#entries[index - this.#base.index - 1], "the log holds the index");
-    assert(entry.index === index, "an entry stands at its index");
+    const entry = present(this.#entries[index - this.#base.index - 1], "the index is in the log");
+    assert(entry.index === index, "an entry is at the position of its index");
     return entry;
   }
 
-  /** Entries from `first` up to `end` (exclusive): at least one, then as many as `bytesMax` holds. */
+  /** Returns entries from `first` to `end` (exclusive): at most `bytesMax`, but at least one. */
   slice(first: LogIndex, end: LogIndex, bytesMax: number): Entry[] {
-    assert(first > this.#base.index, "entries that were compacted are not read");
-    assert(end <= this.lastIndex + 1, "entries that are not there are not read");
+    assert(first > this.#base.index, "compacted entries are not read");
+    assert(end <= this.lastIndex + 1, "the range ends within the log");
     const found: Entry[] = [];
     let sizeBytes = 0;
     for (let index: number = first; index < end; index += 1) {
@@ -67,32 +70,33 @@ export class LogEntries {
     return found;
   }
 
+  /** Appends the entry after the last one. */
   push(entry: Entry): void {
-    assert(entry.index === this.lastIndex + 1, "entries come without gaps");
-    assert(entry.term >= this.lastTerm, "terms never fall");
+    assert(entry.index === this.lastIndex + 1, "entries are appended without gaps");
+    assert(entry.term >= this.lastTerm, "terms never decrease");
     this.#entries.push(entry);
     this.#sizeBytes += sizeOfEntry(entry);
   }
 
   /**
-   * Drops what follows `last`. Below the base, which only reading old segments meets, `lastTerm`
-   * becomes the term of the new base.
+   * Drops the entries after `lastIndex`. An index before the base occurs only while old segments
+   * are replayed: index and `lastTerm` then become the new base.
    */
   truncate(lastIndex: LogIndex, lastTerm: Term): void {
-    assert(lastIndex <= this.lastIndex, "only what is there is dropped");
+    assert(lastIndex <= this.lastIndex, "a truncation ends within the log");
     if (lastIndex < this.#base.index) {
       this.reset({ index: lastIndex, term: lastTerm });
       return;
     }
-    assert(this.termAt(lastIndex) === lastTerm, "what stays before a truncation is unchanged");
+    assert(this.termAt(lastIndex) === lastTerm, "a truncation names the term of the last entry");
     for (const entry of this.#entries.splice(lastIndex - this.#base.index)) {
       this.#sizeBytes -= sizeOfEntry(entry);
     }
   }
 
-  /** Forgets what is up to `index`; its term stays known. */
+  /** Drops the entries up to `index`, whose term remains available as that of the base. */
   compact(index: LogIndex): void {
-    assert(index <= this.lastIndex, "only what is there is compacted");
+    assert(index <= this.lastIndex, "a compaction ends within the log");
     if (index <= this.#base.index) return;
     const term = this.termAt(index);
     const dropped = this.#entries.slice(0, index - this.#base.index);
@@ -101,6 +105,7 @@ export class LogEntries {
     this.#base = { index, term };
   }
 
+  /** Drops all entries: the log continues after `base`. */
   reset(base: { readonly index: LogIndex; readonly term: Term }): void {
     this.#base = base;
     this.#entries = [];
@@ -108,8 +113,8 @@ export class LogEntries {
   }
 
   /**
-   * The index up to which the log may be forgotten so that at most `entriesMax` entries and about
-   * `bytesMax` bytes remain before `durable`, and all that is after it.
+   * Returns the index up to which the log may be compacted, so that at most `entriesMax` entries
+   * and about `bytesMax` bytes remain before `durable`, and all entries after it.
    */
   tailStart(
     durable: LogIndex,

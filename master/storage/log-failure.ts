@@ -2,12 +2,12 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { DiskFile } from "../../shared/ports/disk.ts";
 
-/** A full disk that shows at the sync has already lost something: unlike at a write, it is fatal. */
+/** Syncs `file`. NO_SPACE becomes DISK_FAILED: unlike at a write, data may be lost already. */
 export function syncFile(file: DiskFile): Promise<void> {
   return failIfFull(file.sync());
 }
 
-/** Room that was there, and is not when it is used, is no disk that is merely full. */
+/** Awaits a write into allocated space. NO_SPACE is then a failure of the disk: DISK_FAILED. */
 export async function failIfFull(synced: Promise<void>): Promise<void> {
   try {
     await synced;
@@ -17,7 +17,11 @@ export async function failIfFull(synced: Promise<void>): Promise<void> {
   }
 }
 
-/** What failed, as every later append is told. @throws an error that no disk gives: a bug */
+/**
+ * Converts the error of a failed write to the error of this and every later append.
+ *
+ * @throws an assertion error if it is not an error of a disk: a bug.
+ */
 export function toLogFailure(error: unknown): AshlarError {
   if (isAshlarError(error, "NO_SPACE")) {
     return new AshlarError("NO_SPACE", `Cannot append to the log: ${error.message}`, {
@@ -27,7 +31,7 @@ export function toLogFailure(error: unknown): AshlarError {
     });
   }
   if (isAshlarError(error, "DISK_FAILED")) return error;
-  assert(isAshlarError(error), `only the disk can fail the log: ${String(error)}`);
+  assert(isAshlarError(error), `the log fails only with an error of the disk: ${String(error)}`);
   return new AshlarError("DISK_FAILED", `Cannot append to the log: ${error.message}`, {
     cause: error,
     details: error.details,

@@ -16,37 +16,40 @@ import {
   sequenceOfFileName,
 } from "./segment-header.ts";
 
+/** Cluster and member that own a log. */
 export interface LogOwner {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
 }
 
-/** A segment as the log keeps it in mind. */
+/** A segment file of the log. */
 export interface Segment {
   readonly path: string;
   readonly sequence: number;
-  /** Last entry before this segment, when it was made. */
+  /** Index of the last entry before this segment, at its creation. */
   readonly baseIndex: LogIndex;
 }
 
-/** What the files of a log tell. */
+/** Content of a log on disk. */
 export interface RecoveredLog {
   readonly entries: LogEntries;
   readonly hardState: HardState;
   /** Oldest first. Empty: the log is new. */
   readonly segments: readonly Segment[];
-  /** Where the last segment goes on. `null` if there is none. */
+  /** End of the last segment. `null` if there is no segment. */
   readonly tail: LogTail | null;
 }
 
+/** End of the last segment, after its last valid record. */
 export interface LogTail {
   readonly salt: Uint8Array;
   /** Checksum of the last record, or of the header. */
   readonly checksum: Uint8Array;
-  /** The next record goes here; what follows is a torn record, or zeros. */
+  /** Offset of the next record. It is followed by a torn record, by zeros, or by nothing. */
   readonly offset: number;
+  /** Length of the file. */
   readonly lengthBytes: number;
-  /** The last record (or the header) and where it stands: `openLog` writes it once more. */
+  /** The last record, or the header. `RaftLog.open` writes and syncs it again. */
   readonly last: { readonly offset: number; readonly bytes: Uint8Array };
 }
 
@@ -56,6 +59,7 @@ const NO_HARD_STATE: HardState = {
   commitIndex: INDEX_ZERO,
 };
 
+/** Dependencies of the recovery. */
 interface RecoveryDeps {
   readonly disk: Disk;
   readonly hasher: Hasher;
@@ -65,14 +69,15 @@ interface RecoveryDeps {
 }
 
 /**
- * Reads a log from disk and changes nothing but this: a last segment that a crash left without its
- * header is removed; it never held a record.
+ * Reads a log from disk. It does not modify the log, with one exception: a last segment without a
+ * complete header is removed. A crash left it behind, and it never held a record.
  *
- * A record is written only after the one before was synced, so at most the last one can be torn. A
- * bad record with a valid one after it, or in an earlier segment, was durable once: that is damage,
- * and cutting it off would make this member forget what it has promised.
+ * A record is written only after the previous one was synced, so only the last record can be torn.
+ * A bad record that is followed by a valid one, or that is in an earlier segment, was durable
+ * before: it is corrupt. Truncating there would drop votes and entries that this member has
+ * acknowledged.
  *
- * @throws {AshlarError} LOG_CORRUPT naming file and offset; WRONG_IDENTITY; VERSION_MISMATCH
+ * @throws {AshlarError} LOG_CORRUPT with path and offset; WRONG_IDENTITY; VERSION_MISMATCH
  */
 export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> {
   const names = await segmentNames(recovery);
@@ -88,12 +93,13 @@ export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> 
   }
   const { entries, hardState, segments, tail } = state;
   if (hardState.commitIndex > entries.lastIndex) {
-    throw corrupt(segments.at(-1)?.path ?? recovery.directory, 0, "its end: committed entries");
+    const path = segments.at(-1)?.path ?? recovery.directory;
+    throw corrupt(path, 0, "committed entries at the end of the log");
   }
   return { entries, hardState, segments, tail };
 }
 
-/** What the segments so far have told. */
+/** State after the segments that were read so far. */
 interface RecoveryState {
   readonly entries: LogEntries;
   hardState: HardState;
@@ -101,6 +107,7 @@ interface RecoveryState {
   tail: LogTail | null;
 }
 
+/** Reads one segment and applies its header and items to `state`. */
 async function readSegment(
   recovery: RecoveryDeps,
   state: RecoveryState,
@@ -111,7 +118,8 @@ async function readSegment(
   const result = readSegmentHeader(recovery.hasher, bytes);
   if (result.kind === "newer") throw newerVersion(path, result.version);
   if (result.kind === "bad") {
-    if (!isLast || bytes.length > SEGMENT_HEADER_BYTES) throw corrupt(path, 0, "its header");
+    if (!isLast || bytes.length > SEGMENT_HEADER_BYTES)
+      throw corrupt(path, 0, "a valid segment header");
     await removeHeaderless(recovery, path);
     return;
   }
@@ -120,11 +128,12 @@ async function readSegment(
   applyHeader(path, header, state);
   state.segments.push({ path, sequence: header.sequence, baseIndex: header.base.index });
   const { items, tail, isTorn } = readRecords(recovery, { path, bytes, header, checksum });
-  if (!isLast && isTorn) throw corrupt(path, tail.offset, "a record");
+  if (!isLast && isTorn) throw corrupt(path, tail.offset, "a valid record");
   replay(state, items);
   state.tail = tail;
 }
 
+/** Returns the names of the segments, oldest first. @throws {AshlarError} LOG_CORRUPT on a gap. */
 async function segmentNames(recovery: RecoveryDeps): Promise<string[]> {
   const found = await recovery.disk.list(recovery.directory);
   const names = found
@@ -133,27 +142,25 @@ async function segmentNames(recovery: RecoveryDeps): Promise<string[]> {
   for (const [position, name] of names.entries()) {
     const expected = sequenceOf(names[0] as string) + position;
     if (sequenceOf(name) === expected) continue;
-    throw corrupt(
-      `${recovery.directory}/${name}`,
-      0,
-      `the segment before it, number ${expected}: the file is missing and`,
-    );
+    throw corrupt(`${recovery.directory}/${name}`, 0, `segment ${expected} before this segment`);
   }
   return names;
 }
 
 function sequenceOf(name: string): number {
   const sequence = sequenceOfFileName(name);
-  assert(sequence !== null, "a segment's name holds its sequence");
+  assert(sequence !== null, "the name of a segment contains its sequence");
   return sequence;
 }
 
+/** Removes a segment that was being created at the crash. */
 async function removeHeaderless(recovery: RecoveryDeps, path: string): Promise<void> {
-  recovery.log.warn("Removed a log segment that a crash left without its header", { path });
+  recovery.log.warn("Removed a log segment without a complete header, left by a crash", { path });
   await recovery.disk.remove(path);
   await recovery.disk.syncDirectory(recovery.directory);
 }
 
+/** Checks owner, sequence and the link to the previous segment. */
 function checkHeader(
   path: string,
   header: SegmentHeader,
@@ -162,16 +169,18 @@ function checkHeader(
   if (header.clusterId !== expected.clusterId || header.memberId !== expected.memberId) {
     throw new AshlarError(
       "WRONG_IDENTITY",
-      `Cannot use ${path}: expected the log of member ${expected.memberId} of cluster ${expected.clusterId}: it is of member ${header.memberId} of cluster ${header.clusterId}`,
+      `Cannot use ${path}: expected the log of member ${expected.memberId} of cluster ${expected.clusterId}: it belongs to member ${header.memberId} of cluster ${header.clusterId}`,
     );
   }
-  if (header.sequence !== expected.sequence) throw corrupt(path, 0, "its name");
-  const isJoined =
-    expected.tail === null || equalBytes(header.previousChecksum, expected.tail.checksum);
-  if (!isJoined) throw corrupt(path, 0, "the end of the segment before it");
+  if (header.sequence !== expected.sequence) {
+    throw corrupt(path, 0, `a header with sequence ${expected.sequence}`);
+  }
+  const { tail } = expected;
+  const isChained = tail === null || equalBytes(header.previousChecksum, tail.checksum);
+  if (!isChained) throw corrupt(path, 0, "the checksum of the previous segment's last record");
 }
 
-/** Takes over what the header says. The first segment, and one after a reset, begin anew. */
+/** Applies a segment header. The first segment, and one with the reset flag, replace the state. */
 function applyHeader(path: string, header: SegmentHeader, state: RecoveryState): void {
   const { entries, hardState, segments } = state;
   if (segments.length === 0 || header.isReset) {
@@ -184,7 +193,7 @@ function applyHeader(path: string, header: SegmentHeader, state: RecoveryState):
     entries.lastTerm === header.base.term &&
     hardState.term === header.hardState.term &&
     hardState.votedFor === header.hardState.votedFor;
-  if (!isNext) throw corrupt(path, 0, "its header");
+  if (!isNext) throw corrupt(path, 0, "a header that continues the previous segment");
   state.hardState = header.hardState;
 }
 
@@ -195,6 +204,7 @@ interface SegmentBytes {
   readonly checksum: Uint8Array;
 }
 
+/** Reads the records of a segment up to its end, to preallocated zeros, or to a torn record. */
 function readRecords(
   recovery: RecoveryDeps,
   segment: SegmentBytes,
@@ -210,10 +220,10 @@ function readRecords(
     const result = readRecord(recovery.hasher, bytes, { salt, offset });
     if (result.kind === "end") break;
     if (result.kind === "bad") {
-      if (isZero(bytes, offset)) break; // Written ahead, for records that never came.
+      if (isZero(bytes, offset)) break; // Preallocated space that was not used.
       const valid = nextRecord(recovery.hasher, bytes, { salt, offset: offset + 1 });
-      if (valid !== null) throw corrupt(path, offset, "a record (a valid one follows it)");
-      recovery.log.warn("Cut a record off the log that a crash left unfinished", {
+      if (valid !== null) throw corrupt(path, offset, "a valid record before another valid record");
+      recovery.log.warn("Truncated a torn record at the end of the log, left by a crash", {
         path,
         offsetBytes: offset,
         lengthBytes: bytes.length - offset,
@@ -222,7 +232,7 @@ function readRecords(
       break;
     }
     if (!equalBytes(result.previousChecksum, checksum))
-      throw corrupt(path, offset, "the record before");
+      throw corrupt(path, offset, "the checksum of the previous record");
     for (const item of decodeItems(result.payload, result.itemCount)) items.push(item);
     checksum = result.checksum;
     lastOffset = offset;
@@ -232,13 +242,13 @@ function readRecords(
   return { items, tail: { salt, checksum, offset, lengthBytes: bytes.length, last }, isTorn };
 }
 
-/** Whether nothing but zeros stands from `offset` on. */
+/** Whether all bytes from `offset` on are zero. */
 function isZero(bytes: Uint8Array, offset: number): boolean {
   for (let place = offset; place < bytes.length; place += 1) if (bytes[place] !== 0) return false;
   return true;
 }
 
-/** The offset of the next valid record at or after `place.offset`, at any alignment, or null. */
+/** Returns the offset of the first valid record at or after `place.offset`, at any alignment. */
 function nextRecord(
   hasher: Hasher,
   segment: Uint8Array,
@@ -257,6 +267,7 @@ function nextRecord(
   return null;
 }
 
+/** Applies the items of a segment in order. */
 function replay(state: RecoveryState, items: readonly LogItem[]): void {
   for (const item of items) {
     if (item.kind === "entry") state.entries.push(item.entry);
@@ -268,23 +279,23 @@ function replay(state: RecoveryState, items: readonly LogItem[]): void {
 function newerVersion(path: string, version: number): AshlarError {
   return new AshlarError(
     "VERSION_MISMATCH",
-    `Cannot read ${path}: expected version 1 of the log format: it has version ${version}`,
+    `Cannot read ${path}: expected version 1 of the log format: current value is ${version}`,
     { hint: "Start the version of Ashlar that wrote it, or a newer one" },
   );
 }
 
-function corrupt(path: string, offsetBytes: number, what: string): AshlarError {
+function corrupt(path: string, offsetBytes: number, expected: string): AshlarError {
   return new AshlarError(
     "LOG_CORRUPT",
-    `Cannot read the log: ${what} is damaged: ${path} at byte ${offsetBytes}`,
+    `Cannot read ${path} at byte ${offsetBytes}: expected ${expected}`,
     {
       details: { path, offsetBytes },
-      hint: "The other members hold this member's data. Keep this directory for analysis, remove the member from the cluster and add it again under a new member id with an empty directory. Never restart it with the damaged file removed: it would forget votes it has given",
+      hint: "The other members have this member's data. Keep this directory for analysis, remove the member from the cluster and add it again under a new member id with an empty directory. Never restart it with the corrupt file removed: it would lose votes that it has given",
     },
   );
 }
 
-/** The path of the segment with this sequence, whose first entry is the one after `baseIndex`. */
+/** Returns the path of a segment. Its first entry is the one after `baseIndex`. */
 export function segmentPath(directory: string, sequence: number, baseIndex: LogIndex): string {
   return `${directory}/${segmentFileName(sequence, baseIndex + 1)}`;
 }

@@ -10,6 +10,7 @@ import { RaftLog } from "./raft-log.ts";
 import { refuseUnfinishedRestore } from "./restore-marker.ts";
 import { StateStores } from "./state-stores.ts";
 
+/** Options of `openMemberStorage`. */
 export interface MemberStorageOptions {
   readonly disk: Disk;
   readonly stores: OrderedStores;
@@ -18,12 +19,13 @@ export interface MemberStorageOptions {
   readonly log: Log;
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
+  /** Size at which a log segment is full. */
   readonly segmentBytes: number;
-  /** What the config says of the founders: it counts for a new directory. */
+  /** Founding members by the config. Used only for a new directory. */
   readonly founders: readonly MemberId[];
 }
 
-/** All that one member keeps on disk. */
+/** The open data directory of one member. */
 export interface OpenMemberStorage {
   readonly identity: MemberIdentity;
   /** The members before the first entry. */
@@ -34,8 +36,8 @@ export interface OpenMemberStorage {
 }
 
 /**
- * Opens the member's data directory, or founds it. Whose it is comes first: nothing else is
- * touched in a directory that is another member's.
+ * Opens the data directory of a member, or creates it. The identity is checked first: the directory
+ * of another member is not modified.
  *
  * @throws {AshlarError} WRONG_IDENTITY, LOG_CORRUPT, VERSION_MISMATCH, DISK_FAILED, NO_SPACE
  */

@@ -14,24 +14,27 @@ import { SegmentFile } from "./segment-file.ts";
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
 
 const DIRECTORY = "log";
-/** Queued batches are written together up to this size. One larger batch is written alone. */
+/** Group commit: queued batches are written together up to this size; a larger one alone. */
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 
+/** Options of `RaftLog.open`. */
 export interface RaftLogOptions extends LogOwner {
   readonly disk: Disk;
   readonly hasher: Hasher;
   readonly random: Random;
   readonly log: Log;
+  /** Size at which a segment is full and the next one is created. */
   readonly segmentBytes: number;
 }
 
-/** What one `append` makes durable, as one step. */
+/** Entries and hard state that one `append` makes durable atomically. */
 export interface LogBatch {
   readonly hardState?: HardState;
-  /** They follow one another; the first follows the log, or overwrites its end from there on. */
+  /** Consecutive entries. The first one follows the log, or truncates it at its index. */
   readonly entries: readonly Entry[];
 }
 
+/** An append that waits for its write. */
 interface QueuedAppend {
   readonly kind: "append";
   readonly items: LogItem[];
@@ -39,6 +42,7 @@ interface QueuedAppend {
   readonly sizeBytes: number;
 }
 
+/** Other work that runs between two writes. */
 interface QueuedTask {
   readonly kind: "task";
   readonly run: () => Promise<void>;
@@ -50,24 +54,26 @@ type Queued = (QueuedAppend | QueuedTask) & {
 };
 
 /**
- * The Raft log: append-only segments on disk, and in memory all entries after `base`.
+ * The Raft log: append-only segments on disk, and all entries after `base` in memory.
  *
  * Invariants:
  * - At most one record is written and not yet synced, so only the last record can be torn.
- * - Memory is ahead of the disk by what is queued; promises resolve in the order of the calls.
- * - After a write or a sync has failed nothing is written any more: what the file holds is unknown
- *   (fsyncgate). Reads go on.
+ * - The memory contains queued batches that are not on disk yet. Promises resolve in the order of
+ *   the calls.
+ * - After a failed write or sync no further write is made, because the content of the file is
+ *   unknown (fsyncgate). Reads continue to work.
  */
 export class RaftLog {
   readonly #options: RaftLogOptions;
   readonly #segments: Segment[];
   readonly #entries: LogEntries;
-  /** As of the last `append`; on disk once that is durable, but for a commit index that waits. */
+  /** Hard state of the last `append`. Its commit index may not be on disk yet. */
   #hardState: HardState;
+  /** Hard state of the last record or segment header. */
   #writtenHardState: HardState;
-  /** A commit index that waits for the next record; null: none does. */
+  /** A hard state with a new commit index only, which the next record contains; null: none. */
   #deferredHardState: HardState | null = null;
-  /** What a new segment is based on: the last entry that stands in a record. */
+  /** The last entry in a record: the base of a new segment. */
   #written: { readonly index: LogIndex; readonly term: Term };
   #active: SegmentFile;
   readonly #queue: Queued[] = [];
@@ -94,8 +100,9 @@ export class RaftLog {
   }
 
   /**
-   * Reads the log, or founds it. What it then shows is durable: the end of the last segment, which
-   * a crash may have left in the page cache only, is written and synced once more.
+   * Reads the log, or creates it. All entries of the opened log are durable: the end of the last
+   * segment, which may be in the page cache only after a crash of the process, is written and
+   * synced again.
    *
    * @throws {AshlarError} LOG_CORRUPT, WRONG_IDENTITY, VERSION_MISMATCH, DISK_FAILED, NO_SPACE
    */
@@ -127,52 +134,54 @@ export class RaftLog {
     return new RaftLog(options, { entries, hardState, segments: found.segments, open });
   }
 
+  /** Hard state of the last `append`. */
   get hardState(): HardState {
     return this.#hardState;
   }
 
-  /** The entries, with those that are queued. Read only. */
+  /** All entries, including queued ones. Read only. */
   get entries(): LogEntries {
     return this.#entries;
   }
 
-  /** Syncs so far: one for a group of appends. For tests and metrics. */
+  /** Number of syncs: one for each group of appends. For tests and metrics. */
   get syncCount(): number {
     return this.#syncCount;
   }
 
-  /** Where the last record of the last segment ends; zeros may follow. For tests. */
+  /** Offset of the end of the last record in the last segment; zeros may follow. For tests. */
   get endOffset(): number {
     return this.#active.lengthBytes;
   }
 
-  /** Why nothing can be appended any more; null: all is well. */
+  /** The error of the first failed write; null while the log works. */
   get failure(): AshlarError | null {
     return this.#failure;
   }
 
-  /** Bytes that the segments' entries take in memory and about as many on disk. */
+  /** Size of the entries in memory; about the same on disk. */
   get sizeBytes(): number {
     return this.#entries.sizeBytes;
   }
 
+  /** Number of segment files. */
   get segmentCount(): number {
     return this.#segments.length;
   }
 
   /**
-   * Adds a batch. Resolves when it is durable, after all earlier ones. A batch that changes only
-   * the commit index resolves in its turn and reaches the disk with the next one that is more: it
-   * is a hint, and losing it costs nothing.
+   * Appends a batch. Resolves when it is durable, after all earlier batches. A batch that changes
+   * only the commit index is not written on its own: it resolves in its turn and is on disk with
+   * the next record. The commit index is a hint that may be lost.
    *
-   * @throws {AshlarError} DISK_FAILED, or NO_SPACE if the disk is full: nothing is appended from
-   *   then on until the member restarts.
+   * @throws {AshlarError} DISK_FAILED, or NO_SPACE if the disk is full. Every later append fails
+   *   too, until the member restarts.
    */
   append(batch: LogBatch): Promise<void> {
     const items: LogItem[] = [];
     const first = batch.entries[0];
     if (first !== undefined && first.index <= this.#entries.lastIndex) {
-      assert(first.index > this.#entries.base.index, "what was compacted is not overwritten");
+      assert(first.index > this.#entries.base.index, "a compacted entry is not overwritten");
       const lastIndex = (first.index - 1) as LogIndex;
       const lastTerm = this.#entries.termAt(lastIndex);
       assert(lastIndex >= this.#hardState.commitIndex, "a committed entry is not overwritten");
@@ -185,9 +194,10 @@ export class RaftLog {
     }
     const hardState = batch.hardState ?? null;
     if (hardState !== null) {
-      assert(hardState.term >= this.#hardState.term, "the term never falls");
-      assert(hardState.commitIndex >= this.#hardState.commitIndex, "the commit index never falls");
-      assert(hardState.commitIndex <= this.#entries.lastIndex, "what is committed is in the log");
+      const { term, commitIndex } = this.#hardState;
+      assert(hardState.term >= term, "the term never decreases");
+      assert(hardState.commitIndex >= commitIndex, "the commit index never decreases");
+      assert(hardState.commitIndex <= this.#entries.lastIndex, "committed entries are in the log");
       this.#hardState = hardState;
     }
     const sizeBytes = sizeOfRecord(items);
@@ -195,25 +205,25 @@ export class RaftLog {
   }
 
   /**
-   * Forgets entries up to `index`, which the state holds durably. Memory is freed at once; whole
-   * segments are removed in their turn. Resolves when that is done.
+   * Drops the entries up to `index`, which the state contains durably. Memory is freed immediately.
+   * Whole segments are removed after earlier queued work; the promise then resolves.
    */
   compactTo(index: LogIndex): Promise<void> {
-    assert(index <= this.#hardState.commitIndex, "only what is committed is compacted");
+    assert(index <= this.#hardState.commitIndex, "only committed entries are compacted");
     this.#entries.compact(index);
     return this.#enqueue({ kind: "task", run: () => this.#removeBefore(index) });
   }
 
   /**
-   * Replaces the log by a snapshot that stands for all up to `base`. Resolves when that is durable.
-   * A crash before leaves the old log.
+   * Replaces the log after a snapshot at `base` was installed. Resolves when the new log is
+   * durable. An earlier crash leaves the old log.
    */
   reset(
     base: { readonly index: LogIndex; readonly term: Term },
     hardState: HardState,
   ): Promise<void> {
-    assert(hardState.term >= this.#hardState.term, "the term never falls");
-    assert(hardState.commitIndex === base.index, "a snapshot is committed and nothing follows it");
+    assert(hardState.term >= this.#hardState.term, "the term never decreases");
+    assert(hardState.commitIndex === base.index, "the commit index is that of the snapshot");
     this.#entries.reset(base);
     this.#hardState = hardState;
     const run = async (): Promise<void> => {
@@ -225,21 +235,21 @@ export class RaftLog {
   }
 
   /**
-   * Writes what is queued and a last record, and closes. The last record is a seal: damage to the
-   * one before it can then be told from a torn write.
+   * Writes queued work and a closing record, then closes the file. The closing record makes damage
+   * to the record before it distinguishable from a torn write.
    */
   async close(): Promise<void> {
     if (this.#failure === null) {
-      const seal = { items: [], hardState: this.#hardState, sizeBytes: 0 };
-      await this.#enqueue({ kind: "task", run: () => this.#writeRecord([seal]) }).catch(() => {
-        // Whoever waits for an append has the error; the seal is no promise to anybody.
+      const closing = { items: [], hardState: this.#hardState, sizeBytes: 0 };
+      await this.#enqueue({ kind: "task", run: () => this.#writeRecord([closing]) }).catch(() => {
+        // Callers of `append` receive the error. The closing record itself carries no data.
       });
     }
     while (this.#running !== null) await this.#running;
-    const isSound = this.#failure === null;
+    const hasFailed = this.#failure !== null;
     this.#failure ??= new AshlarError("CANCELLED", "Cannot append to the log: it is closed");
-    if (isSound) await this.#active.close();
-    else await this.#active.abandon();
+    if (hasFailed) await this.#active.abandon();
+    else await this.#active.close();
   }
 
   #enqueue(queued: QueuedAppend | QueuedTask): Promise<void> {
@@ -251,7 +261,7 @@ export class RaftLog {
   }
 
   async #run(): Promise<void> {
-    await Promise.resolve(); // What is queued in this turn goes into one group.
+    await Promise.resolve(); // Appends of the same turn are written as one group.
     while (this.#queue.length > 0) {
       const group = this.#takeGroup();
       try {
@@ -266,6 +276,7 @@ export class RaftLog {
     this.#running = null;
   }
 
+  /** Removes from the queue one task, or the appends that are written together. */
   #takeGroup(): Queued[] {
     let count = 0;
     let sizeBytes = 0;
@@ -292,6 +303,7 @@ export class RaftLog {
     this.#deferredHardState = last?.hardState ?? this.#deferredHardState;
   }
 
+  /** Whether the append changes more than the commit index. */
   #needsRecord(append: QueuedAppend): boolean {
     const { hardState } = append;
     if (append.items.length > 0) return true;
@@ -300,6 +312,7 @@ export class RaftLog {
     return hardState.term !== written.term || hardState.votedFor !== written.votedFor;
   }
 
+  /** Writes the appends as one record; starts a new segment if the current one is full. */
   async #writeRecord(appends: readonly Omit<QueuedAppend, "kind">[]): Promise<void> {
     const items: LogItem[] = [];
     let hardState = this.#deferredHardState;
@@ -321,6 +334,7 @@ export class RaftLog {
     this.#updateWritten(items);
   }
 
+  /** Records the last entry on disk. */
   #updateWritten(items: readonly LogItem[]): void {
     for (let position = items.length - 1; position >= 0; position -= 1) {
       const item = present(items[position], "an item at its position");
@@ -332,6 +346,7 @@ export class RaftLog {
     }
   }
 
+  /** Creates the next segment and closes the current one. */
   async #roll(next: Pick<SegmentHeader, "base" | "hardState" | "isReset">): Promise<void> {
     const previous = this.#active;
     const last = present(this.#segments.at(-1), "a log has a segment");
@@ -350,16 +365,19 @@ export class RaftLog {
   }
 
   async #removeBefore(index: LogIndex): Promise<void> {
-    // A segment may go when the next one starts at or before what the state holds.
+    // A segment can be removed when the base of the next one is at or before `index`.
     const keepFrom = this.#segments.findLastIndex((segment) => segment.baseIndex <= index);
     await this.#removeFirst(keepFrom);
   }
 
-  /** From the oldest on, each durably gone before the next: a gap would look like damage. */
+  /**
+   * Removes the `count` oldest segments, oldest first. Each removal is durable before the next one:
+   * a gap would be reported as a missing segment.
+   */
   async #removeFirst(count: number): Promise<void> {
     for (let removed = 0; removed < count; removed += 1) {
-      const segment = present(this.#segments[0], "a segment that is removed is there");
-      assert(segment.path !== this.#active.path, "the segment that is written stays");
+      const segment = present(this.#segments[0], "a segment to remove exists");
+      assert(segment.path !== this.#active.path, "the active segment is not removed");
       await this.#options.disk.remove(segment.path);
       await this.#options.disk.syncDirectory(DIRECTORY);
       this.#segments.shift();

@@ -13,8 +13,9 @@ import { openIdentity } from "./identity.ts";
 import { beginRestore, endRestore } from "./restore-marker.ts";
 import { StateStores } from "./state-stores.ts";
 
+/** Options of `restoreBackup`. */
 export interface RestoreOptions {
-  /** The member's data directory, with nothing in it. */
+  /** The empty data directory of the member. */
   readonly disk: Disk;
   readonly stores: OrderedStores;
   readonly hasher: Hasher;
@@ -24,24 +25,25 @@ export interface RestoreOptions {
   readonly memberId: MemberId;
   /** The encoded membership of the restored cluster. */
   readonly membership: Uint8Array;
-  /** The backup. */
+  /** The backup file, open for reading. */
   readonly file: DiskFile;
 }
 
+/** Result of a restore. */
 export interface RestoreResult {
   readonly head: BackupHead;
-  /** Where the restored cluster begins. */
+  /** First index of the restored cluster. */
   readonly index: LogIndex;
   readonly term: Term;
 }
 
 /**
- * Makes the data directory of a master from a backup: durable when it resolves. A crash leaves a
- * directory that no master starts on.
+ * Creates the data directory of a master from a backup. The directory is durable when the promise
+ * resolves. After a crash it is incomplete, and no master starts on it.
  *
- * The member has an identity of its own, an empty log and the state of the backup; at its start the
- * log is reset to the state, as after a snapshot. Members that restore the same backup with the same
- * membership are a group in which all have installed the same snapshot.
+ * The member has a new identity, an empty log and the state of the backup. At its start the log is
+ * reset to the state, as after a snapshot. Members that restore the same backup with the same
+ * membership form a group in which all have installed the same snapshot.
  *
  * @throws {AshlarError} ALREADY_EXISTS, WRONG_CLUSTER, VERSION_MISMATCH; STORE_CORRUPT and
  *   STATE_DIVERGED if the backup is damaged; NO_SPACE, DISK_FAILED
@@ -53,8 +55,10 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreRes
   if (head.clusterId !== clusterId) {
     throw new AshlarError(
       "WRONG_CLUSTER",
-      `Cannot restore the backup: expected one of cluster ${clusterId}: it is of ${head.clusterId}`,
-      { hint: "The chunkservers keep to their cluster: put its id into the config" },
+      `Cannot restore the backup: expected cluster ${clusterId}: current value is ${head.clusterId}`,
+      {
+        hint: "The chunkservers belong to the cluster of the backup: set its clusterId in the config",
+      },
     );
   }
   const state = new RestoredState(head, hasher);
@@ -72,6 +76,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreRes
   return { head, index: state.index, term: state.term };
 }
 
+/** Writes the rows of the backup into `store` and checks that they are the state of a cluster. */
 async function fill(
   store: OrderedStore,
   options: Pick<RestoreOptions, "hasher" | "membership"> & {
@@ -85,5 +90,5 @@ async function fill(
   await store.commit(state.finish(membership));
   const facts = Namespace.open({ store, hasher }).clusterFacts();
   if (facts?.clusterId === head.clusterId) return;
-  throw new AshlarError("STORE_CORRUPT", "Cannot restore the backup: it holds no cluster");
+  throw new AshlarError("STORE_CORRUPT", "Cannot restore the backup: it contains no cluster");
 }

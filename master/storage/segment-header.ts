@@ -12,6 +12,7 @@ import {
   writeHardState,
 } from "./log-record.ts";
 
+/** Size of the header of a segment. */
 export const SEGMENT_HEADER_BYTES = 128;
 const LOG_FORMAT_VERSION = 1;
 
@@ -19,29 +20,29 @@ const MAGIC = new TextEncoder().encode("ASHLRLOG");
 const FLAG_RESET = 1;
 const CLUSTER_ID_BYTES = 16;
 
-/** The first 128 bytes of a segment: all that is needed to start reading the log here. */
+/** Header of a segment: the state that is needed to read the log from this segment on. */
 export interface SegmentHeader {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
-  /** 1 for the first segment of a member, then one more for each. No gaps. */
+  /** 1 for the first segment of a member; consecutive, without gaps. */
   readonly sequence: number;
-  /** Drawn for this segment; every record repeats it. */
+  /** Drawn for this segment; every record contains it. */
   readonly salt: Uint8Array;
-  /** Checksum of the last record of the segment before; zeros if there never was one. */
+  /** Checksum of the last record of the previous segment; zeros in the first segment. */
   readonly previousChecksum: Uint8Array;
-  /** Last entry before this segment, as it was when the segment was made. */
+  /** Last entry before this segment, at its creation. */
   readonly base: { readonly index: LogIndex; readonly term: Term };
-  /** As it was when the segment was made. */
+  /** Hard state at the creation of the segment. */
   readonly hardState: HardState;
-  /** A snapshot replaced the log: entries of earlier segments do not count any more. */
+  /** Whether a snapshot replaced the log: entries of earlier segments are no longer valid. */
   readonly isReset: boolean;
 }
 
 /**
- * Integers are little-endian.
+ * Encodes a segment header. Integers are little-endian.
  *
  *     offset  size  field
- *          0    16  checksum: BLAKE3 of the rest of the header, its first 16 bytes
+ *          0    16  checksum: first 16 bytes of the BLAKE3 of the rest of the header
  *         16     8  "ASHLRLOG"
  *         24     4  version of the format: 1
  *         28     4  flags; bit 0: reset
@@ -49,7 +50,7 @@ export interface SegmentHeader {
  *         48     8  member id
  *         56     8  sequence
  *         64     8  salt
- *         72    16  checksum of the last record of the segment before
+ *         72    16  checksum of the last record of the previous segment
  *         88    16  base: index and term of the last entry before
  *        104    24  hard state: term, vote (0: none), commit
  */
@@ -67,16 +68,18 @@ export function encodeSegmentHeader(hasher: Hasher, header: SegmentHeader): Uint
   writer.u64(header.base.index);
   writer.u64(header.base.term);
   writeHardState(writer, header.hardState);
-  assert(writer.offset === SEGMENT_HEADER_BYTES, "a header has its fixed size");
+  assert(writer.offset === SEGMENT_HEADER_BYTES, "a header has 128 bytes");
   bytes.set(checksumOf(hasher, bytes.subarray(CHECKSUM_BYTES)), 0);
   return bytes;
 }
 
+/** Result of reading a header. `newer`: written by a version that this one does not know. */
 export type SegmentHeaderResult =
   | { readonly kind: "header"; readonly header: SegmentHeader; readonly checksum: Uint8Array }
   | { readonly kind: "newer"; readonly version: number }
   | { readonly kind: "bad" };
 
+/** Reads and verifies the header at the start of a segment. */
 export function readSegmentHeader(hasher: Hasher, segment: Uint8Array): SegmentHeaderResult {
   if (segment.length < SEGMENT_HEADER_BYTES) return { kind: "bad" };
   const reader = new FieldReader(segment.subarray(0, SEGMENT_HEADER_BYTES));
@@ -100,13 +103,13 @@ export function readSegmentHeader(hasher: Hasher, segment: Uint8Array): SegmentH
   return { kind: "header", header, checksum };
 }
 
-/** `<sequence>-<first index>.log`, both of 16 decimal digits: names sort as segments follow. */
+/** Returns `<sequence>-<first index>.log`, both with 16 decimal digits: names sort by sequence. */
 export function segmentFileName(sequence: number, firstIndex: number): string {
   const digits = (value: number): string => String(value).padStart(16, "0");
   return `${digits(sequence)}-${digits(firstIndex)}.log`;
 }
 
-/** The sequence in a segment's name; null for the name of something else. */
+/** Returns the sequence in the name of a segment; null for the name of another file. */
 export function sequenceOfFileName(name: string): number | null {
   const match = /^(\d{16})-\d{16}\.log$/.exec(name);
   return match === null ? null : Number(match[1]);

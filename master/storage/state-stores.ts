@@ -14,6 +14,7 @@ const pointerSchema = v.strictObject({
   store: v.pipe(v.string(), v.regex(NAME)),
 });
 
+/** Options of `StateStores.open`. */
 export interface StateStoresOptions {
   readonly disk: Disk;
   readonly stores: OrderedStores;
@@ -21,17 +22,17 @@ export interface StateStoresOptions {
   readonly log: Log;
 }
 
-/** A store by its name. */
+/** An open store and its name. */
 export interface NamedStore {
   readonly name: string;
   readonly store: OrderedStore;
 }
 
 /**
- * The stores `state-<n>` and the file that says which of them is the state.
+ * The stores `state-<n>` and the pointer file that names the current one.
  *
- * Invariant: the pointer names a store that was whole when the pointer was written. All others are
- * leftovers of a snapshot that was not finished, or of a state that was replaced.
+ * Invariant: the pointer names a store that was complete when the pointer was written. All other
+ * stores are remains of an unfinished snapshot or of a replaced state.
  */
 export class StateStores {
   readonly #options: StateStoresOptions;
@@ -44,7 +45,7 @@ export class StateStores {
     this.#lastNumber = lastNumber;
   }
 
-  /** Reads the pointer and removes leftovers. No store is open yet. */
+  /** Reads the pointer and removes all other stores. No store is opened. */
   static async open(options: StateStoresOptions): Promise<StateStores> {
     const { stores, log } = options;
     const found = await readChecksummedJson(options, POINTER_PATH, pointerSchema);
@@ -60,12 +61,12 @@ export class StateStores {
     return states;
   }
 
-  /** @throws {AshlarError} STORE_CORRUPT if it cannot be read: `startOver` follows. */
+  /** Opens the current store. @throws {AshlarError} STORE_CORRUPT: call `startOver` then. */
   async openCurrent(): Promise<NamedStore> {
     return { name: this.#current, store: await this.#options.stores.open(this.#current) };
   }
 
-  /** An empty store in place of the current one, which is closed and of no use any more. */
+  /** Replaces the current store, which is closed and corrupt, by an empty one. */
   async startOver(): Promise<NamedStore> {
     const damaged = this.#current;
     const fresh = await this.openFresh();
@@ -74,22 +75,22 @@ export class StateStores {
     return fresh;
   }
 
-  /** A new, empty store that is not the current one yet. */
+  /** Creates an empty store that is not the current one yet. */
   async openFresh(): Promise<NamedStore> {
     const name = this.#nextName();
     return { name, store: await this.#options.stores.open(name) };
   }
 
-  /** Makes the store the current one: durable when it resolves, all or nothing. */
+  /** Makes the store the current one, atomically. Durable when the promise resolves. */
   async switchTo(name: string): Promise<void> {
-    assert(NAME.test(name), "a state has a number");
+    assert(NAME.test(name), "the name of a state store has a number");
     await writeChecksummedJson(this.#options, POINTER_PATH, { format: 1, store: name });
     this.#current = name;
   }
 
   /** Removes a store that is closed and not the current one. */
   async remove(name: string): Promise<void> {
-    assert(name !== this.#current, "the current state is not removed");
+    assert(name !== this.#current, "the current state store is not removed");
     await this.#options.stores.remove(name);
   }
 
@@ -99,7 +100,7 @@ export class StateStores {
   }
 }
 
-/** The number of a state's store; 0 for the name of something else. */
+/** Returns the number in the name of a state store; 0 for another name. */
 function numberOf(name: string): number {
   return Number(NAME.exec(name)?.[1] ?? 0);
 }
