@@ -1,41 +1,45 @@
 import type { LogIndex, MemberId, Term } from "../shared/base/ids.ts";
 
-/** What the rest of the master needs of consensus. Implemented by the driver. */
+/** Consensus, as the rest of the master uses it. Implemented by the driver. */
 export interface Consensus {
   /**
-   * Puts a command into the log. Resolves once it is committed (durable on a majority) and applied
-   * here, with what the state machine answered.
+   * Appends a command to the log. Resolves with the outcome of the state machine once the command
+   * is committed (durable on a majority) and applied on this member.
    *
-   * @throws {AshlarError} NOT_LEADER (details.leaderAddress if known), OVERLOADED: not in the log.
-   *   COMMIT_UNKNOWN: leadership or the process was lost while it was under way.
+   * @throws {AshlarError} NOT_LEADER (details.leaderAddress if known), OVERLOADED: the command is
+   *   not in the log. COMMIT_UNKNOWN: the leadership or the process ended before the command was
+   *   applied.
    */
   propose(command: Uint8Array): Promise<Applied>;
   /**
-   * Resolves when this member's state shows everything that was acknowledged before the call
-   * (ReadIndex, Raft thesis §6.4). Calls of one turn share one round.
+   * Resolves when the state of this member includes every write that was acknowledged before the
+   * call (ReadIndex, Raft thesis §6.4). Calls of the same turn share one round of heartbeats.
    *
    * @throws {AshlarError} NOT_LEADER, NO_LEADER, DEADLINE_EXCEEDED
    */
   confirmRead(timeoutMs: number): Promise<LogIndex>;
-  /** Resolves when the state shows `index`. @throws {AshlarError} DEADLINE_EXCEEDED */
+  /** Resolves when the state includes `index`. @throws {AshlarError} DEADLINE_EXCEEDED */
   waitApplied(index: LogIndex, timeoutMs: number): Promise<void>;
+  /** Returns this member's view of the group. */
   status(): ConsensusStatus;
-  /** Who takes part, as this member has applied it; the leader's says how far each has come. */
+  /** Returns the applied membership; on the leader with the replication progress of each member. */
   membership(): MembershipStatus;
   /**
-   * One change of the membership, through a joint configuration where it needs one (Raft §6).
-   * Resolves with the index of its entry once the new configuration holds alone. Whoever is added
-   * is reached first, and becomes a learner: give it its vote once it has caught up. A leader
-   * that is to remove itself hands over, and the next one is to be asked.
+   * Changes the membership, through a joint configuration if necessary (Raft §6). Resolves with the
+   * index of the change once the new configuration is committed and no longer joint.
+   *
+   * The leader connects to an added member first. An added member is a learner: promote it once it
+   * has caught up. A leader that must remove itself transfers leadership; the caller then asks the
+   * new leader.
    *
    * @throws {AshlarError} NOT_LEADER, NO_LEADER; CHANGE_UNDER_WAY; ALREADY_EXISTS; MEMBER_UNKNOWN;
-   *   MEMBER_BEHIND; MAJORITY_AT_RISK; MEMBER_UNREACHABLE, WRONG_IDENTITY, WRONG_CLUSTER of whoever is to
-   *   be added. COMMIT_UNKNOWN: look at the membership.
+   *   MEMBER_BEHIND; MAJORITY_AT_RISK; MEMBER_UNREACHABLE, WRONG_IDENTITY, WRONG_CLUSTER: of a
+   *   member to add. COMMIT_UNKNOWN: check the membership.
    */
   changeMembers(change: MembershipChangeRequest): Promise<LogIndex>;
   /**
-   * Hands leadership to `to`, or to the voter that lacks least for null. Resolves with the new
-   * leader, this member if it is the one that was asked for.
+   * Transfers leadership to `to`, or for null to the most up-to-date voter. Resolves with the new
+   * leader, which is this member if `to` names it.
    *
    * @throws {AshlarError} NOT_LEADER, NO_LEADER, MEMBER_UNKNOWN, MEMBER_BEHIND, INVALID_ARGUMENT
    */
@@ -51,62 +55,74 @@ export interface MemberAddress {
   readonly address: string;
 }
 
+/** A command that is committed and applied. */
 export interface Applied {
   readonly index: LogIndex;
+  /** Result of `StateMachine.apply`. */
   readonly outcome: unknown;
 }
 
+/** View of one member of its group. */
 export interface ConsensusStatus {
   readonly memberId: MemberId;
   readonly role: "leader" | "follower" | "candidate" | "learner";
   readonly term: Term;
   readonly leaderId: MemberId | null;
   readonly leaderAddress: string | null;
-  /** True once a leader has applied an entry of its own term: from then on its state is current. */
+  /** Leader: whether an entry of its own term is applied; from then on its state is current. */
   readonly isReady: boolean;
   readonly lastIndex: LogIndex;
   readonly committedIndex: LogIndex;
   readonly appliedIndex: LogIndex;
   readonly members: readonly MemberAddress[];
   /**
-   * Whether this master counts: not before it was added (`joining`), and not after it was removed,
-   * of which a peer may have told it.
+   * Membership of this master itself. `joining`: not added yet. `removed`: removed from the group,
+   * by its own log or by the report of a peer.
    */
   readonly memberPhase: "member" | "joining" | "removed";
-  /** Addresses of all masters, as far as this one knows. */
+  /** Known addresses of all masters. */
   readonly masters: readonly string[];
 }
 
-/** What one entry changes. */
+/**
+ * A requested change of the members. The driver turns it into one `MembershipChange`, the entry of
+ * the log.
+ */
 export interface MembershipChangeRequest {
-  /** They become learners. */
+  /** New members, which become learners. */
   readonly add: readonly MemberAddress[];
-  /** Learners that get a vote. */
+  /** Learners that become voters. */
   readonly promote: readonly MemberId[];
+  /** Members to remove. */
   readonly remove: readonly MemberId[];
 }
 
+/** The members of the group and the state of a pending change. */
 export interface MembershipStatus {
   /**
-   * A change is half done: two majorities must agree, or those that stay may still need the others
-   * (docs/decisions/0007).
+   * A change is pending: both majorities must agree, or the remaining members may still need the
+   * removed ones (docs/decisions/0007).
    */
   readonly isJoint: boolean;
   /** By ascending id. */
   readonly members: readonly MemberStatus[];
 }
 
+/** Status of one member of the group. */
 export interface MemberStatus {
   readonly id: MemberId;
   readonly address: string;
-  /** `leaving` votes only until the change that is under way is done. */
+  /** `leaving`: votes until the pending change is complete. */
   readonly vote: "voter" | "learner" | "leaving";
-  /** At a leader, of the others. */
+  /** Replication progress. Null on a follower, and for the leader itself. */
   readonly progress: {
-    /** `probe`: looking for where the logs match; `snapshot`: being sent the state; `replicate`: following. */
+    /**
+     * `probe`: the matching index is searched; `snapshot`: a snapshot is sent; `replicate`: normal.
+     */
     readonly state: "probe" | "replicate" | "snapshot";
+    /** Index up to which the member's log matches the leader's and is durable. */
     readonly matchIndex: LogIndex;
-    /** It was heard within the last election timeout. */
+    /** A message of the member arrived within the last election timeout. */
     readonly isActive: boolean;
   } | null;
 }

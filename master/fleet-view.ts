@@ -5,51 +5,60 @@ import type { Candidate } from "./placement/choose-servers.ts";
 import type { Liveness } from "./placement/evaluate-health.ts";
 
 /**
- * The leader's soft state as the API sees it. Implemented by `master/fleet`. Only the leader's is
- * meaningful, so handlers check that they run on the leader first.
+ * The leader's soft state of the chunkservers, as the API uses it. Implemented by `master/fleet`.
+ * It is valid on the leader only, so handlers first check that they run on the leader.
  */
 export interface FleetView {
-  /** A chunkserver registered. */
+  /** Records that a chunkserver has registered. */
   recordRegistration(location: ServerLocation, space: ServerSpace): void;
-  /** @returns false if the server has not registered with this leader: it must do so first. */
+  /** Records a heartbeat. @returns false if the server has not registered with this leader yet. */
   recordHeartbeat(beat: HeartbeatRequest): boolean;
+  /** Records that a chunkserver is shutting down. */
   recordGoodbye(serverId: ServerId): void;
-  /** How often chunkservers are to be heard of: several times before one is suspected. */
+  /** Interval of heartbeats. Several of them must be missing before a server is suspected. */
   readonly heartbeatIntervalMs: number;
   liveness(serverId: ServerId): Liveness;
-  /** Milliseconds since it was last heard; null: never by this leader. */
+  /** Returns the milliseconds since the last message of the server; null if there was none. */
   silentMs(serverId: ServerId): number | null;
   location(serverId: ServerId): ServerLocation | undefined;
+  /** Returns all known chunkservers. */
   servers(): readonly ServerStatus[];
-  /** Servers that may take new chunks: live, with a sound disk and room for one of `chunkBytes`. */
+  /**
+   * Returns the servers that can store a new chunk: live, disk not failed, `chunkBytes` available.
+   */
   candidates(chunkBytes: number, exclude: ReadonlySet<ServerId>): Candidate[];
-  /** Counts a placement at once, before the next heartbeat tells of it: bursts spread. */
+  /** Counts a placement before the next heartbeat reports it, so that bursts are spread. */
   countPlacement(serverIds: readonly ServerId[]): void;
 }
 
+/** Disk space of a chunkserver, in bytes. */
 export type ServerSpace = HeartbeatRequest["space"];
 
-/** What the leader knows of one chunkserver from its own ears. */
+/** The last report of one chunkserver to this leader. */
 export interface ServerStatus {
   readonly location: ServerLocation;
   readonly space: ServerSpace;
-  /** By its own word: its copies count, and new ones go elsewhere. */
+  /** Reported by the server: its copies count, but it gets no new ones. */
   readonly isDiskFailed: boolean;
   readonly chunkCount: number;
+  /** Writes and copies in progress. */
   readonly activeWrites: number;
 }
 
+/** Repair of under-replicated chunks, as the API uses it. */
 export interface RepairView {
-  /** Copies that the server is to make. Repeated with every heartbeat until it reports them. */
+  /** Returns the copies that the server must make. Repeated until the server reports the result. */
   ordersFor(serverId: ServerId): Order[];
-  /** The server made the copy (the entry that records it is the caller's) or could not. */
+  /** Records that a copy succeeded or failed. The caller proposes the entry that adds the copy. */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void;
-  /** Chunks that are known to lack copies, and of these those without a live one. */
+  /** Number of chunks with too few copies; `lost`: those of them without a live copy. */
   readonly counts: { readonly underReplicated: number; readonly lost: number };
-  /** Repair waits, since many servers vanished together. */
+  /** Repair is halted because many servers are dead at the same time. */
   readonly isHalted: boolean;
 }
 
+/** Activity of the client sessions, which expire when they are idle. */
 export interface SessionActivity {
+  /** Records a request of the session. */
   recordActivity(sessionId: SessionId, nowMs: number): void;
 }

@@ -1,80 +1,87 @@
 import type { ServerId } from "../../shared/base/ids.ts";
 
-/** What the leader thinks of a chunkserver. Never in the log, never used for safety. */
+/** The leader's assessment of a chunkserver. Never in the log, never used for safety. */
 export type Liveness =
   | "live"
-  /** Silent for a while: no new chunks go there, nothing is repaired yet. */
+  /** Silent for `suspectMs`: it gets no new chunks; its copies still count. */
   | "suspect"
-  /** Silent for so long that its copies do not count. */
+  /** Silent for `deadMs`: its copies do not count. */
   | "dead"
-  /** It said goodbye: silent on purpose. Its copies do not count; repair waits longer. */
+  /** Shut down cleanly: its copies do not count, but repair waits longer. */
   | "stopped";
 
+/** Durations of silence after which a chunkserver changes its state. */
 export interface LivenessTimes {
   readonly suspectMs: number;
   readonly deadMs: number;
-  /** Repair of a dead server's chunks begins so long after it died. */
+  /** Delay between the death of a server and the repair of its chunks. */
   readonly repairDelayMs: number;
-  /** The same after a goodbye. */
+  /** Delay between a clean shutdown of a server and the repair of its chunks. */
   readonly repairDelayStoppedMs: number;
 }
 
+/** The last contact with a chunkserver. */
 export interface ServerContact {
-  /** When it was last heard, on the leader's monotonic clock; null: never by this leader. */
+  /** Time of the last message, on the leader's monotonic clock; null if there was none. */
   readonly lastContactMs: number | null;
+  /** The last message was the notice of a clean shutdown. */
   readonly isShutDown: boolean;
 }
 
-/**
- * The verdict on one server.
- *
- * @param observedFromMs silence before this moment does not count: the leader was not the leader yet,
- *   or its own event loop stood still, so that it could not hear.
- */
+/** Times of an assessment, on the leader's monotonic clock. */
+export interface ObservationTimes {
+  readonly nowMs: number;
+  /**
+   * Silence before this time does not count: this member was not the leader yet, or its event loop
+   * was stalled, so it could not receive messages.
+   */
+  readonly observedFromMs: number;
+}
+
+/** Returns the liveness of one server. */
 export function evaluateLiveness(
   contact: ServerContact,
   times: LivenessTimes,
-  moment: { readonly nowMs: number; readonly observedFromMs: number },
+  observation: ObservationTimes,
 ): Liveness {
   if (contact.isShutDown) return "stopped";
-  const silentMs = silenceMs(contact, moment);
+  const silentMs = silenceMs(contact, observation);
   if (silentMs >= times.deadMs) return "dead";
   return silentMs >= times.suspectMs ? "suspect" : "live";
 }
 
-/** How long the server has been silent while the leader could hear it. */
-function silenceMs(
-  contact: ServerContact,
-  moment: { readonly nowMs: number; readonly observedFromMs: number },
-): number {
-  const sinceMs = Math.max(contact.lastContactMs ?? moment.observedFromMs, moment.observedFromMs);
-  return Math.max(0, moment.nowMs - sinceMs);
+/** Returns how long the server has been silent while the leader could receive its messages. */
+function silenceMs(contact: ServerContact, { nowMs, observedFromMs }: ObservationTimes): number {
+  const sinceMs = Math.max(contact.lastContactMs ?? observedFromMs, observedFromMs);
+  return Math.max(0, nowMs - sinceMs);
 }
 
-/** Whether the copies on a dead or stopped server should be made anew now. */
+/** Whether the copies on a dead or stopped server must be replaced now. */
 export function isRepairDue(
   contact: ServerContact,
   times: LivenessTimes,
-  moment: { readonly nowMs: number; readonly observedFromMs: number },
+  observation: ObservationTimes,
 ): boolean {
-  const verdict = evaluateLiveness(contact, times, moment);
-  if (verdict === "live" || verdict === "suspect") return false;
+  const liveness = evaluateLiveness(contact, times, observation);
+  if (liveness === "live" || liveness === "suspect") return false;
   const waitMs = contact.isShutDown
     ? times.repairDelayStoppedMs
     : times.deadMs + times.repairDelayMs;
-  return silenceMs(contact, moment) >= waitMs;
+  return silenceMs(contact, observation) >= waitMs;
 }
 
 /**
- * Whether so many servers vanished together that it is rather the network or the leader: repair
- * then stops until a person looks, since copying the cluster onto what is left would fill it.
+ * Whether so many servers are dead at once that a failure of the network or of the leader is the
+ * more likely cause. Repair is then halted until an operator acts: copying all their chunks would
+ * fill the remaining servers.
  *
- * One lost server is never a mass loss.
+ * One dead server is never a mass loss.
  */
 export function isMassLoss(deadCount: number, serverCount: number, shareMax: number): boolean {
   return deadCount > 1 && deadCount > serverCount * shareMax;
 }
 
+/** Input of `evaluateHealth`. */
 export interface HealthFacts {
   readonly mastersTotal: number;
   readonly mastersReachable: number;
@@ -84,17 +91,21 @@ export interface HealthFacts {
     readonly isDiskFailed: boolean;
   }[];
   readonly chunksUnderReplicated: number;
+  /** Chunks without a live copy. */
   readonly chunksLost: number;
+  /** Number of copies that a write needs. */
   readonly copiesMin: number;
   readonly isMassLoss: boolean;
 }
 
+/** Health of the cluster. The field names are those of the wire. */
 export interface Health {
   readonly word: "ok" | "degraded" | "critical";
+  /** One text for each problem, the critical ones first. */
   readonly reasons: readonly string[];
 }
 
-/** The health of the whole in one word, and every reason for it. */
+/** Returns the health of the cluster: the most severe problem decides `word`. */
 export function evaluateHealth(facts: HealthFacts): Health {
   const critical: string[] = [];
   const degraded: string[] = [];
@@ -104,18 +115,18 @@ export function evaluateHealth(facts: HealthFacts): Health {
   if (facts.chunksLost > 0)
     critical.push(`${count(facts.chunksLost, "chunk")} without a live copy`);
   if (live - failed < facts.copiesMin) {
-    const taking = count(live - failed, failed === 0 ? "live chunkserver" : "chunkserver");
-    const those = failed === 0 ? "" : " with a sound disk";
-    critical.push(`only ${taking}${those}: a write needs at least ${facts.copiesMin}`);
+    const usable = count(live - failed, failed === 0 ? "live chunkserver" : "chunkserver");
+    const suffix = failed === 0 ? "" : " without a failed disk";
+    critical.push(`only ${usable}${suffix}: a write needs at least ${facts.copiesMin}`);
   }
-  if (facts.isMassLoss) critical.push("many chunkservers vanished together: repair waits for you");
+  if (facts.isMassLoss) critical.push("many chunkservers are dead at once: repair is halted");
   const mastersDown = facts.mastersTotal - facts.mastersReachable;
   if (mastersDown > 0) degraded.push(`${mastersDown} of ${facts.mastersTotal} masters unreachable`);
   const down = facts.servers.length - live;
   if (down > 0) degraded.push(`${down} of ${facts.servers.length} chunkservers not live`);
   if (failed > 0) degraded.push(`${count(failed, "chunkserver")} with a failed disk`);
   if (facts.chunksUnderReplicated > 0) {
-    degraded.push(`${count(facts.chunksUnderReplicated, "chunk")} below the wanted copies`);
+    degraded.push(`${count(facts.chunksUnderReplicated, "chunk")} with too few copies`);
   }
   const reasons = [...critical, ...degraded];
   if (critical.length > 0) return { word: "critical", reasons };

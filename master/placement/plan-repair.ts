@@ -4,18 +4,18 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import { type Candidate, chooseServers } from "./choose-servers.ts";
 
-/** What the planner needs to know of a chunk. */
+/** A chunk with too few live copies. */
 export interface UnderReplicatedChunk {
   readonly chunkId: ChunkId;
   readonly lengthBytes: number;
   readonly copiesWanted: number;
-  /** Servers with a copy that counts and that answer now. */
+  /** Live servers with a valid copy. */
   readonly liveHolders: readonly ServerLocation[];
-  /** Servers that have or may still have a copy: no target. */
+  /** Servers that have, or may still have, a copy. They cannot be targets. */
   readonly holders: ReadonlySet<ServerId>;
 }
 
-/** Copies of one chunk to be made, each pulled by its target. */
+/** New copies of one chunk. Each target pulls the chunk from one of the sources. */
 export interface RepairPlan {
   readonly chunkId: ChunkId;
   readonly lengthBytes: number;
@@ -23,14 +23,14 @@ export interface RepairPlan {
   readonly sources: readonly ServerLocation[];
 }
 
-/** How many copies a chunk lacks now; the fewer are left the sooner it is repaired. */
+/** Returns the number of missing copies. */
 export function copiesMissing(chunk: UnderReplicatedChunk): number {
   return Math.max(0, chunk.copiesWanted - chunk.liveHolders.length);
 }
 
 /**
- * Where the missing copies of a chunk go. Null if nothing is missing, no copy is left to copy from,
- * or no server can take one.
+ * Chooses the servers for the missing copies of a chunk. Returns null if no copy is missing, if no
+ * live copy exists as a source, or if no server can store a copy.
  */
 export function planRepair(
   hasher: Hasher,
@@ -55,7 +55,7 @@ export function planRepair(
     clientHost: "",
   });
   const targets = chain.slice(chunk.liveHolders.length);
-  assert(targets.length <= missing, "no more copies than are missing");
+  assert(targets.length <= missing, "a plan makes at most the missing copies");
   if (targets.length === 0) return null;
   const { chunkId, lengthBytes } = chunk;
   return { chunkId, lengthBytes, targets, sources: chunk.liveHolders };

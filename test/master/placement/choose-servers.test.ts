@@ -43,7 +43,7 @@ const anyCandidates = fc
   );
 
 describe("placement of a chunk", () => {
-  it("is as long as wanted, or as there are servers, and never names one twice", () => {
+  it("has the requested length, or that of all servers, and names no server twice", () => {
     fc.assert(
       fc.property(anyCandidates, fc.integer({ min: 1, max: 5 }), (candidates, count) => {
         const chain = choose(candidates, { count });
@@ -53,17 +53,17 @@ describe("placement of a chunk", () => {
     );
   });
 
-  it("spans as many racks as are wanted and there are", () => {
+  it("spans the requested number of racks if that many exist", () => {
     fc.assert(
       fc.property(anyCandidates, fc.integer({ min: 1, max: 3 }), (candidates, racksMin) => {
-        const racksThere = new Set(candidates.map((each) => each.location.rack)).size;
+        const existingRacks = new Set(candidates.map((each) => each.location.rack)).size;
         const racks = new Set(choose(candidates, { racksMin }).map((server) => server.rack)).size;
-        assert.ok(racks >= Math.min(racksMin, racksThere, 3));
+        assert.ok(racks >= Math.min(racksMin, existingRacks, 3));
       }),
     );
   });
 
-  it("does not put two copies on one host while another host is free", () => {
+  it("places no two copies on one host while another host is free", () => {
     const candidates = [
       candidate(1, { host: "a" }),
       candidate(2, { host: "a" }),
@@ -73,7 +73,7 @@ describe("placement of a chunk", () => {
     assert.equal(new Set(choose(candidates).map((server) => server.host)).size, 3);
   });
 
-  it("does not depend on the order in which the servers are known", () => {
+  it("does not depend on the order of the candidates", () => {
     fc.assert(
       fc.property(anyCandidates, (candidates) => {
         assert.deepEqual(choose(candidates), choose([...candidates].reverse()));
@@ -81,7 +81,7 @@ describe("placement of a chunk", () => {
     );
   });
 
-  it("keeps the survivors of a broken chain first, in their order", () => {
+  it("keeps the remaining servers of a broken chain first, in their order", () => {
     const candidates = [1, 2, 3, 4, 5].map((number) => candidate(number));
     const keep = [candidates[3], candidates[1]].map((each) => (each as Candidate).location);
     const chain = choose(candidates, { keep });
@@ -89,7 +89,7 @@ describe("placement of a chunk", () => {
     assert.equal(chain.length, 3);
   });
 
-  it("puts a server on the writer's host in front", () => {
+  it("places a server on the writer's host first", () => {
     const candidates = [1, 2, 3].map((number) => candidate(number));
     assert.equal(choose(candidates, { clientHost: "host-3" })[0]?.host, "host-3");
   });
@@ -107,7 +107,7 @@ describe("placement of a chunk", () => {
     assert.ok(Math.abs((counts[1] ?? 0) - 1_200) < 150, String(counts));
   });
 
-  it("moves only chunks of a server that goes away", () => {
+  it("moves only the chunks of a server that is removed", () => {
     const all = [1, 2, 3, 4].map((number) => candidate(number));
     for (let chunk = 0; chunk < 200; chunk += 1) {
       const key = Uint8Array.of(chunk);

@@ -25,19 +25,19 @@ function liveness(
 }
 
 describe("liveness of a chunkserver", () => {
-  it("goes from live to suspect to dead by silence alone", () => {
+  it("changes from live to suspect to dead by silence alone", () => {
     assert.equal(liveness(1_000, 3_999), "live");
     assert.equal(liveness(1_000, 4_000), "suspect");
     assert.equal(liveness(1_000, 11_000), "dead");
   });
 
-  it("does not count silence from before the leader could hear", () => {
+  it("ignores silence from before the leader could receive messages", () => {
     assert.equal(liveness(0, 1_000_000, 999_000), "live");
     assert.equal(liveness(null, 1_000_000, 999_000), "live");
     assert.equal(liveness(null, 1_009_000, 999_000), "dead");
   });
 
-  it("waits with repair for a time after death, and longer after a goodbye", () => {
+  it("delays repair after a death, and longer after a clean shutdown", () => {
     const isDue = (isShutDown: boolean, nowMs: number) =>
       isRepairDue({ lastContactMs: 0, isShutDown }, times, { nowMs, observedFromMs: 0 });
     assert.equal(isDue(false, 39_999), false);
@@ -46,7 +46,7 @@ describe("liveness of a chunkserver", () => {
     assert.equal(isDue(true, 600_000), true);
   });
 
-  it("takes the loss of one server for what it is, and of many for something else", () => {
+  it("treats the loss of many servers at once as a mass loss, never that of one", () => {
     assert.equal(isMassLoss(1, 1, 0.3), false);
     assert.equal(isMassLoss(3, 10, 0.3), false);
     assert.equal(isMassLoss(4, 10, 0.3), true);
@@ -69,11 +69,11 @@ describe("health of the cluster", () => {
     isMassLoss: false,
   };
 
-  it("is ok with no reasons when all is whole", () => {
+  it("is ok without reasons when nothing is missing", () => {
     assert.deepEqual(evaluateHealth(whole), { word: "ok", reasons: [] });
   });
 
-  it("is degraded when something is missing and all data is there", () => {
+  it("is degraded when servers or copies are missing and all data is readable", () => {
     const health = evaluateHealth({
       ...whole,
       mastersReachable: 2,
@@ -85,12 +85,12 @@ describe("health of the cluster", () => {
       reasons: [
         "1 of 3 masters unreachable",
         "1 of 3 chunkservers not live",
-        "1 chunk below the wanted copies",
+        "1 chunk with too few copies",
       ],
     });
   });
 
-  it("is degraded by a disk that takes no writes, and critical if too few are left", () => {
+  it("is degraded by a failed disk, and critical if too few servers can store chunks", () => {
     const failed = { ...server("live"), isDiskFailed: true };
     const one = evaluateHealth({ ...whole, servers: [server("live"), server("live"), failed] });
     assert.deepEqual(one, { word: "degraded", reasons: ["1 chunkserver with a failed disk"] });
@@ -98,13 +98,13 @@ describe("health of the cluster", () => {
     assert.deepEqual(two, {
       word: "critical",
       reasons: [
-        "only 1 chunkserver with a sound disk: a write needs at least 2",
+        "only 1 chunkserver without a failed disk: a write needs at least 2",
         "2 chunkservers with a failed disk",
       ],
     });
   });
 
-  it("is critical when data cannot be read or nothing can be written", () => {
+  it("is critical when data cannot be read or a write is impossible", () => {
     assert.equal(evaluateHealth({ ...whole, chunksLost: 1 }).word, "critical");
     assert.equal(evaluateHealth({ ...whole, servers: [server("live")] }).word, "critical");
   });
