@@ -1,12 +1,13 @@
-/** What a caller may do after an error. */
+/** Whether a caller may repeat a call that failed. */
 export type RetryClass =
   /** The same call fails again until the caller changes something. */
   | "never"
-  /** The call had no effect; it may be repeated at once, here or at another server. */
+  /** The call had no effect. It may be repeated at once, at the same server or another one. */
   | "safe"
-  /** The call may have had its effect; only an idempotent call (one under a session) may be repeated. */
+  /** The call may have taken effect. Only an idempotent call (one under a session) may be repeated. */
   | "idempotent-only";
 
+/** The columns of `ERROR_CODES`. */
 export interface ErrorTraits {
   readonly httpStatus: number;
   /** The nearest errno name (errno(3)), for the mount and for `fs`-like callers. */
@@ -16,13 +17,13 @@ export interface ErrorTraits {
   readonly exitStatus: number;
 }
 
-/** Every error that can cross a process boundary. Documented, one heading a code, in docs/errors.md. */
+/** Every error that can cross a process boundary. docs/errors.md has one heading per code. */
 export const ERROR_CODES = {
-  // The request itself.
+  // Invalid requests.
   INVALID_ARGUMENT: { httpStatus: 400, errno: "EINVAL", retry: "never", exitStatus: 2 },
   NAME_TOO_LONG: { httpStatus: 400, errno: "ENAMETOOLONG", retry: "never", exitStatus: 2 },
   UNSUPPORTED: { httpStatus: 501, errno: "ENOTSUP", retry: "never", exitStatus: 2 },
-  // The namespace (POSIX meanings).
+  // The namespace, with the meanings of POSIX.
   NOT_FOUND: { httpStatus: 404, errno: "ENOENT", retry: "never", exitStatus: 3 },
   ALREADY_EXISTS: { httpStatus: 409, errno: "EEXIST", retry: "never", exitStatus: 6 },
   NOT_A_DIRECTORY: { httpStatus: 409, errno: "ENOTDIR", retry: "never", exitStatus: 6 },
@@ -70,14 +71,14 @@ export const ERROR_CODES = {
   VERSION_MISMATCH: { httpStatus: 426, errno: "EPROTO", retry: "never", exitStatus: 2 },
   PROTOCOL_ERROR: { httpStatus: 400, errno: "EPROTO", retry: "never", exitStatus: 1 },
   ADDRESS_IN_USE: { httpStatus: 500, errno: "EADDRINUSE", retry: "never", exitStatus: 2 },
-  // The masters themselves.
+  // Membership of the masters.
   MASTER_REMOVED: { httpStatus: 410, errno: "EAGAIN", retry: "safe", exitStatus: 5 },
   CHANGE_UNDER_WAY: { httpStatus: 409, errno: "EAGAIN", retry: "safe", exitStatus: 5 },
   MEMBER_UNKNOWN: { httpStatus: 404, errno: "ENXIO", retry: "never", exitStatus: 3 },
   MEMBER_UNREACHABLE: { httpStatus: 503, errno: "EHOSTUNREACH", retry: "never", exitStatus: 5 },
   MEMBER_BEHIND: { httpStatus: 409, errno: "EBUSY", retry: "never", exitStatus: 6 },
   MAJORITY_AT_RISK: { httpStatus: 409, errno: "EBUSY", retry: "never", exitStatus: 6 },
-  // Our own state on disk.
+  // State of this process on disk.
   LOG_CORRUPT: { httpStatus: 500, errno: "EIO", retry: "never", exitStatus: 7 },
   STORE_CORRUPT: { httpStatus: 500, errno: "EIO", retry: "never", exitStatus: 7 },
   STATE_DIVERGED: { httpStatus: 500, errno: "EIO", retry: "never", exitStatus: 7 },
@@ -86,18 +87,20 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** The optional parts of an `AshlarError`. */
 export interface AshlarErrorOptions {
   readonly cause?: unknown;
-  /** What the user can do now: a command or a setting. Shown on a line of its own. */
+  /** A command or a setting that helps the user. Shown on its own line. */
   readonly hint?: string;
   /** Machine-readable facts (a path, an address, a leader hint). Plain msgpack values. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * The world failed, or refused: disk, peer, deadline, bad input.
+ * A failure outside of the code: a disk, a peer, a deadline, invalid input, a refused command.
  *
- * A message has a capital and no full stop, and says what was tried, what is wanted, what is there.
+ * A message has a capital and no full stop. It names the action, the expectation and the actual
+ * value: `Cannot <action>: expected <…>: current value is <…>`.
  */
 export class AshlarError extends Error {
   override readonly name = "AshlarError";
@@ -121,12 +124,12 @@ export class AshlarError extends Error {
   }
 }
 
-/** Whether `error` is an `AshlarError`, of `code` where one is given. */
+/** Returns whether `error` is an `AshlarError`, and has `code` if one is given. */
 export function isAshlarError(error: unknown, code?: ErrorCode): error is AshlarError {
   return error instanceof AshlarError && (code === undefined || error.code === code);
 }
 
-/** What an error looks like on the wire and in `--json`: no stack, no cause. */
+/** An error on the wire and in `--json` output: without stack and cause. */
 export interface ErrorData {
   readonly code: ErrorCode;
   readonly message: string;
@@ -134,7 +137,10 @@ export interface ErrorData {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** `error` for another process. What is not an `AshlarError` becomes INTERNAL; its stack stays here. */
+/**
+ * Returns the data of `error` for another process. Any other error than an `AshlarError` becomes
+ * INTERNAL, without its stack.
+ */
 export function toErrorData(error: unknown): ErrorData {
   if (!(error instanceof AshlarError)) {
     return { code: "INTERNAL", message: error instanceof Error ? error.message : String(error) };
@@ -147,7 +153,7 @@ export function toErrorData(error: unknown): ErrorData {
   };
 }
 
-/** The error that `data` describes. A code that this version does not know becomes INTERNAL. */
+/** Returns the error that `data` describes. A code unknown to this version becomes INTERNAL. */
 export function fromErrorData(data: ErrorData): AshlarError {
   const code = Object.hasOwn(ERROR_CODES, data.code) ? data.code : "INTERNAL";
   return new AshlarError(code, data.message, {

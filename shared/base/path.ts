@@ -8,25 +8,26 @@ import { AshlarError } from "./errors.ts";
  */
 export type EntryName = Branded<Uint8Array, "EntryName">;
 
-/** An absolute path as its names from the root; the root itself is the empty list. */
+/** An absolute path as its names from the root. The root is the empty list. */
 export type PathNames = readonly EntryName[];
 
-/** What callers may pass as a path: text (taken as UTF-8) or raw bytes. Begins with `/`. */
+/** A path from a caller: text (encoded as UTF-8) or raw bytes. It begins with `/`. */
 export type PathInput = string | Uint8Array;
 
+/** NAME_MAX of Linux. */
 export const NAME_BYTES_MAX = 255;
-/** Linux allows 4096 for one system call; a tree may be deeper than that, so our own bound is higher. */
+/** PATH_MAX of Linux is 4096 per system call. A tree may be deeper, so this bound is higher. */
 export const PATH_BYTES_MAX = 64 * 1024;
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
 /**
- * The names in `input`. Repeated and trailing slashes and `.` are skipped; `..` goes up, and stays
- * at the root there, as in path_resolution(7) without symbolic links.
+ * Returns the names in `input`. Repeated and trailing slashes and `.` are skipped. `..` removes the
+ * name before it; at the root it has no effect (path_resolution(7) without symbolic links).
  *
- * @throws {AshlarError} INVALID_ARGUMENT if it does not begin with "/" or holds a NUL;
- *   NAME_TOO_LONG for a name over 255 bytes or a path over 64 KiB.
+ * @throws {AshlarError} INVALID_ARGUMENT if the path does not begin with "/" or contains a NUL;
+ *   NAME_TOO_LONG for a name over 255 bytes or a path over 64 KiB
  */
 export function parsePath(input: PathInput): PathNames {
   const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
@@ -58,12 +59,12 @@ function pushName(names: EntryName[], name: Uint8Array): void {
   names.push(parseEntryName(name));
 }
 
-/** @throws {AshlarError} INVALID_ARGUMENT or NAME_TOO_LONG if `bytes` cannot name an entry. */
+/** Returns `bytes` as a checked name. @throws {AshlarError} INVALID_ARGUMENT, NAME_TOO_LONG */
 export function parseEntryName(bytes: Uint8Array): EntryName {
   if (bytes.length > NAME_BYTES_MAX) {
     throw new AshlarError(
       "NAME_TOO_LONG",
-      `Cannot use the name "${displayName(bytes).slice(0, 60)}…": expected at most ${NAME_BYTES_MAX} bytes: it has ${bytes.length}`,
+      `Cannot use the name "${displayName(bytes).slice(0, 60)}…": expected at most ${NAME_BYTES_MAX} bytes: current length is ${bytes.length}`,
     );
   }
   const dots = bytes.every((byte) => byte === DOT) && bytes.length <= 2;
@@ -80,7 +81,7 @@ function invalidPath(bytes: Uint8Array, wanted: string): AshlarError {
   );
 }
 
-/** The bytes of a path: "/" and the names joined by "/". */
+/** Returns the bytes of a path: "/" and the names joined by "/". */
 export function joinPath(names: PathNames): Uint8Array {
   if (names.length === 0) return Uint8Array.of(SLASH);
   let length = 0;
@@ -95,7 +96,7 @@ export function joinPath(names: PathNames): Uint8Array {
   return bytes;
 }
 
-/** Whether `inner` is `outer` or lies below it. */
+/** Returns whether `inner` is `outer` or below it. */
 export function isWithin(inner: PathNames, outer: PathNames): boolean {
   return (
     inner.length >= outer.length &&
@@ -103,12 +104,12 @@ export function isWithin(inner: PathNames, outer: PathNames): boolean {
   );
 }
 
-/** Control characters, line and paragraph separators, and what turns the direction of writing. */
+/** Control characters, line and paragraph separators, and characters that change the text direction. */
 const UNSAFE_TO_SHOW = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
 /**
- * A name for people: UTF-8 text as it is; control characters, a backslash and bytes that are not
- * UTF-8 as `\n`, `\\`, `\xHH`, so that one name stays on one line and no name is ambiguous.
+ * Returns a name as text on one line. UTF-8 text is unchanged; control characters, backslashes and
+ * bytes that are not UTF-8 become `\n`, `\\` and `\xHH`. Different names have different texts.
  */
 export function displayName(bytes: Uint8Array): string {
   let text = "";
@@ -134,14 +135,14 @@ function escapeByte(byte: number): string {
   return `\\x${byte.toString(16).padStart(2, "0")}`;
 }
 
-/** Bytes of the UTF-8 sequence at `offset` (RFC 3629), or 0 if there is no valid one. */
+/** Returns the length in bytes of the UTF-8 sequence at `offset` (RFC 3629), or 0 if it is invalid. */
 function utf8SequenceLength(bytes: Uint8Array, offset: number): number {
   const length = sequenceLengthOf(bytes[offset] as number);
   if (length < 2) return length;
   return isUtf8(bytes.subarray(offset, offset + length)) ? length : 0;
 }
 
-/** What the first byte of a sequence says of its length; 0 if no sequence begins with it. */
+/** Returns the length that the first byte of a sequence announces; 0 if no sequence begins with it. */
 function sequenceLengthOf(first: number): number {
   if (first < 0x80) return 1;
   if (first < 0xc2) return 0;
@@ -150,7 +151,7 @@ function sequenceLengthOf(first: number): number {
   return first < 0xf5 ? 4 : 0;
 }
 
-/** Whether `bytes` is valid UTF-8, so that text says the same as the bytes. */
+/** Returns whether `bytes` is valid UTF-8. Then a text represents it without loss. */
 export function isUtf8(bytes: Uint8Array): boolean {
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -1,14 +1,14 @@
 import { assert } from "../base/assert.ts";
 
 /**
- * What must be closed, in reverse order of opening. Like the AsyncDisposableStack of ES2026, which
- * Node 20 lacks.
+ * A stack of open resources that closes them in reverse order. Like the AsyncDisposableStack of
+ * ES2026, which Node 20 lacks.
  */
 export class Closers implements AsyncDisposable {
   #closes: Array<() => Promise<void>> = [];
   #isClosed = false;
 
-  /** `resource` will be disposed. */
+  /** Adds `resource`, to be disposed by the close. Returns it. */
   use<Resource extends AsyncDisposable | Disposable>(resource: Resource): Resource {
     this.defer(() =>
       Symbol.asyncDispose in resource
@@ -18,13 +18,13 @@ export class Closers implements AsyncDisposable {
     return resource;
   }
 
-  /** `close` will be called. */
+  /** Adds a function that the close calls. */
   defer(close: () => void | Promise<void>): void {
-    assert(!this.#isClosed, "nothing is opened after the close");
+    assert(!this.#isClosed, "no resource is added after the close");
     this.#closes.push(async () => close());
   }
 
-  /** Hands everything over to new Closers; these have nothing to close any more. */
+  /** Moves all resources to new Closers, which the caller owns. This stack is empty and closed then. */
   move(): Closers {
     const owned = new Closers();
     owned.#closes = this.#closes;
@@ -33,7 +33,7 @@ export class Closers implements AsyncDisposable {
     return owned;
   }
 
-  /** Closes all, the last opened first, also when some fail; then throws the first error. */
+  /** Closes all resources in reverse order, even if some fail. Then throws the first error, if any. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     const errors: unknown[] = [];

@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
 
-/** How long to wait between attempts. */
+/** Bounds of the delays between attempts. */
 export interface RetryPolicy {
   /** Upper bound of the first delay. */
   readonly delayMsMin: number;
@@ -9,9 +9,10 @@ export interface RetryPolicy {
 }
 
 /**
- * The delay before the next attempt, after `attempt` failed ones (at least 1). The bound doubles
- * with every attempt; `fraction` in [0, 1) picks a place in its upper half, so that callers that
- * failed together do not come back together and none comes back at once.
+ * Returns the delay before the next attempt, after `attempt` failed ones (at least 1).
+ *
+ * The bound doubles with every attempt. `fraction` in [0, 1) selects a delay in the upper half of the
+ * bound: callers that failed at the same time do not retry at the same time, and none retries at once.
  */
 export function nextDelayMs(attempt: number, policy: RetryPolicy, fraction: number): number {
   assert(attempt >= 1, "a delay follows a failed attempt");

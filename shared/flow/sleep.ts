@@ -1,6 +1,6 @@
 import type { Clock } from "../ports/clock.ts";
 
-/** `Clock.sleep` by means of `Clock.after`: it is the same for every clock. */
+/** Implements `Clock.sleep` with `Clock.after`. Every clock uses this implementation. */
 export function sleepOn(
   clock: Pick<Clock, "after">,
   durationMs: number,

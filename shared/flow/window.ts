@@ -10,7 +10,7 @@ export async function* mapInWindow<Item, Result>(
   windowSize: number,
   task: (item: Item) => Promise<Result>,
 ): AsyncGenerator<Result, void, void> {
-  assert(windowSize > 0, "a window has room");
+  assert(windowSize > 0, "a window has room for a task");
   const inFlight: Array<Promise<Result>> = [];
   try {
     for await (const item of source) {

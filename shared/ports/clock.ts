@@ -1,18 +1,19 @@
-/** The only source of time. Real in `main.ts`, simulated in tests. */
+/** The only source of time. `main.ts` passes the real clock, tests a simulated one. */
 export interface Clock {
-  /** Milliseconds since an arbitrary start. Never goes back. For timeouts and durations. */
+  /** Milliseconds since an arbitrary start. Never decreases. For timeouts and durations. */
   monotonicMs(): number;
-  /** Milliseconds since the Unix epoch. May jump either way. Only for what a person reads. */
+  /** Milliseconds since the Unix epoch. May jump in either direction. Only for times that people read. */
   wallMs(): number;
   /** Resolves after `durationMs`. Rejects with the signal's reason if `signal` aborts first. */
   sleep(durationMs: number, signal?: AbortSignal): Promise<void>;
-  /** Calls `task` once after `durationMs`, unless the returned timer is cancelled before. Cheap. */
+  /** Calls `task` once after `durationMs`, unless the returned timer is cancelled first. Cheap. */
   after(durationMs: number, task: () => void): Timer;
-  /** Resolves after what is already queued (I/O, other tasks) had its turn: for long computations. */
+  /** Resolves after the I/O and tasks that are already queued have run. For long computations. */
   yieldTurn(): Promise<void>;
 }
 
+/** A pending task of `Clock.after`. */
 export interface Timer {
-  /** Does nothing if the task has run. */
+  /** Cancels the task. Has no effect if the task has run. */
   cancel(): void;
 }

@@ -5,7 +5,7 @@ import type { Metrics } from "./metrics.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
 
-/** The world as every role sees it. Disks and stores come beside it, to those who own one. */
+/** The ports that every role uses. A role that owns a disk or a store gets it in addition. */
 export interface Env {
   readonly clock: Clock;
   readonly random: Random;

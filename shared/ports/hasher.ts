@@ -8,12 +8,13 @@ export interface Hasher {
   deriveKey(context: string, material: Uint8Array): Digest;
   /** Keyed mode, a MAC. `key` has 32 bytes. */
   keyedHash(key: Uint8Array, bytes: Uint8Array): Digest;
-  /** Hash mode over bytes that come in parts. */
+  /** Hash mode over bytes that arrive in parts. */
   stream(): HashStream;
 }
 
+/** A hash over bytes that arrive in parts. */
 export interface HashStream {
   update(bytes: Uint8Array): void;
-  /** Ends the stream; call once. */
+  /** Ends the stream and returns its digest. Called once. */
   digest(): Digest;
 }

@@ -1,12 +1,13 @@
-/** Structured log. A message is a constant sentence; what varies stands in `fields`. */
+/** A structured log. A message is a constant sentence; variable values are in `fields`. */
 export interface Log {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
-  /** `fields.error` may hold an Error: its stack and causes are printed. */
+  /** `fields.error` may be an Error: its stack and causes are printed. */
   error(message: string, fields?: LogFields): void;
-  /** A log that adds `fields` to every line. */
+  /** Returns a log that adds `fields` to every line. */
   child(fields: LogFields): Log;
 }
 
+/** The variable values of a log line. */
 export type LogFields = Readonly<Record<string, unknown>>;

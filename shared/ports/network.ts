@@ -1,60 +1,65 @@
-/** Byte streams between processes. TCP in production; simulated in tests. */
+/** Byte streams between processes: TCP in production, simulated in tests. */
 export interface Network {
   /**
    * Connects to `address` ("host:port").
    *
-   * @throws {AshlarError} UNAVAILABLE if nobody answers there, or before `timeoutMs` is over.
+   * @throws {AshlarError} UNAVAILABLE if no process listens there or none answers within `timeoutMs`;
+   *   CANCELLED
    */
   connect(address: string, options: ConnectOptions): Promise<Link>;
   /**
-   * Accepts connections at `address` ("host:port"; port 0 takes a free one).
+   * Accepts connections at `address` ("host:port"; port 0 lets the system choose a free port).
    *
-   * @throws {AshlarError} ADDRESS_IN_USE with the address in the message.
+   * @throws {AshlarError} ADDRESS_IN_USE with the address in the message
    */
   listen(address: string, onLink: (link: Link) => void): Promise<Listener>;
 }
 
+/** Limits of one attempt to connect. */
 export interface ConnectOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
 
+/** A listening socket. */
 export interface Listener {
-  /** "host:port" with the port that was really taken. */
+  /** "host:port" with the actual port. */
   readonly address: string;
-  /** Stops accepting. Links that are open stay open. */
+  /** Stops accepting connections. Open links stay open. */
   close(): Promise<void>;
 }
 
-/** One connection: bytes in order, both ways. */
+/** One connection: ordered bytes in both directions. */
 export interface Link {
   /** "host:port" of the other end. */
   readonly peerAddress: string;
   /**
-   * Starts delivery. Until then nothing is read. Called once, before or in the turn in which the
-   * link was handed over.
+   * Starts to read. Called once, in the turn in which the caller received the link.
    */
   start(receiver: LinkReceiver): void;
   /**
-   * Queues `parts` in order. Resolves when the system has taken them all: only then may they be
-   * changed or reused. Rejects with CONNECTION_LOST if the link is gone. The caller bounds what is
-   * queued by waiting for earlier writes.
+   * Queues `parts` in order. Resolves when the system has accepted all of them: only then may the
+   * caller modify or reuse them. The caller bounds the queue by waiting for earlier writes.
+   *
+   * @throws {AshlarError} CONNECTION_LOST if the link is closed
    */
   write(parts: readonly Uint8Array[]): Promise<void>;
-  /** Stops reading; bytes stay with the system, which slows the sender (TCP flow control). */
+  /** Stops reading. The system buffers the bytes and slows the sender (TCP flow control). */
   pause(): void;
+  /** Continues to read. */
   resume(): void;
-  /** Sends what is queued, then closes. */
+  /** Sends the queued bytes, then closes the link. */
   close(): void;
-  /** Closes at once; queued bytes are dropped. */
+  /** Closes the link at once. Queued bytes are dropped. */
   destroy(): void;
 }
 
+/** Receives the bytes of a link. */
 export interface LinkReceiver {
-  /** Where the next bytes go: not empty, and not touched by the receiver until `onBytes`. */
+  /** Returns the array for the next bytes. It is not empty; the receiver leaves it alone until `onBytes`. */
   buffer(): Uint8Array;
-  /** `count` bytes (at least 1) are now at the start of the array that `buffer` last returned. */
+  /** `count` bytes (at least 1) are at the start of the array that `buffer` returned last. */
   onBytes(count: number): void;
-  /** The link is gone, both ways. `error` is null after an orderly end by either side. Called once. */
+  /** The link is closed. `error` is null after an orderly close by either end. Called once. */
   onClosed(error: Error | null): void;
 }

@@ -1,20 +1,22 @@
-/** Reads of an ordered map from keys to values, both bytes. Keys sort byte by byte, shorter first. */
+/** Reads of an ordered map from keys to values, both bytes. Keys are ordered as by `compareBytes`. */
 export interface OrderedReader {
-  /** The value, or undefined. The array is the caller's to keep and not to change. */
+  /** Returns the value, or undefined. The caller may keep the array and must not modify it. */
   get(key: Uint8Array): Uint8Array | undefined;
-  /** Entries with `start` <= key < `end`, in order, or from the last down with `reverse`. */
+  /** Yields the rows with `start` <= key < `end` in order, with `reverse` in descending order. */
   range(options: RangeOptions): Iterable<KeyValue>;
 }
 
+/** A range of keys. */
 export interface RangeOptions {
   readonly start: Uint8Array;
   /** Exclusive. */
   readonly end: Uint8Array;
   readonly reverse?: boolean;
-  /** At most so many entries; default: all. */
+  /** Largest number of rows. Default: all. */
   readonly limit?: number;
 }
 
+/** A row of a store. */
 export interface KeyValue {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
@@ -27,43 +29,48 @@ export interface StoreChange {
 }
 
 /**
- * A durable ordered map. Keys are 1 to KEY_BYTES_MAX bytes; values up to 8 MiB. Reads see the last
+ * A durable ordered map. Keys have 1 to KEY_BYTES_MAX bytes, values up to 8 MiB. A read sees the last
  * commit that has resolved, or a later one.
  */
 export interface OrderedStore extends OrderedReader {
-  /** What `decode` makes of the value, or undefined. The bytes are valid only while it runs. */
+  /** Returns the decoded value, or undefined. The bytes are valid only during the call of `decode`. */
   read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined;
   /**
-   * Applies all of `changes`, or none; the later of two changes of one key wins. Resolves when they
-   * are synced to disk. One call at a time; the caller keeps a batch well below 100 MB.
+   * Applies all of `changes` or none. Of two changes of one key the later one wins. Resolves when the
+   * changes are synced to disk. One call at a time; a batch is well below 100 MB.
    *
-   * @throws {AshlarError} NO_SPACE: nothing was applied, the store stays usable; DISK_FAILED: the
-   *   store must be given up.
+   * @throws {AshlarError} NO_SPACE: no change was applied, the store stays usable; DISK_FAILED: the
+   *   store must be closed
    */
   commit(changes: readonly StoreChange[]): Promise<void>;
-  /** A view of this moment, which later commits do not change. Release it within seconds (it pins space). */
+  /**
+   * Returns a view of the present state that later commits do not change. Release it within seconds:
+   * the store cannot reuse its pages before.
+   */
   snapshot(): StoreSnapshot;
-  /** Bytes on disk. */
+  /** Returns the bytes that the store takes on disk. */
   sizeBytes(): number;
   close(): Promise<void>;
 }
 
+/** A view of one state of a store. */
 export interface StoreSnapshot extends OrderedReader {
   release(): void;
 }
 
-/** Opens stores by name. In production each is an LMDB environment in a directory of that name. */
+/** Opens stores by name. In production, a store is an LMDB environment in a directory of that name. */
 export interface OrderedStores {
   /**
-   * Opens the store, making it if it is not there.
+   * Opens a store. Creates it if it does not exist.
    *
-   * @throws {AshlarError} STORE_CORRUPT if it cannot be read: it is to be rebuilt.
+   * @throws {AshlarError} STORE_CORRUPT if it cannot be read and must be rebuilt
    */
   open(name: string): Promise<OrderedStore>;
-  /** Deletes a store that is not open. No error if it is not there. */
+  /** Deletes a store that is not open. No error if it does not exist. */
   remove(name: string): Promise<void>;
-  /** Names of the stores that are there. */
+  /** Returns the names of the existing stores. */
   list(): Promise<readonly string[]>;
 }
 
+/** Longest key of a store. */
 export const KEY_BYTES_MAX = 1024;

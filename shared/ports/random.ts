@@ -1,7 +1,7 @@
-/** The only source of chance. */
+/** The only source of randomness. */
 export interface Random {
-  /** A float in [0, 1). For jitter and timeouts, never for secrets. */
+  /** Returns a float in [0, 1). For jitter and timeouts, never for secrets. */
   fraction(): number;
-  /** `count` unpredictable bytes: ids, keys. */
+  /** Returns `count` unpredictable bytes, for ids and keys. */
   bytes(count: number): Uint8Array;
 }

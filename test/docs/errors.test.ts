@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { ERROR_CODES, type ErrorTraits } from "../../shared/base/errors.ts";
 
 describe("docs/errors.md", () => {
-  it("has one heading a code, in the order of the table, with the code's traits", async () => {
+  it("has one heading per code, in the order of the table, with the code's traits", async () => {
     const page = await readFile(new URL("../../docs/errors.md", import.meta.url), "utf8");
     const sections = page.split(/^## /m).slice(1);
     const documented = sections.map((section) => section.split("\n").slice(0, 3).join("|"));
@@ -15,7 +15,7 @@ describe("docs/errors.md", () => {
     assert.deepEqual(documented, expected);
   });
 
-  it("says for every code what happened and what helps", async () => {
+  it("has a line of help for every code", async () => {
     const page = await readFile(new URL("../../docs/errors.md", import.meta.url), "utf8");
     for (const section of page.split(/^## /m).slice(1)) {
       const [code = ""] = section.split("\n");

@@ -7,11 +7,11 @@ const ROOT = new URL("../../", import.meta.url);
 interface Proof {
   /** A file or a folder of tests. */
   readonly path: string;
-  /** The names of tests in it, none where all of it is meant. */
+  /** Names of tests in `path`. Empty: all tests in it. */
   readonly names: readonly string[];
 }
 
-/** "`test/a.test.ts`: *does this*, *does that*" in the cells of the table. */
+/** Returns the proofs in a row of the table: "`test/a.test.ts`: *does this*, *does that*". */
 function proofsIn(row: string): Proof[] {
   return [...row.matchAll(/`(test\/[^`]+)`([^`]*)/g)].map(([, path = "", text = ""]) => ({
     path,
@@ -24,7 +24,7 @@ async function testsBelow(path: string): Promise<string> {
   if (/\.(ts|txt)$/.test(path)) return readFile(file, "utf8");
   const names = await readdir(file, { recursive: true });
   const tests = names.filter((name) => name.endsWith(".test.ts"));
-  assert.ok(tests.length > 0, `${path} holds tests`);
+  assert.ok(tests.length > 0, `${path} contains tests`);
   const texts = tests.map((name) => readFile(new URL(`${path}/${name}`, ROOT), "utf8"));
   return (await Promise.all(texts)).join("\n");
 }

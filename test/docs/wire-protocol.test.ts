@@ -5,13 +5,13 @@ import { raftFetchState } from "../../master/driver/fetch-state.ts";
 
 const PROTOCOL = new URL("../../shared/protocol/", import.meta.url);
 
-/** Schemas, which are exported beside the methods, have other kinds. */
+/** Returns whether an export is a method. Exported schemas have other kinds. */
 function isMethod(value: unknown): value is { readonly kind: string; readonly name: string } {
   if (typeof value !== "object" || value === null || !("kind" in value)) return false;
   return value.kind === "call" || value.kind === "stream";
 }
 
-/** Every method by its name, with the file that defines it. */
+/** Returns the file that defines each method, by the method's name. */
 async function allMethods(): Promise<Map<string, string>> {
   const methods = new Map([[raftFetchState.name, "master/driver/fetch-state.ts"]]);
   for (const file of (await readdir(PROTOCOL)).filter((name) => name.endsWith("-api.ts"))) {
@@ -22,7 +22,7 @@ async function allMethods(): Promise<Map<string, string>> {
 }
 
 describe("docs/wire-protocol.md", () => {
-  it("has every method in its table, under the file that defines it, and no other", async () => {
+  it("lists every method, and no other, with the file that defines it", async () => {
     const page = await readFile(new URL("../../docs/wire-protocol.md", import.meta.url), "utf8");
     const documented = new Map<string, string>();
     for (const row of page.matchAll(

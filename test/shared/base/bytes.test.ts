@@ -10,7 +10,7 @@ import {
 } from "../../../shared/base/bytes.ts";
 
 describe("bytes", () => {
-  it("become hex and back, two lower-case digits a byte", () => {
+  it("convert to hex, two lower-case digits per byte, and back", () => {
     assert.equal(toHex(Uint8Array.of(0, 1, 0xab, 255)), "0001abff");
     assert.deepEqual(fromHex("0001abFF"), Uint8Array.of(0, 1, 0xab, 255));
     fc.assert(
@@ -23,7 +23,7 @@ describe("bytes", () => {
     );
   });
 
-  it("sort as memcmp does, shorter first: as LMDB sorts its keys", () => {
+  it("sort as by memcmp, with a prefix first, as LMDB sorts its keys", () => {
     const property = fc.property(fc.uint8Array(), fc.uint8Array(), (left, right) => {
       assert.equal(Math.sign(compareBytes(left, right)), Buffer.compare(left, right));
       assert.equal(equalBytes(left, right), Buffer.compare(left, right) === 0);

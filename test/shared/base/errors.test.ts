@@ -14,7 +14,7 @@ import {
 const codes = Object.keys(ERROR_CODES) as ErrorCode[];
 
 describe("error table", () => {
-  it("has an HTTP status of failure, an errno that Linux knows, and an exit status", () => {
+  it("has an HTTP error status, an errno of Linux and an exit status for every code", () => {
     for (const code of codes) {
       const { httpStatus, errno, exitStatus } = ERROR_CODES[code];
       assert.ok(httpStatus >= 400 && httpStatus < 600, code);
@@ -25,7 +25,7 @@ describe("error table", () => {
 });
 
 describe("an error that crosses a process boundary", () => {
-  it("keeps code, message, hint and details, and leaves stack and cause behind", () => {
+  it("keeps code, message, hint and details, without stack and cause", () => {
     const error = new AshlarError("NO_SPACE", "Cannot write", {
       cause: new Error("ENOSPC"),
       hint: "Add a disk",
@@ -49,14 +49,14 @@ describe("an error that crosses a process boundary", () => {
     assert.equal(again.errno, "ENOSPC");
   });
 
-  it("is as short as it can be without hint and details", () => {
+  it("has no fields for an absent hint and absent details", () => {
     assert.deepEqual(toErrorData(new AshlarError("NOT_FOUND", "No")), {
       code: "NOT_FOUND",
       message: "No",
     });
   });
 
-  it("is INTERNAL if it was none of ours, or has a code that this version does not know", () => {
+  it("is INTERNAL if it was no AshlarError, or has a code unknown to this version", () => {
     assert.deepEqual(toErrorData(new TypeError("x")), { code: "INTERNAL", message: "x" });
     assert.deepEqual(toErrorData("text"), { code: "INTERNAL", message: "text" });
     for (const code of ["FROM_THE_FUTURE", "toString", "__proto__"]) {

@@ -11,7 +11,7 @@ describe("ids", () => {
     { parse: parseClusterId, digits: 32 },
   ];
 
-  it("are lower-case hex digits of their length, and nothing else", () => {
+  it("consist of lower-case hex digits, in their exact length", () => {
     for (const { parse, digits } of parsers) {
       const good = "0123456789abcdef".repeat(4).slice(0, digits);
       assert.equal(parse(good), good);
@@ -33,7 +33,7 @@ describe("ids", () => {
     }
   });
 
-  it("that are far too long do not fill the message", () => {
+  it("are cut in the error message if they are too long", () => {
     assert.throws(
       () => parseChunkId("x".repeat(1_000_000)),
       (error: Error) => error.message.length < 200,
@@ -42,7 +42,7 @@ describe("ids", () => {
 });
 
 describe("assertions", () => {
-  it("stop on a bug, with the invariant as the message", () => {
+  it("throw an AssertionError with the invariant as the message", () => {
     check(true, "unused");
     assert.throws(() => check(false, "the root exists"), {
       name: "AssertionError",

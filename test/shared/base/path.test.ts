@@ -23,7 +23,7 @@ const someName = fc
   .filter((bytes) => !["2e", "2e2e"].includes(toHex(bytes)));
 
 describe("paths (path_resolution(7))", () => {
-  it("skip repeated and trailing slashes and dots, and go up with ..", () => {
+  it("skip repeated and trailing slashes and dots, and resolve ..", () => {
     const expected: Readonly<Record<string, string>> = {
       "/": "/",
       "//": "/",
@@ -41,7 +41,7 @@ describe("paths (path_resolution(7))", () => {
     for (const [path, normal] of Object.entries(expected)) assert.equal(textOf(path), normal, path);
   });
 
-  it("are refused if they are relative or hold a NUL", () => {
+  it("are refused if they are relative or contain a NUL", () => {
     for (const path of ["", "a", "./a", "a/b", "/a\0b", "/\0"]) {
       assert.throws(
         () => parsePath(path),
@@ -51,7 +51,7 @@ describe("paths (path_resolution(7))", () => {
     }
   });
 
-  it("have names of at most 255 bytes and 64 KiB in all", () => {
+  it("have at most 64 KiB, and names of at most 255 bytes", () => {
     const long = (error: unknown): boolean => isAshlarError(error, "NAME_TOO_LONG");
     assert.equal(parsePath(`/${"a".repeat(NAME_BYTES_MAX)}`).length, 1);
     assert.throws(() => parsePath(`/${"a".repeat(NAME_BYTES_MAX + 1)}`), long);
@@ -60,7 +60,7 @@ describe("paths (path_resolution(7))", () => {
     assert.throws(() => parsePath(`/${"a/".repeat(PATH_BYTES_MAX / 2)}`), long);
   });
 
-  it("are bytes: any names survive joining and parsing", () => {
+  it("keep any bytes of the names when they are joined and parsed", () => {
     const property = fc.property(fc.array(someName, { maxLength: 8 }), (names) => {
       const path = joinPath(names.map((name) => parseEntryName(name)));
       assert.deepEqual(parsePath(path).map(toHex), names.map(toHex));
@@ -68,7 +68,7 @@ describe("paths (path_resolution(7))", () => {
     fc.assert(property);
   });
 
-  it("refuse an entry name that means something else", () => {
+  it("refuse an entry name that is empty, `.` or `..`, or contains a slash or a NUL", () => {
     for (const name of ["", ".", "..", "a/b", "/", "a\0"]) {
       assert.throws(
         () => parseEntryName(utf8.encode(name)),
@@ -81,7 +81,7 @@ describe("paths (path_resolution(7))", () => {
     }
   });
 
-  it("know what lies below what: whole names count, not prefixes of the text", () => {
+  it("are compared by whole names, not by prefixes of the text", () => {
     const within = (inner: string, outer: string): boolean =>
       isWithin(parsePath(inner), parsePath(outer));
     assert.ok(within("/a/b", "/a"));
@@ -93,16 +93,16 @@ describe("paths (path_resolution(7))", () => {
   });
 });
 
-describe("names for people", () => {
+describe("displayName", () => {
   const shown = (...bytes: readonly number[]): string => displayName(Uint8Array.from(bytes));
 
-  it("are the text where it is plain, with escapes for control characters and backslashes", () => {
+  it("returns plain text unchanged, and escapes control characters and backslashes", () => {
     assert.equal(displayName(utf8.encode("Grüße 😀.txt")), "Grüße 😀.txt");
     assert.equal(displayName(utf8.encode("a\nb\tc\rd\\e\x1b[31m")), "a\\nb\\tc\\rd\\\\e\\x1b[31m");
     assert.equal(shown(0x7f), "\\x7f");
   });
 
-  it("escape bytes that are not UTF-8: lone, overlong, surrogate, cut short", () => {
+  it("escapes bytes that are not UTF-8: lone, overlong, surrogate, truncated", () => {
     assert.equal(shown(0xff, 0x61), "\\xffa");
     assert.equal(shown(0xc0, 0xaf), "\\xc0\\xaf");
     assert.equal(shown(0xed, 0xa0, 0x80), "\\xed\\xa0\\x80");
@@ -110,13 +110,13 @@ describe("names for people", () => {
     assert.equal(shown(0xf5, 0x80, 0x80, 0x80), "\\xf5\\x80\\x80\\x80");
   });
 
-  it("escape what a terminal would obey: C1 controls, line separators, changes of direction", () => {
+  it("escapes C1 controls, line separators and direction marks, which terminals interpret", () => {
     assert.equal(shown(0xc2, 0x9b), "\\xc2\\x9b");
     assert.equal(displayName(utf8.encode("\u0085\u2028\u2029")).includes("\u2028"), false);
     assert.equal(displayName(utf8.encode("a\u202egpj.exe")), "a\\xe2\\x80\\xaegpj.exe");
   });
 
-  it("are on one line, and different for different names", () => {
+  it("returns one line, and different texts for different names", () => {
     const seen = new Map<string, string>();
     const property = fc.property(fc.uint8Array({ maxLength: 6 }), (bytes) => {
       const text = displayName(bytes as EntryName);
@@ -127,7 +127,7 @@ describe("names for people", () => {
     fc.assert(property, { numRuns: 500 });
   });
 
-  it("tell UTF-8 from other bytes", () => {
+  it("agrees with isUtf8 about valid UTF-8", () => {
     assert.ok(isUtf8(utf8.encode("ä\uFEFF")));
     assert.ok(!isUtf8(Uint8Array.of(0xc3)));
   });

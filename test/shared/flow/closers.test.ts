@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { Closers } from "../../../shared/flow/closers.ts";
 
 describe("Closers", () => {
-  it("closes in reverse, one after the other", async () => {
+  it("closes in reverse order, one resource after the other", async () => {
     const order: string[] = [];
     const closers = new Closers();
     closers.use({ [Symbol.dispose]: () => order.push("first") });
@@ -20,7 +20,7 @@ describe("Closers", () => {
     assert.deepEqual(order, ["third", "second", "first"]);
   });
 
-  it("closes what was opened when opening fails half-way", async () => {
+  it("closes the resources that were opened before a failure", async () => {
     const order: string[] = [];
     const start = async (): Promise<Closers> => {
       await using closers = new Closers();
@@ -33,7 +33,7 @@ describe("Closers", () => {
     assert.deepEqual(order, ["closed"]);
   });
 
-  it("hands everything over to the caller when nothing failed", async () => {
+  it("leaves the resources open for the caller after a move", async () => {
     const order: string[] = [];
     const start = async (): Promise<Closers> => {
       await using closers = new Closers();
@@ -48,7 +48,7 @@ describe("Closers", () => {
     assert.deepEqual(order, ["closed"]);
   });
 
-  it("closes the others although one fails, once each, and throws the first error", async () => {
+  it("closes every resource once although one fails, and throws the first error", async () => {
     const order: string[] = [];
     const closers = new Closers();
     closers.defer(() => {
@@ -63,9 +63,9 @@ describe("Closers", () => {
     assert.deepEqual(order, ["first"]);
   });
 
-  it("opens nothing after the close", async () => {
+  it("refuses a resource after the close", async () => {
     const closers = new Closers();
     await closers[Symbol.asyncDispose]();
-    assert.throws(() => closers.defer(() => {}), /nothing is opened/);
+    assert.throws(() => closers.defer(() => {}), /no resource is added after the close/);
   });
 });

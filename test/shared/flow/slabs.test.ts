@@ -6,8 +6,31 @@ import { SeededRandom } from "../../support/seeded-random.ts";
 
 const KIB = 1024;
 
+describe("SlabPool.acquire", () => {
+  it("resolves when another slab is released", async () => {
+    const pool = new SlabPool({ bytesMax: 8 * KIB });
+    const held = pool.tryAcquire(8 * KIB);
+    const acquired = pool.acquire(8 * KIB, new AbortController().signal);
+    held?.release();
+    (await acquired).release();
+    assert.equal(pool.acquiredBytes, 0);
+  });
+
+  it("rejects with the signal's reason and withdraws the request", async () => {
+    const pool = new SlabPool({ bytesMax: 8 * KIB });
+    const held = pool.tryAcquire(8 * KIB);
+    const abort = new AbortController();
+    const acquired = pool.acquire(8 * KIB, abort.signal);
+    abort.abort(new Error("the caller stopped"));
+    await assert.rejects(acquired, /the caller stopped/);
+    await assert.rejects(pool.acquire(8 * KIB, abort.signal), /the caller stopped/);
+    held?.release();
+    assert.equal(pool.acquiredBytes, 0);
+  });
+});
+
 describe("SlabPool", () => {
-  it("lends exactly the length that was asked for, and counts what it really takes", () => {
+  it("returns a slab of the requested length, and counts its rounded size", () => {
     const pool = new SlabPool({ bytesMax: 64 * KIB });
     const slab = pool.tryAcquire(5000);
     assert.equal(slab?.bytes.length, 5000);
@@ -16,7 +39,7 @@ describe("SlabPool", () => {
     assert.equal(pool.acquiredBytes, 0);
   });
 
-  it("lends the one again that came back last", () => {
+  it("reuses the slab that was released last", () => {
     const pool = new SlabPool({ bytesMax: 64 * KIB });
     const [first, second] = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
     const buffer = second?.bytes.buffer;
@@ -25,7 +48,7 @@ describe("SlabPool", () => {
     assert.equal(pool.tryAcquire(6000)?.bytes.buffer, buffer);
   });
 
-  it("lends no more than its bound, but one slab of any size when nothing else is lent", () => {
+  it("stays within its bound, but grants one slab of any size when no other is in use", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
     const slabs = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
     assert.equal(pool.tryAcquire(1), null);
@@ -37,7 +60,7 @@ describe("SlabPool", () => {
     assert.equal(pool.acquiredBytes, 0);
   });
 
-  it("comes back after the last of those who retain it", () => {
+  it("gets a slab back after the release of its last reference", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
     const slab = present(pool.tryAcquire(100), "the pool is empty");
     slab.retain();
@@ -46,10 +69,10 @@ describe("SlabPool", () => {
     slab.release();
     assert.equal(pool.acquiredBytes, 0);
     assert.throws(() => slab.release(), /released once/);
-    assert.throws(() => slab.retain(), /given back/);
+    assert.throws(() => slab.retain(), /retained only before its last release/);
   });
 
-  it("serves those who wait in order: a large request is not overtaken", () => {
+  it("serves requests in order: a small one does not overtake a large one", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
     const held = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
     const served: string[] = [];
@@ -60,7 +83,7 @@ describe("SlabPool", () => {
       });
     take("large", 16 * KIB);
     take("small", 4 * KIB);
-    assert.equal(pool.tryAcquire(4 * KIB), null, "nobody passes those who wait");
+    assert.equal(pool.tryAcquire(4 * KIB), null, "no caller overtakes the waiting requests");
     held[0]?.release();
     assert.deepEqual(served, []);
     held[1]?.release();
@@ -68,7 +91,7 @@ describe("SlabPool", () => {
     assert.equal(pool.acquiredBytes, 0);
   });
 
-  it("forgets a request that was withdrawn, and serves the next", () => {
+  it("skips a withdrawn request and serves the next one", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
     const held = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
     const served: string[] = [];
@@ -80,7 +103,7 @@ describe("SlabPool", () => {
     assert.deepEqual(served, ["small"]);
   });
 
-  it("keeps no more idle bytes than it may", () => {
+  it("keeps at most `idleBytesMax` free bytes", () => {
     const pool = new SlabPool({ bytesMax: 64 * KIB, idleBytesMax: 8 * KIB });
     const slabs = Array.from({ length: 4 }, () =>
       present(pool.tryAcquire(8 * KIB), "there is room"),
@@ -91,7 +114,7 @@ describe("SlabPool", () => {
     assert.equal(again.filter((buffer) => buffers.has(buffer)).length, 1);
   });
 
-  it("accounts for every byte, whatever the order of the calls", () => {
+  it("accounts for every byte in any order of the calls", () => {
     const random = new SeededRandom(3);
     const pool = new SlabPool({ bytesMax: 1024 * KIB });
     const held: Slab[] = [];

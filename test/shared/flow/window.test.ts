@@ -11,7 +11,7 @@ async function* count(upTo: number, onTaken: () => void = () => {}): AsyncGenera
 }
 
 describe("mapInWindow", () => {
-  it("yields in the order of the items, whichever is done first", async () => {
+  it("yields in the order of the items, not in the order in which the tasks end", async () => {
     const clock = new VirtualClock();
     const collect = async (): Promise<number[]> => {
       const results: number[] = [];
@@ -29,7 +29,7 @@ describe("mapInWindow", () => {
     );
   });
 
-  it("runs no more tasks than the window has room for, and takes no more items", async () => {
+  it("runs at most `windowSize` tasks, and takes at most that many items ahead", async () => {
     let running = 0;
     let runningMax = 0;
     let takenCount = 0;
@@ -51,7 +51,7 @@ describe("mapInWindow", () => {
     await clock.advanceFor(results.return(), "the end");
   });
 
-  it("throws the first error in order, when no task is left running", async () => {
+  it("throws the first error in the order of the items, after all tasks have ended", async () => {
     let doneCount = 0;
     const clock = new VirtualClock();
     const task = async (item: number): Promise<void> => {
