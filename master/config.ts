@@ -15,115 +15,120 @@ const countSchema = (minimum: number, maximum: number) =>
   v.pipe(v.number(), v.integer(), v.minValue(minimum), v.maxValue(maximum));
 const durationMsSchema = countSchema(0, 366 * 24 * HOUR_MS);
 
-/** What the members of a new cluster agree on. Used once, by its first leader. */
+/** Settings of a new cluster. Used once, by its first leader. */
 const newClusterEntries = {
-  /** Copies of a chunk in the default storage class, and how many a commit needs at least. */
+  /** Replicas of a chunk in the default storage class, and the smallest number at a commit. */
   defaultCopies: v.optional(countSchema(1, 9), 3),
   defaultCopiesMin: v.optional(countSchema(1, 9), 2),
-  /** Racks that the copies span where there are so many. */
+  /** Racks that the replicas of a chunk span, if the cluster has enough racks. */
   defaultRacksMin: v.optional(countSchema(1, 9), 2),
-  /** Files up to so many bytes live in the metadata. */
+  /** Files up to this size are stored in the metadata. */
   inlineBytesMax: v.optional(countSchema(0, 64 * 1024), 4 * 1024),
-  /** Old versions and removed files are kept so long. */
+  /** Retention of replaced versions and removed files. */
   historyRetentionMs: v.optional(durationMsSchema, 24 * HOUR_MS),
-  /** The change feed loses its oldest events above this, also within the retention. */
+  /** Largest size of the change feed. Above it the oldest events go, also within the retention. */
   feedBytesMax: v.optional(countSchema(1024 * 1024, 1024 ** 4), 1024 ** 3),
-  /** What was written and not committed within so long may be dropped. */
+  /** Chunks that are not committed within this time can be dropped. */
   intentLifetimeMs: v.optional(countSchema(1_000, 24 * HOUR_MS), 10 * MINUTE_MS),
-  /** A client session that is silent for so long ends. */
+  /** A client session expires after this time without activity. */
   sessionIdleMsMax: v.optional(countSchema(1_000, 24 * HOUR_MS), 10 * MINUTE_MS),
 };
 
-/** What one machine may choose for its master, at a restart. Unknown keys are errors. */
+/** The config of one master. Changes take effect at a restart. Unknown keys are errors. */
 export const masterConfigSchema = v.strictObject({
-  /** Where the log, the state and the identity live. */
+  /** Directory of the log, the state and the identity. */
   dataDir: v.pipe(v.string(), v.minLength(1)),
-  /** 32 hex digits, the same on every member: drawn once when the cluster is planned. */
+  /** 32 hex digits, the same on every member. The operator draws it once for a cluster. */
   clusterId: clusterIdSchema,
   /**
-   * This member's number, from 1. Another data directory counts under it only after the number was
-   * removed and added again (docs/decisions/0005).
+   * Number of this member, from 1. The cluster accepts another data directory with the same number only
+   * after the member was removed and added again (docs/decisions/0005).
    */
   memberId: countSchema(1, 2 ** 31),
   /**
-   * This member and others: "1=host:port". Of a new cluster all of them; later the log says who they
-   * are, and these are where a member that knows nothing yet looks for the others.
+   * This member and others, each "ID=host:port". For a new cluster: all members. Later the log has the
+   * members, and this list is where a member without a log finds the others.
    */
   members: v.pipe(
     v.array(v.pipe(v.string(), v.regex(/^\d+=[^=\s]+:\d{1,5}$/, "expected ID=HOST:PORT"))),
     v.minLength(1),
     v.maxLength(9),
   ),
-  /** Founds nothing: waits until it is added to the cluster (`ashlar master add`). */
+  /** Do not found a cluster: wait until `ashlar master add` adds this member to one. */
   join: v.optional(v.boolean(), false),
-  /** Where this member listens. Default: its address in `members`. */
+  /** Address at which this member listens. Default: its address in `members`. */
   listen: v.optional(addressSchema),
-  /** Health, metrics and status over HTTP; null: none. */
+  /** Address of the HTTP server for health and metrics. Null: no HTTP server. */
   http: v.optional(v.nullable(addressSchema), null),
-  /** How often the leader makes itself heard, and how long members wait before an election. */
+  /** Interval of heartbeats, and the shortest election timeout. */
   heartbeatIntervalMs: v.optional(countSchema(10, 10_000), 100),
   electionTimeoutMsMin: v.optional(countSchema(50, 60_000), 500),
-  /** A chunkserver that is silent for so long gets no new chunks. */
+  /** Silence after which a chunkserver receives no new chunks. */
   serverSuspectMs: v.optional(durationMsSchema, 2_000),
-  /** … and is taken for dead. */
+  /** Silence after which a chunkserver is considered dead. */
   serverDeadMs: v.optional(durationMsSchema, 10_000),
-  /** The copies of a dead server are made anew after so long; after a graceful stop, so long. */
+  /** Delay before repair of the replicas on a dead server, and on a gracefully stopped one. */
   repairDelayMs: v.optional(durationMsSchema, 20_000),
   repairDelayStoppedMs: v.optional(durationMsSchema, 30 * MINUTE_MS),
-  /** Copies under way at a time: on one server, and in all. */
+  /** Largest number of repair copies at the same time: on one server, and in the cluster. */
   repairCopiesPerServer: v.optional(countSchema(1, 64), 4),
   repairCopiesTotal: v.optional(countSchema(1, 1_024), 64),
-  /** Share of chunkservers lost together above which repair waits for a person. */
+  /** Share of dead chunkservers above which repair halts until an operator intervenes. */
   repairMassLossShare: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.5),
-  /** Members compare the hashes of their states so often. */
+  /** Interval in which the members compare the hashes of their states. */
   checkpointIntervalMs: v.optional(countSchema(100, 24 * HOUR_MS), 30_000),
-  /** Superseded records that the history keeps; where there are more the oldest go first. */
+  /** Largest number of superseded records in the history. Above it the oldest are reclaimed. */
   historyVersionsMax: v.optional(countSchema(0, 1_000_000_000), 10_000_000),
-  /** A graceful stop waits so long for what is in flight. */
+  /** Longest time that a graceful stop waits for calls in flight. */
   stopGraceMs: v.optional(durationMsSchema, 5_000),
   ...newClusterEntries,
 });
 
-/** A master's config and the backup that it is made from. */
+/** The config of a master, and the backup from which its data directory is created. */
 export const restoreConfigSchema = v.strictObject({
   ...masterConfigSchema.entries,
   backup: v.pipe(v.string(), v.minLength(1)),
 });
 
+/** A parsed config. */
 export type MasterConfig = v.InferOutput<typeof masterConfigSchema>;
 
-/** One line for each key. */
+/** One line of help for each key. */
 export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = {
-  dataDir: "where the log, the state and the identity live",
+  dataDir: "directory of the log, the state and the identity",
   clusterId: "32 hex digits, the same on every member",
-  memberId: "this member's number, from 1",
+  memberId: "number of this member, from 1",
   members: "the members, this one among them: 1=HOST:PORT,2=HOST:PORT,…",
-  join: "true: wait to be added to a cluster that runs, instead of founding one",
-  listen: "where to listen (default: its address in members)",
+  join: "true: wait to be added to a running cluster, do not found one",
+  listen: "address to listen at (default: the address of this member in members)",
   http: "health and metrics over HTTP (default: none)",
-  heartbeatIntervalMs: "how often the leader makes itself heard (100ms)",
-  electionTimeoutMsMin: "silence before an election, at least (500ms)",
-  serverSuspectMs: "silence before a chunkserver gets no new chunks (2s)",
-  serverDeadMs: "silence before a chunkserver is taken for dead (10s)",
-  repairDelayMs: "wait before a dead server's copies are made anew (20s)",
-  repairDelayStoppedMs: "the same after a graceful stop (30m)",
-  repairCopiesPerServer: "copies that one server makes at a time (4)",
-  repairCopiesTotal: "copies under way in the cluster (64)",
-  repairMassLossShare: "share of servers lost together above which repair waits (0.5)",
-  checkpointIntervalMs: "how often the masters compare the hashes of their states (30s)",
-  historyVersionsMax: "old versions and removed files that are kept, the newest (10000000)",
-  stopGraceMs: "a graceful stop waits so long for what is in flight (5s)",
-  defaultCopies: "new cluster: copies of a chunk (3)",
-  defaultCopiesMin: "new cluster: copies that a commit needs at least (2)",
-  defaultRacksMin: "new cluster: racks that the copies span (2)",
-  inlineBytesMax: "new cluster: files up to so many bytes live in the metadata (4KiB)",
-  historyRetentionMs: "new cluster: removed files and old versions are kept so long (24h)",
-  feedBytesMax: "new cluster: what the change feed may take on a master's disk (1GiB)",
-  intentLifetimeMs: "new cluster: uncommitted chunks are kept so long (10m)",
-  sessionIdleMsMax: "new cluster: a silent client session ends after so long (10m)",
+  heartbeatIntervalMs: "interval of heartbeats of the leader (100ms)",
+  electionTimeoutMsMin: "shortest silence of the leader before an election (500ms)",
+  serverSuspectMs: "silence after which a chunkserver receives no new chunks (2s)",
+  serverDeadMs: "silence after which a chunkserver is considered dead (10s)",
+  repairDelayMs: "delay before repair of the replicas on a dead chunkserver (20s)",
+  repairDelayStoppedMs: "the same for a gracefully stopped chunkserver (30m)",
+  repairCopiesPerServer: "repair copies at the same time on one chunkserver (4)",
+  repairCopiesTotal: "repair copies at the same time in the cluster (64)",
+  repairMassLossShare: "share of dead chunkservers above which repair halts (0.5)",
+  checkpointIntervalMs: "interval in which the masters compare the hashes of their states (30s)",
+  historyVersionsMax: "largest number of old versions and removed files in the history (10000000)",
+  stopGraceMs: "longest time that a graceful stop waits for calls in flight (5s)",
+  defaultCopies: "new cluster: replicas of a chunk (3)",
+  defaultCopiesMin: "new cluster: smallest number of replicas at a commit (2)",
+  defaultRacksMin: "new cluster: racks that the replicas span (2)",
+  inlineBytesMax: "new cluster: files up to this size are stored in the metadata (4KiB)",
+  historyRetentionMs: "new cluster: retention of removed files and old versions (24h)",
+  feedBytesMax: "new cluster: largest size of the change feed on a master (1GiB)",
+  intentLifetimeMs: "new cluster: time until uncommitted chunks can be dropped (10m)",
+  sessionIdleMsMax: "new cluster: time until an inactive client session expires (10m)",
 };
 
-/** @throws {AshlarError} INVALID_ARGUMENT naming the key and its relation to another */
+/**
+ * Checks the constraints between settings.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT with the key and its constraint
+ */
 export function checkMasterConfig(config: MasterConfig): void {
   // Raft §5.6: broadcast time must be well below the election timeout, or elections never settle.
   if (config.electionTimeoutMsMin < 3 * config.heartbeatIntervalMs) {
@@ -139,7 +144,7 @@ export function checkMasterConfig(config: MasterConfig): void {
   }
 }
 
-/** The members, in the order of the config. */
+/** Returns the members in the order of the config. */
 export function membersOf(config: MasterConfig): MemberAddress[] {
   return config.members.map((text) => {
     const equals = text.indexOf("=");

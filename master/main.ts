@@ -13,7 +13,7 @@ import {
 } from "./config.ts";
 import { type RunningMaster, restoreMaster, startMaster } from "./server.ts";
 
-/** Beyond the grace for calls in flight: the last flush, closing. */
+/** Time for the last flush and for closing, in addition to the grace period of calls. */
 const STOP_SLACK_MS = 5_000;
 const RESTORE = "restore-cluster";
 
@@ -32,7 +32,7 @@ function runMaster(commandLine: readonly string[]): Promise<number> {
       examples: [
         [
           "ashlar master --config /etc/ashlar/master.toml --member-id 4 --join true",
-          "joins a cluster that runs: waits, and says so, until `ashlar master add 4=HOST:PORT`",
+          "joins a running cluster: the master waits until `ashlar master add 4=HOST:PORT`",
         ],
       ],
       describe: MASTER_CONFIG_HELP,
@@ -66,7 +66,7 @@ function runMaster(commandLine: readonly string[]): Promise<number> {
   );
 }
 
-/** Makes the data directory of a master from a backup, by the config that the master will have. */
+/** Creates the data directory of a master from a backup, with the config of that master. */
 function restoreCluster(commandLine: readonly string[]): Promise<number> {
   return runDaemon(
     {
@@ -74,7 +74,7 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
       configName: "master",
       operand: "backup",
       schema: restoreConfigSchema,
-      describe: { ...MASTER_CONFIG_HELP, backup: "the file that `ashlar backup` wrote" },
+      describe: { ...MASTER_CONFIG_HELP, backup: "a file written by `ashlar backup`" },
       check: checkMasterConfig,
       stopMsMax: () => STOP_SLACK_MS,
       start: async ({ config, env, disk, stores }) => {
@@ -85,7 +85,7 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
           const { index, term } = restored;
           return {
             facts: { index, term, memberId: config.memberId },
-            report: `Restored master ${config.memberId} of cluster ${config.clusterId} in ${config.dataDir}: the state at index ${restored.head.index}, which is index ${index} from now on`,
+            report: `Restored master ${config.memberId} of cluster ${config.clusterId} in ${config.dataDir}: the state at index ${restored.head.index} now has index ${index}`,
             [Symbol.asyncDispose]: async () => {},
           };
         } finally {
@@ -97,13 +97,14 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
   );
 }
 
-/** Ready: this member counts and knows a leader, so that it serves or can say who does. */
+/** Returns ready if this master is a member and knows a leader, so that it serves or redirects calls. */
 function readiness(master: RunningMaster): { ready: boolean; reason?: string } {
   const { leaderId, memberPhase, memberId } = master.consensus.status();
   if (memberPhase === "joining") {
     const command = `ashlar master add ${memberId}=${master.address}`;
-    return { ready: false, reason: `waits to be added to the cluster: ${command}` };
+    return { ready: false, reason: `this master waits to be added to the cluster: ${command}` };
   }
-  if (memberPhase === "removed") return { ready: false, reason: "was removed from the cluster" };
+  if (memberPhase === "removed")
+    return { ready: false, reason: "this master was removed from the cluster" };
   return leaderId === null ? { ready: false, reason: "no leader is known" } : { ready: true };
 }

@@ -35,39 +35,46 @@ import { Namespace } from "./namespace/namespace.ts";
 import { openMemberStorage } from "./storage/open-member-storage.ts";
 import { type RestoreResult, restoreBackup } from "./storage/restore-backup.ts";
 
+/** A started master. Disposing it stops it. */
 export interface RunningMaster extends AsyncDisposable {
   /** "host:port" of the internal wire. */
   readonly address: string;
   readonly consensus: Driver;
-  /** The state of the moment. */
+  /** Returns the current state: an installed snapshot replaces it. */
   readonly namespace: () => Namespace;
 }
 
+/** The data directory of a master. */
 export interface MasterStorage {
   readonly disk: Disk;
   readonly stores: OrderedStores;
 }
 
+/** Callbacks and overrides of a master. */
 export interface MasterOptions {
-  /** The member cannot go on: the process should stop. */
+  /** Called when the member cannot continue and the process should stop. */
   readonly onFatal: (error: AshlarError) => void;
-  /** How the data directory is opened. Default: `openMemberStorage`. */
+  /** Opens the data directory. Default: `openMemberStorage`. */
   readonly openStorage?: OpenStorage;
   /** Default: DEFAULT_LIMITS. */
   readonly limits?: Partial<DriverLimits>;
 }
 
-/** Bodies in receipt: snapshots and batches of Raft messages. */
+/** Memory for received bodies, in bytes: snapshot parts and batches of Raft messages. */
 const RECEIVE_BYTES_MAX = 256 * 1024 * 1024;
-/** A request is a head. The largest transaction makes the largest command; its receipts come on top. */
+/**
+ * Largest head of a request. A request has no body. The largest transaction has the size of the largest
+ * command, plus the receipts.
+ */
 const REQUEST_HEAD_BYTES_MAX = 2 * WIRE_COMMAND_BYTES_MAX;
 const FETCH_STATUS_TIMEOUT_MS = 1_000;
+/** Time after which an unreported copy is ordered from another server. */
 const ORDER_TIMEOUT_MS = 120_000;
 
 /**
- * Starts one master. Resolves when it listens; it may still be without a leader.
+ * Starts one master. Resolves when it listens. It may not know a leader yet.
  *
- * Disposing it stops the services and the calls first, then consensus, then the disk.
+ * Disposing it stops first the services and the calls, then consensus, then closes the disk.
  *
  * @throws {AshlarError} ADDRESS_IN_USE, WRONG_IDENTITY, LOG_CORRUPT, DISK_FAILED
  */
@@ -75,12 +82,13 @@ export async function startMaster(
   config: MasterConfig,
   env: Env,
   storage: MasterStorage,
-  hooks: MasterOptions,
+  options: MasterOptions,
 ): Promise<RunningMaster> {
   await using closers = new Closers();
   const clusterId = config.clusterId as ClusterId;
   const memberId = config.memberId as MemberId;
   const identity: PeerIdentity = { role: "master", clusterId, name: `master ${memberId}` };
+  const expect = { role: "master", clusterId } as const;
   const wireDeps: WireDeps = { ...env, slabs: new SlabPool({ bytesMax: RECEIVE_BYTES_MAX }) };
   const pool = closers.use(
     new ConnectionPool(
@@ -93,30 +101,30 @@ export async function startMaster(
     await openDriver({
       env,
       ...storage,
-      openStorage: hooks.openStorage ?? openMemberStorage,
+      openStorage: options.openStorage ?? openMemberStorage,
       openStateMachine: (store) =>
         Namespace.open({
           store,
           hasher: env.hasher,
           yieldTurn: () => env.clock.yieldTurn(),
-          onDamage: hooks.onFatal,
+          onDamage: options.onFatal,
         }),
-      connect: (address, options) =>
-        connect(wireDeps, address, { ...options, identity, expect: { role: "master", clusterId } }),
+      connect: (address, connectOptions) =>
+        connect(wireDeps, address, { ...connectOptions, identity, expect }),
       clusterId,
       memberId,
       members,
       join: config.join,
       timing: config,
-      limits: hooks.limits ?? {},
-      onFatal: hooks.onFatal,
+      limits: options.limits ?? {},
+      onFatal: options.onFatal,
     }),
   );
   const deps = makeDeps(config, env, driver);
   const services = closers.use(
     new LeaderServices({ ...deps, newCluster: newClusterOf(config, env) }),
   );
-  const watch = closers.use(
+  const monitor = closers.use(
     new StateMonitor({
       ...deps,
       featureLevel: () => deps.namespace().featureLevel,
@@ -128,13 +136,11 @@ export async function startMaster(
   const server = new RpcServer(wireDeps, { identity: () => identity, limits });
   closers.defer(() => server.close(config.stopGraceMs));
   const feed = new FeedService(deps);
-  // Before the server waits for what is under way: a watcher's stream never ends by itself.
+  // Disposed before the server waits for running streams: the stream of a watcher never ends by itself.
   closers.defer(() => feed[Symbol.dispose]());
   feed.register(server);
   registerRaftHandlers(server, driver);
-  const facts = (): { clusterId: ClusterId; featureLevel: number } => {
-    return { clusterId, featureLevel: deps.namespace().featureLevel };
-  };
+  const facts = () => ({ clusterId, featureLevel: deps.namespace().featureLevel });
   registerBackupHandler(server, driver, { clock: env.clock, facts });
   registerNamespaceHandlers(server, deps);
   registerFleetHandlers(server, {
@@ -143,12 +149,11 @@ export async function startMaster(
   });
   registerMastersHandlers(server, driver);
   const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
-  // First of all: calls that are refused here find the next leader at once, and a server that closes
-  // need not wait for its peers.
+  // Runs first: refused calls find the next leader at once, and no stream of a peer delays the server.
   closers.defer(() => driver.prepareStop());
   const address = await server.listen(config.listen ?? ownAddress);
   services.start();
-  watch.start();
+  monitor.start();
   logMemberPhase(env.log, driver, `ashlar master add ${memberId}=${ownAddress}`);
   registerHistoryMetrics(env.metrics, deps);
 
@@ -161,22 +166,25 @@ export async function startMaster(
   };
 }
 
-/** Says once that this master waits to be added, and when it counts, or counts no more. */
+/** Logs each change of the phase of this member: waits to be added, is a member, was removed. */
 function logMemberPhase(log: Log, driver: Driver, addCommand: string): void {
-  let told = "member";
-  const tell = ({ memberPhase }: ConsensusStatus): void => {
-    if (memberPhase === told) return;
-    told = memberPhase;
-    if (memberPhase === "joining")
-      log.info("This master waits to be added", { command: addCommand });
-    else if (memberPhase === "member") log.info("This master is a member now");
-    else log.warn("This master was removed from the cluster; it can be stopped");
+  let logged = "member";
+  const logChange = ({ memberPhase }: ConsensusStatus): void => {
+    if (memberPhase === logged) return;
+    logged = memberPhase;
+    if (memberPhase === "joining") {
+      log.info("This master waits to be added to a cluster", { command: addCommand });
+    } else if (memberPhase === "member") {
+      log.info("This master is now a member of the cluster");
+    } else {
+      log.warn("This master was removed from the cluster and can be stopped");
+    }
   };
-  driver.onChange(tell);
-  tell(driver.status());
+  driver.onChange(logChange);
+  logChange(driver.status());
 }
 
-/** What the history takes, for whoever scrapes. */
+/** Registers the metrics of the history. */
 function registerHistoryMetrics(metrics: Metrics, { namespace }: MasterDeps): void {
   metrics.gauge(
     "ashlar_master_history_versions",
@@ -189,10 +197,10 @@ function registerHistoryMetrics(metrics: Metrics, { namespace }: MasterDeps): vo
 }
 
 /**
- * Makes the data directory of the master that `config` describes from a backup. All members of the
- * config are voters of the restored cluster.
+ * Creates the data directory of a master from a backup. All members in the config are voters of the
+ * restored cluster.
  *
- * @throws {AshlarError} as `restoreBackup`
+ * @throws {AshlarError} the errors of `restoreBackup`
  */
 export function restoreMaster(
   config: MasterConfig,
@@ -237,7 +245,7 @@ function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
     racksMin: config.defaultRacksMin,
   };
   const registry = new Registry({ clock, times });
-  // The factory above makes every state machine of this driver.
+  // `openStateMachine` in `startMaster` opens every state machine of this driver as a Namespace.
   const namespace = (): Namespace => driver.stateMachine as Namespace;
   driver.onStall(() => registry.startGracePeriod(namespace().servers()));
   return {
@@ -255,7 +263,7 @@ function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
   };
 }
 
-/** The leader's time for entries: wall time that never goes back while this process lives. */
+/** Returns the clock for entries: wall time that never decreases while this process runs. */
 function monotoneWallClock(env: Env): () => number {
   let lastMs = 0;
   return () => {
@@ -289,7 +297,7 @@ async function fetchMasterStatus(pool: ConnectionPool, address: string): Promise
   return (await fetchStatus(pool, address)).member;
 }
 
-/** Versions that say nothing of their state know the first feature level only. */
+/** Fetches the state report of a master. A version that reports no state supports only level 1. */
 async function fetchStateReport(pool: ConnectionPool, address: string): Promise<StateReport> {
   const { state } = await fetchStatus(pool, address);
   return state ?? { featureLevelMax: FEATURE_LEVEL_FIRST, marks: [] };

@@ -9,10 +9,11 @@ type Request = ReturnType<(typeof allocate)["parseRequest"]>;
 type Response = ReturnType<(typeof allocate)["parseResponse"]>;
 
 /**
- * Chains for chunks to be written. Nothing is logged: an intent that is never used costs nothing.
+ * Chooses the write chains of `request.count` chunks and signs an intent for each. Proposes no entry:
+ * an intent that is never used leaves nothing behind.
  *
- * @throws {AshlarError} NOT_LEADER; NOT_FOUND for a storage class; UNAVAILABLE for a server to keep;
- *   TOO_FEW_CHUNKSERVERS naming each server and why not.
+ * @throws {AshlarError} NOT_LEADER; NOT_FOUND if the storage class does not exist; UNAVAILABLE if a
+ *   server in `keep` is unknown; TOO_FEW_CHUNKSERVERS with the reason of each unsuitable server
  */
 export function allocateChunks(deps: MasterDeps, request: Request): Response {
   requireLeader(deps.consensus);
@@ -54,11 +55,16 @@ function storageClassFor(deps: MasterDeps, request: Request): StorageClass {
   const names = namespace.storageClasses().map((each) => each.name);
   throw new AshlarError(
     "NOT_FOUND",
-    `Cannot place chunks: no storage class "${request.storageClass}": there are ${names.join(", ")}`,
+    `No such storage class: ${request.storageClass}: the storage classes are ${names.join(", ")}`,
   );
 }
 
-/** Also of a server that a new leader has not heard yet: a write goes on with what it has there. */
+/**
+ * Returns the address of a server that the chain must keep. Falls back to the recorded address: a
+ * server that already has part of the chunk may not have registered with a new leader yet.
+ *
+ * @throws {AshlarError} UNAVAILABLE
+ */
 function locationOf(deps: MasterDeps, serverId: ServerId): ServerLocation {
   const recorded = (): ServerLocation | undefined =>
     deps
@@ -67,26 +73,29 @@ function locationOf(deps: MasterDeps, serverId: ServerId): ServerLocation {
       .find((server) => server.serverId === serverId);
   const location = deps.fleet.location(serverId) ?? recorded();
   if (location !== undefined) return location;
-  throw new AshlarError("UNAVAILABLE", `Cannot keep chunkserver ${serverId}: it is not known here`);
+  throw new AshlarError(
+    "UNAVAILABLE",
+    `Cannot keep chunkserver ${serverId}: expected a registered chunkserver`,
+  );
 }
 
-/** "N excluded" tells nobody anything: every server is named with its own reason. */
+/** Returns the error with the reason of each server: a count of unsuitable servers would not help. */
 function tooFew(deps: MasterDeps, request: Request, storageClass: StorageClass): AshlarError {
   const reasons = deps.fleet.servers().map(({ location, space, isDiskFailed }) => {
     const liveness = deps.fleet.liveness(location.serverId);
     const name = `${location.address} (${location.serverId.slice(0, 8)})`;
-    if (request.exclude.includes(location.serverId)) return `${name}: it failed this writer`;
+    if (request.exclude.includes(location.serverId)) return `${name}: excluded by the client`;
     if (liveness !== "live") return `${name}: ${liveness}`;
     if (isDiskFailed) return `${name}: its disk has failed`;
     if (space.availableBytes < request.chunkSizeBytes) {
-      return `${name}: ${space.availableBytes} bytes available above its reserve, ${request.chunkSizeBytes} are needed`;
+      return `${name}: expected ${request.chunkSizeBytes} bytes above its reserve: current value is ${space.availableBytes}`;
     }
-    return `${name}: takes chunks`;
+    return `${name}: suitable`;
   });
   const list = reasons.length === 0 ? "no chunkserver has registered" : reasons.join("; ");
   return new AshlarError(
     "TOO_FEW_CHUNKSERVERS",
-    `Cannot place a chunk of class "${storageClass.name}": expected at least ${storageClass.copiesMin} chunkservers that take it: ${list}`,
+    `Cannot place a chunk of class "${storageClass.name}": expected at least ${storageClass.copiesMin} suitable chunkservers: ${list}`,
     { hint: "ashlar status" },
   );
 }

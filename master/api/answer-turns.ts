@@ -1,19 +1,20 @@
 import type { Clock } from "../../shared/ports/clock.ts";
 
 /**
- * Lets large answers that are due together go out one after the other: the client works on the first
- * while the next is worked out. Else both ends would wait for one another by turns.
+ * Spreads large answers over several turns of the event loop, one per turn. The client can then
+ * process the first answer while the leader computes the next one. Otherwise the leader computes all
+ * answers while the clients wait, and the clients process them while the leader is idle.
  */
 export class AnswerTurns {
   readonly #clock: Clock;
-  /** Ends with the turn of the answer before; null: none was worked out in this turn. */
+  /** Resolves after the turn of the previous answer. Null if no answer was computed in this turn. */
   #before: Promise<void> | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Resolves when an answer may be worked out: at once if no other was in this turn. */
+  /** Resolves when the caller can compute its answer: at once if it is the first in this turn. */
   async next(): Promise<void> {
     const before = this.#before;
     const own = this.#turnAfter(before);

@@ -9,18 +9,21 @@ import { type MasterDeps, requireFacts } from "./leader-context.ts";
 export type MasterStatus = InferOutput<typeof masterStatusSchema>;
 
 export interface StatusDeps {
-  /** Asks another master for its own view. Rejects if it does not answer soon. */
+  /** Fetches the status of another master. Rejects if it does not answer within a short timeout. */
   readonly fetchMasterStatus: (address: string) => Promise<MasterStatus>;
 }
 
-/** This member's own view of itself. */
+/** Returns the status that this member reports about itself. */
 export function masterStatusOf(status: ConsensusStatus): MasterStatus {
   const { memberId, role, term, lastIndex, committedIndex, appliedIndex } = status;
   const address = status.members.find((member) => member.id === memberId)?.address ?? "";
   return { memberId, address, role, term, lastIndex, committedIndex, appliedIndex };
 }
 
-/** The whole cluster as the leader sees it. The caller has confirmed that this is the leader. */
+/**
+ * Returns the status of the whole cluster. The caller must have confirmed that this member is the
+ * leader.
+ */
 export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<ClusterStatus> {
   const masters = await Promise.all(masterStatuses(deps));
   const namespace = deps.namespace();
@@ -70,7 +73,7 @@ function masterStatuses(deps: MasterDeps & StatusDeps): Promise<MasterStatus>[] 
     try {
       return await deps.fetchMasterStatus(address);
     } catch {
-      // Not answering is what this row reports.
+      // A master that does not answer is reported as unreachable.
       const none = 0 as LogIndex;
       return {
         memberId: id,

@@ -6,20 +6,21 @@ import type { CallContext, Handlers, Stream } from "../../shared/wire/rpc.ts";
 import { type ByteText, bytesToText } from "../namespace/keys.ts";
 import type { MasterDeps } from "./leader-context.ts";
 
-/** Events that one look at the feed reads: a few milliseconds of work. */
+/** Largest number of rows in one read of the feed. Takes a few milliseconds. */
 const ROWS_MAX = 256;
-/** Of one message, about; one path may add 64 KiB. Below the wire's bound for heads. */
+/** Approximate size of one message. One path can add 64 KiB. Smaller than the limit of a wire head. */
 const MESSAGE_BYTES_MAX = 128 * 1024;
-/** Patience for a leader's word on how far the log is committed. */
+/** Timeout for the confirmation of the committed index by the leader. */
 const CONFIRM_TIMEOUT_MS = 5_000;
-/** Heartbeats without a leader after which the watcher is sent elsewhere. */
+/** Number of heartbeats without a known leader after which the stream ends with NO_LEADER. */
 const LEADERLESS_HEARTBEATS_MAX = 2;
 
 type FeedDeps = Pick<MasterDeps, "consensus" | "env" | "namespace">;
 
 /**
- * Serves `shared/protocol/feed-api`: any master, from what it has applied, so from committed
- * entries alone. Disposing it ends all streams, and their watchers go on at another master.
+ * Serves `shared/protocol/feed-api`. Every master serves it from its applied entries, so a feed
+ * contains committed changes only. Disposing the service ends all streams, and the watchers continue
+ * at another master.
  */
 export class FeedService implements Disposable {
   readonly #deps: FeedDeps;
@@ -30,6 +31,7 @@ export class FeedService implements Disposable {
     this.#deps = deps;
   }
 
+  /** Registers the handler of `watch`. Call it before the server listens. */
   register(handlers: Handlers): void {
     handlers.onStream(watch, async (request, stream, context) => {
       request.release();
@@ -60,13 +62,15 @@ interface FeedStreamOptions {
   readonly heartbeatMs: number;
 }
 
-/** One watcher. It is sent what it asked for as fast as it takes it, and nothing is kept for it. */
+/**
+ * The stream of one watcher. Reads the feed as fast as the watcher receives it, and buffers no events.
+ */
 class FeedStream {
   readonly #deps: FeedDeps;
   readonly #options: FeedStreamOptions;
-  /** Why the stream is over; null: it is not. */
+  /** The error with which the stream ended, or null. */
   #endReason: AshlarError | null = null;
-  /** Told when the stream is over: whoever waits. */
+  /** Rejects the operation that is awaited when the stream ends. */
   #onEnd: (error: AshlarError) => void = () => {};
   #leaderlessCount = 0;
 
@@ -79,11 +83,12 @@ class FeedStream {
     else signal.addEventListener("abort", onAbort, { once: true });
   }
 
+  /** Ends the stream with UNAVAILABLE. */
   stop(): void {
     this.#end(stopping());
   }
 
-  /** Ends by throwing: a feed has no last event. */
+  /** Sends events until the stream ends. Always rejects: a feed has no last event. */
   async run(from: FeedPosition | undefined): Promise<never> {
     const { clock } = this.#deps.env;
     const { within, heartbeatMs } = this.#options;
@@ -97,13 +102,18 @@ class FeedStream {
         await this.#unlessEnded(this.#options.stream.send({ events: [...page.events], next }));
         dueMs = clock.monotonicMs() + heartbeatMs;
       }
-      // Another look at once while there is more; but others have their turn between.
+      // More events are ready: read again after other work had its turn.
       if (page.isLast) await this.#unlessEnded(this.#waitForEvents(next, dueMs));
       else await this.#unlessEnded(clock.yieldTurn());
     }
   }
 
-  /** Where to begin. A position that this member has not reached is held against the leader's word. */
+  /**
+   * Returns the position at which the feed starts. A position after the applied index is checked
+   * against the committed index of the leader.
+   *
+   * @throws {AshlarError} INVALID_ARGUMENT if the position is after the next index; NO_LEADER
+   */
   async #startPosition(from: FeedPosition | undefined): Promise<FeedPosition> {
     const { consensus, namespace } = this.#deps;
     const isReached = from !== undefined && isCoveredBy(from, namespace().appliedIndex);
@@ -114,12 +124,12 @@ class FeedStream {
     if (isCoveredBy(from, applied)) return from;
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot watch from index ${from.index}: expected at most ${applied + 1}, the next one`,
+      `Cannot watch from index ${from.index}: expected at most ${applied + 1}, the next index`,
       { details: { nextIndex: applied + 1 } },
     );
   }
 
-  /** Resolves when the state shows `position`, or at `dueMs`, when the watcher is owed a word. */
+  /** Resolves when the index of `position` is applied, or at `dueMs`, when a heartbeat is due. */
   async #waitForEvents({ index }: FeedPosition, dueMs: number): Promise<void> {
     const { consensus, env } = this.#deps;
     try {
@@ -130,12 +140,15 @@ class FeedStream {
     }
   }
 
-  /** Cut off from the others, this member would be silent for ever. */
+  /**
+   * Ends the stream after several heartbeats without a leader: a member that is cut off from the others
+   * would send no events without any error.
+   */
   #checkLeader(): void {
     const hasLeader = this.#deps.consensus.status().leaderId !== null;
     this.#leaderlessCount = hasLeader ? 0 : this.#leaderlessCount + 1;
     if (this.#leaderlessCount < LEADERLESS_HEARTBEATS_MAX) return;
-    throw new AshlarError("NO_LEADER", "Cannot tell of changes: this master knows no leader");
+    throw new AshlarError("NO_LEADER", "Cannot continue the watch: this master knows no leader");
   }
 
   #end(error: AshlarError): void {
@@ -144,8 +157,8 @@ class FeedStream {
   }
 
   /**
-   * Settles as `work` does, unless the stream is over first. A race with a promise of the stream's own
-   * would leave some memory with it at every look, and a stream lives for an hour.
+   * Settles as `work` does, or rejects when the stream ends. Not a Promise.race with one long-lived
+   * promise: each race would leave a reaction with that promise, and a stream lasts for an hour.
    */
   #unlessEnded<Result>(work: Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
@@ -156,10 +169,10 @@ class FeedStream {
   }
 }
 
-/** Whether all before the position may be in a state at `applied`. */
+/** Returns whether a state at index `applied` contains all events before the position. */
 function isCoveredBy({ index, sequence }: FeedPosition, applied: LogIndex): boolean {
   return index <= applied || (index === applied + 1 && sequence === 0);
 }
 
 const stopping = (): AshlarError =>
-  new AshlarError("UNAVAILABLE", "Cannot tell of changes: this master stops");
+  new AshlarError("UNAVAILABLE", "Cannot continue the watch: this master is stopping");

@@ -7,10 +7,10 @@ import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
 import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
 
-/** Purges sent with one heartbeat: what a server does in about a second. */
+/** Largest number of purges in one heartbeat answer. A server carries them out in about a second. */
 const PURGES_PER_HEARTBEAT = 200;
 
-/** Serves `shared/protocol/fleet-api`: chunkservers report, anybody asks for the status. */
+/** Registers the handlers of `shared/protocol/fleet-api`: reports of chunkservers, and the status. */
 export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & StatusDeps): void {
   registerReports(handlers, deps);
   handlers.onCall(api.confirmChunks, async (request, context) => {
@@ -51,7 +51,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     if (clusterId !== null && clusterId !== facts.clusterId) {
       throw new AshlarError(
         "WRONG_CLUSTER",
-        `Cannot register chunkserver ${server.serverId}: expected cluster ${facts.clusterId}: it belongs to ${clusterId}`,
+        `Cannot register chunkserver ${server.serverId}: expected cluster ${facts.clusterId}: current value is ${clusterId}`,
       );
     }
     await recordServer(deps, server);
@@ -69,7 +69,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     if (!fleet.recordHeartbeat(request.head)) {
       throw new AshlarError(
         "NOT_FOUND",
-        `Cannot take a heartbeat of chunkserver ${serverId}: it has not registered with this leader`,
+        `Cannot accept a heartbeat of chunkserver ${serverId}: it has not registered with this leader`,
       );
     }
     await recordReports(deps, request.head);
@@ -89,7 +89,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
   });
 }
 
-/** Puts the server into the log if anything about it is new. */
+/** Proposes an entry for the server if it is new or its location has changed. */
 async function recordServer(deps: MasterDeps, server: ServerLocation): Promise<void> {
   const known = deps
     .namespace()
@@ -105,37 +105,42 @@ async function recordServer(deps: MasterDeps, server: ServerLocation): Promise<v
 }
 
 /**
- * Records what a chunkserver did. It repeats its reports until a heartbeat is answered, so all of
- * them are in the log before the answer; repeating one changes nothing.
+ * Records the reports of a chunkserver in the log. The server repeats its reports until a heartbeat is
+ * answered, so all reports are committed before the answer. A repeated report changes nothing.
  */
-async function recordReports(deps: MasterDeps, beat: api.HeartbeatRequest): Promise<void> {
+async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest): Promise<void> {
   const { repair, env } = deps;
-  const { serverId } = beat;
-  if (beat.copied.length > 0) {
-    const items = beat.copied.map((copy) => ({ ...copy, serverId }));
+  const { serverId } = heartbeat;
+  if (heartbeat.copied.length > 0) {
+    const items = heartbeat.copied.map((copy) => ({ ...copy, serverId }));
     await propose(deps, { kind: "add-replicas", items });
     for (const { chunkId } of items) repair.recordCopyResult(serverId, chunkId);
   }
-  for (const { chunkId, reason } of beat.copyFailed) {
-    env.log.warn("A chunkserver could not make a copy", { serverId, chunkId, reason });
+  for (const { chunkId, reason } of heartbeat.copyFailed) {
+    env.log.warn("A chunkserver failed to copy a chunk", { serverId, chunkId, reason });
     repair.recordCopyResult(serverId, chunkId);
   }
-  if (beat.lost.length > 0) {
-    for (const { chunkId, reason } of beat.lost) {
-      env.log.warn("A chunkserver lost a copy", { serverId, chunkId, reason });
+  if (heartbeat.lost.length > 0) {
+    for (const { chunkId, reason } of heartbeat.lost) {
+      env.log.warn("A chunkserver lost a replica", { serverId, chunkId, reason });
     }
-    const items = beat.lost.map((loss) => ({ ...loss, serverId }));
+    const items = heartbeat.lost.map((loss) => ({ ...loss, serverId }));
     await propose(deps, { kind: "drop-replicas", items });
   }
-  if (beat.purged.length > 0) {
-    const items = beat.purged.map((purge) => ({ ...purge, serverId }));
+  if (heartbeat.purged.length > 0) {
+    const items = heartbeat.purged.map((purge) => ({ ...purge, serverId }));
     await propose(deps, { kind: "finish-purges", items });
   }
 }
 
+/** The answer for one copy in `confirm-chunks`. */
 type ConfirmVerdict = "known" | "unknown" | "undecided";
 
-/** `unknown` only below the intent floor: from there on no commit can name the copy any more. */
+/**
+ * Returns whether the namespace records the copy (`known`), will never record it (`unknown`), or may
+ * still record it (`undecided`). `unknown` requires an intent below the intent floor: no commit under
+ * such an intent can succeed (docs/decisions/0002).
+ */
 function confirmVerdictOf(
   deps: MasterDeps,
   serverId: ServerId,

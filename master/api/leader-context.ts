@@ -13,28 +13,26 @@ import { encodeCommand } from "../namespace/command-encoding.ts";
 import { checkCommandLevel } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 
-/** What the handlers of one master share. */
+/** What the handlers of a master take. */
 export interface MasterDeps {
   readonly env: Env;
   readonly consensus: Consensus;
-  /** The state of the moment: an installed snapshot replaces it. */
+  /** Returns the current state: an installed snapshot replaces it. */
   readonly namespace: () => Namespace;
   readonly fleet: FleetView;
   readonly repair: RepairView;
   readonly sessions: SessionActivity;
-  /** Rows that the history may have before the oldest go. */
+  /** Largest number of superseded records in the history. Above it the oldest are reclaimed. */
   readonly historyVersionsMax: number;
-  /** The leader's time, in milliseconds since the epoch: never goes back while the process lives. */
+  /** Wall clock for entries, in milliseconds since the epoch. Never decreases within one process. */
   readonly nowMs: () => number;
 }
 
 /**
- * Puts `command` into the log.
+ * Proposes `command`. Resolves with its outcome when it is committed and applied on this member.
  *
- * @returns once it is committed and applied here.
- * @throws {AshlarError} the refusal, where the state machine refused it; TOO_LARGE;
- *   VERSION_MISMATCH if other members may not know the command yet; what
- *   `Consensus.propose` throws.
+ * @throws {AshlarError} the refusal of the state machine; TOO_LARGE; VERSION_MISMATCH if another member
+ *   may not support the command; the errors of `Consensus.propose`
  */
 export async function propose(
   { consensus, namespace }: Pick<MasterDeps, "consensus" | "namespace">,
@@ -61,10 +59,11 @@ function successOf(outcome: Outcome): Success {
   });
 }
 
+/** The error of a removed master. Names the masters that it knows. */
 function masterRemoved(masters: readonly string[]): AshlarError {
   return new AshlarError(
     "MASTER_REMOVED",
-    "Cannot serve this here: this master was removed from the cluster",
+    "Cannot serve this request: this master was removed from the cluster",
     {
       ...(masters.length === 0 ? {} : { hint: `The masters are ${masters.join(", ")}` }),
       details: { masters },
@@ -73,27 +72,40 @@ function masterRemoved(masters: readonly string[]): AshlarError {
 }
 
 /**
- * @throws {AshlarError} NOT_LEADER, with the leader's address if it is known; MASTER_REMOVED;
- *   NO_LEADER before it is ready.
+ * Checks that this member is the leader and has applied an entry of its own term.
+ *
+ * @throws {AshlarError} NOT_LEADER, with `details.leaderAddress` if it is known; MASTER_REMOVED;
+ *   NO_LEADER before the leader is ready
  */
 export function requireLeader(consensus: Consensus): void {
   const { role, isReady, leaderAddress, memberPhase, masters } = consensus.status();
   if (role !== "leader") {
     if (memberPhase === "removed") throw masterRemoved(masters);
-    throw new AshlarError("NOT_LEADER", "Cannot serve this here: this master is not the leader", {
-      details: leaderAddress === null ? { masters } : { masters, leaderAddress },
-    });
+    throw new AshlarError(
+      "NOT_LEADER",
+      "Cannot serve this request: this master is not the leader",
+      {
+        details: leaderAddress === null ? { masters } : { masters, leaderAddress },
+      },
+    );
   }
   if (!isReady) {
-    throw new AshlarError("NO_LEADER", "Cannot serve this yet: the leader was just elected");
+    throw new AshlarError(
+      "NO_LEADER",
+      "Cannot serve this request: the new leader is not ready yet",
+    );
   }
 }
 
-/** @throws {AshlarError} NO_LEADER before the first leader has made the cluster. */
+/**
+ * Returns the facts of the cluster.
+ *
+ * @throws {AshlarError} NO_LEADER until the first leader has created the cluster
+ */
 export function requireFacts(namespace: Namespace): ClusterFacts {
   const facts = namespace.clusterFacts();
   if (facts === undefined) {
-    throw new AshlarError("NO_LEADER", "Cannot serve this yet: the cluster is being made");
+    throw new AshlarError("NO_LEADER", "Cannot serve this request: the cluster is not created yet");
   }
   return facts;
 }

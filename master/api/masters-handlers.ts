@@ -3,7 +3,7 @@ import type { Handlers } from "../../shared/wire/rpc.ts";
 import type { Consensus } from "../consensus.ts";
 import { requireLeader } from "./leader-context.ts";
 
-/** Serves `shared/protocol/masters-api`: who the masters are, and changing it. */
+/** Registers the handlers of `shared/protocol/masters-api`: status and changes of the membership. */
 export function registerMastersHandlers(handlers: Handlers, consensus: Consensus): void {
   handlers.onCall(api.mastersStatus, async (request, context) => {
     request.release();

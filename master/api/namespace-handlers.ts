@@ -1,7 +1,7 @@
 import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
 import type { Attributes } from "../../shared/protocol/attributes.ts";
-import * as past from "../../shared/protocol/history-api.ts";
+import * as historyApi from "../../shared/protocol/history-api.ts";
 import * as api from "../../shared/protocol/namespace-api.ts";
 import { stat } from "../../shared/protocol/stat-api.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
@@ -13,8 +13,8 @@ import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-
 import { registerTransact } from "./transact-handler.ts";
 
 /**
- * Serves what clients ask about names: `namespace-api`, `stat-api`, `history-api` and `transact-api` of
- * `shared/protocol`. The change feed has a handler of its own.
+ * Registers the handlers of `namespace-api`, `stat-api`, `history-api` and `transact-api` of
+ * `shared/protocol`. FeedService serves the change feed.
  */
 export function registerNamespaceHandlers(handlers: Handlers, deps: MasterDeps): void {
   registerTransact(handlers, deps);
@@ -55,7 +55,7 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
       clientName,
     });
     const { sessionIdleMsMax } = requireFacts(deps.namespace());
-    // Its own entry's index names a session.
+    // The id of a session is the index of the entry that opened it.
     const sessionId = index as number as SessionId;
     deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     return { sessionId, index, idleMsMax: sessionIdleMsMax };
@@ -66,7 +66,7 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
     const index = await consensus.confirmRead(context.remainingMs());
     const { sessionId } = request.head;
     if (!deps.namespace().hasSession(sessionId)) {
-      // The state machine words the refusal.
+      // The state machine refuses the command with the right error.
       await propose(deps, { kind: "keep-session", nowMs: nowMs(), sessionId });
     }
     deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
@@ -85,7 +85,7 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
   });
 }
 
-/** An answer about so many targets is large: it keeps the leader for longer than a turn costs. */
+/** Number of targets from which a stat answer is large: computing it takes longer than one turn. */
 const LARGE_STAT_TARGETS = 8;
 
 function registerReads(handlers: Handlers, deps: MasterDeps): void {
@@ -102,7 +102,7 @@ function registerReads(handlers: Handlers, deps: MasterDeps): void {
   handlers.onCall(api.list, async (request, context) => {
     request.release();
     const { target, read, cursor, limit, index: at } = request.head;
-    // A page of a listing that has begun shows that listing's index, whoever serves it.
+    // Every page of a listing shows the index of its first page, at any master.
     if (cursor === undefined) await waitForIndex(deps, { read, at }, context);
     else await deps.consensus.waitApplied(cursor.index, context.remainingMs());
     const namespace = deps.namespace();
@@ -127,7 +127,7 @@ function registerReads(handlers: Handlers, deps: MasterDeps): void {
   registerHistory(handlers, deps);
 }
 
-/** A target that is refused is refused alone. */
+/** Returns the attributes of one target, or its error: an error of one target does not fail the call. */
 function statResult(
   namespace: Namespace,
   target: api.Target,
@@ -142,7 +142,7 @@ function statResult(
 }
 
 function registerHistory(handlers: Handlers, deps: MasterDeps): void {
-  handlers.onCall(past.asOf, async (request, context) => {
+  handlers.onCall(historyApi.asOf, async (request, context) => {
     request.release();
     const { at, read } = request.head;
     await waitForIndex(deps, { read, at: at.kind === "index" ? at.index : undefined }, context);
@@ -156,7 +156,7 @@ function registerHistory(handlers: Handlers, deps: MasterDeps): void {
     const timeMs = at.kind === "time" ? at.timeMs : deps.nowMs() - at.durationMs;
     return { index: namespace.indexAt(timeMs), timeMs, ...oldest };
   });
-  handlers.onCall(past.history, async (request, context) => {
+  handlers.onCall(historyApi.history, async (request, context) => {
     request.release();
     const { path, read, from, limit } = request.head;
     await waitForRead(deps, read, context);
@@ -168,8 +168,8 @@ function registerHistory(handlers: Handlers, deps: MasterDeps): void {
 }
 
 /**
- * Waits until this master may answer as of `at`, or of now where that is undefined. A state of the
- * past never changes, so one that is here already needs no leave.
+ * Resolves when this master can answer as of index `at`, or as of now if `at` is undefined. A past
+ * state never changes, so an index that is already applied needs no confirmation.
  */
 async function waitForIndex(
   deps: MasterDeps,
@@ -181,7 +181,7 @@ async function waitForIndex(
   }
 }
 
-/** Waits until this master may answer in the wanted mode (docs/client.md, "Read modes"). */
+/** Resolves when this master can answer in the given read mode (docs/client.md, "Read modes"). */
 async function waitForRead(
   deps: MasterDeps,
   mode: api.ReadMode,
@@ -199,7 +199,10 @@ async function waitForRead(
   }
 }
 
-/** `part` with the addresses of its replicas: the servers stand once, the chunks point at them. */
+/**
+ * Returns `part` with the locations of its replicas. Each server occurs once in `servers`, and the
+ * chunks refer to it by its position.
+ */
 function locatedOf(deps: MasterDeps, index: LogIndex, part: ContentPart): api.Located {
   const namespace = deps.namespace();
   const positions = new Map<ServerId, number>();
@@ -222,6 +225,7 @@ function locatedOf(deps: MasterDeps, index: LogIndex, part: ContentPart): api.Lo
   return { index, attributes: part.attributes, inlineBytes: part.inlineBytes, chunks, servers };
 }
 
+/** Returns the positions of live servers first. */
 function liveFirst(positions: readonly number[], servers: api.Located["servers"]): number[] {
   const isLive = (position: number): boolean => servers[position]?.isLive === true;
   return [...positions.filter(isLive), ...positions.filter((position) => !isLive(position))];

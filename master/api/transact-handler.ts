@@ -9,7 +9,7 @@ import type { Handlers } from "../../shared/wire/rpc.ts";
 import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
 import { verifyOperation } from "./verify-receipts.ts";
 
-/** What the transactions of one call share. */
+/** The values that all transactions of one call share. */
 interface TransactionContext {
   readonly sessionId: SessionId;
   readonly firstUnacknowledged: number;
@@ -17,7 +17,10 @@ interface TransactionContext {
   readonly nowMs: number;
 }
 
-/** Serves `namespace.transact`: every transaction is an entry of its own, all proposed in one turn. */
+/**
+ * Registers the handler of `namespace.transact`. Each transaction of a call is an entry of its own. All
+ * of them are proposed in one turn.
+ */
 export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
   const { consensus, env } = deps;
   handlers.onCall(transact, async (request) => {
@@ -26,21 +29,24 @@ export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
     const { sessionId, firstUnacknowledged, transactions } = request.head;
     const { chunkKey } = requireFacts(deps.namespace());
     deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
-    const common = { sessionId, firstUnacknowledged, chunkKey, nowMs: deps.nowMs() };
+    const context = { sessionId, firstUnacknowledged, chunkKey, nowMs: deps.nowMs() };
     const outcomes = await Promise.all(
-      transactions.map((transaction) => outcomeOf(deps, common, transaction)),
+      transactions.map((transaction) => outcomeOf(deps, context, transaction)),
     );
     return { outcomes };
   });
 }
 
-/** What becomes of one. Its failure is its own, also where it may have had its effect. */
+/**
+ * Proposes one transaction and returns its outcome. An error does not fail the other transactions of
+ * the call. With COMMIT_UNKNOWN the transaction may have been committed.
+ */
 async function outcomeOf(
   deps: MasterDeps,
-  common: TransactionContext,
+  context: TransactionContext,
   transaction: TransactionRequest,
 ): Promise<Transacted | AshlarError> {
-  const { sessionId, firstUnacknowledged, chunkKey, nowMs } = common;
+  const { sessionId, firstUnacknowledged, chunkKey, nowMs } = context;
   const { sequence, preconditions } = transaction;
   try {
     const operations = transaction.operations.map((operation, operationIndex) =>

@@ -5,11 +5,12 @@ import type { CommittedChunk, Content, Operation } from "../../shared/protocol/n
 import type { NamespaceOperation, VerifiedChunk, VerifiedContent } from "../namespace/command.ts";
 
 /**
- * The operation as it goes into the log: receipts are checked here, by the leader, and only the
- * servers that gave a true one are named.
+ * Verifies the receipts of an operation and returns the operation as the log stores it. The leader
+ * verifies the signatures before the proposal, so the log contains only the ids of servers that sealed
+ * the chunks.
  *
- * @throws {AshlarError} INVALID_ARGUMENT for a receipt that no chunkserver of this cluster signed;
- *   details.operationIndex.
+ * @throws {AshlarError} INVALID_ARGUMENT, with `details.operationIndex`, if a receipt was not signed
+ *   with the key of this cluster
  */
 export function verifyOperation(
   hasher: Hasher,
@@ -37,17 +38,18 @@ function verifyContent(
   return { ...content, chunks: content.chunks.map(verify) };
 }
 
-/** What is wrong with the chunk's receipts; null: nothing. */
+/** Returns the error message for the first invalid receipt of the chunk, or null if all are valid. */
 function receiptFault(hasher: Hasher, chunkKey: Uint8Array, chunk: CommittedChunk): string | null {
   const { id, lengthBytes, intentIndex } = chunk;
   for (const { serverId, receipt } of chunk.receipts) {
     const sealed = { serverId, chunkId: id, lengthBytes, intentIndex };
     if (isReceiptFor(hasher, chunkKey, sealed, receipt)) continue;
-    return `Cannot commit chunk ${id}: expected a receipt of chunkserver ${serverId} for ${lengthBytes} bytes under index ${intentIndex}: the signature does not fit`;
+    return `Cannot commit chunk ${id}: expected a receipt of chunkserver ${serverId} for ${lengthBytes} bytes under index ${intentIndex}: the signature is invalid`;
   }
   return null;
 }
 
+/** Returns the chunk with the ids of its servers in place of the receipts. */
 function verified({ id, lengthBytes, intentIndex, receipts }: CommittedChunk): VerifiedChunk {
   const replicas = [...new Set(receipts.map((receipt) => receipt.serverId))];
   return { id, lengthBytes, intentIndex, replicas };

@@ -121,11 +121,12 @@ export class SnapshotSender {
   async #connectAndSend(peer: MemberId, leaderTerm: Term, sending: Sending): Promise<LogIndex> {
     const { addressOf } = this.#options;
     const address = addressOf(peer);
-    if (address === null)
+    if (address === null) {
       throw new AshlarError(
         "UNAVAILABLE",
         `Cannot connect to member ${peer}: its address is not known`,
       );
+    }
     const { signal } = sending.aborting;
     let partial: PartialSnapshot | undefined;
     const connection = await connectToPeer({
@@ -211,11 +212,12 @@ export class SnapshotSender {
     };
     await sendParts(snapshot, this.#options, send, to.skippedCount);
     const reply = await withStallTimeout(clock, stallMs, { work: stream.receive(), onStall });
-    if (reply === null)
+    if (reply === null) {
       throw new AshlarError(
         "CONNECTION_LOST",
         "Cannot send a snapshot: the peer ended the stream without a reply",
       );
+    }
     reply.release();
     stream.end();
   }

@@ -1,18 +1,19 @@
 import type { LogIndex } from "../../shared/base/ids.ts";
 
-/** One reading: what the log's index was at a moment. */
+/** The applied index at one time. */
 interface Sample {
   readonly index: LogIndex;
+  /** On the monotonic clock. */
   readonly atMs: number;
 }
 
 /**
- * When intents grow too old to commit under.
+ * Computes the intent floor: the index below which intents are expired.
  *
- * The leader raises the floor, by an entry, to an index that is a full lifetime old on its own
- * clock; from that entry on no commit under an older intent can succeed, whatever any clock says.
- * Only then is a chunkserver told that an uncommitted chunk is unknown, so what it drops can never
- * be committed afterwards (docs/decisions/0002).
+ * The leader proposes an entry that raises the floor to an index that is a full intent lifetime old on
+ * its own clock. After that entry no commit under an older intent can succeed, independent of any
+ * clock. The leader reports an uncommitted chunk as unknown only below the floor. Therefore a chunk
+ * that a chunkserver drops can never be committed later (docs/decisions/0002).
  */
 export class IntentFloor {
   readonly #lifetimeMs: number;
@@ -22,19 +23,19 @@ export class IntentFloor {
     this.#lifetimeMs = options.lifetimeMs;
   }
 
-  /** A new leader has seen no time pass: it starts to count from its own election. */
+  /** Drops all samples. A new leader measures the lifetime from its own election. */
   reset(): void {
     this.#samples = [];
   }
 
   /**
-   * Takes a reading. Called every second or so.
+   * Takes a sample. Called about once a second.
    *
-   * @returns the index that the floor may be raised to, or null if none is old enough.
+   * @returns the index to which the floor can be raised, or null if no sample is old enough
    */
   observe(index: LogIndex, nowMs: number): LogIndex | null {
     const last = this.#samples.at(-1);
-    // Every raise is an entry: ten in a lifetime are exact enough, and an idle log stays short.
+    // Each raise costs a log entry. Ten in a lifetime are exact enough and keep an idle log short.
     const spacingMs = this.#lifetimeMs / 10;
     if (last === undefined || nowMs - last.atMs >= spacingMs) {
       this.#samples.push({ index, atMs: nowMs });

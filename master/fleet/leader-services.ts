@@ -10,7 +10,7 @@ import type { Registry } from "./registry.ts";
 import type { Repair, RepairState } from "./repair.ts";
 import type { SessionMonitor } from "./session-monitor.ts";
 
-/** What the services read of the replicated state. */
+/** The part of the replicated state that the services read. */
 export interface ServicesState extends RepairState {
   clusterFacts(): ClusterFacts | undefined;
   servers(): readonly ServerLocation[];
@@ -19,6 +19,7 @@ export interface ServicesState extends RepairState {
   reclaimPending(nowMs: number, versionsMax: number): boolean;
 }
 
+/** What LeaderServices takes. */
 export interface LeaderServicesOptions {
   readonly env: Env;
   readonly consensus: Consensus;
@@ -28,32 +29,35 @@ export interface LeaderServicesOptions {
   readonly registry: Registry;
   readonly repair: Repair;
   readonly sessions: SessionMonitor;
-  /** Rows that the history may have; see `Reclaim`. */
+  /** Largest number of superseded records in the history; see the `reclaim` command. */
   readonly historyVersionsMax: number;
-  /** What a new cluster is made with. */
+  /** The settings of a new cluster. */
   readonly newCluster: Omit<Bootstrap, "kind" | "nowMs">;
 }
 
+/** Interval between two steps, in milliseconds. */
 const STEP_MS = 250;
+/** Interval between two housekeeping steps, in milliseconds. */
 const HOUSEKEEPING_MS = 1_000;
-/** A step that comes later than this means that our own event loop stood still. */
+/** A step that is later than this shows that the event loop of this process was blocked. */
 const STALL_MS = 1_000;
+/** Largest number of sessions that one entry expires. */
 const SESSIONS_PER_STEP = 1_000;
-/** Records that one reclaim entry may change: a few milliseconds on every master. */
+/** Largest number of records that one reclaim entry changes. Takes a few ms on every master. */
 const RECLAIM_RECORDS = 2_000;
-/** Reclaim entries in one housekeeping step; the rest comes with the next. */
+/** Largest number of reclaim entries in one housekeeping step. */
 const RECLAIM_ENTRIES_PER_STEP = 20;
 
 /**
- * What the leader does beside answering: liveness, repair, the intent floor, session expiry,
- * reclaim. Runs on every master and acts only while that is the leader; what it decides goes
- * through the log.
+ * The background work of the leader: liveness, repair, the intent floor, session expiry, reclaim. Runs
+ * on every master and acts only while the master is the leader. Every decision that changes the state
+ * is proposed as a log entry.
  */
 export class LeaderServices implements AsyncDisposable {
   readonly #options: LeaderServicesOptions;
   readonly #stop = new AbortController();
   #floor: IntentFloor | null = null;
-  /** The term in which the services were last set up; leading in another one starts afresh. */
+  /** The term for which the services were last prepared. Leading in another term prepares them again. */
   #termPrepared = -1;
   #lastStepMs: number;
   #lastHousekeepingMs = 0;
@@ -64,12 +68,13 @@ export class LeaderServices implements AsyncDisposable {
     this.#lastStepMs = options.env.clock.monotonicMs();
   }
 
+  /** Starts the steps. */
   start(): void {
     this.#running = this.#run();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort(new Error("The leader services stop"));
+    this.#stop.abort(new Error("The leader services are stopping"));
     await this.#running;
   }
 
@@ -83,9 +88,9 @@ export class LeaderServices implements AsyncDisposable {
       } catch (error) {
         if (error instanceof AssertionError) throw error; // A bug: the process stops.
         if (signal.aborted) return;
-        // Losing leadership in the middle of a step is ordinary: the next leader goes on.
-        const isOrdinary = isAshlarError(error) && error.retry !== "never";
-        if (isOrdinary) log.info("A step of the leader services was cut short", { error });
+        // Losing leadership during a step is normal: the next leader continues the work.
+        const isExpected = isAshlarError(error) && error.retry !== "never";
+        if (isExpected) log.info("A step of the leader services was interrupted", { error });
         else log.error("A step of the leader services failed", { error });
       }
     }
@@ -100,9 +105,12 @@ export class LeaderServices implements AsyncDisposable {
     if (status.role !== "leader" || !status.isReady) return;
     if (status.term !== this.#termPrepared) await this.#prepare(status);
     if (lateMs > STALL_MS) {
-      env.log.warn("This process stood still: no chunkserver is judged for an interval", {
-        lateMs,
-      });
+      env.log.warn(
+        "The event loop was blocked: the liveness of chunkservers is not evaluated for an interval",
+        {
+          lateMs,
+        },
+      );
       registry.startGracePeriod(state().servers());
     }
     repair.step(state());
@@ -111,11 +119,11 @@ export class LeaderServices implements AsyncDisposable {
     await this.#housekeep(nowMs);
   }
 
-  /** The first step as leader of a term. */
+  /** Prepares the services for a term. Creates the cluster if this is the first leader. */
   async #prepare(status: ConsensusStatus): Promise<void> {
     const { env, newCluster, nowMs, propose, registry, repair, sessions, state } = this.#options;
     if (state().clusterFacts() === undefined) {
-      env.log.info("Making the cluster", { clusterId: newCluster.clusterId });
+      env.log.info("Creating the cluster", { clusterId: newCluster.clusterId });
       await propose({ kind: "bootstrap", nowMs: nowMs(), ...newCluster });
     }
     const lifetimeMs = state().clusterFacts()?.intentLifetimeMs ?? newCluster.intentLifetimeMs;
@@ -126,6 +134,7 @@ export class LeaderServices implements AsyncDisposable {
     this.#termPrepared = status.term;
   }
 
+  /** Raises the intent floor, expires sessions and reclaims history. */
   async #housekeep(monotonicMs: number): Promise<void> {
     const { nowMs, propose, sessions, state } = this.#options;
     const floor = this.#floor?.observe(state().appliedIndex, monotonicMs) ?? null;

@@ -11,28 +11,31 @@ import {
   type LivenessTimes,
 } from "../placement/evaluate-health.ts";
 
+/** The soft state of one chunkserver. */
 interface RegisteredServer {
   location: ServerLocation;
   space: ServerSpace;
   isDiskFailed: boolean;
   chunkCount: number;
   activeWrites: number;
-  /** Monotonic; null if this leader has not heard it yet. */
+  /** Time of the last message, on the monotonic clock. Null: no message to this leader yet. */
   lastContactMs: number | null;
+  /** Whether the server announced a graceful stop. */
   isShutDown: boolean;
 }
 
 const NO_SPACE: ServerSpace = { totalBytes: 0, availableBytes: 0, usedBytes: 0 };
 
-/** A server is suspected after so many heartbeats that did not come. */
+/** Number of missing heartbeats after which a server is suspected. */
 const HEARTBEATS_TO_SUSPECT = 4;
-/** However quickly servers are to be suspected, and however slowly. */
+/** Limits of the heartbeat interval, in milliseconds, for any value of `suspectMs`. */
 const HEARTBEAT_MS_MIN = 50;
 const HEARTBEAT_MS_MAX = 5_000;
 
 /**
- * Chunkservers as the leader sees them. Soft state: a new leader starts with the servers that the
- * log knows, hears them within a heartbeat, and judges none of them before a full interval is over.
+ * The chunkservers and their liveness. Soft state of the leader: a new leader starts with the recorded
+ * servers, receives a registration of each live one within a heartbeat interval, and considers no
+ * server suspect or dead before a full interval has passed.
  */
 export class Registry implements FleetView {
   readonly #clock: Clock;
@@ -51,65 +54,70 @@ export class Registry implements FleetView {
     return Math.min(HEARTBEAT_MS_MAX, Math.max(HEARTBEAT_MS_MIN, intervalMs));
   }
 
-  /** After winning an election, or after a stall of our own: nobody was silent before now. */
+  /**
+   * Starts the observation of silence now, after an election or after a local stall. Silence before
+   * this call does not count.
+   *
+   * @param known the recorded servers
+   */
   startGracePeriod(known: readonly ServerLocation[]): void {
     this.#observedFromMs = this.#clock.monotonicMs();
     for (const location of known) this.#serverAt(location);
   }
 
   recordRegistration(location: ServerLocation, space: ServerSpace): void {
-    const facts = this.#serverAt(location);
-    facts.location = location;
-    facts.space = space;
-    facts.isDiskFailed = false; // Its heartbeats tell.
-    facts.lastContactMs = this.#clock.monotonicMs();
-    facts.isShutDown = false;
+    const server = this.#serverAt(location);
+    server.location = location;
+    server.space = space;
+    server.isDiskFailed = false; // The next heartbeat reports it again.
+    server.lastContactMs = this.#clock.monotonicMs();
+    server.isShutDown = false;
   }
 
-  /** @returns false if the server has not registered with this leader: it must do so first. */
-  recordHeartbeat(beat: HeartbeatRequest): boolean {
-    const facts = this.#servers.get(beat.serverId);
-    if (facts === undefined || facts.lastContactMs === null) return false;
-    facts.space = beat.space;
-    facts.isDiskFailed = beat.isDiskFailed;
-    facts.chunkCount = beat.chunkCount;
-    facts.activeWrites = beat.activeWrites;
-    facts.lastContactMs = this.#clock.monotonicMs();
-    facts.isShutDown = false;
+  /** @returns false if the server has not registered with this leader, which it must do first */
+  recordHeartbeat(heartbeat: HeartbeatRequest): boolean {
+    const server = this.#servers.get(heartbeat.serverId);
+    if (server === undefined || server.lastContactMs === null) return false;
+    server.space = heartbeat.space;
+    server.isDiskFailed = heartbeat.isDiskFailed;
+    server.chunkCount = heartbeat.chunkCount;
+    server.activeWrites = heartbeat.activeWrites;
+    server.lastContactMs = this.#clock.monotonicMs();
+    server.isShutDown = false;
     return true;
   }
 
   recordGoodbye(serverId: ServerId): void {
-    const facts = this.#servers.get(serverId);
-    if (facts === undefined) return;
-    facts.isShutDown = true;
-    facts.lastContactMs = this.#clock.monotonicMs();
+    const server = this.#servers.get(serverId);
+    if (server === undefined) return;
+    server.isShutDown = true;
+    server.lastContactMs = this.#clock.monotonicMs();
   }
 
-  /** Counts a placement at once, before the next heartbeat tells of it: bursts spread. */
+  /** Counts a new write at once, before the next heartbeat reports it. This spreads bursts of writes. */
   countPlacement(serverIds: readonly ServerId[]): void {
     for (const serverId of serverIds) {
-      const facts = this.#servers.get(serverId);
-      if (facts !== undefined) facts.activeWrites += 1;
+      const server = this.#servers.get(serverId);
+      if (server !== undefined) server.activeWrites += 1;
     }
   }
 
   liveness(serverId: ServerId): Liveness {
-    const facts = this.#servers.get(serverId);
-    return facts === undefined
+    const server = this.#servers.get(serverId);
+    return server === undefined
       ? "dead"
-      : evaluateLiveness(facts, this.#times, this.#observationTime());
+      : evaluateLiveness(server, this.#times, this.#observationTime());
   }
 
-  /** Whether a copy on this server counts now: it answers, or has been silent for a moment only. */
+  /** Returns whether the copies on this server count as live: the server is live or only suspect. */
   isAvailable(serverId: ServerId): boolean {
-    const verdict = this.liveness(serverId);
-    return verdict === "live" || verdict === "suspect";
+    const liveness = this.liveness(serverId);
+    return liveness === "live" || liveness === "suspect";
   }
 
   isRepairDue(serverId: ServerId): boolean {
-    const facts = this.#servers.get(serverId);
-    return facts !== undefined && isRepairDue(facts, this.#times, this.#observationTime());
+    const server = this.#servers.get(serverId);
+    return server !== undefined && isRepairDue(server, this.#times, this.#observationTime());
   }
 
   servers(): readonly ServerStatus[] {
@@ -120,11 +128,11 @@ export class Registry implements FleetView {
     return this.#servers.get(serverId)?.location;
   }
 
-  /** Servers that may take new chunks: live, with a sound disk and room for one of `chunkBytes`. */
+  /** Returns the servers for new chunks: live, without a failed disk, with space for `chunkBytes`. */
   candidates(chunkBytes: number, exclude: ReadonlySet<ServerId> = new Set()): Candidate[] {
     const candidates: Candidate[] = [];
-    for (const facts of this.#servers.values()) {
-      const { location, space, isDiskFailed, activeWrites } = facts;
+    for (const server of this.#servers.values()) {
+      const { location, space, isDiskFailed, activeWrites } = server;
       if (exclude.has(location.serverId) || space.availableBytes < chunkBytes) continue;
       if (isDiskFailed) continue;
       if (this.liveness(location.serverId) !== "live") continue;
@@ -145,7 +153,7 @@ export class Registry implements FleetView {
   #serverAt(location: ServerLocation): RegisteredServer {
     const known = this.#servers.get(location.serverId);
     if (known !== undefined) return known;
-    const facts: RegisteredServer = {
+    const server: RegisteredServer = {
       location,
       space: NO_SPACE,
       chunkCount: 0,
@@ -154,7 +162,7 @@ export class Registry implements FleetView {
       lastContactMs: null,
       isShutDown: false,
     };
-    this.#servers.set(location.serverId, facts);
-    return facts;
+    this.#servers.set(location.serverId, server);
+    return server;
   }
 }

@@ -10,52 +10,55 @@ import { isMassLoss } from "../placement/evaluate-health.ts";
 import { copiesMissing, planRepair, type UnderReplicatedChunk } from "../placement/plan-repair.ts";
 import type { Registry } from "./registry.ts";
 
-/** What repair reads of the replicated state. */
+/** The part of the replicated state that repair reads. */
 export interface RepairState {
   readonly appliedIndex: LogIndex;
   chunk(id: ChunkId): RepairChunk | undefined;
-  /** Chunks with a recorded copy on the server, in id order, after `after`. */
+  /** Returns chunks with a recorded replica on the server, by ascending id, after `after`. */
   chunksOfServer(serverId: ServerId, after: ChunkId | null, limit: number): readonly ChunkId[];
-  /** Chunks with fewer recorded copies than wanted, in id order, after `after`. */
+  /** Returns chunks with fewer recorded replicas than wanted, by ascending id, after `after`. */
   underReplicated(after: ChunkId | null, limit: number): readonly ChunkId[];
 }
 
+/** A chunk as the namespace records it. */
 export interface RepairChunk {
   readonly lengthBytes: number;
   readonly copiesWanted: number;
   readonly replicas: readonly { readonly serverId: ServerId }[];
 }
 
+/** Limits of repair. */
 export interface RepairLimits {
-  /** Copies that one server makes at a time. */
+  /** Largest number of copies that one server makes at the same time. */
   readonly copiesPerTarget: number;
-  /** Copies under way in the whole cluster. */
+  /** Largest number of copies in progress in the whole cluster. */
   readonly copiesTotal: number;
-  /** A copy that was ordered and not reported after so long is given to another. */
+  /** A copy that is not reported within this time is ordered from another server. */
   readonly orderTimeoutMs: number;
-  /** Share of servers lost together above which repair waits for a person. */
+  /** Share of dead servers above which repair halts until an operator intervenes. */
   readonly massLossShare: number;
-  /** Racks that the copies should span. */
+  /** Number of racks that the replicas of a chunk should span. */
   readonly racksMin: number;
 }
 
+/** A copy that was ordered and not reported yet. */
 interface CopyInProgress {
   readonly order: Order & { readonly kind: "copy" };
   readonly target: ServerId;
   readonly orderedMs: number;
 }
 
-/** Chunks looked at in one step: bounds the time that a step holds the event loop. */
+/** Largest number of chunks in one scan step. Limits how long a step holds the event loop. */
 const SCAN_PER_STEP = 2_000;
-/** Chunks waiting for a copy that are remembered; the scan finds the rest later. */
+/** Largest number of waiting chunks in memory. A later scan finds the others. */
 const WAITING_MAX = 100_000;
 
 /**
- * Makes lost copies anew, the most endangered chunks first.
+ * Restores the replica count of under-replicated chunks, those with the fewest live replicas first.
  *
- * Soft state of the leader: it is found again by scanning what the log knows, so nothing is lost
- * with the leader. A copy only ever adds: the old replica stays recorded until its server says
- * that it is gone, so that repair cannot destroy the last good copy.
+ * Soft state of the leader: a new leader rebuilds it by scanning the replicated state. Repair only adds
+ * replicas. The old replica stays recorded until its server reports that it is lost, so repair cannot
+ * destroy the last good replica.
  */
 export class Repair implements RepairView {
   readonly #registry: Registry;
@@ -64,10 +67,11 @@ export class Repair implements RepairView {
   readonly #log: Log;
   readonly #limits: RepairLimits;
   readonly #inProgress = new Map<string, CopyInProgress>();
-  /** Chunks that lack copies, by how many live ones are left: index 0 cannot be repaired now. */
+  /** Under-replicated chunks by their number of live replicas. Those at 0 cannot be repaired now. */
   #waiting: Set<ChunkId>[] = [];
-  /** Where the scan of each server whose copies are gone stands; "done" until it comes back. */
+  /** Scan position of each unavailable server. "done" until the server is available again. */
   readonly #scans = new Map<ServerId, ChunkId | null | "done">();
+  /** Scan position in the under-replicated chunks. Null: at the beginning. */
   #underReplicatedAfter: ChunkId | null = null;
   #isHalted = false;
 
@@ -85,7 +89,7 @@ export class Repair implements RepairView {
     this.#limits = options.limits;
   }
 
-  /** A new leader knows nothing yet; orders of the old one time out or are reported. */
+  /** Drops all soft state at the start of a term. Orders of the old leader time out or are reported. */
   reset(): void {
     this.#inProgress.clear();
     this.#waiting = [];
@@ -94,7 +98,7 @@ export class Repair implements RepairView {
     this.#isHalted = false;
   }
 
-  /** Chunks that are known to lack copies, and of these those without a live one. */
+  /** Number of chunks known to be under-replicated, and of those without a live replica. */
   get counts(): { readonly underReplicated: number; readonly lost: number } {
     let underReplicated = 0;
     for (const chunks of this.#waiting) underReplicated += chunks.size;
@@ -105,7 +109,10 @@ export class Repair implements RepairView {
     return this.#isHalted;
   }
 
-  /** Looks for chunks that lack copies, and orders what the limits allow. Called every fraction of a second. */
+  /**
+   * Scans for under-replicated chunks, and orders copies within the limits. Called several times a
+   * second.
+   */
   step(state: RepairState): void {
     this.#updateHalted();
     this.#expireOrders();
@@ -115,7 +122,7 @@ export class Repair implements RepairView {
     if (!this.#isHalted) this.#order(state);
   }
 
-  /** Copies that `serverId` is to make. Repeated with every heartbeat until it reports them. */
+  /** Returns the copies that `serverId` must make. Sent with each heartbeat answer until reported. */
   ordersFor(serverId: ServerId): Order[] {
     const orders: Order[] = [];
     for (const copy of this.#inProgress.values()) {
@@ -124,11 +131,15 @@ export class Repair implements RepairView {
     return orders;
   }
 
-  /** The target made the copy (the entry that records it is the caller's) or could not. */
+  /**
+   * Records that the target made the copy or failed to. The caller proposes the entry that records a
+   * new replica.
+   */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void {
     this.#inProgress.delete(copyKey(serverId, chunkId));
   }
 
+  /** Halts repair while too many servers are dead, and resumes it afterwards. */
   #updateHalted(): void {
     const all = this.#registry.servers();
     const dead = all.filter(
@@ -136,7 +147,7 @@ export class Repair implements RepairView {
     ).length;
     const isHalted = isMassLoss(dead, all.length, this.#limits.massLossShare);
     if (isHalted && !this.#isHalted) {
-      this.#log.error("Many chunkservers vanished together: repair waits", {
+      this.#log.error("Many chunkservers are dead: repair is halted", {
         dead,
         servers: all.length,
       });
@@ -174,14 +185,15 @@ export class Repair implements RepairView {
     this.#underReplicatedAfter = page.length < SCAN_PER_STEP ? null : (page.at(-1) as ChunkId);
   }
 
-  /** Moves waiting chunks whose copies came back, or went, to where they belong. */
+  /** Classifies waiting chunks again, because their number of live replicas may have changed. */
   #reclassifyWaiting(state: RepairState): void {
-    // The oldest of each class first; a chunk that stays goes to the end of its class.
+    // The oldest of each class first. Classifying a chunk moves it to the end of its class.
     for (const chunks of [...this.#waiting]) {
       for (const chunkId of firstOf(chunks, SCAN_PER_STEP)) this.#classify(state, chunkId);
     }
   }
 
+  /** Puts the chunk into the class of its number of live replicas, or drops it. */
   #classify(state: RepairState, chunkId: ChunkId): void {
     for (const chunks of this.#waiting) chunks.delete(chunkId);
     const chunk = this.#underReplicatedChunk(state, chunkId);
@@ -193,6 +205,7 @@ export class Repair implements RepairView {
     this.#waiting[left]?.add(chunkId);
   }
 
+  /** Returns the chunk with the live servers of its replicas. Null if the chunk no longer exists. */
   #underReplicatedChunk(state: RepairState, chunkId: ChunkId): UnderReplicatedChunk | null {
     const chunk = state.chunk(chunkId);
     if (chunk === undefined) return null;
@@ -208,7 +221,7 @@ export class Repair implements RepairView {
   }
 
   #order(state: RepairState): void {
-    // From 1: a chunk without a live copy can only wait for its servers.
+    // From 1: a chunk without a live replica can only wait for its servers.
     for (let left = 1; left < this.#waiting.length; left += 1) {
       for (const chunkId of this.#waiting[left] ?? []) {
         if (this.#inProgress.size >= this.#limits.copiesTotal) return;
@@ -232,7 +245,10 @@ export class Repair implements RepairView {
     }
   }
 
-  /** One copy left is repaired at once; the rest after the delay, since a restart is the usual cause. */
+  /**
+   * Returns whether the chunk can be repaired now. A chunk with one live replica is repaired at once.
+   * Other chunks wait for the repair delay, because a restart is the usual cause of a missing server.
+   */
   #isDue(chunk: UnderReplicatedChunk, copiesLeft: number): boolean {
     if (copiesLeft === 1 && chunk.copiesWanted > 1) return true;
     const silent = [...chunk.holders].filter((serverId) => !this.#registry.isAvailable(serverId));
@@ -241,6 +257,7 @@ export class Repair implements RepairView {
     );
   }
 
+  /** Returns the servers that cannot take another copy, or already make a copy of this chunk. */
   #busyTargets(chunkId: ChunkId): Set<ServerId> {
     const copies = new Map<ServerId, number>();
     const busy = new Set<ServerId>();
@@ -255,7 +272,7 @@ export class Repair implements RepairView {
   }
 
   #orderCopy(state: RepairState, chunk: UnderReplicatedChunk, target: ServerLocation): void {
-    assert(!chunk.holders.has(target.serverId), "a target has no copy yet");
+    assert(!chunk.holders.has(target.serverId), "a target has no replica of the chunk");
     const { chunkId, lengthBytes } = chunk;
     this.#inProgress.set(copyKey(target.serverId, chunkId), {
       order: {
@@ -268,9 +285,10 @@ export class Repair implements RepairView {
       target: target.serverId,
       orderedMs: this.#clock.monotonicMs(),
     });
-    this.#log.info("Ordered a copy", { chunkId, target: target.serverId });
+    this.#log.info("Ordered a copy of a chunk", { chunkId, target: target.serverId });
   }
 
+  /** Returns whether more waiting chunks can be kept in memory. */
   #hasRoom(): boolean {
     return this.counts.underReplicated < WAITING_MAX;
   }

@@ -2,37 +2,42 @@ import type { SessionId } from "../../shared/base/ids.ts";
 import type { SessionActivity } from "../fleet-view.ts";
 
 /**
- * Which client sessions have gone silent. Keep-alives are soft state of the leader and cost no log
- * entry; that a session ends is an entry. A new leader gives every session a full interval.
+ * Tracks the activity of client sessions. Keep-alives are soft state of the leader and cost no log
+ * entry. Only the expiry of a session is an entry. A new leader gives each session a full interval.
  */
 export class SessionMonitor implements SessionActivity {
   readonly #idleMsMax: number;
-  readonly #heardMs = new Map<SessionId, number>();
+  readonly #lastActivityMs = new Map<SessionId, number>();
 
   constructor(options: { readonly idleMsMax: number }) {
     this.#idleMsMax = options.idleMsMax;
   }
 
+  /** Drops all recorded activity at the start of a term. */
   reset(): void {
-    this.#heardMs.clear();
+    this.#lastActivityMs.clear();
   }
 
   recordActivity(sessionId: SessionId, nowMs: number): void {
-    this.#heardMs.set(sessionId, nowMs);
+    this.#lastActivityMs.set(sessionId, nowMs);
   }
 
-  /** Of the sessions that the log knows, those that have been silent too long; at most `limit`. */
+  /**
+   * Returns the sessions of `known` that were inactive for longer than the limit, at most `limit`
+   * sessions. Forgets sessions that are not in `known`.
+   */
   expired(known: Iterable<SessionId>, nowMs: number, limit: number): SessionId[] {
-    const alive = new Set<SessionId>();
+    const existing = new Set<SessionId>();
     const expired: SessionId[] = [];
     for (const sessionId of known) {
-      alive.add(sessionId);
-      const heardMs = this.#heardMs.get(sessionId);
-      if (heardMs === undefined) this.#heardMs.set(sessionId, nowMs);
-      else if (nowMs - heardMs > this.#idleMsMax && expired.length < limit) expired.push(sessionId);
+      existing.add(sessionId);
+      const lastActivityMs = this.#lastActivityMs.get(sessionId);
+      if (lastActivityMs === undefined) this.#lastActivityMs.set(sessionId, nowMs);
+      else if (nowMs - lastActivityMs > this.#idleMsMax && expired.length < limit)
+        expired.push(sessionId);
     }
-    for (const sessionId of this.#heardMs.keys()) {
-      if (!alive.has(sessionId)) this.#heardMs.delete(sessionId);
+    for (const sessionId of this.#lastActivityMs.keys()) {
+      if (!existing.has(sessionId)) this.#lastActivityMs.delete(sessionId);
     }
     return expired;
   }

@@ -8,44 +8,51 @@ import type { StateMark } from "../namespace/checkpoints.ts";
 import type { Command, Success } from "../namespace/command.ts";
 import { FEATURE_LEVEL_CHECKPOINTS, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 
-/** What a member says of its program and its state. */
+/** What a member reports about its program and its state. */
 export interface StateReport {
+  /** The highest feature level that its program supports. */
   readonly featureLevelMax: number;
-  /** Its hashes at the last checkpoints. */
+  /** Its state hashes at the last checkpoints. */
   readonly marks: readonly StateMark[];
 }
 
+/** What a StateMonitor takes. */
 export interface StateMonitorOptions {
   readonly env: Pick<Env, "clock" | "log">;
   readonly consensus: Pick<Consensus, "status">;
+  /** Returns the current feature level of the cluster. */
   readonly featureLevel: () => number;
-  /** Asks a member, this one too. Rejects if it does not answer soon. */
+  /** Fetches the report of a member, or of this member. Rejects after a short timeout. */
   readonly fetchReport: (member: ConsensusStatus["members"][number]) => Promise<StateReport>;
   readonly propose: (command: Command) => Promise<Success>;
-  /** Between two checkpoints. */
+  /** Interval between two steps, in milliseconds. */
   readonly intervalMs: number;
 }
 
 interface MemberAnswer {
   readonly id: MemberId;
-  /** Null: no answer. */
+  /** Null: the member did not answer. */
   readonly report: StateReport | null;
 }
 
-/** The last checkpoint of this leader. */
+/** The last checkpoint that this leader proposed. */
 interface ProposedCheckpoint {
   readonly index: LogIndex;
-  /** Whether other entries came before it; one that only brings a verdict asks for none. */
+  /**
+   * Whether other entries preceded it since the checkpoint before. If not, the state is unchanged and
+   * its hashes need no comparison.
+   */
   readonly hasNewEntries: boolean;
 }
 
 /**
- * What the leader asks of all members, again and again: which feature level they support, and which
- * hash their state had at the last checkpoint. It proposes what follows: a higher level once all
- * support it, and a checkpoint with the verdict of the majority on the one before.
+ * Collects from all members, at intervals, the feature level that they support and the hash of their
+ * state at the last checkpoint. Proposes a higher feature level when all members support it, and a
+ * checkpoint with the hash of the majority at the previous checkpoint (the verdict). A member whose
+ * hash differs from the verdict stops.
  *
- * The leader's own state counts no more than another's: if it is the one that differs, it stops
- * itself like any member. Without a majority nobody is stopped, since nobody can tell who is right.
+ * The state of the leader has no privilege: if it differs, the leader stops like any other member.
+ * Without a majority of equal hashes no member stops, because it is not known which state is right.
  */
 export class StateMonitor implements AsyncDisposable {
   readonly #options: StateMonitorOptions;
@@ -57,12 +64,13 @@ export class StateMonitor implements AsyncDisposable {
     this.#options = options;
   }
 
+  /** Starts the steps. */
   start(): void {
     this.#running = this.#run();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort(new Error("The watch over the state stops"));
+    this.#stop.abort(new Error("The state monitor is stopping"));
     await this.#running;
   }
 
@@ -76,15 +84,15 @@ export class StateMonitor implements AsyncDisposable {
       } catch (error) {
         if (error instanceof AssertionError) throw error; // A bug: the process stops.
         if (signal.aborted) return;
-        // Losing leadership in the middle of a step is ordinary: the next leader goes on.
-        const isOrdinary = isAshlarError(error) && error.retry !== "never";
-        if (isOrdinary) log.info("A look at the states was cut short", { error });
-        else log.error("A look at the states failed", { error });
+        // Losing leadership during a step is normal: the next leader continues the work.
+        const isExpected = isAshlarError(error) && error.retry !== "never";
+        if (isExpected) log.info("A comparison of the states was interrupted", { error });
+        else log.error("A comparison of the states failed", { error });
       }
     }
   }
 
-  /** One look at all members. Does nothing on a member that does not lead. */
+  /** Collects the reports once and proposes the resulting entries. Only the leader does anything. */
   async step(): Promise<void> {
     const { consensus, featureLevel, propose } = this.#options;
     const { role, isReady, members, appliedIndex } = consensus.status();
@@ -95,7 +103,7 @@ export class StateMonitor implements AsyncDisposable {
     const answers = await Promise.all(members.map((member) => this.#fetchAnswer(member)));
     const level = commonLevel(answers);
     if (level > featureLevel()) await propose({ kind: "raise-feature-level", level });
-    // Alone there is nobody to compare with.
+    // A single member has no other state to compare with.
     if (members.length < 2 || featureLevel() < FEATURE_LEVEL_CHECKPOINTS) return;
     const hasNewEntries =
       this.#lastCheckpoint === null || appliedIndex > this.#lastCheckpoint.index;
@@ -112,11 +120,11 @@ export class StateMonitor implements AsyncDisposable {
     try {
       return { id: member.id, report: await this.#options.fetchReport(member) };
     } catch {
-      return { id: member.id, report: null }; // The status of the cluster shows who is away.
+      return { id: member.id, report: null }; // The cluster status shows which members do not answer.
     }
   }
 
-  /** What more than half of all members have found at `index`, or null. */
+  /** Returns the hash that more than half of all members have at `index`, or null. Logs differences. */
   #majorityMark(index: LogIndex, answers: readonly MemberAnswer[]): StateMark | null {
     const found = answers.flatMap(({ id, report }) => {
       const mark = report?.marks.find((each) => each.index === index);
@@ -132,15 +140,15 @@ export class StateMonitor implements AsyncDisposable {
     if (others.length > 0) {
       const message =
         verdict === null
-          ? "The states of members differ, and no majority says which is right"
-          : "The states of members differ from that of the majority: they stop";
+          ? "The states of members differ, and no majority of members has equal states"
+          : "The states of members differ from the state of the majority: these members stop";
       this.#options.env.log.error(message, { index, members: others.map((each) => each.id) });
     }
     return verdict;
   }
 }
 
-/** The highest level that everybody supports; 0 if somebody does not say. */
+/** Returns the highest feature level that all members support. 0 if a member did not answer. */
 function commonLevel(answers: readonly MemberAnswer[]): number {
   const levels = answers.map(({ report }) => report?.featureLevelMax ?? 0);
   return Math.min(FEATURE_LEVEL_MAX, ...levels);

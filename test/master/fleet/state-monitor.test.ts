@@ -125,7 +125,7 @@ describe("the watch over the states of the members", () => {
     await watched.step();
     assert.equal(fatalCodeOf(victim), "STATE_DIVERGED");
     for (const member of group.members) if (member !== victim) assert.equal(member.fatal, null);
-    assert.ok(leader.log.lines.some((line) => JSON.stringify(line).includes("they stop")));
+    assert.ok(leader.log.lines.some((line) => JSON.stringify(line).includes("these members stop")));
     await watched.openSession();
     await group.stopAll();
   });
