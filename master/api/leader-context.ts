@@ -13,7 +13,7 @@ import { encodeCommand } from "../namespace/command-encoding.ts";
 import { checkCommandLevel } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 
-/** What the handlers of a master take. */
+/** Dependencies of the handlers of a master. */
 export interface MasterDeps {
   readonly env: Env;
   readonly consensus: Consensus;

@@ -9,7 +9,7 @@ import type { OpenStorage } from "./member-storage.ts";
 import type { Connect } from "./peer-handshake.ts";
 import type { PeerService } from "./peer-service.ts";
 
-/** What `openDriver` takes. */
+/** Options of `openDriver`. */
 export interface DriverOptions {
   readonly env: Pick<Env, "clock" | "random" | "hasher" | "log" | "metrics">;
   /** The member's data directory: identity, log, the name of the current state store. */

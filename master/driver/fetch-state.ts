@@ -67,7 +67,7 @@ export const raftFetchState = defineStream("raft.fetch-state", {
 
 type FetchHead = v.InferOutput<typeof beginSchema> | SnapshotHead;
 
-/** What `serveState` takes. */
+/** Options of `serveState`. */
 export interface ServeStateOptions extends SendPartsOptions {
   readonly machine: StateMachine;
   /** Smallest index that is useful to the requesting member. */
@@ -105,7 +105,7 @@ export async function serveState(
   }
 }
 
-/** What `fetchState` takes. */
+/** Options of `fetchState`. */
 export interface FetchStateOptions extends Omit<HandshakeOptions, "peer"> {
   readonly clock: Clock;
   readonly random: Random;

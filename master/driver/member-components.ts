@@ -16,7 +16,7 @@ import { SnapshotSender } from "./snapshot-sender.ts";
 import type { StateHolder } from "./state-holder.ts";
 
 /**
- * What a Member takes: its options, its open storage and the Raft core. The functions in this file
+ * Dependencies of a Member: its options, its open storage and the Raft core. The functions in this file
  * make the components of a Member that communicate with the peers.
  */
 export interface MemberDeps {

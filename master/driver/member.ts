@@ -186,7 +186,7 @@ export class Member implements Driver {
     const { clock } = this.#deps.options.env;
     const isLeading = this.#leadership.role === "leader" && this.#haltReason === null;
     if (isLeading) {
-      // If no successor takes over in time, the other members hold an election.
+      // If no successor takes over before the timeout, the other members hold an election.
       const handingOver = this.#membershipChanger.transfer(null).catch(() => {});
       await Promise.race([handingOver, clock.sleep(this.#deps.timing.electionTimeoutMsMin)]);
     }

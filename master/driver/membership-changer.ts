@@ -25,7 +25,7 @@ import type { Proposals } from "./proposals.ts";
 /** Interval in which conditions of the core are checked, in milliseconds. */
 const POLL_MS = 10;
 
-/** What a MembershipChanger takes. */
+/** Dependencies and settings of a MembershipChanger. */
 export interface MembershipChangerOptions {
   readonly node: RaftNode;
   readonly membershipState: MembershipState;

@@ -14,7 +14,7 @@ import {
   memberRecordsAfter,
 } from "./membership-record.ts";
 
-/** What a MembershipState takes. */
+/** Dependencies and settings of a MembershipState. */
 export interface MembershipStateOptions {
   readonly ownId: MemberId;
   /** The addresses from the config. Used for members without a record in the log. */

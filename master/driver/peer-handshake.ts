@@ -85,7 +85,7 @@ export function checkEnvelope(own: OwnIdentity, envelope: Envelope): void {
   }
 }
 
-/** What a handshake with a peer takes. */
+/** Options of a handshake with a peer. */
 export interface HandshakeOptions {
   readonly own: OwnIdentity;
   readonly incarnations: IncarnationRegister;

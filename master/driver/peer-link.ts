@@ -22,7 +22,7 @@ const BODY_BYTES_MAX = 4 * 1024 * 1024;
 /** Estimated size of a message without entries. */
 const HEARTBEAT_BYTES = 128;
 
-/** What a PeerLink takes. */
+/** Dependencies and settings of a PeerLink. */
 export interface PeerLinkOptions extends Omit<HandshakeOptions, "signal"> {
   readonly clock: Clock;
   readonly random: Random;

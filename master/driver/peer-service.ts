@@ -24,7 +24,7 @@ type NoFields = Record<string, never>;
 type AnyStream = Pick<Stream<unknown, unknown>, "cancel">;
 type FetchStream = Parameters<typeof serveState>[0];
 
-/** What a PeerService takes. */
+/** Dependencies and settings of a PeerService. */
 export interface PeerServiceOptions extends SendPartsOptions {
   readonly own: OwnIdentity;
   readonly incarnations: IncarnationRegister;

@@ -4,7 +4,7 @@ import type { PeerMessage } from "../raft/messages.ts";
 import { CommitNotices, isCommitNotice } from "./commit-notices.ts";
 import { PeerLink, type PeerLinkOptions } from "./peer-link.ts";
 
-/** What Peers takes. */
+/** Dependencies and settings of Peers. */
 export interface PeersOptions extends Omit<PeerLinkOptions, "peer"> {
   /** Called when messages to this peer were dropped. */
   readonly onDropped: (peer: MemberId) => void;

@@ -28,7 +28,7 @@ export interface LoopDeps {
   readonly onStall: (stalledMs: number) => void;
 }
 
-/** What a RaftLoop takes. */
+/** Dependencies and settings of a RaftLoop. */
 export interface LoopOptions {
   readonly clock: Clock;
   readonly node: RaftNode;

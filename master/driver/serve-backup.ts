@@ -13,7 +13,7 @@ const POLL_MS = 20;
 /** The stream on which a backup is sent. */
 export type BackupStream = Stream<BackupMessage, Record<string, never>>;
 
-/** What `serveBackup` takes. */
+/** Options of `serveBackup`. */
 export interface ServeBackupOptions extends SendPartsOptions {
   readonly machine: StateMachine;
   readonly clock: Clock;

@@ -40,7 +40,7 @@ export interface PartialSnapshot {
   readonly entryCount: number;
 }
 
-/** What `sendParts` takes. */
+/** Options of `sendParts`. */
 export interface SendPartsOptions {
   readonly clock: Clock;
   readonly hasher: Hasher;

@@ -25,7 +25,7 @@ const INTERRUPTION_CODES: readonly ErrorCode[] = [
   "CANCELLED",
 ];
 
-/** What a SnapshotReceiver takes. */
+/** Dependencies and settings of a SnapshotReceiver. */
 export interface SnapshotReceiverOptions {
   readonly clock: Clock;
   readonly hasher: Hasher;

@@ -18,7 +18,7 @@ import { withStallTimeout } from "./stall-timeout.ts";
 /** Timeout of a whole transfer, in milliseconds. The stall timeout detects a dead peer earlier. */
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 
-/** What a SnapshotSender takes. */
+/** Dependencies and settings of a SnapshotSender. */
 export interface SnapshotSenderOptions
   extends Omit<HandshakeOptions, "signal" | "peer">,
     SendPartsOptions {

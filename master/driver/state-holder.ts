@@ -7,7 +7,7 @@ import type { StateMachine } from "../state-machine.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
 import { stateDamaged } from "./snapshot-parts.ts";
 
-/** What a StateHolder takes. */
+/** Dependencies and settings of a StateHolder. */
 export interface StateHolderOptions {
   readonly states: StateDirectory;
   /** Opens the state machine over a store. @throws {AshlarError} STORE_CORRUPT */

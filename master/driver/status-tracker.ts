@@ -5,7 +5,7 @@ import { NO_MEMBER } from "../raft/messages.ts";
 import type { BasicStatus, Leadership, RaftNode } from "../raft/raft.ts";
 import type { MembershipState } from "./membership-state.ts";
 
-/** What a StatusTracker takes. */
+/** Dependencies and settings of a StatusTracker. */
 export interface StatusTrackerOptions {
   readonly node: RaftNode;
   readonly membershipState: MembershipState;

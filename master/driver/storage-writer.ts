@@ -2,7 +2,7 @@ import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { HardState, Message, Snapshot, StorageAppend } from "../raft/messages.ts";
 import type { DurableLog } from "./member-storage.ts";
 
-/** What a StorageWriter takes. */
+/** Dependencies and settings of a StorageWriter. */
 export interface StorageWriterOptions {
   readonly log: DurableLog;
   /** Replaces the state by the snapshot. Durable when it resolves. */

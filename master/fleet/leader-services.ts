@@ -19,7 +19,7 @@ export interface ServicesState extends RepairState {
   reclaimPending(nowMs: number, versionsMax: number): boolean;
 }
 
-/** What LeaderServices takes. */
+/** Dependencies and settings of LeaderServices. */
 export interface LeaderServicesOptions {
   readonly env: Env;
   readonly consensus: Consensus;

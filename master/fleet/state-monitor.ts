@@ -8,7 +8,7 @@ import type { StateMark } from "../namespace/checkpoints.ts";
 import type { Command, Success } from "../namespace/command.ts";
 import { FEATURE_LEVEL_CHECKPOINTS, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 
-/** What a member reports about its program and its state. */
+/** Report of a member about its program and its state. */
 export interface StateReport {
   /** The highest feature level that its program supports. */
   readonly featureLevelMax: number;
@@ -16,7 +16,7 @@ export interface StateReport {
   readonly marks: readonly StateMark[];
 }
 
-/** What a StateMonitor takes. */
+/** Dependencies and settings of a StateMonitor. */
 export interface StateMonitorOptions {
   readonly env: Pick<Env, "clock" | "log">;
   readonly consensus: Pick<Consensus, "status">;
