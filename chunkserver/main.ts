@@ -1,5 +1,5 @@
-import { hostname } from "node:os";
 import { runDaemon } from "../shared/platform/daemon.ts";
+import { hostName } from "../shared/platform/host-name.ts";
 import { CHUNKSERVER_CONFIG_HELP, chunkserverConfigSchema } from "./config.ts";
 import { startChunkserver } from "./server.ts";
 
@@ -15,7 +15,7 @@ export function main(commandLine: readonly string[]): Promise<number> {
       describe: CHUNKSERVER_CONFIG_HELP,
       stopMsMax: (config) => config.stopGraceMs + STOP_SLACK_MS,
       start: async ({ config, env, disk, stores, scrape, onFatal }) => {
-        const host = config.host ?? hostname();
+        const host = config.host ?? hostName();
         const storage = { disk, stores };
         const server = await startChunkserver({ ...config, host }, env, storage, {
           onFatal,

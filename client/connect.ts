@@ -5,6 +5,7 @@ import { parseAddress } from "../shared/display/addresses.ts";
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
 import { createHasher } from "../shared/platform/hasher.ts";
+import { hostName as machineName } from "../shared/platform/host-name.ts";
 import { quietLog, unreadMetrics } from "../shared/platform/quiet.ts";
 import { SystemClock } from "../shared/platform/system-clock.ts";
 import { SystemRandom } from "../shared/platform/system-random.ts";
@@ -30,33 +31,38 @@ import { ZeroBlocks } from "./write/zero-blocks.ts";
 const MIB = 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 const CLOSE_GRACE_MS = 1_000;
-/** Answers of the masters: listings of up to 10,000 entries. */
+/** Receive buffers for responses of the masters, such as listings of up to 10,000 entries. */
 const MASTER_SLAB_BYTES_MAX = 64 * MIB;
 const WRITE_SLAB_BYTES_MAX = 64 * MIB;
-/** Memory that stays with a pool when little is under way. */
+/** Memory that an idle pool keeps. */
 const IDLE_SLAB_BYTES_MAX = 32 * MIB;
-/** What readers may ask for ahead of their consumers, over all of them. */
+/** Bytes that all readers together may request ahead of their consumers. */
 const READ_AHEAD_BYTES_MAX = 64 * MIB;
 /**
- * Never reached by reading ahead. Above that bound every reader still gets a small segment, so
- * that readers whose consumers wait for one another go on; this is what those may hold.
+ * Receive buffers of all readers. Larger than the read-ahead budget: when the budget is exhausted,
+ * each reader may still request one small segment, or readers whose consumers wait for each other
+ * would deadlock.
  */
 const READ_SLAB_BYTES_MAX = 256 * MIB;
-/** A master that is behind what a session has seen is left for another one after so long. */
+/** Timeout for one master in reads that any master may answer. A lagging master makes a session read wait. */
 const ANY_MASTER_TIMEOUT_MS = 1_000;
 const MANIFEST_BYTES_MAX = 8 * MIB;
 /**
- * Answers of the masters are heads. A watch that nobody reads holds no more than its window, so that
- * many of them share a connection.
+ * Responses of the masters are sent in frame heads, so heads are large. A watch without a consumer
+ * buffers at most one stream window; small windows let many watches share a connection.
  */
 const MASTER_LIMITS: Partial<WireLimits> = { headBytesMax: 16 * MIB, streamWindowBytes: MIB };
 const CHUNKSERVER_LIMITS: Partial<WireLimits> = { connectionWindowBytes: READ_SLAB_BYTES_MAX };
 
 /**
- * Connects to a cluster. Resolves once a master has answered, so that a wrong address shows here.
+ * Connects to a cluster. Resolves after a master has answered, so a wrong address is detected here.
  *
- * @throws {AshlarError} INVALID_ARGUMENT for no or bad addresses; UNAVAILABLE or DEADLINE_EXCEEDED
- *   if no master answers within `timeoutMs`; WRONG_CLUSTER.
+ * Dispose the returned file system to close its connections and its session with the masters
+ * (`await using`, or `await fs[Symbol.asyncDispose]()`).
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT if `masters` is empty or an address is malformed;
+ *   UNAVAILABLE or DEADLINE_EXCEEDED if no master answers within `timeoutMs`; WRONG_CLUSTER if the
+ *   masters belong to a cluster other than `clusterId`.
  */
 export async function connect(options: ConnectOptions): Promise<FileSystem> {
   const clusterId = options.clusterId === undefined ? null : parseClusterId(options.clusterId);
@@ -75,7 +81,7 @@ function checkMasters(masters: readonly string[]): void {
   for (const address of masters) parseAddress(address);
 }
 
-/** This machine. */
+/** Returns the ports of this process: system clock, TCP and so on. */
 function nodeEnv(options: ConnectOptions): Env {
   return {
     clock: new SystemClock(),
@@ -93,7 +99,9 @@ function makeDeps(
   clusterId: ClusterId | null,
   closers: Closers,
 ): ClientDeps {
-  const { hostName = "", clientName = "client", timeoutMs = TIMEOUT_MS } = options;
+  const { clientName = "client", timeoutMs = TIMEOUT_MS } = options;
+  // With an injected env the machine's name would break determinism: the default is then empty.
+  const hostName = options.hostName ?? (options.env === undefined ? machineName() : "");
   const name = `${clientName}-${toHex(env.random.bytes(4))}`;
   const onRetry = options.onRetry ?? (() => {});
   const control = closers.use(
@@ -112,7 +120,7 @@ function makeDeps(
     control,
   );
   const masters = closers.use(session);
-  // First of all: a watch would look for another master.
+  // Runs first at close: an open watch would otherwise reconnect to another master.
   const closing = new AbortController();
   closers.defer(() => closing.abort(closed()));
   const { clock, random, hasher } = env;
@@ -138,9 +146,12 @@ function makeDeps(
 }
 
 const closed = (): AshlarError =>
-  new AshlarError("CANCELLED", "Cannot go on watching: the file system is closed");
+  new AshlarError("CANCELLED", "Cannot watch: the file system is closed");
 
-/** Connections to one role, with receive buffers of their own: bulk data never delays a call. */
+/**
+ * Returns a pool of connections to servers of one role. Each pool has receive buffers of its own, so
+ * bulk data from chunkservers never delays a call to the masters.
+ */
 function makePool(
   env: Env,
   name: string,
@@ -153,6 +164,7 @@ function makePool(
   return new ConnectionPool({ ...env, slabs }, { identity, role: peer.role, limits });
 }
 
+/** Returns the session with the masters and the channel to their leader. */
 function makeMasters(
   env: Env,
   options: ConnectOptions & {
@@ -181,7 +193,7 @@ function makeMasters(
     pool,
     clock,
     random,
-    // It stays with the one that answered last; clients begin at different ones.
+    // The channel keeps using the master that answered last. A random start spreads the clients.
     addresses: () => [...masters.slice(first), ...masters.slice(0, first)],
     attemptTimeoutMs: ANY_MASTER_TIMEOUT_MS,
     onRetry: ({ method, attempt, delayMs, error }) =>
