@@ -1,8 +1,11 @@
-/** Work whose outcome nobody waits for (reports of rot); the client's end does. */
+/**
+ * Tasks whose result no caller waits for, such as reports of corrupt replicas. The client waits for
+ * all of them before it closes.
+ */
 export class Background {
   readonly #running = new Set<Promise<void>>();
 
-  /** `task` bounds its own time; how it fails is its own matter. */
+  /** Starts `task`. Ignores its errors. The task must limit its own duration. */
   run(task: () => Promise<unknown>): void {
     const running = task()
       .then(
@@ -15,6 +18,7 @@ export class Background {
     this.#running.add(running);
   }
 
+  /** Resolves when all tasks started so far have ended. */
   async settled(): Promise<void> {
     await Promise.all(this.#running);
   }

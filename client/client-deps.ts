@@ -9,20 +9,25 @@ import type { ManifestCache } from "./read/manifest-cache.ts";
 import type { ReadAheadBudget } from "./read/read-ahead-budget.ts";
 import type { ZeroBlocks } from "./write/zero-blocks.ts";
 
-/** What the parts of one client share. */
+/** Dependencies that the classes and functions of one client share. */
 export interface ClientDeps {
   readonly env: Env;
+  /** Calls to the masters. */
   readonly masters: MasterSession;
+  /** Streams of the change feed. */
   readonly feed: FeedMasters;
   readonly chunkservers: Chunkservers;
+  /** Verified block hashes of recently read chunks. */
   readonly manifests: ManifestCache;
   readonly zeroBlocks: ZeroBlocks;
-  /** Frames of files that are being written. */
+  /** Buffers for the frames of files that are being written. */
   readonly writeSlabs: SlabPool;
   readonly readAheadBudget: ReadAheadBudget;
   readonly background: Background;
+  /** Name of this machine, as chunkservers register theirs; "" if unknown. */
   readonly hostName: string;
-  /** Default limit of one call to the masters. */
+  /** Default timeout of one call to the masters, in milliseconds, with all its retries. */
   readonly timeoutMs: number;
+  /** Called before each retry. Must not throw. */
   readonly onRetry: (event: RetryEvent) => void;
 }

@@ -2,13 +2,13 @@ import { AshlarError } from "../shared/base/errors.ts";
 import type { Clock, Timer } from "../shared/ports/clock.ts";
 import type { CallOptions } from "./options.ts";
 
-/** What a signal that will never abort has to say. */
+/** Remaining time reported for an operation without a timeout. */
 const NO_LIMIT_MS = 24 * 60 * 60 * 1000;
 
 /**
- * How long a long operation may go on: until the caller's signal aborts or its time is over.
+ * Ends an operation of several calls when the caller's signal aborts or its timeout elapses.
  *
- * Dispose it when the operation ends, or the timer and the listener live on.
+ * Must be disposed when the operation ends; otherwise the timer and the abort listener leak.
  */
 export class Deadline implements Disposable {
   readonly #controller = new AbortController();
@@ -16,21 +16,21 @@ export class Deadline implements Disposable {
   readonly #endsAtMs: number;
   readonly #timer: Timer | null;
   readonly #forks = new Set<AbortController>();
-  /** Takes the listeners away again. */
+  /** Callbacks that remove the abort listeners. */
   readonly #unfollow: Array<() => void> = [];
 
-  constructor(clock: Clock, what: string, options: CallOptions = {}) {
+  constructor(clock: Clock, action: string, options: CallOptions = {}) {
     const { signal, timeoutMs } = options;
     this.#clock = clock;
     this.#endsAtMs = clock.monotonicMs() + (timeoutMs ?? NO_LIMIT_MS);
     this.#timer =
       timeoutMs === undefined
         ? null
-        : clock.after(timeoutMs, () => this.abort(exceeded(what, timeoutMs)));
+        : clock.after(timeoutMs, () => this.abort(exceeded(action, timeoutMs)));
     if (signal !== undefined) this.follow(signal);
   }
 
-  /** Also over when `signal` aborts. */
+  /** Ends the operation also when `signal` aborts. */
   follow(signal: AbortSignal): void {
     const onAbort = (): void => this.abort(cancellationOf(signal));
     if (signal.aborted) {
@@ -41,14 +41,15 @@ export class Deadline implements Disposable {
     this.#unfollow.push(() => signal.removeEventListener("abort", onAbort));
   }
 
-  /** Aborts with an AshlarError: CANCELLED or DEADLINE_EXCEEDED. */
+  /** Aborts when the operation must end. The reason is an AshlarError: CANCELLED or DEADLINE_EXCEEDED. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
   /**
-   * A signal of one part of the operation. Many parts run at the same time, and a signal with many
-   * listeners is taken for a leak by Node. Dispose it when the part ends.
+   * Returns a signal for one part of the operation. Many parts run at the same time, and Node
+   * reports a signal with many listeners as a memory leak, so each part has a signal of its own.
+   * Must be disposed when the part ends.
    */
   fork(): Disposable & { readonly signal: AbortSignal } {
     const controller = new AbortController();
@@ -62,21 +63,25 @@ export class Deadline implements Disposable {
     };
   }
 
-  /** What is left, at most `limitMs`; at least 1, so that a call can be made to fail properly. */
+  /**
+   * Remaining milliseconds, in [1, limitMs]. At least 1, so that a call started after the deadline
+   * fails with DEADLINE_EXCEEDED rather than with an invalid timeout.
+   */
   remainingMs(limitMs: number): number {
     return Math.max(1, Math.min(limitMs, this.#endsAtMs - this.#clock.monotonicMs()));
   }
 
-  /** @throws {AshlarError} CANCELLED or DEADLINE_EXCEEDED if it is over. */
+  /** @throws {AshlarError} CANCELLED or DEADLINE_EXCEEDED if the operation must end. */
   check(): void {
     if (this.signal.aborted) throw this.signal.reason;
   }
 
-  /** Why the operation failed with `error`: that its time was up, if it was. */
+  /** Returns the abort reason if the signal has aborted, else `error`: an abort causes other errors. */
   causeOf(error: unknown): unknown {
     return this.signal.aborted ? this.signal.reason : error;
   }
 
+  /** Ends the operation with `error`. Does nothing if it was ended before. */
   abort(error: AshlarError): void {
     if (this.#controller.signal.aborted) return;
     this.#controller.abort(error);
@@ -90,26 +95,32 @@ export class Deadline implements Disposable {
   }
 }
 
-function exceeded(what: string, timeoutMs: number): AshlarError {
-  return new AshlarError("DEADLINE_EXCEEDED", `Cannot ${what}: not done after ${timeoutMs} ms`);
+function exceeded(action: string, timeoutMs: number): AshlarError {
+  return new AshlarError("DEADLINE_EXCEEDED", `Cannot ${action}: timed out after ${timeoutMs} ms`);
 }
 
-/** CANCELLED, with the reason that the caller gave. */
+/** Returns the AshlarError that `signal` aborted with, or CANCELLED with the abort reason as cause. */
 function cancellationOf(signal: AbortSignal): AshlarError {
   if (signal.reason instanceof AshlarError) return signal.reason;
-  return new AshlarError("CANCELLED", "Cannot go on: the caller gave up", {
+  return new AshlarError("CANCELLED", "Cannot finish the operation: the caller's signal aborted", {
     cause: signal.reason,
   });
 }
 
-/** `error` as an AshlarError: what is none (a failing source, a bug in a callback) becomes INTERNAL. */
-export function asAshlarError(error: unknown, what: string): AshlarError {
+/**
+ * Returns `error` as an AshlarError. Any other error, such as one thrown by the caller's source or
+ * callback, becomes INTERNAL.
+ */
+export function asAshlarError(error: unknown, action: string): AshlarError {
   if (error instanceof AshlarError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new AshlarError("INTERNAL", `Cannot ${what}: ${message}`, { cause: error });
+  return new AshlarError("INTERNAL", `Cannot ${action}: ${message}`, { cause: error });
 }
 
-/** `promise`, or the failure of `signal` if it aborts first; `promise` goes on for others then. */
+/**
+ * Settles as `promise` does, or rejects when `signal` aborts first. The abort does not affect
+ * `promise`, which other callers may await.
+ */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
@@ -120,7 +131,10 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
   });
 }
 
-/** Why a call failed with `error`: one that was cancelled because an operation's time was up says so. */
+/**
+ * Returns the AshlarError that `signal` aborted with, else `error`. A call cancelled because the
+ * whole operation timed out then fails with DEADLINE_EXCEEDED instead of CANCELLED.
+ */
 export function causeOf(error: unknown, signal: AbortSignal | undefined): unknown {
   return signal?.reason instanceof AshlarError ? signal.reason : error;
 }

@@ -1,21 +1,22 @@
 /**
- * Wakes those who wait for something to change. One who is woken looks again whether it is what
- * was waited for.
+ * Wakes waiters when shared state may have changed. A waiter must check its condition again after
+ * each wake-up.
  */
 export class Notifier {
   #waiters: Array<() => void> = [];
 
-  /** Resolves at the next `ring`. */
+  /** Resolves at the next `notify`. */
   wait(): Promise<void> {
     return new Promise((resolve) => {
       this.#waiters.push(resolve);
     });
   }
 
+  /** Wakes all current waiters. */
   notify(): void {
     if (this.#waiters.length === 0) return;
-    const waiting = this.#waiters;
+    const waiters = this.#waiters;
     this.#waiters = [];
-    for (const wake of waiting) wake();
+    for (const wake of waiters) wake();
   }
 }
