@@ -28,8 +28,25 @@ import { targetOf } from "./names/target.ts";
 import { checkTransactionSize, Transaction, type TransactionResult } from "./names/transaction.ts";
 import { walk } from "./names/walk.ts";
 import { ClusterWatch } from "./names/watch.ts";
-import type * as options from "./options.ts";
-import type { PutSource } from "./options.ts";
+import type {
+  AsOf,
+  AttributeChanges,
+  CallOptions,
+  CopyOptions,
+  CreateOptions,
+  ListOptions,
+  ListPageOptions,
+  MakeDirectoryOptions,
+  PutOptions,
+  PutSource,
+  ReadFileOptions,
+  ReadOptions,
+  RenameOptions,
+  RestoreOptions,
+  VerifyOptions,
+  WalkOptions,
+  WatchOptions,
+} from "./options.ts";
 import { FileReader } from "./read/file-reader.ts";
 import { OpenFile } from "./read/open-file.ts";
 import { checksum, verify } from "./read/verify.ts";
@@ -50,7 +67,7 @@ import type {
 import { toNodeReadable, toNodeWritable, toWebReadable, toWebWritable } from "./streams.ts";
 import { writeFile } from "./write/file-writer.ts";
 
-/** The file system over a cluster's masters and chunkservers. */
+/** Implements the file system with calls to the masters and chunkservers of a cluster. */
 export class ClusterFileSystem implements FileSystem {
   readonly #deps: ClientDeps;
   readonly #owned: Closers;
@@ -64,182 +81,179 @@ export class ClusterFileSystem implements FileSystem {
     return this.#deps.masters.lastIndex;
   }
 
-  async stat(path: PathInput, look: options.ReadOptions = {}): Promise<Attributes> {
+  async stat(path: PathInput, options: ReadOptions = {}): Promise<Attributes> {
     const { masters } = this.#deps;
     const target = targetOf(path);
-    if (look.at === undefined) return await masters.stat(target, look);
-    return await masters.stat(target, { ...look, index: await indexAsOf(masters, look) });
+    if (options.at === undefined) return await masters.stat(target, options);
+    return await masters.stat(target, { ...options, index: await indexAsOf(masters, options) });
   }
 
-  async *list(path: PathInput, list: options.ListOptions = {}): AsyncGenerator<DirectoryEntry> {
+  async *list(path: PathInput, options: ListOptions = {}): AsyncGenerator<DirectoryEntry> {
     const { masters } = this.#deps;
     const target = targetOf(path);
-    const index = await indexAsOf(masters, list);
-    yield* listAll(masters, target, { ...list, index });
+    const index = await indexAsOf(masters, options);
+    yield* listAll(masters, target, { ...options, index });
   }
 
-  async listPage(path: PathInput, page: options.ListPageOptions = {}): Promise<ListPage> {
+  async listPage(path: PathInput, options: ListPageOptions = {}): Promise<ListPage> {
     const { masters } = this.#deps;
     const target = targetOf(path);
-    const index = page.cursor === undefined ? await indexAsOf(masters, page) : undefined;
-    return await listPage(masters, target, { ...page, index });
+    const index = options.cursor === undefined ? await indexAsOf(masters, options) : undefined;
+    return await listPage(masters, target, { ...options, index });
   }
 
-  asOf(at: options.AsOf, call: options.CallOptions = {}): Promise<AsOfState> {
-    return stateAsOf(this.#deps.masters, at, call);
+  asOf(at: AsOf, options: CallOptions = {}): Promise<AsOfState> {
+    return stateAsOf(this.#deps.masters, at, options);
   }
 
-  history(path: PathInput, call: options.CallOptions = {}): AsyncIterable<PathVersion> {
-    return pathHistory(this.#deps.masters, path, call);
+  history(path: PathInput, options: CallOptions = {}): AsyncIterable<PathVersion> {
+    return pathHistory(this.#deps.masters, path, options);
   }
 
-  restore(path: PathInput, how: options.RestoreOptions): Promise<RestoreResult> {
+  restore(path: PathInput, options: RestoreOptions): Promise<RestoreResult> {
     const { masters, env } = this.#deps;
-    return restore({ masters, random: env.random }, path, how);
+    return restore({ masters, random: env.random }, path, options);
   }
 
-  walk(path: PathInput, how: options.WalkOptions = {}): AsyncIterable<WalkEntry> {
-    return walk(this.#deps.masters, path, how);
+  walk(path: PathInput, options: WalkOptions = {}): AsyncIterable<WalkEntry> {
+    return walk(this.#deps.masters, path, options);
   }
 
-  watch(path: PathInput, how: options.WatchOptions = {}): Watch {
-    return new ClusterWatch(this.#deps, path, how);
+  watch(path: PathInput, options: WatchOptions = {}): Watch {
+    return new ClusterWatch(this.#deps, path, options);
   }
 
-  mkdir(path: PathInput, how: options.MakeDirectoryOptions = {}): Promise<Committed> {
-    return this.#one(operations.makeDirectory(path, how), how);
+  mkdir(path: PathInput, options: MakeDirectoryOptions = {}): Promise<Committed> {
+    return this.#commit(operations.makeDirectory(path, options), options);
   }
 
-  create(path: PathInput, how: options.CreateOptions = {}): Promise<Committed> {
-    return this.#one(operations.create(path, how), how);
+  create(path: PathInput, options: CreateOptions = {}): Promise<Committed> {
+    return this.#commit(operations.create(path, options), options);
   }
 
-  rename(from: PathInput, to: PathInput, how: options.RenameOptions = {}): Promise<Committed> {
-    return this.#one(operations.rename(from, to, how), how);
+  rename(from: PathInput, to: PathInput, options: RenameOptions = {}): Promise<Committed> {
+    return this.#commit(operations.rename(from, to, options), options);
   }
 
-  copy(from: PathInput, to: PathInput, how: options.CopyOptions = {}): Promise<Committed> {
-    return this.#one(operations.copy(from, to, how), how);
+  copy(from: PathInput, to: PathInput, options: CopyOptions = {}): Promise<Committed> {
+    return this.#commit(operations.copy(from, to, options), options);
   }
 
-  unlink(path: PathInput, call: options.CallOptions = {}): Promise<Committed> {
-    return this.#one({ kind: "unlink", target: targetOf(path) }, call);
+  unlink(path: PathInput, options: CallOptions = {}): Promise<Committed> {
+    return this.#commit({ kind: "unlink", target: targetOf(path) }, options);
   }
 
-  rmdir(path: PathInput, call: options.CallOptions = {}): Promise<Committed> {
-    return this.#one({ kind: "remove-directory", target: targetOf(path) }, call);
+  rmdir(path: PathInput, options: CallOptions = {}): Promise<Committed> {
+    return this.#commit({ kind: "remove-directory", target: targetOf(path) }, options);
   }
 
-  removeTree(path: PathInput, call: options.CallOptions = {}): Promise<Committed> {
-    return this.#one({ kind: "remove-tree", target: targetOf(path) }, call);
+  removeTree(path: PathInput, options: CallOptions = {}): Promise<Committed> {
+    return this.#commit({ kind: "remove-tree", target: targetOf(path) }, options);
   }
 
   setAttributes(
     path: PathInput,
-    changes: options.AttributeChanges,
-    call: options.CallOptions = {},
+    changes: AttributeChanges,
+    options: CallOptions = {},
   ): Promise<Committed> {
-    return this.#one(operations.setAttributes(path, changes), call);
+    return this.#commit(operations.setAttributes(path, changes), options);
   }
 
   setStorageClass(
     path: PathInput,
     storageClass: string,
-    call: options.CallOptions = {},
+    options: CallOptions = {},
   ): Promise<Committed> {
     const target = targetOf(path);
-    return this.#one({ kind: "set-storage-class", target, storageClass }, call);
+    return this.#commit({ kind: "set-storage-class", target, storageClass }, options);
   }
 
-  async defineStorageClass(
-    storageClass: StorageClass,
-    call: options.CallOptions = {},
-  ): Promise<void> {
+  async defineStorageClass(storageClass: StorageClass, options: CallOptions = {}): Promise<void> {
     const { masters } = this.#deps;
-    await masters.mutate(defineStorageClass, (attempt) => ({ attempt, storageClass }), call);
+    await masters.mutate(defineStorageClass, (attempt) => ({ attempt, storageClass }), options);
   }
 
-  async listStorageClasses(call: options.CallOptions = {}): Promise<readonly StorageClass[]> {
-    return (await this.#deps.masters.read(listStorageClasses, {}, call)).storageClasses;
+  async listStorageClasses(options: CallOptions = {}): Promise<readonly StorageClass[]> {
+    return (await this.#deps.masters.read(listStorageClasses, {}, options)).storageClasses;
   }
 
   async transact(
     wanted: readonly Operation[],
     preconditions: readonly Precondition[] = [],
-    call: options.CallOptions = {},
+    options: CallOptions = {},
   ): Promise<TransactionResult> {
     checkTransactionSize(wanted.length, preconditions.length);
-    // What the caller does with the lists afterwards does not matter.
+    // Copied: the caller may change the lists while the call is pending.
     const transaction = { preconditions: [...preconditions], operations: [...wanted] };
-    return await this.#deps.masters.transact(transaction, call);
+    return await this.#deps.masters.transact(transaction, options);
   }
 
   transaction(): Transaction {
-    return new Transaction((wanted, preconditions, call) =>
-      this.transact(wanted, preconditions, call),
+    return new Transaction((wanted, preconditions, options) =>
+      this.transact(wanted, preconditions, options),
     );
   }
 
-  async readFile(path: PathInput, how: options.ReadFileOptions = {}): Promise<Uint8Array> {
-    using deadline = new Deadline(this.#deps.env.clock, "read the file", how);
-    const reader = await this.#reader(targetOf(path), deadline, how);
-    const { startBytes, endBytes } = reader.bounds(how);
+  async readFile(path: PathInput, options: ReadFileOptions = {}): Promise<Uint8Array> {
+    using deadline = new Deadline(this.#deps.env.clock, "read the file", options);
+    const reader = await this.#reader(targetOf(path), deadline, options);
+    const { startBytes, endBytes } = reader.bounds(options);
     const bytes = new Uint8Array(endBytes - startBytes);
     const filledBytes = await reader.readInto(bytes, startBytes, deadline);
-    assert(filledBytes === bytes.length, "a version has as many bytes as it says");
+    assert(filledBytes === bytes.length, "the bytes read match the size of the version");
     return bytes;
   }
 
-  async *read(path: PathInput, how: options.ReadFileOptions = {}): AsyncGenerator<Uint8Array> {
-    for await (const slab of this.readSlabs(path, how)) {
+  async *read(path: PathInput, options: ReadFileOptions = {}): AsyncGenerator<Uint8Array> {
+    for await (const slab of this.readSlabs(path, options)) {
       const bytes = slab.bytes.slice();
       slab.release();
       yield bytes;
     }
   }
 
-  async *readSlabs(path: PathInput, how: options.ReadFileOptions = {}): AsyncGenerator<Slab> {
-    using deadline = new Deadline(this.#deps.env.clock, "read the file", how);
-    const reader = await this.#reader(targetOf(path), deadline, how);
-    yield* reader.slabs({ ...how, deadline });
+  async *readSlabs(path: PathInput, options: ReadFileOptions = {}): AsyncGenerator<Slab> {
+    using deadline = new Deadline(this.#deps.env.clock, "read the file", options);
+    const reader = await this.#reader(targetOf(path), deadline, options);
+    yield* reader.slabs({ ...options, deadline });
   }
 
-  createReadStream(path: PathInput, how: options.ReadFileOptions = {}): Readable {
-    return toNodeReadable(this.read(path, how));
+  createReadStream(path: PathInput, options: ReadFileOptions = {}): Readable {
+    return toNodeReadable(this.read(path, options));
   }
 
-  readableStream(path: PathInput, how: options.ReadFileOptions = {}): ReadableStream<Uint8Array> {
-    return toWebReadable(this.read(path, how));
+  readableStream(path: PathInput, options: ReadFileOptions = {}): ReadableStream<Uint8Array> {
+    return toWebReadable(this.read(path, options));
   }
 
   async open(
     path: PathInput,
     _mode: "read" = "read",
-    look: options.ReadOptions = {},
+    options: ReadOptions = {},
   ): Promise<FileHandle> {
     const { clock } = this.#deps.env;
-    using deadline = new Deadline(clock, "open the file", look);
-    return new OpenFile(clock, await this.#reader(targetOf(path), deadline, look));
+    using deadline = new Deadline(clock, "open the file", options);
+    return new OpenFile(clock, await this.#reader(targetOf(path), deadline, options));
   }
 
-  writeFile(path: PathInput, source: PutSource, how: options.PutOptions = {}): Promise<PutResult> {
-    return writeFile(this.#deps, path, source, how);
+  writeFile(path: PathInput, source: PutSource, options: PutOptions = {}): Promise<PutResult> {
+    return writeFile(this.#deps, path, source, options);
   }
 
-  createWriteStream(path: PathInput, how: options.PutOptions = {}): WriteStream {
-    return toNodeWritable((source, signal) => this.#put(path, source, how, signal));
+  createWriteStream(path: PathInput, options: PutOptions = {}): WriteStream {
+    return toNodeWritable((source, signal) => this.#put(path, source, options, signal));
   }
 
-  writableStream(path: PathInput, how: options.PutOptions = {}): WritableStream<Uint8Array> {
-    return toWebWritable((source, signal) => this.#put(path, source, how, signal));
+  writableStream(path: PathInput, options: PutOptions = {}): WritableStream<Uint8Array> {
+    return toWebWritable((source, signal) => this.#put(path, source, options, signal));
   }
 
-  backup(call: options.CallOptions = {}): AsyncIterable<BackupPart> {
-    return backup(this.#deps, call);
+  backup(options: CallOptions = {}): AsyncIterable<BackupPart> {
+    return backup(this.#deps, options);
   }
 
-  status(call: options.CallOptions = {}): Promise<ClusterStatus> {
-    return this.#deps.masters.call(status, {}, call);
+  status(options: CallOptions = {}): Promise<ClusterStatus> {
+    return this.#deps.masters.call(status, {}, options);
   }
 
   get masters(): Masters {
@@ -247,46 +261,45 @@ export class ClusterFileSystem implements FileSystem {
     return new ClusterMasters(masters, env.clock);
   }
 
-  verify(path: PathInput, how: options.VerifyOptions = {}): AsyncIterable<VerifyResult> {
-    return verify(this.#deps, path, how);
+  verify(path: PathInput, options: VerifyOptions = {}): AsyncIterable<VerifyResult> {
+    return verify(this.#deps, path, options);
   }
 
-  checksum(path: PathInput, how: options.ReadFileOptions = {}): Promise<Checksum> {
-    return checksum(this.#deps, path, how);
+  checksum(path: PathInput, options: ReadFileOptions = {}): Promise<Checksum> {
+    return checksum(this.#deps, path, options);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#owned[Symbol.asyncDispose]();
   }
 
-  async #one(operation: Operation, call: options.CallOptions): Promise<Committed> {
-    const { index, inodes } = await this.transact([operation], [], call);
+  /** Commits one operation as a transaction. */
+  async #commit(operation: Operation, options: CallOptions): Promise<Committed> {
+    const { index, inodes } = await this.transact([operation], [], options);
     return { index, inode: inodes[0] ?? null };
   }
 
-  async #reader(
-    target: Target,
-    deadline: Deadline,
-    how: options.ReadFileOptions,
-  ): Promise<FileReader> {
-    const { start: startBytes = 0, at, readMode } = how;
+  /** Opens the version that `at` selects, and starts at `start`. */
+  async #reader(target: Target, deadline: Deadline, options: ReadFileOptions): Promise<FileReader> {
+    const { start: startBytes = 0, at, readMode } = options;
     const { signal } = deadline;
-    const asked = { signal, ...(readMode === undefined ? {} : { readMode }) };
-    const index = at === undefined ? at : await indexAsOf(this.#deps.masters, { ...asked, at });
+    const call = { signal, ...(readMode === undefined ? {} : { readMode }) };
+    const index = at === undefined ? at : await indexAsOf(this.#deps.masters, { ...call, at });
     return await FileReader.open(this.#deps, target, { deadline, startBytes, index, readMode });
   }
 
+  /** Writes a file from a stream. `destroyed` aborts when the stream is destroyed. */
   async #put(
     path: PathInput,
     source: AsyncIterable<Uint8Array>,
-    how: options.PutOptions,
+    options: PutOptions,
     destroyed: AbortSignal,
   ): Promise<PutResult> {
     parsePath(path);
     const { clock } = this.#deps.env;
-    using both = new Deadline(clock, "write the file", how);
-    both.follow(destroyed);
-    const { timeoutMs: _, ...rest } = how;
-    return await writeFile(this.#deps, path, source, { ...rest, signal: both.signal });
+    using deadline = new Deadline(clock, "write the file", options);
+    deadline.follow(destroyed);
+    const { timeoutMs: _, ...rest } = options;
+    return await writeFile(this.#deps, path, source, { ...rest, signal: deadline.signal });
   }
 }

@@ -12,7 +12,6 @@ import type { Transaction, TransactionResult } from "./names/transaction.ts";
 import type {
   AsOf,
   AttributeChanges,
-  ByteRange,
   CallOptions,
   CopyOptions,
   CreateOptions,
@@ -45,104 +44,180 @@ import type {
 } from "./results.ts";
 
 /**
- * A cluster, as its users see it. Made by `connect`; disposing it closes its session and its
- * connections. Calls may run at the same time. Every error is an `AshlarError` with a stable code;
- * NOT_FOUND, CANCELLED, DEADLINE_EXCEEDED, NO_LEADER and the rest stand in docs/errors.md.
+ * A connection to a cluster and its file system. Returned by `connect`; disposing it closes the
+ * session with the masters and all connections.
  *
- * A promise of a mutation resolves once it is committed: durable on a majority of the masters, and
- * for `put` on the chunkservers too. COMMIT_UNKNOWN: it may or may not have been.
+ * Calls may run at the same time. All errors are `AshlarError`s with a stable code (docs/errors.md),
+ * except errors of the caller's own source or callback, which are rethrown unchanged. Every call may
+ * fail with CANCELLED, DEADLINE_EXCEEDED, NO_LEADER or UNAVAILABLE.
+ *
+ * The promise of a mutation resolves after the commit: the change is durable on a majority of the
+ * masters, and file data also on the chunkservers that the commit names. After COMMIT_UNKNOWN,
+ * DEADLINE_EXCEEDED or CANCELLED the mutation may or may not have been committed. After any other
+ * error it was not committed.
  */
 export interface FileSystem extends AsyncDisposable {
-  // Looking.
-  /** The highest log index that an answer has shown: what session reads of this connection show. */
+  // Reading names and attributes.
+
+  /** Highest log index of all responses so far. Reads in mode `session` show at least this index. */
   readonly lastIndex: number;
+  /**
+   * Resolves with the attributes of a file or directory.
+   *
+   * @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY; INDEX_EXPIRED with `at`.
+   */
   stat(path: PathInput, options?: ReadOptions): Promise<Attributes>;
-  /** The entries of one directory, sorted by the bytes of the name, all of one index (G12). */
+  /**
+   * Yields the entries of a directory, sorted by the bytes of their names. All entries show the
+   * same log index, also over several pages (G12).
+   *
+   * @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY; INDEX_EXPIRED with `at`.
+   */
   list(path: PathInput, options?: ListOptions): AsyncIterable<DirectoryEntry>;
+  /** Resolves with one page of a listing. Pass its `next` as `cursor` for the following page. */
   listPage(path: PathInput, options?: ListPageOptions): Promise<ListPage>;
   /**
-   * What is below a directory, itself not included: a directory before its entries, entries sorted
-   * by name. Each directory is of one index; with `at` all of them are of the same. Nothing for a file.
+   * Yields everything below a directory, without the directory itself. A directory precedes its
+   * entries, and entries are sorted by name. Each directory shows one log index; with `at`, all
+   * directories show the same one. Yields nothing for a file.
    */
   walk(path: PathInput, options?: WalkOptions): AsyncIterable<WalkEntry>;
-  /** The state that an index or a time names: resolve a time once, to read all of one state. */
-  asOf(at: AsOf, options?: CallOptions): Promise<AsOfState>;
-  /** What happened at a path, oldest first, as far as the history reaches back. */
-  history(path: PathInput, options?: CallOptions): AsyncIterable<PathVersion>;
-
   /**
-   * What happens to `path` and below it, from `from` on, without an end. The path need not be there.
-   * A directory above it that is renamed or removed is told, too.
+   * Resolves an index or a time to a log index. Resolve a time once to read one state in several
+   * calls.
    *
-   * @throws {AshlarError} while it is read: INDEX_EXPIRED (details.oldestIndex) if events from there
-   *   on are gone; INVALID_ARGUMENT for a place that the log has not reached; CANCELLED; what the
-   *   masters failed with, if none answered for `timeoutMs`.
+   * @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex, details.oldestTimeMs) if the history no
+   *   longer contains the state; INVALID_ARGUMENT for an index beyond the log.
+   */
+  asOf(at: AsOf, options?: CallOptions): Promise<AsOfState>;
+  /** Yields the changes at a path that the history contains, oldest first. */
+  history(path: PathInput, options?: CallOptions): AsyncIterable<PathVersion>;
+  /**
+   * Returns the events of `path` and everything below it, from `from` on, without end. The path need
+   * not exist. A rename or removal of a directory above the path is an event, too.
+   *
+   * The errors are thrown to the consumer of the events.
+   *
+   * @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex) if events from `from` on are no longer
+   *   kept; INVALID_ARGUMENT for a position beyond the log; CANCELLED after `signal` or the end of
+   *   this file system; the last error of the masters if none answered for `timeoutMs`.
    */
   watch(path: PathInput, options?: WatchOptions): Watch;
 
-  // The tree.
+  // Changing the tree.
+
+  /** Creates a directory. @throws {AshlarError} ALREADY_EXISTS, NOT_FOUND, NOT_A_DIRECTORY */
   mkdir(path: PathInput, options?: MakeDirectoryOptions): Promise<Committed>;
-  /** An empty file. ALREADY_EXISTS if the name is taken. */
+  /** Creates an empty file. @throws {AshlarError} ALREADY_EXISTS, NOT_FOUND, NOT_A_DIRECTORY */
   create(path: PathInput, options?: CreateOptions): Promise<Committed>;
+  /**
+   * Renames a file or directory, as rename(2): replaces an existing file by a file, and an empty
+   * directory by a directory.
+   *
+   * @throws {AshlarError} NOT_FOUND, NOT_EMPTY, IS_A_DIRECTORY, NOT_A_DIRECTORY; ALREADY_EXISTS with
+   *   `noReplace`; INVALID_ARGUMENT for a directory into itself.
+   */
   rename(from: PathInput, to: PathInput, options?: RenameOptions): Promise<Committed>;
-  /** A file by reference: no data moves, whatever its size. */
+  /** Copies a file by reference: no data is moved, both files share their chunks. */
   copy(from: PathInput, to: PathInput, options?: CopyOptions): Promise<Committed>;
+  /** Removes a file. @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY */
   unlink(path: PathInput, options?: CallOptions): Promise<Committed>;
+  /** Removes an empty directory. @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY, NOT_EMPTY */
   rmdir(path: PathInput, options?: CallOptions): Promise<Committed>;
-  /** rm -r as one step. */
+  /** Removes a file, or a directory with all its content, in one step. */
   removeTree(path: PathInput, options?: CallOptions): Promise<Committed>;
+  /** Changes mode, owner and times of a file or directory. */
   setAttributes(
     path: PathInput,
     changes: AttributeChanges,
     options?: CallOptions,
   ): Promise<Committed>;
+  /** Sets the storage class of a file, or the class that new files in a directory get. */
   setStorageClass(path: PathInput, storageClass: string, options?: CallOptions): Promise<Committed>;
+  /** Creates a storage class, or changes the class of this name. */
   defineStorageClass(storageClass: StorageClass, options?: CallOptions): Promise<void>;
+  /** Resolves with all storage classes. */
   listStorageClasses(options?: CallOptions): Promise<readonly StorageClass[]>;
   /**
-   * All of `operations`, or none, if all of `preconditions` hold at the commit. `targetOf` makes
-   * their targets from paths. Up to 10,000 operations and as many preconditions; `refusalOf` says of
-   * the error which of them was refused and why.
+   * Commits all `operations`, or none of them, if all `preconditions` hold at the commit. `targetOf`
+   * converts paths to the targets of operations. At most 10,000 operations and 10,000 preconditions.
+   *
+   * @throws {AshlarError} the error of the first refused operation or precondition; `refusalOf`
+   *   returns which one was refused and why. TOO_LARGE; INVALID_ARGUMENT without operations.
    */
   transact(
     operations: readonly Operation[],
     preconditions?: readonly Precondition[],
     options?: CallOptions,
   ): Promise<TransactionResult>;
-  /** The same, put together step by step. */
+  /** Returns an empty transaction: a builder for `transact`. */
   transaction(): Transaction;
   /**
-   * Brings back what stood at a path, by reference: a file, or a tree with all that was in it. It
-   * becomes visible as a whole. ALREADY_EXISTS where something stands and `replace` is not true.
+   * Restores a file or a directory tree of a past state, by reference. The restored tree becomes
+   * visible in one step.
+   *
+   * @throws {AshlarError} NOT_FOUND if the path did not exist in the past state; ALREADY_EXISTS if the
+   *   target exists and `replace` is not true; INDEX_EXPIRED.
    */
   restore(path: PathInput, options: RestoreOptions): Promise<RestoreResult>;
 
-  // Bytes out. Every block is proved against what the masters committed before the caller sees it.
+  // Reading file data. Every block is verified against the chunk ids that the masters committed
+  // before the caller receives it.
+
+  /**
+   * Resolves with the bytes of a file or range, all of one version.
+   *
+   * @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY; NO_GOOD_REPLICA if no replica of a chunk could be
+   *   read and verified (details.replicas has the error of each replica).
+   */
   readFile(path: PathInput, options?: ReadFileOptions): Promise<Uint8Array>;
-  /** Arrays that are the consumer's to keep (each is a copy of up to 1 MiB). */
+  /** Yields the bytes of a file or range in order, in new arrays of at most 2 MiB (one copy). */
   read(path: PathInput, options?: ReadFileOptions): AsyncIterable<Uint8Array>;
-  /** As `read` without the copy: the consumer releases each slab. */
+  /** As `read`, without a copy. The consumer must release each slab. */
   readSlabs(path: PathInput, options?: ReadFileOptions): AsyncIterable<Slab>;
+  /** As `read`, as a Node stream of bytes. */
   createReadStream(path: PathInput, options?: ReadFileOptions): Readable;
+  /** As `read`, as a web stream. */
   readableStream(path: PathInput, options?: ReadFileOptions): ReadableStream<Uint8Array>;
+  /** Opens the current version of a file, or the version at `at`, for reads at any position. */
   open(path: PathInput, mode?: "read", options?: ReadOptions): Promise<FileHandle>;
 
-  // Bytes in. The new version becomes visible as a whole once the promise resolves (G7).
+  // Writing file data. A new version becomes visible as a whole when the promise resolves (G7).
+
+  /**
+   * Writes a whole file: reads `source` to its end, then publishes the new version in one step. An
+   * existing file is replaced.
+   *
+   * @throws {AshlarError} NOT_FOUND or NOT_A_DIRECTORY (parent), IS_A_DIRECTORY; ALREADY_EXISTS with
+   *   `replace: false`; WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, TOO_LARGE. An error of `source` is
+   *   rethrown. Nothing is visible after an error, except after COMMIT_UNKNOWN, DEADLINE_EXCEEDED and
+   *   CANCELLED, where the file may have been published.
+   */
   writeFile(path: PathInput, source: PutSource, options?: PutOptions): Promise<PutResult>;
-  /** Publishes at its end ("finish" comes after the commit); destroyed before, it leaves nothing. */
+  /**
+   * Returns a Node stream that writes a file. The file is committed before "finish". Destroying the
+   * stream before publishes nothing.
+   */
   createWriteStream(path: PathInput, options?: PutOptions): WriteStream;
+  /** As `createWriteStream`, as a web stream: `close` commits the file, `abort` discards it. */
   writableStream(path: PathInput, options?: PutOptions): WritableStream<Uint8Array>;
 
-  // The cluster, and proof.
+  // The cluster, and verification.
+
+  /** Resolves with the state of masters, chunkservers, repair and history. */
   status(options?: CallOptions): Promise<ClusterStatus>;
   /**
-   * The whole state of the masters at one index: every name and what is known of every chunk, no
-   * file data but that of tiny files. Shows all that was acknowledged before the call.
+   * Yields the whole state of the masters at one log index: all names and all chunk records, no file
+   * data except inline files. The index includes all changes acknowledged before the call.
    */
   backup(options?: CallOptions): AsyncIterable<BackupPart>;
-  /** The masters of the cluster: who they are, adding and removing them, who leads. */
+  /** Status and membership of the masters. */
   readonly masters: Masters;
-  /** Reads and proves a file, or every file below a directory. Chunks first, then their file. */
+  /**
+   * Reads and verifies a file, or every file below a directory. Yields one result per chunk, then one
+   * result for the file.
+   */
   verify(path: PathInput, options?: VerifyOptions): AsyncIterable<VerifyResult>;
-  checksum(path: PathInput, options?: ReadFileOptions & ByteRange): Promise<Checksum>;
+  /** Resolves with the BLAKE3 hash of the bytes of a file or range, computed from verified reads. */
+  checksum(path: PathInput, options?: ReadFileOptions): Promise<Checksum>;
 }

@@ -1,9 +1,13 @@
 /**
- * Ashlar's client library: all that is public, and nothing else.
+ * Ashlar's client library: the complete public API.
  *
- *     await using fs = await connect({ masters: ["127.0.0.1:7000"] });
+ *     import { connect } from "ashlar";
+ *
+ *     await using fs = await connect({ masters: ["127.0.0.1:7400"] });
  *     await fs.writeFile("/hello", "Hello");
- *     for await (const bytes of fs.read("/hello")) …
+ *     for await (const bytes of fs.read("/hello")) process.stdout.write(bytes);
+ *
+ * `ashlar cluster up --dir DIRECTORY` starts a local cluster whose first master listens on 7400.
  */
 export {
   AshlarError,

@@ -8,213 +8,282 @@ import type { Log } from "../shared/ports/log.ts";
 /** Default permission bits of a new file. */
 export const FILE_MODE_DEFAULT = 0o644;
 
-/** What every call takes. */
+/** Options of every call. */
 export interface CallOptions {
-  /** Aborting fails the call with CANCELLED. A write that was not committed leaves nothing visible. */
+  /**
+   * Aborting the signal makes the call fail with CANCELLED. A file write that was not committed
+   * leaves nothing visible. A mutation may have been committed already.
+   */
   readonly signal?: AbortSignal;
   /**
-   * The whole call fails with DEADLINE_EXCEEDED after so long. Default for calls to the masters: the
-   * connection's `timeoutMs`. Transfers have no limit of their own by default: they go on as long
-   * as they progress.
+   * Timeout of the whole call in milliseconds, with all its retries. The call then fails with
+   * DEADLINE_EXCEEDED. Default for calls to the masters: the `timeoutMs` of the connection.
+   * Transfers of file data have no timeout by default; only a transfer without progress fails.
    */
   readonly timeoutMs?: number;
-  /** What a call that looks must see. Default: the connection's. Calls that change something take no notice. */
+  /**
+   * Consistency of a call that reads from the masters. Default: the `readMode` of the connection.
+   * Mutations ignore it.
+   */
   readonly readMode?: ReadModeName;
 }
 
 /**
- * What a call that looks must see:
+ * Consistency of reads from the masters:
  *
- * - `linearizable`: everything that was acknowledged to anybody before the call. The leader answers.
- * - `session`: everything that this connection has seen or done, so it never goes back. Any master.
- * - `stale`: some state of the past, as any master has it. The only one without a majority.
+ * - `linearizable`: the read shows every change acknowledged to any client before the call. The
+ *   leader answers, or a follower that asks the leader for its commit index.
+ * - `session`: the read shows every change that this connection has made or seen, and never an
+ *   older state than an earlier read. Any master that has applied these changes answers.
+ * - `stale`: the read shows some past state. Any master answers. The only mode that works without
+ *   a majority of the masters.
  */
 export type ReadModeName = "linearizable" | "session" | "stale";
 
 /**
- * A state of the past: its log index, a time (milliseconds since the epoch, by the masters' clock and
- * to the second), or so long ago. INDEX_EXPIRED where the history does not reach back so far.
+ * A past state of the namespace: a log index, a time in milliseconds since the Unix epoch by the
+ * clock of the masters, or a duration before now in milliseconds. Times have a resolution of one
+ * second. Calls fail with INDEX_EXPIRED for a state that the history no longer contains.
  */
 export type AsOf = number | { readonly timeMs: number } | { readonly agoMs: number };
 
-/** What calls that look take. */
+/** Options of every call that reads names, attributes or file content. */
 export interface ReadOptions extends CallOptions {
-  /** Default: now. */
+  /** The state to read. Default: the current state. */
   readonly at?: AsOf;
 }
 
+/** Options of `FileSystem.restore`. */
 export interface RestoreOptions extends CallOptions {
-  /** The state that is brought back. */
+  /** The state to restore from. */
   readonly at: AsOf;
-  /** Where to. Default: its own place. */
+  /** Path to restore to. Default: the path itself. */
   readonly to?: PathInput;
-  /** true: what stands there is replaced, a directory with all that is in it. Default: false. */
+  /**
+   * true: replaces an existing file or directory at the target; a directory is removed with all its
+   * content. false: fails with ALREADY_EXISTS. Default: false.
+   */
   readonly replace?: boolean;
 }
 
+/** Options of `connect`. `signal`, `timeoutMs` and `readMode` are also the defaults of all calls. */
 export interface ConnectOptions extends CallOptions {
-  /** Addresses ("host:port") of some masters; the rest are learnt from them. At least one. */
+  /**
+   * Addresses ("host:port") of at least one master. The client fetches the addresses of the other
+   * masters from the cluster.
+   */
   readonly masters: readonly string[];
-  /** 32 hex digits. Servers of another cluster are refused with WRONG_CLUSTER. Default: take it as it is. */
+  /**
+   * Id of the cluster, 32 hex digits. Servers of another cluster are refused with WRONG_CLUSTER.
+   * Default: the id of the cluster that answers.
+   */
   readonly clusterId?: string;
-  /** Default limit of one call to the masters, with all its retries: 30,000. */
+  /**
+   * Default timeout of one call to the masters in milliseconds, with all its retries.
+   * Default: 30,000.
+   */
   readonly timeoutMs?: number;
-  /** Of calls that do not say. Default: linearizable. */
+  /** Default consistency of reads. Default: linearizable. */
   readonly readMode?: ReadModeName;
-  /** An index that session reads must see: the `lastIndex` of another connection. Default: none. */
+  /**
+   * Log index that reads in mode `session` must at least show: the `lastIndex` of another
+   * connection. Default: 0.
+   */
   readonly seenIndex?: number;
-  /** The world. Default: this machine's. The simulator and tests give another. */
+  /**
+   * The ports of the process: clock, network and so on. Tests and the simulator inject their own.
+   * Default: those of this process.
+   */
   readonly env?: Env;
-  /** This machine's name, so that a chunkserver on it is preferred. Default: this machine's. */
+  /**
+   * Name of the machine. A chunkserver registered under the same host name is preferred for reads,
+   * and placed first in write chains. Default: the host name of this machine; "" if `env` is given.
+   */
   readonly hostName?: string;
-  /** Shown in the masters' logs. Default: "client". */
+  /** Name of this client in the logs of the masters. Default: "client". */
   readonly clientName?: string;
-  /** Told of every attempt that failed and is repeated. Must not throw. */
+  /** Called before each retry of a failed attempt. Must not throw. */
   readonly onRetry?: (event: RetryEvent) => void;
-  /** Default: nothing is logged. Ignored where `env` is given (it has a log). */
+  /** Receives log lines. Ignored if `env` is given, which has a log. Default: no log. */
   readonly log?: Log;
 }
 
-/** Something failed and is tried again; the caller sees nothing but this. */
+/** A failed attempt that is repeated. The caller receives no error for it. */
 export interface RetryEvent {
-  /** What is repeated: a method name ("namespace.stat"), "chunk write" or "chunk read". */
+  /** What is repeated: a method name such as "namespace.stat", "chunk write" or "chunk read". */
   readonly operation: string;
-  /** From 1. */
+  /** Number of the failed attempt, from 1. */
   readonly attempt: number;
+  /** Delay before the next attempt, in milliseconds. */
   readonly delayMs: number;
+  /** Error of the failed attempt. */
   readonly error: AshlarError;
 }
 
-/** Bytes `start` to `end`, the last one not included. Default: all. An `end` behind the file's is cut. */
+/** Bytes [start, end) of a file. Default: the whole file. */
 export interface ByteRange {
+  /** First byte, from 0. Default: 0. */
   readonly start?: number;
+  /** First byte after the range. Values beyond the end of the file mean the end. Default: the end. */
   readonly end?: number;
 }
 
+/** Options of calls that read the content of a file. */
 export interface ReadFileOptions extends ReadOptions, ByteRange {
-  /** How far to read ahead of the consumer. Default: 16 MiB. */
+  /** Bytes to read ahead of the consumer. Default: 16 MiB. */
   readonly readAheadBytesMax?: number;
 }
 
+/** Options of `FileSystem.list`. */
 export interface ListOptions extends ReadOptions {
-  /** Entries a call to the master. 1 to 10,000; default 1,000. */
+  /** Entries fetched per call to the masters, 1 to 10,000. Default: 1,000. */
   readonly pageSize?: number;
 }
 
+/** Options of `FileSystem.listPage`. */
 export interface ListPageOptions extends ReadOptions {
-  /** From the page before. Default: the first page. */
+  /** `next` of the previous page; `at` is then ignored. Default: the first page. */
   readonly cursor?: ListCursor;
-  /** 1 to 10,000; default 1,000. */
+  /** Entries on the page, 1 to 10,000. Default: 1,000. */
   readonly limit?: number;
 }
 
-/** Where the next page begins. Opaque; pages under one cursor show one index (G12). */
+/** Position of the next page. Opaque. All pages of one listing show the same log index (G12). */
 export interface ListCursor {
+  /** Log index that the listing shows. */
   readonly index: number;
+  /** Name of the last entry of the previous page. */
   readonly after: Uint8Array;
 }
 
+/** Options of `FileSystem.walk`. */
 export interface WalkOptions extends ReadOptions {
-  /** Directories that are listed at the same time. Default: 4. */
+  /** Directories listed ahead at the same time. Default: 4. */
   readonly concurrency?: number;
-  /** Entries deeper than this below `path` are not visited. Default: no limit. */
+  /** Deepest level to visit: 1 visits only the entries of `path`. Default: no limit. */
   readonly depthMax?: number;
 }
 
+/** Owner of a new file or directory. */
 export interface OwnerOptions {
-  /** Default: 0. */
+  /** User id. Default: 0. */
   readonly uid?: number;
-  /** Default: 0. */
+  /** Group id. Default: 0. */
   readonly gid?: number;
 }
 
+/** Options of `FileSystem.mkdir`. */
 export interface MakeDirectoryOptions extends CallOptions, OwnerOptions {
-  /** mkdir -p: missing parents are made; a directory that is there is no error. Default: false. */
+  /**
+   * As `mkdir -p`: creates missing parents, and succeeds if the directory exists already.
+   * Default: false.
+   */
   readonly parents?: boolean;
   /** Permission bits. Default: 0o755. */
   readonly mode?: number;
 }
 
+/** Options of `FileSystem.create`. */
 export interface CreateOptions extends CallOptions, OwnerOptions {
   /** Permission bits. Default: 0o644. */
   readonly mode?: number;
 }
 
+/** Options of `FileSystem.rename`. */
 export interface RenameOptions extends CallOptions {
-  /** true: ALREADY_EXISTS if `to` is there (RENAME_NOREPLACE). Default: false. */
+  /** true: fails with ALREADY_EXISTS if `to` exists, as RENAME_NOREPLACE. Default: false. */
   readonly noReplace?: boolean;
 }
 
+/** Options of `FileSystem.copy`. */
 export interface CopyOptions extends CallOptions, OwnerOptions {
-  /** false: ALREADY_EXISTS if `to` is there. Default: true. */
+  /** false: fails with ALREADY_EXISTS if `to` exists. Default: true. */
   readonly replace?: boolean;
-  /** true: the copy keeps mode, owner and times. Default: false. */
+  /** true: the copy keeps mode, owner and times of the source. Default: false. */
   readonly preserve?: boolean;
 }
 
+/** Attributes to change. Absent attributes keep their value. */
 export interface AttributeChanges {
+  /** Permission bits. */
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;
-  /** Milliseconds since the Unix epoch. */
+  /** Time of modification, in milliseconds since the Unix epoch. */
   readonly mtimeMs?: number;
+  /** Time of access, in milliseconds since the Unix epoch. */
   readonly atimeMs?: number;
 }
 
+/** Options of calls that write a file. */
 export interface PutOptions extends CallOptions, OwnerOptions {
-  /** false: ALREADY_EXISTS if the name is taken. Default: true. */
+  /** false: fails with ALREADY_EXISTS if the path exists. Default: true. */
   readonly replace?: boolean;
   /** Permission bits. Default: 0o644. */
   readonly mode?: number;
-  /** Default: the time of the commit. */
+  /** Time of modification, in milliseconds since the Unix epoch. Default: the time of the commit. */
   readonly mtimeMs?: number;
-  /** For a new file. Default: its directory's. */
+  /** Storage class of a new file. Default: the class of its directory. */
   readonly storageClass?: string;
-  /** A power of two, 1 MiB to 64 MiB. Default: 64 MiB. */
+  /** Size of each chunk but the last: a power of two, 1 MiB to 64 MiB. Default: 64 MiB. */
   readonly chunkSizeBytes?: number;
-  /** The size of the source where it is known. It need not be right: it only saves work. */
+  /** Expected size of the source in bytes. A wrong value is harmless; a right one saves calls. */
   readonly sizeHint?: number;
-  /** Bytes that at least `copiesMin` servers have written, so far. Never goes back. */
+  /**
+   * Called with the number of bytes that whole write chains (at least `copiesMin` servers) have
+   * acknowledged so far. The number never decreases.
+   */
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** A place in the change feed: events from it on are still to come. */
+/** Position in the change feed. A watch from a cursor starts with the event at the cursor. */
 export interface WatchCursor {
-  /** The log index of an entry. */
+  /** Log index of an entry. */
   readonly index: number;
-  /** The number of an event among those of the entry, from 0. */
+  /** Number of an event among the events of this entry, from 0. */
   readonly sequence: number;
 }
 
+/** Options of `FileSystem.watch`. */
 export interface WatchOptions {
-  /** The first index, or place, that is wanted. Default: after all that is committed now. */
+  /**
+   * Where the watch starts: the first log index, or a cursor. Default: after the last committed
+   * entry.
+   */
   readonly from?: number | WatchCursor;
-  /** Aborting ends the watch with CANCELLED. */
+  /** Aborting the signal ends the watch with CANCELLED. */
   readonly signal?: AbortSignal;
-  /** So long without a word from any master ends it. Default: the connection's `timeoutMs`. */
+  /**
+   * The watch fails after this many milliseconds without a message from any master.
+   * Default: the `timeoutMs` of the connection.
+   */
   readonly timeoutMs?: number;
   /**
-   * Told, about once a second, how far the feed was read, also where nothing concerned the path:
-   * all events before `next` were given. Must not throw.
+   * Called about once a second, also when no event concerned the path. All events before `next`
+   * were delivered. Must not throw.
    */
   readonly onProgress?: (next: WatchCursor) => void;
 }
 
+/** Options of `FileSystem.verify`. */
 export interface VerifyOptions extends CallOptions {
-  /** true: every replica is read and proved, not only one that is good. Default: false. */
+  /** true: reads and verifies every replica, not only one good replica. Default: false. */
   readonly allReplicas?: boolean;
 }
 
 /**
- * Bytes that are asked for, into an array of the library's: the cheapest source, because the bytes
- * are not copied again on their way to the wire.
+ * A source that fills buffers of the library. The cheapest source: its bytes are not copied before
+ * they are sent.
  */
 export interface FillSource {
-  /** Puts at least 1 byte at the start of `target`, or returns 0 at the end. One call at a time. */
+  /**
+   * Writes at least 1 byte to the start of `target` and resolves with their number, or resolves
+   * with 0 at the end. Calls never overlap.
+   */
   fill(target: Uint8Array): Promise<number>;
 }
 
-/** Where a file's bytes may come from. Text is written as UTF-8. It is read once, to its end. */
+/** Sources of file content. A source is read once, to its end. Text is written as UTF-8. */
 export type PutSource =
   | AsyncIterable<Uint8Array>
   | Iterable<Uint8Array>

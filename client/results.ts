@@ -4,88 +4,104 @@ import type { BackupHead } from "../shared/protocol/backup-api.ts";
 import type { FeedEvent } from "../shared/protocol/feed-api.ts";
 import type { CallOptions, ListCursor, ReadFileOptions, WatchCursor } from "./options.ts";
 
+/** An entry of a directory. */
 export interface DirectoryEntry {
-  /** As stored: bytes, which need not be UTF-8. */
+  /** Name as stored: bytes, not necessarily UTF-8. */
   readonly name: Uint8Array;
-  /** For people: one line, unambiguous (see `displayName`). */
+  /** Name for display: one line, unambiguous (see `displayName`). */
   readonly displayName: string;
   readonly attributes: Attributes;
 }
 
+/** One page of a directory listing. */
 export interface ListPage {
-  /** The index that the whole listing shows. */
+  /** Log index that all pages of the listing show. */
   readonly index: number;
   readonly entries: readonly DirectoryEntry[];
-  /** For the next page; null after the last. */
+  /** Cursor of the next page. Null on the last page. */
   readonly next: ListCursor | null;
 }
 
+/** A file or directory that `walk` visits. */
 export interface WalkEntry extends DirectoryEntry {
-  /** Absolute, as bytes: what the other calls take. */
+  /** Absolute path as bytes, a valid argument of the other calls. */
   readonly path: Uint8Array;
-  /** 1 for an entry of the directory that was named. */
+  /** Level below the walked directory. 1 for its own entries. */
   readonly depth: number;
 }
 
-/** What a mutation that was committed answers. */
+/** Result of a committed mutation. */
 export interface Committed {
-  /** The log index of the commit. */
+  /** Log index of the commit. */
   readonly index: number;
-  /** The inode that was made or changed; null where there is none left. */
+  /** Inode that was created or changed. Null if the inode was removed. */
   readonly inode: number | null;
 }
 
+/** Result of a committed file write. */
 export interface PutResult extends Committed {
+  /** Size of the file. */
   readonly sizeBytes: number;
-  /** 0 for a file that lives inline in the metadata. */
+  /** Number of chunks. 0 for a small file whose content is stored inline in the metadata. */
   readonly chunkCount: number;
-  /** Bytes that went over the wire: fewer than the size where chunks were named again. */
+  /** Bytes sent over the wire. Fewer than `sizeBytes` if chunks of zeros were sent only once. */
   readonly sentBytes: number;
-  /** See `contentRootOf`: equal files that were cut alike have equal roots. */
+  /** Hash of the content (see `contentRootOf`). Equal files with equal chunk sizes have equal roots. */
   readonly contentRoot: Uint8Array;
-  /** Chunks that were sealed on fewer servers than wanted; the masters repair them. */
+  /** Chunks with fewer replicas than the storage class wants. The masters repair them. */
   readonly chunksUnderReplicated: number;
 }
 
-/** Verified bytes in a receive slab: nothing was copied. */
+/** Verified bytes in a receive buffer of the library, without a copy. */
 export interface Slab {
-  /** Valid until `release`. Not to be written to. */
+  /** Valid until `release`. Must not be written to. */
   readonly bytes: Uint8Array;
+  /** Position of the first byte in the file. */
   readonly positionBytes: number;
-  /** Gives the slab back. Must be called once; without it the read stalls. */
+  /** Returns the buffer to the library. Must be called exactly once; otherwise the read stalls. */
   release(): void;
 }
 
+/** Result of `FileSystem.checksum`. */
 export interface Checksum {
-  /** BLAKE3-256 of the bytes, 64 hex digits: what `b3sum` prints. */
+  /** BLAKE3-256 of the bytes as `b3sum` prints it: 64 hex digits. */
   readonly blake3: string;
+  /** Number of bytes that were hashed. */
   readonly sizeBytes: number;
-  /** 64 hex digits. */
+  /** Content root of the file: 64 hex digits. */
   readonly contentRoot: string;
-  /** The version that was read. */
+  /** Version of the file that was read. */
   readonly version: number;
 }
 
-/** What was found of one replica (`serverId` null: of the chunk by whoever served it). */
+/** Verification result of one replica, or of the chunk if `serverId` is null. */
 export interface ReplicaResult {
+  /** Null if any replica may have answered (`allReplicas` is false). */
   readonly serverId: string | null;
+  /** Address of the server. Null if `serverId` is null. */
   readonly address: string | null;
+  /** All bytes were read and match their hashes. */
   readonly isGood: boolean;
-  /** Why not. */
+  /** Why the replica is not good. Null if it is. */
   readonly error: Error | null;
 }
 
+/** Verification result of a chunk, or of a file after all its chunks. */
 export type VerifyResult =
   | {
       readonly kind: "chunk";
+      /** Path of the file. */
       readonly path: Uint8Array;
+      /** Position of the chunk in the file, from 0. */
       readonly position: number;
+      /** 64 hex digits. */
       readonly chunkId: string;
       readonly lengthBytes: number;
-      /** All replicas with `allReplicas`; else one result for the chunk. */
+      /** One result per replica with `allReplicas`, else one result for the chunk. */
       readonly replicas: readonly ReplicaResult[];
+      /** Number of replicas that the storage class of the file wants. */
       readonly copiesWanted: number;
-      /** Some replica is good: the bytes can be read. */
+      /** At least one replica is good. */
       readonly isReadable: boolean;
     }
   | {
@@ -93,52 +109,69 @@ export type VerifyResult =
       readonly path: Uint8Array;
       readonly sizeBytes: number;
       readonly chunkCount: number;
-      /** Every byte can be read and was proved. */
+      /** All bytes were read and verified, and the chunks match the content root of the file. */
       readonly isReadable: boolean;
-      /** Replicas that were tried and are bad, over all chunks. */
+      /** Verified replicas that are not good, over all chunks. */
       readonly badReplicaCount: number;
-      /** Why it could not be examined at all (it went away meanwhile), else null. */
+      /** Why the file could not be verified, for example because it was removed. Else null. */
       readonly error: Error | null;
     };
 
-/** Something that happened in the namespace. `next` is where a watch goes on after it. */
+/** A change in the namespace. `next` is the cursor after the event. */
 export type WatchEvent = FeedEvent & { readonly next: WatchCursor };
 
 /**
- * The events of a path, in the order of the log, each once (G15). Goes on over leader changes and
- * the deaths of masters. It is read by one consumer at a time; who comes later goes on at `cursor`.
+ * The events of a path, each delivered once, in log order (G15). A watch continues at another
+ * master after the loss of a master or a change of the leader.
+ *
+ * A watch supports one consumer at a time. A new `for await` loop continues at `cursor`.
  */
 export interface Watch extends AsyncIterable<WatchEvent> {
-  /** Every event before it was given: the `from` of a later watch. Null before one from "now" begins. */
+  /**
+   * Position after the last delivered event: the `from` of a later watch. Null until a watch
+   * without `from` has received its first message.
+   */
   readonly cursor: WatchCursor | null;
 }
 
-/** An open file. It shows the version that it was opened at until it is closed (G7, G11). */
+/**
+ * An open file. Reads show the version at the time of `open` until `close`, also after the file was
+ * replaced, renamed or removed (G7, G11).
+ */
 export interface FileHandle extends AsyncDisposable {
+  /** Attributes of the open version. */
   readonly attributes: FileAttributes;
-  /** Up to `lengthBytes` bytes at `position`, in an array that is the caller's; empty at the end. */
+  /**
+   * Resolves with the verified bytes [position, position + lengthBytes), fewer at the end of the
+   * file, in a new array. Empty beyond the end.
+   */
   read(
     range: { readonly position: number; readonly lengthBytes: number },
     options?: CallOptions,
   ): Promise<Uint8Array>;
-  /** Fills `target` from `position`; resolves to the bytes read, fewer only at the end of the file. */
+  /**
+   * Fills `target` with the verified bytes from `position` on. Resolves with the number of bytes,
+   * which is less than `target.length` only at the end of the file.
+   */
   readInto(target: Uint8Array, position: number, options?: CallOptions): Promise<number>;
-  /** Arrays that are the consumer's to keep. */
+  /** Yields the verified bytes of the range in order, in new arrays. `at` is ignored. */
   stream(options?: ReadFileOptions): AsyncIterable<Uint8Array>;
-  /** As `stream`, in slabs that the consumer releases. */
+  /** As `stream`, without a copy. The consumer must release each slab. */
   slabs(options?: ReadFileOptions): AsyncIterable<Slab>;
-  /** Attributes of the version that is open. */
+  /** Returns the attributes of the open version. */
   stat(): FileAttributes;
+  /** Closes the handle. Pending reads fail with CANCELLED. */
   close(): Promise<void>;
 }
 
-/** A backup as it comes: the head first, then rows in the order of their keys, as `encodePairs` writes them. */
+/** A part of a backup: first the head, then rows sorted by key, encoded by `encodePairs`. */
 export type BackupPart =
   | { readonly kind: "head"; readonly head: BackupHead }
-  /** The bytes are the consumer's to keep. */
+  /** `bytes` is a new array. */
   | { readonly kind: "rows"; readonly rowCount: number; readonly bytes: Uint8Array };
 
+/** A Node stream that writes a file. */
 export interface WriteStream extends Writable {
-  /** Null before "finish". */
+  /** Result of the commit. Null before "finish". */
   readonly result: PutResult | null;
 }

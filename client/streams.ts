@@ -4,18 +4,21 @@ import { assert } from "../shared/base/assert.ts";
 import { AshlarError } from "../shared/base/errors.ts";
 import type { PutResult, WriteStream } from "./results.ts";
 
-/** The file system's iterables and promises as streams of Node and of the web. */
+/** Adapters from the iterables and promises of the library to Node streams and web streams. */
 
+/** Bytes that a Node stream buffers before it applies back-pressure. */
 const BUFFERED_BYTES = 1024 * 1024;
 
-/** Writes a whole file from `source`; gives up when `signal` aborts. */
+/** Writes a whole file from `source`. Fails when `signal` aborts. */
 type WriteFile = (source: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<PutResult>;
 
+/** Returns a Node stream of `bytes`. Destroying the stream ends the iteration. */
 export function toNodeReadable(bytes: AsyncIterable<Uint8Array>): Readable {
-  // In pieces as they come: `objectMode: false` makes it a stream of bytes, with their count.
+  // `objectMode: false` makes the stream count bytes instead of pieces. Pieces keep their sizes.
   return Readable.from(bytes, { objectMode: false, highWaterMark: BUFFERED_BYTES });
 }
 
+/** Returns a web stream of `bytes`. Cancelling the stream ends the iteration. */
 export function toWebReadable(bytes: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>(
@@ -33,38 +36,39 @@ export function toWebReadable(bytes: AsyncIterable<Uint8Array>): ReadableStream<
   );
 }
 
-/** Bytes that are pushed at one end and pulled at the other, one piece at a time. */
+/** Connects a writer that pushes pieces to a reader that pulls them. Holds at most one piece. */
 class BytePipe implements AsyncIterable<Uint8Array> {
   #piece: {
     readonly bytes: Uint8Array;
-    readonly taken: () => void;
-    readonly refused: (error: unknown) => void;
+    readonly resolve: () => void;
+    readonly reject: (error: unknown) => void;
   } | null = null;
-  /** Why nothing is read any more. */
+  /** Why the reader failed. Null while it reads. */
   #failure: { readonly error: unknown } | null = null;
   #isEnded = false;
   #wake: () => void = () => {};
 
   /**
-   * Resolves when the reader asks for the next piece: only then may `bytes` be reused.
+   * Resolves when the reader requests the next piece. The caller must not reuse `bytes` before.
    *
-   * @throws what `fail` was told
+   * @throws the error passed to `fail`.
    */
   push(bytes: Uint8Array): Promise<void> {
     if (this.#failure !== null) return Promise.reject(this.#failure.error);
-    assert(this.#piece === null && !this.#isEnded, "pieces are pushed one at a time");
+    assert(this.#piece === null && !this.#isEnded, "pushes do not overlap and precede the end");
     return new Promise((resolve, reject) => {
-      this.#piece = { bytes, taken: resolve, refused: reject };
+      this.#piece = { bytes, resolve, reject };
       this.#wake();
     });
   }
 
-  /** The reader is gone. */
+  /** Rejects the pending push and all later ones with `error`: the reader has failed. */
   fail(error: unknown): void {
     this.#failure = { error };
-    this.#piece?.refused(error);
+    this.#piece?.reject(error);
   }
 
+  /** Ends the iteration after the last piece. */
   end(): void {
     this.#isEnded = true;
     this.#wake();
@@ -76,7 +80,7 @@ class BytePipe implements AsyncIterable<Uint8Array> {
       if (piece !== null) {
         yield piece.bytes;
         this.#piece = null;
-        piece.taken();
+        piece.resolve();
       } else if (this.#isEnded) {
         return;
       } else {
@@ -88,8 +92,9 @@ class BytePipe implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** A put that is fed piece by piece. */
+/** A file write whose source is pushed piece by piece. */
 class PushedWrite {
+  /** Settles when the write has ended. */
   readonly done: Promise<PutResult>;
   readonly #pipe = new BytePipe();
   readonly #controller = new AbortController();
@@ -99,17 +104,18 @@ class PushedWrite {
     this.done.catch((error: unknown) => this.#pipe.fail(error));
   }
 
-  /** Resolves when the bytes are taken. @throws what the put failed with */
+  /** Resolves when the write has consumed `bytes`. @throws the error of the write. */
   async write(bytes: Uint8Array): Promise<void> {
     if (bytes.length > 0) await this.#pipe.push(bytes);
   }
 
+  /** Ends the source. Resolves after the commit. */
   finish(): Promise<PutResult> {
     this.#pipe.end();
     return this.done;
   }
 
-  /** Resolves when nothing of it is under way any more. */
+  /** Cancels the write. Resolves when it has ended. */
   async abort(cause: unknown): Promise<void> {
     this.#controller.abort(
       new AshlarError("CANCELLED", "Cannot write the file: the stream was destroyed", { cause }),
@@ -118,7 +124,10 @@ class PushedWrite {
   }
 }
 
-/** Publishes the file before "finish"; destroyed before that, it leaves nothing. */
+/**
+ * Returns a Node stream that feeds `put`. The file is committed before "finish". If the stream is
+ * destroyed before, nothing is published.
+ */
 export function toNodeWritable(put: WriteFile): WriteStream {
   const pushed = new PushedWrite(put);
   let result: PutResult | null = null;
@@ -141,18 +150,18 @@ export function toNodeWritable(put: WriteFile): WriteStream {
       pushed.abort(error).then(() => callback(error), callback);
     },
   });
-  // Told at once, however long the next piece takes to come.
+  // Reports a failed write immediately, without waiting for the next piece.
   pushed.done.catch((error: Error) => stream.destroy(error));
   Object.defineProperty(stream, "result", { get: () => result, enumerable: true });
   return stream as WriteStream;
 }
 
-/** Publishes the file when it is closed; aborted before that, it leaves nothing. */
+/** Returns a web stream that feeds `put`: `close` commits the file, `abort` publishes nothing. */
 export function toWebWritable(put: WriteFile): WritableStream<Uint8Array> {
   const pushed = new PushedWrite(put);
   return new WritableStream<Uint8Array>({
     start: (controller) => {
-      // Told at once, however long the next piece takes to come.
+      // Reports a failed write immediately, without waiting for the next piece.
       pushed.done.catch((error: unknown) => controller.error(error));
     },
     write: (bytes) => pushed.write(bytes),
