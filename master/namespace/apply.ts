@@ -16,8 +16,8 @@ import { applyOnce, closeSession, expireSessions, keepSession, openSession } fro
 import { refusedOutcome, transact } from "./transaction.ts";
 
 /**
- * Applies one committed command. Changes the state if and only if the outcome is ok, but for the
- * outcome itself, which a session keeps, and the time.
+ * Applies one committed command and returns its outcome. A refused command changes only two things:
+ * its session stores the outcome, and the state takes over the leader's time.
  */
 export function applyCommand(change: Change, command: Command): Outcome {
   const outcome = applyOrRefuse(change, command);
@@ -40,7 +40,10 @@ function applyOrRefuse(change: Change, command: Command): Outcome {
 }
 
 const missingClusterRefusal = (command: Command): Refusal =>
-  new Refusal("UNAVAILABLE", `Cannot apply ${command.kind}: expected a cluster: none was made yet`);
+  new Refusal(
+    "UNAVAILABLE",
+    `Cannot apply ${command.kind}: expected a bootstrapped cluster: current state is empty`,
+  );
 
 function dispatch(change: Change, command: Command): Outcome {
   switch (command.kind) {
@@ -58,7 +61,7 @@ function dispatch(change: Change, command: Command): Outcome {
 
 type SessionlessCommand = Exclude<Command, { kind: "transact" | "define-storage-class" }>;
 
-/** Commands without a session. */
+/** Applies a command that belongs to no client session. */
 function applySessionless(change: Change, command: SessionlessCommand): void {
   switch (command.kind) {
     case "bootstrap":
@@ -95,7 +98,7 @@ function applySessionless(change: Change, command: SessionlessCommand): void {
       reclaim(change, command);
       break;
     case "checkpoint":
-      break; // It says something of the state and changes nothing in it.
+      break; // `Namespace` compares the state hashes. The command changes no record.
     case "raise-feature-level":
       raiseFeatureLevel(change, command);
       break;
@@ -104,7 +107,7 @@ function applySessionless(change: Change, command: SessionlessCommand): void {
   }
 }
 
-/** What `run` refuses is an outcome that the session keeps. */
+/** Runs `run` and turns its refusal into an outcome, which the session stores like a success. */
 function runOrRefuse(change: Change, run: () => void): Outcome {
   try {
     run();

@@ -3,23 +3,27 @@ import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { DirectoryInode, FileInode, InodeRecord } from "./records.ts";
 import type { State } from "./state.ts";
 
-/** Index of the entry that last changed the inode; for a directory, also one that changed its entries. */
+/**
+ * Returns the index of the log entry that last changed the inode. For a directory, a change of its
+ * entries counts too.
+ */
 export function inodeVersion(state: State, inode: InodeRecord): LogIndex {
   if (inode.kind === "file") return inode.version;
   return Math.max(inode.version, state.directory(inode.id).version) as LogIndex;
 }
 
 /**
- * What `stat` says of an inode.
+ * Returns the attributes of an inode, as `stat` answers them.
  *
- * @param at the index that is read: of a directory's record, which has no history, what is newer is
- *   left out where the inode has a value of its own.
+ * @param at the index that is read. The directory record has no history. If it is newer than `at`,
+ *   `ctimeMs` and `version` come from the inode record; `mtimeMs` and `entryCount` are the present
+ *   values.
  */
 export function attributesOf(state: State, inode: InodeRecord, at: LogIndex): Attributes {
   return inode.kind === "file" ? fileAttributes(inode) : directoryAttributes(state, inode, at);
 }
 
-// One literal for each: a spread costs more than all the rest of a stat.
+// One object literal for each kind: an object spread costs more than the rest of a `stat`.
 
 function fileAttributes(file: FileInode): Attributes {
   const { content } = file;

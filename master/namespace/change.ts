@@ -36,37 +36,43 @@ import {
 import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts";
 
 /**
- * What waits until no readable state shows it: the second part of a reclaim key. History first, so
- * that within one index old positions give up their chunks before their content goes.
+ * What a row of the reclaim queue refers to. The code is the second part of the row's key, so it is
+ * on disk. "history" sorts first: within one index, superseded positions release their chunks
+ * before the content of these positions is removed.
  */
 export const RECLAIM_KIND = { history: "1", content: "2", inode: "3" } as const;
+/** A code of `RECLAIM_KIND`, one character. */
 export type ReclaimKind = (typeof RECLAIM_KIND)[keyof typeof RECLAIM_KIND];
 
-export function reclaimKey(index: LogIndex, kind: ReclaimKind, what: ByteText): Key {
-  return (TABLE_BYTE.reclaim + u64(index) + kind + what) as Key;
+/**
+ * Returns the key of a row of the reclaim queue.
+ *
+ * @param index the entry that made the subject invisible
+ * @param subject a history key, a content id or an inode id, depending on `kind`
+ */
+export function reclaimKey(index: LogIndex, kind: ReclaimKind, subject: ByteText): Key {
+  return (TABLE_BYTE.reclaim + u64(index) + kind + subject) as Key;
 }
 
 type Mutable<Value> = { -readonly [Field in keyof Value]: Value[Field] };
 
 /**
- * What becomes of the state by one entry: reads, and writes that keep the history. `finish` ends it;
- * `rollback` takes back all that it has done so far.
+ * The changes that one log entry makes to the state: reads, and writes that keep the history.
+ * `rollback` undoes every change so far. `finish` completes the entry.
  */
 export class Change extends State {
   readonly index: LogIndex;
-  /** The leader's time, monotone over all entries. */
+  /** The leader's time in ms since 1970. Monotone over all entries. */
   readonly nowMs: number;
   readonly hasher: Hasher;
-  /** `contentRoot` of an empty file of the default chunk size: most files begin as one. */
+  /** `contentRoot` of an empty file of the default chunk size. Most files start empty. */
   readonly emptyRoot: Uint8Array;
-  /**
-   * Private: a write that bypasses this class would bypass the history.
-   */
+  /** Private, so that no caller can write a versioned record without its history. */
   readonly #overlay: Overlay;
-  /** The totals as this entry has changed them; written once, at its end. */
+  /** The totals after the changes of this entry. Written once, by `finish`. Null: unchanged. */
   #totals: Mutable<TotalsRecord> | null = null;
   #restoredChunks = 0;
-  /** What it did, for the feed; written once, at its end. */
+  /** Feed events of this entry, in order. Written once, by `finish`. */
   #events: FeedRecord[] = [];
 
   constructor(options: {
@@ -85,34 +91,42 @@ export class Change extends State {
     this.#overlay.begin();
   }
 
-  /** Chunks that this entry has referred to by way of the past. @returns how many, with these. */
+  /**
+   * Adds to the number of chunks that this entry has restored from the past.
+   *
+   * @returns the sum for this entry
+   */
   addRestoredChunks(chunkCount: number): number {
     this.#restoredChunks += chunkCount;
     return this.#restoredChunks;
   }
 
+  /** Writes the totals and the feed events. The entry cannot be rolled back after this. */
   finish(): void {
     if (this.#events.length > 0) this.#writeEvents();
     if (this.#totals !== null) this.#overlay.set(TOTALS, META_KEY.totals, this.#totals);
     this.#overlay.end();
   }
 
+  /** Undoes every change of this entry. More changes may follow. */
   rollback(): void {
     this.#totals = null;
     this.#events = [];
     this.#overlay.rollback();
   }
 
+  /** The totals, with the changes of this entry. */
   override get totals(): TotalsRecord {
     return this.#totals ?? super.totals;
   }
 
+  /** Replaces the named fields of the totals. */
   updateTotals(changes: Partial<TotalsRecord>): void {
     this.#totals ??= { ...super.totals };
     Object.assign(this.#totals, changes);
   }
 
-  /** Tells those who watch. In the order in which things happen. */
+  /** Adds an event to the change feed. Events must be added in the order of the changes. */
   addEvent(event: FeedRecord): void {
     this.#events.push(event);
   }
@@ -128,46 +142,53 @@ export class Change extends State {
     this.updateTotals({ feedBytes });
   }
 
+  /** Writes an inode. The old record moves to the history. */
   putInode(inode: InodeRecord): void {
-    assert(inode.version === this.index, "a record names the entry that writes it");
+    assert(inode.version === this.index, "a record's version is the entry that writes it");
     this.#supersede(INODES, inodeKey(inode.id));
     this.#overlay.set(INODES, inodeKey(inode.id), inode);
   }
 
-  /** An inode under an id that never was used: there is nothing to keep. */
+  /** Writes an inode under an id that was never used. No old record exists. */
   putNewInode(inode: InodeRecord): void {
-    assert(inode.version === this.index, "a record names the entry that writes it");
-    assert(inode.id < this.totals.nextInode, "a new inode has an id that was handed out");
+    assert(inode.version === this.index, "a record's version is the entry that writes it");
+    assert(inode.id < this.totals.nextInode, "the id of a new inode was allocated");
     this.#overlay.insert(INODES, inodeKey(inode.id), inode);
   }
 
-  /** Takes a name that the caller has found free: there is nothing to keep. */
+  /** Writes a directory entry under a name that the caller knows to be free. */
   putEntry(parent: InodeId, name: ByteText, { id, kind }: InodeRecord): void {
     const isDirectory = kind === "directory";
     const record: EntryRecord = { inode: id, version: this.index, isDirectory };
     this.#overlay.insert(ENTRIES, entryKey(parent, name), record);
   }
 
+  /** Deletes a directory entry. The old record moves to the history. */
   deleteEntry(parent: InodeId, name: ByteText): void {
     this.#supersede(ENTRIES, entryKey(parent, name));
     this.#overlay.delete(ENTRIES, entryKey(parent, name));
   }
 
-  /** The position of a content under an id that never was used. */
+  /** Writes a position of a content whose id was never used. No old record exists. */
   putNewPosition(id: ContentId, position: number, record: PositionRecord): void {
-    assert(record.version === this.index, "a record names the entry that writes it");
+    assert(record.version === this.index, "a record's version is the entry that writes it");
     this.#overlay.insert(POSITIONS, positionKey(id, position), record);
   }
 
-  /** @returns true if the old value went to the history, and its chunk reference with it. */
+  /**
+   * Writes a position of a content.
+   *
+   * @returns true if the old record moved to the history. The history then holds its chunk
+   *   reference; otherwise the caller must drop that reference.
+   */
   putPosition(id: ContentId, position: number, record: PositionRecord): boolean {
-    assert(record.version === this.index, "a record names the entry that writes it");
+    assert(record.version === this.index, "a record's version is the entry that writes it");
     const isKept = this.#supersede(POSITIONS, positionKey(id, position));
     this.#overlay.set(POSITIONS, positionKey(id, position), record);
     return isKept;
   }
 
-  /** @returns as `putPosition`. */
+  /** Deletes a position of a content. @returns as `putPosition` */
   deletePosition(id: ContentId, position: number): boolean {
     const isKept = this.#supersede(POSITIONS, positionKey(id, position));
     this.#overlay.delete(POSITIONS, positionKey(id, position));
@@ -197,29 +218,38 @@ export class Change extends State {
     this.#overlay.delete(table, key);
   }
 
+  /** Writes the record of a directory, which has no history: see `DirectoryRecord`. */
   putDirectory(id: InodeId, record: DirectoryRecord): void {
     this.#overlay.set(DIRECTORIES, directoryKey(id), record);
   }
 
-  /** Queues what this entry took out of sight. Counts, if it did so more than once. */
-  queueReclaim(kind: ReclaimKind, what: ByteText): void {
-    const key = reclaimKey(this.index, kind, what);
+  /**
+   * Queues what this entry made invisible to reads of the present state. The value of the row is
+   * how many times this entry queued the same subject.
+   */
+  queueReclaim(kind: ReclaimKind, subject: ByteText): void {
+    const key = reclaimKey(this.index, kind, subject);
     const before = this.#overlay.get(RECLAIMS, key);
     this.#overlay.set(RECLAIMS, key, (before ?? 0) + 1);
     if (before === undefined) this.countReclaimRows(1);
   }
 
-  /** Counts a row of the reclaim queue that came (1) or went (-1). */
+  /** Counts one row of the reclaim queue that was added (1) or removed (-1). */
   countReclaimRows(difference: 1 | -1): void {
     const { historyVersions } = this.totals;
     this.updateTotals({ historyVersions: historyVersions + difference });
   }
 
-  /** Moves the present value to the history, unless this entry wrote it: then nobody can read it. */
+  /**
+   * Copies the present record to the history. Skips a record that this entry wrote itself: no
+   * readable state shows it.
+   *
+   * @returns whether a record was copied
+   */
   #supersede<Value extends VersionedRecord>(table: Table<Value>, key: Key): boolean {
     const old = this.#overlay.get(table, key);
     if (old === undefined || old.version === this.index) return false;
-    assert(old.version < this.index, "entries are applied in order");
+    assert(old.version < this.index, "entries are applied in the order of their indexes");
     const history = historyKey(key, this.index);
     this.#overlay.insert(HISTORY, history, old);
     this.queueReclaim(RECLAIM_KIND.history, history);

@@ -2,60 +2,71 @@ import { equalBytes, toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 
-/** What the state was at one index: members that agree have equal hashes. */
+/** The hash of the state at one index. Members with equal states have equal hashes. */
 export interface StateMark {
   readonly index: LogIndex;
   readonly stateHash: Uint8Array;
 }
 
-/** Marks that are kept for who asks, and verdicts that wait for theirs. */
+/** Own marks that are kept, and majority marks that wait for the own mark of their index. */
 const MARKS_MAX = 8;
 
 /**
- * The state hashes at checkpoint entries, and what the majority of the members found there.
+ * Compares this member's state hashes at checkpoint entries with the hashes of the majority.
  *
- * A mark is known once its changes are in the store; a verdict that comes earlier waits for it. A
- * member that was not there (a restart, a snapshot) has no mark and nothing to compare.
+ * A mark is known once the store contains the changes up to its index. A majority mark that arrives
+ * earlier waits for the own mark. A member that passed the checkpoint by a restart or a snapshot
+ * has no mark of that index and skips the comparison.
  */
 export class Checkpoints {
   #marks: StateMark[] = [];
+  /** Majority marks whose own mark is not known yet, oldest first. */
   #waiting: StateMark[] = [];
 
-  /** The last marks, oldest first. */
+  /** The last own marks, oldest first. At most MARKS_MAX. */
   get marks(): readonly StateMark[] {
     return this.#marks;
   }
 
-  /** @throws {AshlarError} STATE_DIVERGED if a verdict says otherwise. */
+  /**
+   * Adds an own mark and compares it with the majority mark of its index, if one waits.
+   *
+   * @throws {AshlarError} STATE_DIVERGED if the hashes differ
+   */
   addMark(mark: StateMark): void {
     this.#marks = [...this.#marks, mark].slice(-MARKS_MAX);
-    const verdict = this.#waiting.find((each) => each.index === mark.index);
+    const majority = this.#waiting.find((each) => each.index === mark.index);
     this.#waiting = this.#waiting.filter((each) => each.index > mark.index);
-    if (verdict !== undefined) requireEqualHashes(mark, verdict);
+    if (majority !== undefined) requireEqualHashes(mark, majority);
   }
 
   /**
-   * @param durable the index that the store stands for: marks up to there are known or never will be
-   * @throws {AshlarError} STATE_DIVERGED
+   * Compares a majority mark with the own mark of its index, now or when the own mark is added.
+   *
+   * @param durable the index of the state in the store. Own marks up to this index are either known
+   *   already or will never be known.
+   * @throws {AshlarError} STATE_DIVERGED if the hashes differ
    */
-  compareWithMajority(verdict: StateMark, durable: LogIndex): void {
-    const mark = this.#marks.find((each) => each.index === verdict.index);
-    if (mark !== undefined) requireEqualHashes(mark, verdict);
-    else if (verdict.index > durable) this.#waiting = [...this.#waiting, verdict].slice(-MARKS_MAX);
+  compareWithMajority(majority: StateMark, durable: LogIndex): void {
+    const mark = this.#marks.find((each) => each.index === majority.index);
+    if (mark !== undefined) requireEqualHashes(mark, majority);
+    else if (majority.index > durable) {
+      this.#waiting = [...this.#waiting, majority].slice(-MARKS_MAX);
+    }
   }
 }
 
-function requireEqualHashes(mark: StateMark, verdict: StateMark): void {
-  if (equalBytes(mark.stateHash, verdict.stateHash)) return;
+function requireEqualHashes(mark: StateMark, majority: StateMark): void {
+  if (equalBytes(mark.stateHash, majority.stateHash)) return;
   const { index } = mark;
   const stateHash = toHex(mark.stateHash);
-  const expected = toHex(verdict.stateHash);
+  const expected = toHex(majority.stateHash);
   throw new AshlarError(
     "STATE_DIVERGED",
-    `Cannot go on: the state at index ${index} differs from that of the majority: expected hash ${expected}: it has ${stateHash}`,
+    `Cannot continue with the state at index ${index}: expected the majority's hash ${expected}: current value is ${stateHash}`,
     {
       details: { index, stateHash, expected },
-      hint: "Remove `stores` in the data directory of this master and start it: it fetches the state from the others (docs/operations.md, A master has diverged)",
+      hint: "Remove `stores` in the data directory of this master and start the master: it fetches the state from the other masters (docs/operations.md, A master has diverged)",
     },
   );
 }

@@ -22,33 +22,37 @@ import {
 } from "./tables.ts";
 
 /**
- * Checks that the servers still hold what they sealed.
+ * Checks that the servers cannot have deleted the copies that they sealed.
  *
- * A server drops an uncommitted chunk when its intent is below the floor, and a removed one when
- * its intent is older than the purge. So a commit is refused in just these cases: what it names
- * cannot have been dropped, and what is dropped can never be named (docs/decisions/0002).
+ * A server deletes an uncommitted chunk once its intent is below the intent floor, and a removed
+ * chunk if its intent is older than the purge. A commit is refused in exactly these two cases. So a
+ * committed chunk was not deleted, and a deleted chunk cannot be committed (docs/decisions/0002).
+ *
+ * @throws {Refusal} INTENT_EXPIRED
  */
 function checkIntent(change: Change, chunk: VerifiedChunk): void {
   const oldest = oldestValidIntent(change, chunk.id);
   if (chunk.intentIndex >= oldest) return;
   throw new Refusal(
     "INTENT_EXPIRED",
-    `Cannot commit chunk ${chunk.id}: expected an intent of index ${oldest} or later: it was written under ${chunk.intentIndex}`,
+    `Cannot commit chunk ${chunk.id}: expected an intent of index ${oldest} or later: current value is ${chunk.intentIndex}`,
     { chunkId: chunk.id, intentIndex: chunk.intentIndex, oldestIndex: oldest },
   );
 }
 
-/** The oldest intent under which a copy that was sealed is sure to be there still. */
+/** Returns the index of the oldest intent whose sealed copies no server can have deleted. */
 function oldestValidIntent(change: Change, id: ChunkId): number {
   const afterPurge = (change.tombstone(id) ?? -1) + 1;
   return Math.max(change.totals.intentFloor, afterPurge);
 }
 
 /**
- * Checks what a commit says of one chunk.
+ * Checks one chunk of a commit. Changes nothing.
  *
- * @param isKnown whether the state, or an earlier chunk of the same commit, has the chunk.
- * @returns false for a reference to a chunk that is not known: the client has to upload it.
+ * @param expect.copiesMin sealed copies that a new chunk needs
+ * @param expect.isKnown whether the state, or an earlier chunk of the same commit, has the chunk
+ * @returns false for a reference to an unknown chunk: the client must upload the chunk
+ * @throws {Refusal} INTENT_EXPIRED, TOO_FEW_CHUNKSERVERS, INVALID_ARGUMENT
  */
 export function checkChunk(
   change: Change,
@@ -59,7 +63,7 @@ export function checkChunk(
   if (known !== undefined && known.lengthBytes !== chunk.lengthBytes) {
     throw new Refusal(
       "INVALID_ARGUMENT",
-      `Cannot commit chunk ${chunk.id}: expected ${known.lengthBytes} bytes: the commit says ${chunk.lengthBytes}`,
+      `Cannot commit chunk ${chunk.id}: expected ${known.lengthBytes} bytes: current value is ${chunk.lengthBytes}`,
     );
   }
   if (chunk.replicas.length === 0) return expect.isKnown;
@@ -68,19 +72,19 @@ export function checkChunk(
   if (!expect.isKnown && copies < expect.copiesMin) {
     throw new Refusal(
       "TOO_FEW_CHUNKSERVERS",
-      `Cannot commit chunk ${chunk.id}: expected at least ${expect.copiesMin} copies: it has ${copies}`,
+      `Cannot commit chunk ${chunk.id}: expected at least ${expect.copiesMin} copies: current value is ${copies}`,
       { chunkId: chunk.id, copies, copiesMin: expect.copiesMin },
     );
   }
   return true;
 }
 
-/** Whether a file may refer to the chunk without an upload. A chunk that has no copy left may not. */
+/** Whether a file may refer to the chunk without an upload: the chunk needs at least one copy. */
 export function isReferable(change: Change, id: ChunkId): boolean {
   return (change.chunk(id)?.replicas.length ?? 0) > 0;
 }
 
-/** One more position names the chunk, which the caller has checked. */
+/** Adds the reference of one position to a chunk that `checkChunk` has passed. */
 export function addReference(change: Change, chunk: VerifiedChunk, copiesWanted: number): void {
   const { id, lengthBytes, intentIndex } = chunk;
   const before = change.chunk(id);
@@ -95,22 +99,25 @@ export function addReference(change: Change, chunk: VerifiedChunk, copiesWanted:
   for (const serverId of chunk.replicas) cancelPurge(change, { id, serverId, intentIndex });
 }
 
-/** One more position names a chunk that is known. */
+/** Adds the reference of one position to a known chunk. */
 export function addKnownReference(change: Change, id: ChunkId, copiesWanted: number): void {
-  const { lengthBytes } = present(change.chunk(id), "a chunk that a position names is known");
+  const { lengthBytes } = present(change.chunk(id), "the state has the chunk of every position");
   addReference(change, { id, lengthBytes, intentIndex: 0 as LogIndex, replicas: [] }, copiesWanted);
 }
 
-/** A file that holds the chunk wants more copies. */
+/** Raises the number of copies that a known chunk should have. Never lowers the number. */
 export function raiseCopiesWanted(change: Change, id: ChunkId, copiesWanted: number): void {
-  const chunk = present(change.chunk(id), "a chunk that a position names is known");
+  const chunk = present(change.chunk(id), "the state has the chunk of every position");
   if (chunk.copiesWanted < copiesWanted) putChunk(change, id, { ...chunk, copiesWanted });
 }
 
-/** One position less names the chunk. With the last one the chunk goes, and its copies are purged. */
+/**
+ * Drops the reference of one position. Dropping the last reference removes the chunk, leaves a
+ * tombstone and orders a purge of every copy.
+ */
 export function dropReference(change: Change, id: ChunkId): void {
-  const chunk = present(change.chunk(id), "a chunk that a position names is known");
-  assert(chunk.referenceCount > 0, "a known chunk is referenced");
+  const chunk = present(change.chunk(id), "the state has the chunk of every position");
+  assert(chunk.referenceCount > 0, "a known chunk has a reference");
   if (chunk.referenceCount > 1) {
     putChunk(change, id, { ...chunk, referenceCount: chunk.referenceCount - 1 });
     return;
@@ -124,7 +131,10 @@ export function dropReference(change: Change, id: ChunkId): void {
   for (const { serverId } of chunk.replicas) addPurge(change, id, serverId);
 }
 
-/** Leaves a tombstone: copies that were sealed under intents up to here may be deleted. */
+/**
+ * Writes a tombstone of the present index. Servers may delete copies that were sealed under an
+ * intent of this index or an older one.
+ */
 function writeTombstone(change: Change, id: ChunkId): void {
   const older = change.tombstone(id);
   if (older !== undefined) change.deleteUnversioned(TOMBSTONE_AGES, tombstoneAgeKey(older, id));
@@ -140,14 +150,14 @@ function addPurge(change: Change, id: ChunkId, serverId: ServerId): void {
   if (isNew) change.updateTotals({ purgesPending: purgesPending + 1 });
 }
 
-/** A copy that was sealed after the purge was ordered stays: the order is void. */
+/** Cancels a pending purge of a copy: the copy was sealed again after the purge was ordered. */
 function cancelPurge(
   change: Change,
   copy: { readonly id: ChunkId; readonly serverId: ServerId; readonly intentIndex: LogIndex },
 ): void {
   const purgeIndex = change.get(PURGES, purgeKey(copy.serverId, copy.id));
   if (purgeIndex === undefined) return;
-  assert(purgeIndex < copy.intentIndex, "a copy that may be purged is not recorded");
+  assert(purgeIndex < copy.intentIndex, "a recorded copy is newer than any purge of the copy");
   deletePurge(change, copy.serverId, copy.id);
 }
 
@@ -156,10 +166,12 @@ function deletePurge(change: Change, serverId: ServerId, id: ChunkId): void {
   change.updateTotals({ purgesPending: change.totals.purgesPending - 1 });
 }
 
+/** Records copies that servers have made. See `AddReplicas` for the copies that it skips. */
 export function addReplicas(change: Change, { items }: AddReplicas): void {
   for (const { chunkId, serverId, intentIndex } of items) {
     const chunk = change.chunk(chunkId);
-    // As for a commit. A copy that took too long is ordered again, and is then there at once.
+    // The same rule as for a commit. If a copy took too long, the leader orders the copy again and
+    // the server reports it again under a newer intent.
     if (chunk === undefined || intentIndex < oldestValidIntent(change, chunkId)) continue;
     const replicas = withReplicas(chunk.replicas, [serverId], intentIndex);
     putChunk(change, chunkId, { ...chunk, replicas });
@@ -167,6 +179,7 @@ export function addReplicas(change: Change, { items }: AddReplicas): void {
   }
 }
 
+/** Removes copies from the chunks' records. Skips unknown chunks and unknown copies. */
 export function dropReplicas(change: Change, { items }: DropReplicas): void {
   for (const { chunkId, serverId } of items) {
     const chunk = change.chunk(chunkId);
@@ -176,15 +189,19 @@ export function dropReplicas(change: Change, { items }: DropReplicas): void {
   }
 }
 
+/** Removes the purges that servers have completed. */
 export function finishPurges(change: Change, { items }: FinishPurges): void {
   for (const { chunkId, serverId, purgeIndex } of items) {
     const pending = change.get(PURGES, purgeKey(serverId, chunkId));
-    // A newer order than the one that was carried out stays.
+    // A purge that was ordered after the completed one stays pending.
     if (pending !== undefined && pending <= purgeIndex) deletePurge(change, serverId, chunkId);
   }
 }
 
-/** `replicas` with those of `servers` added or brought to a newer intent. Sorted by server. */
+/**
+ * Returns `replicas` with a copy on each of `servers`. An existing copy keeps the newer of its two
+ * intents. The result is sorted by server.
+ */
 function withReplicas(
   replicas: readonly ReplicaRecord[],
   servers: readonly ServerId[],
@@ -203,10 +220,10 @@ function withReplicas(
 }
 
 /**
- * Writes a chunk and what mirrors it.
+ * Writes a chunk and the two tables that are derived from it.
  *
- * Invariant: a row of the replica table stands for each replica of a chunk, and one of the wanting
- * table for each chunk with fewer replicas than wanted.
+ * Invariant: the replica table has one row for each replica of each chunk, and the under-replicated
+ * table has one row for each chunk with fewer replicas than `copiesWanted`.
  */
 function putChunk(change: Change, id: ChunkId, chunk: ChunkRecord): void {
   const before = change.chunk(id);

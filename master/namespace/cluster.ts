@@ -21,13 +21,18 @@ import { CLUSTER_FACTS, FEATURE_LEVEL, SERVERS, STORAGE_CLASSES } from "./tables
 const CHUNK_KEY_BYTES = 32;
 const ROOT_MODE = 0o755;
 
-/** Makes the cluster: its facts, its default class and the root, owned by root. */
+/**
+ * Makes the cluster: its facts, its default storage class and the root directory, which belongs to
+ * user 0 and group 0.
+ *
+ * @throws {Refusal} ALREADY_EXISTS, INVALID_ARGUMENT
+ */
 export function bootstrap(change: Change, command: Bootstrap): void {
   const { clusterFacts } = change;
   if (clusterFacts !== undefined) {
     throw new Refusal(
       "ALREADY_EXISTS",
-      `Cannot make a cluster: expected an empty state: it belongs to cluster ${clusterFacts.clusterId}`,
+      `Cannot make a cluster: expected an empty state: current cluster is ${clusterFacts.clusterId}`,
     );
   }
   const { clusterId, defaultClass, inlineBytesMax } = command;
@@ -35,7 +40,7 @@ export function bootstrap(change: Change, command: Bootstrap): void {
   if (command.chunkKey.length !== CHUNK_KEY_BYTES || inlineBytesMax > INLINE_BYTES_MAX) {
     throw new Refusal(
       "INVALID_ARGUMENT",
-      `Cannot make a cluster: expected a key of ${CHUNK_KEY_BYTES} bytes and inline files of at most ${INLINE_BYTES_MAX}: they have ${command.chunkKey.length} and ${inlineBytesMax}`,
+      `Cannot make a cluster: expected a key of ${CHUNK_KEY_BYTES} bytes and inlineBytesMax of at most ${INLINE_BYTES_MAX}: current values are ${command.chunkKey.length} and ${inlineBytesMax}`,
     );
   }
   const facts: ClusterFacts = {
@@ -67,42 +72,48 @@ function makeRoot(change: Change, storageClass: string): void {
     storageClass,
     ...times,
   };
-  assert(change.totals.nextInode === ROOT_INODE, "the root is the first inode");
+  assert(change.totals.nextInode === ROOT_INODE, "the root is the first inode of the state");
   change.updateTotals({ nextInode: (ROOT_INODE + 1) as InodeId, directoryCount: 1 });
   change.putNewInode(root);
   putEmptyDirectory(change, root);
 }
 
-/** @throws {Refusal} INVALID_ARGUMENT */
+/** Makes or replaces a storage class. @throws {Refusal} INVALID_ARGUMENT */
 export function putStorageClass(change: Change, storageClass: StorageClass): void {
   const { name, copies, copiesMin, racksMin } = storageClass;
   if (name === "" || copiesMin < 1 || copiesMin > copies) {
     throw new Refusal(
       "INVALID_ARGUMENT",
-      `Cannot define the storage class "${name}": expected a name and copiesMin in [1, ${copies}]: copiesMin is ${copiesMin}`,
+      `Cannot define the storage class "${name}": expected a name and copiesMin in [1, ${copies}]: current copiesMin is ${copiesMin}`,
     );
   }
   const record = { name, copies, copiesMin, racksMin };
   change.putUnversioned(STORAGE_CLASSES, storageClassKey(name), record);
 }
 
+/** Records or replaces the address, host and rack of a chunkserver. */
 export function registerServer(change: Change, { server }: RegisterServer): void {
   const { serverId, address, host, rack } = server;
   change.putUnversioned(SERVERS, serverKey(serverId), { serverId, address, host, rack });
 }
 
+/** Raises the intent floor. A lower floor changes nothing. @throws {Refusal} INVALID_ARGUMENT */
 export function raiseIntentFloor(change: Change, { floor }: RaiseIntentFloor): void {
   if (floor >= change.index) {
     throw new Refusal(
       "INVALID_ARGUMENT",
-      `Cannot raise the intent floor to ${floor}: expected an index below ${change.index}`,
+      `Cannot raise the intent floor to ${floor}: expected an index below ${change.index}, the index of this entry`,
     );
   }
   const intentFloor = Math.max(change.totals.intentFloor, floor) as LogIndex;
   change.updateTotals({ intentFloor });
 }
 
-/** @throws {AshlarError} VERSION_MISMATCH: this member must not go on. */
+/**
+ * Raises the feature level. A lower level changes nothing.
+ *
+ * @throws {AshlarError} VERSION_MISMATCH if this program does not support the level: it must stop.
+ */
 export function raiseFeatureLevel(change: Change, { level }: RaiseFeatureLevel): void {
   checkFeatureLevel(level);
   const raised = Math.max(change.featureLevel, level);

@@ -17,10 +17,11 @@ import type {
 } from "../../shared/protocol/namespace-api.ts";
 
 /**
- * A change of the state, as it stands in the Raft log.
+ * A change of the state, as the Raft log stores it. Field names and `kind` values are part of the
+ * encoding in the log.
  *
- * A command carries every value that replicas could decide differently: the leader's time, and
- * facts that the leader has verified. Applying one needs nothing but the state before it.
+ * A command contains every value that members could decide differently: the leader's time, and
+ * facts that the leader has verified. Applying a command needs only the state before it.
  */
 export type Command =
   | Bootstrap
@@ -39,7 +40,9 @@ export type Command =
   | Checkpoint
   | RaiseFeatureLevel;
 
-/** What the members of a cluster share for ever. Tunable later by commands of their own. */
+/**
+ * Facts that all members of a cluster share. `bootstrap` sets them; no command changes them yet.
+ */
 export interface ClusterFacts {
   readonly clusterId: ClusterId;
   /** Key of intents and receipts, 32 bytes. */
@@ -47,19 +50,22 @@ export interface ClusterFacts {
   readonly createdMs: number;
   /** Name of the class of the root directory. */
   readonly defaultStorageClass: string;
-  /** Largest file that lives in its inode; 0 to INLINE_BYTES_MAX. */
+  /** Size of the largest file that is stored in its inode; 0 to INLINE_BYTES_MAX. */
   readonly inlineBytesMax: number;
-  /** Old versions, removed files and their chunks are kept so long, at least. */
+  /** Minimum time for which old versions, removed files and their chunks are kept. */
   readonly historyRetentionMs: number;
-  /** What the change feed may take on disk; absent: FEED_BYTES_MAX. */
+  /** Bound of the change feed on disk. Absent: FEED_BYTES_MAX. */
   readonly feedBytesMax?: number;
-  /** A writer should have committed within so long after it was given an intent. */
+  /** Time within which a writer should commit after it received an intent. */
   readonly intentLifetimeMs: number;
-  /** A session that is silent for longer may be expired. */
+  /** The leader may expire a session that was idle for longer. */
   readonly sessionIdleMsMax: number;
 }
 
-/** The first command of a cluster: makes its facts, its default storage class and the root. */
+/**
+ * The first command of a cluster: makes its facts, its default storage class and the root
+ * directory.
+ */
 export interface Bootstrap {
   readonly kind: "bootstrap";
   readonly nowMs: number;
@@ -73,7 +79,7 @@ export interface Bootstrap {
   readonly sessionIdleMsMax: number;
 }
 
-/** A mutation of a client: all of its operations or none, if all preconditions hold. */
+/** A mutation of a client. Applies all operations or none, and only if all preconditions hold. */
 export interface Transact {
   readonly kind: "transact";
   readonly nowMs: number;
@@ -82,16 +88,17 @@ export interface Transact {
   readonly operations: readonly NamespaceOperation[];
 }
 
-/** A chunk that a commit names. The leader has checked the receipt of every replica. */
+/** A chunk of a commit. The leader has verified the receipt of every replica. */
 export interface VerifiedChunk {
   readonly id: ChunkId;
   readonly lengthBytes: number;
-  /** The intent under which it was written; 0 without replicas. */
+  /** Index of the intent under which the chunk was written; 0 without replicas. */
   readonly intentIndex: LogIndex;
-  /** Servers that sealed it. Empty: a reference to a chunk that the state knows. */
+  /** Servers that sealed the chunk. Empty: a reference to a chunk that the state already has. */
   readonly replicas: readonly ServerId[];
 }
 
+/** The whole content of a file, with verified chunks. */
 export type VerifiedContent =
   | { readonly kind: "inline"; readonly bytes: Uint8Array }
   | {
@@ -101,55 +108,58 @@ export type VerifiedContent =
       readonly chunks: readonly VerifiedChunk[];
     };
 
+/** The replacement of the chunk at one position of a file. */
 export interface ChunkChange {
   readonly position: number;
-  /** What is there now, or null for a position beyond the end. */
+  /** The present chunk of the position. Null for a position past the end of the file. */
   readonly expected: ChunkId | null;
   readonly chunk: VerifiedChunk;
 }
 
+/** `put` of the protocol, with verified replicas instead of receipts. */
 export type PutOperation = Omit<OperationOf<"put">, "content"> & {
   readonly content: VerifiedContent;
 };
+/** `commit-chunks` of the protocol, with verified replicas instead of receipts. */
 export type CommitChunksOperation = Omit<OperationOf<"commit-chunks">, "changes"> & {
   readonly changes: readonly ChunkChange[];
 };
 
-/** `Operation` of the protocol, with verified replicas in the place of receipts. */
+/** `Operation` of the protocol, with verified replicas instead of receipts. */
 export type NamespaceOperation =
   | Exclude<Operation, { kind: "put" | "commit-chunks" }>
   | PutOperation
   | CommitChunksOperation;
 
-/** The new session's id is the index of this entry. */
+/** Opens a client session. The id of the session is the index of this entry. */
 export interface OpenSession {
   readonly kind: "open-session";
   readonly nowMs: number;
   readonly clientName: string;
 }
 
-/** Refused with SESSION_EXPIRED if the session is not there. */
+/** Renews a session. Refused with SESSION_EXPIRED if the session does not exist. */
 export interface KeepSession {
   readonly kind: "keep-session";
   readonly nowMs: number;
   readonly sessionId: SessionId;
 }
 
-/** Closing a session that is not there is no error. */
+/** Closes a session. Closing an unknown session is not an error. */
 export interface CloseSession {
   readonly kind: "close-session";
   readonly nowMs: number;
   readonly sessionId: SessionId;
 }
 
-/** Unknown sessions among them are passed over. */
+/** Closes sessions that were idle for too long. Skips unknown sessions. */
 export interface ExpireSessions {
   readonly kind: "expire-sessions";
   readonly nowMs: number;
   readonly sessionIds: readonly SessionId[];
 }
 
-/** Makes or changes a class. Files keep the number of copies they have until it is set anew. */
+/** Makes or changes a class. A file keeps its number of copies until its class is set again. */
 export interface DefineStorageClass {
   readonly kind: "define-storage-class";
   readonly nowMs: number;
@@ -157,6 +167,7 @@ export interface DefineStorageClass {
   readonly storageClass: StorageClass;
 }
 
+/** Records the address, host and rack of a chunkserver. */
 export interface RegisterServer {
   readonly kind: "register-server";
   readonly nowMs: number;
@@ -164,8 +175,8 @@ export interface RegisterServer {
 }
 
 /**
- * Copies that servers have made and verified. Passed over: chunks that are not known (any more),
- * and copies that a pending purge may still delete.
+ * Records copies that servers have made and verified. Skips unknown and removed chunks, and copies
+ * that a pending purge may still delete.
  */
 export interface AddReplicas {
   readonly kind: "add-replicas";
@@ -176,7 +187,7 @@ export interface AddReplicas {
   }[];
 }
 
-/** Copies that are rotten or gone: they no longer count. Unknown ones are passed over. */
+/** Removes copies that are corrupt or lost. Skips unknown copies. */
 export interface DropReplicas {
   readonly kind: "drop-replicas";
   readonly items: readonly {
@@ -186,7 +197,7 @@ export interface DropReplicas {
   }[];
 }
 
-/** Servers have deleted these copies, or never had them. */
+/** Removes purges whose copies the servers have deleted or never had. */
 export interface FinishPurges {
   readonly kind: "finish-purges";
   readonly items: readonly {
@@ -196,58 +207,67 @@ export interface FinishPurges {
   }[];
 }
 
-/** From this entry on no commit under an intent older than `floor` succeeds. Never goes down. */
+/** From this entry on, a commit under an intent older than `floor` is refused. Never decreases. */
 export interface RaiseIntentFloor {
   readonly kind: "raise-intent-floor";
   readonly floor: LogIndex;
 }
 
-/** One bounded step of giving back what nobody can read any more. */
+/** One bounded step that reclaims records which no readable state shows. */
 export interface Reclaim {
   readonly kind: "reclaim";
   readonly nowMs: number;
-  /** Records that the step may change, about. */
+  /** Approximate bound of the records that the step changes. */
   readonly recordsMax: number;
   /**
-   * Rows that the history may have: where there are more the oldest go, however young they are. The
-   * leader decides it, by its setting and by the space that is left. Absent: no bound.
+   * Bound of the rows of the history. Above it the oldest rows are reclaimed before the retention
+   * has passed. The leader derives the bound from its config and the free space. Absent: no bound.
    */
   readonly versionsMax?: number;
 }
 
 /**
- * Every member notes the hash of its state after this entry, and holds its own against what the
- * majority found at an earlier one. One that differs stops itself: STATE_DIVERGED.
+ * Every member stores the hash of its state after this entry, and compares its hash of an earlier
+ * checkpoint with that of the majority. A member with another hash stops: STATE_DIVERGED.
  */
 export interface Checkpoint {
   readonly kind: "checkpoint";
+  /** The majority's hash at an earlier checkpoint. The field name is part of the log encoding. */
   readonly verdict: { readonly index: LogIndex; readonly stateHash: Uint8Array } | null;
 }
 
-/** Every member supports `level`. Never goes down; a member that does not support it stops. */
+/** Raises the feature level. A member that does not support `level` stops. Never decreases. */
 export interface RaiseFeatureLevel {
   readonly kind: "raise-feature-level";
   readonly level: number;
 }
 
-/** What became of a command; the same on every replica. A refused command has changed nothing. */
+/**
+ * The result of a command. Every member computes the same outcome. A refused command has changed
+ * nothing but the outcomes of its session and the time.
+ */
 export type Outcome = Success | Refused;
 
+/** The outcome of a command that was applied. */
 export interface Success {
   readonly ok: true;
-  /** The entry that had the effect: for a retry, that of the first attempt. */
+  /** Index of the entry that had the effect. For a retry: the entry of the first attempt. */
   readonly index: LogIndex;
-  /** One for each operation of a `transact`; else empty. */
+  /** One result for each operation of a `transact`; otherwise empty. */
   readonly results: readonly { readonly inode: InodeId | null }[];
 }
 
+/**
+ * The outcome of a command that was refused. All fields are stored in the state for retries, so a
+ * changed message changes the state's bytes and hash.
+ */
 export interface Refused {
   readonly ok: false;
   readonly index: LogIndex;
   readonly code: ErrorCode;
   readonly message: string;
   readonly details: Readonly<Record<string, unknown>>;
-  /** The operation that was refused; null if it was the command as a whole or a precondition. */
+  /** Position of the refused operation. Null: the whole command or a precondition was refused. */
   readonly operationIndex: number | null;
 }
 

@@ -21,7 +21,7 @@ import type { FileInode, PositionRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { showTarget } from "./tree.ts";
 
-/** What a commit makes of a file: its positions before, and what replaces some of them. */
+/** A checked commit to one file: the positions before it, and the changes of some positions. */
 interface ChunkCommit {
   readonly file: FileInode;
   readonly before: readonly PositionRecord[];
@@ -31,13 +31,13 @@ interface ChunkCommit {
   readonly copies: CopyCounts;
 }
 
-/** Changes some chunks of a file, if it is still as the writer saw it (G9). */
+/** Changes some chunks of a file, if the file has not changed since the writer read it (G9). */
 export function commitChunks(change: Change, operation: CommitChunksOperation): FileInode {
   const { target, sizeBytes } = operation;
-  const file = findFile(change, target, "commit to");
+  const file = findFile(change, target);
   const copies = copyCountsOf(file, storageClassOf(change, file.storageClass));
   const before = positionsOf(change, file.content);
-  // First: what another writer did explains all that is wrong after it.
+  // This check comes first: a commit of another writer can be the cause of every later refusal.
   checkExpected(change, operation, { file, before });
   const chunkCount = chunkCountOf(sizeBytes, file.chunkSizeBytes);
   const changes = changesByPosition(operation, chunkCount);
@@ -59,7 +59,7 @@ function changesByPosition(
     if (position >= chunkCount || byPosition.has(position)) {
       throw new Refusal(
         "INVALID_ARGUMENT",
-        `Cannot commit position ${position}: expected each below ${chunkCount}, and once: it is not`,
+        `Cannot commit position ${position}: expected positions below ${chunkCount}, each at most once`,
       );
     }
     byPosition.set(position, chunkChange);
@@ -67,7 +67,12 @@ function changesByPosition(
   return byPosition;
 }
 
-/** Compare-and-set: a writer that did not see the last commit merges and asks again. */
+/**
+ * Compares the file with what the writer expects (compare-and-set). A writer that is refused reads
+ * the new content, merges and commits again.
+ *
+ * @throws {Refusal} PRECONDITION_FAILED
+ */
 function checkExpected(
   change: Change,
   operation: CommitChunksOperation,
@@ -76,7 +81,7 @@ function checkExpected(
   const { target, sizeBytesExpected, changes } = operation;
   if (file.sizeBytes !== sizeBytesExpected) {
     throw conflict(change, target, {
-      message: `expected a size of ${sizeBytesExpected} bytes: it has ${file.sizeBytes}`,
+      reason: `expected a size of ${sizeBytesExpected} bytes: current value is ${file.sizeBytes}`,
       details: { sizeBytes: file.sizeBytes },
     });
   }
@@ -84,7 +89,7 @@ function checkExpected(
     const actual = before[position]?.chunkId ?? null;
     if (actual === expected) continue;
     throw conflict(change, target, {
-      message: `expected ${expected ?? "no chunk"} at position ${position}: there is ${actual ?? "none"}`,
+      reason: `expected ${expected ?? "no chunk"} at position ${position}: current value is ${actual ?? "no chunk"}`,
       details: { position, chunkId: actual },
     });
   }
@@ -93,17 +98,17 @@ function checkExpected(
 function conflict(
   change: Change,
   target: Target,
-  found: { readonly message: string; readonly details: Readonly<Record<string, unknown>> },
+  found: { readonly reason: string; readonly details: Readonly<Record<string, unknown>> },
 ): Refusal {
   const path = showTarget(change, target);
   return new Refusal(
     "PRECONDITION_FAILED",
-    `Cannot commit to ${path}: ${found.message}`,
+    `Cannot commit to ${path}: ${found.reason}`,
     found.details,
   );
 }
 
-/** Every position is there, is full, or is the rest of the file. */
+/** Checks that every position has a chunk of the right length: see `checkLength`. */
 function checkLengths({ file, before, changes, sizeBytes, chunkCount }: ChunkCommit): void {
   const { chunkSizeBytes } = file;
   for (let position = 0; position < chunkCount; position += 1) {
@@ -126,12 +131,13 @@ function applyCommit(change: Change, commit: ChunkCommit): ContentFields {
   const ids = Array.from({ length: chunkCount }, (_, position) =>
     present(
       changes.get(position)?.chunk.id ?? before[position]?.chunkId,
-      "every position was checked",
+      "checkLengths has found a chunk for every position",
     ),
   );
   return chunkFields(change, { sizeBytes, chunkSizeBytes, contentId }, ids);
 }
 
+/** Changes the positions of a content that belongs to this file alone. */
 function changeInPlace(change: Change, contentId: ContentId, commit: ChunkCommit): void {
   const { before, changes, chunkCount, copies } = commit;
   for (const { position, chunk } of changes.values()) {
@@ -144,12 +150,12 @@ function changeInPlace(change: Change, contentId: ContentId, commit: ChunkCommit
   }
   for (let position = chunkCount; position < before.length; position += 1) {
     const isKept = change.deletePosition(contentId, position);
-    const old = present(before[position], "it is below the count before");
+    const old = present(before[position], "the position is below the old chunk count");
     if (!isKept) dropReference(change, old.chunkId);
   }
 }
 
-/** A content of its own for a file that shared its content, or had its bytes in the inode. */
+/** Makes a new content for a file that shares its content or stores its bytes in the inode. */
 function copyOnWrite(change: Change, commit: ChunkCommit): ContentId {
   const { file, before, changes, chunkCount, copies } = commit;
   const contentId = newContent(change);

@@ -24,7 +24,7 @@ import { Refusal } from "./refusal.ts";
 import type { TreeView } from "./state.ts";
 import { CONTENTS, POSITIONS } from "./tables.ts";
 
-/** What a file's record says of its content. */
+/** The fields of a file's record that describe its content. */
 export interface ContentFields {
   readonly sizeBytes: number;
   readonly chunkSizeBytes: number;
@@ -32,31 +32,35 @@ export interface ContentFields {
   readonly content: FileContent;
 }
 
-/** How many copies the file's chunks need. */
+/** The numbers of copies that the chunks of a file need. */
 export interface CopyCounts {
+  /** Copies that repair aims at. */
   readonly copiesWanted: number;
-  /** With fewer a new chunk is refused. */
+  /** Sealed copies that a commit of a new chunk needs. */
   readonly copiesMin: number;
 }
 
-/** Positions that one refusal names; a client uploads those and asks again. */
+/** Bound of the positions in one CHUNKS_MISSING refusal. The client uploads them and retries. */
 const MISSING_LISTED_MAX = 1_000;
 
 // Inline content -----------------------------------------------------------------------------
 
 /** @throws {Refusal} TOO_LARGE */
 function checkInline(change: Change, bytes: Uint8Array): void {
-  const allowed = present(change.clusterFacts, "a cluster was made").inlineBytesMax;
+  const allowed = present(change.clusterFacts, "the cluster is bootstrapped").inlineBytesMax;
   const bytesMax = Math.min(allowed, INLINE_BYTES_MAX);
   if (bytes.length <= bytesMax) return;
   throw new Refusal(
     "TOO_LARGE",
-    `Cannot keep ${bytes.length} bytes in the inode: expected at most ${bytesMax}`,
+    `Cannot store ${bytes.length} bytes in the inode: expected at most ${bytesMax}`,
     { inlineBytesMax: bytesMax },
   );
 }
 
-/** The fields of a file whose bytes are in its inode. It counts as one chunk, an empty one as none. */
+/**
+ * Returns the fields of a file whose bytes are in its inode. For the content root, the bytes count
+ * as one chunk; an empty file has no chunk.
+ */
 export function inlineFields(
   change: Change,
   bytes: Uint8Array,
@@ -67,7 +71,7 @@ export function inlineFields(
   if (sizeBytes === 0 && chunkSizeBytes === CHUNK_BYTES_MAX) return emptyFields(change);
   const ids = sizeBytes === 0 ? [] : [chunkIdOf(hasher, sizeBytes, hashBlocks(hasher, bytes))];
   const contentRoot = contentRootOf(hasher, { sizeBytes, chunkSizeBytes }, ids.map(chunkIdBytes));
-  // A copy: the bytes of a command are a view of the log's memory.
+  // The bytes are copied: those of a decoded command are a view of the log's memory.
   return {
     sizeBytes,
     chunkSizeBytes,
@@ -76,22 +80,27 @@ export function inlineFields(
   };
 }
 
-/** One for all: most files begin empty. */
+/** The content of every empty file, one shared object: most files start empty. */
 const NO_CONTENT = { kind: "inline", bytes: new Uint8Array() } as const;
 
-/** The fields of an empty file of the default chunk size. */
+/** Returns the fields of an empty file of the default chunk size. */
 export function emptyFields({ emptyRoot: contentRoot }: Change): ContentFields {
   return { sizeBytes: 0, chunkSizeBytes: CHUNK_BYTES_MAX, contentRoot, content: NO_CONTENT };
 }
 
-/** `contentRoot` of an empty file of the default chunk size. */
+/** Computes `contentRoot` of an empty file of the default chunk size. */
 export function emptyRootOf(hasher: Hasher): Digest {
   return contentRootOf(hasher, { sizeBytes: 0, chunkSizeBytes: CHUNK_BYTES_MAX }, []);
 }
 
 // Content in chunks --------------------------------------------------------------------------
 
-/** The chunks that a file of `sizeBytes` has. @throws {Refusal} INVALID_ARGUMENT, TOO_LARGE */
+/**
+ * Returns the number of chunks of a file of `sizeBytes`.
+ *
+ * @throws {Refusal} INVALID_ARGUMENT for a chunk size that is not a power of two in range;
+ *   TOO_LARGE
+ */
 export function chunkCountOf(sizeBytes: number, chunkSizeBytes: number): number {
   const isPower = Number.isInteger(Math.log2(chunkSizeBytes));
   if (!isPower || chunkSizeBytes < CHUNK_BYTES_MIN || chunkSizeBytes > CHUNK_BYTES_MAX) {
@@ -108,7 +117,12 @@ export function chunkCountOf(sizeBytes: number, chunkSizeBytes: number): number 
   );
 }
 
-/** Checks that the chunk of `position` is full, or the file's rest if it is the last one. */
+/**
+ * Checks the length of the chunk at `position`. The last chunk has the rest of the file; every
+ * other chunk is full.
+ *
+ * @throws {Refusal} INVALID_ARGUMENT
+ */
 export function checkLength(
   file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
   position: number,
@@ -119,16 +133,16 @@ export function checkLength(
   if (lengthBytes === wanted) return;
   throw new Refusal(
     "INVALID_ARGUMENT",
-    `Cannot commit ${sizeBytes} bytes: expected ${wanted} bytes at position ${position}: the chunk has ${lengthBytes}`,
+    `Cannot commit ${sizeBytes} bytes: expected a chunk of ${wanted} bytes at position ${position}: current value is ${lengthBytes}`,
     { position },
   );
 }
 
 /**
- * Checks the chunks that a commit names, each with its position.
+ * Checks the chunks of a commit, each with its position. Changes nothing.
  *
- * @throws {Refusal} CHUNKS_MISSING with details.missing, the positions that are to be uploaded;
- *   INTENT_EXPIRED, TOO_FEW_CHUNKSERVERS, INVALID_ARGUMENT.
+ * @throws {Refusal} CHUNKS_MISSING with `details.missing`, the positions that the client must
+ *   upload; INTENT_EXPIRED, TOO_FEW_CHUNKSERVERS, INVALID_ARGUMENT
  */
 export function checkChunks(
   change: Change,
@@ -146,12 +160,16 @@ export function checkChunks(
   if (missing.length === 0) return;
   throw new Refusal(
     "CHUNKS_MISSING",
-    `Cannot commit by reference: expected chunks that the cluster holds: ${missing.length} are not there`,
+    `Cannot commit by reference: expected only chunks of this cluster: ${missing.length} are unknown`,
     { missing: missing.slice(0, MISSING_LISTED_MAX), missingCount: missing.length },
   );
 }
 
-/** Checks a whole new content. Nothing is changed. */
+/**
+ * Checks a whole new content. Changes nothing.
+ *
+ * @throws {Refusal} as `checkChunks`; TOO_LARGE
+ */
 export function checkContent(change: Change, content: VerifiedContent, copies: CopyCounts): void {
   if (content.kind === "inline") {
     checkInline(change, content.bytes);
@@ -162,7 +180,7 @@ export function checkContent(change: Change, content: VerifiedContent, copies: C
   if (chunks.length !== count) {
     throw new Refusal(
       "INVALID_ARGUMENT",
-      `Cannot commit ${sizeBytes} bytes: expected ${count} chunks of ${chunkSizeBytes} bytes: there are ${chunks.length}`,
+      `Cannot commit ${sizeBytes} bytes: expected ${count} chunks of ${chunkSizeBytes} bytes: current value is ${chunks.length}`,
     );
   }
   for (const [position, chunk] of chunks.entries()) {
@@ -172,7 +190,7 @@ export function checkContent(change: Change, content: VerifiedContent, copies: C
   checkChunks(change, placed, copies);
 }
 
-/** Makes a new content, which `checkContent` has passed. */
+/** Makes a new content from one that `checkContent` has passed. */
 export function makeContent(
   change: Change,
   content: VerifiedContent,
@@ -192,10 +210,10 @@ export function makeContent(
 }
 
 /**
- * The content that a file had in the past, as a new one: its positions may have been changed since,
- * but the history keeps the chunks that they named.
+ * Makes a new content with the chunks that a file had in the past. The positions of the old content
+ * may have changed since then, but the history still references the chunks of that time.
  *
- * @throws {Refusal} TOO_LARGE if the entry would refer to more chunks than the largest file has
+ * @throws {Refusal} TOO_LARGE if this entry would restore more chunks than the largest file has
  */
 export function contentOfPast(change: Change, past: TreeView, file: FileInode): ContentFields {
   const { sizeBytes, chunkSizeBytes, contentRoot, content, copiesWanted } = file;
@@ -204,7 +222,7 @@ export function contentOfPast(change: Change, past: TreeView, file: FileInode): 
   if (change.addRestoredChunks(chunkCount) > CONTENT_CHUNKS_MAX) {
     throw new Refusal(
       "TOO_LARGE",
-      `Cannot restore ${chunkCount} chunks more: expected at most ${CONTENT_CHUNKS_MAX} in one transaction`,
+      `Cannot restore ${chunkCount} more chunks: expected at most ${CONTENT_CHUNKS_MAX} in one transaction`,
     );
   }
   const contentId = newContent(change);
@@ -216,7 +234,7 @@ export function contentOfPast(change: Change, past: TreeView, file: FileInode): 
   return { sizeBytes, chunkSizeBytes, contentRoot, content: { ...content, contentId } };
 }
 
-/** The fields of a file whose content has these chunks. */
+/** Returns the fields of a file whose content has these chunks, in the order of their positions. */
 export function chunkFields(
   change: Change,
   file: {
@@ -232,7 +250,7 @@ export function chunkFields(
   return { sizeBytes, chunkSizeBytes, contentRoot, content };
 }
 
-/** A content of its own id, with one reference: the inode's that will hold it. */
+/** Allocates a content with one reference, that of the inode which the caller writes. */
 export function newContent(change: Change): ContentId {
   const id = change.totals.nextContent;
   change.updateTotals({ nextContent: (id + 1) as ContentId });
@@ -240,33 +258,36 @@ export function newContent(change: Change): ContentId {
   return id;
 }
 
-/** One more inode holds the content. */
+/** Adds the reference of one more inode to the content. */
 export function shareContent(change: Change, content: FileContent): void {
   if (content.kind === "inline") return;
   const { referenceCount } = change.content(content.contentId);
-  assert(referenceCount > 0, "a content that an inode holds is referenced");
+  assert(referenceCount > 0, "the content of an inode has a reference");
   change.putUnversioned(CONTENTS, contentKey(content.contentId), {
     referenceCount: referenceCount + 1,
   });
 }
 
-/** An inode lets go of its content. The past still shows it: its reference waits to be reclaimed. */
+/**
+ * Releases the content of an inode. Reads of the past still show the content, so `reclaim` drops
+ * the reference later.
+ */
 export function releaseContent(change: Change, content: FileContent): void {
   if (content.kind === "chunks") {
     change.queueReclaim(RECLAIM_KIND.content, u64(content.contentId));
   }
 }
 
-/** The positions of a content, in order. */
+/** Returns the positions of a content, in order. */
 export function positionsOf(change: Change, content: FileContent): readonly PositionRecord[] {
   if (content.kind === "inline") return [];
   const start = positionPrefix(content.contentId);
   const rows = change.rows(POSITIONS, { start, end: prefixEnd(start) }, CONTENT_CHUNKS_MAX);
-  assert(rows.length === content.chunkCount, "a content has all its positions");
+  assert(rows.length === content.chunkCount, "a content has one position for each chunk");
   return rows.map((row) => row.value);
 }
 
-/** A file wants more copies of its chunks than before. */
+/** Raises the wanted number of copies of every chunk of a content. */
 export function raiseCopies(change: Change, content: FileContent, copiesWanted: number): void {
   for (const { chunkId } of positionsOf(change, content)) {
     raiseCopiesWanted(change, chunkId, copiesWanted);

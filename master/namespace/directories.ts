@@ -6,21 +6,27 @@ import type { DirectoryInode, InodeRecord } from "./records.ts";
 import { pathRefusal, Refusal } from "./refusal.ts";
 import { find, resolve, showTarget, targetNames } from "./tree.ts";
 
+/**
+ * Makes a directory. With `parents`, as `mkdir -p`: makes missing parents, and an existing
+ * directory is no error.
+ *
+ * @throws {Refusal} ALREADY_EXISTS, NOT_FOUND, NOT_A_DIRECTORY
+ */
 export function makeDirectory(
   change: Change,
   operation: OperationOf<"make-directory">,
 ): DirectoryInode {
   if (operation.parents) return makeDirectories(change, operation);
-  const place = resolve(change, operation.target, "make the directory");
+  const place = resolve(change, operation.target);
   if (place.inode !== undefined) throw nameTakenRefusal(change, place.target);
   return addDirectory(change, place.parent as DirectoryInode, place.name, operation);
 }
 
-/** mkdir -p. Walks down, and makes what is missing; a refusal takes back what it made. */
+/** mkdir -p: walks down the path and makes missing directories. A refusal rolls them all back. */
 function makeDirectories(change: Change, operation: OperationOf<"make-directory">): DirectoryInode {
   const { target } = operation;
   const names = targetNames(target);
-  let inode: InodeRecord = find(change, withoutPath(target), "make the directory");
+  let inode: InodeRecord = find(change, withoutPath(target));
   for (const [depth, name] of names.entries()) {
     const directory = asDirectory(change, inode, { target, depth });
     const entry = change.entry(directory.id, name);
@@ -35,7 +41,7 @@ function makeDirectories(change: Change, operation: OperationOf<"make-directory"
 
 const ROOT_PATH = Uint8Array.of(0x2f);
 
-/** The inode that the target starts from. */
+/** Returns the target of the inode where the path of `target` starts. */
 const withoutPath = ({ inode }: Target): Target =>
   inode === undefined ? { path: ROOT_PATH } : { inode };
 
@@ -48,40 +54,42 @@ function asDirectory(
   throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, at.target, at.depth));
 }
 
-/** @param making its attributes; the storage class by default that of the parent. */
+/** Makes a directory under a free name. The default storage class is the parent's. */
 export function addDirectory(
   change: Change,
   parent: DirectoryInode,
   name: ByteText,
-  making: {
+  attributes: {
     readonly mode: number;
     readonly uid: number;
     readonly gid: number;
     readonly storageClass?: string;
   },
 ): DirectoryInode {
-  const { mode, uid, gid, storageClass = parent.storageClass } = making;
-  const made = newInode(change, { parent: parent.id, name, mode, uid, gid, storageClass });
-  const directory: DirectoryInode = { kind: "directory", ...made };
+  const { mode, uid, gid, storageClass = parent.storageClass } = attributes;
+  const common = newInode(change, { parent: parent.id, name, mode, uid, gid, storageClass });
+  const directory: DirectoryInode = { kind: "directory", ...common };
   putEmptyDirectory(change, directory);
   attachNew(change, directory);
   return directory;
 }
 
-/** The record beside the inode of a new directory. */
+/** Writes the directory record of a new directory: see `DirectoryRecord`. */
 export function putEmptyDirectory(change: Change, { id }: DirectoryInode): void {
   const { nowMs, index } = change;
   change.putDirectory(id, { entryCount: 0, mtimeMs: nowMs, ctimeMs: nowMs, version: index });
 }
 
+/** unlink(2): removes a file. @throws {Refusal} IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY */
 export function unlink(change: Change, { target }: OperationOf<"unlink">): void {
-  const inode = find(change, target, "unlink");
+  const inode = find(change, target);
   if (inode.kind === "directory") throw isDirectoryRefusal(change, target);
   detach(change, inode);
 }
 
+/** rmdir(2): removes an empty directory. @throws {Refusal} NOT_EMPTY, NOT_A_DIRECTORY, NOT_FOUND */
 export function removeDirectory(change: Change, { target }: OperationOf<"remove-directory">): void {
-  const inode = find(change, target, "remove the directory");
+  const inode = find(change, target);
   if (inode.kind !== "directory") {
     throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, target));
   }
@@ -90,9 +98,9 @@ export function removeDirectory(change: Change, { target }: OperationOf<"remove-
   detach(change, inode);
 }
 
-/** rm -r in one step: the tree is cut off; what is below is found again when it is reclaimed. */
+/** rm -r in one step: detaches the tree. `reclaim` walks the detached tree later. */
 export function removeTree(change: Change, { target }: OperationOf<"remove-tree">): void {
-  const inode = find(change, target, "remove");
+  const inode = find(change, target);
   if (inode.parent === null) throw isRootRefusal("remove");
   detach(change, inode);
 }
@@ -114,9 +122,10 @@ export function isDirectoryRefusal(change: Change, target: Target): Refusal {
   return pathRefusal("IS_A_DIRECTORY", showTarget(change, target));
 }
 
+/** Returns the refusal of an operation that the root directory does not allow. */
 export function isRootRefusal(verb: string): Refusal {
   return new Refusal(
     "INVALID_ARGUMENT",
-    `Cannot ${verb} "/": expected a path below the root: it is the root`,
+    `Cannot ${verb} "/": expected a path below the root directory`,
   );
 }

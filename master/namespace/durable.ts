@@ -8,17 +8,19 @@ import { META_KEY, textToBytes } from "./keys.ts";
 import type { AppliedRecord } from "./records.ts";
 import { APPLIED, FEATURE_LEVEL, MEMBERSHIP } from "./tables.ts";
 
-/** What a store stands for. */
+/** The position in the log of the state in a store, with the hash of the state. */
 export interface DurableState {
   readonly index: LogIndex;
   readonly term: Term;
-  /** The encoded membership at `index`; empty before the first. */
+  /** The encoded membership at `index`. Empty before the first membership entry. */
   readonly membership: Uint8Array;
-  /** `StateHash` of the rows at `index`. */
+  /** `StateHash` of the rows in the store, without the rows of this interface. */
   readonly stateHash: Uint8Array;
 }
 
-/** Of all tables together. A program opens only the format that it writes. */
+/**
+ * Version of the format of all tables together. A program opens only the version that it writes.
+ */
 const FORMAT_VERSION = 1;
 
 const EMPTY_STATE: DurableState = {
@@ -28,7 +30,10 @@ const EMPTY_STATE: DurableState = {
   stateHash: new StateHash().bytes(),
 };
 
-/** The rows that say what a store stands for. They go into the commit that makes it so. */
+/**
+ * Returns the rows that record the position of the store. They belong into the same commit as the
+ * changes up to this position.
+ */
 export function durableChanges({
   index,
   term,
@@ -47,16 +52,17 @@ export function durableChanges({
 }
 
 /**
- * What the store stands for; index 0 if it is empty.
+ * Reads the position of the store. An empty store has index 0.
  *
- * @throws {AshlarError} STORE_CORRUPT, VERSION_MISMATCH
+ * @throws {AshlarError} STORE_CORRUPT if the rows are missing, damaged or do not match their
+ *   checksum; VERSION_MISMATCH
  */
 export function readDurable(store: OrderedReader): DurableState {
   try {
     return readRows(store);
   } catch (error) {
     if (isAshlarError(error)) throw error;
-    throw corrupt("expected rows that can be read: decoding failed", error);
+    throw corrupt("expected rows that can be decoded", error);
   }
 }
 
@@ -65,14 +71,14 @@ function readRows(store: OrderedReader): DurableState {
   const membershipBytes = store.get(textToBytes(META_KEY.membership));
   if (appliedBytes === undefined || membershipBytes === undefined) {
     if (isEmpty(store)) return EMPTY_STATE;
-    throw corrupt("expected the index that it stands for: there are rows, but none that says");
+    throw corrupt("expected a row with the index of the state: the store has other rows only");
   }
   const applied = APPLIED.decode(appliedBytes, META_KEY.applied);
   const { formatVersion, index, term, checksum } = applied;
   checkFormatVersion(formatVersion);
   const membership = MEMBERSHIP.decode(membershipBytes, META_KEY.membership);
   if (checksum !== null && !equalBytes(checksum, checksumOf(applied, membership))) {
-    throw corrupt("expected the index and the members that were written: their check differs");
+    throw corrupt("expected the written index and members: the checksum does not match");
   }
   const levelBytes = store.get(textToBytes(META_KEY.featureLevel));
   if (levelBytes !== undefined) {
@@ -83,8 +89,9 @@ function readRows(store: OrderedReader): DurableState {
 }
 
 /**
- * The state hash leaves out the rows that are read here, and a bit that turns over in them would have
- * this member forget its log or ask others for their votes than the group's.
+ * Returns the checksum of the rows that record the position. The state hash does not cover these
+ * rows. Without the checksum, a flipped bit could make this member discard its log, or request
+ * votes from servers that are not members of the group.
  */
 function checksumOf(applied: AppliedRecord, membership: Uint8Array): Uint8Array {
   const hash = new StateHash();
@@ -92,16 +99,16 @@ function checksumOf(applied: AppliedRecord, membership: Uint8Array): Uint8Array 
   return hash.bytes();
 }
 
-/** @throws {AshlarError} VERSION_MISMATCH */
+/** Checks the format version of a store or a backup. @throws {AshlarError} VERSION_MISMATCH */
 export function checkFormatVersion(formatVersion: number): void {
   if (formatVersion === FORMAT_VERSION) return;
   throw new AshlarError(
     "VERSION_MISMATCH",
-    `Cannot open the namespace: expected format ${FORMAT_VERSION}: it has format ${formatVersion}`,
+    `Cannot open the namespace: expected format ${FORMAT_VERSION}: current value is ${formatVersion}`,
   );
 }
 
-/** The hash of all rows, one by one: seconds for a million files. */
+/** Computes the hash of all rows of a store. Takes seconds for a million files. */
 export function hashOf(store: OrderedReader): StateHash {
   const hash = new StateHash();
   const all = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
@@ -116,9 +123,9 @@ function isEmpty(store: OrderedReader): boolean {
   return true;
 }
 
-function corrupt(found: string, cause?: unknown): AshlarError {
-  return new AshlarError("STORE_CORRUPT", `Cannot open the namespace: ${found}`, {
+function corrupt(reason: string, cause?: unknown): AshlarError {
+  return new AshlarError("STORE_CORRUPT", `Cannot open the namespace: ${reason}`, {
     cause,
-    hint: "The store is rebuilt from the log or from another master",
+    hint: "The master rebuilds the store from its log or from another master",
   });
 }

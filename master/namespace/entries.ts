@@ -6,7 +6,7 @@ import { createdEvent, removedEvent, renamedEvent } from "./feed-records.ts";
 import { type ByteText, u64 } from "./keys.ts";
 import type { InodeCommon, InodeRecord } from "./records.ts";
 
-/** What a new inode has from the operation that makes it. */
+/** The fields of a new inode that the operation determines. */
 export interface NewInode {
   readonly parent: InodeId;
   readonly name: ByteText;
@@ -16,27 +16,30 @@ export interface NewInode {
   readonly storageClass: string;
 }
 
-/** The fields that every new inode has, under an id of its own. */
-export function newInode(change: Change, made: NewInode): InodeCommon {
+/** Allocates an inode id and returns the fields that files and directories have in common. */
+export function newInode(change: Change, fields: NewInode): InodeCommon {
   const id = change.totals.nextInode;
   change.updateTotals({ nextInode: (id + 1) as InodeId });
-  const { parent, name, mode, uid, gid, storageClass } = made;
+  const { parent, name, mode, uid, gid, storageClass } = fields;
   const times = { atimeMs: change.nowMs, ctimeMs: change.nowMs };
   return { id, parent, name, mode, uid, gid, storageClass, ...times, version: change.index };
 }
 
-/** Puts a new inode into the tree, where its record says. The name is free. */
+/**
+ * Adds a new inode to the tree, under its `parent` and `name`. The caller knows the name to be
+ * free.
+ */
 export function attachNew(change: Change, inode: InodeRecord): void {
-  assert(inode.parent !== null, "a new inode has a directory");
+  assert(inode.parent !== null, "a new inode has a parent directory");
   change.putNewInode(inode);
   addEntry(change, inode.parent, inode);
   countInode(change, inode, 1);
   change.addEvent(createdEvent(change, inode));
 }
 
-/** Takes an inode out of the tree: with all below it, it waits to be reclaimed. */
+/** Removes an inode from the tree, with everything below it, and queues it for `reclaim`. */
 export function detach(change: Change, inode: InodeRecord): void {
-  assert(inode.parent !== null, "the root stays");
+  assert(inode.parent !== null, "the root is never removed");
   const isTree = inode.kind === "directory" && change.directory(inode.id).entryCount > 0;
   change.addEvent(removedEvent(change, inode, isTree));
   removeEntry(change, inode.parent, inode.name);
@@ -51,7 +54,7 @@ export function moveEntry(
   inode: InodeRecord,
   to: { readonly parent: InodeId; readonly name: ByteText },
 ): void {
-  assert(inode.parent !== null, "the root stays");
+  assert(inode.parent !== null, "the root is never moved");
   const { parent, name } = inode;
   removeEntry(change, parent, name);
   const moved = { ...inode, ...to, ctimeMs: change.nowMs, version: change.index };
@@ -60,21 +63,21 @@ export function moveEntry(
   change.addEvent(renamedEvent(change, moved, { parent, name }));
 }
 
-/** The caller has resolved the name and found it free, or made it so. */
+/** Adds a directory entry. The caller knows the name to be free. */
 function addEntry(change: Change, parent: InodeId, inode: InodeRecord): void {
   change.putEntry(parent, inode.name, inode);
   touchDirectory(change, parent, 1);
 }
 
 function removeEntry(change: Change, parent: InodeId, name: ByteText): void {
-  assert(change.entry(parent, name) !== undefined, "the name is taken");
+  assert(change.entry(parent, name) !== undefined, "the directory has an entry of this name");
   change.deleteEntry(parent, name);
   touchDirectory(change, parent, -1);
 }
 
 function touchDirectory(change: Change, id: InodeId, difference: number): void {
   const { entryCount } = change.directory(id);
-  assert(entryCount + difference >= 0, "a directory has no fewer entries than none");
+  assert(entryCount + difference >= 0, "the entry count of a directory is not negative");
   change.putDirectory(id, {
     entryCount: entryCount + difference,
     mtimeMs: change.nowMs,
@@ -83,7 +86,7 @@ function touchDirectory(change: Change, id: InodeId, difference: number): void {
   });
 }
 
-/** Counts an inode that came (1) or went (-1). */
+/** Counts an inode that was added to the tree (1) or removed from it (-1). */
 export function countInode(change: Change, inode: InodeRecord, difference: 1 | -1): void {
   const { fileCount, directoryCount, logicalBytes } = change.totals;
   if (inode.kind === "directory") {

@@ -2,20 +2,22 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { Command } from "./command.ts";
 
 /**
- * What the members of a cluster may put into the log and the state: a number that only goes up, by
- * an entry, once every member has said that it supports it. A program supports all levels up to its
- * own. A change of what is replicated (a new command, a record with other bytes) needs a new level.
+ * The highest feature level that this program supports. It supports all lower levels too.
  *
- *     1  everything that stands below without another level
+ * The feature level of a cluster says what its members may write to the log and the state. It never
+ * decreases. A log entry raises it once every member has reported that it supports the new level. A
+ * change of what is replicated (a new command, a record with other bytes) needs a new level.
+ *
+ *     1  every command of `COMMAND_LEVELS` without another level
  *     2  checkpoints
  */
 export const FEATURE_LEVEL_MAX = 2;
-/** From here on members understand checkpoints. */
+/** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
-/** Of a cluster that never raised it. */
+/** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
-/** The level from which on a command may be proposed. */
+/** The lowest feature level at which a command may be proposed. */
 const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
   "add-replicas": 1,
   bootstrap: 1,
@@ -34,28 +36,32 @@ const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
   transact: 1,
 };
 
-/** Whether this program knows commands of that kind. */
+/** Whether this program supports commands of this kind. */
 export function isKnownKind(kind: string): kind is Command["kind"] {
   return Object.hasOwn(COMMAND_LEVELS, kind);
 }
 
-/** @throws {AshlarError} VERSION_MISMATCH if members of `level` may not know the command. */
+/**
+ * Checks that every member of a cluster at `level` supports the command.
+ *
+ * @throws {AshlarError} VERSION_MISMATCH
+ */
 export function checkCommandLevel(kind: Command["kind"], level: number): void {
   const wanted = COMMAND_LEVELS[kind];
   if (wanted <= level) return;
   throw new AshlarError(
     "VERSION_MISMATCH",
-    `Cannot propose ${kind}: expected feature level ${wanted}: the cluster is at ${level}`,
-    { hint: "The level rises by itself once every master runs a version that supports it" },
+    `Cannot propose ${kind}: expected feature level ${wanted} or higher: current value is ${level}`,
+    { hint: "The cluster raises the level when every master runs a version that supports it" },
   );
 }
 
-/** @throws {AshlarError} VERSION_MISMATCH if a newer program is needed for that level. */
+/** Checks that this program supports `level`. @throws {AshlarError} VERSION_MISMATCH */
 export function checkFeatureLevel(level: number): void {
   if (level <= FEATURE_LEVEL_MAX) return;
   throw new AshlarError(
     "VERSION_MISMATCH",
-    `Cannot go on with this cluster: it is at feature level ${level}: this version supports ${FEATURE_LEVEL_MAX}`,
-    { hint: "Run the version of the other masters on this one" },
+    `Cannot use the cluster's state: expected feature level ${FEATURE_LEVEL_MAX} or lower: current value is ${level}`,
+    { hint: "Run the version of the other masters on this master" },
   );
 }

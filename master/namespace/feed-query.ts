@@ -10,26 +10,28 @@ import type { Row } from "./overlay.ts";
 import { Refusal } from "./refusal.ts";
 import { PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
 
-/** What one look at the feed wants. */
+/** The bounds of one page of the feed. */
 export interface FeedRequest {
   readonly from: FeedPosition;
-  /** The names of the path that is watched. */
+  /** The names of the watched path, from the root down. */
   readonly within: readonly ByteText[];
-  /** Events that it may look at, of the path or not. */
+  /** Bound of the events to read, whether they concern the path or not. */
   readonly rowsMax: number;
-  /** Ends the page after the event that passes it. */
+  /** Bound of the page in bytes. The page ends after the event that exceeds the bound. */
   readonly bytesMax: number;
 }
 
+/** One page of the feed. */
 export interface FeedPage {
-  /** Those that concern the path, in order. */
+  /** The events of the page that concern the watched path, in order. */
   readonly events: readonly FeedEvent[];
+  /** Position where the next page starts. */
   readonly next: FeedPosition;
-  /** There was nothing after it when it was read. */
+  /** Whether the feed had no event after the page when the page was read. */
   readonly isLast: boolean;
 }
 
-/** A name in a directory, at some moment of an entry. */
+/** The directory and the name of an inode, at one point within an entry. */
 interface EntryLocation {
   readonly parent: InodeId;
   readonly name: ByteText;
@@ -39,17 +41,19 @@ interface DirectoryMove extends EntryLocation {
   readonly sequence: number;
 }
 
-/** The directories that an entry moved or removed, with where each was before, in order. */
+/** The directories that an entry moved or removed, with their earlier locations, in order. */
 type Moves = ReadonlyMap<InodeId, readonly DirectoryMove[]>;
 
-/** Where an event is judged: the state after its entry, and what moved in the entry after it. */
+/** What `namesOf` needs to reconstruct the tree as it was after one event of an entry. */
 interface EventContext {
+  /** The tree after the whole entry. */
   readonly view: TreeView;
   readonly moves: Moves;
+  /** Number of the event in its entry. */
   readonly sequence: number;
 }
 
-/** All events from this index on can be read. It is past the last one that was lost, and no more. */
+/** Returns the lowest index from which on the feed has every event with its paths. */
 export function oldestFeedIndex(state: State): LogIndex {
   const { feedFloor, historyFloor } = state.totals;
   const oldest = oldestEvent(state);
@@ -57,7 +61,7 @@ export function oldestFeedIndex(state: State): LogIndex {
   return isWhole ? feedFloor : (Math.max(feedFloor, historyFloor + 1) as LogIndex);
 }
 
-/** Where the feed is read. */
+/** The state that a feed page is read from. */
 export interface FeedSource {
   readonly state: State;
   readonly appliedIndex: LogIndex;
@@ -65,7 +69,11 @@ export interface FeedSource {
   readonly emptyRoot: Digest;
 }
 
-/** @throws {Refusal} INDEX_EXPIRED if events from the position on are gone. */
+/**
+ * Reads one page of the feed. The work is bounded by `rowsMax`, plus the rest of the last entry.
+ *
+ * @throws {Refusal} INDEX_EXPIRED if the feed no longer has every event from `from` on
+ */
 export function readFeed(source: FeedSource, request: FeedRequest): FeedPage {
   const { state, appliedIndex } = source;
   const { from, rowsMax, bytesMax } = request;
@@ -80,8 +88,8 @@ export function readFeed(source: FeedSource, request: FeedRequest): FeedPage {
     const view = new PastView(state, indexOf(entry));
     for (const { key, value } of entry) {
       const position = feedPositionOf(key);
-      const moment = { view, moves, sequence: position.sequence };
-      const event = eventFor(request.within, { position, record: value, moment }, source);
+      const context = { view, moves, sequence: position.sequence };
+      const event = eventFor(request.within, { position, record: value, context }, source);
       if (event === null) continue;
       events.push(event);
       bytes += eventBytes(event);
@@ -111,7 +119,7 @@ function checkKept(state: State, from: FeedPosition): void {
   if (from.index >= oldestIndex) return;
   throw new Refusal(
     "INDEX_EXPIRED",
-    `Cannot watch from index ${from.index}: expected ${oldestIndex} or later: older events are gone`,
+    `Cannot watch from index ${from.index}: expected ${oldestIndex} or later: older events are not kept`,
     { oldestIndex },
   );
 }
@@ -119,9 +127,9 @@ function checkKept(state: State, from: FeedPosition): void {
 type FeedRow = Row<FeedRecord>;
 
 const indexOf = (entry: readonly FeedRow[]): LogIndex =>
-  feedIndexOf(present(entry[0], "an entry of the feed has an event").key);
+  feedIndexOf(present(entry[0], "a group of feed rows is not empty").key);
 
-/** The rows of one entry each, in order. */
+/** Groups the rows by log entry and yields the groups in order. */
 function* byEntry(rows: readonly FeedRow[]): Generator<readonly FeedRow[], void, void> {
   let start = 0;
   for (let end = 1; end <= rows.length; end += 1) {
@@ -135,9 +143,9 @@ function* byEntry(rows: readonly FeedRow[]): Generator<readonly FeedRow[], void,
 const at = (rows: readonly FeedRow[], position: number): FeedRow["key"] =>
   present(rows[position], "the position is in the page").key;
 
-/** The entry's rows with those that the page had no room for. */
+/** Returns the rows of an entry, including those past the end of the page. */
 function withRestOfEntry(state: State, entry: readonly FeedRow[]): readonly FeedRow[] {
-  const last = present(entry.at(-1), "an entry of the feed has an event").key;
+  const last = present(entry.at(-1), "a group of feed rows is not empty").key;
   const end = feedKey({ index: (feedIndexOf(last) + 1) as LogIndex, sequence: 0 });
   const others = state.scan(FEED, { start: keyAfter(last), end });
   return [...entry, ...others];
@@ -145,7 +153,7 @@ function withRestOfEntry(state: State, entry: readonly FeedRow[]): readonly Feed
 
 function movesOf(entry: readonly FeedRow[]): Moves {
   const moves = new Map<InodeId, DirectoryMove[]>();
-  // Only what happened after an event bears on its paths.
+  // The first event is left out: only events after an event affect how its paths are reconstructed.
   for (const { key, value } of entry.slice(1)) {
     if (value.inodeKind !== "directory") continue;
     const spot = locationBefore(value);
@@ -157,7 +165,9 @@ function movesOf(entry: readonly FeedRow[]): Moves {
   return moves;
 }
 
-/** Where the inode was before an event that took it from there. */
+/**
+ * Returns the location that a rename or removal took the inode away from. Null for other events.
+ */
 function locationBefore(record: FeedRecord): EntryLocation | null {
   if (record.kind === "renamed") return record.from;
   return record.kind === "removed" ? locationOf(record) : null;
@@ -168,10 +178,11 @@ function locationOf({ parent, name }: FeedRecord): EntryLocation | null {
 }
 
 /**
- * The names from the root to the spot, as they were when the event's operation ran.
+ * Returns the names from the root down to a location, as they were when the event's operation ran.
  *
- * The views show the state after the whole entry. A directory above that the entry moved or removed
- * later stood, at this moment, where the first of those later moves took it from.
+ * `view` shows the tree after the whole entry. If the entry moved or removed an ancestor directory
+ * after the event, the location of that directory at the event is where the first of these later
+ * moves took it from.
  */
 function namesOf({ view, moves, sequence }: EventContext, spot: EntryLocation | null): ByteText[] {
   const names: ByteText[] = [];
@@ -188,9 +199,9 @@ function namesOf({ view, moves, sequence }: EventContext, spot: EntryLocation | 
     if (move !== undefined) return move;
     const inode = present(
       view.inode(directory),
-      "a directory in which something happened is known",
+      "the history has every directory of an event in the feed",
     );
-    assert(inode.parent !== null, "a directory in which something happened was in the tree");
+    assert(inode.parent !== null, "the directory of an event was in the tree");
     return { parent: inode.parent, name: inode.name };
   }
 }
@@ -198,17 +209,17 @@ function namesOf({ view, moves, sequence }: EventContext, spot: EntryLocation | 
 interface StoredEvent {
   readonly position: FeedPosition;
   readonly record: FeedRecord;
-  readonly moment: EventContext;
+  readonly context: EventContext;
 }
 
-/** The event as watchers see it; null if it is not theirs. */
+/** Returns the event with its paths. Null if the event does not concern the watched path. */
 function eventFor(
   within: readonly ByteText[],
-  { position, record, moment }: StoredEvent,
+  { position, record, context }: StoredEvent,
   { emptyRoot }: FeedSource,
 ): FeedEvent | null {
-  const names = namesOf(moment, locationOf(record));
-  const fromNames = record.kind === "renamed" ? namesOf(moment, record.from) : null;
+  const names = namesOf(context, locationOf(record));
+  const fromNames = record.kind === "renamed" ? namesOf(context, record.from) : null;
   const concerns = (place: readonly ByteText[]): boolean =>
     startsWith(place, within) || (affectsSubtree(record) && startsWith(within, place));
   if (!concerns(names) && (fromNames === null || !concerns(fromNames))) return null;
@@ -226,27 +237,28 @@ function eventFor(
     const from = { parent, name: nameBytes(name), path: pathOf(fromNames ?? []) };
     return { ...record, ...common, from };
   }
-  // Most files begin empty: the root that they have in common is left out of their records.
-  const isLeftOut = "contentRoot" in record && record.contentRoot === null;
-  const root = isLeftOut && record.inodeKind === "file" ? { contentRoot: emptyRoot } : {};
+  // The records leave out the root of an empty file, because most files start empty.
+  const isOmitted = "contentRoot" in record && record.contentRoot === null;
+  const root = isOmitted && record.inodeKind === "file" ? { contentRoot: emptyRoot } : {};
   return { ...record, ...common, ...root } as FeedEvent;
 }
 
-/** Whether the event moves or removes what lies below, too. */
+/** Whether the event moves or removes the whole subtree of its inode. */
 const affectsSubtree = ({ kind, inodeKind }: FeedRecord): boolean =>
   inodeKind === "directory" && (kind === "renamed" || kind === "removed");
 
-/** Whether `names` begin with all of `first`. */
+/** Whether `names` starts with all names of `first`. */
 function startsWith(names: readonly ByteText[], first: readonly ByteText[]): boolean {
   return names.length >= first.length && first.every((name, index) => names[index] === name);
 }
 
+/** Returns the path of the names. Null if it is longer than the protocol allows. */
 function pathOf(names: readonly ByteText[]): Uint8Array | null {
   const path = joinPath(names.map(nameBytes));
   return path.length > PATH_BYTES_MAX ? null : path;
 }
 
-/** What it takes in a message, about. */
+/** Returns the approximate size of the event in a message. */
 function eventBytes(event: FeedEvent): number {
   const fromBytes = event.kind === "renamed" ? (event.from.path?.length ?? 0) : 0;
   return 300 + event.name.length + (event.path?.length ?? 0) + fromBytes;

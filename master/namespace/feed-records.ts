@@ -3,9 +3,9 @@ import type { InodeId } from "../../shared/base/ids.ts";
 import type { ByteText } from "./keys.ts";
 import type { DirectoryInode, FileInode, InodeRecord } from "./records.ts";
 
-/** What every event tells. */
+/** The fields of every event. */
 interface FeedCommon {
-  /** The leader's time, monotone over all entries. */
+  /** The leader's time in ms since 1970. Monotone over all entries. */
   readonly timeMs: number;
   readonly inode: InodeId;
   readonly inodeKind: InodeRecord["kind"];
@@ -15,9 +15,9 @@ interface FeedCommon {
 }
 
 /**
- * What one operation did, as the feed keeps it: enough to follow the tree without another call, but
- * for the paths, which `readFeed` works out when somebody watches. A path would cost every entry
- * its depth.
+ * The effect of one operation, as the feed stores it. A watcher can follow the tree from these
+ * records without another call. Paths are not stored, because a path costs time in proportion to
+ * its depth: `readFeed` computes them for the watchers.
  */
 export type FeedRecord =
   | (FeedCommon & {
@@ -28,14 +28,14 @@ export type FeedRecord =
       readonly mtimeMs: number;
       readonly storageClass: string;
       readonly sizeBytes: number;
-      /** Null for a directory, and for an empty file of the default chunk size: most begin as one. */
+      /** Null for a directory, and for an empty file of the default chunk size. */
       readonly contentRoot: Uint8Array | null;
     })
   | (FeedCommon & {
       readonly kind: "content";
       readonly mtimeMs: number;
       readonly sizeBytes: number;
-      /** Null as above. */
+      /** Null as in `created`. */
       readonly contentRoot: Uint8Array | null;
     })
   | (FeedCommon & { readonly kind: "removed"; readonly isTree: boolean })
@@ -53,18 +53,19 @@ export type FeedRecord =
     })
   | (FeedCommon & { readonly kind: "storage-class"; readonly storageClass: string });
 
-/** Where an event is made: the entry's time, and the root of empty files. */
+/** What an event takes from its entry: the time, and the content root of empty files. */
 interface EntryContext {
   readonly nowMs: number;
   readonly emptyRoot: Uint8Array;
 }
 
-/** An inode that has come into the tree. One literal: nearly every entry makes one. */
-export function createdEvent(moment: EntryContext, inode: InodeRecord): FeedRecord {
+/** Returns the event of an inode that was added to the tree. */
+export function createdEvent(context: EntryContext, inode: InodeRecord): FeedRecord {
   const isFile = inode.kind === "file";
+  // One object literal, for speed: nearly every entry makes such an event.
   return {
     kind: "created",
-    timeMs: moment.nowMs,
+    timeMs: context.nowMs,
     inode: inode.id,
     inodeKind: inode.kind,
     parent: inode.parent,
@@ -72,52 +73,57 @@ export function createdEvent(moment: EntryContext, inode: InodeRecord): FeedReco
     mode: inode.mode,
     uid: inode.uid,
     gid: inode.gid,
-    mtimeMs: isFile ? inode.mtimeMs : moment.nowMs,
+    mtimeMs: isFile ? inode.mtimeMs : context.nowMs,
     storageClass: inode.storageClass,
     sizeBytes: isFile ? inode.sizeBytes : 0,
-    contentRoot: isFile ? rootUnlessCommon(moment, inode) : null,
+    contentRoot: isFile ? rootUnlessCommon(context, inode) : null,
   };
 }
 
-/** A file whose bytes have changed. */
-export function contentEvent(moment: EntryContext, file: FileInode): FeedRecord {
+/** Returns the event of a file whose bytes have changed. */
+export function contentEvent(context: EntryContext, file: FileInode): FeedRecord {
   const { mtimeMs, sizeBytes } = file;
-  const contentRoot = rootUnlessCommon(moment, file);
-  return { ...commonOf(moment, file), kind: "content", mtimeMs, sizeBytes, contentRoot };
+  const contentRoot = rootUnlessCommon(context, file);
+  return { ...commonOf(context, file), kind: "content", mtimeMs, sizeBytes, contentRoot };
 }
 
-/** An inode that is about to leave the tree. */
+/**
+ * Returns the event of an inode that is about to be removed.
+ *
+ * @param isTree whether it has entries
+ */
 export function removedEvent(
-  moment: EntryContext,
+  context: EntryContext,
   inode: InodeRecord,
   isTree: boolean,
 ): FeedRecord {
-  return { ...commonOf(moment, inode), kind: "removed", isTree };
+  return { ...commonOf(context, inode), kind: "removed", isTree };
 }
 
-/** An inode that is at another place now. */
+/** Returns the event of an inode that was moved. @param from its old directory and name */
 export function renamedEvent(
-  moment: EntryContext,
+  context: EntryContext,
   inode: InodeRecord,
   from: { readonly parent: InodeId; readonly name: ByteText },
 ): FeedRecord {
   const { parent, name } = from;
-  return { ...commonOf(moment, inode), kind: "renamed", from: { parent, name } };
+  return { ...commonOf(context, inode), kind: "renamed", from: { parent, name } };
 }
 
-/** An inode whose mode, owner or times were set. */
+/** Returns the event of an inode whose mode, owner or times were set. */
 export function attributesEvent(
-  moment: EntryContext,
+  context: EntryContext,
   inode: DirectoryInode | FileInode,
   mtimeMs: number,
 ): FeedRecord {
   const { mode, uid, gid, atimeMs } = inode;
-  return { ...commonOf(moment, inode), kind: "attributes", mode, uid, gid, mtimeMs, atimeMs };
+  return { ...commonOf(context, inode), kind: "attributes", mode, uid, gid, mtimeMs, atimeMs };
 }
 
-export function storageClassEvent(moment: EntryContext, inode: InodeRecord): FeedRecord {
+/** Returns the event of an inode whose storage class was set. */
+export function storageClassEvent(context: EntryContext, inode: InodeRecord): FeedRecord {
   const { storageClass } = inode;
-  return { ...commonOf(moment, inode), kind: "storage-class", storageClass };
+  return { ...commonOf(context, inode), kind: "storage-class", storageClass };
 }
 
 function commonOf({ nowMs }: EntryContext, inode: InodeRecord): FeedCommon {

@@ -5,14 +5,17 @@ import type { FeedRecord } from "./feed-records.ts";
 import { bytesToText, type Key, prefixEnd, readU64, TABLE_BYTE, textToBytes, u64 } from "./keys.ts";
 import { type Fields, ownBytes, table, type UnversionedTable } from "./tables.ts";
 
-/** Two codes a kind: for files, then for directories. The order stands for ever. */
+/**
+ * The kinds of events. On disk, the kind at position n has the codes 2n for a file and 2n + 1 for a
+ * directory, so this order must never change.
+ */
 const KINDS = ["created", "content", "removed", "renamed", "attributes", "storage-class"] as const;
 
-/** The feed. */
+/** The change feed: a value is a code, the common fields, then the fields of its kind. */
 export const FEED: UnversionedTable<FeedRecord> = table({
   toFields,
   fromFields: ([code, timeMs, inode, parent, name, ...more]) => {
-    const kind = present(KINDS[(code as number) >> 1], "a kind of event that this program knows");
+    const kind = present(KINDS[(code as number) >> 1], "the kind of an event is supported");
     const common = {
       timeMs: timeMs as number,
       inode: inode as InodeId,
@@ -28,7 +31,7 @@ export const FEED: UnversionedTable<FeedRecord> = table({
 const codeOf = ({ kind, inodeKind }: FeedRecord): number =>
   KINDS.indexOf(kind) * 2 + (inodeKind === "file" ? 0 : 1);
 
-/** A time that mostly is the entry's own. */
+/** Returns null for a time that equals the entry's time, which is the usual case. */
 const unlessNow = (timeMs: number, nowMs: number): number | null =>
   timeMs === nowMs ? null : timeMs;
 
@@ -93,7 +96,10 @@ function restOf(kind: FeedRecord["kind"], fields: Fields, nowMs: number): object
 
 const rootOf = (root: unknown): Uint8Array | null => (root === null ? null : ownBytes(root));
 
-/** Key and value of an event on disk, in bytes, about. What is added is taken away when it goes. */
+/**
+ * Returns the approximate size of an event on disk, key and value. The totals add it when the event
+ * is written and subtract it when the event is dropped, so the result must not change over time.
+ */
 export function storedBytes(record: FeedRecord): number {
   const fromBytes = record.kind === "renamed" ? 8 + record.from.name.length : 0;
   const hasRoot = "contentRoot" in record && record.contentRoot !== null;
@@ -102,19 +108,22 @@ export function storedBytes(record: FeedRecord): number {
 
 // Keys ---------------------------------------------------------------------------------------
 
+/** The end of every range of the feed, exclusive. */
 export const FEED_END = prefixEnd(TABLE_BYTE.feed);
 
 const U32_BYTES = 4;
 
-/** Events sort by index, then by their number in the entry. */
+/** Returns the key of an event. Events sort by index, then by their number in the entry. */
 export function feedKey({ index, sequence }: FeedPosition): Key {
-  assert(sequence < 2 ** 32, "an entry makes fewer events");
+  assert(sequence < 2 ** 32, "an entry makes fewer than 2^32 events");
   return (TABLE_BYTE.feed + u64(index) + u64(sequence).slice(-U32_BYTES)) as Key;
 }
 
+/** Returns the position that `feedKey` encoded. */
 export function feedPositionOf(key: Key): FeedPosition {
   const low = `\0\0\0\0${key.slice(-U32_BYTES)}`;
   return { index: feedIndexOf(key), sequence: readU64(low, 0) };
 }
 
+/** Returns the index of the log entry of an event. */
 export const feedIndexOf = (key: Key): LogIndex => readU64(key, 1) as LogIndex;

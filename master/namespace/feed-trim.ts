@@ -4,27 +4,28 @@ import { FEED, FEED_END, feedIndexOf, feedKey, storedBytes } from "./feed-table.
 import type { State } from "./state.ts";
 
 /**
- * How the feed loses its oldest events: those that led to the oldest readable state, because their
- * paths are read from the history, and whatever is over the feed's bound in bytes. `reclaim` does
- * it, through the log, in bounded steps; an entry's events are given up all together.
+ * Trimming of the change feed. Two kinds of events are dropped: those at or before the history
+ * floor, because their paths are read from the history, and the oldest ones while the feed is over
+ * its bound in bytes. `reclaim` trims through the log, in bounded steps. Once one event of an entry
+ * is dropped, the feed floor excludes all events of this entry.
  */
 
-/** What the feed may take on disk, where the cluster was not made with another bound. */
+/** Default bound of the feed on disk, for a cluster that was made without another bound. */
 const FEED_BYTES_MAX = 1024 * 1024 * 1024;
 
 const bytesMax = (state: State): number => state.clusterFacts?.feedBytesMax ?? FEED_BYTES_MAX;
 
-/** From the leftovers of the entry that was given up last. */
+/** Returns the first key that may exist: the rest of the entry that was dropped last. */
 const startOf = (state: State): ReturnType<typeof feedKey> =>
   feedKey({ index: Math.max(0, state.totals.feedFloor - 1) as LogIndex, sequence: 0 });
 
-/** Where the oldest event stands that is still stored; undefined if there is none. */
+/** Returns the index of the oldest stored event. Undefined if the feed is empty. */
 export function oldestEvent(state: State): LogIndex | undefined {
   const [row] = state.rows(FEED, { start: startOf(state), end: FEED_END }, 1);
   return row === undefined ? undefined : feedIndexOf(row.key);
 }
 
-/** Whether a `trimFeed` under this history floor would find work. */
+/** Whether `trimFeed` with this history floor would drop an event. */
 export function isFeedTrimPending(state: State, historyFloor: LogIndex): boolean {
   const oldest = oldestEvent(state);
   if (oldest === undefined) return false;
@@ -32,7 +33,7 @@ export function isFeedTrimPending(state: State, historyFloor: LogIndex): boolean
   return oldest <= historyFloor || oldest < feedFloor || feedBytes > bytesMax(state);
 }
 
-/** Drops at most `rowsMax` events that are out of bounds. @returns how many it dropped. */
+/** Drops at most `rowsMax` events that need not be kept. @returns the number of dropped events */
 export function trimFeed(change: Change, historyFloor: LogIndex, rowsMax: number): number {
   const bytesAllowed = bytesMax(change);
   let { feedFloor, feedBytes } = change.totals;

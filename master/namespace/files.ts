@@ -22,7 +22,7 @@ import { Refusal } from "./refusal.ts";
 import { PastView } from "./state.ts";
 import { find, type Place, resolve } from "./tree.ts";
 
-/** What a new file has beside its content. */
+/** The fields of a new file that do not describe its content. */
 interface NewFileFields {
   readonly mode: number;
   readonly uid: number;
@@ -30,23 +30,29 @@ interface NewFileFields {
   readonly mtimeMs: number;
   readonly atimeMs: number;
   readonly storageClass: StorageClass;
-  /** Default: that of the class. */
+  /** Default: the copies of the storage class. */
   readonly copiesWanted?: number;
 }
 
+/** Creates an empty file. @throws {Refusal} ALREADY_EXISTS, NOT_FOUND, NOT_A_DIRECTORY */
 export function create(change: Change, operation: OperationOf<"create">): FileInode {
-  const place = resolve(change, operation.target, "create");
+  const place = resolve(change, operation.target);
   if (place.inode !== undefined) throw nameTakenRefusal(change, place.target);
   const { mode, uid, gid } = operation;
   const { nowMs } = change;
   const storageClass = classForNew(change, place, undefined);
-  const making = { mode, uid, gid, mtimeMs: nowMs, atimeMs: nowMs, storageClass };
-  return addFile(change, place, making, emptyFields(change));
+  const attributes = { mode, uid, gid, mtimeMs: nowMs, atimeMs: nowMs, storageClass };
+  return addFile(change, place, attributes, emptyFields(change));
 }
 
-/** The whole content of a file. One that is there keeps its inode, mode, owner and class, as if truncated. */
+/**
+ * Writes the whole content of a new or an existing file. An existing file keeps its inode, mode,
+ * owner and storage class, as after open(2) with O_TRUNC.
+ *
+ * @throws {Refusal} as `checkContent`; ALREADY_EXISTS, IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY
+ */
 export function put(change: Change, operation: PutOperation): FileInode {
-  const place = resolve(change, operation.target, "put");
+  const place = resolve(change, operation.target);
   const file = fileToReplace(change, place, operation);
   const named = file === undefined ? operation.storageClass : file.storageClass;
   const storageClass = classForNew(change, place, named);
@@ -56,11 +62,16 @@ export function put(change: Change, operation: PutOperation): FileInode {
   const mtimeMs = operation.mtimeMs ?? change.nowMs;
   if (file !== undefined) return replaceContent(change, file, { ...fields, mtimeMs });
   const { mode, uid, gid } = operation;
-  const making = { mode, uid, gid, mtimeMs, atimeMs: change.nowMs, storageClass };
-  return addFile(change, place, making, fields);
+  const attributes = { mode, uid, gid, mtimeMs, atimeMs: change.nowMs, storageClass };
+  return addFile(change, place, attributes, fields);
 }
 
-/** The file that a put or a copy takes the place of, if there is one. */
+/**
+ * Returns the existing file whose content a `put`, `copy` or `restore` replaces. Undefined if the
+ * name is free.
+ *
+ * @throws {Refusal} IS_A_DIRECTORY; ALREADY_EXISTS without `replace`
+ */
 function fileToReplace(
   change: Change,
   place: Place,
@@ -72,7 +83,10 @@ function fileToReplace(
   return inode;
 }
 
-/** What is wanted of a file that is there was settled with its class; the least is the class's. */
+/**
+ * Returns the copy counts for a commit. An existing file keeps its wanted number of copies, which
+ * was set together with its class. The minimum is always that of the class.
+ */
 export function copyCountsOf(file: FileInode | undefined, storageClass: StorageClass): CopyCounts {
   return {
     copiesWanted: file?.copiesWanted ?? storageClass.copies,
@@ -80,38 +94,42 @@ export function copyCountsOf(file: FileInode | undefined, storageClass: StorageC
   };
 }
 
-/** The class by name, or that of the directory. @throws {Refusal} INVALID_ARGUMENT */
+/**
+ * Returns the storage class of a new file: the named class, or the class of the directory.
+ *
+ * @throws {Refusal} INVALID_ARGUMENT
+ */
 function classForNew(change: Change, place: Place, name: string | undefined): StorageClass {
   return storageClassOf(change, name ?? (place.parent as DirectoryInode).storageClass);
 }
 
-/** @throws {Refusal} INVALID_ARGUMENT if there is no such class */
+/** Returns a storage class by its name. @throws {Refusal} INVALID_ARGUMENT if it is not defined */
 export function storageClassOf(change: Change, name: string): StorageClass {
   const storageClass = change.storageClass(name);
   if (storageClass !== undefined) return storageClass;
   throw new Refusal(
     "INVALID_ARGUMENT",
-    `Cannot use the storage class "${name}": expected one that is defined: it is not`,
+    `Cannot use the storage class "${name}": expected the name of a defined class`,
   );
 }
 
 function addFile(
   change: Change,
   place: Place,
-  making: NewFileFields,
+  attributes: NewFileFields,
   fields: ContentFields,
 ): FileInode {
-  const { mode, uid, gid, mtimeMs, atimeMs, storageClass } = making;
+  const { mode, uid, gid, mtimeMs, atimeMs, storageClass } = attributes;
   const parent = (place.parent as DirectoryInode).id;
   const owner = { mode, uid, gid, storageClass: storageClass.name };
   const made = newInode(change, { parent, name: place.name, ...owner });
-  const { copiesWanted = storageClass.copies } = making;
+  const { copiesWanted = storageClass.copies } = attributes;
   const file = makeFileInode(made, { mtimeMs, atimeMs, copiesWanted, ...fields });
   attachNew(change, file);
   return file;
 }
 
-/** Gives a file a content that differs from the one it holds. */
+/** Replaces the content of a file and releases the old content. */
 function replaceContent(
   change: Change,
   file: FileInode,
@@ -121,7 +139,7 @@ function replaceContent(
   return updateContent(change, file, fields);
 }
 
-/** Writes what a file's content has become. */
+/** Writes new content fields of a file. The caller has released or changed the old content. */
 export function updateContent(
   change: Change,
   file: FileInode,
@@ -135,17 +153,22 @@ export function updateContent(
   return changed;
 }
 
-/** A file's content under another name. In chunks it is shared, whatever its size. */
+/**
+ * Copies a file to another name. The copy shares a content in chunks with the source, so the cost
+ * does not depend on the size.
+ *
+ * @throws {Refusal} ALREADY_EXISTS, IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY
+ */
 export function copy(change: Change, operation: OperationOf<"copy">): FileInode {
-  const from = find(change, operation.from, "copy");
+  const from = find(change, operation.from);
   if (from.kind === "directory") throw isDirectoryRefusal(change, operation.from);
-  const place = resolve(change, operation.to, "copy to");
+  const place = resolve(change, operation.to);
   if (place.inode?.id === from.id) return from;
   const file = fileToReplace(change, place, operation);
   const storageClass = classForNew(change, place, file?.storageClass);
   const { copiesWanted } = copyCountsOf(file, storageClass);
   shareContent(change, from.content);
-  // A chunk is wanted in as many copies as the source wants, so mostly there is nothing to raise.
+  // The chunks already have the source's number of wanted copies. Usually the copy wants no more.
   if (copiesWanted > from.copiesWanted) raiseCopies(change, from.content, copiesWanted);
   const { sizeBytes, chunkSizeBytes, contentRoot, content } = from;
   const fields = { sizeBytes, chunkSizeBytes, contentRoot, content };
@@ -161,14 +184,17 @@ export function copy(change: Change, operation: OperationOf<"copy">): FileInode 
 }
 
 /**
- * What stood at a path as of an index, by reference: a file with its content and attributes, a
- * directory without its entries.
+ * Restores the inode that a path had as of an index: a file with its content, by reference, and its
+ * attributes; a directory without its entries.
+ *
+ * @throws {Refusal} INDEX_EXPIRED, INVALID_ARGUMENT, TOO_LARGE, ALREADY_EXISTS, IS_A_DIRECTORY,
+ *   NOT_FOUND, NOT_A_DIRECTORY
  */
 export function restore(change: Change, operation: OperationOf<"restore">): InodeRecord {
   const { from, to, index, replace } = operation;
   const past = pastViewAt(change, index);
-  const source = find(past, from, "restore");
-  const place = resolve(change, to, "restore to");
+  const source = find(past, from);
+  const place = resolve(change, to);
   if (source.kind === "directory") {
     if (place.inode !== undefined) throw nameTakenRefusal(change, place.target);
     return addDirectory(change, place.parent as DirectoryInode, place.name, source);
@@ -191,18 +217,23 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
   );
 }
 
-/** @throws {Refusal} INDEX_EXPIRED, INVALID_ARGUMENT */
+/**
+ * Returns the tree as of an index before this entry.
+ *
+ * @throws {Refusal} INDEX_EXPIRED, INVALID_ARGUMENT
+ */
 function pastViewAt(change: Change, index: LogIndex): PastView {
   const newest = (change.index - 1) as LogIndex;
   readViewAt(change, newest, index);
   return new PastView(change, index);
 }
 
+/** Sets mode, owner and times of an inode. Absent fields stay unchanged. */
 export function setAttributes(
   change: Change,
   operation: OperationOf<"set-attributes">,
 ): InodeRecord {
-  const inode = find(change, operation.target, "set attributes of");
+  const inode = find(change, operation.target);
   const { mode = inode.mode, uid = inode.uid, gid = inode.gid } = operation;
   const { atimeMs = inode.atimeMs, mtimeMs } = operation;
   const times = { atimeMs, ctimeMs: change.nowMs, version: change.index };
@@ -224,12 +255,17 @@ function setDirectoryTime(change: Change, id: InodeId, mtimeMs: number): void {
   change.putDirectory(id, { ...directory, mtimeMs, ctimeMs: change.nowMs, version: change.index });
 }
 
-/** A file's chunks are wanted in as many copies as the class says; a directory's class is inherited. */
+/**
+ * Sets the storage class of an inode. A file takes the class's number of wanted copies. A directory
+ * only changes what new entries inherit.
+ *
+ * @throws {Refusal} INVALID_ARGUMENT, NOT_FOUND, NOT_A_DIRECTORY
+ */
 export function setStorageClass(
   change: Change,
   operation: OperationOf<"set-storage-class">,
 ): InodeRecord {
-  const inode = find(change, operation.target, "set the storage class of");
+  const inode = find(change, operation.target);
   const { name, copies } = storageClassOf(change, operation.storageClass);
   const changed = { ...inode, storageClass: name, ctimeMs: change.nowMs, version: change.index };
   change.addEvent(storageClassEvent(change, changed));
@@ -243,9 +279,9 @@ export function setStorageClass(
   return file;
 }
 
-/** The file at `target`. @throws {Refusal} IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY */
-export function findFile(change: Change, target: Target, verb: string): FileInode {
-  const inode = find(change, target, verb);
+/** Returns the file at `target`. @throws {Refusal} IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY */
+export function findFile(change: Change, target: Target): FileInode {
+  const inode = find(change, target);
   if (inode.kind === "directory") throw isDirectoryRefusal(change, target);
   return inode;
 }

@@ -24,7 +24,7 @@ import {
 } from "./tables.ts";
 import type { PurgeView, SessionView } from "./views.ts";
 
-/** Rows of tables that are small: a cluster has hundreds of servers and tens of classes. */
+/** Returns all rows of a small table: a cluster has hundreds of servers and tens of classes. */
 function allRows<Value>(
   state: State,
   table: Table<Value>,
@@ -34,14 +34,17 @@ function allRows<Value>(
   return state.rows(table, range, Number.POSITIVE_INFINITY);
 }
 
+/** Returns all registered chunkservers, in order of their ids. */
 export function servers(state: State): readonly ServerLocation[] {
   return allRows(state, SERVERS, TABLE_BYTE.server).map((row) => row.value);
 }
 
+/** Returns all storage classes, in order of their names. */
 export function storageClasses(state: State): readonly StorageClass[] {
   return allRows(state, STORAGE_CLASSES, TABLE_BYTE.storageClass).map((row) => row.value);
 }
 
+/** Returns all client sessions, oldest first. */
 export function sessions(state: State): readonly SessionView[] {
   return allRows(state, SESSIONS, TABLE_BYTE.session).map(({ key, value }) => {
     const { clientName, openedMs, activeMs } = value;
@@ -49,6 +52,7 @@ export function sessions(state: State): readonly SessionView[] {
   });
 }
 
+/** Returns at most `limit` chunks with a recorded copy on a server, in order of their ids. */
 export function chunksOfServer(
   state: State,
   page: { readonly serverId: ServerId; readonly after: ChunkId | null; readonly limit: number },
@@ -60,6 +64,7 @@ export function chunksOfServer(
   return rows.map(({ key }) => KEY_FIELDS.chunkOfServerRow(key));
 }
 
+/** Returns at most `limit` chunks with fewer copies than wanted, in order of their ids. */
 export function underReplicated(
   state: State,
   after: ChunkId | null,
@@ -71,6 +76,7 @@ export function underReplicated(
   return rows.map(({ key }) => KEY_FIELDS.chunkOfUnderReplicated(key));
 }
 
+/** Returns at most `limit` pending purges of a server, in order of the chunk ids. */
 export function purgesOf(state: State, serverId: ServerId, limit: number): readonly PurgeView[] {
   const start = purgePrefix(serverId);
   const rows = state.rows(PURGES, { start, end: prefixEnd(start) }, limit);

@@ -2,10 +2,15 @@ import type { StoreChange } from "../../shared/ports/ordered-store.ts";
 import { type Key, putText } from "./keys.ts";
 import { type Cell, DELETED, type Layer } from "./layer.ts";
 
-/** Keys are written one behind the other into arrays of this size: fewer objects than one for each. */
+/**
+ * Size of the arrays that hold the encoded keys. One array for each key would be too many objects.
+ */
 const SLAB_BYTES = 16 * 1024;
 
-/** The changes of a layer, as they go into the store. Later writes to other layers do not touch them. */
+/**
+ * The changes of one frozen layer, encoded step by step for the store. Later writes do not affect
+ * it.
+ */
 export class FrozenCells {
   readonly #keys: Key[] = [];
   readonly #cells: Cell[] = [];
@@ -21,10 +26,10 @@ export class FrozenCells {
   }
 
   /**
-   * Visits the next `count` changes.
+   * Encodes and visits the next `count` changes.
    *
-   * @param visit is told whether the store has no value under the key.
-   * @returns false at the end.
+   * @param visit its second argument says whether the store has no value under the key
+   * @returns false after the last change
    */
   visitNext(count: number, visit: (change: StoreChange, isFresh: boolean) => void): boolean {
     const end = Math.min(this.#position + count, this.#keys.length);

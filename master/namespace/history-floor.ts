@@ -5,30 +5,34 @@ import type { State } from "./state.ts";
 import { TIMES } from "./tables.ts";
 
 /**
- * What the history knows of time. The time table says, to the second, at which index the leader's
- * clock stood where; `reclaim` moves the floor to the newest row that is a retention old. The state
- * as of that row was the present one when the retention began, so it is the oldest that is kept.
+ * The mapping between time and log indexes. A row of the time table records the leader's time at an
+ * index, at most one row for each second. `reclaim` raises the history floor to the newest row that
+ * is at least one retention old. The state as of that row was the present state when the retention
+ * period began, so it is the oldest state that must be readable.
  */
 
-/** An entry that is so much later than the last row writes another: one second is one row at most. */
+/** Minimum time between two rows: the time table has at most one row for each second. */
 const SPACING_MS = 1_000;
 
 const ALL_TIMES = { start: TABLE_BYTE.time as Key, end: prefixEnd(TABLE_BYTE.time) };
 
-/** A row of the time table: the state after `index` was the present one at `timeMs`. */
+/** A row of the time table: the state after `index` was the present state at `timeMs`. */
 export interface TimedIndex {
   readonly index: LogIndex;
   readonly timeMs: number;
 }
 
-/** Takes the leader's time into the state. Every command that names a time calls it, last. */
+/** Stores the leader's time in the state. Called after every command that contains a time. */
 export function recordTime(change: Change): void {
   const { clockMs, timedMs } = change.totals;
   if (change.nowMs > clockMs) change.updateTotals({ clockMs: change.nowMs });
   if (timedMs === 0 || change.nowMs >= timedMs + SPACING_MS) addTimeRow(change);
 }
 
-/** Adds a row and drops up to two that a newer old one makes useless: the table stays small. */
+/**
+ * Adds a row. Drops up to two rows that are older than the retention and have a newer row of this
+ * kind after them, so that the table stays small.
+ */
 function addTimeRow(change: Change): void {
   const newestMs = change.nowMs - retentionMs(change);
   const old = rowsFrom(change, 0, 3).filter((row) => row.timeMs <= newestMs);
@@ -39,15 +43,15 @@ function addTimeRow(change: Change): void {
 
 const retentionMs = (state: State): number => state.clusterFacts?.historyRetentionMs ?? 0;
 
-/** At most `limit` rows, the first at or after `index`. */
+/** Returns at most `limit` rows of indexes at or after `index`. */
 function rowsFrom(state: State, index: number, limit: number): readonly TimedIndex[] {
   const rows = state.rows(TIMES, { ...ALL_TIMES, start: timeKey(index as LogIndex) }, limit);
   return rows.map(({ key, value }) => ({ index: readU64(key, 1) as LogIndex, timeMs: value }));
 }
 
 /**
- * The newest row that is not later than `timeMs`. Times rise with the index, so it is found by
- * halving: a retention of days has a row for every busy second.
+ * Returns the newest row that is not later than `timeMs`. Times rise with the index, so the search
+ * is binary: a retention of days has a row for every second with an entry.
  */
 function newestRow(state: State, timeMs: number): TimedIndex | undefined {
   let [found] = rowsFrom(state, 0, 1);
@@ -64,9 +68,9 @@ function newestRow(state: State, timeMs: number): TimedIndex | undefined {
 }
 
 /**
- * The last index whose state is known to have been there at `timeMs`: nothing that was done later
- * shows in it, and what was done within the last second before may be missing. Undefined for a time
- * before the first row.
+ * Returns the last index that was certainly applied at `timeMs`. The state as of this index shows
+ * no change that was made after `timeMs`; changes of the last second before `timeMs` may be
+ * missing. Undefined for a time before the first row.
  */
 export function indexAtTime(
   state: State,
@@ -75,12 +79,12 @@ export function indexAtTime(
 ): LogIndex | undefined {
   const row = newestRow(state, timeMs);
   if (row === undefined || timeMs < row.timeMs + SPACING_MS) return row?.index;
-  // An entry that came a second or more after the row has a row of its own.
+  // The next row is the first entry that is SPACING_MS or more after this row.
   const [next] = rowsFrom(state, row.index + 1, 1);
   return next === undefined ? appliedIndex : ((next.index - 1) as LogIndex);
 }
 
-/** When the state as of `index` was the present one, to the second. */
+/** Returns the time at which the state as of `index` was the present state, to the second. */
 export function timeOfIndex(state: State, index: LogIndex): number {
   const [first] = rowsFrom(state, 0, 1);
   if (first === undefined || index <= first.index) return first?.timeMs ?? state.totals.clockMs;
@@ -95,24 +99,27 @@ export function timeOfIndex(state: State, index: LogIndex): number {
   return found.timeMs;
 }
 
-/** The newest state that is a retention old; the floor stays where that is. */
+/**
+ * Returns the history floor at `nowMs`: the newest index that is at least one retention old. The
+ * floor never decreases.
+ */
 export function historyFloorAt(state: State, nowMs: number): LogIndex {
   const floor = newestRow(state, nowMs - retentionMs(state))?.index ?? 0;
   return Math.max(state.totals.historyFloor, floor) as LogIndex;
 }
 
-/** Forgets up to `limit` rows that the floor has passed. @returns how many. */
+/** Drops at most `limit` rows below the history floor. @returns the number of dropped rows */
 export function dropTimeRows(change: Change, limit: number): number {
   const range = { ...ALL_TIMES, end: timeKey((change.totals.historyFloor + 1) as LogIndex) };
-  // The last of them says when the floor was.
+  // The last row is kept: it gives the time of the history floor.
   const rows = change.rows(TIMES, range, limit + 1).slice(0, -1);
   for (const { key } of rows) change.deleteUnversioned(TIMES, key);
   return rows.length;
 }
 
 /**
- * Whether something that was queued at `index` waits for a row that nobody writes: a quiet cluster
- * has no entries. Then a reclaim is worth an entry for its row alone.
+ * Whether something that was queued at `index` needs a time row that does not exist yet. An idle
+ * cluster appends no entries and so no rows. In this case a `reclaim` is useful for its row alone.
  */
 export function needsTimeRow(state: State, index: LogIndex, nowMs: number): boolean {
   return rowsFrom(state, index, 1).length === 0 && nowMs >= state.totals.timedMs + SPACING_MS;

@@ -4,42 +4,42 @@ import type { ChunkId, InodeId, LogIndex, ServerId, SessionId } from "../../shar
 import type { EntryName } from "../../shared/base/path.ts";
 
 /**
- * A key of the state as a string with one character, 0 to 255, for each of its bytes.
+ * A key of the state as a string with one character, 0 to 255, for each byte.
  *
- * Strings are hashed and compared by the engine, several times as fast as byte arrays by us; they
- * sort as their bytes do, so the order in memory is the order on disk.
+ * The engine hashes and compares strings several times faster than our code does with byte arrays.
+ * Such strings sort like their bytes, so the order in memory is the order on disk.
  */
 export type Key = Branded<string, "Key">;
 /** Bytes as a string, one character for each. */
 export type ByteText = string;
-/** Names one content: the chunks of one or more versions of files. Never reused. */
+/** Id of one content: the chunks of one or more versions of files. Never reused. */
 export type ContentId = Branded<number, "ContentId">;
 
 /**
- * The first byte of every key says which table it belongs to. Integers are big-endian, so that
- * they sort; ids have a fixed length; a name ends its key, or is followed by a NUL, which no name
- * holds.
+ * The first byte of every key, which determines its table. Integers are big-endian, so that keys
+ * sort by them. Ids have a fixed length. A name is the last part of its key, or a NUL follows it,
+ * which no name contains.
  *
  *     table         key after its byte                      value
  *     chunk         chunk id (32)                           length, references, replicas
  *     content       content id (8)                          references
- *     directory     inode (8)                               what changes with every entry
+ *     directory     inode (8)                               entry count and times
  *     entry         parent inode (8), name                  inode
  *     feed          index (8), sequence (4)                 an event of the change feed
- *     history       table (1), key, [NUL], index (8)        the value until that index
+ *     history       table (1), key, [NUL], index (8)        the value before that index
  *     inode         inode (8)                               attributes, inline content
  *     meta          one of META                             facts of the whole state
  *     outcome       session (8), sequence (8)               first outcome of a mutation
  *     position      content id (8), position (4)            chunk of a content
  *     purge         server (16), chunk id (32)              index of the removal
- *     reclaim       index (8), kind (1), what               what waits for the retention to pass
- *     replica       server (16), chunk id (32)              mirror of the chunk's replicas
+ *     reclaim       index (8), kind (1), subject            how often the subject was queued
+ *     replica       server (16), chunk id (32)              nothing: index of the chunks' replicas
  *     server        server (16)                             location
- *     session       session (8)                             its times and window
+ *     session       session (8)                             times, window of sequences
  *     storageClass  name                                    the class
  *     time          index (8)                               leader's time at that index
  *     tombstone     chunk id (32)                           index of the removal
- *     tombstoneAge  index (8), chunk id (32)                tombstones, oldest first
+ *     tombstoneAge  index (8), chunk id (32)                nothing: tombstones, oldest first
  *     wanting       chunk id (32)                           chunks with too few replicas
  */
 export const TABLE_BYTE = {
@@ -65,8 +65,9 @@ export const TABLE_BYTE = {
   underReplicated: "u",
 } as const;
 
+/** The keys of the meta table. */
 export const META_KEY = {
-  /** Index and term that the store stands for. Written by `flush` only. */
+  /** Index, term and hash of the state in the store. Written by `flush` only. */
   applied: "Ma" as Key,
   clusterFacts: "Mc" as Key,
   featureLevel: "Mf" as Key,
@@ -76,6 +77,7 @@ export const META_KEY = {
 
 const ID_BYTES = 8;
 
+/** Encodes a non-negative safe integer in 8 bytes, big-endian. */
 export function u64(value: number): ByteText {
   assert(Number.isSafeInteger(value) && value >= 0, "an id is a non-negative safe integer");
   const high = Math.floor(value / 2 ** 32);
@@ -93,12 +95,13 @@ export function u64(value: number): ByteText {
 }
 
 function u32(value: number): ByteText {
-  assert(value >= 0 && value < 2 ** 32, "a position has 32 bits");
+  assert(value >= 0 && value < 2 ** 32, "a position fits into 32 bits");
   return String.fromCharCode(value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
 }
 
+/** Decodes the integer that `u64` encoded at `offset`. */
 export function readU64(text: ByteText, offset: number): number {
-  assert(text.length >= offset + ID_BYTES, "the key holds the integer");
+  assert(text.length >= offset + ID_BYTES, "the key contains the whole integer");
   return readU32(text, offset) * 2 ** 32 + readU32(text, offset + 4);
 }
 
@@ -142,50 +145,53 @@ export const storageClassKey = (name: string): Key =>
   (TABLE_BYTE.storageClass + utf8OfText(name)) as Key;
 export const timeKey = (index: LogIndex): Key => (TABLE_BYTE.time + u64(index)) as Key;
 
-/** Everything of one history: the versions of one key, oldest first. */
+/** Returns the prefix of the history keys of one record. Its versions sort oldest first. */
 export const historyPrefix = (key: Key): Key =>
   (TABLE_BYTE.history + key + (key[0] === TABLE_BYTE.entry ? "\0" : "")) as Key;
+/** Returns the key of the version of `key` that the entry of `supersededIndex` replaced. */
 export const historyKey = (key: Key, supersededIndex: LogIndex): Key =>
   (historyPrefix(key) + u64(supersededIndex)) as Key;
 
-/** The key whose old version a history key holds. */
+/** Returns the key of the record whose superseded version has this history key. */
 export function keyOfHistory(history: Key): Key {
   const terminator = history[1] === TABLE_BYTE.entry ? 1 : 0;
   return history.slice(1, history.length - ID_BYTES - terminator) as Key;
 }
 
+/** Returns the index of the entry that superseded the version with this history key. */
 export const supersededIndexOf = (history: Key): LogIndex =>
   readU64(history, history.length - ID_BYTES) as LogIndex;
 
-/** The first key after all that begin with `prefix`. */
+/** Returns the first key after all keys that start with `prefix`. */
 export function prefixEnd(prefix: ByteText): Key {
   let length = prefix.length;
   while (length > 0 && prefix.charCodeAt(length - 1) === 255) length -= 1;
-  assert(length > 0, "a prefix begins with the byte of its table");
+  assert(length > 0, "a prefix starts with the byte of its table");
   const last = prefix.charCodeAt(length - 1);
   return (prefix.slice(0, length - 1) + String.fromCharCode(last + 1)) as Key;
 }
 
-/** The first key after `key`. */
+/** Returns the first key after `key`. */
 export const keyAfter = (key: ByteText): Key => `${key}\0` as Key;
 
 const ASCII = /^[\0-\x7f]*$/;
 
-/** The bytes of `text` in UTF-8. Most names are ASCII and stay as they are. */
+/** Encodes `text` in UTF-8. Most names are ASCII: those are returned unchanged. */
 export function utf8OfText(text: string): ByteText {
   return ASCII.test(text) ? text : bytesToText(new TextEncoder().encode(text));
 }
 
-/** What `utf8OfText` made of a text. */
+/** Decodes the text that `utf8OfText` encoded. */
 export function textOfUtf8(bytes: ByteText): string {
   return ASCII.test(bytes) ? bytes : new TextDecoder().decode(textToBytes(bytes));
 }
 
 // Bytes, text and hex ------------------------------------------------------------------------
 
-/** Few enough arguments for `fromCharCode` on any stack. */
+/** Bound of the arguments of one `fromCharCode` call: more could overflow the stack. */
 const PART_BYTES = 4096;
 
+/** Returns the bytes as a string with one character for each byte. */
 export function bytesToText(bytes: Uint8Array): ByteText {
   if (bytes.length <= PART_BYTES) return Reflect.apply(String.fromCharCode, null, bytes) as string;
   let text = "";
@@ -195,6 +201,7 @@ export function bytesToText(bytes: Uint8Array): ByteText {
   return text;
 }
 
+/** Returns the bytes that `bytesToText` converted. */
 export function textToBytes(text: ByteText): Uint8Array {
   const bytes = new Uint8Array(text.length);
   putText(bytes, 0, text);
@@ -208,10 +215,11 @@ export function putText(target: Uint8Array, offset: number, text: ByteText): voi
   }
 }
 
-/** The name in an entry key. */
+/** Returns the name in an entry key. */
 export const nameOfEntryKey = (key: Key): ByteText => key.slice(1 + ID_BYTES);
 export const nameBytes = (name: ByteText): EntryName => textToBytes(name) as EntryName;
 
+/** Returns the bytes of a lower-case hex string, as text. */
 export function hexToText(hex: string): ByteText {
   let text = "";
   for (let index = 0; index < hex.length; index += 2) {
@@ -222,9 +230,10 @@ export function hexToText(hex: string): ByteText {
   return text;
 }
 
-/** The value of a lower-case hex digit. The ids were parsed when they came in. */
+/** Returns the value of a lower-case hex digit. Not checked: ids were parsed on receipt. */
 const hexDigit = (code: number): number => (code < 0x3a ? code - 0x30 : code - 0x57);
 
+/** Returns the bytes of `text` as a lower-case hex string. */
 export function textToHex(text: ByteText): string {
   let hex = "";
   for (let index = 0; index < text.length; index += 1) {

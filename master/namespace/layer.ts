@@ -6,21 +6,21 @@ import type { Table } from "./tables.ts";
 const BTree = sortedBtree.default;
 type Order = InstanceType<typeof BTree<Key, undefined>>;
 
-/** A value that stands over the store's. */
+/** The changed value of one key. It hides the values in older layers and in the store. */
 export interface Cell {
   readonly table: Table<unknown>;
-  /** DELETED where the key is gone. */
+  /** The new value, or DELETED. */
   readonly value: unknown;
-  /** Nothing stands under the key in older layers and in the store. Never with DELETED. */
+  /** Older layers and the store have no value under the key. Always false for DELETED. */
   readonly isFresh: boolean;
-  /** Memory that it takes, about. */
+  /** Approximate memory of the cell, its key and its value. */
   readonly sizeBytes: number;
 }
 
-/** Stands for a key that is gone. */
+/** The value of a key that was deleted. */
 export const DELETED: unique symbol = Symbol("deleted");
 
-/** Memory of a cell besides its key and its value's own size: the record, the map, the tree. */
+/** Approximate memory of a cell without its key and value: the cell object, map and tree slots. */
 const CELL_BYTES = 250;
 
 const compareKeys = (left: Key, right: Key): number => {
@@ -29,13 +29,14 @@ const compareKeys = (left: Key, right: Key): number => {
 };
 
 /**
- * Changes that are not in the store yet: a map for points, a sorted tree of its keys for ranges. New
- * keys go into the tree when somebody asks for a range: most layers are written before anybody does.
+ * Changes that are not in the store yet: a map for lookups, and a sorted tree of its keys for
+ * ranges. New keys are added to the tree by the first range read after them, because most layers
+ * are written to the store before any range read.
  */
 export class Layer {
   readonly #cells = new Map<Key, Cell>();
   readonly #order = new BTree<Key, undefined>(undefined, compareKeys);
-  /** Keys that may be missing in the tree. */
+  /** Keys that the tree may lack. */
   #unsorted: Key[] = [];
   #sizeBytes = 0;
 
@@ -51,7 +52,7 @@ export class Layer {
     return this.#cells.get(key);
   }
 
-  /** @param before what `get` says of the key. */
+  /** Sets the cell of a key. @param before the result of `get` for this key */
   set(key: Key, cell: Cell, before: Cell | undefined): void {
     if (before === undefined) this.#unsorted.push(key);
     else this.#sizeBytes -= before.sizeBytes;
@@ -59,7 +60,7 @@ export class Layer {
     this.#sizeBytes += cell.sizeBytes;
   }
 
-  /** Forgets what was written under the key, as if it never had been. */
+  /** Removes the cell of a key, so that the layer no longer hides older values of the key. */
   forget(key: Key): void {
     const before = this.#cells.get(key);
     if (before === undefined) return;
@@ -68,14 +69,14 @@ export class Layer {
     this.#order.delete(key);
   }
 
-  /** In the order in which the keys came. */
+  /** Visits the cells in the order in which their keys were added. */
   forEach(visit: (key: Key, cell: Cell) => void): void {
     this.#cells.forEach((cell, key) => {
       visit(key, cell);
     });
   }
 
-  /** The first key at or after `key`. */
+  /** Returns the first key at or after `key`. */
   keyFrom(key: Key): Key | undefined {
     return this.#cells.has(key) ? key : this.#sorted().nextHigherKey(key);
   }
@@ -89,11 +90,12 @@ export class Layer {
   }
 }
 
+/** Makes a cell and computes its size. */
 export function makeCell(
   key: Key,
-  what: { readonly table: Table<unknown>; readonly value: unknown; readonly isFresh: boolean },
+  fields: { readonly table: Table<unknown>; readonly value: unknown; readonly isFresh: boolean },
 ): Cell {
-  const { table, value, isFresh } = what;
+  const { table, value, isFresh } = fields;
   const valueBytes = value === DELETED ? 0 : table.sizeBytes(value);
   return { table, value, isFresh, sizeBytes: CELL_BYTES + key.length * 2 + valueBytes };
 }

@@ -44,12 +44,12 @@ import type {
   SessionView,
 } from "./views.ts";
 
-/** Index, term and membership after an entry. */
+/** Index, term and membership of the state after an entry. */
 type AppliedPosition = Omit<DurableState, "stateHash"> & { readonly isCheckpoint: boolean };
-/** Changes that a flush encodes and hashes at a stretch: a few milliseconds. */
+/** Changes that a flush encodes and hashes before it yields: they take a few milliseconds. */
 const CHANGES_PER_TURN = 512;
 
-/** Memory for decoded records, in bytes, about. */
+/** Default bound of the memory for decoded records. Approximate. */
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface NamespaceOptions {
@@ -57,24 +57,24 @@ export interface NamespaceOptions {
   readonly hasher: Hasher;
   /** Memory for decoded records; default 64 MiB. */
   readonly cacheBytesMax?: number;
-  /** Lets other work go on in the middle of a large flush: `Clock.yieldTurn`. */
+  /** Lets other work run during a large flush: `Clock.yieldTurn`. */
   readonly yieldTurn?: () => Promise<void>;
-  /** Told of a row that cannot be read: STORE_CORRUPT. The process cannot go on. */
+  /** Called with STORE_CORRUPT for a row that cannot be decoded. The process must stop. */
   readonly onDamage?: (error: AshlarError) => void;
 }
 
 /**
  * The replicated state: the tree of files, their chunks, sessions and servers.
  *
- * Reads show the state after `appliedIndex`, or as of `at` where one is given: INDEX_EXPIRED
- * (details.oldestIndex) before `oldestReadableIndex`. No call of this class yields but `flush`, so
- * what a caller reads in one turn is of one index.
+ * Reads show the state after `appliedIndex`, or as of the index `at` if the caller gives one. They
+ * fail with INDEX_EXPIRED (details.oldestIndex) for an index before `oldestReadableIndex`. Only
+ * `flush` yields, so all reads of a caller in one turn of the event loop show the same index.
  */
 export class Namespace implements StateMachine {
   readonly #store: OrderedStore;
   readonly #overlay: Overlay;
-  /** What every `Change` is made with. */
-  readonly #tools: {
+  /** The dependencies of every `Change`. */
+  readonly #changeDeps: {
     readonly overlay: Overlay;
     readonly hasher: Hasher;
     readonly emptyRoot: Digest;
@@ -84,7 +84,7 @@ export class Namespace implements StateMachine {
   readonly #yieldTurn: () => Promise<void>;
   #applied: AppliedPosition;
   #durable: DurableState;
-  /** What each frozen layer of the overlay leads to, oldest first. */
+  /** The position of the state after each frozen layer of the overlay, oldest first. */
   readonly #frozen: AppliedPosition[] = [];
   #isFlushing = false;
 
@@ -92,32 +92,35 @@ export class Namespace implements StateMachine {
     const { store, hasher, cacheBytesMax = CACHE_BYTES_MAX, onDamage = () => {} } = options;
     this.#store = store;
     this.#overlay = new Overlay({ store, cacheBytesMax, onDamage });
-    this.#tools = { overlay: this.#overlay, hasher, emptyRoot: emptyRootOf(hasher) };
+    this.#changeDeps = { overlay: this.#overlay, hasher, emptyRoot: emptyRootOf(hasher) };
     this.#state = new State(this.#overlay);
     this.#applied = { ...durable, isCheckpoint: false };
     this.#durable = durable;
     this.#yieldTurn = options.yieldTurn ?? (async () => {});
-    this.#checkpoints.addMark(durable); // It may stand at one.
+    this.#checkpoints.addMark(durable); // The store may be at a checkpoint.
   }
 
   /**
-   * Opens the state in `store`; an empty store is a cluster before its first entry.
+   * Opens the state in `store`. An empty store is the state before the first entry.
    *
-   * @throws {AshlarError} STORE_CORRUPT if what is there is no state: it is to be rebuilt;
-   *   VERSION_MISMATCH if a newer version wrote it.
+   * @throws {AshlarError} STORE_CORRUPT if the store does not contain a valid state: the caller
+   *   rebuilds the store; VERSION_MISMATCH if a newer version wrote the store
    */
   static open(options: NamespaceOptions): Namespace {
     return new Namespace(options, readDurable(options.store));
   }
 
+  /** Index of the last applied entry. */
   get appliedIndex(): LogIndex {
     return this.#applied.index;
   }
 
+  /** Position and hash of the state in the store. */
   get durable(): DurableState {
     return this.#durable;
   }
 
+  /** Approximate memory of the changes that are not in the store yet. */
   get unflushedBytes(): number {
     return this.#overlay.sizeBytes;
   }
@@ -127,10 +130,14 @@ export class Namespace implements StateMachine {
     return this.#overlay.changedCount;
   }
 
-  /** The outcome of the entry's command; null for an entry without one. */
+  /**
+   * Applies the next entry. Returns the outcome of its command, or null for an entry without one.
+   *
+   * @throws {AshlarError} VERSION_MISMATCH, STATE_DIVERGED, STORE_CORRUPT: this member must stop
+   */
   apply(entry: AppliedEntry): Outcome | null {
     const { index, term, data } = entry;
-    assert(index === this.#applied.index + 1, "entries come in order without gaps");
+    assert(index === this.#applied.index + 1, "entries are applied in order without gaps");
     const command = data.length === 0 ? null : decodeCommand(data);
     const isCheckpoint = command?.kind === "checkpoint";
     if (isCheckpoint && command.verdict !== null) {
@@ -139,7 +146,8 @@ export class Namespace implements StateMachine {
     const outcome = command === null ? null : this.#applyCommand(index, command);
     const membership = entry.membership ?? this.#applied.membership;
     this.#applied = { index, term, membership, isCheckpoint };
-    // A commit of its own ends here, so that every member hashes the state of the same index.
+    // Every member writes the changes up to a checkpoint in one commit that ends here, so that all
+    // members hash the state of the same index.
     if (isCheckpoint) this.#freeze();
     return outcome;
   }
@@ -152,15 +160,21 @@ export class Namespace implements StateMachine {
   #applyCommand(index: LogIndex, command: Command): Outcome {
     const { clockMs } = this.#state.totals;
     const nowMs = "nowMs" in command ? Math.max(clockMs, command.nowMs) : clockMs;
-    const { overlay, hasher, emptyRoot } = this.#tools;
+    const { overlay, hasher, emptyRoot } = this.#changeDeps;
     const change = new Change({ overlay, hasher, emptyRoot, index, nowMs });
     const outcome = applyCommand(change, command);
     change.finish();
     return outcome;
   }
 
+  /**
+   * Writes all changes so far to the store. Resolves when they are durable. A flush that fails
+   * keeps the changes for the next one.
+   *
+   * @throws {AshlarError} STATE_DIVERGED; as `OrderedStore.commit`
+   */
   async flush(): Promise<void> {
-    assert(!this.#isFlushing, "one flush at a time");
+    assert(!this.#isFlushing, "only one flush runs at a time");
     if (this.#applied.index === this.#durable.index) return;
     this.#isFlushing = true;
     try {
@@ -171,9 +185,9 @@ export class Namespace implements StateMachine {
     }
   }
 
-  /** Writes the oldest frozen layer. One that is refused stays, and is tried again. */
+  /** Writes the oldest frozen layer. If the commit fails, the layer stays for the next flush. */
   async #flushOldest(): Promise<void> {
-    const position = present(this.#frozen[0], "a layer is frozen");
+    const position = present(this.#frozen[0], "a frozen layer exists");
     const { changes, stateHash } = await this.#encodeOldest();
     const durable = { ...position, stateHash };
     await this.#store.commit([...changes, ...durableChanges(durable)]);
@@ -183,7 +197,10 @@ export class Namespace implements StateMachine {
     if (position.isCheckpoint) this.#checkpoints.addMark(durable);
   }
 
-  /** What the store holds until now goes out of the hash, what replaces it comes in. */
+  /**
+   * Encodes the oldest frozen layer and updates the state hash: removes the old rows of the store
+   * from the hash and adds the new ones.
+   */
   async #encodeOldest(): Promise<{ changes: StoreChange[]; stateHash: Uint8Array }> {
     const hash = new StateHash(this.#durable.stateHash);
     const changes: StoreChange[] = [];
@@ -199,54 +216,58 @@ export class Namespace implements StateMachine {
     return { changes, stateHash: hash.bytes() };
   }
 
+  /** Opens a snapshot of the durable state. The caller must release it. */
   openSnapshot(): StateSnapshot {
     const reader = this.#store.snapshot();
     return { ...readDurable(reader), reader, release: () => reader.release() };
   }
 
-  /** Index and hash of the state as it is in the store. */
+  /** Index and hash of the state in the store. */
   get durableMark(): StateMark {
     return this.#durable;
   }
 
-  /** The hashes at the last checkpoints, oldest first. */
+  /** The state hashes at the last checkpoints, oldest first. */
   get checkpointMarks(): readonly StateMark[] {
     return this.#checkpoints.marks;
   }
 
-  /** What may be proposed: see feature-levels.ts. */
+  /** The feature level of the cluster: see feature-levels.ts. */
   get featureLevel(): number {
     return this.#state.featureLevel;
   }
 
   // The tree. @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY, INDEX_EXPIRED, INVALID_ARGUMENT
 
+  /** Returns the attributes of an inode. */
   stat(target: Target, at?: LogIndex): Attributes {
-    return runQuery(() => queries.stat(this.#readingAt(at), target));
+    return runQuery(() => queries.stat(this.#readViewAt(at), target));
   }
 
+  /** Returns one page of a directory listing, in byte order of the names. */
   list(target: Target, page: queries.PageOptions, at?: LogIndex): ListingPage {
-    return runQuery(() => queries.list(this.#readingAt(at), target, page));
+    return runQuery(() => queries.list(this.#readViewAt(at), target, page));
   }
 
+  /** Returns a part of a file's content: inline bytes, or chunks with their servers. */
   locate(
     target: Target,
     part: { readonly firstPosition: number; readonly count: number },
     at?: LogIndex,
   ): ContentPart {
-    return runQuery(() => queries.locate(this.#readingAt(at), target, part));
+    return runQuery(() => queries.locate(this.#readViewAt(at), target, part));
   }
 
-  #readingAt(at: LogIndex | undefined): queries.ReadView {
+  #readViewAt(at: LogIndex | undefined): queries.ReadView {
     return queries.readViewAt(this.#state, this.#applied.index, at);
   }
 
-  /** The class of the file, or of the deepest directory on its path that is there. */
+  /** Returns the storage class of a file, or of the deepest existing directory on its path. */
   storageClassFor(target: Target): StorageClass {
     return runQuery(() => queries.storageClassFor(this.#state, target));
   }
 
-  /** The path of an inode that is in the tree. */
+  /** Returns the path of an inode. Undefined if the inode is not in the tree. */
   pathOf(inode: InodeId): Uint8Array | undefined {
     const names = pathOfInode(this.#state, inode);
     return names === undefined ? undefined : joinPath(names.map(nameBytes));
@@ -254,40 +275,49 @@ export class Namespace implements StateMachine {
 
   // The feed.
 
-  /** A page of it, of bounded work. @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex) */
+  /** Returns one page of the feed. @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex) */
   feed(request: FeedRequest): FeedPage {
     const { appliedIndex } = this;
-    const { emptyRoot } = this.#tools;
+    const { emptyRoot } = this.#changeDeps;
     return runQuery(() => readFeed({ state: this.#state, appliedIndex, emptyRoot }, request));
   }
 
-  /** From this index on no event is lost. */
+  /** Returns the lowest index from which on the feed has every event. */
   oldestFeedIndex(): LogIndex {
     return oldestFeedIndex(this.#state);
   }
 
   // The past.
 
+  /** Returns the lowest index that reads of the past accept. */
   oldestReadableIndex(): LogIndex {
     return this.#state.totals.historyFloor;
   }
 
-  /** @throws {AshlarError} INDEX_EXPIRED, INVALID_ARGUMENT */
+  /**
+   * Checks that the state as of `index` is readable.
+   *
+   * @throws {AshlarError} INDEX_EXPIRED, INVALID_ARGUMENT
+   */
   checkReadable(index: LogIndex): void {
-    runQuery(() => this.#readingAt(index));
+    runQuery(() => this.#readViewAt(index));
   }
 
-  /** The last index that was there at `timeMs`, to the second. @throws {AshlarError} INDEX_EXPIRED */
+  /**
+   * Returns the last index applied at `timeMs`, to the second.
+   *
+   * @throws {AshlarError} INDEX_EXPIRED
+   */
   indexAt(timeMs: number): LogIndex {
     return runQuery(() => queries.indexOfTime(this.#state, this.appliedIndex, timeMs));
   }
 
-  /** When `index` was applied, to the second, by the leader's clock. */
+  /** Returns the time at which `index` was applied, by the leader's clock, to the second. */
   timeOf(index: LogIndex): number {
     return timeOfIndex(this.#state, index);
   }
 
-  /** @throws {AshlarError} INVALID_ARGUMENT */
+  /** Returns one page of the changes of a path. @throws {AshlarError} INVALID_ARGUMENT */
   history(options: PathHistoryOptions): PathHistoryPage {
     return runQuery(() => pathHistory(this.#state, this.oldestReadableIndex(), options));
   }
@@ -348,7 +378,7 @@ export class Namespace implements StateMachine {
     return this.#state.totals.intentFloor;
   }
 
-  /** Whether a `reclaim` proposed at `nowMs` with that bound would find work. */
+  /** Whether a `reclaim` with this time and bound would change something. */
   reclaimPending(nowMs: number, versionsMax?: number): boolean {
     return isReclaimPending(this.#state, nowMs, versionsMax);
   }

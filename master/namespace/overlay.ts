@@ -30,13 +30,13 @@ export interface RecordReader {
 }
 
 /**
- * The state as it is after the last entry: a layer of changes over layers that wait to be written,
- * one commit each, over the store.
+ * The state after the last entry, in three levels: the active layer of changes, the frozen layers
+ * that wait to be written, and the store.
  *
- * Applying changes the active layer only. `freeze` puts it behind the frozen ones; the caller
- * commits the changes of the oldest, then `drop` forgets it. A commit that is refused is tried
- * again with the same layer. Reads look at the active layer, the frozen ones from the newest on,
- * the cache and the store, in that order.
+ * Applying an entry changes the active layer only. `freeze` appends the active layer to the frozen
+ * layers. The caller commits the changes of the oldest frozen layer and then calls `drop`. After a
+ * failed commit the caller retries with the same layer. A read searches the active layer, the
+ * frozen layers from the newest to the oldest, the cache and the store, in this order.
  */
 export class Overlay implements RecordReader {
   readonly #store: ValueStore;
@@ -45,13 +45,13 @@ export class Overlay implements RecordReader {
   #active = new Layer();
   /** Oldest first. */
   readonly #frozen: Layer[] = [];
-  /** What stood in the active layer before each change since `begin`; null outside. */
+  /** The cell in the active layer before each change since `begin`. Null outside of an entry. */
   #journal: { readonly key: Key; readonly before: Cell | undefined }[] | null = null;
 
   constructor(options: {
     readonly store: ValueStore;
     readonly cacheBytesMax: number;
-    /** Told of a row of the store that cannot be read; whoever reads it is thrown the error. */
+    /** Called with the error if a row of the store cannot be decoded. The read throws it too. */
     readonly onDamage?: (error: AshlarError) => void;
   }) {
     this.#store = options.store;
@@ -59,6 +59,7 @@ export class Overlay implements RecordReader {
     this.#cache = new ReadCache({ generationBytesMax: options.cacheBytesMax / 2 });
   }
 
+  /** Approximate memory of all layers. */
   get sizeBytes(): number {
     return this.#frozen.reduce((sum, layer) => sum + layer.sizeBytes, this.#active.sizeBytes);
   }
@@ -68,6 +69,7 @@ export class Overlay implements RecordReader {
     return this.#active.cellCount;
   }
 
+  /** @throws {AshlarError} STORE_CORRUPT if the row cannot be decoded */
   get<Value>(table: Table<Value>, key: Key): Value | undefined {
     const cell = this.#cell(key);
     if (cell !== undefined) return cellValue<Value>(cell);
@@ -80,21 +82,24 @@ export class Overlay implements RecordReader {
     return value;
   }
 
+  /** Writes a value, whether the key has one or not. */
   set<Value>(table: Table<Value>, key: Key, value: Value): void {
     const before = this.#active.get(key);
     this.#write(table, key, { value, before, isFresh: before?.isFresh ?? false });
   }
 
   /**
-   * `set` where the caller knows that there is no value under the key. What is inserted and deleted
-   * before a flush costs the store nothing, and what is not deleted no look at what it replaces.
+   * `set` where the caller knows that the key has no value. A value that is inserted and deleted
+   * again before a flush causes no write to the store. For other inserted values, the flush need
+   * not read the old row from the store.
    */
   insert<Value>(table: Table<Value>, key: Key, value: Value): void {
     const before = this.#active.get(key);
-    assert(before === undefined || before.value === DELETED, "nothing stands under a new key");
+    assert(before === undefined || before.value === DELETED, "an inserted key has no value");
     this.#write(table, key, { value, before, isFresh: before === undefined });
   }
 
+  /** Deletes the value of a key, if there is one. */
   delete<Value>(table: Table<Value>, key: Key): void {
     const before = this.#active.get(key);
     if (before?.isFresh === true) {
@@ -106,8 +111,8 @@ export class Overlay implements RecordReader {
   }
 
   /**
-   * Rows in order of their keys. Lazy: the state must not change before the caller has done with
-   * it; one that changes what it finds takes `rows`.
+   * Yields rows in key order. Lazy: the state must not change before the generator is finished. A
+   * caller that changes the rows while it iterates uses `rows` instead.
    */
   *scan<Value>(table: Table<Value>, range: KeyRange): Generator<Row<Value>, void, void> {
     const cursors = [
@@ -130,7 +135,7 @@ export class Overlay implements RecordReader {
     }
   }
 
-  /** At most `limit` rows, from the first. */
+  /** Returns at most `limit` rows, in key order. */
   rows<Value>(table: Table<Value>, range: KeyRange, limit: number): Row<Value>[] {
     const rows: Row<Value>[] = [];
     if (limit === 0) return rows;
@@ -141,18 +146,19 @@ export class Overlay implements RecordReader {
     return rows;
   }
 
-  /** The changes from here on can be taken back by `rollback`, until `end`. */
+  /** Starts an entry: `rollback` can undo the changes from here on, until `end`. */
   begin(): void {
-    assert(this.#journal === null, "one entry is applied at a time");
+    assert(this.#journal === null, "only one entry is applied at a time");
     this.#journal = [];
   }
 
+  /** Ends an entry. Its changes can no longer be undone. */
   end(): void {
     assert(this.#journal !== null, "an entry is being applied");
     this.#journal = null;
   }
 
-  /** Takes back every change since `begin`, the last one first. Stays open for more changes. */
+  /** Undoes every change since `begin`, in reverse order. The entry may make more changes. */
   rollback(): void {
     assert(this.#journal !== null, "an entry is being applied");
     for (const { key, before } of this.#journal.reverse()) {
@@ -162,27 +168,27 @@ export class Overlay implements RecordReader {
     this.#journal = [];
   }
 
-  /** Sets the gathered changes aside for one commit. */
+  /** Appends the active layer to the frozen layers, to be written in one commit. */
   freeze(): void {
-    assert(this.#journal === null, "no entry is half applied");
+    assert(this.#journal === null, "no entry is being applied");
     this.#frozen.push(this.#active);
     this.#active = new Layer();
   }
 
-  /** The changes of the oldest frozen layer. Later writes do not touch them. */
+  /** Returns the changes of the oldest frozen layer. Later writes do not affect them. */
   frozenCells(): FrozenCells {
     const [oldest] = this.#frozen;
-    assert(oldest !== undefined, "there is a frozen layer");
+    assert(oldest !== undefined, "a frozen layer exists");
     return new FrozenCells(oldest);
   }
 
-  /** The changes of the oldest frozen layer are in the store. */
+  /** Drops the oldest frozen layer, after its changes were committed to the store. */
   drop(): void {
     const oldest = this.#frozen.shift();
-    assert(oldest !== undefined, "there is a frozen layer");
+    assert(oldest !== undefined, "a frozen layer exists");
     oldest.forEach((key, { table, value, isFresh }) => {
       if (value === DELETED) this.#cache.delete(key);
-      // What is new waits in the store until it is wanted: in the cache, the collector would copy it.
+      // New values are not cached before their first read: the garbage collector would copy them.
       else if (!isFresh && table.isCached(value)) {
         this.#cache.set(key, value, cacheBytes(table, key, value));
       }
@@ -235,7 +241,7 @@ export class Overlay implements RecordReader {
 function damaged(key: Key, cause: unknown): AshlarError {
   return new AshlarError(
     "STORE_CORRUPT",
-    `Cannot read the state: expected a row that can be decoded: ${textToHex(key)} cannot`,
+    `Cannot read the state: expected a row that can be decoded: current key is ${textToHex(key)}`,
     { cause, hint: "docs/operations.md, A master has diverged" },
   );
 }
@@ -248,10 +254,11 @@ function cacheBytes<Value>(table: Table<Value>, key: Key, value: Value): number 
   return 200 + key.length * 2 + table.sizeBytes(value);
 }
 
+/** A position in the sorted keys of a layer or of the store. */
 interface Cursor {
-  /** Where it stands; undefined at the end. */
+  /** The current key. Undefined at the end of the range. */
   readonly key: Key | undefined;
-  /** Steps on if it stands at `key`. */
+  /** Moves to the next key if the current key is `key`. */
   advancePast(key: Key): void;
 }
 
@@ -298,7 +305,7 @@ class StoreCursor implements Cursor {
     if (this.key === key) this.#step();
   }
 
-  /** An iterator that is left half-way may hold a cursor of the store. */
+  /** Closes an iterator that has not reached its end: it may hold a cursor of the store. */
   close(): void {
     if (this.key !== undefined) this.#entries.return?.();
   }

@@ -13,33 +13,36 @@ import { pathOfInode, targetNames } from "./tree.ts";
 import { ENTRIES, INODES, type VersionedRecord } from "./tree-tables.ts";
 import type { PathHistoryPage } from "./views.ts";
 
-/** Moments that one call looks at for each version it may return: most of them are versions. */
+/**
+ * Bound of the states that one call reads for each version it may return. Most states are versions.
+ */
 const STATES_PER_VERSION = 4;
 
+/** The path and the bounds of one page of a path history. */
 export interface PathHistoryOptions {
-  /** Absolute. */
+  /** An absolute path. */
   readonly path: Uint8Array;
-  /** From the page before. */
+  /** `next` of the previous page. Absent: the first page. */
   readonly from?: LogIndex | undefined;
   readonly limit: number;
 }
 
-/** What a path stood for as of one index. */
+/** What a path resolved to as of one index. */
 interface PathState {
   readonly index: LogIndex;
-  /** The inodes from the root down to the path, as far as they are there. */
+  /** The inodes from the root down to the path, as far as they existed. */
   readonly inodes: readonly InodeId[];
-  /** Undefined where the path leads nowhere. */
+  /** The inode of the path. Undefined if the path did not exist. */
   readonly inode: InodeRecord | undefined;
-  /** When something on the way, or at the path itself, was changed next; null: not since. */
+  /** Index of the next change of a record on the path. Null: no change since. */
   readonly nextIndex: LogIndex | null;
 }
 
 /**
- * What happened at a path, oldest first, from the oldest readable state on: it goes from one moment
- * at which a record on the way changed to the next, and never looks at what lies between.
+ * Returns the changes of a path, oldest first, from the oldest readable state on. Reads only the
+ * states at which a record on the path changed.
  *
- * @throws {Refusal} INVALID_ARGUMENT for a path that is none
+ * @throws {Refusal} INVALID_ARGUMENT for an invalid path
  */
 export function pathHistory(
   state: State,
@@ -49,18 +52,18 @@ export function pathHistory(
   const names = targetNames({ path: options.path });
   const from = Math.max(options.from ?? oldestIndex, oldestIndex) as LogIndex;
   const versions: PathVersion[] = [];
-  // The oldest state has none before it that could be read.
+  // No state before the oldest one is readable.
   let before = from === oldestIndex ? null : pathStateAt(state, names, (from - 1) as LogIndex);
   let at: LogIndex | null = from;
-  const momentsMax = options.limit * STATES_PER_VERSION;
-  for (let count = 0; at !== null && count < momentsMax; count += 1) {
+  const statesMax = options.limit * STATES_PER_VERSION;
+  for (let count = 0; at !== null && count < statesMax; count += 1) {
     if (versions.length === options.limit) break;
-    const moment = pathStateAt(state, names, at);
+    const after = pathStateAt(state, names, at);
     const version =
-      before === null ? existingVersion(state, moment) : versionOfChange(state, before, moment);
+      before === null ? existingVersion(state, after) : versionOfChange(state, before, after);
     if (version !== null) versions.push(version);
-    before = moment;
-    at = moment.nextIndex;
+    before = after;
+    at = after.nextIndex;
   }
   return { versions, next: at };
 }
@@ -68,22 +71,22 @@ export function pathHistory(
 function pathStateAt(state: State, names: readonly ByteText[], index: LogIndex): PathState {
   let nextIndex: LogIndex | null = null;
   const inodes: InodeId[] = [ROOT_INODE];
-  const look = <Value extends VersionedRecord>(table: Table<Value>, key: Key) => {
+  const readVersion = <Value extends VersionedRecord>(table: Table<Value>, key: Key) => {
     const { value, supersededIndex } = versionAt(state, table, key, index);
     if (supersededIndex !== null && (nextIndex === null || supersededIndex < nextIndex))
       nextIndex = supersededIndex;
     return value;
   };
   for (const name of names) {
-    const entry = look(ENTRIES, entryKey(inodes.at(-1) as InodeId, name));
+    const entry = readVersion(ENTRIES, entryKey(inodes.at(-1) as InodeId, name));
     if (entry === undefined) return { index, inodes, inode: undefined, nextIndex };
     inodes.push(entry.inode);
   }
-  const inode = look(INODES, inodeKey(inodes.at(-1) as InodeId));
+  const inode = readVersion(INODES, inodeKey(inodes.at(-1) as InodeId));
   return { index, inodes, inode, nextIndex };
 }
 
-/** What is there at the beginning of the history: how it came there is not known any more. */
+/** Returns the version at the start of the history. The entry that made it is no longer known. */
 function existingVersion(state: State, { inode, index }: PathState): PathVersion | null {
   if (inode === undefined) return null;
   const attributes = attributesOf(state, inode, index);
@@ -91,13 +94,13 @@ function existingVersion(state: State, { inode, index }: PathState): PathVersion
   return { index: version, timeMs: ctimeMs, change: "existing", attributes, otherPath: null };
 }
 
-/** What one entry made of the path; null if it only changed a directory on the way. */
-function versionOfChange(state: State, before: PathState, moment: PathState): PathVersion | null {
-  const change = changeOf(state, before.inode, moment);
+/** Returns the effect of one entry on the path. Null if the entry only changed an ancestor. */
+function versionOfChange(state: State, before: PathState, after: PathState): PathVersion | null {
+  const change = changeOf(state, before.inode, after);
   if (change === null) return null;
-  const { index, inode } = moment;
+  const { index, inode } = after;
   const attributes = inode === undefined ? null : attributesOf(state, inode, index);
-  return { index, timeMs: timeOf(state, before, moment), attributes, ...change };
+  return { index, timeMs: timeOf(state, before, after), attributes, ...change };
 }
 
 function changeOf(
@@ -124,20 +127,23 @@ function hasSameContent(before: InodeRecord, after: InodeRecord): boolean {
   return equalBytes(before.contentRoot, after.contentRoot);
 }
 
-/** Where an inode was in the tree; null if it was not. */
+/** Returns the path of an inode as of an index. Null if the inode was not in the tree. */
 function pathAt(state: State, id: InodeId, index: LogIndex): Uint8Array | null {
   const names = pathOfInode(new PastView(state, index), id);
   return names === undefined ? null : joinPath(names.map(nameBytes));
 }
 
-/** Every change of a path writes an inode on the way: its own, or that of a directory that moved. */
-function timeOf(state: State, before: PathState, moment: PathState): number {
-  const { index } = moment;
+/**
+ * Returns the time of a change of a path. Every change of a path writes an inode on the path: its
+ * own, or that of a moved directory. The `ctimeMs` of this inode is the time of the entry.
+ */
+function timeOf(state: State, before: PathState, after: PathState): number {
+  const { index } = after;
   const view = new PastView(state, index);
-  for (const id of [...moment.inodes, ...before.inodes].reverse()) {
+  for (const id of [...after.inodes, ...before.inodes].reverse()) {
     const inode = view.inode(id);
     if (inode?.version === index) return inode.ctimeMs;
   }
-  assert(index > 0, "something was changed by an entry");
+  assert(index > 0, "a change has the index of its entry");
   return timeOfIndex(state, index);
 }

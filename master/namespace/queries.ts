@@ -24,16 +24,20 @@ import { find, showTarget, targetNames } from "./tree.ts";
 import { ENTRIES } from "./tree-tables.ts";
 import type { ContentPart, ListingPage } from "./views.ts";
 
-/** The state as of one index. */
+/** A view of the state as of one index. */
 export interface ReadView {
   readonly state: State;
-  /** The state itself, or its past. */
+  /** The present state, or a `PastView`. */
   readonly view: TreeView;
   readonly at: LogIndex;
   readonly isPast: boolean;
 }
 
-/** @throws {Refusal} INDEX_EXPIRED, INVALID_ARGUMENT for an index that was not applied yet. */
+/**
+ * Returns a view of the state as of `at`; undefined: the present state.
+ *
+ * @throws {Refusal} INDEX_EXPIRED; INVALID_ARGUMENT for an index that is not applied yet
+ */
 export function readViewAt(
   state: State,
   appliedIndex: LogIndex,
@@ -47,48 +51,54 @@ export function readViewAt(
   if (at > appliedIndex) {
     throw new Refusal(
       "INVALID_ARGUMENT",
-      `Cannot read as of index ${at}: expected at most ${appliedIndex}, the last that was applied`,
+      `Cannot read as of index ${at}: expected at most ${appliedIndex}, the last applied index`,
     );
   }
   return { state, view: new PastView(state, at), at, isPast: true };
 }
 
-/** @throws {Refusal} INDEX_EXPIRED */
+/**
+ * Returns the last index applied at `timeMs`: see `indexAtTime`.
+ *
+ * @throws {Refusal} INDEX_EXPIRED
+ */
 export function indexOfTime(state: State, appliedIndex: LogIndex, timeMs: number): LogIndex {
   const index = indexAtTime(state, appliedIndex, timeMs);
   if (index !== undefined && index >= state.totals.historyFloor) return index;
-  throw expired(state, `an index before ${timeMs} ms since 1970`);
+  throw expired(state, `the index at ${timeMs} ms since 1970`);
 }
 
 function expired(state: State, wanted: string): Refusal {
   const oldestIndex = state.totals.historyFloor;
   return new Refusal(
     "INDEX_EXPIRED",
-    `Cannot read as of ${wanted}: expected ${oldestIndex} or later: older states are reclaimed`,
+    `Cannot read as of ${wanted}: expected index ${oldestIndex} or later: older states are reclaimed`,
     { oldestIndex, oldestTimeMs: timeOfIndex(state, oldestIndex) },
   );
 }
 
+/** Returns the attributes of the inode at `target`. */
 export function stat(reading: ReadView, target: Target): Attributes {
-  return attributesOf(reading.state, find(reading.view, target, "stat"), reading.at);
+  return attributesOf(reading.state, find(reading.view, target), reading.at);
 }
 
-/** What one page of a listing wants. */
+/** The bounds of one page of a listing. */
 export interface PageOptions {
-  /** The last name of the page before. It need not be there (any more). */
+  /** The last name of the previous page. The directory need not have an entry of this name. */
   readonly after?: EntryName | undefined;
   readonly limit: number;
 }
 
+/** Returns one page of a directory listing. @throws {Refusal} NOT_A_DIRECTORY, NOT_FOUND */
 export function list(reading: ReadView, target: Target, page: PageOptions): ListingPage {
-  const directory = find(reading.view, target, "list");
+  const directory = find(reading.view, target);
   if (directory.kind !== "directory") {
     throw pathRefusal("NOT_A_DIRECTORY", showTarget(reading.view, target));
   }
   const entries: { name: EntryName; attributes: Attributes }[] = [];
   for (const { key, value } of entriesOf(reading, directory, page.after)) {
     if (entries.length === page.limit) return { entries, isLast: false };
-    const inode = present(reading.view.inode(value.inode), "an entry has its inode");
+    const inode = present(reading.view.inode(value.inode), "every entry has an inode");
     const attributes = attributesOf(reading.state, inode, reading.at);
     entries.push({ name: nameBytes(nameOfEntryKey(key)), attributes });
   }
@@ -100,7 +110,7 @@ interface EntryRow {
   readonly value: EntryRecord;
 }
 
-/** The entries of a directory after a name, in byte order. */
+/** Yields the entries of a directory after a name, in byte order. */
 function* entriesOf(
   reading: ReadView,
   { id }: DirectoryInode,
@@ -125,7 +135,7 @@ function* entriesOf(
   yield* merged(aliveNow(present, reading.at), past);
 }
 
-/** Of the present entries, those that were there already. */
+/** Yields the present entries that already existed at `at`. */
 function* aliveNow(
   rows: Generator<EntryRow, void, void>,
   at: LogIndex,
@@ -135,7 +145,10 @@ function* aliveNow(
   }
 }
 
-/** Both, in order of their keys. No key is in both: at most one version is alive at an index. */
+/**
+ * Merges two sequences in key order. No key is in both, because at most one version of a record
+ * exists at an index.
+ */
 function* merged(
   left: Generator<EntryRow, void, void>,
   right: Generator<EntryRow, void, void>,
@@ -158,13 +171,18 @@ function* merged(
   }
 }
 
+/**
+ * Returns a part of a file's content and its servers.
+ *
+ * @throws {Refusal} IS_A_DIRECTORY, NOT_FOUND
+ */
 export function locate(
   reading: ReadView,
   target: Target,
   part: { readonly firstPosition: number; readonly count: number },
 ): ContentPart {
   const { state, view, at } = reading;
-  const file = find(view, target, "read");
+  const file = find(view, target);
   if (file.kind === "directory") {
     throw pathRefusal("IS_A_DIRECTORY", showTarget(view, target));
   }
@@ -176,23 +194,23 @@ export function locate(
   for (let position = part.firstPosition; position < end; position += 1) {
     const record = present(
       view.position(content.contentId, position),
-      "a content has all positions",
+      "a content has one position for each chunk",
     );
     const { chunkId: id, lengthBytes } = record;
-    const chunk = present(state.chunk(id), "a chunk that a position names is known");
+    const chunk = present(state.chunk(id), "the state has the chunk of every position");
     chunks.push({ id, lengthBytes, replicas: chunk.replicas.map(({ serverId }) => serverId) });
   }
   return { attributes, inlineBytes: null, chunks };
 }
 
-/** The class of the file, or of the deepest inode on its path that is there. */
+/** Returns the storage class of a file, or of the deepest existing inode on its path. */
 export function storageClassFor(state: State, target: Target): StorageClass {
   const start = target.inode === undefined ? { inode: ROOT_INODE } : { inode: target.inode };
-  let inode = find(state, start, "place a chunk of");
+  let inode = find(state, start);
   for (const name of targetNames(target)) {
     const entry = inode.kind === "directory" ? state.entry(inode.id, name) : undefined;
     if (entry === undefined) break;
-    inode = present(state.inode(entry.inode), "an entry has its inode");
+    inode = present(state.inode(entry.inode), "every entry has an inode");
   }
-  return present(state.storageClass(inode.storageClass), "a class that is used is defined");
+  return present(state.storageClass(inode.storageClass), "the class of an inode is defined");
 }

@@ -7,8 +7,9 @@ interface Cached {
 }
 
 /**
- * Decoded values that were read lately. Two generations: what is used moves to the young one; when
- * that is full the old one is dropped. Never more than twice `generationBytesMax`, about.
+ * A cache of recently read, decoded values, in two generations. A value that is read moves to the
+ * young generation. When the young generation is full, it becomes the old one, and the previous old
+ * generation is dropped. The size is bounded by about twice `generationBytesMax`.
  */
 export class ReadCache {
   readonly #generationBytesMax: number;
@@ -17,7 +18,7 @@ export class ReadCache {
   #youngBytes = 0;
 
   constructor(options: { readonly generationBytesMax: number }) {
-    assert(options.generationBytesMax > 0, "a cache has room");
+    assert(options.generationBytesMax > 0, "the size of a generation is positive");
     this.#generationBytesMax = options.generationBytesMax;
   }
 
@@ -41,7 +42,10 @@ export class ReadCache {
     this.#old.delete(key);
   }
 
-  /** What the old generation has under the key stays there: the young one is looked at first. */
+  /**
+   * Inserts a value into the young generation. A stale value in the old generation may stay,
+   * because `get` searches the young generation first.
+   */
   #insert(key: Key, cached: Cached): void {
     this.#youngBytes -= this.#young.get(key)?.sizeBytes ?? 0;
     if (this.#youngBytes + cached.sizeBytes > this.#generationBytesMax) {

@@ -35,32 +35,36 @@ import {
 } from "./tables.ts";
 import { ENTRIES, HISTORY, INODES } from "./tree-tables.ts";
 
-/** One step: what it may still change, and the first of what it has queued itself. */
+/** The state of one reclaim step. */
 interface ReclaimStep {
   readonly change: Change;
+  /** Records that the step may still change. */
   budget: number;
+  /** The lowest key that the step itself has queued since its last read of the queue. */
   queued: Key | null;
 }
 
-/** A row of the queue. */
+/** A row of the reclaim queue. */
 interface QueueItem {
   readonly key: Key;
-  /** When it went out of sight. */
+  /** Index of the entry that made the subject invisible. */
   readonly index: LogIndex;
   readonly kind: ReclaimKind;
-  readonly what: ByteText;
-  /** How often it was queued under this index; 0 once its references are taken away. */
+  /** A history key, a content id or an inode id, depending on `kind`. */
+  readonly subject: ByteText;
+  /** How often the entry queued the subject. 0: the references were already subtracted. */
   readonly count: number;
 }
 
 const QUEUE = { start: TABLE_BYTE.reclaim as Key, end: prefixEnd(TABLE_BYTE.reclaim) };
 
 /**
- * Gives back what no readable state shows any more, oldest first: old versions, replaced contents,
- * removed trees, events of the feed, and tombstones that the intent floor has passed. Changes
- * about `recordsMax` records; what is left is the next step's.
+ * Reclaims what no readable state shows, oldest first: old versions, replaced contents, removed
+ * trees, events of the feed, and tombstones below the intent floor. Changes about `recordsMax`
+ * records. The next step continues with the rest.
  *
- * Where the history has more than `versionsMax` rows the oldest become unreadable before their time.
+ * If the history has more than `versionsMax` rows, the oldest states become unreadable before the
+ * retention has passed.
  */
 export function reclaim(change: Change, { recordsMax, versionsMax }: Reclaim): void {
   const step: ReclaimStep = { change, budget: recordsMax, queued: null };
@@ -79,13 +83,13 @@ export function reclaim(change: Change, { recordsMax, versionsMax }: Reclaim): v
     }
     const last = items.at(-1)?.key;
     if (last === undefined) return;
-    // What was queued on the way may sort before what was read.
+    // The items may have queued rows that sort before the last row of this read.
     start = step.queued !== null && step.queued < last ? step.queued : keyAfter(last);
     step.queued = null;
   }
 }
 
-/** Moves the floor on: to where the retention begins, and as far as the bound on versions asks. */
+/** Raises the history floor to the start of the retention, or higher to obey `versionsMax`. */
 function raiseHistoryFloor(
   change: Change,
   recordsMax: number,
@@ -100,7 +104,7 @@ function raiseHistoryFloor(
   return floor;
 }
 
-/** Whether a reclaim proposed at `nowMs` with this bound would find work. */
+/** Whether `reclaim` with this time and bound would change something. */
 export function isReclaimPending(
   state: State,
   nowMs: number,
@@ -117,7 +121,7 @@ export function isReclaimPending(
   return isFeedTrimPending(state, floor);
 }
 
-/** The first index at which something happened that waits for the retention to pass. */
+/** Returns the lowest index of the reclaim queue and the feed. Undefined if both are empty. */
 function oldestPendingIndex(state: State): LogIndex | undefined {
   const [queued] = state.rows(RECLAIMS, QUEUE, 1);
   const event = oldestEvent(state);
@@ -126,14 +130,17 @@ function oldestPendingIndex(state: State): LogIndex | undefined {
   return event === undefined ? index : (Math.min(index, event) as LogIndex);
 }
 
-/** Past all that was queued at or before the floor: states from the floor on do not show it. */
+/**
+ * Returns the end of the queue rows that were queued at or before the floor. States from the floor
+ * on do not show their subjects.
+ */
 const reclaimEnd = (floor: LogIndex): Key => (TABLE_BYTE.reclaim + u64(floor + 1)) as Key;
 const tombstoneEnd = (floor: LogIndex): Key => (TABLE_BYTE.tombstoneAge + u64(floor)) as Key;
 const queuedIndex = (key: Key): LogIndex => readU64(key, 1) as LogIndex;
 
 function toItem({ key, value: count }: { readonly key: Key; readonly value: number }): QueueItem {
   const kind = key[9] as ReclaimKind;
-  return { key, index: queuedIndex(key), kind, what: key.slice(10), count };
+  return { key, index: queuedIndex(key), kind, subject: key.slice(10), count };
 }
 
 function reclaimItem(step: ReclaimStep, item: QueueItem): void {
@@ -145,25 +152,26 @@ function reclaimItem(step: ReclaimStep, item: QueueItem): void {
       reclaimContent(step, item);
       return;
     default:
-      assert(item.kind === RECLAIM_KIND.inode, "the queue holds three kinds");
+      assert(item.kind === RECLAIM_KIND.inode, "the queue has three kinds of rows");
       reclaimInode(step, item);
   }
 }
 
+/** Removes an item whose subject is fully reclaimed. */
 function finish(step: ReclaimStep, item: QueueItem): void {
   step.change.deleteUnversioned(RECLAIMS, item.key);
   step.change.countReclaimRows(-1);
   step.budget -= 1;
 }
 
-/** Queues a part of what an item stands for; it went out of sight with the item. */
+/** Queues a part of an item's subject, under the item's index: both became invisible together. */
 function queuePart(
   step: ReclaimStep,
   item: QueueItem,
-  part: { readonly kind: ReclaimKind; readonly what: ByteText },
+  part: { readonly kind: ReclaimKind; readonly subject: ByteText },
 ): void {
   const { change } = step;
-  const key = reclaimKey(item.index, part.kind, part.what);
+  const key = reclaimKey(item.index, part.kind, part.subject);
   const before = change.get(RECLAIMS, key);
   change.putUnversioned(RECLAIMS, key, (before ?? 0) + 1);
   if (before === undefined) step.change.countReclaimRows(1);
@@ -171,13 +179,13 @@ function queuePart(
   if (step.queued === null || key < step.queued) step.queued = key;
 }
 
-/** An old version. One of a position held a reference. */
+/** Deletes a superseded version from the history. The version of a position holds a reference. */
 function reclaimVersion(step: ReclaimStep, item: QueueItem): void {
   const { change } = step;
-  const history = item.what as Key;
+  const history = item.subject as Key;
   if (history[1] === TABLE_BYTE.position) {
     const old = change.get(HISTORY, history) as PositionRecord | undefined;
-    assert(old !== undefined, "a queued version is in the history");
+    assert(old !== undefined, "the history has every queued version");
     dropPositionReference(step, old);
   }
   change.deleteUnreadable(HISTORY, history);
@@ -185,19 +193,24 @@ function reclaimVersion(step: ReclaimStep, item: QueueItem): void {
   finish(step, item);
 }
 
-/** The chunk itself, its mirrors and purges where it was the last reference. */
+/**
+ * Drops the chunk reference of a position. The last reference also removes the chunk's other rows.
+ */
 function dropPositionReference(step: ReclaimStep, { chunkId }: PositionRecord): void {
   step.budget -= 1;
   dropReference(step.change, chunkId);
   if (step.change.chunk(chunkId) === undefined) step.budget -= 4;
 }
 
-/** A content that an inode held. With the last reference its positions go, as far as the step allows. */
+/**
+ * Subtracts the references of an item from its content. At 0 references, deletes the positions as
+ * far as the budget allows, and the content after its last position.
+ */
 function reclaimContent(step: ReclaimStep, item: QueueItem): void {
   const { change } = step;
-  const id = readU64(item.what, 0) as ContentId;
+  const id = readU64(item.subject, 0) as ContentId;
   const referenceCount = step.change.content(id).referenceCount - item.count;
-  assert(referenceCount >= 0, "a content has a reference for each time it was queued");
+  assert(referenceCount >= 0, "a content has a reference for each time that it was queued");
   if (item.count > 0) {
     change.putUnversioned(CONTENTS, contentKey(id), { referenceCount });
     change.putUnversioned(RECLAIMS, item.key, 0);
@@ -220,18 +233,23 @@ function reclaimContent(step: ReclaimStep, item: QueueItem): void {
   finish(step, item);
 }
 
-/** An inode that was taken out of the tree, with what is below it. */
+/** Deletes an inode that was removed from the tree, and everything below it. */
 function reclaimInode(step: ReclaimStep, item: QueueItem): void {
   const { change } = step;
-  const id = readU64(item.what, 0) as InodeId;
+  const id = readU64(item.subject, 0) as InodeId;
   const inode = change.inode(id);
-  assert(inode !== undefined, "a queued inode has its record");
+  assert(inode !== undefined, "the state has the record of every queued inode");
   if (inode.kind === "directory" && !emptyDirectory(step, item, id)) return;
   removeInode(step, item, inode);
   finish(step, item);
 }
 
-/** @returns true once the directory is empty. */
+/**
+ * Deletes the entries of a removed directory, with the files. Queues subdirectories as items of
+ * their own.
+ *
+ * @returns whether the directory is empty
+ */
 function emptyDirectory(step: ReclaimStep, item: QueueItem, id: InodeId): boolean {
   const { change } = step;
   const start = entryPrefix(id);
@@ -241,15 +259,15 @@ function emptyDirectory(step: ReclaimStep, item: QueueItem, id: InodeId): boolea
     change.deleteUnreadable(ENTRIES, key);
     step.budget -= 1;
     const child = change.inode(value.inode);
-    assert(child !== undefined, "an entry has its inode");
+    assert(child !== undefined, "every entry has an inode");
     countInode(change, child, -1);
     if (child.kind === "file") removeInode(step, item, child);
-    else queuePart(step, item, { kind: RECLAIM_KIND.inode, what: u64(child.id) });
+    else queuePart(step, item, { kind: RECLAIM_KIND.inode, subject: u64(child.id) });
   }
   return step.budget > 0;
 }
 
-/** Removes the records of a file or of an empty directory. */
+/** Deletes the records of a file or of an empty directory. */
 function removeInode(step: ReclaimStep, item: QueueItem, inode: InodeRecord): void {
   const { change } = step;
   change.deleteUnreadable(INODES, inodeKey(inode.id));
@@ -258,13 +276,13 @@ function removeInode(step: ReclaimStep, item: QueueItem, inode: InodeRecord): vo
   else change.deleteUnversioned(DIRECTORIES, directoryKey(inode.id));
 }
 
-/** The inode's reference to its content becomes that of a row of the queue. */
+/** Queues the content of a deleted inode. The inode's reference now belongs to the queue row. */
 function queueContent(step: ReclaimStep, item: QueueItem, content: FileContent): void {
   if (content.kind === "inline") return;
-  queuePart(step, item, { kind: RECLAIM_KIND.content, what: u64(content.contentId) });
+  queuePart(step, item, { kind: RECLAIM_KIND.content, subject: u64(content.contentId) });
 }
 
-/** Tombstones that say no more than the floor does. */
+/** Deletes tombstones below the intent floor: the floor already refuses their intents. */
 function dropTombstones(step: ReclaimStep): void {
   const { change } = step;
   const start = TABLE_BYTE.tombstoneAge as Key;

@@ -1,28 +1,35 @@
 import type { ChunkId, InodeId, LogIndex, ServerId } from "../../shared/base/ids.ts";
 import type { ByteText, ContentId } from "./keys.ts";
 
-/** What the tables hold. A record is never changed: a change is a new record under the same key. */
+/**
+ * The records of the tables. A record is immutable: a change writes a new record under the same
+ * key.
+ */
+
+/** The fields that files and directories have in common. */
 
 export interface InodeCommon {
   readonly id: InodeId;
-  /** The directory that holds it; null for the root and for what was detached from the tree. */
+  /** The directory of the inode. Null for the root and for an inode that was removed. */
   readonly parent: InodeId | null;
-  /** Its name there; the last one of what was detached. */
+  /** The name in the directory. A removed inode keeps its last name. */
   readonly name: ByteText;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
   readonly atimeMs: number;
   readonly ctimeMs: number;
-  /** Index of the entry that wrote this record: it is absent from states before that. */
+  /** Index of the log entry that wrote this record. Earlier states do not have the record. */
   readonly version: LogIndex;
+  /** Name of the storage class. */
   readonly storageClass: string;
 }
 
+/** The inode of a file. */
 export interface FileInode extends InodeCommon {
   readonly kind: "file";
   readonly mtimeMs: number;
-  /** From the storage class when it was set. */
+  /** `copies` of the storage class at the time when the class of the file was set. */
   readonly copiesWanted: number;
   readonly sizeBytes: number;
   readonly chunkSizeBytes: number;
@@ -30,7 +37,10 @@ export interface FileInode extends InodeCommon {
   readonly content: FileContent;
 }
 
-/** Every file's record is made here: one shape for the engine, which makes what reads it fast. */
+/**
+ * Makes the record of a file. All file records are made here, so that they have one shape for the
+ * engine and reads of their fields are fast.
+ */
 export function makeFileInode(
   common: InodeCommon,
   own: Omit<FileInode, "kind" | Exclude<keyof InodeCommon, "atimeMs">>,
@@ -56,98 +66,110 @@ export function makeFileInode(
   };
 }
 
+/** The inode of a directory. Its entry count and times are in a `DirectoryRecord`. */
 export interface DirectoryInode extends InodeCommon {
   readonly kind: "directory";
 }
 
+/** An inode of either kind. */
 export type InodeRecord = FileInode | DirectoryInode;
 
+/** Where the bytes of a file are: in its inode, or in the chunks of a content. */
 export type FileContent =
   | { readonly kind: "inline"; readonly bytes: Uint8Array }
   | { readonly kind: "chunks"; readonly contentId: ContentId; readonly chunkCount: number };
 
 /**
- * What changes in a directory with every entry that comes or goes.
+ * The fields of a directory that change with every added or removed entry.
  *
- * It has no history, so that 10,000 creates in a directory do not leave 10,000 old versions of its
- * inode: a read of the past shows the present values (docs/client.md, "The past").
+ * This record has no history, so that 10,000 creates in a directory do not leave 10,000 old
+ * versions of its inode. A read of the past shows the present values (docs/client.md, "The past").
  */
 export interface DirectoryRecord {
   readonly entryCount: number;
   readonly mtimeMs: number;
   readonly ctimeMs: number;
-  /** Index of the entry that wrote this record. */
+  /** Index of the log entry that wrote this record. */
   readonly version: LogIndex;
 }
 
+/** An entry of a directory: the inode of a name. */
 export interface EntryRecord {
   readonly inode: InodeId;
-  /** Index of the entry that wrote this record: it is absent from states before that. */
+  /** Index of the log entry that wrote this record. Earlier states do not have the record. */
   readonly version: LogIndex;
-  /** As d_type of readdir(3): what an inode is never changes. */
+  /** The kind of the inode, as d_type of readdir(3). The kind of an inode never changes. */
   readonly isDirectory: boolean;
 }
 
 /**
- * The chunks of a file, under positions. Changed in place only while it has one reference; who
- * shares it and changes it makes a content of its own first.
+ * A content: the chunks of a file, each under a position. A content is changed in place only while
+ * it has one reference. A file that shares its content copies the content before a change.
  */
 export interface ContentRecord {
-  /** Inodes that hold it, and waiting reclaims of inodes that held it. At 0 it is being removed. */
+  /** Inodes with this content, and queued reclaims of such inodes. At 0 it is being deleted. */
   readonly referenceCount: number;
 }
 
+/** The chunk at one position of a content. */
 export interface PositionRecord {
   readonly chunkId: ChunkId;
   readonly lengthBytes: number;
-  /** Index of the entry that wrote this record: it is absent from states before that. */
+  /** Index of the log entry that wrote this record. Earlier states do not have the record. */
   readonly version: LogIndex;
 }
 
-/** What the master knows of one chunk. */
+/** A chunk that at least one position references. */
 export interface ChunkRecord {
   readonly lengthBytes: number;
   /**
-   * Positions, present and in the history, that name the chunk. The entry that takes the last one
-   * away removes the chunk, so that a chunk that is known is referenced.
+   * Positions that reference the chunk, present ones and those in the history.
+   *
+   * Invariant: at least 1. The entry that drops the last reference deletes the chunk.
    */
   readonly referenceCount: number;
-  /** The largest number of copies among the files that took a reference. Never goes down. */
+  /**
+   * The largest wanted number of copies among all files that added a reference. Never decreases.
+   */
   readonly copiesWanted: number;
-  /** Servers that have proved, by a receipt, that they hold the chunk. Sorted by server. */
+  /** Servers that proved by a receipt that they have the chunk. Sorted by server. */
   readonly replicas: readonly ReplicaRecord[];
 }
 
+/** A copy of a chunk on one server. */
 export interface ReplicaRecord {
   readonly serverId: ServerId;
-  /** The newest intent under which the server is known to have sealed the chunk. */
+  /** Index of the newest intent under which the server sealed the chunk, as far as known. */
   readonly intentIndex: LogIndex;
 }
 
+/** A client session, with its window of mutations. */
 export interface SessionRecord {
   readonly clientName: string;
   readonly openedMs: number;
   readonly activeMs: number;
-  /** The highest sequence that was applied; 0 before the first. */
+  /** The highest applied sequence. 0 before the first mutation. */
   readonly highestSequence: number;
   /**
-   * Outcomes below are gone. Invariant: `highestSequence - floorSequence` is less than
-   * OUTCOMES_MAX, so a session holds at most so many outcomes.
+   * The lowest sequence whose outcome is kept.
+   *
+   * Invariant: `highestSequence - floorSequence` is less than OUTCOMES_MAX, so a session has at
+   * most OUTCOMES_MAX outcomes.
    */
   readonly floorSequence: number;
 }
 
-/** Facts that change with nearly every entry. */
+/** Counters and floors of the whole state. They change with nearly every entry. */
 export interface TotalsRecord {
   readonly nextInode: InodeId;
   readonly nextContent: ContentId;
-  /** The leader's time, monotone: the largest `nowMs` of any command. */
+  /** The leader's time, monotone: the largest `nowMs` of all commands. */
   readonly clockMs: number;
-  /** When the last row of the time table was written. */
+  /** Time of the last row of the time table. */
   readonly timedMs: number;
-  /** States before this index cannot be read any more. Never goes down. */
+  /** Lowest readable index. Never decreases. */
   readonly historyFloor: LogIndex;
-  /** Commits under older intents are refused. Never goes down. */
+  /** Commits under older intents are refused. Never decreases. */
   readonly intentFloor: LogIndex;
   readonly fileCount: number;
   readonly directoryCount: number;
@@ -159,19 +181,21 @@ export interface TotalsRecord {
    * history keeps. A removed tree is one row until it is reclaimed.
    */
   readonly historyVersions: number;
-  /** All events from this index on are in the feed. Never goes down. */
+  /** The feed has every event from this index on. Never decreases. */
   readonly feedFloor: LogIndex;
-  /** What the feed takes on disk, about. */
+  /** Approximate size of the feed on disk. */
   readonly feedBytes: number;
 }
 
-/** The index and term that a store stands for, and the hash of the state there. */
+/** The position in the log of the state in a store, and the hash of this state. */
 export interface AppliedRecord {
   readonly formatVersion: number;
   readonly index: LogIndex;
   readonly term: number;
-  /** Of all rows but this one and the membership; null in a store of a version that kept none. */
+  /**
+   * Hash of all rows except this row and the membership. Null: an older version wrote the store.
+   */
   readonly stateHash: Uint8Array | null;
-  /** Over the fields above and the membership; null in a store of a version that kept none. */
+  /** Checksum of the fields above and the membership. Null: an older version wrote the store. */
   readonly checksum: Uint8Array | null;
 }

@@ -4,9 +4,12 @@ import { type PathErrorCode, pathErrorMessage } from "../../shared/base/path-err
 import { type ByteText, nameBytes } from "./keys.ts";
 
 /**
- * A command or a query that cannot be granted as the state is. Thrown while it is checked, caught
- * where it entered: a command's becomes an outcome, a query's an `AshlarError`. A class of its own,
- * so that no error of the world below (a disk's) is ever taken for an answer that replicas share.
+ * The refusal of a command or a query because of the present state. The checks throw it. The entry
+ * point of a command turns it into an `Outcome`, the entry point of a query into an `AshlarError`.
+ *
+ * This class is separate from `AshlarError`, so that an error of the disk or the process is never
+ * mistaken for an outcome, which must be the same on every member. Outcomes are stored in the
+ * state, so the message of a refused command is part of the replicated bytes.
  */
 export class Refusal extends Error {
   override readonly name = "Refusal";
@@ -29,7 +32,7 @@ export function pathRefusal(
   return new Refusal(code, pathErrorMessage(code, path), details);
 }
 
-/** Runs a query: what the state refuses is an error to the caller. */
+/** Runs a query and turns its refusal into an `AshlarError`. */
 export function runQuery<T>(query: () => T): T {
   try {
     return query();
@@ -40,7 +43,7 @@ export function runQuery<T>(query: () => T): T {
   }
 }
 
-/** Names of a path that a message shows; a longer one loses its middle. */
+/** Bound of the names of a path in a message. The middle of a longer path is replaced by "...". */
 const SHOWN_NAMES_MAX = 40;
 
 /** Returns the path of `names` for a message. */

@@ -8,11 +8,17 @@ import { ancestors, find, type Place, resolve, showTarget } from "./tree.ts";
 
 type Rename = OperationOf<"rename">;
 
-/** rename(2), with its checks in the order of Linux: the first that fails names the error. */
+/**
+ * rename(2). The checks have the order of Linux, so that the same error is reported if several
+ * checks fail.
+ *
+ * @throws {Refusal} ALREADY_EXISTS, NOT_FOUND, NOT_A_DIRECTORY, IS_A_DIRECTORY, NOT_EMPTY,
+ *   INVALID_ARGUMENT
+ */
 export function rename(change: Change, operation: Rename): InodeRecord {
-  const inode = find(change, operation.from, "rename");
+  const inode = find(change, operation.from);
   if (inode.parent === null) throw isRootRefusal("rename");
-  const to = resolve(change, operation.to, "rename to");
+  const to = resolve(change, operation.to);
   if (operation.noReplace && to.inode !== undefined) throw nameTakenRefusal(change, operation.to);
   if (to.inode?.id === inode.id) return inode;
   checkOutside(change, inode, to, operation);
@@ -22,7 +28,7 @@ export function rename(change: Change, operation: Rename): InodeRecord {
   return inode;
 }
 
-/** A directory inside itself would be cut off from the root. */
+/** Refuses to move a directory into its own subtree: this would detach it from the root. */
 function checkOutside(change: Change, inode: InodeRecord, to: Place, operation: Rename): void {
   if (inode.kind !== "directory" || to.parent === null) return;
   for (const id of ancestors(change, to.parent)) {
@@ -34,6 +40,7 @@ function checkOutside(change: Change, inode: InodeRecord, to: Place, operation: 
   }
 }
 
+/** Removes the inode that the rename replaces, if its kind allows this. */
 function replace(
   change: Change,
   inode: InodeRecord,

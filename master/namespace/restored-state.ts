@@ -10,28 +10,32 @@ import { bytesToText, META_KEY, TABLE_BYTE, textToBytes } from "./keys.ts";
 import { APPLIED, CLUSTER_FACTS, TOTALS } from "./tables.ts";
 
 /**
- * A restored cluster begins a new life: its first index is the next multiple of this, plus that of
- * the backup. So every index that was ever given out before (of intents, purges, sessions) is
- * older than all that come, although the backup does not know how far the cluster had come. Enough
- * for 8,191 lives and, in each, three years of 10,000 entries a second.
+ * A restored cluster starts a new epoch: its first index is the next multiple of this number, plus
+ * the index of the backup. So every index that the cluster used before (for intents, purges and
+ * sessions) is lower than every new index, although the backup does not know the last used index.
+ * The range of safe integers has 8,191 epochs, each with three years of 10,000 entries per second.
  */
 const INDEXES_PER_EPOCH = 2 ** 40;
-/** Likewise of terms: a log from before is behind every log from after, and never wins an election. */
+/**
+ * The same for terms: a log from before the restore has a lower term, so it cannot win an election.
+ */
 const TERMS_PER_EPOCH = 2 ** 32;
 const CHUNK_KEY_CONTEXT = "ashlar 2026 chunk key of a restored cluster";
 
 /**
- * Turns the rows of a backup into those of a restored cluster. Whoever restores the same backup gets
- * the same rows, index and term.
+ * Converts the rows of a backup to the rows of a restored cluster. Every restore of the same backup
+ * results in the same rows, index and term.
  */
 export class RestoredState {
+  /** Index of the restored state. */
   readonly index: LogIndex;
+  /** Term of the restored state. */
   readonly term: Term;
   readonly #hasher: Hasher;
   readonly #hash = new StateHash();
   #hasApplied = false;
 
-  /** @throws {AshlarError} VERSION_MISMATCH if a newer program is needed. */
+  /** @throws {AshlarError} VERSION_MISMATCH if the backup needs a newer program */
   constructor(head: BackupHead, hasher: Hasher) {
     checkFeatureLevel(head.featureLevel);
     this.index = inNextEpoch(head.index, INDEXES_PER_EPOCH) as LogIndex;
@@ -39,7 +43,7 @@ export class RestoredState {
     this.#hasher = hasher;
   }
 
-  /** What goes into the store for `rows`. @throws {AshlarError} VERSION_MISMATCH */
+  /** Converts a part of the backup's rows for the store. @throws {AshlarError} VERSION_MISMATCH */
   convertRows(rows: readonly KeyValue[]): StoreChange[] {
     const changes: StoreChange[] = [];
     for (const { key, value } of rows) {
@@ -48,27 +52,35 @@ export class RestoredState {
         checkFormatVersion(APPLIED.decode(value, META_KEY.applied).formatVersion);
         this.#hasApplied = true;
       }
-      // Both come at the end, as they are then.
+      // `finish` writes both rows with their new values.
       if (text === META_KEY.applied || text === META_KEY.membership) continue;
-      // What came after the backup is undone, which no event tells: watchers begin anew.
+      // The restore undoes all changes after the backup without events, so watchers must start
+      // again.
       if (text[0] === TABLE_BYTE.feed) continue;
-      const kept = this.#changed(text, value);
-      this.#hash.add(key, kept);
-      changes.push({ key, value: kept });
+      const converted = this.#convertValue(text, value);
+      this.#hash.add(key, converted);
+      changes.push({ key, value: converted });
     }
     return changes;
   }
 
-  /** The last rows: they make the store a state. @throws {AshlarError} STORE_CORRUPT */
+  /**
+   * Returns the last rows. With them the store is a complete state.
+   *
+   * @throws {AshlarError} STORE_CORRUPT if the backup lacks the row of its index
+   */
   finish(membership: Uint8Array): StoreChange[] {
     if (!this.#hasApplied) {
-      throw new AshlarError("STORE_CORRUPT", "Cannot restore the backup: it names no index");
+      throw new AshlarError(
+        "STORE_CORRUPT",
+        "Cannot restore the backup: expected a row with the index of the state",
+      );
     }
     const { index, term } = this;
     return durableChanges({ index, term, membership, stateHash: this.#hash.bytes() });
   }
 
-  #changed(key: string, value: Uint8Array): Uint8Array {
+  #convertValue(key: string, value: Uint8Array): Uint8Array {
     if (key === META_KEY.clusterFacts) return this.#withNewKey(value);
     if (key !== META_KEY.totals) return value;
     const totals = TOTALS.decode(value, META_KEY.totals);
@@ -77,8 +89,8 @@ export class RestoredState {
   }
 
   /**
-   * Intents and receipts from before are void: a server may have deleted, at an order that the
-   * backup does not know, what it once gave a receipt for.
+   * Replaces the chunk key, which makes all earlier intents and receipts invalid. A server may have
+   * deleted a chunk after it issued a receipt, because of a purge that the backup does not contain.
    */
   #withNewKey(value: Uint8Array): Uint8Array {
     const facts = CLUSTER_FACTS.decode(value, META_KEY.clusterFacts);

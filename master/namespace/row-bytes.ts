@@ -2,8 +2,8 @@ import { assert } from "../../shared/base/assert.ts";
 import { type ByteText, bytesToText, putText } from "./keys.ts";
 
 /**
- * Rows of the tables that nearly every operation reads or writes, field by field: a fraction of the
- * time and the garbage of a general encoding.
+ * The encoding of rows of the tables that nearly every operation reads or writes. Rows are encoded
+ * field by field, which takes a fraction of the time and the memory of a general encoding.
  *
  *     integer  LEB128: 7 bits a byte, the lowest first, the top bit set in all but the last
  *     number   IEEE 754 binary64, 8 bytes, little-endian
@@ -11,7 +11,7 @@ import { type ByteText, bytesToText, putText } from "./keys.ts";
  */
 const MORE = 0x80;
 const LOW_BITS = 0x7f;
-/** Above it the bit operations of the engine do not reach. */
+/** The largest integer for which the bit operations of the engine are exact. */
 const INT31_MAX = 0x7fffffff;
 
 const NUMBER_BYTES = 8;
@@ -19,20 +19,20 @@ const numberView = new DataView(new ArrayBuffer(NUMBER_BYTES));
 const numberBytes = new Uint8Array(numberView.buffer);
 
 const INITIAL_BYTES = 4_096;
-/** Up to here a text is put together faster by its characters. */
+/** Up to this length, joining single characters is faster than `bytesToText`. */
 const SHORT_BYTES = 24;
 
-/** Writes one row after the other into memory of its own. */
+/** Encodes rows, one after the other, in a buffer that it reuses. */
 export class RowWriter {
   #bytes = new Uint8Array(INITIAL_BYTES);
   #length = 0;
 
-  /** Begins a row. */
+  /** Starts a new row. */
   begin(): void {
     this.#length = 0;
   }
 
-  /** What was written since `begin`: a copy. */
+  /** Returns a copy of the bytes written since `begin`. */
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
   }
@@ -44,7 +44,10 @@ export class RowWriter {
   }
 
   integer(value: number): void {
-    assert(Number.isSafeInteger(value) && value >= 0, "an integer of a row is not negative");
+    assert(
+      Number.isSafeInteger(value) && value >= 0,
+      "an integer of a row is not negative and safe",
+    );
     this.#reserve(NUMBER_BYTES);
     let rest = value;
     while (rest > INT31_MAX) {
@@ -93,7 +96,7 @@ export class RowWriter {
   }
 }
 
-/** Reads the fields of one row. What it returns owns its memory. */
+/** Decodes the fields of one row. Returned arrays are copies, not views of the row. */
 export class RowReader {
   readonly #bytes: Uint8Array;
   #offset = 0;

@@ -7,10 +7,10 @@ import type { SessionRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { OUTCOMES, SESSIONS } from "./tables.ts";
 
-/** Outcomes that a session holds: a client may have so many mutations without an answer. */
+/** Bound of the outcomes of a session, and so of the unanswered mutations of a client. */
 export const OUTCOMES_MAX = 1024;
 
-/** @returns the outcome; the session's id is the index of the entry. */
+/** Opens a session. Its id is the index of the present entry. */
 export function openSession(change: Change, { clientName }: OpenSession): void {
   const id = change.index as number as SessionId;
   change.putUnversioned(SESSIONS, sessionKey(id), {
@@ -22,15 +22,18 @@ export function openSession(change: Change, { clientName }: OpenSession): void {
   });
 }
 
+/** Renews a session. @throws {Refusal} SESSION_EXPIRED */
 export function keepSession(change: Change, { sessionId }: KeepSession): void {
   const session = sessionOf(change, sessionId);
   change.putUnversioned(SESSIONS, sessionKey(sessionId), { ...session, activeMs: change.nowMs });
 }
 
+/** Closes a session and deletes its outcomes. An unknown session is no error. */
 export function closeSession(change: Change, { sessionId }: CloseSession): void {
   removeSession(change, sessionId);
 }
 
+/** Closes several sessions. Skips unknown sessions. */
 export function expireSessions(change: Change, { sessionIds }: ExpireSessions): void {
   for (const sessionId of sessionIds) removeSession(change, sessionId);
 }
@@ -49,25 +52,27 @@ function sessionOf(change: Change, id: SessionId): SessionRecord {
   if (session !== undefined) return session;
   throw new Refusal(
     "SESSION_EXPIRED",
-    `Cannot use session ${id}: expected one that is open: it is not, or no longer`,
+    `Cannot use session ${id}: expected an open session: current state is closed or unknown`,
     { sessionId: id },
   );
 }
 
 /**
- * Runs a mutation once (Raft thesis §6.3): a retry gets the outcome of the first attempt, granted
- * or refused, and changes nothing.
+ * Runs a mutation once (Raft thesis §6.3). A retry returns the outcome of the first attempt,
+ * success or refusal, and changes nothing.
  *
- * Invariant: an outcome is kept from the mutation on until the client says that it will not ask
- * again, or OUTCOMES_MAX newer ones push it out. Below that, a mutation that may have run is refused.
+ * Invariant: an outcome is kept until the client acknowledges it, or until OUTCOMES_MAX newer
+ * outcomes replace it. A sequence below the kept outcomes is refused, because its mutation may have
+ * run already.
  *
- * @throws {Refusal} SESSION_EXPIRED, INVALID_ARGUMENT: nothing was run, nothing is kept of it.
+ * @throws {Refusal} SESSION_EXPIRED, INVALID_ARGUMENT: the mutation did not run and no outcome is
+ *   stored
  */
 export function applyOnce(change: Change, attempt: Attempt, run: () => Outcome): Outcome {
   const session = sessionOf(change, attempt.sessionId);
   checkAttempt(session, attempt);
   const key = outcomeKey(attempt.sessionId, attempt.sequence);
-  // Above the highest sequence there is none: a look at the store is saved for most mutations.
+  // No outcome exists above the highest sequence. This avoids a store read for most mutations.
   const isRetry = attempt.sequence <= session.highestSequence;
   const first = isRetry ? change.get(OUTCOMES, key) : undefined;
   if (first !== undefined) return first;
@@ -82,13 +87,13 @@ function checkAttempt(session: SessionRecord, attempt: Attempt): void {
   if (sequence < 1 || firstUnacknowledged > sequence) {
     throw new Refusal(
       "INVALID_ARGUMENT",
-      `Cannot apply sequence ${sequence}: expected it to be 1 or more and not acknowledged: the client acknowledged all below ${firstUnacknowledged}`,
+      `Cannot apply sequence ${sequence}: expected a sequence of at least 1 and at least the first unacknowledged one: current value of that is ${firstUnacknowledged}`,
     );
   }
   if (sequence >= session.floorSequence) return;
   throw new Refusal(
     "SESSION_EXPIRED",
-    `Cannot apply sequence ${sequence} of session ${sessionId}: expected ${session.floorSequence} or more: older outcomes are forgotten`,
+    `Cannot apply sequence ${sequence} of session ${sessionId}: expected ${session.floorSequence} or higher: older outcomes are not kept`,
     { sessionId, floorSequence: session.floorSequence },
   );
 }
@@ -98,7 +103,7 @@ function moveWindow(change: Change, session: SessionRecord, attempt: Attempt): v
   const highestSequence = Math.max(session.highestSequence, sequence);
   const lowestKept = highestSequence - OUTCOMES_MAX + 1;
   const floorSequence = Math.max(session.floorSequence, firstUnacknowledged, lowestKept);
-  // No outcome stands above the old highest sequence, and the window was no wider than its bound.
+  // No outcome exists above the old highest sequence. So the loop deletes at most OUTCOMES_MAX.
   const end = Math.min(floorSequence, session.highestSequence + 1);
   for (let old = session.floorSequence; old < end; old += 1) {
     change.deleteUnversioned(OUTCOMES, outcomeKey(sessionId, old));

@@ -51,14 +51,14 @@ import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts
 
 export const ROOT_INODE = 1 as InodeId;
 
-/** The tables that have a history, as they are or as they were at one index. */
+/** The records of the tables with a history, at present or as of one index. */
 export interface TreeView {
   inode(id: InodeId): InodeRecord | undefined;
   entry(parent: InodeId, name: ByteText): EntryRecord | undefined;
   position(contentId: ContentId, position: number): PositionRecord | undefined;
 }
 
-/** The records of the state by their own names. Reads only: see `Change`. */
+/** Typed reads of the present state. `Change` extends this class with the writes. */
 export class State implements RecordReader, TreeView {
   readonly #records: RecordReader;
 
@@ -90,19 +90,22 @@ export class State implements RecordReader, TreeView {
     return this.#records.get(POSITIONS, positionKey(contentId, position));
   }
 
+  /** Returns the directory record of a directory inode. */
   directory(id: InodeId): DirectoryRecord {
     const record = this.#records.get(DIRECTORIES, directoryKey(id));
     return present(record, "every directory inode has a directory record");
   }
 
   content(id: ContentId): ContentRecord {
-    return present(this.#records.get(CONTENTS, contentKey(id)), "a content that is held is there");
+    const record = this.#records.get(CONTENTS, contentKey(id));
+    return present(record, "the state has every content that is referenced");
   }
 
   chunk(id: ChunkId): ChunkRecord | undefined {
     return this.#records.get(CHUNKS, chunkKey(id));
   }
 
+  /** Returns the index of the entry that removed the chunk. Undefined without a tombstone. */
   tombstone(id: ChunkId): LogIndex | undefined {
     return this.#records.get(TOMBSTONES, tombstoneKey(id));
   }
@@ -115,7 +118,7 @@ export class State implements RecordReader, TreeView {
     return this.#records.get(STORAGE_CLASSES, storageClassKey(name));
   }
 
-  /** Undefined before `bootstrap`. */
+  /** The facts of the cluster. Undefined before `bootstrap`. */
   get clusterFacts(): ClusterFacts | undefined {
     return this.#records.get(CLUSTER_FACTS, META_KEY.clusterFacts);
   }
@@ -129,7 +132,7 @@ export class State implements RecordReader, TreeView {
   }
 }
 
-/** Before the first entry. */
+/** The totals before the first entry. */
 const NO_TOTALS: TotalsRecord = {
   nextInode: ROOT_INODE,
   nextContent: 1 as ContentId,
@@ -150,9 +153,9 @@ const NO_TOTALS: TotalsRecord = {
 /**
  * The tree as it was after the entry `at`.
  *
- * A version of a record lives from the index that wrote it, which it knows, to the one that
- * superseded it, which is in its history key; the present one lives on. So at most one version is
- * alive at `at`.
+ * A version of a record exists from the index that wrote it (its `version`) until the index that
+ * superseded it (in its history key). The present version has no end. So at most one version exists
+ * at `at`.
  */
 export class PastView implements TreeView {
   readonly #records: RecordReader;
@@ -180,14 +183,18 @@ export class PastView implements TreeView {
   }
 }
 
-/** The version of a record that was alive at an index, and when that came to its end. */
+/** The version of a record that existed at an index, and the end of this version. */
 export interface VersionAt<Value> {
-  /** Undefined where there was none. */
+  /** Undefined if no version existed. */
   readonly value: Value | undefined;
-  /** The entry that superseded it, or that wrote one where there was none; null: not since. */
+  /**
+   * Index of the entry that superseded the version. Without a version: of the entry that wrote the
+   * next one. Null if no such entry exists.
+   */
   readonly supersededIndex: LogIndex | null;
 }
 
+/** Returns the version of a record that existed at the index `at`. */
 export function versionAt<Value extends VersionedRecord>(
   records: RecordReader,
   table: Table<Value>,
@@ -205,13 +212,13 @@ export function versionAt<Value extends VersionedRecord>(
   return { value, supersededIndex: supersededIndexOf(first.key) };
 }
 
-/** An entry of the past: what was alive at `at` among the versions that a history range holds. */
+/** A superseded version, under the key that the record had in its own table. */
 export interface PastRow {
   readonly key: Key;
   readonly value: VersionedRecord;
 }
 
-/** The versions below the history keys of `range` that were alive at `at`, in order of their keys. */
+/** Yields the versions in a range of history keys that existed at `at`, in key order. */
 export function* historyVersionsAt(
   records: RecordReader,
   range: { readonly start: Key; readonly end: Key },

@@ -15,11 +15,11 @@ import type {
   TotalsRecord,
 } from "./records.ts";
 
-/** How the values of one table are written. Equal records have equal bytes, on every replica. */
+/** The encoding of one table's values. Equal records have equal bytes on every member. */
 export interface Table<Value> {
   encode(value: Value, key: Key): Uint8Array;
   decode(bytes: Uint8Array, key: Key): Value;
-  /** Bytes of memory that the value takes, about, besides a small constant. */
+  /** Approximate memory of the value in bytes, without a small constant. */
   sizeBytes(value: Value): number;
   /** Whether the decoded value is kept in memory after a read. */
   isCached(value: Value): boolean;
@@ -32,15 +32,17 @@ export interface UnversionedTable<Value> extends Table<Value> {
   readonly isVersioned: false;
 }
 
+/** The fields of a record in their order on disk. */
 export type Fields = readonly unknown[];
 
 const always = (): boolean => true;
 const never = (): boolean => false;
 
 const packr = new Packr({ useRecords: false });
+/** Version of the encoding of every record, its first byte or field. */
 export const RECORD_VERSION = 1;
 
-/** A table of msgpack arrays: the version of the record, then its fields in order. */
+/** Makes a table of msgpack arrays: the version of the record, then its fields in order. */
 export function table<Value>(options: {
   readonly toFields: (value: Value) => Fields;
   readonly fromFields: (fields: Fields, key: Key) => Value;
@@ -52,7 +54,7 @@ export function table<Value>(options: {
     encode: (value) => packr.pack([RECORD_VERSION, ...toFields(value)]),
     decode: (bytes, key) => {
       const fields = packr.unpack(bytes) as unknown[];
-      assert(fields.shift() === RECORD_VERSION, "a record has a version that this program knows");
+      assert(fields.shift() === RECORD_VERSION, "the version of a record is supported");
       return fromFields(fields, key);
     },
     sizeBytes,
@@ -61,21 +63,23 @@ export function table<Value>(options: {
   };
 }
 
-/** A table that says of its keys only that they are there. */
+/** Makes a table whose information is in its keys alone. */
 const keysOnly = (): UnversionedTable<true> =>
   table({ toFields: () => [], fromFields: () => true as const });
 
-/** A table of log indexes. */
+/** Makes a table of log indexes. */
 const indexes = (): UnversionedTable<LogIndex> =>
   table({ toFields: (index) => [index], fromFields: ([index]) => index as LogIndex });
 
-/** A value that owns its memory: decoded bytes are views of the store's. */
+/** Copies decoded bytes, which are a view of the store's memory. */
 export const ownBytes = (bytes: unknown): Uint8Array => new Uint8Array(bytes as Uint8Array);
 
 const idBytes = (hex: string): Uint8Array => textToBytes(hexToText(hex));
 const idHex = (bytes: unknown): string => textToHex(bytesToText(bytes as Uint8Array));
 
-/** A table of plain objects, for what is small, rare and likely to grow. */
+/**
+ * Makes a table of plain objects, for records that are small, rare and likely to get more fields.
+ */
 function objects<Value extends object>(isCached: () => boolean): UnversionedTable<Value> {
   return table<Value>({
     toFields: (value) => [value],
@@ -243,7 +247,7 @@ export const TIMES: UnversionedTable<number> = table({
 });
 export const REPLICAS = keysOnly();
 export const UNDER_REPLICATED = keysOnly();
-/** How many times the thing was queued under one index. */
+/** The reclaim queue. A value is how many times an entry queued the subject. */
 export const RECLAIMS: UnversionedTable<number> = table({
   toFields: (count) => [count],
   fromFields: ([count]) => count as number,
@@ -254,7 +258,7 @@ const sessionIdOf = (key: Key): SessionId => readU64(key, 1) as SessionId;
 const chunkIdAt = (key: Key, offset: number): ChunkId =>
   textToHex(key.slice(offset, offset + 32)) as ChunkId;
 
-/** The ids that stand in keys. */
+/** Readers of the ids in keys. */
 export const KEY_FIELDS = {
   session: sessionIdOf,
   chunkOfUnderReplicated: (key: Key): ChunkId => chunkIdAt(key, 1),

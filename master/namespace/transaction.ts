@@ -13,7 +13,10 @@ import { Refusal } from "./refusal.ts";
 import { rename } from "./rename.ts";
 import { resolve, showTarget } from "./tree.ts";
 
-/** All operations, one after the other, each on what the one before left; or none of them. */
+/**
+ * Applies all operations of a transaction, or none. Each operation sees the effects of those before
+ * it. Preconditions are checked before the first operation.
+ */
 export function transact(change: Change, command: Transact): Outcome {
   let operationIndex: number | null = null;
   try {
@@ -30,13 +33,16 @@ export function transact(change: Change, command: Transact): Outcome {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const operation = operationIndex === null ? undefined : command.operations[operationIndex];
-    const told = operation === undefined ? error : withTargetDetails(change, error, operation);
+    const refusal = operation === undefined ? error : withTargetDetails(change, error, operation);
     change.rollback();
-    return refusedOutcome(change, told, operationIndex);
+    return refusedOutcome(change, refusal, operationIndex);
   }
 }
 
-/** The refusal with what stands at the operation's place, as the operations before it left it. */
+/**
+ * Adds the operation's path and the inode at this path to the details of a refusal. The inode is as
+ * the operations before it left it, so this runs before the rollback.
+ */
 function withTargetDetails(
   change: Change,
   refusal: Refusal,
@@ -47,7 +53,7 @@ function withTargetDetails(
   return new Refusal(code, message, { ...details, ...targetDetails(change, target) });
 }
 
-/** For whoever asks why: the path in text, and what is there. */
+/** Returns the path of a target as text, and a description of its inode. */
 function targetDetails(change: Change, target: Target): Readonly<Record<string, unknown>> {
   try {
     return {
@@ -56,7 +62,7 @@ function targetDetails(change: Change, target: Target): Readonly<Record<string, 
     };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    return {}; // The target itself is the problem.
+    return {}; // The target itself is invalid.
   }
 }
 
@@ -78,6 +84,7 @@ function describeInode(
   return { kind: "file", version, sizeBytes, contentRoot: toHex(contentRoot) };
 }
 
+/** Returns the outcome of a refused command. @param operationIndex see `Refused` */
 export function refusedOutcome(
   change: Change,
   refusal: Refusal,
@@ -97,11 +104,11 @@ function checkPrecondition(
   if (isSatisfied(change, precondition, inode)) return;
   const path = quotedPath(change, target);
   const version = inode === undefined ? null : inodeVersion(change, inode);
-  const there = inode === undefined ? "nothing" : `a ${inode.kind} of version ${version}`;
+  const actual = inode === undefined ? "nothing" : `a ${inode.kind} of version ${version}`;
   const expected = describeExpected(precondition);
   throw new Refusal(
     "PRECONDITION_FAILED",
-    `Cannot apply the transaction: expected ${expected} at ${path}: there is ${there}`,
+    `Cannot apply the transaction: expected ${expected} at ${path}: current value is ${actual}`,
     { preconditionIndex, kind, path, version, expected, found: describeInode(change, inode) },
   );
 }
@@ -140,10 +147,12 @@ function describeExpected(precondition: Precondition): string {
   }
 }
 
-/** What the target stands for; undefined also where a parent is missing or is a file. */
+/**
+ * Returns the inode of a target. Undefined if the name is free or a parent is missing or a file.
+ */
 function inodeAt(change: Change, target: Target): InodeRecord | undefined {
   try {
-    return resolve(change, target, "check").inode;
+    return resolve(change, target).inode;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     if (error.code === "NOT_FOUND" || error.code === "NOT_A_DIRECTORY") return undefined;
@@ -151,7 +160,9 @@ function inodeAt(change: Change, target: Target): InodeRecord | undefined {
   }
 }
 
-/** @returns the inode that was made or changed; undefined where there is none left. */
+/**
+ * Applies one operation. Returns the new or changed inode; undefined if the operation removed it.
+ */
 function applyOperation(change: Change, operation: NamespaceOperation): InodeRecord | undefined {
   switch (operation.kind) {
     case "make-directory":

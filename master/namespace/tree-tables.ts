@@ -20,7 +20,10 @@ import {
 import { RowReader, RowWriter } from "./row-bytes.ts";
 import { POSITIONS, RECORD_VERSION, type Table } from "./tables.ts";
 
-/** The tables of the tree: every path goes through them. Their rows are written field by field. */
+/**
+ * The tables of the tree. Every path lookup reads them, so their rows are encoded field by field:
+ * see row-bytes.ts.
+ */
 
 const writer = new RowWriter();
 
@@ -32,7 +35,7 @@ function begin(): RowWriter {
 
 function read(bytes: Uint8Array): RowReader {
   const reader = new RowReader(bytes);
-  assert(reader.byte() === RECORD_VERSION, "a record has a version that this program knows");
+  assert(reader.byte() === RECORD_VERSION, "the version of a record is supported");
   return reader;
 }
 
@@ -40,7 +43,7 @@ const DIRECTORY_KIND = 0;
 const INLINE_KIND = 1;
 const CHUNKS_KIND = 2;
 
-/** The order of the fields on disk. */
+/** Inodes. The fields of a row have the order of the calls in `encode`. */
 export const INODES: Table<InodeRecord> = {
   encode: (inode) => {
     const row = begin();
@@ -86,8 +89,9 @@ export const INODES: Table<InodeRecord> = {
     });
   },
   sizeBytes: inodeSizeBytes,
-  // Paths go through directories again and again. A file is read from the store about as fast, and
-  // millions of them would keep the collector busy.
+  // Only directories are cached, because path lookups read them repeatedly. Reading a file from the
+  // store is about as fast as from the cache, and millions of cached files would slow the garbage
+  // collector.
   isCached: (inode) => inode.kind === "directory",
   isVersioned: true,
 };
@@ -119,7 +123,7 @@ function readContent(row: RowReader, kind: number): FileContent {
   return { kind: "chunks", contentId: row.integer() as ContentId, chunkCount: row.integer() };
 }
 
-/** The bytes of an inline content; little for all else. */
+/** Returns the approximate memory of an inode: its inline bytes plus a constant. */
 function inodeSizeBytes(inode: InodeRecord): number {
   const isInline = inode.kind === "file" && inode.content.kind === "inline";
   return 200 + (isInline ? inode.content.bytes.length : 0);
@@ -127,6 +131,7 @@ function inodeSizeBytes(inode: InodeRecord): number {
 
 const DIRECTORY_FLAG = 1;
 
+/** Directory entries. */
 export const ENTRIES: Table<EntryRecord> = {
   encode: ({ inode, version, isDirectory }) => {
     const row = begin();
@@ -147,7 +152,7 @@ export const ENTRIES: Table<EntryRecord> = {
   isVersioned: true,
 };
 
-/** Tables whose old values are kept: what a read of the past looks at. */
+/** A record of a table with a history. Reads of the past use these tables only. */
 export type VersionedRecord = InodeRecord | EntryRecord | PositionRecord;
 
 const VERSIONED = new Map<string, Table<VersionedRecord>>([
@@ -157,10 +162,10 @@ const VERSIONED = new Map<string, Table<VersionedRecord>>([
 ]);
 
 function versionedTable(key: Key): Table<VersionedRecord> {
-  return present(VERSIONED.get(key[0] ?? ""), "only versioned tables have a history");
+  return present(VERSIONED.get(key[0] ?? ""), "a key in the history is of a versioned table");
 }
 
-/** Old values, each written as in its own table. */
+/** Superseded versions, each encoded as in its own table. */
 export const HISTORY: Table<VersionedRecord> = {
   encode: (value, key) => versionedTable(keyOfHistory(key)).encode(value, keyOfHistory(key)),
   decode: (bytes, key) => versionedTable(keyOfHistory(key)).decode(bytes, keyOfHistory(key)),

@@ -7,30 +7,31 @@ import type { DirectoryInode, InodeRecord } from "./records.ts";
 import { pathRefusal, Refusal, showPath } from "./refusal.ts";
 import { ROOT_INODE, type TreeView } from "./state.ts";
 
-/** What a target stands for: an inode, or a free name in a directory. */
+/** What a target resolves to: an inode, or a free name in a directory. */
 export interface Place {
   readonly target: Target;
-  /** The directory that holds the name; null for the root. */
+  /** The directory of the name. Null for the root. */
   readonly parent: DirectoryInode | null;
   readonly name: ByteText;
+  /** Undefined if the name is free. */
   readonly inode: InodeRecord | undefined;
 }
 
-/** Where a walk along a path stands. */
+/** The arguments of a path lookup. */
 interface PathWalk {
   readonly view: TreeView;
   readonly target: Target;
   readonly names: readonly ByteText[];
-  /** What is being done, for messages: "stat". */
-  readonly verb: string;
 }
 
-/** A path as it mostly is: no empty names, none that begins with a dot, none too long. */
+/**
+ * Matches the usual paths: no empty name, no name that starts with a dot, no name that is too long.
+ */
 const PLAIN_PATH = new RegExp(`^(?:/[^/.\\0][^/\\0]{0,${NAME_BYTES_MAX - 1}})+$`);
-/** Longer ones are left to the parser, which bounds them. */
+/** Bound for the regular expression. The parser handles longer paths and bounds their length. */
 const PLAIN_PATH_BYTES_MAX = 4096;
 
-/** The names in `path`. @throws {Refusal} as `parsePath` */
+/** Returns the names in `path`. @throws {Refusal} as `parsePath` */
 function pathNames(path: Uint8Array): readonly ByteText[] {
   if (path.length <= PLAIN_PATH_BYTES_MAX) {
     const text = bytesToText(path);
@@ -44,24 +45,25 @@ function pathNames(path: Uint8Array): readonly ByteText[] {
   }
 }
 
-/** The names of the target's path below its inode. @throws {Refusal} INVALID_ARGUMENT */
+/** Returns the names of a target's path below its inode. @throws {Refusal} INVALID_ARGUMENT */
 export function targetNames(target: Target): readonly ByteText[] {
   if (target.path !== undefined && target.path.length > 0) return pathNames(target.path);
   if (target.inode !== undefined) return [];
   throw new Refusal(
     "INVALID_ARGUMENT",
-    "Cannot use a target: expected an inode or a path: it has none",
+    "Cannot use a target: expected an inode or a path: both are absent",
   );
 }
 
 /**
- * Walks along the target's path. The last name may be free, all before it must be directories.
+ * Resolves a target. The last name of its path may be free; every name before it must be a
+ * directory.
  *
- * @throws {Refusal} NOT_FOUND or NOT_A_DIRECTORY naming the first component that stops the walk.
+ * @throws {Refusal} NOT_FOUND or NOT_A_DIRECTORY with the first component that fails
  */
-export function resolve(view: TreeView, target: Target, verb: string): Place {
+export function resolve(view: TreeView, target: Target): Place {
   const names = targetNames(target);
-  const walk: PathWalk = { view, target, names, verb };
+  const walk: PathWalk = { view, target, names };
   const start = startOf(walk);
   if (names.length === 0) {
     const parent = start.parent === null ? null : (view.inode(start.parent) as DirectoryInode);
@@ -78,12 +80,12 @@ export function resolve(view: TreeView, target: Target, verb: string): Place {
   return { target, parent: inode as DirectoryInode, name: names[last] as ByteText, inode: found };
 }
 
-/** The inode that the target stands for. @throws {Refusal} NOT_FOUND, NOT_A_DIRECTORY */
-export function find(view: TreeView, target: Target, verb: string): InodeRecord {
-  const { inode } = resolve(view, target, verb);
+/** Returns the inode of a target. @throws {Refusal} NOT_FOUND, NOT_A_DIRECTORY */
+export function find(view: TreeView, target: Target): InodeRecord {
+  const { inode } = resolve(view, target);
   if (inode !== undefined) return inode;
   const names = targetNames(target);
-  throw notFoundRefusal({ view, target, names, verb }, names.length);
+  throw notFoundRefusal({ view, target, names }, names.length);
 }
 
 function startOf(walk: PathWalk): InodeRecord {
@@ -93,7 +95,7 @@ function startOf(walk: PathWalk): InodeRecord {
   throw pathRefusal("NOT_FOUND", id === ROOT_INODE ? "/" : `inode ${id}`);
 }
 
-/** The child of `directory` by the name at `depth`, undefined if it has none. */
+/** Returns the child of `directory` with the name at `depth`. Undefined if there is none. */
 function childOf(walk: PathWalk, directory: InodeRecord, depth: number): InodeRecord | undefined {
   if (directory.kind !== "directory") throw notDirectoryRefusal(walk, depth);
   const entry = walk.view.entry(directory.id, walk.names[depth] as ByteText);
@@ -111,14 +113,14 @@ function notDirectoryRefusal({ view, target }: PathWalk, depth: number): Refusal
 }
 
 /**
- * Whether the inode hangs in the tree. What was removed as part of a tree still has its records
- * until it is reclaimed, but nobody may reach it by its inode.
+ * Whether the inode is in the tree. The inodes below a removed directory keep their records until
+ * `reclaim` deletes them, but a target must not reach them by their ids.
  */
 function isAttached(view: TreeView, inode: InodeRecord): boolean {
   return ancestorNames(view, inode) !== null;
 }
 
-/** The inodes from `directory` up to the root. The caller knows it to be attached. */
+/** Yields the inodes from `directory` up to the root. The caller knows that it is in the tree. */
 export function* ancestors(view: TreeView, directory: InodeRecord): Generator<InodeId, void, void> {
   let inode: InodeRecord | undefined = directory;
   while (inode !== undefined) {
@@ -127,7 +129,7 @@ export function* ancestors(view: TreeView, directory: InodeRecord): Generator<In
   }
 }
 
-/** The names from the root down to the inode; null if it is not in the tree. */
+/** Returns the names from the root down to the inode. Null if the inode is not in the tree. */
 function ancestorNames(view: TreeView, inode: InodeRecord): ByteText[] | null {
   const names: ByteText[] = [];
   let at: InodeRecord | undefined = inode;
@@ -138,7 +140,7 @@ function ancestorNames(view: TreeView, inode: InodeRecord): ByteText[] | null {
   return at === undefined ? null : names.reverse();
 }
 
-/** The path of an inode as names; undefined if it is not in the tree. */
+/** Returns the names from the root down to an inode. Undefined if it is not in the tree. */
 export function pathOfInode(view: TreeView, id: InodeId): readonly ByteText[] | undefined {
   const inode = view.inode(id);
   return inode === undefined ? undefined : (ancestorNames(view, inode) ?? undefined);

@@ -3,7 +3,7 @@ import type { EntryName } from "../../shared/base/path.ts";
 import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { PathVersion } from "../../shared/protocol/history-api.ts";
 
-/** What queries answer. All of it is a copy: the caller may keep it. */
+/** The results of queries. They are copies or immutable, so the caller may keep them. */
 
 /** One page of a listing, in byte order of the names. */
 export interface ListingPage {
@@ -11,12 +11,12 @@ export interface ListingPage {
   readonly isLast: boolean;
 }
 
-/** A part of a file's content, and where its bytes are. */
+/** A part of a file's content, with the servers of its chunks. */
 export interface ContentPart {
   readonly attributes: Attributes;
-  /** The whole content of an inline file, else null. */
+  /** The whole content of an inline file. Null for a file in chunks. */
   readonly inlineBytes: Uint8Array | null;
-  /** From the first wanted position on. Empty for an inline file. */
+  /** The chunks from the first requested position on. Empty for an inline file. */
   readonly chunks: readonly {
     readonly id: ChunkId;
     readonly lengthBytes: number;
@@ -24,17 +24,18 @@ export interface ContentPart {
   }[];
 }
 
-/** What the state knows of one chunk. */
+/** A chunk, as the state records it. */
 export interface ChunkView {
   readonly lengthBytes: number;
-  /** Positions of contents that hold the chunk, old versions and removed files included. */
+  /** Positions that reference the chunk, including those of old versions and removed files. */
   readonly referenceCount: number;
-  /** The largest number of copies among the files that took a reference. */
+  /** The largest wanted number of copies among all files that added a reference. */
   readonly copiesWanted: number;
   /** Sorted by server. */
   readonly replicas: readonly { readonly serverId: ServerId; readonly intentIndex: LogIndex }[];
 }
 
+/** A client session. */
 export interface SessionView {
   readonly sessionId: SessionId;
   readonly clientName: string;
@@ -43,25 +44,30 @@ export interface SessionView {
   readonly activeMs: number;
 }
 
+/**
+ * A pending purge: the server must delete its copy if the copy's intent is older than the purge.
+ */
 export interface PurgeView {
   readonly chunkId: ChunkId;
   readonly purgeIndex: LogIndex;
 }
 
+/** Counters of the whole state. */
 export interface Counters {
   readonly fileCount: number;
   readonly directoryCount: number;
   readonly chunkCount: number;
-  /** Bytes of the files as their owners see them; those below a removed tree count until reclaimed. */
+  /** Sum of the file sizes, without replication. Files of a removed tree count until reclaimed. */
   readonly logicalBytes: number;
   readonly purgesPending: number;
   /** Superseded records, replaced contents and removed inodes that the history keeps. */
   readonly historyVersions: number;
 }
 
+/** One page of the history of a path. */
 export interface PathHistoryPage {
   /** Oldest first. */
   readonly versions: readonly PathVersion[];
-  /** Where the next page begins; null after the last. */
+  /** Index where the next page starts. Null after the last page. */
   readonly next: LogIndex | null;
 }
