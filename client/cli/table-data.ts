@@ -1,7 +1,7 @@
 import { parseSizeBytes } from "../../shared/display/quantities.ts";
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
-import { AT, READ_MODE } from "./look-options.ts";
 import { parseCount, parseMode } from "./parse-values.ts";
+import { AT, READ_MODE } from "./read-flags.ts";
 
 const FORCE: OptionDefinition = { flags: "-f, --force", description: "replace what is there" };
 const NO_GLOB: OptionDefinition = {

@@ -1,6 +1,6 @@
 import type { CommandDefinition } from "./command.ts";
-import { AT, READ_MODE } from "./look-options.ts";
 import { parseCount } from "./parse-values.ts";
+import { AT, READ_MODE } from "./read-flags.ts";
 
 /** Commands about the past, and changes as a whole. */
 export const HISTORY_COMMANDS: readonly CommandDefinition[] = [

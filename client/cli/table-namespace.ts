@@ -1,6 +1,6 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
-import { AT, READ_MODE } from "./look-options.ts";
 import { parseCount, parseCursor, parseMode } from "./parse-values.ts";
+import { AT, READ_MODE } from "./read-flags.ts";
 
 const HUMAN: OptionDefinition = {
   flags: "-h, --human-readable",

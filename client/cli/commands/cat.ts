@@ -1,6 +1,6 @@
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { lookOf } from "../look.ts";
+import { lookOf } from "../read-options.ts";
 import { expandPaths } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {

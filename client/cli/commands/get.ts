@@ -11,11 +11,11 @@ import { bytesOfText } from "../argument-text.ts";
 import { parseByteRange } from "../byte-range.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
+import { hasSameContent } from "../local-content.ts";
 import { joinLocal, localError, withoutSlashes } from "../local-files.ts";
-import { hasSameContent } from "../local-root.ts";
 import { makeLocalDirectory, writeLocal } from "../local-write.ts";
-import { lookOf } from "../look.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
+import { lookOf } from "../read-options.ts";
 import {
   baseName,
   expandPaths,

@@ -8,7 +8,7 @@ import {
 import type { PathVersion } from "../../../shared/protocol/history-api.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { lookOf } from "../look.ts";
+import { lookOf } from "../read-options.ts";
 import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
 import { formatTable } from "../table-view.ts";
 

@@ -11,7 +11,7 @@ import type { FileSystem } from "../../file-system.ts";
 import type { ReadOptions } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { lookOf } from "../look.ts";
+import { lookOf } from "../read-options.ts";
 import { childPath, expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
 
 /** One line of a listing. */

@@ -2,7 +2,7 @@ import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { formatSize, jsonName } from "../../../shared/display/format.ts";
 import type { AsOf } from "../../options.ts";
 import type { RunCommand } from "../command.ts";
-import { resolveAsOf } from "../look.ts";
+import { resolveAsOf } from "../read-options.ts";
 import { parseRemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {

@@ -2,8 +2,8 @@ import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { jsonName } from "../../../shared/display/format.ts";
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
-import { askToGoOn } from "../ask.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { askToGoOn } from "../confirm.ts";
 import { forEachItem } from "../each-item.ts";
 import { expandPaths, type RemotePath } from "../remote-paths.ts";
 

@@ -10,7 +10,7 @@ import {
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { lookOf } from "../look.ts";
+import { lookOf } from "../read-options.ts";
 import { baseName, expandPaths, type RemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {

@@ -3,9 +3,9 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { bytesOfText, textOfBytes } from "../../../client/cli/argument-text.ts";
 import { parseByteRange } from "../../../client/cli/byte-range.ts";
-import { parseAsOf } from "../../../client/cli/look-options.ts";
 import { nameFilter } from "../../../client/cli/name-filter.ts";
 import { parseCount, parseDurationMs, parseMode } from "../../../client/cli/parse-values.ts";
+import { parseAsOf } from "../../../client/cli/read-flags.ts";
 import { childPath, parseRemotePath } from "../../../client/cli/remote-paths.ts";
 import { parseSizeBytes } from "../../../shared/display/quantities.ts";
 
