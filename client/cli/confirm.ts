@@ -8,7 +8,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
  * @returns whether to go on
  * @throws {AshlarError} INVALID_ARGUMENT off a terminal
  */
-export async function askToGoOn(question: string, signal: AbortSignal): Promise<boolean> {
+export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
   if (process.stdin.isTTY !== true) {
     throw new AshlarError(
       "INVALID_ARGUMENT",

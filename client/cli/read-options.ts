@@ -9,7 +9,10 @@ import type { CommandContext, OptionValues } from "./command.ts";
  *
  * @throws {AshlarError} INDEX_EXPIRED with the oldest state in the hint
  */
-export async function lookOf(context: CommandContext, options: OptionValues): Promise<ReadOptions> {
+export async function readOptionsOf(
+  context: CommandContext,
+  options: OptionValues,
+): Promise<ReadOptions> {
   const { signal } = context;
   const readMode = options["readMode"] as ReadModeName | undefined;
   const look = { signal, ...(readMode === undefined ? {} : { readMode }) };

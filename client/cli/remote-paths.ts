@@ -33,7 +33,7 @@ export function parseRemotePath(argument: string): RemotePath {
 }
 
 /** Whether the argument ended with a slash: a directory is meant. */
-export function namesDirectory(argument: string): boolean {
+export function hasTrailingSlash(argument: string): boolean {
   return argument.endsWith("/");
 }
 

@@ -6,7 +6,7 @@ import {
   baseName,
   childPath,
   expandPaths,
-  namesDirectory,
+  hasTrailingSlash,
   parseRemotePath,
   type RemotePath,
   remotePath,
@@ -55,7 +55,7 @@ export async function* remoteTransfers(
   let pending: RemotePath | null = null;
   for await (const source of paths) {
     count += 1;
-    const needsDirectory = count > 1 || namesDirectory(targetText);
+    const needsDirectory = count > 1 || hasTrailingSlash(targetText);
     if (needsDirectory && !isDirectory) {
       throw new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", target.text), {
         hint: `ashlar mkdir -p ${target.text}`,

@@ -3,7 +3,7 @@ import { toHex } from "../../shared/base/bytes.ts";
 import type { Attributes, FileAttributes, Precondition, Target } from "../index.ts";
 
 /** What the conditions of a request (RFC 9110, section 13) come to. */
-export type Verdict = "go-on" | "not-modified" | "failed";
+export type ConditionResult = "go-on" | "not-modified" | "failed";
 
 /**
  * The content root in quotes. A strong validator: equal roots are equal bytes, whenever they were
@@ -19,11 +19,11 @@ export function etagOf(attributes: FileAttributes): string {
  *
  * @param current what is there now; null: nothing
  */
-export function judgeConditions(
+export function evaluateConditions(
   method: string,
   headers: IncomingHttpHeaders,
   current: Attributes | null,
-): Verdict {
+): ConditionResult {
   const isRead = method === "GET" || method === "HEAD";
   const ifMatch = headers["if-match"];
   const ifNoneMatch = headers["if-none-match"];
@@ -59,7 +59,7 @@ export function preconditionsOf(
 }
 
 /** Whether a Range header holds for what is there now (If-Range: RFC 9110, section 13.1.5). */
-export function rangeHolds(headers: IncomingHttpHeaders, current: FileAttributes): boolean {
+export function isRangeApplicable(headers: IncomingHttpHeaders, current: FileAttributes): boolean {
   const ifRange = headers["if-range"];
   if (ifRange === undefined || Array.isArray(ifRange)) return ifRange === undefined;
   if (ifRange.startsWith('"')) return ifRange === etagOf(current);

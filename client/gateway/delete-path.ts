@@ -1,5 +1,5 @@
 import { targetOf } from "../index.ts";
-import { judgeConditions, preconditionsOf } from "./conditions.ts";
+import { evaluateConditions, preconditionsOf } from "./conditions.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
 
 /** `DELETE /files/path`: a file, an empty directory, or with `?recursive=true` a tree as one step. */
@@ -7,7 +7,7 @@ export async function deletePath(request: GatewayRequest): Promise<void> {
   const { context, files, path, scope } = request;
   const { signal } = scope;
   const found = await files.stat(path.bytes, { signal });
-  if (judgeConditions("DELETE", context.headers, found) !== "go-on") {
+  if (evaluateConditions("DELETE", context.headers, found) !== "go-on") {
     throw preconditionFailed(request);
   }
   const target = targetOf(path.bytes);

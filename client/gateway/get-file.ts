@@ -4,7 +4,7 @@ import { contentType } from "mime-types";
 import { displayName } from "../../shared/base/path.ts";
 import type { FileAttributes } from "../index.ts";
 import type { FileHandle } from "../results.ts";
-import { etagOf, judgeConditions, rangeHolds } from "./conditions.ts";
+import { etagOf, evaluateConditions, isRangeApplicable } from "./conditions.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
 import { parseRequestedRange } from "./requested-range.ts";
 
@@ -19,7 +19,7 @@ export async function getFile(request: GatewayRequest, handle: FileHandle): Prom
   const { context } = request;
   const { attributes } = handle;
   setFileHeaders(request, attributes);
-  switch (judgeConditions(context.method, context.headers, attributes)) {
+  switch (evaluateConditions(context.method, context.headers, attributes)) {
     case "failed":
       throw preconditionFailed(request);
     case "not-modified":
@@ -51,7 +51,7 @@ function extensionOf(name: string): string {
 function answerRange(request: GatewayRequest, handle: FileHandle): void {
   const { context } = request;
   const { sizeBytes } = handle.attributes;
-  const isHolding = rangeHolds(context.headers, handle.attributes);
+  const isHolding = isRangeApplicable(context.headers, handle.attributes);
   // Ranges are for GET alone (RFC 9110, section 14.2).
   const header = context.method === "GET" && isHolding ? context.headers.range : undefined;
   const range = parseRequestedRange(header, sizeBytes);

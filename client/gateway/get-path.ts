@@ -8,7 +8,7 @@ import { getFile } from "./get-file.ts";
 export async function getPath(request: GatewayRequest): Promise<void> {
   const handle = request.path.names.length === 0 ? null : await openFile(request);
   if (handle === null) return getDirectory(request);
-  if (request.path.namesDirectory) {
+  if (request.path.hasTrailingSlash) {
     throw new AshlarError(
       "NOT_A_DIRECTORY",
       `Cannot list ${request.path.text}: it is a file: ask for it without the "/" at the end`,

@@ -6,7 +6,7 @@ import { jsonName } from "../../shared/display/format.ts";
 import { type Attributes, type FileAttributes, type Precondition, targetOf } from "../index.ts";
 import type { PutSource } from "../options.ts";
 import type { PutResult } from "../results.ts";
-import { judgeConditions, preconditionsOf } from "./conditions.ts";
+import { evaluateConditions, preconditionsOf } from "./conditions.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
 import { requestBody } from "./request-body.ts";
 import { urlOf } from "./request-path.ts";
@@ -43,7 +43,8 @@ async function putFile(request: GatewayRequest): Promise<void> {
   if (found?.kind === "directory") {
     throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text));
   }
-  if (judgeConditions("PUT", context.headers, found) !== "go-on") throw preconditionFailed(request);
+  if (evaluateConditions("PUT", context.headers, found) !== "go-on")
+    throw preconditionFailed(request);
   request.beginTransfer();
   const preconditions = preconditionsOf(context.headers, targetOf(path.bytes), found);
   const sizeHint = context.request.length;
@@ -69,7 +70,7 @@ async function putFile(request: GatewayRequest): Promise<void> {
 }
 
 function checkRequest({ context, path }: GatewayRequest): void {
-  if (path.namesDirectory) {
+  if (path.hasTrailingSlash) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
       `Cannot put a file at ${path.text}/: expected a path without "/" at its end`,

@@ -11,7 +11,7 @@ export interface RequestPath {
   /** For people: one line. */
   readonly text: string;
   /** Whether the URL ended with a slash. */
-  readonly namesDirectory: boolean;
+  readonly hasTrailingSlash: boolean;
 }
 
 const SLASH = 0x2f;
@@ -34,7 +34,7 @@ export function parseRequestPath(urlPath: string): RequestPath {
   const slashes = decoded.map((name) => Buffer.concat([Uint8Array.of(SLASH), name]));
   const names = parsePath(decoded.length === 0 ? "/" : Buffer.concat(slashes));
   const bytes = joinPath(names);
-  return { names, bytes, text: displayName(bytes), namesDirectory: /\/$/.test(urlPath) };
+  return { names, bytes, text: displayName(bytes), hasTrailingSlash: /\/$/.test(urlPath) };
 }
 
 function decodeSegment(segment: string): Uint8Array {

@@ -18,7 +18,7 @@ import { Readiness } from "./readiness.ts";
 import { FILES_ROOT, parseRequestPath } from "./request-path.ts";
 import { RequestScope, TransferSlots } from "./request-scope.ts";
 
-export interface GatewayParts {
+export interface GatewayDeps {
   readonly files: GatewayFiles;
   readonly clock: Clock;
   readonly log: Log;
@@ -36,7 +36,7 @@ const FILES = new RegExp(`^${FILES_ROOT}(?:/|$)`);
 const METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 
 /** Resolves when requests are being taken. @throws {AshlarError} ADDRESS_IN_USE, INVALID_ARGUMENT */
-export async function startGateway(config: GatewayConfig, parts: GatewayParts): Promise<Gateway> {
+export async function startGateway(config: GatewayConfig, parts: GatewayDeps): Promise<Gateway> {
   await using closers = new Closers();
   const readiness = closers.use(new Readiness(parts.files, parts.clock));
   const server = closers.use(
@@ -61,7 +61,7 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts): 
   return { address: server.address, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
 }
 
-function fileRoutes(config: GatewayConfig, { files, log, metrics }: GatewayParts): Middleware {
+function fileRoutes(config: GatewayConfig, { files, log, metrics }: GatewayDeps): Middleware {
   const slots = new TransferSlots(config.transfersMax);
   metrics.gauge("ashlar_gateway_transfers", "Bodies under way", () => slots.used);
   const bytes = metrics.counter("ashlar_gateway_bytes_total", "Bytes of files", ["direction"]);

@@ -207,7 +207,7 @@ export class LocalCluster {
   }
 
   /** Masters of this directory that are no members: they were removed, or wait to be added. */
-  async outsiders(timeoutMs: number): Promise<LocalNode[]> {
+  async nonMembers(timeoutMs: number): Promise<LocalNode[]> {
     const { masters } = await this.status(timeoutMs);
     const members = new Set<number>(masters.map((master) => master.memberId));
     return this.nodes.filter((node) => node.role === "master" && !members.has(numberOf(node)));

@@ -1,6 +1,6 @@
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { lookOf } from "../read-options.ts";
+import { readOptionsOf } from "../read-options.ts";
 import { expandPaths } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
@@ -9,7 +9,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const start = (options["offset"] as number | undefined) ?? 0;
   const length = options["length"] as number | undefined;
   const range = length === undefined ? { start } : { start, end: start + length };
-  const look = await lookOf(context, options);
+  const look = await readOptionsOf(context, options);
   const glob = options["glob"] !== false;
   const paths = expandPaths(context, commandArguments, { glob, look });
   await forEachItem(context, paths, async (path) => {

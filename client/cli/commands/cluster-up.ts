@@ -32,7 +32,7 @@ function aboutOutsider(node: LocalNode): string {
 
 async function print(context: CommandContext, cluster: LocalCluster): Promise<void> {
   const { output } = context;
-  const outsiders = await cluster.outsiders(STATUS_TIMEOUT_MS);
+  const outsiders = await cluster.nonMembers(STATUS_TIMEOUT_MS);
   if (output.options.json) {
     await output.json("ashlar.cluster-up/1", {
       directory: cluster.directory,

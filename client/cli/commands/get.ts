@@ -15,11 +15,11 @@ import { hasSameContent } from "../local-content.ts";
 import { joinLocal, localError, withoutSlashes } from "../local-files.ts";
 import { makeLocalDirectory, writeLocal } from "../local-write.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
-import { lookOf } from "../read-options.ts";
+import { readOptionsOf } from "../read-options.ts";
 import {
   baseName,
   expandPaths,
-  namesDirectory,
+  hasTrailingSlash,
   type RemotePath,
   remotePath,
 } from "../remote-paths.ts";
@@ -52,7 +52,7 @@ interface Job {
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { sources, target } = splitTarget(commandArguments);
   const filter = nameFilter(options);
-  const look = await lookOf(context, options);
+  const look = await readOptionsOf(context, options);
   const report = new TransferReport(context, "got");
   const job: Job = { context, options, report, filter, look };
   const parallel =
@@ -144,7 +144,7 @@ async function* downloadsOf(
 async function isInto(target: Buffer, text: string): Promise<boolean> {
   const found = await statOrNull(target);
   if (found?.isDirectory() === true) return true;
-  if (namesDirectory(text)) throw notDirectory(target);
+  if (hasTrailingSlash(text)) throw notDirectory(target);
   return false;
 }
 

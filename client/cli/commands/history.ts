@@ -8,7 +8,7 @@ import {
 import type { PathVersion } from "../../../shared/protocol/history-api.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { lookOf } from "../read-options.ts";
+import { readOptionsOf } from "../read-options.ts";
 import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
 import { formatTable } from "../table-view.ts";
 
@@ -18,7 +18,7 @@ const ROOT_SHOWN_DIGITS = 12;
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
-  const look = await lookOf(context, options);
+  const look = await readOptionsOf(context, options);
   const limit = (options["limit"] as number | undefined) ?? Number.MAX_SAFE_INTEGER;
   const isHuman = options["humanReadable"] === true;
   const paths = commandArguments.map(parseRemotePath);

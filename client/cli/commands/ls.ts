@@ -11,7 +11,7 @@ import type { FileSystem } from "../../file-system.ts";
 import type { ReadOptions } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { lookOf } from "../read-options.ts";
+import { readOptionsOf } from "../read-options.ts";
 import { childPath, expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
 
 /** One line of a listing. */
@@ -28,7 +28,7 @@ const BATCH_ROWS = 500;
 export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
   const roots = commandArguments.length === 0 ? ["/"] : commandArguments;
-  const look = await lookOf(context, options);
+  const look = await readOptionsOf(context, options);
   const paths = expandPaths(context, roots, { glob: options["glob"] !== false, look });
   const printer = new RowPrinter(context, options);
   const hasHeadings = roots.length > 1 || options["recursive"] === true;

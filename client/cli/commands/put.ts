@@ -17,7 +17,7 @@ import { type NameFilter, nameFilter } from "../name-filter.ts";
 import { readNames } from "../names-file.ts";
 import {
   childPath,
-  namesDirectory,
+  hasTrailingSlash,
   parseRemotePath,
   type RemotePath,
   remotePath,
@@ -131,7 +131,7 @@ async function isInto(job: Job, sources: readonly string[], targetText: string):
     signal: context.signal,
   });
   if (found?.kind === "directory") return true;
-  if (sources.length === 1 && !namesDirectory(targetText)) return false;
+  if (sources.length === 1 && !hasTrailingSlash(targetText)) return false;
   const code = found === null ? "NOT_FOUND" : "NOT_A_DIRECTORY";
   throw new AshlarError(code, pathErrorMessage(code, target.text), {
     hint: `ashlar mkdir -p ${target.text}`,

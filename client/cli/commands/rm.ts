@@ -3,7 +3,7 @@ import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { jsonName } from "../../../shared/display/format.ts";
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
-import { askToGoOn } from "../confirm.ts";
+import { confirm } from "../confirm.ts";
 import { forEachItem } from "../each-item.ts";
 import { expandPaths, type RemotePath } from "../remote-paths.ts";
 
@@ -57,5 +57,5 @@ async function mayRemove(
   const isTree = attributes.kind === "directory" && attributes.entryCount > 0;
   if (!isTree && options["interactive"] !== true) return true;
   const question = isTree ? `Remove ${path.text} with all that is in it?` : `Remove ${path.text}?`;
-  return askToGoOn(question, context.signal);
+  return confirm(question, context.signal);
 }

@@ -10,14 +10,14 @@ import {
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { lookOf } from "../read-options.ts";
+import { readOptionsOf } from "../read-options.ts";
 import { baseName, expandPaths, type RemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output } = context;
   const fileSystem = await context.fileSystem();
   const format = options["format"] as string | undefined;
-  const look = await lookOf(context, options);
+  const look = await readOptionsOf(context, options);
   const glob = options["glob"] !== false;
   const paths = expandPaths(context, commandArguments, { glob, look });
   await forEachItem(context, paths, async (path) => {

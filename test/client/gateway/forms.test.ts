@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Answer, ServedGateway } from "./served-gateway.ts";
+import { type GatewayResponse, ServedGateway } from "./served-gateway.ts";
 
 const BOUNDARY = "----boundary";
 const CONTENT_TYPE = `multipart/form-data; boundary=${BOUNDARY}`;
@@ -21,9 +21,9 @@ function post(
   gateway: ServedGateway,
   parts: readonly Part[],
   { path = "/files/", accept = "application/json" } = {},
-): Promise<Answer> {
+): Promise<GatewayResponse> {
   const headers = { "content-type": CONTENT_TYPE, accept };
-  return gateway.ask(path, { method: "POST", body: formOf(parts), headers });
+  return gateway.request(path, { method: "POST", body: formOf(parts), headers });
 }
 
 const file = (filename: string, body: string): Part => ({ name: "file", filename, body });
@@ -43,7 +43,7 @@ describe("a form of files", () => {
       [1, 3_000_000, 0],
     );
     assert.equal(Buffer.from(gateway.files.bytesOf("/a") ?? []).toString(), "1");
-    assert.equal((await gateway.ask("/files/gr%C3%B6%C3%9Fe.txt")).body.length, 3_000_000);
+    assert.equal((await gateway.request("/files/gr%C3%B6%C3%9Fe.txt")).body.length, 3_000_000);
   });
 
   it("stores thousands of small files in one form", async () => {
@@ -89,7 +89,7 @@ describe("a form of files", () => {
 
   it("never takes a name for a path", async () => {
     await using gateway = await ServedGateway.start();
-    await gateway.ask("/files/d/?directory", { method: "PUT" });
+    await gateway.request("/files/d/?directory", { method: "PUT" });
     const answer = await post(gateway, [file("../../up", "1"), file("..", "2")], {
       path: "/files/d/",
     });
@@ -109,7 +109,7 @@ describe("a form of files", () => {
     socket.destroy();
     await sleep(100);
     assert.deepEqual(gateway.files.paths, ["/whole"]);
-    const unended = await gateway.ask("/files/", {
+    const unended = await gateway.request("/files/", {
       method: "POST",
       headers: { "content-type": CONTENT_TYPE },
       body: body.replace("whole", "other"),
@@ -120,7 +120,7 @@ describe("a form of files", () => {
 
   it("refuses what is no form, a form without files, and a file as the directory", async () => {
     await using gateway = await ServedGateway.start();
-    assert.equal((await gateway.ask("/files/", { method: "POST", body: "x" })).status, 400);
+    assert.equal((await gateway.request("/files/", { method: "POST", body: "x" })).status, 400);
     assert.equal((await post(gateway, [{ name: "a", body: "b" }])).status, 400);
     await post(gateway, [file("a", "1")]);
     assert.equal((await post(gateway, [file("b", "1")], { path: "/files/a" })).status, 409);

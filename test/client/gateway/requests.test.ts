@@ -8,7 +8,7 @@ let gateway: ServedGateway;
 const LAST_MODIFIED = "Sat, 21 Nov 2026 09:14:30 GMT";
 
 async function put(path: string, body: string, headers: Record<string, string> = {}) {
-  return gateway.ask(path, { method: "PUT", body, headers });
+  return gateway.request(path, { method: "PUT", body, headers });
 }
 
 function errorOf(text: string): { code: string; message: string; retry: string; hint?: string } {
@@ -32,7 +32,7 @@ describe("the gateway", () => {
     const stored = await put("/files/a.txt", "hello");
     assert.equal(stored.status, 201);
     assert.equal(JSON.parse(stored.text).size_bytes, 5);
-    const got = await gateway.ask("/files/a.txt");
+    const got = await gateway.request("/files/a.txt");
     assert.equal(got.status, 200);
     assert.equal(got.text, "hello");
     assert.equal(got.headers["content-length"], "5");
@@ -41,7 +41,7 @@ describe("the gateway", () => {
     assert.match(String(got.headers.etag), /^"[0-9a-f]{64}"$/);
     assert.equal(got.headers.etag, stored.headers.etag);
     assert.equal((await put("/files/a.txt", "again")).status, 200);
-    const head = await gateway.ask("/files/a.txt", { method: "HEAD" });
+    const head = await gateway.request("/files/a.txt", { method: "HEAD" });
     assert.deepEqual([head.status, head.headers["content-length"], head.text], [200, "5", ""]);
     await sleep(20);
     assert.equal(gateway.files.openHandles, 0);
@@ -61,17 +61,17 @@ describe("the gateway", () => {
       ["bytes=x-y", 200, "0123456789", undefined],
     ];
     for (const [range, status, text, contentRange] of cases) {
-      const got = await gateway.ask("/files/digits", { headers: { range } });
+      const got = await gateway.request("/files/digits", { headers: { range } });
       const found = [got.status, got.text, got.headers["content-range"]];
       assert.deepEqual(found, [status, text, contentRange], range);
     }
     for (const range of ["bytes=10-", "bytes=-0", "bytes=5-2", "bytes=0-1,8-9"]) {
-      const got = await gateway.ask("/files/digits", { headers: { range } });
+      const got = await gateway.request("/files/digits", { headers: { range } });
       assert.equal(got.status, 416, range);
       assert.equal(got.headers["content-range"], "bytes */10");
       assert.equal(errorOf(got.text).code, "INVALID_ARGUMENT");
     }
-    const head = await gateway.ask("/files/digits", {
+    const head = await gateway.request("/files/digits", {
       method: "HEAD",
       headers: { range: "bytes=1-2" },
     });
@@ -82,7 +82,7 @@ describe("the gateway", () => {
     const { headers } = await put("/files/seen", "seen");
     const etag = String(headers.etag);
     const status = async (given: Record<string, string>): Promise<number> =>
-      (await gateway.ask("/files/seen", { headers: given })).status;
+      (await gateway.request("/files/seen", { headers: given })).status;
     assert.equal(await status({ "if-none-match": etag }), 304);
     assert.equal(await status({ "if-none-match": `"x", W/${etag}` }), 304);
     assert.equal(await status({ "if-none-match": '"x"' }), 200);
@@ -108,10 +108,10 @@ describe("the gateway", () => {
     assert.equal((await put("/files/once", "3", { "if-match": etag })).status, 200);
     assert.equal((await put("/files/once", "4", { "if-match": etag })).status, 412);
     assert.equal((await put("/files/none", "5", { "if-match": "*" })).status, 412);
-    assert.equal((await gateway.ask("/files/once")).text, "3");
+    assert.equal((await gateway.request("/files/once")).text, "3");
     const remove = { method: "DELETE", headers: { "if-match": etag } };
-    assert.equal((await gateway.ask("/files/once", remove)).status, 412);
-    assert.equal((await gateway.ask("/files/once", { method: "DELETE" })).status, 204);
+    assert.equal((await gateway.request("/files/once", remove)).status, 412);
+    assert.equal((await gateway.request("/files/once", { method: "DELETE" })).status, 204);
     assert.deepEqual(
       gateway.files.paths.filter((path) => path.includes(".ashlar-put")),
       [],
@@ -121,14 +121,14 @@ describe("the gateway", () => {
   it("takes names of any bytes, percent-encoded, and none that climbs", async () => {
     const name = "a%FF%0A%22%3Cb%3E%26%20%25%C3%BC";
     assert.equal((await put(`/files/${name}`, "odd")).status, 201);
-    assert.equal((await gateway.ask(`/files/${name}`)).text, "odd");
-    const listed = JSON.parse((await gateway.ask("/files/?json")).text);
+    assert.equal((await gateway.request(`/files/${name}`)).text, "odd");
+    const listed = JSON.parse((await gateway.request("/files/?json")).text);
     const entry = listed.entries.find((each: { size_bytes: number }) => each.size_bytes === 3);
     assert.equal(
       Buffer.from(entry.name_base64, "base64").toString("latin1"),
       'a\xff\n"<b>& %\xc3\xbc',
     );
-    assert.equal((await gateway.ask(entry.href)).text, "odd");
+    assert.equal((await gateway.request(entry.href)).text, "odd");
     for (const path of [
       "/files/../a",
       "/files/%2e%2e/a",
@@ -136,7 +136,7 @@ describe("the gateway", () => {
       "/files/%zz",
       "/files/%00",
     ]) {
-      const got = await gateway.ask(path, { method: "PUT", body: "x" });
+      const got = await gateway.request(path, { method: "PUT", body: "x" });
       assert.equal(got.status, 400, path);
       assert.equal(errorOf(got.text).code, "INVALID_ARGUMENT", path);
     }
@@ -144,33 +144,38 @@ describe("the gateway", () => {
   });
 
   it("makes, lists and removes directories", async () => {
-    const make = (path: string) => gateway.ask(path, { method: "PUT" });
+    const make = (path: string) => gateway.request(path, { method: "PUT" });
     assert.equal((await make("/files/d/?directory")).status, 201);
     assert.equal((await make("/files/d/?directory")).status, 409);
     assert.equal((await make("/files/x/y/?directory")).status, 404);
     assert.equal((await make("/files/x/y/?directory&parents")).status, 201);
     await put("/files/d/one", "1");
-    const lines = await gateway.ask("/files/d/", { headers: { accept: "application/x-ndjson" } });
+    const lines = await gateway.request("/files/d/", {
+      headers: { accept: "application/x-ndjson" },
+    });
     assert.equal(lines.headers["content-type"], "application/x-ndjson");
     assert.equal(JSON.parse(lines.text.trim()).name, "one");
     assert.equal((await put("/files/d", "x")).status, 409);
-    assert.equal((await gateway.ask("/files/d/one/")).status, 409);
-    assert.equal((await gateway.ask("/files/d", { method: "DELETE" })).status, 409);
-    assert.equal((await gateway.ask("/files/d?recursive=true", { method: "DELETE" })).status, 204);
-    assert.equal((await gateway.ask("/files/d/")).status, 404);
-    assert.equal((await gateway.ask("/files/d", { method: "DELETE" })).status, 404);
+    assert.equal((await gateway.request("/files/d/one/")).status, 409);
+    assert.equal((await gateway.request("/files/d", { method: "DELETE" })).status, 409);
+    assert.equal(
+      (await gateway.request("/files/d?recursive=true", { method: "DELETE" })).status,
+      204,
+    );
+    assert.equal((await gateway.request("/files/d/")).status, 404);
+    assert.equal((await gateway.request("/files/d", { method: "DELETE" })).status, 404);
   });
 
   it("shows a page to browsers with every name escaped, and sandboxes what is stored", async () => {
     await put("/files/%3Cscript%3Ealert(1)%3C%2Fscript%3E".replace("%2F", "%5C"), "x");
     const accept = "text/html,application/xhtml+xml,*/*;q=0.8";
-    const page = await gateway.ask("/files/", { headers: { accept } });
+    const page = await gateway.request("/files/", { headers: { accept } });
     assert.equal(page.headers["content-type"], "text/html; charset=utf-8");
     assert.doesNotMatch(page.text, /<script>alert/);
     assert.match(page.text, /&lt;script&gt;alert\(1\)/);
     assert.match(String(page.headers["content-security-policy"]), /script-src 'sha256-/);
     await put("/files/page.html", "<script>1</script>");
-    const stored = await gateway.ask("/files/page.html?download");
+    const stored = await gateway.request("/files/page.html?download");
     assert.match(String(stored.headers["content-security-policy"]), /sandbox/);
     assert.equal(stored.headers["content-disposition"], "attachment; filename=page.html");
     assert.equal(stored.headers["x-content-type-options"], "nosniff");
@@ -185,7 +190,7 @@ describe("the gateway", () => {
     assert.equal(await status({ origin: "null" }), 403);
     assert.equal(await status({ origin: `http://${gateway.address}` }), 201);
     assert.equal(await status({ "sec-fetch-site": "same-origin" }), 200);
-    const rebound = await gateway.ask("/files/", { headers: { host: "evil.example:7480" } });
+    const rebound = await gateway.request("/files/", { headers: { host: "evil.example:7480" } });
     assert.equal(rebound.status, 403);
   });
 
@@ -221,19 +226,19 @@ describe("the gateway", () => {
     assert.equal(errorOf(large.text).code, "TOO_LARGE");
     assert.equal((await put("/files/e", "x", { "content-encoding": "gzip" })).status, 501);
     assert.equal((await put("/files/e", "x", { "content-range": "bytes 0-0/2" })).status, 501);
-    const patched = await gateway.ask("/files/e", { method: "PATCH" });
+    const patched = await gateway.request("/files/e", { method: "PATCH" });
     assert.deepEqual([patched.status, errorOf(patched.text).code], [405, "UNSUPPORTED"]);
     assert.match(String(patched.headers.allow), /PUT/);
-    const missing = await gateway.ask("/files/missing");
+    const missing = await gateway.request("/files/missing");
     assert.equal(missing.status, 404);
     assert.deepEqual(Object.keys(errorOf(missing.text)), ["code", "message", "retry"]);
-    assert.equal((await gateway.ask("/elsewhere")).status, 404);
+    assert.equal((await gateway.request("/elsewhere")).status, 404);
   });
 
   it("tells of its health and counts what it does", async () => {
-    assert.equal((await gateway.ask("/healthz")).status, 200);
-    assert.equal((await gateway.ask("/readyz")).status, 200);
-    const { text } = await gateway.ask("/metrics");
+    assert.equal((await gateway.request("/healthz")).status, 200);
+    assert.equal((await gateway.request("/readyz")).status, 200);
+    const { text } = await gateway.request("/metrics");
     assert.match(text, /ashlar_gateway_requests_total\{method="PUT",status="201"\}/);
     assert.match(text, /ashlar_gateway_bytes_total\{direction="in"\}/);
   });
@@ -246,12 +251,12 @@ describe("a gateway with one transfer at a time", () => {
     const slow = connect(Number(port), host);
     slow.write("PUT /files/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n1");
     await sleep(100);
-    const refused = await small.ask("/files/b", { method: "PUT", body: "b" });
+    const refused = await small.request("/files/b", { method: "PUT", body: "b" });
     assert.deepEqual([refused.status, errorOf(refused.text).code], [503, "OVERLOADED"]);
     slow.write("2");
     for (let waits = 0; small.files.paths.length === 0 && waits < 100; waits += 1) await sleep(10);
     slow.destroy();
     await sleep(50);
-    assert.equal((await small.ask("/files/b", { method: "PUT", body: "b" })).status, 201);
+    assert.equal((await small.request("/files/b", { method: "PUT", body: "b" })).status, 201);
   });
 });

@@ -9,14 +9,14 @@ import { PrometheusMetrics } from "../../../shared/platform/prometheus-metrics.t
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { MemoryFiles } from "./memory-files.ts";
 
-export interface Answer {
+export interface GatewayResponse {
   readonly status: number;
   readonly headers: IncomingMessage["headers"];
   readonly body: Buffer;
   readonly text: string;
 }
 
-export interface Asked {
+export interface RequestOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
@@ -55,7 +55,10 @@ export class ServedGateway implements AsyncDisposable {
   }
 
   /** Paths go out as they are: `fetch` would tidy them up. */
-  ask(path: string, { method = "GET", headers = {}, body }: Asked = {}): Promise<Answer> {
+  request(
+    path: string,
+    { method = "GET", headers = {}, body }: RequestOptions = {},
+  ): Promise<GatewayResponse> {
     const [host, port] = this.address.split(":");
     return new Promise((resolve, reject) => {
       const outgoing = httpRequest(
