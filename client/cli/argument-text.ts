@@ -2,15 +2,15 @@ import { isUtf8 } from "../../shared/base/path.ts";
 import { readCommandLine } from "../../shared/platform/procfs.ts";
 
 /*
- * A name on Linux is bytes; arguments and patterns are text. The two are carried over into each
- * other without loss, as Python does it (PEP 383): a byte that is not part of UTF-8 becomes the lone
- * surrogate U+DC00 + byte, which no UTF-8 text holds.
+ * A name on Linux is bytes; arguments and patterns are text. The conversion loses nothing in either
+ * direction. It follows Python (PEP 383): a byte that is not part of valid UTF-8 becomes the lone
+ * surrogate U+DC00 + byte, which no UTF-8 text contains.
  */
 const ESCAPE_FIRST = 0xdc80;
 const ESCAPE_LAST = 0xdcff;
 const ESCAPE = /[\uDC80-\uDCFF]/;
 
-/** The text that stands for `bytes`. */
+/** Returns the text of `bytes`, with each byte that is not UTF-8 as a lone surrogate. */
 export function textOfBytes(bytes: Uint8Array): string {
   if (isUtf8(bytes)) return Buffer.from(bytes).toString("utf8");
   let text = "";
@@ -26,7 +26,7 @@ export function textOfBytes(bytes: Uint8Array): string {
   return text;
 }
 
-/** The bytes that `textOfBytes` made the text of. */
+/** Returns the bytes of `text`: the inverse of `textOfBytes`. */
 export function bytesOfText(text: string): Uint8Array {
   if (!ESCAPE.test(text)) return Buffer.from(text, "utf8");
   const parts = Array.from(text, (character) => {
@@ -37,7 +37,7 @@ export function bytesOfText(text: string): Uint8Array {
   return Buffer.concat(parts);
 }
 
-/** Bytes of the character at `offset`, or 0 if it is none. */
+/** Returns the length of the UTF-8 character at `offset` in bytes; 0 if there is no valid one. */
 function characterLength(bytes: Uint8Array, offset: number): number {
   for (let length = 1; length <= 4 && offset + length <= bytes.length; length += 1) {
     if (isUtf8(bytes.subarray(offset, offset + length))) return length;
@@ -46,8 +46,8 @@ function characterLength(bytes: Uint8Array, offset: number): number {
 }
 
 /**
- * The arguments of this process without loss. Node decodes them as UTF-8 and puts U+FFFD where that
- * fails; what the kernel was given stands in proc(5) cmdline.
+ * Returns the arguments of this process without loss. Node decodes them as UTF-8 and writes U+FFFD
+ * for each byte that is not UTF-8. The original bytes are in /proc/self/cmdline (proc(5)).
  */
 export function losslessArguments(commandLine: readonly string[]): string[] {
   if (!commandLine.some((argument) => argument.includes("\uFFFD"))) return [...commandLine];

@@ -1,10 +1,12 @@
-import { AshlarError } from "../../shared/base/errors.ts";
+import type { AshlarError } from "../../shared/base/errors.ts";
 import type { ByteRange } from "../options.ts";
+import { invalidValue } from "./parse-values.ts";
 
 /**
- * The bytes that "FROM-TO" (both included), "FROM-" or "-N" (the last N) name, as RFC 9110 §14.1.2
- * writes them.
+ * Parses "FROM-TO" (both inclusive), "FROM-" or "-N" (the last N bytes): the notation of RFC 9110,
+ * section 14.1.2.
  *
+ * @param sizeBytes size of the file, for "-N"
  * @throws {AshlarError} INVALID_ARGUMENT
  */
 export function parseByteRange(text: string, sizeBytes: number): ByteRange {
@@ -18,8 +20,5 @@ export function parseByteRange(text: string, sizeBytes: number): ByteRange {
 }
 
 function invalid(text: string): AshlarError {
-  return new AshlarError(
-    "INVALID_ARGUMENT",
-    `Cannot use --range: expected FROM-TO, FROM- or -COUNT in bytes: got "${text}"`,
-  );
+  return invalidValue("--range", "FROM-TO, FROM- or -COUNT in bytes", text);
 }

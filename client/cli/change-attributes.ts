@@ -4,7 +4,7 @@ import type { CommandContext, OptionValues } from "./command.ts";
 import { forEachItem } from "./each-item.ts";
 import { expandPaths, type RemotePath, remotePath } from "./remote-paths.ts";
 
-/** Sets attributes of the named paths, and with `recursive` of all that is below them. */
+/** Sets attributes of paths, and with the option `recursive` of every entry below them. */
 export async function changeAttributes(
   context: CommandContext,
   commandArguments: readonly string[],
@@ -14,7 +14,7 @@ export async function changeAttributes(
   const { output, signal } = context;
   const fileSystem = await context.fileSystem();
   const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
-  const withBelow = async function* (): AsyncGenerator<RemotePath> {
+  const targets = async function* (): AsyncGenerator<RemotePath> {
     for await (const path of paths) {
       yield path;
       if (options["recursive"] !== true) continue;
@@ -22,7 +22,7 @@ export async function changeAttributes(
         yield remotePath(entry.path);
     }
   };
-  await forEachItem(context, withBelow(), async (path) => {
+  await forEachItem(context, targets(), async (path) => {
     await fileSystem.setAttributes(path.bytes, changes, { signal });
     if (output.options.json) {
       await output.json("ashlar.set-attributes/1", jsonName("path", path.bytes));

@@ -5,7 +5,7 @@ import { HISTORY_COMMANDS } from "./table-history.ts";
 import { MASTER_COMMANDS } from "./table-masters.ts";
 import { NAMESPACE_COMMANDS } from "./table-namespace.ts";
 
-/** Every command of the CLI, in the order of `ashlar --help`. */
+/** All commands of the CLI, in the order of `ashlar --help`. */
 export const COMMANDS: readonly CommandDefinition[] = [
   ...DATA_COMMANDS,
   ...NAMESPACE_COMMANDS,

@@ -2,11 +2,11 @@ import { createInterface } from "node:readline/promises";
 import { AshlarError } from "../../shared/base/errors.ts";
 
 /**
- * Asks before something that cannot be taken back. `--yes` answers for the user; off a terminal
- * nobody can answer, so it is refused there.
+ * Asks the user to confirm an action that cannot be undone. Callers skip the question if `--yes` is
+ * given.
  *
- * @returns whether to go on
- * @throws {AshlarError} INVALID_ARGUMENT off a terminal
+ * @returns whether the user confirmed
+ * @throws {AshlarError} INVALID_ARGUMENT if standard input is not a terminal
  */
 export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
   if (process.stdin.isTTY !== true) {
@@ -14,7 +14,7 @@ export async function confirm(question: string, signal: AbortSignal): Promise<bo
       "INVALID_ARGUMENT",
       `Cannot ask "${question}": standard input is not a terminal`,
       {
-        hint: "Pass --yes to go on without asking",
+        hint: "Pass --yes to skip the question",
       },
     );
   }

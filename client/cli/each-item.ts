@@ -3,20 +3,22 @@ import { PartialFailure } from "./exit-status.ts";
 import { reportError } from "./report-error.ts";
 
 /**
- * Failures of several items, each reported when it happens, so that it stands beside the line of
- * its item. The first is held back while it may be the failure of the only item.
+ * Failures of a command's items. Each is reported when it happens, so that it appears next to the
+ * output of its item. The report of the first item waits until a second item begins: the failure of
+ * a single item is thrown instead.
  */
-class Failures {
+class ItemFailures {
   readonly #context: CommandContext;
   #itemCount = 0;
   #failedCount = 0;
-  #held: unknown[] = [];
+  /** Failures that are not reported yet. */
+  #unreported: unknown[] = [];
 
   constructor(context: CommandContext) {
     this.#context = context;
   }
 
-  /** Another item begins. */
+  /** Call it before each item. */
   begin(): void {
     this.#itemCount += 1;
     if (this.#itemCount > 1) this.report();
@@ -24,27 +26,28 @@ class Failures {
 
   add(error: unknown): void {
     this.#failedCount += 1;
-    this.#held.push(error);
+    this.#unreported.push(error);
     if (this.#itemCount > 1) this.report();
   }
 
+  /** Prints the failures that are not reported yet. */
   report(): void {
     const { json, verbosity } = this.#context.output.options;
-    for (const error of this.#held) reportError(error, { json, verbosity });
-    this.#held = [];
+    for (const error of this.#unreported) reportError(error, { json, verbosity });
+    this.#unreported = [];
   }
 
   /** @throws the failure of a single item; {PartialFailure} if some of several failed */
   end(): void {
     if (this.#failedCount === 0) return;
-    if (this.#itemCount === 1) throw this.#held[0];
+    if (this.#itemCount === 1) throw this.#unreported[0];
     throw new PartialFailure(this.#failedCount);
   }
 }
 
 /**
- * Runs `task` for each item and goes on after one that fails, as cp(1) and rm(1) do. A single item's
- * failure is the command's own; of several, each is reported when it happens.
+ * Runs `task` for each item and continues after a failure, as cp(1) and rm(1) do. Each failure is
+ * reported when it happens; the failure of a single item is thrown.
  *
  * @throws the failure of a single item; {PartialFailure} if some of several failed
  */
@@ -53,7 +56,7 @@ export async function forEachItem<Item>(
   items: AsyncIterable<Item> | Iterable<Item>,
   task: (item: Item) => Promise<void>,
 ): Promise<void> {
-  const failures = new Failures(context);
+  const failures = new ItemFailures(context);
   try {
     for await (const item of items) {
       context.signal.throwIfAborted();
@@ -72,13 +75,14 @@ export async function forEachItem<Item>(
   failures.end();
 }
 
-/** Files that a command moves at the same time when nothing is said. */
+/** Returns the number of files that a command transfers at the same time by default. */
 export function defaultParallel(cpuCount: number): number {
   return Math.min(8, 2 * cpuCount);
 }
 
 /**
- * As `forEachItem`, at most `parallel` at a time. An item is taken only when one of them is free.
+ * Runs `task` for each item as `forEachItem` does, at most `parallel` at the same time. The next item
+ * is read only when a task can start.
  *
  * @throws the failure of a single item; {PartialFailure} if some of several failed
  */
@@ -88,9 +92,9 @@ export async function forEachItemParallel<Item>(
   options: { readonly parallel: number; readonly task: (item: Item) => Promise<void> },
 ): Promise<void> {
   const running = new Set<Promise<void>>();
-  const failures = new Failures(context);
+  const failures = new ItemFailures(context);
   const fail = (error: unknown): void => {
-    // What a stop made of the items under way is no news.
+    // After a stop, pending tasks fail with its reason, which is reported once.
     if (!context.signal.aborted) failures.add(error);
   };
   try {
@@ -108,7 +112,7 @@ export async function forEachItemParallel<Item>(
     failures.report();
     throw error;
   } finally {
-    await Promise.all(running); // No job outlives the loop that started it.
+    await Promise.all(running); // No task outlives the loop that started it.
   }
   context.signal.throwIfAborted();
   failures.end();

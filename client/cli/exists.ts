@@ -2,24 +2,25 @@ import { isAshlarError } from "../../shared/base/errors.ts";
 import type { FileSystem } from "../file-system.ts";
 import type { Attributes, ReadOptions } from "../index.ts";
 
-/** The attributes, or null if nothing is there. */
+/** Returns the attributes of a path; null if it does not exist. */
 export async function statOrNull(
   fileSystem: FileSystem,
   path: Uint8Array,
-  look: ReadOptions,
+  options: ReadOptions,
 ): Promise<Attributes | null> {
   try {
-    return await fileSystem.stat(path, look);
+    return await fileSystem.stat(path, options);
   } catch (error) {
     if (isAshlarError(error, "NOT_FOUND")) return null;
     throw error;
   }
 }
 
+/** Returns whether a path exists. */
 export async function exists(
   fileSystem: FileSystem,
   path: Uint8Array,
-  look: ReadOptions,
+  options: ReadOptions,
 ): Promise<boolean> {
-  return (await statOrNull(fileSystem, path, look)) !== null;
+  return (await statOrNull(fileSystem, path, options)) !== null;
 }

@@ -1,6 +1,7 @@
 import { ERROR_CODES, isAshlarError } from "../../shared/base/errors.ts";
+import { formatCount } from "../../shared/display/format.ts";
 
-/** Exit statuses of the CLI. Held against docs/exit-codes.md by a test. */
+/** Exit statuses of the CLI. A test compares them with docs/exit-codes.md. */
 export const EXIT_STATUS = {
   done: 0,
   other: 1,
@@ -17,33 +18,33 @@ export const EXIT_STATUS = {
   terminated: 143,
 } as const;
 
-/** Some of several items failed; each was reported when it did. */
+/** Some of several items failed. Each failure has already been reported. */
 export class PartialFailure extends Error {
   override readonly name = "PartialFailure";
   readonly failedCount: number;
 
   constructor(failedCount: number) {
-    super(`${failedCount} items failed`);
+    super(`${formatCount(failedCount, "item")} failed`);
     this.failedCount = failedCount;
   }
 }
 
-/** The command did its work and found that not all is well. Nothing to report. */
+/** The command succeeded and found a problem that its output shows. Nothing more is reported. */
 export class Degraded extends Error {
   override readonly name = "Degraded";
 }
 
-/** The command ran until it was stopped, as it is meant to. Nothing to report. */
+/** A command that runs until it is stopped was stopped. Nothing is reported. */
 export class Stopped extends Error {
   override readonly name = "Stopped";
 }
 
-/** What was examined is damaged; the lines printed say what. */
+/** The examined data is damaged. The output names the damage; nothing more is reported. */
 export class DamageFound extends Error {
   override readonly name = "DamageFound";
 }
 
-/** The exit status for what a command threw. */
+/** Returns the exit status for an error that a command threw. */
 export function exitStatusOf(error: unknown): number {
   if (error instanceof PartialFailure) return EXIT_STATUS.partial;
   if (error instanceof DamageFound) return EXIT_STATUS.integrity;

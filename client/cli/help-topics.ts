@@ -1,20 +1,20 @@
-/** Pages of `ashlar help TOPIC`. */
+/** Texts of `ashlar help TOPIC`. */
 export const HELP_TOPICS: ReadonlyArray<{ readonly name: string; readonly text: string }> = [
   {
     name: "exit-codes",
     text: `Exit statuses (docs/exit-codes.md):
 
-    0  done
-    1  not otherwise classified; status: not all is well; put: the source changed
-    2  usage or configuration
+    0  success
+    1  other failure; status: the cluster is degraded; put: the source changed
+    2  wrong usage or configuration
     3  path not found
-    4  not permitted
-    5  temporary: no leader, unreachable, overloaded; a repeat may work
-    6  refused by the state: exists, not empty, a precondition, no space
-    7  integrity: a checksum differs, no good replica
-    8  some of several items failed; each was printed
-    9  outcome unknown: the change may have happened
-  124  --deadline passed
+    4  permission denied
+    5  temporary failure: no leader, unreachable, overloaded; a retry can succeed
+    6  refused: already exists, not empty, failed precondition, no space
+    7  integrity failure: a checksum differs, or no good replica is left
+    8  some of several items failed; each failure was printed
+    9  unknown outcome: the change may have been made
+  124  --deadline exceeded
   130  interrupted (Ctrl-C)
   143  terminated (SIGTERM)`,
   },
@@ -22,40 +22,42 @@ export const HELP_TOPICS: ReadonlyArray<{ readonly name: string; readonly text: 
     name: "env",
     text: `Environment:
 
-  ASHLAR_CLUSTER    which cluster: a directory made by \`ashlar cluster up\`, or HOST:PORT,…
-  ASHLAR_TIMEOUT    for one call to the cluster, such as 30s
-  ASHLAR_DEADLINE   for a whole command
+  ASHLAR_CLUSTER    the cluster: a directory made by \`ashlar cluster up\`, or HOST:PORT,…
+  ASHLAR_TIMEOUT    timeout of one call to the cluster, such as 30s
+  ASHLAR_DEADLINE   timeout of a whole command
   ASHLAR_COLOR      auto, always or never
   ASHLAR_PROGRESS   auto, always or never
   ASHLAR_CONFIG     the config file; default: $XDG_CONFIG_HOME/ashlar/config.toml
-  NO_COLOR, FORCE_COLOR, TERM=dumb are respected where --color is auto
+  With --color auto, NO_COLOR, FORCE_COLOR and TERM=dumb apply.
 
-Flags win over the environment, the environment over the config file.`,
+Flags take precedence over the environment, the environment over the config file.`,
   },
   {
     name: "paths",
     text: `Paths:
 
-  /a/b              a path in the cluster: absolute, always. ashlar:/a/b says the same.
-  -                 standard input (put) or output (get).
-  '/logs/*.gz'      patterns are expanded in the cluster: * ? [a-z] {a,b} and ** for any depth.
-                    Quote them, or the shell expands them on this machine. No match is an error.
-                    A name that stands there as it is written is taken; --no-glob takes no other.
+  /a/b              an absolute path in the cluster; ashlar:/a/b is the same path
+  -                 standard input (put) or standard output (get)
+  '/logs/*.gz'      a pattern, expanded in the cluster: * ? [a-z] {a,b}, and ** for any depth.
+                    Quote it, or the shell expands it on this machine. No match is an error.
+                    A pattern without matches also matches an entry of that literal name.
+                    --no-glob turns patterns off.
 
-A name may hold any bytes but "/" and NUL. One that is not plain text is shown with \\n, \\\\ and
-\\xHH, on one line; --json has its bytes in base64 beside it.`,
+A name can contain any bytes except "/" and NUL. Names are printed on one line: control characters
+and bytes that are not UTF-8 appear as \\n, \\\\ and \\xHH. With --json, a name that is not UTF-8 also
+appears in base64.`,
   },
   {
     name: "config",
     text: `Config file: $ASHLAR_CONFIG, else $XDG_CONFIG_HOME/ashlar/config.toml, else
-~/.config/ashlar/config.toml. TOML, every value in quotes:
+~/.config/ashlar/config.toml. TOML; every value is a string in quotes:
 
-  cluster = "10.0.0.1:7000,10.0.0.2:7000,10.0.0.3:7000"
+  cluster = "10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400"
   timeout = "30s"
   deadline = "10m"
   color = "auto"
   progress = "never"
 
-\`ashlar config show --origin\` prints what is used and where it came from.`,
+\`ashlar config show --origin\` prints the values in use and the origin of each.`,
   },
 ];

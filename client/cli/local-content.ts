@@ -6,7 +6,10 @@ import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import { statLocal } from "./local-files.ts";
 import { LocalSource } from "./local-source.ts";
 
-/** Whether the local file has the bytes that the cluster's file has: by its content root, for --resume. */
+/**
+ * Returns whether a local file has the content of a file in the cluster, for --resume. It reads the
+ * local file and compares the content roots.
+ */
 export async function hasSameContent(path: Buffer, attributes: FileAttributes): Promise<boolean> {
   const { size } = await statLocal(path);
   if (size !== attributes.sizeBytes) return false;
@@ -20,7 +23,7 @@ export async function hasSameContent(path: Buffer, attributes: FileAttributes): 
     hashes = [];
     chunkBytes = 0;
   };
-  // Reads are of 1 MiB, which divides every chunk size.
+  // The source yields 1 MiB at a time, which divides every chunk size.
   await using source = await LocalSource.open(path);
   for await (const bytes of source.parts()) {
     hashes.push(hashBlocks(hasher, bytes));

@@ -1,62 +1,65 @@
 import type { Dirent, Stats } from "node:fs";
 import { lstat, opendir, stat } from "node:fs/promises";
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, type ErrorCode } from "../../shared/base/errors.ts";
 import { displayName } from "../../shared/base/path.ts";
 
 const SLASH = Buffer.from("/");
 
-/** Something below a local directory. Paths are bytes, as Linux has them. */
+/** A file or directory below a local directory. Paths are bytes, as on Linux. */
 export interface LocalEntry {
   readonly path: Buffer;
-  /** Below the directory that was walked. */
+  /** Path relative to the root of the walk. */
   readonly relative: Buffer;
   readonly kind: "file" | "directory";
   readonly stats: Stats;
 }
 
-/** `directory`/`name`. */
+/** Returns `directory`/`name`; `name` if `directory` is empty. */
 export function joinLocal(directory: Buffer, name: Uint8Array): Buffer {
   if (directory.length === 0) return Buffer.from(name);
   return Buffer.concat([directory, SLASH, name]);
 }
 
-/** `path` without the slashes at its end; the root stays. */
+/** Returns `path` without trailing slashes. The root keeps its slash. */
 export function withoutSlashes(path: Buffer): Buffer {
   let end = path.length;
   while (end > 1 && path[end - 1] === 0x2f) end -= 1;
   return path.subarray(0, end);
 }
 
-/** @throws {AshlarError} NOT_FOUND, PERMISSION_DENIED, … with the path in the message */
-export function localError(error: unknown, tried: string, path: Buffer): AshlarError {
-  const { code = "", message } = error as NodeJS.ErrnoException;
-  const codes = {
-    ENOENT: "NOT_FOUND",
-    EACCES: "PERMISSION_DENIED",
-    EPERM: "PERMISSION_DENIED",
-    EEXIST: "ALREADY_EXISTS",
-    ENOTDIR: "NOT_A_DIRECTORY",
-    EISDIR: "IS_A_DIRECTORY",
-    ENOSPC: "NO_SPACE",
-    ENAMETOOLONG: "NAME_TOO_LONG",
-  } as const;
-  const known = codes[code as keyof typeof codes] ?? "DISK_FAILED";
-  return new AshlarError(
-    known,
-    `Cannot ${tried} the local ${displayName(path)}: ${code || message}`,
-    {
-      cause: error,
-    },
-  );
+/** Errors of local system calls: our code, and the words of strerror(3). */
+const LOCAL_ERRORS: Readonly<Record<string, readonly [code: ErrorCode, words: string]>> = {
+  ENOENT: ["NOT_FOUND", "no such file or directory"],
+  EACCES: ["PERMISSION_DENIED", "permission denied"],
+  EPERM: ["PERMISSION_DENIED", "operation not permitted"],
+  EEXIST: ["ALREADY_EXISTS", "file exists"],
+  ENOTDIR: ["NOT_A_DIRECTORY", "not a directory"],
+  EISDIR: ["IS_A_DIRECTORY", "is a directory"],
+  ENOSPC: ["NO_SPACE", "no space left on device"],
+  ENAMETOOLONG: ["NAME_TOO_LONG", "file name too long"],
+};
+
+/**
+ * Returns the error of a failed system call on a local path. Its message has the form "Cannot open
+ * the local path ./a: no such file or directory".
+ *
+ * @param action "open"
+ */
+export function localError(error: unknown, action: string, path: Buffer): AshlarError {
+  const { code: errno = "", message } = error as NodeJS.ErrnoException;
+  const [code, words] = LOCAL_ERRORS[errno] ?? ["DISK_FAILED" as const, errno || message];
+  const text = `Cannot ${action} the local path ${displayName(path)}: ${words}`;
+  return new AshlarError(code, text, { cause: error });
 }
 
 /**
- * What is below `root`, a directory before its entries, names in byte order. Symbolic links to files
- * are followed; what is neither file nor directory is named to `onSkipped`.
+ * Walks the entries below `root`: a directory before its entries, names in byte order. A symbolic
+ * link to a file is followed. Links to directories, special files and entries that cannot be read
+ * are reported to `onSkipped`.
  */
 export async function* walkLocal(
   root: Buffer,
-  onSkipped: (path: Buffer, why: string) => void,
+  onSkipped: (path: Buffer, reason: string) => void,
 ): AsyncGenerator<LocalEntry> {
   const waiting: Buffer[] = [Buffer.alloc(0)];
   while (waiting.length > 0) {
@@ -76,7 +79,7 @@ export async function* walkLocal(
 async function sortedNames(directory: Buffer): Promise<Buffer[]> {
   const names: Buffer[] = [];
   try {
-    // The types know no Buffer names, which "buffer" gives.
+    // With the encoding "buffer" names are Buffers, which the types do not express.
     const options = { encoding: "buffer" as BufferEncoding, bufferSize: 512 };
     for await (const entry of await opendir(directory, options)) {
       names.push((entry as Dirent<string | Buffer>).name as Buffer);
@@ -90,7 +93,7 @@ async function sortedNames(directory: Buffer): Promise<Buffer[]> {
 async function examine(
   root: Buffer,
   relative: Buffer,
-  onSkipped: (path: Buffer, why: string) => void,
+  onSkipped: (path: Buffer, reason: string) => void,
 ): Promise<LocalEntry | null> {
   const path = joinLocal(root, relative);
   try {
@@ -99,9 +102,13 @@ async function examine(
     if (stats.isDirectory() && !(await isLink(path))) {
       return { path, relative, kind: "directory", stats };
     }
-    onSkipped(path, stats.isDirectory() ? "a link to a directory" : "neither file nor directory");
+    onSkipped(
+      path,
+      stats.isDirectory() ? "symbolic link to a directory" : "not a file or directory",
+    );
   } catch (error) {
-    onSkipped(path, (error as NodeJS.ErrnoException).code ?? String(error));
+    const { code = "" } = error as NodeJS.ErrnoException;
+    onSkipped(path, LOCAL_ERRORS[code]?.[1] ?? (code || String(error)));
   }
   return null;
 }
@@ -110,7 +117,7 @@ async function isLink(path: Buffer): Promise<boolean> {
   return (await lstat(path)).isSymbolicLink();
 }
 
-/** @throws {AshlarError} NOT_FOUND */
+/** Returns the stats of a local path. @throws {AshlarError} NOT_FOUND, PERMISSION_DENIED, … */
 export async function statLocal(path: Buffer): Promise<Stats> {
   try {
     return await stat(path);

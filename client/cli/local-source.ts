@@ -6,17 +6,19 @@ import { displayName } from "../../shared/base/path.ts";
 import type { HashStream } from "../../shared/ports/hasher.ts";
 import type { FillSource } from "../options.ts";
 import { localError } from "./local-files.ts";
+import { invalidValue } from "./parse-values.ts";
 
 const READ_BYTES = 1024 * 1024;
 
 /**
- * The bytes of a local file, read once from its beginning. It fails at the end if the file is not
- * what it was at the start, or does not hash to what it should: a put that reads it then publishes
- * nothing.
+ * A local file as a source of bytes, read once from its beginning. The last read fails if the file
+ * changed meanwhile, or if its bytes do not have the expected hash. A put from the source then
+ * publishes nothing.
  */
 export class LocalSource implements FillSource, AsyncDisposable {
   readonly #path: Buffer;
   readonly #file: FileHandle;
+  /** Stats at the time of opening. */
   readonly #before: BigIntStats;
   readonly #check: HashCheck | null;
   #positionBytes = 0;
@@ -53,7 +55,7 @@ export class LocalSource implements FillSource, AsyncDisposable {
     return 0;
   }
 
-  /** In arrays of 1 MiB, the last one excepted, that are valid until the next is asked for. */
+  /** Yields arrays of 1 MiB; the last can be shorter. An array is valid until the next is requested. */
   async *parts(): AsyncGenerator<Uint8Array> {
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
     for (;;) {
@@ -73,7 +75,7 @@ export class LocalSource implements FillSource, AsyncDisposable {
   }
 
   async #read(target: Uint8Array): Promise<number> {
-    // A pipe has no positions.
+    // A pipe cannot be read at a position.
     const position = this.#before.isFile() ? this.#positionBytes : null;
     try {
       return (await this.#file.read(target, 0, target.length, position)).bytesRead;
@@ -89,25 +91,23 @@ export class LocalSource implements FillSource, AsyncDisposable {
     if (after.mtimeNs === before.mtimeNs && BigInt(this.#positionBytes) === before.size) return;
     throw new AshlarError(
       "SOURCE_CHANGED",
-      `Cannot put the local ${displayName(this.#path)}: expected it to stay as it was: it had ${before.size} bytes, and ${this.#positionBytes} were read while somebody wrote to it`,
-      { hint: "Repeat the put when the writer is done" },
+      `Cannot put the local file ${displayName(this.#path)}: the file changed while it was read: expected ${before.size} bytes: ${this.#positionBytes} bytes were read`,
+      { hint: "Repeat the put when no other process writes to the file" },
     );
   }
 }
 
-/** What a source must hash to: `put --checksum`. */
+/** Compares the BLAKE3 of a source with an expected value: `put --checksum`. */
 export class HashCheck {
   readonly #stream: HashStream;
+  /** The expected hash, 64 lower-case hex digits. */
   readonly #digits: string;
 
-  /** @throws {AshlarError} INVALID_ARGUMENT if `wanted` is not "blake3:HEX" */
-  constructor(stream: HashStream, wanted: string) {
-    const digits = /^blake3:([0-9a-f]{64})$/.exec(wanted)?.[1];
+  /** @throws {AshlarError} INVALID_ARGUMENT if `expected` is not "blake3:HEX" */
+  constructor(stream: HashStream, expected: string) {
+    const digits = /^blake3:([0-9a-f]{64})$/.exec(expected)?.[1];
     if (digits === undefined) {
-      throw new AshlarError(
-        "INVALID_ARGUMENT",
-        `Cannot use --checksum: expected blake3: and 64 hex digits: got "${wanted}"`,
-      );
+      throw invalidValue("--checksum", "blake3: and 64 hex digits", expected);
     }
     this.#stream = stream;
     this.#digits = digits;
@@ -117,17 +117,17 @@ export class HashCheck {
     this.#stream.update(bytes);
   }
 
-  /** @throws {AshlarError} CHUNK_CORRUPT if the bytes hash to something else */
+  /** Call it after the last byte. @throws {AshlarError} CHUNK_CORRUPT if the hash differs */
   end(): void {
     const found = toHex(this.#stream.digest());
     if (found === this.#digits) return;
     throw new AshlarError(
       "CHUNK_CORRUPT",
-      `Cannot put the source: expected blake3:${this.#digits}: it hashes to ${found}`,
+      `Cannot put the source: expected the hash blake3:${this.#digits}: current value is blake3:${found}`,
     );
   }
 
-  /** `source`, checked as it goes by. */
+  /** Yields the bytes of `source` and calls `end` after the last of them. */
   async *through(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const bytes of source) {
       this.update(bytes);

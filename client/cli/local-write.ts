@@ -7,7 +7,7 @@ import { joinLocal, localError } from "./local-files.ts";
 const SLASH = 0x2f;
 const ROOT = Buffer.from("/");
 
-/** Makes a local directory and its parents; no error if it is there. */
+/** Makes a local directory and its missing parents. Succeeds if the directory exists. */
 export async function makeLocalDirectory(path: Buffer): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
@@ -17,17 +17,18 @@ export async function makeLocalDirectory(path: Buffer): Promise<void> {
 }
 
 interface WriteOptions {
+  /** Receives the number of bytes written so far. */
   readonly onProgress: (bytes: number) => void;
-  /** Permission bits to set, whatever the umask. */
+  /** Permission bits to set, independent of the umask. */
   readonly mode?: number;
   readonly mtimeMs?: number;
 }
 
 /**
- * Writes a local file as one step: an interrupted get leaves the old file or none, never a part.
- * What is no regular file (/dev/null, a pipe) is written to as it is.
+ * Writes a local file atomically: an interrupted get leaves the old file or none, never a part of
+ * the new one. A target that is not a regular file (/dev/null, a pipe) is written to directly.
  *
- * @param slabs are written and released as they come
+ * @param slabs are written and released one by one
  */
 export async function writeLocal(
   path: Buffer,
@@ -48,7 +49,7 @@ async function isDevice(path: Buffer): Promise<boolean> {
     const stats = await stat(path);
     return !stats.isFile() && !stats.isDirectory();
   } catch {
-    return false; // Not there; or what is wrong with it shows when it is written.
+    return false; // The path does not exist, or the write reports its error.
   }
 }
 
@@ -88,7 +89,7 @@ async function writeAndRename(
   }
 }
 
-/** Empty for a name in the working directory. */
+/** Returns the directory of `path`; empty for a name in the working directory. */
 function directoryOf(path: Buffer): Buffer {
   const slash = path.lastIndexOf(SLASH);
   if (slash < 0) return Buffer.alloc(0);

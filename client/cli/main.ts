@@ -4,7 +4,7 @@ import { exitStatusOf } from "./exit-status.ts";
 import { runProgram } from "./program.ts";
 import { reportError } from "./report-error.ts";
 
-/** The CLI. `commandLine` is what follows the program's name. @returns the exit status */
+/** Runs the CLI. @param commandLine the arguments after "ashlar" @returns the exit status */
 export async function main(commandLine: readonly string[]): Promise<number> {
   try {
     return await runProgram(losslessArguments(commandLine), COMMANDS, async (...invocation) => {

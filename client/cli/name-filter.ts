@@ -2,9 +2,10 @@ import picomatch from "picomatch";
 import { textOfBytes } from "./argument-text.ts";
 import type { OptionValues } from "./command.ts";
 
-/** Whether --include and --exclude let a relative path through. A pattern without "/" is for the name alone. */
+/** Returns whether --include and --exclude select a relative path. */
 export type NameFilter = (relative: Uint8Array) => boolean;
 
+/** Returns the filter of --include and --exclude. A pattern without "/" is matched to the last name. */
 export function nameFilter(options: OptionValues): NameFilter {
   const include = matcher(options["include"] as string | undefined);
   const exclude = matcher(options["exclude"] as string | undefined);

@@ -7,8 +7,8 @@ const LINE_END = 0x0a;
 const NUL = 0;
 
 /**
- * The names in a file (`-`: standard input), one a line or each ended by NUL, as `find -print0`
- * writes them.
+ * Reads names from a file (`-` for standard input): one per line, or each terminated by NUL as
+ * `find -print0` writes them. Empty names are skipped.
  *
  * @throws {AshlarError} INVALID_ARGUMENT if it cannot be read
  */

@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 
-/** Where a command writes. Data goes to stdout, everything else to stderr. */
+/** How a command writes its output. */
 export interface OutputOptions {
   readonly json: boolean;
   readonly color: "auto" | "always" | "never";
@@ -13,8 +13,8 @@ export interface OutputOptions {
 type Style = Parameters<typeof styleText>[0];
 
 /**
- * The streams of one command, and what it may do on them. A closed stdout (`| head`) ends the
- * command quietly: `signal` aborts.
+ * The output of one command. Data goes to stdout, everything else to stderr. If the reader of stdout
+ * closes it (`| head`), `closed` aborts and the command ends without an error.
  */
 export class Output {
   readonly options: OutputOptions;
@@ -23,22 +23,22 @@ export class Output {
   constructor(options: OutputOptions) {
     this.options = options;
     process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-      // Any other error comes through the promise of the write that met it.
+      // Any other error rejects the promise of its write.
       if (error.code === "EPIPE") this.#closed.abort(error);
     });
   }
 
-  /** Aborts when nobody reads stdout any more. */
+  /** Aborts when the reader of stdout has closed it. */
   get closed(): AbortSignal {
     return this.#closed.signal;
   }
 
-  /** A line of data. Resolves when the stream has room: a listing of any length stays bounded. */
+  /** Writes a line of data. Resolves when it is written, so a long listing needs bounded memory. */
   async line(text: string): Promise<void> {
     await this.bytes(Buffer.from(`${text}\n`));
   }
 
-  /** Raw data. `bytes` may be reused once the promise resolves. */
+  /** Writes raw data. The caller may reuse `bytes` after the promise resolves. */
   bytes(bytes: Uint8Array): Promise<void> {
     if (this.#closed.signal.aborted) return Promise.reject(this.#closed.signal.reason as Error);
     return new Promise((resolve, reject) => {
@@ -49,31 +49,32 @@ export class Output {
     });
   }
 
-  /** One JSON object a line. `schema` names its shape and version: "ashlar.ls/1". */
+  /** Writes a JSON object on one line. `schema` names its shape and version: "ashlar.ls/1". */
   async json(schema: string, value: Readonly<Record<string, unknown>>): Promise<void> {
     await this.line(JSON.stringify({ schema, ...value }));
   }
 
-  /** For people: what was done. Not with --quiet. */
+  /** Prints a line for people on stderr, unless --quiet is given. */
   note(text: string): void {
     if (!this.options.quiet) process.stderr.write(`${text}\n`);
   }
 
-  /** For people who ask how: with -v, or -vv for `level` 2. */
+  /** Prints a detail on stderr with -v, or with -vv for `level` 2. */
   detail(text: string, level = 1): void {
     if (this.options.verbosity >= level) process.stderr.write(`${text}\n`);
   }
 
+  /** Prints a warning on stderr. */
   warn(text: string): void {
     process.stderr.write(`ashlar: ${text}\n`);
   }
 
-  /** Colour only where a person sees it; never the only sign. */
+  /** Returns `text` in a style where colour is on. Colour never carries information alone. */
   paint(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
     return this.#hasColor(stream) ? styleText(style, text) : text;
   }
 
-  /** Whether a progress bar may be drawn on stderr. */
+  /** Whether progress bars are drawn on stderr. */
   get showsProgress(): boolean {
     const { progress, quiet } = this.options;
     if (progress === "auto") return !quiet && process.stderr.isTTY === true;
@@ -82,7 +83,7 @@ export class Output {
 
   #hasColor(stream: NodeJS.WriteStream): boolean {
     if (this.options.color !== "auto") return this.options.color === "always";
-    // https://no-color.org: set and not empty.
+    // https://no-color.org: colour is off if the variable is set and not empty.
     if ((process.env["NO_COLOR"] ?? "") !== "") return false;
     if ((process.env["FORCE_COLOR"] ?? "") !== "") return true;
     return stream.isTTY === true && process.env["TERM"] !== "dumb";

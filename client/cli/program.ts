@@ -8,38 +8,40 @@ import { HELP_TOPICS } from "./help-topics.ts";
 import { reportError } from "./report-error.ts";
 import { VERSION } from "./version.ts";
 
-/** What a command line asks for. */
+/** A parsed command line. */
 export interface Invocation {
   readonly commandArguments: readonly string[];
   readonly options: OptionValues;
   readonly globals: GlobalOptions;
 }
 
+/** Runs a command. @returns the exit status */
 export type RunDefinition = (
   definition: CommandDefinition,
   invocation: Invocation,
 ) => Promise<number>;
 
+/** Summaries of the command groups, for --help. */
 const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
   cluster: "run a cluster of real processes on this machine",
-  config: "the settings of this CLI",
-  master: "the masters of a cluster; with flags alone it runs one",
+  config: "show the settings of the CLI",
+  master: "show and change the masters of a cluster; with flags only: run a master",
 };
 
-/** Programs of their own, which the launcher starts; each explains itself with --help. */
+/** Separate programs that the launcher starts. Each has its own --help. */
 export const DAEMONS: Readonly<Record<string, string>> = {
   master: "run a master",
   chunkserver: "run a chunkserver",
-  "restore-cluster": "make the data directory of a master from a backup",
-  gateway: "serve the files over HTTP, with a page to browse and upload",
+  "restore-cluster": "create the data directory of a master from a backup",
+  gateway: "serve the files over HTTP, with web pages to browse and upload",
 };
 
 /**
- * Parses a command line and runs the command that it names. Nothing is loaded before but the table
- * of commands and commander.
+ * Parses a command line and runs its command. Only the table of commands and commander are loaded
+ * before the command runs.
  *
- * @returns the exit status; wrong usage has been reported
- * @throws {AshlarError} INVALID_ARGUMENT for an option's value
+ * @returns the exit status; wrong usage has already been reported
+ * @throws {AshlarError} INVALID_ARGUMENT for the value of an option
  */
 export async function runProgram(
   commandLine: readonly string[],
@@ -51,8 +53,8 @@ export async function runProgram(
     exitStatus = await run(definition, invocation);
   });
   const isJson = commandLine.includes("--json");
-  for (const command of withBelow(root)) {
-    command.exitOverride(); // Commander throws instead of ending the process.
+  for (const command of commandsOf(root)) {
+    command.exitOverride(); // Commander throws instead of exiting.
     command.configureOutput({ outputError: (text) => reportUsage(text, command, isJson) });
   }
   try {
@@ -60,14 +62,14 @@ export async function runProgram(
     return exitStatus;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // Help and version were asked for: 0. Everything else is wrong usage.
+    // Commander throws with 0 for --help and --version. Everything else is wrong usage.
     return error.exitCode === 0 ? EXIT_STATUS.done : EXIT_STATUS.usage;
   }
 }
 
-type Act = (definition: CommandDefinition, invocation: Invocation) => Promise<void>;
+type Execute = (definition: CommandDefinition, invocation: Invocation) => Promise<void>;
 
-function buildTree(commands: readonly CommandDefinition[], act: Act): Command {
+function buildTree(commands: readonly CommandDefinition[], execute: Execute): Command {
   const root = new Command("ashlar")
     .description("A distributed file system. `ashlar help COMMAND` shows examples first.")
     .helpOption("--help", "show help")
@@ -75,12 +77,12 @@ function buildTree(commands: readonly CommandDefinition[], act: Act): Command {
     .version(`ashlar ${VERSION}`, "-V, --version", "print the version")
     .addHelpText("after", daemonsHelp);
   addOptions(root, GLOBAL_OPTIONS);
-  for (const definition of commands) addCommand(root, definition, act);
+  for (const definition of commands) addCommand(root, definition, execute);
   addHelpCommand(root);
   return root;
 }
 
-function addCommand(root: Command, definition: CommandDefinition, act: Act): void {
+function addCommand(root: Command, definition: CommandDefinition, execute: Execute): void {
   const words = definition.name.split(" ");
   const parent = words.length === 1 ? root : groupOf(root, words[0] as string);
   const command = parent
@@ -95,7 +97,7 @@ function addCommand(root: Command, definition: CommandDefinition, act: Act): voi
   addOptions(command, definition.options ?? []);
   addOptions(command, GLOBAL_OPTIONS);
   command.action(() =>
-    act(definition, {
+    execute(definition, {
       commandArguments: command.args,
       options: command.opts<Record<string, unknown>>(),
       globals: globalsOf(command),
@@ -127,12 +129,14 @@ function addOptions(command: Command, definitions: readonly OptionDefinition[]):
 }
 
 /**
- * Options that every command takes may stand before or after its name. Both places count: those
- * after it win, and -v adds up.
+ * Returns the values of the options that every command takes. An option may be given before or after
+ * the name of the command. The later place takes precedence; -v is counted over both.
  */
 function globalsOf(command: Command): GlobalOptions {
   const places: Array<Readonly<Record<string, unknown>>> = [];
-  for (let at: Command | null = command; at !== null; at = at.parent) places.push(at.opts());
+  for (let level: Command | null = command; level !== null; level = level.parent) {
+    places.push(level.opts());
+  }
   const first = (key: string): unknown =>
     places.map((values) => values[key]).find((value) => value !== undefined);
   const flags: Partial<Record<(typeof SETTING_KEYS)[number], string>> = {};
@@ -148,7 +152,7 @@ function globalsOf(command: Command): GlobalOptions {
   };
 }
 
-/** `ashlar help ls`, `ashlar help cluster up`, `ashlar help exit-codes`. */
+/** Adds `ashlar help ls`, `ashlar help cluster up`, `ashlar help exit-codes`. */
 function addHelpCommand(root: Command): void {
   root
     .command("help")
@@ -173,7 +177,7 @@ function showHelp(root: Command, words: readonly string[]): void {
 }
 
 function topicText(name: string): string {
-  if (Object.hasOwn(DAEMONS, name)) return `ashlar ${name} --help explains it\n`;
+  if (Object.hasOwn(DAEMONS, name)) return `Run: ashlar ${name} --help\n`;
   const topic = HELP_TOPICS.find((each) => each.name === name);
   if (topic === undefined) throw noHelp(name);
   return `${topic.text}\n`;
@@ -192,12 +196,14 @@ function daemonsHelp(): string {
   return `\nDaemons:\n${daemons.join("\n")}\n\nTopics: ashlar help ${topics}`;
 }
 
-/** What commander writes about wrong usage, in the shape of all our errors. */
+/** Reports wrong usage: the text of commander in the form of every other error. */
 function reportUsage(text: string, command: Command, json: boolean): void {
   const [first = "", ...rest] = text.trim().split("\n");
   const message = [first.replace(/^error: /, ""), ...rest].join(" ");
   const names: string[] = [];
-  for (let at: Command | null = command; at !== null; at = at.parent) names.unshift(at.name());
+  for (let level: Command | null = command; level !== null; level = level.parent) {
+    names.unshift(level.name());
+  }
   const error = new AshlarError(
     "INVALID_ARGUMENT",
     `${message.charAt(0).toUpperCase()}${message.slice(1)}`,
@@ -206,12 +212,13 @@ function reportUsage(text: string, command: Command, json: boolean): void {
   reportError(error, { json });
 }
 
-function* withBelow(command: Command): Generator<Command> {
+/** Yields a command and all commands below it. */
+function* commandsOf(command: Command): Generator<Command> {
   yield command;
-  for (const child of command.commands) yield* withBelow(child);
+  for (const child of command.commands) yield* commandsOf(child);
 }
 
-/** Two lines of synopsis, then the examples, then the flags. */
+/** Returns the help of a command: two lines of synopsis, the examples, the flags. */
 function withExamples(definition: CommandDefinition, command: Command, helper: Help): string {
   const standard = Help.prototype.formatHelp.call(helper, command, helper).split("\n");
   const examples = definition.examples.flatMap(([line, what]) => [`  ${line}`, `      ${what}`]);

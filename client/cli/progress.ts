@@ -2,7 +2,10 @@ import progress from "cli-progress";
 import prettyBytes from "pretty-bytes";
 import type { Output } from "./output.ts";
 
-/** A bar on a terminal; nothing elsewhere. Bytes, rate, and what is left where the total is known. */
+/**
+ * A progress bar on a terminal; no output elsewhere. It shows the bytes done, the rate, and the total
+ * where it is known.
+ */
 export class ProgressBar {
   readonly #bar: progress.SingleBar | null;
   readonly #startMs = performance.now();
@@ -33,11 +36,12 @@ export class ProgressBar {
     this.#bar.start(options.totalBytes ?? 1, 0, { title: options.title, rate: "" });
   }
 
-  /** More is to be done than was known at first. */
+  /** Sets a larger total. */
   setTotal(totalBytes: number): void {
     this.#bar?.setTotal(totalBytes);
   }
 
+  /** @param doneBytes bytes done in total */
   update(doneBytes: number): void {
     if (this.#bar === null) return;
     const seconds = Math.max(0.001, (performance.now() - this.#startMs) / 1000);
@@ -45,7 +49,7 @@ export class ProgressBar {
     this.#bar.update(doneBytes, { rate });
   }
 
-  /** Takes the bar away. Call it also after a failure. */
+  /** Removes the bar. Call it after a failure, too. */
   end(): void {
     this.#bar?.stop();
   }

@@ -4,8 +4,8 @@ import type { AsOf, ReadModeName, ReadOptions } from "../options.ts";
 import type { CommandContext, OptionValues } from "./command.ts";
 
 /**
- * What --at and --read-mode ask of every call of a command. A time is resolved once, so that all
- * that the command shows is of one index.
+ * Returns the options of --at and --read-mode for every read of a command. A time is resolved to an
+ * index once, so that the whole command reads one state.
  *
  * @throws {AshlarError} INDEX_EXPIRED with the oldest state in the hint
  */
@@ -15,13 +15,13 @@ export async function readOptionsOf(
 ): Promise<ReadOptions> {
   const { signal } = context;
   const readMode = options["readMode"] as ReadModeName | undefined;
-  const look = { signal, ...(readMode === undefined ? {} : { readMode }) };
+  const current = { signal, ...(readMode === undefined ? {} : { readMode }) };
   const at = options["at"] as AsOf | undefined;
-  if (at === undefined) return look;
-  return { ...look, at: await resolveAsOf(context, at) };
+  if (at === undefined) return current;
+  return { ...current, at: await resolveAsOf(context, at) };
 }
 
-/** The index that `at` names. @throws {AshlarError} INDEX_EXPIRED with the oldest state in the hint */
+/** Returns the log index for `at`. @throws {AshlarError} INDEX_EXPIRED with the oldest state in the hint */
 export async function resolveAsOf(context: CommandContext, at: AsOf): Promise<number> {
   const fileSystem = await context.fileSystem();
   try {
@@ -39,7 +39,7 @@ function withOldest(error: AshlarError, at: AsOf): AshlarError {
   const wanted = typeof at === "number" ? `index ${at}` : "that time";
   return new AshlarError(
     "INDEX_EXPIRED",
-    `Cannot read as of ${wanted}: expected index ${oldestIndex} (${formatTime(oldestTimeMs)}) or later: what was before is not kept`,
+    `Cannot read as of ${wanted}: expected index ${oldestIndex} (${formatTime(oldestTimeMs)}) or later: older states are no longer kept`,
     { cause: error, details: error.details, hint: `--at ${oldestIndex} is the oldest state` },
   );
 }

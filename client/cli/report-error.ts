@@ -2,16 +2,14 @@ import { isAshlarError, toErrorData } from "../../shared/base/errors.ts";
 import { DamageFound, Degraded, PartialFailure } from "./exit-status.ts";
 
 /**
- * Says on stderr what went wrong: what was tried, what is wanted, what is there, and the command
- * that helps. With `json` as one object: {"error":{code, message, hint, retry, path?}}.
- *
- * @param tried what the command was about to do: "put ./a to /data/a"
+ * Prints an error on stderr: its message and its hint; with `verbosity` also its causes. With `json`
+ * it prints one object: {"error":{code, message, hint, retry, path?}}.
  */
 export function reportError(
   error: unknown,
-  options: { readonly json: boolean; readonly tried?: string; readonly verbosity?: number },
+  options: { readonly json: boolean; readonly verbosity?: number },
 ): void {
-  // Each item was reported when it failed; what was found stands on stdout.
+  // The failed items were reported before, or stdout shows the problem.
   if (error instanceof PartialFailure || error instanceof Degraded) return;
   if (error instanceof DamageFound) return;
   if (options.json) {
@@ -24,13 +22,9 @@ export function reportError(
   process.stderr.write(`${textOf(error, options).join("\n")}\n`);
 }
 
-function textOf(
-  error: unknown,
-  options: { readonly tried?: string; readonly verbosity?: number },
-): string[] {
+function textOf(error: unknown, options: { readonly verbosity?: number }): string[] {
   const message = error instanceof Error ? error.message : String(error);
-  const tried = options.tried === undefined ? "" : `cannot ${options.tried}: `;
-  const lines = [`ashlar: ${tried}${message}`];
+  const lines = [`ashlar: ${message}`];
   const isVerbose = (options.verbosity ?? 0) > 0;
   if (isAshlarError(error)) {
     if (error.hint !== undefined) lines.push(`  hint: ${error.hint}`);

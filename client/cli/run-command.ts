@@ -15,7 +15,7 @@ import { durationOf, loadSettings, type Setting, type Settings, whenOf } from ".
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** @returns the exit status. Never throws: what went wrong has been reported. */
+/** Runs a command and reports its error. Never throws. @returns the exit status */
 export async function runCommand(
   definition: CommandDefinition,
   invocation: Invocation,
@@ -24,22 +24,22 @@ export async function runCommand(
   const { globals } = invocation;
   try {
     const settings = await loadSettings(globals.flags, process.env);
-    return await runUnder(settings, { definition, invocation, commands });
+    return await runWithSettings(settings, { definition, invocation, commands });
   } catch (error) {
     reportError(error, { json: globals.json, verbosity: globals.verbose });
     return exitStatusOf(error);
   }
 }
 
-interface Run {
+interface CommandRun {
   readonly definition: CommandDefinition;
   readonly invocation: Invocation;
   readonly commands: readonly CommandDefinition[];
 }
 
-async function runUnder(
+async function runWithSettings(
   settings: Settings,
-  { definition, invocation, commands }: Run,
+  { definition, invocation, commands }: CommandRun,
 ): Promise<number> {
   const { globals } = invocation;
   const timeoutMs = durationOf(settings.timeout) ?? DEFAULT_TIMEOUT_MS;
@@ -77,7 +77,7 @@ function statusAfter(
   error: unknown,
   { output, stop }: { readonly output: Output; readonly stop: StopSignals },
 ): number {
-  // `ashlar ls | head`: nobody wants the rest, which is no failure.
+  // `ashlar ls | head`: a closed stdout is not a failure.
   if (output.closed.aborted) return EXIT_STATUS.done;
   if (error instanceof Degraded) return EXIT_STATUS.other;
   if (error instanceof Stopped) return stop.reason?.status ?? EXIT_STATUS.done;
@@ -86,19 +86,22 @@ function statusAfter(
   return stop.reason?.status ?? exitStatusOf(error);
 }
 
-/** Ctrl-C, SIGTERM and the deadline: the first asks the command to stop, a second ends at once. */
+/**
+ * Stops a command on Ctrl-C, on SIGTERM and at its deadline. The first of them aborts `signal`; a
+ * second one ends the process at once.
+ */
 class StopSignals {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | null;
   readonly #onInterrupt = () => this.#stop("interrupted", EXIT_STATUS.interrupted);
   readonly #onTerminate = () => this.#stop("terminated", EXIT_STATUS.terminated);
   readonly signal: AbortSignal;
-  /** Why the command was stopped from outside, or null. */
+  /** Why the command was stopped; null if it was not stopped. */
   reason: { readonly status: number; readonly error: AshlarError } | null = null;
 
   constructor(deadlineMs: number | null, closed: AbortSignal) {
     this.signal = AbortSignal.any([this.#controller.signal, closed]);
-    // Every call that is under way listens to it.
+    // Every pending call adds a listener.
     setMaxListeners(0, this.signal);
     process.on("SIGINT", this.#onInterrupt);
     process.on("SIGTERM", this.#onTerminate);
@@ -106,7 +109,7 @@ class StopSignals {
       deadlineMs === null
         ? null
         : setTimeout(
-            () => this.#stop(`not done within --deadline ${deadlineMs} ms`, EXIT_STATUS.deadline),
+            () => this.#stop(`stopped at its deadline of ${deadlineMs} ms`, EXIT_STATUS.deadline),
             deadlineMs,
           );
   }
@@ -117,32 +120,32 @@ class StopSignals {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
-  #stop(why: string, status: number): void {
+  #stop(how: string, status: number): void {
     if (this.reason !== null) process.exit(status);
     const code = status === EXIT_STATUS.deadline ? "DEADLINE_EXCEEDED" : "CANCELLED";
     const error = new AshlarError(
       code,
-      `The command was ${why}; what was not published is not visible`,
+      `The command was ${how}; files that were not published are not visible`,
     );
     this.reason = { status, error };
     this.#controller.abort(error);
   }
 }
 
-interface ConnectionParts {
+interface ConnectionDeps {
   readonly settings: Settings;
   readonly timeoutMs: number;
   readonly output: Output;
   readonly signal: AbortSignal;
 }
 
-/** The cluster's client library, loaded and connected when the command first needs it. */
+/** A connection to the cluster. The client library is loaded and connected on first use. */
 class LazyConnection {
-  readonly #parts: ConnectionParts;
+  readonly #deps: ConnectionDeps;
   #fileSystem: Promise<FileSystem> | null = null;
 
-  constructor(parts: ConnectionParts) {
-    this.#parts = parts;
+  constructor(deps: ConnectionDeps) {
+    this.#deps = deps;
   }
 
   get(): Promise<FileSystem> {
@@ -150,16 +153,17 @@ class LazyConnection {
     return this.#fileSystem;
   }
 
+  /** Closes the connection if there is one. */
   async close(): Promise<void> {
     try {
       await (await this.#fileSystem)?.[Symbol.asyncDispose]();
     } catch {
-      // It never connected, which the command has reported; or the cluster forgets us by itself.
+      // The connect failed, which the command has reported; or the cluster expires the session.
     }
   }
 
   async #connect(): Promise<FileSystem> {
-    const { settings, timeoutMs, output, signal } = this.#parts;
+    const { settings, timeoutMs, output, signal } = this.#deps;
     const { value, origin } = settings.cluster;
     if (value === "") throw noClusterSet();
     const { masters, clusterId } = await parseClusterAddress(value, origin);
@@ -171,14 +175,12 @@ class LazyConnection {
       timeoutMs,
       signal,
       onRetry: ({ operation, attempt, error }) =>
-        output.detail(
-          `ashlar: ${operation} failed (attempt ${attempt}), trying again: ${error.message}`,
-        ),
+        output.detail(`ashlar: ${operation} failed (attempt ${attempt}), retrying: ${error.message}`),
     });
   }
 }
 
-/** The directory that the setting names, there or not yet; else null. */
+/** Returns the directory in the setting, whether it exists or not; null if there is none. */
 function namedDirectory({ value }: Setting): string | null {
   return value === "" || isMasterList(value) ? null : value;
 }

@@ -3,43 +3,43 @@ import { parseCount, parseDurationMs } from "./parse-values.ts";
 
 const DIRECTORY: OptionDefinition = {
   flags: "--dir <directory>",
-  description: "where the cluster lives (default: ASHLAR_CLUSTER, else .ashlar here)",
+  description: "directory of the cluster (default: ASHLAR_CLUSTER, else .ashlar here)",
 };
 const HUMAN: OptionDefinition = {
   flags: "-h, --human-readable",
-  description: "sizes as 1.5 GiB (powers of 1024)",
+  description: "print sizes as 1.5 GiB (powers of 1024)",
 };
 
-/** Commands that look at a cluster and run one. */
+/** Commands that show the state of a cluster and run a local cluster. */
 export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
   {
     name: "status",
-    summary: "masters, chunkservers, and the health of the whole in one word",
+    summary: "show the masters, the chunkservers and the health of the cluster",
     options: [HUMAN],
     examples: [
-      ["ashlar status", "for people; exit status 0 ok, 1 degraded or critical"],
+      ["ashlar status", "exit status 0 if the health is ok, 1 if degraded or critical"],
       ["ashlar status --json | jq -r .health.word", "for scripts"],
     ],
     load: () => import("./commands/status.ts"),
   },
   {
     name: "df",
-    summary: "space of the cluster and of each chunkserver",
+    summary: "show the space of the cluster and of each chunkserver",
     options: [HUMAN],
-    examples: [["ashlar df -h", "what is used and what new files may still take"]],
+    examples: [["ashlar df -h", "used space and space for new files"]],
     load: () => import("./commands/df.ts"),
   },
   {
     name: "backup",
-    summary: "save the state of the masters to a file, while they serve",
+    summary: "save the state of the masters to a file while they serve",
     arguments: "<file>",
     options: [
-      { flags: "--verify", description: "read the file and check all of it; asks no cluster" },
-      { flags: "--force", description: "replace a file that is there" },
+      { flags: "--verify", description: "read and check a whole backup file; needs no cluster" },
+      { flags: "--force", description: "replace an existing file" },
     ],
     examples: [
-      ["ashlar backup masters.backup", "all names, and what is known of every chunk, at one index"],
-      ["ashlar backup masters.backup --verify", "exit status 7 if it is damaged"],
+      ["ashlar backup masters.backup", "all names and chunk records, at one index"],
+      ["ashlar backup masters.backup --verify", "exit status 7 if the file is damaged"],
     ],
     load: () => import("./commands/backup.ts"),
   },
@@ -50,26 +50,26 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       DIRECTORY,
       {
         flags: "--masters <count>",
-        description: "for a new cluster: 1, 3 or 5",
+        description: "number of masters of a new cluster: 1, 3 or 5",
         default: 3,
         parse: (text) => parseCount(text, "--masters", 1),
       },
       {
         flags: "--chunkservers <count>",
-        description: "for a new cluster",
+        description: "number of chunkservers of a new cluster",
         default: 4,
         parse: (text) => parseCount(text, "--chunkservers", 1),
       },
       {
         flags: "--base-port <port>",
-        description: "first of two ports a node; 0: any that are free",
+        description: "first port, two per node; 0: any free ports",
         default: 7400,
         parse: (text) => parseCount(text, "--base-port"),
       },
-      { flags: "--foreground", description: "stay, and stop the cluster at Ctrl-C" },
+      { flags: "--foreground", description: "keep running; Ctrl-C stops the cluster" },
       {
         flags: "--wait <duration>",
-        description: "give up after this",
+        description: "fail after this time",
         default: 30_000,
         parse: (text) => parseDurationMs(text, "--wait"),
       },
@@ -77,47 +77,47 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     examples: [
       [
         "ashlar cluster up --dir /tmp/c",
-        "three masters, four chunkservers; the state stays in the directory",
+        "three masters and four chunkservers; the directory holds their state",
       ],
-      ["ashlar cluster up --dir /tmp/c --masters 1 --chunkservers 1", "the smallest one"],
+      ["ashlar cluster up --dir /tmp/c --masters 1 --chunkservers 1", "the smallest cluster"],
     ],
     load: () => import("./commands/cluster-up.ts"),
   },
   {
     name: "cluster add",
-    summary: "add a node to a cluster that runs, and wait until it counts",
+    summary: "add a node to a running cluster and wait until it serves",
     arguments: "<role>",
     usage: "[options] master|chunkserver",
     options: [
       DIRECTORY,
       {
         flags: "--base-port <port>",
-        description: "first of its two ports; 0: any that are free",
+        description: "first of its two ports; 0: any free ports",
         default: 0,
         parse: (text) => parseCount(text, "--base-port"),
       },
       {
         flags: "--wait <duration>",
-        description: "give up after this",
+        description: "fail after this time",
         default: 30_000,
         parse: (text) => parseDurationMs(text, "--wait"),
       },
     ],
-    examples: [["ashlar cluster add master", "one more: `ashlar master status` shows it"]],
+    examples: [["ashlar cluster add master", "one more master; `ashlar master status` shows it"]],
     load: () => import("./commands/cluster-add.ts"),
   },
   {
     name: "cluster down",
-    summary: "stop it; its state stays",
+    summary: "stop a local cluster; its state is kept",
     options: [DIRECTORY],
     examples: [["ashlar cluster down --dir /tmp/c", "`cluster up` starts it again"]],
     load: () => import("./commands/cluster-down.ts"),
   },
   {
     name: "cluster status",
-    summary: "which of its processes run",
+    summary: "show the processes of a local cluster",
     options: [DIRECTORY],
-    examples: [["ashlar cluster status --json", "one object a node: name, pid, addresses, log"]],
+    examples: [["ashlar cluster status --json", "one object per node: name, pid, addresses, log"]],
     load: () => import("./commands/cluster-status.ts"),
   },
   {
@@ -126,11 +126,11 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     arguments: "<node>",
     options: [
       DIRECTORY,
-      { flags: "--signal <signal>", description: "number or name", default: "9" },
+      { flags: "--signal <signal>", description: "number or name of the signal", default: "9" },
     ],
     examples: [
-      ["ashlar cluster kill m1", "kill -9 of a master"],
-      ["ashlar cluster kill c2 --signal STOP", "freeze a chunkserver"],
+      ["ashlar cluster kill m1", "kill a master with SIGKILL"],
+      ["ashlar cluster kill c2 --signal STOP", "suspend a chunkserver"],
     ],
     load: () => import("./commands/cluster-kill.ts"),
   },
@@ -150,36 +150,41 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       DIRECTORY,
       {
         flags: "-n, --lines <count>",
-        description: "the last so many of each",
+        description: "number of last lines of each log",
         default: 20,
         parse: (text) => parseCount(text, "--lines"),
       },
-      { flags: "--follow", description: "go on printing what is added" },
+      { flags: "--follow", description: "print new lines as they are written" },
     ],
-    examples: [["ashlar cluster logs c1 -n 100", "the end of one log"]],
+    examples: [["ashlar cluster logs c1 -n 100", "the last 100 lines of one log"]],
     load: () => import("./commands/cluster-logs.ts"),
   },
   {
     name: "completion",
-    summary: "print completion for a shell",
+    summary: "print the completion script of a shell",
     arguments: "<shell>",
     examples: [
-      ['eval "$(ashlar completion bash)"', "for this shell; put it into ~/.bashrc to keep it"],
-      ["ashlar completion fish | source", "fish; and zsh likewise"],
+      [
+        'eval "$(ashlar completion bash)"',
+        "for the current shell; add the line to ~/.bashrc to keep it",
+      ],
+      ["ashlar completion fish | source", "for fish; zsh is supported, too"],
     ],
     load: () => import("./commands/completion.ts"),
   },
   {
     name: "version",
-    summary: "print the version, and what it runs on",
+    summary: "print the version and the platform",
     examples: [["ashlar version --json", "for bug reports and scripts"]],
     load: () => import("./commands/version.ts"),
   },
   {
     name: "config show",
-    summary: "print the settings of this CLI",
-    options: [{ flags: "--origin", description: "and where each came from" }],
-    examples: [["ashlar config show --origin", "flags > environment > config file > defaults"]],
+    summary: "print the settings of the CLI",
+    options: [{ flags: "--origin", description: "print the origin of each value, too" }],
+    examples: [
+      ["ashlar config show --origin", "precedence: flags, environment, config file, defaults"],
+    ],
     load: () => import("./commands/config-show.ts"),
   },
 ];

@@ -3,26 +3,26 @@ import type { CommandDefinition, OptionDefinition } from "./command.ts";
 import { parseCount, parseMode } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
 
-const FORCE: OptionDefinition = { flags: "-f, --force", description: "replace what is there" };
+const FORCE: OptionDefinition = { flags: "-f, --force", description: "replace existing files" };
 const NO_GLOB: OptionDefinition = {
   flags: "--no-glob",
-  description: "take remote names as they are, with * and ? in them",
+  description: "do not expand patterns (* ? [ ] { }) in remote paths",
 };
 const PARALLEL: OptionDefinition = {
   flags: "--parallel <count>",
-  description: "files at a time (default: twice the CPUs, at most 8)",
+  description: "number of files at the same time (default: twice the CPUs, at most 8)",
   parse: (text) => parseCount(text, "--parallel", 1),
 };
 const FILTERS: readonly OptionDefinition[] = [
-  { flags: "--include <glob>", description: "only names or relative paths that match" },
-  { flags: "--exclude <glob>", description: "no names or relative paths that match" },
+  { flags: "--include <glob>", description: "only files whose name or relative path matches" },
+  { flags: "--exclude <glob>", description: "no files whose name or relative path matches" },
 ];
 const DRY_RUN: OptionDefinition = {
   flags: "-n, --dry-run",
-  description: "say what would be done and do nothing",
+  description: "print what would be done and change nothing",
 };
 
-/** Commands that move or prove bytes. */
+/** Commands that transfer or verify file content. */
 export const DATA_COMMANDS: readonly CommandDefinition[] = [
   {
     name: "put",
@@ -30,10 +30,10 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     arguments: "<source...>",
     usage: "[options] <source...> <target>",
     options: [
-      { flags: "-r, --recursive", description: "copy directories with all that is in them" },
+      { flags: "-r, --recursive", description: "copy directories and everything in them" },
       FORCE,
-      { flags: "--no-clobber", description: "pass over files that are there already" },
-      { flags: "-p, --preserve", description: "keep modes, owners and times" },
+      { flags: "--no-clobber", description: "skip files that exist in the cluster" },
+      { flags: "-p, --preserve", description: "keep permission bits, owners and times" },
       {
         flags: "--mode <octal>",
         description: "permission bits of new files",
@@ -42,46 +42,53 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       { flags: "--class <name>", description: "storage class of new files" },
       {
         flags: "--chunk-size <size>",
-        description: "a power of two, 1MiB to 64MiB (default 64MiB)",
+        description: "a power of two from 1MiB to 64MiB (default 64MiB)",
         parse: (text) => parseSizeBytes(text, "--chunk-size"),
       },
       PARALLEL,
       ...FILTERS,
       {
         flags: "--files-from <file>",
-        description: "sources from FILE (`-`: standard input), one a line; then TARGET alone",
+        description:
+          "read the sources from FILE (`-`: standard input), one per line; then give only TARGET",
       },
-      { flags: "-0, --null", description: "names in --files-from end with NUL: find -print0" },
-      { flags: "--resume", description: "pass over files that are there with the same content" },
+      {
+        flags: "-0, --null",
+        description: "names in --files-from end with NUL, as find -print0 writes them",
+      },
+      {
+        flags: "--resume",
+        description: "skip files that exist with the same content; replace others",
+      },
       {
         flags: "--checksum <blake3:HEX>",
-        description: "refuse to publish a single file whose bytes hash to something else",
+        description: "publish a single file only if its content has this hash",
       },
       DRY_RUN,
     ],
     examples: [
       ["ashlar put report.pdf /docs/", "one file into a directory"],
-      ["ashlar put -r photos /photos", "a tree; the last argument is the target"],
+      ["ashlar put -r photos /photos", "a directory tree; the last argument is the target"],
       ["tar c src | ashlar put - /backup/src.tar", "from standard input"],
     ],
     load: () => import("./commands/put.ts"),
   },
   {
     name: "get",
-    summary: "copy files out of the cluster; every block is proved",
+    summary: "copy files out of the cluster; every block is verified",
     arguments: "<source...>",
     usage: "[options] <source...> <target>",
     options: [
-      { flags: "-r, --recursive", description: "copy directories with all that is in them" },
+      { flags: "-r, --recursive", description: "copy directories and everything in them" },
       FORCE,
-      { flags: "-p, --preserve", description: "keep modes and times" },
+      { flags: "-p, --preserve", description: "keep permission bits and times" },
       {
         flags: "--range <from-to>",
-        description: "bytes FROM to TO, both included; FROM- to the end; -N the last N",
+        description: "bytes FROM to TO, both inclusive; FROM-: to the end; -N: the last N",
       },
       PARALLEL,
       ...FILTERS,
-      { flags: "--resume", description: "pass over local files that have the same bytes" },
+      { flags: "--resume", description: "skip local files with the same content; replace others" },
       DRY_RUN,
       AT,
       READ_MODE,
@@ -89,10 +96,10 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     ],
     examples: [
       ["ashlar get /docs/report.pdf .", "one file into the working directory"],
-      ["ashlar get -r /photos ./photos", "a tree"],
+      ["ashlar get -r /photos ./photos", "a directory tree"],
       [
         "ashlar get '/logs/2026-*.gz' logs/",
-        "what matches; quoted, so that the shell leaves it alone",
+        "all matches; the quotes keep the shell from expanding the pattern",
       ],
       ["ashlar get /backup/src.tar - | tar x", "to standard output"],
     ],
@@ -105,12 +112,12 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     options: [
       {
         flags: "--offset <size>",
-        description: "begin here",
+        description: "first byte",
         parse: (text) => parseSizeBytes(text, "--offset"),
       },
       {
         flags: "--length <size>",
-        description: "at most so many bytes",
+        description: "maximum number of bytes",
         parse: (text) => parseSizeBytes(text, "--length"),
       },
       AT,
@@ -119,7 +126,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     ],
     examples: [
       ["ashlar cat /notes/today", "a file"],
-      ["ashlar cat --offset 1MiB --length 4KiB /big | xxd", "a part of one"],
+      ["ashlar cat --offset 1MiB --length 4KiB /big | xxd", "a part of a file"],
     ],
     load: () => import("./commands/cat.ts"),
   },
@@ -131,31 +138,31 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       {
         flags: "--root",
         description:
-          "print the content root instead: known at once, equal for equal files that were cut alike",
+          "print the content root instead: needs no read; equal for equal content with equal chunk sizes",
       },
       { flags: "-c, --check <file>", description: "check the sums in FILE (`-`: standard input)" },
       NO_GLOB,
     ],
     examples: [
       ["ashlar checksum /data/a", "compare with: b3sum a"],
-      ["ashlar checksum /data/* > SUMS; ashlar checksum --check SUMS", "check later"],
+      ["ashlar checksum /data/* > SUMS; ashlar checksum --check SUMS", "check the files later"],
     ],
     load: () => import("./commands/checksum.ts"),
   },
   {
     name: "verify",
-    summary: "re-read and prove every block of files and trees",
+    summary: "read and verify every block of files and trees",
     arguments: "<path...>",
     options: [
       {
         flags: "--all-replicas",
-        description: "on every chunkserver that holds one, not on one good replica alone",
+        description: "verify every replica, not one good replica per chunk",
       },
       NO_GLOB,
     ],
     examples: [
-      ["ashlar verify /photos", "exit status 7 if anything cannot be read"],
-      ["ashlar verify --all-replicas /", "the whole cluster, every copy"],
+      ["ashlar verify /photos", "exit status 7 if any file cannot be read"],
+      ["ashlar verify --all-replicas /", "every replica in the cluster"],
     ],
     load: () => import("./commands/verify.ts"),
   },

@@ -2,52 +2,55 @@ import type { CommandDefinition } from "./command.ts";
 import { parseCount } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
 
-/** Commands about the past, and changes as a whole. */
+/** Commands for states of the past and for transactions. */
 export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
   {
     name: "history",
-    summary: "show what happened at a path",
+    summary: "show the history of a path",
     arguments: "<path...>",
     options: [
-      { flags: "-h, --human-readable", description: "sizes as 1.5 GiB (powers of 1024)" },
+      { flags: "-h, --human-readable", description: "print sizes as 1.5 GiB (powers of 1024)" },
       {
         flags: "--limit <count>",
-        description: "at most so many, the oldest",
+        description: "print at most this many, oldest first",
         parse: (text) => parseCount(text, "--limit", 1),
       },
       READ_MODE,
     ],
     examples: [
-      ["ashlar history /docs/report.pdf", "index, time, change, size and root of every version"],
-      ["ashlar history /gone", "also of what is not there any more"],
+      [
+        "ashlar history /docs/report.pdf",
+        "index, time, change, size and content root of every version",
+      ],
+      ["ashlar history /gone", "also for a path that no longer exists"],
     ],
     load: () => import("./commands/history.ts"),
   },
   {
     name: "restore",
-    summary: "bring back a file or a tree as it was, by reference",
+    summary: "restore a file or a tree from the past; no data is copied",
     arguments: "<path>",
     options: [
       AT,
-      { flags: "--to <path>", description: "to another place than its own" },
-      { flags: "-f, --force", description: "replace what is there, a directory as a whole" },
-      { flags: "-n, --dry-run", description: "say what would be done and do nothing" },
+      { flags: "--to <path>", description: "restore to another path" },
+      { flags: "-f, --force", description: "replace the existing file or directory tree" },
+      { flags: "-n, --dry-run", description: "print what would be done and change nothing" },
     ],
     examples: [
       ["ashlar restore /docs/report.pdf --at 2h", "a file as it was two hours ago"],
-      ["ashlar restore /photos --at 1234 --to /photos.then", "a tree beside what is there now"],
+      ["ashlar restore /photos --at 1234 --to /photos.then", "a tree to another path"],
     ],
     load: () => import("./commands/restore.ts"),
   },
   {
     name: "txn",
-    summary: "commit a file of operations as one: all or nothing",
+    summary: "commit the operations in a file atomically",
     arguments: "<file>",
     examples: [
-      ["ashlar txn changes.jsonl", "one JSON object a line: a precondition or an operation"],
+      ["ashlar txn changes.jsonl", "one JSON object per line: a precondition or an operation"],
       [
         `echo '{"op":"rename","from":"/new","to":"/live"}' | ashlar txn -`,
-        "from standard input; docs/cli.md has the schema",
+        "from standard input; docs/cli.md lists the operations",
       ],
     ],
     load: () => import("./commands/txn.ts"),

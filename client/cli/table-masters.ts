@@ -1,59 +1,59 @@
 import type { CommandDefinition } from "./command.ts";
 import { parseCount, parseDurationMs } from "./parse-values.ts";
 
-/** Commands that say who the masters of a cluster are. `ashlar master` with flags alone runs one. */
+/** Commands that show and change the masters of a cluster. `ashlar master` with flags only runs a master. */
 export const MASTER_COMMANDS: readonly CommandDefinition[] = [
   {
     name: "master status",
-    summary: "who the masters are, who leads, and how far each has come",
+    summary: "show the masters, the leader and the replication progress of each",
     examples: [
-      ["ashlar master status", "one row a master"],
-      ["ashlar master status --json | jq '.masters[] | select(.is_leader).member_id'", "who leads"],
+      ["ashlar master status", "one row per master"],
+      [
+        "ashlar master status --json | jq '.masters[] | select(.is_leader).member_id'",
+        "the leader",
+      ],
     ],
     load: () => import("./commands/master-status.ts"),
   },
   {
     name: "master add",
-    summary: "add masters that run and wait for it (join = true)",
+    summary: "add masters that are running with join = true",
     arguments: "<number=address...>",
     options: [
       {
         flags: "--replace <numbers>",
-        description: "masters that go in the same step, separated by commas",
+        description: "masters to remove in the same change, separated by commas",
         parse: (text) => text.split(",").map((each) => parseCount(each, "--replace", 1)),
       },
       {
         flags: "--wait <duration>",
-        description: "give up if they have not caught up after this (default: never)",
+        description: "fail if they have not caught up after this time (default: no limit)",
         parse: (text) => parseDurationMs(text, "--wait"),
       },
     ],
     examples: [
       [
         "ashlar master add 4=m4.example.net:7400",
-        "it gets the state and the log, then its vote; the same command finishes what was cut short",
+        "the master receives the state and the log, then its vote; repeat the command after an interruption",
       ],
-      [
-        "ashlar master add 5=m5.example.net:7400 --replace 2",
-        "instead of one that is lost for good",
-      ],
+      ["ashlar master add 5=m5.example.net:7400 --replace 2", "replace a master that is lost"],
     ],
     load: () => import("./commands/master-add.ts"),
   },
   {
     name: "master remove",
-    summary: "remove masters; one that leads hands over first",
+    summary: "remove masters; a leader transfers its leadership first",
     arguments: "<number...>",
     examples: [["ashlar master remove 2", "then stop its process"]],
     load: () => import("./commands/master-remove.ts"),
   },
   {
     name: "master transfer",
-    summary: "let another master lead",
+    summary: "transfer the leadership to another master",
     arguments: "[number]",
     examples: [
-      ["ashlar master transfer 3", "before maintenance of the one that leads"],
-      ["ashlar master transfer", "to whichever lacks least of the log"],
+      ["ashlar master transfer 3", "before maintenance of the leader"],
+      ["ashlar master transfer", "to the master with the most complete log"],
     ],
     load: () => import("./commands/master-transfer.ts"),
   },

@@ -4,40 +4,40 @@ import { AT, READ_MODE } from "./read-flags.ts";
 
 const HUMAN: OptionDefinition = {
   flags: "-h, --human-readable",
-  description: "sizes as 1.5 GiB (powers of 1024)",
+  description: "print sizes as 1.5 GiB (powers of 1024)",
 };
 const NO_GLOB: OptionDefinition = {
   flags: "--no-glob",
-  description: "take names as they are, with * and ? in them",
+  description: "do not expand patterns (* ? [ ] { }) in paths",
 };
 const RECURSIVE: OptionDefinition = {
   flags: "-r, --recursive",
-  description: "directories with all that is in them",
+  description: "include directories and everything in them",
 };
 const DRY_RUN: OptionDefinition = {
   flags: "-n, --dry-run",
-  description: "say what would be done and do nothing",
+  description: "print what would be done and change nothing",
 };
 
-/** Commands that look at names and change them. */
+/** Commands that read and change the namespace. */
 export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
   {
     name: "ls",
     summary: "list files and directories",
     arguments: "[path...]",
     options: [
-      { flags: "-l, --long", description: "mode, copies, owner, group, size, time" },
+      { flags: "-l, --long", description: "print mode, copies, owner, group, size, time" },
       HUMAN,
-      { flags: "-R, --recursive", description: "and what is below" },
-      { flags: "-d, --directory", description: "directories themselves, not what is in them" },
-      { flags: "-1, --one", description: "one name a line (always so)" },
-      { flags: "-a, --all", description: "names that begin with a dot too (always so)" },
-      { flags: "-t, --sort-time", description: "newest first" },
-      { flags: "-S, --sort-size", description: "largest first" },
-      { flags: "--reverse", description: "the other way round" },
+      { flags: "-R, --recursive", description: "list subdirectories, too" },
+      { flags: "-d, --directory", description: "list directories themselves, not their entries" },
+      { flags: "-1, --one", description: "one name per line (always on)" },
+      { flags: "-a, --all", description: "names that begin with a dot, too (always on)" },
+      { flags: "-t, --sort-time", description: "sort by time, newest first" },
+      { flags: "-S, --sort-size", description: "sort by size, largest first" },
+      { flags: "--reverse", description: "reverse the order" },
       {
         flags: "--limit <count>",
-        description: "at most so many entries",
+        description: "maximum number of entries per directory",
         parse: (text) => parseCount(text, "--limit", 1),
       },
       AT,
@@ -46,14 +46,14 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     ],
     examples: [
       ["ashlar ls -l -h /photos", "with sizes and times"],
-      ["ashlar ls --at 2h /photos", "as it was two hours ago"],
+      ["ashlar ls --at 2h /photos", "the state of two hours ago"],
       ["ashlar ls --json -R / | jq -r .path", "every path, for a script"],
     ],
     load: () => import("./commands/ls.ts"),
   },
   {
     name: "stat",
-    summary: "show what is known of a path",
+    summary: "show the attributes of paths",
     arguments: "<path...>",
     options: [
       {
@@ -76,21 +76,24 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     summary: "make directories",
     arguments: "<path...>",
     options: [
-      { flags: "-p, --parents", description: "and missing parents; one that is there is no error" },
+      {
+        flags: "-p, --parents",
+        description: "make missing parents; an existing directory is no error",
+      },
       {
         flags: "-m, --mode <octal>",
         description: "permission bits (default 755)",
         parse: (text) => parseMode(text, "--mode"),
       },
     ],
-    examples: [["ashlar mkdir -p /photos/2026/07", "a path of directories"]],
+    examples: [["ashlar mkdir -p /photos/2026/07", "a directory and its parents"]],
     load: () => import("./commands/mkdir.ts"),
   },
   {
     name: "rmdir",
     summary: "remove empty directories",
     arguments: "<path...>",
-    examples: [["ashlar rmdir /photos/empty", "refused if anything is in it"]],
+    examples: [["ashlar rmdir /photos/empty", "fails unless the directory is empty"]],
     load: () => import("./commands/rmdir.ts"),
   },
   {
@@ -99,15 +102,18 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     arguments: "<path...>",
     options: [
       RECURSIVE,
-      { flags: "-f, --force", description: "no error for what is not there" },
-      { flags: "-y, --yes", description: "do not ask; needed for a directory off a terminal" },
-      { flags: "-i, --interactive", description: "ask for each" },
+      { flags: "-f, --force", description: "no error for a path that does not exist" },
+      {
+        flags: "-y, --yes",
+        description: "do not ask; required for a directory that is not empty without a terminal",
+      },
+      { flags: "-i, --interactive", description: "ask before each removal" },
       DRY_RUN,
       NO_GLOB,
     ],
     examples: [
       ["ashlar rm /docs/old.pdf", "a file"],
-      ["ashlar rm -r --yes /tmp/build", "a tree, as one step, from a script"],
+      ["ashlar rm -r --yes /tmp/build", "a directory tree, atomically, from a script"],
     ],
     load: () => import("./commands/rm.ts"),
   },
@@ -117,30 +123,30 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     arguments: "<source...>",
     usage: "[options] <source...> <target>",
     options: [
-      { flags: "--no-clobber", description: "refuse to replace a file that is there" },
-      { flags: "-f, --force", description: "replace a file that is there (the default, as in mv)" },
+      { flags: "--no-clobber", description: "fail if the target exists" },
+      { flags: "-f, --force", description: "replace an existing target (the default, as in mv)" },
       NO_GLOB,
     ],
     examples: [
-      ["ashlar mv /a /b", "rename; readers see one or the other"],
-      ["ashlar mv '/in/*.csv' /done/", "several into a directory"],
+      ["ashlar mv /a /b", "rename atomically"],
+      ["ashlar mv '/in/*.csv' /done/", "several files into a directory"],
     ],
     load: () => import("./commands/mv.ts"),
   },
   {
     name: "cp",
-    summary: "copy inside the cluster, by reference: no data moves",
+    summary: "copy within the cluster by reference; no data is copied",
     arguments: "<source...>",
     usage: "[options] <source...> <target>",
     options: [
       RECURSIVE,
-      { flags: "-p, --preserve", description: "keep modes, owners and times" },
-      { flags: "--no-clobber", description: "refuse to replace a file that is there" },
+      { flags: "-p, --preserve", description: "keep permission bits, owners and times" },
+      { flags: "--no-clobber", description: "fail if the target exists" },
       NO_GLOB,
     ],
     examples: [
-      ["ashlar cp /big /big.copy", "takes no space, whatever the size"],
-      ["ashlar cp -r /photos /photos.2026", "a tree"],
+      ["ashlar cp /big /big.copy", "needs no space for data"],
+      ["ashlar cp -r /photos /photos.2026", "a directory tree"],
     ],
     load: () => import("./commands/cp.ts"),
   },
@@ -148,16 +154,16 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     name: "chmod",
     summary: "change permission bits",
     arguments: "<mode> <path...>",
-    options: [{ flags: "-R, --recursive", description: "and all that is below" }, NO_GLOB],
-    examples: [["ashlar chmod 640 /docs/secret", "octal, as in chmod(1)"]],
+    options: [{ flags: "-R, --recursive", description: "and everything below" }, NO_GLOB],
+    examples: [["ashlar chmod 640 /docs/secret", "the mode is octal, as in chmod(1)"]],
     load: () => import("./commands/chmod.ts"),
   },
   {
     name: "chown",
     summary: "change owner and group, by number",
     arguments: "<uid[:gid]> <path...>",
-    options: [{ flags: "-R, --recursive", description: "and all that is below" }, NO_GLOB],
-    examples: [["ashlar chown 1000:1000 /home/ada", "numbers: the cluster knows no names"]],
+    options: [{ flags: "-R, --recursive", description: "and everything below" }, NO_GLOB],
+    examples: [["ashlar chown 1000:1000 /home/ada", "the cluster has no user names"]],
     load: () => import("./commands/chown.ts"),
   },
   {
@@ -166,48 +172,51 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     arguments: "[path...]",
     options: [
       HUMAN,
-      { flags: "-s, --summarize", description: "the total of each argument alone" },
+      { flags: "-s, --summarize", description: "print only the total of each argument" },
       {
         flags: "-d, --depth <count>",
-        description: "directories down to so many levels",
+        description: "print directories down to this level",
         parse: (text) => parseCount(text, "--depth"),
       },
-      { flags: "--inodes", description: "files and directories instead of bytes" },
+      { flags: "--inodes", description: "count files and directories instead of bytes" },
       NO_GLOB,
     ],
-    examples: [["ashlar du -h -d 1 /", "bytes as users see them, and with all copies"]],
+    examples: [["ashlar du -h -d 1 /", "size without and with replication"]],
     load: () => import("./commands/du.ts"),
   },
   {
     name: "watch",
-    summary: "print what happens, as it happens, without gaps",
+    summary: "print changes as they happen, without gaps",
     arguments: "[path]",
     options: [
       {
         flags: "--from <index>",
-        description: "begin there: INDEX or INDEX:SEQUENCE (default: now)",
+        description: "start position: INDEX or INDEX:SEQUENCE (default: now)",
         parse: (text) => parseCursor(text, "--from"),
       },
-      { flags: "--heartbeats", description: "say every second how far the feed was read" },
+      { flags: "--heartbeats", description: "print the position of the feed every second" },
     ],
     examples: [
       ["ashlar watch /photos", "until Ctrl-C"],
-      ["ashlar watch --json --from 1234:0 / | jq -r .path", "go on where an earlier one ended"],
+      [
+        "ashlar watch --json --from 1234:0 / | jq -r .path",
+        "continue where an earlier watch ended",
+      ],
     ],
     load: () => import("./commands/watch.ts"),
   },
   {
     name: "tree",
-    summary: "draw a tree",
+    summary: "draw a directory tree",
     arguments: "[path]",
     options: [
       {
         flags: "-L, --level <count>",
-        description: "down to so many levels",
+        description: "draw down to this level",
         parse: (text) => parseCount(text, "--level", 1),
       },
       HUMAN,
-      { flags: "-d, --directories", description: "directories alone" },
+      { flags: "-d, --directories", description: "draw only directories" },
     ],
     examples: [["ashlar tree -L 2 /", "two levels"]],
     load: () => import("./commands/tree.ts"),

@@ -18,7 +18,7 @@ const PLAIN = {
   middle: "  ",
 };
 
-/** Rows in aligned columns under headings, without lines: readable, and easy for awk. */
+/** Returns rows in aligned columns under headings, without rules: easy to read and to parse. */
 export function formatTable(
   headings: readonly string[],
   rows: ReadonlyArray<readonly string[]>,

@@ -1,99 +1,14 @@
-import * as v from "valibot";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { TRANSACTION_OPERATIONS_MAX } from "../../shared/protocol/namespace-api.ts";
 import type { Transaction } from "../names/transaction.ts";
+import {
+  type ChunkOfLine,
+  type OperationLine,
+  type PreconditionLine,
+  parseTransactionLine,
+} from "./transaction-line-schema.ts";
 
-/**
- * The lines of `ashlar txn`: one JSON object each, a precondition (`if`) or an operation (`op`). What
- * is left out has the default of the library's call. docs/cli.md has them all.
- */
-
-const hexRoot = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected 64 lower-case hex digits"));
-const octalMode = v.pipe(
-  v.string(),
-  v.regex(/^[0-7]{1,4}$/, 'expected an octal mode in quotes such as "755"'),
-  v.transform((text) => Number.parseInt(text, 8)),
-);
-const time = v.pipe(
-  v.string(),
-  v.transform((text) => Date.parse(text)),
-  v.finite("expected a time such as 2026-11-21T09:00:00Z"),
-);
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const base64 = v.pipe(
-  v.string(),
-  v.base64(),
-  v.transform((text) => Buffer.from(text, "base64")),
-);
-const path = v.pipe(v.string(), v.startsWith("/", 'expected a path that begins with "/"'));
-/** `path`, or `path_base64` for names that are no text. */
-const place = { path: v.optional(path), path_base64: v.optional(base64) };
-const places = {
-  from: v.optional(path),
-  from_base64: v.optional(base64),
-  to: v.optional(path),
-  to_base64: v.optional(base64),
-};
-const owner = { uid: v.optional(count), gid: v.optional(count) };
-const flag = v.optional(v.boolean());
-const chunk = v.strictObject({ id: hexRoot, length_bytes: count });
-
-const op = <Name extends string, Entries extends v.ObjectEntries>(name: Name, entries: Entries) =>
-  v.strictObject({ op: v.literal(name), ...entries });
-const precondition = <Name extends string, Entries extends v.ObjectEntries>(
-  name: Name,
-  entries: Entries,
-) => v.strictObject({ if: v.literal(name), ...place, ...entries });
-
-const conditionSchema = v.variant("if", [
-  precondition("absent", {}),
-  precondition("exists", {}),
-  precondition("version", { version: count }),
-  precondition("content-root", { root: hexRoot }),
-]);
-const operationSchema = v.variant("op", [
-  op("mkdir", { ...place, ...owner, mode: v.optional(octalMode), parents: flag }),
-  op("create", { ...place, ...owner, mode: v.optional(octalMode) }),
-  op("put", {
-    ...place,
-    ...owner,
-    mode: v.optional(octalMode),
-    /** One of the three. */
-    text: v.optional(v.string()),
-    base64: v.optional(base64),
-    chunks: v.optional(v.array(chunk)),
-    size_bytes: v.optional(count),
-    chunk_size_bytes: v.optional(count),
-    replace: flag,
-    mtime: v.optional(time),
-    storage_class: v.optional(v.string()),
-  }),
-  op("commit-chunks", {
-    ...place,
-    size_bytes_expected: count,
-    size_bytes: count,
-    changes: v.array(v.strictObject({ position: count, expected: v.nullable(hexRoot), chunk })),
-  }),
-  op("rename", { ...places, replace: flag }),
-  op("copy", { ...places, ...owner, replace: flag, preserve: flag }),
-  op("restore", { ...places, index: count, replace: flag }),
-  op("unlink", place),
-  op("rmdir", place),
-  op("remove-tree", place),
-  op("set-attributes", {
-    ...place,
-    ...owner,
-    mode: v.optional(octalMode),
-    mtime: v.optional(time),
-    atime: v.optional(time),
-  }),
-  op("set-storage-class", { ...place, storage_class: v.string() }),
-]);
-
-type ConditionLine = v.InferOutput<typeof conditionSchema>;
-type OperationLine = v.InferOutput<typeof operationSchema>;
-
-/** Where the parts of a transaction stood in the file: line numbers from 1. */
+/** A transaction and the lines of its parts in the file. Line numbers begin at 1. */
 export interface ReadTransaction {
   readonly transaction: Transaction;
   readonly operations: readonly { readonly line: number; readonly op: string }[];
@@ -101,9 +16,10 @@ export interface ReadTransaction {
 }
 
 /**
- * Puts the lines together. Empty lines and those that begin with `#` are passed over.
+ * Adds the parts in the lines of `text` to `transaction`. Empty lines and lines that begin with `#`
+ * are skipped.
  *
- * @throws {AshlarError} INVALID_ARGUMENT naming the line; TOO_LARGE
+ * @throws {AshlarError} INVALID_ARGUMENT with the line number; TOO_LARGE
  */
 export function readTransaction(text: string, transaction: Transaction): ReadTransaction {
   const operations: { line: number; op: string }[] = [];
@@ -111,39 +27,26 @@ export function readTransaction(text: string, transaction: Transaction): ReadTra
   for (const [position, written] of text.split("\n").entries()) {
     if (written.trim() === "" || written.startsWith("#")) continue;
     const line = position + 1;
-    const parsed = parseLine(written, line);
     try {
-      if ("if" in parsed) addCondition(transaction, parsed);
-      else addOperation(transaction, parsed);
+      const parsed = parseTransactionLine(written);
+      if ("if" in parsed) {
+        addPrecondition(transaction, parsed);
+        preconditions.push({ line });
+      } else {
+        addOperation(transaction, parsed);
+        operations.push({ line, op: parsed.op });
+      }
     } catch (error) {
-      throw invalid(line, (error as Error).message, error);
+      throw invalidLine(line, error as Error);
     }
-    if ("if" in parsed) preconditions.push({ line });
-    else operations.push({ line, op: parsed.op });
-    const parts = Math.max(operations.length, preconditions.length);
-    if (parts > TRANSACTION_OPERATIONS_MAX) throw tooMany(line);
+    const partCount = Math.max(operations.length, preconditions.length);
+    if (partCount > TRANSACTION_OPERATIONS_MAX) throw tooMany(line);
   }
   return { transaction, operations, preconditions };
 }
 
-function parseLine(written: string, line: number): ConditionLine | OperationLine {
-  let value: unknown;
-  try {
-    value = JSON.parse(written);
-  } catch (cause) {
-    throw invalid(line, "expected a JSON object", cause);
-  }
-  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-  if (!isObject) throw invalid(line, "expected a JSON object");
-  const schema = "if" in (value as object) ? conditionSchema : operationSchema;
-  const result = v.safeParse(schema, value, { abortEarly: true });
-  if (result.success) return result.output;
-  const [issue] = result.issues;
-  throw invalid(line, `${v.getDotPath(issue) ?? "object"}: ${issue.message}`);
-}
-
-function addCondition(transaction: Transaction, line: ConditionLine): void {
-  const target = oneOf(line, "path");
+function addPrecondition(transaction: Transaction, line: PreconditionLine): void {
+  const target = pathOf(line, "path");
   switch (line.if) {
     case "absent":
       transaction.ifAbsent(target);
@@ -162,10 +65,10 @@ function addCondition(transaction: Transaction, line: ConditionLine): void {
 function addOperation(transaction: Transaction, line: OperationLine): void {
   switch (line.op) {
     case "mkdir":
-      transaction.mkdir(oneOf(line, "path"), defined(line));
+      transaction.mkdir(pathOf(line, "path"), sharedOptions(line));
       break;
     case "create":
-      transaction.create(oneOf(line, "path"), defined(line));
+      transaction.create(pathOf(line, "path"), sharedOptions(line));
       break;
     case "put":
       addPut(transaction, line);
@@ -177,20 +80,20 @@ function addOperation(transaction: Transaction, line: OperationLine): void {
       transaction.rename(...fromTo(line), { noReplace: line.replace === false });
       break;
     case "copy":
-      transaction.copy(...fromTo(line), defined(line));
+      transaction.copy(...fromTo(line), sharedOptions(line));
       break;
     case "restore":
       addRestore(transaction, line);
       break;
     case "set-attributes":
-      transaction.setAttributes(oneOf(line, "path"), {
-        ...defined(line),
+      transaction.setAttributes(pathOf(line, "path"), {
+        ...sharedOptions(line),
         ...(line.mtime === undefined ? {} : { mtimeMs: line.mtime }),
         ...(line.atime === undefined ? {} : { atimeMs: line.atime }),
       });
       break;
     case "set-storage-class":
-      transaction.setStorageClass(oneOf(line, "path"), line.storage_class);
+      transaction.setStorageClass(pathOf(line, "path"), line.storage_class);
       break;
     default:
       addRemoval(transaction, line);
@@ -201,7 +104,7 @@ function addRemoval(
   transaction: Transaction,
   line: Extract<OperationLine, { op: "unlink" | "rmdir" | "remove-tree" }>,
 ): void {
-  const target = oneOf(line, "path");
+  const target = pathOf(line, "path");
   if (line.op === "unlink") transaction.unlink(target);
   else if (line.op === "rmdir") transaction.rmdir(target);
   else transaction.removeTree(target);
@@ -210,50 +113,55 @@ function addRemoval(
 type Line<Op> = Extract<OperationLine, { op: Op }>;
 
 function addRestore(transaction: Transaction, line: Line<"restore">): void {
-  const from = oneOf(line, "from");
+  const from = pathOf(line, "from");
   const isElsewhere = line.to !== undefined || line.to_base64 !== undefined;
-  const to = isElsewhere ? oneOf(line, "to") : from;
-  transaction.restore(from, line.index, to, defined(line));
+  const to = isElsewhere ? pathOf(line, "to") : from;
+  transaction.restore(from, line.index, to, sharedOptions(line));
 }
 
 function addPut(transaction: Transaction, line: Line<"put">): void {
   const { text, base64: bytes, chunks, size_bytes, chunk_size_bytes, mtime, storage_class } = line;
   const given = [text, bytes, chunks].filter((each) => each !== undefined);
-  if (given.length !== 1) throw new Error('expected one of "text", "base64" and "chunks"');
-  const choice = {
-    ...defined(line),
+  if (given.length !== 1) {
+    throw new Error(
+      `expected exactly one of the keys "text", "base64" and "chunks": current value has ${given.length} of them`,
+    );
+  }
+  const options = {
+    ...sharedOptions(line),
     ...(mtime === undefined ? {} : { mtimeMs: mtime }),
     ...(storage_class === undefined ? {} : { storageClass: storage_class }),
   };
   if (chunks === undefined) {
-    transaction.put(oneOf(line, "path"), text ?? bytes ?? "", choice);
+    transaction.put(pathOf(line, "path"), text ?? bytes ?? "", options);
     return;
   }
   if (size_bytes === undefined || chunk_size_bytes === undefined) {
-    throw new Error('expected "size_bytes" and "chunk_size_bytes" beside "chunks"');
+    throw new Error('expected the keys "size_bytes" and "chunk_size_bytes" with "chunks"');
   }
   const content = {
     sizeBytes: size_bytes,
     chunkSizeBytes: chunk_size_bytes,
     chunks: chunks.map(toChunk),
   };
-  transaction.put(oneOf(line, "path"), content, choice);
+  transaction.put(pathOf(line, "path"), content, options);
 }
 
 function addCommit(transaction: Transaction, line: Line<"commit-chunks">): void {
-  transaction.commitChunks(oneOf(line, "path"), {
+  transaction.commitChunks(pathOf(line, "path"), {
     sizeBytesExpected: line.size_bytes_expected,
     sizeBytes: line.size_bytes,
     changes: line.changes.map((change) => ({ ...change, chunk: toChunk(change.chunk) })),
   });
 }
 
-const toChunk = ({ id, length_bytes }: v.InferOutput<typeof chunk>) => ({
+const toChunk = ({ id, length_bytes }: ChunkOfLine) => ({
   id,
   lengthBytes: length_bytes,
 });
 
-interface Choice {
+/** Keys that several operations share, under the names of the library's options. */
+interface SharedOptions {
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;
@@ -262,37 +170,44 @@ interface Choice {
   readonly preserve?: boolean;
 }
 
-/** What the line says of these; what it does not say has the library's default. */
-function defined(line: { readonly [Key in keyof Choice]?: Choice[Key] | undefined }): Choice {
+/** Returns the shared options that the line sets. The others keep the library's defaults. */
+function sharedOptions(
+  line: {
+    readonly [Key in keyof SharedOptions]?: SharedOptions[Key] | undefined;
+  },
+): SharedOptions {
   const { mode, uid, gid, parents, replace, preserve } = line;
-  const choice = { mode, uid, gid, parents, replace, preserve };
-  return Object.fromEntries(Object.entries(choice).filter(([, value]) => value !== undefined));
+  const options = { mode, uid, gid, parents, replace, preserve };
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-/** The path under `key`, as text or as bytes. */
-function oneOf(line: Readonly<Record<string, unknown>>, key: string): string | Uint8Array {
+/** Returns the path under `key`, as text or as bytes. @throws {Error} unless one of both is set */
+function pathOf(line: Readonly<Record<string, unknown>>, key: string): string | Uint8Array {
   const text = line[key];
   const bytes = line[`${key}_base64`];
   if ((text === undefined) === (bytes === undefined)) {
-    throw new Error(`expected "${key}" or "${key}_base64"`);
+    throw new Error(`expected the key "${key}" or "${key}_base64"`);
   }
   return (text ?? bytes) as string | Uint8Array;
 }
 
 const fromTo = (
   line: Line<"rename" | "copy">,
-): readonly [string | Uint8Array, string | Uint8Array] => [oneOf(line, "from"), oneOf(line, "to")];
+): readonly [string | Uint8Array, string | Uint8Array] => [
+  pathOf(line, "from"),
+  pathOf(line, "to"),
+];
 
-function invalid(line: number, problem: string, cause?: unknown): AshlarError {
-  return new AshlarError("INVALID_ARGUMENT", `Cannot read line ${line}: ${problem}`, {
-    ...(cause === undefined ? {} : { cause }),
-    hint: "docs/cli.md has the lines of a transaction",
+function invalidLine(line: number, cause: Error): AshlarError {
+  return new AshlarError("INVALID_ARGUMENT", `Cannot use line ${line}: ${cause.message}`, {
+    cause,
+    hint: "docs/cli.md lists the preconditions and operations of a transaction",
   });
 }
 
 function tooMany(line: number): AshlarError {
   return new AshlarError(
     "TOO_LARGE",
-    `Cannot read line ${line}: expected at most ${TRANSACTION_OPERATIONS_MAX} operations in one transaction`,
+    `Cannot use line ${line}: expected at most ${TRANSACTION_OPERATIONS_MAX} operations and as many preconditions in one transaction`,
   );
 }

@@ -1,8 +1,8 @@
-import { formatSize } from "../../shared/display/format.ts";
+import { formatCount, formatSize } from "../../shared/display/format.ts";
 import type { CommandContext } from "./command.ts";
 import { ProgressBar } from "./progress.ts";
 
-/** What a put or a get has done so far, on a bar and in a closing line. */
+/** Progress of a put or a get: a progress bar, and a summary at the end. */
 export class TransferReport {
   readonly #context: CommandContext;
   readonly #verb: string;
@@ -20,7 +20,7 @@ export class TransferReport {
     this.#bar = new ProgressBar(context.output, { title: verb, totalBytes: 0 });
   }
 
-  /** A file begins. @returns takes the bytes done of it so far */
+  /** Call it before each file. @returns a function that takes the bytes of the file done so far */
   begin(sizeBytes: number): (fileBytes: number) => void {
     this.#totalBytes += sizeBytes;
     this.#bar.setTotal(this.#totalBytes);
@@ -32,22 +32,25 @@ export class TransferReport {
     };
   }
 
+  /** Counts a file that was transferred. */
   finishedFile(): void {
     this.#fileCount += 1;
   }
 
+  /** Counts a file that was skipped. */
   skipped(): void {
     this.#skippedCount += 1;
   }
 
+  /** Removes the bar and prints the summary. */
   end(): void {
     this.#bar.end();
     const seconds = (performance.now() - this.#startMs) / 1000;
     const rate = formatSize(Math.round(this.#doneBytes / Math.max(seconds, 0.001)), true);
-    const passed = this.#skippedCount === 0 ? "" : `, ${this.#skippedCount} passed over`;
+    const skipped = this.#skippedCount === 0 ? "" : `, ${this.#skippedCount} skipped`;
     if (this.#context.output.options.json) return;
     this.#context.output.note(
-      `${this.#verb} ${this.#fileCount} files, ${formatSize(this.#doneBytes, true)} in ${seconds.toFixed(1)} s (${rate}/s)${passed}`,
+      `${this.#verb} ${formatCount(this.#fileCount, "file")}, ${formatSize(this.#doneBytes, true)} in ${seconds.toFixed(1)} s (${rate}/s)${skipped}`,
     );
   }
 }

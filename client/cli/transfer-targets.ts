@@ -1,5 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
+import { formatCount } from "../../shared/display/format.ts";
 import type { CommandContext } from "./command.ts";
 import { statOrNull } from "./exists.ts";
 import {
@@ -12,13 +13,17 @@ import {
   remotePath,
 } from "./remote-paths.ts";
 
-/** One source and where exactly it goes. */
+/** One source and its own target. */
 export interface Transfer {
   readonly source: RemotePath;
   readonly target: RemotePath;
 }
 
-/** The sources and the target of `mv a b`, `mv a b dir/`. @throws {AshlarError} INVALID_ARGUMENT */
+/**
+ * Splits the arguments of `mv a b` or `mv a b dir/` into the sources and the target.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT for fewer than two arguments
+ */
 export function splitTarget(commandArguments: readonly string[]): {
   readonly sources: readonly string[];
   readonly target: string;
@@ -27,15 +32,15 @@ export function splitTarget(commandArguments: readonly string[]): {
   if (target === undefined || commandArguments.length < 2) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot tell the target: expected a source and a target: got ${commandArguments.length} argument`,
+      `Cannot use the arguments: expected a source and a target: current value is ${formatCount(commandArguments.length, "argument")}`,
     );
   }
   return { sources: commandArguments.slice(0, -1), target };
 }
 
 /**
- * Where each source goes, by the rules of cp(1) and mv(1): into the target if that is a directory,
- * else to the target itself, which then takes one source only.
+ * Yields the target of each source by the rules of cp(1) and mv(1): an entry of the target if that
+ * is a directory, else the target itself, which then takes one source only.
  *
  * @throws {AshlarError} NOT_A_DIRECTORY if several sources, or a target with a slash, need one
  */
@@ -51,7 +56,7 @@ export async function* remoteTransfers(
   const isDirectory = found?.kind === "directory";
   let count = 0;
   const paths = expandPaths(context, sources, options);
-  // One source ahead: nothing is moved before it is known whether there are several.
+  // Reads one source ahead: nothing moves before it is known whether there are several sources.
   let pending: RemotePath | null = null;
   for await (const source of paths) {
     count += 1;

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** The version in package.json, beside the sources or beside dist/. */
+/** The version in package.json, in the parent of client/ or of dist/. */
 export const VERSION: string = readVersion();
 
 function readVersion(): string {
@@ -9,7 +9,7 @@ function readVersion(): string {
       const { name, version } = JSON.parse(readFileSync(new URL(up, import.meta.url), "utf8"));
       if (name === "ashlar") return String(version);
     } catch {
-      // The other one then.
+      // Try the other path.
     }
   }
   return "unknown";

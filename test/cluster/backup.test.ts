@@ -12,8 +12,9 @@ import { runAshlar, StartedCluster } from "../support/started-cluster.ts";
 const MIB = 1024 * 1024;
 const UP_TIMEOUT_MS = 60_000;
 
-/** Writes files, small and with chunks, until it is told to stop. Remembers what was acknowledged. */
-class Load {
+/** Writes inline files and files with chunks until `stop`, and records what was acknowledged. */
+class FileLoad {
+  /** Content by path. */
   readonly files = new Map<string, Uint8Array>();
   readonly #fileSystem: FileSystem;
   #isStopped = false;
@@ -51,11 +52,11 @@ describe("a backup of the masters", () => {
     await started[Symbol.asyncDispose]();
   });
 
-  it("brings a cluster back whose masters are all lost, with everything acknowledged before it", async () => {
+  it("restores a cluster without any master, with everything acknowledged before the backup", async () => {
     const { fileSystem, cluster, work } = started;
     const backup = join(work, "masters.backup");
     await fileSystem.mkdir("/load");
-    const load = new Load(fileSystem);
+    const load = new FileLoad(fileSystem);
     load.start();
     await waitFor(() => load.files.size >= 24);
     const before = new Map(load.files);
@@ -73,7 +74,7 @@ describe("a backup of the masters", () => {
       const config = join(cluster.directory, name, "config.toml");
       const restored = await runAshlar(["restore-cluster", backup, "--config", config]);
       assert.equal(restored.status, 0, restored.stderr);
-      // A second time it would overwrite what the first one made.
+      // A second restore would overwrite the first.
       const again = await runAshlar(["restore-cluster", backup, "--config", config]);
       assert.equal(again.status, 6, again.stderr);
     }
@@ -86,16 +87,19 @@ describe("a backup of the masters", () => {
     for (const [path, bytes] of before) {
       assert.ok(equalBytes(await restored.readFile(path), bytes), `${path} has its bytes`);
     }
-    const proved = await started.run("verify", "/load");
-    assert.equal(proved.status, 0, proved.stdout + proved.stderr);
+    const verified = await started.run("verify", "/load");
+    assert.equal(verified.status, 0, verified.stdout + verified.stderr);
     const fresh = randomBytes(3 * MIB, 99);
     await restored.writeFile("/after", fresh);
     assert.ok(equalBytes(await restored.readFile("/after"), fresh));
     const { index } = JSON.parse(written.stdout) as { index: number };
-    assert.ok((await restored.status()).index > 2 ** 40 + index, "a new life has begun");
+    assert.ok(
+      (await restored.status()).index > 2 ** 40 + index,
+      "the restored cluster begins at a higher index range",
+    );
   });
 
-  it("is checked without a cluster, and a damaged one is refused by whoever reads it", async () => {
+  it("is verified without a cluster, and a damaged backup is refused", async () => {
     const backup = join(started.work, "second.backup");
     const written = await started.run("backup", backup);
     assert.equal(written.status, 0, written.stderr);
@@ -117,7 +121,7 @@ describe("a backup of the masters", () => {
     const flags = ["--config", config, "--data-dir", data];
     const refused = await runAshlar(["restore-cluster", backup, ...flags]);
     assert.equal(refused.status, 7, refused.stderr);
-    // What it left is not a member: a master does not start on half a state.
+    // The directory of the failed restore is not a member: a master refuses to start on it.
     const master = await runAshlar(["master", ...flags, "--listen", "127.0.0.1:0"]);
     assert.equal(master.status, 2, master.stderr);
     assert.match(master.stderr, /was interrupted/);
@@ -127,7 +131,7 @@ describe("a backup of the masters", () => {
 async function waitFor(isTrue: () => boolean): Promise<void> {
   const deadlineMs = Date.now() + 60_000;
   while (!isTrue()) {
-    assert.ok(Date.now() < deadlineMs, "it comes true in time");
+    assert.ok(Date.now() < deadlineMs, "the condition becomes true in time");
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

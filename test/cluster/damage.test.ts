@@ -21,7 +21,7 @@ describe("a cluster whose disks are damaged", () => {
     await started[Symbol.asyncDispose]();
   });
 
-  /** The largest extent on any chunkserver, and its server. */
+  /** Returns an extent file of a chunkserver, and the node. */
   async function someExtent(): Promise<{ path: string; node: string }> {
     for (const node of ["c1", "c2", "c3", "c4"]) {
       const [path] = await filesBelow(started.dataOf(node), EXTENTS);
@@ -30,47 +30,51 @@ describe("a cluster whose disks are damaged", () => {
     throw new Error("No chunkserver has an extent");
   }
 
-  /** Reads every replica until none is bad: what was found is set aside and made anew. */
+  /** Verifies every replica until none is bad: bad replicas are quarantined and repaired. */
   async function verifyUntilGood(path: string): Promise<void> {
     const deadlineMs = performance.now() + HEAL_TIMEOUT_MS;
     for (;;) {
       let badNow = 0;
       for await (const result of started.fileSystem.verify(path, { allReplicas: true })) {
-        assert.ok(result.isReadable, "some replica is always good");
+        assert.ok(result.isReadable, "every chunk keeps a good replica");
         if (result.kind === "file") badNow += result.badReplicaCount;
       }
       const { namespace } = await started.fileSystem.status();
       if (badNow === 0 && namespace.chunksUnderReplicated === 0) return;
-      assert.ok(performance.now() < deadlineMs, "every replica is good in the end");
+      assert.ok(performance.now() < deadlineMs, "every bad replica is repaired in time");
     }
   }
 
-  /** Resolves when the node's process has ended by itself. */
-  async function untilEnded(name: string): Promise<void> {
+  /** Resolves when the process of a node has exited without a signal. */
+  async function waitForExit(name: string): Promise<void> {
     const deadlineMs = performance.now() + HEAL_TIMEOUT_MS;
     for (;;) {
       const states = await started.cluster.states();
       if (states.some((state) => state.name === name && state.pid === null)) return;
-      assert.ok(performance.now() < deadlineMs, `${name} ends by itself`);
+      assert.ok(performance.now() < deadlineMs, `${name} exits`);
       await sleep(50);
     }
   }
 
-  it("reads right over a rotten block, finds it, and makes the copy anew (G5)", async () => {
+  it("reads past a corrupt block, detects it and repairs the replica (G5)", async () => {
     const { fileSystem } = started;
     const content = randomBytes(48 * MIB, 11);
-    await fileSystem.writeFile("/rotten", content);
+    await fileSystem.writeFile("/corrupt", content);
     const { path, node } = await someExtent();
     await flipBytes(path, 20 * MIB, 100);
-    assert.ok(content.equals(await fileSystem.readFile("/rotten")));
-    await verifyUntilGood("/rotten");
-    const aside = await filesBelow(join(started.dataOf(node), "quarantine"), /./);
-    assert.equal(aside.length, 1, "the rotten copy is kept for the operator");
-    assert.ok(content.equals(await fileSystem.readFile("/rotten")));
-    await fileSystem.unlink("/rotten");
+    assert.ok(content.equals(await fileSystem.readFile("/corrupt")));
+    await verifyUntilGood("/corrupt");
+    const quarantined = await filesBelow(join(started.dataOf(node), "quarantine"), /./);
+    assert.equal(
+      quarantined.length,
+      1,
+      "the corrupt replica is kept in quarantine for the operator",
+    );
+    assert.ok(content.equals(await fileSystem.readFile("/corrupt")));
+    await fileSystem.unlink("/corrupt");
   });
 
-  it("survives an extent that was cut short while its server was down", async () => {
+  it("repairs replicas in an extent that was truncated while its server was down", async () => {
     const { cluster, fileSystem } = started;
     const content = randomBytes(48 * MIB, 12);
     await fileSystem.writeFile("/cut", content);
@@ -83,7 +87,7 @@ describe("a cluster whose disks are damaged", () => {
     await verifyUntilGood("/cut");
   });
 
-  it("cuts a torn tail off the log and goes on with all that was acknowledged", async () => {
+  it("cuts off a torn tail of the log and keeps everything acknowledged", async () => {
     const { cluster, fileSystem } = started;
     await fileSystem.writeFile("/before-the-tear", "acknowledged");
     await cluster.kill("m1", "SIGKILL");
@@ -95,7 +99,7 @@ describe("a cluster whose disks are damaged", () => {
     assert.equal(Buffer.from(bytes).toString(), "acknowledged");
   });
 
-  it("refuses to start on a log that rotted in the middle, and names the place", async () => {
+  it("refuses to start on a log that is corrupt in the middle, and names the segment", async () => {
     const { cluster, fileSystem } = started;
     for (let number = 0; number < 20; number += 1) {
       await fileSystem.writeFile(`/entry-${number}`, randomBytes(2_000, number));
@@ -106,13 +110,13 @@ describe("a cluster whose disks are damaged", () => {
     // The entries above take 40 KB; after the last one there are zeros.
     await flipBytes(segment, 20_000, 20);
     await cluster.start("m2");
-    await untilEnded("m2");
+    await waitForExit("m2");
     const { stdout } = await started.run("cluster", "logs", "m2", "-n", "5");
     assert.match(stdout, /LOG_CORRUPT|does not match|damaged/);
     assert.match(stdout, new RegExp(present(segment.split("/").at(-1), "a path has a name")));
-    // The others go on without it, and the file it is about is untouched.
+    // The other masters continue, and the corrupt segment is not changed.
     const before = await readFile(segment);
-    await fileSystem.writeFile("/without-the-rotten-one", "two of three");
+    await fileSystem.writeFile("/without-the-corrupt-one", "two of three");
     assert.deepEqual(await readFile(segment), before);
   });
 });

@@ -8,7 +8,7 @@ import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
 
 const MIB = 1024 * 1024;
 
-/** `content` in parts of 1 MiB; `onPart` sees how many bytes were taken before each. */
+/** Yields `content` in parts of 1 MiB. `onPart` receives the bytes yielded before each part. */
 async function* parts(
   content: Uint8Array,
   onPart: (takenBytes: number) => Promise<void> | void,
@@ -28,7 +28,7 @@ describe("a cluster whose processes are killed", () => {
     await started[Symbol.asyncDispose]();
   });
 
-  it("finishes a put whose leader is killed in the middle, under a new leader (G1, G4)", async () => {
+  it("finishes a put under a new leader when the leader is killed during the put (G1, G4)", async () => {
     const { cluster, fileSystem } = started;
     const content = randomBytes(160 * MIB, 1);
     const leader = await started.leaderName();
@@ -42,7 +42,7 @@ describe("a cluster whose processes are killed", () => {
     await started.waitUntilWhole();
   });
 
-  it("finishes a put one of whose chunkservers is killed in the middle (G5)", async () => {
+  it("finishes a put when a chunkserver of its write chain is killed (G5)", async () => {
     const { cluster, fileSystem } = started;
     const content = randomBytes(100 * MIB, 2);
     const source = parts(content, async (taken) => {
@@ -54,7 +54,7 @@ describe("a cluster whose processes are killed", () => {
     await started.waitUntilWhole();
   });
 
-  it("finishes a get while chunkservers are killed, one after the other", async () => {
+  it("finishes a get while two chunkservers are killed in turn", async () => {
     const { cluster, fileSystem } = started;
     const content = randomBytes(128 * MIB, 3);
     await fileSystem.writeFile("/read-through", content);
@@ -75,7 +75,7 @@ describe("a cluster whose processes are killed", () => {
     await started.waitUntilWhole();
   });
 
-  it("has everything that was acknowledged after all processes are killed at once (G6 for crashes)", async () => {
+  it("keeps everything acknowledged when all processes are killed at once (G6 for crashes)", async () => {
     const { cluster, fileSystem } = started;
     const content = randomBytes(3 * MIB, 4);
     await fileSystem.mkdir("/acknowledged");
@@ -93,14 +93,14 @@ describe("a cluster whose processes are killed", () => {
     assert.ok(content.equals(await fileSystem.readFile("/acknowledged/large")));
   });
 
-  it("shows nothing of a put whose client was killed in the middle (G7, G10)", async () => {
+  it("keeps the old version when the client of a put is killed (G7, G10)", async () => {
     const { cluster, fileSystem } = started;
     await fileSystem.writeFile("/kept", "the old version");
     const child = spawn(process.execPath, [LAUNCHER, "put", "--force", "-", "/kept"], {
       env: { ...process.env, ASHLAR_CLUSTER: cluster.directory },
       stdio: ["pipe", "ignore", "ignore"],
     });
-    child.stdin.on("error", () => {}); // It will be killed while it is written to.
+    child.stdin.on("error", () => {}); // The process is killed while the test writes to it.
     const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
     child.stdin.write(randomBytes(80 * MIB, 5));
     await sleep(1_500);
@@ -109,7 +109,7 @@ describe("a cluster whose processes are killed", () => {
     assert.equal(Buffer.from(await fileSystem.readFile("/kept")).toString(), "the old version");
   });
 
-  it("goes on without a minority of masters, and says so when the majority is gone", async () => {
+  it("serves without a minority of masters, and fails with a retryable error without a majority", async () => {
     const { cluster, fileSystem } = started;
     const leader = await started.leaderName();
     await cluster.kill(leader, "SIGKILL");
@@ -127,14 +127,14 @@ describe("a cluster whose processes are killed", () => {
     assert.equal(Buffer.from(bytes).toString(), "two of three are enough");
   });
 
-  it("makes the copies of a dead chunkserver anew on the others", async () => {
+  it("replaces the replicas of a dead chunkserver on the others", async () => {
     const { cluster, fileSystem } = started;
     await fileSystem.writeFile("/copied-again", randomBytes(8 * MIB, 6));
     await cluster.kill("c4", "SIGKILL");
     await cluster.waitUntil(
       ({ chunkservers, namespace }) => {
         const isDead = chunkservers.some((server) => server.state === "dead");
-        if (!isDead) return "c4 is not seen as dead yet";
+        if (!isDead) return "c4 is not dead yet";
         return namespace.chunksUnderReplicated === 0
           ? null
           : `${namespace.chunksUnderReplicated} chunks lack copies`;
@@ -146,7 +146,7 @@ describe("a cluster whose processes are killed", () => {
     await started.waitUntilWhole();
   });
 
-  it("keeps its state over `cluster down` and `cluster up`", async () => {
+  it("keeps its state through `cluster down` and `cluster up`", async () => {
     const { cluster, fileSystem } = started;
     await fileSystem.writeFile("/over-night", "still here");
     assert.deepEqual(await cluster.down(), []);

@@ -10,8 +10,8 @@ const MIB = 1024 * 1024;
 const mayMount = process.getuid?.() === 0;
 
 describe("a chunkserver whose disk is full", () => {
-  // Mounting takes root, which CI has; elsewhere the run says that it was left out.
-  it("sends writers elsewhere, keeps what it has, and serves it", {
+  // mount(2) needs root. CI has root; elsewhere the test is reported as skipped.
+  it("redirects new writes, and keeps and serves its replicas", {
     skip: !mayMount && "needs root for a tmpfs",
   }, async () => {
     await using started = await StartedCluster.start({ masters: 1, chunkservers: 4 });
@@ -23,7 +23,7 @@ describe("a chunkserver whose disk is full", () => {
     try {
       execFileSync("cp", ["-a", `${started.dataOf("c1")}/.`, disk]);
       execFileSync("mount", ["--bind", disk, started.dataOf("c1")]);
-      // No reserve: the disk itself says when it is full.
+      // Without a reserve the disk itself reports that it is full.
       execFileSync("sed", [
         "-i",
         "s/^reserveBytes = .*/reserveBytes = 0/",
@@ -41,7 +41,7 @@ describe("a chunkserver whose disk is full", () => {
       const { chunkservers } = await fileSystem.status();
       assert.ok(
         chunkservers.every((server) => server.state === "live"),
-        "a full server lives on",
+        "a chunkserver with a full disk stays live",
       );
     } finally {
       await cluster.kill("c1", "SIGTERM").catch(() => {});

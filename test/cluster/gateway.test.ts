@@ -15,7 +15,7 @@ import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
 
 const MIB = 1024 * 1024;
 const BODY_BYTES = 300 * MIB;
-/** Less than the body: measured 160 MiB, with 80 MiB of it at rest. */
+/** Less than the body. Measured: 160 MiB, 80 MiB of it without load. */
 const RESIDENT_BYTES_MAX = 260 * MIB;
 
 let cluster: StartedCluster;
@@ -56,7 +56,7 @@ function ask(method: string, path: string, body?: Readable): Promise<IncomingMes
   });
 }
 
-/** Bytes that do not repeat from block to block, and their hash. */
+/** Returns a body whose blocks all differ, and the hash of what was read from it. */
 function largeBody(): { readonly body: Readable; readonly digest: () => string } {
   const hash = createHash("sha256");
   const block = Buffer.alloc(MIB, "a block of a large body ");
@@ -71,6 +71,7 @@ function largeBody(): { readonly body: Readable; readonly digest: () => string }
   return { body: Readable.from(make(), { objectMode: false }), digest: () => hash.digest("hex") };
 }
 
+/** Returns the peak resident memory of a process in bytes: VmHWM in proc(5). */
 function residentBytesMax(child: ChildProcess): number {
   return readProcessStatus(child.pid ?? 0, "VmHWM") ?? Number.NaN;
 }
@@ -85,7 +86,7 @@ describe("the gateway on a cluster", () => {
     await cluster[Symbol.asyncDispose]();
   });
 
-  it("takes and gives 300 MiB in bounded memory, byte for byte", async () => {
+  it("stores and serves 300 MiB in bounded memory", async () => {
     const { body, digest } = largeBody();
     const stored = await ask("PUT", "/files/large", body);
     assert.equal(stored.statusCode, 201, await text(stored));
@@ -98,7 +99,7 @@ describe("the gateway on a cluster", () => {
     assert.ok(residentBytes < RESIDENT_BYTES_MAX, `${residentBytes} bytes were resident`);
   });
 
-  it("keeps nothing of an upload that is cut", async () => {
+  it("does not publish an upload whose connection is lost", async () => {
     const [host, port] = address.split(":");
     const socket = connect(Number(port), host);
     socket.write("PUT /files/cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n");
@@ -110,7 +111,7 @@ describe("the gateway on a cluster", () => {
     await assert.rejects(stat, (error) => isAshlarError(error, "NOT_FOUND"));
   });
 
-  it("replaces a version only while it is the one that the client has seen", async () => {
+  it("replaces a version only if it is the one in If-Match", async () => {
     const put = async (body: string, etag?: string): Promise<number> => {
       const headers = etag === undefined ? {} : { "If-Match": etag };
       return (await fetch(`http://${address}/files/v`, { method: "PUT", body, headers })).status;
@@ -124,7 +125,7 @@ describe("the gateway on a cluster", () => {
     assert.deepEqual(names, ["large", "v"]);
   });
 
-  it("stops in good order at SIGTERM, and says why it cannot start", async () => {
+  it("stops with status 0 on SIGTERM, and reports why it cannot start", async () => {
     const second = spawn(
       process.execPath,
       [LAUNCHER, "gateway", "--cluster", cluster.cluster.directory, "--listen", address],

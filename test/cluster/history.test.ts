@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
 
-describe("the past and transactions on the command line", () => {
+describe("history, restore and transactions on the command line", () => {
   let cluster: StartedCluster;
   before(async () => {
     cluster = await StartedCluster.start({ masters: 3, chunkservers: 3 });
@@ -31,7 +31,11 @@ describe("the past and transactions on the command line", () => {
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line));
 
-  /** A tree with a small file in two versions and a large one; @returns the index between. */
+  /**
+   * Makes a tree with a small file in two versions and a large file that is removed.
+   *
+   * @returns the index of the first version of the small file, when the large file existed
+   */
   async function makeTree(): Promise<number> {
     const fs = cluster.fileSystem;
     await fs.mkdir("/d/sub", { parents: true });
@@ -42,7 +46,7 @@ describe("the past and transactions on the command line", () => {
     return index;
   }
 
-  it("looks at a state of the past, tells what happened, and brings it back", async () => {
+  it("reads a state of the past, prints the history and restores the state", async () => {
     const index = await makeTree();
     const at = String(index);
     assert.equal(await ok("ls", "/d"), "small\nsub\n");
@@ -56,9 +60,9 @@ describe("the past and transactions on the command line", () => {
     assert.equal(await readFile(join(local, "small"), "utf8"), "one");
     assert.equal((await readFile(join(local, "large"))).length, 3 * 1024 * 1024);
 
-    const told = lines(await ok("history", "--json", "/d/small"));
+    const versions = lines(await ok("history", "--json", "/d/small"));
     assert.deepEqual(
-      told.map((line) => [line["schema"], line["change"]]),
+      versions.map((line) => [line["schema"], line["change"]]),
       ["created", "content"].map((change) => ["ashlar.history/1", change]),
     );
     assert.match(await ok("history", "/d/large"), /INDEX +TIME.*\n.*created.*\n.*removed/);
@@ -81,7 +85,7 @@ describe("the past and transactions on the command line", () => {
     await ok("verify", "/then");
   });
 
-  it("takes a time for a state, and says which state is the oldest", async () => {
+  it("accepts times for --at, and names the oldest state that it can read", async () => {
     assert.match(await ok("ls", "/d", "--at", "1s"), /small/);
     assert.match(await ok("ls", "/d", "--at", new Date().toISOString()), /small/);
     const tooOld = await fails(6, "ls", "/", "--at", "2001-01-01");
@@ -99,7 +103,7 @@ describe("the past and transactions on the command line", () => {
     assert.equal(history["retention_ms"], 24 * 60 * 60 * 1000);
   });
 
-  it("commits a file of operations as one, or says which line was refused and why", async () => {
+  it("commits the operations of a file atomically, or names the refused line and the reason", async () => {
     const file = join(cluster.work, "changes.jsonl");
     const write = (...written: object[]) =>
       writeFile(file, `# a comment\n\n${written.map((line) => JSON.stringify(line)).join("\n")}\n`);
@@ -138,12 +142,16 @@ describe("the past and transactions on the command line", () => {
       expected: "an empty directory",
       found: { kind: "directory", version: outcomeVersion(refused.stdout), entry_count: 2 },
     });
-    assert.equal(await ok("cat", "/txn/hi"), "hello", "nothing of it was done");
+    assert.equal(
+      await ok("cat", "/txn/hi"),
+      "hello",
+      "no operation of the refused transaction was applied",
+    );
 
     await write({ op: "put", path: "/txn/no", text: "a", base64: "YQ==" });
-    assert.match(await fails(2, "txn", file), /line 3: expected one of/);
+    assert.match(await fails(2, "txn", file), /line 3: expected exactly one of the keys "text"/);
     await write({ op: "put", path: "/txn/no", colour: "red" });
-    assert.match(await fails(2, "txn", file), /line 3: colour/);
+    assert.match(await fails(2, "txn", file), /line 3: unknown key "colour"/);
     await write({ if: "exists", path: "/txn" });
     assert.match(await fails(2, "txn", file), /at least one operation/);
 
@@ -152,7 +160,7 @@ describe("the past and transactions on the command line", () => {
       stdio: ["pipe", "ignore", "pipe"],
     });
     child.stdin.end('{"op":"remove-tree","path":"/txn"}\n');
-    assert.match(await text(child.stderr), /committed 1 operations at index \d+/);
+    assert.match(await text(child.stderr), /committed 1 operation at index \d+/);
     assert.match(await fails(3, "ls", "/txn"), /NOT_FOUND|expected/);
   });
 

@@ -6,11 +6,11 @@ import { describe, it } from "node:test";
 import { LAUNCHER } from "../support/started-cluster.ts";
 import { TempDirectory } from "../support/temp-directory.ts";
 
-/** What a command that says little must not load: each costs tens of milliseconds at every start. */
+/** Modules that --help must not load: each adds tens of milliseconds to the start. */
 const HEAVY =
   /node_modules\/(?:pino|prom-client|koa|lmdb|msgpackr|valibot|cli-table3|@opentelemetry)\//;
 
-/** URLs of the modules that `ashlar` loads, as V8 counts them: Node's NODE_V8_COVERAGE. */
+/** Returns the URLs of the modules that `ashlar` loads, from the V8 coverage (NODE_V8_COVERAGE). */
 async function modulesLoadedBy(...commandArguments: string[]): Promise<readonly string[]> {
   await using directory = await TempDirectory.make();
   const { status } = spawnSync(process.execPath, [LAUNCHER, ...commandArguments], {
@@ -24,7 +24,7 @@ async function modulesLoadedBy(...commandArguments: string[]): Promise<readonly 
 }
 
 describe("the launcher", () => {
-  it("starts nothing to tell its version", async () => {
+  it("loads no module to print the version", async () => {
     const loaded = await modulesLoadedBy("--version");
     assert.deepEqual(
       loaded.filter((url) => url.includes("/dist/") || url.includes("/node_modules/")),
@@ -32,7 +32,7 @@ describe("the launcher", () => {
     );
   });
 
-  it("loads no heavy module to print its help", async () => {
+  it("loads no heavy module to print the help", async () => {
     const loaded = await modulesLoadedBy("--help");
     assert.ok(
       loaded.some((url) => url.includes("/dist/client/cli/")),

@@ -8,45 +8,50 @@ import { isAshlarError } from "../../shared/base/errors.ts";
 import { HEAL_TIMEOUT_MS, StartedCluster } from "../support/started-cluster.ts";
 
 const CALLERS = 4;
-/** Beyond what lives with the name, so that chunkservers follow the masters too. */
+/** Larger than an inline file, so that the writes need the chunkservers. */
 const FILE_BYTES = 40_000;
 
-/** A client that creates directories and puts files all the time, and remembers what was acknowledged. */
-class Load {
+/** Callers that make directories and put files until `end`, and record what was acknowledged. */
+class BackgroundLoad {
   readonly #fileSystem: FileSystem;
   readonly #running: Promise<unknown>;
   readonly directories: string[] = [];
   readonly files: string[] = [];
-  #isOver = false;
+  #isEnded = false;
 
   constructor(fileSystem: FileSystem) {
     this.#fileSystem = fileSystem;
     this.#running = Promise.all(Array.from({ length: CALLERS }, (_, caller) => this.#run(caller)));
   }
 
+  /** Number of acknowledged operations. */
   get count(): number {
     return this.directories.length + this.files.length;
   }
 
-  /** Resolves once `more` further operations were acknowledged: the cluster serves. */
-  async goesOn(more: number): Promise<void> {
+  /** Resolves when `more` further operations are acknowledged, which proves that the cluster serves. */
+  async waitForMore(more: number): Promise<void> {
     const goal = this.count + more;
     const untilMs = performance.now() + HEAL_TIMEOUT_MS;
     while (this.count < goal) {
-      assert.ok(performance.now() < untilMs, `the load goes on: ${this.count} of ${goal}`);
+      assert.ok(
+        performance.now() < untilMs,
+        `the cluster acknowledges operations: ${this.count} of ${goal}`,
+      );
       await Promise.race([sleep(20), this.#running]);
     }
   }
 
+  /** Stops the callers. Rejects if an operation failed. */
   async end(): Promise<void> {
-    this.#isOver = true;
+    this.#isEnded = true;
     await this.#running;
   }
 
   async #run(caller: number): Promise<void> {
-    for (let number = 0; !this.#isOver; number += 1) {
+    for (let number = 0; !this.#isEnded; number += 1) {
       const name = `/load/${caller}-${number}`;
-      // No operation fails: the client goes on at the next leader, and repeats under its session.
+      // No operation fails: the client retries at the next leader, under the same Raft client session.
       if (number % 4 === 3) {
         await this.#fileSystem.writeFile(`${name}.bin`, contentOf(name));
         this.files.push(name);
@@ -58,6 +63,7 @@ class Load {
   }
 }
 
+/** Returns the content of the file `name`. It differs from file to file. */
 function contentOf(name: string): Uint8Array {
   const [caller = 0, number = 0] = name.slice("/load/".length).split("-").map(Number);
   return randomBytes(FILE_BYTES, caller * 100_000 + number + 1);
@@ -72,7 +78,7 @@ describe("changing the masters of a cluster under load", () => {
     await started[Symbol.asyncDispose]();
   });
 
-  /** Runs the CLI, which must succeed. */
+  /** Runs a CLI command that must succeed. @returns stdout */
   async function run(...words: string[]): Promise<string> {
     const { status, stdout, stderr } = await started.run(...words);
     assert.equal(status, 0, `ashlar ${words.join(" ")}: ${stderr}`);
@@ -87,22 +93,22 @@ describe("changing the masters of a cluster under load", () => {
     return { ids: voters.map((master) => master.memberId), leader: leader.memberId };
   }
 
-  it("loses nothing that was acknowledged (G1): add, transfer, kill -9, remove the leader, replace", async () => {
+  it("keeps every acknowledged change (G1) through add, transfer, SIGKILL and removal of the leader", async () => {
     const { cluster, fileSystem } = started;
     await fileSystem.mkdir("/load");
-    const load = new Load(fileSystem);
-    await load.goesOn(40);
+    const load = new BackgroundLoad(fileSystem);
+    await load.waitForMore(40);
 
     await cluster.add("master", { basePort: 0, timeoutMs: HEAL_TIMEOUT_MS });
     assert.deepEqual((await mastersNow()).ids, [1, 2, 3, 4]);
     const { leader: first } = await mastersNow();
     await run("master", "transfer", "4");
     assert.equal((await mastersNow()).leader, 4);
-    await load.goesOn(20);
+    await load.waitForMore(20);
 
-    // The new leader dies at once; the others, one of which led before, go on and take it out.
+    // The new leader is killed at once. The other masters continue, and later remove a master.
     await cluster.kill("m4", "SIGKILL");
-    await load.goesOn(20);
+    await load.waitForMore(20);
     await cluster.start("m4");
     await run("master", "transfer", String(first));
     await run("master", "remove", String(first));
@@ -112,22 +118,22 @@ describe("changing the masters of a cluster under load", () => {
       [1, 2, 3, 4].filter((id) => id !== first),
     );
     await cluster.kill(`m${first}`, "SIGKILL");
-    await load.goesOn(20);
+    await load.waitForMore(20);
     await load.end();
 
     await using fresh = await connect({
       masters: afterRemoval.ids.map((id) => cluster.node(`m${id}`).address).slice(-1),
     });
-    const there = new Set<string>();
-    for await (const { displayName } of fresh.list("/load")) there.add(`/load/${displayName}`);
-    for (const name of load.directories) assert.ok(there.has(name), `${name} is there`);
+    const names = new Set<string>();
+    for await (const { displayName } of fresh.list("/load")) names.add(`/load/${displayName}`);
+    for (const name of load.directories) assert.ok(names.has(name), `${name} exists`);
     for (const name of load.files) {
       assert.deepEqual(Buffer.from(await fresh.readFile(`${name}.bin`)), contentOf(name));
     }
     assert.ok(load.files.length > 10 && load.directories.length > 50);
   });
 
-  it("takes a removed one back with its directory, and refuses one that nobody runs", async () => {
+  it("adds a removed master again with its directory, and refuses a master that is not running", async () => {
     const { cluster } = started;
     const { ids } = await mastersNow();
     const back = [1, 2, 3, 4].find((id) => !ids.includes(id));
@@ -137,11 +143,11 @@ describe("changing the masters of a cluster under load", () => {
     assert.equal(JSON.parse(early.stderr).error.code, "MEMBER_UNREACHABLE");
     await cluster.start(node.name);
     const untilMs = performance.now() + HEAL_TIMEOUT_MS;
-    // Until it listens and has caught up: what was begun is finished by the next one.
+    // Repeats until the master listens and has caught up. Each attempt continues the one before.
     for (;;) {
       const added = await started.run("master", "add", `${back}=${node.address}`);
       if (added.status === 0) break;
-      assert.ok(performance.now() < untilMs, `it can be added: ${added.stderr}`);
+      assert.ok(performance.now() < untilMs, `the removed master can be added: ${added.stderr}`);
     }
     assert.deepEqual((await mastersNow()).ids, [1, 2, 3, 4]);
     const shown = JSON.parse(await run("master", "status", "--json"));
@@ -153,7 +159,7 @@ describe("changing the masters of a cluster under load", () => {
     await cluster.kill(node.name, "SIGTERM");
   });
 
-  it("tells a client that names only removed masters why nobody answers", async () => {
+  it("tells a client that knows only removed masters why it cannot connect", async () => {
     const { ids } = await mastersNow();
     const [removed] = [1, 2, 3, 4].filter((id) => !ids.includes(id));
     const masters = [started.cluster.node(`m${removed}`).address];
@@ -162,18 +168,18 @@ describe("changing the masters of a cluster under load", () => {
       assert.match(error.hint ?? "", /removed/);
       return true;
     });
-    // While its process runs it says where the others are.
+    // While its process runs, a removed master returns the addresses of the members.
     await started.cluster.start(`m${removed}`);
     await using fileSystem = await connect({ masters });
     assert.equal((await fileSystem.stat("/load")).kind, "directory");
   });
 
-  it("says of a local cluster that comes up which of its masters are no members", async () => {
+  it("lists the masters that are not members when a local cluster starts", async () => {
     const { cluster } = started;
     const { ids } = await mastersNow();
     const outside = [1, 2, 3, 4].filter((id) => !ids.includes(id)).map((id) => `m${id}`);
     const { stderr } = await started.run("cluster", "up", "--dir", cluster.directory);
-    assert.match(stderr, new RegExp(`3 masters .*\\n${outside} runs and is no member`));
+    assert.match(stderr, new RegExp(`3 masters .*\\n${outside} is running but is not a member`));
     const shown = JSON.parse(await run("cluster", "up", "--json", "--dir", cluster.directory));
     assert.deepEqual(shown.outsiders, outside);
   });

@@ -10,7 +10,7 @@ import { runAshlar, StartedCluster } from "../support/started-cluster.ts";
 
 const OTHER_CLUSTER = "00112233445566778899aabbccddeeff";
 
-describe("daemons that cannot start say why and exit with the error's status", () => {
+describe("a daemon that cannot start reports the error and exits with its status", () => {
   let work: string;
   before(async () => {
     work = await mkdtemp(join(tmpdir(), "ashlar-test-"));
@@ -22,7 +22,7 @@ describe("daemons that cannot start say why and exit with the error's status", (
   const chunkserver = (...flags: string[]) =>
     runAshlar(["chunkserver", "--masters", "127.0.0.1:1", "--http", "none", ...flags]);
 
-  it("on a port that is in use, with the port and exit status 2", async () => {
+  it("when the port is in use", async () => {
     const holder = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => holder.once("listening", resolve));
     const { port } = holder.address() as { port: number };
@@ -33,7 +33,7 @@ describe("daemons that cannot start say why and exit with the error's status", (
     assert.match(result.stderr, new RegExp(listen));
   });
 
-  it("on a config file that is not TOML, with file and line", async () => {
+  it("when the config file is not TOML, with file and line", async () => {
     const path = join(work, "bad.toml");
     await writeFile(path, 'dataDir = "/tmp/x"\nthis is not toml\n');
     const result = await chunkserver("--config", path);
@@ -41,7 +41,7 @@ describe("daemons that cannot start say why and exit with the error's status", (
     assert.match(result.stderr, /bad\.toml:2/);
   });
 
-  it("on a config file that is not there, or is a directory", async () => {
+  it("when the config file does not exist or is a directory", async () => {
     const missing = await chunkserver("--config", join(work, "nothing.toml"));
     assert.equal(missing.status, 2);
     assert.match(missing.stderr, /nothing\.toml/);
@@ -49,7 +49,7 @@ describe("daemons that cannot start say why and exit with the error's status", (
     assert.equal(directory.status, 2);
   });
 
-  it("on an unknown key, with the nearest one", async () => {
+  it("when the config file has an unknown key, with the nearest known key", async () => {
     const path = join(work, "typo.toml");
     await writeFile(path, `dataDir = "${work}/typo"\nreserveByte = 5\n`);
     await chmod(path, 0o600);
@@ -59,7 +59,7 @@ describe("daemons that cannot start say why and exit with the error's status", (
   });
 });
 
-describe("strangers and members of other clusters", () => {
+describe("a cluster and processes that do not belong to it", () => {
   let started: StartedCluster;
   before(async () => {
     started = await StartedCluster.start({ masters: 1, chunkservers: 1 });
@@ -68,7 +68,7 @@ describe("strangers and members of other clusters", () => {
     await started[Symbol.asyncDispose]();
   });
 
-  it("refuses a client that wants another cluster with WRONG_CLUSTER", async () => {
+  it("refuses a client of another cluster with WRONG_CLUSTER", async () => {
     const { masters } = started.cluster;
     await assert.rejects(
       connect({ masters, clusterId: OTHER_CLUSTER, timeoutMs: 5_000 }),
@@ -76,12 +76,12 @@ describe("strangers and members of other clusters", () => {
     );
   });
 
-  it("lives on when garbage is sent to its ports", async () => {
+  it("keeps serving when garbage is sent to its ports", async () => {
     const { connect: connectSocket } = await import("node:net");
     for (const node of started.cluster.nodes) {
       const [host = "", port = ""] = node.address.split(":");
       const socket = connectSocket({ host, port: Number(port) });
-      socket.on("error", () => {}); // It will be cut off.
+      socket.on("error", () => {}); // The server closes the connection.
       socket.write(Buffer.alloc(100_000, 0x5a));
       await new Promise((resolve) => socket.once("close", resolve));
     }
@@ -90,7 +90,7 @@ describe("strangers and members of other clusters", () => {
     assert.equal(Buffer.from(bytes).toString(), "fine");
   });
 
-  it("does not let a second process use a data directory", async () => {
+  it("refuses a second process on the same data directory", async () => {
     const config = join(started.cluster.directory, "c1", "config.toml");
     const result = await runAshlar([
       "chunkserver",

@@ -18,7 +18,7 @@ describe("files and trees of unusual shape", () => {
     await started[Symbol.asyncDispose]();
   });
 
-  it("puts and reads a sparse file of 5 GB without sending its holes", async () => {
+  it("puts and reads a sparse file of 5 GiB without sending its holes", async () => {
     const { fileSystem, work } = started;
     const path = join(work, "sparse");
     const sizeBytes = 5 * GIB;
@@ -43,7 +43,7 @@ describe("files and trees of unusual shape", () => {
     );
   });
 
-  it("lists 10,000 files of one directory, each once, in byte order", async () => {
+  it("lists 10,000 files of one directory once each, in byte order", async () => {
     const { fileSystem } = started;
     await fileSystem.mkdir("/many");
     const numbers = Array.from({ length: 10_000 }, (_, index) => index);
@@ -61,7 +61,7 @@ describe("files and trees of unusual shape", () => {
     await assert.rejects(fileSystem.stat("/many"), { code: "NOT_FOUND" });
   });
 
-  it("makes, walks and removes a tree 500 levels deep", async () => {
+  it("makes, walks and removes a tree that is 500 levels deep", async () => {
     const { fileSystem } = started;
     const path = `/deep${"/d".repeat(499)}`;
     await fileSystem.mkdir(path, { parents: true });
@@ -74,7 +74,7 @@ describe("files and trees of unusual shape", () => {
     await assert.rejects(fileSystem.stat("/deep"), { code: "NOT_FOUND" });
   });
 
-  it("keeps names as bytes: newlines, controls, and what is not UTF-8", async () => {
+  it("keeps names with newlines, control characters and bytes that are not UTF-8", async () => {
     const { fileSystem } = started;
     const names = [
       Buffer.from("new\nline"),

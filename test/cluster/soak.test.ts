@@ -8,7 +8,7 @@ import type { SoakReport } from "../../scripts/soak/soak-report.ts";
 const SOAK = fileURLToPath(new URL("../../scripts/soak-meta.mjs", import.meta.url));
 const missing = await missingRequirements(["power-cut"]);
 
-/** Runs the soak to its end. */
+/** Runs the soak and resolves when it exits. */
 function soak(
   ...parameters: string[]
 ): Promise<{ status: number; stdout: string; stderr: string }> {
@@ -21,9 +21,9 @@ function soak(
   });
 }
 
-describe("real file systems that lose their power", () => {
-  // It mounts, which takes root; elsewhere the run says that it was left out, and why.
-  it("keep what was acknowledged: the leader's, a chunkserver's, all masters' at once (G1, G6)", {
+describe("the soak with power cuts of real file systems", () => {
+  // The soak mounts file systems, which needs root. Without root the test is skipped with the reason.
+  it("loses nothing acknowledged when the leader, a chunkserver or all masters lose power (G1, G6)", {
     skip: missing.length > 0 && `this machine lacks ${missing.join("; ")}`,
   }, async () => {
     const faults = ["--faults", "power-cut", "--power-cuts", "3"];
@@ -35,7 +35,7 @@ describe("real file systems that lose their power", () => {
     assert.equal(status, 0);
   });
 
-  it("are not looked for where the options make no sense", async () => {
+  it("refuses an unknown kind of fault", async () => {
     const { status, stderr } = await soak("--faults", "earthquake");
     assert.equal(status, 2);
     assert.match(stderr, /expected names among power-cut, .*: found "earthquake"/);

@@ -8,12 +8,12 @@ import { LAUNCHER, runAshlar, StartedCluster } from "../support/started-cluster.
 
 const WRITERS = 4;
 
-/** One event or one commit, as both can say it: where in the log, and what path. */
+/** An event of the watch or a commit of a writer: the log index and the path. */
 type Line = readonly [index: number, path: string];
 
 const text = (bytes: Uint8Array | null): string => Buffer.from(bytes ?? []).toString();
 
-/** `ashlar watch`, as its users run it. */
+/** A running `ashlar watch` with its output. */
 class WatchCommand {
   readonly lines: Line[] = [];
   readonly #child;
@@ -39,7 +39,8 @@ class WatchCommand {
     });
   }
 
-  async reached(count: number): Promise<void> {
+  /** Resolves when at least `count` lines were printed. */
+  async waitForLines(count: number): Promise<void> {
     while (this.lines.length < count) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -47,7 +48,7 @@ class WatchCommand {
     }
   }
 
-  /** Ctrl-C. @returns the exit status. */
+  /** Sends SIGINT, as Ctrl-C does. @returns the exit status */
   async interrupt(): Promise<unknown> {
     this.#child.kill("SIGINT");
     const [status] = await this.#exited;
@@ -64,7 +65,7 @@ describe("a watch over a cluster whose masters are killed (G15)", () => {
     await started[Symbol.asyncDispose]();
   });
 
-  it("shows every change once, in the order of the log, through kill -9 of each master", async () => {
+  it("prints every change once, in log order, while each master is killed in turn", async () => {
     const { cluster, fileSystem } = started;
     const { index: from } = await fileSystem.mkdir("/work");
     const command = new WatchCommand(cluster.directory, "--from", String(from));
@@ -90,7 +91,7 @@ describe("a watch over a cluster whose masters are killed (G15)", () => {
     const writing = Array.from({ length: WRITERS }, (_, writer) => write(writer));
     const leader = await started.leaderName();
     const names = cluster.nodes.filter((node) => node.role === "master").map(({ name }) => name);
-    // The leader first; whoever leads then is among the others.
+    // The leader first; the next leader is among the others.
     for (const name of [leader, ...names.filter((each) => each !== leader)]) {
       const before = seen.length;
       await cluster.kill(name, "SIGKILL");
@@ -98,7 +99,9 @@ describe("a watch over a cluster whose masters are killed (G15)", () => {
       await cluster.start(name);
       await cluster.waitUntil(
         (status) =>
-          status.masters.every((master) => master.role !== "unreachable") ? null : "one is away",
+          status.masters.every((master) => master.role !== "unreachable")
+            ? null
+            : "a master is unreachable",
         { timeoutMs: 30_000 },
       );
     }
@@ -107,16 +110,16 @@ describe("a watch over a cluster whose masters are killed (G15)", () => {
     const last = await fileSystem.create("/work/last");
     committed.push([last.index, "/work/last"]);
     await watching;
-    await command.reached(committed.length);
+    await command.waitForLines(committed.length);
 
     const expected = committed.sort(([left], [right]) => left - right);
     assert.deepEqual(seen, expected);
     assert.deepEqual(command.lines, expected);
     assert.equal(await command.interrupt(), 130);
-    assert.match(command.stderr, /^To go on from here: --from \d+:\d+$/m);
+    assert.match(command.stderr, /^To continue from here: --from \d+:\d+$/m);
     assert.doesNotMatch(command.stderr, /CANCELLED|interrupted/);
 
-    // Each master has the same feed, from its own store.
+    // Each master serves the same feed from its own store.
     for (const address of masters) {
       await using single = await connect({ masters: [address], clusterId });
       const lines: Line[] = [];
@@ -128,7 +131,7 @@ describe("a watch over a cluster whose masters are killed (G15)", () => {
     }
   });
 
-  it("refuses a place that the log has not reached, with the status of wrong usage", async () => {
+  it("refuses a position beyond the end of the log with the status of wrong usage", async () => {
     const { status, stderr } = await runAshlar(["watch", "--json", "--from", "99999999999", "/"], {
       ASHLAR_CLUSTER: started.cluster.directory,
     });

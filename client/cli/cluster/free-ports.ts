@@ -4,10 +4,11 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 const HOST = "127.0.0.1";
 
 /**
- * `count` addresses on the loopback: consecutive ports from `basePort`, or any free ones for 0.
- * They are probed by listening on all of them at once, so that none is handed out twice.
+ * Returns `count` free addresses on the loopback: consecutive ports from `basePort`, or any free
+ * ports for 0. All of them are listened on at the same time, so no port is returned twice. Another
+ * process can take a port after the return.
  *
- * @throws {AshlarError} ADDRESS_IN_USE naming the first port that is taken
+ * @throws {AshlarError} ADDRESS_IN_USE with the first port that is not free
  */
 export async function freeAddresses(basePort: number, count: number): Promise<string[]> {
   const servers: Server[] = [];
@@ -28,8 +29,8 @@ function listen(server: Server, port: number): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       reject(
-        new AshlarError("ADDRESS_IN_USE", `Cannot use port ${port} on ${HOST}: ${error.code}`, {
-          hint: "Choose other ports with --base-port P, or --base-port 0 for any that are free",
+        new AshlarError("ADDRESS_IN_USE", `Cannot listen on ${HOST}:${port}: ${error.code}`, {
+          hint: "Choose other ports with --base-port PORT, or any free ports with --base-port 0",
           cause: error,
         }),
       );

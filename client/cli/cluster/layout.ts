@@ -25,6 +25,7 @@ export interface NodePaths {
   readonly process: string;
 }
 
+/** Returns the paths of the files of the node `name`. */
 export function nodePaths(clusterDirectory: string, name: string): NodePaths {
   const directory = join(resolve(clusterDirectory), name);
   return {
@@ -36,31 +37,36 @@ export function nodePaths(clusterDirectory: string, name: string): NodePaths {
   };
 }
 
+/** What a new local cluster consists of. */
 export interface ClusterPlan {
+  /** Number of masters. */
   readonly masters: number;
+  /** Number of chunkservers. */
   readonly chunkservers: number;
-  /** Addresses to take, in the order m1, its HTTP, m2, …, c1, its HTTP, …: two a node. */
+  /** Two addresses per node, in the order m1, HTTP of m1, m2, …, c1, HTTP of c1, …. */
   readonly addresses: readonly string[];
-  /** Config keys for every master or chunkserver, over the defaults of a local cluster. */
+  /** Config keys of every master. They override the defaults of a local cluster. */
   readonly masterSettings: Readonly<Record<string, string | number | boolean>>;
+  /** As `masterSettings`, for every chunkserver. */
   readonly chunkserverSettings: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** Writes a new cluster's files. Nothing runs yet. */
+/** Writes the files of a new cluster. Starts no process. */
 export async function createClusterFiles(
   directory: string,
   plan: ClusterPlan,
 ): Promise<ClusterFile> {
   const nodes: LocalNode[] = [];
-  const take = (role: LocalNode["role"], count: number): void => {
+  const addNodes = (role: LocalNode["role"], count: number): void => {
     for (let number = 1; number <= count; number += 1) {
       const [address, http] = plan.addresses.slice(nodes.length * 2, nodes.length * 2 + 2);
-      if (address === undefined || http === undefined) throw new Error("Two addresses a node");
+      if (address === undefined || http === undefined)
+        throw new Error("The plan has two addresses for each node");
       nodes.push({ name: `${role === "master" ? "m" : "c"}${number}`, role, address, http });
     }
   };
-  take("master", plan.masters);
-  take("chunkserver", plan.chunkservers);
+  addNodes("master", plan.masters);
+  addNodes("chunkserver", plan.chunkservers);
   const clusterId = randomBytes(16).toString("hex");
   const cluster: ClusterFile = { schema: "ashlar.local-cluster/1", clusterId, nodes };
   await mkdir(directory, { recursive: true });
@@ -69,7 +75,7 @@ export async function createClusterFiles(
   return cluster;
 }
 
-/** Writes one more node's files. A master among them waits to be added. */
+/** Writes the files of one more node. A new master is configured to join the Raft group. */
 export async function addNodeFiles(
   directory: string,
   before: ClusterFile,
@@ -95,7 +101,7 @@ export async function addNodeFiles(
   return { cluster, node };
 }
 
-/** The number in the name: of a master its member's. */
+/** Returns the number in the name of a node. For a master it is the member id. */
 export function numberOf({ name }: LocalNode): number {
   return Number(name.slice(1));
 }
@@ -115,7 +121,7 @@ async function writeNodeConfig(
           ...common,
           memberId: numberOf(node),
           members: masters.map((master) => `${numberOf(master)}=${master.address}`),
-          // A local cluster is for looking at: a lost server is noticed and repaired in seconds.
+          // A local cluster is for experiments: a lost server is detected and repaired in seconds.
           serverDeadMs: 3_000,
           repairDelayMs: 2_000,
           defaultCopies: Math.min(3, plan.chunkservers),
@@ -127,7 +133,7 @@ async function writeNodeConfig(
           ...common,
           masters: masters.map((master) => master.address),
           listen: node.address,
-          // Many chunkservers share one disk here, so each keeps but a little of it free.
+          // Many chunkservers share one disk, so each reserves little of it.
           reserveBytes: 256 * 1024 * 1024,
           ...plan.chunkserverSettings,
         };

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { formatCount } from "../../../shared/display/format.ts";
 import {
   type ClusterFile,
   type LocalNode,
@@ -11,26 +12,28 @@ import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import { connect } from "../../connect.ts";
 import { freeAddresses } from "./free-ports.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
-import { logTail, runningPid, signalNode, startNode, waitUntilGone } from "./node-process.ts";
+import { logTail, runningPid, signalNode, startNode, waitForExit } from "./node-process.ts";
 
+/** What `cluster up` starts. The counts and addresses apply to a new cluster only. */
 export interface UpOptions {
   readonly directory: string;
   readonly masters: number;
   readonly chunkservers: number;
-  /** First of the ports that a new cluster takes, two a node; 0: any that are free. */
+  /** First port of a new cluster, which takes two per node; 0 for any free ports. */
   readonly basePort: number;
-  /** Config keys over the defaults of a local cluster, for a new cluster. */
+  /** Config keys of a new cluster. They override the defaults of a local cluster. */
   readonly masterSettings?: Readonly<Record<string, string | number | boolean>>;
   readonly chunkserverSettings?: Readonly<Record<string, string | number | boolean>>;
   readonly timeoutMs: number;
 }
 
+/** One node and its process. */
 export interface NodeState {
   readonly name: string;
   readonly role: LocalNode["role"];
   readonly address: string;
   readonly http: string;
-  /** null: it does not run. */
+  /** null if the process is not running. */
   readonly pid: number | null;
   readonly log: string;
 }
@@ -40,8 +43,8 @@ const TERMINATE_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 5_000;
 
 /**
- * The cluster that `ashlar cluster` keeps in a directory: real processes on the loopback, one for
- * each node, that live on when the command that started them ends.
+ * A local cluster, which `ashlar cluster` keeps in a directory: one process per node, on the
+ * loopback. The processes outlive the command that starts them.
  */
 export class LocalCluster {
   readonly directory: string;
@@ -52,17 +55,17 @@ export class LocalCluster {
     this.#file = file;
   }
 
-  /** The cluster that is there. @throws {AshlarError} NOT_FOUND */
+  /** Opens the cluster in `directory`. @throws {AshlarError} NOT_FOUND */
   static async open(directory: string): Promise<LocalCluster> {
     return new LocalCluster(directory, await requireClusterFile(directory));
   }
 
   /**
-   * Makes the cluster if it is not there, starts the nodes that do not run, and resolves when it
-   * serves: a leader, and every chunkserver live.
+   * Creates the cluster if it does not exist and starts the nodes that are not running. Resolves when
+   * the cluster serves: there is a leader, and every chunkserver is live.
    *
-   * @throws {AshlarError} ADDRESS_IN_USE; UNAVAILABLE with the log of the node that ended, or with
-   *   what was still missing at the deadline.
+   * @throws {AshlarError} ADDRESS_IN_USE; UNAVAILABLE with the log of a node that exited;
+   *   DEADLINE_EXCEEDED with the condition that was not met.
    */
   static async up(options: UpOptions): Promise<LocalCluster> {
     const { directory, masters, chunkservers, basePort } = options;
@@ -95,22 +98,23 @@ export class LocalCluster {
     return this.#file.nodes;
   }
 
-  /** Addresses of the masters: what a client connects to. */
+  /** Addresses of the masters, for clients. */
   get masters(): string[] {
     return this.#file.nodes.filter((node) => node.role === "master").map((node) => node.address);
   }
 
-  /** @throws {AshlarError} NOT_FOUND naming the nodes that there are */
+  /** Returns the node `name`. @throws {AshlarError} NOT_FOUND with the names of all nodes */
   node(name: string): LocalNode {
     const node = this.#file.nodes.find((each) => each.name === name);
     if (node !== undefined) return node;
     const names = this.#file.nodes.map((each) => each.name).join(", ");
     throw new AshlarError(
       "NOT_FOUND",
-      `Cannot find node "${name}" in ${this.directory}: there are ${names}`,
+      `Cannot find the node in ${this.directory}: expected one of ${names}: current value is "${name}"`,
     );
   }
 
+  /** Returns the state of every node, in the order of cluster.json. */
   async states(): Promise<NodeState[]> {
     return Promise.all(
       this.#file.nodes.map(async (node) => ({
@@ -121,19 +125,23 @@ export class LocalCluster {
     );
   }
 
-  /** Sends a signal to one node; for SIGKILL and SIGTERM waits until it is gone. */
+  /**
+   * Sends a signal to one node. For SIGKILL and SIGTERM it resolves when the process has exited.
+   *
+   * @throws {AshlarError} NOT_FOUND; UNAVAILABLE if the node is not running
+   */
   async kill(name: string, signal: NodeJS.Signals | number): Promise<void> {
     const node = this.node(name);
     if (!(await signalNode(this.directory, node, signal))) {
-      throw new AshlarError("UNAVAILABLE", `Cannot signal ${name}: it does not run`, {
+      throw new AshlarError("UNAVAILABLE", `Cannot signal ${name}: the node is not running`, {
         hint: `ashlar cluster start ${name}`,
       });
     }
-    const ends = signal === "SIGKILL" || signal === 9 || signal === "SIGTERM" || signal === 15;
-    if (ends) await waitUntilGone(this.directory, node, TERMINATE_TIMEOUT_MS);
+    const isFatal = signal === "SIGKILL" || signal === 9 || signal === "SIGTERM" || signal === 15;
+    if (isFatal) await waitForExit(this.directory, node, TERMINATE_TIMEOUT_MS);
   }
 
-  /** Starts one node. Does not wait for it to serve. @returns its pid */
+  /** Starts one node unless it is running. Resolves before the node serves. @returns the pid */
   async start(name: string): Promise<number> {
     const node = this.node(name);
     const pid = await runningPid(this.directory, node);
@@ -141,7 +149,8 @@ export class LocalCluster {
   }
 
   /**
-   * Adds a node: a master to the Raft group, a chunkserver to the fleet. Resolves when it counts.
+   * Adds and starts a node: a master of the Raft group, or a chunkserver. Resolves when a new master
+   * has its vote and a new chunkserver is live.
    *
    * @throws {AshlarError} ADDRESS_IN_USE; DEADLINE_EXCEEDED; what `Masters.add` throws
    */
@@ -154,13 +163,13 @@ export class LocalCluster {
     const { cluster, node } = await addNodeFiles(this.directory, this.#file, { role, addresses });
     this.#file = cluster;
     await startNode(this.directory, node);
-    if (role === "master") await this.#admit(node, timeoutMs);
+    if (role === "master") await this.#addMember(node, timeoutMs);
     await this.waitUntilServing(timeoutMs);
     return node;
   }
 
-  /** The process takes a moment before it answers. */
-  async #admit(node: LocalNode, timeoutMs: number): Promise<void> {
+  /** Adds a new master to the Raft group. Retries until the process responds. */
+  async #addMember(node: LocalNode, timeoutMs: number): Promise<void> {
     const { masters, clusterId } = this;
     await using fileSystem = await connect({ masters, clusterId, timeoutMs });
     const untilMs = performance.now() + timeoutMs;
@@ -170,17 +179,17 @@ export class LocalCluster {
         await fileSystem.masters.add(added, { catchUpTimeoutMs: timeoutMs });
         return;
       } catch (error) {
-        const isEarly = isAshlarError(error, "MEMBER_UNREACHABLE");
-        if (!isEarly || performance.now() > untilMs) throw error;
+        const isUnreachable = isAshlarError(error, "MEMBER_UNREACHABLE");
+        if (!isUnreachable || performance.now() > untilMs) throw error;
         await sleep(POLL_MS);
       }
     }
   }
 
   /**
-   * Stops every node in good order, chunkservers first; what does not end in time is killed.
+   * Stops every node in order, chunkservers first. A node that does not exit in time is killed.
    *
-   * @returns names of the nodes that had to be killed
+   * @returns the names of the nodes that were killed
    */
   async down(): Promise<string[]> {
     const killed: string[] = [];
@@ -195,44 +204,44 @@ export class LocalCluster {
     return killed;
   }
 
-  /** @returns false if it had to be killed */
+  /** Stops one node. @returns false if it was killed */
   async #stop(node: LocalNode): Promise<boolean> {
     if (!(await signalNode(this.directory, node, "SIGTERM"))) return true;
-    // A stopped process (SIGSTOP) takes no SIGTERM before it goes on.
+    // A process stopped by SIGSTOP handles SIGTERM only after SIGCONT.
     await signalNode(this.directory, node, "SIGCONT");
-    if (await waitUntilGone(this.directory, node, TERMINATE_TIMEOUT_MS)) return true;
+    if (await waitForExit(this.directory, node, TERMINATE_TIMEOUT_MS)) return true;
     await signalNode(this.directory, node, "SIGKILL");
-    await waitUntilGone(this.directory, node, KILL_TIMEOUT_MS);
+    await waitForExit(this.directory, node, KILL_TIMEOUT_MS);
     return false;
   }
 
-  /** Masters of this directory that are no members: they were removed, or wait to be added. */
+  /** Returns the masters in this directory that are not members: removed, or never added. */
   async nonMembers(timeoutMs: number): Promise<LocalNode[]> {
     const { masters } = await this.status(timeoutMs);
     const members = new Set<number>(masters.map((master) => master.memberId));
     return this.nodes.filter((node) => node.role === "master" && !members.has(numberOf(node)));
   }
 
-  /** Resolves when there is a leader and every chunkserver is live. */
+  /** Resolves when there is a leader, all masters respond and every chunkserver is live. */
   async waitUntilServing(timeoutMs: number): Promise<ClusterStatus> {
-    return this.waitUntil((status) => missing(this.#file, status), {
+    return this.waitUntil((status) => missingCondition(this.#file, status), {
       timeoutMs,
       needsAllProcesses: true,
     });
   }
 
   /**
-   * Polls the status until `problem` answers null.
+   * Polls the status until `problem` returns null.
    *
-   * @param problem what is still missing, for the error at the deadline
-   * @throws {AshlarError} DEADLINE_EXCEEDED; UNAVAILABLE if a node ended and all are needed
+   * @param problem returns the condition that is not met, for the error at the deadline
+   * @throws {AshlarError} DEADLINE_EXCEEDED; UNAVAILABLE if a node exits and `needsAllProcesses` is set
    */
   async waitUntil(
     problem: (status: ClusterStatus) => string | null,
     options: { readonly timeoutMs: number; readonly needsAllProcesses?: boolean },
   ): Promise<ClusterStatus> {
     const deadlineMs = performance.now() + options.timeoutMs;
-    let lastProblem = "no master answers";
+    let lastProblem = "no master responds";
     while (performance.now() < deadlineMs) {
       if (options.needsAllProcesses === true) await this.#requireAllRunning();
       try {
@@ -248,11 +257,12 @@ export class LocalCluster {
     }
     throw new AshlarError(
       "DEADLINE_EXCEEDED",
-      `The cluster in ${this.directory} was not ready within ${options.timeoutMs} ms: ${lastProblem}`,
+      `Cannot start the cluster in ${this.directory} within ${options.timeoutMs} ms: ${lastProblem}`,
       { hint: `ashlar cluster logs --dir ${this.directory}` },
     );
   }
 
+  /** Returns the status of the cluster over a new connection. @throws {AshlarError} */
   async status(timeoutMs: number): Promise<ClusterStatus> {
     await using fileSystem = await connect({
       masters: this.masters,
@@ -268,17 +278,19 @@ export class LocalCluster {
       const tail = await logTail(this.directory, node, 5);
       throw new AshlarError(
         "UNAVAILABLE",
-        `${node.name} ended while the cluster was starting; its log ends with:\n  ${tail.join("\n  ")}`,
+        `${node.name} exited while the cluster was starting; the end of its log:\n  ${tail.join("\n  ")}`,
         { hint: `ashlar cluster logs ${node.name} --dir ${this.directory}` },
       );
     }
   }
 }
 
-function missing(file: ClusterFile, status: ClusterStatus): string | null {
+/** Returns the condition of a serving cluster that is not met; null if all are. */
+function missingCondition(file: ClusterFile, status: ClusterStatus): string | null {
   const wanted = file.nodes.filter((node) => node.role === "chunkserver").length;
   const live = status.chunkservers.filter((server) => server.state === "live").length;
   if (live < wanted) return `${live} of ${wanted} chunkservers are live`;
   const unreachable = status.masters.filter((master) => master.role === "unreachable").length;
-  return unreachable === 0 ? null : `${unreachable} masters do not answer`;
+  if (unreachable === 0) return null;
+  return `no response from ${formatCount(unreachable, "master")}`;
 }

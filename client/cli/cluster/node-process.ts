@@ -7,13 +7,14 @@ import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
 import { hasProcess, readProcessStat } from "../../../shared/platform/procfs.ts";
 import { nodePaths } from "./layout.ts";
 
-/** A process that was started; `startTicks` tells it from a later one with the same pid. */
+/** Content of process.json: the process of a node. */
 interface ProcessRecord {
   readonly pid: number;
+  /** Start time, which distinguishes the process from a later one with the same pid. */
   readonly startTicks: string | null;
 }
 
-/** The launcher `scripts/ashlar`, seen from this file in the sources and in dist/. */
+/** Returns the path of the launcher, scripts/ashlar, relative to this file in client/ or in dist/. */
 async function launcherPath(): Promise<string> {
   for (const up of ["../../../scripts/ashlar", "../../../../scripts/ashlar"]) {
     const path = fileURLToPath(new URL(up, import.meta.url));
@@ -21,13 +22,13 @@ async function launcherPath(): Promise<string> {
       await readFile(path);
       return path;
     } catch {
-      // The other one then.
+      // Try the other path.
     }
   }
-  throw new AshlarError("INTERNAL", "Cannot find scripts/ashlar beside this program");
+  throw new AshlarError("INTERNAL", "Cannot find scripts/ashlar in the directory of this program");
 }
 
-/** The pid of the node's process, or null if it does not run. */
+/** Returns the pid of the node's process; null if it is not running. */
 export async function runningPid(directory: string, node: LocalNode): Promise<number | null> {
   let record: ProcessRecord;
   try {
@@ -41,7 +42,12 @@ export async function runningPid(directory: string, node: LocalNode): Promise<nu
   return isSame ? record.pid : null;
 }
 
-/** Starts the node's process, detached, its output appended to its log. Does not wait for it to serve. */
+/**
+ * Starts the process of a node, detached, with its output appended to the node's log. Resolves before
+ * the node serves.
+ *
+ * @returns the pid
+ */
 export async function startNode(directory: string, node: LocalNode): Promise<number> {
   const paths = nodePaths(directory, node.name);
   const launcher = await launcherPath();
@@ -52,7 +58,7 @@ export async function startNode(directory: string, node: LocalNode): Promise<num
       stdio: ["ignore", log.fd, log.fd],
       cwd: "/",
     });
-    child.once("error", () => {}); // There is no pid then, which is told below.
+    child.once("error", () => {}); // Without a pid, the error is thrown below.
     const pid = child.pid;
     if (pid === undefined) throw new AshlarError("INTERNAL", `Cannot start ${node.name}`);
     child.unref();
@@ -64,7 +70,7 @@ export async function startNode(directory: string, node: LocalNode): Promise<num
   }
 }
 
-/** Sends `signal` to the node's process. @returns false if it does not run */
+/** Sends `signal` to the process of a node. @returns false if it is not running */
 export async function signalNode(
   directory: string,
   node: LocalNode,
@@ -76,14 +82,14 @@ export async function signalNode(
     process.kill(pid, signal);
     return true;
   } catch (error) {
-    // It ended between the look and the signal.
+    // The process exited after the check above.
     if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
     throw error;
   }
 }
 
-/** Resolves to true when the process is gone, to false if it is still there after `timeoutMs`. */
-export async function waitUntilGone(
+/** Resolves to true when the process has exited, to false if it still runs after `timeoutMs`. */
+export async function waitForExit(
   directory: string,
   node: LocalNode,
   timeoutMs: number,
@@ -97,7 +103,7 @@ export async function waitUntilGone(
   return true;
 }
 
-/** The last `lineCount` lines of the node's log. */
+/** Returns the last `lineCount` lines of the node's log; none if there is no log. */
 export async function logTail(
   directory: string,
   node: LocalNode,

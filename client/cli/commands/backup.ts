@@ -2,7 +2,7 @@ import { rename, rm } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
-import { formatSize } from "../../../shared/display/format.ts";
+import { formatCount, formatSize } from "../../../shared/display/format.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import { NodeDisk } from "../../../shared/platform/node-disk.ts";
 import type { BackupHead } from "../../../shared/protocol/backup-api.ts";
@@ -11,14 +11,16 @@ import type { BackupPart } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { ProgressBar } from "../progress.ts";
 
-interface Summary {
+/** Facts about a backup that was written or verified. */
+interface BackupSummary {
   readonly head: BackupHead;
   readonly rowCount: number;
   readonly sizeBytes: number;
 }
 
 export const run: RunCommand = async (context, [file], options) => {
-  if (file === undefined) throw new AshlarError("INVALID_ARGUMENT", "Cannot back up: name a file");
+  if (file === undefined)
+    throw new AshlarError("INVALID_ARGUMENT", "Cannot back up: expected the path of a file");
   const path = resolve(file);
   const isVerify = options["verify"] === true;
   const bar = new ProgressBar(context.output, {
@@ -36,21 +38,20 @@ export const run: RunCommand = async (context, [file], options) => {
   }
 };
 
-/** Under a temporary name, checked and then renamed: what has the name is a backup that is whole. */
+/**
+ * Writes the backup under a temporary name, verifies it and renames it: a file with the final name is
+ * a complete backup.
+ */
 async function write(
   context: CommandContext,
   path: string,
   { bar, isForced }: { readonly bar: ProgressBar; readonly isForced: boolean },
-): Promise<Summary> {
+): Promise<BackupSummary> {
   const disk = new NodeDisk(dirname(path));
   if (!isForced && (await disk.list(".")).some((entry) => entry.name === basename(path))) {
-    throw new AshlarError(
-      "ALREADY_EXISTS",
-      `Cannot write the backup ${path}: it is there already`,
-      {
-        hint: "Choose another name, or --force to replace it",
-      },
-    );
+    throw new AshlarError("ALREADY_EXISTS", `Cannot write the backup ${path}: file exists`, {
+      hint: "Choose another name, or pass --force to replace the file",
+    });
   }
   const partial = `${path}.partial-${process.pid}`;
   try {
@@ -88,7 +89,11 @@ function writePart(writer: BackupWriter, part: BackupPart): Promise<void> {
   return writer.part(part.bytes, part.rowCount);
 }
 
-async function verify(context: CommandContext, path: string, bar: ProgressBar): Promise<Summary> {
+async function verify(
+  context: CommandContext,
+  path: string,
+  bar: ProgressBar,
+): Promise<BackupSummary> {
   const file = await new NodeDisk(dirname(path)).open(basename(path), "read");
   try {
     const reader = new BackupReader(file, createHasher().hasher);
@@ -108,7 +113,7 @@ async function verify(context: CommandContext, path: string, bar: ProgressBar): 
 async function print(
   { output }: CommandContext,
   path: string,
-  { summary, isVerify }: { readonly summary: Summary; readonly isVerify: boolean },
+  { summary, isVerify }: { readonly summary: BackupSummary; readonly isVerify: boolean },
 ): Promise<void> {
   const { head, rowCount, sizeBytes } = summary;
   const stateHash = toHex(head.stateHash);
@@ -126,8 +131,8 @@ async function print(
     });
     return;
   }
-  const word = isVerify ? "is whole" : "written";
+  const word = isVerify ? "is complete" : "written";
   await output.line(
-    `${path} ${word}: cluster ${head.clusterId} at index ${head.index}, ${rowCount} rows, ${formatSize(sizeBytes, true)}, state hash ${stateHash}`,
+    `${path} ${word}: cluster ${head.clusterId} at index ${head.index}, ${formatCount(rowCount, "row")}, ${formatSize(sizeBytes, true)}, state hash ${stateHash}`,
   );
 }

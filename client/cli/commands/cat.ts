@@ -9,11 +9,11 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const start = (options["offset"] as number | undefined) ?? 0;
   const length = options["length"] as number | undefined;
   const range = length === undefined ? { start } : { start, end: start + length };
-  const look = await readOptionsOf(context, options);
+  const readOptions = await readOptionsOf(context, options);
   const glob = options["glob"] !== false;
-  const paths = expandPaths(context, commandArguments, { glob, look });
+  const paths = expandPaths(context, commandArguments, { glob, readOptions });
   await forEachItem(context, paths, async (path) => {
-    for await (const slab of fileSystem.readSlabs(path.bytes, { ...range, ...look })) {
+    for await (const slab of fileSystem.readSlabs(path.bytes, { ...range, ...readOptions })) {
       try {
         await output.bytes(slab.bytes);
       } finally {

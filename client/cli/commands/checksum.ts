@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
-import { jsonName } from "../../../shared/display/format.ts";
+import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { DamageFound } from "../exit-status.ts";
@@ -15,7 +15,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   if (commandArguments.length === 0) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      "Cannot tell what to sum: expected a path or --check FILE",
+      "Cannot compute a checksum: expected a path or --check FILE",
     );
   }
   const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
@@ -52,7 +52,7 @@ async function printSum(
   });
 }
 
-/** Lines "HEX  PATH", as this command and b3sum print them. */
+/** Checks the lines "HEX  PATH" of a file, as this command and b3sum print them. */
 async function checkSums(context: CommandContext, file: string): Promise<void> {
   const { output, signal } = context;
   const fileSystem = await context.fileSystem();
@@ -63,7 +63,7 @@ async function checkSums(context: CommandContext, file: string): Promise<void> {
     if (match === null) {
       throw new AshlarError(
         "INVALID_ARGUMENT",
-        `Cannot read a line of ${file}: expected "HEX  PATH": got "${line.slice(0, 100)}"`,
+        `Cannot read a line of ${file}: expected "HEX  PATH": current value is "${line.slice(0, 100)}"`,
       );
     }
     const [, wanted, name = ""] = match;
@@ -79,7 +79,7 @@ async function checkSums(context: CommandContext, file: string): Promise<void> {
       });
     } else await output.line(`${path.text}: ${isGood ? "OK" : "FAILED"}`);
   });
-  if (badCount > 0) throw new DamageFound(`${badCount} files differ`);
+  if (badCount > 0) throw new DamageFound(`${formatCount(badCount, "file")} with another checksum`);
 }
 
 async function readSums(file: string): Promise<string> {

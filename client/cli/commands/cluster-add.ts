@@ -12,5 +12,5 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   });
   if (output.options.json) {
     await output.json("ashlar.cluster-add/1", { node: node.name, address: node.address });
-  } else output.note(`${node.name} serves at ${node.address}`);
+  } else output.note(`${node.name} is serving at ${node.address}`);
 };

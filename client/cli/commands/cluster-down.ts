@@ -9,5 +9,5 @@ export const run: RunCommand = async (context, _arguments, options) => {
   for (const name of killed) output.warn(`${name} did not stop in time and was killed`);
   if (output.options.json) {
     await output.json("ashlar.cluster-down/1", { directory: cluster.directory, killed });
-  } else output.note(`stopped; the state stays in ${cluster.directory}`);
+  } else output.note(`stopped; the state remains in ${cluster.directory}`);
 };

@@ -1,8 +1,8 @@
 import { constants } from "node:os";
-import { AshlarError } from "../../../shared/base/errors.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
 import { clusterDirectory } from "../cluster-directory.ts";
 import type { RunCommand } from "../command.ts";
+import { invalidValue } from "../parse-values.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output } = context;
@@ -14,15 +14,12 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   else output.note(`sent ${signal} to ${name}`);
 };
 
-/** "9", "KILL" and "SIGKILL" say the same. @throws {AshlarError} INVALID_ARGUMENT */
+/** Parses the number or the name of a signal: "9", "KILL" or "SIGKILL". @throws {AshlarError} INVALID_ARGUMENT */
 function parseSignal(text: string): NodeJS.Signals {
   const upper = text.toUpperCase();
   const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;
   for (const [signal, number] of Object.entries(constants.signals)) {
     if (signal === name || String(number) === text) return signal as NodeJS.Signals;
   }
-  throw new AshlarError(
-    "INVALID_ARGUMENT",
-    `Cannot use --signal: expected a number or a name such as KILL, TERM, STOP or CONT: got "${text}"`,
-  );
+  throw invalidValue("--signal", "a number or a name such as KILL, TERM, STOP or CONT", text);
 }

@@ -30,11 +30,11 @@ export const run: RunCommand = async (context, commandArguments, options) => {
       }),
     );
   } finally {
-    failed.abort(); // One that cannot be followed ends the command, and so the others.
+    failed.abort(); // If one log cannot be followed the command fails; this stops the others.
   }
 };
 
-/** Prints what is added to the file until the command is stopped. */
+/** Prints lines that are added to the file until the command is stopped. */
 async function follow(
   context: Pick<CommandContext, "output" | "signal">,
   path: string,

@@ -8,5 +8,5 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const cluster = await LocalCluster.open(await clusterDirectory(context, options));
   const pid = await cluster.start(name);
   if (output.options.json) await output.json("ashlar.cluster-start/1", { node: name, pid });
-  else output.note(`${name} runs as process ${pid}`);
+  else output.note(`${name} is running as process ${pid}`);
 };

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { formatCount } from "../../../shared/display/format.ts";
 import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
 import { numberOf } from "../cluster/layout.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
@@ -18,33 +19,36 @@ export const run: RunCommand = async (context, _arguments, options) => {
   });
   await print(context, cluster);
   if (options["foreground"] !== true) return;
-  if (!output.options.json) output.note("Ctrl-C stops the cluster; its state stays");
+  if (!output.options.json) output.note("Ctrl-C stops the cluster; its state is kept");
   if (!context.signal.aborted) await once(context.signal, "abort");
   await cluster.down();
 };
 
 const STATUS_TIMEOUT_MS = 10_000;
 
-function aboutOutsider(node: LocalNode): string {
+function nonMemberNote(node: LocalNode): string {
   const add = `ashlar master add ${numberOf(node)}=${node.address}`;
-  return `${node.name} runs and is no member: it was removed, or waits to be added. Back: ${add}; away: ashlar cluster kill ${node.name} --signal TERM`;
+  const stop = `ashlar cluster kill ${node.name} --signal TERM`;
+  return `${node.name} is running but is not a member: it was removed, or it was never added. To add it: ${add}; to stop it: ${stop}`;
 }
 
 async function print(context: CommandContext, cluster: LocalCluster): Promise<void> {
   const { output } = context;
-  const outsiders = await cluster.nonMembers(STATUS_TIMEOUT_MS);
+  const nonMembers = await cluster.nonMembers(STATUS_TIMEOUT_MS);
   if (output.options.json) {
     await output.json("ashlar.cluster-up/1", {
       directory: cluster.directory,
       cluster_id: cluster.clusterId,
       masters: cluster.masters,
-      outsiders: outsiders.map((node) => node.name),
+      outsiders: nonMembers.map((node) => node.name),
     });
     return;
   }
-  const serving = cluster.nodes.filter((node) => !outsiders.includes(node));
+  const serving = cluster.nodes.filter((node) => !nonMembers.includes(node));
   const count = (role: string): number => serving.filter((node) => node.role === role).length;
-  output.note(`${count("master")} masters and ${count("chunkserver")} chunkservers serve`);
-  for (const node of outsiders) output.note(aboutOutsider(node));
+  const masters = formatCount(count("master"), "master");
+  const chunkservers = formatCount(count("chunkserver"), "chunkserver");
+  output.note(`serving with ${masters} and ${chunkservers}`);
+  for (const node of nonMembers) output.note(nonMemberNote(node));
   await output.line(`export ASHLAR_CLUSTER=${cluster.directory}`);
 }

@@ -11,20 +11,24 @@ export const run: RunCommand = async (context, commandArguments) => {
   await context.output.line(completionScript(shell, context.commands));
 };
 
-/** Completion of commands and flags, from the table of commands. @throws {AshlarError} INVALID_ARGUMENT */
+/**
+ * Returns a script that completes commands and flags, made from the table of commands.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT for an unknown shell
+ */
 export function completionScript(shell: string, commands: readonly CommandDefinition[]): string {
   switch (shell) {
     case "bash":
       return bash(commands);
     case "zsh":
-      // zsh reads bash completions through its own bashcompinit.
+      // zsh runs bash completions with its bashcompinit.
       return `autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n${bash(commands)}`;
     case "fish":
       return fish(commands);
     default:
       throw new AshlarError(
         "INVALID_ARGUMENT",
-        `Cannot print completion for "${shell}": expected ${SHELLS.join(", ")}`,
+        `Cannot print completion: expected one of ${SHELLS.join(", ")}: current value is "${shell}"`,
       );
   }
 }
@@ -34,7 +38,7 @@ function flagsOf(definition: CommandDefinition): string[] {
   return [...options.flatMap(({ flags }) => flags.match(/--[a-z-]+/g) ?? []), "--help"];
 }
 
-/** First words, and the second words of groups. */
+/** Returns the first words of all commands, and the second words of each group. */
 function words(commands: readonly CommandDefinition[]): {
   readonly first: string[];
   readonly groups: Map<string, string[]>;

@@ -17,5 +17,5 @@ export const run: RunCommand = async (context, _arguments, options) => {
   await output.line(formatTable(headings, cells));
   if (!hasOrigin) return;
   const { path, exists } = await loadUserConfig();
-  output.note(`config file: ${path}${exists ? "" : " (not there)"}`);
+  output.note(`config file: ${path}${exists ? "" : " (does not exist)"}`);
 };

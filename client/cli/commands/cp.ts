@@ -9,7 +9,7 @@ import { remotePath } from "../remote-paths.ts";
 import { remoteTransfers, splitTarget, type Transfer } from "../transfer-targets.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
-  splitTarget(commandArguments); // Wrong usage shows before anything is connected.
+  splitTarget(commandArguments); // Checks the usage before the connection is made.
   const fileSystem = await context.fileSystem();
   const transfers = remoteTransfers(context, commandArguments, { glob: options["glob"] !== false });
   await forEachItem(context, transfers, async (transfer) => {
@@ -38,7 +38,7 @@ async function copyFile(
   });
 }
 
-/** Directories are made as they are met; files are copied by reference, one entry each. */
+/** Copies a tree: directories are made on the way, each file is copied by reference in one log entry. */
 async function copyTree(
   context: CommandContext,
   fileSystem: FileSystem,
@@ -54,7 +54,7 @@ async function copyTree(
   if (isWithin(parsePath(target.bytes), parsePath(source.bytes))) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot copy ${source.text} into itself: ${target.text} lies in it`,
+      `Cannot copy ${source.text}: expected a target outside the directory: current value is ${target.text}`,
     );
   }
   await fileSystem.mkdir(target.bytes, { parents: true, signal });

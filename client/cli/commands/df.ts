@@ -1,4 +1,4 @@
-import { formatSize } from "../../../shared/display/format.ts";
+import { formatCount, formatSize } from "../../../shared/display/format.ts";
 import type { RunCommand } from "../command.ts";
 import { formatTable } from "../table-view.ts";
 
@@ -47,10 +47,10 @@ export const run: RunCommand = async (context, _arguments, options) => {
   await output.line(formatTable(headings, rows, ["SIZE", "USED", "AVAILABLE"]));
   await output.line("");
   const logical = formatSize(namespace.logicalBytes, isHuman);
-  await output.line(`files hold ${logical}${isHuman ? "" : " bytes"}, before copies`);
+  await output.line(`size of all files: ${logical}${isHuman ? "" : " bytes"}, without replication`);
   if (namespace.purgesPending > 0) {
     await output.line(
-      `${namespace.purgesPending} copies of removed chunks are still to be deleted`,
+      `${formatCount(namespace.purgesPending, "replica")} of removed chunks still to be deleted`,
     );
   }
 };

@@ -5,14 +5,16 @@ import { forEachItem } from "../each-item.ts";
 import { expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
 
 interface Usage {
-  /** Bytes as the files' owners see them, and with all copies. */
+  /** Sum of the file sizes. */
   logicalBytes: number;
+  /** Sum of the file sizes times their replica counts. */
   rawBytes: number;
   files: number;
   directories: number;
 }
 
-interface Open {
+/** A directory whose entries are being added up. */
+interface OpenDirectory {
   readonly path: Uint8Array;
   readonly depth: number;
   readonly usage: Usage;
@@ -29,11 +31,11 @@ export const run: RunCommand = async (context, commandArguments, options) => {
       : ((options["depth"] as number | undefined) ?? Number.POSITIVE_INFINITY);
   await forEachItem(context, paths, async (path) => {
     const attributes = await fileSystem.stat(path.bytes, { signal });
-    // The directories that are open, from the argument down: a walk closes them from the inside.
-    const open: Open[] = [{ path: path.bytes, depth: 0, usage: usageOf(attributes) }];
+    // The open directories from the argument down. The walk closes the innermost first.
+    const open: OpenDirectory[] = [{ path: path.bytes, depth: 0, usage: usageOf(attributes) }];
     const closeDownTo = async (depth: number): Promise<void> => {
       while (open.length > depth) {
-        const closed = open.pop() as Open;
+        const closed = open.pop() as OpenDirectory;
         const parent = open.at(-1);
         if (parent !== undefined) add(parent.usage, closed.usage);
         if (closed.depth > depthMax) continue;
@@ -46,18 +48,18 @@ export const run: RunCommand = async (context, commandArguments, options) => {
         const usage = usageOf(entry.attributes);
         if (entry.attributes.kind === "directory") {
           open.push({ path: entry.path, depth: entry.depth, usage });
-        } else add((open.at(-1) as Open).usage, usage);
+        } else add((open.at(-1) as OpenDirectory).usage, usage);
       }
     }
     await closeDownTo(0);
   });
-  if (!output.options.json) output.detail("columns: logical, with all copies, path");
+  if (!output.options.json) output.detail("columns: logical size, size with replication, path");
 };
 
 function usageOf(attributes: Attributes): Usage {
   const logicalBytes = sizeOf(attributes);
   const isFile = attributes.kind === "file";
-  // A file in the metadata is held by every master, not by chunkservers.
+  // The masters hold an inline file; chunkservers have no replica of it.
   const copies = isFile && !attributes.isInline ? attributes.copiesWanted : 1;
   return {
     logicalBytes,

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { displayName } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
-import { jsonName } from "../../../shared/display/format.ts";
+import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import type { FileAttributes } from "../../../shared/protocol/attributes.ts";
 import type { ReadOptions } from "../../options.ts";
 import { bytesOfText } from "../argument-text.ts";
@@ -26,35 +26,37 @@ import {
 import { TransferReport } from "../transfer-report.ts";
 import { splitTarget } from "../transfer-targets.ts";
 
-/** One file to be fetched. `target` null: standard output. */
+/** One file to get. */
 interface Download {
   readonly kind: "file";
   readonly source: RemotePath;
   readonly attributes: FileAttributes;
+  /** Local path; null for standard output. */
   readonly target: Buffer | null;
 }
 
-/** Nothing to fetch: why. */
-interface Failed {
+/** A source that cannot be read. */
+interface FailedDownload {
   readonly kind: "failed";
   readonly error: unknown;
 }
 
-interface Job {
+/** What all downloads of one command share. */
+interface GetJob {
   readonly context: CommandContext;
   readonly options: OptionValues;
   readonly report: TransferReport;
   readonly filter: NameFilter;
-  /** All that is fetched is of one state, if --at names one. */
-  readonly look: ReadOptions;
+  /** With --at: the one index that all files are read at. */
+  readonly readOptions: ReadOptions;
 }
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { sources, target } = splitTarget(commandArguments);
   const filter = nameFilter(options);
-  const look = await readOptionsOf(context, options);
+  const readOptions = await readOptionsOf(context, options);
   const report = new TransferReport(context, "got");
-  const job: Job = { context, options, report, filter, look };
+  const job: GetJob = { context, options, report, filter, readOptions };
   const parallel =
     target === "-"
       ? 1
@@ -70,23 +72,23 @@ export const run: RunCommand = async (context, commandArguments, options) => {
 };
 
 async function* downloads(
-  job: Job,
+  job: GetJob,
   sources: readonly string[],
   targetText: string,
-): AsyncGenerator<Download | Failed> {
+): AsyncGenerator<Download | FailedDownload> {
   const { context } = job;
   const target = targetText === "-" ? null : Buffer.from(bytesOfText(targetText));
-  const into = target !== null && (await isInto(target, targetText));
+  const isDirectory = target !== null && (await isTargetDirectory(target, targetText));
   let sourceCount = 0;
   for await (const { source, isContents } of namedSources(job, sources)) {
     sourceCount += 1;
-    if (target !== null && sourceCount > 1 && !into) throw notDirectory(target);
-    const own =
-      target !== null && into && !isContents
+    if (target !== null && sourceCount > 1 && !isDirectory) throw notDirectory(target);
+    const ownTarget =
+      target !== null && isDirectory && !isContents
         ? joinLocal(withoutSlashes(target), baseName(source.bytes))
         : target;
     try {
-      yield* downloadsOf(job, source, own);
+      yield* downloadsOf(job, source, ownTarget);
     } catch (error) {
       if (context.signal.aborted) throw error;
       yield { kind: "failed", error };
@@ -94,28 +96,28 @@ async function* downloads(
   }
 }
 
-/** With "/." at its end a directory stands for what is in it, as in cp(1). */
+/** Yields the paths of the sources. A source that ends with "/." means the entries of a directory, as in cp(1). */
 async function* namedSources(
-  { context, options, look }: Job,
+  { context, options, readOptions }: GetJob,
   sources: readonly string[],
 ): AsyncGenerator<{ readonly source: RemotePath; readonly isContents: boolean }> {
   const glob = options["glob"] !== false;
   for (const named of sources) {
     const isContents = named.endsWith("/.");
-    for await (const source of expandPaths(context, [named], { glob, look })) {
+    for await (const source of expandPaths(context, [named], { glob, readOptions })) {
       yield { source, isContents };
     }
   }
 }
 
 async function* downloadsOf(
-  job: Job,
+  job: GetJob,
   source: RemotePath,
   target: Buffer | null,
 ): AsyncGenerator<Download> {
-  const { context, options, look } = job;
+  const { context, options, readOptions } = job;
   const fileSystem = await context.fileSystem();
-  const attributes = await fileSystem.stat(source.bytes, look);
+  const attributes = await fileSystem.stat(source.bytes, readOptions);
   if (attributes.kind === "file") {
     yield { kind: "file", source, attributes, target };
     return;
@@ -128,7 +130,7 @@ async function* downloadsOf(
   const isDry = options["dryRun"] === true;
   if (!isDry) await makeLocalDirectory(target);
   const prefixLength = source.bytes.length === 1 ? 1 : source.bytes.length + 1;
-  for await (const entry of fileSystem.walk(source.bytes, look)) {
+  for await (const entry of fileSystem.walk(source.bytes, readOptions)) {
     const relative = entry.path.subarray(prefixLength);
     const below = joinLocal(withoutSlashes(target), relative);
     if (entry.attributes.kind === "directory") {
@@ -140,8 +142,12 @@ async function* downloadsOf(
   }
 }
 
-/** Whether sources go into the local target. @throws {AshlarError} NOT_FOUND for "DIR/" that is not there */
-async function isInto(target: Buffer, text: string): Promise<boolean> {
+/**
+ * Returns whether the local target is a directory, which receives the sources as entries.
+ *
+ * @throws {AshlarError} NOT_A_DIRECTORY if `text` ends with a slash and there is no directory
+ */
+async function isTargetDirectory(target: Buffer, text: string): Promise<boolean> {
   const found = await statOrNull(target);
   if (found?.isDirectory() === true) return true;
   if (hasTrailingSlash(text)) throw notDirectory(target);
@@ -161,14 +167,14 @@ function notDirectory(target: Buffer): AshlarError {
   const text = displayName(target);
   return new AshlarError(
     "NOT_A_DIRECTORY",
-    `Cannot get into the local ${text}: expected a directory`,
+    `Cannot write into the local path ${text}: not a directory`,
     { hint: `mkdir -p ${text}` },
   );
 }
 
-async function getOne(job: Job, download: Download | Failed): Promise<void> {
+async function getOne(job: GetJob, download: Download | FailedDownload): Promise<void> {
   if (download.kind === "failed") throw download.error;
-  const { context, options, report, look } = job;
+  const { context, options, report, readOptions } = job;
   const { source, attributes, target } = download;
   const range =
     options["range"] === undefined
@@ -178,7 +184,7 @@ async function getOne(job: Job, download: Download | Failed): Promise<void> {
   if (target === null) {
     const progress = report.begin(attributes.sizeBytes);
     let doneBytes = 0;
-    for await (const slab of fileSystem.readSlabs(source.bytes, { ...range, ...look })) {
+    for await (const slab of fileSystem.readSlabs(source.bytes, { ...range, ...readOptions })) {
       try {
         await context.output.bytes(slab.bytes);
         doneBytes += slab.bytes.length;
@@ -191,14 +197,14 @@ async function getOne(job: Job, download: Download | Failed): Promise<void> {
     return;
   }
   if (!(await shouldWrite(job, download, target))) return;
-  const slabs = fileSystem.readSlabs(source.bytes, { ...range, ...look });
+  const slabs = fileSystem.readSlabs(source.bytes, { ...range, ...readOptions });
   const isPreserved = options["preserve"] === true;
   await writeLocal(target, slabs, {
     onProgress: report.begin(attributes.sizeBytes),
     ...(isPreserved ? { mode: attributes.mode, mtimeMs: attributes.mtimeMs } : {}),
   });
   report.finishedFile();
-  context.output.detail(`got ${source.text}: ${attributes.sizeBytes} bytes`);
+  context.output.detail(`got ${source.text}: ${formatCount(attributes.sizeBytes, "byte")}`);
   if (!context.output.options.json) return;
   await context.output.json("ashlar.get/1", {
     ...jsonName("path", source.bytes),
@@ -207,8 +213,9 @@ async function getOne(job: Job, download: Download | Failed): Promise<void> {
   });
 }
 
+/** Returns whether a download is needed. @throws {AshlarError} ALREADY_EXISTS */
 async function shouldWrite(
-  { context, options, report }: Job,
+  { context, options, report }: GetJob,
   { source, attributes }: Download,
   target: Buffer,
 ): Promise<boolean> {
@@ -226,8 +233,8 @@ async function shouldWrite(
   }
   throw new AshlarError(
     "ALREADY_EXISTS",
-    `Cannot get ${source.text}: the local ${displayName(target)} is there already`,
-    { hint: "--force replaces it, --resume passes it over if it has the same bytes" },
+    `Cannot write the local path ${displayName(target)}: file exists`,
+    { hint: "--force replaces the file, --resume skips it if it has the same content" },
   );
 }
 

@@ -12,20 +12,20 @@ import { readOptionsOf } from "../read-options.ts";
 import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
 import { formatTable } from "../table-view.ts";
 
-/** Rows are aligned within batches of so many. */
+/** Columns are aligned within batches of this many rows. */
 const BATCH_ROWS = 500;
 const ROOT_SHOWN_DIGITS = 12;
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
-  const look = await readOptionsOf(context, options);
+  const readOptions = await readOptionsOf(context, options);
   const limit = (options["limit"] as number | undefined) ?? Number.MAX_SAFE_INTEGER;
   const isHuman = options["humanReadable"] === true;
   const paths = commandArguments.map(parseRemotePath);
   await forEachItem(context, paths, async (path) => {
     let batch: PathVersion[] = [];
     let count = 0;
-    for await (const version of fileSystem.history(path.bytes, look)) {
+    for await (const version of fileSystem.history(path.bytes, readOptions)) {
       if (count === limit) break;
       count += 1;
       batch.push(version);
@@ -34,7 +34,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
       batch = [];
     }
     await print(context, path, batch, isHuman);
-    if (count === 0) context.output.note(`nothing is known of ${path.text}`);
+    if (count === 0) context.output.note(`no history of ${path.text}`);
   });
 };
 

@@ -14,51 +14,52 @@ import { forEachItem } from "../each-item.ts";
 import { readOptionsOf } from "../read-options.ts";
 import { childPath, expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
 
-/** One line of a listing. */
+/** One row of a listing. */
 interface Row {
   readonly path: RemotePath;
-  /** What is printed: the name within its directory, or the argument itself. */
+  /** The name in its directory, or the argument itself. */
   readonly shown: string;
   readonly attributes: Attributes;
 }
 
-/** Rows are aligned within batches of so many: a listing of any length streams. */
+/** Columns are aligned within batches of this many rows: a listing of any length streams. */
 const BATCH_ROWS = 500;
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
   const roots = commandArguments.length === 0 ? ["/"] : commandArguments;
-  const look = await readOptionsOf(context, options);
-  const paths = expandPaths(context, roots, { glob: options["glob"] !== false, look });
+  const readOptions = await readOptionsOf(context, options);
+  const paths = expandPaths(context, roots, { glob: options["glob"] !== false, readOptions });
   const printer = new RowPrinter(context, options);
   const hasHeadings = roots.length > 1 || options["recursive"] === true;
   await forEachItem(context, paths, async (path) => {
-    for await (const section of sections(fileSystem, path, { look, options })) {
+    for await (const section of sections(fileSystem, path, { readOptions, options })) {
       if (hasHeadings && section.heading !== null) await printer.heading(section.heading.text);
       await printer.print(section.rows);
     }
   });
 };
 
+/** The rows of one directory or of one argument. */
 interface Section {
-  /** The directory whose entries follow; null for the argument itself. */
+  /** The listed directory; null for the argument itself. */
   readonly heading: RemotePath | null;
   readonly rows: AsyncIterable<Row>;
 }
 
-interface Request {
-  readonly look: ReadOptions;
+interface ListRequest {
+  readonly readOptions: ReadOptions;
   readonly options: OptionValues;
 }
 
-/** The directories to be listed, each before those below it, as `ls -R` does. */
+/** Yields the directories to list, each before those below it, as `ls -R` does. */
 async function* sections(
   fileSystem: FileSystem,
   path: RemotePath,
-  request: Request,
+  request: ListRequest,
 ): AsyncGenerator<Section> {
-  const { look, options } = request;
-  const attributes = await fileSystem.stat(path.bytes, look);
+  const { readOptions, options } = request;
+  const attributes = await fileSystem.stat(path.bytes, readOptions);
   if (attributes.kind !== "directory" || options["directory"] === true) {
     yield { heading: null, rows: single({ path, shown: path.text, attributes }) };
     return;
@@ -79,11 +80,11 @@ async function* single(row: Row): AsyncGenerator<Row> {
 async function* rowsOf(
   fileSystem: FileSystem,
   directory: RemotePath,
-  request: Request & { readonly below: RemotePath[] },
+  request: ListRequest & { readonly below: RemotePath[] },
 ): AsyncGenerator<Row> {
   const limit = request.options["limit"] as number | undefined;
   let count = 0;
-  for await (const entry of fileSystem.list(directory.bytes, request.look)) {
+  for await (const entry of fileSystem.list(directory.bytes, request.readOptions)) {
     if (count === limit) return;
     count += 1;
     const path = remotePath(childPath(directory.bytes, entry.name));
@@ -92,7 +93,7 @@ async function* rowsOf(
   }
 }
 
-/** Prints rows as they come, or sorted once all are there. */
+/** Prints rows as they arrive, or sorted after the last one. */
 class RowPrinter {
   readonly #context: CommandContext;
   readonly #options: OptionValues;
@@ -123,7 +124,7 @@ class RowPrinter {
     await this.#printBatch(batch);
   }
 
-  /** Null: the order in which the rows come, which is that of the names. */
+  /** Returns the comparison for the sort; null for the order of names, in which rows arrive. */
   #order(): ((left: Row, right: Row) => number) | null {
     const sign = this.#options["reverse"] === true ? -1 : 1;
     if (this.#options["sortTime"] === true) {

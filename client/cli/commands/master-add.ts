@@ -1,8 +1,7 @@
-import { AshlarError } from "../../../shared/base/errors.ts";
 import type { MasterAddress } from "../../masters/membership.ts";
 import { CatchUpReport } from "../catch-up-report.ts";
 import type { RunCommand } from "../command.ts";
-import { parseCount } from "../parse-values.ts";
+import { invalidValue, parseCount } from "../parse-values.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
@@ -28,14 +27,11 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   if (replaced.length > 0) output.note(`removed ${replaced.join(", ")}`);
 };
 
-/** "4=m4.example.net:7400" */
+/** Parses "4=m4.example.net:7400". @throws {AshlarError} INVALID_ARGUMENT */
 function parseMaster(text: string): MasterAddress {
   const match = /^(\d+)=([^=\s]+:\d{1,5})$/.exec(text);
   if (match === null) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot add a master: expected NUMBER=HOST:PORT: got "${text}"`,
-    );
+    throw invalidValue("the master", "NUMBER=HOST:PORT", text);
   }
   return {
     memberId: parseCount(match[1] as string, "the number of a master", 1),

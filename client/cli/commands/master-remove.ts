@@ -7,5 +7,5 @@ export const run: RunCommand = async (context, commandArguments) => {
   const fileSystem = await context.fileSystem();
   await fileSystem.masters.remove(removed, { signal });
   if (output.options.json) await output.json("ashlar.master-remove/1", { removed });
-  else output.note(`removed ${removed.join(", ")}; their processes can be stopped`);
+  else output.note(`removed ${removed.join(", ")}; stop their processes now`);
 };

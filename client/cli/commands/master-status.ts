@@ -24,15 +24,19 @@ function describe(status: MastersStatus): string {
     "BEHIND",
   ]);
   const log = `term ${status.term}, log up to ${status.lastIndex}, committed up to ${status.committedIndex}`;
-  return status.isJoint ? `${table}\n\n${log}; a change is half done` : `${table}\n\n${log}`;
+  return status.isJoint
+    ? `${table}\n\n${log}; a membership change is in progress`
+    : `${table}\n\n${log}`;
 }
 
 type Progress = MastersStatus["masters"][number]["progress"];
 
 function stateOf(isLeader: boolean, progress: Progress): string {
   if (isLeader || progress === null) return "-";
-  if (!progress.isActive) return "silent";
-  return { probe: "probing", snapshot: "gets the state", replicate: "follows" }[progress.state];
+  if (!progress.isActive) return "no response";
+  return { probe: "probing", snapshot: "receiving the state", replicate: "replicating" }[
+    progress.state
+  ];
 }
 
 function jsonOf(status: MastersStatus): Record<string, unknown> {

@@ -8,5 +8,5 @@ export const run: RunCommand = async (context, commandArguments) => {
   const fileSystem = await context.fileSystem();
   const leader = await fileSystem.masters.transfer(to, { signal });
   if (output.options.json) await output.json("ashlar.master-transfer/1", { leader });
-  else output.note(`master ${leader} leads`);
+  else output.note(`master ${leader} is the leader`);
 };

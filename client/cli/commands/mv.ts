@@ -5,7 +5,7 @@ import { remoteTransfers, splitTarget } from "../transfer-targets.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
-  splitTarget(commandArguments); // Wrong usage shows before anything is connected.
+  splitTarget(commandArguments); // Checks the usage before the connection is made.
   const fileSystem = await context.fileSystem();
   const noReplace = options["clobber"] === false;
   const transfers = remoteTransfers(context, commandArguments, { glob: options["glob"] !== false });

@@ -3,7 +3,7 @@ import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { displayName } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
-import { jsonName } from "../../../shared/display/format.ts";
+import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { PutOptions } from "../../options.ts";
 import { bytesOfText } from "../argument-text.ts";
@@ -25,12 +25,13 @@ import {
 import { TransferReport } from "../transfer-report.ts";
 import { splitTarget } from "../transfer-targets.ts";
 
-/** One file to be put, or why there is none. `entry` null: standard input. */
+/** One file to put, or the error of a source. `entry` is null for standard input. */
 type Upload =
   | { readonly kind: "file"; readonly entry: LocalEntry | null; readonly target: RemotePath }
   | { readonly kind: "failed"; readonly error: unknown };
 
-interface Job {
+/** What all uploads of one command share. */
+interface PutJob {
   readonly context: CommandContext;
   readonly options: OptionValues;
   readonly report: TransferReport;
@@ -40,7 +41,7 @@ interface Job {
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { sources, target } = await sourcesAndTarget(commandArguments, options);
   const report = new TransferReport(context, "put");
-  const job: Job = { context, options, report, filter: nameFilter(options) };
+  const job: PutJob = { context, options, report, filter: nameFilter(options) };
   const parallel =
     (options["parallel"] as number | undefined) ?? defaultParallel(availableParallelism());
   context.output.detail(`files at a time: ${parallel}`);
@@ -51,7 +52,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     });
   } finally {
     report.end();
-    // Whoever writes to it is not waited for.
+    // The command does not wait for the writer of the pipe.
     if (sources.includes("-")) process.stdin.destroy();
   }
 };
@@ -66,26 +67,29 @@ async function sourcesAndTarget(
   if (target === undefined || rest.length > 0) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot tell the target: --files-from takes one argument beside it: got ${commandArguments.length}`,
+      `Cannot use the arguments: expected one target with --files-from: current value is ${formatCount(commandArguments.length, "argument")}`,
     );
   }
   return { sources: await readNames(list, options["null"] === true), target };
 }
 
-/** The files to be put, in order; directories are made on the way, before what is in them. */
+/** Yields the files to put, in order. Directories are made on the way, before their entries. */
 async function* uploads(
-  job: Job,
+  job: PutJob,
   sources: readonly string[],
   targetText: string,
 ): AsyncGenerator<Upload> {
   const target = parseRemotePath(targetText);
-  const into = await isInto(job, sources, targetText);
+  const isDirectory = await isTargetDirectory(job, sources, targetText);
   if (job.options["checksum"] !== undefined && sources.length > 1) {
-    throw new AshlarError("INVALID_ARGUMENT", "Cannot use --checksum for several sources");
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot use --checksum: expected one source: current value is ${sources.length} sources`,
+    );
   }
   for (const source of sources) {
     try {
-      yield* uploadsOf(job, { source, targetText, target, into });
+      yield* uploadsOf(job, { source, targetText, target, isDirectory });
     } catch (error) {
       if (job.context.signal.aborted) throw error;
       yield { kind: "failed", error };
@@ -94,12 +98,12 @@ async function* uploads(
 }
 
 async function* uploadsOf(
-  job: Job,
+  job: PutJob,
   from: {
     readonly source: string;
     readonly targetText: string;
     readonly target: RemotePath;
-    readonly into: boolean;
+    readonly isDirectory: boolean;
   },
 ): AsyncGenerator<Upload> {
   const { source, target } = from;
@@ -109,13 +113,14 @@ async function* uploadsOf(
   }
   const path = withoutSlashes(Buffer.from(bytesOfText(source)));
   const name = ownName(path);
-  const own = from.into && name !== null ? remotePath(childPath(target.bytes, name)) : target;
+  const ownTarget =
+    from.isDirectory && name !== null ? remotePath(childPath(target.bytes, name)) : target;
   const stats = await statLocal(path);
   if (!stats.isDirectory()) {
     const entry: LocalEntry = { path, relative: name ?? path, kind: "file", stats };
-    yield { kind: "file", entry, target: own };
+    yield { kind: "file", entry, target: ownTarget };
   } else if (job.options["recursive"] === true) {
-    yield* uploadsOfTree(job, path, own);
+    yield* uploadsOfTree(job, path, ownTarget);
   } else {
     throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", displayName(path)), {
       hint: `ashlar put -r ${displayName(path)} ${target.text}`,
@@ -123,8 +128,17 @@ async function* uploadsOf(
   }
 }
 
-/** Whether the sources go into the target, by the rules of cp(1). */
-async function isInto(job: Job, sources: readonly string[], targetText: string): Promise<boolean> {
+/**
+ * Returns whether the target is a directory, which receives the sources as entries, by the rules of
+ * cp(1).
+ *
+ * @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY if a directory is needed
+ */
+async function isTargetDirectory(
+  job: PutJob,
+  sources: readonly string[],
+  targetText: string,
+): Promise<boolean> {
   const { context } = job;
   const target = parseRemotePath(targetText);
   const found = await statOrNull(await context.fileSystem(), target.bytes, {
@@ -138,18 +152,22 @@ async function isInto(job: Job, sources: readonly string[], targetText: string):
   });
 }
 
-/** The last name of a local path; null where it has none of its own ("/", ".", ".."). */
+/** Returns the last name of a local path; null for "/", "." and "..". */
 function ownName(path: Buffer): Buffer | null {
   const name = path.subarray(path.lastIndexOf(0x2f) + 1);
   return ["", ".", ".."].includes(name.toString("latin1")) ? null : name;
 }
 
-async function* uploadsOfTree(job: Job, root: Buffer, target: RemotePath): AsyncGenerator<Upload> {
+async function* uploadsOfTree(
+  job: PutJob,
+  root: Buffer,
+  target: RemotePath,
+): AsyncGenerator<Upload> {
   const { context, options } = job;
   await makeDirectory(job, target, await modeOf(options, root));
-  const onSkipped = (path: Buffer, why: string): void => {
+  const onSkipped = (path: Buffer, reason: string): void => {
     job.report.skipped();
-    context.output.warn(`passing over ${displayName(path)}: ${why}`);
+    context.output.warn(`skipping ${displayName(path)}: ${reason}`);
   };
   for await (const entry of walkLocal(root, onSkipped)) {
     if (!job.filter(entry.relative) && entry.kind === "file") continue;
@@ -163,14 +181,14 @@ async function modeOf(options: OptionValues, path: Buffer): Promise<number> {
   return options["preserve"] === true ? (await statLocal(path)).mode & 0o7777 : 0o755;
 }
 
-async function makeDirectory(job: Job, path: RemotePath, mode: number): Promise<void> {
+async function makeDirectory(job: PutJob, path: RemotePath, mode: number): Promise<void> {
   if (job.options["dryRun"] === true) return;
   const fileSystem = await job.context.fileSystem();
   const bits = job.options["preserve"] === true ? mode : 0o755;
   await fileSystem.mkdir(path.bytes, { parents: true, mode: bits, signal: job.context.signal });
 }
 
-async function putOne(job: Job, upload: Upload): Promise<void> {
+async function putOne(job: PutJob, upload: Upload): Promise<void> {
   if (upload.kind === "failed") throw upload.error;
   const { context, options, report } = job;
   const { entry, target } = upload;
@@ -221,8 +239,8 @@ async function reportDryRun(
 }
 
 function hashCheck(options: OptionValues): HashCheck | null {
-  const wanted = options["checksum"] as string | undefined;
-  return wanted === undefined ? null : new HashCheck(createHasher().hasher.stream(), wanted);
+  const expected = options["checksum"] as string | undefined;
+  return expected === undefined ? null : new HashCheck(createHasher().hasher.stream(), expected);
 }
 
 async function reportPut(
@@ -236,7 +254,7 @@ async function reportPut(
     index: number;
   },
 ): Promise<void> {
-  context.output.detail(`put ${target.text}: ${result.sizeBytes} bytes`);
+  context.output.detail(`put ${target.text}: ${formatCount(result.sizeBytes, "byte")}`);
   if (!context.output.options.json) return;
   await context.output.json("ashlar.put/1", {
     ...jsonName("path", target.bytes),
@@ -248,7 +266,7 @@ async function reportPut(
   });
 }
 
-function putOptions(job: Job, entry: LocalEntry | null): PutOptions {
+function putOptions(job: PutJob, entry: LocalEntry | null): PutOptions {
   const { options } = job;
   const mode = options["mode"] as number | undefined;
   const storageClass = options["class"] as string | undefined;
@@ -274,7 +292,7 @@ function putOptions(job: Job, entry: LocalEntry | null): PutOptions {
 function withForceHint(error: unknown): unknown {
   if (!isAshlarError(error, "ALREADY_EXISTS")) return error;
   return new AshlarError(error.code, error.message, {
-    hint: "--force replaces it, --no-clobber passes it over",
+    hint: "--force replaces the file, --no-clobber skips it",
     details: error.details,
     cause: error,
   });

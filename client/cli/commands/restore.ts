@@ -1,5 +1,5 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
-import { formatSize, jsonName } from "../../../shared/display/format.ts";
+import { formatCount, formatSize, jsonName } from "../../../shared/display/format.ts";
 import type { AsOf } from "../../options.ts";
 import type { RunCommand } from "../command.ts";
 import { resolveAsOf } from "../read-options.ts";
@@ -14,7 +14,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
   const at = await resolveAsOf(context, when);
   if (options["dryRun"] === true) {
-    // What is not there cannot be restored: that shows here too.
+    // Reports a path that did not exist at the index.
     await fileSystem.stat(path.bytes, { at, signal });
     if (output.options.json) {
       const names = { ...jsonName("path", path.bytes), ...jsonName("to", to.bytes) };
@@ -29,7 +29,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   });
   const { index, fileCount, directoryCount, sizeBytes } = restored;
   if (!output.options.json) {
-    const what = `${fileCount} files, ${directoryCount} directories, ${formatSize(sizeBytes, true)}`;
+    const what = `${formatCount(fileCount, "file")}, ${formatCount(directoryCount, "directory", "directories")}, ${formatSize(sizeBytes, true)}`;
     output.note(`restored ${to.text} as of index ${at}: ${what}`);
     return;
   }
@@ -54,6 +54,6 @@ function noState(path: string): AshlarError {
 
 function withHint(error: AshlarError): AshlarError {
   const { code, message, details } = error;
-  const hint = "--force replaces it, --to PATH restores beside it";
+  const hint = "--force replaces the path, --to PATH restores to another path";
   return new AshlarError(code, message, { cause: error, details, hint });
 }

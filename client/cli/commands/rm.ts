@@ -34,7 +34,7 @@ async function removeOne(
     });
   }
   if (options["dryRun"] !== true) {
-    if (!(await mayRemove(context, { path, attributes, options }))) return;
+    if (!(await isConfirmed(context, { path, attributes, options }))) return;
     if (isDirectory) await fileSystem.removeTree(path.bytes, { signal });
     else await fileSystem.unlink(path.bytes, { signal });
   }
@@ -43,8 +43,11 @@ async function removeOne(
   else output.detail(`removed ${path.text}`);
 }
 
-/** A file goes without a question, as in rm(1); a directory that has entries does not. */
-async function mayRemove(
+/**
+ * Returns whether a path may be removed. The user is asked about a directory that is not empty, and
+ * with --interactive about each path. A file is removed without a question, as in rm(1).
+ */
+async function isConfirmed(
   context: CommandContext,
   what: {
     readonly path: RemotePath;
@@ -56,6 +59,6 @@ async function mayRemove(
   if (options["yes"] === true) return true;
   const isTree = attributes.kind === "directory" && attributes.entryCount > 0;
   if (!isTree && options["interactive"] !== true) return true;
-  const question = isTree ? `Remove ${path.text} with all that is in it?` : `Remove ${path.text}?`;
+  const question = isTree ? `Remove ${path.text} and everything in it?` : `Remove ${path.text}?`;
   return confirm(question, context.signal);
 }

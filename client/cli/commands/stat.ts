@@ -1,6 +1,7 @@
 import { toHex } from "../../../shared/base/bytes.ts";
 import { displayName } from "../../../shared/base/path.ts";
 import {
+  formatCount,
   formatMode,
   formatTime,
   jsonAttributes,
@@ -17,11 +18,11 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const { output } = context;
   const fileSystem = await context.fileSystem();
   const format = options["format"] as string | undefined;
-  const look = await readOptionsOf(context, options);
+  const readOptions = await readOptionsOf(context, options);
   const glob = options["glob"] !== false;
-  const paths = expandPaths(context, commandArguments, { glob, look });
+  const paths = expandPaths(context, commandArguments, { glob, readOptions });
   await forEachItem(context, paths, async (path) => {
-    const attributes = await fileSystem.stat(path.bytes, look);
+    const attributes = await fileSystem.stat(path.bytes, readOptions);
     if (output.options.json) {
       await output.json("ashlar.stat/1", {
         ...jsonName("path", path.bytes),
@@ -46,14 +47,19 @@ function describe(path: RemotePath, attributes: Attributes): string[] {
     lines.push(`Entries: ${attributes.entryCount}`);
   } else {
     const { sizeBytes, chunkCount, isInline, copiesWanted, contentRoot } = attributes;
-    const where = isInline ? "in the metadata" : `${chunkCount} chunks, ${copiesWanted} copies`;
-    lines.push(`  Size: ${sizeBytes} bytes (${where})`, `  Root: ${toHex(contentRoot)}`);
+    const where = isInline
+      ? "inline"
+      : `${formatCount(chunkCount, "chunk")}, ${formatCount(copiesWanted, "copy", "copies")}`;
+    lines.push(
+      `  Size: ${formatCount(sizeBytes, "byte")} (${where})`,
+      `  Root: ${toHex(contentRoot)}`,
+    );
   }
   lines.push(`Modify: ${formatTime(mtimeMs)}`, `Change: ${formatTime(ctimeMs)}`);
   return lines;
 }
 
-/** The directives of `hdfs dfs -stat`, as far as they mean something here. */
+/** Expands the directives of `hdfs dfs -stat` that apply here. Others stay as they are. */
 function formatted(format: string, path: RemotePath, attributes: Attributes): string {
   const values: Readonly<Record<string, string>> = {
     n: displayName(baseName(path.bytes)) || "/",

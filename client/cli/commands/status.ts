@@ -1,4 +1,4 @@
-import { formatSize, formatTime } from "../../../shared/display/format.ts";
+import { formatCount, formatSize, formatTime } from "../../../shared/display/format.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { Degraded } from "../exit-status.ts";
@@ -17,7 +17,6 @@ const COLORS = { ok: "green", degraded: "yellow", critical: "red" } as const;
 
 function describe(context: CommandContext, status: ClusterStatus, isHuman: boolean): string {
   const { word, reasons } = status.health;
-  const { namespace } = status;
   const lines = [
     `cluster ${status.clusterId}: ${context.output.paint([COLORS[word], "bold"], word)}`,
     ...reasons.map((reason) => `  ${reason}`),
@@ -54,15 +53,26 @@ function describe(context: CommandContext, status: ClusterStatus, isHuman: boole
       ["USED", "AVAILABLE", "CHUNKS", "HEARD"],
     ),
     "",
-    `${namespace.fileCount} files, ${namespace.directoryCount} directories, ${namespace.chunkCount} chunks, ${formatSize(namespace.logicalBytes, isHuman)}${isHuman ? "" : " bytes"}`,
+    namespaceLine(status, isHuman),
     historyLine(status),
   ];
   return lines.join("\n");
 }
 
+function namespaceLine({ namespace }: ClusterStatus, isHuman: boolean): string {
+  const { fileCount, directoryCount, chunkCount, logicalBytes } = namespace;
+  const parts = [
+    formatCount(fileCount, "file"),
+    formatCount(directoryCount, "directory", "directories"),
+    formatCount(chunkCount, "chunk"),
+    isHuman ? formatSize(logicalBytes, true) : formatCount(logicalBytes, "byte"),
+  ];
+  return parts.join(", ");
+}
+
 function historyLine({ history }: ClusterStatus): string {
   const { versions, versionsMax, oldestIndex, oldestTimeMs } = history;
-  return `history: ${versions} old versions (at most ${versionsMax}), back to index ${oldestIndex}, ${formatTime(oldestTimeMs)}`;
+  return `history: ${formatCount(versions, "old version")} (at most ${versionsMax}), back to index ${oldestIndex}, ${formatTime(oldestTimeMs)}`;
 }
 
 function jsonStatus(status: ClusterStatus): Record<string, unknown> {

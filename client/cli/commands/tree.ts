@@ -1,16 +1,23 @@
 import { displayName } from "../../../shared/base/path.ts";
-import { formatSize, jsonAttributes, jsonName, sizeOf } from "../../../shared/display/format.ts";
+import {
+  formatCount,
+  formatSize,
+  jsonAttributes,
+  jsonName,
+  sizeOf,
+} from "../../../shared/display/format.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { DirectoryEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { childPath, parseRemotePath } from "../remote-paths.ts";
 
+/** An open listing: one directory on the path to the current entry. */
 interface Level {
   readonly path: Uint8Array;
   readonly entries: AsyncIterator<DirectoryEntry>;
-  /** Drawn before every entry of this level: the lines of the levels above. */
+  /** Text before every entry of this level: the lines of the levels above. */
   readonly indent: string;
-  /** One entry ahead, so that the last one is known. */
+  /** The next entry, read ahead: null if the current entry is the last. */
   next: DirectoryEntry | null;
 }
 
@@ -23,7 +30,9 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   await draw({ context, options, fileSystem, counts }, root.bytes);
   if (!output.options.json) {
     await output.line("");
-    await output.line(`${counts.directories} directories, ${counts.files} files`);
+    await output.line(
+      `${formatCount(counts.directories, "directory", "directories")}, ${formatCount(counts.files, "file")}`,
+    );
   }
 };
 
@@ -34,7 +43,7 @@ interface Drawing {
   readonly counts: { directories: number; files: number };
 }
 
-/** Depth-first over open listings, one a level: any width, and any depth that fits the names. */
+/** Draws depth-first with one open listing per level, so memory is bounded by the depth alone. */
 async function draw(drawing: Drawing, root: Uint8Array): Promise<void> {
   const levelMax = (drawing.options["level"] as number | undefined) ?? Number.POSITIVE_INFINITY;
   const levels: Level[] = [await openLevel(drawing, root, "")];

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { text as textOf } from "node:stream/consumers";
 import { AshlarError } from "../../../shared/base/errors.ts";
+import { formatCount } from "../../../shared/display/format.ts";
 import { refusalOf, type TransactionRefusal } from "../../names/transaction.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { type ReadTransaction, readTransaction } from "../transaction-lines.ts";
@@ -12,9 +13,9 @@ export const run: RunCommand = async (context, commandArguments) => {
   const file = readTransaction(text, fileSystem.transaction());
   const { index, inodes } = await file.transaction
     .commit({ signal })
-    .catch((error: unknown) => refused(context, file, error));
+    .catch((error: unknown) => throwRefusal(context, file, error));
   if (!output.options.json) {
-    output.note(`committed ${inodes.length} operations at index ${index}`);
+    output.note(`committed ${formatCount(inodes.length, "operation")} at index ${index}`);
     return;
   }
   const results = file.operations.map((operation, place) => ({
@@ -33,8 +34,8 @@ async function read(file: string): Promise<string> {
   }
 }
 
-/** Says what was refused, by its line, and goes on with the error. */
-async function refused(
+/** Reports a refusal with the line of the refused part, and throws. */
+async function throwRefusal(
   { output }: CommandContext,
   read: ReadTransaction,
   error: unknown,
@@ -46,13 +47,13 @@ async function refused(
   const line = parts[position]?.line;
   if (output.options.json) {
     const { path, expected, found } = refusal;
-    const told = { part, line, position, code, path, expected, found: jsonFound(found) };
-    await output.json("ashlar.txn/1", { committed: false, refused: told });
+    const refused = { part, line, position, code, path, expected, found: jsonFound(found) };
+    await output.json("ashlar.txn/1", { committed: false, refused });
   }
   throw new AshlarError(code, `Line ${line}: ${message}`, {
     cause: error,
     details: (error as AshlarError).details,
-    hint: "Nothing of the transaction was done",
+    hint: "No part of the transaction was applied",
   });
 }
 

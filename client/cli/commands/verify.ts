@@ -1,4 +1,4 @@
-import { formatSize, jsonName } from "../../../shared/display/format.ts";
+import { formatCount, formatSize, jsonName } from "../../../shared/display/format.ts";
 import type { ReplicaResult, VerifyResult } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
@@ -6,7 +6,8 @@ import { DamageFound } from "../exit-status.ts";
 import { ProgressBar } from "../progress.ts";
 import { expandPaths, remotePath } from "../remote-paths.ts";
 
-interface Tally {
+/** Counts over everything that was verified. */
+interface VerifyTotals {
   files: number;
   chunks: number;
   bytes: number;
@@ -18,14 +19,14 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
   const fileSystem = await context.fileSystem();
   const allReplicas = options["allReplicas"] === true;
-  const tally: Tally = { files: 0, chunks: 0, bytes: 0, badReplicas: 0, unreadable: 0 };
+  const totals: VerifyTotals = { files: 0, chunks: 0, bytes: 0, badReplicas: 0, unreadable: 0 };
   const bar = new ProgressBar(output, { title: "verify", totalBytes: null });
   try {
     const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
     await forEachItem(context, paths, async (path) => {
       for await (const result of fileSystem.verify(path.bytes, { allReplicas, signal })) {
-        count(tally, result);
-        bar.update(tally.bytes);
+        count(totals, result);
+        bar.update(totals.bytes);
         await print(context, result);
       }
     });
@@ -33,22 +34,29 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     bar.end();
   }
   if (!output.options.json) {
-    output.note(
-      `${tally.files} files, ${tally.chunks} chunks, ${formatSize(tally.bytes, true)} proved; ${tally.badReplicas} bad replicas, ${tally.unreadable} files that cannot be read whole`,
-    );
+    output.note(summaryOf(totals));
   }
-  if (tally.badReplicas + tally.unreadable > 0) throw new DamageFound("Damage was found");
+  if (totals.badReplicas + totals.unreadable > 0) throw new DamageFound("Damage was found");
 };
 
-function count(tally: Tally, result: VerifyResult): void {
+function summaryOf(totals: VerifyTotals): string {
+  const files = formatCount(totals.files, "file");
+  const chunks = formatCount(totals.chunks, "chunk");
+  const badReplicas = formatCount(totals.badReplicas, "bad replica");
+  const unreadable = formatCount(totals.unreadable, "unreadable file");
+  const size = formatSize(totals.bytes, true);
+  return `verified ${files}, ${chunks}, ${size}; ${badReplicas}, ${unreadable}`;
+}
+
+function count(totals: VerifyTotals, result: VerifyResult): void {
   if (result.kind === "chunk") {
-    tally.chunks += 1;
-    tally.bytes += result.lengthBytes;
+    totals.chunks += 1;
+    totals.bytes += result.lengthBytes;
     return;
   }
-  tally.files += 1;
-  tally.badReplicas += result.badReplicaCount;
-  if (!result.isReadable) tally.unreadable += 1;
+  totals.files += 1;
+  totals.badReplicas += result.badReplicaCount;
+  if (!result.isReadable) totals.unreadable += 1;
 }
 
 async function print(context: CommandContext, result: VerifyResult): Promise<void> {

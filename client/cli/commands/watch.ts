@@ -1,5 +1,10 @@
 import { toHex } from "../../../shared/base/bytes.ts";
-import { formatListTime, formatTime, jsonName } from "../../../shared/display/format.ts";
+import {
+  formatCount,
+  formatListTime,
+  formatTime,
+  jsonName,
+} from "../../../shared/display/format.ts";
 import type { WatchCursor } from "../../options.ts";
 import type { Watch, WatchEvent } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
@@ -8,13 +13,13 @@ import { parseRemotePath, remotePath } from "../remote-paths.ts";
 
 const SCHEMA = "ashlar.watch/1";
 
-/** Runs until it is stopped, which is how it is meant to end: nothing is reported then. */
+/** Runs until it is stopped. A stop is the normal end and is not reported as an error. */
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal, timeoutMs } = context;
   const path = parseRemotePath(commandArguments[0] ?? "/");
   const fileSystem = await context.fileSystem();
   const from = options["from"] as WatchCursor | undefined;
-  const progress = new Progress(context, path.text, options["heartbeats"] === true);
+  const progress = new WatchProgress(context, path.text, options["heartbeats"] === true);
   const watch = fileSystem.watch(path.bytes, {
     signal,
     timeoutMs,
@@ -26,12 +31,16 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   } catch (error) {
     if (!signal.aborted) throw error;
     const { cursor } = watch;
-    if (cursor !== null) output.note(`To go on from here: --from ${cursorText(cursor)}`);
+    if (cursor !== null) output.note(`To continue from here: --from ${cursorText(cursor)}`);
     throw new Stopped("The watch was stopped", { cause: error });
   }
 };
 
-async function printAll(context: CommandContext, watch: Watch, progress: Progress): Promise<void> {
+async function printAll(
+  context: CommandContext,
+  watch: Watch,
+  progress: WatchProgress,
+): Promise<void> {
   for await (const event of watch) {
     await progress.written();
     if (context.output.options.json) await context.output.json(SCHEMA, jsonEvent(event));
@@ -39,44 +48,45 @@ async function printAll(context: CommandContext, watch: Watch, progress: Progres
   }
 }
 
-/** Says when the watch has begun, and how far it is where that is wanted. */
-class Progress {
+/** Prints a note when the watch begins, and with --heartbeats the position of the feed. */
+class WatchProgress {
   readonly #context: CommandContext;
   readonly #path: string;
-  readonly #isTold: boolean;
+  readonly #hasHeartbeats: boolean;
   #hasBegun = false;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(context: CommandContext, path: string, isTold: boolean) {
+  constructor(context: CommandContext, path: string, hasHeartbeats: boolean) {
     this.#context = context;
     this.#path = path;
-    this.#isTold = isTold;
+    this.#hasHeartbeats = hasHeartbeats;
   }
 
+  /** Call it with the position up to which the feed has been read. */
   report(next: WatchCursor): void {
     const { output } = this.#context;
-    if (!this.#hasBegun) output.note(`Watching ${this.#path}; Ctrl-C ends it`);
+    if (!this.#hasBegun) output.note(`Watching ${this.#path}; press Ctrl-C to stop`);
     this.#hasBegun = true;
-    if (!this.#isTold) return;
+    if (!this.#hasHeartbeats) return;
     const text = cursorText(next);
     this.#writing = output.options.json
       ? output.json(SCHEMA, { kind: "progress", next: text })
       : output.line(`${text}  progress`);
-    this.#writing.catch(() => {}); // The next line meets the same, and says so.
+    this.#writing.catch(() => {}); // The next write fails with the same error and reports it.
   }
 
-  /** Resolves when the line is out. */
+  /** Resolves when the last heartbeat line is written. */
   written(): Promise<void> {
     return this.#writing;
   }
 }
 
-/** What `--from` takes. */
+/** Returns the text that `--from` accepts. */
 function cursorText({ index, sequence }: WatchCursor): string {
   return `${index}:${sequence}`;
 }
 
-/** "1234  2026-11-21 09:14  renamed  file  /a -> /b". */
+/** Returns a line such as "1234  2026-11-21 09:14  renamed  file  /a -> /b". */
 function lineOf(event: WatchEvent): string {
   const { index, timeMs, kind, inodeKind } = event;
   const from = event.kind === "renamed" ? `${shown(event.from.path)} -> ` : "";
@@ -85,20 +95,20 @@ function lineOf(event: WatchEvent): string {
 }
 
 const shown = (path: Uint8Array | null): string =>
-  path === null ? "(a path over 64 KiB)" : remotePath(path).text;
+  path === null ? "(a path longer than 64 KiB)" : remotePath(path).text;
 
 function detailOf(event: WatchEvent): string {
   switch (event.kind) {
     case "created":
-      return event.inodeKind === "file" ? `  (${event.sizeBytes} bytes)` : "";
+      return event.inodeKind === "file" ? `  (${formatCount(event.sizeBytes, "byte")})` : "";
     case "content":
-      return `  (${event.sizeBytes} bytes)`;
+      return `  (${formatCount(event.sizeBytes, "byte")})`;
     case "attributes":
       return `  (${octal(event.mode)} ${event.uid}:${event.gid})`;
     case "storage-class":
       return `  (${event.storageClass})`;
     case "removed":
-      return event.isTree ? "  (with all below it)" : "";
+      return event.isTree ? "  (and everything below)" : "";
     default:
       return "";
   }
