@@ -175,7 +175,9 @@ class LazyConnection {
       timeoutMs,
       signal,
       onRetry: ({ operation, attempt, error }) =>
-        output.detail(`ashlar: ${operation} failed (attempt ${attempt}), retrying: ${error.message}`),
+        output.detail(
+          `ashlar: ${operation} failed (attempt ${attempt}), retrying: ${error.message}`,
+        ),
     });
   }
 }
