@@ -23,7 +23,7 @@ export const BANNED_IDIOMS: readonly BannedIdiom[] = [
   { pattern: "lies (?:in|at|on|behind|beside)", replacement: "is in" },
   { pattern: "comes? (?:about|back|out|in|with)", replacement: "say what happens" },
   { pattern: "brings? (?:about|forth)", replacement: "causes" },
-  { pattern: "by and by|at first|in time(?! zone)", replacement: "say when" },
+  { pattern: "by and by|at first(?! start)|in time(?! zone)", replacement: "say when" },
   {
     pattern: "that is there|what is there|is there already|which is there",
     replacement: "existing",

@@ -16,9 +16,9 @@ import { openTestStore } from "./support/store-fixture.ts";
 
 const ADDRESS = "127.0.0.1:1";
 
-const newWorld = () => ({ disk: new MemoryDisk().mount(), stores: new MemoryStores() });
+const newDeps = () => ({ disk: new MemoryDisk().mount(), stores: new MemoryStores() });
 
-/** A server that sends these frames, whatever it is asked for. */
+/** Returns a pool whose only server sends these frames in answer to any request. */
 function sourceOf(
   frames: readonly { readonly head: object; readonly body: Uint8Array }[],
 ): ConnectionPool {
@@ -31,9 +31,9 @@ function sourceOf(
   return { get: async () => connection } as unknown as ConnectionPool;
 }
 
-describe("a server that does not send what it should", () => {
-  it("is left when it cuts a partial chunk within a block", async () => {
-    await using store = await openTestStore(newWorld());
+describe("a source that sends bad frames", () => {
+  it("is rejected by fillPartial if a frame starts within a block", async () => {
+    await using store = await openTestStore(newDeps());
     const lease = await store.begin({
       writeId: writeIdFor(1),
       intentIndex: index(1),
@@ -53,8 +53,8 @@ describe("a server that does not send what it should", () => {
     lease.release();
   });
 
-  it("is left when it passes over a part of a chunk", async () => {
-    await using store = await openTestStore(newWorld());
+  it("is rejected by copyChunk if a block is missing", async () => {
+    await using store = await openTestStore(newDeps());
     const chunk = makeChunk(3 * BLOCK_BYTES, 1);
     const frames = framesOf(chunk, 0, BLOCK_BYTES).map(({ offsetBytes, bytes }) => {
       const head = { offsetBytes, chunkLengthBytes: chunk.bytes.length, hashes: chunk.hashes };
@@ -65,22 +65,22 @@ describe("a server that does not send what it should", () => {
     const source = { serverId: serverIdFor(9), address: ADDRESS, host: "h", rack: "r" };
     const lengthBytes = chunk.bytes.length;
     const order = { kind: "copy", chunkId, lengthBytes, intentIndex: index(1), sources: [source] };
-    const world = { store, hasher, random: new SeededRandom(1), pool };
-    const copied = copyChunk(world, order as CopyOrder, new AbortController().signal);
+    const deps = { store, hasher, random: new SeededRandom(1), pool };
+    const copied = copyChunk(deps, order as CopyOrder, new AbortController().signal);
     await assert.rejects(copied, hasCode("NO_GOOD_REPLICA"));
   });
 });
 
-describe("a bug in the receipt of a chunk", () => {
-  it("stops the server: it is no chain that broke", async () => {
+describe("an assertion error in receiveChunk", () => {
+  it("is thrown, and not reported to the writer as a broken chain", async () => {
     const chunkKey = (): never => {
       throw new AssertionError("a disk belongs to one cluster");
     };
     const store = { serverId: serverIdFor(1) };
-    const world = { store, chunkKey, log: new MemoryLog() } as unknown as ReceiveDeps;
+    const deps = { store, chunkKey, log: new MemoryLog() } as unknown as ReceiveDeps;
     const request = { head: {}, release: () => {} } as unknown as Received<never>;
     const stream = { send: async () => {} } as unknown as Stream<never, never>;
     const context = { signal: new AbortController().signal } as CallContext;
-    await assert.rejects(receiveChunk(world, request, stream, context), AssertionError);
+    await assert.rejects(receiveChunk(deps, request, stream, context), AssertionError);
   });
 });

@@ -29,7 +29,7 @@ function beginOptions(number: number, overrides: object = {}) {
 }
 
 describe("the chunk store", () => {
-  it("holds small and large chunks, also after a restart", async () => {
+  it("keeps small and large chunks across a restart", async () => {
     const disk = new MemoryDisk();
     const stores = new MemoryStores();
     const chunks = [1, 1000, 65_536, 65_537, MIB, MIB + 1, 3 * MIB + 5].map(makeChunk);
@@ -43,7 +43,7 @@ describe("the chunk store", () => {
     assert.equal(again.serverId, store.serverId);
   });
 
-  it("packs chunks of up to 1 MiB into one file, and gives larger ones their own", async () => {
+  it("packs chunks of up to 1 MiB into one file, and gives each larger chunk its own file", async () => {
     const disk = new MemoryDisk();
     const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
     for (const seed of [1, 2, 3, 4]) await putChunk(store, makeChunk(10_000, seed));
@@ -54,7 +54,7 @@ describe("the chunk store", () => {
     assert.equal(names.filter((name) => name.startsWith("large-")).length, 2);
   });
 
-  it("shares one sync of a packed file and one commit among the seals that wait", async () => {
+  it("shares one sync of a packed file and one commit among concurrent seals", async () => {
     let syncs = 0;
     let commits = 0;
     const clock = new SystemClock();
@@ -80,7 +80,7 @@ describe("the chunk store", () => {
     for (const chunk of chunks) await assertHolds(store, chunk);
   });
 
-  it("drops the bytes of a chunk that is there, and raises its intent", async () => {
+  it("drops the bytes of a chunk that already exists, and raises its intent", async () => {
     const disk = new MemoryDisk();
     const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
     const chunk = makeChunk(2 * MIB, 1);
@@ -89,14 +89,14 @@ describe("the chunk store", () => {
     await putChunk(store, chunk, { intentIndex: 7 });
     assert.equal((await extentNames(disk)).length, 1);
     assert.equal(store.totals.chunkCount, 1);
-    assert.equal(await store.purge(chunk.chunkId, index(9)), "kept", "9 is not below 9");
+    assert.equal(await store.purge(chunk.chunkId, index(9)), "kept", "9 is not lower than 9");
     await assertHolds(store, chunk);
     assert.equal(await store.purge(chunk.chunkId, index(10)), "deleted");
     assert.equal(await store.purge(chunk.chunkId, index(10)), "absent");
     assert.deepEqual(await extentNames(disk), []);
   });
 
-  it("stores a chunk once that two writers seal at the same time", async () => {
+  it("keeps one copy of a chunk that several writers seal at the same time", async () => {
     const disk = new MemoryDisk();
     const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
     const chunk = makeChunk(2 * MIB, 1);
@@ -105,7 +105,7 @@ describe("the chunk store", () => {
     await assertHolds(store, chunk);
   });
 
-  it("refuses a seal under a wrong id, and keeps nothing of it visible", async () => {
+  it("refuses a seal with a wrong id or length, and stores nothing", async () => {
     const store = await openTestStore({
       disk: new MemoryDisk().mount(),
       stores: new MemoryStores(),
@@ -122,7 +122,7 @@ describe("the chunk store", () => {
     await assertHolds(store, chunk);
   });
 
-  it("lets a writer come back to its partial chunk, and only one at a time", async () => {
+  it("allows a writer to resume its partial chunk, and cancels the previous lease", async () => {
     const store = await openTestStore({
       disk: new MemoryDisk().mount(),
       stores: new MemoryStores(),
@@ -152,7 +152,7 @@ describe("the chunk store", () => {
     await assertHolds(store, chunk);
   });
 
-  it("remembers a sealed write, for a chain that broke after this server's seal", async () => {
+  it("remembers a sealed write, so that a chain that broke during the seal can be resumed", async () => {
     const store = await openTestStore({
       disk: new MemoryDisk().mount(),
       stores: new MemoryStores(),
@@ -185,7 +185,7 @@ describe("the chunk store", () => {
     assert.ok(Buffer.from(bytes).equals(chunk.bytes.subarray(0, MIB)));
   });
 
-  it("deletes what was begun and not sealed, after the intent's lifetime", async () => {
+  it("deletes an unsealed write after the lifetime of its intent", async () => {
     const disk = new MemoryDisk();
     const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
     const lease = await store.begin(beginOptions(903, { lifetimeMs: 0 }));
@@ -193,14 +193,14 @@ describe("the chunk store", () => {
     assert.ok(frame !== undefined);
     await lease.write(0, frame.hashes, frame.bytes);
     await store.sweep();
-    assert.equal((await extentNames(disk)).length, 1, "it is held");
+    assert.equal((await extentNames(disk)).length, 1, "a held write is kept");
     lease.release();
     await store.sweep();
     assert.deepEqual(await extentNames(disk), []);
     assert.equal(store.receivedBytes(writeIdFor(903)), null);
   });
 
-  it("refuses a new chunk that would leave less than the reserve, and says why", async () => {
+  it("refuses a new chunk that does not fit above the reserve, with server and reserve", async () => {
     const disk = new MemoryDisk({ capacityBytes: 20 * MIB });
     const options = { reserveBytesFor: () => 8 * MIB };
     const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() }, options);
@@ -217,17 +217,17 @@ describe("the chunk store", () => {
     lease.abandon();
     await store.sweep();
     const { availableBytes } = await store.space();
-    assert.ok(availableBytes <= 2 * MIB, `${availableBytes} are left for new chunks`);
+    assert.ok(availableBytes <= 2 * MIB, `${availableBytes} bytes available for new chunks`);
   });
 });
 
-describe("damage that the chunk store finds", () => {
-  it("takes a rotten copy out, keeps its bytes aside and notes the loss", async () => {
+describe("damage found by the chunk store", () => {
+  it("removes a corrupt replica, quarantines its bytes and records the loss", async () => {
     const disk = new MemoryDisk();
     const stores = new MemoryStores();
     const store = await openTestStore({ disk: disk.mount(), stores });
-    const [large, small, sound] = [makeChunk(2 * MIB, 1), makeChunk(5000, 2), makeChunk(5000, 3)];
-    for (const chunk of [large, small, sound]) await putChunk(store, chunk);
+    const [large, small, intact] = [makeChunk(2 * MIB, 1), makeChunk(5000, 2), makeChunk(5000, 3)];
+    for (const chunk of [large, small, intact]) await putChunk(store, chunk);
     for (const name of await extentNames(disk)) {
       disk.rot(`extents/${name}`, (bytes) => {
         bytes[4000] = (bytes[4000] ?? 0) ^ 1;
@@ -236,31 +236,31 @@ describe("damage that the chunk store finds", () => {
     const buffer = new Uint8Array(MIB);
     assert.equal(await store.verify(large.chunkId, buffer), "corrupt");
     assert.equal(await store.verify(small.chunkId, buffer), "corrupt");
-    assert.equal(await store.verify(sound.chunkId, buffer), "intact");
+    assert.equal(await store.verify(intact.chunkId, buffer), "intact");
     await assert.rejects(readAll(store, large.chunkId), hasCode("CHUNK_NOT_FOUND"));
     assert.equal(await store.verify(large.chunkId, buffer), "absent");
-    const aside = await disk.mount().list("quarantine");
-    assert.equal(aside.length, 2);
+    const quarantined = await disk.mount().list("quarantine");
+    assert.equal(quarantined.length, 2);
     const lost = store.lost(10).map(({ chunkId }) => chunkId);
     assert.deepEqual(lost, [large.chunkId, small.chunkId].sort());
     await store[Symbol.asyncDispose]();
     const again = await openTestStore({ disk: disk.mount(), stores });
-    assert.equal(again.lost(10).length, 2, "the loss is told after a restart too");
+    assert.equal(again.lost(10).length, 2, "the loss is reported after a restart too");
     await again.forgetLost(lost);
     assert.deepEqual(again.lost(10), []);
-    await assertHolds(again, sound);
+    await assertHolds(again, intact);
     await putChunk(again, large);
     await assertHolds(again, large);
   });
 
-  it("reports a copy whose file is missing or short, and serves the others", async () => {
+  it("reports a replica whose file is missing or short, and serves the others", async () => {
     const disk = new MemoryDisk();
     const stores = new MemoryStores();
     const store = await openTestStore({ disk: disk.mount(), stores });
     const chunks = [1, 2, 3, 4].map((seed) => makeChunk(2 * MIB, seed));
     for (const chunk of chunks) await putChunk(store, chunk);
-    const [missing, short, shortLater, sound] = chunks;
-    assert.ok(missing && short && shortLater && sound);
+    const [missing, short, shortLater, intact] = chunks;
+    assert.ok(missing && short && shortLater && intact);
     await store[Symbol.asyncDispose]();
     const mounted = disk.mount();
     const names = await extentNames(disk);
@@ -275,11 +275,11 @@ describe("damage that the chunk store finds", () => {
     await cut(mounted, `extents/${names[2]}`, MIB);
     await assert.rejects(readAll(again, shortLater.chunkId), hasCode("CHUNK_NOT_FOUND"));
     assert.equal(again.lost(10).length, 3);
-    await assertHolds(again, sound);
+    await assertHolds(again, intact);
     assert.equal(again.totals.chunkCount, 1);
   });
 
-  it("rewrites a packed file that is mostly dead, and finds the rot in it", async () => {
+  it("rewrites a packed file with few live bytes, and finds the corrupt chunk in it", async () => {
     const disk = new MemoryDisk();
     const stores = new MemoryStores();
     const first = await openTestStore({ disk: disk.mount(), stores });
@@ -287,35 +287,35 @@ describe("damage that the chunk store finds", () => {
     for (const chunk of old) await putChunk(first, chunk);
     const [before] = await extentNames(disk);
     await first[Symbol.asyncDispose]();
-    // 200 MiB is more than half of a packed file: it is not appended to any more.
+    // 200 MiB is more than half of a packed file, so the store appends to another file.
     const store = await openTestStore({ disk: disk.mount(), stores });
     const kept = old.filter((_, position) => position % 5 === 0);
     const dead = old.filter((_, position) => position % 5 !== 0);
     await Promise.all(dead.map(({ chunkId }) => store.purge(chunkId, index(2))));
-    const rotten = kept[3];
-    assert.ok(rotten !== undefined && before !== undefined);
+    const corrupt = kept[3];
+    assert.ok(corrupt !== undefined && before !== undefined);
     disk.rot(`extents/${before}`, (bytes) => {
-      const offset = Buffer.from(bytes).indexOf(rotten.bytes.subarray(0, 64));
+      const offset = Buffer.from(bytes).indexOf(corrupt.bytes.subarray(0, 64));
       assert.ok(offset >= 0);
       bytes[offset] = (bytes[offset] ?? 0) ^ 1;
     });
     while ((await store.sweep()) === "more");
-    assert.ok(!(await extentNames(disk)).includes(before), "the sparse file is gone");
-    const sound = kept.filter((chunk) => chunk !== rotten);
-    for (const chunk of sound) await assertHolds(store, chunk);
+    assert.ok(!(await extentNames(disk)).includes(before), "the sparse file is deleted");
+    const intact = kept.filter((chunk) => chunk !== corrupt);
+    for (const chunk of intact) await assertHolds(store, chunk);
     assert.deepEqual(
       store.lost(10).map(({ chunkId }) => chunkId),
-      [rotten.chunkId],
+      [corrupt.chunkId],
     );
     await store[Symbol.asyncDispose]();
     const again = await openTestStore({ disk: disk.mount(), stores });
-    for (const chunk of sound) await assertHolds(again, chunk);
+    for (const chunk of intact) await assertHolds(again, chunk);
     assert.equal(again.totals.chunkCount, kept.length - 1);
   });
 });
 
-describe("chunks that no commit is known to name", () => {
-  it("asks about them after their intent, keeps the known, deletes the unknown", async () => {
+describe("unconfirmed chunks", () => {
+  it("are due after their intent; known ones are kept, unknown ones deleted", async () => {
     const disk = new MemoryDisk();
     const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
     const [known, unknown, undecided, fresh] = [1, 2, 3, 4].map((seed) => makeChunk(5000, seed));
@@ -328,20 +328,20 @@ describe("chunks that no commit is known to name", () => {
       due.map(({ chunkId }) => chunkId).sort(),
       [known, unknown, undecided].map(({ chunkId }) => chunkId).sort(),
     );
-    // A writer stores the chunk again while the master is asked: its verdict is void.
+    // A writer stores the chunk again before the answer arrives: the answer is ignored.
     await putChunk(store, undecided, { intentIndex: 8, lifetimeMs: 60_000 });
-    const verdicts = due.map((chunk) => ({
+    const confirmations = due.map((chunk) => ({
       ...chunk,
       verdict: chunk.chunkId === known.chunkId ? ("known" as const) : ("unknown" as const),
     }));
-    await store.applyConfirmations(verdicts, 1000);
+    await store.applyConfirmations(confirmations, 1000);
     await assertHolds(store, known);
     await assertHolds(store, undecided);
     await assertHolds(store, fresh);
     await assert.rejects(readAll(store, unknown.chunkId), hasCode("CHUNK_NOT_FOUND"));
     assert.deepEqual(store.unconfirmed(10), []);
     assert.equal(store.totals.unconfirmedCount, 2);
-    // Stored under a newer intent, a confirmed chunk is open again: a purge spares it now.
+    // A newer intent makes a confirmed chunk unconfirmed again.
     await putChunk(store, known, { intentIndex: 9, lifetimeMs: 0 });
     assert.deepEqual(store.unconfirmed(10), [{ chunkId: known.chunkId, intentIndex: 9 }]);
   });

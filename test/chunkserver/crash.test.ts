@@ -11,13 +11,13 @@ import { SeededRandom } from "../support/seeded-random.ts";
 import { index, makeChunk, someLength, type TestChunk } from "./support/chunks.ts";
 import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
 
-/** More of them by hand: ASHLAR_SEEDS=500. */
+/** Number of seeds. For a longer run: ASHLAR_SEEDS=500. */
 const SEEDS = Number(process.env["ASHLAR_SEEDS"] ?? 8);
 const CRASHES = 4;
 const CHUNK_COUNT = 12;
 const CHUNK_BYTES_MAX = 1_300_000;
 
-/** A disk and an index that lose power together, after a count of operations. */
+/** A disk and an index that lose power together after a number of operations. */
 class Machine {
   readonly #random: SeededRandom;
   readonly #clock = new SystemClock();
@@ -32,19 +32,19 @@ class Machine {
     this.stores = new MemoryStores({ beforeCommit: () => this.#step() });
   }
 
-  /** Power returns, and goes again after `steps` operations of disk or index. */
+  /** Restores the power, until it fails again after `steps` operations of disk or index. */
   start(steps: number): Promise<ChunkStore> {
     this.isDown = false;
     this.#stepsLeft = steps;
-    return openTestStore(this.parts());
+    return openTestStore(this.deps());
   }
 
-  parts() {
+  deps() {
     return { disk: this.disk.mount(), stores: this.stores };
   }
 
-  /** Power returns and stays. */
-  calm(): void {
+  /** Restores the power permanently. */
+  restorePower(): void {
     this.isDown = false;
     this.#stepsLeft = -1;
   }
@@ -59,15 +59,15 @@ class Machine {
   async #step(): Promise<void> {
     this.#stepsLeft -= 1;
     if (this.#stepsLeft === 0) this.crash();
-    // What runs at the same time takes turns in an order that the seed decides.
+    // The seed decides the order in which concurrent operations run.
     if (this.#random.fraction() < 0.3) await this.#clock.yieldTurn();
   }
 }
 
-/** What the callers of the store were told. */
-interface Told {
+/** Results that the store has reported to its callers. */
+interface Reported {
   readonly sealed: Map<ChunkId, TestChunk>;
-  /** Chunks that are being purged, or were at some time since power returned. */
+  /** Purges of each chunk that were started and completed since the power returned. */
   readonly purged: Map<ChunkId, { begun: number; ended: number }>;
 }
 
@@ -75,13 +75,13 @@ async function useStore(
   store: ChunkStore,
   random: SeededRandom,
   chunks: readonly TestChunk[],
-  told: Told,
+  reported: Reported,
 ): Promise<void> {
   const workers = Array.from({ length: 5 }, async () => {
     for (let step = 0; step < 12; step += 1) {
       const chunk = chunks[random.integer(chunks.length)];
       assert.ok(chunk !== undefined);
-      await useChunk(store, random, chunk, told);
+      await useChunk(store, random, chunk, reported);
     }
   });
   const outcomes = await Promise.allSettled(workers);
@@ -95,19 +95,19 @@ async function useChunk(
   store: ChunkStore,
   random: SeededRandom,
   chunk: TestChunk,
-  told: Told,
+  reported: Reported,
 ): Promise<void> {
   const kind = random.integer(10);
-  const purges = told.purged.get(chunk.chunkId) ?? { begun: 0, ended: 0 };
-  told.purged.set(chunk.chunkId, purges);
+  const purges = reported.purged.get(chunk.chunkId) ?? { begun: 0, ended: 0 };
+  reported.purged.set(chunk.chunkId, purges);
   if (kind < 7) {
     const sizeHintBytes = random.fraction() < 0.3 ? null : chunk.bytes.length;
     const { begun, ended } = purges;
     await putChunk(store, chunk, { sizeHintBytes });
-    // A purge that ran beside it may have come after it.
-    if (begun === ended && purges.begun === begun) told.sealed.set(chunk.chunkId, chunk);
+    // A purge that ran at the same time may have deleted the chunk after its seal.
+    if (begun === ended && purges.begun === begun) reported.sealed.set(chunk.chunkId, chunk);
   } else if (kind < 9) {
-    told.sealed.delete(chunk.chunkId);
+    reported.sealed.delete(chunk.chunkId);
     purges.begun += 1;
     await store.purge(chunk.chunkId, index(2));
     purges.ended += 1;
@@ -116,33 +116,33 @@ async function useChunk(
   }
 }
 
-describe("a crash of a chunkserver at any instant", () => {
-  it("loses no chunk whose seal was answered, and shows nothing that is not whole", async () => {
+describe("a crash of a chunkserver at any moment", () => {
+  it("loses no chunk whose seal was acknowledged, and leaves only complete chunks", async () => {
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       const random = new SeededRandom(seed);
       const chunks = Array.from({ length: CHUNK_COUNT }, (_, number) =>
         makeChunk(someLength(random, CHUNK_BYTES_MAX), number),
       );
       const machine = new Machine(random);
-      const told: Told = { sealed: new Map(), purged: new Map() };
+      const reported: Reported = { sealed: new Map(), purged: new Map() };
       for (let round = 0; round < CRASHES; round += 1) {
         try {
           const store = await machine.start(20 + random.integer(400));
-          await useStore(store, random, chunks, told);
+          await useStore(store, random, chunks, reported);
         } catch (error) {
           assert.ok(error instanceof AshlarError, `${error}: repeat with seed ${seed}`);
         }
         machine.crash();
-        machine.calm();
-        await checkStore(machine, told, `round ${round}, repeat with seed ${seed}`);
+        machine.restorePower();
+        await checkStore(machine, reported, `round ${round}, repeat with seed ${seed}`);
       }
     }
   });
 });
 
-async function checkStore(machine: Machine, told: Told, where: string): Promise<void> {
-  const store = await openTestStore(machine.parts());
-  for (const chunk of told.sealed.values()) {
+async function checkStore(machine: Machine, reported: Reported, where: string): Promise<void> {
+  const store = await openTestStore(machine.deps());
+  for (const chunk of reported.sealed.values()) {
     await assertHolds(store, chunk).catch((error: Error) => {
       throw new Error(`a sealed chunk of ${chunk.bytes.length} bytes: ${error}: ${where}`);
     });
@@ -151,10 +151,10 @@ async function checkStore(machine: Machine, told: Told, where: string): Promise<
   for (const chunkId of store.chunkIdsAfter(null, 1000)) {
     assert.equal(await store.verify(chunkId, buffer), "intact", `a visible chunk: ${where}`);
   }
-  assert.deepEqual(store.lost(10), [], `no copy is lost in a crash: ${where}`);
-  told.purged.clear();
-  const named = store.totals.chunkCount;
+  assert.deepEqual(store.lost(10), [], `no replica is lost in a crash: ${where}`);
+  reported.purged.clear();
+  const { chunkCount } = store.totals;
   const files = (await machine.disk.mount().list("extents")).length;
-  assert.ok(files <= named, `${files} extent files for ${named} chunks: ${where}`);
+  assert.ok(files <= chunkCount, `${files} extent files for ${chunkCount} chunks: ${where}`);
   await store[Symbol.asyncDispose]();
 }

@@ -9,7 +9,7 @@ import { eventually, TestCluster, type TestServer } from "./support/real-cluster
 
 const MIB = 1024 * 1024;
 
-/** A file system of its own, so small that it can be filled. */
+/** A small file system that a test can fill. */
 class SmallDisk implements AsyncDisposable {
   readonly path: string;
   readonly #directory: TempDirectory;
@@ -19,7 +19,7 @@ class SmallDisk implements AsyncDisposable {
     this.path = directory.path;
   }
 
-  /** null where mounting is not allowed. */
+  /** Mounts a tmpfs. Null if mounting is not permitted. */
   static async mount(sizeMib: number): Promise<SmallDisk | null> {
     const directory = await TempDirectory.make();
     const options = ["-t", "tmpfs", "-o", `size=${sizeMib}m`, "tmpfs", directory.path];
@@ -55,7 +55,7 @@ async function fill(
     if (sealed?.kind === "failed") return { stored, code: sealed.error.code };
     stored.push(chunk);
   }
-  assert.fail("the disk never filled");
+  assert.fail("the disk did not fill up");
 }
 
 async function assertServesAll(
@@ -71,10 +71,10 @@ async function assertServesAll(
 }
 
 describe("a full disk", () => {
-  it("refuses new chunks at the reserve, and goes on with the rest", async (test) => {
+  it("refuses new chunks at the reserve, serves reads, and accepts chunks after a purge", async (test) => {
     await using disk = await SmallDisk.mount(96);
     if (disk === null) {
-      test.skip("mounting a tmpfs is not allowed here");
+      test.skip("mounting a tmpfs is not permitted here");
       return;
     }
     await using cluster = await TestCluster.start();
@@ -85,7 +85,7 @@ describe("a full disk", () => {
     assert.ok(stored.length >= 10 && stored.length <= 16, `${stored.length} chunks of 4 MiB`);
     await assertServesAll(cluster, server, stored);
     const { serverId } = server.server;
-    await eventually("the leader is told that there is no room", () => {
+    await eventually("the leader knows that there is no space", () => {
       const beat = cluster.master.heartbeats.findLast((each) => each.serverId === serverId);
       return beat !== undefined && beat.space.availableBytes < 4 * MIB;
     });
@@ -93,12 +93,12 @@ describe("a full disk", () => {
     assert.ok(first !== undefined && server.server.ready().ready);
     const purge = { kind: "purge" as const, chunkId: first.chunkId, purgeIndex: 99 as never };
     cluster.master.order(serverId, purge);
-    await eventually("a purge makes room", () => {
-      return cluster.master.told("purged", serverId).length > 0;
+    await eventually("the purge is reported", () => {
+      return cluster.master.reported("purged", serverId).length > 0;
     });
     const connection = await cluster.connect(server.location.address);
     const intent = cluster.master.intent([server.location], 11);
-    await eventually("another chunk fits", async () => {
+    await eventually("another chunk is accepted", async () => {
       const options = { writeId: writeIdFor(5000), intent, sizeHintBytes: 2 * MIB };
       const write = new TestWrite(connection, options);
       const answer = await write.next();
@@ -107,10 +107,10 @@ describe("a full disk", () => {
     });
   });
 
-  it("without a reserve fails the write that does not fit, and keeps what was sealed", async (test) => {
+  it("without a reserve fails the write that does not fit, and keeps the sealed chunks", async (test) => {
     await using disk = await SmallDisk.mount(48);
     if (disk === null) {
-      test.skip("mounting a tmpfs is not allowed here");
+      test.skip("mounting a tmpfs is not permitted here");
       return;
     }
     await using cluster = await TestCluster.start();
@@ -125,8 +125,8 @@ describe("a full disk", () => {
   });
 });
 
-describe("a disk that nobody can write a chunk to any more", () => {
-  it("is left to the other servers of the chain", async () => {
+describe("a server with a full disk in a chain", () => {
+  it("is reported to the writer, which continues with the other servers", async () => {
     await using cluster = await TestCluster.start();
     const [good, full] = await Promise.all([
       cluster.startServer(),

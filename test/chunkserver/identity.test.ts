@@ -10,9 +10,9 @@ import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts
 
 const CLUSTER_A = "a".repeat(32) as ClusterId;
 const CLUSTER_B = "b".repeat(32) as ClusterId;
-const NOBODY = { serverId: null, clusterId: null };
+const ANY_IDENTITY = { serverId: null, clusterId: null };
 
-/** A data directory that holds one chunk, closed. */
+/** Returns a closed data directory with one chunk. */
 async function usedDirectory(seed = 7): Promise<{ disk: MemoryDisk; stores: MemoryStores }> {
   const disk = new MemoryDisk();
   const stores = new MemoryStores();
@@ -25,18 +25,19 @@ async function usedDirectory(seed = 7): Promise<{ disk: MemoryDisk; stores: Memo
 }
 
 function open(disk: MemoryDisk, stores: MemoryStores, expected = {}) {
-  return openTestStore({ disk: disk.mount(), stores }, { expected: { ...NOBODY, ...expected } });
+  const identity = { ...ANY_IDENTITY, ...expected };
+  return openTestStore({ disk: disk.mount(), stores }, { expected: identity });
 }
 
 describe("the identity of a data directory", () => {
-  it("refuses one with chunks whose identity is missing", async () => {
+  it("refuses a directory with chunks and without an identity", async () => {
     const { disk, stores } = await usedDirectory();
     await disk.mount().remove("chunkserver.json");
     await assert.rejects(open(disk, stores), hasCode("WRONG_IDENTITY"));
-    assert.equal((await disk.mount().list("extents")).length, 1, "nothing was touched");
+    assert.equal((await disk.mount().list("extents")).length, 1, "the directory is unchanged");
   });
 
-  it("refuses one whose index was emptied or belongs to another server", async () => {
+  it("refuses an emptied index and an index of another server", async () => {
     const { disk, stores } = await usedDirectory();
     await assert.rejects(open(disk, new MemoryStores()), hasCode("STORE_CORRUPT"));
     const other = await usedDirectory(8);
@@ -45,7 +46,7 @@ describe("the identity of a data directory", () => {
     await assertHolds(store, makeChunk(5000, 1));
   });
 
-  it("refuses one whose extents are gone while the index names chunks", async () => {
+  it("refuses a directory without extent files if the index has chunks", async () => {
     const { disk, stores } = await usedDirectory();
     await disk.mount().removeTree("extents");
     await assert.rejects(open(disk, stores), hasCode("STORE_CORRUPT"));
@@ -53,7 +54,7 @@ describe("the identity of a data directory", () => {
     await assert.rejects(open(disk, stores), hasCode("STORE_CORRUPT"));
   });
 
-  it("refuses another cluster's or another server's disk, and an empty one where one is expected", async () => {
+  it("refuses the disk of another cluster or server, and an empty disk if a server id is expected", async () => {
     const { disk, stores } = await usedDirectory();
     await assert.rejects(open(disk, stores, { clusterId: CLUSTER_B }), hasCode("WRONG_IDENTITY"));
     const serverId = serverIdFor(1);
@@ -62,7 +63,7 @@ describe("the identity of a data directory", () => {
     await assert.rejects(open(empty, new MemoryStores(), { serverId }), hasCode("WRONG_IDENTITY"));
   });
 
-  it("refuses a damaged identity and one of another version", async () => {
+  it("refuses a corrupt identity and an identity of another version", async () => {
     const { disk, stores } = await usedDirectory();
     const text = new TextDecoder().decode(await disk.mount().readFile("chunkserver.json"));
     const write = (changed: string): Promise<void> =>
@@ -73,7 +74,7 @@ describe("the identity of a data directory", () => {
     await assert.rejects(open(disk, stores), hasCode("VERSION_MISMATCH"));
   });
 
-  it("starts anew after a crash at any point of the first start", async () => {
+  it("is created again after a crash at any step of the first start", async () => {
     for (let seed = 0; seed < 200; seed += 1) {
       let stepsLeft = seed % 25;
       const random = new SeededRandom(seed);

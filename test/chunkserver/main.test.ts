@@ -11,7 +11,7 @@ import { eventually } from "./support/real-cluster.ts";
 
 const MAIN = pathToFileURL(`${process.cwd()}/chunkserver/main.ts`).href;
 
-/** Runs the chunkserver with these flags as a process; its log comes on stdout. */
+/** Runs a chunkserver process with these flags. Its log is written to stdout. */
 function start(flags: readonly string[]): ChildProcess {
   const script = `import(${JSON.stringify(MAIN)}).then(async ({ main }) => {
     process.exitCode = await main(${JSON.stringify(flags)});
@@ -27,8 +27,8 @@ async function exitStatus(child: ChildProcess): Promise<number | null> {
   return status;
 }
 
-describe("the process of a chunkserver", () => {
-  it("says when it is ready, registers, and stops in good order on SIGTERM", async () => {
+describe("the chunkserver process", () => {
+  it("logs when it is ready, registers, and exits with 0 after SIGTERM", async () => {
     await using directory = await TempDirectory.make();
     await using master = await FakeMaster.start();
     const child = start([
@@ -41,7 +41,7 @@ describe("the process of a chunkserver", () => {
       seen.push(text);
       const line = JSON.parse(text) as Record<string, unknown>;
       if (line["message"] !== "Ready") continue;
-      await eventually("it is registered", () => master.servers.size === 1);
+      await eventually("the server is registered", () => master.servers.size === 1);
       const [server] = master.servers.values();
       assert.equal(server?.address, line["address"]);
       assert.equal(server?.serverId, line["serverId"]);
@@ -54,7 +54,7 @@ describe("the process of a chunkserver", () => {
     assert.equal((JSON.parse(identity) as { clusterId: string }).clusterId, "a".repeat(32));
   });
 
-  it("refuses to start on a directory that holds chunks and no identity", async () => {
+  it("refuses to start in a directory with chunks and without an identity", async () => {
     await using directory = await TempDirectory.make();
     await mkdir(`${directory.path}/extents`);
     const child = start([

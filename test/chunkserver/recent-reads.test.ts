@@ -10,20 +10,20 @@ function chunk(number: number): ChunkId {
 }
 
 describe("recent reads", () => {
-  it("lets the first stream pass the cache, and keeps what comes again", () => {
+  it("bypasses the cache for the first stream, and uses it for a repeated one", () => {
     const reads = new RecentReads();
     assert.equal(reads.record(chunk(1), 0, 8 * MIB), "pass");
-    assert.equal(reads.record(chunk(1), 8 * MIB, 8 * MIB), "pass", "another place of the chunk");
+    assert.equal(reads.record(chunk(1), 8 * MIB, 8 * MIB), "pass", "another range of the chunk");
     assert.equal(reads.record(chunk(2), 0, 8 * MIB), "pass", "another chunk");
     assert.equal(reads.record(chunk(1), 0, 8 * MIB), "keep");
     assert.equal(reads.record(chunk(1), 0, 8 * MIB), "keep");
   });
 
-  it("keeps small reads: the cache reads ahead for the next ones", () => {
+  it("uses the cache for small reads, which profit from its read-ahead", () => {
     assert.equal(new RecentReads().record(chunk(1), 0, 64 * 1024), "keep");
   });
 
-  it("forgets what was read long ago, and remembers what is read again and again", () => {
+  it("forgets old reads, and remembers repeated ones", () => {
     const reads = new RecentReads();
     reads.record(chunk(1), 0, MIB);
     reads.record(chunk(2), 0, MIB);

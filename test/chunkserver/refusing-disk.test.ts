@@ -14,8 +14,8 @@ import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts
 
 const MIB = 1024 * 1024;
 
-describe("a disk that refuses to write", () => {
-  it("gives up writing, and says so, after a failed sync (fsyncgate)", async () => {
+describe("a disk that refuses writes", () => {
+  it("is marked failed after a failed sync, and accepts no writes (fsyncgate)", async () => {
     let isFailing = false;
     const disk = new MemoryDisk({
       fault: ({ kind, path }) =>
@@ -33,7 +33,7 @@ describe("a disk that refuses to write", () => {
     await assertHolds(store, kept);
   });
 
-  it("is taken for failed after EIO, with a word on the path, and serves what it has", async () => {
+  it("is marked failed after EIO, logs the path once, and serves its chunks", async () => {
     const refused: DiskOperation[] = [];
     let isFailing = false;
     const disk = new MemoryDisk({
@@ -44,27 +44,27 @@ describe("a disk that refuses to write", () => {
       },
     });
     const log = new MemoryLog();
-    const world = { disk: disk.mount(), stores: new MemoryStores() };
-    const store = await openTestStore(world, { log });
+    const storage = { disk: disk.mount(), stores: new MemoryStores() };
+    const store = await openTestStore(storage, { log });
     const kept = makeChunk(20_000, 1);
     await putChunk(store, kept);
     isFailing = true;
     await assert.rejects(putChunk(store, makeChunk(20_000, 2)), hasCode("DISK_FAILED"));
     isFailing = false;
-    const [said, ...more] = log.lines.filter((line) => line.level === "error");
-    assert.ok(said !== undefined && more.length === 0, "it is said once");
+    const [logged, ...more] = log.lines.filter((line) => line.level === "error");
+    assert.ok(logged !== undefined && more.length === 0, "the failure is logged once");
     const path = refused[0]?.path ?? "";
     assert.ok(path.startsWith("extents/packed-"), path);
-    assert.ok(String(said.fields["error"]).includes(path), String(said.fields["error"]));
+    assert.ok(String(logged.fields["error"]).includes(path), String(logged.fields["error"]));
     assert.notEqual(store.failure, null);
     assert.equal((await store.space()).availableBytes, 0);
     await assert.rejects(putChunk(store, makeChunk(20_000, 3)), hasCode("DISK_FAILED"));
-    assert.equal(refused.length, 1, "nothing is written any more");
+    assert.equal(refused.length, 1, "nothing more is written");
     await assertHolds(store, kept);
     assert.equal(store.has(makeChunk(20_000, 2).chunkId), false);
   });
 
-  it("is taken for failed when no extent file can be made", async () => {
+  it("is marked failed if no extent file can be created", async () => {
     let isFailing = false;
     const disk = new MemoryDisk({
       fault: ({ kind, path }) =>
@@ -76,7 +76,7 @@ describe("a disk that refuses to write", () => {
     assert.notEqual(store.failure, null);
   });
 
-  it("is not taken for failed when the process has no descriptor left", async () => {
+  it("is not marked failed if the process has no file descriptor left", async () => {
     let isOut = false;
     const disk = new MemoryDisk({
       fault: ({ kind, path }) =>
@@ -90,7 +90,7 @@ describe("a disk that refuses to write", () => {
     await putChunk(store, makeChunk(2 * MIB, 1));
   });
 
-  it("says that it is full after ENOSPC, takes nothing for a while, and then tries again", async () => {
+  it("is reported full after ENOSPC, refuses chunks for 5 s, and then accepts one again", async () => {
     let isFull = false;
     const clock = new VirtualClock();
     const disk = new MemoryDisk({
@@ -98,8 +98,8 @@ describe("a disk that refuses to write", () => {
         isFull && kind === "write" && path.startsWith("extents/") ? "ENOSPC" : null,
     });
     const log = new MemoryLog();
-    const world = { disk: disk.mount(), stores: new MemoryStores() };
-    const store = await openTestStore(world, { log, clock });
+    const storage = { disk: disk.mount(), stores: new MemoryStores() };
+    const store = await openTestStore(storage, { log, clock });
     const kept = makeChunk(20_000, 1);
     await putChunk(store, kept);
     isFull = true;
@@ -111,25 +111,25 @@ describe("a disk that refuses to write", () => {
     await clock.advance(4_900);
     await assert.rejects(putChunk(store, makeChunk(20_000, 3)), hasCode("NO_SPACE"));
     await clock.advance(200);
-    const offered = await store.space();
-    assert.ok(offered.availableBytes > 0 && store.isFull, "room is offered, and not proved");
+    const space = await store.space();
+    assert.ok(space.availableBytes > 0 && store.isFull, "space is offered but not proven");
     await putChunk(store, makeChunk(20_000, 3));
     await store.space();
     assert.equal(store.isFull, false);
     await assertHolds(store, kept);
     await assertHolds(store, makeChunk(20_000, 3));
-    const said = log.lines.filter((line) => ["info", "warn"].includes(line.level));
+    const logged = log.lines.filter((line) => ["info", "warn"].includes(line.level));
     assert.deepEqual(
-      said.map((line) => line.message),
+      logged.map((line) => line.message),
       [
         "The disk is full: this server accepts no new chunks until there is room",
         "The disk has room again",
       ],
     );
-    assert.match(String(said[0]?.fields["error"]), /extents\/packed-/);
+    assert.match(String(logged[0]?.fields["error"]), /extents\/packed-/);
   });
 
-  it("says so too when the space ends at the reserve", async () => {
+  it("is reported full when only the reserve is left", async () => {
     const log = new MemoryLog();
     const clock = new VirtualClock();
     let capacityBytes = 64 * MIB;
@@ -138,8 +138,8 @@ describe("a disk that refuses to write", () => {
         return capacityBytes;
       },
     });
-    const world = { disk: disk.mount(), stores: new MemoryStores() };
-    const store = await openTestStore(world, { log, clock, reserveBytesFor: () => 4 * MIB });
+    const storage = { disk: disk.mount(), stores: new MemoryStores() };
+    const store = await openTestStore(storage, { log, clock, reserveBytesFor: () => 4 * MIB });
     await store.space();
     assert.equal(store.isFull, false);
     capacityBytes = disk.usedBytes + 3 * MIB;
@@ -152,11 +152,11 @@ describe("a disk that refuses to write", () => {
     await putChunk(store, makeChunk(MIB, 1));
   });
 
-  it("refuses what was under way behind the bytes that it refused", async () => {
+  it("fails the writes in progress after the refused one", async () => {
     let writes = 0;
     const clock = new SystemClock();
     const disk = new MemoryDisk({
-      // The first waits for the second to be under way too.
+      // The first write waits until the second one is in progress too.
       delay: ({ kind }) => (kind === "write" ? clock.sleep(5) : Promise.resolve()),
       fault: ({ kind, path }) => {
         if (kind !== "write" || !path.startsWith("extents/")) return null;
@@ -189,7 +189,7 @@ describe("a disk that refuses to write", () => {
   });
 });
 
-/** Passes everything on to `disk`; extents that are opened while `isBroken` cannot be written. */
+/** Forwards all calls to `disk`. Extent files opened while `isBroken` refuse writes. */
 function refusingDisk(disk: Disk, isBroken: () => boolean): Disk {
   return new Proxy(disk, {
     get: (target, name) => {
@@ -204,8 +204,8 @@ function refusingDisk(disk: Disk, isBroken: () => boolean): Disk {
   });
 }
 
-describe("a chunkserver whose disk refuses to write", () => {
-  it("tells its writer and the leader, is not ready, and goes on serving", async () => {
+describe("a chunkserver whose disk refuses writes", () => {
+  it("reports it to the writer and the leader, is not ready, and serves its chunks", async () => {
     let isBroken = false;
     await using cluster = await TestCluster.start();
     const failing = await cluster.startServer({
@@ -216,8 +216,9 @@ describe("a chunkserver whose disk refuses to write", () => {
     const kept = makeChunk(2 * MIB, 1);
     const intent = cluster.master.intent([failing.location], 10);
     await writeWhole(connection, kept, { writeId: writeIdFor(1), intent });
-    const beats = () => cluster.master.heartbeats.filter((beat) => beat.serverId === serverId);
-    assert.ok(beats().every((beat) => !beat.isDiskFailed));
+    const heartbeats = () =>
+      cluster.master.heartbeats.filter((heartbeat) => heartbeat.serverId === serverId);
+    assert.ok(heartbeats().every((heartbeat) => !heartbeat.isDiskFailed));
     isBroken = true;
     const chunk = makeChunk(2 * MIB, 2);
     const write = new TestWrite(connection, { writeId: writeIdFor(2), intent });
@@ -225,8 +226,8 @@ describe("a chunkserver whose disk refuses to write", () => {
     await write.send(chunk);
     const failed = await write.failed();
     assert.deepEqual([failed.serverId, failed.error.code], [serverId, "DISK_FAILED"]);
-    await eventually("the leader is told", () => beats().at(-1)?.isDiskFailed === true);
-    assert.equal(beats().at(-1)?.space.availableBytes, 0);
+    await eventually("the leader is notified", () => heartbeats().at(-1)?.isDiskFailed === true);
+    assert.equal(heartbeats().at(-1)?.space.availableBytes, 0);
     assert.deepEqual(failing.server.ready(), { ready: false, reason: "The disk has failed" });
     const range = { chunkId: kept.chunkId, offsetBytes: 0, lengthBytes: kept.bytes.length };
     assert.ok(Buffer.from((await readRange(connection, range)).bytes).equals(kept.bytes));

@@ -37,7 +37,7 @@ async function holds(cluster: TestCluster, server: TestServer, chunk: TestChunk)
   }
 }
 
-/** Flips a bit in every extent file of a server, at the same place. */
+/** Flips a bit in every extent file of a server, at the same offset. */
 async function rot(server: TestServer, offset: number): Promise<void> {
   for (const name of await readdir(`${server.directory}/extents`)) {
     const path = `${server.directory}/extents/${name}`;
@@ -58,48 +58,50 @@ function copyOrder(chunk: TestChunk, sources: readonly TestServer[], intentIndex
 }
 
 describe("orders of the master", () => {
-  it("copies a chunk from the first good source, and tells of the rot in the others", async () => {
+  it("copies a chunk from the first good source, and reports the corruption of another", async () => {
     await using cluster = await TestCluster.start();
-    const [rotten, gone, good, target] = await Promise.all(
+    const [corrupt, gone, good, target] = await Promise.all(
       [1, 2, 3, 4].map(() => cluster.startServer()),
     );
-    assert.ok(rotten && gone && good && target);
+    assert.ok(corrupt && gone && good && target);
     const chunk = makeChunk(4 * MIB + 99, 1);
-    await store(cluster, rotten, chunk);
+    await store(cluster, corrupt, chunk);
     await store(cluster, good, chunk);
-    await rot(rotten, 3 * MIB);
+    await rot(corrupt, 3 * MIB);
     await gone.stop();
     const { serverId } = target.server;
-    cluster.master.order(serverId, copyOrder(chunk, [gone, rotten, good]));
-    await eventually("it is copied", () => cluster.master.told("copied", serverId).length > 0);
-    assert.deepEqual(cluster.master.told("copied", serverId)[0], {
+    cluster.master.order(serverId, copyOrder(chunk, [gone, corrupt, good]));
+    await eventually("the copy is reported", () => {
+      return cluster.master.reported("copied", serverId).length > 0;
+    });
+    assert.deepEqual(cluster.master.reported("copied", serverId)[0], {
       chunkId: chunk.chunkId,
       intentIndex: 20,
     });
     assert.ok(await holds(cluster, target, chunk));
-    await eventually("the rot is reported", () => {
-      return cluster.master.told("lost", rotten.server.serverId).length > 0;
+    await eventually("the corruption is reported", () => {
+      return cluster.master.reported("lost", corrupt.server.serverId).length > 0;
     });
-    assert.equal(await holds(cluster, rotten, chunk), false);
-    assert.equal((await readdir(`${rotten.directory}/quarantine`)).length, 1);
+    assert.equal(await holds(cluster, corrupt, chunk), false);
+    assert.equal((await readdir(`${corrupt.directory}/quarantine`)).length, 1);
   });
 
-  it("reports a copy that no source can give", async () => {
+  it("reports a failed copy with the source if no source has the chunk", async () => {
     await using cluster = await TestCluster.start();
     const [empty, target] = await Promise.all([1, 2].map(() => cluster.startServer()));
     assert.ok(empty && target);
     const chunk = makeChunk(MIB, 1);
     const { serverId } = target.server;
     cluster.master.order(serverId, copyOrder(chunk, [empty]));
-    await eventually("it is reported", () => {
-      return cluster.master.told("copyFailed", serverId).length > 0;
+    await eventually("the failure is reported", () => {
+      return cluster.master.reported("copyFailed", serverId).length > 0;
     });
-    const [failure] = cluster.master.told("copyFailed", serverId);
+    const [failure] = cluster.master.reported("copyFailed", serverId);
     assert.match(failure?.reason ?? "", new RegExp(empty.location.address));
-    assert.deepEqual(cluster.master.told("copied", serverId), []);
+    assert.deepEqual(cluster.master.reported("copied", serverId), []);
   });
 
-  it("purges copies of older intents only, and reports both as done", async () => {
+  it("purges replicas of older intents only, and reports both orders as done", async () => {
     await using cluster = await TestCluster.start();
     const server = await cluster.startServer();
     const { serverId } = server.server;
@@ -110,33 +112,33 @@ describe("orders of the master", () => {
       cluster.master.order(serverId, { kind: "purge", chunkId, purgeIndex: index(10) });
     }
     await eventually("both are reported", () => {
-      const told = cluster.master.told("purged", serverId).map(({ chunkId }) => chunkId);
-      return told.includes(old.chunkId) && told.includes(recent.chunkId);
+      const purged = cluster.master.reported("purged", serverId).map(({ chunkId }) => chunkId);
+      return purged.includes(old.chunkId) && purged.includes(recent.chunkId);
     });
     assert.equal(await holds(cluster, server, old), false);
     assert.equal(await holds(cluster, server, recent), true);
   });
 });
 
-describe("what a chunkserver does unasked", () => {
-  it("asks about chunks after their intent, and deletes what the master does not know", async () => {
+describe("background tasks of a chunkserver", () => {
+  it("ask about chunks after their intent, and delete those that the master does not know", async () => {
     await using cluster = await TestCluster.start();
     const server = await cluster.startServer();
     const [known, unknown] = [makeChunk(5000, 1), makeChunk(5000, 2)];
     cluster.master.verdict = (chunkId) => (chunkId === known.chunkId ? "known" : "unknown");
     await store(cluster, server, known, { lifetimeMs: 0 });
     await store(cluster, server, unknown, { lifetimeMs: 0 });
-    await eventually("the unknown one is deleted", async () => {
+    await eventually("the unknown chunk is deleted", async () => {
       return !(await holds(cluster, server, unknown));
     });
     assert.ok(await holds(cluster, server, known));
   });
 
-  it("finds rot by its scrub, and reports it until the master has heard", async () => {
+  it("find corruption by the scrub, and report it", async () => {
     await using cluster = await TestCluster.start();
     const first = await cluster.startServer();
-    const [rotten, sound] = [makeChunk(2 * MIB, 1), makeChunk(2 * MIB + 5, 2)];
-    await store(cluster, first, rotten);
+    const [corrupt, intact] = [makeChunk(2 * MIB, 1), makeChunk(2 * MIB + 5, 2)];
+    await store(cluster, first, corrupt);
     await first.stop();
     await rot(first, 100_000);
     const scrubBytesPerSecond = 512 * MIB;
@@ -145,15 +147,17 @@ describe("what a chunkserver does unasked", () => {
       config: { scrubBytesPerSecond },
     });
     assert.equal(again.server.serverId, first.server.serverId);
-    await store(cluster, again, sound);
+    await store(cluster, again, intact);
     const { serverId } = again.server;
-    await eventually("it is reported", () => cluster.master.told("lost", serverId).length > 0);
-    assert.equal(cluster.master.told("lost", serverId)[0]?.chunkId, rotten.chunkId);
-    assert.equal(await holds(cluster, again, rotten), false);
-    assert.ok(await holds(cluster, again, sound));
+    await eventually("the loss is reported", () => {
+      return cluster.master.reported("lost", serverId).length > 0;
+    });
+    assert.equal(cluster.master.reported("lost", serverId)[0]?.chunkId, corrupt.chunkId);
+    assert.equal(await holds(cluster, again, corrupt), false);
+    assert.ok(await holds(cluster, again, intact));
   });
 
-  it("notices at the start that an extent file is short", async () => {
+  it("find a short extent file at the start", async () => {
     await using cluster = await TestCluster.start();
     const first = await cluster.startServer();
     const chunk = makeChunk(3 * MIB, 1);
@@ -166,10 +170,12 @@ describe("what a chunkserver does unasked", () => {
       config: { scrubBytesPerSecond: 1 },
     });
     const { serverId } = again.server;
-    await eventually("it is reported", () => cluster.master.told("lost", serverId).length > 0);
+    await eventually("the loss is reported", () => {
+      return cluster.master.reported("lost", serverId).length > 0;
+    });
   });
 
-  it("looks for itself when a reader reports rot", async () => {
+  it("verify a replica that a reader reports as corrupt", async () => {
     await using cluster = await TestCluster.start();
     const server = await cluster.startServer();
     const chunk = makeChunk(2 * MIB, 1);
@@ -181,14 +187,14 @@ describe("what a chunkserver does unasked", () => {
       reply.release();
       return reply.head.isRotten;
     };
-    assert.equal(await ask(), false, "the word of a reader is no proof");
+    assert.equal(await ask(), false, "the report of a reader is not trusted");
     assert.ok(await holds(cluster, server, chunk));
     await rot(server, MIB + 1);
     assert.equal(await ask(), true);
     assert.equal(await holds(cluster, server, chunk), false);
   });
 
-  it("says goodbye, and serves what it has after a restart", async () => {
+  it("notify the leader of a stop; after a restart the chunks are served", async () => {
     await using cluster = await TestCluster.start();
     const first = await cluster.startServer();
     const chunk = makeChunk(2 * MIB, 1);
@@ -199,7 +205,7 @@ describe("what a chunkserver does unasked", () => {
     assert.ok(await holds(cluster, again, chunk));
   });
 
-  it("registers again with a leader that does not know it", async () => {
+  it("register again with a leader that does not know the server", async () => {
     await using cluster = await TestCluster.start();
     const server = await cluster.startServer();
     cluster.master.forget(server.server.serverId);
@@ -208,7 +214,7 @@ describe("what a chunkserver does unasked", () => {
     });
   });
 
-  it("keeps a partial chunk of a writer that has gone, for its lifetime", async () => {
+  it("keep a partial chunk for the lifetime of its intent after its writer is gone", async () => {
     await using cluster = await TestCluster.start();
     const server = await cluster.startServer();
     const intent = cluster.master.intent([server.location], 10);
@@ -230,7 +236,7 @@ describe("what a chunkserver does unasked", () => {
   });
 });
 
-describe("the HTTP face of a chunkserver", () => {
+describe("the HTTP server of a chunkserver", () => {
   it("answers health, readiness and counts", async () => {
     await using cluster = await TestCluster.start();
     const server = await cluster.startServer({ config: { http: "127.0.0.1:0" } });

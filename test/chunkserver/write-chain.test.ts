@@ -35,10 +35,10 @@ async function assertServes(
   assert.equal(read.chunkLengthBytes, chunk.bytes.length);
 }
 
-/** Holds back until it is opened. */
+/** A promise that resolves when the gate is opened. */
 class Gate implements AsyncDisposable {
   #open: () => void = () => {};
-  readonly held = new Promise<void>((resolve) => {
+  readonly opened = new Promise<void>((resolve) => {
     this.#open = resolve;
   });
 
@@ -51,12 +51,12 @@ class Gate implements AsyncDisposable {
   }
 }
 
-/** A disk on which writes to extent files wait until they are let go on. */
-function heldDisk(disk: Disk, gate: { readonly held: Promise<void> }): Disk {
-  return withWrites(disk, () => gate.held);
+/** Returns a disk on which writes to extent files wait until the gate is opened. */
+function blockedDisk(disk: Disk, gate: { readonly opened: Promise<void> }): Disk {
+  return withWrites(disk, () => gate.opened);
 }
 
-/** A disk on which writes to extent files go on when `before` resolves. */
+/** Returns a disk on which each write to an extent file waits for `before`. */
 function withWrites(disk: Disk, before: (offsetBytes: number) => Promise<void>): Disk {
   return new Proxy(disk, {
     get: (target, key) => {
@@ -81,7 +81,7 @@ function withWrites(disk: Disk, before: (offsetBytes: number) => Promise<void>):
 }
 
 describe("a chain of three chunkservers", () => {
-  it("stores a chunk on each, with a receipt of each, and each serves it", async () => {
+  it("stores a chunk on each server, returns the receipt of each, and serves it from each", async () => {
     await using cluster = await TestCluster.start();
     const intent = cluster.master.intent(locations(await startServers(cluster, 3)), 10);
     const head = await cluster.connect(intent.servers[0]?.address ?? "");
@@ -101,7 +101,7 @@ describe("a chain of three chunkservers", () => {
     }
   });
 
-  it("serves whole blocks that cover a range, and no more", async () => {
+  it("serves only the whole blocks that cover a range", async () => {
     await using cluster = await TestCluster.start();
     const [server] = await startServers(cluster, 1);
     assert.ok(server !== undefined);
@@ -127,7 +127,7 @@ describe("a chain of three chunkservers", () => {
     await assert.rejects(readRange(connection, unknown), hasCode("CHUNK_NOT_FOUND"));
   });
 
-  it("refuses an intent that the leader did not sign, or that names others", async () => {
+  it("refuses an intent without the leader's signature or with other servers", async () => {
     await using cluster = await TestCluster.start();
     const [first, second] = await startServers(cluster, 2);
     assert.ok(first !== undefined && second !== undefined);
@@ -141,7 +141,7 @@ describe("a chain of three chunkservers", () => {
     assert.equal((await misplaced.failed()).error.code, "INVALID_ARGUMENT");
   });
 
-  it("tells the writer of a block that does not match its hash, and seals nothing wrong", async () => {
+  it("reports a block that does not match its hash to the writer, and seals no wrong id", async () => {
     await using cluster = await TestCluster.start();
     const servers = await startServers(cluster, 3);
     const intent = cluster.master.intent(locations(servers), 10);
@@ -171,11 +171,11 @@ describe("a chain of three chunkservers", () => {
 });
 
 describe("a write chain that breaks", () => {
-  for (const [what, brokenPosition] of [
+  for (const [role, brokenPosition] of [
     ["tail", 2],
     ["middle", 1],
   ] as const) {
-    it(`names the ${what} that broke, and goes on with a replacement from where it was`, async () => {
+    it(`names the broken ${role}, and resumes with a replacement from the received bytes`, async () => {
       await using cluster = await TestCluster.start();
       const servers = await startServers(cluster, 4);
       const [a, b, c, spare] = servers;
@@ -216,7 +216,7 @@ describe("a write chain that breaks", () => {
     });
   }
 
-  it("breaks during the seal, and the servers that sealed take the write up again", async () => {
+  it("is resumed after a break during the seal, also by the servers that sealed", async () => {
     await using cluster = await TestCluster.start();
     const [a, b, spare] = await startServers(cluster, 3);
     assert.ok(a && b && spare);
@@ -225,7 +225,7 @@ describe("a write chain that breaks", () => {
     const chunk = makeChunk(3 * MIB, 1);
     const receipts = await writeWhole(head, chunk, { writeId: writeIdFor(1), intent });
     assert.equal(receipts.length, 2);
-    await b.stop(); // The writer did not hear of the seal, and takes another server for this one.
+    await b.stop(); // The writer missed the seal, and replaces this server by another one.
     const next = cluster.master.intent(locations([a, spare]), 12);
     const again = new TestWrite(head, {
       writeId: writeIdFor(1),
@@ -238,7 +238,7 @@ describe("a write chain that breaks", () => {
     await assertServes(cluster, spare.location.address, chunk);
   });
 
-  it("names a server that cannot be reached, and one whose disk is full", async () => {
+  it("names a server that is unreachable, and one whose disk is full", async () => {
     await using cluster = await TestCluster.start();
     const [a, gone] = await startServers(cluster, 2);
     assert.ok(a && gone);
@@ -260,12 +260,13 @@ describe("a write chain that breaks", () => {
 });
 
 describe("a write chain with a slow tail", () => {
-  it("slows the writer down to the tail, and holds no more than the windows", async () => {
+  it("slows the writer down to the tail, and buffers at most the windows", async () => {
     await using cluster = await TestCluster.start();
     const gate = new Gate();
-    await using _opened = gate; // Also when an assertion fails, or the servers could not be closed.
+    // Opened even after a failed assertion, so that the servers can close.
+    await using _opened = gate;
     const fast = await startServers(cluster, 2);
-    const slow = await cluster.startServer({ wrapDisk: (disk) => heldDisk(disk, gate) });
+    const slow = await cluster.startServer({ wrapDisk: (disk) => blockedDisk(disk, gate) });
     const intent = cluster.master.intent(locations([...fast, slow]), 10);
     const head = await cluster.connect(intent.servers[0]?.address ?? "");
     const chunk = makeChunk(48 * MIB, 1);
@@ -279,24 +280,24 @@ describe("a write chain with a slow tail", () => {
       }
     })();
     sending.catch(() => {}); // Awaited below.
-    // The first two servers take what their windows let through; then nothing moves any more.
-    await eventually("the chain is full", () => sentBytes >= 4 * MIB);
+    // The first two servers receive as much as their windows allow. Then the chain is blocked.
+    await eventually("the windows are full", () => sentBytes >= 4 * MIB);
     let before = -1;
-    await eventually("the writer is held back", async () => {
-      const isStill = sentBytes === before;
+    await eventually("the writer is blocked", async () => {
+      const isBlocked = sentBytes === before;
       before = sentBytes;
       await new Promise((resolve) => setTimeout(resolve, 200));
-      return isStill;
+      return isBlocked;
     });
-    assert.ok(sentBytes <= 15 * MIB, `${sentBytes} bytes went into three windows of 4 MiB`);
-    assert.equal(write.ackedBytes, 0, "nothing is acknowledged that the tail has not written");
+    assert.ok(sentBytes <= 15 * MIB, `${sentBytes} bytes were sent into three windows of 4 MiB`);
+    assert.equal(write.ackedBytes, 0, "only bytes written by the tail are acknowledged");
     gate.open();
     await sending;
     await write.seal(chunk);
     for (const { address } of intent.servers) await assertServes(cluster, address, chunk);
   });
 
-  it("tells the writer at once of a disk before it that fails", async () => {
+  it("reports a failed disk of an earlier server to the writer without a delay", async () => {
     await using cluster = await TestCluster.start();
     const gate = new Gate();
     await using _opened = gate;
@@ -304,18 +305,18 @@ describe("a write chain with a slow tail", () => {
       if (offsetBytes >= 6 * MIB) throw diskFailure("EIO", "extents/large-000000000001");
     };
     const failing = await cluster.startServer({ wrapDisk: (disk) => withWrites(disk, refuse) });
-    const slow = await cluster.startServer({ wrapDisk: (disk) => heldDisk(disk, gate) });
+    const slow = await cluster.startServer({ wrapDisk: (disk) => blockedDisk(disk, gate) });
     const intent = cluster.master.intent(locations([failing, slow]), 10);
     const head = await cluster.connect(failing.location.address);
     const write = new TestWrite(head, { writeId: writeIdFor(1), intent });
     await write.opened();
     const sending = write.send(makeChunk(12 * MIB, 1));
-    sending.catch(() => {}); // The chain breaks while it sends.
+    sending.catch(() => {}); // The chain breaks during the send.
     const { serverId, error } = await write.failed();
     assert.deepEqual([serverId, error.code], [failing.server.serverId, "DISK_FAILED"]);
   });
 
-  it("names the server that broke while one before it is still filled up", async () => {
+  it("names the broken server while an earlier server is still being filled", async () => {
     await using cluster = await TestCluster.start();
     const filling = await cluster.startServer();
     const gone = await cluster.startServer();
@@ -334,7 +335,7 @@ describe("a write chain with a slow tail", () => {
     silent.close();
   });
 
-  it("refuses writes above the bytes in flight, and lets in the next when one leaves", async () => {
+  it("refuses writes above the limit of bytes in flight, and admits one after another ends", async () => {
     await using cluster = await TestCluster.start();
     const server = await cluster.startServer({ config: { writeBytesInFlightMax: 12 * MIB } });
     const intent = cluster.master.intent([server.location], 10);

@@ -21,7 +21,7 @@ export interface OpenOptions {
   readonly fillFrom?: string | null;
 }
 
-/** The client's end of a write chain, as simple as it can be. */
+/** The client side of one write chain, without retries. */
 export class TestWrite {
   readonly stream: Stream<WriteUp, WriteDown>;
   ackedBytes = 0;
@@ -32,14 +32,14 @@ export class TestWrite {
     this.stream = connection.open(writeChunk, open, STREAM_OPTIONS);
   }
 
-  /** The next message that is not an ack. */
+  /** Returns the next message that is not an ack. */
   async next(): Promise<WriteDown | null> {
     for (;;) {
       const message = await this.stream.receive();
       if (message === null) return null;
       message.release();
       if (message.head.kind !== "ack") return message.head;
-      assert.ok(message.head.bytes >= this.ackedBytes, "acks grow");
+      assert.ok(message.head.bytes >= this.ackedBytes, "the acknowledged bytes never decrease");
       this.ackedBytes = message.head.bytes;
     }
   }
@@ -56,11 +56,11 @@ export class TestWrite {
     return message;
   }
 
-  /** Reads messages until the chain has written `bytes`. */
+  /** Reads messages until the chain has acknowledged `bytes`. */
   async acked(bytes: number): Promise<void> {
     while (this.ackedBytes < bytes) {
       const message = await this.stream.receive();
-      assert.ok(message !== null, "the stream goes on");
+      assert.ok(message !== null, "the stream has not ended");
       message.release();
       assert.equal(message.head.kind, "ack", JSON.stringify(message.head));
       if (message.head.kind === "ack") this.ackedBytes = message.head.bytes;
@@ -84,7 +84,7 @@ export class TestWrite {
   }
 }
 
-/** Writes a chunk down a chain, from its opening to its receipts. */
+/** Writes a whole chunk and seals it. Returns the receipts. */
 export async function writeWhole(
   connection: Connection,
   chunk: TestChunk,
@@ -108,7 +108,7 @@ export interface ReadResult {
   readonly chunkLengthBytes: number;
 }
 
-/** Reads a range of a chunk; throws what the server answers. */
+/** Reads a range of a chunk. Rejects with the error of the server. */
 export async function readRange(
   connection: Connection,
   range: Parameters<(typeof readChunk)["parseOpen"]>[0] & object,

@@ -10,7 +10,7 @@ import { createHasher } from "../../../shared/platform/hasher.ts";
 import { chunkIdOf, hashBlocks } from "../../../shared/protocol/chunk-id.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
 
-/** The machine's hasher, for all tests of the chunkserver. */
+/** The real hasher, shared by all tests of the chunkserver. */
 export const { hasher } = createHasher();
 
 export interface TestChunk {
@@ -19,7 +19,7 @@ export interface TestChunk {
   readonly hashes: Uint8Array;
 }
 
-/** A chunk of pseudo-random bytes: the same for the same seed and length. */
+/** Returns a chunk of pseudo-random bytes that depend only on the seed and the length. */
 export function makeChunk(lengthBytes: number, seed: number): TestChunk {
   const bytes = new Uint8Array(lengthBytes);
   let state = (seed * 2654435761 + lengthBytes) >>> 0;
@@ -39,7 +39,7 @@ export interface TestFrame {
   readonly bytes: Uint8Array;
 }
 
-/** The chunk in frames as a client sends them, from a block boundary on. */
+/** Returns the chunk in frames as a client sends them, from a block boundary on. */
 export function framesOf(
   chunk: TestChunk,
   fromBytes = 0,
@@ -69,7 +69,7 @@ export function serverIdFor(number: number): ServerId {
   return number.toString(16).padStart(32, "f") as ServerId;
 }
 
-/** A length that is often small, sometimes at a boundary, at most `max`. */
+/** Returns a length of at most `max`: often small, sometimes a multiple of the block size. */
 export function someLength(random: SeededRandom, max: number): number {
   const kind = random.integer(4);
   if (kind === 0) return 1 + random.integer(1000);

@@ -11,12 +11,12 @@ import { hasher } from "./chunks.ts";
 
 export const CHUNK_KEY = fromHex("42".repeat(32));
 
-/** A master that speaks fleet-api to chunkservers and does what the test says. */
+/** A master that serves fleet-api to chunkservers. The test controls its answers. */
 export class FakeMaster implements AsyncDisposable {
   readonly #server: RpcServer;
   readonly servers = new Map<ServerId, ServerLocation>();
   readonly heartbeats: fleet.HeartbeatRequest[] = [];
-  /** Given once, with the next heartbeat of the server. */
+  /** Orders sent once, with the next heartbeat of the server. */
   readonly orders = new Map<ServerId, fleet.Order[]>();
   readonly goodbyes: ServerId[] = [];
   verdict: (chunkId: ChunkId) => "known" | "unknown" | "undecided" = () => "undecided";
@@ -27,16 +27,16 @@ export class FakeMaster implements AsyncDisposable {
   }
 
   static async start(): Promise<FakeMaster> {
-    const world = makeWireDeps({ network: new TcpNetwork(), clock: new SystemClock() });
+    const deps = makeWireDeps({ network: new TcpNetwork(), clock: new SystemClock() });
     const identity = { role: "master", clusterId: CLUSTER_A, name: "fake" } as const;
-    const server = new RpcServer(world, { identity: () => identity });
+    const server = new RpcServer(deps, { identity: () => identity });
     const master = new FakeMaster(server);
     master.#register();
     master.address = await server.listen("127.0.0.1:0");
     return master;
   }
 
-  /** An intent as the leader signs it. */
+  /** Returns an intent, signed like one of the leader. */
   intent(servers: readonly ServerLocation[], issuedIndex: number, lifetimeMs = 60_000): Intent {
     const unsigned = { servers: [...servers], issuedIndex: issuedIndex as LogIndex, lifetimeMs };
     return { ...unsigned, signature: signIntent(hasher, CHUNK_KEY, unsigned) };
@@ -46,19 +46,19 @@ export class FakeMaster implements AsyncDisposable {
     this.orders.set(serverId, [...(this.orders.get(serverId) ?? []), order]);
   }
 
-  /** As a new leader that has not heard of the server. */
+  /** Forgets the server, like a new leader that does not know it. */
   forget(serverId: ServerId): void {
     this.servers.delete(serverId);
   }
 
-  /** All that the server's heartbeats told of one kind. */
-  told<Kind extends "copied" | "copyFailed" | "lost" | "purged">(
+  /** Returns all results of one kind in the heartbeats of the server. */
+  reported<Kind extends "copied" | "copyFailed" | "lost" | "purged">(
     kind: Kind,
     serverId: ServerId,
   ): fleet.HeartbeatRequest[Kind][number][] {
     return this.heartbeats
-      .filter((beat) => beat.serverId === serverId)
-      .flatMap((beat): fleet.HeartbeatRequest[Kind][number][] => beat[kind]);
+      .filter((heartbeat) => heartbeat.serverId === serverId)
+      .flatMap((heartbeat): fleet.HeartbeatRequest[Kind][number][] => heartbeat[kind]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

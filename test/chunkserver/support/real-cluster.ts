@@ -22,19 +22,19 @@ export interface TestServer {
   readonly location: ServerLocation;
   readonly directory: string;
   readonly log: MemoryLog;
-  /** Stops it before the cluster ends. */
+  /** Stops the server before the cluster ends. */
   stop(): Promise<void>;
 }
 
 export interface ServerOptions {
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Puts something between the server and its disk. */
+  /** Wraps the disk of the server. */
   readonly wrapDisk?: (disk: Disk) => Disk;
-  /** Of an earlier server. */
+  /** Directory of an earlier server. */
   readonly directory?: string;
 }
 
-/** A master that does what the test says, and real chunkservers on loopback and on real disks. */
+/** A fake master, and real chunkservers on loopback and on real disks. */
 export class TestCluster implements AsyncDisposable {
   readonly master: FakeMaster;
   readonly client: TestWireDeps;
@@ -92,7 +92,7 @@ export class TestCluster implements AsyncDisposable {
     return { server, location, directory: path, log, stop };
   }
 
-  /** A connection that is closed with the cluster. */
+  /** Opens a connection that is closed together with the cluster. */
   async connect(address: string): Promise<Connection> {
     const connection = await connect(this.client, address, { identity: CLIENT, timeoutMs: 5000 });
     this.#closers.defer(() => connection.close(0));
@@ -104,7 +104,7 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Waits, in real time, until `condition` holds; fails after 10 s. */
+/** Polls in real time until `condition` holds. Fails after 10 s. */
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
@@ -112,7 +112,7 @@ export async function eventually(
   const clock = new SystemClock();
   const endMs = clock.monotonicMs() + 10_000;
   while (!(await condition())) {
-    assert.ok(clock.monotonicMs() < endMs, `in 10 s: ${what}`);
+    assert.ok(clock.monotonicMs() < endMs, `within 10 s: ${what}`);
     await clock.sleep(5);
   }
 }

@@ -8,13 +8,13 @@ import { SeededRandom } from "../../support/seeded-random.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
 import { framesOf, hasher, index, type TestChunk, writeIdFor } from "./chunks.ts";
 
-/** A store over a disk and stores that outlive it. */
+/** Opens a store over `storage`, which outlives the store. */
 export function openTestStore(
-  world: { readonly disk: Disk; readonly stores: OrderedStores },
+  storage: { readonly disk: Disk; readonly stores: OrderedStores },
   options: Partial<StoreOptions> = {},
 ): Promise<ChunkStore> {
   return openChunkStore({
-    ...world,
+    ...storage,
     clock: new SystemClock(),
     random: new SeededRandom(7),
     hasher,
@@ -29,7 +29,7 @@ let writeCount = 0;
 
 export interface PutOptions {
   readonly intentIndex?: number;
-  /** As the writer announces it; default: its true length. */
+  /** Size announced by the writer. Default: the length of the chunk. */
   readonly sizeHintBytes?: number | null;
   readonly lifetimeMs?: number;
 }
@@ -60,7 +60,7 @@ export async function putChunk(
   }
 }
 
-/** The chunk's bytes as the store serves them. */
+/** Reads all bytes of a chunk. */
 export async function readAll(
   store: ChunkStore,
   chunkId: TestChunk["chunkId"],
@@ -75,11 +75,11 @@ export async function readAll(
   }
 }
 
-/** The chunk reads back as it was written, and its manifest proves it. */
+/** Asserts that the chunk reads back as it was written, and that its manifest matches. */
 export async function assertHolds(store: ChunkStore, chunk: TestChunk): Promise<void> {
   const bytes = await readAll(store, chunk.chunkId);
-  assert.ok(Buffer.from(bytes).equals(chunk.bytes), "the bytes are those that were written");
+  assert.ok(Buffer.from(bytes).equals(chunk.bytes), "the bytes are the written ones");
   const manifest = store.manifest(chunk.chunkId);
   assert.equal(manifest.lengthBytes, chunk.bytes.length);
-  assert.ok(Buffer.from(manifest.hashes).equals(chunk.hashes), "the manifest is the chunk's");
+  assert.ok(Buffer.from(manifest.hashes).equals(chunk.hashes), "the manifest is that of the chunk");
 }

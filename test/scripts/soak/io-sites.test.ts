@@ -6,8 +6,8 @@ import { casesOf } from "../../../scripts/soak/io-faults.ts";
 import { kindOfFile, nameOfSite, pathsToWatch, sitesIn } from "../../../scripts/soak/io-sites.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 
-/** Lines as `strace -f -y` writes them. */
-const PROTOCOL = `
+/** Lines in the format of `strace -f -y`. */
+const TRACE = `
 12 fdatasync(21</d/log/0000000000000001-0000000000000001.log>) = 0
 13 pwrite64(21</d/log/0000000000000001-0000000000000001.log>, "x"..., 4, 0) = 4
 13 pwrite64(22</d/log/0000000000000009-0000000000000002.log>, "x"..., 4, 0 <unfinished ...>
@@ -17,12 +17,12 @@ const PROTOCOL = `
 15 pwrite64(30</d/extents/large-000000000007>, "x"..., 4096, 0) = 4096
 `;
 
-describe("the call sites in a protocol of strace", () => {
-  it("are told apart by call and kind of file, and by nothing else", async () => {
+describe("the call sites in a trace of strace", () => {
+  it("are distinguished by system call and kind of file", async () => {
     await using directory = await TempDirectory.make();
-    const protocol = join(directory.path, "calls");
-    await writeFile(protocol, PROTOCOL);
-    const sites = await sitesIn(protocol, { role: "master", phase: "load", dataDirectory: "/d" });
+    const tracePath = join(directory.path, "calls");
+    await writeFile(tracePath, TRACE);
+    const sites = await sitesIn(tracePath, { role: "master", phase: "load", dataDirectory: "/d" });
     assert.deepEqual(sites.map(nameOfSite), [
       "master at load: fdatasync of log/N-N.log",
       "master at load: pwrite64 of log/N-N.log",
@@ -33,11 +33,11 @@ describe("the call sites in a protocol of strace", () => {
     assert.deepEqual(
       casesOf(sites).map(({ error }) => error),
       ["EIO", "EIO", "ENOSPC", "EIO", "EIO", "ENOSPC"],
-      "only what takes space can find the disk full",
+      "only calls that allocate space can fail with ENOSPC",
     );
   });
 
-  it("are met again in files that are still to be made", () => {
+  it("are watched in existing files and in the next numbered files", () => {
     const site = {
       ...({ role: "chunkserver", phase: "load", call: "pwrite64" } as const),
       ...{ file: "extents/large-N" },
@@ -49,12 +49,9 @@ describe("the call sites in a protocol of strace", () => {
       "/d/extents/large-000000000007",
       "/d/extents/large-000000000010",
     ]);
-    assert.ok(
-      !paths.includes("/d/extents/large-000000000008"),
-      "an old number does not come again",
-    );
+    assert.ok(!paths.includes("/d/extents/large-000000000008"), "an old number is not used again");
     const temporary = pathsToWatch({ ...site, paths: ["chunkserver.json.2.tmp"] }, "/d");
-    assert.ok(temporary.includes("/d/chunkserver.json.1.tmp"), "each process counts from 1");
+    assert.ok(temporary.includes("/d/chunkserver.json.1.tmp"), "each process numbers from 1");
     assert.equal(kindOfFile("extents/large-00000000000f"), "extents/large-N");
     assert.equal(kindOfFile("identity.json.3.tmp"), "identity.json.N.tmp");
   });

@@ -35,18 +35,18 @@ const missedFirst = (place: string): Round =>
     io: { place, isFirstStart: true },
   });
 
-describe("the report of a soak", () => {
-  it("fails a run in which an error under load met nobody, however often it was tried", () => {
+describe("the report of a soak run", () => {
+  it("fails if an error under load did not fire in any attempt", () => {
     const io = { place: PLACE, isFirstStart: false };
     const missed = round("EIO leader at load: fsync of log", { fired: false, io });
     const { ok, shortcomings } = reportOf(facts([missed, missed, round("another")]));
     assert.equal(ok, false);
     assert.deepEqual(shortcomings, ["io-error EIO leader at load: fsync of log: did not fire"]);
     const late = { ...missed, fired: true };
-    assert.equal(reportOf(facts([missed, late])).ok, true, "the second attempt met it");
+    assert.equal(reportOf(facts([missed, late])).ok, true, "the second attempt fired");
   });
 
-  it("shows a step of a first start that was not met, and forgives it if the call failed elsewhere", () => {
+  it("lists a step of a first start that did not fire, and passes if the call failed elsewhere", () => {
     const io = { place: PLACE, isFirstStart: false };
     const elsewhere = round("EIO master at start: fsync of log", { io });
     const report = reportOf(facts([missedFirst(PLACE), elsewhere]));
@@ -57,7 +57,7 @@ describe("the report of a soak", () => {
     );
   });
 
-  it("fails a run in which a step of a first start was met nowhere", () => {
+  it("fails if a step of a first start did not fire in any phase", () => {
     const other = round("EIO master at start: fsync of .", {
       io: { place: "EIO master: fsync of .", isFirstStart: false },
     });
@@ -67,7 +67,7 @@ describe("the report of a soak", () => {
     assert.match(report.notMet[0] ?? "", /did not fire$/);
   });
 
-  it("does not take an error elsewhere for one under load", () => {
+  it("does not count an error in another phase as one under load", () => {
     const io = { place: PLACE, isFirstStart: false };
     const rounds = [round("start", { io }), round("load", { fired: false, io })];
     assert.deepEqual(reportOf(facts(rounds)).shortcomings, ["io-error load: did not fire"]);
