@@ -130,7 +130,7 @@ function makeDeps(
     feed: {
       pool: control,
       addresses: () => channel.addresses,
-      learn: (connection) => channel.refreshMastersIfDue(connection),
+      refreshAddresses: (connection) => channel.refreshMastersIfDue(connection),
       closing: closing.signal,
     },
     chunkservers: new Chunkservers({ pool: data, clock, random, hostName }),

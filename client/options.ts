@@ -110,7 +110,7 @@ export interface ConnectOptions extends CallOptions {
 
 /** A failed attempt that is repeated. The caller receives no error for it. */
 export interface RetryEvent {
-  /** What is repeated: a method name such as "namespace.stat", "chunk write" or "chunk read". */
+  /** Name of the repeated operation: a method name such as "namespace.stat", "chunk write" or "chunk read". */
   readonly operation: string;
   /** Number of the failed attempt, from 1. */
   readonly attempt: number;

@@ -7,16 +7,16 @@ import type { Stream } from "../../shared/wire/rpc.ts";
 import type { Deadline } from "../deadline.ts";
 import { type Candidate, ServerHealth } from "./server-health.ts";
 
-/** Another replica is near: a server that does not take a connection soon is passed over. */
+/** Short, because another replica is usually reachable: a server that does not connect is skipped. */
 const CONNECT_TIMEOUT_MS = 3_000;
 
-/** A chunkserver that can be asked. */
+/** Id and address ("host:port") of a chunkserver. */
 export interface ServerAddress {
   readonly serverId: ServerId;
   readonly address: string;
 }
 
-/** Connections to chunkservers (their own, apart from the masters'), and what is known of each. */
+/** Connections to chunkservers, separate from those to the masters, and the health of each server. */
 export class Chunkservers {
   readonly health = new ServerHealth();
   readonly #pool: ConnectionPool;
@@ -37,9 +37,9 @@ export class Chunkservers {
   }
 
   /**
-   * Opens a stream that lasts until `signal`, a fork of the deadline's, aborts.
+   * Opens a stream. It ends at the latest when `signal`, a fork of `deadline`, aborts.
    *
-   * @throws {AshlarError} UNAVAILABLE and what else a connection fails with.
+   * @throws {AshlarError} UNAVAILABLE and other connection errors.
    */
   async open<Open, Up, Down>(
     server: ServerAddress,
@@ -60,6 +60,7 @@ export class Chunkservers {
     });
   }
 
+  /** Calls a chunkserver once. @throws {AshlarError} the error of the server or the connection */
   async call<Request, Response>(
     server: ServerAddress,
     method: CallMethod<Request, Response>,
@@ -76,16 +77,17 @@ export class Chunkservers {
     return received.head;
   }
 
+  /** Penalizes a server after a failure. */
   recordFailure(serverId: ServerId): void {
     this.health.recordFailure(serverId, this.#clock.monotonicMs());
   }
 
-  /** Servers that failed a moment ago. */
+  /** Returns the servers that failed recently. */
   penalizedServers(): ServerId[] {
     return this.health.penalizedServers(this.#clock.monotonicMs());
   }
 
-  /** In the order in which to ask them. */
+  /** Returns `servers` sorted by preference, the best first. */
   orderByPreference<Server extends Candidate>(servers: readonly Server[]): Server[] {
     return this.health.orderByPreference(servers, {
       nowMs: this.#clock.monotonicMs(),

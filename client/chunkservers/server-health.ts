@@ -1,46 +1,50 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { ServerId } from "../../shared/base/ids.ts";
 
-/** A failure counts for so long; it doubles with every further one in a row. */
+/** Penalty after the first failure. Doubles with each consecutive failure, up to the maximum. */
 const PENALTY_MS_MIN = 1_000;
 const PENALTY_MS_MAX = 30_000;
+/** Latencies kept per server. */
 const SAMPLES_MAX = 64;
-/** No hedge before so long, however fast a server was: a second read costs more than the wait. */
+/** Minimum delay before a hedged read: below it, a second read costs more than the wait. */
 const HEDGE_MS_MIN = 50;
-/** Until enough is known of a server. */
+/** Delay before a hedged read while a server has fewer than `HEDGE_SAMPLES_MIN` samples. */
 const HEDGE_MS_UNKNOWN = 400;
 const HEDGE_SAMPLES_MIN = 8;
-/** Hedges that are allowed for each read that ended: so they add at most a tenth to the load. */
+/** Hedges allowed per answered read: hedges add at most a tenth to the load. */
 const HEDGE_SHARE = 0.1;
 const HEDGE_CREDIT_MAX = 8;
 
 interface ServerRecord {
   failuresInRow: number;
   penaltyEndsAtMs: number;
-  /** Reads and writes under way. */
+  /** Pending reads and writes. */
   inFlight: number;
-  /** The last latencies in milliseconds, a ring. */
+  /** Ring buffer of the last latencies, in milliseconds. */
   readonly samples: number[];
   nextSample: number;
-  /** Null: to be computed again. */
+  /** Cached 95th percentile of `samples`. Null after a new sample. */
   p95Ms: number | null;
 }
 
+/** A chunkserver that can serve a request. */
 export interface Candidate {
   readonly serverId: ServerId;
+  /** Host name under which the server is registered. */
   readonly host: string;
-  /** What the master thinks. */
+  /** The masters consider the server live. */
   readonly isLive: boolean;
 }
 
 /**
- * What this client remembers of chunkservers: who failed it a moment ago, and how fast they are.
- * Pure: the caller brings the time (monotonic milliseconds) and the chance.
+ * Recent failures and latencies of chunkservers, as this client has seen them. Pure: the caller
+ * passes the time (monotonic milliseconds) and the randomness.
  */
 export class ServerHealth {
   readonly #records = new Map<ServerId, ServerRecord>();
   #hedgeCredit = HEDGE_CREDIT_MAX / 2;
 
+  /** Penalizes the server, longer for each consecutive failure. */
   recordFailure(serverId: ServerId, nowMs: number): void {
     const record = this.#record(serverId);
     record.failuresInRow += 1;
@@ -48,16 +52,16 @@ export class ServerHealth {
     record.penaltyEndsAtMs = nowMs + Math.min(PENALTY_MS_MAX, PENALTY_MS_MIN * 2 ** doublings);
   }
 
-  /** It did what it was asked for. */
+  /** Ends the penalty: the server has completed a request. */
   recordSuccess(serverId: ServerId): void {
     const record = this.#record(serverId);
     record.failuresInRow = 0;
     record.penaltyEndsAtMs = 0;
   }
 
-  /** Time from asking for bytes to the first of them. */
+  /** Records the time from a read request to its first bytes. */
   recordLatency(serverId: ServerId, latencyMs: number): void {
-    assert(latencyMs >= 0, "an answer comes after the question");
+    assert(latencyMs >= 0, "a latency is not negative");
     const record = this.#record(serverId);
     record.samples[record.nextSample] = latencyMs;
     record.nextSample = (record.nextSample + 1) % SAMPLES_MAX;
@@ -65,26 +69,29 @@ export class ServerHealth {
     this.#hedgeCredit = Math.min(HEDGE_CREDIT_MAX, this.#hedgeCredit + HEDGE_SHARE);
   }
 
+  /** Counts a request as pending until `recordEnd`. */
   recordStart(serverId: ServerId): void {
     this.#record(serverId).inFlight += 1;
   }
 
+  /** Ends a request that was counted by `recordStart`. */
   recordEnd(serverId: ServerId): void {
     const record = this.#record(serverId);
     record.inFlight -= 1;
-    assert(record.inFlight >= 0, "what ends has begun");
+    assert(record.inFlight >= 0, "a request that ends was started");
   }
 
+  /** The server failed recently. */
   isPenalized(serverId: ServerId, nowMs: number): boolean {
     return (this.#records.get(serverId)?.penaltyEndsAtMs ?? 0) > nowMs;
   }
 
-  /** Servers that failed a moment ago: not for new chunks. */
+  /** Returns the servers that failed recently. New chunks should avoid them. */
   penalizedServers(nowMs: number): ServerId[] {
     return [...this.#records.keys()].filter((serverId) => this.isPenalized(serverId, nowMs));
   }
 
-  /** How long to wait for a server's first bytes before another one is asked too. */
+  /** Returns how long to wait for the first bytes of a server before a second server is asked. */
   hedgeAfterMs(serverId: ServerId): number {
     const record = this.#records.get(serverId);
     if (record === undefined || record.samples.length < HEDGE_SAMPLES_MIN) return HEDGE_MS_UNKNOWN;
@@ -92,7 +99,7 @@ export class ServerHealth {
     return Math.max(HEDGE_MS_MIN, 1.5 * record.p95Ms);
   }
 
-  /** Takes the credit for one hedge; false if there is none. */
+  /** Spends the credit for one hedge. Returns false if there is not enough credit. */
   tryAcquireHedge(): boolean {
     if (this.#hedgeCredit < 1) return false;
     this.#hedgeCredit -= 1;
@@ -100,8 +107,8 @@ export class ServerHealth {
   }
 
   /**
-   * The servers in the order in which to ask them: those without a recent failure, alive to the
-   * master, on this machine, with the least under way; by chance among equals.
+   * Returns the servers sorted by preference: not penalized, live for the masters, on this machine,
+   * fewest pending requests. Equal servers are in random order.
    */
   orderByPreference<Server extends Candidate>(
     servers: readonly Server[],

@@ -4,39 +4,46 @@ import type { CallMethod } from "../../shared/protocol/method.ts";
 import type { LeaderChannel } from "../../shared/wire/leader-channel.ts";
 import { causeOf } from "../deadline.ts";
 
-/** With twice as many callers two calls are under way: this end and the other work at the same time. */
+/**
+ * With twice as many concurrent callers, two calls are in flight, so that client and master work at
+ * the same time.
+ */
 export const BATCH_ITEMS_MAX = 32;
-/** What is larger travels alone. */
+/** A larger item is sent in a call of its own. */
 export const BATCH_BYTES_MAX = 128 * 1024;
-/** A call is sent when nothing has joined it for so many turns of the microtask queue. */
+/** A batch is sent after this many turns of the microtask queue without a new item. */
 const QUIET_TURNS = 3;
+/** A batch is sent at the latest after this many turns. */
 const GATHER_TURNS_MAX = 16;
-/** Deadlines closer together than this are one. */
+/** Deadlines that differ by less than this many ms count as equal: they need no timers of their own. */
 const DEADLINE_GRANULARITY_MS = 5;
 
+/** Options of a `CallBatcher`. */
 export interface BatchOptions<Item, Result, Request, Response> {
   readonly clock: Clock;
   readonly channel: Pick<LeaderChannel, "callParts">;
   readonly method: CallMethod<Request, Response>;
-  /** Asked anew for every attempt. */
+  /** Builds the request. Called for every attempt. */
   readonly requestOf: (items: readonly Item[]) => Request;
-  /** One for each item, in their order. */
+  /** Returns one result or error per item, in the order of the request. */
   readonly resultsOf: (response: Response) => readonly (Result | AshlarError)[];
-  /** About what the item takes of the message, in bytes. */
+  /** Estimated size of the item in the request, in bytes. */
   readonly sizeOf: (item: Item) => number;
 }
 
+/** Limits of one item. */
 export interface ItemOptions {
+  /** Timeout of the item, with all attempts. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Gathers what is asked in one turn into calls of several items: the frame, the deadline and the leave
- * to read are then paid once for all of them.
+ * Combines the items submitted in one turn of the event loop into one call. The costs of the frame,
+ * the deadline and the read-index check are then paid once for all items.
  *
- * Nothing waits for company: a call is sent when the turn that asked has run its course. Each item
- * has its own deadline, signal and error.
+ * Items are never delayed by timers: a call is sent at the end of the turn. Each item has its own
+ * deadline, abort signal and error.
  */
 export class CallBatcher<Item, Result, Request, Response> {
   readonly #options: BatchOptions<Item, Result, Request, Response>;
@@ -50,7 +57,11 @@ export class CallBatcher<Item, Result, Request, Response> {
     this.#options = options;
   }
 
-  /** @throws {AshlarError} what the masters say of this item; DEADLINE_EXCEEDED, CANCELLED */
+  /**
+   * Resolves with the result of `item`.
+   *
+   * @throws {AshlarError} the error of this item from the masters; DEADLINE_EXCEEDED, CANCELLED.
+   */
   submit(item: Item, options: ItemOptions): Promise<Result> {
     return new Promise((resolve, reject) => {
       const { clock, method } = this.#options;
@@ -61,10 +72,10 @@ export class CallBatcher<Item, Result, Request, Response> {
     });
   }
 
-  #add(waiting: PendingItem<Item, Result>): void {
-    const bytes = this.#options.sizeOf(waiting.item);
+  #add(pending: PendingItem<Item, Result>): void {
+    const bytes = this.#options.sizeOf(pending.item);
     if (this.#gatheredBytes + bytes > BATCH_BYTES_MAX) this.#send();
-    this.#gathered.push(waiting);
+    this.#gathered.push(pending);
     this.#gatheredBytes += bytes;
     if (this.#gathered.length === BATCH_ITEMS_MAX || this.#gatheredBytes > BATCH_BYTES_MAX) {
       this.#send();
@@ -78,7 +89,7 @@ export class CallBatcher<Item, Result, Request, Response> {
   }
 
   #nextTurn(): void {
-    // No rejection can come, but for a bug in what is sent.
+    // `#afterTurn` can throw only because of a bug; the empty handler satisfies the lint.
     Promise.resolve().then(this.#afterTurn, () => {});
   }
 
@@ -104,18 +115,18 @@ export class CallBatcher<Item, Result, Request, Response> {
 interface PendingItemOptions<Item, Result> extends ItemOptions {
   readonly item: Item;
   readonly endsAtMs: number;
-  /** Of the method. */
+  /** Name of the method, for messages. */
   readonly name: string;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** One caller's item. It is settled once. */
+/** An item whose caller waits. It is settled exactly once. */
 class PendingItem<Item, Result> {
   readonly item: Item;
   readonly endsAtMs: number;
   isSettled = false;
-  /** Its caller waits no longer, though it was not answered. */
+  /** Called when the item is cancelled or times out. */
   onAbandoned: (() => void) | null = null;
   readonly #options: PendingItemOptions<Item, Result>;
   readonly #onAbort: (() => void) | null = null;
@@ -141,17 +152,17 @@ class PendingItem<Item, Result> {
 
   resolve(result: Result): void {
     if (this.isSettled) return;
-    this.#end();
+    this.#settle();
     this.#options.resolve(result);
   }
 
   reject(error: unknown): void {
     if (this.isSettled) return;
-    this.#end();
+    this.#settle();
     this.#options.reject(causeOf(error, this.#options.signal));
   }
 
-  /** Its time is over before that of the call that it travels with. */
+  /** Starts a timer of its own, for an item whose deadline is earlier than that of the call. */
   startTimer(clock: Clock): void {
     const { name, timeoutMs } = this.#options;
     const text = `No answer to ${name} within ${Math.round(timeoutMs)} ms`;
@@ -166,7 +177,7 @@ class PendingItem<Item, Result> {
     this.onAbandoned?.();
   }
 
-  #end(): void {
+  #settle(): void {
     this.isSettled = true;
     this.#timer?.cancel();
     if (this.#onAbort !== null) this.#options.signal?.removeEventListener("abort", this.#onAbort);
@@ -177,28 +188,28 @@ function sendBatch<Item, Result, Request, Response>(
   options: BatchOptions<Item, Result, Request, Response>,
   gathered: readonly PendingItem<Item, Result>[],
 ): void {
-  const wanted = gathered.filter(isPending);
-  if (wanted.length > 0) new Batch(options, wanted).send();
+  const pending = gathered.filter(isPending);
+  if (pending.length > 0) new Batch(options, pending).send();
 }
 
-/** Items that travel together. */
+/** The items of one call. */
 class Batch<Item, Result, Request, Response> {
   readonly #options: BatchOptions<Item, Result, Request, Response>;
-  /** Not settled when the last attempt began: what it asked for, in order. */
+  /** Items of the last attempt, in the order of its request. */
   #pending: readonly PendingItem<Item, Result>[];
 
   constructor(
     options: BatchOptions<Item, Result, Request, Response>,
-    wanted: readonly PendingItem<Item, Result>[],
+    pending: readonly PendingItem<Item, Result>[],
   ) {
     this.#options = options;
-    this.#pending = wanted;
+    this.#pending = pending;
   }
 
   send(): void {
     const { clock, channel, method } = this.#options;
     let endsAtMs = Number.NEGATIVE_INFINITY;
-    for (const waiting of this.#pending) endsAtMs = Math.max(endsAtMs, waiting.endsAtMs);
+    for (const each of this.#pending) endsAtMs = Math.max(endsAtMs, each.endsAtMs);
     const signal = this.#watch(endsAtMs);
     const parts = { request: () => this.#request(), onResponse: this.#onResponse };
     const timeoutMs = endsAtMs - clock.monotonicMs();
@@ -207,30 +218,36 @@ class Batch<Item, Result, Request, Response> {
       .then(undefined, (error: unknown) => this.#fail(error));
   }
 
-  /** The signal that ends the call when nobody waits for it any more; null if all wait to the end. */
+  /**
+   * Returns a signal that aborts the call when no caller waits for it. Null if no item can be
+   * abandoned before the deadline of the call.
+   */
   #watch(endsAtMs: number): AbortSignal | null {
     const { clock } = this.#options;
     let controller: AbortController | null = null;
-    for (const waiting of this.#pending) {
-      const isEarly = waiting.endsAtMs < endsAtMs - DEADLINE_GRANULARITY_MS;
-      if (isEarly) waiting.startTimer(clock);
-      if (!isEarly && !waiting.hasSignal) continue;
+    for (const each of this.#pending) {
+      const isEarly = each.endsAtMs < endsAtMs - DEADLINE_GRANULARITY_MS;
+      if (isEarly) each.startTimer(clock);
+      if (!isEarly && !each.hasSignal) continue;
       controller ??= new AbortController();
       const { signal } = controller;
       const abandon = (): void => {
         if (!signal.aborted && !this.#pending.some(isPending)) controller?.abort();
       };
-      waiting.onAbandoned = abandon;
+      each.onAbandoned = abandon;
     }
     return controller === null ? null : controller.signal;
   }
 
   #request(): Request {
     this.#pending = this.#pending.filter(isPending);
-    return this.#options.requestOf(this.#pending.map((waiting) => waiting.item));
+    return this.#options.requestOf(this.#pending.map((each) => each.item));
   }
 
-  /** Settles all in one go: their callers run in step, and what they ask next is gathered again. */
+  /**
+   * Settles all items in one turn: the next items of their callers are then combined again. Returns
+   * the error to retry with if some items must be requested again.
+   */
   readonly #onResponse = (response: Response): AshlarError | null => {
     const { method, resultsOf } = this.#options;
     const results = resultsOf(response);
@@ -238,31 +255,34 @@ class Batch<Item, Result, Request, Response> {
       const text = `Cannot read the response of ${method.name}: expected ${this.#pending.length} results: it has ${results.length}`;
       throw new AshlarError("PROTOCOL_ERROR", text);
     }
-    let again: AshlarError | null = null;
+    let retryError: AshlarError | null = null;
     for (let at = 0; at < results.length; at += 1) {
-      const waiting = this.#pending[at] as PendingItem<Item, Result>;
+      const pending = this.#pending[at] as PendingItem<Item, Result>;
       const result = results[at] as Result | AshlarError;
-      if (!(result instanceof AshlarError)) waiting.resolve(result);
-      else if (result.retry === "never") waiting.reject(result);
-      else if (!waiting.isSettled) again = mostUncertain(again, result);
+      if (!(result instanceof AshlarError)) pending.resolve(result);
+      else if (result.retry === "never") pending.reject(result);
+      else if (!pending.isSettled) retryError = mostUncertain(retryError, result);
     }
-    return again;
+    return retryError;
   };
 
   #fail(error: unknown): void {
-    const wanted = this.#pending.filter(isPending);
-    const isForGood = !isAshlarError(error) || error.retry === "never";
-    // One of them may be to blame: the others must not suffer for it.
-    if (isForGood && wanted.length > 1) for (const each of wanted) sendBatch(this.#options, [each]);
-    else for (const each of wanted) each.reject(error);
+    const pending = this.#pending.filter(isPending);
+    const isFinal = !isAshlarError(error) || error.retry === "never";
+    // One item may have caused the error, for example an invalid one: each is sent again alone.
+    if (isFinal && pending.length > 1) for (const each of pending) sendBatch(this.#options, [each]);
+    else for (const each of pending) each.reject(error);
   }
 }
 
-function isPending(waiting: { readonly isSettled: boolean }): boolean {
-  return !waiting.isSettled;
+function isPending(item: { readonly isSettled: boolean }): boolean {
+  return !item.isSettled;
 }
 
-/** Of two attempts that failed: the one that may have had its effect must not be forgotten. */
+/**
+ * Returns the error of two failed attempts that the caller must learn. An attempt that may have been
+ * committed outweighs one that was not.
+ */
 function mostUncertain(before: AshlarError | null, error: AshlarError): AshlarError {
   return before?.retry === "idempotent-only" ? before : error;
 }

@@ -1,13 +1,13 @@
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
 
-/** The masters as a watch uses them: it opens streams at any of them. */
+/** Access to the masters for watches, which open streams at any master. */
 export interface FeedMasters {
   readonly pool: ConnectionPool;
-  /** Addresses from the config and those learned since. */
+  /** Addresses of the config, and those fetched from the masters since. */
   readonly addresses: () => readonly string[];
   /** Refreshes the address list through `connection`: membership may change during a long watch. */
-  readonly learn: (connection: Connection) => Promise<void>;
+  readonly refreshAddresses: (connection: Connection) => Promise<void>;
   /** Aborts when the file system is closed. */
   readonly closing: AbortSignal;
 }

@@ -27,10 +27,10 @@ import type { CallOptions, ReadModeName } from "../options.ts";
 import { CallBatcher } from "./call-batcher.ts";
 import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
 
-/** Sessions that may end under one mutation before it gives up. */
+/** Sessions that one mutation tries before it fails. */
 const REOPEN_MAX = 3;
 const CLOSE_TIMEOUT_MS = 1_000;
-/** Gatherers of reads that are kept: of each read mode, and of states of the past. */
+/** Batchers kept for reads of attributes: one per read mode, and one per past state. */
 const STAT_BATCHERS_MAX = 64;
 
 type StatBatcher = CallBatcher<Target, Attributes, StatRequest, StatResponse>;
@@ -41,52 +41,59 @@ type TransactBatcher = CallBatcher<
   TransactResponse
 >;
 
-/** A session with the masters: its mutations have their effect once, however often they are sent. */
+/**
+ * A client session of the Raft group (Raft thesis §6.3). The masters apply each sequence number of a
+ * session once, also if the mutation is sent several times.
+ */
 interface RaftSession {
   readonly sessionId: SessionId;
+  /** The masters end the session after this many ms without a mutation or keep-alive. */
   readonly idleMsMax: number;
+  /** Sequence number of the next mutation, from 1. */
   nextSequence: number;
   readonly transactions: TransactBatcher;
-  /** Mutations whose outcome this client may still ask for, the oldest first. */
+  /** Sequence numbers whose outcome this client may still request, in ascending order. */
   readonly inFlight: Set<number>;
   /** Monotonic time of the last mutation or keep-alive. */
   lastUsedMs: number;
 }
 
-/** Every answer about the namespace says which index it shows. */
+/** A response about the namespace, with the log index of the state that it shows. */
 interface Indexed {
   readonly index: LogIndex;
 }
 
+/** Dependencies and settings of a `MasterSession`. */
 export interface MasterSessionOptions {
   readonly channel: Pick<LeaderChannel, "call" | "callParts" | "connection" | "refreshMasters">;
-  /** The same to any master: for reads that need no leader. */
+  /** Channel to any master, for reads that need no leader. */
   readonly anyMaster: Pick<LeaderChannel, "call" | "callParts">;
   readonly clock: Clock;
   readonly log: Log;
   readonly clientName: string;
-  /** Of one call, with all its retries. */
+  /** Default timeout of one call in milliseconds, with all its retries. */
   readonly timeoutMs: number;
-  /** Of reads that do not say. */
+  /** Default read mode. */
   readonly readMode: ReadModeName;
-  /** What session reads must see from the beginning on. */
+  /** Log index that the first session reads must at least show. */
   readonly seenIndex: LogIndex;
-  /** Attempts so far, over all calls, that failed and may have had their effect. */
+  /** Number of failed attempts of all calls so far that may have been committed. */
   readonly uncertainAttempts: () => number;
 }
 
 /**
- * Calls to the masters: reads as they are, mutations exactly once (Raft thesis §6.3).
+ * Calls to the masters. Mutations have their effect exactly once (Raft thesis §6.3).
  *
- * The session is opened by the first mutation and kept alive until `close`.
+ * The first mutation opens the client session. The session is kept alive until this object is
+ * disposed.
  */
 export class MasterSession implements AsyncDisposable {
   readonly #options: MasterSessionOptions;
-  /** By read mode and index. */
+  /** Batchers by read mode and index. */
   readonly #stats = new Map<string, StatBatcher>();
   #session: RaftSession | null = null;
   #opening: Promise<RaftSession> | null = null;
-  /** Ends an opening that nobody waits for any more. */
+  /** Cancels a pending `openSession` call when this object is disposed. */
   readonly #closing = new AbortController();
   #keepAlive: Timer | null = null;
   #isClosed = false;
@@ -97,17 +104,17 @@ export class MasterSession implements AsyncDisposable {
     this.#lastIndex = options.seenIndex;
   }
 
-  /** Of reads that do not say. */
+  /** Default read mode. */
   get readMode(): ReadModeName {
     return this.#options.readMode;
   }
 
-  /** The highest index that an answer has shown: session reads show it too. */
+  /** Highest log index of all responses so far. Session reads show at least this index. */
   get lastIndex(): LogIndex {
     return this.#lastIndex;
   }
 
-  /** A call that may be repeated freely. */
+  /** Calls the leader. The call is idempotent: it is repeated after any failed attempt. */
   call<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,
@@ -116,7 +123,7 @@ export class MasterSession implements AsyncDisposable {
     return this.#callThrough(this.#options.channel, method, request, options);
   }
 
-  /** Looks at the namespace, as the read mode of the call or of the connection says. */
+  /** Reads from the namespace in the read mode of the call, or else of the connection. */
   async read<Request extends { readonly read: ReadMode }, Response extends Indexed>(
     method: CallMethod<Request, Response>,
     request: Omit<Request, "read">,
@@ -124,16 +131,16 @@ export class MasterSession implements AsyncDisposable {
   ): Promise<Response> {
     const { channel, anyMaster, readMode } = this.#options;
     const read = this.#readModeOf(options.readMode ?? readMode);
-    const asked = { ...request, read } as unknown as Request;
+    const readRequest = { ...request, read } as unknown as Request;
     const through = read.kind === "linearizable" ? channel : anyMaster;
-    const response = await this.#callThrough(through, method, asked, options);
+    const response = await this.#callThrough(through, method, readRequest, options);
     this.#noteIndex(response);
     return response;
   }
 
   /**
-   * The attributes of a target, as of `index` where it is given. Those that are asked for in one turn
-   * travel together.
+   * Resolves with the attributes of a target, as of `index` if given. Calls of one turn of the event
+   * loop are sent together.
    */
   async stat(
     target: Target,
@@ -165,7 +172,7 @@ export class MasterSession implements AsyncDisposable {
       },
       sizeOf: sizeOfTarget,
     });
-    // What one has gathered it sends although it is not known here any more.
+    // A batcher removed from the map still sends the items that it has.
     if (this.#stats.size >= STAT_BATCHERS_MAX) this.#stats.clear();
     this.#stats.set(key, batcher);
     return batcher;
@@ -201,7 +208,10 @@ export class MasterSession implements AsyncDisposable {
     }
   }
 
-  /** A connection to a master, the leader if it is known: for streams. Not to be closed. */
+  /**
+   * Returns a connection for streams: to the leader if it is known, else to another master. The
+   * caller must not close the connection.
+   */
   async connection(options: CallOptions = {}): Promise<Connection> {
     const { channel, timeoutMs } = this.#options;
     this.#checkOpen();
@@ -212,12 +222,12 @@ export class MasterSession implements AsyncDisposable {
     }
   }
 
-  /** This client has changed who the masters are: it finds them, though all that it knew may go. */
+  /** Refreshes the addresses of the masters after a membership change by this client. */
   refreshMasters({ signal }: CallOptions = {}): Promise<void> {
     return this.#options.channel.refreshMasters(signal);
   }
 
-  /** A call that must not be repeated once it may have had its effect. */
+  /** Calls the leader. The call is not repeated after an attempt that may have been committed. */
   async callOnce<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,
@@ -226,8 +236,8 @@ export class MasterSession implements AsyncDisposable {
     const { channel, timeoutMs } = this.#options;
     this.#checkOpen();
     try {
-      const how = { ...leaderOptions(options, timeoutMs), idempotent: false };
-      const received = await channel.call(method, request, how);
+      const callOptions = { ...leaderOptions(options, timeoutMs), idempotent: false };
+      const received = await channel.call(method, request, callOptions);
       received.release();
       return received.head;
     } catch (error) {
@@ -236,7 +246,8 @@ export class MasterSession implements AsyncDisposable {
   }
 
   /**
-   * One transaction. Those of one turn travel together; each has its own entry and outcome.
+   * Commits one transaction. Transactions of one turn of the event loop are sent in one call; each
+   * has its own log entry and outcome.
    *
    * @throws {AshlarError} as `mutate` does.
    */
@@ -252,10 +263,11 @@ export class MasterSession implements AsyncDisposable {
   }
 
   /**
-   * One mutation. A repeated attempt carries the same sequence number and gets the first outcome.
+   * Commits one mutation. Repeated attempts carry the same sequence number and receive the outcome
+   * of the first.
    *
    * @throws {AshlarError} the refusal; COMMIT_UNKNOWN if the session ended after an attempt that
-   *   may have been committed; DEADLINE_EXCEEDED and CANCELLED: it may or may not be committed.
+   *   may have been committed; DEADLINE_EXCEEDED or CANCELLED, also possibly after a commit.
    */
   mutate<Request, Response extends Indexed>(
     method: CallMethod<Request, Response>,
@@ -289,7 +301,7 @@ export class MasterSession implements AsyncDisposable {
       } catch (error) {
         if (!isAshlarError(error, "SESSION_EXPIRED")) throw error;
         this.#discard(session);
-        // Some attempt of some mutation ended without an answer: it may have been one of this one.
+        // An attempt of any mutation failed without a response: it may have been one of this mutation.
         if (this.#options.uncertainAttempts() !== uncertainBefore) throw commitUnknown(error);
         if (opened === REOPEN_MAX) throw error;
       } finally {
@@ -299,7 +311,7 @@ export class MasterSession implements AsyncDisposable {
     }
   }
 
-  /** Ends the session; what is under way is not waited for. Never fails. */
+  /** Closes the session without waiting for pending calls. Never fails. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -310,16 +322,16 @@ export class MasterSession implements AsyncDisposable {
       if (session === null) return;
       const { sessionId } = session;
       const options = leaderOptions({ timeoutMs: CLOSE_TIMEOUT_MS }, CLOSE_TIMEOUT_MS);
-      const reply = await this.#options.channel.call(closeSession, { sessionId }, options);
-      reply.release();
+      const received = await this.#options.channel.call(closeSession, { sessionId }, options);
+      received.release();
     } catch (error) {
-      // It expires by itself.
+      // Harmless: the masters expire the session.
       this.#options.log.debug("Cannot close the session", { error });
     }
   }
 
   #open(signal: AbortSignal | undefined): Promise<RaftSession> {
-    // Many mutations may wait for it: no one's signal ends it for the others.
+    // Several mutations may wait for one opening: the signal of one must not cancel it for all.
     this.#opening ??= this.#openNew().finally(() => {
       this.#opening = null;
     });
@@ -328,7 +340,7 @@ export class MasterSession implements AsyncDisposable {
 
   async #openNew(): Promise<RaftSession> {
     const { channel, clientName, timeoutMs } = this.#options;
-    // Opening twice leaves a session behind that expires: repeating is harmless.
+    // Repeating is harmless: a session opened twice expires.
     const options = leaderOptions({ signal: this.#closing.signal }, timeoutMs);
     const received = await channel.call(openSession, { clientName }, options);
     received.release();
@@ -368,7 +380,7 @@ export class MasterSession implements AsyncDisposable {
     const idleMs = this.#nowMs() - session.lastUsedMs;
     this.#keepAlive = this.#options.clock.after(Math.max(1, intervalMs - idleMs), () => {
       this.#keepSession(session, intervalMs).catch((error: unknown) => {
-        this.#options.log.debug("Cannot keep the session", { error });
+        this.#options.log.debug("Cannot keep the session alive", { error });
       });
     });
   }
@@ -385,13 +397,13 @@ export class MasterSession implements AsyncDisposable {
         this.#discard(session);
         return;
       }
-      // Not before another interval: the masters may be away.
+      // The masters may be unreachable: the next attempt follows after half an interval.
       session.lastUsedMs = this.#nowMs() - intervalMs / 2;
     }
     this.#scheduleKeepAlive(session);
   }
 
-  /** The next mutation opens another session. */
+  /** Discards an expired session. The next mutation opens another. */
   #discard(session: RaftSession): void {
     if (this.#session !== session) return;
     this.#session = null;
@@ -415,7 +427,7 @@ function closed(): AshlarError {
   return new AshlarError("CANCELLED", "Cannot call the masters: the file system is closed");
 }
 
-/** The lowest sequence whose outcome may still be asked for. */
+/** Returns the lowest sequence number whose outcome this client may still request. */
 function firstInFlight({ inFlight, nextSequence }: RaftSession): number {
   const [first = nextSequence] = inFlight;
   return first;
@@ -429,7 +441,7 @@ function leaderOptions(options: CallOptions, timeoutMsDefault: number): LeaderCa
 function commitUnknown(cause: AshlarError): AshlarError {
   return new AshlarError(
     "COMMIT_UNKNOWN",
-    "Cannot tell whether the change was committed: the session ended after an attempt without an answer",
-    { cause, hint: "Look at what is there before repeating it" },
+    "Cannot tell whether the change was committed: the session ended after an attempt without a response",
+    { cause, hint: "Read the current state before you repeat the change" },
   );
 }

@@ -11,54 +11,64 @@ import {
 import type { CallOptions } from "../options.ts";
 import type { MasterSession } from "./master-session.ts";
 
-/** A master and where it listens ("host:port"). */
+/** A master to add. */
 export interface MasterAddress {
-  /** Its number, from 1. */
+  /** Member number, from 1, as in the `memberId` of its config. */
   readonly memberId: number;
+  /** Address that the other masters and clients connect to, "host:port". */
   readonly address: string;
 }
 
+/** Options of `Masters.add`. */
 export interface AddMastersOptions extends CallOptions {
-  /** Numbers of masters that go in the same step in which the new ones get their vote. */
+  /** Members to remove in the step that gives the new masters their votes. */
   readonly replace?: readonly number[];
-  /** They have caught up within so long, or MEMBER_BEHIND. Default: however long it takes. */
+  /**
+   * Fails with MEMBER_BEHIND if the new masters have not caught up after this many milliseconds.
+   * Default: no limit.
+   */
   readonly catchUpTimeoutMs?: number;
-  /** Told while they catch up, about twice a second. Must not throw. */
+  /** Called about twice a second while the new masters catch up. Must not throw. */
   readonly onProgress?: (status: MastersStatus) => void;
 }
 
-/** Who the masters are, and changing it while the cluster runs. */
+/** Status and membership of the masters. Membership can be changed while the cluster serves. */
 export interface Masters {
+  /** Resolves with the members, their votes, the leader and the replication progress. */
   status(options?: CallOptions): Promise<MastersStatus>;
   /**
-   * Adds masters, each of which waits for it (`join = true` in its config): they get the state and
-   * the log first, and their votes once they have caught up, all in one step. What was begun and
-   * cut short is finished by the same call.
+   * Adds masters that run with `join = true` in their configs. The new masters first receive the
+   * state and the log as learners. After all of them have caught up, one step gives all of them
+   * votes. Repeating a call that was interrupted completes it.
    *
-   * @throws {AshlarError} ALREADY_EXISTS, MEMBER_UNKNOWN (of `replace`), MEMBER_UNREACHABLE
-   *   and WRONG_IDENTITY of a new one, MEMBER_BEHIND, MAJORITY_AT_RISK, CHANGE_UNDER_WAY.
+   * Resolves when the new membership is committed.
+   *
+   * @throws {AshlarError} ALREADY_EXISTS; MEMBER_UNKNOWN for `replace`; MEMBER_UNREACHABLE or
+   *   WRONG_IDENTITY for a new master; MEMBER_BEHIND, MAJORITY_AT_RISK, CHANGE_UNDER_WAY.
    */
   add(masters: readonly MasterAddress[], options?: AddMastersOptions): Promise<void>;
   /**
-   * Removes masters in one step. Once it resolves they are not needed any more.
+   * Removes masters in one step. When the promise resolves the removed masters can be stopped.
    *
-   * @throws {AshlarError} MEMBER_UNKNOWN, MAJORITY_AT_RISK, CHANGE_UNDER_WAY, MEMBER_BEHIND if one of
-   *   them leads and nobody can take over.
+   * @throws {AshlarError} MEMBER_UNKNOWN, MAJORITY_AT_RISK, CHANGE_UNDER_WAY; MEMBER_BEHIND if the
+   *   leader is removed and no remaining voter can take over.
    */
   remove(memberIds: readonly number[], options?: CallOptions): Promise<void>;
   /**
-   * Hands leadership to one of them, or for null to whichever lacks least. Resolves with the leader.
+   * Transfers leadership to a voter; for null, to the voter whose log is most up to date. Resolves
+   * with the id of the new leader.
    *
-   * @throws {AshlarError} MEMBER_UNKNOWN, MEMBER_BEHIND, INVALID_ARGUMENT for one without a vote.
+   * @throws {AshlarError} MEMBER_UNKNOWN, MEMBER_BEHIND; INVALID_ARGUMENT for a master without a vote.
    */
   transfer(memberId: number | null, options?: CallOptions): Promise<number>;
 }
 
 const STATUS_POLL_MS = 500;
+/** Default time to wait for a pending membership change, in milliseconds. */
 const PENDING_CHANGE_TIMEOUT_MS = 10_000;
 const NO_CHANGE: MastersChange = { add: [], promote: [], remove: [] };
 
-/** The masters of a cluster, by calls to their leader. */
+/** Implements `Masters` with calls to the leader. */
 export class ClusterMasters implements Masters {
   readonly #session: MasterSession;
   readonly #clock: Clock;
@@ -84,7 +94,7 @@ export class ClusterMasters implements Masters {
     const promote = masters.map(({ memberId }) => memberId as MemberId);
     await this.#waitForCatchUp(promote, options);
     const remove = replace.map((id) => id as MemberId);
-    // A leader that goes hands over to a voter that stays: there must be one.
+    // A removed leader transfers leadership to a remaining voter, so a voter must remain.
     const voters = before.masters.filter((master) => master.vote === "voter");
     const isWhole = voters.every((master) => remove.includes(master.memberId));
     if (remove.length === 0 || !isWhole) {
@@ -92,11 +102,11 @@ export class ClusterMasters implements Masters {
         await this.#change({ ...NO_CHANGE, promote, remove }, options);
         return;
       } catch (error) {
-        const isHeirMissing = remove.length > 0 && isAshlarError(error, "MEMBER_BEHIND");
-        if (!isHeirMissing) throw error;
+        const isSuccessorMissing = remove.length > 0 && isAshlarError(error, "MEMBER_BEHIND");
+        if (!isSuccessorMissing) throw error;
       }
     }
-    // One of the new ones leads, with a vote, before the old leader goes.
+    // A new master gets a vote and leadership before the old leader is removed.
     await this.#change({ ...NO_CHANGE, promote }, options);
     await this.transfer(promote[0] ?? null, options);
     await this.#change({ ...NO_CHANGE, remove }, options);
@@ -113,7 +123,10 @@ export class ClusterMasters implements Masters {
     return (await this.#session.call(transferLeadership, { to }, options)).leaderId;
   }
 
-  /** Who they are once no change is under way: whom it removes is needed until then. */
+  /**
+   * Resolves with the members when no membership change is pending: members that a pending change
+   * removes still vote. After a timeout it resolves with the members of the pending change.
+   */
   async #statusWithoutPendingChange(options: CallOptions): Promise<MastersStatus> {
     const untilMs = this.#clock.monotonicMs() + (options.timeoutMs ?? PENDING_CHANGE_TIMEOUT_MS);
     for (;;) {
@@ -123,7 +136,10 @@ export class ClusterMasters implements Masters {
     }
   }
 
-  /** Until every one of them follows the log, and has what the leader had a moment before. */
+  /**
+   * Resolves when all `ids` replicate the log and have reached the index that the leader had
+   * committed at the first poll.
+   */
   async #waitForCatchUp(ids: readonly MemberId[], options: AddMastersOptions): Promise<void> {
     const { onProgress, catchUpTimeoutMs = Number.POSITIVE_INFINITY, signal } = options;
     const untilMs = this.#clock.monotonicMs() + catchUpTimeoutMs;
@@ -142,8 +158,8 @@ export class ClusterMasters implements Masters {
   }
 
   /**
-   * One change. An answer that was lost says nothing: who the masters are then does. A change that
-   * another one is in the way of waits for it, up to the time limit of the call.
+   * Makes one membership change. If the response is lost, the current membership decides whether
+   * the change was made. A change waits for a pending change, up to the timeout of the call.
    */
   async #change(change: MastersChange, options: CallOptions): Promise<void> {
     try {
@@ -156,6 +172,7 @@ export class ClusterMasters implements Masters {
   }
 }
 
+/** The master was added at this address and has no vote yet. */
 function isLearnerAt({ masters }: MastersStatus, { memberId, address }: MasterAddress): boolean {
   const found = masters.find((master) => master.memberId === memberId);
   return found?.vote === "learner" && found.address === address;
@@ -179,7 +196,7 @@ function isApplied({ masters, isJoint }: MastersStatus, change: MastersChange): 
 function requireMember({ masters }: MastersStatus, id: number): void {
   if (masters.some((master) => master.memberId === id)) return;
   const known = masters.map((master) => master.memberId).join(", ");
-  throw new AshlarError("MEMBER_UNKNOWN", `Cannot find master ${id}: the masters are ${known}`, {
+  throw new AshlarError("MEMBER_UNKNOWN", `Cannot find master ${id}: expected one of ${known}`, {
     hint: "ashlar master status",
   });
 }
@@ -187,7 +204,7 @@ function requireMember({ masters }: MastersStatus, id: number): void {
 function notCaughtUp(ids: readonly MemberId[], goal: number): AshlarError {
   return new AshlarError(
     "MEMBER_BEHIND",
-    `Cannot give master ${ids.join(", ")} a vote: it has not reached index ${goal} in time`,
-    { hint: "It goes on catching up: the same command finishes it later" },
+    `Cannot give master ${ids.join(", ")} a vote: it has not reached log index ${goal} in time`,
+    { hint: "The master continues to catch up: repeat the command later to complete it" },
   );
 }

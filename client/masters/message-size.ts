@@ -1,17 +1,19 @@
 import type { Content, Operation, Target } from "../../shared/protocol/namespace-api.ts";
 import type { TransactionRequest } from "../../shared/protocol/transact-api.ts";
 
-/** What messages take, in bytes, nearly: for deciding what travels together. */
+/** Estimates of message sizes in bytes. They decide which items are combined into one call. */
 
 const TARGET_BYTES = 16;
 const OPERATION_BYTES = 64;
-/** With the receipts of three copies. */
+/** A chunk with the receipts of three replicas. */
 const CHUNK_BYTES = 512;
 
+/** Estimated size of a target in bytes. */
 export function sizeOfTarget({ path }: Target): number {
   return TARGET_BYTES + (path === undefined ? 0 : path.length);
 }
 
+/** Estimated size of a transaction in bytes. */
 export function sizeOfTransaction(transaction: TransactionRequest): number {
   const { preconditions, operations } = transaction;
   let bytes = preconditions.length * OPERATION_BYTES;

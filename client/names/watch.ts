@@ -84,7 +84,7 @@ export class ClusterWatch implements Watch {
       ...(this.#cursor === null ? {} : { from: this.#cursor }),
     };
     const stream = connection.open(watch, request, { timeoutMs: STREAM_LIFETIME_MS });
-    const learning = feed.learn(connection);
+    const refreshing = feed.refreshAddresses(connection);
     try {
       for (;;) {
         const what = `The feed of ${address}`;
@@ -96,7 +96,7 @@ export class ClusterWatch implements Watch {
       }
     } finally {
       stream.cancel(new AshlarError("CANCELLED", "Nobody watches any more"));
-      await learning;
+      await refreshing;
     }
   }
 

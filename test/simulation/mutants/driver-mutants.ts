@@ -114,9 +114,9 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "client/masters/membership.ts",
-        find: "if (options.signal?.aborted || !isDone(await this.status(options), change)) throw error;",
+        find: "if (options.signal?.aborted || !isApplied(await this.status(options), change)) throw error;",
         replace:
-          "if (options.signal?.aborted || (await this.status(options)).isJoint) throw error;\n      isDone(await this.status(options), change);",
+          "if (options.signal?.aborted || (await this.status(options)).isJoint) throw error;\n      isApplied(await this.status(options), change);",
       },
     ],
     caughtBy: inTest("test/client/integration/lost-change.test.ts"),
