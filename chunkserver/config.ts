@@ -54,8 +54,8 @@ export const chunkserverConfigSchema = v.strictObject({
   /** How long a graceful stop waits for the calls in progress. */
   stopGraceMs: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 10_000),
 });
-/** Configuration with the defaults filled in. */
 
+/** Configuration with the defaults filled in. */
 export type ChunkserverConfig = v.InferOutput<typeof chunkserverConfigSchema>;
 
 /** Help text of each key, one line each. */

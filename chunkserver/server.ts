@@ -235,8 +235,8 @@ function startUpkeep(deps: UpkeepDeps): {
     pool: pools.control,
     addresses: () => config.masters,
     fetchMasters,
-    // Shorter than the time after which the leader declares this server dead: a hung leader is left
-    // for another master before that.
+    // Shorter than the time after which the leader declares this server dead. So this server turns
+    // from a hung leader to another master before that.
     attemptTimeoutMs: 1_000,
   });
   const activeWrites = (): number => admission.count + orders.copyCount;

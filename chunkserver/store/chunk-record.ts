@@ -8,6 +8,7 @@ import { CHUNK_BYTES_MAX, type LogIndex } from "../../shared/base/ids.ts";
  */
 export type ExtentFileName = Branded<string, "ExtentFileName">;
 
+/** "large": one chunk. "packed": many small chunks. */
 export type ExtentFileKind = "large" | "packed";
 
 /** A contiguous run of bytes in one extent file. */

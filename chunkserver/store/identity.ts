@@ -18,7 +18,7 @@ const identitySchema = v.strictObject({
   format: v.literal("ashlar chunkserver"),
   version: v.number(),
   serverId: serverIdSchema,
-  /** null until the first registration. */
+  /** Null until the first registration. */
   clusterId: v.nullable(clusterIdSchema),
   /**
    * Whether the server id is recorded in the index. Set before the first chunk is accepted. An

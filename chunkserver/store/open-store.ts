@@ -8,6 +8,7 @@ import type { Random } from "../../shared/ports/random.ts";
 import { ChunkIndex } from "./chunk-index.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { ChunkTotals } from "./chunk-totals.ts";
+import { DiskHealth } from "./disk-health.ts";
 import { ExtentFiles } from "./extent-files.ts";
 import {
   type DiskIdentity,
@@ -22,7 +23,7 @@ import { PackedFiles } from "./packed-files.ts";
 import { recover } from "./recover.ts";
 import { Reserve } from "./reserve.ts";
 import { RetentionDirectory } from "./retention-directory.ts";
-import { DiskHealth, type StoreDeps } from "./store-deps.ts";
+import type { StoreDeps } from "./store-deps.ts";
 
 const QUARANTINE = { path: "quarantine", filesMax: 64, keepMs: 30 * 24 * 3_600_000 };
 const GARBAGE = { path: "garbage", filesMax: 1024, keepMs: 24 * 3_600_000 };

@@ -57,9 +57,9 @@ export class PackedFiles {
     return isWhole;
   }
 
-  /** Appends the next chunks to a file that was adopted. */
+  /** Appends the next chunks to a file that `addExisting` has added. */
   continueFile(name: ExtentFileName): void {
-    assert(this.#byName.has(name), "the file was adopted");
+    assert(this.#byName.has(name), "the file was added before");
     this.#current = name;
   }
 

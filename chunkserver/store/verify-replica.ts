@@ -66,7 +66,8 @@ async function findDamage(
 
 /**
  * Checks that the extent files of up to `limit` chunks after `after` exist in full length, without
- * reading them. Removes a replica without. Returns the last checked chunk, null at the end.
+ * reading them. Removes a replica whose file is missing or short. Returns the last checked
+ * chunk, null at the end.
  */
 export async function checkExtentFiles(
   deps: StoreDeps,

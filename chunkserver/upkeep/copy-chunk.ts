@@ -19,6 +19,7 @@ import type { ChunkStore } from "../store/chunk-store.ts";
 import { firstCorruptBlock } from "../store/verify-blocks.ts";
 import type { WriteLease } from "../store/writes.ts";
 
+/** An order of the master to copy a chunk to this server. */
 export type CopyOrder = Extract<Order, { kind: "copy" }>;
 
 /** Dependencies of `copyChunk`. */

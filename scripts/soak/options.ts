@@ -13,6 +13,7 @@ export const FAULT_KINDS = [
   "full-disk",
   "io-error",
 ] as const;
+/** Name of a kind of fault. */
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 /** Parsed command line of the soak test. */
@@ -35,6 +36,7 @@ export interface SoakOptions {
   readonly inside: string | null;
 }
 
+/** Text of --help. */
 export const USAGE = `Usage: npm run soak:meta -- [--minutes N] [--faults LIST] [--power-cuts N]
                             [--io-cases TEXT] [--quick] [--keep] [--json]
 
