@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+
+const INDEX = new URL("../../client/index.ts", import.meta.url);
+const index = await readFile(INDEX, "utf8");
+const page = await readFile(new URL("../../docs/library.md", import.meta.url), "utf8");
+
+/** Every exported name, with the file that defines it. */
+const fileOfExport = new Map(
+  [...index.matchAll(/^export (?:type )?\{([^}]*)\} from "(.+?)";$/gm)].flatMap(
+    ([, names = "", file = ""]) =>
+      [...names.matchAll(/(?:type )?(\w+)/g)].map(([, name = ""]) => [name, file] as const),
+  ),
+);
+
+/** The text of each entry, by the name in its heading. */
+const entries = new Map(
+  page
+    .split(/^### /m)
+    .slice(1)
+    .map((text) => [text.slice(0, text.indexOf("\n")), text.replace(/^## [\s\S]*/m, "")] as const),
+);
+
+/** The public members in the body of an interface or class: none for other declarations. */
+async function membersOf(name: string, file: string): Promise<readonly string[]> {
+  const source = await readFile(new URL(file, INDEX), "utf8");
+  const pattern = new RegExp(
+    `^export (?:interface|class) ${name}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`,
+    "m",
+  );
+  const body = pattern.exec(source)?.[1] ?? "";
+  const members = body.matchAll(/^ {2}(?:override )?(?:readonly |get )?([a-z]\w*)\??[(:<=]/gm);
+  return [...new Set([...members].map(([, member = ""]) => member))];
+}
+
+describe("docs/library.md", () => {
+  it("has one entry for each export of the library, and no other entry", () => {
+    assert.ok(fileOfExport.size > 50, "the exports are found");
+    assert.deepEqual([...entries.keys()].sort(), [...fileOfExport.keys()].sort());
+    assert.equal(page.match(/^### /gm)?.length, entries.size, "no entry is repeated");
+  });
+
+  it("names every member of the exported interfaces and classes", async () => {
+    const missing: string[] = [];
+    let memberCount = 0;
+    for (const [name, file] of fileOfExport) {
+      for (const member of await membersOf(name, file)) {
+        memberCount += 1;
+        if (member === "constructor") continue;
+        const isNamed = new RegExp(`\`[^\`]*\\b${member}\\b[^\`]*\``).test(entries.get(name) ?? "");
+        if (!isNamed) missing.push(`${name}.${member}`);
+      }
+    }
+    assert.ok(memberCount > 150, "the members are found");
+    assert.deepEqual(missing, []);
+  });
+
+  it("links only to entries that exist", () => {
+    const anchors = new Set([...entries.keys()].map((name) => name.toLowerCase()));
+    const links = [...page.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor = ""]) => anchor);
+    assert.deepEqual(
+      links.filter((anchor) => !anchors.has(anchor)),
+      [],
+    );
+  });
+});
