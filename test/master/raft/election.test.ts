@@ -32,7 +32,7 @@ function tick(test: TestNode, count: number): void {
 }
 
 describe("voting (Raft §5.2, §5.4.1)", () => {
-  it("asks for the vote to be durable in the Ready that grants it", () => {
+  it("requests a durable vote in the same Ready that grants it", () => {
     const { node } = testNode();
     node.step(VOTE_REQUEST);
     const { messages, append } = node.ready();
@@ -43,7 +43,7 @@ describe("voting (Raft §5.2, §5.4.1)", () => {
     ]);
   });
 
-  it("gives one vote a term, and the same one again", () => {
+  it("grants one vote for each term, and repeats the same vote", () => {
     const test = testNode();
     const granted = (message: VoteRequest) =>
       repliesTo(test, message).map((reply) => "granted" in reply && reply.granted);
@@ -53,14 +53,14 @@ describe("voting (Raft §5.2, §5.4.1)", () => {
     assert.deepEqual(granted({ ...VOTE_REQUEST, from: id(3), term: term(2) }), [true]);
   });
 
-  it("remembers its vote over a restart", () => {
+  it("keeps its vote after a restart", () => {
     const hardState = { term: term(1), votedFor: id(2), commitIndex: index(1) };
     const test = testNode({ hardState });
     const [reply] = repliesTo(test, { ...VOTE_REQUEST, from: id(3) });
     assert.deepEqual(reply, { kind: "vote-reply", from: 1, to: 3, term: 1, granted: false });
   });
 
-  it("refuses whose log is older than its own", () => {
+  it("rejects a candidate whose log is not up to date", () => {
     for (const [last, granted] of [
       [at(2, 2), true],
       [at(2, 3), true],
@@ -75,18 +75,18 @@ describe("voting (Raft §5.2, §5.4.1)", () => {
     }
   });
 
-  it("gives none while it hears a leader, unless the leader asked for it (thesis §4.2.3)", () => {
+  it("ignores candidates while a leader is active, except in a transfer (thesis §4.2.3)", () => {
     const test = testNode({ checkQuorum: true });
     repliesTo(test, heartbeat(3, 1));
     assert.deepEqual(repliesTo(test, { ...VOTE_REQUEST, term: term(9) }), []);
     assert.equal(test.core.term, 1);
-    const asked: VoteRequest = { ...VOTE_REQUEST, term: term(9), isTransfer: true };
-    assert.deepEqual(repliesTo(test, asked), [
+    const transfer: VoteRequest = { ...VOTE_REQUEST, term: term(9), isTransfer: true };
+    assert.deepEqual(repliesTo(test, transfer), [
       { kind: "vote-reply", from: 1, to: 2, term: 9, granted: true },
     ]);
   });
 
-  it("gives one again when the leader was silent for an election timeout", () => {
+  it("grants votes again when the leader was silent for an election timeout", () => {
     const test = testNode({ checkQuorum: true, electionTicks: 5, heartbeatTicks: 1 });
     repliesTo(test, heartbeat(3, 1));
     tick(test, 4);
@@ -97,8 +97,8 @@ describe("voting (Raft §5.2, §5.4.1)", () => {
   });
 });
 
-describe("standing for election (Raft §5.2)", () => {
-  it("begins a term after a timeout that is drawn between one and two election timeouts", () => {
+describe("campaigning (Raft §5.2)", () => {
+  it("starts after a random timeout between one and two election timeouts", () => {
     for (const [random, expectedTicks] of [
       [0, 5],
       [0.5, 7],
@@ -113,7 +113,7 @@ describe("standing for election (Raft §5.2)", () => {
     }
   });
 
-  it("is put off by every heartbeat", () => {
+  it("is postponed by every heartbeat", () => {
     const test = testNode({ electionTicks: 5, heartbeatTicks: 1 });
     for (let round = 0; round < 5; round += 1) {
       tick(test, 4);
@@ -122,7 +122,7 @@ describe("standing for election (Raft §5.2)", () => {
     assert.equal(test.core.role.kind, "follower");
   });
 
-  it("counts its own vote only when that is durable", () => {
+  it("counts the own vote only when it is durable", () => {
     const test = testNode({ voters: [1] });
     test.node.campaign();
     const { append } = test.node.ready();
@@ -132,7 +132,7 @@ describe("standing for election (Raft §5.2)", () => {
     assert.equal(test.core.role.kind, "leader");
   });
 
-  it("counts each voter once, and strangers never", () => {
+  it("counts each voter once, and ignores non-members", () => {
     const test = testNode({ voters: [1, 2, 3, 4, 5] });
     test.node.campaign();
     settle(test);
@@ -145,7 +145,7 @@ describe("standing for election (Raft §5.2)", () => {
     assert.equal(test.core.role.kind, "leader");
   });
 
-  it("does not change its mind about a voter", () => {
+  it("ignores a second, different vote of a voter", () => {
     const test = testNode();
     test.node.campaign();
     settle(test);
@@ -155,7 +155,7 @@ describe("standing for election (Raft §5.2)", () => {
     assert.equal(test.core.role.kind, "candidate");
   });
 
-  it("ends when the leader of the term is heard", () => {
+  it("ends with a message of the leader of the term", () => {
     const test = testNode();
     test.node.campaign();
     settle(test);
@@ -163,7 +163,7 @@ describe("standing for election (Raft §5.2)", () => {
     assert.deepEqual(test.core.role, { kind: "follower", leaderId: 2 });
   });
 
-  it("waits for a membership change that is committed and not applied (etcd #12359)", () => {
+  it("waits until a committed membership change is applied (etcd #12359)", () => {
     const change = { kind: "conf-change-v2", data: new Uint8Array(0) } as const;
     const hardState = { term: term(2), votedFor: id(0), commitIndex: index(2) };
     const test = testNode({ entries: [{ ...at(2, 2), ...change }], hardState });
@@ -171,7 +171,7 @@ describe("standing for election (Raft §5.2)", () => {
     assert.equal(test.core.role.kind, "follower");
   });
 
-  it("waits for a snapshot to become durable", () => {
+  it("waits until a received snapshot is durable", () => {
     const test = testNode();
     const snapshot = {
       ...at(1, 9),
@@ -189,7 +189,7 @@ describe("standing for election (Raft §5.2)", () => {
 });
 
 describe("pre-vote (thesis §9.6)", () => {
-  it("changes neither the term nor the vote of anybody", () => {
+  it("changes no member's term or vote", () => {
     const test = testNode({ preVote: true });
     test.node.campaign();
     const sent = settle(test);
@@ -210,7 +210,7 @@ describe("pre-vote (thesis §9.6)", () => {
     assert.equal(other.core.votedFor, 0);
   });
 
-  it("is not granted by who hears a leader, so that nobody disturbs it (thesis §4.2.3)", () => {
+  it("is not granted by a member with an active leader (thesis §4.2.3)", () => {
     const test = testNode({ checkQuorum: true, preVote: true });
     repliesTo(test, heartbeat(3, 1));
     const request = { kind: "pre-vote-request", from: id(2), to: id(1), term: term(9) } as const;
@@ -218,7 +218,7 @@ describe("pre-vote (thesis §9.6)", () => {
     assert.equal(test.core.term, 1);
   });
 
-  it("leads to an election once a quorum would grant it", () => {
+  it("starts an election once a quorum has granted it", () => {
     const test = testNode({ preVote: true });
     test.node.campaign();
     settle(test);
@@ -228,7 +228,7 @@ describe("pre-vote (thesis §9.6)", () => {
     assert.equal(test.core.term, 1);
   });
 
-  it("tells a candidate of an earlier term the term that is here", () => {
+  it("is rejected with the current term if the candidate's term is older", () => {
     const hardState = { term: term(7), votedFor: id(2), commitIndex: index(1) };
     const test = testNode({ hardState });
     const request = { kind: "pre-vote-request", from: id(2), to: id(1), term: term(3) } as const;
@@ -238,7 +238,7 @@ describe("pre-vote (thesis §9.6)", () => {
 });
 
 describe("a leader without a quorum (thesis §6.2)", () => {
-  it("steps down after an election timeout in which too few answered", () => {
+  it("steps down after an election timeout without replies of a quorum", () => {
     const test = testNode({ checkQuorum: true, electionTicks: 5, heartbeatTicks: 1 });
     elect(test);
     tick(test, 5);
@@ -248,7 +248,7 @@ describe("a leader without a quorum (thesis §6.2)", () => {
     assert.equal(test.core.term, 1);
   });
 
-  it("stays while a quorum answers", () => {
+  it("remains leader while a quorum replies", () => {
     const test = testNode({ checkQuorum: true, electionTicks: 5, heartbeatTicks: 1 });
     elect(test);
     for (let round = 0; round < 6; round += 1) {

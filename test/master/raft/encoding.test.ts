@@ -25,7 +25,7 @@ const terms = fc.integer({ min: 1, max: 1_000 }).map((value) => value as Term);
 const data = fc.uint8Array({ maxLength: 40 });
 const positions: fc.Arbitrary<EntryPosition> = fc.record({ index: indexes, term: terms });
 
-/** Entries without a gap, in terms that do not fall. */
+/** Returns entries without a gap, whose terms do not decrease. */
 function entriesAfter(previous: EntryPosition, payloads: readonly Uint8Array[]): readonly Entry[] {
   return payloads.map((payload, offset) => ({
     index: (previous.index + 1 + offset) as LogIndex,
@@ -87,7 +87,7 @@ const messages: fc.Arbitrary<PeerMessage> = fc.oneof(
   fc.record({ kind: k("read-index-reply"), ...inTerm, readId: numbers, readIndex: indexes }),
 );
 
-/** Only ever a value or PROTOCOL_ERROR: garbage must not stop the process. */
+/** Asserts that `decode` returns or throws PROTOCOL_ERROR. @returns whether it returned. */
 function decodesOrRefuses(decode: () => unknown): boolean {
   try {
     decode();
@@ -100,16 +100,16 @@ function decodesOrRefuses(decode: () => unknown): boolean {
 }
 
 describe("messages on the wire", () => {
-  it("come out as they went in, several in one body", () => {
+  it("are decoded to the encoded messages, several in one body", () => {
     fc.assert(
       fc.property(fc.array(messages, { maxLength: 6 }), (batch) => {
-        // The generator's records have no prototype.
+        // structuredClone, because records of fast-check have no prototype.
         assert.deepEqual(decodeMessages(encodeMessages(batch)), structuredClone(batch));
       }),
     );
   });
 
-  it("are refused when they are cut short", () => {
+  it("are refused if they are truncated", () => {
     fc.assert(
       fc.property(messages, fc.nat(), (message, cut) => {
         const whole = encodeMessage(message);
@@ -120,7 +120,7 @@ describe("messages on the wire", () => {
     );
   });
 
-  it("are refused or decoded, and never stop the process, when a byte is another", () => {
+  it("are refused with PROTOCOL_ERROR or decoded if a byte was changed", () => {
     fc.assert(
       fc.property(messages, fc.nat(), fc.integer({ min: 1, max: 255 }), (message, place, flip) => {
         const damaged = Uint8Array.from(encodeMessage(message));
@@ -132,7 +132,7 @@ describe("messages on the wire", () => {
     );
   });
 
-  it("are refused or decoded, and never stop the process, when they are noise", () => {
+  it("are refused with PROTOCOL_ERROR or decoded if the bytes are random", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => {
         decodesOrRefuses(() => decodeMessages(noise));
@@ -153,7 +153,7 @@ describe("messages on the wire", () => {
     assert.equal(message.entries[0]?.data.buffer, body.buffer);
   });
 
-  it("do not announce more entries than there is room for", () => {
+  it("are refused if a count exceeds the remaining bytes", () => {
     const request = encodeMessage({
       kind: "propose-request",
       from: id(1),
@@ -175,27 +175,27 @@ describe("append requests (Raft §5.3)", () => {
     commitIndex: 0 as LogIndex,
   } as const;
 
-  it("have no gap", () => {
+  it("are refused if their entries have a gap", () => {
     const message = { ...base, entries: [entry(4, 5)] };
     assert.ok(!decodesOrRefuses(() => decodeMessages(encodeMessage(message))));
   });
-  it("have terms that do not fall, none after the message's own", () => {
+  it("are refused if terms decrease or exceed the message's term", () => {
     for (const entries of [[entry(3, 4)], [entry(6, 4)]]) {
       assert.ok(!decodesOrRefuses(() => decodeMessages(encodeMessage({ ...base, entries }))));
     }
   });
-  it("bring no membership change that could never be applied", () => {
+  it("are refused if a membership change cannot be decoded", () => {
     const broken = { ...entry(5, 4), kind: "conf-change" as const, data: Uint8Array.of(1, 2) };
     const message = { ...base, entries: [broken] };
     assert.ok(!decodesOrRefuses(() => decodeMessages(encodeMessage(message))));
   });
 });
 
-describe("what messages carry", () => {
+describe("contents of messages", () => {
   const addressed = { from: id(1), to: id(2), term: 5 as Term };
 
-  /** The entry as it comes out of an append request that holds it alone. */
-  function carried(written: Entry): Entry | undefined {
+  /** Encodes and decodes an append request with this entry. @returns the decoded entry. */
+  function roundTrip(written: Entry): Entry | undefined {
     const previous = { index: (written.index - 1) as LogIndex, term: 1 as Term };
     const rest = { previous, commitIndex: 0 as LogIndex };
     const request = { kind: "append-request" as const, ...addressed, ...rest };
@@ -206,12 +206,12 @@ describe("what messages carry", () => {
     return message?.kind === "append-request" ? message.entries[0] : undefined;
   }
 
-  it("are entries as they were written, of commands and of membership changes", () => {
+  it("include entries of commands and membership changes, unchanged", () => {
     fc.assert(
       fc.property(data, fc.integer({ min: 1, max: 5 }), (payload, term) => {
         const index = 7 as LogIndex;
         const written: Entry = { index, term: term as Term, kind: "normal", data: payload };
-        assert.deepEqual(carried(written), written);
+        assert.deepEqual(roundTrip(written), written);
       }),
     );
     const { kind, data: change } = proposalOf({
@@ -220,10 +220,10 @@ describe("what messages carry", () => {
       context: Uint8Array.of(1),
     });
     const written: Entry = { index: 7 as LogIndex, term: 2 as Term, kind, data: change };
-    assert.deepEqual(carried(written), written);
+    assert.deepEqual(roundTrip(written), written);
   });
 
-  it("are memberships of snapshots, but none that cannot be", () => {
+  it("include the membership of a snapshot, and refuse an invalid one", () => {
     const membership: Membership = {
       voters: [1, 2].map(id),
       votersOutgoing: [1, 3].map(id),

@@ -12,7 +12,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe("the window of append requests (thesis §10.2.1)", () => {
-  it("is full at its bound of messages or of bytes, and not before", () => {
+  it("is full at its limit of messages or bytes, and not earlier", () => {
     fc.assert(
       fc.property(fc.array(steps), (history) => {
         const inflights = new Inflights({ messagesMax: 4, bytesMax: 100 });
@@ -36,7 +36,7 @@ describe("the window of append requests (thesis §10.2.1)", () => {
     );
   });
 
-  it("lets the message through that reaches the bound of bytes", () => {
+  it("accepts the message that reaches the limit of bytes", () => {
     const inflights = new Inflights({ messagesMax: 4, bytesMax: 100 });
     inflights.add(index(1), 99);
     inflights.add(index(2), 1_000);
@@ -47,7 +47,7 @@ describe("the window of append requests (thesis §10.2.1)", () => {
     assert.ok(!inflights.isFull);
   });
 
-  it("takes nothing while it is full, and nothing out of order", () => {
+  it("accepts no message while it is full, and none out of order", () => {
     const inflights = new Inflights({ messagesMax: 2, bytesMax: 100 });
     inflights.add(index(5), 1);
     assert.throws(() => inflights.add(index(5), 1), /in order/);

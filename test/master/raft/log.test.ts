@@ -15,7 +15,7 @@ interface LogOptions {
   readonly applyingBytesMax?: number;
 }
 
-/** Behind a snapshot at index 1 of term 1. */
+/** A log after a snapshot at index 1 of term 1. */
 function logOf(options: LogOptions): { readonly log: CoreLog; readonly storage: MemoryStorage } {
   const { stable = [], unstable = [], applyingBytesMax = NO_LIMIT } = options;
   const storage = new MemoryStorage();
@@ -46,27 +46,27 @@ describe("comparing logs (Raft §5.4.1)", () => {
 describe("entries from a leader (Raft §5.3)", () => {
   const stable = [entry(1, 2), entry(1, 3), entry(2, 4)];
 
-  it("are refused where the logs do not match, and nothing changes", () => {
+  it("are refused without any change if the logs do not match", () => {
     const { log } = logOf({ stable });
     assert.equal(log.appendFromLeader(at(1, 4), [entry(3, 5)]), null);
     assert.equal(log.appendFromLeader(at(2, 5), [entry(3, 6)]), null);
     assert.deepEqual(termsOf(log), [1, 1, 2]);
   });
 
-  it("replace those that conflict and all behind them", () => {
+  it("replace a conflicting entry and all entries after it", () => {
     const { log } = logOf({ stable });
     assert.equal(log.appendFromLeader(at(1, 2), [entry(3, 3)]), 3);
     assert.deepEqual(termsOf(log), [1, 3]);
   });
 
-  it("leave what is there already, and what comes after: the request may be an old one", () => {
+  it("keep existing entries and those after them, because the request may be old", () => {
     const { log } = logOf({ stable });
     assert.equal(log.appendFromLeader(at(1, 1), [entry(1, 2), entry(1, 3)]), 3);
     assert.deepEqual(termsOf(log), [1, 1, 2]);
     assert.ok(!log.unstable.hasEntries);
   });
 
-  it("never replace what is committed", () => {
+  it("never replace a committed entry", () => {
     const { log } = logOf({ stable });
     log.commitTo(index(3));
     assert.throws(() => log.appendFromLeader(at(1, 2), [entry(3, 3)]), /never overwritten/);
@@ -74,7 +74,7 @@ describe("entries from a leader (Raft §5.3)", () => {
 });
 
 describe("a snapshot (Raft §7)", () => {
-  it("replaces the whole log, what lies behind it included", () => {
+  it("replaces the whole log, including later entries", () => {
     const { log } = logOf({ stable: [entry(1, 2)], unstable: [entry(1, 3), entry(1, 4)] });
     log.restore(snapshotAt(2, 3, [1]));
     assert.equal(log.lastIndex(), 3);
@@ -84,7 +84,7 @@ describe("a snapshot (Raft §7)", () => {
     assert.deepEqual(log.unstable.nextEntries(), [entry(2, 4)]);
   });
 
-  it("never takes back what is committed", () => {
+  it("never reverts committed entries", () => {
     const { log } = logOf({ stable: [entry(1, 2), entry(1, 3)] });
     log.commitTo(index(3));
     assert.throws(() => log.restore(snapshotAt(2, 3, [1])), /never reverts/);
@@ -92,27 +92,27 @@ describe("a snapshot (Raft §7)", () => {
 });
 
 describe("the commit index", () => {
-  it("counts only entries of the leader's own term (Raft §5.4.2)", () => {
+  it("advances only to an entry of the leader's own term (Raft §5.4.2)", () => {
     const { log } = logOf({ stable: [entry(1, 2), entry(2, 3)] });
     assert.ok(!log.commitIfInTerm(index(2), term(2)));
     assert.ok(log.commitIfInTerm(index(3), term(2)));
     assert.equal(log.committedIndex, 3);
   });
 
-  it("never goes back", () => {
+  it("never decreases", () => {
     const { log } = logOf({ stable: [entry(1, 2), entry(1, 3)] });
     log.commitTo(index(3));
     log.commitTo(index(2));
     assert.equal(log.committedIndex, 3);
   });
 
-  it("stops a member that has lost what it acknowledged (etcd #13509)", () => {
+  it("stops a member that has lost acknowledged entries (etcd #13509)", () => {
     const { log } = logOf({ stable: [entry(1, 2)] });
     assert.throws(() => log.commitTo(index(3)), /holds what it acknowledged/);
   });
 });
 
-describe("hints where logs part (Raft §5.3)", () => {
+describe("hints for diverging logs (Raft §5.3)", () => {
   const { log } = logOf({
     stable: [entry(1, 2), entry(3, 3), entry(3, 4), entry(5, 5), entry(5, 6)],
   });
@@ -121,13 +121,13 @@ describe("hints where logs part (Raft §5.3)", () => {
     assert.deepEqual(log.latestPossibleMatch(index(6), term(2)), at(1, 2));
     assert.deepEqual(log.latestPossibleMatch(index(6), term(5)), at(5, 6));
   });
-  it("stop at what is unknown", () => {
+  it("stop at an unknown term", () => {
     assert.deepEqual(log.latestPossibleMatch(index(9), term(1)), at(0, 9));
   });
 });
 
 describe("entries that are not durable yet", () => {
-  it("read as if they were, whatever the writer has reached", () => {
+  it("are readable at every state of the writer", () => {
     const pieces = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 8 });
     fc.assert(
       fc.property(pieces, fc.array(fc.nat(20)), (counts, flushes) => {
@@ -154,7 +154,7 @@ describe("entries that are not durable yet", () => {
     );
   });
 
-  it("are not taken for durable after they were overwritten and came back (the ABA race)", () => {
+  it("are not treated as durable after they were overwritten (the ABA race)", () => {
     const { log } = logOf({ unstable: [entry(1, 2, "a")] });
     log.unstable.acceptInProgress();
     log.append([entry(2, 2, "b")]);
@@ -165,7 +165,7 @@ describe("entries that are not durable yet", () => {
     assert.equal(log.unstable.firstIndex, 3);
   });
 
-  it("are given to the writer once, and again if they are others", () => {
+  it("are passed to the writer once, and again after they were replaced", () => {
     const { log } = logOf({ unstable: [entry(1, 2), entry(1, 3)] });
     assert.equal(log.unstable.nextEntries().length, 2);
     log.unstable.acceptInProgress();
@@ -178,13 +178,13 @@ describe("entries that are not durable yet", () => {
 describe("applying", () => {
   const stable = [entry(1, 2, "aaaa"), entry(1, 3, "bbbb"), entry(1, 4, "cccc")];
 
-  it("waits until an entry is durable here", () => {
+  it("waits until an entry is durable on this member", () => {
     const { log } = logOf({ stable, unstable: [entry(1, 5)] });
     log.commitTo(index(5));
     assert.deepEqual(log.nextCommitted(), stable);
   });
 
-  it("is paged: what is handed out and not yet applied is bounded", () => {
+  it("is paged: the entries that are being applied are bounded", () => {
     const pageBytes = 2 * entrySizeBytes(entry(1, 2, "aaaa"));
     const { log } = logOf({ stable, applyingBytesMax: pageBytes });
     log.commitTo(index(4));
@@ -196,13 +196,13 @@ describe("applying", () => {
     assert.deepEqual(log.nextCommitted(), stable.slice(2));
   });
 
-  it("hands out an entry that is larger than a page alone", () => {
+  it("returns an entry that is larger than a page alone", () => {
     const { log } = logOf({ stable, applyingBytesMax: 1 });
     log.commitTo(index(4));
     assert.deepEqual(log.nextCommitted(), stable.slice(0, 1));
   });
 
-  it("waits for a snapshot to become durable", () => {
+  it("waits until a snapshot is durable", () => {
     const { log } = logOf({ stable });
     log.commitTo(index(4));
     log.restore(snapshotAt(2, 9, [1]));

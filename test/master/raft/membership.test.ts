@@ -32,7 +32,7 @@ const changes: fc.Arbitrary<MembershipChange> = fc.oneof(
   }),
 );
 
-/** What `history` makes of three voters; what is refused is left out. */
+/** Applies `history` to three voters. @returns the membership after each accepted change. */
 function after(history: readonly MembershipChange[]): readonly Membership[] {
   const founding = { ...EMPTY_MEMBERSHIP, voters: [1, 2, 3].map(id) };
   const memberships: Membership[] = [founding];
@@ -49,7 +49,7 @@ function canDecide(membership: Membership, ids: readonly MemberId[]): boolean {
 }
 
 describe("membership changes (Raft §6, thesis §4)", () => {
-  it("never let two disjoint sets decide, one before the change and one after", () => {
+  it("never allow disjoint quorums before and after one change", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 12 }), (history) => {
         const memberships = after(history);
@@ -67,7 +67,7 @@ describe("membership changes (Raft §6, thesis §4)", () => {
     );
   });
 
-  it("always leave a voter", () => {
+  it("always leave at least one voter", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 12 }), (history) => {
         for (const { voters } of after(history)) assert.ok(voters.length > 0);
@@ -75,7 +75,7 @@ describe("membership changes (Raft §6, thesis §4)", () => {
     );
   });
 
-  it("survive a snapshot", () => {
+  it("are unchanged after encoding in a snapshot", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 12 }), (history) => {
         for (const membership of after(history)) {
@@ -87,16 +87,16 @@ describe("membership changes (Raft §6, thesis §4)", () => {
     );
   });
 
-  it("survive the log, the context included", () => {
+  it("are unchanged after encoding in the log, including the context", () => {
     fc.assert(
       fc.property(changes, (change) => {
-        // The generator's records have no prototype.
+        // structuredClone, because records of fast-check have no prototype.
         assert.deepEqual(decodeChange(proposalOf(change)), structuredClone(change));
       }),
     );
   });
 
-  it("change nothing in the configuration before", () => {
+  it("do not modify the previous membership", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 12 }), changes, (history, change) => {
         const before = after(history).at(-1) as Membership;
@@ -107,7 +107,7 @@ describe("membership changes (Raft §6, thesis §4)", () => {
     );
   });
 
-  it("add a learner without a vote, and promote it (thesis §4.2.1)", () => {
+  it("add a learner without a vote and promote it (thesis §4.2.1)", () => {
     const change = (kind: "add-learner" | "add-voter") =>
       ({ kind: "v1", operation: { kind, memberId: id(4) }, context: new Uint8Array(0) }) as const;
     const [, added, promoted] = after([change("add-learner"), change("add-voter")]);
@@ -118,7 +118,7 @@ describe("membership changes (Raft §6, thesis §4)", () => {
     assert.deepEqual(promoted.learners, []);
   });
 
-  it("demote an outgoing voter only when the joint configuration is left", () => {
+  it("demote an outgoing voter only when leaving the joint configuration", () => {
     const demotion = { kind: "add-learner", memberId: id(3) } as const;
     const change = { kind: "v2", transition: "explicit", context: new Uint8Array(0) } as const;
     const [, joint, left] = after([{ ...change, operations: [demotion] }, LEAVE_JOINT]);
@@ -129,7 +129,7 @@ describe("membership changes (Raft §6, thesis §4)", () => {
     assert.ok(isMember(left, id(3)));
   });
 
-  it("encode leaving as nothing, so that no bound can refuse it", () => {
+  it("encode leaving a joint configuration as zero bytes, so that no limit refuses it", () => {
     assert.equal(proposalOf(LEAVE_JOINT).data.length, 0);
   });
 });

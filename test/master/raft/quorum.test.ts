@@ -18,7 +18,7 @@ const indexes = fc
   .array(fc.tuple(memberIds, fc.integer({ min: 0, max: 20 })))
   .map((pairs) => new Map(pairs as [MemberId, LogIndex][]));
 
-/** All subsets of `voters` with more than half of them. */
+/** Returns all subsets of `voters` with more than half of them. */
 function majoritiesOf(voters: readonly MemberId[]): readonly (readonly MemberId[])[] {
   const ids = voters;
   const subsets: MemberId[][] = [];
@@ -29,7 +29,7 @@ function majoritiesOf(voters: readonly MemberId[]): readonly (readonly MemberId[
 }
 
 describe("majorities (Raft §5.2, §5.3)", () => {
-  it("have reached an index if all members of some majority have", () => {
+  it("have reached an index if all members of some majority have reached it", () => {
     fc.assert(
       fc.property(voterSets, indexes, (voters, reached) => {
         fc.pre(voters.length > 0);
@@ -44,7 +44,7 @@ describe("majorities (Raft §5.2, §5.3)", () => {
     );
   });
 
-  it("elect if some majority has granted, and refuse if none can any more", () => {
+  it("win if some majority has granted, and lose if no majority can grant", () => {
     fc.assert(
       fc.property(voterSets, votes, (voters, given) => {
         fc.pre(voters.length > 0);
@@ -58,7 +58,7 @@ describe("majorities (Raft §5.2, §5.3)", () => {
     );
   });
 
-  it("share a voter, any two of them", () => {
+  it("share at least one voter with any other majority", () => {
     fc.assert(
       fc.property(voterSets, (voters) => {
         const majorities = majoritiesOf(voters);
@@ -72,7 +72,7 @@ describe("majorities (Raft §5.2, §5.3)", () => {
 });
 
 describe("joint quorums (Raft §6)", () => {
-  it("need both majorities, in either order", () => {
+  it("need both majorities, independent of their order", () => {
     fc.assert(
       fc.property(voterSets, voterSets, votes, (voters, votersOutgoing, given) => {
         const result = quorumVote({ voters, votersOutgoing }, given);
@@ -90,7 +90,7 @@ describe("joint quorums (Raft §6)", () => {
     );
   });
 
-  it("have reached what both have", () => {
+  it("have reached an index if both majorities have reached it", () => {
     fc.assert(
       fc.property(voterSets, voterSets, indexes, (voters, votersOutgoing, reached) => {
         const indexOf = (id: MemberId) => reached.get(id);
@@ -100,7 +100,7 @@ describe("joint quorums (Raft §6)", () => {
     );
   });
 
-  it("are the incoming majority alone if nobody is outgoing", () => {
+  it("are the incoming majority alone if there are no outgoing voters", () => {
     fc.assert(
       fc.property(voterSets, votes, (voters, given) => {
         const sets = { voters, votersOutgoing: [] };

@@ -34,12 +34,14 @@ export function snapshotAt(
   return { ...at(entryTerm, entryIndex), membership, data: new Uint8Array(0) };
 }
 
+/** A node with access to its core and its storage. */
 export interface TestNode {
   readonly core: Core;
   readonly node: RaftNode;
   readonly storage: MemoryStorage;
 }
 
+/** Options of `testNode`; all have defaults. */
 export interface TestNodeOptions extends Partial<RaftOptions> {
   readonly self?: number;
   readonly voters?: readonly number[];
@@ -47,7 +49,7 @@ export interface TestNodeOptions extends Partial<RaftOptions> {
   readonly hardState?: HardState;
 }
 
-/** Member 1 of 1, 2 and 3, if not said otherwise, behind a snapshot at index 1 of term 1. */
+/** Creates member 1 of 1, 2 and 3 by default, after a snapshot at index 1 of term 1. */
 export function testNode(options: TestNodeOptions = {}): TestNode {
   const { self = 1, voters = [1, 2, 3], entries = [], hardState = null, ...settings } = options;
   const storage = new MemoryStorage();
@@ -64,9 +66,9 @@ export function testNode(options: TestNodeOptions = {}): TestNode {
 }
 
 /**
- * Does all work of `test` at once: writes, replies, applying.
+ * Performs all pending work of `test` immediately: writes, replies and applies.
  *
- * @returns what goes to other members.
+ * @returns the messages to other members.
  */
 export function settle(test: TestNode): readonly PeerMessage[] {
   const sent: PeerMessage[] = [];
@@ -87,7 +89,7 @@ export function complete(test: TestNode, append: StorageAppend): readonly PeerMe
   return append.replies.filter(isPeer).filter((reply) => reply.to !== test.core.id);
 }
 
-/** `test` as leader of the next term, its first entry acknowledged by everybody. */
+/** Makes `test` the leader of the next term; all members acknowledge its first entry. */
 export function elect(test: TestNode): void {
   test.node.campaign();
   settle(test);
@@ -101,7 +103,7 @@ export function elect(test: TestNode): void {
   acknowledgeAll(test);
 }
 
-/** All others have everything. */
+/** Acknowledges the whole log in the name of all other voters. */
 export function acknowledgeAll(test: TestNode): void {
   const { core, node } = test;
   const matchIndex = core.log.lastIndex();

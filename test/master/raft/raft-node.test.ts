@@ -26,8 +26,8 @@ const APPEND: AppendRequest = {
   commitIndex: index(1),
 };
 
-describe("what a driver is asked to do", () => {
-  it("acknowledges entries only behind their write (Raft, Figure 2)", () => {
+describe("the work of a Ready", () => {
+  it("acknowledges entries only after their write (Raft, Figure 2)", () => {
     const { node } = testNode();
     node.step(APPEND);
     const { messages, append } = node.ready();
@@ -39,7 +39,7 @@ describe("what a driver is asked to do", () => {
     ]);
   });
 
-  it("asks for nothing twice", () => {
+  it("is requested only once", () => {
     const test = testNode();
     test.node.step(APPEND);
     assert.ok(test.node.hasReady());
@@ -49,7 +49,7 @@ describe("what a driver is asked to do", () => {
     assert.deepEqual([append, apply, messages, leadership], [null, null, [], null]);
   });
 
-  it("takes several writes at a time, and makes nothing of the first when the second is durable", () => {
+  it("can contain several pending writes, which complete one after the other", () => {
     const test = testNode();
     test.node.step(APPEND);
     const first = test.node.ready().append;
@@ -63,7 +63,7 @@ describe("what a driver is asked to do", () => {
     assert.equal(test.core.log.unstable.firstIndex, 4);
   });
 
-  it("does not count a write of an earlier term (etcd's ABA race)", () => {
+  it("ignores the completion of a write of an earlier term (etcd's ABA race)", () => {
     const test = testNode();
     test.node.step(APPEND);
     const first = test.node.ready().append;
@@ -73,7 +73,7 @@ describe("what a driver is asked to do", () => {
     const third = test.node.ready().append;
     assert.ok(first !== null && second !== null && third !== null);
     complete(test, first);
-    // The entry is the one that the first write made durable, but the second will overwrite it.
+    // The first write made an equal entry durable, but the second write will overwrite it.
     assert.equal(test.core.log.unstable.firstIndex, 2);
     complete(test, second);
     assert.equal(test.core.log.unstable.firstIndex, 2);
@@ -81,7 +81,7 @@ describe("what a driver is asked to do", () => {
     assert.equal(test.core.log.unstable.firstIndex, 3);
   });
 
-  it("hands out entries only when they are durable here", () => {
+  it("contains entries to apply only when they are durable on this member", () => {
     const test = testNode();
     test.node.step({ ...APPEND, commitIndex: index(2) });
     const { append, apply } = test.node.ready();
@@ -91,7 +91,7 @@ describe("what a driver is asked to do", () => {
     assert.deepEqual(test.node.ready().apply?.entries, APPEND.entries);
   });
 
-  it("goes on when the storage has loaded what it called unavailable", () => {
+  it("continues when the storage has loaded entries that were unavailable", () => {
     const { storage } = testNode({ entries: [entry(1, 2)] });
     let isLoaded = false;
     const slow = new Proxy(storage, {
@@ -112,9 +112,9 @@ describe("what a driver is asked to do", () => {
   });
 });
 
-describe("starting again", () => {
-  it("believes the state when it is ahead of the commit index on disk", () => {
-    // The commit index is not synced for its own sake. Found by the simulation.
+describe("a restart", () => {
+  it("uses the applied index if it is higher than the stored commit index", () => {
+    // The commit index is not synced on its own. Found by the simulation.
     const hardState = { term: term(1), votedFor: id(0), commitIndex: index(2) };
     const entries = [entry(1, 2), entry(1, 3), entry(1, 4)];
     const { core } = testNode({ entries, hardState, appliedIndex: index(4) });
@@ -122,12 +122,12 @@ describe("starting again", () => {
     assert.equal(core.log.appliedIndex, 4);
   });
 
-  it("stops when the log ends before what was committed", () => {
+  it("fails if the log ends before the commit index", () => {
     const hardState = { term: term(1), votedFor: id(0), commitIndex: index(9) };
     assert.throws(() => testNode({ hardState }), /holds what it acknowledged/);
   });
 
-  it("asks for reads under ids that no earlier run has used (etcd #20418)", () => {
+  it("uses read ids that no earlier run has used (etcd #20418)", () => {
     const ids = [0.1, 0.7].map((random) => {
       const test = testNode({ random: () => random });
       elect(test);
@@ -140,7 +140,7 @@ describe("starting again", () => {
 });
 
 describe("proposing", () => {
-  it("tells where the entries stand, so that the driver knows its own", () => {
+  it("returns index and term of the entries, so that the driver recognizes them", () => {
     const test = testNode();
     elect(test);
     const result = test.node.propose([bytes("a"), bytes("b")]);
@@ -154,7 +154,7 @@ describe("proposing", () => {
     );
   });
 
-  it("is refused without a leader, at a follower, and while leadership is handed over", () => {
+  it("is refused without a leader, on a follower, and during a leadership transfer", () => {
     const test = testNode();
     const reasonOf = () => {
       const result = test.node.propose([bytes("a")]);
@@ -169,7 +169,7 @@ describe("proposing", () => {
     assert.equal(reasonOf(), "transferring");
   });
 
-  it("is refused when too much is uncommitted, and then nothing is taken", () => {
+  it("is refused as a whole when too much is uncommitted", () => {
     const test = testNode({ uncommittedBytesMax: 10 });
     elect(test);
     test.node.propose([new Uint8Array(8)]);
@@ -182,7 +182,7 @@ describe("proposing", () => {
     assert.equal(test.node.propose([new Uint8Array(8)]).kind, "appended");
   });
 
-  it("refuses a change that would leave no voter, and tells so", () => {
+  it("refuses a membership change that would leave no voter", () => {
     const test = testNode();
     elect(test);
     const operations = [1, 2, 3].map((memberId) => ({
@@ -197,7 +197,7 @@ describe("proposing", () => {
 });
 
 describe("leadership", () => {
-  it("is shown with its term, so that a driver sees also that it was lost and won again", () => {
+  it("is reported with its term, so that losing and regaining it is visible", () => {
     const test = testNode();
     elect(test);
     const heartbeat = { kind: "heartbeat-request", from: id(3), to: id(1), term: term(2) } as const;
@@ -209,7 +209,7 @@ describe("leadership", () => {
     assert.deepEqual(test.node.ready().leadership, { role: "leader", leaderId: 1, term: 3 });
   });
 
-  it("is not shared: who hears another leader of its own term stops", () => {
+  it("is exclusive: a leader fails on a message of another leader of its term", () => {
     const test = testNode();
     elect(test);
     assert.throws(() => test.node.step(APPEND), /one leader/);

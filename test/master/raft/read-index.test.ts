@@ -24,7 +24,7 @@ function confirm(test: TestNode, readSequence: number): void {
 }
 
 describe("reads (thesis §6.4, Raft §8)", () => {
-  it("wait for a quorum that answers a heartbeat sent after they came", () => {
+  it("wait for a quorum of replies to a heartbeat sent after the read", () => {
     const test = testNode();
     elect(test);
     const first = test.node.readIndex();
@@ -42,7 +42,7 @@ describe("reads (thesis §6.4, Raft §8)", () => {
     assert.deepEqual(readIds(test), [second.readId]);
   });
 
-  it("are all confirmed by one round", () => {
+  it("are all confirmed by one round of heartbeats", () => {
     const test = testNode();
     elect(test);
     for (let count = 0; count < 5; count += 1) test.node.readIndex();
@@ -69,7 +69,7 @@ describe("reads (thesis §6.4, Raft §8)", () => {
     );
   });
 
-  it("of a single member also wait for it: what it knew to be committed may be old", () => {
+  it("wait for that entry in a group of one too: its commit index may be outdated", () => {
     const hardState = { term: term(1), votedFor: id(1), commitIndex: index(1) };
     const test = testNode({ voters: [1], entries: [entry(1, 2, "acknowledged")], hardState });
     test.node.campaign();
@@ -87,14 +87,14 @@ describe("reads (thesis §6.4, Raft §8)", () => {
     );
   });
 
-  it("are refused beyond the bound", () => {
+  it("are refused above the limit", () => {
     const test = testNode({ pendingReadsMax: 1 });
     elect(test);
     assert.equal(test.node.readIndex().kind, "requested");
     assert.deepEqual(test.node.readIndex(), { kind: "refused", reason: "overloaded" });
   });
 
-  it("end with the leader's term, and so do late answers", () => {
+  it("end with the leader's term, and late replies are ignored", () => {
     const test = testNode();
     elect(test);
     test.node.readIndex();

@@ -14,7 +14,7 @@ const APPEND: AppendRequest = {
 };
 
 describe("the window of one member (thesis §10.2.1)", () => {
-  it("sends ahead up to the bound, and no further until something is acknowledged", () => {
+  it("pipelines requests up to its limit and continues after an acknowledgement", () => {
     const test = testNode({ voters: [1, 2], inflightMessagesMax: 2 });
     elect(test);
     const sent = ["a", "b", "c", "d"].map((text) => {
@@ -31,7 +31,7 @@ describe("the window of one member (thesis §10.2.1)", () => {
     );
   });
 
-  it("splits what it sends at the bound of a message", () => {
+  it("splits entries at the size limit of a message", () => {
     const test = testNode({ voters: [1, 2], messageBytesMax: 60 });
     elect(test);
     test.node.propose(["a", "b", "c"].map(bytes));
@@ -47,8 +47,8 @@ describe("the window of one member (thesis §10.2.1)", () => {
 });
 
 describe("a follower's commit index (Raft, Figure 2)", () => {
-  it("goes no further than the last entry that the leader has vouched for", () => {
-    // Entry 3 is left over from an earlier leader; the one that is committed may be another.
+  it("advances at most to the last entry that matches the leader's log", () => {
+    // Entry 3 is from an earlier leader; the committed entry 3 may be a different one.
     const test = testNode({ entries: [entry(1, 2), entry(1, 3, "left over")] });
     test.node.step({
       ...APPEND,
@@ -60,7 +60,7 @@ describe("a follower's commit index (Raft, Figure 2)", () => {
     assert.equal(test.core.log.committedIndex, 2);
   });
 
-  it("takes over what the leader says, as far as the log reaches", () => {
+  it("advances to the leader's commit index, but not past the end of the log", () => {
     const test = testNode();
     test.node.step({ ...APPEND, commitIndex: index(9) });
     assert.equal(test.core.log.committedIndex, 2);
@@ -68,7 +68,7 @@ describe("a follower's commit index (Raft, Figure 2)", () => {
 });
 
 describe("a leader's view of a member (Raft §5.3)", () => {
-  it("is not changed by answers to requests from long ago", () => {
+  it("is not changed by replies to old requests", () => {
     const test = testNode({ voters: [1, 2], entries: [entry(1, 2), entry(1, 3)] });
     test.node.campaign();
     settle(test);
@@ -82,7 +82,7 @@ describe("a leader's view of a member (Raft §5.3)", () => {
     assert.equal(test.node.status().progress[1]?.nextIndex, 3);
   });
 
-  it("never goes behind what was acknowledged", () => {
+  it("never falls below the acknowledged index", () => {
     const test = testNode({ voters: [1, 2] });
     elect(test);
     const answer = { from: id(2), to: id(1), term: term(1) } as const;

@@ -6,10 +6,10 @@ import { fileURLToPath } from "node:url";
 import { runScenario } from "./scenario-runner/run-scenario.ts";
 
 const FOLDER = fileURLToPath(new URL("scenarios", import.meta.url));
-/** Writes what comes out into the files; review the difference like code. */
+/** Writes the actual output into the files. Review the diff like code. */
 const isUpdating = process.env["UPDATE"] === "1";
 
-describe("scenarios of Raft, one file a story", () => {
+describe("scenario files of Raft", () => {
   const names = readdirSync(FOLDER).filter((name) => name.endsWith(".txt"));
   for (const name of names) {
     it(titleOf(name), () => {
@@ -24,8 +24,14 @@ describe("scenarios of Raft, one file a story", () => {
   }
 });
 
-/** The first line of the file: what it proves, and the section. */
+/** Returns the name of the file and the first sentence of its comment: the source and the fact. */
 function titleOf(name: string): string {
-  const [first = name] = readFileSync(join(FOLDER, name), "utf8").split("\n");
-  return `${name}: ${first.replace(/^# /, "")}`;
+  const lines = readFileSync(join(FOLDER, name), "utf8").split("\n");
+  const comment = lines.slice(
+    0,
+    lines.findIndex((line) => !line.startsWith("#")),
+  );
+  const text = comment.map((line) => line.replace(/^# /, "")).join(" ");
+  const [sentence = ""] = text.split(/(?<=\w|\))\. /);
+  return `${name}: ${sentence.replace(/\.$/, "")}`;
 }

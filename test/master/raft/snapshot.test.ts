@@ -19,7 +19,7 @@ describe("snapshots (Raft §7)", () => {
   const request = (snapshot: ReturnType<typeof snapshotAt>) =>
     ({ kind: "snapshot-request", from: id(2), to: id(1), term: term(2), snapshot }) as const;
 
-  it("replace the log, and are acknowledged when they are durable", () => {
+  it("replace the log and are acknowledged once durable", () => {
     const test = testNode({ entries: [entry(1, 2), entry(1, 3)] });
     test.node.step(request(snapshotAt(2, 9, [1, 2, 3])));
     const { append, messages } = test.node.ready();
@@ -31,7 +31,7 @@ describe("snapshots (Raft §7)", () => {
     assert.equal(test.core.log.appliedIndex, 9);
   });
 
-  it("only bring the commit index forward where the log has their last entry", () => {
+  it("only advance the commit index if the log contains their last entry", () => {
     const test = testNode({ entries: [entry(1, 2), entry(1, 3)] });
     test.node.step(request(snapshotAt(1, 2, [1, 2, 3])));
     assert.equal(test.core.log.lastIndex(), 3);
@@ -39,14 +39,14 @@ describe("snapshots (Raft §7)", () => {
     assert.equal(test.node.ready().append?.snapshot, null);
   });
 
-  it("are disregarded by who does not belong to them", () => {
+  it("are ignored by a member that is not in their membership", () => {
     const test = testNode();
     test.node.step(request(snapshotAt(2, 9, [2, 3])));
     assert.equal(test.core.log.lastIndex(), 1);
   });
 
-  it("are not sent to a member that was added after them", () => {
-    // It would disregard them, and wait for ever. Found by the simulation.
+  it("are not sent to a member that was added later", () => {
+    // The member would ignore them and wait forever. Found by the simulation.
     const test = testNode({ voters: [1, 2, 3] });
     elect(test);
     const operation = { kind: "add-learner", memberId: id(4) } as const;
@@ -61,8 +61,8 @@ describe("snapshots (Raft §7)", () => {
     assert.ok(sent.every((message) => message.kind !== "snapshot-request"));
   });
 
-  it("keep their membership while entries from before them are still applied", () => {
-    // The changes in those entries are in the snapshot already. Found by the simulation.
+  it("keep their membership while earlier entries are still being applied", () => {
+    // The snapshot already includes the changes of those entries. Found by the simulation.
     const change = { ...proposalOf(LEAVE_JOINT), ...at(1, 2) };
     const joint = { ...snapshotAt(1, 1, [1, 2, 3]).membership, votersOutgoing: [1, 2].map(id) };
     const { storage } = testNode();

@@ -7,8 +7,6 @@ import { MemoryDisk } from "../../support/memory-disk.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
 
-/** What the tests of the log share. */
-
 export const CLUSTER = "c".repeat(32) as ClusterId;
 export const { hasher } = createHasher();
 
@@ -36,6 +34,7 @@ export function hardState(term: number, votedFor: number, commitIndex: number): 
   };
 }
 
+/** The disk and the other dependencies of a log. They outlive a restart of the log. */
 export interface LogFixture {
   readonly medium: MemoryDisk;
   readonly log: MemoryLog;
@@ -60,7 +59,7 @@ export function openLog(fixture: LogFixture): Promise<RaftLog> {
   });
 }
 
-/** What the log shows, for comparisons. */
+/** Returns the content of the log, for comparisons. */
 export function contentOf(log: RaftLog): {
   readonly base: { readonly index: number; readonly term: number };
   readonly entries: readonly string[];
@@ -75,7 +74,7 @@ export function contentOf(log: RaftLog): {
   return { base, entries: texts, hardState: log.hardState };
 }
 
-/** Paths of the log's segments, oldest first. */
+/** Returns the paths of the segments, oldest first. */
 export async function segmentPaths(fixture: LogFixture): Promise<string[]> {
   const found = await fixture.medium.mount().list("log");
   return found.map((each) => `log/${each.name}`);
@@ -85,7 +84,7 @@ export async function bytesOf(fixture: LogFixture, path: string): Promise<Uint8A
   return (await fixture.medium.mount().readFile(path)).slice();
 }
 
-/** A fixture whose disk holds these files and nothing else. */
+/** Creates a fixture whose disk contains only these files. */
 export async function fixtureOf(files: ReadonlyMap<string, Uint8Array>): Promise<LogFixture> {
   const fixture = makeFixture();
   const disk = fixture.medium.mount();

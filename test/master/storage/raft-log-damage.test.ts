@@ -18,7 +18,7 @@ import {
   segmentPaths,
 } from "./log-fixture.ts";
 
-/** A log of one segment with two records, never closed: its bytes, and where the last begins. */
+/** Creates a log of one segment with two records, without closing it. */
 async function twoRecords(seed = 1) {
   const fixture = makeFixture(new MemoryDisk(), seed);
   const log = await openLog(fixture);
@@ -28,13 +28,13 @@ async function twoRecords(seed = 1) {
   const lastOffset = log.endOffset;
   const before = contentOf(log);
   await log.append({ hardState: hardState(2, 2, 3), entries: entries(4, 6, 2, 30) });
-  // Without the zeros that are written ahead: they are tested below.
+  // Without the preallocated zeros, which are tested below.
   const bytes = (await bytesOf(fixture, path)).slice(0, log.endOffset);
   return { path, bytes, lastOffset, before, after: contentOf(log) };
 }
 
-describe("a torn end of the Raft log", () => {
-  it("is cut off, at every length of the last record", async () => {
+describe("a torn tail of the Raft log", () => {
+  it("is truncated, at every length of the last record", async () => {
     const { path, bytes, lastOffset, before, after } = await twoRecords();
     for (let length = lastOffset; length < bytes.length; length += 1) {
       const fixture = await fixtureOf(new Map([[path, bytes.slice(0, length)]]));
@@ -48,7 +48,7 @@ describe("a torn end of the Raft log", () => {
     }
   });
 
-  it("may also be sectors that were never written", async () => {
+  it("can consist of sectors that were never written", async () => {
     const { path, bytes, lastOffset, before } = await twoRecords();
     for (let offset = lastOffset; offset < bytes.length; offset += 7) {
       const torn = bytes.slice().fill(0, offset, offset + 50);
@@ -58,7 +58,7 @@ describe("a torn end of the Raft log", () => {
     }
   });
 
-  it("is nothing to tell of where it was written ahead and never used", async () => {
+  it("is not reported if it consists of preallocated zeros only", async () => {
     const { path, bytes, after } = await twoRecords();
     for (const zerosBytes of [1, 47, 48, 600_000]) {
       const ahead = new Uint8Array(bytes.length + zerosBytes);
@@ -76,9 +76,9 @@ describe("a torn end of the Raft log", () => {
     }
   });
 
-  it("may be followed by what was written ahead", async () => {
+  it("can be followed by preallocated zeros", async () => {
     const { path, bytes, lastOffset, before } = await twoRecords();
-    // Not the last bytes: zeros may be what belongs there.
+    // Not the last bytes, because they may be zeros in a complete record.
     for (let length = lastOffset + 1; length < bytes.length - 30; length += 5) {
       const torn = new Uint8Array(bytes.length + 4096);
       torn.set(bytes.subarray(0, length));
@@ -87,7 +87,7 @@ describe("a torn end of the Raft log", () => {
     }
   });
 
-  it("may be a segment that has no whole header yet", async () => {
+  it("can be a segment without a complete header", async () => {
     const { path, bytes, after } = await twoRecords();
     const next = "log/0000000000000002-0000000000000007.log";
     for (const length of [0, 1, 64, 127, 128]) {
@@ -103,7 +103,7 @@ describe("a torn end of the Raft log", () => {
   });
 });
 
-describe("damage in the middle of the Raft log", () => {
+describe("corruption in the middle of the Raft log", () => {
   function assertCorrupt(error: unknown, path: string): boolean {
     assert.ok(isAshlarError(error, "LOG_CORRUPT"), String(error));
     assert.equal(error.details["path"], path);
@@ -112,18 +112,18 @@ describe("damage in the middle of the Raft log", () => {
     return true;
   }
 
-  it("is never taken for a torn end: any flipped bit before the last record", async () => {
+  it("is never mistaken for a torn tail: any flipped bit before the last record", async () => {
     const { path, bytes, lastOffset } = await twoRecords();
     for (let offset = 0; offset < lastOffset; offset += 1) {
-      const rotten = bytes.slice();
-      rotten[offset] = (rotten[offset] as number) ^ (1 << (offset % 8));
-      const fixture = await fixtureOf(new Map([[path, rotten]]));
+      const corrupt = bytes.slice();
+      corrupt[offset] = (corrupt[offset] as number) ^ (1 << (offset % 8));
+      const fixture = await fixtureOf(new Map([[path, corrupt]]));
       await assert.rejects(openLog(fixture), (error) => assertCorrupt(error, path));
-      assert.deepEqual(await bytesOf(fixture, path), rotten, "nothing was changed");
+      assert.deepEqual(await bytesOf(fixture, path), corrupt, "nothing was changed");
     }
   });
 
-  it("is found in the last record too once the log was closed", async () => {
+  it("is detected in the last record too after the log was closed", async () => {
     const fixture = makeFixture();
     const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1, 30) });
@@ -152,19 +152,19 @@ describe("damage in the middle of the Raft log", () => {
     return { paths, files };
   }
 
-  it("is found in every byte of an earlier segment, its end included", async () => {
+  it("is detected in every byte of an earlier segment, including its end", async () => {
     const { paths, files } = await threeSegments();
     const path = paths[1] as string;
     const bytes = files.get(path) as Uint8Array;
     for (let offset = 0; offset < bytes.length; offset += 1) {
-      const rotten = bytes.slice();
-      rotten[offset] = (rotten[offset] as number) ^ 0x10;
-      const fixture = await fixtureOf(new Map([...files, [path, rotten]]));
+      const corrupt = bytes.slice();
+      corrupt[offset] = (corrupt[offset] as number) ^ 0x10;
+      const fixture = await fixtureOf(new Map([...files, [path, corrupt]]));
       await assert.rejects(openLog(fixture), (error) => assertCorrupt(error, path));
     }
   });
 
-  it("includes an earlier segment that lost its last record, whole", async () => {
+  it("includes an earlier segment that was truncated at any length", async () => {
     const { paths, files } = await threeSegments();
     const path = paths[0] as string;
     const bytes = files.get(path) as Uint8Array;
@@ -176,7 +176,7 @@ describe("damage in the middle of the Raft log", () => {
     }
   });
 
-  it("includes a segment that is missing, or one of another time", async () => {
+  it("includes a missing segment, and a segment of another log", async () => {
     const { paths, files } = await threeSegments();
     const [first, second, third] = paths as [string, string, string];
     const without = new Map(files);
@@ -210,9 +210,9 @@ describe("damage in the middle of the Raft log", () => {
     return files;
   }
 
-  it("cannot be imitated by a command that holds a copy of a record", async () => {
+  it("cannot be imitated by a command that contains a copy of a record", async () => {
     const { path, bytes, lastOffset, before } = await twoRecords();
-    // Someone who knows the format puts a whole record, valid in its own segment, into a command …
+    // A client puts a complete record, valid in its own segment, into a command.
     const other = await twoRecords(2);
     const record = other.bytes.slice(other.lastOffset);
     const fixture = await fixtureOf(new Map([[path, bytes.slice(0, lastOffset)]]));
@@ -220,14 +220,14 @@ describe("damage in the middle of the Raft log", () => {
     const data = new Uint8Array(4_000);
     data.set(record, 3_000);
     await log.append({ entries: [{ kind: "normal", ...at(4, 1), data }] });
-    // … and a power cut tears the record that holds the command.
+    // A power failure tears the record that contains the command.
     const torn = await bytesOf(fixture, path);
     torn.fill(0, lastOffset + 100, lastOffset + 600).fill(1, lastOffset + 200, lastOffset + 300);
     assert.deepEqual(contentOf(await openLog(await fixtureOf(new Map([[path, torn]])))), before);
   });
 });
 
-/** One step of a life of the log. */
+/** One random operation on the log. */
 type Step =
   | { readonly kind: "append"; readonly count: number; readonly dataBytes: number }
   | { readonly kind: "overwrite"; readonly back: number; readonly count: number }
@@ -288,8 +288,8 @@ function start(log: RaftLog, step: Step): Promise<void> {
   }
 }
 
-describe("a power cut", () => {
-  it("loses nothing that the Raft log has acknowledged", async () => {
+describe("a power failure", () => {
+  it("loses no acknowledged batch of the Raft log", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(stepArbitrary, { minLength: 1, maxLength: 25 }),
@@ -323,7 +323,7 @@ describe("a power cut", () => {
             fixture.log.lines.filter((line) => line.level === "error"),
             [],
           );
-          // It goes on as a log does.
+          // The log continues to work.
           await start(reopened, { kind: "append", count: 2, dataBytes: 10 });
           const after = contentOf(reopened);
           await reopened.close();
@@ -336,7 +336,9 @@ describe("a power cut", () => {
 
   type Shown = ReturnType<typeof contentOf>;
 
-  /** The log is as after some step at or after the last acknowledged one. */
+  /**
+   * Asserts that the log equals the state after some step, not before the last acknowledged one.
+   */
   function assertNotBefore(found: Shown, acknowledged: Shown, states: readonly Shown[]): void {
     const candidates = states.slice(states.indexOf(acknowledged));
     const isOne = candidates.some((state) => isSame(found, state));
@@ -349,7 +351,7 @@ describe("a power cut", () => {
   function isSame(found: Shown, state: Shown): boolean {
     const { term, votedFor, commitIndex } = state.hardState;
     const isVoteSame = found.hardState.term === term && found.hardState.votedFor === votedFor;
-    // The commit index is a hint, and segments are removed as a whole.
+    // The commit index is a hint, and only whole segments are removed.
     const isCommitPossible = found.hardState.commitIndex <= commitIndex;
     const skipped = state.base.index - found.base.index;
     if (!isVoteSame || !isCommitPossible || skipped < 0) return false;

@@ -19,7 +19,7 @@ import {
 } from "./log-fixture.ts";
 
 describe("the Raft log", () => {
-  it("shows after a restart what was appended", async () => {
+  it("contains all appended entries after a restart", async () => {
     const fixture = makeFixture();
     const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 2, 0), entries: entries(1, 3, 1) });
@@ -45,7 +45,7 @@ describe("the Raft log", () => {
     assert.deepEqual(contentOf(await openLog(fixture)), contentOf(log));
   });
 
-  it("holds a vote without an entry over a power cut: it is given once (Raft, Figure 2)", async () => {
+  it("keeps a vote without an entry after a power failure (Raft, Figure 2)", async () => {
     const fixture = makeFixture();
     const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1) });
@@ -54,7 +54,7 @@ describe("the Raft log", () => {
     assert.deepEqual((await openLog(fixture)).hardState, hardState(7, 2, 0));
   });
 
-  it("makes all that was queued during a sync durable with the next one", async () => {
+  it("makes all batches that were queued during a sync durable with the next sync", async () => {
     let isHeld = true;
     const held: Array<() => void> = [];
     const medium = new MemoryDisk({
@@ -100,7 +100,7 @@ describe("the Raft log", () => {
     assert.equal((await openLog(fixture)).hardState.commitIndex, 4);
   });
 
-  it("replaces a conflicting end, also after a restart", async () => {
+  it("replaces conflicting entries, also after a restart", async () => {
     const fixture = makeFixture();
     const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 0, 2), entries: entries(1, 9, 1) });
@@ -114,7 +114,7 @@ describe("the Raft log", () => {
     assert.deepEqual(contentOf(await openLog(fixture)), before);
   });
 
-  it("splits what it returns by size, but returns one entry at least", async () => {
+  it("limits the size of the returned entries, but returns at least one", async () => {
     const log = await openLog(makeFixture());
     await log.append({ entries: entries(1, 9, 1, 100) });
     const read = (bytesMax: number) =>
@@ -141,7 +141,7 @@ describe("the Raft log", () => {
 });
 
 describe("segments of the Raft log", () => {
-  it("are begun when one is full, and read as one log", async () => {
+  it("are created when the current one is full, and are read as one log", async () => {
     const fixture = makeFixture();
     fixture.segmentBytes = 2_000;
     const log = await openLog(fixture);
@@ -159,7 +159,7 @@ describe("segments of the Raft log", () => {
     assert.equal((await openLog(fixture)).entries.lastIndex, 61);
   });
 
-  it("are removed once the state holds all that is in them", async () => {
+  it("are removed once the state contains all their entries", async () => {
     const fixture = makeFixture();
     fixture.segmentBytes = 2_000;
     const log = await openLog(fixture);
@@ -174,19 +174,19 @@ describe("segments of the Raft log", () => {
     assert.equal(log.entries.termAt(40 as LogIndex), 1);
     await log.close();
     const reopened = await openLog(fixture);
-    // Whole segments are removed, so a little more than the tail is still there.
+    // Only whole segments are removed, so some entries before the tail remain.
     assert.ok(reopened.entries.base.index <= 40 && reopened.entries.base.index > 20);
     assert.equal(reopened.entries.lastIndex, 60);
     assert.deepEqual(reopened.hardState, hardState(1, 1, 59));
     await reopened.close();
   });
 
-  it("may be removed although a later one overwrites entries in them", async () => {
+  it("can be removed although a later segment overwrites their entries", async () => {
     const fixture = makeFixture();
     fixture.segmentBytes = 1_200;
     const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 0, 5), entries: entries(1, 9, 1, 100) });
-    // Goes into a segment of its own, based on entry 9, and replaces entries from 7 on.
+    // Is written to a new segment with base 9, and replaces the entries from 7 on.
     await log.append({ hardState: hardState(2, 0, 6), entries: entries(7, 15, 2, 100) });
     await log.append({ hardState: hardState(2, 0, 12), entries: [entry(16, 2, 100)] });
     await log.compactTo(12 as LogIndex);
@@ -199,7 +199,7 @@ describe("segments of the Raft log", () => {
     await reopened.close();
   });
 
-  it("begin anew with a snapshot", async () => {
+  it("are all replaced by one segment after a snapshot", async () => {
     const fixture = makeFixture();
     const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 1, 3), entries: entries(1, 9, 1) });
@@ -217,7 +217,7 @@ describe("segments of the Raft log", () => {
   });
 });
 
-describe("a disk that fails under the Raft log", () => {
+describe("a disk failure of the Raft log", () => {
   function failingFixture(errno: "EIO" | "ENOSPC", kind: DiskOperation["kind"]) {
     const state = { isFailing: false };
     const medium = new MemoryDisk({
@@ -232,12 +232,12 @@ describe("a disk that fails under the Raft log", () => {
     ["ENOSPC", "sync", "DISK_FAILED"],
     ["ENOSPC", "write", "NO_SPACE"],
   ] as const) {
-    it(`stops it for good: ${errno} at a ${kind} is ${code}`, async () => {
+    it(`stops the log until a restart: ${errno} at a ${kind} is ${code}`, async () => {
       const { fixture, state } = failingFixture(errno, kind);
       const log = await openLog(fixture);
       await log.append({ hardState: hardState(1, 1, 0), entries: entries(1, 3, 1) });
       state.isFailing = true;
-      // Too large for the room that is there: a disk that is full shows when the file grows.
+      // Larger than the preallocated space: a full disk is detected when the file grows.
       const failed = log.append({ entries: [entry(4, 1, 600_000)] });
       const behind = log.append({ entries: [entry(5, 1)] });
       await assert.rejects(failed, hasCode(code));
@@ -253,7 +253,7 @@ describe("a disk that fails under the Raft log", () => {
     });
   }
 
-  it("is not trusted when a new segment cannot be made", async () => {
+  it("stops the log if a new segment cannot be created", async () => {
     const { fixture, state } = failingFixture("ENOSPC", "write");
     fixture.segmentBytes = 500;
     const log = await openLog(fixture);

@@ -20,9 +20,10 @@ import { at, BOOTSTRAP, hasher, inline, OWNER, TestStateMachine } from "../names
 
 const CLUSTER = BOOTSTRAP.clusterId;
 const MEMBERS = [1, 2, 3] as MemberId[];
-const LIFE = 2 ** 40;
+/** Distance of the index before a restore from the one after it. */
+const RESTORE_INDEX_STEP = 2 ** 40;
 
-/** A state with a few files, and what its backup says. */
+/** Creates a state with some files, and the head and rows of its backup. */
 async function source(): Promise<{
   machine: TestStateMachine;
   head: BackupHead;
@@ -46,7 +47,7 @@ async function source(): Promise<{
   return { machine, head, rows: [...machine.store.range(all)] };
 }
 
-/** The bytes of a backup, in parts of ten rows. */
+/** Returns the bytes of a backup file, in parts of ten rows. */
 async function fileOf(head: BackupHead, rows: readonly KeyValue[]): Promise<Uint8Array> {
   const disk = new MemoryDisk().mount();
   const file = await disk.open("backup", "create");
@@ -100,11 +101,11 @@ class Directory {
 }
 
 describe("a master's directory that is restored from a backup", () => {
-  it("holds every file, at an index and a term above all from before", async () => {
+  it("contains every file, at an index and a term above those of the backup", async () => {
     const { machine, head, rows } = await source();
     const directory = new Directory();
     const restored = await directory.restore(await fileOf(head, rows));
-    assert.equal(restored.index, LIFE + head.index);
+    assert.equal(restored.index, RESTORE_INDEX_STEP + head.index);
     assert.ok(restored.term > 2 ** 32);
     const { states, log } = await directory.open();
     const { store } = await states.openCurrent();
@@ -116,18 +117,18 @@ describe("a master's directory that is restored from a backup", () => {
     }
     const before = machine.namespace.clusterFacts();
     const facts = namespace.clusterFacts();
-    assert.notDeepEqual(facts?.chunkKey, before?.chunkKey, "old receipts are void");
+    assert.notDeepEqual(facts?.chunkKey, before?.chunkKey, "old receipts are invalid");
     assert.deepEqual({ ...facts, chunkKey: null }, { ...before, chunkKey: null });
     assert.equal(toHex(namespace.durableMark.stateHash), toHex(hashOf(store).bytes()));
     assert.equal(
       namespace.oldestFeedIndex(),
       restored.index + 1,
-      "no watcher misses what is undone",
+      "a watcher cannot continue across the restore",
     );
     await log.close();
   });
 
-  it("is the same for every member but for who it is, and begins a third life after a second", async () => {
+  it("has the same state for every member, and can be backed up and restored again", async () => {
     const { head, rows } = await source();
     const bytes = await fileOf(head, rows);
     const all = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
@@ -143,12 +144,12 @@ describe("a master's directory that is restored from a backup", () => {
       await log.close();
       const second = await fileOf({ ...head, index, term, stateHash }, [...store.range(all)]);
       const again = await new Directory().restore(second);
-      assert.equal(again.index, 2 * LIFE + head.index);
+      assert.equal(again.index, 2 * RESTORE_INDEX_STEP + head.index);
     }
     assert.deepEqual(seen[0], seen[1]);
   });
 
-  it("is made only where there is nothing", async () => {
+  it("is created only if it is empty", async () => {
     const { head, rows } = await source();
     const bytes = await fileOf(head, rows);
     const directory = new Directory();
@@ -157,7 +158,7 @@ describe("a master's directory that is restored from a backup", () => {
     await (await directory.open()).log.close();
   });
 
-  it("is no member's if the restore broke off", async () => {
+  it("cannot be used after an interrupted restore", async () => {
     const { head, rows } = await source();
     const bytes = await fileOf(head, rows);
     const directory = new Directory();
@@ -167,7 +168,7 @@ describe("a master's directory that is restored from a backup", () => {
     await assert.rejects(directory.open(), { code: "WRONG_IDENTITY" });
   });
 
-  it("is not made for another cluster, nor by a program that is too old", async () => {
+  it("is not created for another cluster, nor from a newer format", async () => {
     const { head, rows } = await source();
     const other = "d".repeat(32) as ClusterId;
     const bytes = await fileOf(head, rows);
@@ -183,7 +184,7 @@ describe("a master's directory that is restored from a backup", () => {
 });
 
 describe("a backup file", () => {
-  it("is refused if any one bit of it has changed, or it ends anywhere", async () => {
+  it("is refused if any bit was changed or if it is truncated", async () => {
     const { head, rows } = await source();
     const bytes = await fileOf(head, rows);
     const random = new SeededRandom(11);
@@ -198,7 +199,7 @@ describe("a backup file", () => {
     assert.equal(await readAll(bytes), rows.length);
   });
 
-  it("is refused if its rows are not those of the state hash, although every digest is right", async () => {
+  it("is refused if its rows do not match the state hash, although every checksum is valid", async () => {
     const { head, rows } = await source();
     const changed = rows.map((row, position) =>
       position === 5 ? { key: row.key, value: Uint8Array.from([...row.value, 0]) } : row,
@@ -211,7 +212,7 @@ describe("a backup file", () => {
   });
 });
 
-/** Reads the file to its end. @returns the count of its rows. */
+/** Reads the whole file. @returns the number of its rows. */
 async function readAll(bytes: Uint8Array): Promise<number> {
   const disk = new MemoryDisk().mount();
   await disk.writeFileDurably("backup", bytes);

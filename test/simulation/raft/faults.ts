@@ -1,26 +1,30 @@
 import type { SeededRandom } from "../../support/seeded-random.ts";
 
-/** What goes wrong in one run, and how often. Rates are a chance for each message or each tick. */
+/** Faults of one run. A rate is a probability for each message or each tick. */
 export interface Faults {
   readonly lossRate: number;
   readonly duplicateRate: number;
   /** A message takes 1 to this many ticks. */
   readonly delayTicksMax: number;
-  /** A message takes ten times as long as it might: it comes when nobody expects it any more. */
+  /** The delay of a message is up to ten times `delayTicksMax`: it may be outdated on arrival. */
   readonly longDelayRate: number;
   readonly partitionRate: number;
   readonly healRate: number;
   readonly crashRate: number;
   readonly restartRate: number;
-  /** A member stands still, as in a long garbage collection, and goes on as if nothing had been. */
+  /** A member stops for some ticks, as in a long garbage collection, and then continues. */
   readonly pauseRate: number;
   /** A write to the log takes 0 to this many ticks. */
   readonly writeTicksMax: number;
+  /** The leader proposes a membership change. */
   readonly changeRate: number;
+  /** The leader transfers leadership. */
   readonly transferRate: number;
+  /** A member compacts its log. */
   readonly compactRate: number;
 }
 
+/** No faults, for the recovery at the end of a run. */
 export const NO_FAULTS: Faults = {
   lossRate: 0,
   duplicateRate: 0,
@@ -37,7 +41,7 @@ export const NO_FAULTS: Faults = {
   compactRate: 0,
 };
 
-/** Each run has its own mixture, so that rare faults also meet without common ones. */
+/** Draws the faults of a run. Each run has a different mix, so rare faults also occur alone. */
 export function drawFaults(random: SeededRandom): Faults {
   const pick = (choices: readonly number[]) => choices[random.integer(choices.length)] as number;
   return {

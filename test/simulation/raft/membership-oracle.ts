@@ -4,14 +4,15 @@ import type { Entry, Membership } from "../../../master/raft/messages.ts";
 import { unreachable } from "../../../shared/base/assert.ts";
 import type { LogIndex, MemberId } from "../../../shared/base/ids.ts";
 
+/** The membership from one index on. */
 interface Step {
   readonly index: LogIndex;
   readonly membership: Membership;
 }
 
 /**
- * What the membership must be after each change in the log (Raft §6, thesis §4.3), worked out once
- * more and differently: the core's own arithmetic is what is on trial.
+ * Computes the expected membership after each change in the log (Raft §6, thesis §4.3). It does not
+ * use the functions of the core, because they are under test.
  */
 export class MembershipOracle {
   readonly #steps: Step[] = [];
@@ -20,14 +21,14 @@ export class MembershipOracle {
     this.#steps.push(founding);
   }
 
-  /** As of `index`, if everything up to there was applied by somebody. */
+  /** Returns the membership at `index`. Some member must have applied all entries up to it. */
   at(index: LogIndex): Membership {
     const step = this.#steps.findLast((each) => each.index <= index);
-    if (step === undefined) throw new Error(`There was no membership at ${index}`);
+    if (step === undefined) throw new Error(`No membership at index ${index}`);
     return step.membership;
   }
 
-  /** Somebody applies `entry`, a change, and everything before it was applied by somebody. */
+  /** Applies `entry`, a change. Some member must have applied all entries before it. */
   apply(entry: Entry): Membership {
     const last = this.#steps.at(-1) as Step;
     if (entry.index > last.index) {
@@ -47,7 +48,7 @@ function after(before: Membership, change: MembershipChange): Membership {
   return draft(joint, operations);
 }
 
-/** Old voters that were to become learners are that now; the others are gone. */
+/** Leaves the joint configuration: next learners become learners, other outgoing voters leave. */
 function left({ voters, learners, learnersNext }: Membership): Membership {
   return {
     voters,

@@ -11,22 +11,22 @@ import type { LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
 import { MembershipOracle } from "./membership-oracle.ts";
 import type { SimulatedMember, State } from "./simulated-member.ts";
 
-/** A property of Raft (Raft, Figure 3) does not hold. */
+/** Violation of a safety property of Raft (Raft, Figure 3). */
 export class RaftViolation extends Error {
   override readonly name = "RaftViolation";
 }
 
-/** What all logs agree on at a position. */
+/** Content of an entry, equal in all logs. */
 interface KnownEntry {
   readonly content: string;
   readonly previousTerm: Term | null;
 }
 
-/** Watches all members at once, and remembers everything that may never change. */
+/** Observes all members, and records everything that must never change. */
 export class RaftChecks {
   readonly #members: ReadonlyMap<MemberId, SimulatedMember>;
   readonly #leaderOfTerm = new Map<Term, MemberId>();
-  /** By term and voter, as far as other members could learn of it. */
+  /** Votes that have left their voter, by term and voter. */
   readonly #votes = new Map<string, MemberId>();
   /** By index and term. */
   readonly #entries = new Map<string, KnownEntry>();
@@ -45,14 +45,14 @@ export class RaftChecks {
     this.#memberships = new MembershipOracle(founding);
   }
 
-  /** After anything happened to `member`. */
+  /** Checks a member after each of its steps. */
   stepped(member: SimulatedMember): void {
     const { core } = member;
     if (core.role.kind === "leader") this.#checkLeader(core);
     this.#checkCommitted(member, core);
   }
 
-  /** Log Matching: one index and one term stand for one entry, and for all before it. */
+  /** Log Matching: entries with equal index and term are equal, with all entries before them. */
   appending(member: SimulatedMember, append: StorageAppend): void {
     for (const entry of append.entries) {
       const previousTerm = member.core.log.term((entry.index - 1) as LogIndex);
@@ -61,7 +61,7 @@ export class RaftChecks {
     }
   }
 
-  /** One vote a term: what a voter has given it never takes back. */
+  /** One vote for each term: a voter never changes its vote. */
   replyReleased(message: PeerMessage): void {
     if (message.kind !== "vote-reply" || !message.granted) return;
     const { from: voter, term, to: candidate } = message;
@@ -73,15 +73,15 @@ export class RaftChecks {
     this.#votes.set(key, candidate);
   }
 
-  /** Raft, Figure 2: a vote leaves its voter only behind the write that remembers it. */
+  /** Raft, Figure 2: a voter sends its vote only after the vote is durable. */
   sent(message: PeerMessage): void {
     if (message.kind !== "vote-reply" || !message.granted) return;
     if (this.#votes.get(`${message.term} ${message.from}`) !== message.to) {
-      throw new RaftViolation(`${message.from} gives a vote that is not durable`);
+      throw new RaftViolation(`${message.from} sends a vote that is not durable`);
     }
   }
 
-  /** State Machine Safety: all members pass through the same states. */
+  /** State Machine Safety: all members have equal states at equal indexes. */
   applied(member: SimulatedMember, entry: Entry, state: State): void {
     if (!member.holdsDurably(entry.index, entry.term)) {
       throw new RaftViolation(`${member.id} applies ${entry.index}, which is not in its own log`);
@@ -92,6 +92,7 @@ export class RaftChecks {
     this.#checkMembership(member, state.index);
   }
 
+  /** State Machine Safety, after a snapshot was installed. */
   installed(member: SimulatedMember, state: State): void {
     this.#checkState(state);
     this.#checkMembership(member, state.index);
@@ -111,7 +112,7 @@ export class RaftChecks {
     this.#checkAppendOnly(core);
   }
 
-  /** The quorum that elected the leader spoke to it, each voter once. */
+  /** A quorum of the leader's membership has voted for it. */
   #checkElected(core: Core): void {
     const { id, term, membership } = core;
     const hasVoted = (voter: MemberId) => this.#votes.get(`${term} ${voter}`) === id;
@@ -122,8 +123,9 @@ export class RaftChecks {
   }
 
   /**
-   * Leader Completeness: what was committed in earlier terms is in the log of every later leader.
-   * Votes may be so late that terms after this one have begun: what those commit does not count.
+   * Leader Completeness: entries committed in earlier terms are in the log of every later leader.
+   * Votes may arrive after later terms have started: entries committed in those terms are not
+   * required.
    */
   #checkComplete(core: Core): void {
     const fromIndex = core.log.firstIndex() - 1;
@@ -136,24 +138,25 @@ export class RaftChecks {
     }
   }
 
-  /** Leader Append-Only: nothing is taken out of a leader's log or changed in it. */
+  /** Leader Append-Only: a leader never truncates or overwrites its log. */
   #checkAppendOnly(core: Core): void {
     const { id, term, log } = core;
     const before = this.#leaderLogs.get(id);
     const lastIndex = log.lastIndex();
     if (before?.core === core && before.term === term && lastIndex < before.lastIndex) {
-      throw new RaftViolation(`Leader Append-Only: ${id} cut its log in term ${term}`);
+      throw new RaftViolation(`Leader Append-Only: ${id} truncated its log in term ${term}`);
     }
     this.#leaderLogs.set(id, { core, term, lastIndex });
   }
 
+  /** The commit index never decreases, and a leader commits only with an entry of its own term. */
   #checkCommitted(member: SimulatedMember, core: Core): void {
     const { log } = core;
     const known = this.#committedBy.get(member);
     const before = known?.core === core ? known.index : log.appliedIndex;
     const { committedIndex } = log;
     if (known?.core === core && committedIndex < before) {
-      throw new RaftViolation(`${core.id} took back its commit index ${before}`);
+      throw new RaftViolation(`${core.id} decreased its commit index ${before}`);
     }
     this.#committedBy.set(member, { core, index: committedIndex });
     // Raft §5.4.2: a leader counts copies only of entries of its own term.
@@ -168,7 +171,7 @@ export class RaftChecks {
 
   #commit(core: Core, index: LogIndex): void {
     const term = core.log.term(index);
-    if (term === null) return; // Compacted, or within a snapshot: somebody else has committed it.
+    if (term === null) return; // Compacted or in a snapshot: another member has committed it.
     const known = this.#committed.get(index);
     if (known !== undefined && known.term !== term) {
       throw new RaftViolation(
@@ -182,7 +185,7 @@ export class RaftChecks {
     if (index > this.committedIndex) this.committedIndex = index;
   }
 
-  /** What a leader calls committed is on the disks of a quorum at that moment. */
+  /** An entry that a leader commits is durable on a quorum at that time. */
   #checkDurable(core: Core, index: LogIndex, term: Term): void {
     const holds = (id: MemberId) => this.#members.get(id)?.holdsDurably(index, term) === true;
     if (!isQuorum(core.membership, holds)) {
@@ -211,23 +214,23 @@ export class RaftChecks {
     }
   }
 
-  /** Raft §6: all members change the membership at the same entries, in the same way. */
+  /** Raft §6: all members have the expected membership after each applied entry. */
   #checkMembership({ core, membership }: SimulatedMember, index: LogIndex): void {
     const expected = describe(this.#memberships.at(index));
     const isReplaced = core.log.unstable.snapshot !== null;
     const current = isReplaced ? expected : describe(core.membership);
     if (describe(membership) === expected && current === expected) return;
     throw new RaftViolation(
-      `Membership: ${core.id} counts on ${current} after ${index}, which makes it ${expected}`,
+      `Membership: ${core.id} uses ${current} after index ${index}, expected ${expected}`,
     );
   }
 
-  /** Thesis §4.1: a change is proposed only when the one before it is committed. */
+  /** Thesis §4.1: a change is proposed only after the previous one is committed. */
   #checkOnlyChange(core: Core, index: LogIndex): void {
     for (let other = this.committedIndex + 1; other < index; other += 1) {
       const known = this.#entries.get(`${other} ${core.log.term(other as LogIndex)}`);
       if (known === undefined || known.content.startsWith("normal")) continue;
-      throw new RaftViolation(`${core.id} changes members at ${other} and ${index}, both open`);
+      throw new RaftViolation(`${core.id} changes members at ${other} and ${index}, both pending`);
     }
   }
 
@@ -244,7 +247,7 @@ function describe({ voters, votersOutgoing, learners, learnersNext }: Membership
   return `${voters} & ${votersOutgoing}, learners ${learners} & ${learnersNext}`;
 }
 
-/** Not the core's own arithmetic: that is what is on trial. */
+/** Whether the counted members are a quorum. Does not use the core, which is under test. */
 function isQuorum(sets: VoterSets, isCounted: (id: MemberId) => boolean): boolean {
   const isMajority = (voters: readonly MemberId[]) =>
     voters.length === 0 || voters.filter(isCounted).length * 2 > voters.length;

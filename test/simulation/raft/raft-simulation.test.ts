@@ -5,11 +5,11 @@ import { RaftSimulation } from "./raft-simulation.ts";
 
 const TICK_COUNT = 1_200;
 const SEED_COUNT = Number(process.env["RAFT_SEEDS"] ?? 40);
-/** One run alone: RAFT_SEED=17 npm test -- test/simulation/raft */
+/** Runs a single seed: RAFT_SEED=17 npm test -- test/simulation/raft */
 const ONLY_SEED = process.env["RAFT_SEED"];
 
 describe("a Raft group under faults (Raft, Figure 3)", () => {
-  it("keeps its safety properties, serves no stale read and recovers, for every seed", () => {
+  it("keeps its safety properties, answers no stale read and recovers, for every seed", () => {
     const totals: Record<string, number> = {};
     for (const seed of seeds()) {
       for (const [name, count] of Object.entries(runSeed(seed))) {
@@ -17,7 +17,7 @@ describe("a Raft group under faults (Raft, Figure 3)", () => {
       }
     }
     if (process.env["RAFT_VERBOSE"]) console.log(totals);
-    // A run in which nothing happens proves nothing.
+    // A run without events proves nothing.
     for (const [name, count] of Object.entries(totals)) assert.ok(count > 0, `no ${name}`);
   });
 
@@ -36,8 +36,8 @@ function runSeed(seed: number): SimulationCounts {
   try {
     simulation.run(TICK_COUNT);
   } catch (error) {
-    const what = error instanceof Error ? error.message : String(error);
-    throw new Error(`${what}: repeat with RAFT_SEED=${seed}`, { cause: error });
+    const message = error instanceof Error ? error.message : String(error);
+    throw new Error(`${message}: repeat with RAFT_SEED=${seed}`, { cause: error });
   }
   return simulation.counts;
 }

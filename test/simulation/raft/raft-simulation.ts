@@ -12,13 +12,15 @@ import type { MemberEvents } from "./simulated-member.ts";
 import { SimulatedMember } from "./simulated-member.ts";
 import { SimulatedNetwork } from "./simulated-network.ts";
 
-/** Members that are ever part of the group; the first three found it. */
+/** All possible members of the group; the first three are the founders. */
 const MEMBER_IDS = [1, 2, 3, 4, 5, 6] as readonly number[] as readonly MemberId[];
 const FOUNDER_IDS = MEMBER_IDS.slice(0, 3);
-/** Within this, a group without faults must have a leader and everybody must have caught up. */
+/**
+ * Within this time a group without faults must have a leader, and all members must have caught up.
+ */
 const RECOVERY_TICKS = 600;
 
-/** That something happened at all: a run in which nothing does proves nothing. */
+/** Counts of events, all of which must be positive: a run without events proves nothing. */
 export interface SimulationCounts {
   electionCount: number;
   committedCount: number;
@@ -31,6 +33,7 @@ export interface SimulationCounts {
   installCount: number;
 }
 
+/** A report of the driver about a snapshot, due at a later tick. */
 interface SnapshotReport {
   readonly dueTick: number;
   readonly member: SimulatedMember;
@@ -38,13 +41,14 @@ interface SnapshotReport {
   readonly isSent: boolean;
 }
 
+/** A read that is not answered yet. */
 interface OpenRead {
   readonly memberId: MemberId;
-  /** What some member knew to be committed when the read was asked for. */
+  /** Highest commit index of any member at the start of the read. */
   readonly atLeastIndex: LogIndex;
 }
 
-/** A group of members under faults, the same for the same seed. */
+/** Simulates a group of members under faults. Equal seeds produce equal runs. */
 export class RaftSimulation implements MemberEvents {
   readonly #random: SeededRandom;
   readonly #network: SimulatedNetwork;
@@ -52,7 +56,7 @@ export class RaftSimulation implements MemberEvents {
   readonly #checks: RaftChecks;
   readonly #openReads = new Map<number, OpenRead>();
   #reports: SnapshotReport[] = [];
-  /** What has come for members that stand still, who find it when they go on. */
+  /** Messages for paused members, delivered when they continue. */
   #backlog: PeerMessage[] = [];
   #faults: Faults;
   #tick = 0;
@@ -64,7 +68,7 @@ export class RaftSimulation implements MemberEvents {
     this.#random = new SeededRandom(seed);
     this.#network = new SimulatedNetwork(this.#random);
     this.#faults = drawFaults(this.#random);
-    // Safety must not hang on these, so it is also tried without them.
+    // Safety must not depend on these settings, so each is also tested when off.
     const settings = {
       forwardProposals: this.#chance(0.5),
       checkQuorum: this.#chance(0.6),
@@ -90,7 +94,7 @@ export class RaftSimulation implements MemberEvents {
     };
   }
 
-  /** @throws {RaftViolation} or an assertion of the core. */
+  /** Runs the simulation. @throws {RaftViolation} or an assertion error of the core. */
   run(tickCount: number): void {
     for (let ticks = 0; ticks < tickCount; ticks += 1) {
       this.#injectFaults();
@@ -130,8 +134,9 @@ export class RaftSimulation implements MemberEvents {
 
   read(member: SimulatedMember, { readId, readIndex }: ReadState): void {
     const open = this.#openReads.get(readId);
-    if (open === undefined) return; // A repeated answer, or one from before a crash.
-    if (open.memberId !== member.id) throw new RaftViolation("A read is answered to somebody else");
+    if (open === undefined) return; // A duplicate answer, or one from before a crash.
+    if (open.memberId !== member.id)
+      throw new RaftViolation("A read is answered to another member");
     this.#openReads.delete(readId);
     this.#counts.readCount += 1;
     if (readIndex < open.atLeastIndex) {
@@ -161,14 +166,14 @@ export class RaftSimulation implements MemberEvents {
     }
   }
 
-  /** What clients and operators want. */
+  /** Performs the requests of clients and operators. */
   #runClients(): void {
     for (const member of this.#members.values()) {
       if (!this.#isActive(member)) continue;
       if (this.#chance(0.15)) this.#propose(member);
-      // Who was paused may have missed that it was deposed.
-      const isBack = member.pausedUntilTick === this.#tick;
-      if (this.#chance(isBack ? 0.5 : 0.05)) this.#read(member);
+      // A member that was paused may not know that it was deposed.
+      const hasResumed = member.pausedUntilTick === this.#tick;
+      if (this.#chance(hasResumed ? 0.5 : 0.05)) this.#read(member);
       this.#operate(member);
     }
   }
@@ -230,7 +235,7 @@ export class RaftSimulation implements MemberEvents {
     this.#reports.push({ dueTick, member, to: message.to, isSent });
   }
 
-  /** A driver always learns in the end what became of a snapshot, if not always right. */
+  /** Every snapshot is reported eventually, though not always correctly. */
   #deliverReports(): void {
     const due = this.#reports.filter((report) => report.dueTick <= this.#tick);
     this.#reports = this.#reports.filter((report) => report.dueTick > this.#tick);
@@ -249,7 +254,7 @@ export class RaftSimulation implements MemberEvents {
     for (const message of arrived) {
       const member = this.#members.get(message.to);
       if (member === undefined || !member.isRunning) continue;
-      // Who goes on hears its clients first, who were there all the time.
+      // A member that resumes processes the requests of its clients before these messages.
       if (member.pausedUntilTick >= this.#tick) {
         this.#backlog.push(message);
         continue;
@@ -265,7 +270,7 @@ export class RaftSimulation implements MemberEvents {
     }
   }
 
-  /** Liveness (Raft §5.6): with the faults over, the group serves again and all catch up. */
+  /** Liveness (Raft §5.6): without faults the group elects a leader and all members catch up. */
   #recover(): void {
     this.#faults = NO_FAULTS;
     this.#network.heal();
@@ -287,10 +292,10 @@ export class RaftSimulation implements MemberEvents {
       }
       if (this.#openReads.size === 0 && this.#haveAllApplied(leader, marker.index)) return;
     }
-    throw new RaftViolation(`Not alive again ${RECOVERY_TICKS} ticks after the faults ended`);
+    throw new RaftViolation(`No recovery within ${RECOVERY_TICKS} ticks after the faults ended`);
   }
 
-  /** The leader of the latest term, once its configuration is not joint. */
+  /** Returns the leader of the latest term if its membership is not joint. */
   #settledLeader(): SimulatedMember | null {
     const leaders = [...this.#members.values()].filter(({ core }) => core.role.kind === "leader");
     leaders.sort((left, right) => right.core.term - left.core.term);
@@ -320,7 +325,7 @@ export class RaftSimulation implements MemberEvents {
   }
 }
 
-/** All founders begin with the same state, as if it had been applied at index 1. */
+/** All founders start with the same state, as if it had been applied at index 1. */
 const FOUNDING: Snapshot = {
   index: 1 as LogIndex,
   term: 1 as Term,

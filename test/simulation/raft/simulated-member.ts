@@ -17,20 +17,20 @@ import type { LogIndex, MemberId } from "../../../shared/base/ids.ts";
 import { MemoryStorage } from "../../support/raft-memory-storage.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
 
-/** The state: a number that depends on every entry applied so far. */
+/** State of the state machine: a hash of all applied entries. */
 export interface State {
   readonly index: LogIndex;
   readonly hash: number;
 }
 
-/** What survives a crash. */
+/** State that survives a crash. */
 interface DurableState {
   readonly log: MemoryStorage;
-  /** The state machine as it was written last; it lags behind what is applied. */
+  /** The last stored state of the state machine. It lags behind the applied state. */
   checkpoint: Snapshot;
 }
 
-/** A process that runs. Ends with a crash. */
+/** State of a running process. A crash discards it. */
 interface Process {
   readonly core: Core;
   readonly node: RaftNode;
@@ -41,21 +41,25 @@ interface Process {
   membership: Snapshot["membership"];
 }
 
-/** What the simulation watches. */
+/** Events of a member that the simulation observes. */
 export interface MemberEvents {
+  /** The member starts to write an append. */
   appending(member: SimulatedMember, append: StorageAppend): void;
+  /** The member has applied an entry. */
   applied(member: SimulatedMember, entry: Entry, state: State): void;
+  /** The member has installed a snapshot. */
   installed(member: SimulatedMember, state: State): void;
-  /** What it promises is durable; for another member or for itself. */
+  /** The append of a reply is durable. The receiver is another member or the member itself. */
   replyReleased(message: PeerMessage): void;
-  /** Leaves the member for another. */
+  /** The member sends a message to another member. */
   sent(member: SimulatedMember, message: PeerMessage): void;
+  /** A read of the member is confirmed. */
   read(member: SimulatedMember, read: ReadState): void;
-  /** Something happened to the member. */
+  /** The core of the member has processed an input. */
   stepped(member: SimulatedMember): void;
 }
 
-/** Bounds so small that every one of them is reached in every run. */
+/** Limits so low that each of them is reached in every run. */
 const LIMITS = {
   messageBytesMax: 200,
   applyingBytesMax: 300,
@@ -65,7 +69,9 @@ const LIMITS = {
   pendingReadsMax: 16,
 };
 
-/** One member with its disk: the real core under a driver that does as `Ready` says. */
+/**
+ * One member with its disk: the production core and a driver that follows the contract of `Ready`.
+ */
 export class SimulatedMember {
   readonly id: MemberId;
   readonly #random: SeededRandom;
@@ -98,7 +104,7 @@ export class SimulatedMember {
     return this.#process !== null;
   }
 
-  /** Only of a member that runs. */
+  /** Core of the running process. */
   get core(): Core {
     return this.#running().core;
   }
@@ -115,7 +121,7 @@ export class SimulatedMember {
     return this.#running().membership;
   }
 
-  /** Whether an entry is on this disk, or in the state that is. */
+  /** Whether an entry is in the log or in the state on this disk. */
   holdsDurably(index: LogIndex, term: number): boolean {
     const { log } = this.#disk;
     if (index < log.firstIndex()) return true;
@@ -123,8 +129,9 @@ export class SimulatedMember {
     return result.kind === "term" && result.term === term;
   }
 
+  /** Starts the process from the disk. */
   start(): void {
-    assert(this.#process === null, "a member runs once");
+    assert(this.#process === null, "the member is not running yet");
     const { checkpoint } = this.#disk;
     const core = createCore({
       ...LIMITS,
@@ -144,21 +151,21 @@ export class SimulatedMember {
     };
   }
 
-  /** What was being written is there or not, up to some point; nobody is told. */
+  /** Stops the process. A prefix of the pending writes is on the disk; no reply is delivered. */
   crash(): void {
     const { appends } = this.#running();
     const doneCount = this.#random.integer(appends.length + 1);
     for (const { append } of appends.slice(0, doneCount)) this.#write(append);
     const torn = appends[doneCount]?.append;
     if (torn !== undefined && torn.snapshot === null) {
-      // The hard state comes last, so it is not there yet.
+      // The hard state is written last, so it is not on the disk yet.
       const entries = torn.entries.slice(0, this.#random.integer(torn.entries.length + 1));
       this.#disk.log.write({ entries, snapshot: null, hardState: null });
     }
     this.#process = null;
   }
 
-  /** A tick of the clock, and what storage has done by then. */
+  /** Advances the clock by one tick and completes the storage work that is due. */
   tick(tick: number, writeTicksMax: number): void {
     this.node.tick();
     this.#completeAppends(tick, writeTicksMax);
@@ -170,7 +177,7 @@ export class SimulatedMember {
     this.node.step(message);
   }
 
-  /** Takes all work that has come up. */
+  /** Takes and starts all pending work of the core. */
   drain(tick: number, writeTicksMax: number): void {
     const { node, appends, applies } = this.#running();
     while (node.hasReady()) {
@@ -188,7 +195,7 @@ export class SimulatedMember {
     }
   }
 
-  /** Writes down the state and drops the log before it, but for a tail. */
+  /** Stores the state and compacts the log before it, except for a short tail. */
   compact(): void {
     if (!this.#checkpoint()) return;
     const { log, checkpoint } = this.#disk;
@@ -196,7 +203,7 @@ export class SimulatedMember {
     if (compactIndex >= log.firstIndex()) log.compact(compactIndex);
   }
 
-  /** @returns false if a snapshot is about to replace the state. */
+  /** Stores the state. @returns false if a pending snapshot will replace it. */
   #checkpoint(): boolean {
     const { state, membership, core } = this.#running();
     const { log } = this.#disk;
@@ -208,7 +215,7 @@ export class SimulatedMember {
   }
 
   #running(): Process {
-    assert(this.#process !== null, "the member runs");
+    assert(this.#process !== null, "the member is running");
     return this.#process;
   }
 
@@ -225,7 +232,7 @@ export class SimulatedMember {
     const { appends, applies } = this.#running();
     const next = appends[0];
     if (next === undefined || next.dueTick > tick) return undefined;
-    // A snapshot waits for the applying that is under way.
+    // A snapshot waits until the pending applies are complete.
     if (next.append.snapshot !== null && applies.length > 0) return undefined;
     appends.shift();
     return next.append;
@@ -257,9 +264,9 @@ export class SimulatedMember {
     const apply = process.applies.shift();
     if (apply === undefined) return;
     for (const entry of apply.entries) {
-      assert(entry.index === process.state.index + 1, "entries are applied one after the other");
+      assert(entry.index === process.state.index + 1, "entries are applied in order");
       const hash = mix(process.state.hash, entry);
-      // The core may ask for a snapshot meanwhile: it gets the state from before the change.
+      // The core may request a snapshot during the call: it gets the state before the change.
       if (entry.kind !== "normal") {
         process.membership = process.node.applyMembershipChange(decodeChange(entry));
         this.#events.stepped(this);
@@ -280,7 +287,7 @@ export class SimulatedMember {
         membership: disk.checkpoint.membership,
       }),
       entries: (range, bytesMax) => {
-        // Now and then the entries must be fetched from disk first.
+        // Sometimes the entries must be loaded from the disk first.
         const isSlow = this.#random.fraction() < 0.02;
         return isSlow ? this.#fetchLater() : log.entries(range, bytesMax);
       },
@@ -295,15 +302,16 @@ export class SimulatedMember {
     };
   }
 
-  /** They are there with the next message to come. */
+  /** The entries are loaded before the next tick. */
   #fetchLater(): { readonly kind: "unavailable" } {
     this.isFetching = true;
     return { kind: "unavailable" };
   }
 
-  /** The storage owes the core an `entriesLoaded`. */
+  /** Whether the storage must call `entriesLoaded`. */
   isFetching = false;
 
+  /** Reports that the entries are loaded. */
   completeFetch(): void {
     this.isFetching = false;
     this.node.entriesLoaded();

@@ -6,16 +6,16 @@ import type { Faults } from "./faults.ts";
 
 interface InFlight {
   readonly dueTick: number;
-  /** As it stands on the wire: what is delivered went through the codec. */
+  /** The encoded message: every delivered message is encoded and decoded. */
   readonly bytes: Uint8Array;
 }
 
-/** Loses, delays, repeats and reorders, and lets nothing through where it is cut, one way or both. */
+/** Loses, delays, duplicates and reorders messages; partitions block one or both directions. */
 export class SimulatedNetwork {
   readonly #random: SeededRandom;
   #inFlight: InFlight[] = [];
-  /** Directed: "from>to". */
-  readonly #cuts = new Set<string>();
+  /** Blocked directions: "from>to". */
+  readonly #blocked = new Set<string>();
   lostCount = 0;
   deliveredCount = 0;
 
@@ -23,24 +23,24 @@ export class SimulatedNetwork {
     this.#random = random;
   }
 
-  /** @returns false if the message is lost, which a sender may or may not notice. */
+  /** Sends a message. @returns false if it is lost, which the sender may or may not detect. */
   send(message: PeerMessage, tick: number, faults: Faults): boolean {
     const isLost = this.#random.fraction() < faults.lossRate;
-    if (isLost || this.#cuts.has(`${message.from}>${message.to}`)) {
+    if (isLost || this.#blocked.has(`${message.from}>${message.to}`)) {
       this.lostCount += 1;
       return false;
     }
     const bytes = encodeMessage(message);
     const copyCount = this.#random.fraction() < faults.duplicateRate ? 2 : 1;
     for (let copy = 0; copy < copyCount; copy += 1) {
-      const isStray = this.#random.fraction() < faults.longDelayRate;
-      const delayTicks = 1 + this.#random.integer(faults.delayTicksMax * (isStray ? 10 : 1));
+      const hasLongDelay = this.#random.fraction() < faults.longDelayRate;
+      const delayTicks = 1 + this.#random.integer(faults.delayTicksMax * (hasLongDelay ? 10 : 1));
       this.#inFlight.push({ dueTick: tick + delayTicks, bytes });
     }
     return true;
   }
 
-  /** What arrives now. What is cut meanwhile still arrives: it was on its way. */
+  /** Returns the messages that arrive at `tick`. A new partition does not stop sent messages. */
   takeDue(tick: number): readonly PeerMessage[] {
     const due = this.#inFlight.filter((item) => item.dueTick <= tick);
     if (due.length === 0) return [];
@@ -49,7 +49,7 @@ export class SimulatedNetwork {
     return due.flatMap((item) => decodeMessages(item.bytes));
   }
 
-  /** Cuts `members` in two: both ways, or so that one side only hears. */
+  /** Splits `members` into two sides. Both directions are blocked, or only one. */
   partition(members: readonly MemberId[]): void {
     const side = new Set(members.filter(() => this.#random.fraction() < 0.5));
     const isOneWay = this.#random.fraction() < 0.4;
@@ -57,12 +57,13 @@ export class SimulatedNetwork {
       for (const to of members) {
         if (side.has(from) === side.has(to)) continue;
         if (isOneWay && side.has(from)) continue;
-        this.#cuts.add(`${from}>${to}`);
+        this.#blocked.add(`${from}>${to}`);
       }
     }
   }
 
+  /** Ends all partitions. */
   heal(): void {
-    this.#cuts.clear();
+    this.#blocked.clear();
   }
 }

@@ -17,8 +17,11 @@ import type { Leadership, ProgressStatus } from "../../../../master/raft/raft.ts
 import { unreachable } from "../../../../shared/base/assert.ts";
 import type { LogIndex, MemberId } from "../../../../shared/base/ids.ts";
 
-/** Prints as etcd-io/raft does, so that its scenario files can be compared with ours. */
+/**
+ * Prints in the format of etcd-io/raft, so that its scenario files can be run against this core.
+ */
 
+/** Names of the roles in the output. */
 export const ROLE_NAMES = {
   follower: "StateFollower",
   candidate: "StateCandidate",
@@ -26,6 +29,7 @@ export const ROLE_NAMES = {
   "pre-candidate": "StatePreCandidate",
 } as const;
 
+/** Names of the messages in the output. */
 export const MESSAGE_NAMES = {
   "vote-request": "MsgVote",
   "vote-reply": "MsgVoteResp",
@@ -59,7 +63,7 @@ const OPERATION_LETTERS = {
   update: "u",
 } as const;
 
-/** What a line about a message may hold; what is left out prints as 0 or not at all. */
+/** Fields of a line about a message. Absent fields are printed as 0 or omitted. */
 interface MessageLine {
   readonly from: string;
   readonly to: string;
@@ -67,7 +71,7 @@ interface MessageLine {
   readonly term?: number;
   readonly logTerm?: number;
   readonly logIndex?: number;
-  /** Index of the hint, if this is a refusal. */
+  /** Index of the hint, if the message is a rejection. */
   readonly rejected?: number;
   readonly commit?: number;
   readonly vote?: number;
@@ -75,11 +79,12 @@ interface MessageLine {
   readonly snapshot?: Snapshot | null;
 }
 
+/** Formats a message. */
 export function describeMessage(message: Message, indent = ""): string {
   return describeLine(lineOf(message), indent);
 }
 
-/** `responses` are printed only while they are attached. */
+/** Formats a `StorageAppend`, with its replies if requested. */
 export function describeAppend(
   id: MemberId,
   append: StorageAppend,
@@ -98,6 +103,7 @@ export function describeAppend(
   return options.withReplies ? line + describeReplies(append.replies) : line;
 }
 
+/** Formats a `StorageApply`, with its reply if requested. */
 export function describeApply(
   id: MemberId,
   apply: StorageApply,
@@ -112,21 +118,25 @@ export function describeApply(
   return options.withReplies ? line + describeReplies([apply.reply]) : line;
 }
 
+/** Formats an entry: term/index, kind and content. */
 export function describeEntry(entry: Entry | Proposal): string {
   const place = "index" in entry ? `${entry.term}/${entry.index}` : "0/0";
   const content = describeContent(entry);
   return `${place} ${ENTRY_NAMES[entry.kind]}${content === "" ? "" : ` ${content}`}`;
 }
 
+/** Formats a hard state. */
 export function describeHardState(hardState: HardState): string {
   const { term, votedFor, commitIndex } = hardState;
   return `Term:${term}${votedFor === 0 ? "" : ` Vote:${votedFor}`} Commit:${commitIndex}`;
 }
 
+/** Formats leader and role. */
 export function describeLeadership(leadership: Leadership): string {
   return `Lead:${leadership.leaderId} State:${ROLE_NAMES[leadership.role]}`;
 }
 
+/** Formats position and membership of a snapshot. */
 export function describeSnapshot(snapshot: Snapshot): string {
   const { voters, votersOutgoing, learners, learnersNext, autoLeave } = snapshot.membership;
   const list = (ids: readonly MemberId[]) => `[${ids.join(" ")}]`;
@@ -136,6 +146,7 @@ export function describeSnapshot(snapshot: Snapshot): string {
   return `Index:${snapshot.index} Term:${snapshot.term} ConfState:${state}`;
 }
 
+/** Formats a membership as upstream's tracker configuration. */
 export function describeMembership(membership: Membership): string {
   const { learners, learnersNext, autoLeave } = membership;
   let text = `voters=${describeVoters(membership)}`;
@@ -144,6 +155,7 @@ export function describeMembership(membership: Membership): string {
   return autoLeave ? `${text} autoleave` : text;
 }
 
+/** Formats a leader's view of one member. */
 export function describeProgress(status: ProgressStatus, isLearner: boolean): string {
   const name = { probe: "StateProbe", replicate: "StateReplicate", snapshot: "StateSnapshot" };
   const { state } = status;
@@ -156,7 +168,7 @@ export function describeProgress(status: ProgressStatus, isLearner: boolean): st
   return status.inflightCount > 0 && status.isInflightFull ? `${text}[full]` : text;
 }
 
-/** A bar for each voter: the further it is, the longer. */
+/** Formats one bar for each voter; a higher index has a longer bar. */
 export function describeIndexes(
   voters: readonly MemberId[],
   indexOf: (id: MemberId) => LogIndex | undefined,

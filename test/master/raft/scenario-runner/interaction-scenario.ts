@@ -31,7 +31,7 @@ import { ScenarioOutput } from "./scenario-output.ts";
 const ELECTION_TICKS = 3;
 const HEARTBEAT_TICKS = 1;
 
-/** Which messages of those under way. */
+/** Selects messages that are in flight. */
 interface Selection {
   readonly to: MemberId;
   readonly name: string | undefined;
@@ -41,7 +41,7 @@ interface Selection {
 type Handler = (directive: Directive) => void;
 
 /**
- * A group of members, driven step by step by the directives of a scenario file. Messages wait in
+ * A group of members that executes the directives of a scenario file step by step. Messages wait in
  * one queue until a directive delivers or drops them.
  */
 export class InteractionScenario {
@@ -66,7 +66,7 @@ export class InteractionScenario {
     "set-randomized-election-timeout": (directive) => this.#setElectionTimeout(directive),
     stabilize: (directive) => this.#stabilizeWithLevel(directive),
     status: (directive) => this.#printProgress(firstId(directive)),
-    // Ours: how many times, if not once.
+    // Not in upstream: `times` repeats the directive.
     "tick-election": (directive) =>
       this.#tick(firstId(directive), ELECTION_TICKS * (integerIn(directive, "times") ?? 1)),
     "tick-heartbeat": (directive) => this.#tick(firstId(directive), HEARTBEAT_TICKS),
@@ -76,11 +76,11 @@ export class InteractionScenario {
     propose: (directive) => this.#propose(directive),
     "propose-conf-change": (directive) => this.#proposeChange(directive),
     "report-unreachable": (directive) => this.#reportUnreachable(directive),
-    // Ours: upstream has no directive for reads.
+    // Not in upstream, which has no directive for reads.
     "read-index": (directive) => this.#readIndex(firstId(directive)),
   };
 
-  /** Does what `directive` says. @returns what it printed, or "ok". */
+  /** Executes `directive`. @returns its output, or "ok". */
   handle(directive: Directive): string {
     const handler = this.#handlers[directive.command];
     if (handler === undefined) return "unknown command";
@@ -91,7 +91,7 @@ export class InteractionScenario {
 
   #member(id: MemberId): ScenarioMember {
     const member = this.#members[id - 1];
-    if (member === undefined) throw new Error(`There is no member ${id}`);
+    if (member === undefined) throw new Error(`No such member: ${id}`);
     return member;
   }
 
@@ -113,7 +113,7 @@ export class InteractionScenario {
     this.#printLog(id);
   }
 
-  /** One Ready, or one item of a queue, for each member that is named. */
+  /** Processes one Ready, or one item of a queue, for each named member. */
   #each(directive: Directive, title: string, process: (id: MemberId) => void): void {
     const ids = idsOf(directive);
     const [only] = ids;
@@ -186,7 +186,7 @@ export class InteractionScenario {
     this.#output.isQuiet = wasQuiet;
   }
 
-  /** @returns whether there was anything to do. */
+  /** Processes all pending work once. @returns whether there was any. */
   #stabilizeOnce(members: readonly ScenarioMember[]): boolean {
     let isDone = true;
     const run = (member: ScenarioMember, title: string, body: () => void) => {
@@ -227,7 +227,7 @@ export class InteractionScenario {
     return !isDone;
   }
 
-  /** Our core logs nothing, so all levels but the quiet one are alike. */
+  /** This core writes no log lines, so all levels except "none" are equivalent. */
   #setLogLevel(level: string): void {
     this.#output.isQuiet = level.toLowerCase() === "none";
   }
@@ -242,7 +242,7 @@ export class InteractionScenario {
     }
     const toIndex = (lastIndex + 1) as LogIndex;
     const result = storage.entries({ fromIndex, toIndex }, Number.POSITIVE_INFINITY);
-    assert(result.kind === "entries", "all entries from the first on are there");
+    assert(result.kind === "entries", "all entries from the first one on are in memory");
     for (const entry of result.entries) this.#output.line(describeEntry(entry));
   }
 
@@ -300,7 +300,7 @@ export class InteractionScenario {
     this.#printRefusal(node.proposeChange(changeOf(directive)));
   }
 
-  /** A change that is not allowed is only logged upstream. */
+  /** Upstream only logs a change that is not allowed, so it is not printed. */
   #printRefusal(result: ProposeResult): void {
     if (result.kind !== "refused" || result.reason === "change-not-allowed") return;
     this.#output.write("raft proposal dropped");
@@ -318,7 +318,7 @@ export class InteractionScenario {
   }
 }
 
-/** Upstream's settings: everything off and without bounds but for what the directive says. */
+/** Returns upstream's settings: features off and no limits, except those of the directive. */
 function settingsOf(directive: Directive): RaftSettings {
   return {
     ...RAFT_DEFAULTS,
@@ -366,7 +366,7 @@ function changeOf(directive: Directive): MembershipChange {
   return { kind: "v2", transition, operations, context };
 }
 
-/** From a queue of the member itself: such messages are never lost. */
+/** Whether the message is from a queue of the member itself. Such messages are never lost. */
 function isLocal(message: Message): boolean {
   return !("from" in message) || message.from === message.to;
 }

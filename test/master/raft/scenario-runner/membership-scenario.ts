@@ -21,13 +21,14 @@ const REFUSALS: Readonly<Record<ChangeRefusal, string>> = {
   "needs-joint": "more than one voter changed without entering joint config",
 };
 
-/** Membership changes alone, one after the other, with a leader's progress beside them. */
+/** Applies membership changes without a group, and shows a leader's progress after each of them. */
 export class MembershipScenario {
   #membership = EMPTY_MEMBERSHIP;
   readonly #progress = new Map<MemberId, Progress>();
-  /** Grows with every directive, so that the progress shows when it was begun. */
+  /** Incremented by every directive, so that the progress shows when it was created. */
   #lastIndex = 0;
 
+  /** Executes `directive`. @returns its output. */
   handle(directive: Directive): string {
     const result = this.#change(directive);
     if (result === null) return "unknown command";

@@ -1,26 +1,27 @@
 /**
- * Scenario files, in the format of cockroachdb/datadriven:
+ * A directive of a scenario file. The format is that of cockroachdb/datadriven:
  *
  *     # comment
  *     command argument key=value key=(value,value)
  *     input
  *     ----
- *     expected output, up to a blank line; or between doubled fences, if it has blank lines
+ *     expected output, up to a blank line; or between double fences if it contains blank lines
  */
 export interface Directive {
   readonly command: string;
   readonly arguments: readonly Argument[];
-  /** Lines between the command and the fence, joined. */
+  /** Lines between the command and the fence, joined by line feeds. */
   readonly input: string;
-  /** With a line feed behind every line. */
+  /** Expected output; every line ends with a line feed. */
   readonly expected: string;
-  /** Line of the command, from 1. */
+  /** Line number of the command, starting at 1. */
   readonly line: number;
-  /** The lines of `expected` with its inner fences: `[expectedFrom, expectedTo)`, from 0. */
+  /** Lines of `expected`, including inner fences: `[expectedFrom, expectedTo)`, starting at 0. */
   readonly expectedFrom: number;
   readonly expectedTo: number;
 }
 
+/** An argument of a directive: `key`, `key=value` or `key=(value,value)`. */
 export interface Argument {
   readonly key: string;
   readonly values: readonly string[];
@@ -28,6 +29,7 @@ export interface Argument {
 
 const FENCE = "----";
 
+/** Parses all directives of a scenario file. */
 export function parseScenario(text: string): readonly Directive[] {
   const lines = text.split("\n");
   const directives: Directive[] = [];
@@ -45,7 +47,7 @@ export function parseScenario(text: string): readonly Directive[] {
   return directives;
 }
 
-/** `text` with `outputs` in place of what its directives expect. */
+/** Returns `text` with the expected outputs of its directives replaced by `outputs`. */
 export function rewriteScenario(
   text: string,
   directives: readonly Directive[],
@@ -72,7 +74,7 @@ function fenced(output: string): readonly string[] {
 function parseDirective(lines: readonly string[], start: number): Directive {
   const [command, ...rest] = splitWords(lines[start] as string);
   const fence = lines.indexOf(FENCE, start);
-  if (fence === -1) throw new Error(`No ${FENCE} behind line ${start + 1}`);
+  if (fence === -1) throw new Error(`No ${FENCE} after line ${start + 1}`);
   const { expected, expectedTo } = parseExpected(lines, fence + 1);
   return {
     command: command as string,
@@ -100,7 +102,7 @@ function parseExpected(
   return { expected, expectedTo: isDoubled ? to + 2 : to };
 }
 
-/** Words are divided by blanks outside of parentheses. */
+/** Splits a line at white space outside of parentheses. */
 function splitWords(line: string): readonly string[] {
   return line.match(/[^\s(]+(?:\([^)]*\))?/g) ?? [];
 }

@@ -17,8 +17,9 @@ const VOTE_NAMES: Readonly<Record<VoteResult, string>> = {
   pending: "VotePending",
 };
 
-/** The arithmetic of majorities alone: `committed` and `vote`. */
+/** Evaluates quorums without a group: the directives `committed` and `vote`. */
 export class QuorumScenario {
+  /** Executes `directive`. @returns its output. */
   handle(directive: Directive): string {
     const sets: VoterSets = {
       voters: votersIn(directive, "cfg"),
@@ -60,13 +61,13 @@ function committed(
   return `${table}${complaints.join("")}${show(index)}`;
 }
 
-/** Other ways to the same index, as upstream's harness checks them. */
+/** Computes the same index in other ways, as upstream's harness does. */
 function sameIndexes(voters: Ids, indexOf: IndexOf): readonly (readonly [string, LogIndex])[] {
   const index = majorityIndex(voters, indexOf);
   const lowered = Array.from(voters).flatMap((id) => {
     const own = indexOf(id);
     if (own === undefined || own >= index) return [];
-    // Who lies below what is committed may lie anywhere below it.
+    // A voter below the committed index does not affect it, at any lower index.
     const below =
       (lower: number): IndexOf =>
       (other) =>
@@ -84,7 +85,7 @@ function sameIndexes(voters: Ids, indexOf: IndexOf): readonly (readonly [string,
   ];
 }
 
-/** The highest index that more than half of `voters` have reached, by trying each. */
+/** Returns the highest index that more than half of `voters` have reached, by trying each. */
 function countedIndex(voters: Ids, indexOf: IndexOf): LogIndex {
   if (voters.length === 0) return Number.POSITIVE_INFINITY as LogIndex;
   const indexes = Array.from(voters, (id) => indexOf(id) ?? 0);
@@ -118,7 +119,7 @@ function votersIn(directive: Directive, key: string): Ids {
   return [...new Set(values.map((value) => toInteger(value) as MemberId))];
 }
 
-/** The values of `key` for the voters in the order of their first mention; `_` stands for none. */
+/** Returns the values of `key`, assigned to the voters in their order; `_` means no value. */
 function valuesByVoter(directive: Directive, key: string): ReadonlyMap<MemberId, string> | null {
   const voters = new Set([...votersIn(directive, "cfg"), ...votersIn(directive, "cfgj")]);
   const values = valuesOf(directive, key);

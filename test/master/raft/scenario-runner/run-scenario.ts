@@ -3,32 +3,34 @@ import { MembershipScenario } from "./membership-scenario.ts";
 import { parseScenario, rewriteScenario } from "./parse-scenario.ts";
 import { QuorumScenario } from "./quorum-scenario.ts";
 
-/** What a scenario is about; upstream has a folder for each. */
+/** Kind of a scenario; upstream has one folder for each. */
 export type ScenarioKind = "interaction" | "confchange" | "quorum";
 
+/** A directive whose output differs from the expected one. */
 export interface ScenarioFailure {
-  /** Line of the directive, from 1. */
+  /** Line number of the directive, starting at 1. */
   readonly line: number;
   readonly directive: string;
   readonly expected: string;
   readonly actual: string;
 }
 
+/** Result of running a scenario. */
 export interface ScenarioRun {
   readonly directiveCount: number;
-  /** The first one; what comes after a difference differs as well. */
+  /** The first failure only: later outputs usually differ as a consequence. */
   readonly failure: ScenarioFailure | null;
-  /** The file as it would be if what came out was what is wanted. */
+  /** The file with the actual outputs as expected outputs. */
   readonly rewritten: string;
 }
 
 const LOG_LINE = /^\s*(DEBUG|INFO|WARN|ERROR|FATAL) .*\n/gm;
 
 /**
- * Runs a scenario and compares what it prints.
+ * Runs a scenario and compares its output with the expected output.
  *
- * Lines that only the library's log would print are left out of the comparison: our core has none,
- * and what is left is the protocol.
+ * Log lines of upstream's library are ignored: this core writes no log. The rest of the output
+ * describes the protocol.
  */
 export function runScenario(kind: ScenarioKind, text: string): ScenarioRun {
   const scenario = createScenario(kind);
@@ -61,7 +63,7 @@ function createScenario(kind: ScenarioKind): Scenario {
   }
 }
 
-/** A directive that throws has failed, but the others of its file are still compared. */
+/** Executes a directive. An exception is its output, so that later directives still run. */
 function handleSafely(
   scenario: Scenario,
   directive: ReturnType<typeof parseScenario>[number],

@@ -30,6 +30,7 @@ import {
 } from "./describe.ts";
 import type { ScenarioOutput } from "./scenario-output.ts";
 
+/** The start of a member without any state. */
 export const EMPTY_SNAPSHOT: Snapshot = {
   index: INDEX_ZERO,
   term: TERM_ZERO,
@@ -37,18 +38,19 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   data: new Uint8Array(0),
 };
 
+/** Options of a member. */
 export interface ScenarioMemberOptions {
   readonly id: MemberId;
   readonly settings: RaftSettings;
-  /** Where the member begins, with index 0: from nothing. */
+  /** Initial state of the member; empty with index 0. */
   readonly snapshot: Snapshot;
-  /** Storage in two queues that the scenario works off; else each Ready is done in one step. */
+  /** Whether the scenario processes two storage queues. Otherwise a Ready is one step. */
   readonly isAsync: boolean;
 }
 
 /**
- * One member of a scenario with a state machine that strings together what it applies. It keeps
- * the state at every index, so that the latest one is always there as a snapshot.
+ * One member of a scenario. Its state machine concatenates the applied data. The member keeps the
+ * state of every index, so that the latest state is always available as a snapshot.
  */
 export class ScenarioMember {
   readonly id: MemberId;
@@ -81,11 +83,12 @@ export class ScenarioMember {
     this.#shownHardState = this.storage.initialState().hardState;
   }
 
+  /** The state after the last applied entry. */
   get latestSnapshot(): Snapshot {
     return this.#history.at(-1) as Snapshot;
   }
 
-  /** Takes one Ready and does it, or puts it into the queues. @returns what goes to others. */
+  /** Processes one Ready, or adds it to the queues. @returns the messages to other members. */
   processReady(output: ScenarioOutput): readonly PeerMessage[] {
     const ready = this.node.ready();
     output.write(this.#describeReady(ready));
@@ -118,6 +121,7 @@ export class ScenarioMember {
     return append.replies;
   }
 
+  /** Applies the entries of one apply. @returns its reply. */
   processApply(output: ScenarioOutput): readonly Message[] {
     const apply = this.applyQueue.shift();
     if (apply === undefined) {
@@ -132,7 +136,7 @@ export class ScenarioMember {
     return [apply.reply];
   }
 
-  /** Upstream's printing order. */
+  /** Prints a Ready in upstream's order. */
   #describeReady(ready: Ready): string {
     const { append, apply } = ready;
     const entries = append?.entries ?? [];
@@ -165,7 +169,7 @@ export class ScenarioMember {
     return lines;
   }
 
-  /** Upstream does not show a change of the term alone. */
+  /** Upstream does not print a change of the term alone. */
   #newLeadership(ready: Ready): readonly string[] {
     if (ready.leadership === null) return [];
     const { role, leaderId } = ready.leadership;
@@ -181,7 +185,7 @@ export class ScenarioMember {
     return hardState.term !== term || hardState.votedFor !== votedFor;
   }
 
-  /** Reads are numbered from a random start, which is the same in every run of a scenario. */
+  /** Read ids start at a random number, which is the same in every run of a scenario. */
   #readNumber(readId: number): number {
     return readId - 2 ** 49;
   }

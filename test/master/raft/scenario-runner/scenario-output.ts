@@ -1,7 +1,7 @@
-/** What a directive printed. */
+/** Output of a directive. */
 export class ScenarioOutput {
   #text = "";
-  /** Nothing is kept, as with upstream's highest log level. */
+  /** Discards all output, as with upstream's log level "none". */
   isQuiet = false;
 
   get text(): string {
@@ -20,7 +20,7 @@ export class ScenarioOutput {
     this.write(`${text}\n`);
   }
 
-  /** What `body` prints, each line further to the right. */
+  /** Indents the output of `body`. */
   indented(body: () => void): void {
     const outer = this.#text;
     this.#text = "";
