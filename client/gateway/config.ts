@@ -1,39 +1,60 @@
 import * as v from "valibot";
+import { isAddress } from "../../shared/display/addresses.ts";
 
 const MIB = 1024 * 1024;
 const TIB = 1024 * 1024 * MIB;
 
-const addressSchema = v.pipe(
-  v.string(),
-  v.regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/, "expected host:port"),
-);
+const addressSchema = v.pipe(v.string(), v.check(isAddress, "expected host:port"));
 const bytesSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const durationMsSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
 const countSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
 
-/** What a gateway may choose, at a restart. Unknown keys are errors. */
+/** Config keys of a gateway, read at its start. Unknown keys are errors. */
 export const gatewayConfigSchema = v.strictObject({
-  /** Where HTTP is served. The gateway knows no users: whoever reaches this address may do anything. */
+  /** Address of the HTTP server. The gateway has no authentication: every client has full access. */
   listen: v.optional(addressSchema, "127.0.0.1:7480"),
-  /** A directory made by `ashlar cluster up`, or HOST:PORT,… of masters. Default: the CLI's config file. */
+  /**
+   * A directory made by `ashlar cluster up`, or HOST:PORT,… of masters. Default: the setting
+   * `cluster` in the config file of the CLI.
+   */
   cluster: v.optional(v.string()),
-  /** Names by which browsers may reach a gateway that listens on the loopback, beside localhost. */
+  /** Host names, in addition to localhost, of a gateway that listens on the loopback. */
   hostNames: v.optional(v.array(v.string()), []),
-  /** The largest file that may be uploaded. */
+  /** Largest file that can be uploaded, in bytes. */
   fileBytesMax: v.optional(bytesSchema, 4 * TIB),
-  /** Files in one form; the rest of it is refused. */
+  /** Most files in one form. Beyond it the form is refused with TOO_LARGE. */
   formFilesMax: v.optional(countSchema, 1_000),
+  /** Most open client connections. */
   connectionsMax: v.optional(countSchema, 1_024),
-  /** Bodies that are under way, both directions; above it requests are OVERLOADED. Bounds memory. */
+  /**
+   * Most bodies in transfer at the same time, uploads and downloads together. Beyond it requests are
+   * refused with OVERLOADED. This bounds memory.
+   */
   transfersMax: v.optional(countSchema, 32),
-  /** Read ahead of each download. */
+  /** Read-ahead of each download, in bytes. */
   readAheadBytesMax: v.optional(bytesSchema, 4 * MIB),
-  /** One call to the masters, with its retries. */
+  /** Timeout of one call to the masters, retries included. */
   timeoutMs: v.optional(durationMsSchema, 30_000),
-  /** A request on which no byte moves for so long is given up. */
+  /** Stall timeout: a request is aborted after this time without progress. */
   stallTimeoutMs: v.optional(durationMsSchema, 60_000),
-  /** A stop waits so long for requests under way. */
+  /** How long a graceful stop waits for the requests in progress. */
   stopGraceMs: v.optional(durationMsSchema, 10_000),
 });
 
+/** Configuration with the defaults filled in. */
 export type GatewayConfig = v.InferOutput<typeof gatewayConfigSchema>;
+
+/** Help text of each key, one line each. */
+export const GATEWAY_CONFIG_HELP: Readonly<Record<keyof GatewayConfig, string>> = {
+  listen: "address of the HTTP server (127.0.0.1:7480)",
+  cluster: "a directory made by `cluster up`, or HOST:PORT,… (default: the CLI's setting)",
+  hostNames: "host names of a gateway on the loopback, in addition to localhost",
+  fileBytesMax: "largest file that can be uploaded (4TiB)",
+  formFilesMax: "most files in one form (1000)",
+  connectionsMax: "most open client connections (1024)",
+  transfersMax: "most uploads and downloads at the same time (32)",
+  readAheadBytesMax: "read-ahead of each download (4MiB)",
+  timeoutMs: "timeout of one call to the masters (30s)",
+  stallTimeoutMs: "time without progress after which a request is aborted (60s)",
+  stopGraceMs: "how long a graceful stop waits for requests in progress (10s)",
+};

@@ -49,6 +49,17 @@ describe("a daemon that cannot start reports the error and exits with its status
     assert.equal(directory.status, 2);
   });
 
+  for (const role of ["master", "chunkserver", "gateway"]) {
+    it(`when ${role} is started with an unknown flag, with one JSON line off a terminal`, async () => {
+      const result = await runAshlar([role, "--port", "1"]);
+      assert.equal(result.status, 2);
+      const { message, hint, code } = JSON.parse(result.stderr);
+      assert.equal(code, "INVALID_ARGUMENT");
+      assert.equal(message, "Cannot read the command line: Unknown option '--port'");
+      assert.match(hint, new RegExp(`ashlar ${role} --help lists the flags$`));
+    });
+  }
+
   it("when the config file has an unknown key, with the nearest known key", async () => {
     const path = join(work, "typo.toml");
     await writeFile(path, `dataDir = "${work}/typo"\nreserveByte = 5\n`);

@@ -4,13 +4,13 @@ import * as v from "valibot";
 import { runDaemon } from "../../../shared/platform/daemon.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 
-/** Timers that keep the process from its end. */
+/** Returns the number of timers that keep the process alive. */
 function timerCount(): number {
   return process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
 }
 
 describe("a daemon", () => {
-  it("tells of a stop that failed, and waits for nothing then", async () => {
+  it("returns status 1 and leaves no timer when the stop fails", async () => {
     await using directory = await TempDirectory.make();
     const before = timerCount();
     const status = await runDaemon(
