@@ -4,17 +4,23 @@ import { asOf } from "../../shared/protocol/history-api.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { AsOf, CallOptions } from "../options.ts";
 
-/** A state that can be read: its index, and those of the oldest one. */
+/** A past state that can be read, and the oldest such state. */
 export interface AsOfState {
+  /** Log index of the state. */
   readonly index: number;
-  /** When it was the present one: what was asked for, or what the masters know of the index. */
+  /**
+   * Time of the state, in milliseconds since the Unix epoch by the clock of the masters: the
+   * requested time, or the time that the masters recorded for the index.
+   */
   readonly timeMs: number;
+  /** Log index of the oldest state in the history. */
   readonly oldestIndex: number;
+  /** Time of the oldest state in the history, in milliseconds since the Unix epoch. */
   readonly oldestTimeMs: number;
 }
 
 /**
- * The state that `at` names.
+ * Resolves with the state that `at` selects.
  *
  * @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex, details.oldestTimeMs), INVALID_ARGUMENT
  */
@@ -31,7 +37,10 @@ export async function stateAsOf(
   return { index, timeMs, oldestIndex, oldestTimeMs };
 }
 
-/** The index to read as of; undefined: now. An index that was given is not asked about. */
+/**
+ * Resolves with the log index that `at` selects, or undefined for the current state. A given index is
+ * returned without a call to the masters.
+ */
 export async function indexAsOf(
   masters: MasterSession,
   { at, ...call }: CallOptions & { readonly at?: AsOf },
@@ -53,6 +62,6 @@ function checkIndex(index: number): LogIndex {
   if (Number.isSafeInteger(index) && index >= 0) return index as LogIndex;
   throw new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot read as of index ${index}: expected a whole number from 0`,
+    `Cannot read as of a log index: expected a non-negative integer: current value is ${index}`,
   );
 }

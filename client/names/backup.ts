@@ -6,10 +6,16 @@ import type { ClientDeps } from "../client-deps.ts";
 import type { CallOptions } from "../options.ts";
 import type { BackupPart } from "../results.ts";
 
-/** A backup takes as long as it moves: the connection's keep-alive ends one that does not. */
+/** Default timeout. A backup without progress is ended earlier, by the keep-alive of its connection. */
 const LIFETIME_MS = 7 * 24 * 60 * 60 * 1_000;
 
-/** Reads the whole replicated state at one index from a master. Ends when all of it has come. */
+/**
+ * Yields the whole replicated state at one log index, from one master. Returns after the complete
+ * state was received and its digest was verified.
+ *
+ * @throws {AshlarError} PROTOCOL_ERROR if the digest or the row count does not match;
+ *   CONNECTION_LOST, CANCELLED, DEADLINE_EXCEEDED.
+ */
 export async function* backup(
   deps: ClientDeps,
   call: CallOptions,
@@ -38,13 +44,18 @@ export async function* backup(
         yield { kind: "rows", rowCount: head.entryCount, bytes };
       } else {
         const isWhole = head.entryCount === rows && equalBytes(head.digest, digest.digest());
-        if (!isWhole) throw new AshlarError("PROTOCOL_ERROR", "The backup is not what was sent");
+        if (!isWhole) {
+          throw new AshlarError(
+            "PROTOCOL_ERROR",
+            "Cannot read the backup: its digest does not match",
+          );
+        }
         return;
       }
     }
   } finally {
-    // After the end this does nothing; who stops in the middle is heard by the master.
-    stream.cancel(new AshlarError("CANCELLED", "The backup is not wanted any more"));
+    // Tells the master if the consumer stopped early. No effect after the end of the stream.
+    stream.cancel(new AshlarError("CANCELLED", "The reader of the backup has stopped"));
   }
 }
 
@@ -52,6 +63,8 @@ async function next(
   stream: Stream<Record<string, never>, BackupMessage>,
 ): Promise<Received<BackupMessage>> {
   const message = await stream.receive();
-  if (message === null) throw new AshlarError("CONNECTION_LOST", "The backup ends too early");
+  if (message === null) {
+    throw new AshlarError("CONNECTION_LOST", "Cannot read the backup: the stream ended too early");
+  }
   return message;
 }

@@ -8,7 +8,7 @@ import type { DirectoryEntry, ListPage } from "../results.ts";
 
 const PAGE_SIZE = 1_000;
 
-/** `ListOptions` once it is known which index is shown; undefined: the present one. */
+/** `ListOptions` with `at` resolved to a log index. Undefined: the current state. */
 export type ListPlan = CallOptions & {
   readonly pageSize?: number;
   readonly index?: LogIndex | undefined;
@@ -16,7 +16,12 @@ export type ListPlan = CallOptions & {
 
 type PagePlan = Omit<ListPageOptions, "at"> & { readonly index?: LogIndex | undefined };
 
-/** One page of a directory, sorted by the bytes of the name. */
+/**
+ * Resolves with one page of a directory, sorted by the bytes of the names.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT for a limit outside 1 to 10,000; NOT_FOUND,
+ *   NOT_A_DIRECTORY, INDEX_EXPIRED.
+ */
 export async function listPage(
   masters: MasterSession,
   target: Target,
@@ -26,7 +31,7 @@ export async function listPage(
   if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot list ${limit} entries at a time: expected 1 to ${LIST_LIMIT_MAX}`,
+      `Cannot list a page: expected a limit of 1 to ${LIST_LIMIT_MAX}: current value is ${limit}`,
     );
   }
   const request = {
@@ -51,29 +56,31 @@ function toEntry(entry: Pick<DirectoryEntry, "name" | "attributes">): DirectoryE
   return { name, displayName: displayName(name), attributes };
 }
 
-/** All entries, all of one index; the next page is fetched while one is consumed. */
+/** Yields all entries at one log index. Fetches the next page while the current one is consumed. */
 export async function* listAll(
   masters: MasterSession,
   target: Target,
   options: ListPlan,
   first: Promise<ListPage> = firstPage(masters, target, options),
 ): AsyncGenerator<DirectoryEntry, void, void> {
-  let coming: Promise<ListPage> | null = first;
+  let nextPage: Promise<ListPage> | null = first;
   try {
-    while (coming !== null) {
-      const page: ListPage = await coming;
-      coming = null;
+    while (nextPage !== null) {
+      const page: ListPage = await nextPage;
+      nextPage = null;
       if (page.next !== null) {
-        coming = listPage(masters, target, { ...pageOptions(options), cursor: page.next });
-        coming.catch(() => {}); // Awaited in the next round, unless the consumer leaves before.
+        nextPage = listPage(masters, target, { ...pageOptions(options), cursor: page.next });
+        // Awaited by the next iteration, unless the consumer stops before.
+        nextPage.catch(() => {});
       }
       yield* page.entries;
     }
   } finally {
-    await coming?.catch(() => {});
+    await nextPage?.catch(() => {});
   }
 }
 
+/** Resolves with the first page of a listing. */
 export function firstPage(
   masters: MasterSession,
   target: Target,

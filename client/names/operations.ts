@@ -11,7 +11,7 @@ import {
 
 import { targetOf } from "./target.ts";
 
-/** The operations of single calls, with the defaults that `options.ts` tells. */
+/** Builders of operations. They apply the defaults that `options.ts` documents. */
 
 const DIRECTORY_MODE = 0o755;
 

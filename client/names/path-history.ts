@@ -6,7 +6,7 @@ import type { CallOptions } from "../options.ts";
 
 const PAGE_SIZE = 200;
 
-/** What happened at a path, oldest first, as far as the history reaches back. */
+/** Yields the changes at a path that the history contains, oldest first. */
 export async function* pathHistory(
   masters: MasterSession,
   path: PathInput,

@@ -14,46 +14,53 @@ import type { CallOptions, RestoreOptions } from "../options.ts";
 import { indexAsOf } from "./as-of.ts";
 import { walk } from "./walk.ts";
 
-/** What one entry brings back at most: some tens of milliseconds on every master. */
+/** Limits of one log entry: applying it takes some tens of milliseconds on every master. */
 const STEP_OPERATIONS_MAX = 5_000;
 const STEP_PATH_BYTES_MAX = 4 * 1024 * 1024;
 
+/** Result of a restore. */
 export interface RestoreResult {
-  /** The state that was brought back. */
+  /** Log index of the state that was restored. */
   readonly fromIndex: number;
-  /** The commit that made it visible. */
+  /** Log index of the commit that made the restored tree visible. */
   readonly index: number;
+  /** Restored files. */
   readonly fileCount: number;
+  /** Restored directories, with the top. */
   readonly directoryCount: number;
+  /** Total size of the restored files. */
   readonly sizeBytes: number;
 }
 
-/** Something to be brought back, by its place below the top. */
+/** A file or directory to restore. */
 interface RestoreItem {
   readonly inode: InodeId;
-  /** Begins with a slash; empty for the top itself. */
+  /** Path below the top: starts with a slash, empty for the top itself. */
   readonly below: Uint8Array;
   readonly chunkCount: number;
 }
 
+/** Parameters of one restore. */
 interface RestoreJob {
   readonly masters: MasterSession;
   readonly random: Random;
   readonly call: CallOptions;
-  /** What is brought back. */
+  /** Kind of the top. */
   readonly kind: Attributes["kind"];
-  /** As of which index. */
+  /** Log index of the state to restore. */
   readonly index: LogIndex;
+  /** Path to restore to. */
   readonly target: Uint8Array;
   readonly replace: boolean;
 }
 
 /**
- * Brings back what stood at a path as of an index, by reference. It becomes visible as a whole: a
- * tree that is too large for one transaction is made beside its place and moved there by the last.
+ * Restores a file or tree of a past state, by reference. The tree becomes visible in one step: a tree
+ * that is too large for one transaction is built in a hidden directory next to the target, and the
+ * last transaction moves it to the target.
  *
- * @throws {AshlarError} NOT_FOUND if nothing stood there; ALREADY_EXISTS if something stands at the
- *   target and `replace` is false; INDEX_EXPIRED
+ * @throws {AshlarError} NOT_FOUND if the path did not exist in the past state; ALREADY_EXISTS if the
+ *   target exists and `replace` is false; INDEX_EXPIRED.
  */
 export async function restore(
   deps: { readonly masters: MasterSession; readonly random: Random },
@@ -69,23 +76,27 @@ export async function restore(
   const attributes = await masters.stat({ path: source }, { ...linearizable(call), index });
   const { kind } = attributes;
   const job = { masters, random, call, kind, index, target, replace };
-  const tally = new RestoreTotals(attributes);
-  const committed = await restoreItems(job, itemsToRestore(job, source, tally));
-  return { fromIndex: index, index: committed, ...tally.counts };
+  const totals = new RestoreTotals(attributes);
+  const committed = await restoreItems(job, itemsToRestore(job, source, totals));
+  return { fromIndex: index, index: committed, ...totals.counts };
 }
 
 function checkTarget(target: Uint8Array): void {
   if (target.length > 1) return;
   throw new AshlarError(
     "INVALID_ARGUMENT",
-    "Cannot restore the root in its place: expected another place: the root cannot be replaced",
-    { hint: "Name a new directory to restore to" },
+    "Cannot restore to /: expected another target: the root directory cannot be replaced",
+    { hint: "Restore to a new directory" },
   );
 }
 
-/** The past is the same everywhere, but what it is compared with must be the present. */
+/**
+ * Past states are the same on all masters, but checks against the current state must be
+ * linearizable.
+ */
 const linearizable = (call: CallOptions): CallOptions => ({ ...call, readMode: "linearizable" });
 
+/** Counts what a restore restores. */
 class RestoreTotals {
   readonly counts = { fileCount: 0, directoryCount: 0, sizeBytes: 0 };
   readonly top: Attributes;
@@ -106,21 +117,21 @@ class RestoreTotals {
   }
 }
 
-/** The top, then all below it: a directory before its entries. */
+/** Yields the top, then everything below it. A directory precedes its entries. */
 async function* itemsToRestore(
   job: RestoreJob,
   source: Uint8Array,
-  tally: RestoreTotals,
+  totals: RestoreTotals,
 ): AsyncGenerator<RestoreItem> {
-  yield tally.count(tally.top, new Uint8Array());
-  if (tally.top.kind === "file") return;
+  yield totals.count(totals.top, new Uint8Array());
+  if (totals.top.kind === "file") return;
   const prefixLength = source.length === 1 ? 0 : source.length;
   for await (const entry of walk(job.masters, source, { ...job.call, at: job.index })) {
-    yield tally.count(entry.attributes, entry.path.subarray(prefixLength));
+    yield totals.count(entry.attributes, entry.path.subarray(prefixLength));
   }
 }
 
-/** @returns the index of the last commit. */
+/** Restores all items. Resolves with the log index of the last commit. */
 async function restoreItems(job: RestoreJob, wanted: AsyncIterable<RestoreItem>): Promise<number> {
   const steps = stepsOf(job, wanted);
   const first = (await steps.next()).value as readonly RestoreItem[];
@@ -146,7 +157,7 @@ async function restoreItems(job: RestoreJob, wanted: AsyncIterable<RestoreItem>)
   }
 }
 
-/** As many items as one transaction may bring back. */
+/** Yields groups of items that fit into one transaction each. */
 async function* stepsOf(
   { target }: RestoreJob,
   wanted: AsyncIterable<RestoreItem>,
@@ -172,18 +183,22 @@ async function* stepsOf(
   yield step;
 }
 
+/** Returns the operation that restores `item` below `base`. */
 function operationOf(
   { index, replace }: RestoreJob,
   item: RestoreItem,
   base: Uint8Array,
 ): Operation {
   const to: Target = { path: concatBytes([base, item.below]) };
-  // Only a single file replaces what is there; a tree finds its place cleared.
+  // Only a restored file may replace its target. For a tree, `removalsBefore` removes the target.
   const isTop = item.below.length === 0;
   return { kind: "restore", from: { inode: item.inode }, index, to, replace: replace && isTop };
 }
 
-/** What makes room at the target, if it may. A file is replaced by a file without that. */
+/**
+ * Returns the operations that remove the target before the restore, if `replace` is true. A file
+ * needs none to replace a file.
+ */
 async function removalsBefore(job: RestoreJob): Promise<readonly Operation[]> {
   if (!job.replace) return [];
   const target = { path: job.target };
@@ -197,7 +212,7 @@ async function removalsBefore(job: RestoreJob): Promise<readonly Operation[]> {
   }
 }
 
-/** A hidden name beside the target. */
+/** Returns the path of a hidden directory next to the target. */
 function stagingOf({ target, random }: RestoreJob): Uint8Array {
   const parent = target.subarray(0, target.lastIndexOf(0x2f) + 1);
   const name = new TextEncoder().encode(`.ashlar-restore-${toHex(random.bytes(8))}`);
@@ -209,7 +224,7 @@ async function commit(job: RestoreJob, operations: readonly Operation[]): Promis
   return index;
 }
 
-/** Best effort: what stays behind is hidden, and can be removed at any time. */
+/** Removes the staging directory. Best effort: a remaining one is hidden and can be removed later. */
 async function removeStaging(job: RestoreJob, staging: Uint8Array): Promise<void> {
   const { timeoutMs } = job.call;
   const call = timeoutMs === undefined ? {} : { timeoutMs };
@@ -217,6 +232,6 @@ async function removeStaging(job: RestoreJob, staging: Uint8Array): Promise<void
   try {
     await commit({ ...job, call }, operations);
   } catch {
-    // The first failure is what the caller hears of.
+    // Ignored: the caller receives the error that made the restore fail.
   }
 }

@@ -21,25 +21,31 @@ import { FILE_MODE_DEFAULT } from "../options.ts";
 import * as operations from "./operations.ts";
 import { targetOf } from "./target.ts";
 
+/** Result of a committed transaction. */
 export interface TransactionResult {
   /** The log index of the commit. */
   readonly index: number;
-  /** For each operation the inode that was made or changed; null where there is none left. */
+  /** Inode that each operation created or changed. Null if the inode was removed. */
   readonly inodes: readonly (number | null)[];
 }
 
-/** A content whose chunks the cluster holds already. */
+/** Content of a file, made of chunks that the cluster stores already. */
 export interface ChunksByReference {
+  /** Size of the file. */
   readonly sizeBytes: number;
-  /** A power of two, 1 MiB to 64 MiB: the length of every chunk but the last. */
+  /** Length of every chunk but the last: a power of two, 1 MiB to 64 MiB. */
   readonly chunkSizeBytes: number;
+  /** Chunk ids (64 hex digits) and lengths, in file order. */
   readonly chunks: readonly { readonly id: string; readonly lengthBytes: number }[];
 }
 
+/** Replacement of one chunk of a file. */
 export interface ChunkChange {
+  /** Position of the chunk in the file, from 0. */
   readonly position: number;
-  /** The chunk that is there now; null for a position beyond the end. */
+  /** Id of the current chunk at the position. Null beyond the last chunk. */
   readonly expected: string | null;
+  /** Chunk to put there, which the cluster stores already. */
   readonly chunk: { readonly id: string; readonly lengthBytes: number };
 }
 
@@ -54,8 +60,9 @@ type Commit = (
 ) => Promise<TransactionResult>;
 
 /**
- * Operations that happen all or not at all, each on what the one before left, if all preconditions
- * hold at the commit. Preconditions are checked before the first operation, wherever they were added.
+ * Builder of a transaction. All operations are committed, or none of them. Each operation sees the
+ * result of the previous one. All preconditions are checked at the commit, before the first
+ * operation, regardless of the order of the calls.
  *
  *     await fs.transaction().ifVersion("/a", 12).rename("/a", "/b").mkdir("/c").commit();
  */
@@ -68,23 +75,27 @@ export class Transaction {
     this.#commit = commit;
   }
 
+  /** Operations added so far. */
   get operations(): readonly Operation[] {
     return this.#operations;
   }
 
+  /** Preconditions added so far. */
   get preconditions(): readonly Precondition[] {
     return this.#preconditions;
   }
 
+  /** Requires that `path` does not exist. */
   ifAbsent(path: PathInput): this {
     return this.require({ kind: "absent", target: targetOf(path) });
   }
 
+  /** Requires that `path` exists. */
   ifExists(path: PathInput): this {
     return this.require({ kind: "exists", target: targetOf(path) });
   }
 
-  /** @param version as `Attributes` has it. */
+  /** Requires that the file or directory has this `version` (see `Attributes`). */
   ifVersion(path: PathInput, version: number): this {
     return this.require({
       kind: "version",
@@ -93,19 +104,25 @@ export class Transaction {
     });
   }
 
+  /** Requires that the file has this content root (see `FileAttributes`). */
   ifContentRoot(path: PathInput, root: Uint8Array): this {
     return this.require({ kind: "content-root", target: targetOf(path), root: root as Digest });
   }
 
+  /** Creates a directory. */
   mkdir(path: PathInput, options: MakeDirectoryOptions = {}): this {
     return this.add(operations.makeDirectory(path, options));
   }
 
+  /** Creates an empty file. */
   create(path: PathInput, options: CreateOptions = {}): this {
     return this.add(operations.create(path, options));
   }
 
-  /** Small bytes, which live in the metadata (4 KiB unless the cluster says otherwise), or chunks that are there. */
+  /**
+   * Writes a file: small content, which is stored inline in the metadata (at most 4 KiB by default),
+   * or chunks that the cluster stores already.
+   */
   put(
     path: PathInput,
     content: string | Uint8Array | ChunksByReference,
@@ -126,7 +143,10 @@ export class Transaction {
     });
   }
 
-  /** Changes some chunks of a file to chunks that the cluster holds: compare-and-set by position. */
+  /**
+   * Replaces chunks of a file by chunks that the cluster stores already. Refused unless size and
+   * chunks of the file are the expected ones (compare-and-set).
+   */
   commitChunks(
     path: PathInput,
     change: {
@@ -145,15 +165,17 @@ export class Transaction {
     return this.add({ kind: "commit-chunks", target, sizeBytesExpected, sizeBytes, changes });
   }
 
+  /** Renames a file or directory, as rename(2). */
   rename(from: PathInput, to: PathInput, options: RenameOptions = {}): this {
     return this.add(operations.rename(from, to, options));
   }
 
+  /** Copies a file by reference. */
   copy(from: PathInput, to: PathInput, options: CopyOptions = {}): this {
     return this.add(operations.copy(from, to, options));
   }
 
-  /** What stood at `from` as of an index: a file, or a directory without its entries. */
+  /** Restores `from` as of `index` by reference: a file, or a directory without its entries. */
   restore(
     from: PathInput,
     index: number,
@@ -169,39 +191,49 @@ export class Transaction {
     });
   }
 
+  /** Removes a file. */
   unlink(path: PathInput): this {
     return this.add({ kind: "unlink", target: targetOf(path) });
   }
 
+  /** Removes an empty directory. */
   rmdir(path: PathInput): this {
     return this.add({ kind: "remove-directory", target: targetOf(path) });
   }
 
-  /** rm -r as one step. */
+  /** Removes a file, or a directory with all its content. */
   removeTree(path: PathInput): this {
     return this.add({ kind: "remove-tree", target: targetOf(path) });
   }
 
+  /** Changes mode, owner and times. */
   setAttributes(path: PathInput, changes: AttributeChanges): this {
     return this.add(operations.setAttributes(path, changes));
   }
 
+  /** Sets the storage class of a file, or of new files in a directory. */
   setStorageClass(path: PathInput, storageClass: string): this {
     return this.add({ kind: "set-storage-class", target: targetOf(path), storageClass });
   }
 
-  /** An operation of the protocol's own. */
+  /** Adds an operation of the protocol. */
   add(operation: Operation): this {
     this.#operations.push(operation);
     return this;
   }
 
+  /** Adds a precondition of the protocol. */
   require(precondition: Precondition): this {
     this.#preconditions.push(precondition);
     return this;
   }
 
-  /** Exactly once. @throws {AshlarError} see `refusalOf`; TOO_LARGE */
+  /**
+   * Commits the transaction exactly once.
+   *
+   * @throws {AshlarError} the refusal (see `refusalOf`); TOO_LARGE; INVALID_ARGUMENT without
+   *   operations; COMMIT_UNKNOWN, DEADLINE_EXCEEDED or CANCELLED, possibly after the commit.
+   */
   commit(options: CallOptions = {}): Promise<TransactionResult> {
     return this.#commit(this.#operations, this.#preconditions, options);
   }
@@ -221,12 +253,16 @@ function reference(chunk: { readonly id: string; readonly lengthBytes: number })
   return { id, lengthBytes: chunk.lengthBytes, intentIndex: 0 as LogIndex, receipts: [] };
 }
 
-/** @throws {AshlarError} INVALID_ARGUMENT for no operation, TOO_LARGE for too many. */
+/**
+ * Checks the number of operations and preconditions.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT without operations; TOO_LARGE for more than 10,000.
+ */
 export function checkTransactionSize(operationCount: number, preconditionCount: number): void {
   if (operationCount === 0) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      "Cannot commit the transaction: expected at least one operation: it has none",
+      "Cannot commit the transaction: expected at least one operation: current number is 0",
     );
   }
   const count = Math.max(operationCount, preconditionCount);
@@ -238,7 +274,7 @@ export function checkTransactionSize(operationCount: number, preconditionCount: 
   );
 }
 
-/** What stood where a transaction was refused, as the operations before had left it. */
+/** State of the path of a refused operation, after the operations before it. */
 export type FoundAtPath =
   | { readonly kind: "nothing" }
   | { readonly kind: "directory"; readonly version: number; readonly entryCount: number }
@@ -250,33 +286,36 @@ export type FoundAtPath =
       readonly contentRoot: string;
     };
 
-/** Which part of a transaction was refused, and why. None of it was done. */
+/** The refused part of a transaction, and the reason. Nothing of the transaction was committed. */
 export interface TransactionRefusal {
   readonly part: "operation" | "precondition";
-  /** Its place among the operations or among the preconditions, from 0. */
+  /** Position among the operations or among the preconditions, from 0. */
   readonly position: number;
   readonly code: ErrorCode;
-  /** Quoted, for people; null where the target was no path at all. */
+  /** Path for display, quoted. Null if the target was an inode. */
   readonly path: string | null;
+  /** Expected state, for display, such as "an empty directory". */
   readonly expected: string;
+  /** State of the path. Null if the masters did not report it. */
   readonly found: FoundAtPath | null;
+  /** Message of the error. */
   readonly message: string;
 }
 
-/** What an operation that was refused with a code had expected. */
+/** The state that an operation expected, by the code of its refusal. */
 const EXPECTED: Readonly<Partial<Record<ErrorCode, string>>> = {
-  NOT_FOUND: "the path to be there",
-  ALREADY_EXISTS: "a free name",
+  NOT_FOUND: "an existing path",
+  ALREADY_EXISTS: "an unused name",
   NOT_A_DIRECTORY: "a directory",
   IS_A_DIRECTORY: "a file",
   NOT_EMPTY: "an empty directory",
-  PRECONDITION_FAILED: "the content that the operation names",
-  CHUNKS_MISSING: "chunks that the cluster holds",
-  TOO_LARGE: "less",
-  INDEX_EXPIRED: "a state that the history keeps",
+  PRECONDITION_FAILED: "the content given by the operation",
+  CHUNKS_MISSING: "chunks that the cluster stores",
+  TOO_LARGE: "a smaller transaction",
+  INDEX_EXPIRED: "a state in the history",
 };
 
-/** What was refused, where `error` is a transaction's refusal; else null. */
+/** Returns the refused part if `error` is the refusal of a transaction, else null. */
 export function refusalOf(error: unknown): TransactionRefusal | null {
   if (!isAshlarError(error)) return null;
   const { code, message, details } = error;

@@ -9,23 +9,24 @@ import { indexAsOf } from "./as-of.ts";
 import { firstPage, type ListPlan, listAll } from "./listing.ts";
 
 const CONCURRENCY = 4;
-/** First pages that were fetched ahead and are not consumed, over all levels. */
+/** Maximum number of first pages fetched ahead and not consumed yet, over all levels. */
 const PAGES_AHEAD_MAX = 64;
 const SLASH = Uint8Array.of(0x2f);
 const EMPTY = new Uint8Array(0);
 
-/** A directory on the way down. */
+/** A directory between the root of the walk and the current entry. */
 interface Level {
   readonly entries: AsyncGenerator<DirectoryEntry, void, void>;
   readonly path: Uint8Array;
-  /** Entries that were looked at to fetch directories ahead and are still to be visited. */
+  /** Entries read ahead to find the next directories. They are not visited yet. */
   readonly lookahead: DirectoryEntry[];
   isAtEnd: boolean;
 }
 
 /**
- * Visits what is below a directory, depth first, sorted. Directories are listed by their inode, so
- * the cost of an entry does not grow with its depth, and nothing here is recursive.
+ * Yields everything below a directory, depth first, sorted by name. Directories are listed by inode,
+ * so the cost of an entry does not grow with its depth. The implementation is not recursive, so the
+ * depth is not limited by the stack.
  */
 export async function* walk(
   masters: MasterSession,
@@ -56,7 +57,7 @@ class Walker {
   readonly #call: ListPlan;
   readonly #concurrency: number;
   readonly #levels: Level[] = [];
-  /** First pages on their way or waiting. */
+  /** First pages fetched ahead, by directory. */
   readonly #ahead = new Map<InodeId, Promise<ListPage>>();
 
   constructor(masters: MasterSession, options: WalkOptions, index: LogIndex | undefined) {
@@ -72,6 +73,7 @@ class Walker {
     };
   }
 
+  /** Makes a directory the current one: its entries are visited next. */
   enter(inode: InodeId, path: Uint8Array): void {
     const first = this.#ahead.get(inode) ?? firstPage(this.#masters, { inode }, this.#call);
     this.#ahead.delete(inode);
@@ -80,6 +82,7 @@ class Walker {
     this.#levels.push({ entries, path, lookahead: [], isAtEnd: false });
   }
 
+  /** Returns the next entry, or null after the last. */
   async next(): Promise<WalkEntry | null> {
     for (;;) {
       const level = this.#levels.at(-1);
@@ -97,6 +100,7 @@ class Walker {
     }
   }
 
+  /** Ends all listings. Resolves when no call is pending. */
   async close(): Promise<void> {
     for (const level of this.#levels) await level.entries.return();
     await Promise.allSettled(this.#ahead.values());
@@ -119,13 +123,13 @@ class Walker {
       return next.done === true ? null : next.value;
     } catch (error) {
       level.isAtEnd = true;
-      // It was removed after its parent was listed: there is nothing below it any more.
+      // The directory was removed after its parent was listed: it has no entries.
       if (this.#levels.length > 1 && isAshlarError(error, "NOT_FOUND")) return null;
       throw error;
     }
   }
 
-  /** Asks for the first pages of the directories that come next. */
+  /** Fetches the first pages of the next directories. */
   #fetchAhead(level: Level): void {
     if (this.#levels.length >= (this.#options.depthMax ?? Number.MAX_VALUE)) return;
     let count = 0;

@@ -9,14 +9,14 @@ import type { WatchCursor, WatchOptions } from "../options.ts";
 import type { Watch, WatchEvent } from "../results.ts";
 
 const HEARTBEAT_MS = 1_000;
-/** A master that says nothing for so long, though it owes a word every second, is left. */
+/** Silence timeout: the next master is tried after this many ms without a heartbeat, which is due every second. */
 const SILENCE_TIMEOUT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 1_000;
-/** A stream is opened anew now and then, so that watchers spread over masters that came back. */
+/** Streams are reopened after this time, so that watches spread over masters that have restarted. */
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1_000 };
 
-/** What is wrong with one master and says nothing of the others. */
+/** Errors of one master's disk or store. Another master can serve the watch. */
 const MASTER_LOCAL_ERRORS: ReadonlySet<string> = new Set([
   "DISK_FAILED",
   "NO_SPACE",
@@ -25,8 +25,8 @@ const MASTER_LOCAL_ERRORS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A watch that survives its masters: it asks one after the other, from where it is, so that each
- * event is given once and in order, whichever of them answers.
+ * A watch that survives the loss of masters. It continues at the next master from its cursor, so each
+ * event is delivered once and in order. All masters deliver the same events.
  */
 export class ClusterWatch implements Watch {
   readonly #deps: ClientDeps;
@@ -50,13 +50,13 @@ export class ClusterWatch implements Watch {
     const { signal, onProgress } = this.#options;
     using deadline = new Deadline(env.clock, "watch", signal === undefined ? {} : { signal });
     deadline.follow(feed.closing);
-    const search = new MasterRotation(this.#deps, this.#options, deadline);
+    const masters = new MasterRotation(this.#deps, this.#options, deadline);
     for (;;) {
       deadline.check();
-      const address = search.address;
+      const address = masters.address;
       try {
         for await (const message of this.#messages(address, deadline)) {
-          search.recordMessage();
+          masters.recordMessage();
           for (const event of message.events) {
             this.#moveTo({ index: event.index, sequence: event.sequence + 1 });
             yield { ...event, next: this.#cursor as WatchCursor };
@@ -64,14 +64,14 @@ export class ClusterWatch implements Watch {
           this.#moveTo(message.next);
           onProgress?.(message.next);
         }
-        throw new AshlarError("CONNECTION_LOST", `${address} ended the feed`);
+        throw new AshlarError("CONNECTION_LOST", `The master ${address} ended the feed`);
       } catch (error) {
-        await search.moveToNext(requireRetriable(error, deadline), this.#cursor);
+        await masters.moveToNext(requireRetriable(error, deadline), this.#cursor);
       }
     }
   }
 
-  /** What one master says, until the stream to it ends. */
+  /** Yields the messages of one master until its stream ends. */
   async *#messages(
     address: string,
     { signal }: Deadline,
@@ -95,25 +95,28 @@ export class ClusterWatch implements Watch {
         yield received.head;
       }
     } finally {
-      stream.cancel(new AshlarError("CANCELLED", "Nobody watches any more"));
+      stream.cancel(new AshlarError("CANCELLED", "The watch has ended"));
       await refreshing;
     }
   }
 
-  /** The masters say the same in the same order: one that goes back is not to be believed. */
+  /**
+   * Advances the cursor. All masters deliver the same events in the same order, so a position before
+   * the cursor is a protocol error.
+   */
   #moveTo(next: FeedPosition): void {
     const now = this.#cursor;
     if (now !== null && isBefore(next, now)) {
       throw new AshlarError(
         "PROTOCOL_ERROR",
-        `Cannot go on watching: expected what is after ${now.index}:${now.sequence}: got ${next.index}:${next.sequence}`,
+        `Cannot watch: expected a position from ${cursorText(now)} on: current value is ${cursorText(next)}`,
       );
     }
     this.#cursor = next;
   }
 }
 
-/** The error, if another master may do better. @throws what ends the watch */
+/** Returns the error if another master may succeed. @throws the error that ends the watch */
 function requireRetriable(error: unknown, { signal }: Deadline): AshlarError {
   if (signal.aborted) throw signal.reason;
   if (!isAshlarError(error)) throw error;
@@ -121,14 +124,15 @@ function requireRetriable(error: unknown, { signal }: Deadline): AshlarError {
   return error;
 }
 
-/** Which master is asked, and for how long in vain. */
+/** Selects the masters in turn, and ends the watch if none of them has answered for the timeout. */
 class MasterRotation {
   readonly #deps: ClientDeps;
   readonly #timeoutMs: number;
   readonly #deadline: Deadline;
   #place: number;
-  /** Since the last word of any master. */
+  /** Failures since the last message of any master. */
   #failures = 0;
+  /** Monotonic time of the last message of any master. */
   #lastMessageMs: number;
 
   constructor(deps: ClientDeps, { timeoutMs }: WatchOptions, deadline: Deadline) {
@@ -136,7 +140,7 @@ class MasterRotation {
     this.#timeoutMs = timeoutMs ?? deps.timeoutMs;
     this.#deadline = deadline;
     this.#lastMessageMs = deps.env.clock.monotonicMs();
-    // Any master will do: watchers spread over them.
+    // A random start spreads the watches over the masters.
     this.#place = Math.floor(deps.env.random.fraction() * deps.feed.addresses().length);
   }
 
@@ -145,12 +149,18 @@ class MasterRotation {
     return addresses[this.#place % addresses.length] as string;
   }
 
+  /** Resets the failure count and the timeout. */
   recordMessage(): void {
     this.#failures = 0;
     this.#lastMessageMs = this.#deps.env.clock.monotonicMs();
   }
 
-  /** Resolves when the next one is to be asked. @throws {AshlarError} when none was heard for long. */
+  /**
+   * Selects the next master after `error`. Resolves when it can be asked: after a delay at the end of
+   * each round over all masters.
+   *
+   * @throws {AshlarError} the last error if no master sent a message within the timeout.
+   */
   async moveToNext(error: AshlarError, cursor: FeedPosition | null): Promise<void> {
     const { env, feed, onRetry } = this.#deps;
     this.#failures += 1;
@@ -174,7 +184,7 @@ function watchFailed(
   const from = cursor === null ? "now" : cursorText(cursor);
   return new AshlarError(
     error.code,
-    `Cannot watch from ${from}, no master answered for ${Math.round(quietMs)} ms: ${error.message}`,
+    `Cannot watch from ${from}: no master answered for ${Math.round(quietMs)} ms: ${error.message}`,
     { cause: error, details: { ...error.details, ...(cursor === null ? {} : { cursor }) } },
   );
 }
@@ -194,13 +204,13 @@ function positionOf(from: WatchOptions["from"]): FeedPosition | null {
   ) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot watch from ${index}:${sequence}: expected an index and a sequence, integers from 0`,
+      `Cannot watch: expected a start of two non-negative integers: current value is ${index}:${sequence}`,
     );
   }
   return { index: index as FeedPosition["index"], sequence };
 }
 
-/** A cursor as a command line takes it: "1234:0". */
+/** Formats a cursor as the CLI prints and parses it: "1234:0". */
 function cursorText({ index, sequence }: WatchCursor): string {
   return `${index}:${sequence}`;
 }
