@@ -17,7 +17,7 @@ const exists = (namespace: Namespace, path: string): boolean => {
   }
 };
 
-/** A store whose next commit waits for `release`, or fails. */
+/** A store whose commits wait for `release` after `close`, and fail once with `failNext`. */
 class GatedStore {
   failNext: AshlarError | null = null;
   gate: Promise<void> = Promise.resolve();
@@ -43,7 +43,7 @@ class GatedStore {
 }
 
 describe("bootstrap", () => {
-  it("makes the root, mode 0755, of user and group 0, and the default class", async () => {
+  it("makes the root with mode 0755 and owner 0:0, and the default storage class", async () => {
     const machine = await TestStateMachine.make();
     const { kind, mode, uid, gid, inode, storageClass } = machine.namespace.stat(at("/"));
     assert.deepEqual(
@@ -63,7 +63,7 @@ describe("bootstrap", () => {
     assert.deepEqual(facts?.chunkKey, BOOTSTRAP.chunkKey);
   });
 
-  it("is refused a second time, and any other command before it", async () => {
+  it("is refused a second time, and every other command is refused before it", async () => {
     const machine = await TestStateMachine.empty();
     const open = { kind: "open-session", nowMs: 0, clientName: "early" } as const;
     assert.equal(codeOf(machine.apply(open)), "UNAVAILABLE");
@@ -73,8 +73,8 @@ describe("bootstrap", () => {
   });
 });
 
-describe("a bootstrap that is refused", () => {
-  it("has made nothing", async () => {
+describe("a refused bootstrap", () => {
+  it("changes nothing in the state", async () => {
     const machine = await TestStateMachine.empty();
     const defaultClass = { ...BOOTSTRAP.defaultClass, copiesMin: 9 };
     assert.equal(codeOf(machine.apply({ ...BOOTSTRAP, defaultClass })), "INVALID_ARGUMENT");
@@ -85,7 +85,7 @@ describe("a bootstrap that is refused", () => {
 });
 
 describe("flush and restart", () => {
-  it("keeps index, term and membership, also of entries without a command", async () => {
+  it("keeps index, term and membership of entries with and without a command", async () => {
     const machine = await TestStateMachine.empty();
     assert.equal(machine.applyData(new Uint8Array(), Uint8Array.of(1, 2, 3)), null);
     assert.equal(machine.applyData(new Uint8Array()), null);
@@ -97,7 +97,7 @@ describe("flush and restart", () => {
     assert.deepEqual(durable.membership, Uint8Array.of(1, 2, 3));
   });
 
-  it("answers the same from the overlay, while it is flushed, and from the store", async () => {
+  it("returns the same results from the overlay, during a flush and from the store", async () => {
     const gated = new GatedStore();
     const machine = await TestStateMachine.make({ store: await gated.open() });
     machine.run(createFile("/a"), createFile("/b"));
@@ -120,7 +120,7 @@ describe("flush and restart", () => {
     assert.equal(machine.namespace.unflushedBytes, 0);
   });
 
-  it("keeps everything for the next flush when the disk is full", async () => {
+  it("keeps all changes for the next flush when the disk is full", async () => {
     const gated = new GatedStore();
     const machine = await TestStateMachine.make({ store: await gated.open() });
     machine.run(createFile("/a"));
@@ -140,7 +140,7 @@ describe("flush and restart", () => {
     assert.deepEqual(dump(machine.store), dump(other.store));
   });
 
-  it("gives snapshots of what is durable, with the index that they stand for", async () => {
+  it("opens snapshots of the durable state with its index", async () => {
     const machine = await TestStateMachine.make();
     machine.run(createFile("/a"));
     await machine.namespace.flush();
@@ -159,14 +159,14 @@ describe("flush and restart", () => {
     assert.ok(exists(namespace, "/b"));
   });
 
-  it("does not take a store with other things in it for an empty one", async () => {
+  it("rejects a store that has rows but no index", async () => {
     const store = await new MemoryStores().open("state");
     assert.equal(Namespace.open({ store, hasher }).appliedIndex, 0);
     await store.commit([{ key: Uint8Array.of(9), value: Uint8Array.of(1) }]);
     assert.throws(() => Namespace.open({ store, hasher }), { code: "STORE_CORRUPT" });
   });
 
-  it("does not open a damaged store", async () => {
+  it("rejects a store whose position row is damaged", async () => {
     const machine = await TestStateMachine.make();
     await machine.namespace.flush();
     const key = new TextEncoder().encode("Ma");
@@ -185,7 +185,7 @@ describe("flush and restart", () => {
 });
 
 describe("commands", () => {
-  it("come back from their bytes as they were", () => {
+  it("are equal after encoding and decoding", () => {
     const command = {
       kind: "transact",
       nowMs: 1_700_000_000_123.5,
@@ -206,13 +206,13 @@ describe("commands", () => {
     assert.deepEqual(JSON.stringify(back), JSON.stringify(command, bytesAsBuffers));
   });
 
-  it("of a newer version stop the member", () => {
+  it("are rejected with VERSION_MISMATCH if a newer version encoded them", () => {
     const data = encodeCommand({ kind: "open-session", nowMs: 1, clientName: "x" });
     data[0] = 2;
     assert.throws(() => decodeCommand(data), { code: "VERSION_MISMATCH" });
   });
 
-  it("leave no view of the log's memory in the state", async () => {
+  it("are copied into the state, without views of the log's memory", async () => {
     const machine = await TestStateMachine.make();
     const put = { kind: "put", target: at("/f"), content: inline("text"), replace: true } as const;
     machine.run({ ...put, ...OWNER });
@@ -222,7 +222,7 @@ describe("commands", () => {
     assert.deepEqual(machine.namespace.clusterFacts()?.chunkKey, BOOTSTRAP.chunkKey);
   });
 
-  it("refuse an inline file above the cluster's bound", async () => {
+  it("are refused if an inline file is larger than the cluster's bound", async () => {
     const machine = await TestStateMachine.make();
     const content = { kind: "inline", bytes: new Uint8Array(4097) } as const;
     const put = { kind: "put", target: at("/f"), content, replace: true, ...OWNER } as const;
@@ -239,7 +239,7 @@ async function copyOf(reader: OrderedReader): Promise<OrderedStore> {
   return store;
 }
 
-/** JSON of a plain byte array as that of the buffers that decoding yields. */
+/** JSON replacer: converts a plain byte array to a Buffer, because decoding returns Buffers. */
 function bytesAsBuffers(_key: string, value: unknown): unknown {
   if (value instanceof Uint8Array && !Buffer.isBuffer(value)) return Buffer.from(value);
   return value;

@@ -21,7 +21,7 @@ function makeCommand(
 }
 
 describe("exactly once (G4, Raft thesis §6.3)", () => {
-  it("answers a retry with the first outcome and changes nothing", async () => {
+  it("returns the first outcome to a retry and changes nothing", async () => {
     const machine = await TestStateMachine.make();
     const command = makeCommand(machine, 1);
     const first = machine.apply(command);
@@ -30,7 +30,7 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
     assert.equal(machine.namespace.counters().directoryCount, 2);
   });
 
-  it("answers a retry with the refusal of the first attempt, though it would succeed now", async () => {
+  it("returns the first refusal to a retry that would succeed by now", async () => {
     const machine = await TestStateMachine.make();
     const command = makeCommand(machine, 1, { path: "/parent/child" });
     const first = machine.apply(command);
@@ -40,7 +40,7 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
     assert.throws(() => machine.namespace.stat(at("/parent/child")));
   });
 
-  it("keeps outcomes over a restart, flushed or replayed", async () => {
+  it("keeps flushed and replayed outcomes over a restart", async () => {
     const machine = await TestStateMachine.make();
     const first = machine.apply(makeCommand(machine, 1));
     await machine.namespace.flush();
@@ -50,7 +50,7 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
     assert.deepEqual(machine.apply(makeCommand(machine, 2)), second);
   });
 
-  it("runs sequences that arrive out of order", async () => {
+  it("applies sequences that arrive out of order", async () => {
     const machine = await TestStateMachine.make();
     for (const sequence of [3, 1, 2]) assertOk(machine.apply(makeCommand(machine, sequence)));
     assert.equal(machine.namespace.counters().directoryCount, 4);
@@ -63,7 +63,7 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
     assert.equal(codeOf(machine.apply(makeCommand(machine, 1))), "SESSION_EXPIRED");
   });
 
-  it("refuses a sequence that OUTCOMES_MAX newer ones pushed out, and keeps no more than those", async () => {
+  it("keeps OUTCOMES_MAX outcomes and refuses an older sequence", async () => {
     const machine = await TestStateMachine.make();
     for (let sequence = 1; sequence <= OUTCOMES_MAX + 1; sequence += 1) {
       assertOk(machine.apply(makeCommand(machine, sequence)));
@@ -75,7 +75,7 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
     assert.equal([...machine.store.range(range)].length, OUTCOMES_MAX);
   });
 
-  it("bounds the outcomes of a client that leaps ahead", async () => {
+  it("bounds the outcomes of a client that skips sequences", async () => {
     const machine = await TestStateMachine.make();
     for (const sequence of [1, 2, 1e9, 1e9 + 1, 2e12]) {
       assertOk(machine.apply(makeCommand(machine, sequence)));
@@ -86,14 +86,14 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
     assert.equal(codeOf(machine.apply(makeCommand(machine, 2))), "SESSION_EXPIRED");
   });
 
-  it("refuses an attempt that is acknowledged before it ran, and keeps nothing of it", async () => {
+  it("refuses an attempt that is acknowledged before it ran, and stores no outcome", async () => {
     const machine = await TestStateMachine.make();
     const early = makeCommand(machine, 1, { firstUnacknowledged: 2 });
     assert.equal(codeOf(machine.apply(early)), "INVALID_ARGUMENT");
     assertOk(machine.apply(makeCommand(machine, 1)));
   });
 
-  it("refuses a session that is unknown, closed or expired", async () => {
+  it("refuses an unknown, a closed and an expired session", async () => {
     const machine = await TestStateMachine.make();
     const { sessionId } = machine;
     const commands: Command[] = [
@@ -133,7 +133,7 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
     assert.equal(codeOf(outcome), "SESSION_EXPIRED");
   });
 
-  it("defines a storage class once", async () => {
+  it("applies a definition of a storage class once", async () => {
     const machine = await TestStateMachine.make();
     const define = (sequence: number, copies: number): Command => ({
       kind: "define-storage-class",

@@ -20,7 +20,7 @@ interface Node {
 
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? undefined);
 
-/** A tree made of events alone. It checks each event's place and paths against what it has. */
+/** A tree built from feed events alone. Checks the location and the paths of each event. */
 export class FeedModel {
   readonly #nodes = new Map<InodeId, Node>();
 
@@ -35,7 +35,7 @@ export class FeedModel {
     const { inode, inodeKind: kind, parent } = event;
     const name = text(event.name);
     if (event.kind === "created") {
-      assert.ok(!this.#nodes.has(inode), "a new inode has a new id");
+      assert.ok(!this.#nodes.has(inode), "the id of a new inode is unused");
       const { mode, uid, gid, mtimeMs, storageClass } = event;
       const owned = { mode, owner: `${uid}:${gid}`, mtimeMs, storageClass };
       const node = { inode, kind, parent, name, ...owned, content: contentLine(event) };
@@ -44,7 +44,7 @@ export class FeedModel {
       return;
     }
     const node = this.#nodes.get(inode);
-    assert.ok(node !== undefined && node.kind === kind, `inode ${inode} is there`);
+    assert.ok(node !== undefined && node.kind === kind, `inode ${inode} exists with kind ${kind}`);
     if (event.kind !== "renamed") {
       assert.deepEqual([node.parent, node.name], [parent, name]);
       assert.equal(this.#path(inode), text(event.path));
@@ -96,7 +96,7 @@ export class FeedModel {
     return `${above === "/" ? "" : above}/${node.name}`;
   }
 
-  /** A line for every path. */
+  /** Returns a sorted line for every path. */
   lines(): string[] {
     return [...this.#nodes.values()]
       .map((node) => {
@@ -116,7 +116,7 @@ function contentLine(event: Extract<FeedEvent, { kind: "created" | "content" }>)
 
 const rootLine = (root: Uint8Array | null): string => (root === null ? "none" : toHex(root));
 
-/** The same lines from the state machine's own queries. */
+/** Returns the same lines as `FeedModel.lines`, from queries of the state machine. */
 export function linesOf(namespace: Namespace, at?: LogIndex): string[] {
   const lines: string[] = [];
   const visit = (inode: InodeId, path: string): void => {
@@ -136,7 +136,7 @@ export function linesOf(namespace: Namespace, at?: LogIndex): string[] {
   return lines.sort();
 }
 
-/** All events from a position on, in pages of `rowsMax`. */
+/** Reads all events from a position on, in pages of `rowsMax`. */
 export function eventsFrom(
   namespace: Namespace,
   from: FeedPosition,

@@ -29,13 +29,13 @@ const removeTree = (path: string) => ({ kind: "remove-tree", target: at(path) })
 
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? undefined);
 
-/** "created /a", "renamed /a -> /b". */
+/** Returns an event as text: "created /a", "renamed /a -> /b". */
 function lineOf(event: FeedEvent): string {
   const from = event.kind === "renamed" ? `${text(event.from.path)} -> ` : "";
   return `${event.kind} ${from}${text(event.path)}`;
 }
 
-/** What the entries from `index` on say to who watches `path`. */
+/** Returns the events from `index` on that concern `path`, as text. */
 function lines(machine: TestStateMachine, index: number, path = "/"): string[] {
   return eventsFrom(machine.namespace, position(index), { path }).events.map(lineOf);
 }
@@ -43,21 +43,21 @@ function lines(machine: TestStateMachine, index: number, path = "/"): string[] {
 const newModel = (): FeedModel => new FeedModel({ mode: 0o755, storageClass: "standard" });
 
 describe("the change feed (G15)", () => {
-  it("makes the tree again, whatever was done to it, at every index", async () => {
+  it("rebuilds the tree of every index after random operations", async () => {
     const steps = fc.array(step, { minLength: 1, maxLength: 30 });
     await fc.assert(
       fc.asyncProperty(steps, fc.integer({ min: 1, max: 5 }), async (list, rowsMax) => {
         const machine = await TestStateMachine.make();
         const model = newModel();
         let next = position(0);
-        for (const wanted of list) {
-          await runStep(machine, wanted);
+        for (const planned of list) {
+          await runStep(machine, planned);
           const page = eventsFrom(machine.namespace, next, { rowsMax });
           for (const event of page.events) model.apply(event);
           next = page.next;
           assert.deepEqual(model.lines(), linesOf(machine.namespace));
         }
-        replayLate(machine, rowsMax);
+        replayFromStart(machine, rowsMax);
         await machine.namespace.flush();
         checkInvariants(machine.store);
       }),
@@ -65,14 +65,14 @@ describe("the change feed (G15)", () => {
     );
   });
 
-  it("tells of a subtree what one would pick from the whole, whatever was renamed above it", async () => {
+  it("filters the events of a subtree, also after renames of directories above it", async () => {
     const steps = fc.array(step, { minLength: 1, maxLength: 30 });
     const paths = fc.constantFrom("/a", "/a/b", "/b/a", "/a/b/a", "/b/c\u00e9/a");
     await fc.assert(
       fc.asyncProperty(steps, paths, async (list, path) => {
         const machine = await TestStateMachine.make();
-        for (const wanted of list) {
-          await runStep(machine, wanted);
+        for (const planned of list) {
+          await runStep(machine, planned);
         }
         const all = eventsFrom(machine.namespace, position(0), { rowsMax: 100 }).events;
         const some = eventsFrom(machine.namespace, position(0), { path, rowsMax: 2 }).events;
@@ -85,13 +85,13 @@ describe("the change feed (G15)", () => {
     );
   });
 
-  it("says what happened, in the order of the operations, with the paths of that moment", async () => {
+  it("has the events in the order of the operations, with the paths at each operation", async () => {
     const machine = await TestStateMachine.make();
     const content = chunksContent(sealed("a"));
     const start = machine.run(makeDirectory("/a/b"), createFile("/a/b/f"));
     machine.run({ kind: "put", target: at("/a/g"), content, replace: true, ...OWNER });
     machine.run(putText("/a/g", "other"));
-    // Before the directory moves, while it is elsewhere, and after it was removed with its tree.
+    // Events before the directory moves, while it has another name, and after its tree is removed.
     machine.run(
       unlink("/a/g"),
       rename("/a", "/z"),
@@ -120,7 +120,7 @@ describe("the change feed (G15)", () => {
     ]);
   });
 
-  it("tells who watches a path of renames and removals of the directories above it", async () => {
+  it("has the renames and removals of directories above a watched path", async () => {
     const machine = await TestStateMachine.make();
     const start = machine.run(makeDirectory("/a/b"), makeDirectory("/x"));
     machine.run(createFile("/a/other"), createFile("/a/b/f"));
@@ -140,7 +140,7 @@ describe("the change feed (G15)", () => {
     assert.deepEqual(lines(machine, start, "/x/a/b"), ["renamed /c -> /x/a", "renamed /x -> /y"]);
   });
 
-  it("tells of attributes that a copy or a restored version brings along", async () => {
+  it("has an event for the attributes that a copy or a restore sets", async () => {
     const machine = await TestStateMachine.make();
     machine.run(putText("/f", "one"), putText("/g", "two"));
     const old = machine.run({ kind: "set-attributes", target: at("/f"), mode: 0o600, uid: 7 });
@@ -161,7 +161,7 @@ describe("the change feed (G15)", () => {
     assert.deepEqual(model.lines(), linesOf(machine.namespace));
   });
 
-  it("tells nothing of what was refused, retried or reclaimed", async () => {
+  it("has no events of refused transactions, retries and reclaims", async () => {
     const machine = await TestStateMachine.make();
     const first = machine.run(makeDirectory("/d"));
     const attempt = machine.nextAttempt();
@@ -181,7 +181,7 @@ describe("the change feed (G15)", () => {
     assert.deepEqual(lines(machine, removal + 1), []);
   });
 
-  it("goes on after any event, with the rest of an entry first", async () => {
+  it("continues after any event, with the rest of the event's entry", async () => {
     const machine = await TestStateMachine.make();
     const start = machine.run(createFile("/a"), createFile("/b"), createFile("/c"));
     machine.run(createFile("/d"));
@@ -195,7 +195,7 @@ describe("the change feed (G15)", () => {
 });
 
 describe("the feed's retention", () => {
-  it("refuses a position whose events are gone, and names the oldest that is whole", async () => {
+  it("refuses a position with dropped events and returns the oldest complete index", async () => {
     const machine = await TestStateMachine.make();
     const first = machine.run(createFile("/a"));
     machine.nowMs += DAY_MS / 2;
@@ -205,8 +205,8 @@ describe("the feed's retention", () => {
     machine.reclaimAll();
     assert.deepEqual(lines(machine, first).length, 4);
 
-    // The history begins with the state after the second: what led there is refused at once, before
-    // it is dropped one by one.
+    // The history starts with the state after the second entry. Positions up to this entry are
+    // refused at once, before their events are dropped one by one.
     machine.nowMs += (DAY_MS * 7) / 8;
     let steps = 0;
     while (machine.namespace.reclaimPending(machine.nowMs)) {
@@ -224,7 +224,7 @@ describe("the feed's retention", () => {
     assert.ok(steps >= 3, `${steps} steps`);
   });
 
-  it("keeps a position valid for as long as nothing was lost behind it", async () => {
+  it("accepts a position while no later event was dropped", async () => {
     const machine = await TestStateMachine.make();
     machine.run(createFile("/a"));
     const { next } = eventsFrom(machine.namespace, position(0));
@@ -235,7 +235,7 @@ describe("the feed's retention", () => {
     assert.deepEqual(lines(machine, next.index), ["created /b"]);
   });
 
-  it("stays under its bound in bytes, and loses the oldest first", async () => {
+  it("stays below its bound in bytes by dropping the oldest events", async () => {
     const machine = await TestStateMachine.make({ bootstrap: { feedBytesMax: 1_000 } });
     const start = machine.run(makeDirectory("/d"));
     for (let file = 0; file < 50; file += 1) machine.run(createFile(`/d/${file}`));
@@ -253,16 +253,16 @@ describe("the feed's retention", () => {
   });
 });
 
-/** All but the reclaims: nothing is to be lost. */
-async function runStep(machine: TestStateMachine, wanted: Step): Promise<void> {
-  if (wanted.kind === "transact") {
-    machine.transact(wanted.operations.map((plan) => plan(machine.index)));
-  } else if (wanted.kind === "flush") await machine.namespace.flush();
-  else if (wanted.kind === "restart") machine.restart();
+/** Runs a step. Skips reclaims, so that no event is dropped. */
+async function runStep(machine: TestStateMachine, planned: Step): Promise<void> {
+  if (planned.kind === "transact") {
+    machine.transact(planned.operations.map((plan) => plan(machine.index)));
+  } else if (planned.kind === "flush") await machine.namespace.flush();
+  else if (planned.kind === "restart") machine.restart();
 }
 
-/** From the first event to the last, long after they happened. */
-function replayLate(machine: TestStateMachine, rowsMax: number): void {
+/** Replays all events after the last operation and compares the tree at the end of each entry. */
+function replayFromStart(machine: TestStateMachine, rowsMax: number): void {
   const model = newModel();
   const { events } = eventsFrom(machine.namespace, position(0), { rowsMax });
   for (const [number, event] of events.entries()) {
@@ -272,12 +272,14 @@ function replayLate(machine: TestStateMachine, rowsMax: number): void {
   }
 }
 
-/** The rule, said of paths alone. */
+/** Whether an event concerns a path, computed from the paths of the event alone. */
 function concerns(event: FeedEvent, path: string): boolean {
   const places = [text(event.path), ...(event.kind === "renamed" ? [text(event.from.path)] : [])];
-  const takesAlong = event.kind === "renamed" || event.kind === "removed";
+  const affectsSubtree = event.kind === "renamed" || event.kind === "removed";
   return places.some((place) => {
     const isIn = place === path || place.startsWith(`${path}/`);
-    return isIn || (takesAlong && event.inodeKind === "directory" && path.startsWith(`${place}/`));
+    return (
+      isIn || (affectsSubtree && event.inodeKind === "directory" && path.startsWith(`${place}/`))
+    );
   });
 }

@@ -43,10 +43,10 @@ export const BOOTSTRAP: Bootstrap = {
 
 export const OWNER = { mode: 0o644, uid: 1000, gid: 1000 } as const;
 
-/** The path as a target. */
+/** Returns a path as a target. */
 export const at = (path: string): Target => ({ path: new TextEncoder().encode(path) });
 
-/** A server or a chunk by a short name of letters and digits: "s1", "a". */
+/** Returns the id of a server or a chunk with a short name of letters and digits: "s1", "a". */
 export const serverId = (name: string): ServerId => digits(name, 32) as ServerId;
 export const chunkId = (name: string): ChunkId => digits(name, 64) as ChunkId;
 
@@ -56,7 +56,7 @@ function digits(name: string, count: number): string {
   return hex.padEnd(count, "0");
 }
 
-/** A chunk as a commit names it, sealed by the servers. */
+/** Returns a chunk for a commit, sealed by the servers. */
 export function sealed(
   name: string,
   options: { lengthBytes?: number; servers?: readonly string[]; intentIndex?: number } = {},
@@ -70,7 +70,7 @@ export function sealed(
   };
 }
 
-/** Every chunk of 1 MiB, the last one too. */
+/** Returns a content of these chunks. Each chunk has 1 MiB unless the test says otherwise. */
 export function chunksContent(...chunks: readonly VerifiedChunk[]): {
   kind: "chunks";
   sizeBytes: number;
@@ -86,7 +86,7 @@ export const inline = (text: string): { kind: "inline"; bytes: Uint8Array } => (
   bytes: new TextEncoder().encode(text),
 });
 
-/** One machine over a store, with its log and a session that never retries by itself. */
+/** The state machine of one member: a namespace over a store, its log, and one client session. */
 export class TestStateMachine {
   readonly log: AppliedEntry[] = [];
   store: OrderedStore;
@@ -100,12 +100,12 @@ export class TestStateMachine {
     this.namespace = Namespace.open({ store, hasher });
   }
 
-  /** An empty machine: no cluster yet. */
+  /** Returns a state machine before its bootstrap. */
   static async empty(store?: OrderedStore): Promise<TestStateMachine> {
     return new TestStateMachine(store ?? (await new MemoryStores().open("state")));
   }
 
-  /** A machine of a new cluster with a session: entries 1 and 2. */
+  /** Returns the state machine of a new cluster with a session: entries 1 and 2. */
   static async make(
     options: { store?: OrderedStore; bootstrap?: Partial<Bootstrap> } = {},
   ): Promise<TestStateMachine> {
@@ -115,6 +115,7 @@ export class TestStateMachine {
     return machine;
   }
 
+  /** Opens a session and uses it for the following mutations. */
   openSession(): SessionId {
     const outcome = this.apply({ kind: "open-session", nowMs: this.nowMs, clientName: "test" });
     assertOk(outcome);
@@ -127,13 +128,14 @@ export class TestStateMachine {
     return this.namespace.appliedIndex;
   }
 
-  /** Puts the command into the log and applies it, as it comes back from its bytes. */
+  /** Appends the encoded command to the log and applies it. */
   apply(command: Command): Outcome {
     const outcome = this.applyData(encodeCommand(command));
     assert.ok(outcome !== null);
     return outcome;
   }
 
+  /** Appends an entry with these bytes to the log and applies it. */
   applyData(data: Uint8Array, membership: Uint8Array | null = null): Outcome | null {
     const index = (this.index + 1) as LogIndex;
     const entry: AppliedEntry = { index, term: 1 as Term, data, membership };
@@ -141,13 +143,14 @@ export class TestStateMachine {
     return this.namespace.apply(entry);
   }
 
-  /** A mutation of its own; all before it are acknowledged. */
+  /** Returns the attempt of a new mutation. It acknowledges all earlier mutations. */
   nextAttempt(): Attempt {
     this.#sequence += 1;
     const sequence = this.#sequence;
     return { sessionId: this.sessionId, sequence, firstUnacknowledged: sequence };
   }
 
+  /** Applies a transaction as a new mutation. */
   transact(
     operations: readonly NamespaceOperation[],
     preconditions: readonly Precondition[] = [],
@@ -157,25 +160,25 @@ export class TestStateMachine {
     return this.apply({ kind: "transact", nowMs, attempt, preconditions, operations });
   }
 
-  /** A mutation that must succeed. @returns its index. */
+  /** Applies a transaction that must succeed. @returns its index */
   run(...operations: readonly NamespaceOperation[]): LogIndex {
     const outcome = this.transact(operations);
     assertOk(outcome);
     return outcome.index;
   }
 
-  /** Reclaims until nothing is left to do. @returns the number of steps. */
+  /** Applies reclaim steps until none is pending. @returns the number of steps */
   reclaimAll(recordsMax = 1000): number {
     let steps = 0;
     while (this.namespace.reclaimPending(this.nowMs)) {
       assertOk(this.apply({ kind: "reclaim", nowMs: this.nowMs, recordsMax }));
       steps += 1;
-      assert.ok(steps < 100_000, "reclaim comes to an end");
+      assert.ok(steps < 100_000, "reclaim ends after a bounded number of steps");
     }
     return steps;
   }
 
-  /** Lets a retention pass, so that all that is out of sight can be reclaimed, and reclaims it. */
+  /** Advances the time past the retention and reclaims everything that is not visible. */
   expireAndReclaim(recordsMax = 1000): number {
     let steps = 0;
     for (let round = 0; round < 3; round += 1) {
@@ -185,7 +188,7 @@ export class TestStateMachine {
     return steps;
   }
 
-  /** The process ends without a flush and starts again from the store and the log. */
+  /** Simulates a crash without a flush: opens the store again and replays the log. */
   restart(): void {
     this.namespace = Namespace.open({ store: this.store, hasher });
     const { index } = this.namespace.durable;
@@ -197,10 +200,10 @@ export function assertOk(outcome: Outcome): asserts outcome is Extract<Outcome, 
   assert.ok(outcome.ok, outcome.ok ? "" : `${outcome.code}: ${outcome.message}`);
 }
 
-/** The refusal's code, or "ok". */
+/** Returns the code of a refusal, or "ok". */
 export const codeOf = (outcome: Outcome): string => (outcome.ok ? "ok" : outcome.code);
 
-/** Every row of a store, as hex lines: two stores with equal states have equal dumps. */
+/** Returns every row of a store as a hex line. Stores with equal states have equal dumps. */
 export function dump(store: OrderedStore): string[] {
   const range = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

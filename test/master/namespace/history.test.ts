@@ -21,8 +21,8 @@ const putText = (path: string, content: string) =>
 const createFile = (path: string) => ({ kind: "create", target: at(path), ...OWNER }) as const;
 const isHistory = (line: string): boolean => line.startsWith("68");
 
-describe("reading the past", () => {
-  it("shows one index in all pages of a listing, whatever changes between them (G12)", async () => {
+describe("reads of the past", () => {
+  it("show one index in all pages of a listing, despite changes between them (G12)", async () => {
     const machine = await TestStateMachine.make();
     for (const name of ["a", "b", "c", "d", "e", "f"]) machine.run(createFile(`/${name}`));
     const index = machine.index;
@@ -40,7 +40,7 @@ describe("reading the past", () => {
     assert.deepEqual(names, ["a", "b", "c", "d", "e", "f"]);
   });
 
-  it("keeps the order of names where one begins with another", async () => {
+  it("keep the order of names if one name is a prefix of another", async () => {
     const machine = await TestStateMachine.make();
     const paths = ["/a", "/a\u0001", "/a!", "/aa", "/b"];
     for (const path of paths) machine.run(createFile(path));
@@ -59,7 +59,7 @@ describe("reading the past", () => {
     }
   });
 
-  it("keeps a reader's version of a file over replacement, rename and removal (G7, G11)", async () => {
+  it("keep a reader's version of a file after replacement, rename and removal (G7, G11)", async () => {
     const machine = await TestStateMachine.make();
     const content = chunksContent(sealed("a"), sealed("b", { lengthBytes: 5 }));
     const index = machine.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
@@ -77,7 +77,7 @@ describe("reading the past", () => {
     );
   });
 
-  it("knows the gap between two files that had one name", async () => {
+  it("show no file between two files of the same name", async () => {
     const machine = await TestStateMachine.make();
     const unlink = { kind: "unlink", target: at("/f") } as const;
     const first = machine.run(createFile("/f"));
@@ -90,7 +90,7 @@ describe("reading the past", () => {
     assert.throws(() => inodeAt((first - 1) as LogIndex), { code: "NOT_FOUND" });
   });
 
-  it("keeps versions for the retention, then refuses and names the oldest index", async () => {
+  it("accept an index during the retention, then refuse it and return the oldest index", async () => {
     const machine = await TestStateMachine.make();
     const first = machine.run(putText("/f", "one"));
     machine.nowMs += DAY_MS / 2;
@@ -104,7 +104,7 @@ describe("reading the past", () => {
     machine.reclaimAll();
     assert.deepEqual([first, second, third].map(read), ["one", "two", "three"]);
 
-    // What stood in the file when the retention began is readable still.
+    // The content at the start of the retention period is still readable.
     machine.nowMs += DAY_MS / 2;
     machine.reclaimAll();
     assert.equal(read(first), "one");
@@ -119,13 +119,13 @@ describe("reading the past", () => {
     assert.deepEqual([second, third].map(read), ["two", "three"]);
   });
 
-  it("refuses an index that was not applied yet", async () => {
+  it("refuse an index that is not applied yet", async () => {
     const machine = await TestStateMachine.make();
     const next = (machine.index + 1) as LogIndex;
     assert.throws(() => machine.namespace.stat(at("/"), next), { code: "INVALID_ARGUMENT" });
   });
 
-  it("leaves no history of files that are made, and one version for each that goes", async () => {
+  it("need no history rows for a new file and two for a removed one", async () => {
     const machine = await TestStateMachine.make();
     machine.run({ kind: "make-directory", target: at("/d"), parents: false, ...OWNER });
     for (let file = 0; file < 100; file += 1) machine.run(createFile(`/d/${file}`));
@@ -136,7 +136,7 @@ describe("reading the past", () => {
     assert.equal(dump(machine.store).filter(isHistory).length, 2);
   });
 
-  it("says of a directory's times and count what they are now", async () => {
+  it("show the present times and entry count of a directory", async () => {
     const machine = await TestStateMachine.make();
     machine.run({ kind: "make-directory", target: at("/d"), parents: false, ...OWNER });
     const index = machine.index;
@@ -150,7 +150,7 @@ describe("reading the past", () => {
     assert.equal(now.version, machine.index);
   });
 
-  it("takes the leader's time as monotone", async () => {
+  it("show monotone times if the leader's clock goes back", async () => {
     const machine = await TestStateMachine.make();
     machine.nowMs += DAY_MS;
     machine.run(createFile("/a"));
@@ -160,7 +160,7 @@ describe("reading the past", () => {
     assert.deepEqual(times, [BOOTSTRAP.nowMs + DAY_MS, BOOTSTRAP.nowMs + DAY_MS]);
   });
 
-  it("keeps the time table small over weeks", async () => {
+  it("keep the time table small over weeks", async () => {
     const machine = await TestStateMachine.make();
     for (let hour = 0; hour < 500; hour += 1) {
       machine.nowMs += 3600 * SECOND_MS;

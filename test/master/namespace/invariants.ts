@@ -29,7 +29,7 @@ import {
 import { ENTRIES, HISTORY, INODES } from "../../../master/namespace/tree-tables.ts";
 import type { OrderedReader } from "../../../shared/ports/ordered-store.ts";
 
-/** A flushed state as decoded tables. Keys are without the byte of their table. */
+/** The decoded tables of a flushed state. Keys do not include the byte of their table. */
 class Tables {
   readonly #store: OrderedReader;
 
@@ -55,7 +55,7 @@ class Tables {
   }
 }
 
-/** Recounts all that is stored twice. The store is flushed. */
+/** Recomputes all redundant data of a flushed store and compares it with the stored data. */
 export function checkInvariants(store: OrderedReader): void {
   const tables = new Tables(store);
   const totals = [...tables.rows(TOTALS, "Mt").values()][0] as TotalsRecord;
@@ -65,17 +65,17 @@ export function checkInvariants(store: OrderedReader): void {
   checkChunks(tables, totals);
   checkHistory(tables);
   const queued = tables.keys(TABLE_BYTE.reclaim).size;
-  assert.equal(totals.historyVersions, queued, "the rows of the history recount");
+  assert.equal(totals.historyVersions, queued, "historyVersions is the length of the queue");
   checkFeed(tables, totals);
 }
 
-/** The feed's bytes are recounted; below its floor only the rest of one entry waits to go. */
+/** Recomputes the size of the feed. Below its floor, only the rest of one entry may exist. */
 function checkFeed(tables: Tables, totals: TotalsRecord): void {
   let bytes = 0;
   for (const [key, record] of tables.rows(FEED, TABLE_BYTE.feed)) {
     bytes += storedBytes(record);
     const index = feedIndexOf((TABLE_BYTE.feed + key) as Key);
-    assert.ok(index >= totals.feedFloor - 1, `an event of index ${index} is left`);
+    assert.ok(index >= totals.feedFloor - 1, `the event of index ${index} is not below the floor`);
   }
   assert.equal(totals.feedBytes, bytes);
 }
@@ -85,24 +85,24 @@ function checkTree(tables: Tables, inodes: Map<string, InodeRecord>, totals: Tot
   const directories = tables.rows(DIRECTORIES, TABLE_BYTE.directory);
   const queued = queuedInodes(tables);
   const counts = new Map<string, number>();
-  const held = new Set<number>();
+  const attached = new Set<number>();
   for (const [key, entry] of entries) {
     const parent = key.slice(0, 8);
     counts.set(parent, (counts.get(parent) ?? 0) + 1);
     const inode = [...inodes.values()].find(({ id }) => id === entry.inode);
-    assert.ok(inode !== undefined, "an entry has its inode");
-    assert.equal(inode.parent, readU64(parent, 0), "an inode knows its directory");
-    assert.equal(inode.name, key.slice(8), "an inode knows its name");
-    assert.ok(!held.has(entry.inode), "an inode has one entry");
-    held.add(entry.inode);
+    assert.ok(inode !== undefined, "every entry has an inode");
+    assert.equal(inode.parent, readU64(parent, 0), "the parent of an inode has its entry");
+    assert.equal(inode.name, key.slice(8), "an inode and its entry have the same name");
+    assert.ok(!attached.has(entry.inode), "an inode has at most one entry");
+    attached.add(entry.inode);
   }
   for (const [key, inode] of inodes) {
-    const isHeld = inode.id === 1 || held.has(inode.id) || queued.has(inode.id);
-    assert.ok(isHeld, `inode ${inode.id} is in the tree or in the reclaim queue`);
+    const isReachable = inode.id === 1 || attached.has(inode.id) || queued.has(inode.id);
+    assert.ok(isReachable, `inode ${inode.id} is in the tree or in the reclaim queue`);
     if (inode.kind !== "directory") continue;
     const directory = directories.get(key);
-    assert.ok(directory !== undefined, "a directory has its record");
-    // A directory that is being reclaimed loses entries without counting.
+    assert.ok(directory !== undefined, "every directory inode has a directory record");
+    // Reclaim deletes the entries of a removed directory without updating its entry count.
     if (!queued.has(inode.id)) assert.equal(directory.entryCount, counts.get(key) ?? 0);
   }
   for (const key of directories.keys()) assert.equal(inodes.get(key)?.kind, "directory");
@@ -117,7 +117,7 @@ function queuedInodes(tables: Tables): Set<number> {
   return queued;
 }
 
-/** Inodes at the top of what was removed are not counted; what is below is, until it is reclaimed. */
+/** Compares the counters. A removed inode is not counted; inodes below it count until reclaimed. */
 function checkCounts(
   inodes: Map<string, InodeRecord>,
   queued: Set<number>,
@@ -150,17 +150,17 @@ function checkContents(tables: Tables, inodes: Map<string, InodeRecord>): void {
     assert.equal(
       referenceCount,
       references.get(String(readU64(key, 0))) ?? 0,
-      "references recount",
+      "the reference count of a content is correct",
     );
   }
   const positions = new Map<number, number>();
   for (const key of tables.rows(POSITIONS, TABLE_BYTE.position).keys()) {
-    assert.ok(contents.has(key.slice(0, 8)), "a position is of a content");
+    assert.ok(contents.has(key.slice(0, 8)), "the content of every position exists");
     const id = readU64(key, 0);
     positions.set(id, (positions.get(id) ?? 0) + 1);
   }
   for (const [id, count] of counts)
-    assert.equal(positions.get(id), count, "all positions are there");
+    assert.equal(positions.get(id), count, "a content has one position for each chunk");
 }
 
 function checkChunks(tables: Tables, totals: TotalsRecord): void {
@@ -174,30 +174,31 @@ function checkChunks(tables: Tables, totals: TotalsRecord): void {
   }
   const chunks = tables.rows(CHUNKS, TABLE_BYTE.chunk);
   const replicas = new Set<string>();
-  const wanting = new Set<string>();
+  const underReplicated = new Set<string>();
   for (const [key, chunk] of chunks) {
-    assert.equal(chunk.referenceCount, references.get(textToHex(key)), "chunk references recount");
+    const count = references.get(textToHex(key));
+    assert.equal(chunk.referenceCount, count, "the reference count of a chunk is correct");
     for (const { serverId } of chunk.replicas) replicas.add(serverId + textToHex(key));
-    if (chunk.replicas.length < chunk.copiesWanted) wanting.add(key);
+    if (chunk.replicas.length < chunk.copiesWanted) underReplicated.add(key);
   }
-  assert.equal(chunks.size, references.size, "what a position names is known");
+  assert.equal(chunks.size, references.size, "the chunk of every position exists");
   assert.equal(totals.chunkCount, chunks.size);
-  const mirror = new Set([...tables.keys(TABLE_BYTE.replica)].map(textToHex));
-  assert.deepEqual(mirror, replicas, "the replica table mirrors the chunks");
+  const replicaRows = new Set([...tables.keys(TABLE_BYTE.replica)].map(textToHex));
+  assert.deepEqual(replicaRows, replicas, "the replica table matches the chunks");
   assert.deepEqual(
     tables.keys(TABLE_BYTE.underReplicated),
-    wanting,
-    "the wanting table mirrors the chunks",
+    underReplicated,
+    "the under-replicated table matches the chunks",
   );
   const purges = tables.rows(PURGES, TABLE_BYTE.purge);
   assert.equal(purges.size, totals.purgesPending);
   for (const key of purges.keys())
-    assert.ok(!mirror.has(textToHex(key)), "a copy that counts stays");
+    assert.ok(!replicaRows.has(textToHex(key)), "a recorded copy has no pending purge");
   const ages = [...tables.rows(TOMBSTONES, TABLE_BYTE.tombstone)].length;
   assert.equal(tables.keys(TABLE_BYTE.tombstoneAge).size, ages);
 }
 
-/** Every old version has its row in the queue, so that it goes one day, and the other way round. */
+/** Every superseded version has a row in the reclaim queue, and every such row has its version. */
 function checkHistory(tables: Tables): void {
   const history = tables.keys(TABLE_BYTE.history);
   const queued = new Set<string>();
@@ -208,6 +209,7 @@ function checkHistory(tables: Tables): void {
   for (const [key, value] of tables.rows(HISTORY, TABLE_BYTE.history)) {
     const full = (TABLE_BYTE.history + key) as Key;
     assert.ok(keyOfHistory(full).length > 8);
-    assert.ok(value.version < readU64(full, full.length - 8), "a version was alive at some index");
+    const supersededIndex = readU64(full, full.length - 8);
+    assert.ok(value.version < supersededIndex, "a version existed at one index or more");
   }
 }

@@ -15,7 +15,7 @@ async function openOverlay(): Promise<{ overlay: Overlay; store: OrderedStore }>
   return { overlay: new Overlay({ store, cacheBytesMax: 1_000_000 }), store };
 }
 
-/** Freezes, and commits what is frozen. @returns the changes, with what each was taken for. */
+/** Freezes the active layer and commits it. @returns the changes with their `isFresh` flags */
 async function flush(overlay: Overlay, store: OrderedStore): Promise<FlushedChange[]> {
   overlay.freeze();
   const changes: FlushedChange[] = [];
@@ -28,8 +28,8 @@ async function flush(overlay: Overlay, store: OrderedStore): Promise<FlushedChan
 
 type FlushedChange = StoreChange & { readonly isFresh: boolean };
 
-describe("the changes over the store", () => {
-  it("never reach it where a row is inserted and deleted in between", async () => {
+describe("Overlay", () => {
+  it("does not write a row that is inserted and deleted before a flush", async () => {
     const { overlay, store } = await openOverlay();
     for (let index = 1; index <= 5; index += 1) overlay.insert(TIMES, key(index), index);
     for (let index = 1; index <= 4; index += 1) overlay.delete(TIMES, key(index));
@@ -40,13 +40,13 @@ describe("the changes over the store", () => {
     );
   });
 
-  it("are taken for new rows only where the store has none under the key", async () => {
+  it("marks a row as fresh only if the store has no row under the key", async () => {
     const { overlay, store } = await openOverlay();
     overlay.insert(TIMES, key(1), 1);
     overlay.insert(TIMES, key(2), 2);
     await flush(overlay, store);
     overlay.delete(TIMES, key(1));
-    overlay.insert(TIMES, key(1), 10); // The store still has the old one.
+    overlay.insert(TIMES, key(1), 10); // The store still has the old row.
     overlay.set(TIMES, key(2), 20);
     overlay.set(TIMES, key(3), 30);
     overlay.insert(TIMES, key(4), 40);
@@ -62,7 +62,7 @@ describe("the changes over the store", () => {
     );
   });
 
-  it("come back as they were when an entry is rolled back", async () => {
+  it("restores the earlier changes when an entry is rolled back", async () => {
     const { overlay } = await openOverlay();
     overlay.insert(TIMES, key(1), 1);
     overlay.begin();
@@ -76,7 +76,7 @@ describe("the changes over the store", () => {
     assert.equal(overlay.changedCount, 1);
   });
 
-  it("stand in order in a range, whenever they were made", async () => {
+  it("returns the rows of a range in key order, independent of the order of the writes", async () => {
     const { overlay } = await openOverlay();
     const scan = (): number[] => overlay.rows(TIMES, ALL, 10).map(({ value }) => value);
     for (const index of [7, 3, 5]) overlay.insert(TIMES, key(index), index);
@@ -90,10 +90,10 @@ describe("the changes over the store", () => {
 });
 
 describe("a row of the store that cannot be decoded", () => {
-  it("is an error for who reads it, and told to who can stop the process", async () => {
+  it("makes the read fail and calls onDamage", async () => {
     const store = await new MemoryStores().open("state");
-    const told: AshlarError[] = [];
-    const onDamage = (error: AshlarError) => told.push(error);
+    const reported: AshlarError[] = [];
+    const onDamage = (error: AshlarError) => reported.push(error);
     const overlay = new Overlay({ store, cacheBytesMax: 1_000_000, onDamage });
     overlay.insert(TIMES, key(1), 1);
     await flush(overlay, store);
@@ -102,7 +102,7 @@ describe("a row of the store that cannot be decoded", () => {
     assert.throws(() => again.get(TIMES, key(1)), { code: "STORE_CORRUPT" });
     assert.throws(() => again.rows(TIMES, ALL, 10), { code: "STORE_CORRUPT" });
     assert.deepEqual(
-      told.map(({ code }) => code),
+      reported.map(({ code }) => code),
       ["STORE_CORRUPT", "STORE_CORRUPT"],
     );
   });

@@ -50,7 +50,7 @@ const restore = (from: string, index: LogIndex, to = from): NamespaceOperation =
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? undefined);
 
 describe("the time table", () => {
-  it("gives for a time the last index that was there then, never a later one", async () => {
+  it("returns the last index that was applied at a time, never a later one", async () => {
     const machine = await TestStateMachine.make();
     const made: { index: LogIndex; timeMs: number }[] = [];
     for (const waitMs of [700, 700, 700, 2_500, 100, 100, 5_000]) {
@@ -61,14 +61,16 @@ describe("the time table", () => {
     for (let timeMs = BOOTSTRAP.nowMs; timeMs < machine.nowMs + 3_000; timeMs += 50) {
       const index = machine.namespace.indexAt(timeMs);
       const later = made.filter((each) => each.timeMs > timeMs).map((each) => each.index);
-      assert.ok(!later.includes(index), `${timeMs} does not show what came later`);
+      assert.ok(!later.includes(index), `the index at ${timeMs} is not a later one`);
       const due = made.filter((each) => each.timeMs <= timeMs - SECOND_MS).at(-1);
-      if (due !== undefined) assert.ok(index >= due.index, `${timeMs} shows what is a second old`);
+      if (due !== undefined) {
+        assert.ok(index >= due.index, `the index at ${timeMs} is at most one second old`);
+      }
     }
     assert.equal(machine.namespace.indexAt(machine.nowMs + SECOND_MS), machine.index);
   });
 
-  it("refuses a time before the cluster and one before the retention, and names the oldest", async () => {
+  it("refuses a time before the bootstrap or the retention and returns the oldest index", async () => {
     const machine = await TestStateMachine.make();
     assert.throws(() => machine.namespace.indexAt(BOOTSTRAP.nowMs - 1), { code: "INDEX_EXPIRED" });
     machine.nowMs += DAY_MS;
@@ -87,7 +89,7 @@ describe("the time table", () => {
     assert.equal(machine.namespace.timeOf(oldestIndex), BOOTSTRAP.nowMs + DAY_MS);
   });
 
-  it("finds a time among 10,000 rows, and forgets the rows in steps", async () => {
+  it("finds a time in 10,000 rows and drops old rows in bounded steps", async () => {
     const machine = await TestStateMachine.make();
     for (let second = 0; second < 10_000; second += 1) {
       machine.nowMs += SECOND_MS;
@@ -100,14 +102,14 @@ describe("the time table", () => {
     machine.nowMs += 3 * DAY_MS;
     while (machine.namespace.reclaimPending(machine.nowMs)) {
       assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, recordsMax: 400 }));
-      assert.ok(machine.namespace.changedCount <= 410, "a step changes no more than it may");
+      assert.ok(machine.namespace.changedCount <= 410, "a step changes at most recordsMax records");
       await machine.namespace.flush();
     }
   });
 });
 
-describe("what happened at a path", () => {
-  const told = (versions: readonly PathVersion[]) =>
+describe("the history of a path", () => {
+  const linesOf = (versions: readonly PathVersion[]) =>
     versions.map(({ index, change, otherPath, attributes }) => {
       const size = attributes?.kind === "file" ? ` ${attributes.sizeBytes}` : "";
       const other = otherPath === null ? "" : ` ${text(otherPath)}`;
@@ -116,7 +118,7 @@ describe("what happened at a path", () => {
   const historyOf = (machine: TestStateMachine, path: string) =>
     machine.namespace.history({ path: at(path).path as Uint8Array, limit: 100 }).versions;
 
-  it("is told of a file: its making, contents, attributes, moves and removal", async () => {
+  it("has the creation, contents, attributes, moves and removal of a file", async () => {
     const machine = await TestStateMachine.make();
     machine.run(makeDirectory("/d"));
     machine.run(putText("/d/f", "one"));
@@ -128,7 +130,7 @@ describe("what happened at a path", () => {
     machine.run(putText("/d/h", "other"));
     machine.run(rename("/d/h", "/d/f"));
     machine.run({ kind: "unlink", target: at("/d/f") });
-    assert.deepEqual(told(historyOf(machine, "/d/f")), [
+    assert.deepEqual(linesOf(historyOf(machine, "/d/f")), [
       "4 created 3",
       "5 content 5",
       "6 attributes 5",
@@ -137,25 +139,25 @@ describe("what happened at a path", () => {
       "10 replaced 5 /d/h",
       "11 removed",
     ]);
-    assert.deepEqual(told(historyOf(machine, "/d/g")), ["7 moved-here 5 /d/f"]);
+    assert.deepEqual(linesOf(historyOf(machine, "/d/g")), ["7 moved-here 5 /d/f"]);
     assert.equal(historyOf(machine, "/d/g")[0]?.timeMs, machine.nowMs);
-    assert.deepEqual(told(historyOf(machine, "/nothing/there")), []);
+    assert.deepEqual(linesOf(historyOf(machine, "/nothing/there")), []);
   });
 
-  it("is told of a path whose directory went, with the time", async () => {
+  it("has the moves and the removal of a parent directory, with their times", async () => {
     const machine = await TestStateMachine.make();
     machine.run(makeDirectory("/d"));
     machine.run(putText("/d/f", "one"));
     machine.run(rename("/d", "/e"));
     machine.nowMs += 5 * SECOND_MS;
     machine.run({ kind: "remove-tree", target: at("/e") });
-    assert.deepEqual(told(historyOf(machine, "/d/f")), ["4 created 3", "5 moved-away /e/f"]);
-    assert.deepEqual(told(historyOf(machine, "/e/f")), ["5 moved-here 3 /d/f", "6 removed"]);
+    assert.deepEqual(linesOf(historyOf(machine, "/d/f")), ["4 created 3", "5 moved-away /e/f"]);
+    assert.deepEqual(linesOf(historyOf(machine, "/e/f")), ["5 moved-here 3 /d/f", "6 removed"]);
     assert.equal(historyOf(machine, "/e/f")[1]?.timeMs, machine.nowMs);
-    assert.deepEqual(told(historyOf(machine, "/d")), ["3 created", "5 moved-away /e"]);
+    assert.deepEqual(linesOf(historyOf(machine, "/d")), ["3 created", "5 moved-away /e"]);
   });
 
-  it("begins with what stood there when the retention began", async () => {
+  it("starts with the version at the start of the retention period", async () => {
     const machine = await TestStateMachine.make();
     machine.run(putText("/f", "one"), putText("/g", ""));
     machine.nowMs += SECOND_MS;
@@ -164,13 +166,13 @@ describe("what happened at a path", () => {
     machine.run(putText("/f", "three"));
     machine.reclaimAll();
     assert.equal(machine.namespace.oldestReadableIndex(), 4);
-    assert.deepEqual(told(historyOf(machine, "/f")), ["3 existing 3", "5 content 5"]);
-    assert.deepEqual(told(historyOf(machine, "/g")), []);
+    assert.deepEqual(linesOf(historyOf(machine, "/f")), ["3 existing 3", "5 content 5"]);
+    assert.deepEqual(linesOf(historyOf(machine, "/g")), []);
   });
 });
 
 describe("restore", () => {
-  it("brings a removed file back with content, mode and owner, by reference", async () => {
+  it("restores a removed file with content, mode and owner, by reference", async () => {
     const machine = await TestStateMachine.make();
     const content = chunksContent(sealed("a"), sealed("b", { lengthBytes: 5 }));
     const put = { kind: "put", target: at("/f"), content, replace: true, ...OWNER } as const;
@@ -193,7 +195,7 @@ describe("restore", () => {
     assert.equal(machine.namespace.purgesOf(serverId("s1"), 9).length, 0);
   });
 
-  it("shows the chunks as they were where the file was changed in place since", async () => {
+  it("restores the old chunks of a file that was changed in place", async () => {
     const machine = await TestStateMachine.make();
     const content = chunksContent(sealed("a"), sealed("b"));
     const index = machine.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
@@ -214,7 +216,7 @@ describe("restore", () => {
     assert.deepEqual(chunksOf("/f"), [chunkId("a"), chunkId("c")]);
   });
 
-  it("refuses what is taken, what was not there, and what the history has let go", async () => {
+  it("refuses a taken name, a path that did not exist and an expired index", async () => {
     const machine = await TestStateMachine.make();
     const index = machine.run(putText("/f", "one"), makeDirectory("/d"));
     machine.run(putText("/f", "two"));
@@ -231,7 +233,7 @@ describe("restore", () => {
     assert.equal(code(restore("/f", index, "/g")), "INDEX_EXPIRED");
   });
 
-  it("sees the past as it was before the entry, whatever the entry did before it", async () => {
+  it("reads the past without the earlier operations of its own entry", async () => {
     const machine = await TestStateMachine.make();
     const index = machine.run(putText("/f", "one"));
     machine.run({ kind: "unlink", target: at("/f") }, restore("/f", index));
@@ -240,7 +242,7 @@ describe("restore", () => {
     assert.equal(text(inlineBytes), "one");
   });
 
-  it("refers to no more chunks in one entry than the largest file has", async () => {
+  it("restores at most as many chunks in one entry as the largest file has", async () => {
     const machine = await TestStateMachine.make();
     const chunk = sealed("a");
     const content = chunksContent(...Array.from({ length: 30_000 }, () => chunk));
@@ -253,7 +255,7 @@ describe("restore", () => {
 });
 
 describe("a refused transaction", () => {
-  it("names the operation and what is there, as the operations before it left it (G3)", async () => {
+  it("returns the operation and the inode that the operations before it left (G3)", async () => {
     const machine = await TestStateMachine.make();
     const outcome = machine.transact([
       putText("/f", "one"),
@@ -269,7 +271,7 @@ describe("a refused transaction", () => {
     assert.throws(() => machine.namespace.stat(at("/f")), { code: "NOT_FOUND" });
   });
 
-  it("names the precondition, what it expected and what is there", async () => {
+  it("returns the precondition, the expected value and the present value", async () => {
     const machine = await TestStateMachine.make();
     const version = machine.run(putText("/f", "one"));
     const outcome = machine.transact(

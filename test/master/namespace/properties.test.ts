@@ -14,7 +14,9 @@ import { pathsOf, TreeModel } from "./tree-model.ts";
 
 const steps = fc.array(step, { minLength: 1, maxLength: 40 });
 
-/** Replays a log that another machine has written, with a flush after the entries in `flushAt`. */
+/**
+ * Replays the leader's log, with a flush after the entries whose index modulo 7 is in `flushAt`.
+ */
 async function follow(
   follower: TestStateMachine,
   leader: TestStateMachine,
@@ -26,11 +28,11 @@ async function follow(
   }
 }
 
-async function runStep(machine: TestStateMachine, wanted: Step, model: TreeModel): Promise<void> {
+async function runStep(machine: TestStateMachine, planned: Step, model: TreeModel): Promise<void> {
   model.saveState(machine.index, machine.namespace.oldestReadableIndex());
-  switch (wanted.kind) {
+  switch (planned.kind) {
     case "transact": {
-      const operations = wanted.operations.map((plan) => plan(machine.index));
+      const operations = planned.operations.map((plan) => plan(machine.index));
       const outcome = machine.transact(operations);
       assert.equal(codeOf(outcome), model.transact(operations), outcome.ok ? "" : outcome.message);
       return;
@@ -40,22 +42,22 @@ async function runStep(machine: TestStateMachine, wanted: Step, model: TreeModel
     case "restart":
       return machine.restart();
     case "pass-time":
-      machine.nowMs += wanted.ms;
+      machine.nowMs += planned.ms;
       return;
     case "reclaim":
-      machine.apply({ ...wanted, nowMs: machine.nowMs });
+      machine.apply({ ...planned, nowMs: machine.nowMs });
   }
 }
 
 describe("the namespace under random transactions", () => {
-  it("agrees with a plain tree, now and as of every index that can be read", async () => {
+  it("agrees with a model, at present and as of every readable index", async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (list) => {
         const machine = await TestStateMachine.make();
         const model = new TreeModel();
         const past: { index: LogIndex; paths: Map<string, string> }[] = [];
-        for (const wanted of list) {
-          await runStep(machine, wanted, model);
+        for (const planned of list) {
+          await runStep(machine, planned, model);
           assert.deepEqual(pathsOf(machine.namespace), model.paths());
           past.push({ index: machine.index, paths: model.paths() });
         }
@@ -68,14 +70,14 @@ describe("the namespace under random transactions", () => {
     );
   });
 
-  it("tells of every path what happened to it, as reads of the past show it", async () => {
+  it("has a history of every path that agrees with reads of the past", async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.integer({ min: 1, max: 4 }), async (list, limit) => {
         const machine = await TestStateMachine.make();
         const model = new TreeModel();
         const paths = new Set(["/"]);
-        for (const wanted of list) {
-          await runStep(machine, wanted, model);
+        for (const planned of list) {
+          await runStep(machine, planned, model);
           for (const path of model.paths().keys()) paths.add(path);
         }
         for (const path of paths) checkPathHistory(machine, path, limit);
@@ -84,13 +86,13 @@ describe("the namespace under random transactions", () => {
     );
   });
 
-  it("keeps its invariants after every step, and nothing but the root after all is removed", async () => {
+  it("keeps its invariants after every step, and only the root after everything is removed", async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.integer({ min: 1, max: 20 }), async (list, recordsMax) => {
         const machine = await TestStateMachine.make();
         const model = new TreeModel();
-        for (const wanted of list) {
-          await runStep(machine, wanted, model);
+        for (const planned of list) {
+          await runStep(machine, planned, model);
           await machine.namespace.flush();
           checkInvariants(machine.store);
         }
@@ -98,11 +100,11 @@ describe("the namespace under random transactions", () => {
         for (const { attributes } of top) {
           machine.run({ kind: "remove-tree", target: { inode: attributes.inode } });
         }
-        machine.nowMs += list.length * DAY_MS; // Past every jump back.
+        machine.nowMs += list.length * DAY_MS; // Compensates all clocks that went back.
         machine.expireAndReclaim(recordsMax);
         await finishAll(machine);
         checkInvariants(machine.store);
-        // Meta, the root, the session and its outcomes, the class, times.
+        // Meta, the root directory, the session, the storage class and times. Outcomes are ignored.
         const left = tablesLeft(machine).filter((byte) => byte !== "o");
         assert.deepEqual(left, ["M", "d", "i", "s", "t", "w"]);
         assert.equal(machine.namespace.counters().chunkCount, 0);
@@ -112,7 +114,7 @@ describe("the namespace under random transactions", () => {
     );
   });
 
-  it("has the same bytes on every machine, whenever it flushes and restarts", async () => {
+  it("has equal bytes on every member, independent of flushes and restarts", async () => {
     await using directory = await TempDirectory.make();
     const stores = new LmdbStores(directory.path);
     let run = 0;
@@ -121,8 +123,8 @@ describe("the namespace under random transactions", () => {
         run += 1;
         const leader = await TestStateMachine.make();
         const follower = await TestStateMachine.empty(await stores.open(`run-${run}`));
-        for (const wanted of list)
-          await runStep(leader, wanted, new TreeModel()).catch(ignoreModel);
+        for (const planned of list)
+          await runStep(leader, planned, new TreeModel()).catch(ignoreModel);
         await follow(follower, leader, new Set(flushAt));
         follower.restart();
         await leader.namespace.flush();
@@ -135,7 +137,7 @@ describe("the namespace under random transactions", () => {
   });
 });
 
-/** The last thing that happened up to an index says what a read as of it shows. */
+/** Checks that the last version of a path up to each index agrees with a read as of this index. */
 function checkPathHistory(
   { namespace, index }: TestStateMachine,
   path: string,
@@ -151,31 +153,31 @@ function checkPathHistory(
   }
   const oldest = Math.max(2, namespace.oldestReadableIndex());
   for (let read = oldest; read <= index; read += 1) {
-    const told = versions.filter((version) => version.index <= read).at(-1)?.attributes ?? null;
-    let shown: Attributes | null = null;
+    const last = versions.filter((version) => version.index <= read).at(-1)?.attributes ?? null;
+    let stat: Attributes | null = null;
     try {
-      shown = namespace.stat(target, read as LogIndex);
+      stat = namespace.stat(target, read as LogIndex);
     } catch (error) {
       if (!isAshlarError(error, "NOT_FOUND") && !isAshlarError(error, "NOT_A_DIRECTORY"))
         throw error;
     }
-    assert.deepEqual(ownOf(told), ownOf(shown), `${path} as of ${read}`);
+    assert.deepEqual(versionedFields(last), versionedFields(stat), `${path} as of ${read}`);
   }
 }
 
-/** What a directory has of its own; what changes with its entries has no history. */
-function ownOf(attributes: Attributes | null): unknown {
+/** Returns the attributes without the fields of a directory that have no history. */
+function versionedFields(attributes: Attributes | null): unknown {
   if (attributes?.kind !== "directory") return attributes;
   const { inode, mode, uid, gid } = attributes;
   return { inode, mode, uid, gid };
 }
 
-/** The model of the byte test is new at every step: only the log counts there. */
+/** Ignores errors of the model: the test of equal bytes needs the log only. */
 function ignoreModel(error: unknown): void {
   if (!(error instanceof assert.AssertionError)) throw error;
 }
 
-/** Purges are carried out, and the intent floor passes all tombstones. */
+/** Completes all purges and raises the intent floor above all tombstones. */
 async function finishAll(machine: TestStateMachine): Promise<void> {
   const { namespace } = machine;
   machine.applyData(new Uint8Array()); // The floor must be above the last removal.
@@ -190,7 +192,7 @@ async function finishAll(machine: TestStateMachine): Promise<void> {
   await namespace.flush();
 }
 
-/** First bytes of the keys that are there. */
+/** Returns the sorted first bytes of all keys in the store. */
 function tablesLeft(machine: TestStateMachine): string[] {
   const bytes = dump(machine.store).map((line) =>
     String.fromCharCode(Number.parseInt(line.slice(0, 2), 16)),

@@ -4,17 +4,17 @@ import type { ChunkId, LogIndex } from "../../../shared/base/ids.ts";
 import type { Target } from "../../../shared/protocol/namespace-api.ts";
 import { at, chunkId, chunksContent, inline, MIB, OWNER, sealed } from "./harness.ts";
 
-/** Few names and few chunks, so that operations meet. */
+/** Few names and few chunks, so that operations conflict. */
 const path: fc.Arbitrary<Target> = fc
   .array(fc.constantFrom("a", "b", "c\u00e9"), { minLength: 0, maxLength: 3 })
   .map((names) => at(`/${names.join("/")}`));
 const chunkNames = fc.array(fc.constantFrom("p", "q", "r", "s"), { maxLength: 3 });
 const bit = fc.boolean();
 
-/** What the random chunks are sealed under: the index before the entry, so always new enough. */
+/** Seals a chunk under the index before the entry, so that its intent is never too old. */
 type Seal = (name: string) => VerifiedChunk;
 
-/** An operation, once it is known under which intent its chunks are written. */
+/** Returns an operation whose chunks are written under the given intent. */
 export type PlannedOperation = (intentIndex: number) => NamespaceOperation;
 
 const sealAt =
@@ -58,7 +58,7 @@ const moves: fc.Arbitrary<PlannedOperation> = fc.oneof(
     .map((fields) => () => ({ kind: "copy", ...fields, uid: 1, gid: 1 }) as const),
 );
 
-/** From up to 12 entries ago: mostly a state that is readable. */
+/** Restores from up to 12 entries ago: usually a readable state. */
 const restores: fc.Arbitrary<PlannedOperation> = fc
   .record({ from: path, to: path, replace: bit, back: fc.nat({ max: 12 }) })
   .map(({ back, ...fields }) => (newest: number) => {
@@ -66,7 +66,7 @@ const restores: fc.Arbitrary<PlannedOperation> = fc
     return { kind: "restore", index, ...fields } as const;
   });
 
-/** Commits that expect few chunks: some of them are right. */
+/** Commits with few possible expectations, so that some of them are correct. */
 const commits: fc.Arbitrary<PlannedOperation> = fc
   .record({
     target: path,
@@ -106,12 +106,14 @@ const operation = fc.oneof(
   { weight: 2, arbitrary: restores },
 );
 
-/** What happens between two mutations. */
+/** One step of a random test. */
 export type Step =
   | { readonly kind: "transact"; readonly operations: readonly PlannedOperation[] }
   | { readonly kind: "flush" }
   | { readonly kind: "restart" }
-  /** Negative: another leader, whose clock is behind, or one whose clock was set back (G14). */
+  /**
+   * A negative time simulates a new leader with a slow clock, or a clock that is set back (G14).
+   */
   | { readonly kind: "pass-time"; readonly ms: number }
   | { readonly kind: "reclaim"; readonly recordsMax: number; readonly versionsMax?: number };
 

@@ -5,18 +5,18 @@ import { ReadCache } from "../../../master/namespace/read-cache.ts";
 
 const key = (name: string): Key => name as Key;
 
-describe("the cache of decoded records", () => {
-  it("never shows a value that was replaced or deleted, in whichever generation it was", () => {
+describe("ReadCache", () => {
+  it("never returns a replaced or deleted value of either generation", () => {
     const cache = new ReadCache({ generationBytesMax: 100 });
     cache.set(key("a"), 1, 60);
-    cache.set(key("b"), 1, 60); // "a" is in the old generation now.
+    cache.set(key("b"), 1, 60); // Moves "a" to the old generation.
     cache.set(key("a"), 2, 10);
     assert.equal(cache.get(key("a")), 2);
     cache.delete(key("a"));
     assert.equal(cache.get(key("a")), undefined);
   });
 
-  it("forgets what is not used, and keeps what is", () => {
+  it("drops unused values and keeps used values", () => {
     const cache = new ReadCache({ generationBytesMax: 100 });
     cache.set(key("used"), 1, 10);
     cache.set(key("unused"), 1, 10);

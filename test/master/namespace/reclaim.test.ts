@@ -45,7 +45,7 @@ describe("reclaim", () => {
     await machine.namespace.flush();
 
     machine.nowMs += DAY_MS;
-    assert.equal(machine.reclaimAll(), 1); // It notes the time of a quiet cluster.
+    assert.equal(machine.reclaimAll(), 1); // This step adds the time row of an idle cluster.
     machine.nowMs += DAY_MS;
     await machine.namespace.flush();
     let steps = 0;
@@ -56,13 +56,13 @@ describe("reclaim", () => {
       await machine.namespace.flush();
       steps += 1;
     }
-    // The events of the feed go with it, in the same steps.
+    // The same steps also drop the events of the feed.
     assert.ok(steps >= 60 && steps < 75, `${steps} steps`);
     assert.equal(machine.namespace.counters().fileCount, 0);
     assert.equal(machine.namespace.counters().directoryCount, 1);
   });
 
-  it("goes down a deep tree in bounded steps", async () => {
+  it("removes a deep tree in bounded steps", async () => {
     const machine = await TestStateMachine.make();
     machine.run(makeDirectory("/d".repeat(2_000)));
     machine.run({ kind: "remove-tree", target: at("/d") });
@@ -85,7 +85,7 @@ describe("reclaim", () => {
     assert.equal(machine.namespace.purgesOf(serverId("s1"), 10).length, 2);
   });
 
-  it("is pending only when there is something to do, also in a quiet cluster", async () => {
+  it("is pending only if a step would change something, also in an idle cluster", async () => {
     const machine = await TestStateMachine.make();
     const { namespace } = machine;
     assert.ok(!namespace.reclaimPending(machine.nowMs + 10 * DAY_MS));
@@ -93,7 +93,7 @@ describe("reclaim", () => {
     machine.run({ kind: "unlink", target: at("/f") });
     assert.ok(!namespace.reclaimPending(machine.nowMs));
 
-    // No other entry says at which index the time of the removal was: one reclaim does.
+    // No other entry adds a time row after the removal, so one reclaim step adds the row.
     machine.nowMs += DAY_MS;
     assert.ok(namespace.reclaimPending(machine.nowMs));
     assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, recordsMax: 100 }));
@@ -107,7 +107,7 @@ describe("reclaim", () => {
     }
   });
 
-  it("keeps a chunk that one of two files still holds", async () => {
+  it("keeps a chunk that one of two files still references", async () => {
     const machine = await TestStateMachine.make();
     const content = chunksContent(sealed("a"));
     machine.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
@@ -120,7 +120,7 @@ describe("reclaim", () => {
     assert.equal(machine.namespace.counters().purgesPending, 0);
   });
 
-  it("lets the oldest versions go first, in bounded steps, where there are more than the bound", async () => {
+  it("reclaims the oldest versions above versionsMax in bounded steps", async () => {
     const machine = await TestStateMachine.make();
     const { namespace } = machine;
     const indexes: LogIndex[] = [];
@@ -130,7 +130,7 @@ describe("reclaim", () => {
         machine.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER }),
       );
     }
-    // A replaced version is two rows: the inode's record, and its content.
+    // A replaced version has two rows in the queue: its inode record and its content.
     assert.equal(namespace.counters().historyVersions, 398);
     assert.ok(!namespace.reclaimPending(machine.nowMs, 398));
     await namespace.flush();
@@ -145,7 +145,7 @@ describe("reclaim", () => {
     }
     assert.ok(steps > 10, `${steps} steps`);
     assert.ok(namespace.counters().historyVersions <= 100);
-    assert.ok(namespace.counters().historyVersions >= 90, "no more goes than must");
+    assert.ok(namespace.counters().historyVersions >= 90, "only versions above the bound are gone");
     const chunksAt = (index: LogIndex | undefined) =>
       namespace.locate(at("/f"), { firstPosition: 0, count: 1 }, index).chunks.length;
     assert.throws(() => chunksAt(indexes[100]), { code: "INDEX_EXPIRED" });
@@ -153,7 +153,7 @@ describe("reclaim", () => {
     assert.equal(chunksAt(undefined), 1);
   });
 
-  it("does nothing before the retention, however often it is asked", async () => {
+  it("reclaims nothing during the retention", async () => {
     const machine = await TestStateMachine.make();
     machine.run(createFile("/f"));
     machine.run({ kind: "unlink", target: at("/f") });

@@ -12,11 +12,11 @@ import type { Precondition, Target } from "../../../shared/protocol/namespace-ap
 import { chunkId, inline, MIB, OWNER, sealed, serverId, type TestStateMachine } from "./harness.ts";
 
 /**
- * The words of the scenario files: one command a line, one or more lines of answer.
+ * The language of the scenario files: one command per line, with one or more lines of output.
  *
  *     PATH      /a/b, or #5/b below inode 5
- *     INDEX     a number, `now`, or a word that `mark` has given
- *     CHUNKS    a,b:100,@c   a full MiB "a", 100 bytes "b", a reference to "c"; - for none
+ *     INDEX     a number, `now`, or a name that `mark` has defined
+ *     CHUNKS    a,b:100,@c   "a" with 1 MiB, "b" with 100 bytes, a reference to "c"; - for none
  */
 export class ScenarioLanguage {
   readonly #machine: TestStateMachine;
@@ -26,7 +26,7 @@ export class ScenarioLanguage {
     this.#machine = machine;
   }
 
-  /** Runs one line. @returns its answer. */
+  /** Runs one line. @returns its output */
   run(line: string): string {
     const words = line.split(" ").filter(Boolean);
     const verb = words.shift() ?? "";
@@ -45,7 +45,7 @@ export class ScenarioLanguage {
     }
   }
 
-  /** Operations and preconditions ("if …") between semicolons, as one transaction. */
+  /** Runs operations and preconditions ("if …"), separated by semicolons, as one transaction. */
   #transact(line: string): string {
     const operations: NamespaceOperation[] = [];
     const preconditions: Precondition[] = [];
@@ -155,7 +155,7 @@ export class ScenarioLanguage {
     lost: (words) => ({
       kind: "drop-replicas",
       items: [
-        { chunkId: chunkId(words.next()), serverId: serverId(words.next()), reason: "rotten" },
+        { chunkId: chunkId(words.next()), serverId: serverId(words.next()), reason: "corrupt" },
       ],
     }),
     purged: (words) => ({
@@ -177,7 +177,7 @@ export class ScenarioLanguage {
   };
 }
 
-/** The words of one line that are left to read. */
+/** The unread words of one line. */
 class Words {
   readonly #words: string[];
   readonly #marks: ReadonlyMap<string, LogIndex>;
@@ -191,18 +191,18 @@ class Words {
 
   next(): string {
     const word = this.#words.shift();
-    if (word === undefined) throw new Error("The scenario line ends too early");
+    if (word === undefined) throw new Error("Cannot run the scenario line: expected another word");
     return word;
   }
 
-  /** Whether the flag is the next word; takes it. */
+  /** Whether the next word is the flag. Consumes the flag. */
   flag(flag: string): boolean {
     if (this.#words[0] !== flag) return false;
     this.#words.shift();
     return true;
   }
 
-  /** The value of `name=value` anywhere in the line; takes it. */
+  /** Returns the value of `name=value` anywhere in the line. Consumes the word. */
   option(name: string): string | undefined {
     const position = this.#words.findIndex((word) => word.startsWith(`${name}=`));
     return position < 0 ? undefined : this.#words.splice(position, 1)[0]?.slice(name.length + 1);
@@ -212,7 +212,7 @@ class Words {
     return this.#words.splice(0);
   }
 
-  /** `@INDEX`, if it is next. */
+  /** Returns the index if the next word is `@INDEX`. Consumes the word. */
   at(): LogIndex | undefined {
     if (this.#words[0]?.startsWith("@") !== true) return undefined;
     return this.indexOf(this.next().slice(1));
@@ -249,7 +249,7 @@ class Words {
   }
 }
 
-/** `\xHH` is one byte, all else UTF-8. */
+/** Converts a path to bytes: `\xHH` is one byte, other characters are UTF-8. */
 function unescapeBytes(path: string): Uint8Array {
   const bytes: number[] = [];
   for (const part of path.split(/(\\x[0-9a-f]{2})/)) {
@@ -325,7 +325,7 @@ function putChunks(words: Words): NamespaceOperation {
   return { kind: "put", target, content, replace: true, ...OWNER, ...named };
 }
 
-/** commit PATH OLD-SIZE NEW-SIZE POSITION:EXPECTED>CHUNK…; EXPECTED is - beyond the end. */
+/** commit PATH OLD-SIZE NEW-SIZE POSITION:EXPECTED>CHUNK…; EXPECTED is - past the end. */
 function commitChunks(words: Words): NamespaceOperation {
   const target = words.target();
   const [sizeBytesExpected, sizeBytes] = [sizeOf(words.next()), sizeOf(words.next())];
@@ -340,13 +340,13 @@ function commitChunks(words: Words): NamespaceOperation {
   return { kind: "commit-chunks", target, sizeBytesExpected, sizeBytes, changes };
 }
 
-/** Bytes, or MiB with an "M". */
+/** Parses a size in bytes, or in MiB with the suffix "M". */
 const sizeOf = (word: string): number =>
   word.endsWith("M") ? Number(word.slice(0, -1)) * MIB : Number(word);
 
 function operationOf(verb: string, words: Words): NamespaceOperation {
   const operation = OPERATIONS[verb];
-  if (operation === undefined) throw new Error(`No such word in a scenario: "${verb}"`);
+  if (operation === undefined) throw new Error(`No such scenario command: "${verb}"`);
   return operation(words);
 }
 
@@ -369,7 +369,7 @@ function answer(outcome: Outcome): string {
   return `${outcome.code}${at} ${outcome.message.replaceAll(/0{20,}/g, "0…")}`;
 }
 
-/** The name that `chunkId` and `serverId` made an id of. */
+/** Returns the name that `chunkId` or `serverId` converted to an id. */
 function shortName(id: string): string {
   const bytes = id.match(/../g) ?? [];
   return bytes

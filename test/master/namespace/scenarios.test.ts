@@ -9,22 +9,23 @@ const DIRECTORY = new URL("./scenarios/", import.meta.url);
 const isUpdate = process.env["UPDATE"] === "1";
 
 /**
- * Stories in files: blocks of comments, commands, "----" and the answers. `UPDATE=1` writes the
- * answers; their diff is reviewed like code.
+ * Scenario files: blocks of comments, commands, "----" and the expected output. `UPDATE=1` writes
+ * the actual output to the files; its diff is reviewed like code.
  */
 describe("namespace scenarios", () => {
   for (const file of readdirSync(DIRECTORY).filter((name) => name.endsWith(".txt"))) {
     it(file.replace(".txt", "").replaceAll("-", " "), async () => {
       const url = new URL(file, DIRECTORY);
       const expected = readFileSync(url, "utf8");
-      const actual = await play(expected);
+      const actual = await runScenario(expected);
       if (isUpdate) writeFileSync(url, actual);
       else assert.equal(actual, expected);
     });
   }
 });
 
-async function play(text: string): Promise<string> {
+/** Runs all blocks of a scenario. Checks the invariants after each block. */
+async function runScenario(text: string): Promise<string> {
   const machine = await TestStateMachine.make();
   const language = new ScenarioLanguage(machine);
   const blocks: string[] = [];

@@ -22,7 +22,11 @@ const markAt = (namespace: Namespace, index: number): string | undefined => {
   return mark === undefined ? undefined : hexOf(mark);
 };
 
-/** Entries that make, replace, move and remove, with checkpoints between. @returns their indexes. */
+/**
+ * Applies random mutations with checkpoints between them.
+ *
+ * @returns the indexes of the checkpoints
+ */
 function work(machine: TestStateMachine, random: SeededRandom): LogIndex[] {
   const checkpoints: LogIndex[] = [];
   for (let step = 0; step < 120; step += 1) {
@@ -39,7 +43,7 @@ function work(machine: TestStateMachine, random: SeededRandom): LogIndex[] {
   return checkpoints;
 }
 
-/** Applies the source's log with flushes and crashes. @returns the hashes at checkpoints. */
+/** Applies the log of `source` with flushes and crashes. @returns the hashes at the checkpoints */
 async function follow(
   source: TestStateMachine,
   store: OrderedStore,
@@ -60,8 +64,8 @@ async function follow(
   return { namespace, marks };
 }
 
-describe("the state hash of a machine", () => {
-  it("is that of the rows in the store, whenever it was flushed, also after crashes", async () => {
+describe("the state hash", () => {
+  it("is the hash of the rows in the store, independent of flushes and crashes", async () => {
     for (let seed = 1; seed <= 20; seed += 1) {
       const random = new SeededRandom(seed);
       const source = await TestStateMachine.make();
@@ -78,7 +82,7 @@ describe("the state hash of a machine", () => {
     }
   });
 
-  it("goes on from a flush that the disk refused", async () => {
+  it("is correct after a flush that the disk refused", async () => {
     let isFull = false;
     const stores = new MemoryStores({
       beforeCommit: async () => {
@@ -100,7 +104,7 @@ describe("the state hash of a machine", () => {
     assert.deepEqual(again.stat(at("/a")), machine.namespace.stat(at("/a")));
   });
 
-  it("lets other work go on while a large flush is hashed, and is right all the same", async () => {
+  it("is correct if entries are applied while a large flush is hashed", async () => {
     const store = await new MemoryStores().open("state");
     let index = 0;
     const source = await TestStateMachine.make();
@@ -120,7 +124,7 @@ describe("the state hash of a machine", () => {
     });
     while (index < 500) applyNext();
     await namespace.flush();
-    assert.ok(index > 500, "entries were applied in the middle");
+    assert.ok(index > 500, "entries were applied during the flush");
     assert.equal(hexOf(namespace.durableMark), toHex(hashOf(store).bytes()));
     while (index < source.log.length) applyNext();
     await namespace.flush();
@@ -128,7 +132,7 @@ describe("the state hash of a machine", () => {
     assert.equal(hexOf(namespace.durableMark), hexOf(source.namespace.durableMark));
   });
 
-  it("is computed for a store of a version that kept none", async () => {
+  it("is computed for a store of a version without a state hash", async () => {
     const machine = await TestStateMachine.make();
     machine.run(put("/a", "one"));
     await machine.namespace.flush();
@@ -142,7 +146,7 @@ describe("the state hash of a machine", () => {
   });
 });
 
-/** The state, or the code of why there is none. */
+/** Returns the opened state, or the code of the error. */
 function openOf(store: OrderedStore): Namespace | string {
   try {
     return Namespace.open({ store, hasher });
@@ -152,8 +156,8 @@ function openOf(store: OrderedStore): Namespace | string {
   }
 }
 
-describe("the rows that say what a store stands for", () => {
-  it("are not believed when a bit of them has turned over", async () => {
+describe("the rows with the position of a store", () => {
+  it("are rejected after any single bit flip", async () => {
     const machine = await TestStateMachine.make();
     machine.run(put("/a", "one"));
     await machine.namespace.flush();
@@ -168,14 +172,14 @@ describe("the rows that say what a store stands for", () => {
         await machine.store.commit([{ key, value }]);
         const opened = openOf(machine.store);
         if (opened instanceof Namespace) {
-          // Another spelling of the same.
+          // The flipped bit has no effect: msgpack has several encodings of one value.
           const { index, term, membership } = machine.namespace.durable;
           const stateHash = hexOf(machine.namespace.durableMark);
           const found = { ...opened.durable, stateHash: hexOf(opened.durableMark) };
           assert.deepEqual(found, { index, term, membership, stateHash }, `bit ${bit} of ${name}`);
           continue;
         }
-        // A turn in the number of the format looks like a newer program's.
+        // A bit flip in the format version is reported as the format of a newer program.
         assert.ok(opened === "STORE_CORRUPT" || opened === "VERSION_MISMATCH", opened);
         count += 1;
       }
@@ -186,7 +190,7 @@ describe("the rows that say what a store stands for", () => {
   });
 });
 
-/** A row of the store changes behind the back of everybody. */
+/** Changes a row of the store without the knowledge of the state machine. */
 async function plantDivergence(store: OrderedStore): Promise<void> {
   const start = new TextEncoder().encode("e");
   const [row] = [...store.range({ start, end: new TextEncoder().encode("f"), limit: 1 })];
@@ -197,7 +201,7 @@ async function plantDivergence(store: OrderedStore): Promise<void> {
 }
 
 describe("a member that has diverged", () => {
-  it("stops at the verdict of a checkpoint, and again after each restart", async () => {
+  it("stops at a checkpoint with the majority's hash, and again after a restart", async () => {
     const good = await TestStateMachine.make();
     good.run(put("/a", "one"));
     await good.namespace.flush();
@@ -215,18 +219,18 @@ describe("a member that has diverged", () => {
     assert.equal(verdict?.index, checked);
     assertOk(good.apply({ kind: "checkpoint", verdict }));
 
-    // Once with the hash known when the verdict comes, once with the verdict first.
+    // First with the majority's hash before the own hash, then with the own hash first.
     const reopened = Namespace.open({ store, hasher });
     for (const entry of good.log.slice(reopened.appliedIndex, checked)) reopened.apply(entry);
     const last = good.log[checked];
     assert.ok(last !== undefined);
     reopened.apply(last);
     await assert.rejects(reopened.flush(), { code: "STATE_DIVERGED" });
-    const once = Namespace.open({ store, hasher });
-    assert.throws(() => once.apply(last), { code: "STATE_DIVERGED" });
+    const restarted = Namespace.open({ store, hasher });
+    assert.throws(() => restarted.apply(last), { code: "STATE_DIVERGED" });
   });
 
-  it("cannot be told from the others where it has no hash to compare", async () => {
+  it("is not detected at a checkpoint whose hash it does not have", async () => {
     const machine = await TestStateMachine.make();
     await machine.namespace.flush();
     const elsewhere = { index: 1 as LogIndex, stateHash: new Uint8Array(16) };
@@ -235,7 +239,7 @@ describe("a member that has diverged", () => {
 });
 
 describe("feature levels of the state", () => {
-  it("go up, never down, and are kept", async () => {
+  it("increase, never decrease, and are durable", async () => {
     const machine = await TestStateMachine.make();
     assert.equal(machine.namespace.featureLevel, 1);
     assertOk(machine.apply({ kind: "raise-feature-level", level: 2 }));
@@ -258,7 +262,7 @@ describe("feature levels of the state", () => {
     });
   });
 
-  it("leave no command that an older program would take for another one", async () => {
+  it("reject a command of an unknown kind with VERSION_MISMATCH", async () => {
     const machine = await TestStateMachine.make();
     const unknown = { kind: "of-tomorrow" } as unknown as Parameters<typeof encodeCommand>[0];
     assert.throws(() => machine.applyData(encodeCommand(unknown)), { code: "VERSION_MISMATCH" });

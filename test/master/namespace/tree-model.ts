@@ -5,8 +5,8 @@ import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import type { Target } from "../../../shared/protocol/namespace-api.ts";
 
 /**
- * A tree of files as a textbook has it, slow and without history: what the state machine must agree
- * with. A content is one line of text: the bytes of an inline file, or the names of chunks.
+ * A node of a simple in-memory tree, the model that the state machine must agree with. A content is
+ * one line of text: the bytes of an inline file, or the ids of the chunks.
  */
 export type ModelNode =
   | { readonly kind: "directory"; readonly children: Map<string, ModelNode> }
@@ -17,8 +17,8 @@ type Operation<Kind extends NamespaceOperation["kind"]> = Extract<
   { kind: Kind }
 >;
 
-/** Thrown for a refusal. */
-class Refused extends Error {
+/** The refusal of an operation by the model. */
+class ModelRefusal extends Error {
   readonly code: string;
   constructor(code: string) {
     super(code);
@@ -35,29 +35,29 @@ const emptyDirectory = (): ModelNode & { kind: "directory" } => ({
 
 export class TreeModel {
   #root = emptyDirectory();
-  /** The tree as of the indexes that can be restored. */
+  /** The tree as of each readable index. */
   readonly #past = new Map<LogIndex, ModelNode>();
 
-  /** All operations or none. @returns the code of the first refusal, or "ok". */
+  /** Applies all operations or none. @returns the code of the first refusal, or "ok" */
   transact(operations: readonly NamespaceOperation[]): string {
     const before = clone(this.#root);
     try {
       for (const operation of operations) this.#apply(operation);
       return "ok";
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
+      if (!(error instanceof ModelRefusal)) throw error;
       this.#root = before;
       return error.code;
     }
   }
 
-  /** The tree is now as it was after `index`; states before `oldest` are forgotten. */
+  /** Saves the present tree as the state after `index`. Drops the states before `oldest`. */
   saveState(index: LogIndex, oldest: LogIndex): void {
     this.#past.set(index, clone(this.#root));
     for (const known of this.#past.keys()) if (known < oldest) this.#past.delete(known);
   }
 
-  /** Every path with what is there. */
+  /** Returns every path with a description of its node. */
   paths(): Map<string, string> {
     const paths = new Map<string, string>();
     collect(this.#root, "", paths);
@@ -104,66 +104,67 @@ export class TreeModel {
   #makeDirectory({ target, parents }: Operation<"make-directory">): void {
     if (!parents) {
       const { parent, name } = this.#parentOf(target);
-      if (name === "" || parent.children.has(name)) throw new Refused("ALREADY_EXISTS");
+      if (name === "" || parent.children.has(name)) throw new ModelRefusal("ALREADY_EXISTS");
       parent.children.set(name, emptyDirectory());
       return;
     }
     let node: ModelNode = this.#root;
     for (const name of names(target)) {
-      if (node.kind === "file") throw new Refused("NOT_A_DIRECTORY");
+      if (node.kind === "file") throw new ModelRefusal("NOT_A_DIRECTORY");
       const child: ModelNode = node.children.get(name) ?? emptyDirectory();
       node.children.set(name, child);
       node = child;
     }
-    if (node.kind === "file") throw new Refused("ALREADY_EXISTS");
+    if (node.kind === "file") throw new ModelRefusal("ALREADY_EXISTS");
   }
 
   #create(target: Target): void {
     const { parent, name } = this.#parentOf(target);
-    if (name === "" || parent.children.has(name)) throw new Refused("ALREADY_EXISTS");
+    if (name === "" || parent.children.has(name)) throw new ModelRefusal("ALREADY_EXISTS");
     parent.children.set(name, { kind: "file", content: "text:", chunkMib: 64 });
   }
 
   #put(target: Target, options: { content: string; chunkMib: number; replace: boolean }): void {
     const { content, chunkMib, replace } = options;
     const { parent, name } = this.#parentOf(target);
-    const there = name === "" ? this.#root : parent.children.get(name);
-    if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
-    if (there !== undefined && !replace) throw new Refused("ALREADY_EXISTS");
-    if (there === undefined) parent.children.set(name, { kind: "file", content, chunkMib });
-    else Object.assign(there, { content, chunkMib });
+    const existing = name === "" ? this.#root : parent.children.get(name);
+    if (existing?.kind === "directory") throw new ModelRefusal("IS_A_DIRECTORY");
+    if (existing !== undefined && !replace) throw new ModelRefusal("ALREADY_EXISTS");
+    if (existing === undefined) parent.children.set(name, { kind: "file", content, chunkMib });
+    else Object.assign(existing, { content, chunkMib });
   }
 
   #commit(operation: Operation<"commit-chunks">): void {
     const file = this.#find(operation.target);
-    if (file.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+    if (file.kind === "directory") throw new ModelRefusal("IS_A_DIRECTORY");
     const size = sizeOf(file.content);
-    if (size !== operation.sizeBytesExpected) throw new Refused("PRECONDITION_FAILED");
+    if (size !== operation.sizeBytesExpected) throw new ModelRefusal("PRECONDITION_FAILED");
     const chunks = file.content.startsWith("chunks:") ? file.content.slice(7).split(",") : [];
     for (const { position, expected } of operation.changes) {
-      if ((chunks[position] ?? null) !== expected) throw new Refused("PRECONDITION_FAILED");
+      if ((chunks[position] ?? null) !== expected) throw new ModelRefusal("PRECONDITION_FAILED");
     }
     for (const { position, chunk } of operation.changes) chunks[position] = chunk.id;
     const sizeMib = operation.sizeBytes / (1024 * 1024);
     const count = Math.ceil(sizeMib / file.chunkMib);
     const isOutside = operation.changes.some(({ position }) => position >= count);
-    // Every chunk of the test has 1 MiB: in a larger one only a file of 1 MiB fits.
-    if (isOutside || (sizeMib > 1 && file.chunkMib > 1)) throw new Refused("INVALID_ARGUMENT");
+    // Every chunk of the tests has 1 MiB. With a larger chunk size, only a file of 1 MiB is valid.
+    if (isOutside || (sizeMib > 1 && file.chunkMib > 1)) throw new ModelRefusal("INVALID_ARGUMENT");
     const kept = chunks.slice(0, count);
     if (kept.length < count || kept.includes(undefined as never))
-      throw new Refused("INVALID_ARGUMENT");
+      throw new ModelRefusal("INVALID_ARGUMENT");
     file.content = count === 0 ? "text:" : `chunks:${kept.join(",")}`;
   }
 
   #rename({ from, to, noReplace }: Operation<"rename">): void {
     const node = this.#find(from);
-    if (node === this.#root) throw new Refused("INVALID_ARGUMENT");
+    if (node === this.#root) throw new ModelRefusal("INVALID_ARGUMENT");
     const target = this.#parentOf(to);
-    const there = target.name === "" ? this.#root : target.parent.children.get(target.name);
-    if (noReplace && there !== undefined) throw new Refused("ALREADY_EXISTS");
-    if (there === node) return;
-    if (contains(node, target.parent) && target.name !== "") throw new Refused("INVALID_ARGUMENT");
-    if (there !== undefined) checkReplace(node, there);
+    const existing = target.name === "" ? this.#root : target.parent.children.get(target.name);
+    if (noReplace && existing !== undefined) throw new ModelRefusal("ALREADY_EXISTS");
+    if (existing === node) return;
+    if (contains(node, target.parent) && target.name !== "")
+      throw new ModelRefusal("INVALID_ARGUMENT");
+    if (existing !== undefined) checkReplace(node, existing);
     const source = this.#parentOf(from);
     source.parent.children.delete(source.name);
     target.parent.children.set(target.name, node);
@@ -171,33 +172,33 @@ export class TreeModel {
 
   #copy({ from, to, replace }: Operation<"copy">): void {
     const node = this.#find(from);
-    if (node.kind === "directory") throw new Refused("IS_A_DIRECTORY");
+    if (node.kind === "directory") throw new ModelRefusal("IS_A_DIRECTORY");
     const { parent, name } = this.#parentOf(to);
-    const there = name === "" ? this.#root : parent.children.get(name);
-    if (there === node) return;
-    if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
-    if (there !== undefined && !replace) throw new Refused("ALREADY_EXISTS");
+    const existing = name === "" ? this.#root : parent.children.get(name);
+    if (existing === node) return;
+    if (existing?.kind === "directory") throw new ModelRefusal("IS_A_DIRECTORY");
+    if (existing !== undefined && !replace) throw new ModelRefusal("ALREADY_EXISTS");
     const { content, chunkMib } = node;
     parent.children.set(name, { kind: "file", content, chunkMib });
   }
 
-  /** Of a past that `saveState` was told. */
+  /** Restores from a tree that `saveState` has saved. */
   #restore({ from, to, index, replace }: Operation<"restore">): void {
     const past = this.#past.get(index);
-    if (past === undefined) throw new Refused("INDEX_EXPIRED");
+    if (past === undefined) throw new ModelRefusal("INDEX_EXPIRED");
     const node = findIn(past, from);
     const { parent, name } = this.#parentOf(to);
-    const there = name === "" ? this.#root : parent.children.get(name);
+    const existing = name === "" ? this.#root : parent.children.get(name);
     if (node.kind === "directory") {
-      if (there !== undefined) throw new Refused("ALREADY_EXISTS");
+      if (existing !== undefined) throw new ModelRefusal("ALREADY_EXISTS");
       parent.children.set(name, emptyDirectory());
       return;
     }
-    if (there?.kind === "directory") throw new Refused("IS_A_DIRECTORY");
-    if (there !== undefined && !replace) throw new Refused("ALREADY_EXISTS");
+    if (existing?.kind === "directory") throw new ModelRefusal("IS_A_DIRECTORY");
+    if (existing !== undefined && !replace) throw new ModelRefusal("ALREADY_EXISTS");
     const { content, chunkMib } = node;
-    if (there === undefined) parent.children.set(name, { kind: "file", content, chunkMib });
-    else Object.assign(there, { content, chunkMib });
+    if (existing === undefined) parent.children.set(name, { kind: "file", content, chunkMib });
+    else Object.assign(existing, { content, chunkMib });
   }
 
   #remove({
@@ -208,11 +209,12 @@ export class TreeModel {
     target: Target;
   }): void {
     const node = this.#find(target);
-    if (kind === "unlink" && node.kind === "directory") throw new Refused("IS_A_DIRECTORY");
-    if (kind === "remove-directory" && node.kind === "file") throw new Refused("NOT_A_DIRECTORY");
-    if (node === this.#root) throw new Refused("INVALID_ARGUMENT");
+    if (kind === "unlink" && node.kind === "directory") throw new ModelRefusal("IS_A_DIRECTORY");
+    if (kind === "remove-directory" && node.kind === "file")
+      throw new ModelRefusal("NOT_A_DIRECTORY");
+    if (node === this.#root) throw new ModelRefusal("INVALID_ARGUMENT");
     if (kind === "remove-directory" && node.kind === "directory" && node.children.size > 0) {
-      throw new Refused("NOT_EMPTY");
+      throw new ModelRefusal("NOT_EMPTY");
     }
     const { parent, name } = this.#parentOf(target);
     parent.children.delete(name);
@@ -222,12 +224,12 @@ export class TreeModel {
     return findIn(this.#root, target);
   }
 
-  /** The directory of the last name; the root itself has the name "". */
+  /** Returns the directory and the last name of a path. The root has the name "". */
   #parentOf(target: Target): { parent: ModelNode & { kind: "directory" }; name: string } {
     const path = names(target);
     const name = path.pop() ?? "";
     const parent = this.#find({ path: new TextEncoder().encode(`/${path.join("/")}`) });
-    if (parent.kind === "file") throw new Refused("NOT_A_DIRECTORY");
+    if (parent.kind === "file") throw new ModelRefusal("NOT_A_DIRECTORY");
     return { parent, name };
   }
 }
@@ -235,18 +237,21 @@ export class TreeModel {
 function findIn(root: ModelNode, target: Target): ModelNode {
   let node = root;
   for (const name of names(target)) {
-    if (node.kind === "file") throw new Refused("NOT_A_DIRECTORY");
+    if (node.kind === "file") throw new ModelRefusal("NOT_A_DIRECTORY");
     const child = node.children.get(name);
-    if (child === undefined) throw new Refused("NOT_FOUND");
+    if (child === undefined) throw new ModelRefusal("NOT_FOUND");
     node = child;
   }
   return node;
 }
 
-function checkReplace(node: ModelNode, there: ModelNode): void {
-  if (node.kind === "directory" && there.kind === "file") throw new Refused("NOT_A_DIRECTORY");
-  if (node.kind === "file" && there.kind === "directory") throw new Refused("IS_A_DIRECTORY");
-  if (there.kind === "directory" && there.children.size > 0) throw new Refused("NOT_EMPTY");
+function checkReplace(node: ModelNode, existing: ModelNode): void {
+  if (node.kind === "directory" && existing.kind === "file")
+    throw new ModelRefusal("NOT_A_DIRECTORY");
+  if (node.kind === "file" && existing.kind === "directory")
+    throw new ModelRefusal("IS_A_DIRECTORY");
+  if (existing.kind === "directory" && existing.children.size > 0)
+    throw new ModelRefusal("NOT_EMPTY");
 }
 
 function contains(outer: ModelNode, inner: ModelNode): boolean {
@@ -280,14 +285,15 @@ function contentOf({ content }: Operation<"put">): string {
 const chunksLine = (chunks: readonly Pick<VerifiedChunk, "id">[]): string =>
   `chunks:${chunks.map((chunk) => chunk.id).join(",")}`;
 
-/** Every chunk of the test has 1 MiB. */
+/** Returns the size of a content: every chunk of the tests has 1 MiB. */
 const sizeOf = (content: string): number =>
   content.startsWith("text:") ? content.length - 5 : content.split(",").length * 1024 * 1024;
 
 /**
- * The same of the state machine, read through its queries in pages of `limit`.
+ * Returns the same map as `TreeModel.paths` from queries of the state machine, in pages of `limit`.
  *
- * @param at as of which index; a directory's count is of now, so it is left to the listing.
+ * @param options.at index to read. The entry count of a directory has no history, so the count
+ *   comes from the listing.
  */
 export function pathsOf(
   namespace: Namespace,

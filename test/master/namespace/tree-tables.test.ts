@@ -7,15 +7,15 @@ import { RowReader, RowWriter } from "../../../master/namespace/row-bytes.ts";
 import { ENTRIES, INODES } from "../../../master/namespace/tree-tables.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 
-/** With the prototype that a literal has. */
+/** Like `fc.record`, with the prototype of an object literal. */
 const record = <Fields>(fields: { [Name in keyof Fields]: fc.Arbitrary<Fields[Name]> }) =>
   fc.record<Fields>(fields, { noNullPrototype: true });
 
 const id = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
-/** Integers near the lengths of their encodings, too. */
+/** Includes integers at the boundaries of the encoded lengths. */
 const integer = fc.oneof(id, fc.constantFrom(0, 1, 127, 128, 16_383, 16_384, 2 ** 31 - 1, 2 ** 31));
 const time = fc.oneof(
-  fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0), // -0 is 0 to `===`.
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0), // -0 becomes 0.
   integer,
 );
 const byteText = fc
@@ -60,7 +60,7 @@ const inode = fc.oneof(
 );
 
 describe("a row of the tree's tables", () => {
-  it("gives back the inode that it was made of, which owns its memory", () => {
+  it("decodes to the encoded inode, without views of the row's memory", () => {
     fc.assert(
       fc.property(inode, (made) => {
         const key = inodeKey(made.id);
@@ -74,7 +74,7 @@ describe("a row of the tree's tables", () => {
     );
   });
 
-  it("gives back the entry that it was made of", () => {
+  it("decodes to the encoded entry", () => {
     const entry = record({
       inode: id as fc.Arbitrary<InodeId>,
       version: id as fc.Arbitrary<LogIndex>,
@@ -88,7 +88,7 @@ describe("a row of the tree's tables", () => {
     );
   });
 
-  it("is not read beyond its end", () => {
+  it("is rejected if it is truncated", () => {
     const key = inodeKey(7 as InodeId);
     fc.assert(
       fc.property(inode, fc.nat(), (made, cut) => {
@@ -100,7 +100,7 @@ describe("a row of the tree's tables", () => {
   });
 });
 
-it("a row is written as its description says", () => {
+it("RowWriter writes the documented encoding, and RowReader reads it", () => {
   const row = new RowWriter();
   row.begin();
   row.byte(1);
