@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 import { TempDirectory } from "../support/temp-directory.ts";
 
 const MAIN = pathToFileURL(`${process.cwd()}/master/main.ts`).href;
-/** Of a start that is refused: a process that is still there then does not end. */
+/** Timeout of the process, in milliseconds. A process that runs longer does not end by itself. */
 const END_MS_MAX = 30_000;
 
 function start(flags: readonly string[]): ChildProcess {
@@ -23,7 +23,7 @@ function start(flags: readonly string[]): ChildProcess {
 }
 
 describe("the process of a master", () => {
-  it("ends where it cannot serve HTTP, and takes part no longer", async () => {
+  it("ends if it cannot listen for HTTP, and leaves the group", async () => {
     await using directory = await TempDirectory.make();
     const other = createServer().listen(0, "127.0.0.1");
     await once(other, "listening");

@@ -4,7 +4,7 @@ import { AnswerTurns } from "../../../master/api/answer-turns.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 describe("large answers", () => {
-  it("go out one a turn when they are due together, in their order", async () => {
+  it("are computed in order, one per turn, when several are due", async () => {
     const clock = new VirtualClock();
     const turns = new AnswerTurns(clock);
     const log: string[] = [];
@@ -14,18 +14,18 @@ describe("large answers", () => {
     };
     const all = Promise.all([answer("a"), answer("b"), answer("c")]);
     for (let count = 0; count < 8; count += 1) await Promise.resolve();
-    assert.deepEqual(log, ["a"], "the first waits for nothing");
+    assert.deepEqual(log, ["a"], "the first answer does not wait");
     while (log.length < 3) {
       const before = log.length;
-      assert.ok(await clock.step(), "a turn is awaited");
-      assert.ok(log.length <= before + 1, "one a turn");
+      assert.ok(await clock.step(), "a next turn is scheduled");
+      assert.ok(log.length <= before + 1, "at most one answer per turn");
     }
     await all;
     assert.deepEqual(log, ["a", "b", "c"]);
     await clock.advance(1);
     const alone = answer("d");
     for (let count = 0; count < 8; count += 1) await Promise.resolve();
-    assert.equal(log.at(-1), "d", "no other was in this turn");
+    assert.equal(log.at(-1), "d", "an answer alone in its turn does not wait");
     await alone;
   });
 });

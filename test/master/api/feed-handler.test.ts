@@ -9,18 +9,18 @@ import { VirtualClock } from "../../support/virtual-clock.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 import { TestStateMachine } from "../namespace/harness.ts";
 
-const NOTHING = new Uint8Array();
+const NO_BODY = new Uint8Array();
 type Watch = StreamHandler<object, object, WatchMessage>;
 
-/** A feed over the state of `machine`, where `waitApplied` says when there may be news. */
+/** Serves a feed over the state of `machine`. `waitApplied` resolves when new events may exist. */
 function serve(
   machine: TestStateMachine,
   waitApplied: () => Promise<void>,
 ): { readonly watch: () => Promise<void>; stop(): void } {
   const consensus = { waitApplied, status: () => ({ leaderId: 1 }) };
   const env = { clock: new VirtualClock() };
-  const parts = { consensus, env, namespace: () => machine.namespace };
-  const feed = new FeedService(parts as unknown as MasterDeps);
+  const deps = { consensus, env, namespace: () => machine.namespace };
+  const feed = new FeedService(deps as unknown as MasterDeps);
   let handler: Watch = async () => {};
   const handlers = {
     onCall: () => {},
@@ -34,23 +34,23 @@ function serve(
   const from = { index: machine.index, sequence: 0 };
   const head = { path: new TextEncoder().encode("/"), from, heartbeatMs: 1_000 };
   const watch = (): Promise<void> =>
-    handler({ head, body: NOTHING, release: () => {} }, stream, context);
+    handler({ head, body: NO_BODY, release: () => {} }, stream, context);
   return { watch, stop: () => feed[Symbol.dispose]() };
 }
 
 describe("the feed of a master", () => {
-  it("keeps nothing of the looks of a watcher that stays", async () => {
-    const looks = 20_000;
-    let looksLeft = looks;
+  it("retains no memory for the reads of a watcher that stays connected", async () => {
+    const reads = 20_000;
+    let readsLeft = reads;
     let heapBefore = 0;
     let noteIdle = (): void => {};
     const idle = new Promise<void>((resolve) => {
       noteIdle = resolve;
     });
     const served = serve(await TestStateMachine.make(), () => {
-      if (looksLeft === looks) heapBefore = usedHeapBytes();
-      looksLeft -= 1;
-      if (looksLeft > 0) return Promise.resolve();
+      if (readsLeft === reads) heapBefore = usedHeapBytes();
+      readsLeft -= 1;
+      if (readsLeft > 0) return Promise.resolve();
       noteIdle();
       return new Promise(() => {});
     });
@@ -58,7 +58,10 @@ describe("the feed of a master", () => {
     watching.catch(() => {});
     await idle;
     const grownBytes = usedHeapBytes() - heapBefore;
-    assert.ok(grownBytes < 100 * looks, `${Math.round(grownBytes / looks)} bytes a look`);
+    assert.ok(
+      grownBytes < 100 * reads,
+      `the heap grew by ${Math.round(grownBytes / reads)} bytes per read`,
+    );
     served.stop();
     await assert.rejects(watching, hasCode("UNAVAILABLE"));
   });

@@ -14,15 +14,15 @@ function notice(to: number, commit: number): PeerMessage {
   return { kind: "append-request", ...members, term, previous, entries: [], commitIndex };
 }
 
-function world() {
+function makeFixture() {
   const clock = new VirtualClock();
   const sent: PeerMessage[] = [];
   return { clock, sent, notices: new CommitNotices(clock, (each) => sent.push(...each)) };
 }
 
-describe("notices of what is committed", () => {
-  it("are told a little later, the newest to each peer", async () => {
-    const { clock, sent, notices } = world();
+describe("delayed commit notices", () => {
+  it("are sent after a delay, only the newest to each peer", async () => {
+    const { clock, sent, notices } = makeFixture();
     assert.ok(isCommitNotice(notice(2, 5)));
     notices.hold(notice(2, 5));
     notices.hold(notice(2, 6));
@@ -32,24 +32,24 @@ describe("notices of what is committed", () => {
     assert.deepEqual(sent, [notice(2, 6), notice(3, 6)]);
     notices.hold(notice(2, 7));
     await clock.advance(10);
-    assert.deepEqual(sent.at(-1), notice(2, 7), "again and again");
+    assert.deepEqual(sent.at(-1), notice(2, 7), "a later notice is delayed and sent too");
   });
 
-  it("wait their whole time, however often entries made others needless", async () => {
-    const { clock, sent, notices } = world();
+  it("keep their full delay after earlier notices were dropped", async () => {
+    const { clock, sent, notices } = makeFixture();
     notices.hold(notice(2, 5));
     await clock.advance(3);
     notices.drop(2 as MemberId);
     notices.hold(notice(2, 6));
     await clock.advance(3);
-    assert.deepEqual(sent, [], "held for 3 ms");
+    assert.deepEqual(sent, [], "the notice was delayed for 3 ms only");
     notices.hold(notice(2, 7));
     await clock.advance(1);
-    assert.deepEqual(sent, [notice(2, 7)], "the peer lags behind by 4 ms");
+    assert.deepEqual(sent, [notice(2, 7)], "the notice was delayed for 4 ms");
   });
 
-  it("are not told where entries have told it, nor after the end", async () => {
-    const { clock, sent, notices } = world();
+  it("are not sent after entries to the same peer, nor after stop", async () => {
+    const { clock, sent, notices } = makeFixture();
     notices.hold(notice(2, 5));
     notices.hold(notice(3, 5));
     notices.drop(2 as MemberId);

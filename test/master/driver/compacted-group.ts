@@ -1,7 +1,7 @@
 import { TestGroup, type TestMember, texts } from "./test-group.ts";
 
-/** A log that is compacted soon, and snapshots in many parts. */
-export const SMALL = {
+/** Limits with which the log is compacted early and a snapshot has many parts. */
+export const SMALL_LIMITS = {
   limits: {
     logTailEntries: 20,
     logTailBytes: 10_000,
@@ -12,22 +12,27 @@ export const SMALL = {
   timing: { flushIntervalMs: 100 },
 };
 
-export function warnings(member: TestMember, message: string): number {
+/** Returns how often `member` has logged `message`. */
+export function countLogLines(member: TestMember, message: string): number {
   return member.log.lines.filter((line) => line.message === message).length;
 }
 
-/** Compacts the log at all that run: what a member that is down now lacks is gone. */
-export async function proposeMuch(group: TestGroup, prefix: string): Promise<void> {
+/**
+ * Proposes so many commands that all running members compact their logs. A member that is down needs
+ * a snapshot afterwards.
+ */
+export async function proposeMany(group: TestGroup, prefix: string): Promise<void> {
   for (let round = 0; round < 8; round += 1) {
     await group.proposeAll(texts(`${prefix}${round}-`, 25));
-    await group.clock.advance(110); // The state is flushed.
+    await group.clock.advance(110); // Time for a flush.
   }
 }
 
-export async function withoutMember3(seed = 1): Promise<TestGroup> {
-  const group = await TestGroup.start({ ...SMALL, seed });
+/** Starts a group, stops member 3 and compacts the logs of the others. */
+export async function startWithoutMember3(seed = 1): Promise<TestGroup> {
+  const group = await TestGroup.start({ ...SMALL_LIMITS, seed });
   await group.proposeAll(texts("first", 5));
   group.kill(group.member(3));
-  await proposeMuch(group, "a");
+  await proposeMany(group, "a");
   return group;
 }

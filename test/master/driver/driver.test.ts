@@ -6,7 +6,7 @@ import { TestGroup, texts } from "./test-group.ts";
 import { bytesOfText } from "./toy-machine.ts";
 
 describe("a group of drivers", () => {
-  it("elects one leader, which all know", async () => {
+  it("elects one leader, which all members know", async () => {
     const group = await TestGroup.start();
     const leader = await group.leader();
     await group.clock.advance(1_000);
@@ -35,7 +35,7 @@ describe("a group of drivers", () => {
     );
     const indexes = await group.clock.advanceFor(answers, "commands are committed");
     assert.equal(new Set(indexes).size, 200);
-    const history = await group.agree();
+    const history = await group.assertAgreement();
     assert.deepEqual(
       history.filter((text) => text !== ""),
       texts("a", 200),
@@ -56,7 +56,7 @@ describe("a group of drivers", () => {
     await group.stopAll();
   });
 
-  it("writes entries before it applies those that they tell to be committed", async () => {
+  it("writes new entries before it applies the entries that they commit", async () => {
     const group = await TestGroup.start();
     const leader = await group.leader();
     const follower = group.members.find((member) => member !== leader);
@@ -74,29 +74,32 @@ describe("a group of drivers", () => {
     const inTurn = (async () => {
       for (const text of texts("a", 3)) await group.propose(leader, text);
     })();
-    await group.clock.advanceFor(inTurn, "one command after the other is committed");
-    // The entry before each is committed, and is not applied yet.
+    await group.clock.advanceFor(inTurn, "the commands are committed one after the other");
+    // At each write, the previous entry is committed and not applied yet.
     assert.deepEqual(appliedAtWrite, [before, before + 1, before + 2]);
     follower.faults.delay = () => Promise.resolve();
     await group.stopAll();
   });
 
-  it("refuses commands at a follower, and says who leads", async () => {
+  it("refuses commands at a follower and names the leader", async () => {
     const group = await TestGroup.start();
     const leader = await group.leader();
     const follower = group.members.find((member) => member !== leader);
     assert.ok(follower !== undefined);
     const refused = follower.running.propose(bytesOfText("a"));
-    await assert.rejects(group.clock.advanceFor(refused, "it is refused"), (error: unknown) => {
-      assert.ok(hasCode("NOT_LEADER")(error));
-      const { details } = error as { details: Record<string, unknown> };
-      assert.equal(details["leaderAddress"], `${leader.host}:7000`);
-      return true;
-    });
+    await assert.rejects(
+      group.clock.advanceFor(refused, "the command is refused"),
+      (error: unknown) => {
+        assert.ok(hasCode("NOT_LEADER")(error));
+        const { details } = error as { details: Record<string, unknown> };
+        assert.equal(details["leaderAddress"], `${leader.host}:7000`);
+        return true;
+      },
+    );
     await group.stopAll();
   });
 
-  it("bounds what is under way", async () => {
+  it("limits the number and the size of pending commands", async () => {
     const group = await TestGroup.start({ limits: { proposalsMax: 10, proposalBytesMax: 1_000 } });
     const leader = await group.leader();
     const results = texts("a", 30).map((text) => group.propose(leader, text));
@@ -110,7 +113,7 @@ describe("a group of drivers", () => {
     await group.stopAll();
   });
 
-  it("goes on without one member, and brings it up to date when it is back", async () => {
+  it("continues without one member, which catches up after its restart", async () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 20));
     const follower = group.members.find((member) => !group.leaders().includes(member));
@@ -118,17 +121,17 @@ describe("a group of drivers", () => {
     group.kill(follower);
     await group.proposeAll(texts("b", 20));
     await group.startMember(follower);
-    const history = await group.agree();
+    const history = await group.assertAgreement();
     assert.equal(history.filter((text) => text !== "").length, 40);
     await group.stopAll();
   });
 
-  it("keeps everything it has acknowledged when the leader dies, again and again", async () => {
+  it("keeps all acknowledged commands over repeated crashes of the leader", async () => {
     const group = await TestGroup.start({ seed: 5 });
     for (let round = 0; round < 6; round += 1) {
       await group.proposeAll(texts(`r${round}-`, 30));
       const leader = await group.leader();
-      // These are under way when the power goes: any of them may be lost, or not.
+      // These commands are pending at the crash: each of them may be lost or committed.
       const pending = texts(`p${round}-`, 10).map((text) => group.propose(leader, text));
       await group.clock.advance(group.random.integer(4));
       group.kill(leader);
@@ -139,23 +142,23 @@ describe("a group of drivers", () => {
       await group.proposeAll(texts(`s${round}-`, 5));
       await group.startMember(leader);
     }
-    await group.agree();
+    await group.assertAgreement();
     assert.ok(group.acknowledged.size >= 6 * 35);
     await group.stopAll();
   });
 
-  it("comes back from a power cut of all members", async () => {
+  it("recovers from a power failure of all members", async () => {
     const group = await TestGroup.start({ seed: 9 });
     await group.proposeAll(texts("a", 50));
     for (const member of group.members) group.kill(member);
     for (const member of group.members) await group.startMember(member);
     await group.proposeAll(texts("b", 10));
-    const history = await group.agree();
+    const history = await group.assertAgreement();
     assert.equal(history.filter((text) => text !== "").length, 60);
     await group.stopAll();
   });
 
-  it("hands leadership over when the leader is stopped in order", async () => {
+  it("transfers leadership when the leader is stopped gracefully", async () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 5));
     const leader = await group.leader();
@@ -167,12 +170,12 @@ describe("a group of drivers", () => {
     await group.stopAll();
   });
 
-  it("of one member alone commits by itself", async () => {
+  it("commits with a single member", async () => {
     const group = await TestGroup.start({ size: 1 });
     await group.proposeAll(texts("a", 10));
     group.kill(group.member(1));
     await group.startMember(group.member(1));
-    const history = await group.agree();
+    const history = await group.assertAgreement();
     assert.deepEqual(
       history.filter((text) => text !== ""),
       texts("a", 10),
@@ -181,8 +184,8 @@ describe("a group of drivers", () => {
   });
 });
 
-describe("reads", () => {
-  it("show at a follower what was acknowledged before them", async () => {
+describe("linearizable reads", () => {
+  it("show at a follower every command acknowledged before them", async () => {
     const group = await TestGroup.start();
     const leader = await group.leader();
     const follower = group.members.find((member) => member !== leader);
@@ -197,7 +200,7 @@ describe("reads", () => {
     await group.stopAll();
   });
 
-  it("of one turn share one round", async () => {
+  it("share one ReadIndex round within a turn", async () => {
     const group = await TestGroup.start();
     const leader = await group.leader();
     const reads = Promise.all(Array.from({ length: 100 }, () => leader.running.confirmRead(1_000)));
@@ -206,7 +209,7 @@ describe("reads", () => {
     await group.stopAll();
   });
 
-  it("fail at a leader that was cut off, also before it knows", async () => {
+  it("fail at a deposed leader that is cut off from the others", async () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 5));
     const deposed = await group.leader();
@@ -215,38 +218,41 @@ describe("reads", () => {
     const early = deposed.running.confirmRead(3_000);
     const unknown = deposed.running.propose(bytesOfText("lost"));
     const settled = Promise.allSettled([early, unknown]);
-    const [read, command] = await group.clock.advanceFor(settled, "both give up");
+    const [read, command] = await group.clock.advanceFor(settled, "both fail");
     assert.ok(read.status === "rejected" && hasCode("NOT_LEADER")(read.reason));
     assert.ok(command.status === "rejected" && hasCode("COMMIT_UNKNOWN")(command.reason));
     const successor = await group.leader();
     assert.notEqual(successor, deposed);
-    await group.clock.advanceFor(group.propose(successor, "new"), "the others go on");
+    await group.clock.advanceFor(group.propose(successor, "new"), "the other members commit");
     const late = deposed.running.confirmRead(500);
-    await assert.rejects(group.clock.advanceFor(late, "it fails"), (error: unknown) => {
+    await assert.rejects(group.clock.advanceFor(late, "the read fails"), (error: unknown) => {
       const { code } = error as { code: string };
       assert.ok(["NO_LEADER", "NOT_LEADER", "DEADLINE_EXCEEDED"].includes(code), code);
       return true;
     });
     group.network.heal();
-    const history = await group.agree();
+    const history = await group.assertAgreement();
     assert.ok(!history.includes("lost"));
     await group.stopAll();
   });
 
-  it("and waits end at their deadline", async () => {
+  it("fail at their deadline, like waits for an index", async () => {
     const group = await TestGroup.start();
     const leader = await group.leader();
     const far = (leader.running.status().appliedIndex + 100) as LogIndex;
     const wait = leader.running.waitApplied(far, 200);
     const startMs = group.clock.monotonicMs();
-    await assert.rejects(group.clock.advanceFor(wait, "it ends"), hasCode("DEADLINE_EXCEEDED"));
+    await assert.rejects(
+      group.clock.advanceFor(wait, "the wait ends"),
+      hasCode("DEADLINE_EXCEEDED"),
+    );
     assert.ok(group.clock.monotonicMs() - startMs <= 300);
     await group.stopAll();
   });
 });
 
 describe("a stall of the event loop", () => {
-  it("is noticed and told, and starts no election by itself", async () => {
+  it("is detected and reported, and starts no election", async () => {
     const group = await TestGroup.start();
     const leader = await group.leader();
     await group.clock.advance(500);

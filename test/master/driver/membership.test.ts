@@ -5,9 +5,9 @@ import type { MemberId } from "../../../shared/base/ids.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 import { addressOf, TestGroup, type TestMember, texts } from "./test-group.ts";
 
-const NOTHING = { add: [], promote: [], remove: [] };
+const NO_CHANGE = { add: [], promote: [], remove: [] };
 
-/** Proposes all the time, one command after the other, to whoever leads. */
+/** Proposes commands to the current leader, one after the other, until `end`. */
 class Load {
   readonly #group: TestGroup;
   readonly #done: Promise<void>;
@@ -19,7 +19,7 @@ class Load {
     this.#done = this.#run();
   }
 
-  /** Resolves when it has ended; some commands must have been acknowledged since `begin`. */
+  /** Resolves when the last command is settled. */
   async end(): Promise<void> {
     this.#isOver = true;
     await this.#group.clock.advanceFor(this.#done, "the load ends");
@@ -29,7 +29,7 @@ class Load {
     while (!this.#isOver) {
       const [leader] = this.#group.leaders();
       this.#count += 1;
-      // Whatever becomes of it: what is acknowledged is remembered by the group.
+      // A command may fail. The group records the acknowledged ones.
       if (leader !== undefined) {
         await this.#group.propose(leader, `load ${this.#count}`).catch(() => {});
       }
@@ -38,7 +38,7 @@ class Load {
   }
 }
 
-/** Two new members that follow and have no vote yet. */
+/** Adds two members that have caught up and are learners. */
 async function twoLearners(group: TestGroup): Promise<[TestMember, TestMember]> {
   const newcomers: [TestMember, TestMember] = [await group.join(), await group.join()];
   await group.change({ add: newcomers.map(addressOf) });
@@ -46,43 +46,44 @@ async function twoLearners(group: TestGroup): Promise<[TestMember, TestMember]> 
   return newcomers;
 }
 
+/** Removes the data directory and the stores of a member. */
 async function wipe(member: TestMember): Promise<void> {
   member.wipe();
   for (const name of await member.stores.list()) await member.stores.remove(name);
 }
 
-describe("a member that is added", () => {
-  it("waits and says so, gets the state and the log under load, and then votes", async () => {
+describe("adding a member", () => {
+  it("sends it the state and the log under load, and then gives it a vote", async () => {
     const group = await TestGroup.start({ seed: 11 });
     await group.proposeAll(texts("a", 50));
     const fourth = await group.join();
     await group.clock.advance(3_000);
     assert.equal(fourth.running.status().memberPhase, "joining");
-    assert.equal(fourth.running.status().term, 0, "it stands for no election");
+    assert.equal(fourth.running.status().term, 0, "it does not start an election");
     const load = new Load(group);
     await group.addVoter(fourth);
     await group.clock.advance(200);
     await load.end();
     assert.equal(fourth.running.status().memberPhase, "member");
     assert.deepEqual(group.votersAt(await group.leader()), [1, 2, 3, 4]);
-    await group.agree();
-    // Its vote counts: of four, three are a majority, and it is the third.
+    await group.assertAgreement();
+    // Its vote counts: three of four voters are a majority, and member 4 is the third.
     await group.stop(group.member(1));
     await group.proposeAll(texts("b", 5));
     await group.stop(group.member(2));
     await group.clock.advance(10_000);
-    assert.equal(group.leaders().length, 0, "two of four are no majority");
+    assert.equal(group.leaders().length, 0, "two of four voters are no majority");
     await group.stopAll();
   });
 
-  it("is known to all with its address, also after they all start again", async () => {
+  it("gives all members its address, also after all of them restart", async () => {
     const group = await TestGroup.start({ seed: 12 });
     const fourth = await group.join();
     await group.addVoter(fourth);
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
     for (const member of group.members) await group.startMember(member);
-    await group.agree();
+    await group.assertAgreement();
     const masters = ["m1:7000", "m2:7000", "m3:7000", "m4:7000"];
     for (const member of group.members) {
       assert.deepEqual(member.running.status().masters, masters);
@@ -93,7 +94,7 @@ describe("a member that is added", () => {
     await group.stopAll();
   });
 
-  it("can itself bring another one in, although its log does not begin with the first entry", async () => {
+  it("works at a leader whose log does not begin with the first entry", async () => {
     const group = await TestGroup.start({ size: 1, seed: 13 });
     await group.proposeAll(texts("a", 20));
     const second = await group.join();
@@ -104,17 +105,17 @@ describe("a member that is added", () => {
     await group.addVoter(third);
     await group.proposeAll(texts("b", 5));
     assert.deepEqual(group.votersAt(await group.leader()), [2, 3]);
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 
-  it("is refused while it cannot be reached, is another one, or would found a cluster", async () => {
+  it("refuses a member that is unreachable, known already or another one", async () => {
     const group = await TestGroup.start({ seed: 14 });
     const leader = await group.leader();
     const ask = (id: number, address: string) =>
       group.clock.advanceFor(
-        leader.running.changeMembers({ ...NOTHING, add: [{ id: id as MemberId, address }] }),
-        "it is refused",
+        leader.running.changeMembers({ ...NO_CHANGE, add: [{ id: id as MemberId, address }] }),
+        "the change is refused",
       );
     await assert.rejects(ask(4, "nowhere:7000"), hasCode("MEMBER_UNREACHABLE"));
     await assert.rejects(ask(3, "elsewhere:7000"), hasCode("ALREADY_EXISTS"));
@@ -124,7 +125,7 @@ describe("a member that is added", () => {
     await group.stopAll();
   });
 
-  it("gets no vote before it has the log", async () => {
+  it("refuses a vote to a member that has not caught up", async () => {
     const group = await TestGroup.start({ seed: 15 });
     await group.proposeAll(texts("a", 10));
     const fourth = await group.join();
@@ -132,18 +133,21 @@ describe("a member that is added", () => {
     await group.change({ add: [addressOf(fourth)] });
     group.network.cut(leader.host, fourth.host);
     await group.clock.advance(2_000);
-    const early = leader.running.changeMembers({ ...NOTHING, promote: [fourth.id] });
-    await assert.rejects(group.clock.advanceFor(early, "it is refused"), hasCode("MEMBER_BEHIND"));
+    const early = leader.running.changeMembers({ ...NO_CHANGE, promote: [fourth.id] });
+    await assert.rejects(
+      group.clock.advanceFor(early, "the change is refused"),
+      hasCode("MEMBER_BEHIND"),
+    );
     group.network.heal();
     await group.catchUp(fourth);
     await group.change({ promote: [fourth.id] });
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 });
 
-describe("a member that is removed", () => {
-  it("counts no more, and hears so when it comes again", async () => {
+describe("removing a member", () => {
+  it("reports the removal to the removed member, also after its restart", async () => {
     const group = await TestGroup.start({ seed: 21 });
     const leader = await group.leader();
     const other = group.members.find((member) => member !== leader) as TestMember;
@@ -162,11 +166,11 @@ describe("a member that is removed", () => {
     await group.clock.advance(2_000);
     assert.equal(other.running.status().memberPhase, "removed");
     await group.proposeAll(texts("b", 5));
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 
-  it("hands over first if it leads, so that nobody waits for an election", async () => {
+  it("transfers leadership first if the leader is removed", async () => {
     const group = await TestGroup.start({ seed: 22 });
     await group.proposeAll(texts("a", 10));
     const old = await group.leader();
@@ -177,13 +181,16 @@ describe("a member that is removed", () => {
     await load.end();
     const successor = await group.leader();
     assert.notEqual(successor, old);
-    assert.ok(tookMs < 500, `the leader was removed after ${tookMs} ms: less than a timeout`);
+    assert.ok(
+      tookMs < 500,
+      `the leader was removed after ${tookMs} ms: expected less than an election timeout`,
+    );
     assert.ok(!group.votersAt(successor).includes(old.id));
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 
-  it("may be gone for good at once: those that stay cannot forget it, not even in a power cut", async () => {
+  it("survives a power failure of all remaining members", async () => {
     for (const seed of [24, 25, 26]) {
       const group = await TestGroup.start({ seed });
       const leader = await group.leader();
@@ -192,7 +199,7 @@ describe("a member that is removed", () => {
       const [promote, remove] = [newcomers, leaving].map((all) => all.map(({ id }) => id));
       await group.change({ promote: promote ?? [], remove: remove ?? [] });
       for (const member of group.members) group.kill(member);
-      // Of the new voters, the leader and the two newcomers, the leader stays away.
+      // The new voters are the leader and the two new members. The leader stays down.
       for (const member of newcomers) await group.startMember(member);
       await group.proposeAll(texts("b", 5));
       assert.deepEqual(group.votersAt(await group.leader()), [leader.id, ...(promote ?? [])]);
@@ -200,7 +207,7 @@ describe("a member that is removed", () => {
     }
   });
 
-  it("is not removed while it leads and nobody can take over", async () => {
+  it("refuses to remove the leader while no successor is available", async () => {
     const group = await TestGroup.start({ seed: 27 });
     const leader = await group.leader();
     const [other, silent] = group.members.filter((each) => each !== leader) as [
@@ -212,9 +219,12 @@ describe("a member that is removed", () => {
     const remove = [leader.id, other.id];
     group.kill(silent);
     await group.clock.advance(2_000);
-    const ask = leader.running.changeMembers({ ...NOTHING, promote, remove });
-    await assert.rejects(group.clock.advanceFor(ask, "it is refused"), hasCode("MEMBER_BEHIND"));
-    // What `ashlar master add --replace` does then.
+    const ask = leader.running.changeMembers({ ...NO_CHANGE, promote, remove });
+    await assert.rejects(
+      group.clock.advanceFor(ask, "the change is refused"),
+      hasCode("MEMBER_BEHIND"),
+    );
+    // `ashlar master add --replace` then does the following steps.
     await group.change({ promote });
     await group.transfer(newcomers[0]);
     await group.change({ remove });
@@ -224,7 +234,7 @@ describe("a member that is removed", () => {
     await group.stopAll();
   });
 
-  it("is refused if it is the last one, unknown, or needed by those that are left", async () => {
+  it("refuses the last voter, an unknown member, and one that the majority needs", async () => {
     const group = await TestGroup.start({ seed: 23 });
     const leader = await group.leader();
     const [first, second] = group.members.filter((member) => member !== leader) as [
@@ -233,8 +243,8 @@ describe("a member that is removed", () => {
     ];
     const remove = (...ids: number[]) =>
       group.clock.advanceFor(
-        leader.running.changeMembers({ ...NOTHING, remove: ids as MemberId[] }),
-        "it is refused",
+        leader.running.changeMembers({ ...NO_CHANGE, remove: ids as MemberId[] }),
+        "the change is refused",
       );
     await assert.rejects(remove(1, 2, 3), hasCode("MAJORITY_AT_RISK"));
     await assert.rejects(remove(7), hasCode("MEMBER_UNKNOWN"));
@@ -244,13 +254,13 @@ describe("a member that is removed", () => {
     await assert.rejects(remove(second.id), hasCode("MAJORITY_AT_RISK"));
     await group.change({ remove: [first.id] });
     await group.proposeAll(texts("b", 5));
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 });
 
-describe("several changes", () => {
-  it("at once go through a joint configuration, under load", async () => {
+describe("several membership changes", () => {
+  it("go through a joint configuration in one entry, under load", async () => {
     const group = await TestGroup.start({ seed: 31 });
     await group.proposeAll(texts("a", 20));
     const joined = [await group.join(), await group.join()];
@@ -266,16 +276,16 @@ describe("several changes", () => {
       voters,
       [1, 2, 3, 4, 5].filter((id) => id !== leaving.id),
     );
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 
-  it("asked for at the same time are taken one after the other", async () => {
+  it("are refused while another change is in progress", async () => {
     const group = await TestGroup.start({ seed: 32 });
     const joined = [await group.join(), await group.join()];
     const leader = await group.leader();
     const asked = joined.map((member) =>
-      leader.running.changeMembers({ ...NOTHING, add: [addressOf(member)] }),
+      leader.running.changeMembers({ ...NO_CHANGE, add: [addressOf(member)] }),
     );
     const results = await group.clock.advanceFor(Promise.allSettled(asked), "both are answered");
     assert.equal(results.filter((each) => each.status === "fulfilled").length, 1);
@@ -285,7 +295,7 @@ describe("several changes", () => {
   });
 
   for (const delayMs of [0, 2, 3, 4, 5, 8]) {
-    it(`are finished by the next leader if the power goes ${delayMs} ms into a joint one`, async () => {
+    it(`are completed or dropped as a whole if the leader crashes after ${delayMs} ms`, async () => {
       const group = await TestGroup.start({ seed: 40 + delayMs });
       await group.proposeAll(texts("a", 10));
       const fourth = await group.join();
@@ -294,14 +304,14 @@ describe("several changes", () => {
       const leader = await group.leader();
       const leaving = group.members.find(({ id }) => id <= 3 && id !== leader.id) as TestMember;
       const load = new Load(group);
-      const change = { ...NOTHING, promote: [fourth.id], remove: [leaving.id] };
+      const change = { ...NO_CHANGE, promote: [fourth.id], remove: [leaving.id] };
       const cut = leader.running.changeMembers(change).then(
         () => "done",
         (error: unknown) => error,
       );
       await group.clock.advance(delayMs);
       group.kill(leader);
-      const outcome = await group.clock.advanceFor(cut, "the caller is told");
+      const outcome = await group.clock.advanceFor(cut, "the request is answered");
       if (outcome !== "done") assert.ok(hasCode("COMMIT_UNKNOWN")(outcome));
       await group.startMember(leader);
       await group.clock.advance(3_000);
@@ -311,17 +321,17 @@ describe("several changes", () => {
       const voters = group.votersAt(now);
       const isChanged = voters.includes(fourth.id);
       const expected = [1, 2, 3, 4].filter((id) => id !== (isChanged ? leaving.id : fourth.id));
-      assert.deepEqual(voters, expected, "all of the change, or nothing");
-      if (outcome === "done") assert.ok(isChanged, "what was acknowledged holds");
+      assert.deepEqual(voters, expected, "the change is applied as a whole or not at all");
+      if (outcome === "done") assert.ok(isChanged, "an acknowledged change is kept");
       await group.proposeAll(texts("b", 5));
-      await group.agree();
+      await group.assertAgreement();
       await group.stopAll();
     });
   }
 });
 
-describe("a member that lost its directory", () => {
-  it("is taken back once it was removed and added again", async () => {
+describe("a member that lost its data directory", () => {
+  it("is accepted again after it was removed and added", async () => {
     const group = await TestGroup.start({ seed: 51 });
     await group.proposeAll(texts("a", 30));
     const leader = await group.leader();
@@ -331,25 +341,25 @@ describe("a member that lost its directory", () => {
     lost.isRejoining = true;
     await group.startMember(lost);
     await group.clock.advance(3_000);
-    assert.equal(lost.running.status().lastIndex, 0, "nobody talks to it");
+    assert.equal(lost.running.status().lastIndex, 0, "no peer sends it entries");
     const load = new Load(group);
     await group.change({ remove: [lost.id] });
     await group.addVoter(lost);
     await load.end();
     assert.deepEqual(group.votersAt(await group.leader()), [1, 2, 3]);
-    await group.agree();
-    // Its vote counts again, with its new incarnation and after a restart of the others.
+    await group.assertAgreement();
+    // Its vote counts with its new incarnation, also after a restart of the others.
     const other = group.members.find((member) => ![leader, lost].includes(member)) as TestMember;
     group.kill(other);
     group.kill(leader);
     await group.startMember(other);
     await group.proposeAll(texts("b", 5));
     await group.startMember(leader);
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 
-  it("is refused with its old directory after it was added again with a new one", async () => {
+  it("is refused with its old data directory after it was added with a new one", async () => {
     const group = await TestGroup.start({ seed: 52 });
     await group.proposeAll(texts("a", 10));
     const leader = await group.leader();
@@ -361,9 +371,9 @@ describe("a member that lost its directory", () => {
     await group.startMember(twice);
     await group.change({ remove: [twice.id] });
     await group.addVoter(twice);
-    await group.agree();
+    await group.assertAgreement();
     await group.stop(twice);
-    // Somebody mounts the old disk again.
+    // The operator mounts the old disk again.
     twice.disk = oldDisk;
     for (const name of await twice.stores.list()) await twice.stores.remove(name);
     await group.startMember(twice);
@@ -373,8 +383,8 @@ describe("a member that lost its directory", () => {
       .some((member) =>
         member.log.lines.some((line) => isAshlarError(line.fields["error"], "WRONG_IDENTITY")),
       );
-    assert.ok(refused, "the others say whom they refuse");
-    // With the third one away its vote would be needed, and must not count.
+    assert.ok(refused, "the other members log the refusal");
+    // Without the third member its vote would be needed for a majority. It must not count.
     const third = group.members.find((member) => ![leader, twice].includes(member)) as TestMember;
     await group.stop(third);
     await group.clock.advance(10_000);
@@ -383,8 +393,8 @@ describe("a member that lost its directory", () => {
   });
 });
 
-describe("a transfer", () => {
-  it("moves leadership to the one that was asked for, again and again, under load", async () => {
+describe("a leadership transfer", () => {
+  it("makes the requested member the leader, repeatedly and under load", async () => {
     const group = await TestGroup.start({ seed: 61 });
     const load = new Load(group);
     for (const id of [1, 2, 3, 1, 3, 2]) {
@@ -393,12 +403,12 @@ describe("a transfer", () => {
       await group.clock.advance(100);
     }
     await load.end();
-    await group.agree();
+    await group.assertAgreement();
     assert.ok(group.acknowledged.size > 20);
     await group.stopAll();
   });
 
-  it("to a member that is away, has no vote or is unknown is refused", async () => {
+  it("is refused to a member that is down, has no vote or is unknown", async () => {
     const group = await TestGroup.start({ seed: 62 });
     const fourth = await group.join();
     await group.change({ add: [addressOf(fourth)] });
@@ -409,7 +419,7 @@ describe("a transfer", () => {
     const transfer = (id: number) =>
       group.clock.advanceFor(
         leader.running.transferLeadership(id as MemberId),
-        "it is refused or done",
+        "the transfer is refused or done",
       );
     await assert.rejects(transfer(away.id), hasCode("MEMBER_BEHIND"));
     await assert.rejects(transfer(fourth.id), hasCode("INVALID_ARGUMENT"));

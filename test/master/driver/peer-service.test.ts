@@ -12,13 +12,14 @@ import { hasCode } from "../../support/wire-fixture.ts";
 const CLUSTER = "d".repeat(32) as ClusterId;
 const [OWN, PEER] = [1, 2] as MemberId[] as [MemberId, MemberId];
 
-describe("the messages of a peer", () => {
-  it("give their memory back, also when another incarnation of it counts meanwhile", async () => {
+describe("the message stream of a peer", () => {
+  it("releases a received body also if the incarnation is refused meanwhile", async () => {
     let isOpened = false;
     const incarnations = {
       isCurrent: () => false,
       check: async () => {
-        if (isOpened) throw new AshlarError("WRONG_IDENTITY", "Cannot take member 2 back");
+        if (isOpened)
+          throw new AshlarError("WRONG_IDENTITY", "Cannot accept this incarnation of member 2");
         isOpened = true;
       },
     };

@@ -1,75 +1,77 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { proposeMuch, warnings, withoutMember3 } from "./compacted-group.ts";
+import { countLogLines, proposeMany, startWithoutMember3 } from "./compacted-group.ts";
 import { type TestGroup, type TestMember, texts } from "./test-group.ts";
 
-/** More than what a stream may have under way. */
+/** Commands whose state is larger than the window of a stream. */
 const LARGE = texts("large", 45).map((text) => `${text} ${"x".repeat(200_000)}`);
 
-interface Cut {
+interface InterruptedTransfer {
   readonly group: TestGroup;
-  /** Without most of the state, and behind cut cables. */
+  /** The receiver: it has a part of the snapshot and is cut off from the others. */
   readonly member: TestMember;
-  /** Entries that had come. */
-  readonly cameCount: number;
+  /** Number of rows that the receiver has. */
+  readonly receivedCount: number;
 }
 
-async function cutInTransfer(): Promise<Cut> {
-  const group = await withoutMember3();
+/** Cuts the network during a snapshot transfer and waits until both sides have abandoned it. */
+async function interruptTransfer(): Promise<InterruptedTransfer> {
+  const group = await startWithoutMember3();
   await group.proposeAll(LARGE);
   await group.clock.advance(110);
   const member = group.member(3);
-  let cameCount = 0;
+  let receivedCount = 0;
   member.faults.commit = async (name, changes) => {
     await group.clock.sleep(5);
-    if (name === "state-2") cameCount += changes.length;
+    if (name === "state-2") receivedCount += changes.length;
   };
   await group.startMember(member);
-  await group.clock.advanceUntil(() => cameCount > 130, "some of it has come");
+  await group.clock.advanceUntil(() => receivedCount > 130, "the receiver has some rows");
   for (const other of [1, 2]) group.network.cut(member.host, group.member(other).host);
-  await group.clock.advance(20_000); // What is on the wire goes into the store; both ends give up.
-  return { group, member, cameCount };
+  // The receiver stores the bytes in flight, and both sides abandon the transfer.
+  await group.clock.advance(20_000);
+  return { group, member, receivedCount };
 }
 
 function skippedCounts(member: TestMember): unknown[] {
-  const begun = member.log.lines.filter((line) => line.message === "Receiving a snapshot");
-  return begun.map((line) => line.fields["skippedCount"]);
+  const started = member.log.lines.filter((line) => line.message === "Receiving a snapshot");
+  return started.map((line) => line.fields["skippedCount"]);
 }
 
-async function heal({ group, member }: Cut): Promise<void> {
+async function heal({ group, member }: InterruptedTransfer): Promise<void> {
   group.network.heal();
-  const isInPlace = (): boolean => warnings(member, "Installed a snapshot") > 0;
-  await group.clock.advanceUntil(isInPlace, "the snapshot is in place");
-  await group.agree();
+  const isInstalled = (): boolean => countLogLines(member, "Installed a snapshot") > 0;
+  await group.clock.advanceUntil(isInstalled, "the snapshot is installed");
+  await group.assertAgreement();
   await group.stopAll();
 }
 
-describe("a snapshot whose transfer broke off", () => {
-  it("goes on where it was, also when the leader's state is another one by then", async () => {
-    const cut = await cutInTransfer();
-    const { group, member, cameCount } = cut;
-    await proposeMuch(group, "b");
-    await heal(cut);
-    assert.deepEqual(skippedCounts(member), [0, cameCount]);
+describe("an interrupted snapshot transfer", () => {
+  it("is resumed, also if the state of the leader has changed meanwhile", async () => {
+    const interrupted = await interruptTransfer();
+    const { group, member, receivedCount } = interrupted;
+    await proposeMany(group, "b");
+    await heal(interrupted);
+    assert.deepEqual(skippedCounts(member), [0, receivedCount]);
     assert.deepEqual(await member.stores.list(), ["state-2"]);
   });
 
-  it("begins anew when what had come is not kept any more", async () => {
-    const cut = await cutInTransfer();
-    const { group, member } = cut;
+  it("starts again when the received rows have expired", async () => {
+    const interrupted = await interruptTransfer();
+    const { group, member } = interrupted;
     await group.clock.advance(120_000);
     assert.deepEqual(await member.stores.list(), ["state-1"]);
-    await heal(cut);
+    await heal(interrupted);
     assert.deepEqual(skippedCounts(member), [0, 0]);
     assert.deepEqual(await member.stores.list(), ["state-3"]);
   });
 
-  it("begins anew when the receiver was restarted", async () => {
-    const cut = await cutInTransfer();
-    const { group, member } = cut;
+  it("starts again when the receiver was restarted", async () => {
+    const interrupted = await interruptTransfer();
+    const { group, member } = interrupted;
     await group.stop(member);
     await group.startMember(member);
-    await heal(cut);
+    await heal(interrupted);
     assert.deepEqual(skippedCounts(member), [0, 0]);
     assert.equal((await member.stores.list()).length, 1);
   });

@@ -12,34 +12,39 @@ import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
 import { encodePairs } from "../../../shared/protocol/pairs.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 import { BOOTSTRAP, hasher, START_MS } from "../namespace/harness.ts";
-import { proposeMuch, SMALL, warnings, withoutMember3 } from "./compacted-group.ts";
+import {
+  countLogLines,
+  proposeMany,
+  SMALL_LIMITS,
+  startWithoutMember3,
+} from "./compacted-group.ts";
 import { TestGroup, type TestMember, texts } from "./test-group.ts";
 import { bytesOfText, DAMAGED_META } from "./toy-machine.ts";
 
 describe("a member that was down while the log was compacted", () => {
-  it("gets the state, and then the log behind it", async () => {
-    const group = await withoutMember3();
+  it("receives the state, and then the log after it", async () => {
+    const group = await startWithoutMember3();
     const member = group.member(3);
     await group.startMember(member);
-    const history = await group.agree();
+    const history = await group.assertAgreement();
     assert.equal(history.filter((text) => text !== "").length, 205);
-    assert.equal(warnings(member, "Installed a snapshot"), 1);
+    assert.equal(countLogLines(member, "Installed a snapshot"), 1);
     assert.deepEqual(await member.stores.list(), ["state-2"]);
     await group.proposeAll(texts("b", 10));
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
     await group.startMember(member);
     await group.startMember(group.member(1));
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 
-  it("does not keep the others from working while it does not answer", async () => {
-    const group = await withoutMember3();
+  it("does not block the others while it does not answer", async () => {
+    const group = await startWithoutMember3();
     const member = group.member(3);
     await group.startMember(member);
     await group.clock.advanceUntil(
-      () => warnings(member, "Receiving a snapshot") > 0,
+      () => countLogLines(member, "Receiving a snapshot") > 0,
       "the snapshot begins",
     );
     for (const other of group.members)
@@ -49,19 +54,19 @@ describe("a member that was down while the log was compacted", () => {
     await group.proposeAll(texts("c", 50));
     group.network.heal();
     await group.clock.advance(5_000);
-    await group.agree();
+    await group.assertAgreement();
     assert.ok(member.machine.appliedIndex > 200);
     await group.stopAll();
   });
 
-  it("may lose power at any moment of it", async () => {
-    let halfWayCount = 0;
+  it("survives a power failure at any time of the snapshot", async () => {
+    let resetCount = 0;
     for (let seed = 1; seed <= 24; seed += 1) {
-      const group = await withoutMember3(seed);
+      const group = await startWithoutMember3(seed);
       const member = group.member(3);
       await group.startMember(member);
-      // From here on every call of disk and store takes a millisecond. Half of the power cuts come
-      // while the parts are received, half while the state is being put in place.
+      // From here on each call of the disk and of the store takes a millisecond. Half of the power
+      // failures happen while the parts are received, half during the installation.
       let isSwitching = false;
       member.faults.delay = () => group.clock.sleep(1);
       member.faults.commit = () => group.clock.sleep(1);
@@ -70,10 +75,10 @@ describe("a member that was down while the log was compacted", () => {
         return null;
       };
       if (seed % 2 === 0) {
-        await group.clock.advanceUntil(() => isSwitching, "the state is switched");
+        await group.clock.advanceUntil(() => isSwitching, "the switch of the state begins");
         await group.clock.advance(seed / 2 - 1);
       } else {
-        const isReceiving = (): boolean => warnings(member, "Receiving a snapshot") > 0;
+        const isReceiving = (): boolean => countLogLines(member, "Receiving a snapshot") > 0;
         await group.clock.advanceUntil(isReceiving, "the snapshot begins");
         await group.clock.advance(seed);
       }
@@ -81,22 +86,22 @@ describe("a member that was down while the log was compacted", () => {
       member.faults.delay = () => Promise.resolve();
       member.faults.commit = async () => {};
       await group.startMember(member);
-      halfWayCount += warnings(member, "Resetting the log to the state, which is ahead of it");
-      await group.agree();
+      resetCount += countLogLines(member, "Resetting the log to the state, which is ahead of it");
+      await group.assertAgreement();
       await group.proposeAll(texts("b", 5));
-      await group.agree();
-      assert.equal((await member.stores.list()).length, 1, "leftovers are removed");
+      await group.assertAgreement();
+      assert.equal((await member.stores.list()).length, 1, "unused stores are removed");
       await group.stopAll();
     }
-    assert.ok(halfWayCount > 0, "some power cuts fell between the state and the log");
+    assert.ok(resetCount > 0, "some power failures happened between the state and the log");
   });
 
-  it("may lose the leader that sends it", async () => {
-    const group = await withoutMember3();
+  it("receives the snapshot although the sending leader crashes", async () => {
+    const group = await startWithoutMember3();
     const member = group.member(3);
     await group.startMember(member);
     await group.clock.advanceUntil(
-      () => warnings(member, "Receiving a snapshot") > 0,
+      () => countLogLines(member, "Receiving a snapshot") > 0,
       "the snapshot begins",
     );
     const leader = await group.leader();
@@ -104,13 +109,13 @@ describe("a member that was down while the log was compacted", () => {
     await group.clock.advance(2_000);
     await group.startMember(leader);
     await group.clock.advance(5_000);
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 });
 
-describe("a state that is lost", () => {
-  it("is rebuilt from the log while that has everything", async () => {
+describe("a lost state", () => {
+  it("is rebuilt from a log that has all entries", async () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 30));
     await group.clock.advance(2_000);
@@ -120,14 +125,14 @@ describe("a state that is lost", () => {
     await store.commit([DAMAGED_META]);
     await store.close();
     await group.startMember(member);
-    await group.agree();
+    await group.assertAgreement();
     assert.equal(member.machine.history().filter((text) => text !== "").length, 30);
     await group.stopAll();
   });
 
-  it("is fetched from a peer when the log begins later, before the member takes part", async () => {
-    const group = await TestGroup.start(SMALL);
-    await proposeMuch(group, "a");
+  it("is fetched from a peer if the log was compacted, before the member opens", async () => {
+    const group = await TestGroup.start(SMALL_LIMITS);
+    await proposeMany(group, "a");
     const member = group.member(2);
     await group.stop(member);
     const [name] = await member.stores.list();
@@ -137,15 +142,15 @@ describe("a state that is lost", () => {
     await store.close();
     await group.proposeAll(texts("b", 10));
     await group.startMember(member);
-    assert.equal(warnings(member, "Fetched the state from a peer"), 1);
-    await group.agree();
+    assert.equal(countLogLines(member, "Fetched the state from a peer"), 1);
+    await group.assertAgreement();
     assert.equal(member.machine.history().filter((text) => text !== "").length, 210);
     await group.stopAll();
   });
 
-  it("keeps the member away until a peer has one", async () => {
-    const group = await TestGroup.start(SMALL);
-    await proposeMuch(group, "a");
+  it("delays the start of the member until a peer can send one", async () => {
+    const group = await TestGroup.start(SMALL_LIMITS);
+    await proposeMany(group, "a");
     const member = group.member(2);
     await group.stop(member);
     for (const name of await member.stores.list()) await member.stores.remove(name);
@@ -162,13 +167,13 @@ describe("a state that is lost", () => {
     assert.equal(isOpen, false);
     await group.startMember(group.member(1));
     await group.clock.advanceFor(opening, "the state is fetched");
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 
-  it("leaves no connection behind where there is no room for it", async () => {
-    const group = await TestGroup.start(SMALL);
-    await proposeMuch(group, "a");
+  it("closes the connection to the peer if the local disk is full", async () => {
+    const group = await TestGroup.start(SMALL_LIMITS);
+    await proposeMany(group, "a");
     const member = group.member(2);
     await group.stop(member);
     for (const name of await member.stores.list()) await member.stores.remove(name);
@@ -177,14 +182,15 @@ describe("a state that is lost", () => {
     let openedCount = 0;
     stores.open = async (name) => {
       openedCount += 1;
-      if (openedCount > 1) throw new AshlarError("NO_SPACE", "Cannot open a store: no room");
+      if (openedCount > 1)
+        throw new AshlarError("NO_SPACE", "Cannot open a store: the disk is full");
       return open(name);
     };
     const connections = (): number =>
       [1, 3].reduce((sum, id) => sum + (group.member(id).server?.connectionCount ?? 0), 0);
     await group.clock.advance(10_000);
     const before = connections();
-    const opening = group.clock.advanceFor(group.open(member), "the member gives up");
+    const opening = group.clock.advanceFor(group.open(member), "the start fails");
     await assert.rejects(opening, hasCode("NO_SPACE"));
     await group.clock.advance(10_000);
     assert.equal(connections(), before);
@@ -192,8 +198,8 @@ describe("a state that is lost", () => {
   });
 });
 
-describe("a disk that fails under a member", () => {
-  it("stops the member when a log write fails, and the others go on", async () => {
+describe("a failing disk of a member", () => {
+  it("halts the member when a log write fails, and the others continue", async () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 10));
     const leader = await group.leader();
@@ -204,7 +210,7 @@ describe("a disk that fails under a member", () => {
     assert.equal(leader.fatal?.code, "DISK_FAILED");
     assert.equal(leader.running.status().role, "follower");
     const rejected = leader.running.propose(new Uint8Array(1));
-    // Others may answer: with the disk's own error its callers would not ask them.
+    // UNAVAILABLE makes the caller retry at another member. DISK_FAILED would not.
     await assert.rejects(rejected, hasCode("UNAVAILABLE"));
     await assert.rejects(leader.running.confirmRead(1_000), hasCode("UNAVAILABLE"));
     const dead = leader;
@@ -214,17 +220,17 @@ describe("a disk that fails under a member", () => {
     assert.notEqual(next, dead);
     await group.proposeAll(texts("b", 10));
     await group.startMember(dead);
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 
-  it("makes a leader whose log is full step out, and keeps it readable", async () => {
+  it("halts a leader whose log is full, which still serves stale reads", async () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 10));
     const leader = await group.leader();
     leader.faults.disk = ({ kind, path }) =>
       kind === "write" && path.startsWith("log/") ? "ENOSPC" : null;
-    // A disk that is full shows when the log grows.
+    // Only growth of the log notices the full disk.
     const lost = group.propose(leader, `lost ${"x".repeat(600_000)}`);
     await assert.rejects(group.clock.advanceFor(lost, "it fails"), hasCode("COMMIT_UNKNOWN"));
     assert.equal(leader.fatal, null);
@@ -239,15 +245,15 @@ describe("a disk that fails under a member", () => {
     group.kill(leader);
     await group.startMember(leader);
     await group.proposeAll(texts("b", 10));
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 
-  it("makes a leader whose state has no room hand over, and take part as before", async () => {
+  it("makes a leader whose state disk is full transfer leadership and stay a member", async () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 10));
     const leader = await group.leader();
-    leader.faults.commit = () => Promise.reject(new AshlarError("NO_SPACE", "Full"));
+    leader.faults.commit = () => Promise.reject(new AshlarError("NO_SPACE", "The disk is full"));
     await group.clock.advanceUntil(
       () => group.leaders().some((each) => each !== leader),
       "another member leads",
@@ -255,28 +261,28 @@ describe("a disk that fails under a member", () => {
     await group.proposeAll(texts("b", 10));
     leader.faults.commit = async () => {};
     await group.clock.advance(2_500);
-    await group.agree();
+    await group.assertAgreement();
     assert.equal(leader.fatal, null);
     await group.stopAll();
   });
 
-  it("makes a leader whose state has no room refuse commands until it has", async () => {
+  it("makes a single leader whose state disk is full refuse commands until it has space", async () => {
     const group = await TestGroup.start({ size: 1 });
     const member = group.member(1);
     await group.proposeAll(texts("a", 10));
-    member.faults.commit = () => Promise.reject(new AshlarError("NO_SPACE", "Full"));
+    member.faults.commit = () => Promise.reject(new AshlarError("NO_SPACE", "The disk is full"));
     await group.clock.advance(2_500);
     await assert.rejects(member.running.propose(new Uint8Array(1)), hasCode("NO_SPACE"));
     member.faults.commit = async () => {};
     await group.clock.advance(2_500);
     await group.proposeAll(texts("b", 10));
-    await group.agree();
+    await group.assertAgreement();
     await group.stopAll();
   });
 });
 
-describe("a member that comes back with an empty directory", () => {
-  it("is refused by its peers, which still know it as it was", async () => {
+describe("a member that restarts with an empty data directory", () => {
+  it("is refused by its peers, which have recorded its incarnation", async () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 10));
     const member = group.member(2);
@@ -292,7 +298,7 @@ describe("a member that comes back with an empty directory", () => {
     );
     assert.ok(refusals.length >= 2);
     assert.ok(hasCode("WRONG_IDENTITY")(refusals[0]?.fields["error"]));
-    // One of the two others is down: with the vote of the empty member there would be a majority.
+    // One of the two others is down. With the vote of the empty member there would be a majority.
     await group.stop(group.member(1));
     await group.clock.advance(10_000);
     assert.equal(group.leaders().length, 0);
@@ -300,29 +306,29 @@ describe("a member that comes back with an empty directory", () => {
   });
 });
 
-/** Namespaces for states; member 3 is down and lacks what is compacted. */
-class RottenGroup {
-  /** The stores that were opened, those of members 1 to 3 first. */
+/** A group with namespaces as states. Member 3 is down and needs a snapshot. */
+class CorruptGroup {
+  /** The opened stores. The first three belong to members 1 to 3. */
   readonly stores: OrderedStore[] = [];
   readonly group = new TestGroup({
-    ...SMALL,
+    ...SMALL_LIMITS,
     openStateMachine: (store) => {
       this.stores.push(store);
       return Namespace.open({ store, hasher });
     },
   });
 
-  static async make(): Promise<RottenGroup> {
-    const rotten = new RottenGroup();
-    const { group } = rotten;
+  static async make(): Promise<CorruptGroup> {
+    const corrupt = new CorruptGroup();
+    const { group } = corrupt;
     for (const member of group.members) await group.startMember(member);
-    await rotten.propose(BOOTSTRAP);
+    await corrupt.propose(BOOTSTRAP);
     group.kill(group.member(3));
     for (let count = 0; count < 8; count += 1) {
-      for (let session = 0; session < 25; session += 1) await rotten.openSession();
+      for (let session = 0; session < 25; session += 1) await corrupt.openSession();
       await group.clock.advance(110);
     }
-    return rotten;
+    return corrupt;
   }
 
   openSession(): Promise<void> {
@@ -335,8 +341,8 @@ class RottenGroup {
     await this.group.clock.advanceFor(proposed, command.kind);
   }
 
-  /** The name of a client's session, which nobody reads, has one bit that is another one. */
-  async rot(member: TestMember): Promise<void> {
+  /** Flips one bit in the name of a session in the store. Nothing reads that row. */
+  async corruptRow(member: TestMember): Promise<void> {
     const store = this.stores[member.id - 1];
     const prefix = bytesOfText("s");
     const rows = [...(store?.range({ start: prefix, end: bytesOfText("t") }) ?? [])];
@@ -352,38 +358,38 @@ class RottenGroup {
   }
 }
 
-describe("a state with a bit that has turned over", () => {
-  it("is given to nobody by a leader, which stops", async () => {
-    const rotten = await RottenGroup.make();
-    const { group } = rotten;
+describe("a state with a flipped bit", () => {
+  it("is not sent by a leader, which stops instead", async () => {
+    const corrupt = await CorruptGroup.make();
+    const { group } = corrupt;
     const member = group.member(3);
     const leader = await group.leader();
-    await rotten.rot(leader);
+    await corrupt.corruptRow(leader);
     await group.startMember(member);
-    await group.clock.advanceUntil(() => leader.fatal !== null, "the leader notices");
+    await group.clock.advanceUntil(() => leader.fatal !== null, "the leader detects the damage");
     assert.equal(leader.fatal?.code, "STATE_DIVERGED");
-    // Another master may do better: callers are to go there, and not to give up.
+    // UNAVAILABLE makes the caller retry at another master.
     await assert.rejects(leader.running.propose(new Uint8Array(1)), hasCode("UNAVAILABLE"));
-    assert.equal(warnings(member, "Installed a snapshot"), 0);
+    assert.equal(countLogLines(member, "Installed a snapshot"), 0);
     group.kill(leader);
-    // Nobody else has it whole: the leader's directory is needed, with a new state.
+    // Only the log of this member is complete, so it must restart, with a new state.
     for (const name of await leader.stores.list()) await leader.stores.remove(name);
     await group.startMember(leader);
-    await rotten.openSession();
+    await corrupt.openSession();
     await group.clock.advanceUntil(
-      () => warnings(member, "Installed a snapshot") > 0,
-      "the other one has sent it",
+      () => countLogLines(member, "Installed a snapshot") > 0,
+      "the other member has sent the snapshot",
     );
     await group.clock.advance(2_000);
-    for (const each of group.members) assert.deepEqual(rotten.sessionNames(each), ["test"]);
+    for (const each of group.members) assert.deepEqual(corrupt.sessionNames(each), ["test"]);
     await group.stopAll();
   });
 
-  it("is not taken from a member that does not notice", async () => {
-    const rotten = await RottenGroup.make();
-    const { group, stores } = rotten;
+  it("is not accepted from a sender that does not detect it", async () => {
+    const corrupt = await CorruptGroup.make();
+    const { group, stores } = corrupt;
     const leader = await group.leader();
-    await rotten.rot(leader);
+    await corrupt.corruptRow(leader);
     const store = stores[leader.id - 1] as OrderedStore;
     const { durable } = leader.running.stateMachine;
     const receiver = new PartsReceiver(await new MemoryStores().open("copy"), hasher);

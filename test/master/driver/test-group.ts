@@ -30,7 +30,7 @@ const NO_METRICS = {
   histogram: () => ({ observe: () => {} }),
 };
 
-/** What one member owns that outlives its process. */
+/** One member: the disks and logs that outlive its process, and its running driver. */
 export class TestMember {
   readonly id: MemberId;
   readonly host: string;
@@ -42,15 +42,15 @@ export class TestMember {
   } = { disk: () => null, delay: () => Promise.resolve(), commit: async () => {} };
   readonly stores: MemoryStores;
   disk: MemoryDisk;
-  /** Null while it is down. */
+  /** Null while the member is down. */
   driver: Driver | null = null;
   server: RpcServer | null = null;
   fatal: AshlarError | null = null;
   stalls: number[] = [];
-  /** A founder that comes back as a new member. */
+  /** Whether this founder restarts with an empty directory and `join = true`. */
   isRejoining = false;
-  /** Counts lives: what an earlier one still does must reach nobody. */
-  life = 0;
+  /** Increases at each start and crash. Calls of an earlier process are ignored by its value. */
+  runNumber = 0;
 
   constructor(id: number) {
     this.id = id as MemberId;
@@ -74,7 +74,7 @@ export class TestMember {
     return this.running.stateMachine as ToyMachine;
   }
 
-  /** The log and the identity are gone; what is left of the state belongs to nobody. */
+  /** Replaces the disk by an empty one: the log and the identity are lost. The stores stay. */
   wipe(): void {
     this.disk = this.#makeDisk();
   }
@@ -92,24 +92,24 @@ export interface TestGroupOptions {
   readonly seed?: number;
   readonly limits?: Partial<DriverLimits>;
   readonly timing?: Partial<DriverTiming>;
-  /** Default: a `ToyMachine`, which `TestMember.machine` and `agree` want. */
+  /** Default: a `ToyMachine`, which `TestMember.machine` and `assertAgreement` need. */
   readonly openStateMachine?: (store: OrderedStore) => StateMachine;
 }
 
-/** A Raft group over simulated time, network and disks, with a toy for a state. */
+/** A Raft group over simulated time, network and disks. The default state is a ToyMachine. */
 export class TestGroup {
   readonly clock = new VirtualClock();
-  /** How long bytes take from one member to another. */
+  /** Returns the delay of bytes between two members. */
   delayMs: () => number = () => 1;
   readonly network: MemoryNetwork;
   readonly random: SeededRandom;
   readonly members: TestMember[];
-  /** How many of them founded the group: what their configs say. */
+  /** Number of founders, which are in the configs of all members. */
   readonly founderCount: number;
   readonly limits: Partial<DriverLimits>;
   readonly timing: Partial<DriverTiming>;
   readonly openStateMachine: (store: OrderedStore) => StateMachine;
-  /** What was acknowledged: the text of a command, by its index. */
+  /** The text of each acknowledged command, by its index. */
   readonly acknowledged = new Map<number, string>();
 
   constructor(options: TestGroupOptions = {}) {
@@ -131,19 +131,19 @@ export class TestGroup {
 
   member(id: number): TestMember {
     const member = this.members[id - 1];
-    assert.ok(member !== undefined, `there is a member ${id}`);
+    assert.ok(member !== undefined, `member ${id} exists`);
     return member;
   }
 
-  /** Begins a life. Its opening may need time to pass, so the caller may wait for it or not. */
+  /** Starts the process of a member. The promise may need virtual time to pass. */
   async open(member: TestMember): Promise<void> {
-    assert.ok(!member.isUp, "a member runs once");
-    member.life += 1;
-    const { life } = member;
+    assert.ok(!member.isUp, "a member has one process");
+    member.runNumber += 1;
+    const { runNumber } = member;
     const { clock, random } = this;
     const network = this.network.host(member.host);
     const slabs = new SlabPool({ bytesMax: 256 * 1024 * 1024 });
-    const world = { network, clock, log: member.log, slabs };
+    const wireDeps = { network, clock, log: member.log, slabs };
     const identity = { role: "master", clusterId: CLUSTER, name: member.host } as const;
     const driver = await openDriver({
       env: { clock, random, hasher, log: member.log, metrics: NO_METRICS },
@@ -152,8 +152,9 @@ export class TestGroup {
       openStorage: openMemberStorage,
       openStateMachine: this.openStateMachine,
       connect: (address, options) => {
-        if (member.life === life) return connect(world, address, { ...options, identity });
-        return Promise.reject(new AshlarError("UNAVAILABLE", "A dead process connects to nobody"));
+        const isRunning = member.runNumber === runNumber;
+        if (isRunning) return connect(wireDeps, address, { ...options, identity });
+        return Promise.reject(new AshlarError("UNAVAILABLE", "A crashed process cannot connect"));
       },
       clusterId: CLUSTER,
       memberId: member.id,
@@ -164,11 +165,11 @@ export class TestGroup {
       limits: this.limits,
       timing: this.timing,
       onFatal: (error) => {
-        if (member.life === life) member.fatal = error;
+        if (member.runNumber === runNumber) member.fatal = error;
       },
     });
     driver.onStall((stalledMs) => member.stalls.push(stalledMs));
-    const server = new RpcServer(world, { identity: () => identity });
+    const server = new RpcServer(wireDeps, { identity: () => identity });
     registerRaftHandlers(server, driver);
     await server.listen(`${member.host}:7000`);
     member.driver = driver;
@@ -179,16 +180,16 @@ export class TestGroup {
     await this.clock.advanceFor(this.open(member), `member ${member.id} opens`);
   }
 
-  /** The power of a member goes. */
+  /** Simulates a power failure of a member. */
   kill(member: TestMember): void {
     const { driver, server } = member;
-    member.life += 1;
+    member.runNumber += 1;
     member.driver = null;
     member.server = null;
     this.network.crash(member.host);
     member.disk.crash(this.random);
     member.stores.crash();
-    // What is left of the process is in our memory only: its timers end, its promises fail.
+    // The objects of the process still exist in this test: end their timers and promises.
     driver?.close().catch(() => {});
     server?.close(0).catch(() => {});
   }
@@ -197,7 +198,7 @@ export class TestGroup {
     const { driver, server } = member;
     member.driver = null;
     member.server = null;
-    assert.ok(driver !== null && server !== null, "a member that runs is stopped");
+    assert.ok(driver !== null && server !== null, "only a running member is stopped");
     const stopping = driver
       .prepareStop()
       .then(() => server.close(1_000))
@@ -213,7 +214,7 @@ export class TestGroup {
     return this.members.filter((member) => member.isUp && member.running.status().isReady);
   }
 
-  /** A process that waits to be added, with the next number. */
+  /** Starts a new member with the next number. It waits to be added. */
   async join(): Promise<TestMember> {
     const member = new TestMember(this.members.length + 1);
     this.members.push(member);
@@ -226,7 +227,7 @@ export class TestGroup {
     return members.filter((each) => each.vote === "voter").map((each) => each.id);
   }
 
-  /** Asks whoever leads, again and again, as a client does. */
+  /** Changes the membership at the current leader, with retries, as a client does. */
   async change(change: Partial<MembershipChangeRequest>): Promise<void> {
     const whole = { add: [], promote: [], remove: [], ...change };
     const done = this.#asLeader((leader) => leader.running.changeMembers(whole));
@@ -268,7 +269,7 @@ export class TestGroup {
     }, `member ${member.id} catches up`);
   }
 
-  /** The member that leads and is ready, once there is one that a majority follows. */
+  /** Resolves with the ready leader once a majority of the voters follows it. */
   async leader(): Promise<TestMember> {
     let found: TestMember | undefined;
     await this.clock.advanceUntil(() => {
@@ -290,7 +291,7 @@ export class TestGroup {
     return found;
   }
 
-  /** Proposes to `member`; what is acknowledged is remembered and checked in `agree`. */
+  /** Proposes to `member`. Records an acknowledged command for `assertAgreement`. */
   propose(member: TestMember, text: string): Promise<Applied> {
     const applied = member.running.propose(bytesOfText(text));
     applied.then(
@@ -310,8 +311,8 @@ export class TestGroup {
     await this.clock.advanceFor(proposals, "commands are committed");
   }
 
-  /** All members that run show the same, and everything that was acknowledged. */
-  async agree(): Promise<string[]> {
+  /** Asserts that all running members have the same history with all acknowledged commands. */
+  async assertAgreement(): Promise<string[]> {
     const leader = await this.leader();
     const read = leader.running.confirmRead(5_000);
     const index = await this.clock.advanceFor(read, "a read is confirmed");
@@ -319,7 +320,7 @@ export class TestGroup {
     const up = this.members.filter((member) => member.isUp && ids.includes(member.id));
     await this.clock.advanceUntil(
       () => up.every((member) => member.running.status().appliedIndex >= index),
-      `everyone has applied ${index}`,
+      `all members have applied ${index}`,
     );
     const history = leader.machine.history();
     for (const member of up) {
@@ -331,11 +332,12 @@ export class TestGroup {
   }
 }
 
+/** Returns the id and the address of a member. */
 export function addressOf({ id, host }: TestMember): { id: MemberId; address: string } {
   return { id, address: `${host}:7000` };
 }
 
-/** "a1", "a2", … */
+/** Returns "a1", "a2", … for the prefix "a". */
 export function texts(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, position) => `${prefix}${position + 1}`);
 }

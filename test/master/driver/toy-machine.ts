@@ -10,8 +10,8 @@ const META = encoder.encode("meta");
 export const bytesOfText = (text: string): Uint8Array => encoder.encode(text);
 
 /**
- * A state that is its own history: entry i stands under "entry <i>", so any gap, repetition or
- * reordering shows. Behaves as the interface asks, with an overlay that is flushed.
+ * A state machine whose state is its history: entry i is stored under the key "entry <i>", so a gap, a
+ * repetition or a wrong order is visible. Has an overlay that is flushed, as the interface requires.
  */
 export class ToyMachine implements StateMachine {
   readonly #store: OrderedStore;
@@ -84,7 +84,7 @@ export class ToyMachine implements StateMachine {
     };
   }
 
-  /** Texts of the commands applied so far, by index; "" for entries without one. */
+  /** Returns the texts of the applied commands by index. "" for an entry without a command. */
   history(): string[] {
     const texts: string[] = [];
     for (let index = 1; index <= this.#appliedIndex; index += 1) {
@@ -102,6 +102,7 @@ export class ToyMachine implements StateMachine {
   }
 }
 
+/** A row that makes opening the machine fail with STORE_CORRUPT. */
 export const DAMAGED_META: StoreChange = { key: META, value: bytesOfText('"damaged"') };
 
 function entryKey(index: number): string {

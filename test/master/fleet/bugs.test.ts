@@ -9,44 +9,44 @@ import { AssertionError } from "../../../shared/base/assert.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
 
-/** A leader alone whose every proposal meets a bug, once `meetBug` is called. */
+/** Returns a leader whose proposals fail with an AssertionError after `triggerBug`. */
 function leaderWithBug(clock: VirtualClock) {
-  let meetBug = (): void => {};
+  let triggerBug = (): void => {};
   const proposed = new Promise<never>((_, reject) => {
-    meetBug = () => reject(new AssertionError("entries are applied without gaps"));
+    triggerBug = () => reject(new AssertionError("entries are applied without gaps"));
   });
   const status = () => ({ role: "leader", isReady: true, term: 1, members: [], appliedIndex: 1 });
-  const parts = { env: { clock, log: new MemoryLog() }, consensus: { status } };
-  return { ...parts, propose: () => proposed, meetBug: () => meetBug() };
+  const deps = { env: { clock, log: new MemoryLog() }, consensus: { status } };
+  return { ...deps, propose: () => proposed, triggerBug: () => triggerBug() };
 }
 
 async function endsWithBug(
   clock: VirtualClock,
   service: AsyncDisposable & { start(): void },
-  meetBug: () => void,
+  triggerBug: () => void,
 ): Promise<void> {
   service.start();
   await clock.advance(1_000);
   const ended = service[Symbol.asyncDispose]();
-  meetBug();
+  triggerBug();
   await assert.rejects(async () => ended, AssertionError);
 }
 
-describe("a bug of the leader", () => {
-  it("ends its services: it is no step that was cut short", async () => {
+describe("an assertion failure in a service of the leader", () => {
+  it("ends the leader services and is not treated as an interrupted step", async () => {
     const clock = new VirtualClock();
-    const { meetBug, ...leader } = leaderWithBug(clock);
+    const { triggerBug, ...leader } = leaderWithBug(clock);
     const state = () => ({ clusterFacts: () => undefined });
-    const parts = { ...leader, state, nowMs: () => 0, newCluster: {} };
-    const services = new LeaderServices(parts as unknown as LeaderServicesOptions);
-    await endsWithBug(clock, services, meetBug);
+    const deps = { ...leader, state, nowMs: () => 0, newCluster: {} };
+    const services = new LeaderServices(deps as unknown as LeaderServicesOptions);
+    await endsWithBug(clock, services, triggerBug);
   });
 
-  it("ends its watch over the states, too", async () => {
+  it("ends the state monitor", async () => {
     const clock = new VirtualClock();
-    const { meetBug, ...leader } = leaderWithBug(clock);
-    const parts = { ...leader, featureLevel: () => 0, intervalMs: 500 };
-    const watch = new StateMonitor(parts as unknown as StateMonitorOptions);
-    await endsWithBug(clock, watch, meetBug);
+    const { triggerBug, ...leader } = leaderWithBug(clock);
+    const deps = { ...leader, featureLevel: () => 0, intervalMs: 500 };
+    const monitor = new StateMonitor(deps as unknown as StateMonitorOptions);
+    await endsWithBug(clock, monitor, triggerBug);
   });
 });

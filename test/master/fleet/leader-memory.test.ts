@@ -20,7 +20,7 @@ describe("the intent floor (docs/decisions/0002)", () => {
     assert.deepEqual(raised.slice(10), [100, 101, 102]);
   });
 
-  it("starts to count anew with a new leader", () => {
+  it("measures the lifetime again with a new leader", () => {
     const floor = new IntentFloor({ lifetimeMs: 10_000 });
     floor.observe(1 as LogIndex, 0);
     floor.reset();
@@ -28,22 +28,22 @@ describe("the intent floor (docs/decisions/0002)", () => {
   });
 });
 
-describe("the watch over sessions", () => {
+describe("the session monitor", () => {
   const [first, second] = [1, 2] as SessionId[] as [SessionId, SessionId];
 
-  it("expires a session that was silent for too long, and gives an unknown one a full interval", () => {
-    const watch = new SessionMonitor({ idleMsMax: 1_000 });
-    watch.recordActivity(first, 0);
-    assert.deepEqual(watch.expired([first, second], 500, 10), []);
-    assert.deepEqual(watch.expired([first, second], 1_200, 10), [first]);
-    assert.deepEqual(watch.expired([second], 1_600, 10), [second]);
+  it("expires an inactive session and gives an unknown one a full interval", () => {
+    const monitor = new SessionMonitor({ idleMsMax: 1_000 });
+    monitor.recordActivity(first, 0);
+    assert.deepEqual(monitor.expired([first, second], 500, 10), []);
+    assert.deepEqual(monitor.expired([first, second], 1_200, 10), [first]);
+    assert.deepEqual(monitor.expired([second], 1_600, 10), [second]);
   });
 
-  it("keeps a session that is heard", () => {
-    const watch = new SessionMonitor({ idleMsMax: 1_000 });
+  it("keeps an active session", () => {
+    const monitor = new SessionMonitor({ idleMsMax: 1_000 });
     for (let nowMs = 0; nowMs < 10_000; nowMs += 900) {
-      watch.recordActivity(first, nowMs);
-      assert.deepEqual(watch.expired([first], nowMs, 10), []);
+      monitor.recordActivity(first, nowMs);
+      assert.deepEqual(monitor.expired([first], nowMs, 10), []);
     }
   });
 });
@@ -54,29 +54,29 @@ describe("the registry of chunkservers", () => {
   const location = { serverId, address: "127.0.0.1:1", host: "h", rack: "r" };
   const space = { totalBytes: 100, availableBytes: 50, usedBytes: 50 };
 
-  it("takes no heartbeat of a server that has not registered with this leader", () => {
+  it("refuses a heartbeat of a server that has not registered with this leader", () => {
     const registry = new Registry({ clock: new VirtualClock(), times });
     registry.startGracePeriod([location]);
-    const beat = { serverId, space, isDiskFailed: false, chunkCount: 0, activeWrites: 0 };
+    const heartbeat = { serverId, space, isDiskFailed: false, chunkCount: 0, activeWrites: 0 };
     const reports = { copied: [], copyFailed: [], lost: [], purged: [] };
-    assert.equal(registry.recordHeartbeat({ ...beat, ...reports }), false);
+    assert.equal(registry.recordHeartbeat({ ...heartbeat, ...reports }), false);
     registry.recordRegistration(location, space);
-    assert.equal(registry.recordHeartbeat({ ...beat, ...reports }), true);
+    assert.equal(registry.recordHeartbeat({ ...heartbeat, ...reports }), true);
   });
 
-  it("offers no server for new chunks whose disk has failed, until it registers anew", () => {
+  it("offers no server with a failed disk for new chunks until it registers again", () => {
     const registry = new Registry({ clock: new VirtualClock(), times });
     registry.recordRegistration(location, space);
     assert.equal(registry.candidates(10).length, 1);
-    const beat = { serverId, space, isDiskFailed: true, chunkCount: 0, activeWrites: 0 };
-    registry.recordHeartbeat({ ...beat, copied: [], copyFailed: [], lost: [], purged: [] });
+    const heartbeat = { serverId, space, isDiskFailed: true, chunkCount: 0, activeWrites: 0 };
+    registry.recordHeartbeat({ ...heartbeat, copied: [], copyFailed: [], lost: [], purged: [] });
     assert.deepEqual(registry.candidates(10), []);
-    assert.ok(registry.isAvailable(serverId), "the copies that it has count");
+    assert.ok(registry.isAvailable(serverId), "its existing replicas count as live");
     registry.recordRegistration(location, space);
     assert.equal(registry.candidates(10).length, 1);
   });
 
-  it("judges nobody for an interval after it began to listen", async () => {
+  it("considers no server dead for an interval after the grace period started", async () => {
     const clock = new VirtualClock();
     const registry = new Registry({ clock, times });
     await clock.advance(60_000);
@@ -86,7 +86,7 @@ describe("the registry of chunkservers", () => {
     assert.equal(registry.liveness(serverId), "dead");
   });
 
-  it("offers for new chunks only servers that are live and have room", async () => {
+  it("offers only live servers with enough space for new chunks", async () => {
     const clock = new VirtualClock();
     const registry = new Registry({ clock, times });
     registry.recordRegistration(location, space);

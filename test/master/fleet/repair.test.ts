@@ -36,7 +36,7 @@ function chunkId(number: number): ChunkId {
   return number.toString(16).padStart(64, "0") as ChunkId;
 }
 
-/** What the log knows: chunks and on which servers they are recorded. */
+/** The replicated state: chunks and the servers of their recorded replicas. */
 class RecordedChunks implements RepairState {
   readonly appliedIndex = 7 as LogIndex;
   readonly #chunks = new Map<ChunkId, { copiesWanted: number; servers: Set<number> }>();
@@ -79,8 +79,8 @@ class RecordedChunks implements RepairState {
   }
 }
 
-/** A leader's repair over servers 1 to `serverCount`, and time in its hands. */
-class World {
+/** The repair of a leader over servers 1 to `serverCount`, on a virtual clock. */
+class RepairFixture {
   readonly clock = new VirtualClock();
   readonly state = new RecordedChunks();
   readonly registry = new Registry({ clock: this.clock, times: TIMES });
@@ -107,7 +107,7 @@ class World {
         ...limits,
       },
     });
-    this.#hear();
+    this.#registerLive();
   }
 
   silence(...numbers: number[]): void {
@@ -118,16 +118,16 @@ class World {
     this.#silent.delete(number);
   }
 
-  /** Lets `durationMs` pass with a heartbeat of every server that is not silent each second. */
+  /** Advances the clock by `durationMs`. Each second all servers that are not silent register. */
   async pass(durationMs: number): Promise<void> {
     for (let passedMs = 0; passedMs < durationMs; passedMs += 1_000) {
       await this.clock.advance(1_000);
-      this.#hear();
+      this.#registerLive();
       this.repair.step(this.state);
     }
   }
 
-  /** Server and chunk of every order that is out. */
+  /** Returns the pending orders. */
   orders(): Array<{ target: number; chunkId: ChunkId; sources: number[] }> {
     const numbers = Array.from({ length: this.#serverCount }, (_, index) => index + 1);
     return numbers.flatMap((target) =>
@@ -144,122 +144,121 @@ class World {
     this.repair.recordCopyResult(serverId(target), id);
   }
 
-  #hear(): void {
+  #registerLive(): void {
     for (let number = 1; number <= this.#serverCount; number += 1) {
       if (!this.#silent.has(number)) this.registry.recordRegistration(location(number), SPACE);
     }
   }
 }
 
-describe("repair of lost copies", () => {
-  it("waits for the delay after a death, then has a server without a copy pull it from the living", async () => {
-    const world = new World(4);
-    world.state.add(1, [1, 2, 3]);
-    world.silence(3);
-    await world.pass(29_000);
-    assert.deepEqual(world.orders(), []);
-    await world.pass(3_000);
-    assert.deepEqual(world.orders(), [{ target: 4, chunkId: chunkId(1), sources: [1, 2] }]);
+describe("repair of under-replicated chunks", () => {
+  it("waits for the repair delay, then orders a copy from the live servers", async () => {
+    const fixture = new RepairFixture(4);
+    fixture.state.add(1, [1, 2, 3]);
+    fixture.silence(3);
+    await fixture.pass(29_000);
+    assert.deepEqual(fixture.orders(), []);
+    await fixture.pass(3_000);
+    assert.deepEqual(fixture.orders(), [{ target: 4, chunkId: chunkId(1), sources: [1, 2] }]);
   });
 
-  it("repairs a chunk with one copy left as soon as the others are dead", async () => {
-    const world = new World(6);
-    world.state.add(1, [1, 2, 3]);
-    world.silence(2, 3);
-    await world.pass(12_000);
-    const orders = world.orders();
+  it("repairs a chunk with one live replica as soon as the other servers are dead", async () => {
+    const fixture = new RepairFixture(6);
+    fixture.state.add(1, [1, 2, 3]);
+    fixture.silence(2, 3);
+    await fixture.pass(12_000);
+    const orders = fixture.orders();
     assert.equal(orders.length, 2);
     for (const order of orders) assert.deepEqual(order.sources, [1]);
     assert.equal(new Set(orders.map((order) => order.target)).size, 2);
   });
 
-  it("takes the chunks with the fewest copies first when the limits are reached", async () => {
-    const world = new World(6, { copiesTotal: 2 });
-    for (let number = 1; number <= 20; number += 1) world.state.add(number, [1, 2, 3]);
-    world.state.add(100, [1, 4, 3], 3);
-    world.silence(3, 4);
-    await world.pass(60_000);
+  it("repairs the chunks with the fewest live replicas first", async () => {
+    const fixture = new RepairFixture(6, { copiesTotal: 2 });
+    for (let number = 1; number <= 20; number += 1) fixture.state.add(number, [1, 2, 3]);
+    fixture.state.add(100, [1, 4, 3], 3);
+    fixture.silence(3, 4);
+    await fixture.pass(60_000);
     assert.deepEqual(
-      new Set(world.orders().map((order) => order.chunkId)),
+      new Set(fixture.orders().map((order) => order.chunkId)),
       new Set([chunkId(100)]),
     );
   });
 
-  it("never gives one server more copies at a time than its limit", async () => {
-    const world = new World(4, { copiesPerTarget: 2 });
-    for (let number = 1; number <= 50; number += 1) world.state.add(number, [1, 2, 3]);
-    world.silence(3);
-    await world.pass(60_000);
-    assert.equal(world.orders().length, 2);
+  it("never orders more copies from one server than its limit", async () => {
+    const fixture = new RepairFixture(4, { copiesPerTarget: 2 });
+    for (let number = 1; number <= 50; number += 1) fixture.state.add(number, [1, 2, 3]);
+    fixture.silence(3);
+    await fixture.pass(60_000);
+    assert.equal(fixture.orders().length, 2);
   });
 
-  it("goes on until every chunk has its copies, and then stands still", async () => {
-    const world = new World(5);
-    for (let number = 1; number <= 30; number += 1) world.state.add(number, [1, 2, 3]);
-    world.silence(3);
-    await world.pass(31_000);
-    for (let round = 0; round < 40 && world.orders().length > 0; round += 1) {
-      for (const { target, chunkId: id } of world.orders()) world.finish(target, id);
-      await world.pass(1_000);
+  it("continues until every chunk has its replicas, and then orders nothing", async () => {
+    const fixture = new RepairFixture(5);
+    for (let number = 1; number <= 30; number += 1) fixture.state.add(number, [1, 2, 3]);
+    fixture.silence(3);
+    await fixture.pass(31_000);
+    for (let round = 0; round < 40 && fixture.orders().length > 0; round += 1) {
+      for (const { target, chunkId: id } of fixture.orders()) fixture.finish(target, id);
+      await fixture.pass(1_000);
     }
-    assert.deepEqual(world.orders(), []);
-    assert.deepEqual(world.repair.counts, { underReplicated: 0, lost: 0 });
+    assert.deepEqual(fixture.orders(), []);
+    assert.deepEqual(fixture.repair.counts, { underReplicated: 0, lost: 0 });
     for (let number = 1; number <= 30; number += 1) {
-      const replicas = present(world.state.chunk(chunkId(number)), "it is recorded").replicas;
-      assert.equal(
-        replicas.length,
-        4,
-        "the copy of the dead server stays recorded: add, never remove",
-      );
+      const replicas = present(
+        fixture.state.chunk(chunkId(number)),
+        "the chunk is recorded",
+      ).replicas;
+      assert.equal(replicas.length, 4, "the replica on the dead server stays recorded");
     }
   });
 
-  it("forgets the matter when the dead server comes back before the delay is over", async () => {
-    const world = new World(4);
-    world.state.add(1, [1, 2, 3]);
-    world.silence(3);
-    await world.pass(15_000);
-    assert.equal(world.repair.counts.underReplicated, 1);
-    world.revive(3);
-    await world.pass(30_000);
-    assert.deepEqual(world.orders(), []);
-    assert.equal(world.repair.counts.underReplicated, 0);
+  it("orders nothing if the dead server returns before the repair delay ends", async () => {
+    const fixture = new RepairFixture(4);
+    fixture.state.add(1, [1, 2, 3]);
+    fixture.silence(3);
+    await fixture.pass(15_000);
+    assert.equal(fixture.repair.counts.underReplicated, 1);
+    fixture.revive(3);
+    await fixture.pass(30_000);
+    assert.deepEqual(fixture.orders(), []);
+    assert.equal(fixture.repair.counts.underReplicated, 0);
   });
 
-  it("repairs a chunk that was committed with too few copies without waiting", async () => {
-    const world = new World(4);
-    world.state.add(1, [1, 2]);
-    await world.pass(2_000);
-    assert.equal(world.orders().length, 1);
+  it("repairs a chunk that was committed with too few replicas without delay", async () => {
+    const fixture = new RepairFixture(4);
+    fixture.state.add(1, [1, 2]);
+    await fixture.pass(2_000);
+    assert.equal(fixture.orders().length, 1);
   });
 
-  it("gives an order that is never reported to another server", async () => {
-    const world = new World(5);
-    world.state.add(1, [1, 2, 3]);
-    world.silence(3);
-    await world.pass(32_000);
-    const [first] = world.orders();
-    world.silence(present(first, "one order is out").target);
-    await world.pass(15_000);
-    const [second] = world.orders();
+  it("orders a copy from another server if the first one does not report", async () => {
+    const fixture = new RepairFixture(5);
+    fixture.state.add(1, [1, 2, 3]);
+    fixture.silence(3);
+    await fixture.pass(32_000);
+    const [first] = fixture.orders();
+    fixture.silence(present(first, "one order is pending").target);
+    await fixture.pass(15_000);
+    const [second] = fixture.orders();
     assert.notEqual(second?.target, first?.target);
   });
 
-  it("counts a chunk without a live copy as lost and orders nothing for it", async () => {
-    const world = new World(7);
-    world.state.add(1, [1, 2, 3]);
-    world.silence(1, 2, 3);
-    await world.pass(60_000);
-    assert.deepEqual(world.repair.counts, { underReplicated: 1, lost: 1 });
-    assert.deepEqual(world.orders(), []);
+  it("counts a chunk without a live replica as lost and orders no copy", async () => {
+    const fixture = new RepairFixture(7);
+    fixture.state.add(1, [1, 2, 3]);
+    fixture.silence(1, 2, 3);
+    await fixture.pass(60_000);
+    assert.deepEqual(fixture.repair.counts, { underReplicated: 1, lost: 1 });
+    assert.deepEqual(fixture.orders(), []);
   });
 
-  it("halts when more than the allowed share of servers vanishes together", async () => {
-    const world = new World(4);
-    world.state.add(1, [1, 2, 3]);
-    world.silence(2, 3, 4);
-    await world.pass(60_000);
-    assert.equal(world.repair.isHalted, true);
-    assert.deepEqual(world.orders(), []);
+  it("halts when more than the allowed share of servers is dead", async () => {
+    const fixture = new RepairFixture(4);
+    fixture.state.add(1, [1, 2, 3]);
+    fixture.silence(2, 3, 4);
+    await fixture.pass(60_000);
+    assert.equal(fixture.repair.isHalted, true);
+    assert.deepEqual(fixture.orders(), []);
   });
 });

@@ -11,14 +11,14 @@ import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
 import { TestGroup, type TestMember } from "../driver/test-group.ts";
 import { BOOTSTRAP, hasher, START_MS } from "../namespace/harness.ts";
 
-/** Real namespaces on real drivers, watched over by whoever leads. */
-class WatchedGroup {
+/** A group of drivers with namespaces as states, and a state monitor for each leader. */
+class MonitoredGroup {
   readonly group: TestGroup;
-  /** The stores that were opened, the current one of each member last. */
+  /** The opened stores. The first three belong to members 1 to 3. */
   readonly stores: OrderedStore[] = [];
-  /** What a member says of itself, where it is not the truth. */
-  readonly claims = new Map<number, Partial<StateReport> | null>();
-  readonly watches = new Map<TestMember, StateMonitor>();
+  /** Values that replace those in the report of a member. Null: the member does not answer. */
+  readonly reportOverrides = new Map<number, Partial<StateReport> | null>();
+  readonly monitors = new Map<TestMember, StateMonitor>();
 
   constructor() {
     this.group = new TestGroup({
@@ -29,11 +29,11 @@ class WatchedGroup {
     });
   }
 
-  static async start(): Promise<WatchedGroup> {
-    const watched = new WatchedGroup();
-    for (const member of watched.group.members) await watched.group.startMember(member);
-    await watched.propose(BOOTSTRAP);
-    return watched;
+  static async start(): Promise<MonitoredGroup> {
+    const monitored = new MonitoredGroup();
+    for (const member of monitored.group.members) await monitored.group.startMember(member);
+    await monitored.propose(BOOTSTRAP);
+    return monitored;
   }
 
   namespace(member: TestMember): Namespace {
@@ -55,19 +55,19 @@ class WatchedGroup {
     return this.propose({ kind: "open-session", nowMs: START_MS, clientName: "test" });
   }
 
-  /** The leader looks at all members, and all have time to write what they have applied. */
+  /** Runs one step of the leader's monitor, then lets all members flush their states. */
   async step(): Promise<void> {
     const leader = await this.group.leader();
-    const stepped = this.watchOf(leader).step();
-    await this.group.clock.advanceFor(stepped, "the leader has looked at all members");
+    const stepped = this.monitorOf(leader).step();
+    await this.group.clock.advanceFor(stepped, "the leader has compared the states");
     const settled = this.group.clock.sleep(3_000);
-    await this.group.clock.advanceFor(settled, "all have written what they have applied");
+    await this.group.clock.advanceFor(settled, "all members have flushed");
   }
 
-  watchOf(leader: TestMember): StateMonitor {
-    const known = this.watches.get(leader);
+  monitorOf(leader: TestMember): StateMonitor {
+    const known = this.monitors.get(leader);
     if (known !== undefined) return known;
-    const watch = new StateMonitor({
+    const monitor = new StateMonitor({
       env: { clock: this.group.clock, log: leader.log },
       consensus: leader.running,
       featureLevel: () => this.namespace(leader).featureLevel,
@@ -75,13 +75,13 @@ class WatchedGroup {
       propose: (command) => this.proposeAt(leader, command),
       intervalMs: 30_000,
     });
-    this.watches.set(leader, watch);
-    return watch;
+    this.monitors.set(leader, monitor);
+    return monitor;
   }
 
   #report(id: number): StateReport {
     const member = this.group.member(id);
-    const claim = this.claims.get(id);
+    const claim = this.reportOverrides.get(id);
     if (claim === null || !member.isUp || member.fatal !== null) {
       throw new AshlarError("UNAVAILABLE", "Cannot ask a member that is down");
     }
@@ -90,7 +90,7 @@ class WatchedGroup {
   }
 }
 
-/** A bit of a row that no entry writes again changes in the store of a member. */
+/** Flips one bit of a row in the store of a member. */
 async function damage(store: OrderedStore): Promise<void> {
   const key = new TextEncoder().encode("tstandard");
   const value = store.get(key)?.slice();
@@ -101,120 +101,120 @@ async function damage(store: OrderedStore): Promise<void> {
 
 const fatalCodeOf = (member: TestMember): string | undefined => member.fatal?.code;
 
-describe("the watch over the states of the members", () => {
-  it("stops the one member whose state has diverged, and nobody else", async () => {
-    const watched = await WatchedGroup.start();
-    const { group } = watched;
-    await watched.step();
+describe("the state monitor", () => {
+  it("stops only the member whose state has diverged", async () => {
+    const monitored = await MonitoredGroup.start();
+    const { group } = monitored;
+    await monitored.step();
     const leader = await group.leader();
     const victim = group.members.find((member) => member !== leader) as TestMember;
-    await damage(watched.stores[victim.id - 1] as OrderedStore);
-    // The rotten row is hashed when it is written anew: what was added is not what is taken away.
-    await watched.propose({
+    await damage(monitored.stores[victim.id - 1] as OrderedStore);
+    // Rewriting the corrupt row removes a hash that was never added, so the state hash changes.
+    await monitored.propose({
       kind: "define-storage-class",
       nowMs: START_MS,
       attempt: {
-        sessionId: (await watched.openSession()).index as never,
+        sessionId: (await monitored.openSession()).index as never,
         sequence: 1,
         firstUnacknowledged: 1,
       },
       storageClass: { ...BOOTSTRAP.defaultClass, racksMin: 1 },
     });
-    await watched.step();
+    await monitored.step();
     assert.equal(fatalCodeOf(victim), undefined);
-    await watched.step();
+    await monitored.step();
     assert.equal(fatalCodeOf(victim), "STATE_DIVERGED");
     for (const member of group.members) if (member !== victim) assert.equal(member.fatal, null);
     assert.ok(leader.log.lines.some((line) => JSON.stringify(line).includes("these members stop")));
-    await watched.openSession();
+    await monitored.openSession();
     await group.stopAll();
   });
 
-  it("stops the leader, if it is the leader that differs", async () => {
-    const watched = await WatchedGroup.start();
-    const { group } = watched;
-    await watched.step();
+  it("stops the leader if its own state has diverged", async () => {
+    const monitored = await MonitoredGroup.start();
+    const { group } = monitored;
+    await monitored.step();
     const leader = await group.leader();
-    const { index: sessionId } = await watched.openSession();
-    await damage(watched.stores[leader.id - 1] as OrderedStore);
-    await watched.propose({
+    const { index: sessionId } = await monitored.openSession();
+    await damage(monitored.stores[leader.id - 1] as OrderedStore);
+    await monitored.propose({
       kind: "define-storage-class",
       nowMs: START_MS,
       attempt: { sessionId: sessionId as never, sequence: 1, firstUnacknowledged: 1 },
       storageClass: { ...BOOTSTRAP.defaultClass, racksMin: 1 },
     });
-    await watched.step();
+    await monitored.step();
     await group.clock.advanceFor(
-      watched
-        .watchOf(leader)
+      monitored
+        .monitorOf(leader)
         .step()
         .catch(() => {}),
-      "the leader has judged itself",
+      "the leader has applied the verdict",
     );
     assert.equal(fatalCodeOf(leader), "STATE_DIVERGED");
     group.kill(leader);
-    await watched.openSession();
+    await monitored.openSession();
     await group.stopAll();
   });
 
-  it("stops nobody where no majority agrees", async () => {
-    const watched = await WatchedGroup.start();
-    await watched.step();
-    await watched.openSession();
-    await watched.step();
-    const leader = await watched.group.leader();
-    const [other, away] = watched.group.members.filter((member) => member !== leader);
-    const marks = watched.namespace(leader).checkpointMarks.map((mark) => ({
+  it("stops no member without a majority of equal states", async () => {
+    const monitored = await MonitoredGroup.start();
+    await monitored.step();
+    await monitored.openSession();
+    await monitored.step();
+    const leader = await monitored.group.leader();
+    const [other, away] = monitored.group.members.filter((member) => member !== leader);
+    const marks = monitored.namespace(leader).checkpointMarks.map((mark) => ({
       ...mark,
       stateHash: new Uint8Array(16).fill(9),
     }));
-    watched.claims.set(other?.id ?? 0, { marks });
-    watched.claims.set(away?.id ?? 0, null);
-    await watched.openSession();
-    await watched.step();
+    monitored.reportOverrides.set(other?.id ?? 0, { marks });
+    monitored.reportOverrides.set(away?.id ?? 0, null);
+    await monitored.openSession();
+    await monitored.step();
     assert.ok(leader.log.lines.some((line) => JSON.stringify(line).includes("no majority")));
-    for (const member of watched.group.members) assert.equal(member.fatal, null);
-    await watched.group.stopAll();
+    for (const member of monitored.group.members) assert.equal(member.fatal, null);
+    await monitored.group.stopAll();
   });
 
-  it("writes nothing while nothing happens", async () => {
-    const watched = await WatchedGroup.start();
-    for (let step = 0; step < 3; step += 1) await watched.step();
-    const leader = await watched.group.leader();
+  it("proposes no checkpoint while the state does not change", async () => {
+    const monitored = await MonitoredGroup.start();
+    for (let step = 0; step < 3; step += 1) await monitored.step();
+    const leader = await monitored.group.leader();
     const { appliedIndex } = leader.running.status();
-    for (let step = 0; step < 5; step += 1) await watched.step();
+    for (let step = 0; step < 5; step += 1) await monitored.step();
     assert.equal(leader.running.status().appliedIndex, appliedIndex);
-    await watched.group.stopAll();
+    await monitored.group.stopAll();
   });
 });
 
 describe("the feature level of a cluster", () => {
-  it("rises only when every member, none excepted, says that it supports it", async () => {
-    const watched = await WatchedGroup.start();
-    const leader = await watched.group.leader();
-    watched.claims.set(3, { featureLevelMax: 1 });
-    await watched.step();
-    assert.equal(watched.namespace(leader).featureLevel, 1);
-    watched.claims.set(3, null);
-    await watched.step();
-    assert.equal(watched.namespace(leader).featureLevel, 1);
-    watched.claims.delete(3);
-    await watched.step();
-    for (const member of watched.group.members) {
-      assert.equal(watched.namespace(member).featureLevel, FEATURE_LEVEL_MAX);
+  it("rises only when every member reports support for it", async () => {
+    const monitored = await MonitoredGroup.start();
+    const leader = await monitored.group.leader();
+    monitored.reportOverrides.set(3, { featureLevelMax: 1 });
+    await monitored.step();
+    assert.equal(monitored.namespace(leader).featureLevel, 1);
+    monitored.reportOverrides.set(3, null);
+    await monitored.step();
+    assert.equal(monitored.namespace(leader).featureLevel, 1);
+    monitored.reportOverrides.delete(3);
+    await monitored.step();
+    for (const member of monitored.group.members) {
+      assert.equal(monitored.namespace(member).featureLevel, FEATURE_LEVEL_MAX);
     }
-    await watched.group.stopAll();
+    await monitored.group.stopAll();
   });
 
-  it("keeps out of the log what an old member would not understand", async () => {
-    const watched = await WatchedGroup.start();
-    const leader = await watched.group.leader();
+  it("refuses commands that an older member does not support", async () => {
+    const monitored = await MonitoredGroup.start();
+    const leader = await monitored.group.leader();
     const checkpoint: Command = { kind: "checkpoint", verdict: null };
     const { lastIndex } = leader.running.status();
-    await assert.rejects(watched.proposeAt(leader, checkpoint), { code: "VERSION_MISMATCH" });
+    await assert.rejects(monitored.proposeAt(leader, checkpoint), { code: "VERSION_MISMATCH" });
     assert.equal(leader.running.status().lastIndex, lastIndex);
-    await watched.step();
-    await watched.propose(checkpoint);
-    await watched.group.stopAll();
+    await monitored.step();
+    await monitored.propose(checkpoint);
+    await monitored.group.stopAll();
   });
 });

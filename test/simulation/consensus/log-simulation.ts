@@ -72,10 +72,10 @@ class LogSimulation {
   }
 
   async #read(member: TestMember): Promise<void> {
-    const { life } = member;
+    const { runNumber } = member;
     // Not just when commands are proposed, but while they are on their way.
     await this.#group.clock.sleep(this.#group.random.integer(80));
-    if (member.life !== life || !member.isUp) return;
+    if (member.runNumber !== runNumber || !member.isUp) return;
     const before = Math.max(0, ...this.#group.acknowledged.keys());
     let index: number;
     try {
@@ -84,7 +84,7 @@ class LogSimulation {
       assert.ok(isAshlarError(error), String(error));
       return;
     }
-    if (member.life !== life || !member.isUp) return;
+    if (member.runNumber !== runNumber || !member.isUp) return;
     this.#counts.reads += 1;
     assert.ok(index >= before, `a read at ${index} misses what was acknowledged at ${before}`);
     assert.ok(member.machine.appliedIndex >= index, "the state shows what the read promises");
@@ -103,7 +103,7 @@ class LogSimulation {
     await group.clock.advanceFor(Promise.all(this.#underWay), "everything is answered");
     const last = group.propose(await group.leader(), "the last one");
     await group.clock.advanceFor(last, "the group goes on");
-    const history = await group.agree();
+    const history = await group.assertAgreement();
     const commands = history.filter((text) => text !== "");
     assert.equal(new Set(commands).size, commands.length, "nothing is applied twice");
     this.#faults.countSnapshots();

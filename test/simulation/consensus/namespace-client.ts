@@ -258,10 +258,10 @@ export class NamespaceClient {
 
 /** What a member answers before it stops or dies; null for any error of the world. */
 async function answerOf<T>(member: TestMember, ask: () => Promise<T>): Promise<T | null> {
-  const { life, driver } = member;
+  const { runNumber, driver } = member;
   try {
     const answer = await ask();
-    return member.life === life && member.driver === driver ? answer : null;
+    return member.runNumber === runNumber && member.driver === driver ? answer : null;
   } catch (error) {
     if (isAshlarError(error)) return null;
     throw error;
