@@ -1,6 +1,7 @@
 /**
- * Throws if `condition` is false, which is a bug in Ashlar. Asserts stay on in production: a process
- * with a wrong state must stop before it spreads the error. Its peers repair the data that it held.
+ * Throws if `condition` is false, which is a bug in Ashlar. Asserts stay on in production: a
+ * process with a wrong state must stop before it spreads the error. Its peers repair the data that
+ * it held.
  *
  * @param message the invariant, as a plain statement
  */
@@ -21,7 +22,9 @@ export function unreachable(value: never): never {
   throw new AssertionError(`Unreachable: ${JSON.stringify(value)}`);
 }
 
-/** Returns `value`, which must not be null or undefined. `what` is the invariant that ensures it. */
+/**
+ * Returns `value`, which must not be null or undefined. `what` is the invariant that ensures it.
+ */
 export function present<T>(value: T | undefined | null, what: string): T {
   assert(value !== undefined && value !== null, what);
   return value;

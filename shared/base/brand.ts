@@ -1,6 +1,8 @@
 declare const brand: unique symbol;
 
-/** The brand of a checked value. An exported interface, so that declaration files can refer to it. */
+/**
+ * The brand of a checked value. An exported interface, so that declaration files can refer to it.
+ */
 export interface Brand<Name extends string> {
   readonly [brand]: Name;
 }

@@ -4,7 +4,9 @@ export type RetryClass =
   | "never"
   /** The call had no effect. It may be repeated at once, at the same server or another one. */
   | "safe"
-  /** The call may have taken effect. Only an idempotent call (one under a session) may be repeated. */
+  /**
+   * The call may have taken effect. Only an idempotent call (one under a session) may be repeated.
+   */
   | "idempotent-only";
 
 /** The columns of `ERROR_CODES`. */

@@ -104,7 +104,9 @@ export function isWithin(inner: PathNames, outer: PathNames): boolean {
   );
 }
 
-/** Control characters, line and paragraph separators, and characters that change the text direction. */
+/**
+ * Control characters, line and paragraph separators, and characters that change the text direction.
+ */
 const UNSAFE_TO_SHOW = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
 /**
@@ -135,14 +137,18 @@ function escapeByte(byte: number): string {
   return `\\x${byte.toString(16).padStart(2, "0")}`;
 }
 
-/** Returns the length in bytes of the UTF-8 sequence at `offset` (RFC 3629), or 0 if it is invalid. */
+/**
+ * Returns the length in bytes of the UTF-8 sequence at `offset` (RFC 3629), or 0 if it is invalid.
+ */
 function utf8SequenceLength(bytes: Uint8Array, offset: number): number {
   const length = sequenceLengthOf(bytes[offset] as number);
   if (length < 2) return length;
   return isUtf8(bytes.subarray(offset, offset + length)) ? length : 0;
 }
 
-/** Returns the length that the first byte of a sequence announces; 0 if no sequence begins with it. */
+/**
+ * Returns the length that the first byte of a sequence announces; 0 if no sequence begins with it.
+ */
 function sequenceLengthOf(first: number): number {
   if (first < 0x80) return 1;
   if (first < 0xc2) return 0;

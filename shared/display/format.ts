@@ -17,10 +17,14 @@ export function formatCount(count: number, singular: string, plural = `${singula
   return `${count} ${count === 1 ? singular : plural}`;
 }
 
-/** Latest time that a Date can hold (ECMA-262, section 21.4.1.1). The time of a file can be later. */
+/**
+ * Latest time that a Date can hold (ECMA-262, section 21.4.1.1). The time of a file can be later.
+ */
 const TIME_MS_MAX = 8.64e15;
 
-/** Returns a time as RFC 3339 in UTC with milliseconds. A time beyond TIME_MS_MAX is shown as that. */
+/**
+ * Returns a time as RFC 3339 in UTC with milliseconds. A time beyond TIME_MS_MAX is shown as that.
+ */
 export function formatTime(timeMs: number): string {
   // biome-ignore lint/style/noRestrictedGlobals: formats a given time, reads no clock.
   return new Date(Math.min(timeMs, TIME_MS_MAX)).toISOString();

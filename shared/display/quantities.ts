@@ -72,7 +72,9 @@ export function parseDurationMs(text: string, options: DurationOptions): number 
   throw invalidValue(name, "a duration such as 500ms, 30s, 5m, 2h or 1d", text);
 }
 
-/** Returns the number in the base unit of `units`, rounded, or null for text that is no quantity. */
+/**
+ * Returns the number in the base unit of `units`, rounded, or null for text that is no quantity.
+ */
 function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | null {
   const match = QUANTITY.exec(text.trim());
   const unitName = (match?.[2] ?? "").toLowerCase();

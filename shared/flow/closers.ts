@@ -24,7 +24,9 @@ export class Closers implements AsyncDisposable {
     this.#closes.push(async () => close());
   }
 
-  /** Moves all resources to new Closers, which the caller owns. This stack is empty and closed then. */
+  /**
+   * Moves all resources to new Closers, which the caller owns. This stack is empty and closed then.
+   */
   move(): Closers {
     const owned = new Closers();
     owned.#closes = this.#closes;
@@ -33,7 +35,9 @@ export class Closers implements AsyncDisposable {
     return owned;
   }
 
-  /** Closes all resources in reverse order, even if some fail. Then throws the first error, if any. */
+  /**
+   * Closes all resources in reverse order, even if some fail. Then throws the first error, if any.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     const errors: unknown[] = [];

@@ -6,7 +6,10 @@ const SLAB_BYTES_MIN = 4096;
 export interface SlabPoolOptions {
   /** Upper bound of the bytes that are acquired at the same time. Requests above it wait. */
   readonly bytesMax: number;
-  /** Upper bound of the free bytes kept for reuse; the garbage collector gets the rest. Default: `bytesMax`. */
+  /**
+   * Upper bound of the free bytes kept for reuse; the garbage collector gets the rest. Default:
+   * `bytesMax`.
+   */
   readonly idleBytesMax?: number;
   /** Allocates a new buffer. Default: on the heap. */
   readonly allocate?: (lengthBytes: number) => Uint8Array;
@@ -47,7 +50,9 @@ export class SlabPool {
     this.#allocate = options.allocate ?? ((lengthBytes) => new Uint8Array(lengthBytes));
   }
 
-  /** Bytes in use, with every size rounded up to that of its slab. 0 when all slabs are released. */
+  /**
+   * Bytes in use, with every size rounded up to that of its slab. 0 when all slabs are released.
+   */
   get acquiredBytes(): number {
     return this.#acquiredBytes;
   }

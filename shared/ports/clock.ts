@@ -2,7 +2,10 @@
 export interface Clock {
   /** Milliseconds since an arbitrary start. Never decreases. For timeouts and durations. */
   monotonicMs(): number;
-  /** Milliseconds since the Unix epoch. May jump in either direction. Only for times that people read. */
+  /**
+   * Milliseconds since the Unix epoch. May jump in either direction. Only for times that people
+   * read.
+   */
   wallMs(): number;
   /** Resolves after `durationMs`. Rejects with the signal's reason if `signal` aborts first. */
   sleep(durationMs: number, signal?: AbortSignal): Promise<void>;

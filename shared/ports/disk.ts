@@ -6,16 +6,16 @@
  */
 export interface Disk {
   /**
-   * Opens a file. `create` creates it and fails with ALREADY_EXISTS if it exists; its name is durable
-   * only after `syncDirectory` of its directory.
+   * Opens a file. `create` creates it and fails with ALREADY_EXISTS if it exists; its name is
+   * durable only after `syncDirectory` of its directory.
    */
   open(path: string, mode: "read" | "read-write" | "create"): Promise<DiskFile>;
   /** Returns the content of a file. For small files only. @throws {AshlarError} NOT_FOUND */
   readFile(path: string): Promise<Uint8Array>;
   /**
    * Replaces a small file atomically: writes a temporary file, syncs it, renames it, syncs the
-   * directory. The new content is durable when the promise resolves. A crash leaves either the old or
-   * the new content.
+   * directory. The new content is durable when the promise resolves. A crash leaves either the old
+   * or the new content.
    */
   writeFileDurably(path: string, bytes: Uint8Array): Promise<void>;
   /** Creates a directory and its parents, unless they exist. Durable when the promise resolves. */
@@ -30,7 +30,9 @@ export interface Disk {
   removeTree(path: string): Promise<void>;
   /** Makes the created, renamed and removed names of a directory durable: fsync(2) on it. */
   syncDirectory(path: string): Promise<void>;
-  /** Allocates memory for large reads and writes of this disk. Page-aligned memory may be faster. */
+  /**
+   * Allocates memory for large reads and writes of this disk. Page-aligned memory may be faster.
+   */
   allocate(lengthBytes: number): Uint8Array;
   /** Returns the space of the directory's file system, in bytes (statvfs(3), f_bavail). */
   space(): Promise<{ readonly totalBytes: number; readonly availableBytes: number }>;
@@ -43,12 +45,14 @@ export interface DiskEntry {
 }
 
 /**
- * Whether bytes should be in the system's page cache. `pass`: they will hardly be read again soon, so
- * the call may bypass the cache. Affects only speed.
+ * Whether bytes should be in the system's page cache. `pass`: they will hardly be read again soon,
+ * so the call may bypass the cache. Affects only speed.
  */
 export type CacheUse = "keep" | "pass";
 
-/** An open file. All offsets and lengths are in bytes. Calls on one file may run at the same time. */
+/**
+ * An open file. All offsets and lengths are in bytes. Calls on one file may run at the same time.
+ */
 export interface DiskFile {
   /**
    * Reads into `target` from `offsetBytes`.
@@ -59,13 +63,14 @@ export interface DiskFile {
   /** Writes all of `parts` in order. They are durable only after `sync`. */
   write(parts: readonly Uint8Array[], offsetBytes: number, use?: CacheUse): Promise<void>;
   /**
-   * Writes all of `bytes` and makes them and all earlier writes durable, as `write` and `sync` do, in
-   * one step. After a failure the file's content is unknown, as after a failure of `sync`.
+   * Writes all of `bytes` and makes them and all earlier writes durable, as `write` and `sync` do,
+   * in one step. After a failure the file's content is unknown, as after a failure of `sync`.
    */
   writeDurably(bytes: Uint8Array, offsetBytes: number): Promise<void>;
   /**
-   * fdatasync(2). All earlier writes are durable when the promise resolves. After a failure the file's
-   * content is unknown: do not retry, close the file (LWN, "PostgreSQL's fsync() surprise", 2018).
+   * fdatasync(2). All earlier writes are durable when the promise resolves. After a failure the
+   * file's content is unknown: do not retry, close the file (LWN, "PostgreSQL's fsync() surprise",
+   * 2018).
    */
   sync(): Promise<void>;
   /** ftruncate(2). Durable after `sync`. */

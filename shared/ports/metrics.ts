@@ -1,4 +1,6 @@
-/** The metrics of a process. Names are Prometheus names with the unit last (`ashlar_seal_seconds`). */
+/**
+ * The metrics of a process. Names are Prometheus names with the unit last (`ashlar_seal_seconds`).
+ */
 export interface Metrics {
   counter(name: string, help: string, labels?: readonly string[]): Counter;
   /** Adds a gauge. `read` is called at every scrape. */

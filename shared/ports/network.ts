@@ -3,8 +3,8 @@ export interface Network {
   /**
    * Connects to `address` ("host:port").
    *
-   * @throws {AshlarError} UNAVAILABLE if no process listens there or none answers within `timeoutMs`;
-   *   CANCELLED
+   * @throws {AshlarError} UNAVAILABLE if no process listens there or none answers within
+   *   `timeoutMs`; CANCELLED
    */
   connect(address: string, options: ConnectOptions): Promise<Link>;
   /**
@@ -56,7 +56,10 @@ export interface Link {
 
 /** Receives the bytes of a link. */
 export interface LinkReceiver {
-  /** Returns the array for the next bytes. It is not empty; the receiver leaves it alone until `onBytes`. */
+  /**
+   * Returns the array for the next bytes. It is not empty; the receiver leaves it alone until
+   * `onBytes`.
+   */
   buffer(): Uint8Array;
   /** `count` bytes (at least 1) are at the start of the array that `buffer` returned last. */
   onBytes(count: number): void;

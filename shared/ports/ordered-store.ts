@@ -1,4 +1,6 @@
-/** Reads of an ordered map from keys to values, both bytes. Keys are ordered as by `compareBytes`. */
+/**
+ * Reads of an ordered map from keys to values, both bytes. Keys are ordered as by `compareBytes`.
+ */
 export interface OrderedReader {
   /** Returns the value, or undefined. The caller may keep the array and must not modify it. */
   get(key: Uint8Array): Uint8Array | undefined;
@@ -29,23 +31,25 @@ export interface StoreChange {
 }
 
 /**
- * A durable ordered map. Keys have 1 to KEY_BYTES_MAX bytes, values up to 8 MiB. A read sees the last
- * commit that has resolved, or a later one.
+ * A durable ordered map. Keys have 1 to KEY_BYTES_MAX bytes, values up to 8 MiB. A read sees the
+ * last commit that has resolved, or a later one.
  */
 export interface OrderedStore extends OrderedReader {
-  /** Returns the decoded value, or undefined. The bytes are valid only during the call of `decode`. */
+  /**
+   * Returns the decoded value, or undefined. The bytes are valid only during the call of `decode`.
+   */
   read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined;
   /**
-   * Applies all of `changes` or none. Of two changes of one key the later one wins. Resolves when the
-   * changes are synced to disk. One call at a time; a batch is well below 100 MB.
+   * Applies all of `changes` or none. Of two changes of one key the later one wins. Resolves when
+   * the changes are synced to disk. One call at a time; a batch is well below 100 MB.
    *
    * @throws {AshlarError} NO_SPACE: no change was applied, the store stays usable; DISK_FAILED: the
    *   store must be closed
    */
   commit(changes: readonly StoreChange[]): Promise<void>;
   /**
-   * Returns a view of the present state that later commits do not change. Release it within seconds:
-   * the store cannot reuse its pages before.
+   * Returns a view of the present state that later commits do not change. Release it within
+   * seconds: the store cannot reuse its pages before.
    */
   snapshot(): StoreSnapshot;
   /** Returns the bytes that the store takes on disk. */
@@ -58,7 +62,9 @@ export interface StoreSnapshot extends OrderedReader {
   release(): void;
 }
 
-/** Opens stores by name. In production, a store is an LMDB environment in a directory of that name. */
+/**
+ * Opens stores by name. In production, a store is an LMDB environment in a directory of that name.
+ */
 export interface OrderedStores {
   /**
    * Opens a store. Creates it if it does not exist.

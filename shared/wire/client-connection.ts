@@ -15,7 +15,7 @@ import { WireStream } from "./stream.ts";
 const STREAM_ID_MAX = 0xffffffff;
 const CLOSE_GRACE_MS = 1000;
 
-/** The calling end of a connection. */
+/** The client's end of a connection: it starts calls and streams. */
 export class ClientConnection implements Connection, MultiplexerHandler {
   readonly peer: PeerIdentity;
   readonly peerAddress: string;
@@ -25,10 +25,10 @@ export class ClientConnection implements Connection, MultiplexerHandler {
   readonly #inFlightMax: number;
   readonly #calls = new Map<number, UntypedCall>();
   #lastStreamId = 0;
-  /** Why no new call is taken although the connection is there. */
+  /** Error of every new call. Null while the connection accepts calls. */
   #refusal: AshlarError | null = null;
   #onClosedPromise: (error: AshlarError | null) => void = () => {};
-  /** Called when nothing is under way any more. */
+  /** Called once when no call or stream is in progress. */
   #onIdle: (() => void) | null = null;
 
   constructor(clock: Clock, multiplexer: Multiplexer, hello: Hello) {
@@ -47,7 +47,7 @@ export class ClientConnection implements Connection, MultiplexerHandler {
     return this.#multiplexer.isOpen && this.#refusal === null;
   }
 
-  /** Calls and streams under way. */
+  /** Number of calls and streams in progress. */
   get inFlightCount(): number {
     return this.#calls.size + this.#multiplexer.streams.size;
   }
@@ -134,17 +134,17 @@ export class ClientConnection implements Connection, MultiplexerHandler {
     if (this.inFlightCount > 0 && graceMs > 0) await this.#waitIdle(graceMs);
     if (this.inFlightCount > 0) this.#multiplexer.fail(this.#refusal);
     else this.#multiplexer.close();
-    // The peer answers an orderly end with its own; one that does not is not waited for.
+    // The peer closes its end too. If it does not, this end closes without it after the grace.
     const timer = this.#clock.after(CLOSE_GRACE_MS, () => this.#multiplexer.fail(null));
     await this.closed;
     timer.cancel();
   }
 
-  wants(header: FrameHeader): boolean {
+  wantsBody(header: FrameHeader): boolean {
     return header.kind === FRAME_KINDS.response && this.#calls.has(header.streamId);
   }
 
-  onUnwanted(): void {} // The response of a call that was given up.
+  onBodyDropped(): void {} // The response of a call that was abandoned.
 
   onFrame(frame: Frame): void {
     const { kind, streamId } = frame.header;
@@ -168,7 +168,7 @@ export class ClientConnection implements Connection, MultiplexerHandler {
     }
   }
 
-  dues(): Iterable<Expirable> {
+  expirables(): Iterable<Expirable> {
     return this.#calls.values();
   }
 
@@ -185,7 +185,9 @@ export class ClientConnection implements Connection, MultiplexerHandler {
     this.#checkIdle();
   }
 
-  /** Why a call cannot begin; none of it had any effect. */
+  /**
+   * Returns the error of a call that cannot be sent, or null. A call refused here has no effect.
+   */
   #refuse(methodName: string, { signal, timeoutMs }: CallOptions): AshlarError | null {
     if (signal?.aborted) return cancelledError(methodName, signal.reason);
     if (!this.isOpen) {
@@ -195,12 +197,15 @@ export class ClientConnection implements Connection, MultiplexerHandler {
       );
     }
     if (timeoutMs <= 0) {
-      return new AshlarError("DEADLINE_EXCEEDED", `No time is left to call ${methodName}`);
+      return new AshlarError(
+        "DEADLINE_EXCEEDED",
+        `Cannot call ${methodName}: the deadline has passed`,
+      );
     }
     if (this.inFlightCount >= this.#inFlightMax) {
       return new AshlarError(
         "OVERLOADED",
-        `Cannot call ${methodName} at ${this.peerAddress}: ${this.#inFlightMax} calls are under way`,
+        `Cannot call ${methodName} at ${this.peerAddress}: ${this.#inFlightMax} calls are in progress`,
       );
     }
     return null;
@@ -222,7 +227,7 @@ export class ClientConnection implements Connection, MultiplexerHandler {
     });
   }
 
-  /** After four thousand million calls the ids begin again, past those that are still in use. */
+  /** Stream ids wrap around after 2^32 - 1. Ids that are still in use are skipped. */
   #nextStreamId(): number {
     do {
       this.#lastStreamId = this.#lastStreamId === STREAM_ID_MAX ? 1 : this.#lastStreamId + 1;
@@ -241,9 +246,11 @@ export class ClientConnection implements Connection, MultiplexerHandler {
     return call;
   }
 
-  /** The caller waits no longer. The server is told, unless it never learns of the call at all. */
+  /**
+   * Fails a call whose caller no longer waits. Cancels it at the server if the request was sent.
+   */
   #abandon(streamId: number, error: AshlarError): void {
-    const call = present(this.#take(streamId), "only a pending call is abandoned");
+    const call = present(this.#take(streamId), "an abandoned call is pending");
     const isDropped = call.queuedFrame !== null && this.#multiplexer.drop(call.queuedFrame);
     if (!isDropped) this.#multiplexer.postError(FRAME_KINDS.cancel, streamId, error);
     call.fail(error);

@@ -19,10 +19,10 @@ import { Multiplexer } from "./multiplexer.ts";
 import type { PeerIdentity } from "./rpc.ts";
 
 /**
- * What the wire takes from the deps.
+ * Dependencies of both ends of the wire.
  *
- * `slabs` holds the bodies that were received. A server that also opens connections gives these a
- * pool of their own: bodies that wait to be passed on must not keep the answers from being read.
+ * `slabs` holds received bodies. A server that also opens connections uses a separate pool for
+ * them: received bodies that wait to be forwarded must not block the responses that they wait for.
  */
 export interface WireDeps {
   readonly network: Network;
@@ -31,21 +31,23 @@ export interface WireDeps {
   readonly slabs: SlabPool;
 }
 
+/** Options of `connect`. */
 export interface ConnectOptions {
+  /** Identity of this end. */
   readonly identity: PeerIdentity;
   readonly expect?: PeerExpectation;
-  /** For the connection and the handshake together. */
+  /** Limit for the connection and the handshake together. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
   readonly limits?: Partial<WireLimits>;
 }
 
 /**
- * Connects to `address` ("host:port") and shakes hands.
+ * Connects to `address` ("host:port") and performs the handshake.
  *
- * @throws {AshlarError} UNAVAILABLE if nobody answers in time; CANCELLED; PROTOCOL_ERROR if it is no
- *   Ashlar that answers; WRONG_ROLE, WRONG_CLUSTER, VERSION_MISMATCH and what else either end
- *   refuses the other for.
+ * @throws {AshlarError} UNAVAILABLE if no process answers in time; CANCELLED; PROTOCOL_ERROR if the
+ *   process that answers does not speak the wire protocol; WRONG_ROLE, WRONG_CLUSTER,
+ *   VERSION_MISMATCH, and every other error with which either end refuses the other.
  */
 export async function connect(
   deps: WireDeps,
@@ -76,7 +78,7 @@ function shakeHands(
     };
     const fail = (error: unknown): void => {
       finish();
-      reject(error); // Before the session says that it is closed.
+      reject(error); // Before `onClosed` rejects with a less precise error.
       multiplexer.fail(null);
     };
     const onFrame = (frame: Frame): void => {
@@ -92,8 +94,9 @@ function shakeHands(
     };
     const onClosed = (error: AshlarError | null): void => {
       finish();
-      const isStranger = error?.code === "PROTOCOL_ERROR";
-      reject(isStranger ? error : unavailable(link, error?.message ?? "it closed the connection"));
+      const isOtherProtocol = error?.code === "PROTOCOL_ERROR";
+      const reason = error?.message ?? "it closed the connection";
+      reject(isOtherProtocol ? error : unavailable(link, reason));
     };
     const multiplexer = new Multiplexer(
       deps,
@@ -115,7 +118,7 @@ function shakeHands(
 }
 
 function unavailable(link: Link, reason: string): AshlarError {
-  return new AshlarError("UNAVAILABLE", `Cannot shake hands with ${link.peerAddress}: ${reason}`, {
+  return new AshlarError("UNAVAILABLE", `Cannot connect to ${link.peerAddress}: ${reason}`, {
     details: { address: link.peerAddress },
   });
 }

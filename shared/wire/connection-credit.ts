@@ -1,66 +1,76 @@
 import { type FrameHeader, frameBytes } from "./frame.ts";
 
+/** Options of `ConnectionCredit`. */
 export interface ConnectionCreditOptions {
-  /** Bytes that the peer may send ahead. */
+  /** Bytes that the peer may send ahead of the receiver. */
   readonly receiveWindowBytes: number;
-  /** Tells the peer that it may send so many bytes more: on a stream, or on all (id 0) only. */
+  /**
+   * Sends a credit frame to the peer: for a stream and the connection, or (id 0) the connection.
+   */
   readonly sendGrant: (streamId: number, bytes: number) => void;
-  /** All streams grant what they hold back. */
+  /** Makes all streams send the credit that they hold back. */
   readonly flushStreams: () => void;
 }
 
-/** A stream that has messages for which there was no credit. */
+/** A stream with messages that wait for credit. */
 export interface CreditWaiter {
   pump(): void;
 }
 
 /**
- * The flow control of a connection, both ways: what all its streams together may send ahead of what
- * was taken. Credit that a stream is granted counts for the connection too.
+ * Flow control of a connection in both directions: bounds the bytes that all its streams together
+ * may send ahead of the receivers. Credit for a stream is credit for the connection too.
  */
 export class ConnectionCredit {
   readonly #options: ConnectionCreditOptions;
-  /** Bytes that this end may send ahead, in all and now. The last message may overdraw it. */
+  /** Bytes that this end may send ahead in total. */
   #sendWindowBytes = 0;
+  /** Bytes that this end may send now. The last message may make it negative. */
   #sendBytes = 0;
   readonly #waiting = new Set<CreditWaiter>();
-  /** Bytes of messages that came and were not granted again. */
+  /** Bytes of received messages for which the peer has no new credit yet. */
   #outstandingBytes = 0;
-  /** The part of it that was taken, and that streams hold back until it is worth a frame. */
+  /**
+   * The part of `#outstandingBytes` that was consumed and that streams hold back, to save frames.
+   */
   #heldBackBytes = 0;
-  /** The part of it that belongs to no stream any more. */
+  /** The part of `#outstandingBytes` whose stream is closed. */
   #orphanedBytes = 0;
 
   constructor(options: ConnectionCreditOptions) {
     this.#options = options;
   }
 
-  /** The peer has told its window. We use no more of it than we would offer ourselves. */
+  /** Sets the send window: the smaller of the peer's window and the one of this end. */
   open(peerWindowBytes: number): void {
     this.#sendWindowBytes = Math.min(peerWindowBytes, this.#options.receiveWindowBytes);
     this.#sendBytes = this.#sendWindowBytes;
   }
 
-  /** Bytes that may be sent now. Below 1: `wait`. */
+  /** Bytes that may be sent now. At 0 or below, senders call `wait`. */
   get sendBytes(): number {
     return this.#sendBytes;
   }
 
-  /** Bytes of messages that are on their way or not taken yet. */
+  /** Bytes of sent messages for which the peer has not granted new credit. */
   get spentBytes(): number {
     return this.#sendWindowBytes - this.#sendBytes;
   }
 
+  /** Takes credit for a message. */
   spend(bytes: number): void {
     this.#sendBytes -= bytes;
   }
 
-  /** `waiter` is pumped when there is credit again, after those that came before it. */
+  /** Calls `waiter.pump` when there is credit again, after the waiters before it. */
   wait(waiter: CreditWaiter): void {
     this.#waiting.add(waiter);
   }
 
-  /** Credit comes back: the peer granted it, or a message was not sent after all. False: too much. */
+  /**
+   * Adds credit: the peer granted it, or a message was not sent. Returns false if the credit would
+   * exceed the window.
+   */
   add(bytes: number): boolean {
     if (this.#sendBytes + bytes > this.#sendWindowBytes) return false;
     this.#sendBytes += bytes;
@@ -72,7 +82,7 @@ export class ConnectionCredit {
       waiters[servedCount]?.pump();
       servedCount += 1;
     }
-    // Who had a turn and wants more goes behind those who had none.
+    // Waiters that had a turn and wait again queue behind those that had none.
     const again = [...this.#waiting];
     this.#waiting.clear();
     for (const waiter of waiters.slice(servedCount)) this.#waiting.add(waiter);
@@ -80,20 +90,22 @@ export class ConnectionCredit {
     return true;
   }
 
-  /** A message came. False: the peer had no credit left for it. */
+  /** Counts a received message. Returns false if the peer had no credit for it. */
   receive(header: FrameHeader): boolean {
     if (this.#outstandingBytes >= this.#options.receiveWindowBytes) return false;
     this.#outstandingBytes += frameBytes(header);
     return true;
   }
 
-  /** The peer may send so many bytes again on a stream. */
+  /** Grants the peer `bytes` of credit on a stream. */
   grant(streamId: number, bytes: number): void {
     this.#outstandingBytes -= bytes;
     this.#options.sendGrant(streamId, bytes);
   }
 
-  /** The same for a stream that is over: told when it is worth a frame. */
+  /**
+   * Grants credit of a closed stream. The frame is sent once an eighth of the window has gathered.
+   */
   grantOrphaned(bytes: number): void {
     this.#orphanedBytes += bytes;
     if (this.#orphanedBytes < this.#options.receiveWindowBytes / 8) return;
@@ -103,8 +115,8 @@ export class ConnectionCredit {
   }
 
   /**
-   * A stream holds back so many bytes more, or less once it has granted them. Many streams that hold
-   * back a little each must not keep the whole window.
+   * Counts the bytes that streams hold back; negative when a stream has granted them. At a quarter
+   * of the window all streams grant theirs: many small amounts must not use up the window.
    */
   holdBack(bytes: number): void {
     this.#heldBackBytes += bytes;
@@ -113,7 +125,7 @@ export class ConnectionCredit {
     }
   }
 
-  /** Nobody sends any more. */
+  /** Forgets all waiters: the connection is closed. */
   close(): void {
     this.#waiting.clear();
   }

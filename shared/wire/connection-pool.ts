@@ -11,13 +11,15 @@ import type { WireLimits } from "./limits.ts";
 import type { CallOptions, Connection, PeerIdentity, Received, Role } from "./rpc.ts";
 import { withTimeout } from "./with-timeout.ts";
 
+/** Options of `ConnectionPool`. */
 export interface ConnectionPoolOptions {
+  /** Identity of this end. Called for every handshake. */
   readonly identity: () => PeerIdentity;
-  /** What every peer must be. */
+  /** Required role of every peer. Default: any. */
   readonly role?: Role;
-  /** For one attempt to connect. Default 5 s. */
+  /** Limit of one attempt to connect. Default 5 s. */
   readonly connectTimeoutMs?: number;
-  /** A connection with nothing under way for so long is closed. Default 60 s. */
+  /** A connection without a call or a stream for this long is closed. Default 60 s. */
   readonly idleMs?: number;
   readonly limits?: Partial<WireLimits>;
 }
@@ -26,24 +28,26 @@ const CONNECT_TIMEOUT_MS = 5000;
 const IDLE_MS = 60_000;
 const RECONNECT_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1000 };
 
-/** One address. */
+/** State of one address. */
 interface PooledAddress {
   readonly address: string;
   connection: ClientConnection | null;
-  /** The attempt that is under way. */
+  /** The attempt in progress. */
   attempt: Promise<ClientConnection> | null;
-  /** Why the last attempt failed, and until when its error stands for further ones. */
+  /** Error of the last attempt. New attempts fail with it until `untilMs`. */
   failure: { readonly error: unknown; readonly untilMs: number } | null;
+  /** Consecutive failed attempts. */
   failureCount: number;
+  /** Monotonic time of the last use. */
   usedMs: number;
 }
 
 /**
- * One connection for each address, made when it is first asked for.
+ * Keeps one connection per address, opened at its first use.
  *
- * After a failed attempt, further ones to that address fail at once with its error until a short
- * jittered delay is over (50 ms, doubling to 1 s): callers choose another peer or wait themselves.
- * All peers must be of one cluster: the one of `identity`, or else the first peer's.
+ * After a failed attempt, further attempts to that address fail at once with the same error, until
+ * a short jittered delay has passed (50 ms, doubling to 1 s): callers choose another peer or wait.
+ * All peers must belong to one cluster: that of `identity`, or else that of the first peer.
  */
 export class ConnectionPool implements AsyncDisposable {
   readonly #deps: WireDeps & { readonly random: Random };
@@ -58,14 +62,14 @@ export class ConnectionPool implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** The cluster that all peers belong to; null until one was met. */
+  /** The cluster of all peers. Null until the first peer has named its cluster. */
   get clusterId(): ClusterId | null {
     return this.#options.identity().clusterId ?? this.#learnedClusterId;
   }
 
   /**
-   * The open connection to `address`, or a new one. Not to be closed by the caller, and to be asked
-   * for again before every use: it may have been closed while nothing was under way.
+   * Returns the open connection to `address`, or opens one. The caller must not close it, and calls
+   * `get` before every use: the pool closes idle connections.
    *
    * @throws {AshlarError} see `connect`; also DEADLINE_EXCEEDED
    */
@@ -95,7 +99,7 @@ export class ConnectionPool implements AsyncDisposable {
     });
   }
 
-  /** The connection to `address` if it is open already. As `get`, but never a wait. */
+  /** Returns the connection to `address` if it is open, else null. */
   openConnection(address: string): Connection | null {
     const target = this.#targets.get(address);
     if (target?.connection?.isOpen !== true) return null;
@@ -103,13 +107,13 @@ export class ConnectionPool implements AsyncDisposable {
     return target.connection;
   }
 
-  /** Closes the connection to `address` now, if there is one: what is under way fails. */
+  /** Closes the connection to `address` at once. Its calls and streams fail. */
   disconnect(address: string): void {
     const connection = this.#targets.get(address)?.connection;
-    connection?.close(0).catch(() => {}); // A close does not fail; nobody waits for it.
+    connection?.close(0).catch(() => {}); // A close does not fail.
   }
 
-  /** `get` and one call, within one deadline. */
+  /** Calls `method` at `address`. The timeout covers the connection and the call. */
   async call<Request, Response>(
     address: string,
     method: CallMethod<Request, Response>,
@@ -123,7 +127,7 @@ export class ConnectionPool implements AsyncDisposable {
     return await connection.call(method, request, { ...options, timeoutMs });
   }
 
-  /** Closes all connections, each with the grace of `Connection.close`. */
+  /** Closes all connections, as `Connection.close` with `graceMs`. */
   async close(graceMs: number): Promise<void> {
     this.#abort.abort(new AshlarError("UNAVAILABLE", "This end is closing"));
     this.#sweep?.cancel();
@@ -189,7 +193,7 @@ export class ConnectionPool implements AsyncDisposable {
       ...(limits === undefined ? {} : { limits }),
     });
     try {
-      // Another peer may have told us of the cluster in the meantime.
+      // Another peer may have named its cluster in the meantime.
       checkPeer(connection.peer, { clusterId: this.clusterId }, address);
     } catch (error) {
       await connection.close(0);

@@ -1,17 +1,18 @@
 import type { Clock, Timer } from "../ports/clock.ts";
 
-/** Deadlines closer together than this expire together. */
+/** Deadlines that are closer together than this expire together. */
 const GRANULARITY_MS = 5;
 
+/** A call or a stream with a deadline. */
 export interface Expirable {
-  /** On the monotonic clock; Infinity: none. */
+  /** Time on the monotonic clock. Infinity: no deadline. */
   readonly deadlineMs: number;
   expire(): void;
 }
 
 /**
- * Expires what is overdue, with one timer for all: most calls end long before their deadline, and
- * a timer of its own would cost more than the rest of a small call.
+ * Expires the calls and streams of a connection with a single timer. Most calls end long before
+ * their deadline, and a timer per call would cost more than the rest of a small call.
  */
 export class Deadlines {
   readonly #clock: Clock;
@@ -20,13 +21,13 @@ export class Deadlines {
   #timerMs = Number.POSITIVE_INFINITY;
   #isStopped = false;
 
-  /** `entries` tells what has a deadline now; it may shrink while entries expire. */
+  /** `entries` returns everything that has a deadline now. It may shrink while entries expire. */
   constructor(clock: Clock, entries: () => Iterable<Expirable>) {
     this.#clock = clock;
     this.#entries = entries;
   }
 
-  /** There is an entry with this deadline from now on. */
+  /** Sets the timer for a new entry with this deadline. */
   watch(deadlineMs: number): void {
     if (deadlineMs >= this.#timerMs || this.#isStopped) return;
     this.#timer?.cancel();

@@ -1,7 +1,9 @@
 import { memberStatus } from "../protocol/fleet-api.ts";
 import type { Connection } from "./rpc.ts";
 
-/** Where all masters are, as far as the one at the other end of `connection` knows. */
+/**
+ * Returns the addresses of all masters, as known to the master at the other end of `connection`.
+ */
 export async function fetchMasters(
   connection: Connection,
   timeoutMs: number,

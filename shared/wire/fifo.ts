@@ -1,4 +1,4 @@
-/** A queue whose `shift` does not move the rest. */
+/** A queue whose `shift` takes constant time on average. */
 export class Fifo<Item> {
   #items: Array<Item | undefined> = [];
   #first = 0;
@@ -18,7 +18,7 @@ export class Fifo<Item> {
   shift(): Item | undefined {
     if (this.length === 0) return undefined;
     const item = this.#items[this.#first];
-    this.#items[this.#first] = undefined; // Its memory must not wait for the next splice.
+    this.#items[this.#first] = undefined; // Frees its memory before the next splice.
     this.#first += 1;
     if (this.#first === this.#items.length) {
       this.#items = [];
@@ -30,7 +30,7 @@ export class Fifo<Item> {
     return item;
   }
 
-  /** Empties the queue. */
+  /** Empties the queue and returns its items in order. */
   takeAll(): Item[] {
     const left = this.#items.slice(this.#first) as Item[];
     this.#items = [];

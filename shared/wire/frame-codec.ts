@@ -3,33 +3,34 @@ import { AshlarError } from "../base/errors.ts";
 import { type FrameKind, HEADER_BYTES, writeHeader } from "./frame.ts";
 
 /**
- * Plain msgpack without extensions of our own. Bytes are copied out of the receive buffer, which
- * the next read overwrites.
+ * Plain msgpack without custom extensions. Bytes are copied out of the receive buffer, which the
+ * next read overwrites.
  */
 const CODEC_OPTIONS = { useRecords: false, copyBuffers: true } as const;
 
+/** A frame before it is encoded, without its body. */
 export interface FrameFields {
   readonly kind: FrameKind;
   readonly flags?: number;
   readonly streamId: number;
-  /** Any msgpack value; absent: no head. */
+  /** A msgpack value. Absent: no head. */
   readonly head?: unknown;
   readonly bodyLength?: number;
 }
 
-/** Turns heads into bytes and back. One for a connection. */
+/** Encodes and decodes the heads of frames. Each connection has one. */
 export class FrameCodec {
   readonly #packr = new Packr(CODEC_OPTIONS);
   readonly #unpackr = new Unpackr(CODEC_OPTIONS);
 
   /**
-   * Header and head of a frame in one array.
+   * Returns the header and head of a frame in one array.
    *
-   * @throws {AshlarError} TOO_LARGE if the head is longer than `headBytesMax`.
+   * @throws {AshlarError} TOO_LARGE if the head is longer than `headBytesMax`
    */
   encode(fields: FrameFields, headBytesMax: number): Uint8Array {
     const { kind, flags = 0, streamId, head, bodyLength = 0 } = fields;
-    // msgpackr leaves HEADER_BYTES free in front of the head: nothing is copied together.
+    // msgpackr reserves HEADER_BYTES in front of the head, which saves a copy.
     const bytes =
       head === undefined
         ? new Uint8Array(HEADER_BYTES)
@@ -38,14 +39,14 @@ export class FrameCodec {
     if (headLength > headBytesMax) {
       throw new AshlarError(
         "TOO_LARGE",
-        `Cannot send a message head of ${headLength} bytes: the peer takes at most ${headBytesMax}`,
+        `Cannot send a message head of ${headLength} bytes: the peer accepts at most ${headBytesMax}`,
       );
     }
     writeHeader(bytes, { kind, flags, streamId, headLength, bodyLength });
     return bytes;
   }
 
-  /** The value in `source` from `start` to `end`. @throws {AshlarError} PROTOCOL_ERROR */
+  /** Decodes the value in `source` from `start` to `end`. @throws {AshlarError} PROTOCOL_ERROR */
   decode(source: Uint8Array, start: number, end: number): unknown {
     try {
       return this.#unpackr.unpack(source, { start, end });

@@ -5,18 +5,19 @@ import type { LinkReceiver } from "../ports/network.ts";
 import { type FrameHeader, type FrameLimits, HEADER_BYTES, readHeader } from "./frame.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 
-/** Room for the small frames of one read. Larger heads and bodies get a place of their own. */
+/** Buffer for the small frames of one read. Larger heads and bodies have their own buffers. */
 const STAGING_BYTES = 64 * 1024;
-/** Kept free for the one read that may come although the link is paused. */
+/** Reserved for the one read that may arrive after the link was paused. */
 const STAGING_SPARE_BYTES = 4096;
-/** Bodies up to here are copied out; larger ones are read or copied into a slab. */
+/** Bodies of up to this length are copied to the heap. Larger bodies are read into a slab. */
 const COPIED_BODY_BYTES_MAX = 4096;
 
-/** A frame as it came in. Whoever takes it releases `body`. */
+/** A received frame. The handler of the frame releases `body`. */
 export interface Frame {
   readonly header: FrameHeader;
-  /** What the head decodes to, undefined if there is none; or why it cannot be decoded. */
+  /** The decoded head. Undefined if the frame has none or it cannot be decoded. */
   readonly head: unknown;
+  /** Why the head cannot be decoded, or null. */
   readonly headError: AshlarError | null;
   readonly body: Body;
 }
@@ -27,25 +28,27 @@ export interface Body {
   release(): void;
 }
 
+/** The body of a frame without one. */
 export const EMPTY_BODY: Body = { bytes: new Uint8Array(0), release: () => {} };
 
+/** Options of `FrameReader`. */
 export interface FrameReaderOptions {
   readonly slabs: SlabPool;
   readonly codec: FrameCodec;
-  /** Of the frames that are read next. */
+  /** Returns the limits of the frames that are read next. */
   readonly limits: () => FrameLimits;
   readonly onFrame: (frame: Frame) => void;
-  /** Asked once the head is there: false drops the body without a slab, and the frame with it. */
+  /** Called once the head is read. If it returns false, the frame is dropped without a slab. */
   readonly wantsBody: (header: FrameHeader) => boolean;
-  /** A frame was dropped because nobody wants its body. */
+  /** A frame was dropped because `wantsBody` returned false. */
   readonly onDropped: (header: FrameHeader) => void;
-  /** The bytes are no frame. Called once; nothing is read after it. */
+  /** The bytes are not a valid frame. Called once; the reader then stops. */
   readonly onMalformed: (reason: string) => void;
   readonly pause: () => void;
   readonly resume: () => void;
 }
 
-/** Where a frame's parts are read to when they do not fit the staging buffer. */
+/** The buffer of a head or body that does not fit into the staging buffer. */
 interface ReadTarget {
   readonly bytes: Uint8Array;
   filledBytes: number;
@@ -53,30 +56,33 @@ interface ReadTarget {
 }
 
 /**
- * Cuts the bytes of a link into frames.
+ * Splits the bytes of a link into frames.
  *
- * Reads land in a staging buffer, where many small frames are decoded at once. The rest of a large
- * body is read right into its slab: apart from the part that came in with the head it is never
- * copied. While the pool has no slab the link is paused: that slows the sender.
+ * Bytes are read into a staging buffer, where many small frames are decoded after one read. The
+ * rest of a large body is read directly into its slab: only the part that arrived with the head is
+ * copied. While the pool has no slab, the link is paused, which slows the sender.
  */
 export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   readonly #options: FrameReaderOptions;
   readonly #staging = new Uint8Array(STAGING_BYTES + STAGING_SPARE_BYTES);
   readonly #stagingView = new DataView(this.#staging.buffer);
-  /** Bytes in staging that are not decoded yet: from `#start` to `#end`. */
+  /** The bytes in `#staging` that are not decoded yet are between `#start` and `#end`. */
   #start = 0;
   #end = 0;
   #target: ReadTarget | null = null;
-  /** Where in the staging buffer the part begins that `buffer` last lent; null: it was of `#target`. */
+  /**
+   * Offset in `#staging` of the array that `buffer` returned last. Null if it was part of
+   * `#target`.
+   */
   #readOffset: number | null = 0;
-  /** The header of the frame that is being read. */
+  /** Header of the frame that is being read. */
   #header: FrameHeader | null = null;
   #isHeadRead = false;
   #head: unknown;
   #headError: AshlarError | null = null;
   #slab: Slab | null = null;
   #skipBytes = 0;
-  /** Withdraws the request for a slab, while the link is paused for one. */
+  /** Withdraws the pending request for a slab. Null if there is none. */
   #withdraw: (() => void) | null = null;
   #isPaused = false;
   #isStopped = false;
@@ -85,7 +91,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     this.#options = options;
   }
 
-  /** Whether the link is paused until the pool has a slab. */
+  /** Whether reading waits until the pool has a slab. */
   get isWaitingForSlab(): boolean {
     return this.#withdraw !== null;
   }
@@ -101,14 +107,14 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
       this.#end = 0;
     }
     this.#readOffset = this.#end;
-    // With the spare bytes there is always room: `#parse` leaves at most STAGING_BYTES undecoded.
+    // The spare bytes leave room for one read: `#parse` leaves at most STAGING_BYTES undecoded.
     return this.#staging.subarray(this.#end, this.isWaitingForSlab ? undefined : STAGING_BYTES);
   }
 
   onBytes(count: number): void {
     if (this.#isStopped) return;
     if (this.#readOffset === null) {
-      const target = present(this.#target, "a lent target stays until it is full");
+      const target = present(this.#target, "a target stays until it is full");
       target.filledBytes += count;
       if (target.filledBytes === target.bytes.length) this.#finishTarget(target);
     } else {
@@ -118,13 +124,13 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   }
 
   #addStaged(offset: number, count: number): void {
-    assert(this.#end + count <= this.#staging.length, "a read does not run over its buffer");
-    // What was staged may have been moved since the part was lent, when a slab came.
+    assert(this.#end + count <= this.#staging.length, "a read ends within the staging buffer");
+    // `#parse` may have moved the staged bytes since `buffer` was called, when a slab was granted.
     if (offset !== this.#end) this.#staging.copyWithin(this.#end, offset, offset + count);
     this.#end += count;
   }
 
-  /** Reads nothing more and gives back what a frame that was cut off holds. */
+  /** Stops reading, and releases the slab of an incomplete frame. */
   stop(): void {
     this.#isStopped = true;
     this.#withdraw?.();
@@ -137,13 +143,13 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   #parse(): void {
     while (!this.#isStopped && this.#step());
     if (this.#isStopped || this.#start === 0) return;
-    // Frames that are decoded in place must lie in one piece: move a beginning to the front.
+    // A frame that is decoded in place must be contiguous: move its beginning to the front.
     if (this.#start < this.#end) this.#staging.copyWithin(0, this.#start, this.#end);
     this.#end -= this.#start;
     this.#start = 0;
   }
 
-  /** One step through the staged bytes. False: more bytes, or a slab, must come first. */
+  /** Processes one part of a frame. Returns false if more bytes or a slab are needed first. */
   #step(): boolean {
     if (this.#target !== null) return this.#fillTarget(this.#target);
     if (this.#skipBytes > 0) return this.#skip();
@@ -225,7 +231,10 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     this.#options.pause();
   }
 
-  /** A slab came. What is staged goes first: once the link is resumed the next bytes may come at once. */
+  /**
+   * Continues with a slab. Staged bytes are parsed first: the resumed link may deliver bytes at
+   * once.
+   */
   #resumeReading(): void {
     this.#withdraw = null;
     this.#parse();
@@ -234,7 +243,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     this.#options.resume();
   }
 
-  /** Moves staged bytes to where they belong; the rest is read there directly. */
+  /** Copies staged bytes into the target. The link reads the rest directly into it. */
   #fillTarget(target: ReadTarget): boolean {
     const room = target.bytes.length - target.filledBytes;
     const count = Math.min(room, this.#end - this.#start);

@@ -3,30 +3,32 @@ import { concatBytes } from "../base/bytes.ts";
 import type { Link } from "../ports/network.ts";
 import { Fifo } from "./fifo.ts";
 
-/** One write takes frames up to here, and at least one. */
+/** Largest size of one write, unless a single frame is larger. */
 const WRITE_BYTES_MAX = 1024 * 1024;
-/** No further write is begun while so many bytes are with the system: urgent frames stay quick. */
+/** No further write starts while the system holds this many bytes. Keeps urgent frames fast. */
 const WRITING_BYTES_MAX = 2 * 1024 * 1024;
-/** Parts up to here are copied together: one large part is cheaper to write than many small ones. */
+/** Parts of up to this size are merged: one large part is cheaper to write than many small ones. */
 const MERGED_PART_BYTES_MAX = 4096;
-/** A write of so many bytes is worth its cost, and the peer need not wait for the rest of the event. */
+/** At this many queued bytes, a write starts at once: it is large enough to be efficient. */
 const GATHER_BYTES_MAX = 16 * 1024;
-/** A write waits at most so many promise turns for frames that the same event brings about. */
+/** Largest number of promise turns that a write waits for more frames of the same event. */
 const GATHER_TURNS_MAX = 16;
-/** A write is due after so many promise turns without a new frame. */
+/** A write starts after this many promise turns without a new frame. */
 const QUIET_TURNS = 3;
 
-/** A frame on its way out. */
+/** A frame to send. */
 export interface Outgoing {
   /** Header and head. */
   readonly frame: Uint8Array;
-  /** Sent after `frame`; not changed until `onSettled`. */
+  /** Sent after `frame`. Must not be modified before `onSettled`. */
   readonly body: Uint8Array | null;
-  /** Called once when `body` may be reused. `isSent` is false if the frame was dropped or lost. */
+  /**
+   * Called once when `body` may be reused. `isSent` is false if the frame was dropped or failed.
+   */
   readonly onSettled: ((isSent: boolean) => void) | null;
 }
 
-/** A frame that was handed to the writer. */
+/** A frame in the queue of the writer, or in a write. */
 export class QueuedFrame {
   readonly frame: Uint8Array;
   readonly body: Uint8Array | null;
@@ -45,8 +47,8 @@ export class QueuedFrame {
 /**
  * Sends frames, many in one write.
  *
- * A frame is written when the event that caused it has run its course, together with all others of
- * that event. Urgent frames (credit, ping, cancel) overtake the others, which keep their order.
+ * A frame is written when the event that caused it has been handled, together with all other frames
+ * of that event. Urgent frames (credit, ping, pong) overtake the others, which keep their order.
  */
 export class FrameWriter {
   readonly #link: Link;
@@ -59,7 +61,7 @@ export class FrameWriter {
   #gatherTurns = 0;
   #quietTurns = 0;
   #isStopped = false;
-  /** Called when less than so many bytes are queued or being written. */
+  /** Tasks to call once fewer than `bytes` are queued or being written. */
   readonly #watchers = new Set<{ readonly bytes: number; readonly task: () => void }>();
   #writesDone = 0;
 
@@ -68,27 +70,29 @@ export class FrameWriter {
     this.#onFailed = onFailed;
   }
 
-  /** Bytes of frames that were not handed to the system yet. */
+  /** Bytes of queued frames, without those in a write. */
   get queuedBytes(): number {
     return this.#queuedBytes;
   }
 
-  /** Changes with every write that is done; null while nothing is being written. */
+  /** Number of finished writes, which changes with each. Null while no write is in progress. */
   get progress(): number | null {
     return this.#writingBytes === 0 ? null : this.#writesDone;
   }
 
+  /** Queues a frame behind the others. */
   send(outgoing: Outgoing): QueuedFrame {
     const queuedFrame = new QueuedFrame(outgoing);
     this.#enqueue(this.#ordered, queuedFrame);
     return queuedFrame;
   }
 
+  /** Queues a frame in front of the frames of `send`. */
   sendUrgent(frame: Uint8Array): void {
     this.#enqueue(this.#urgent, new QueuedFrame({ frame, body: null, onSettled: null }));
   }
 
-  /** Calls `task` once when less than `bytes` are queued or being written; at once if that is so. */
+  /** Calls `task` once when fewer than `bytes` are queued or being written, possibly at once. */
   onceUnsentBelow(bytes: number, task: () => void): void {
     this.#watchers.add({ bytes, task });
     this.#callWatchers();
@@ -102,7 +106,7 @@ export class FrameWriter {
     }
   }
 
-  /** Takes a frame back. False: it is too late, it may have reached the peer. */
+  /** Removes a frame from the queue. Returns false if it may have reached the peer. */
   drop(queuedFrame: QueuedFrame): boolean {
     if (queuedFrame.state !== "queued") return queuedFrame.state === "dropped";
     queuedFrame.state = "dropped";
@@ -111,7 +115,7 @@ export class FrameWriter {
     return true;
   }
 
-  /** Drops what is queued; frames that are being written settle when the link lets them go. */
+  /** Drops the queued frames. Frames in a write settle when the link releases them. */
   stop(): void {
     this.#isStopped = true;
     for (const queuedFrame of this.#ordered.takeAll()) this.drop(queuedFrame);
@@ -138,7 +142,7 @@ export class FrameWriter {
   }
 
   #gather(): void {
-    // No rejection can come: #afterTurn does not throw but for a bug.
+    // A rejection means a bug: #afterTurn does not throw otherwise.
     Promise.resolve().then(this.#afterTurn, this.#onFailed);
   }
 
@@ -153,7 +157,7 @@ export class FrameWriter {
     this.flush();
   };
 
-  /** Writes what is queued, as far as the system is not busy with earlier writes. */
+  /** Writes queued frames until the system holds WRITING_BYTES_MAX. */
   flush(): void {
     while (!this.#isStopped && this.#queuedBytes > 0 && this.#writingBytes < WRITING_BYTES_MAX) {
       const batch = this.#takeBatch();
@@ -175,7 +179,7 @@ export class FrameWriter {
     for (const queuedFrame of batch) queuedFrame.state = "writing";
     this.#queuedBytes -= bytes;
     this.#writingBytes += bytes;
-    assert(this.#queuedBytes >= 0, "what is queued is accounted for");
+    assert(this.#queuedBytes >= 0, "the queued bytes are the sum over the queued frames");
     return batch;
   }
 
@@ -201,7 +205,7 @@ export class FrameWriter {
   }
 }
 
-/** The bytes of `batch` in order, neighbouring small parts as one. */
+/** Returns the bytes of `batch` in order, with neighbouring small parts merged. */
 function mergeParts(batch: readonly Outgoing[]): Uint8Array[] {
   const parts: Uint8Array[] = [];
   let small: Uint8Array[] = [];

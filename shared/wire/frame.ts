@@ -15,9 +15,10 @@ import { assert } from "../base/assert.ts";
  */
 export const HEADER_BYTES = 16;
 
-/** "ASHL": what the frames of the handshake carry in place of a stream id. */
+/** "ASHL" in little-endian order. Handshake frames have it in place of a stream id. */
 export const MAGIC = 0x4c485341;
 
+/** Kinds of frames. docs/wire-protocol.md describes each. */
 export const FRAME_KINDS = {
   hello: 1,
   welcome: 2,
@@ -36,9 +37,9 @@ export const FRAME_KINDS = {
 
 export type FrameKind = (typeof FRAME_KINDS)[keyof typeof FRAME_KINDS];
 
-/** Of a request: it opens a stream. */
+/** Flag of a request that opens a stream. */
 export const FLAG_STREAM = 1;
-/** Of an end: the sender takes no more messages either, the stream is over. */
+/** Flag of an `end` frame that closes both directions: the sender accepts no more messages. */
 export const FLAG_LAST = 1;
 
 const FLAGS_MAX = 1;
@@ -50,6 +51,7 @@ const WITH_BODY: ReadonlySet<number> = new Set([
   FRAME_KINDS.message,
 ]);
 
+/** The fields of a frame's header. */
 export interface FrameHeader {
   readonly kind: FrameKind;
   readonly flags: number;
@@ -58,12 +60,12 @@ export interface FrameHeader {
   readonly bodyLength: number;
 }
 
-/** What a frame counts against the windows of flow control. */
+/** Returns the bytes that a frame takes of the flow-control windows. */
 export function frameBytes(header: FrameHeader): number {
   return HEADER_BYTES + header.headLength + header.bodyLength;
 }
 
-/** Largest frame that a receiver takes. */
+/** Largest frame that a receiver accepts. */
 export interface FrameLimits {
   readonly headBytesMax: number;
   readonly bodyBytesMax: number;
@@ -71,7 +73,7 @@ export interface FrameLimits {
 
 /** Writes `header` over the first HEADER_BYTES of `target`. */
 export function writeHeader(target: Uint8Array, header: FrameHeader): void {
-  assert(target.length >= HEADER_BYTES, "there is room for a header");
+  assert(target.length >= HEADER_BYTES, "the target has room for a header");
   target[0] = header.kind;
   target[1] = header.flags;
   target[2] = 0;
@@ -88,16 +90,20 @@ function writeUint32(target: Uint8Array, offset: number, value: number): void {
   target[offset + 3] = value >>> 24;
 }
 
-/** The header at `offset`, checked; or, as text, what is wrong with it. */
+/**
+ * Reads and checks the header at `offset`. Returns a text that describes the fault if it is
+ * invalid.
+ */
 export function readHeader(
   view: DataView,
   offset: number,
   limits: FrameLimits,
 ): FrameHeader | string {
   const kind = view.getUint8(offset);
-  if (kind < 1 || kind > KIND_MAX) return `unknown kind ${kind}`;
+  if (kind < 1 || kind > KIND_MAX) return `a frame of the unknown kind ${kind}`;
   const flags = view.getUint8(offset + 1);
-  if (flags > FLAGS_MAX || view.getUint16(offset + 2, true) !== 0) return "unknown flags";
+  if (flags > FLAGS_MAX || view.getUint16(offset + 2, true) !== 0)
+    return "a frame with unknown flags";
   const headLength = view.getUint32(offset + 8, true);
   if (headLength > limits.headBytesMax) {
     return `a head of ${headLength} bytes, more than ${limits.headBytesMax}`;

@@ -8,14 +8,17 @@ import { type Hello, parseHello } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
 import { type PeerIdentity, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type Role } from "./rpc.ts";
 
+/** Required properties of a peer. */
 export interface PeerExpectation {
-  /** WRONG_ROLE if the other end has another. */
+  /** A peer with another role is refused with WRONG_ROLE. Absent: any role. */
   readonly role?: Role;
-  /** WRONG_CLUSTER if the other end is of another; `null` and absent take any. */
+  /** A peer of another cluster is refused with WRONG_CLUSTER. `null` or absent: any cluster. */
   readonly clusterId?: ClusterId | null;
 }
 
-/** Says who we are: `kind` is hello, or welcome in answer to it. */
+/**
+ * Sends the identity and limits of this end. `kind` is hello, or welcome in response to a hello.
+ */
 export function postHello(multiplexer: Multiplexer, kind: FrameKind, identity: PeerIdentity): void {
   const hello: Hello = {
     version: PROTOCOL_VERSION,
@@ -37,55 +40,64 @@ function limitsForPeer(limits: WireLimits): Hello["limits"] {
   };
 }
 
-/** The hello in `frame`. @throws {AshlarError} PROTOCOL_ERROR if the peer does not speak our wire. */
+/**
+ * Returns the hello in `frame`.
+ *
+ * @throws {AshlarError} PROTOCOL_ERROR if the peer does not speak the wire protocol, or the error
+ *   with which the peer refused this end
+ */
 export function readHello(frame: Frame, kind: FrameKind): Hello {
   if (frame.header.streamId !== MAGIC) {
     throw new AshlarError("PROTOCOL_ERROR", "The peer does not speak Ashlar's wire protocol");
   }
   if (frame.header.kind === FRAME_KINDS.refusal) throw fromErrorData(parseErrorData(frame.head));
   if (frame.header.kind !== kind) {
-    throw new AshlarError("PROTOCOL_ERROR", `The peer sent kind ${frame.header.kind} for a hello`);
+    throw new AshlarError(
+      "PROTOCOL_ERROR",
+      `The peer sent a frame of kind ${frame.header.kind} in place of kind ${kind}`,
+    );
   }
   if (frame.headError !== null) throw frame.headError;
   return parseHello(frame.head);
 }
 
-/** @throws {AshlarError} VERSION_MISMATCH */
+/** Checks that both ends understand a common version. @throws {AshlarError} VERSION_MISMATCH */
 export function checkVersion(hello: Hello, peerAddress: string): void {
   if (hello.version >= PROTOCOL_VERSION_OLDEST && PROTOCOL_VERSION >= hello.versionOldest) return;
   throw new AshlarError(
     "VERSION_MISMATCH",
-    `Cannot talk to ${hello.identity.role} ${peerAddress}: it speaks wire protocol ${hello.versionOldest} to ${hello.version}, this end ${PROTOCOL_VERSION_OLDEST} to ${PROTOCOL_VERSION}`,
-    { hint: "Upgrade the older of the two" },
+    `Cannot connect to ${hello.identity.role} ${peerAddress}: expected wire protocol ${PROTOCOL_VERSION_OLDEST} to ${PROTOCOL_VERSION}: it speaks ${hello.versionOldest} to ${hello.version}`,
+    { hint: "Upgrade the older of the two processes" },
   );
 }
 
-/** @throws {AshlarError} WRONG_ROLE, WRONG_CLUSTER */
+/** Checks a peer against `expect`. @throws {AshlarError} WRONG_ROLE, WRONG_CLUSTER */
 export function checkPeer(peer: PeerIdentity, expect: PeerExpectation, peerAddress: string): void {
   if (expect.role !== undefined && peer.role !== expect.role) {
     throw new AshlarError(
       "WRONG_ROLE",
-      `Cannot use ${peerAddress} as a ${expect.role}: a ${peer.role} answers there`,
+      `Cannot use ${peerAddress}: expected a ${expect.role}: a ${peer.role} answers there`,
       { details: { address: peerAddress, role: peer.role } },
     );
   }
-  const wanted = expect.clusterId ?? null;
-  if (wanted === null || peer.clusterId === null || peer.clusterId === wanted) return;
+  const expected = expect.clusterId ?? null;
+  if (expected === null || peer.clusterId === null || peer.clusterId === expected) return;
   throw new AshlarError(
     "WRONG_CLUSTER",
-    `Cannot talk to ${peer.role} ${peerAddress}: it belongs to cluster ${peer.clusterId}, not to ${wanted}`,
+    `Cannot connect to ${peer.role} ${peerAddress}: expected cluster ${expected}: it belongs to cluster ${peer.clusterId}`,
     { details: { address: peerAddress, clusterId: peer.clusterId } },
   );
 }
 
+/** Options of `HandshakeHandler`. */
 export interface HandshakeHandlerOptions {
-  /** The first frame. Called in the turn it came in, so that the next one finds its handler. */
+  /** Handles the first frame. Called within the read, so that the next frame meets its handler. */
   readonly onFrame: (frame: Frame) => void;
-  /** The connection ended before the handshake did. */
+  /** The connection was closed before the handshake was complete. */
   readonly onClosed: (error: AshlarError | null) => void;
 }
 
-/** Handles the one frame that a peer says hello with. */
+/** Handles the first frame of a connection, which is the peer's part of the handshake. */
 export class HandshakeHandler implements MultiplexerHandler {
   readonly #options: HandshakeHandlerOptions;
   #isOver = false;
@@ -95,18 +107,18 @@ export class HandshakeHandler implements MultiplexerHandler {
   }
 
   onFrame(frame: Frame): void {
-    if (this.#isOver) return; // It was refused, and has not heard of it yet.
+    if (this.#isOver) return; // The peer was refused and has not received the refusal yet.
     this.#isOver = true;
     this.#options.onFrame(frame);
   }
 
-  wants(): boolean {
+  wantsBody(): boolean {
     return false;
   }
 
-  onUnwanted(): void {}
+  onBodyDropped(): void {}
 
-  dues(): [] {
+  expirables(): [] {
     return [];
   }
 

@@ -1,22 +1,29 @@
 import type { Clock, Timer } from "../ports/clock.ts";
 
+/** Options of `KeepAlive`. */
 export interface KeepAliveOptions {
   readonly clock: Clock;
   readonly intervalMs: number;
+  /** Sends a ping. */
   readonly ping: () => void;
-  /** The peer was not heard of for too long, or took nothing of what it was sent. */
+  /** The peer sent no bytes, or accepted no bytes, for too long. Called once. */
   readonly onDead: (reason: string) => void;
-  /** This end does not read at the moment: silence proves nothing. */
+  /** Returns whether this end does not read at present. Then the peer's silence proves nothing. */
   readonly isExcused: () => boolean;
-  /** Changes with every write that is done; null while nothing is being written. */
+  /**
+   * Returns a number that changes with every finished write, or null while no write is in progress.
+   */
   readonly writeProgress: () => number | null;
-  /** A peer that takes no bytes for so long is as good as gone. */
+  /**
+   * The connection is closed after this long without a finished write, while one is in progress.
+   */
   readonly stallTimeoutMs: number;
 }
 
 /**
- * Finds out that the peer is gone although nobody said so: its machine lost power, or a firewall
- * forgot the connection. A silent peer is pinged after one interval and given up after two more.
+ * Detects a peer that is gone without closing the connection: its machine lost power, or a firewall
+ * dropped the connection's state. A silent peer is pinged after one interval and counts as dead
+ * after two more.
  */
 export class KeepAlive {
   readonly #options: KeepAliveOptions;
@@ -35,7 +42,7 @@ export class KeepAlive {
     this.#wait();
   }
 
-  /** Bytes came from the peer. */
+  /** Bytes arrived from the peer. */
   onBytes(): void {
     this.#hasReceived = true;
   }
@@ -48,13 +55,14 @@ export class KeepAlive {
   #wait(): void {
     const { clock, intervalMs } = this.#options;
     this.#timer = clock.after(intervalMs, () => {
-      // Most often there is nothing to wait for.
+      // The common case needs no wait.
       if (this.#hasReceived) {
         this.#check();
         return;
       }
-      // What the system holds for us is read first: after a stall of our own, timers come before I/O.
-      // It does not reject.
+      // Read the bytes that the system has buffered first: after a stall of this process, timers
+      // run before I/O. Do not mistake a local stall for silence of the peer. `yieldTurn` does not
+      // reject.
       clock.yieldTurn().then(
         () => this.#check(),
         () => {},
@@ -67,7 +75,7 @@ export class KeepAlive {
     const { clock, ping, onDead, isExcused, stallTimeoutMs } = this.#options;
     const nowMs = clock.monotonicMs();
     if (this.#stalledMs(nowMs) >= stallTimeoutMs) {
-      onDead(`it has taken no bytes for ${Math.round(this.#stalledMs(nowMs))} ms`);
+      onDead(`it has accepted no bytes for ${Math.round(this.#stalledMs(nowMs))} ms`);
       return;
     }
     if (this.#hasReceived || isExcused()) {
@@ -78,7 +86,7 @@ export class KeepAlive {
       this.#silentIntervals += 1;
     }
     if (this.#silentIntervals >= 3) {
-      onDead(`it has been silent for ${Math.round(nowMs - this.#lastReceivedMs)} ms`);
+      onDead(`it has sent no bytes for ${Math.round(nowMs - this.#lastReceivedMs)} ms`);
       return;
     }
     if (this.#silentIntervals > 0) ping();

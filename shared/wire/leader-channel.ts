@@ -14,88 +14,103 @@ import {
 import { LeaderStallDetector } from "./leader-stall-detector.ts";
 import type { CallOptions, Connection, Received } from "./rpc.ts";
 
+/** Options of a call to the leader. */
 export interface LeaderCallOptions extends CallOptions {
-  /** The call may be repeated although an earlier attempt may have had its effect (a session's sequence number). */
+  /**
+   * Whether the call may be repeated after an attempt that may have taken effect: it only reads, or
+   * a session's sequence number protects it. Default: false.
+   */
   readonly idempotent?: boolean;
 }
 
-/** A call that asks for several things, each of which is answered by itself. */
+/** A call for several items, each of which the master answers separately. */
 export interface PartialCall<Request, Response> {
-  /** What is still wanted, for one attempt. */
+  /** Returns the request for the items that are still missing. Called for every attempt. */
   readonly request: () => Request;
-  /** Takes what was answered. @returns why some of it has to be asked for again; null if nothing has. */
+  /** Handles a response. Returns why some items must be asked for again, or null if none must. */
   readonly onResponse: (response: Response) => AshlarError | null;
 }
 
-/** A failed attempt, before the next one. */
+/** A failed attempt that will be followed by another one. */
 export interface Retry {
   readonly method: string;
   readonly address: string;
   readonly error: AshlarError;
-  /** 1 for the first. */
+  /** Number of the failed attempt, from 1. */
   readonly attempt: number;
+  /** Pause before the next attempt. */
   readonly delayMs: number;
 }
 
+/** Options of `LeaderChannel`. */
 export interface LeaderChannelOptions {
-  /** Owned by the caller. */
+  /** The caller owns and closes it. */
   readonly pool: ConnectionPool;
   readonly clock: Clock;
   readonly random: Random;
-  /** Some of the masters, "host:port" each: those of the config. The others are learnt. */
+  /**
+   * Returns the configured addresses ("host:port") of some masters. `fetchMasters` finds the
+   * others.
+   */
   readonly addresses: () => readonly string[];
   /**
-   * Asks a master where all of them are: after a call, every `REFRESH_INTERVAL_MS`. The membership may
-   * change while nothing fails.
+   * Asks a master for the addresses of all masters. Called after a call, at most once per
+   * REFRESH_INTERVAL_MS: the membership may change without a failed call.
    */
   readonly fetchMasters?: (connection: Connection, timeoutMs: number) => Promise<readonly string[]>;
   readonly onRetry?: (retry: Retry) => void;
-  /** Patience with one master, for calls that may be repeated. Default 5 s. */
+  /** Limit of one attempt, for calls that may be repeated. Default 5 s. */
   readonly attemptTimeoutMs?: number;
-  /** A leader that owes answers and gives none for so long is left once another one is named. Default 700 ms. */
+  /**
+   * The other masters are asked for the leader when it has sent no reply for this long, although
+   * requests are pending. Default 700 ms.
+   */
   readonly leaderStallTimeoutMs?: number;
-  /** Patience with a master that does not take the connection. Default 1 s. */
+  /** Limit of an attempt to connect to a master. Default 1 s. */
   readonly connectTimeoutMs?: number;
 }
 
 const ATTEMPT_TIMEOUT_MS = 5000;
 const CONNECT_TIMEOUT_MS = 1000;
 const LEADER_STALL_TIMEOUT_MS = 700;
-/** An election takes about a second: a longer pause would only add to it. */
+/** An election takes about a second. Longer pauses would only delay the call further. */
 const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 400 };
 const REFRESH_INTERVAL_MS = 10_000;
 const REFRESH_TIMEOUT_MS = 1_000;
 const FORCED_REFRESH_TIMEOUT_MS = 5_000;
 
 const NO_MASTER_HINT =
-  "Name masters that run and still belong to the cluster: these may have been removed from it";
+  "Check that these masters run and belong to the cluster: they may have been removed from it";
 
-/** What a call has been through. */
+/** The state of a call across its attempts. */
 interface CallAttempts {
   readonly method: string;
   readonly startMs: number;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   readonly mayRepeat: boolean;
+  /** Addresses that were tried. */
   readonly addresses: Set<string>;
+  /** Number of attempts. */
   count: number;
-  /** An attempt that may have had its effect. */
+  /** Error of an attempt that may have taken effect. */
   uncertain: AshlarError | null;
+  /** The last failed attempt. */
   last: { readonly address: string; readonly error: AshlarError } | null;
 }
 
 /**
- * Calls the leader of the masters, finding it and following it.
+ * Calls the leader of the masters. Finds the leader, and finds it again after a change of leader.
  *
- * Retries within the deadline, with jittered delays, what the error's retry class allows: "safe"
- * always, "idempotent-only" only calls that say so. A failure names the last error, and all
- * addresses tried.
+ * Retries a call until its deadline, with jittered delays, as the retry class of the error allows:
+ * "safe" always, "idempotent-only" only for idempotent calls. The error of a failed call names the
+ * last error and all addresses that were tried.
  */
 export class LeaderChannel {
   readonly #options: LeaderChannelOptions;
   readonly #stallDetector: LeaderStallDetector;
   #leaderAddress: string | null = null;
-  /** What masters have told of where they all are, the latest word. */
+  /** The addresses of all masters, as the last master reported them. */
   #fetchedAddresses: readonly string[] = [];
   #refreshDueMs = Number.NEGATIVE_INFINITY;
 
@@ -103,21 +118,24 @@ export class LeaderChannel {
     this.#options = options;
     this.#stallDetector = new LeaderStallDetector({
       clock: options.clock,
-      afterMs: options.leaderStallTimeoutMs ?? LEADER_STALL_TIMEOUT_MS,
-      suspect: (address) => this.#onLeaderStalled(address),
+      stallTimeoutMs: options.leaderStallTimeoutMs ?? LEADER_STALL_TIMEOUT_MS,
+      onStalled: (address) => this.#onLeaderStalled(address),
     });
   }
 
-  /** Where the leader was last seen; null before. */
+  /** Address of the last known leader. Null before the first call. */
   get leaderAddress(): string | null {
     return this.#leaderAddress;
   }
 
-  /** Where masters may be: those that were learnt first, since the config may name some that are gone. */
+  /**
+   * Addresses of masters: the reported ones first, because configured ones may have been removed.
+   */
   get addresses(): readonly string[] {
     return [...new Set([...this.#fetchedAddresses, ...this.#options.addresses()])];
   }
 
+  /** Calls `method` at the leader. @throws {AshlarError} as described at the class */
   call<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,
@@ -129,8 +147,8 @@ export class LeaderChannel {
   }
 
   /**
-   * A call that may be repeated, until there is nothing left of `parts`: each attempt asks for what
-   * those before have not settled.
+   * Calls `method` at the leader until every item of the call is answered. Each attempt asks for
+   * the items that are still missing. The call must be idempotent.
    */
   callParts<Request, Response>(
     method: CallMethod<Request, Response>,
@@ -158,7 +176,7 @@ export class LeaderChannel {
       const patienceMs = idempotent ? Math.min(leftMs, attemptTimeoutMs) : leftMs;
       return this.#watchAnswer(address, ask(connection, { ...rest, timeoutMs: patienceMs }));
     };
-    // Nearly always the leader is where it was: then there is no attempts to tell.
+    // The common case: the leader has not changed. It needs no record of attempts.
     const address = this.#leaderAddress;
     const connection = address === null ? null : pool.openConnection(address);
     const startMs = clock.monotonicMs();
@@ -171,7 +189,9 @@ export class LeaderChannel {
     });
   }
 
-  /** A connection to the master that was last seen to lead, or to any: for streams and local reads. */
+  /**
+   * Returns a connection to the last known leader, or to any master. For streams and local reads.
+   */
   connection(options: {
     readonly timeoutMs: number;
     readonly signal?: AbortSignal;
@@ -179,14 +199,14 @@ export class LeaderChannel {
     return this.#search("connect", options, (_, connection) => Promise.resolve(connection));
   }
 
-  /** The masters have changed: asks where they are now, although that was asked lately. Never fails. */
+  /** Fetches the addresses of the masters after a membership change. Does not throw. */
   async refreshMasters(signal?: AbortSignal): Promise<void> {
     this.#refreshDueMs = Number.NEGATIVE_INFINITY;
     const timeoutMs = FORCED_REFRESH_TIMEOUT_MS;
     try {
       await this.connection({ timeoutMs, ...(signal === undefined ? {} : { signal }) });
     } catch (error) {
-      if (!isAshlarError(error)) throw error; // Whoever calls next searches as ever.
+      if (!isAshlarError(error)) throw error; // The next call searches for the leader.
     }
   }
 
@@ -209,7 +229,7 @@ export class LeaderChannel {
     };
     const search = new LeaderSearch(this.#leaderAddress, this.addresses);
     if (first !== undefined) {
-      // It was asked already, unless another call has learned of another leader meanwhile.
+      // Skip the master that has just failed, unless another call has found a new leader meanwhile.
       if (this.#leaderAddress === first.address) search.next();
       attempts.count = 1;
       attempts.addresses.add(first.address);
@@ -230,22 +250,25 @@ export class LeaderChannel {
     }
   }
 
-  /** While `answer` is owed, the doubt about the master at `address` grows. */
+  /** Lets the stall detector watch a pending reply. */
   #watchAnswer<Result>(address: string, answer: Promise<Result>): Promise<Result> {
-    this.#stallDetector.asked(address);
+    this.#stallDetector.onRequest(address);
     return answer.then(
       (result) => {
-        this.#stallDetector.heard(address);
+        this.#stallDetector.onReply(address);
         return result;
       },
       (error: unknown) => {
-        this.#stallDetector.heard(address);
+        this.#stallDetector.onReply(address);
         throw error;
       },
     );
   }
 
-  /** Asks the others. What is under way at a master that leads no longer goes to the one that does. */
+  /**
+   * Asks the other masters for the leader. If they name another one, the connection to the stalled
+   * master is closed, so that its pending calls are repeated at the new leader.
+   */
   async #onLeaderStalled(address: string): Promise<void> {
     const { pool, connectTimeoutMs: timeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
     const others = this.addresses.filter((other) => other !== address);
@@ -254,7 +277,8 @@ export class LeaderChannel {
       const answer = await connection.call(memberStatus, {}, { timeoutMs });
       answer.release();
       const { leaderAddress } = answer.head;
-      if (leaderAddress === null || leaderAddress === address) throw new Error("No other leader");
+      if (leaderAddress === null || leaderAddress === address)
+        throw new Error("The leader has not changed");
       return leaderAddress;
     };
     const leader = await Promise.any(others.map(ask)).catch(() => null);
@@ -263,7 +287,9 @@ export class LeaderChannel {
     pool.disconnect(address);
   }
 
-  /** The next address to try; between rounds after a pause. Throws when there is no time for it. */
+  /**
+   * Returns the next address, after a pause between rounds. Throws if the deadline is too close.
+   */
   async #nextAddress(search: LeaderSearch, attempts: CallAttempts): Promise<string> {
     const { clock, random } = this.#options;
     for (let delayMs = 0; ; ) {
@@ -277,7 +303,7 @@ export class LeaderChannel {
       try {
         await clock.sleep(delayMs, attempts.signal);
       } catch {
-        throw failure(attempts); // The caller gave up: that is what it says.
+        throw failure(attempts); // The caller aborted: the error has the code CANCELLED.
       }
       search.beginRound(this.#leaderAddress, this.addresses);
     }
@@ -287,7 +313,7 @@ export class LeaderChannel {
     return this.#options.fetchMasters !== undefined && nowMs >= this.#refreshDueMs;
   }
 
-  /** Asks the master behind the connection where all of them are, if that was not asked lately. */
+  /** Fetches the addresses of all masters through `connection`, if the last fetch is too old. */
   async refreshMastersIfDue(connection: Connection): Promise<void> {
     const { clock, fetchMasters } = this.#options;
     const nowMs = clock.monotonicMs();
@@ -296,7 +322,7 @@ export class LeaderChannel {
     try {
       this.#setAddresses(await fetchMasters(connection, REFRESH_TIMEOUT_MS));
     } catch (error) {
-      if (!isAshlarError(error)) throw error; // What the master could not say it says later.
+      if (!isAshlarError(error)) throw error; // The next fetch is due after the interval.
     }
   }
 
@@ -313,13 +339,13 @@ export class LeaderChannel {
     return pool
       .get(address, { timeoutMs, ...(signal === undefined ? {} : { signal }) })
       .catch((error: unknown) => {
-        // Nothing was asked yet: the next master may be.
+        // No request was sent yet: the call is safe to repeat at the next master.
         if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
         throw new AshlarError("UNAVAILABLE", error.message, { cause: error });
       });
   }
 
-  /** Decides whether there is another attempt; throws if not. */
+  /** Records a failed attempt. Throws if there must not be another one. */
   #onFailed(
     search: LeaderSearch,
     attempts: CallAttempts,
@@ -347,14 +373,14 @@ export class LeaderChannel {
 }
 
 /**
- * Why the call failed in the end. Its code is that of the attempt that may have had its effect, if
- * there is one: the caller must not take it for harmless because a later one was.
+ * Returns the error of a call that failed. If an attempt may have taken effect, the error has the
+ * code of that attempt: a later harmless error must not hide it from the caller.
  */
 function failure(attempts: CallAttempts): AshlarError {
   const { method, addresses, count, uncertain, last, signal } = attempts;
   if (last === null) {
     const code = signal?.aborted ? "CANCELLED" : "UNAVAILABLE";
-    return new AshlarError(code, `Cannot complete ${method}: no master is known`);
+    return new AshlarError(code, `Cannot complete ${method}: expected at least one master address`);
   }
   const { error } = last;
   const hint = error.hint ?? (error.code === "UNAVAILABLE" ? NO_MASTER_HINT : undefined);

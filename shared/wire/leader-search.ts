@@ -1,25 +1,25 @@
 import { type AshlarError, isAshlarError } from "../base/errors.ts";
 
-/** Hints are followed at once so many times in a row: two masters may each take the other for the leader. */
+/** Largest number of hints followed in a row. Two masters may name each other as the leader. */
 const HINTS_MAX = 3;
 
 /**
- * Which master is asked next: the one that is said to lead, then all others, in rounds.
+ * Decides which master to ask next: the supposed leader, then all others, in rounds.
  *
- * Pure: the caller makes the attempts, and waits between rounds.
+ * Pure: the caller makes the attempts and waits between rounds.
  */
 export class LeaderSearch {
-  /** Masters that this round has not asked yet. */
+  /** Masters that were not asked in this round yet. */
   #untried: string[];
   #hintCount = 0;
-  /** Rounds that have failed. */
+  /** Number of rounds that have failed. */
   #roundCount = 0;
 
   constructor(first: string | null, addresses: readonly string[]) {
     this.#untried = inOrder(first, addresses);
   }
 
-  /** The next address, or null at the end of a round: wait, then begin the next. */
+  /** Returns the next address, or null at the end of a round. */
   next(): string | null {
     return this.#untried.shift() ?? null;
   }
@@ -28,13 +28,17 @@ export class LeaderSearch {
     return this.#roundCount;
   }
 
+  /** Starts another round with the masters that are known now. */
   beginRound(first: string | null, addresses: readonly string[]): void {
     this.#roundCount += 1;
     this.#hintCount = 0;
     this.#untried = inOrder(first, addresses);
   }
 
-  /** The attempt at `address` failed. A server that is overloaded, or has no leader, ends the round. */
+  /**
+   * The attempt at `address` failed. A hint to the leader is followed at once. An error of the
+   * leader itself, such as OVERLOADED, ends the round.
+   */
   onFailed(address: string, error: AshlarError): void {
     const hint = leaderHintOf(error);
     if (hint !== null && hint !== address && this.#hintCount < HINTS_MAX) {
@@ -42,7 +46,7 @@ export class LeaderSearch {
       this.#untried = [hint, ...this.#untried.filter((other) => other !== hint)];
       return;
     }
-    // The leader itself has spoken: the others would only point back to it.
+    // The error came from the leader: the other masters would only name it again.
     if (!mayOtherMasterAnswer(error)) this.#untried = [];
   }
 }
@@ -51,20 +55,22 @@ function inOrder(first: string | null, addresses: readonly string[]): string[] {
   return [...new Set(first === null ? addresses : [first, ...addresses])];
 }
 
-/** The leader's address in a NOT_LEADER, if the master that refused knows it. */
+/** Returns the leader's address in a NOT_LEADER, or null if the master does not know it. */
 export function leaderHintOf(error: AshlarError): string | null {
   const hint = error.details["leaderAddress"];
   return isAshlarError(error, "NOT_LEADER") && typeof hint === "string" ? hint : null;
 }
 
-/** Where the masters are, if a master that refused says so. */
+/**
+ * Returns the addresses of the masters in `details.masters` of an error; empty if there are none.
+ */
 export function mastersHintOf(error: AshlarError): readonly string[] {
   const hint = error.details["masters"];
   if (!Array.isArray(hint)) return [];
   return hint.filter((address): address is string => typeof address === "string");
 }
 
-/** Whether another master may do better. */
+/** Returns whether another master may answer the call that failed with this error. */
 export function mayOtherMasterAnswer({ code }: AshlarError): boolean {
   return (
     code === "NOT_LEADER" ||

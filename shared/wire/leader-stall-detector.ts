@@ -1,27 +1,30 @@
 import type { Clock, Timer } from "../ports/clock.ts";
 
+/** Options of `LeaderStallDetector`. */
 export interface LeaderStallOptions {
   readonly clock: Clock;
-  /** A leader that owes answers and gives none for so long is in doubt. */
-  readonly afterMs: number;
-  /** Called while there is doubt, one at a time. Never rejects. */
-  readonly suspect: (address: string) => Promise<void>;
+  /** A leader with pending requests counts as stalled after this long without a reply. */
+  readonly stallTimeoutMs: number;
+  /**
+   * Called repeatedly while the leader at `address` is stalled, one call at a time. Never rejects.
+   */
+  readonly onStalled: (address: string) => Promise<void>;
 }
 
 /**
- * Watches over the answers of a leader.
+ * Detects a leader that does not reply.
  *
- * A leader whose process stands still keeps its connections: the system takes bytes for it, and
- * nothing fails. Meanwhile the others elect another one. Time-outs of calls must be long, for a
- * leader that has much to do; so the others are asked long before.
+ * A stopped process keeps its connections: the system accepts bytes for it, and no call fails.
+ * Meanwhile the other masters elect another leader. Timeouts of calls must be long enough for a
+ * busy leader, so the other masters are asked for the leader well before a call times out.
  */
 export class LeaderStallDetector {
   readonly #options: LeaderStallOptions;
   #address: string | null = null;
   #inFlight = 0;
-  /** Since when nothing was heard although something was asked. */
+  /** Start of the current period with pending requests and without a reply. */
   #silentSinceMs = 0;
-  /** Of the next look. Stays while others are asked: there is one watch at a time. Null: no watch. */
+  /** Timer of the next check; it also stays set during `onStalled`. Null: no check is scheduled. */
   #timer: Timer | null = null;
 
   constructor(options: LeaderStallOptions) {
@@ -29,7 +32,7 @@ export class LeaderStallDetector {
   }
 
   /** A call was sent to `address`. */
-  asked(address: string): void {
+  onRequest(address: string): void {
     if (address !== this.#address) {
       this.#address = address;
       this.#inFlight = 0;
@@ -39,30 +42,30 @@ export class LeaderStallDetector {
     if (this.#timer === null) this.#watch();
   }
 
-  /** A call to `address` has ended, with an answer or without. */
-  heard(address: string): void {
+  /** A call to `address` has ended, with a reply or an error. */
+  onReply(address: string): void {
     if (address !== this.#address || this.#inFlight === 0) return;
     this.#inFlight -= 1;
     this.#silentSinceMs = this.#options.clock.monotonicMs();
   }
 
   #watch(): void {
-    const { clock, afterMs } = this.#options;
-    this.#timer = clock.after(afterMs / 2, () => this.#check());
+    const { clock, stallTimeoutMs } = this.#options;
+    this.#timer = clock.after(stallTimeoutMs / 2, () => this.#check());
   }
 
   #check(): void {
-    const { clock, afterMs, suspect } = this.#options;
+    const { clock, stallTimeoutMs, onStalled } = this.#options;
     const address = this.#address;
     if (this.#inFlight === 0 || address === null) {
       this.#timer = null;
       return;
     }
-    if (clock.monotonicMs() - this.#silentSinceMs < afterMs) {
+    if (clock.monotonicMs() - this.#silentSinceMs < stallTimeoutMs) {
       this.#watch();
       return;
     }
-    suspect(address).then(
+    onStalled(address).then(
       () => this.#watch(),
       () => this.#watch(),
     );

@@ -1,23 +1,29 @@
-/** What one end of a connection allows. Each end tells the other its receive limits in the handshake. */
+/** Limits of one end of a connection. The handshake exchanges those that concern the other end. */
 export interface WireLimits {
-  /** Largest head of a frame that this end accepts. */
+  /** Longest head of a frame that this end accepts. */
   readonly headBytesMax: number;
-  /** Largest body of a frame that this end accepts. */
+  /** Longest body of a frame that this end accepts. */
   readonly bodyBytesMax: number;
-  /** Bytes of a stream's messages that the peer may send ahead of what was taken here. */
+  /** Bytes of a stream's messages that the peer may send ahead of the receiver. */
   readonly streamWindowBytes: number;
-  /** The same for all streams of a connection together. */
+  /** Bytes that the peer may send ahead on all streams of the connection together. */
   readonly connectionWindowBytes: number;
-  /** Calls and streams under way on one connection; the next one is refused with OVERLOADED. */
+  /** Calls and streams in progress on one connection. Further ones are refused with OVERLOADED. */
   readonly inFlightMax: number;
-  /** A peer that was silent for so long is pinged; after twice as long again it is given up. */
+  /**
+   * A silent peer is pinged after this long, and its connection is closed after three times this
+   * long.
+   */
   readonly pingIntervalMs: number;
-  /** A peer that takes no bytes for so long, though there are some for it, is given up. */
+  /**
+   * The connection is closed after this long without write progress, while a write is in progress.
+   */
   readonly stallTimeoutMs: number;
-  /** A peer that has not shaken hands by then is dropped. */
+  /** A connection without a complete handshake is closed after this long. */
   readonly handshakeTimeoutMs: number;
 }
 
+/** Limits of every process. */
 export const DEFAULT_WIRE_LIMITS: WireLimits = {
   headBytesMax: 1024 * 1024,
   bodyBytesMax: 8 * 1024 * 1024,

@@ -5,24 +5,25 @@ import { type Parser, parser } from "../protocol/method.ts";
 import type { WireLimits } from "./limits.ts";
 import type { PeerIdentity } from "./rpc.ts";
 
-/** What the heads of the wire's own frames say. */
+/* The heads of the frames of the wire itself: handshake, requests and credit. */
 
 /** Longest head of a frame of the handshake. */
 export const HANDSHAKE_HEAD_BYTES_MAX = 4096;
 
-/** Errors and the wire's own frames fit a head of this length: nobody may take less. */
+/** Smallest head limit that a peer may announce: errors and the frames of the wire fit into it. */
 const HEAD_BYTES_MAX_MIN = 1024;
 
-/** What one end may send to the other. */
+/** The limits that the handshake exchanges: what one end may send to the other. */
 export type PeerLimits = Pick<
   WireLimits,
   "headBytesMax" | "bodyBytesMax" | "streamWindowBytes" | "connectionWindowBytes" | "inFlightMax"
 >;
 
-/** Head of hello and of welcome. */
+/** Head of the frames hello and welcome. */
 export interface Hello {
-  /** The protocol that the sender speaks, and the oldest that it still understands. */
+  /** Protocol version of the sender. */
   readonly version: number;
+  /** Oldest version that the sender understands. */
   readonly versionOldest: number;
   readonly identity: PeerIdentity;
   readonly limits: PeerLimits;
@@ -30,6 +31,7 @@ export interface Hello {
 
 const positiveSchema = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 40));
 
+/** Parses the head of hello or welcome. */
 export const parseHello: Parser<Hello> = parser(
   "hello",
   v.object({
@@ -52,10 +54,14 @@ export const parseHello: Parser<Hello> = parser(
   }),
 );
 
-/** Head of a request. `timeoutMs` is what is left of the deadline, null for none. */
+/** Head of a request. `timeoutMs` is the time left until the deadline; null: no deadline. */
 export type RequestHead = readonly [method: string, timeoutMs: number | null, request: unknown];
 
-/** By hand: it runs for every call. @throws {AshlarError} PROTOCOL_ERROR */
+/**
+ * Parses the head of a request, without a schema, because it runs for every call.
+ *
+ * @throws {AshlarError} PROTOCOL_ERROR
+ */
 export function parseRequestHead(head: unknown): RequestHead {
   if (Array.isArray(head) && head.length >= 3 && typeof head[0] === "string") {
     const timeoutMs: unknown = head[1];
@@ -69,7 +75,7 @@ export function parseRequestHead(head: unknown): RequestHead {
   );
 }
 
-/** Head of credit: bytes given back. @throws {AshlarError} PROTOCOL_ERROR */
+/** Parses the head of a credit frame: a number of bytes. @throws {AshlarError} PROTOCOL_ERROR */
 export function parseCredit(head: unknown): number {
   if (typeof head === "number" && Number.isInteger(head) && head > 0) return head;
   throw new AshlarError("PROTOCOL_ERROR", "Cannot read credit: expected a positive integer");

@@ -15,42 +15,50 @@ import { HANDSHAKE_HEAD_BYTES_MAX, type PeerLimits, parseCredit } from "./messag
 import type { OpenStream } from "./stream.ts";
 import type { StreamHost } from "./stream-sender.ts";
 
+/** Dependencies of a `Multiplexer`. `slabs` holds the bodies that it received. */
 export interface MultiplexerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly slabs: SlabPool;
 }
 
-/** What a session leaves to the end it belongs to. */
+/** Handles the frames that belong to no stream. Client and server connections implement it. */
 export interface MultiplexerHandler {
-  /** A frame that is not of a stream. Releases its body. */
+  /** Handles a frame that belongs to no stream, and releases its body. */
   onFrame(frame: Frame): void;
-  /** Whether anyone waits for a frame that is not of a stream. */
-  wants(header: FrameHeader): boolean;
-  /** A frame with a body was dropped because `wants` said so. */
-  onUnwanted(header: FrameHeader): void;
-  /** What has a deadline, beside the streams. */
-  dues(): Iterable<Expirable>;
-  /** The connection is gone; null after an orderly end. Called once, after all streams have failed. */
+  /** Returns whether the body of a frame that belongs to no stream is needed. */
+  wantsBody(header: FrameHeader): boolean;
+  /** A frame was dropped because `wantsBody` returned false. */
+  onBodyDropped(header: FrameHeader): void;
+  /** Returns the calls in progress that have a deadline. Streams are not among them. */
+  expirables(): Iterable<Expirable>;
+  /**
+   * The connection is closed; null after an orderly close. Called once, after all streams failed.
+   */
   onClosed(error: AshlarError | null): void;
 }
 
-/** Reading stops while more than this of answers waits to be sent: a peer must take what it asks for. */
+/**
+ * Reading is paused while more bytes of responses wait to be sent: the peer must read them first.
+ */
 const ANSWERS_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Characters of an error that is too large for the peer: they fit the smallest head of all. */
+/** An error that is too large for the peer is cut to this length, which fits every head limit. */
 const ERROR_LENGTH_MAX = 250;
 
 const HANDSHAKE_LIMITS = { headBytesMax: HANDSHAKE_HEAD_BYTES_MAX, bodyBytesMax: 0 };
 
-/** A link with frames on it: streams, flow control, pings. Both ends have one. */
+/**
+ * Carries the calls and streams of one connection over a link: frames, flow control, pings. Each
+ * end of a connection has one.
+ */
 export class Multiplexer implements StreamHost {
   readonly link: Link;
   readonly limits: WireLimits;
   readonly streams = new Map<number, OpenStream>();
   readonly credit: ConnectionCredit;
   readonly deadlines: Deadlines;
-  /** Resolves when the connection is gone. */
+  /** Resolves when the connection is closed. */
   readonly closed: Promise<void>;
   readonly #deps: MultiplexerDeps;
   readonly #codec = new FrameCodec();
@@ -58,7 +66,7 @@ export class Multiplexer implements StreamHost {
   readonly #writer: FrameWriter;
   #handler: MultiplexerHandler;
   #keepAlive: KeepAlive | null = null;
-  /** Null until the handshake is over. */
+  /** Null until the handshake is complete. */
   #peerLimits: PeerLimits | null = null;
   #pauses = 0;
   #isPausedForAnswers = false;
@@ -81,7 +89,7 @@ export class Multiplexer implements StreamHost {
         for (const stream of this.streams.values()) stream.flushCredit();
       },
     });
-    this.deadlines = new Deadlines(deps.clock, () => this.#dues());
+    this.deadlines = new Deadlines(deps.clock, () => this.#expirables());
     this.#writer = new FrameWriter(link, (error) => this.fail(lost(link, "a write failed", error)));
     this.#reader = new FrameReader({
       slabs: deps.slabs,
@@ -108,12 +116,12 @@ export class Multiplexer implements StreamHost {
     return !this.#isClosed && !this.#isClosing;
   }
 
-  /** What this end may send on a stream ahead of the peer. Not more than it would take itself. */
+  /** Bytes that this end may send ahead on a stream: the smaller of the two ends' windows. */
   get streamSendWindowBytes(): number {
     return Math.min(this.#peerLimits?.streamWindowBytes ?? 0, this.limits.streamWindowBytes);
   }
 
-  /** The handshake is over. */
+  /** Completes the handshake: from here on, `handler` gets the frames. */
   establish(peerLimits: PeerLimits, handler: MultiplexerHandler): void {
     this.#peerLimits = peerLimits;
     this.#handler = handler;
@@ -129,24 +137,29 @@ export class Multiplexer implements StreamHost {
     });
   }
 
-  /** Header and head of a frame. @throws {AshlarError} TOO_LARGE for the peer */
+  /**
+   * Returns the header and head of a frame.
+   *
+   * @throws {AshlarError} TOO_LARGE for the peer's limits
+   */
   encode(fields: FrameFields): Uint8Array {
     const limits = this.#peerLimits ?? HANDSHAKE_LIMITS;
     const { bodyLength = 0 } = fields;
     if (bodyLength > limits.bodyBytesMax) {
       throw new AshlarError(
         "TOO_LARGE",
-        `Cannot send a body of ${bodyLength} bytes: the peer takes at most ${limits.bodyBytesMax}`,
+        `Cannot send a body of ${bodyLength} bytes: the peer accepts at most ${limits.bodyBytesMax}`,
       );
     }
     return this.#codec.encode(fields, limits.headBytesMax);
   }
 
+  /** Queues a frame. */
   post(outgoing: Outgoing): QueuedFrame {
     return this.#writer.send(outgoing);
   }
 
-  /** A frame with an error for its head. Nothing that the error holds keeps it from being sent. */
+  /** Queues a frame whose head is an error. An error that is too large is sent without details. */
   postError(kind: FrameKind, streamId: number, error: unknown): void {
     const data = toErrorData(error);
     let frame: Uint8Array;
@@ -159,17 +172,22 @@ export class Multiplexer implements StreamHost {
     this.post({ frame, body: null, onSettled: null });
   }
 
+  /** Removes a queued frame. Returns false if it may have reached the peer. */
   drop(queuedFrame: QueuedFrame): boolean {
     return this.#writer.drop(queuedFrame);
   }
 
+  /** Writes the queued frames now. */
   flush(): void {
     this.#writer.flush();
   }
 
-  /** Called by a server after it posted an answer: a peer that does not read must not ask for more. */
-  boundAnswers(): void {
-    // Messages of streams are bounded by their credit: they do not count.
+  /**
+   * Pauses reading while too many bytes of responses are queued. A server calls it after each
+   * response: a peer that does not read its responses cannot send more requests.
+   */
+  limitQueuedResponses(): void {
+    // Messages of streams do not count: their credit bounds them.
     const answersBytes = this.#writer.queuedBytes - this.credit.spentBytes;
     if (this.#isPausedForAnswers || answersBytes < ANSWERS_BYTES_MAX) return;
     this.#isPausedForAnswers = true;
@@ -180,29 +198,29 @@ export class Multiplexer implements StreamHost {
     });
   }
 
-  /** Ends the connection in order: what was posted is sent. */
+  /** Closes the connection after the queued frames were sent. */
   close(): void {
     if (this.#isClosed || this.#isClosing) return;
     this.#isClosing = true;
     this.#writer.onceUnsentBelow(1, () => this.link.close());
   }
 
-  /** Ends the connection now, because the peer sent what it must not. */
+  /** Closes the connection at once because the peer violated the protocol. */
   failMalformed(reason: string): void {
     if (this.#isClosed) return;
     const { peerAddress } = this.link;
     const fields = { peerAddress, reason };
     if (this.#peerLimits === null) {
-      this.#deps.log.warn("A stranger was dropped", fields);
+      this.#deps.log.warn("A connection without a valid handshake was closed", fields);
       const text = `${peerAddress} does not speak Ashlar's wire protocol: it sent ${reason}`;
       this.fail(new AshlarError("PROTOCOL_ERROR", text));
       return;
     }
-    this.#deps.log.error("A peer broke the wire protocol, its connection is closed", fields);
+    this.#deps.log.error("A peer violated the wire protocol, its connection is closed", fields);
     this.fail(lost(this.link, `it sent ${reason}`, null));
   }
 
-  /** Ends the connection now. */
+  /** Closes the connection at once. `error` is null for an orderly close. */
   fail(error: AshlarError | null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -232,9 +250,9 @@ export class Multiplexer implements StreamHost {
     this.fail(lost(this.link, reason, null));
   }
 
-  *#dues(): Iterable<Expirable> {
+  *#expirables(): Iterable<Expirable> {
     yield* this.streams.values();
-    yield* this.#handler.dues();
+    yield* this.#handler.expirables();
   }
 
   #pause(): void {
@@ -250,11 +268,11 @@ export class Multiplexer implements StreamHost {
   #wantsBody(header: FrameHeader): boolean {
     return header.kind === FRAME_KINDS.message
       ? this.streams.has(header.streamId)
-      : this.#handler.wants(header);
+      : this.#handler.wantsBody(header);
   }
 
   #onDropped(header: FrameHeader): void {
-    if (header.kind !== FRAME_KINDS.message) this.#handler.onUnwanted(header);
+    if (header.kind !== FRAME_KINDS.message) this.#handler.onBodyDropped(header);
     else if (this.#countMessage(header)) this.credit.grantOrphaned(frameBytes(header));
   }
 
@@ -267,7 +285,7 @@ export class Multiplexer implements StreamHost {
     switch (kind) {
       case FRAME_KINDS.ping:
         this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.pong, streamId }));
-        this.boundAnswers();
+        this.limitQueuedResponses();
         return;
       case FRAME_KINDS.pong:
         return;
@@ -300,13 +318,13 @@ export class Multiplexer implements StreamHost {
       frame.body.release();
       this.credit.grantOrphaned(frameBytes(frame.header));
     } else if (!stream.onFrame(frame)) {
-      this.failMalformed("more on a stream than it had credit for");
+      this.failMalformed("more bytes on a stream than it had credit for");
     }
   }
 
   #countMessage(header: FrameHeader): boolean {
     const isCovered = this.credit.receive(header);
-    if (!isCovered) this.failMalformed("more than it had credit for");
+    if (!isCovered) this.failMalformed("more bytes than it had credit for");
     return isCovered;
   }
 
@@ -315,7 +333,7 @@ export class Multiplexer implements StreamHost {
       if (headError !== null) throw headError;
       const bytes = parseCredit(head);
       if (this.credit.add(bytes)) this.streams.get(header.streamId)?.onCredit(bytes);
-      else this.failMalformed("more credit than was spent");
+      else this.failMalformed("more credit than this end has spent");
     } catch (error) {
       if (!isAshlarError(error)) throw error;
       this.failMalformed(error.message);

@@ -6,6 +6,7 @@ import type { QueuedFrame } from "./frame-writer.ts";
 import { ReceivedFrame } from "./received.ts";
 import type { Received } from "./rpc.ts";
 
+/** Options of `PendingCall`. */
 export interface PendingCallOptions<Response> {
   readonly method: Pick<CallMethod<unknown, Response>, "name" | "parseResponse">;
   readonly peerAddress: string;
@@ -14,11 +15,11 @@ export interface PendingCallOptions<Response> {
   readonly signal: AbortSignal | undefined;
   readonly resolve: (response: Received<Response>) => void;
   readonly reject: (error: AshlarError) => void;
-  /** The deadline passed, or the caller aborted: to be answered with `fail`. */
+  /** The deadline passed, or the caller aborted. The connection then calls `fail`. */
   readonly onAbandoned: (error: AshlarError) => void;
 }
 
-/** A call as its connection sees it, whatever its response is. */
+/** A pending call without the type of its response. */
 export interface UntypedCall extends Expirable {
   queuedFrame: QueuedFrame | null;
   onResponse(frame: Frame): void;
@@ -29,12 +30,12 @@ export interface UntypedCall extends Expirable {
 /** A call that waits for its response. */
 export class PendingCall<Response> implements UntypedCall {
   readonly deadlineMs: number;
-  /** The request on its way out. */
+  /** The request, until it is written. */
   queuedFrame: QueuedFrame | null = null;
   readonly #options: PendingCallOptions<Response>;
   readonly #onAbort: (() => void) | null;
   #isBodySettled = false;
-  /** Why the call has failed, while the link still holds its body. */
+  /** Error of the call while the link still uses its body. */
   #failure: AshlarError | null = null;
 
   constructor(options: PendingCallOptions<Response>) {
@@ -53,7 +54,7 @@ export class PendingCall<Response> implements UntypedCall {
 
   expire(): void {
     const { method, peerAddress, timeoutMs, onAbandoned } = this.#options;
-    const text = `No answer to ${method.name} from ${peerAddress} within ${Math.round(timeoutMs)} ms`;
+    const text = `No response to ${method.name} from ${peerAddress} within ${Math.round(timeoutMs)} ms`;
     onAbandoned(new AshlarError("DEADLINE_EXCEEDED", text));
   }
 
@@ -76,7 +77,7 @@ export class PendingCall<Response> implements UntypedCall {
     }
   }
 
-  /** The connection is gone. A request that has not left this end had no effect. */
+  /** The connection was closed. A request that was not written had no effect: UNAVAILABLE. */
   onConnectionLost(error: AshlarError | null, drop: (queuedFrame: QueuedFrame) => boolean): void {
     const { method, peerAddress } = this.#options;
     const reason = error?.message ?? `The connection to ${peerAddress} was closed`;
@@ -89,7 +90,7 @@ export class PendingCall<Response> implements UntypedCall {
     );
   }
 
-  /** Fails the call, once the link has let go of the body: the caller may reuse it then. */
+  /** Fails the call once the link no longer uses the body, because the caller may then reuse it. */
   fail(error: AshlarError): void {
     this.#removeAbortListener();
     const holdsBody = this.queuedFrame?.onSettled != null && !this.#isBodySettled;

@@ -1,7 +1,7 @@
 import type { Body } from "./frame-reader.ts";
 import type { Received } from "./rpc.ts";
 
-/** A request or a response as it came. */
+/** A received request or response. */
 export class ReceivedFrame<Head> implements Received<Head> {
   readonly head: Head;
   readonly #body: Body;

@@ -13,8 +13,8 @@ class ReplyWithBody<Response> implements Reply<Response> {
 }
 
 /**
- * A response with raw bytes beside it. `onSent` is called once, when `body` may be reused: it has
- * been handed to the system, or will never be.
+ * Returns a response with a body of raw bytes. `onSent` is called once, when `body` may be reused:
+ * the system has accepted it, or it will not be sent.
  */
 export function withBody<Response>(
   head: Response,
@@ -24,7 +24,7 @@ export function withBody<Response>(
   return new ReplyWithBody(head, body, onSent);
 }
 
-/** Tells what `withBody` made from a plain response. */
+/** Returns whether `value` is a result of `withBody` and not a plain response. */
 export function isReply<Response>(value: Response | Reply<Response>): value is Reply<Response> {
   return value instanceof ReplyWithBody;
 }

@@ -11,12 +11,15 @@ import { Multiplexer } from "./multiplexer.ts";
 import type { CallHandler, Handlers, PeerIdentity, StreamHandler } from "./rpc.ts";
 import { type Registration, ServerConnection } from "./server-connection.ts";
 
+/** Options of `RpcServer`. */
 export interface RpcServerOptions {
-  /** Asked at every handshake: a cluster id may be learned late. */
+  /**
+   * Identity of this end. Called at every handshake, because the cluster id may become known late.
+   */
   readonly identity: () => PeerIdentity;
   /**
-   * Refuses a peer by throwing an AshlarError, which reaches it. A peer that names another cluster
-   * is refused with WRONG_CLUSTER before it is asked.
+   * Checks a peer. An AshlarError that it throws refuses the peer and is sent to it. A peer of
+   * another cluster is refused with WRONG_CLUSTER before this check.
    */
   readonly accept?: (peer: PeerIdentity, peerAddress: string) => void;
   readonly limits?: Partial<WireLimits>;
@@ -28,9 +31,8 @@ const CONNECTIONS_MAX = 4096;
 const CLOSE_GRACE_MS = 5000;
 
 /**
- * Answers calls and streams at one address.
- *
- * Register handlers, then `listen`. Disposing it closes it with a grace of 5 seconds.
+ * Serves calls and streams at one address. Handlers are registered before `listen`. Disposing it
+ * closes it with a grace of 5 s.
  */
 export class RpcServer implements Handlers, AsyncDisposable {
   readonly #deps: WireDeps;
@@ -38,7 +40,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
   readonly #limits: WireLimits;
   readonly #registrations = new Map<string, Registration>();
   readonly #connections = new Set<ServerConnection>();
-  /** All links, from the first byte on. */
+  /** All links, those without a complete handshake included. */
   readonly #multiplexers = new Set<Multiplexer>();
   #listener: Listener | null = null;
   #isClosing = false;
@@ -57,7 +59,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
     method: CallMethod<Request, Response>,
     handler: CallHandler<Request, Response>,
   ): void {
-    // The parser makes what the handler takes: that the two fit is checked here, and forgotten.
+    // The signature checks that the parser returns what the handler takes. The map drops the types.
     this.#register(method.name, { kind: "call", method, handler } as unknown as Registration);
   }
 
@@ -69,8 +71,8 @@ export class RpcServer implements Handlers, AsyncDisposable {
   }
 
   /**
-   * Accepts connections at `address` ("host:port"; port 0 takes a free one). Resolves with the
-   * address that was really taken.
+   * Accepts connections at `address` ("host:port"; port 0 lets the system choose a free port).
+   * Resolves to the actual address.
    *
    * @throws {AshlarError} ADDRESS_IN_USE
    */
@@ -82,8 +84,8 @@ export class RpcServer implements Handlers, AsyncDisposable {
   }
 
   /**
-   * Stops accepting, tells the peers to go elsewhere, waits for what is in flight (at most
-   * `graceMs`), cancels the rest and closes. New requests fail with UNAVAILABLE at once.
+   * Stops accepting connections and sends goaway frames. Waits at most `graceMs` for the calls in
+   * progress, cancels the others and closes all connections. New requests fail with UNAVAILABLE.
    */
   async close(graceMs: number): Promise<void> {
     this.#isClosing = true;
@@ -115,7 +117,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
         this.#welcome(multiplexer, frame);
         timer.cancel();
       } catch (error) {
-        isRefused = true; // It has the rest of the time to take the refusal and to go.
+        isRefused = true; // The peer has until the timeout to read the refusal and close.
         this.#refuse(multiplexer, error);
       }
     };
@@ -128,12 +130,16 @@ export class RpcServer implements Handlers, AsyncDisposable {
     this.#multiplexers.add(multiplexer);
     const timer = clock.after(this.#limits.handshakeTimeoutMs, () => {
       const { peerAddress } = link;
-      if (!isRefused) log.warn("A stranger was dropped", { peerAddress, reason: "no hello" });
+      if (!isRefused)
+        log.warn("A connection without a valid handshake was closed", {
+          peerAddress,
+          reason: "it sent no hello in time",
+        });
       multiplexer.fail(null);
     });
   }
 
-  /** @throws {AshlarError} why the peer is not welcome */
+  /** Accepts a peer by its hello. @throws {AshlarError} if the peer is refused */
   #welcome(multiplexer: Multiplexer, frame: Frame): void {
     const { peerAddress } = multiplexer.link;
     const hello = readHello(frame, FRAME_KINDS.hello);
@@ -143,7 +149,10 @@ export class RpcServer implements Handlers, AsyncDisposable {
     if (this.#isClosing) throw new AshlarError("UNAVAILABLE", "This server is closing");
     const connectionsMax = this.#options.connectionsMax ?? CONNECTIONS_MAX;
     if (this.#multiplexers.size > connectionsMax) {
-      throw new AshlarError("OVERLOADED", `This server has ${connectionsMax} connections already`);
+      throw new AshlarError(
+        "OVERLOADED",
+        `This server has ${connectionsMax} connections, its maximum`,
+      );
     }
     this.#options.accept?.(hello.identity, peerAddress);
     postHello(multiplexer, FRAME_KINDS.welcome, identity);

@@ -2,115 +2,144 @@ import type { AshlarError } from "../base/errors.ts";
 import type { ClusterId } from "../base/ids.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 
-/** Raised with every change that an older peer cannot read. */
+/** Version of the wire protocol. It increases with every change that an older peer cannot read. */
 export const PROTOCOL_VERSION = 1;
-/** The oldest version that this code still understands. */
+/** Oldest version that this code understands. */
 export const PROTOCOL_VERSION_OLDEST = 1;
 
+/** The role of a process. */
 export type Role = "master" | "chunkserver" | "client";
 
-/** Who stands at one end of a connection. Exchanged in the handshake, before any request. */
+/**
+ * The process at one end of a connection. The handshake exchanges identities before any request.
+ */
 export interface PeerIdentity {
   readonly role: Role;
-  /** `null`: a client (or a chunkserver that is new) that takes the cluster as it finds it. */
+  /** `null`: a client or a new chunkserver that accepts any cluster. */
   readonly clusterId: ClusterId | null;
-  /** Member id, server id, or a client's own name: for logs. */
+  /** Member id, server id, or the name of a client. For logs. */
   readonly name: string;
 }
 
+/** Options of a call or a stream. */
 export interface CallOptions {
-  /** The callee gets what is left of it. The call fails with DEADLINE_EXCEEDED after it, whatever the peer does. */
+  /**
+   * Time until the deadline. The peer gets the remaining time. The call fails with
+   * DEADLINE_EXCEEDED at the deadline, independent of the peer.
+   */
   readonly timeoutMs: number;
   /** Aborting cancels the call at both ends; it fails with CANCELLED. */
   readonly signal?: AbortSignal;
-  /** Raw bytes beside the request. Not to be changed before the call resolves. */
+  /** Raw bytes sent with the request. Must not be modified until the call settles. */
   readonly body?: Uint8Array;
 }
 
-/** A message as it came: `body` lies in a receive slab and is valid until `release`. */
+/** A received message. `body` is part of a receive slab and valid until `release`. */
 export interface Received<Head> {
   readonly head: Head;
   /** Empty if the message had none. */
   readonly body: Uint8Array;
-  /** Gives the slab back. Must be called once by whoever took the message, also after an error. */
+  /** Releases the slab. The receiver of the message calls it once, also after an error. */
   release(): void;
 }
 
-/** A connection that has shaken hands. Many calls and streams share it. */
+/** A connection after the handshake. Many calls and streams share it. */
 export interface Connection {
   readonly peer: PeerIdentity;
   readonly peerAddress: string;
   /**
-   * @throws {AshlarError} what the handler threw; DEADLINE_EXCEEDED; CANCELLED; CONNECTION_LOST if
-   *   the connection ended first (the call may have had its effect); OVERLOADED (it had none).
+   * Calls a method of the peer.
+   *
+   * @throws {AshlarError} the error of the handler; DEADLINE_EXCEEDED; CANCELLED; CONNECTION_LOST
+   *   if the connection was closed first (the call may have taken effect); UNAVAILABLE if it was
+   *   closed before the request was sent, and OVERLOADED (the call had no effect)
    */
   call<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,
     options: CallOptions,
   ): Promise<Received<Response>>;
-  /** Opens a stream. Never fails itself: the first `send` or `receive` does. */
+  /** Opens a stream. Does not throw: an error appears at the first `send` or `receive`. */
   open<Open, Up, Down>(
     method: StreamMethod<Open, Up, Down>,
     request: Open,
     options: CallOptions,
   ): Stream<Up, Down>;
-  /** Resolves when the connection is gone, with the reason, or null after an orderly close. */
+  /** Resolves when the connection is closed, to the error, or to null after an orderly close. */
   readonly closed: Promise<AshlarError | null>;
   readonly isOpen: boolean;
-  /** Refuses new calls, waits for those in flight (at most `graceMs`), closes. */
+  /** Refuses new calls, waits at most `graceMs` for the calls in progress, and closes. */
   close(graceMs?: number): Promise<void>;
 }
 
-/** One end of a stream. One reader and one writer at a time. */
+/** One end of a stream. It has one reader at a time. */
 export interface Stream<Send, Receive> {
   /**
-   * Resolves when the bytes of `body` may be reused and the peer's window has room again: waiting
-   * for it is the back-pressure. Several sends may be under way; they arrive in order.
+   * Sends a message. Resolves when `body` may be reused and the peer's window has room again: a
+   * sender that awaits it adapts to the receiver (back-pressure). Several sends may be pending; the
+   * messages arrive in order.
    */
   send(head: Send, body?: Uint8Array): Promise<void>;
-  /** Hands what was sent to the system now, not together with what else this event brings about. */
+  /** Writes the sent messages now. Without it, they are written after the current event. */
   flush(): void;
-  /** The next message, or null after the peer's `end`. */
+  /** Resolves to the next message, or to null after the peer's `end`. */
   receive(): Promise<Received<Receive> | null>;
-  /** No more messages from this end. */
+  /** Ends this direction: no more messages follow from this end. */
   end(): void;
-  /** Gives the stream up at both ends: pending calls of either end fail with `error`. */
+  /** Closes the stream at both ends. Pending and later operations fail with `error`. */
   cancel(error: AshlarError): void;
-  /** Bytes that were sent and not yet taken by the peer. For senders that would rather drop than wait. */
+  /**
+   * Bytes sent and not yet consumed by the peer. For senders that drop messages rather than wait.
+   */
   readonly pendingBytes: number;
 }
 
+/** The context of a handler. */
 export interface CallContext {
   readonly peer: PeerIdentity;
   readonly peerAddress: string;
-  /** Aborts when the caller cancels, its deadline passes or the connection ends. */
+  /**
+   * Aborts with an AshlarError when the caller cancels, its deadline passes or the connection
+   * closes.
+   */
   readonly signal: AbortSignal;
-  /** What is left of the caller's deadline, in milliseconds. */
+  /** Returns the milliseconds until the caller's deadline. Infinity if it has none. */
   remainingMs(): number;
 }
 
-/** A response with raw bytes beside it. `onSent` is called once when `body` may be reused. */
+/**
+ * A response with a body of raw bytes, see `withBody`. `onSent` is called once when it may be
+ * reused.
+ */
 export interface Reply<Response> {
   readonly head: Response;
   readonly body: Uint8Array;
   readonly onSent?: () => void;
 }
 
-/** The handler releases `request`. What it throws goes to the caller (INTERNAL if not an AshlarError). */
+/**
+ * Handles a call. The handler releases `request`. The caller gets the error that it throws; any
+ * other error than an AshlarError becomes INTERNAL.
+ */
 export type CallHandler<Request, Response> = (
   request: Received<Request>,
   context: CallContext,
 ) => Promise<Response | Reply<Response>>;
 
-/** Resolving ends the stream; what it throws goes to the caller and ends it too. */
+/**
+ * Handles a stream. The stream ends when the promise settles; the caller gets the error of a
+ * rejection.
+ */
 export type StreamHandler<Open, Up, Down> = (
   request: Received<Open>,
   stream: Stream<Down, Up>,
   context: CallContext,
 ) => Promise<void>;
 
-/** What a server answers to. `Reply` is told from a plain response by `withBody`. */
+/**
+ * Registers the handlers of a server. A handler returns a plain response or a `Reply` of
+ * `withBody`.
+ */
 export interface Handlers {
   onCall<Request, Response>(
     method: CallMethod<Request, Response>,

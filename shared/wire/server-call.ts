@@ -3,6 +3,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Expirable } from "./deadlines.ts";
 import type { CallContext, PeerIdentity } from "./rpc.ts";
 
+/** Options of `ServerCall`. */
 export interface ServerCallOptions {
   readonly clock: Clock;
   readonly peer: PeerIdentity;
@@ -11,14 +12,16 @@ export interface ServerCallOptions {
   readonly onExpired: (call: ServerCall) => void;
 }
 
-/** A call or a stream that a handler works on. */
+/** A call or a stream whose handler runs. */
 export class ServerCall implements CallContext, Expirable {
   readonly peer: PeerIdentity;
   readonly peerAddress: string;
   readonly deadlineMs: number;
   readonly #clock: Clock;
   readonly #onExpired: (call: ServerCall) => void;
-  /** Made when it is asked for: few handlers do, and it is the dearest part of a small call. */
+  /**
+   * Created at the first use of `signal`: few handlers use it, and it is costly for a small call.
+   */
   #controller: AbortController | null = null;
   #abortReason: AshlarError | null = null;
 
@@ -38,7 +41,7 @@ export class ServerCall implements CallContext, Expirable {
     return this.#controller.signal;
   }
 
-  /** Whether the caller waits no longer: its answer is not sent. */
+  /** Whether the caller no longer waits. Then no response is sent. */
   get isAborted(): boolean {
     return this.#abortReason !== null;
   }

@@ -15,7 +15,7 @@ import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
 import { ServerCall } from "./server-call.ts";
 import { WireStream } from "./stream.ts";
 
-/** A method with its handler; what its messages are is known to the two of them only. */
+/** A method with its handler. The types of its messages are checked where it is registered. */
 export type Registration =
   | {
       readonly kind: "call";
@@ -28,6 +28,7 @@ export type Registration =
       readonly handler: StreamHandler<unknown, unknown, unknown>;
     };
 
+/** Options of `ServerConnection`. */
 export interface ServerConnectionOptions {
   readonly clock: Clock;
   readonly log: Log;
@@ -37,7 +38,7 @@ export interface ServerConnectionOptions {
   readonly onClosed: () => void;
 }
 
-/** The answering end of a connection. */
+/** The server's end of a connection: it runs handlers for calls and streams. */
 export class ServerConnection implements MultiplexerHandler {
   readonly #options: ServerConnectionOptions;
   readonly #multiplexer: Multiplexer;
@@ -51,7 +52,7 @@ export class ServerConnection implements MultiplexerHandler {
     this.#multiplexer.establish(options.hello.limits, this);
   }
 
-  /** Refuses what comes from now on; resolves when nothing is under way. */
+  /** Refuses new requests from here on. Resolves when no call is in progress. */
   goAway(): Promise<void> {
     this.#isGoingAway = true;
     this.#postFrame(this.#multiplexer.encode({ kind: FRAME_KINDS.goaway, streamId: 0 }));
@@ -61,17 +62,17 @@ export class ServerConnection implements MultiplexerHandler {
     });
   }
 
-  /** Cancels what is under way, and closes. */
+  /** Cancels the calls in progress and closes the connection. */
   destroy(): void {
     if (this.#calls.size === 0) this.#multiplexer.close();
     else this.#multiplexer.fail(closingError());
   }
 
-  wants({ kind, streamId }: FrameHeader): boolean {
+  wantsBody({ kind, streamId }: FrameHeader): boolean {
     return kind === FRAME_KINDS.request && this.#overloadError(streamId) === null;
   }
 
-  onUnwanted({ kind, streamId }: FrameHeader): void {
+  onBodyDropped({ kind, streamId }: FrameHeader): void {
     if (kind === FRAME_KINDS.request) this.#postError(streamId, this.#overloadError(streamId));
     else this.#multiplexer.failMalformed(`a frame of kind ${kind}, which no client sends`);
   }
@@ -92,7 +93,7 @@ export class ServerConnection implements MultiplexerHandler {
     }
   }
 
-  dues(): Iterable<Expirable> {
+  expirables(): Iterable<Expirable> {
     return this.#calls.values();
   }
 
@@ -111,7 +112,7 @@ export class ServerConnection implements MultiplexerHandler {
     const { streamId, flags } = frame.header;
     if (streamId === 0 || this.#calls.has(streamId)) {
       frame.body.release();
-      this.#multiplexer.failMalformed(`a request under the id ${streamId}, which is not free`);
+      this.#multiplexer.failMalformed(`a request with the stream id ${streamId}, which is in use`);
       return;
     }
     try {
@@ -120,9 +121,9 @@ export class ServerConnection implements MultiplexerHandler {
       if (frame.headError !== null) throw frame.headError;
       const [methodName, timeoutMs, request] = parseRequestHead(frame.head);
       const registration = this.#options.registrations.get(methodName);
-      const wanted = (flags & FLAG_STREAM) === 0 ? "call" : "stream";
-      if (registration === undefined || registration.kind !== wanted) {
-        throw new AshlarError("UNSUPPORTED", `This server has no ${wanted} ${methodName}`);
+      const kind = (flags & FLAG_STREAM) === 0 ? "call" : "stream";
+      if (registration === undefined || registration.kind !== kind) {
+        throw new AshlarError("UNSUPPORTED", `This server has no ${kind} ${methodName}`);
       }
       this.#startCall(registration, { frame, timeoutMs, request });
     } catch (error) {
@@ -131,15 +132,19 @@ export class ServerConnection implements MultiplexerHandler {
     }
   }
 
-  /** Why no request is taken now. */
+  /** Returns why a new request is refused, or null. */
   #overloadError(streamId: number): AshlarError | null {
     if (this.#isGoingAway) return closingError();
     const { inFlightMax } = this.#multiplexer.limits;
     if (this.#calls.size < inFlightMax || this.#calls.has(streamId)) return null;
-    return new AshlarError("OVERLOADED", `${inFlightMax} calls are under way on this connection`);
+    return new AshlarError("OVERLOADED", `${inFlightMax} calls are in progress on this connection`);
   }
 
-  /** Throws what the method's parser throws; from then on the body is the handler's. */
+  /**
+   * Parses the request and starts the handler, which then owns the body.
+   *
+   * @throws the error of the method's parser
+   */
   #startCall(registration: Registration, { frame, timeoutMs, request }: ParsedRequest): void {
     const { clock, hello } = this.#options;
     const { streamId } = frame.header;
@@ -185,7 +190,7 @@ export class ServerConnection implements MultiplexerHandler {
       : { head: result, body: EMPTY_BODY.bytes };
     const onSettled = reply.onSent === undefined ? null : (): void => reply.onSent?.();
     if (!this.#endCall(streamId, call)) {
-      onSettled?.(); // Nobody waits for it.
+      onSettled?.(); // The caller no longer waits: the response is not sent.
       return;
     }
     const { body } = reply;
@@ -195,7 +200,7 @@ export class ServerConnection implements MultiplexerHandler {
       const kind = FRAME_KINDS.response;
       const frame = this.#multiplexer.encode({ kind, streamId, head, bodyLength });
       this.#multiplexer.post({ frame, body: bodyLength === 0 ? null : body, onSettled });
-      this.#multiplexer.boundAnswers();
+      this.#multiplexer.limitQueuedResponses();
     } catch (error) {
       onSettled?.();
       this.#postError(streamId, error);
@@ -210,7 +215,7 @@ export class ServerConnection implements MultiplexerHandler {
       streamId,
       title: `${method.name} from ${call.peerAddress}`,
       parse: method.parseUp,
-      deadlineMs: Number.POSITIVE_INFINITY, // The call's own is watched.
+      deadlineMs: Number.POSITIVE_INFINITY, // The deadline of `call` covers the stream.
       receiveWindowBytes: this.#multiplexer.limits.streamWindowBytes,
       sendWindowBytes: this.#multiplexer.streamSendWindowBytes,
       onClosed: (error) => {
@@ -229,7 +234,7 @@ export class ServerConnection implements MultiplexerHandler {
     );
   }
 
-  /** Whether the caller still waits. It does not any more after this. */
+  /** Removes a call. Returns whether the caller still waits for its response. */
   #endCall(streamId: number, call: ServerCall): boolean {
     if (this.#calls.get(streamId) !== call) return false;
     this.#calls.delete(streamId);
@@ -238,7 +243,7 @@ export class ServerConnection implements MultiplexerHandler {
   }
 
   #onExpired(streamId: number, methodName: string): void {
-    const error = new AshlarError("DEADLINE_EXCEEDED", `${methodName} ran out of time`);
+    const error = new AshlarError("DEADLINE_EXCEEDED", `The deadline of ${methodName} has passed`);
     const stream = this.#multiplexer.streams.get(streamId);
     if (stream === undefined) {
       this.#postError(streamId, error);
@@ -257,20 +262,20 @@ export class ServerConnection implements MultiplexerHandler {
 
   #postError(streamId: number, error: unknown): void {
     this.#multiplexer.postError(FRAME_KINDS.error, streamId, error);
-    this.#multiplexer.boundAnswers();
+    this.#multiplexer.limitQueuedResponses();
   }
 
   #postFrame(frame: Uint8Array): void {
     this.#multiplexer.post({ frame, body: null, onSettled: null });
   }
 
-  /** The caller learns only the message of what is not an AshlarError: the stack stays here. */
+  /** Logs an error that is not an AshlarError, with its stack. The caller gets only its message. */
   #reportBug(methodName: string, call: ServerCall, error: unknown): void {
     const isBug = error instanceof AssertionError;
-    // A handler that is told to stop may do so with the AbortError of whatever it waited for.
+    // A handler that is aborted may reject with the AbortError of the operation that it awaited.
     if (isAshlarError(error) || (call.isAborted && !isBug)) return;
     this.#options.log.error("A handler failed", { method: methodName, error });
-    if (isBug) throw error; // The process stops.
+    if (isBug) throw error; // An unhandled rejection stops the process.
   }
 }
 
@@ -286,7 +291,7 @@ interface StartedCall {
   readonly received: Received<unknown>;
 }
 
-/** What `task` promises, also if it throws before it does. */
+/** Calls a handler. An error that it throws synchronously becomes a rejection. */
 function callHandler<Result>(task: () => Promise<Result>): Promise<Result> {
   try {
     return task();

@@ -6,7 +6,7 @@ import { HEADER_BYTES } from "./frame.ts";
 import type { Body, Frame } from "./frame-reader.ts";
 import type { Received } from "./rpc.ts";
 
-/** Credit is granted in portions of this size, so that small messages do not cost a frame each. */
+/** Credit is granted in portions of this size, to avoid a credit frame per small message. */
 const GRANT_BYTES_MIN = 64 * 1024;
 
 interface WaitingReceive<Head> {
@@ -17,8 +17,8 @@ interface WaitingReceive<Head> {
 /**
  * The receiving half of a stream.
  *
- * A message's head counts against the window until the message is taken, its body until it is
- * released: what a stream makes this end hold is bounded by the window, and one message more.
+ * The head of a message takes window until `receive` returns the message, its body until the
+ * message is released. So a stream can make this end hold at most its window and one message more.
  */
 export class StreamReceiver<Head> {
   readonly #credit: ConnectionCredit;
@@ -27,16 +27,16 @@ export class StreamReceiver<Head> {
   readonly #onDrained: () => void;
   readonly #queue = new Fifo<StreamMessage<Head>>();
   #waitingReceive: WaitingReceive<Head> | null = null;
-  /** Received and not granted again. */
+  /** Bytes received for which the peer has no new credit yet. */
   #outstandingBytes = 0;
-  /** Taken here and not granted yet. */
+  /** Bytes consumed here and not granted yet. */
   #heldBackBytes = 0;
-  /** What comes after the messages in the queue: null for the peer's end. */
+  /** Set when no messages follow those in the queue. `error` is null for the peer's orderly end. */
   #end: { readonly error: AshlarError | null } | null = null;
-  /** The peer does not count this stream's credit any more. */
+  /** Whether the peer no longer counts the credit of this stream. */
   #isClosed = false;
 
-  /** `onDrained` is called when the end was reached and everything before it was taken. */
+  /** `onDrained` is called when the stream has ended and `receive` has returned every message. */
   constructor(
     credit: ConnectionCredit,
     id: { readonly streamId: number; readonly windowBytes: number },
@@ -48,7 +48,7 @@ export class StreamReceiver<Head> {
     this.#onDrained = onDrained;
   }
 
-  /** A message came. False: the peer had no credit for it; the body is still the caller's. */
+  /** Accepts a message. Returns false if the peer had no credit; the caller then keeps the body. */
   accept(frame: Frame, head: Head): boolean {
     if (this.#outstandingBytes >= this.#windowBytes) return false;
     const headBytes = HEADER_BYTES + frame.header.headLength;
@@ -66,6 +66,7 @@ export class StreamReceiver<Head> {
     return true;
   }
 
+  /** See `Stream.receive`. */
   receive(): Promise<Received<Head> | null> {
     assert(this.#waitingReceive === null, "a stream has one reader at a time");
     const message = this.#queue.shift();
@@ -83,7 +84,7 @@ export class StreamReceiver<Head> {
     });
   }
 
-  /** After the messages that are there come no others: null for an orderly end. */
+  /** Ends the stream after the messages in the queue. `error` is null for an orderly end. */
   end(error: AshlarError | null): void {
     if (this.#end !== null) return;
     this.#end = { error };
@@ -94,7 +95,7 @@ export class StreamReceiver<Head> {
     this.checkDrained();
   }
 
-  /** Nothing more comes. What was not taken is dropped, and `error` takes its place. */
+  /** Closes the stream. Messages in the queue are dropped; `receive` then rejects with `error`. */
   close(error: AshlarError): void {
     const dropped = this.#queue.takeAll();
     for (const message of dropped) {
@@ -107,12 +108,12 @@ export class StreamReceiver<Head> {
     this.#isClosed = true;
   }
 
-  /** Calls `onDrained` if there is nothing left to take. */
+  /** Calls `onDrained` if the stream has ended and the queue is empty. */
   checkDrained(): void {
     if (this.#end !== null && this.#queue.length === 0) this.#onDrained();
   }
 
-  /** Bytes that the peer may send again. */
+  /** Returns credit for consumed bytes to the peer, now or with a later portion. */
   returnCredit(bytes: number): void {
     if (this.#isClosed) {
       this.#credit.grantOrphaned(bytes);
@@ -123,6 +124,7 @@ export class StreamReceiver<Head> {
     if (this.#heldBackBytes >= Math.min(GRANT_BYTES_MIN, this.#windowBytes / 4)) this.flushCredit();
   }
 
+  /** Grants the credit that is held back. */
   flushCredit(): void {
     const bytes = this.#heldBackBytes;
     if (bytes === 0) return;

@@ -6,18 +6,18 @@ import { FLAG_LAST, FRAME_KINDS, type FrameKind } from "./frame.ts";
 import type { FrameFields } from "./frame-codec.ts";
 import type { Outgoing, QueuedFrame } from "./frame-writer.ts";
 
-/** What the two halves of a stream need of their connection. */
+/** The operations of a connection that its streams use. */
 export interface StreamHost {
   encode(fields: FrameFields): Uint8Array;
   post(outgoing: Outgoing): QueuedFrame;
-  /** A frame with an error for its head: never refused for what the error holds. */
+  /** Queues a frame whose head is an error. An error that is too large is sent without details. */
   postError(kind: FrameKind, streamId: number, error: unknown): void;
   drop(queuedFrame: QueuedFrame): boolean;
   flush(): void;
   readonly credit: ConnectionCredit;
 }
 
-/** A message on its way, or waiting for its turn. */
+/** A message that waits for credit or is being sent. */
 interface Sending {
   readonly frame: Uint8Array;
   readonly body: Uint8Array | null;
@@ -28,14 +28,14 @@ interface Sending {
 }
 
 const DONE = Promise.resolve();
-/** Bodies up to here are copied behind their head: the caller need not wait for the write. */
+/** Bodies of up to this size are copied behind their head, so that the caller need not wait. */
 const COPIED_BODY_BYTES_MAX = 4096;
 
 /**
  * The sending half of a stream.
  *
- * A message is sent while the stream's and the connection's credit are above 0; the last one may
- * overdraw them, so that a message larger than a window passes too.
+ * A message is sent while the credits of the stream and of the connection are above 0. The last
+ * message may make them negative, so that a message larger than a window can be sent.
  */
 export class StreamSender {
   readonly #host: StreamHost;
@@ -45,17 +45,18 @@ export class StreamSender {
   /** Messages that wait for credit, in order. */
   readonly #queue = new Fifo<Sending>();
   #queuedBytes = 0;
-  /** Messages with the writer. */
+  /** Messages that the writer has. */
   readonly #written = new Set<Sending>();
-  /** Messages that are sent, whose senders wait for room in the window. */
+  /** Sent messages whose callers wait for room in the window. */
   #waitingForRoom: Sending[] = [];
   #failure: AshlarError | null = null;
-  /** No more messages come; the peer is told after those that wait. */
+  /** Whether `end` was called. */
   #isEnding = false;
+  /** Whether the end frame must be sent once the queue is empty. */
   #isEndDue = false;
-  /** The peer is told that the stream is over: what is with the writer is still sent. */
+  /** Whether the end frame for both directions was queued. Earlier messages are still sent. */
   #isOver = false;
-  /** Called when the peer is told that the stream is over. */
+  /** Called when the end frame for both directions is queued. */
   #onLast: (() => void) | null = null;
 
   constructor(host: StreamHost, streamId: number, windowBytes: number) {
@@ -69,9 +70,10 @@ export class StreamSender {
     return this.#windowBytes - this.#creditBytes + this.#queuedBytes;
   }
 
+  /** See `Stream.send`. */
   send(head: unknown, body: Uint8Array): Promise<void> {
     if (this.#failure !== null) return Promise.reject(this.#failure);
-    assert(!this.#isEnding, "nothing is sent after the end");
+    assert(!this.#isEnding, "no message is sent after the end");
     const isCopied = body.length <= COPIED_BODY_BYTES_MAX;
     let frame: Uint8Array;
     try {
@@ -93,7 +95,10 @@ export class StreamSender {
     });
   }
 
-  /** No more messages. `onLast` tells that the stream is over, and is called when the peer is told. */
+  /**
+   * Ends the stream after the queued messages. With `onLast`, the end frame closes both directions,
+   * and `onLast` is called when it is queued.
+   */
   end(onLast: (() => void) | null): void {
     if (this.#failure !== null) return;
     if (this.#isEnding && onLast === null) return;
@@ -103,7 +108,7 @@ export class StreamSender {
     this.pump();
   }
 
-  /** Sends what there is credit for. */
+  /** Sends queued messages while there is credit. */
   pump(): void {
     while (this.#queue.length > 0 && this.#mayTransmitNext) {
       const sending = this.#queue.shift() as Sending;
@@ -127,8 +132,8 @@ export class StreamSender {
   }
 
   /**
-   * Nothing more is sent. A send whose body is being written fails only when the link has let go of
-   * it: its sender may reuse the body then.
+   * Stops sending. A send whose body is being written fails only when the link no longer uses the
+   * body, because its caller may then reuse it.
    */
   fail(error: AshlarError): void {
     if (this.#failure !== null || this.#isOver) return;
@@ -194,5 +199,8 @@ export class StreamSender {
 }
 
 function lostBeforeSent(): AshlarError {
-  return new AshlarError("CONNECTION_LOST", "Cannot send a message: the connection ended first");
+  return new AshlarError(
+    "CONNECTION_LOST",
+    "Cannot send a message: the connection was closed first",
+  );
 }

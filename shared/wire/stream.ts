@@ -8,28 +8,31 @@ import type { Received, Stream } from "./rpc.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 import { type StreamHost, StreamSender } from "./stream-sender.ts";
 
+/** Options of `WireStream`. */
 export interface StreamOptions<Receive> {
   readonly streamId: number;
   /** "namespace.watch at host:port", for errors. */
   readonly title: string;
   readonly parse: Parser<Receive>;
   readonly deadlineMs: number;
-  /** Of this end. */
+  /** Bytes that the peer may send ahead. */
   readonly receiveWindowBytes: number;
-  /** Of the peer. */
+  /** Bytes that this end may send ahead. */
   readonly sendWindowBytes: number;
-  /** The stream is over; null after an orderly end. Called once. */
+  /** The stream is closed. `error` is null after an orderly end. Called once. */
   readonly onClosed: (error: AshlarError | null) => void;
 }
 
-/** A stream as its connection sees it, whatever its messages are. */
+/** A stream without the types of its messages. */
 export interface OpenStream extends Expirable {
   readonly streamId: number;
-  /** A frame of this stream. False: it broke the flow control. */
+  /** Handles a frame of this stream. Returns false if it violates the flow control. */
   onFrame(frame: Frame): boolean;
   onCredit(bytes: number): void;
   flushCredit(): void;
-  /** The stream is over without a word to the peer: the connection ended, or the peer said so. */
+  /**
+   * Closes the stream without a frame: the connection is closed, or the peer has closed the stream.
+   */
   close(error: AshlarError): void;
 }
 
@@ -41,7 +44,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   readonly #options: StreamOptions<Receive>;
   readonly #sender: StreamSender;
   readonly #receiver: StreamReceiver<Receive>;
-  /** The peer has said its last: when all is taken the stream is over. */
+  /** Whether the peer's last frame has arrived. Then the stream closes once it is drained. */
   #isLastReceived = false;
   #isClosed = false;
 
@@ -77,7 +80,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
     this.#sender.end(null);
   }
 
-  /** Ends the stream for both ends, after what was sent. */
+  /** Ends both directions of the stream, after the queued messages. */
   endBothWays(): void {
     if (this.#isClosed) return;
     this.#sender.end(() => this.#close(null, this.#overError()));
@@ -87,14 +90,19 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
     this.#abort(FRAME_KINDS.cancel, error);
   }
 
-  /** As `cancel`, but the peer still gets what was sent before. */
+  /**
+   * Ends the stream with `error`. Unlike `cancel`, the peer still gets the messages sent before.
+   */
   endWithError(error: AshlarError): void {
     this.#abort(FRAME_KINDS.error, error);
   }
 
   expire(): void {
     this.cancel(
-      new AshlarError("DEADLINE_EXCEEDED", `The stream ${this.#options.title} ran out of time`),
+      new AshlarError(
+        "DEADLINE_EXCEEDED",
+        `The deadline of the stream ${this.#options.title} has passed`,
+      ),
     );
   }
 
@@ -163,7 +171,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
 
   #abort(kind: typeof FRAME_KINDS.cancel | typeof FRAME_KINDS.error, error: AshlarError): void {
     if (this.#isClosed) return;
-    // Before the frame below: messages that wait must not follow it.
+    // Before the error frame: waiting messages must not follow it.
     this.#sender.fail(error);
     this.#host.postError(kind, this.streamId, error);
     this.close(error);
@@ -178,7 +186,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   }
 
   #overError(): AshlarError {
-    return new AshlarError("CANCELLED", `The stream ${this.#options.title} is over`);
+    return new AshlarError("CANCELLED", `The stream ${this.#options.title} has ended`);
   }
 }
 

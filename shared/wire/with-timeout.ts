@@ -1,17 +1,18 @@
 import { AshlarError } from "../base/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
+/** Options of `withTimeout`. */
 export interface TimeoutOptions {
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
-  /** What is waited for, for the error. */
+  /** Subject of the error message: "Connecting to host:port". */
   readonly what: string;
 }
 
 /**
- * What `work` resolves to, if it does so in time. `work` goes on alone if not: it must have another
- * owner.
+ * Returns the result of `work` if it settles in time. Otherwise `work` continues: the caller must
+ * ensure that another owner handles it.
  *
  * @throws {AshlarError} DEADLINE_EXCEEDED, CANCELLED
  */

@@ -12,7 +12,10 @@ export async function filesBelow(directory: string, pattern: RegExp): Promise<st
   return found.sort((left, right) => right.size - left.size).map((file) => file.path);
 }
 
-/** Turns over the bits of `count` bytes at `offset`: what the disk gives back is not what it was given. */
+/**
+ * Turns over the bits of `count` bytes at `offset`: what the disk gives back is not what it was
+ * given.
+ */
 export async function flipBytes(path: string, offset: number, count: number): Promise<void> {
   const file = await open(path, "r+");
   try {

@@ -39,11 +39,12 @@ function makeDirectoryNode(): MemoryDirectory {
 /**
  * A disk in memory that can lose power.
  *
- * What is durable is what the Disk port promises, and not more: names after `syncDirectory` of their
- * directory, bytes after `sync` of their file. In a crash each directory keeps a prefix of its
- * changes that were not synced (a rename between two directories is one step), and each file any
- * subset of its writes, and of the kept ones any subset of their sectors. A process that has crashed keeps its
- * `Disk`, on which every call fails from then on; the next one takes a new one with `mount`.
+ * What is durable is what the Disk port promises, and not more: names after `syncDirectory` of
+ * their directory, bytes after `sync` of their file. In a crash each directory keeps a prefix of
+ * its changes that were not synced (a rename between two directories is one step), and each file
+ * any subset of its writes, and of the kept ones any subset of their sectors. A process that has
+ * crashed keeps its `Disk`, on which every call fails from then on; the next one takes a new one
+ * with `mount`.
  */
 export class MemoryDisk {
   readonly options: MemoryDiskOptions;

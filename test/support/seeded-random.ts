@@ -1,6 +1,8 @@
 import type { Random } from "../../shared/ports/random.ts";
 
-/** The same numbers for the same seed, on every machine (mulberry32). For tests and simulation only. */
+/**
+ * The same numbers for the same seed, on every machine (mulberry32). For tests and simulation only.
+ */
 export class SeededRandom implements Random {
   #state: number;
 

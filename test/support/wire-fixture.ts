@@ -33,7 +33,7 @@ export const echo = defineCall(
 );
 
 export const chat = defineStream("test.chat", {
-  open: v.object({ greeting: v.string() }),
+  open: v.object({ text: v.string() }),
   up: v.object({ index: v.number() }),
   down: v.object({ index: v.number() }),
 });
@@ -79,7 +79,9 @@ export function makeWireDeps(parts: {
   return { network, clock, log: new MemoryLog(), slabs, random: new SeededRandom(1) };
 }
 
-/** The two networks that the wire must work on: real sockets, and ours in memory with virtual time. */
+/**
+ * The two networks that the wire must work on: real sockets, and ours in memory with virtual time.
+ */
 export interface WireFixture {
   readonly title: string;
   readonly server: TestWireDeps;
@@ -139,32 +141,32 @@ export interface PairOptions {
 
 /** A server and a connection to it for one test. In the end nobody may hold a slab. */
 export async function withPair(
-  stage: WireFixture,
+  fixture: WireFixture,
   { register, limits = {} }: PairOptions,
   test: (pair: Pair) => Promise<void>,
 ): Promise<void> {
-  const server = new RpcServer(stage.server, { identity: () => SERVER, limits });
+  const server = new RpcServer(fixture.server, { identity: () => SERVER, limits });
   register(server);
-  const address = await server.listen(stage.address);
+  const address = await server.listen(fixture.address);
   const options = { identity: CLIENT, timeoutMs: 5000, limits };
-  const connection = await stage.settle(connect(stage.client, address, options));
+  const connection = await fixture.settle(connect(fixture.client, address, options));
   try {
     await test({ server, address, connection });
   } finally {
-    await stage.settle(connection.close(0));
-    await stage.settle(server.close(1000));
+    await fixture.settle(connection.close(0));
+    await fixture.settle(server.close(1000));
   }
-  assert.equal(stage.server.slabs.acquiredBytes, 0, "the server gave all slabs back");
-  assert.equal(stage.client.slabs.acquiredBytes, 0, "the client gave all slabs back");
+  assert.equal(fixture.server.slabs.acquiredBytes, 0, "the server gave all slabs back");
+  assert.equal(fixture.client.slabs.acquiredBytes, 0, "the client gave all slabs back");
 }
 
 /** Waits until something is so that nobody tells of. */
-export async function until(stage: WireFixture, isSo: () => boolean): Promise<void> {
-  const { clock } = stage.client;
+export async function until(fixture: WireFixture, isSo: () => boolean): Promise<void> {
+  const { clock } = fixture.client;
   const startMs = clock.monotonicMs();
   while (!isSo()) {
     assert.ok(clock.monotonicMs() - startMs < 10_000, `within 10 s: ${isSo}`);
-    await stage.settle(clock.sleep(1));
+    await fixture.settle(clock.sleep(1));
   }
 }
 

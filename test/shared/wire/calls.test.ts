@@ -19,29 +19,29 @@ import {
 
 type EchoHandler = CallHandler<{ text: string }, { text: string; bodyBytes: number }>;
 
-/** Answers with the request, and with its body. */
+/** Handler that returns the text and the body of the request. */
 const answerEcho: EchoHandler = async (request) => {
   const reply = { text: request.head.text, bodyBytes: request.body.length };
   return withBody(reply, request.body, () => request.release());
 };
 
-/** A pair whose server answers `echo` by `handler`. */
+/** Runs `test` with a server whose handler of `echo` is `handler`. */
 function withEcho(
-  stage: WireFixture,
+  fixture: WireFixture,
   handler: EchoHandler,
   limits: Partial<WireLimits>,
   test: (pair: Pair) => Promise<void>,
 ): Promise<void> {
-  return withPair(stage, { register: (server) => server.onCall(echo, handler), limits }, test);
+  return withPair(fixture, { register: (server) => server.onCall(echo, handler), limits }, test);
 }
 
-for (const makeStage of [tcpFixture, memoryFixture]) {
-  describe(`calls over ${makeStage().title}`, () => {
-    it("bring the response", async () => {
-      const stage = makeStage();
-      await withEcho(stage, answerEcho, {}, async ({ connection }) => {
+for (const makeFixture of [tcpFixture, memoryFixture]) {
+  describe(`calls over ${makeFixture().title}`, () => {
+    it("return the response of the handler", async () => {
+      const fixture = makeFixture();
+      await withEcho(fixture, answerEcho, {}, async ({ connection }) => {
         const call = connection.call(echo, { text: "hello" }, { timeoutMs: 1000 });
-        const response = await stage.settle(call);
+        const response = await fixture.settle(call);
         assert.deepEqual(response.head, { text: "hello", bodyBytes: 0 });
         assert.equal(response.body.length, 0);
         response.release();
@@ -49,15 +49,15 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
     });
 
     for (const bodyBytes of [1, 4096, 4097, 65_536, 1_000_003, 8 * 1024 * 1024]) {
-      it(`carry a body of ${bodyBytes} bytes both ways, unchanged`, async () => {
-        const stage = makeStage();
-        await withEcho(stage, answerEcho, {}, async ({ connection }) => {
+      it(`transfer a body of ${bodyBytes} bytes unchanged in both directions`, async () => {
+        const fixture = makeFixture();
+        await withEcho(fixture, answerEcho, {}, async ({ connection }) => {
           const body = Uint8Array.from(
             { length: bodyBytes },
             (_, index) => index * 31 + (index >> 8),
           );
           const options = { timeoutMs: 10_000, body };
-          const response = await stage.settle(connection.call(echo, { text: "" }, options));
+          const response = await fixture.settle(connection.call(echo, { text: "" }, options));
           assert.equal(response.head.bodyBytes, bodyBytes);
           assert.ok(Buffer.from(response.body).equals(body));
           response.release();
@@ -65,24 +65,24 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
       });
     }
 
-    it("carry a head that is larger than one read", async () => {
-      const stage = makeStage();
-      await withEcho(stage, answerEcho, {}, async ({ connection }) => {
+    it("transfer a head that is larger than one read", async () => {
+      const fixture = makeFixture();
+      await withEcho(fixture, answerEcho, {}, async ({ connection }) => {
         const text = "äx".repeat(150_000);
-        const response = await stage.settle(connection.call(echo, { text }, { timeoutMs: 5000 }));
+        const response = await fixture.settle(connection.call(echo, { text }, { timeoutMs: 5000 }));
         assert.equal(response.head.text, text);
         response.release();
       });
     });
 
-    it("run at the same time, and each gets its own response", async () => {
-      const stage = makeStage();
-      await withEcho(stage, answerEcho, {}, async ({ connection }) => {
+    it("run concurrently, and each returns its own response", async () => {
+      const fixture = makeFixture();
+      await withEcho(fixture, answerEcho, {}, async ({ connection }) => {
         const calls = Array.from({ length: 3000 }, (_, index) => {
           const body = new Uint8Array(index % 7 === 0 ? 5000 + index : index % 50).fill(index);
           return connection.call(echo, { text: `${index}` }, { timeoutMs: 10_000, body });
         });
-        const responses = await stage.settle(Promise.all(calls));
+        const responses = await fixture.settle(Promise.all(calls));
         for (const [index, response] of responses.entries()) {
           assert.equal(response.head.text, `${index}`);
           assert.ok(response.body.every((byte) => byte === (index & 255)));
@@ -91,8 +91,8 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
       });
     });
 
-    it("fail with what the handler threw, its code, hint and details", async () => {
-      const stage = makeStage();
+    it("fail with the handler's error: its code, message, hint and details", async () => {
+      const fixture = makeFixture();
       const refuse: EchoHandler = async (request) => {
         request.release();
         throw new AshlarError("NOT_LEADER", "Ask another", {
@@ -100,9 +100,9 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
           details: { leaderAddress: "b:1" },
         });
       };
-      await withEcho(stage, refuse, {}, async ({ connection }) => {
+      await withEcho(fixture, refuse, {}, async ({ connection }) => {
         const call = connection.call(echo, { text: "" }, { timeoutMs: 1000 });
-        await assert.rejects(stage.settle(call), (error) => {
+        await assert.rejects(fixture.settle(call), (error) => {
           assert.ok(isAshlarError(error, "NOT_LEADER"));
           assert.equal(error.message, "Ask another");
           assert.equal(error.hint, "Look there");
@@ -112,22 +112,22 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
       });
     });
 
-    it("fail with INTERNAL for what is not an AshlarError; the stack stays in the server's log", async () => {
-      const stage = makeStage();
+    it("fail with INTERNAL for any other error, whose stack is only in the server's log", async () => {
+      const fixture = makeFixture();
       const breakDown: EchoHandler = async (request) => {
         request.release();
         throw new TypeError("x is not a function");
       };
-      await withEcho(stage, breakDown, {}, async ({ connection }) => {
+      await withEcho(fixture, breakDown, {}, async ({ connection }) => {
         const call = connection.call(echo, { text: "" }, { timeoutMs: 1000 });
-        await assert.rejects(stage.settle(call), hasCode("INTERNAL"));
-        const line = stage.server.log.lines.find(({ level }) => level === "error");
+        await assert.rejects(fixture.settle(call), hasCode("INTERNAL"));
+        const line = fixture.server.log.lines.find(({ level }) => level === "error");
         assert.ok(line?.fields["error"] instanceof TypeError);
       });
     });
 
-    it("fail with DEADLINE_EXCEEDED in time, and the handler's signal aborts", async () => {
-      const stage = makeStage();
+    it("fail with DEADLINE_EXCEEDED at the deadline, and abort the handler's signal", async () => {
+      const fixture = makeFixture();
       const aborted: unknown[] = [];
       const sleep: EchoHandler = async (request, context) => {
         request.release();
@@ -136,22 +136,22 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
         aborted.push(context.signal.reason);
         return { text: "too late", bodyBytes: 0 };
       };
-      await withEcho(stage, sleep, {}, async ({ connection }) => {
-        const startMs = stage.client.clock.monotonicMs();
+      await withEcho(fixture, sleep, {}, async ({ connection }) => {
+        const startMs = fixture.client.clock.monotonicMs();
         const call = connection.call(echo, { text: "" }, { timeoutMs: 50 });
-        await assert.rejects(stage.settle(call), hasCode("DEADLINE_EXCEEDED"));
-        const tookMs = stage.client.clock.monotonicMs() - startMs;
+        await assert.rejects(fixture.settle(call), hasCode("DEADLINE_EXCEEDED"));
+        const tookMs = fixture.client.clock.monotonicMs() - startMs;
         assert.ok(tookMs >= 49 && tookMs < 500, `${tookMs} ms`);
-        await until(stage, () => aborted.length === 1);
-        // The connection is as good as before.
+        await until(fixture, () => aborted.length === 1);
+        // The connection is still usable.
         const next = connection.call(echo, { text: "" }, { timeoutMs: 20 });
-        await assert.rejects(stage.settle(next), hasCode("DEADLINE_EXCEEDED"));
-        await until(stage, () => aborted.length === 2);
+        await assert.rejects(fixture.settle(next), hasCode("DEADLINE_EXCEEDED"));
+        await until(fixture, () => aborted.length === 2);
       });
     });
 
-    it("fail with CANCELLED when the caller aborts, and the handler hears of it", async () => {
-      const stage = makeStage();
+    it("fail with CANCELLED when the caller aborts, and abort the handler's signal", async () => {
+      const fixture = makeFixture();
       const reasons: unknown[] = [];
       let hasBegun = false;
       const wait: EchoHandler = async (request, { signal }) => {
@@ -161,68 +161,70 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
         reasons.push(signal.reason);
         throw signal.reason;
       };
-      await withEcho(stage, wait, {}, async ({ connection }) => {
+      await withEcho(fixture, wait, {}, async ({ connection }) => {
         const controller = new AbortController();
         const options = { timeoutMs: 60_000, signal: controller.signal };
         const call = connection.call(echo, { text: "" }, options);
-        await until(stage, () => hasBegun);
+        await until(fixture, () => hasBegun);
         controller.abort();
-        await assert.rejects(stage.settle(call), hasCode("CANCELLED"));
-        await until(stage, () => reasons.length === 1);
+        await assert.rejects(fixture.settle(call), hasCode("CANCELLED"));
+        await until(fixture, () => reasons.length === 1);
         assert.ok(isAshlarError(reasons[0], "CANCELLED"));
         const late = connection.call(echo, { text: "" }, options);
-        await assert.rejects(stage.settle(late), hasCode("CANCELLED"));
+        await assert.rejects(fixture.settle(late), hasCode("CANCELLED"));
       });
     });
 
-    it("fail with UNSUPPORTED for a method that the server does not have", async () => {
-      const stage = makeStage();
+    it("fail with UNSUPPORTED for a method without a handler", async () => {
+      const fixture = makeFixture();
       const other = defineCall("test.other", v.object({}), v.object({}));
-      await withEcho(stage, answerEcho, {}, async ({ connection }) => {
+      await withEcho(fixture, answerEcho, {}, async ({ connection }) => {
         const call = connection.call(other, {}, { timeoutMs: 1000, body: new Uint8Array(100_000) });
-        await assert.rejects(stage.settle(call), hasCode("UNSUPPORTED"));
+        await assert.rejects(fixture.settle(call), hasCode("UNSUPPORTED"));
       });
     });
 
-    it("fail with PROTOCOL_ERROR for a request that the parser refuses; the connection lives", async () => {
-      const stage = makeStage();
+    it("fail with PROTOCOL_ERROR for an invalid request, and leave the connection open", async () => {
+      const fixture = makeFixture();
       const wrong = defineCall(echo.name, v.object({ text: v.number() }), v.object({}));
-      await withEcho(stage, answerEcho, {}, async ({ connection }) => {
+      await withEcho(fixture, answerEcho, {}, async ({ connection }) => {
         const call = connection.call(wrong, { text: 1 }, { timeoutMs: 1000 });
-        await assert.rejects(stage.settle(call), hasCode("PROTOCOL_ERROR"));
-        const next = await stage.settle(connection.call(echo, { text: "a" }, { timeoutMs: 1000 }));
+        await assert.rejects(fixture.settle(call), hasCode("PROTOCOL_ERROR"));
+        const next = await fixture.settle(
+          connection.call(echo, { text: "a" }, { timeoutMs: 1000 }),
+        );
         next.release();
       });
     });
 
-    it("fail with PROTOCOL_ERROR for a response that the parser refuses, and give its slab back", async () => {
-      const stage = makeStage();
+    it("fail with PROTOCOL_ERROR for an invalid response, and release its slab", async () => {
+      const fixture = makeFixture();
       const wrong = defineCall(
         echo.name,
         v.object({ text: v.string() }),
         v.object({ no: v.string() }),
       );
-      await withEcho(stage, answerEcho, {}, async ({ connection }) => {
+      await withEcho(fixture, answerEcho, {}, async ({ connection }) => {
         const options = { timeoutMs: 1000, body: new Uint8Array(100_000) };
         const call = connection.call(wrong, { text: "a" }, options);
-        await assert.rejects(stage.settle(call), hasCode("PROTOCOL_ERROR"));
+        await assert.rejects(fixture.settle(call), hasCode("PROTOCOL_ERROR"));
         assert.ok(connection.isOpen);
       });
     });
 
-    it("fail with TOO_LARGE before anything is sent if the peer does not take as much", async () => {
-      const stage = makeStage();
+    it("fail with TOO_LARGE, without a request, above the peer's size limits", async () => {
+      const fixture = makeFixture();
       await withEcho(
-        stage,
+        fixture,
         answerEcho,
         { bodyBytesMax: 1000, headBytesMax: 1024 },
         async ({ connection }) => {
           const body = new Uint8Array(1001);
           const call = connection.call(echo, { text: "" }, { timeoutMs: 1000, body });
-          await assert.rejects(stage.settle(call), hasCode("TOO_LARGE"));
+          await assert.rejects(fixture.settle(call), hasCode("TOO_LARGE"));
           const long = connection.call(echo, { text: "x".repeat(1024) }, { timeoutMs: 1000 });
-          await assert.rejects(stage.settle(long), hasCode("TOO_LARGE"));
-          const next = await stage.settle(
+          await assert.rejects(fixture.settle(long), hasCode("TOO_LARGE"));
+          const next = await fixture.settle(
             connection.call(echo, { text: "a" }, { timeoutMs: 1000 }),
           );
           next.release();
@@ -230,8 +232,8 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
       );
     });
 
-    it("fail with OVERLOADED above the bound that the server has told", async () => {
-      const stage = makeStage();
+    it("fail with OVERLOADED above the server's limit of calls in progress", async () => {
+      const fixture = makeFixture();
       let go = (): void => {};
       const gate = new Promise<void>((resolve) => {
         go = resolve;
@@ -241,15 +243,15 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
         await gate;
         return { text: request.head.text, bodyBytes: 0 };
       };
-      await withEcho(stage, wait, { inFlightMax: 10 }, async ({ connection }) => {
+      await withEcho(fixture, wait, { inFlightMax: 10 }, async ({ connection }) => {
         const options = { timeoutMs: 5000 };
         const calls = Array.from({ length: 10 }, () =>
           connection.call(echo, { text: "" }, options),
         );
         const surplus = connection.call(echo, { text: "" }, options);
-        await assert.rejects(stage.settle(surplus), hasCode("OVERLOADED"));
+        await assert.rejects(fixture.settle(surplus), hasCode("OVERLOADED"));
         go();
-        for (const response of await stage.settle(Promise.all(calls))) response.release();
+        for (const response of await fixture.settle(Promise.all(calls))) response.release();
       });
     });
   });

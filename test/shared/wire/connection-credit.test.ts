@@ -12,14 +12,14 @@ function makeCredit(windowBytes: number): ConnectionCredit {
   return credit;
 }
 
-describe("the credit of a connection", () => {
-  it("goes to those who wait in turn, however much each of them has to send", () => {
+describe("ConnectionCredit", () => {
+  it("serves the waiting streams in turn, although each has more to send", () => {
     const credit = makeCredit(100);
     const turns: string[] = [];
     const waiters = ["a", "b", "c"].map((name) => ({
       pump(): void {
         turns.push(name);
-        credit.spend(credit.sendBytes); // All there is, and more is left.
+        credit.spend(credit.sendBytes); // Takes all credit, and has more to send.
         credit.wait(this);
       },
     }));
@@ -29,7 +29,7 @@ describe("the credit of a connection", () => {
     assert.deepEqual(turns, ["a", "b", "c", "a", "b", "c", "a"]);
   });
 
-  it("is no larger than the smaller of the two windows", () => {
+  it("uses the smaller of the two ends' windows", () => {
     const credit = makeCredit(100);
     credit.open(2 ** 40);
     assert.equal(credit.sendBytes, 100);
@@ -37,7 +37,7 @@ describe("the credit of a connection", () => {
     assert.equal(credit.sendBytes, 30);
   });
 
-  it("never comes back in excess of what was spent", () => {
+  it("refuses more credit than was spent", () => {
     const credit = makeCredit(100);
     credit.spend(150);
     assert.equal(credit.add(100), true);

@@ -8,8 +8,8 @@ import { type Frame, FrameReader } from "../../../shared/wire/frame-reader.ts";
 import { frameBytesOf } from "../../support/raw-peer.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 
-/** A reader, and the socket it reads from: reads of any size, and a pause that holds. */
-class Bench {
+/** A reader with a simulated socket: reads of any size, and pauses. */
+class ReaderHarness {
   readonly slabs: SlabPool;
   readonly frames: Frame[] = [];
   readonly malformed: string[] = [];
@@ -37,7 +37,9 @@ class Bench {
     this.#buffer = this.reader.buffer();
   }
 
-  /** Feeds what the reader takes, at most `count` bytes; like Node it asks for the next buffer at once. */
+  /**
+   * Feeds at most `count` bytes into the reader's buffer. Like Node, it then gets the next buffer.
+   */
   read(bytes: Uint8Array, count: number): Uint8Array {
     const part = bytes.subarray(0, Math.min(count, this.#buffer.length));
     this.#buffer.set(part);
@@ -48,7 +50,9 @@ class Bench {
   }
 }
 
-/** Bytes that tell where they stand, and in which message. A loop: there are hundreds of megabytes. */
+/**
+ * Bytes that depend on their offset and their message. A loop: the tests use hundreds of megabytes.
+ */
 function bodyOf(streamId: number, bodyBytes: number): Uint8Array<ArrayBuffer> {
   const body = new Uint8Array(bodyBytes);
   for (let index = 0; index < bodyBytes; index += 1) body[index] = index * streamId;
@@ -71,9 +75,9 @@ function check(frame: Frame, streamId: number, headBytes: number, bodyBytes: num
 
 describe("FrameReader", () => {
   for (let seed = 1; seed <= 30; seed += 1) {
-    it(`finds the same frames however the bytes are cut (seed ${seed})`, () => {
+    it(`finds the same frames for reads of any size (seed ${seed})`, () => {
       const random = new SeededRandom(seed);
-      const bench = new Bench(2 ** 21);
+      const harness = new ReaderHarness(2 ** 21);
       const sizes = Array.from({ length: 60 }, (_, index) => ({
         streamId: index + 1,
         headBytes: [0, 10, 300, 4000, 70_000, 200_000][random.integer(6)] ?? 0,
@@ -84,64 +88,64 @@ describe("FrameReader", () => {
       );
       let checkedCount = 0;
       const checkNext = (): void => {
-        const frame = bench.frames[checkedCount];
+        const frame = harness.frames[checkedCount];
         const size = sizes[checkedCount];
         assert.ok(frame !== undefined && size !== undefined);
         checkedCount += 1;
         check(frame, size.streamId, size.headBytes, size.bodyBytes);
       };
       while (bytes.length > 0) {
-        // A pause is a pause: who holds slabs must give some back before bytes come.
-        while (bench.isPaused) checkNext();
-        bytes = bench.read(bytes, 1 + random.integer(2 ** random.integer(20)));
+        // While the reader is paused, no bytes arrive until slabs are released.
+        while (harness.isPaused) checkNext();
+        bytes = harness.read(bytes, 1 + random.integer(2 ** random.integer(20)));
       }
       while (checkedCount < sizes.length) checkNext();
-      assert.equal(bench.slabs.acquiredBytes, 0);
+      assert.equal(harness.slabs.acquiredBytes, 0);
     });
   }
 
-  it("puts bytes in place that were read into a part that was lent before a slab came", () => {
-    const bench = new Bench(16 * 1024);
-    const held = bench.slabs.tryAcquire(16 * 1024);
+  it("moves bytes that were read into the staging buffer after its slab was granted", () => {
+    const harness = new ReaderHarness(16 * 1024);
+    const held = harness.slabs.tryAcquire(16 * 1024);
     const bytes = concatBytes([message(3, 10, 10_000), message(5, 10, 10)]);
-    let rest = bench.read(bytes, 3000);
-    assert.ok(bench.isPaused);
-    held?.release(); // The slab comes; the part of the staging buffer is lent already.
-    assert.ok(!bench.isPaused);
-    while (rest.length > 0) rest = bench.read(rest, 2500);
-    const [first, second] = bench.frames;
+    let rest = harness.read(bytes, 3000);
+    assert.ok(harness.isPaused);
+    held?.release(); // The slab is granted after `buffer` returned a part of the staging buffer.
+    assert.ok(!harness.isPaused);
+    while (rest.length > 0) rest = harness.read(rest, 2500);
+    const [first, second] = harness.frames;
     assert.ok(first !== undefined && second !== undefined);
     check(first, 3, 10, 10_000);
     check(second, 5, 10, 10);
   });
 
-  it("drops a body that nobody wants without taking a slab", () => {
-    const bench = new Bench();
+  it("drops an unwanted body without acquiring a slab", () => {
+    const harness = new ReaderHarness();
     let bytes = concatBytes([message(666, 10, 1_000_000), message(2, 3, 4)]);
     while (bytes.length > 0) {
-      bytes = bench.read(bytes, 50_000);
-      assert.equal(bench.slabs.acquiredBytes, 0);
+      bytes = harness.read(bytes, 50_000);
+      assert.equal(harness.slabs.acquiredBytes, 0);
     }
     assert.deepEqual(
-      bench.frames.map(({ header }) => header.streamId),
+      harness.frames.map(({ header }) => header.streamId),
       [2],
     );
   });
 
-  it("reads nothing after a malformed header", () => {
-    const bench = new Bench();
-    bench.read(concatBytes([new Uint8Array(16).fill(255), message(1, 1, 1)]), 1000);
-    bench.read(message(1, 1, 1), 1000);
-    assert.equal(bench.malformed.length, 1);
-    assert.equal(bench.frames.length, 0);
+  it("stops at a malformed header", () => {
+    const harness = new ReaderHarness();
+    harness.read(concatBytes([new Uint8Array(16).fill(255), message(1, 1, 1)]), 1000);
+    harness.read(message(1, 1, 1), 1000);
+    assert.equal(harness.malformed.length, 1);
+    assert.equal(harness.frames.length, 0);
   });
 
-  it("tells of a head that is not msgpack, and reads on", () => {
-    const bench = new Bench();
+  it("reports a head that is not msgpack, and continues with the next frame", () => {
+    const harness = new ReaderHarness();
     const broken = message(7, 5, 9);
     broken.fill(0xc1, 16, 20);
-    bench.read(concatBytes([broken, message(8, 5, 9)]), 1000);
-    const [first, second] = bench.frames;
+    harness.read(concatBytes([broken, message(8, 5, 9)]), 1000);
+    const [first, second] = harness.frames;
     assert.equal(first?.headError?.code, "PROTOCOL_ERROR");
     assert.ok(second !== undefined);
     check(second, 8, 5, 9);

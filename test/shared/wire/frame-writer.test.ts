@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { Link } from "../../../shared/ports/network.ts";
 import { FrameWriter } from "../../../shared/wire/frame-writer.ts";
 
-/** A link that notes how many bytes each write took. */
+/** A link that records the size of every write. */
 function noting() {
   const writes: number[] = [];
   const link: Link = {
@@ -24,8 +24,8 @@ function noting() {
 const outgoing = { frame: new Uint8Array(10), body: null, onSettled: null };
 const nextEvent = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-describe("a writer of frames", () => {
-  it("sends the frames of one event together", async () => {
+describe("FrameWriter", () => {
+  it("writes the frames of one event together", async () => {
     const { writes, writer } = noting();
     writer.send(outgoing);
     await Promise.resolve();
@@ -35,7 +35,7 @@ describe("a writer of frames", () => {
     assert.deepEqual(writes, [20]);
   });
 
-  it("sends at once when it is told to, and every frame once", async () => {
+  it("writes at once on a flush, and every frame once", async () => {
     const { writes, writer } = noting();
     writer.send(outgoing);
     writer.send(outgoing);

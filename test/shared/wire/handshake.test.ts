@@ -19,127 +19,127 @@ import {
 } from "../../support/wire-fixture.ts";
 
 async function withServer(
-  stage: WireFixture,
+  fixture: WireFixture,
   options: Partial<RpcServerOptions>,
   test: (address: string, server: RpcServer) => Promise<void>,
 ): Promise<void> {
-  const server = new RpcServer(stage.server, { identity: () => SERVER, ...options });
-  const address = await server.listen(stage.address);
+  const server = new RpcServer(fixture.server, { identity: () => SERVER, ...options });
+  const address = await server.listen(fixture.address);
   try {
     await test(address, server);
   } finally {
-    await stage.settle(server.close(500));
+    await fixture.settle(server.close(500));
   }
 }
 
 const TIMEOUT = { timeoutMs: 2000 };
 
-for (const makeStage of [tcpFixture, memoryFixture]) {
-  describe(`the handshake over ${makeStage().title}`, () => {
-    it("tells each end who the other is", async () => {
-      const stage = makeStage();
+for (const makeFixture of [tcpFixture, memoryFixture]) {
+  describe(`the handshake over ${makeFixture().title}`, () => {
+    it("gives each end the identity of the other", async () => {
+      const fixture = makeFixture();
       const seen: unknown[] = [];
-      await withServer(stage, { accept: (peer) => seen.push(peer) }, async (address) => {
+      await withServer(fixture, { accept: (peer) => seen.push(peer) }, async (address) => {
         const options = { identity: CLIENT, expect: { role: "chunkserver" } as const, ...TIMEOUT };
-        const connection = await stage.settle(connect(stage.client, address, options));
+        const connection = await fixture.settle(connect(fixture.client, address, options));
         assert.deepEqual(connection.peer, SERVER);
         assert.deepEqual(seen, [CLIENT]);
-        await stage.settle(connection.close());
+        await fixture.settle(connection.close());
         assert.equal(await connection.closed, null);
       });
     });
 
-    it("takes a client that knows no cluster yet", async () => {
-      const stage = makeStage();
-      await withServer(stage, {}, async (address) => {
+    it("accepts a client that knows no cluster yet", async () => {
+      const fixture = makeFixture();
+      await withServer(fixture, {}, async (address) => {
         const identity = { ...CLIENT, clusterId: null };
         const options = { identity, expect: { clusterId: null }, ...TIMEOUT };
-        const connection = await stage.settle(connect(stage.client, address, options));
+        const connection = await fixture.settle(connect(fixture.client, address, options));
         assert.equal(connection.peer.clusterId, CLUSTER_A);
-        await stage.settle(connection.close());
+        await fixture.settle(connection.close());
       });
     });
 
     it("fails with WRONG_CLUSTER if the client belongs to another cluster", async () => {
-      const stage = makeStage();
-      await withServer(stage, {}, async (address) => {
+      const fixture = makeFixture();
+      await withServer(fixture, {}, async (address) => {
         const identity = { ...CLIENT, clusterId: CLUSTER_B };
-        const attempt = connect(stage.client, address, { identity, ...TIMEOUT });
-        await assert.rejects(stage.settle(attempt), hasCode("WRONG_CLUSTER"));
+        const attempt = connect(fixture.client, address, { identity, ...TIMEOUT });
+        await assert.rejects(fixture.settle(attempt), hasCode("WRONG_CLUSTER"));
       });
     });
 
-    it("fails with WRONG_CLUSTER if the server belongs to another than expected", async () => {
-      const stage = makeStage();
-      await withServer(stage, {}, async (address, server) => {
+    it("fails with WRONG_CLUSTER if the server belongs to an unexpected cluster", async () => {
+      const fixture = makeFixture();
+      await withServer(fixture, {}, async (address, server) => {
         const identity = { ...CLIENT, clusterId: null };
         const expect = { clusterId: CLUSTER_B };
-        const attempt = connect(stage.client, address, { identity, expect, ...TIMEOUT });
-        await assert.rejects(stage.settle(attempt), hasCode("WRONG_CLUSTER"));
-        await until(stage, () => server.connectionCount === 0);
+        const attempt = connect(fixture.client, address, { identity, expect, ...TIMEOUT });
+        await assert.rejects(fixture.settle(attempt), hasCode("WRONG_CLUSTER"));
+        await until(fixture, () => server.connectionCount === 0);
       });
     });
 
-    it("fails with WRONG_ROLE if something else answers there", async () => {
-      const stage = makeStage();
-      await withServer(stage, {}, async (address) => {
+    it("fails with WRONG_ROLE if the peer has another role", async () => {
+      const fixture = makeFixture();
+      await withServer(fixture, {}, async (address) => {
         const options = { identity: CLIENT, expect: { role: "master" } as const, ...TIMEOUT };
-        const attempt = connect(stage.client, address, options);
-        await assert.rejects(stage.settle(attempt), hasCode("WRONG_ROLE"));
+        const attempt = connect(fixture.client, address, options);
+        await assert.rejects(fixture.settle(attempt), hasCode("WRONG_ROLE"));
       });
     });
 
-    it("fails with what `accept` threw", async () => {
-      const stage = makeStage();
+    it("fails with the error of `accept`", async () => {
+      const fixture = makeFixture();
       const accept = (): void => {
         throw new AshlarError("WRONG_ROLE", "Only masters may come here", { hint: "Go away" });
       };
-      await withServer(stage, { accept }, async (address, server) => {
-        const attempt = connect(stage.client, address, { identity: CLIENT, ...TIMEOUT });
-        await assert.rejects(stage.settle(attempt), (error: AshlarError) => {
+      await withServer(fixture, { accept }, async (address, server) => {
+        const attempt = connect(fixture.client, address, { identity: CLIENT, ...TIMEOUT });
+        await assert.rejects(fixture.settle(attempt), (error: AshlarError) => {
           assert.equal(error.code, "WRONG_ROLE");
           assert.equal(error.hint, "Go away");
           return true;
         });
-        await until(stage, () => server.connectionCount === 0);
+        await until(fixture, () => server.connectionCount === 0);
       });
     });
 
-    it("fails with VERSION_MISMATCH if the ends have no version in common", async () => {
-      const stage = makeStage();
-      await withServer(stage, {}, async (address) => {
-        const peer = await stage.settle(RawPeer.connect(stage.client.network, address));
+    it("fails with VERSION_MISMATCH if the two ends have no common version", async () => {
+      const fixture = makeFixture();
+      await withServer(fixture, {}, async (address) => {
+        const peer = await fixture.settle(RawPeer.connect(fixture.client.network, address));
         peer.hello({ version: 9, versionOldest: 9 });
-        await stage.settle(peer.closed);
+        await fixture.settle(peer.closed);
         const [refusal] = peer.frames();
         assert.equal(refusal?.kind, FRAME_KINDS.refusal);
         assert.equal(parseErrorData(refusal?.head).code, "VERSION_MISMATCH");
       });
     });
 
-    it("goes well with a newer peer that still speaks our version", async () => {
-      const stage = makeStage();
-      await withServer(stage, {}, async (address) => {
-        const peer = await stage.settle(RawPeer.connect(stage.client.network, address));
+    it("succeeds with a newer peer that understands this version", async () => {
+      const fixture = makeFixture();
+      await withServer(fixture, {}, async (address) => {
+        const peer = await fixture.settle(RawPeer.connect(fixture.client.network, address));
         peer.hello({ version: 9, versionOldest: 1, novelty: true });
-        await until(stage, () => peer.frames().length > 0);
+        await until(fixture, () => peer.frames().length > 0);
         assert.equal(peer.frames()[0]?.kind, FRAME_KINDS.welcome);
         peer.destroy();
       });
     });
 
-    it("refuses with OVERLOADED above the bound on connections", async () => {
-      const stage = makeStage();
-      await withServer(stage, { connectionsMax: 1 }, async (address, server) => {
+    it("fails with OVERLOADED above the limit of connections", async () => {
+      const fixture = makeFixture();
+      await withServer(fixture, { connectionsMax: 1 }, async (address, server) => {
         const options = { identity: CLIENT, ...TIMEOUT };
-        const first = await stage.settle(connect(stage.client, address, options));
-        const second = connect(stage.client, address, options);
-        await assert.rejects(stage.settle(second), hasCode("OVERLOADED"));
+        const first = await fixture.settle(connect(fixture.client, address, options));
+        const second = connect(fixture.client, address, options);
+        await assert.rejects(fixture.settle(second), hasCode("OVERLOADED"));
         assert.ok(first.isOpen);
-        await stage.settle(first.close());
-        await until(stage, () => server.connectionCount === 0);
-        const third = await stage.settle(connect(stage.client, address, options));
-        await stage.settle(third.close());
+        await fixture.settle(first.close());
+        await until(fixture, () => server.connectionCount === 0);
+        const third = await fixture.settle(connect(fixture.client, address, options));
+        await fixture.settle(third.close());
       });
     });
 
@@ -148,91 +148,94 @@ for (const makeStage of [tcpFixture, memoryFixture]) {
       ["zeros", new Uint8Array(64)],
       ["a hello without the magic number", frameBytesOf({ kind: 1, streamId: 7, head: {} })],
       ["a request before hello", frameBytesOf({ kind: 4, streamId: 1, head: ["a", 1, {}] })],
-      ["a hello that says nothing", frameBytesOf({ kind: 1, streamId: MAGIC, head: {} })],
-      ["an endless hello", frameBytesOf({ kind: 1, streamId: MAGIC, head: "x".repeat(5000) })],
+      ["a hello without fields", frameBytesOf({ kind: 1, streamId: MAGIC, head: {} })],
+      [
+        "a hello that is too long",
+        frameBytesOf({ kind: 1, streamId: MAGIC, head: "x".repeat(5000) }),
+      ],
     ];
     for (const [title, bytes] of strangers) {
-      it(`drops a stranger that sends ${title}, with a line in the log`, async () => {
-        const stage = makeStage();
-        await withServer(stage, {}, async (address) => {
-          const peer = await stage.settle(RawPeer.connect(stage.client.network, address));
+      it(`closes a connection that sends ${title}, and logs it`, async () => {
+        const fixture = makeFixture();
+        await withServer(fixture, {}, async (address) => {
+          const peer = await fixture.settle(RawPeer.connect(fixture.client.network, address));
           peer.send(bytes);
-          await stage.settle(peer.closed);
-          const [line] = stage.server.log.lines;
-          assert.equal(line?.message, "A stranger was dropped");
+          await fixture.settle(peer.closed);
+          const [line] = fixture.server.log.lines;
+          assert.equal(line?.message, "A connection without a valid handshake was closed");
         });
       });
     }
 
-    it("drops one that was refused and does not go", async () => {
-      const stage = makeStage();
+    it("closes the connection of a refused peer that stays connected", async () => {
+      const fixture = makeFixture();
       const limits = { handshakeTimeoutMs: 100 };
-      await withServer(stage, { limits }, async (address, server) => {
-        const { network } = stage.client;
-        const peer = await stage.settle(RawPeer.connect(network, address));
+      await withServer(fixture, { limits }, async (address, server) => {
+        const { network } = fixture.client;
+        const peer = await fixture.settle(RawPeer.connect(network, address));
         peer.hello({ identity: { ...CLIENT, clusterId: CLUSTER_B } });
-        peer.pause(); // It hears nothing of it.
-        await until(stage, () => server.connectionCount === 1);
-        await until(stage, () => server.connectionCount === 0);
+        peer.pause(); // The peer does not read the refusal.
+        await until(fixture, () => server.connectionCount === 1);
+        await until(fixture, () => server.connectionCount === 0);
         peer.destroy();
       });
     });
 
-    it("drops a stranger that sends nothing", async () => {
-      const stage = makeStage();
-      await withServer(stage, { limits: { handshakeTimeoutMs: 50 } }, async (address, server) => {
-        const peer = await stage.settle(RawPeer.connect(stage.client.network, address));
-        await stage.settle(peer.closed);
-        assert.equal(stage.server.log.lines[0]?.fields["reason"], "no hello");
+    it("closes a connection that sends nothing until the timeout", async () => {
+      const fixture = makeFixture();
+      await withServer(fixture, { limits: { handshakeTimeoutMs: 50 } }, async (address, server) => {
+        const peer = await fixture.settle(RawPeer.connect(fixture.client.network, address));
+        await fixture.settle(peer.closed);
+        assert.equal(fixture.server.log.lines[0]?.fields["reason"], "it sent no hello in time");
         assert.equal(server.connectionCount, 0);
       });
     });
 
-    it("fails with PROTOCOL_ERROR if the server is no Ashlar", async () => {
-      const stage = makeStage();
-      const listener = await stage.server.network.listen(stage.address, (link) => {
+    it("fails with PROTOCOL_ERROR if the server speaks another protocol", async () => {
+      const fixture = makeFixture();
+      const listener = await fixture.server.network.listen(fixture.address, (link) => {
         const buffer = new Uint8Array(1000);
         link.start({ buffer: () => buffer, onBytes: () => {}, onClosed: () => {} });
         link.write([new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n")]).catch(() => {});
       });
-      const attempt = connect(stage.client, listener.address, { identity: CLIENT, ...TIMEOUT });
-      await assert.rejects(stage.settle(attempt), hasCode("PROTOCOL_ERROR"));
+      const attempt = connect(fixture.client, listener.address, { identity: CLIENT, ...TIMEOUT });
+      await assert.rejects(fixture.settle(attempt), hasCode("PROTOCOL_ERROR"));
       await listener.close();
     });
 
-    it("fails with UNAVAILABLE if the server accepts and says nothing, or closes", async () => {
-      const stage = makeStage();
+    it("fails with UNAVAILABLE if the server accepts and stays silent, or closes", async () => {
+      const fixture = makeFixture();
       let isClosing = false;
-      const listener = await stage.server.network.listen(stage.address, (link) => {
+      const listener = await fixture.server.network.listen(fixture.address, (link) => {
         const buffer = new Uint8Array(1000);
         link.start({ buffer: () => buffer, onBytes: () => {}, onClosed: () => {} });
         if (isClosing) link.close();
       });
       const options = { identity: CLIENT, timeoutMs: 50 };
-      const silent = connect(stage.client, listener.address, options);
-      await assert.rejects(stage.settle(silent), hasCode("UNAVAILABLE"));
+      const silent = connect(fixture.client, listener.address, options);
+      await assert.rejects(fixture.settle(silent), hasCode("UNAVAILABLE"));
       isClosing = true;
-      const closing = connect(stage.client, listener.address, options);
-      await assert.rejects(stage.settle(closing), hasCode("UNAVAILABLE"));
+      const closing = connect(fixture.client, listener.address, options);
+      await assert.rejects(fixture.settle(closing), hasCode("UNAVAILABLE"));
       await listener.close();
     });
 
-    it("fails with UNAVAILABLE if nobody listens, with CANCELLED if the caller gives up", async () => {
-      const stage = makeStage();
-      const listener = await stage.server.network.listen(stage.address, () => {});
+    it("fails with UNAVAILABLE if no process listens, and with CANCELLED if the caller aborts", async () => {
+      const fixture = makeFixture();
+      const listener = await fixture.server.network.listen(fixture.address, () => {});
       await listener.close();
-      const attempt = connect(stage.client, listener.address, { identity: CLIENT, ...TIMEOUT });
-      await assert.rejects(stage.settle(attempt), hasCode("UNAVAILABLE"));
+      const attempt = connect(fixture.client, listener.address, { identity: CLIENT, ...TIMEOUT });
+      await assert.rejects(fixture.settle(attempt), hasCode("UNAVAILABLE"));
       const signal = AbortSignal.abort();
       const options = { identity: CLIENT, signal, ...TIMEOUT };
-      const cancelled = connect(stage.client, listener.address, options);
-      await assert.rejects(stage.settle(cancelled), hasCode("CANCELLED"));
+      const cancelled = connect(fixture.client, listener.address, options);
+      await assert.rejects(fixture.settle(cancelled), hasCode("CANCELLED"));
     });
 
-    it("finds a port that is in use", async () => {
-      const stage = makeStage();
-      await withServer(stage, {}, async (address) => {
-        const other = new RpcServer(stage.server, { identity: () => SERVER });
+    it("reports a port that is in use", async () => {
+      const fixture = makeFixture();
+      await withServer(fixture, {}, async (address) => {
+        const other = new RpcServer(fixture.server, { identity: () => SERVER });
         await assert.rejects(other.listen(address), (error: AshlarError) => {
           assert.equal(error.code, "ADDRESS_IN_USE");
           assert.ok(error.message.includes(address), error.message);

@@ -19,15 +19,15 @@ function watch(clock: VirtualClock): { keepAlive: KeepAlive; pings: number[]; de
 }
 
 describe("KeepAlive", () => {
-  it("pings a silent peer twice, then gives it up", async () => {
+  it("pings a silent peer twice, then reports it as dead", async () => {
     const clock = new VirtualClock();
     const { pings, deaths } = watch(clock);
     await clock.advance(10_000);
     assert.deepEqual(pings, [1000, 2000]);
-    assert.deepEqual(deaths, ["it has been silent for 3000 ms"]);
+    assert.deepEqual(deaths, ["it has sent no bytes for 3000 ms"]);
   });
 
-  it("does not ping a peer that is heard of", async () => {
+  it("does not ping a peer that sends bytes", async () => {
     const clock = new VirtualClock();
     const { keepAlive, pings } = watch(clock);
     for (let step = 0; step < 50; step += 1) {
@@ -38,11 +38,11 @@ describe("KeepAlive", () => {
     assert.deepEqual(pings, []);
   });
 
-  it("reads what has come before it judges: timers run before I/O after a stall", async () => {
+  it("reads buffered bytes before it checks for silence: after a stall, timers run before I/O", async () => {
     const clock = new VirtualClock();
     const { keepAlive, deaths } = watch(clock);
     await clock.advance(2500);
-    // The answer comes with the third interval's end, and its turn is after the timer's.
+    // The pong arrives at the end of the third interval, and is read after the timer runs.
     clock.after(500, () => keepAlive.onBytes());
     clock.stall(500);
     await clock.advance(1);

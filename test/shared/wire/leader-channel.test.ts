@@ -5,8 +5,8 @@ import { CLUSTER_A, CLUSTER_B, hasCode } from "../../support/wire-fixture.ts";
 
 import { NAMES, rename, withMasters } from "./masters.ts";
 
-describe("the leader channel", () => {
-  it("leaves a leader that stands still as soon as another one leads", async () => {
+describe("LeaderChannel", () => {
+  it("leaves a stalled leader as soon as another master leads", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       assert.equal(await masters.settle(masters.rename({ idempotent: true })), "m1");
@@ -14,14 +14,14 @@ describe("the leader channel", () => {
       const startMs = masters.clock.monotonicMs();
       const renaming = masters.rename({ idempotent: true });
       await masters.clock.advance(1_500);
-      masters.leader = "m2"; // The others have elected one.
+      masters.leader = "m2"; // The other masters have elected a new leader.
       assert.equal(await masters.settle(renaming), "m2");
       const tookMs = masters.clock.monotonicMs() - startMs;
       assert.ok(tookMs < 2_500, `it took ${tookMs} ms of virtual time`);
     });
   });
 
-  it("stays with a slow leader that the others know", async () => {
+  it("keeps a slow leader that the other masters confirm", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.master("m1").behave = async () => {
@@ -33,7 +33,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("follows the hint of a master that does not lead, at once, and stays there", async () => {
+  it("follows the hint of another master at once, and keeps that leader", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.leader = "m3";
@@ -48,7 +48,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("waits for an election, with pauses that grow", async () => {
+  it("waits for an election with growing pauses", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.leader = null;
@@ -61,7 +61,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("does not chase two masters that take each other for the leader without a pause", async () => {
+  it("pauses between two masters that name each other as the leader", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       for (const [name, other] of [
@@ -79,7 +79,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("finds the new leader after the old one lost power, though it takes no connections", async () => {
+  it("finds the new leader after the old one lost power and accepts no connections", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       assert.equal(await masters.settle(masters.rename()), "m1");
@@ -92,7 +92,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("does not repeat a call that may have had its effect", async () => {
+  it("does not repeat a call that may have taken effect", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       const m1 = masters.master("m1");
@@ -105,7 +105,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("repeats it if the caller says that it is idempotent", async () => {
+  it("repeats an idempotent call that may have taken effect", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       const m1 = masters.master("m1");
@@ -119,7 +119,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("does not repeat what is refused for good", async () => {
+  it("does not repeat a call after an error of retry class never", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.master("m1").behave = async () => new AshlarError("NOT_FOUND", "There is no /a");
@@ -131,7 +131,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("tells the last error and all addresses when the time is over", async () => {
+  it("reports the last error and all addresses at the deadline", async () => {
     await withMasters(async (masters) => {
       const call = masters.rename({ timeoutMs: 2000 });
       await assert.rejects(masters.settle(call), (error: AshlarError) => {
@@ -144,7 +144,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("says that the effect is unknown if it is for any of the attempts", async () => {
+  it("reports an unknown effect if that of any attempt is unknown", async () => {
     await withMasters(async (masters) => {
       const m1 = await masters.start("m1");
       m1.behave = async () => {
@@ -162,7 +162,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("ends with CANCELLED when the caller gives up, wherever it is", async () => {
+  it("fails with CANCELLED when the caller aborts, at any step", async () => {
     await withMasters(async (masters) => {
       const controller = new AbortController();
       const call = masters.rename({ timeoutMs: 60_000, signal: controller.signal });
@@ -173,7 +173,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("backs off from a leader that is overloaded, and does not bother the others", async () => {
+  it("pauses after OVERLOADED from the leader, and does not ask other masters", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       await masters.settle(masters.rename());
@@ -186,7 +186,7 @@ describe("the leader channel", () => {
     });
   });
 
-  it("refuses a master of another cluster once it knows its own", async () => {
+  it("refuses a master of another cluster once its cluster is known", async () => {
     await withMasters(async (masters) => {
       await masters.start("m1");
       await masters.start("m2", CLUSTER_B);
@@ -198,8 +198,8 @@ describe("the leader channel", () => {
   });
 });
 
-describe("the connection pool", () => {
-  it("makes one connection for many callers, and another after it broke", async () => {
+describe("ConnectionPool", () => {
+  it("opens one connection for many callers, and a new one after it broke", async () => {
     await withMasters(async (masters) => {
       const m1 = await masters.start("m1");
       const options = { timeoutMs: 1000 };
@@ -215,7 +215,7 @@ describe("the connection pool", () => {
     });
   });
 
-  it("fails at once after a failure, until a short pause is over", async () => {
+  it("fails at once after a failed attempt, until a short delay has passed", async () => {
     await withMasters(async (masters) => {
       const options = { timeoutMs: 1000 };
       const first = masters.pool.get("m1:9000", options);
@@ -230,7 +230,7 @@ describe("the connection pool", () => {
     });
   });
 
-  it("keeps each caller's deadline and signal", async () => {
+  it("observes the deadline and the signal of each caller", async () => {
     await withMasters(async (masters) => {
       masters.network.cut("client", "m1");
       const controller = new AbortController();
@@ -249,7 +249,7 @@ describe("the connection pool", () => {
     });
   });
 
-  it("closes a connection that nobody uses, not one with a call under way", async () => {
+  it("closes an idle connection, and keeps one with a call in progress", async () => {
     await withMasters(async (masters) => {
       const m1 = await masters.start("m1");
       const m2 = await masters.start("m2");
@@ -266,7 +266,7 @@ describe("the connection pool", () => {
     });
   });
 
-  it("is not confused by peers of two clusters that answer at the same time", async () => {
+  it("accepts one of two peers of different clusters that answer at the same time", async () => {
     await withMasters(async (masters) => {
       await masters.start("m1", CLUSTER_A);
       await masters.start("m2", CLUSTER_B);

@@ -3,42 +3,42 @@ import { describe, it } from "node:test";
 import { LeaderStallDetector } from "../../../shared/wire/leader-stall-detector.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
-describe("doubt about a leader", () => {
-  it("asks the others once at a time, however many calls come and wait meanwhile", async () => {
+describe("LeaderStallDetector", () => {
+  it("reports a stall once at a time, with any number of pending calls", async () => {
     const clock = new VirtualClock();
     let asking = 0;
     let askingMax = 0;
     let askedCount = 0;
-    const suspect = async (): Promise<void> => {
+    const onStalled = async (): Promise<void> => {
       asking += 1;
       askedCount += 1;
       askingMax = Math.max(askingMax, asking);
       await clock.sleep(1_000);
       asking -= 1;
     };
-    const doubt = new LeaderStallDetector({ clock, afterMs: 700, suspect });
+    const detector = new LeaderStallDetector({ clock, stallTimeoutMs: 700, onStalled });
     for (let callCount = 0; callCount < 100; callCount += 1) {
-      doubt.asked("a:1"); // It never answers.
+      detector.onRequest("a:1"); // The master never replies.
       await clock.advance(200);
     }
     assert.equal(askingMax, 1);
     assert.ok(askedCount > 10, `${askedCount} times in 20 s`);
   });
 
-  it("is over when all is answered, and comes again with the next call", async () => {
+  it("stops when all calls are answered, and starts again with the next call", async () => {
     const clock = new VirtualClock();
     let askedCount = 0;
-    const suspect = async (): Promise<void> => {
+    const onStalled = async (): Promise<void> => {
       askedCount += 1;
     };
-    const doubt = new LeaderStallDetector({ clock, afterMs: 700, suspect });
+    const detector = new LeaderStallDetector({ clock, stallTimeoutMs: 700, onStalled });
     for (const expected of [0, 1]) {
-      doubt.asked("a:1");
+      detector.onRequest("a:1");
       await clock.advance(600);
       assert.equal(askedCount, expected);
       await clock.advance(200);
       assert.equal(askedCount, expected + 1);
-      doubt.heard("a:1");
+      detector.onReply("a:1");
       await clock.advance(10_000);
       assert.equal(askedCount, expected + 1);
     }

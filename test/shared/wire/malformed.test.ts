@@ -17,17 +17,20 @@ import {
 
 const LIMITS = { inFlightMax: 50, streamWindowBytes: 100_000, connectionWindowBytes: 200_000 };
 
-interface Scene {
-  readonly stage: MemoryWireFixture;
+interface PeerFixture {
+  readonly fixture: MemoryWireFixture;
   readonly address: string;
-  /** A peer that has said hello. */
+  /** A peer after its handshake. */
   readonly peer: RawPeer;
 }
 
-/** A raw peer beside a good connection, which must not notice. Nobody may hold a slab in the end. */
-async function withScene(test: (scene: Scene) => Promise<void>): Promise<void> {
-  const stage = memoryFixture();
-  const server = new RpcServer(stage.server, { identity: () => SERVER, limits: LIMITS });
+/**
+ * Runs `test` with a raw peer next to a correct connection, which must not be affected. Checks that
+ * all slabs are released.
+ */
+async function withRawPeer(test: (peerFixture: PeerFixture) => Promise<void>): Promise<void> {
+  const fixture = memoryFixture();
+  const server = new RpcServer(fixture.server, { identity: () => SERVER, limits: LIMITS });
   server.onCall(echo, async (request, { signal }) => {
     const { text } = request.head;
     const bodyBytes = request.body.length;
@@ -37,33 +40,33 @@ async function withScene(test: (scene: Scene) => Promise<void>): Promise<void> {
   });
   server.onStream(chat, async (request, stream, { signal }) => {
     request.release();
-    if (request.head.greeting === "wait") {
+    if (request.head.text === "wait") {
       await new Promise((resolve) => signal.addEventListener("abort", resolve));
     }
     for (let message = await stream.receive(); message !== null; message = await stream.receive()) {
       message.release();
     }
   });
-  const address = await server.listen(stage.address);
+  const address = await server.listen(fixture.address);
   const options = { identity: CLIENT, timeoutMs: 5000 };
-  const good = await stage.settle(connect(stage.client, address, options));
-  const peer = await stage.settle(RawPeer.connect(stage.client.network, address));
+  const good = await fixture.settle(connect(fixture.client, address, options));
+  const peer = await fixture.settle(RawPeer.connect(fixture.client.network, address));
   peer.hello();
-  await stage.clock.advance(10);
+  await fixture.clock.advance(10);
   assert.equal(peer.frames()[0]?.kind, FRAME_KINDS.welcome);
 
-  await test({ stage, address, peer });
+  await test({ fixture, address, peer });
 
   const call = good.call(echo, { text: "alive" }, { timeoutMs: 1000, body: new Uint8Array(9999) });
-  const response = await stage.settle(call);
+  const response = await fixture.settle(call);
   assert.equal(response.head.bodyBytes, 9999);
   response.release();
   peer.destroy();
-  await stage.settle(good.close());
-  await stage.settle(server.close(100));
-  await stage.clock.advance(10);
-  assert.equal(stage.server.slabs.acquiredBytes, 0);
-  assert.equal(stage.network.openCount, 0);
+  await fixture.settle(good.close());
+  await fixture.settle(server.close(100));
+  await fixture.clock.advance(10);
+  assert.equal(fixture.server.slabs.acquiredBytes, 0);
+  assert.equal(fixture.network.openCount, 0);
 }
 
 function header(bytes: readonly number[]): Uint8Array {
@@ -75,22 +78,28 @@ const message = FRAME_KINDS.message;
 const waiting = ["test.echo", 10_000, { text: "wait" }];
 const opening = { kind: request, flags: FLAG_STREAM, streamId: 1 } as const;
 
-describe("a peer that breaks the wire protocol", () => {
+describe("a peer that violates the wire protocol", () => {
   const fatal: ReadonlyArray<readonly [string, readonly Uint8Array[]]> = [
     ["an unknown kind", [header([99])]],
     ["kind 0", [header([0])]],
     ["unknown flags", [header([request, 4, 0, 0, 1])]],
-    ["reserved bytes that are set", [header([request, 0, 1, 0, 1])]],
+    ["reserved bytes other than 0", [header([request, 0, 1, 0, 1])]],
     ["a head beyond the limit", [header([request, 0, 0, 0, 1, 0, 0, 0, 1, 0, 16, 0])]],
     ["a body beyond the limit", [header([request, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 128, 0])]],
-    ["a body where none belongs", [header([FRAME_KINDS.ping, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9])]],
+    [
+      "a body in a frame of a kind without one",
+      [header([FRAME_KINDS.ping, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9])],
+    ],
     ["a second hello", [frameBytesOf({ kind: FRAME_KINDS.hello, streamId: 1, head: {} })]],
     [
       "a response, to a server",
       [frameBytesOf({ kind: FRAME_KINDS.response, streamId: 1, head: {} })],
     ],
     ["a goaway, to a server", [frameBytesOf({ kind: FRAME_KINDS.goaway, streamId: 0 })]],
-    ["a request under id 0", [frameBytesOf({ kind: request, streamId: 0, head: waiting })]],
+    [
+      "a request with the stream id 0",
+      [frameBytesOf({ kind: request, streamId: 0, head: waiting })],
+    ],
     [
       "two requests under one id",
       [1, 2].map(() => frameBytesOf({ kind: request, streamId: 5, head: waiting })),
@@ -104,7 +113,7 @@ describe("a peer that breaks the wire protocol", () => {
     [
       "more on a stream than its window",
       [
-        frameBytesOf({ ...opening, head: ["test.chat", null, { greeting: "wait" }] }),
+        frameBytesOf({ ...opening, head: ["test.chat", null, { text: "wait" }] }),
         ...Array.from({ length: 8 }, () =>
           frameBytesOf({ kind: message, streamId: 1, head: { index: 1 } }, new Uint8Array(20_000)),
         ),
@@ -112,15 +121,15 @@ describe("a peer that breaks the wire protocol", () => {
     ],
   ];
   for (const [title, bytes] of fatal) {
-    it(`is cut off, with an error in the log, for ${title}`, async () => {
-      await withScene(async ({ stage, peer }) => {
+    it(`is disconnected, with an error in the log, after ${title}`, async () => {
+      await withRawPeer(async ({ fixture, peer }) => {
         peer.send(...bytes);
-        await stage.settle(peer.closed);
-        const errors = stage.server.log.lines.filter(({ level }) => level === "error");
+        await fixture.settle(peer.closed);
+        const errors = fixture.server.log.lines.filter(({ level }) => level === "error");
         assert.equal(errors.length, 1);
         assert.equal(
           errors[0]?.message,
-          "A peer broke the wire protocol, its connection is closed",
+          "A peer violated the wire protocol, its connection is closed",
         );
       });
     });
@@ -128,7 +137,7 @@ describe("a peer that breaks the wire protocol", () => {
 
   const harmless: ReadonlyArray<readonly [string, readonly Uint8Array[]]> = [
     ["a head that is not msgpack", [frameBytesOfRaw(request, 1, Uint8Array.of(0xc1, 0xff))]],
-    ["a request that is no array", [frameBytesOf({ kind: request, streamId: 1, head: "x" })]],
+    ["a request that is not an array", [frameBytesOf({ kind: request, streamId: 1, head: "x" })]],
     [
       "a negative timeout",
       [frameBytesOf({ kind: request, streamId: 1, head: ["test.echo", -1, {}] })],
@@ -141,16 +150,16 @@ describe("a peer that breaks the wire protocol", () => {
     [
       "a message that the parser refuses",
       [
-        frameBytesOf({ ...opening, head: ["test.chat", null, { greeting: "" }] }),
+        frameBytesOf({ ...opening, head: ["test.chat", null, { text: "" }] }),
         frameBytesOf({ kind: message, streamId: 1, head: { index: "x" } }, new Uint8Array(9000)),
       ],
     ],
   ];
   for (const [title, bytes] of harmless) {
-    it(`gets an error for ${title}, and may go on`, async () => {
-      await withScene(async ({ stage, peer }) => {
+    it(`gets an error for ${title}, and keeps its connection`, async () => {
+      await withRawPeer(async ({ fixture, peer }) => {
         peer.send(...bytes);
-        await stage.clock.advance(20);
+        await fixture.clock.advance(20);
         const answer = peer.frames().at(-1);
         assert.ok(answer?.kind === FRAME_KINDS.error || answer?.kind === FRAME_KINDS.cancel);
         const { code } = parseErrorData(answer.head);
@@ -158,40 +167,40 @@ describe("a peer that breaks the wire protocol", () => {
         peer.send(
           frameBytesOf({ kind: request, streamId: 2, head: ["test.echo", 99, { text: "" }] }),
         );
-        await stage.clock.advance(20);
+        await fixture.clock.advance(20);
         assert.equal(peer.frames().at(-1)?.kind, FRAME_KINDS.response);
       });
     });
   }
 
-  it("survives a message of a stream that makes an error too long to be sent", async () => {
-    await withScene(async ({ stage, peer }) => {
+  it("gets a shortened error if the error is too long to be sent", async () => {
+    await withRawPeer(async ({ fixture, peer }) => {
       const open = { kind: FRAME_KINDS.request, flags: FLAG_STREAM, streamId: 1 };
       const message = { kind: FRAME_KINDS.message, streamId: 1 };
       peer.send(
-        frameBytesOf({ ...open, head: ["test.chat", 5000, { greeting: "hello" }] }),
+        frameBytesOf({ ...open, head: ["test.chat", 5000, { text: "hello" }] }),
         frameBytesOf({ ...message, head: { index: "x".repeat(2 ** 20 - 100) } }),
       );
-      await stage.clock.advance(100);
+      await fixture.clock.advance(100);
       const told = peer.frames().find(({ kind }) => kind === FRAME_KINDS.cancel);
       assert.equal(parseErrorData(told?.head).code, "PROTOCOL_ERROR");
     });
   });
 
-  it("is told OVERLOADED for every call above the bound", async () => {
-    await withScene(async ({ stage, peer }) => {
+  it("gets OVERLOADED for every call above the limit", async () => {
+    await withRawPeer(async ({ fixture, peer }) => {
       for (let streamId = 1; streamId <= 60; streamId += 1) {
         peer.send(frameBytesOf({ kind: request, streamId, head: waiting }, new Uint8Array(5000)));
       }
-      await stage.clock.advance(20);
+      await fixture.clock.advance(20);
       const errors = peer.frames().filter(({ kind }) => kind === FRAME_KINDS.error);
       assert.equal(errors.length, 10);
       assert.ok(errors.every(({ head }) => parseErrorData(head).code === "OVERLOADED"));
     });
   });
 
-  it("may send messages, ends and cancels of streams that are over", async () => {
-    await withScene(async ({ stage, peer }) => {
+  it("may send messages, ends and cancels of closed streams", async () => {
+    await withRawPeer(async ({ fixture, peer }) => {
       for (let round = 0; round < 50; round += 1) {
         const streamId = 7;
         peer.send(
@@ -199,33 +208,33 @@ describe("a peer that breaks the wire protocol", () => {
           frameBytesOf({ kind: FRAME_KINDS.end, streamId }),
           frameBytesOf({ kind: FRAME_KINDS.cancel, streamId, head: { code: "CANCELLED" } }),
         );
-        await stage.clock.advance(5);
+        await fixture.clock.advance(5);
       }
       assert.ok(!peer.isClosed);
     });
   });
 
-  it("may stop in the middle of a body: its slab comes back", async () => {
-    await withScene(async ({ stage, peer }) => {
+  it("may disconnect within a body, whose slab is released", async () => {
+    await withRawPeer(async ({ fixture, peer }) => {
       const bytes = frameBytesOf(
         { kind: request, streamId: 1, head: waiting },
         new Uint8Array(500_000),
       );
       peer.send(bytes.subarray(0, 300_000));
-      await stage.clock.advance(20);
-      assert.ok(stage.server.slabs.acquiredBytes > 0);
+      await fixture.clock.advance(20);
+      assert.ok(fixture.server.slabs.acquiredBytes > 0);
       peer.destroy();
-      await stage.clock.advance(20);
+      await fixture.clock.advance(20);
     });
   });
 
   for (let seed = 1; seed <= 150; seed += 1) {
-    it(`hurts nobody else with random bytes (seed ${seed})`, async () => {
+    it(`does not affect other connections with random bytes (seed ${seed})`, async () => {
       const random = new SeededRandom(seed);
-      await withScene(async ({ stage, peer }) => {
+      await withRawPeer(async ({ fixture, peer }) => {
         for (let round = 0; round < 30 && !peer.isClosed; round += 1) {
           peer.send(randomFrame(random));
-          await stage.clock.advance(random.integer(5));
+          await fixture.clock.advance(random.integer(5));
         }
       });
     });
@@ -236,10 +245,10 @@ function frameBytesOfRaw(kind: number, streamId: number, head: Uint8Array): Uint
   return Uint8Array.from([...header([kind, 0, 0, 0, streamId, 0, 0, 0, head.length]), ...head]);
 }
 
-/** Mostly right, with a few bytes changed: pure noise would be stopped by the first header. */
+/** Valid frames with a few changed bytes: a reader would stop at the first header of pure noise. */
 function randomFrame(random: SeededRandom): Uint8Array {
   const kinds = Object.values(FRAME_KINDS);
-  const heads = [waiting, ["test.chat", null, { greeting: "" }], { index: 3 }, 5000, undefined];
+  const heads = [waiting, ["test.chat", null, { text: "" }], { index: 3 }, 5000, undefined];
   const kind = kinds[3 + random.integer(kinds.length - 3)] ?? FRAME_KINDS.ping;
   const body = new Uint8Array(random.integer(3) === 0 ? random.integer(30_000) : 0);
   const fields = {

@@ -19,7 +19,7 @@ export const rename = defineCall(
   v.object({ by: v.string() }),
 );
 
-/** What a master answers: null for its name. */
+/** Returns the error of a call to a master; null: the master returns its name. */
 type Behaviour = (context: CallContext, id: number) => Promise<AshlarError | null>;
 
 interface Master {
@@ -32,44 +32,44 @@ interface Master {
 export const NAMES = ["m1", "m2", "m3"] as const;
 type Name = (typeof NAMES)[number];
 
-/** Three masters that answer as a test wants, and a channel to whoever leads. */
+/** Three masters with scripted replies, and a channel to their leader. */
 export class Masters {
   readonly clock = new VirtualClock();
   readonly network = new MemoryNetwork({ clock: this.clock, delayMs: () => 1 });
-  readonly world: TestWireDeps;
+  readonly deps: TestWireDeps;
   readonly masters = new Map<Name, Master>();
   readonly retries: Retry[] = [];
   readonly pool: ConnectionPool;
   readonly channel: LeaderChannel;
   leader: Name | null = "m1";
   configured: readonly string[] = NAMES.map((name) => `${name}:9000`);
-  /** What masters say of where they all are. */
-  told: readonly string[] = [];
+  /** Addresses of all masters, as each of them reports them. */
+  reported: readonly string[] = [];
 
   constructor() {
-    this.world = makeWireDeps({ network: this.network.host("client"), clock: this.clock });
+    this.deps = makeWireDeps({ network: this.network.host("client"), clock: this.clock });
     const identity = { ...CLIENT, clusterId: null };
-    this.pool = new ConnectionPool(this.world, { identity: () => identity, role: "master" });
+    this.pool = new ConnectionPool(this.deps, { identity: () => identity, role: "master" });
     this.channel = new LeaderChannel({
       pool: this.pool,
       clock: this.clock,
-      random: this.world.random,
+      random: this.deps.random,
       addresses: () => this.configured,
-      fetchMasters: fetchMasters,
+      fetchMasters,
       onRetry: (retry) => this.retries.push(retry),
     });
   }
 
   async start(name: Name, clusterId: ClusterId = CLUSTER_A): Promise<Master> {
-    const world = makeWireDeps({ network: this.network.host(name), clock: this.clock });
+    const deps = makeWireDeps({ network: this.network.host(name), clock: this.clock });
     const identity = { role: "master", clusterId, name } as const;
-    const server = new RpcServer(world, { identity: () => identity });
+    const server = new RpcServer(deps, { identity: () => identity });
     const address = `${name}:9000`;
     const master: Master = {
       server,
       address,
       callCount: 0,
-      behave: async () => this.#verdict(name),
+      behave: async () => this.#refusal(name),
     };
     server.onCall(rename, async (request, context) => {
       request.release();
@@ -85,7 +85,7 @@ export class Masters {
       const memberId = (NAMES.indexOf(name) + 1) as MemberId;
       const member = { memberId, address, role: "follower", term: 1 as Term, ...indexes } as const;
       const leaderAddress = this.leader === null ? null : `${this.leader}:9000`;
-      return { member, leaderAddress, masters: [...this.told] };
+      return { member, leaderAddress, masters: [...this.reported] };
     });
     await server.listen(address);
     this.masters.set(name, master);
@@ -96,7 +96,7 @@ export class Masters {
     for (const name of NAMES) await this.start(name);
   }
 
-  #verdict(name: Name): AshlarError | null {
+  #refusal(name: Name): AshlarError | null {
     if (this.leader === name) return null;
     if (this.leader === null) return new AshlarError("NO_LEADER", "No master leads now");
     const details = { leaderAddress: `${this.leader}:9000` };

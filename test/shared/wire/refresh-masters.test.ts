@@ -3,15 +3,15 @@ import { describe, it } from "node:test";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { withMasters } from "./masters.ts";
 
-describe("the leader channel, when the masters change", () => {
-  it("learns from the leader where the others are, though its config names one only", async () => {
+describe("LeaderChannel, after a membership change", () => {
+  it("gets the addresses of all masters from the leader, although only one is configured", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.configured = ["m1:9000"];
-      masters.told = ["m1:9000", "m2:9000"];
+      masters.reported = ["m1:9000", "m2:9000"];
       assert.equal(await masters.settle(masters.rename()), "m1");
-      // Later there is a third one, and nothing has failed.
-      masters.told = ["m2:9000", "m3:9000"];
+      // Later a third master is added. No call has failed.
+      masters.reported = ["m2:9000", "m3:9000"];
       await masters.clock.advance(11_000);
       assert.equal(await masters.settle(masters.rename()), "m1");
       masters.network.crash("m1");
@@ -20,13 +20,13 @@ describe("the leader channel, when the masters change", () => {
     });
   });
 
-  it("asks at once when it is told that they have changed", async () => {
+  it("fetches the addresses at once on `refreshMasters`", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.configured = ["m1:9000"];
-      masters.told = ["m1:9000"];
+      masters.reported = ["m1:9000"];
       assert.equal(await masters.settle(masters.rename()), "m1");
-      masters.told = ["m3:9000"];
+      masters.reported = ["m3:9000"];
       await masters.settle(masters.channel.refreshMasters());
       masters.network.crash("m1");
       masters.leader = "m3";
@@ -34,7 +34,7 @@ describe("the leader channel, when the masters change", () => {
     });
   });
 
-  it("goes on from a master that was removed to those that it names", async () => {
+  it("continues at the masters that a removed master names", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.configured = ["m1:9000"];
