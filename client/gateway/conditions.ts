@@ -2,22 +2,22 @@ import type { IncomingHttpHeaders } from "node:http";
 import { toHex } from "../../shared/base/bytes.ts";
 import type { Attributes, FileAttributes, Precondition, Target } from "../index.ts";
 
-/** What the conditions of a request (RFC 9110, section 13) come to. */
-export type ConditionResult = "go-on" | "not-modified" | "failed";
+/** The result of the conditions of a request (RFC 9110, section 13). */
+export type ConditionResult = "proceed" | "not-modified" | "failed";
 
 /**
- * The content root in quotes. A strong validator: equal roots are equal bytes, whenever they were
- * written.
+ * Returns the entity tag of a file: the content root in quotes. It is a strong validator, because
+ * equal roots mean equal bytes.
  */
 export function etagOf(attributes: FileAttributes): string {
   return `"${toHex(attributes.contentRoot)}"`;
 }
 
 /**
- * Judges If-Match, If-Unmodified-Since, If-None-Match and If-Modified-Since in the order of
+ * Evaluates If-Match, If-Unmodified-Since, If-None-Match and If-Modified-Since in the order of
  * RFC 9110, section 13.2.2.
  *
- * @param current what is there now; null: nothing
+ * @param current attributes of the path; null if it does not exist
  */
 export function evaluateConditions(
   method: string,
@@ -31,16 +31,16 @@ export function evaluateConditions(
     if (!matches(ifMatch, current, "strong")) return "failed";
   } else if (isNewerThan(current, headers["if-unmodified-since"]) === true) return "failed";
   if (ifNoneMatch !== undefined) {
-    if (!matches(ifNoneMatch, current, "weak")) return "go-on";
+    if (!matches(ifNoneMatch, current, "weak")) return "proceed";
     return isRead ? "not-modified" : "failed";
   }
   const isNewer = isNewerThan(current, headers["if-modified-since"]);
-  return isRead && isNewer === false ? "not-modified" : "go-on";
+  return isRead && isNewer === false ? "not-modified" : "proceed";
 }
 
 /**
- * The conditions of a change as the masters check them, in the entry that makes it: what was judged
- * before cannot have changed meanwhile.
+ * Returns the conditions of a change as preconditions of its transaction. The masters check them in
+ * the log entry of the change, so a concurrent change after `evaluateConditions` is detected.
  */
 export function preconditionsOf(
   headers: IncomingHttpHeaders,
@@ -58,7 +58,7 @@ export function preconditionsOf(
   return [{ kind: "version", target, version: current.version }];
 }
 
-/** Whether a Range header holds for what is there now (If-Range: RFC 9110, section 13.1.5). */
+/** Returns whether a Range header applies to the current version (If-Range: RFC 9110, section 13.1.5). */
 export function isRangeApplicable(headers: IncomingHttpHeaders, current: FileAttributes): boolean {
   const ifRange = headers["if-range"];
   if (ifRange === undefined || Array.isArray(ifRange)) return ifRange === undefined;
@@ -76,14 +76,14 @@ function matches(list: string, current: Attributes | null, mode: "strong" | "wea
   return tags.some((tag) => tag === etag || (mode === "weak" && tag === `W/${etag}`));
 }
 
-/** Null where there is nothing to compare: no such header, no date, nothing there. */
+/** Returns null if there is nothing to compare: no header, no valid date, or no such path. */
 function isNewerThan(current: Attributes | null, date: string | undefined): boolean | null {
   const dateMs = Date.parse(date ?? "");
   if (current === null || Number.isNaN(dateMs)) return null;
   return wholeSeconds(current.mtimeMs) > dateMs;
 }
 
-/** Dates in HTTP have no fractions of seconds. */
+/** Returns a time in whole seconds, as dates in HTTP are. */
 function wholeSeconds(timeMs: number): number {
   return Math.floor(timeMs / 1000) * 1000;
 }

@@ -2,12 +2,15 @@ import { targetOf } from "../index.ts";
 import { evaluateConditions, preconditionsOf } from "./conditions.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
 
-/** `DELETE /files/path`: a file, an empty directory, or with `?recursive=true` a tree as one step. */
+/**
+ * Handles `DELETE /files/path`: removes a file, an empty directory, or with `?recursive=true` a tree
+ * atomically.
+ */
 export async function deletePath(request: GatewayRequest): Promise<void> {
   const { context, files, path, scope } = request;
   const { signal } = scope;
   const found = await files.stat(path.bytes, { signal });
-  if (evaluateConditions("DELETE", context.headers, found) !== "go-on") {
+  if (evaluateConditions("DELETE", context.headers, found) !== "proceed") {
     throw preconditionFailed(request);
   }
   const target = targetOf(path.bytes);

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { displayName, type PathNames, parseEntryName } from "../../shared/base/path.ts";
-import { formatSize, formatTime } from "../../shared/display/format.ts";
+import { formatCount, formatSize, formatTime } from "../../shared/display/format.ts";
 import type { DirectoryEntry } from "../results.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page-assets.ts";
 import { urlOf } from "./request-path.ts";
 
-/** Nothing but the script and the style of this page runs, and it speaks to this gateway alone. */
+/** Content security policy of the page: only its own script and style, only requests to this gateway. */
 export const PAGE_POLICY = [
   "default-src 'none'",
   `script-src ${hashSource(PAGE_SCRIPT)}`,
@@ -16,7 +16,7 @@ export const PAGE_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-/** A directory for people: links, sizes, times, an upload form and delete buttons. */
+/** Yields the HTML page of a directory: links, sizes, times, an upload form and delete buttons. */
 export async function* directoryPage(
   names: PathNames,
   entries: AsyncIterable<DirectoryEntry>,
@@ -28,7 +28,7 @@ export async function* directoryPage(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeHtml(title)} - Ashlar</title>
 <style>${PAGE_STYLE}</style>
-<h1>${crumbs(names)}</h1>
+<h1>${breadcrumbs(names)}</h1>
 ${forms(names)}
 <table>
 <thead><tr><th>Name<th class="number">Size<th>Modified<th></thead>
@@ -43,13 +43,13 @@ ${forms(names)}
     count += 1;
   }
   yield `</tbody></table>
-<p>${count} entries</p>
+<p>${formatCount(count, "entry", "entries")}</p>
 <script>${PAGE_SCRIPT}</script>
 </html>
 `;
 }
 
-/** Text for between tags and for attributes in double quotes. */
+/** Escapes text for use between tags and in attributes in double quotes. */
 function escapeHtml(text: string): string {
   const entities: Readonly<Record<string, string>> = {
     "&": "&amp;",
@@ -61,8 +61,11 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
-/** The path, each of its directories a link. A name's direction of writing stays within it. */
-function crumbs(names: PathNames): string {
+/**
+ * Returns the path with a link for each directory. `bdi` keeps the writing direction of a name from
+ * affecting the text around it.
+ */
+function breadcrumbs(names: PathNames): string {
   const links = names.map((name, index) => {
     const href = urlOf(names.slice(0, index + 1), true);
     return `<a href="${href}"><bdi>${escapeHtml(displayName(name))}</bdi></a>`;
@@ -70,11 +73,11 @@ function crumbs(names: PathNames): string {
   return [`<a href="${urlOf([], true)}">ashlar</a>`, ...links].join(" / ");
 }
 
-/** Works without the script too: a plain form that comes back to this page. */
+/** Returns the forms of the page. The upload form works without the script and returns to the page. */
 function forms(names: PathNames): string {
   const action = urlOf(names, true);
   return `<form id="upload" method="post" enctype="multipart/form-data" action="${action}">
-<label><input type="checkbox" name="replace"> replace files that are there</label>
+<label><input type="checkbox" name="replace"> replace existing files</label>
 <input type="file" name="file" multiple required>
 <button>Upload</button>
 <progress hidden max="1" value="0"></progress>

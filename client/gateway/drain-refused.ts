@@ -6,8 +6,9 @@ const DRAIN_BYTES_MAX = 16 * 1024 * 1024;
 const DRAIN_MS_MAX = 2_000;
 
 /**
- * Reads some of what is left of a refused request: a client that is still sending when the connection
- * closes sees a reset instead of the refusal (RFC 9112, section 9.6).
+ * Returns a middleware that reads a part of the remaining body of a refused request. Without it, a
+ * client that is still sending when the connection closes sees a reset instead of the refusal
+ * (RFC 9112, section 9.6).
  */
 export function drainRefused(): Middleware {
   return async (context, next) => {
@@ -15,9 +16,10 @@ export function drainRefused(): Middleware {
       await next();
     } catch (error) {
       const { complete, destroyed } = context.req;
-      // From a client that stalled or has gone nothing comes.
-      const isOver = isAshlarError(error, "DEADLINE_EXCEEDED") || isAshlarError(error, "CANCELLED");
-      if (!complete && !destroyed && !isOver) await drain(context.req);
+      // A client that stalled or closed its connection sends no more data.
+      const isStopped =
+        isAshlarError(error, "DEADLINE_EXCEEDED") || isAshlarError(error, "CANCELLED");
+      if (!complete && !destroyed && !isStopped) await drain(context.req);
       throw error;
     }
   };

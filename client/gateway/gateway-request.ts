@@ -5,7 +5,7 @@ import type { GatewayConfig } from "./config.ts";
 import type { RequestPath } from "./request-path.ts";
 import type { RequestScope } from "./request-scope.ts";
 
-/** What the gateway asks of the client library. */
+/** The methods of the client library that the gateway uses. */
 export type GatewayFiles = Pick<
   FileSystem,
   | "stat"
@@ -20,34 +20,39 @@ export type GatewayFiles = Pick<
   | "status"
 >;
 
-/** One request for a path below /files. */
+/** One request for a path below /files, and what its handler needs. */
 export interface GatewayRequest {
   readonly context: Context;
   readonly files: GatewayFiles;
   readonly config: GatewayConfig;
   readonly path: RequestPath;
   readonly scope: RequestScope;
-  /** Takes a slot for a body; see `TransferSlots`. */
+  /** Takes a slot for the transfer of a body: see `TransferSlots`. @throws {AshlarError} OVERLOADED */
   readonly beginTransfer: () => void;
+  /** Adds to the metric of transferred bytes. */
   readonly countBytes: (direction: "in" | "out", bytes: number) => void;
 }
 
-/** `?name`, `?name=true` and `?name=1` are true. @throws {AshlarError} INVALID_ARGUMENT */
+/**
+ * Returns the value of a flag in the query. `?name`, `?name=true` and `?name=1` are true.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT
+ */
 export function queryFlag(context: Context, name: string): boolean {
   const value = context.query[name];
   if (value === undefined || value === "false" || value === "0") return false;
   if (value === "" || value === "true" || value === "1") return true;
   throw new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot use ?${name}: expected true or false: got "${String(value).slice(0, 100)}"`,
+    `Cannot use ?${name}: expected true or false: current value is "${String(value).slice(0, 100)}"`,
   );
 }
 
-/** @throws {AshlarError} PRECONDITION_FAILED */
+/** Returns the PRECONDITION_FAILED error of a request whose conditions are not met. */
 export function preconditionFailed({ context, path }: GatewayRequest): AshlarError {
   return new AshlarError(
     "PRECONDITION_FAILED",
-    `Cannot ${context.method} ${path.text}: what is there is not what the request expects`,
-    { hint: "Read it again, then decide" },
+    `Cannot ${context.method} ${path.text}: the current version does not meet the conditions of the request`,
+    { hint: "Read the path again for its current version" },
   );
 }

@@ -11,8 +11,8 @@ const FLUSH_CHARACTERS = 32 * 1024;
 const LINES_TYPE = "application/x-ndjson";
 
 /**
- * `GET /files/dir/` and HEAD: a page, JSON, or JSON lines, as the request accepts them. Whatever the
- * number of entries, they are sent as they come.
+ * Handles `GET /files/dir/` and HEAD. It answers with HTML, JSON or JSON lines, as the request
+ * accepts. Entries are sent as they arrive, so memory does not depend on their number.
  */
 export async function getDirectory(request: GatewayRequest): Promise<void> {
   const { context, files, path, scope } = request;
@@ -36,7 +36,7 @@ type Format = "html" | "json" | "lines";
 
 function formatOf({ context }: GatewayRequest): Format {
   if (queryFlag(context, "json")) return "json";
-  // The first is for those who accept anything, such as curl.
+  // The first type is for clients that accept every type, such as curl.
   switch (context.accepts("application/json", LINES_TYPE, "text/html")) {
     case "text/html":
       return "html";
@@ -98,7 +98,7 @@ function jsonEntry({ path }: GatewayRequest, entry: DirectoryEntry): Record<stri
   };
 }
 
-/** Short texts joined: a write to a socket for each entry would cost more than the entry. */
+/** Joins short texts: one write to the socket per entry would cost more than the entry. */
 async function* inBatches(texts: AsyncIterable<string>): AsyncGenerator<Buffer> {
   let batch = "";
   for await (const text of texts) {

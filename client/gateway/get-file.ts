@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import { create as contentDisposition } from "content-disposition";
 import { contentType } from "mime-types";
 import { displayName } from "../../shared/base/path.ts";
+import { formatCount } from "../../shared/display/format.ts";
 import type { FileAttributes } from "../index.ts";
 import type { FileHandle } from "../results.ts";
 import { etagOf, evaluateConditions, isRangeApplicable } from "./conditions.ts";
@@ -9,12 +10,12 @@ import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-re
 import { parseRequestedRange } from "./requested-range.ts";
 
 /**
- * A stored page may hold anything: it may show itself, but runs no script and is nobody's origin,
- * so it cannot act on the cluster through this gateway.
+ * Content security policy of stored files. A stored HTML page is displayed in a sandbox without
+ * scripts and without the gateway's origin, so it cannot send requests to the gateway.
  */
 const FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
 
-/** `GET /files/path` and HEAD: the bytes of one version, from its first to its last. */
+/** Handles `GET /files/path` and HEAD of a file. All bytes come from one version. */
 export async function getFile(request: GatewayRequest, handle: FileHandle): Promise<void> {
   const { context } = request;
   const { attributes } = handle;
@@ -25,7 +26,7 @@ export async function getFile(request: GatewayRequest, handle: FileHandle): Prom
     case "not-modified":
       context.status = 304;
       return;
-    case "go-on":
+    case "proceed":
       answerRange(request, handle);
   }
 }
@@ -51,9 +52,9 @@ function extensionOf(name: string): string {
 function answerRange(request: GatewayRequest, handle: FileHandle): void {
   const { context } = request;
   const { sizeBytes } = handle.attributes;
-  const isHolding = isRangeApplicable(context.headers, handle.attributes);
-  // Ranges are for GET alone (RFC 9110, section 14.2).
-  const header = context.method === "GET" && isHolding ? context.headers.range : undefined;
+  const isApplicable = isRangeApplicable(context.headers, handle.attributes);
+  // Only GET has ranges (RFC 9110, section 14.2).
+  const header = context.method === "GET" && isApplicable ? context.headers.range : undefined;
   const range = parseRequestedRange(header, sizeBytes);
   switch (range.kind) {
     case "whole":
@@ -71,17 +72,17 @@ function answerRange(request: GatewayRequest, handle: FileHandle): void {
   }
 }
 
-/** No row of the table of errors is a 416: ranges are a matter of HTTP alone. */
+/** Answers with status 416. No error code has this status, because only HTTP has ranges. */
 function refuseRange(
   { context, path }: GatewayRequest,
   kind: "unsatisfiable" | "several",
   sizeBytes: number,
 ): void {
-  const [why, hint] =
+  const [reason, hint] =
     kind === "several"
-      ? ["several ranges in one request are not offered", "Ask for one range at a time"]
-      : ["no byte of the range is in it", "Ask for a range within it"];
-  const message = `Cannot read that part of ${path.text}, which has ${sizeBytes} bytes: ${why}`;
+      ? ["several ranges in one request are not supported", "Request one range at a time"]
+      : ["the range contains no byte of the file", "Request a range within the file"];
+  const message = `Cannot read the range of ${path.text}, which has ${formatCount(sizeBytes, "byte")}: ${reason}`;
   context.remove("Content-Disposition");
   context.status = 416;
   context.set("Content-Range", `bytes */${sizeBytes}`);
@@ -105,7 +106,7 @@ function send(
     context.body = Readable.from(bytesOf(request, handle, range), { objectMode: false });
     context.length = range.end - range.start;
   }
-  context.set("Content-Type", type); // Setting a body may have put another one there.
+  context.set("Content-Type", type); // Setting the body can change the type.
 }
 
 async function* bytesOf(

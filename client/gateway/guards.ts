@@ -7,7 +7,7 @@ const SAFE_METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/i;
 const IP_ADDRESS = /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\])$/i;
 
-/** Headers of every response. A handler may put a stricter policy in. */
+/** Returns a middleware that sets the security headers of every response. Handlers can override them. */
 export function securityHeaders(): Middleware {
   return async (context, next) => {
     context.set({
@@ -22,10 +22,9 @@ export function securityHeaders(): Middleware {
 }
 
 /**
- * Refuses what a page of another site makes a browser send: the gateway has no log-in, so a request
- * that changes something must come from its own page or from no browser at all.
- *
- * @throws {AshlarError} PERMISSION_DENIED
+ * Returns a middleware against cross-site request forgery. The gateway has no login, so a request
+ * that changes something must come from its own page or from a program that is not a browser. Others
+ * are refused with PERMISSION_DENIED.
  */
 export function refuseForeignOrigins(): Middleware {
   return async (context, next) => {
@@ -39,7 +38,10 @@ export function refuseForeignOrigins(): Middleware {
   };
 }
 
-/** Sec-Fetch-Site, and Origin for browsers that do not send it. Programs send neither. */
+/**
+ * Returns whether a page of another site sent the request: by Sec-Fetch-Site, or by Origin for browsers
+ * that do not send it. Other programs send neither.
+ */
 function isForeign(context: Context): boolean {
   const site = context.get("Sec-Fetch-Site");
   if (site !== "") return site !== "same-origin" && site !== "none";
@@ -49,10 +51,9 @@ function isForeign(context: Context): boolean {
 }
 
 /**
- * On the loopback only names of this machine are answered: else a foreign page could have its own
- * name resolved to 127.0.0.1 and become the gateway's origin (DNS rebinding).
- *
- * @throws {AshlarError} PERMISSION_DENIED
+ * Returns a middleware against DNS rebinding: a page of another site can resolve its own name to
+ * 127.0.0.1 and so get the gateway's origin. On the loopback, requests for names other than those of
+ * this machine are refused with PERMISSION_DENIED.
  */
 export function refuseForeignHosts({ listen, hostNames }: GatewayConfig): Middleware {
   const isLocal = LOOPBACK.test(parseAddress(listen).host);
@@ -62,8 +63,8 @@ export function refuseForeignHosts({ listen, hostNames }: GatewayConfig): Middle
     if (isLocal && name !== "" && !isKnown) {
       throw new AshlarError(
         "PERMISSION_DENIED",
-        `Cannot answer as "${name.slice(0, 100)}": expected localhost or an IP address`,
-        { hint: "--host-names lists names by which the gateway may be reached" },
+        `Cannot serve the host "${name.slice(0, 100)}": expected localhost or an IP address`,
+        { hint: "--host-names lists further host names of the gateway" },
       );
     }
     await next();

@@ -1,4 +1,4 @@
-/** Style of the page of a directory. */
+/** Style of the directory page. */
 export const PAGE_STYLE = `
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -13,8 +13,9 @@ time { white-space: nowrap; }
 `;
 
 /**
- * Script of the page: each file goes up in a PUT of its own, so that its name is sent as it is and
- * its progress is known. All of it comes from attributes of the page; no name stands in it.
+ * Script of the directory page. Each file is uploaded in its own PUT, so that its exact name is sent
+ * and its progress is known. The script takes all names from attributes of the page, so it is
+ * constant and the content security policy can hold its hash.
  */
 export const PAGE_SCRIPT = `
 "use strict";
@@ -23,7 +24,7 @@ const bar = form.querySelector("progress");
 const message = document.getElementById("message");
 const explain = (text) => {
   try { const { error } = JSON.parse(text); return error.hint ? error.message + ". " + error.hint : error.message; }
-  catch { return "no answer"; }
+  catch { return "no response"; }
 };
 const send = (method, url, body, headers, onProgress) => new Promise((resolve, reject) => {
   const request = new XMLHttpRequest();
@@ -68,7 +69,7 @@ for (const button of document.querySelectorAll("button.delete")) {
     const url = button.dataset.href;
     const isDirectory = url.endsWith("/");
     const name = button.closest("tr").querySelector("bdi").textContent;
-    if (!confirm("Delete " + name + (isDirectory ? " with all that is in it?" : "?"))) return;
+    if (!confirm("Delete " + name + (isDirectory ? " and everything in it?" : "?"))) return;
     run(() => send("DELETE", url + (isDirectory ? "?recursive=true" : ""), null, {}));
   });
 }

@@ -12,18 +12,19 @@ import { urlOf } from "./request-path.ts";
 
 const FIELDS_MAX = 16;
 const FIELD_BYTES_MAX = 1024;
-/** Files that are committed at the same time. */
+/** Files of one form that are committed at the same time. */
 const COMMITS_AT_ONCE_MAX = 4;
 
-type Uploaded =
+/** The result of one file of a form. */
+type UploadResult =
   | { readonly kind: "stored"; readonly name: Uint8Array; readonly result: PutResult }
   | { readonly kind: "refused"; readonly name: Uint8Array; readonly error: unknown };
 
 /**
- * `POST /files/dir/`, a form with files (RFC 7578): each is stored whole or not at all, whatever
- * becomes of the others.
+ * Handles `POST /files/dir/`, a form with files (RFC 7578). Each file is stored completely or not at
+ * all, independently of the others.
  *
- * A field "replace" before the files, or `?replace`, lets them replace files that are there.
+ * With `?replace`, or a form field "replace" before the files, existing files are replaced.
  */
 export async function postFiles(request: GatewayRequest): Promise<void> {
   const { context, files, path, scope } = request;
@@ -35,10 +36,13 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
   const form = new UploadForm(request);
   const uploaded = await form.read();
   if (uploaded.length === 0) {
-    throw new AshlarError("INVALID_ARGUMENT", "Cannot upload: the form holds no file");
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      "Cannot upload: expected at least one file in the form",
+    );
   }
   answer(request, uploaded);
-  // Without the page's script: back to the page.
+  // A browser without the page's script returns to the page.
   const isAllStored = uploaded.every(({ kind }) => kind === "stored");
   if (isAllStored && context.accepts("application/json", "text/html") === "text/html") {
     context.redirect(urlOf(path.names, true));
@@ -46,12 +50,12 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
   }
 }
 
-/** One form, read as fast as its files are stored. */
+/** Reads one form. It reads no faster than the files are stored. */
 class UploadForm {
   readonly #request: GatewayRequest;
   readonly #parser: Busboy;
   readonly #limit = pLimit(COMMITS_AT_ONCE_MAX);
-  readonly #jobs: Array<Promise<Uploaded>> = [];
+  readonly #jobs: Array<Promise<UploadResult>> = [];
   #replace: boolean;
   #failure: Error | null = null;
 
@@ -62,7 +66,7 @@ class UploadForm {
     this.#parser.on("field", (name, value) => {
       if (name === "replace") this.#replace = value !== "" && value !== "false";
     });
-    this.#parser.on("file", (_field, stream, { filename }) => this.#take(filename, stream));
+    this.#parser.on("file", (_field, stream, { filename }) => this.#storeFile(filename, stream));
     this.#parser.on("filesLimit", () => this.#fail(tooMany("files", request.config.formFilesMax)));
     this.#parser.on("fieldsLimit", () => this.#fail(tooMany("fields", FIELDS_MAX)));
     this.#parser.on("partsLimit", () => this.#fail(tooMany("parts", FIELDS_MAX)));
@@ -71,8 +75,8 @@ class UploadForm {
     });
   }
 
-  /** @throws {AshlarError} INVALID_ARGUMENT, TOO_LARGE, CANCELLED if the form broke off */
-  async read(): Promise<Uploaded[]> {
+  /** @throws {AshlarError} INVALID_ARGUMENT, TOO_LARGE, CANCELLED if the form was cut off */
+  async read(): Promise<UploadResult[]> {
     try {
       for await (const part of bodyParts(this.#request)) {
         await this.#feed(part);
@@ -88,21 +92,21 @@ class UploadForm {
   }
 
   /**
-   * Resolves when the parser has room and every file that is whole is stored: what waits in memory
-   * is one part of the request, whatever the number of files in it.
+   * Passes one part of the body to the parser. Resolves when the parser is ready for the next part and
+   * every complete file is stored, so that memory holds one part for any number of files.
    */
   async #feed(part: Buffer): Promise<void> {
-    const begunBefore = this.#jobs.length;
+    const countBefore = this.#jobs.length;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.#parser.off("close", done);
         resolve();
       };
-      this.#parser.once("close", done); // A parser that failed calls nothing back.
+      this.#parser.once("close", done); // A failed parser does not call the callback.
       this.#parser.write(part, done);
     });
-    const whole = this.#jobs.slice(Math.max(0, begunBefore - 1), -1);
-    await Promise.all(whole);
+    const completed = this.#jobs.slice(Math.max(0, countBefore - 1), -1);
+    await Promise.all(completed);
   }
 
   #end(): Promise<void> {
@@ -119,15 +123,15 @@ class UploadForm {
     if (!this.#parser.destroyed) this.#parser.destroy(error);
   }
 
-  #take(filename: string | undefined, stream: Readable): void {
-    stream.on("error", () => {}); // Whoever reads the stream is told, too.
+  #storeFile(filename: string | undefined, stream: Readable): void {
+    stream.on("error", () => {}); // The reader of the stream receives the error, too.
     const name = Buffer.from(filename ?? "");
     const replace = this.#replace;
-    const job = this.#limit(async (): Promise<Uploaded> => {
+    const job = this.#limit(async (): Promise<UploadResult> => {
       try {
         return { kind: "stored", name, result: await this.#store(name, stream, replace) };
       } catch (error) {
-        stream.resume(); // The rest of it stands before the next file.
+        stream.resume(); // Skip the rest of the file, so that the next file is reached.
         return { kind: "refused", name, error };
       }
     });
@@ -162,7 +166,7 @@ function parserFor({ context, config }: GatewayRequest): Busboy {
         fieldNameSize: 100,
         fieldSize: FIELD_BYTES_MAX,
         fields: FIELDS_MAX,
-        // One more than is taken: at exactly the limit busboy takes a file for cut.
+        // One more than allowed: busboy marks a file of exactly the limit as truncated.
         fileSize: config.fileBytesMax + 1,
         files: config.formFilesMax,
         parts: config.formFilesMax + FIELDS_MAX,
@@ -172,22 +176,25 @@ function parserFor({ context, config }: GatewayRequest): Busboy {
     throw new AshlarError(
       "INVALID_ARGUMENT",
       `Cannot read the form: expected multipart/form-data: ${(cause as Error).message}`,
-      { hint: "PUT takes a file's bytes as they are", cause },
+      { hint: "PUT takes the bytes of one file as its body", cause },
     );
   }
 }
 
 function entryName(name: Uint8Array): ReturnType<typeof parseEntryName> {
   if (name.length > 0) return parseEntryName(name);
-  throw new AshlarError("INVALID_ARGUMENT", "Cannot store a file without a name");
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    "Cannot store a file: expected a file name in the form",
+  );
 }
 
-function tooMany(what: string, max: number): AshlarError {
-  return new AshlarError("TOO_LARGE", `Cannot take the form: it has more than ${max} ${what}`);
+function tooMany(nouns: string, max: number): AshlarError {
+  return new AshlarError("TOO_LARGE", `Cannot read the form: expected at most ${max} ${nouns}`);
 }
 
-/** 201 if all are stored, the error's own status if none is, 207 for some. */
-function answer({ context, path }: GatewayRequest, uploaded: readonly Uploaded[]): void {
+/** Answers 201 if all files are stored, 207 if some are, and the status of the first error if none is. */
+function answer({ context, path }: GatewayRequest, uploaded: readonly UploadResult[]): void {
   const refused = uploaded.flatMap((each) => (each.kind === "refused" ? [each.error] : []));
   const [first] = refused;
   const error = first === undefined ? null : errorBody(first);

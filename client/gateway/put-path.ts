@@ -11,7 +11,7 @@ import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-re
 import { requestBody } from "./request-body.ts";
 import { urlOf } from "./request-path.ts";
 
-/** `PUT /files/path`: the body becomes the file. `PUT /files/path/?directory` makes a directory. */
+/** Handles `PUT /files/path`, which stores the body, and `PUT /files/path/?directory`. */
 export async function putPath(request: GatewayRequest): Promise<void> {
   const { context, files, path, scope } = request;
   if (queryFlag(context, "parents") && path.names.length > 1) {
@@ -43,7 +43,7 @@ async function putFile(request: GatewayRequest): Promise<void> {
   if (found?.kind === "directory") {
     throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text));
   }
-  if (evaluateConditions("PUT", context.headers, found) !== "go-on")
+  if (evaluateConditions("PUT", context.headers, found) !== "proceed")
     throw preconditionFailed(request);
   request.beginTransfer();
   const preconditions = preconditionsOf(context.headers, targetOf(path.bytes), found);
@@ -73,17 +73,17 @@ function checkRequest({ context, path }: GatewayRequest): void {
   if (path.hasTrailingSlash) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot put a file at ${path.text}/: expected a path without "/" at its end`,
+      `Cannot put a file at ${path.text}/: expected a path without "/" at the end`,
       { hint: "?directory makes a directory" },
     );
   }
-  // RFC 9110, section 14.4: to store a part as if it were the whole would lose the rest.
+  // RFC 9110, section 14.4: storing a partial body as the whole file would lose the rest.
   for (const name of ["content-range", "content-encoding"]) {
     const value = context.headers[name];
     if (value === undefined || value === "identity") continue;
     throw new AshlarError(
       "UNSUPPORTED",
-      `Cannot put a file with ${name}: send all bytes as they are`,
+      `Cannot put a file with the header ${name}: expected the complete file without encoding`,
     );
   }
 }
@@ -98,8 +98,8 @@ async function statOrNull({ files, path, scope }: GatewayRequest): Promise<Attri
 }
 
 /**
- * Writes a new file beside the old one and renames it over that under `preconditions`: the version
- * that the client has seen is replaced, or nothing.
+ * Writes a new file next to the old one, then renames it over the old one under `preconditions`: the
+ * version that the client has seen is replaced, or none.
  */
 async function replaceVersion(
   { files, path, scope }: GatewayRequest,
@@ -112,8 +112,8 @@ async function replaceVersion(
   const { mode, uid, gid } = change.found;
   const { signal } = scope;
   const hidden = parseEntryName(Buffer.from(`.ashlar-put-${randomBytes(8).toString("hex")}`));
-  const beside = joinPath([...path.names.slice(0, -1), hidden]);
-  const written = await files.writeFile(beside, change.source, {
+  const temporary = joinPath([...path.names.slice(0, -1), hidden]);
+  const written = await files.writeFile(temporary, change.source, {
     replace: false,
     mode,
     uid,
@@ -122,14 +122,14 @@ async function replaceVersion(
   });
   try {
     const { index } = await files.transact(
-      [{ kind: "rename", from: targetOf(beside), to: targetOf(path.bytes), noReplace: false }],
+      [{ kind: "rename", from: targetOf(temporary), to: targetOf(path.bytes), noReplace: false }],
       change.preconditions,
       { signal },
     );
     return { ...written, index };
   } catch (error) {
-    // Not under the signal: the file has to go also when the client has gone.
-    await files.unlink(beside).catch(() => {});
+    // Without the signal: the file must be removed even if the client has disconnected.
+    await files.unlink(temporary).catch(() => {});
     throw error;
   }
 }

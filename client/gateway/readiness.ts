@@ -5,7 +5,10 @@ import type { GatewayFiles } from "./gateway-request.ts";
 const PROBE_INTERVAL_MS = 2_000;
 const PROBE_TIMEOUT_MS = 2_000;
 
-/** Whether the masters answered a moment ago: what /readyz says. Disposing it stops the probes. */
+/**
+ * Readiness of the gateway, for /readyz: whether the masters answered the last probe. Disposing it
+ * stops the probes.
+ */
 export class Readiness implements AsyncDisposable {
   readonly #files: Pick<GatewayFiles, "stat">;
   readonly #clock: Clock;
@@ -13,7 +16,7 @@ export class Readiness implements AsyncDisposable {
   readonly #probes: Promise<void>;
   #state: { readonly ready: boolean; readonly reason?: string } = {
     ready: false,
-    reason: "the masters have not been asked yet",
+    reason: "the masters have not been probed yet",
   };
 
   constructor(files: Pick<GatewayFiles, "stat">, clock: Clock) {

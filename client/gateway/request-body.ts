@@ -3,12 +3,12 @@ import { untilAborted } from "../deadline.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 
 /**
- * The body of a request, once, as it comes.
+ * Yields the body of a request once, as it arrives.
  *
- * It fails at its end if it is not as long as the request said, and on a connection that was lost:
- * a put that reads it then publishes nothing.
+ * It throws at the end if the length differs from Content-Length, and if the connection is lost. A
+ * put from this body then publishes nothing.
  *
- * @throws {AshlarError} TOO_LARGE as soon as it is known; CANCELLED; INVALID_ARGUMENT
+ * @throws {AshlarError} TOO_LARGE as early as possible; CANCELLED; INVALID_ARGUMENT
  */
 export async function* requestBody(request: GatewayRequest): AsyncGenerator<Buffer> {
   const { context, config } = request;
@@ -24,34 +24,37 @@ export async function* requestBody(request: GatewayRequest): AsyncGenerator<Buff
   if (context.req.complete && (announcedBytes ?? lengthBytes) === lengthBytes) return;
   throw new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot take the body: expected ${announcedBytes ?? "more"} bytes: it has ${lengthBytes}`,
+    `Cannot read the body: expected ${announcedBytes ?? "more"} bytes: current length is ${lengthBytes}`,
   );
 }
 
 /**
- * What comes of the body, until its end, whether that is where it should be or not.
+ * Yields the parts of the body until its end, without a check of its length.
  *
- * @throws {AshlarError} CANCELLED if the connection is lost; what the scope's signal aborts with
+ * @throws {AshlarError} CANCELLED if the connection is lost; the reason of the scope's signal
  */
 export async function* bodyParts({ context, scope }: GatewayRequest): AsyncGenerator<Buffer> {
-  // Destroying the request would close the connection before a refusal is written to it.
+  // Destroying the request would close the connection before a refusal is written.
   const options = { destroyOnReturn: false };
   const parts: AsyncIterator<Buffer> = context.req.iterator(options)[Symbol.asyncIterator]();
   for (;;) {
-    // A client that sends nothing more must not hold up the abort.
+    // A client that sends no more data must not delay the abort.
     const next = await untilAborted(parts.next(), scope.signal).catch((cause: unknown) => {
       if (cause instanceof AshlarError) throw cause;
-      throw new AshlarError("CANCELLED", "Cannot go on: the request's body was cut", { cause });
+      throw new AshlarError("CANCELLED", "Cannot read the body: the connection was lost", {
+        cause,
+      });
     });
     if (next.done === true) return;
     yield next.value;
   }
 }
 
+/** Returns the TOO_LARGE error of a file above `fileBytesMax`. */
 export function fileTooLarge({ config }: GatewayRequest): AshlarError {
   return new AshlarError(
     "TOO_LARGE",
-    `Cannot take a file of more than ${config.fileBytesMax} bytes here`,
-    { hint: "fileBytesMax of the gateway bounds uploads; `ashlar put` has no such bound" },
+    `Cannot store the file: expected at most ${config.fileBytesMax} bytes`,
+    { hint: "fileBytesMax of the gateway limits uploads; `ashlar put` has no such limit" },
   );
 }

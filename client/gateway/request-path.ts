@@ -1,29 +1,29 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName, joinPath, type PathNames, parsePath } from "../../shared/base/path.ts";
 
-/** Everything below this is the cluster's tree. */
+/** URL prefix of the paths of the cluster. */
 export const FILES_ROOT = "/files";
 
-/** The path in the cluster that a URL names. */
+/** The path in the cluster of a URL. */
 export interface RequestPath {
   readonly names: PathNames;
   readonly bytes: Uint8Array;
-  /** For people: one line. */
+  /** The path as `displayName` shows it. */
   readonly text: string;
-  /** Whether the URL ended with a slash. */
+  /** Whether the URL ends with a slash. */
   readonly hasTrailingSlash: boolean;
 }
 
 const SLASH = 0x2f;
 const PERCENT = 0x25;
-/** Unreserved (RFC 3986, section 2.3) and what may stand as itself in a segment. */
+/** Characters of a URL segment that need no encoding (RFC 3986, sections 2.3 and 3.3). */
 const PLAIN = /^[A-Za-z0-9\-._~!$'()*,;:@]$/;
 
 /**
- * The path below /files in the path of a URL. Names are bytes: "%FF" is the byte 0xFF.
+ * Parses the path of a URL below /files. Names are bytes: "%FF" is the byte 0xFF.
  *
- * Segments "." and ".." and an encoded slash are refused: what a proxy before the gateway checked
- * must be what the gateway does.
+ * Segments "." and ".." and an encoded slash are refused, so that the gateway and a proxy in front of
+ * it see the same path.
  *
  * @throws {AshlarError} INVALID_ARGUMENT, NAME_TOO_LONG
  */
@@ -44,34 +44,34 @@ function decodeSegment(segment: string): Uint8Array {
     let byte = segment.charCodeAt(index);
     if (byte === PERCENT) {
       const hex = segment.slice(index + 1, index + 3);
-      if (!/^[0-9a-f]{2}$/i.test(hex)) throw refused(segment, "% and two hex digits");
+      if (!/^[0-9a-f]{2}$/i.test(hex)) throw refused(segment, "two hex digits after %");
       byte = Number.parseInt(hex, 16);
       index += 2;
     }
-    if (byte === SLASH) throw refused(segment, "no encoded slash: no name can hold one");
-    bytes[length] = byte; // Node hands over raw bytes of the request line as Latin-1.
+    if (byte === SLASH) throw refused(segment, "a name without an encoded slash");
+    bytes[length] = byte; // Node decodes the bytes of the request line as Latin-1.
     length += 1;
   }
   const name = bytes.subarray(0, length);
   const isDots = length <= 2 && name.every((byte) => byte === 0x2e);
-  if (isDots) throw refused(segment, 'no "." and no ".."');
+  if (isDots) throw refused(segment, 'a name other than "." and ".."');
   return name;
 }
 
-function refused(segment: string, wanted: string): AshlarError {
+function refused(segment: string, expected: string): AshlarError {
   return new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot use "${segment.slice(0, 100)}" in the path of a URL: expected ${wanted}`,
+    `Cannot use the path of the URL: expected ${expected}: current value is "${segment.slice(0, 100)}"`,
   );
 }
 
-/** The path of the URL of `names`; with a slash at its end for a directory. */
+/** Returns the URL path of `names`, with a slash at the end for a directory. */
 export function urlOf(names: PathNames, isDirectory: boolean): string {
   const path = names.map((name) => `/${encodeSegment(name)}`).join("");
   return FILES_ROOT + path + (isDirectory ? "/" : "");
 }
 
-/** A name as a segment of a URL: the bytes, percent-encoded where they are not plain. */
+/** Returns a name as a URL segment, with all but plain bytes percent-encoded. */
 function encodeSegment(name: Uint8Array): string {
   let text = "";
   for (const byte of name) {

@@ -3,8 +3,9 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { Log } from "../../shared/ports/log.ts";
 
 /**
- * The life of one request. Its signal aborts when the client is gone, or when no byte moved for too
- * long; what was opened for it is closed when the response is over, however it ended.
+ * The lifetime of one request. The signal aborts when the client disconnects, or when no byte is
+ * transferred within the stall timeout. Deferred functions run when the response has ended, for any
+ * reason.
  */
 export class RequestScope {
   readonly #controller = new AbortController();
@@ -18,7 +19,7 @@ export class RequestScope {
     context.req.socket.setTimeout(stallTimeoutMs);
     res.on("timeout", () => {
       this.#controller.abort(stalled(context, stallTimeoutMs));
-      // A response that has begun can only be cut.
+      // After its head is sent, a response can only be cut off.
       if (res.headersSent) res.destroy();
     });
     res.once("close", () => {
@@ -31,7 +32,7 @@ export class RequestScope {
     return this.#controller.signal;
   }
 
-  /** `close` is called once the response is over. */
+  /** Calls `close` when the response has ended. */
   defer(close: () => void | Promise<void>): void {
     this.#closes.push(close);
   }
@@ -45,7 +46,7 @@ export class RequestScope {
   }
 }
 
-/** Bodies under way, both directions: each holds buffers, so their number is bounded. */
+/** Slots for bodies in transfer, both directions. Each body holds buffers, so their number is bounded. */
 export class TransferSlots {
   readonly #max: number;
   #used = 0;
@@ -54,17 +55,18 @@ export class TransferSlots {
     this.#max = max;
   }
 
+  /** Number of slots in use. */
   get used(): number {
     return this.#used;
   }
 
-  /** Taken until the scope ends. @throws {AshlarError} OVERLOADED */
+  /** Takes a slot until the request ends. @throws {AshlarError} OVERLOADED if none is free */
   take(scope: RequestScope): void {
     if (this.#used >= this.#max) {
       throw new AshlarError(
         "OVERLOADED",
-        `Cannot begin another transfer: ${this.#max} are under way`,
-        { hint: "Try again in a moment; transfersMax bounds them" },
+        `Cannot begin another transfer: expected fewer than ${this.#max} in progress`,
+        { hint: "Retry later; transfersMax of the gateway sets the limit" },
       );
     }
     this.#used += 1;
@@ -75,12 +77,12 @@ export class TransferSlots {
 }
 
 function clientGone({ method, path }: Context): AshlarError {
-  return new AshlarError("CANCELLED", `Cannot ${method} ${path}: the client has gone`);
+  return new AshlarError("CANCELLED", `Cannot ${method} ${path}: the client disconnected`);
 }
 
 function stalled({ method, path }: Context, timeoutMs: number): AshlarError {
   return new AshlarError(
     "DEADLINE_EXCEEDED",
-    `Cannot ${method} ${path}: no byte moved in ${timeoutMs} ms`,
+    `Cannot ${method} ${path}: no byte was transferred within ${timeoutMs} ms`,
   );
 }

@@ -1,15 +1,15 @@
 import parseRange from "range-parser";
 
-/** What a Range header (RFC 9110, section 14.2) asks for. `end` is not included. */
+/** The range in a Range header (RFC 9110, section 14.2). `end` is exclusive. */
 export type RequestedRange =
   | { readonly kind: "whole" }
   | { readonly kind: "part"; readonly start: number; readonly end: number }
-  /** Nothing of it is in the file. */
+  /** The range contains no byte of the file. */
   | { readonly kind: "unsatisfiable" }
-  /** Several parts that are apart from one another: not offered. */
+  /** Several disjoint parts, which are not supported. */
   | { readonly kind: "several" };
 
-/** A header that is no range of bytes is passed over, as the RFC wants. */
+/** Parses a Range header. A header that is not a range of bytes is ignored, as the RFC requires. */
 export function parseRequestedRange(header: string | undefined, sizeBytes: number): RequestedRange {
   if (header === undefined) return { kind: "whole" };
   const ranges = parseRange(sizeBytes, clampSuffix(header, sizeBytes), { combine: true });
@@ -21,7 +21,7 @@ export function parseRequestedRange(header: string | undefined, sizeBytes: numbe
   return { kind: "part", start: first.start, end: first.end + 1 };
 }
 
-/** range-parser refuses a suffix that is longer than the file; the RFC takes the whole file then. */
+/** Limits a suffix to the file size: range-parser refuses a longer one, the RFC means the whole file. */
 function clampSuffix(header: string, sizeBytes: number): string {
   return header.replace(/([=,]\s*)-(\d+)/g, (_, before: string, count: string) => {
     return `${before}-${Math.min(Number(count), sizeBytes)}`;

@@ -18,6 +18,7 @@ import { Readiness } from "./readiness.ts";
 import { FILES_ROOT, parseRequestPath } from "./request-path.ts";
 import { RequestScope, TransferSlots } from "./request-scope.ts";
 
+/** What the gateway takes from its process. */
 export interface GatewayDeps {
   readonly files: GatewayFiles;
   readonly clock: Clock;
@@ -26,34 +27,37 @@ export interface GatewayDeps {
   readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
-/** Disposing it takes no more requests, lets those under way end, and leaves `files` open. */
+/**
+ * A running gateway. Disposing it stops accepting requests and waits for those in progress. It does
+ * not close `files`.
+ */
 export interface Gateway extends AsyncDisposable {
-  /** "host:port" with the port that was really taken. */
+  /** "host:port" with the actual port. */
   readonly address: string;
 }
 
 const FILES = new RegExp(`^${FILES_ROOT}(?:/|$)`);
 const METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 
-/** Resolves when requests are being taken. @throws {AshlarError} ADDRESS_IN_USE, INVALID_ARGUMENT */
-export async function startGateway(config: GatewayConfig, parts: GatewayDeps): Promise<Gateway> {
+/** Starts a gateway. Resolves when it serves. @throws {AshlarError} ADDRESS_IN_USE, INVALID_ARGUMENT */
+export async function startGateway(config: GatewayConfig, deps: GatewayDeps): Promise<Gateway> {
   await using closers = new Closers();
-  const readiness = closers.use(new Readiness(parts.files, parts.clock));
+  const readiness = closers.use(new Readiness(deps.files, deps.clock));
   const server = closers.use(
     await startHttpServer({
       address: config.listen,
-      log: parts.log,
+      log: deps.log,
       connectionsMax: config.connectionsMax,
-      requestTimeoutMs: 0, // Uploads take as long as they progress: see RequestScope.
+      requestTimeoutMs: 0, // An upload has no time limit while it progresses: see RequestScope.
       closeGraceMs: config.stopGraceMs,
       middleware: [
-        countRequests(parts.metrics, parts.log),
+        countRequests(deps.metrics, deps.log),
         securityHeaders(),
         refuseForeignHosts(config),
-        healthRoutes({ ready: () => readiness.state, scrape: parts.scrape }),
+        healthRoutes({ ready: () => readiness.state, scrape: deps.scrape }),
         drainRefused(),
         refuseForeignOrigins(),
-        fileRoutes(config, parts),
+        fileRoutes(config, deps),
       ],
     }),
   );
@@ -63,8 +67,10 @@ export async function startGateway(config: GatewayConfig, parts: GatewayDeps): P
 
 function fileRoutes(config: GatewayConfig, { files, log, metrics }: GatewayDeps): Middleware {
   const slots = new TransferSlots(config.transfersMax);
-  metrics.gauge("ashlar_gateway_transfers", "Bodies under way", () => slots.used);
-  const bytes = metrics.counter("ashlar_gateway_bytes_total", "Bytes of files", ["direction"]);
+  metrics.gauge("ashlar_gateway_transfers", "Bodies in transfer", () => slots.used);
+  const bytes = metrics.counter("ashlar_gateway_bytes_total", "Transferred bytes of files", [
+    "direction",
+  ]);
   const handle = (handler: (request: GatewayRequest) => Promise<void>) => (context: Context) => {
     const scope = new RequestScope(context, { stallTimeoutMs: config.stallTimeoutMs, log });
     return handler({
@@ -87,7 +93,7 @@ function fileRoutes(config: GatewayConfig, { files, log, metrics }: GatewayDeps)
   return router.routes() as Middleware;
 }
 
-/** No row of the table of errors is a 405: methods are a matter of HTTP alone. */
+/** Answers with status 405. No error code has this status, because only HTTP has methods. */
 function refuseMethod(context: Context): void {
   context.set("Allow", METHODS);
   if (context.method === "OPTIONS") {
@@ -100,7 +106,7 @@ function refuseMethod(context: Context): void {
 }
 
 function countRequests(metrics: Metrics, log: Log): Middleware {
-  const requests: Counter = metrics.counter("ashlar_gateway_requests_total", "Requests answered", [
+  const requests: Counter = metrics.counter("ashlar_gateway_requests_total", "Answered requests", [
     "method",
     "status",
   ]);

@@ -34,29 +34,3 @@ function answer(context: Context, error: unknown): void {
   // What is left of a refused request's body is not read: the next request cannot follow it.
   if (!context.req.complete) context.set("Connection", "close");
 }
-
-/**
- * The body of a request, whole: for small ones.
- *
- * @throws {AshlarError} TOO_LARGE as soon as it is known to exceed `bytesMax`.
- */
-export async function readBody(context: Context, bytesMax: number): Promise<Uint8Array> {
-  if ((context.request.length ?? 0) > bytesMax) throw bodyTooLarge(bytesMax);
-  const parts: Buffer[] = [];
-  let lengthBytes = 0;
-  // Destroying the request would close the connection before the refusal is written to it.
-  const source: AsyncIterable<Buffer> = context.req.iterator({ destroyOnReturn: false });
-  for await (const part of source) {
-    lengthBytes += part.length;
-    if (lengthBytes > bytesMax) throw bodyTooLarge(bytesMax);
-    parts.push(part);
-  }
-  return new Uint8Array(Buffer.concat(parts));
-}
-
-function bodyTooLarge(bytesMax: number): AshlarError {
-  return new AshlarError(
-    "TOO_LARGE",
-    `Cannot take the request: its body exceeds ${bytesMax} bytes`,
-  );
-}

@@ -28,8 +28,8 @@ function post(
 
 const file = (filename: string, body: string): Part => ({ name: "file", filename, body });
 
-describe("a form of files", () => {
-  it("stores every file whole, with its name", async () => {
+describe("a form with files", () => {
+  it("stores every file with its name", async () => {
     await using gateway = await ServedGateway.start();
     const large = "x".repeat(3_000_000);
     const answer = await post(gateway, [
@@ -46,7 +46,7 @@ describe("a form of files", () => {
     assert.equal((await gateway.request("/files/gr%C3%B6%C3%9Fe.txt")).body.length, 3_000_000);
   });
 
-  it("stores thousands of small files in one form", async () => {
+  it("stores thousands of small files of one form", async () => {
     await using gateway = await ServedGateway.start({ formFilesMax: 3_000 });
     const parts = Array.from({ length: 3_000 }, (_, index) => file(`f${index}`, `${index}`));
     assert.equal((await post(gateway, parts)).status, 201);
@@ -54,7 +54,7 @@ describe("a form of files", () => {
     assert.equal(Buffer.from(gateway.files.bytesOf("/f2999") ?? []).toString(), "2999");
   });
 
-  it("replaces only where it is asked to, and says which file was refused", async () => {
+  it("replaces files only on request, and reports each refused file", async () => {
     await using gateway = await ServedGateway.start();
     await post(gateway, [file("a", "old")]);
     const partial = await post(gateway, [file("a", "new"), file("b", "b")]);
@@ -68,13 +68,13 @@ describe("a form of files", () => {
     assert.equal(Buffer.from(gateway.files.bytesOf("/a") ?? []).toString(), "new");
   });
 
-  it("goes back to the page for a browser without the script", async () => {
+  it("redirects a browser without the script to the page", async () => {
     await using gateway = await ServedGateway.start();
     const answer = await post(gateway, [file("a", "1")], { accept: "text/html,*/*;q=0.8" });
     assert.deepEqual([answer.status, answer.headers.location], [303, "/files/"]);
   });
 
-  it("keeps nothing of a file that is too large, and bounds files and fields", async () => {
+  it("does not store a file that is too large, and limits files and fields", async () => {
     await using gateway = await ServedGateway.start({ fileBytesMax: 10, formFilesMax: 2 });
     const exact = await post(gateway, [file("exact", "0123456789")]);
     assert.equal(exact.status, 201);
@@ -87,7 +87,7 @@ describe("a form of files", () => {
     assert.equal((await post(gateway, [...fields, file("x", "")])).status, 413);
   });
 
-  it("never takes a name for a path", async () => {
+  it("uses only the last name of a path as the file name", async () => {
     await using gateway = await ServedGateway.start();
     await gateway.request("/files/d/?directory", { method: "PUT" });
     const answer = await post(gateway, [file("../../up", "1"), file("..", "2")], {
@@ -97,7 +97,7 @@ describe("a form of files", () => {
     assert.deepEqual(gateway.files.paths, ["/d/up"]);
   });
 
-  it("keeps nothing of the file in which a form breaks off", async () => {
+  it("does not store the file in which a form is cut off", async () => {
     await using gateway = await ServedGateway.start();
     const body = formOf([file("whole", "1"), file("cut", "x".repeat(100_000))]).slice(0, 50_000);
     const [host, port] = gateway.address.split(":");
@@ -118,7 +118,7 @@ describe("a form of files", () => {
     assert.deepEqual(gateway.files.paths, ["/other", "/whole"]);
   });
 
-  it("refuses what is no form, a form without files, and a file as the directory", async () => {
+  it("refuses a body that is not a form, a form without files, and a file as the directory", async () => {
     await using gateway = await ServedGateway.start();
     assert.equal((await gateway.request("/files/", { method: "POST", body: "x" })).status, 400);
     assert.equal((await post(gateway, [{ name: "a", body: "b" }])).status, 400);

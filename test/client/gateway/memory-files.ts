@@ -5,6 +5,7 @@ import type { Committed, DirectoryEntry, FileHandle, PutResult } from "../../../
 import { concatBytes, equalBytes } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { displayName, joinPath, type PathInput, parsePath } from "../../../shared/base/path.ts";
+import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 
 interface StoredFile {
@@ -16,8 +17,8 @@ const MTIME_MS = Date.UTC(2026, 10, 21, 9, 14, 30, 250);
 const COMMON = { mode: 0o644, uid: 0, gid: 0, ctimeMs: MTIME_MS, atimeMs: MTIME_MS };
 
 /**
- * What the gateway asks of a cluster, in memory: enough of it to prove what the gateway makes of
- * HTTP. The real library under the gateway is tested in test/cluster.
+ * The part of a file system that the gateway uses, in memory, for tests of its HTTP. The tests in
+ * test/cluster run the gateway with the real library.
  */
 export class MemoryFiles implements Omit<GatewayFiles, "status"> {
   readonly #files = new Map<string, StoredFile>();
@@ -40,7 +41,7 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
     const file = this.#files.get(key);
     if (file !== undefined) return Promise.resolve(file.attributes);
     if (this.#directories.has(key)) return Promise.resolve(this.#directory());
-    return Promise.reject(new AshlarError("NOT_FOUND", `Cannot find ${shown(key)}`));
+    return Promise.reject(new AshlarError("NOT_FOUND", pathErrorMessage("NOT_FOUND", shown(key))));
   }
 
   async *list(path: PathInput): AsyncGenerator<DirectoryEntry> {
@@ -59,7 +60,10 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
   async open(path: PathInput): Promise<FileHandle> {
     const attributes = await this.stat(path);
     if (attributes.kind === "directory") {
-      throw new AshlarError("IS_A_DIRECTORY", `Cannot open ${shown(keyOf(path))}: a directory`);
+      throw new AshlarError(
+        "IS_A_DIRECTORY",
+        pathErrorMessage("IS_A_DIRECTORY", shown(keyOf(path))),
+      );
     }
     const { bytes } = this.#files.get(keyOf(path)) as StoredFile;
     this.openHandles += 1;
@@ -87,7 +91,7 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
     options.signal?.throwIfAborted();
     const key = keyOf(path);
     this.#requireParent(key);
-    if (options.replace === false && this.#files.has(key)) throw taken(key);
+    if (options.replace === false && this.#files.has(key)) throw nameTaken(key);
     const bytes = concatBytes(parts);
     const contentRoot = this.#hasher.hash(bytes);
     this.#index += 1;
@@ -118,7 +122,8 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
 
   mkdir(path: PathInput, options: { readonly parents?: boolean } = {}): Promise<Committed> {
     const key = keyOf(path);
-    if (this.#directories.has(key) && options.parents !== true) return Promise.reject(taken(key));
+    if (this.#directories.has(key) && options.parents !== true)
+      return Promise.reject(nameTaken(key));
     const names = key.split("/").slice(1);
     if (options.parents === true) {
       for (let depth = 1; depth <= names.length; depth += 1) {
@@ -140,7 +145,9 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
       (each) => !each.startsWith(`${key}/`),
     );
     if (!isEmpty) {
-      return Promise.reject(new AshlarError("NOT_EMPTY", `Cannot remove ${shown(key)}: not empty`));
+      return Promise.reject(
+        new AshlarError("NOT_EMPTY", pathErrorMessage("NOT_EMPTY", shown(key))),
+      );
     }
     this.#directories.delete(key);
     return Promise.resolve(this.#committed());
@@ -176,7 +183,11 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
           (precondition.kind !== "content-root" ||
             equalBytes(precondition.root, attributes.contentRoot)) &&
           (precondition.kind !== "version" || precondition.version === attributes.version);
-    if (!holds) throw new AshlarError("PRECONDITION_FAILED", `Cannot change ${shown(key)}`);
+    if (!holds)
+      throw new AshlarError(
+        "PRECONDITION_FAILED",
+        `Cannot change ${shown(key)}: precondition failed`,
+      );
   }
 
   async #apply(operation: Operation): Promise<void> {
@@ -205,7 +216,7 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
   #requireParent(key: string): void {
     const parent = key.slice(0, key.lastIndexOf("/")) || "/";
     if (this.#directories.has(parent)) return;
-    throw new AshlarError("NOT_FOUND", `Cannot find ${shown(parent)}`);
+    throw new AshlarError("NOT_FOUND", pathErrorMessage("NOT_FOUND", shown(parent)));
   }
 
   #directory(): Attributes {
@@ -234,6 +245,6 @@ function shown(key: string): string {
   return displayName(Buffer.from(key, "latin1"));
 }
 
-function taken(key: string): AshlarError {
-  return new AshlarError("ALREADY_EXISTS", `Cannot make ${shown(key)}: it is there`);
+function nameTaken(key: string): AshlarError {
+  return new AshlarError("ALREADY_EXISTS", pathErrorMessage("ALREADY_EXISTS", shown(key)));
 }

@@ -28,7 +28,7 @@ describe("the gateway", () => {
     await gateway[Symbol.asyncDispose]();
   });
 
-  it("stores a body and gives it back with its length, type, root and time", async () => {
+  it("stores a body and serves it with its length, type, entity tag and time", async () => {
     const stored = await put("/files/a.txt", "hello");
     assert.equal(stored.status, 201);
     assert.equal(JSON.parse(stored.text).size_bytes, 5);
@@ -47,7 +47,7 @@ describe("the gateway", () => {
     assert.equal(gateway.files.openHandles, 0);
   });
 
-  it("serves ranges as RFC 9110 has them, and refuses several with a reason", async () => {
+  it("serves the ranges of RFC 9110, and refuses several ranges with a reason", async () => {
     await put("/files/digits", "0123456789");
     const cases: ReadonlyArray<readonly [string, number, string, string | undefined]> = [
       ["bytes=2-4", 206, "234", "bytes 2-4/10"],
@@ -78,7 +78,7 @@ describe("the gateway", () => {
     assert.deepEqual([head.status, head.headers["content-length"]], [200, "10"]);
   });
 
-  it("answers conditions on reads", async () => {
+  it("evaluates the conditions of reads", async () => {
     const { headers } = await put("/files/seen", "seen");
     const etag = String(headers.etag);
     const status = async (given: Record<string, string>): Promise<number> =>
@@ -97,7 +97,7 @@ describe("the gateway", () => {
     assert.equal(await status({ range: "bytes=0-1", "if-range": LAST_MODIFIED }), 206);
   });
 
-  it("creates only, or replaces one version only, where the request says so", async () => {
+  it("creates only with If-None-Match, and replaces one version with If-Match", async () => {
     const first = await put("/files/once", "1", { "if-none-match": "*" });
     assert.equal(first.status, 201);
     const second = await put("/files/once", "2", { "if-none-match": "*" });
@@ -118,7 +118,7 @@ describe("the gateway", () => {
     );
   });
 
-  it("takes names of any bytes, percent-encoded, and none that climbs", async () => {
+  it("accepts percent-encoded names of any bytes, and refuses . and ..", async () => {
     const name = "a%FF%0A%22%3Cb%3E%26%20%25%C3%BC";
     assert.equal((await put(`/files/${name}`, "odd")).status, 201);
     assert.equal((await gateway.request(`/files/${name}`)).text, "odd");
@@ -166,7 +166,7 @@ describe("the gateway", () => {
     assert.equal((await gateway.request("/files/d", { method: "DELETE" })).status, 404);
   });
 
-  it("shows a page to browsers with every name escaped, and sandboxes what is stored", async () => {
+  it("serves an HTML page with every name escaped, and stored files in a sandbox", async () => {
     await put("/files/%3Cscript%3Ealert(1)%3C%2Fscript%3E".replace("%2F", "%5C"), "x");
     const accept = "text/html,application/xhtml+xml,*/*;q=0.8";
     const page = await gateway.request("/files/", { headers: { accept } });
@@ -181,7 +181,7 @@ describe("the gateway", () => {
     assert.equal(stored.headers["x-content-type-options"], "nosniff");
   });
 
-  it("refuses what comes from a page of another site", async () => {
+  it("refuses requests from a page of another site", async () => {
     const status = async (headers: Record<string, string>): Promise<number> =>
       (await put("/files/csrf", "x", headers)).status;
     assert.equal(await status({ "sec-fetch-site": "cross-site" }), 403);
@@ -194,7 +194,7 @@ describe("the gateway", () => {
     assert.equal(rebound.status, 403);
   });
 
-  it("leaves nothing of an upload that is cut, too short or stalled", async () => {
+  it("does not store an upload that is cut off, too short or stalled", async () => {
     const before = gateway.files.paths;
     const head = "PUT /files/cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
     const cut = rawConnection();
@@ -220,7 +220,7 @@ describe("the gateway", () => {
     assert.deepEqual(gateway.files.paths, before);
   });
 
-  it("refuses what is too large, encoded, partial or of another method", async () => {
+  it("refuses bodies that are too large, encoded or partial, and unknown methods", async () => {
     const large = await put("/files/large", "x".repeat(4_000_001));
     assert.equal(large.status, 413);
     assert.equal(errorOf(large.text).code, "TOO_LARGE");
@@ -235,7 +235,7 @@ describe("the gateway", () => {
     assert.equal((await gateway.request("/elsewhere")).status, 404);
   });
 
-  it("tells of its health and counts what it does", async () => {
+  it("serves its health and its metrics", async () => {
     assert.equal((await gateway.request("/healthz")).status, 200);
     assert.equal((await gateway.request("/readyz")).status, 200);
     const { text } = await gateway.request("/metrics");
@@ -245,7 +245,7 @@ describe("the gateway", () => {
 });
 
 describe("a gateway with one transfer at a time", () => {
-  it("answers OVERLOADED to another, and takes it when the first has ended", async () => {
+  it("refuses a second transfer with OVERLOADED, and accepts it when the first has ended", async () => {
     await using small = await ServedGateway.start({ transfersMax: 1 });
     const [host, port] = small.address.split(":");
     const slow = connect(Number(port), host);

@@ -22,7 +22,7 @@ export interface RequestOptions {
   readonly body?: string | Uint8Array;
 }
 
-/** A gateway over files in memory, on a port of its own. */
+/** A running gateway over files in memory, on a free port of the loopback. */
 export class ServedGateway implements AsyncDisposable {
   readonly files: MemoryFiles;
   readonly #gateway: Gateway;
@@ -54,7 +54,7 @@ export class ServedGateway implements AsyncDisposable {
     return this.#gateway.address;
   }
 
-  /** Paths go out as they are: `fetch` would tidy them up. */
+  /** Sends a request with the exact path. `fetch` would normalize it. */
   request(
     path: string,
     { method = "GET", headers = {}, body }: RequestOptions = {},
