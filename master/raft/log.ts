@@ -145,7 +145,7 @@ export class CoreLog {
   commitTo(index: LogIndex): void {
     if (index <= this.#committedIndex) return;
     // A log that ends before `index` has lost acknowledged entries: this member must stop.
-    assert(index <= this.lastIndex(), "a member holds what it acknowledged");
+    assert(index <= this.lastIndex(), "the log contains every acknowledged entry");
     this.#committedIndex = index;
   }
 

@@ -124,7 +124,7 @@ describe("a restart", () => {
 
   it("fails if the log ends before the commit index", () => {
     const hardState = { term: term(1), votedFor: id(0), commitIndex: index(9) };
-    assert.throws(() => testNode({ hardState }), /holds what it acknowledged/);
+    assert.throws(() => testNode({ hardState }), /contains every acknowledged entry/);
   });
 
   it("uses read ids that no earlier run has used (etcd #20418)", () => {
