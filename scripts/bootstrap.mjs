@@ -92,7 +92,8 @@ function installedVersion(name) {
 
 /** Runs a program. Returns its exit status, or 1 if a signal ended it. */
 function run(command, parameters) {
-  const options = { cwd: ROOT, stdio: "inherit", shell: process.platform === "win32" };
+  // Everything is printed to stderr: stdout belongs to the caller, such as `npm pack --json`.
+  const options = { cwd: ROOT, stdio: ["inherit", 2, 2], shell: process.platform === "win32" };
   const { status, error } = spawnSync(command, parameters, options);
   if (error) throw error;
   return status ?? 1;

@@ -45,8 +45,7 @@ export async function packRepository(directory: string): Promise<PackedPackage> 
   const parameters = ["pack", "--json", "--pack-destination", directory];
   const { status, stdout, stderr } = await run("npm", parameters, { cwd: ROOT });
   if (status !== 0) throw new Error(`npm pack failed: ${stderr}`);
-  // Older versions of npm print the output of `prepack` in front of the list.
-  const list = JSON.parse(stdout.slice(stdout.search(/^\[/m)));
+  const list = JSON.parse(stdout);
   const [{ filename, files }] = list as [{ filename: string; files: { path: string }[] }];
   return { tarball: `${directory}/${filename}`, files: files.map(({ path }) => path).sort() };
 }
