@@ -80,7 +80,7 @@ export interface ReplicaResult {
   readonly serverId: string | null;
   /** Address of the server. Null if `serverId` is null. */
   readonly address: string | null;
-  /** All bytes were read and match their hashes. */
+  /** Whether all bytes were read and match their hashes. */
   readonly isGood: boolean;
   /** Why the replica is not good. Null if it is. */
   readonly error: Error | null;
@@ -101,7 +101,7 @@ export type VerifyResult =
       readonly replicas: readonly ReplicaResult[];
       /** Number of replicas that the storage class of the file wants. */
       readonly copiesWanted: number;
-      /** At least one replica is good. */
+      /** Whether at least one replica is good. */
       readonly isReadable: boolean;
     }
   | {
@@ -109,7 +109,7 @@ export type VerifyResult =
       readonly path: Uint8Array;
       readonly sizeBytes: number;
       readonly chunkCount: number;
-      /** All bytes were read and verified, and the chunks match the content root of the file. */
+      /** Whether all bytes were verified and the chunks match the content root of the file. */
       readonly isReadable: boolean;
       /** Verified replicas that are not good, over all chunks. */
       readonly badReplicaCount: number;

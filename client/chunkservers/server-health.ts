@@ -32,7 +32,7 @@ export interface Candidate {
   readonly serverId: ServerId;
   /** Host name under which the server is registered. */
   readonly host: string;
-  /** The masters consider the server live. */
+  /** Whether the masters consider the server live. */
   readonly isLive: boolean;
 }
 
@@ -81,7 +81,7 @@ export class ServerHealth {
     assert(record.inFlight >= 0, "a request that ends was started");
   }
 
-  /** The server failed recently. */
+  /** Returns whether the server failed recently. */
   isPenalized(serverId: ServerId, nowMs: number): boolean {
     return (this.#records.get(serverId)?.penaltyEndsAtMs ?? 0) > nowMs;
   }

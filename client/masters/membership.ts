@@ -172,7 +172,7 @@ export class ClusterMasters implements Masters {
   }
 }
 
-/** The master was added at this address and has no vote yet. */
+/** Returns whether the master was added at this address and has no vote yet. */
 function isLearnerAt({ masters }: MastersStatus, { memberId, address }: MasterAddress): boolean {
   const found = masters.find((master) => master.memberId === memberId);
   return found?.vote === "learner" && found.address === address;

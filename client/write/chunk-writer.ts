@@ -17,52 +17,70 @@ import { Notifier } from "./notifier.ts";
 import { type ChainServer, findSlowest, planResume } from "./plan-resume.ts";
 import { type AttemptResult, WriteAttempt } from "./write-attempt.ts";
 
-/** Read and not yet acknowledged by a whole chain: what a broken chain costs to send again. */
+/** Bytes pushed and not acknowledged: at most these are sent again after a broken chain. */
 const UNACKED_BYTES_MAX = 8 * 1024 * 1024;
+/** Write chains that are tried per chunk. */
 const ATTEMPTS_MAX = 8;
 const RETRY = { delayMsMin: 50, delayMsMax: 2_000 } as const;
 const STAT_TIMEOUT_MS = 2_000;
 
+/** Dependencies and parameters of a `ChunkWriter`. */
 export interface ChunkWriterOptions {
   readonly env: Env;
   readonly chunkservers: Chunkservers;
   readonly intents: Intents;
   readonly deadline: Deadline;
+  /** Maximum length of the chunk. */
   readonly capacityBytes: number;
-  /** The length of the chunk if it is known before it is read. */
+  /** Length of the chunk if it is known in advance, else null. */
   readonly sizeHintBytes: number | null;
-  /** Chunks that the file still needs, with this one; null: unknown. */
+  /** Chunks of the file that are not allocated yet, including this one. Null if unknown. */
   readonly chunksLeft: number | null;
-  /** More bytes of the chunk are with a whole chain. */
+  /** Called when a whole chain has acknowledged `moreBytes` more bytes of the chunk. */
   readonly onAcked: (moreBytes: number) => void;
   readonly onRetry: (event: RetryEvent) => void;
 }
 
-/** A chunk that is durable on every server that gave a receipt. */
+/** A chunk that is durable on every server that returned a receipt. */
 export interface SealedChunk {
+  /** The chunk as the commit names it. */
   readonly chunk: CommittedChunk;
-  /** Monotonic time before which its intent was given: the chunk is kept for a lifetime from then. */
+  /**
+   * Monotonic time before the request of the intent. The servers keep the uncommitted chunk until
+   * `lifetimeMs` after this time at least.
+   */
   readonly requestedAtMs: number;
+  /** Lifetime of the intent. */
   readonly lifetimeMs: number;
+  /** Whether the chunk has fewer replicas than the storage class wants. */
   readonly isUnderReplicated: boolean;
+  /** Bytes sent over all attempts. */
   readonly sentBytes: number;
 }
 
-/** Where the next attempt goes. */
+/** Chain of the next attempt. */
 interface ChainRoute {
   readonly held: AcquiredIntent;
+  /** Offset at which the chain continues, at a block boundary. */
   readonly resumeAtBytes: number;
+  /** Address of the server that new servers copy the bytes before `resumeAtBytes` from. */
   readonly fillFrom: string | null;
 }
 
 /**
- * Writes one chunk, with whatever chains it takes.
+ * Writes one chunk through one or more write chains.
  *
- * Frames go in by `push`, then `end`; `sealed` resolves when the chunk is durable. A chain that
- * breaks is replaced: the survivors keep what they have, newcomers are filled up by one of them,
- * and what was not acknowledged is sent again.
+ * The caller pushes frames with `push`, then calls `end`. `sealed` resolves when the chunk is
+ * durable. A broken chain is replaced: the surviving servers keep their bytes, new servers copy these
+ * bytes from a survivor, and the unacknowledged frames are sent again.
  */
 export class ChunkWriter {
+  /**
+   * Resolves when the chunk is durable on all servers of a chain.
+   *
+   * Rejects with an AshlarError: WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, CANCELLED,
+   * DEADLINE_EXCEEDED, or an error of the call that allocates the chunk.
+   */
   readonly sealed: Promise<SealedChunk>;
   readonly #options: ChunkWriterOptions;
   readonly #buffer: ChunkBuffer;
@@ -78,19 +96,20 @@ export class ChunkWriter {
     this.#buffer = new ChunkBuffer(options.capacityBytes);
     this.#writeId = toHex(options.env.random.bytes(16));
     this.sealed = this.#run();
-    // `push` may be waiting for acknowledgements.
+    // Wakes a `push` that waits for acknowledgements.
     this.sealed.catch(() => this.#notifier.notify());
   }
 
+  /** Bytes pushed so far. */
   get lengthBytes(): number {
     return this.#buffer.lengthBytes;
   }
 
   /**
-   * The next frame; its slab is the writer's from here on. Resolves when there is room for another
-   * one.
+   * Appends the next frame and takes ownership of its slab. Resolves when the buffer has room for
+   * another frame.
    *
-   * @throws what `sealed` rejects with.
+   * @throws the error that `sealed` rejects with.
    */
   async push(frame: ChunkFrame): Promise<void> {
     if (this.#error !== null) {
@@ -105,9 +124,9 @@ export class ChunkWriter {
     }
   }
 
-  /** No frame follows: the chunk is sealed once all are acknowledged. */
+  /** Marks the last frame as pushed. The chunk is sealed when all frames are acknowledged. */
   end(): void {
-    assert(this.#buffer.lengthBytes > 0, "a chunk has at least 1 byte");
+    assert(this.#buffer.lengthBytes > 0, "the length of a chunk is at least 1 byte");
     this.#buffer.end();
     this.#notifier.notify();
   }
@@ -126,7 +145,8 @@ export class ChunkWriter {
         route = await this.#reroute(route, result);
       }
     } catch (error) {
-      this.#error = error; // At once: a frame that came after the buffer was cleared would stay there.
+      // Set before the buffer is cleared: `push` then releases later frames instead of buffering them.
+      this.#error = error;
       throw error;
     } finally {
       this.#buffer.clear();
@@ -194,7 +214,7 @@ export class ChunkWriter {
     await env.clock.sleep(delayMs, deadline.signal);
   }
 
-  /** Another chain for what is left, with those servers of the old one that can go on. */
+  /** Allocates another chain for the rest of the chunk. It keeps the usable servers of the old one. */
   async #reroute(
     route: ChainRoute,
     result: AttemptResult & { kind: "broken" },
@@ -229,7 +249,7 @@ export class ChunkWriter {
           );
           return { serverId, address, receivedBytes };
         } catch (error) {
-          // It is there and knows nothing of the write: it can be in the next chain.
+          // A live server without data of this write may be part of the next chain.
           const receivedBytes = isAshlarError(error, "CHUNK_NOT_FOUND") ? 0 : null;
           return { serverId, address, receivedBytes };
         }

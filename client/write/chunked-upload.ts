@@ -9,38 +9,39 @@ import type { Intents } from "./intents.ts";
 import { Notifier } from "./notifier.ts";
 import type { UploadFrame, UploadFrameReader } from "./upload-frames.ts";
 
-/** Chunks of one file that are not sealed yet: while some are synced, the next is being sent. */
+/** Unsealed chunks of one file: the next chunk is sent while others are synced to disk. */
 const CHUNKS_IN_FLIGHT_MAX = 4;
 
+/** Dependencies and parameters of a `ChunkedUpload`. */
 export interface ChunkedUploadOptions {
   readonly deps: ClientDeps;
   readonly intents: Intents;
   readonly deadline: Deadline;
   readonly chunkSizeBytes: number;
-  /** What the caller believes the size to be. */
+  /** Size of the file as the caller expects it. */
   readonly sizeHint: number | undefined;
-  /** Bytes that are with whole chains so far. */
+  /** Called with the number of bytes that whole chains have acknowledged so far. */
   readonly onProgress: (bytes: number) => void;
-  /** A chunk is sealed and waits for the commit. */
+  /** Called for every sealed chunk. It is not committed yet. */
   readonly onSealed: (sealed: SealedChunk) => void;
 }
 
-/** The chunk that frames go into. */
+/** The chunk that receives the next frames. */
 interface OpenChunk {
   lengthBytes: number;
-  /** Null while it holds nothing but zeros, which are counted and not kept. */
+  /** Null while the chunk contains only zeros, which are counted but not stored. */
   writer: ChunkWriter | null;
 }
 
 /** Cuts the frames of a file into chunks and writes them, several at a time. */
 export class ChunkedUpload {
   readonly #options: ChunkedUploadOptions;
-  /** In the order of the file. A chunk of zeros that was written before stands here again. */
+  /** Chunks in file order. A repeated chunk of zeros is the same promise again. */
   readonly #chunks: Array<Promise<SealedChunk>> = [];
-  /** Chunks of zeros by their length: at most two lengths occur in a file. */
+  /** Chunks of zeros by length. A file has at most two chunk lengths. */
   readonly #zeroChunks = new Map<number, Promise<SealedChunk>>();
   #unsealedCount = 0;
-  /** Rung when a chunk is sealed or failed. */
+  /** Notified when a chunk was sealed or has failed. */
   readonly #notifier = new Notifier();
   #chunk: OpenChunk = { lengthBytes: 0, writer: null };
   #ackedBytes = 0;
@@ -50,15 +51,17 @@ export class ChunkedUpload {
     this.#options = options;
   }
 
+  /** Bytes of the file so far. */
   get sizeBytes(): number {
     return this.#sizeBytes;
   }
 
   /**
-   * Writes `first` and all frames that follow. Resolves when every chunk is durable.
+   * Writes `first` and all following frames. Resolves with the chunks in file order when all of them
+   * are durable. On an error, all chunks have ended before the promise rejects.
    *
    * @throws {AshlarError} WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, TOO_LARGE, CANCELLED,
-   *   DEADLINE_EXCEEDED; what the source throws.
+   *   DEADLINE_EXCEEDED. An error of the source is rethrown.
    */
   async run(first: UploadFrame, frames: UploadFrameReader): Promise<readonly SealedChunk[]> {
     try {
@@ -69,7 +72,7 @@ export class ChunkedUpload {
       return await Promise.all(this.#chunks);
     } catch (error) {
       const cause = this.#options.deadline.causeOf(error);
-      // The chunks under way must end before their slabs and connections go.
+      // Pending chunks must end before the caller releases their slabs and connections.
       this.#options.deadline.abort(asAshlarError(error, "write the file"));
       await Promise.allSettled(this.#chunks);
       await this.#chunk.writer?.sealed.catch(() => {});
@@ -82,7 +85,7 @@ export class ChunkedUpload {
     const { bytes, slab } = frame;
     const hashes = hashBlocks(deps.env.hasher, bytes);
     const offsetBytes = this.#chunk.lengthBytes;
-    assert(offsetBytes + bytes.length <= chunkSizeBytes, "a frame lies in one chunk");
+    assert(offsetBytes + bytes.length <= chunkSizeBytes, "a frame is part of one chunk");
     this.#chunk.lengthBytes += bytes.length;
     this.#sizeBytes += bytes.length;
     if (this.#chunk.writer === null && deps.zeroBlocks.isZero(bytes, hashes)) {
@@ -187,12 +190,13 @@ export class ChunkedUpload {
     const { chunkSizeBytes } = this.#options;
     return new AshlarError(
       "TOO_LARGE",
-      `Cannot write a file of more than ${CONTENT_CHUNKS_MAX} chunks of ${chunkSizeBytes} bytes`,
-      { hint: "Take a larger chunk size" },
+      `Cannot write the file: expected at most ${CONTENT_CHUNKS_MAX} chunks of ${chunkSizeBytes} bytes`,
+      { hint: "Use a larger chunk size" },
     );
   }
 }
 
+/** Pushes `lengthBytes` zeros. */
 async function pushZeros(
   writer: ChunkWriter,
   deps: ClientDeps,

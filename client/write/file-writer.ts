@@ -23,13 +23,13 @@ import { PartFiles } from "./part-files.ts";
 import { type ByteSource, knownSize, openSource } from "./put-source.ts";
 import { type UploadFrame, UploadFrameReader } from "./upload-frames.ts";
 
-/** Files up to so many bytes go into the metadata, unless the cluster allows less. */
+/** Files of at most this size are stored inline in the metadata, unless the limit of the cluster is lower. */
 const INLINE_BYTES = 4 * 1024;
 
 /**
- * Writes a whole file: reads `source` to its end, then publishes it as one step.
+ * Writes a whole file: reads `source` to its end, then publishes the new version in one commit.
  *
- * @throws {AshlarError} see `FileSystem.writeFile`; what the source throws, as it is.
+ * @throws {AshlarError} see `FileSystem.writeFile`. An error of the source is rethrown unchanged.
  */
 export async function writeFile(
   deps: ClientDeps,
@@ -47,7 +47,7 @@ export async function writeFile(
     const put = new FilePut(deps, deadline, names, { ...options, ...sizeHintOption(sizeHint) });
     return await put.run(bytes);
   } finally {
-    // What was begun ahead (placements, hidden files) is of no use any more.
+    // Cancels calls that were started ahead: placements of further chunks, commits of hidden files.
     deadline.abort(new AshlarError("CANCELLED", "The write is over"));
     bytes.close();
   }
@@ -70,6 +70,7 @@ function checkOptions(names: PathNames, options: PutOptions): void {
   );
 }
 
+/** One write of a file. */
 class FilePut {
   readonly #deps: ClientDeps;
   readonly #deadline: Deadline;
@@ -90,7 +91,7 @@ class FilePut {
       source,
       slabs: this.#deps.writeSlabs,
       signal: this.#deadline.signal,
-      // Chunks may be shorter than the largest frame; a frame lies in one of them.
+      // A frame must be part of one chunk, and chunks may be shorter than the largest frame.
       frameBytes: Math.min(FRAME_BYTES_MAX, this.#chunkSizeBytes),
       sizeHint: this.#options.sizeHint,
     });
@@ -100,7 +101,7 @@ class FilePut {
     try {
       return await this.#putInline(first.bytes.slice());
     } catch (error) {
-      // This cluster keeps less in its metadata.
+      // The inline limit of this cluster is lower.
       if (!isAshlarError(error, "TOO_LARGE")) throw error;
       return await this.#putChunks(retained(first), frames);
     } finally {
@@ -204,9 +205,12 @@ class FilePut {
     };
   }
 
-  /** Before much is sent: whether the commit could succeed as things stand. */
+  /**
+   * Checks parent and name before a large upload, so that it does not fail only at the commit. A file
+   * of one frame is checked by its commit.
+   */
   async #checkTarget(first: UploadFrame, frames: UploadFrameReader): Promise<void> {
-    if (frames.isAtEnd) return; // The commit finds out soon enough.
+    if (frames.isAtEnd) return;
     try {
       await this.#checkNames();
     } catch (error) {
@@ -271,7 +275,7 @@ class FilePut {
   }
 }
 
-/** The frame for another owner of its slab. */
+/** Adds an owner to the slab of the frame. */
 function retained(frame: UploadFrame): UploadFrame {
   frame.slab.retain();
   return frame;

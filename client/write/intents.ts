@@ -8,21 +8,25 @@ import type { Chunkservers } from "../chunkservers/chunkservers.ts";
 import type { Deadline } from "../deadline.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 
-/** Chains that are asked for with one call while a file is written. */
+/** Maximum number of intents allocated by one call while a file is written. */
 const AHEAD_MAX = 8;
+/** Maximum number of servers that one call excludes. */
 const EXCLUDE_MAX = 64;
-/** How long the masters may look for servers other than those that failed a moment ago. */
+/** Timeout for an allocation that avoids recently failed servers. Then they are allowed again. */
 const PREFERRED_SERVERS_TIMEOUT_MS = 400;
 
-/** Leave to write one chunk, and since when. */
+/** An intent: the permission to write one chunk, signed by the masters. */
 export interface AcquiredIntent {
   readonly intent: Intent;
-  /** Monotonic time before which it was asked for. */
+  /** Monotonic time before the request. The lifetime of the intent starts no earlier. */
   readonly requestedAtMs: number;
+  /** Replicas that the storage class wants. */
   readonly copiesWanted: number;
+  /** Replicas that a commit needs at least. */
   readonly copiesMin: number;
 }
 
+/** Dependencies and parameters of `Intents`. */
 export interface IntentsOptions {
   readonly masters: MasterSession;
   readonly chunkservers: Chunkservers;
@@ -35,9 +39,10 @@ export interface IntentsOptions {
   readonly hostName: string;
 }
 
-/** Leaves to write the chunks of one file, a few ahead of their use. */
+/** Allocates the intents of one file, some of them ahead of their use. */
 export class Intents {
   readonly #options: IntentsOptions;
+  /** Allocated intents that are not used yet. */
   #ready: AcquiredIntent[] = [];
   #prefetching: Promise<void> | null = null;
   #nextCount = 1;
@@ -47,17 +52,17 @@ export class Intents {
   }
 
   /**
-   * Leave for the next chunk.
+   * Resolves with an intent for the next chunk.
    *
-   * @param chunksLeft how many more the file will need, this one among them; null: unknown.
-   * @throws {AshlarError} TOO_FEW_CHUNKSERVERS, NOT_FOUND, and what a call to the masters fails with.
+   * @param chunksLeft number of chunks that the file still needs, including this one; null if unknown.
+   * @throws {AshlarError} TOO_FEW_CHUNKSERVERS, NOT_FOUND, and the errors of calls to the masters.
    */
   async next(chunksLeft: number | null): Promise<AcquiredIntent> {
     for (;;) {
       this.#dropAging();
       const held = this.#ready.shift();
       if (held !== undefined) {
-        // Asked for before it is needed: the next chunk need not wait for the masters.
+        // Allocates the next intents now, so that the next chunk does not wait for the masters.
         const moreLeft = chunksLeft === null ? null : chunksLeft - 1;
         if (this.#ready.length === 0 && moreLeft !== 0) this.#prefetch(moreLeft).catch(() => {});
         return held;
@@ -66,10 +71,13 @@ export class Intents {
     }
   }
 
-  /** Leave for a chunk whose chain broke: with the servers of `keep` first, without `exclude`. */
+  /**
+   * Resolves with an intent for a chunk whose chain is broken. Its chain starts with the servers of
+   * `keep` and does not contain those of `exclude`.
+   */
   async replace(keep: readonly ServerId[], exclude: readonly ServerId[]): Promise<AcquiredIntent> {
     const [held] = await this.#allocate(1, keep, exclude);
-    assert(held !== undefined, "the masters answer with as many intents as were asked for");
+    assert(held !== undefined, "the response has as many intents as requested");
     return held;
   }
 
@@ -100,10 +108,10 @@ export class Intents {
         return await this.#call({ count, keep, exclude: avoided }, PREFERRED_SERVERS_TIMEOUT_MS);
       } catch (error) {
         this.#options.deadline.check();
-        // A server that failed a moment ago is better than none.
-        const isTooPicky =
+        // A recently failed server is better than none.
+        const isTooRestrictive =
           isAshlarError(error, "TOO_FEW_CHUNKSERVERS") || isAshlarError(error, "DEADLINE_EXCEEDED");
-        if (!isTooPicky) throw error;
+        if (!isTooRestrictive) throw error;
       }
     }
     return this.#call({ count, keep, exclude: [] }, this.#options.timeoutMs);
@@ -136,7 +144,7 @@ export class Intents {
     return intents.map((intent) => ({ intent, requestedAtMs, copiesWanted, copiesMin }));
   }
 
-  /** An intent that waited for long would grow old before its chunk is committed. */
+  /** Drops intents that could expire before their chunk is committed. */
   #dropAging(): void {
     const nowMs = this.#options.clock.monotonicMs();
     this.#ready = this.#ready.filter(

@@ -5,19 +5,19 @@ import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { SealedChunk } from "./chunk-writer.ts";
 
-/** A part file is readable by its owner only: the file it belongs to may become so too. */
+/** Part files are readable by their owner only, because the final file may be, too. */
 const PART_FILE_MODE = 0o600;
-/** A tenth of the lifetime of an intent, within these bounds. */
+/** Bounds of the check interval, which is a tenth of the lifetime of an intent. */
 const CHECK_INTERVAL_MS_MIN = 100;
 const CHECK_INTERVAL_MS_MAX = 10_000;
 
 /**
- * Keeps what was written of a file that takes long.
+ * Protects the sealed chunks of a long write from expiry.
  *
- * A sealed chunk that no commit names is dropped when its intent has grown old. So its chunks are
- * committed before that, to hidden files beside the file-to-be (`.ashlar-part-…`); the commit that
- * publishes the file names them again and removes the hidden files in the same entry. A client
- * that dies may leave such files behind.
+ * Chunkservers drop a sealed chunk when its intent expires before a commit names the chunk. A long
+ * write therefore commits its chunks to hidden files in the same directory (`.ashlar-part-…`). The
+ * commit that publishes the file names the chunks again and removes the hidden files in the same log
+ * entry. A client that is killed may leave hidden files behind.
  */
 export class PartFiles {
   readonly #deps: ClientDeps;
@@ -32,12 +32,13 @@ export class PartFiles {
   readonly #writerId: string;
   readonly #stopped = new AbortController();
   #protecting: Promise<void> = Promise.resolve();
+  /** Hidden files whose commit was attempted. */
   readonly #targets: Target[] = [];
-  /** Those of `#targets` that are known to be there. */
+  /** Hidden files whose commit was acknowledged. */
   readonly #committed: Target[] = [];
-  /** Full chunks that are sealed and not kept yet. */
+  /** Sealed chunks that no commit names yet. */
   #unprotected: SealedChunk[] = [];
-  /** Chunks that are kept, so that they need no receipts any more. */
+  /** Chunks of committed hidden files. Later commits need no receipts for them. */
   readonly #protected = new Set<SealedChunk>();
 
   constructor(options: {
@@ -56,37 +57,37 @@ export class PartFiles {
     this.#writerId = toHex(options.deps.env.random.bytes(8));
   }
 
-  /** A chunk was sealed. */
+  /** Adds a sealed chunk to protect. */
   addSealed(sealed: SealedChunk): void {
-    // A short chunk is the file's last: its commit follows at once.
+    // A short chunk is the last of the file: the commit of the file follows immediately.
     if (sealed.chunk.lengthBytes === this.#file.chunkSizeBytes) this.#unprotected.push(sealed);
   }
 
-  /** Begins to look after the chunks, until `stop`. */
+  /** Starts to protect chunks, until `stop`. */
   start(): void {
     this.#protecting = this.#protectAging();
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Stops. Resolves when no commit is pending. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#protecting;
   }
 
-  /** How the file's own commit names a chunk. */
+  /** Returns a chunk as the commit of the file must name it: a protected one needs no receipts. */
   committedForm(sealed: SealedChunk): CommittedChunk {
     if (!this.#protected.has(sealed)) return sealed.chunk;
     return { ...sealed.chunk, intentIndex: 0 as CommittedChunk["intentIndex"], receipts: [] };
   }
 
-  /** What removes the hidden files, for the commit that publishes the file. */
+  /** Operations that remove the hidden files, for the commit that publishes the file. */
   get removals(): Operation[] {
     return this.#committed.map(removalOf);
   }
 
   /**
-   * Removes the hidden files: all of them where the file was given up, else those whose commit had
-   * no clear answer. Some may not be there.
+   * Removes remaining hidden files. If the file was not published, these are all of them; else those
+   * whose commit had an unknown outcome. Some may not exist.
    */
   async discard(isPublished: boolean): Promise<void> {
     const { masters } = this.#deps;
@@ -107,8 +108,8 @@ export class PartFiles {
         await this.#protectIfOld();
       } catch (error) {
         if (signal.aborted) return;
-        // There is time for another try: it is begun with two thirds of the lifetime left.
-        env.log.warn("Cannot keep the chunks of a file that takes long", { error });
+        // The next check retries: two thirds of the lifetime are left at the first attempt.
+        env.log.warn("Cannot commit the sealed chunks of a long write", { error });
       }
     }
   }
@@ -118,13 +119,13 @@ export class PartFiles {
     return Math.max(CHECK_INTERVAL_MS_MIN, Math.min(CHECK_INTERVAL_MS_MAX, lifetimeMs / 10));
   }
 
-  /** Commits the chunks that are kept by nothing, if one of them grows old. */
+  /** Commits all unprotected chunks if the age of one exceeds a third of its lifetime. */
   async #protectIfOld(): Promise<void> {
     const nowMs = this.#deps.env.clock.monotonicMs();
     if (!this.#unprotected.some((each) => nowMs - each.requestedAtMs > each.lifetimeMs / 3)) return;
     const loose = [...this.#unprotected];
     const target = this.#nextTarget();
-    this.#targets.push(target); // Also if the commit fails: it may have had its effect.
+    this.#targets.push(target); // Before the commit: one that fails may still have been applied.
     await this.#commit(target, loose);
     this.#committed.push(target);
     this.#unprotected = this.#unprotected.slice(loose.length);

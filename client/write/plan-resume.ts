@@ -1,46 +1,49 @@
 import { assert } from "../../shared/base/assert.ts";
 import { BLOCK_BYTES, type ServerId } from "../../shared/base/ids.ts";
 
-/** What a server of a broken chain said of the partial chunk. */
+/** State of one server of a broken chain. */
 export interface ChainServer {
   readonly serverId: ServerId;
   readonly address: string;
-  /** 0 if it knows nothing of the write; null if it did not answer. */
+  /** Length of its partial chunk. 0 if it has none, null if it did not answer. */
   readonly receivedBytes: number | null;
 }
 
+/** How to continue the write of a chunk. */
 export type ResumePlan =
   | {
       readonly kind: "resume";
-      /** Servers that stay, in chain order; those with the bytes before `resumeAtBytes`. */
+      /** Servers with all bytes before `resumeAtBytes`, in chain order. They stay in the chain. */
       readonly keep: readonly ServerId[];
-      /** Who fills up the others; null where there is nothing to fill. */
+      /** Address that new servers copy the bytes before `resumeAtBytes` from. Null if it is 0. */
       readonly fillFrom: string | null;
+      /** Offset to continue at, a block boundary. */
       readonly resumeAtBytes: number;
-      /** Servers that are not to be in the new chain. */
+      /** Servers that must not be in the new chain. */
       readonly exclude: readonly ServerId[];
     }
-  /** No server has the bytes that were acknowledged and given back here. */
+  /** No server has the bytes that the writer has already released. The write fails. */
   | { readonly kind: "lost" };
 
 /**
- * How a chunk whose chain broke goes on. Pure.
+ * Decides how the write of a chunk continues after its chain broke. Pure.
  *
- * The writer still has every byte from `firstKeptBytes` on, so a survivor is of use if it has all
- * bytes before; the chain resumes at what all such survivors have.
+ * The writer still has every byte from `firstKeptBytes` on, so a server is usable if it has all bytes
+ * before. The chain resumes at the last block boundary that all usable servers have reached.
  */
 export function planResume(broken: {
-  /** In the order of the chain. */
+  /** Servers of the broken chain, in chain order. */
   readonly servers: readonly ChainServer[];
-  /** Who broke it, where that is known. */
+  /** The server that broke the chain, if known. */
   readonly blamed: ServerId | null;
+  /** Offset of the first byte that the writer can send again. */
   readonly firstKeptBytes: number;
-  /** Bytes that were put into the chunk so far. */
+  /** Bytes of the chunk so far. */
   readonly lengthBytes: number;
 }): ResumePlan {
   const { servers, blamed, firstKeptBytes, lengthBytes } = broken;
-  assert(firstKeptBytes % BLOCK_BYTES === 0, "bytes are given back in whole blocks");
-  assert(firstKeptBytes <= lengthBytes, "what was given back was read");
+  assert(firstKeptBytes % BLOCK_BYTES === 0, "the writer releases whole blocks");
+  assert(firstKeptBytes <= lengthBytes, "released bytes were part of the chunk");
   const exclude: ServerId[] = [];
   const keep: ChainServer[] = [];
   let commonBytes = lengthBytes;
@@ -59,7 +62,7 @@ export function planResume(broken: {
     return { kind: "resume", keep: [], fillFrom: null, resumeAtBytes: 0, exclude };
   }
   const resumeAtBytes = commonBytes - (commonBytes % BLOCK_BYTES);
-  assert(resumeAtBytes >= firstKeptBytes, "what must be sent again is still here");
+  assert(resumeAtBytes >= firstKeptBytes, "the writer has all bytes to send again");
   return {
     kind: "resume",
     keep: keep.map((server) => server.serverId),
@@ -70,8 +73,8 @@ export function planResume(broken: {
 }
 
 /**
- * Who is to blame when a chain stopped without a word and all of its servers answer: the one that
- * got less than the one before it. Null if all have the same.
+ * Returns the server to blame for a chain that stalled although all of its servers answer: the server
+ * that has received the fewest bytes, fewer than a server before it. Null if all have the same.
  */
 export function findSlowest(servers: readonly ChainServer[]): ServerId | null {
   let worst: ChainServer | null = null;

@@ -2,17 +2,21 @@ import { assert } from "../../shared/base/assert.ts";
 import { untilAborted } from "../deadline.ts";
 import type { FillSource, PutSource } from "../options.ts";
 
-/** Where the frames of a file come from: bytes are asked for, into an array of ours. */
+/** A source of bytes that fills buffers of the library. */
 export interface ByteSource {
-  /** Puts at least 1 byte at the start of `target`, or returns 0 at the end. One call at a time. */
+  /**
+   * Writes at least 1 byte to the start of `target` and resolves with their number, or resolves with
+   * 0 at the end. Calls never overlap.
+   */
   fill(target: Uint8Array): Promise<number>;
-  /** No more bytes are wanted. Called once, also after the end or a failure. */
+  /** Releases the source. Called exactly once, also after the end or an error. */
   close(): void;
 }
 
 /**
- * `source` as bytes that are asked for. Nothing is read from it yet. A source that gives pieces is
- * left when `signal` aborts; one that fills an array of ours is waited for.
+ * Adapts `source` to a `ByteSource`. Does not read from it yet. When `signal` aborts, a pending read
+ * of an iterable source is abandoned; a pending `fill` is awaited, because it writes to a buffer of
+ * the library.
  */
 export function openSource(source: PutSource, signal: AbortSignal): ByteSource {
   if (typeof source === "string") return fromBytes(new TextEncoder().encode(source));
@@ -21,7 +25,7 @@ export function openSource(source: PutSource, signal: AbortSignal): ByteSource {
   return new PieceSource(piecesOf(source), signal);
 }
 
-/** The size of the source where it is plain. */
+/** Returns the size of the source in bytes if it is known without reading, else undefined. */
 export function knownSize(source: PutSource): number | undefined {
   if (typeof source === "string") return undefined;
   if (source instanceof Uint8Array) return source.length;
@@ -44,8 +48,8 @@ function fromFill(source: FillSource): ByteSource {
   return {
     fill: async (target) => {
       const count = await source.fill(target);
-      assert(Number.isInteger(count) && count >= 0, "a source fills a whole number of bytes");
-      assert(count <= target.length, "a source fills no more than the array that it was given");
+      assert(Number.isInteger(count) && count >= 0, "a source returns a number of bytes");
+      assert(count <= target.length, "a source writes at most the length of the target");
       return count;
     },
     close: () => {},
@@ -65,7 +69,10 @@ function fromBytes(bytes: Uint8Array): ByteSource {
   };
 }
 
-/** Pieces of any size, as an iterable gives them. A piece is not looked at after the next is asked for. */
+/**
+ * Pieces of any size from an iterable. A piece is not accessed after the next one was requested, so
+ * the iterable may reuse its buffer.
+ */
 class PieceSource implements ByteSource {
   readonly #pieces: Pieces;
   readonly #signal: AbortSignal;
@@ -93,7 +100,7 @@ class PieceSource implements ByteSource {
   close(): void {
     if (this.#isAtEnd) return;
     this.#isAtEnd = true;
-    // Not waited for: a generator that hangs in `next` would never answer.
+    // Not awaited: a generator that hangs in `next` would never settle `return`.
     const returned = this.#pieces.return?.();
     if (returned instanceof Promise) returned.catch(() => {});
   }
@@ -102,16 +109,16 @@ class PieceSource implements ByteSource {
     try {
       return await untilAborted(Promise.resolve(this.#pieces.next()), this.#signal);
     } catch (error) {
-      // What throws has ended by itself: it is not told to return.
+      // An iterator that throws has ended: `return` must not be called.
       this.#isAtEnd = !this.#signal.aborted;
       throw error;
     }
   }
 }
 
-/** A Readable with an encoding gives text: it is taken as UTF-8, as fs.writeFile takes it. */
+/** A Readable with an encoding yields text. It is encoded as UTF-8, as fs.writeFile does. */
 function asBytes(piece: unknown): Uint8Array {
   if (piece instanceof Uint8Array) return piece;
   if (typeof piece === "string") return new TextEncoder().encode(piece);
-  throw new TypeError("A source of bytes gives Uint8Array");
+  throw new TypeError("Cannot read the source: expected pieces of type Uint8Array");
 }

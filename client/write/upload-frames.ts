@@ -2,10 +2,10 @@ import { assert } from "../../shared/base/assert.ts";
 import type { Slab, SlabPool } from "../../shared/flow/slabs.ts";
 import type { ByteSource } from "./put-source.ts";
 
-/** The first frame begins small: many small files are written at the same time. */
+/** Size of the first slab of a file. Small, because many small files may be written at the same time. */
 const FIRST_SLAB_BYTES = 64 * 1024;
 
-/** A part of a file, in a slab. Only the last frame of a file is shorter than the others. */
+/** A part of a file in a slab. All frames but the last have the same length. */
 export interface UploadFrame {
   readonly slab: Slab;
   /** At least 1 byte. */
@@ -13,9 +13,10 @@ export interface UploadFrame {
 }
 
 /**
- * Cuts a source into frames, whatever the sizes of its pieces.
+ * Splits a source into frames of equal length, independent of the sizes of its pieces.
  *
- * A slab is taken from the pool before the source is read: a pool that is empty slows the source.
+ * The reader acquires a slab before it reads from the source, so an exhausted pool applies
+ * back-pressure to the source.
  */
 export class UploadFrameReader {
   readonly #source: ByteSource;
@@ -29,9 +30,9 @@ export class UploadFrameReader {
     readonly source: ByteSource;
     readonly slabs: SlabPool;
     readonly signal: AbortSignal;
-    /** Bytes of every frame but the last. */
+    /** Length of every frame but the last. */
     readonly frameBytes: number;
-    /** Bytes of the whole source, if somebody knows. */
+    /** Expected size of the whole source in bytes, if known. */
     readonly sizeHint: number | undefined;
   }) {
     this.#source = options.source;
@@ -42,12 +43,12 @@ export class UploadFrameReader {
     this.#slabBytes = Math.min(Math.max(sizeHint, 1) + 1, this.#frameBytes);
   }
 
-  /** The source has ended: no frame follows the one that was given last. */
+  /** Whether the source has ended: the last returned frame was the last of the file. */
   get isAtEnd(): boolean {
     return this.#isAtEnd;
   }
 
-  /** The next frame, whose slab the caller releases, or null at the end. */
+  /** Returns the next frame, or null at the end. The caller must release its slab. */
   async next(): Promise<UploadFrame | null> {
     if (this.#isAtEnd) return null;
     let slab: Slab | null = await this.#slabs.acquire(this.#slabBytes, this.#signal);
@@ -69,7 +70,10 @@ export class UploadFrameReader {
     }
   }
 
-  /** Fills `slab` from `filledBytes` on, to its end or the source's; returns what it holds then. */
+  /**
+   * Fills `slab` from `filledBytes` on until it is full or the source ends. Returns the number of
+   * bytes in the slab.
+   */
   async #fill(slab: Slab, filledBytes: number): Promise<number> {
     let lengthBytes = filledBytes;
     while (lengthBytes < slab.bytes.length) {
@@ -83,8 +87,8 @@ export class UploadFrameReader {
   }
 
   /**
-   * The first frame did not end in its small slab: on to a whole one. The small one is given back
-   * first: writers that hold one slab and wait for another could wait for each other.
+   * Moves the bytes of a small first slab to a slab of full size. Releases the small slab first:
+   * writers that hold one slab and wait for another could deadlock.
    */
   async #grow(small: Slab): Promise<Slab> {
     assert(small.bytes.length < this.#frameBytes, "only a small slab grows");

@@ -15,47 +15,49 @@ import { asAshlarError, type Deadline } from "../deadline.ts";
 import type { ChunkBuffer, ChunkFrame } from "./chunk-buffer.ts";
 import type { Notifier } from "./notifier.ts";
 
-/** A chain that has bytes to acknowledge and is silent for so long is given up. */
+/** Timeout for the acknowledgement of sent bytes. The chain is then abandoned. */
 const ACK_TIMEOUT_MS = 10_000;
-/** Syncing a chunk to disk may take long on a disk that is busy. */
+/** Timeout for the seal. Long, because syncing a chunk to a busy disk takes time. */
 const SEAL_TIMEOUT_MS = 60_000;
-/** A stream of a slow source is opened anew after so long. */
+/** Lifetime of a stream. A chunk of a slow source continues in another stream. */
 const STREAM_TIMEOUT_MS = 60 * 60 * 1000;
-/** Frames handed to the wire and not yet with the system: so that it need not wait for us. */
+/** Frames passed to the wire whose bytes the system has not taken yet. Keeps the send queue filled. */
 const SENDS_MAX = 3;
 
 type ChainStream = Stream<WriteUp, WriteDown>;
 
+/** Outcome of one chain. */
 export type AttemptResult =
   | { readonly kind: "sealed"; readonly receipts: readonly Receipt[] }
-  /** `blamed`: who broke it, null where that is not known. */
+  /** `blamed`: the server that broke the chain, null if unknown. */
   | { readonly kind: "broken"; readonly blamed: ServerId | null; readonly error: AshlarError };
 
+/** Dependencies and parameters of a `WriteAttempt`. */
 export interface WriteAttemptOptions {
   readonly chunkservers: Chunkservers;
   readonly clock: Clock;
   readonly deadline: Deadline;
   readonly buffer: ChunkBuffer;
-  /** Rung when something was put into the buffer or acknowledged. */
+  /** Notified when the buffer has more frames or more acknowledged bytes. */
   readonly notifier: Notifier;
   readonly writeId: string;
   readonly intent: Intent;
   readonly sizeHintBytes: number | null;
   readonly resumeAtBytes: number;
   readonly fillFrom: string | null;
-  /** Monotonic time after which the intent is too old to seal under: a commit has to follow. */
+  /** Monotonic time after which the chunk must not be sealed: the intent could expire before the commit. */
   readonly sealBeforeMs: number;
-  /** The id of the chunk; asked for once it is whole. */
+  /** Returns the id of the complete chunk. */
   readonly chunkId: () => ChunkId;
-  /** The buffer was told of more acknowledged bytes. */
+  /** Called after the acknowledged bytes of the buffer have changed. */
   readonly onAcked: () => void;
 }
 
-/** One chain, from its opening to the seal or the break. Never throws but for a bug. */
+/** Writes a chunk through one chain, until it is sealed or the chain breaks. */
 export class WriteAttempt {
   readonly #options: WriteAttemptOptions;
   #sentBytes: number;
-  /** Since when something has been waited for; null if nothing is. */
+  /** Monotonic time since when a response is due. Null if none is. */
   #waitingSinceMs: number | null;
   #sealSent = false;
   #isOver = false;
@@ -69,10 +71,11 @@ export class WriteAttempt {
     this.#waitingSinceMs = options.clock.monotonicMs();
   }
 
+  /** Resolves with the outcome of the chain. Rejects only because of a bug. */
   async run(): Promise<AttemptResult> {
     const { chunkservers, intent } = this.#options;
     const [head] = intent.servers;
-    assert(head !== undefined, "an intent names a server");
+    assert(head !== undefined, "an intent has at least one server");
     chunkservers.health.recordStart(head.serverId);
     using fork = this.#options.deadline.fork();
     let stream: ChainStream | null = null;
@@ -86,7 +89,7 @@ export class WriteAttempt {
       });
       this.#startWatch(stream);
       sending = this.#send(stream);
-      sending.catch(() => {}); // What fails the sends ends `receive` too, with the reason.
+      sending.catch(() => {}); // An error of `#send` also ends `#receive`, which reports it.
       result = await this.#receive(stream);
       return result;
     } catch (error) {
@@ -96,8 +99,8 @@ export class WriteAttempt {
       this.#isOver = true;
       this.#watch?.cancel();
       if (result?.kind === "sealed") stream?.end();
-      else stream?.cancel(new AshlarError("CANCELLED", "The writer is done with this chain"));
-      this.#options.notifier.notify(); // The sender may be waiting for a frame.
+      else stream?.cancel(new AshlarError("CANCELLED", "The writer has abandoned this chain"));
+      this.#options.notifier.notify(); // Wakes `#send`, which may wait for a frame.
       await sending?.catch(() => {});
       chunkservers.health.recordEnd(head.serverId);
     }
@@ -116,7 +119,7 @@ export class WriteAttempt {
       if (frame !== null) {
         if (sends.length === SENDS_MAX) await sends.shift();
         const send = this.#sendFrame(stream, frame);
-        send.catch(() => {}); // Awaited in its turn.
+        send.catch(() => {}); // Awaited in order.
         sends.push(send);
       } else if (buffer.isEnded) {
         this.#sealSent = true;
@@ -137,7 +140,7 @@ export class WriteAttempt {
     this.#sentBytes = offsetBytes + bytes.length;
     this.wireBytes += bytes.length;
     this.#waitingSinceMs ??= this.#options.clock.monotonicMs();
-    // An acknowledgement may come before the wire is done with the bytes.
+    // The wire may still use the bytes when their acknowledgement arrives.
     slab?.retain();
     try {
       await stream.send({ kind: "blocks", offsetBytes, hashes }, bytes);
@@ -173,7 +176,7 @@ export class WriteAttempt {
 
   #noteProgress(ackedBytes: number): void {
     const { buffer, notifier, clock } = this.#options;
-    // A server that had sealed the chunk before knows all of it: only what was sent counts here.
+    // A server that sealed the chunk in an earlier attempt acknowledges all of it. Only sent bytes count.
     const countedBytes = Math.min(ackedBytes, this.#sentBytes);
     buffer.ack(countedBytes);
     const isWaiting = this.#sealSent || countedBytes < this.#sentBytes;
@@ -193,37 +196,37 @@ export class WriteAttempt {
     if (isWhole) return receipts;
     throw new AshlarError(
       "PROTOCOL_ERROR",
-      `The chain sealed a chunk with ${receipts.length} receipts: expected one of each of its ${intent.servers.length} servers`,
+      `Cannot accept a sealed chunk: expected a receipt of each of ${intent.servers.length} servers: current number is ${receipts.length}`,
     );
   }
 
-  /** Gives the chain up when it is silent for too long. */
+  /** Starts the timer that cancels the stream when a response is overdue. */
   #startWatch(stream: ChainStream): void {
     const { clock } = this.#options;
     const limitMs = (): number => (this.#sealSent ? SEAL_TIMEOUT_MS : ACK_TIMEOUT_MS);
-    const look = (): void => {
+    const check = (): void => {
       const waitedMs = clock.monotonicMs() - (this.#waitingSinceMs ?? clock.monotonicMs());
       if (waitedMs < limitMs()) {
-        this.#watch = clock.after(limitMs() - waitedMs, look);
+        this.#watch = clock.after(limitMs() - waitedMs, check);
         return;
       }
-      const what = this.#sealSent ? "seal the chunk" : "acknowledge its bytes";
+      const action = this.#sealSent ? "seal the chunk" : "acknowledge its bytes";
       stream.cancel(
-        new AshlarError("DEADLINE_EXCEEDED", `The chain did not ${what} in ${limitMs()} ms`),
+        new AshlarError("DEADLINE_EXCEEDED", `The chain did not ${action} within ${limitMs()} ms`),
       );
     };
-    this.#watch = clock.after(ACK_TIMEOUT_MS, look);
+    this.#watch = clock.after(ACK_TIMEOUT_MS, check);
   }
 }
 
-/** Breaks the chain, so that it is taken up again under a new intent. */
+/** Cancels the stream, so that the write continues under a new intent. */
 function cancelExpired(stream: ChainStream): AshlarError {
-  const error = new AshlarError("INTENT_EXPIRED", "Cannot seal under an intent that grew old");
+  const error = new AshlarError("INTENT_EXPIRED", "Cannot seal the chunk: its intent is too old");
   stream.cancel(error);
   return error;
 }
 
-/** Whether `error` is the fault of the server that reported it, rather than of this writer or of time. */
+/** Returns whether the server that reported `error` caused it, rather than the writer or a timeout. */
 function isServerFault(error: AshlarError): boolean {
   switch (error.code) {
     case "CANCELLED":

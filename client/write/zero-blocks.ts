@@ -5,13 +5,14 @@ import { hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import type { ChunkFrame } from "./chunk-buffer.ts";
 
 /**
- * Recognises frames that hold nothing but zeros (a sparse file's), and makes them again.
+ * Detects frames of zeros, as in sparse files, and generates them.
  *
- * A block of zeros is known by its hash, which is computed anyway: looking for one costs nothing.
+ * A block of zeros is detected by its hash, which the upload computes in any case, so detection is
+ * free.
  */
 export class ZeroBlocks {
   readonly #hasher: Hasher;
-  /** One frame of zeros, for all who send one. */
+  /** One frame of zeros, shared by all uploads. */
   readonly #bytes = new Uint8Array(FRAME_BYTES_MAX);
   readonly #hashes: Uint8Array;
 
@@ -20,20 +21,21 @@ export class ZeroBlocks {
     this.#hashes = hashBlocks(hasher, this.#bytes);
   }
 
+  /** Returns whether `bytes`, with the block hashes `hashes`, are all zero. */
   isZero(bytes: Uint8Array, hashes: Uint8Array): boolean {
     const wholeBytes = bytes.length - (bytes.length % BLOCK_BYTES);
     const wholeHashBytes = (wholeBytes / BLOCK_BYTES) * DIGEST_BYTES;
     for (let place = 0; place < wholeHashBytes; place += 1) {
       if (hashes[place] !== this.#hashes[place]) return false;
     }
-    // The end of a file within a block has a hash of its own.
+    // A partial block at the end has another hash, so its bytes are compared.
     for (let place = wholeBytes; place < bytes.length; place += 1) {
       if (bytes[place] !== 0) return false;
     }
     return true;
   }
 
-  /** The frames of `lengthBytes` zeros from the start of a chunk on. They take no memory. */
+  /** Yields the frames of a chunk of `lengthBytes` zeros. They share one static buffer. */
   *frames(lengthBytes: number): Generator<ChunkFrame, void, void> {
     for (let offsetBytes = 0; offsetBytes < lengthBytes; offsetBytes += FRAME_BYTES_MAX) {
       const bytes = this.#bytes.subarray(0, Math.min(FRAME_BYTES_MAX, lengthBytes - offsetBytes));
