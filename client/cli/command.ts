@@ -2,7 +2,7 @@ import type { FileSystem } from "../file-system.ts";
 import type { Output } from "./output.ts";
 import type { Settings } from "./settings.ts";
 
-/** What a command receives besides its own arguments and options. */
+/** Context of a command, in addition to its own arguments and options. */
 export interface CommandContext {
   readonly output: Output;
   /** Aborts on Ctrl-C, on SIGTERM, at --deadline, and when stdout has no reader left. */

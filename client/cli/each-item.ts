@@ -81,8 +81,8 @@ export function defaultParallel(cpuCount: number): number {
 }
 
 /**
- * Runs `task` for each item as `forEachItem` does, at most `parallel` at the same time. The next item
- * is read only when a task can start.
+ * Runs `task` for each item as `forEachItem` does, at most `parallel` at the same time. The next
+ * item is read only when a task can start.
  *
  * @throws the failure of a single item; {PartialFailure} if some of several failed
  */

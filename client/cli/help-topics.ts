@@ -44,8 +44,7 @@ Flags take precedence over the environment, the environment over the config file
                     --no-glob turns patterns off.
 
 A name can contain any bytes except "/" and NUL. Names are printed on one line: control characters
-and bytes that are not UTF-8 appear as \\n, \\\\ and \\xHH. With --json, a name that is not UTF-8 also
-appears in base64.`,
+and bytes that are not UTF-8 appear as \\n, \\\\ and \\xHH. --json adds the base64 of such a name.`,
   },
   {
     name: "config",

@@ -55,7 +55,9 @@ export class LocalSource implements FillSource, AsyncDisposable {
     return 0;
   }
 
-  /** Yields arrays of 1 MiB; the last can be shorter. An array is valid until the next is requested. */
+  /**
+   * Yields arrays of 1 MiB; the last can be shorter. An array is valid until the next is requested.
+   */
   async *parts(): AsyncGenerator<Uint8Array> {
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
     for (;;) {

@@ -5,7 +5,9 @@ import type { OptionValues } from "./command.ts";
 /** Returns whether --include and --exclude select a relative path. */
 export type NameFilter = (relative: Uint8Array) => boolean;
 
-/** Returns the filter of --include and --exclude. A pattern without "/" is matched to the last name. */
+/**
+ * Returns the filter of --include and --exclude. A pattern without "/" is matched to the last name.
+ */
 export function nameFilter(options: OptionValues): NameFilter {
   const include = matcher(options["include"] as string | undefined);
   const exclude = matcher(options["exclude"] as string | undefined);

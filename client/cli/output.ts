@@ -13,8 +13,8 @@ export interface OutputOptions {
 type Style = Parameters<typeof styleText>[0];
 
 /**
- * The output of one command. Data goes to stdout, everything else to stderr. If the reader of stdout
- * closes it (`| head`), `closed` aborts and the command ends without an error.
+ * The output of one command. Data goes to stdout, everything else to stderr. If the reader of
+ * stdout closes it (`| head`), `closed` aborts and the command ends without an error.
  */
 export class Output {
   readonly options: OutputOptions;

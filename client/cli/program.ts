@@ -129,8 +129,8 @@ function addOptions(command: Command, definitions: readonly OptionDefinition[]):
 }
 
 /**
- * Returns the values of the options that every command takes. An option may be given before or after
- * the name of the command. The later place takes precedence; -v is counted over both.
+ * Returns the values of the options that every command takes. An option may be given before or
+ * after the name of the command. The later place takes precedence; -v is counted over both.
  */
 function globalsOf(command: Command): GlobalOptions {
   const places: Array<Readonly<Record<string, unknown>>> = [];

@@ -3,8 +3,8 @@ import prettyBytes from "pretty-bytes";
 import type { Output } from "./output.ts";
 
 /**
- * A progress bar on a terminal; no output elsewhere. It shows the bytes done, the rate, and the total
- * where it is known.
+ * A progress bar on a terminal; no output elsewhere. It shows the bytes done, the rate, and the
+ * total where it is known.
  */
 export class ProgressBar {
   readonly #bar: progress.SingleBar | null;

@@ -16,7 +16,10 @@ export const READ_MODE: OptionDefinition = {
 };
 
 const INDEX = /^\d+$/;
-/** The date of ISO 8601. A date and time without a zone is in local time, a date alone in UTC (ECMA-262). */
+/**
+ * The date of ISO 8601. A date and time without a zone is in local time, a date alone in UTC
+ * (ECMA-262).
+ */
 const DAY = /^\d{4}-\d{2}-\d{2}/;
 
 /**

@@ -21,7 +21,11 @@ export async function readOptionsOf(
   return { ...current, at: await resolveAsOf(context, at) };
 }
 
-/** Returns the log index for `at`. @throws {AshlarError} INDEX_EXPIRED with the oldest state in the hint */
+/**
+ * Returns the log index for `at`.
+ *
+ * @throws {AshlarError} INDEX_EXPIRED with the oldest state in the hint
+ */
 export async function resolveAsOf(context: CommandContext, at: AsOf): Promise<number> {
   const fileSystem = await context.fileSystem();
   try {

@@ -54,9 +54,9 @@ export function baseName(path: Uint8Array): Uint8Array {
 }
 
 /**
- * Yields the paths of the arguments. A pattern (`*`, `?`, `[…]`, `{a,b}`, `**`) yields its matches in
- * the cluster in byte order. A pattern without matches yields the path of that literal name, if it
- * exists.
+ * Yields the paths of the arguments. A pattern (`*`, `?`, `[…]`, `{a,b}`, `**`) yields its matches
+ * in the cluster in byte order. A pattern without matches yields the path of that literal name, if
+ * it exists.
  *
  * @throws {AshlarError} NOT_FOUND if a pattern matches nothing, as bash does with `failglob`
  */

@@ -2,8 +2,8 @@ import { isAshlarError, toErrorData } from "../../shared/base/errors.ts";
 import { DamageFound, Degraded, PartialFailure } from "./exit-status.ts";
 
 /**
- * Prints an error on stderr: its message and its hint; with `verbosity` also its causes. With `json`
- * it prints one object: {"error":{code, message, hint, retry, path?}}.
+ * Prints an error on stderr: its message and its hint; with `verbosity` also its causes. With
+ * `json` it prints one object: {"error":{code, message, hint, retry, path?}}.
  */
 export function reportError(
   error: unknown,

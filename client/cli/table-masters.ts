@@ -1,7 +1,10 @@
 import type { CommandDefinition } from "./command.ts";
 import { parseCount, parseDurationMs } from "./parse-values.ts";
 
-/** Commands that show and change the masters of a cluster. `ashlar master` with flags only runs a master. */
+/**
+ * Commands that show and change the masters of a cluster. `ashlar master` with flags only runs a
+ * master.
+ */
 export const MASTER_COMMANDS: readonly CommandDefinition[] = [
   {
     name: "master status",

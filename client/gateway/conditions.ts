@@ -58,7 +58,10 @@ export function preconditionsOf(
   return [{ kind: "version", target, version: current.version }];
 }
 
-/** Returns whether a Range header applies to the current version (If-Range: RFC 9110, section 13.1.5). */
+/**
+ * Returns whether a Range header applies to the current version (If-Range: RFC 9110, section
+ * 13.1.5).
+ */
 export function isRangeApplicable(headers: IncomingHttpHeaders, current: FileAttributes): boolean {
   const ifRange = headers["if-range"];
   if (ifRange === undefined || Array.isArray(ifRange)) return ifRange === undefined;

@@ -11,7 +11,9 @@ const countSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
 
 /** Config keys of a gateway, read at its start. Unknown keys are errors. */
 export const gatewayConfigSchema = v.strictObject({
-  /** Address of the HTTP server. The gateway has no authentication: every client has full access. */
+  /**
+   * Address of the HTTP server. The gateway has no authentication: every client has full access.
+   */
   listen: v.optional(addressSchema, "127.0.0.1:7480"),
   /**
    * A directory made by `ashlar cluster up`, or HOST:PORT,… of masters. Default: the setting
@@ -27,8 +29,8 @@ export const gatewayConfigSchema = v.strictObject({
   /** Most open client connections. */
   connectionsMax: v.optional(countSchema, 1_024),
   /**
-   * Most bodies in transfer at the same time, uploads and downloads together. Beyond it requests are
-   * refused with OVERLOADED. This bounds memory.
+   * Most bodies in transfer at the same time, uploads and downloads together. Beyond it requests
+   * are refused with OVERLOADED. This bounds memory.
    */
   transfersMax: v.optional(countSchema, 32),
   /** Read-ahead of each download, in bytes. */

@@ -3,8 +3,8 @@ import { evaluateConditions, preconditionsOf } from "./conditions.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
 
 /**
- * Handles `DELETE /files/path`: removes a file, an empty directory, or with `?recursive=true` a tree
- * atomically.
+ * Handles `DELETE /files/path`: removes a file, an empty directory, or with `?recursive=true` a
+ * tree atomically.
  */
 export async function deletePath(request: GatewayRequest): Promise<void> {
   const { context, files, path, scope } = request;

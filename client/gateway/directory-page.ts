@@ -5,7 +5,10 @@ import type { DirectoryEntry } from "../results.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page-assets.ts";
 import { urlOf } from "./request-path.ts";
 
-/** Content security policy of the page: only its own script and style, only requests to this gateway. */
+/**
+ * Content security policy of the page: only its own script and style, only requests to this
+ * gateway.
+ */
 export const PAGE_POLICY = [
   "default-src 'none'",
   `script-src ${hashSource(PAGE_SCRIPT)}`,
@@ -73,7 +76,9 @@ function breadcrumbs(names: PathNames): string {
   return [`<a href="${urlOf([], true)}">ashlar</a>`, ...links].join(" / ");
 }
 
-/** Returns the forms of the page. The upload form works without the script and returns to the page. */
+/**
+ * Returns the forms of the page. The upload form works without the script and returns to the page.
+ */
 function forms(names: PathNames): string {
   const action = urlOf(names, true);
   return `<form id="upload" method="post" enctype="multipart/form-data" action="${action}">

@@ -16,7 +16,7 @@ export function drainRefused(): Middleware {
       await next();
     } catch (error) {
       const { complete, destroyed } = context.req;
-      // A client that stalled or closed its connection sends no more data.
+      // No data arrives from a client that stalled or closed its connection.
       const isStopped =
         isAshlarError(error, "DEADLINE_EXCEEDED") || isAshlarError(error, "CANCELLED");
       if (!complete && !destroyed && !isStopped) await drain(context.req);

@@ -27,7 +27,7 @@ export interface GatewayRequest {
   readonly config: GatewayConfig;
   readonly path: RequestPath;
   readonly scope: RequestScope;
-  /** Takes a slot for the transfer of a body: see `TransferSlots`. @throws {AshlarError} OVERLOADED */
+  /** Reserves a slot to transfer a body: see `TransferSlots`. @throws {AshlarError} OVERLOADED */
   readonly beginTransfer: () => void;
   /** Adds to the metric of transferred bytes. */
   readonly countBytes: (direction: "in" | "out", bytes: number) => void;

@@ -7,7 +7,10 @@ const SAFE_METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/i;
 const IP_ADDRESS = /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:.]+\])$/i;
 
-/** Returns a middleware that sets the security headers of every response. Handlers can override them. */
+/**
+ * Returns a middleware that sets the security headers of every response. Handlers can override
+ * them.
+ */
 export function securityHeaders(): Middleware {
   return async (context, next) => {
     context.set({
@@ -23,8 +26,8 @@ export function securityHeaders(): Middleware {
 
 /**
  * Returns a middleware against cross-site request forgery. The gateway has no login, so a request
- * that changes something must come from its own page or from a program that is not a browser. Others
- * are refused with PERMISSION_DENIED.
+ * that changes something must come from its own page or from a program that is not a browser.
+ * Others are refused with PERMISSION_DENIED.
  */
 export function refuseForeignOrigins(): Middleware {
   return async (context, next) => {
@@ -39,8 +42,8 @@ export function refuseForeignOrigins(): Middleware {
 }
 
 /**
- * Returns whether a page of another site sent the request: by Sec-Fetch-Site, or by Origin for browsers
- * that do not send it. Other programs send neither.
+ * Returns whether a page of another site sent the request: by Sec-Fetch-Site, or by Origin for
+ * browsers that do not send it. Other programs send neither.
  */
 function isForeign(context: Context): boolean {
   const site = context.get("Sec-Fetch-Site");
@@ -52,8 +55,8 @@ function isForeign(context: Context): boolean {
 
 /**
  * Returns a middleware against DNS rebinding: a page of another site can resolve its own name to
- * 127.0.0.1 and so get the gateway's origin. On the loopback, requests for names other than those of
- * this machine are refused with PERMISSION_DENIED.
+ * 127.0.0.1 and so get the gateway's origin. On the loopback, requests for names other than those
+ * of this machine are refused with PERMISSION_DENIED.
  */
 export function refuseForeignHosts({ listen, hostNames }: GatewayConfig): Middleware {
   const isLocal = LOOPBACK.test(parseAddress(listen).host);

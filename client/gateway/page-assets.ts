@@ -13,8 +13,8 @@ time { white-space: nowrap; }
 `;
 
 /**
- * Script of the directory page. Each file is uploaded in its own PUT, so that its exact name is sent
- * and its progress is known. The script takes all names from attributes of the page, so it is
+ * Script of the directory page. Each file is uploaded in its own PUT, so that its exact name is
+ * sent and its progress is known. The script takes all names from attributes of the page, so it is
  * constant and the content security policy can hold its hash.
  */
 export const PAGE_SCRIPT = `

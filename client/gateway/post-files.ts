@@ -21,8 +21,8 @@ type UploadResult =
   | { readonly kind: "refused"; readonly name: Uint8Array; readonly error: unknown };
 
 /**
- * Handles `POST /files/dir/`, a form with files (RFC 7578). Each file is stored completely or not at
- * all, independently of the others.
+ * Handles `POST /files/dir/`, a form with files (RFC 7578). Each file is stored completely or not
+ * at all, independently of the others.
  *
  * With `?replace`, or a form field "replace" before the files, existing files are replaced.
  */
@@ -92,8 +92,8 @@ class UploadForm {
   }
 
   /**
-   * Passes one part of the body to the parser. Resolves when the parser is ready for the next part and
-   * every complete file is stored, so that memory holds one part for any number of files.
+   * Passes one part of the body to the parser. Resolves when the parser is ready for the next part
+   * and every complete file is stored, so that memory holds one part for any number of files.
    */
   async #feed(part: Buffer): Promise<void> {
     const countBefore = this.#jobs.length;
@@ -193,7 +193,10 @@ function tooMany(nouns: string, max: number): AshlarError {
   return new AshlarError("TOO_LARGE", `Cannot read the form: expected at most ${max} ${nouns}`);
 }
 
-/** Answers 201 if all files are stored, 207 if some are, and the status of the first error if none is. */
+/**
+ * Answers 201 if all files are stored, 207 if some are, and the status of the first error if none
+ * is.
+ */
 function answer({ context, path }: GatewayRequest, uploaded: readonly UploadResult[]): void {
   const refused = uploaded.flatMap((each) => (each.kind === "refused" ? [each.error] : []));
   const [first] = refused;

@@ -98,8 +98,8 @@ async function statOrNull({ files, path, scope }: GatewayRequest): Promise<Attri
 }
 
 /**
- * Writes a new file next to the old one, then renames it over the old one under `preconditions`: the
- * version that the client has seen is replaced, or none.
+ * Writes a new file next to the old one, then renames it over the old one under `preconditions`:
+ * the version that the client has seen is replaced, or none.
  */
 async function replaceVersion(
   { files, path, scope }: GatewayRequest,

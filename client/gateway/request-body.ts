@@ -38,7 +38,7 @@ export async function* bodyParts({ context, scope }: GatewayRequest): AsyncGener
   const options = { destroyOnReturn: false };
   const parts: AsyncIterator<Buffer> = context.req.iterator(options)[Symbol.asyncIterator]();
   for (;;) {
-    // A client that sends no more data must not delay the abort.
+    // A client that stopped sending must not delay the abort.
     const next = await untilAborted(parts.next(), scope.signal).catch((cause: unknown) => {
       if (cause instanceof AshlarError) throw cause;
       throw new AshlarError("CANCELLED", "Cannot read the body: the connection was lost", {

@@ -22,8 +22,8 @@ const PLAIN = /^[A-Za-z0-9\-._~!$'()*,;:@]$/;
 /**
  * Parses the path of a URL below /files. Names are bytes: "%FF" is the byte 0xFF.
  *
- * Segments "." and ".." and an encoded slash are refused, so that the gateway and a proxy in front of
- * it see the same path.
+ * Segments "." and ".." and an encoded slash are refused, so that the gateway and a proxy in front
+ * of it see the same path.
  *
  * @throws {AshlarError} INVALID_ARGUMENT, NAME_TOO_LONG
  */

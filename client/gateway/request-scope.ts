@@ -46,7 +46,10 @@ export class RequestScope {
   }
 }
 
-/** Slots for bodies in transfer, both directions. Each body holds buffers, so their number is bounded. */
+/**
+ * Slots for bodies in transfer, both directions. Each body holds buffers, so their number is
+ * bounded.
+ */
 export class TransferSlots {
   readonly #max: number;
   #used = 0;

@@ -21,7 +21,10 @@ export function parseRequestedRange(header: string | undefined, sizeBytes: numbe
   return { kind: "part", start: first.start, end: first.end + 1 };
 }
 
-/** Limits a suffix to the file size: range-parser refuses a longer one, the RFC means the whole file. */
+/**
+ * Limits a suffix to the file size: range-parser refuses a longer one, the RFC means the whole
+ * file.
+ */
 function clampSuffix(header: string, sizeBytes: number): string {
   return header.replace(/([=,]\s*)-(\d+)/g, (_, before: string, count: string) => {
     return `${before}-${Math.min(Number(count), sizeBytes)}`;

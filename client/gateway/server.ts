@@ -18,7 +18,7 @@ import { Readiness } from "./readiness.ts";
 import { FILES_ROOT, parseRequestPath } from "./request-path.ts";
 import { RequestScope, TransferSlots } from "./request-scope.ts";
 
-/** What the gateway takes from its process. */
+/** Dependencies of the gateway. */
 export interface GatewayDeps {
   readonly files: GatewayFiles;
   readonly clock: Clock;
@@ -39,7 +39,11 @@ export interface Gateway extends AsyncDisposable {
 const FILES = new RegExp(`^${FILES_ROOT}(?:/|$)`);
 const METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 
-/** Starts a gateway. Resolves when it serves. @throws {AshlarError} ADDRESS_IN_USE, INVALID_ARGUMENT */
+/**
+ * Starts a gateway. Resolves when it serves.
+ *
+ * @throws {AshlarError} ADDRESS_IN_USE, INVALID_ARGUMENT
+ */
 export async function startGateway(config: GatewayConfig, deps: GatewayDeps): Promise<Gateway> {
   await using closers = new Closers();
   const readiness = closers.use(new Readiness(deps.files, deps.clock));

@@ -18,8 +18,8 @@ export function daemonStatusOf(error: unknown): number {
 
 /**
  * Reports the error that ends a daemon. On a terminal it prints the message and the hint as text.
- * Elsewhere, such as in the log of a service, it prints one JSON line in the format of the log, with
- * the code, the hint, the stack and the causes.
+ * Elsewhere, such as in the log of a service, it prints one JSON line in the format of the log,
+ * with the code, the hint, the stack and the causes.
  *
  * @param role "master"
  */

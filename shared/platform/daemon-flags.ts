@@ -3,7 +3,7 @@ import { AshlarError } from "../base/errors.ts";
 import { type ConfigSchema, flagNameOf } from "./config.ts";
 import { nearestName } from "./nearest-name.ts";
 
-/** What the command line and the help of a daemon are made from. */
+/** Facts about a daemon for its command line and its help. */
 export interface DaemonUsage<Schema extends ConfigSchema> {
   /** "master" for `ashlar master`. */
   readonly role: string;

@@ -26,7 +26,7 @@ export interface DaemonProcessDefinition<Schema extends ConfigSchema, Deps>
   readonly start: (deps: Deps) => Promise<StartedDaemon>;
 }
 
-/** What a role receives from its process. */
+/** Dependencies of a role. */
 export interface DaemonProcessDeps<Config> {
   readonly config: Config;
   readonly env: Env;

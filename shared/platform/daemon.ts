@@ -18,7 +18,7 @@ export type DaemonDefinition<Schema extends ConfigSchema> = DaemonProcessDefinit
   DaemonDeps<v.InferOutput<Schema>>
 >;
 
-/** What a role with a data directory receives from its process. */
+/** Dependencies of a role with a data directory. */
 export interface DaemonDeps<Config> extends DaemonProcessDeps<Config> {
   /** The data directory. The process holds its lock. */
   readonly disk: Disk;

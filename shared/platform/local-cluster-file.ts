@@ -46,7 +46,7 @@ export async function readClusterFile(directory: string): Promise<ClusterFile | 
   } catch (error) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot read ${path}: expected a file that \`ashlar cluster up\` wrote: ${(error as Error).message}`,
+      `Cannot read ${path}: expected a file that \`ashlar cluster up\` wrote`,
       { cause: error },
     );
   }

@@ -46,7 +46,8 @@ export async function loadUserConfig(
     if (code === "ENOENT") return { path, exists: false, values: {} };
     throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${message}`, { cause });
   }
-  // Loaded here and not at the top: most users have no config file, and each module slows the start.
+  // Loaded here and not at the top: most users have no config file, and each module slows the
+  // start.
   const { parse } = await import("smol-toml");
   let found: Readonly<Record<string, unknown>>;
   try {

@@ -29,7 +29,9 @@ class BackgroundLoad {
     return this.directories.length + this.files.length;
   }
 
-  /** Resolves when `more` further operations are acknowledged, which proves that the cluster serves. */
+  /**
+   * Resolves when `more` further operations are acknowledged, which proves that the cluster serves.
+   */
   async waitForMore(more: number): Promise<void> {
     const goal = this.count + more;
     const untilMs = performance.now() + HEAL_TIMEOUT_MS;
@@ -51,7 +53,8 @@ class BackgroundLoad {
   async #run(caller: number): Promise<void> {
     for (let number = 0; !this.#isEnded; number += 1) {
       const name = `/load/${caller}-${number}`;
-      // No operation fails: the client retries at the next leader, under the same Raft client session.
+      // No operation fails: the client retries at the next leader, under the same Raft client
+      // session.
       if (number % 4 === 3) {
         await this.#fileSystem.writeFile(`${name}.bin`, contentOf(name));
         this.files.push(name);

@@ -22,7 +22,8 @@ function soak(
 }
 
 describe("the soak with power cuts of real file systems", () => {
-  // The soak mounts file systems, which needs root. Without root the test is skipped with the reason.
+  // The soak mounts file systems, which needs root. Without root the test is skipped with the
+  // reason.
   it("loses nothing acknowledged when the leader, a chunkserver or all masters lose power (G1, G6)", {
     skip: missing.length > 0 && `this machine lacks ${missing.join("; ")}`,
   }, async () => {

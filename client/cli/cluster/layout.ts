@@ -37,7 +37,7 @@ export function nodePaths(clusterDirectory: string, name: string): NodePaths {
   };
 }
 
-/** What a new local cluster consists of. */
+/** Size, addresses and settings of a new local cluster. */
 export interface ClusterPlan {
   /** Number of masters. */
   readonly masters: number;

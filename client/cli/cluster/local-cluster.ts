@@ -61,8 +61,8 @@ export class LocalCluster {
   }
 
   /**
-   * Creates the cluster if it does not exist and starts the nodes that are not running. Resolves when
-   * the cluster serves: there is a leader, and every chunkserver is live.
+   * Creates the cluster if it does not exist and starts the nodes that are not running. Resolves
+   * when the cluster serves: there is a leader, and every chunkserver is live.
    *
    * @throws {AshlarError} ADDRESS_IN_USE; UNAVAILABLE with the log of a node that exited;
    *   DEADLINE_EXCEEDED with the condition that was not met.
@@ -149,8 +149,8 @@ export class LocalCluster {
   }
 
   /**
-   * Adds and starts a node: a master of the Raft group, or a chunkserver. Resolves when a new master
-   * has its vote and a new chunkserver is live.
+   * Adds and starts a node: a master of the Raft group, or a chunkserver. Resolves when a new
+   * master has its vote and a new chunkserver is live.
    *
    * @throws {AshlarError} ADDRESS_IN_USE; DEADLINE_EXCEEDED; what `Masters.add` throws
    */
@@ -187,7 +187,7 @@ export class LocalCluster {
   }
 
   /**
-   * Stops every node in order, chunkservers first. A node that does not exit in time is killed.
+   * Stops the chunkservers, then the masters. A node that does not exit in time is killed.
    *
    * @returns the names of the nodes that were killed
    */
@@ -234,7 +234,8 @@ export class LocalCluster {
    * Polls the status until `problem` returns null.
    *
    * @param problem returns the condition that is not met, for the error at the deadline
-   * @throws {AshlarError} DEADLINE_EXCEEDED; UNAVAILABLE if a node exits and `needsAllProcesses` is set
+   * @throws {AshlarError} DEADLINE_EXCEEDED; UNAVAILABLE if a node exits and `needsAllProcesses` is
+   * set
    */
   async waitUntil(
     problem: (status: ClusterStatus) => string | null,

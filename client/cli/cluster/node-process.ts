@@ -14,7 +14,9 @@ interface ProcessRecord {
   readonly startTicks: string | null;
 }
 
-/** Returns the path of the launcher, scripts/ashlar, relative to this file in client/ or in dist/. */
+/**
+ * Returns the path of the launcher, scripts/ashlar, relative to this file in client/ or in dist/.
+ */
 async function launcherPath(): Promise<string> {
   for (const up of ["../../../scripts/ashlar", "../../../../scripts/ashlar"]) {
     const path = fileURLToPath(new URL(up, import.meta.url));
@@ -43,8 +45,8 @@ export async function runningPid(directory: string, node: LocalNode): Promise<nu
 }
 
 /**
- * Starts the process of a node, detached, with its output appended to the node's log. Resolves before
- * the node serves.
+ * Starts the process of a node, detached, with its output appended to the node's log. Resolves
+ * before the node serves.
  *
  * @returns the pid
  */

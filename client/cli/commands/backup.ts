@@ -39,8 +39,8 @@ export const run: RunCommand = async (context, [file], options) => {
 };
 
 /**
- * Writes the backup under a temporary name, verifies it and renames it: a file with the final name is
- * a complete backup.
+ * Writes the backup under a temporary name, verifies it and renames it: a file with the final name
+ * is a complete backup.
  */
 async function write(
   context: CommandContext,

@@ -14,7 +14,11 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   else output.note(`sent ${signal} to ${name}`);
 };
 
-/** Parses the number or the name of a signal: "9", "KILL" or "SIGKILL". @throws {AshlarError} INVALID_ARGUMENT */
+/**
+ * Parses the number or the name of a signal: "9", "KILL" or "SIGKILL".
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT
+ */
 function parseSignal(text: string): NodeJS.Signals {
   const upper = text.toUpperCase();
   const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;

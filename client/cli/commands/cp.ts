@@ -38,7 +38,10 @@ async function copyFile(
   });
 }
 
-/** Copies a tree: directories are made on the way, each file is copied by reference in one log entry. */
+/**
+ * Copies a tree: directories are made on the way, each file is copied by reference in one log
+ * entry.
+ */
 async function copyTree(
   context: CommandContext,
   fileSystem: FileSystem,

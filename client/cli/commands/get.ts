@@ -96,7 +96,10 @@ async function* downloads(
   }
 }
 
-/** Yields the paths of the sources. A source that ends with "/." means the entries of a directory, as in cp(1). */
+/**
+ * Yields the paths of the sources. A source that ends with "/." means the entries of a directory,
+ * as in cp(1).
+ */
 async function* namedSources(
   { context, options, readOptions }: GetJob,
   sources: readonly string[],

@@ -13,7 +13,7 @@ import { AshlarError, ERROR_CODES, type ErrorTraits } from "../../../shared/base
 const PAGE = new URL("../../../docs/exit-codes.md", import.meta.url);
 
 describe("exit statuses", () => {
-  it("stand in docs/exit-codes.md with their codes, and nothing else does", async () => {
+  it("are listed in docs/exit-codes.md with their error codes", async () => {
     const page = await readFile(PAGE, "utf8");
     const rows = [...page.matchAll(/^\| (\d+) \| (\w+) \|.*\| ([^|]*) \|$/gm)];
     const documented = rows.map(([, status, name, codes]) => `${status} ${name}: ${codes}`);
@@ -25,14 +25,14 @@ describe("exit statuses", () => {
     assert.deepEqual(documented, expected);
   });
 
-  it("cover every code of the table of errors", () => {
+  it("exist for every error code", () => {
     const known = new Set<number>(Object.values(EXIT_STATUS));
     for (const [code, { exitStatus }] of Object.entries(ERROR_CODES)) {
       assert.ok(known.has(exitStatus), code);
     }
   });
 
-  it("stand in `ashlar help exit-codes`", () => {
+  it("are listed in `ashlar help exit-codes`", () => {
     const topic = HELP_TOPICS.find(({ name }) => name === "exit-codes");
     const listed = [...(topic?.text ?? "").matchAll(/^ +(\d+) {2}/gm)].map(([, status]) =>
       Number(status),
@@ -40,7 +40,7 @@ describe("exit statuses", () => {
     assert.deepEqual(listed, Object.values(EXIT_STATUS));
   });
 
-  it("follow from what a command threw", () => {
+  it("are derived from the error that a command throws", () => {
     assert.equal(exitStatusOf(new AshlarError("NO_LEADER", "None")), 5);
     assert.equal(exitStatusOf(new PartialFailure(2)), 8);
     assert.equal(exitStatusOf(new DamageFound("Found")), 7);

@@ -15,7 +15,7 @@ function makeFiles(directory: string): Promise<ClusterFile> {
   return createClusterFiles(directory, { masters: 1, chunkservers: 1, addresses, ...settings });
 }
 
-/** Whether this process has the file open: proc(5). */
+/** Returns whether this process has the file open: /proc/self/fd in proc(5). */
 async function isOpen(path: string): Promise<boolean> {
   const descriptors = await readdir("/proc/self/fd");
   const targets = descriptors.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => ""));
@@ -23,7 +23,7 @@ async function isOpen(path: string): Promise<boolean> {
 }
 
 describe("a local cluster", () => {
-  it("is not followed any more when one of its logs is not there", async () => {
+  it("ends `cluster logs --follow` and closes all logs when one log does not exist", async () => {
     await using directory = await TempDirectory.make();
     await makeFiles(directory.path);
     const { log } = nodePaths(directory.path, "m1");
@@ -33,10 +33,10 @@ describe("a local cluster", () => {
     const options = { dir: directory.path, lines: 10, follow: true };
     await assert.rejects(async () => run(context, [], options), /ENOENT/);
     const endMs = performance.now() + 5_000;
-    while (await isOpen(log)) assert.ok(performance.now() < endMs, "the others end too");
+    while (await isOpen(log)) assert.ok(performance.now() < endMs, "the other logs are closed");
   });
 
-  it("says so when no process can be started", async () => {
+  it("reports a process that cannot be started", async () => {
     await using directory = await TempDirectory.make();
     const [node] = (await makeFiles(directory.path)).nodes;
     assert.ok(node !== undefined);
@@ -44,7 +44,7 @@ describe("a local cluster", () => {
     process.execPath = `${directory.path}/no-such-program`;
     try {
       await assert.rejects(startNode(directory.path, node), hasCode("INTERNAL"));
-      await new Promise(setImmediate); // Then the child says it, too.
+      await new Promise(setImmediate); // The error event of the child follows.
     } finally {
       process.execPath = execPath;
     }

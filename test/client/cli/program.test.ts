@@ -8,7 +8,7 @@ import { durationOf, loadSettings, whenOf } from "../../../client/cli/settings.t
 
 const NO_CONFIG = { ASHLAR_CONFIG: "/nonexistent/config.toml" };
 
-/** What the command line would run. */
+/** Parses a command line. Returns the command and the values that it would run with. */
 async function parsed(...commandLine: string[]): Promise<Invocation & { readonly name: string }> {
   const found: Array<Invocation & { readonly name: string }> = [];
   const status = await runProgram(commandLine, COMMANDS, (definition, invocation) => {
@@ -17,12 +17,12 @@ async function parsed(...commandLine: string[]): Promise<Invocation & { readonly
   });
   assert.equal(status, 0);
   const [first] = found;
-  assert.ok(first, "no command was run");
+  assert.ok(first, "a command was run");
   return first;
 }
 
 describe("the command line", () => {
-  it("takes common options before and after the command; those after it win, -v adds up", async () => {
+  it("accepts global options before and after the command: the later ones win, -v is counted", async () => {
     const { globals, commandArguments, options } = await parsed(
       "-v",
       "--color",
@@ -44,7 +44,7 @@ describe("the command line", () => {
     assert.equal(options["long"], true);
   });
 
-  it("runs commands of groups, parses values and keeps -h for sizes", async () => {
+  it("runs commands of groups, parses values, and keeps -h for sizes", async () => {
     const up = await parsed("cluster", "up", "--masters", "5", "--wait", "2m");
     assert.deepEqual(
       [up.name, up.options["masters"], up.options["wait"]],
@@ -55,7 +55,7 @@ describe("the command line", () => {
     assert.deepEqual((await parsed("cat", "--", "/a", "-v")).commandArguments, ["/a", "-v"]);
   });
 
-  it("gives every command a summary and an example that it can parse", async () => {
+  it("gives every command a summary and an example with its name", async () => {
     for (const { name, summary, examples } of COMMANDS) {
       assert.notEqual(summary, "", name);
       assert.notEqual(examples.length, 0, name);
@@ -65,7 +65,7 @@ describe("the command line", () => {
 });
 
 describe("settings", () => {
-  it("come from flags, then the environment, then defaults", async () => {
+  it("come from flags, the environment and defaults, in this order", async () => {
     const environment = {
       ...NO_CONFIG,
       ASHLAR_TIMEOUT: "5s",
@@ -80,7 +80,7 @@ describe("settings", () => {
     assert.equal(durationOf(settings.deadline), null);
   });
 
-  it("name where a value that cannot be used came from", async () => {
+  it("name the origin of a value that cannot be used", async () => {
     const settings = await loadSettings({}, { ...NO_CONFIG, ASHLAR_PROGRESS: "sometimes" });
     assert.throws(() => whenOf(settings.progress), /ASHLAR_PROGRESS/);
   });
@@ -110,8 +110,8 @@ describe("completion", () => {
     ["fish", "--no-config", "complete -C 'ashlar cluster st'", "start\nstatus"],
   ] as const;
   for (const [shell, noConfig, ask, expected] of OTHERS) {
-    const isThere = spawnSync(shell, ["-c", "true"]).error === undefined;
-    const skip = isThere ? false : `${shell} is not installed`;
+    const isInstalled = spawnSync(shell, ["-c", "true"]).error === undefined;
+    const skip = isInstalled ? false : `${shell} is not installed`;
     it(`completes in ${shell}`, { skip }, () => {
       const script = `${completionScript(shell, COMMANDS)}\n${ask}`;
       const { status, stdout, stderr } = spawnSync(shell, [noConfig, "-c", script], {
@@ -121,7 +121,7 @@ describe("completion", () => {
     });
   }
 
-  it("refuses a shell that it does not know", () => {
+  it("refuses an unknown shell", () => {
     assert.throws(() => completionScript("tcsh", COMMANDS), { code: "INVALID_ARGUMENT" });
   });
 });

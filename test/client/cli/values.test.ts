@@ -12,8 +12,8 @@ import { parseSizeBytes } from "../../../shared/display/quantities.ts";
 const refused = { code: "INVALID_ARGUMENT" };
 const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
 
-describe("names as text", () => {
-  it("carry any bytes there and back", () => {
+describe("conversion of names to text", () => {
+  it("restores any bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (name) => {
         assert.deepEqual(Buffer.from(bytesOfText(textOfBytes(name))), Buffer.from(name));
@@ -21,7 +21,7 @@ describe("names as text", () => {
     );
   });
 
-  it("are the text itself where the bytes are UTF-8", () => {
+  it("returns UTF-8 bytes as their text", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), (text) => {
         assert.equal(textOfBytes(Buffer.from(text)), text);
@@ -30,14 +30,14 @@ describe("names as text", () => {
     assert.equal(textOfBytes(bytes("a\xff\xc3\xbc")), "a\udcffü");
   });
 
-  it("name a path with and without the scheme", () => {
+  it("parses paths with and without the scheme", () => {
     assert.equal(parseRemotePath("ashlar:/a//b/../c/").text, "/a/c");
     assert.equal(parseRemotePath("/a\udcff").text, "/a\\xff");
     assert.throws(() => parseRemotePath("a"), refused);
     assert.equal(Buffer.from(childPath(bytes("/"), bytes("a"))).toString(), "/a");
   });
 
-  it("pass --include and --exclude by name, or by relative path where the pattern has a slash", () => {
+  it("matches --include and --exclude to the name, or to the path if the pattern has a slash", () => {
     const passes = (options: Record<string, string>, name: string): boolean =>
       nameFilter(options)(Buffer.from(name));
     assert.equal(passes({ include: "*.ts" }, "a/b.ts"), true);
@@ -48,7 +48,7 @@ describe("names as text", () => {
 });
 
 describe("values on the command line", () => {
-  it("reads sizes: powers of 1024 with an i or one letter, of 1000 with B", () => {
+  it("are sizes: powers of 1024 with one letter or an i, powers of 1000 with B", () => {
     const sizes = [
       ["4096", 4096],
       ["10M", 10_485_760],
@@ -62,7 +62,7 @@ describe("values on the command line", () => {
     }
   });
 
-  it("reads durations; a plain number is seconds", () => {
+  it("are durations; a plain number is in seconds", () => {
     const durations = [
       ["500ms", 500],
       ["30", 30_000],
@@ -74,7 +74,7 @@ describe("values on the command line", () => {
     assert.throws(() => parseDurationMs("soon", "--x"), refused);
   });
 
-  it("reads counts and modes", () => {
+  it("are counts and modes", () => {
     assert.equal(parseCount("0", "--x"), 0);
     assert.throws(() => parseCount("0", "--x", 1), refused);
     assert.throws(() => parseCount("1.5", "--x"), refused);
@@ -83,7 +83,7 @@ describe("values on the command line", () => {
       assert.throws(() => parseMode(text, "--x"), refused);
   });
 
-  it("reads ranges as HTTP writes them", () => {
+  it("are byte ranges in the notation of HTTP", () => {
     assert.deepEqual(parseByteRange("2-4", 10), { start: 2, end: 5 });
     assert.deepEqual(parseByteRange("2-", 10), { start: 2 });
     assert.deepEqual(parseByteRange("-3", 10), { start: 7 });
@@ -94,8 +94,8 @@ describe("values on the command line", () => {
   });
 });
 
-describe("states of the past (--at)", () => {
-  it("are an index, a time, or so long ago", () => {
+describe("a value of --at", () => {
+  it("is a log index, a time, or a duration before now", () => {
     assert.equal(parseAsOf("1234", "--at"), 1234);
     assert.deepEqual(parseAsOf("2026-11-21T09:00:00Z", "--at"), { timeMs: 1_795_251_600_000 });
     assert.deepEqual(parseAsOf("2026-11-21T10:00:00+01:00", "--at"), { timeMs: 1_795_251_600_000 });
@@ -103,7 +103,7 @@ describe("states of the past (--at)", () => {
     assert.deepEqual(parseAsOf("90 s", "--at"), { agoMs: 90_000 });
   });
 
-  it("are nothing else", () => {
+  it("is refused in any other form", () => {
     for (const text of ["", "yesterday", "2026-99-99", "-5", "1.5", "2026-11-21T25:00Z"]) {
       assert.throws(() => parseAsOf(text, "--at"), refused, text);
     }
