@@ -187,7 +187,8 @@ export class LocalCluster {
   }
 
   /**
-   * Stops the chunkservers, then the masters. A node that does not exit in time is killed.
+   * Stops the chunkservers, then the masters. A node that still runs after TERMINATE_TIMEOUT_MS is
+   * killed.
    *
    * @returns the names of the nodes that were killed
    */
