@@ -64,7 +64,7 @@ function creationTime() {
   return `${date.toISOString().slice(0, 19)}Z`; // SPDX 2.3 §6.9 allows no fractions of a second.
 }
 
-/** What the command prints. Exits with its status if npm fails; git may be missing. */
+/** Returns the output of a program. If npm fails, the script exits with its status. Git may be missing. */
 function outputOf(command, parameters, cwd) {
   const shell = process.platform === "win32";
   const stdio = ["ignore", "pipe", command === "npm" ? "inherit" : "ignore"];

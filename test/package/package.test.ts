@@ -131,7 +131,7 @@ describe("the packed package", () => {
 
   it("contains every declaration that the public types refer to", async (context) => {
     if (isSkipped(context)) return;
-    // A specifier "./x.ts" in a declaration file stands for "./x.d.ts".
+    // TypeScript resolves "./x.ts" in a declaration file to "./x.d.ts".
     const toFile = (path: string) => path.replace(/\.(?:ts|js)$/, ".d.ts");
     const reachable = await reachableFrom(installed, ["dist/client/index.d.ts"], toFile);
     assert.deepEqual(missingFrom(packed.files, reachable), []);
