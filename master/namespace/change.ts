@@ -36,7 +36,7 @@ import {
 import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts";
 
 /**
- * What a row of the reclaim queue refers to. The code is the second part of the row's key, so it is
+ * The kinds of subjects in the reclaim queue. The code is the second part of the row's key, so it is
  * on disk. "history" sorts first: within one index, superseded positions release their chunks
  * before the content of these positions is removed.
  */

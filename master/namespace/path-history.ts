@@ -27,7 +27,7 @@ export interface PathHistoryOptions {
   readonly limit: number;
 }
 
-/** What a path resolved to as of one index. */
+/** The result of resolving a path as of one index. */
 interface PathState {
   readonly index: LogIndex;
   /** The inodes from the root down to the path, as far as they existed. */

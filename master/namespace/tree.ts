@@ -7,7 +7,7 @@ import type { DirectoryInode, InodeRecord } from "./records.ts";
 import { pathRefusal, Refusal, showPath } from "./refusal.ts";
 import { ROOT_INODE, type TreeView } from "./state.ts";
 
-/** What a target resolves to: an inode, or a free name in a directory. */
+/** The result of resolving a target: an inode, or a free name in a directory. */
 export interface Place {
   readonly target: Target;
   /** The directory of the name. Null for the root. */

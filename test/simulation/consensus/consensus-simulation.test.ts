@@ -4,7 +4,7 @@ import { noFaults } from "./group-faults.ts";
 import { simulateLog } from "./log-simulation.ts";
 import { simulateNamespace } from "./namespace-simulation.ts";
 
-/** Members on simulated disks and a simulated network, for as long as a seed says. */
+/** Simulations of three members on simulated disks and a simulated network, from seeds. */
 
 const SEEDS = Number(process.env["ASHLAR_SIM_SEEDS"] ?? 12);
 const FIRST_SEED = Number(process.env["ASHLAR_SIM_FIRST_SEED"] ?? 1);
@@ -22,10 +22,10 @@ async function runSeeds(run: (seed: number) => Promise<void>): Promise<void> {
 }
 
 describe("consensus under faults", () => {
-  it(`keeps its promises, seeds ${FIRST_SEED} to ${FIRST_SEED + SEEDS - 1}`, async () => {
+  it(`keeps acknowledged entries and linearizable reads, seeds ${FIRST_SEED} to ${FIRST_SEED + SEEDS - 1}`, async () => {
     const counts = { ...noFaults(), acknowledged: 0, unknown: 0, reads: 0 };
     await runSeeds((seed) => simulateLog(seed, counts));
-    // A run in which nothing happened proves nothing.
+    // A run without operations or faults would prove nothing.
     const text = JSON.stringify(counts);
     assert.ok(counts.acknowledged >= 40 * SEEDS, text);
     assert.ok(counts.reads >= 10 * SEEDS, text);

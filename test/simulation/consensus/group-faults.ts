@@ -2,22 +2,31 @@ import assert from "node:assert/strict";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { TestGroup, TestMember } from "../../master/driver/test-group.ts";
 
-/** That something went wrong at all: a run in which nothing does proves nothing. */
+/** The number of faults of each kind. A test asserts that every kind happened. */
 export interface FaultCounts {
   kills: number;
   cuts: number;
   stalls: number;
   diskFaults: number;
   slowDisks: number;
-  handOvers: number;
+  leadershipTransfers: number;
   snapshots: number;
 }
 
+/** Returns counts of 0. */
 export const noFaults = (): FaultCounts => {
-  return { kills: 0, cuts: 0, stalls: 0, diskFaults: 0, slowDisks: 0, handOvers: 0, snapshots: 0 };
+  return {
+    kills: 0,
+    cuts: 0,
+    stalls: 0,
+    diskFaults: 0,
+    slowDisks: 0,
+    leadershipTransfers: 0,
+    snapshots: 0,
+  };
 };
 
-/** Bounds so small that logs are compacted and snapshots sent in every run. */
+/** Options with bounds so small that every run compacts logs and sends snapshots. */
 export const SMALL = {
   limits: {
     logTailEntries: 20,
@@ -29,7 +38,9 @@ export const SMALL = {
   timing: { flushIntervalMs: 100, snapshotStallMs: 2_000 },
 };
 
-/** What happens to the machines of a group: power, cables, disks, and stalls of all at once. */
+/**
+ * Injects faults into the members of a group: power, network, disks, and a stall of all members.
+ */
 export class GroupFaults {
   readonly #group: TestGroup;
   readonly #counts: FaultCounts;
@@ -42,7 +53,7 @@ export class GroupFaults {
     group.delayMs = () => 1 + random.integer(spreadMs);
   }
 
-  /** One thing goes wrong, or is mended, or nothing happens. */
+  /** Injects or repairs one random fault, or does nothing. */
   async injectFault(): Promise<void> {
     const { random } = this.#group;
     const member = this.#group.member(1 + random.integer(3));
@@ -55,16 +66,17 @@ export class GroupFaults {
     else if (dice === 10) this.#stall();
     else if (dice === 11) this.#breakDisk(member);
     else if (dice === 12) this.#group.network.reset(member.host, other.host);
-    else if (dice < 15) await this.#handOver();
+    else if (dice < 15) await this.#transferLeadership();
     else if (dice === 15) this.#slowDisk(member);
-    else if (dice === 16) await this.#blackOut();
+    else if (dice === 16) await this.#failPowerOfAll();
   }
 
-  /** Who could not go on has lost its power too. */
+  /** Kills the members that stopped because of a fatal error. */
   killFailedMembers(): void {
     for (const member of this.#group.members) if (member.fatal !== null) this.kill(member);
   }
 
+  /** Simulates a power failure of a member. Its disk works again after the restart. */
   kill(member: TestMember): void {
     if (!member.isUp) return;
     this.#counts.kills += 1;
@@ -73,7 +85,7 @@ export class GroupFaults {
     repair(member);
   }
 
-  /** Everything is mended. Those with a broken disk step out and come back with another. */
+  /** Repairs the network, and restarts every member with a working disk of the same content. */
   async repairAll(): Promise<void> {
     this.#group.network.heal();
     for (const member of this.#group.members) {
@@ -83,6 +95,7 @@ export class GroupFaults {
     }
   }
 
+  /** Adds the number of installed snapshots to the counts. */
   countSnapshots(): void {
     for (const { log } of this.#group.members) {
       const messages = log.lines.map((line) => line.message);
@@ -102,8 +115,8 @@ export class GroupFaults {
     this.#group.clock.stall(this.#group.random.integer(1_500));
   }
 
-  /** All at once: what no disk holds is lost. */
-  async #blackOut(): Promise<void> {
+  /** Simulates a power failure of all members: everything that is not on a disk is lost. */
+  async #failPowerOfAll(): Promise<void> {
     await this.#group.clock.advance(this.#group.random.integer(60));
     for (const member of this.#group.members) this.kill(member);
     for (const member of this.#group.members) {
@@ -112,11 +125,11 @@ export class GroupFaults {
     }
   }
 
-  /** The leader stops in order: somebody else takes over under load. */
-  async #handOver(): Promise<void> {
+  /** Stops the leader gracefully, so that another member takes over under load. */
+  async #transferLeadership(): Promise<void> {
     const [leader] = this.#group.leaders();
     if (leader === undefined) return;
-    this.#counts.handOvers += 1;
+    this.#counts.leadershipTransfers += 1;
     await this.#group.stop(leader);
   }
 
@@ -126,7 +139,7 @@ export class GroupFaults {
     try {
       await this.#group.startMember(member);
     } catch (error) {
-      // Its disk is broken already: the next start has another one, with the same content.
+      // The disk fails already. The next start has a working disk with the same content.
       assert.ok(isAshlarError(error), String(error));
       assert.ok(["DISK_FAILED", "NO_SPACE"].includes(error.code), error.message);
       this.#group.kill(member);
@@ -134,14 +147,14 @@ export class GroupFaults {
     }
   }
 
-  /** Until the power fails: a follower lags behind what the others have committed. */
+  /** Slows the disk of a member until its next power failure, so that the member lags behind. */
   #slowDisk(member: TestMember): void {
     const { clock, random } = this.#group;
     this.#counts.slowDisks += 1;
     member.faults.delay = () => clock.sleep(random.integer(60));
   }
 
-  /** The next few calls of a kind fail, until the power of the member fails too. */
+  /** Makes writes or syncs of a member's log fail until its next power failure. */
   #breakDisk(member: TestMember): void {
     const { random } = this.#group;
     const kind = random.fraction() < 0.5 ? "sync" : "write";

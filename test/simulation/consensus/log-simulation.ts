@@ -5,6 +5,7 @@ import { type FaultCounts, GroupFaults, SMALL } from "./group-faults.ts";
 
 const ROUNDS = 60;
 
+/** The numbers of faults and of operations by their result. */
 export interface LogCounts extends FaultCounts {
   acknowledged: number;
   unknown: number;
@@ -12,11 +13,11 @@ export interface LogCounts extends FaultCounts {
 }
 
 /**
- * Three members whose state is their log, under faults. Whatever happens:
+ * Simulates three members whose state is their log, under faults, and asserts:
  *
- * - what was acknowledged stands at the index that was named, once, on every member;
- * - a read shows everything that was acknowledged before it began (G1);
- * - no member stops for a reason of its own.
+ * - an acknowledged command is at its acknowledged index, exactly once, on every member;
+ * - a read shows every command that was acknowledged before the read started (G1);
+ * - no member stops without an injected fault.
  */
 export async function simulateLog(seed: number, counts: LogCounts): Promise<void> {
   const group = await TestGroup.start({ ...SMALL, seed });
@@ -30,7 +31,7 @@ class LogSimulation {
   readonly #counts: LogCounts;
   readonly #faults: GroupFaults;
   #commandCount = 0;
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #pending = new Set<Promise<void>>();
 
   constructor(group: TestGroup, counts: LogCounts) {
     this.#group = group;
@@ -40,14 +41,14 @@ class LogSimulation {
 
   async round(): Promise<void> {
     const { random, clock } = this.#group;
-    for (let burst = 1 + random.integer(6); burst > 0; burst -= 1) this.#use();
+    for (let burst = 1 + random.integer(6); burst > 0; burst -= 1) this.#startRequests();
     await this.#faults.injectFault();
     await clock.advance(random.integer(600));
     this.#faults.killFailedMembers();
   }
 
-  /** Clients come to any member that thinks it leads. */
-  #use(): void {
+  /** Sends commands to every member that believes it is the leader, and a read to one member. */
+  #startRequests(): void {
     const { random, members } = this.#group;
     const up = members.filter((member) => member.isUp);
     const leading = up.filter((member) => member.running.status().role === "leader");
@@ -73,7 +74,7 @@ class LogSimulation {
 
   async #read(member: TestMember): Promise<void> {
     const { runNumber } = member;
-    // Not just when commands are proposed, but while they are on their way.
+    // The delay lets the read start while commands are being replicated.
     await this.#group.clock.sleep(this.#group.random.integer(80));
     if (member.runNumber !== runNumber || !member.isUp) return;
     const before = Math.max(0, ...this.#group.acknowledged.keys());
@@ -86,26 +87,29 @@ class LogSimulation {
     }
     if (member.runNumber !== runNumber || !member.isUp) return;
     this.#counts.reads += 1;
-    assert.ok(index >= before, `a read at ${index} misses what was acknowledged at ${before}`);
-    assert.ok(member.machine.appliedIndex >= index, "the state shows what the read promises");
+    assert.ok(index >= before, `a read at ${index} shows the acknowledged index ${before}`);
+    assert.ok(member.machine.appliedIndex >= index, "the read index is applied");
   }
 
   #track(work: Promise<void>): void {
-    const tracked: Promise<void> = work.finally(() => this.#underWay.delete(tracked));
-    this.#underWay.add(tracked);
+    const tracked: Promise<void> = work.finally(() => this.#pending.delete(tracked));
+    this.#pending.add(tracked);
   }
 
-  /** Everything is mended: then everyone agrees, and everything that was promised is there. */
+  /**
+   * Repairs everything and asserts that all members have the same log with every acknowledged
+   * entry.
+   */
   async finish(): Promise<void> {
     const group = this.#group;
     await this.#faults.repairAll();
     await group.clock.advance(5_000);
-    await group.clock.advanceFor(Promise.all(this.#underWay), "everything is answered");
+    await group.clock.advanceFor(Promise.all(this.#pending), "all requests are answered");
     const last = group.propose(await group.leader(), "the last one");
-    await group.clock.advanceFor(last, "the group goes on");
+    await group.clock.advanceFor(last, "the group commits another command");
     const history = await group.assertAgreement();
     const commands = history.filter((text) => text !== "");
-    assert.equal(new Set(commands).size, commands.length, "nothing is applied twice");
+    assert.equal(new Set(commands).size, commands.length, "no command is applied twice");
     this.#faults.countSnapshots();
     await group.stopAll();
   }

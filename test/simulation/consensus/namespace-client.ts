@@ -11,11 +11,12 @@ import type { Operation } from "../linearizability/history.ts";
 
 const DIRECTORIES = ["/d0", "/d1", "/d2"] as const;
 const NAMES = ["a", "b", "c"] as const;
-/** A client tries so long to get an answer, in virtual time; then it never learns. */
+/** Virtual time after which a client abandons a mutation. Its outcome then stays unknown. */
 const ANSWER_TIMEOUT_MS = 4_000;
-/** Answers that a client asks for again, and so has not acknowledged. */
+/** Outcomes that a client may request again, and so has not acknowledged. */
 const REMEMBERED_COUNT = 8;
 
+/** The numbers of operations of all clients, by their result. */
 export interface ClientCounts {
   mutations: number;
   refusals: number;
@@ -24,13 +25,16 @@ export interface ClientCounts {
   repeats: number;
 }
 
-/** What all clients of a simulation share. */
+/** The dependencies of a client. All clients of a simulation share one object. */
 export interface NamespaceClientDeps {
   readonly group: TestGroup;
   readonly counts: ClientCounts;
   readonly history: Operation<NameInput, NameOutput>[];
-  /** Counts events: of two events the later one has the higher time, within one moment too. */
+  /**
+   * Number of calls and returns so far, used as their time: unique, also at equal virtual times.
+   */
   eventCount: number;
+  /** Set at the end of the simulation. Clients then finish their present operation. */
   isOver: boolean;
 }
 
@@ -41,28 +45,28 @@ interface RememberedMutation {
 }
 
 /**
- * A client of the namespace: works through one session, comes to any member, repeats what was not
- * answered under the same sequence, and now and then asks again for what was answered long ago.
+ * A client of the namespace with one session. It sends each operation to any member, retries an
+ * unanswered mutation with the same sequence, and sometimes repeats an old, answered mutation.
  */
 export class NamespaceClient {
-  readonly #world: NamespaceClientDeps;
+  readonly #deps: NamespaceClientDeps;
   readonly #name: string;
-  #life = 1;
+  #processNumber = 1;
   #sessionId = 0 as SessionId;
   #sequence = 0;
   #remembered: RememberedMutation[] = [];
 
-  constructor(world: NamespaceClientDeps, name: string) {
-    this.#world = world;
+  constructor(deps: NamespaceClientDeps, name: string) {
+    this.#deps = deps;
     this.#name = name;
   }
 
-  /** Until the world is over. */
+  /** Runs random operations until `isOver`. */
   async run(): Promise<void> {
-    const { group } = this.#world;
+    const { group } = this.#deps;
     const { random, clock } = group;
     await this.#openSession();
-    while (!this.#world.isOver) {
+    while (!this.#deps.isOver) {
       const dice = random.fraction();
       if (dice < 0.45) await this.read(this.#pick(DIRECTORIES), this.#pick(NAMES));
       else if (dice < 0.9) await this.#mutate(this.#pick(DIRECTORIES));
@@ -71,18 +75,18 @@ export class NamespaceClient {
     }
   }
 
-  /** A linearizable read at any member. Without an answer it is as if it had not been. */
+  /** Sends a linearizable read to any member. A read without an answer is not recorded. */
   async read(key: string, name: string): Promise<void> {
     const callTime = this.#now();
     const output = await this.#findFile(`${key}/${name}`);
     if (output === null) return;
-    this.#world.counts.reads += 1;
+    this.#deps.counts.reads += 1;
     this.#record({ key, input: { kind: "read", name }, output, callTime });
   }
 
-  /** Puts `/d0` to `/d2` in place, as the first command but the bootstrap. */
+  /** Bootstraps the cluster and makes the directories `/d0` to `/d2`. */
   async bootstrapCluster(bootstrap: Command): Promise<void> {
-    await this.#insist(() => bootstrap);
+    await this.#submit(() => bootstrap);
     await this.#openSession();
     for (const path of DIRECTORIES) {
       const operation: NamespaceOperation = {
@@ -93,19 +97,19 @@ export class NamespaceClient {
         mode: 0o755,
       };
       const outcome = await this.#attempt(this.#nextSequence(), [operation]);
-      assert.ok(outcome?.ok === true, "a directory is made");
+      assert.ok(outcome?.ok === true, "making a directory succeeds");
     }
   }
 
-  /** The files that there may be: what a last look must explain. */
+  /** Returns all files that may exist, to be read at the end of the simulation. */
   static allFiles(): readonly (readonly [key: string, name: string])[] {
     return DIRECTORIES.flatMap((key) => NAMES.map((name) => [key, name] as const));
   }
 
   async #openSession(): Promise<void> {
     const clientName = this.#name;
-    const outcome = await this.#insist((nowMs) => ({ kind: "open-session", nowMs, clientName }));
-    assert.ok(outcome?.ok === true, "a session is opened");
+    const outcome = await this.#submit((nowMs) => ({ kind: "open-session", nowMs, clientName }));
+    assert.ok(outcome?.ok === true, "opening a session succeeds");
     this.#sessionId = outcome.index as number as SessionId;
   }
 
@@ -117,7 +121,7 @@ export class NamespaceClient {
     const callTime = this.#now();
     const outcome = await this.#attempt(sequence, operations);
     const output = outcome === null ? null : outputOf(outcome);
-    this.#world.counts[outputKind(output)] += 1;
+    this.#deps.counts[outputKind(output)] += 1;
     this.#record({ key, input, output, callTime });
     if (outcome === null) return;
     this.#remembered = [...this.#remembered, { sequence, operations, outcome }].slice(
@@ -125,24 +129,24 @@ export class NamespaceClient {
     );
   }
 
-  /** Exactly once (G4): the first outcome, however long ago, and no second effect. */
+  /** Repeats an old mutation and asserts that it returns the first outcome (G4). */
   async #repeat(): Promise<void> {
     const floor = this.#floor();
     const old = this.#pick(this.#remembered.filter((each) => each.sequence >= floor));
     if (old === undefined) return;
     const outcome = await this.#attempt(old.sequence, old.operations);
     if (outcome === null) return;
-    this.#world.counts.repeats += 1;
+    this.#deps.counts.repeats += 1;
     const { index, ok } = old.outcome;
     assert.deepEqual(
       { ok: outcome.ok, index: outcome.index },
       { ok, index },
-      `${this.#name} asks again for its mutation ${old.sequence} and gets another outcome`,
+      `a repeat of mutation ${old.sequence} of ${this.#name} returns the first outcome`,
     );
   }
 
   #drawInput(): NameChange | Extract<NameInput, { kind: "transact" }> {
-    const { random } = this.#world.group;
+    const { random } = this.#deps.group;
     const name = this.#pick(NAMES);
     const value = `${this.#name}-${this.#sequence + 1}`;
     switch (random.integer(8)) {
@@ -154,7 +158,7 @@ export class NamespaceClient {
       case 3:
         return { kind: "rename", name, to: this.#pick(NAMES) };
       case 4:
-        // The second step is refused as often as not: then the first must not show.
+        // The second step is often refused. Then the first step must have no effect.
         return {
           kind: "transact",
           steps: [
@@ -172,7 +176,7 @@ export class NamespaceClient {
     return this.#sequence;
   }
 
-  /** The lowest sequence that this client may still ask for. */
+  /** Returns the lowest sequence that this client may still repeat. */
   #floor(): number {
     return Math.max(1, this.#sequence - REMEMBERED_COUNT);
   }
@@ -180,16 +184,16 @@ export class NamespaceClient {
   #attempt(sequence: number, operations: readonly NamespaceOperation[]): Promise<Outcome | null> {
     const firstUnacknowledged = Math.min(sequence, this.#floor());
     const attempt = { sessionId: this.#sessionId, sequence, firstUnacknowledged };
-    return this.#insist((nowMs) => {
+    return this.#submit((nowMs) => {
       return { kind: "transact", nowMs, attempt, preconditions: [], operations };
     });
   }
 
-  /** One member after the other until there is an outcome; null: nobody knows what became of it. */
-  async #insist(commandAt: (nowMs: number) => Command): Promise<Outcome | null> {
-    const { clock, random } = this.#world.group;
+  /** Proposes a command at one member after another until one answers. Null: outcome unknown. */
+  async #submit(commandAt: (nowMs: number) => Command): Promise<Outcome | null> {
+    const { clock, random } = this.#deps.group;
     const untilMs = clock.monotonicMs() + ANSWER_TIMEOUT_MS;
-    while (this.#world.isOver || clock.monotonicMs() < untilMs) {
+    while (this.#deps.isOver || clock.monotonicMs() < untilMs) {
       const member = this.#memberToAsk();
       const outcome =
         member === undefined
@@ -209,7 +213,7 @@ export class NamespaceClient {
     const index = await answerOf(member, () => member.running.confirmRead(2_000));
     if (index === null) return null;
     const namespace = member.running.stateMachine as Namespace;
-    assert.ok(namespace.appliedIndex >= index, "the state shows what the read promises");
+    assert.ok(namespace.appliedIndex >= index, "the read index is applied");
     try {
       const part = namespace.locate(at(path), { firstPosition: 0, count: 1 });
       assert.ok(part.inlineBytes !== null, "a small file is inline");
@@ -221,27 +225,27 @@ export class NamespaceClient {
     }
   }
 
-  /** Mostly one that thinks it leads; there may be several, or none. */
+  /** Returns usually a member that believes it is the leader. There may be several, or none. */
   #memberToAsk(): TestMember | undefined {
-    const { members, random } = this.#world.group;
+    const { members, random } = this.#deps.group;
     if (random.fraction() < 0.2) return this.#member();
     const leading = members.filter((each) => each.isUp && each.running.status().role === "leader");
     return this.#pick(leading);
   }
 
   #member(): TestMember | undefined {
-    const up = this.#world.group.members.filter((member) => member.isUp);
+    const up = this.#deps.group.members.filter((member) => member.isUp);
     return this.#pick(up);
   }
 
   #pick<T>(choices: readonly T[]): T;
   #pick<T>(choices: readonly T[]): T | undefined {
-    return choices[this.#world.group.random.integer(choices.length)];
+    return choices[this.#deps.group.random.integer(choices.length)];
   }
 
   #now(): number {
-    this.#world.eventCount += 1;
-    return this.#world.eventCount;
+    this.#deps.eventCount += 1;
+    return this.#deps.eventCount;
   }
 
   #record(part: {
@@ -250,13 +254,15 @@ export class NamespaceClient {
     readonly output: NameOutput | null;
     readonly callTime: number;
   }): void {
-    const process = this.#life === 1 ? this.#name : `${this.#name}.${this.#life}`;
-    this.#world.history.push({ process, ...part, returnTime: this.#now() });
-    if (part.output === null) this.#life += 1;
+    const process = this.#processNumber === 1 ? this.#name : `${this.#name}.${this.#processNumber}`;
+    this.#deps.history.push({ process, ...part, returnTime: this.#now() });
+    if (part.output === null) this.#processNumber += 1;
   }
 }
 
-/** What a member answers before it stops or dies; null for any error of the world. */
+/**
+ * Returns the answer of a member. Null after an error, or if the member has restarted meanwhile.
+ */
 async function answerOf<T>(member: TestMember, ask: () => Promise<T>): Promise<T | null> {
   const { runNumber, driver } = member;
   try {

@@ -14,15 +14,16 @@ import {
 const ROUNDS = 50;
 const CLIENT_NAMES = ["p1", "p2", "p3", "p4"] as const;
 
+/** The numbers of faults and of client operations. */
 export interface NamespaceCounts extends FaultCounts, ClientCounts {}
 
 /**
- * Three members with the namespace as their state, under faults, and clients with sessions. Whatever
- * happens:
+ * Simulates three members with a namespace, under faults, with clients that have sessions, and
+ * asserts:
  *
- * - what the clients saw is linearizable (G1): each directory is an object of its own;
- * - a repeated mutation has its first outcome (G4), also behind a snapshot or a restart;
- * - in the end all members hold the same state, to the byte.
+ * - the history of the clients is linearizable (G1), each directory as one object;
+ * - a repeated mutation returns its first outcome (G4), also after a snapshot or a restart;
+ * - all members have the same state at the end, byte for byte.
  */
 export async function simulateNamespace(seed: number, counts: NamespaceCounts): Promise<void> {
   const group = await TestGroup.start({
@@ -31,15 +32,15 @@ export async function simulateNamespace(seed: number, counts: NamespaceCounts): 
     openStateMachine: (store) => Namespace.open({ store, hasher, cacheBytesMax: 10_000 }),
   });
   const { clock, random } = group;
-  const world: NamespaceClientDeps = { group, counts, history: [], eventCount: 0, isOver: false };
-  const founder = new NamespaceClient(world, "p0");
+  const deps: NamespaceClientDeps = { group, counts, history: [], eventCount: 0, isOver: false };
+  const founder = new NamespaceClient(deps, "p0");
   await clock.advanceFor(
     founder.bootstrapCluster({ ...BOOTSTRAP, nowMs: clock.wallMs() }),
-    "it is founded",
+    "the bootstrap succeeds",
   );
   const faults = new GroupFaults(group, counts);
-  const clients = Promise.all(CLIENT_NAMES.map((name) => new NamespaceClient(world, name).run()));
-  clients.catch(() => {}); // The wait at the end reports it.
+  const clients = Promise.all(CLIENT_NAMES.map((name) => new NamespaceClient(deps, name).run()));
+  clients.catch(() => {}); // The `advanceFor` at the end reports the error.
   for (let round = 0; round < ROUNDS; round += 1) {
     await faults.injectFault();
     await clock.advance(random.integer(600));
@@ -47,23 +48,23 @@ export async function simulateNamespace(seed: number, counts: NamespaceCounts): 
   }
   await faults.repairAll();
   await group.leader();
-  world.isOver = true;
-  await clock.advanceFor(clients, "all clients have their answers");
+  deps.isOver = true;
+  await clock.advanceFor(clients, "all clients finish");
   for (const [key, name] of NamespaceClient.allFiles()) {
-    await clock.advanceFor(founder.read(key, name), "a last look");
+    await clock.advanceFor(founder.read(key, name), "a final read is answered");
   }
-  requireLinearizable(directoryModel, world.history);
+  requireLinearizable(directoryModel, deps.history);
   await requireEqualStates(group);
   faults.countSnapshots();
   await group.stopAll();
 }
 
-/** What was applied and flushed at different times, from the log or from snapshots, is the same. */
+/** Asserts that all members have equal rows, although they flushed at different times. */
 async function requireEqualStates(group: TestGroup): Promise<void> {
   const index = () => Math.max(...group.members.map((each) => each.running.status().lastIndex));
   const isWritten = () =>
     group.members.every((each) => each.running.stateMachine.durable.index === index());
-  await group.clock.advanceUntil(isWritten, "every state is written to its end");
+  await group.clock.advanceUntil(isWritten, "every member has flushed the last entry");
   const [first, ...others] = group.members.map((member) => {
     const snapshot = member.running.stateMachine.openSnapshot();
     try {
@@ -73,7 +74,7 @@ async function requireEqualStates(group: TestGroup): Promise<void> {
       snapshot.release();
     }
   });
-  for (const rows of others) assert.deepEqual(rows, first, "all members hold the same state");
+  for (const rows of others) assert.deepEqual(rows, first, "all members have the same state");
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

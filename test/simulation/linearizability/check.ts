@@ -2,15 +2,16 @@ import { assert, present } from "../../../shared/base/assert.ts";
 import type { History, Operation, SequentialModel } from "./history.ts";
 import { partitionByKey } from "./history.ts";
 import {
-  ExhaustiveMemory,
-  KnownOnlyMemory,
+  CompleteSearchMemory,
+  FastSearchMemory,
   PlacedSet,
   type SearchMemory,
 } from "./search-memory.ts";
 
-/** Steps of the model after which a search is given up: far more than any real history took. */
+/** Bound of the model steps of a search. Real histories need far fewer. */
 const STEPS_MAX = 20_000_000;
 
+/** The result of checking a history. */
 export type CheckResult<Input, Output> =
   | { readonly kind: "linearizable" }
   | {
@@ -20,30 +21,35 @@ export type CheckResult<Input, Output> =
       readonly history: History<Input, Output>;
     };
 
-/** Whether there is one order of the operations that explains every answer (Herlihy and Wing 1990). */
+/**
+ * Checks a history for linearizability: there must be one order of the operations that explains
+ * every answer (Herlihy and Wing 1990).
+ */
 export function checkHistory<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
 ): CheckResult<Input, Output> {
-  // Linearizability is local: a history is linearizable if that of each object is (their theorem 1).
+  // Linearizability is local (their theorem 1): it suffices to check the history of each key.
   for (const [key, part] of partitionByKey(history)) {
     if (!isLinearizable(model, part)) return { kind: "violation", key, history: part };
   }
   return { kind: "linearizable" };
 }
 
+/** Whether the history of one key is linearizable. */
 export function isLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
 ): boolean {
   const simplified = model.simplify?.(history) ?? history;
-  // An order that a hasty search finds is one; that there is none only a thorough one may say.
-  return [new KnownOnlyMemory(), new ExhaustiveMemory()].some((memory) =>
+  // An order that the fast search finds is valid. Only the complete search can prove that no order
+  // exists.
+  return [new FastSearchMemory(), new CompleteSearchMemory()].some((memory) =>
     new Search(model, simplified, memory).run(),
   );
 }
 
-/** A call or a return, in the list of what is not linearized yet, by time. */
+/** A call or a return in the list of operations that are not placed yet, sorted by time. */
 interface Node {
   readonly position: number;
   readonly kind: "call" | "return";
@@ -57,25 +63,28 @@ interface Step<State> {
 }
 
 /**
- * The search of Wing and Gong (1993) with Lowe's cache (2017), as Porcupine has it.
+ * The search of Wing and Gong (1993) with the cache of Lowe (2017), as in Porcupine.
  *
- * It takes the operations that may come first (those called before the first return that is left),
- * tries one after the other, and goes back a step when a return is reached whose operation could
- * not be placed. Operations that led to a state once are not tried again. One of unknown output has
- * no return: it can be placed anywhere behind its call, and the search ends without it.
+ * The search tries to place next each operation that was called before the first remaining return.
+ * It backtracks when it reaches the return of an operation that is not placed. The memory excludes
+ * sets of placed operations that led to the same state before. An operation of unknown output has
+ * no return: it may be placed anywhere after its call, or not at all.
  */
 class Search<State, Input, Output> {
   readonly #model: SequentialModel<State, Input, Output>;
   readonly #history: History<Input, Output>;
   readonly #head: Node = { position: -1, kind: "call", previous: null, next: null };
   readonly #returns: (Node | null)[];
-  /** For one of unknown output: the same one that was called before it, which is to be placed first. */
+  /**
+   * For an operation of unknown output: the last equal one that was called before it. Equal
+   * operations are placed in the order of their calls only.
+   */
   readonly #sameBefore: (number | null)[];
   readonly #placed: PlacedSet;
   readonly #memory: SearchMemory;
   readonly #steps: Step<State>[] = [];
   #state: State;
-  /** Operations with a known output that are not placed. */
+  /** Operations of known output that are not placed yet. */
   #missingCount = 0;
   #stepCount = 0;
 
@@ -97,7 +106,7 @@ class Search<State, Input, Output> {
   run(): boolean {
     let node = this.#head.next;
     while (this.#missingCount > 0) {
-      const current = present(node, "an operation that is missing has a return in the list");
+      const current = present(node, "the list has the return of an operation that is not placed");
       if (current.kind === "call") {
         node = this.#place(current) ? this.#head.next : current.next;
         continue;
@@ -109,7 +118,10 @@ class Search<State, Input, Output> {
     return true;
   }
 
-  /** All calls and known returns, by time; calls first, so that what touches is concurrent. */
+  /**
+   * Builds the list of all calls and known returns, sorted by time. At equal times calls come
+   * first, so that the operations are concurrent.
+   */
   #link(): void {
     const nodes: { readonly node: Node; readonly time: number }[] = [];
     for (const [position, operation] of this.#history.entries()) {
@@ -143,13 +155,13 @@ class Search<State, Input, Output> {
     }
   }
 
-  /** @returns false if it cannot come next, or all that would follow was tried. */
+  /** Places an operation. @returns false if it cannot be next, or if the memory excludes it */
   #place(node: Node): boolean {
     const same = this.#sameBefore[node.position] ?? null;
     if (same !== null && !this.#placed.has(same)) return false;
     const { input, output } = this.#operationOf(node);
     this.#stepCount += 1;
-    assert(this.#stepCount < STEPS_MAX, "a history is small enough to be searched");
+    assert(this.#stepCount < STEPS_MAX, "the search ends within STEPS_MAX steps");
     const state = this.#model.step(this.#state, input, output);
     if (state === null) return false;
     this.#placed.toggle(node.position);
@@ -168,7 +180,7 @@ class Search<State, Input, Output> {
     return true;
   }
 
-  /** @returns the call that was placed last, back in the list; null: none is left. */
+  /** Removes the last placed operation. @returns its call, which is in the list again, or null */
   #undoLast(): Node | null {
     const step = this.#steps.pop();
     if (step === undefined) return null;
@@ -185,7 +197,7 @@ class Search<State, Input, Output> {
   }
 
   #operationOf(node: Node): Operation<Input, Output> {
-    return present(this.#history[node.position], "a node stands for an operation");
+    return present(this.#history[node.position], "every node has an operation");
   }
 }
 
@@ -200,7 +212,7 @@ function unlink(node: Node): void {
   if (node.next !== null) node.next.previous = node.previous;
 }
 
-/** Puts a node back where it was. Nodes come back in the reverse order of their leaving. */
+/** Inserts a node at its old place. Nodes must be relinked in the reverse order of `unlink`. */
 function relink(node: Node): void {
   if (node.previous !== null) node.previous.next = node;
   if (node.next !== null) node.next.previous = node;

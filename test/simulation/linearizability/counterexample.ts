@@ -2,21 +2,21 @@ import { present } from "../../../shared/base/assert.ts";
 import { checkHistory, isLinearizable } from "./check.ts";
 import type { History, Operation, SequentialModel } from "./history.ts";
 
-/** The smallest part of a history that cannot be explained. */
+/** A minimal part of a history that is not linearizable. */
 export interface Counterexample<Input, Output> {
   readonly key: string;
-  /** Everything up to the answer that cannot be explained, without reads that do not matter. */
+  /** All operations up to the failed one, without the reads that the failure does not need. */
   readonly history: History<Input, Output>;
-  /** One of `history`: before it returned, all was well. */
+  /** The operation of `history` whose return made the history fail. */
   readonly failedOperation: Operation<Input, Output>;
 }
 
-/** A history is not linearizable. The message draws the counterexample. */
+/** Thrown if a history is not linearizable. The message shows the counterexample. */
 class LinearizabilityViolation extends Error {
   override readonly name = "LinearizabilityViolation";
 }
 
-/** @throws {LinearizabilityViolation} */
+/** Checks a history. @throws {LinearizabilityViolation} with a counterexample */
 export function requireLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
@@ -28,8 +28,8 @@ export function requireLinearizable<State, Input, Output>(
 }
 
 /**
- * What was true stays true when the end of a history is taken away, so the first return that makes
- * it false is found by halving.
+ * Finds the shortest prefix that is not linearizable. A prefix of a linearizable history is
+ * linearizable, so a binary search finds the first return that makes the history fail.
  */
 export function findCounterexample<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
@@ -45,24 +45,27 @@ export function findCounterexample<State, Input, Output>(
     if (isLinearizable(model, prefixOf(history, returns.slice(0, middle + 1)))) low = middle + 1;
     else high = middle;
   }
-  const failedOperation = present(returns[low], "a history that fails has an answer");
+  const failedOperation = present(returns[low], "a history that fails has a known output");
   const prefix = prefixOf(history, returns.slice(0, low + 1));
   return { key, history: withoutNeedlessReads(model, prefix, failedOperation), failedOperation };
 }
 
-/** What was known when the last of `answered` was: all else is under way, its output unknown. */
+/**
+ * Returns the history at the last return of `answered`. Every other operation that was called
+ * before has an unknown output.
+ */
 function prefixOf<Input, Output>(
   history: History<Input, Output>,
   answered: History<Input, Output>,
 ): History<Input, Output> {
   const known = new Set(answered);
-  const time = present(answered.at(-1), "a prefix has an answer").returnTime;
+  const time = present(answered.at(-1), "a prefix has a known output").returnTime;
   return history
     .filter((operation) => operation.callTime <= time)
     .map((operation) => (known.has(operation) ? operation : { ...operation, output: null }));
 }
 
-/** A read changes nothing, so what is false without it was false with it. */
+/** Removes reads one by one while the history still fails. A read does not change the state. */
 function withoutNeedlessReads<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
@@ -78,7 +81,7 @@ function withoutNeedlessReads<State, Input, Output>(
 }
 
 /**
- * A row for each process, time from left to right:
+ * Draws a row for each process, with the time from left to right:
  *
  *     p1  ├ put x = 1 → ok ┤
  *     p2                      ├ get x → nothing ┤  <- cannot be explained
@@ -116,14 +119,14 @@ interface Bar<Input, Output> {
   readonly text: string;
 }
 
-/** An event's column: a call's is its left end, a return's its right one. */
+/** The columns of events: a call is the left end of its bar, a return the right end. */
 type Columns = ReadonlyMap<string, number>;
 
 function columnOf(columns: Columns, time: number, kind: "call" | "return"): number {
   return present(columns.get(`${kind} ${time}`), "every event has a column");
 }
 
-/** Events in the order of time, as near to each other as the texts between them allow. */
+/** Assigns columns to events in the order of time, as close together as the texts allow. */
 function layOut<Input, Output>(bars: readonly Bar<Input, Output>[]): Columns {
   const columns = new Map<string, number>();
   const events = bars.flatMap((bar) => {
@@ -152,7 +155,7 @@ function drawBar<Input, Output>({ operation, text }: Bar<Input, Output>, columns
   return `├${text.padEnd(width, "─")}┤`;
 }
 
-/** The states that the failedOperation may have met. Its own answer fits none of them. */
+/** Returns the states that the failed operation could have met. Its output fits none of them. */
 function statesBefore<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,

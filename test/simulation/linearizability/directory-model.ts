@@ -1,7 +1,7 @@
 import { unreachable } from "../../../shared/base/assert.ts";
 import type { History, SequentialModel } from "./history.ts";
 
-/** What clients do with the names of one directory, which is the key: files, and no trees. */
+/** An operation on the files of one directory. The directory is the key of the history. */
 export type NameInput =
   | { readonly kind: "create"; readonly name: string }
   | { readonly kind: "put"; readonly name: string; readonly value: string }
@@ -10,10 +10,12 @@ export type NameInput =
   | { readonly kind: "read"; readonly name: string }
   | { readonly kind: "transact"; readonly steps: readonly NameChange[] };
 
+/** An operation that a transaction may contain. */
 export type NameChange = Exclude<NameInput, { kind: "read" | "transact" }>;
 
+/** The answer to an operation. */
 export type NameOutput =
-  /** `version`: the index of the entry that had the effect. */
+  /** `version` is the index of the entry that had the effect. */
   | { readonly kind: "done"; readonly version: number }
   | { readonly kind: "refused"; readonly code: "ALREADY_EXISTS" | "NOT_FOUND" }
   | { readonly kind: "found"; readonly value: string; readonly version: number }
@@ -21,22 +23,23 @@ export type NameOutput =
 
 interface File {
   readonly value: string;
-  /** Null: whoever wrote it was not told, and nobody has read it yet. */
+  /** Null: unknown. The write had no answer, and no read has returned the version yet. */
   readonly version: number | null;
 }
 
+/** The state of one directory in the model. */
 export interface DirectoryState {
   readonly files: ReadonlyMap<string, File>;
-  /** The highest version that anybody was told of. */
+  /** The highest version in any answer so far. */
   readonly highestVersion: number;
 }
 
 type Effect = ReadonlyMap<string, File> | "ALREADY_EXISTS" | "NOT_FOUND";
 
 /**
- * A directory with files: create, put, remove, rename and transactions of them, and reads of a value
- * with its version. Versions rise: one that is not above all that were seen before it is a violation
- * too, which also makes the search quick.
+ * The model of a directory with files: create, put, remove, rename, transactions of these, and
+ * reads of a value with its version. Versions increase: a version that is not above all earlier
+ * ones is a violation too. This rule also makes the search fast.
  */
 export const directoryModel: SequentialModel<DirectoryState, NameInput, NameOutput> = {
   initial: { files: new Map(), highestVersion: 0 },
@@ -74,7 +77,7 @@ function read(
   if (output.kind !== "found" || file?.value !== output.value) return null;
   if (file.version === output.version) return state;
   if (file.version !== null) return null;
-  // From now on it is known, and everybody must see the same.
+  // From here on the version is known, and every later read must return the same version.
   const files = new Map(state.files).set(name, { value: file.value, version: output.version });
   return { files, highestVersion: Math.max(state.highestVersion, output.version) };
 }
@@ -122,7 +125,10 @@ function effectOf(
   }
 }
 
-/** What was put and never read could as well have been anything. */
+/**
+ * Replaces the values of unanswered puts that no read has returned by one common value, so that
+ * more operations are equal.
+ */
 function withoutUnseenValues(
   history: History<NameInput, NameOutput>,
 ): History<NameInput, NameOutput> {

@@ -1,49 +1,52 @@
 /**
- * What one client asked and what it was told. A history is an array of them, in any order.
+ * One operation of a client and its answer. A history is an array of operations, in any order.
  *
- * Times are of one clock, in any unit. An operation comes before another if it returned before the
- * other was called; else the two are concurrent, and either may have taken effect first.
+ * All times are of one clock, in any unit. An operation precedes another if it returned before the
+ * other was called. Otherwise the two are concurrent, and either may have taken effect first.
  */
 export interface Operation<Input, Output> {
-  /** A process has one operation at a time. After one that was never answered it is a new process. */
+  /**
+   * A process has one operation at a time. After an unanswered one, the client is a new process.
+   */
   readonly process: string;
-  /** What is linearizable by itself: operations on different keys know nothing of each other. */
+  /** The object of the operation. Operations on different keys are independent of each other. */
   readonly key: string;
   readonly input: Input;
   /** Null: unknown. It may take effect at any time after its call, or never. */
   readonly output: Output | null;
   readonly callTime: number;
-  /** Without meaning while the output is unknown. */
+  /** Undefined meaning if the output is unknown. */
   readonly returnTime: number;
 }
 
-/** What the object that the clients share would do if it had one client only. */
+/** The behaviour of the shared object with a single client. */
 export interface SequentialModel<State, Input, Output> {
   readonly initial: State;
   /**
-   * The state after `input` took effect in `state` and answered `output`; null if it cannot have
-   * answered that. An unknown output is never null's reason.
+   * Returns the state after `input` took effect in `state` with the answer `output`. Null if this
+   * answer is impossible in `state`. An unknown output is always possible.
    */
   step(state: State, input: Input, output: Output | null): State | null;
   /**
-   * What a counterexample shows of a state. Also what tells states apart: two that the same
-   * operations led to and that have the same text are the same.
+   * Returns the text of a state, for counterexamples and for the search. If the same operations led
+   * to two states with the same text, the search treats the states as equal.
    */
   describeState(state: State): string;
-  /** In one line, without line breaks. */
+  /** Returns an operation as one line of text. */
   describe(input: Input, output: Output | null): string;
   /**
-   * The history of one key, its operations of unknown output made as alike as can be without another
-   * result: of those that are the same the one that was called first can stand for any.
+   * Makes as many operations of unknown output as possible equal, without a change of the result of
+   * the check. The search then tries equal operations in the order of their calls only.
    */
   simplify?(history: History<Input, Output>): History<Input, Output>;
-  /** Whether it leaves every state as it is, so that a counterexample may do without it. */
+  /** Whether the operation changes no state, so that a counterexample may omit it. */
   isRead(input: Input, output: Output | null): boolean;
 }
 
+/** Operations in any order. */
 export type History<Input, Output> = readonly Operation<Input, Output>[];
 
-/** The operations of each key, in the order in which the keys first appear. */
+/** Returns the operations of each key, in the order in which the keys first appear. */
 export function partitionByKey<Input, Output>(
   history: History<Input, Output>,
 ): ReadonlyMap<string, History<Input, Output>> {

@@ -8,7 +8,7 @@ import type { Operation, SequentialModel } from "./history.ts";
 import { Directories, Registers, randomHistory } from "./random-history.ts";
 import { type RegisterInput, type RegisterOutput, registerModel } from "./register-model.ts";
 
-/** All orders there are, one after the other: too slow for anything but to hold the search against. */
+/** Tries all orders, one after the other. A slow reference for the search. */
 function isExplainedBySomeOrder<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   left: readonly Operation<Input, Output>[],
@@ -52,7 +52,7 @@ const smallHistory = fc.array(smallOperation, { minLength: 1, maxLength: 6 }).ma
 );
 
 describe("the linearizability checker", () => {
-  it("agrees with trying every order, on small histories of either kind", () => {
+  it("agrees with trying every order of small histories of a register", () => {
     const counts = { accepted: 0, rejected: 0 };
     fc.assert(
       fc.property(smallHistory, (history) => {
@@ -65,7 +65,7 @@ describe("the linearizability checker", () => {
     assert.ok(counts.accepted > 500 && counts.rejected > 500, JSON.stringify(counts));
   });
 
-  it("agrees with trying every order, on directories that answer wrongly now and then", () => {
+  it("agrees with trying every order of small histories of directories with a wrong answer", () => {
     const counts = { accepted: 0, rejected: 0 };
     const options = { processCount: 3, operationCount: 7 };
     fc.assert(
@@ -82,7 +82,7 @@ describe("the linearizability checker", () => {
     assert.ok(counts.accepted > 200 && counts.rejected > 200, JSON.stringify(counts));
   });
 
-  it("accepts whatever clients of a real object see, whoever is never answered", () => {
+  it("accepts random histories of a linearizable object with unanswered operations", () => {
     const options = { processCount: 5, operationCount: 300, unknownRate: 0.03 };
     fc.assert(
       fc.property(fc.integer(), (seed) => {
@@ -95,7 +95,7 @@ describe("the linearizability checker", () => {
     );
   });
 
-  it("needs no other order for those who were never answered, however many they are", () => {
+  it("accepts random histories with a high rate of unanswered operations", () => {
     const options = { processCount: 5, operationCount: 60, unknownRate: 0.2 };
     fc.assert(
       fc.property(fc.integer(), (seed) => {
@@ -106,22 +106,22 @@ describe("the linearizability checker", () => {
     );
   });
 
-  it("comes to an end when all answers of a long while are lost", () => {
+  it("finishes if 80 consecutive operations are unanswered", () => {
     const options = { processCount: 5, operationCount: 200, unknownRate: 0 };
     fc.assert(
       fc.property(fc.integer(), (seed) => {
         const history = randomHistory(new Directories(1), { seed, ...options });
         history.sort((left, right) => left.callTime - right.callTime);
-        const heard = history.map((operation, position) => {
+        const answered = history.map((operation, position) => {
           return position < 110 || position >= 190 ? operation : { ...operation, output: null };
         });
-        assert.equal(checkHistory(directoryModel, heard).kind, "linearizable");
+        assert.equal(checkHistory(directoryModel, answered).kind, "linearizable");
       }),
       { numRuns: 50 },
     );
   });
 
-  it("checks 100,000 operations of 10 clients on 100 keys, and finds one stale read among them", (context) => {
+  it("finds one stale read in 100,000 operations of 10 clients on 100 keys", (context) => {
     const options = { processCount: 10, operationCount: 100_000, unknownRate: 0.0005 };
     const history = randomHistory(new Registers(100), { seed: 1, ...options });
     const startMs = performance.now();
@@ -140,7 +140,7 @@ describe("the linearizability checker", () => {
   });
 });
 
-/** One operation answers what another one was answered. */
+/** Replaces the answer of one operation by the answer of another operation. */
 function withForeignAnswer(
   history: readonly Operation<NameInput, NameOutput>[],
   position: number,
@@ -150,7 +150,7 @@ function withForeignAnswer(
   return other === undefined ? history : history.with(position, { ...own, output: other.output });
 }
 
-/** Calls and returns as columns: `write 1` of p1 from 0 to 10 is `p1 0-10 write 1`. */
+/** Parses a history from lines such as `p1 0-10 write 1`: process, call and return, operation. */
 function registerHistory(lines: readonly string[]): Operation<RegisterInput, RegisterOutput>[] {
   return lines.map((line) => {
     const [process, times, kind, number] = line.split(" ") as [string, string, string, string];
@@ -167,7 +167,7 @@ const accepts = (...lines: readonly string[]): boolean =>
   isLinearizable(registerModel, registerHistory(lines));
 
 describe("operations of unknown outcome", () => {
-  it("may take effect long after the client gave up", () => {
+  it("may take effect long after the client's timeout", () => {
     assert.ok(accepts("p1 0-? write 1", "p2 10-20 read 0", "p2 30-40 read 1"));
   });
 
@@ -175,7 +175,7 @@ describe("operations of unknown outcome", () => {
     assert.ok(accepts("p1 0-? write 1", "p2 10-20 read 0", "p2 30-40 read 0"));
   });
 
-  it("take effect once, and not before they were called", () => {
+  it("take effect at most once, and not before their call", () => {
     assert.ok(!accepts("p1 0-? write 1", "p2 10-20 read 1", "p2 30-40 write 2", "p2 50-60 read 1"));
     assert.ok(!accepts("p1 30-? write 1", "p2 10-20 read 1"));
   });
@@ -191,7 +191,7 @@ describe("a counterexample", () => {
     "p3 60-70 read 7",
   ];
 
-  it("ends with the first answer that cannot be explained", () => {
+  it("ends with the first operation that cannot be explained", () => {
     const history = registerHistory(STALE);
     const { failedOperation, history: shown } = findCounterexample(registerModel, {
       key: "r",
@@ -201,7 +201,7 @@ describe("a counterexample", () => {
     assert.equal(shown.at(-1), failedOperation);
   });
 
-  it("is drawn with processes as rows and time as columns, without reads that do not matter", () => {
+  it("is drawn with processes as rows and time as columns, without needless reads", () => {
     const history = registerHistory(STALE);
     assert.throws(() => requireLinearizable(registerModel, history), {
       name: "LinearizabilityViolation",
@@ -215,7 +215,7 @@ It could have found: 2`,
     });
   });
 
-  it("shows an operation that is not answered with an open end", () => {
+  it("shows an unanswered operation with an open end", () => {
     const history = registerHistory(["p1 0-? write 1", "p2 10-20 read 1", "p2 30-40 read 0"]);
     assert.throws(() => requireLinearizable(registerModel, history), {
       message: `\
@@ -228,7 +228,7 @@ It could have found: 1`,
     });
   });
 
-  it("of a random history with one wrong answer is false, and true up to its last answer", () => {
+  it("is not linearizable, but is linearizable without its last answer", () => {
     const options = { processCount: 4, operationCount: 60, unknownRate: 0.03 };
     let foundCount = 0;
     fc.assert(
@@ -266,7 +266,7 @@ describe("the directory model", () => {
   const isExplained = (...steps: readonly Step[]): boolean =>
     isLinearizable(directoryModel, history(...steps));
 
-  it("carries a file with its value over a rename, whose version it gets", () => {
+  it("keeps the value of a renamed file and sets its version to that of the rename", () => {
     const before = [
       [{ kind: "put", name: "a", value: "w1" }, version(4)],
       [{ kind: "rename", name: "a", to: "b" }, version(6)],
@@ -279,7 +279,7 @@ describe("the directory model", () => {
     assert.ok(!isExplained(...before, [readNew, { ...found, version: 4 }]));
   });
 
-  it("takes all steps of a transaction or none", () => {
+  it("applies all steps of a transaction or none", () => {
     const both: NameInput = {
       kind: "transact",
       steps: [
@@ -296,7 +296,7 @@ describe("the directory model", () => {
     assert.ok(isExplained([both, version(5)], [readA, halfDone]));
   });
 
-  it("knows that versions rise, and that one value has one version", () => {
+  it("requires increasing versions, and one version for each value", () => {
     const put = (value: string): NameInput => ({ kind: "put", name: "a", value });
     const read: NameInput = { kind: "read", name: "a" };
     const found = (index: number): NameOutput => ({ kind: "found", value: "w1", version: index });

@@ -3,23 +3,24 @@ import type { NameInput, NameOutput } from "./directory-model.ts";
 import type { Operation } from "./history.ts";
 import type { RegisterInput, RegisterOutput } from "./register-model.ts";
 
-/** An object that takes one operation at a time and answers truly. */
+/** An object that applies one operation at a time and answers correctly. */
 interface SequentialObject<Input, Output> {
   draw(random: SeededRandom): { readonly key: string; readonly input: Input };
   perform(key: string, input: Input): Output;
 }
 
+/** Options of a random history. */
 export interface RandomHistoryOptions {
   readonly seed: number;
   readonly processCount: number;
   readonly operationCount: number;
-  /** The share of operations that are never answered; half of them take effect, some much later. */
+  /** The share of unanswered operations. Half of them take effect, some of these much later. */
   readonly unknownRate: number;
 }
 
 /**
- * What clients of a real object saw: every operation takes effect at one moment between its call and
- * its return, so the history is linearizable by the way in which it was made.
+ * Makes a random history of clients of a linearizable object: every operation takes effect at one
+ * point in time between its call and its return, so the history is linearizable by construction.
  */
 export function randomHistory<Input, Output>(
   object: SequentialObject<Input, Output>,
@@ -27,19 +28,19 @@ export function randomHistory<Input, Output>(
 ): Operation<Input, Output>[] {
   const { seed, processCount, operationCount, unknownRate } = options;
   const random = new SeededRandom(seed);
-  const lives = Array.from({ length: processCount }, () => ({ freeTime: 0, life: 1 }));
+  const processes = Array.from({ length: processCount }, () => ({ freeTime: 0, number: 1 }));
   const drafts = Array.from({ length: operationCount }, () => {
     const position = random.integer(processCount);
-    const process = lives[position] as (typeof lives)[number];
+    const process = processes[position] as (typeof processes)[number];
     const callTime = process.freeTime + random.integer(20);
     const returnTime = callTime + 1 + random.integer(100);
     const isUnknown = random.fraction() < unknownRate;
     const effectTime = isUnknown
       ? unknownEffectTime(random, callTime)
       : callTime + random.fraction() * (returnTime - callTime);
-    const name = `p${position + 1}${process.life === 1 ? "" : `.${process.life}`}`;
+    const name = `p${position + 1}${process.number === 1 ? "" : `.${process.number}`}`;
     process.freeTime = returnTime + 1;
-    if (isUnknown) process.life += 1;
+    if (isUnknown) process.number += 1;
     return { ...object.draw(random), process: name, callTime, returnTime, effectTime, isUnknown };
   });
   const inEffect = drafts.filter(({ effectTime }) => Number.isFinite(effectTime));
@@ -52,12 +53,13 @@ export function randomHistory<Input, Output>(
   });
 }
 
-/** Soon, or after others have gone on for long, or never. */
+/** Returns a time soon or long after the call, or infinity for an operation without an effect. */
 function unknownEffectTime(random: SeededRandom, callTime: number): number {
   if (random.fraction() < 0.5) return Number.POSITIVE_INFINITY;
   return callTime + random.fraction() * (random.fraction() < 0.5 ? 100 : 2_000);
 }
 
+/** Registers with random operations. */
 export class Registers implements SequentialObject<RegisterInput, RegisterOutput> {
   readonly #values = new Map<string, number>();
   readonly #keyCount: number;
@@ -83,7 +85,7 @@ export class Registers implements SequentialObject<RegisterInput, RegisterOutput
 
 const NAMES = ["a", "b", "c"] as const;
 
-/** Directories as the namespace has them, written down without its code or the model's. */
+/** Directories with random operations, implemented independently of the namespace and the model. */
 export class Directories implements SequentialObject<NameInput, NameOutput> {
   readonly #files = new Map<string, { readonly value: string; readonly version: number }>();
   readonly #keyCount: number;
@@ -117,7 +119,7 @@ export class Directories implements SequentialObject<NameInput, NameOutput> {
   }
 
   perform(key: string, input: NameInput): NameOutput {
-    if (input.kind === "transact") throw new Error("not drawn");
+    if (input.kind === "transact") throw new Error("Transactions are never drawn");
     const path = `${key}/${input.name}`;
     const file = this.#files.get(path);
     if (input.kind === "read") return file === undefined ? { kind: "nothing" } : found(file);

@@ -1,13 +1,14 @@
 import type { SequentialModel } from "./history.ts";
 
-/** A place that holds one number. */
+/** An operation on a register, which has one number. */
 export type RegisterInput =
   | { readonly kind: "write"; readonly value: number }
   | { readonly kind: "read" };
 
-/** What a read saw; of a write, that it was done. */
+/** The value of a read, or the confirmation of a write. */
 export type RegisterOutput = number | "done";
 
+/** The model of a register. Its initial value is 0. */
 export const registerModel: SequentialModel<number, RegisterInput, RegisterOutput> = {
   initial: 0,
   step(state, input, output) {
@@ -16,8 +17,8 @@ export const registerModel: SequentialModel<number, RegisterInput, RegisterOutpu
   },
   describeState: String,
   describe(input, output) {
-    const asked = input.kind === "write" ? `write ${input.value}` : "read";
-    return `${asked} → ${output ?? "?"}`;
+    const request = input.kind === "write" ? `write ${input.value}` : "read";
+    return `${request} → ${output ?? "?"}`;
   },
   isRead: (input) => input.kind === "read",
 };

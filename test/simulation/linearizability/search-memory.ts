@@ -1,20 +1,24 @@
 import { assert } from "../../../shared/base/assert.ts";
 
-/** Comparisons of sets of operations after which a search is given up: some minutes. */
+/** Bound of the comparisons of operation sets in a search. They take some minutes. */
 const COMPARISONS_MAX = 1_000_000_000;
 
-/** Where a search has been. */
+/** The states that a search has visited, with the operations that led to them. */
 export interface SearchMemory {
-  /** Whether what follows is still to be tried. From then on it is not. */
+  /** Whether the search has not visited this state with these operations. Records the visit. */
   isNew(state: string, placed: PlacedSet): boolean;
 }
 
 /**
- * Remembers all operations that led to a state. With more of unknown output than once before nothing
- * new is possible: what is left of them may still be placed. So as few as can be are: else two dozen
- * of them, each of which nearly always fits, would be tried in every combination.
+ * The memory of the complete search: all operations that led to a state.
+ *
+ * A visit is excluded if an earlier visit of the same state had the same operations of known output
+ * and a subset of its operations of unknown output. The earlier visit could still place the
+ * difference, so it allows everything that the later visit allows. Without this rule, the search
+ * would try every combination of the operations of unknown output, most of which are possible
+ * nearly everywhere.
  */
-export class ExhaustiveMemory implements SearchMemory {
+export class CompleteSearchMemory implements SearchMemory {
   readonly #seen = new Map<string, Uint32Array[]>();
   #comparisonCount = 0;
 
@@ -26,7 +30,7 @@ export class ExhaustiveMemory implements SearchMemory {
       return true;
     }
     this.#comparisonCount += sets.length;
-    assert(this.#comparisonCount < COMPARISONS_MAX, "a history is small enough to be searched");
+    assert(this.#comparisonCount < COMPARISONS_MAX, "the search ends within COMPARISONS_MAX");
     if (sets.some((set) => placed.hasAllOf(set))) return false;
     sets.push(placed.copy());
     return true;
@@ -34,10 +38,11 @@ export class ExhaustiveMemory implements SearchMemory {
 }
 
 /**
- * Cares only for the operations with a known output: quick even where many dozens of the others could
- * be combined, and blind to orders that need one of those spent on the way.
+ * The memory of the fast search: only the operations of known output count. The search is fast even
+ * with many dozens of operations of unknown output. It can miss valid orders that place another
+ * selection of these operations.
  */
-export class KnownOnlyMemory implements SearchMemory {
+export class FastSearchMemory implements SearchMemory {
   readonly #seen = new Set<string>();
 
   isNew(state: string, placed: PlacedSet): boolean {
@@ -47,13 +52,14 @@ export class KnownOnlyMemory implements SearchMemory {
 }
 
 /**
- * Which operations are placed: a bit for each, and a hash of those with a known output that follows
- * every change (Zobrist).
+ * The set of placed operations: one bit for each, and an incremental hash of those of known output
+ * (Zobrist hashing).
  */
 export class PlacedSet {
   readonly #words: Uint32Array;
-  /** The operations with a known output. */
+  /** The operations of known output, placed or not. */
   readonly #known: Uint32Array;
+  /** Hash of the placed operations of known output. */
   knownHash = 0;
 
   constructor(isKnown: readonly boolean[]) {
@@ -75,7 +81,10 @@ export class PlacedSet {
     return this.#words.slice();
   }
 
-  /** Whether it holds the same with a known output, and all others of `words`. */
+  /**
+   * Whether this set has the same operations of known output as `words`, and every operation of
+   * unknown output of `words`.
+   */
   hasAllOf(words: Uint32Array): boolean {
     return words.every((word, index) => {
       const own = this.#words[index] as number;
