@@ -14,41 +14,45 @@ import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { ReadModeName } from "../options.ts";
 
-/** Chunks that are asked for with one call. */
+/** Maximum number of chunks located by one call. */
 const LOCATE_CHUNKS_MAX = 256;
 const FIRST_LOCATE_CHUNKS = 16;
 
+/** A replica of a chunk on a chunkserver. */
 export interface Replica {
   readonly serverId: ServerId;
   readonly address: string;
+  /** Host name under which the server is registered. */
   readonly host: string;
+  /** Whether the masters consider the server live. */
   readonly isLive: boolean;
 }
 
-/** A chunk of a file, and who has it. */
+/** A chunk of a file and its replicas. */
 export interface ChunkLocation {
+  /** Position in the file, from 0. */
   readonly position: number;
   readonly chunkId: ChunkId;
   readonly lengthBytes: number;
   readonly replicas: readonly Replica[];
-  /** Replicas that gave this reader bytes that do not match: asked last. */
+  /** Replicas that sent corrupt or no data to this reader. They are tried last. */
   readonly badReplicas: Set<ServerId>;
 }
 
-/** Which version of a file is read. */
+/** Selects the version of a file to read. */
 export interface FileView {
-  /** Undefined: the present one. */
+  /** Log index of the state to read. Undefined: the current state. */
   readonly index?: LogIndex | undefined;
-  /** Default: the connection's. */
+  /** Read mode of the lookup. Default: that of the connection. */
   readonly readMode?: ReadModeName | undefined;
 }
 
-/** The chunks of one version of a file, asked for as they are needed. */
+/** The chunks of one version of a file, located when they are needed. */
 export class ChunkMap {
   readonly attributes: FileAttributes;
-  /** The index that the version is read at. */
+  /** Log index of the state that is read. */
   readonly index: LogIndex;
-  /** The content of an inline file. */
+  /** Content of an inline file. Null for a file with chunks. */
   readonly inlineBytes: Uint8Array | null;
   readonly #deps: ClientDeps;
   readonly #locations = new Map<number, ChunkLocation>();
@@ -62,7 +66,7 @@ export class ChunkMap {
   ) {
     const { attributes, readMode } = options;
     this.#deps = deps;
-    // This version was seen, so any master that shows what was seen has it.
+    // Any master that shows everything seen by this session knows this version.
     this.#readMode = readMode === "linearizable" ? readMode : "session";
     this.attributes = attributes;
     this.index = located.index;
@@ -70,10 +74,10 @@ export class ChunkMap {
   }
 
   /**
-   * One version of a file: the present one, if no index is named.
+   * Opens one version of a file: the current one if `index` is undefined.
    *
-   * @param startBytes where it will be read first.
-   * @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY
+   * @param startBytes offset of the first read.
+   * @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY, INDEX_EXPIRED.
    */
   static async open(
     deps: ClientDeps,
@@ -81,7 +85,7 @@ export class ChunkMap {
     options: FileView & { readonly deadline: Deadline; readonly startBytes: number },
   ): Promise<ChunkMap> {
     const { deadline, startBytes, index, readMode = deps.masters.readMode } = options;
-    // A guess: most files have the largest chunks. A wrong one costs a second call.
+    // The chunk size is not known yet: assumes the maximum. A wrong guess costs a second call.
     const firstPosition = Math.floor(startBytes / CHUNK_BYTES_MAX);
     const request = {
       target,
@@ -101,32 +105,36 @@ export class ChunkMap {
     return map;
   }
 
+  /** Resolves with the chunk at `position`. Locates it and the following chunks if necessary. */
   async chunkAt(position: number, deadline: Deadline): Promise<ChunkLocation> {
-    assert(position < this.attributes.chunkCount, "a position lies in the file");
+    assert(position < this.attributes.chunkCount, "a chunk position is within the file");
     const known = this.#locations.get(position);
     if (known !== undefined) return known;
     const located = await this.#locate({ index: this.index }, position, deadline);
     this.#add(position, located);
-    return present(this.#locations.get(position), "the masters answer with what was asked for");
+    return present(this.#locations.get(position), "the response contains the requested chunk");
   }
 
-  /** Asks anew who has the chunk: it may have been repaired. */
-  async refresh(place: ChunkLocation, deadline: Deadline): Promise<ChunkLocation> {
-    const { position } = place;
+  /**
+   * Locates a chunk again, because a repair may have added replicas. Returns `before` if the masters
+   * cannot be asked.
+   */
+  async refresh(before: ChunkLocation, deadline: Deadline): Promise<ChunkLocation> {
+    const { position } = before;
     try {
       const located = await this.#locate({ index: this.index }, position, deadline);
       this.#add(position, located);
     } catch (error) {
       deadline.check();
-      if (!isAshlarError(error, "INDEX_EXPIRED")) return place;
+      if (!isAshlarError(error, "INDEX_EXPIRED")) return before;
       await this.#refreshFromPresent(position, deadline);
     }
-    const fresh = this.#locations.get(position) ?? place;
-    for (const serverId of place.badReplicas) fresh.badReplicas.add(serverId);
+    const fresh = this.#locations.get(position) ?? before;
+    for (const serverId of before.badReplicas) fresh.badReplicas.add(serverId);
     return fresh;
   }
 
-  /** The version is no longer in the history; as long as it is the present one, that has no matter. */
+  /** Locates a chunk of a version that left the history, which works if it is the current version. */
   async #refreshFromPresent(position: number, deadline: Deadline): Promise<void> {
     const located = await this.#locate({}, position, deadline);
     if (located.attributes.version === this.attributes.version) this.#add(position, located);
@@ -163,7 +171,7 @@ export class ChunkMap {
     for (const [offset, chunk] of located.chunks.entries()) {
       const position = firstPosition + offset;
       const replicas = chunk.replicas.map((place) =>
-        present(servers[place], "a replica stands among the servers"),
+        present(servers[place], "a replica refers to a server of the response"),
       );
       this.#locations.set(position, {
         position,

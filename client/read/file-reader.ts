@@ -10,19 +10,21 @@ import type { Slab } from "../results.ts";
 import { ChunkMap, type FileView } from "./chunk-map.ts";
 import { SegmentReader } from "./segment-reader.ts";
 
-/** One request to a chunkserver. Whole segments of blocks; several are under way. */
+/** Bytes per request to a chunkserver. A read has several pending requests. */
 const SEGMENT_BYTES = 8 * 1024 * 1024;
-/** … where there is little room for what is read ahead. */
+/** Bytes per request while the read-ahead budget is nearly exhausted. */
 const SEGMENT_BYTES_SMALL = 1024 * 1024;
+/** Default read-ahead of one read. */
 const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
 
-/** A part of a file that is read as one stream. */
+/** Parameters of a sequential read of a range. */
 export interface RangeRead extends ByteRange {
   readonly deadline: Deadline;
+  /** Default: 16 MiB. */
   readonly readAheadBytesMax?: number | undefined;
 }
 
-/** One version of a file. Reads may run at the same time. */
+/** Reads one version of a file. Several reads may run at the same time. */
 export class FileReader {
   readonly #deps: ClientDeps;
   readonly #map: ChunkMap;
@@ -32,7 +34,7 @@ export class FileReader {
     this.#map = map;
   }
 
-  /** @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY */
+  /** Opens a version of a file. @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY, INDEX_EXPIRED */
   static async open(
     deps: ClientDeps,
     target: Target,
@@ -42,16 +44,21 @@ export class FileReader {
     return new FileReader(deps, await ChunkMap.open(deps, target, { ...options, startBytes }));
   }
 
+  /** Attributes of the version. */
   get attributes(): FileAttributes {
     return this.#map.attributes;
   }
 
-  /** Where its chunks are. */
+  /** Locations of the chunks. */
   get map(): ChunkMap {
     return this.#map;
   }
 
-  /** The range in bytes that there are. @throws {AshlarError} INVALID_ARGUMENT */
+  /**
+   * Returns the range limited to the size of the file.
+   *
+   * @throws {AshlarError} INVALID_ARGUMENT unless 0 <= start <= end, both integers.
+   */
   bounds(range: ByteRange): { readonly startBytes: number; readonly endBytes: number } {
     const { sizeBytes } = this.attributes;
     const { start = 0, end = sizeBytes } = range;
@@ -59,16 +66,16 @@ export class FileReader {
     if (!isRange || end < start) {
       throw new AshlarError(
         "INVALID_ARGUMENT",
-        `Cannot read bytes ${start} to ${end}: expected whole numbers from 0, the end not before the start`,
+        `Cannot read a range: expected integers 0 <= start <= end: current values are ${start} and ${end}`,
       );
     }
     return { startBytes: Math.min(start, sizeBytes), endBytes: Math.min(end, sizeBytes) };
   }
 
   /**
-   * The verified bytes of the range in order, in slabs that the consumer releases.
+   * Yields the verified bytes of the range in order. The consumer must release each slab.
    *
-   * The next segments are asked for while one is consumed. Leaving the loop gives them up.
+   * Following segments are requested while one is consumed. Ending the iteration cancels them.
    */
   async *slabs(plan: RangeRead): AsyncGenerator<Slab, void, void> {
     const { startBytes, endBytes } = this.bounds(plan);
@@ -92,7 +99,10 @@ export class FileReader {
     }
   }
 
-  /** Fills `target` from `position`; resolves to the bytes read, fewer only at the end of the file. */
+  /**
+   * Fills `target` from `position` on. Resolves with the number of bytes read, which is less than
+   * `target.length` only at the end of the file.
+   */
   async readInto(target: Uint8Array, position: number, deadline: Deadline): Promise<number> {
     let filledBytes = 0;
     const range = { start: position, end: position + target.length };
@@ -105,16 +115,16 @@ export class FileReader {
   }
 }
 
-/** The segments of one read: the one that is consumed and those that were asked for ahead of it. */
+/** The segments of one read: the one that is consumed and those requested ahead. */
 class SegmentQueue {
   readonly #deps: ClientDeps;
   readonly #map: ChunkMap;
   readonly #deadline: Deadline;
   readonly #aheadBytesMax: number;
   readonly #endBytes: number;
-  /** In the order of the file; the first one is being consumed. */
+  /** Open segments in file order. The first one is being consumed. */
   readonly #segments: SegmentReader[] = [];
-  /** Where the next segment begins. */
+  /** Start of the next segment to request. */
   #plannedBytes: number;
 
   constructor(
@@ -131,6 +141,7 @@ class SegmentQueue {
     this.#endBytes = range.endBytes;
   }
 
+  /** Returns the next slab, or null at the end of the range. */
   async next(): Promise<Slab | null> {
     for (;;) {
       await this.#fill();
@@ -142,6 +153,7 @@ class SegmentQueue {
     }
   }
 
+  /** Cancels all open segments. */
   close(): void {
     for (const segment of this.#segments) {
       this.#deps.readAheadBudget.release(segment.remainingBytes);
@@ -150,7 +162,7 @@ class SegmentQueue {
     this.#segments.length = 0;
   }
 
-  /** What is held counts until the consumer gives it back. */
+  /** Returns a slab whose bytes count against the read-ahead budget until the consumer releases it. */
   #withBudget(slab: Slab): Slab {
     const { readAheadBudget } = this.#deps;
     const { bytes, positionBytes } = slab;
@@ -167,7 +179,7 @@ class SegmentQueue {
     };
   }
 
-  /** Asks for as much as may be under way; for one segment in any case. */
+  /** Requests segments up to the read-ahead limits, and at least one segment. */
   async #fill(): Promise<void> {
     while (this.#plannedBytes < this.#endBytes) {
       const isFirst = this.#segments.length === 0;
@@ -183,7 +195,7 @@ class SegmentQueue {
       this.#aheadBytesMax - aheadBytes,
       this.#deps.readAheadBudget.freeBytes,
     );
-    // Few large requests rather than many small ones.
+    // Waits for the room of a large segment instead of sending many small requests.
     return roomBytes < Math.min(SEGMENT_BYTES, this.#endBytes - this.#plannedBytes) ? 0 : roomBytes;
   }
 
@@ -195,7 +207,7 @@ class SegmentQueue {
     const chunkStartBytes = position * chunkSizeBytes;
     const isTight = isFirst && this.#deps.readAheadBudget.freeBytes < SEGMENT_BYTES;
     const lengthMax = isTight ? SEGMENT_BYTES_SMALL : SEGMENT_BYTES;
-    // Segments end at block boundaries: no block is read twice.
+    // Segments end at block boundaries, so no block is read twice.
     const alignedEnd = startBytes - (startBytes % BLOCK_BYTES) + lengthMax;
     const endBytes = Math.min(this.#endBytes, chunkStartBytes + chunk.lengthBytes, alignedEnd);
     const segment = new SegmentReader({

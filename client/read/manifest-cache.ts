@@ -3,18 +3,18 @@ import { BLOCK_BYTES, type ChunkId, DIGEST_BYTES } from "../../shared/base/ids.t
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import { blockCount, chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 
-/** The block hashes of a chunk, proved against its id. */
+/** The block hashes of a chunk, verified against its id. */
 export interface Manifest {
   readonly chunkId: ChunkId;
   readonly lengthBytes: number;
-  /** 32 bytes for every block, in order. */
+  /** Hashes of the blocks in order, 32 bytes each. */
   readonly hashes: Uint8Array;
 }
 
 /**
- * A manifest from a server that need not be trusted.
+ * Verifies block hashes from an untrusted server.
  *
- * @throws {AshlarError} CHUNK_CORRUPT if it is not the one that the id stands for.
+ * @throws {AshlarError} CHUNK_CORRUPT if they do not hash to `chunkId`.
  */
 export function verifyManifest(
   hasher: Hasher,
@@ -33,24 +33,24 @@ export function verifyManifest(
 }
 
 /**
- * How many bytes of `bytes`, which begin at the block boundary `offsetBytes` of the chunk, are
- * proved by the manifest: all, or those before the first block that does not match.
+ * Returns how many of `bytes` match the manifest: all, or those before the first block with another
+ * hash. `bytes` start at the block boundary `offsetBytes` of the chunk.
  */
-export function verifiedBytes(
+export function countVerifiedBytes(
   hasher: Hasher,
   manifest: Manifest,
   offsetBytes: number,
   bytes: Uint8Array,
 ): number {
-  let provedBytes = 0;
-  while (provedBytes < bytes.length) {
-    const startBytes = offsetBytes + provedBytes;
-    // A block that was cut short by the sender is no block of this chunk: its hash will not match.
-    const block = bytes.subarray(provedBytes, provedBytes + BLOCK_BYTES);
+  let matchingBytes = 0;
+  while (matchingBytes < bytes.length) {
+    const startBytes = offsetBytes + matchingBytes;
+    // A block that the sender truncated has another hash than the block of the chunk.
+    const block = bytes.subarray(matchingBytes, matchingBytes + BLOCK_BYTES);
     if (!isHashAt(manifest.hashes, startBytes / BLOCK_BYTES, hasher.hash(block))) break;
-    provedBytes += block.length;
+    matchingBytes += block.length;
   }
-  return provedBytes;
+  return matchingBytes;
 }
 
 function isHashAt(hashes: Uint8Array, block: number, digest: Uint8Array): boolean {
@@ -61,10 +61,10 @@ function isHashAt(hashes: Uint8Array, block: number, digest: Uint8Array): boolea
   return true;
 }
 
-/** The manifests that were used last. A chunk never changes, so an entry never grows stale. */
+/** LRU cache of manifests, bounded by bytes. A chunk never changes, so entries never become stale. */
 export class ManifestCache {
   readonly #bytesMax: number;
-  /** In the order of use, the oldest first. */
+  /** Manifests in the order of their last use, the oldest first. */
   readonly #manifests = new Map<ChunkId, Manifest>();
   #bytes = 0;
 
@@ -72,6 +72,7 @@ export class ManifestCache {
     this.#bytesMax = bytesMax;
   }
 
+  /** Returns a manifest and marks it as recently used. */
   get(chunkId: ChunkId): Manifest | undefined {
     const manifest = this.#manifests.get(chunkId);
     if (manifest === undefined) return undefined;
@@ -80,6 +81,7 @@ export class ManifestCache {
     return manifest;
   }
 
+  /** Adds a manifest, and evicts the least recently used ones beyond the limit. */
   put(manifest: Manifest): void {
     if (this.#manifests.has(manifest.chunkId)) return;
     this.#manifests.set(manifest.chunkId, manifest);

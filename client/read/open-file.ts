@@ -6,7 +6,7 @@ import type { CallOptions, ReadFileOptions } from "../options.ts";
 import type { FileHandle, Slab } from "../results.ts";
 import type { FileReader } from "./file-reader.ts";
 
-/** An open file: one version, to the end. It holds nothing at the servers. */
+/** Implements `FileHandle`: reads one version of a file. The servers keep no state for it. */
 export class OpenFile implements FileHandle {
   readonly #clock: Clock;
   readonly #reader: FileReader;
@@ -55,7 +55,7 @@ export class OpenFile implements FileHandle {
     yield* this.#reader.slabs({ ...options, deadline });
   }
 
-  /** Reads that are under way fail with CANCELLED. */
+  /** Makes pending and later reads fail with CANCELLED. */
   async close(): Promise<void> {
     this.#closed.abort(new AshlarError("CANCELLED", "Cannot read: the file was closed"));
   }

@@ -8,23 +8,24 @@ import { asAshlarError, type Deadline } from "../deadline.ts";
 import type { ChunkLocation, Replica } from "./chunk-map.ts";
 import { type Manifest, verifyManifest } from "./manifest-cache.ts";
 
-/** A stream whose consumer rests for so long is opened anew. */
+/** Lifetime of a stream. If its consumer pauses for longer, the rest is read by another stream. */
 const STREAM_TIMEOUT_MS = 10 * 60 * 1000;
 
-/** Blocks as a server sent them: not verified. */
+/** Blocks as a server sent them. The caller must verify them against the manifest. */
 export interface UnverifiedFrame {
-  /** In the chunk; a block boundary. */
+  /** Offset in the chunk, a block boundary. */
   readonly offsetBytes: number;
   readonly bytes: Uint8Array;
   readonly manifest: Manifest;
   release(): void;
 }
 
+/** The next frame of an attempt, or the error that ended the attempt. */
 export type FrameOutcome =
   | { readonly kind: "frame"; readonly attempt: ReadAttempt; readonly frame: UnverifiedFrame }
   | { readonly kind: "failed"; readonly attempt: ReadAttempt; readonly error: AshlarError };
 
-/** One replica that is asked for a range of a chunk. */
+/** A request for a range of a chunk to one replica. */
 export class ReadAttempt {
   readonly server: Replica;
   readonly #deps: ClientDeps;
@@ -35,12 +36,12 @@ export class ReadAttempt {
   #offsetBytes: number;
   #manifest: Manifest | undefined;
   #stream: Stream<unknown, ReadDown> | null = null;
-  /** The frame that is being waited for; null once it was taken. */
+  /** The outcome that `next` returns. Null after it was consumed. */
   #pending: Promise<FrameOutcome> | null;
   readonly #fork: ReturnType<Deadline["fork"]>;
   #isOver = false;
 
-  /** The range is in whole blocks of the chunk. The request goes out at once. */
+  /** Sends the request. `startBytes` and `endBytes` are block boundaries of the chunk or its end. */
   constructor(options: {
     readonly deps: ClientDeps;
     readonly deadline: Deadline;
@@ -49,8 +50,8 @@ export class ReadAttempt {
     readonly startBytes: number;
     readonly endBytes: number;
   }) {
-    assert(options.startBytes % BLOCK_BYTES === 0, "whole blocks are read");
-    assert(options.startBytes < options.endBytes, "something is read");
+    assert(options.startBytes % BLOCK_BYTES === 0, "a read starts at a block boundary");
+    assert(options.startBytes < options.endBytes, "a read has at least one byte");
     this.#deps = options.deps;
     this.#deadline = options.deadline;
     this.#fork = options.deadline.fork();
@@ -64,24 +65,27 @@ export class ReadAttempt {
     this.#pending = this.#outcome(this.#open());
   }
 
-  /** The next frame, in order, or the failure. Never rejects; the same promise until it is taken. */
+  /**
+   * Resolves with the next frame in order, or with the error. Never rejects. Returns the same promise
+   * until `consumeOutcome`.
+   */
   next(): Promise<FrameOutcome> {
     this.#pending ??= this.#outcome(this.#receive());
     return this.#pending;
   }
 
-  /** The caller has the outcome of `next` and goes on with it. */
+  /** Marks the outcome of `next` as consumed: the following `next` requests another frame. */
   consumeOutcome(): void {
     this.#pending = null;
   }
 
-  /** Its time was up because the consumer rested, not because of the server. */
+  /** Whether the lifetime of the stream is over: a timeout is then not a fault of the server. */
   get hasExpired(): boolean {
     const ageMs = this.#deps.env.clock.monotonicMs() - this.#startedMs;
     return ageMs >= STREAM_TIMEOUT_MS;
   }
 
-  /** Gives it up; a frame that is still to come is given back. */
+  /** Ends the attempt. A frame that arrives later is released. */
   cancel(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -92,7 +96,7 @@ export class ReadAttempt {
       (outcome) => {
         if (outcome.kind === "frame") outcome.frame.release();
       },
-      () => {}, // It never rejects.
+      () => {}, // Never called: outcomes do not reject.
     );
     this.#pending = null;
   }
@@ -119,7 +123,8 @@ export class ReadAttempt {
       timeoutMs: STREAM_TIMEOUT_MS,
     });
     this.#stream = stream;
-    if (this.#isOver) stream.cancel(new AshlarError("CANCELLED", "The reader went elsewhere"));
+    if (this.#isOver)
+      stream.cancel(new AshlarError("CANCELLED", "The reader chose another server"));
     const frame = await this.#receive();
     chunkservers.health.recordLatency(
       this.server.serverId,
@@ -129,7 +134,7 @@ export class ReadAttempt {
   }
 
   async #receive(): Promise<UnverifiedFrame> {
-    assert(this.#stream !== null, "a stream is open before it is read");
+    assert(this.#stream !== null, "the stream is open before a frame is received");
     const message = await this.#stream.receive();
     if (message === null) {
       throw new AshlarError("CONNECTION_LOST", "The stream ended before the range was read");
@@ -142,6 +147,7 @@ export class ReadAttempt {
     }
   }
 
+  /** Checks position and length of a frame, and the manifest if it is the first. */
   #checked(message: Received<ReadDown>): UnverifiedFrame {
     const { head, body } = message;
     const { chunkId, lengthBytes } = this.#chunk;
@@ -152,7 +158,7 @@ export class ReadAttempt {
     if (!isInOrder || body.length === 0 || endBytes > this.#endBytes || !isWhole) {
       throw new AshlarError(
         "PROTOCOL_ERROR",
-        `The server sent bytes ${head.offsetBytes} to ${head.offsetBytes + body.length} of a chunk of ${head.chunkLengthBytes}: expected those from ${offsetBytes} to ${this.#endBytes} of ${lengthBytes}`,
+        `Cannot accept a frame: expected bytes ${offsetBytes} to ${this.#endBytes} of a chunk of ${lengthBytes}: current bytes are ${head.offsetBytes} to ${head.offsetBytes + body.length} of ${head.chunkLengthBytes}`,
       );
     }
     if (this.#manifest === undefined) {

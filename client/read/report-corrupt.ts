@@ -7,8 +7,8 @@ import { Deadline } from "../deadline.ts";
 const TIMEOUT_MS = 10_000;
 
 /**
- * Tells a server that its copy of a chunk does not match, so that it looks for itself. Nobody
- * waits for it but the client's end.
+ * Reports a corrupt replica to its server, which then verifies the replica itself. Runs in the
+ * background: the read does not wait for it.
  */
 export function reportCorruptReplica(
   deps: ClientDeps,
@@ -16,9 +16,11 @@ export function reportCorruptReplica(
   chunkId: ChunkId,
 ): void {
   const { env, chunkservers, background } = deps;
-  env.log.warn("A replica is rotten", { address: server.address, chunkId });
+  env.log.warn("A replica is corrupt", { address: server.address, chunkId });
   background.run(async () => {
-    using deadline = new Deadline(env.clock, "report rot", { timeoutMs: TIMEOUT_MS });
+    using deadline = new Deadline(env.clock, "report a corrupt replica", {
+      timeoutMs: TIMEOUT_MS,
+    });
     const options = { deadline, timeoutMs: TIMEOUT_MS };
     await chunkservers.call(server, reportRot, { chunkId }, options);
   });

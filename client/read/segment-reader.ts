@@ -6,54 +6,55 @@ import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { Slab } from "../results.ts";
 import type { ChunkLocation, ChunkMap, Replica } from "./chunk-map.ts";
-import { verifiedBytes } from "./manifest-cache.ts";
+import { countVerifiedBytes } from "./manifest-cache.ts";
 import { type FrameOutcome, ReadAttempt, type UnverifiedFrame } from "./read-attempt.ts";
 import { reportCorruptReplica } from "./report-corrupt.ts";
 
-/** A replica that is silent for so long while somebody waits is given up; longer in later rounds. */
+/** Timeout for the next frame of a replica in the first round. Doubles with each round. */
 const SILENCE_TIMEOUT_MS = 5_000;
-/** How often all replicas are tried. */
+/** Rounds over all replicas. */
 const ROUNDS_MAX = 4;
 const RETRY = { delayMsMin: 200, delayMsMax: 3_000 } as const;
 
 type WaitResult = FrameOutcome | { readonly kind: "silence" };
 
+/** Dependencies and parameters of a `SegmentReader`. */
 export interface SegmentReaderOptions {
   readonly deps: ClientDeps;
   readonly deadline: Deadline;
   readonly map: ChunkMap;
   readonly chunk: ChunkLocation;
-  /** Where the chunk begins in the file. */
+  /** Offset of the chunk in the file. */
   readonly chunkStartBytes: number;
-  /** The bytes that are wanted, in the file; within the chunk. */
+  /** The bytes to read, as offsets in the file. They are within the chunk. */
   readonly startBytes: number;
   readonly endBytes: number;
 }
 
 /**
- * Reads a part of a chunk from whichever replica has it, verified.
+ * Reads and verifies a part of a chunk from any of its replicas.
  *
- * The request goes out when it is made, so that the bytes come while others are consumed. A
- * replica that fails, is slow or sends bytes that do not match is left, and another one goes on
- * with the rest.
+ * The constructor sends the request, so that the bytes arrive while earlier segments are consumed. If
+ * a replica fails, is slow or sends corrupt bytes, the rest is read from another replica.
  */
 export class SegmentReader {
   readonly #options: SegmentReaderOptions;
   readonly #endBlockBytes: number;
   #chunk: ChunkLocation;
-  /** In the chunk: what was given out ends here. A block boundary, or the end. */
+  /** Offset in the chunk of the next bytes to return: a block boundary, or the end of the chunk. */
   #offsetBytes: number;
+  /** Pending requests: one, or two after a hedge. */
   #attempts: ReadAttempt[] = [];
-  /** Why each replica of this round failed. */
+  /** Errors of the replicas that failed in this round. */
   readonly #errors = new Map<ServerId, { readonly server: Replica; readonly error: AshlarError }>();
   #round = 1;
-  /** Bytes that were not given out yet. */
+  /** Bytes that were not returned yet. */
   #remainingBytes: number;
 
   constructor(options: SegmentReaderOptions) {
     const { chunk, chunkStartBytes, startBytes, endBytes } = options;
-    assert(startBytes >= chunkStartBytes && startBytes < endBytes, "a segment has bytes");
-    assert(endBytes <= chunkStartBytes + chunk.lengthBytes, "a segment lies in its chunk");
+    assert(startBytes >= chunkStartBytes && startBytes < endBytes, "a segment is not empty");
+    assert(endBytes <= chunkStartBytes + chunk.lengthBytes, "a segment is within its chunk");
     this.#options = options;
     this.#chunk = chunk;
     const first = startBytes - chunkStartBytes;
@@ -64,43 +65,50 @@ export class SegmentReader {
     this.#openNext();
   }
 
+  /** Bytes that were not returned yet. */
   get remainingBytes(): number {
     return this.#remainingBytes;
   }
 
   /**
-   * The next verified bytes, in order; null after the last.
+   * Returns the next verified bytes in order, or null after the last.
    *
-   * @throws {AshlarError} NO_GOOD_REPLICA naming each replica and its error; CANCELLED,
+   * @throws {AshlarError} NO_GOOD_REPLICA with the error of each replica; CANCELLED,
    *   DEADLINE_EXCEEDED.
    */
   async next(): Promise<Slab | null> {
     while (this.#remainingBytes > 0) {
       const { attempt, frame } = await this.#nextFrame();
       const { hasher } = this.#options.deps.env;
-      const provedBytes = verifiedBytes(hasher, frame.manifest, frame.offsetBytes, frame.bytes);
-      if (provedBytes < frame.bytes.length)
-        this.#markCorrupt(attempt, frame.offsetBytes + provedBytes);
-      if (provedBytes > 0) return this.#toSlab(frame, provedBytes);
+      const verifiedBytes = countVerifiedBytes(
+        hasher,
+        frame.manifest,
+        frame.offsetBytes,
+        frame.bytes,
+      );
+      if (verifiedBytes < frame.bytes.length)
+        this.#markCorrupt(attempt, frame.offsetBytes + verifiedBytes);
+      if (verifiedBytes > 0) return this.#toSlab(frame, verifiedBytes);
       frame.release();
     }
     this.cancel();
     return null;
   }
 
-  /** Gives up what was not read. */
+  /** Cancels all pending requests. */
   cancel(): void {
     for (const attempt of this.#attempts) attempt.cancel();
     this.#attempts = [];
   }
 
-  #toSlab(frame: UnverifiedFrame, provedBytes: number): Slab {
+  /** Returns the verified part of a frame that is within the segment, and advances the offset. */
+  #toSlab(frame: UnverifiedFrame, verifiedBytes: number): Slab {
     const { chunkStartBytes, startBytes, endBytes } = this.#options;
     const frameStart = chunkStartBytes + frame.offsetBytes;
     const from = Math.max(startBytes, frameStart);
-    const to = Math.min(endBytes, frameStart + provedBytes);
-    assert(from < to, "every frame has bytes that are wanted");
-    this.#offsetBytes = frame.offsetBytes + provedBytes;
+    const to = Math.min(endBytes, frameStart + verifiedBytes);
+    assert(from < to, "every frame overlaps the segment");
+    this.#offsetBytes = frame.offsetBytes + verifiedBytes;
     this.#remainingBytes -= to - from;
     const bytes = frame.bytes.subarray(from - frameStart, to - frameStart);
     return { bytes, positionBytes: from, release: () => frame.release() };
@@ -121,19 +129,19 @@ export class SegmentReader {
       }
       outcome.attempt.consumeOutcome();
       if (outcome.kind === "frame") {
-        this.#keepOnly(outcome.attempt);
+        this.#cancelOthers(outcome.attempt);
         return outcome;
       }
       this.#recordFailure(outcome.attempt, outcome.error);
     }
   }
 
-  /** The first outcome of any replica that was asked, or that none came in time. */
+  /** Resolves with the first outcome of a pending request, or with `silence` after a timeout. */
   #wait(mayHedge: boolean): Promise<WaitResult> {
     const { env, chunkservers } = this.#options.deps;
     const { clock } = env;
     const [first] = this.#attempts;
-    assert(first !== undefined, "somebody was asked");
+    assert(first !== undefined, "at least one request is pending");
     const limitMs = mayHedge
       ? chunkservers.health.hedgeAfterMs(first.server.serverId)
       : SILENCE_TIMEOUT_MS * 2 ** (this.#round - 1);
@@ -148,19 +156,20 @@ export class SegmentReader {
     });
   }
 
-  /** Asks a second replica, unless hedges are used up: asking on would double the load. */
+  /** Asks a second replica if the hedge credit allows it. The credit limits the additional load. */
   #hedge(): void {
     if (this.#options.deps.chunkservers.health.tryAcquireHedge()) this.#openNext();
   }
 
   #failSilentAttempts(): void {
     for (const attempt of [...this.#attempts]) {
-      const waited = `Nothing came from ${attempt.server.address} in time`;
-      this.#recordFailure(attempt, new AshlarError("DEADLINE_EXCEEDED", waited));
+      const message = `No response from ${attempt.server.address} within the timeout`;
+      this.#recordFailure(attempt, new AshlarError("DEADLINE_EXCEEDED", message));
     }
   }
 
-  #keepOnly(winner: ReadAttempt): void {
+  /** Cancels all requests but `winner`. */
+  #cancelOthers(winner: ReadAttempt): void {
     for (const attempt of this.#attempts) if (attempt !== winner) attempt.cancel();
     this.#attempts = [winner];
   }
@@ -168,7 +177,7 @@ export class SegmentReader {
   #recordFailure(attempt: ReadAttempt, error: AshlarError): void {
     attempt.cancel();
     this.#attempts = this.#attempts.filter((each) => each !== attempt);
-    this.#options.deadline.check(); // Its end is not the server's fault.
+    this.#options.deadline.check(); // The end of the operation is not a fault of the server.
     const { server } = attempt;
     if (attempt.hasExpired && error.code === "DEADLINE_EXCEEDED") return;
     this.#errors.set(server.serverId, { server, error });
@@ -194,7 +203,7 @@ export class SegmentReader {
     this.#recordFailure(attempt, error);
   }
 
-  /** Replicas of this round that were not asked yet. */
+  /** Returns the replicas that were not asked in this round, best first, known bad ones last. */
   #candidates(): Replica[] {
     const isAsked = (replica: Replica): boolean =>
       this.#errors.has(replica.serverId) ||
@@ -221,17 +230,17 @@ export class SegmentReader {
     return true;
   }
 
-  /** All replicas have failed: asks the masters for others, waits, and begins again. */
+  /** Starts another round after all replicas have failed: locates the chunk again, and waits. */
   async #nextRound(): Promise<void> {
     const { deps, deadline, map } = this.#options;
-    const isHopeless = [...this.#errors.values()].every(({ error }) => isChunkError(error));
+    const allReplicasBad = [...this.#errors.values()].every(({ error }) => isChunkError(error));
     const failure = this.#noGoodReplica();
     if (this.#round === ROUNDS_MAX) throw failure;
     const before = new Set(this.#chunk.replicas.map((replica) => replica.serverId));
     this.#chunk = await map.refresh(this.#chunk, deadline);
     const hasNew = this.#chunk.replicas.some((replica) => !before.has(replica.serverId));
-    // Every replica was examined, and there is no other one.
-    if (isHopeless && !hasNew && this.#round > 1) throw failure;
+    // All known replicas are corrupt or missing: waiting does not help.
+    if (allReplicasBad && !hasNew && this.#round > 1) throw failure;
     const delayMs = nextDelayMs(this.#round, RETRY, deps.env.random.fraction());
     deps.onRetry({ operation: "chunk read", attempt: this.#round, delayMs, error: failure });
     await deps.env.clock.sleep(delayMs, deadline.signal);
@@ -256,7 +265,7 @@ export class SegmentReader {
   }
 }
 
-/** Whether `error` says something of this chunk there, rather than of the server. */
+/** Returns whether `error` is about the replica of this chunk rather than about the whole server. */
 function isChunkError(error: AshlarError): boolean {
   return error.code === "CHUNK_CORRUPT" || error.code === "CHUNK_NOT_FOUND";
 }

@@ -14,18 +14,18 @@ import type { ReadFileOptions, VerifyOptions } from "../options.ts";
 import type { Checksum, ReplicaResult, VerifyResult } from "../results.ts";
 import type { ChunkLocation, Replica } from "./chunk-map.ts";
 import { FileReader } from "./file-reader.ts";
-import { verifiedBytes } from "./manifest-cache.ts";
+import { countVerifiedBytes } from "./manifest-cache.ts";
 import { type FrameOutcome, ReadAttempt } from "./read-attempt.ts";
 import { reportCorruptReplica } from "./report-corrupt.ts";
 
-/** Chunks that are examined at the same time. */
+/** Chunks verified at the same time. */
 const CONCURRENT_CHUNKS = 3;
-/** A replica that sends nothing for so long has failed. */
+/** Timeout for the next frame of a replica. */
 const SILENCE_TIMEOUT_MS = 15_000;
 
 type ChunkResult = Extract<VerifyResult, { kind: "chunk" }>;
 
-/** Reads and proves a file, or every file below a directory. */
+/** Reads and verifies a file, or every file below a directory. */
 export async function* verify(
   deps: ClientDeps,
   path: PathInput,
@@ -44,6 +44,7 @@ export async function* verify(
   }
 }
 
+/** Verifies files one after the other. */
 class Verifier {
   readonly #deps: ClientDeps;
   readonly #deadline: Deadline;
@@ -136,7 +137,7 @@ class Verifier {
     }
   }
 
-  /** Reads the whole replica. @throws {AshlarError} CHUNK_CORRUPT, CHUNK_NOT_FOUND, … */
+  /** Reads and verifies a whole replica. @throws {AshlarError} CHUNK_CORRUPT, CHUNK_NOT_FOUND, … */
   async #verifyReplica(chunk: ChunkLocation, server: Replica): Promise<void> {
     const attempt = new ReadAttempt({
       deps: this.#deps,
@@ -147,8 +148,8 @@ class Verifier {
       endBytes: chunk.lengthBytes,
     });
     try {
-      for (let provedBytes = 0; provedBytes < chunk.lengthBytes; ) {
-        provedBytes += await this.#verifyNextFrame(attempt);
+      for (let verifiedBytes = 0; verifiedBytes < chunk.lengthBytes; ) {
+        verifiedBytes += await this.#verifyNextFrame(attempt);
       }
     } finally {
       attempt.cancel();
@@ -162,11 +163,16 @@ class Verifier {
     if (outcome.kind === "failed") throw outcome.error;
     const { frame } = outcome;
     try {
-      const provedBytes = verifiedBytes(hasher, frame.manifest, frame.offsetBytes, frame.bytes);
-      if (provedBytes === frame.bytes.length) return provedBytes;
+      const verifiedBytes = countVerifiedBytes(
+        hasher,
+        frame.manifest,
+        frame.offsetBytes,
+        frame.bytes,
+      );
+      if (verifiedBytes === frame.bytes.length) return verifiedBytes;
       throw new AshlarError(
         "CHUNK_CORRUPT",
-        `The block at ${frame.offsetBytes + provedBytes} on ${attempt.server.address} does not match its hash`,
+        `The block at ${frame.offsetBytes + verifiedBytes} on ${attempt.server.address} does not match its hash`,
       );
     } finally {
       frame.release();
@@ -177,7 +183,7 @@ class Verifier {
     const { address } = attempt.server;
     return new Promise((resolve, reject) => {
       const timer = this.#deps.env.clock.after(SILENCE_TIMEOUT_MS, () => {
-        const message = `Nothing came from ${address} in ${SILENCE_TIMEOUT_MS} ms`;
+        const message = `No response from ${address} within ${SILENCE_TIMEOUT_MS} ms`;
         reject(new AshlarError("DEADLINE_EXCEEDED", message));
       });
       attempt.next().then((outcome) => {
@@ -187,7 +193,7 @@ class Verifier {
     });
   }
 
-  /** @throws {AshlarError} CHUNK_CORRUPT if the content is not the one that the file's root stands for */
+  /** @throws {AshlarError} CHUNK_CORRUPT if the chunks do not hash to the content root of the file */
   async #checkRoot(reader: FileReader): Promise<void> {
     const { hasher } = this.#deps.env;
     const { attributes, map } = reader;
@@ -222,7 +228,7 @@ function fileResult(
   return { kind: "file", path, sizeBytes, chunkCount, isReadable, badReplicaCount, error };
 }
 
-/** Plain BLAKE3 of a file's bytes (what `b3sum` prints), through verified reads. */
+/** Computes the BLAKE3 hash of the bytes of a range (as `b3sum` prints it) from verified reads. */
 export async function checksum(
   deps: ClientDeps,
   path: PathInput,
