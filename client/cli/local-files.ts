@@ -2,6 +2,7 @@ import type { Dirent, Stats } from "node:fs";
 import { lstat, opendir, stat } from "node:fs/promises";
 import { AshlarError, type ErrorCode } from "../../shared/base/errors.ts";
 import { displayName } from "../../shared/base/path.ts";
+import { errnoWords } from "../../shared/platform/errno-words.ts";
 
 const SLASH = Buffer.from("/");
 
@@ -27,16 +28,16 @@ export function withoutSlashes(path: Buffer): Buffer {
   return path.subarray(0, end);
 }
 
-/** Errors of local system calls: our code, and the words of strerror(3). */
-const LOCAL_ERRORS: Readonly<Record<string, readonly [code: ErrorCode, words: string]>> = {
-  ENOENT: ["NOT_FOUND", "no such file or directory"],
-  EACCES: ["PERMISSION_DENIED", "permission denied"],
-  EPERM: ["PERMISSION_DENIED", "operation not permitted"],
-  EEXIST: ["ALREADY_EXISTS", "file exists"],
-  ENOTDIR: ["NOT_A_DIRECTORY", "not a directory"],
-  EISDIR: ["IS_A_DIRECTORY", "is a directory"],
-  ENOSPC: ["NO_SPACE", "no space left on device"],
-  ENAMETOOLONG: ["NAME_TOO_LONG", "file name too long"],
+/** Error codes for the errno of system calls on local files. Others are DISK_FAILED. */
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  ENOENT: "NOT_FOUND",
+  EACCES: "PERMISSION_DENIED",
+  EPERM: "PERMISSION_DENIED",
+  EEXIST: "ALREADY_EXISTS",
+  ENOTDIR: "NOT_A_DIRECTORY",
+  EISDIR: "IS_A_DIRECTORY",
+  ENOSPC: "NO_SPACE",
+  ENAMETOOLONG: "NAME_TOO_LONG",
 };
 
 /**
@@ -46,10 +47,9 @@ const LOCAL_ERRORS: Readonly<Record<string, readonly [code: ErrorCode, words: st
  * @param action "open"
  */
 export function localError(error: unknown, action: string, path: Buffer): AshlarError {
-  const { code: errno = "", message } = error as NodeJS.ErrnoException;
-  const [code, words] = LOCAL_ERRORS[errno] ?? ["DISK_FAILED" as const, errno || message];
-  const text = `Cannot ${action} the local path ${displayName(path)}: ${words}`;
-  return new AshlarError(code, text, { cause: error });
+  const { code: errno = "" } = error as NodeJS.ErrnoException;
+  const text = `Cannot ${action} the local path ${displayName(path)}: ${reasonOf(error)}`;
+  return new AshlarError(CODES[errno] ?? "DISK_FAILED", text, { cause: error });
 }
 
 /**
@@ -107,10 +107,15 @@ async function examine(
       stats.isDirectory() ? "symbolic link to a directory" : "not a file or directory",
     );
   } catch (error) {
-    const { code = "" } = error as NodeJS.ErrnoException;
-    onSkipped(path, LOCAL_ERRORS[code]?.[1] ?? (code || String(error)));
+    onSkipped(path, reasonOf(error));
   }
   return null;
+}
+
+/** Returns the words for a failed system call, or the message of another error. */
+function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === undefined ? message : errnoWords(code);
 }
 
 async function isLink(path: Buffer): Promise<boolean> {

@@ -3,6 +3,7 @@ import { AshlarError } from "../base/errors.ts";
 import { formatAddress, parseAddress } from "../display/addresses.ts";
 import type { ConnectOptions, Link, Listener, Network } from "../ports/network.ts";
 import { errnoOf } from "./disk-error.ts";
+import { errnoWords } from "./errno-words.ts";
 import { Intake, TcpLink } from "./tcp-link.ts";
 import { adoptWithUserBuffer, copyInto, onReadOptions, type UserBuffer } from "./user-buffer.ts";
 
@@ -47,7 +48,8 @@ export class TcpNetwork implements Network {
         socket.destroy();
         reject(error);
       };
-      const onError = (error: Error): void => fail(unavailable(address, errnoOf(error), error));
+      const onError = (error: Error): void =>
+        fail(unavailable(address, errnoWords(errnoOf(error)), error));
       const onAbort = (): void => fail(cancelled(address, signal?.reason));
       const onConnect = (): void => {
         finish();
@@ -116,7 +118,7 @@ function listenError(address: string, cause: Error): AshlarError {
       hint: "Stop the process that listens there, or choose another port",
     });
   }
-  return new AshlarError("UNAVAILABLE", `Cannot listen on ${address}: ${errno}`, {
+  return new AshlarError("UNAVAILABLE", `Cannot listen on ${address}: ${errnoWords(errno)}`, {
     cause,
     details: { address, errno },
   });

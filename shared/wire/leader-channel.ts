@@ -91,6 +91,11 @@ interface CallAttempts {
   readonly mayRepeat: boolean;
   /** Addresses that were tried. */
   readonly addresses: Set<string>;
+  /**
+   * Why no connection could be opened in the last attempt at an address, such as "connection
+   * refused".
+   */
+  readonly unreachable: Map<string, string>;
   /** Number of attempts. */
   count: number;
   /** Error of an attempt that may have taken effect. */
@@ -223,6 +228,7 @@ export class LeaderChannel {
       signal: options.signal,
       mayRepeat: options.idempotent ?? false,
       addresses: new Set(),
+      unreachable: new Map(),
       count: 0,
       uncertain: null,
       last: null,
@@ -336,9 +342,11 @@ export class LeaderChannel {
     attempts.count += 1;
     attempts.addresses.add(address);
     const timeoutMs = Math.min(connectTimeoutMs, this.#leftMs(attempts));
+    attempts.unreachable.delete(address);
     return pool
       .get(address, { timeoutMs, ...(signal === undefined ? {} : { signal }) })
       .catch((error: unknown) => {
+        if (isAshlarError(error)) attempts.unreachable.set(address, reasonOf(address, error));
         // No request was sent yet: the call is safe to repeat at the next master.
         if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
         throw new AshlarError("UNAVAILABLE", error.message, { cause: error });
@@ -377,23 +385,32 @@ export class LeaderChannel {
  * code of that attempt: a later harmless error must not hide it from the caller.
  */
 function failure(attempts: CallAttempts): AshlarError {
-  const { method, addresses, count, uncertain, last, signal } = attempts;
+  const { method, addresses, unreachable, count, uncertain, last, signal } = attempts;
   if (last === null) {
     const code = signal?.aborted ? "CANCELLED" : "UNAVAILABLE";
     return new AshlarError(code, `Cannot complete ${method}: expected at least one master address`);
   }
   const { error } = last;
   const hint = error.hint ?? (error.code === "UNAVAILABLE" ? NO_MASTER_HINT : undefined);
+  const code = signal?.aborted ? "CANCELLED" : (uncertain ?? error).code;
+  const options = {
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+    details: error.details,
+  };
+  if (code === "UNAVAILABLE" && unreachable.size === addresses.size) {
+    const reasons = [...unreachable].map(([address, reason]) => `${address}: ${reason}`).join(", ");
+    const message = `Cannot reach any master (${reasons}); is the cluster running?`;
+    return new AshlarError(code, message, options);
+  }
   const where = [...addresses].join(", ");
   const tries = count === 1 ? "1 attempt" : `${count} attempts`;
-  const code = signal?.aborted ? "CANCELLED" : (uncertain ?? error).code;
-  return new AshlarError(
-    code,
-    `Cannot complete ${method}, ${tries} at ${where}: ${error.message}`,
-    {
-      cause: error,
-      ...(hint === undefined ? {} : { hint }),
-      details: error.details,
-    },
-  );
+  const message = `Cannot complete ${method}, ${tries} at ${where}: ${error.message}`;
+  return new AshlarError(code, message, options);
+}
+
+/** Returns why a connection could not be opened, without the address that the message names. */
+function reasonOf(address: string, { message }: AshlarError): string {
+  const prefix = `Cannot connect to ${address}: `;
+  return message.startsWith(prefix) ? message.slice(prefix.length) : message;
 }

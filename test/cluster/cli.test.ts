@@ -150,8 +150,15 @@ describe("the CLI on a cluster", () => {
       fails(3, "put", "nosuch", "/x"),
       fails(6, "mkdir", "/j/a/below"),
       fails(8, "cat", "/missing", "/j/a"),
-      fails(5, "--cluster", "127.0.0.1:1", "--timeout", "1s", "ls"),
     ]);
+    assert.equal(
+      await fails(3, "stat", "/missing/below"),
+      "ashlar: No such file or directory: /missing\n",
+    );
+    assert.match(
+      await fails(5, "--cluster", "127.0.0.1:1", "--timeout", "1s", "ls"),
+      /^ashlar: Cannot reach any master \(127\.0\.0\.1:1: connection refused\); is the cluster running\?\n/,
+    );
     const { error } = JSON.parse(await fails(3, "--json", "stat", "/missing"));
     assert.deepEqual([error.code, error.retry], ["NOT_FOUND", "never"]);
   });

@@ -171,7 +171,7 @@ export class MemoryNetwork {
     }
     const listening = this.#listening.get(address);
     if (isCut || listening === undefined) {
-      const reason = isCut ? `no answer within ${options.timeoutMs} ms` : "ECONNREFUSED";
+      const reason = isCut ? `no answer within ${options.timeoutMs} ms` : "connection refused";
       const text = `Cannot connect to ${address}: ${reason}`;
       throw new AshlarError("UNAVAILABLE", text, { details: { address } });
     }

@@ -219,7 +219,7 @@ describe("TCP", () => {
     await listener.close();
     await assert.rejects(network.connect(listener.address, { timeoutMs: 1000 }), (error) => {
       assert.ok(isAshlarError(error, "UNAVAILABLE"));
-      assert.equal(error.message, `Cannot connect to ${listener.address}: ECONNREFUSED`);
+      assert.equal(error.message, `Cannot connect to ${listener.address}: connection refused`);
       return true;
     });
   });

@@ -1,0 +1,24 @@
+/** The words of strerror(3) for the errors of system calls that users meet most. */
+const ERRNO_WORDS: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EADDRNOTAVAIL: "cannot assign requested address",
+  EAI_AGAIN: "temporary failure in name resolution",
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset by peer",
+  EEXIST: "file exists",
+  EHOSTUNREACH: "no route to host",
+  EISDIR: "is a directory",
+  ENAMETOOLONG: "file name too long",
+  ENETUNREACH: "network is unreachable",
+  ENOENT: "no such file or directory",
+  ENOSPC: "no space left on device",
+  ENOTDIR: "not a directory",
+  ENOTFOUND: "unknown host",
+  EPERM: "operation not permitted",
+  ETIMEDOUT: "connection timed out",
+};
+
+/** Returns the words for the errno name of a system call, or the name itself if it is not listed. */
+export function errnoWords(errno: string): string {
+  return ERRNO_WORDS[errno] ?? errno;
+}
