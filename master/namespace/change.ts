@@ -36,8 +36,8 @@ import {
 import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts";
 
 /**
- * The kinds of subjects in the reclaim queue. The code is the second part of the row's key, so it is
- * on disk. "history" sorts first: within one index, superseded positions release their chunks
+ * The kinds of subjects in the reclaim queue. The code is the second part of the row's key, so it
+ * is on disk. "history" sorts first: within one index, superseded positions release their chunks
  * before the content of these positions is removed.
  */
 export const RECLAIM_KIND = { history: "1", content: "2", inode: "3" } as const;

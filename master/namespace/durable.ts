@@ -14,7 +14,7 @@ export interface DurableState {
   readonly term: Term;
   /** The encoded membership at `index`. Empty before the first membership entry. */
   readonly membership: Uint8Array;
-  /** `StateHash` of the rows in the store, without the rows of this interface. */
+  /** `StateHash` of the rows in the store, without the rows that store this object. */
   readonly stateHash: Uint8Array;
 }
 

@@ -168,7 +168,8 @@ export function copy(change: Change, operation: OperationOf<"copy">): FileInode 
   const storageClass = classForNew(change, place, file?.storageClass);
   const { copiesWanted } = copyCountsOf(file, storageClass);
   shareContent(change, from.content);
-  // The chunks already have the source's number of wanted copies. Usually this number suffices for the copy.
+  // The chunks already have the source's number of wanted copies. Usually this number suffices for
+  // the copy.
   if (copiesWanted > from.copiesWanted) raiseCopies(change, from.content, copiesWanted);
   const { sizeBytes, chunkSizeBytes, contentRoot, content } = from;
   const fields = { sizeBytes, chunkSizeBytes, contentRoot, content };

@@ -50,8 +50,8 @@ function rowsFrom(state: State, index: number, limit: number): readonly TimedInd
 }
 
 /**
- * Returns the newest row that is not later than `timeMs`. Times rise with the index, so the search
- * is binary: a retention of days has a row for every second with an entry.
+ * Returns the newest row that is not later than `timeMs`. Times increase with the index, so the
+ * search is binary: a retention of days has a row for every second with an entry.
  */
 function newestRow(state: State, timeMs: number): TimedIndex | undefined {
   let [found] = rowsFrom(state, 0, 1);

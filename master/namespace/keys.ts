@@ -20,27 +20,27 @@ export type ContentId = Branded<number, "ContentId">;
  * sort by them. Ids have a fixed length. A name is the last part of its key, or a NUL follows it,
  * which no name contains.
  *
- *     table         key after its byte                      value
- *     chunk         chunk id (32)                           length, references, replicas
- *     content       content id (8)                          references
- *     directory     inode (8)                               entry count and times
- *     entry         parent inode (8), name                  inode
- *     feed          index (8), sequence (4)                 an event of the change feed
- *     history       table (1), key, [NUL], index (8)        the value before that index
- *     inode         inode (8)                               attributes, inline content
- *     meta          one of META                             facts of the whole state
- *     outcome       session (8), sequence (8)               first outcome of a mutation
- *     position      content id (8), position (4)            chunk of a content
- *     purge         server (16), chunk id (32)              index of the removal
- *     reclaim       index (8), kind (1), subject            how often the subject was queued
- *     replica       server (16), chunk id (32)              nothing: index of the chunks' replicas
- *     server        server (16)                             location
- *     session       session (8)                             times, window of sequences
- *     storageClass  name                                    the class
- *     time          index (8)                               leader's time at that index
- *     tombstone     chunk id (32)                           index of the removal
- *     tombstoneAge  index (8), chunk id (32)                nothing: tombstones, oldest first
- *     wanting       chunk id (32)                           chunks with too few replicas
+ *     table            key after its byte                     value
+ *     chunk            chunk id (32)                          length, references, replicas
+ *     content          content id (8)                         references
+ *     directory        inode (8)                              entry count and times
+ *     entry            parent inode (8), name                 inode
+ *     feed             index (8), sequence (4)                an event of the change feed
+ *     history          table (1), key, [NUL], index (8)       the value before that index
+ *     inode            inode (8)                              attributes, inline content
+ *     meta             one of META_KEY                        facts of the whole state
+ *     outcome          session (8), sequence (8)              first outcome of a mutation
+ *     position         content id (8), position (4)           chunk of a content
+ *     purge            server (16), chunk id (32)             index of the removal
+ *     reclaim          index (8), kind (1), subject           how often the subject was queued
+ *     replica          server (16), chunk id (32)             nothing: replicas of each server
+ *     server           server (16)                            location
+ *     session          session (8)                            times, window of sequences
+ *     storageClass     name                                   the class
+ *     time             index (8)                              leader's time at that index
+ *     tombstone        chunk id (32)                          index of the removal
+ *     tombstoneAge     index (8), chunk id (32)               nothing: tombstones, oldest first
+ *     underReplicated  chunk id (32)                          nothing: chunks with too few replicas
  */
 export const TABLE_BYTE = {
   chunk: "k",

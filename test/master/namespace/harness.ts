@@ -70,7 +70,7 @@ export function sealed(
   };
 }
 
-/** Returns a content of these chunks. Each chunk has 1 MiB unless the test says otherwise. */
+/** Returns a content of these chunks, with a chunk size of 1 MiB. */
 export function chunksContent(...chunks: readonly VerifiedChunk[]): {
   kind: "chunks";
   sizeBytes: number;
