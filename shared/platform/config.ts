@@ -7,29 +7,32 @@ import { nearestName } from "./nearest-name.ts";
 // biome-ignore lint/suspicious/noExplicitAny: valibot's own bound for "any entries, any issue".
 export type ConfigSchema = v.StrictObjectSchema<v.ObjectEntries, any>;
 
-/** Where a value comes from. A later kind wins over an earlier one. */
+/** The source of a value. A later kind overrides an earlier one. */
 export type ConfigOrigin =
   | { readonly kind: "default" }
   | { readonly kind: "file"; readonly path: string; readonly line: number }
   | { readonly kind: "environment"; readonly name: string }
   | { readonly kind: "flag"; readonly name: string };
 
+/** A parsed config file. */
 export interface ConfigFile {
   readonly path: string;
   /** The parsed TOML. */
   readonly values: Readonly<Record<string, unknown>>;
-  /** The text, to find the lines of keys in. */
+  /** The text of the file, to find the line of a key. */
   readonly text: string;
 }
 
+/** The sources of a config. */
 export interface ConfigLayers<Schema extends ConfigSchema> {
   readonly schema: Schema;
   readonly file: ConfigFile | null;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** By key; undefined where a flag was not given. Text is read as in the environment. */
+  /** Values by key; undefined for a flag that is absent. Text is parsed as in the environment. */
   readonly flags: Readonly<Record<string, unknown>>;
 }
 
+/** A checked config with the source of every value. */
 export interface LoadedConfig<Values> {
   readonly values: Values;
   readonly origins: Readonly<Record<string, ConfigOrigin>>;
@@ -41,12 +44,14 @@ interface Layered {
 }
 
 /**
- * Defaults, below the file, below the environment (`dataDir` is ASHLAR_DATA_DIR), below flags.
+ * Merges defaults, the file, the environment (`dataDir` is ASHLAR_DATA_DIR) and flags. Later
+ * sources override earlier ones.
  *
- * Text becomes what the schema wants: a number for a key that ends with "Ms" may be "10s", for one
- * with "Bytes" in it "64MiB"; a list is separated by commas; "none" is null.
+ * Text is converted to the type that the schema expects: a number may be "10s" for a key with "Ms",
+ * and "64MiB" for a key with "Bytes"; a list is separated by commas; "none" is null.
  *
- * @throws {AshlarError} INVALID_ARGUMENT naming the place, the key, what is wanted and what is there.
+ * @throws {AshlarError} INVALID_ARGUMENT with the source, the key, the expected and the actual
+ *   value
  */
 export function mergeConfig<Schema extends ConfigSchema>(
   layers: ConfigLayers<Schema>,
@@ -72,17 +77,20 @@ export function mergeConfig<Schema extends ConfigSchema>(
   return { values: parseFound(schema, found), origins: originsOf(keys, found) };
 }
 
-/** `dataDir` as ASHLAR_DATA_DIR. */
+/** Returns the environment variable of a key: ASHLAR_DATA_DIR for `dataDir`. */
 export function environmentNameOf(key: string): string {
   return `ASHLAR_${key.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }
 
-/** `dataDir` as --data-dir. */
+/** Returns the flag of a key: --data-dir for `dataDir`. */
 export function flagNameOf(key: string): string {
   return `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** "default", "flag --data-dir", "environment ASHLAR_DATA_DIR", "/etc/ashlar/master.toml:3". */
+/**
+ * Returns the source as text: "default", "flag --data-dir", "environment ASHLAR_DATA_DIR",
+ * "/etc/ashlar/master.toml:3".
+ */
 export function displayOrigin(origin: ConfigOrigin): string {
   switch (origin.kind) {
     case "default":
@@ -110,7 +118,7 @@ function checkKnown(key: string, keys: readonly string[], origin: ConfigOrigin):
   const hint = nearest === null ? {} : { hint: `Did you mean ${nearest}?` };
   throw new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot use the key ${key} (${displayOrigin(origin)}): there is no such key`,
+    `Cannot use the key ${key} (${displayOrigin(origin)}): no such key`,
     hint,
   );
 }
@@ -154,14 +162,18 @@ function nameWithOrigin(key: string, origin: ConfigOrigin): string {
 }
 
 function missing(key: string): AshlarError {
-  return new AshlarError("INVALID_ARGUMENT", `Cannot start without ${key}: it has no default`, {
-    hint: `Give ${flagNameOf(key)}, ${environmentNameOf(key)}, or ${key} in the config file`,
-  });
+  return new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot start without ${key}: expected a value because it has no default`,
+    {
+      hint: `Give ${flagNameOf(key)}, ${environmentNameOf(key)}, or ${key} in the config file`,
+    },
+  );
 }
 
 type Entry = v.ObjectEntries[string];
 
-/** The schema below `optional`, `nullable` and `pipe`, and whether null is among its values. */
+/** Returns the schema inside `optional`, `nullable` and `pipe`, and whether it allows null. */
 function coreOf(entry: Entry): {
   readonly type: string;
   readonly nullable: boolean;

@@ -4,32 +4,34 @@ import { diskError, errnoOf } from "./disk-error.ts";
 import { hasProcess, readBootId, readProcessStat } from "./procfs.ts";
 
 const LOCK_NAME = "ashlar.lock";
-/** Others may take a stale lock before us, again and again; each time one of us gets further. */
+/**
+ * Other processes may take a stale lock first, repeatedly. At each attempt one process succeeds.
+ */
 const ATTEMPTS_MAX = 10;
 
-/** Who holds a data directory. */
+/** The process that holds a data directory. Content of the lock file. */
 interface Holder {
   readonly pid: number;
-  /** When the process began, in ticks since boot (proc(5), stat field 22), or null off Linux. */
+  /** Start time of the process in clock ticks since boot. Null off Linux. */
   readonly startTicks: string | null;
-  /** Changes at every boot; null off Linux. */
+  /** Id of the boot. Null off Linux. */
   readonly bootId: string | null;
 }
 
-/** The right to be the one process that uses a data directory. Disposing it gives it back. */
+/** The exclusive use of a data directory. Disposing it releases the lock. */
 export interface DataDirectoryLock extends AsyncDisposable {
   release(): Promise<void>;
 }
 
 /**
- * Takes the lock of a data directory, which is made if it is not there.
+ * Acquires the lock of a data directory. Creates the directory if it does not exist.
  *
- * The lock is a file that names its holder by number, start time and boot, so that one left behind
- * by `kill -9` or a power cut counts for nothing, even if its number belongs to another process by
- * now. It appears whole under its name by link(2), which fails if the name is there. Two containers
- * that share the directory but not their process numbers do not see each other.
+ * The lock is a file that names its holder by pid, start time and boot. A file left behind by `kill
+ * -9` or a power failure is therefore recognised as stale, even if another process has the pid now.
+ * The complete file appears under its name by link(2), which fails if the name exists. Limit: two
+ * containers that share the directory but not the pid namespace do not see each other's lock.
  *
- * @throws {AshlarError} ALREADY_EXISTS with the number of the process that holds it.
+ * @throws {AshlarError} ALREADY_EXISTS with the pid of the holder
  */
 export async function lockDataDirectory(path: string): Promise<DataDirectoryLock> {
   const lockPath = `${path}/${LOCK_NAME}`;
@@ -38,7 +40,7 @@ export async function lockDataDirectory(path: string): Promise<DataDirectoryLock
   try {
     await mkdir(path, { recursive: true });
     await writeFile(ownPath, own);
-    await takeName(path, ownPath, lockPath);
+    await acquireLock(path, ownPath, lockPath);
   } catch (error) {
     throw error instanceof AshlarError ? error : diskError("lock", path, error);
   } finally {
@@ -50,7 +52,7 @@ export async function lockDataDirectory(path: string): Promise<DataDirectoryLock
   return { release, [Symbol.asyncDispose]: release };
 }
 
-async function takeName(path: string, ownPath: string, lockPath: string): Promise<void> {
+async function acquireLock(path: string, ownPath: string, lockPath: string): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
     try {
       await link(ownPath, lockPath);
@@ -63,27 +65,30 @@ async function takeName(path: string, ownPath: string, lockPath: string): Promis
     if (holder !== null && isRunning(holder)) throw inUse(path, holder.pid);
     if (text !== null) await removeStale(lockPath, text);
   }
-  throw new AshlarError("DISK_FAILED", `Cannot lock ${path}: others take it again and again`);
+  throw new AshlarError(
+    "DISK_FAILED",
+    `Cannot lock ${path}: other processes took the lock ${ATTEMPTS_MAX} times in a row`,
+  );
 }
 
-/** Removes the lock with the content `text`, and no other that may have taken its place. */
+/** Removes the lock file if its content is `text`, and no newer one that has replaced it. */
 async function removeStale(lockPath: string, text: string): Promise<void> {
-  const asidePath = `${lockPath}.${process.pid}.stale`;
+  const stalePath = `${lockPath}.${process.pid}.stale`;
   try {
-    await rename(lockPath, asidePath);
+    await rename(lockPath, stalePath);
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return; // Another one was faster.
+    if (errnoOf(error) === "ENOENT") return; // Another process was faster.
     throw error;
   }
-  if ((await readText(asidePath)) !== text) {
-    // That was the lock of one who took over a moment ago: give the name back.
-    await link(asidePath, lockPath).catch(() => {});
+  if ((await readText(stalePath)) !== text) {
+    // Another process has just acquired the lock: restore its file.
+    await link(stalePath, lockPath).catch(() => {});
   }
-  await rm(asidePath, { force: true });
+  await rm(stalePath, { force: true });
 }
 
 function inUse(path: string, pid: number): AshlarError {
-  return new AshlarError("ALREADY_EXISTS", `Cannot use ${path}: process ${pid} is using it`, {
+  return new AshlarError("ALREADY_EXISTS", `Cannot use ${path}: it is locked by process ${pid}`, {
     hint: "Stop that process, or choose another data directory",
     details: { path, pid },
   });
@@ -97,7 +102,7 @@ function describeSelf(): Holder {
   };
 }
 
-/** Null for what is not a lock file of ours: one that a power cut has emptied. */
+/** Returns null for a text that is no lock: a power failure may leave the file empty. */
 function parseHolder(text: string): Holder | null {
   try {
     const holder = JSON.parse(text) as Holder;

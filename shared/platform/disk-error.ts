@@ -1,6 +1,6 @@
 import { AshlarError, type ErrorCode } from "../base/errors.ts";
 
-/** The errno name of a failed system call ("ENOENT"), or "unknown". */
+/** Returns the errno name of a failed system call ("ENOENT"), or "unknown". */
 export function errnoOf(error: unknown): string {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === "string" ? code : "unknown";
@@ -20,7 +20,7 @@ function codeOf(errno: string): ErrorCode {
   }
 }
 
-/** The error of the Disk port for a system call on `path` that failed with `cause`. */
+/** Returns the error of the Disk port for a system call on `path` that failed with `cause`. */
 export function diskError(action: string, path: string, cause: unknown): AshlarError {
   const errno = errnoOf(cause);
   return new AshlarError(codeOf(errno), `Cannot ${action} ${path}: ${errno}`, {

@@ -1,10 +1,10 @@
 import { assert } from "../base/assert.ts";
 
 /**
- * The names in a path of the Disk port; "" and "." are the data directory itself.
+ * Returns the names in a path of the Disk port; "" and "." are the data directory itself.
  *
- * Such paths are made by our own code, never by a user, so one that could leave the data directory
- * is a bug and stops the process.
+ * These paths come from the code, never from a user. A path that could leave the data directory is
+ * therefore a bug: an assertion fails.
  */
 export function diskPathNames(path: string): readonly string[] {
   if (path === "" || path === ".") return [];
@@ -16,7 +16,7 @@ export function diskPathNames(path: string): readonly string[] {
   return names;
 }
 
-/** The path of the directory that holds `path`. The data directory is its own. */
+/** Returns the parent directory of `path`. The data directory is its own parent. */
 export function diskPathParent(path: string): string {
   return diskPathNames(path).slice(0, -1).join("/");
 }

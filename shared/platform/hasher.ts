@@ -3,18 +3,18 @@ import type { Hasher } from "../ports/hasher.ts";
 import { loadNativeHasher } from "./native-hasher.ts";
 import { loadWasmHasher } from "./wasm-hasher.ts";
 
-/** The hasher that runs, and which one it is: for the first line of the log and for `doctor`. */
+/** The hasher in use, and its kind, which the first log line and `ashlar doctor` show. */
 export interface ChosenHasher {
   readonly hasher: Hasher;
   readonly kind: "native" | "wasm";
 }
 
 /**
- * The fastest BLAKE3 that this machine can run: native where its binary loads, WebAssembly elsewhere.
- * ASHLAR_HASHER=wasm takes WebAssembly, ASHLAR_HASHER=native nothing but native.
+ * Returns the fastest BLAKE3 of this machine: native if a binary loads, else WebAssembly. The
+ * variable ASHLAR_HASHER ("native" or "wasm") requires one of them.
  *
- * @throws {AshlarError} UNSUPPORTED if native is asked for and not there; INVALID_ARGUMENT for
- *   another value.
+ * @throws {AshlarError} UNSUPPORTED if native is required and does not load; INVALID_ARGUMENT for
+ *   another value of the variable
  */
 export function createHasher(
   environment: Readonly<Record<string, string | undefined>> = process.env,
@@ -23,7 +23,7 @@ export function createHasher(
   if (wanted !== "" && wanted !== "native" && wanted !== "wasm") {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot use ASHLAR_HASHER: expected "native" or "wasm": got "${wanted}"`,
+      `Cannot use ASHLAR_HASHER: expected "native" or "wasm": current value is "${wanted}"`,
     );
   }
   const native = wanted === "wasm" ? null : loadNativeHasher();

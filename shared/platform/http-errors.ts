@@ -3,8 +3,9 @@ import { AshlarError, ERROR_CODES, toErrorData } from "../base/errors.ts";
 import type { Log } from "../ports/log.ts";
 
 /**
- * Turns what a handler throws into a response: the status of the error's row and the body
- * `{"error": {"code", "message", "hint", "details", "retry"}}`. No route is NOT_FOUND, too.
+ * Returns middleware that turns an error of a handler into a response: the HTTP status of its code
+ * and the body `{"error": {"code", "message", "hint", "details", "retry"}}`. A path without a route
+ * is NOT_FOUND.
  */
 export function errorResponse(log: Log): Middleware {
   return async (context, next) => {
@@ -20,7 +21,7 @@ export function errorResponse(log: Log): Middleware {
       answer(context, error);
       if (!(error instanceof AshlarError)) {
         const { method, path } = context;
-        log.error("An HTTP request failed on a bug", { method, path, error });
+        log.error("An HTTP request failed because of a bug", { method, path, error });
       }
     }
   };
@@ -31,6 +32,6 @@ function answer(context: Context, error: unknown): void {
   const { httpStatus, retry } = ERROR_CODES[data.code];
   context.status = httpStatus;
   context.body = { error: { ...data, retry } };
-  // What is left of a refused request's body is not read: the next request cannot follow it.
+  // The rest of a refused request's body is not read, so no request can follow on this connection.
   if (!context.req.complete) context.set("Connection", "close");
 }

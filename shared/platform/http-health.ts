@@ -1,15 +1,16 @@
 import Router from "@koa/router";
 import type { Middleware } from "koa";
 
+/** Options of `healthRoutes`. */
 export interface HealthOptions {
-  /** Whether the process can do its work now, and if not, why: shown to the one who asks. */
+  /** Returns whether the process can do its work now, and the reason if it cannot. */
   readonly ready: () => { readonly ready: boolean; readonly reason?: string };
   readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
 /**
- * `GET /healthz`: 200 as long as the event loop turns. `GET /readyz`: 200 or 503 with the reason.
- * `GET /metrics`: Prometheus text.
+ * Returns the routes for monitoring. `GET /healthz`: 200 while the event loop runs. `GET /readyz`:
+ * 200, or 503 with the reason. `GET /metrics`: Prometheus text.
  */
 export function healthRoutes({ ready, scrape }: HealthOptions): Middleware {
   const router = new Router();

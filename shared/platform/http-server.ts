@@ -10,42 +10,44 @@ import { errorResponse } from "./http-errors.ts";
 const HEADER_BYTES_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 
+/** Options of `startHttpServer`. */
 export interface HttpServerOptions {
-  /** "host:port"; port 0 takes a free one. */
+  /** "host:port"; port 0 lets the system choose a free port. */
   readonly address: string;
-  /** Called in order, inside of the middleware that turns errors into responses. */
+  /** Called in order, inside the middleware that turns errors into responses. */
   readonly middleware: readonly Middleware[];
   readonly log: Log;
   readonly connectionsMax?: number;
   /**
-   * A request must have arrived whole within so long, its body included. 0 for a server that takes
-   * uploads: it has to bound them itself.
+   * A request must arrive completely within this time, its body included. 0 (no limit) for a server
+   * that accepts uploads and bounds them itself.
    */
   readonly requestTimeoutMs?: number;
-  /** How long `close` waits for responses under way before it cuts them. */
+  /** Time that `close` waits for pending responses before it closes their connections. */
   readonly closeGraceMs?: number;
 }
 
-/** The outer face of a process. Disposing it takes no more requests and lets those under way end. */
+/** A running HTTP server. Disposing it refuses new requests and lets pending ones end. */
 export interface HttpServer extends AsyncDisposable {
-  /** "host:port" with the port that was really taken. */
+  /** "host:port" with the actual port. */
   readonly address: string;
   close(): Promise<void>;
 }
 
 /**
- * Resolves when requests are being taken.
+ * Starts an HTTP server. Resolves when it accepts requests.
  *
- * @throws {AshlarError} ADDRESS_IN_USE with the address; INVALID_ARGUMENT for one that is not ours.
+ * @throws {AshlarError} ADDRESS_IN_USE with the address; INVALID_ARGUMENT for an address that is
+ *   not one of this machine
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const closing = new AbortController();
   const app = new Koa();
-  app.on("error", (error: Error) => options.log.debug("An HTTP response was cut", { error }));
+  app.on("error", (error: Error) => options.log.debug("An HTTP response was aborted", { error }));
   app.use(errorResponse(options.log));
   app.use(async (context, next) => {
     await next();
-    // A connection that stayed open would hold up `close`.
+    // A connection that stays open would delay `close`.
     if (closing.signal.aborted) context.set("Connection", "close");
   });
   for (const middleware of options.middleware) app.use(middleware);
@@ -71,7 +73,7 @@ function listen(server: Server, address: string): Promise<string> {
     server.once("error", (cause) => reject(listenError(address, cause)));
     server.listen({ host, port }, () => {
       server.removeAllListeners("error");
-      server.on("error", () => {}); // A connection that could not be accepted: its peer tries again.
+      server.on("error", () => {}); // A connection was not accepted: the peer retries.
       const taken = server.address() as AddressInfo;
       resolve(formatAddress({ host, port: taken.port }));
     });

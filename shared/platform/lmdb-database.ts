@@ -2,29 +2,35 @@ import { open as openEnvironment, type RootDatabase } from "lmdb";
 import { assert } from "../base/assert.ts";
 import { lmdbOpenError } from "./lmdb-error.ts";
 
+/** An open LMDB environment. */
 export type Database = RootDatabase<Uint8Array, Uint8Array>;
 
 /**
- * Addresses, not memory. From its default of 128 KiB lmdb doubles the map whenever the file has
- * outgrown it and keeps every smaller one until it is closed, with the pages that were read there.
+ * Address space, not memory. With its default of 128 KiB, lmdb doubles the map whenever the file
+ * has outgrown it, and keeps every smaller map with the pages that were read through it until the
+ * close.
  */
 const MAP_BYTES = 2 ** 40;
 
-/** @throws {AshlarError} as `lmdbOpenError` */
+/**
+ * Opens an environment. Creates it if it does not exist.
+ *
+ * @throws {AshlarError} see `lmdbOpenError`
+ */
 export function openDatabase(path: string): Database {
   try {
     return openEnvironment<Uint8Array, Uint8Array>({
       path,
-      noSubdir: false, // Else a dot in the path would make it a file.
+      noSubdir: false, // By default, lmdb takes a path with a dot as a file.
       keyEncoding: "binary",
       encoding: "binary",
       cache: false,
       mapSize: MAP_BYTES,
-      // With the default, a commit was seen to be acknowledged that the disk had refused.
+      // With the default, lmdb was seen to acknowledge a commit that the disk had refused.
       overlappingSync: false,
-      // A batch is one transaction of its own, begun at once.
+      // Every batch is a separate transaction and starts at once.
       eventTurnBatching: false,
-      // The default would write bytes of our heap into unused parts of pages.
+      // The default would write bytes of this process's heap into unused parts of pages.
       noMemInit: false,
     });
   } catch (error) {
@@ -33,12 +39,12 @@ export function openDatabase(path: string): Database {
 }
 
 /**
- * Closes within this turn, where the promise of `close` would resolve a few microtasks later. No
- * commit may be under way: it is the wait for the last one that is left out.
+ * Closes the environment synchronously; the promise of `close` would resolve some microtasks later.
+ * No commit may be in progress, because this function skips the wait for the last commit.
  */
 export function closeAtOnce(database: Database): void {
   Object.defineProperty(database, "_endWrites", { value: undefined });
-  database.close().catch(() => {}); // It has closed, or the line below fails.
+  database.close().catch(() => {}); // If it did not close, the assertion below fails.
   const { status } = database as unknown as { readonly status: string };
-  assert(status === "closed", "lmdb closes at once where it waits for no commit");
+  assert(status === "closed", "lmdb closes at once without a pending commit");
 }

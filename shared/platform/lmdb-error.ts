@@ -1,10 +1,10 @@
 import { constants } from "node:os";
 import { AshlarError, type ErrorCode } from "../base/errors.ts";
 
-/** MDB_KEYEXIST (-30799) up to the highest of LMDB's own codes; what is above 0 is an errno. */
+/** The range of LMDB's error codes, from MDB_KEYEXIST (-30799). Positive codes are errno values. */
 const LMDB_CODE_MIN = -30799;
 const LMDB_CODE_MAX = -30700;
-/** MDB_MAP_FULL and MDB_READERS_FULL say nothing against the data. */
+/** MDB_MAP_FULL and MDB_READERS_FULL: limits that do not mean damaged data. */
 const LMDB_CODES_OF_LIMITS: readonly number[] = [-30792, -30790];
 
 function codeOf(error: unknown): number | null {
@@ -23,33 +23,40 @@ function isSpace(code: number | null): boolean {
 function openErrorCode(code: number | null): ErrorCode {
   if (isSpace(code)) return "NO_SPACE";
   const isLmdbCode = code !== null && code >= LMDB_CODE_MIN && code <= LMDB_CODE_MAX;
-  // STORE_CORRUPT makes the owner rebuild the store: never for a wrong owner or too many files.
+  // STORE_CORRUPT makes the caller rebuild the store, so it is never used for a wrong file owner or
+  // too many open files.
   return isLmdbCode && !LMDB_CODES_OF_LIMITS.includes(code) ? "STORE_CORRUPT" : "DISK_FAILED";
 }
 
-/** The error for an environment that cannot be opened. */
+/**
+ * Returns the error for an environment that cannot be opened: STORE_CORRUPT, NO_SPACE or
+ * DISK_FAILED.
+ */
 export function lmdbOpenError(path: string, cause: unknown): AshlarError {
   const message = `Cannot open the store ${path}: ${messageOf(cause)}`;
   return new AshlarError(openErrorCode(codeOf(cause)), message, { cause });
 }
 
 /*
- * How lmdb words a page that the system would not write, and for how many bytes it has taken memory:
- * with large numbers, and what stands on the stack for buffers that there are not, the words are
- * longer (3.5.6, mdb.c, mdb_page_flush). Seen as "corrupted size vs. prev_size" and SIGABRT.
+ * lmdb formats the message about a failed page write into a buffer of MESSAGE_BYTES. With large
+ * numbers, and with values from the stack for absent buffers, the message is longer and overflows
+ * the buffer (3.5.6, mdb.c, mdb_page_flush). Seen as "corrupted size vs. prev_size" and SIGABRT.
  */
-const WORDS_OF_PAGE = "Attempting to write page";
-const WORDS_BYTES = 100;
+const PAGE_WRITE_MESSAGE = "Attempting to write page";
+const MESSAGE_BYTES = 100;
 
-/** Whether lmdb wrote beyond its memory when it worded `text`. */
+/** Returns whether lmdb overflowed its buffer when it formatted `text`. */
 function isMemoryDamaged(text: string): boolean {
-  const start = text.indexOf(WORDS_OF_PAGE);
-  return start >= 0 && text.length - start + 1 > WORDS_BYTES;
+  const start = text.indexOf(PAGE_WRITE_MESSAGE);
+  return start >= 0 && text.length - start + 1 > MESSAGE_BYTES;
 }
 
 /**
- * The error for a commit that failed. NO_SPACE only if the process may go on. The reason stands in `commitError` of lmdb's error: a promise
- * that rejects, which must be awaited, or Node ends the process for an unhandled rejection.
+ * Returns the error for a commit that failed: NO_SPACE if the process can continue, else
+ * DISK_FAILED.
+ *
+ * The reason is in `commitError` of lmdb's error. That promise rejects, so it must be awaited, or
+ * Node ends the process because of an unhandled rejection.
  */
 export async function lmdbCommitError(
   { path, isFull }: { readonly path: string; readonly isFull: boolean },
@@ -68,7 +75,7 @@ export async function lmdbCommitError(
   if (isMemoryDamaged(messageOf(cause))) {
     return new AshlarError("DISK_FAILED", message, {
       cause,
-      hint: "Start the process anew: lmdb may have damaged its memory",
+      hint: "Restart the process: lmdb may have damaged its memory",
     });
   }
   return new AshlarError(isNoSpace ? "NO_SPACE" : "DISK_FAILED", message, { cause });

@@ -6,43 +6,45 @@ import { AshlarError } from "../base/errors.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
 
 /*
- * lmdb ends the whole process where it should throw: with SIGSEGV when it opens a file that is not
- * its own, with SIGBUS when it reads beyond the end of one that was cut, with SIGABRT on a damaged
- * page (all seen with 3.5.6). So a file is looked at before lmdb gets it, and one that looks odd is
- * first read in a process that may die.
+ * lmdb ends the process where it should throw: with SIGSEGV when it opens a file of another format,
+ * with SIGBUS when it reads beyond the end of a truncated file, with SIGABRT on a damaged page (all
+ * seen with 3.5.6). Therefore a file is inspected before lmdb opens it, and a suspect file is first
+ * read in a child process.
  */
 
 /*
- * A meta page of LMDB's data format 2 on a 64-bit little-endian machine; there are two, at 0 and at
- * one page size (mdb.c, MDB_page_header and MDB_meta):
+ * A meta page of LMDB's data format 2 on a 64-bit little-endian machine. A file has two, at offset
+ * 0 and at one page size (mdb.c, MDB_page_header and MDB_meta):
  *
  *     offset  size  field
  *       0x12     2  page flags: META_PAGE_FLAG is set
  *       0x18     4  MAGIC
  *       0x1c     4  version in the low 16 bits
  *       0x30     4  page size in bytes
- *       0x90     8  last page that was ever used
- *       0x98     8  transaction that wrote this page
+ *       0x90     8  number of the last used page
+ *       0x98     8  id of the transaction that wrote this page
  */
 const META_BYTES = 0xa0;
 const META_PAGE_FLAG = 0x08;
 const MAGIC = 0xbeefc0de;
 const DATA_VERSION = 2;
-/** Where the magic stands in format 1, which a build with LMDB_DATA_V1 writes. */
+/** Offset of the magic number in format 1, which a build with LMDB_DATA_V1 writes. */
 const MAGIC_OFFSET_FORMAT_1 = 0x10;
 const PAGE_BYTES_MIN = 256;
 const PAGE_BYTES_MAX = 65_536;
 
 const NARROW_ARCHITECTURES: readonly string[] = ["arm", "ia32", "mips", "mipsel"];
 
-/** Two meta pages, as lmdb writes them first of all. */
+/** Size of the two meta pages, which lmdb writes first. */
 export const NEW_STORE_BYTES = 2 * 4096;
 
-/** Present while lmdb opens the store: one that is found there means that the last attempt died. */
+/**
+ * A file that exists while lmdb opens the store. If it is found later, the process died meanwhile.
+ */
 const MARKER_NAME = "opening";
 
-/** Opens every entry of a store in the child process. Its arguments: the lmdb module, the store. */
-const WALK_SCRIPT = `
+/** Reads every row of a store in the child process. Arguments: the lmdb module, the store. */
+const READ_SCRIPT = `
   const { open } = require(process.argv[1]);
   const path = process.argv[2];
   const store = open({ path, readOnly: true, noSubdir: false, keyEncoding: "binary", encoding: "binary" });
@@ -50,16 +52,20 @@ const WALK_SCRIPT = `
   store.close().then(() => process.exit(0));
 `;
 
-/** What lmdb would meet in the directory `path`: it is not let loose on a damaged store. */
+/**
+ * Returns the condition of the store in the directory `path`. lmdb must not open a damaged store.
+ */
 export async function inspectStore(path: string): Promise<"new" | "sound" | "damaged"> {
-  const shape = await shapeOf(`${path}/data.mdb`);
+  const shape = await classifyFile(`${path}/data.mdb`);
   if (shape === "foreign") return "damaged";
   if (shape === "empty") return "new";
   const suspect = shape === "short" || (await hasMarker(path));
-  return !suspect || (await canBeWalked(path)) ? "sound" : "damaged";
+  return !suspect || (await canBeRead(path)) ? "sound" : "damaged";
 }
 
-/** Runs `open` so that a crash of the process in it is seen by the next `inspectStore`. */
+/**
+ * Runs `open` with a marker file, so that the next `inspectStore` detects a crash of the process.
+ */
 export async function withOpeningMarker<T>(path: string, open: () => T): Promise<T> {
   const marker = `${path}/${MARKER_NAME}`;
   await writeFile(marker, "");
@@ -80,18 +86,21 @@ async function hasMarker(path: string): Promise<boolean> {
 }
 
 /**
- * `empty`: nothing is there or in it, and lmdb makes a new one. Not even a process that died on
- * opening it makes it suspect: it died before there was anything that could be damaged. Zeros in
- * place of the meta pages are what a crash at the first start leaves: no commit came after them.
- * `short`: the file ends before the last page that was used. That is allowed where the last pages
- * are free, so it proves nothing (mdb.c, mm_last_pg).
+ * Classifies the data file of a store by its meta pages.
+ *
+ * - `empty`: the file is missing or empty, or has zeros in place of the meta pages, as after a
+ *   crash at the first start. lmdb creates a new store. It is not suspect even if a process died
+ *   while opening it, because there was no data yet.
+ * - `short`: the file ends before the last used page. That is legal if the last pages are free, so
+ *   it proves no damage (mdb.c, mm_last_pg).
+ * - `foreign`: the file has no valid meta pages.
  */
-async function shapeOf(file: string): Promise<"whole" | "short" | "foreign" | "empty"> {
+async function classifyFile(file: string): Promise<"whole" | "short" | "foreign" | "empty"> {
   if (endianness() !== "LE" || NARROW_ARCHITECTURES.includes(process.arch)) return "whole";
   const head = await readHead(file);
   if (head === null || head.isEmpty) return "empty";
   const first = head.first;
-  if (first.getUint32(MAGIC_OFFSET_FORMAT_1, true) === MAGIC) return "whole"; // Not for us to judge.
+  if (first.getUint32(MAGIC_OFFSET_FORMAT_1, true) === MAGIC) return "whole"; // Format 1: lmdb decides.
   const second = head.second;
   if (second === null || !isMeta(first) || !isMeta(second)) return "foreign";
   const newest = transactionOf(first) > transactionOf(second) ? first : second;
@@ -115,19 +124,20 @@ function transactionOf(page: DataView): bigint {
   return page.getBigUint64(0x98, true);
 }
 
+/** The beginning of a data file. */
 interface Head {
   readonly lengthBytes: number;
-  /** No longer than the meta pages of a new store, and zeros up to there. */
+  /** Whether the file is at most as long as two meta pages, and contains only zeros. */
   readonly isEmpty: boolean;
   readonly first: DataView;
-  /** The other meta page, or null where the first names no place for it. */
+  /** The second meta page. Null if the first one has no valid page size. */
   readonly second: DataView | null;
 }
 
 async function readHead(file: string): Promise<Head | null> {
   let handle: FileHandle;
   try {
-    handle = await open(file, "r+"); // For writing too: lmdb would die of a refusal.
+    handle = await open(file, "r+"); // For writing too: lmdb would crash if that were refused.
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return null;
     throw diskError("open", file, error);
@@ -156,33 +166,33 @@ async function isZero(handle: FileHandle): Promise<boolean> {
 }
 
 /**
- * Reads the whole store in a process of its own, some seconds for a million entries.
+ * Reads the whole store in a child process. A million rows take some seconds.
  *
- * @throws {AshlarError} UNAVAILABLE if that did not come to its end for another reason than the store
- *   (a stop of the service ends it too): its state would be given up for nothing.
+ * @throws {AshlarError} UNAVAILABLE if the child ended for another reason than the store, such as a
+ *   stop of the service: a good store would be rebuilt for nothing
  */
-function canBeWalked(path: string): Promise<boolean> {
+function canBeRead(path: string): Promise<boolean> {
   const lmdbPath = createRequire(import.meta.url).resolve("lmdb");
   return new Promise((resolve, reject) => {
-    const child = execFile(process.execPath, ["-e", WALK_SCRIPT, lmdbPath, path], (error) => {
+    const child = execFile(process.execPath, ["-e", READ_SCRIPT, lmdbPath, path], (error) => {
       if (error === null) resolve(true);
-      else if (isVerdict(error)) resolve(false);
-      else reject(notWalked(path, error));
+      else if (isConclusive(error)) resolve(false);
+      else reject(notRead(path, error));
     });
     child.stdin?.end();
   });
 }
 
-/** Whether the process has ended as lmdb ends one, or by itself. */
-function isVerdict({ code, signal }: ExecFileException): boolean {
+/** Returns whether the child ended by itself or by a crash of lmdb. */
+function isConclusive({ code, signal }: ExecFileException): boolean {
   const isCrash = ["SIGSEGV", "SIGBUS", "SIGABRT"].includes(signal ?? "");
   return isCrash || typeof code === "number";
 }
 
-function notWalked(path: string, cause: ExecFileException): AshlarError {
+function notRead(path: string, cause: ExecFileException): AshlarError {
   return new AshlarError(
     "UNAVAILABLE",
-    `Cannot look whether the store ${path} is sound: ${cause.signal ?? cause.code} ended the process that read it`,
-    { cause, hint: "Start it again" },
+    `Cannot check the store ${path}: ${cause.signal ?? cause.code} ended the process that read it`,
+    { cause, hint: "Start the process again" },
   );
 }

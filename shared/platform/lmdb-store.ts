@@ -19,41 +19,46 @@ import { mappedFileBytes } from "./procfs.ts";
 import { type RangeRest, rangeInBatches } from "./range-batches.ts";
 import { checkChanges, checkStoreName } from "./store-check.ts";
 
-/** Smallest key that LMDB takes; an empty one stands for "from the beginning" in the port. */
+/** Smallest key of LMDB. In the port, an empty `start` means the beginning of the store. */
 const FIRST_KEY = Uint8Array.of(0);
 
 /*
- * LMDB says EIO where the disk is full ("short write, filesystem full?", mdb_page_flush), and so
- * does a disk that is broken. So a commit is refused while there is still room, and one that fails
- * when there is none is taken to have failed for that.
+ * LMDB reports EIO for a full disk ("short write, filesystem full?", mdb_page_flush) as well as for
+ * a broken one. Therefore a commit is refused before the disk is full, and an EIO without free
+ * space counts as NO_SPACE.
  */
 const RESERVE_BYTES = 8 * 1024 * 1024;
-/** Removals may use up most of the reserve, or a full store could not be emptied. */
+/** Removals may use most of the reserve. Otherwise a full store could not be emptied. */
 const REMOVAL_RESERVE_BYTES = 1024 * 1024;
-/** Pages are written anew as a whole, with their ancestors: what a change takes besides its bytes. */
+/**
+ * Estimated bytes per change besides key and value: LMDB rewrites whole pages and their ancestors.
+ */
 const CHANGE_OVERHEAD_BYTES = 64;
 
 /*
- * What was read of the file stays mapped, and counts as memory of this process, although the kernel
- * could take it back. So the map is made anew when it has grown by so much; the pages stay in the
- * page cache.
+ * Pages that were read stay mapped and count as memory of this process, although the kernel can
+ * reclaim them. So the file is mapped again once the mapped pages exceed this size. They stay in
+ * the page cache.
  */
 const MAPPED_BYTES_MAX = 128 * 1024 * 1024;
-/** Reads between two looks at what is mapped: each can map 64 KiB (fault-around). */
-const READS_PER_LOOK = 1024;
+/** Reads between two checks of the mapped bytes. Each read can map 64 KiB (fault-around). */
+const READS_PER_CHECK = 1024;
 
-/** More than lmdb's lock file takes with its default of 126 readers (8,272 bytes). */
+/** More than the size of lmdb's lock file with the default of 126 readers (8,272 bytes). */
 const LOCK_BYTES = 3 * 4096;
 
-/** LMDB environments, each in a directory of `path`. */
+/** LMDB environments, each in its own directory below `path`. */
 export class LmdbStores implements OrderedStores {
   readonly #path: string;
   readonly #mappedBytesMax: number;
   readonly #disk: NodeDisk;
-  /** Two environments of one directory in one process corrupt it (LMDB, "Caveats"). */
+  /** Open stores. Opening an environment twice in one process corrupts it (LMDB, "Caveats"). */
   readonly #openNames = new Set<string>();
 
-  /** @param options.mappedBytesMax what one store may have mapped of its file, about; default 128 MiB */
+  /**
+   * @param options.mappedBytesMax approximate bound of the mapped bytes of one store; default 128
+   *   MiB
+   */
   constructor(path: string, options: { readonly mappedBytesMax?: number } = {}) {
     this.#path = path;
     this.#mappedBytesMax = options.mappedBytesMax ?? MAPPED_BYTES_MAX;
@@ -71,7 +76,7 @@ export class LmdbStores implements OrderedStores {
       if (found === "damaged") {
         throw new AshlarError("STORE_CORRUPT", `Cannot open the store ${path}: it is damaged`);
       }
-      if (found === "new") await tryFirstWrites(this.#disk, name);
+      if (found === "new") await probeFirstWrites(this.#disk, name);
       const database = await withOpeningMarker(path, () => openDatabase(path));
       await this.#disk.syncDirectory(name);
       return new LmdbStore(database, {
@@ -101,22 +106,23 @@ export class LmdbStores implements OrderedStores {
 }
 
 /**
- * Writes where lmdb will write when it makes a store. It ends the process if that is refused (seen
- * with 3.5.6: SIGSEGV after EIO and ENOSPC, SIGBUS where the lock file is mapped and has no blocks).
+ * Probes the writes with which lmdb creates a store. If one of them is refused, lmdb ends the
+ * process (seen with 3.5.6: SIGSEGV after EIO and ENOSPC, SIGBUS if the mapped lock file has no
+ * blocks).
  *
  * @throws {AshlarError} NO_SPACE, DISK_FAILED
  */
-async function tryFirstWrites(disk: Disk, name: string): Promise<void> {
+async function probeFirstWrites(disk: Disk, name: string): Promise<void> {
   await withFile(disk, `${name}/lock.mdb`, async (file) => {
-    await file.write([new Uint8Array(LOCK_BYTES)], 0); // Stays: lmdb takes what it finds there.
+    await file.write([new Uint8Array(LOCK_BYTES)], 0); // Stays: lmdb uses an existing lock file.
   });
   await withFile(disk, `${name}/data.mdb`, async (file) => {
     await file.write([new Uint8Array(NEW_STORE_BYTES)], 0);
-    await file.truncate(0); // Else lmdb would take the zeros for a damaged store.
+    await file.truncate(0); // Otherwise lmdb would treat the zeros as a damaged store.
   });
 }
 
-/** Opens a file, or makes it. */
+/** Calls `use` with a file. Creates the file if it does not exist. */
 async function withFile(
   disk: Disk,
   path: string,
@@ -124,8 +130,8 @@ async function withFile(
 ): Promise<void> {
   const directory = path.slice(0, path.lastIndexOf("/"));
   const names = (await disk.list(directory)).map((entry) => entry.name);
-  const isThere = names.includes(path.slice(directory.length + 1));
-  const file = await disk.open(path, isThere ? "read-write" : "create");
+  const exists = names.includes(path.slice(directory.length + 1));
+  const file = await disk.open(path, exists ? "read-write" : "create");
   try {
     await use(file);
   } finally {
@@ -143,7 +149,7 @@ class LmdbStore implements OrderedStore {
   #database: Database;
   readonly #path: string;
   readonly #options: StoreOptions;
-  /** Of all files, before anything was read of this one. */
+  /** Mapped bytes of the process before this store was read. */
   #mappedBytesBefore = mappedFileBytes();
   #readCount = 0;
   readonly #snapshots = new Set<LmdbSnapshot>();
@@ -165,7 +171,7 @@ class LmdbStore implements OrderedStore {
   read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined {
     assert(this.#state !== "closed", "a closed store is not used");
     this.#countRead();
-    // Lies in a buffer of lmdb's that the next read overwrites: nothing is copied.
+    // The value is in a buffer of lmdb that the next read overwrites. This saves a copy.
     const found = this.#database.getBinaryFast(key);
     if (found === undefined) return undefined;
     return decode(new Uint8Array(found.buffer, found.byteOffset, found.length));
@@ -182,10 +188,13 @@ class LmdbStore implements OrderedStore {
   async commit(changes: readonly StoreChange[]): Promise<void> {
     assert(this.#state !== "closed", "a closed store is not used");
     assert(!this.#committing, "one commit at a time");
-    // Before the batch begins: lmdb commits what came before an exception inside of it.
+    // Checked before the batch: lmdb commits the changes before an exception inside a batch.
     checkChanges(changes);
     if (this.#state === "failed") {
-      throw new AshlarError("DISK_FAILED", `Cannot commit to ${this.#path}: it has failed before`);
+      throw new AshlarError(
+        "DISK_FAILED",
+        `Cannot commit to ${this.#path}: an earlier commit failed`,
+      );
     }
     if (changes.length === 0) return;
     this.#committing = true;
@@ -225,13 +234,16 @@ class LmdbStore implements OrderedStore {
 
   #countRead(): void {
     this.#readCount += 1;
-    if (this.#readCount < READS_PER_LOOK || this.#committing) return;
+    if (this.#readCount < READS_PER_CHECK || this.#committing) return;
     this.#readCount = 0;
     const mappedBytes = mappedFileBytes() - this.#mappedBytesBefore;
     if (mappedBytes > this.#options.mappedBytesMax) this.#remap();
   }
 
-  /** Within one turn, so that nobody meets a closed store. A snapshot holds on to the map it began with. */
+  /**
+   * Maps the file again, within one turn, so that no reader meets a closed store. Snapshots prevent
+   * it.
+   */
   #remap(): void {
     if (this.#state !== "open" || this.#snapshots.size > 0) return;
     closeAtOnce(this.#database);
@@ -244,27 +256,27 @@ class LmdbStore implements OrderedStore {
     for (const { key, value } of changes) {
       if (value !== null) bytes += key.length + value.length + CHANGE_OVERHEAD_BYTES;
     }
-    const wantedBytes = bytes === 0 ? REMOVAL_RESERVE_BYTES : bytes + RESERVE_BYTES;
+    const neededBytes = bytes === 0 ? REMOVAL_RESERVE_BYTES : bytes + RESERVE_BYTES;
     const availableBytes = this.#availableBytes();
-    if (availableBytes >= wantedBytes) return;
+    if (availableBytes >= neededBytes) return;
     throw new AshlarError(
       "NO_SPACE",
-      `Cannot commit to the store ${this.#path}: ${wantedBytes} bytes wanted, ${availableBytes} are free`,
+      `Cannot commit to the store ${this.#path}: expected ${neededBytes} free bytes: current value is ${availableBytes}`,
     );
   }
 
-  /** Takes 3 µs, beside a sync to disk: no reason to go through the thread pool. */
+  /** The synchronous call takes 3 µs, little compared to a sync to disk. */
   #availableBytes(): number {
     const { bavail, bsize } = statfsSync(this.#path);
     return bavail * bsize;
   }
 
-  /** `batch` and not `transaction`: the latter never resolved here (docs/dependencies.md, lmdb). */
+  /** Uses `batch`: `transaction` was seen never to resolve (docs/dependencies.md, lmdb). */
   #writeBatch(changes: readonly StoreChange[]): Promise<boolean> {
     const database = this.#database;
     return database.batch(() => {
-      // The promises in here resolve with the batch, or at once; its own is the one that counts.
-      // Most of them are one and the same.
+      // The promises of the changes settle with the batch or at once. Only that of the batch
+      // counts. Most changes return the same promise.
       let watched: Promise<boolean> | null = null;
       for (const { key, value } of changes) {
         const pending = value === null ? database.remove(key) : database.put(key, value);
@@ -323,7 +335,7 @@ function* readRange(
   transaction?: Transaction,
 ): Generator<KeyValue, void> {
   const first = start.length === 0 ? FIRST_KEY : start;
-  // In reverse, lmdb wants the upper bound as `start` and by default includes it.
+  // In reverse, lmdb expects the upper bound as `start` and includes it by default.
   const bounds = reverse
     ? { start: end, exclusiveStart: true, end: first, inclusiveEnd: true, reverse }
     : { start: first, end };
@@ -333,7 +345,7 @@ function* readRange(
   for (const { key, value } of entries) yield { key: plain(key), value: plain(value) };
 }
 
-/** The same bytes, not as a Buffer, so that callers see what the memory store gives them. */
+/** Returns the same bytes as a plain Uint8Array, as the memory store does, and not as a Buffer. */
 function plain(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }

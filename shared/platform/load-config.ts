@@ -11,16 +11,17 @@ import {
 } from "./config.ts";
 import { errnoOf } from "./disk-error.ts";
 
+/** Options of `loadConfig`. */
 export interface LoadConfigOptions<Schema extends ConfigSchema>
   extends Omit<ConfigLayers<Schema>, "file"> {
-  /** A TOML file that must be there, or null for none. */
+  /** Path of a TOML file, which must exist, or null for none. */
   readonly file: string | null;
 }
 
 /**
- * Reads the file and merges the layers: see `mergeConfig`.
+ * Reads the config file and merges it with the other sources, see `mergeConfig`.
  *
- * @throws {AshlarError} INVALID_ARGUMENT, naming the file and the line where there is one.
+ * @throws {AshlarError} INVALID_ARGUMENT with the file and, if known, the line
  */
 export async function loadConfig<Schema extends ConfigSchema>(
   options: LoadConfigOptions<Schema>,
@@ -40,7 +41,7 @@ async function readConfigFile(path: string): Promise<ConfigFile> {
   return parseConfigFile(path, text);
 }
 
-/** @throws {AshlarError} INVALID_ARGUMENT with `path:line:column` if the text is not TOML. */
+/** Parses a config file. @throws {AshlarError} INVALID_ARGUMENT with `path:line:column` */
 export function parseConfigFile(path: string, text: string): ConfigFile {
   try {
     return { path, text, values: parse(text) };

@@ -17,15 +17,18 @@ import { checkChanges, checkStoreName } from "./store-check.ts";
 const BTree = BTreeModule.default;
 type Tree = InstanceType<typeof BTree<Uint8Array, Uint8Array>>;
 
+/** Options of `MemoryStores`. */
 export interface MemoryStoresOptions {
   /**
-   * Called before a commit is applied; what it throws fails the commit, which then changes nothing.
-   * For a simulation's delays and failures.
+   * Called before a commit is applied. An error that it throws fails the commit, which then changes
+   * nothing. Simulations use it for delays and failures.
    */
   readonly beforeCommit?: (name: string, changes: readonly StoreChange[]) => Promise<void>;
 }
 
-/** Stores in memory. They outlive `close`, like files; `crash` ends those that are open. */
+/**
+ * Stores in memory. They keep their content after `close`, like files. `crash` closes open stores.
+ */
 export class MemoryStores implements OrderedStores {
   readonly #trees = new Map<string, Tree>();
   readonly #open = new Map<string, MemoryStore>();
@@ -59,8 +62,8 @@ export class MemoryStores implements OrderedStores {
   }
 
   /**
-   * The process dies: open stores fail from here on. Of a commit that has not resolved all is lost,
-   * or with `isCommitKept` nothing.
+   * Simulates a crash of the process: open stores fail from here on. A commit that has not resolved
+   * is lost completely, or kept completely if `isCommitKept` returns true.
    */
   crash(isCommitKept: () => boolean = () => false): void {
     for (const store of this.#open.values()) store.crash(isCommitKept);
@@ -75,15 +78,15 @@ interface MemoryStoreDeps {
 
 class MemoryStore implements OrderedStore {
   readonly #tree: Tree;
-  readonly #hooks: MemoryStoreDeps;
+  readonly #deps: MemoryStoreDeps;
   #state: "open" | "closed" | "crashed" = "open";
-  /** What the commit under way is to change; null: there is none. */
+  /** Changes of the commit in progress. Null: there is none. */
   #committing: readonly StoreChange[] | null = null;
   #sizeBytes = 0;
 
-  constructor(tree: Tree, hooks: MemoryStoreDeps) {
+  constructor(tree: Tree, deps: MemoryStoreDeps) {
     this.#tree = tree;
-    this.#hooks = hooks;
+    this.#deps = deps;
     for (const [key, value] of tree.entries()) this.#sizeBytes += key.length + value.length;
   }
 
@@ -95,7 +98,7 @@ class MemoryStore implements OrderedStore {
   read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined {
     const found = this.get(key);
     if (found === undefined) return undefined;
-    // As in the real store, the bytes are gone afterwards.
+    // As in the LMDB store, the bytes are overwritten after the call.
     const bytes = found.slice();
     const value = decode(bytes);
     bytes.fill(0xee);
@@ -115,7 +118,7 @@ class MemoryStore implements OrderedStore {
     checkChanges(changes);
     this.#committing = changes;
     try {
-      await this.#hooks.beforeCommit(changes);
+      await this.#deps.beforeCommit(changes);
       this.#checkOpen();
       for (const change of changes) this.#apply(change);
     } finally {
@@ -128,7 +131,7 @@ class MemoryStore implements OrderedStore {
     return new MemorySnapshot(this.#tree.clone());
   }
 
-  /** Bytes in keys and values. */
+  /** Returns the bytes of all keys and values. */
   sizeBytes(): number {
     return this.#sizeBytes;
   }
@@ -137,7 +140,7 @@ class MemoryStore implements OrderedStore {
     this.#checkOpen();
     assert(this.#committing === null, "a store is closed between commits");
     this.#state = "closed";
-    this.#hooks.onClose();
+    this.#deps.onClose();
   }
 
   crash(isCommitKept: () => boolean): void {
@@ -154,7 +157,7 @@ class MemoryStore implements OrderedStore {
       return;
     }
     this.#sizeBytes += change.key.length + change.value.length;
-    // Copies: what the caller does with its arrays later must not reach the store.
+    // Copies, so that later modifications of the caller's arrays do not change the store.
     this.#tree.set(new Uint8Array(change.key), new Uint8Array(change.value));
   }
 

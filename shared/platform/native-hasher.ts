@@ -5,13 +5,13 @@ import type { Hasher, HashStream } from "../ports/hasher.ts";
 
 type NativeModule = typeof import("@napi-rs/blake-hash");
 
-/** BLAKE3 with the processor's vector instructions, or null where no binary is for this machine. */
+/** Returns a BLAKE3 that uses vector instructions, or null if no binary exists for this machine. */
 export function loadNativeHasher(): Hasher | null {
   const require = createRequire(import.meta.url);
   try {
     return new NativeHasher(require("@napi-rs/blake-hash") as NativeModule);
   } catch {
-    return null; // An optional package: the caller has another hasher, and says which one runs.
+    return null; // An optional package: the caller falls back to WebAssembly.
   }
 }
 
@@ -47,7 +47,10 @@ class NativeHasher implements Hasher {
   }
 }
 
-/** The same bytes as a plain array: a Buffer differs in `slice` and is not deeply equal to one. */
+/**
+ * Returns the same bytes as a plain Uint8Array: a Buffer has another `slice` and is not deeply
+ * equal.
+ */
 function digestOf(buffer: Buffer): Digest {
   assert(buffer.length === DIGEST_BYTES, "a digest has 32 bytes");
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length) as Digest;

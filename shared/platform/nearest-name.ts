@@ -1,4 +1,4 @@
-/** The one of `names` that `name` was probably meant to be, or null if none is near. */
+/** Returns the name that a misspelled `name` probably means, or null if none is similar. */
 export function nearestName(name: string, names: readonly string[]): string | null {
   let nearest: string | null = null;
   let distanceMin = Math.max(1, Math.floor(name.length / 3)) + 1;
@@ -12,7 +12,7 @@ export function nearestName(name: string, names: readonly string[]): string | nu
   return nearest;
 }
 
-/** Levenshtein's distance: letters to insert, remove or exchange. */
+/** Returns the Levenshtein distance: the number of letters to insert, remove or replace. */
 function editDistance(left: string, right: string): number {
   let previous = Array.from({ length: right.length + 1 }, (_, i) => i);
   for (let row = 1; row <= left.length; row += 1) {

@@ -4,12 +4,12 @@ import type { CacheUse, DiskFile } from "../ports/disk.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
 import { directBytesOf, SecondDescriptor } from "./second-descriptor.ts";
 
-/** The unit of `st_blocks` in bytes, whatever the file system's block size is: stat(2). */
+/** The unit of `st_blocks` in bytes, independent of the file system's block size: stat(2). */
 const STAT_BLOCK_BYTES = 512;
 
 /**
- * A file by its descriptor, through the callbacks of node:fs: a FileHandle costs half as much CPU
- * time again for each small call (docs/dependencies.md tells how that was measured).
+ * A file that uses its descriptor with the callback functions of node:fs. A FileHandle costs 50 %
+ * more CPU time for each small call (docs/dependencies.md has the measurement).
  */
 export class NodeDiskFile implements DiskFile {
   readonly #descriptor: number;
@@ -17,8 +17,8 @@ export class NodeDiskFile implements DiskFile {
   readonly #direct: SecondDescriptor;
   readonly #synced: SecondDescriptor;
   /**
-   * Calls under way. The descriptor is closed only at 0: its number is free for another file from
-   * then on, and a late write would go there.
+   * Calls in progress. The descriptor is closed only at 0: afterwards its number may belong to
+   * another file, which a late write would damage.
    */
   #callCount = 0;
   #closing = false;
@@ -64,7 +64,7 @@ export class NodeDiskFile implements DiskFile {
           remaining.length === 1
             ? await this.#writeOnce(first, nextOffset, use)
             : await this.#writeVector(remaining, nextOffset);
-        assert(count > 0 || first.length === 0, "a write that succeeds takes bytes");
+        assert(count > 0 || first.length === 0, "a successful write accepts bytes");
         nextOffset += count;
         remaining = withoutFirst(remaining, count);
       }
@@ -170,7 +170,9 @@ export class NodeDiskFile implements DiskFile {
     });
   }
 
-  /** Past the page cache if the file system lets us, else through it. */
+  /**
+   * Calls with the direct descriptor if the file system supports it, else with the ordinary one.
+   */
   async #tryDirect(
     call: (descriptor: number, length: number) => Promise<number>,
     directBytes: number,
@@ -181,9 +183,9 @@ export class NodeDiskFile implements DiskFile {
     try {
       return await call(direct, directBytes);
     } catch (error) {
-      // Its unit is larger than a page, or it takes such a descriptor but no such call.
+      // Direct I/O needs a larger unit than a page, or the file system refuses the call.
       if (errnoOf((error as Error).cause) !== "EINVAL") throw error;
-      await this.#direct.giveUp();
+      await this.#direct.disable();
       return call(this.#descriptor, lengthBytes);
     }
   }
@@ -207,7 +209,9 @@ export class NodeDiskFile implements DiskFile {
   }
 }
 
-/** What is left of `parts` after their first `countBytes` bytes were written; no empty part leads. */
+/**
+ * Returns the rest of `parts` after their first `countBytes` bytes. The first part is not empty.
+ */
 function withoutFirst(parts: readonly Uint8Array[], countBytes: number): readonly Uint8Array[] {
   let skipBytes = countBytes;
   for (const [position, part] of parts.entries()) {
@@ -219,7 +223,7 @@ function withoutFirst(parts: readonly Uint8Array[], countBytes: number): readonl
   return [];
 }
 
-/** open(2). New files get `fileMode`, less the umask. */
+/** Calls open(2). A new file gets `fileMode` without the bits of the umask. */
 export function openDescriptor(absolute: string, flags: number, fileMode = 0o666): Promise<number> {
   return new Promise((resolve, reject) => {
     fs.open(absolute, flags, fileMode, (error, descriptor) => {
@@ -229,7 +233,7 @@ export function openDescriptor(absolute: string, flags: number, fileMode = 0o666
   });
 }
 
-/** fsync(2), which for a directory is what makes its names durable. */
+/** Calls fsync(2). For a directory, it makes the names durable. */
 export function syncDescriptor(descriptor: number, absolute: string): Promise<void> {
   return new Promise((resolve, reject) => {
     fs.fsync(descriptor, (error) => {
@@ -239,6 +243,7 @@ export function syncDescriptor(descriptor: number, absolute: string): Promise<vo
   });
 }
 
+/** Calls close(2). */
 export function closeDescriptor(descriptor: number, absolute: string): Promise<void> {
   return new Promise((resolve, reject) => {
     fs.close(descriptor, (error) => {

@@ -16,12 +16,12 @@ const FLAGS_OF_MODE = {
   create: O_RDWR | O_CREAT | O_EXCL,
 } as const;
 
-/** Small durable files hold identities and keys: for the owner only. */
+/** Small durable files contain identities and keys, so only the owner may read them. */
 const DURABLE_FILE_MODE = 0o600;
 
 /**
- * A directory of the machine. `makeDirectory(".")` makes it; nothing else does, so that a disk that
- * is not mounted shows as NOT_FOUND and not as empty.
+ * A directory of the machine. Only `makeDirectory(".")` creates it, so that a disk that is not
+ * mounted is NOT_FOUND and not an empty directory.
  */
 export class NodeDisk implements Disk {
   readonly #root: string;
@@ -52,7 +52,7 @@ export class NodeDisk implements Disk {
       await writeWhole(temporary, bytes);
       await attempt("replace", absolute, () => rename(temporary, absolute));
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => {}); // The first error is the one to report.
+      await rm(temporary, { force: true }).catch(() => {}); // The first error is reported.
       throw error;
     }
     await this.syncDirectory(diskPathParent(path));
@@ -66,7 +66,7 @@ export class NodeDisk implements Disk {
       const parent = directory;
       directory = `${directory}/${name}`;
       await makeOne(directory);
-      // Also when it was there: who made it may have crashed before its own sync.
+      // Also if it existed: the process that created it may have crashed before its sync.
       await syncAbsoluteDirectory(parent);
     }
   }
@@ -146,13 +146,14 @@ async function writeWhole(absolute: string, bytes: Uint8Array): Promise<void> {
 }
 
 async function makeRoot(absolute: string): Promise<void> {
-  const firstMade = await attempt("make", absolute, () => mkdir(absolute, { recursive: true }));
+  const firstMade = await attempt("create", absolute, () => mkdir(absolute, { recursive: true }));
   const last = dirname(firstMade ?? absolute);
   for (let directory = dirname(absolute); ; directory = dirname(directory)) {
     try {
       await syncAbsoluteDirectory(directory);
     } catch (error) {
-      // An administrator made the data directory in one that we cannot open: it is theirs to sync.
+      // An administrator created the data directory in a directory that this process cannot open.
+      // The sync is then the administrator's task.
       if (firstMade !== undefined || errnoOf((error as Error).cause) !== "EACCES") throw error;
     }
     if (directory === last) return;
@@ -163,8 +164,8 @@ async function makeOne(absolute: string): Promise<void> {
   try {
     await mkdir(absolute);
   } catch (error) {
-    const isThere = errnoOf(error) === "EEXIST" && (await isDirectory(absolute));
-    if (!isThere) throw diskError("make", absolute, error);
+    const exists = errnoOf(error) === "EEXIST" && (await isDirectory(absolute));
+    if (!exists) throw diskError("create", absolute, error);
   }
 }
 

@@ -9,29 +9,33 @@ import {
 import { AshlarError } from "../base/errors.ts";
 import type { Log, LogFields } from "../ports/log.ts";
 
+/** The lowest level that is logged. */
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
+/** Options of `createLog`. */
 export interface LogOptions {
-  /** "stdout", "stderr", or the path of a file to append to; a file that is not there is made. */
+  /**
+   * "stdout", "stderr", or the path of a file to append to, which is created if it does not exist.
+   */
   readonly to: string;
   readonly level: LogLevel;
-  /** On every line: the role, the member. */
+  /** Fields of every line, such as the role. */
   readonly fields?: LogFields;
 }
 
 /**
- * A log of one JSON object a line: `time` (RFC 3339), `level`, `message` and the fields. An Error
- * among the fields is printed with its stack, code and chain of causes.
+ * Returns a log of one JSON object per line: `time` (RFC 3339), `level`, `message` and the fields.
+ * An Error among the fields is printed with its stack, code and chain of causes.
  *
- * Lines are written before the call returns, so that the last one before a crash is there.
+ * A line is written before the call returns, so that a crash loses no line.
  *
- * @throws {AshlarError} INVALID_ARGUMENT if the file cannot be opened.
+ * @throws {AshlarError} INVALID_ARGUMENT if the file cannot be opened
  */
 export function createLog(options: LogOptions): Log {
   return new PinoLog(loggerTo(openDestination(options.to), options));
 }
 
-/** As `createLog`, to any stream: for a process that shows its own log. */
+/** Returns a log as `createLog` to a stream, for a process that shows its own log. */
 export function createLogTo(stream: DestinationStream, options: Omit<LogOptions, "to">): Log {
   return new PinoLog(loggerTo(stream, options));
 }

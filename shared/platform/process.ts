@@ -1,20 +1,20 @@
 import type { Log } from "../ports/log.ts";
 
-/** What a role's `main.ts` does with its process. */
+/** Dependencies of `watchProcess`. */
 export interface ProcessDeps {
   readonly log: Log;
-  /** The first SIGTERM or SIGINT: begin an orderly stop. */
+  /** Starts an orderly stop, at the first SIGTERM or SIGINT. */
   readonly onStop: (signal: NodeJS.Signals) => void;
-  /** The second one, or a bug that nobody caught: end now with this status. */
+  /** Ends the process at once with this status, at the second signal or an uncaught error. */
   readonly exit: (status: number) => void;
 }
 
-/** Exit status after a bug, as sysexits(3) has it for EX_SOFTWARE. */
+/** Exit status after a bug: EX_SOFTWARE of sysexits(3). */
 const STATUS_OF_A_BUG = 70;
 
 /**
- * Watches the signals and the errors of the process. An error that nobody caught ends it: its state
- * may be wrong, and its peers repair what it held.
+ * Watches the signals and the uncaught errors of the process. An uncaught error ends the process:
+ * its state may be wrong. Its peers repair the data that it held.
  */
 export function watchProcess({ log, onStop, exit }: ProcessDeps): Disposable {
   let stopping = false;

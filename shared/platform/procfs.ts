@@ -5,7 +5,10 @@ import { readFileSync } from "node:fs";
  * Off Linux every function returns null, false or 0.
  */
 
-/** USER_HZ, the clock ticks per second of proc(5): 100 on every Linux architecture that Node supports. */
+/**
+ * USER_HZ, the clock ticks per second of proc(5): 100 on every Linux architecture that Node
+ * supports.
+ */
 const TICKS_PER_SECOND = 100;
 /** Unit of /proc/PID/statm. Right on x86-64 and most arm64; other machines have larger pages. */
 const PAGE_BYTES = 4096;
@@ -16,7 +19,9 @@ export interface ProcessStat {
   readonly state: string;
   /** User and system time of all threads. */
   readonly cpuSeconds: number;
-  /** Start time in clock ticks since boot. Distinguishes a process from a later one with its pid. */
+  /**
+   * Start time in clock ticks since boot. Distinguishes a process from a later one with its pid.
+   */
   readonly startTicks: string;
 }
 
@@ -35,7 +40,9 @@ export function readProcessStat(pid: number): ProcessStat | null {
   };
 }
 
-/** Returns a field of /proc/PID/status, such as "VmRSS" in bytes or "TracerPid"; null if unknown. */
+/**
+ * Returns a field of /proc/PID/status, such as "VmRSS" in bytes or "TracerPid"; null if unknown.
+ */
 export function readProcessStatus(pid: number, field: string): number | null {
   const status = readText(`/proc/${pid}/status`) ?? "";
   const match = new RegExp(`^${field}:\\s+(\\d+)( kB)?$`, "m").exec(status);
@@ -68,7 +75,9 @@ export function descriptorPath(descriptor: number): string {
   return `/proc/self/fd/${descriptor}`;
 }
 
-/** Returns whether a process with this pid exists. A process that ended but is not reaped exists. */
+/**
+ * Returns whether a process with this pid exists. A process that ended but is not reaped exists.
+ */
 export function hasProcess(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -14,12 +14,14 @@ interface GaugeSource {
   readonly read: () => number | readonly LabelledValue[];
 }
 
-/** The metrics of one process, or of one role where several share a process. No global registry. */
+/**
+ * The metrics of one process, or of one role if several share a process. Has no global registry.
+ */
 export class PrometheusMetrics implements Metrics {
   readonly #registry = new Registry();
   readonly #gauges = new Map<string, GaugeSource>();
 
-  /** Adds what Node knows of its process: CPU, memory, event loop lag, garbage collection. */
+  /** Adds the metrics of the Node process: CPU, memory, event loop lag, garbage collection. */
   addProcessMetrics(): void {
     collectDefaultMetrics({ register: this.#registry });
   }
@@ -47,7 +49,7 @@ export class PrometheusMetrics implements Metrics {
     return new PrometheusHistogram({ name, help, buckets: [...buckets], registers });
   }
 
-  /** All values of this moment in the Prometheus text format. */
+  /** Returns all current values in the Prometheus text format. */
   async scrape(): Promise<{ readonly contentType: string; readonly text: string }> {
     const gauges = new Registry();
     for (const source of this.#gauges.values()) readGauge(source, gauges);
@@ -57,11 +59,13 @@ export class PrometheusMetrics implements Metrics {
 
   #checkNew(name: string): void {
     const known = this.#gauges.has(name) || this.#registry.getSingleMetric(name) !== undefined;
-    assert(!known, `a metric is made once: ${name}`);
+    assert(!known, `a metric is registered once: ${name}`);
   }
 }
 
-/** A gauge for one scrape: what labels it has is known only now, and a series that ended is gone. */
+/**
+ * Creates a gauge for one scrape. Its labels are known only now, and ended series must not remain.
+ */
 function readGauge({ name, help, read }: GaugeSource, registry: Registry): void {
   const found = read();
   const values = typeof found === "number" ? [{ value: found, labels: {} }] : found;

@@ -1,7 +1,7 @@
 import type { Log } from "../ports/log.ts";
 import type { Counter, Histogram, Metrics } from "../ports/metrics.ts";
 
-/** For a library in somebody's program: says nothing and loads nothing. */
+/** A log without output, for a program that uses the library. It loads no logging package. */
 export const quietLog: Log = {
   debug: () => {},
   info: () => {},
@@ -12,7 +12,7 @@ export const quietLog: Log = {
 
 const ignored: Counter & Histogram = { add: () => {}, observe: () => {} };
 
-/** Counts for nobody. */
+/** Metrics without values, for a program that uses the library. */
 export const unreadMetrics: Metrics = {
   counter: () => ignored,
   gauge: () => {},

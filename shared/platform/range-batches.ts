@@ -1,13 +1,13 @@
 import { compareBytes } from "../base/bytes.ts";
 import type { KeyValue, RangeOptions } from "../ports/ordered-store.ts";
 
-/** Entries of the first batch: a caller that looks for one entry shall not pay for a thousand. */
+/** Rows of the first batch. Small, because many callers need a single row. */
 const BATCH_ENTRIES_MIN = 32;
 const BATCH_ENTRIES_MAX = 1024;
-/** A batch ends with the entry that takes it over this: values may have 8 MiB. */
+/** A batch ends with the row that exceeds this size. Values may have 8 MiB. */
 const BATCH_BYTES_MAX = 1024 * 1024;
 
-/** The part of a range that is still to be read. */
+/** The part of a range that is not read yet. */
 export interface RangeRest {
   readonly start: Uint8Array;
   readonly end: Uint8Array;
@@ -15,10 +15,11 @@ export interface RangeRest {
 }
 
 /**
- * The entries of a range, read in batches: no cursor of the store is open while the caller has an
- * entry, so it may wait or give up between two of them, and a slow caller pins no space.
+ * Yields the rows of a range, which are read in batches. No cursor of the store is open while the
+ * caller handles a row, so the caller may wait or stop between rows, and a slow caller keeps no
+ * pages from being reused.
  *
- * @param read a fresh iterator over what is left. It is read to its end or closed within one turn.
+ * @param read returns an iterator over the rest. It is read to its end or closed within one turn.
  */
 export function* rangeInBatches(
   options: RangeOptions,

@@ -2,10 +2,10 @@ import fs from "node:fs";
 import { isAtPage, PAGE_BYTES } from "./page-memory.ts";
 import { descriptorPath } from "./procfs.ts";
 
-/** Below this the page cache is the faster way: it gathers small writes and reads ahead. */
+/** Below this size the page cache is faster: it merges small writes and reads ahead. */
 const DIRECT_BYTES_MIN = 128 * 1024;
 
-/** How many of the first of `bytes` can go past the page cache; 0: it is not worth it. */
+/** Returns how many bytes at the start of `bytes` can use direct I/O; 0 if it is not worth it. */
 export function directBytesOf(bytes: Uint8Array, offsetBytes: number): number {
   if (bytes.length < DIRECT_BYTES_MIN || offsetBytes % PAGE_BYTES !== 0 || !isAtPage(bytes)) {
     return 0;
@@ -14,11 +14,11 @@ export function directBytesOf(bytes: Uint8Array, offsetBytes: number): number {
 }
 
 /**
- * A second descriptor of an open file, with a flag more: opened when it is first asked for.
+ * A second descriptor of an open file with one more flag. It is opened at its first use.
  *
- * With O_DIRECT it goes past the page cache; the kernel keeps both views of a file the same: a
- * direct call writes back and drops what the page cache holds of its range. With O_DSYNC every write
- * is durable when it returns, with what was written before it. open(2).
+ * With O_DIRECT it bypasses the page cache. The kernel keeps both views of the file consistent: a
+ * direct call writes back and drops the cached pages of its range. With O_DSYNC every write is
+ * durable when it returns, together with the writes before it. See open(2).
  */
 export class SecondDescriptor {
   readonly #descriptor: number;
@@ -26,8 +26,8 @@ export class SecondDescriptor {
   #opening: Promise<number | null> | null = null;
 
   /**
-   * `flags` are those that `descriptor` was opened with; `flag` is the one more, undefined where the
-   * system has none such.
+   * @param flags the flags that `descriptor` was opened with
+   * @param flag the additional flag; undefined if the system does not have it
    */
   constructor(descriptor: number, flags: number, flag: number | undefined) {
     this.#descriptor = descriptor;
@@ -35,14 +35,19 @@ export class SecondDescriptor {
     this.#flags = flag === undefined ? null : access | flag;
   }
 
-  /** Null if this system or this file system has no such thing. */
+  /**
+   * Resolves to the descriptor, or to null if the system or the file system does not support it.
+   */
   get(): Promise<number | null> {
     this.#opening ??= this.#open();
     return this.#opening;
   }
 
-  /** The file system refused a call after all: there is no further one. */
-  async giveUp(): Promise<void> {
+  /**
+   * Closes the descriptor for good, because the file system refused a call. `get` then returns
+   * null.
+   */
+  async disable(): Promise<void> {
     const opening = this.#opening;
     this.#opening = Promise.resolve(null);
     await close(await opening);
@@ -56,7 +61,7 @@ export class SecondDescriptor {
     const flags = this.#flags;
     if (flags === null) return Promise.resolve(null);
     return new Promise((resolve) => {
-      // By its descriptor, not by its name, which may be another file's by now: proc(5).
+      // Opened by its descriptor and not by its name, which may refer to another file now.
       fs.open(descriptorPath(this.#descriptor), flags, (error, second) => {
         resolve(error === null ? second : null);
       });
@@ -67,6 +72,6 @@ export class SecondDescriptor {
 function close(descriptor: number | null): Promise<void> {
   return new Promise((resolve) => {
     if (descriptor === null) resolve();
-    else fs.close(descriptor, () => resolve()); // What was written through it is known to be.
+    else fs.close(descriptor, () => resolve()); // The results of all writes are known.
   });
 }

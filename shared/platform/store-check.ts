@@ -2,10 +2,10 @@ import { assert } from "../base/assert.ts";
 import { KEY_BYTES_MAX, type StoreChange } from "../ports/ordered-store.ts";
 
 const VALUE_BYTES_MAX = 8 * 1024 * 1024;
-/** Starts with a letter or digit: never ".", ".." or hidden. */
+/** Begins with a letter or a digit: never ".", ".." or a hidden file. */
 const STORE_NAME = /^[a-z0-9][a-z0-9._-]{0,99}$/;
 
-/** Holds a batch to the bounds of the OrderedStore port, before any of it is applied. */
+/** Asserts the bounds of the OrderedStore port for a batch, before it is applied. */
 export function checkChanges(changes: readonly StoreChange[]): void {
   for (const { key, value } of changes) {
     assert(key.length > 0, "a key is not empty");
@@ -14,6 +14,7 @@ export function checkChanges(changes: readonly StoreChange[]): void {
   }
 }
 
+/** Asserts that a store has a valid name. */
 export function checkStoreName(name: string): void {
   assert(STORE_NAME.test(name), `a store has a plain name: ${JSON.stringify(name)}`);
 }

@@ -3,10 +3,10 @@ import { assert } from "../base/assert.ts";
 import { sleepOn } from "../flow/sleep.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 
-/** The longest delay that setTimeout takes; a longer one would fire at once. */
+/** Longest delay of setTimeout. A longer one would fire at once. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
-/** The machine's clock. */
+/** The clock of the machine. */
 export class SystemClock implements Clock {
   monotonicMs(): number {
     return performance.now();
@@ -32,7 +32,7 @@ export class SystemClock implements Clock {
   }
 }
 
-/** Waits in pieces that setTimeout can take. Never fires for an infinite duration. */
+/** Waits in several timeouts of at most TIMEOUT_MS_MAX. Never fires for an infinite duration. */
 function afterLong(durationMs: number, task: () => void): Timer {
   let remainingMs = durationMs;
   let timeout: NodeJS.Timeout;

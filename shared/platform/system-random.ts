@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { Random } from "../ports/random.ts";
 
-/** The operating system's randomness for `bytes`; the fast and guessable generator of V8 for `fraction`. */
+/**
+ * `bytes` uses the randomness of the operating system, `fraction` the fast, predictable one of V8.
+ */
 export class SystemRandom implements Random {
   fraction(): number {
     return Math.random();

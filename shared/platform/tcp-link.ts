@@ -6,12 +6,12 @@ import type { Link, LinkReceiver } from "../ports/network.ts";
 import type { UserBuffer } from "./user-buffer.ts";
 
 /**
- * Brings a socket's bytes to the link's receiver.
+ * Passes a socket's bytes to the receiver of the link.
  *
- * Made before the socket, which asks for a buffer before there is a receiver: it gets room for one
- * byte, and from the second on the bytes go where the receiver wants them.
+ * It is created before the socket, which requests a buffer before there is a receiver. That first
+ * buffer has room for one byte; the later ones are the receiver's.
  */
-export class Intake implements UserBuffer {
+export class SocketReader implements UserBuffer {
   #receiver: LinkReceiver | null = null;
   #early: Uint8Array | null = null;
 
@@ -22,7 +22,7 @@ export class Intake implements UserBuffer {
   };
 
   readonly callback = (count: number): void => {
-    const receiver = present(this.#receiver, "a link is started before its first bytes come");
+    const receiver = present(this.#receiver, "a link is started before its first bytes arrive");
     if (this.#early !== null) {
       receiver.buffer().set(this.#early);
       this.#early = null;
@@ -44,23 +44,23 @@ export class Intake implements UserBuffer {
 export class TcpLink implements Link {
   readonly peerAddress: string;
   readonly #socket: Socket;
-  readonly #intake: Intake;
+  readonly #reader: SocketReader;
   #error: Error | null = null;
   #isPaused = false;
 
-  constructor(socket: Socket, intake: Intake) {
+  constructor(socket: Socket, reader: SocketReader) {
     this.#socket = socket;
-    this.#intake = intake;
+    this.#reader = reader;
     const { remoteAddress = "unknown", remotePort = 0 } = socket;
     this.peerAddress = formatAddress({ host: remoteAddress, port: remotePort });
     socket.on("error", (error) => {
       this.#error = error;
     });
-    socket.on("close", () => intake.end(this.#error));
+    socket.on("close", () => reader.end(this.#error));
   }
 
   start(receiver: LinkReceiver): void {
-    this.#intake.start(receiver);
+    this.#reader.start(receiver);
     if (!this.#isPaused) this.#socket.resume();
   }
 

@@ -4,21 +4,24 @@ import { formatAddress, parseAddress } from "../display/addresses.ts";
 import type { ConnectOptions, Link, Listener, Network } from "../ports/network.ts";
 import { errnoOf } from "./disk-error.ts";
 import { errnoWords } from "./errno-words.ts";
-import { Intake, TcpLink } from "./tcp-link.ts";
+import { SocketReader, TcpLink } from "./tcp-link.ts";
 import { adoptWithUserBuffer, copyInto, onReadOptions, type UserBuffer } from "./user-buffer.ts";
 
 /**
- * Small messages leave at once (no Nagle delay); the system probes a silent connection after 30 s.
- * That is for connections nobody uses: the wire has its own pings.
+ * Small messages are sent at once (no Nagle delay). The system probes a silent connection after 30
+ * s, for connections other than those of the wire, which has its own pings.
  */
 const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 } as const;
 
+/** Options of `TcpNetwork`. */
 export interface TcpNetworkOptions {
-  /** Makes a socket read into our buffers; null: it cannot, bytes are copied. */
+  /**
+   * Makes a socket read into the given buffers. Returns null if it cannot; then bytes are copied.
+   */
   readonly adopt?: (accepted: Socket, onread: UserBuffer) => Socket | null;
 }
 
-/** TCP, with bytes read right into the receiver's buffers. */
+/** TCP. Bytes are read directly into the receiver's buffers. */
 export class TcpNetwork implements Network {
   readonly #adopt: (accepted: Socket, onread: UserBuffer) => Socket | null;
 
@@ -34,8 +37,8 @@ export class TcpNetwork implements Network {
         reject(cancelled(address, signal.reason));
         return;
       }
-      const intake = new Intake();
-      const socket = netConnect({ host, port, ...SOCKET_OPTIONS, onread: onReadOptions(intake) });
+      const reader = new SocketReader();
+      const socket = netConnect({ host, port, ...SOCKET_OPTIONS, onread: onReadOptions(reader) });
       const finish = (): void => {
         clearTimeout(timeout);
         signal?.removeEventListener("abort", onAbort);
@@ -44,7 +47,7 @@ export class TcpNetwork implements Network {
       };
       const fail = (error: AshlarError): void => {
         finish();
-        socket.on("error", () => {}); // The caller has been told already.
+        socket.on("error", () => {}); // The promise is rejected already.
         socket.destroy();
         reject(error);
       };
@@ -53,10 +56,10 @@ export class TcpNetwork implements Network {
       const onAbort = (): void => fail(cancelled(address, signal?.reason));
       const onConnect = (): void => {
         finish();
-        resolve(new TcpLink(socket, intake));
+        resolve(new TcpLink(socket, reader));
       };
       const onTimeout = (): void =>
-        fail(unavailable(address, `no answer within ${Math.round(timeoutMs)} ms`));
+        fail(unavailable(address, `no response within ${Math.round(timeoutMs)} ms`));
       const timeout = setTimeout(onTimeout, Math.min(timeoutMs, 2 ** 31 - 1));
       signal?.addEventListener("abort", onAbort, { once: true });
       socket.on("error", onError);
@@ -68,16 +71,16 @@ export class TcpNetwork implements Network {
     return new Promise((resolve, reject) => {
       const { host, port } = parseAddress(address);
       const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true }, (accepted) => {
-        const intake = new Intake();
-        const adopted = this.#adopt(accepted, intake);
-        if (adopted === null) copyInto(accepted, intake);
-        onLink(new TcpLink(adopted ?? accepted, intake));
+        const reader = new SocketReader();
+        const adopted = this.#adopt(accepted, reader);
+        if (adopted === null) copyInto(accepted, reader);
+        onLink(new TcpLink(adopted ?? accepted, reader));
       });
       server.once("error", (error) => reject(listenError(address, error)));
       // `exclusive`: worker threads and child processes do not share the port.
       server.listen({ host, port, exclusive: true }, () => {
         server.removeAllListeners("error");
-        server.on("error", () => {}); // A connection that could not be accepted: its peer tries again.
+        server.on("error", () => {}); // A connection was not accepted: the peer retries.
         resolve(listenerOf(server, host));
       });
     });
@@ -91,7 +94,8 @@ function listenerOf(server: Server, host: string): Listener {
     address: formatAddress({ host, port }),
     close: () =>
       new Promise((resolve) => {
-        // Links that are open count as the server's where their sockets were not adopted.
+        // Not awaited: sockets that were not adopted belong to the server while their links are
+        // open.
         server.close();
         resolve();
       }),
@@ -106,13 +110,15 @@ function unavailable(address: string, reason: string, cause?: Error): AshlarErro
 }
 
 function cancelled(address: string, cause: unknown): AshlarError {
-  return new AshlarError("CANCELLED", `The connection to ${address} was cancelled`, { cause });
+  return new AshlarError("CANCELLED", `Cannot connect to ${address}: the caller cancelled`, {
+    cause,
+  });
 }
 
 function listenError(address: string, cause: Error): AshlarError {
   const errno = errnoOf(cause);
   if (errno === "EADDRINUSE") {
-    return new AshlarError("ADDRESS_IN_USE", `Cannot listen on ${address}: it is in use`, {
+    return new AshlarError("ADDRESS_IN_USE", `Cannot listen on ${address}: the address is in use`, {
       cause,
       details: { address },
       hint: "Stop the process that listens there, or choose another port",

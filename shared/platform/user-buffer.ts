@@ -1,41 +1,45 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
 
-/** Where a socket's bytes go. */
+/** The buffers that a socket reads into. */
 export interface UserBuffer {
-  /** Asked before every read: the next bytes go to the start of this array. */
+  /** Returns the array for the next bytes. Called before every read. */
   readonly buffer: () => Uint8Array;
-  /** So many bytes came. */
+  /** `count` bytes are at the start of the array. */
   readonly callback: (count: number) => void;
 }
 
-/** What of a socket's insides the trick below needs. Present in Node 20, 22 and 24. */
+/** Internal fields of a socket that `adoptWithUserBuffer` uses. Node 20, 22 and 24 have them. */
 interface SocketInsides {
   _handle: object | null;
   _server: unknown;
 }
 
 /**
- * A socket that reads into buffers of ours, on the connection that `accepted` has just taken.
+ * Returns a socket with the connection of `accepted` that reads into the given buffers.
  *
- * Node offers `onread` for connections that we open, and not for those that we accept: there it
- * makes a 64 KiB buffer for every read, which doubled the cost of bulk data in our measurements. So
- * the connection is taken from the accepted socket (which must be paused and not read from) and
- * given to a new one. Null if this version of Node does not let us: see `copyInto`.
+ * Node offers `onread` only for outgoing connections. For accepted ones it allocates a 64 KiB
+ * buffer for every read, which doubled the CPU cost of bulk data when measured. So the connection
+ * is moved from the accepted socket (which must be paused and not read from) to a new one. Returns
+ * null if this version of Node does not support it; then use `copyInto`.
  */
 export function adoptWithUserBuffer(accepted: Socket, onread: UserBuffer): Socket | null {
   const insides = accepted as unknown as SocketInsides;
   const handle = insides._handle;
   if (handle === null || typeof handle !== "object" || !("useUserBuffer" in handle)) return null;
-  // `handle` is an option that Node uses for its own accepted sockets.
+  // `handle` is an option that Node itself uses for accepted sockets.
   const options = { handle, onread: onReadOptions(onread), pauseOnCreate: true };
   const adopted = new Socket(options as unknown as SocketConstructorOpts);
-  // Without its handle the old socket closes nothing; the server no longer counts it.
+  // Without its handle, destroying the old socket does not close the connection. The server no
+  // longer counts the socket.
   insides._handle = null;
   accepted.destroy();
   return adopted;
 }
 
-/** The option of `net.connect`; its types do not know yet that `callback` may return nothing. */
+/**
+ * Returns the `onread` option of `net.connect`. Its type requires that `callback` returns a
+ * boolean.
+ */
 export function onReadOptions(onread: UserBuffer): {
   buffer: () => Uint8Array;
   callback: (count: number) => boolean;
@@ -44,18 +48,20 @@ export function onReadOptions(onread: UserBuffer): {
     buffer: onread.buffer,
     callback: (count) => {
       onread.callback(count);
-      return true; // Whoever wants a pause pauses the socket.
+      return true; // Continue to read. A receiver that must pause calls `socket.pause`.
     },
   };
 }
 
-/** The slow way, which works everywhere: Node reads into buffers of its own, and we copy. */
+/**
+ * Reads with buffers of Node and copies their bytes. Slower than `onread`, but always available.
+ */
 export function copyInto(socket: Socket, onread: UserBuffer): void {
   socket.on("data", (bytes: Uint8Array) => {
     let offset = 0;
     while (offset < bytes.length) {
       if (socket.isPaused()) {
-        socket.unshift(bytes.subarray(offset)); // Comes again after the pause.
+        socket.unshift(bytes.subarray(offset)); // Emitted again after the pause.
         return;
       }
       const target = onread.buffer();

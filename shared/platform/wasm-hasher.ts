@@ -6,10 +6,12 @@ import type { Hasher, HashStream } from "../ports/hasher.ts";
 type WasmModule = typeof import("blake3-wasm");
 type WasmHash = ReturnType<WasmModule["createHash"]>;
 
-/** The module copies its input into its own memory, which never shrinks: it is fed piece by piece. */
+/** Input is hashed in pieces: the module copies it into its memory, which never shrinks. */
 const PIECE_BYTES_MAX = 256 * 1024;
 
-/** BLAKE3 in WebAssembly: on every machine, some five to ten times slower than the native one. */
+/**
+ * Returns BLAKE3 in WebAssembly. It runs on every machine, 5 to 10 times slower than native code.
+ */
 export function loadWasmHasher(): Hasher {
   const require = createRequire(import.meta.url);
   return new WasmHasher(require("blake3-wasm") as WasmModule);
@@ -27,7 +29,7 @@ class WasmHasher implements Hasher {
     return finish(this.#wasm.createHash(), bytes);
   }
 
-  // The module's own deriveKey() and keyedHash() never free their state: 2 KiB lost a call.
+  // deriveKey() and keyedHash() of the module never free their state and leak 2 KiB per call.
   deriveKey(context: string, material: Uint8Array): Digest {
     return finish(this.#wasm.createDeriveKey(context), material);
   }
@@ -57,7 +59,10 @@ function updateInPieces(hash: WasmHash, bytes: Uint8Array): void {
   }
 }
 
-/** The same bytes as a plain array: a Buffer differs in `slice` and is not deeply equal to one. */
+/**
+ * Returns the same bytes as a plain Uint8Array: a Buffer has another `slice` and is not deeply
+ * equal.
+ */
 function digestOf(buffer: Buffer | string): Digest {
   assert(typeof buffer !== "string" && buffer.length === DIGEST_BYTES, "a digest has 32 bytes");
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length) as Digest;
