@@ -45,7 +45,7 @@ function problemOf(given: Given): { readonly message: string; readonly hint: str
 }
 
 describe("config layers", () => {
-  it("takes defaults below the file, below the environment, below flags", () => {
+  it("overrides defaults by the file, the file by the environment, and that by flags", () => {
     const { values, origins } = merge({
       toml: 'dataDir = "/file"\n\ncopies = 5\nstopGraceMs = 1000\nverify = false\n',
       environment: { ASHLAR_DATA_DIR: "/env", ASHLAR_COPIES: "7", PATH: "/bin" },
@@ -74,7 +74,7 @@ describe("config layers", () => {
     });
   });
 
-  it("reads text as what the schema wants", () => {
+  it("converts text to the type that the schema expects", () => {
     const environment = {
       ASHLAR_MEMBERS: "1=a:1, 2=b:2",
       ASHLAR_PORTS: "1,2",
@@ -96,14 +96,14 @@ describe("config layers", () => {
     assert.equal(merge({ flags: { dataDir: "7" } }).values.dataDir, "7");
   });
 
-  it("names a key as environment and flag", () => {
+  it("derives the environment variable and the flag of a key", () => {
     assert.equal(environmentNameOf("electionTimeoutMsMin"), "ASHLAR_ELECTION_TIMEOUT_MS_MIN");
     assert.equal(flagNameOf("electionTimeoutMsMin"), "--election-timeout-ms-min");
   });
 });
 
-describe("config that is refused", () => {
-  it("names file, line, key and the nearest known key", () => {
+describe("invalid config", () => {
+  it("is refused with the file, the line, the key and the most similar known key", () => {
     const { message, hint } = problemOf({ toml: '# a comment\ndataDirr = "/x"' });
     assert.match(message, /dataDirr \(\/etc\/ashlar\/master\.toml:2\)/);
     assert.equal(hint, "Did you mean dataDir?");
@@ -112,7 +112,7 @@ describe("config that is refused", () => {
     assert.match(problemOf({ flags: { dataDir: "/d", copy: 1 } }).message, /flag --copy/);
   });
 
-  it("names the place of a value that does not fit, what is wanted and what is there", () => {
+  it("is refused with the source of the value, the expected and the actual value", () => {
     const fromFile = problemOf({ toml: "stopGraceMs = 60001" });
     assert.match(fromFile.message, /stopGraceMs \(.*toml:1\).*60000.*current value is 60001$/);
     const fromEnvironment = problemOf({ environment: { ASHLAR_STOP_GRACE_MS: "soon" } });
@@ -122,7 +122,7 @@ describe("config that is refused", () => {
     assert.match(problemOf({ environment: { ASHLAR_VERIFY: "yes" } }).message, /ASHLAR_VERIFY/);
   });
 
-  it("tells all ways to give a value that has no default", () => {
+  it("is refused with all ways to set a value that has no default", () => {
     const { message, hint } = problemOf({ flags: {} });
     assert.match(message, /dataDir/);
     assert.match(hint ?? "", /--data-dir, ASHLAR_DATA_DIR, or dataDir/);
@@ -139,7 +139,7 @@ describe("config file", () => {
     assert.deepEqual(origins["dataDir"], { kind: "file", path: file, line: 1 });
   });
 
-  it("that is not there, not readable or not TOML is refused with its path and line", async () => {
+  it("is refused with its path and line if it is missing, unreadable or not TOML", async () => {
     await using directory = await TempDirectory.make();
     const load = (name: string) =>
       loadConfig({ schema, file: `${directory.path}/${name}`, environment: {}, flags: {} });

@@ -26,7 +26,7 @@ describe("parseDaemonFlags", () => {
     assert.deepEqual(parse("--help"), { help: "true" });
   });
 
-  it("takes an operand without a flag where the role has one", () => {
+  it("accepts an operand without a flag if the role has one", () => {
     const definition = { role: "restore-cluster", operand: "backup" };
     assert.deepEqual(parseDaemonFlags(definition, ["backup"], ["file"]), { backup: "file" });
   });

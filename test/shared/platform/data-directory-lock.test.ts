@@ -8,14 +8,14 @@ import { lockDataDirectory } from "../../../shared/platform/data-directory-lock.
 import { TempDirectory } from "../../support/temp-directory.ts";
 
 const inUseBy = (pid: number | undefined) => (error: unknown) =>
-  isAshlarError(error, "ALREADY_EXISTS") && error.message.includes(`process ${pid} `);
+  isAshlarError(error, "ALREADY_EXISTS") && error.message.includes(`process ${pid}`);
 
 interface Contender {
   readonly child: ChildProcess;
   readonly holds: boolean;
 }
 
-/** A process that asks for the lock of `path`, and keeps what it got until it is killed. */
+/** A process that requests the lock of `path`, and keeps it until it is killed. */
 async function contend(path: string): Promise<Contender> {
   const module = new URL("../../../shared/platform/data-directory-lock.ts", import.meta.url).href;
   const script = `
@@ -37,7 +37,7 @@ async function kill(child: ChildProcess): Promise<void> {
 }
 
 describe("data directory lock", () => {
-  it("is held by one at a time, and free after its release", async () => {
+  it("is held by one process at a time, and free after its release", async () => {
     await using directory = await TempDirectory.make();
     const path = `${directory.path}/made`;
     const lock = await lockDataDirectory(path);
@@ -49,7 +49,7 @@ describe("data directory lock", () => {
     assert.ok(again);
   });
 
-  it("names the other process, and is free once that was killed with -9", async () => {
+  it("is refused with the pid of the holder, and is free after kill -9 of the holder", async () => {
     await using directory = await TempDirectory.make();
     const { child, holds } = await contend(directory.path);
     try {
@@ -62,7 +62,7 @@ describe("data directory lock", () => {
     assert.ok(lock);
   });
 
-  it("does not take a process that got the number of a dead holder for that holder", async () => {
+  it("is stale if another process has the pid of a dead holder", async () => {
     await using directory = await TempDirectory.make();
     const file = `${directory.path}/ashlar.lock`;
     const first = await lockDataDirectory(directory.path);
@@ -80,7 +80,7 @@ describe("data directory lock", () => {
     assert.deepEqual(await readdir(directory.path), []);
   });
 
-  it("goes to exactly one of many that ask at the same time, over a stale lock", async () => {
+  it("is acquired by exactly one of many concurrent processes after a stale lock", async () => {
     await using directory = await TempDirectory.make();
     await writeFile(`${directory.path}/ashlar.lock`, "stale");
     const contenders = await Promise.all([1, 2, 3].map(() => contend(directory.path)));
@@ -88,7 +88,7 @@ describe("data directory lock", () => {
     assert.equal(contenders.filter(({ holds }) => holds).length, 1);
   });
 
-  it("leaves a lock alone that is not its own any more", async () => {
+  it("does not remove the lock of another process on release", async () => {
     await using directory = await TempDirectory.make();
     const file = `${directory.path}/ashlar.lock`;
     const lock = await lockDataDirectory(directory.path);

@@ -29,7 +29,7 @@ async function writeFile(disk: Disk, path: string, content: Uint8Array): Promise
 }
 
 function testFiles(make: () => Promise<DiskUnderTest>): void {
-  it("reads back what was written, in parts and at offsets, with zeros between", async () => {
+  it("reads the bytes that were written in parts and at offsets, and zeros between them", async () => {
     await using ground = await make();
     const file = await ground.disk.open("f", "create");
     await file.write([bytes(1, 2), bytes(), bytes(3)], 4);
@@ -42,7 +42,7 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
     await file.close();
   });
 
-  it("writes thousands of parts in one call: more than one writev(2) takes", async () => {
+  it("writes thousands of parts in one call, more than one writev(2) accepts", async () => {
     await using ground = await make();
     const file = await ground.disk.open("f", "create");
     const parts = Array.from({ length: 5000 }, (_, i) => bytes(i & 255, i >> 8));
@@ -77,7 +77,7 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
     await file.close();
   });
 
-  it("cuts and grows a file, and what was cut away reads as zeros", async () => {
+  it("truncates and grows a file, and reads zeros in the truncated part", async () => {
     await using ground = await make();
     const file = await ground.disk.open("f", "create");
     await file.write([bytes(1, 2, 3, 4)], 0);
@@ -87,7 +87,7 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
     await file.close();
   });
 
-  it("does reads, writes and syncs of one file at the same time", async () => {
+  it("reads, writes and syncs one file concurrently", async () => {
     await using ground = await make();
     const file = await ground.disk.open("f", "create");
     const block = (i: number): Uint8Array => new Uint8Array(4096).fill(i);
@@ -106,7 +106,7 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
     await file.close();
   });
 
-  it("stops one who uses a file after closing it", async () => {
+  it("asserts that a closed file is not used", async () => {
     await using ground = await make();
     const file = await ground.disk.open("f", "create");
     await file.close();
@@ -117,7 +117,7 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
     await assert.rejects(async () => file.close(), bug);
   });
 
-  it("agrees with an array after any writes, cuts and reads", async () => {
+  it("agrees with an array after any writes, truncations and reads", async () => {
     await using ground = await make();
     const step = fc.oneof(
       fc.record({
@@ -156,7 +156,7 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
 }
 
 function testNames(make: () => Promise<DiskUnderTest>): void {
-  it("says NOT_FOUND and ALREADY_EXISTS, with the path", async () => {
+  it("fails with NOT_FOUND and ALREADY_EXISTS, with the path", async () => {
     await using ground = await make();
     const { disk } = ground;
     const named = (code: ErrorCode) => (error: unknown) =>
@@ -173,7 +173,7 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
     await assert.rejects(disk.open("d", "read-write"), failsWith("DISK_FAILED"));
   });
 
-  it("stops at a path that leaves the directory or is not plain", async () => {
+  it("asserts that a path stays in the directory and is normalized", async () => {
     await using ground = await make();
     const { disk } = ground;
     const bug = { name: /AssertionError/ };
@@ -185,7 +185,7 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
     await assert.rejects(async () => disk.removeTree(""), bug);
   });
 
-  it("makes directories with their parents, again without an error", async () => {
+  it("creates directories with their parents, also if they exist", async () => {
     await using ground = await make();
     const { disk } = ground;
     await disk.makeDirectory("a/b/c");
@@ -208,7 +208,7 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
     assert.deepEqual(await disk.list(""), await disk.list("."));
   });
 
-  it("renames over a file that is there, and an open reader keeps the old one", async () => {
+  it("renames over an existing file, of which an open reader keeps the old content", async () => {
     await using ground = await make();
     const { disk } = ground;
     await disk.makeDirectory("d");
@@ -223,7 +223,7 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
     await old.close();
   });
 
-  it("removes files and trees, again without an error", async () => {
+  it("removes files and trees, also if they do not exist", async () => {
     await using ground = await make();
     const { disk } = ground;
     await disk.makeDirectory("d/e");
@@ -237,7 +237,7 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
     assert.deepEqual(await disk.list("."), []);
   });
 
-  it("replaces a small file whole, and leaves nothing beside it", async () => {
+  it("replaces a small file atomically, and leaves no temporary file", async () => {
     await using ground = await make();
     const { disk } = ground;
     await disk.makeDirectory("d");
@@ -250,7 +250,7 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
     await assert.rejects(disk.writeFileDurably("no/id", bytes(1)), failsWith("NOT_FOUND"));
   });
 
-  it("tells the space of its file system", async () => {
+  it("returns the space of its file system", async () => {
     await using ground = await make();
     const { totalBytes, availableBytes } = await ground.disk.space();
     assert.ok(totalBytes > 0);
@@ -258,7 +258,7 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
   });
 }
 
-/** The tests that every implementation of Disk passes. */
+/** Defines the tests that every implementation of Disk must pass. */
 export function testDisk(make: () => Promise<DiskUnderTest>): void {
   testFiles(make);
   testNames(make);

@@ -32,7 +32,7 @@ const hashers: readonly (readonly [string, Hasher])[] = [
   ["wasm", loadWasmHasher()],
 ];
 
-/** Up to a few blocks, at any offset of a larger buffer: views must not be hashed as the whole. */
+/** Bytes of up to a few blocks, as a view at any offset of a larger buffer. */
 const someBytes = fc
   .tuple(
     fc.oneof(fc.nat(200), fc.nat(70_000), fc.constantFrom(65_536, 262_144, 262_145)),
@@ -49,7 +49,7 @@ const someBytes = fc
 for (const [name, hasher] of hashers) {
   describe(`${name} hasher (BLAKE3 test vectors)`, () => {
     for (const vector of vectors.cases) {
-      it(`has the official digests of ${vector.input_len} bytes in all modes`, () => {
+      it(`returns the official digests of ${vector.input_len} bytes in all modes`, () => {
         const input = Uint8Array.from({ length: vector.input_len }, (_, i) => i % 251);
         assert.equal(toHex(hasher.hash(input)), vector.hash);
         assert.equal(toHex(hasher.keyedHash(utf8.encode(vectors.key), input)), vector.keyed_hash);
@@ -76,7 +76,7 @@ for (const [name, hasher] of hashers) {
       fc.assert(property, { numRuns: 60 });
     });
 
-    it("has one digest for a stream, however it is cut", () => {
+    it("returns the same digest for a stream in parts of any size", () => {
       const property = fc.property(someBytes, fc.array(fc.nat(300_000)), (bytes, cuts) => {
         const stream = hasher.stream();
         let start = 0;
@@ -89,7 +89,7 @@ for (const [name, hasher] of hashers) {
       fc.assert(property, { numRuns: 60 });
     });
 
-    it("gives plain arrays that later calls do not change", () => {
+    it("returns plain arrays that later calls do not change", () => {
       const first = hasher.hash(Uint8Array.of(1));
       const copy = Uint8Array.from(first);
       for (let i = 0; i < 1000; i += 1) hasher.hash(Uint8Array.of(2, i & 255));
@@ -97,7 +97,7 @@ for (const [name, hasher] of hashers) {
       assert.deepEqual(first, copy);
     });
 
-    it("stops at a MAC key that has not 32 bytes", () => {
+    it("asserts that a MAC key has 32 bytes", () => {
       assert.throws(() => hasher.keyedHash(new Uint8Array(31), new Uint8Array(1)), {
         name: "AssertionError",
       });
@@ -106,7 +106,7 @@ for (const [name, hasher] of hashers) {
 }
 
 describe("wasm hasher", () => {
-  it("frees its state after every call: a million keys would otherwise take 2 GB", () => {
+  it("frees its state after every call: without that, a million keys would take 2 GB", () => {
     const hasher = loadWasmHasher();
     const bytes = new Uint8Array(64);
     hasher.deriveKey("warm up", bytes);
@@ -118,15 +118,15 @@ describe("wasm hasher", () => {
 });
 
 describe("createHasher", () => {
-  it("takes WebAssembly when ASHLAR_HASHER says so", () => {
+  it("returns WebAssembly for ASHLAR_HASHER=wasm", () => {
     assert.equal(createHasher({ ASHLAR_HASHER: "wasm" }).kind, "wasm");
   });
 
-  it("takes the native hasher where there is one", () => {
+  it("returns the native hasher if its binary loads", () => {
     assert.equal(createHasher({}).kind, native === null ? "wasm" : "native");
   });
 
-  it("refuses a hasher that it does not know", () => {
+  it("refuses an unknown hasher", () => {
     assert.throws(
       () => createHasher({ ASHLAR_HASHER: "md5" }),
       (error) => isAshlarError(error, "INVALID_ARGUMENT"),

@@ -39,7 +39,7 @@ async function readBody(context: Context, bytesMax: number): Promise<Buffer> {
 }
 
 describe("http server", () => {
-  it("answers at the address that it reports", async () => {
+  it("responds at the address that it reports", async () => {
     await using server = await start((context) => {
       context.body = "hello";
     });
@@ -47,7 +47,7 @@ describe("http server", () => {
     assert.equal(await (await fetch(`http://${server.address}/`)).text(), "hello");
   });
 
-  it("goes on after connections that it could not accept", async () => {
+  it("continues after a connection that it cannot accept", async () => {
     await using server = await start((context) => {
       context.body = "hello";
     });
@@ -65,7 +65,7 @@ describe("http server", () => {
     assert.equal(await (await fetch(`http://${server.address}/`)).text(), "hello");
   });
 
-  it("says ADDRESS_IN_USE, with the address, where another one listens", async () => {
+  it("fails with ADDRESS_IN_USE and the address if another server listens there", async () => {
     await using server = await start();
     const second = startHttpServer({ address: server.address, middleware: [], log });
     await assert.rejects(
@@ -74,7 +74,7 @@ describe("http server", () => {
     );
   });
 
-  it("turns an AshlarError into its status and its data", async () => {
+  it("responds to an AshlarError with its status and its data", async () => {
     const error = new AshlarError("NO_SPACE", "Cannot write: full", { hint: "Add a disk" });
     await using server = await start(throwing(error));
     const response = await fetch(`http://${server.address}/`);
@@ -89,7 +89,7 @@ describe("http server", () => {
     });
   });
 
-  it("answers a bug of ours with INTERNAL and writes its stack to the log", async () => {
+  it("responds to a bug with INTERNAL, and logs its stack", async () => {
     await using server = await start(throwing(new TypeError("x is not a function")));
     lines.length = 0;
     const response = await fetch(`http://${server.address}/path`);
@@ -98,14 +98,14 @@ describe("http server", () => {
     assert.match(lines.join(), /http-server\.test/);
   });
 
-  it("answers NOT_FOUND in the same shape where nothing is", async () => {
+  it("responds with NOT_FOUND in the same form to a path without a route", async () => {
     await using server = await start();
     const response = await fetch(`http://${server.address}/nothing`);
     assert.equal(response.status, 404);
     assert.match(await response.text(), /"code":"NOT_FOUND"/);
   });
 
-  it("delivers the refusal of a body above the limit, with or without Content-Length", async () => {
+  it("refuses a body over the limit, announced or not, with a complete response", async () => {
     await using server = await start(async (context) => {
       context.body = { lengthBytes: (await readBody(context, 1000)).length };
     });
@@ -128,7 +128,7 @@ describe("http server", () => {
     assert.equal(response.status, 431);
   });
 
-  it("closes while a client keeps idle connections, and lets a response under way end", async () => {
+  it("closes despite idle connections of a client, and completes a pending response", async () => {
     let release = (): void => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -169,7 +169,7 @@ describe("http server", () => {
     agent.destroy();
   });
 
-  it("cuts a response that outlasts the grace", async () => {
+  it("aborts a response that takes longer than the grace", async () => {
     const server = await start(() => new Promise(() => {}));
     const pending = fetch(`http://${server.address}/`);
     pending.catch(() => {});
@@ -180,7 +180,7 @@ describe("http server", () => {
 });
 
 describe("health routes", () => {
-  it("answers /healthz, /readyz with its reason, and /metrics", async () => {
+  it("serve /healthz, /readyz with its reason, and /metrics", async () => {
     let state: { ready: boolean; reason?: string } = { ready: false, reason: "no leader" };
     const metrics = new PrometheusMetrics();
     metrics.counter("ashlar_seals_total", "Chunks sealed").add(2);

@@ -30,13 +30,13 @@ async function makeStore(path: string): Promise<void> {
   await store.close();
 }
 
-/** Writes `bytes` over the file at an offset. */
+/** Overwrites a part of the file. */
 async function damage(file: string, offset: number, bytes: Uint8Array): Promise<void> {
   await using disk = await open(file, "r+");
   await disk.write(bytes, 0, bytes.length, offset);
 }
 
-/** The first child of the process, as soon as there is one: proc(5). */
+/** Resolves to the first child of the process once it exists: proc(5). */
 async function childOf(pid: number): Promise<number> {
   for (;;) {
     const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8");
@@ -47,10 +47,10 @@ async function childOf(pid: number): Promise<number> {
 
 const isCorrupt = (error: unknown): boolean => isAshlarError(error, "STORE_CORRUPT");
 
-// lmdb itself ends the process in each of these: SIGSEGV, SIGBUS.
+// In each of these cases lmdb alone ends the process, with SIGSEGV or SIGBUS.
 
-describe("lmdb store that cannot be made", () => {
-  it("says NO_SPACE on a disk without a free block, and is made once there is room", async (test) => {
+describe("creation of an lmdb store", () => {
+  it("fails with NO_SPACE on a full disk, and succeeds once there is space", async (test) => {
     await using directory = await TempDirectory.make();
     const options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", directory.path];
     if (spawnSync("mount", options).status !== 0) {
@@ -71,7 +71,7 @@ describe("lmdb store that cannot be made", () => {
     }
   });
 
-  it("is made where a crash left nothing but zeros", async () => {
+  it("succeeds after a crash that left a file of zeros", async () => {
     await using directory = await TempDirectory.make();
     await mkdir(`${directory.path}/s`);
     for (const lengthBytes of [0, 100, 8192]) {
@@ -83,7 +83,7 @@ describe("lmdb store that cannot be made", () => {
   });
 });
 
-describe("lmdb store on damaged files", () => {
+describe("lmdb store with damaged files", () => {
   const damages: readonly (readonly [string, (file: string) => Promise<void>])[] = [
     ["that is no store", (file) => writeFile(file, Buffer.alloc(64 * 1024, 7))],
     ["that is too short for a header", (file) => writeFile(file, "short")],
@@ -92,7 +92,7 @@ describe("lmdb store on damaged files", () => {
     ["that was cut in half", async (file) => truncate(file, (await stat(file)).size >> 1)],
   ];
   for (const [name, doDamage] of damages) {
-    it(`says STORE_CORRUPT for a file ${name}, and makes a new one after remove`, async () => {
+    it(`fails with STORE_CORRUPT for a file ${name}, and creates a new store after remove`, async () => {
       await using directory = await TempDirectory.make();
       await makeStore(directory.path);
       await doDamage(`${directory.path}/s/data.mdb`);
@@ -105,7 +105,7 @@ describe("lmdb store on damaged files", () => {
     });
   }
 
-  it("says STORE_CORRUPT for a damaged page if the last process died on opening", async () => {
+  it("fails with STORE_CORRUPT for a damaged page if the last process died while opening", async () => {
     await using directory = await TempDirectory.make();
     await makeStore(directory.path);
     const file = `${directory.path}/s/data.mdb`;
@@ -116,7 +116,7 @@ describe("lmdb store on damaged files", () => {
     await assert.rejects(new LmdbStores(directory.path).open("s"), isCorrupt);
   });
 
-  it("opens a sound store though the last process died on opening it", async () => {
+  it("opens an intact store although the last process died while opening it", async () => {
     await using directory = await TempDirectory.make();
     await makeStore(directory.path);
     await writeFile(`${directory.path}/s/opening`, "");
@@ -126,13 +126,13 @@ describe("lmdb store on damaged files", () => {
     assert.deepEqual((await readdir(`${directory.path}/s`)).sort(), ["data.mdb", "lock.mdb"]);
   });
 
-  it("calls no store damaged because the look at it was stopped", async () => {
+  it("does not fail with STORE_CORRUPT if the check itself was stopped", async () => {
     await using directory = await TempDirectory.make();
     await makeStore(directory.path);
     await writeFile(`${directory.path}/s/opening`, "");
     const opening = new LmdbStores(directory.path).open("s");
-    opening.catch(() => {}); // Looked at below.
-    // As systemd does, which stops all processes of a service together.
+    opening.catch(() => {}); // Awaited below.
+    // As systemd, which stops all processes of a service together.
     process.kill(await childOf(process.pid), "SIGTERM");
     await assert.rejects(opening, (error) => isAshlarError(error, "UNAVAILABLE"));
     const store = await new LmdbStores(directory.path).open("s");
@@ -140,10 +140,10 @@ describe("lmdb store on damaged files", () => {
     await store.close();
   });
 
-  // Found by an EIO at lmdb's lock file: the process died of SIGSEGV in its first opening, and every
-  // later one called the store, in which there had never been anything, damaged.
+  // Found with an EIO at lmdb's lock file: the process died of SIGSEGV in its first opening, and every
+  // later opening treated the store, which had never had data, as damaged.
   for (const leftovers of [["opening"], ["opening", "lock.mdb"], ["opening", "data.mdb"]]) {
-    it(`makes the store if the first opening died and left ${leftovers.join(", ")}`, async () => {
+    it(`creates the store if the process died in its first opening and left ${leftovers.join(", ")}`, async () => {
       await using directory = await TempDirectory.make();
       await mkdir(`${directory.path}/s`);
       for (const name of leftovers) await writeFile(`${directory.path}/s/${name}`, "");
@@ -154,7 +154,7 @@ describe("lmdb store on damaged files", () => {
     });
   }
 
-  it("opens a store whose file ends before free pages: LMDB allows that", async () => {
+  it("opens a store whose file ends before free pages, as LMDB allows", async () => {
     await using directory = await TempDirectory.make();
     await makeStore(directory.path);
     const file = `${directory.path}/s/data.mdb`;
@@ -167,7 +167,7 @@ describe("lmdb store on damaged files", () => {
     await store.close();
   });
 
-  it("does not say STORE_CORRUPT for a path that it cannot use: nothing is wrong inside", async () => {
+  it("does not fail with STORE_CORRUPT for a path that it cannot use", async () => {
     await using directory = await TempDirectory.make();
     await writeFile(`${directory.path}/s`, "a file where the directory should be");
     await assert.rejects(new LmdbStores(directory.path).open("s"), (error) =>
@@ -176,7 +176,7 @@ describe("lmdb store on damaged files", () => {
   });
 });
 
-describe("memory of an lmdb store that is larger than what it may have mapped", () => {
+describe("mapped memory of a large lmdb store", () => {
   const MIB = 1024 * 1024;
   const COUNT = 16_384;
   const keyOf = (number: number): Uint8Array => Uint8Array.of(number >> 8, number & 255);
@@ -197,7 +197,7 @@ describe("memory of an lmdb store that is larger than what it may have mapped", 
     }
   }
 
-  it("stays small while all of it is read, between commits and after them", async () => {
+  it("stays bounded while the whole store is read, between commits and after them", async () => {
     await using directory = await TempDirectory.make();
     const store = await new LmdbStores(directory.path, { mappedBytesMax: 4 * MIB }).open("s");
     await fill(store);
@@ -214,7 +214,7 @@ describe("memory of an lmdb store that is larger than what it may have mapped", 
     await store.close();
   });
 
-  it("leaves a snapshot the state that it began with", async () => {
+  it("does not change the state of a snapshot", async () => {
     await using directory = await TempDirectory.make();
     const store = await new LmdbStores(directory.path, { mappedBytesMax: 4 * MIB }).open("s");
     await fill(store);
@@ -228,7 +228,7 @@ describe("memory of an lmdb store that is larger than what it may have mapped", 
     await store.close();
   });
 
-  it("answers while a commit is under way", async () => {
+  it("allows reads during a commit", async () => {
     await using directory = await TempDirectory.make();
     const store = await new LmdbStores(directory.path, { mappedBytesMax: 4 * MIB }).open("s");
     await fill(store);

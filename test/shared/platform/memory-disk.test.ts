@@ -13,7 +13,7 @@ function filled(length: number, value: number): Uint8Array {
   return new Uint8Array(length).fill(value);
 }
 
-/** What a crash left of a write of 2048 bytes. */
+/** Returns the sectors that a crash kept of a write of 2048 bytes. */
 function shareOf(keptBytes: number): "all" | "torn" | "none" {
   if (keptBytes === 2048) return "all";
   return keptBytes > 0 ? "torn" : "none";
@@ -26,8 +26,8 @@ describe("memory disk (Disk contract)", () => {
   }));
 });
 
-describe("memory disk that loses power", () => {
-  it("keeps what was synced, name and bytes, whatever the seed", async () => {
+describe("memory disk after a power failure", () => {
+  it("keeps synced names and bytes for every seed", async () => {
     const property = fc.asyncProperty(seeds, async (seed) => {
       const medium = new MemoryDisk();
       const disk = medium.mount();
@@ -45,7 +45,7 @@ describe("memory disk that loses power", () => {
     await fc.assert(property, { numRuns: 50 });
   });
 
-  it("keeps the old content of a durable small file or the new, whole", async () => {
+  it("keeps either the old or the new content of a durable small file", async () => {
     const seen = new Set<number>();
     for (let seed = 0; seed < 100; seed += 1) {
       let stopAt = seed % 8;
@@ -70,7 +70,7 @@ describe("memory disk that loses power", () => {
     assert.deepEqual([...seen].sort(), [1, 2]);
   });
 
-  it("may lose, keep or tear what was not synced: each happens for some seed", async () => {
+  it("loses, keeps or tears bytes that were not synced, each for some seed", async () => {
     const outcomes = new Set<string>();
     for (let seed = 0; seed < 200; seed += 1) {
       const medium = new MemoryDisk();
@@ -89,7 +89,7 @@ describe("memory disk that loses power", () => {
     }
   });
 
-  it("may keep any sectors of a write, also later ones without the earlier", async () => {
+  it("keeps any subset of the sectors of a write", async () => {
     const found = new Set<string>();
     for (let seed = 0; seed < 200; seed += 1) {
       const medium = new MemoryDisk();
@@ -105,7 +105,7 @@ describe("memory disk that loses power", () => {
     assert.deepEqual([...found].sort(), "111 112 121 122 211 212 221 222".split(" "));
   });
 
-  it("keeps everything when only the process ends, and does nothing more for it", async () => {
+  it("keeps everything if only the process ends, and serves it no more calls", async () => {
     const medium = new MemoryDisk();
     const disk = medium.mount();
     const file = await disk.open("f", "create");
@@ -115,7 +115,7 @@ describe("memory disk that loses power", () => {
     await assert.rejects(file.write([filled(10, 2)], 0), { code: "DISK_FAILED" });
   });
 
-  it("may lose a name that its directory did not sync, though the file was synced", async () => {
+  it("may lose the name of a synced file if its directory was not synced", async () => {
     const found = new Set<number>();
     for (let seed = 0; seed < 50; seed += 1) {
       const medium = new MemoryDisk();
@@ -129,7 +129,7 @@ describe("memory disk that loses power", () => {
     assert.deepEqual([...found].sort(), [0, 1]);
   });
 
-  it("keeps a prefix of a directory's changes, and a rename in both places or in none", async () => {
+  it("keeps a prefix of a directory's changes, and a rename in both places or in neither", async () => {
     const property = fc.asyncProperty(seeds, async (seed) => {
       const medium = new MemoryDisk();
       const disk = medium.mount();
@@ -146,7 +146,7 @@ describe("memory disk that loses power", () => {
     await fc.assert(property, { numRuns: 50 });
   });
 
-  it("never makes durable by a later sync what a failed one was to sync (fsyncgate)", async () => {
+  it("does not make bytes durable by a sync after a failed sync (fsyncgate)", async () => {
     const sizes = new Set<number>();
     for (let seed = 0; seed < 50; seed += 1) {
       let broken = false;
@@ -166,7 +166,7 @@ describe("memory disk that loses power", () => {
     assert.ok(sizes.has(0), "what the failed sync dropped is gone for some seed");
   });
 
-  it("does the same for the same seed", async () => {
+  it("behaves the same for the same seed", async () => {
     const crash = async (): Promise<string> => {
       const medium = new MemoryDisk();
       const disk = medium.mount();
@@ -179,7 +179,7 @@ describe("memory disk that loses power", () => {
     assert.equal(await crash(), await crash());
   });
 
-  it("leaves the crashed process a disk on which every call fails, also one under way", async () => {
+  it("fails every call of the crashed process, also a pending one", async () => {
     let proceed = (): void => {};
     let slow = false;
     const medium = new MemoryDisk({
@@ -201,8 +201,8 @@ describe("memory disk that loses power", () => {
   });
 });
 
-describe("memory disk with faults", () => {
-  it("is full at its capacity, with NO_SPACE, and has room after a removal", async () => {
+describe("memory disk with injected faults", () => {
+  it("fails with NO_SPACE at its capacity, and has space again after a removal", async () => {
     const disk = new MemoryDisk({ capacityBytes: 1000 }).mount();
     const file = await disk.open("f", "create");
     await file.write([filled(900, 1)], 0);
@@ -215,7 +215,7 @@ describe("memory disk with faults", () => {
     assert.equal((await disk.space()).availableBytes, 1000);
   });
 
-  it("fails the operation that the fault names, and no other", async () => {
+  it("fails only the operation that the fault names", async () => {
     const fault = ({ kind, path }: DiskOperation) =>
       kind === "read" && path === "bad" ? "EIO" : null;
     const disk = new MemoryDisk({ fault }).mount();
@@ -228,7 +228,7 @@ describe("memory disk with faults", () => {
     );
   });
 
-  it("rots a file for readers now and after a crash", async () => {
+  it("damages a file for readers now and after a crash", async () => {
     const medium = new MemoryDisk();
     await medium.mount().writeFileDurably("f", filled(3, 1));
     medium.rot("f", (bytes) => {

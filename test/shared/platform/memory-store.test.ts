@@ -11,10 +11,10 @@ describe("memory store (OrderedStore contract)", () => {
   });
 });
 
-describe("memory store in a simulation", () => {
+describe("memory store with simulated faults", () => {
   const change = { key: Uint8Array.of(1), value: Uint8Array.of(1) };
 
-  it("changes nothing in a commit that was made to fail, and stays usable", async () => {
+  it("changes nothing in a failed commit, and stays usable", async () => {
     let full = true;
     const beforeCommit = async (): Promise<void> => {
       if (full) throw new AshlarError("NO_SPACE", "Cannot commit: the disk is full");
@@ -27,7 +27,7 @@ describe("memory store in a simulation", () => {
     assert.deepEqual(store.get(change.key), change.value);
   });
 
-  it("loses the commit under way in a crash, and nothing that had resolved", async () => {
+  it("loses the pending commit in a crash, and keeps every resolved one", async () => {
     let finishCommit = (): void => {};
     let slow = false;
     const stores = new MemoryStores({
@@ -50,11 +50,11 @@ describe("memory store in a simulation", () => {
     assert.equal(again.get(Uint8Array.of(2)), undefined);
   });
 
-  it("may keep the commit under way in a crash, all of it", async () => {
+  it("keeps the whole pending commit in a crash if `isCommitKept` returns true", async () => {
     const stores = new MemoryStores({ beforeCommit: () => new Promise(() => {}) });
     const store = await stores.open("s");
     const other = { key: Uint8Array.of(2), value: Uint8Array.of(2) };
-    store.commit([change, other]).catch(() => {}); // Its process is gone before it resolves.
+    store.commit([change, other]).catch(() => {}); // The process crashes before it resolves.
     stores.crash(() => true);
     const again = await stores.open("s");
     assert.deepEqual(again.get(change.key), change.value);

@@ -17,7 +17,7 @@ describe("node disk (Disk contract)", () => {
 });
 
 describe("node disk", () => {
-  it("does not make its directory by itself: a disk that is not mounted is not an empty one", async () => {
+  it("does not create its directory by itself, so that an unmounted disk is not empty", async () => {
     await using directory = await TempDirectory.make();
     const disk = new NodeDisk(`${directory.path}/not/mounted`);
     const notFound = (error: unknown): boolean => isAshlarError(error, "NOT_FOUND");
@@ -28,13 +28,13 @@ describe("node disk", () => {
     assert.deepEqual(await disk.list("."), []);
   });
 
-  it("keeps durable small files to their owner: keys are among them", async () => {
+  it("creates durable small files readable for their owner only", async () => {
     await using directory = await TempDirectory.make();
     await new NodeDisk(directory.path).writeFileDurably("key", new Uint8Array(32));
     assert.equal((await stat(`${directory.path}/key`)).mode & 0o777, 0o600);
   });
 
-  it("closes a file after the calls under way, so that none reaches another file", async () => {
+  it("closes a file after its pending calls, so that none reaches another file", async () => {
     await using directory = await TempDirectory.make();
     const disk = new NodeDisk(directory.path);
     const file = await disk.open("f", "create");

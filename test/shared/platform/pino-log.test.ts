@@ -13,7 +13,7 @@ function capture(level: LogLevel, fields: LogFields = {}) {
 }
 
 describe("log", () => {
-  it("writes one JSON object a line, with time, level, message and fields", () => {
+  it("writes one JSON object per line, with time, level, message and fields", () => {
     const { log, read } = capture("debug", { role: "master" });
     log.child({ member: 1 }).warn("A peer is slow", { peer: 2, lagMs: 5n });
     const [line] = read();
@@ -29,7 +29,7 @@ describe("log", () => {
     });
   });
 
-  it("leaves out what is below its level", () => {
+  it("omits lines below its level", () => {
     const { log, read } = capture("warn");
     log.debug("a");
     log.info("b");
@@ -58,7 +58,7 @@ describe("log", () => {
     assert.equal(cause["code"], "EIO");
   });
 
-  it("appends to a file, whose directory it makes, before the call returns", async () => {
+  it("appends to a file before the call returns, and creates its directory", async () => {
     await using directory = await TempDirectory.make();
     const to = `${directory.path}/log/master.log`;
     createLog({ to, level: "info" }).info("first");

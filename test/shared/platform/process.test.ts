@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 const moduleOf = (name: string): string =>
   JSON.stringify(new URL(`../../../shared/platform/${name}`, import.meta.url).href);
 
-/** Runs `body` in a process that is watched; it gets `ready()`. Returns how the process ended. */
+/** Runs `body` in a watched process, with a function `ready()`. Returns the end of the process. */
 async function run(
   body: string,
   signals: readonly NodeJS.Signals[],
@@ -15,7 +15,7 @@ async function run(
     const { watchProcess } = await import(${moduleOf("process.ts")});
     const { createLog } = await import(${moduleOf("pino-log.ts")});
     const timer = setInterval(() => {}, 1000);
-    const hooks = { log: createLog({ to: "stdout", level: "info" }), exit: (status) => process.exit(status) };
+    const deps = { log: createLog({ to: "stdout", level: "info" }), exit: (status) => process.exit(status) };
     const ready = () => process.stdout.write("ready\\n");
     ${body}
   `;
@@ -27,7 +27,7 @@ async function run(
   for await (const part of child.stdout) {
     output += part;
     const signal = signals[sent];
-    // The next signal goes out when the process has answered the one before.
+    // The next signal is sent when the process has responded to the one before.
     if (signal !== undefined && output.trimEnd().split("\n").length > sent) {
       sent += 1;
       child.kill(signal);
@@ -38,26 +38,26 @@ async function run(
 }
 
 describe("a watched process", () => {
-  it("stops in order at the first signal", async () => {
-    const body = "watchProcess({ ...hooks, onStop: () => clearInterval(timer) }); ready();";
+  it("starts an orderly stop at the first signal", async () => {
+    const body = "watchProcess({ ...deps, onStop: () => clearInterval(timer) }); ready();";
     const { status, lines } = await run(body, ["SIGTERM"]);
     assert.equal(status, 0);
     assert.match(lines.at(-1) ?? "", /"message":"Stopping"/);
   });
 
-  it("stops at once at the second", async () => {
-    const body = "watchProcess({ ...hooks, onStop: () => {} }); ready();";
+  it("stops at once at the second signal", async () => {
+    const body = "watchProcess({ ...deps, onStop: () => {} }); ready();";
     const { status } = await run(body, ["SIGTERM", "SIGINT"]);
     assert.equal(status, 130);
   });
 
-  it("stops at an error that nobody caught, with its stack in the log", async () => {
+  it("stops at an uncaught error, with its stack in the log", async () => {
     for (const bug of [
       "setTimeout(() => { throw new Error('oops'); })",
       "Promise.reject(new Error('oops'))",
     ]) {
       const { status, lines } = await run(
-        `watchProcess({ ...hooks, onStop: () => {} }); ${bug};`,
+        `watchProcess({ ...deps, onStop: () => {} }); ${bug};`,
         [],
       );
       assert.equal(status, 70);

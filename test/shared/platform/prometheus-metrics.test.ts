@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { PrometheusMetrics } from "../../../shared/platform/prometheus-metrics.ts";
 
 describe("Prometheus metrics", () => {
-  it("counts, with and without labels", async () => {
+  it("count with and without labels", async () => {
     const metrics = new PrometheusMetrics();
     metrics.counter("a_total", "All").add(3);
     const labelled = metrics.counter("b_total", "By kind", ["kind"]);
@@ -16,7 +16,7 @@ describe("Prometheus metrics", () => {
     assert.match(text, /^b_total\{kind="x"\} 3$/m);
   });
 
-  it("reads a gauge when it is scraped, and drops a series that ended", async () => {
+  it("read a gauge at every scrape, and drop an ended series", async () => {
     const metrics = new PrometheusMetrics();
     let peers = [
       { value: 1, labels: { peer: 'a"b' } },
@@ -34,7 +34,7 @@ describe("Prometheus metrics", () => {
     assert.doesNotMatch(second.text, /a\\"b/);
   });
 
-  it("sorts what it observes into the buckets", async () => {
+  it("sort observed values into buckets", async () => {
     const metrics = new PrometheusMetrics();
     const histogram = metrics.histogram("seal_seconds", "Seal", [0.1, 1]);
     for (const value of [0.05, 0.5, 5]) histogram.observe(value);
@@ -44,7 +44,7 @@ describe("Prometheus metrics", () => {
     assert.match(text, /^seal_seconds_sum 5\.55$/m);
   });
 
-  it("knows its process, the event loop's lag among it", async () => {
+  it("include the process, with the lag of the event loop", async () => {
     const metrics = new PrometheusMetrics();
     metrics.addProcessMetrics();
     const { text } = await metrics.scrape();
@@ -52,7 +52,7 @@ describe("Prometheus metrics", () => {
     assert.match(text, /^process_resident_memory_bytes /m);
   });
 
-  it("keeps two instances in one process apart, and stops at a name that is taken", async () => {
+  it("are separate for two instances in one process, and assert unique names", async () => {
     const first = new PrometheusMetrics();
     const second = new PrometheusMetrics();
     first.counter("a_total", "A").add(1);

@@ -10,8 +10,8 @@ import { TempDirectory } from "../../support/temp-directory.ts";
 
 const KIB = 1024;
 
-describe("page memory", () => {
-  it("begins large buffers at a page, also when the first arena is full", () => {
+describe("PageMemory", () => {
+  it("aligns large buffers to pages, also after the first arena is full", () => {
     const memory = new PageMemory();
     for (let count = 0; count < 40; count += 1) {
       const bytes = memory.allocate(1000 * KIB + count);
@@ -24,7 +24,7 @@ describe("page memory", () => {
     assert.ok(!isAtPage(new Uint8Array(1000 * KIB)), "nothing is known of other memory");
   });
 
-  it("never lends the same bytes twice", () => {
+  it("never allocates the same bytes twice", () => {
     const memory = new PageMemory();
     const buffers = Array.from({ length: 30 }, (_, index) =>
       memory.allocate((129 + index) * KIB).fill(index),
@@ -36,7 +36,7 @@ describe("page memory", () => {
 });
 
 describe("direct I/O", () => {
-  it("takes whole pages of large buffers at page boundaries", () => {
+  it("is used for whole pages of large buffers at page boundaries", () => {
     const bytes = new PageMemory().allocate(512 * KIB);
     assert.equal(directBytesOf(bytes, 4096), 512 * KIB);
     assert.equal(directBytesOf(bytes.subarray(0, 300_000), 0), 73 * 4096);
@@ -46,7 +46,7 @@ describe("direct I/O", () => {
     assert.equal(directBytesOf(new Uint8Array(512 * KIB), 0), 0, "memory of unknown place");
   });
 
-  it("gives the same file as the page cache does, however the two are mixed", async () => {
+  it("gives the same file content as the page cache in any mix of both", async () => {
     await using directory = await TempDirectory.make();
     const disk = new NodeDisk(directory.path);
     const random = new SeededRandom(3);
@@ -76,7 +76,7 @@ describe("direct I/O", () => {
     assert.ok(Buffer.from(found).equals(expected.subarray(0, endBytes)));
   });
 
-  it("writes durably in one step, and what was written before is durable too", async () => {
+  it("makes a durable write and the writes before it durable in one step", async () => {
     await using directory = await TempDirectory.make();
     const disk = new NodeDisk(directory.path);
     const file = await disk.open("f", "create");
@@ -101,7 +101,7 @@ describe("direct I/O", () => {
   });
 });
 
-/** Open files of this process below `path`: proc(5). */
+/** Returns the open files of this process below `path`: proc(5). */
 async function descriptorsBelow(path: string): Promise<string[]> {
   const numbers = await readdir("/proc/self/fd");
   const links = await Promise.all(

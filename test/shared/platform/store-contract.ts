@@ -10,10 +10,10 @@ import {
   type StoreChange,
 } from "../../../shared/ports/ordered-store.ts";
 
-/** What a contract test needs of an implementation: stores on fresh ground, and the means to end them. */
+/** The stores of one test, and the functions to close them. */
 export interface StoresUnderTest extends AsyncDisposable {
   readonly stores: OrderedStores;
-  /** The same ground as a new process would see it after the last one has closed its stores. */
+  /** The same stores as a new process sees them after the last one has closed them. */
   reopen(): OrderedStores;
 }
 
@@ -27,7 +27,7 @@ function contentOf(reader: OrderedReader, options: RangeOptions = ALL): readonly
   return Array.from(reader.range(options), ({ key, value }) => `${toHex(key)}=${toHex(value)}`);
 }
 
-/** A map that is easy to believe in: a sorted list, searched from end to end. */
+/** A simple model of an ordered map: a sorted list with linear search. */
 class Model {
   readonly values = new Map<string, StoreChange & { readonly value: Uint8Array }>();
 
@@ -49,7 +49,7 @@ class Model {
   }
 }
 
-// Few letters, among them both ends: prefixes of one another and neighbours are the rule.
+// Few letters, the smallest and the largest among them: many keys are prefixes or neighbours.
 const someKey = fc
   .oneof(
     fc.array(fc.constantFrom(0, 1, 127, 128, 254, 255), { minLength: 1, maxLength: 5 }),
@@ -83,7 +83,7 @@ const someRange: fc.Arbitrary<RangeOptions> = fc
   }));
 
 function testReads(make: () => Promise<StoresUnderTest>): void {
-  it("gives back what was committed, and undefined for what was not", async () => {
+  it("returns committed values, and undefined for absent keys", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     await store.commit([{ key: bytes(1), value: bytes(10) }]);
@@ -93,7 +93,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("decodes a value of any size in place, and says what is not there", async () => {
+  it("decodes a value of any size in place, and returns undefined for an absent key", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     const copy = (found: Uint8Array): Uint8Array => found.slice();
@@ -107,7 +107,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     assert.throws(() => store.read(bytes(1), copy), { name: "AssertionError" });
   });
 
-  it("keeps an empty value apart from an absent one", async () => {
+  it("distinguishes an empty value from an absent one", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     await store.commit([{ key: bytes(1), value: bytes() }]);
@@ -115,7 +115,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("takes keys of KEY_BYTES_MAX and values of 8 MiB", async () => {
+  it("accepts keys of KEY_BYTES_MAX and values of 8 MiB", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     const key = new Uint8Array(KEY_BYTES_MAX).fill(255);
@@ -126,7 +126,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("stops at a key that is empty or too long, before anything of the batch is applied", async () => {
+  it("asserts the length of every key before any change of the batch is applied", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     const good = { key: bytes(1), value: bytes(1) };
@@ -139,7 +139,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("gives arrays that stay as they are while the store is read and written", async () => {
+  it("returns arrays that later reads and writes do not change", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     for (const length of [1, 100, 5000, 50_000]) {
@@ -155,7 +155,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("is not changed by what the caller does with its arrays after the commit", async () => {
+  it("is not affected by changes of the caller's arrays after the commit", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     const key = bytes(1, 2);
@@ -167,7 +167,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("gives plain arrays, not Buffers, so that both stores behave alike", async () => {
+  it("returns plain arrays, not Buffers, so that both stores behave alike", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     await store.commit([{ key: bytes(1), value: Buffer.from([2]) }]);
@@ -178,7 +178,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("lets a reader of a long range stop early and start again", async () => {
+  it("allows a reader of a long range to stop early and start again", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     const entry = (i: number): StoreChange => ({ key: bytes(i >> 8, i & 255), value: bytes(1) });
@@ -192,7 +192,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("goes on with a range after a commit that came between two entries", async () => {
+  it("continues a range after a commit between two rows", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     await store.commit(Array.from({ length: 200 }, (_, i) => ({ key: bytes(i), value: bytes(0) })));
@@ -207,7 +207,7 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
 }
 
 function testSnapshots(make: () => Promise<StoresUnderTest>): void {
-  it("shows a snapshot as it was, whatever is committed later", async () => {
+  it("shows a snapshot unchanged after later commits", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     await store.commit([{ key: bytes(1), value: bytes(1) }]);
@@ -225,7 +225,7 @@ function testSnapshots(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("stops a reader of a snapshot that was released, and allows releasing twice", async () => {
+  it("asserts that a released snapshot is not read, and allows a second release", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     const snapshot = store.snapshot();
@@ -236,7 +236,7 @@ function testSnapshots(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("closes with a snapshot that nobody has released", async () => {
+  it("closes although a snapshot is not released", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     store.snapshot();
@@ -246,7 +246,7 @@ function testSnapshots(make: () => Promise<StoresUnderTest>): void {
 }
 
 function testCommits(make: () => Promise<StoresUnderTest>): void {
-  it("lets the later of two changes of one key win", async () => {
+  it("applies the later of two changes of one key", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     await store.commit([
@@ -273,7 +273,7 @@ function testCommits(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("has what was committed when it is opened again, and lists its stores", async () => {
+  it("keeps committed rows when it is opened again, and lists its stores", async () => {
     await using ground = await make();
     const store = await ground.stores.open("state-1.x");
     await store.commit([{ key: bytes(1), value: bytes(2) }]);
@@ -294,7 +294,7 @@ function testCommits(make: () => Promise<StoresUnderTest>): void {
     await empty.close();
   });
 
-  it("stops one who opens a store twice, closes it twice or leaves its directory", async () => {
+  it("asserts that a store is opened once, closed once and stays in its directory", async () => {
     await using ground = await make();
     const store = await ground.stores.open("s");
     const bug = { name: "AssertionError" };
@@ -350,7 +350,7 @@ function testAgainstModel(make: () => Promise<StoresUnderTest>): void {
   });
 }
 
-/** The tests that every implementation of OrderedStores passes. */
+/** Defines the tests that every implementation of OrderedStores must pass. */
 export function testStores(make: () => Promise<StoresUnderTest>): void {
   testReads(make);
   testSnapshots(make);

@@ -8,19 +8,19 @@ const clock = new SystemClock();
 const YEAR_MS = 365 * 24 * 3600 * 1000;
 
 describe("system clock", () => {
-  it("has a monotonic time that does not go back, and a wall time of this century", () => {
+  it("has a monotonic time that does not decrease, and a wall time of this century", () => {
     const first = clock.monotonicMs();
     assert.ok(clock.monotonicMs() >= first);
     assert.ok(clock.wallMs() > 50 * YEAR_MS && clock.wallMs() < 150 * YEAR_MS);
   });
 
-  it("sleeps at least so long", async () => {
+  it("sleeps at least for the duration", async () => {
     const start = clock.monotonicMs();
     await clock.sleep(20);
     assert.ok(clock.monotonicMs() - start >= 19);
   });
 
-  it("ends a sleep with the signal's reason, before it begins or in its midst", async () => {
+  it("rejects a sleep with the signal's reason, before or during the sleep", async () => {
     const reason = new Error("stopped");
     await assert.rejects(clock.sleep(YEAR_MS, AbortSignal.abort(reason)), reason);
     const controller = new AbortController();
@@ -29,13 +29,13 @@ describe("system clock", () => {
     await assert.rejects(sleep, reason);
   });
 
-  it("leaves no listener on the signal of a sleep that ended", async () => {
+  it("leaves no listener on the signal after a sleep", async () => {
     const controller = new AbortController();
     for (let i = 0; i < 5; i += 1) await clock.sleep(0, controller.signal);
     assert.equal(getEventListeners(controller.signal, "abort").length, 0);
   });
 
-  it("runs a task once, and not after it was cancelled", async () => {
+  it("runs a task once, and never after its cancellation", async () => {
     let count = 0;
     clock.after(1, () => {
       count += 1;
@@ -49,7 +49,7 @@ describe("system clock", () => {
     assert.equal(count, 1);
   });
 
-  it("does not run a task at once that is due in a month: setTimeout alone would", async () => {
+  it("does not run a task at once that is due in a month, as setTimeout alone would", async () => {
     let ran = false;
     const due = () => {
       ran = true;
@@ -60,7 +60,7 @@ describe("system clock", () => {
     assert.equal(ran, false);
   });
 
-  it("lets what is queued have its turn", async () => {
+  it("runs queued work before `yieldTurn` resolves", async () => {
     const order: string[] = [];
     setImmediate(() => order.push("queued"));
     await clock.yieldTurn();
@@ -70,7 +70,7 @@ describe("system clock", () => {
 });
 
 describe("system random", () => {
-  it("draws fractions in [0, 1) and bytes that differ", () => {
+  it("returns fractions in [0, 1) and different bytes", () => {
     const random = new SystemRandom();
     for (let i = 0; i < 1000; i += 1) {
       const fraction = random.fraction();

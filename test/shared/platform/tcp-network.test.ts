@@ -8,7 +8,7 @@ import type { Link, Listener } from "../../../shared/ports/network.ts";
 
 const MIB = 1024 * 1024;
 
-/** Collects what a link brings, in buffers of the given size. */
+/** Collects the bytes of a link, in buffers of the given size. */
 class Sink {
   readonly chunks: Uint8Array[] = [];
   readonly closed: Promise<Error | null>;
@@ -87,7 +87,7 @@ const ways: ReadonlyArray<readonly [string, () => TcpNetwork]> = [
 
 for (const [title, makeNetwork] of ways) {
   describe(`TCP, ${title}`, () => {
-    it("carries bytes both ways, in order", async () => {
+    it("transfers bytes in order in both directions", async () => {
       await withLinks(makeNetwork(), async ({ near, far }) => {
         const [toNear, toFar] = [new Sink(near, 1000), new Sink(far, 1000)];
         const sent = pattern(3_000_001, 1);
@@ -107,7 +107,7 @@ for (const [title, makeNetwork] of ways) {
       });
     });
 
-    it("stops at a pause, slows the sender, and goes on after it", async () => {
+    it("stops at a pause, slows the sender, and continues after it", async () => {
       await withLinks(makeNetwork(), async ({ near, far }) => {
         const sink = new Sink(far);
         new Sink(near);
@@ -137,7 +137,7 @@ for (const [title, makeNetwork] of ways) {
       });
     });
 
-    it("may be paused in the middle of a read, from within onBytes", async () => {
+    it("can be paused within onBytes, in the middle of a read", async () => {
       await withLinks(makeNetwork(), async ({ near, far }) => {
         new Sink(near);
         let pausedBytes = -1;
@@ -157,7 +157,7 @@ for (const [title, makeNetwork] of ways) {
       });
     });
 
-    it("tells both ends of an orderly close, after what was queued", async () => {
+    it("reports an orderly close to both ends, after the queued bytes", async () => {
       await withLinks(makeNetwork(), async ({ near, far }) => {
         const [toNear, toFar] = [new Sink(near), new Sink(far)];
         const body = pattern(5 * MIB, 5);
@@ -169,7 +169,7 @@ for (const [title, makeNetwork] of ways) {
       });
     });
 
-    it("rejects a write on a link that is gone with CONNECTION_LOST", async () => {
+    it("rejects a write on a closed link with CONNECTION_LOST", async () => {
       await withLinks(makeNetwork(), async ({ near, far }) => {
         const [toNear, toFar] = [new Sink(near), new Sink(far)];
         far.destroy();
@@ -180,7 +180,7 @@ for (const [title, makeNetwork] of ways) {
       });
     });
 
-    it("stops accepting at close; links that are open stay open", async () => {
+    it("stops accepting at close, and leaves open links open", async () => {
       await withLinks(makeNetwork(), async ({ near, far, listener }) => {
         new Sink(near);
         const sink = new Sink(far);
@@ -195,7 +195,7 @@ for (const [title, makeNetwork] of ways) {
 }
 
 describe("TCP", () => {
-  it("reads accepted connections into our buffers on this version of Node", async () => {
+  it("reads accepted connections into the given buffers on this version of Node", async () => {
     const accepted = new Promise<Socket>((resolve, reject) => {
       const server = createServer({ pauseOnConnect: true }, (socket) => {
         server.close();
@@ -213,7 +213,7 @@ describe("TCP", () => {
     (await accepted).destroy();
   });
 
-  it("fails with UNAVAILABLE for a port where nobody listens, and says so", async () => {
+  it("fails with UNAVAILABLE and the reason for a port without a listener", async () => {
     const network = new TcpNetwork();
     const listener = await network.listen("127.0.0.1:0", () => {});
     await listener.close();
@@ -224,13 +224,13 @@ describe("TCP", () => {
     });
   });
 
-  it("fails with UNAVAILABLE for a host that does not answer, in time", async () => {
-    // TEST-NET-1 (RFC 5737): nobody answers there; some networks say so at once.
+  it("fails with UNAVAILABLE at the timeout for a host that does not answer", async () => {
+    // TEST-NET-1 (RFC 5737): no host answers there. Some networks report that at once.
     const attempt = new TcpNetwork().connect("192.0.2.1:9", { timeoutMs: 50 });
     await assert.rejects(attempt, (error) => isAshlarError(error, "UNAVAILABLE"));
   });
 
-  it("fails with CANCELLED if the caller gives up before or meanwhile", async () => {
+  it("fails with CANCELLED if the caller aborts before or during the attempt", async () => {
     const network = new TcpNetwork();
     const signal = AbortSignal.abort();
     const late = network.connect("127.0.0.1:9", { timeoutMs: 1000, signal });
@@ -242,7 +242,7 @@ describe("TCP", () => {
     await assert.rejects(attempt, (error) => isAshlarError(error, "CANCELLED"));
   });
 
-  it("fails with ADDRESS_IN_USE, and tells the address and what to do", async () => {
+  it("fails with ADDRESS_IN_USE, with the address and a hint", async () => {
     const network = new TcpNetwork();
     const listener = await network.listen("127.0.0.1:0", () => {});
     await assert.rejects(
