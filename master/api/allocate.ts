@@ -34,7 +34,8 @@ export function allocateChunks(deps: MasterDeps, request: Request): Response {
       keep,
       clientHost: request.clientHost,
     });
-    if (servers.length < storageClass.copiesMin) throw tooFew(deps, request, storageClass);
+    if (servers.length < storageClass.copiesMin)
+      throw tooFewChunkservers(deps, request, storageClass);
     deps.fleet.countPlacement(servers.map((server) => server.serverId));
     const intent = {
       servers,
@@ -80,7 +81,11 @@ function locationOf(deps: MasterDeps, serverId: ServerId): ServerLocation {
 }
 
 /** Returns the error with the reason of each server: a count of unsuitable servers would not help. */
-function tooFew(deps: MasterDeps, request: Request, storageClass: StorageClass): AshlarError {
+function tooFewChunkservers(
+  deps: MasterDeps,
+  request: Request,
+  storageClass: StorageClass,
+): AshlarError {
   const reasons = deps.fleet.servers().map(({ location, space, isDiskFailed }) => {
     const liveness = deps.fleet.liveness(location.serverId);
     const name = `${location.address} (${location.serverId.slice(0, 8)})`;

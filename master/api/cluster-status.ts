@@ -91,16 +91,16 @@ function masterStatuses(deps: MasterDeps & StatusDeps): Promise<MasterStatus>[] 
 function chunkserverStatuses(deps: MasterDeps): ClusterStatus["chunkservers"] {
   const { fleet } = deps;
   const namespace = deps.namespace();
-  const heard = new Map(fleet.servers().map((facts) => [facts.location.serverId, facts]));
+  const statuses = new Map(fleet.servers().map((each) => [each.location.serverId, each]));
   return namespace.servers().map((recorded) => {
     const { serverId } = recorded;
-    const facts = heard.get(serverId);
+    const status = statuses.get(serverId);
     return {
-      ...(facts?.location ?? recorded),
+      ...(status?.location ?? recorded),
       state: fleet.liveness(serverId),
-      isDiskFailed: facts?.isDiskFailed ?? false,
-      space: facts?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
-      chunkCount: facts?.chunkCount ?? 0,
+      isDiskFailed: status?.isDiskFailed ?? false,
+      space: status?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
+      chunkCount: status?.chunkCount ?? 0,
       lastHeardMsAgo: fleet.silentMs(serverId),
     };
   });

@@ -139,8 +139,9 @@ export class MembershipState {
   }
 
   /**
-   * Returns the addresses of the masters. A member that was removed returns those of the latest
-   * report that excludes it, because its own membership is outdated.
+   * Returns the addresses of the masters. If this member was removed or waits to be added, its own
+   * membership is outdated or empty: the addresses then come from the latest report that excludes
+   * it, or else from its config.
    */
   masterAddresses(appliedIndex: LogIndex): readonly string[] {
     if (this.memberPhase(appliedIndex) === "member") return this.#masters;

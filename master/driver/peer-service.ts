@@ -61,7 +61,7 @@ export class PeerService {
     for (const stream of this.#streams.keys()) stream.cancel(this.#stopReason);
   }
 
-  /** Cancels the streams of removed members. They reconnect, and the handshake tells them so. */
+  /** Cancels the streams of removed members. They reconnect, and the handshake reports the removal. */
   closeNonMemberStreams(): void {
     const { membershipState } = this.#options;
     const error = new AshlarError("UNAVAILABLE", "The membership has changed");

@@ -62,11 +62,11 @@ export class Registry implements FleetView {
    */
   startGracePeriod(known: readonly ServerLocation[]): void {
     this.#observedFromMs = this.#clock.monotonicMs();
-    for (const location of known) this.#serverAt(location);
+    for (const location of known) this.#serverOf(location);
   }
 
   recordRegistration(location: ServerLocation, space: ServerSpace): void {
-    const server = this.#serverAt(location);
+    const server = this.#serverOf(location);
     server.location = location;
     server.space = space;
     server.isDiskFailed = false; // The next heartbeat reports it again.
@@ -150,7 +150,8 @@ export class Registry implements FleetView {
     return { nowMs: this.#clock.monotonicMs(), observedFromMs: this.#observedFromMs };
   }
 
-  #serverAt(location: ServerLocation): RegisteredServer {
+  /** Returns the soft state of a server. Adds the server if it is not known. */
+  #serverOf(location: ServerLocation): RegisteredServer {
     const known = this.#servers.get(location.serverId);
     if (known !== undefined) return known;
     const server: RegisteredServer = {

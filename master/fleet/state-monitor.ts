@@ -133,9 +133,9 @@ export class StateMonitor implements AsyncDisposable {
     const agreeing = (mark: StateMark): number =>
       found.filter((each) => equalBytes(each.mark.stateHash, mark.stateHash)).length;
     const verdict = found.find(({ mark }) => agreeing(mark) > answers.length / 2)?.mark ?? null;
-    const against = verdict ?? found[0]?.mark ?? null;
+    const reference = verdict ?? found[0]?.mark ?? null;
     const others = found.filter(
-      ({ mark }) => against !== null && !equalBytes(mark.stateHash, against.stateHash),
+      ({ mark }) => reference !== null && !equalBytes(mark.stateHash, reference.stateHash),
     );
     if (others.length > 0) {
       const message =

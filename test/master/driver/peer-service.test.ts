@@ -39,8 +39,8 @@ describe("the message stream of a peer", () => {
       to: OWN,
       fromIncarnation: "2".repeat(32),
     };
-    const taken = new PeerService(options).messages(envelope, stream);
-    await assert.rejects(taken, hasCode("WRONG_IDENTITY"));
+    const receiving = new PeerService(options).messages(envelope, stream);
+    await assert.rejects(receiving, hasCode("WRONG_IDENTITY"));
     assert.equal(heldCount, 0);
     assert.deepEqual(delivered, []);
   });
