@@ -155,8 +155,8 @@ function percentile95(samples: readonly number[]): number {
 }
 
 function compareRanks(left: readonly number[], right: readonly number[]): number {
-  for (const [place, value] of left.entries()) {
-    const difference = value - (right[place] ?? 0);
+  for (const [index, value] of left.entries()) {
+    const difference = value - (right[index] ?? 0);
     if (difference !== 0) return difference;
   }
   return 0;

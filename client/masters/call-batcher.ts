@@ -256,9 +256,9 @@ class Batch<Item, Result, Request, Response> {
       throw new AshlarError("PROTOCOL_ERROR", text);
     }
     let retryError: AshlarError | null = null;
-    for (let at = 0; at < results.length; at += 1) {
-      const pending = this.#pending[at] as PendingItem<Item, Result>;
-      const result = results[at] as Result | AshlarError;
+    for (let index = 0; index < results.length; index += 1) {
+      const pending = this.#pending[index] as PendingItem<Item, Result>;
+      const result = results[index] as Result | AshlarError;
       if (!(result instanceof AshlarError)) pending.resolve(result);
       else if (result.retry === "never") pending.reject(result);
       else if (!pending.isSettled) retryError = mostUncertain(retryError, result);

@@ -21,10 +21,10 @@ export function targetOf(path: PathInput): Target {
 /** Encodes UTF-8. ASCII text, as in most paths, is copied by hand: the encoder is ten times slower. */
 function bytesOf(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index);
     if (code > 0x7f) return encoder.encode(text);
-    bytes[at] = code;
+    bytes[index] = code;
   }
   return bytes;
 }

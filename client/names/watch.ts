@@ -129,7 +129,7 @@ class MasterRotation {
   readonly #deps: ClientDeps;
   readonly #timeoutMs: number;
   readonly #deadline: Deadline;
-  #place: number;
+  #position: number;
   /** Failures since the last message of any master. */
   #failures = 0;
   /** Monotonic time of the last message of any master. */
@@ -141,12 +141,12 @@ class MasterRotation {
     this.#deadline = deadline;
     this.#lastMessageMs = deps.env.clock.monotonicMs();
     // A random start spreads the watches over the masters.
-    this.#place = Math.floor(deps.env.random.fraction() * deps.feed.addresses().length);
+    this.#position = Math.floor(deps.env.random.fraction() * deps.feed.addresses().length);
   }
 
   get address(): string {
     const addresses = this.#deps.feed.addresses();
-    return addresses[this.#place % addresses.length] as string;
+    return addresses[this.#position % addresses.length] as string;
   }
 
   /** Resets the failure count and the timeout. */
@@ -164,7 +164,7 @@ class MasterRotation {
   async moveToNext(error: AshlarError, cursor: FeedPosition | null): Promise<void> {
     const { env, feed, onRetry } = this.#deps;
     this.#failures += 1;
-    this.#place += 1;
+    this.#position += 1;
     const { length } = feed.addresses();
     const round = Math.floor(this.#failures / length);
     const isRound = this.#failures % length === 0;

@@ -170,8 +170,8 @@ export class ChunkMap {
     }));
     for (const [offset, chunk] of located.chunks.entries()) {
       const position = firstPosition + offset;
-      const replicas = chunk.replicas.map((place) =>
-        present(servers[place], "a replica refers to a server of the response"),
+      const replicas = chunk.replicas.map((index) =>
+        present(servers[index], "a replica refers to a server of the response"),
       );
       this.#locations.set(position, {
         position,

@@ -55,8 +55,8 @@ export function countVerifiedBytes(
 
 function isHashAt(hashes: Uint8Array, block: number, digest: Uint8Array): boolean {
   const start = block * DIGEST_BYTES;
-  for (let place = 0; place < DIGEST_BYTES; place += 1) {
-    if (hashes[start + place] !== digest[place]) return false;
+  for (let index = 0; index < DIGEST_BYTES; index += 1) {
+    if (hashes[start + index] !== digest[index]) return false;
   }
   return true;
 }

@@ -25,12 +25,12 @@ export class ZeroBlocks {
   isZero(bytes: Uint8Array, hashes: Uint8Array): boolean {
     const wholeBytes = bytes.length - (bytes.length % BLOCK_BYTES);
     const wholeHashBytes = (wholeBytes / BLOCK_BYTES) * DIGEST_BYTES;
-    for (let place = 0; place < wholeHashBytes; place += 1) {
-      if (hashes[place] !== this.#hashes[place]) return false;
+    for (let index = 0; index < wholeHashBytes; index += 1) {
+      if (hashes[index] !== this.#hashes[index]) return false;
     }
     // A partial block at the end has another hash, so its bytes are compared.
-    for (let place = wholeBytes; place < bytes.length; place += 1) {
-      if (bytes[place] !== 0) return false;
+    for (let index = wholeBytes; index < bytes.length; index += 1) {
+      if (bytes[index] !== 0) return false;
     }
     return true;
   }

@@ -9,37 +9,37 @@ import { hasCode } from "../support/wire-fixture.ts";
 
 const PIECE = new Uint8Array(64);
 
-/** Takes one piece, and fails while it waits for the next. */
+/** Consumes one piece, and fails while it waits for the next. */
 async function failing(source: AsyncIterable<Uint8Array>): Promise<PutResult> {
   const pieces = source[Symbol.asyncIterator]();
   await pieces.next();
-  pieces.next().catch(() => {}); // Never comes.
+  pieces.next().catch(() => {}); // Stays pending.
   await new Promise(setImmediate);
   throw new AshlarError("WRITE_CHAIN_FAILED", "Cannot write a chunk");
 }
 
-/** Reads everything. */
+/** Consumes all pieces. */
 async function reading(source: AsyncIterable<Uint8Array>): Promise<PutResult> {
   let sizeBytes = 0;
   for await (const piece of source) sizeBytes += piece.length;
   return { sizeBytes } as PutResult;
 }
 
-describe("a stream of bytes into a file", () => {
-  it("tells at once that the put has failed, though no further piece comes", async () => {
+describe("a write stream", () => {
+  it("emits the error of a failed write without waiting for the next piece", async () => {
     const stream = toNodeWritable(failing);
     stream.write(PIECE);
     const [error] = (await once(stream, "error")) as [unknown];
     assert.ok(hasCode("WRITE_CHAIN_FAILED")(error));
   });
 
-  it("tells so as a stream of the web, too", async () => {
+  it("rejects a web stream without waiting for the next piece", async () => {
     const writer = toWebWritable(failing).getWriter();
     await writer.write(PIECE);
     await assert.rejects(writer.closed, hasCode("WRITE_CHAIN_FAILED"));
   });
 
-  it("keeps nothing of the pieces that were taken", async () => {
+  it("retains no consumed piece", async () => {
     const pieces = 20_000;
     const writer = toWebWritable(reading).getWriter();
     await writer.write(PIECE);

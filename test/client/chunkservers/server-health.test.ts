@@ -13,8 +13,8 @@ function candidate(serverId: ServerId, facts: { host?: string; isLive?: boolean 
 
 const context = { nowMs: 10_000, hostName: "here", fraction: () => 0.5 };
 
-describe("what a client remembers of chunkservers", () => {
-  it("asks one that failed a moment ago last, for longer after each failure in a row", () => {
+describe("the health of chunkservers", () => {
+  it("puts a recently failed server last, for longer after each consecutive failure", () => {
     const health = new ServerHealth();
     health.recordFailure(A, 10_000);
     const order = health.orderByPreference(
@@ -33,7 +33,7 @@ describe("what a client remembers of chunkservers", () => {
     assert.deepEqual(health.penalizedServers(20_000), []);
   });
 
-  it("prefers a server on this machine, then the one with less under way", () => {
+  it("prefers a server on this machine, then the one with fewer pending requests", () => {
     const health = new ServerHealth();
     health.recordStart(B);
     const near = candidate(C, { host: "here" });
@@ -44,17 +44,17 @@ describe("what a client remembers of chunkservers", () => {
     );
   });
 
-  it("waits for a server as long as nineteen of twenty answers took, and half as long again", () => {
+  it("delays a hedge by 1.5 times the 95th percentile of the latencies", () => {
     const health = new ServerHealth();
     const unknownMs = health.hedgeAfterMs(A);
     for (let count = 0; count < 20; count += 1) health.recordLatency(A, count === 0 ? 5_000 : 100);
     assert.equal(health.hedgeAfterMs(A), 150);
     assert.ok(unknownMs > 150);
     for (let count = 0; count < 64; count += 1) health.recordLatency(B, 1);
-    assert.equal(health.hedgeAfterMs(B), 50, "but not for less than the floor");
+    assert.equal(health.hedgeAfterMs(B), 50, "the delay has a minimum");
   });
 
-  it("lets hedges add at most a tenth to the reads, in the long run", () => {
+  it("limits hedges to a tenth of the reads in the long run", () => {
     const health = new ServerHealth();
     while (health.tryAcquireHedge());
     let hedges = 0;

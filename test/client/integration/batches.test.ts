@@ -9,8 +9,8 @@ const CALLERS = 64;
 const CREATES_EACH = 40;
 
 /**
- * Many callers that create files of their own, while `disturb` is called now and then. A create that
- * had its effect twice would meet its own file.
+ * Runs many callers that create different files, and calls `disturb` after every create. A create that
+ * took effect twice would fail with ALREADY_EXISTS.
  */
 async function createMany(fs: FileSystem, disturb: (done: number) => void): Promise<number[]> {
   const indexes: number[] = [];
@@ -31,8 +31,8 @@ async function countOf(entries: AsyncIterable<unknown>): Promise<number> {
   return count;
 }
 
-describe("calls that travel together", () => {
-  it("have their effect once each, while leaders hand over and die (G4)", async () => {
+describe("calls that are combined", () => {
+  it("take effect exactly once each while the leader changes and stops (G4)", async () => {
     await using cluster = await LoopbackCluster.start(0, { masterCount: 3 });
     const retried: string[] = [];
     const fs = await cluster.connect({ onRetry: ({ error }) => retried.push(error.code) });
@@ -45,12 +45,16 @@ describe("calls that travel together", () => {
       if (done === 1_800) disturbances.push(cluster.masters.leader()?.stop() ?? Promise.resolve());
     });
     await Promise.all(disturbances);
-    assert.ok(retried.length > 0, "something was repeated");
-    assert.equal(new Set(indexes).size, CALLERS * CREATES_EACH, "each has an entry of its own");
+    assert.ok(retried.length > 0, "at least one attempt was repeated");
+    assert.equal(
+      new Set(indexes).size,
+      CALLERS * CREATES_EACH,
+      "each create has its own log entry",
+    );
     assert.equal(await countOf(fs.list("/many")), CALLERS * CREATES_EACH);
   });
 
-  it("leave a large transaction to travel alone, and small ones to theirs", async () => {
+  it("send a large transaction in a call of its own", async () => {
     await using cluster = await LoopbackCluster.start(0);
     const fs = await cluster.connect();
     await fs.mkdir("/large");
@@ -70,7 +74,7 @@ describe("calls that travel together", () => {
     assert.equal(await countOf(fs.list("/large")), 10_000);
   });
 
-  it("refuse what cannot be read without harm to its company", async () => {
+  it("reject an invalid item without an effect on the other items", async () => {
     await using cluster = await LoopbackCluster.start(0);
     const fs = await cluster.connect();
     const strange = fs.create("/strange", { mode: 0o1234567 });

@@ -9,7 +9,7 @@ import { LoopbackCluster, makeEnv } from "../support/loopback-cluster.ts";
 const MIB = 1024 * 1024;
 const SEED = 20261121;
 
-/** TCP whose links break after some bytes, as long as it has breaks left. */
+/** TCP whose links break after a random number of bytes, while `breaksLeft` is positive. */
 class BreakingNetwork extends ClientNetwork {
   readonly #random: SeededRandom;
   readonly #bytesMax: number;
@@ -48,8 +48,8 @@ class BreakingNetwork extends ClientNetwork {
   }
 }
 
-describe(`a wire that breaks at any byte (seed ${SEED})`, () => {
-  it("neither loses nor doubles a write, and no read is wrong", async () => {
+describe(`connections that break at any byte (seed ${SEED})`, () => {
+  it("lose no write, apply none twice, and return no wrong read", async () => {
     const random = new SeededRandom(SEED);
     const network = new BreakingNetwork(random, 5 * MIB);
     await using cluster = await LoopbackCluster.start(3);
@@ -69,7 +69,7 @@ describe(`a wire that breaks at any byte (seed ${SEED})`, () => {
       const read = await fs.readFile("/d/file");
       network.breaksLeft = 0;
       assert.equal(Buffer.compare(read, whole), 0, `round ${round}`);
-      assert.ok(result.index > index, "one commit after the other");
+      assert.ok(result.index > index, "log indexes of commits increase");
       index = result.index;
     }
   });

@@ -8,7 +8,7 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import type { Disk, DiskFile } from "../../../shared/ports/disk.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { LoopbackCluster } from "../support/loopback-cluster.ts";
+import { eventually, LoopbackCluster } from "../support/loopback-cluster.ts";
 
 const MIB = 1024 * 1024;
 const clock = new SystemClock();
@@ -23,10 +23,10 @@ function someBytes(count: number): Uint8Array {
 }
 
 function assertSame(actual: Uint8Array, expected: Uint8Array): void {
-  assert.equal(Buffer.compare(actual, expected), 0, "the bytes are those that were written");
+  assert.equal(Buffer.compare(actual, expected), 0, "the bytes equal the written bytes");
 }
 
-/** Bytes in frames, with something done before one of them is given. */
+/** Yields `bytes` in pieces of 1 MiB. Runs the action `at[n]` before piece `n`. */
 async function* interrupted(
   bytes: Uint8Array,
   at: Readonly<Record<number, () => Promise<void>>>,
@@ -37,8 +37,8 @@ async function* interrupted(
   }
 }
 
-/** Flips a bit in every extent file of a server that is larger than `sizeMin`. */
-async function rot(directory: string, sizeMin: number, offset: number): Promise<number> {
+/** Flips a bit in every extent file of at least `sizeMin` bytes. Resolves with their number. */
+async function corrupt(directory: string, sizeMin: number, offset: number): Promise<number> {
   let count = 0;
   for (const name of await readdir(directory, { recursive: true })) {
     const path = join(directory, name);
@@ -55,7 +55,7 @@ async function rot(directory: string, sizeMin: number, offset: number): Promise<
   return count;
 }
 
-/** A disk whose extent files are read slowly while `isSlow`. */
+/** Returns a wrapper of disks that delays every read by `delayMs` while `isSlow()`. */
 function slowable(isSlow: () => boolean, delayMs: number): (disk: Disk) => Disk {
   const slow = (file: DiskFile): DiskFile =>
     new Proxy(file, {
@@ -81,7 +81,8 @@ function slowable(isSlow: () => boolean, delayMs: number): (disk: Disk) => Disk 
     });
 }
 
-async function replicasOf(fs: FileSystem, path: string): Promise<readonly string[]> {
+/** Resolves with the ids of the servers with good replicas of a file. */
+async function goodReplicasOf(fs: FileSystem, path: string): Promise<readonly string[]> {
   const ids = new Set<string>();
   for await (const result of fs.verify(path, { allReplicas: true })) {
     if (result.kind !== "chunk") continue;
@@ -90,28 +91,35 @@ async function replicasOf(fs: FileSystem, path: string): Promise<readonly string
   return [...ids];
 }
 
-describe("writes through failures", () => {
-  it("goes on when a server of the chain dies in the middle of a chunk", async () => {
+describe("file writes during failures", () => {
+  it("completes a write when a server of the chain stops in the middle of a chunk", async () => {
     await using cluster = await LoopbackCluster.start(4);
     const retries: RetryEvent[] = [];
     const fs = await cluster.connect({ onRetry: (event) => retries.push(event) });
     const bytes = someBytes(24 * MIB + 999);
     for (const victim of [0, 1]) {
+      let ackedBytes = 0;
       const source = interrupted(bytes, {
-        6: async () => cluster.servers[victim]?.stop(),
+        6: async () => {
+          await eventually("the chain is open", () => ackedBytes > 0);
+          await cluster.servers[victim]?.stop();
+        },
         7: () => clock.sleep(50),
       });
-      const result = await fs.writeFile(`/file-${victim}`, source);
+      const onProgress = (count: number): void => {
+        ackedBytes = count;
+      };
+      const result = await fs.writeFile(`/file-${victim}`, source, { onProgress });
       assert.equal(result.sizeBytes, bytes.length);
       assertSame(await fs.readFile(`/file-${victim}`), bytes);
     }
     assert.ok(
       retries.some((event) => event.operation === "chunk write"),
-      "a victim was in a chain",
+      "a stopped server was part of a chain",
     );
   });
 
-  it("goes on with the survivors when there is no replacement", async () => {
+  it("completes a write with the surviving servers when no replacement exists", async () => {
     await using cluster = await LoopbackCluster.start(3);
     const fs = await cluster.connect();
     const bytes = someBytes(20 * MIB);
@@ -123,7 +131,7 @@ describe("writes through failures", () => {
     assertSame(await fs.readFile("/file"), bytes);
   });
 
-  it("fails with TOO_FEW_CHUNKSERVERS or WRITE_CHAIN_FAILED, in its time, when too few are left", async () => {
+  it("fails within the timeout when too few chunkservers are left", async () => {
     await using cluster = await LoopbackCluster.start(3);
     const fs = await cluster.connect();
     const source = interrupted(someBytes(20 * MIB), {
@@ -143,7 +151,7 @@ describe("writes through failures", () => {
     await assert.rejects(fs.stat("/file"), (error) => isAshlarError(error, "NOT_FOUND"));
   });
 
-  it("goes on under a new leader when the leading master dies in the middle", async () => {
+  it("completes a write under a new leader when the leader stops in the middle", async () => {
     await using cluster = await LoopbackCluster.start(3, { masterCount: 3 });
     const fs = await cluster.connect();
     await fs.mkdir("/d");
@@ -156,7 +164,7 @@ describe("writes through failures", () => {
     assert.deepEqual(names, ["file"]);
   });
 
-  it("keeps what was written of a file that takes longer than an intent lives", async () => {
+  it("keeps the chunks of a write that takes longer than the lifetime of an intent", async () => {
     await using cluster = await LoopbackCluster.start(3, { intentLifetimeMs: 1_000 });
     const fs = await cluster.connect();
     const bytes = someBytes(12 * MIB);
@@ -170,29 +178,29 @@ describe("writes through failures", () => {
     assertSame(await fs.readFile("/slow"), bytes);
     const names: string[] = [];
     for await (const entry of fs.list("/")) names.push(entry.displayName);
-    assert.deepEqual(names, ["slow"], "no hidden file is left");
+    assert.deepEqual(names, ["slow"], "no hidden file remains");
   });
 });
 
-describe("reads through failures", () => {
-  it("goes on from another replica when one is rotten, and tells its server", async () => {
+describe("file reads during failures", () => {
+  it("reads from another replica when one is corrupt, and reports it to its server", async () => {
     await using cluster = await LoopbackCluster.start(3);
     const fs = await cluster.connect();
     const bytes = someBytes(20 * MIB);
     await fs.writeFile("/file", bytes);
     const [victim, other] = cluster.servers;
     assert.ok(victim !== undefined && other !== undefined);
-    assert.equal(await rot(victim.directory, 20 * MIB, 3 * MIB + 100), 1);
-    assert.equal(await rot(other.directory, 20 * MIB, 13 * MIB + 100), 1);
+    assert.equal(await corrupt(victim.directory, 20 * MIB, 3 * MIB + 100), 1);
+    assert.equal(await corrupt(other.directory, 20 * MIB, 13 * MIB + 100), 1);
     for (let round = 0; round < 4; round += 1) {
       const client = await cluster.connect();
       assertSame(await client.readFile("/file"), bytes);
     }
-    const good = await replicasOf(fs, "/file");
+    const good = await goodReplicasOf(fs, "/file");
     assert.deepEqual(good, [cluster.servers[2]?.running.serverId]);
   });
 
-  it("goes on from another replica when a server dies in the middle", async () => {
+  it("reads from another replica when a server stops in the middle", async () => {
     await using cluster = await LoopbackCluster.start(3);
     const fs = await cluster.connect();
     const bytes = someBytes(40 * MIB);
@@ -214,11 +222,11 @@ describe("reads through failures", () => {
     assertSame(read, bytes);
   });
 
-  it("names each replica and its error when none is good", async () => {
+  it("reports each replica and its error when no replica is good", async () => {
     await using cluster = await LoopbackCluster.start(3);
     const fs = await cluster.connect();
     await fs.writeFile("/file", someBytes(2 * MIB));
-    for (const server of cluster.servers) await rot(server.directory, 2 * MIB, MIB);
+    for (const server of cluster.servers) await corrupt(server.directory, 2 * MIB, MIB);
     const read = fs.readFile("/file");
     await assert.rejects(read, (error) => {
       assert.ok(isAshlarError(error, "NO_GOOD_REPLICA"));
@@ -228,7 +236,7 @@ describe("reads through failures", () => {
     });
   });
 
-  it("asks a second replica when the first is slow", async () => {
+  it("asks a second replica when the first one is slow", async () => {
     let isSlow = false;
     await using cluster = await LoopbackCluster.start(0, { defaultCopiesMin: 1 });
     await cluster.addServer({ wrapDisk: slowable(() => isSlow, 3_000) });

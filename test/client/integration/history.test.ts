@@ -9,7 +9,7 @@ import { LoopbackCluster } from "../support/loopback-cluster.ts";
 const MIB = 1024 * 1024;
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
-describe("the past, and transactions, over the wire", () => {
+describe("past states and transactions over the wire", () => {
   let cluster: LoopbackCluster;
   let fs: FileSystem;
   before(async () => {
@@ -28,13 +28,13 @@ describe("the past, and transactions, over the wire", () => {
     return paths;
   }
 
-  it("reads a file, a listing and a tree as of an index and of a time", async () => {
+  it("reads a file, a listing and a tree as of an index and as of a time", async () => {
     const clock = new SystemClock();
     const bytes = new Uint8Array(2 * MIB).fill(7);
     await fs.mkdir("/past/d", { parents: true });
     await fs.writeFile("/past/d/small", "one");
     const { index } = await fs.writeFile("/past/d/large", bytes, { chunkSizeBytes: MIB });
-    // A time names a state to the second.
+    // Times have a resolution of one second.
     await clock.sleep(1_100);
     const timeMs = clock.wallMs();
     await clock.sleep(1_100);
@@ -65,7 +65,7 @@ describe("the past, and transactions, over the wire", () => {
     );
   });
 
-  it("refuses a state before the history and one that is to come", async () => {
+  it("rejects a state before the history and a state beyond the log", async () => {
     const { oldestIndex, oldestTimeMs } = await fs.asOf(fs.lastIndex);
     const before = fs.asOf({ timeMs: oldestTimeMs - 60_000 });
     await assert.rejects(before, (error) => {
@@ -81,22 +81,22 @@ describe("the past, and transactions, over the wire", () => {
     );
   });
 
-  it("tells what happened at a path, over several pages", async () => {
-    await fs.create("/told");
+  it("returns the history of a path over several pages", async () => {
+    await fs.create("/changed");
     for (let version = 0; version < 250; version += 1) {
-      await fs.setAttributes("/told", { mode: version });
+      await fs.setAttributes("/changed", { mode: version });
     }
-    await fs.rename("/told", "/told.old");
+    await fs.rename("/changed", "/changed.old");
     const changes: string[] = [];
-    for await (const version of fs.history("/told")) changes.push(version.change);
+    for await (const version of fs.history("/changed")) changes.push(version.change);
     assert.equal(changes.length, 252);
     assert.deepEqual(new Set(changes), new Set(["created", "attributes", "moved-away"]));
-    for await (const version of fs.history("/told.old")) {
-      assert.equal(text(version.otherPath ?? new Uint8Array()), "/told");
+    for await (const version of fs.history("/changed.old")) {
+      assert.equal(text(version.otherPath ?? new Uint8Array()), "/changed");
     }
   });
 
-  it("restores a file and a tree as one step, in place or elsewhere", async () => {
+  it("restores a file and a tree in one step, to the same path or another one", async () => {
     const bytes = new Uint8Array(MIB + 1).fill(9);
     await fs.mkdir("/r/sub/empty", { parents: true });
     await fs.writeFile("/r/sub/large", bytes, { chunkSizeBytes: MIB, mode: 0o600 });
@@ -131,7 +131,7 @@ describe("the past, and transactions, over the wire", () => {
     );
     assert.equal(Buffer.compare(await fs.readFile("/r/sub/large"), bytes), 0);
     assert.equal((await fs.stat("/r/sub/large")).mode, 0o600);
-    // What was replaced is history too.
+    // The replaced tree is part of the history, too.
     assert.equal((await fs.stat("/r/new", { at: tree.index - 1 })).kind, "file");
     await assert.rejects(fs.restore("/nothing", { at: index }), (error) =>
       isAshlarError(error, "NOT_FOUND"),
@@ -141,9 +141,9 @@ describe("the past, and transactions, over the wire", () => {
     );
   });
 
-  it("commits 10,000 operations as one, and restores a tree that takes several steps at once", async () => {
+  it("commits 10,000 operations in one transaction, and restores a tree of several steps atomically", async () => {
     await fs.mkdir("/many");
-    const names = Array.from({ length: 10_000 }, (_, place) => `/many/${place}`);
+    const names = Array.from({ length: 10_000 }, (_, position) => `/many/${position}`);
     const making = fs.transaction();
     for (const name of names) making.create(name);
     const { index, inodes } = await making.commit();
@@ -159,13 +159,13 @@ describe("the past, and transactions, over the wire", () => {
     const restored = await fs.restore("/many", { at: index, replace: true });
     assert.deepEqual([restored.fileCount, restored.directoryCount], [10_000, 1]);
     assert.equal((await pathsBelow("/many")).length, 10_000);
-    // It appeared as a whole: the entry before shows nothing of it, and nothing is left beside it.
+    // The tree appeared in one step: the state before shows none of it, and no staging directory remains.
     assert.deepEqual(await pathsBelow("/many", restored.index - 1), []);
     const hidden = (await pathsBelow("/")).filter((path) => path.startsWith("/.ashlar"));
     assert.deepEqual(hidden, []);
   });
 
-  it("says which operation or precondition of a transaction was refused, and why (G3)", async () => {
+  it("reports which operation or precondition of a transaction was refused, and why (G3)", async () => {
     await fs.mkdir("/txn");
     const { version } = await fs.stat("/txn");
     const refused = async (transaction: Transaction) => {
@@ -209,7 +209,7 @@ describe("the past, and transactions, over the wire", () => {
     assert.deepEqual(await pathsBelow("/txn"), []);
   });
 
-  it("has all operations, with content by reference", async () => {
+  it("supports all operations, including content by reference", async () => {
     const bytes = new Uint8Array(2 * MIB).fill(3);
     await fs.writeFile("/ops.source", bytes, { chunkSizeBytes: MIB });
     const { index } = await fs.writeFile("/ops.gone", "gone");

@@ -10,7 +10,7 @@ import { ClientNetwork } from "../support/client-network.ts";
 import { makeEnv } from "../support/loopback-cluster.ts";
 import { startRealMasters } from "../support/real-masters.ts";
 
-/** TCP that breaks under every message with a certain text in it, which is lost. */
+/** TCP that breaks on every message that contains a given text. The message is lost. */
 class LosingNetwork extends ClientNetwork {
   readonly #text: string;
   lostCount = 0;
@@ -33,8 +33,8 @@ class LosingNetwork extends ClientNetwork {
   }
 }
 
-describe("a change of the masters whose answer does not come", () => {
-  it("does not count as made because there is none under way", async () => {
+describe("a membership change whose request is lost", () => {
+  it("is not reported as done although no change is pending", async () => {
     await using masters = await startRealMasters({
       count: 3,
       clusterId: "d".repeat(32) as ClusterId,

@@ -14,14 +14,14 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const random = new SeededRandom(20261121);
 
-/** Bytes that differ from place to place. */
+/** Returns pseudo-random bytes. */
 function someBytes(count: number): Uint8Array {
   const bytes = new Uint8Array(count);
   const words = new Uint32Array(bytes.buffer, 0, count >> 2);
   let word = random.integer(2 ** 32);
-  for (let place = 0; place < words.length; place += 1) {
+  for (let position = 0; position < words.length; position += 1) {
     word = (Math.imul(word, 1664525) + 1013904223) >>> 0;
-    words[place] = word;
+    words[position] = word;
   }
   return bytes;
 }
@@ -35,11 +35,11 @@ async function* piecesOf(bytes: Uint8Array, sizeMax: number): AsyncGenerator<Uin
 }
 
 function assertSame(actual: Uint8Array, expected: Uint8Array): void {
-  // deepEqual of large arrays takes seconds.
-  assert.equal(Buffer.compare(actual, expected), 0, "the bytes are those that were written");
+  // deepEqual takes seconds for large arrays.
+  assert.equal(Buffer.compare(actual, expected), 0, "the bytes equal the written bytes");
 }
 
-describe("put and get against real chunkservers", () => {
+describe("file data on real chunkservers", () => {
   let cluster: LoopbackCluster;
   let fs: FileSystem;
   before(async () => {
@@ -48,7 +48,7 @@ describe("put and get against real chunkservers", () => {
   });
   after(() => cluster[Symbol.asyncDispose]());
 
-  it("gives back what was written, at sizes around every border", async () => {
+  it("reads back the written bytes at sizes around every limit", async () => {
     const sizes = [0, 1, 4096, 4097, 65_535, 65_536, 65_537, MIB - 1, MIB, MIB + 1, 3 * MIB + 77];
     for (const size of sizes) {
       const bytes = someBytes(size);
@@ -63,7 +63,7 @@ describe("put and get against real chunkservers", () => {
     }
   });
 
-  it("takes every kind of source, in pieces of any size", async () => {
+  it("accepts every kind of source, in pieces of any size", async () => {
     const bytes = someBytes(2 * MIB + 5);
     let filledBytes = 0;
     const fill = async (target: Uint8Array): Promise<number> => {
@@ -105,7 +105,7 @@ describe("put and get against real chunkservers", () => {
     assert.equal((await handle.read({ position: bytes.length, lengthBytes: 6 })).length, 0);
   });
 
-  it("streams in and out with the streams of Node and of the web", async () => {
+  it("writes and reads through Node streams and web streams", async () => {
     const bytes = someBytes(5 * MIB + 3);
     const writable = fs.createWriteStream("/streamed");
     await pipeline(Readable.from(piecesOf(bytes, 400_000)), writable);
@@ -117,13 +117,13 @@ describe("put and get against real chunkservers", () => {
     assertSame(await fs.readFile("/streamed-again"), bytes);
   });
 
-  it("leaves nothing when a write is given up (G7)", async () => {
-    const stream = fs.createWriteStream("/given-up");
+  it("publishes nothing when a write is cancelled (G7)", async () => {
+    const stream = fs.createWriteStream("/cancelled");
     stream.on("error", () => {});
     await new Promise((resolve) => stream.write(someBytes(3 * MIB), resolve));
     stream.destroy(new Error("No more"));
     await new Promise((resolve) => stream.once("close", resolve));
-    await assert.rejects(fs.stat("/given-up"), (error) => isAshlarError(error, "NOT_FOUND"));
+    await assert.rejects(fs.stat("/cancelled"), (error) => isAshlarError(error, "NOT_FOUND"));
 
     const controller = new AbortController();
     async function* endless(): AsyncGenerator<Uint8Array> {
@@ -131,12 +131,12 @@ describe("put and get against real chunkservers", () => {
       controller.abort();
       for (;;) yield someBytes(MIB);
     }
-    const write = fs.writeFile("/given-up", endless(), { signal: controller.signal });
+    const write = fs.writeFile("/cancelled", endless(), { signal: controller.signal });
     await assert.rejects(write, (error) => isAshlarError(error, "CANCELLED"));
-    await assert.rejects(fs.stat("/given-up"), (error) => isAshlarError(error, "NOT_FOUND"));
+    await assert.rejects(fs.stat("/cancelled"), (error) => isAshlarError(error, "NOT_FOUND"));
   });
 
-  it("fails with what the source fails with, and leaves nothing", async () => {
+  it("rethrows the error of the source, and publishes nothing", async () => {
     async function* failing(): AsyncGenerator<Uint8Array> {
       yield someBytes(2 * MIB);
       throw new Error("The source broke");
@@ -145,7 +145,7 @@ describe("put and get against real chunkservers", () => {
     await assert.rejects(fs.stat("/broken"), (error) => isAshlarError(error, "NOT_FOUND"));
   });
 
-  it("keeps the version of an open reader, and its bytes after unlink (G7, G11)", async () => {
+  it("keeps the version of an open file, also after unlink (G7, G11)", async () => {
     const old = someBytes(2 * MIB);
     await fs.writeFile("/versioned", old, { chunkSizeBytes: MIB });
     await using handle = await fs.open("/versioned");
@@ -158,7 +158,7 @@ describe("put and get against real chunkservers", () => {
     assertSame(target, old);
   });
 
-  it("sends a sparse file's chunks of zeros once", async () => {
+  it("sends the chunks of zeros of a sparse file once", async () => {
     const bytes = new Uint8Array(8 * MIB + 100);
     bytes.set(someBytes(MIB), 3 * MIB + 70_000);
     const result = await fs.writeFile("/sparse", bytes, { chunkSizeBytes: MIB });
@@ -167,7 +167,7 @@ describe("put and get against real chunkservers", () => {
     assertSame(await fs.readFile("/sparse"), bytes);
   });
 
-  it("computes what b3sum prints", async () => {
+  it("computes the checksum that b3sum prints", async () => {
     const bytes = someBytes(MIB + 17);
     await fs.writeFile("/summed", bytes);
     const { blake3: digest, sizeBytes } = await fs.checksum("/summed");
@@ -175,7 +175,7 @@ describe("put and get against real chunkservers", () => {
     assert.equal(sizeBytes, bytes.length);
   });
 
-  it("refuses before much is sent", async () => {
+  it("rejects an invalid target before most of the source is read", async () => {
     let pulledBytes = 0;
     async function* endless(): AsyncGenerator<Uint8Array> {
       for (;;) {
@@ -186,12 +186,12 @@ describe("put and get against real chunkservers", () => {
     await fs.writeFile("/taken", "there");
     const write = fs.writeFile("/taken", endless(), { replace: false });
     await assert.rejects(write, (error) => isAshlarError(error, "ALREADY_EXISTS"));
-    const astray = fs.writeFile("/no/such/directory", endless());
-    await assert.rejects(astray, (error) => isAshlarError(error, "NOT_FOUND"));
+    const orphan = fs.writeFile("/no/such/directory", endless());
+    await assert.rejects(orphan, (error) => isAshlarError(error, "NOT_FOUND"));
     assert.ok(pulledBytes <= 16 * MIB, `${pulledBytes} bytes were read`);
   });
 
-  it("tells of progress that never goes back", async () => {
+  it("reports progress that never decreases", async () => {
     const seen: number[] = [];
     const bytes = someBytes(5 * MIB);
     await fs.writeFile("/progress", bytes, {
@@ -205,7 +205,7 @@ describe("put and get against real chunkservers", () => {
     );
   });
 
-  it("leaves nothing behind on a signal that many calls share", async () => {
+  it("leaves no listener on a signal that many calls share", async () => {
     const { signal } = new AbortController();
     const bytes = someBytes(3 * MIB);
     await fs.writeFile("/shared-signal", bytes, { signal });
@@ -224,11 +224,12 @@ describe("put and get against real chunkservers", () => {
     assert.equal(getEventListeners(signal, "abort").length, 0);
   });
 
-  it("writes many files at the same time", async () => {
-    const contents = Array.from({ length: 60 }, (_, place) => someBytes(place * 37_000));
+  it("writes many files concurrently", async () => {
+    const contents = Array.from({ length: 60 }, (_, position) => someBytes(position * 37_000));
     await fs.mkdir("/many");
-    await Promise.all(contents.map((bytes, place) => fs.writeFile(`/many/${place}`, bytes)));
-    const read = await Promise.all(contents.map((_, place) => fs.readFile(`/many/${place}`)));
-    for (const [place, bytes] of read.entries()) assertSame(bytes, contents[place] as Uint8Array);
+    await Promise.all(contents.map((bytes, position) => fs.writeFile(`/many/${position}`, bytes)));
+    const read = await Promise.all(contents.map((_, position) => fs.readFile(`/many/${position}`)));
+    for (const [position, bytes] of read.entries())
+      assertSame(bytes, contents[position] as Uint8Array);
   });
 });

@@ -49,10 +49,10 @@ describe("read modes at followers (G2)", () => {
     return connected;
   }
 
-  /** No way from or to the follower, but for clients. */
+  /** Cuts the follower off from the other masters. Clients still reach it. */
   function isolate(): void {
-    for (const [place, network] of networks.entries()) {
-      const isFollower = masters.members[place] === follower;
+    for (const [position, network] of networks.entries()) {
+      const isFollower = masters.members[position] === follower;
       network.cut((address) => isFollower || address === follower.address);
     }
   }
@@ -69,21 +69,21 @@ describe("read modes at followers (G2)", () => {
     const clock = new SystemClock();
     const endMs = clock.monotonicMs() + 10_000;
     while ((await contentOf(reader, { readMode: "stale" })) !== content) {
-      assert.ok(clock.monotonicMs() < endMs, "it catches up");
+      assert.ok(clock.monotonicMs() < endMs, "the follower catches up");
       await clock.sleep(20);
     }
   }
 
-  it("shows a linearizable read at a follower what was acknowledged before it", async () => {
+  it("shows every acknowledged write in a linearizable read at a follower", async () => {
     const reader = await client([follower.address]);
     for (let round = 0; round < ROUNDS; round += 1) {
       const { index } = await fs.writeFile("/f", `linearizable ${round}`);
       assert.equal(await contentOf(reader), `linearizable ${round}`);
-      assert.ok(reader.lastIndex >= index, "the answer carries its index");
+      assert.ok(reader.lastIndex >= index, "the response carries its index");
     }
   });
 
-  it("shows a session what it has seen, at any master", async () => {
+  it("shows in a session read at any master everything that the session has seen", async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const { index } = await fs.writeFile("/f", `session ${round}`);
       const member = masters.members[round % 3] as RealMaster;
@@ -92,14 +92,14 @@ describe("read modes at followers (G2)", () => {
     }
   });
 
-  it("never goes back in a session, nor answers it from a master that is behind", async () => {
+  it("never answers a session read from a master that lags behind the session", async () => {
     await fs.writeFile("/f", "before");
     const old = await client([follower.address], { readMode: "session", seenIndex: fs.lastIndex });
     assert.equal(await contentOf(old), "before");
     isolate();
     try {
       await fs.writeFile("/f", "after");
-      // What it has seen itself it may see again.
+      // The session has not seen a newer state, so the follower may answer.
       assert.equal(await contentOf(old), "before");
       const seenIndex = fs.lastIndex;
       const behind = { readMode: "session", seenIndex } as const;
@@ -115,7 +115,7 @@ describe("read modes at followers (G2)", () => {
     }
   });
 
-  it("shows a stale read an old state of the master that it asks, and a linearizable one the new", async () => {
+  it("shows an old state in a stale read, and the current state in a linearizable read", async () => {
     await fs.writeFile("/f", "old");
     const reader = await client([follower.address], { readMode: "stale" });
     await untilContentIs(reader, "old");
@@ -124,8 +124,8 @@ describe("read modes at followers (G2)", () => {
     try {
       await fs.writeFile("/f", "new");
       assert.equal(await contentOf(reader), "old");
-      assert.equal(reader.lastIndex, seen, "the answer says how old it is");
-      // The follower cannot confirm it; it tells who else there is.
+      assert.equal(reader.lastIndex, seen, "the response carries the old index");
+      // The follower cannot reach the leader; its error names the other masters.
       assert.equal(await contentOf(reader, { readMode: "linearizable" }), "new");
     } finally {
       heal();
@@ -133,7 +133,7 @@ describe("read modes at followers (G2)", () => {
     await untilContentIs(reader, "new");
   });
 
-  it("lists and walks in any mode, and refuses a mode that there is none of", async () => {
+  it("lists and walks in every mode, and rejects an unknown mode", async () => {
     await fs.mkdir("/d/e", { parents: true });
     const options = { readMode: "session", seenIndex: fs.lastIndex } as const;
     const reader = await client([follower.address], options);

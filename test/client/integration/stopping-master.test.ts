@@ -6,8 +6,8 @@ import { MemoryLog } from "../../support/wire-fixture.ts";
 import { makeEnv } from "../support/loopback-cluster.ts";
 import { startRealMasters } from "../support/real-masters.ts";
 
-describe("a leader that is stopped in good order", () => {
-  it("hands over before it is gone, without an election timeout", async () => {
+describe("a leader that is stopped gracefully", () => {
+  it("transfers leadership before it stops, without an election timeout", async () => {
     await using masters = await startRealMasters({
       count: 3,
       clusterId: "d".repeat(32) as ClusterId,
@@ -18,7 +18,7 @@ describe("a leader that is stopped in good order", () => {
     await using fileSystem = await connect({ masters: addresses });
     await fileSystem.create("/before");
     const leader = masters.leader();
-    assert.ok(leader !== undefined, "who answered leads");
+    assert.ok(leader !== undefined, "the cluster has a leader after a commit");
     await leader.stop();
     const others = masters.members.filter((member) => member !== leader);
     const roles = others.map(({ running }) => running.consensus.status().role);

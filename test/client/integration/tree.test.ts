@@ -11,7 +11,7 @@ async function namesOf(entries: AsyncIterable<{ readonly displayName: string }>)
   return names;
 }
 
-describe("the tree", () => {
+describe("the namespace", () => {
   let cluster: LoopbackCluster;
   let fs: FileSystem;
   before(async () => {
@@ -20,7 +20,7 @@ describe("the tree", () => {
   });
   after(() => cluster[Symbol.asyncDispose]());
 
-  it("changes as rename, copy, unlink, rmdir and removeTree say", async () => {
+  it("is changed by rename, copy, unlink, rmdir and removeTree", async () => {
     await fs.mkdir("/t/a/b", { parents: true });
     await fs.writeFile("/t/a/file", "one");
     await fs.rename("/t/a/file", "/t/a/b/moved");
@@ -40,7 +40,7 @@ describe("the tree", () => {
     await assert.rejects(fs.stat("/t"), (error) => isAshlarError(error, "NOT_FOUND"));
   });
 
-  it("is changed by a transaction as a whole or not at all (G3)", async () => {
+  it("is changed by a transaction completely or not at all (G3)", async () => {
     const create = (path: string) =>
       ({ kind: "create", target: targetOf(path), mode: 0o644, uid: 0, gid: 0 }) as const;
     await fs.transact([create("/x"), create("/y")]);
@@ -58,9 +58,12 @@ describe("the tree", () => {
     );
   });
 
-  it("lists a directory at one index, in pages of any size (G12)", async () => {
+  it("is listed at one index in pages of any size (G12)", async () => {
     await fs.mkdir("/pages");
-    const names = Array.from({ length: 57 }, (_, place) => `n${String(place).padStart(3, "0")}`);
+    const names = Array.from(
+      { length: 57 },
+      (_, position) => `n${String(position).padStart(3, "0")}`,
+    );
     await Promise.all(names.map((name) => fs.create(`/pages/${name}`)));
     const listed: string[] = [];
     for await (const entry of fs.list("/pages", { pageSize: 10 })) {
@@ -82,7 +85,7 @@ describe("the tree", () => {
     assert.equal(rest.next, null);
   });
 
-  it("is walked depth first, sorted, however deep it is", async () => {
+  it("is walked depth first and sorted at any depth", async () => {
     const deep = `/deep${"/d".repeat(600)}`;
     await fs.mkdir(deep, { parents: true });
     await fs.create(`${deep}/leaf`);
@@ -107,7 +110,7 @@ describe("the tree", () => {
     assert.deepEqual(shallow, ["a", "a-", "b"]);
   });
 
-  it("knows storage classes", async () => {
+  it("stores storage classes and applies them to new files", async () => {
     await fs.defineStorageClass({ name: "two", copies: 2, copiesMin: 1, racksMin: 1 });
     const names = (await fs.listStorageClasses()).map((each) => each.name);
     assert.deepEqual(names.toSorted(), ["default", "two"]);
@@ -117,7 +120,7 @@ describe("the tree", () => {
     assert.equal((await fs.stat("/classed/file")).storageClass, "two");
   });
 
-  it("keeps names that are not text", async () => {
+  it("stores names that are not UTF-8", async () => {
     const path = Uint8Array.of(0x2f, 0xff, 0x0a);
     await fs.create(path);
     for await (const entry of fs.list("/")) {
@@ -125,10 +128,10 @@ describe("the tree", () => {
       assert.deepEqual([...entry.name], [0xff, 0x0a]);
       return;
     }
-    assert.fail("it is listed");
+    assert.fail("the listing contains the entry");
   });
 
-  it("gives up in time when no master answers", async () => {
+  it("makes connect fail within its timeout when no master answers", async () => {
     const { connect } = await import("../../../client/connect.ts");
     const attempt = connect({ masters: ["127.0.0.1:1"], timeoutMs: 300 });
     await assert.rejects(attempt, (error) => isAshlarError(error, "UNAVAILABLE"));

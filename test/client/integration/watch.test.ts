@@ -17,7 +17,7 @@ const FAST = { electionTimeoutMsMin: 300, heartbeatIntervalMs: 50 } as const;
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? undefined);
 const placeOf = ({ index, sequence }: WatchCursor): string => `${index}:${sequence}`;
 
-/** Takes `count` events, and stops. */
+/** Reads `count` events, then ends the watch. */
 async function take(
   fileSystem: FileSystem,
   path: string,
@@ -31,15 +31,15 @@ async function take(
   return events;
 }
 
-/** With what a feed ends that is asked of one master, whoever else there is. */
+/** Opens the feed of one master and resolves with the error that ends it. Tries no other master. */
 async function endOfFeed(
   address: string,
   { from, onMessage }: { readonly from: FeedPosition; readonly onMessage: () => void },
 ): Promise<string> {
-  const world = { ...makeEnv(new MemoryLog()), slabs: new SlabPool({ bytesMax: 1024 * 1024 }) };
+  const env = { ...makeEnv(new MemoryLog()), slabs: new SlabPool({ bytesMax: 1024 * 1024 }) };
   const identity = { role: "client", clusterId: null, name: "test" } as const;
   try {
-    const connection = await connectWire(world, address, { identity, timeoutMs: 5_000 });
+    const connection = await connectWire(env, address, { identity, timeoutMs: 5_000 });
     const path = new TextEncoder().encode("/d");
     const open = { path, heartbeatMs: 500, from };
     const stream = connection.open(watch, open, { timeoutMs: 30_000 });
@@ -55,8 +55,8 @@ async function endOfFeed(
   }
 }
 
-describe("watching", () => {
-  it("gives every event once and in order over the death of the leader, to a slow watcher", async () => {
+describe("watch", () => {
+  it("delivers every event once and in order to a slow consumer when the leader stops", async () => {
     await using cluster = await LoopbackCluster.start(0, { masterCount: 3, ...FAST });
     const writer = await cluster.connect();
     const { index: from } = await writer.mkdir("/d");
@@ -68,7 +68,7 @@ describe("watching", () => {
         seen.push(event);
         wake();
         if (text(event.name) === "last") return;
-        // It takes longer than the writer: what it has not taken waits at the master.
+        // The consumer is slower than the writer: undelivered events wait at the master.
         if (seen.length % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
     })();
@@ -98,13 +98,13 @@ describe("watching", () => {
     assert.equal(new Set(places).size, places.length);
   });
 
-  it("goes on at masters that it was never told of when those of its config are gone", async () => {
+  it("continues at masters that are not in its config when the configured master stops", async () => {
     await using cluster = await LoopbackCluster.start(0, { masterCount: 3, ...FAST });
     const writer = await cluster.connect();
     const { index: from } = await writer.mkdir("/d");
     const [only] = cluster.masterAddresses;
     assert.ok(only !== undefined);
-    // It makes no other call, from which it could learn who else there is.
+    // The watcher makes no other call that could fetch the addresses of the other masters.
     const watcher = await cluster.connect({ masters: [only] });
     const events = watcher.watch("/d", { from, timeoutMs: 5_000 })[Symbol.asyncIterator]();
     const first = await events.next();
@@ -116,14 +116,14 @@ describe("watching", () => {
     await events.return?.();
   });
 
-  it("keeps nothing for a watcher that takes nothing, and gives it all when it does", async () => {
+  it("buffers at most one window for an idle consumer, and delivers all events later", async () => {
     await using cluster = await LoopbackCluster.start(0, FAST);
     const writer = await cluster.connect();
     const { index: from } = await writer.mkdir("/d");
     const watcher = await cluster.connect();
     const events = watcher.watch("/d", { from })[Symbol.asyncIterator]();
     assert.equal(text((await events.next()).value?.path ?? null), "/d");
-    // More than the window of the stream: the master waits, and reads the rest when there is room.
+    // More bytes than the stream window: the master waits, and sends the rest when there is room.
     const owner = { mode: 0o644, uid: 0, gid: 0 };
     const names = Array.from({ length: 4_000 }, (_, file) => `/d/${`${file}-`.padEnd(200, "x")}`);
     const targets = names.map((name) => targetOf(name));
@@ -141,7 +141,7 @@ describe("watching", () => {
     assert.deepEqual(paths, names);
   });
 
-  it("is sent on by a master that stops, at once, and by one that hears of no leader", async () => {
+  it("is ended with an error by a master that stops, and by a master without a leader", async () => {
     const settings = { masterCount: 3, stopGraceMs: 2_000, ...FAST };
     await using cluster = await LoopbackCluster.start(0, settings);
     const writer = await cluster.connect();
@@ -156,12 +156,12 @@ describe("watching", () => {
     };
     const ends: string[] = [];
     const watching = (async () => {
-      // A machine that is slow has it hear of no leader for a moment.
+      // On a slow machine the master may lose contact with the leader for a moment.
       while (!ends.some((end) => end.includes("master stops")) && ends.length < 1_000) {
         ends.push(await endOfFeed(first.address, { from, onMessage: begin }));
       }
     })();
-    await eventually("it watches", () => isBegun);
+    await eventually("the feed has delivered a message", () => isBegun);
     await first.stop();
     await watching;
     assert.match(ends.at(-1) ?? "", /master stops/);
@@ -170,7 +170,7 @@ describe("watching", () => {
     assert.match(end, /^NO_LEADER/);
   });
 
-  it("goes on after any event with exactly what follows", async () => {
+  it("continues from the cursor of any event with exactly the following events", async () => {
     await using cluster = await LoopbackCluster.start(0, FAST);
     const fileSystem = await cluster.connect();
     const { index: from } = await fileSystem.mkdir("/a/b/c", { parents: true });
@@ -187,7 +187,7 @@ describe("watching", () => {
     }
   });
 
-  it("moves its cursor on where nothing happens, and sees nothing of before it began", async () => {
+  it("advances its cursor without events, and delivers no event before its start", async () => {
     await using cluster = await LoopbackCluster.start(0, FAST);
     const fileSystem = await cluster.connect();
     await fileSystem.mkdir("/quiet");
@@ -213,7 +213,7 @@ describe("watching", () => {
     assert.deepEqual(watch.cursor, cursors.at(-1));
   });
 
-  it("refuses a place that the log has not reached, and ends with the file system", async () => {
+  it("rejects a position beyond the log, and ends when the file system is closed", async () => {
     await using cluster = await LoopbackCluster.start(0, FAST);
     const fileSystem = await cluster.connect();
     const { index } = await fileSystem.mkdir("/d");
@@ -231,12 +231,12 @@ describe("watching", () => {
     await ended;
   });
 
-  it("says which index is the oldest when it comes too late", async () => {
+  it("reports the oldest index when it starts before the retention", async () => {
     const settings = { ...FAST, historyRetentionMs: 1_000 };
     await using cluster = await LoopbackCluster.start(0, settings);
     const fileSystem = await cluster.connect();
     const { index: from } = await fileSystem.mkdir("/old");
-    const { running } = cluster.masters.members[0] ?? assert.fail("there is a master");
+    const { running } = cluster.masters.members[0] ?? assert.fail("the cluster has a master");
     while (running.namespace().oldestFeedIndex() <= from) {
       await running.consensus.waitApplied((running.namespace().appliedIndex + 1) as never, 10_000);
     }

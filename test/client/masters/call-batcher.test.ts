@@ -17,9 +17,9 @@ import { MemoryNetwork } from "../../support/memory-network.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { CLIENT, CLUSTER_A, hasCode, makeWireDeps } from "../../support/wire-fixture.ts";
 
-type Verdict = AshlarError | null;
+type ItemError = AshlarError | null;
 
-/** A directory of this inode. */
+/** Attributes of a directory with this inode. */
 function attributesOf(inode: number): Attributes {
   const times = { mtimeMs: 0, atimeMs: 0, ctimeMs: 0 };
   const common = { mode: 0o755, uid: 0, gid: 0, version: 1 as LogIndex, storageClass: "default" };
@@ -27,16 +27,16 @@ function attributesOf(inode: number): Attributes {
 }
 
 /** One master over a network in memory, and a batcher of stats through a real channel. */
-class World {
+class BatcherFixture {
   readonly clock = new VirtualClock();
   readonly network = new MemoryNetwork({ clock: this.clock, delayMs: () => 1 });
-  /** The inodes that each call asked for. */
+  /** The inodes of each call. */
   readonly calls: number[][] = [];
   readonly batcher: CallBatcher<Target, Attributes, StatRequest, StatResponse>;
-  /** What becomes of one inode; default: it is there. */
-  verdict: (inode: number, call: number) => Verdict = () => null;
-  /** Before the master answers. Throws what the whole call fails with. */
-  before: (call: number, inodes: readonly number[]) => Promise<void> = async () => {};
+  /** Returns the error of one item, or null for success. Default: success. */
+  errorOf: (inode: number, call: number) => ItemError = () => null;
+  /** Runs before the master answers. An error that it throws fails the whole call. */
+  beforeResponse: (call: number, inodes: readonly number[]) => Promise<void> = async () => {};
   readonly #pool: ConnectionPool;
   readonly #server: RpcServer;
 
@@ -52,8 +52,8 @@ class World {
       request.release();
       const inodes = request.head.targets.map((target) => target.inode as number);
       const call = this.calls.push(inodes);
-      await this.before(call, inodes);
-      const results = inodes.map((inode) => this.verdict(inode, call) ?? attributesOf(inode));
+      await this.beforeResponse(call, inodes);
+      const results = inodes.map((inode) => this.errorOf(inode, call) ?? attributesOf(inode));
       return { index: 7 as LogIndex, results };
     });
     const { random } = client;
@@ -72,7 +72,7 @@ class World {
     return this.#server.listen("m1:9000");
   }
 
-  async ask(
+  async submit(
     inode: number,
     options: { timeoutMs?: number; signal?: AbortSignal; pathBytes?: number } = {},
   ): Promise<number> {
@@ -92,160 +92,170 @@ class World {
   }
 }
 
-async function withWorld(test: (world: World) => Promise<void>): Promise<void> {
-  const world = new World();
-  await world.listen();
+async function withFixture(test: (fixture: BatcherFixture) => Promise<void>): Promise<void> {
+  const fixture = new BatcherFixture();
+  await fixture.listen();
   try {
-    await test(world);
+    await test(fixture);
   } finally {
-    await world.close();
+    await fixture.close();
   }
 }
 
-const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at + 1);
+const oneTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at + 1);
 
-describe("calls of one turn", () => {
-  it("travel together, and every caller gets what it asked for", async () => {
-    await withWorld(async (world) => {
-      const all = Promise.all(upTo(3).map((inode) => world.ask(inode)));
-      assert.deepEqual(await world.settle(all), [1, 2, 3]);
-      assert.deepEqual(world.calls, [[1, 2, 3]]);
-      // Answered in one go, they ask again in one go.
-      const again = upTo(3).map(async (inode) => world.ask((await world.ask(inode)) + 10));
-      await world.settle(Promise.all(again));
-      assert.deepEqual(world.calls.slice(1), [
+describe("the calls of one turn", () => {
+  it("are sent together, and every caller receives its own result", async () => {
+    await withFixture(async (fixture) => {
+      const all = Promise.all(oneTo(3).map((inode) => fixture.submit(inode)));
+      assert.deepEqual(await fixture.settle(all), [1, 2, 3]);
+      assert.deepEqual(fixture.calls, [[1, 2, 3]]);
+      // The callers are resolved in the same turn, so their next items are combined again.
+      const again = oneTo(3).map(async (inode) =>
+        fixture.submit((await fixture.submit(inode)) + 10),
+      );
+      await fixture.settle(Promise.all(again));
+      assert.deepEqual(fixture.calls.slice(1), [
         [1, 2, 3],
         [11, 12, 13],
       ]);
     });
   });
 
-  it("are sent without waiting for more: a lone one goes at once", async () => {
-    await withWorld(async (world) => {
-      await world.settle(world.ask(1));
-      const startMs = world.clock.monotonicMs();
-      await world.settle(world.ask(2));
-      assert.equal(world.clock.monotonicMs() - startMs, 2, "there and back");
+  it("are sent without a delay, also a single one", async () => {
+    await withFixture(async (fixture) => {
+      await fixture.settle(fixture.submit(1));
+      const startMs = fixture.clock.monotonicMs();
+      await fixture.settle(fixture.submit(2));
+      assert.equal(fixture.clock.monotonicMs() - startMs, 2, "one round trip");
     });
   });
 
-  it("are bounded by number and by size", async () => {
-    await withWorld(async (world) => {
-      await world.settle(Promise.all(upTo(2 * BATCH_ITEMS_MAX + 1).map((each) => world.ask(each))));
+  it("are limited by number and by size", async () => {
+    await withFixture(async (fixture) => {
+      await fixture.settle(
+        Promise.all(oneTo(2 * BATCH_ITEMS_MAX + 1).map((each) => fixture.submit(each))),
+      );
       assert.deepEqual(
-        world.calls.map((call) => call.length),
+        fixture.calls.map((call) => call.length),
         [BATCH_ITEMS_MAX, BATCH_ITEMS_MAX, 1],
       );
-      world.calls.length = 0;
+      fixture.calls.length = 0;
       const pathBytes = BATCH_BYTES_MAX / 4;
-      await world.settle(Promise.all(upTo(6).map((each) => world.ask(each, { pathBytes }))));
-      assert.deepEqual(world.calls, [
+      await fixture.settle(
+        Promise.all(oneTo(6).map((each) => fixture.submit(each, { pathBytes }))),
+      );
+      assert.deepEqual(fixture.calls, [
         [1, 2, 3],
         [4, 5, 6],
       ]);
     });
   });
 
-  it("fail one by one: the others do not learn of it", async () => {
-    await withWorld(async (world) => {
-      world.verdict = (inode) => (inode === 2 ? new AshlarError("NOT_FOUND", "No inode 2") : null);
-      const [first, second, third] = [world.ask(1), world.ask(2), world.ask(3)];
+  it("fail individually", async () => {
+    await withFixture(async (fixture) => {
+      fixture.errorOf = (inode) =>
+        inode === 2 ? new AshlarError("NOT_FOUND", "No inode 2") : null;
+      const [first, second, third] = [fixture.submit(1), fixture.submit(2), fixture.submit(3)];
       const refused = assert.rejects(second, hasCode("NOT_FOUND"));
-      assert.deepEqual(await world.settle(Promise.all([first, third])), [1, 3]);
+      assert.deepEqual(await fixture.settle(Promise.all([first, third])), [1, 3]);
       await refused;
-      assert.equal(world.calls.length, 1);
+      assert.equal(fixture.calls.length, 1);
     });
   });
 
-  it("are asked for again one by one, where the error allows it", async () => {
-    await withWorld(async (world) => {
-      const overloaded = new AshlarError("OVERLOADED", "Too much is under way");
-      world.verdict = (inode, call) => (inode >= 2 && call === 1 ? overloaded : null);
+  it("are repeated individually if the error is retryable", async () => {
+    await withFixture(async (fixture) => {
+      const overloaded = new AshlarError("OVERLOADED", "Too many calls are pending");
+      fixture.errorOf = (inode, call) => (inode >= 2 && call === 1 ? overloaded : null);
       assert.deepEqual(
-        await world.settle(Promise.all(upTo(3).map((inode) => world.ask(inode)))),
+        await fixture.settle(Promise.all(oneTo(3).map((inode) => fixture.submit(inode)))),
         [1, 2, 3],
       );
-      assert.deepEqual(world.calls, [
+      assert.deepEqual(fixture.calls, [
         [1, 2, 3],
         [2, 3],
       ]);
     });
   });
 
-  it("say of what may have had its effect that it may, also if a later attempt had none", async () => {
-    await withWorld(async (world) => {
+  it("report an uncertain outcome also if a later attempt had no effect", async () => {
+    await withFixture(async (fixture) => {
       const unknown = new AshlarError("COMMIT_UNKNOWN", "Leadership was lost");
-      const overloaded = new AshlarError("OVERLOADED", "Too much is under way");
-      world.verdict = (_, call) => (call === 1 ? unknown : overloaded);
-      const asked = world.ask(1, { timeoutMs: 2_000 });
-      const failed = assert.rejects(asked, hasCode("COMMIT_UNKNOWN"));
-      await world.settle(asked.catch(() => {}));
+      const overloaded = new AshlarError("OVERLOADED", "Too many calls are pending");
+      fixture.errorOf = (_, call) => (call === 1 ? unknown : overloaded);
+      const submitted = fixture.submit(1, { timeoutMs: 2_000 });
+      const failed = assert.rejects(submitted, hasCode("COMMIT_UNKNOWN"));
+      await fixture.settle(submitted.catch(() => {}));
       await failed;
     });
   });
 
-  it("do not suffer for one that makes the whole call fail", async () => {
-    await withWorld(async (world) => {
-      world.before = async (_, inodes) => {
+  it("are sent again one by one after an item made the whole call fail", async () => {
+    await withFixture(async (fixture) => {
+      fixture.beforeResponse = async (_, inodes) => {
         if (inodes.includes(2)) throw new AshlarError("TOO_LARGE", "Cannot read so much");
       };
-      const [first, second, third] = [world.ask(1), world.ask(2), world.ask(3)];
+      const [first, second, third] = [fixture.submit(1), fixture.submit(2), fixture.submit(3)];
       const refused = assert.rejects(second, hasCode("TOO_LARGE"));
-      assert.deepEqual(await world.settle(Promise.all([first, third])), [1, 3]);
+      assert.deepEqual(await fixture.settle(Promise.all([first, third])), [1, 3]);
       await refused;
-      assert.deepEqual(world.calls, [[1, 2, 3], [1], [2], [3]]);
+      assert.deepEqual(fixture.calls, [[1, 2, 3], [1], [2], [3]]);
     });
   });
 
-  it("are given up one by one, at once", async () => {
-    await withWorld(async (world) => {
-      world.before = () => world.clock.sleep(1_000);
+  it("are cancelled and time out individually, without a delay", async () => {
+    await withFixture(async (fixture) => {
+      fixture.beforeResponse = () => fixture.clock.sleep(1_000);
       const controller = new AbortController();
-      const cancelled = world.ask(1, { signal: controller.signal });
-      const late = world.ask(2, { timeoutMs: 300 });
-      const patient = world.ask(3);
+      const cancelled = fixture.submit(1, { signal: controller.signal });
+      const late = fixture.submit(2, { timeoutMs: 300 });
+      const unlimited = fixture.submit(3);
       const codes: string[] = [];
       const note = (error: unknown): void => {
-        codes.push(`${isAshlarError(error) ? error.code : error} ${world.clock.monotonicMs()}`);
+        codes.push(`${isAshlarError(error) ? error.code : error} ${fixture.clock.monotonicMs()}`);
       };
       cancelled.catch(note);
       late.catch(note);
-      await world.clock.advance(100);
+      await fixture.clock.advance(100);
       controller.abort();
-      assert.equal(await world.settle(patient), 3);
+      assert.equal(await fixture.settle(unlimited), 3);
       assert.deepEqual(codes, ["CANCELLED 100", "DEADLINE_EXCEEDED 300"]);
-      assert.deepEqual(world.calls, [[1, 2, 3]]);
+      assert.deepEqual(fixture.calls, [[1, 2, 3]]);
     });
   });
 
-  it("are not repeated for callers who have given up", async () => {
-    await withWorld(async (world) => {
-      const overloaded = new AshlarError("OVERLOADED", "Too much is under way");
-      world.verdict = (_, call) => (call < 3 ? overloaded : null);
+  it("are not repeated for cancelled callers", async () => {
+    await withFixture(async (fixture) => {
+      const overloaded = new AshlarError("OVERLOADED", "Too many calls are pending");
+      fixture.errorOf = (_, call) => (call < 3 ? overloaded : null);
       const controller = new AbortController();
       const cancelled = assert.rejects(
-        world.ask(1, { signal: controller.signal }),
+        fixture.submit(1, { signal: controller.signal }),
         hasCode("CANCELLED"),
       );
-      const patient = world.ask(2);
-      await world.clock.advanceUntil(() => world.calls.length === 1, "it was asked once");
+      const unlimited = fixture.submit(2);
+      await fixture.clock.advanceUntil(
+        () => fixture.calls.length === 1,
+        "the first call has arrived",
+      );
       controller.abort();
-      assert.equal(await world.settle(patient), 2);
+      assert.equal(await fixture.settle(unlimited), 2);
       await cancelled;
-      assert.deepEqual(world.calls, [[1, 2], [2], [2]]);
+      assert.deepEqual(fixture.calls, [[1, 2], [2], [2]]);
     });
   });
 
-  it("are not sent when nobody waits for them any more", async () => {
-    await withWorld(async (world) => {
-      await world.settle(world.ask(9));
+  it("are not sent after all callers were cancelled or timed out", async () => {
+    await withFixture(async (fixture) => {
+      await fixture.settle(fixture.submit(9));
       const signal = AbortSignal.abort();
-      await assert.rejects(world.ask(1, { signal }), hasCode("CANCELLED"));
-      const asked = world.ask(2, { timeoutMs: 0 });
-      const failed = assert.rejects(asked, hasCode("DEADLINE_EXCEEDED"));
-      await world.settle(asked.catch(() => {}));
+      await assert.rejects(fixture.submit(1, { signal }), hasCode("CANCELLED"));
+      const submitted = fixture.submit(2, { timeoutMs: 0 });
+      const failed = assert.rejects(submitted, hasCode("DEADLINE_EXCEEDED"));
+      await fixture.settle(submitted.catch(() => {}));
       await failed;
-      assert.deepEqual(world.calls, [[9]]);
+      assert.deepEqual(fixture.calls, [[9]]);
     });
   });
 });

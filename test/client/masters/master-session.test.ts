@@ -18,21 +18,23 @@ import { hasCode, MemoryLog } from "../../support/wire-fixture.ts";
 
 const IDLE_MS = 9_000;
 
-/** Masters that answer as the test says, at the other end of the channel. */
+/** A channel to masters whose behavior the test sets. */
 class ScriptedMasters {
+  /** Received mutations. */
   readonly seen: Attempt[] = [];
+  /** Names of the called methods. */
   readonly names: string[] = [];
-  /** Transactions in each call. */
+  /** Number of transactions in each call. */
   readonly calls: number[] = [];
   uncertainAttempts = 0;
   sessionCount = 0;
-  /** What becomes of the opening of a session; default: it is opened. */
+  /** Runs before a session is opened. Default: the opening succeeds. */
   onOpen: (options: LeaderCallOptions) => Promise<void> = async () => {};
-  /** What becomes of a mutation; default: it is committed. */
+  /** Runs before a mutation is committed. Default: the commit succeeds. */
   onTransact: (attempt: Attempt) => Promise<void> = async () => {};
 
   connection(): Promise<never> {
-    return Promise.reject(new AshlarError("UNSUPPORTED", "No stream is opened here"));
+    return Promise.reject(new AshlarError("UNSUPPORTED", "Cannot open a stream in this test"));
   }
 
   refreshMasters(): Promise<void> {
@@ -44,7 +46,7 @@ class ScriptedMasters {
     _request: Request,
     options: LeaderCallOptions,
   ): Promise<Received<Response>> {
-    assert.equal(options.idempotent, true, "every call may be repeated");
+    assert.equal(options.idempotent, true, "every call is idempotent");
     this.names.push(method.name);
     if (method.name === openSession.name) await this.onOpen(options);
     const head = await this.#answer(method.name);
@@ -64,8 +66,8 @@ class ScriptedMasters {
     { request, onResponse }: PartialCall<Request, Response>,
   ): Promise<void> {
     assert.equal(method.name, transact.name);
-    const asked = request() as TransactRequest;
-    const { sessionId, firstUnacknowledged, transactions } = asked;
+    const received = request() as TransactRequest;
+    const { sessionId, firstUnacknowledged, transactions } = received;
     this.calls.push(transactions.length);
     const outcomes = transactions.map(async ({ sequence }) => {
       const attempt = { sessionId, firstUnacknowledged, sequence };
@@ -104,7 +106,7 @@ function expired(): AshlarError {
 }
 
 describe("a client session (Raft thesis §6.3)", () => {
-  it("is opened by the first mutations, once, however many there are", async () => {
+  it("is opened once by the first concurrent mutations", async () => {
     const masters = new ScriptedMasters();
     const session = makeSession(masters);
     await Promise.all([mutate(session), mutate(session), mutate(session)]);
@@ -115,19 +117,19 @@ describe("a client session (Raft thesis §6.3)", () => {
     );
   });
 
-  it("is not waited for at the end while the masters do not open it", async () => {
+  it("does not delay the close while its opening is pending", async () => {
     const masters = new ScriptedMasters();
     const clock = new VirtualClock();
     const session = makeSession(masters, clock);
     masters.onOpen = ({ timeoutMs, signal }) => clock.sleep(timeoutMs, signal);
     const mutation = mutate(session);
-    mutation.catch(() => {}); // Looked at below.
+    mutation.catch(() => {}); // Asserted below.
     await clock.advance(10);
     await clock.advanceFor(session[Symbol.asyncDispose](), "the session is closed", 100);
     await assert.rejects(mutation, hasCode("CANCELLED"));
   });
 
-  it("sends the transactions of one turn together, each under a sequence of its own", async () => {
+  it("sends the transactions of one turn together, each with its own sequence number", async () => {
     const masters = new ScriptedMasters();
     const session = makeSession(masters);
     await mutate(session);
@@ -140,7 +142,7 @@ describe("a client session (Raft thesis §6.3)", () => {
     ]);
   });
 
-  it("moves only those to a new one that its end has refused", async () => {
+  it("moves only the refused transactions to a new session after its expiry", async () => {
     const masters = new ScriptedMasters();
     const session = makeSession(masters);
     await mutate(session);
@@ -156,7 +158,7 @@ describe("a client session (Raft thesis §6.3)", () => {
     );
   });
 
-  it("never gives up an outcome that it may still ask for", async () => {
+  it("never acknowledges an outcome that it may still request", async () => {
     const masters = new ScriptedMasters();
     const session = makeSession(masters);
     let finishFirst = (): void => {};
@@ -176,7 +178,7 @@ describe("a client session (Raft thesis §6.3)", () => {
     );
   });
 
-  it("moves to a new one if it ended before the mutation was sent with effect", async () => {
+  it("moves a mutation to a new session if it expired before the mutation took effect", async () => {
     const masters = new ScriptedMasters();
     const session = makeSession(masters);
     masters.onTransact = async ({ sessionId }) => {
@@ -190,7 +192,7 @@ describe("a client session (Raft thesis §6.3)", () => {
     );
   });
 
-  it("says COMMIT_UNKNOWN if an attempt without an answer came before its end", async () => {
+  it("fails with COMMIT_UNKNOWN if an attempt without a response preceded its expiry", async () => {
     const masters = new ScriptedMasters();
     const session = makeSession(masters);
     masters.onTransact = async () => {
@@ -198,10 +200,10 @@ describe("a client session (Raft thesis §6.3)", () => {
       throw expired();
     };
     await assert.rejects(mutate(session), (error) => isAshlarError(error, "COMMIT_UNKNOWN"));
-    assert.equal(masters.seen.length, 1, "it is not tried again");
+    assert.equal(masters.seen.length, 1, "the mutation is not repeated");
   });
 
-  it("is kept alive while nothing changes, and closed at the end", async () => {
+  it("is kept alive while idle, and closed at the end", async () => {
     const masters = new ScriptedMasters();
     const clock = new VirtualClock();
     const session = makeSession(masters, clock);

@@ -1,7 +1,7 @@
 import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import type { ConnectOptions, Link, Listener, Network } from "../../../shared/ports/network.ts";
 
-/** TCP as a client uses it, with something in the way of its links. */
+/** TCP of a client whose links a test changes, to inject faults. */
 export abstract class ClientNetwork implements Network {
   readonly #tcp = new TcpNetwork();
 
@@ -23,6 +23,6 @@ export abstract class ClientNetwork implements Network {
     return Promise.reject(new Error("A client does not listen"));
   }
 
-  /** What becomes of `link`: all else of it stays. */
+  /** Returns the methods of `link` to replace. */
   protected abstract changed(link: Link): Partial<Link>;
 }

@@ -8,7 +8,7 @@ export class CutNetwork implements Network {
   readonly #links: { readonly link: Link; readonly address: string }[] = [];
   #isCut: (address: string) => boolean = () => false;
 
-  /** From now on there is no way to the addresses that `isCut` names. */
+  /** Breaks the connections to all addresses for which `isCut` returns true, and refuses new ones. */
   cut(isCut: (address: string) => boolean): void {
     this.#isCut = isCut;
     for (const { link, address } of this.#links) if (isCut(address)) link.destroy();
@@ -16,7 +16,7 @@ export class CutNetwork implements Network {
 
   async connect(address: string, options: ConnectOptions): Promise<Link> {
     if (this.#isCut(address)) {
-      throw new AshlarError("UNAVAILABLE", `Cannot reach ${address}: the test has cut the cable`);
+      throw new AshlarError("UNAVAILABLE", `Cannot reach ${address}: the test has cut the network`);
     }
     const link = await this.#tcp.connect(address, options);
     this.#links.push({ link, address });

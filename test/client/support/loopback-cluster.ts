@@ -22,21 +22,27 @@ import { type RealMasters, startRealMasters } from "./real-masters.ts";
 
 const CLUSTER_ID = "c".repeat(32) as ClusterId;
 
+/** A running chunkserver of the cluster. */
 export interface ClusterServer {
   readonly running: RunningChunkserver;
+  /** Its data directory. */
   readonly directory: string;
   readonly log: MemoryLog;
-  /** Ends it, with its connections. */
+  /** Stops the chunkserver and closes its connections. */
   stop(): Promise<void>;
 }
 
+/** Settings of a chunkserver. */
 export interface ServerSettings {
+  /** Overrides keys of the config. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Replaces the disk, to inject delays or faults. */
   readonly wrapDisk?: (disk: Disk) => Disk;
+  /** Data directory. Default: a temporary one. */
   readonly directory?: string;
 }
 
-/** Real masters and real chunkservers on loopback, on real disks, and clients of them. */
+/** Real masters and chunkservers on loopback with real disks, and clients of them. */
 export class LoopbackCluster implements AsyncDisposable {
   readonly masters: RealMasters;
   readonly servers: ClusterServer[] = [];
@@ -65,7 +71,7 @@ export class LoopbackCluster implements AsyncDisposable {
       }),
     );
     const cluster = new LoopbackCluster(masters, closers.move());
-    await eventually("there is a leader", () => masters.leader() !== undefined);
+    await eventually("a leader is elected", () => masters.leader() !== undefined);
     for (let count = 0; count < serverCount; count += 1) await cluster.addServer(server);
     return cluster;
   }
@@ -74,6 +80,7 @@ export class LoopbackCluster implements AsyncDisposable {
     return this.masters.members.map((member) => member.address);
   }
 
+  /** Starts another chunkserver. Resolves when it is registered. */
   async addServer(settings: ServerSettings = {}): Promise<ClusterServer> {
     const directory = settings.directory ?? this.#closers.use(await TempDirectory.make()).path;
     const log = new MemoryLog();
@@ -108,7 +115,7 @@ export class LoopbackCluster implements AsyncDisposable {
     return server;
   }
 
-  /** A client that is closed with the cluster. */
+  /** Connects a client, which is closed with the cluster. */
   async connect(options: Partial<ConnectOptions> = {}): Promise<FileSystem> {
     const fs = await connect({ masters: this.masterAddresses, ...options });
     this.#closers.use(fs);
@@ -117,7 +124,7 @@ export class LoopbackCluster implements AsyncDisposable {
 
   serverById(serverId: string): ClusterServer {
     const server = this.servers.find((each) => each.running.serverId === serverId);
-    assert.ok(server !== undefined, "the server is of this cluster");
+    assert.ok(server !== undefined, "the server belongs to this cluster");
     return server;
   }
 
@@ -137,12 +144,12 @@ export function makeEnv(log: MemoryLog): Env {
   };
 }
 
-/** Waits, in real time, until `condition` holds; fails after 10 s. */
+/** Resolves when `condition` holds. Fails after 10 s of real time. */
 export async function eventually(what: string, condition: () => boolean): Promise<void> {
   const clock = new SystemClock();
   const endMs = clock.monotonicMs() + 10_000;
   while (!condition()) {
-    assert.ok(clock.monotonicMs() < endMs, `in 10 s: ${what}`);
+    assert.ok(clock.monotonicMs() < endMs, `within 10 s: ${what}`);
     await clock.sleep(5);
   }
 }

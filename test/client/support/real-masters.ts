@@ -9,20 +9,22 @@ import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import type { Env } from "../../../shared/ports/env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 
+/** One running master. */
 export interface RealMaster {
   readonly address: string;
   readonly running: RunningMaster;
-  /** Ends it, with its connections. */
+  /** Stops the master and closes its connections. */
   stop(): Promise<void>;
 }
 
+/** A Raft group of running masters. Disposing it stops all of them. */
 export interface RealMasters extends AsyncDisposable {
   readonly members: readonly RealMaster[];
-  /** The one that leads now, or undefined. */
+  /** Returns the current leader that is ready to serve, or undefined. */
   leader(): RealMaster | undefined;
 }
 
-/** A Raft group of real masters on loopback, each with its own directory. */
+/** Starts a Raft group of real masters on loopback, each with its own data directory. */
 export async function startRealMasters(options: {
   readonly count: number;
   readonly clusterId: ClusterId;
@@ -32,12 +34,12 @@ export async function startRealMasters(options: {
   await using closers = new Closers();
   const addresses = await freeAddresses(options.count);
   const members: RealMaster[] = [];
-  for (const [place, address] of addresses.entries()) {
+  for (const [position, address] of addresses.entries()) {
     const { path } = closers.use(await TempDirectory.make());
     const config = v.parse(masterConfigSchema, {
       dataDir: path,
       clusterId: options.clusterId,
-      memberId: place + 1,
+      memberId: position + 1,
       members: addresses.map((each, index) => `${index + 1}=${each}`),
       stopGraceMs: 0,
       ...options.settings,
@@ -68,7 +70,10 @@ export async function startRealMasters(options: {
   };
 }
 
-/** Addresses that nobody listens at. They are taken at once, so nobody else gets them. */
+/**
+ * Returns free loopback addresses. All listeners are open at the same time, so the addresses differ;
+ * another process may take one after they are closed.
+ */
 async function freeAddresses(count: number): Promise<string[]> {
   const network = new TcpNetwork();
   const listeners = await Promise.all(

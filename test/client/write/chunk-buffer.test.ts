@@ -11,7 +11,7 @@ import { hashBlocks } from "../../../shared/protocol/chunk-id.ts";
 const { hasher } = createHasher();
 const CAPACITY = 64 * BLOCK_BYTES;
 
-/** A slab that counts who holds it. */
+/** Returns a slab that counts its owners. */
 function countedSlab() {
   const slab = {
     holders: 1,
@@ -45,8 +45,8 @@ function filled(frameBlocks: readonly number[], tailBytes: number) {
   return { buffer, slabs, whole: concatBytes(parts) };
 }
 
-describe("what a chunk's writer keeps", () => {
-  it("is every byte that was not acknowledged, and every one that a resume can ask for", () => {
+describe("the buffer of a chunk writer", () => {
+  it("keeps every unacknowledged byte and every byte that a resume can request", () => {
     const frames = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 8 });
     fc.assert(
       fc.property(frames, fc.nat({ max: BLOCK_BYTES - 1 }), fc.nat(), (blocks, tail, seed) => {
@@ -54,7 +54,7 @@ describe("what a chunk's writer keeps", () => {
         const ackedBytes = seed % (whole.length + 1);
         buffer.ack(ackedBytes);
         assert.equal(buffer.firstKeptBytes % BLOCK_BYTES, 0);
-        // A chain resumes at a block boundary at or before what was acknowledged.
+        // A chain resumes at a block boundary at or before the acknowledged bytes.
         const resumeAt = Math.max(buffer.firstKeptBytes, ackedBytes - (ackedBytes % BLOCK_BYTES));
         assert.ok(resumeAt - (ackedBytes - (ackedBytes % BLOCK_BYTES)) <= 0);
         const resent: Uint8Array[] = [];
@@ -72,7 +72,7 @@ describe("what a chunk's writer keeps", () => {
     );
   });
 
-  it("gives slabs back once they are acknowledged, the last at the end", () => {
+  it("releases slabs when they are acknowledged, and a partial block at the end", () => {
     const { buffer, slabs } = filled([2, 2], 10);
     buffer.ack(2 * BLOCK_BYTES);
     assert.deepEqual(
@@ -83,7 +83,7 @@ describe("what a chunk's writer keeps", () => {
     assert.deepEqual(
       slabs.map((slab) => slab.holders),
       [0, 0, 1],
-      "it ends within a block",
+      "the last frame ends within a block",
     );
     buffer.clear();
     assert.deepEqual(
@@ -96,19 +96,19 @@ describe("what a chunk's writer keeps", () => {
 describe("zeros", () => {
   const zeroBlocks = new ZeroBlocks(hasher);
 
-  it("are recognised by their hashes, and by their bytes at the end of a file", () => {
+  it("are detected by their hashes, and by their bytes at the end of a file", () => {
     for (const length of [1, BLOCK_BYTES - 1, BLOCK_BYTES, 3 * BLOCK_BYTES + 5]) {
       const bytes = new Uint8Array(length);
       assert.ok(zeroBlocks.isZero(bytes, hashBlocks(hasher, bytes)), `${length} zeros`);
-      for (const place of [0, length - 1]) {
+      for (const position of [0, length - 1]) {
         const other = bytes.slice();
-        other[place] = 1;
-        assert.ok(!zeroBlocks.isZero(other, hashBlocks(hasher, other)), `${length} at ${place}`);
+        other[position] = 1;
+        assert.ok(!zeroBlocks.isZero(other, hashBlocks(hasher, other)), `${length} at ${position}`);
       }
     }
   });
 
-  it("are made again, frame by frame", () => {
+  it("are generated frame by frame", () => {
     const lengthBytes = 33 * BLOCK_BYTES + 7;
     const frames = [...zeroBlocks.frames(lengthBytes)];
     const whole = concatBytes(frames.map((frame) => frame.bytes));

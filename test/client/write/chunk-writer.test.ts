@@ -18,7 +18,7 @@ import { hasCode } from "../../support/wire-fixture.ts";
 
 const { hasher } = createHasher();
 
-/** A chunk that no master gives leave to write. */
+/** Returns the writer of a chunk for which the masters refuse an intent. */
 function refusedWriter(): ChunkWriter {
   const clock = new VirtualClock();
   const random = new SeededRandom(1);
@@ -53,7 +53,7 @@ function refusedWriter(): ChunkWriter {
 }
 
 describe("a chunk that cannot be written", () => {
-  it("gives every frame back, whenever it comes", async () => {
+  it("releases every frame, regardless of when it was pushed", async () => {
     const slabs = new SlabPool({ bytesMax: 64 * 1024 * 1024 });
     const writer = refusedWriter();
     const pushes: Promise<void>[] = [];
@@ -62,9 +62,9 @@ describe("a chunk that cannot be written", () => {
       assert.ok(slab !== null);
       const { bytes } = slab;
       const pushed = writer.push({ offsetBytes, bytes, hashes: hashBlocks(hasher, bytes), slab });
-      pushed.catch(() => {}); // Looked at below.
+      pushed.catch(() => {}); // Asserted below.
       pushes.push(pushed);
-      await Promise.resolve(); // One turn of the promises: the failure comes between two of them.
+      await Promise.resolve(); // One microtask turn, so that the failure arrives between two pushes.
     }
     await assert.rejects(Promise.all(pushes), hasCode("NOT_FOUND"));
     assert.equal(slabs.acquiredBytes, 0);

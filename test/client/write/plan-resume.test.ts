@@ -8,8 +8,8 @@ function server(name: string, receivedBytes: number | null): ChainServer {
   return { serverId: name as ServerId, address: `${name}:1`, receivedBytes };
 }
 
-describe("how a broken chunk goes on", () => {
-  it("resumes at what all survivors have, a block boundary, and lets one fill up newcomers", () => {
+describe("the plan to resume a chunk", () => {
+  it("resumes at the last block boundary that all survivors have, and fills new servers from one of them", () => {
     const plan = planResume({
       servers: [server("a", 3 * BLOCK_BYTES + 10), server("b", 5 * BLOCK_BYTES), server("c", null)],
       blamed: null,
@@ -25,7 +25,7 @@ describe("how a broken chunk goes on", () => {
     });
   });
 
-  it("does not keep a survivor that misses bytes which the writer has given back", () => {
+  it("drops a survivor that lacks bytes which the writer has released", () => {
     const plan = planResume({
       servers: [server("a", BLOCK_BYTES), server("b", 4 * BLOCK_BYTES), server("c", 9)],
       blamed: "c" as ServerId,
@@ -34,10 +34,10 @@ describe("how a broken chunk goes on", () => {
     });
     assert.ok(plan.kind === "resume");
     assert.deepEqual(plan.keep, ["b"]);
-    assert.deepEqual(plan.exclude, ["c"], "a can be filled up");
+    assert.deepEqual(plan.exclude, ["c"], "a is not excluded: it can be filled");
   });
 
-  it("begins anew where nobody has anything and nothing was given back", () => {
+  it("starts again when no server has data and the writer has released none", () => {
     const plan = planResume({
       servers: [server("a", 0), server("b", null)],
       blamed: null,
@@ -48,7 +48,7 @@ describe("how a broken chunk goes on", () => {
     assert.deepEqual(plan, { kind: "resume", ...fresh });
   });
 
-  it("is lost only if no survivor has what was given back", () => {
+  it("is lost only if no survivor has the released bytes", () => {
     const plan = planResume({
       servers: [server("a", BLOCK_BYTES), server("b", null)],
       blamed: null,
@@ -58,7 +58,7 @@ describe("how a broken chunk goes on", () => {
     assert.deepEqual(plan, { kind: "lost" });
   });
 
-  it("never asks for bytes that the writer or a kept server does not have", () => {
+  it("never requests bytes that the writer or a kept server does not have", () => {
     const received = fc.option(fc.integer({ min: 0, max: 20 * BLOCK_BYTES }), { nil: null });
     fc.assert(
       fc.property(
@@ -68,7 +68,7 @@ describe("how a broken chunk goes on", () => {
         (counts, keptBlocks, moreBytes) => {
           const firstKeptBytes = keptBlocks * BLOCK_BYTES;
           const lengthBytes = firstKeptBytes + moreBytes;
-          const servers = counts.map((count, place) => server(`s${place}`, count));
+          const servers = counts.map((count, position) => server(`s${position}`, count));
           const plan = planResume({ servers, blamed: null, firstKeptBytes, lengthBytes });
           if (plan.kind === "lost") {
             assert.ok(firstKeptBytes > 0);
@@ -84,7 +84,7 @@ describe("how a broken chunk goes on", () => {
     );
   });
 
-  it("blames the server that got less than the one before it", () => {
+  it("blames the server that received less than the one before it", () => {
     assert.equal(findSlowest([server("a", 9), server("b", 3), server("c", 3)]), "b");
     assert.equal(findSlowest([server("a", 9), server("b", 9), server("c", 2)]), "c");
     assert.equal(findSlowest([server("a", 9), server("b", 9)]), null);

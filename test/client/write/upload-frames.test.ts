@@ -11,11 +11,11 @@ const SIGNAL = new AbortController().signal;
 
 function numbered(count: number): Uint8Array {
   const bytes = new Uint8Array(count);
-  for (let place = 0; place < count; place += 251) bytes[place] = place;
+  for (let position = 0; position < count; position += 251) bytes[position] = position;
   return bytes;
 }
 
-/** Pieces of the given sizes, over and over; each is overwritten once the next is asked for. */
+/** Yields pieces of the given sizes, cyclically. Overwrites each piece when the next is requested. */
 async function* reusing(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   for (let offset = 0, turn = 0; offset < bytes.length; turn += 1) {
     const piece = bytes.slice(offset, offset + (sizes[turn % sizes.length] as number));
@@ -25,8 +25,8 @@ async function* reusing(bytes: Uint8Array, sizes: readonly number[]): AsyncGener
   }
 }
 
-describe("frames of a source", () => {
-  it("are whole but for the last, whatever the sizes of the pieces and the hint", async () => {
+describe("the frames of a source", () => {
+  it("have equal lengths except the last, for any sizes of the pieces and any hint", async () => {
     const slabs = new SlabPool({ bytesMax: 8 * FRAME_BYTES_MAX });
     await fc.assert(
       fc.asyncProperty(
@@ -59,7 +59,7 @@ describe("frames of a source", () => {
     );
   });
 
-  it("wait for a slab, and leave when the signal aborts", async () => {
+  it("wait for a slab until the signal aborts", async () => {
     const slabs = new SlabPool({ bytesMax: 4096 });
     const held = slabs.tryAcquire(4096);
     const controller = new AbortController();
@@ -78,7 +78,7 @@ describe("frames of a source", () => {
     assert.equal(slabs.acquiredBytes, 0);
   });
 
-  it("leave a source that hangs when the signal aborts", async () => {
+  it("abandon a hanging source when the signal aborts", async () => {
     const slabs = new SlabPool({ bytesMax: 8 * FRAME_BYTES_MAX });
     const controller = new AbortController();
     const { signal } = controller;
