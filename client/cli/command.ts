@@ -28,6 +28,7 @@ export type RunCommand = (
   options: OptionValues,
 ) => Promise<void>;
 
+/** One option of a command. */
 export interface OptionDefinition {
   /** In the notation of commander: "-p, --parents", "--limit <count>". */
   readonly flags: string;

@@ -17,6 +17,7 @@ export interface Setting {
   readonly origin: string;
 }
 
+/** All settings by key. */
 export type Settings = Readonly<Record<SettingKey, Setting>>;
 
 const DEFAULTS: Readonly<Record<SettingKey, string>> = {

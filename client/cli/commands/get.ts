@@ -41,7 +41,7 @@ interface FailedDownload {
   readonly error: unknown;
 }
 
-/** What all downloads of one command share. */
+/** Context of all downloads of one command. */
 interface GetJob {
   readonly context: CommandContext;
   readonly options: OptionValues;

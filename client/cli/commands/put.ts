@@ -30,7 +30,7 @@ type Upload =
   | { readonly kind: "file"; readonly entry: LocalEntry | null; readonly target: RemotePath }
   | { readonly kind: "failed"; readonly error: unknown };
 
-/** What all uploads of one command share. */
+/** Context of all uploads of one command. */
 interface PutJob {
   readonly context: CommandContext;
   readonly options: OptionValues;
