@@ -40,9 +40,10 @@ export function registerChunkHandlers(handlers: Handlers, deps: HandlerDeps): vo
     const { lengthBytes, hashes } = store.manifest(request.head.chunkId);
     return withBody({ lengthBytes }, hashes);
   });
-  handlers.onCall(api.reportRot, async (request, context) => {
+  handlers.onCall(api.reportCorruptChunk, async (request, context) => {
     request.release();
-    // The wire names `reportRot` and `isRotten` are part of the protocol; the code says "corrupt".
+    // The wire names `chunk.report-rot` and `isRotten` are part of the protocol. The code says
+    // "corrupt".
     return { isRotten: await isCorrupt(deps, request.head.chunkId, context) };
   });
 }

@@ -8,7 +8,7 @@ import {
   FRAME_BYTES_MAX,
   type ReadDown,
   readChunk,
-  reportRot,
+  reportCorruptChunk,
 } from "../../shared/protocol/chunk-api.ts";
 import { blockCount, chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
@@ -202,7 +202,7 @@ async function reportCorruption(
   const { chunkId } = order;
   try {
     const options = { timeoutMs: REPORT_TIMEOUT_MS };
-    const reply = await deps.pool.call(source.address, reportRot, { chunkId }, options);
+    const reply = await deps.pool.call(source.address, reportCorruptChunk, { chunkId }, options);
     reply.release();
   } catch (error) {
     if (!isAshlarError(error)) throw error;

@@ -1,5 +1,5 @@
 import type { ChunkId } from "../../shared/base/ids.ts";
-import { reportRot } from "../../shared/protocol/chunk-api.ts";
+import { reportCorruptChunk } from "../../shared/protocol/chunk-api.ts";
 import type { ServerAddress } from "../chunkservers/chunkservers.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
@@ -22,6 +22,6 @@ export function reportCorruptReplica(
       timeoutMs: TIMEOUT_MS,
     });
     const options = { deadline, timeoutMs: TIMEOUT_MS };
-    await chunkservers.call(server, reportRot, { chunkId }, options);
+    await chunkservers.call(server, reportCorruptChunk, { chunkId }, options);
   });
 }

@@ -9,15 +9,20 @@ import {
   termSchema,
 } from "./schemas.ts";
 
-/** What a backup says of itself. */
+/** The head of a backup. */
 export const backupHeadSchema = v.object({
   clusterId: clusterIdSchema,
-  /** Everything that was acknowledged before the backup was asked for, and nothing after this. */
+  /**
+   * Log index of the state. It includes every change that was acknowledged before the request for
+   * the backup.
+   */
   index: logIndexSchema,
   term: termSchema,
   /** Wall clock of the master, in milliseconds since the Unix epoch. */
   createdMs: countSchema,
-  /** A program that supports a lower one cannot use the backup. */
+  /**
+   * Feature level of the cluster. A program that supports only a lower level cannot use the backup.
+   */
   featureLevel: countSchema,
   /** `StateHash` of the rows. */
   stateHash: bytesSchema(16),
@@ -25,8 +30,8 @@ export const backupHeadSchema = v.object({
 export type BackupHead = v.InferOutput<typeof backupHeadSchema>;
 
 /**
- * The whole replicated state at one index, from any master. Bodies of parts: `encodePairs`, in the
- * order of keys. The digest at the end is that of all bodies.
+ * Sends the whole replicated state at one index, from any master. The body of a part is a result of
+ * `encodePairs`; rows are in the order of keys. The digest at the end covers all bodies.
  */
 export const readBackup = defineStream("fleet.backup", {
   open: v.object({}),
@@ -37,4 +42,5 @@ export const readBackup = defineStream("fleet.backup", {
     v.object({ kind: v.literal("end"), entryCount: countSchema, digest: digestSchema }),
   ]),
 });
+/** Message of `fleet.backup` from the master. */
 export type BackupMessage = ReturnType<(typeof readBackup)["parseDown"]>;

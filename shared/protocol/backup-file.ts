@@ -22,13 +22,13 @@ const VERSION = 1;
 const HEAD_BYTES = 16;
 const RECORD_BYTES = 12;
 const HEAD_JSON_BYTES_MAX = 64 * 1024;
-/** More than any writer puts into a part: one row of 8 MiB and its key. */
+/** More than the largest part of any writer: one row of 8 MiB and its key. */
 const PART_BYTES_MAX = 16 * 1024 * 1024;
 const KIND_PART = 1;
 const KIND_END = 2;
 const END_BYTES = 8;
 
-/** Writes a backup from its beginning. The caller syncs the file and closes it. */
+/** Writes a backup in order: `begin`, parts, `end`. The caller syncs the file and closes it. */
 export class BackupWriter {
   readonly #file: DiskFile;
   readonly #hasher: Hasher;
@@ -46,6 +46,7 @@ export class BackupWriter {
     return this.#offset;
   }
 
+  /** Writes the head. */
   async begin(head: BackupHead): Promise<void> {
     const json = new TextEncoder().encode(
       JSON.stringify({ ...head, stateHash: toHex(head.stateHash) }),
@@ -58,12 +59,16 @@ export class BackupWriter {
     await this.#write([start, json]);
   }
 
-  /** @param pairs `encodePairs` of `rowCount` rows, which follow those of the part before. */
+  /**
+   * Writes a part. @param pairs `encodePairs` of `rowCount` rows, which follow those of the last
+   * part
+   */
   async part(pairs: Uint8Array, rowCount: number): Promise<void> {
     this.#rows += rowCount;
     await this.#write([recordHead(KIND_PART, rowCount, pairs.length), pairs]);
   }
 
+  /** Writes the end, which makes the backup complete. */
   async end(): Promise<void> {
     const count = new Uint8Array(END_BYTES);
     new DataView(count.buffer).setBigUint64(0, BigInt(this.#rows), true);
@@ -97,8 +102,8 @@ function recordHead(kind: number, count: number, lengthBytes: number): Uint8Arra
 const headJsonSchema = v.object({ ...backupHeadSchema.entries, stateHash: v.string() });
 
 /**
- * Reads a backup and checks all of it: every digest, the order of the rows, their count, and that
- * they have the state hash that the head names.
+ * Reads a backup and checks all of it: every digest, the order of the rows, their count, and their
+ * state hash, which the head contains.
  */
 export class BackupReader {
   readonly #file: DiskFile;
@@ -116,12 +121,20 @@ export class BackupReader {
     return this.#offset;
   }
 
-  /** @throws {AshlarError} STORE_CORRUPT, naming the offset; VERSION_MISMATCH */
+  /**
+   * Reads the head.
+   *
+   * @throws {AshlarError} STORE_CORRUPT with the offset; VERSION_MISMATCH; INVALID_ARGUMENT if the
+   *   file is not a backup
+   */
   async head(): Promise<BackupHead> {
     const start = await this.#take(HEAD_BYTES);
     const view = viewOf(start);
     if (!equalBytes(start.subarray(0, MAGIC.length), MAGIC)) {
-      throw new AshlarError("INVALID_ARGUMENT", "Cannot read the backup: the file is none");
+      throw new AshlarError(
+        "INVALID_ARGUMENT",
+        "Cannot read the backup: expected a file that begins with ASHLRBAK",
+      );
     }
     const version = view.getUint32(8, true);
     if (version !== VERSION) {
@@ -140,11 +153,11 @@ export class BackupReader {
   }
 
   /**
-   * The rows, a part at a time, after `head`. Only when the last one was taken is it known that the
-   * backup is whole and right.
+   * Yields the rows of every part, after `head`. The backup is known to be complete and intact only
+   * when the generator has ended.
    *
-   * @throws {AshlarError} STORE_CORRUPT, naming the offset; STATE_DIVERGED if the rows are not those
-   *   of the head's hash.
+   * @throws {AshlarError} STORE_CORRUPT with the offset; STATE_DIVERGED if the rows do not have the
+   *   state hash of the head
    */
   async *parts(head: BackupHead): AsyncGenerator<readonly KeyValue[], void, void> {
     const hash = new StateHash();
@@ -187,7 +200,7 @@ export class BackupReader {
       body.length === END_BYTES && viewOf(body).getBigUint64(0, true) === BigInt(rowCount);
     if (!isWhole) throw corrupt(offset, "rows are missing");
     const { lengthBytes } = await this.#file.size();
-    if (lengthBytes !== this.#offset) throw corrupt(this.#offset, "something follows its end");
+    if (lengthBytes !== this.#offset) throw corrupt(this.#offset, "bytes follow its end");
   }
 
   async #checkDigest(offset: number, parts: readonly Uint8Array[]): Promise<void> {
@@ -201,7 +214,7 @@ export class BackupReader {
   async #take(lengthBytes: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(lengthBytes);
     const count = await this.#file.read(bytes, this.#offset);
-    if (count < lengthBytes) throw corrupt(this.#offset + count, "it ends there");
+    if (count < lengthBytes) throw corrupt(this.#offset + count, "the file ends there");
     this.#offset += lengthBytes;
     return bytes;
   }

@@ -12,7 +12,7 @@ import {
   writeIdSchema,
 } from "./schemas.ts";
 
-/** What clients and chunkservers ask of a chunkserver. */
+/* The methods of a chunkserver, for clients and other chunkservers. */
 
 /** Largest body of one `blocks` message. */
 export const FRAME_BYTES_MAX = 2 * 1024 * 1024;
@@ -25,27 +25,31 @@ const errorDataSchema = v.object({
 });
 
 /**
- * Writes one chunk down a chain. Every server checks each block against its hash, passes the frame
- * on, writes it, and acknowledges what it and all servers after it have.
+ * Writes one chunk through a chain of servers. Every server checks each block against its hash,
+ * forwards the frame, writes it, and acknowledges the bytes that it and all servers after it have.
  *
- * A broken chain is taken up again under the same `writeId` with other servers: the survivors keep
- * their partial chunk for the intent's lifetime.
+ * After a failure, the write continues under the same `writeId` with a chain of other servers: the
+ * surviving servers keep their partial chunk for the intent's lifetime.
  */
 export const writeChunk = defineStream("chunk.write", {
   open: v.object({
     writeId: writeIdSchema,
     intent: intentSchema,
-    /** Position of the addressed server in `intent.servers`; the chain goes on with the next. */
+    /**
+     * Position of the addressed server in `intent.servers`. The chain continues with the next one.
+     */
     position: countSchema,
-    /** Length of the chunk where the writer knows it: a small one goes to a packed extent. */
+    /** Length of the chunk if the writer knows it. A small chunk is written to a packed extent. */
     sizeHintBytes: v.nullable(lengthSchema),
-    /** The stream goes on at this offset, a block boundary; 0 for a new chunk. */
+    /** The stream continues at this offset, a block boundary. 0 for a new chunk. */
     resumeAtBytes: lengthSchema,
-    /** A server in the chain that has the bytes before `resumeAtBytes`, for those that do not. */
+    /**
+     * Address of a server with the bytes before `resumeAtBytes`, for the servers that lack them.
+     */
     fillFrom: v.nullable(addressSchema),
   }),
   up: v.variant("kind", [
-    /** Body: whole blocks from `offsetBytes` (the last block of the chunk may be short). */
+    /** Body: whole blocks from `offsetBytes`. The last block of the chunk may be shorter. */
     v.object({ kind: v.literal("blocks"), offsetBytes: lengthSchema, hashes: frameHashesSchema }),
     v.object({ kind: v.literal("seal"), chunkId: chunkIdSchema, lengthBytes: lengthSchema }),
   ]),
@@ -54,9 +58,12 @@ export const writeChunk = defineStream("chunk.write", {
     v.object({ kind: v.literal("opened") }),
     /** This server and all after it have written (not synced) the bytes before `bytes`. */
     v.object({ kind: v.literal("ack"), bytes: lengthSchema }),
-    /** Durable on this server and all after it. Their receipts, the tail's last. */
+    /**
+     * The chunk is durable on this server and all after it. Their receipts, in the order of the
+     * chain.
+     */
     v.object({ kind: v.literal("sealed"), receipts: v.array(receiptSchema) }),
-    /** The chain is broken at `serverId`; the stream ends after this. */
+    /** The chain failed at `serverId`. The stream ends after this message. */
     v.object({ kind: v.literal("failed"), serverId: serverIdSchema, error: errorDataSchema }),
   ]),
 });
@@ -68,14 +75,14 @@ export type WriteUp = ReturnType<(typeof writeChunk)["parseUp"]>;
 /** Message of `chunk.write` from the chain to the writer. */
 export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
 
-/** How much of a partial chunk a server has. CHUNK_NOT_FOUND if it knows nothing of the write. */
+/** Returns how much of a partial chunk a server has. CHUNK_NOT_FOUND if it has no such write. */
 export const statPartial = defineCall(
   "chunk.stat-partial",
   v.object({ writeId: writeIdSchema }),
   v.object({ receivedBytes: lengthSchema }),
 );
 
-/** The first bytes of a partial chunk, for a server that joins a chain late. */
+/** Sends the first bytes of a partial chunk to a server that joins a chain late. */
 export const readPartial = defineStream("chunk.read-partial", {
   open: v.object({ writeId: writeIdSchema, lengthBytes: lengthSchema }),
   up: v.object({}),
@@ -87,7 +94,7 @@ export type PartialOpen = ReturnType<(typeof readPartial)["parseOpen"]>;
 /** One frame of `chunk.read-partial`. */
 export type PartialDown = ReturnType<(typeof readPartial)["parseDown"]>;
 
-/** Length and block hashes. The caller checks them against the chunk id. Body: the hashes. */
+/** Returns the length of a chunk and, as the body, its block hashes. The caller checks them. */
 export const readManifest = defineCall(
   "chunk.read-manifest",
   v.object({ chunkId: chunkIdSchema }),
@@ -95,23 +102,23 @@ export const readManifest = defineCall(
 );
 
 /**
- * Bytes of a chunk: frames of whole blocks that cover the range, in order. Body: the blocks. The
- * reader verifies them against the manifest; the server does not hash.
+ * Sends a range of a chunk in frames of whole blocks, in order. Body: the blocks. The reader
+ * verifies them against the manifest. The server does not hash them.
  */
 export const readChunk = defineStream("chunk.read", {
   open: v.object({
     chunkId: chunkIdSchema,
     offsetBytes: lengthSchema,
     lengthBytes: lengthSchema,
-    /** true: the first frame's `hashes` is the whole manifest, which saves a call. */
+    /** Whether the first frame contains the whole manifest, which saves a call. */
     withManifest: v.boolean(),
   }),
   up: v.object({}),
   down: v.object({
     offsetBytes: lengthSchema,
-    /** The chunk's length. */
+    /** Length of the chunk. */
     chunkLengthBytes: lengthSchema,
-    /** The manifest with the first frame if it was asked for, else empty. */
+    /** The manifest in the first frame if it was requested, else empty. */
     hashes: bytesSchema((CHUNK_BYTES_MAX / BLOCK_BYTES) * DIGEST_BYTES),
   }),
 });
@@ -121,8 +128,11 @@ export type ReadOpen = ReturnType<(typeof readChunk)["parseOpen"]>;
 /** One frame of `chunk.read`. */
 export type ReadDown = ReturnType<(typeof readChunk)["parseDown"]>;
 
-/** A reader saw bytes that do not match. The server looks for itself and quarantines what is rotten. */
-export const reportRot = defineCall(
+/**
+ * Reports that a reader received bytes that do not match their hash. The server verifies its
+ * replica and quarantines it if it is corrupt. The method and its field keep their old wire names.
+ */
+export const reportCorruptChunk = defineCall(
   "chunk.report-rot",
   v.object({ chunkId: chunkIdSchema }),
   v.object({ isRotten: v.boolean() }),

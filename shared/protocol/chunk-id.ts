@@ -12,21 +12,21 @@ import type { Hasher } from "../ports/hasher.ts";
 const CHUNK_ID_CONTEXT = "ashlar 2026-11-21 chunk id v1";
 const CONTENT_ROOT_CONTEXT = "ashlar 2026-11-21 content root v1";
 
-/** Blocks in a chunk of `lengthBytes`: every one but the last is BLOCK_BYTES long. */
+/** Returns the number of blocks in a chunk. Every block but the last has BLOCK_BYTES. */
 export function blockCount(lengthBytes: number): number {
   return Math.ceil(lengthBytes / BLOCK_BYTES);
 }
 
 /**
- * The id of a chunk: BLAKE3-256 in derive-key mode over
+ * Returns the id of a chunk: BLAKE3-256 in derive-key mode over
  *
  *     offset  size  field
  *          0     8  length of the chunk in bytes, little-endian
  *          8  32*n  its block hashes (BLAKE3-256 of each block), in order
  *
- * the root of a two-level Merkle tree: one who holds the id can check any block of the chunk.
+ * It is the root of a two-level Merkle tree: with the id, any block of the chunk can be verified.
  *
- * @param blockHashes the n hashes one after the other, 32 bytes each.
+ * @param blockHashes the concatenated n hashes of 32 bytes
  */
 export function chunkIdOf(hasher: Hasher, lengthBytes: number, blockHashes: Uint8Array): ChunkId {
   assert(lengthBytes > 0 && lengthBytes <= CHUNK_BYTES_MAX, "a chunk has 1 byte to 64 MiB");
@@ -37,7 +37,9 @@ export function chunkIdOf(hasher: Hasher, lengthBytes: number, blockHashes: Uint
   return toHex(hasher.deriveKey(CHUNK_ID_CONTEXT, material)) as ChunkId;
 }
 
-/** The block hashes of `bytes`, one after the other. `bytes` begins at a block boundary of its chunk. */
+/**
+ * Returns the concatenated block hashes of `bytes`, which begins at a block boundary of its chunk.
+ */
 export function hashBlocks(hasher: Hasher, bytes: Uint8Array): Uint8Array {
   const hashes = new Uint8Array(blockCount(bytes.length) * DIGEST_BYTES);
   for (let block = 0; block * BLOCK_BYTES < bytes.length; block += 1) {
@@ -48,9 +50,10 @@ export function hashBlocks(hasher: Hasher, bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * The content root of a file: BLAKE3-256 in derive-key mode over its size (8 bytes, little-endian),
- * its chunk size (8 bytes) and its chunk ids (32 bytes each), in order. Equal files that were cut
- * alike have equal roots. A file that lives inline counts as one chunk; an empty one has none.
+ * Returns the content root of a file: BLAKE3-256 in derive-key mode over its size (8 bytes,
+ * little-endian), its chunk size (8 bytes) and its chunk ids (32 bytes each), in order. Equal files
+ * with equal chunk sizes have equal roots. An inline file counts as one chunk; an empty one has
+ * none.
  */
 export function contentRootOf(
   hasher: Hasher,

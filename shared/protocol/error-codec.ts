@@ -16,7 +16,7 @@ const errorSchema = v.object({
   details: v.optional(v.record(v.string(), v.unknown())),
 });
 
-/** An error as it travels. What cannot be read becomes INTERNAL. */
+/** Parses an error from the wire. An error that cannot be parsed becomes INTERNAL. */
 export function parseErrorData(head: unknown): ErrorData {
   const result = v.safeParse(errorSchema, head);
   if (!result.success) {
@@ -31,12 +31,12 @@ export function parseErrorData(head: unknown): ErrorData {
   };
 }
 
-/** What became of one of several: a value as an array, or the error that it alone has met as a map. */
+/** Encodes the result of one of several items: a value as an array, an error as a map. */
 export function encodeResult<T>(result: T | AshlarError, encode: (value: T) => unknown): unknown {
   return result instanceof AshlarError ? toErrorData(result) : encode(result);
 }
 
-/** What `encodeResult` made. @throws {AshlarError} PROTOCOL_ERROR for what is neither. */
+/** Decodes a result of `encodeResult`. @throws {AshlarError} PROTOCOL_ERROR */
 export function decodeResult<T>(
   value: unknown,
   what: string,

@@ -11,16 +11,16 @@ import {
   timeMsSchema,
 } from "./schemas.ts";
 
-/** The change feed: what happened in the namespace, in the order of the log, without gaps. */
+/* The change feed: all changes of the namespace in the order of the log, without gaps. */
 
 const HEARTBEAT_MS_MIN = 50;
 const HEARTBEAT_MS_MAX = 60_000;
 
-/** A place in the feed. Events sort by the entry that made them, then by their number in it. */
+/** A position in the feed. Events are ordered by their log entry, then by their number in it. */
 export const feedPositionSchema = v.object({
-  /** The log index of an entry; it need not have made events. */
+  /** Log index of an entry, with or without events. */
   index: logIndexSchema,
-  /** From 0 in each entry. */
+  /** Number of the event in its entry, from 0. */
   sequence: countSchema,
 });
 export type FeedPosition = v.InferOutput<typeof feedPositionSchema>;
@@ -28,21 +28,24 @@ export type FeedPosition = v.InferOutput<typeof feedPositionSchema>;
 const nameSchema = bytesSchema(255);
 const numberSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-/** What happened to what, where. */
+/** The fields that all events have. */
 const commonFields = {
   ...feedPositionSchema.entries,
-  /** The leader's clock when it proposed the entry. Never goes back from one entry to the next. */
+  /** The leader's time when it proposed the entry. Never decreases from one entry to the next. */
   timeMs: timeMsSchema,
   inode: inodeIdSchema,
   inodeKind: v.picklist(["file", "directory"]),
-  /** The directory that holds it, or held it; null for the root. */
+  /**
+   * The directory that contains the inode, or contained it before its removal. Null for the root.
+   */
   parent: v.nullable(inodeIdSchema),
-  /** Its name there; empty for the root. */
+  /** The name of the inode in `parent`. Empty for the root. */
   name: nameSchema,
-  /** The path that it had when the operation ran; null for one longer than a path may be. */
+  /** The path of the inode at the time of the operation. Null if it exceeds the longest path. */
   path: v.nullable(pathSchema),
 };
 
+/** An event of the feed. */
 export const feedEventSchema = v.variant("kind", [
   /** A new file (with its first content) or an empty directory. */
   v.object({
@@ -58,7 +61,7 @@ export const feedEventSchema = v.variant("kind", [
     /** Null for a directory. */
     contentRoot: v.nullable(digestSchema),
   }),
-  /** A file that was there has other bytes now. */
+  /** An existing file has new content. */
   v.object({
     kind: v.literal("content"),
     ...commonFields,
@@ -69,10 +72,13 @@ export const feedEventSchema = v.variant("kind", [
   v.object({
     kind: v.literal("removed"),
     ...commonFields,
-    /** A directory that had entries: all below it went with it, without events of their own. */
+    /**
+     * Whether it was a directory with entries. Everything below it is removed without further
+     * events.
+     */
     isTree: v.boolean(),
   }),
-  /** `parent`, `name` and `path` are the new ones. What is below a directory moves with it. */
+  /** `parent`, `name` and `path` are the new ones. Everything below a directory moves with it. */
   v.object({
     kind: v.literal("renamed"),
     ...commonFields,
@@ -100,27 +106,28 @@ export const feedEventSchema = v.variant("kind", [
 export type FeedEvent = v.InferOutput<typeof feedEventSchema>;
 
 /**
- * Events of `path` and of what is below it, from a position on, for as long as the stream lives. Any
- * master serves it, from what it has applied.
+ * Sends the events of `path` and of everything below it, from a position on, while the stream is
+ * open. Any master serves the events that it has applied.
  *
- * Fails with INDEX_EXPIRED (details.oldestIndex) if events from the position on are gone, also in
- * the middle; INVALID_ARGUMENT for a position that the log has not reached; NO_LEADER once this
- * master has heard of no leader for two heartbeats: another one may know more.
+ * Fails with INDEX_EXPIRED (details.oldestIndex) if events from the position on are no longer kept,
+ * also during the stream; with INVALID_ARGUMENT for a position beyond the log; with NO_LEADER if
+ * this master has had no contact to a leader for two heartbeats, because another master may have
+ * newer events.
  */
 export const watch = defineStream("namespace.watch", {
   open: v.object({
-    /** Absolute. It need not be there. */
+    /** Absolute. The path need not exist. */
     path: pathSchema,
-    /** The first position that is wanted. Default: after all that is committed now. */
+    /** First position to send. Default: the position after all entries that are committed now. */
     from: v.optional(feedPositionSchema),
-    /** A message comes at least so often, while the client takes them. */
+    /** Longest time between two messages, while the client reads them. */
     heartbeatMs: v.pipe(countSchema, v.minValue(HEARTBEAT_MS_MIN), v.maxValue(HEARTBEAT_MS_MAX)),
   }),
   up: v.object({}),
   down: v.object({
-    /** In order. Empty in a message that tells only of `next`. */
+    /** Events in order. Empty in a message that only reports `next`. */
     events: v.array(feedEventSchema),
-    /** Where to go on after this message: no event of the path lies between. */
+    /** The position to continue at after this message. No event of the path is before it. */
     next: feedPositionSchema,
   }),
 });

@@ -15,16 +15,19 @@ import {
   timeMsSchema,
 } from "./schemas.ts";
 
-/** What chunkservers report to the leader, and what anybody may ask about the cluster. */
+/* Reports of chunkservers to the leader, and the status of the cluster. */
 
 const spaceSchema = v.object({
   totalBytes: countSchema,
-  /** What new chunks may still take: free space less the reserve. */
+  /** Bytes available for new chunks: free space minus the reserve. */
   availableBytes: countSchema,
   usedBytes: countSchema,
 });
 
-/** Sent first on every connection to a leader. Becomes an entry if anything in it is new. */
+/**
+ * Registers a chunkserver. First call on every connection to a leader; a change becomes a log
+ * entry.
+ */
 export const register = defineCall(
   "fleet.register",
   v.object({
@@ -40,37 +43,44 @@ export const register = defineCall(
   }),
 );
 
+/** An order of the leader to a chunkserver. */
 export const orderSchema = v.variant("kind", [
-  /** Pull the chunk from a source, verify it, seal it, report it as copied. */
+  /** Copy the chunk from a source, verify it, seal it, and report it in `copied`. */
   v.object({
     kind: v.literal("copy"),
     chunkId: chunkIdSchema,
     lengthBytes: countSchema,
     sources: v.array(serverLocationSchema),
-    /** Stands for the intent of the copy. */
+    /** Index under which the copy is sealed, as the index of an intent. */
     intentIndex: logIndexSchema,
   }),
-  /** Delete the copy if it was written under an intent older than `purgeIndex`; report it as purged. */
+  /** Delete the replica if its intent is older than `purgeIndex`, and report it in `purged`. */
   v.object({ kind: v.literal("purge"), chunkId: chunkIdSchema, purgeIndex: logIndexSchema }),
 ]);
 export type Order = v.InferOutput<typeof orderSchema>;
 
+/** Reports the state of a chunkserver. The response contains orders. */
 export const heartbeat = defineCall(
   "fleet.heartbeat",
   v.object({
     serverId: serverIdSchema,
     space: spaceSchema,
-    /** It takes no more writes until it is restarted. Not said by versions that do not tell. */
+    /**
+     * Whether the disk failed: the server refuses writes until its restart. Absent in old versions.
+     */
     isDiskFailed: v.optional(v.boolean(), false),
     chunkCount: countSchema,
-    /** Writes and copies under way: placement prefers idle servers. */
+    /** Writes and copies in progress. Placement prefers idle servers. */
     activeWrites: countSchema,
-    /** What happened since the last heartbeat that was answered. Repeated until it is. */
+    /**
+     * Copies made since the last answered heartbeat. These lists are repeated until one is
+     * answered.
+     */
     copied: v.array(v.object({ chunkId: chunkIdSchema, intentIndex: logIndexSchema })),
     copyFailed: v.array(
       v.object({ chunkId: chunkIdSchema, reason: v.pipe(v.string(), v.maxLength(1000)) }),
     ),
-    /** Copies that are rotten or gone: they no longer count. */
+    /** Replicas that are corrupt or missing. They no longer count. */
     lost: v.array(v.object({ chunkId: chunkIdSchema, reason: shortTextSchema })),
     purged: v.array(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
   }),
@@ -78,7 +88,7 @@ export const heartbeat = defineCall(
 );
 export type HeartbeatRequest = ReturnType<(typeof heartbeat)["parseRequest"]>;
 
-/** The last heartbeat of a server that is being stopped in good order. */
+/** Announces an orderly stop of a chunkserver. */
 export const goodbye = defineCall(
   "fleet.goodbye",
   v.object({ serverId: serverIdSchema }),
@@ -86,8 +96,8 @@ export const goodbye = defineCall(
 );
 
 /**
- * What becomes of chunks that were sealed but never seen in a commit. `unknown` is final: no commit
- * under that intent can succeed any more, so the copy may go. `undecided`: ask again later.
+ * Returns whether sealed chunks belong to a commit. `unknown` is final: no commit under that intent
+ * can succeed later, so the replica may be deleted. `undecided`: ask again later.
  */
 export const confirmChunks = defineCall(
   "fleet.confirm-chunks",
@@ -103,6 +113,7 @@ export const confirmChunks = defineCall(
 
 // Status -------------------------------------------------------------------------------------
 
+/** Status of a master. */
 export const masterStatusSchema = v.object({
   memberId: memberIdSchema,
   address: addressSchema,
@@ -116,7 +127,7 @@ export const masterStatusSchema = v.object({
 const chunkserverStatusSchema = v.object({
   ...serverLocationSchema.entries,
   state: v.picklist(["live", "suspect", "dead", "stopped"]),
-  /** Its disk refused a write: it serves what it has and takes nothing. */
+  /** Whether its disk failed: the server serves its chunks and accepts no writes. */
   isDiskFailed: v.optional(v.boolean(), false),
   space: spaceSchema,
   chunkCount: countSchema,
@@ -124,11 +135,15 @@ const chunkserverStatusSchema = v.object({
 });
 
 const healthSchema = v.object({
-  /** `ok`: whole. `degraded`: all data is there, something is missing or below its copies. `critical`: some data cannot be read or nothing can be written. */
+  /**
+   * `ok`: everything works. `degraded`: all data can be read, but a process is missing or a chunk
+   * has too few replicas. `critical`: some data cannot be read, or no data can be written.
+   */
   word: v.picklist(["ok", "degraded", "critical"]),
   reasons: v.array(v.string()),
 });
 
+/** Returns the status of the cluster, from the leader. */
 export const status = defineCall(
   "fleet.status",
   v.object({}),
@@ -142,42 +157,47 @@ export const status = defineCall(
       fileCount: countSchema,
       directoryCount: countSchema,
       chunkCount: countSchema,
-      /** Bytes of the files as their owners see them. */
+      /** Sum of the file sizes, without replication. */
       logicalBytes: countSchema,
-      /** Chunks with fewer live copies than wanted, and of these those with none. */
+      /** Chunks with fewer live replicas than their storage class requires. */
       chunksUnderReplicated: countSchema,
+      /** Chunks without a live replica. */
       chunksLost: countSchema,
-      /** Copies of removed chunks that servers have still to delete. */
+      /** Replicas of removed chunks that servers must delete. */
       purgesPending: countSchema,
     }),
     history: v.object({
-      /** Superseded records, replaced contents and removed files or trees that are kept. */
+      /**
+       * Number of superseded records, replaced contents and removed files or trees that are kept.
+       */
       versions: countSchema,
       versionsMax: countSchema,
-      /** How long they are kept, and the oldest state that can be read. */
+      /** Time for which they are kept. */
       retentionMs: countSchema,
+      /** Log index of the oldest state that can be read. */
       oldestIndex: logIndexSchema,
       oldestTimeMs: timeMsSchema,
     }),
   }),
 );
+/** Response of `fleet.status`. */
 export type ClusterStatus = ReturnType<(typeof status)["parseResponse"]>;
 
-/** This member's own view; any member answers. */
+/** Returns the view of the member that answers. Every member answers. */
 export const memberStatus = defineCall(
   "fleet.member-status",
   v.object({}),
   v.object({
     member: masterStatusSchema,
     leaderAddress: v.nullable(addressSchema),
-    /** Where all masters are, as far as this one knows. */
+    /** Addresses of all masters, as known to this member. */
     masters: v.optional(v.array(addressSchema), []),
-    /** Not said by versions that know the first feature level only. */
+    /** Absent in versions that know only the first feature level. */
     state: v.optional(
       v.object({
-        /** What the program supports, not what the cluster is at. */
+        /** Highest level that the program supports. The level of the cluster may be lower. */
         featureLevelMax: countSchema,
-        /** Its state hashes at the last checkpoints. */
+        /** State hashes of the member at the last checkpoints. */
         marks: v.array(v.object({ index: logIndexSchema, stateHash: bytesSchema(16) })),
       }),
     ),

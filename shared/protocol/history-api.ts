@@ -6,11 +6,11 @@ import { defineCall } from "./method.ts";
 import { readModeSchema } from "./namespace-api.ts";
 import { countSchema, logIndexSchema, pathSchema, timeMsSchema } from "./schemas.ts";
 
-/** What clients ask of the masters about the past. States of it are read by the calls of the namespace. */
+/* Queries of the history. Past states are read with the calls of the namespace. */
 
 /**
- * The index that stands for a moment, by the masters' clock and to the second: nothing that was done
- * later shows in it. A moment that is to come is the present.
+ * Returns the log index of the state at a time, by the masters' clock with a resolution of one
+ * second. The state contains no later change. A time in the future means the present state.
  */
 export const asOf = defineCall(
   "namespace.as-of",
@@ -18,7 +18,7 @@ export const asOf = defineCall(
     at: v.variant("kind", [
       v.object({ kind: v.literal("index"), index: logIndexSchema }),
       v.object({ kind: v.literal("time"), timeMs: timeMsSchema }),
-      /** So long before now, by the clock of the master that answers. */
+      /** A duration before now, by the clock of the master that answers. */
       v.object({ kind: v.literal("ago"), durationMs: countSchema }),
     ]),
     read: readModeSchema,
@@ -26,8 +26,9 @@ export const asOf = defineCall(
   v.object({
     index: logIndexSchema,
     timeMs: timeMsSchema,
-    /** The oldest state that can be read, and when it was the present one. */
+    /** Log index of the oldest state that can be read. */
     oldestIndex: logIndexSchema,
+    /** Time of the oldest state. */
     oldestTimeMs: timeMsSchema,
   }),
 );
@@ -66,13 +67,13 @@ export interface PathVersion {
 
 const HISTORY_LIMIT_MAX = 1_000;
 
-/** What happened at a path, oldest first, as far as the history reaches back. */
+/** Returns the changes at a path, oldest first, as far as they are kept. */
 export const history = defineCall(
   "namespace.history",
   v.object({
     path: pathSchema,
     read: readModeSchema,
-    /** From the page before. */
+    /** `next` of the previous page. */
     from: v.optional(logIndexSchema),
     limit: v.pipe(countSchema, v.minValue(1), v.maxValue(HISTORY_LIMIT_MAX)),
   }),
@@ -83,15 +84,15 @@ export const history = defineCall(
       v.object({
         index: logIndexSchema,
         timeMs: timeMsSchema,
-        /** `existing`: there already at `oldestIndex`, since `index`. */
+        /** See `PathVersion`. */
         change: v.picklist(PATH_CHANGES),
-        /** What is there from `index` on; null where nothing is. */
+        /** Attributes at the path from `index` on, or null. */
         attributes: v.nullable(attributesSchema),
-        /** Where it came from or went to, as of then. */
+        /** Source or destination of a move, or null. */
         otherPath: v.nullable(pathSchema),
       }),
     ),
-    /** Where the next page begins; null after the last. */
+    /** Start of the next page. Null after the last page. */
     next: v.nullable(logIndexSchema),
   }),
   ({ versions, ...page }) => ({

@@ -11,7 +11,7 @@ import {
   shortTextSchema,
 } from "./schemas.ts";
 
-/** Where a chunkserver is, and what it shares its fate with. */
+/** The address of a chunkserver and its failure domains. */
 export const serverLocationSchema = v.object({
   serverId: serverIdSchema,
   address: addressSchema,
@@ -21,26 +21,30 @@ export const serverLocationSchema = v.object({
 export type ServerLocation = v.InferOutput<typeof serverLocationSchema>;
 
 /**
- * The leader's leave to write one chunk to these servers.
+ * The leader's permission to write one chunk to these servers.
  *
  * `issuedIndex` orders it against purges and against the intent floor (docs/decisions): a commit
- * under an intent older than the floor is refused, so a server may drop what was written under it.
+ * under an intent older than the floor is refused, so a server may drop chunks that were written
+ * under it.
  */
 export const intentSchema = v.object({
   servers: v.pipe(v.array(serverLocationSchema), v.minLength(1), v.maxLength(16)),
   issuedIndex: logIndexSchema,
-  /** The writer should have committed within so long; a server keeps the chunk at least so long. */
+  /** Time in which the writer should commit. A server keeps the chunk at least that long. */
   lifetimeMs: countSchema,
-  /** `signIntent` with the cluster's chunk key. */
+  /** Result of `signIntent` with the cluster's chunk key. */
   signature: digestSchema,
 });
 export type Intent = v.InferOutput<typeof intentSchema>;
 
-/** A server's word, under the cluster's chunk key, that it has sealed a chunk written under an intent. */
+/** A server's signed confirmation that it has sealed a chunk under an intent. */
 export const receiptSchema = v.object({ serverId: serverIdSchema, receipt: digestSchema });
 export type Receipt = v.InferOutput<typeof receiptSchema>;
 
-/** The MAC over an intent: keyed BLAKE3 over "intent", the index, the lifetime and the server ids. */
+/**
+ * Returns the MAC of an intent: keyed BLAKE3 over "intent", the index, the lifetime and the server
+ * ids.
+ */
 export function signIntent(
   hasher: Hasher,
   chunkKey: Uint8Array,
@@ -50,7 +54,7 @@ export function signIntent(
   return keyed(hasher, chunkKey, `intent ${intent.issuedIndex} ${intent.lifetimeMs} ${ids}`);
 }
 
-/** Whether the leader of a cluster with this chunk key signed `intent` and it names `serverId`. */
+/** Returns whether `intent` names `serverId` and was signed with this chunk key. */
 export function isIntentFor(
   hasher: Hasher,
   chunkKey: Uint8Array,
@@ -63,6 +67,7 @@ export function isIntentFor(
   );
 }
 
+/** The facts that a receipt confirms. */
 export interface SealedChunk {
   readonly serverId: ServerId;
   readonly chunkId: ChunkId;
@@ -70,7 +75,10 @@ export interface SealedChunk {
   readonly intentIndex: LogIndex;
 }
 
-/** The receipt for `sealed`: keyed BLAKE3 over "sealed", the chunk id, length, server and index. */
+/**
+ * Returns the receipt for `sealed`: keyed BLAKE3 over "sealed", the chunk id, length, server,
+ * index.
+ */
 export function signReceipt(
   hasher: Hasher,
   chunkKey: Uint8Array,
@@ -80,6 +88,7 @@ export function signReceipt(
   return keyed(hasher, chunkKey, `sealed ${chunkId} ${lengthBytes} ${serverId} ${intentIndex}`);
 }
 
+/** Returns whether `receipt` was signed for `sealed` with this chunk key. */
 export function isReceiptFor(
   hasher: Hasher,
   chunkKey: Uint8Array,
@@ -93,12 +102,12 @@ function keyed(hasher: Hasher, chunkKey: Uint8Array, text: string): Intent["sign
   return hasher.keyedHash(chunkKey, asciiBytes(text));
 }
 
-/** Only ASCII ids and digits come here. */
+/** `text` contains only ASCII: ids and digits. */
 function asciiBytes(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
-/** The 32 bytes of a chunk id. */
+/** Returns the 32 bytes of a chunk id. */
 export function chunkIdBytes(id: ChunkId): Uint8Array {
   return fromHex(id);
 }

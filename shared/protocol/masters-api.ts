@@ -2,27 +2,31 @@ import * as v from "valibot";
 import { defineCall } from "./method.ts";
 import { addressSchema, logIndexSchema, memberIdSchema, termSchema } from "./schemas.ts";
 
-/** Who the masters are, and changing it. The leader answers. */
+/* The membership of the masters and its changes. The leader answers. */
 
 const masterSchema = v.object({
   memberId: memberIdSchema,
   address: addressSchema,
-  /** `leaving` votes only until the change that is under way is done. */
+  /** `leaving`: votes only until the pending membership change is complete. */
   vote: v.picklist(["voter", "learner", "leaving"]),
   isLeader: v.boolean(),
-  /** Of all but the leader. */
+  /** Replication progress. Null for the leader. */
   progress: v.nullable(
     v.object({
-      /** `probe`: looking for where the logs match; `snapshot`: being sent the state; `replicate`: following. */
+      /**
+       * `probe`: the leader searches the last index at which the logs match. `snapshot`: the member
+       * receives the state. `replicate`: the member receives entries.
+       */
       state: v.picklist(["probe", "replicate", "snapshot"]),
-      /** Its log is the leader's up to here. */
+      /** Last index up to which its log equals the leader's. */
       matchIndex: logIndexSchema,
-      /** It was heard within the last election timeout. */
+      /** Whether the leader received a message from it within the last election timeout. */
       isActive: v.boolean(),
     }),
   ),
 });
 
+/** Returns the members and their progress. */
 export const mastersStatus = defineCall(
   "masters.status",
   v.object({}),
@@ -30,34 +34,38 @@ export const mastersStatus = defineCall(
     term: termSchema,
     lastIndex: logIndexSchema,
     committedIndex: logIndexSchema,
-    /** A change is half done: masters that it removes may still be needed. */
+    /**
+     * Whether a joint membership is in effect. Masters that the change removes may still be needed.
+     */
     isJoint: v.boolean(),
-    /** By ascending number. */
+    /** Ordered by member id. */
     masters: v.array(masterSchema),
   }),
 );
+/** Response of `masters.status`. */
 export type MastersStatus = ReturnType<(typeof mastersStatus)["parseResponse"]>;
 
 const memberIdsSchema = v.pipe(v.array(memberIdSchema), v.maxLength(9));
 
 /**
- * One change, all of it or nothing. Answered once it holds. Repeating one that was done is refused:
- * after an answer that was lost ask `masters.status`.
+ * Changes the membership in one step, all of it or nothing. The response follows once the change is
+ * in effect. A repeated change is refused: if the response was lost, call `masters.status`.
  */
 export const changeMasters = defineCall(
   "masters.change",
   v.object({
-    /** They get the log and no vote yet. */
+    /** New members. They receive the log and have no vote yet. */
     add: v.pipe(v.array(v.object({ id: memberIdSchema, address: addressSchema })), v.maxLength(9)),
-    /** They have caught up and get a vote. */
+    /** Learners that have caught up and get a vote. */
     promote: memberIdsSchema,
     remove: memberIdsSchema,
   }),
   v.object({ index: logIndexSchema }),
 );
+/** Request of `masters.change`. */
 export type MastersChange = ReturnType<(typeof changeMasters)["parseRequest"]>;
 
-/** Hands leadership to `to`, or for null to whoever lacks least. */
+/** Transfers the leadership to `to`, or for null to the most up-to-date member. */
 export const transferLeadership = defineCall(
   "masters.transfer",
   v.object({ to: v.nullable(memberIdSchema) }),

@@ -1,25 +1,25 @@
 import * as v from "valibot";
 import { AshlarError } from "../base/errors.ts";
 
-/** Checks a value that came over the wire. @throws {AshlarError} PROTOCOL_ERROR naming the field. */
+/** Parses a value from the wire. @throws {AshlarError} PROTOCOL_ERROR with the name of the field */
 export type Parser<T> = (value: unknown) => T;
 
-/** Makes the value that goes over the wire. */
+/** Returns the value to send over the wire. */
 export type Encoder<T> = (message: T) => unknown;
 
-/** One request, one response. */
+/** A method with one request and one response. */
 export interface CallMethod<Request, Response> {
   readonly kind: "call";
-  /** "service.verb", unique. Never reused for another meaning. */
+  /** Unique: "service.verb". Never reused with another meaning. */
   readonly name: string;
   readonly parseRequest: Parser<Request>;
   readonly parseResponse: Parser<Response>;
-  /** What travels: a msgpack value that the parser of the other end takes. */
+  /** Returns a msgpack value that the parser of the other end accepts. */
   readonly encodeRequest: Encoder<Request>;
   readonly encodeResponse: Encoder<Response>;
 }
 
-/** An opening request, then messages both ways: `Up` from the caller, `Down` from the server. */
+/** A method with an opening request and messages: `Up` from the caller, `Down` from the server. */
 export interface StreamMethod<Open, Up, Down> {
   readonly kind: "stream";
   readonly name: string;
@@ -28,7 +28,7 @@ export interface StreamMethod<Open, Up, Down> {
   readonly parseDown: Parser<Down>;
 }
 
-/** A parser from a schema: unknown keys are ignored, so that a newer peer may add fields. */
+/** Returns a parser for a schema. It ignores unknown keys, so that newer peers may add fields. */
 export function parser<Output>(
   what: string,
   schema: v.GenericSchema<unknown, Output>,
@@ -42,27 +42,29 @@ export function parser<Output>(
   };
 }
 
+/** Defines a call by the schemas of its request and response. */
 export function defineCall<Request, Response>(
   name: string,
   request: v.GenericSchema<unknown, Request>,
   response: v.GenericSchema<unknown, Response>,
-  encodeResponse: Encoder<Response> = asItIs,
+  encodeResponse: Encoder<Response> = identity,
 ): CallMethod<Request, Response> {
   return {
     kind: "call",
     name,
     parseRequest: parser(`${name} request`, request),
     parseResponse: parser(`${name} response`, response),
-    encodeRequest: asItIs,
+    encodeRequest: identity,
     encodeResponse,
   };
 }
 
-/** A message that is sent as the handlers see it. */
-function asItIs<T>(message: T): unknown {
+/** Encodes a message as the handlers see it. */
+function identity<T>(message: T): unknown {
   return message;
 }
 
+/** Defines a stream by the schemas of its messages. */
 export function defineStream<Open, Up, Down>(
   name: string,
   schemas: {

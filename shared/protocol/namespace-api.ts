@@ -19,17 +19,19 @@ import {
   timeMsSchema,
 } from "./schemas.ts";
 
-/** What clients ask of the masters. Mutations and linearizable reads go to the leader. */
+/* The methods of the namespace. Mutations and linearizable reads go to the leader. */
 
-/** Largest inline file that any cluster may allow; the cluster's own bound is 4 KiB by default. */
+/** Largest inline file that a cluster may allow. The default of a cluster is 4 KiB. */
 export const INLINE_BYTES_MAX = 64 * 1024;
 /**
- * Chunks in one content: 4 TiB at the default chunk size. The entry that commits them has a bound of
- * its own (`master/driver/proposals.ts`), which some 19,000 chunks with three replicas reach, and some
- * 37,000 by reference: then TOO_LARGE.
+ * Largest number of chunks in one content: 4 TiB at the default chunk size. The log entry of the
+ * commit has another bound (`master/driver/proposals.ts`), which about 19,000 chunks with three
+ * replicas reach, or about 37,000 chunks by reference. Then the commit fails with TOO_LARGE.
  */
 export const CONTENT_CHUNKS_MAX = 65_536;
+/** Largest number of operations in one transaction. */
 export const TRANSACTION_OPERATIONS_MAX = 10_000;
+/** Largest number of entries in one page of a listing. */
 export const LIST_LIMIT_MAX = 10_000;
 const LOCATE_COUNT_MAX = 4_096;
 const ALLOCATE_COUNT_MAX = 64;
@@ -37,26 +39,27 @@ const ALLOCATE_COUNT_MAX = 64;
 const modeSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MODE_MAX));
 const ownerSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(OWNER_MAX));
 
-/** A path, or an inode and a path below it (empty: the inode itself). Handles survive renames. */
+/** A path, an inode, or an inode and a path below it. Inodes stay valid after renames. */
 export const targetSchema = v.object({
   inode: v.optional(inodeIdSchema),
-  /** Absolute; relative to `inode` where that is given, with a leading "/" all the same. */
+  /** Absolute, or relative to `inode` if that is given. It always begins with "/". */
   path: v.optional(pathSchema),
 });
 export type Target = v.InferOutput<typeof targetSchema>;
 
 // Content ------------------------------------------------------------------------------------
 
-/** A chunk that a commit names. Without receipts it must be known to the master (a reference). */
+/** A chunk in a commit. Without receipts it is a reference: the cluster must have the chunk. */
 export const committedChunkSchema = v.object({
   id: chunkIdSchema,
   lengthBytes: countSchema,
-  /** The intent under which it was written; 0 with no receipts. */
+  /** Index of the intent under which the chunk was written. 0 without receipts. */
   intentIndex: logIndexSchema,
   receipts: v.pipe(v.array(receiptSchema), v.maxLength(16)),
 });
 export type CommittedChunk = v.InferOutput<typeof committedChunkSchema>;
 
+/** The content of a file. */
 export const contentSchema = v.variant("kind", [
   v.object({ kind: v.literal("inline"), bytes: bytesSchema(INLINE_BYTES_MAX) }),
   v.object({
@@ -71,23 +74,25 @@ export type Content = v.InferOutput<typeof contentSchema>;
 
 // Mutations ----------------------------------------------------------------------------------
 
-/** The operations that travel as maps; the small ones have a codec of their own. */
+/**
+ * The operations that are encoded as maps. `operation-codec.ts` encodes the small ones as arrays.
+ */
 export const largeOperationSchema = v.variant("kind", [
-  /** The whole content of a file, new or replaced, as one step. */
+  /** Creates or replaces a file with its whole content, atomically. */
   v.object({
     kind: v.literal("put"),
     target: targetSchema,
     content: contentSchema,
-    /** false: refused with ALREADY_EXISTS if the name is taken. */
+    /** If false, an existing name is refused with ALREADY_EXISTS. */
     replace: v.boolean(),
     mode: modeSchema,
     uid: ownerSchema,
     gid: ownerSchema,
     mtimeMs: v.optional(timeMsSchema),
-    /** For a new file; default: its directory's. */
+    /** Storage class of a new file. Default: that of its directory. */
     storageClass: v.optional(shortTextSchema),
   }),
-  /** Changes some chunks of a file: compare-and-set by position. */
+  /** Replaces some chunks of a file: compare-and-set by position. */
   v.object({
     kind: v.literal("commit-chunks"),
     target: targetSchema,
@@ -97,7 +102,7 @@ export const largeOperationSchema = v.variant("kind", [
       v.array(
         v.object({
           position: countSchema,
-          /** What is there now, or null for a position beyond the end. */
+          /** The present chunk at the position, or null for a position beyond the end. */
           expected: v.nullable(chunkIdSchema),
           chunk: committedChunkSchema,
         }),
@@ -106,27 +111,27 @@ export const largeOperationSchema = v.variant("kind", [
     ),
     mtimeMs: v.optional(timeMsSchema),
   }),
-  /** A file's content by reference; no data moves. */
+  /** Copies a file by reference, without moving data. */
   v.object({
     kind: v.literal("copy"),
     from: targetSchema,
     to: targetSchema,
     replace: v.boolean(),
-    /** true: the copy keeps mode, owner and times. */
+    /** Whether the copy keeps mode, owner and times. */
     preserve: v.boolean(),
     uid: ownerSchema,
     gid: ownerSchema,
   }),
   /**
-   * What stood at `from` as of `index`, by reference: a file with its content and attributes, a
-   * directory without its entries. INDEX_EXPIRED where the history does not reach back so far.
+   * Restores the inode that was at `from` as of `index`, by reference: a file with its content and
+   * attributes, a directory without its entries. INDEX_EXPIRED if that state is no longer kept.
    */
   v.object({
     kind: v.literal("restore"),
     from: targetSchema,
     index: logIndexSchema,
     to: targetSchema,
-    /** false: refused with ALREADY_EXISTS if the name is taken. A directory replaces nothing. */
+    /** If false, an existing name is refused with ALREADY_EXISTS. A directory never replaces. */
     replace: v.boolean(),
   }),
   v.object({
@@ -144,23 +149,23 @@ interface NewInode {
   readonly gid: number;
 }
 
-/** What most transactions are made of. */
+/** The operations of most transactions. They are encoded as arrays. */
 export type SmallOperation =
-  /** `parents`: mkdir -p, which makes missing parents; a directory that is there is no error. */
+  /** With `parents` as mkdir -p: creates missing parents, and an existing directory is no error. */
   | ({ readonly kind: "make-directory"; readonly parents: boolean } & NewInode)
-  /** An empty file. Refused if the name is taken. */
+  /** Creates an empty file. An existing name is refused. */
   | ({ readonly kind: "create" } & NewInode)
-  /** rename(2): replaces a file by a file and an empty directory by a directory. */
+  /** As rename(2): a file may replace a file, a directory may replace an empty directory. */
   | {
       readonly kind: "rename";
       readonly from: Target;
       readonly to: Target;
-      /** true: RENAME_NOREPLACE. */
+      /** As RENAME_NOREPLACE of renameat2(2). */
       readonly noReplace: boolean;
     }
   | { readonly kind: "unlink"; readonly target: Target }
   | { readonly kind: "remove-directory"; readonly target: Target }
-  /** rm -r: detaches the subtree as one step; its space comes back in the background. */
+  /** As rm -r: detaches the subtree in one step. Its space is reclaimed in the background. */
   | { readonly kind: "remove-tree"; readonly target: Target }
   | {
       readonly kind: "set-attributes";
@@ -172,9 +177,11 @@ export type SmallOperation =
       readonly atimeMs?: number | undefined;
     };
 
+/** One change of the namespace in a transaction. */
 export type Operation = SmallOperation | LargeOperation;
 export type OperationOf<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 
+/** A condition that must hold, or the transaction is refused. */
 export const preconditionSchema = v.variant("kind", [
   v.object({ kind: v.literal("absent"), target: targetSchema }),
   v.object({ kind: v.literal("exists"), target: targetSchema }),
@@ -183,27 +190,30 @@ export const preconditionSchema = v.variant("kind", [
 ]);
 export type Precondition = v.InferOutput<typeof preconditionSchema>;
 
-/** Names one mutation of one session, for exactly-once (Raft thesis §6.3). */
+/** Identifies one mutation of one session, for exactly-once semantics (Raft thesis §6.3). */
 export const attemptSchema = v.object({
   sessionId: sessionIdSchema,
-  /** From 1, a new one for every mutation; a retry repeats it. */
+  /** From 1, a new number for every mutation. A retry has the same number. */
   sequence: countSchema,
-  /** The client will never ask again for outcomes below this sequence. */
+  /** The client will not retry mutations below this sequence. */
   firstUnacknowledged: countSchema,
 });
 export type Attempt = v.InferOutput<typeof attemptSchema>;
 
+/** Opens a client session. */
 export const openSession = defineCall(
   "namespace.open-session",
   v.object({ clientName: shortTextSchema }),
-  /** A session that sends nothing for `idleMsMax` may expire; `keepSession` or a mutation renews it. */
+  /** A session without a call for `idleMsMax` may expire. `keepSession` and mutations renew it. */
   v.object({ sessionId: sessionIdSchema, index: logIndexSchema, idleMsMax: countSchema }),
 );
+/** Renews a session. */
 export const keepSession = defineCall(
   "namespace.keep-session",
   v.object({ sessionId: sessionIdSchema }),
   v.object({ index: logIndexSchema }),
 );
+/** Closes a session. */
 export const closeSession = defineCall(
   "namespace.close-session",
   v.object({ sessionId: sessionIdSchema }),
@@ -212,53 +222,56 @@ export const closeSession = defineCall(
 
 // Placement ----------------------------------------------------------------------------------
 
+/** Returns intents: chains of servers to write chunks to. */
 export const allocate = defineCall(
   "namespace.allocate",
   v.object({
-    /** The file or the directory it will be in: its storage class decides. */
+    /** The file, or the directory of a new file. Its storage class determines the placement. */
     target: targetSchema,
     storageClass: v.optional(shortTextSchema),
     count: v.pipe(countSchema, v.minValue(1), v.maxValue(ALLOCATE_COUNT_MAX)),
     chunkSizeBytes: countSchema,
-    /** Servers that failed this writer a moment ago. */
+    /** Servers that must not be chosen: the writer has just seen them fail. */
     exclude: v.pipe(v.array(serverIdSchema), v.maxLength(64)),
-    /** Servers that must be in the chain, first and in this order (the survivors of a broken chain). */
+    /** Servers at the head of the chain, in this order: the survivors of a broken chain. */
     keep: v.pipe(v.array(serverIdSchema), v.maxLength(16)),
     clientHost: shortTextSchema,
   }),
   v.object({
     intents: v.array(intentSchema),
     copiesWanted: countSchema,
-    /** A commit with fewer receipts than this a chunk is refused. */
+    /** A commit with fewer receipts per chunk is refused. */
     copiesMin: countSchema,
   }),
 );
 
 // Reads --------------------------------------------------------------------------------------
 
+/** The consistency of a read. */
 export const readModeSchema = v.variant("kind", [
   v.object({ kind: v.literal("linearizable") }),
-  /** At or after `index`, by any master. */
+  /** Any master answers, with a state at or after `index`. */
   v.object({ kind: v.literal("session"), index: logIndexSchema }),
   v.object({ kind: v.literal("stale") }),
 ]);
 export type ReadMode = v.InferOutput<typeof readModeSchema>;
 
-/** As of which index; default: now. INDEX_EXPIRED before the oldest that is kept. */
+/** Index of the state to read. Default: the present one. INDEX_EXPIRED if it is no longer kept. */
 const asOfIndexSchema = v.optional(logIndexSchema);
 
+/** Returns a page of a directory. */
 export const list = defineCall(
   "namespace.list",
   v.object({
     target: targetSchema,
     read: readModeSchema,
     index: asOfIndexSchema,
-    /** Goes on where a page ended, at that page's index (G12). */
+    /** Continues after the last name of a page, at the index of that page (G12). */
     cursor: v.optional(v.object({ index: logIndexSchema, after: entryNameSchema })),
     limit: v.pipe(countSchema, v.minValue(1), v.maxValue(LIST_LIMIT_MAX)),
   }),
   v.object({
-    /** The one index that the whole listing shows. */
+    /** Index of the state that the whole listing shows. */
     index: logIndexSchema,
     /** Sorted by the bytes of the name. */
     entries: v.array(v.object({ name: entryNameSchema, attributes: attributesSchema })),
@@ -267,13 +280,13 @@ export const list = defineCall(
   ({ entries, ...page }) => ({ ...page, entries: entries.map(withAttributes) }),
 );
 
-/** Where a file's bytes are. */
+/** Returns the chunks of a file and the servers that have them. */
 export const locate = defineCall(
   "namespace.locate",
   v.object({
     target: targetSchema,
     read: readModeSchema,
-    /** The version whose chunks are wanted (an open reader keeps its own); default: the present one. */
+    /** Index of the state to read: an open reader keeps its version. Default: the present one. */
     index: v.optional(logIndexSchema),
     firstPosition: countSchema,
     count: v.pipe(countSchema, v.maxValue(LOCATE_COUNT_MAX)),
@@ -287,7 +300,7 @@ export const locate = defineCall(
       v.object({
         id: chunkIdSchema,
         lengthBytes: countSchema,
-        /** Positions in `servers`; those that are thought to be alive first. */
+        /** Positions in `servers`. Live servers come first. */
         replicas: v.array(countSchema),
       }),
     ),
@@ -297,21 +310,23 @@ export const locate = defineCall(
 );
 export type Located = ReturnType<(typeof locate)["parseResponse"]>;
 
-/** Named policies. */
+/** A named policy for replication. */
 export const storageClassSchema = v.object({
   name: shortTextSchema,
   copies: v.pipe(countSchema, v.minValue(1), v.maxValue(9)),
   copiesMin: v.pipe(countSchema, v.minValue(1), v.maxValue(9)),
-  /** Racks that the copies must span where there are so many. */
+  /** Number of racks that the replicas must span, if the cluster has that many. */
   racksMin: v.pipe(countSchema, v.minValue(1), v.maxValue(9)),
 });
 export type StorageClass = v.InferOutput<typeof storageClassSchema>;
 
+/** Creates or replaces a storage class. */
 export const defineStorageClass = defineCall(
   "namespace.define-storage-class",
   v.object({ attempt: attemptSchema, storageClass: storageClassSchema }),
   v.object({ index: logIndexSchema }),
 );
+/** Returns all storage classes. */
 export const listStorageClasses = defineCall(
   "namespace.list-storage-classes",
   v.object({ read: readModeSchema }),

@@ -4,7 +4,7 @@ import { booleanAt, type Fields, fieldsOf, integerAt, malformed, timeAt } from "
 import { MODE_MAX, OWNER_MAX } from "./schemas.ts";
 import { encodeTarget, targetAt } from "./target-codec.ts";
 
-/** Operations as they travel: the small ones as arrays that begin with a code, the others as maps. */
+/* The encoding of operations: the small ones are arrays that begin with a code, the others are maps. */
 
 const CODES = {
   "make-directory": 1,
@@ -19,6 +19,7 @@ const CODES = {
 const WHAT = "operation";
 const parseLarge = parser(WHAT, largeOperationSchema);
 
+/** Encodes an operation for the wire. */
 export function encodeOperation(operation: Operation): unknown {
   switch (operation.kind) {
     case "create": {
@@ -47,7 +48,7 @@ export function encodeOperation(operation: Operation): unknown {
   }
 }
 
-/** What `encodeOperation` made. @throws {AshlarError} PROTOCOL_ERROR for anything else. */
+/** Decodes a result of `encodeOperation`. @throws {AshlarError} PROTOCOL_ERROR */
 export function decodeOperation(value: unknown): Operation {
   if (!Array.isArray(value)) return parseLarge(value);
   const fields = fieldsOf(value, WHAT, 2);

@@ -2,15 +2,16 @@ import { assert } from "../base/assert.ts";
 import { AshlarError } from "../base/errors.ts";
 import { KEY_BYTES_MAX, type KeyValue } from "../ports/ordered-store.ts";
 
-/** Keys and values as they stand in snapshots on the wire and in backups. */
+/* The encoding of rows in snapshots on the wire and in backups. */
 
 const PAIR_HEADER_BYTES = 8;
 
+/** Returns the size of a row in the encoding of `encodePairs`. */
 export function sizeOfPair({ key, value }: KeyValue): number {
   return PAIR_HEADER_BYTES + key.length + value.length;
 }
 
-/** Pairs of (u32 key length, u32 value length, key, value), little-endian. */
+/** Encodes rows as (u32 key length, u32 value length, key, value), little-endian. */
 export function encodePairs(pairs: readonly KeyValue[]): Uint8Array {
   const body = new Uint8Array(pairs.reduce((sum, pair) => sum + sizeOfPair(pair), 0));
   const view = new DataView(body.buffer);
@@ -22,11 +23,11 @@ export function encodePairs(pairs: readonly KeyValue[]): Uint8Array {
     body.set(value, offset + PAIR_HEADER_BYTES + key.length);
     offset += PAIR_HEADER_BYTES + key.length + value.length;
   }
-  assert(offset === body.length, "pairs have the size that was computed");
+  assert(offset === body.length, "encoded pairs have the computed size");
   return body;
 }
 
-/** The pairs in `body`, as views of it. @throws {AshlarError} PROTOCOL_ERROR if there are none. */
+/** Decodes the rows in `body`, as views of it. @throws {AshlarError} PROTOCOL_ERROR */
 export function decodePairs(body: Uint8Array): KeyValue[] {
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const pairs: KeyValue[] = [];
@@ -37,7 +38,8 @@ export function decodePairs(body: Uint8Array): KeyValue[] {
     const valueEnd = keyEnd + view.getUint32(offset + 4, true);
     if (valueEnd > body.length) throw malformed("a pair is cut off");
     const key = body.subarray(offset + PAIR_HEADER_BYTES, keyEnd);
-    if (key.length === 0 || key.length > KEY_BYTES_MAX) throw malformed("a key has a bad length");
+    if (key.length === 0 || key.length > KEY_BYTES_MAX)
+      throw malformed("a key has an invalid length");
     pairs.push({ key, value: body.subarray(keyEnd, valueEnd) });
     offset = valueEnd;
   }

@@ -11,19 +11,19 @@ import {
   termSchema,
 } from "./schemas.ts";
 
-/** What masters say to each other. */
+/* The methods of masters for each other. */
 
 const envelope = {
   clusterId: clusterIdSchema,
   from: memberIdSchema,
   to: memberIdSchema,
-  /** Drawn once per data directory: a member that lost its directory is not the same member. */
+  /** Random per data directory: a member that lost its directory has another incarnation. */
   fromIncarnation: shortTextSchema,
-  /** Where the sender listens: its peer may not have applied that it was added. */
+  /** Address of the sender, because the peer may not have applied its addition yet. */
   fromAddress: v.optional(addressSchema),
 };
 
-/** Raft messages, one way. Each body is a batch: `encodeMessages` of master/raft. */
+/** Sends Raft messages in one direction. Each body is a batch: `encodeMessages` of master/raft. */
 export const raftMessages = defineStream("raft.messages", {
   open: v.object(envelope),
   up: v.object({}),
@@ -31,44 +31,50 @@ export const raftMessages = defineStream("raft.messages", {
 });
 
 /**
- * A snapshot of the state: its rows in key order, in parts. An "entry" in the names of its fields is
- * such a row, not an entry of the log. Body of a part: pairs of (u32 key length, u32 value length,
- * key, value), little-endian. The receiver answers once it stands in its own store, durable.
+ * Sends a snapshot of the state: its rows in key order, in parts. In the wire names of its fields
+ * an "entry" is such a row, not an entry of the log. Body of a part: a result of `encodePairs`. The
+ * receiver answers when the snapshot is durable in its store.
  */
 export const raftSnapshot = defineStream("raft.snapshot", {
   open: v.object({
     ...envelope,
     index: logIndexSchema,
     term: termSchema,
-    /** Leader's term. */
+    /** Term of the leader. `term` is that of the entry at `index`. */
     leaderTerm: termSchema,
     /** Encoded membership at `index`. */
     membership: v.instance(Uint8Array),
-    /** Rows that are not sent: the receiver said that it has them (`raft.hello`). */
+    /** Rows that are not sent, because the receiver reported in `raft.hello` that it has them. */
     skippedCount: v.optional(countSchema, 0),
   }),
   up: v.variant("kind", [
     v.object({ kind: v.literal("part"), entryCount: countSchema }),
-    /** Of all rows, skipped or not; BLAKE3 over all of them as bodies hold them, in order. */
+    /** Count of all rows, and BLAKE3 over their encodings in order, skipped rows included. */
     v.object({ kind: v.literal("end"), entryCount: countSchema, digest: digestSchema }),
   ]),
   down: v.object({ kind: v.literal("installed"), index: logIndexSchema }),
 });
 
-/** Who stands at an address: sent once before the streams, so that a wrong peer is named at once. */
+/**
+ * Exchanges the identities of two masters. Called once before the streams, so that a wrong peer is
+ * detected at once.
+ */
 export const raftHello = defineCall(
   "raft.hello",
   v.object(envelope),
   v.object({
     memberId: memberIdSchema,
     incarnation: shortTextSchema,
-    /** Whether the sender is one of its members, as of `appliedIndex`, and who they are. */
+    /** Whether the sender is a member as of `appliedIndex` of the receiver. */
     isMember: v.optional(v.boolean(), true),
     appliedIndex: v.optional(logIndexSchema, 0),
+    /** The members as of `appliedIndex`. */
     members: v.optional(v.array(v.object({ id: memberIdSchema, address: addressSchema })), []),
-    /** A member that holds nothing and would found a cluster of its own cannot be added to another. */
+    /**
+     * Whether it is empty and would found a cluster. Then it cannot be added to another cluster.
+     */
     isFounding: v.optional(v.boolean(), false),
-    /** The beginning of a snapshot whose transfer broke off: it can go on from there. */
+    /** The received part of an interrupted snapshot. The transfer can continue after it. */
     snapshotHeld: v.optional(
       v.object({ index: logIndexSchema, term: termSchema, entryCount: countSchema }),
     ),

@@ -15,10 +15,12 @@ import { type EntryName, NAME_BYTES_MAX, PATH_BYTES_MAX } from "../base/path.ts"
 
 /** Permission bits, with setuid, setgid and sticky. */
 export const MODE_MAX = 0o7777;
+/** Largest user or group id. */
 export const OWNER_MAX = 0xffffffff;
+/** Longest short text, in UTF-16 code units. */
 export const SHORT_TEXT_LENGTH_MAX = 300;
 
-/** The schemas that several services share. A value that passes one has its branded type. */
+/* The schemas that several services share. A value that passes one has its branded type. */
 
 function hexOf<T>(digits: number): v.GenericSchema<unknown, T> {
   const pattern = new RegExp(`^[0-9a-f]{${digits}}$`);
@@ -46,7 +48,7 @@ function bytesOf<T>(lengthMin: number, lengthMax: number): v.GenericSchema<unkno
 export const chunkIdSchema = hexOf<ChunkId>(64);
 export const serverIdSchema = hexOf<ServerId>(32);
 export const clusterIdSchema = hexOf<ClusterId>(32);
-/** Drawn by a client for one write of one chunk; names the partial chunk on its servers. */
+/** Chosen at random by a client for one write of one chunk. Identifies the partial chunk. */
 export const writeIdSchema = hexOf<string>(32);
 export const digestSchema = bytesOf<Digest>(DIGEST_BYTES, DIGEST_BYTES);
 export const logIndexSchema = integerFrom<LogIndex>(0);
@@ -55,11 +57,11 @@ export const memberIdSchema = integerFrom<MemberId>(1);
 export const inodeIdSchema = integerFrom<InodeId>(1);
 export const sessionIdSchema = integerFrom<SessionId>(1);
 export const countSchema = integerFrom<number>(0);
-/** Milliseconds since the Unix epoch; files from before 1970 have negative ones. */
+/** Milliseconds since the Unix epoch. Times before 1970 are negative. */
 export const timeMsSchema = v.pipe(v.number(), v.finite());
 export const entryNameSchema = bytesOf<EntryName>(1, NAME_BYTES_MAX);
 export const addressSchema = v.pipe(v.string(), v.maxLength(300));
-/** An absolute path as bytes; `parsePath` checks it where it is used. */
+/** An absolute path as bytes. The handler checks it with `parsePath`. */
 export const pathSchema = bytesOf<Uint8Array>(1, PATH_BYTES_MAX);
 export const shortTextSchema = v.pipe(v.string(), v.maxLength(SHORT_TEXT_LENGTH_MAX));
 export const bytesSchema = (lengthMax: number): v.GenericSchema<unknown, Uint8Array> =>

@@ -8,25 +8,31 @@ import type { ReadMode, Target } from "./namespace-api.ts";
 import { fieldsOf, indexAt, integerAt, listAt } from "./positional.ts";
 import { encodeTarget, targetAt } from "./target-codec.ts";
 
-/** Targets of one call. */
+/** Largest number of targets in one call. */
 const STAT_TARGETS_MAX = 256;
 
+/** Request of `namespace.stat`. */
 export interface StatRequest {
   readonly read: ReadMode;
-  /** As of which index; default: now. INDEX_EXPIRED before the oldest that is kept. */
+  /**
+   * Index of the state to read. Default: the present one. INDEX_EXPIRED if it is no longer kept.
+   */
   readonly index?: LogIndex;
   /** 1 to STAT_TARGETS_MAX. */
   readonly targets: readonly Target[];
 }
 
+/** Response of `namespace.stat`. */
 export interface StatResponse {
-  /** The one index that all results show. */
+  /** Index of the state that all results show. */
   readonly index: LogIndex;
-  /** One for each target: what it has, or why that cannot be told. */
+  /** The attributes or the error of each target, in order. */
   readonly results: readonly (Attributes | AshlarError)[];
 }
 
-/** Attributes of several targets as of one index: one leave to read serves them all. */
+/**
+ * Returns the attributes of several targets as of one index, with one read confirmation for all.
+ */
 export const stat: CallMethod<StatRequest, StatResponse> = {
   kind: "call",
   name: "namespace.stat",

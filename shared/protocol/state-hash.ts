@@ -1,28 +1,31 @@
 /** Length of a state hash. */
 const STATE_HASH_BYTES = 16;
 
-/** The row that names the index and the hash itself: it belongs to one commit, not to the state. */
+/** Key of the row with the applied index and the hash. It describes a commit and is not state. */
 const APPLIED_KEY = [0x4d, 0x61];
-/** The members of the group: consensus answers for them, and a restore writes them anew. */
+/** Key of the row with the members. Consensus determines it, and a restore rewrites it. */
 const MEMBERSHIP_KEY = [0x4d, 0x6d];
 
 /**
- * The hash of a set of rows: the sum, in four lanes modulo 2^32, of a hash of each row. A row that
- * comes or goes is one addition or subtraction, in whatever order, so it is kept along with every
- * commit and never computed anew. Not made against an adversary: it tells replicas that differ by
- * mistake, and costs a tenth of a call of BLAKE3 (docs/decisions/0009-state-hash.md).
+ * The hash of a set of rows: the sum of the hashes of the rows, in four lanes modulo 2^32.
+ *
+ * A new or removed row is one addition or subtraction, in any order. So every commit updates the
+ * hash, and it is never computed over the whole state. It is not secure against an adversary: it
+ * detects replicas that differ by a fault, at a tenth of the cost of BLAKE3
+ * (docs/decisions/0009-state-hash.md).
  */
 export class StateHash {
   readonly #sums = new Uint32Array(4);
   readonly #row = new Uint32Array(4);
 
-  /** That of no rows, or one that `bytes` returned. */
+  /** @param bytes a result of `bytes()`; default: the hash of no rows */
   constructor(bytes?: Uint8Array) {
     if (bytes === undefined) return;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     for (let lane = 0; lane < 4; lane += 1) this.#sums[lane] = view.getUint32(lane * 4, true);
   }
 
+  /** Adds a row. */
   add(key: Uint8Array, value: Uint8Array): void {
     if (!isHashed(key)) return;
     this.#hashRow(key, value);
@@ -31,6 +34,7 @@ export class StateHash {
     }
   }
 
+  /** Removes a row that was added before. */
   remove(key: Uint8Array, value: Uint8Array): void {
     if (!isHashed(key)) return;
     this.#hashRow(key, value);
@@ -39,6 +43,7 @@ export class StateHash {
     }
   }
 
+  /** Returns the hash as STATE_HASH_BYTES bytes. */
   bytes(): Uint8Array {
     const bytes = new Uint8Array(STATE_HASH_BYTES);
     const view = new DataView(bytes.buffer);
@@ -46,7 +51,9 @@ export class StateHash {
     return bytes;
   }
 
-  /** The value's hash, seeded with the key's: no row is like another with bytes moved over. */
+  /**
+   * Hashes the key, then the value with that hash as the seed: key and value cannot be exchanged.
+   */
   #hashRow(key: Uint8Array, value: Uint8Array): void {
     this.#row.fill(0);
     murmur128(key, this.#row);
@@ -54,7 +61,7 @@ export class StateHash {
   }
 }
 
-/** Whether the row counts: all but the two that belong to a store or to the group. */
+/** Returns whether the row is part of the hash. Two rows are not: see the keys above. */
 function isHashed(key: Uint8Array): boolean {
   if (key.length !== 2) return true;
   return !isKey(key, APPLIED_KEY) && !isKey(key, MEMBERSHIP_KEY);
@@ -70,7 +77,7 @@ const C2 = 0xab0e9789;
 const C3 = 0x38b34ae5;
 const C4 = 0xa1e38b93;
 const BLOCK_BYTES = 16;
-/** The last bytes of the input in work, filled up with zeros. */
+/** The last partial block of the input, padded with zeros. */
 const TAIL = new Uint8Array(BLOCK_BYTES);
 
 const rotate = (value: number, bits: number): number => (value << bits) | (value >>> (32 - bits));
@@ -79,7 +86,7 @@ const mix2 = (word: number): number => Math.imul(rotate(Math.imul(word, C2), 16)
 const mix3 = (word: number): number => Math.imul(rotate(Math.imul(word, C3), 17), C4);
 const mix4 = (word: number): number => Math.imul(rotate(Math.imul(word, C4), 18), C1);
 
-/** Four bytes from `offset`, little-endian. */
+/** Returns four bytes from `offset`, little-endian. */
 const wordAt = (bytes: Uint8Array, offset: number): number =>
   (bytes[offset] as number) |
   ((bytes[offset + 1] as number) << 8) |
@@ -94,7 +101,7 @@ function finalMix(word: number): number {
   return mixed ^ (mixed >>> 16);
 }
 
-/** Hashes `bytes` with the seeds in `lanes`, and puts the hash there. */
+/** Hashes `bytes` with the seeds in `lanes`, and stores the hash in `lanes`. */
 function murmur128(bytes: Uint8Array, lanes: Uint32Array): void {
   let h1 = lanes[0] as number;
   let h2 = lanes[1] as number;
@@ -112,7 +119,7 @@ function murmur128(bytes: Uint8Array, lanes: Uint32Array): void {
     h4 = (Math.imul(rotate(h4, 13) + h1, 5) + 0x32ac3b17) | 0;
   }
   if (blocksEnd < bytes.length) {
-    // Zeros mix to zero: the same as the reference, which leaves out what is beyond the end.
+    // Zeros mix to zero, so the result equals that of the reference, which skips missing bytes.
     TAIL.fill(0);
     for (let index = blocksEnd; index < bytes.length; index += 1) {
       TAIL[index - blocksEnd] = bytes[index] as number;

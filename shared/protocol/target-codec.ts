@@ -3,13 +3,13 @@ import { PATH_BYTES_MAX } from "../base/path.ts";
 import type { Target } from "./namespace-api.ts";
 import { type Fields, fieldsOf, inodeAt, malformed } from "./positional.ts";
 
-/** A target as it travels: its path, its inode, `[inode, path]`, or nil where it has neither. */
+/** Encodes a target: its path, its inode, `[inode, path]`, or nil if it has neither. */
 export function encodeTarget({ inode, path }: Target): unknown {
   if (inode === undefined) return path ?? null;
   return path === undefined ? inode : [inode, path];
 }
 
-/** What `encodeTarget` made, at `at`. @throws {AshlarError} PROTOCOL_ERROR for anything else. */
+/** Decodes a result of `encodeTarget` at position `at`. @throws {AshlarError} PROTOCOL_ERROR */
 export function targetAt(fields: Fields, at: number, what: string): Target {
   const value = fields[at];
   if (isPath(value)) return { path: value };
@@ -22,7 +22,10 @@ export function targetAt(fields: Fields, at: number, what: string): Target {
   throw malformed(`${what}[${at}]`, "expected a path, an inode or both");
 }
 
-/** Absolute; `parsePath` checks it where it is used. */
+/**
+ * Returns whether `value` has the type and length of a path. The handler checks it with
+ * `parsePath`.
+ */
 function isPath(value: unknown): value is Uint8Array {
   return value instanceof Uint8Array && value.length >= 1 && value.length <= PATH_BYTES_MAX;
 }

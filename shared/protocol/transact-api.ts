@@ -11,40 +11,42 @@ import {
 import { decodeOperation, encodeOperation } from "./operation-codec.ts";
 import { type Fields, fieldsOf, indexAt, inodeAt, integerAt, listAt } from "./positional.ts";
 
-/** Transactions of one call. */
+/** Largest number of transactions in one call. */
 const TRANSACTIONS_MAX = 64;
 
-/** All of the operations or none, if all preconditions hold. */
+/** A transaction: applies all operations if all preconditions hold, else none. */
 export interface TransactionRequest {
-  /** From 1, a new one for every mutation of the session; a retry repeats it. */
+  /** From 1, a new number for every mutation of the session. A retry has the same number. */
   readonly sequence: number;
   readonly preconditions: readonly Precondition[];
   /** 1 to TRANSACTION_OPERATIONS_MAX. */
   readonly operations: readonly Operation[];
 }
 
+/** Request of `namespace.transact`. */
 export interface TransactRequest {
   readonly sessionId: SessionId;
-  /** The client will never ask again for outcomes below this sequence. */
+  /** The client will not retry mutations below this sequence. */
   readonly firstUnacknowledged: number;
-  /** 1 to TRANSACTIONS_MAX, each of which stands alone: what is refused keeps none of the others. */
+  /** 1 to TRANSACTIONS_MAX. They are independent: a refused one does not affect the others. */
   readonly transactions: readonly TransactionRequest[];
 }
 
-/** What a transaction did. */
+/** The result of a transaction. */
 export interface Transacted {
-  /** Its own entry's, which no other transaction shares. */
+  /** Index of its log entry. Each transaction has a separate entry. */
   readonly index: LogIndex;
-  /** For each operation the inode that was made or changed; null where there is none left (unlink, …). */
+  /** The created or changed inode of each operation. Null if none remains (unlink, …). */
   readonly inodes: readonly (InodeId | null)[];
 }
 
+/** Response of `namespace.transact`. */
 export interface TransactResponse {
-  /** One for each transaction. */
+  /** The result or the error of each transaction, in order. */
   readonly outcomes: readonly (Transacted | AshlarError)[];
 }
 
-/** Several transactions of one session, each with its effect once, however often it is asked for. */
+/** Applies several transactions of one session, each exactly once even if the call is repeated. */
 export const transact: CallMethod<TransactRequest, TransactResponse> = {
   kind: "call",
   name: "namespace.transact",

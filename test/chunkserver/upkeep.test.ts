@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
-import { reportRot } from "../../shared/protocol/chunk-api.ts";
+import { reportCorruptChunk } from "../../shared/protocol/chunk-api.ts";
 import { hasCode } from "../support/wire-fixture.ts";
 import { readRange, STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
 import { framesOf, index, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
@@ -183,7 +183,7 @@ describe("background tasks of a chunkserver", () => {
     const connection = await cluster.connect(server.location.address);
     const { chunkId } = chunk;
     const ask = async (): Promise<boolean> => {
-      const reply = await connection.call(reportRot, { chunkId }, STREAM_OPTIONS);
+      const reply = await connection.call(reportCorruptChunk, { chunkId }, STREAM_OPTIONS);
       reply.release();
       return reply.head.isRotten;
     };

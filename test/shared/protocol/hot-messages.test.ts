@@ -17,17 +17,17 @@ import {
   transact,
 } from "../../../shared/protocol/transact-api.ts";
 
-/** Messages that travel as arrays, with codecs written by hand. */
+/** The messages that are encoded as arrays, by hand-written codecs. */
 
 const packr = new Packr({ useRecords: false });
 const unpackr = new Unpackr({ useRecords: false, copyBuffers: true });
 
-/** What the other end gets. */
+/** Returns the value that the other end receives. */
 function travelled(value: unknown): unknown {
   return unpackr.unpack(packr.pack(value));
 }
 
-/** Byte strings as they are compared: a Buffer and a Uint8Array of the same bytes are the same. */
+/** Converts byte strings for comparison: a Buffer and a Uint8Array of the same bytes are equal. */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return { bytes: Buffer.from(value).toString("hex") };
   if (value instanceof AshlarError) return toErrorData(value);
@@ -40,7 +40,7 @@ const natural = fc.maxSafeNat();
 const positive = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const owner = fc.integer({ min: 0, max: 0xffffffff });
 const mode = fc.integer({ min: 0, max: 0o7777 });
-// Negative zero does not travel as such.
+// msgpack encodes negative zero as zero.
 const time = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
 const digest = fc.uint8Array({ minLength: 32, maxLength: 32 });
 const common = {
@@ -138,7 +138,7 @@ const transactResponse = fc.record({
   outcomes: fc.array(fc.oneof(transacted, error), { minLength: 1, maxLength: 8 }),
 }) as fc.Arbitrary<unknown> as fc.Arbitrary<TransactResponse>;
 
-/** Anything that msgpack can carry, and values that were nearly right. */
+/** Any msgpack value, and values that are almost valid. */
 const anything = fc.anything({ maxDepth: 3 }).filter((value) => {
   try {
     packr.pack(value);
@@ -148,7 +148,7 @@ const anything = fc.anything({ maxDepth: 3 }).filter((value) => {
   }
 });
 
-/** `value` with one place in it, however deep, replaced by `other`. */
+/** Returns `value` with one element, at any depth, replaced by `other`. */
 function spoilt(value: unknown, other: unknown, choices: readonly number[]): unknown {
   const [choice = 0, ...rest] = choices;
   if (choices.length === 0 || !Array.isArray(value) || value.length === 0) return other;
@@ -193,20 +193,20 @@ function checkMethod<Request, Response>(
   checkCodec(responses, method.encodeResponse, method.parseResponse);
 }
 
-describe("messages that travel as arrays", () => {
-  it("come back as they were, and malformed ones are a PROTOCOL_ERROR: attributes", () => {
+describe("messages that are encoded as arrays", () => {
+  it("decode to the same attributes, and malformed attributes are a PROTOCOL_ERROR", () => {
     checkCodec(attributes, encodeAttributes as never, decodeAttributes as never);
   });
 
-  it("come back as they were, and malformed ones are a PROTOCOL_ERROR: stat", () => {
+  it("decode to the same stat messages, and malformed ones are a PROTOCOL_ERROR", () => {
     checkMethod(stat, statRequest, statResponse);
   });
 
-  it("come back as they were, and malformed ones are a PROTOCOL_ERROR: transact", () => {
+  it("decode to the same transact messages, and malformed ones are a PROTOCOL_ERROR", () => {
     checkMethod(transact, transactRequest, transactResponse);
   });
 
-  it("refuse attributes inside a map with the same error", () => {
+  it("refuse malformed attributes inside a map with the same error", () => {
     const parse = parser("a page", attributesSchema);
     assert.throws(
       () => parse([7]),
@@ -214,7 +214,7 @@ describe("messages that travel as arrays", () => {
     );
   });
 
-  it("are bounded: no call asks for more than the limits say", () => {
+  it("are refused above the limits of a call", () => {
     const targets = Array.from({ length: 257 }, () => ({ inode: 1 as never }));
     const read = { kind: "stale" } as const;
     const many = stat.encodeRequest({ read, targets });

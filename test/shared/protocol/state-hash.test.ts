@@ -10,9 +10,9 @@ const hashOf = (...rows: readonly (readonly [string, string])[]): string => {
   return toHex(hash.bytes());
 };
 
-describe("the hash of a set of rows", () => {
-  it("is MurmurHash3 x86_128 of the value where the key is empty", () => {
-    // The words of published vectors, each little-endian.
+describe("StateHash", () => {
+  it("is MurmurHash3 x86_128 of the value for an empty key", () => {
+    // The words of published test vectors, each little-endian.
     assert.equal(
       hashOf(["", "I will not buy this tobacconist's, it is scratched."]),
       "a27b5b9b66783fefafde9a888ef9f300",
@@ -23,7 +23,7 @@ describe("the hash of a set of rows", () => {
     );
   });
 
-  it("does not depend on the order, and forgets what is removed", () => {
+  it("does not depend on the order of rows, or on removed rows", () => {
     assert.equal(hashOf(["a", "1"], ["b", "2"]), hashOf(["b", "2"], ["a", "1"]));
     const hash = new StateHash();
     hash.add(bytes("a"), bytes("1"));
@@ -36,14 +36,14 @@ describe("the hash of a set of rows", () => {
     assert.equal(toHex(again.bytes()), "0".repeat(32));
   });
 
-  it("tells rows apart that have the same bytes at other places", () => {
+  it("differs for rows with the same bytes at other places", () => {
     assert.notEqual(hashOf(["ab", "c"]), hashOf(["a", "bc"]));
     assert.notEqual(hashOf(["a", "1"], ["b", "2"]), hashOf(["a", "2"], ["b", "1"]));
     assert.notEqual(hashOf(["a", "1"]), hashOf(["a", "1\0"]));
     assert.notEqual(hashOf(["a", "1"]), hashOf(["a", "1"], ["a", "1"]));
   });
 
-  it("passes over the index of the store and the members of the group, and nothing else", () => {
+  it("excludes only the applied index and the members", () => {
     assert.equal(hashOf(["Ma", "1"], ["Mm", "2"]), hashOf());
     assert.notEqual(hashOf(["Mt", "1"]), hashOf());
     assert.notEqual(hashOf(["Mab", "1"]), hashOf());
