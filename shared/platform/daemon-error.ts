@@ -2,7 +2,7 @@ import { ERROR_CODES, isAshlarError } from "../base/errors.ts";
 import { createLogTo } from "./pino-log.ts";
 
 /** Exit status after an error that is not an AshlarError. An operator must look at it. */
-export const STATUS_FATAL = 1;
+const STATUS_FATAL = 1;
 
 /** The standard error stream of a process, as far as `reportDaemonError` uses it. */
 export interface ErrorStream {

@@ -355,7 +355,7 @@ describe("the CLI on a cluster", () => {
     const deep = `/deep${"/d".repeat(500)}`;
     await ok("mkdir", "-p", deep);
     assert.equal((await withInput("x", "put", "-", `${deep}/file`)).status, 0);
-    assert.match(await ok("tree", "/deep"), /500 directories, 1 file$/);
+    assert.match(await ok("tree", "/deep"), /500 directories, 1 file\n$/);
     await ok("get", "-r", "/deep", "deep");
     assert.equal(await readFile(local(`deep${"/d".repeat(500)}/file`), "utf8"), "x");
     await ok("rm", "-r", "--yes", "/deep");
