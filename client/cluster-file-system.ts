@@ -178,19 +178,19 @@ export class ClusterFileSystem implements FileSystem {
   }
 
   async transact(
-    wanted: readonly Operation[],
+    requested: readonly Operation[],
     preconditions: readonly Precondition[] = [],
     options: CallOptions = {},
   ): Promise<TransactionResult> {
-    checkTransactionSize(wanted.length, preconditions.length);
+    checkTransactionSize(requested.length, preconditions.length);
     // Copied: the caller may change the lists while the call is pending.
-    const transaction = { preconditions: [...preconditions], operations: [...wanted] };
+    const transaction = { preconditions: [...preconditions], operations: [...requested] };
     return await this.#deps.masters.transact(transaction, options);
   }
 
   transaction(): Transaction {
-    return new Transaction((wanted, preconditions, options) =>
-      this.transact(wanted, preconditions, options),
+    return new Transaction((requested, preconditions, options) =>
+      this.transact(requested, preconditions, options),
     );
   }
 

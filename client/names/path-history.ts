@@ -4,9 +4,14 @@ import { history, type PathVersion } from "../../shared/protocol/history-api.ts"
 import type { MasterSession } from "../masters/master-session.ts";
 import type { CallOptions } from "../options.ts";
 
+/** Versions fetched by one call. */
 const PAGE_SIZE = 200;
 
-/** Yields the changes at a path that the history contains, oldest first. */
+/**
+ * Yields the changes at a path that the history contains, oldest first.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT for a malformed path; errors of calls to the masters.
+ */
 export async function* pathHistory(
   masters: MasterSession,
   path: PathInput,

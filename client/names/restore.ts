@@ -132,8 +132,8 @@ async function* itemsToRestore(
 }
 
 /** Restores all items. Resolves with the log index of the last commit. */
-async function restoreItems(job: RestoreJob, wanted: AsyncIterable<RestoreItem>): Promise<number> {
-  const steps = stepsOf(job, wanted);
+async function restoreItems(job: RestoreJob, pending: AsyncIterable<RestoreItem>): Promise<number> {
+  const steps = stepsOf(job, pending);
   const first = (await steps.next()).value as readonly RestoreItem[];
   const second = await steps.next();
   if (second.done === true) {
@@ -160,12 +160,12 @@ async function restoreItems(job: RestoreJob, wanted: AsyncIterable<RestoreItem>)
 /** Yields groups of items that fit into one transaction each. */
 async function* stepsOf(
   { target }: RestoreJob,
-  wanted: AsyncIterable<RestoreItem>,
+  pending: AsyncIterable<RestoreItem>,
 ): AsyncGenerator<readonly RestoreItem[]> {
   let step: RestoreItem[] = [];
   let pathBytes = 0;
   let chunkCount = 0;
-  for await (const item of wanted) {
+  for await (const item of pending) {
     const isFull =
       step.length === STEP_OPERATIONS_MAX ||
       pathBytes > STEP_PATH_BYTES_MAX ||

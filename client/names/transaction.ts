@@ -54,7 +54,7 @@ type TransactionPutOptions = Pick<
   "replace" | "mode" | "uid" | "gid" | "mtimeMs" | "storageClass"
 >;
 type Commit = (
-  wanted: readonly Operation[],
+  requested: readonly Operation[],
   preconditions: readonly Precondition[],
   call: CallOptions,
 ) => Promise<TransactionResult>;

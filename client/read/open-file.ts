@@ -30,8 +30,8 @@ export class OpenFile implements FileHandle {
     options: CallOptions = {},
   ): Promise<Uint8Array> {
     const { position, lengthBytes } = range;
-    const wanted = { start: position, end: position + lengthBytes };
-    const { startBytes, endBytes } = this.#reader.bounds(wanted);
+    const byteRange = { start: position, end: position + lengthBytes };
+    const { startBytes, endBytes } = this.#reader.bounds(byteRange);
     const bytes = new Uint8Array(endBytes - startBytes);
     await this.readInto(bytes, startBytes, options);
     return bytes;

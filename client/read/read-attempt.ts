@@ -109,6 +109,7 @@ export class ReadAttempt {
     }
   }
 
+  /** Opens the stream and receives the first frame. Records the latency of the server. */
   async #open(): Promise<UnverifiedFrame> {
     const { chunkservers, env } = this.#deps;
     const request = {

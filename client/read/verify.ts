@@ -56,6 +56,7 @@ class Verifier {
     this.#allReplicas = allReplicas;
   }
 
+  /** Yields the results of all chunks of a file, then the result of the file. */
   async *file(
     path: Uint8Array,
     listed: Extract<Attributes, { kind: "file" }>,
@@ -92,6 +93,7 @@ class Verifier {
     }
   }
 
+  /** Verifies one chunk: all of its replicas, or any good one. */
   async #chunk(path: Uint8Array, reader: FileReader, position: number): Promise<ChunkResult> {
     const chunk = await reader.map.chunkAt(position, this.#deadline);
     const replicas = this.#allReplicas
@@ -109,6 +111,7 @@ class Verifier {
     };
   }
 
+  /** Reads a chunk as a normal read does, from any good replica. */
   async #anyReplica(reader: FileReader, position: number): Promise<ReplicaResult> {
     const start = position * reader.attributes.chunkSizeBytes;
     const end = start + reader.attributes.chunkSizeBytes;
@@ -124,6 +127,7 @@ class Verifier {
     }
   }
 
+  /** Verifies one replica, and reports it to its server if it is corrupt. */
   async #replica(chunk: ChunkLocation, server: Replica): Promise<ReplicaResult> {
     const { serverId, address } = server;
     try {
@@ -156,6 +160,7 @@ class Verifier {
     }
   }
 
+  /** Verifies the next frame. Resolves with its length. */
   async #verifyNextFrame(attempt: ReadAttempt): Promise<number> {
     const { hasher } = this.#deps.env;
     const outcome = await this.#outcomeWithinTimeout(attempt);
@@ -179,6 +184,7 @@ class Verifier {
     }
   }
 
+  /** Resolves with the next outcome. @throws {AshlarError} DEADLINE_EXCEEDED after the timeout */
   #outcomeWithinTimeout(attempt: ReadAttempt): Promise<FrameOutcome> {
     const { address } = attempt.server;
     return new Promise((resolve, reject) => {

@@ -86,6 +86,7 @@ class FilePut {
     this.#chunkSizeBytes = options.chunkSizeBytes ?? CHUNK_BYTES_MAX;
   }
 
+  /** Reads the source to its end and commits the file. */
   async run(source: ByteSource): Promise<PutResult> {
     const frames = new UploadFrameReader({
       source,
@@ -109,6 +110,7 @@ class FilePut {
     }
   }
 
+  /** Commits a small file whose content is stored in the metadata. */
   async #putInline(bytes: Uint8Array): Promise<PutResult> {
     const { hasher } = this.#deps.env;
     const { index, inode } = await this.#commit({ kind: "inline", bytes }, []);
@@ -127,6 +129,7 @@ class FilePut {
     };
   }
 
+  /** Uploads a file as chunks and commits it. Removes hidden files in the background. */
   async #putChunks(first: UploadFrame, frames: UploadFrameReader): Promise<PutResult> {
     const partFiles = this.#partFiles();
     let isPublished = false;
@@ -189,19 +192,20 @@ class FilePut {
     });
   }
 
+  /** Returns the fields of the result that follow from the chunks. A repeated chunk counts once. */
   #resultFields(
     sizeBytes: number,
     sealed: readonly SealedChunk[],
   ): Omit<PutResult, "index" | "inode"> {
-    const different = [...new Set(sealed)];
+    const distinct = [...new Set(sealed)];
     const ids = sealed.map((each) => chunkIdBytes(each.chunk.id));
     const file = { sizeBytes, chunkSizeBytes: this.#chunkSizeBytes };
     return {
       sizeBytes,
       chunkCount: sealed.length,
-      sentBytes: different.reduce((sum, each) => sum + each.sentBytes, 0),
+      sentBytes: distinct.reduce((sum, each) => sum + each.sentBytes, 0),
       contentRoot: contentRootOf(this.#deps.env.hasher, file, ids),
-      chunksUnderReplicated: different.filter((each) => each.isUnderReplicated).length,
+      chunksUnderReplicated: distinct.filter((each) => each.isUnderReplicated).length,
     };
   }
 
@@ -225,8 +229,8 @@ class FilePut {
       throw this.#refusal("NOT_A_DIRECTORY", this.#names.slice(0, -1));
     }
     try {
-      const there = await this.#stat(this.#names);
-      if (there.kind === "directory") throw this.#refusal("IS_A_DIRECTORY", this.#names);
+      const existing = await this.#stat(this.#names);
+      if (existing.kind === "directory") throw this.#refusal("IS_A_DIRECTORY", this.#names);
     } catch (error) {
       if (isAshlarError(error, "NOT_FOUND")) return;
       throw error;
@@ -248,7 +252,8 @@ class FilePut {
     return await this.#deps.masters.stat(target, linearizable);
   }
 
-  async #commit(content: Content, others: readonly Operation[]) {
+  /** Commits the file in one transaction with `removals`. */
+  async #commit(content: Content, removals: readonly Operation[]) {
     const { mode = FILE_MODE_DEFAULT, uid = 0, gid = 0, replace = true } = this.#options;
     const { mtimeMs, storageClass } = this.#options;
     const put: Operation = {
@@ -263,7 +268,7 @@ class FilePut {
       ...(storageClass === undefined ? {} : { storageClass }),
     };
     const { index, inodes } = await this.#deps.masters.transact(
-      { preconditions: [], operations: [put, ...others] },
+      { preconditions: [], operations: [put, ...removals] },
       this.#callOptions(),
     );
     return { index, inode: inodes[0] ?? null };

@@ -91,8 +91,8 @@ export class Intents {
   async #allocateAhead(chunksLeft: number | null): Promise<void> {
     const count = Math.max(1, Math.min(AHEAD_MAX, chunksLeft ?? this.#nextCount));
     this.#nextCount = Math.min(AHEAD_MAX, this.#nextCount * 2);
-    const given = await this.#allocate(count, [], []);
-    this.#ready = [...this.#ready, ...given];
+    const allocated = await this.#allocate(count, [], []);
+    this.#ready = [...this.#ready, ...allocated];
   }
 
   async #allocate(

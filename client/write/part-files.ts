@@ -91,9 +91,11 @@ export class PartFiles {
    */
   async discard(isPublished: boolean): Promise<void> {
     const { masters } = this.#deps;
-    const left = this.#targets.filter((each) => !isPublished || !this.#committed.includes(each));
+    const remaining = this.#targets.filter(
+      (each) => !isPublished || !this.#committed.includes(each),
+    );
     await Promise.allSettled(
-      left.map((target) =>
+      remaining.map((target) =>
         masters.transact({ preconditions: [], operations: [removalOf(target)] }),
       ),
     );
@@ -123,13 +125,13 @@ export class PartFiles {
   async #protectIfOld(): Promise<void> {
     const nowMs = this.#deps.env.clock.monotonicMs();
     if (!this.#unprotected.some((each) => nowMs - each.requestedAtMs > each.lifetimeMs / 3)) return;
-    const loose = [...this.#unprotected];
+    const chunks = [...this.#unprotected];
     const target = this.#nextTarget();
     this.#targets.push(target); // Before the commit: one that fails may still have been applied.
-    await this.#commit(target, loose);
+    await this.#commit(target, chunks);
     this.#committed.push(target);
-    this.#unprotected = this.#unprotected.slice(loose.length);
-    for (const each of loose) this.#protected.add(each);
+    this.#unprotected = this.#unprotected.slice(chunks.length);
+    for (const each of chunks) this.#protected.add(each);
   }
 
   #nextTarget(): Target {
@@ -138,7 +140,7 @@ export class PartFiles {
     return { path: joinPath([...this.#directory, name]) };
   }
 
-  async #commit(target: Target, loose: readonly SealedChunk[]): Promise<void> {
+  async #commit(target: Target, chunks: readonly SealedChunk[]): Promise<void> {
     const { masters, timeoutMs } = this.#deps;
     const { uid, gid, chunkSizeBytes, storageClass } = this.#file;
     const operation: Operation = {
@@ -146,9 +148,9 @@ export class PartFiles {
       target,
       content: {
         kind: "chunks",
-        sizeBytes: loose.length * chunkSizeBytes,
+        sizeBytes: chunks.length * chunkSizeBytes,
         chunkSizeBytes,
-        chunks: loose.map((each) => each.chunk),
+        chunks: chunks.map((each) => each.chunk),
       },
       replace: false,
       mode: PART_FILE_MODE,

@@ -91,10 +91,10 @@ class PieceSource implements ByteSource {
       this.#isAtEnd = next.done === true;
       this.#rest = this.#isAtEnd ? this.#rest : asBytes(next.value);
     }
-    const taken = this.#rest.subarray(0, target.length);
-    target.set(taken);
-    this.#rest = this.#rest.subarray(taken.length);
-    return taken.length;
+    const piece = this.#rest.subarray(0, target.length);
+    target.set(piece);
+    this.#rest = this.#rest.subarray(piece.length);
+    return piece.length;
   }
 
   close(): void {

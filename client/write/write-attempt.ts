@@ -111,6 +111,7 @@ export class WriteAttempt {
     return { writeId, intent, position: 0, sizeHintBytes, resumeAtBytes, fillFrom };
   }
 
+  /** Sends frames as they are pushed, then the seal. Keeps `SENDS_MAX` sends pending. */
   async #send(stream: ChainStream): Promise<void> {
     const { buffer, notifier } = this.#options;
     const sends: Array<Promise<void>> = [];
@@ -149,6 +150,7 @@ export class WriteAttempt {
     }
   }
 
+  /** Handles responses until the chunk is sealed or the chain fails. */
   async #receive(stream: ChainStream): Promise<AttemptResult> {
     for (;;) {
       const message = await stream.receive();
@@ -185,6 +187,7 @@ export class WriteAttempt {
     notifier.notify();
   }
 
+  /** Returns `receipts` if there is one of each server. @throws {AshlarError} PROTOCOL_ERROR */
   #checkReceipts(receipts: readonly Receipt[]): readonly Receipt[] {
     const { intent } = this.#options;
     const isWhole =
