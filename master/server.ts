@@ -140,8 +140,8 @@ export async function startMaster(
   closers.defer(() => feed[Symbol.dispose]());
   feed.register(server);
   registerRaftHandlers(server, driver);
-  const facts = () => ({ clusterId, featureLevel: deps.namespace().featureLevel });
-  registerBackupHandler(server, driver, { clock: env.clock, facts });
+  const headFields = () => ({ clusterId, featureLevel: deps.namespace().featureLevel });
+  registerBackupHandler(server, driver, { clock: env.clock, headFields });
   registerNamespaceHandlers(server, deps);
   registerFleetHandlers(server, {
     ...deps,

@@ -2,7 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 
-/** Bytes that the writer may send ahead in one write: the window of its stream. */
+/** Receive window of the stream of one write: the bytes that the writer may send in advance. */
 export const WRITE_WINDOW_BYTES = 4 * 1024 * 1024;
 
 /** Smallest slab: a body of a few bytes occupies this much memory. */
@@ -13,7 +13,7 @@ const SLAB_BYTES_MIN = 4096;
  *
  * Each admitted write reserves in advance the bytes that its stream's window lets the writer send.
  * So the receive slabs are never exhausted, and no write waits for the memory of another write.
- * With several chains through the same servers in different order such a wait would be a deadlock.
+ * Such a wait could deadlock if several chains contain the same servers in different orders.
  */
 export class WriteAdmission {
   readonly #bytesMax: number;
@@ -43,9 +43,9 @@ export class WriteAdmission {
    */
   admit(sizeHintBytes: number | null): () => void {
     // One message beyond the window may arrive (see StreamReceiver). Slab sizes are powers of two.
-    const ofSizeBytes =
+    const hintedBytes =
       sizeHintBytes === null ? Number.POSITIVE_INFINITY : 2 * sizeHintBytes + SLAB_BYTES_MIN;
-    const needBytes = Math.min(WRITE_WINDOW_BYTES + FRAME_BYTES_MAX, ofSizeBytes);
+    const needBytes = Math.min(WRITE_WINDOW_BYTES + FRAME_BYTES_MAX, hintedBytes);
     if (this.#reservedBytes + needBytes > this.#bytesMax && this.#count > 0) {
       throw new AshlarError(
         "OVERLOADED",

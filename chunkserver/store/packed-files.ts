@@ -23,17 +23,17 @@ interface PackedFile {
   writerCount: number;
 }
 
-/** Place for one chunk in a packed file. The caller releases the file. */
+/** Byte range for one chunk in a packed file. The caller releases the file. */
 export interface PackedAllocation {
   readonly file: ExtentFile;
   readonly offsetBytes: number;
 }
 
 /**
- * Counts the live bytes of the packed files, and assigns a place to each new small chunk.
+ * Counts the live bytes of the packed files, and allocates a byte range for each new small chunk.
  *
- * It counts committed changes of the index (`onCommitted`). So a file becomes empty only after the
- * removal of its last record is durable.
+ * The counters follow the committed changes of the index (`onCommitted`). So a file becomes empty
+ * only after the removal of its last record is durable.
  */
 export class PackedFiles {
   readonly #files: ExtentFiles;
@@ -69,20 +69,20 @@ export class PackedFiles {
     for (const extent of change.after?.extents ?? []) this.#count(extent, 1);
   }
 
-  /** Assigns `lengthBytes` at the end of the current file, or at the start of a new file. */
+  /** Allocates `lengthBytes` at the end of the current file, or at the start of a new file. */
   allocate(lengthBytes: number): Promise<PackedAllocation> {
     assert(lengthBytes > 0 && lengthBytes <= PACKED_BYTES_MAX, "a chunk fits into a packed file");
     const allocated = this.#allocating.then(() => this.#allocate(lengthBytes));
-    // The caller gets the error. The next call goes to a new file.
+    // The caller gets the error. The next allocation is in a new file.
     this.#allocating = allocated.catch(() => {});
     return allocated;
   }
 
-  /** Ends the use of a place: the partial chunk was sealed and has a record, or was deleted. */
+  /** Ends one allocation: the partial chunk was sealed and has a record, or it was deleted. */
   release(name: ExtentFileName): void {
     const file = this.#entry(name);
     file.writerCount -= 1;
-    assert(file.writerCount >= 0, "a place is released once");
+    assert(file.writerCount >= 0, "an allocation is released once");
   }
 
   /** Removes and returns a file without live chunks and without writers. Null if there is none. */
@@ -120,7 +120,7 @@ export class PackedFiles {
     const current = this.#current === null ? null : this.#entry(this.#current);
     const fits = current !== null && current.endBytes + lengthBytes <= PACKED_BYTES_MAX;
     const appendTo = fits ? this.#current : null;
-    this.#current = null; // If the open fails, the next chunk goes to a new file.
+    this.#current = null; // If the open fails, the next allocation is in a new file.
     const file =
       appendTo === null ? await this.#files.create("packed") : await this.#files.open(appendTo);
     this.#current = file.name;

@@ -10,9 +10,9 @@ export interface RetentionDirectoryOptions {
   readonly clock: Clock;
   /** The directory, relative to the data directory. */
   readonly path: string;
-  /** Files kept at most. The oldest are deleted first. */
+  /** Maximum number of files. The oldest files are deleted first. */
   readonly filesMax: number;
-  /** Age at which a file is deleted. */
+  /** Age at which a file is deleted, in milliseconds. */
   readonly keepMs: number;
 }
 
@@ -43,7 +43,7 @@ export class RetentionDirectory {
     return `${this.#options.path}/${String(nowMs).padStart(13, "0")}-${label}`;
   }
 
-  /** Makes the names in the directory durable. */
+  /** Makes the names in the directory durable (fsync of the directory). */
   async sync(): Promise<void> {
     await this.#directorySync.run();
   }
@@ -65,8 +65,8 @@ export class RetentionDirectory {
     const surplus = mode === "all" ? names.length : Math.max(0, names.length - filesMax);
     let removed = 0;
     for (const [position, name] of names.entries()) {
-      const putAtMs = Number(NAME.exec(name)?.[1] ?? 0);
-      if (position >= surplus && putAtMs >= oldestKept) continue;
+      const addedAtMs = Number(NAME.exec(name)?.[1] ?? 0);
+      if (position >= surplus && addedAtMs >= oldestKept) continue;
       await disk.remove(`${path}/${name}`);
       removed += 1;
     }

@@ -12,11 +12,11 @@ const CALL_TIMEOUT_MS = 3_000;
 const GOODBYE_TIMEOUT_MS = 1_000;
 const HEARTBEAT_INTERVAL_MS_DEFAULT = 500;
 const HEARTBEAT_INTERVAL_MS_MAX = 10_000;
-/** Lost replicas reported in one heartbeat. */
+/** Maximum number of lost replicas in one heartbeat. */
 const LOST_MAX = 1000;
-/** Chunks in one confirmation request. */
+/** Maximum number of chunks in one confirmation request. */
 const CONFIRM_MAX = 1000;
-/** Delay until the master is asked about an undecided chunk again. */
+/** Delay before the master is asked again about an undecided chunk. */
 const UNDECIDED_MS = 60_000;
 
 /** Dependencies of `MasterLink`. */
@@ -34,7 +34,7 @@ export class MasterLink {
   readonly #options: MasterLinkDeps;
   #chunkKey: Uint8Array | null = null;
   #intervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT;
-  /** Address of the leader that has registered this server. Null: none. */
+  /** Address of the leader that has registered this server. Null if none has. */
   #registeredWith: string | null = null;
   #problem: string | null = "not registered with a leader yet";
 
@@ -52,14 +52,14 @@ export class MasterLink {
     return this.#intervalMs;
   }
 
-  /** Reason why the leader may not know this server. Null: the last heartbeat was answered. */
+  /** Reason why the leader may not know this server. Null if the last heartbeat was answered. */
   get problem(): string | null {
     return this.#problem;
   }
 
   /**
-   * Registers with a new leader if necessary, sends a heartbeat, and starts the orders in its
-   * answer.
+   * Registers with a new leader if necessary, sends a heartbeat, and starts the orders that the
+   * answer contains.
    */
   async heartbeat(orders: Orders, signal: AbortSignal): Promise<void> {
     const { channel } = this.#options;
@@ -71,15 +71,16 @@ export class MasterLink {
       this.#problem = null;
     } catch (error) {
       if (error instanceof AshlarError) this.#problem = error.message;
-      // The leader does not know this server: another one at the same address, or it was restarted.
+      // The leader does not know this server: the leader was restarted, or another master has its
+      // address now.
       if (isAshlarError(error, "NOT_FOUND")) this.#registeredWith = null;
       throw error;
     }
   }
 
   /**
-   * Asks the leader about sealed chunks that are not confirmed and whose intent has expired, and
-   * keeps or deletes them. Resolves with the number of these chunks.
+   * Asks the leader about the sealed chunks that are not confirmed and whose intent has expired.
+   * Keeps or deletes each chunk as the leader decides. Resolves with the number of these chunks.
    */
   async confirm(signal: AbortSignal): Promise<number> {
     const { store } = this.#options;

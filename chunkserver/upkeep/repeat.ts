@@ -16,7 +16,8 @@ export interface RepeatOptions {
   /** Name of the task in log lines: "Scrub". */
   readonly name: string;
   /**
-   * Returns the delay from the end of one run to the start of the next, varied by up to a tenth.
+   * Returns the delay from the end of one run to the start of the next, in milliseconds. `repeat`
+   * varies the delay by up to 10 % in both directions.
    */
   readonly intervalMs: () => number;
   readonly signal: AbortSignal;

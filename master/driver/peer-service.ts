@@ -143,10 +143,10 @@ export class PeerService {
   }
 
   /** Sends a backup to a client. A client is no peer, so there is no sender to check. */
-  async backup(stream: BackupStream, facts: ServeBackupOptions["facts"]): Promise<void> {
+  async backup(stream: BackupStream, headFields: ServeBackupOptions["headFields"]): Promise<void> {
     if (this.#stopReason !== null) throw this.#stopReason;
     const machine = this.#options.machine();
-    const served = serveBackup(stream, { ...this.#options, machine, facts });
+    const served = serveBackup(stream, { ...this.#options, machine, headFields });
     await this.#withStateStream(stream, this.#options.own.memberId, served);
   }
 

@@ -38,19 +38,19 @@ export function registerRaftHandlers(handlers: Handlers, driver: Driver): void {
  * Registers the handler of `shared/protocol/backup-api`. A backup contains every change that was
  * acknowledged before the request.
  *
- * @param options.facts returns the current facts about the cluster. Called for each backup
+ * @param options.headFields returns the current fields of the backup's head. Called for each backup
  */
 export function registerBackupHandler(
   handlers: Handlers,
   driver: Driver,
-  options: { readonly clock: Clock; readonly facts: () => ServeBackupOptions["facts"] },
+  options: { readonly clock: Clock; readonly headFields: () => ServeBackupOptions["headFields"] },
 ): void {
-  const { clock, facts } = options;
+  const { clock, headFields } = options;
   handlers.onStream(readBackup, async (request, stream) => {
     request.release();
     const index = await driver.confirmRead(READY_TIMEOUT_MS);
     const machine = (): StateMachine => driver.stateMachine;
     await waitDurable(machine, index, { clock, timeoutMs: READY_TIMEOUT_MS });
-    await driver.service.backup(stream, facts());
+    await driver.service.backup(stream, headFields());
   });
 }

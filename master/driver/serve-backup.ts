@@ -19,7 +19,7 @@ export interface ServeBackupOptions extends SendPartsOptions {
   readonly clock: Clock;
   readonly stallMs: number;
   /** Facts for the head of the backup that the state machine does not have. */
-  readonly facts: Pick<BackupHead, "clusterId" | "featureLevel">;
+  readonly headFields: Pick<BackupHead, "clusterId" | "featureLevel">;
 }
 
 /**
@@ -32,9 +32,9 @@ export async function waitDurable(
   index: LogIndex,
   { clock, timeoutMs }: { readonly clock: Clock; readonly timeoutMs: number },
 ): Promise<void> {
-  const untilMs = clock.monotonicMs() + timeoutMs;
+  const deadlineMs = clock.monotonicMs() + timeoutMs;
   while (machine().durable.index < index) {
-    if (clock.monotonicMs() > untilMs) {
+    if (clock.monotonicMs() > deadlineMs) {
       throw new AshlarError(
         "DEADLINE_EXCEEDED",
         `Cannot read the state at index ${index}: it was not flushed within ${timeoutMs} ms`,
@@ -45,7 +45,8 @@ export async function waitDurable(
 }
 
 /**
- * Sends the durable state as of one index. The member continues to serve and to apply meanwhile.
+ * Sends the durable state at one log index. During the transfer the member continues to serve
+ * requests and to apply entries.
  *
  * @throws {AshlarError} UNSUPPORTED if the state machine keeps no state hash; see `sendParts`
  */
@@ -53,7 +54,7 @@ export async function serveBackup(
   stream: BackupStream,
   options: ServeBackupOptions,
 ): Promise<void> {
-  const { machine, clock, stallMs, facts } = options;
+  const { machine, clock, stallMs, headFields } = options;
   const snapshot = machine.openSnapshot();
   try {
     const { index, term, stateHash } = snapshot;
@@ -67,7 +68,7 @@ export async function serveBackup(
     const send = (head: BackupMessage, body?: Uint8Array): Promise<void> =>
       withStallTimeout(clock, stallMs, { work: stream.send(head, body), onStall });
     const createdMs = clock.wallMs();
-    const head = { ...facts, index, term, createdMs: Math.floor(createdMs), stateHash };
+    const head = { ...headFields, index, term, createdMs: Math.floor(createdMs), stateHash };
     await send({ kind: "begin", head });
     await sendParts(snapshot, options, send);
     stream.end();

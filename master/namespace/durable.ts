@@ -8,7 +8,7 @@ import { META_KEY, textToBytes } from "./keys.ts";
 import type { AppliedRecord } from "./records.ts";
 import { APPLIED, FEATURE_LEVEL, MEMBERSHIP } from "./tables.ts";
 
-/** The position in the log of the state in a store, with the hash of the state. */
+/** The log position of the state in a store, with the hash of the state. */
 export interface DurableState {
   readonly index: LogIndex;
   readonly term: Term;
@@ -31,8 +31,8 @@ const EMPTY_STATE: DurableState = {
 };
 
 /**
- * Returns the rows that record the position of the store. They belong into the same commit as the
- * changes up to this position.
+ * Returns the rows that record the log position of the store. The caller commits these rows
+ * together with the changes up to this position.
  */
 export function durableChanges({
   index,
@@ -71,20 +71,22 @@ function readRows(store: OrderedReader): DurableState {
   const membershipBytes = store.get(textToBytes(META_KEY.membership));
   if (appliedBytes === undefined || membershipBytes === undefined) {
     if (isEmpty(store)) return EMPTY_STATE;
-    throw corrupt("expected a row with the index of the state: the store has other rows only");
+    throw corrupt("expected a row with the index of the state: the store has only other rows");
   }
   const applied = APPLIED.decode(appliedBytes, META_KEY.applied);
   const { formatVersion, index, term, checksum } = applied;
   checkFormatVersion(formatVersion);
   const membership = MEMBERSHIP.decode(membershipBytes, META_KEY.membership);
   if (checksum !== null && !equalBytes(checksum, checksumOf(applied, membership))) {
-    throw corrupt("expected the written index and members: the checksum does not match");
+    throw corrupt(
+      "expected intact rows for the index and the members: their checksum does not match",
+    );
   }
   const levelBytes = store.get(textToBytes(META_KEY.featureLevel));
   if (levelBytes !== undefined) {
     checkFeatureLevel(FEATURE_LEVEL.decode(levelBytes, META_KEY.featureLevel));
   }
-  const stateHash = applied.stateHash ?? hashOf(store).bytes();
+  const stateHash = applied.stateHash ?? hashRows(store).bytes();
   return { index, term: term as Term, membership, stateHash };
 }
 
@@ -109,7 +111,7 @@ export function checkFormatVersion(formatVersion: number): void {
 }
 
 /** Computes the hash of all rows of a store. Takes seconds for a million files. */
-export function hashOf(store: OrderedReader): StateHash {
+export function hashRows(store: OrderedReader): StateHash {
   const hash = new StateHash();
   const all = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
   for (const { key, value } of store.range(all)) hash.add(key, value);

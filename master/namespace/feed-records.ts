@@ -53,9 +53,11 @@ export type FeedRecord =
     })
   | (FeedCommon & { readonly kind: "storage-class"; readonly storageClass: string });
 
-/** What an event takes from its entry: the time, and the content root of empty files. */
+/** The values of a log entry that its events contain. */
 interface EntryContext {
+  /** The time of the entry, in ms since 1970. */
   readonly nowMs: number;
+  /** The content root of an empty file of the default chunk size. */
   readonly emptyRoot: Uint8Array;
 }
 
@@ -76,21 +78,21 @@ export function createdEvent(context: EntryContext, inode: InodeRecord): FeedRec
     mtimeMs: isFile ? inode.mtimeMs : context.nowMs,
     storageClass: inode.storageClass,
     sizeBytes: isFile ? inode.sizeBytes : 0,
-    contentRoot: isFile ? rootUnlessCommon(context, inode) : null,
+    contentRoot: isFile ? rootUnlessEmpty(context, inode) : null,
   };
 }
 
 /** Returns the event of a file whose bytes have changed. */
 export function contentEvent(context: EntryContext, file: FileInode): FeedRecord {
   const { mtimeMs, sizeBytes } = file;
-  const contentRoot = rootUnlessCommon(context, file);
+  const contentRoot = rootUnlessEmpty(context, file);
   return { ...commonOf(context, file), kind: "content", mtimeMs, sizeBytes, contentRoot };
 }
 
 /**
  * Returns the event of an inode that is about to be removed.
  *
- * @param isTree whether it has entries
+ * @param isTree whether the inode is a directory that still has entries
  */
 export function removedEvent(
   context: EntryContext,
@@ -100,7 +102,11 @@ export function removedEvent(
   return { ...commonOf(context, inode), kind: "removed", isTree };
 }
 
-/** Returns the event of an inode that was moved. @param from its old directory and name */
+/**
+ * Returns the event of an inode that was moved.
+ *
+ * @param from the old directory and the old name of the inode
+ */
 export function renamedEvent(
   context: EntryContext,
   inode: InodeRecord,
@@ -131,9 +137,9 @@ function commonOf({ nowMs }: EntryContext, inode: InodeRecord): FeedCommon {
   return { timeMs: nowMs, inode: id, inodeKind: kind, parent, name };
 }
 
-function rootUnlessCommon({ emptyRoot }: EntryContext, file: FileInode): Uint8Array | null {
+function rootUnlessEmpty({ emptyRoot }: EntryContext, file: FileInode): Uint8Array | null {
   const { sizeBytes, contentRoot } = file;
-  const isCommon =
+  const isEmpty =
     sizeBytes === 0 && (contentRoot === emptyRoot || equalBytes(contentRoot, emptyRoot));
-  return isCommon ? null : contentRoot;
+  return isEmpty ? null : contentRoot;
 }

@@ -7,10 +7,13 @@ import type { SessionRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { OUTCOMES, SESSIONS } from "./tables.ts";
 
-/** Bound of the outcomes of a session, and so of the unanswered mutations of a client. */
+/**
+ * Maximum number of stored outcomes per session. It also limits the unanswered mutations of one
+ * client.
+ */
 export const OUTCOMES_MAX = 1024;
 
-/** Opens a session. Its id is the index of the present entry. */
+/** Opens a session. The session id is the index of the log entry that opens it. */
 export function openSession(change: Change, { clientName }: OpenSession): void {
   const id = change.index as number as SessionId;
   change.putUnversioned(SESSIONS, sessionKey(id), {
@@ -87,7 +90,7 @@ function checkAttempt(session: SessionRecord, attempt: Attempt): void {
   if (sequence < 1 || firstUnacknowledged > sequence) {
     throw new Refusal(
       "INVALID_ARGUMENT",
-      `Cannot apply sequence ${sequence}: expected a sequence of at least 1 and at least the first unacknowledged one: current value of that is ${firstUnacknowledged}`,
+      `Cannot apply sequence ${sequence}: expected at least 1 and at least the first unacknowledged sequence, which is ${firstUnacknowledged}`,
     );
   }
   if (sequence >= session.floorSequence) return;

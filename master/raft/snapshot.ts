@@ -8,7 +8,7 @@ import { INDEX_ZERO } from "./messages.ts";
 import type { Progress } from "./progress.ts";
 
 /**
- * Sends a snapshot in place of entries that are compacted: Raft §7.
+ * Sends a snapshot to a member that needs compacted entries (Raft §7).
  *
  * @returns false if no suitable snapshot is ready, or if the member is inactive: a snapshot is too
  *   large to send to a member that may be down. The next heartbeat reply triggers another attempt.
@@ -41,14 +41,18 @@ export function reportSnapshot(
   progress.isPaused = true;
 }
 
-/** Installs a snapshot of the leader on a follower, and acknowledges it once durable. */
+/** Installs a snapshot of the leader. Acknowledges the snapshot when it is durable. */
 export function handleSnapshotRequest(core: Core, message: SnapshotRequest): void {
   const { id, term } = core;
   const matchIndex = restore(core, message.snapshot);
   sendAfterAppend(core, { kind: "append-accepted", from: id, to: message.from, term, matchIndex });
 }
 
-/** Replaces the log if needed. @returns the index up to which it then matches the leader's. */
+/**
+ * Replaces the log by the snapshot if the log does not contain it already.
+ *
+ * @returns the index up to which the log matches the leader's log afterwards
+ */
 function restore(core: Core, snapshot: Snapshot): LogIndex {
   const { log } = core;
   assert(core.role.kind === "follower", "only a follower installs a snapshot");

@@ -14,7 +14,10 @@ import { SegmentFile } from "./segment-file.ts";
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
 
 const DIRECTORY = "log";
-/** Group commit: queued batches are written together up to this size; a larger one alone. */
+/**
+ * Group commit: queued batches up to this total size are written as one record. A larger batch has a
+ * record to itself.
+ */
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Options of `RaftLog.open`. */
@@ -71,7 +74,10 @@ export class RaftLog {
   #hardState: HardState;
   /** Hard state of the last record or segment header. */
   #writtenHardState: HardState;
-  /** A hard state with a new commit index only, which the next record contains; null: none. */
+  /**
+   * Hard state that changes only the commit index. The next record contains it. Null if there is
+   * none.
+   */
   #deferredHardState: HardState | null = null;
   /** The last entry in a record: the base of a new segment. */
   #written: { readonly index: LogIndex; readonly term: Term };
@@ -139,27 +145,27 @@ export class RaftLog {
     return this.#hardState;
   }
 
-  /** All entries, including queued ones. Read only. */
+  /** All entries, including queued entries. The caller must not change them. */
   get entries(): LogEntries {
     return this.#entries;
   }
 
-  /** Number of syncs: one for each group of appends. For tests and metrics. */
+  /** Number of syncs: one for each group of appends. Used by tests and metrics. */
   get syncCount(): number {
     return this.#syncCount;
   }
 
-  /** Offset of the end of the last record in the last segment; zeros may follow. For tests. */
+  /** Offset of the end of the last record in the last segment. Zeros may follow. Used by tests. */
   get endOffset(): number {
     return this.#active.lengthBytes;
   }
 
-  /** The error of the first failed write; null while the log works. */
+  /** The error of the first failed write. Null while no write has failed. */
   get failure(): AshlarError | null {
     return this.#failure;
   }
 
-  /** Size of the entries in memory; about the same on disk. */
+  /** Size of the entries in memory, in bytes. Their size on disk is about the same. */
   get sizeBytes(): number {
     return this.#entries.sizeBytes;
   }
@@ -170,9 +176,9 @@ export class RaftLog {
   }
 
   /**
-   * Appends a batch. Resolves when it is durable, after all earlier batches. A batch that changes
-   * only the commit index is not written on its own: it resolves in its turn and is on disk with
-   * the next record. The commit index is a hint that may be lost.
+   * Appends a batch. Resolves when the batch is durable, after all earlier batches. A batch that
+   * changes only the commit index causes no write: it resolves after the earlier batches, and the
+   * next record contains the new commit index. The commit index is a hint that may be lost.
    *
    * @throws {AshlarError} DISK_FAILED, or NO_SPACE if the disk is full. Every later append fails
    *   too, until the member restarts.
@@ -206,7 +212,8 @@ export class RaftLog {
 
   /**
    * Drops the entries up to `index`, which the state contains durably. Memory is freed immediately.
-   * Whole segments are removed after earlier queued work; the promise then resolves.
+   * Segments without a later entry are removed after the work that is queued before. Resolves after
+   * the removal.
    */
   compactTo(index: LogIndex): Promise<void> {
     assert(index <= this.#hardState.commitIndex, "only committed entries are compacted");
@@ -216,7 +223,7 @@ export class RaftLog {
 
   /**
    * Replaces the log after a snapshot at `base` was installed. Resolves when the new log is
-   * durable. An earlier crash leaves the old log.
+   * durable. After a crash before that, the disk contains the old log or the new log.
    */
   reset(
     base: { readonly index: LogIndex; readonly term: Term },
@@ -242,7 +249,7 @@ export class RaftLog {
     if (this.#failure === null) {
       const closing = { items: [], hardState: this.#hardState, sizeBytes: 0 };
       await this.#enqueue({ kind: "task", run: () => this.#writeRecord([closing]) }).catch(() => {
-        // Callers of `append` receive the error. The closing record itself carries no data.
+        // Callers of `append` receive the error. The closing record contains no data.
       });
     }
     while (this.#running !== null) await this.#running;
@@ -263,7 +270,7 @@ export class RaftLog {
   async #run(): Promise<void> {
     await Promise.resolve(); // Appends of the same turn are written as one group.
     while (this.#queue.length > 0) {
-      const group = this.#takeGroup();
+      const group = this.#dequeueGroup();
       try {
         if (this.#failure !== null) throw this.#failure;
         await this.#perform(group);
@@ -276,8 +283,8 @@ export class RaftLog {
     this.#running = null;
   }
 
-  /** Removes from the queue one task, or the appends that are written together. */
-  #takeGroup(): Queued[] {
+  /** Removes one task from the queue, or all appends that are written together. */
+  #dequeueGroup(): Queued[] {
     let count = 0;
     let sizeBytes = 0;
     for (const queued of this.#queue) {
@@ -312,7 +319,7 @@ export class RaftLog {
     return hardState.term !== written.term || hardState.votedFor !== written.votedFor;
   }
 
-  /** Writes the appends as one record; starts a new segment if the current one is full. */
+  /** Writes the appends as one record. Creates a new segment first if the current one is full. */
   async #writeRecord(appends: readonly Omit<QueuedAppend, "kind">[]): Promise<void> {
     const items: LogItem[] = [];
     let hardState = this.#deferredHardState;

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 /**
  * Runs a system program until it exits. Returns its standard output.
  *
- * @throws {Error} with its standard error if it fails
+ * @throws {Error} if the program fails. The message contains the standard error of the program.
  */
 export function runTool(program: string, parameters: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -22,9 +22,9 @@ export async function waitFor(
   timeoutMs: number,
   pollMs = 20,
 ): Promise<boolean> {
-  const endsMs = performance.now() + timeoutMs;
+  const deadlineMs = performance.now() + timeoutMs;
   while (!(await condition())) {
-    if (performance.now() > endsMs) return false;
+    if (performance.now() > deadlineMs) return false;
     await sleep(pollMs);
   }
   return true;

@@ -11,7 +11,14 @@ import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { hasCode, MemoryLog } from "../support/wire-fixture.ts";
-import { framesOf, hasher, index, makeChunk, serverIdFor, writeIdFor } from "./support/chunks.ts";
+import {
+  framesOf,
+  hasher,
+  logIndex,
+  makeChunk,
+  serverIdFor,
+  writeIdFor,
+} from "./support/chunks.ts";
 import { openTestStore } from "./support/store-fixture.ts";
 
 const ADDRESS = "127.0.0.1:1";
@@ -36,7 +43,7 @@ describe("a source that sends bad frames", () => {
     await using store = await openTestStore(newDeps());
     const lease = await store.begin({
       writeId: writeIdFor(1),
-      intentIndex: index(1),
+      intentIndex: logIndex(1),
       lifetimeMs: 60_000,
       sizeHintBytes: 1000,
       purpose: "write",
@@ -64,7 +71,13 @@ describe("a source that sends bad frames", () => {
     const { chunkId } = chunk;
     const source = { serverId: serverIdFor(9), address: ADDRESS, host: "h", rack: "r" };
     const lengthBytes = chunk.bytes.length;
-    const order = { kind: "copy", chunkId, lengthBytes, intentIndex: index(1), sources: [source] };
+    const order = {
+      kind: "copy",
+      chunkId,
+      lengthBytes,
+      intentIndex: logIndex(1),
+      sources: [source],
+    };
     const deps = { store, hasher, random: new SeededRandom(1), pool };
     const copied = copyChunk(deps, order as CopyOrder, new AbortController().signal);
     await assert.rejects(copied, hasCode("NO_GOOD_REPLICA"));

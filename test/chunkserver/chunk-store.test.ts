@@ -4,7 +4,7 @@ import { MemoryStores } from "../../shared/platform/memory-store.ts";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 import { hasCode } from "../support/wire-fixture.ts";
-import { framesOf, index, makeChunk, writeIdFor } from "./support/chunks.ts";
+import { framesOf, logIndex, makeChunk, writeIdFor } from "./support/chunks.ts";
 import { assertHolds, openTestStore, putChunk, readAll } from "./support/store-fixture.ts";
 
 const MIB = 1024 * 1024;
@@ -19,7 +19,7 @@ function extentNames(disk: MemoryDisk): Promise<readonly string[]> {
 function beginOptions(number: number, overrides: object = {}) {
   return {
     writeId: writeIdFor(number),
-    intentIndex: index(1),
+    intentIndex: logIndex(1),
     lifetimeMs: 60_000,
     sizeHintBytes: null,
     purpose: "write" as const,
@@ -89,10 +89,10 @@ describe("the chunk store", () => {
     await putChunk(store, chunk, { intentIndex: 7 });
     assert.equal((await extentNames(disk)).length, 1);
     assert.equal(store.totals.chunkCount, 1);
-    assert.equal(await store.purge(chunk.chunkId, index(9)), "kept", "9 is not lower than 9");
+    assert.equal(await store.purge(chunk.chunkId, logIndex(9)), "kept", "9 is not lower than 9");
     await assertHolds(store, chunk);
-    assert.equal(await store.purge(chunk.chunkId, index(10)), "deleted");
-    assert.equal(await store.purge(chunk.chunkId, index(10)), "absent");
+    assert.equal(await store.purge(chunk.chunkId, logIndex(10)), "deleted");
+    assert.equal(await store.purge(chunk.chunkId, logIndex(10)), "absent");
     assert.deepEqual(await extentNames(disk), []);
   });
 
@@ -165,7 +165,7 @@ describe("the chunk store", () => {
     await first.seal(chunk.chunkId, 2 * MIB);
     first.release();
     const again = await store.begin(
-      beginOptions(902, { resumeAtBytes: MIB, intentIndex: index(4) }),
+      beginOptions(902, { resumeAtBytes: MIB, intentIndex: logIndex(4) }),
     );
     assert.equal(again.receivedBytes, 2 * MIB);
     for (const { offsetBytes, hashes, bytes } of framesOf(chunk, MIB)) {
@@ -177,7 +177,11 @@ describe("the chunk store", () => {
     await assert.rejects(again.write(0, frame.hashes, frame.bytes), hasCode("INVALID_ARGUMENT"));
     await again.seal(chunk.chunkId, 2 * MIB);
     again.release();
-    assert.equal(await store.purge(chunk.chunkId, index(4)), "kept", "the seal raised the intent");
+    assert.equal(
+      await store.purge(chunk.chunkId, logIndex(4)),
+      "kept",
+      "the seal raised the intent",
+    );
     const partial = await store.openPartial(writeIdFor(902), MIB);
     const bytes = new Uint8Array(MIB);
     await partial.read(bytes, 0);
@@ -291,7 +295,7 @@ describe("damage found by the chunk store", () => {
     const store = await openTestStore({ disk: disk.mount(), stores });
     const kept = old.filter((_, position) => position % 5 === 0);
     const dead = old.filter((_, position) => position % 5 !== 0);
-    await Promise.all(dead.map(({ chunkId }) => store.purge(chunkId, index(2))));
+    await Promise.all(dead.map(({ chunkId }) => store.purge(chunkId, logIndex(2))));
     const corrupt = kept[3];
     assert.ok(corrupt !== undefined && before !== undefined);
     disk.rot(`extents/${before}`, (bytes) => {

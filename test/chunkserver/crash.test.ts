@@ -8,7 +8,7 @@ import { SystemClock } from "../../shared/platform/system-clock.ts";
 import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
-import { index, makeChunk, someLength, type TestChunk } from "./support/chunks.ts";
+import { logIndex, makeChunk, randomLength, type TestChunk } from "./support/chunks.ts";
 import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
 
 /** Number of seeds. For a longer run: ASHLAR_SEEDS=500. */
@@ -109,7 +109,7 @@ async function useChunk(
   } else if (kind < 9) {
     reported.sealed.delete(chunk.chunkId);
     purges.begun += 1;
-    await store.purge(chunk.chunkId, index(2));
+    await store.purge(chunk.chunkId, logIndex(2));
     purges.ended += 1;
   } else {
     await store.sweep();
@@ -121,7 +121,7 @@ describe("a crash of a chunkserver at any moment", () => {
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       const random = new SeededRandom(seed);
       const chunks = Array.from({ length: CHUNK_COUNT }, (_, number) =>
-        makeChunk(someLength(random, CHUNK_BYTES_MAX), number),
+        makeChunk(randomLength(random, CHUNK_BYTES_MAX), number),
       );
       const machine = new Machine(random);
       const reported: Reported = { sealed: new Map(), purged: new Map() };

@@ -8,7 +8,7 @@ import { type DiskOperation, diskFailure } from "../support/mounted-file.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { hasCode, MemoryLog } from "../support/wire-fixture.ts";
 import { readRange, TestWrite, writeWhole } from "./support/chunk-client.ts";
-import { framesOf, index, makeChunk, writeIdFor } from "./support/chunks.ts";
+import { framesOf, logIndex, makeChunk, writeIdFor } from "./support/chunks.ts";
 import { eventually, TestCluster } from "./support/real-cluster.ts";
 import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
 
@@ -168,7 +168,7 @@ describe("a disk that refuses writes", () => {
     const chunk = makeChunk(3 * MIB, 1);
     const lease = await store.begin({
       writeId: writeIdFor(1),
-      intentIndex: index(1),
+      intentIndex: logIndex(1),
       lifetimeMs: 60_000,
       sizeHintBytes: null,
       purpose: "write",

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { reportCorruptChunk } from "../../shared/protocol/chunk-api.ts";
 import { hasCode } from "../support/wire-fixture.ts";
 import { readRange, STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
-import { framesOf, index, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
+import { framesOf, logIndex, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
 import { eventually, TestCluster, type TestServer } from "./support/real-cluster.ts";
 
 const MIB = 1024 * 1024;
@@ -53,7 +53,7 @@ function copyOrder(chunk: TestChunk, sources: readonly TestServer[], intentIndex
     chunkId: chunk.chunkId,
     lengthBytes: chunk.bytes.length,
     sources: sources.map(({ location }) => location),
-    intentIndex: index(intentIndex),
+    intentIndex: logIndex(intentIndex),
   };
 }
 
@@ -109,7 +109,7 @@ describe("orders of the master", () => {
     await store(cluster, server, old, { intentIndex: 5 });
     await store(cluster, server, recent, { intentIndex: 15 });
     for (const { chunkId } of [old, recent]) {
-      cluster.master.order(serverId, { kind: "purge", chunkId, purgeIndex: index(10) });
+      cluster.master.order(serverId, { kind: "purge", chunkId, purgeIndex: logIndex(10) });
     }
     await eventually("both are reported", () => {
       const purged = cluster.master.reported("purged", serverId).map(({ chunkId }) => chunkId);

@@ -35,7 +35,7 @@ async function assertServes(
   assert.equal(read.chunkLengthBytes, chunk.bytes.length);
 }
 
-/** A promise that resolves when the gate is opened. */
+/** Blocks writes until it is opened. Its disposal opens it. */
 class Gate implements AsyncDisposable {
   #open: () => void = () => {};
   readonly opened = new Promise<void>((resolve) => {
@@ -141,7 +141,7 @@ describe("a chain of three chunkservers", () => {
     assert.equal((await misplaced.failed()).error.code, "INVALID_ARGUMENT");
   });
 
-  it("reports a block that does not match its hash to the writer, and seals no wrong id", async () => {
+  it("reports a block that does not match its hash, and seals no chunk of a wrong id", async () => {
     await using cluster = await TestCluster.start();
     const servers = await startServers(cluster, 3);
     const intent = cluster.master.intent(locations(servers), 10);
@@ -202,21 +202,21 @@ describe("a write chain that breaks", () => {
       assert.equal(stat.receivedBytes, 3 * MIB);
       const survivors = chain.filter((server) => server !== broken);
       const next = cluster.master.intent(locations([...survivors, spare]), 11);
-      const again = new TestWrite(head, {
+      const resumed = new TestWrite(head, {
         writeId: writeIdFor(1),
         intent: next,
         resumeAtBytes: 2 * MIB,
         fillFrom: a.location.address,
       });
-      await again.opened();
-      await again.send(chunk, 2 * MIB);
-      const receipts = await again.seal(chunk);
+      await resumed.opened();
+      await resumed.send(chunk, 2 * MIB);
+      const receipts = await resumed.seal(chunk);
       assert.equal(receipts.length, 3);
       for (const { address } of next.servers) await assertServes(cluster, address, chunk);
     });
   }
 
-  it("is resumed after a break during the seal, also by the servers that sealed", async () => {
+  it("is resumed after a break during the seal, also on the servers that have sealed", async () => {
     await using cluster = await TestCluster.start();
     const [a, b, spare] = await startServers(cluster, 3);
     assert.ok(a && b && spare);
@@ -225,16 +225,16 @@ describe("a write chain that breaks", () => {
     const chunk = makeChunk(3 * MIB, 1);
     const receipts = await writeWhole(head, chunk, { writeId: writeIdFor(1), intent });
     assert.equal(receipts.length, 2);
-    await b.stop(); // The writer missed the seal, and replaces this server by another one.
+    await b.stop(); // The writer did not receive the seal, and replaces this server by `spare`.
     const next = cluster.master.intent(locations([a, spare]), 12);
-    const again = new TestWrite(head, {
+    const resumed = new TestWrite(head, {
       writeId: writeIdFor(1),
       intent: next,
       resumeAtBytes: 3 * MIB,
       fillFrom: a.location.address,
     });
-    await again.opened();
-    assert.equal((await again.seal(chunk)).length, 2);
+    await resumed.opened();
+    assert.equal((await resumed.seal(chunk)).length, 2);
     await assertServes(cluster, spare.location.address, chunk);
   });
 
@@ -263,7 +263,7 @@ describe("a write chain with a slow tail", () => {
   it("slows the writer down to the tail, and buffers at most the windows", async () => {
     await using cluster = await TestCluster.start();
     const gate = new Gate();
-    // Opened even after a failed assertion, so that the servers can close.
+    // The disposal opens the gate even after a failed assertion, so that the servers can close.
     await using _opened = gate;
     const fast = await startServers(cluster, 2);
     const slow = await cluster.startServer({ wrapDisk: (disk) => blockedDisk(disk, gate) });
@@ -335,7 +335,7 @@ describe("a write chain with a slow tail", () => {
     silent.close();
   });
 
-  it("refuses writes above the limit of bytes in flight, and admits one after another ends", async () => {
+  it("refuses writes above the limit of bytes in flight until another write ends", async () => {
     await using cluster = await TestCluster.start();
     const server = await cluster.startServer({ config: { writeBytesInFlightMax: 12 * MIB } });
     const intent = cluster.master.intent([server.location], 10);

@@ -61,7 +61,7 @@ export function writeIdFor(number: number): string {
   return number.toString(16).padStart(32, "0");
 }
 
-export function index(number: number): LogIndex {
+export function logIndex(number: number): LogIndex {
   return number as LogIndex;
 }
 
@@ -70,7 +70,7 @@ export function serverIdFor(number: number): ServerId {
 }
 
 /** Returns a length of at most `max`: often small, sometimes a multiple of the block size. */
-export function someLength(random: SeededRandom, max: number): number {
+export function randomLength(random: SeededRandom, max: number): number {
   const kind = random.integer(4);
   if (kind === 0) return 1 + random.integer(1000);
   if (kind === 1) return BLOCK_BYTES * (1 + random.integer(Math.floor(max / BLOCK_BYTES)));

@@ -28,9 +28,9 @@ export interface TestServer {
 
 export interface ServerOptions {
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Wraps the disk of the server. */
+  /** Returns the disk that the server uses, for example a wrapper that injects faults. */
   readonly wrapDisk?: (disk: Disk) => Disk;
-  /** Directory of an earlier server. */
+  /** Data directory of a stopped server, for a restart. Default: a new directory. */
   readonly directory?: string;
 }
 
@@ -106,13 +106,13 @@ export class TestCluster implements AsyncDisposable {
 
 /** Polls in real time until `condition` holds. Fails after 10 s. */
 export async function eventually(
-  what: string,
+  description: string,
   condition: () => boolean | Promise<boolean>,
 ): Promise<void> {
   const clock = new SystemClock();
   const endMs = clock.monotonicMs() + 10_000;
   while (!(await condition())) {
-    assert.ok(clock.monotonicMs() < endMs, `within 10 s: ${what}`);
+    assert.ok(clock.monotonicMs() < endMs, `within 10 s: ${description}`);
     await clock.sleep(5);
   }
 }

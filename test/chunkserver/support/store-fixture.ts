@@ -6,7 +6,7 @@ import type { Disk } from "../../../shared/ports/disk.ts";
 import type { OrderedStores } from "../../../shared/ports/ordered-store.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
-import { framesOf, hasher, index, type TestChunk, writeIdFor } from "./chunks.ts";
+import { framesOf, hasher, logIndex, type TestChunk, writeIdFor } from "./chunks.ts";
 
 /** Opens a store over `storage`, which outlives the store. */
 export function openTestStore(
@@ -44,7 +44,7 @@ export async function putChunk(
   const { intentIndex = 1, sizeHintBytes = chunk.bytes.length, lifetimeMs = 60_000 } = options;
   const lease = await store.begin({
     writeId: writeIdFor(writeCount),
-    intentIndex: index(intentIndex),
+    intentIndex: logIndex(intentIndex),
     lifetimeMs,
     sizeHintBytes,
     purpose: "write",

@@ -17,7 +17,7 @@ function notice(to: number, commit: number): PeerMessage {
 function makeFixture() {
   const clock = new VirtualClock();
   const sent: PeerMessage[] = [];
-  return { clock, sent, notices: new CommitNotices(clock, (each) => sent.push(...each)) };
+  return { clock, sent, notices: new CommitNotices(clock, (messages) => sent.push(...messages)) };
 }
 
 describe("delayed commit notices", () => {
@@ -42,10 +42,10 @@ describe("delayed commit notices", () => {
     notices.drop(2 as MemberId);
     notices.hold(notice(2, 6));
     await clock.advance(3);
-    assert.deepEqual(sent, [], "the notice was delayed for 3 ms only");
+    assert.deepEqual(sent, [], "no notice is sent 3 ms after it was held");
     notices.hold(notice(2, 7));
     await clock.advance(1);
-    assert.deepEqual(sent, [notice(2, 7)], "the notice was delayed for 4 ms");
+    assert.deepEqual(sent, [notice(2, 7)], "the newest notice is sent 4 ms after the first");
   });
 
   it("are not sent after entries to the same peer, nor after stop", async () => {

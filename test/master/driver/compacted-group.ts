@@ -1,6 +1,6 @@
 import { TestGroup, type TestMember, texts } from "./test-group.ts";
 
-/** Limits with which the log is compacted early and a snapshot has many parts. */
+/** Small limits: the log is compacted early, and a snapshot has many parts. */
 export const SMALL_LIMITS = {
   limits: {
     logTailEntries: 20,
@@ -12,19 +12,19 @@ export const SMALL_LIMITS = {
   timing: { flushIntervalMs: 100 },
 };
 
-/** Returns how often `member` has logged `message`. */
+/** Returns the number of lines with `message` in the log of `member`. */
 export function countLogLines(member: TestMember, message: string): number {
   return member.log.lines.filter((line) => line.message === message).length;
 }
 
 /**
- * Proposes so many commands that all running members compact their logs. A member that is down needs
+ * Proposes enough commands that all running members compact their logs. A member that is down needs
  * a snapshot afterwards.
  */
 export async function proposeMany(group: TestGroup, prefix: string): Promise<void> {
   for (let round = 0; round < 8; round += 1) {
     await group.proposeAll(texts(`${prefix}${round}-`, 25));
-    await group.clock.advance(110); // Time for a flush.
+    await group.clock.advance(110); // One flush interval is 100 ms.
   }
 }
 

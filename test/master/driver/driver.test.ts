@@ -191,7 +191,10 @@ describe("linearizable reads", () => {
     const follower = group.members.find((member) => member !== leader);
     assert.ok(follower !== undefined);
     for (const text of texts("a", 10)) {
-      const applied = await group.clock.advanceFor(group.propose(leader, text), "it is committed");
+      const applied = await group.clock.advanceFor(
+        group.propose(leader, text),
+        "the command is committed",
+      );
       const read = follower.running.confirmRead(1_000);
       const index = await group.clock.advanceFor(read, "the read is confirmed");
       assert.ok(index >= applied.index);

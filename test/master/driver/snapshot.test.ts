@@ -59,13 +59,13 @@ describe("a member that was down while the log was compacted", () => {
     await group.stopAll();
   });
 
-  it("survives a power failure at any time of the snapshot", async () => {
+  it("survives a power failure at any time during the snapshot", async () => {
     let resetCount = 0;
     for (let seed = 1; seed <= 24; seed += 1) {
       const group = await startWithoutMember3(seed);
       const member = group.member(3);
       await group.startMember(member);
-      // From here on each call of the disk and of the store takes a millisecond. Half of the power
+      // From here on, each call of the disk and of the store takes a millisecond. Half of the power
       // failures happen while the parts are received, half during the installation.
       let isSwitching = false;
       member.faults.delay = () => group.clock.sleep(1);
@@ -282,7 +282,7 @@ describe("a failing disk of a member", () => {
 });
 
 describe("a member that restarts with an empty data directory", () => {
-  it("is refused by its peers, which have recorded its incarnation", async () => {
+  it("is refused by its peers, which have recorded its earlier incarnation", async () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 10));
     const member = group.member(2);
@@ -298,7 +298,7 @@ describe("a member that restarts with an empty data directory", () => {
     );
     assert.ok(refusals.length >= 2);
     assert.ok(hasCode("WRONG_IDENTITY")(refusals[0]?.fields["error"]));
-    // One of the two others is down. With the vote of the empty member there would be a majority.
+    // Member 1 is down. A vote of the empty member would make a majority with member 3.
     await group.stop(group.member(1));
     await group.clock.advance(10_000);
     assert.equal(group.leaders().length, 0);
@@ -341,7 +341,7 @@ class CorruptGroup {
     await this.group.clock.advanceFor(proposed, command.kind);
   }
 
-  /** Flips one bit in the name of a session in the store. Nothing reads that row. */
+  /** Flips one bit in the name of a session in the store. No other code reads that row. */
   async corruptRow(member: TestMember): Promise<void> {
     const store = this.stores[member.id - 1];
     const prefix = bytesOfText("s");
@@ -385,7 +385,7 @@ describe("a state with a flipped bit", () => {
     await group.stopAll();
   });
 
-  it("is not accepted from a sender that does not detect it", async () => {
+  it("is not accepted from a sender that does not detect the flipped bit", async () => {
     const corrupt = await CorruptGroup.make();
     const { group, stores } = corrupt;
     const leader = await group.leader();

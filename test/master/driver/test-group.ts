@@ -49,7 +49,7 @@ export class TestMember {
   stalls: number[] = [];
   /** Whether this founder restarts with an empty directory and `join = true`. */
   isRejoining = false;
-  /** Increases at each start and crash. Calls of an earlier process are ignored by its value. */
+  /** Increases at each start and crash. It identifies calls of an earlier process, to ignore them. */
   runNumber = 0;
 
   constructor(id: number) {
@@ -74,7 +74,7 @@ export class TestMember {
     return this.running.stateMachine as ToyMachine;
   }
 
-  /** Replaces the disk by an empty one: the log and the identity are lost. The stores stay. */
+  /** Replaces the disk by an empty disk: the log and the identity are lost. The stores remain. */
   wipe(): void {
     this.disk = this.#makeDisk();
   }
@@ -104,7 +104,7 @@ export class TestGroup {
   readonly network: MemoryNetwork;
   readonly random: SeededRandom;
   readonly members: TestMember[];
-  /** Number of founders, which are in the configs of all members. */
+  /** Number of founders. The configs of all members list them. */
   readonly founderCount: number;
   readonly limits: Partial<DriverLimits>;
   readonly timing: Partial<DriverTiming>;
@@ -135,7 +135,7 @@ export class TestGroup {
     return member;
   }
 
-  /** Starts the process of a member. The promise may need virtual time to pass. */
+  /** Starts the process of a member. The promise may resolve only after virtual time has passed. */
   async open(member: TestMember): Promise<void> {
     assert.ok(!member.isUp, "a member has one process");
     member.runNumber += 1;
@@ -189,7 +189,7 @@ export class TestGroup {
     this.network.crash(member.host);
     member.disk.crash(this.random);
     member.stores.crash();
-    // The objects of the process still exist in this test: end their timers and promises.
+    // The objects of the crashed process still exist in this test: stop their timers and promises.
     driver?.close().catch(() => {});
     server?.close(0).catch(() => {});
   }
@@ -214,7 +214,7 @@ export class TestGroup {
     return this.members.filter((member) => member.isUp && member.running.status().isReady);
   }
 
-  /** Starts a new member with the next number. It waits to be added. */
+  /** Starts a new member with the next id. The member waits until it is added to the group. */
   async join(): Promise<TestMember> {
     const member = new TestMember(this.members.length + 1);
     this.members.push(member);
@@ -229,22 +229,22 @@ export class TestGroup {
 
   /** Changes the membership at the current leader, with retries, as a client does. */
   async change(change: Partial<MembershipChangeRequest>): Promise<void> {
-    const whole = { add: [], promote: [], remove: [], ...change };
-    const done = this.#asLeader((leader) => leader.running.changeMembers(whole));
+    const request = { add: [], promote: [], remove: [], ...change };
+    const done = this.#callLeader((leader) => leader.running.changeMembers(request));
     await this.clock.advanceFor(done, "the members are changed", 30_000);
   }
 
   async transfer(to: TestMember): Promise<void> {
-    const done = this.#asLeader((leader) => leader.running.transferLeadership(to.id));
-    await this.clock.advanceFor(done, "leadership is handed over", 30_000);
+    const done = this.#callLeader((leader) => leader.running.transferLeadership(to.id));
+    await this.clock.advanceFor(done, "leadership is transferred", 30_000);
   }
 
-  async #asLeader(ask: (leader: TestMember) => Promise<unknown>): Promise<void> {
+  async #callLeader(call: (leader: TestMember) => Promise<unknown>): Promise<void> {
     for (;;) {
       const [leader] = this.leaders();
       try {
         if (leader !== undefined) {
-          await ask(leader);
+          await call(leader);
           return;
         }
       } catch (error) {
@@ -327,7 +327,7 @@ export class TestGroup {
       const shared = Math.min(history.length, member.machine.appliedIndex);
       assert.deepEqual(member.machine.history().slice(0, shared), history.slice(0, shared));
     }
-    for (const [at, text] of this.acknowledged) assert.equal(history[at - 1], text);
+    for (const [index, text] of this.acknowledged) assert.equal(history[index - 1], text);
     return history;
   }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
-import { hashOf } from "../../../master/namespace/durable.ts";
+import { hashRows } from "../../../master/namespace/durable.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import { META_KEY, textToBytes } from "../../../master/namespace/keys.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
@@ -74,7 +74,7 @@ describe("the state hash", () => {
       const store = await new MemoryStores().open("state");
       const { namespace, marks } = await follow(source, store, random);
       assert.equal(hexOf(namespace.durableMark), hexOf(source.namespace.durableMark));
-      assert.equal(hexOf(namespace.durableMark), toHex(hashOf(store).bytes()), `seed ${seed}`);
+      assert.equal(hexOf(namespace.durableMark), toHex(hashRows(store).bytes()), `seed ${seed}`);
       assert.equal(checkpoints.length, 4);
       for (const index of checkpoints) {
         assert.equal(marks.get(index), markAt(source.namespace, index), `seed ${seed}`);
@@ -99,7 +99,7 @@ describe("the state hash", () => {
     isFull = false;
     await machine.namespace.flush();
     assert.equal(machine.namespace.durable.index, machine.index);
-    assert.equal(hexOf(machine.namespace.durableMark), toHex(hashOf(store).bytes()));
+    assert.equal(hexOf(machine.namespace.durableMark), toHex(hashRows(store).bytes()));
     const again = Namespace.open({ store, hasher });
     assert.deepEqual(again.stat(at("/a")), machine.namespace.stat(at("/a")));
   });
@@ -125,7 +125,7 @@ describe("the state hash", () => {
     while (index < 500) applyNext();
     await namespace.flush();
     assert.ok(index > 500, "entries were applied during the flush");
-    assert.equal(hexOf(namespace.durableMark), toHex(hashOf(store).bytes()));
+    assert.equal(hexOf(namespace.durableMark), toHex(hashRows(store).bytes()));
     while (index < source.log.length) applyNext();
     await namespace.flush();
     await source.namespace.flush();

@@ -37,7 +37,7 @@ function entriesAfter(previous: EntryPosition, payloads: readonly Uint8Array[]):
 
 const header = { from: members, to: members };
 const inTerm = { ...header, term: terms };
-const k = <Kind extends PeerMessage["kind"]>(kind: Kind) => fc.constant(kind);
+const constantKind = <Kind extends PeerMessage["kind"]>(kind: Kind) => fc.constant(kind);
 
 const appendRequests: fc.Arbitrary<PeerMessage> = fc
   .record({
@@ -55,36 +55,51 @@ const appendRequests: fc.Arbitrary<PeerMessage> = fc
 
 const messages: fc.Arbitrary<PeerMessage> = fc.oneof(
   appendRequests,
-  fc.record({ kind: k("vote-request"), ...inTerm, last: positions, isTransfer: fc.boolean() }),
-  fc.record({ kind: k("vote-reply"), ...inTerm, granted: fc.boolean() }),
-  fc.record({ kind: k("pre-vote-request"), ...inTerm, last: positions }),
-  fc.record({ kind: k("pre-vote-reply"), ...inTerm, granted: fc.boolean() }),
-  fc.record({ kind: k("append-accepted"), ...inTerm, matchIndex: indexes }),
-  fc.record({ kind: k("append-rejected"), ...inTerm, rejectedIndex: indexes, hint: positions }),
   fc.record({
-    kind: k("heartbeat-request"),
+    kind: constantKind("vote-request"),
+    ...inTerm,
+    last: positions,
+    isTransfer: fc.boolean(),
+  }),
+  fc.record({ kind: constantKind("vote-reply"), ...inTerm, granted: fc.boolean() }),
+  fc.record({ kind: constantKind("pre-vote-request"), ...inTerm, last: positions }),
+  fc.record({ kind: constantKind("pre-vote-reply"), ...inTerm, granted: fc.boolean() }),
+  fc.record({ kind: constantKind("append-accepted"), ...inTerm, matchIndex: indexes }),
+  fc.record({
+    kind: constantKind("append-rejected"),
+    ...inTerm,
+    rejectedIndex: indexes,
+    hint: positions,
+  }),
+  fc.record({
+    kind: constantKind("heartbeat-request"),
     ...inTerm,
     commitIndex: indexes,
     readSequence: numbers,
   }),
-  fc.record({ kind: k("heartbeat-reply"), ...inTerm, readSequence: numbers }),
+  fc.record({ kind: constantKind("heartbeat-reply"), ...inTerm, readSequence: numbers }),
   fc.record({
-    kind: k("snapshot-request"),
+    kind: constantKind("snapshot-request"),
     ...inTerm,
     snapshot: fc.constant(snapshotAt(3, 7, [1, 2, 9])),
   }),
-  fc.record({ kind: k("timeout-now"), ...inTerm }),
-  fc.record({ kind: k("transfer-request"), ...inTerm, transferee: members }),
+  fc.record({ kind: constantKind("timeout-now"), ...inTerm }),
+  fc.record({ kind: constantKind("transfer-request"), ...inTerm, transferee: members }),
   fc.record({
-    kind: k("propose-request"),
+    kind: constantKind("propose-request"),
     ...header,
     proposals: fc.array(fc.record({ kind: fc.constant("normal" as const), data }), {
       minLength: 1,
       maxLength: 4,
     }),
   }),
-  fc.record({ kind: k("read-index-request"), ...header, readId: numbers }),
-  fc.record({ kind: k("read-index-reply"), ...inTerm, readId: numbers, readIndex: indexes }),
+  fc.record({ kind: constantKind("read-index-request"), ...header, readId: numbers }),
+  fc.record({
+    kind: constantKind("read-index-reply"),
+    ...inTerm,
+    readId: numbers,
+    readIndex: indexes,
+  }),
 );
 
 /** Asserts that `decode` returns or throws PROTOCOL_ERROR. @returns whether it returned. */
@@ -99,8 +114,8 @@ function decodesOrRefuses(decode: () => unknown): boolean {
   }
 }
 
-describe("messages on the wire", () => {
-  it("are decoded to the encoded messages, several in one body", () => {
+describe("the encoding of messages", () => {
+  it("decodes every message of a body to the encoded message", () => {
     fc.assert(
       fc.property(fc.array(messages, { maxLength: 6 }), (batch) => {
         // structuredClone, because records of fast-check have no prototype.
@@ -109,7 +124,7 @@ describe("messages on the wire", () => {
     );
   });
 
-  it("are refused if they are truncated", () => {
+  it("refuses truncated messages", () => {
     fc.assert(
       fc.property(messages, fc.nat(), (message, cut) => {
         const whole = encodeMessage(message);
@@ -120,11 +135,11 @@ describe("messages on the wire", () => {
     );
   });
 
-  it("are refused with PROTOCOL_ERROR or decoded if a byte was changed", () => {
+  it("decodes a message with a changed byte or refuses it with PROTOCOL_ERROR", () => {
     fc.assert(
-      fc.property(messages, fc.nat(), fc.integer({ min: 1, max: 255 }), (message, place, flip) => {
+      fc.property(messages, fc.nat(), fc.integer({ min: 1, max: 255 }), (message, seed, flip) => {
         const damaged = Uint8Array.from(encodeMessage(message));
-        const offset = place % damaged.length;
+        const offset = seed % damaged.length;
         damaged[offset] = (damaged[offset] as number) ^ flip;
         decodesOrRefuses(() => decodeMessages(damaged));
       }),
@@ -132,7 +147,7 @@ describe("messages on the wire", () => {
     );
   });
 
-  it("are refused with PROTOCOL_ERROR or decoded if the bytes are random", () => {
+  it("decodes random bytes or refuses them with PROTOCOL_ERROR", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => {
         decodesOrRefuses(() => decodeMessages(noise));
@@ -141,7 +156,7 @@ describe("messages on the wire", () => {
     );
   });
 
-  it("do not copy the data of entries", () => {
+  it("does not copy the data of entries", () => {
     const previous = { index: 1 as LogIndex, term: 1 as Term };
     const body = encodeMessage({
       ...{ kind: "append-request", from: id(1), to: id(2), term: 1 as Term, previous },
@@ -153,7 +168,7 @@ describe("messages on the wire", () => {
     assert.equal(message.entries[0]?.data.buffer, body.buffer);
   });
 
-  it("are refused if a count exceeds the remaining bytes", () => {
+  it("refuses a count that exceeds the remaining bytes", () => {
     const request = encodeMessage({
       kind: "propose-request",
       from: id(1),
@@ -165,7 +180,7 @@ describe("messages on the wire", () => {
   });
 });
 
-describe("append requests (Raft §5.3)", () => {
+describe("the decoding of append requests (Raft §5.3)", () => {
   const base = {
     kind: "append-request",
     from: id(1),
@@ -175,23 +190,23 @@ describe("append requests (Raft §5.3)", () => {
     commitIndex: 0 as LogIndex,
   } as const;
 
-  it("are refused if their entries have a gap", () => {
+  it("refuses entries with a gap", () => {
     const message = { ...base, entries: [entry(4, 5)] };
     assert.ok(!decodesOrRefuses(() => decodeMessages(encodeMessage(message))));
   });
-  it("are refused if terms decrease or exceed the message's term", () => {
+  it("refuses terms that decrease or exceed the term of the message", () => {
     for (const entries of [[entry(3, 4)], [entry(6, 4)]]) {
       assert.ok(!decodesOrRefuses(() => decodeMessages(encodeMessage({ ...base, entries }))));
     }
   });
-  it("are refused if a membership change cannot be decoded", () => {
+  it("refuses a membership change that cannot be decoded", () => {
     const broken = { ...entry(5, 4), kind: "conf-change" as const, data: Uint8Array.of(1, 2) };
     const message = { ...base, entries: [broken] };
     assert.ok(!decodesOrRefuses(() => decodeMessages(encodeMessage(message))));
   });
 });
 
-describe("contents of messages", () => {
+describe("the encoding of entries and snapshots", () => {
   const addressed = { from: id(1), to: id(2), term: 5 as Term };
 
   /** Encodes and decodes an append request with this entry. @returns the decoded entry. */
@@ -206,7 +221,7 @@ describe("contents of messages", () => {
     return message?.kind === "append-request" ? message.entries[0] : undefined;
   }
 
-  it("include entries of commands and membership changes, unchanged", () => {
+  it("round-trips the entries of commands and of membership changes", () => {
     fc.assert(
       fc.property(data, fc.integer({ min: 1, max: 5 }), (payload, term) => {
         const index = 7 as LogIndex;
@@ -223,7 +238,7 @@ describe("contents of messages", () => {
     assert.deepEqual(roundTrip(written), written);
   });
 
-  it("include the membership of a snapshot, and refuse an invalid one", () => {
+  it("round-trips the membership of a snapshot, and refuses an invalid membership", () => {
     const membership: Membership = {
       voters: [1, 2].map(id),
       votersOutgoing: [1, 3].map(id),
@@ -231,8 +246,8 @@ describe("contents of messages", () => {
       learnersNext: [3].map(id),
       autoLeave: true,
     };
-    const encoded = (held: Membership): Uint8Array => {
-      const snapshot = { ...snapshotAt(3, 7, []), membership: held };
+    const encoded = (value: Membership): Uint8Array => {
+      const snapshot = { ...snapshotAt(3, 7, []), membership: value };
       return encodeMessage({ kind: "snapshot-request", ...addressed, snapshot });
     };
     const [message] = decodeMessages(encoded(membership));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { foundingRecord } from "../../../master/driver/open-driver.ts";
-import { hashOf } from "../../../master/namespace/durable.ts";
+import { hashRows } from "../../../master/namespace/durable.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
 import { openMemberStorage } from "../../../master/storage/open-member-storage.ts";
@@ -119,7 +119,7 @@ describe("a master's directory that is restored from a backup", () => {
     const facts = namespace.clusterFacts();
     assert.notDeepEqual(facts?.chunkKey, before?.chunkKey, "old receipts are invalid");
     assert.deepEqual({ ...facts, chunkKey: null }, { ...before, chunkKey: null });
-    assert.equal(toHex(namespace.durableMark.stateHash), toHex(hashOf(store).bytes()));
+    assert.equal(toHex(namespace.durableMark.stateHash), toHex(hashRows(store).bytes()));
     assert.equal(
       namespace.oldestFeedIndex(),
       restored.index + 1,

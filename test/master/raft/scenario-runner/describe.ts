@@ -17,9 +17,8 @@ import type { Leadership, ProgressStatus } from "../../../../master/raft/raft.ts
 import { unreachable } from "../../../../shared/base/assert.ts";
 import type { LogIndex, MemberId } from "../../../../shared/base/ids.ts";
 
-/**
- * Prints in the format of etcd-io/raft, so that its scenario files can be run against this core.
- */
+// These functions print in the format of etcd-io/raft, so that the scenario files of etcd-io/raft
+// can be run against this core.
 
 /** Names of the roles in the output. */
 export const ROLE_NAMES = {
@@ -120,9 +119,9 @@ export function describeApply(
 
 /** Formats an entry: term/index, kind and content. */
 export function describeEntry(entry: Entry | Proposal): string {
-  const place = "index" in entry ? `${entry.term}/${entry.index}` : "0/0";
+  const position = "index" in entry ? `${entry.term}/${entry.index}` : "0/0";
   const content = describeContent(entry);
-  return `${place} ${ENTRY_NAMES[entry.kind]}${content === "" ? "" : ` ${content}`}`;
+  return `${position} ${ENTRY_NAMES[entry.kind]}${content === "" ? "" : ` ${content}`}`;
 }
 
 /** Formats a hard state. */
@@ -131,12 +130,12 @@ export function describeHardState(hardState: HardState): string {
   return `Term:${term}${votedFor === 0 ? "" : ` Vote:${votedFor}`} Commit:${commitIndex}`;
 }
 
-/** Formats leader and role. */
+/** Formats the leader and the role of a member. */
 export function describeLeadership(leadership: Leadership): string {
   return `Lead:${leadership.leaderId} State:${ROLE_NAMES[leadership.role]}`;
 }
 
-/** Formats position and membership of a snapshot. */
+/** Formats the position and the membership of a snapshot. */
 export function describeSnapshot(snapshot: Snapshot): string {
   const { voters, votersOutgoing, learners, learnersNext, autoLeave } = snapshot.membership;
   const list = (ids: readonly MemberId[]) => `[${ids.join(" ")}]`;
@@ -176,8 +175,8 @@ export function describeIndexes(
   const ids = sortedIds(voters);
   if (ids.length === 0) return "<empty majority quorum>";
   const indexes = ids.map((id) => indexOf(id) ?? 0);
-  const rows = ids.map((id, place) => {
-    const index = indexes[place] as number;
+  const rows = ids.map((id, position) => {
+    const index = indexes[position] as number;
     const bar = indexes.filter((other) => other < index).length;
     const isKnown = indexOf(id) !== undefined;
     const mark = isKnown
@@ -203,8 +202,8 @@ function describeLine(line: MessageLine, indent = ""): string {
   const [first] = entries;
   if (entries.length === 1 && first !== undefined) text += ` Entries:[${describeEntry(first)}]`;
   if (entries.length > 1) {
-    const each = entries.map((entry) => `\n${indent}  ${describeEntry(entry)}`);
-    text += ` Entries:[${each.join("")}\n${indent}]`;
+    const lines = entries.map((entry) => `\n${indent}  ${describeEntry(entry)}`);
+    text += ` Entries:[${lines.join("")}\n${indent}]`;
   }
   if (line.snapshot) text += `\n${indent}  Snapshot: ${describeSnapshot(line.snapshot)}`;
   return text;

@@ -30,7 +30,7 @@ import {
 } from "./describe.ts";
 import type { ScenarioOutput } from "./scenario-output.ts";
 
-/** The start of a member without any state. */
+/** The initial state of an empty member. */
 export const EMPTY_SNAPSHOT: Snapshot = {
   index: INDEX_ZERO,
   term: TERM_ZERO,
@@ -38,13 +38,16 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   data: new Uint8Array(0),
 };
 
-/** Options of a member. */
+/** Options of a `ScenarioMember`. */
 export interface ScenarioMemberOptions {
   readonly id: MemberId;
   readonly settings: RaftSettings;
-  /** Initial state of the member; empty with index 0. */
+  /** Initial state of the member: `EMPTY_SNAPSHOT` for an empty member. */
   readonly snapshot: Snapshot;
-  /** Whether the scenario processes two storage queues. Otherwise a Ready is one step. */
+  /**
+   * Whether the scenario processes the append queue and the apply queue separately. If false,
+   * `processReady` writes and applies a Ready in one step.
+   */
   readonly isAsync: boolean;
 }
 
@@ -103,7 +106,7 @@ export class ScenarioMember {
     const replies = append?.replies ?? [];
     for (const reply of replies) if (reply.to === this.id) this.node.step(reply);
     if (apply !== null) this.node.step(apply.reply);
-    return [...messages, ...this.#forOthers(replies)];
+    return [...messages, ...this.#peerMessages(replies)];
   }
 
   /** Makes one append durable. @returns its replies. */
@@ -161,7 +164,7 @@ export class ScenarioMember {
     const { messages, append, apply } = ready;
     const lines = messages.map((message) => describeMessage(message));
     if (!this.isAsync) {
-      const others = this.#forOthers(append?.replies ?? []);
+      const others = this.#peerMessages(append?.replies ?? []);
       return [...lines, ...others.map((message) => describeMessage(message))];
     }
     if (append !== null) lines.push(describeAppend(this.id, append, { withReplies: true }));
@@ -169,7 +172,7 @@ export class ScenarioMember {
     return lines;
   }
 
-  /** Upstream does not print a change of the term alone. */
+  /** Returns the line about a new leader or role. Upstream prints no line if only the term changed. */
   #newLeadership(ready: Ready): readonly string[] {
     if (ready.leadership === null) return [];
     const { role, leaderId } = ready.leadership;
@@ -185,12 +188,12 @@ export class ScenarioMember {
     return hardState.term !== term || hardState.votedFor !== votedFor;
   }
 
-  /** Read ids start at a random number, which is the same in every run of a scenario. */
+  /** Returns the number of a read: its id minus the first id, which is the same in every scenario. */
   #readNumber(readId: number): number {
     return readId - 2 ** 49;
   }
 
-  #forOthers(replies: readonly Message[]): readonly PeerMessage[] {
+  #peerMessages(replies: readonly Message[]): readonly PeerMessage[] {
     const peers = replies.filter(
       (reply): reply is PeerMessage =>
         reply.kind !== "storage-appended" && reply.kind !== "storage-applied",
