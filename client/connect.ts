@@ -44,7 +44,10 @@ const READ_AHEAD_BYTES_MAX = 64 * MIB;
  * would deadlock.
  */
 const READ_SLAB_BYTES_MAX = 256 * MIB;
-/** Timeout for one master in reads that any master may answer. A lagging master makes a session read wait. */
+/**
+ * Timeout for one master in reads that any master may answer. A lagging master makes a session read
+ * wait.
+ */
 const ANY_MASTER_TIMEOUT_MS = 1_000;
 const MANIFEST_BYTES_MAX = 8 * MIB;
 /**
@@ -149,8 +152,8 @@ const closed = (): AshlarError =>
   new AshlarError("CANCELLED", "Cannot watch: the file system is closed");
 
 /**
- * Returns a pool of connections to servers of one role. Each pool has receive buffers of its own, so
- * bulk data from chunkservers never delays a call to the masters.
+ * Returns a pool of connections to servers of one role. Each pool has receive buffers of its own,
+ * so bulk data from chunkservers never delays a call to the masters.
  */
 function makePool(
   env: Env,

@@ -41,7 +41,10 @@ export class Deadline implements Disposable {
     this.#unfollow.push(() => signal.removeEventListener("abort", onAbort));
   }
 
-  /** Aborts when the operation must end. The reason is an AshlarError: CANCELLED or DEADLINE_EXCEEDED. */
+  /**
+   * Aborts when the operation must end. The reason is an AshlarError: CANCELLED or
+   * DEADLINE_EXCEEDED.
+   */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
@@ -76,7 +79,9 @@ export class Deadline implements Disposable {
     if (this.signal.aborted) throw this.signal.reason;
   }
 
-  /** Returns the abort reason if the signal has aborted, else `error`: an abort causes other errors. */
+  /**
+   * Returns the abort reason if the signal has aborted, else `error`: an abort causes other errors.
+   */
   causeOf(error: unknown): unknown {
     return this.signal.aborted ? this.signal.reason : error;
   }
@@ -99,7 +104,9 @@ function exceeded(action: string, timeoutMs: number): AshlarError {
   return new AshlarError("DEADLINE_EXCEEDED", `Cannot ${action}: timed out after ${timeoutMs} ms`);
 }
 
-/** Returns the AshlarError that `signal` aborted with, or CANCELLED with the abort reason as cause. */
+/**
+ * Returns the AshlarError that `signal` aborted with, or CANCELLED with the abort reason as cause.
+ */
 function cancellationOf(signal: AbortSignal): AshlarError {
   if (signal.reason instanceof AshlarError) return signal.reason;
   return new AshlarError("CANCELLED", "Cannot finish the operation: the caller's signal aborted", {

@@ -47,9 +47,9 @@ import type {
  * A connection to a cluster and its file system. Returned by `connect`; disposing it closes the
  * session with the masters and all connections.
  *
- * Calls may run at the same time. All errors are `AshlarError`s with a stable code (docs/errors.md),
- * except errors of the caller's own source or callback, which are rethrown unchanged. Every call may
- * fail with CANCELLED, DEADLINE_EXCEEDED, NO_LEADER or UNAVAILABLE.
+ * Calls may run at the same time. All errors are `AshlarError`s with a stable code
+ * (docs/errors.md), except errors of the caller's own source or callback, which are rethrown
+ * unchanged. Every call may fail with CANCELLED, DEADLINE_EXCEEDED, NO_LEADER or UNAVAILABLE.
  *
  * The promise of a mutation resolves after the commit: the change is durable on a majority of the
  * masters, and file data also on the chunkservers that the commit names. After COMMIT_UNKNOWN,
@@ -59,7 +59,9 @@ import type {
 export interface FileSystem extends AsyncDisposable {
   // Reading names and attributes.
 
-  /** Highest log index of all responses so far. Reads in mode `session` show at least this index. */
+  /**
+   * Highest log index of all responses so far. Reads in mode `session` show at least this index.
+   */
   readonly lastIndex: number;
   /**
    * Resolves with the attributes of a file or directory.
@@ -86,21 +88,21 @@ export interface FileSystem extends AsyncDisposable {
    * Resolves an index or a time to a log index. Resolve a time once to read one state in several
    * calls.
    *
-   * @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex, details.oldestTimeMs) if the history no
-   *   longer contains the state; INVALID_ARGUMENT for an index beyond the log.
+   * @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex, details.oldestTimeMs) if the history
+   *   no longer contains the state; INVALID_ARGUMENT for an index beyond the log.
    */
   asOf(at: AsOf, options?: CallOptions): Promise<AsOfState>;
   /** Yields the changes at a path that the history contains, oldest first. */
   history(path: PathInput, options?: CallOptions): AsyncIterable<PathVersion>;
   /**
-   * Returns the events of `path` and everything below it, from `from` on, without end. The path need
-   * not exist. A rename or removal of a directory above the path is an event, too.
+   * Returns the events of `path` and everything below it, from `from` on, without end. The path
+   * need not exist. A rename or removal of a directory above the path is an event, too.
    *
    * The errors are thrown to the consumer of the events.
    *
-   * @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex) if events from `from` on are no longer
-   *   kept; INVALID_ARGUMENT for a position beyond the log; CANCELLED after `signal` or the end of
-   *   this file system; the last error of the masters if none answered for `timeoutMs`.
+   * @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex) if events from `from` on are no
+   *   longer kept; INVALID_ARGUMENT for a position beyond the log; CANCELLED after `signal` or the
+   *   end of this file system; the last error of the masters if none answered for `timeoutMs`.
    */
   watch(path: PathInput, options?: WatchOptions): Watch;
 
@@ -114,8 +116,8 @@ export interface FileSystem extends AsyncDisposable {
    * Renames a file or directory, as rename(2): replaces an existing file by a file, and an empty
    * directory by a directory.
    *
-   * @throws {AshlarError} NOT_FOUND, NOT_EMPTY, IS_A_DIRECTORY, NOT_A_DIRECTORY; ALREADY_EXISTS with
-   *   `noReplace`; INVALID_ARGUMENT for a directory into itself.
+   * @throws {AshlarError} NOT_FOUND, NOT_EMPTY, IS_A_DIRECTORY, NOT_A_DIRECTORY; ALREADY_EXISTS
+   *   with `noReplace`; INVALID_ARGUMENT for a directory into itself.
    */
   rename(from: PathInput, to: PathInput, options?: RenameOptions): Promise<Committed>;
   /** Copies a file by reference: no data is moved, both files share their chunks. */
@@ -139,8 +141,9 @@ export interface FileSystem extends AsyncDisposable {
   /** Resolves with all storage classes. */
   listStorageClasses(options?: CallOptions): Promise<readonly StorageClass[]>;
   /**
-   * Commits all `operations`, or none of them, if all `preconditions` hold at the commit. `targetOf`
-   * converts paths to the targets of operations. At most 10,000 operations and 10,000 preconditions.
+   * Commits all `operations`, or none of them, if all `preconditions` hold at the commit.
+   * `targetOf` converts paths to the targets of operations. At most 10,000 operations and 10,000
+   * preconditions.
    *
    * @throws {AshlarError} the error of the first refused operation or precondition; `refusalOf`
    *   returns which one was refused and why. TOO_LARGE; INVALID_ARGUMENT without operations.
@@ -156,8 +159,8 @@ export interface FileSystem extends AsyncDisposable {
    * Restores a file or a directory tree of a past state, by reference. The restored tree becomes
    * visible in one step.
    *
-   * @throws {AshlarError} NOT_FOUND if the path did not exist in the past state; ALREADY_EXISTS if the
-   *   target exists and `replace` is not true; INDEX_EXPIRED.
+   * @throws {AshlarError} NOT_FOUND if the path did not exist in the past state; ALREADY_EXISTS if
+   *   the target exists and `replace` is not true; INDEX_EXPIRED.
    */
   restore(path: PathInput, options: RestoreOptions): Promise<RestoreResult>;
 
@@ -167,8 +170,8 @@ export interface FileSystem extends AsyncDisposable {
   /**
    * Resolves with the bytes of a file or range, all of one version.
    *
-   * @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY; NO_GOOD_REPLICA if no replica of a chunk could be
-   *   read and verified (details.replicas has the error of each replica).
+   * @throws {AshlarError} NOT_FOUND, IS_A_DIRECTORY; NO_GOOD_REPLICA if no replica of a chunk could
+   *   be read and verified (details.replicas has the error of each replica).
    */
   readFile(path: PathInput, options?: ReadFileOptions): Promise<Uint8Array>;
   /** Yields the bytes of a file or range in order, in new arrays of at most 2 MiB (one copy). */
@@ -188,10 +191,10 @@ export interface FileSystem extends AsyncDisposable {
    * Writes a whole file: reads `source` to its end, then publishes the new version in one step. An
    * existing file is replaced.
    *
-   * @throws {AshlarError} NOT_FOUND or NOT_A_DIRECTORY (parent), IS_A_DIRECTORY; ALREADY_EXISTS with
-   *   `replace: false`; WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, TOO_LARGE. An error of `source` is
-   *   rethrown. Nothing is visible after an error, except after COMMIT_UNKNOWN, DEADLINE_EXCEEDED and
-   *   CANCELLED, where the file may have been published.
+   * @throws {AshlarError} NOT_FOUND or NOT_A_DIRECTORY (parent), IS_A_DIRECTORY; ALREADY_EXISTS
+   *   with `replace: false`; WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, TOO_LARGE. An error of
+   *   `source` is rethrown. Nothing is visible after an error, except after COMMIT_UNKNOWN,
+   *   DEADLINE_EXCEEDED and CANCELLED, where the file may have been published.
    */
   writeFile(path: PathInput, source: PutSource, options?: PutOptions): Promise<PutResult>;
   /**
@@ -207,17 +210,19 @@ export interface FileSystem extends AsyncDisposable {
   /** Resolves with the state of masters, chunkservers, repair and history. */
   status(options?: CallOptions): Promise<ClusterStatus>;
   /**
-   * Yields the whole state of the masters at one log index: all names and all chunk records, no file
-   * data except inline files. The index includes all changes acknowledged before the call.
+   * Yields the whole state of the masters at one log index: all names and all chunk records, no
+   * file data except inline files. The index includes all changes acknowledged before the call.
    */
   backup(options?: CallOptions): AsyncIterable<BackupPart>;
   /** Status and membership of the masters. */
   readonly masters: Masters;
   /**
-   * Reads and verifies a file, or every file below a directory. Yields one result per chunk, then one
-   * result for the file.
+   * Reads and verifies a file, or every file below a directory. Yields one result per chunk, then
+   * one result for the file.
    */
   verify(path: PathInput, options?: VerifyOptions): AsyncIterable<VerifyResult>;
-  /** Resolves with the BLAKE3 hash of the bytes of a file or range, computed from verified reads. */
+  /**
+   * Resolves with the BLAKE3 hash of the bytes of a file or range, computed from verified reads.
+   */
   checksum(path: PathInput, options?: ReadFileOptions): Promise<Checksum>;
 }

@@ -66,7 +66,9 @@ export interface RestoreOptions extends CallOptions {
   readonly replace?: boolean;
 }
 
-/** Options of `connect`. `signal`, `timeoutMs` and `readMode` are also the defaults of all calls. */
+/**
+ * Options of `connect`. `signal`, `timeoutMs` and `readMode` are also the defaults of all calls.
+ */
 export interface ConnectOptions extends CallOptions {
   /**
    * Addresses ("host:port") of at least one master. The client fetches the addresses of the other
@@ -110,7 +112,10 @@ export interface ConnectOptions extends CallOptions {
 
 /** A failed attempt that is repeated. The caller receives no error for it. */
 export interface RetryEvent {
-  /** Name of the repeated operation: a method name such as "namespace.stat", "chunk write" or "chunk read". */
+  /**
+   * Name of the repeated operation: a method name such as "namespace.stat", "chunk write" or "chunk
+   * read".
+   */
   readonly operation: string;
   /** Number of the failed attempt, from 1. */
   readonly attempt: number;
@@ -124,7 +129,9 @@ export interface RetryEvent {
 export interface ByteRange {
   /** First byte, from 0. Default: 0. */
   readonly start?: number;
-  /** First byte after the range. Values beyond the end of the file mean the end. Default: the end. */
+  /**
+   * First byte after the range. Values beyond the end of the file mean the end. Default: the end.
+   */
   readonly end?: number;
 }
 
@@ -221,7 +228,9 @@ export interface PutOptions extends CallOptions, OwnerOptions {
   readonly replace?: boolean;
   /** Permission bits. Default: 0o644. */
   readonly mode?: number;
-  /** Time of modification, in milliseconds since the Unix epoch. Default: the time of the commit. */
+  /**
+   * Time of modification, in milliseconds since the Unix epoch. Default: the time of the commit.
+   */
   readonly mtimeMs?: number;
   /** Storage class of a new file. Default: the class of its directory. */
   readonly storageClass?: string;

@@ -46,7 +46,9 @@ export interface PutResult extends Committed {
   readonly chunkCount: number;
   /** Bytes sent over the wire. Fewer than `sizeBytes` if chunks of zeros were sent only once. */
   readonly sentBytes: number;
-  /** Hash of the content (see `contentRootOf`). Equal files with equal chunk sizes have equal roots. */
+  /**
+   * Hash of the content (see `contentRootOf`). Equal files with equal chunk sizes have equal roots.
+   */
   readonly contentRoot: Uint8Array;
   /** Chunks with fewer replicas than the storage class wants. The masters repair them. */
   readonly chunksUnderReplicated: number;

@@ -7,7 +7,9 @@ import type { Stream } from "../../shared/wire/rpc.ts";
 import type { Deadline } from "../deadline.ts";
 import { type Candidate, ServerHealth } from "./server-health.ts";
 
-/** Short, because another replica is usually reachable: a server that does not connect is skipped. */
+/**
+ * Short, because another replica is usually reachable: a server that does not connect is skipped.
+ */
 const CONNECT_TIMEOUT_MS = 3_000;
 
 /** Id and address ("host:port") of a chunkserver. */
@@ -16,7 +18,9 @@ export interface ServerAddress {
   readonly address: string;
 }
 
-/** Connections to chunkservers, separate from those to the masters, and the health of each server. */
+/**
+ * Connections to chunkservers, separate from those to the masters, and the health of each server.
+ */
 export class Chunkservers {
   readonly health = new ServerHealth();
   readonly #pool: ConnectionPool;

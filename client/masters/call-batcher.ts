@@ -15,7 +15,9 @@ export const BATCH_BYTES_MAX = 128 * 1024;
 const QUIET_TURNS = 3;
 /** A batch is sent at the latest after this many turns. */
 const GATHER_TURNS_MAX = 16;
-/** Deadlines that differ by less than this many ms count as equal: they need no timers of their own. */
+/**
+ * Deadlines that differ by less than this many ms count as equal: they need no timers of their own.
+ */
 const DEADLINE_GRANULARITY_MS = 5;
 
 /** Options of a `CallBatcher`. */
@@ -89,7 +91,7 @@ export class CallBatcher<Item, Result, Request, Response> {
   }
 
   #nextTurn(): void {
-    // `#afterTurn` can throw only because of a bug; the empty handler satisfies the lint.
+    // `#afterTurn` does not reject. The empty handler satisfies the lint.
     Promise.resolve().then(this.#afterTurn, () => {});
   }
 
@@ -280,8 +282,8 @@ function isPending(item: { readonly isSettled: boolean }): boolean {
 }
 
 /**
- * Returns the error of two failed attempts that the caller must learn. An attempt that may have been
- * committed outweighs one that was not.
+ * Returns the error of two failed attempts that the caller must learn. An attempt that may have
+ * been committed outweighs one that was not.
  */
 function mostUncertain(before: AshlarError | null, error: AshlarError): AshlarError {
   return before?.retry === "idempotent-only" ? before : error;

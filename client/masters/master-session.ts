@@ -42,8 +42,8 @@ type TransactBatcher = CallBatcher<
 >;
 
 /**
- * A client session of the Raft group (Raft thesis §6.3). The masters apply each sequence number of a
- * session once, also if the mutation is sent several times.
+ * A client session of the Raft group (Raft thesis §6.3). The masters apply each sequence number of
+ * a session once, also if the mutation is sent several times.
  */
 interface RaftSession {
   readonly sessionId: SessionId;
@@ -139,8 +139,8 @@ export class MasterSession implements AsyncDisposable {
   }
 
   /**
-   * Resolves with the attributes of a target, as of `index` if given. Calls of one turn of the event
-   * loop are sent together.
+   * Resolves with the attributes of a target, as of `index` if given. Calls of one turn of the
+   * event loop are sent together.
    */
   async stat(
     target: Target,
@@ -301,7 +301,8 @@ export class MasterSession implements AsyncDisposable {
       } catch (error) {
         if (!isAshlarError(error, "SESSION_EXPIRED")) throw error;
         this.#discard(session);
-        // An attempt of any mutation failed without a response: it may have been one of this mutation.
+        // An attempt of any mutation failed without a response: it may have been one of this
+        // mutation.
         if (this.#options.uncertainAttempts() !== uncertainBefore) throw commitUnknown(error);
         if (opened === REOPEN_MAX) throw error;
       } finally {

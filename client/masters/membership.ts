@@ -58,7 +58,8 @@ export interface Masters {
    * Transfers leadership to a voter; for null, to the voter whose log is most up to date. Resolves
    * with the id of the new leader.
    *
-   * @throws {AshlarError} MEMBER_UNKNOWN, MEMBER_BEHIND; INVALID_ARGUMENT for a master without a vote.
+   * @throws {AshlarError} MEMBER_UNKNOWN, MEMBER_BEHIND; INVALID_ARGUMENT for a master without a
+   *   vote.
    */
   transfer(memberId: number | null, options?: CallOptions): Promise<number>;
 }

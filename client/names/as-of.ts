@@ -38,8 +38,8 @@ export async function stateAsOf(
 }
 
 /**
- * Resolves with the log index that `at` selects, or undefined for the current state. A given index is
- * returned without a call to the masters.
+ * Resolves with the log index that `at` selects, or undefined for the current state. A given index
+ * is returned without a call to the masters.
  */
 export async function indexAsOf(
   masters: MasterSession,

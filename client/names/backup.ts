@@ -6,7 +6,9 @@ import type { ClientDeps } from "../client-deps.ts";
 import type { CallOptions } from "../options.ts";
 import type { BackupPart } from "../results.ts";
 
-/** Default timeout. A backup without progress is ended earlier, by the keep-alive of its connection. */
+/**
+ * Default timeout. A backup without progress is ended earlier, by the keep-alive of its connection.
+ */
 const LIFETIME_MS = 7 * 24 * 60 * 60 * 1_000;
 
 /**

@@ -55,12 +55,12 @@ interface RestoreJob {
 }
 
 /**
- * Restores a file or tree of a past state, by reference. The tree becomes visible in one step: a tree
- * that is too large for one transaction is built in a hidden directory next to the target, and the
- * last transaction moves it to the target.
+ * Restores a file or tree of a past state, by reference. The tree becomes visible in one step: a
+ * tree that is too large for one transaction is built in a hidden directory next to the target, and
+ * the last transaction moves it to the target.
  *
- * @throws {AshlarError} NOT_FOUND if the path did not exist in the past state; ALREADY_EXISTS if the
- *   target exists and `replace` is false; INDEX_EXPIRED.
+ * @throws {AshlarError} NOT_FOUND if the path did not exist in the past state; ALREADY_EXISTS if
+ *   the target exists and `replace` is false; INDEX_EXPIRED.
  */
 export async function restore(
   deps: { readonly masters: MasterSession; readonly random: Random },
@@ -224,7 +224,9 @@ async function commit(job: RestoreJob, operations: readonly Operation[]): Promis
   return index;
 }
 
-/** Removes the staging directory. Best effort: a remaining one is hidden and can be removed later. */
+/**
+ * Removes the staging directory. Best effort: a remaining one is hidden and can be removed later.
+ */
 async function removeStaging(job: RestoreJob, staging: Uint8Array): Promise<void> {
   const { timeoutMs } = job.call;
   const call = timeoutMs === undefined ? {} : { timeoutMs };

@@ -18,7 +18,9 @@ export function targetOf(path: PathInput): Target {
   return { path: joinPath(parsePath(path)) };
 }
 
-/** Encodes UTF-8. ASCII text, as in most paths, is copied by hand: the encoder is ten times slower. */
+/**
+ * Encodes UTF-8. ASCII text, as in most paths, is copied by hand: the encoder is ten times slower.
+ */
 function bytesOf(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
   for (let index = 0; index < text.length; index += 1) {

@@ -120,8 +120,8 @@ export class Transaction {
   }
 
   /**
-   * Writes a file: small content, which is stored inline in the metadata (at most 4 KiB by default),
-   * or chunks that the cluster stores already.
+   * Writes a file: small content, which is stored inline in the metadata (at most 4 KiB by
+   * default), or chunks that the cluster stores already.
    */
   put(
     path: PathInput,

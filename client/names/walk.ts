@@ -24,9 +24,9 @@ interface Level {
 }
 
 /**
- * Yields everything below a directory, depth first, sorted by name. Directories are listed by inode,
- * so the cost of an entry does not grow with its depth. The implementation is not recursive, so the
- * depth is not limited by the stack.
+ * Yields everything below a directory, depth first, sorted by name. Directories are listed by
+ * inode, so the cost of an entry does not grow with its depth. The implementation is not recursive,
+ * so the depth is not limited by the stack.
  */
 export async function* walk(
   masters: MasterSession,

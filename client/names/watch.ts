@@ -9,10 +9,15 @@ import type { WatchCursor, WatchOptions } from "../options.ts";
 import type { Watch, WatchEvent } from "../results.ts";
 
 const HEARTBEAT_MS = 1_000;
-/** Silence timeout: the next master is tried after this many ms without a heartbeat, which is due every second. */
+/**
+ * Silence timeout: the next master is tried after this many ms without a heartbeat, which is due
+ * every second.
+ */
 const SILENCE_TIMEOUT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 1_000;
-/** Streams are reopened after this time, so that watches spread over masters that have restarted. */
+/**
+ * Streams are reopened after this time, so that watches spread over masters that have restarted.
+ */
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1_000 };
 
@@ -25,8 +30,8 @@ const MASTER_LOCAL_ERRORS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A watch that survives the loss of masters. It continues at the next master from its cursor, so each
- * event is delivered once and in order. All masters deliver the same events.
+ * A watch that survives the loss of masters. It continues at the next master from its cursor, so
+ * each event is delivered once and in order. All masters deliver the same events.
  */
 export class ClusterWatch implements Watch {
   readonly #deps: ClientDeps;
@@ -101,8 +106,8 @@ export class ClusterWatch implements Watch {
   }
 
   /**
-   * Advances the cursor. All masters deliver the same events in the same order, so a position before
-   * the cursor is a protocol error.
+   * Advances the cursor. All masters deliver the same events in the same order, so a position
+   * before the cursor is a protocol error.
    */
   #moveTo(next: FeedPosition): void {
     const now = this.#cursor;
@@ -156,8 +161,8 @@ class MasterRotation {
   }
 
   /**
-   * Selects the next master after `error`. Resolves when it can be asked: after a delay at the end of
-   * each round over all masters.
+   * Selects the next master after `error`. Resolves when it can be asked: after a delay at the end
+   * of each round over all masters.
    *
    * @throws {AshlarError} the last error if no master sent a message within the timeout.
    */

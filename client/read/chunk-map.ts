@@ -116,8 +116,8 @@ export class ChunkMap {
   }
 
   /**
-   * Locates a chunk again, because a repair may have added replicas. Returns `before` if the masters
-   * cannot be asked.
+   * Locates a chunk again, because a repair may have added replicas. Returns `before` if the
+   * masters cannot be asked.
    */
   async refresh(before: ChunkLocation, deadline: Deadline): Promise<ChunkLocation> {
     const { position } = before;
@@ -134,7 +134,9 @@ export class ChunkMap {
     return fresh;
   }
 
-  /** Locates a chunk of a version that left the history, which works if it is the current version. */
+  /**
+   * Locates a chunk of a version that left the history, which works if it is the current version.
+   */
   async #refreshFromPresent(position: number, deadline: Deadline): Promise<void> {
     const located = await this.#locate({}, position, deadline);
     if (located.attributes.version === this.attributes.version) this.#add(position, located);

@@ -162,7 +162,9 @@ class SegmentQueue {
     this.#segments.length = 0;
   }
 
-  /** Returns a slab whose bytes count against the read-ahead budget until the consumer releases it. */
+  /**
+   * Returns a slab whose bytes count against the read-ahead budget until the consumer releases it.
+   */
   #withBudget(slab: Slab): Slab {
     const { readAheadBudget } = this.#deps;
     const { bytes, positionBytes } = slab;

@@ -61,7 +61,9 @@ function isHashAt(hashes: Uint8Array, block: number, digest: Uint8Array): boolea
   return true;
 }
 
-/** LRU cache of manifests, bounded by bytes. A chunk never changes, so entries never become stale. */
+/**
+ * LRU cache of manifests, bounded by bytes. A chunk never changes, so entries never become stale.
+ */
 export class ManifestCache {
   readonly #bytesMax: number;
   /** Manifests in the order of their last use, the oldest first. */

@@ -41,7 +41,9 @@ export class ReadAttempt {
   readonly #fork: ReturnType<Deadline["fork"]>;
   #isOver = false;
 
-  /** Sends the request. `startBytes` and `endBytes` are block boundaries of the chunk or its end. */
+  /**
+   * Sends the request. `startBytes` and `endBytes` are block boundaries of the chunk or its end.
+   */
   constructor(options: {
     readonly deps: ClientDeps;
     readonly deadline: Deadline;
@@ -66,8 +68,8 @@ export class ReadAttempt {
   }
 
   /**
-   * Resolves with the next frame in order, or with the error. Never rejects. Returns the same promise
-   * until `consumeOutcome`.
+   * Resolves with the next frame in order, or with the error. Never rejects. Returns the same
+   * promise until `consumeOutcome`.
    */
   next(): Promise<FrameOutcome> {
     this.#pending ??= this.#outcome(this.#receive());

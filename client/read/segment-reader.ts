@@ -34,8 +34,8 @@ export interface SegmentReaderOptions {
 /**
  * Reads and verifies a part of a chunk from any of its replicas.
  *
- * The constructor sends the request, so that the bytes arrive while earlier segments are consumed. If
- * a replica fails, is slow or sends corrupt bytes, the rest is read from another replica.
+ * The constructor sends the request, so that the bytes arrive while earlier segments are consumed.
+ * If a replica fails, is slow or sends corrupt bytes, the rest is read from another replica.
  */
 export class SegmentReader {
   readonly #options: SegmentReaderOptions;
@@ -265,7 +265,9 @@ export class SegmentReader {
   }
 }
 
-/** Returns whether `error` is about the replica of this chunk rather than about the whole server. */
+/**
+ * Returns whether `error` is about the replica of this chunk rather than about the whole server.
+ */
 function isChunkError(error: AshlarError): boolean {
   return error.code === "CHUNK_CORRUPT" || error.code === "CHUNK_NOT_FOUND";
 }

@@ -199,7 +199,9 @@ class Verifier {
     });
   }
 
-  /** @throws {AshlarError} CHUNK_CORRUPT if the chunks do not hash to the content root of the file */
+  /**
+   * @throws {AshlarError} CHUNK_CORRUPT if the chunks do not hash to the content root of the file
+   */
   async #checkRoot(reader: FileReader): Promise<void> {
     const { hasher } = this.#deps.env;
     const { attributes, map } = reader;

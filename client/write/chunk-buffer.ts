@@ -10,16 +10,19 @@ export interface ChunkFrame {
   readonly bytes: Uint8Array;
   /** Block hashes, 32 bytes each. */
   readonly hashes: Uint8Array;
-  /** Owner of the memory of `bytes`, which is valid until the last `release`. Null for static memory. */
+  /**
+   * Owner of the memory of `bytes`, which is valid until the last `release`. Null for static
+   * memory.
+   */
   readonly slab: { retain(): void; release(): void } | null;
 }
 
 /**
  * Frames of one chunk that may have to be sent again.
  *
- * Invariant: the buffer holds every byte from `firstKeptBytes` on, and a whole chain has acknowledged
- * every byte before. A frame that ends within a block is kept until the chunk is sealed, because a
- * write chain is resumed at block boundaries only.
+ * Invariant: the buffer holds every byte from `firstKeptBytes` on, and a whole chain has
+ * acknowledged every byte before. A frame that ends within a block is kept until the chunk is
+ * sealed, because a write chain is resumed at block boundaries only.
  */
 export class ChunkBuffer {
   #frames: ChunkFrame[] = [];
@@ -87,8 +90,8 @@ export class ChunkBuffer {
   }
 
   /**
-   * Records that a whole chain has the bytes before `ackedBytes`, and releases their frames. A lower
-   * value than before has no effect: a resumed chain acknowledges bytes again.
+   * Records that a whole chain has the bytes before `ackedBytes`, and releases their frames. A
+   * lower value than before has no effect: a resumed chain acknowledges bytes again.
    */
   ack(ackedBytes: number): void {
     assert(ackedBytes <= this.#lengthBytes, "acknowledged bytes were pushed before");
@@ -104,8 +107,8 @@ export class ChunkBuffer {
   }
 
   /**
-   * Returns the frame at `offsetBytes`, or the rest of the frame that contains it. Null if the frame
-   * was not pushed yet.
+   * Returns the frame at `offsetBytes`, or the rest of the frame that contains it. Null if the
+   * frame was not pushed yet.
    */
   frameAt(offsetBytes: number): ChunkFrame | null {
     assert(offsetBytes >= this.firstKeptBytes, "a released frame is not sent again");

@@ -71,8 +71,8 @@ interface ChainRoute {
  * Writes one chunk through one or more write chains.
  *
  * The caller pushes frames with `push`, then calls `end`. `sealed` resolves when the chunk is
- * durable. A broken chain is replaced: the surviving servers keep their bytes, new servers copy these
- * bytes from a survivor, and the unacknowledged frames are sent again.
+ * durable. A broken chain is replaced: the surviving servers keep their bytes, new servers copy
+ * these bytes from a survivor, and the unacknowledged frames are sent again.
  */
 export class ChunkWriter {
   /**
@@ -145,7 +145,8 @@ export class ChunkWriter {
         route = await this.#reroute(route, result);
       }
     } catch (error) {
-      // Set before the buffer is cleared: `push` then releases later frames instead of buffering them.
+      // Set before the buffer is cleared: `push` then releases later frames instead of buffering
+      // them.
       this.#error = error;
       throw error;
     } finally {
@@ -214,7 +215,9 @@ export class ChunkWriter {
     await env.clock.sleep(delayMs, deadline.signal);
   }
 
-  /** Allocates another chain for the rest of the chunk. It keeps the usable servers of the old one. */
+  /**
+   * Allocates another chain for the rest of the chunk. It keeps the usable servers of the old one.
+   */
   async #reroute(
     route: ChainRoute,
     result: AttemptResult & { kind: "broken" },

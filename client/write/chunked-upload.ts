@@ -57,8 +57,8 @@ export class ChunkedUpload {
   }
 
   /**
-   * Writes `first` and all following frames. Resolves with the chunks in file order when all of them
-   * are durable. On an error, all chunks have ended before the promise rejects.
+   * Writes `first` and all following frames. Resolves with the chunks in file order when all of
+   * them are durable. On an error, all chunks have ended before the promise rejects.
    *
    * @throws {AshlarError} WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, TOO_LARGE, CANCELLED,
    *   DEADLINE_EXCEEDED. An error of the source is rethrown.

@@ -23,7 +23,10 @@ import { PartFiles } from "./part-files.ts";
 import { type ByteSource, knownSize, openSource } from "./put-source.ts";
 import { type UploadFrame, UploadFrameReader } from "./upload-frames.ts";
 
-/** Files of at most this size are stored inline in the metadata, unless the limit of the cluster is lower. */
+/**
+ * Files of at most this size are stored inline in the metadata, unless the limit of the cluster is
+ * lower.
+ */
 const INLINE_BYTES = 4 * 1024;
 
 /**
@@ -210,8 +213,8 @@ class FilePut {
   }
 
   /**
-   * Checks parent and name before a large upload, so that it does not fail only at the commit. A file
-   * of one frame is checked by its commit.
+   * Checks parent and name before a large upload, so that it does not fail only at the commit. A
+   * file of one frame is checked by its commit.
    */
   async #checkTarget(first: UploadFrame, frames: UploadFrameReader): Promise<void> {
     if (frames.isAtEnd) return;

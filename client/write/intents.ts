@@ -54,7 +54,8 @@ export class Intents {
   /**
    * Resolves with an intent for the next chunk.
    *
-   * @param chunksLeft number of chunks that the file still needs, including this one; null if unknown.
+   * @param chunksLeft number of chunks that the file still needs, including this one; null if
+   *   unknown.
    * @throws {AshlarError} TOO_FEW_CHUNKSERVERS, NOT_FOUND, and the errors of calls to the masters.
    */
   async next(chunksLeft: number | null): Promise<AcquiredIntent> {

@@ -16,8 +16,8 @@ const CHECK_INTERVAL_MS_MAX = 10_000;
  *
  * Chunkservers drop a sealed chunk when its intent expires before a commit names the chunk. A long
  * write therefore commits its chunks to hidden files in the same directory (`.ashlar-part-…`). The
- * commit that publishes the file names the chunks again and removes the hidden files in the same log
- * entry. A client that is killed may leave hidden files behind.
+ * commit that publishes the file names the chunks again and removes the hidden files in the same
+ * log entry. A client that is killed may leave hidden files behind.
  */
 export class PartFiles {
   readonly #deps: ClientDeps;
@@ -86,8 +86,8 @@ export class PartFiles {
   }
 
   /**
-   * Removes remaining hidden files. If the file was not published, these are all of them; else those
-   * whose commit had an unknown outcome. Some may not exist.
+   * Removes remaining hidden files. If the file was not published, these are all of them; else
+   * those whose commit had an unknown outcome. Some may not exist.
    */
   async discard(isPublished: boolean): Promise<void> {
     const { masters } = this.#deps;

@@ -28,8 +28,8 @@ export type ResumePlan =
 /**
  * Decides how the write of a chunk continues after its chain broke. Pure.
  *
- * The writer still has every byte from `firstKeptBytes` on, so a server is usable if it has all bytes
- * before. The chain resumes at the last block boundary that all usable servers have reached.
+ * The writer still has every byte from `firstKeptBytes` on, so a server is usable if it has all
+ * bytes before. The chain resumes at the last block boundary that all usable servers have reached.
  */
 export function planResume(broken: {
   /** Servers of the broken chain, in chain order. */
@@ -73,8 +73,9 @@ export function planResume(broken: {
 }
 
 /**
- * Returns the server to blame for a chain that stalled although all of its servers answer: the server
- * that has received the fewest bytes, fewer than a server before it. Null if all have the same.
+ * Returns the server to blame for a chain that stalled although all of its servers answer: the
+ * server that has received the fewest bytes, fewer than a server before it. Null if all have the
+ * same.
  */
 export function findSlowest(servers: readonly ChainServer[]): ServerId | null {
   let worst: ChainServer | null = null;

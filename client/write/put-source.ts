@@ -5,8 +5,8 @@ import type { FillSource, PutSource } from "../options.ts";
 /** A source of bytes that fills buffers of the library. */
 export interface ByteSource {
   /**
-   * Writes at least 1 byte to the start of `target` and resolves with their number, or resolves with
-   * 0 at the end. Calls never overlap.
+   * Writes at least 1 byte to the start of `target` and resolves with their number, or resolves
+   * with 0 at the end. Calls never overlap.
    */
   fill(target: Uint8Array): Promise<number>;
   /** Releases the source. Called exactly once, also after the end or an error. */
@@ -14,9 +14,9 @@ export interface ByteSource {
 }
 
 /**
- * Adapts `source` to a `ByteSource`. Does not read from it yet. When `signal` aborts, a pending read
- * of an iterable source is abandoned; a pending `fill` is awaited, because it writes to a buffer of
- * the library.
+ * Adapts `source` to a `ByteSource`. Does not read from it yet. When `signal` aborts, a pending
+ * read of an iterable source is abandoned; a pending `fill` is awaited, because it writes to a
+ * buffer of the library.
  */
 export function openSource(source: PutSource, signal: AbortSignal): ByteSource {
   if (typeof source === "string") return fromBytes(new TextEncoder().encode(source));

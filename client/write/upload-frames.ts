@@ -2,7 +2,10 @@ import { assert } from "../../shared/base/assert.ts";
 import type { Slab, SlabPool } from "../../shared/flow/slabs.ts";
 import type { ByteSource } from "./put-source.ts";
 
-/** Size of the first slab of a file. Small, because many small files may be written at the same time. */
+/**
+ * Size of the first slab of a file. Small, because many small files may be written at the same
+ * time.
+ */
 const FIRST_SLAB_BYTES = 64 * 1024;
 
 /** A part of a file in a slab. All frames but the last have the same length. */

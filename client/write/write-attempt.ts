@@ -21,7 +21,9 @@ const ACK_TIMEOUT_MS = 10_000;
 const SEAL_TIMEOUT_MS = 60_000;
 /** Lifetime of a stream. A chunk of a slow source continues in another stream. */
 const STREAM_TIMEOUT_MS = 60 * 60 * 1000;
-/** Frames passed to the wire whose bytes the system has not taken yet. Keeps the send queue filled. */
+/**
+ * Frames passed to the wire whose bytes the system has not taken yet. Keeps the send queue filled.
+ */
 const SENDS_MAX = 3;
 
 type ChainStream = Stream<WriteUp, WriteDown>;
@@ -45,7 +47,10 @@ export interface WriteAttemptOptions {
   readonly sizeHintBytes: number | null;
   readonly resumeAtBytes: number;
   readonly fillFrom: string | null;
-  /** Monotonic time after which the chunk must not be sealed: the intent could expire before the commit. */
+  /**
+   * Monotonic time after which the chunk must not be sealed: the intent could expire before the
+   * commit.
+   */
   readonly sealBeforeMs: number;
   /** Returns the id of the complete chunk. */
   readonly chunkId: () => ChunkId;
@@ -178,7 +183,8 @@ export class WriteAttempt {
 
   #noteProgress(ackedBytes: number): void {
     const { buffer, notifier, clock } = this.#options;
-    // A server that sealed the chunk in an earlier attempt acknowledges all of it. Only sent bytes count.
+    // A server that sealed the chunk in an earlier attempt acknowledges all of it. Only sent bytes
+    // count.
     const countedBytes = Math.min(ackedBytes, this.#sentBytes);
     buffer.ack(countedBytes);
     const isWaiting = this.#sealSent || countedBytes < this.#sentBytes;
@@ -229,7 +235,9 @@ function cancelExpired(stream: ChainStream): AshlarError {
   return error;
 }
 
-/** Returns whether the server that reported `error` caused it, rather than the writer or a timeout. */
+/**
+ * Returns whether the server that reported `error` caused it, rather than the writer or a timeout.
+ */
 function isServerFault(error: AshlarError): boolean {
   switch (error.code) {
     case "CANCELLED":

@@ -9,8 +9,8 @@ const CALLERS = 64;
 const CREATES_EACH = 40;
 
 /**
- * Runs many callers that create different files, and calls `disturb` after every create. A create that
- * took effect twice would fail with ALREADY_EXISTS.
+ * Runs many callers that create different files, and calls `disturb` after every create. A create
+ * that took effect twice would fail with ALREADY_EXISTS.
  */
 async function createMany(fs: FileSystem, disturb: (done: number) => void): Promise<number[]> {
   const indexes: number[] = [];

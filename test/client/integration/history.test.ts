@@ -159,7 +159,8 @@ describe("past states and transactions over the wire", () => {
     const restored = await fs.restore("/many", { at: index, replace: true });
     assert.deepEqual([restored.fileCount, restored.directoryCount], [10_000, 1]);
     assert.equal((await pathsBelow("/many")).length, 10_000);
-    // The tree appeared in one step: the state before shows none of it, and no staging directory remains.
+    // The tree appeared in one step: the state before shows none of it, and no staging directory
+    // remains.
     assert.deepEqual(await pathsBelow("/many", restored.index - 1), []);
     const hidden = (await pathsBelow("/")).filter((path) => path.startsWith("/.ashlar"));
     assert.deepEqual(hidden, []);

@@ -18,7 +18,9 @@ function observed(onRead: () => void): (disk: Disk) => Disk {
     intercept(disk, "open", async (open) => observedFile((await open()) as DiskFile));
 }
 
-/** Returns `target` with the method `name` replaced by `replacement`, which gets the original call. */
+/**
+ * Returns `target` with the method `name` replaced by `replacement`, which gets the original call.
+ */
 function intercept<Target extends object>(
   target: Target,
   name: keyof Target,

@@ -8,7 +8,9 @@ export class CutNetwork implements Network {
   readonly #links: { readonly link: Link; readonly address: string }[] = [];
   #isCut: (address: string) => boolean = () => false;
 
-  /** Breaks the connections to all addresses for which `isCut` returns true, and refuses new ones. */
+  /**
+   * Breaks the connections to all addresses for which `isCut` returns true, and refuses new ones.
+   */
   cut(isCut: (address: string) => boolean): void {
     this.#isCut = isCut;
     for (const { link, address } of this.#links) if (isCut(address)) link.destroy();

@@ -71,8 +71,8 @@ export async function startRealMasters(options: {
 }
 
 /**
- * Returns free loopback addresses. All listeners are open at the same time, so the addresses differ;
- * another process may take one after they are closed.
+ * Returns free loopback addresses. All listeners are open at the same time, so the addresses
+ * differ; another process may take one after they are closed.
  */
 async function freeAddresses(count: number): Promise<string[]> {
   const network = new TcpNetwork();

@@ -64,7 +64,7 @@ describe("a chunk that cannot be written", () => {
       const pushed = writer.push({ offsetBytes, bytes, hashes: hashBlocks(hasher, bytes), slab });
       pushed.catch(() => {}); // Asserted below.
       pushes.push(pushed);
-      await Promise.resolve(); // One microtask turn, so that the failure arrives between two pushes.
+      await Promise.resolve(); // The failure arrives between two pushes.
     }
     await assert.rejects(Promise.all(pushes), hasCode("NOT_FOUND"));
     assert.equal(slabs.acquiredBytes, 0);

@@ -15,7 +15,9 @@ function numbered(count: number): Uint8Array {
   return bytes;
 }
 
-/** Yields pieces of the given sizes, cyclically. Overwrites each piece when the next is requested. */
+/**
+ * Yields pieces of the given sizes, cyclically. Overwrites each piece when the next is requested.
+ */
 async function* reusing(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   for (let offset = 0, turn = 0; offset < bytes.length; turn += 1) {
     const piece = bytes.slice(offset, offset + (sizes[turn % sizes.length] as number));
