@@ -157,14 +157,14 @@ describe("watch", () => {
     const ends: string[] = [];
     const watching = (async () => {
       // On a slow machine the master may lose contact with the leader for a moment.
-      while (!ends.some((end) => end.includes("master stops")) && ends.length < 1_000) {
+      while (!ends.some((end) => end.includes("master is stopping")) && ends.length < 1_000) {
         ends.push(await endOfFeed(first.address, { from, onMessage: begin }));
       }
     })();
     await eventually("the feed has delivered a message", () => isBegun);
     await first.stop();
     await watching;
-    assert.match(ends.at(-1) ?? "", /master stops/);
+    assert.match(ends.at(-1) ?? "", /master is stopping/);
     await second.stop();
     const end = await endOfFeed(third.address, { from, onMessage: () => {} });
     assert.match(end, /^NO_LEADER/);

@@ -3,40 +3,10 @@ import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { MemberId } from "../../../shared/base/ids.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
+import { CommandLoad } from "./command-load.ts";
 import { addressOf, TestGroup, type TestMember, texts } from "./test-group.ts";
 
 const NO_CHANGE = { add: [], promote: [], remove: [] };
-
-/** Proposes commands to the current leader, one after the other, until `end`. */
-class Load {
-  readonly #group: TestGroup;
-  readonly #done: Promise<void>;
-  #isOver = false;
-  #count = 0;
-
-  constructor(group: TestGroup) {
-    this.#group = group;
-    this.#done = this.#run();
-  }
-
-  /** Resolves when the last command is settled. */
-  async end(): Promise<void> {
-    this.#isOver = true;
-    await this.#group.clock.advanceFor(this.#done, "the load ends");
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#isOver) {
-      const [leader] = this.#group.leaders();
-      this.#count += 1;
-      // A command may fail. The group records the acknowledged ones.
-      if (leader !== undefined) {
-        await this.#group.propose(leader, `load ${this.#count}`).catch(() => {});
-      }
-      await this.#group.clock.sleep(5);
-    }
-  }
-}
 
 /** Adds two members that have caught up and are learners. */
 async function twoLearners(group: TestGroup): Promise<[TestMember, TestMember]> {
@@ -60,7 +30,7 @@ describe("adding a member", () => {
     await group.clock.advance(3_000);
     assert.equal(fourth.running.status().memberPhase, "joining");
     assert.equal(fourth.running.status().term, 0, "it does not start an election");
-    const load = new Load(group);
+    const load = new CommandLoad(group);
     await group.addVoter(fourth);
     await group.clock.advance(200);
     await load.end();
@@ -151,7 +121,7 @@ describe("removing a member", () => {
     const group = await TestGroup.start({ seed: 21 });
     const leader = await group.leader();
     const other = group.members.find((member) => member !== leader) as TestMember;
-    const load = new Load(group);
+    const load = new CommandLoad(group);
     await group.change({ remove: [other.id] });
     await group.clock.advance(2_000);
     await load.end();
@@ -174,7 +144,7 @@ describe("removing a member", () => {
     const group = await TestGroup.start({ seed: 22 });
     await group.proposeAll(texts("a", 10));
     const old = await group.leader();
-    const load = new Load(group);
+    const load = new CommandLoad(group);
     const startMs = group.clock.monotonicMs();
     await group.change({ remove: [old.id] });
     const tookMs = group.clock.monotonicMs() - startMs;
@@ -264,7 +234,7 @@ describe("several membership changes", () => {
     const group = await TestGroup.start({ seed: 31 });
     await group.proposeAll(texts("a", 20));
     const joined = [await group.join(), await group.join()];
-    const load = new Load(group);
+    const load = new CommandLoad(group);
     await group.change({ add: joined.map(addressOf) });
     for (const member of joined) await group.catchUp(member);
     const leader = await group.leader();
@@ -303,7 +273,7 @@ describe("several membership changes", () => {
       await group.catchUp(fourth);
       const leader = await group.leader();
       const leaving = group.members.find(({ id }) => id <= 3 && id !== leader.id) as TestMember;
-      const load = new Load(group);
+      const load = new CommandLoad(group);
       const change = { ...NO_CHANGE, promote: [fourth.id], remove: [leaving.id] };
       const cut = leader.running.changeMembers(change).then(
         () => "done",
@@ -342,7 +312,7 @@ describe("a member that lost its data directory", () => {
     await group.startMember(lost);
     await group.clock.advance(3_000);
     assert.equal(lost.running.status().lastIndex, 0, "no peer sends it entries");
-    const load = new Load(group);
+    const load = new CommandLoad(group);
     await group.change({ remove: [lost.id] });
     await group.addVoter(lost);
     await load.end();
@@ -396,7 +366,7 @@ describe("a member that lost its data directory", () => {
 describe("a leadership transfer", () => {
   it("makes the requested member the leader, repeatedly and under load", async () => {
     const group = await TestGroup.start({ seed: 61 });
-    const load = new Load(group);
+    const load = new CommandLoad(group);
     for (const id of [1, 2, 3, 1, 3, 2]) {
       await group.transfer(group.member(id));
       assert.equal((await group.leader()).id, id);
