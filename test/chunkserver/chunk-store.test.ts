@@ -233,7 +233,7 @@ describe("damage found by the chunk store", () => {
     const [large, small, intact] = [makeChunk(2 * MIB, 1), makeChunk(5000, 2), makeChunk(5000, 3)];
     for (const chunk of [large, small, intact]) await putChunk(store, chunk);
     for (const name of await extentNames(disk)) {
-      disk.rot(`extents/${name}`, (bytes) => {
+      disk.corrupt(`extents/${name}`, (bytes) => {
         bytes[4000] = (bytes[4000] ?? 0) ^ 1;
       });
     }
@@ -298,7 +298,7 @@ describe("damage found by the chunk store", () => {
     await Promise.all(dead.map(({ chunkId }) => store.purge(chunkId, logIndex(2))));
     const corrupt = kept[3];
     assert.ok(corrupt !== undefined && before !== undefined);
-    disk.rot(`extents/${before}`, (bytes) => {
+    disk.corrupt(`extents/${before}`, (bytes) => {
       const offset = Buffer.from(bytes).indexOf(corrupt.bytes.subarray(0, 64));
       assert.ok(offset >= 0);
       bytes[offset] = (bytes[offset] ?? 0) ^ 1;

@@ -69,7 +69,7 @@ describe("a backup of the masters", () => {
     await cluster.down();
     const masters = cluster.nodes.filter((node) => node.role === "master");
     assert.equal(masters.length, 3);
-    for (const { name } of masters) await rm(started.dataOf(name), { recursive: true });
+    for (const { name } of masters) await rm(started.dataDirectoryOf(name), { recursive: true });
     for (const { name } of masters) {
       const config = join(cluster.directory, name, "config.toml");
       const restored = await runAshlar(["restore-cluster", backup, "--config", config]);

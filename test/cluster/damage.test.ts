@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { randomBytes } from "../../scripts/sample-tree.ts";
 import { present } from "../../shared/base/assert.ts";
-import { appendBytes, cutFile, filesBelow, flipBytes } from "../support/damage.ts";
+import { appendBytes, filesBelow, flipBytes, truncateFile } from "../support/damage.ts";
 import { HEAL_TIMEOUT_MS, StartedCluster } from "../support/started-cluster.ts";
 
 const MIB = 1024 * 1024;
@@ -24,7 +24,7 @@ describe("a cluster whose disks are damaged", () => {
   /** Returns an extent file of a chunkserver, and the node. */
   async function someExtent(): Promise<{ path: string; node: string }> {
     for (const node of ["c1", "c2", "c3", "c4"]) {
-      const [path] = await filesBelow(started.dataOf(node), EXTENTS);
+      const [path] = await filesBelow(started.dataDirectoryOf(node), EXTENTS);
       if (path !== undefined) return { path, node };
     }
     throw new Error("No chunkserver has an extent");
@@ -64,7 +64,7 @@ describe("a cluster whose disks are damaged", () => {
     await flipBytes(path, 20 * MIB, 100);
     assert.ok(content.equals(await fileSystem.readFile("/corrupt")));
     await verifyUntilGood("/corrupt");
-    const quarantined = await filesBelow(join(started.dataOf(node), "quarantine"), /./);
+    const quarantined = await filesBelow(join(started.dataDirectoryOf(node), "quarantine"), /./);
     assert.equal(
       quarantined.length,
       1,
@@ -80,7 +80,7 @@ describe("a cluster whose disks are damaged", () => {
     await fileSystem.writeFile("/cut", content);
     const { path, node } = await someExtent();
     await cluster.kill(node, "SIGKILL");
-    await cutFile(path, 1 * MIB);
+    await truncateFile(path, 1 * MIB);
     await cluster.start(node);
     await cluster.waitUntilServing(HEAL_TIMEOUT_MS);
     assert.ok(content.equals(await fileSystem.readFile("/cut")));
@@ -91,10 +91,10 @@ describe("a cluster whose disks are damaged", () => {
     const { cluster, fileSystem } = started;
     await fileSystem.writeFile("/before-the-tear", "acknowledged");
     await cluster.kill("m1", "SIGKILL");
-    const segments = (await filesBelow(started.dataOf("m1"), LOG_SEGMENTS)).sort();
+    const segments = (await filesBelow(started.dataDirectoryOf("m1"), LOG_SEGMENTS)).sort();
     await appendBytes(present(segments.at(-1), "a member has a log"), randomBytes(37, 13));
     await cluster.start("m1");
-    await started.waitUntilWhole();
+    await started.waitUntilHealthy();
     const bytes = await fileSystem.readFile("/before-the-tear");
     assert.equal(Buffer.from(bytes).toString(), "acknowledged");
   });
@@ -105,7 +105,7 @@ describe("a cluster whose disks are damaged", () => {
       await fileSystem.writeFile(`/entry-${number}`, randomBytes(2_000, number));
     }
     await cluster.kill("m2", "SIGKILL");
-    const segments = (await filesBelow(started.dataOf("m2"), LOG_SEGMENTS)).sort();
+    const segments = (await filesBelow(started.dataDirectoryOf("m2"), LOG_SEGMENTS)).sort();
     const segment = present(segments.at(-1), "a member has a log");
     // The entries above take 40 KB; after the last one there are zeros.
     await flipBytes(segment, 20_000, 20);

@@ -39,7 +39,7 @@ describe("a cluster whose processes are killed", () => {
     assert.notEqual(await started.leaderName(), leader);
     assert.ok(content.equals(await fileSystem.readFile("/leader-killed")));
     await cluster.start(leader);
-    await started.waitUntilWhole();
+    await started.waitUntilHealthy();
   });
 
   it("finishes a put when a chunkserver of its write chain is killed (G5)", async () => {
@@ -51,7 +51,7 @@ describe("a cluster whose processes are killed", () => {
     await fileSystem.writeFile("/chunkserver-killed", source);
     assert.ok(content.equals(await fileSystem.readFile("/chunkserver-killed")));
     await cluster.start("c1");
-    await started.waitUntilWhole();
+    await started.waitUntilHealthy();
   });
 
   it("finishes a get while two chunkservers are killed in turn", async () => {
@@ -72,7 +72,7 @@ describe("a cluster whose processes are killed", () => {
     assert.ok(content.equals(Buffer.concat(read)));
     await cluster.start("c2");
     await cluster.start("c3");
-    await started.waitUntilWhole();
+    await started.waitUntilHealthy();
   });
 
   it("keeps everything acknowledged when all processes are killed at once (G6 for crashes)", async () => {
@@ -122,7 +122,7 @@ describe("a cluster whose processes are killed", () => {
     );
     await cluster.start(leader);
     await cluster.start(second);
-    await started.waitUntilWhole();
+    await started.waitUntilHealthy();
     const bytes = await fileSystem.readFile("/without-one");
     assert.equal(Buffer.from(bytes).toString(), "two of three are enough");
   });
@@ -143,7 +143,7 @@ describe("a cluster whose processes are killed", () => {
     );
     for await (const result of fileSystem.verify("/copied-again")) assert.ok(result.isReadable);
     await cluster.start("c4");
-    await started.waitUntilWhole();
+    await started.waitUntilHealthy();
   });
 
   it("keeps its state through `cluster down` and `cluster up`", async () => {

@@ -21,8 +21,8 @@ describe("a chunkserver whose disk is full", () => {
     await mkdir(disk);
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=48m", "tmpfs", disk]);
     try {
-      execFileSync("cp", ["-a", `${started.dataOf("c1")}/.`, disk]);
-      execFileSync("mount", ["--bind", disk, started.dataOf("c1")]);
+      execFileSync("cp", ["-a", `${started.dataDirectoryOf("c1")}/.`, disk]);
+      execFileSync("mount", ["--bind", disk, started.dataDirectoryOf("c1")]);
       // Without a reserve the disk itself reports that it is full.
       execFileSync("sed", [
         "-i",
@@ -45,7 +45,7 @@ describe("a chunkserver whose disk is full", () => {
       );
     } finally {
       await cluster.kill("c1", "SIGTERM").catch(() => {});
-      execFileSync("umount", [started.dataOf("c1")]);
+      execFileSync("umount", [started.dataDirectoryOf("c1")]);
       execFileSync("umount", [disk]);
     }
   });

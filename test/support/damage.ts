@@ -1,7 +1,7 @@
 import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Files below `directory` whose path matches, largest first. */
+/** Returns the files below `directory` whose path matches, largest first. */
 export async function filesBelow(directory: string, pattern: RegExp): Promise<string[]> {
   const found: Array<{ path: string; size: number }> = [];
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
@@ -13,8 +13,7 @@ export async function filesBelow(directory: string, pattern: RegExp): Promise<st
 }
 
 /**
- * Turns over the bits of `count` bytes at `offset`: what the disk gives back is not what it was
- * given.
+ * Inverts `count` bytes at `offset`, as bit rot on the disk.
  */
 export async function flipBytes(path: string, offset: number, count: number): Promise<void> {
   const file = await open(path, "r+");
@@ -33,7 +32,8 @@ export async function flipBytes(path: string, offset: number, count: number): Pr
   }
 }
 
-export async function cutFile(path: string, lengthBytes: number): Promise<void> {
+/** Truncates a file to `lengthBytes`. */
+export async function truncateFile(path: string, lengthBytes: number): Promise<void> {
   const file = await open(path, "r+");
   try {
     await file.truncate(lengthBytes);
@@ -42,6 +42,7 @@ export async function cutFile(path: string, lengthBytes: number): Promise<void> 
   }
 }
 
+/** Appends bytes to a file. */
 export async function appendBytes(path: string, bytes: Uint8Array): Promise<void> {
   const file = await open(path, "a");
   try {

@@ -5,12 +5,13 @@ import type { Random } from "../../shared/ports/random.ts";
 import { MemoryFile } from "./memory-file.ts";
 import { type DiskOperation, diskFailure, MountedFile } from "./mounted-file.ts";
 
+/** Options of `MemoryDisk`. */
 export interface MemoryDiskOptions {
-  /** What fits on the disk; looked at whenever it matters. Default: everything. */
+  /** Capacity of the disk. Read at every write, so it may change. Default: unlimited. */
   readonly capacityBytes?: number | undefined;
-  /** Called before each operation: for delays. */
+  /** Called before each operation, to delay it. */
   readonly delay?: (operation: DiskOperation) => Promise<void>;
-  /** The errno that an operation fails with, if any. A failed `sync` loses what it was to sync. */
+  /** Returns the errno with which an operation fails, or null. A failed `sync` loses its writes. */
   readonly fault?: (operation: DiskOperation) => "EIO" | "ENOSPC" | "EMFILE" | null;
 }
 
@@ -18,12 +19,13 @@ type Node = MemoryFile | MemoryDirectory;
 
 interface MemoryDirectory {
   readonly kind: "directory";
-  /** What a running system shows, and what is on the platter. */
+  /** The entries that a running process sees. */
   readonly current: Map<string, Node>;
+  /** The entries that survive a crash. */
   readonly durable: Map<string, Node>;
 }
 
-/** A change of names that a crash may still undo; `node` null takes the name away. */
+/** A change of names that a crash may undo. `node` null removes the name. */
 interface NameChange {
   readonly edits: readonly {
     readonly directory: MemoryDirectory;
@@ -39,12 +41,11 @@ function makeDirectoryNode(): MemoryDirectory {
 /**
  * A disk in memory that can lose power.
  *
- * What is durable is what the Disk port promises, and not more: names after `syncDirectory` of
- * their directory, bytes after `sync` of their file. In a crash each directory keeps a prefix of
- * its changes that were not synced (a rename between two directories is one step), and each file
- * any subset of its writes, and of the kept ones any subset of their sectors. A process that has
- * crashed keeps its `Disk`, on which every call fails from then on; the next one takes a new one
- * with `mount`.
+ * It makes durable what the Disk port promises, and no more: names after `syncDirectory` of their
+ * directory, bytes after `sync` of their file. After a crash, each directory keeps a prefix of its
+ * unsynced changes (a rename between two directories is one step). Each file keeps any subset of
+ * its unsynced writes, and of each kept write any subset of its sectors. After a crash, every call
+ * on the `Disk` of the old process fails. The next process gets a new one from `mount`.
  */
 export class MemoryDisk {
   readonly options: MemoryDiskOptions;
@@ -57,21 +58,24 @@ export class MemoryDisk {
   }
 
   /**
-   * The disk as a process that starts now sees it.
+   * Returns the disk for a process that starts now.
    *
-   * @param delay for this process in place of the disk's own
+   * @param delay replaces `options.delay` for this process
    */
   mount(delay = this.options.delay): Disk {
     const generation = this.#generation;
     return new MountedDisk(this, { isMounted: () => this.#generation === generation, delay });
   }
 
-  /** The process ends and the system lives on: nothing is lost, but nothing more is done for it. */
+  /** Ends the process while the system continues: no bytes are lost, and its later calls fail. */
   unmount(): void {
     this.#generation += 1;
   }
 
-  /** The power goes. What was not synced survives, whole or in part, as `random` says. */
+  /**
+   * Simulates a power failure. `random` decides which unsynced changes survive completely or
+   * partly.
+   */
   crash(random: Random): void {
     this.#generation += 1;
     const cut = new Set<MemoryDirectory>();
@@ -85,14 +89,14 @@ export class MemoryDisk {
     restart(this.#root, random);
   }
 
-  /** Changes the bytes of a file behind everyone's back, also on the platter: bit rot. */
-  rot(path: string, change: (bytes: Uint8Array) => void): void {
+  /** Changes the current and the durable bytes of a file without a write: bit rot. */
+  corrupt(path: string, change: (bytes: Uint8Array) => void): void {
     const node = this.find(path);
     assert.ok(node instanceof MemoryFile, `${path} is a file`);
-    node.rot(change);
+    node.corrupt(change);
   }
 
-  /** Paths of all files below a directory, sorted. */
+  /** Returns the paths of all files below a directory, sorted. */
   filesBelow(path: string): string[] {
     const node = this.find(path);
     if (node === null || node instanceof MemoryFile) return [];
@@ -126,7 +130,7 @@ export class MemoryDisk {
     this.#pending.push({ edits });
   }
 
-  /** fsync(2) on a directory: its changes become durable, and those that they build on. */
+  /** fsync(2) of a directory: makes its changes durable, and the changes that they depend on. */
   syncDirectory(directory: MemoryDirectory): void {
     const touched = new Set([directory]);
     const flushed = new Set<NameChange>();
@@ -147,7 +151,7 @@ function applyDurably({ edits }: NameChange): void {
   }
 }
 
-/** What is on the platter becomes what a running system shows. */
+/** Replaces the current entries by the durable ones, as after a reboot. */
 function restart(directory: MemoryDirectory, random: Random): void {
   directory.current.clear();
   for (const [name, node] of directory.durable) {
@@ -279,7 +283,7 @@ class MountedDisk implements Disk {
     return { totalBytes, availableBytes: Math.max(0, totalBytes - this.#medium.usedBytes) };
   }
 
-  /** A turn of the event loop, the delay, and the injected failure. */
+  /** Waits for the delay, at least one microtask. Then throws the injected fault, if any. */
   async begin(operation: DiskOperation): Promise<void> {
     diskPathNames(operation.path);
     const { delay } = this.#mount;
@@ -296,10 +300,10 @@ class MountedDisk implements Disk {
     if (this.#medium.usedBytes + growthBytes > capacityBytes) throw diskFailure("ENOSPC", path);
   }
 
-  #directory(path: string, asked = path): MemoryDirectory {
+  #directory(path: string, reportedPath = path): MemoryDirectory {
     const node = this.#medium.find(path);
-    if (node === null) throw diskFailure("ENOENT", asked);
-    if (node instanceof MemoryFile) throw diskFailure("ENOTDIR", asked);
+    if (node === null) throw diskFailure("ENOENT", reportedPath);
+    if (node instanceof MemoryFile) throw diskFailure("ENOTDIR", reportedPath);
     return node;
   }
 
@@ -310,7 +314,7 @@ class MountedDisk implements Disk {
   }
 }
 
-/** rename(2): a file takes the place of a file, a directory that of an empty one. */
+/** Checks rename(2): a file may replace a file, a directory may replace an empty directory. */
 function checkReplaceable(node: Node, replaced: Node, path: string): void {
   if (node instanceof MemoryFile) {
     if (!(replaced instanceof MemoryFile)) throw diskFailure("EISDIR", path);

@@ -1,13 +1,13 @@
 import type { Random } from "../../shared/ports/random.ts";
 
-/** The unit that a disk writes whole or not at all. */
+/** The unit that a disk writes atomically. */
 const SECTOR_BYTES = 512;
 
 type FileChange =
   | { readonly kind: "write"; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: "truncate"; readonly lengthBytes: number };
 
-/** Bytes that grow. */
+/** A growing array of bytes. */
 class Content {
   #store: Uint8Array;
   length: number;
@@ -38,28 +38,30 @@ class Content {
       grown.set(this.bytes);
       this.#store = grown;
     }
-    // What a later growth uncovers reads as zeros.
+    // Bytes between the old and a later length must read as zeros.
     if (lengthBytes < this.length) this.#store.fill(0, lengthBytes, this.length);
     this.length = lengthBytes;
   }
 }
 
-/** A file with a page cache: what a running system reads, and what is on the platter. */
+/** A file with a page cache: the bytes that a running process reads, and the durable ones. */
 export class MemoryFile {
   readonly #current = new Content();
   #durable = new Content();
-  /** What was done since the last sync, in order. */
+  /** Changes since the last sync, in order. */
   #pending: FileChange[] = [];
   /** Changes that are no longer in `#pending`. */
   #syncedCount = 0;
-  /** What a failed sync may or may not have written: no later sync makes up for it (fsyncgate). */
+  /**
+   * Changes of a failed sync. No later sync makes them durable; a crash may keep them (fsyncgate).
+   */
   #lost: FileChange[] = [];
 
   get lengthBytes(): number {
     return this.#current.length;
   }
 
-  /** Counts the changes there ever were: what a sync that begins now is to cover. */
+  /** Number of all changes so far. A sync that starts now covers them. */
   get changeCount(): number {
     return this.#syncedCount + this.#pending.length;
   }
@@ -76,29 +78,31 @@ export class MemoryFile {
 
   write(bytes: Uint8Array, offset: number): void {
     if (bytes.length === 0) return;
-    this.#do({ kind: "write", offset, bytes: Uint8Array.from(bytes) });
+    this.#apply({ kind: "write", offset, bytes: Uint8Array.from(bytes) });
   }
 
   truncate(lengthBytes: number): void {
-    this.#do({ kind: "truncate", lengthBytes });
+    this.#apply({ kind: "truncate", lengthBytes });
   }
 
-  /** The first `changeCount` changes there ever were become durable. */
+  /** Makes the first `changeCount` of all changes durable. */
   sync(changeCount = this.changeCount): void {
     const count = Math.max(0, changeCount - this.#syncedCount);
     for (const change of this.#pending.splice(0, count)) this.#durable.apply(change);
     this.#syncedCount += count;
   }
 
+  /** Simulates a failed sync of all pending changes. */
   failSync(): void {
     this.#syncedCount += this.#pending.length;
     this.#lost.push(...this.#pending.splice(0));
   }
 
+  /** Simulates a power failure: `random` decides which unsynced changes survive. */
   crash(random: Random): void {
     for (const change of [...this.#lost, ...this.#pending]) {
       if (random.fraction() < 0.5)
-        for (const kept of torn(change, random)) this.#durable.apply(kept);
+        for (const kept of sectorsKept(change, random)) this.#durable.apply(kept);
     }
     this.#lost = [];
     this.#syncedCount += this.#pending.length;
@@ -108,24 +112,26 @@ export class MemoryFile {
     this.#current.apply({ kind: "write", offset: 0, bytes: this.#durable.bytes });
   }
 
-  rot(change: (bytes: Uint8Array) => void): void {
+  corrupt(change: (bytes: Uint8Array) => void): void {
     change(this.#current.bytes);
     change(this.#durable.bytes);
   }
 
-  #do(change: FileChange): void {
+  #apply(change: FileChange): void {
     this.#current.apply(change);
     this.#pending.push(change);
   }
 }
 
-/** The change, or the part of a write that reached the platter: any of its sectors. */
-function torn(change: FileChange, random: Random): readonly FileChange[] {
+/**
+ * Returns the parts of a change that a crash keeps: the whole change, or any sectors of a write.
+ */
+function sectorsKept(change: FileChange, random: Random): readonly FileChange[] {
   if (change.kind === "truncate" || random.fraction() < 0.4) return [change];
   const end = change.offset + change.bytes.length;
   const firstSector = Math.floor(change.offset / SECTOR_BYTES);
   const endSector = Math.ceil(end / SECTOR_BYTES);
-  // Most often the writing stopped at one sector; but a disk may write them in any order.
+  // In half of the cases the write stopped at one sector. A disk may also write them in any order.
   const endKept = firstSector + Math.floor(random.fraction() * (endSector - firstSector + 1));
   const isInOrder = random.fraction() < 0.5;
   const kept: FileChange[] = [];

@@ -3,22 +3,22 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Link, LinkReceiver } from "../../shared/ports/network.ts";
 
-/** What one end of a link needs of its network. */
+/** The dependencies of one end of a link, from its network. */
 export interface Route {
   readonly host: string;
   readonly peerHost: string;
   readonly peerAddress: string;
   readonly clock: Clock;
-  /** The time of the process at this end. */
+  /** Clock of the process at this end. */
   readonly processClock: Clock;
   readonly bufferBytes: number;
   readonly delayMs: () => number;
   readonly isCut: () => boolean;
-  /** The process at this end stands still. */
+  /** Returns whether the process at this end is stopped. */
   readonly isFrozen: () => boolean;
-  /** The process at this end is about to be given bytes. */
+  /** Called before the process at this end receives bytes. */
   readonly onReceive: () => void;
-  readonly onGone: () => void;
+  readonly onClosed: () => void;
 }
 
 interface Write {
@@ -27,25 +27,25 @@ interface Write {
   readonly reject: (error: AshlarError) => void;
 }
 
-/** Bytes on their way to the other end; null is the end of them. */
+/** Bytes in transit to the other end; null is the end of the stream. */
 interface Packet {
   readonly dueMs: number;
   readonly bytes: Uint8Array | null;
 }
 
-/** One end of a link; it holds the bytes that go from here to the other end. */
+/** One end of a link. It holds the bytes in transit from this end to the other. */
 export class MemoryLink implements Link {
   readonly #route: Route;
   #peer: MemoryLink | null = null;
   #receiver: LinkReceiver | null = null;
   #isPaused = false;
-  /** Writes that the system has not taken yet. */
+  /** Writes that the system has not accepted yet. */
   readonly #writes: Write[] = [];
   readonly #packets: Packet[] = [];
   #bufferedBytes = 0;
   #isEnding = false;
-  /** `vanished`: the power failed; nothing happens here any more. */
-  #state: "open" | "gone" | "vanished" = "open";
+  /** `failed`: the host lost power, and this end does nothing. */
+  #state: "open" | "closed" | "failed" = "open";
   #isDelivering = false;
 
   constructor(route: Route) {
@@ -69,7 +69,7 @@ export class MemoryLink implements Link {
     return (host === one && peerHost === other) || (host === other && peerHost === one);
   }
 
-  join(peer: MemoryLink): void {
+  setPeer(peer: MemoryLink): void {
     this.#peer = peer;
   }
 
@@ -80,8 +80,8 @@ export class MemoryLink implements Link {
   }
 
   write(parts: readonly Uint8Array[]): Promise<void> {
-    if (this.#state === "vanished") return new Promise(() => {});
-    if (this.#state === "gone" || this.#isEnding) return Promise.reject(this.#lost());
+    if (this.#state === "failed") return new Promise(() => {});
+    if (this.#state === "closed" || this.#isEnding) return Promise.reject(this.#lost());
     let length = 0;
     for (const part of parts) length += part.length;
     if (length === 0) return Promise.resolve();
@@ -93,7 +93,7 @@ export class MemoryLink implements Link {
     }
     return new Promise((resolve, reject) => {
       this.#writes.push({ bytes, resolve, reject });
-      this.#takeWrites();
+      this.#acceptWrites();
     });
   }
 
@@ -109,7 +109,7 @@ export class MemoryLink implements Link {
   close(): void {
     if (this.#state !== "open" || this.#isEnding) return;
     this.#isEnding = true;
-    this.#takeWrites();
+    this.#acceptWrites();
   }
 
   destroy(): void {
@@ -119,19 +119,19 @@ export class MemoryLink implements Link {
     this.#end(null);
   }
 
-  breakOff(error: Error): void {
+  reset(error: Error): void {
     this.#end(error);
   }
 
-  vanish(): void {
-    this.#state = "vanished";
+  failSilently(): void {
+    this.#state = "failed";
     this.#packets.length = 0;
-    this.#route.onGone();
+    this.#route.onClosed();
   }
 
-  /** Gives the peer what is due and what it takes. */
+  /** Delivers the due bytes that the peer accepts. */
   deliver(): void {
-    if (this.#isDelivering) return; // From within a receiver: the loop below goes on.
+    if (this.#isDelivering) return; // Called by a receiver: the loop below continues.
     this.#isDelivering = true;
     const { clock, isCut } = this.#route;
     while (!isCut()) {
@@ -147,9 +147,9 @@ export class MemoryLink implements Link {
       }
       const taken = peer.#receive(packet.bytes);
       this.#bufferedBytes -= taken;
-      const rest = packet.bytes.subarray(taken); // It paused half-way, or is gone.
+      const rest = packet.bytes.subarray(taken); // The receiver paused, or is closed.
       if (rest.length > 0) this.#packets.unshift({ dueMs: packet.dueMs, bytes: rest });
-      this.#takeWrites();
+      this.#acceptWrites();
     }
     this.#isDelivering = false;
   }
@@ -159,14 +159,14 @@ export class MemoryLink implements Link {
     return isOpen && !this.#isPaused && !this.#route.isFrozen();
   }
 
-  /** The process at one of the ends goes on: both have work that has waited. */
-  wake(): void {
+  /** The process at one of the ends continues: writes and bytes have waited at both. */
+  onThaw(): void {
     if (this.#state !== "open") return;
-    this.#takeWrites();
+    this.#acceptWrites();
     this.deliver();
   }
 
-  #takeWrites(): void {
+  #acceptWrites(): void {
     const { bufferBytes } = this.#route;
     if (this.#route.isFrozen()) return;
     while (this.#writes.length > 0) {
@@ -191,7 +191,7 @@ export class MemoryLink implements Link {
     clock.after(dueMs - clock.monotonicMs(), () => this.deliver());
   }
 
-  /** How many of the bytes were taken. */
+  /** Passes bytes to the receiver. Returns the number that it accepted. */
   #receive(bytes: Uint8Array): number {
     const receiver = present(this.#receiver, "bytes are delivered to a receiver");
     this.#route.onReceive();
@@ -209,10 +209,10 @@ export class MemoryLink implements Link {
 
   #end(error: Error | null): void {
     if (this.#state !== "open") return;
-    this.#state = "gone";
-    this.#route.onGone();
+    this.#state = "closed";
+    this.#route.onClosed();
     for (const write of this.#writes.splice(0)) write.reject(this.#lost());
-    // As with a socket, the news comes in a turn of its own.
+    // As with a socket, the close is reported in a separate turn.
     this.#route.processClock.after(0, () => this.#receiver?.onClosed(error));
   }
 

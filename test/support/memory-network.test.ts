@@ -7,7 +7,7 @@ import { VirtualClock } from "./virtual-clock.ts";
 
 const PATIENCE = { timeoutMs: 1_000 };
 
-/** A link from "a" to "b", and what each end has seen. */
+/** Opens a link from "a" to "b". Records the bytes and the close at each end. */
 async function connected() {
   const clock = new VirtualClock();
   const reached: string[] = [];
@@ -30,24 +30,24 @@ async function connected() {
     });
   });
   const opening = network.host("a").connect("b:1", PATIENCE);
-  const link = await clock.advanceFor(opening, "the link is there");
+  const link = await clock.advanceFor(opening, "the link");
   start(link, (error) => {
     seen.nearEnd = error?.message ?? "end";
   });
   return { clock, network, process, link, seen, reached };
 }
 
-describe("a network in memory and the processes on it", () => {
-  it("resets the links of a process that was killed, and refuses the next one", async () => {
+describe("MemoryNetwork", () => {
+  it("resets the links of a killed process, and refuses a new one", async () => {
     const { clock, network, seen } = await connected();
     network.kill("b");
     await clock.advance(10);
     assert.deepEqual(seen, { bytes: 0, nearEnd: "ECONNRESET", farEnd: "" });
     const again = network.host("a").connect("b:1", PATIENCE);
-    await assert.rejects(clock.advanceFor(again, "it is refused"), { code: "UNAVAILABLE" });
+    await assert.rejects(clock.advanceFor(again, "the refusal"), { code: "UNAVAILABLE" });
   });
 
-  it("is silent after a power cut until the machine is there again", async () => {
+  it("is silent after a power failure until the host boots", async () => {
     const { clock, network, seen } = await connected();
     network.crash("b");
     await clock.advance(60_000);
@@ -57,20 +57,20 @@ describe("a network in memory and the processes on it", () => {
     assert.deepEqual(seen, { bytes: 0, nearEnd: "ECONNRESET", farEnd: "" });
   });
 
-  it("tells whose process runs because something reached it", async () => {
+  it("reports the host that receives a link or bytes, and the sender", async () => {
     const { clock, link, reached } = await connected();
     assert.deepEqual(reached, ["b by a"], "a new link");
-    await clock.advanceFor(link.write([new Uint8Array(10)]), "the system takes them");
-    assert.deepEqual(reached, ["b by a"], "the bytes are under way");
+    await clock.advanceFor(link.write([new Uint8Array(10)]), "the write");
+    assert.deepEqual(reached, ["b by a"], "the bytes are in transit");
     await clock.advance(10);
     assert.deepEqual(reached, ["b by a", "b by a"]);
   });
 
-  it("keeps bytes for a process that stands still and gives them to it when it goes on", async () => {
+  it("buffers bytes for a stopped process, and delivers them when it continues", async () => {
     const { clock, network, process, link, seen } = await connected();
     process.freeze();
     network.freeze("b");
-    await clock.advanceFor(link.write([new Uint8Array(10)]), "the system takes them");
+    await clock.advanceFor(link.write([new Uint8Array(10)]), "the write");
     await clock.advance(5_000);
     assert.equal(seen.bytes, 0);
     process.thaw();

@@ -4,13 +4,14 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { ConnectOptions, Link, Listener, Network } from "../../shared/ports/network.ts";
 import { MemoryLink, type Route } from "./memory-link.ts";
 
+/** Options of `MemoryNetwork`. */
 export interface MemoryNetworkOptions {
   readonly clock: Clock;
-  /** How long bytes are under way between two hosts; asked for every write. Default 0. */
+  /** Returns the delay of bytes between two hosts, for every write. Default 0. */
   readonly delayMs?: (from: string, to: string) => number;
-  /** What the system takes of a link's bytes before a write must wait. Default 1 MiB. */
+  /** Bytes of a link that the system buffers before a write must wait. Default 1 MiB. */
   readonly bufferBytes?: number;
-  /** Told of the host whose process is about to run because something reached it, and from whom. */
+  /** Called before the process of `host` runs because bytes or a link from `from` have arrived. */
   readonly onReceive?: (host: string, from: string) => void;
 }
 
@@ -25,17 +26,17 @@ interface Listening extends NetworkProcess {
 }
 
 /**
- * A network of hosts in one process: deterministic if its clock is, and with faults on demand. A
- * link behaves as TCP does: bytes in order, back-pressure, and silence when a cable is cut.
+ * A network of hosts in one process. It is deterministic if its clock is, and simulates faults. A
+ * link behaves like TCP: ordered bytes, back-pressure, and silence when the network is cut.
  */
 export class MemoryNetwork {
   readonly #options: MemoryNetworkOptions;
   readonly #listening = new Map<string, Listening>();
-  /** Pairs of hosts, "from>to", between which nothing passes. */
+  /** Pairs of hosts, "from>to", between which no bytes pass. */
   readonly #cuts = new Set<string>();
   readonly #links = new Set<MemoryLink>();
-  /** Ends whose peer lost power: they are told once its host is there again and they send to it. */
-  readonly #widowed = new Set<MemoryLink>();
+  /** Ends whose peer lost power. They are reset once its host has booted. */
+  readonly #halfOpen = new Set<MemoryLink>();
   readonly #frozen = new Set<string>();
   #lastPort = 40_000;
 
@@ -44,9 +45,9 @@ export class MemoryNetwork {
   }
 
   /**
-   * The network as a process of `host` sees it. Addresses are "<host>:<port>".
+   * Returns the network for a process of `host`. Addresses are "<host>:<port>".
    *
-   * @param clock that process's own time, if it has one
+   * @param clock the clock of that process; default: that of the network
    */
   host(host: string, clock = this.#options.clock): Network {
     const process = { host, clock };
@@ -56,89 +57,91 @@ export class MemoryNetwork {
     };
   }
 
-  /** Nothing passes from one host to the other; nobody is told. Bytes wait, as TCP repeats them. */
+  /** Cuts the network in one direction without notice. Bytes wait, as TCP retransmits them. */
   cutOneWay(from: string, to: string): void {
     this.#cuts.add(`${from}>${to}`);
   }
 
+  /** Cuts the network in both directions. */
   cut(one: string, other: string): void {
     this.cutOneWay(one, other);
     this.cutOneWay(other, one);
   }
 
-  /** Everything passes again, what has waited first. */
+  /** Ends all cuts. Waiting bytes are delivered first. */
   heal(): void {
     this.#cuts.clear();
     for (const link of this.#links) link.deliver();
   }
 
-  /** Between these two everything passes again, what has waited first. */
-  mend(one: string, other: string): void {
+  /** Ends the cuts between two hosts. Waiting bytes are delivered first. */
+  healBetween(one: string, other: string): void {
     this.#cuts.delete(`${one}>${other}`);
     this.#cuts.delete(`${other}>${one}`);
     for (const link of this.#links) if (link.isBetween(one, other)) link.deliver();
   }
 
-  /** The links between two hosts break, and both are told. */
+  /** Resets the links between two hosts at both ends. */
   reset(one: string, other: string): void {
     for (const link of [...this.#links]) {
-      if (link.isBetween(one, other)) link.breakOff(new Error("ECONNRESET"));
+      if (link.isBetween(one, other)) link.reset(new Error("ECONNRESET"));
     }
   }
 
-  /** The power of a host fails: it hears and says nothing more, and its peers are not told. */
+  /** Simulates a power failure of a host: its links fall silent, and its peers get no notice. */
   crash(host: string): void {
-    for (const link of this.#end(host)) this.#widowed.add(link.peer);
+    for (const link of this.#end(host)) this.#halfOpen.add(link.peer);
   }
 
-  /** The process of a host dies and its system lives: it resets the connections. */
+  /** Kills the process of a host. Its system continues and resets the connections. */
   kill(host: string): void {
     for (const link of this.#end(host)) this.#resetSoon(link.peer, host);
   }
 
-  /** A host that lost power runs again: it resets the connections that it knows nothing of. */
+  /** Boots a host after a power failure. It resets the connections from before the failure. */
   boot(host: string): void {
-    for (const link of [...this.#widowed]) {
-      if (!this.#links.has(link)) this.#widowed.delete(link);
+    for (const link of [...this.#halfOpen]) {
+      if (!this.#links.has(link)) this.#halfOpen.delete(link);
       else if (link.peer.host === host) {
-        this.#widowed.delete(link);
+        this.#halfOpen.delete(link);
         this.#resetSoon(link, host);
       }
     }
   }
 
-  /** The process of a host stands still: its system takes bytes for it as far as buffers go. */
+  /** Stops the process of a host. Its system accepts bytes until the buffers are full. */
   freeze(host: string): void {
     this.#frozen.add(host);
   }
 
+  /** Continues the process of a host. */
   thaw(host: string): void {
     this.#frozen.delete(host);
     for (const link of [...this.#links]) {
       if (link.host !== host) continue;
-      link.wake();
-      link.peer.wake();
+      link.onThaw();
+      link.peer.onThaw();
     }
   }
 
-  /** Takes everything of a host's process away. @returns its ends of links */
+  /** Removes the listeners and links of a host's process. Returns its ends of links. */
   #end(host: string): MemoryLink[] {
     this.#frozen.delete(host);
     for (const [address, listening] of [...this.#listening]) {
       if (listening.host === host) this.#listening.delete(address);
     }
     const links = [...this.#links].filter((link) => link.host === host);
-    for (const link of links) link.vanish();
+    for (const link of links) link.failSilently();
     return links;
   }
 
   #resetSoon(link: MemoryLink, from: string): void {
     this.#options.clock.after(this.#delayMs(from, link.host), () => {
-      if (!this.#isCut(from, link.host)) link.breakOff(new Error("ECONNRESET"));
+      if (!this.#isCut(from, link.host)) link.reset(new Error("ECONNRESET"));
     });
   }
 
-  /** Ends of links that are open. */
+  /** Number of open ends of links. */
   get openCount(): number {
     return this.#links.size;
   }
@@ -148,7 +151,10 @@ export class MemoryNetwork {
     if (port === "0") this.#lastPort += 1;
     const taken = port === "0" ? `${name}:${this.#lastPort}` : address;
     if (this.#listening.has(taken)) {
-      const error = new AshlarError("ADDRESS_IN_USE", `Cannot listen on ${taken}: it is in use`);
+      const error = new AshlarError(
+        "ADDRESS_IN_USE",
+        `Cannot listen on ${taken}: the address is in use`,
+      );
       return Promise.reject(error);
     }
     this.#listening.set(taken, listening);
@@ -166,7 +172,7 @@ export class MemoryNetwork {
       const waitMs = isCut ? options.timeoutMs : this.#delayMs(from, to) + this.#delayMs(to, from);
       await clock.sleep(Math.min(waitMs, options.timeoutMs), options.signal);
     } catch (cause) {
-      const text = `The connection to ${address} was cancelled`;
+      const text = `Cannot connect to ${address}: the caller cancelled`;
       throw new AshlarError("CANCELLED", text, { cause });
     }
     const listening = this.#listening.get(address);
@@ -179,8 +185,8 @@ export class MemoryNetwork {
     const near = this.#makeLink(process, { peerHost: listening.host, peerAddress: address });
     const peerAddress = `${from}:${this.#lastPort}`;
     const far = this.#makeLink(listening, { peerHost: from, peerAddress });
-    near.join(far);
-    far.join(near);
+    near.setPeer(far);
+    far.setPeer(near);
     if (this.#frozen.has(to)) listening.clock.after(0, () => listening.onLink(far));
     else {
       this.#options.onReceive?.(to, from);
@@ -201,7 +207,7 @@ export class MemoryNetwork {
       bufferBytes,
       delayMs: () => this.#delayMs(ends.host, ends.peerHost),
       isCut: () => this.#isCut(ends.host, ends.peerHost),
-      onGone: () => this.#links.delete(present(link, "a link that is gone was made")),
+      onClosed: () => this.#links.delete(present(link, "a closed link was created")),
     });
     this.#links.add(link);
     return link;

@@ -3,20 +3,20 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { DiskFile } from "../../shared/ports/disk.ts";
 import type { MemoryFile } from "./memory-file.ts";
 
-/** What a process asks of its disk. */
+/** An operation of a process on its disk. */
 export interface DiskOperation {
   readonly kind: "open" | "read" | "write" | "sync" | "truncate" | "rename" | "remove" | "make";
   readonly path: string;
 }
 
-/** The disk that a file is on, as the file needs it. */
+/** The operations of a disk that its files use. */
 interface FileHost {
-  /** The delay, the crash and the fault of an operation. */
+  /** Simulates the delay, the crash and the fault of an operation. */
   begin(operation: DiskOperation): Promise<void>;
   checkSpace(growthBytes: number, path: string): void;
 }
 
-/** The error of the Disk port for an errno. */
+/** Returns the error of the Disk port for an errno. */
 export function diskFailure(errno: string, path: string): AshlarError {
   const codes = { ENOENT: "NOT_FOUND", EEXIST: "ALREADY_EXISTS", ENOSPC: "NO_SPACE" } as const;
   const code = Object.hasOwn(codes, errno) ? codes[errno as keyof typeof codes] : "DISK_FAILED";
@@ -24,7 +24,7 @@ export function diskFailure(errno: string, path: string): AshlarError {
   return new AshlarError(code, `Cannot use ${path}: ${errno}`, { cause, details: { path, errno } });
 }
 
-/** A file of a `MemoryDisk`, open. */
+/** An open file of a `MemoryDisk`. */
 export class MountedFile implements DiskFile {
   readonly #disk: FileHost;
   readonly #file: MemoryFile;

@@ -3,47 +3,47 @@ import { describe, it } from "node:test";
 import { ProcessClock } from "./process-clock.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
-describe("the clock of a simulated process", () => {
-  it("runs as fast as it is told: what it waits for comes early or late", async () => {
-    const world = new VirtualClock();
-    const fast = new ProcessClock(world, { rate: 1.25 });
+describe("ProcessClock", () => {
+  it("runs timers early or late by its rate", async () => {
+    const base = new VirtualClock();
+    const fast = new ProcessClock(base, { rate: 1.25 });
     let dueMs = 0;
     fast.after(1_000, () => {
-      dueMs = world.monotonicMs();
+      dueMs = base.monotonicMs();
     });
-    await world.advance(1_000);
+    await base.advance(1_000);
     assert.equal(dueMs, 800);
     assert.equal(fast.monotonicMs(), 1_250);
   });
 
-  it("shows another day after a jump, and no other time to those who measure", () => {
-    const world = new VirtualClock();
-    const clock = new ProcessClock(world, { wallOffsetMs: 500 });
-    assert.equal(clock.wallMs(), world.wallMs() + 500);
+  it("changes the wall clock in a jump, and not the monotonic clock", () => {
+    const base = new VirtualClock();
+    const clock = new ProcessClock(base, { wallOffsetMs: 500 });
+    assert.equal(clock.wallMs(), base.wallMs() + 500);
     clock.jumpWall(-3_600_000);
-    assert.equal(clock.wallMs(), world.wallMs() - 3_599_500);
+    assert.equal(clock.wallMs(), base.wallMs() - 3_599_500);
     assert.equal(clock.monotonicMs(), 0);
   });
 
-  it("does what fell due while it stood still when it goes on, in order", async () => {
-    const world = new VirtualClock();
-    const clock = new ProcessClock(world);
+  it("runs the tasks that fell due while it was stopped in order when it continues", async () => {
+    const base = new VirtualClock();
+    const clock = new ProcessClock(base);
     const done: string[] = [];
     clock.after(10, () => done.push("first"));
     clock.after(20, () => done.push("second"));
     const cancelled = clock.after(30, () => done.push("cancelled"));
     clock.freeze();
-    await world.advance(1_000);
+    await base.advance(1_000);
     assert.deepEqual(done, []);
     cancelled.cancel();
     clock.thaw();
-    await world.advance(0);
+    await base.advance(0);
     assert.deepEqual(done, ["first", "second"]);
   });
 
-  it("does nothing any more once it is dead, not even what was due", async () => {
-    const world = new VirtualClock();
-    const clock = new ProcessClock(world);
+  it("runs no task after it was killed, not even a due one", async () => {
+    const base = new VirtualClock();
+    const clock = new ProcessClock(base);
     let count = 0;
     const task = async (): Promise<void> => {
       for (;;) {
@@ -52,12 +52,12 @@ describe("the clock of a simulated process", () => {
       }
     };
     task().catch(() => {});
-    await world.advance(35);
+    await base.advance(35);
     clock.freeze();
-    await world.advance(35);
+    await base.advance(35);
     clock.kill();
     clock.thaw();
-    await world.advance(1_000);
+    await base.advance(1_000);
     assert.equal(count, 3);
   });
 });

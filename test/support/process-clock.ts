@@ -2,33 +2,35 @@ import { assert } from "../../shared/base/assert.ts";
 import { sleepOn } from "../../shared/flow/sleep.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 
+/** Options of `ProcessClock`. */
 export interface ProcessClockOptions {
-  /** How fast this process's time runs: 1.01 gains 1 %. Default 1. */
+  /** Speed of the process's time: 1.01 is 1 % fast. Default 1. */
   readonly rate?: number;
-  /** What its calendar is ahead, in milliseconds. Default 0. */
+  /** Offset of its wall clock in milliseconds. Default 0. */
   readonly wallOffsetMs?: number;
-  /** Called before anything runs in the process. */
+  /** Called before every task of the process. */
   readonly onRun?: () => void;
 }
 
 /**
- * The time of one process on the clock of a simulated world: it drifts, its calendar jumps, it can
- * be stopped for a while (SIGSTOP) and it can die. All that a simulated process waits for comes
- * through it, so a process that is dead never does anything again: it can die at any `await`.
+ * The clock of one simulated process, based on the clock of the simulation. It drifts, its wall
+ * clock jumps, and the process can be stopped (SIGSTOP) and killed. Everything that a simulated
+ * process waits for uses this clock, so a killed process never runs again: it can be killed at any
+ * `await`.
  */
 export class ProcessClock implements Clock {
-  readonly #world: Clock;
+  readonly #base: Clock;
   readonly #rate: number;
   readonly #onRun: () => void;
   #wallOffsetMs: number;
   #state: "running" | "frozen" | "dead" = "running";
-  /** What fell due while the process was stopped, in order. */
+  /** Tasks that fell due while the process was stopped, in order. */
   #late: Array<() => void> = [];
 
-  constructor(world: Clock, options: ProcessClockOptions = {}) {
+  constructor(base: Clock, options: ProcessClockOptions = {}) {
     const { rate = 1, wallOffsetMs = 0, onRun = () => {} } = options;
     assert(rate > 0, "time passes");
-    this.#world = world;
+    this.#base = base;
     this.#rate = rate;
     this.#onRun = onRun;
     this.#wallOffsetMs = wallOffsetMs;
@@ -39,12 +41,12 @@ export class ProcessClock implements Clock {
   }
 
   monotonicMs(): number {
-    return this.#world.monotonicMs() * this.#rate;
+    return this.#base.monotonicMs() * this.#rate;
   }
 
   wallMs(): number {
-    const driftMs = this.#world.monotonicMs() * (this.#rate - 1);
-    return Math.floor(this.#world.wallMs() + driftMs + this.#wallOffsetMs);
+    const driftMs = this.#base.monotonicMs() * (this.#rate - 1);
+    return Math.floor(this.#base.wallMs() + driftMs + this.#wallOffsetMs);
   }
 
   sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
@@ -57,7 +59,7 @@ export class ProcessClock implements Clock {
     const run = (): void => {
       if (!isCancelled) task();
     };
-    const timer = this.#world.after(durationMs / this.#rate, () => this.#enter(run));
+    const timer = this.#base.after(durationMs / this.#rate, () => this.#enter(run));
     return {
       cancel: () => {
         isCancelled = true;
@@ -72,25 +74,26 @@ export class ProcessClock implements Clock {
     });
   }
 
-  /** The calendar is set, by a person or a time server. */
+  /** Changes the wall clock, as an administrator or a time server does. */
   jumpWall(differenceMs: number): void {
     this.#wallOffsetMs += differenceMs;
   }
 
-  /** The process stands still; what falls due waits for `thaw`. */
+  /** Stops the process (SIGSTOP). Due tasks wait for `thaw`. */
   freeze(): void {
     if (this.#state === "running") this.#state = "frozen";
   }
 
+  /** Continues the process (SIGCONT) and runs the tasks that are due. */
   thaw(): void {
     if (this.#state !== "frozen") return;
     this.#state = "running";
     const late = this.#late;
     this.#late = [];
-    for (const task of late) this.#world.after(0, () => this.#enter(task));
+    for (const task of late) this.#base.after(0, () => this.#enter(task));
   }
 
-  /** Nothing of this process runs any more. */
+  /** Kills the process: none of its tasks runs from here on. */
   kill(): void {
     this.#state = "dead";
     this.#late = [];

@@ -24,6 +24,7 @@ const EMPTY_HARD_STATE: HardState = {
   commitIndex: INDEX_ZERO,
 };
 
+/** A membership without members. */
 export const EMPTY_MEMBERSHIP: Membership = {
   voters: [],
   votersOutgoing: [],
@@ -32,7 +33,7 @@ export const EMPTY_MEMBERSHIP: Membership = {
   autoLeave: false,
 };
 
-/** A log in memory, and nothing else of a member: for tests of the core and its simulation. */
+/** A Raft log in memory, for tests of the core and its simulation. */
 export class MemoryStorage implements Storage {
   #hardState: HardState = EMPTY_HARD_STATE;
   #snapshot: Snapshot | null = null;
@@ -74,14 +75,14 @@ export class MemoryStorage implements Storage {
     return { kind: "snapshot", snapshot: this.#snapshot };
   }
 
-  /** Does what `append` asks, but for the replies. */
+  /** Performs the writes of `append`, without its replies. */
   write(append: Pick<StorageAppend, "hardState" | "snapshot" | "entries">): void {
     if (append.snapshot !== null) this.#replaceBy(append.snapshot);
     this.#append(append.entries);
     if (append.hardState !== null) this.#hardState = append.hardState;
   }
 
-  /** Remembers the state at the snapshot's index. Drops nothing. */
+  /** Stores a snapshot. Does not drop entries. */
   saveSnapshot(snapshot: Snapshot): void {
     assert(snapshot.index <= this.lastIndex(), "the state does not exceed the log");
     this.#snapshot = snapshot;
@@ -89,9 +90,9 @@ export class MemoryStorage implements Storage {
 
   /** Drops the entries up to and with `index`. */
   compact(index: LogIndex): void {
-    assert(index > this.#compacted.index, "there is something to compact");
+    assert(index > this.#compacted.index, "the log has entries to compact");
     const last = this.#entries[this.#offsetOf(index)];
-    assert(last !== undefined, "what is compacted is in the log");
+    assert(last !== undefined, "the compacted index is in the log");
     this.#entries = this.#entries.slice(this.#offsetOf(index) + 1);
     this.#compacted = positionOf(last);
   }

@@ -8,18 +8,20 @@ import { CLIENT } from "./wire-fixture.ts";
 
 const codec = new FrameCodec();
 
+/** Returns the bytes of a frame. */
 export function frameBytesOf(fields: FrameFields, body = new Uint8Array(0)): Uint8Array {
   const frame = codec.encode({ bodyLength: body.length, ...fields }, 2 ** 30);
   return concatBytes([frame, body]);
 }
 
+/** A received frame without its body. */
 export interface RawFrame {
   readonly kind: number;
   readonly streamId: number;
   readonly head: unknown;
 }
 
-/** A peer that sends what it likes, also what no well-behaved one does. */
+/** A peer that sends any bytes, valid or not. */
 export class RawPeer {
   readonly #link: Link;
   readonly #parts: Uint8Array[] = [];
@@ -48,7 +50,7 @@ export class RawPeer {
   }
 
   send(...parts: readonly Uint8Array[]): void {
-    this.#link.write(parts).catch(() => {}); // The other end may have had enough.
+    this.#link.write(parts).catch(() => {}); // The other end may have closed the link.
   }
 
   hello(changes: Readonly<Record<string, unknown>> = {}): void {
@@ -70,7 +72,7 @@ export class RawPeer {
     this.#link.destroy();
   }
 
-  /** The whole frames that came until now. */
+  /** Returns the complete frames that have arrived. */
   frames(): RawFrame[] {
     const bytes = concatBytes(this.#parts);
     const view = new DataView(bytes.buffer);

@@ -1,7 +1,8 @@
 import type { Random } from "../../shared/ports/random.ts";
 
 /**
- * The same numbers for the same seed, on every machine (mulberry32). For tests and simulation only.
+ * Random numbers that depend only on the seed, on every machine (mulberry32). For tests and
+ * simulation.
  */
 export class SeededRandom implements Random {
   #state: number;
@@ -22,7 +23,7 @@ export class SeededRandom implements Random {
     return Uint8Array.from({ length: count }, () => this.integer(256));
   }
 
-  /** An integer in [0, `below`). */
+  /** Returns an integer in [0, `below`). */
   integer(below: number): number {
     return Math.floor(this.fraction() * below);
   }

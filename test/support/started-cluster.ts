@@ -7,23 +7,25 @@ import { LocalCluster, type UpOptions } from "../../client/cli/cluster/local-clu
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
 
-/** The launcher: tests run the product as its users do. */
+/** The launcher script: tests run the product as users do. */
 export const LAUNCHER = fileURLToPath(new URL("../../scripts/ashlar", import.meta.url));
 
 const UP_TIMEOUT_MS = 60_000;
+/** Limit for all repairs after a fault. */
 export const HEAL_TIMEOUT_MS = 60_000;
 
+/** Result of a CLI command. */
 export interface CommandResult {
   readonly status: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Real processes on loopback in a directory that goes away with them. */
+/** A cluster of real processes on loopback, in a directory that is removed with them. */
 export class StartedCluster implements AsyncDisposable {
   readonly cluster: LocalCluster;
   readonly fileSystem: FileSystem;
-  /** For local files of the test. */
+  /** Directory for local files of the test. */
   readonly work: string;
 
   private constructor(cluster: LocalCluster, fileSystem: FileSystem, work: string) {
@@ -52,33 +54,35 @@ export class StartedCluster implements AsyncDisposable {
     await rm(this.work, { recursive: true, force: true });
   }
 
-  /** Runs the CLI on this cluster, to its end. */
+  /** Runs a CLI command on this cluster until its end. */
   run(...commandArguments: string[]): Promise<CommandResult> {
     return runAshlar(commandArguments, { ASHLAR_CLUSTER: this.cluster.directory });
   }
 
+  /** Returns the node name of the leader. */
   async leaderName(): Promise<string> {
     const { masters } = await this.fileSystem.status();
     const leader = masters.find((master) => master.role === "leader");
     const node = this.cluster.nodes.find((each) => each.address === leader?.address);
-    if (node === undefined) throw new Error("The status names no leader of this cluster");
+    if (node === undefined) throw new Error("The cluster status has no leader");
     return node.name;
   }
 
-  /** Resolves when all processes are there and every chunk has its copies. */
-  async waitUntilWhole(): Promise<void> {
+  /** Resolves when all processes run and every chunk has all its replicas. */
+  async waitUntilHealthy(): Promise<void> {
     await this.cluster.waitUntil(
       ({ health }) => (health.word === "ok" ? null : health.reasons.join("; ")),
       { timeoutMs: HEAL_TIMEOUT_MS },
     );
   }
 
-  dataOf(node: string): string {
+  /** Returns the data directory of a node. */
+  dataDirectoryOf(node: string): string {
     return join(this.cluster.directory, node, "data");
   }
 }
 
-/** Runs the launcher to its end, with `environment` over this process's. */
+/** Runs the launcher until its end. `environment` extends that of this process. */
 export function runAshlar(
   commandArguments: readonly string[],
   environment: Readonly<Record<string, string>> = {},

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A directory of its own for one test; `await using` removes it with all that is below. */
+/** A temporary directory for one test. Disposing it removes it with its content. */
 export class TempDirectory implements AsyncDisposable {
   readonly path: string;
 

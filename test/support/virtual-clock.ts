@@ -8,15 +8,16 @@ interface Scheduled {
   task: (() => void) | null;
 }
 
-/** What `wallMs` shows when the clock starts: 2026-01-01. */
+/** `wallMs` of a new clock: 2026-01-01. */
 const WALL_START_MS = 1_767_225_600_000;
 
 /**
- * Time that passes only in `advance` and jumps from one task to the next: deterministic, and as
- * fast as the tasks are. Tasks that are due together run in the order in which they were set.
+ * A clock whose time passes only in `advance` and jumps from one task to the next. It is
+ * deterministic and as fast as the tasks. Tasks that are due at the same time run in the order of
+ * their creation.
  *
- * Between two tasks everything that promises alone can do is done, so a component whose disk and
- * network are simulated too does the same thing on every run.
+ * All promise reactions run between two tasks. So a component whose disk and network are also
+ * simulated behaves the same in every run.
  */
 export class VirtualClock implements Clock {
   #nowMs = 0;
@@ -54,7 +55,7 @@ export class VirtualClock implements Clock {
     });
   }
 
-  /** Lets `durationMs` pass: runs all that falls due in it, in order. */
+  /** Advances time by `durationMs` and runs all tasks that fall due, in order. */
   async advance(durationMs: number): Promise<void> {
     const untilMs = this.#nowMs + durationMs;
     await settled();
@@ -62,7 +63,10 @@ export class VirtualClock implements Clock {
     this.#nowMs = untilMs;
   }
 
-  /** Runs the next task and what follows from it, if there is one that is due by `untilMs`. */
+  /**
+   * Runs the next task that is due by `untilMs` and its promise reactions. Returns false if none
+   * is.
+   */
   async step(untilMs = Number.POSITIVE_INFINITY): Promise<boolean> {
     for (;;) {
       const next = this.#heap[0];
@@ -76,7 +80,7 @@ export class VirtualClock implements Clock {
     }
   }
 
-  /** Lets time pass until `isDone`. Fails after `limitMs` of virtual time. */
+  /** Advances time until `isDone`. Fails after `limitMs` of virtual time. */
   async advanceUntil(isDone: () => boolean, what: string, limitMs = 60_000): Promise<void> {
     const untilMs = this.#nowMs + limitMs;
     await settled();
@@ -87,18 +91,18 @@ export class VirtualClock implements Clock {
     }
   }
 
-  /** Lets time pass until `promise` settles, and hands on what it settles with. */
+  /** Advances time until `promise` settles, and settles as it does. */
   async advanceFor<T>(promise: Promise<T>, what: string, limitMs = 60_000): Promise<T> {
     let isSettled = false;
     const watched = promise.finally(() => {
       isSettled = true;
     });
-    watched.catch(() => {}); // The `await` below reports it.
+    watched.catch(() => {}); // The `await` below reports the rejection.
     await this.advanceUntil(() => isSettled, what, limitMs);
     return await watched;
   }
 
-  /** The event loop stands still: time passes and nothing runs. What was due meanwhile is late. */
+  /** Simulates a stall of the event loop: time passes and no task runs. Due tasks run later. */
   stall(durationMs: number): void {
     this.#nowMs += durationMs;
   }
@@ -138,7 +142,7 @@ function isBefore(left: Scheduled, right: Scheduled): boolean {
   return left.dueMs < right.dueMs || (left.dueMs === right.dueMs && left.order < right.order);
 }
 
-/** Everything that is ready to run has run: setImmediate comes after all promise reactions. */
+/** Resolves when all promise reactions have run: setImmediate runs after them. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -18,7 +18,7 @@ import { MemoryNetwork } from "./memory-network.ts";
 import { SeededRandom } from "./seeded-random.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
-/** What the tests of the wire share. */
+/* Shared by the tests of the wire. */
 
 export const CLUSTER_A = "a".repeat(32) as ClusterId;
 export const CLUSTER_B = "b".repeat(32) as ClusterId;
@@ -38,7 +38,7 @@ export const chat = defineStream("test.chat", {
   down: v.object({ index: v.number() }),
 });
 
-/** Keeps what was logged. */
+/** A log that keeps its lines. */
 export class MemoryLog implements Log {
   readonly lines: Array<{ readonly level: string; readonly message: string; fields: LogFields }> =
     [];
@@ -64,49 +64,55 @@ export class MemoryLog implements Log {
   }
 }
 
+/** `WireDeps` with a log and random numbers that a test can inspect. */
 export interface TestWireDeps extends WireDeps {
   readonly log: MemoryLog;
   readonly random: SeededRandom;
 }
 
-export function makeWireDeps(parts: {
+/** Returns the dependencies of one end of the wire. */
+export function makeWireDeps(options: {
   readonly network: Network;
   readonly clock: Clock;
   readonly slabBytesMax?: number;
 }): TestWireDeps {
-  const { network, clock, slabBytesMax = 64 * 1024 * 1024 } = parts;
+  const { network, clock, slabBytesMax = 64 * 1024 * 1024 } = options;
   const slabs = new SlabPool({ bytesMax: slabBytesMax });
   return { network, clock, log: new MemoryLog(), slabs, random: new SeededRandom(1) };
 }
 
 /**
- * The two networks that the wire must work on: real sockets, and ours in memory with virtual time.
+ * A network with the dependencies of a server and a client. Tests of the wire run on two networks:
+ * real sockets, and a network in memory with virtual time.
  */
 export interface WireFixture {
   readonly title: string;
   readonly server: TestWireDeps;
   readonly client: TestWireDeps;
   readonly address: string;
-  /** Waits for what takes time. */
+  /** Settles as `work` does, after advancing virtual time if necessary. */
   settle<Result>(work: Promise<Result>): Promise<Result>;
 }
 
+/** Returns a fixture with real sockets. */
 export function tcpFixture(options: { readonly slabBytesMax?: number } = {}): WireFixture {
-  const parts = { network: new TcpNetwork(), clock: new SystemClock(), ...options };
+  const deps = { network: new TcpNetwork(), clock: new SystemClock(), ...options };
   return {
     title: "TCP",
-    server: makeWireDeps(parts),
-    client: makeWireDeps(parts),
+    server: makeWireDeps(deps),
+    client: makeWireDeps(deps),
     address: "127.0.0.1:0",
     settle: (work) => work,
   };
 }
 
+/** A fixture with a network in memory. */
 export interface MemoryWireFixture extends WireFixture {
   readonly clock: VirtualClock;
   readonly network: MemoryNetwork;
 }
 
+/** Returns a fixture with a network in memory and virtual time. */
 export function memoryFixture(
   options: {
     readonly slabBytesMax?: number;
@@ -128,18 +134,20 @@ export function memoryFixture(
   };
 }
 
+/** A server and a connection to it. */
 export interface Pair {
   readonly server: RpcServer;
   readonly address: string;
   readonly connection: ClientConnection;
 }
 
+/** Options of `withPair`. */
 export interface PairOptions {
   readonly register: (server: RpcServer) => void;
   readonly limits?: Partial<WireLimits>;
 }
 
-/** A server and a connection to it for one test. In the end nobody may hold a slab. */
+/** Runs `test` with a server and a connection to it. Checks that all slabs are released. */
 export async function withPair(
   fixture: WireFixture,
   { register, limits = {} }: PairOptions,
@@ -156,21 +164,21 @@ export async function withPair(
     await fixture.settle(connection.close(0));
     await fixture.settle(server.close(1000));
   }
-  assert.equal(fixture.server.slabs.acquiredBytes, 0, "the server gave all slabs back");
-  assert.equal(fixture.client.slabs.acquiredBytes, 0, "the client gave all slabs back");
+  assert.equal(fixture.server.slabs.acquiredBytes, 0, "the server released all slabs");
+  assert.equal(fixture.client.slabs.acquiredBytes, 0, "the client released all slabs");
 }
 
-/** Waits until something is so that nobody tells of. */
-export async function until(fixture: WireFixture, isSo: () => boolean): Promise<void> {
+/** Polls until `isTrue` returns true. Fails after 10 s. */
+export async function until(fixture: WireFixture, isTrue: () => boolean): Promise<void> {
   const { clock } = fixture.client;
   const startMs = clock.monotonicMs();
-  while (!isSo()) {
-    assert.ok(clock.monotonicMs() - startMs < 10_000, `within 10 s: ${isSo}`);
+  while (!isTrue()) {
+    assert.ok(clock.monotonicMs() - startMs < 10_000, `within 10 s: ${isTrue}`);
     await fixture.settle(clock.sleep(1));
   }
 }
 
-/** For `assert.rejects`. */
+/** Returns a check of an error's code, for `assert.rejects`. */
 export function hasCode(code: string): (error: unknown) => boolean {
   return (error) => {
     assert.ok(error instanceof AshlarError, String(error));

@@ -131,7 +131,7 @@ describe("corruption in the middle of the Raft log", () => {
     assert.ok(path !== undefined);
     const end = log.endOffset;
     await log.close();
-    fixture.medium.rot(path, (bytes) => {
+    fixture.medium.corrupt(path, (bytes) => {
       bytes[end - 1] = (bytes[end - 1] as number) ^ 1;
     });
     await assert.rejects(openLog(fixture), (error) => assertCorrupt(error, path));

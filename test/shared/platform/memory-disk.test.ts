@@ -231,7 +231,7 @@ describe("memory disk with injected faults", () => {
   it("damages a file for readers now and after a crash", async () => {
     const medium = new MemoryDisk();
     await medium.mount().writeFileDurably("f", filled(3, 1));
-    medium.rot("f", (bytes) => {
+    medium.corrupt("f", (bytes) => {
       bytes[1] = 9;
     });
     assert.deepEqual(await medium.mount().readFile("f"), Uint8Array.of(1, 9, 1));

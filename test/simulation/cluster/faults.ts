@@ -305,7 +305,7 @@ export class Faults {
     if (files.length === 0) return false;
     const path = this.#dice.pick(files);
     let isRotten = false;
-    process.disk.rot(path, (bytes) => {
+    process.disk.corrupt(path, (bytes) => {
       if (bytes.length === 0) return;
       const offset = this.#dice.integer(bytes.length);
       bytes[offset] = (bytes[offset] ?? 0) ^ (1 << this.#dice.integer(8));

@@ -131,7 +131,7 @@ export class Operator {
     let isRotten = false;
     const place = dice.fraction();
     const bit = 1 << dice.integer(8);
-    master.disk.rot(path, (bytes) => {
+    master.disk.corrupt(path, (bytes) => {
       const lastByte = bytes.findLastIndex((byte) => byte !== 0);
       const offset = Math.floor(place * (lastByte - TAIL_BYTES));
       if (offset < 0) return;

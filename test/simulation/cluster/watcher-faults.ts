@@ -95,7 +95,7 @@ export class WatcherFaults {
     const isOneWay = this.#dice.isBelow(0.3);
     if (isOneWay) network.cutOneWay(host, own);
     else network.cut(own, host);
-    clock.after(this.#dice.magnitude(CUT_MS.min, CUT_MS.max), () => network.mend(own, host));
+    clock.after(this.#dice.magnitude(CUT_MS.min, CUT_MS.max), () => network.healBetween(own, host));
   }
 
   #pause(): boolean {
