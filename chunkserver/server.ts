@@ -184,8 +184,9 @@ function receiveBytesMax(config: ChunkserverConfig): number {
 }
 
 /**
- * Only the window of its own stream may block a write. If writes of several chains shared the
- * window of a connection in both directions, each could wait for the next one: a deadlock.
+ * Returns the receive limits of the wire. The window of the connection has room for all writes, so
+ * that only the window of its stream can block a write. If the writes of several chains shared the
+ * window of a connection in both directions, each write could wait for the next one: a deadlock.
  */
 function receiveLimits(config: ChunkserverConfig): Partial<WireLimits> {
   return {

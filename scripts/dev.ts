@@ -59,7 +59,7 @@ async function settled(changed: ReadonlySet<string>, signal: AbortSignal): Promi
   }
 }
 
-/** Whether the types are right; prints the errors. */
+/** Returns whether the types are right; prints the errors. */
 async function checkTypes(signal: AbortSignal): Promise<boolean> {
   const compiler = join(ROOT, "node_modules", "typescript", "bin", "tsc");
   const passed = await runNode([compiler, "--noEmit", "--pretty"], signal);

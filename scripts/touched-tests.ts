@@ -5,9 +5,9 @@ import { dirname, join } from "node:path";
 const SLOW = /^test\/(?:cluster|package)(?:\/|$)/;
 
 /**
- * The parameters of `npm test` that select the tests of changed files: a test file itself, or the
- * folder in `test/` that mirrors the folder of the file. If that folder contains no tests, its
- * nearest parent with tests is selected.
+ * Returns the parameters of `npm test` that select the tests of changed files: a test file itself,
+ * or the folder in `test/` that mirrors the folder of the file. If that folder contains no tests,
+ * its nearest parent with tests is selected.
  *
  * @param root the root of the repository
  * @param changed paths from the root, with "/" between names
@@ -29,7 +29,7 @@ export function touchedTests(root: string, changed: Iterable<string>): readonly 
   return [...selected].filter((each) => !SLOW.test(each)).sort();
 }
 
-/** Whether a test file is in `folder` or below it. */
+/** Returns whether a test file is in `folder` or below it. */
 function containsTests(folder: string): boolean {
   if (!existsSync(folder)) return false;
   return readdirSync(folder, { recursive: true }).some((name) => String(name).endsWith(".test.ts"));

@@ -95,7 +95,7 @@ export class ChunkStore implements AsyncDisposable {
     await writeIdentity(this.#deps.disk, this.#identity);
   }
 
-  /** Space for new chunks and space in use. A failed disk has no space for new chunks. */
+  /** Returns the space for new chunks and the used space. A failed disk has no available bytes. */
   async space(): Promise<{ totalBytes: number; availableBytes: number; usedBytes: number }> {
     const { totalBytes, availableBytes } = await this.#deps.reserve.space();
     return {
@@ -107,7 +107,7 @@ export class ChunkStore implements AsyncDisposable {
 
   // Writing ------------------------------------------------------------------------------------
 
-  /** See `Writes.begin`. */
+  /** Begins or resumes a write: see `Writes.begin`. */
   begin(request: WriteRequest): Promise<WriteLease> {
     return this.#writes.begin(request);
   }
@@ -182,7 +182,7 @@ export class ChunkStore implements AsyncDisposable {
 
   // Decisions of the master ---------------------------------------------------------------------
 
-  /** See `purgeReplica`. */
+  /** Deletes a replica if its intent allows that: see `purgeReplica`. */
   purge(chunkId: ChunkId, purgeIndex: LogIndex): Promise<"deleted" | "kept" | "absent"> {
     return purgeReplica(this.#deps, chunkId, purgeIndex);
   }
@@ -197,7 +197,10 @@ export class ChunkStore implements AsyncDisposable {
     return due;
   }
 
-  /** See `applyConfirmations`. The master is asked about undecided chunks again after `retryMs`. */
+  /**
+   * Keeps or deletes chunks as the master has decided: see `applyConfirmations`. The master is
+   * asked again about undecided chunks after `retryMs`.
+   */
   applyConfirmations(confirmations: readonly ChunkConfirmation[], retryMs: number): Promise<void> {
     return applyConfirmations(this.#deps, confirmations, this.#nowMs() + retryMs);
   }
@@ -217,7 +220,7 @@ export class ChunkStore implements AsyncDisposable {
 
   // Upkeep -------------------------------------------------------------------------------------
 
-  /** See `verifyReplica`. */
+  /** Verifies the bytes of a replica: see `verifyReplica`. */
   verify(
     chunkId: ChunkId,
     buffer: Uint8Array,
@@ -226,7 +229,7 @@ export class ChunkStore implements AsyncDisposable {
     return verifyReplica(this.#deps, chunkId, buffer, pace);
   }
 
-  /** See `checkExtentFiles`. */
+  /** Checks that the extent files of some chunks exist: see `checkExtentFiles`. */
   checkExtentFiles(after: ChunkId | null, limit: number): Promise<ChunkId | null> {
     return checkExtentFiles(this.#deps, after, limit);
   }

@@ -72,7 +72,10 @@ export async function copyChunk(
   }
 }
 
-/** The master expects no replica here. If there is one, it is verified before it is reported. */
+/**
+ * Returns whether this server already has an intact replica. The master does not expect a replica
+ * here, so an existing replica is verified before it is reported.
+ */
 async function hasIntactReplica(deps: CopyDeps, order: CopyOrder): Promise<boolean> {
   if (!deps.store.has(order.chunkId)) return false;
   const buffer = new Uint8Array(FRAME_BYTES_MAX);

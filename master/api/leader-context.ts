@@ -24,15 +24,17 @@ export interface MasterDeps {
   readonly sessions: SessionActivity;
   /** Largest number of superseded records in the history. Above it the oldest are reclaimed. */
   readonly historyVersionsMax: number;
-  /** Wall clock for entries, in milliseconds since the epoch. Never decreases within one process. */
+  /**
+   * Wall clock for entries, in milliseconds since the epoch. Never decreases within one process.
+   */
   readonly nowMs: () => number;
 }
 
 /**
  * Proposes `command`. Resolves with its outcome when it is committed and applied on this member.
  *
- * @throws {AshlarError} the refusal of the state machine; TOO_LARGE; VERSION_MISMATCH if another member
- *   may not support the command; the errors of `Consensus.propose`
+ * @throws {AshlarError} the refusal of the state machine; TOO_LARGE; VERSION_MISMATCH if another
+ *   member may not support the command; the errors of `Consensus.propose`
  */
 export async function propose(
   { consensus, namespace }: Pick<MasterDeps, "consensus" | "namespace">,
@@ -59,7 +61,7 @@ function successOf(outcome: Outcome): Success {
   });
 }
 
-/** The error of a removed master. Names the masters that it knows. */
+/** Returns the error of a removed master. The error names the masters that this master knows. */
 function masterRemoved(masters: readonly string[]): AshlarError {
   return new AshlarError(
     "MASTER_REMOVED",

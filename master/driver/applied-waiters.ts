@@ -48,7 +48,11 @@ export class AppliedWaiters {
   }
 }
 
-/** The error of a caller whose deadline has passed. @param what the awaited event, as a noun phrase */
-export function deadlineExceeded(what: string): AshlarError {
-  return new AshlarError("DEADLINE_EXCEEDED", `Cannot wait for ${what}: the deadline has passed`);
+/**
+ * Returns the error for a caller whose deadline has passed.
+ *
+ * @param event the awaited event, as a noun phrase
+ */
+export function deadlineExceeded(event: string): AshlarError {
+  return new AshlarError("DEADLINE_EXCEEDED", `Cannot wait for ${event}: the deadline has passed`);
 }

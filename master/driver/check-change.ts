@@ -83,7 +83,7 @@ export function votersMissingForMajority(
   return activeCount > voters.length / 2 ? [] : silent;
 }
 
-/** The error for a change after which the `silent` members are needed for a majority. */
+/** Returns the error for a change after which the `silent` members are needed for a majority. */
 export function majorityAtRisk(silent: readonly MemberId[]): AshlarError {
   return new AshlarError(
     "MAJORITY_AT_RISK",
@@ -94,7 +94,7 @@ export function majorityAtRisk(silent: readonly MemberId[]): AshlarError {
   );
 }
 
-/** The error for a change that is requested while another one is in progress. */
+/** Returns the error for a change that is requested while another one is in progress. */
 export function changeInProgress(): AshlarError {
   return new AshlarError(
     "CHANGE_UNDER_WAY",

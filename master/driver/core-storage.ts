@@ -16,8 +16,8 @@ import { decodeMembershipRecord } from "./membership-record.ts";
 const NO_DATA = new Uint8Array(0);
 
 /**
- * The log and the durable state as the Raft core reads them. Reads no disk: log entries are in memory,
- * and the core needs only the position and the membership of the state.
+ * The log and the durable state as the Raft core reads them. No method reads the disk: the log
+ * entries are in memory, and the core needs only the position and the membership of the state.
  */
 export class CoreStorage implements Storage {
   readonly #log: DurableLog;

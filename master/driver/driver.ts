@@ -14,7 +14,9 @@ export interface DriverOptions {
   readonly env: Pick<Env, "clock" | "random" | "hasher" | "log" | "metrics">;
   /** The member's data directory: identity, log, the name of the current state store. */
   readonly disk: Disk;
-  /** The stores of the state, one of them current. Only the driver opens and removes stores here. */
+  /**
+   * The stores of the state, one of them current. Only the driver opens and removes stores here.
+   */
   readonly stores: OrderedStores;
   /** Opens `disk` and `stores`: `openMemberStorage` of master/storage. */
   readonly openStorage: OpenStorage;
@@ -25,19 +27,22 @@ export interface DriverOptions {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   /**
-   * This member and others. For a new cluster: all members, the same list on every one. This list is
-   * the first membership of a new cluster; after a membership change the log has the members and
-   * their addresses.
+   * Addresses of this member and of other members. For a new cluster the list contains all members,
+   * is the same on every member, and is the first membership. After a membership change the log
+   * contains the members and their addresses.
    */
   readonly members: readonly MemberAddress[];
-  /** With an empty data directory: do not found a cluster, wait until the member is added to one. */
+  /**
+   * Whether a member with an empty data directory waits until it is added to a cluster. If false,
+   * it founds a new cluster.
+   */
   readonly join?: boolean;
   readonly timing?: Partial<DriverTiming>;
   readonly limits?: Partial<DriverLimits>;
   /**
-   * Called when the member cannot continue and the process should stop: the disk failed (DISK_FAILED),
-   * the state is not that of the group (STATE_DIVERGED, STORE_CORRUPT), or a newer version wrote an
-   * entry (VERSION_MISMATCH). Called at most once.
+   * Called when the member cannot continue and the process should stop: the disk failed
+   * (DISK_FAILED), the state is not that of the group (STATE_DIVERGED, STORE_CORRUPT), or a newer
+   * version wrote an entry (VERSION_MISMATCH). Called at most once.
    */
   readonly onFatal: (error: AshlarError) => void;
   /** Aborts `openDriver` while it fetches the state from a peer. */
@@ -68,7 +73,9 @@ export interface DriverLimits {
   readonly unflushedBytesMax: number;
   /** A flush starts when the unflushed changes reach this size. */
   readonly flushBytes: number;
-  /** Largest number of unacknowledged bytes to one peer. Further Raft messages to it are dropped. */
+  /**
+   * Largest number of unacknowledged bytes to one peer. Further Raft messages to it are dropped.
+   */
   readonly peerPendingBytesMax: number;
   /** Number of entries up to the durable state that compaction keeps for slow followers. */
   readonly logTailEntries: number;
@@ -105,7 +112,9 @@ export const DEFAULT_LIMITS: DriverLimits = {
 /** A running member of the Raft group: its log, its state, its communication with the peers. */
 export interface Driver extends Consensus, AsyncDisposable {
   readonly memberId: MemberId;
-  /** The current state machine. Read it again after every `await`: a snapshot may have replaced it. */
+  /**
+   * The current state machine. Read it again after every `await`: a snapshot may have replaced it.
+   */
   readonly stateMachine: StateMachine;
   /** Calls `listener` after a snapshot replaced the state. The previous store is closed by then. */
   onStateMachine(listener: (stateMachine: StateMachine) => void): void;
@@ -121,6 +130,8 @@ export interface Driver extends Consensus, AsyncDisposable {
    * the peers. Resolves within an election timeout. Call it before the server is closed.
    */
   prepareStop(): Promise<void>;
-  /** Fails pending proposals with COMMIT_UNKNOWN, flushes the applied entries and closes the disk. */
+  /**
+   * Fails pending proposals with COMMIT_UNKNOWN, flushes the applied entries and closes the disk.
+   */
   close(): Promise<void>;
 }

@@ -16,8 +16,8 @@ import { SnapshotSender } from "./snapshot-sender.ts";
 import type { StateHolder } from "./state-holder.ts";
 
 /**
- * Dependencies of a Member: its options, its open storage and the Raft core. The functions in this file
- * make the components of a Member that communicate with the peers.
+ * Dependencies of a Member: its options, its open storage and the Raft core. The functions in this
+ * file make the components of a Member that communicate with the peers.
  */
 export interface MemberDeps {
   readonly options: DriverOptions;
@@ -33,7 +33,7 @@ export interface MemberDeps {
   readonly membershipState: MembershipState;
 }
 
-/** Makes the links to the peers, and connects to the current ones. */
+/** Makes the links to the peers, and connects to the current peers. */
 export function makePeers(deps: MemberDeps): Peers {
   const { options, own, storage, timing, limits, node, membershipState } = deps;
   const peers = new Peers({

@@ -1,6 +1,10 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 
-/** The error of an operation that only the leader does. `leaderAddress` is null if it is not known. */
+/**
+ * Returns the error of an operation that only the leader performs.
+ *
+ * @param leaderAddress null if no leader is known
+ */
 export function notLeader(leaderAddress: string | null): AshlarError {
   const leader =
     leaderAddress === null ? "no leader is known" : `the leader is at ${leaderAddress}`;
@@ -13,7 +17,10 @@ export function notLeader(leaderAddress: string | null): AshlarError {
   );
 }
 
-/** The error of a command that is in the log of a member that no longer learns its outcome. */
+/**
+ * Returns the error of a command in the log whose outcome this member no longer learns, because it
+ * lost its leadership or halted.
+ */
 export function commitUnknown(reason: string): AshlarError {
   return new AshlarError(
     "COMMIT_UNKNOWN",
@@ -21,15 +28,18 @@ export function commitUnknown(reason: string): AshlarError {
   );
 }
 
-/** The error of an operation that needs a leader while none is known or the new one is not ready. */
+/**
+ * Returns the error of an operation that needs a leader while no leader is known or the new leader
+ * is not ready.
+ */
 export function noLeader(): AshlarError {
   return new AshlarError("NO_LEADER", "Cannot serve this request: no leader is ready");
 }
 
 /**
- * The error with which a halted member rejects requests. UNAVAILABLE and not the code of `error`: the
- * local disk or state failed, so the caller must retry at another member, and the codes of a failed
- * disk or state are never retried.
+ * Returns the error with which a halted member rejects requests. Its code is UNAVAILABLE and not
+ * that of `error`: the local disk or state failed, so the caller must retry at another member, and
+ * clients never retry the codes of a failed disk or state.
  */
 export function haltError(error: AshlarError): AshlarError {
   const message = `This member has halted: ${error.message}`;

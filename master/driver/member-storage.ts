@@ -38,9 +38,11 @@ export interface IncarnationRegister {
    * @throws {AshlarError} WRONG_IDENTITY if another incarnation of the peer is recorded
    */
   check(peer: MemberId, incarnation: string): Promise<void>;
-  /** Returns whether `incarnation` is the recorded one, or none is recorded. */
+  /** Returns whether no other incarnation of `peer` is recorded. */
   isCurrent(peer: MemberId, incarnation: string): boolean;
-  /** Replaces the incarnation of `peer`. Not durable: the log contains it and is read at each start. */
+  /**
+   * Replaces the incarnation of `peer`. Not durable: the log contains it and is read at each start.
+   */
   adopt(peer: MemberId, incarnation: string): void;
 }
 
@@ -53,8 +55,8 @@ export interface DurableLog {
   /** The error after which nothing can be appended. Null while the log works. */
   readonly failure: AshlarError | null;
   /**
-   * Resolves when this batch and all earlier batches are durable. The entries of the batch replace all
-   * entries from the index of its first entry on.
+   * Resolves when this batch and all earlier batches are durable. The entries of the batch replace
+   * all entries from the index of its first entry on.
    *
    * @throws {AshlarError} DISK_FAILED, NO_SPACE. After either error the log appends nothing.
    */
@@ -64,7 +66,9 @@ export interface DurableLog {
   }): Promise<void>;
   /** Drops the entries up to `index`. The durable state must contain them. */
   compactTo(index: LogIndex): Promise<void>;
-  /** Replaces the log by a snapshot at `base`. A crash before it resolves leaves the old log intact. */
+  /**
+   * Replaces the log by a snapshot at `base`. A crash before it resolves leaves the old log intact.
+   */
   reset(base: EntryPosition, hardState: HardState): Promise<void>;
   close(): Promise<void>;
 }
@@ -79,7 +83,9 @@ export interface LogView {
   readonly sizeBytes: number;
   /** Returns the term of an index from `base.index` to `lastIndex`. */
   termAt(index: LogIndex): EntryPosition["term"];
-  /** Returns entries from `first` to `end` (exclusive): at least one, at most `bytesMax` in total. */
+  /**
+   * Returns entries from `first` to `end` (exclusive): at least one, at most `bytesMax` in total.
+   */
   slice(first: LogIndex, end: LogIndex, bytesMax: number): Entry[];
   /** Returns the index up to which to compact so that such a tail remains up to `durable`. */
   tailStart(
@@ -96,7 +102,11 @@ export interface NamedStore {
 
 /** The stores of the state, one of them current. */
 export interface StateDirectory {
-  /** Opens the current store. @throws {AshlarError} STORE_CORRUPT: the caller then calls `startOver`. */
+  /**
+   * Opens the current store.
+   *
+   * @throws {AshlarError} STORE_CORRUPT: the caller then calls `startOver`.
+   */
   openCurrent(): Promise<NamedStore>;
   /** Replaces the current store, which must be closed, by an empty one. */
   startOver(): Promise<NamedStore>;

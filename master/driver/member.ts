@@ -224,7 +224,7 @@ export class Member implements Driver {
     this.#haltReason = reason;
     this.#loop.stop();
     const unknown = commitUnknown(reason.message);
-    this.#proposals.failAll({ queued: reason, placed: unknown });
+    this.#proposals.failAll({ queued: reason, appended: unknown });
     this.#membershipChanger.fail(unknown);
     this.#reads.failAll(reason);
     this.#appliedWaiters.failAll(reason);
@@ -233,9 +233,9 @@ export class Member implements Driver {
   }
 
   /**
-   * Halts this member after a failure of the disk or of the state. The core must not continue, because
-   * it relies on writes that did not become durable. After NO_SPACE the member still serves stale
-   * reads. After any other error the process must stop.
+   * Halts this member after a failure of the disk or of the state. The core must not continue,
+   * because it relies on writes that did not become durable. After NO_SPACE the member still serves
+   * stale reads. After any other error the process must stop.
    */
   #fail(error: AshlarError): void {
     if (this.#closing !== null || this.#haltReason !== null) return;
@@ -302,7 +302,7 @@ export class Member implements Driver {
     const wasLeader = before.role === "leader";
     if (wasLeader && (role !== "leader" || term !== before.term)) {
       const refused = notLeader(this.#statusTracker.leaderAddress);
-      this.#proposals.failAll({ queued: refused, placed: commitUnknown("leadership was lost") });
+      this.#proposals.failAll({ queued: refused, appended: commitUnknown("leadership was lost") });
       this.#reads.failAll(refused);
       this.#membershipChanger.fail(commitUnknown("leadership was lost"));
     } else if (leaderId !== before.leaderId && leaderId !== NO_MEMBER) {
@@ -318,8 +318,8 @@ export class Member implements Driver {
   }
 
   /**
-   * Delivers the replies of a durable append: those for this member to the core in its next turn, the
-   * others to the peers now.
+   * Delivers the replies of a durable append: those for this member to the core in its next turn,
+   * the others to the peers now.
    */
   #deliverReplies(replies: readonly Message[]): void {
     const own: Message[] = [];
@@ -406,7 +406,9 @@ export class Member implements Driver {
     });
   }
 
-  /** Replaces the state by a received snapshot. Until then all readers of the old state are stopped. */
+  /**
+   * Replaces the state by a received snapshot. Until then all readers of the old state are stopped.
+   */
   async #installState(snapshot: Snapshot): Promise<void> {
     await this.#applier.freeze();
     await this.#sender.cancelAll();

@@ -94,7 +94,7 @@ export class MembershipChanger {
       if (!this.#isSettled()) throw changeInProgress();
       checkChange(this.#context(), change);
       await this.#requireMajority(change);
-      await this.#handOverIfRemoved(change);
+      await this.#transferIfRemoved(change);
       const added = await Promise.all(change.add.map((member) => this.#identify(member)));
       this.#requireLeader();
       checkChange(this.#context(), change); // The membership may have changed during the awaits.
@@ -105,8 +105,8 @@ export class MembershipChanger {
   }
 
   /**
-   * Transfers leadership to member `to`, or to the best successor if `to` is null. Resolves with the
-   * new leader.
+   * Transfers leadership to member `to`, or to the best successor if `to` is null. Resolves with
+   * the new leader.
    *
    * @throws {AshlarError} see `Consensus.transferLeadership`
    */
@@ -114,7 +114,7 @@ export class MembershipChanger {
     this.#requireLeader();
     const { leaderId } = this.#context();
     if (to === leaderId) return leaderId;
-    return this.#handOver(
+    return this.#transferTo(
       to === null ? await this.#chooseSuccessor([]) : await this.#checkedSuccessor(to),
     );
   }
@@ -129,7 +129,7 @@ export class MembershipChanger {
     });
   }
 
-  /** Called after a change is applied. Completes the wait for the end of a joint configuration. */
+  /** Completes the wait for the end of a joint configuration. Called after a change is applied. */
   noteApplied(): void {
     if (this.#options.membershipState.membership.votersOutgoing.length > 0) return;
     this.#jointEnd?.resolve();
@@ -160,8 +160,9 @@ export class MembershipChanger {
   }
 
   /**
-   * Repeats `check` until it passes, for at most one election timeout. The core resets the activity of
-   * its followers once in every election timeout, so just after a reset all followers seem inactive.
+   * Repeats `check` until it passes, for at most one election timeout. The core resets the activity
+   * of its followers once in every election timeout, so just after a reset all followers seem
+   * inactive.
    *
    * @throws the last error of `check`
    */
@@ -217,13 +218,13 @@ export class MembershipChanger {
   }
 
   /**
-   * If the change removes this leader, transfers leadership first. The successor leads without an
-   * election timeout, and it remains in the cluster until the change is settled.
+   * Transfers leadership first if the change removes this leader. The successor becomes leader
+   * without an election timeout. It remains in the cluster until the change is settled.
    *
-   * @throws {AshlarError} MEMBER_BEHIND if no voter takes over; NOT_LEADER with the address of the new
-   *   leader after the transfer, so that the caller repeats the request there
+   * @throws {AshlarError} MEMBER_BEHIND if no voter takes over; NOT_LEADER with the address of the
+   *   new leader after the transfer, so that the caller repeats the request there
    */
-  async #handOverIfRemoved({ remove, promote }: MembershipChangeRequest): Promise<void> {
+  async #transferIfRemoved({ remove, promote }: MembershipChangeRequest): Promise<void> {
     const { leaderId, membership } = this.#context();
     if (!remove.includes(leaderId)) return;
     if (membership.voters.every((id) => remove.includes(id)) && promote.length > 0) {
@@ -233,17 +234,17 @@ export class MembershipChanger {
         { hint: "Promote the new masters first, then remove the leader" },
       );
     }
-    const successor = await this.#handOver(await this.#chooseSuccessor(remove));
+    const successor = await this.#transferTo(await this.#chooseSuccessor(remove));
     throw notLeader(this.#options.membershipState.addressOf(successor));
   }
 
   /**
-   * Transfers leadership to `successor`. Resolves with the leader that this member then knows, which
-   * may be another member.
+   * Transfers leadership to `successor`. Resolves with the leader that this member then knows,
+   * which may be another member.
    *
    * @throws {AshlarError} MEMBER_BEHIND, NO_LEADER
    */
-  async #handOver(successor: MemberId): Promise<MemberId> {
+  async #transferTo(successor: MemberId): Promise<MemberId> {
     const { node, clock, wake, electionTimeoutMsMin } = this.#options;
     const untilMs = clock.monotonicMs() + 3 * electionTimeoutMsMin;
     node.transferLeadership(successor);
@@ -312,8 +313,8 @@ export class MembershipChanger {
   }
 
   /**
-   * Resolves when the joint configuration has ended, so that the new majority decides alone. The core
-   * of the leader proposes that entry by itself.
+   * Resolves when the joint configuration has ended, so that the new majority decides alone. The
+   * core of the leader proposes that entry by itself.
    */
   async #waitForJointEnd(term: Leadership["term"]): Promise<void> {
     if (this.#options.membershipState.membership.votersOutgoing.length === 0) return;
@@ -325,8 +326,8 @@ export class MembershipChanger {
 
   /**
    * Resolves when a majority of the remaining members know durably that the change is committed.
-   * Before that they may still need the removed members: to win an election, or after a power failure
-   * (docs/decisions/0007).
+   * Before that they may still need the removed members: to win an election, or after a power
+   * failure (docs/decisions/0007).
    */
   async #waitUntilSettled(term: Leadership["term"]): Promise<void> {
     const { node, proposals, appliedIndex } = this.#options;
@@ -350,7 +351,9 @@ export class MembershipChanger {
   }
 }
 
-/** Returns the entry of a change. The core adds a joint configuration where the change needs one. */
+/**
+ * Returns the entry of a change. The core adds a joint configuration where the change needs one.
+ */
 function entryOf(
   { add, promote, remove }: MembershipChangeRequest,
   context: Uint8Array,

@@ -46,7 +46,9 @@ export class MembershipState {
   /** The members and their addresses, derived from `#record`. Cached: every request reads them. */
   #members: readonly MemberAddress[] = [];
   #masters: readonly string[] = [];
-  /** The latest report of a peer in whose membership this member is missing. Null: no such report. */
+  /**
+   * The latest report of a peer whose membership does not contain this member. Null if none exists.
+   */
   #exclusionReport: PeerMembershipReport | null = null;
 
   /** @param stored the encoded record from the state: empty before the first entry */
@@ -126,9 +128,9 @@ export class MembershipState {
   }
 
   /**
-   * Returns whether this member waits to be added, is a member, or was removed. The report of a peer
-   * that excludes this member is decisive if the peer has applied at least as many entries as this
-   * member: the entries that this member lacks may contain its removal.
+   * Returns whether this member waits to be added, is a member, or was removed. The report of a
+   * peer that excludes this member is decisive if the peer has applied at least as many entries as
+   * this member: the entries that this member lacks may contain its removal.
    */
   memberPhase(appliedIndex: LogIndex): ConsensusStatus["memberPhase"] {
     if (this.members.length === 0) return "joining";
@@ -170,8 +172,8 @@ export class MembershipState {
   }
 
   /**
-   * Takes the current incarnations from the log. A member that was removed and added again has a new
-   * incarnation.
+   * Adopts the current incarnations from the log. A member that was removed and added again has a
+   * new incarnation.
    */
   #adoptIncarnations(): void {
     const { ownId, incarnations } = this.#options;

@@ -17,7 +17,7 @@ export interface Envelope {
   readonly from: MemberId;
   readonly to: MemberId;
   readonly fromIncarnation: string;
-  /** Address at which the sender accepts connections. Absent: not known. */
+  /** Address at which the sender accepts connections. Absent if it is not known. */
   readonly fromAddress?: string | undefined;
 }
 
@@ -26,7 +26,7 @@ export interface OwnIdentity {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   readonly incarnation: string;
-  /** Address at which peers connect to this member. Empty: not known. */
+  /** Address at which peers connect to this member. Empty if it is not known. */
   readonly address: string;
 }
 
@@ -46,8 +46,8 @@ export function envelopeTo(own: OwnIdentity, to: MemberId): Envelope {
  * Checks the envelope of a member of the group, including its incarnation. Resolves when that
  * incarnation is durably recorded.
  *
- * @throws {AshlarError} WRONG_CLUSTER; WRONG_IDENTITY if the request is for another member, or another
- *   incarnation of the sender is recorded
+ * @throws {AshlarError} WRONG_CLUSTER; WRONG_IDENTITY if the request is for another member, or
+ *   another incarnation of the sender is recorded
  */
 export async function checkSender(
   own: OwnIdentity,
@@ -101,8 +101,8 @@ export interface HandshakeOptions {
 export type HandshakeReply = ReturnType<(typeof raftHello)["parseResponse"]>;
 
 /**
- * Connects to a peer and does the handshake. Resolves with the connection when each side has accepted
- * the identity of the other.
+ * Connects to a peer and does the handshake. Resolves with the connection when each side has
+ * accepted the identity of the other.
  *
  * @throws {AshlarError} WRONG_IDENTITY, WRONG_CLUSTER; the error of the connection
  */
@@ -115,11 +115,11 @@ export async function connectToPeer(options: HandshakeOptions): Promise<Connecti
 }
 
 /**
- * Connects to a member that will be added and returns its incarnation. The incarnation is not compared
- * with a recorded one: the entry that adds the member makes it the current one.
+ * Connects to a member that will be added and returns its incarnation. The incarnation is not
+ * compared with a recorded one: the entry that adds the member makes it the current one.
  *
- * @throws {AshlarError} MEMBER_UNREACHABLE if the address does not answer; WRONG_IDENTITY if another
- *   member answers, or the member would found a cluster; WRONG_CLUSTER
+ * @throws {AshlarError} MEMBER_UNREACHABLE if the address does not answer; WRONG_IDENTITY if
+ *   another member answers, or the member would found a cluster; WRONG_CLUSTER
  */
 export async function identifyPeer(
   options: Omit<HandshakeOptions, "incarnations">,

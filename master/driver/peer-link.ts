@@ -12,11 +12,13 @@ import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handsha
 
 /** Delay between two attempts to connect. */
 const RETRY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1_000 };
-/** Timeout of a stream, in milliseconds: every stream of the wire has one. A new stream follows. */
+/**
+ * Timeout of a stream, which the wire requires, in milliseconds. After it a new stream is opened.
+ */
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 /**
- * Largest total size of the messages in one body, unless a single message is larger. The wire allows
- * bodies of 8 MiB, and one message can be a little larger than 4 MiB.
+ * Largest total size of the messages in one body, unless a single message is larger. The wire
+ * allows bodies of 8 MiB, and one message can be a little larger than 4 MiB.
  */
 const BODY_BYTES_MAX = 4 * 1024 * 1024;
 /** Estimated size of a message without entries. */
@@ -32,9 +34,9 @@ export interface PeerLinkOptions extends Omit<HandshakeOptions, "signal"> {
 }
 
 /**
- * The link to one peer: a connection with one stream of Raft messages. Reconnects until it is closed.
- * While the peer is slow or unreachable, messages are dropped and not queued: the core repeats every
- * message that is still needed, and outdated messages are useless.
+ * The link to one peer: a connection with one stream of Raft messages. Reconnects until it is
+ * closed. While the peer is slow or unreachable, messages are dropped and not queued: the core
+ * repeats every message that is still needed, and outdated messages are useless.
  */
 export class PeerLink {
   readonly #options: PeerLinkOptions;
@@ -66,8 +68,8 @@ export class PeerLink {
         // The stream has ended: `#run` reconnects, and the core repeats lost messages.
       });
     }
-    // Entries start a disk write at the peer, so they are sent now. Other messages can share a packet
-    // with later messages of this turn.
+    // Entries start a disk write at the peer, so they are sent now. Other messages can share a
+    // packet with later messages of this turn.
     if (messages.some(hasEntries)) stream.flush();
     return true;
   }

@@ -11,7 +11,7 @@ export interface PendingProposal {
   readonly reject: (error: AshlarError) => void;
 }
 
-interface PlacedProposal {
+interface AppendedProposal {
   readonly proposal: PendingProposal;
   readonly term: EntryPosition["term"];
 }
@@ -21,16 +21,16 @@ const PROPOSAL_BYTES_MAX = 4 * 1024 * 1024;
 const NO_COMMAND = new Uint8Array(0);
 
 /**
- * The pending commands: queued for the next turn, or placed in the log and not yet applied.
+ * The pending commands: queued for the next turn, or appended to the log and not yet applied.
  *
- * Invariant: each caller gets exactly one answer. It gets an outcome only from the entry with its own
- * command, that is, the entry at the index where the command was placed, in the same term.
+ * Invariant: each caller gets exactly one answer. A caller gets an outcome only from the entry with
+ * its command: the entry at the index of the append, in the same term.
  */
 export class Proposals {
   readonly #countMax: number;
   readonly #bytesMax: number;
   #queued: PendingProposal[] = [];
-  readonly #placed = new Map<LogIndex, PlacedProposal>();
+  readonly #appended = new Map<LogIndex, AppendedProposal>();
   #count = 0;
   #sizeBytes = 0;
 
@@ -84,16 +84,16 @@ export class Proposals {
   }
 
   /** Records that the command is in the log at `position`. It is not committed yet. */
-  place(proposal: PendingProposal, position: EntryPosition): void {
-    assert(!this.#placed.has(position.index), "an index has at most one pending command");
-    this.#placed.set(position.index, { proposal, term: position.term });
+  noteAppended(proposal: PendingProposal, position: EntryPosition): void {
+    assert(!this.#appended.has(position.index), "an index has at most one pending command");
+    this.#appended.set(position.index, { proposal, term: position.term });
   }
 
   /** Resolves when the entry at `position`, which has no command and is in the log, is applied. */
   waitFor(position: EntryPosition): Promise<Applied> {
     this.#count += 1;
     return new Promise((resolve, reject) => {
-      this.place({ command: NO_COMMAND, resolve, reject }, position);
+      this.noteAppended({ command: NO_COMMAND, resolve, reject }, position);
     });
   }
 
@@ -103,12 +103,12 @@ export class Proposals {
     proposal.reject(error);
   }
 
-  /** Answers the command that was placed at the index of the applied entry, if there is one. */
+  /** Answers the command that was appended at the index of the applied entry, if there is one. */
   settle(position: EntryPosition, outcome: unknown): void {
-    const placed = this.#placed.get(position.index);
-    if (placed === undefined) return;
-    this.#placed.delete(position.index);
-    const { proposal, term } = placed;
+    const appended = this.#appended.get(position.index);
+    if (appended === undefined) return;
+    this.#appended.delete(position.index);
+    const { proposal, term } = appended;
     this.#release(proposal);
     if (term === position.term) {
       proposal.resolve({ index: position.index, outcome });
@@ -124,14 +124,14 @@ export class Proposals {
   }
 
   /**
-   * Rejects all commands, after this member lost its leadership or halted. It no longer learns the
-   * outcome of the placed commands.
+   * Rejects all commands, after this member lost its leadership or halted. This member no longer
+   * learns the outcome of the appended commands.
    */
-  failAll(reasons: { readonly queued: AshlarError; readonly placed: AshlarError }): void {
+  failAll(reasons: { readonly queued: AshlarError; readonly appended: AshlarError }): void {
     for (const proposal of this.takeQueued()) this.refuse(proposal, reasons.queued);
-    const placed = [...this.#placed.values()];
-    this.#placed.clear();
-    for (const { proposal } of placed) this.refuse(proposal, reasons.placed);
+    const appended = [...this.#appended.values()];
+    this.#appended.clear();
+    for (const { proposal } of appended) this.refuse(proposal, reasons.appended);
   }
 
   #release(proposal: PendingProposal): void {

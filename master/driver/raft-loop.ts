@@ -8,15 +8,17 @@ import type { Leadership, RaftNode } from "../raft/raft.ts";
  * synchronously: they reply with `RaftLoop.deliver`.
  */
 export interface LoopDeps {
-  /** Submits queued commands and reads to the core. Called once in each turn, after the messages. */
+  /**
+   * Submits queued commands and reads to the core. Called once in each turn, after the messages.
+   */
   readonly submitRequests: (node: RaftNode) => void;
   /** Called when the role, the term or the known leader has changed. */
   readonly onLeadership: (leadership: Leadership) => void;
-  /** Queues messages to peers that promise nothing that must be durable first. */
+  /** Queues messages that peers may receive before the write of this turn is durable. */
   readonly send: (messages: readonly PeerMessage[]) => void;
   /** Writes entries and the hard state, then delivers the replies of `append`. */
   readonly write: (append: StorageAppend) => void;
-  /** Applies committed entries. `next-turn`: after the entries that this turn writes. */
+  /** Applies committed entries. With `next-turn`, the write of this turn comes before. */
   readonly apply: (batch: StorageApply, when: "now" | "next-turn") => void;
   /** Called when a ReadIndex round is confirmed. */
   readonly onReadState: (state: ReadState) => void;
@@ -41,8 +43,8 @@ export interface LoopOptions {
 
 /**
  * The loop that drives the Raft core. One turn steps all received messages and submits all queued
- * requests, then hands out the work of the core. A turn of the event loop is at most one turn of this
- * loop, so a burst of messages or commands costs one write and one message to each peer.
+ * requests, then hands out the work of the core. A turn of the event loop is at most one turn of
+ * this loop, so a burst of messages or commands costs one write and one message to each peer.
  */
 export class RaftLoop {
   readonly #options: LoopOptions;
@@ -110,7 +112,8 @@ export class RaftLoop {
     if (leadership !== null) deps.onLeadership(leadership);
     if (messages.length > 0) deps.send(messages);
     if (append !== null) deps.write(append);
-    // If there are entries to write, applying waits: the followers and the commit depend on the write.
+    // If there are entries to write, applying waits: the followers and the commit depend on the
+    // write.
     const isIdle = append === null || append.entries.length === 0;
     if (apply !== null) deps.apply(apply, isIdle ? "now" : "next-turn");
     for (const state of readStates) deps.onReadState(state);

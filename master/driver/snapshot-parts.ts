@@ -25,14 +25,14 @@ export type SnapshotHead =
   | { readonly kind: "end"; readonly entryCount: number; readonly digest: Digest };
 
 /**
- * Time in milliseconds for which an interrupted transfer can be resumed. The sender keeps the pinned
- * state for that time, and the receiver keeps the received rows.
+ * Time in milliseconds for which an interrupted transfer can be resumed. The sender keeps the
+ * pinned state for that time, and the receiver keeps the received rows.
  */
 export const RESUME_WITHIN_MS = 60_000;
 
 /**
- * The received beginning of a snapshot: its first `entryCount` rows. The wire calls a row of the store
- * an entry; it is not an entry of the log.
+ * The received beginning of a snapshot: its first `entryCount` rows. The wire calls a row of the
+ * store an entry; it is not an entry of the log.
  */
 export interface PartialSnapshot {
   readonly index: LogIndex;
@@ -51,12 +51,12 @@ export interface SendPartsOptions {
 }
 
 /**
- * Sends the rows of a snapshot in parts of about `partBytes`, then the end message with the number of
- * rows and the digest of all parts. Back-pressure comes from `send`.
+ * Sends the rows of a snapshot in parts of about `partBytes`, then the end message with the number
+ * of rows and the digest of all parts. Back-pressure comes from `send`.
  *
  * @param skippedCount number of first rows that the receiver already has. They are only hashed
- * @throws {AshlarError} STATE_DIVERGED, before the end message is sent, if the rows do not match the
- *   state hash. Without the end message the receiver does not use the rows.
+ * @throws {AshlarError} STATE_DIVERGED, before the end message is sent, if the rows do not match
+ *   the state hash. Without the end message the receiver does not use the rows.
  */
 export async function sendParts(
   { reader, stateHash, index }: Pick<StateSnapshot, "reader" | "stateHash" | "index">,
@@ -89,7 +89,7 @@ export async function sendParts(
   await send({ kind: "end", entryCount: totalCount, digest: digest.digest() });
 }
 
-/** The error of a state whose rows do not match its state hash. */
+/** Returns the error of a state whose rows do not match its state hash. */
 export function stateDamaged(
   index: number,
   { expected, found }: { readonly expected: Uint8Array; readonly found: Uint8Array },
@@ -119,8 +119,8 @@ function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[
 }
 
 /**
- * Writes the parts of a snapshot to an empty store and verifies their digest. The parts may come over
- * several streams, if a transfer is resumed.
+ * Writes the parts of a snapshot to an empty store and verifies their digest. The parts may come
+ * over several streams, if a transfer is resumed.
  */
 export class PartsReceiver {
   readonly #store: OrderedStore;
@@ -180,6 +180,6 @@ export class PartsReceiver {
   }
 }
 
-function malformed(what: string): AshlarError {
-  return new AshlarError("PROTOCOL_ERROR", `Cannot receive a snapshot: ${what}`);
+function malformed(reason: string): AshlarError {
+  return new AshlarError("PROTOCOL_ERROR", `Cannot receive a snapshot: ${reason}`);
 }

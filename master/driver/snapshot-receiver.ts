@@ -60,9 +60,9 @@ interface UnfinishedTransfer extends Pick<SnapshotOpening, "index" | "term"> {
 }
 
 /**
- * Receives snapshots from the leader, one at a time. A snapshot is written to a new store and verified
- * against its digest before it is offered to the core, which may refuse it. The rows of an interrupted
- * transfer are kept for RESUME_WITHIN_MS, so that the sender can resume it.
+ * Receives snapshots from the leader, one at a time. A snapshot is written to a new store and
+ * verified against its digest before it is offered to the core, which may refuse it. The rows of an
+ * interrupted transfer are kept for RESUME_WITHIN_MS, so that the sender can resume it.
  */
 export class SnapshotReceiver {
   readonly #options: SnapshotReceiverOptions;
@@ -90,9 +90,9 @@ export class SnapshotReceiver {
   /**
    * Receives a snapshot. Resolves when it is durably installed.
    *
-   * @throws {AshlarError} OVERLOADED during another transfer; UNAVAILABLE if the core does not need the
-   *   snapshot, or the rows to skip are no longer here; PROTOCOL_ERROR if the transfer damaged it;
-   *   STATE_DIVERGED if it was damaged at the sender
+   * @throws {AshlarError} OVERLOADED during another transfer; UNAVAILABLE if the core does not need
+   *   the snapshot, or the rows to skip are no longer here; PROTOCOL_ERROR if the transfer damaged
+   *   it; STATE_DIVERGED if it was damaged at the sender
    */
   async receive(
     opening: SnapshotOpening,
@@ -131,7 +131,9 @@ export class SnapshotReceiver {
     await this.#options.holder.replace(prepared);
   }
 
-  /** Receives the rows, offers the snapshot to the core, and discards or keeps the rows on failure. */
+  /**
+   * Receives the rows, offers the snapshot to the core, and discards or keeps the rows on failure.
+   */
   async #receiveAndOffer(
     opening: SnapshotOpening,
     stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
@@ -250,7 +252,7 @@ function isInterruption(error: unknown): boolean {
   return isAshlarError(error) && INTERRUPTION_CODES.includes(error.code);
 }
 
-/** The error for a snapshot that the core does not need. */
+/** Returns the error for a snapshot that the core does not need. */
 function notNeeded({ index, from }: SnapshotOpening): AshlarError {
   return new AshlarError(
     "UNAVAILABLE",

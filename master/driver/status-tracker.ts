@@ -55,7 +55,7 @@ export class StatusTracker {
     this.#hasChanges = true;
   }
 
-  /** Called at the end of each turn: drops the cache, and calls the listeners after a change. */
+  /** Drops the cache, and calls the listeners after a change. Called at the end of each turn. */
   update(): void {
     this.#basicStatus = null;
     const isReady = this.#isReady();

@@ -7,8 +7,8 @@ import type { Proposals } from "./proposals.ts";
 import type { Reads } from "./reads.ts";
 
 /**
- * Proposes the queued commands to the core as one batch. If the core refuses the batch, rejects each
- * command with OVERLOADED or NOT_LEADER. Called once in each turn of the loop.
+ * Proposes the queued commands to the core as one batch. If the core refuses the batch, rejects
+ * each command with OVERLOADED or NOT_LEADER. Called once in each turn of the loop.
  */
 export function proposeQueued(
   node: RaftNode,
@@ -33,7 +33,7 @@ export function proposeQueued(
   const { firstIndex, term } = result;
   let index = firstIndex;
   for (const proposal of queued) {
-    proposals.place(proposal, { index, term });
+    proposals.noteAppended(proposal, { index, term });
     index = indexAfter(index);
   }
 }

@@ -33,9 +33,9 @@ const HEARTBEAT_MS_MIN = 50;
 const HEARTBEAT_MS_MAX = 5_000;
 
 /**
- * The chunkservers and their liveness. Soft state of the leader: a new leader starts with the recorded
- * servers, receives a registration of each live one within a heartbeat interval, and considers no
- * server suspect or dead before a full interval has passed.
+ * The chunkservers and their liveness. Soft state of the leader: a new leader starts with the
+ * recorded servers, receives a registration of each live one within a heartbeat interval, and
+ * considers no server suspect or dead before a full interval has passed.
  */
 export class Registry implements FleetView {
   readonly #clock: Clock;
@@ -74,7 +74,7 @@ export class Registry implements FleetView {
     server.isShutDown = false;
   }
 
-  /** @returns false if the server has not registered with this leader, which it must do first */
+  /** Records a heartbeat. @returns false if the server has not registered with this leader yet */
   recordHeartbeat(heartbeat: HeartbeatRequest): boolean {
     const server = this.#servers.get(heartbeat.serverId);
     if (server === undefined || server.lastContactMs === null) return false;
@@ -94,7 +94,10 @@ export class Registry implements FleetView {
     server.lastContactMs = this.#clock.monotonicMs();
   }
 
-  /** Counts a new write at once, before the next heartbeat reports it. This spreads bursts of writes. */
+  /**
+   * Counts a new write at once, before the next heartbeat reports it. This spreads bursts of
+   * writes.
+   */
   countPlacement(serverIds: readonly ServerId[]): void {
     for (const serverId of serverIds) {
       const server = this.#servers.get(serverId);
@@ -109,7 +112,9 @@ export class Registry implements FleetView {
       : evaluateLiveness(server, this.#times, this.#observationTime());
   }
 
-  /** Returns whether the copies on this server count as live: the server is live or only suspect. */
+  /**
+   * Returns whether the copies on this server count as live: the server is live or only suspect.
+   */
   isAvailable(serverId: ServerId): boolean {
     const liveness = this.liveness(serverId);
     return liveness === "live" || liveness === "suspect";
@@ -128,7 +133,9 @@ export class Registry implements FleetView {
     return this.#servers.get(serverId)?.location;
   }
 
-  /** Returns the servers for new chunks: live, without a failed disk, with space for `chunkBytes`. */
+  /**
+   * Returns the servers for new chunks: live, without a failed disk, with space for `chunkBytes`.
+   */
   candidates(chunkBytes: number, exclude: ReadonlySet<ServerId> = new Set()): Candidate[] {
     const candidates: Candidate[] = [];
     for (const server of this.#servers.values()) {

@@ -200,7 +200,7 @@ export class Change extends State {
     this.#overlay.set(table, key, value);
   }
 
-  /** `putUnversioned` where the caller knows that the key has no value: see `Overlay.insert`. */
+  /** Writes a record under a key that has no value: see `Overlay.insert`. */
   insertUnversioned<Value>(table: UnversionedTable<Value>, key: Key, value: Value): void {
     this.#overlay.insert(table, key, value);
   }

@@ -79,7 +79,10 @@ export function checkChunk(
   return true;
 }
 
-/** Whether a file may refer to the chunk without an upload: the chunk needs at least one copy. */
+/**
+ * Returns whether a file may refer to the chunk without an upload: the chunk needs at least one
+ * copy.
+ */
 export function isReferable(change: Change, id: ChunkId): boolean {
   return (change.chunk(id)?.replicas.length ?? 0) > 0;
 }

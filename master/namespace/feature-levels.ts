@@ -36,7 +36,7 @@ const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
   transact: 1,
 };
 
-/** Whether this program supports commands of this kind. */
+/** Returns whether this program supports commands of this kind. */
 export function isKnownKind(kind: string): kind is Command["kind"] {
   return Object.hasOwn(COMMAND_LEVELS, kind);
 }

@@ -247,7 +247,7 @@ function eventFor(
 const affectsSubtree = ({ kind, inodeKind }: FeedRecord): boolean =>
   inodeKind === "directory" && (kind === "renamed" || kind === "removed");
 
-/** Whether `names` starts with all names of `first`. */
+/** Returns whether `names` starts with all names of `first`. */
 function startsWith(names: readonly ByteText[], first: readonly ByteText[]): boolean {
   return names.length >= first.length && first.every((name, index) => names[index] === name);
 }

@@ -25,7 +25,7 @@ export function oldestEvent(state: State): LogIndex | undefined {
   return row === undefined ? undefined : feedIndexOf(row.key);
 }
 
-/** Whether `trimFeed` with this history floor would drop an event. */
+/** Returns whether `trimFeed` with this history floor would drop an event. */
 export function isFeedTrimPending(state: State, historyFloor: LogIndex): boolean {
   const oldest = oldestEvent(state);
   if (oldest === undefined) return false;

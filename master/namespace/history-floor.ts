@@ -118,8 +118,9 @@ export function dropTimeRows(change: Change, limit: number): number {
 }
 
 /**
- * Whether something that was queued at `index` needs a time row that does not exist yet. An idle
- * cluster appends no entries and so no rows. In this case a `reclaim` is useful for its row alone.
+ * Returns whether something that was queued at `index` needs a time row that does not exist yet. An
+ * idle cluster appends no entries and so no rows. In this case a `reclaim` is useful for its row
+ * alone.
  */
 export function needsTimeRow(state: State, index: LogIndex, nowMs: number): boolean {
   return rowsFrom(state, index, 1).length === 0 && nowMs >= state.totals.timedMs + SPACING_MS;

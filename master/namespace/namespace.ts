@@ -340,7 +340,7 @@ export class Namespace implements StateMachine {
     return this.#state.storageClass(name);
   }
 
-  /** Undefined before `bootstrap`. */
+  /** Returns the facts about the cluster. Undefined before `bootstrap`. */
   clusterFacts(): ClusterFacts | undefined {
     return this.#state.clusterFacts;
   }
@@ -378,7 +378,7 @@ export class Namespace implements StateMachine {
     return this.#state.totals.intentFloor;
   }
 
-  /** Whether a `reclaim` with this time and bound would change something. */
+  /** Returns whether a `reclaim` with this time and bound would change something. */
   reclaimPending(nowMs: number, versionsMax?: number): boolean {
     return isReclaimPending(this.#state, nowMs, versionsMax);
   }

@@ -89,9 +89,9 @@ export class Overlay implements RecordReader {
   }
 
   /**
-   * `set` where the caller knows that the key has no value. A value that is inserted and deleted
-   * again before a flush causes no write to the store. For other inserted values, the flush need
-   * not read the old row from the store.
+   * Sets the value of a key that has no value. If the value is deleted again before a flush, the
+   * store is not written. For other inserted values, the flush need not read the old row from the
+   * store.
    */
   insert<Value>(table: Table<Value>, key: Key, value: Value): void {
     const before = this.#active.get(key);

@@ -104,7 +104,7 @@ function raiseHistoryFloor(
   return floor;
 }
 
-/** Whether `reclaim` with this time and bound would change something. */
+/** Returns whether `reclaim` with this time and bound would change something. */
 export function isReclaimPending(
   state: State,
   nowMs: number,

@@ -21,7 +21,7 @@ export interface Table<Value> {
   decode(bytes: Uint8Array, key: Key): Value;
   /** Approximate memory of the value in bytes, without a small constant. */
   sizeBytes(value: Value): number;
-  /** Whether the decoded value is kept in memory after a read. */
+  /** Returns whether the decoded value is kept in memory after a read. */
   isCached(value: Value): boolean;
   /** Whether the table holds versioned records, present or superseded: only `Change` writes it. */
   readonly isVersioned: boolean;

@@ -102,19 +102,19 @@ function childOf(walk: PathWalk, directory: InodeRecord, depth: number): InodeRe
   return entry === undefined ? undefined : walk.view.inode(entry.inode);
 }
 
-/** @param depth names of the path up to the first that does not exist */
+/** Returns the refusal. @param depth number of names up to the first name that does not exist */
 function notFoundRefusal({ view, target }: PathWalk, depth: number): Refusal {
   return pathRefusal("NOT_FOUND", showTarget(view, target, depth));
 }
 
-/** @param depth names of the path up to the file that the walk cannot enter */
+/** Returns the refusal. @param depth number of names up to the file that the walk cannot enter */
 function notDirectoryRefusal({ view, target }: PathWalk, depth: number): Refusal {
   return pathRefusal("NOT_A_DIRECTORY", showTarget(view, target, depth));
 }
 
 /**
- * Whether the inode is in the tree. The inodes below a removed directory keep their records until
- * `reclaim` deletes them, but a target must not reach them by their ids.
+ * Returns whether the inode is in the tree. The inodes below a removed directory keep their records
+ * until `reclaim` deletes them, but a target must not reach them by their ids.
  */
 function isAttached(view: TreeView, inode: InodeRecord): boolean {
   return ancestorNames(view, inode) !== null;

@@ -56,7 +56,7 @@ function silenceMs(contact: ServerContact, { nowMs, observedFromMs }: Observatio
   return Math.max(0, nowMs - sinceMs);
 }
 
-/** Whether the copies on a dead or stopped server must be replaced now. */
+/** Returns whether the copies on a dead or stopped server must be replaced now. */
 export function isRepairDue(
   contact: ServerContact,
   times: LivenessTimes,
@@ -71,9 +71,9 @@ export function isRepairDue(
 }
 
 /**
- * Whether so many servers are dead at once that a failure of the network or of the leader is the
- * more likely cause. Repair is then halted until an operator acts: copying all their chunks would
- * fill the remaining servers.
+ * Returns whether so many servers are dead at once that a failure of the network or of the leader
+ * is the more likely cause. Repair is then halted until an operator acts: copying all their chunks
+ * would fill the remaining servers.
  *
  * One dead server is never a mass loss.
  */

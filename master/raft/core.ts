@@ -14,32 +14,34 @@ import { Progress, syncProgress } from "./progress.ts";
 /** Current role of a member: Raft §5.1. The state of a role is discarded when the role ends. */
 export type Role = Follower | PreCandidate | Candidate | Leader;
 
-/** Follows the leader of its term, or waits for an election. Learners are followers. */
+/**
+ * A member that follows the leader of its term or waits for an election. Learners are followers.
+ */
 export interface Follower {
   readonly kind: "follower";
   /** `NO_MEMBER` until a message of the leader of the term arrives. */
   leaderId: MemberId;
 }
 
-/** Asks whether it would win an election in the next term, without entering it: thesis §9.6. */
+/** A member that asks whether it would win an election, before it enters the next term: §9.6. */
 export interface PreCandidate {
   readonly kind: "pre-candidate";
   /** Pre-votes by member: only the first reply of each counts. */
   readonly votes: Map<MemberId, boolean>;
 }
 
-/** Asks for votes in its term: Raft §5.2. */
+/** A member that asks for votes in its term: Raft §5.2. */
 export interface Candidate {
   readonly kind: "candidate";
   /** Votes by member: only the first reply of each counts. */
   readonly votes: Map<MemberId, boolean>;
 }
 
-/** Replicates its log to the other members: Raft §5.3. */
+/** The member that replicates its log to the other members: Raft §5.3. */
 export interface Leader {
   readonly kind: "leader";
   heartbeatElapsedTicks: number;
-  /** One for each member. A leader that was removed from the membership has none for itself. */
+  /** Replication progress of each member. Without this leader if it was removed. */
   readonly progress: Map<MemberId, Progress>;
   /**
    * The last index that may hold a membership change. A new change is proposed only after this
@@ -48,7 +50,8 @@ export interface Leader {
    */
   pendingChangeIndex: LogIndex;
   /**
-   * The entry appended after the last applied change (`settleChanges`); 0 if there was no change.
+   * Index of the entry appended after the last applied change (`settleChanges`). 0 if there was no
+   * change.
    */
   settledIndex: LogIndex;
   /** Payload bytes of entries that this leader appended and that are not applied yet. */
@@ -107,7 +110,7 @@ export function createCore(given: RaftOptions): Core {
   const log = new CoreLog(options);
   const initial = options.storage.initialState();
   const { hardState } = initial;
-  // The commit index is not synced on its own, so the applied index may be higher.
+  // A new commit index alone is not synced, so the applied index may be higher.
   log.commitTo(maxIndex(hardState.commitIndex, options.appliedIndex));
   if (options.appliedIndex > INDEX_ZERO) log.appliedTo(options.appliedIndex, 0);
   const membership = checkedMembership(initial.membership);

@@ -27,7 +27,8 @@ import { transferUnlessVoter } from "./transfer.ts";
 const NO_DATA = new Uint8Array(0);
 
 /**
- * `timeout`: also a call of the driver. `transfer`: a leadership transfer, without pre-vote: §3.10.
+ * Reason of an election. `timeout`: the election timeout, or `RaftNode.campaign`. `transfer`: a
+ * leadership transfer, without pre-vote (thesis §3.10).
  */
 export type CampaignReason = "timeout" | "transfer";
 
@@ -44,11 +45,11 @@ export function campaign(core: Core, reason: CampaignReason): void {
 /**
  * Starts an election if no message of a leader arrived during the election timeout.
  *
- * As a last resort a member without a vote campaigns too (thesis §4.2.2: it may still be needed).
- * The voters may not know yet that it lost its vote. If its log is longer than theirs, it cannot
- * grant the vote that they need, and no other member could ever win. The election is as safe as any
- * other: it is decided by the membership of this member, without its own vote. Pre-vote ensures
- * that it does not depose a working leader.
+ * As a last resort, a member without a vote campaigns too (thesis §4.2.2). The other members may
+ * not know yet that this member lost its vote, and may need its vote. If its log is longer than
+ * their logs, this member cannot vote for them, and no other member could ever win. The election is
+ * as safe as any other: the membership of this member decides it, without a vote of this member.
+ * Pre-vote ensures that the campaign does not depose a working leader.
  */
 export function campaignIfDue(core: Core): void {
   const { membership, electionElapsedTicks, electionTimeoutTicks, options } = core;
@@ -133,8 +134,8 @@ export function stepPreVoteReply(core: Core, candidate: PreCandidate, message: P
 }
 
 /**
- * Whether a leader has been active within the election timeout. Candidates are ignored then, so
- * that a removed or partitioned member cannot depose the leader: thesis §4.2.3.
+ * Returns whether a leader has been active within the election timeout. Candidates are ignored
+ * then, so that a removed or partitioned member cannot depose the leader: thesis §4.2.3.
  */
 export function isLeaderLeaseValid(core: Core): boolean {
   const { checkQuorum, electionTicks } = core.options;
@@ -182,7 +183,10 @@ function assumeLeadership(core: Core): void {
   transferUnlessVoter(core, leader);
 }
 
-/** One vote for each term, and none while the leader of the term is known: Raft §5.2. */
+/**
+ * Returns whether this member may vote for the candidate: one vote for each term, and no vote while
+ * the leader of the term is known (Raft §5.2).
+ */
 function canVoteFor(core: Core, request: VoteRequest | PreVoteRequest): boolean {
   if (core.votedFor === request.from) return true;
   return core.votedFor === NO_MEMBER && leaderIdOf(core) === NO_MEMBER;
@@ -199,7 +203,9 @@ function countVote(
   return quorumVote(core.membership, votes);
 }
 
-/** Whether a committed entry that is not applied may be a membership change (etcd #12359). */
+/**
+ * Returns whether a committed entry that is not applied may be a membership change (etcd #12359).
+ */
 function mayHaveUnappliedChange(core: Core): boolean {
   const { log, options } = core;
   const toIndex = indexAfter(log.committedIndex);

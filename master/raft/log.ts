@@ -92,12 +92,14 @@ export class CoreLog {
     return result.kind === "term" ? result.term : null;
   }
 
-  /** Whether the log contains an entry with this index and term. */
+  /** Returns whether the log contains an entry with this index and term. */
   matches(position: EntryPosition): boolean {
     return this.term(position.index) === position.term;
   }
 
-  /** Whether a log that ends at `theirs` is at least as up to date as this one: Raft §5.4.1. */
+  /**
+   * Returns whether a log that ends at `theirs` is at least as up to date as this one: Raft §5.4.1.
+   */
   isUpToDate(theirs: EntryPosition): boolean {
     const ours = this.last();
     if (theirs.term !== ours.term) return theirs.term > ours.term;
@@ -201,7 +203,7 @@ export class CoreLog {
     this.unstable.restore(snapshot);
   }
 
-  /** Whether `nextCommitted` may return entries. */
+  /** Returns whether `nextCommitted` may return entries. */
   hasNextCommitted(): boolean {
     if (this.#isApplyingPaused || this.#isApplyingUnavailable) return false;
     // A pending snapshot is installed before any further entry is applied.

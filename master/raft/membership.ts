@@ -18,12 +18,12 @@ export type ChangeResult =
   | { readonly kind: "changed"; readonly membership: Membership }
   | { readonly kind: "refused"; readonly reason: ChangeRefusal };
 
-/** Whether a joint configuration is in effect: both majorities must agree (Raft §6). */
+/** Returns whether a joint configuration is in effect: both majorities must agree (Raft §6). */
 export function isJoint(membership: Membership): boolean {
   return membership.votersOutgoing.length > 0;
 }
 
-/** Whether `id` is a voter or a learner. */
+/** Returns whether `id` is a voter or a learner. */
 export function isMember(membership: Membership, id: MemberId): boolean {
   return isVoter(membership, id) || membership.learners.includes(id);
 }
@@ -136,7 +136,7 @@ function refuse(reason: ChangeRefusal): ChangeResult {
   return { kind: "refused", reason };
 }
 
-/** Adding a member twice, or removing one that does not exist, changes nothing. */
+/** Applies one operation. Adding a member again or removing an unknown member changes nothing. */
 function applyOperation(draft: Draft, operation: ChangeOperation): void {
   const { memberId } = operation;
   // A driver cancels an operation by setting its member to NO_MEMBER, as in etcd-io/raft.

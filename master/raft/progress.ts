@@ -109,7 +109,7 @@ export class Progress {
     this.#sentCommitIndex = index;
   }
 
-  /** Whether sending `commitIndex` can advance the commit index of the member. */
+  /** Returns whether sending `commitIndex` can advance the commit index of the member. */
   canBumpCommit(commitIndex: LogIndex): boolean {
     const lastSentIndex = indexBefore(this.#nextIndex);
     return commitIndex > this.#sentCommitIndex && this.#sentCommitIndex < lastSentIndex;

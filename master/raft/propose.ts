@@ -132,13 +132,13 @@ function proposeAsLeader(
   return { kind: "appended", firstIndex, term: core.term };
 }
 
-/** Returns `proposal`, or an empty entry in place of a membership change that is not allowed. */
+/** Returns `proposal`, or an empty entry if it is a membership change that is not allowed. */
 function admitProposal(
   core: Core,
   leader: Leader,
-  place: { readonly proposal: Proposal; readonly index: LogIndex },
+  candidate: { readonly proposal: Proposal; readonly index: LogIndex },
 ): Proposal {
-  const { proposal, index } = place;
+  const { proposal, index } = candidate;
   if (proposal.kind === "normal") return proposal;
   const change = decodeChange(proposal);
   if (core.options.validateChanges && !isChangeAllowed(core, leader, change)) return EMPTY_PROPOSAL;
@@ -146,7 +146,9 @@ function admitProposal(
   return proposal;
 }
 
-/** Whether no other change is pending and `change` can be applied to the current membership. */
+/**
+ * Returns whether no other change is pending and `change` can be applied to the current membership.
+ */
 function isChangeAllowed(core: Core, leader: Leader, change: MembershipChange): boolean {
   if (leader.pendingChangeIndex > core.log.appliedIndex) return false;
   return changeMembership(core.membership, change).kind === "changed";

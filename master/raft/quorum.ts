@@ -63,7 +63,7 @@ export function quorumVote(
   return incoming === "lost" || outgoing === "lost" ? "lost" : "pending";
 }
 
-/** Whether `id` votes in either set. */
+/** Returns whether `id` votes in either set. */
 export function isVoter({ voters, votersOutgoing }: VoterSets, id: MemberId): boolean {
   return voters.includes(id) || votersOutgoing.includes(id);
 }

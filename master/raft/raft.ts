@@ -217,7 +217,7 @@ export class RaftNode {
     if (role.kind === "leader") broadcastAppend(this.#core, role, "skip-empty");
   }
 
-  /** Whether `ready` would return work. */
+  /** Returns whether `ready` would return work. */
   hasReady(): boolean {
     const core = this.#core;
     return (

@@ -16,14 +16,17 @@ export function requestRead(core: Core, readId: number): boolean {
   return true;
 }
 
-/** Accepts a read that a follower forwarded. One that cannot be accepted is dropped: it retries. */
+/**
+ * Accepts a forwarded read. Drops the read if this member is not the leader or the limit is reached:
+ * the follower repeats lost reads.
+ */
 export function stepReadIndexRequest(core: Core, message: ReadIndexRequest): void {
   if (core.role.kind === "leader") {
     acceptRead(core, core.role, { from: message.from, readId: message.readId });
   }
 }
 
-/** Hands the leader's answer to the driver. */
+/** Delivers the leader's answer to the driver. */
 export function stepReadIndexReply(core: Core, message: ReadIndexReply): void {
   const { readId, readIndex } = message;
   core.readStates.push({ readId, readIndex });
@@ -48,7 +51,7 @@ export function releasePostponedReads(core: Core, leader: Leader): void {
   for (const request of leader.reads.takePostponed()) confirmRead(core, leader, request);
 }
 
-/** @returns false if the limit of pending reads is reached. */
+/** Accepts a read at the leader. @returns false if the limit of pending reads is reached. */
 function acceptRead(core: Core, leader: Leader, request: ReadRequest): boolean {
   if (leader.reads.pendingCount >= core.options.pendingReadsMax) return false;
   if (hasCommittedInTerm(core)) confirmRead(core, leader, request);
@@ -81,8 +84,9 @@ function answerRead(core: Core, read: UnconfirmedRead): void {
 }
 
 /**
- * Whether an entry of the current term is committed. A new leader holds all committed entries, but
- * before that its commit index may be lower than what was acknowledged to clients (Raft §8).
+ * Returns whether an entry of the current term is committed. A new leader holds all committed
+ * entries, but before that its commit index may be lower than what was acknowledged to clients
+ * (Raft §8).
  */
 function hasCommittedInTerm(core: Core): boolean {
   return core.log.term(core.log.committedIndex) === core.term;

@@ -52,14 +52,18 @@ export function sendAppend(
 }
 
 /**
- * Whether `to` is a learner with an empty log that must start from a snapshot (`snapshotFirst`).
+ * Returns whether `to` is a learner with an empty log that must start from a snapshot
+ * (`snapshotFirst`).
  */
 function needsInitialSnapshot(core: Core, to: MemberId, previousIndex: LogIndex): boolean {
   const { options, membership } = core;
   return options.snapshotFirst && previousIndex === INDEX_ZERO && membership.learners.includes(to);
 }
 
-/** With a full window returns no entries: an empty request detects whether requests were lost. */
+/**
+ * Returns the next entries for one member. Returns no entries if the window is full: an empty
+ * request detects whether requests were lost.
+ */
 function nextEntries(core: Core, progress: Progress): EntriesResult {
   if (progress.state.kind === "replicate" && progress.inflights.isFull) {
     return { kind: "entries", entries: [] };

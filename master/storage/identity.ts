@@ -85,7 +85,7 @@ async function createIdentity(
   return identity;
 }
 
-/** Whether the directory contains log segments. */
+/** Returns whether the directory contains log segments. */
 async function hasLog(disk: Disk): Promise<boolean> {
   try {
     return (await disk.list("log")).length > 0;
@@ -140,7 +140,7 @@ export class PeerIncarnations {
     await checked;
   }
 
-  /** Whether no other incarnation of `peer` is recorded. */
+  /** Returns whether no other incarnation of `peer` is recorded. */
   isCurrent(peer: MemberId, incarnation: string): boolean {
     const known = this.#incarnations.get(peer);
     return known === undefined || known === incarnation;

@@ -242,7 +242,7 @@ function readRecords(
   return { items, tail: { salt, checksum, offset, lengthBytes: bytes.length, last }, isTorn };
 }
 
-/** Whether all bytes from `offset` on are zero. */
+/** Returns whether all bytes from `offset` on are zero. */
 function isZero(bytes: Uint8Array, offset: number): boolean {
   for (let place = offset; place < bytes.length; place += 1) if (bytes[place] !== 0) return false;
   return true;

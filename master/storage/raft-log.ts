@@ -15,8 +15,8 @@ import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
 
 const DIRECTORY = "log";
 /**
- * Group commit: queued batches up to this total size are written as one record. A larger batch has a
- * record to itself.
+ * Group commit: queued batches up to this total size are written as one record. A larger batch has
+ * a record to itself.
  */
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 
@@ -310,7 +310,7 @@ export class RaftLog {
     this.#deferredHardState = last?.hardState ?? this.#deferredHardState;
   }
 
-  /** Whether the append changes more than the commit index. */
+  /** Returns whether the append changes more than the commit index. */
   #needsRecord(append: QueuedAppend): boolean {
     const { hardState } = append;
     if (append.items.length > 0) return true;

@@ -10,7 +10,7 @@ export interface IdiomFinding {
 }
 
 const IDIOMS = BANNED_IDIOMS.map(({ pattern, replacement }) => ({
-  // A word boundary on each side, except where the pattern looks behind by itself.
+  // A word boundary on each side, except if the pattern starts with a lookbehind.
   expression: new RegExp(`${pattern.startsWith("(?<=") ? "" : "\\b"}(?:${pattern})\\b`, "gi"),
   replacement,
 }));
@@ -19,7 +19,7 @@ const TYPE_ENDING = new RegExp(
   "g",
 );
 
-/** @returns the findings in a TypeScript or JavaScript file: comments, texts and identifiers */
+/** Returns the findings in a TypeScript or JavaScript file: comments, texts and identifiers. */
 export function findInSource(source: string): IdiomFinding[] {
   return splitSource(source).flatMap(({ kind, text, line }) => {
     if (kind === "code") return findInCode(text, line);
@@ -29,7 +29,7 @@ export function findInSource(source: string): IdiomFinding[] {
   });
 }
 
-/** @returns the findings in a Markdown page. Fenced code is passed over. */
+/** Returns the findings in a Markdown page, without those in fenced code. */
 export function findInMarkdown(page: string): IdiomFinding[] {
   let isInFence = false;
   return page.split("\n").flatMap((text, index) => {
@@ -70,7 +70,7 @@ function findInCode(code: string, firstLine: number): IdiomFinding[] {
   return [...endings, ...words];
 }
 
-/** `peerGreetingMs` → `peer`, `greeting`, `ms`. */
+/** Splits an identifier into lower-case words: `peerGreetingMs` → `peer`, `greeting`, `ms`. */
 function wordsOf(identifier: string): string[] {
   return identifier
     .replace(/([a-z0-9])([A-Z])/g, "$1 $2")

@@ -52,7 +52,10 @@ export function splitSource(source: string): SourcePiece[] {
   return pieces;
 }
 
-/** The end of the comment, string, template or regular expression at `start`; null for other code. */
+/**
+ * Returns the end of the comment, string, template or regular expression at `start`. Null if other
+ * code is there.
+ */
 function pieceEnd(
   source: string,
   start: number,
@@ -95,7 +98,9 @@ function templateEnd(source: string, start: number): number {
   return position + 1;
 }
 
-/** `start` is behind the opening brace. @returns the position behind the closing one */
+/**
+ * Returns the position after the closing brace. `start` is the position after the opening brace.
+ */
 function placeholderEnd(source: string, start: number): number {
   let depth = 1;
   let position = start;

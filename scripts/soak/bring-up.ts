@@ -30,9 +30,9 @@ export async function bringUp(soak: Soak, print: (line: string) => void): Promis
 }
 
 /**
- * A first start creates identity, log and stores. One master and one chunkserver are traced while
- * they do so. Then the last node of each role fails at each of the traced calls, one after the
- * other.
+ * Injects errors into the first start of a node, which creates its identity, log and stores. First
+ * traces the start of one master and of one chunkserver. Then the last node of each role is started
+ * once for each traced call, and fails at that call.
  */
 async function failFirstStarts(soak: Soak, print: (line: string) => void): Promise<FaultOutcome[]> {
   const { cluster, journal } = soak;

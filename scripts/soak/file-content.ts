@@ -11,8 +11,8 @@ export function contentOf(stamp: number): Buffer {
 }
 
 /**
- * Two of three files are inline, most of the others have one chunk of one frame, some several
- * frames.
+ * Returns the size of a file in bytes. Two of three files are inline. Most other files have one
+ * chunk of one frame, and one of twenty has several frames.
  */
 function sizeOf(stamp: number): number {
   if (stamp % 3 !== 0) return 24 + (stamp % 2000);

@@ -85,7 +85,7 @@ async function runAll(deps: RunDeps): Promise<void> {
   await audit.verifyReplicas();
 }
 
-/** For each fault: load, the fault during the load, recovery, and an audit. */
+/** Injects each fault during load, waits for the recovery, and audits the cluster. */
 async function injectFaults({ soak, workload, audit, rounds, print }: RunDeps): Promise<void> {
   const { cluster, journal, options } = soak;
   const cases = options.faults.includes("io-error") ? await findIoErrorCases(soak, workload) : [];

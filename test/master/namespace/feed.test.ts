@@ -272,7 +272,7 @@ function replayFromStart(machine: TestStateMachine, rowsMax: number): void {
   }
 }
 
-/** Whether an event concerns a path, computed from the paths of the event alone. */
+/** Returns whether an event concerns a path, computed from the paths of the event alone. */
 function concerns(event: FeedEvent, path: string): boolean {
   const places = [text(event.path), ...(event.kind === "renamed" ? [text(event.from.path)] : [])];
   const affectsSubtree = event.kind === "renamed" || event.kind === "removed";

@@ -198,7 +198,7 @@ function checkChunks(tables: Tables, totals: TotalsRecord): void {
   assert.equal(tables.keys(TABLE_BYTE.tombstoneAge).size, ages);
 }
 
-/** Every superseded version has a row in the reclaim queue, and every such row has its version. */
+/** Checks that the superseded versions and the rows of the reclaim queue match one to one. */
 function checkHistory(tables: Tables): void {
   const history = tables.keys(TABLE_BYTE.history);
   const queued = new Set<string>();

@@ -195,7 +195,7 @@ class Words {
     return word;
   }
 
-  /** Whether the next word is the flag. Consumes the flag. */
+  /** Returns whether the next word is the flag. Consumes the flag. */
   flag(flag: string): boolean {
     if (this.#words[0] !== flag) return false;
     this.#words.shift();
@@ -307,7 +307,7 @@ const OPERATIONS: Record<string, (words: Words) => NamespaceOperation> = {
   }),
 };
 
-/** put PATH CHUNKS [servers=] [intent=] [class=] [chunk-size=] [size=] */
+/** Parses `put PATH CHUNKS [servers=] [intent=] [class=] [chunk-size=] [size=]`. */
 function putChunks(words: Words): NamespaceOperation {
   const storageClass = words.option("class");
   const chunkSizeBytes = Number(words.option("chunk-size") ?? MIB);
@@ -325,7 +325,7 @@ function putChunks(words: Words): NamespaceOperation {
   return { kind: "put", target, content, replace: true, ...OWNER, ...named };
 }
 
-/** commit PATH OLD-SIZE NEW-SIZE POSITION:EXPECTED>CHUNK…; EXPECTED is - past the end. */
+/** Parses `commit PATH OLD-SIZE NEW-SIZE POSITION:EXPECTED>CHUNK…`. EXPECTED is - past the end. */
 function commitChunks(words: Words): NamespaceOperation {
   const target = words.target();
   const [sizeBytesExpected, sizeBytes] = [sizeOf(words.next()), sizeOf(words.next())];

@@ -15,7 +15,7 @@ interface LogOptions {
   readonly applyingBytesMax?: number;
 }
 
-/** A log after a snapshot at index 1 of term 1. */
+/** Makes a log after a snapshot at index 1 of term 1. */
 function logOf(options: LogOptions): { readonly log: CoreLog; readonly storage: MemoryStorage } {
   const { stable = [], unstable = [], applyingBytesMax = NO_LIMIT } = options;
   const storage = new MemoryStorage();

@@ -20,7 +20,7 @@ export function entry(index: number, term: number, dataBytes = 20): Entry {
   return { kind: "normal", ...at(index, term), data };
 }
 
-/** Entries of one term with consecutive indexes. */
+/** Returns entries of one term with consecutive indexes. */
 export function entries(first: number, last: number, term: number, dataBytes = 20): Entry[] {
   const indexes = Array.from({ length: last - first + 1 }, (_, offset) => first + offset);
   return indexes.map((index) => entry(index, term, dataBytes));

@@ -227,7 +227,7 @@ export class InteractionScenario {
     return !isDone;
   }
 
-  /** This core writes no log lines, so all levels except "none" are equivalent. */
+  /** Sets the log level. This core writes no log lines: all levels except "none" are equivalent. */
   #setLogLevel(level: string): void {
     this.#output.isQuiet = level.toLowerCase() === "none";
   }
@@ -300,7 +300,7 @@ export class InteractionScenario {
     this.#printRefusal(node.proposeChange(changeOf(directive)));
   }
 
-  /** Upstream only logs a change that is not allowed, so it is not printed. */
+  /** Prints a refusal. Omits a change that is not allowed, because upstream only logs it. */
   #printRefusal(result: ProposeResult): void {
     if (result.kind !== "refused" || result.reason === "change-not-allowed") return;
     this.#output.write("raft proposal dropped");
@@ -366,7 +366,9 @@ function changeOf(directive: Directive): MembershipChange {
   return { kind: "v2", transition, operations, context };
 }
 
-/** Whether the message is from a queue of the member itself. Such messages are never lost. */
+/**
+ * Returns whether the message is from a queue of the member itself. Such messages are never lost.
+ */
 function isLocal(message: Message): boolean {
   return !("from" in message) || message.from === message.to;
 }

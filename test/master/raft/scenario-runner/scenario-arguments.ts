@@ -24,7 +24,7 @@ export function firstValueOf(directive: Directive, key: string): string | undefi
   return valuesOf(directive, key)[0];
 }
 
-/** Whether the directive has the argument `key`. */
+/** Returns whether the directive has the argument `key`. */
 export function hasKey(directive: Directive, key: string): boolean {
   return directive.arguments.some((argument) => argument.key === key);
 }
@@ -34,7 +34,7 @@ export function membersIn(directive: Directive, key: string): readonly MemberId[
   return valuesOf(directive, key).map((value) => toInteger(value) as MemberId);
 }
 
-/** Whether the directive has the argument `key=true`. */
+/** Returns whether the directive has the argument `key=true`. */
 export function isTrue(directive: Directive, key: string): boolean {
   return firstValueOf(directive, key) === "true";
 }
