@@ -1,5 +1,5 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import type { LogIndex, SessionId } from "../../shared/base/ids.ts";
+import type { LogIndex } from "../../shared/base/ids.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Attributes } from "../../shared/protocol/attributes.ts";
@@ -16,8 +16,6 @@ import { type StatRequest, type StatResponse, stat } from "../../shared/protocol
 import {
   type Transacted,
   type TransactionRequest,
-  type TransactRequest,
-  type TransactResponse,
   transact,
 } from "../../shared/protocol/transact-api.ts";
 import type { LeaderCallOptions, LeaderChannel } from "../../shared/wire/leader-channel.ts";
@@ -26,6 +24,7 @@ import { causeOf, untilAborted } from "../deadline.ts";
 import type { CallOptions, ReadModeName } from "../options.ts";
 import { CallBatcher } from "./call-batcher.ts";
 import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
+import { firstInFlight, type RaftSession, type TransactBatcher } from "./raft-session.ts";
 
 /** Sessions that one mutation tries before it fails. */
 const REOPEN_MAX = 3;
@@ -34,29 +33,6 @@ const CLOSE_TIMEOUT_MS = 1_000;
 const STAT_BATCHERS_MAX = 64;
 
 type StatBatcher = CallBatcher<Target, Attributes, StatRequest, StatResponse>;
-type TransactBatcher = CallBatcher<
-  TransactionRequest,
-  Transacted,
-  TransactRequest,
-  TransactResponse
->;
-
-/**
- * A client session of the Raft group (Raft thesis §6.3). The masters apply each sequence number of
- * a session once, also if the mutation is sent several times.
- */
-interface RaftSession {
-  readonly sessionId: SessionId;
-  /** The masters end the session after this many ms without a mutation or keep-alive. */
-  readonly idleMsMax: number;
-  /** Sequence number of the next mutation, from 1. */
-  nextSequence: number;
-  readonly transactions: TransactBatcher;
-  /** Sequence numbers whose outcome this client may still request, in ascending order. */
-  readonly inFlight: Set<number>;
-  /** Monotonic time of the last mutation or keep-alive. */
-  lastUsedMs: number;
-}
 
 /** A response about the namespace, with the log index of the state that it shows. */
 interface Indexed {
@@ -426,12 +402,6 @@ export class MasterSession implements AsyncDisposable {
 
 function closed(): AshlarError {
   return new AshlarError("CANCELLED", "Cannot call the masters: the file system is closed");
-}
-
-/** Returns the lowest sequence number whose outcome this client may still request. */
-function firstInFlight({ inFlight, nextSequence }: RaftSession): number {
-  const [first = nextSequence] = inFlight;
-  return first;
 }
 
 function leaderOptions(options: CallOptions, timeoutMsDefault: number): LeaderCallOptions {
