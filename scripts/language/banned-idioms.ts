@@ -1,6 +1,9 @@
 /** An idiom that a reader has to translate, and the plain words that replace it. */
 export interface BannedIdiom {
-  /** A regular expression, matched as whole words without regard to case. */
+  /**
+   * A regular expression, matched as whole words without regard to case. One that begins with a
+   * lookbehind for the start of a sentence is matched with regard to case.
+   */
   readonly pattern: string;
   /** The plain words, or how to write the sentence. */
   readonly replacement: string;
@@ -15,7 +18,7 @@ export const BANNED_IDIOMS: readonly BannedIdiom[] = [
   { pattern: "under way|underway", replacement: "in progress, pending" },
   { pattern: "stands? (?:for|in|at|beside|behind)|stood", replacement: "means, is in" },
   { pattern: "beside (?:it|them|the|its)", replacement: "next to, alongside" },
-  { pattern: "any more|no more", replacement: "no longer; at most" },
+  { pattern: "any more", replacement: "no longer" },
   { pattern: "goes on|go on|went on|going on|gone on", replacement: "continues" },
   { pattern: "rotten|rotted|rots", replacement: "corrupt; bit rot for the phenomenon" },
   { pattern: "hears? (?:of|from)|heard", replacement: "receives, is notified" },
@@ -23,7 +26,7 @@ export const BANNED_IDIOMS: readonly BannedIdiom[] = [
   { pattern: "lies (?:in|at|on|behind|beside)", replacement: "is in" },
   { pattern: "comes? (?:about|back|out|in|with)", replacement: "say what happens" },
   { pattern: "brings? (?:about|forth)", replacement: "causes" },
-  { pattern: "by and by|at first(?! start)|in time(?! zone)", replacement: "say when" },
+  { pattern: "by and by|at first(?! start)", replacement: "say when" },
   {
     pattern: "that is there|what is there|is there already|which is there",
     replacement: "existing",
@@ -63,6 +66,9 @@ export const BANNED_IDENTIFIER_WORDS: ReadonlyMap<string, string> = new Map([
   ["rotten", "corrupt"],
   ["whoever", "the role"],
 ]);
+
+/** Names of the wire protocol that stay, because a change would break the protocol. */
+export const WIRE_NAMES: ReadonlySet<string> = new Set(["isRotten", "reportRot"]);
 
 /** Endings that no type name has: injected dependencies are an `Env` or end in `Deps`. */
 export const BANNED_TYPE_ENDINGS: readonly string[] = [

@@ -1,4 +1,9 @@
-import { BANNED_IDENTIFIER_WORDS, BANNED_IDIOMS, BANNED_TYPE_ENDINGS } from "./banned-idioms.ts";
+import {
+  BANNED_IDENTIFIER_WORDS,
+  BANNED_IDIOMS,
+  BANNED_TYPE_ENDINGS,
+  WIRE_NAMES,
+} from "./banned-idioms.ts";
 import { splitSource } from "./source-text.ts";
 
 /** One use of a banned idiom, identifier word or type ending. */
@@ -9,17 +14,19 @@ export interface IdiomFinding {
   readonly replacement: string;
 }
 
-const IDIOMS = BANNED_IDIOMS.map(({ pattern, replacement }) => ({
-  // A word boundary on each side, except if the pattern starts with a lookbehind.
-  expression: new RegExp(`${pattern.startsWith("(?<=") ? "" : "\\b"}(?:${pattern})\\b`, "gi"),
-  replacement,
-}));
+const IDIOMS = BANNED_IDIOMS.map(({ pattern, replacement }) => {
+  const isSentenceStart = pattern.startsWith("(?<=");
+  const expression = isSentenceStart
+    ? new RegExp(`(?:${pattern})\\b`, "g")
+    : new RegExp(`\\b(?:${pattern})\\b`, "gi");
+  return { expression, replacement };
+});
 const TYPE_ENDING = new RegExp(
   `\\b(?:class|interface|type)\\s+\\w*(?:${BANNED_TYPE_ENDINGS.join("|")})\\b`,
   "g",
 );
 
-/** Returns the findings in a TypeScript or JavaScript file: comments, texts and identifiers. */
+/** @returns the findings in a TypeScript or JavaScript file: comments, texts and identifiers */
 export function findInSource(source: string): IdiomFinding[] {
   return splitSource(source).flatMap(({ kind, text, line }) => {
     if (kind === "code") return findInCode(text, line);
@@ -29,7 +36,7 @@ export function findInSource(source: string): IdiomFinding[] {
   });
 }
 
-/** Returns the findings in a Markdown page, without those in fenced code. */
+/** @returns the findings in a Markdown page. Fenced code is passed over. */
 export function findInMarkdown(page: string): IdiomFinding[] {
   let isInFence = false;
   return page.split("\n").flatMap((text, index) => {
@@ -58,19 +65,22 @@ function findInCode(code: string, firstLine: number): IdiomFinding[] {
     found: match[0],
     replacement: "an Env or a name that ends in Deps",
   }));
-  const words = [...code.matchAll(/[A-Za-z_$][\w$]*/g)].flatMap((match) =>
-    wordsOf(match[0])
-      .filter((word) => BANNED_IDENTIFIER_WORDS.has(word))
-      .map((word) => ({
-        line: lineOf(match.index),
-        found: match[0],
-        replacement: BANNED_IDENTIFIER_WORDS.get(word) as string,
-      })),
-  );
+  const identifiers = [...code.matchAll(/[A-Za-z_$][\w$]*/g)];
+  const words = identifiers
+    .filter(([identifier]) => !WIRE_NAMES.has(identifier))
+    .flatMap((match) =>
+      wordsOf(match[0])
+        .filter((word) => BANNED_IDENTIFIER_WORDS.has(word))
+        .map((word) => ({
+          line: lineOf(match.index),
+          found: match[0],
+          replacement: BANNED_IDENTIFIER_WORDS.get(word) as string,
+        })),
+    );
   return [...endings, ...words];
 }
 
-/** Splits an identifier into lower-case words: `peerGreetingMs` → `peer`, `greeting`, `ms`. */
+/** `peerGreetingMs` → `peer`, `greeting`, `ms`. */
 function wordsOf(identifier: string): string[] {
   return identifier
     .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
