@@ -412,7 +412,7 @@ function leaderOptions(options: CallOptions, timeoutMsDefault: number): LeaderCa
 function commitUnknown(cause: AshlarError): AshlarError {
   return new AshlarError(
     "COMMIT_UNKNOWN",
-    "Cannot tell whether the change was committed: the session ended after an attempt without a response",
+    "Cannot determine whether the change was committed: the session ended after an attempt without a response",
     { cause, hint: "Read the current state before you repeat the change" },
   );
 }
