@@ -79,9 +79,9 @@ export interface FileSystem extends AsyncDisposable {
   /** Resolves with one page of a listing. Pass its `next` as `cursor` for the following page. */
   listPage(path: PathInput, options?: ListPageOptions): Promise<ListPage>;
   /**
-   * Yields everything below a directory, without the directory itself. A directory precedes its
-   * entries, and entries are sorted by name. Each directory shows one log index; with `at`, all
-   * directories show the same one. Yields nothing for a file.
+   * Yields every file and directory below a directory, without the directory itself. A directory
+   * precedes its entries, and entries are sorted by name. The entries of one directory show one log
+   * index; with `at`, all directories show the same index. Yields nothing for a file.
    */
   walk(path: PathInput, options?: WalkOptions): AsyncIterable<WalkEntry>;
   /**
@@ -101,8 +101,9 @@ export interface FileSystem extends AsyncDisposable {
    * The errors are thrown to the consumer of the events.
    *
    * @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex) if events from `from` on are no
-   *   longer kept; INVALID_ARGUMENT for a position beyond the log; CANCELLED after `signal` or the
-   *   end of this file system; the last error of the masters if none answered for `timeoutMs`.
+   *   longer kept; INVALID_ARGUMENT for a position beyond the log; CANCELLED after `signal` is
+   *   aborted or this file system is closed; the last error of the masters if no master answered
+   *   for `timeoutMs`.
    */
   watch(path: PathInput, options?: WatchOptions): Watch;
 
@@ -117,7 +118,7 @@ export interface FileSystem extends AsyncDisposable {
    * directory by a directory.
    *
    * @throws {AshlarError} NOT_FOUND, NOT_EMPTY, IS_A_DIRECTORY, NOT_A_DIRECTORY; ALREADY_EXISTS
-   *   with `noReplace`; INVALID_ARGUMENT for a directory into itself.
+   *   with `noReplace`; INVALID_ARGUMENT if a directory would move below itself.
    */
   rename(from: PathInput, to: PathInput, options?: RenameOptions): Promise<Committed>;
   /** Copies a file by reference: no data is moved, both files share their chunks. */
@@ -176,11 +177,11 @@ export interface FileSystem extends AsyncDisposable {
   readFile(path: PathInput, options?: ReadFileOptions): Promise<Uint8Array>;
   /** Yields the bytes of a file or range in order, in new arrays of at most 2 MiB (one copy). */
   read(path: PathInput, options?: ReadFileOptions): AsyncIterable<Uint8Array>;
-  /** As `read`, without a copy. The consumer must release each slab. */
+  /** Same as `read`, but without a copy of the bytes. The consumer must release each slab. */
   readSlabs(path: PathInput, options?: ReadFileOptions): AsyncIterable<Slab>;
-  /** As `read`, as a Node stream of bytes. */
+  /** Same as `read`, but returns a Node stream of bytes. */
   createReadStream(path: PathInput, options?: ReadFileOptions): Readable;
-  /** As `read`, as a web stream. */
+  /** Same as `read`, but returns a web stream. */
   readableStream(path: PathInput, options?: ReadFileOptions): ReadableStream<Uint8Array>;
   /** Opens the current version of a file, or the version at `at`, for reads at any position. */
   open(path: PathInput, mode?: "read", options?: ReadOptions): Promise<FileHandle>;
@@ -198,11 +199,11 @@ export interface FileSystem extends AsyncDisposable {
    */
   writeFile(path: PathInput, source: PutSource, options?: PutOptions): Promise<PutResult>;
   /**
-   * Returns a Node stream that writes a file. The file is committed before "finish". Destroying the
-   * stream before publishes nothing.
+   * Returns a Node stream that writes a file. The file is committed before "finish". A stream
+   * that is destroyed before "finish" publishes nothing.
    */
   createWriteStream(path: PathInput, options?: PutOptions): WriteStream;
-  /** As `createWriteStream`, as a web stream: `close` commits the file, `abort` discards it. */
+  /** Returns a web stream that writes a file: `close` commits the file, `abort` discards it. */
   writableStream(path: PathInput, options?: PutOptions): WritableStream<Uint8Array>;
 
   // The cluster, and verification.
@@ -210,8 +211,8 @@ export interface FileSystem extends AsyncDisposable {
   /** Resolves with the state of masters, chunkservers, repair and history. */
   status(options?: CallOptions): Promise<ClusterStatus>;
   /**
-   * Yields the whole state of the masters at one log index: all names and all chunk records, no
-   * file data except inline files. The index includes all changes acknowledged before the call.
+   * Yields the whole state of the masters at one log index: all names, all chunk records, and
+   * the bytes of inline files. The index includes all changes acknowledged before the call.
    */
   backup(options?: CallOptions): AsyncIterable<BackupPart>;
   /** Status and membership of the masters. */

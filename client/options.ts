@@ -182,7 +182,7 @@ export interface OwnerOptions {
 /** Options of `FileSystem.mkdir`. */
 export interface MakeDirectoryOptions extends CallOptions, OwnerOptions {
   /**
-   * As `mkdir -p`: creates missing parents, and succeeds if the directory exists already.
+   * Creates missing parents, and succeeds if the directory exists already, like `mkdir -p`.
    * Default: false.
    */
   readonly parents?: boolean;

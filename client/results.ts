@@ -158,7 +158,7 @@ export interface FileHandle extends AsyncDisposable {
   readInto(target: Uint8Array, position: number, options?: CallOptions): Promise<number>;
   /** Yields the verified bytes of the range in order, in new arrays. `at` is ignored. */
   stream(options?: ReadFileOptions): AsyncIterable<Uint8Array>;
-  /** As `stream`, without a copy. The consumer must release each slab. */
+  /** Same as `stream`, but without a copy of the bytes. The consumer must release each slab. */
   slabs(options?: ReadFileOptions): AsyncIterable<Slab>;
   /** Returns the attributes of the open version. */
   stat(): FileAttributes;

@@ -30,7 +30,7 @@ export type RunCommand = (
 
 /** One option of a command. */
 export interface OptionDefinition {
-  /** In the notation of commander: "-p, --parents", "--limit <count>". */
+  /** The flags in the notation of commander: "-p, --parents", "--limit <count>". */
   readonly flags: string;
   readonly description: string;
   readonly default?: string | number | boolean;
@@ -49,7 +49,7 @@ export interface CommandDefinition {
   /** "ls", or "cluster up" for a command of a group. */
   readonly name: string;
   readonly summary: string;
-  /** In the notation of commander: "<source...> <target>". */
+  /** The arguments in the notation of commander: "<source...> <target>". */
   readonly arguments?: string;
   /** Shown instead of `arguments` where commander has no notation for them. */
   readonly usage?: string;

@@ -30,10 +30,10 @@ export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--timeout <duration>",
-    description: "of one call to the cluster: 500ms, 30s, 2m; default 30s (ASHLAR_TIMEOUT)",
+    description: "limit of one call to the cluster: 500ms, 30s, 2m; default 30s (ASHLAR_TIMEOUT)",
   },
   {
     flags: "--deadline <duration>",
-    description: "of the whole command, which then exits with status 124 (ASHLAR_DEADLINE)",
+    description: "limit of the whole command, which then exits with status 124 (ASHLAR_DEADLINE)",
   },
 ];

@@ -28,7 +28,7 @@ export function withoutSlashes(path: Buffer): Buffer {
   return path.subarray(0, end);
 }
 
-/** Error codes for the errno of system calls on local files. Others are DISK_FAILED. */
+/** Error codes by the errno of a failed system call on a local file. Default: DISK_FAILED. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
   ENOENT: "NOT_FOUND",
   EACCES: "PERMISSION_DENIED",

@@ -10,7 +10,7 @@ const NUL = 0;
  * Reads names from a file (`-` for standard input): one per line, or each terminated by NUL as
  * `find -print0` writes them. Empty names are skipped.
  *
- * @throws {AshlarError} INVALID_ARGUMENT if it cannot be read
+ * @throws {AshlarError} INVALID_ARGUMENT if the file cannot be read
  */
 export async function readNames(file: string, isNulSeparated: boolean): Promise<string[]> {
   const bytes = await readAll(file);

@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 
-/** How a command writes its output. */
+/** Options of the output of a command. */
 export interface OutputOptions {
   readonly json: boolean;
   readonly color: "auto" | "always" | "never";

@@ -130,15 +130,15 @@ function addOptions(command: Command, definitions: readonly OptionDefinition[]):
 
 /**
  * Returns the values of the options that every command takes. An option may be given before or
- * after the name of the command. The later place takes precedence; -v is counted over both.
+ * after the name of the command. The later value takes precedence; -v is counted over both.
  */
 function globalsOf(command: Command): GlobalOptions {
-  const places: Array<Readonly<Record<string, unknown>>> = [];
+  const optionSets: Array<Readonly<Record<string, unknown>>> = [];
   for (let level: Command | null = command; level !== null; level = level.parent) {
-    places.push(level.opts());
+    optionSets.push(level.opts());
   }
   const first = (key: string): unknown =>
-    places.map((values) => values[key]).find((value) => value !== undefined);
+    optionSets.map((values) => values[key]).find((value) => value !== undefined);
   const flags: Partial<Record<(typeof SETTING_KEYS)[number], string>> = {};
   for (const key of SETTING_KEYS) {
     const value = first(key);
@@ -147,7 +147,7 @@ function globalsOf(command: Command): GlobalOptions {
   return {
     json: first("json") === true,
     quiet: first("quiet") === true,
-    verbose: places.reduce((sum, values) => sum + Number(values["verbose"] ?? 0), 0),
+    verbose: optionSets.reduce((sum, values) => sum + Number(values["verbose"] ?? 0), 0),
     flags,
   };
 }

@@ -40,10 +40,10 @@ export async function resolveAsOf(context: CommandContext, at: AsOf): Promise<nu
 function withOldest(error: AshlarError, at: AsOf): AshlarError {
   const { oldestIndex, oldestTimeMs } = error.details;
   if (typeof oldestIndex !== "number" || typeof oldestTimeMs !== "number") return error;
-  const wanted = typeof at === "number" ? `index ${at}` : "that time";
+  const requested = typeof at === "number" ? `index ${at}` : "that time";
   return new AshlarError(
     "INDEX_EXPIRED",
-    `Cannot read as of ${wanted}: expected index ${oldestIndex} (${formatTime(oldestTimeMs)}) or later: older states are no longer kept`,
+    `Cannot read as of ${requested}: expected index ${oldestIndex} (${formatTime(oldestTimeMs)}) or later: older states are no longer kept`,
     { cause: error, details: error.details, hint: `--at ${oldestIndex} is the oldest state` },
   );
 }

@@ -1,8 +1,8 @@
 import * as v from "valibot";
 
 /*
- * The lines of `ashlar txn`: one JSON object each, a precondition (`if`) or an operation (`op`). A
- * key that is left out takes the default of the library's call. docs/cli.md lists all of them.
+ * The lines of `ashlar txn`: one JSON object each, a precondition (`if`) or an operation (`op`). An
+ * omitted key has the default of the library's call. docs/cli.md lists all of them.
  *
  * The message of each schema is what the schema expects: `explainIssue` makes the error from it.
  */
@@ -34,8 +34,8 @@ const base64 = v.pipe(
 );
 const path = v.pipe(v.string(PATH), v.startsWith("/", PATH));
 /** `path`, or `path_base64` for a path that is not UTF-8. */
-const place = { path: v.optional(path), path_base64: v.optional(base64) };
-const places = {
+const pathKeys = { path: v.optional(path), path_base64: v.optional(base64) };
+const fromToKeys = {
   from: v.optional(path),
   from_base64: v.optional(base64),
   to: v.optional(path),
@@ -50,7 +50,7 @@ const op = <Name extends string, Entries extends v.ObjectEntries>(name: Name, en
 const precondition = <Name extends string, Entries extends v.ObjectEntries>(
   name: Name,
   entries: Entries,
-) => v.strictObject({ if: v.literal(name), ...place, ...entries });
+) => v.strictObject({ if: v.literal(name), ...pathKeys, ...entries });
 
 const preconditionSchema = v.variant("if", [
   precondition("absent", {}),
@@ -59,10 +59,10 @@ const preconditionSchema = v.variant("if", [
   precondition("content-root", { root: hexRoot }),
 ]);
 const operationSchema = v.variant("op", [
-  op("mkdir", { ...place, ...owner, mode: v.optional(octalMode), parents: flag }),
-  op("create", { ...place, ...owner, mode: v.optional(octalMode) }),
+  op("mkdir", { ...pathKeys, ...owner, mode: v.optional(octalMode), parents: flag }),
+  op("create", { ...pathKeys, ...owner, mode: v.optional(octalMode) }),
   op("put", {
-    ...place,
+    ...pathKeys,
     ...owner,
     mode: v.optional(octalMode),
     // Exactly one of `text`, `base64` and `chunks` is required.
@@ -76,7 +76,7 @@ const operationSchema = v.variant("op", [
     storage_class: v.optional(v.string(NAME)),
   }),
   op("commit-chunks", {
-    ...place,
+    ...pathKeys,
     size_bytes_expected: count,
     size_bytes: count,
     changes: v.array(
@@ -84,20 +84,20 @@ const operationSchema = v.variant("op", [
       "a list of changes",
     ),
   }),
-  op("rename", { ...places, replace: flag }),
-  op("copy", { ...places, ...owner, replace: flag, preserve: flag }),
-  op("restore", { ...places, index: count, replace: flag }),
-  op("unlink", place),
-  op("rmdir", place),
-  op("remove-tree", place),
+  op("rename", { ...fromToKeys, replace: flag }),
+  op("copy", { ...fromToKeys, ...owner, replace: flag, preserve: flag }),
+  op("restore", { ...fromToKeys, index: count, replace: flag }),
+  op("unlink", pathKeys),
+  op("rmdir", pathKeys),
+  op("remove-tree", pathKeys),
   op("set-attributes", {
-    ...place,
+    ...pathKeys,
     ...owner,
     mode: v.optional(octalMode),
     mtime: v.optional(time),
     atime: v.optional(time),
   }),
-  op("set-storage-class", { ...place, storage_class: v.string(NAME) }),
+  op("set-storage-class", { ...pathKeys, storage_class: v.string(NAME) }),
 ]);
 
 export type PreconditionLine = v.InferOutput<typeof preconditionSchema>;
@@ -123,7 +123,7 @@ export function parseTransactionLine(text: string): PreconditionLine | Operation
     });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Error(`expected a JSON object: current value is ${shown(value)}`);
+    throw new Error(`expected a JSON object: current value is ${jsonExcerpt(value)}`);
   }
   const schema = "if" in value ? preconditionSchema : operationSchema;
   const result = v.safeParse(schema, value, { abortEarly: true });
@@ -136,14 +136,14 @@ function explainIssue(issue: v.BaseIssue<unknown>): string {
   const { type, expected, received, input } = issue;
   if (type === "variant") {
     if (input === undefined) return 'expected the key "op" or "if"';
-    return `expected ${kindsFor(key)} for "${key}": current value is ${shown(input)}`;
+    return `expected ${kindsFor(key)} for "${key}": current value is ${jsonExcerpt(input)}`;
   }
   if (type === "strict_object") {
     if (expected === "never") return `unknown key "${key}"`;
     if (received === "undefined") return `expected the key "${key}"`;
-    return `expected an object for "${key}": current value is ${shown(input)}`;
+    return `expected an object for "${key}": current value is ${jsonExcerpt(input)}`;
   }
-  return `expected ${issue.message} for "${key}": current value is ${shown(input)}`;
+  return `expected ${issue.message} for "${key}": current value is ${jsonExcerpt(input)}`;
 }
 
 /** Returns the names of all preconditions or of all operations. */
@@ -155,6 +155,6 @@ function kindsFor(key: string): string {
   return `one of ${kinds.join(", ")}`;
 }
 
-function shown(value: unknown): string {
+function jsonExcerpt(value: unknown): string {
   return JSON.stringify(value).slice(0, SHOWN_LENGTH_MAX);
 }

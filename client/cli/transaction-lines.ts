@@ -8,27 +8,27 @@ import {
   parseTransactionLine,
 } from "./transaction-line-schema.ts";
 
-/** A transaction and the lines of its parts in the file. Line numbers begin at 1. */
-export interface ReadTransaction {
+/** A parsed transaction, with the line of each operation and precondition. Lines begin at 1. */
+export interface ParsedTransaction {
   readonly transaction: Transaction;
   readonly operations: readonly { readonly line: number; readonly op: string }[];
   readonly preconditions: readonly { readonly line: number }[];
 }
 
 /**
- * Adds the parts in the lines of `text` to `transaction`. Empty lines and lines that begin with `#`
- * are skipped.
+ * Adds the operations and preconditions in the lines of `text` to `transaction`. Empty lines and
+ * lines that begin with `#` are skipped.
  *
  * @throws {AshlarError} INVALID_ARGUMENT with the line number; TOO_LARGE
  */
-export function readTransaction(text: string, transaction: Transaction): ReadTransaction {
+export function parseTransaction(text: string, transaction: Transaction): ParsedTransaction {
   const operations: { line: number; op: string }[] = [];
   const preconditions: { line: number }[] = [];
-  for (const [position, written] of text.split("\n").entries()) {
-    if (written.trim() === "" || written.startsWith("#")) continue;
-    const line = position + 1;
+  for (const [lineIndex, lineText] of text.split("\n").entries()) {
+    if (lineText.trim() === "" || lineText.startsWith("#")) continue;
+    const line = lineIndex + 1;
     try {
-      const parsed = parseTransactionLine(written);
+      const parsed = parseTransactionLine(lineText);
       if ("if" in parsed) {
         addPrecondition(transaction, parsed);
         preconditions.push({ line });
@@ -114,17 +114,17 @@ type Line<Op> = Extract<OperationLine, { op: Op }>;
 
 function addRestore(transaction: Transaction, line: Line<"restore">): void {
   const from = pathOf(line, "from");
-  const isElsewhere = line.to !== undefined || line.to_base64 !== undefined;
-  const to = isElsewhere ? pathOf(line, "to") : from;
+  const hasTarget = line.to !== undefined || line.to_base64 !== undefined;
+  const to = hasTarget ? pathOf(line, "to") : from;
   transaction.restore(from, line.index, to, sharedOptions(line));
 }
 
 function addPut(transaction: Transaction, line: Line<"put">): void {
   const { text, base64: bytes, chunks, size_bytes, chunk_size_bytes, mtime, storage_class } = line;
-  const given = [text, bytes, chunks].filter((each) => each !== undefined);
-  if (given.length !== 1) {
+  const contentValues = [text, bytes, chunks].filter((each) => each !== undefined);
+  if (contentValues.length !== 1) {
     throw new Error(
-      `expected exactly one of the keys "text", "base64" and "chunks": current value has ${given.length} of them`,
+      `expected exactly one of the keys "text", "base64" and "chunks": current value has ${contentValues.length} of them`,
     );
   }
   const options = {
@@ -170,7 +170,7 @@ interface SharedOptions {
   readonly preserve?: boolean;
 }
 
-/** Returns the shared options that the line sets. The others keep the library's defaults. */
+/** Returns the shared options that the line sets. Absent options keep the library's defaults. */
 function sharedOptions(
   line: {
     readonly [Key in keyof SharedOptions]?: SharedOptions[Key] | undefined;
@@ -181,7 +181,7 @@ function sharedOptions(
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-/** Returns the path under `key`, as text or as bytes. @throws {Error} unless one of both is set */
+/** Returns the path under `key`, as text or as bytes. @throws {Error} unless one form is set */
 function pathOf(line: Readonly<Record<string, unknown>>, key: string): string | Uint8Array {
   const text = line[key];
   const bytes = line[`${key}_base64`];

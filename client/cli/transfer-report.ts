@@ -20,7 +20,11 @@ export class TransferReport {
     this.#bar = new ProgressBar(context.output, { title: verb, totalBytes: 0 });
   }
 
-  /** Call it before each file. @returns a function that takes the bytes of the file done so far */
+  /**
+   * Begins the next file.
+   *
+   * @returns a function that the caller calls with the number of transferred bytes of the file
+   */
   begin(sizeBytes: number): (fileBytes: number) => void {
     this.#totalBytes += sizeBytes;
     this.#bar.setTotal(this.#totalBytes);

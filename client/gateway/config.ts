@@ -39,7 +39,7 @@ export const gatewayConfigSchema = v.strictObject({
   timeoutMs: v.optional(durationMsSchema, 30_000),
   /** Stall timeout: a request is aborted after this time without progress. */
   stallTimeoutMs: v.optional(durationMsSchema, 60_000),
-  /** How long a graceful stop waits for the requests in progress. */
+  /** Duration for which a graceful stop waits for the requests in progress. */
   stopGraceMs: v.optional(durationMsSchema, 10_000),
 });
 

@@ -26,8 +26,8 @@ export function securityHeaders(): Middleware {
 
 /**
  * Returns a middleware against cross-site request forgery. The gateway has no login, so a request
- * that changes something must come from its own page or from a program that is not a browser.
- * Others are refused with PERMISSION_DENIED.
+ * that changes something must come from a page of the gateway or from a program that is not a
+ * browser. Other requests are refused with PERMISSION_DENIED.
  */
 export function refuseForeignOrigins(): Middleware {
   return async (context, next) => {

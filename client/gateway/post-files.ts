@@ -24,7 +24,8 @@ type UploadResult =
  * Handles `POST /files/dir/`, a form with files (RFC 7578). Each file is stored completely or not
  * at all, independently of the others.
  *
- * With `?replace`, or a form field "replace" before the files, existing files are replaced.
+ * Existing files are replaced if the query has `replace`, or if a form field "replace" precedes the
+ * files.
  */
 export async function postFiles(request: GatewayRequest): Promise<void> {
   const { context, files, path, scope } = request;
@@ -41,7 +42,7 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
       "Cannot upload: expected at least one file in the form",
     );
   }
-  answer(request, uploaded);
+  respond(request, uploaded);
   // A browser without the page's script returns to the page.
   const isAllStored = uploaded.every(({ kind }) => kind === "stored");
   if (isAllStored && context.accepts("application/json", "text/html") === "text/html") {
@@ -50,7 +51,7 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
   }
 }
 
-/** Reads one form. It reads no faster than the files are stored. */
+/** Reads one form, no faster than the files of the form are stored. */
 class UploadForm {
   readonly #request: GatewayRequest;
   readonly #parser: Busboy;
@@ -194,10 +195,10 @@ function tooMany(nouns: string, max: number): AshlarError {
 }
 
 /**
- * Answers 201 if all files are stored, 207 if some are, and the status of the first error if none
- * is.
+ * Responds with 201 if all files are stored, 207 if some files are stored, and the status of the
+ * first error if no file is stored.
  */
-function answer({ context, path }: GatewayRequest, uploaded: readonly UploadResult[]): void {
+function respond({ context, path }: GatewayRequest, uploaded: readonly UploadResult[]): void {
   const refused = uploaded.flatMap((each) => (each.kind === "refused" ? [each.error] : []));
   const [first] = refused;
   const error = first === undefined ? null : errorBody(first);

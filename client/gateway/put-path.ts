@@ -55,7 +55,7 @@ async function putFile(request: GatewayRequest): Promise<void> {
     try {
       const source = requestBody(request);
       const result = await files.writeFile(path.bytes, source, { ...options, replace });
-      return answer(request, result, isNew);
+      return respond(request, result, isNew);
     } catch (error) {
       if (!replace && isAshlarError(error, "ALREADY_EXISTS")) throw preconditionFailed(request);
       throw error;
@@ -66,7 +66,7 @@ async function putFile(request: GatewayRequest): Promise<void> {
     found,
     preconditions,
   });
-  return answer(request, result, isNew);
+  return respond(request, result, isNew);
 }
 
 function checkRequest({ context, path }: GatewayRequest): void {
@@ -134,7 +134,7 @@ async function replaceVersion(
   }
 }
 
-function answer({ context, path }: GatewayRequest, result: PutResult, isNew: boolean): void {
+function respond({ context, path }: GatewayRequest, result: PutResult, isNew: boolean): void {
   const root = Buffer.from(result.contentRoot).toString("hex");
   const href = urlOf(path.names, false);
   context.status = isNew ? 201 : 200;

@@ -225,7 +225,7 @@ export class MasterSession implements AsyncDisposable {
    * Commits one transaction. Transactions of one turn of the event loop are sent in one call; each
    * has its own log entry and outcome.
    *
-   * @throws {AshlarError} as `mutate` does.
+   * @throws {AshlarError} the errors of `mutate`.
    */
   transact(
     transaction: Omit<TransactionRequest, "sequence">,

@@ -11,7 +11,7 @@ const encoder = new TextEncoder();
 /**
  * Converts a path to the target of an operation or precondition.
  *
- * @throws {AshlarError} INVALID_ARGUMENT as `parsePath` does.
+ * @throws {AshlarError} INVALID_ARGUMENT if `parsePath` rejects the path.
  */
 export function targetOf(path: PathInput): Target {
   if (typeof path === "string" && PLAIN_PATH.test(path)) return { path: bytesOf(path) };

@@ -267,10 +267,10 @@ export function checkTransactionSize(operationCount: number, preconditionCount: 
   }
   const count = Math.max(operationCount, preconditionCount);
   if (count <= TRANSACTION_OPERATIONS_MAX) return;
-  const what = operationCount === count ? "operations" : "preconditions";
+  const kind = operationCount === count ? "operations" : "preconditions";
   throw new AshlarError(
     "TOO_LARGE",
-    `Cannot commit ${count} ${what}: expected at most ${TRANSACTION_OPERATIONS_MAX} in one transaction`,
+    `Cannot commit ${count} ${kind}: expected at most ${TRANSACTION_OPERATIONS_MAX} in one transaction`,
   );
 }
 

@@ -9,7 +9,7 @@ import type { Intents } from "./intents.ts";
 import { Notifier } from "./notifier.ts";
 import type { UploadFrame, UploadFrameReader } from "./upload-frames.ts";
 
-/** Unsealed chunks of one file: the next chunk is sent while others are synced to disk. */
+/** Maximum number of unsealed chunks of one file. One is sent while others are synced to disk. */
 const CHUNKS_IN_FLIGHT_MAX = 4;
 
 /** Dependencies and parameters of a `ChunkedUpload`. */
@@ -36,14 +36,14 @@ interface OpenChunk {
 /** Cuts the frames of a file into chunks and writes them, several at a time. */
 export class ChunkedUpload {
   readonly #options: ChunkedUploadOptions;
-  /** Chunks in file order. A repeated chunk of zeros is the same promise again. */
+  /** Chunks in file order. Equal chunks of zeros share one promise. */
   readonly #chunks: Array<Promise<SealedChunk>> = [];
   /** Chunks of zeros by length. A file has at most two chunk lengths. */
   readonly #zeroChunks = new Map<number, Promise<SealedChunk>>();
   #unsealedCount = 0;
   /** Notified when a chunk was sealed or has failed. */
   readonly #notifier = new Notifier();
-  #chunk: OpenChunk = { lengthBytes: 0, writer: null };
+  #openChunk: OpenChunk = { lengthBytes: 0, writer: null };
   #ackedBytes = 0;
   #sizeBytes = 0;
 
@@ -51,7 +51,7 @@ export class ChunkedUpload {
     this.#options = options;
   }
 
-  /** Bytes of the file so far. */
+  /** Number of bytes that the frames so far contain. */
   get sizeBytes(): number {
     return this.#sizeBytes;
   }
@@ -66,45 +66,45 @@ export class ChunkedUpload {
   async run(first: UploadFrame, frames: UploadFrameReader): Promise<readonly SealedChunk[]> {
     try {
       for (let frame: UploadFrame | null = first; frame !== null; frame = await frames.next()) {
-        await this.#put(frame, frames);
+        await this.#addFrame(frame, frames);
       }
-      if (this.#chunk.lengthBytes > 0) await this.#closeChunk();
+      if (this.#openChunk.lengthBytes > 0) await this.#closeChunk();
       return await Promise.all(this.#chunks);
     } catch (error) {
       const cause = this.#options.deadline.causeOf(error);
       // Pending chunks must end before the caller releases their slabs and connections.
       this.#options.deadline.abort(asAshlarError(error, "write the file"));
       await Promise.allSettled(this.#chunks);
-      await this.#chunk.writer?.sealed.catch(() => {});
+      await this.#openChunk.writer?.sealed.catch(() => {});
       throw cause;
     }
   }
 
-  async #put(frame: UploadFrame, frames: UploadFrameReader): Promise<void> {
+  async #addFrame(frame: UploadFrame, frames: UploadFrameReader): Promise<void> {
     const { deps, chunkSizeBytes } = this.#options;
     const { bytes, slab } = frame;
     const hashes = hashBlocks(deps.env.hasher, bytes);
-    const offsetBytes = this.#chunk.lengthBytes;
+    const offsetBytes = this.#openChunk.lengthBytes;
     assert(offsetBytes + bytes.length <= chunkSizeBytes, "a frame is part of one chunk");
-    this.#chunk.lengthBytes += bytes.length;
+    this.#openChunk.lengthBytes += bytes.length;
     this.#sizeBytes += bytes.length;
-    if (this.#chunk.writer === null && deps.zeroBlocks.isZero(bytes, hashes)) {
+    if (this.#openChunk.writer === null && deps.zeroBlocks.isZero(bytes, hashes)) {
       slab.release();
     } else {
-      const isWhole = frames.isAtEnd && offsetBytes === 0;
-      await this.#pushAfterZeros({ offsetBytes, bytes, hashes, slab }, isWhole);
+      const isWholeFile = frames.isAtEnd && offsetBytes === 0;
+      await this.#pushAfterZeros({ offsetBytes, bytes, hashes, slab }, isWholeFile);
     }
-    if (this.#chunk.lengthBytes === chunkSizeBytes) await this.#closeChunk();
+    if (this.#openChunk.lengthBytes === chunkSizeBytes) await this.#closeChunk();
   }
 
   async #pushAfterZeros(
     frame: Parameters<ChunkWriter["push"]>[0],
-    isWhole: boolean,
+    isWholeFile: boolean,
   ): Promise<void> {
-    let writer = this.#chunk.writer;
+    let writer = this.#openChunk.writer;
     if (writer === null) {
       try {
-        writer = await this.#openWriter(isWhole ? frame.bytes.length : null);
+        writer = await this.#openWriter(isWholeFile ? frame.bytes.length : null);
         await pushZeros(writer, this.#options.deps, frame.offsetBytes);
       } catch (error) {
         frame.slab?.release();
@@ -129,9 +129,9 @@ export class ChunkedUpload {
       onAcked: (moreBytes) => this.#noteAcked(moreBytes),
       onRetry: deps.onRetry,
     });
-    this.#chunk.writer = writer;
+    this.#openChunk.writer = writer;
     this.#unsealedCount += 1;
-    this.#watch(writer);
+    this.#watchSealed(writer);
     return writer;
   }
 
@@ -143,7 +143,7 @@ export class ChunkedUpload {
     return left >= 1 ? left : null;
   }
 
-  #watch(writer: ChunkWriter): void {
+  #watchSealed(writer: ChunkWriter): void {
     const onSettled = (): void => {
       this.#unsealedCount -= 1;
       this.#notifier.notify();
@@ -161,24 +161,24 @@ export class ChunkedUpload {
   }
 
   async #closeChunk(): Promise<void> {
-    const { lengthBytes } = this.#chunk;
+    const { lengthBytes } = this.#openChunk;
     if (this.#chunks.length === CONTENT_CHUNKS_MAX) throw this.#tooLarge();
-    const isZero = this.#chunk.writer === null;
-    const known = isZero ? this.#zeroChunks.get(lengthBytes) : undefined;
-    if (known !== undefined) {
-      this.#chunks.push(known);
-      this.#chunk = { lengthBytes: 0, writer: null };
+    const isZero = this.#openChunk.writer === null;
+    const zeroChunk = isZero ? this.#zeroChunks.get(lengthBytes) : undefined;
+    if (zeroChunk !== undefined) {
+      this.#chunks.push(zeroChunk);
+      this.#openChunk = { lengthBytes: 0, writer: null };
       this.#noteAcked(lengthBytes);
       return;
     }
-    const writer = this.#chunk.writer ?? (await this.#openWriter(null));
+    const writer = this.#openChunk.writer ?? (await this.#openWriter(null));
     if (isZero) {
       await pushZeros(writer, this.#options.deps, lengthBytes);
       this.#zeroChunks.set(lengthBytes, writer.sealed);
     }
     writer.end();
     this.#chunks.push(writer.sealed);
-    this.#chunk = { lengthBytes: 0, writer: null };
+    this.#openChunk = { lengthBytes: 0, writer: null };
   }
 
   #noteAcked(moreBytes: number): void {

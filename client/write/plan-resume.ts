@@ -9,7 +9,7 @@ export interface ChainServer {
   readonly receivedBytes: number | null;
 }
 
-/** How to continue the write of a chunk. */
+/** The decision how a failed write of a chunk continues. */
 export type ResumePlan =
   | {
       readonly kind: "resume";

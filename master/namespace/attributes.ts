@@ -13,7 +13,7 @@ export function inodeVersion(state: State, inode: InodeRecord): LogIndex {
 }
 
 /**
- * Returns the attributes of an inode, as `stat` answers them.
+ * Returns the attributes of an inode, in the form that `stat` returns.
  *
  * @param at the index that is read. The directory record has no history. If it is newer than `at`,
  *   `ctimeMs` and `version` come from the inode record; `mtimeMs` and `entryCount` are the present

@@ -57,8 +57,9 @@ export function reclaimKey(index: LogIndex, kind: ReclaimKind, subject: ByteText
 type Mutable<Value> = { -readonly [Field in keyof Value]: Value[Field] };
 
 /**
- * The changes that one log entry makes to the state: reads, and writes that keep the history.
- * `rollback` undoes every change so far. `finish` completes the entry.
+ * The state while one log entry changes it. Reads include the changes of the entry. Writes copy the
+ * superseded records to the history. `rollback` undoes all changes of the entry. `finish` completes
+ * the entry.
  */
 export class Change extends State {
   readonly index: LogIndex;
@@ -188,7 +189,7 @@ export class Change extends State {
     return isKept;
   }
 
-  /** Deletes a position of a content. @returns as `putPosition` */
+  /** Deletes a position of a content. @returns the same as `putPosition` */
   deletePosition(id: ContentId, position: number): boolean {
     const isKept = this.#supersede(POSITIONS, positionKey(id, position));
     this.#overlay.delete(POSITIONS, positionKey(id, position));
@@ -224,8 +225,8 @@ export class Change extends State {
   }
 
   /**
-   * Queues what this entry made invisible to reads of the present state. The value of the row is
-   * how many times this entry queued the same subject.
+   * Queues a subject that this entry made invisible to reads of the present state. The value of the
+   * row is the number of times that this entry queued the subject.
    */
   queueReclaim(kind: ReclaimKind, subject: ByteText): void {
     const key = reclaimKey(this.index, kind, subject);

@@ -129,11 +129,11 @@ export function checkLength(
   lengthBytes: number,
 ): void {
   const { sizeBytes, chunkSizeBytes } = file;
-  const wanted = Math.min(chunkSizeBytes, sizeBytes - position * chunkSizeBytes);
-  if (lengthBytes === wanted) return;
+  const expectedBytes = Math.min(chunkSizeBytes, sizeBytes - position * chunkSizeBytes);
+  if (lengthBytes === expectedBytes) return;
   throw new Refusal(
     "INVALID_ARGUMENT",
-    `Cannot commit ${sizeBytes} bytes: expected a chunk of ${wanted} bytes at position ${position}: current value is ${lengthBytes}`,
+    `Cannot commit ${sizeBytes} bytes: expected a chunk of ${expectedBytes} bytes at position ${position}: current value is ${lengthBytes}`,
     { position },
   );
 }
@@ -168,7 +168,7 @@ export function checkChunks(
 /**
  * Checks a whole new content. Changes nothing.
  *
- * @throws {Refusal} as `checkChunks`; TOO_LARGE
+ * @throws {Refusal} the errors of `checkChunks`; TOO_LARGE
  */
 export function checkContent(change: Change, content: VerifiedContent, copies: CopyCounts): void {
   if (content.kind === "inline") {

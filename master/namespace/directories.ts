@@ -17,16 +17,16 @@ export function makeDirectory(
   operation: OperationOf<"make-directory">,
 ): DirectoryInode {
   if (operation.parents) return makeDirectories(change, operation);
-  const place = resolve(change, operation.target);
-  if (place.inode !== undefined) throw nameTakenRefusal(change, place.target);
-  return addDirectory(change, place.parent as DirectoryInode, place.name, operation);
+  const resolved = resolve(change, operation.target);
+  if (resolved.inode !== undefined) throw nameTakenRefusal(change, resolved.target);
+  return addDirectory(change, resolved.parent as DirectoryInode, resolved.name, operation);
 }
 
 /** mkdir -p: walks down the path and makes missing directories. A refusal rolls them all back. */
 function makeDirectories(change: Change, operation: OperationOf<"make-directory">): DirectoryInode {
   const { target } = operation;
   const names = targetNames(target);
-  let inode: InodeRecord = find(change, withoutPath(target));
+  let inode: InodeRecord = find(change, startTarget(target));
   for (const [depth, name] of names.entries()) {
     const directory = asDirectory(change, inode, { target, depth });
     const entry = change.entry(directory.id, name);
@@ -42,7 +42,7 @@ function makeDirectories(change: Change, operation: OperationOf<"make-directory"
 const ROOT_PATH = Uint8Array.of(0x2f);
 
 /** Returns the target of the inode where the path of `target` starts. */
-const withoutPath = ({ inode }: Target): Target =>
+const startTarget = ({ inode }: Target): Target =>
   inode === undefined ? { path: ROOT_PATH } : { inode };
 
 function asDirectory(
@@ -83,7 +83,7 @@ export function putEmptyDirectory(change: Change, { id }: DirectoryInode): void 
 /** unlink(2): removes a file. @throws {Refusal} IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY */
 export function unlink(change: Change, { target }: OperationOf<"unlink">): void {
   const inode = find(change, target);
-  if (inode.kind === "directory") throw isDirectoryRefusal(change, target);
+  if (inode.kind === "directory") throw directoryTargetRefusal(change, target);
   detach(change, inode);
 }
 
@@ -93,7 +93,7 @@ export function removeDirectory(change: Change, { target }: OperationOf<"remove-
   if (inode.kind !== "directory") {
     throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, target));
   }
-  if (inode.parent === null) throw isRootRefusal("remove");
+  if (inode.parent === null) throw rootTargetRefusal("remove");
   checkEmpty(change, inode, target);
   detach(change, inode);
 }
@@ -101,11 +101,16 @@ export function removeDirectory(change: Change, { target }: OperationOf<"remove-
 /** rm -r in one step: detaches the tree. `reclaim` walks the detached tree later. */
 export function removeTree(change: Change, { target }: OperationOf<"remove-tree">): void {
   const inode = find(change, target);
-  if (inode.parent === null) throw isRootRefusal("remove");
+  if (inode.parent === null) throw rootTargetRefusal("remove");
   detach(change, inode);
 }
 
-/** @throws {Refusal} NOT_EMPTY with `entryCount` in its details. @param target of `directory` */
+/**
+ * Checks that a directory is empty.
+ *
+ * @param target resolves to `directory`
+ * @throws {Refusal} NOT_EMPTY with `entryCount` in its details
+ */
 export function checkEmpty(change: Change, directory: DirectoryInode, target: Target): void {
   const { entryCount } = change.directory(directory.id);
   if (entryCount === 0) return;
@@ -118,12 +123,12 @@ export function nameTakenRefusal(change: Change, target: Target): Refusal {
 }
 
 /** Returns the refusal of an operation that needs a file. */
-export function isDirectoryRefusal(change: Change, target: Target): Refusal {
+export function directoryTargetRefusal(change: Change, target: Target): Refusal {
   return pathRefusal("IS_A_DIRECTORY", showTarget(change, target));
 }
 
 /** Returns the refusal of an operation that the root directory does not allow. */
-export function isRootRefusal(verb: string): Refusal {
+export function rootTargetRefusal(verb: string): Refusal {
   return new Refusal(
     "INVALID_ARGUMENT",
     `Cannot ${verb} "/": expected a path below the root directory`,

@@ -6,9 +6,9 @@ import type { Command } from "./command.ts";
  *
  * The feature level of a cluster says what its members may write to the log and the state. It never
  * decreases. A log entry raises it once every member has reported that it supports the new level. A
- * change of what is replicated (a new command, a record with other bytes) needs a new level.
+ * change of the replicated data (a new command, a changed encoding of a record) needs a new level.
  *
- *     1  every command of `COMMAND_LEVELS` without another level
+ *     1  every command whose level in `COMMAND_LEVELS` is 1
  *     2  checkpoints
  */
 export const FEATURE_LEVEL_MAX = 2;
@@ -47,11 +47,11 @@ export function isKnownKind(kind: string): kind is Command["kind"] {
  * @throws {AshlarError} VERSION_MISMATCH
  */
 export function checkCommandLevel(kind: Command["kind"], level: number): void {
-  const wanted = COMMAND_LEVELS[kind];
-  if (wanted <= level) return;
+  const requiredLevel = COMMAND_LEVELS[kind];
+  if (requiredLevel <= level) return;
   throw new AshlarError(
     "VERSION_MISMATCH",
-    `Cannot propose ${kind}: expected feature level ${wanted} or higher: current value is ${level}`,
+    `Cannot propose ${kind}: expected feature level ${requiredLevel} or higher: current value is ${level}`,
     { hint: "The cluster raises the level when every master runs a version that supports it" },
   );
 }

@@ -44,7 +44,7 @@ interface DirectoryMove extends EntryLocation {
 /** The directories that an entry moved or removed, with their earlier locations, in order. */
 type Moves = ReadonlyMap<InodeId, readonly DirectoryMove[]>;
 
-/** What `namesOf` needs to reconstruct the tree as it was after one event of an entry. */
+/** The data that `namesOf` needs to reconstruct the tree as it was after one event of an entry. */
 interface EventContext {
   /** The tree after the whole entry. */
   readonly view: TreeView;
@@ -243,7 +243,7 @@ function eventFor(
   return { ...record, ...common, ...root } as FeedEvent;
 }
 
-/** Whether the event moves or removes the whole subtree of its inode. */
+/** Returns whether the event moves or removes the whole subtree of its inode. */
 const affectsSubtree = ({ kind, inodeKind }: FeedRecord): boolean =>
   inodeKind === "directory" && (kind === "renamed" || kind === "removed");
 

@@ -5,7 +5,7 @@ import type { State } from "./state.ts";
 
 /**
  * Trimming of the change feed. Two kinds of events are dropped: those at or before the history
- * floor, because their paths are read from the history, and the oldest ones while the feed is over
+ * floor, because their paths are read from the history, and the oldest events while the feed is over
  * its bound in bytes. `reclaim` trims through the log, in bounded steps. Once one event of an entry
  * is dropped, the feed floor excludes all events of this entry.
  */
@@ -15,7 +15,10 @@ const FEED_BYTES_MAX = 1024 * 1024 * 1024;
 
 const bytesMax = (state: State): number => state.clusterFacts?.feedBytesMax ?? FEED_BYTES_MAX;
 
-/** Returns the first key that may exist: the rest of the entry that was dropped last. */
+/**
+ * Returns the lowest key that may exist. The entry that was trimmed last can still have events,
+ * which the feed floor excludes.
+ */
 const startOf = (state: State): ReturnType<typeof feedKey> =>
   feedKey({ index: Math.max(0, state.totals.feedFloor - 1) as LogIndex, sequence: 0 });
 

@@ -13,14 +13,14 @@ import {
   releaseContent,
   shareContent,
 } from "./contents.ts";
-import { addDirectory, isDirectoryRefusal, nameTakenRefusal } from "./directories.ts";
+import { addDirectory, directoryTargetRefusal, nameTakenRefusal } from "./directories.ts";
 import { attachNew, newInode } from "./entries.ts";
 import { attributesEvent, contentEvent, storageClassEvent } from "./feed-records.ts";
 import { readViewAt } from "./queries.ts";
 import { type DirectoryInode, type FileInode, type InodeRecord, makeFileInode } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { PastView } from "./state.ts";
-import { find, type Place, resolve } from "./tree.ts";
+import { find, type ResolvedTarget, resolve } from "./tree.ts";
 
 /** The fields of a new file that do not describe its content. */
 interface NewFileFields {
@@ -36,26 +36,27 @@ interface NewFileFields {
 
 /** Creates an empty file. @throws {Refusal} ALREADY_EXISTS, NOT_FOUND, NOT_A_DIRECTORY */
 export function create(change: Change, operation: OperationOf<"create">): FileInode {
-  const place = resolve(change, operation.target);
-  if (place.inode !== undefined) throw nameTakenRefusal(change, place.target);
+  const resolved = resolve(change, operation.target);
+  if (resolved.inode !== undefined) throw nameTakenRefusal(change, resolved.target);
   const { mode, uid, gid } = operation;
   const { nowMs } = change;
-  const storageClass = classForNew(change, place, undefined);
+  const storageClass = classForNew(change, resolved, undefined);
   const attributes = { mode, uid, gid, mtimeMs: nowMs, atimeMs: nowMs, storageClass };
-  return addFile(change, place, attributes, emptyFields(change));
+  return addFile(change, resolved, attributes, emptyFields(change));
 }
 
 /**
  * Writes the whole content of a new or an existing file. An existing file keeps its inode, mode,
  * owner and storage class, as after open(2) with O_TRUNC.
  *
- * @throws {Refusal} as `checkContent`; ALREADY_EXISTS, IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY
+ * @throws {Refusal} the errors of `checkContent`; ALREADY_EXISTS, IS_A_DIRECTORY, NOT_FOUND,
+ *   NOT_A_DIRECTORY
  */
 export function put(change: Change, operation: PutOperation): FileInode {
-  const place = resolve(change, operation.target);
-  const file = fileToReplace(change, place, operation);
+  const resolved = resolve(change, operation.target);
+  const file = fileToReplace(change, resolved, operation);
   const named = file === undefined ? operation.storageClass : file.storageClass;
-  const storageClass = classForNew(change, place, named);
+  const storageClass = classForNew(change, resolved, named);
   const copies = copyCountsOf(file, storageClass);
   checkContent(change, operation.content, copies);
   const fields = makeContent(change, operation.content, copies);
@@ -63,7 +64,7 @@ export function put(change: Change, operation: PutOperation): FileInode {
   if (file !== undefined) return replaceContent(change, file, { ...fields, mtimeMs });
   const { mode, uid, gid } = operation;
   const attributes = { mode, uid, gid, mtimeMs, atimeMs: change.nowMs, storageClass };
-  return addFile(change, place, attributes, fields);
+  return addFile(change, resolved, attributes, fields);
 }
 
 /**
@@ -74,11 +75,11 @@ export function put(change: Change, operation: PutOperation): FileInode {
  */
 function fileToReplace(
   change: Change,
-  place: Place,
+  resolved: ResolvedTarget,
   options: { readonly replace: boolean },
 ): FileInode | undefined {
-  const { inode, target } = place;
-  if (inode?.kind === "directory") throw isDirectoryRefusal(change, target);
+  const { inode, target } = resolved;
+  if (inode?.kind === "directory") throw directoryTargetRefusal(change, target);
   if (inode !== undefined && !options.replace) throw nameTakenRefusal(change, target);
   return inode;
 }
@@ -99,8 +100,12 @@ export function copyCountsOf(file: FileInode | undefined, storageClass: StorageC
  *
  * @throws {Refusal} INVALID_ARGUMENT
  */
-function classForNew(change: Change, place: Place, name: string | undefined): StorageClass {
-  return storageClassOf(change, name ?? (place.parent as DirectoryInode).storageClass);
+function classForNew(
+  change: Change,
+  resolved: ResolvedTarget,
+  name: string | undefined,
+): StorageClass {
+  return storageClassOf(change, name ?? (resolved.parent as DirectoryInode).storageClass);
 }
 
 /** Returns a storage class by its name. @throws {Refusal} INVALID_ARGUMENT if it is not defined */
@@ -115,16 +120,16 @@ export function storageClassOf(change: Change, name: string): StorageClass {
 
 function addFile(
   change: Change,
-  place: Place,
+  resolved: ResolvedTarget,
   attributes: NewFileFields,
   fields: ContentFields,
 ): FileInode {
   const { mode, uid, gid, mtimeMs, atimeMs, storageClass } = attributes;
-  const parent = (place.parent as DirectoryInode).id;
+  const parent = (resolved.parent as DirectoryInode).id;
   const owner = { mode, uid, gid, storageClass: storageClass.name };
-  const made = newInode(change, { parent, name: place.name, ...owner });
+  const common = newInode(change, { parent, name: resolved.name, ...owner });
   const { copiesWanted = storageClass.copies } = attributes;
-  const file = makeFileInode(made, { mtimeMs, atimeMs, copiesWanted, ...fields });
+  const file = makeFileInode(common, { mtimeMs, atimeMs, copiesWanted, ...fields });
   attachNew(change, file);
   return file;
 }
@@ -161,11 +166,11 @@ export function updateContent(
  */
 export function copy(change: Change, operation: OperationOf<"copy">): FileInode {
   const from = find(change, operation.from);
-  if (from.kind === "directory") throw isDirectoryRefusal(change, operation.from);
-  const place = resolve(change, operation.to);
-  if (place.inode?.id === from.id) return from;
-  const file = fileToReplace(change, place, operation);
-  const storageClass = classForNew(change, place, file?.storageClass);
+  if (from.kind === "directory") throw directoryTargetRefusal(change, operation.from);
+  const resolved = resolve(change, operation.to);
+  if (resolved.inode?.id === from.id) return from;
+  const file = fileToReplace(change, resolved, operation);
+  const storageClass = classForNew(change, resolved, file?.storageClass);
   const { copiesWanted } = copyCountsOf(file, storageClass);
   shareContent(change, from.content);
   // The chunks already have the source's number of wanted copies. Usually this number suffices for
@@ -177,7 +182,7 @@ export function copy(change: Change, operation: OperationOf<"copy">): FileInode 
   const { mtimeMs, atimeMs } = times;
   const { uid, gid } = operation.preserve ? from : operation;
   const owned = { mode: from.mode, uid, gid, mtimeMs, atimeMs };
-  if (file === undefined) return addFile(change, place, { ...owned, storageClass }, fields);
+  if (file === undefined) return addFile(change, resolved, { ...owned, storageClass }, fields);
   const kept = operation.preserve ? { ...file, ...owned } : file;
   const copied = replaceContent(change, kept, { ...fields, mtimeMs });
   if (operation.preserve) change.addEvent(attributesEvent(change, copied, copied.mtimeMs));
@@ -195,12 +200,12 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
   const { from, to, index, replace } = operation;
   const past = pastViewAt(change, index);
   const source = find(past, from);
-  const place = resolve(change, to);
+  const resolved = resolve(change, to);
   if (source.kind === "directory") {
-    if (place.inode !== undefined) throw nameTakenRefusal(change, place.target);
-    return addDirectory(change, place.parent as DirectoryInode, place.name, source);
+    if (resolved.inode !== undefined) throw nameTakenRefusal(change, resolved.target);
+    return addDirectory(change, resolved.parent as DirectoryInode, resolved.name, source);
   }
-  const file = fileToReplace(change, place, { replace });
+  const file = fileToReplace(change, resolved, { replace });
   const fields = contentOfPast(change, past, source);
   const { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted } = source;
   const kept = { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted };
@@ -212,7 +217,7 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
   }
   return addFile(
     change,
-    place,
+    resolved,
     { ...kept, storageClass: storageClassOf(change, storageClass) },
     fields,
   );
@@ -283,6 +288,6 @@ export function setStorageClass(
 /** Returns the file at `target`. @throws {Refusal} IS_A_DIRECTORY, NOT_FOUND, NOT_A_DIRECTORY */
 export function findFile(change: Change, target: Target): FileInode {
   const inode = find(change, target);
-  if (inode.kind === "directory") throw isDirectoryRefusal(change, target);
+  if (inode.kind === "directory") throw directoryTargetRefusal(change, target);
   return inode;
 }

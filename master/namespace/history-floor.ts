@@ -68,9 +68,9 @@ function newestRow(state: State, timeMs: number): TimedIndex | undefined {
 }
 
 /**
- * Returns the last index that was certainly applied at `timeMs`. The state as of this index shows
- * no change that was made after `timeMs`; changes of the last second before `timeMs` may be
- * missing. Undefined for a time before the first row.
+ * Returns the last index that was certainly applied at or before `timeMs`. The state as of this
+ * index shows no change that was made after `timeMs`; changes of the last second before `timeMs`
+ * may be missing. Undefined for a time before the first row.
  */
 export function indexAtTime(
   state: State,
@@ -118,9 +118,8 @@ export function dropTimeRows(change: Change, limit: number): number {
 }
 
 /**
- * Returns whether something that was queued at `index` needs a time row that does not exist yet. An
- * idle cluster appends no entries and so no rows. In this case a `reclaim` is useful for its row
- * alone.
+ * Returns whether a subject that was queued at `index` needs a time row that does not exist yet.
+ * An idle cluster appends no entries and so no time rows. A `reclaim` entry then adds the time row.
  */
 export function needsTimeRow(state: State, index: LogIndex, nowMs: number): boolean {
   return rowsFrom(state, index, 1).length === 0 && nowMs >= state.totals.timedMs + SPACING_MS;

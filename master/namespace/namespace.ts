@@ -125,7 +125,7 @@ export class Namespace implements StateMachine {
     return this.#overlay.sizeBytes;
   }
 
-  /** Keys that `apply` has changed since the last flush began. For tests of bounded work. */
+  /** Number of keys that `apply` has changed since the last flush began. Only tests use it. */
   get changedCount(): number {
     return this.#overlay.changedCount;
   }
@@ -171,7 +171,7 @@ export class Namespace implements StateMachine {
    * Writes all changes so far to the store. Resolves when they are durable. A flush that fails
    * keeps the changes for the next one.
    *
-   * @throws {AshlarError} STATE_DIVERGED; as `OrderedStore.commit`
+   * @throws {AshlarError} STATE_DIVERGED; the errors of `OrderedStore.commit`
    */
   async flush(): Promise<void> {
     assert(!this.#isFlushing, "only one flush runs at a time");
@@ -237,7 +237,8 @@ export class Namespace implements StateMachine {
     return this.#state.featureLevel;
   }
 
-  // The tree. @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY, INDEX_EXPIRED, INVALID_ARGUMENT
+  // Reads of the tree. They throw an AshlarError: NOT_FOUND, NOT_A_DIRECTORY, INDEX_EXPIRED or
+  // INVALID_ARGUMENT.
 
   /** Returns the attributes of an inode. */
   stat(target: Target, at?: LogIndex): Attributes {
@@ -273,7 +274,7 @@ export class Namespace implements StateMachine {
     return names === undefined ? undefined : joinPath(names.map(nameBytes));
   }
 
-  // The feed.
+  // Reads of the change feed.
 
   /** Returns one page of the feed. @throws {AshlarError} INDEX_EXPIRED (details.oldestIndex) */
   feed(request: FeedRequest): FeedPage {
@@ -287,7 +288,7 @@ export class Namespace implements StateMachine {
     return oldestFeedIndex(this.#state);
   }
 
-  // The past.
+  // Past states.
 
   /** Returns the lowest index that reads of the past accept. */
   oldestReadableIndex(): LogIndex {
@@ -304,7 +305,7 @@ export class Namespace implements StateMachine {
   }
 
   /**
-   * Returns the last index applied at `timeMs`, to the second.
+   * Returns the last index that was applied at or before `timeMs`, to the second.
    *
    * @throws {AshlarError} INDEX_EXPIRED
    */
@@ -322,7 +323,7 @@ export class Namespace implements StateMachine {
     return runQuery(() => pathHistory(this.#state, this.oldestReadableIndex(), options));
   }
 
-  // Sessions, classes, facts.
+  // Sessions, storage classes, and the facts of the cluster.
 
   sessions(): readonly SessionView[] {
     return fleet.sessions(this.#state);
@@ -340,7 +341,7 @@ export class Namespace implements StateMachine {
     return this.#state.storageClass(name);
   }
 
-  /** Returns the facts about the cluster. Undefined before `bootstrap`. */
+  /** Returns the facts that `bootstrap` sets. Undefined before `bootstrap`. */
   clusterFacts(): ClusterFacts | undefined {
     return this.#state.clusterFacts;
   }

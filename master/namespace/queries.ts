@@ -34,7 +34,7 @@ export interface ReadView {
 }
 
 /**
- * Returns a view of the state as of `at`; undefined: the present state.
+ * Returns a view of the state as of `at`, or of the present state if `at` is undefined.
  *
  * @throws {Refusal} INDEX_EXPIRED; INVALID_ARGUMENT for an index that is not applied yet
  */
@@ -47,7 +47,7 @@ export function readViewAt(
     return { state, view: state, at: appliedIndex, isPast: false };
   }
   const { historyFloor } = state.totals;
-  if (at < historyFloor) throw expired(state, `index ${at}`);
+  if (at < historyFloor) throw indexExpiredRefusal(state, `index ${at}`);
   if (at > appliedIndex) {
     throw new Refusal(
       "INVALID_ARGUMENT",
@@ -58,21 +58,21 @@ export function readViewAt(
 }
 
 /**
- * Returns the last index applied at `timeMs`: see `indexAtTime`.
+ * Returns the last index that was applied at or before `timeMs`: see `indexAtTime`.
  *
  * @throws {Refusal} INDEX_EXPIRED
  */
 export function indexOfTime(state: State, appliedIndex: LogIndex, timeMs: number): LogIndex {
   const index = indexAtTime(state, appliedIndex, timeMs);
   if (index !== undefined && index >= state.totals.historyFloor) return index;
-  throw expired(state, `the index at ${timeMs} ms since 1970`);
+  throw indexExpiredRefusal(state, `the index at ${timeMs} ms since 1970`);
 }
 
-function expired(state: State, wanted: string): Refusal {
+function indexExpiredRefusal(state: State, requested: string): Refusal {
   const oldestIndex = state.totals.historyFloor;
   return new Refusal(
     "INDEX_EXPIRED",
-    `Cannot read as of ${wanted}: expected index ${oldestIndex} or later: older states are reclaimed`,
+    `Cannot read as of ${requested}: expected index ${oldestIndex} or later: older states are reclaimed`,
     { oldestIndex, oldestTimeMs: timeOfIndex(state, oldestIndex) },
   );
 }

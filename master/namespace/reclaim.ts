@@ -52,7 +52,7 @@ interface QueueItem {
   readonly kind: ReclaimKind;
   /** A history key, a content id or an inode id, depending on `kind`. */
   readonly subject: ByteText;
-  /** How often the entry queued the subject. 0: the references were already subtracted. */
+  /** Number of times that the entry queued the subject. 0: the references were already subtracted. */
   readonly count: number;
 }
 

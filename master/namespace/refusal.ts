@@ -23,7 +23,11 @@ export class Refusal extends Error {
   }
 }
 
-/** Returns a refusal that concerns one path. @param path as `showTarget` or `showPath` return it */
+/**
+ * Returns a refusal that concerns one path.
+ *
+ * @param path the text that `showTarget` or `showPath` returns
+ */
 export function pathRefusal(
   code: PathErrorCode,
   path: string,

@@ -1,10 +1,15 @@
 import type { OperationOf } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
-import { checkEmpty, isDirectoryRefusal, isRootRefusal, nameTakenRefusal } from "./directories.ts";
+import {
+  checkEmpty,
+  directoryTargetRefusal,
+  nameTakenRefusal,
+  rootTargetRefusal,
+} from "./directories.ts";
 import { detach, moveEntry } from "./entries.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
 import { pathRefusal, Refusal } from "./refusal.ts";
-import { ancestors, find, type Place, resolve, showTarget } from "./tree.ts";
+import { ancestors, find, type ResolvedTarget, resolve, showTarget } from "./tree.ts";
 
 type Rename = OperationOf<"rename">;
 
@@ -17,7 +22,7 @@ type Rename = OperationOf<"rename">;
  */
 export function rename(change: Change, operation: Rename): InodeRecord {
   const inode = find(change, operation.from);
-  if (inode.parent === null) throw isRootRefusal("rename");
+  if (inode.parent === null) throw rootTargetRefusal("rename");
   const to = resolve(change, operation.to);
   if (operation.noReplace && to.inode !== undefined) throw nameTakenRefusal(change, operation.to);
   if (to.inode?.id === inode.id) return inode;
@@ -29,7 +34,12 @@ export function rename(change: Change, operation: Rename): InodeRecord {
 }
 
 /** Refuses to move a directory into its own subtree: this would detach it from the root. */
-function checkOutside(change: Change, inode: InodeRecord, to: Place, operation: Rename): void {
+function checkOutside(
+  change: Change,
+  inode: InodeRecord,
+  to: ResolvedTarget,
+  operation: Rename,
+): void {
   if (inode.kind !== "directory" || to.parent === null) return;
   for (const id of ancestors(change, to.parent)) {
     if (id !== inode.id) continue;
@@ -51,7 +61,7 @@ function replace(
     throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, operation.to));
   }
   if (inode.kind !== "directory" && replaced.kind === "directory") {
-    throw isDirectoryRefusal(change, operation.to);
+    throw directoryTargetRefusal(change, operation.to);
   }
   if (replaced.kind === "directory") checkEmpty(change, replaced, operation.to);
   detach(change, replaced);

@@ -63,11 +63,11 @@ export function table<Value>(options: {
   };
 }
 
-/** Makes a table whose information is in its keys alone. */
+/** Makes a table whose keys contain all information. Its values are empty. */
 const keysOnly = (): UnversionedTable<true> =>
   table({ toFields: () => [], fromFields: () => true as const });
 
-/** Makes a table of log indexes. */
+/** Makes a table whose values are log indexes. */
 const indexes = (): UnversionedTable<LogIndex> =>
   table({ toFields: (index) => [index], fromFields: ([index]) => index as LogIndex });
 
@@ -247,7 +247,7 @@ export const TIMES: UnversionedTable<number> = table({
 });
 export const REPLICAS = keysOnly();
 export const UNDER_REPLICATED = keysOnly();
-/** The reclaim queue. A value is how many times an entry queued the subject. */
+/** The reclaim queue. A value is the number of times that an entry queued the subject. */
 export const RECLAIMS: UnversionedTable<number> = table({
   toFields: (count) => [count],
   fromFields: ([count]) => count as number,
@@ -258,7 +258,7 @@ const sessionIdOf = (key: Key): SessionId => readU64(key, 1) as SessionId;
 const chunkIdAt = (key: Key, offset: number): ChunkId =>
   textToHex(key.slice(offset, offset + 32)) as ChunkId;
 
-/** Readers of the ids in keys. */
+/** Functions that read the ids in keys. */
 export const KEY_FIELDS = {
   session: sessionIdOf,
   chunkOfUnderReplicated: (key: Key): ChunkId => chunkIdAt(key, 1),

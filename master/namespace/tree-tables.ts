@@ -162,7 +162,7 @@ const VERSIONED = new Map<string, Table<VersionedRecord>>([
 ]);
 
 function versionedTable(key: Key): Table<VersionedRecord> {
-  return present(VERSIONED.get(key[0] ?? ""), "a key in the history is of a versioned table");
+  return present(VERSIONED.get(key[0] ?? ""), "a history key belongs to a versioned table");
 }
 
 /** Superseded versions, each encoded as in its own table. */

@@ -7,8 +7,8 @@ import type { DirectoryInode, InodeRecord } from "./records.ts";
 import { pathRefusal, Refusal, showPath } from "./refusal.ts";
 import { ROOT_INODE, type TreeView } from "./state.ts";
 
-/** The result of resolving a target: an inode, or a free name in a directory. */
-export interface Place {
+/** A resolved target: an inode, or a free name in a directory. */
+export interface ResolvedTarget {
   readonly target: Target;
   /** The directory of the name. Null for the root. */
   readonly parent: DirectoryInode | null;
@@ -31,7 +31,7 @@ const PLAIN_PATH = new RegExp(`^(?:/[^/.\\0][^/\\0]{0,${NAME_BYTES_MAX - 1}})+$`
 /** Bound for the regular expression. The parser handles longer paths and bounds their length. */
 const PLAIN_PATH_BYTES_MAX = 4096;
 
-/** Returns the names in `path`. @throws {Refusal} as `parsePath` */
+/** Returns the names in `path`. @throws {Refusal} the errors of `parsePath` */
 function pathNames(path: Uint8Array): readonly ByteText[] {
   if (path.length <= PLAIN_PATH_BYTES_MAX) {
     const text = bytesToText(path);
@@ -61,7 +61,7 @@ export function targetNames(target: Target): readonly ByteText[] {
  *
  * @throws {Refusal} NOT_FOUND or NOT_A_DIRECTORY with the first component that fails
  */
-export function resolve(view: TreeView, target: Target): Place {
+export function resolve(view: TreeView, target: Target): ResolvedTarget {
   const names = targetNames(target);
   const walk: PathWalk = { view, target, names };
   const start = startOf(walk);
@@ -120,7 +120,7 @@ function isAttached(view: TreeView, inode: InodeRecord): boolean {
   return ancestorNames(view, inode) !== null;
 }
 
-/** Yields the inodes from `directory` up to the root. The caller knows that it is in the tree. */
+/** Yields the inodes from `directory` up to the root. `directory` must be in the tree. */
 export function* ancestors(view: TreeView, directory: InodeRecord): Generator<InodeId, void, void> {
   let inode: InodeRecord | undefined = directory;
   while (inode !== undefined) {

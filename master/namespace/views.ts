@@ -40,7 +40,7 @@ export interface SessionView {
   readonly sessionId: SessionId;
   readonly clientName: string;
   readonly openedMs: number;
-  /** The leader's time of its last mutation or `keep-session`. */
+  /** The leader's time of the last mutation or `keep-session` of this session. */
   readonly activeMs: number;
 }
 

@@ -52,7 +52,7 @@ describe("a backup of the masters", () => {
     await started[Symbol.asyncDispose]();
   });
 
-  it("restores a cluster without any master, with everything acknowledged before the backup", async () => {
+  it("restores a cluster that lost all masters, with every change acknowledged before the backup", async () => {
     const { fileSystem, cluster, work } = started;
     const backup = join(work, "masters.backup");
     await fileSystem.mkdir("/load");

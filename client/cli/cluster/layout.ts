@@ -47,7 +47,7 @@ export interface ClusterPlan {
   readonly addresses: readonly string[];
   /** Config keys of every master. They override the defaults of a local cluster. */
   readonly masterSettings: Readonly<Record<string, string | number | boolean>>;
-  /** As `masterSettings`, for every chunkserver. */
+  /** Config keys of every chunkserver. They override the defaults of a local cluster. */
   readonly chunkserverSettings: Readonly<Record<string, string | number | boolean>>;
 }
 

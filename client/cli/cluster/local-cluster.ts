@@ -14,7 +14,7 @@ import { freeAddresses } from "./free-ports.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
 import { logTail, runningPid, signalNode, startNode, waitForExit } from "./node-process.ts";
 
-/** What `cluster up` starts. The counts and addresses apply to a new cluster only. */
+/** Options of `cluster up`. The counts and addresses apply to a new cluster only. */
 export interface UpOptions {
   readonly directory: string;
   readonly masters: number;
@@ -287,11 +287,11 @@ export class LocalCluster {
   }
 }
 
-/** Returns the condition of a serving cluster that is not met; null if all are. */
+/** Returns the condition of a serving cluster that is not met. Null if all conditions are met. */
 function missingCondition(file: ClusterFile, status: ClusterStatus): string | null {
-  const wanted = file.nodes.filter((node) => node.role === "chunkserver").length;
+  const expectedCount = file.nodes.filter((node) => node.role === "chunkserver").length;
   const live = status.chunkservers.filter((server) => server.state === "live").length;
-  if (live < wanted) return `${live} of ${wanted} chunkservers are live`;
+  if (live < expectedCount) return `${live} of ${expectedCount} chunkservers are live`;
   const unreachable = status.masters.filter((master) => master.role === "unreachable").length;
   if (unreachable === 0) return null;
   return `no response from ${formatCount(unreachable, "master")}`;

@@ -131,8 +131,8 @@ async function print(
     });
     return;
   }
-  const word = isVerify ? "is complete" : "written";
+  const result = isVerify ? "is complete" : "written";
   await output.line(
-    `${path} ${word}: cluster ${head.clusterId} at index ${head.index}, ${formatCount(rowCount, "row")}, ${formatSize(sizeBytes, true)}, state hash ${stateHash}`,
+    `${path} ${result}: cluster ${head.clusterId} at index ${head.index}, ${formatCount(rowCount, "row")}, ${formatSize(sizeBytes, true)}, state hash ${stateHash}`,
   );
 }

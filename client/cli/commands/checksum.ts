@@ -66,10 +66,10 @@ async function checkSums(context: CommandContext, file: string): Promise<void> {
         `Cannot read a line of ${file}: expected "HEX  PATH": current value is "${line.slice(0, 100)}"`,
       );
     }
-    const [, wanted, name = ""] = match;
+    const [, expected, name = ""] = match;
     const path = parseRemotePath(name);
     const { blake3 } = await fileSystem.checksum(path.bytes, { signal });
-    const isGood = blake3 === wanted;
+    const isGood = blake3 === expected;
     if (!isGood) badCount += 1;
     if (output.options.json) {
       await output.json("ashlar.checksum-check/1", {

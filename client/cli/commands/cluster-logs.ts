@@ -26,16 +26,16 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     await Promise.all(
       nodes.map(({ name }) => {
         const path = nodePaths(cluster.directory, name).log;
-        return follow({ ...context, signal }, path, prefix(name));
+        return printNewLines({ ...context, signal }, path, prefix(name));
       }),
     );
   } finally {
-    failed.abort(); // If one log cannot be followed the command fails; this stops the others.
+    failed.abort(); // The command fails if it cannot follow one log. The abort stops the other logs.
   }
 };
 
 /** Prints lines that are added to the file until the command is stopped. */
-async function follow(
+async function printNewLines(
   context: Pick<CommandContext, "output" | "signal">,
   path: string,
   prefix: string,
@@ -43,13 +43,13 @@ async function follow(
   const file = await open(path, "r");
   try {
     let position = (await file.stat()).size;
-    let rest = "";
+    let partialLine = "";
     const buffer = Buffer.alloc(64 * 1024);
     while (!context.signal.aborted) {
       const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
       position += bytesRead;
-      const lines = (rest + buffer.toString("utf8", 0, bytesRead)).split("\n");
-      rest = lines.pop() ?? "";
+      const lines = (partialLine + buffer.toString("utf8", 0, bytesRead)).split("\n");
+      partialLine = lines.pop() ?? "";
       for (const line of lines) await context.output.line(prefix + line);
       if (bytesRead === 0) await sleep(FOLLOW_POLL_MS);
     }

@@ -47,7 +47,7 @@ interface GetJob {
   readonly options: OptionValues;
   readonly report: TransferReport;
   readonly filter: NameFilter;
-  /** With --at: the one index that all files are read at. */
+  /** With --at: the index at which all files are read. */
   readonly readOptions: ReadOptions;
 }
 

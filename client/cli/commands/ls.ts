@@ -18,7 +18,7 @@ import { childPath, expandPaths, type RemotePath, remotePath } from "../remote-p
 interface Row {
   readonly path: RemotePath;
   /** The name in its directory, or the argument itself. */
-  readonly shown: string;
+  readonly nameText: string;
   readonly attributes: Attributes;
 }
 
@@ -52,7 +52,7 @@ interface ListRequest {
   readonly options: OptionValues;
 }
 
-/** Yields the directories to list, each before those below it, as `ls -R` does. */
+/** Yields the directories to list in the order of `ls -R`: a directory before its subdirectories. */
 async function* sections(
   fileSystem: FileSystem,
   path: RemotePath,
@@ -61,7 +61,7 @@ async function* sections(
   const { readOptions, options } = request;
   const attributes = await fileSystem.stat(path.bytes, readOptions);
   if (attributes.kind !== "directory" || options["directory"] === true) {
-    yield { heading: null, rows: single({ path, shown: path.text, attributes }) };
+    yield { heading: null, rows: single({ path, nameText: path.text, attributes }) };
     return;
   }
   const waiting: RemotePath[] = [path];
@@ -89,7 +89,7 @@ async function* rowsOf(
     count += 1;
     const path = remotePath(childPath(directory.bytes, entry.name));
     if (entry.attributes.kind === "directory") request.below.push(path);
-    yield { path, shown: entry.displayName, attributes: entry.attributes };
+    yield { path, nameText: entry.displayName, attributes: entry.attributes };
   }
 }
 
@@ -174,7 +174,7 @@ class RowPrinter {
   }
 
   readonly #name = (row: Row): string => {
-    if (row.attributes.kind !== "directory") return row.shown;
-    return this.#context.output.paint(["bold", "blue"], row.shown);
+    if (row.attributes.kind !== "directory") return row.nameText;
+    return this.#context.output.paint(["bold", "blue"], row.nameText);
   };
 }

@@ -29,8 +29,8 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   });
   const { index, fileCount, directoryCount, sizeBytes } = restored;
   if (!output.options.json) {
-    const what = `${formatCount(fileCount, "file")}, ${formatCount(directoryCount, "directory", "directories")}, ${formatSize(sizeBytes, true)}`;
-    output.note(`restored ${to.text} as of index ${at}: ${what}`);
+    const counts = `${formatCount(fileCount, "file")}, ${formatCount(directoryCount, "directory", "directories")}, ${formatSize(sizeBytes, true)}`;
+    output.note(`restored ${to.text} as of index ${at}: ${counts}`);
     return;
   }
   await output.json("ashlar.restore/1", {

@@ -31,7 +31,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     } else if (format === undefined) {
       for (const line of describe(path, attributes)) await output.line(line);
     } else {
-      await output.line(formatted(format, path, attributes));
+      await output.line(expandFormat(format, path, attributes));
     }
   });
 };
@@ -59,8 +59,8 @@ function describe(path: RemotePath, attributes: Attributes): string[] {
   return lines;
 }
 
-/** Expands the directives of `hdfs dfs -stat` that apply here. Others stay as they are. */
-function formatted(format: string, path: RemotePath, attributes: Attributes): string {
+/** Expands the directives of `hdfs dfs -stat` that apply here. Keeps all other directives. */
+function expandFormat(format: string, path: RemotePath, attributes: Attributes): string {
   const values: Readonly<Record<string, string>> = {
     n: displayName(baseName(path.bytes)) || "/",
     N: path.text,

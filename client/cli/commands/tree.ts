@@ -85,14 +85,14 @@ async function nextShown(
 
 async function drawEntry(
   drawing: Drawing,
-  place: {
+  position: {
     readonly entry: DirectoryEntry;
     readonly level: Level;
     readonly depth: number;
     readonly isLast: boolean;
   },
 ): Promise<void> {
-  const { entry, level, depth, isLast } = place;
+  const { entry, level, depth, isLast } = position;
   const { output } = drawing.context;
   const isDirectory = entry.attributes.kind === "directory";
   if (isDirectory) drawing.counts.directories += 1;
@@ -110,6 +110,6 @@ async function drawEntry(
     drawing.options["humanReadable"] === true && !isDirectory
       ? `[${formatSize(sizeOf(entry.attributes), true).padStart(8)}]  `
       : "";
-  const shown = isDirectory ? output.paint(["bold", "blue"], name) : name;
-  await output.line(`${level.indent}${isLast ? "└── " : "├── "}${size}${shown}`);
+  const label = isDirectory ? output.paint(["bold", "blue"], name) : name;
+  await output.line(`${level.indent}${isLast ? "└── " : "├── "}${size}${label}`);
 }

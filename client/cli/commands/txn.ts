@@ -4,13 +4,13 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 import { formatCount } from "../../../shared/display/format.ts";
 import { refusalOf, type TransactionRefusal } from "../../names/transaction.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
-import { type ReadTransaction, readTransaction } from "../transaction-lines.ts";
+import { type ParsedTransaction, parseTransaction } from "../transaction-lines.ts";
 
 export const run: RunCommand = async (context, commandArguments) => {
   const { output, signal } = context;
   const text = await read(commandArguments[0] as string);
   const fileSystem = await context.fileSystem();
-  const file = readTransaction(text, fileSystem.transaction());
+  const file = parseTransaction(text, fileSystem.transaction());
   const { index, inodes } = await file.transaction
     .commit({ signal })
     .catch((error: unknown) => throwRefusal(context, file, error));
@@ -18,9 +18,9 @@ export const run: RunCommand = async (context, commandArguments) => {
     output.note(`committed ${formatCount(inodes.length, "operation")} at index ${index}`);
     return;
   }
-  const results = file.operations.map((operation, place) => ({
+  const results = file.operations.map((operation, operationIndex) => ({
     ...operation,
-    inode: inodes[place] ?? null,
+    inode: inodes[operationIndex] ?? null,
   }));
   await output.json("ashlar.txn/1", { committed: true, index, results });
 };
@@ -37,7 +37,7 @@ async function read(file: string): Promise<string> {
 /** Reports a refusal with the line of the refused part, and throws. */
 async function throwRefusal(
   { output }: CommandContext,
-  read: ReadTransaction,
+  read: ParsedTransaction,
   error: unknown,
 ): Promise<never> {
   const refusal = refusalOf(error);

@@ -77,8 +77,8 @@ async function print(context: CommandContext, result: VerifyResult): Promise<voi
 }
 
 function describe(replica: ReplicaResult): string {
-  const where = replica.address ?? "no replica";
-  return `${where}: ${replica.error?.message ?? "bad"}`;
+  const address = replica.address ?? "no replica";
+  return `${address}: ${replica.error?.message ?? "bad"}`;
 }
 
 function jsonResult(result: VerifyResult): Record<string, unknown> {

@@ -89,12 +89,12 @@ function cursorText({ index, sequence }: WatchCursor): string {
 /** Returns a line such as "1234  2026-11-21 09:14  renamed  file  /a -> /b". */
 function lineOf(event: WatchEvent): string {
   const { index, timeMs, kind, inodeKind } = event;
-  const from = event.kind === "renamed" ? `${shown(event.from.path)} -> ` : "";
-  const what = `${from}${shown(event.path)}${detailOf(event)}`;
-  return [index, formatListTime(timeMs), kind.padEnd(13), inodeKind.padEnd(9), what].join("  ");
+  const from = event.kind === "renamed" ? `${pathText(event.from.path)} -> ` : "";
+  const text = `${from}${pathText(event.path)}${detailOf(event)}`;
+  return [index, formatListTime(timeMs), kind.padEnd(13), inodeKind.padEnd(9), text].join("  ");
 }
 
-const shown = (path: Uint8Array | null): string =>
+const pathText = (path: Uint8Array | null): string =>
   path === null ? "(a path longer than 64 KiB)" : remotePath(path).text;
 
 function detailOf(event: WatchEvent): string {

@@ -44,7 +44,7 @@ describe("a local cluster", () => {
     process.execPath = `${directory.path}/no-such-program`;
     try {
       await assert.rejects(startNode(directory.path, node), hasCode("INTERNAL"));
-      await new Promise(setImmediate); // The error event of the child follows.
+      await new Promise(setImmediate); // The child emits its error event in this turn.
     } finally {
       process.execPath = execPath;
     }

@@ -22,7 +22,7 @@ async function parsed(...commandLine: string[]): Promise<Invocation & { readonly
 }
 
 describe("the command line", () => {
-  it("accepts global options before and after the command: the later ones win, -v is counted", async () => {
+  it("accepts global options before and after the command, prefers the later value, and counts -v", async () => {
     const { globals, commandArguments, options } = await parsed(
       "-v",
       "--color",
@@ -44,7 +44,7 @@ describe("the command line", () => {
     assert.equal(options["long"], true);
   });
 
-  it("runs commands of groups, parses values, and keeps -h for sizes", async () => {
+  it("runs commands of groups, parses values, and parses -h as an option of ls", async () => {
     const up = await parsed("cluster", "up", "--masters", "5", "--wait", "2m");
     assert.deepEqual(
       [up.name, up.options["masters"], up.options["wait"]],

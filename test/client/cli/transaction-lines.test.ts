@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { readTransaction } from "../../../client/cli/transaction-lines.ts";
+import { parseTransaction } from "../../../client/cli/transaction-lines.ts";
 import type { Transaction } from "../../../client/names/transaction.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 
 /** Returns the message for a file whose second line is `line`. */
 function messageFor(line: string): string {
   try {
-    readTransaction(`# a comment\n${line}\n`, {} as Transaction);
+    parseTransaction(`# a comment\n${line}\n`, {} as Transaction);
   } catch (error) {
     assert.ok(isAshlarError(error, "INVALID_ARGUMENT"), String(error));
     return error.message;

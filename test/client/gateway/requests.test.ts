@@ -47,7 +47,7 @@ describe("the gateway", () => {
     assert.equal(gateway.files.openHandles, 0);
   });
 
-  it("serves the ranges of RFC 9110, and refuses several ranges with a reason", async () => {
+  it("serves byte ranges (RFC 9110), and refuses disjoint ranges with status 416", async () => {
     await put("/files/digits", "0123456789");
     const cases: ReadonlyArray<readonly [string, number, string, string | undefined]> = [
       ["bytes=2-4", 206, "234", "bytes 2-4/10"],
@@ -78,7 +78,7 @@ describe("the gateway", () => {
     assert.deepEqual([head.status, head.headers["content-length"]], [200, "10"]);
   });
 
-  it("evaluates the conditions of reads", async () => {
+  it("evaluates the conditional headers of reads", async () => {
     const { headers } = await put("/files/seen", "seen");
     const etag = String(headers.etag);
     const status = async (given: Record<string, string>): Promise<number> =>
@@ -97,7 +97,7 @@ describe("the gateway", () => {
     assert.equal(await status({ range: "bytes=0-1", "if-range": LAST_MODIFIED }), 206);
   });
 
-  it("creates only with If-None-Match, and replaces one version with If-Match", async () => {
+  it("replaces no file with If-None-Match, and only the given version with If-Match", async () => {
     const first = await put("/files/once", "1", { "if-none-match": "*" });
     assert.equal(first.status, 201);
     const second = await put("/files/once", "2", { "if-none-match": "*" });

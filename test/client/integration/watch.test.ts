@@ -15,10 +15,10 @@ import { eventually, LoopbackCluster, makeEnv } from "../support/loopback-cluste
 const FAST = { electionTimeoutMsMin: 300, heartbeatIntervalMs: 50 } as const;
 
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? undefined);
-const placeOf = ({ index, sequence }: WatchCursor): string => `${index}:${sequence}`;
+const cursorText = ({ index, sequence }: WatchCursor): string => `${index}:${sequence}`;
 
 /** Reads `count` events, then ends the watch. */
-async function take(
+async function readEvents(
   fileSystem: FileSystem,
   path: string,
   options: { readonly from: number | WatchCursor; readonly count: number },
@@ -94,8 +94,8 @@ describe("watch", () => {
       seen.map((event) => text(event.path)),
       expected,
     );
-    const places = seen.map(placeOf);
-    assert.equal(new Set(places).size, places.length);
+    const cursors = seen.map(cursorText);
+    assert.equal(new Set(cursors).size, cursors.length);
   });
 
   it("continues at masters that are not in its config when the configured master stops", async () => {
@@ -176,14 +176,14 @@ describe("watch", () => {
     const { index: from } = await fileSystem.mkdir("/a/b/c", { parents: true });
     await fileSystem.rename("/a/b", "/b");
     await fileSystem.removeTree("/b");
-    const all = await take(fileSystem, "/", { from, count: 5 });
+    const all = await readEvents(fileSystem, "/", { from, count: 5 });
     assert.deepEqual(
       all.map(({ kind, path }) => `${kind} ${text(path)}`),
       ["created /a", "created /a/b", "created /a/b/c", "renamed /b", "removed /b"],
     );
     for (const [number, event] of all.slice(0, -1).entries()) {
-      const rest = await take(fileSystem, "/", { from: event.next, count: 4 - number });
-      assert.deepEqual(rest.map(placeOf), all.slice(number + 1).map(placeOf));
+      const rest = await readEvents(fileSystem, "/", { from: event.next, count: 4 - number });
+      assert.deepEqual(rest.map(cursorText), all.slice(number + 1).map(cursorText));
     }
   });
 
@@ -217,15 +217,15 @@ describe("watch", () => {
     await using cluster = await LoopbackCluster.start(0, FAST);
     const fileSystem = await cluster.connect();
     const { index } = await fileSystem.mkdir("/d");
-    await assert.rejects(take(fileSystem, "/", { from: index + 1_000_000, count: 1 }), {
+    await assert.rejects(readEvents(fileSystem, "/", { from: index + 1_000_000, count: 1 }), {
       code: "INVALID_ARGUMENT",
     });
-    await assert.rejects(take(fileSystem, "relative", { from: index, count: 1 }), {
+    await assert.rejects(readEvents(fileSystem, "relative", { from: index, count: 1 }), {
       code: "INVALID_ARGUMENT",
     });
     const other = await cluster.connect();
-    const reading = take(other, "/", { from: index, count: 2 });
-    await take(fileSystem, "/", { from: index, count: 1 });
+    const reading = readEvents(other, "/", { from: index, count: 2 });
+    await readEvents(fileSystem, "/", { from: index, count: 1 });
     const ended = assert.rejects(reading, { code: "CANCELLED" });
     await other[Symbol.asyncDispose]();
     await ended;
@@ -240,7 +240,7 @@ describe("watch", () => {
     while (running.namespace().oldestFeedIndex() <= from) {
       await running.consensus.waitApplied((running.namespace().appliedIndex + 1) as never, 10_000);
     }
-    await assert.rejects(take(fileSystem, "/", { from, count: 1 }), (error: unknown) => {
+    await assert.rejects(readEvents(fileSystem, "/", { from, count: 1 }), (error: unknown) => {
       assert.ok(error instanceof Error && "code" in error && "details" in error);
       assert.equal(error.code, "INDEX_EXPIRED");
       const { oldestIndex } = error.details as { oldestIndex: number };

@@ -21,11 +21,11 @@ const IDLE_MS = 9_000;
 /** A channel to masters whose behavior the test sets. */
 class ScriptedMasters {
   /** Received mutations. */
-  readonly seen: Attempt[] = [];
+  readonly receivedAttempts: Attempt[] = [];
   /** Names of the called methods. */
-  readonly names: string[] = [];
+  readonly calledMethods: string[] = [];
   /** Number of transactions in each call. */
-  readonly calls: number[] = [];
+  readonly transactionCounts: number[] = [];
   uncertainAttempts = 0;
   sessionCount = 0;
   /** Runs before a session is opened. Default: the opening succeeds. */
@@ -47,7 +47,7 @@ class ScriptedMasters {
     options: LeaderCallOptions,
   ): Promise<Received<Response>> {
     assert.equal(options.idempotent, true, "every call is idempotent");
-    this.names.push(method.name);
+    this.calledMethods.push(method.name);
     if (method.name === openSession.name) await this.onOpen(options);
     const head = await this.#answer(method.name);
     return { head: head as Response, body: new Uint8Array(), release: () => {} };
@@ -68,10 +68,10 @@ class ScriptedMasters {
     assert.equal(method.name, transact.name);
     const received = request() as TransactRequest;
     const { sessionId, firstUnacknowledged, transactions } = received;
-    this.calls.push(transactions.length);
+    this.transactionCounts.push(transactions.length);
     const outcomes = transactions.map(async ({ sequence }) => {
       const attempt = { sessionId, firstUnacknowledged, sequence };
-      this.seen.push(attempt);
+      this.receivedAttempts.push(attempt);
       try {
         await this.onTransact(attempt);
         return { index: 7, inodes: [] };
@@ -112,7 +112,7 @@ describe("a client session (Raft thesis §6.3)", () => {
     await Promise.all([mutate(session), mutate(session), mutate(session)]);
     assert.equal(masters.sessionCount, 1);
     assert.deepEqual(
-      masters.seen.map((attempt) => attempt.sequence),
+      masters.receivedAttempts.map((attempt) => attempt.sequence),
       [1, 2, 3],
     );
   });
@@ -134,8 +134,8 @@ describe("a client session (Raft thesis §6.3)", () => {
     const session = makeSession(masters);
     await mutate(session);
     await Promise.all([mutate(session), mutate(session), mutate(session)]);
-    assert.deepEqual(masters.calls, [1, 3]);
-    assert.deepEqual(masters.seen.slice(1), [
+    assert.deepEqual(masters.transactionCounts, [1, 3]);
+    assert.deepEqual(masters.receivedAttempts.slice(1), [
       { sessionId: 1, sequence: 2, firstUnacknowledged: 2 },
       { sessionId: 1, sequence: 3, firstUnacknowledged: 2 },
       { sessionId: 1, sequence: 4, firstUnacknowledged: 2 },
@@ -151,9 +151,9 @@ describe("a client session (Raft thesis §6.3)", () => {
     };
     await Promise.all([mutate(session), mutate(session), mutate(session)]);
     assert.equal(masters.sessionCount, 2);
-    assert.deepEqual(masters.calls, [1, 3, 2]);
+    assert.deepEqual(masters.transactionCounts, [1, 3, 2]);
     assert.deepEqual(
-      masters.seen.map(({ sessionId, sequence }) => `${sessionId}.${sequence}`),
+      masters.receivedAttempts.map(({ sessionId, sequence }) => `${sessionId}.${sequence}`),
       ["1.1", "1.2", "1.3", "1.4", "2.1", "2.2"],
     );
   });
@@ -166,14 +166,14 @@ describe("a client session (Raft thesis §6.3)", () => {
       if (sequence === 1) await new Promise<void>((resolve) => (finishFirst = resolve));
     };
     const first = mutate(session);
-    while (masters.seen.length === 0) await Promise.resolve();
+    while (masters.receivedAttempts.length === 0) await Promise.resolve();
     await mutate(session);
     await mutate(session);
     finishFirst();
     await first;
     await mutate(session);
     assert.deepEqual(
-      masters.seen.map((attempt) => attempt.firstUnacknowledged),
+      masters.receivedAttempts.map((attempt) => attempt.firstUnacknowledged),
       [1, 1, 1, 4],
     );
   });
@@ -187,7 +187,7 @@ describe("a client session (Raft thesis §6.3)", () => {
     await mutate(session);
     assert.equal(masters.sessionCount, 2);
     assert.deepEqual(
-      masters.seen.map((attempt) => attempt.sequence),
+      masters.receivedAttempts.map((attempt) => attempt.sequence),
       [1, 1],
     );
   });
@@ -200,7 +200,7 @@ describe("a client session (Raft thesis §6.3)", () => {
       throw expired();
     };
     await assert.rejects(mutate(session), (error) => isAshlarError(error, "COMMIT_UNKNOWN"));
-    assert.equal(masters.seen.length, 1, "the mutation is not repeated");
+    assert.equal(masters.receivedAttempts.length, 1, "the mutation is not repeated");
   });
 
   it("is kept alive while idle, and closed at the end", async () => {
@@ -209,10 +209,10 @@ describe("a client session (Raft thesis §6.3)", () => {
     const session = makeSession(masters, clock);
     await mutate(session);
     for (let step = 0; step < 4; step += 1) await clock.advance(IDLE_MS / 3);
-    const kept = masters.names.filter((name) => name === keepSession.name).length;
+    const kept = masters.calledMethods.filter((name) => name === keepSession.name).length;
     assert.ok(kept >= 3, `${kept} times`);
     await session[Symbol.asyncDispose]();
-    assert.equal(masters.names.at(-1), closeSession.name);
+    assert.equal(masters.calledMethods.at(-1), closeSession.name);
     await assert.rejects(mutate(session), (error) => isAshlarError(error, "CANCELLED"));
   });
 });

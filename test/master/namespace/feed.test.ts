@@ -274,12 +274,16 @@ function replayFromStart(machine: TestStateMachine, rowsMax: number): void {
 
 /** Returns whether an event concerns a path, computed from the paths of the event alone. */
 function concerns(event: FeedEvent, path: string): boolean {
-  const places = [text(event.path), ...(event.kind === "renamed" ? [text(event.from.path)] : [])];
+  const eventPaths = [
+    text(event.path),
+    ...(event.kind === "renamed" ? [text(event.from.path)] : []),
+  ];
   const affectsSubtree = event.kind === "renamed" || event.kind === "removed";
-  return places.some((place) => {
-    const isIn = place === path || place.startsWith(`${path}/`);
+  return eventPaths.some((eventPath) => {
+    const isBelow = eventPath === path || eventPath.startsWith(`${path}/`);
     return (
-      isIn || (affectsSubtree && event.inodeKind === "directory" && path.startsWith(`${place}/`))
+      isBelow ||
+      (affectsSubtree && event.inodeKind === "directory" && path.startsWith(`${eventPath}/`))
     );
   });
 }

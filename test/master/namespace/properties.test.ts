@@ -17,7 +17,7 @@ const steps = fc.array(step, { minLength: 1, maxLength: 40 });
 /**
  * Replays the leader's log, with a flush after the entries whose index modulo 7 is in `flushAt`.
  */
-async function follow(
+async function replayLog(
   follower: TestStateMachine,
   leader: TestStateMachine,
   flushAt: ReadonlySet<number>,
@@ -125,7 +125,7 @@ describe("the namespace under random transactions", () => {
         const follower = await TestStateMachine.empty(await stores.open(`run-${run}`));
         for (const planned of list)
           await runStep(leader, planned, new TreeModel()).catch(ignoreModel);
-        await follow(follower, leader, new Set(flushAt));
+        await replayLog(follower, leader, new Set(flushAt));
         follower.restart();
         await leader.namespace.flush();
         await follower.namespace.flush();

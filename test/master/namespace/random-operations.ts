@@ -11,7 +11,7 @@ const path: fc.Arbitrary<Target> = fc
 const chunkNames = fc.array(fc.constantFrom("p", "q", "r", "s"), { maxLength: 3 });
 const bit = fc.boolean();
 
-/** Seals a chunk under the index before the entry, so that its intent is never too old. */
+/** Returns a sealed chunk whose intent is the newest possible, so that it has not expired. */
 type Seal = (name: string) => VerifiedChunk;
 
 /** Returns an operation whose chunks are written under the given intent. */
@@ -58,11 +58,11 @@ const moves: fc.Arbitrary<PlannedOperation> = fc.oneof(
     .map((fields) => () => ({ kind: "copy", ...fields, uid: 1, gid: 1 }) as const),
 );
 
-/** Restores from up to 12 entries ago: usually a readable state. */
+/** Restores of a state that is up to 12 entries old. Such a state is usually readable. */
 const restores: fc.Arbitrary<PlannedOperation> = fc
-  .record({ from: path, to: path, replace: bit, back: fc.nat({ max: 12 }) })
-  .map(({ back, ...fields }) => (newest: number) => {
-    const index = Math.max(2, newest - back) as LogIndex;
+  .record({ from: path, to: path, replace: bit, entriesBack: fc.nat({ max: 12 }) })
+  .map(({ entriesBack, ...fields }) => (newest: number) => {
+    const index = Math.max(2, newest - entriesBack) as LogIndex;
     return { kind: "restore", index, ...fields } as const;
   });
 

@@ -27,7 +27,7 @@ const markAt = (namespace: Namespace, index: number): string | undefined => {
  *
  * @returns the indexes of the checkpoints
  */
-function work(machine: TestStateMachine, random: SeededRandom): LogIndex[] {
+function applyRandomMutations(machine: TestStateMachine, random: SeededRandom): LogIndex[] {
   const checkpoints: LogIndex[] = [];
   for (let step = 0; step < 120; step += 1) {
     const path = `/f${random.integer(12)}`;
@@ -43,8 +43,8 @@ function work(machine: TestStateMachine, random: SeededRandom): LogIndex[] {
   return checkpoints;
 }
 
-/** Applies the log of `source` with flushes and crashes. @returns the hashes at the checkpoints */
-async function follow(
+/** Applies the log of `source` with random flushes and crashes. @returns the checkpoint hashes */
+async function replayWithCrashes(
   source: TestStateMachine,
   store: OrderedStore,
   random: SeededRandom,
@@ -69,10 +69,10 @@ describe("the state hash", () => {
     for (let seed = 1; seed <= 20; seed += 1) {
       const random = new SeededRandom(seed);
       const source = await TestStateMachine.make();
-      const checkpoints = work(source, random);
+      const checkpoints = applyRandomMutations(source, random);
       await source.namespace.flush();
       const store = await new MemoryStores().open("state");
-      const { namespace, marks } = await follow(source, store, random);
+      const { namespace, marks } = await replayWithCrashes(source, store, random);
       assert.equal(hexOf(namespace.durableMark), hexOf(source.namespace.durableMark));
       assert.equal(hexOf(namespace.durableMark), toHex(hashRows(store).bytes()), `seed ${seed}`);
       assert.equal(checkpoints.length, 4);
@@ -147,7 +147,7 @@ describe("the state hash", () => {
 });
 
 /** Returns the opened state, or the code of the error. */
-function openOf(store: OrderedStore): Namespace | string {
+function openOrErrorCode(store: OrderedStore): Namespace | string {
   try {
     return Namespace.open({ store, hasher });
   } catch (error) {
@@ -170,7 +170,7 @@ describe("the rows with the position of a store", () => {
         const value = good.slice();
         value[bit >> 3] = (value[bit >> 3] ?? 0) ^ (1 << (bit & 7));
         await machine.store.commit([{ key, value }]);
-        const opened = openOf(machine.store);
+        const opened = openOrErrorCode(machine.store);
         if (opened instanceof Namespace) {
           // The flipped bit has no effect: msgpack has several encodings of one value.
           const { index, term, membership } = machine.namespace.durable;
@@ -219,7 +219,8 @@ describe("a member that has diverged", () => {
     assert.equal(verdict?.index, checked);
     assertOk(good.apply({ kind: "checkpoint", verdict }));
 
-    // First with the majority's hash before the own hash, then with the own hash first.
+    // The reopened member receives the majority's hash before it knows its own hash. The restarted
+    // member knows its own hash first.
     const reopened = Namespace.open({ store, hasher });
     for (const entry of good.log.slice(reopened.appliedIndex, checked)) reopened.apply(entry);
     const last = good.log[checked];
@@ -230,11 +231,11 @@ describe("a member that has diverged", () => {
     assert.throws(() => restarted.apply(last), { code: "STATE_DIVERGED" });
   });
 
-  it("is not detected at a checkpoint whose hash it does not have", async () => {
+  it("is not detected at a checkpoint for which the member has no hash", async () => {
     const machine = await TestStateMachine.make();
     await machine.namespace.flush();
-    const elsewhere = { index: 1 as LogIndex, stateHash: new Uint8Array(16) };
-    assertOk(machine.apply({ kind: "checkpoint", verdict: elsewhere }));
+    const unknownMark = { index: 1 as LogIndex, stateHash: new Uint8Array(16) };
+    assertOk(machine.apply({ kind: "checkpoint", verdict: unknownMark }));
   });
 });
 
@@ -264,7 +265,7 @@ describe("feature levels of the state", () => {
 
   it("reject a command of an unknown kind with VERSION_MISMATCH", async () => {
     const machine = await TestStateMachine.make();
-    const unknown = { kind: "of-tomorrow" } as unknown as Parameters<typeof encodeCommand>[0];
+    const unknown = { kind: "unknown-kind" } as unknown as Parameters<typeof encodeCommand>[0];
     assert.throws(() => machine.applyData(encodeCommand(unknown)), { code: "VERSION_MISMATCH" });
   });
 });

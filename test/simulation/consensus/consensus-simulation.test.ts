@@ -14,9 +14,9 @@ async function runSeeds(run: (seed: number) => Promise<void>): Promise<void> {
     try {
       await run(seed);
     } catch (error) {
-      const what = error instanceof Error ? error.message : String(error);
+      const message = error instanceof Error ? error.message : String(error);
       const repeat = `Repeat with ASHLAR_SIM_SEEDS=1 ASHLAR_SIM_FIRST_SEED=${seed}`;
-      throw new Error(`${repeat}: ${what}`, { cause: error });
+      throw new Error(`${repeat}: ${message}`, { cause: error });
     }
   }
 }

@@ -36,7 +36,7 @@ export function checkHistory<State, Input, Output>(
   return { kind: "linearizable" };
 }
 
-/** Whether the history of one key is linearizable. */
+/** Returns whether the history of one key is linearizable. */
 export function isLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,

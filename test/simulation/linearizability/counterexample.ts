@@ -108,8 +108,8 @@ function drawCounterexample<State, Input, Output>(
     }
     return row;
   });
-  const what = model.describe(failedOperation.input, failedOperation.output);
-  const headline = `Not linearizable: key ${key}, process ${failedOperation.process}: ${what}`;
+  const operationText = model.describe(failedOperation.input, failedOperation.output);
+  const headline = `Not linearizable: key ${key}, process ${failedOperation.process}: ${operationText}`;
   const states = statesBefore(model, history, failedOperation);
   return [headline, "", ...rows, "", `It could have found: ${states.join("; or ")}`].join("\n");
 }

@@ -15,7 +15,7 @@ export type NameChange = Exclude<NameInput, { kind: "read" | "transact" }>;
 
 /** The answer to an operation. */
 export type NameOutput =
-  /** `version` is the index of the entry that had the effect. */
+  /** `version` is the index of the log entry that made the change. */
   | { readonly kind: "done"; readonly version: number }
   | { readonly kind: "refused"; readonly code: "ALREADY_EXISTS" | "NOT_FOUND" }
   | { readonly kind: "found"; readonly value: string; readonly version: number }
@@ -38,8 +38,8 @@ type Effect = ReadonlyMap<string, File> | "ALREADY_EXISTS" | "NOT_FOUND";
 
 /**
  * The model of a directory with files: create, put, remove, rename, transactions of these, and
- * reads of a value with its version. Versions increase: a version that is not above all earlier
- * ones is a violation too. This rule also makes the search fast.
+ * reads of a value with its version. Versions increase: a version that is not higher than all
+ * earlier versions is a violation too. This rule also makes the search fast.
  */
 export const directoryModel: SequentialModel<DirectoryState, NameInput, NameOutput> = {
   initial: { files: new Map(), highestVersion: 0 },

@@ -6,16 +6,17 @@
  */
 export interface Operation<Input, Output> {
   /**
-   * A process has one operation at a time. After an unanswered one, the client is a new process.
+   * A process has one operation at a time. After an operation without an answer, the client
+   * continues as a new process.
    */
   readonly process: string;
   /** The object of the operation. Operations on different keys are independent of each other. */
   readonly key: string;
   readonly input: Input;
-  /** Null: unknown. It may take effect at any time after its call, or never. */
+  /** Null: unknown. The operation may take effect at any time after its call, or never. */
   readonly output: Output | null;
   readonly callTime: number;
-  /** Undefined meaning if the output is unknown. */
+  /** Has no meaning if the output is unknown. */
   readonly returnTime: number;
 }
 
@@ -35,11 +36,11 @@ export interface SequentialModel<State, Input, Output> {
   /** Returns an operation as one line of text. */
   describe(input: Input, output: Output | null): string;
   /**
-   * Makes as many operations of unknown output as possible equal, without a change of the result of
-   * the check. The search then tries equal operations in the order of their calls only.
+   * Makes as many operations of unknown output as possible equal. Must not change the result of the
+   * check. The search then tries equal operations in the order of their calls only.
    */
   simplify?(history: History<Input, Output>): History<Input, Output>;
-  /** Whether the operation changes no state, so that a counterexample may omit it. */
+  /** Returns whether the operation changes no state, so that a counterexample may omit it. */
   isRead(input: Input, output: Output | null): boolean;
 }
 

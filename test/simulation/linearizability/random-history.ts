@@ -30,15 +30,15 @@ export function randomHistory<Input, Output>(
   const random = new SeededRandom(seed);
   const processes = Array.from({ length: processCount }, () => ({ freeTime: 0, number: 1 }));
   const drafts = Array.from({ length: operationCount }, () => {
-    const position = random.integer(processCount);
-    const process = processes[position] as (typeof processes)[number];
+    const processIndex = random.integer(processCount);
+    const process = processes[processIndex] as (typeof processes)[number];
     const callTime = process.freeTime + random.integer(20);
     const returnTime = callTime + 1 + random.integer(100);
     const isUnknown = random.fraction() < unknownRate;
     const effectTime = isUnknown
       ? unknownEffectTime(random, callTime)
       : callTime + random.fraction() * (returnTime - callTime);
-    const name = `p${position + 1}${process.number === 1 ? "" : `.${process.number}`}`;
+    const name = `p${processIndex + 1}${process.number === 1 ? "" : `.${process.number}`}`;
     process.freeTime = returnTime + 1;
     if (isUnknown) process.number += 1;
     return { ...object.draw(random), process: name, callTime, returnTime, effectTime, isUnknown };

@@ -5,7 +5,7 @@ const COMPARISONS_MAX = 1_000_000_000;
 
 /** The states that a search has visited, with the operations that led to them. */
 export interface SearchMemory {
-  /** Whether the search has not visited this state with these operations. Records the visit. */
+  /** Returns whether the search has not visited this state with these operations. Records the visit. */
   isNew(state: string, placed: PlacedSet): boolean;
 }
 
@@ -82,8 +82,8 @@ export class PlacedSet {
   }
 
   /**
-   * Whether this set has the same operations of known output as `words`, and every operation of
-   * unknown output of `words`.
+   * Returns whether this set has the same operations of known output as `words`, and all operations
+   * of unknown output of `words`.
    */
   hasAllOf(words: Uint32Array): boolean {
     return words.every((word, index) => {
