@@ -187,7 +187,7 @@ class LmdbStore implements OrderedStore {
 
   async commit(changes: readonly StoreChange[]): Promise<void> {
     assert(this.#state !== "closed", "a closed store is not used");
-    assert(!this.#committing, "one commit at a time");
+    assert(!this.#committing, "a store has one commit at a time");
     // Checked before the batch: lmdb commits the changes before an exception inside a batch.
     checkChanges(changes);
     if (this.#state === "failed") {

@@ -114,7 +114,7 @@ class MemoryStore implements OrderedStore {
 
   async commit(changes: readonly StoreChange[]): Promise<void> {
     this.#checkOpen();
-    assert(this.#committing === null, "one commit at a time");
+    assert(this.#committing === null, "a store has one commit at a time");
     checkChanges(changes);
     this.#committing = changes;
     try {

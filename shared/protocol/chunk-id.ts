@@ -30,7 +30,7 @@ export function blockCount(lengthBytes: number): number {
  */
 export function chunkIdOf(hasher: Hasher, lengthBytes: number, blockHashes: Uint8Array): ChunkId {
   assert(lengthBytes > 0 && lengthBytes <= CHUNK_BYTES_MAX, "a chunk has 1 byte to 64 MiB");
-  assert(blockHashes.length === blockCount(lengthBytes) * DIGEST_BYTES, "a hash for every block");
+  assert(blockHashes.length === blockCount(lengthBytes) * DIGEST_BYTES, "every block has a hash");
   const material = new Uint8Array(8 + blockHashes.length);
   new DataView(material.buffer).setBigUint64(0, BigInt(lengthBytes), true);
   material.set(blockHashes, 8);

@@ -45,9 +45,9 @@ export interface ConnectOptions {
 /**
  * Connects to `address` ("host:port") and performs the handshake.
  *
- * @throws {AshlarError} UNAVAILABLE if no process answers in time; CANCELLED; PROTOCOL_ERROR if the
- *   process that answers does not speak the wire protocol; WRONG_ROLE, WRONG_CLUSTER,
- *   VERSION_MISMATCH, and every other error with which either end refuses the other.
+ * @throws {AshlarError} UNAVAILABLE if no process answers within `timeoutMs`; CANCELLED;
+ *   PROTOCOL_ERROR if the process that answers does not speak the wire protocol; WRONG_ROLE,
+ *   WRONG_CLUSTER, VERSION_MISMATCH, and every other error with which either end refuses the other.
  */
 export async function connect(
   deps: WireDeps,

@@ -39,7 +39,7 @@ export type FrameKind = (typeof FRAME_KINDS)[keyof typeof FRAME_KINDS];
 
 /** Flag of a request that opens a stream. */
 export const FLAG_STREAM = 1;
-/** Flag of an `end` frame that closes both directions: the sender accepts no more messages. */
+/** Flag of an `end` frame that closes both directions: the sender stops reading messages. */
 export const FLAG_LAST = 1;
 
 const FLAGS_MAX = 1;

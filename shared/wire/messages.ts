@@ -13,7 +13,7 @@ export const HANDSHAKE_HEAD_BYTES_MAX = 4096;
 /** Smallest head limit that a peer may announce: errors and the frames of the wire fit into it. */
 const HEAD_BYTES_MAX_MIN = 1024;
 
-/** The limits that the handshake exchanges: what one end may send to the other. */
+/** The limits that the handshake exchanges. They bound the frames that one end may send. */
 export type PeerLimits = Pick<
   WireLimits,
   "headBytesMax" | "bodyBytesMax" | "streamWindowBytes" | "connectionWindowBytes" | "inFlightMax"

@@ -133,7 +133,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
       if (!isRefused)
         log.warn("A connection without a valid handshake was closed", {
           peerAddress,
-          reason: "it sent no hello in time",
+          reason: "it sent no hello before the timeout",
         });
       multiplexer.fail(null);
     });

@@ -84,7 +84,7 @@ export interface Stream<Send, Receive> {
   flush(): void;
   /** Resolves to the next message, or to null after the peer's `end`. */
   receive(): Promise<Received<Receive> | null>;
-  /** Ends this direction: no more messages follow from this end. */
+  /** Ends this direction: this end sends no further message. */
   end(): void;
   /** Closes the stream at both ends. Pending and later operations fail with `error`. */
   cancel(error: AshlarError): void;

@@ -11,8 +11,8 @@ export interface TimeoutOptions {
 }
 
 /**
- * Returns the result of `work` if it settles in time. Otherwise `work` continues: the caller must
- * ensure that another owner handles it.
+ * Returns the result of `work` if it settles before the timeout. Otherwise `work` continues: the
+ * caller must ensure that another owner handles it.
  *
  * @throws {AshlarError} DEADLINE_EXCEEDED, CANCELLED
  */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { lintPlanted } from "./lint-planted.ts";
 
-/** What every file below the I/O boundary must take from a port. */
+/** Globals that files below the I/O boundary must not use. They use ports instead. */
 const DENIED_BELOW = [
   ...["setTimeout", "setInterval", "setImmediate", "queueMicrotask"],
   ...["clearTimeout", "clearInterval", "clearImmediate", "performance", "Date", "Date.now()"],
@@ -10,7 +10,7 @@ const DENIED_BELOW = [
   ...["fetch", "WebSocket", "XMLHttpRequest", "EventSource", "BroadcastChannel", "MessageChannel"],
   ...["Worker", "process", "navigator", "require", "module", "globalThis"],
 ];
-/** What pure code must not use besides. */
+/** Further globals that pure code must not use. */
 const DENIED_PURE = [
   ...["Buffer", "Intl", "WeakRef", "FinalizationRegistry", "SharedArrayBuffer", "Atomics"],
 ];
@@ -50,7 +50,7 @@ const PLANTED = EXPRESSIONS.map((text, index) => `export const value${index} = $
 );
 const RULES = ["noRestrictedGlobals", "noJsRestrictedProperties"];
 
-describe("what the I/O boundary keeps out", async () => {
+describe("the I/O boundary", async () => {
   const places = [...PURE, ...BELOW].map((folder) => `${folder}/planted.ts`);
   const findings = await lintPlanted(new Map([...places, ...ABOVE].map((file) => [file, PLANTED])));
 
@@ -60,16 +60,16 @@ describe("what the I/O boundary keeps out", async () => {
   }
 
   for (const folder of PURE) {
-    it(`keeps time, chance, the machine and threads out of ${folder}`, () => {
+    it(`denies ${folder} clocks, randomness, the machine and threads`, () => {
       assert.deepEqual(refusedIn(`${folder}/planted.ts`), [...DENIED_BELOW, ...DENIED_PURE]);
     });
   }
   for (const folder of BELOW) {
-    it(`keeps time, chance and the machine out of ${folder}`, () => {
+    it(`denies ${folder} clocks, randomness and the machine`, () => {
       assert.deepEqual(refusedIn(`${folder}/planted.ts`), DENIED_BELOW);
     });
   }
   for (const file of ABOVE) {
-    it(`lets ${file} touch the world`, () => assert.deepEqual(refusedIn(file), []));
+    it(`allows ${file} every global`, () => assert.deepEqual(refusedIn(file), []));
   }
 });

@@ -30,7 +30,7 @@ const ALL_PACKAGES = [
   ...["node:child_process", "node:worker_threads", "node:os", "node:http", "node:stream"],
 ];
 
-/** Who may import whom. What is not in its list, a folder must not import. */
+/** The modules that a folder or file may import. All others are refused. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   "shared/base": ["shared/base"],
   "shared/ports": ["shared/ports", "shared/base"],
@@ -136,7 +136,7 @@ for (const parent of ["shared", "master", "chunkserver", "client"]) {
   MAY_IMPORT[`${parent}/new-folder`] = [];
 }
 
-/** One file for each place, with one import a line: every other place, then every package. */
+/** One file per place with one import per line: every other place, then every package. */
 function plantImports(): { sources: Map<string, string>; targets: Map<string, string[]> } {
   const sources = new Map<string, string>();
   const targets = new Map<string, string[]>();
@@ -160,11 +160,11 @@ function specifierFrom(file: string, target: string): string {
   return path.startsWith(".") ? path : `./${path}`;
 }
 
-describe("who may import whom", async () => {
+describe("the import rules", async () => {
   const { sources, targets } = plantImports();
   const findings = await lintPlanted(sources);
   for (const [place, allowed] of Object.entries(MAY_IMPORT)) {
-    it(`holds ${place} to its list`, () => {
+    it(`allow ${place} exactly the imports of its list`, () => {
       const file = fileIn(place);
       const wanted = targets.get(file) ?? [];
       const refused = findings
@@ -177,7 +177,7 @@ describe("who may import whom", async () => {
     });
   }
 
-  it("sees every form of an import, and a way out that begins inside", async () => {
+  it("apply to every form of an import, and to a path that leaves the folder after entering it", async () => {
     const lines = [
       'import "../../client/index.ts";',
       'import type { FileSystem } from "../../client/file-system.ts";',

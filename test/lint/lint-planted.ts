@@ -6,18 +6,21 @@ import { TempDirectory } from "../support/temp-directory.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BIOME = join(ROOT, "node_modules", "@biomejs", "biome", "bin", "biome");
-/** `::error title=lint/style/noEnum,file=/tree/client/x.ts,line=1,…` */
+/** A line of the report: `::error title=lint/style/noEnum,file=/tree/client/x.ts,line=1,…` */
 const FINDING = /^::error title=([^,]+),file=([^,]+),line=(\d+),/gm;
 
 export interface Finding {
   readonly file: string;
-  /** From 1. */
+  /** Line number, from 1. */
   readonly line: number;
-  /** The last part of the rule's name: `noEnum`. */
+  /** Last part of the name of the rule: `noEnum`. */
   readonly rule: string;
 }
 
-/** What `biome check` with our settings refuses in a tree of just `sources`, sorted by line. */
+/**
+ * Returns the findings of `biome check` with the settings of this tree in `sources`, sorted by
+ * line.
+ */
 export async function lintPlanted(sources: ReadonlyMap<string, string>): Promise<Finding[]> {
   await using tree = await TempDirectory.make();
   for (const name of ["biome.json", "package.json", "tsconfig.json", ".gitignore"]) {
@@ -36,7 +39,7 @@ export async function lintPlanted(sources: ReadonlyMap<string, string>): Promise
   return findings.sort((left, right) => left.line - right.line);
 }
 
-/** The report; that there are findings is no error here. */
+/** Returns the report. Findings are not an error. */
 function biomeCheck(directory: string): Promise<string> {
   const flags = ["check", "--reporter=github", "--max-diagnostics=none", "--colors=off"];
   const options = { cwd: directory, maxBuffer: 64 * 1024 * 1024 };

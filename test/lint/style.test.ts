@@ -20,7 +20,7 @@ const WORK = "async function work(): Promise<void> {}\n";
 const VOIDED_PROMISE = `${WORK}export function f(): void {\n  void work();\n}\n`;
 
 /** A violation of each rule that biome.json adds to the recommended ones, by the rule's name. */
-const PLANTS: Readonly<Record<string, string>> = {
+const VIOLATIONS: Readonly<Record<string, string>> = {
   format: "export const  one = 1",
   organizeImports: 'import { z } from "./z.ts";\nimport { a } from "./a.ts";\n',
 
@@ -81,14 +81,14 @@ const PLANTS: Readonly<Record<string, string>> = {
   noSkippedTests: 'import { it } from "node:test";\nit.skip("one", () => {});\n',
 };
 
-/** Where a plant stands, if not in `client/<rule in kebab-case>.ts`. */
+/** The file of a violation, if it is not `client/<rule in kebab-case>.ts`. */
 const PLACES: Readonly<Record<string, string>> = {
   noFocusedTests: "test/focused.test.ts",
   noSkippedTests: "test/skipped.test.ts",
   useFilenamingConvention: "client/camelCase.ts",
 };
 
-/** What some places may do although others may not. */
+/** Code that a rule allows in some places only. */
 const ALLOWED: ReadonlyArray<readonly [file: string, rule: string, source: string]> = [
   ["client/index.ts", "noBarrelFile", 'export { one } from "./one.ts";\n'],
   ["client/cli/print.ts", "noConsole", 'console.log("one");\n'],
@@ -98,34 +98,34 @@ const ALLOWED: ReadonlyArray<readonly [file: string, rule: string, source: strin
   ["test/voided.test.ts", "noVoid", VOIDED_PROMISE],
 ];
 
-/** Not for what it breaks: others import it. */
-const BESIDE: ReadonlyArray<readonly [file: string, source: string]> = [
+/** Files that the violations import. */
+const IMPORTED_FILES: ReadonlyArray<readonly [file: string, source: string]> = [
   ["client/one.ts", "export type One = number;\nexport const one = 1;\n"],
   ["client/cycle.ts", 'import { one } from "./no-import-cycles.ts";\nexport const two = one;\n'],
 ];
 
-/** Held by the tests of the import rules and of the I/O boundary. */
-const HELD_ELSEWHERE = ["noRestrictedImports", "noRestrictedGlobals", "noJsRestrictedProperties"];
+/** Rules with other tests: the import rules and the I/O boundary. */
+const TESTED_ELSEWHERE = ["noRestrictedImports", "noRestrictedGlobals", "noJsRestrictedProperties"];
 
 function placeOf(rule: string): string {
   const kebab = rule.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return PLACES[rule] ?? `client/${kebab}.ts`;
 }
 
-describe("what the linter refuses", async () => {
-  const planted = new Map(BESIDE);
-  for (const [rule, source] of Object.entries(PLANTS)) planted.set(placeOf(rule), source);
+describe("the linter", async () => {
+  const planted = new Map(IMPORTED_FILES);
+  for (const [rule, source] of Object.entries(VIOLATIONS)) planted.set(placeOf(rule), source);
   for (const [file, , source] of ALLOWED) planted.set(file, source);
   const findings = await lintPlanted(planted);
   const has = (rule: string, file: string): boolean =>
     findings.some((finding: Finding) => finding.rule === rule && finding.file === file);
 
-  for (const rule of Object.keys(PLANTS)) {
-    it(`refuses what ${rule} is about`, () => assert.ok(has(rule, placeOf(rule))));
+  for (const rule of Object.keys(VIOLATIONS)) {
+    it(`refuses a violation of ${rule}`, () => assert.ok(has(rule, placeOf(rule))));
   }
 
   for (const [file, rule] of ALLOWED) {
-    it(`lets ${file} do what ${rule} is about`, () => assert.ok(!has(rule, file)));
+    it(`allows in ${file} what ${rule} refuses elsewhere`, () => assert.ok(!has(rule, file)));
   }
 
   it("finds nothing in a clean file", () => {
@@ -146,9 +146,9 @@ describe("what the linter refuses", async () => {
       .flatMap((group) => Object.entries(group as object))
       .filter(([, setting]) => setting !== "off")
       .map(([rule]) => rule);
-    const held = new Set([...Object.keys(PLANTS), ...HELD_ELSEWHERE]);
+    const tested = new Set([...Object.keys(VIOLATIONS), ...TESTED_ELSEWHERE]);
     assert.deepEqual(
-      rules.filter((rule) => !held.has(rule)),
+      rules.filter((rule) => !tested.has(rule)),
       [],
     );
   });

@@ -105,7 +105,7 @@ describe("memory disk after a power failure", () => {
     assert.deepEqual([...found].sort(), "111 112 121 122 211 212 221 222".split(" "));
   });
 
-  it("keeps everything if only the process ends, and serves it no more calls", async () => {
+  it("keeps everything if only the process ends, and fails its later calls", async () => {
     const medium = new MemoryDisk();
     const disk = medium.mount();
     const file = await disk.open("f", "create");
@@ -163,7 +163,7 @@ describe("memory disk after a power failure", () => {
       medium.crash(new SeededRandom(seed));
       sizes.add((await medium.mount().readFile("f")).length);
     }
-    assert.ok(sizes.has(0), "what the failed sync dropped is gone for some seed");
+    assert.ok(sizes.has(0), "the bytes of the failed sync are lost for some seed");
   });
 
   it("behaves the same for the same seed", async () => {

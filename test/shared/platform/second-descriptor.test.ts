@@ -20,8 +20,8 @@ describe("PageMemory", () => {
       assert.ok(!isAtPage(bytes.subarray(1)));
       assert.ok(isAtPage(bytes.subarray(8192)));
     }
-    assert.ok(isAtPage(memory.allocate(64 * 1024 * KIB)), "also one larger than an arena");
-    assert.ok(!isAtPage(new Uint8Array(1000 * KIB)), "nothing is known of other memory");
+    assert.ok(isAtPage(memory.allocate(64 * 1024 * KIB)), "a buffer larger than an arena");
+    assert.ok(!isAtPage(new Uint8Array(1000 * KIB)), "the alignment of other memory is unknown");
   });
 
   it("never allocates the same bytes twice", () => {
@@ -43,7 +43,7 @@ describe("direct I/O", () => {
     assert.equal(directBytesOf(bytes, 100), 0, "a file offset between pages");
     assert.equal(directBytesOf(bytes.subarray(512), 0), 0, "memory between pages");
     assert.equal(directBytesOf(bytes.subarray(0, 64 * KIB), 0), 0, "a small one");
-    assert.equal(directBytesOf(new Uint8Array(512 * KIB), 0), 0, "memory of unknown place");
+    assert.equal(directBytesOf(new Uint8Array(512 * KIB), 0), 0, "memory of unknown alignment");
   });
 
   it("gives the same file content as the page cache in any mix of both", async () => {

@@ -81,7 +81,7 @@ function pattern(length: number, seed: number): Uint8Array {
 }
 
 const ways: ReadonlyArray<readonly [string, () => TcpNetwork]> = [
-  ["reading accepted connections into our buffers", () => new TcpNetwork()],
+  ["reading accepted connections into the given buffers", () => new TcpNetwork()],
   ["copying from accepted connections", () => new TcpNetwork({ adopt: () => null })],
 ];
 
@@ -124,7 +124,7 @@ for (const [title, makeNetwork] of ways) {
         await new Promise((resolve) => setTimeout(resolve, 100));
         const received = sink.receivedBytes;
         assert.ok(received <= 10 + 65_536, `${received} bytes came during the pause`);
-        assert.ok(writtenCount < 64, "the system does not take it all");
+        assert.ok(writtenCount < 64, "the system does not accept all bytes");
         far.resume();
         await Promise.all(writes);
         await sink.until(10 + 64 * MIB);

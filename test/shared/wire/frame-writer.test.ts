@@ -30,7 +30,7 @@ describe("FrameWriter", () => {
     writer.send(outgoing);
     await Promise.resolve();
     writer.send(outgoing);
-    assert.deepEqual(writes, [], "the event goes on");
+    assert.deepEqual(writes, [], "no write happens during the event");
     await nextEvent();
     assert.deepEqual(writes, [20]);
   });

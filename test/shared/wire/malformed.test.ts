@@ -101,7 +101,7 @@ describe("a peer that violates the wire protocol", () => {
       [frameBytesOf({ kind: request, streamId: 0, head: waiting })],
     ],
     [
-      "two requests under one id",
+      "two requests with one id",
       [1, 2].map(() => frameBytesOf({ kind: request, streamId: 5, head: waiting })),
     ],
     ["credit without an amount", [frameBytesOf({ kind: FRAME_KINDS.credit, streamId: 0 })]],
@@ -111,7 +111,7 @@ describe("a peer that violates the wire protocol", () => {
     ],
     ["negative credit", [frameBytesOf({ kind: FRAME_KINDS.credit, streamId: 0, head: -5 })]],
     [
-      "more on a stream than its window",
+      "more bytes on a stream than its window",
       [
         frameBytesOf({ ...opening, head: ["test.chat", null, { text: "wait" }] }),
         ...Array.from({ length: 8 }, () =>

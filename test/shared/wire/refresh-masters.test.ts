@@ -40,7 +40,7 @@ describe("LeaderChannel, after a membership change", () => {
       masters.configured = ["m1:9000"];
       masters.leader = "m2";
       masters.master("m1").behave = async () =>
-        new AshlarError("MASTER_REMOVED", "Not any more", {
+        new AshlarError("MASTER_REMOVED", "This master was removed", {
           details: { masters: ["m2:9000", "m3:9000"] },
         });
       assert.equal(await masters.settle(masters.rename()), "m2");
