@@ -24,7 +24,7 @@ export interface ClientDeps {
   readonly writeSlabs: SlabPool;
   readonly readAheadBudget: ReadAheadBudget;
   readonly background: Background;
-  /** Name of this machine, as chunkservers register theirs; "" if unknown. */
+  /** Name of this machine, in the form that chunkservers register. "" if unknown. */
   readonly hostName: string;
   /** Default timeout of one call to the masters, in milliseconds, with all its retries. */
   readonly timeoutMs: number;

@@ -90,7 +90,7 @@ function addCommand(root: Command, definition: CommandDefinition, execute: Execu
     .description(definition.summary)
     .helpOption("--help", "show help")
     .configureHelp({
-      formatHelp: (shown, helper) => withExamples(definition, shown, helper),
+      formatHelp: (described, helper) => withExamples(definition, described, helper),
     });
   if (definition.arguments !== undefined) command.arguments(definition.arguments);
   if (definition.usage !== undefined) command.usage(definition.usage);

@@ -3,8 +3,8 @@ import prettyBytes from "pretty-bytes";
 import type { Output } from "./output.ts";
 
 /**
- * A progress bar on a terminal; no output elsewhere. It shows the bytes done, the rate, and the
- * total where it is known.
+ * A progress bar on stderr. It shows the transferred bytes, the rate, and the total if the total is
+ * known. Prints nothing unless `Output.showsProgress` is true.
  */
 export class ProgressBar {
   readonly #bar: progress.SingleBar | null;
@@ -41,7 +41,7 @@ export class ProgressBar {
     this.#bar?.setTotal(totalBytes);
   }
 
-  /** @param doneBytes bytes done in total */
+  /** Redraws the bar. @param doneBytes number of bytes transferred since the start */
   update(doneBytes: number): void {
     if (this.#bar === null) return;
     const seconds = Math.max(0.001, (performance.now() - this.#startMs) / 1000);

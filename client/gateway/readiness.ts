@@ -22,7 +22,7 @@ export class Readiness implements AsyncDisposable {
   constructor(files: Pick<GatewayFiles, "stat">, clock: Clock) {
     this.#files = files;
     this.#clock = clock;
-    this.#probes = this.#probeAgain();
+    this.#probes = this.#probeRepeatedly();
   }
 
   get state(): { readonly ready: boolean; readonly reason?: string } {
@@ -34,7 +34,7 @@ export class Readiness implements AsyncDisposable {
     await this.#probes;
   }
 
-  async #probeAgain(): Promise<void> {
+  async #probeRepeatedly(): Promise<void> {
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       this.#state = await this.#probe(signal);

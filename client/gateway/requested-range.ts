@@ -22,8 +22,8 @@ export function parseRequestedRange(header: string | undefined, sizeBytes: numbe
 }
 
 /**
- * Limits a suffix to the file size: range-parser refuses a longer one, the RFC means the whole
- * file.
+ * Limits a suffix to the file size. In the RFC, a suffix that is longer than the file means the
+ * whole file, but range-parser refuses it.
  */
 function clampSuffix(header: string, sizeBytes: number): string {
   return header.replace(/([=,]\s*)-(\d+)/g, (_, before: string, count: string) => {

@@ -97,8 +97,8 @@ export class ClusterMasters implements Masters {
     const remove = replace.map((id) => id as MemberId);
     // A removed leader transfers leadership to a remaining voter, so a voter must remain.
     const voters = before.masters.filter((master) => master.vote === "voter");
-    const isWhole = voters.every((master) => remove.includes(master.memberId));
-    if (remove.length === 0 || !isWhole) {
+    const removesAllVoters = voters.every((master) => remove.includes(master.memberId));
+    if (remove.length === 0 || !removesAllVoters) {
       try {
         await this.#change({ ...NO_CHANGE, promote, remove }, options);
         return;

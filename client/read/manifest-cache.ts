@@ -14,7 +14,7 @@ export interface Manifest {
 /**
  * Verifies block hashes from an untrusted server.
  *
- * @throws {AshlarError} CHUNK_CORRUPT if they do not hash to `chunkId`.
+ * @throws {AshlarError} CHUNK_CORRUPT if the hashes do not match `chunkId`.
  */
 export function verifyManifest(
   hasher: Hasher,
@@ -22,13 +22,13 @@ export function verifyManifest(
   claim: { readonly lengthBytes: number; readonly hashes: Uint8Array },
 ): Manifest {
   const { lengthBytes, hashes } = claim;
-  const isWhole = lengthBytes > 0 && hashes.length === blockCount(lengthBytes) * DIGEST_BYTES;
-  if (isWhole && chunkIdOf(hasher, lengthBytes, hashes) === chunkId) {
+  const isComplete = lengthBytes > 0 && hashes.length === blockCount(lengthBytes) * DIGEST_BYTES;
+  if (isComplete && chunkIdOf(hasher, lengthBytes, hashes) === chunkId) {
     return { chunkId, lengthBytes, hashes };
   }
   throw new AshlarError(
     "CHUNK_CORRUPT",
-    `Cannot use the block hashes of chunk ${chunkId}: they do not hash to its id`,
+    `Cannot use the block hashes of chunk ${chunkId}: the hashes do not match the chunk id`,
   );
 }
 

@@ -17,9 +17,12 @@ import { Notifier } from "./notifier.ts";
 import { type ChainServer, findSlowest, planResume } from "./plan-resume.ts";
 import { type AttemptResult, WriteAttempt } from "./write-attempt.ts";
 
-/** Bytes pushed and not acknowledged: at most these are sent again after a broken chain. */
+/**
+ * Maximum number of pushed bytes that are not acknowledged. At most this many bytes are sent again
+ * after a chain breaks.
+ */
 const UNACKED_BYTES_MAX = 8 * 1024 * 1024;
-/** Write chains that are tried per chunk. */
+/** Maximum number of write chains per chunk. */
 const ATTEMPTS_MAX = 8;
 const RETRY = { delayMsMin: 50, delayMsMax: 2_000 } as const;
 const STAT_TIMEOUT_MS = 2_000;
@@ -138,7 +141,7 @@ export class ChunkWriter {
       let route: ChainRoute = { held, resumeAtBytes: 0, fillFrom: null };
       for (let attempt = 1; ; attempt += 1) {
         const result = await this.#attempt(route);
-        if (result.kind === "sealed") return this.#finished(route.held, result);
+        if (result.kind === "sealed") return this.#sealedChunkOf(route.held, result);
         this.#options.deadline.check();
         if (attempt === ATTEMPTS_MAX) throw this.#chainFailed(route.held.intent, result.error);
         await this.#pause(attempt, result.error);
@@ -189,7 +192,7 @@ export class ChunkWriter {
     this.#options.onAcked(moreBytes);
   }
 
-  #finished(held: AcquiredIntent, result: AttemptResult & { kind: "sealed" }): SealedChunk {
+  #sealedChunkOf(held: AcquiredIntent, result: AttemptResult & { kind: "sealed" }): SealedChunk {
     const { chunkservers } = this.#options;
     for (const { serverId } of result.receipts) chunkservers.health.recordSuccess(serverId);
     this.#buffer.ack(this.#buffer.lengthBytes);
@@ -216,7 +219,8 @@ export class ChunkWriter {
   }
 
   /**
-   * Allocates another chain for the rest of the chunk. It keeps the usable servers of the old one.
+   * Allocates another chain for the rest of the chunk. The chain keeps the usable servers of the
+   * previous chain.
    */
   async #reroute(
     route: ChainRoute,

@@ -14,9 +14,10 @@ const MARKS_MAX = 8;
 /**
  * Compares this member's state hashes at checkpoint entries with the hashes of the majority.
  *
- * The own mark of an index is known once the store contains the changes up to that index. A majority
- * mark that arrives earlier waits for the own mark. A member that restarted after the checkpoint, or
- * installed a snapshot of a later index, has no own mark of the checkpoint. It skips the comparison.
+ * The own mark of an index is known once the store contains the changes up to that index. A
+ * majority mark that arrives earlier waits for the own mark. A member that restarted after the
+ * checkpoint, or installed a snapshot of a later index, has no own mark of the checkpoint. It skips
+ * the comparison.
  */
 export class Checkpoints {
   #marks: StateMark[] = [];

@@ -34,7 +34,7 @@ export interface ContentFields {
 
 /** The numbers of copies that the chunks of a file need. */
 export interface CopyCounts {
-  /** Copies that repair aims at. */
+  /** The number of copies that repair restores. */
   readonly copiesWanted: number;
   /** Sealed copies that a commit of a new chunk needs. */
   readonly copiesMin: number;
@@ -153,9 +153,9 @@ export function checkChunks(
   const missing: number[] = [];
   for (const { position, chunk } of chunks) {
     const isKnown = uploaded.has(chunk.id) || isReferable(change, chunk.id);
-    const isThere = checkChunk(change, chunk, { copiesMin, isKnown });
-    if (isThere && chunk.replicas.length > 0) uploaded.add(chunk.id);
-    if (!isThere) missing.push(position);
+    const isPresent = checkChunk(change, chunk, { copiesMin, isKnown });
+    if (isPresent && chunk.replicas.length > 0) uploaded.add(chunk.id);
+    if (!isPresent) missing.push(position);
   }
   if (missing.length === 0) return;
   throw new Refusal(
@@ -190,7 +190,7 @@ export function checkContent(change: Change, content: VerifiedContent, copies: C
   checkChunks(change, placed, copies);
 }
 
-/** Makes a new content from one that `checkContent` has passed. */
+/** Makes a new content. `checkContent` must have accepted `content`. */
 export function makeContent(
   change: Change,
   content: VerifiedContent,
@@ -250,7 +250,7 @@ export function chunkFields(
   return { sizeBytes, chunkSizeBytes, contentRoot, content };
 }
 
-/** Allocates a content with one reference, that of the inode which the caller writes. */
+/** Allocates a content with one reference. The caller writes the inode that refers to it. */
 export function newContent(change: Change): ContentId {
   const id = change.totals.nextContent;
   change.updateTotals({ nextContent: (id + 1) as ContentId });

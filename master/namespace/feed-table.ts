@@ -6,7 +6,7 @@ import { bytesToText, type Key, prefixEnd, readU64, TABLE_BYTE, textToBytes, u64
 import { type Fields, ownBytes, table, type UnversionedTable } from "./tables.ts";
 
 /**
- * The kinds of events. On disk, the kind at position n has the codes 2n for a file and 2n + 1 for a
+ * The kinds of events. On disk, the kind at index n has the codes 2n for a file and 2n + 1 for a
  * directory, so this order must never change.
  */
 const KINDS = ["created", "content", "removed", "renamed", "attributes", "storage-class"] as const;
@@ -23,7 +23,7 @@ export const FEED: UnversionedTable<FeedRecord> = table({
       parent: parent === 0 ? null : (parent as InodeId),
       name: bytesToText(name as Uint8Array),
     };
-    return { ...common, ...restOf(kind, more, common.timeMs) } as FeedRecord;
+    return { ...common, ...kindFieldsOf(kind, more, common.timeMs) } as FeedRecord;
   },
   sizeBytes: (record) => 150 + storedBytes(record),
 });
@@ -32,7 +32,7 @@ const codeOf = ({ kind, inodeKind }: FeedRecord): number =>
   KINDS.indexOf(kind) * 2 + (inodeKind === "file" ? 0 : 1);
 
 /** Returns null for a time that equals the entry's time, which is the usual case. */
-const unlessNow = (timeMs: number, nowMs: number): number | null =>
+const nullIfNow = (timeMs: number, nowMs: number): number | null =>
   timeMs === nowMs ? null : timeMs;
 
 function toFields(record: FeedRecord): Fields {
@@ -43,13 +43,13 @@ function toFields(record: FeedRecord): Fields {
   switch (record.kind) {
     case "created": {
       const { mode, uid, gid, storageClass, mtimeMs, sizeBytes, contentRoot } = record;
-      const written = unlessNow(mtimeMs, timeMs);
-      const owned = [mode, uid, gid, storageClass, written, sizeBytes, contentRoot];
+      const mtime = nullIfNow(mtimeMs, timeMs);
+      const owned = [mode, uid, gid, storageClass, mtime, sizeBytes, contentRoot];
       return [code, timeMs, inode, parent, name, ...owned];
     }
     case "content": {
-      const written = unlessNow(record.mtimeMs, timeMs);
-      return [code, timeMs, inode, parent, name, written, record.sizeBytes, record.contentRoot];
+      const mtime = nullIfNow(record.mtimeMs, timeMs);
+      return [code, timeMs, inode, parent, name, mtime, record.sizeBytes, record.contentRoot];
     }
     case "removed":
       return [code, timeMs, inode, parent, name, record.isTree];
@@ -68,7 +68,7 @@ function toFields(record: FeedRecord): Fields {
   }
 }
 
-function restOf(kind: FeedRecord["kind"], fields: Fields, nowMs: number): object {
+function kindFieldsOf(kind: FeedRecord["kind"], fields: Fields, nowMs: number): object {
   switch (kind) {
     case "created": {
       const [mode, uid, gid, storageClass, mtimeMs, sizeBytes, root] = fields;

@@ -4,9 +4,9 @@ import { FEED, FEED_END, feedIndexOf, feedKey, storedBytes } from "./feed-table.
 import type { State } from "./state.ts";
 
 /**
- * Trimming of the change feed. Two kinds of events are dropped: those at or before the history
- * floor, because their paths are read from the history, and the oldest events while the feed is over
- * its bound in bytes. `reclaim` trims through the log, in bounded steps. Once one event of an entry
+ * Trimming of the change feed. Two kinds of events are dropped: events at or before the history
+ * floor, because their paths are read from the history, and the oldest events while the feed is
+ * over its bound in bytes. `reclaim` trims through the log, in bounded steps. Once one event of an entry
  * is dropped, the feed floor excludes all events of this entry.
  */
 

@@ -87,7 +87,7 @@ describe("a cluster whose disks are damaged", () => {
     await verifyUntilGood("/cut");
   });
 
-  it("cuts off a torn tail of the log and keeps everything acknowledged", async () => {
+  it("removes a torn tail of the log and keeps all acknowledged changes", async () => {
     const { cluster, fileSystem } = started;
     await fileSystem.writeFile("/before-the-tear", "acknowledged");
     await cluster.kill("m1", "SIGKILL");

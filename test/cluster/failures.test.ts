@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 /** Yields `content` in parts of 1 MiB. `onPart` receives the bytes yielded before each part. */
 async function* parts(
   content: Uint8Array,
-  onPart: (takenBytes: number) => Promise<void> | void,
+  onPart: (yieldedBytes: number) => Promise<void> | void,
 ): AsyncGenerator<Uint8Array> {
   for (let offset = 0; offset < content.length; offset += MIB) {
     await onPart(offset);
@@ -32,8 +32,8 @@ describe("a cluster whose processes are killed", () => {
     const { cluster, fileSystem } = started;
     const content = randomBytes(160 * MIB, 1);
     const leader = await started.leaderName();
-    const source = parts(content, async (taken) => {
-      if (taken === 80 * MIB) await cluster.kill(leader, "SIGKILL");
+    const source = parts(content, async (yieldedBytes) => {
+      if (yieldedBytes === 80 * MIB) await cluster.kill(leader, "SIGKILL");
     });
     await fileSystem.writeFile("/leader-killed", source);
     assert.notEqual(await started.leaderName(), leader);
@@ -45,8 +45,8 @@ describe("a cluster whose processes are killed", () => {
   it("finishes a put when a chunkserver of its write chain is killed (G5)", async () => {
     const { cluster, fileSystem } = started;
     const content = randomBytes(100 * MIB, 2);
-    const source = parts(content, async (taken) => {
-      if (taken === 40 * MIB) await cluster.kill("c1", "SIGKILL");
+    const source = parts(content, async (yieldedBytes) => {
+      if (yieldedBytes === 40 * MIB) await cluster.kill("c1", "SIGKILL");
     });
     await fileSystem.writeFile("/chunkserver-killed", source);
     assert.ok(content.equals(await fileSystem.readFile("/chunkserver-killed")));
@@ -75,7 +75,7 @@ describe("a cluster whose processes are killed", () => {
     await started.waitUntilHealthy();
   });
 
-  it("keeps everything acknowledged when all processes are killed at once (G6 for crashes)", async () => {
+  it("keeps all acknowledged changes when all processes are killed at once (G6 for crashes)", async () => {
     const { cluster, fileSystem } = started;
     const content = randomBytes(3 * MIB, 4);
     await fileSystem.mkdir("/acknowledged");
@@ -127,7 +127,7 @@ describe("a cluster whose processes are killed", () => {
     assert.equal(Buffer.from(bytes).toString(), "two of three are enough");
   });
 
-  it("replaces the replicas of a dead chunkserver on the others", async () => {
+  it("replaces the replicas of a dead chunkserver on the other chunkservers", async () => {
     const { cluster, fileSystem } = started;
     await fileSystem.writeFile("/copied-again", randomBytes(8 * MIB, 6));
     await cluster.kill("c4", "SIGKILL");

@@ -15,7 +15,7 @@ import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
 
 const MIB = 1024 * 1024;
 const BODY_BYTES = 300 * MIB;
-/** Less than the body. Measured: 160 MiB, 80 MiB of it without load. */
+/** Less than the size of the body. Measured: 160 MiB with this load and 80 MiB without load. */
 const RESIDENT_BYTES_MAX = 260 * MIB;
 
 let cluster: StartedCluster;
@@ -46,7 +46,7 @@ async function stop(child: ChildProcess): Promise<number | null> {
   return child.exitCode;
 }
 
-function ask(method: string, path: string, body?: Readable): Promise<IncomingMessage> {
+function sendRequest(method: string, path: string, body?: Readable): Promise<IncomingMessage> {
   const [host, port] = address.split(":");
   return new Promise((resolve, reject) => {
     const outgoing = request({ host, port, path, method, agent: false }, resolve);
@@ -56,7 +56,7 @@ function ask(method: string, path: string, body?: Readable): Promise<IncomingMes
   });
 }
 
-/** Returns a body whose blocks all differ, and the hash of what was read from it. */
+/** Returns a body whose blocks all differ, and the hash of the bytes that were read from it. */
 function largeBody(): { readonly body: Readable; readonly digest: () => string } {
   const hash = createHash("sha256");
   const block = Buffer.alloc(MIB, "a block of a large body ");
@@ -88,9 +88,9 @@ describe("the gateway on a cluster", () => {
 
   it("stores and serves 300 MiB in bounded memory", async () => {
     const { body, digest } = largeBody();
-    const stored = await ask("PUT", "/files/large", body);
+    const stored = await sendRequest("PUT", "/files/large", body);
     assert.equal(stored.statusCode, 201, await text(stored));
-    const got = await ask("GET", "/files/large");
+    const got = await sendRequest("GET", "/files/large");
     assert.equal(Number(got.headers["content-length"]), BODY_BYTES);
     const hash = createHash("sha256");
     for await (const bytes of got) hash.update(bytes);

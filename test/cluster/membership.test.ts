@@ -66,7 +66,7 @@ class BackgroundLoad {
   }
 }
 
-/** Returns the content of the file `name`. It differs from file to file. */
+/** Returns the content of the file `name`. Different files have different contents. */
 function contentOf(name: string): Uint8Array {
   const [caller = 0, number = 0] = name.slice("/load/".length).split("-").map(Number);
   return randomBytes(FILE_BYTES, caller * 100_000 + number + 1);
@@ -139,30 +139,31 @@ describe("changing the masters of a cluster under load", () => {
   it("adds a removed master again with its directory, and refuses a master that is not running", async () => {
     const { cluster } = started;
     const { ids } = await mastersNow();
-    const back = [1, 2, 3, 4].find((id) => !ids.includes(id));
-    const node = cluster.node(`m${back}`);
-    const early = await started.run("--json", "master", "add", `${back}=${node.address}`);
-    assert.equal(early.status, 5, early.stderr);
-    assert.equal(JSON.parse(early.stderr).error.code, "MEMBER_UNREACHABLE");
+    const removedId = [1, 2, 3, 4].find((id) => !ids.includes(id));
+    const node = cluster.node(`m${removedId}`);
+    const refused = await started.run("--json", "master", "add", `${removedId}=${node.address}`);
+    assert.equal(refused.status, 5, refused.stderr);
+    assert.equal(JSON.parse(refused.stderr).error.code, "MEMBER_UNREACHABLE");
     await cluster.start(node.name);
     const untilMs = performance.now() + HEAL_TIMEOUT_MS;
-    // Repeats until the master listens and has caught up. Each attempt continues the one before.
+    // Repeats until the master listens and has caught up. Each attempt continues the previous
+    // attempt.
     for (;;) {
-      const added = await started.run("master", "add", `${back}=${node.address}`);
+      const added = await started.run("master", "add", `${removedId}=${node.address}`);
       if (added.status === 0) break;
       assert.ok(performance.now() < untilMs, `the removed master can be added: ${added.stderr}`);
     }
     assert.deepEqual((await mastersNow()).ids, [1, 2, 3, 4]);
-    const shown = JSON.parse(await run("master", "status", "--json"));
+    const status = JSON.parse(await run("master", "status", "--json"));
     assert.deepEqual(
-      shown.masters.map((master: { member_id: number }) => master.member_id),
+      status.masters.map((master: { member_id: number }) => master.member_id),
       [1, 2, 3, 4],
     );
-    await run("master", "remove", String(back));
+    await run("master", "remove", String(removedId));
     await cluster.kill(node.name, "SIGTERM");
   });
 
-  it("tells a client that knows only removed masters why it cannot connect", async () => {
+  it("reports the removal to a client that knows only removed masters", async () => {
     const { ids } = await mastersNow();
     const [removed] = [1, 2, 3, 4].filter((id) => !ids.includes(id));
     const masters = [started.cluster.node(`m${removed}`).address];
@@ -183,7 +184,7 @@ describe("changing the masters of a cluster under load", () => {
     const outside = [1, 2, 3, 4].filter((id) => !ids.includes(id)).map((id) => `m${id}`);
     const { stderr } = await started.run("cluster", "up", "--dir", cluster.directory);
     assert.match(stderr, new RegExp(`3 masters .*\\n${outside} is running but is not a member`));
-    const shown = JSON.parse(await run("cluster", "up", "--json", "--dir", cluster.directory));
-    assert.deepEqual(shown.outsiders, outside);
+    const report = JSON.parse(await run("cluster", "up", "--json", "--dir", cluster.directory));
+    assert.deepEqual(report.outsiders, outside);
   });
 });

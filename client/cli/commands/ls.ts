@@ -52,7 +52,7 @@ interface ListRequest {
   readonly options: OptionValues;
 }
 
-/** Yields the directories to list in the order of `ls -R`: a directory before its subdirectories. */
+/** Yields the directories in the order of `ls -R`: a directory before its subdirectories. */
 async function* sections(
   fileSystem: FileSystem,
   path: RemotePath,

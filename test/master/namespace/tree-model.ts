@@ -33,6 +33,7 @@ const emptyDirectory = (): ModelNode & { kind: "directory" } => ({
   children: new Map(),
 });
 
+/** The model of the tree. It applies the operations of the namespace to `ModelNode`s. */
 export class TreeModel {
   #root = emptyDirectory();
   /** The tree as of each readable index. */
@@ -54,7 +55,7 @@ export class TreeModel {
   /** Saves the present tree as the state after `index`. Drops the states before `oldest`. */
   saveState(index: LogIndex, oldest: LogIndex): void {
     this.#past.set(index, clone(this.#root));
-    for (const known of this.#past.keys()) if (known < oldest) this.#past.delete(known);
+    for (const past of this.#past.keys()) if (past < oldest) this.#past.delete(past);
   }
 
   /** Returns every path with a description of its node. */

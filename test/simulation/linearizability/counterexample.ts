@@ -23,8 +23,8 @@ export function requireLinearizable<State, Input, Output>(
 ): void {
   const result = checkHistory(model, history);
   if (result.kind === "linearizable") return;
-  const found = findCounterexample(model, result);
-  throw new LinearizabilityViolation(drawCounterexample(model, found));
+  const counterexample = findCounterexample(model, result);
+  throw new LinearizabilityViolation(drawCounterexample(model, counterexample));
 }
 
 /**
@@ -71,13 +71,13 @@ function withoutNeedlessReads<State, Input, Output>(
   history: History<Input, Output>,
   failedOperation: Operation<Input, Output>,
 ): History<Input, Output> {
-  let left = history;
+  let remaining = history;
   for (const operation of history) {
     if (operation === failedOperation || !model.isRead(operation.input, operation.output)) continue;
-    const fewer = left.filter((each) => each !== operation);
-    if (!isLinearizable(model, fewer)) left = fewer;
+    const fewer = remaining.filter((each) => each !== operation);
+    if (!isLinearizable(model, fewer)) remaining = fewer;
   }
-  return left;
+  return remaining;
 }
 
 /**
@@ -161,13 +161,13 @@ function statesBefore<State, Input, Output>(
   history: History<Input, Output>,
   failedOperation: Operation<Input, Output>,
 ): readonly string[] {
-  const found = new Set<string>();
+  const states = new Set<string>();
   type Whole = Operation<Input, Output>;
-  const watching: SequentialModel<State, Whole, Output> = {
+  const recordingModel: SequentialModel<State, Whole, Output> = {
     initial: model.initial,
     step: (state, operation, output) => {
       if (operation !== failedOperation) return model.step(state, operation.input, output);
-      found.add(model.describeState(state));
+      states.add(model.describeState(state));
       return null;
     },
     describeState: (state) => model.describeState(state),
@@ -175,8 +175,8 @@ function statesBefore<State, Input, Output>(
     isRead: ({ input }, output) => model.isRead(input, output),
   };
   isLinearizable(
-    watching,
+    recordingModel,
     history.map((operation) => ({ ...operation, input: operation })),
   );
-  return [...found];
+  return [...states];
 }
