@@ -26,7 +26,7 @@ export const chunkserverConfigSchema = v.strictObject({
   listen: v.optional(addressSchema, "127.0.0.1:7420"),
   /** Address reported to the masters. Default: `listen`, with the host's name for a wildcard. */
   advertise: v.optional(addressSchema),
-  /** Address for health, metrics and counts over HTTP. Null: no HTTP server. */
+  /** Address for health, metrics and counts over HTTP. Null disables the HTTP server. */
   http: v.optional(v.nullable(addressSchema), "127.0.0.1:7421"),
   /** Failure domain above the host. Replicas of a chunk are spread over racks and hosts. */
   rack: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(100)), "default"),
@@ -38,7 +38,7 @@ export const chunkserverConfigSchema = v.strictObject({
   serverId: v.optional(serverIdSchema),
   /** Free space that new chunks must leave. Default: the smaller of 5 GiB and 5 % of the disk. */
   reserveBytes: v.optional(bytesCountSchema),
-  /** Read rate of the scrub in bytes per second. 0: no scrub. */
+  /** Read rate of the scrub in bytes per second. 0 disables the scrub. */
   scrubBytesPerSecond: v.optional(bytesCountSchema, 20 * MIB),
   /**
    * Longest duration of a full scrub pass in days. It overrides `scrubBytesPerSecond`. A pass
@@ -51,7 +51,7 @@ export const chunkserverConfigSchema = v.strictObject({
   readBytesInFlightMax: v.optional(v.pipe(bytesCountSchema, v.minValue(4 * MIB)), 64 * MIB),
   /** Copy orders of the master that run at the same time. */
   copiesAtOnceMax: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)), 4),
-  /** How long a graceful stop waits for the calls in progress. */
+  /** Time in milliseconds for which a graceful stop waits for the calls in progress. */
   stopGraceMs: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 10_000),
 });
 

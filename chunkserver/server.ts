@@ -33,7 +33,7 @@ const MIB = 1024 * 1024;
 const RECEIVE_SLACK_BYTES = 64 * MIB;
 /** Receive buffers for bodies read from other chunkservers: replicas on order, partial chunks. */
 const PULL_BYTES_MAX = 64 * MIB;
-/** How long the HTTP server waits for open requests when it closes. */
+/** Time in milliseconds for which the closing HTTP server waits for open requests. */
 const HTTP_CLOSE_GRACE_MS = 1_000;
 
 /** A chunkserver that listens. Disposing it stops it, see `startChunkserver`. */
@@ -236,8 +236,8 @@ function startUpkeep(deps: UpkeepDeps): {
     pool: pools.control,
     addresses: () => config.masters,
     fetchMasters,
-    // Shorter than the time after which the leader declares this server dead. So this server turns
-    // from a hung leader to another master before that.
+    // Shorter than the time after which the leader declares this server dead. So this server
+    // contacts another master before a hung leader could be the reason for its death.
     attemptTimeoutMs: 1_000,
   });
   const activeWrites = (): number => admission.count + orders.copyCount;

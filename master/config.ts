@@ -26,7 +26,10 @@ const newClusterEntries = {
   inlineBytesMax: v.optional(countSchema(0, 64 * 1024), 4 * 1024),
   /** Retention of replaced versions and removed files. */
   historyRetentionMs: v.optional(durationMsSchema, 24 * HOUR_MS),
-  /** Largest size of the change feed. Above it the oldest events go, also within the retention. */
+  /**
+   * Maximum size of the change feed. If it is exceeded, the oldest events are dropped, even within
+   * the retention.
+   */
   feedBytesMax: v.optional(countSchema(1024 * 1024, 1024 ** 4), 1024 ** 3),
   /** Chunks that are not committed within this time can be dropped. */
   intentLifetimeMs: v.optional(countSchema(1_000, 24 * HOUR_MS), 10 * MINUTE_MS),
@@ -41,24 +44,24 @@ export const masterConfigSchema = v.strictObject({
   /** 32 hex digits, the same on every member. The operator draws it once for a cluster. */
   clusterId: clusterIdSchema,
   /**
-   * Number of this member, from 1. The cluster accepts another data directory with the same number only
-   * after the member was removed and added again (docs/decisions/0005).
+   * Number of this member, from 1. The cluster accepts another data directory with the same number
+   * only after the member was removed and added again (docs/decisions/0005).
    */
   memberId: countSchema(1, 2 ** 31),
   /**
-   * This member and others, each "ID=host:port". For a new cluster: all members. Later the log has the
-   * members, and this list is where a member without a log finds the others.
+   * This member and others, each "ID=host:port". For a new cluster: all members. Later the log
+   * contains the members, and only a member without a log uses this list to find the others.
    */
   members: v.pipe(
     v.array(v.pipe(v.string(), v.regex(/^\d+=[^=\s]+:\d{1,5}$/, "expected ID=HOST:PORT"))),
     v.minLength(1),
     v.maxLength(9),
   ),
-  /** Do not found a cluster: wait until `ashlar master add` adds this member to one. */
+  /** Whether this member waits until `ashlar master add` adds it, and does not found a cluster. */
   join: v.optional(v.boolean(), false),
   /** Address at which this member listens. Default: its address in `members`. */
   listen: v.optional(addressSchema),
-  /** Address of the HTTP server for health and metrics. Null: no HTTP server. */
+  /** Address of the HTTP server for health and metrics. Null disables the HTTP server. */
   http: v.optional(v.nullable(addressSchema), null),
   /** Interval of heartbeats, and the shortest election timeout. */
   heartbeatIntervalMs: v.optional(countSchema(10, 10_000), 100),
@@ -70,16 +73,19 @@ export const masterConfigSchema = v.strictObject({
   /** Delay before repair of the replicas on a dead server, and on a gracefully stopped one. */
   repairDelayMs: v.optional(durationMsSchema, 20_000),
   repairDelayStoppedMs: v.optional(durationMsSchema, 30 * MINUTE_MS),
-  /** Largest number of repair copies at the same time: on one server, and in the cluster. */
+  /** Maximum number of repair copies at the same time: on one server, and in the cluster. */
   repairCopiesPerServer: v.optional(countSchema(1, 64), 4),
   repairCopiesTotal: v.optional(countSchema(1, 1_024), 64),
   /** Share of dead chunkservers above which repair halts until an operator intervenes. */
   repairMassLossShare: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.5),
   /** Interval in which the members compare the hashes of their states. */
   checkpointIntervalMs: v.optional(countSchema(100, 24 * HOUR_MS), 30_000),
-  /** Largest number of superseded records in the history. Above it the oldest are reclaimed. */
+  /**
+   * Maximum number of superseded records in the history. If it is exceeded, the oldest are
+   * reclaimed.
+   */
   historyVersionsMax: v.optional(countSchema(0, 1_000_000_000), 10_000_000),
-  /** Longest time that a graceful stop waits for calls in flight. */
+  /** Maximum time for which a graceful stop waits for calls in flight. */
   stopGraceMs: v.optional(durationMsSchema, 5_000),
   ...newClusterEntries,
 });

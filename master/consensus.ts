@@ -69,7 +69,9 @@ export interface ConsensusStatus {
   readonly term: Term;
   readonly leaderId: MemberId | null;
   readonly leaderAddress: string | null;
-  /** Leader: whether an entry of its own term is applied; from then on its state is current. */
+  /**
+   * Whether this member leads and has applied an entry of its term, so that its state is current.
+   */
   readonly isReady: boolean;
   readonly lastIndex: LogIndex;
   readonly committedIndex: LogIndex;
@@ -85,8 +87,8 @@ export interface ConsensusStatus {
 }
 
 /**
- * A requested change of the members. The driver turns it into one `MembershipChange`, the entry of
- * the log.
+ * A requested change of the members. The driver converts it to one `MembershipChange`, which is an
+ * entry of the log.
  */
 export interface MembershipChangeRequest {
   /** New members, which become learners. */
@@ -100,11 +102,11 @@ export interface MembershipChangeRequest {
 /** The members of the group and the state of a pending change. */
 export interface MembershipStatus {
   /**
-   * A change is pending: both majorities must agree, or the remaining members may still need the
-   * removed ones (docs/decisions/0007).
+   * Whether a change is pending: both majorities must agree, or the remaining members may still
+   * need the removed members (docs/decisions/0007).
    */
   readonly isJoint: boolean;
-  /** By ascending id. */
+  /** The members, by ascending id. */
   readonly members: readonly MemberStatus[];
 }
 
@@ -122,7 +124,7 @@ export interface MemberStatus {
     readonly state: "probe" | "replicate" | "snapshot";
     /** Index up to which the member's log matches the leader's and is durable. */
     readonly matchIndex: LogIndex;
-    /** A message of the member arrived within the last election timeout. */
+    /** Whether a message of the member arrived within the last election timeout. */
     readonly isActive: boolean;
   } | null;
 }

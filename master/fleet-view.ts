@@ -12,7 +12,7 @@ export interface FleetView {
   /** Records that a chunkserver has registered. */
   recordRegistration(location: ServerLocation, space: ServerSpace): void;
   /** Records a heartbeat. @returns false if the server has not registered with this leader yet. */
-  recordHeartbeat(beat: HeartbeatRequest): boolean;
+  recordHeartbeat(heartbeat: HeartbeatRequest): boolean;
   /** Records that a chunkserver is shutting down. */
   recordGoodbye(serverId: ServerId): void;
   /** Interval of heartbeats. Several of them must be missing before a server is suspected. */
@@ -38,7 +38,7 @@ export type ServerSpace = HeartbeatRequest["space"];
 export interface ServerStatus {
   readonly location: ServerLocation;
   readonly space: ServerSpace;
-  /** Reported by the server: its copies count, but it gets no new ones. */
+  /** Whether the server reported a failed disk. Its copies count, but it gets no new copies. */
   readonly isDiskFailed: boolean;
   readonly chunkCount: number;
   /** Writes and copies in progress. */
@@ -51,9 +51,9 @@ export interface RepairView {
   ordersFor(serverId: ServerId): Order[];
   /** Records that a copy succeeded or failed. The caller proposes the entry that adds the copy. */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void;
-  /** Number of chunks with too few copies; `lost`: those of them without a live copy. */
+  /** Number of chunks with too few copies, and of those without a live copy (`lost`). */
   readonly counts: { readonly underReplicated: number; readonly lost: number };
-  /** Repair is halted because many servers are dead at the same time. */
+  /** Whether repair is halted because many servers are dead at the same time. */
   readonly isHalted: boolean;
 }
 

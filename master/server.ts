@@ -63,8 +63,8 @@ export interface MasterOptions {
 /** Memory for received bodies, in bytes: snapshot parts and batches of Raft messages. */
 const RECEIVE_BYTES_MAX = 256 * 1024 * 1024;
 /**
- * Largest head of a request. A request has no body. The largest transaction has the size of the largest
- * command, plus the receipts.
+ * Largest head of a request. A request has no body. The largest transaction has the size of the
+ * largest command, plus the receipts.
  */
 const REQUEST_HEAD_BYTES_MAX = 2 * WIRE_COMMAND_BYTES_MAX;
 const FETCH_STATUS_TIMEOUT_MS = 1_000;
@@ -136,7 +136,8 @@ export async function startMaster(
   const server = new RpcServer(wireDeps, { identity: () => identity, limits });
   closers.defer(() => server.close(config.stopGraceMs));
   const feed = new FeedService(deps);
-  // Disposed before the server waits for running streams: the stream of a watcher never ends by itself.
+  // Disposed before the server waits for running streams, because a watch stream never ends without
+  // an error.
   closers.defer(() => feed[Symbol.dispose]());
   feed.register(server);
   registerRaftHandlers(server, driver);
@@ -149,7 +150,8 @@ export async function startMaster(
   });
   registerMastersHandlers(server, driver);
   const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
-  // Runs first: refused calls find the next leader at once, and no stream of a peer delays the server.
+  // Runs first, so that refused calls find the next leader immediately and no stream of a peer
+  // delays the stop of the server.
   closers.defer(() => driver.prepareStop());
   const address = await server.listen(config.listen ?? ownAddress);
   services.start();

@@ -16,7 +16,7 @@ export interface StateMachine {
   readonly durable: {
     readonly index: LogIndex;
     readonly term: Term;
-    /** Expected hash of the rows in the store. Null: this state keeps no hash. */
+    /** Expected hash of the rows in the store. Null if this state keeps no hash. */
     readonly stateHash: Uint8Array | null;
   };
   /** Size of the overlay. The driver pauses applying above its limit. */
@@ -60,7 +60,8 @@ export interface StateSnapshot {
   readonly term: Term;
   readonly membership: Uint8Array;
   /**
-   * Hash of the state. Members have equal hashes at the same index. Null: this state keeps none.
+   * Hash of the state. Members have equal hashes at the same index. Null if this state keeps no
+   * hash.
    */
   readonly stateHash: Uint8Array | null;
   /** Reads all keys and values, including those of the index and the membership. */

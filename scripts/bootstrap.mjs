@@ -49,7 +49,7 @@ export function ensureInstalled() {
 
 /**
  * Compiles the sources into `dist/`, unless `dist/` was built from the same sources. The old `dist/`
- * stays in place until the new one is complete.
+ * is kept until the new one is complete.
  */
 export function ensureBuilt() {
   const fingerprint = fingerprintOfSources();
@@ -70,7 +70,7 @@ export function ensureBuilt() {
   if (status !== 0) stop("the build failed; dist/ is unchanged", status);
 }
 
-/** A digest of the path, size and modification time of every file that the build reads. */
+/** Returns a digest of the path, size and modification time of every file that the build reads. */
 function fingerprintOfSources() {
   const files = [...SETTINGS];
   for (const folder of SOURCES) {

@@ -44,7 +44,7 @@ function main(base) {
   return failures.length === 0 ? 0 : 1;
 }
 
-/** The commits to check, the newest first. */
+/** Returns the commits to check, the newest first. */
 function newCommits(base) {
   const isBaseInHistory = git("merge-base", "--is-ancestor", base, "HEAD") !== null;
   if (!isBaseInHistory) {
@@ -59,7 +59,7 @@ function newCommits(base) {
   });
 }
 
-/** The rules that `subject` breaks, each as a sentence. */
+/** Returns the rules that `subject` breaks, each as a sentence. */
 function problemsOf(subject) {
   const problems = [];
   if (subject.length > SUBJECT_LENGTH_MAX) {
@@ -76,7 +76,7 @@ function problemsOf(subject) {
   return problems;
 }
 
-/** What git prints, without the last line break; null if git fails. */
+/** Returns the output of git without the last line break. Null if git fails. */
 function git(...parameters) {
   try {
     const stdio = ["ignore", "pipe", "ignore"];

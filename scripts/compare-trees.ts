@@ -4,7 +4,8 @@ import { join } from "node:path";
 const BUFFER_BYTES = 1024 * 1024;
 
 /**
- * Returns the differences of two local trees, one line each. Empty if names and bytes are equal.
+ * Returns the differences of two local trees, one line each. Empty if all names and bytes are
+ * equal.
  */
 export async function compareTrees(left: string, right: string): Promise<string[]> {
   const [leftNames, rightNames] = await Promise.all([namesBelow(left), namesBelow(right)]);

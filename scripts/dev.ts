@@ -1,7 +1,7 @@
 /**
  * Checks the types at every change of a source file, and runs the tests of the changed folders:
  * `npm run dev`. Changes during a run are collected for the next run, so at most one child process
- * runs at a time. Ctrl-C ends the run and the program.
+ * runs at the same time. Ctrl-C ends the run and the program.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { watch } from "node:fs";
@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const WATCHED = ["master", "chunkserver", "client", "shared", "scripts", "test"];
 /** Sources, scripts and scenario files. */
 const RELEVANT = /\.(?:ts|mjs|txt|json)$/;
-/** Editors write several files at once: a run starts when there was no change for this long. */
+/** Time without a change after which a run starts: editors write several files together. */
 const SETTLE_MS = 200;
 /** The exit status of a program that SIGINT ended, as shells report it. */
 const INTERRUPTED_STATUS = 130;
@@ -59,7 +59,7 @@ async function settled(changed: ReadonlySet<string>, signal: AbortSignal): Promi
   }
 }
 
-/** Returns whether the types are right; prints the errors. */
+/** Checks the types and prints the errors. Returns whether there are no errors. */
 async function checkTypes(signal: AbortSignal): Promise<boolean> {
   const compiler = join(ROOT, "node_modules", "typescript", "bin", "tsc");
   const passed = await runNode([compiler, "--noEmit", "--pretty"], signal);
@@ -78,13 +78,13 @@ async function runTests(paths: readonly string[], signal: AbortSignal): Promise<
 }
 
 /**
- * Runs Node to its end. Resolves with whether the exit status is 0. If `signal` aborts, the process
- * is ended with all processes that it started.
+ * Runs Node until it exits. Resolves with whether the exit status is 0. If `signal` aborts, ends
+ * the process and all processes that it started.
  */
 function runNode(parameters: readonly string[], signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false);
   return new Promise((resolve) => {
-    // A process group of its own: one signal reaches the processes that the tests started.
+    // A separate process group: one signal reaches the processes that the tests started.
     const child = spawn(process.execPath, parameters, {
       cwd: ROOT,
       stdio: ["ignore", "inherit", "inherit"],

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureReady, ROOT } from "./bootstrap.mjs";
 
-/** In `dist/`, since it is generated; the name ends as SPDX recommends. */
+/** Path of the bill of materials. It is generated, so it is in `dist/`. SPDX recommends its suffix. */
 const SBOM = join(ROOT, "dist", "sbom.spdx.json");
 
 ensureReady();
@@ -38,8 +38,8 @@ function writeRuntimeManifests(directory) {
 }
 
 /**
- * The runtime dependencies as an SPDX 2.3 document. npm writes a random namespace and the present
- * time; both are replaced so that one commit always packs the same bytes.
+ * Returns the runtime dependencies as an SPDX 2.3 document. npm writes a random namespace and the
+ * current time. Both are replaced, so that one commit always packs the same bytes.
  */
 function billOfMaterials(cwd) {
   const parameters = ["sbom", "--sbom-format=spdx", "--sbom-type=application"];
@@ -55,7 +55,7 @@ function billOfMaterials(cwd) {
   };
 }
 
-/** SOURCE_DATE_EPOCH if it is set, else the time of the last commit, else the present time. */
+/** Returns SOURCE_DATE_EPOCH if it is set, else the time of the last commit or the current time. */
 function creationTime() {
   const epoch =
     process.env["SOURCE_DATE_EPOCH"] ?? outputOf("git", ["log", "-1", "--format=%ct"], ROOT);

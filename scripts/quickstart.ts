@@ -188,7 +188,8 @@ async function corruptAndRepair(
   await run(cluster, ["get", path, copy]);
   const isEqual = await hasEqualBytes(copy, join(tree.directory, tree.bigFile));
   check(isEqual, "the file is read correctly: each block is verified before it is returned");
-  // 7: verify found the corruption. 0: the get above found it first, and the repair is complete.
+  // Status 7: verify found the corruption. Status 0: the get above found the corruption first, and
+  // the repair is complete.
   await run(cluster, ["verify", "--all-replicas", "/tree", "/put-through-failover"], [0, 7]);
   const quarantine = await quarantinedFiles(cluster);
   check(

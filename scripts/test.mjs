@@ -14,7 +14,7 @@ import { ensureBuilt, ensureInstalled, ROOT } from "./bootstrap.mjs";
 
 /** Value of `--test-timeout`. Node 20 and 22 apply it to a process, Node 24 to a test. */
 const TIMEOUT_MS = 200_000;
-/** How long the process of a folder may stay open after its last test. */
+/** Maximum time for which the process of a folder may continue after its last test. */
 const LEAK_GRACE_MS = 5000;
 /** Two: the simulations use one core, and the clusters need the other one. */
 const CONCURRENCY = 2;

@@ -15,8 +15,8 @@ import type { Stream } from "../../shared/wire/rpc.ts";
 /** Stall timeout: the chain is broken after this many ms without progress of the next server. */
 const STALL_TIMEOUT_MS = 15_000;
 /**
- * Added to the stall timeout for each server further down the chain. So the server directly before
- * a stalled one detects the stall first and reports the right server.
+ * Added to the stall timeout for each later server of the chain. So the server directly before a
+ * stalled server detects the stall first and reports the right server.
  */
 const STALL_TIMEOUT_MS_PER_HOP = 5_000;
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -38,7 +38,9 @@ export class ChainBrokenError extends Error {
   }
 }
 
-/** Returns `error` as a break of the chain at `serverId`. A ChainBrokenError is returned unchanged. */
+/**
+ * Returns `error` as a break of the chain at `serverId`. A ChainBrokenError is returned unchanged.
+ */
 export function toChainBrokenError(serverId: ServerId, error: unknown): ChainBrokenError {
   if (error instanceof ChainBrokenError) return error;
   const { code, message } = toErrorData(error);
@@ -54,8 +56,8 @@ export interface NextHopDeps {
 /**
  * The rest of a write chain, seen from the server before it.
  *
- * Failures of the rest of the chain are reported in one place, where its messages are read:
- * `broken` rejects with the server that failed.
+ * Only the loop that reads its messages (`#read`) reports failures of the rest of the chain:
+ * `broken` then rejects with the server that failed.
  */
 export class NextHop {
   readonly #server: ServerLocation;
@@ -72,18 +74,18 @@ export class NextHop {
   #isWaiting = true;
   #sentBytes = 0;
   #ackedBytes = 0;
-  /** The last message of the stream was received. */
+  /** Whether the last message of the stream was received. */
   #isOver = false;
   #isClosed = false;
 
   /** `onAck` is called each time `ackedBytes` has increased. */
-  constructor(world: NextHopDeps, open: WriteOpen, onAck: () => void) {
+  constructor(deps: NextHopDeps, open: WriteOpen, onAck: () => void) {
     const server = open.intent.servers[open.position];
     if (server === undefined) {
       throw new AshlarError("INVALID_ARGUMENT", "Cannot forward a write: this is the last server");
     }
     this.#server = server;
-    this.#clock = world.clock;
+    this.#clock = deps.clock;
     this.#onAck = onAck;
     const hopsAfter = open.intent.servers.length - open.position;
     this.#stallTimeoutMs = STALL_TIMEOUT_MS + STALL_TIMEOUT_MS_PER_HOP * hopsAfter;
@@ -99,7 +101,11 @@ export class NextHop {
     return this.#ackedBytes;
   }
 
-  /** Resolves when the next server and all servers after it are ready. @throws {ChainBrokenError} */
+  /**
+   * Resolves when the next server and all servers after it are ready.
+   *
+   * @throws {ChainBrokenError}
+   */
   async open(
     pool: ConnectionPool,
     open: WriteOpen,
@@ -133,13 +139,17 @@ export class NextHop {
     try {
       await this.#stream?.send(head, body);
     } catch (error) {
-      // `#read` fails with the reason. A stream that fails only in sending runs into the stall
-      // timeout.
+      // `#read` fails with the reason. If only the sending fails, the stall timeout breaks the
+      // chain.
       if (!isAshlarError(error)) throw error;
     }
   }
 
-  /** Seals the chunk there. Resolves with the receipts of these servers. @throws {ChainBrokenError} */
+  /**
+   * Seals the chunk on the rest of the chain. Resolves with the receipts of these servers.
+   *
+   * @throws {ChainBrokenError}
+   */
   async seal(head: Extract<WriteUp, { kind: "seal" }>): Promise<readonly Receipt[]> {
     this.#progressMs = this.#clock.monotonicMs();
     this.#isWaiting = true;

@@ -218,7 +218,7 @@ class ChunkWrite {
     try {
       await fillPartial(this.#deps, lease, source, { timeoutMs: context.remainingMs(), signal });
     } catch (error) {
-      // If the rest of the chain broke during the fill, that is the reason to report.
+      // If the rest of the chain broke during the fill, the writer needs that error.
       throw broken.signal.aborted ? broken.signal.reason : error;
     }
   }
@@ -229,7 +229,7 @@ class ChunkWrite {
     try {
       return await Promise.race([receiving, this.#failed]);
     } catch (error) {
-      // A message that arrives later would keep its slab forever.
+      // A message that arrives after the failure would keep its slab forever.
       receiving.then((message) => message?.release()).catch(() => {});
       throw error;
     }
@@ -320,7 +320,7 @@ function nextOpen(open: WriteOpen): WriteOpen {
   return { ...open, position: open.position + 1 };
 }
 
-/** Resolves when both promises are settled. Rejects if `first` does. */
+/** Resolves when both promises are settled. Rejects if `first` rejects. */
 async function bothSettled(first: Promise<void>, second: Promise<void>): Promise<void> {
   try {
     await first;

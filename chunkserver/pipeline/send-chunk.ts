@@ -17,9 +17,9 @@ import type { BlockReader } from "../store/chunk-reader.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import type { RecentReads } from "../store/recent-reads.ts";
 
-/** Frames that are read from the disk while earlier frames are sent. */
+/** Number of frames that are read from the disk while earlier frames are sent. */
 const READ_AHEAD_FRAMES = 2;
-/** Frames that are sent at the same time, so that the connection is not idle between two frames. */
+/** Number of frames that are sent at the same time: the connection is not idle between frames. */
 const SENDING_FRAMES_MAX = 2;
 
 const NO_HASHES = new Uint8Array(0);
@@ -106,7 +106,7 @@ export async function sendPartial(
 
 interface ByteRange {
   readonly startBytes: number;
-  /** Exclusive. */
+  /** End of the range, exclusive. */
   readonly endBytes: number;
 }
 
@@ -133,8 +133,8 @@ interface LoadingFrame {
 }
 
 /**
- * Sends a range in frames. The next frames are read from the disk while earlier ones are sent. If
- * the peer stops receiving, both stop, with a bounded number of slabs held.
+ * Sends a range in frames. Reads the next frames from the disk while earlier frames are sent. If
+ * the peer stops receiving, reading and sending stop, and hold a bounded number of slabs.
  */
 async function sendFrames(
   deps: SendDeps,

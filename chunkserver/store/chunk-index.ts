@@ -23,10 +23,10 @@ import {
   unconfirmedKeysUntil,
 } from "./index-keys.ts";
 
-/** Operations in one commit at most. Keeps a batch with full manifests below 20 MB. */
+/** Maximum number of operations in one commit. Keeps a batch with full manifests below 20 MB. */
 const BATCH_OPERATIONS_MAX = 512;
 
-/** A record before and after a change. Null: absent. */
+/** A record before and after a change. Null if the record does not exist. */
 export interface RecordChange {
   readonly chunkId: ChunkId;
   readonly before: ChunkRecord | null;
@@ -66,7 +66,7 @@ interface PendingOperation {
 }
 
 /**
- * The chunks on this disk and the places of their bytes: the tables of `index-keys.ts` in an
+ * The chunks on this disk and the extents of their bytes: the tables of `index-keys.ts` in an
  * ordered store.
  *
  * Invariants: the tables P and U are derived from the chunk records, and only `StagedOperation`

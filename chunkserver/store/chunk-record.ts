@@ -31,8 +31,8 @@ export interface ChunkRecord {
   readonly intentIndex: LogIndex;
   /**
    * Wall-clock time in milliseconds from which the master is asked whether a committed file
-   * contains the chunk. 0: confirmed. The time decides only when to ask. The answer decides what
-   * happens.
+   * contains the chunk. 0 if the chunk is confirmed. The time decides only when the master is
+   * asked. The answer decides whether the chunk is kept.
    */
   readonly confirmDueMs: number;
 }
@@ -139,7 +139,7 @@ function corruptRecord(): AshlarError {
   );
 }
 
-/** Returns whether two records have the bytes of the chunk at the same place. */
+/** Returns whether two records refer to the same extents. */
 export function sameExtents(left: ChunkRecord, right: ChunkRecord): boolean {
   return (
     left.extents.length === right.extents.length &&

@@ -68,7 +68,7 @@ export class ChunkStore implements AsyncDisposable {
     return this.#writes.openCount;
   }
 
-  /** Reason why the disk accepts no writes. Null: it accepts writes. */
+  /** Reason why the disk accepts no writes. Null while it accepts writes. */
   get failure(): unknown {
     return this.#deps.health.failure;
   }
@@ -239,7 +239,7 @@ export class ChunkStore implements AsyncDisposable {
     return this.#deps.index.recordsAfter(after, limit).map(({ chunkId }) => chunkId);
   }
 
-  /** Returns the last chunk that the scrub verified. Null: the scrub is at the start. */
+  /** Returns the last chunk that the scrub verified. Null if the scrub is at the start. */
   scrubPosition(): ChunkId | null {
     const value = this.#deps.index.get(SCRUB_KEY);
     return value === null || value.length === 0

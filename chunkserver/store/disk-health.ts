@@ -23,7 +23,7 @@ export class DiskHealth {
     this.#reserve = reserve;
   }
 
-  /** Reason why the disk accepts no writes. Null: it works. */
+  /** Reason why the disk accepts no writes. Null while it works. */
   get failure(): unknown {
     return this.#failure;
   }

@@ -30,7 +30,7 @@ const identitySchema = v.strictObject({
 /** Identity of a disk. Created once, at the first start in an empty directory. */
 export type DiskIdentity = v.InferOutput<typeof identitySchema>;
 
-/** Ids that the operator expects. Null: any id. */
+/** Ids that the operator expects. Null accepts any id. */
 export interface ExpectedIdentity {
   readonly serverId: ServerId | null;
   readonly clusterId: ClusterId | null;

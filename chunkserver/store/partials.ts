@@ -70,7 +70,7 @@ export async function discardPartial(deps: StoreDeps, partial: OpenPartial): Pro
   await deleteExtents(deps, [extent]);
 }
 
-/** Logs that bytes without a record stay on the disk. The next start moves them to garbage/. */
+/** Logs that bytes without a record remain on the disk. The next start moves them to garbage/. */
 export function warnUndeleted(deps: StoreDeps, error: unknown): void {
   deps.log.warn("Cannot delete bytes without a record: the next start deletes them", { error });
 }

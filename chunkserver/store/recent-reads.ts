@@ -3,7 +3,7 @@ import type { CacheUse } from "../../shared/ports/disk.ts";
 
 /** Shorter requests use the page cache, because its read-ahead serves the requests after them. */
 const STREAMED_BYTES_MIN = 1024 * 1024;
-/** Remembered requests: 16 GiB of streaming in frames of 1 MiB, in about 2 MiB of memory. */
+/** Maximum number of remembered requests: 16 GiB in frames of 1 MiB, in about 2 MiB of memory. */
 const REQUESTS_MAX = 16_384;
 
 /**

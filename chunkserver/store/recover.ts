@@ -8,7 +8,7 @@ import { EXTENTS_DIRECTORY } from "./identity.ts";
 import { PACKED_BYTES_MAX } from "./packed-files.ts";
 import type { StoreDeps } from "./store-deps.ts";
 
-/** Records that are read or changed without a pause for other tasks. */
+/** Number of records that are read or changed without a pause for other tasks. */
 const PAGE = 1000;
 
 /** The extent files on the disk, and whether a record refers to them. */
@@ -109,7 +109,7 @@ async function moveUnnamed(deps: StoreDeps, found: FilesFound): Promise<void> {
   deps.log.info("Moved extent files left over by a crash to garbage/", { fileCount: count });
 }
 
-/** Adds the packed files with their lengths. Appends to the newest one if it has room. */
+/** Adds the packed files with their lengths. New chunks go to the newest file if it has room. */
 async function adoptPackedFiles(deps: StoreDeps, found: FilesFound): Promise<void> {
   const { files, packed } = deps;
   let newest: ExtentFileName | null = null;

@@ -124,7 +124,7 @@ async function copyToQuarantine(deps: StoreDeps, chunkId: ChunkId, extent: Exten
   }
 }
 
-/** Attempts to open a chunk whose bytes are moved at the same time. */
+/** Maximum number of attempts to open a chunk whose bytes are moved at the same time. */
 const OPEN_ATTEMPTS_MAX = 5;
 
 /** Opens a replica. Null if there is none. A replica whose file is missing is removed. */
@@ -134,7 +134,7 @@ export async function openReplica(deps: StoreDeps, chunkId: ChunkId): Promise<Ex
     if (record === null) return null;
     const files = await openFiles(deps, record.extents);
     if (files !== null) return readerOf(deps, chunkId, record, files);
-    // A file is missing: the replica was purged, moved or lost. The current record tells which.
+    // A file is missing: the replica was purged, moved or lost. The current record shows which.
     const current = deps.index.record(chunkId);
     if (current === null || !sameExtents(current, record)) continue;
     await dropDamagedReplica(deps, chunkId, record, "its extent file is missing");
@@ -163,7 +163,7 @@ export function hashesOf(deps: StoreDeps, chunkId: ChunkId): Uint8Array {
   throw new AshlarError("CHUNK_NOT_FOUND", `Cannot find chunk ${chunkId} on this server`);
 }
 
-/** Opens the files of `extents`. Null if one does not exist. */
+/** Opens the files of `extents`. Null if a file does not exist. */
 async function openFiles(
   deps: StoreDeps,
   extents: readonly Extent[],

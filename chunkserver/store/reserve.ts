@@ -8,11 +8,12 @@ import type { Log, LogFields } from "../../shared/ports/log.ts";
 /** Purpose of a claim. Replicas that the master ordered may use half of the reserve. */
 export type SpacePurpose = "write" | "copy";
 
-/** How long a reading of the free space is used. */
+/** Time for which a measured free space is used, in milliseconds. */
 const SAMPLE_MS = 200;
 /**
- * After a write was refused with NO_SPACE, no chunk is accepted for this time, even if the file
- * system reports free bytes: inodes or a quota may be exhausted. Then a write is tried again.
+ * Time in milliseconds for which no chunk is accepted after a write was refused with NO_SPACE, even
+ * if the file system reports free bytes: inodes or a quota may be exhausted. After this time a
+ * write is tried again.
  */
 const REFUSED_MS = 5_000;
 
@@ -35,8 +36,8 @@ interface FreeSpace {
 
 /**
  * Keeps free space in reserve. So the index can always commit, repairs have room, and a full disk
- * is reported at the start of a write instead of as a failure in its middle. Logs once when the
- * disk is full and once when it has room again.
+ * is reported at the start of a write and not in the middle of it. Logs one line when the disk is
+ * full and one line when it has room again.
  */
 export class Reserve {
   readonly #disk: Disk;
@@ -53,7 +54,7 @@ export class Reserve {
   #refusedUntilMs = 0;
   /** A write was refused with NO_SPACE, and no write has succeeded since. */
   #isRoomUnproven = false;
-  /** When the disk was last seen full. Null: it has room, and this was logged. */
+  /** Time at which the disk was last full. Null after it had room again and this was logged. */
   #fullAtMs: number | null = null;
 
   constructor(options: {
@@ -120,7 +121,7 @@ export class Reserve {
     this.#logFull({ error });
   }
 
-  /** Returns the space for new chunks. Called regularly; logs when the disk has room again. */
+  /** Returns the space for new chunks. Logs when the disk has room again. Called regularly. */
   async space(): Promise<Space> {
     const { totalBytes, freeBytes, unwrittenBytes } = await this.#free();
     const reserveBytes = this.#reserveBytesFor(totalBytes);
@@ -183,7 +184,7 @@ export class SpaceClaim {
     this.#settle(settled, true);
   }
 
-  /** Gives back the rest of the claim. */
+  /** Releases the rest of the claim. */
   release(): void {
     this.#settle(this.#remainingBytes, false);
     this.#remainingBytes = 0;

@@ -6,7 +6,7 @@ import type { SpaceClaim } from "./reserve.ts";
 import type { StoreDeps } from "./store-deps.ts";
 import { firstCorruptBlock } from "./verify-blocks.ts";
 
-/** Chunks that are moved with one sync and one commit. */
+/** Maximum number of chunks that are moved with one sync and one commit. */
 const MOVES_AT_ONCE = 32;
 
 interface Move {
@@ -43,7 +43,10 @@ export async function rewriteSparseFile(deps: StoreDeps): Promise<number> {
   return moves.length;
 }
 
-/** Copies a chunk to the current packed file. Null if it is gone, or corrupt and was removed. */
+/**
+ * Copies a chunk to the current packed file. Null if the chunk no longer exists, or was corrupt and
+ * was removed.
+ */
 async function copyChunk(
   deps: StoreDeps,
   chunkId: ChunkId,
@@ -55,7 +58,7 @@ async function copyChunk(
   const bytes = new Uint8Array(record.lengthBytes);
   try {
     if (!record.extents.every((extent) => extent.file === from && isPacked(extent.file))) {
-      return null; // It was moved, or stored again, after the list was read.
+      return null; // The chunk was moved, or stored again, after the list was read.
     }
     await reader.read(bytes, 0);
     const corrupt = firstCorruptBlock(deps.hasher, bytes, reader.hashes());

@@ -18,8 +18,8 @@ export interface SealRequest {
 
 /**
  * Makes a partial chunk a chunk: checks its id, syncs its bytes, commits its record, in this order.
- * Durable when it resolves. "known": the chunk exists already. Its intent was raised, and the
- * caller deletes the new bytes.
+ * Durable when it resolves. Returns "known" if the chunk exists already: its intent was raised, and
+ * the caller deletes the new bytes.
  *
  * @throws {AshlarError} CHUNK_CORRUPT, INVALID_ARGUMENT, NO_SPACE, DISK_FAILED: nothing changed.
  */

@@ -1,9 +1,9 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { CacheUse, DiskFile } from "../../shared/ports/disk.ts";
 
-/** Bytes written with one system call. */
+/** Maximum number of bytes written with one system call. */
 const CALL_BYTES_MAX = 512 * 1024;
-/** Buffers written with one system call. */
+/** Maximum number of buffers written with one system call. */
 const CALL_PARTS_MAX = 64;
 
 interface QueuedWrite {

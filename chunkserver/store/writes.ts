@@ -9,11 +9,13 @@ import type { SpacePurpose } from "./reserve.ts";
 import { raiseIntent, type SealRequest } from "./seal.ts";
 import type { StoreDeps } from "./store-deps.ts";
 
-/** Unsealed writes at most. One more is refused with OVERLOADED. */
+/** Maximum number of unsealed writes. Further writes are refused with OVERLOADED. */
 const OPEN_WRITES_MAX = 4096;
-/** Sealed writes that are remembered. The oldest are forgotten first. */
+/** Maximum number of remembered sealed writes. The oldest are forgotten first. */
 const SEALED_WRITES_MAX = 8192;
-/** How long a sealed write is remembered for a writer whose chain broke during the seal. */
+/**
+ * Time in milliseconds for which a sealed write is remembered, so that a broken seal can resume.
+ */
 const SEALED_KEPT_MS_MAX = 120_000;
 
 /** A request to begin or resume a write. */
@@ -21,9 +23,9 @@ export interface WriteRequest {
   /** 32 hex digits, chosen by the writer. */
   readonly writeId: string;
   readonly intentIndex: LogIndex;
-  /** How long the received bytes are kept without a writer. */
+  /** Time in milliseconds for which the received bytes are kept without a writer. */
   readonly lifetimeMs: number;
-  /** Length of the chunk in bytes. Null: unknown. */
+  /** Length of the chunk in bytes. Null if it is not known. */
   readonly sizeHintBytes: number | null;
   readonly purpose: SpacePurpose;
   /** The write resumes at this block boundary. Received bytes beyond it are dropped. */
@@ -39,12 +41,13 @@ export type WriteState =
 interface Entry {
   readonly writeId: string;
   /**
-   * Resolves when the last take-over, seal or deletion of the entry has ended. They run in turn.
+   * Resolves when the last take-over, seal or deletion of the entry has ended. These tasks run one
+   * after another.
    */
   turn: Promise<void>;
   state: WriteState;
   holder: WriteLease | null;
-  /** Monotonic time. Ignored while the write has a holder. */
+  /** Monotonic time at which the write expires. Ignored while the write has a holder. */
   expiresAtMs: number;
 }
 
@@ -205,7 +208,7 @@ export class Writes {
       this.#deps.clock.monotonicMs() + (isSealed ? Math.min(keepMs, SEALED_KEPT_MS_MAX) : keepMs);
     if (entry.state.kind !== "open") return;
     const { partial } = entry.state;
-    // There is nothing to resume: the next sweep deletes it.
+    // The write has no bytes to resume from: the next sweep deletes it.
     if (partial.receivedBytes === 0 || partial.isBroken) entry.expiresAtMs = 0;
   }
 

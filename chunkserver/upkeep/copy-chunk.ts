@@ -33,15 +33,18 @@ export interface CopyDeps {
 /** Time limit of one source. If it expires, the next source is tried. */
 const SOURCE_TIMEOUT_MS = 60_000;
 const REPORT_TIMEOUT_MS = 5_000;
-/** The master records a replica within a heartbeat or two. After this time it is asked about it. */
+/**
+ * Time after which the master is asked about a copied replica that it has not confirmed. The master
+ * usually records a copy within one or two heartbeats.
+ */
 const COPY_LIFETIME_MS = 10 * 60_000;
 
 type ReadFrame = Received<ReadDown>;
 
 /**
  * Makes a replica that the master ordered: reads the chunk from a source, verifies each block and
- * seals the chunk under the index of the order. The next source continues where one failed. Durable
- * when it resolves.
+ * seals the chunk under the index of the order. If a source fails, the copy continues at the same
+ * byte from the next source. Durable when it resolves.
  *
  * @throws {AshlarError} NO_GOOD_REPLICA with the error of each source; NO_SPACE; DISK_FAILED.
  */
@@ -126,7 +129,7 @@ async function copyFrom(
   const { chunkId, lengthBytes } = order;
   const options = { timeoutMs: SOURCE_TIMEOUT_MS, signal };
   const connection = await deps.pool.get(source.address, options);
-  // Bytes of an earlier source were verified. Its last frame may have ended within a block.
+  // The bytes of an earlier source were verified. Its last frame may have ended within a block.
   const offsetBytes = lease.receivedBytes - (lease.receivedBytes % BLOCK_BYTES);
   const request = { chunkId, offsetBytes, lengthBytes: lengthBytes - offsetBytes };
   const stream = connection.open(readChunk, { ...request, withManifest: true }, options);

@@ -1,9 +1,9 @@
 import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import type { HeartbeatRequest } from "../../shared/protocol/fleet-api.ts";
 
-/** Results of one kind in one heartbeat at most. */
+/** Maximum number of results of one kind in one heartbeat. */
 const REPORTED_MAX = 1000;
-/** Results of one kind that are kept at most. */
+/** Maximum number of kept results of one kind. */
 const KEPT_MAX = 20_000;
 
 /** The results of finished orders in a heartbeat. */

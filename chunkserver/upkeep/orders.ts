@@ -6,9 +6,12 @@ import type { Order } from "../../shared/protocol/fleet-api.ts";
 import { type CopyDeps, type CopyOrder, copyChunk } from "./copy-chunk.ts";
 import type { OrderResults } from "./order-results.ts";
 
-/** Pending orders of one kind at most. More are dropped: the master repeats unreported orders. */
+/**
+ * Maximum number of pending orders of one kind. Further orders are dropped: the master repeats
+ * unreported orders.
+ */
 const PENDING_MAX = 4096;
-/** Purges that run at the same time. They share commits of the index. */
+/** Maximum number of purges that run at the same time. These purges share commits of the index. */
 const PURGES_AT_ONCE_MAX = 64;
 
 /** Dependencies and limits of `Orders`. */
@@ -42,7 +45,7 @@ export class Orders {
     return this.#copying.size;
   }
 
-  /** Starts the orders. An order for a chunk that already has one of the same kind is ignored. */
+  /** Starts the orders. Ignores an order for a chunk that already has an order of the same kind. */
   accept(orders: readonly Order[]): void {
     for (const order of orders) {
       if (this.#options.signal.aborted) return;
@@ -96,8 +99,8 @@ export class Orders {
     const { chunkId, purgeIndex } = order;
     if (signal.aborted) return;
     try {
-      // A replica under a newer intent is kept. In both cases no replica that the purge covers is
-      // left.
+      // A replica under a newer intent is kept. In every case no replica that the purge covers
+      // remains.
       await copyDeps.store.purge(chunkId, purgeIndex);
       results.purged(chunkId, purgeIndex);
     } catch (error) {

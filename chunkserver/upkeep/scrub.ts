@@ -8,11 +8,11 @@ import type { ChunkStore } from "../store/chunk-store.ts";
 import { pause } from "./repeat.ts";
 
 const DAY_MS = 86_400_000;
-/** Chunks whose files are checked without a pause for other tasks. */
+/** Number of chunks whose files are checked without a pause for other tasks. */
 const INSPECT_PAGE = 64;
-/** How often the position is stored, so that a restart continues from it. */
+/** Interval at which the position is stored, so that a restart continues from it. */
 const KEEP_POSITION_MS = 60_000;
-/** Shorter waits are accumulated. */
+/** Shortest pause in milliseconds. Shorter pauses are accumulated. */
 const PAUSE_MS_MIN = 10;
 
 /** Dependencies and limits of `Scrub`. */
@@ -44,7 +44,7 @@ export class Scrub {
     this.#buffer = options.store.allocateBuffer(FRAME_BYTES_MAX);
   }
 
-  /** Corrupt replicas that this process has found. */
+  /** Number of corrupt replicas that this process has found. */
   get corruptCount(): number {
     return this.#corruptCount;
   }

@@ -9,7 +9,7 @@ import type { Scrub } from "./scrub.ts";
 
 const CONFIRM_INTERVAL_MS = 5_000;
 const SWEEP_INTERVAL_MS = 5_000;
-/** Pause between two steps of the rewriting of packed files, for reads and writes. */
+/** Pause between two steps of rewriting packed files, so that reads and writes can run. */
 const SWEEP_STEP_PAUSE_MS = 50;
 
 /** The background tasks and their dependencies. */
@@ -20,7 +20,7 @@ export interface UpkeepDeps {
   readonly store: ChunkStore;
   readonly link: MasterLink;
   readonly orders: Orders;
-  /** Null: no scrub. */
+  /** Null if the scrub is disabled. */
   readonly scrub: Scrub | null;
   readonly signal: AbortSignal;
 }
@@ -69,7 +69,9 @@ async function sweepAll(store: ChunkStore, options: UpkeepDeps): Promise<void> {
   }
 }
 
-/** Checks the extent files at the start. This takes seconds; the scrub would take days. */
+/**
+ * Checks that the extent files exist at the start. Takes seconds, while a scrub pass takes days.
+ */
 async function checkFilesOnce(deps: RepeatDeps, scrub: Scrub, signal: AbortSignal): Promise<void> {
   const once = new AbortController();
   const both = AbortSignal.any([signal, once.signal]);

@@ -9,8 +9,8 @@ type Request = ReturnType<(typeof allocate)["parseRequest"]>;
 type Response = ReturnType<(typeof allocate)["parseResponse"]>;
 
 /**
- * Chooses the write chains of `request.count` chunks and signs an intent for each. Proposes no entry:
- * an intent that is never used leaves nothing behind.
+ * Chooses the write chains of `request.count` chunks and signs an intent for each. Proposes no
+ * entry: an intent that is never used has no effect on the state.
  *
  * @throws {AshlarError} NOT_LEADER; NOT_FOUND if the storage class does not exist; UNAVAILABLE if a
  *   server in `keep` is unknown; TOO_FEW_CHUNKSERVERS with the reason of each unsuitable server
@@ -80,7 +80,9 @@ function locationOf(deps: MasterDeps, serverId: ServerId): ServerLocation {
   );
 }
 
-/** Returns the error with the reason of each server: a count of unsuitable servers would not help. */
+/**
+ * Returns the error. It contains the reason of each unsuitable server, so that it can be repaired.
+ */
 function tooFewChunkservers(
   deps: MasterDeps,
   request: Request,

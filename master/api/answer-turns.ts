@@ -2,19 +2,21 @@ import type { Clock } from "../../shared/ports/clock.ts";
 
 /**
  * Spreads large answers over several turns of the event loop, one per turn. The client can then
- * process the first answer while the leader computes the next one. Otherwise the leader computes all
- * answers while the clients wait, and the clients process them while the leader is idle.
+ * process the first answer while the leader computes the next one. Otherwise the leader computes
+ * all answers while the clients wait, and the clients process them while the leader is idle.
  */
 export class AnswerTurns {
   readonly #clock: Clock;
-  /** Resolves after the turn of the previous answer. Null if no answer was computed in this turn. */
+  /**
+   * Resolves after the turn of the previous answer. Null if no answer was computed in this turn.
+   */
   #before: Promise<void> | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Resolves when the caller can compute its answer: at once if it is the first in this turn. */
+  /** Resolves when the caller can compute its answer: immediately for the first call of a turn. */
   async next(): Promise<void> {
     const before = this.#before;
     const own = this.#turnAfter(before);

@@ -6,9 +6,11 @@ import type { CallContext, Handlers, Stream } from "../../shared/wire/rpc.ts";
 import { type ByteText, bytesToText } from "../namespace/keys.ts";
 import type { MasterDeps } from "./leader-context.ts";
 
-/** Largest number of rows in one read of the feed. Takes a few milliseconds. */
+/** Maximum number of rows in one read of the feed. Takes a few milliseconds. */
 const ROWS_MAX = 256;
-/** Approximate size of one message. One path can add 64 KiB. Smaller than the limit of a wire head. */
+/**
+ * Approximate size of one message. One path can add 64 KiB. Smaller than the limit of a wire head.
+ */
 const MESSAGE_BYTES_MAX = 128 * 1024;
 /** Timeout for the confirmation of the committed index by the leader. */
 const CONFIRM_TIMEOUT_MS = 5_000;
@@ -19,8 +21,8 @@ type FeedDeps = Pick<MasterDeps, "consensus" | "env" | "namespace">;
 
 /**
  * Serves `shared/protocol/feed-api`. Every master serves it from its applied entries, so a feed
- * contains committed changes only. Disposing the service ends all streams, and the watchers continue
- * at another master.
+ * contains committed changes only. Disposing the service ends all streams, and the watchers
+ * continue at another master.
  */
 export class FeedService implements Disposable {
   readonly #deps: FeedDeps;
@@ -63,7 +65,8 @@ interface FeedStreamOptions {
 }
 
 /**
- * The stream of one watcher. Reads the feed as fast as the watcher receives it, and buffers no events.
+ * The stream of one watcher. Reads the feed as fast as the watcher receives it, and buffers no
+ * events.
  */
 class FeedStream {
   readonly #deps: FeedDeps;
@@ -102,7 +105,7 @@ class FeedStream {
         await this.#unlessEnded(this.#options.stream.send({ events: [...page.events], next }));
         dueMs = clock.monotonicMs() + heartbeatMs;
       }
-      // More events are ready: read again after other work had its turn.
+      // More events are ready: read again after other tasks of the event loop have run.
       if (page.isLast) await this.#unlessEnded(this.#waitForEvents(next, dueMs));
       else await this.#unlessEnded(clock.yieldTurn());
     }
@@ -141,8 +144,8 @@ class FeedStream {
   }
 
   /**
-   * Ends the stream after several heartbeats without a leader: a member that is cut off from the others
-   * would send no events without any error.
+   * Ends the stream after several heartbeats without a leader: a member that is cut off from the
+   * others would send no events without any error.
    */
   #checkLeader(): void {
     const hasLeader = this.#deps.consensus.status().leaderId !== null;

@@ -7,10 +7,14 @@ import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
 import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
 
-/** Largest number of purges in one heartbeat answer. A server carries them out in about a second. */
+/**
+ * Maximum number of purges in one heartbeat answer. A server carries them out in about a second.
+ */
 const PURGES_PER_HEARTBEAT = 200;
 
-/** Registers the handlers of `shared/protocol/fleet-api`: reports of chunkservers, and the status. */
+/**
+ * Registers the handlers of `shared/protocol/fleet-api`: reports of chunkservers, and the status.
+ */
 export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & StatusDeps): void {
   registerReports(handlers, deps);
   handlers.onCall(api.confirmChunks, async (request, context) => {
@@ -105,8 +109,8 @@ async function recordServer(deps: MasterDeps, server: ServerLocation): Promise<v
 }
 
 /**
- * Records the reports of a chunkserver in the log. The server repeats its reports until a heartbeat is
- * answered, so all reports are committed before the answer. A repeated report changes nothing.
+ * Records the reports of a chunkserver in the log. The server repeats its reports until a heartbeat
+ * is answered, so all reports are committed before the answer. A repeated report changes nothing.
  */
 async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest): Promise<void> {
   const { repair, env } = deps;
@@ -137,9 +141,9 @@ async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest):
 type ConfirmVerdict = "known" | "unknown" | "undecided";
 
 /**
- * Returns whether the namespace records the copy (`known`), will never record it (`unknown`), or may
- * still record it (`undecided`). `unknown` requires an intent below the intent floor: no commit under
- * such an intent can succeed (docs/decisions/0002).
+ * Returns whether the namespace records the copy (`known`), will never record it (`unknown`), or
+ * may still record it (`undecided`). `unknown` requires an intent below the intent floor: no commit
+ * under such an intent can succeed (docs/decisions/0002).
  */
 function confirmVerdictOf(
   deps: MasterDeps,

@@ -22,7 +22,10 @@ export interface MasterDeps {
   readonly fleet: FleetView;
   readonly repair: RepairView;
   readonly sessions: SessionActivity;
-  /** Largest number of superseded records in the history. Above it the oldest are reclaimed. */
+  /**
+   * Maximum number of superseded records in the history. If it is exceeded, the oldest are
+   * reclaimed.
+   */
   readonly historyVersionsMax: number;
   /**
    * Wall clock for entries, in milliseconds since the epoch. Never decreases within one process.

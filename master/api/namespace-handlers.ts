@@ -66,7 +66,7 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
     const index = await consensus.confirmRead(context.remainingMs());
     const { sessionId } = request.head;
     if (!deps.namespace().hasSession(sessionId)) {
-      // The state machine refuses the command with the right error.
+      // The state machine refuses the command with the specific error.
       await propose(deps, { kind: "keep-session", nowMs: nowMs(), sessionId });
     }
     deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
@@ -85,7 +85,9 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
   });
 }
 
-/** Number of targets from which a stat answer is large: computing it takes longer than one turn. */
+/**
+ * Minimum number of targets of a large stat answer, which takes longer than one turn to compute.
+ */
 const LARGE_STAT_TARGETS = 8;
 
 function registerReads(handlers: Handlers, deps: MasterDeps): void {
@@ -127,7 +129,10 @@ function registerReads(handlers: Handlers, deps: MasterDeps): void {
   registerHistory(handlers, deps);
 }
 
-/** Returns the attributes of one target, or its error: an error of one target does not fail the call. */
+/**
+ * Returns the attributes of one target, or its error: an error of one target does not fail the
+ * call.
+ */
 function statResult(
   namespace: Namespace,
   target: api.Target,

@@ -18,8 +18,8 @@ interface TransactionContext {
 }
 
 /**
- * Registers the handler of `namespace.transact`. Each transaction of a call is an entry of its own. All
- * of them are proposed in one turn.
+ * Registers the handler of `namespace.transact`. Each transaction of a call is a separate entry.
+ * All transactions of a call are proposed in one turn.
  */
 export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
   const { consensus, env } = deps;
@@ -38,8 +38,8 @@ export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
 }
 
 /**
- * Proposes one transaction and returns its outcome. An error does not fail the other transactions of
- * the call. With COMMIT_UNKNOWN the transaction may have been committed.
+ * Proposes one transaction and returns its outcome. An error does not fail the other transactions
+ * of the call. With COMMIT_UNKNOWN the transaction may have been committed.
  */
 async function outcomeOf(
   deps: MasterDeps,

@@ -6,11 +6,11 @@ import type { NamespaceOperation, VerifiedChunk, VerifiedContent } from "../name
 
 /**
  * Verifies the receipts of an operation and returns the operation as the log stores it. The leader
- * verifies the signatures before the proposal, so the log contains only the ids of servers that sealed
- * the chunks.
+ * verifies the signatures before the proposal, so the log contains only the ids of servers that
+ * sealed the chunks.
  *
- * @throws {AshlarError} INVALID_ARGUMENT, with `details.operationIndex`, if a receipt was not signed
- *   with the key of this cluster
+ * @throws {AshlarError} INVALID_ARGUMENT, with `details.operationIndex`, if a receipt was not
+ *   signed with the key of this cluster
  */
 export function verifyOperation(
   hasher: Hasher,
@@ -38,7 +38,9 @@ function verifyContent(
   return { ...content, chunks: content.chunks.map(verify) };
 }
 
-/** Returns the error message for the first invalid receipt of the chunk, or null if all are valid. */
+/**
+ * Returns the error message for the first invalid receipt of the chunk, or null if all are valid.
+ */
 function receiptFault(hasher: Hasher, chunkKey: Uint8Array, chunk: CommittedChunk): string | null {
   const { id, lengthBytes, intentIndex } = chunk;
   for (const { serverId, receipt } of chunk.receipts) {
@@ -49,7 +51,7 @@ function receiptFault(hasher: Hasher, chunkKey: Uint8Array, chunk: CommittedChun
   return null;
 }
 
-/** Returns the chunk with the ids of its servers in place of the receipts. */
+/** Returns the chunk with the ids of its servers instead of their receipts. */
 function verified({ id, lengthBytes, intentIndex, receipts }: CommittedChunk): VerifiedChunk {
   const replicas = [...new Set(receipts.map((receipt) => receipt.serverId))];
   return { id, lengthBytes, intentIndex, replicas };

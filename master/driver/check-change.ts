@@ -5,7 +5,7 @@ import type { Membership } from "../raft/messages.ts";
 import type { ProgressStatus } from "../raft/raft.ts";
 import { memberIdsOf } from "./membership-record.ts";
 
-/** Largest number of members. Equal to the limit of `members` in the config. */
+/** Maximum number of members. Equal to the limit of `members` in the config. */
 const MEMBERS_MAX = 9;
 /**
  * A member that lacks at most this many entries counts as caught up. The limit is not 0 because

@@ -65,7 +65,7 @@ export interface DriverTiming {
 
 /** Bounds of queues, buffers and the log. */
 export interface DriverLimits {
-  /** Largest number of pending commands. Further commands fail with OVERLOADED. */
+  /** Maximum number of pending commands. Further commands fail with OVERLOADED. */
   readonly proposalsMax: number;
   /** Largest total size of pending commands. Further commands fail with OVERLOADED. */
   readonly proposalBytesMax: number;
@@ -74,7 +74,7 @@ export interface DriverLimits {
   /** A flush starts when the unflushed changes reach this size. */
   readonly flushBytes: number;
   /**
-   * Largest number of unacknowledged bytes to one peer. Further Raft messages to it are dropped.
+   * Maximum number of unacknowledged bytes to one peer. Further Raft messages to it are dropped.
    */
   readonly peerPendingBytesMax: number;
   /** Number of entries up to the durable state that compaction keeps for slow followers. */

@@ -67,7 +67,8 @@ export interface DurableLog {
   /** Drops the entries up to `index`. The durable state must contain them. */
   compactTo(index: LogIndex): Promise<void>;
   /**
-   * Replaces the log by a snapshot at `base`. A crash before it resolves leaves the old log intact.
+   * Replaces the log by a snapshot at `base`. Atomic: after a crash before it resolves, the log is
+   * either the old log or the new log.
    */
   reset(base: EntryPosition, hardState: HardState): Promise<void>;
   close(): Promise<void>;

@@ -80,7 +80,7 @@ export class MembershipChanger {
   }
 
   /**
-   * Carries out one membership change. Only one runs at a time.
+   * Carries out one membership change. At most one change runs at the same time.
    *
    * Resolves with the index of its entry when the change is settled: see `#waitUntilSettled`.
    *

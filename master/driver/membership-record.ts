@@ -5,9 +5,14 @@ import { ByteWriter } from "../raft/byte-writer.ts";
 import { readMember, readMembership, writeMembership } from "../raft/encoding.ts";
 import type { Membership } from "../raft/messages.ts";
 
-/** A member as the log stores it: its id, its address, and the incarnation of its data directory. */
+/**
+ * A member as the log stores it: its id, its address, and the incarnation of its data directory.
+ */
 export interface MemberRecord extends MemberAddress {
-  /** Empty: not known yet. Each peer then accepts the first incarnation that the member presents. */
+  /**
+   * Empty if it is not known yet. Each peer then accepts the first incarnation that the member
+   * presents.
+   */
   readonly incarnation: string;
 }
 
@@ -15,9 +20,9 @@ export interface MemberRecord extends MemberAddress {
 export interface MembershipRecord {
   readonly membership: Membership;
   /**
-   * By ascending id. Empty before the first membership change: until then the configs of the founders
-   * have the addresses. Every change contains the records of all members, so after the first change
-   * the list is complete.
+   * By ascending id. Empty before the first membership change: until then the configs of the
+   * founders have the addresses. Every change contains the records of all members, so after the
+   * first change the list is complete.
    */
   readonly members: readonly MemberRecord[];
 }
@@ -56,8 +61,8 @@ export function encodeMemberRecords(members: readonly MemberRecord[]): Uint8Arra
 }
 
 /**
- * Decodes the context of a membership change. An empty context has no records: the entry that leaves
- * a joint configuration changes no record.
+ * Decodes the context of a membership change. An empty context has no records: the entry that
+ * leaves a joint configuration changes no record.
  */
 export function decodeMemberRecords(bytes: Uint8Array): readonly MemberRecord[] {
   if (bytes.length === 0) return [];

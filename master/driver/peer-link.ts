@@ -29,7 +29,7 @@ export interface PeerLinkOptions extends Omit<HandshakeOptions, "signal"> {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Largest number of bytes that the peer has not acknowledged. Further messages are dropped. */
+  /** Maximum number of bytes that the peer has not acknowledged. Further messages are dropped. */
   readonly pendingBytesMax: number;
 }
 

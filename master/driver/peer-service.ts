@@ -61,7 +61,9 @@ export class PeerService {
     for (const stream of this.#streams.keys()) stream.cancel(this.#stopReason);
   }
 
-  /** Cancels the streams of removed members. They reconnect, and the handshake reports the removal. */
+  /**
+   * Cancels the streams of removed members. They reconnect, and the handshake reports the removal.
+   */
   closeNonMemberStreams(): void {
     const { membershipState } = this.#options;
     const error = new AshlarError("UNAVAILABLE", "The membership has changed");
@@ -71,8 +73,8 @@ export class PeerService {
   }
 
   /**
-   * Answers the handshake. A process that is not a member receives `isMember: false`; its incarnation
-   * is not checked, because the entry that adds it will set its incarnation.
+   * Answers the handshake. A process that is not a member receives `isMember: false`; its
+   * incarnation is not checked, because the entry that adds it will set its incarnation.
    */
   async hello(envelope: Envelope): Promise<HandshakeReply> {
     const { own, membershipState, incarnations, machine, isFounding, receiver } = this.#options;
@@ -188,7 +190,7 @@ export class PeerService {
       if (message.kind === "snapshot-request") {
         throw new AshlarError(
           "PROTOCOL_ERROR",
-          "Cannot accept a snapshot in the message stream: it needs a stream of its own",
+          "Cannot accept a snapshot in the message stream: it needs a separate stream",
         );
       }
     }

@@ -29,7 +29,7 @@ export interface LeaderServicesOptions {
   readonly registry: Registry;
   readonly repair: Repair;
   readonly sessions: SessionMonitor;
-  /** Largest number of superseded records in the history; see the `reclaim` command. */
+  /** Maximum number of superseded records in the history; see the `reclaim` command. */
   readonly historyVersionsMax: number;
   /** The settings of a new cluster. */
   readonly newCluster: Omit<Bootstrap, "kind" | "nowMs">;
@@ -41,23 +41,23 @@ const STEP_MS = 250;
 const HOUSEKEEPING_MS = 1_000;
 /** A step that is later than this shows that the event loop of this process was blocked. */
 const STALL_MS = 1_000;
-/** Largest number of sessions that one entry expires. */
+/** Maximum number of sessions that one entry expires. */
 const SESSIONS_PER_STEP = 1_000;
-/** Largest number of records that one reclaim entry changes. Takes a few ms on every master. */
+/** Maximum number of records that one reclaim entry changes. Takes a few ms on every master. */
 const RECLAIM_RECORDS = 2_000;
-/** Largest number of reclaim entries in one housekeeping step. */
+/** Maximum number of reclaim entries in one housekeeping step. */
 const RECLAIM_ENTRIES_PER_STEP = 20;
 
 /**
- * The background work of the leader: liveness, repair, the intent floor, session expiry, reclaim. Runs
- * on every master and acts only while the master is the leader. Every decision that changes the state
- * is proposed as a log entry.
+ * The background work of the leader: liveness, repair, the intent floor, session expiry, reclaim.
+ * Runs on every master and acts only while the master is the leader. Proposes every decision that
+ * changes the state as a log entry.
  */
 export class LeaderServices implements AsyncDisposable {
   readonly #options: LeaderServicesOptions;
   readonly #stop = new AbortController();
   #floor: IntentFloor | null = null;
-  /** The term for which the services were last prepared. Leading in another term prepares them again. */
+  /** The term for which the services were last prepared. They are prepared once in each term. */
   #termPrepared = -1;
   #lastStepMs: number;
   #lastHousekeepingMs = 0;

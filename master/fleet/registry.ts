@@ -18,7 +18,7 @@ interface RegisteredServer {
   isDiskFailed: boolean;
   chunkCount: number;
   activeWrites: number;
-  /** Time of the last message, on the monotonic clock. Null: no message to this leader yet. */
+  /** Monotonic time of the last message. Null if this leader has not received a message yet. */
   lastContactMs: number | null;
   /** Whether the server announced a graceful stop. */
   isShutDown: boolean;
@@ -34,7 +34,7 @@ const HEARTBEAT_MS_MAX = 5_000;
 
 /**
  * The chunkservers and their liveness. Soft state of the leader: a new leader starts with the
- * recorded servers, receives a registration of each live one within a heartbeat interval, and
+ * recorded servers, receives a registration of each live server within a heartbeat interval, and
  * considers no server suspect or dead before a full interval has passed.
  */
 export class Registry implements FleetView {
@@ -95,7 +95,7 @@ export class Registry implements FleetView {
   }
 
   /**
-   * Counts a new write at once, before the next heartbeat reports it. This spreads bursts of
+   * Counts a new write immediately, before the next heartbeat reports it. This spreads bursts of
    * writes.
    */
   countPlacement(serverIds: readonly ServerId[]): void {

@@ -29,9 +29,9 @@ export interface RepairChunk {
 
 /** Limits of repair. */
 export interface RepairLimits {
-  /** Largest number of copies that one server makes at the same time. */
+  /** Maximum number of copies that one server makes at the same time. */
   readonly copiesPerTarget: number;
-  /** Largest number of copies in progress in the whole cluster. */
+  /** Maximum number of copies in progress in the whole cluster. */
   readonly copiesTotal: number;
   /** A copy that is not reported within this time is ordered from another server. */
   readonly orderTimeoutMs: number;
@@ -48,17 +48,17 @@ interface CopyInProgress {
   readonly orderedMs: number;
 }
 
-/** Largest number of chunks in one scan step. Limits how long a step holds the event loop. */
+/** Maximum number of chunks in one scan step. Limits how long a step holds the event loop. */
 const SCAN_PER_STEP = 2_000;
-/** Largest number of waiting chunks in memory. A later scan finds the others. */
+/** Maximum number of waiting chunks in memory. A later scan finds the others. */
 const WAITING_MAX = 100_000;
 
 /**
  * Restores the replica count of under-replicated chunks, those with the fewest live replicas first.
  *
- * Soft state of the leader: a new leader rebuilds it by scanning the replicated state. Repair only adds
- * replicas. The old replica stays recorded until its server reports that it is lost, so repair cannot
- * destroy the last good replica.
+ * Soft state of the leader: a new leader rebuilds it by scanning the replicated state. Repair only
+ * adds replicas. The old replica stays recorded until its server reports that it is lost, so repair
+ * cannot destroy the last good replica.
  */
 export class Repair implements RepairView {
   readonly #registry: Registry;
@@ -67,11 +67,13 @@ export class Repair implements RepairView {
   readonly #log: Log;
   readonly #limits: RepairLimits;
   readonly #inProgress = new Map<string, CopyInProgress>();
-  /** Under-replicated chunks by their number of live replicas. Those at 0 cannot be repaired now. */
+  /**
+   * Under-replicated chunks by their number of live replicas. Those at 0 cannot be repaired now.
+   */
   #waiting: Set<ChunkId>[] = [];
   /** Scan position of each unavailable server. "done" until the server is available again. */
   readonly #scans = new Map<ServerId, ChunkId | null | "done">();
-  /** Scan position in the under-replicated chunks. Null: at the beginning. */
+  /** Scan position in the under-replicated chunks. Null at the beginning. */
   #underReplicatedAfter: ChunkId | null = null;
   #isHalted = false;
 
@@ -89,7 +91,9 @@ export class Repair implements RepairView {
     this.#limits = options.limits;
   }
 
-  /** Drops all soft state at the start of a term. Orders of the old leader time out or are reported. */
+  /**
+   * Drops all soft state at the start of a term. Orders of the old leader time out or are reported.
+   */
   reset(): void {
     this.#inProgress.clear();
     this.#waiting = [];
@@ -122,7 +126,9 @@ export class Repair implements RepairView {
     if (!this.#isHalted) this.#order(state);
   }
 
-  /** Returns the copies that `serverId` must make. Sent with each heartbeat answer until reported. */
+  /**
+   * Returns the copies that `serverId` must make. Sent with each heartbeat answer until reported.
+   */
   ordersFor(serverId: ServerId): Order[] {
     const orders: Order[] = [];
     for (const copy of this.#inProgress.values()) {
@@ -132,8 +138,8 @@ export class Repair implements RepairView {
   }
 
   /**
-   * Records that the target made the copy or failed to. The caller proposes the entry that records a
-   * new replica.
+   * Records that the target made the copy or failed to make it. The caller proposes the entry that
+   * records a new replica.
    */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void {
     this.#inProgress.delete(copyKey(serverId, chunkId));
@@ -187,7 +193,7 @@ export class Repair implements RepairView {
 
   /** Classifies waiting chunks again, because their number of live replicas may have changed. */
   #reclassifyWaiting(state: RepairState): void {
-    // The oldest of each class first. Classifying a chunk moves it to the end of its class.
+    // Starts with the oldest chunks of each class: classifying a chunk moves it to the end.
     for (const chunks of [...this.#waiting]) {
       for (const chunkId of firstOf(chunks, SCAN_PER_STEP)) this.#classify(state, chunkId);
     }
@@ -205,7 +211,9 @@ export class Repair implements RepairView {
     this.#waiting[left]?.add(chunkId);
   }
 
-  /** Returns the chunk with the live servers of its replicas. Null if the chunk no longer exists. */
+  /**
+   * Returns the chunk with the live servers of its replicas. Null if the chunk no longer exists.
+   */
   #underReplicatedChunk(state: RepairState, chunkId: ChunkId): UnderReplicatedChunk | null {
     const chunk = state.chunk(chunkId);
     if (chunk === undefined) return null;
@@ -221,7 +229,7 @@ export class Repair implements RepairView {
   }
 
   #order(state: RepairState): void {
-    // From 1: a chunk without a live replica can only wait for its servers.
+    // Starts at 1, because a chunk without a live replica cannot be copied.
     for (let left = 1; left < this.#waiting.length; left += 1) {
       for (const chunkId of this.#waiting[left] ?? []) {
         if (this.#inProgress.size >= this.#limits.copiesTotal) return;
@@ -246,8 +254,9 @@ export class Repair implements RepairView {
   }
 
   /**
-   * Returns whether the chunk can be repaired now. A chunk with one live replica is repaired at once.
-   * Other chunks wait for the repair delay, because a restart is the usual cause of a missing server.
+   * Returns whether the chunk can be repaired now. A chunk with one live replica is repaired at
+   * once. Other chunks wait for the repair delay, because a restart is the usual cause of a missing
+   * server.
    */
   #isDue(chunk: UnderReplicatedChunk, copiesLeft: number): boolean {
     if (copiesLeft === 1 && chunk.copiesWanted > 1) return true;

@@ -31,7 +31,7 @@ export interface StateMonitorOptions {
 
 interface MemberAnswer {
   readonly id: MemberId;
-  /** Null: the member did not answer. */
+  /** Null if the member did not answer. */
   readonly report: StateReport | null;
 }
 
@@ -39,17 +39,17 @@ interface MemberAnswer {
 interface ProposedCheckpoint {
   readonly index: LogIndex;
   /**
-   * Whether other entries preceded it since the checkpoint before. If not, the state is unchanged and
-   * its hashes need no comparison.
+   * Whether other entries are between the previous checkpoint and this one. If not, the state is
+   * unchanged and its hashes need no comparison.
    */
   readonly hasNewEntries: boolean;
 }
 
 /**
- * Collects from all members, at intervals, the feature level that they support and the hash of their
- * state at the last checkpoint. Proposes a higher feature level when all members support it, and a
- * checkpoint with the hash of the majority at the previous checkpoint (the verdict). A member whose
- * hash differs from the verdict stops.
+ * Collects from all members, at intervals, the feature level that they support and the hash of
+ * their state at the last checkpoint. Proposes a higher feature level when all members support it,
+ * and a checkpoint with the hash of the majority at the previous checkpoint (the verdict). A member
+ * whose hash differs from the verdict stops.
  *
  * The state of the leader has no privilege: if it differs, the leader stops like any other member.
  * Without a majority of equal hashes no member stops, because it is not known which state is right.
@@ -92,7 +92,9 @@ export class StateMonitor implements AsyncDisposable {
     }
   }
 
-  /** Collects the reports once and proposes the resulting entries. Only the leader does anything. */
+  /**
+   * Collects the reports once and proposes the resulting entries. Only the leader does anything.
+   */
   async step(): Promise<void> {
     const { consensus, featureLevel, propose } = this.#options;
     const { role, isReady, members, appliedIndex } = consensus.status();
@@ -124,7 +126,9 @@ export class StateMonitor implements AsyncDisposable {
     }
   }
 
-  /** Returns the hash that more than half of all members have at `index`, or null. Logs differences. */
+  /**
+   * Returns the hash that more than half of all members have at `index`, or null. Logs differences.
+   */
   #majorityMark(index: LogIndex, answers: readonly MemberAnswer[]): StateMark | null {
     const found = answers.flatMap(({ id, report }) => {
       const mark = report?.marks.find((each) => each.index === index);

@@ -70,7 +70,7 @@ export class Change extends State {
   readonly emptyRoot: Uint8Array;
   /** Private, so that no caller can write a versioned record without its history. */
   readonly #overlay: Overlay;
-  /** The totals after the changes of this entry. Written once, by `finish`. Null: unchanged. */
+  /** The totals after the changes of this entry. Null if unchanged. Written once, by `finish`. */
   #totals: Mutable<TotalsRecord> | null = null;
   #restoredChunks = 0;
   /** Feed events of this entry, in order. Written once, by `finish`. */

@@ -94,7 +94,7 @@ export interface VerifiedChunk {
   readonly lengthBytes: number;
   /** Index of the intent under which the chunk was written; 0 without replicas. */
   readonly intentIndex: LogIndex;
-  /** Servers that sealed the chunk. Empty: a reference to a chunk that the state already has. */
+  /** Servers that sealed the chunk. Empty for a reference to a chunk that the state already has. */
   readonly replicas: readonly ServerId[];
 }
 
@@ -221,7 +221,8 @@ export interface Reclaim {
   readonly recordsMax: number;
   /**
    * Bound of the rows of the history. Above it the oldest rows are reclaimed before the retention
-   * has passed. The leader derives the bound from its config and the free space. Absent: no bound.
+   * has passed. The leader derives the bound from its config and the free space. Absent if there is
+   * no bound.
    */
   readonly versionsMax?: number;
 }
@@ -267,7 +268,7 @@ export interface Refused {
   readonly code: ErrorCode;
   readonly message: string;
   readonly details: Readonly<Record<string, unknown>>;
-  /** Position of the refused operation. Null: the whole command or a precondition was refused. */
+  /** Position of the refused operation. Null if the whole command or a precondition was refused. */
   readonly operationIndex: number | null;
 }
 

@@ -30,7 +30,7 @@ interface NewFileFields {
   readonly mtimeMs: number;
   readonly atimeMs: number;
   readonly storageClass: StorageClass;
-  /** Default: the copies of the storage class. */
+  /** Number of copies. Default: the number of the storage class. */
   readonly copiesWanted?: number;
 }
 

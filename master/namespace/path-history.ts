@@ -22,7 +22,7 @@ const STATES_PER_VERSION = 4;
 export interface PathHistoryOptions {
   /** An absolute path. */
   readonly path: Uint8Array;
-  /** `next` of the previous page. Absent: the first page. */
+  /** `next` of the previous page. Absent for the first page. */
   readonly from?: LogIndex | undefined;
   readonly limit: number;
 }
@@ -34,7 +34,7 @@ interface PathState {
   readonly inodes: readonly InodeId[];
   /** The inode of the path. Undefined if the path did not exist. */
   readonly inode: InodeRecord | undefined;
-  /** Index of the next change of a record on the path. Null: no change since. */
+  /** Index of the next change of a record on the path. Null if no change followed. */
   readonly nextIndex: LogIndex | null;
 }
 

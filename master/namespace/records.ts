@@ -193,9 +193,9 @@ export interface AppliedRecord {
   readonly index: LogIndex;
   readonly term: number;
   /**
-   * Hash of all rows except this row and the membership. Null: an older version wrote the store.
+   * Hash of all rows except this row and the membership. Null if an older version wrote the store.
    */
   readonly stateHash: Uint8Array | null;
-  /** Checksum of the fields above and the membership. Null: an older version wrote the store. */
+  /** Checksum of the fields above and the membership. Null if an older version wrote the store. */
   readonly checksum: Uint8Array | null;
 }

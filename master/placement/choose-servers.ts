@@ -32,11 +32,11 @@ export interface PlacementRequest {
  * Chooses the write chain of one chunk by weighted rendezvous hashing (Thaler and Ravishankar 1998;
  * weights as in Schindelhauer and Schomaker 2005), under the constraints of racks and hosts.
  *
- * Each server gets a score from (key, server id), and the highest scores win. Chunks are therefore
- * spread in proportion to free space, each server shares chunks with every other one, and all
- * servers take part in the repair of a lost one. Racks have priority over hosts, hosts over scores.
- * If a constraint cannot be met the chain still has its full length: a copy in the same rack is
- * better than no copy.
+ * Each server gets a score from (key, server id), and the highest scores win. Therefore chunks are
+ * spread in proportion to free space, each server shares chunks with every other server, and all
+ * servers take part in the repair of a lost server. Racks have priority over hosts, hosts over
+ * scores. If a constraint cannot be met, the chain still has its full length: a copy in the same
+ * rack is better than no copy.
  *
  * @returns `count` servers, or fewer if there are not enough.
  */
@@ -95,7 +95,7 @@ function scoreOf(hasher: Hasher, key: Uint8Array, candidate: Candidate): number 
   // 52 bits of the hash, plus one half, so that u is never 0 or 1.
   const uniform =
     (view.getUint32(0, true) * 2 ** 20 + (view.getUint32(4, true) >>> 12) + 0.5) / 2 ** 52;
-  // A busy server counts as one with less space, so that a burst is not queued on one disk.
+  // Active writes reduce the weight of a server, so that a burst is not queued on one disk.
   const weight = Math.max(1, candidate.availableBytes) / (1 + candidate.activeWrites / 8);
   return -weight / Math.log(uniform);
 }

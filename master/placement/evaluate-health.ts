@@ -3,11 +3,11 @@ import type { ServerId } from "../../shared/base/ids.ts";
 /** The leader's assessment of a chunkserver. Never in the log, never used for safety. */
 export type Liveness =
   | "live"
-  /** Silent for `suspectMs`: it gets no new chunks; its copies still count. */
+  /** Silent for `suspectMs`. The server gets no new chunks, and its copies still count. */
   | "suspect"
-  /** Silent for `deadMs`: its copies do not count. */
+  /** Silent for `deadMs`. The copies of the server do not count. */
   | "dead"
-  /** Shut down cleanly: its copies do not count, but repair waits longer. */
+  /** Shut down cleanly. The copies of the server do not count, and repair waits longer. */
   | "stopped";
 
 /** Durations of silence after which a chunkserver changes its state. */
@@ -24,7 +24,7 @@ export interface LivenessTimes {
 export interface ServerContact {
   /** Time of the last message, on the leader's monotonic clock; null if there was none. */
   readonly lastContactMs: number | null;
-  /** The last message was the notice of a clean shutdown. */
+  /** Whether the last message was the notice of a clean shutdown. */
   readonly isShutDown: boolean;
 }
 
@@ -71,9 +71,9 @@ export function isRepairDue(
 }
 
 /**
- * Returns whether so many servers are dead at once that a failure of the network or of the leader
- * is the more likely cause. Repair is then halted until an operator acts: copying all their chunks
- * would fill the remaining servers.
+ * Returns whether the share of dead servers exceeds `shareMax`. A failure of the network or of the
+ * leader is then the more likely cause. Repair is halted until an operator acts, because copying
+ * all chunks of these servers would fill the remaining servers.
  *
  * One dead server is never a mass loss.
  */

@@ -14,7 +14,7 @@ export class ByteWriter {
   /** Writes an unsigned integer of 1 byte. */
   u8(value: number): void {
     assert(value >= 0 && value <= 0xff, "the value fits into a byte");
-    const offset = this.#advance(1); // Before the view is used: it may replace the view.
+    const offset = this.#advance(1); // Must precede any use of the view, which it may replace.
     this.#view.setUint8(offset, value);
   }
 

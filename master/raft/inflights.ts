@@ -5,7 +5,9 @@ import type { LogIndex } from "../../shared/base/ids.ts";
 export interface InflightLimits {
   /** Unacknowledged append requests. */
   readonly messagesMax: number;
-  /** Bytes of their entries. The request that reaches the limit is still sent. */
+  /**
+   * Bytes of entries in unacknowledged requests. The request that reaches the limit is still sent.
+   */
   readonly bytesMax: number;
 }
 

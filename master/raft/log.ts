@@ -38,11 +38,11 @@ export class CoreLog {
   #applyingIndex: LogIndex;
   /** Entries up to this index are in the state. */
   #appliedIndex: LogIndex;
-  /** Bytes of the entries in between. */
+  /** Bytes of the entries after `#appliedIndex` and up to `#applyingIndex`. */
   #applyingBytes = 0;
-  /** No further entries are passed to the driver until it has applied some. */
+  /** Whether no further entries are passed to the driver until it has applied some entries. */
   #isApplyingPaused = false;
-  /** The storage is loading the next entries; cleared by `entriesLoaded`. */
+  /** Whether the storage is loading the next entries. Cleared by `entriesLoaded`. */
   #isApplyingUnavailable = false;
 
   constructor(options: CoreLogOptions) {
@@ -116,8 +116,8 @@ export class CoreLog {
   }
 
   /**
-   * Appends the entries of a leader (Raft §5.3). Entries that the log already contains are kept,
-   * with those after them: the request may be old, and later entries may be acknowledged.
+   * Appends the entries of a leader (Raft §5.3). Keeps the entries that the log already contains
+   * and the entries after them: the request may be old, and later entries may be acknowledged.
    *
    * @returns the index up to which the logs then match, or `null` if they do not match at
    *   `previous`; nothing was changed then.
@@ -211,7 +211,9 @@ export class CoreLog {
     return this.#applyingIndex < this.#appliableIndex();
   }
 
-  /** Returns the next entries to apply; with those being applied at most `applyingBytesMax`. */
+  /**
+   * Returns the next entries to apply. All entries being applied have at most `applyingBytesMax`.
+   */
   nextCommitted(): readonly Entry[] {
     if (!this.hasNextCommitted()) return [];
     const range = {

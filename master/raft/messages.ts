@@ -156,7 +156,7 @@ export interface SnapshotRequest extends InTerm {
   readonly snapshot: Snapshot;
 }
 
-/** Tells the transferee to start an election immediately: thesis §3.10. */
+/** Requests that the transferee starts an election immediately: thesis §3.10. */
 export interface TimeoutNow extends InTerm {
   readonly kind: "timeout-now";
 }
@@ -234,13 +234,13 @@ export type Message = PeerMessage | StorageAppended | StorageApplied;
 
 /** Work for the log writer; see `Ready`. */
 export interface StorageAppend {
-  /** First step: replaces the whole log and the state. */
+  /** First step: replace the whole log and the state by the snapshot. `null` if there is none. */
   readonly snapshot: Snapshot | null;
   /** Second step: replace all entries of the log from the index of the first one on. */
   readonly entries: readonly Entry[];
-  /** Last step; `null` if unchanged since the last append. */
+  /** Last step: write the hard state. `null` if it is unchanged since the last append. */
   readonly hardState: HardState | null;
-  /** Delivered once this and every earlier `StorageAppend` is durable. */
+  /** Messages that are delivered once this and every earlier `StorageAppend` is durable. */
   readonly replies: readonly Message[];
 }
 
@@ -248,6 +248,6 @@ export interface StorageAppend {
 export interface StorageApply {
   /** At least one entry. All are committed, durable on this member, in order and without gaps. */
   readonly entries: readonly Entry[];
-  /** Delivered once the entries are applied. */
+  /** The message that is delivered once the entries are applied. */
   readonly reply: StorageApplied;
 }

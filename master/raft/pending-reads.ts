@@ -3,7 +3,7 @@ import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { VoterSets } from "./quorum.ts";
 import { quorumIndex } from "./quorum.ts";
 
-/** The member that asked, and its id for the read. */
+/** The member that requested a read, and the id that it gave to the read. */
 export interface ReadRequest {
   readonly from: MemberId;
   readonly readId: number;

@@ -7,7 +7,7 @@ import { INDEX_ZERO } from "./messages.ts";
 
 /** How a leader replicates its log to one member; the states are those of etcd-io/raft. */
 export type ReplicationState =
-  /** The matching index is unknown: one request at a time, until one is accepted. */
+  /** The matching index is unknown. At most one request is pending, until a request is accepted. */
   | { readonly kind: "probe" }
   /** Requests are pipelined, as far as the window allows. */
   | { readonly kind: "replicate" }
@@ -20,9 +20,12 @@ export type ReplicationState =
  * Invariant: `matchIndex < nextIndex`. The entries between them are assumed to be in flight.
  */
 export class Progress {
-  /** A message arrived since the last quorum check. Always true for the leader itself. */
+  /** Whether a message arrived since the last quorum check. Always true for the leader itself. */
   isRecentlyActive: boolean;
-  /** No entries until the next heartbeat reply: a probe is pending, or the window is full. */
+  /**
+   * Whether no entries are sent until the next heartbeat reply: a probe is pending or the window
+   * full.
+   */
   isPaused = false;
   readonly inflights: Inflights;
   #state: ReplicationState = { kind: "probe" };
@@ -63,7 +66,7 @@ export class Progress {
     return this.#state.kind === "snapshot" || this.isPaused;
   }
 
-  /** Continues after the matching index, or after the snapshot that should have arrived. */
+  /** Starts probing after the matching index, or after the index of a pending snapshot. */
   becomeProbe(): void {
     const pendingIndex = this.#state.kind === "snapshot" ? this.#state.pendingIndex : INDEX_ZERO;
     this.#enter({ kind: "probe" }, indexAfter(maxIndex(this.#matchIndex, pendingIndex)));
@@ -82,7 +85,7 @@ export class Progress {
     this.#sentCommitIndex = pendingIndex;
   }
 
-  /** Continues after the matching index, because the snapshot did not arrive. */
+  /** Starts probing after the matching index, because the snapshot did not arrive. */
   snapshotFailed(): void {
     assert(this.#state.kind === "snapshot", "a snapshot is being sent");
     this.#state = { kind: "probe" };
@@ -136,7 +139,7 @@ export class Progress {
       this.#lowerNext(indexAfter(this.#matchIndex));
       return true;
     }
-    // In the probe state one request is pending at a time: only the reply to it counts.
+    // In the probe state at most one request is pending: only the reply to that request counts.
     if (rejectedIndex !== indexBefore(this.#nextIndex)) return false;
     const hinted = minIndex(rejectedIndex, indexAfter(hintIndex));
     this.#lowerNext(maxIndex(hinted, indexAfter(this.#matchIndex)));

@@ -118,7 +118,7 @@ export type ReadIndexResult =
  * One member of a Raft group, without clock, disk or network. The driver calls
  *
  * - `tick` at a fixed rate,
- * - `step` for each message from another member, and for each reply of its own queues,
+ * - `step` for each message from another member, and for each reply of the driver's queues,
  * - `propose`, `proposeChange`, `readIndex` and `transferLeadership` on behalf of clients,
  *
  * and after each of these calls, while `hasReady` is true, calls `ready` and performs its work.
@@ -156,7 +156,7 @@ export class RaftNode {
     );
   }
 
-  /** Proposes a membership change. Refused while a change is pending. Effective once applied. */
+  /** Proposes a membership change. Refused while a change is pending. Effective when applied. */
   proposeChange(change: MembershipChange): ProposeResult {
     return propose(this.#core, [proposalOf(change)]);
   }
@@ -199,7 +199,9 @@ export class RaftNode {
     if (progress?.state.kind === "replicate") progress.becomeProbe();
   }
 
-  /** Reports the result of a `snapshot-request` to `id`. Until then `id` receives no entries. */
+  /**
+   * Reports the result of a `snapshot-request` to `id`, which receives no entries until the report.
+   */
   reportSnapshot(id: MemberId, outcome: "delivered" | "failed"): void {
     const { role } = this.#core;
     if (role.kind === "leader") reportSnapshot(role, id, outcome);
@@ -288,7 +290,7 @@ export class RaftNode {
     const replies = core.afterAppend;
     const isIdle = entries.length === 0 && snapshot === null && replies.length === 0;
     if (isIdle && !isHardStateNew) return null;
-    // Last, so that the leader counts its own acknowledgement while the entries are in memory.
+    // Must be last: the leader counts its own acknowledgement while the entries are in memory.
     if (unstable.hasEntries || snapshot !== null) replies.push(appendedOf(core));
     core.afterAppend = [];
     this.#lastHardState = hardState;
@@ -354,7 +356,7 @@ function progressOf(role: Role): readonly ProgressStatus[] {
   return statuses.sort((left, right) => left.id - right.id);
 }
 
-/** Replies count only if they come from a member. */
+/** Messages that are ignored unless they come from a member. */
 type Response = Extract<
   PeerMessage,
   {

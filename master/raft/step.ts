@@ -154,9 +154,10 @@ function stepFromEarlierTerm(core: Core, message: TermMessage): void {
   switch (message.kind) {
     case "append-request":
     case "heartbeat-request":
-      // This member has a later term than the leader, e.g. after a partition. Leases make the
-      // others ignore it as a candidate, and it ignores the leader. Reporting its term makes the
-      // leader step down, otherwise this member could never rejoin.
+      // This member has a later term than the leader, e.g. after a partition. The other members
+      // ignore its candidacy because of their leases, and this member ignores the leader. The reply
+      // reports the later term, so that the leader steps down. Otherwise this member could never
+      // rejoin.
       if (checksQuorum || preVote) sendTerm(core, message.from);
       return;
     case "pre-vote-request":

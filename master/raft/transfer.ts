@@ -49,7 +49,7 @@ export function requestTransfer(core: Core, transferee: MemberId): void {
   send(core, { kind: "transfer-request", from: core.id, to, term: core.term, transferee });
 }
 
-/** Tells `to` to start an election immediately. */
+/** Requests that `to` starts an election immediately. */
 export function sendTimeoutNow(core: Core, to: MemberId): void {
   send(core, { kind: "timeout-now", from: core.id, to, term: core.term });
 }

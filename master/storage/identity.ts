@@ -99,13 +99,15 @@ async function hasLog(disk: Disk): Promise<boolean> {
  * The incarnation of each peer, recorded at its first connection.
  *
  * Invariant: messages of a peer are accepted only after its incarnation is durable on this member.
- * A peer that has lost its data directory has another incarnation and is refused, so it can never
- * repeat a vote or an acknowledgement that this member has already used.
+ * A peer that has lost its data directory has another incarnation and is refused. So the peer can
+ * never contradict a vote or an acknowledgement that it gave before the loss.
  */
 export class PeerIncarnations {
   readonly #deps: IdentityDeps;
   readonly #incarnations: Map<MemberId, string>;
-  /** Checks are serialized: two must not write different incarnations of one peer. */
+  /**
+   * The last check. Checks run one after another, so that two never record different incarnations.
+   */
   #lastCheck: Promise<void> = Promise.resolve();
 
   private constructor(deps: IdentityDeps, incarnations: Map<MemberId, string>) {

@@ -63,8 +63,8 @@ export interface RecordContext {
  *         32    16  checksum of the previous record (of the segment header, for the first)
  *         48     n  payload: the items, in order
  *
- * The salt is random and secret. Neither a command of a client nor the old content of a disk block
- * can therefore look like a record of the segment.
+ * The salt is random and secret. Therefore neither a command of a client nor the old content of a
+ * disk block can look like a record of the segment.
  *
  * @returns the checksum of the record.
  */
@@ -143,13 +143,13 @@ export type RecordResult =
   | { readonly kind: "bad" }
   | { readonly kind: "end" };
 
-/** Reads the record at `place.offset` and verifies salt, length and checksum. */
+/** Reads the record at `position.offset` and verifies salt, length and checksum. */
 export function readRecord(
   hasher: Hasher,
   segment: Uint8Array,
-  place: { readonly salt: Uint8Array; readonly offset: number },
+  position: { readonly salt: Uint8Array; readonly offset: number },
 ): RecordResult {
-  const { salt, offset } = place;
+  const { salt, offset } = position;
   if (offset === segment.length) return { kind: "end" };
   if (offset + RECORD_HEADER_BYTES > segment.length) return { kind: "bad" };
   const reader = new FieldReader(segment, offset);

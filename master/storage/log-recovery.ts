@@ -34,7 +34,7 @@ export interface Segment {
 export interface RecoveredLog {
   readonly entries: LogEntries;
   readonly hardState: HardState;
-  /** Oldest first. Empty: the log is new. */
+  /** The segments, oldest first. Empty if the log is new. */
   readonly segments: readonly Segment[];
   /** End of the last segment. `null` if there is no segment. */
   readonly tail: LogTail | null;
@@ -69,8 +69,8 @@ interface RecoveryDeps {
 }
 
 /**
- * Reads a log from disk. It does not modify the log, with one exception: a last segment without a
- * complete header is removed. A crash left it behind, and it never held a record.
+ * Reads a log from disk without a modification, with one exception: it removes a last segment
+ * without a complete header. A crash interrupted the creation of that segment, so it has no record.
  *
  * A record is written only after the previous one was synced, so only the last record can be torn.
  * A bad record that is followed by a valid one, or that is in an earlier segment, was durable
@@ -244,19 +244,19 @@ function readRecords(
 
 /** Returns whether all bytes from `offset` on are zero. */
 function isZero(bytes: Uint8Array, offset: number): boolean {
-  for (let place = offset; place < bytes.length; place += 1) if (bytes[place] !== 0) return false;
+  for (let index = offset; index < bytes.length; index += 1) if (bytes[index] !== 0) return false;
   return true;
 }
 
-/** Returns the offset of the first valid record at or after `place.offset`, at any alignment. */
+/** Returns the offset of the first valid record at or after `from.offset`, at any alignment. */
 function nextRecord(
   hasher: Hasher,
   segment: Uint8Array,
-  place: { readonly salt: Uint8Array; readonly offset: number },
+  from: { readonly salt: Uint8Array; readonly offset: number },
 ): number | null {
-  const { salt } = place;
+  const { salt } = from;
   const firstByte = salt[0] as number;
-  let saltOffset = segment.indexOf(firstByte, place.offset + CHECKSUM_BYTES);
+  let saltOffset = segment.indexOf(firstByte, from.offset + CHECKSUM_BYTES);
   while (saltOffset !== -1) {
     const offset = saltOffset - CHECKSUM_BYTES;
     if (equalBytes(segment.subarray(saltOffset, saltOffset + SALT_BYTES), salt)) {

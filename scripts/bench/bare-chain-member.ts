@@ -10,7 +10,10 @@ import { MESSAGE } from "./bare-chain.ts";
 const PAGE = Buffer.alloc(4_096, 7);
 /** About the size of the answer to a create. */
 const ANSWER_BYTES = 60;
-/** Length of FILE, written in advance: an overwrite adds no entry to the file system's journal. */
+/**
+ * Length of FILE. Written in advance, so that an overwrite needs no journal entry of the file
+ * system.
+ */
 const FILE_BYTES = 8 * 1024 * 1024;
 
 const [path = "", ...ports] = process.argv.slice(2);
@@ -21,9 +24,9 @@ const majority = (written.length >> 1) + 1;
 let position = 0;
 let answeredCount = 0;
 let asker: Socket | null = null;
-const followers = ports.map((port, place) => {
+const followers = ports.map((port, index) => {
   const socket = noDelay(connect(Number(port), "127.0.0.1"));
-  return socket.on("data", (bytes) => onWritten(place + 1, bytes.length / ANSWER_BYTES));
+  return socket.on("data", (bytes) => onWritten(index + 1, bytes.length / ANSWER_BYTES));
 });
 
 const server = createServer((socket) => {
@@ -41,8 +44,8 @@ const server = createServer((socket) => {
 server.listen(0, "127.0.0.1", () => process.send?.((server.address() as AddressInfo).port));
 process.on("disconnect", () => process.exit());
 
-function onWritten(place: number, count: number): void {
-  written[place] = (written[place] ?? 0) + count;
+function onWritten(processIndex: number, count: number): void {
+  written[processIndex] = (written[processIndex] ?? 0) + count;
   const reached = [...written].sort((left, right) => right - left)[majority - 1] ?? 0;
   if (reached <= answeredCount) return;
   asker?.write(Buffer.alloc((reached - answeredCount) * ANSWER_BYTES));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const PROGRAM = fileURLToPath(new URL("./bare-chain-member.js", import.meta.url));
-/** A message of about the size of a create. A member always receives a whole number of them. */
+/** A message of about the size of a create. Each member receives a whole number of messages. */
 export const MESSAGE: Buffer = Buffer.alloc(300);
 
 /**

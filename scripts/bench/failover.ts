@@ -7,7 +7,7 @@ import { atMost } from "./measurement.ts";
 
 const KILLS = 50;
 const STOPS = 20;
-/** How long a leader is stopped: longer than the others need to elect a new one. */
+/** Time for which a leader is stopped: longer than the other members need to elect a new leader. */
 const STOP_MS = 4_000;
 const SETTLE_TIMEOUT_MS = 60_000;
 /** Result of etcd 3.4.23 on this kind of machine, three members, 12 kills. */
@@ -79,7 +79,7 @@ function report(bench: BenchContext, name: string, gaps: readonly number[]): voi
   }
 }
 
-/** Creates one file after the other until it is stopped. */
+/** Creates one file after another until it is stopped. */
 class Writer {
   readonly #bench: BenchContext;
   #isStopped = false;
@@ -98,7 +98,8 @@ class Writer {
         await fileSystem.create(`/failover/${number}`);
         for (const listener of this.#listeners) listener(startedMs);
       } catch (error) {
-        // An election may take longer than the timeout of one call. The next call follows at once.
+        // An election may take longer than the timeout of one call. The next call follows
+        // immediately.
         if (!isAshlarError(error)) throw error;
       }
     }

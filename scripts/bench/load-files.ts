@@ -4,7 +4,7 @@ import { runMany } from "./rates.ts";
 
 const FILES_PER_DIRECTORY = 1_000;
 const DIRECTORIES_PER_GROUP = 100;
-/** 5,000 creates and their directories: half of the limit of one transaction. */
+/** Each transaction makes 5 directories with 1,000 files each: half of its limit. */
 const DIRECTORIES_PER_TRANSACTION = 5;
 const TRANSACTIONS_IN_FLIGHT = 4;
 

@@ -65,7 +65,7 @@ async function warmUp({ fileSystem }: BenchContext): Promise<void> {
   await runMany(load, (index) => fileSystem.stat(`/warm-up/${index}`));
 }
 
-/** Compares creates with a bare chain, which shows the share of the machine: see `BareChain`. */
+/** Compares creates with a bare chain, which shows the limit of the machine: see `BareChain`. */
 async function measureAgainstBareChain({ fileSystem, work, report }: BenchContext): Promise<void> {
   await using chain = await BareChain.start(join(work, "chain"));
   await fileSystem.mkdir("/chain");
@@ -128,7 +128,7 @@ async function runMetered(
   return { ...run, cpuMicros: (cpuSeconds * 1_000_000) / load.count };
 }
 
-/** Reports the rate and the processor time. The latter limits the rate if all share one machine. */
+/** Reports the rate and the processor time, which limits the rate of processes on one machine. */
 function reportRun(
   bench: BenchContext,
   name: string,

@@ -14,7 +14,7 @@ const MB = 1_000_000;
 /** Bounds with 5 million files in the namespace. */
 const BOUNDS = { restartSeconds: 5, leaderBytes: 700 * MB, createShare: 0.8 };
 const CALLERS = 64;
-/** The speed of the machine varies over minutes, so the two clusters are measured in turns. */
+/** Number of rounds. The two clusters alternate, because the speed of the machine varies. */
 const ROUNDS = 5;
 const CREATES_PER_ROUND = 20_000;
 const RESTART_TIMEOUT_MS = 120_000;

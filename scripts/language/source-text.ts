@@ -6,12 +6,12 @@ export interface SourcePiece {
   readonly line: number;
 }
 
-/** A slash after one of these begins a regular expression, not a division. */
+/** Code before a slash that begins a regular expression and is not a division. */
 const BEFORE_REGEX = /(?:^|[=(,:;!&|?{}[+\-*%~^<>]|=>|\b(?:return|typeof|case|in|of|void))\s*$/;
 
 /**
  * Cuts TypeScript into comments, string and template texts, and code. Code in a template's
- * placeholder belongs to the template's text: prose is never looked for in it.
+ * placeholder belongs to the text of the template.
  *
  * It is a scanner for linting, not a parser: it relies on sources that Biome has formatted.
  */

@@ -17,7 +17,7 @@ import { stampOf, stampOfAttributes } from "./stamp.ts";
 import type { Workload } from "./workload.ts";
 import type { Writer } from "./writer.ts";
 
-/** Longer than the time that a cluster may take to become whole again. */
+/** Timeout of a call. Longer than the time until a cluster must be whole again. */
 const CALL_TIMEOUT_MS = 60_000;
 const MIB = 1024 * 1024;
 

@@ -58,7 +58,7 @@ async function failFirstStarts(soak: Soak, print: (line: string) => void): Promi
       const outcome = await failSite(soak, victim, each);
       journal.write("fault", { ...outcome });
       outcomes.push(outcome);
-      print(`first start  ${outcome.what}: ${outcome.evidence}`);
+      print(`first start  ${outcome.variant}: ${outcome.evidence}`);
     }
   }
   // Without the tracer, which slows the node down.

@@ -8,9 +8,9 @@ const PATH = "/soak/counter";
 const ATTEMPTS_MAX = 20;
 
 /**
- * One file that all writers count up, each time on condition that its version has not changed since
- * it was read (G3). The count is its mtime. It reveals a transaction that ran twice, a lost
- * transaction and a stale read.
+ * One file that all writers count up. Each increment requires that the version of the file has not
+ * changed since it was read (G3). The count is the mtime of the file. It reveals a transaction that
+ * ran twice, a lost transaction and a stale read.
  */
 export class Counter {
   readonly #journal: Journal;

@@ -15,7 +15,7 @@ export interface Soak {
 export interface FaultOutcome {
   readonly kind: FaultKind;
   /** The variant: "all masters", "leader from its peers". */
-  readonly what: string;
+  readonly variant: string;
   /** Names of the affected nodes. */
   readonly nodes: readonly string[];
   /** Whether an effect was observed on the system below the product. */
@@ -25,8 +25,8 @@ export interface FaultOutcome {
   /** Set for an `io-error`. */
   readonly io?: {
     /** The error and the call site, without the phase. */
-    readonly place: string;
-    /** A step of a first start runs once. An earlier attempt may have completed it. */
+    readonly callSite: string;
+    /** Whether the site is a step of a first start, which an earlier attempt may have completed. */
     readonly isFirstStart: boolean;
   };
 }

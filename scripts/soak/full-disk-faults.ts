@@ -5,9 +5,10 @@ import type { SoakNode } from "./soak-node.ts";
 const NOTICE_TIMEOUT_MS = 20_000;
 
 /**
- * Fills a disk. Its node must report it, the others continue, and freed space makes it whole again.
+ * Fills a disk. Its node must report the full disk, the other nodes must continue, and the node
+ * must recover after space was freed.
  */
-async function fillDisk(what: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
+async function fillDisk(variant: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
   const logStart = await node.logSize();
   const freeBytes = await node.disk.fill();
   let signs: string[] = [];
@@ -17,17 +18,18 @@ async function fillDisk(what: string, node: SoakNode, soak: Soak): Promise<Fault
   }, NOTICE_TIMEOUT_MS);
   if (!hasNoticed) soak.journal.violation(`${node.name}: does not report a full disk`);
   await node.disk.free();
-  // A master is restarted by its operator, as the hint says. A chunkserver continues by itself.
+  // A master is restarted by its operator, as the hint says. A chunkserver continues without a
+  // restart.
   if (node.role === "master") {
     if (node.isRunning) await node.signal("SIGTERM");
     await node.start();
   }
   const evidence = `${freeBytes} bytes free; ${signs[0]}`;
   const fired = freeBytes < 64 * 1024;
-  return { kind: "full-disk", what, nodes: namesOf([node]), fired, evidence };
+  return { kind: "full-disk", variant, nodes: namesOf([node]), fired, evidence };
 }
 
-/** Returns what an operator can observe: the exit, a warning, not ready. */
+/** Returns the signs that an operator can observe: the exit, a warning, not ready. */
 async function signsOf(node: SoakNode, logStart: number): Promise<string[]> {
   const signs = await node.complaintsSince(logStart);
   if (!node.isRunning) signs.push(`ended with ${node.ended?.code}`);

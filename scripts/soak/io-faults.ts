@@ -7,7 +7,7 @@ import { type FaultOutcome, namesOf, type Soak } from "./fault.ts";
 import {
   type IoSite,
   kindOfFile,
-  nameOfPlace,
+  nameOfCallSite,
   nameOfSite,
   pathsToWatch,
   SYNC_CALLS,
@@ -17,13 +17,13 @@ import {
 import { waitFor } from "./run-tool.ts";
 import type { SoakNode } from "./soak-node.ts";
 
-/** How long a process may take to reach a call site. */
+/** Maximum time until a process reaches a call site. */
 const FIRE_TIMEOUT_MS = 20_000;
-/** How long a process may take to report the error. */
+/** Maximum time until a process reports the error. */
 const REPORT_TIMEOUT_MS = 10_000;
-/** How long a process may take to stop after an error that it must not survive. */
+/** Maximum time until a process stops after an error that it must not survive. */
 const STOP_TIMEOUT_MS = 15_000;
-/** How long a chunkserver may take to notice new space: clients avoid it for up to 30 s. */
+/** Maximum time until a chunkserver detects new space: clients avoid it for up to 30 s. */
 const ROOM_TIMEOUT_MS = 60_000;
 const ROOM_AGAIN = "The disk has room again";
 const ALL_CALLS = [...WRITE_CALLS, ...SYNC_CALLS].join(",");
@@ -72,7 +72,7 @@ export async function sitesAtStart(soak: Soak, node: SoakNode): Promise<IoSite[]
   const { role, dataDirectory } = node;
   const sites = await sitesIn(tracePath, { role, dataDirectory, phase: "start" });
   await rm(tracePath);
-  await node.kill(); // Together with its tracer, which slows it down.
+  await node.kill(); // Also ends the tracer, which slows the node down.
   await node.start();
   await soak.cluster.waitUntilWhole(60_000);
   return sites;
@@ -101,7 +101,7 @@ function tracePathOf(soak: Soak, node: SoakNode): string {
 /**
  * Injects an error at one call site. At a first start each such call fails, so that the process
  * cannot continue beyond it. In other phases the call fails once in each thread. Afterwards the
- * node does not run, unless its disk was only full and it recovered by itself.
+ * node does not run, unless its disk was only full and it recovered without a restart.
  */
 export async function failSite(
   soak: Soak,
@@ -133,9 +133,9 @@ export async function failSite(
   if (tracer !== null) await detach(tracer);
   if (!(fired && (await hasRoomAgain(affected)))) await node.kill();
   await sleep(100); // Time for strace to exit after its process.
-  const what = nameOfCase({ site, error });
-  const io = { place: `${error} ${nameOfPlace(site)}`, isFirstStart };
-  return { kind: "io-error", what, nodes: namesOf([node]), fired, evidence, io };
+  const variant = nameOfCase({ site, error });
+  const io = { callSite: `${error} ${nameOfCallSite(site)}`, isFirstStart };
+  return { kind: "io-error", variant, nodes: namesOf([node]), fired, evidence, io };
 }
 
 /** A node in which the error was injected, and the length of its log before. */
@@ -199,7 +199,7 @@ async function refusesWrites({ cluster }: Soak, node: SoakNode): Promise<boolean
 }
 
 /**
- * Returns whether the node is a chunkserver that was only full. Then it must notice the new space.
+ * Returns whether the node is a chunkserver whose disk was only full. It must detect the new space.
  */
 async function hasRoomAgain({ soak, node, site, error, logStart }: AffectedNode): Promise<boolean> {
   const isFull = error === "ENOSPC" && site.role === "chunkserver" && node.isRunning;
@@ -211,7 +211,8 @@ async function hasRoomAgain({ soak, node, site, error, logStart }: AffectedNode)
 }
 
 /**
- * Returns the paths to watch: also current files of the kind that did not exist during the trace.
+ * Returns the paths to watch, including current files of the same kind that did not exist during
+ * the trace.
  */
 async function watched(site: IoSite, node: SoakNode): Promise<string[]> {
   const names = await readdir(node.dataDirectory, { recursive: true }).catch(() => []);

@@ -66,7 +66,7 @@ export function nameOfSite({ role, phase, call, file }: IoSite): string {
 }
 
 /** Returns the name of a site without phase and member: "master: pwrite64 of log/N-N.log". */
-export function nameOfPlace({ role, call, file }: IoSite): string {
+export function nameOfCallSite({ role, call, file }: IoSite): string {
   return `${role === "chunkserver" ? role : "master"}: ${call} of ${file}`;
 }
 

@@ -3,12 +3,12 @@ import { formatCount } from "../../shared/display/format.ts";
 import { anyOf, type Fault, type FaultOutcome, type Soak } from "./fault.ts";
 import type { SoakNode } from "./soak-node.ts";
 
-/** Longer than two elections. */
+/** Duration of a network fault. Longer than two elections. */
 const HELD_MS = 5_000;
 
 /** Blocks packets from each "from" to each "to". The clients reach all nodes. */
 async function cut(
-  what: string,
+  variant: string,
   soak: Soak,
   pairs: readonly (readonly [SoakNode, SoakNode])[],
 ): Promise<FaultOutcome> {
@@ -18,16 +18,16 @@ async function cut(
   const lostCount = await network.joinAll();
   const nodes = pairs.map(([from, to]) => `${from.name}->${to.name}`);
   const evidence = `${formatCount(lostCount, "packet")} dropped`;
-  return { kind: "partition", what, nodes, fired: lostCount > 0, evidence };
+  return { kind: "partition", variant, nodes, fired: lostCount > 0, evidence };
 }
 
-async function slowDown(what: string, soak: Soak, node: SoakNode): Promise<FaultOutcome> {
+async function slowDown(variant: string, soak: Soak, node: SoakNode): Promise<FaultOutcome> {
   const { network } = soak.cluster;
   await network.slowDown(node.name);
   await sleep(HELD_MS);
   const waitCount = await network.speedUp(node.name);
   const evidence = `packets queued ${formatCount(waitCount, "time")}`;
-  return { kind: "slow-link", what, nodes: [node.name], fired: waitCount > 0, evidence };
+  return { kind: "slow-link", variant, nodes: [node.name], fired: waitCount > 0, evidence };
 }
 
 function othersOf(node: SoakNode, soak: Soak): SoakNode[] {

@@ -21,14 +21,14 @@ export interface SoakOptions {
   /** Minimum duration from the first fault on. */
   readonly minutes: number;
   readonly faults: readonly FaultKind[];
-  /** Minimum number of power cuts, which may extend the run. 0: each variant once. */
+  /** Minimum number of power cuts, which may extend the run. 0 runs each variant once. */
   readonly powerCuts: number;
-  /** Only I/O errors whose name contains this text. */
+  /** Text that the names of the selected I/O errors contain. */
   readonly ioCases: string;
-  /** Pauses of 4 s instead of 30 s. */
+  /** Whether pauses last 4 s and not 30 s. */
   readonly quick: boolean;
   readonly json: boolean;
-  /** Keep the directory even if the run succeeds. */
+  /** Whether the directory is kept even if the run succeeds. */
   readonly keep: boolean;
   /**
    * Working directory of the process that runs inside the namespaces. Null in the outer process.

@@ -2,18 +2,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { anyOf, type Fault, type FaultOutcome, namesOf, type Soak } from "./fault.ts";
 import type { SoakNode } from "./soak-node.ts";
 
-/** How long a process whose disk is dead may continue to run. */
+/** Maximum time until a process whose disk is dead stops. */
 const STOP_TIMEOUT_MS = 15_000;
 const DARK_MS = 200;
 
 /**
  * Cuts the power of some machines at the same time: their processes stop, their disks keep only
- * synced data, and both start again.
+ * synced data, and then the disks and the processes start again.
  *
  * The processes are stopped first, so none can acknowledge anything after its disk is gone, as in a
  * real power cut.
  */
-async function cutPower(what: string, nodes: readonly SoakNode[]): Promise<FaultOutcome> {
+async function cutPower(variant: string, nodes: readonly SoakNode[]): Promise<FaultOutcome> {
   await Promise.all(nodes.map((node) => node.signal("SIGSTOP")));
   await Promise.all(nodes.map((node) => node.disk.shutDown()));
   await Promise.all(nodes.map((node) => node.kill()));
@@ -24,11 +24,11 @@ async function cutPower(what: string, nodes: readonly SoakNode[]): Promise<Fault
     await node.start();
   }
   const evidence = "the file system answered EIO";
-  return { kind: "power-cut", what, nodes: namesOf(nodes), fired: true, evidence };
+  return { kind: "power-cut", variant, nodes: namesOf(nodes), fired: true, evidence };
 }
 
 /** Kills the disk of a running process: each call fails with EIO, and the process still runs. */
-async function killDisk(what: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
+async function killDisk(variant: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
   const logStart = await node.logSize();
   await node.disk.shutDown();
   const ended = await node.waitUntilEnded(STOP_TIMEOUT_MS);
@@ -42,7 +42,7 @@ async function killDisk(what: string, node: SoakNode, soak: Soak): Promise<Fault
   await node.start();
   const end = ended === null ? "continued and complained" : `exited with ${ended.code}`;
   const nodes = namesOf([node]);
-  return { kind: "dead-disk", what, nodes, fired: true, evidence: `${end}: ${complaints[0]}` };
+  return { kind: "dead-disk", variant, nodes, fired: true, evidence: `${end}: ${complaints[0]}` };
 }
 
 const cutLeader: Fault = async ({ cluster }) => cutPower("leader", [await cluster.leader()]);

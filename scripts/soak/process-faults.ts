@@ -11,25 +11,25 @@ const CLOCK_HELD_MS = 2_000;
 /** Offsets of the wall clock in seconds: an hour and half a minute, in both directions. */
 const JUMPS_SECONDS = [3600, -3600, 30, -30] as const;
 
-async function kill(what: string, node: SoakNode): Promise<FaultOutcome> {
+async function kill(variant: string, node: SoakNode): Promise<FaultOutcome> {
   await node.signal("SIGKILL");
   const evidence = `ended by ${node.ended?.signal}`;
   await node.start();
   const fired = evidence.endsWith("SIGKILL");
-  return { kind: "kill", what, nodes: namesOf([node]), fired, evidence };
+  return { kind: "kill", variant, nodes: namesOf([node]), fired, evidence };
 }
 
-async function pause(what: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
+async function pause(variant: string, node: SoakNode, soak: Soak): Promise<FaultOutcome> {
   await node.signal("SIGSTOP");
   await sleep(soak.options.quick ? PAUSE_QUICK_MS : PAUSE_MS);
   const state = readProcessStat(node.pid)?.state;
   await node.signal("SIGCONT");
   const evidence = `in state ${state} until the end`;
-  return { kind: "pause", what, nodes: namesOf([node]), fired: state === "T", evidence };
+  return { kind: "pause", variant, nodes: namesOf([node]), fired: state === "T", evidence };
 }
 
 /** Moves the wall clocks of the nodes by `seconds`, and back some seconds later. */
-async function jump(what: string, nodes: readonly SoakNode[]): Promise<FaultOutcome> {
+async function jump(variant: string, nodes: readonly SoakNode[]): Promise<FaultOutcome> {
   const seconds = anyOf(JUMPS_SECONDS);
   for (const node of nodes) await node.setClock(seconds);
   const hasJumped = async (node: SoakNode, bySeconds: number): Promise<boolean> => {
@@ -44,7 +44,7 @@ async function jump(what: string, nodes: readonly SoakNode[]): Promise<FaultOutc
   await Promise.all(nodes.map((node) => waitFor(() => hasJumped(node, 0), CLOCK_TIMEOUT_MS)));
   const fired = arrived.every(Boolean);
   const evidence = `the Date of the HTTP responses was off by ${seconds} s: ${arrived.join(", ")}`;
-  return { kind: "clock-jump", what, nodes: namesOf(nodes), fired, evidence };
+  return { kind: "clock-jump", variant, nodes: namesOf(nodes), fired, evidence };
 }
 
 /** Returns the clock offset of a node's process. Null if it does not answer. */

@@ -5,7 +5,7 @@ export type Value = number | null;
 export interface Version {
   readonly value: Value;
   readonly invokedAt: number;
-  /** When it was acknowledged. Null while its outcome is unknown. */
+  /** Event number of the acknowledgement. Null while the outcome is unknown. */
   settledAt: number | null;
   /** Whether a reader has seen it. */
   isSeen: boolean;

@@ -2,7 +2,7 @@ import { access, constants, readdir } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import type { FaultKind } from "./options.ts";
 
-/** A program, its Debian package, and the faults that need it (null: every run). */
+/** A program, its Debian package, and the faults that need it. Null if every run needs it. */
 const TOOLS: readonly {
   readonly program: string;
   readonly package: string;
@@ -21,7 +21,7 @@ const TOOLS: readonly {
   { program: "faketime", package: "faketime", faults: ["clock-jump"] },
 ];
 
-/** Returns what is missing on this machine for `faults`, one line each. Empty if nothing is. */
+/** Returns the missing requirements of `faults` on this machine, one line each. */
 export async function missingRequirements(faults: readonly FaultKind[]): Promise<string[]> {
   const missing: string[] = [];
   if (process.platform !== "linux") missing.push("Linux: namespaces, loop devices and strace");

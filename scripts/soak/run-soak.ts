@@ -10,7 +10,7 @@ import { SoakCluster } from "./soak-cluster.ts";
 import { type Round, reportOf, type SoakReport } from "./soak-report.ts";
 import { Workload } from "./workload.ts";
 
-/** How long the cluster may take to become whole again after a fault. */
+/** Maximum time until the cluster is whole again after a fault. */
 const WHOLE_TIMEOUT_MS = 60_000;
 /** Changes acknowledged before each fault, so that there is data to lose. */
 const CHANGES_BEFORE_FAULT = 25;
@@ -100,7 +100,7 @@ async function injectFaults({ soak, workload, audit, rounds, print }: RunDeps): 
     const problem = await cluster.waitUntilWhole(WHOLE_TIMEOUT_MS);
     const wholeMs = problem === null ? Math.round(performance.now() - endedMs) : null;
     if (problem !== null) {
-      journal.violation(`not whole 60 s after a ${outcome.kind} (${outcome.what}): ${problem}`);
+      journal.violation(`not whole 60 s after a ${outcome.kind} (${outcome.variant}): ${problem}`);
     }
     rounds.push({ ...outcome, wholeMs });
     await workload.pause();
@@ -108,7 +108,7 @@ async function injectFaults({ soak, workload, audit, rounds, print }: RunDeps): 
     journal.write("audited", { violations: journal.violations.length });
     workload.resume();
     print(
-      `${rounds.length}  ${outcome.kind}: ${outcome.what} (${outcome.nodes.join(" ")}): ${outcome.evidence}; whole after ${wholeMs} ms`,
+      `${rounds.length}  ${outcome.kind}: ${outcome.variant} (${outcome.nodes.join(" ")}): ${outcome.evidence}; whole after ${wholeMs} ms`,
     );
     if (journal.violations.length > 20) throw new Error("Too many violations");
   }

@@ -24,7 +24,7 @@ interface PendingCase {
   readonly attempt: number;
 }
 
-/** Chooses the next fault: the kinds in turns, and the variants of a kind in turns. */
+/** Chooses the next fault: alternates between the kinds, and between the variants of a kind. */
 export class Schedule {
   readonly #soak: Soak;
   readonly #pending: PendingCase[];

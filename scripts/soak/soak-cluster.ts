@@ -38,7 +38,7 @@ export class SoakCluster {
   readonly nodes: SoakNode[] = [];
   #file: ClusterFile | null = null;
   #statusClient: FileSystem | null = null;
-  /** The leaders seen so far, as "member term". A new entry for each change. */
+  /** The observed leaders in order, each as "member term". */
   readonly leaders: string[] = [];
 
   constructor(directory: string) {

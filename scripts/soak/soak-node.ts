@@ -25,7 +25,7 @@ export interface SoakNodeOptions {
   readonly disk: LoopDisk;
   /** Command prefix that runs a program in the network namespace of the node. */
   readonly prefix: readonly string[];
-  /** Path of libfaketime. Null: the node uses the clock of the machine. */
+  /** Path of libfaketime. Null if the node uses the clock of the machine. */
   readonly faketime: string | null;
 }
 

@@ -6,7 +6,7 @@ import type { TrafficCounts } from "./writer.ts";
 
 /** One fault and the recovery after it. */
 export interface Round extends FaultOutcome {
-  /** Time from the end of the fault until the cluster was whole. Null: the timeout expired. */
+  /** Time from the end of the fault until the cluster was whole. Null if the timeout expired. */
   readonly wholeMs: number | null;
 }
 
@@ -78,7 +78,7 @@ export function reportOf(facts: RunFacts): SoakReport {
 function groups(rounds: readonly Round[]): Map<string, Round[]> {
   const byName = new Map<string, Round[]>();
   for (const round of rounds) {
-    const name = `${round.kind} ${round.what}`;
+    const name = `${round.kind} ${round.variant}`;
     byName.set(name, [...(byName.get(name) ?? []), round]);
   }
   return new Map([...byName].sort(([left], [right]) => (left < right ? -1 : 1)));
@@ -90,7 +90,7 @@ function lineOf(group: readonly Round[]): SoakReport["faults"][number] {
   const times = group.flatMap(({ wholeMs }) => wholeMs ?? []);
   return {
     kind: first.kind,
-    what: first.what,
+    what: first.variant,
     turns: group.length,
     fired: group.filter((round) => round.fired).length,
     wholeMsMedian: times.length === 0 ? null : median(times),
@@ -127,15 +127,17 @@ function isMet(group: readonly Round[], rounds: readonly Round[]): boolean {
   if (group.some((round) => round.fired)) return true;
   const io = group[0]?.io;
   if (io === undefined || !io.isFirstStart) return false;
-  return rounds.some((round) => round.fired && round.io?.place === io.place);
+  return rounds.some((round) => round.fired && round.io?.callSite === io.callSite);
 }
 
 function notMetIn(rounds: readonly Round[]): string[] {
   const lines: string[] = [];
-  for (const { what, io, fired } of rounds) {
+  for (const { variant, io, fired } of rounds) {
     if (io === undefined || !io.isFirstStart || fired) continue;
-    const other = rounds.find((round) => round.fired && round.io?.place === io.place);
-    lines.push(`${what}: ${other === undefined ? "did not fire" : `fired as "${other.what}"`}`);
+    const other = rounds.find((round) => round.fired && round.io?.callSite === io.callSite);
+    lines.push(
+      `${variant}: ${other === undefined ? "did not fire" : `fired as "${other.variant}"`}`,
+    );
   }
   return lines;
 }

@@ -22,7 +22,7 @@ const CONTRADICTIONS = ["NOT_FOUND", "ALREADY_EXISTS", "PRECONDITION_FAILED"] as
 
 /** A mutation and the values that it gives to paths. */
 interface Change {
-  readonly what: string;
+  readonly operation: string;
   readonly effects: readonly (readonly [Register, Value])[];
   readonly run: () => Promise<unknown>;
 }
@@ -112,24 +112,24 @@ export class Writer {
   #create(slot: Register): Change {
     const stamp = this.#nextStamp();
     const run = () => this.#fileSystem.create(slot.path, { uid: stamp });
-    return { what: "create", effects: [[slot, stamp]], run };
+    return { operation: "create", effects: [[slot, stamp]], run };
   }
 
   #put(slot: Register): Change {
     const stamp = this.#nextStamp();
     const options = { mtimeMs: stamp, replace: slot.value !== null };
     const run = () => this.#fileSystem.writeFile(slot.path, contentOf(stamp), options);
-    return { what: "put", effects: [[slot, stamp]], run };
+    return { operation: "put", effects: [[slot, stamp]], run };
   }
 
   #rename(from: Register, to: Register): Change {
     const effects = [[to, from.value] as const, [from, null] as const];
-    return { what: "rename", effects, run: () => this.#fileSystem.rename(from.path, to.path) };
+    return { operation: "rename", effects, run: () => this.#fileSystem.rename(from.path, to.path) };
   }
 
   #remove(slot: Register): Change {
     const run = () => this.#fileSystem.unlink(slot.path);
-    return { what: "unlink", effects: [[slot, null]], run };
+    return { operation: "unlink", effects: [[slot, null]], run };
   }
 
   #putPair(): Change {
@@ -146,11 +146,11 @@ export class Writer {
       }),
     );
     const effects = this.pair.map((register) => [register, stamp] as const);
-    return { what: "transact", effects, run: () => this.#fileSystem.transact(operations) };
+    return { operation: "transact", effects, run: () => this.#fileSystem.transact(operations) };
   }
 
   async #settle(change: Change): Promise<void> {
-    const { what } = change;
+    const { operation } = change;
     const now = this.#journal.tick();
     const versions = change.effects.map(([register, value]) => register.begin(value, now));
     try {
@@ -165,7 +165,7 @@ export class Writer {
     }
     this.#counts.acknowledged += 1;
     const effects = change.effects.map(([register, value]) => [register.path, value]);
-    this.#journal.write("acknowledged", { what, effects });
+    this.#journal.write("acknowledged", { what: operation, effects });
   }
 
   /**
@@ -176,11 +176,11 @@ export class Writer {
   async #resolve(change: Change, versions: readonly Version[], error: unknown): Promise<void> {
     const paths = change.effects.map(([register]) => register.path);
     const code = isAshlarError(error) ? error.code : String(error);
-    this.#journal.write("unknown", { what: change.what, paths, code });
+    this.#journal.write("unknown", { what: change.operation, paths, code });
     this.#counts.unknown += 1;
     if (CONTRADICTIONS.some((each) => isAshlarError(error, each))) {
       const known = change.effects.map(([register], index) => [register.path, versions[index]]);
-      const state = `${JSON.stringify(known)} (tried ${change.what})`;
+      const state = `${JSON.stringify(known)} (tried ${change.operation})`;
       this.#journal.violation(`${paths.join(" ")}: refused with ${code}: ${error}: ${state}`);
     }
     const endsMs = performance.now() + RESOLVE_TIMEOUT_MS;
@@ -204,7 +204,7 @@ export class Writer {
     const happened = change.effects.map(([, value], index) => found[index] === value);
     if (happened.some((each) => each !== happened[0])) {
       const paths = change.effects.map(([register]) => register.path).join(" ");
-      this.#journal.violation(`${paths}: ${change.what} happened in part: ${found.join(" ")}`);
+      this.#journal.violation(`${paths}: ${change.operation} happened in part: ${found.join(" ")}`);
     }
     const now = this.#journal.tick();
     for (const [index, [register]] of change.effects.entries()) {

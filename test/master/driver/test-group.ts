@@ -49,7 +49,9 @@ export class TestMember {
   stalls: number[] = [];
   /** Whether this founder restarts with an empty directory and `join = true`. */
   isRejoining = false;
-  /** Increases at each start and crash. It identifies calls of an earlier process, to ignore them. */
+  /**
+   * Increases at each start and crash. It identifies calls of an earlier process, to ignore them.
+   */
   runNumber = 0;
 
   constructor(id: number) {
@@ -92,7 +94,10 @@ export interface TestGroupOptions {
   readonly seed?: number;
   readonly limits?: Partial<DriverLimits>;
   readonly timing?: Partial<DriverTiming>;
-  /** Default: a `ToyMachine`, which `TestMember.machine` and `assertAgreement` need. */
+  /**
+   * Opens the state. Default: a `ToyMachine`, which `TestMember.machine` and `assertAgreement`
+   * need.
+   */
   readonly openStateMachine?: (store: OrderedStore) => StateMachine;
 }
 

@@ -16,7 +16,7 @@ class MonitoredGroup {
   readonly group: TestGroup;
   /** The opened stores. The first three belong to members 1 to 3. */
   readonly stores: OrderedStore[] = [];
-  /** Values that replace those in the report of a member. Null: the member does not answer. */
+  /** Values that replace those in the report of a member. Null if the member does not answer. */
   readonly reportOverrides = new Map<number, Partial<StateReport> | null>();
   readonly monitors = new Map<TestMember, StateMonitor>();
 

@@ -53,8 +53,8 @@ describe("membership changes (Raft §6, thesis §4)", () => {
     fc.assert(
       fc.property(fc.array(changes, { maxLength: 12 }), (history) => {
         const memberships = after(history);
-        for (const [place, next] of memberships.entries()) {
-          const before = memberships[place - 1];
+        for (const [index, next] of memberships.entries()) {
+          const before = memberships[index - 1];
           if (before === undefined) continue;
           const all = [...new Set([...votersOf(before), ...votersOf(next)])];
           for (let bits = 0; bits < 2 ** all.length; bits += 1) {

@@ -23,7 +23,7 @@ function majoritiesOf(voters: readonly MemberId[]): readonly (readonly MemberId[
   const ids = voters;
   const subsets: MemberId[][] = [];
   for (let bits = 0; bits < 2 ** ids.length; bits += 1) {
-    subsets.push(ids.filter((_, place) => (bits >> place) & 1));
+    subsets.push(ids.filter((_, index) => (bits >> index) & 1));
   }
   return subsets.filter((subset) => subset.length * 2 > ids.length);
 }
@@ -100,7 +100,7 @@ describe("joint quorums (Raft §6)", () => {
     );
   });
 
-  it("are the incoming majority alone if there are no outgoing voters", () => {
+  it("need only the incoming majority if there are no outgoing voters", () => {
     fc.assert(
       fc.property(voterSets, votes, (voters, given) => {
         const sets = { voters, votersOutgoing: [] };

@@ -114,7 +114,7 @@ describe("the work of a Ready", () => {
 
 describe("a restart", () => {
   it("uses the applied index if it is higher than the stored commit index", () => {
-    // The commit index is not synced on its own. Found by the simulation.
+    // A new commit index alone is not synced. Found by the simulation.
     const hardState = { term: term(1), votedFor: id(0), commitIndex: index(2) };
     const entries = [entry(1, 2), entry(1, 3), entry(1, 4)];
     const { core } = testNode({ entries, hardState, appliedIndex: index(4) });
@@ -209,7 +209,7 @@ describe("leadership", () => {
     assert.deepEqual(test.node.ready().leadership, { role: "leader", leaderId: 1, term: 3 });
   });
 
-  it("is exclusive: a leader fails on a message of another leader of its term", () => {
+  it("is lost with an assertion error on a message of another leader of the term", () => {
     const test = testNode();
     elect(test);
     assert.throws(() => test.node.step(APPEND), /one leader/);

@@ -7,11 +7,11 @@ import {
   reportOf,
 } from "../../../scripts/soak/soak-report.ts";
 
-const PLACE = "EIO master: fsync of log";
+const CALL_SITE = "EIO master: fsync of log";
 
-function round(what: string, overrides: Partial<Round> = {}): Round {
+function round(variant: string, overrides: Partial<Round> = {}): Round {
   return {
-    ...{ kind: "io-error", what, nodes: ["m1/ext4"], fired: true, evidence: "ended with 1" },
+    ...{ kind: "io-error", variant, nodes: ["m1/ext4"], fired: true, evidence: "ended with 1" },
     wholeMs: 1000,
     ...overrides,
   } as Round;
@@ -29,15 +29,15 @@ function facts(rounds: readonly Round[]): RunFacts {
   };
 }
 
-const missedFirst = (place: string): Round =>
+const missedFirst = (callSite: string): Round =>
   round("EIO master at first start: fsync of log", {
     fired: false,
-    io: { place, isFirstStart: true },
+    io: { callSite, isFirstStart: true },
   });
 
 describe("the report of a soak run", () => {
   it("fails if an error under load did not fire in any attempt", () => {
-    const io = { place: PLACE, isFirstStart: false };
+    const io = { callSite: CALL_SITE, isFirstStart: false };
     const missed = round("EIO leader at load: fsync of log", { fired: false, io });
     const { ok, shortcomings } = reportOf(facts([missed, missed, round("another")]));
     assert.equal(ok, false);
@@ -47,9 +47,9 @@ describe("the report of a soak run", () => {
   });
 
   it("lists a step of a first start that did not fire, and passes if the call failed elsewhere", () => {
-    const io = { place: PLACE, isFirstStart: false };
+    const io = { callSite: CALL_SITE, isFirstStart: false };
     const elsewhere = round("EIO master at start: fsync of log", { io });
-    const report = reportOf(facts([missedFirst(PLACE), elsewhere]));
+    const report = reportOf(facts([missedFirst(CALL_SITE), elsewhere]));
     assert.equal(report.ok, true);
     assert.match(
       describeReport(report),
@@ -59,16 +59,16 @@ describe("the report of a soak run", () => {
 
   it("fails if a step of a first start did not fire in any phase", () => {
     const other = round("EIO master at start: fsync of .", {
-      io: { place: "EIO master: fsync of .", isFirstStart: false },
+      io: { callSite: "EIO master: fsync of .", isFirstStart: false },
     });
-    const report = reportOf(facts([missedFirst(PLACE), other]));
+    const report = reportOf(facts([missedFirst(CALL_SITE), other]));
     assert.equal(report.ok, false);
     assert.equal(report.shortcomings.length, 1);
     assert.match(report.notMet[0] ?? "", /did not fire$/);
   });
 
   it("does not count an error in another phase as one under load", () => {
-    const io = { place: PLACE, isFirstStart: false };
+    const io = { callSite: CALL_SITE, isFirstStart: false };
     const rounds = [round("start", { io }), round("load", { fired: false, io })];
     assert.deepEqual(reportOf(facts(rounds)).shortcomings, ["io-error load: did not fire"]);
   });

@@ -56,9 +56,9 @@ export function rewriteScenario(
   const lines = text.split("\n");
   const rewritten: string[] = [];
   let copied = 0;
-  for (const [place, directive] of directives.entries()) {
+  for (const [index, directive] of directives.entries()) {
     rewritten.push(...lines.slice(copied, directive.expectedFrom));
-    rewritten.push(...fenced(outputs[place] as string));
+    rewritten.push(...fenced(outputs[index] as string));
     copied = directive.expectedTo;
   }
   rewritten.push(...lines.slice(copied));

@@ -124,7 +124,7 @@ function valuesByVoter(directive: Directive, key: string): ReadonlyMap<MemberId,
   const voters = new Set([...votersIn(directive, "cfg"), ...votersIn(directive, "cfgj")]);
   const values = valuesOf(directive, key);
   if (values.length !== voters.size) return null;
-  const pairs = Array.from(voters, (id, place) => [id, values[place] as string] as const);
+  const pairs = Array.from(voters, (id, index) => [id, values[index] as string] as const);
   return new Map(pairs.filter(([, value]) => value !== "_"));
 }
 

@@ -51,9 +51,9 @@ export function toInteger(text: string): number {
   return Number(text);
 }
 
-/** Returns the argument at `place`, starting at 0. */
-export function argumentAt(directive: Directive, place: number): Argument {
-  const argument = directive.arguments[place];
+/** Returns the argument at `index`, starting at 0. */
+export function argumentAt(directive: Directive, index: number): Argument {
+  const argument = directive.arguments[index];
   if (argument === undefined) throw new Error(`Line ${directive.line} has too few arguments`);
   return argument;
 }
