@@ -5,7 +5,7 @@ import { MemoryNetwork } from "./memory-network.ts";
 import { ProcessClock } from "./process-clock.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
-const PATIENCE = { timeoutMs: 1_000 };
+const CONNECT_OPTIONS = { timeoutMs: 1_000 };
 
 /** Opens a link from "a" to "b". Records the bytes and the close at each end. */
 async function connected() {
@@ -29,7 +29,7 @@ async function connected() {
       seen.farEnd = error?.message ?? "end";
     });
   });
-  const opening = network.host("a").connect("b:1", PATIENCE);
+  const opening = network.host("a").connect("b:1", CONNECT_OPTIONS);
   const link = await clock.advanceFor(opening, "the link");
   start(link, (error) => {
     seen.nearEnd = error?.message ?? "end";
@@ -43,7 +43,7 @@ describe("MemoryNetwork", () => {
     network.kill("b");
     await clock.advance(10);
     assert.deepEqual(seen, { bytes: 0, nearEnd: "ECONNRESET", farEnd: "" });
-    const again = network.host("a").connect("b:1", PATIENCE);
+    const again = network.host("a").connect("b:1", CONNECT_OPTIONS);
     await assert.rejects(clock.advanceFor(again, "the refusal"), { code: "UNAVAILABLE" });
   });
 

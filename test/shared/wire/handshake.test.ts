@@ -143,7 +143,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
       });
     });
 
-    const strangers: ReadonlyArray<readonly [string, Uint8Array]> = [
+    const invalidPeers: ReadonlyArray<readonly [string, Uint8Array]> = [
       ["HTTP", new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")],
       ["zeros", new Uint8Array(64)],
       ["a hello without the magic number", frameBytesOf({ kind: 1, streamId: 7, head: {} })],
@@ -154,7 +154,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
         frameBytesOf({ kind: 1, streamId: MAGIC, head: "x".repeat(5000) }),
       ],
     ];
-    for (const [title, bytes] of strangers) {
+    for (const [title, bytes] of invalidPeers) {
       it(`closes a connection that sends ${title}, and logs it`, async () => {
         const fixture = makeFixture();
         await withServer(fixture, {}, async (address) => {

@@ -55,8 +55,11 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
         await until(fixture, () => !connection.isOpen);
         const late = connection.call(echo, { text: "late" }, LONG);
         await assert.rejects(fixture.settle(late), hasCode("UNAVAILABLE"));
-        const stranger = connect(fixture.client, address, { identity: CLIENT, timeoutMs: 100 });
-        await assert.rejects(fixture.settle(stranger), hasCode("UNAVAILABLE"));
+        const lateConnection = connect(fixture.client, address, {
+          identity: CLIENT,
+          timeoutMs: 100,
+        });
+        await assert.rejects(fixture.settle(lateConnection), hasCode("UNAVAILABLE"));
         gate.open();
         const response = await fixture.settle(call);
         assert.equal(response.head.text, "last");
