@@ -73,7 +73,7 @@ export class ChunkStore implements AsyncDisposable {
     return this.#deps.health.failure;
   }
 
-  /** See `Reserve.isFull`. */
+  /** Whether the disk is full: see `Reserve.isFull`. */
   get isFull(): boolean {
     return this.#deps.reserve.isFull;
   }

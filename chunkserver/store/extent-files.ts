@@ -12,7 +12,7 @@ import { Coalesced } from "./coalesced.ts";
 import { EXTENTS_DIRECTORY } from "./identity.ts";
 import { WriteQueue } from "./write-queue.ts";
 
-/** Unused files that are kept open for the next reader. */
+/** Maximum number of unused files that are kept open for the next reader. */
 const IDLE_FILES_MAX = 256;
 
 /** Callbacks for refusals of the disk. Each may be called several times for one failure. */
@@ -168,7 +168,7 @@ class OpenFile {
   readonly sync: Coalesced;
   readonly writes: WriteQueue;
   userCount = 0;
-  /** A sync failed. The content written after the last successful sync is unknown. */
+  /** Whether a sync failed. The content written after the last successful sync is then unknown. */
   hasSyncFailed = false;
 
   constructor(name: ExtentFileName, file: Promise<DiskFile>, nameDurable: Promise<void>) {
@@ -196,7 +196,7 @@ function syncFailedBefore(name: ExtentFileName): AshlarError {
   );
 }
 
-/** One user's handle of an extent file. The user releases it once, also after errors. */
+/** One user's handle of an extent file. The user releases it once, even after an error. */
 export class ExtentFile {
   readonly name: ExtentFileName;
   readonly #open: OpenFile;

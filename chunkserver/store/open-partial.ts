@@ -39,7 +39,7 @@ export class OpenPartial {
     return this.#receivedBytes;
   }
 
-  /** A write failed. The partial chunk cannot be used further. */
+  /** Whether a write failed. The partial chunk then cannot be used further. */
   get isBroken(): boolean {
     return this.#error !== null;
   }

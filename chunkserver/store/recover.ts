@@ -12,16 +12,16 @@ import type { StoreDeps } from "./store-deps.ts";
 const PAGE = 1000;
 
 /** The extent files on the disk, and whether a record refers to them. */
-type FilesFound = Map<ExtentFileName, "named" | "unnamed">;
+type FilesFound = Map<ExtentFileName, "referenced" | "unreferenced">;
 
 /**
  * Reconciles the index and the extent files at a start.
  *
  * Replicas whose extent file is missing are removed and recorded as lost. Extent files without a
- * record are left over from work that a crash interrupted. They are moved to `garbage/` and deleted
- * later. A file with a record is never changed.
+ * record were left by work that a crash interrupted. These files are moved to `garbage/` and
+ * deleted later. A file with a record is never changed.
  *
- * @throws {AshlarError} STORE_CORRUPT if the index has chunks and there is no extent file at all.
+ * @throws {AshlarError} STORE_CORRUPT if the index has chunks and no extent file exists.
  */
 export async function recover(deps: StoreDeps, totals: ChunkTotals): Promise<void> {
   const found = await listExtentFiles(deps.disk);
@@ -36,7 +36,7 @@ export async function recover(deps: StoreDeps, totals: ChunkTotals): Promise<voi
   if (found === null) await deps.disk.makeDirectory(EXTENTS_DIRECTORY);
   for (const name of found?.keys() ?? []) deps.files.skipNumbersTo(numberOf(name));
   await noteMissing(deps, missing);
-  await moveUnnamed(deps, found ?? new Map());
+  await moveUnreferenced(deps, found ?? new Map());
   await adoptPackedFiles(deps, found ?? new Map());
 }
 
@@ -45,7 +45,7 @@ async function listExtentFiles(disk: Disk): Promise<FilesFound | null> {
   const found: FilesFound = new Map();
   try {
     for (const { name } of await disk.list(EXTENTS_DIRECTORY)) {
-      if (parseExtentFileName(name) !== null) found.set(name as ExtentFileName, "unnamed");
+      if (parseExtentFileName(name) !== null) found.set(name as ExtentFileName, "unreferenced");
     }
     return found;
   } catch (error) {
@@ -70,7 +70,7 @@ async function countRecords(
       deps.packed.onCommitted(change);
       for (const { file } of record.extents) {
         deps.files.skipNumbersTo(numberOf(file));
-        if (found.has(file)) found.set(file, "named");
+        if (found.has(file)) found.set(file, "referenced");
         else missing.push(chunkId);
       }
     }
@@ -96,10 +96,10 @@ async function noteMissing(deps: StoreDeps, missing: readonly ChunkId[]): Promis
   }
 }
 
-async function moveUnnamed(deps: StoreDeps, found: FilesFound): Promise<void> {
+async function moveUnreferenced(deps: StoreDeps, found: FilesFound): Promise<void> {
   let count = 0;
   for (const [name, state] of found) {
-    if (state === "named") continue;
+    if (state === "referenced") continue;
     await deps.disk.rename(extentPath(name), deps.garbage.pathFor(name));
     count += 1;
   }
@@ -114,7 +114,7 @@ async function adoptPackedFiles(deps: StoreDeps, found: FilesFound): Promise<voi
   const { files, packed } = deps;
   let newest: ExtentFileName | null = null;
   for (const [name, state] of found) {
-    if (!isPacked(name) || state === "unnamed") continue;
+    if (!isPacked(name) || state === "unreferenced") continue;
     const file = await files.open(name);
     try {
       const lengthBytes = await file.lengthBytes();

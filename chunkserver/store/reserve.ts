@@ -52,7 +52,7 @@ export class Reserve {
   #claimedBytes = 0;
   /** No claims are accepted until this time, because a write was refused. */
   #refusedUntilMs = 0;
-  /** A write was refused with NO_SPACE, and no write has succeeded since. */
+  /** Whether a write was refused with NO_SPACE and no write has succeeded since. */
   #isRoomUnproven = false;
   /** Time at which the disk was last full. Null after it had room again and this was logged. */
   #fullAtMs: number | null = null;
@@ -108,7 +108,8 @@ export class Reserve {
   }
 
   /**
-   * The disk is full, was full within the last 5 s, or no write has succeeded since it was full.
+   * Whether the disk is full or was full within the last 5 s, or no write has succeeded since it
+   * was full.
    */
   get isFull(): boolean {
     return this.#fullAtMs !== null;

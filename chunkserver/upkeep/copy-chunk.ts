@@ -183,9 +183,9 @@ async function writeFrame(
   const { offsetBytes } = frame.head;
   const first = offsetBytes / BLOCK_BYTES;
   const end = first + blockCount(frame.body.length);
-  const isNext = Number.isInteger(first) && offsetBytes <= lease.receivedBytes;
-  const isInPlace = isNext && frame.body.length > 0;
-  if (!isInPlace || end * DIGEST_BYTES > manifest.length) {
+  const isAligned = Number.isInteger(first);
+  const isNext = isAligned && offsetBytes <= lease.receivedBytes && frame.body.length > 0;
+  if (!isNext || end * DIGEST_BYTES > manifest.length) {
     throw new AshlarError("PROTOCOL_ERROR", `A frame at byte ${offsetBytes} is out of order`);
   }
   const hashes = manifest.slice(first * DIGEST_BYTES, end * DIGEST_BYTES);

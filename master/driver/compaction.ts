@@ -7,7 +7,7 @@ import type { DurableLog } from "./member-storage.ts";
  *
  * The dropped entries are needed neither for a restart (the state is durable up to `durableIndex`)
  * nor by the receiver of a snapshot (which needs the log from `sendingIndex` on). A tail of entries
- * stays in the log for slow followers: without it, each of them would need a snapshot.
+ * stays in the log for slow followers, which would otherwise need a snapshot.
  */
 export function compactionPoint(
   log: DurableLog,
@@ -16,8 +16,8 @@ export function compactionPoint(
 ): LogIndex | null {
   const { entries, hardState } = log;
   const { durableIndex, sendingIndex } = needed;
-  const held = Math.min(durableIndex, hardState.commitIndex, sendingIndex) as LogIndex;
-  const start = entries.tailStart(held, {
+  const droppableIndex = Math.min(durableIndex, hardState.commitIndex, sendingIndex) as LogIndex;
+  const start = entries.tailStart(droppableIndex, {
     entriesMax: limits.logTailEntries,
     bytesMax: limits.logTailBytes,
   });

@@ -79,7 +79,7 @@ export interface DriverLimits {
   readonly peerPendingBytesMax: number;
   /** Number of entries up to the durable state that compaction keeps for slow followers. */
   readonly logTailEntries: number;
-  /** Largest total size of these entries. */
+  /** Largest total size of the entries that compaction keeps. */
   readonly logTailBytes: number;
   /** Size at which a new segment file of the log begins. */
   readonly logSegmentBytes: number;
@@ -99,8 +99,8 @@ export const DEFAULT_LIMITS: DriverLimits = {
   proposalsMax: 4_096,
   proposalBytesMax: 64 * 1024 * 1024,
   unflushedBytesMax: 32 * 1024 * 1024,
-  // Frequent flushes keep the garbage young: for each created file the collector copied 4 KB at
-  // 4 MiB and 1 KB at 1 MiB.
+  // Frequent flushes reduce the work of the garbage collector: for each created file it copied 4 KB
+  // with 4 MiB and 1 KB with 1 MiB.
   flushBytes: 1024 * 1024,
   peerPendingBytesMax: 32 * 1024 * 1024,
   logTailEntries: 10_000,

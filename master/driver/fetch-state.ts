@@ -30,7 +30,9 @@ import {
 import { withStallTimeout } from "./stall-timeout.ts";
 import type { StateHolder } from "./state-holder.ts";
 
-/** Timeout of the whole transfer, in milliseconds. The stall timeout detects a dead peer earlier. */
+/**
+ * Timeout of the whole transfer, in milliseconds. The stall timeout detects a dead peer earlier.
+ */
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
 /** Delay between two rounds over all candidates. */
 const RETRY: RetryPolicy = { delayMsMin: 200, delayMsMax: 5_000 };
@@ -48,9 +50,9 @@ const endSchema = v.object({
 });
 
 /**
- * The stream in which a member requests the durable state of another one. For a member that lost its
- * state and whose log does not begin with the first entry, so that it cannot replay the log. Any
- * member can serve it: a durable state contains committed entries only.
+ * The stream in which a member requests the durable state of another member. Used by a member that
+ * lost its state and cannot replay its log, because the log does not begin with the first entry.
+ * Any member can serve the stream: a durable state contains committed entries only.
  */
 export const raftFetchState = defineStream("raft.fetch-state", {
   open: v.object({
@@ -121,8 +123,9 @@ export interface FetchStateOptions extends Omit<HandshakeOptions, "peer"> {
 }
 
 /**
- * Fetches a state at or after `indexMin` from a peer and replaces the current state by it. Tries the
- * candidates in turn, without a limit on the number of attempts, until one of them sends its state.
+ * Fetches a state at or after `indexMin` from a peer and replaces the current state by it. Tries
+ * the candidates in turn, without a limit on the number of attempts, until one of them sends its
+ * state.
  *
  * Resolves when the new state is durable and current.
  *
@@ -210,7 +213,7 @@ async function receiveParts(
       if (position !== null) return position;
       throw new AshlarError(
         "PROTOCOL_ERROR",
-        "Cannot receive the state: the end message came without a begin message",
+        "Cannot receive the state: expected a begin message before the end message",
       );
     }
   }

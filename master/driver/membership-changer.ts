@@ -275,7 +275,7 @@ export class MembershipChanger {
   /**
    * Proposes the change. Resolves with the index of its entry when the change is settled.
    *
-   * @throws {AshlarError} COMMIT_UNKNOWN if leadership is lost meanwhile
+   * @throws {AshlarError} COMMIT_UNKNOWN if leadership is lost before that
    */
   async #commit(
     change: MembershipChangeRequest,

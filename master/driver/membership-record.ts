@@ -40,7 +40,7 @@ export function encodeMembershipRecord({ membership, members }: MembershipRecord
   return writer.finish();
 }
 
-/** Decodes what `encodeMembershipRecord` wrote. @throws {AshlarError} PROTOCOL_ERROR */
+/** Decodes the bytes of `encodeMembershipRecord`. @throws {AshlarError} PROTOCOL_ERROR */
 export function decodeMembershipRecord(bytes: Uint8Array): MembershipRecord {
   const reader = new ByteReader(bytes);
   const membership = readMembership(reader);

@@ -161,7 +161,7 @@ export class MembershipState {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Recomputes what is derived from `#record`. */
+  /** Recomputes the values that are derived from `#record`. */
   #refresh(): void {
     this.#members = memberIdsOf(this.membership).map((id) => ({
       id,

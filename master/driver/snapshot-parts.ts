@@ -52,9 +52,10 @@ export interface SendPartsOptions {
 
 /**
  * Sends the rows of a snapshot in parts of about `partBytes`, then the end message with the number
- * of rows and the digest of all parts. Back-pressure comes from `send`.
+ * of rows and the digest of all parts. The promise of `send` applies back-pressure.
  *
- * @param skippedCount number of first rows that the receiver already has. They are only hashed
+ * @param skippedCount number of first rows that the receiver already has. These rows are hashed and
+ *   not sent
  * @throws {AshlarError} STATE_DIVERGED, before the end message is sent, if the rows do not match
  *   the state hash. Without the end message the receiver does not use the rows.
  */

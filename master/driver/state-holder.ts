@@ -59,8 +59,8 @@ export class StateHolder {
    * Opens and verifies a state that was received into a store. It does not become the current one.
    *
    * @param rowsHash state hash of the received rows
-   * @throws {AshlarError} STORE_CORRUPT if the state is not the one at `position`; STATE_DIVERGED if the
-   *   received rows do not match the hash in the state
+   * @throws {AshlarError} STORE_CORRUPT if the state is not the one at `position`; STATE_DIVERGED
+   *   if the received rows do not match the hash in the state
    */
   prepare(named: NamedStore, position: EntryPosition, rowsHash: Uint8Array): PreparedState {
     const machine = this.#options.openStateMachine(named.store);
@@ -77,7 +77,7 @@ export class StateHolder {
 
   /**
    * Replaces the current state by `prepared`. Atomic, and durable when it resolves. The caller must
-   * ensure that no component reads, applies to or flushes the old state meanwhile.
+   * ensure that no component reads, applies to or flushes the old state until then.
    */
   async replace(prepared: PreparedState): Promise<void> {
     await this.#options.states.switchTo(prepared.named.name);

@@ -39,7 +39,10 @@ export class StatusTracker {
     this.#listeners.push(listener);
   }
 
-  /** Records the term of an applied entry: a leader is ready after one of its own term. */
+  /**
+   * Records the term of an applied entry. A leader is ready after it has applied an entry of its
+   * term.
+   */
   noteApplied(entry: EntryPosition): void {
     this.#appliedTerm = entry.term;
   }

@@ -10,9 +10,9 @@ import { FEATURE_LEVEL_CHECKPOINTS, FEATURE_LEVEL_MAX } from "../namespace/featu
 
 /** Report of a member about its program and its state. */
 export interface StateReport {
-  /** The highest feature level that its program supports. */
+  /** The highest feature level that the program of the member supports. */
   readonly featureLevelMax: number;
-  /** Its state hashes at the last checkpoints. */
+  /** The state hashes of the member at the last checkpoints. */
   readonly marks: readonly StateMark[];
 }
 
@@ -93,7 +93,8 @@ export class StateMonitor implements AsyncDisposable {
   }
 
   /**
-   * Collects the reports once and proposes the resulting entries. Only the leader does anything.
+   * Collects the reports once and proposes the resulting entries. Has no effect on a member that is
+   * not the leader.
    */
   async step(): Promise<void> {
     const { consensus, featureLevel, propose } = this.#options;
@@ -134,9 +135,9 @@ export class StateMonitor implements AsyncDisposable {
       const mark = report?.marks.find((each) => each.index === index);
       return mark === undefined ? [] : [{ id, mark }];
     });
-    const agreeing = (mark: StateMark): number =>
+    const countEqual = (mark: StateMark): number =>
       found.filter((each) => equalBytes(each.mark.stateHash, mark.stateHash)).length;
-    const verdict = found.find(({ mark }) => agreeing(mark) > answers.length / 2)?.mark ?? null;
+    const verdict = found.find(({ mark }) => countEqual(mark) > answers.length / 2)?.mark ?? null;
     const reference = verdict ?? found[0]?.mark ?? null;
     const others = found.filter(
       ({ mark }) => reference !== null && !equalBytes(mark.stateHash, reference.stateHash),

@@ -16,8 +16,8 @@ export function inodeVersion(state: State, inode: InodeRecord): LogIndex {
  * Returns the attributes of an inode, in the form that `stat` returns.
  *
  * @param at the index that is read. The directory record has no history. If it is newer than `at`,
- *   `ctimeMs` and `version` come from the inode record; `mtimeMs` and `entryCount` are the present
- *   values.
+ *   `ctimeMs` and `version` come from the inode record, and `mtimeMs` and `entryCount` are the
+ *   current values.
  */
 export function attributesOf(state: State, inode: InodeRecord, at: LogIndex): Attributes {
   return inode.kind === "file" ? fileAttributes(inode) : directoryAttributes(state, inode, at);

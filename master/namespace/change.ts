@@ -225,7 +225,7 @@ export class Change extends State {
   }
 
   /**
-   * Queues a subject that this entry made invisible to reads of the present state. The value of the
+   * Queues a subject that this entry made invisible to reads of the current state. The value of the
    * row is the number of times that this entry queued the subject.
    */
   queueReclaim(kind: ReclaimKind, subject: ByteText): void {
@@ -242,7 +242,7 @@ export class Change extends State {
   }
 
   /**
-   * Copies the present record to the history. Skips a record that this entry wrote itself: no
+   * Copies the current record to the history. Skips a record that this entry wrote itself: no
    * readable state shows it.
    *
    * @returns whether a record was copied

@@ -135,8 +135,8 @@ export function dropReference(change: Change, id: ChunkId): void {
 }
 
 /**
- * Writes a tombstone of the present index. Servers may delete copies that were sealed under an
- * intent of this index or an older one.
+ * Writes a tombstone of the current index. Servers may delete copies that were sealed under an
+ * intent of this index or of an older index.
  */
 function writeTombstone(change: Change, id: ChunkId): void {
   const older = change.tombstone(id);
@@ -173,7 +173,7 @@ function deletePurge(change: Change, serverId: ServerId, id: ChunkId): void {
 export function addReplicas(change: Change, { items }: AddReplicas): void {
   for (const { chunkId, serverId, intentIndex } of items) {
     const chunk = change.chunk(chunkId);
-    // The same rule as for a commit. If a copy took too long, the leader orders the copy again and
+    // A commit follows the same rule. If a copy took too long, the leader orders the copy again and
     // the server reports it again under a newer intent.
     if (chunk === undefined || intentIndex < oldestValidIntent(change, chunkId)) continue;
     const replicas = withReplicas(chunk.replicas, [serverId], intentIndex);
@@ -232,28 +232,28 @@ function putChunk(change: Change, id: ChunkId, chunk: ChunkRecord): void {
   const before = change.chunk(id);
   change.putUnversioned(CHUNKS, chunkKey(id), chunk);
   if (before?.replicas !== chunk.replicas)
-    mirrorReplicas(change, id, { before: before?.replicas ?? [], after: chunk.replicas });
-  const wasWanting = before !== undefined && isUnderReplicated(before);
-  if (isUnderReplicated(chunk) && !wasWanting)
+    updateReplicaRows(change, id, { before: before?.replicas ?? [], after: chunk.replicas });
+  const wasUnderReplicated = before !== undefined && isUnderReplicated(before);
+  if (isUnderReplicated(chunk) && !wasUnderReplicated)
     change.putUnversioned(UNDER_REPLICATED, underReplicatedKey(id), true);
-  if (!isUnderReplicated(chunk) && wasWanting)
+  if (!isUnderReplicated(chunk) && wasUnderReplicated)
     change.deleteUnversioned(UNDER_REPLICATED, underReplicatedKey(id));
 }
 
 const isUnderReplicated = ({ replicas, copiesWanted }: ChunkRecord): boolean =>
   replicas.length < copiesWanted;
 
-function mirrorReplicas(
+function updateReplicaRows(
   change: Change,
   id: ChunkId,
   { before, after }: Record<"before" | "after", readonly ReplicaRecord[]>,
 ): void {
-  const kept = new Set(after.map(({ serverId }) => serverId));
-  const had = new Set(before.map(({ serverId }) => serverId));
-  for (const serverId of had) {
-    if (!kept.has(serverId)) change.deleteUnversioned(REPLICAS, replicaKey(serverId, id));
+  const idsAfter = new Set(after.map(({ serverId }) => serverId));
+  const idsBefore = new Set(before.map(({ serverId }) => serverId));
+  for (const serverId of idsBefore) {
+    if (!idsAfter.has(serverId)) change.deleteUnversioned(REPLICAS, replicaKey(serverId, id));
   }
-  for (const serverId of kept) {
-    if (!had.has(serverId)) change.putUnversioned(REPLICAS, replicaKey(serverId, id), true);
+  for (const serverId of idsAfter) {
+    if (!idsBefore.has(serverId)) change.putUnversioned(REPLICAS, replicaKey(serverId, id), true);
   }
 }

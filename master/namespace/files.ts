@@ -262,8 +262,8 @@ function setDirectoryTime(change: Change, id: InodeId, mtimeMs: number): void {
 }
 
 /**
- * Sets the storage class of an inode. A file takes the class's number of wanted copies. A directory
- * only changes what new entries inherit.
+ * Sets the storage class of an inode. A file takes the class's number of wanted copies. For a
+ * directory, only new entries inherit the class.
  *
  * @throws {Refusal} INVALID_ARGUMENT, NOT_FOUND, NOT_A_DIRECTORY
  */

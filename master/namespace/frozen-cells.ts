@@ -8,8 +8,8 @@ import { type Cell, DELETED, type Layer } from "./layer.ts";
 const SLAB_BYTES = 16 * 1024;
 
 /**
- * The changes of one frozen layer, encoded step by step for the store. Later writes do not affect
- * it.
+ * The changes of one frozen layer, encoded step by step for the store. Later writes do not change
+ * these values.
  */
 export class FrozenCells {
   readonly #keys: Key[] = [];
@@ -28,7 +28,7 @@ export class FrozenCells {
   /**
    * Encodes and visits the next `count` changes.
    *
-   * @param visit its second argument says whether the store has no value under the key
+   * @param visit receives a change, and whether the store has no value under its key
    * @returns false after the last change
    */
   visitNext(count: number, visit: (change: StoreChange, isFresh: boolean) => void): boolean {

@@ -7,7 +7,7 @@ import { TIMES } from "./tables.ts";
 /**
  * The mapping between time and log indexes. A row of the time table records the leader's time at an
  * index, at most one row for each second. `reclaim` raises the history floor to the newest row that
- * is at least one retention old. The state as of that row was the present state when the retention
+ * is at least one retention old. The state as of that row was the current state when the retention
  * period began, so it is the oldest state that must be readable.
  */
 
@@ -16,7 +16,7 @@ const SPACING_MS = 1_000;
 
 const ALL_TIMES = { start: TABLE_BYTE.time as Key, end: prefixEnd(TABLE_BYTE.time) };
 
-/** A row of the time table: the state after `index` was the present state at `timeMs`. */
+/** A row of the time table: the state after `index` was the current state at `timeMs`. */
 export interface TimedIndex {
   readonly index: LogIndex;
   readonly timeMs: number;
@@ -84,7 +84,7 @@ export function indexAtTime(
   return next === undefined ? appliedIndex : ((next.index - 1) as LogIndex);
 }
 
-/** Returns the time at which the state as of `index` was the present state, to the second. */
+/** Returns the time at which the state as of `index` was the current state, to the second. */
 export function timeOfIndex(state: State, index: LogIndex): number {
   const [first] = rowsFrom(state, 0, 1);
   if (first === undefined || index <= first.index) return first?.timeMs ?? state.totals.clockMs;

@@ -2,7 +2,7 @@ import sortedBtree from "sorted-btree";
 import type { Key } from "./keys.ts";
 import type { Table } from "./tables.ts";
 
-// A CommonJS package: its default export is a member of what the import yields.
+// A CommonJS package: the default export is the `default` property of the imported object.
 const BTree = sortedBtree.default;
 type Order = InstanceType<typeof BTree<Key, undefined>>;
 
@@ -11,7 +11,7 @@ export interface Cell {
   readonly table: Table<unknown>;
   /** The new value, or DELETED. */
   readonly value: unknown;
-  /** Older layers and the store have no value under the key. Always false for DELETED. */
+  /** Whether older layers and the store have no value under the key. Always false for DELETED. */
   readonly isFresh: boolean;
   /** Approximate memory of the cell, its key and its value. */
   readonly sizeBytes: number;
@@ -36,7 +36,7 @@ const compareKeys = (left: Key, right: Key): number => {
 export class Layer {
   readonly #cells = new Map<Key, Cell>();
   readonly #order = new BTree<Key, undefined>(undefined, compareKeys);
-  /** Keys that the tree may lack. */
+  /** Keys that may not be in the tree yet. */
   #unsorted: Key[] = [];
   #sizeBytes = 0;
 

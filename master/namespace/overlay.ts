@@ -20,7 +20,7 @@ export interface Row<Value> {
   readonly value: Value;
 }
 
-/** Reads of the present records by table and key. */
+/** Reads of the current records by table and key. */
 export interface RecordReader {
   get<Value>(table: Table<Value>, key: Key): Value | undefined;
   /** Returns at most `limit` rows, from the first key of the range on. */

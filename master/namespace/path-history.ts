@@ -14,7 +14,8 @@ import { ENTRIES, INODES, type VersionedRecord } from "./tree-tables.ts";
 import type { PathHistoryPage } from "./views.ts";
 
 /**
- * Bound of the states that one call reads for each version it may return. Most states are versions.
+ * Maximum number of states that one call reads for each version in `limit`. Most states are
+ * versions.
  */
 const STATES_PER_VERSION = 4;
 
@@ -30,7 +31,7 @@ export interface PathHistoryOptions {
 /** The result of resolving a path as of one index. */
 interface PathState {
   readonly index: LogIndex;
-  /** The inodes from the root down to the path, as far as they existed. */
+  /** The existing inodes from the root down to the path. */
   readonly inodes: readonly InodeId[];
   /** The inode of the path. Undefined if the path did not exist. */
   readonly inode: InodeRecord | undefined;
@@ -54,18 +55,18 @@ export function pathHistory(
   const versions: PathVersion[] = [];
   // No state before the oldest one is readable.
   let before = from === oldestIndex ? null : pathStateAt(state, names, (from - 1) as LogIndex);
-  let at: LogIndex | null = from;
+  let next: LogIndex | null = from;
   const statesMax = options.limit * STATES_PER_VERSION;
-  for (let count = 0; at !== null && count < statesMax; count += 1) {
+  for (let count = 0; next !== null && count < statesMax; count += 1) {
     if (versions.length === options.limit) break;
-    const after = pathStateAt(state, names, at);
+    const after = pathStateAt(state, names, next);
     const version =
       before === null ? existingVersion(state, after) : versionOfChange(state, before, after);
     if (version !== null) versions.push(version);
     before = after;
-    at = after.nextIndex;
+    next = after.nextIndex;
   }
-  return { versions, next: at };
+  return { versions, next };
 }
 
 function pathStateAt(state: State, names: readonly ByteText[], index: LogIndex): PathState {
@@ -86,7 +87,9 @@ function pathStateAt(state: State, names: readonly ByteText[], index: LogIndex):
   return { index, inodes, inode, nextIndex };
 }
 
-/** Returns the version at the start of the history. The entry that made it is no longer known. */
+/**
+ * Returns the version at the start of the history. The entry that made the version is not known.
+ */
 function existingVersion(state: State, { inode, index }: PathState): PathVersion | null {
   if (inode === undefined) return null;
   const attributes = attributesOf(state, inode, index);
@@ -134,8 +137,8 @@ function pathAt(state: State, id: InodeId, index: LogIndex): Uint8Array | null {
 }
 
 /**
- * Returns the time of a change of a path. Every change of a path writes an inode on the path: its
- * own, or that of a moved directory. The `ctimeMs` of this inode is the time of the entry.
+ * Returns the time of a change of a path. Every change of a path writes an inode on the path: the
+ * last inode, or that of a moved directory. The `ctimeMs` of this inode is the time of the entry.
  */
 function timeOf(state: State, before: PathState, after: PathState): number {
   const { index } = after;

@@ -27,14 +27,14 @@ import type { ContentPart, ListingPage } from "./views.ts";
 /** A view of the state as of one index. */
 export interface ReadView {
   readonly state: State;
-  /** The present state, or a `PastView`. */
+  /** The current state, or a `PastView`. */
   readonly view: TreeView;
   readonly at: LogIndex;
   readonly isPast: boolean;
 }
 
 /**
- * Returns a view of the state as of `at`, or of the present state if `at` is undefined.
+ * Returns a view of the state as of `at`, or of the current state if `at` is undefined.
  *
  * @throws {Refusal} INDEX_EXPIRED; INVALID_ARGUMENT for an index that is not applied yet
  */
@@ -135,7 +135,7 @@ function* entriesOf(
   yield* merged(aliveNow(present, reading.at), past);
 }
 
-/** Yields the present entries that already existed at `at`. */
+/** Yields the current entries that already existed at `at`. */
 function* aliveNow(
   rows: Generator<EntryRow, void, void>,
   at: LogIndex,

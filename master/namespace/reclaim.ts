@@ -52,16 +52,18 @@ interface QueueItem {
   readonly kind: ReclaimKind;
   /** A history key, a content id or an inode id, depending on `kind`. */
   readonly subject: ByteText;
-  /** Number of times that the entry queued the subject. 0: the references were already subtracted. */
+  /**
+   * Number of times that the entry queued the subject. 0: the references were already subtracted.
+   */
   readonly count: number;
 }
 
 const QUEUE = { start: TABLE_BYTE.reclaim as Key, end: prefixEnd(TABLE_BYTE.reclaim) };
 
 /**
- * Reclaims what no readable state shows, oldest first: old versions, replaced contents, removed
- * trees, events of the feed, and tombstones below the intent floor. Changes about `recordsMax`
- * records. The next step continues with the rest.
+ * Reclaims data that no readable state shows, oldest first: old versions, replaced contents,
+ * removed trees, events of the feed, and tombstones below the intent floor. Changes about
+ * `recordsMax` records. The next step continues with the rest.
  *
  * If the history has more than `versionsMax` rows, the oldest states become unreadable before the
  * retention has passed.

@@ -83,7 +83,7 @@ export type FileContent =
  * The fields of a directory that change with every added or removed entry.
  *
  * This record has no history, so that 10,000 creates in a directory do not leave 10,000 old
- * versions of its inode. A read of the past shows the present values (docs/client.md, "The past").
+ * versions of its inode. A read of the past shows the current values (docs/client.md, "The past").
  */
 export interface DirectoryRecord {
   readonly entryCount: number;

@@ -4,7 +4,7 @@ import { type PathErrorCode, pathErrorMessage } from "../../shared/base/path-err
 import { type ByteText, nameBytes } from "./keys.ts";
 
 /**
- * The refusal of a command or a query because of the present state. The checks throw it. The entry
+ * The refusal of a command or a query because of the current state. The checks throw it. The entry
  * point of a command turns it into an `Outcome`, the entry point of a query into an `AshlarError`.
  *
  * This class is separate from `AshlarError`, so that an error of the disk or the process is never

@@ -58,7 +58,7 @@ export interface TreeView {
   position(contentId: ContentId, position: number): PositionRecord | undefined;
 }
 
-/** Typed reads of the present state. `Change` extends this class with the writes. */
+/** Typed reads of the current state. `Change` extends this class with the writes. */
 export class State implements RecordReader, TreeView {
   readonly #records: RecordReader;
 

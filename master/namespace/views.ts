@@ -3,7 +3,7 @@ import type { EntryName } from "../../shared/base/path.ts";
 import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { PathVersion } from "../../shared/protocol/history-api.ts";
 
-/** The results of queries. They are copies or immutable, so the caller may keep them. */
+// The results of queries. They are copies or immutable, so the caller may keep them.
 
 /** One page of a listing, in byte order of the names. */
 export interface ListingPage {
@@ -31,7 +31,7 @@ export interface ChunkView {
   readonly referenceCount: number;
   /** The largest wanted number of copies among all files that added a reference. */
   readonly copiesWanted: number;
-  /** Sorted by server. */
+  /** The copies, sorted by server. */
   readonly replicas: readonly { readonly serverId: ServerId; readonly intentIndex: LogIndex }[];
 }
 
@@ -66,7 +66,7 @@ export interface Counters {
 
 /** One page of the history of a path. */
 export interface PathHistoryPage {
-  /** Oldest first. */
+  /** The versions, oldest first. */
   readonly versions: readonly PathVersion[];
   /** Index where the next page starts. Null after the last page. */
   readonly next: LogIndex | null;

@@ -85,7 +85,7 @@ export interface Core {
   membership: Membership;
   /**
    * The membership after the applied entries. Differs from `membership` only while a snapshot waits
-   * to become durable: meanwhile earlier entries may still be applied.
+   * to become durable. During that time earlier entries may still be applied.
    */
   appliedMembership: Membership;
   /**

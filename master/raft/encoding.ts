@@ -142,7 +142,7 @@ export function readMembership(reader: ByteReader): Membership {
   return { voters, votersOutgoing, learners, learnersNext, autoLeave };
 }
 
-/** Rejects what `checkedMembership` would assert on. */
+/** Rejects a membership that violates an assertion of `checkedMembership`. */
 function checkMembership(membership: Membership): void {
   const { voters, votersOutgoing, learners, learnersNext, autoLeave } = membership;
   const voting = new Set([...voters, ...votersOutgoing]);

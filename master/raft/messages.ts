@@ -85,7 +85,7 @@ export interface VoteRequest extends InTerm {
   readonly kind: "vote-request";
   /** Last entry of the candidate's log: Raft §5.4.1. */
   readonly last: EntryPosition;
-  /** The leader requested this election, so its lease does not block it (thesis §4.2.3). */
+  /** Whether the leader requested this election, so that its lease does not block it (§4.2.3). */
   readonly isTransfer: boolean;
 }
 

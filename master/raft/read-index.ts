@@ -17,8 +17,8 @@ export function requestRead(core: Core, readId: number): boolean {
 }
 
 /**
- * Accepts a forwarded read. Drops the read if this member is not the leader or the limit is reached:
- * the follower repeats lost reads.
+ * Accepts a forwarded read. Drops the read if this member is not the leader or the limit is
+ * reached: the follower repeats lost reads.
  */
 export function stepReadIndexRequest(core: Core, message: ReadIndexRequest): void {
   if (core.role.kind === "leader") {
@@ -71,7 +71,7 @@ function confirmRead(core: Core, leader: Leader, request: ReadRequest): void {
   broadcastHeartbeat(core, leader);
 }
 
-/** Delivers a confirmed read to this member or to the follower that asked. */
+/** Delivers a confirmed read to this member or to the follower that requested it. */
 function answerRead(core: Core, read: UnconfirmedRead): void {
   const { from, readId, readIndex } = read;
   assert(readIndex > INDEX_ZERO, "a leader that answers reads has committed an entry");
@@ -84,9 +84,9 @@ function answerRead(core: Core, read: UnconfirmedRead): void {
 }
 
 /**
- * Returns whether an entry of the current term is committed. A new leader holds all committed
- * entries, but before that its commit index may be lower than what was acknowledged to clients
- * (Raft §8).
+ * Returns whether an entry of the current term is committed. The log of a new leader contains all
+ * committed entries, but its commit index may be lower than the index of an acknowledged write
+ * until such an entry is committed (Raft §8).
  */
 function hasCommittedInTerm(core: Core): boolean {
   return core.log.term(core.log.committedIndex) === core.term;

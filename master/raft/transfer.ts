@@ -6,8 +6,8 @@ import { isVoter } from "./quorum.ts";
 import { sendAppend } from "./send-log.ts";
 
 /**
- * Transfers leadership to `transferee` (thesis §3.10). The leader brings its log up to date and
- * refuses proposals meanwhile, then sends `timeout-now`. The transfer is cancelled after an
+ * Transfers leadership to `transferee` (thesis §3.10). The leader refuses proposals and brings the
+ * log of the transferee up to date, then sends `timeout-now`. The transfer is cancelled after an
  * election timeout.
  */
 export function transferLeadership(core: Core, leader: Leader, transferee: MemberId): void {

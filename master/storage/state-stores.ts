@@ -29,10 +29,10 @@ export interface NamedStore {
 }
 
 /**
- * The stores `state-<n>` and the pointer file that names the current one.
+ * The stores `state-<n>` and the pointer file that names the current store.
  *
  * Invariant: the pointer names a store that was complete when the pointer was written. All other
- * stores are remains of an unfinished snapshot or of a replaced state.
+ * stores were left by an unfinished snapshot or by a replaced state, and are removed at the start.
  */
 export class StateStores {
   readonly #options: StateStoresOptions;

@@ -37,7 +37,7 @@ function othersOf(node: SoakNode, soak: Soak): SoakNode[] {
 /** Faults that cut connections between nodes. */
 export const PARTITIONS: readonly Fault[] = [
   async (soak) => {
-    // The deposed leader still receives client requests: the classic stale read.
+    // The deposed leader still receives client requests, so that a stale read could occur.
     const leader = await soak.cluster.leader();
     const pairs = othersOf(leader, soak).flatMap((other) => [
       [leader, other] as const,
@@ -61,12 +61,13 @@ export const PARTITIONS: readonly Fault[] = [
     return cut("one way between two masters", soak, [[leader, follower]]);
   },
   (soak) => {
-    const [one, two] = [anyOf(soak.cluster.chunkservers), anyOf(soak.cluster.masters)];
-    const peers = soak.cluster.nodes.filter((node) => node !== one && node !== two);
+    const chunkserver = anyOf(soak.cluster.chunkservers);
+    const reachable = anyOf(soak.cluster.masters);
+    const peers = soak.cluster.nodes.filter((node) => node !== chunkserver && node !== reachable);
     return cut(
       "chunkserver from its peers, one way",
       soak,
-      peers.map((peer) => [one, peer] as const),
+      peers.map((peer) => [chunkserver, peer] as const),
     );
   },
 ];

@@ -28,19 +28,19 @@ interface PendingCase {
 export class Schedule {
   readonly #soak: Soak;
   readonly #pending: PendingCase[];
-  readonly #endsMs: number;
+  readonly #endMs: number;
   readonly #turns = new Map<FaultKind, number>();
   #turn = 0;
 
   constructor(soak: Soak, cases: readonly IoErrorCase[]) {
     this.#soak = soak;
     this.#pending = cases.map((each) => ({ case: each, attempt: 1 }));
-    this.#endsMs = performance.now() + soak.options.minutes * 60_000;
+    this.#endMs = performance.now() + soak.options.minutes * 60_000;
   }
 
   /** Returns the next fault. Null when the time is over and all required faults have run. */
   next(): { readonly kind: FaultKind; readonly fault: Fault } | null {
-    const isOver = performance.now() > this.#endsMs;
+    const isOver = performance.now() > this.#endMs;
     const kinds = this.#soak.options.faults.filter((kind) =>
       isOver ? this.#isRequired(kind) : kind !== "io-error" || this.#pending.length > 0,
     );

@@ -23,13 +23,13 @@ async function wipe(member: TestMember): Promise<void> {
 }
 
 describe("adding a member", () => {
-  it("sends it the state and the log under load, and then gives it a vote", async () => {
+  it("sends the new member the state and the log under load, and then gives it a vote", async () => {
     const group = await TestGroup.start({ seed: 11 });
     await group.proposeAll(texts("a", 50));
     const fourth = await group.join();
     await group.clock.advance(3_000);
     assert.equal(fourth.running.status().memberPhase, "joining");
-    assert.equal(fourth.running.status().term, 0, "it does not start an election");
+    assert.equal(fourth.running.status().term, 0, "the new member does not start an election");
     const load = new CommandLoad(group);
     await group.addVoter(fourth);
     await group.clock.advance(200);
@@ -37,7 +37,7 @@ describe("adding a member", () => {
     assert.equal(fourth.running.status().memberPhase, "member");
     assert.deepEqual(group.votersAt(await group.leader()), [1, 2, 3, 4]);
     await group.assertAgreement();
-    // Its vote counts: three of four voters are a majority, and member 4 is the third.
+    // The vote of member 4 counts: with members 2 and 3 it is a majority of four voters.
     await group.stop(group.member(1));
     await group.proposeAll(texts("b", 5));
     await group.stop(group.member(2));
@@ -46,7 +46,7 @@ describe("adding a member", () => {
     await group.stopAll();
   });
 
-  it("gives all members its address, also after all of them restart", async () => {
+  it("gives the address to all members, even after all members restart", async () => {
     const group = await TestGroup.start({ seed: 12 });
     const fourth = await group.join();
     await group.addVoter(fourth);
@@ -79,19 +79,19 @@ describe("adding a member", () => {
     await group.stopAll();
   });
 
-  it("refuses a member that is unreachable, known already or another one", async () => {
+  it("refuses a member that is unreachable, already known or has another id", async () => {
     const group = await TestGroup.start({ seed: 14 });
     const leader = await group.leader();
-    const ask = (id: number, address: string) =>
+    const add = (id: number, address: string) =>
       group.clock.advanceFor(
         leader.running.changeMembers({ ...NO_CHANGE, add: [{ id: id as MemberId, address }] }),
         "the change is refused",
       );
-    await assert.rejects(ask(4, "nowhere:7000"), hasCode("MEMBER_UNREACHABLE"));
-    await assert.rejects(ask(3, "elsewhere:7000"), hasCode("ALREADY_EXISTS"));
-    await assert.rejects(ask(4, "m2:7000"), hasCode("ALREADY_EXISTS"));
+    await assert.rejects(add(4, "nowhere:7000"), hasCode("MEMBER_UNREACHABLE"));
+    await assert.rejects(add(3, "elsewhere:7000"), hasCode("ALREADY_EXISTS"));
+    await assert.rejects(add(4, "m2:7000"), hasCode("ALREADY_EXISTS"));
     const fourth = await group.join();
-    await assert.rejects(ask(5, addressOf(fourth).address), hasCode("WRONG_IDENTITY"));
+    await assert.rejects(add(5, addressOf(fourth).address), hasCode("WRONG_IDENTITY"));
     await group.stopAll();
   });
 
@@ -117,7 +117,7 @@ describe("adding a member", () => {
 });
 
 describe("removing a member", () => {
-  it("reports the removal to the removed member, also after its restart", async () => {
+  it("reports the removal to the removed member, even after its restart", async () => {
     const group = await TestGroup.start({ seed: 21 });
     const leader = await group.leader();
     const other = group.members.find((member) => member !== leader) as TestMember;
@@ -126,10 +126,10 @@ describe("removing a member", () => {
     await group.clock.advance(2_000);
     await load.end();
     assert.equal(other.running.status().memberPhase, "removed");
-    const left = group.members.filter((member) => member !== other);
+    const remaining = group.members.filter((member) => member !== other);
     assert.deepEqual(
       other.running.status().masters,
-      left.map((member) => addressOf(member).address),
+      remaining.map((member) => addressOf(member).address),
     );
     group.kill(other);
     await group.startMember(other);
@@ -189,9 +189,9 @@ describe("removing a member", () => {
     const remove = [leader.id, other.id];
     group.kill(silent);
     await group.clock.advance(2_000);
-    const ask = leader.running.changeMembers({ ...NO_CHANGE, promote, remove });
+    const refused = leader.running.changeMembers({ ...NO_CHANGE, promote, remove });
     await assert.rejects(
-      group.clock.advanceFor(ask, "the change is refused"),
+      group.clock.advanceFor(refused, "the change is refused"),
       hasCode("MEMBER_BEHIND"),
     );
     // `ashlar master add --replace` then does the following steps.
@@ -230,7 +230,7 @@ describe("removing a member", () => {
 });
 
 describe("several membership changes", () => {
-  it("go through a joint configuration in one entry, under load", async () => {
+  it("are applied by one entry through a joint configuration, under load", async () => {
     const group = await TestGroup.start({ seed: 31 });
     await group.proposeAll(texts("a", 20));
     const joined = [await group.join(), await group.join()];
@@ -254,10 +254,10 @@ describe("several membership changes", () => {
     const group = await TestGroup.start({ seed: 32 });
     const joined = [await group.join(), await group.join()];
     const leader = await group.leader();
-    const asked = joined.map((member) =>
+    const requests = joined.map((member) =>
       leader.running.changeMembers({ ...NO_CHANGE, add: [addressOf(member)] }),
     );
-    const results = await group.clock.advanceFor(Promise.allSettled(asked), "both are answered");
+    const results = await group.clock.advanceFor(Promise.allSettled(requests), "both are answered");
     assert.equal(results.filter((each) => each.status === "fulfilled").length, 1);
     const refused = results.find((each) => each.status === "rejected");
     assert.ok(hasCode("CHANGE_UNDER_WAY")(refused?.reason));
@@ -265,7 +265,7 @@ describe("several membership changes", () => {
   });
 
   for (const delayMs of [0, 2, 3, 4, 5, 8]) {
-    it(`are completed or dropped as a whole if the leader crashes after ${delayMs} ms`, async () => {
+    it(`are applied completely or not if the leader crashes after ${delayMs} ms`, async () => {
       const group = await TestGroup.start({ seed: 40 + delayMs });
       await group.proposeAll(texts("a", 10));
       const fourth = await group.join();
@@ -275,23 +275,23 @@ describe("several membership changes", () => {
       const leaving = group.members.find(({ id }) => id <= 3 && id !== leader.id) as TestMember;
       const load = new CommandLoad(group);
       const change = { ...NO_CHANGE, promote: [fourth.id], remove: [leaving.id] };
-      const cut = leader.running.changeMembers(change).then(
+      const interrupted = leader.running.changeMembers(change).then(
         () => "done",
         (error: unknown) => error,
       );
       await group.clock.advance(delayMs);
       group.kill(leader);
-      const outcome = await group.clock.advanceFor(cut, "the request is answered");
+      const outcome = await group.clock.advanceFor(interrupted, "the request is answered");
       if (outcome !== "done") assert.ok(hasCode("COMMIT_UNKNOWN")(outcome));
       await group.startMember(leader);
       await group.clock.advance(3_000);
       await load.end();
-      const now = await group.leader();
-      assert.equal(now.running.membership().isJoint, false);
-      const voters = group.votersAt(now);
+      const nextLeader = await group.leader();
+      assert.equal(nextLeader.running.membership().isJoint, false);
+      const voters = group.votersAt(nextLeader);
       const isChanged = voters.includes(fourth.id);
       const expected = [1, 2, 3, 4].filter((id) => id !== (isChanged ? leaving.id : fourth.id));
-      assert.deepEqual(voters, expected, "the change is applied as a whole or not at all");
+      assert.deepEqual(voters, expected, "the change is applied completely or has no effect");
       if (outcome === "done") assert.ok(isChanged, "an acknowledged change is kept");
       await group.proposeAll(texts("b", 5));
       await group.assertAgreement();
@@ -311,14 +311,14 @@ describe("a member that lost its data directory", () => {
     lost.isRejoining = true;
     await group.startMember(lost);
     await group.clock.advance(3_000);
-    assert.equal(lost.running.status().lastIndex, 0, "no peer sends it entries");
+    assert.equal(lost.running.status().lastIndex, 0, "no peer sends entries to the member");
     const load = new CommandLoad(group);
     await group.change({ remove: [lost.id] });
     await group.addVoter(lost);
     await load.end();
     assert.deepEqual(group.votersAt(await group.leader()), [1, 2, 3]);
     await group.assertAgreement();
-    // Its vote counts with its new incarnation, also after a restart of the others.
+    // The vote of the new incarnation counts, even after a restart of the other members.
     const other = group.members.find((member) => ![leader, lost].includes(member)) as TestMember;
     group.kill(other);
     group.kill(leader);
@@ -333,29 +333,32 @@ describe("a member that lost its data directory", () => {
     const group = await TestGroup.start({ seed: 52 });
     await group.proposeAll(texts("a", 10));
     const leader = await group.leader();
-    const twice = group.members.find((member) => member !== leader) as TestMember;
-    await group.stop(twice);
-    const oldDisk = twice.disk;
-    await wipe(twice);
-    twice.isRejoining = true;
-    await group.startMember(twice);
-    await group.change({ remove: [twice.id] });
-    await group.addVoter(twice);
+    const replaced = group.members.find((member) => member !== leader) as TestMember;
+    await group.stop(replaced);
+    const oldDisk = replaced.disk;
+    await wipe(replaced);
+    replaced.isRejoining = true;
+    await group.startMember(replaced);
+    await group.change({ remove: [replaced.id] });
+    await group.addVoter(replaced);
     await group.assertAgreement();
-    await group.stop(twice);
+    await group.stop(replaced);
     // The operator mounts the old disk again.
-    twice.disk = oldDisk;
-    for (const name of await twice.stores.list()) await twice.stores.remove(name);
-    await group.startMember(twice);
+    replaced.disk = oldDisk;
+    for (const name of await replaced.stores.list()) await replaced.stores.remove(name);
+    await group.startMember(replaced);
     await group.clock.advance(5_000);
     const refused = group.members
-      .filter((member) => member !== twice)
+      .filter((member) => member !== replaced)
       .some((member) =>
         member.log.lines.some((line) => isAshlarError(line.fields["error"], "WRONG_IDENTITY")),
       );
     assert.ok(refused, "the other members log the refusal");
-    // Without the third member its vote would be needed for a majority. It must not count.
-    const third = group.members.find((member) => ![leader, twice].includes(member)) as TestMember;
+    // With the third member down, the vote of the old directory would make a majority. It must not
+    // count.
+    const third = group.members.find(
+      (member) => ![leader, replaced].includes(member),
+    ) as TestMember;
     await group.stop(third);
     await group.clock.advance(10_000);
     assert.equal(group.leaders().length, 0);
@@ -383,15 +386,15 @@ describe("a leadership transfer", () => {
     const fourth = await group.join();
     await group.change({ add: [addressOf(fourth)] });
     const leader = await group.leader();
-    const away = group.members.find((member) => member !== leader) as TestMember;
-    group.kill(away);
+    const down = group.members.find((member) => member !== leader) as TestMember;
+    group.kill(down);
     await group.clock.advance(2_000);
     const transfer = (id: number) =>
       group.clock.advanceFor(
         leader.running.transferLeadership(id as MemberId),
         "the transfer is refused or done",
       );
-    await assert.rejects(transfer(away.id), hasCode("MEMBER_BEHIND"));
+    await assert.rejects(transfer(down.id), hasCode("MEMBER_BEHIND"));
     await assert.rejects(transfer(fourth.id), hasCode("INVALID_ARGUMENT"));
     await assert.rejects(transfer(9), hasCode("MEMBER_UNKNOWN"));
     assert.equal(await transfer(leader.id), leader.id);

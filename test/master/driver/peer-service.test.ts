@@ -13,7 +13,7 @@ const CLUSTER = "d".repeat(32) as ClusterId;
 const [OWN, PEER] = [1, 2] as MemberId[] as [MemberId, MemberId];
 
 describe("the message stream of a peer", () => {
-  it("releases a received body also if the incarnation is refused meanwhile", async () => {
+  it("releases a received body even if the incarnation is refused after the open", async () => {
     let isOpened = false;
     const incarnations = {
       isCurrent: () => false,

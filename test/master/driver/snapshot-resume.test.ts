@@ -8,7 +8,7 @@ const LARGE = texts("large", 45).map((text) => `${text} ${"x".repeat(200_000)}`)
 
 interface InterruptedTransfer {
   readonly group: TestGroup;
-  /** The receiver: it has a part of the snapshot and is cut off from the others. */
+  /** The receiver, which has a part of the snapshot and is cut off from the other members. */
   readonly member: TestMember;
   /** Number of rows that the receiver has. */
   readonly receivedCount: number;
@@ -47,7 +47,7 @@ async function heal({ group, member }: InterruptedTransfer): Promise<void> {
 }
 
 describe("an interrupted snapshot transfer", () => {
-  it("is resumed, also if the state of the leader has changed meanwhile", async () => {
+  it("is resumed even if the state of the leader has changed since the interruption", async () => {
     const interrupted = await interruptTransfer();
     const { group, member, receivedCount } = interrupted;
     await proposeMany(group, "b");

@@ -136,7 +136,7 @@ describe("reads of the past", () => {
     assert.equal(dump(machine.store).filter(isHistory).length, 2);
   });
 
-  it("show the present times and entry count of a directory", async () => {
+  it("show the current times and entry count of a directory", async () => {
     const machine = await TestStateMachine.make();
     machine.run({ kind: "make-directory", target: at("/d"), parents: false, ...OWNER });
     const index = machine.index;

@@ -271,7 +271,7 @@ describe("a refused transaction", () => {
     assert.throws(() => machine.namespace.stat(at("/f")), { code: "NOT_FOUND" });
   });
 
-  it("returns the precondition, the expected value and the present value", async () => {
+  it("returns the precondition, the expected value and the current value", async () => {
     const machine = await TestStateMachine.make();
     const version = machine.run(putText("/f", "one"));
     const outcome = machine.transact(

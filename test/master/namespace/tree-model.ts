@@ -52,7 +52,7 @@ export class TreeModel {
     }
   }
 
-  /** Saves the present tree as the state after `index`. Drops the states before `oldest`. */
+  /** Saves the current tree as the state after `index`. Drops the states before `oldest`. */
   saveState(index: LogIndex, oldest: LogIndex): void {
     this.#past.set(index, clone(this.#root));
     for (const past of this.#past.keys()) if (past < oldest) this.#past.delete(past);

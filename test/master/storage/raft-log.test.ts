@@ -100,7 +100,7 @@ describe("the Raft log", () => {
     assert.equal((await openLog(fixture)).hardState.commitIndex, 4);
   });
 
-  it("replaces conflicting entries, also after a restart", async () => {
+  it("replaces conflicting entries before and after a restart", async () => {
     const fixture = makeFixture();
     const log = await openLog(fixture);
     await log.append({ hardState: hardState(1, 0, 2), entries: entries(1, 9, 1) });

@@ -1,7 +1,7 @@
 /** Output of a directive. */
 export class ScenarioOutput {
   #text = "";
-  /** Discards all output, as with upstream's log level "none". */
+  /** Whether all output is discarded, as with upstream's log level "none". */
   isQuiet = false;
 
   get text(): string {
