@@ -67,6 +67,6 @@ describe("the chunkserver process", () => {
     });
     assert.equal(await exitStatus(child), 2);
     assert.match(text, /chunkserver\.json is missing/);
-    assert.match(text, /hint: Restore/);
+    assert.match(text, /Restore chunkserver\.json/);
   });
 });
