@@ -8,11 +8,11 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { runSeed, type SeedOutcome, Totals } from "../test/simulation/cluster/run-seeds.ts";
+import { runSeed, type SeedOutcome, Totals } from "../test/simulation/cluster/run-seed.ts";
 import { runAsWorker, runPool, WORKER_FLAG } from "../test/simulation/cluster/seed-pool.ts";
 import type { SimulationOptions } from "../test/simulation/cluster/simulation.ts";
 import { optionsOf } from "../test/simulation/cluster/simulation-options.ts";
-import { proveMutants } from "../test/simulation/mutants/prove-mutants.ts";
+import { proveMutants } from "../test/simulation/mutants/mutants-command.ts";
 
 /** Parsed flags of the command line. */
 interface Flags {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { runSeed } from "./run-seeds.ts";
+import { runSeed } from "./run-seed.ts";
 import { optionsOf } from "./simulation-options.ts";
 
 /**

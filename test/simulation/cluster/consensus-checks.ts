@@ -4,7 +4,7 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import type { HashedStore } from "./hashed-stores.ts";
 import type { SimulatedMaster, WatchedMaster } from "./simulated-servers.ts";
-import type { StateRot } from "./state-rot.ts";
+import type { StateRot } from "./state-corruption.ts";
 import { Violation } from "./violation.ts";
 
 /** What one life of a member has shown so far. */

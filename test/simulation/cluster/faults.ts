@@ -1,8 +1,8 @@
 import { present } from "../../../shared/base/assert.ts";
-import type { Dice } from "./dice.ts";
 import type { Operator } from "./operator.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
-import type { World } from "./world.ts";
+import type { World } from "./simulation-environment.ts";
+import type { Dice } from "./simulation-random.ts";
 
 type AnyProcess = SimulatedProcess<AsyncDisposable>;
 

@@ -4,9 +4,9 @@ import type { WatchEvent } from "../../../client/results.ts";
 import { type AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import type { Clock } from "../../../shared/ports/clock.ts";
 import { type FeedRecord, isBefore, type Place } from "./feed-record.ts";
+import type { World } from "./simulation-environment.ts";
 import { Violation } from "./violation.ts";
 import type { NameOperation } from "./workload.ts";
-import type { World } from "./world.ts";
 
 const WATCH_TIMEOUT_MS = 10_000;
 const AGAIN_MS = 500;

@@ -8,8 +8,8 @@ import type {
   StoreChange,
   StoreSnapshot,
 } from "../../../shared/ports/ordered-store.ts";
-import type { Dice } from "./dice.ts";
-import { RottenRows } from "./rotten-rows.ts";
+import { RottenRows } from "./corrupt-rows.ts";
+import type { Dice } from "./simulation-random.ts";
 
 const FIRST_KEY = Uint8Array.of(0);
 const END_KEY = new Uint8Array(64).fill(255);

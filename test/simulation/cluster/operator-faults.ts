@@ -1,7 +1,7 @@
-import type { Dice } from "./dice.ts";
 import type { Operator } from "./operator.ts";
 import type { SimulatedMaster } from "./simulated-servers.ts";
-import type { World } from "./world.ts";
+import type { World } from "./simulation-environment.ts";
+import type { Dice } from "./simulation-random.ts";
 
 /** How often each comes. */
 const WEIGHTS = {

@@ -1,10 +1,10 @@
 import type { FileSystem } from "../../../client/file-system.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import type { Dice } from "./dice.ts";
 import { masterAddress, type SimulatedMaster } from "./simulated-servers.ts";
-import { StateRot } from "./state-rot.ts";
+import type { World } from "./simulation-environment.ts";
+import type { Dice } from "./simulation-random.ts";
+import { StateRot } from "./state-corruption.ts";
 import { Violation } from "./violation.ts";
-import type { World } from "./world.ts";
 
 const CALL_TIMEOUT_MS = 5_000;
 const AGAIN_MS = 500;

@@ -1,7 +1,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { runSeed, type SeedOutcome } from "./run-seeds.ts";
+import { runSeed, type SeedOutcome } from "./run-seed.ts";
 import type { SimulationOptions } from "./simulation.ts";
 import { commandOf } from "./simulation-options.ts";
 

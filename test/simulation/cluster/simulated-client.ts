@@ -4,7 +4,7 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { Life } from "./simulated-process.ts";
 import { SimulatedProcess } from "./simulated-process.ts";
 import { CLUSTER_ID } from "./simulated-servers.ts";
-import type { World } from "./world.ts";
+import type { World } from "./simulation-environment.ts";
 
 /** One call, with all its retries. */
 export const CALL_TIMEOUT_MS = 15_000;

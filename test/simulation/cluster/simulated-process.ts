@@ -5,10 +5,10 @@ import type { Env } from "../../../shared/ports/env.ts";
 import { MemoryDisk } from "../../support/memory-disk.ts";
 import type { DiskOperation } from "../../support/mounted-file.ts";
 import { ProcessClock } from "../../support/process-clock.ts";
-import type { Dice } from "./dice.ts";
 import { HashedStores } from "./hashed-stores.ts";
+import type { World } from "./simulation-environment.ts";
+import type { Dice } from "./simulation-random.ts";
 import { Violation } from "./violation.ts";
-import type { World } from "./world.ts";
 
 /** One life of a process. */
 export interface Life {

@@ -14,7 +14,7 @@ import { openMemberStorage } from "../../../master/storage/open-member-storage.t
 import { present } from "../../../shared/base/assert.ts";
 import type { ClusterId } from "../../../shared/base/ids.ts";
 import { SimulatedProcess } from "./simulated-process.ts";
-import type { World } from "./world.ts";
+import type { World } from "./simulation-environment.ts";
 
 export const CLUSTER_ID = "e".repeat(32) as ClusterId;
 const MASTER_PORT = 7000;

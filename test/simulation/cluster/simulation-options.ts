@@ -1,5 +1,5 @@
-import { Dice } from "./dice.ts";
 import type { SimulationOptions } from "./simulation.ts";
+import { Dice } from "./simulation-random.ts";
 
 const SECONDS = 360;
 

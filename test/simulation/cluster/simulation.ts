@@ -23,10 +23,10 @@ import {
   type SimulatedMaster,
   SUSPECT_MS,
 } from "./simulated-servers.ts";
+import { World } from "./simulation-environment.ts";
 import { Violation } from "./violation.ts";
 import { Watchers } from "./watchers.ts";
 import { Workload, type WorkloadName } from "./workload.ts";
-import { World } from "./world.ts";
 
 /** What a simulation is made from. Together with the version of the code it is all that happens. */
 export interface SimulationOptions {

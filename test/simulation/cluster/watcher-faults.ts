@@ -1,6 +1,6 @@
-import type { Dice } from "./dice.ts";
 import type { SimulatedClient } from "./simulated-client.ts";
-import type { World } from "./world.ts";
+import type { World } from "./simulation-environment.ts";
+import type { Dice } from "./simulation-random.ts";
 
 /** How often each comes. */
 const WEIGHTS = {

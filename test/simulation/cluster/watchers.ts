@@ -3,9 +3,9 @@ import { FeedRecord } from "./feed-record.ts";
 import { FeedWatch } from "./feed-watch.ts";
 import { makeClient, type SimulatedClient } from "./simulated-client.ts";
 import { addressesOf, type SimulatedMaster } from "./simulated-servers.ts";
+import type { World } from "./simulation-environment.ts";
 import { WATCHER_AWAY_MS_MAX, WatcherFaults } from "./watcher-faults.ts";
 import type { NameOperation } from "./workload.ts";
-import type { World } from "./world.ts";
 
 const HOST = "w1";
 /** A message is behind cut cables, or a watch is given up, for so long at most. */

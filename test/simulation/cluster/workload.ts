@@ -6,11 +6,11 @@ import type { Operation as NamespaceOperation } from "../../../shared/protocol/n
 import type { NameInput, NameOutput } from "../linearizability/directory-model.ts";
 import type { Operation } from "../linearizability/history.ts";
 import { contentOf, tagOf } from "./contents.ts";
-import type { Dice } from "./dice.ts";
 import { CALL_TIMEOUT_MS } from "./simulated-client.ts";
 import type { Life } from "./simulated-process.ts";
+import { ECHO_MS, type World } from "./simulation-environment.ts";
+import type { Dice } from "./simulation-random.ts";
 import { Violation } from "./violation.ts";
-import { ECHO_MS, type World } from "./world.ts";
 
 export type WorkloadName = "mixed" | "names" | "files";
 
@@ -64,7 +64,7 @@ export class Workload {
   isOver = false;
   answeredCount = 0;
   unknownCount = 0;
-  /** Answers that say nothing: see state-rot.ts. */
+  /** Answers that say nothing: see state-corruption.ts. */
   doubtedCount = 0;
 
   constructor(world: World, name: WorkloadName) {

@@ -1,6 +1,6 @@
 import Table from "cli-table3";
-import type { Judgement } from "./judge.ts";
 import type { Check, Mutant } from "./mutant.ts";
+import type { Judgement } from "./run-check.ts";
 import type { MutantResult, MutantsReport } from "./run-mutants.ts";
 
 const COLUMN_WIDTHS = [30, 36, 24, 6, 9, 60];

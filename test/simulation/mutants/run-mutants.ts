@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DRIVER_MUTANTS } from "./driver-mutants.ts";
-import { type Judgement, judge } from "./judge.ts";
 import { type Check, type Edit, edited, type Mutant } from "./mutant.ts";
 import { RAFT_MUTANTS } from "./raft-mutants.ts";
+import { type Judgement, judge } from "./run-check.ts";
 import { STATE_MUTANTS } from "./state-mutants.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));

@@ -3,7 +3,7 @@
  * JSON, a `SeedsResult`, and ends. Started by `run-mutants.ts` in a copy of the sources.
  */
 
-import { runSeed } from "../cluster/run-seeds.ts";
+import { runSeed } from "../cluster/run-seed.ts";
 import { optionsOf } from "../cluster/simulation-options.ts";
 import { Violation } from "../cluster/violation.ts";
 import { noFaults } from "../consensus/group-faults.ts";

@@ -1,5 +1,5 @@
 import type { Clock } from "../../../shared/ports/clock.ts";
-import type { Dice } from "./dice.ts";
+import type { Dice } from "./simulation-random.ts";
 
 const FIRST_MS = { min: 8_000, max: 15_000 };
 const HOT_MS = { min: 3_000, max: 6_000 };

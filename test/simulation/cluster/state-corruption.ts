@@ -1,10 +1,10 @@
 import type { FileSystem } from "../../../client/file-system.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import type { Dice } from "./dice.ts";
-import type { RottenRows } from "./rotten-rows.ts";
+import type { RottenRows } from "./corrupt-rows.ts";
 import type { SimulatedMaster } from "./simulated-servers.ts";
+import type { World } from "./simulation-environment.ts";
+import type { Dice } from "./simulation-random.ts";
 import { Violation } from "./violation.ts";
-import type { World } from "./world.ts";
 
 const AGAIN_MS = 500;
 const CALL_TIMEOUT_MS = 5_000;

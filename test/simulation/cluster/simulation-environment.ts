@@ -5,9 +5,9 @@ import type { Log, LogFields } from "../../../shared/ports/log.ts";
 import { MemoryNetwork } from "../../support/memory-network.ts";
 import type { ProcessClock } from "../../support/process-clock.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { Dice } from "./dice.ts";
 import { EventTrace } from "./event-trace.ts";
-import { Rhythm } from "./rhythm.ts";
+import { Rhythm } from "./load-phases.ts";
+import { Dice } from "./simulation-random.ts";
 import { Violation } from "./violation.ts";
 
 const { hasher } = createHasher();
@@ -24,7 +24,7 @@ const WIRE_MS_MAX = 0.6;
 const LOST_MS_MIN = 200;
 const LOST_MS_MAX = 800;
 
-/** What a master with a rotten state may have said: see state-rot.ts. */
+/** What a master with a rotten state may have said: see state-corruption.ts. */
 export interface Doubt {
   /**
    * When it last had read what is rotten, and when it led besides, or told anything to anybody but

@@ -4,7 +4,7 @@ import type {
   RangeOptions,
   StoreChange,
 } from "../../../shared/ports/ordered-store.ts";
-import type { Dice } from "./dice.ts";
+import type { Dice } from "./simulation-random.ts";
 
 /** A row that is gone instead of changed: the page above it rots, too. */
 const GONE_SHARE = 0.1;
