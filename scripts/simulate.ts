@@ -8,11 +8,15 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { runSeed, type SeedOutcome, Totals } from "../test/simulation/cluster/run-seed.ts";
+import {
+  runSeed,
+  type SeedOutcome,
+  SimulationTotals,
+} from "../test/simulation/cluster/run-seed.ts";
 import { runAsWorker, runPool, WORKER_FLAG } from "../test/simulation/cluster/seed-pool.ts";
 import type { SimulationOptions } from "../test/simulation/cluster/simulation.ts";
 import { optionsOf } from "../test/simulation/cluster/simulation-options.ts";
-import { proveMutants } from "../test/simulation/mutants/mutants-command.ts";
+import { runMutantsCommand } from "../test/simulation/mutants/mutants-command.ts";
 
 /** Parsed flags of the command line. */
 interface Flags {
@@ -44,9 +48,9 @@ async function main(words: readonly string[]): Promise<number> {
     return 0;
   }
   const flags = parse(words);
-  if (flags.mutants !== undefined) return proveMutants(flags.mutants);
+  if (flags.mutants !== undefined) return runMutantsCommand(flags.mutants);
   if (flags.replay !== undefined) return replay(flags.replay);
-  const totals = new Totals();
+  const totals = new SimulationTotals();
   const count = flags.seeds ?? (flags.minutes === undefined ? 1 : Number.POSITIVE_INFINITY);
   const endMs = Date.now() + (flags.minutes ?? Number.POSITIVE_INFINITY) * 60_000;
   let seed = flags.seed;

@@ -4,31 +4,32 @@ import { runSeed } from "./run-seed.ts";
 import { optionsOf } from "./simulation-options.ts";
 
 /**
- * Whole clusters of production masters, chunkservers and clients: see simulation.ts for what must
- * hold. More seeds: `npm run simulate -- --minutes 10`.
+ * Simulations of whole clusters: production masters, chunkservers and clients. simulation.ts
+ * contains the invariants. `npm run simulate -- --minutes 10` runs more seeds.
  */
 
 /**
- * Seed 4: a watch goes on at another master when the disk of the one that it is at fails. Seed 40046: a
- * put whose chain broke goes on at a new leader, which has not heard yet of the servers that it keeps.
+ * Seed 4: the disk of the master that serves a watch fails, and the watch continues at another
+ * master. Seed 40046: the write chain of a put breaks, and the put continues with a new leader that
+ * has not received heartbeats of the remaining chunkservers yet.
  */
 const SEEDS = [1, 2, 3, 4, 40046];
 const SECONDS = 10;
 
 describe("a simulated cluster under faults", () => {
   for (const seed of SEEDS) {
-    it(`keeps its promises and becomes whole again, seed ${seed}`, async () => {
+    it(`violates no invariant and recovers, seed ${seed}`, async () => {
       const outcome = await runSeed(optionsOf(seed, { seconds: SECONDS }));
       if (outcome.kind === "failed") assert.fail(outcome.report);
     });
   }
 
-  it("does the same for the same seed, event by event", async () => {
+  it("produces the same events for the same seed", async () => {
     const options = optionsOf(7, { seconds: 3, masters: 3, chunkservers: 3, clients: 2 });
-    const once = await runSeed(options);
-    const again = await runSeed(options);
-    assert.deepEqual(again, once);
+    const first = await runSeed(options);
+    const second = await runSeed(options);
+    assert.deepEqual(second, first);
     const other = await runSeed({ ...options, seed: 8 });
-    assert.notEqual(other.result.traceHash, once.result.traceHash);
+    assert.notEqual(other.result.traceHash, first.result.traceHash);
   });
 });

@@ -3,22 +3,22 @@ import type { Entry } from "../../../master/raft/messages.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import type { HashedStore } from "./hashed-stores.ts";
-import type { SimulatedMaster, WatchedMaster } from "./simulated-servers.ts";
-import type { StateRot } from "./state-corruption.ts";
+import type { ObservedMaster, SimulatedMaster } from "./simulated-servers.ts";
+import type { StateCorruption } from "./state-corruption.ts";
 import { Violation } from "./violation.ts";
 
-/** What one life of a member has shown so far. */
-interface Seen {
-  readonly master: WatchedMaster;
+/** The last observed state of one run of a master process. */
+interface MemberObservation {
+  readonly master: ObservedMaster;
+  /** The last entry of the log. Null: the log was empty. */
   lastEntry: Entry | null;
-  /** Up to where its entries were compared. */
-  comparedIndex: number;
   committedIndex: number;
   appliedIndex: number;
   term: number;
   isLeading: boolean;
 }
 
+/** A log entry that was observed on any member. */
 interface KnownEntry {
   readonly term: number;
   readonly hash: number;
@@ -27,27 +27,31 @@ interface KnownEntry {
 const NO_LIMIT = Number.POSITIVE_INFINITY;
 
 /**
- * Looks at all masters after every event, and remembers what may never change: the five properties
- * of Raft (Raft, Figure 3), and one state for one index.
+ * Checks all masters after every event: the five properties of Raft (Raft, Figure 3), and that the
+ * states of all members at one index are equal. It records everything that must never change.
  */
 export class ConsensusChecks {
   readonly #masters: readonly SimulatedMaster[];
-  readonly #seen = new Map<SimulatedMaster, Seen>();
+  readonly #observations = new Map<SimulatedMaster, MemberObservation>();
   readonly #leaderOfTerm = new Map<number, string>();
-  /** By index and term: Log Matching says that there is one. */
+  /** By index and term. Log Matching: there is at most one entry with an index and a term. */
   readonly #entries = new Map<string, KnownEntry & { readonly previousTerm: number }>();
   readonly #committed = new Map<number, KnownEntry>();
-  readonly #rot: StateRot;
-  /** By index: what a member with a rotten state has there, before anybody else was there. */
-  readonly #doubted = new Map<number, string>();
+  readonly #stateCorruption: StateCorruption;
+  /**
+   * By index: the hash of the state of a member that had read a corrupt row, until a member with a
+   * good state reaches this index.
+   */
+  readonly #affectedStates = new Map<number, string>();
+  /** By index: the hash of the good state, and the first host that had it. */
   readonly #states = new Map<number, { readonly hash: string; readonly host: string }>();
   #committedIndexMax = 0;
-  /** States of two members that were compared. */
-  stateComparisons = 0;
+  /** The number of comparisons between the states of two members. */
+  stateComparisonCount = 0;
 
-  constructor(masters: readonly SimulatedMaster[], rot: StateRot) {
+  constructor(masters: readonly SimulatedMaster[], stateCorruption: StateCorruption) {
     this.#masters = masters;
-    this.#rot = rot;
+    this.#stateCorruption = stateCorruption;
     for (const master of masters) {
       master.stores.onCommitted = (name, store) => this.#onCommitted(master, name, store);
     }
@@ -61,93 +65,103 @@ export class ConsensusChecks {
     return this.#committedIndexMax;
   }
 
-  /** After anything happened: at those in whom something ran, since nothing else changes a member. */
-  look(): void {
+  /**
+   * Checks the masters in which code ran since the last call. Must be called after every event.
+   * Violations are reported to the simulation environment. Other masters cannot have changed.
+   */
+  checkAll(): void {
     for (const process of this.#masters) {
       if (!process.hasRun || process.running === null || !process.isUp) continue;
       process.hasRun = false;
-      this.#lookAt(process, process.running);
+      this.#checkMember(process, process.running);
     }
   }
 
-  #lookAt(process: SimulatedMaster, running: WatchedMaster): void {
-    const seen = this.#seenOf(process, running);
+  #checkMember(process: SimulatedMaster, running: ObservedMaster): void {
+    const observation = this.#observationOf(process, running);
     const { entries } = running.storage.log;
     const status = running.master.consensus.status();
-    this.#compareEntries(process, seen, entries);
+    this.#compareEntries(process, observation, entries);
     const { committedIndex, appliedIndex, term } = status;
-    if (term < seen.term) this.#fail(process, `goes back from term ${seen.term} to ${term}`);
-    if (committedIndex < seen.committedIndex) {
-      this.#fail(process, `takes back its commit index ${seen.committedIndex}`);
+    if (term < observation.term) {
+      this.#fail(process, `term decreases from ${observation.term} to ${term}`);
     }
-    if (appliedIndex < seen.appliedIndex || appliedIndex > committedIndex) {
+    if (committedIndex < observation.committedIndex) {
+      this.#fail(process, `commit index decreases from ${observation.committedIndex}`);
+    }
+    if (appliedIndex < observation.appliedIndex || appliedIndex > committedIndex) {
       this.#fail(
         process,
-        `applied ${appliedIndex} after ${seen.appliedIndex} of ${committedIndex}`,
+        `applied index ${appliedIndex} after ${observation.appliedIndex}, committed ${committedIndex}`,
       );
     }
-    // A leader is looked at before what it commits itself.
+    // Leader Completeness is checked before the entries that the new leader commits are recorded.
     const isLeading = status.role === "leader";
-    if (isLeading && !(seen.isLeading && seen.term === term)) {
+    if (isLeading && !(observation.isLeading && observation.term === term)) {
       this.#onElected(process, term, entries);
     }
-    seen.term = term;
-    seen.isLeading = isLeading;
-    seen.committedIndex = committedIndex;
-    if (appliedIndex > seen.appliedIndex) this.#onApplied(process, seen, appliedIndex);
-    seen.appliedIndex = appliedIndex;
+    observation.term = term;
+    observation.isLeading = isLeading;
+    observation.committedIndex = committedIndex;
+    if (appliedIndex > observation.appliedIndex)
+      this.#onApplied(process, observation, appliedIndex);
+    observation.appliedIndex = appliedIndex;
   }
 
-  #seenOf(process: SimulatedMaster, master: WatchedMaster): Seen {
-    const known = this.#seen.get(process);
+  #observationOf(process: SimulatedMaster, master: ObservedMaster): MemberObservation {
+    const known = this.#observations.get(process);
     if (known?.master === master) return known;
     const { base } = master.storage.log.entries;
-    const fresh: Seen = {
+    const fresh: MemberObservation = {
       master,
       lastEntry: null,
-      comparedIndex: base.index,
       committedIndex: base.index,
       appliedIndex: 0,
       term: 0,
       isLeading: false,
     };
-    this.#seen.set(process, fresh);
+    this.#observations.set(process, fresh);
     return fresh;
   }
 
-  /** Log Matching: an entry with an index and a term is the same everywhere, and so is what precedes it. */
+  /**
+   * Checks Log Matching: two logs that have an entry with the same index and term are equal up to
+   * this entry.
+   */
   #compareEntries(
     process: SimulatedMaster,
-    seen: Seen,
-    entries: WatchedMaster["storage"]["log"]["entries"],
+    observation: MemberObservation,
+    entries: ObservedMaster["storage"]["log"]["entries"],
   ): void {
     const { lastIndex, base } = entries;
     if (lastIndex === base.index) return;
     const [last] = entries.slice(lastIndex, (lastIndex + 1) as LogIndex, NO_LIMIT);
-    if (last === undefined || last === seen.lastEntry) return;
-    // What follows the last look, or replaces what it saw.
-    const fromIndex = this.#firstUnseen(seen, entries);
+    if (last === undefined || last === observation.lastEntry) return;
+    // The entries that were appended since the last check, or that replaced checked entries.
+    const fromIndex = this.#firstUncheckedIndex(observation, entries);
     const fresh = entries.slice(fromIndex as LogIndex, (lastIndex + 1) as LogIndex, NO_LIMIT);
     let previousTerm: number = entries.termAt((fromIndex - 1) as LogIndex);
     for (const entry of fresh) {
       this.#compareEntry(process, entry, previousTerm);
       previousTerm = entry.term;
     }
-    seen.lastEntry = last;
-    seen.comparedIndex = lastIndex;
+    observation.lastEntry = last;
   }
 
-  #firstUnseen(seen: Seen, entries: WatchedMaster["storage"]["log"]["entries"]): number {
+  #firstUncheckedIndex(
+    observation: MemberObservation,
+    entries: ObservedMaster["storage"]["log"]["entries"],
+  ): number {
     const { base, lastIndex } = entries;
-    const { lastEntry } = seen;
+    const { lastEntry } = observation;
     const isExtended =
       lastEntry !== null &&
       lastEntry.index > base.index &&
       lastEntry.index <= lastIndex &&
       entries.slice(lastEntry.index, (lastEntry.index + 1) as LogIndex, NO_LIMIT)[0] === lastEntry;
     if (isExtended) return lastEntry.index + 1;
-    // Something was cut off: what is committed was not.
-    return Math.max(base.index, Math.min(seen.committedIndex, lastIndex - 1)) + 1;
+    // The log was truncated. Committed entries are never truncated.
+    return Math.max(base.index, Math.min(observation.committedIndex, lastIndex - 1)) + 1;
   }
 
   #compareEntry(process: SimulatedMaster, entry: Entry, previousTerm: number): void {
@@ -159,17 +173,21 @@ export class ConsensusChecks {
       return;
     }
     if (known.hash !== hash) {
-      this.#fail(process, `Log Matching: two entries at ${entry.term}/${entry.index}`);
+      this.#fail(
+        process,
+        `Log Matching: two different entries with term/index ${entry.term}/${entry.index}`,
+      );
     }
     if (known.previousTerm !== previousTerm) {
       this.#fail(process, `Log Matching: logs differ before ${entry.term}/${entry.index}`);
     }
   }
 
+  /** Checks Election Safety and Leader Completeness for a new leader. */
   #onElected(
     process: SimulatedMaster,
     term: number,
-    entries: WatchedMaster["storage"]["log"]["entries"],
+    entries: ObservedMaster["storage"]["log"]["entries"],
   ): void {
     const known = this.#leaderOfTerm.get(term);
     if (known === undefined) {
@@ -178,22 +196,23 @@ export class ConsensusChecks {
       this.#fail(process, `Election Safety: ${known} and ${process.host} lead in term ${term}`);
     }
     if (entries.lastIndex < this.#committedIndexMax) {
-      this.#fail(process, `Leader Completeness: it lacks ${this.#committedIndexMax}`);
+      this.#fail(process, `Leader Completeness: entry ${this.#committedIndexMax} is missing`);
     }
     for (let index: number = entries.base.index; index <= this.#committedIndexMax; index += 1) {
       const committed = this.#committed.get(index);
       if (committed === undefined || entries.termAt(index as LogIndex) === committed.term) continue;
-      this.#fail(process, `Leader Completeness: it lacks ${committed.term}/${index}`);
+      this.#fail(process, `Leader Completeness: entry ${committed.term}/${index} is missing`);
     }
   }
 
   /**
-   * State Machine Safety: at one index everyone commits one entry. What is applied is in the log;
-   * what is only committed may still be on its way there, or be covered by a snapshot that is.
+   * Checks State Machine Safety: all members commit the same entry at an index. Only applied entries
+   * are compared, because they are in the log. A committed entry can be missing in the log of a
+   * follower that has not received it, or that will receive a snapshot instead.
    */
-  #onApplied(process: SimulatedMaster, seen: Seen, appliedIndex: number): void {
-    const { entries } = seen.master.storage.log;
-    const from = Math.max(seen.appliedIndex, entries.base.index) + 1;
+  #onApplied(process: SimulatedMaster, observation: MemberObservation, appliedIndex: number): void {
+    const { entries } = observation.master.storage.log;
+    const from = Math.max(observation.appliedIndex, entries.base.index) + 1;
     const to = Math.min(appliedIndex, entries.lastIndex);
     if (from > to) return;
     for (const entry of entries.slice(from as LogIndex, (to + 1) as LogIndex, NO_LIMIT)) {
@@ -201,58 +220,63 @@ export class ConsensusChecks {
       const hash = hashOf(entry);
       if (known === undefined) this.#committed.set(entry.index, { term: entry.term, hash });
       else if (known.hash !== hash || known.term !== entry.term) {
-        this.#fail(process, `State Machine Safety: another entry is committed at ${entry.index}`);
+        this.#fail(
+          process,
+          `State Machine Safety: two entries are committed at index ${entry.index}`,
+        );
       }
     }
     this.#committedIndexMax = Math.max(this.#committedIndexMax, to);
   }
 
-  /** One state for one index, whoever applied it, and whether by log or by snapshot. */
+  /** Compares a state that was committed to its store, from log entries or from a snapshot. */
   #onCommitted(process: SimulatedMaster, name: string, store: HashedStore): void {
     const { running } = process;
     if (running === null || running.stateName() !== name) return;
-    this.compareState(process, store);
+    this.#compareState(process, store);
   }
 
-  compareState(process: SimulatedMaster, store: HashedStore): void {
+  /** Compares a state with the states of all members that were at the same index. */
+  #compareState(process: SimulatedMaster, store: HashedStore): void {
     const index = indexOf(store);
     if (index === null || index === 0) return;
     const known = this.#states.get(index);
-    if (this.#rot.isTainted(process)) {
-      if (known === undefined) this.#doubted.set(index, store.hash);
-      else if (known.hash !== store.hash) this.#rot.noteDivergence();
+    if (this.#stateCorruption.isAffected(process)) {
+      if (known === undefined) this.#affectedStates.set(index, store.hash);
+      else if (known.hash !== store.hash) this.#stateCorruption.recordDivergence();
       return;
     }
-    const doubted = this.#doubted.get(index);
-    if (doubted !== undefined && doubted !== store.hash) this.#rot.noteDivergence();
-    this.#doubted.delete(index);
+    const affected = this.#affectedStates.get(index);
+    if (affected !== undefined && affected !== store.hash) this.#stateCorruption.recordDivergence();
+    this.#affectedStates.delete(index);
     if (known === undefined) {
       this.#states.set(index, { hash: store.hash, host: process.host });
       return;
     }
-    if (known.host !== process.host) this.stateComparisons += 1;
+    if (known.host !== process.host) this.stateComparisonCount += 1;
     if (known.hash === store.hash) return;
     const hosts = [known.host, process.host];
     const text = `${hosts.join(" and ")} have different states at index ${index}`;
-    process.world.fail(new Violation(text, hosts));
+    process.environment.reportViolation(new Violation(text, hosts));
   }
 
   #fail(process: SimulatedMaster, text: string): void {
     const hosts = this.#masters.map((master) => master.host);
-    process.world.fail(new Violation(`${process.host}: ${text}`, hosts));
+    process.environment.reportViolation(new Violation(`${process.host}: ${text}`, hosts));
   }
 }
 
-function indexOf({ written }: HashedStore): number | null {
+/** Returns the index of the state in the store. Null if a corrupt row prevents its decoding. */
+function indexOf({ rowsAsWritten }: HashedStore): number | null {
   try {
-    return readDurable(written).index;
+    return readDurable(rowsAsWritten).index;
   } catch (error) {
     if (isAshlarError(error, "STORE_CORRUPT")) return null;
     throw error;
   }
 }
 
-/** FNV-1a over kind and data. */
+/** Returns FNV-1a over the kind and the data of an entry. */
 function hashOf(entry: Entry): number {
   let hash = entry.kind.length;
   for (const byte of entry.data) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;

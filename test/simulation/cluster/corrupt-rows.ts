@@ -4,17 +4,20 @@ import type {
   RangeOptions,
   StoreChange,
 } from "../../../shared/ports/ordered-store.ts";
-import type { Dice } from "./simulation-random.ts";
+import type { SimulationRandom } from "./simulation-random.ts";
 
-/** A row that is gone instead of changed: the page above it rots, too. */
-const GONE_SHARE = 0.1;
+/** Probability that a corrupt row is missing instead of changed, as after damage to its page. */
+const MISSING_PROBABILITY = 0.1;
 
-/** What has turned over at rest in one store: every read sees it, until the row is written again. */
-export class RottenRows {
-  /** Null: gone. */
+/**
+ * Corrupt rows of one store (bit rot). Every read returns the corrupt value of a row until the row
+ * is written again.
+ */
+export class CorruptRows {
+  /** Corrupt value by row. Null: the row is missing. */
   readonly #rows: Map<string, Uint8Array | null>;
   readonly #onRead: () => void;
-  /** Something that is rotten was read. */
+  /** Whether a corrupt row was read, from the store or from a snapshot of it. */
   wasRead = false;
 
   constructor(rows: Iterable<[string, Uint8Array | null]> = [], onRead: () => void = () => {}) {
@@ -26,8 +29,13 @@ export class RottenRows {
     return this.#rows.size === 0;
   }
 
-  /** A bit of one row of `store`, any table as likely as another. @returns what, or null without rows */
-  rot(store: OrderedReader, dice: Dice): string | null {
+  /**
+   * Flips one bit of a row of `store`, or makes the row missing. Every table has the same
+   * probability.
+   *
+   * @returns a description of the change; null if the store has no rows
+   */
+  corruptRandomRow(store: OrderedReader, random: SimulationRandom): string | null {
     const tables = new Map<number, KeyValue[]>();
     for (const row of store.range({ start: Uint8Array.of(0), end: Uint8Array.of(255) })) {
       const [table = 0] = row.key;
@@ -36,25 +44,26 @@ export class RottenRows {
       tables.set(table, rows);
     }
     if (tables.size === 0) return null;
-    const { key, value } = dice.pick(dice.pick([...tables.values()]));
+    const { key, value } = random.pick(random.pick([...tables.values()]));
     const name = nameOf(key);
-    if (value.length === 0 || dice.isBelow(GONE_SHARE)) {
+    if (value.length === 0 || random.chance(MISSING_PROBABILITY)) {
       this.#rows.set(name, null);
-      return `row ${Buffer.from(key).toString("hex")} is gone`;
+      return `row ${Buffer.from(key).toString("hex")} is missing`;
     }
-    const rotten = value.slice();
-    const bit = dice.integer(value.length * 8);
-    rotten[bit >> 3] = (rotten[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-    this.#rows.set(name, rotten);
-    return `bit ${bit} of row ${Buffer.from(key).toString("hex")} turns over`;
+    const corrupt = value.slice();
+    const bit = random.integer(value.length * 8);
+    corrupt[bit >> 3] = (corrupt[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    this.#rows.set(name, corrupt);
+    return `bit ${bit} of row ${Buffer.from(key).toString("hex")} is flipped`;
   }
 
-  written(changes: readonly StoreChange[]): void {
+  /** Marks the written rows as correct. Called after each commit. */
+  onCommitted(changes: readonly StoreChange[]): void {
     for (const { key } of changes) this.#rows.delete(nameOf(key));
   }
 
-  /** What is read of the row whose value was `value`. */
-  seen(key: Uint8Array, value: Uint8Array | undefined): Uint8Array | undefined {
+  /** Returns the value that a read of the row returns. `value` is the value that was written. */
+  valueAsRead(key: Uint8Array, value: Uint8Array | undefined): Uint8Array | undefined {
     const row = this.#rows.get(nameOf(key));
     if (row === undefined) return value;
     this.wasRead = true;
@@ -62,21 +71,23 @@ export class RottenRows {
     return row ?? undefined;
   }
 
+  /** Yields the rows of `store` as reads return them. Missing rows are skipped. */
   *range(store: OrderedReader, options: RangeOptions): Generator<KeyValue, void, void> {
     for (const { key, value } of store.range(options)) {
-      const seen = this.seen(key, value);
-      if (seen !== undefined) yield { key, value: seen };
+      const valueAsRead = this.valueAsRead(key, value);
+      if (valueAsRead !== undefined) yield { key, value: valueAsRead };
     }
   }
 
-  /** As it is now. What is read there counts as read here. */
-  frozen(): RottenRows {
-    return new RottenRows(this.#rows, () => {
+  /** Returns a copy of the present corrupt rows. A read of the copy sets `wasRead` of this object. */
+  snapshot(): CorruptRows {
+    return new CorruptRows(this.#rows, () => {
       this.wasRead = true;
     });
   }
 }
 
+/** Returns the key as a string, one character per byte. */
 function nameOf(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1");
 }

@@ -3,94 +3,107 @@ import type { WatchCursor } from "../../../client/options.ts";
 import type { WatchEvent } from "../../../client/results.ts";
 import { type AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import type { Clock } from "../../../shared/ports/clock.ts";
-import { type FeedRecord, isBefore, type Place } from "./feed-record.ts";
-import type { World } from "./simulation-environment.ts";
+import { isBefore, type ReceivedEvents } from "./received-events.ts";
+import type { SimulationEnvironment } from "./simulation-environment.ts";
 import { Violation } from "./violation.ts";
 import type { NameOperation } from "./workload.ts";
 
 const WATCH_TIMEOUT_MS = 10_000;
-const AGAIN_MS = 500;
+const RETRY_MS = 500;
 
-/** Events that had expired before they were read: from a place up to the oldest index that is left. */
-interface Gap {
-  readonly from: Place;
+/** Range of the feed that had expired (INDEX_EXPIRED) before the watch read it. */
+interface ExpiredRange {
+  /** The position that the watch requested. */
+  readonly from: WatchCursor;
+  /** The oldest index that the master still had, according to the error. */
   readonly oldestIndex: number;
 }
 
-export interface FeedWatchOptions {
+export interface FeedWatchDeps {
+  /** Name of the watch in the trace and in violations. */
   readonly name: string;
-  readonly record: FeedRecord;
-  /** For so long at most a message waits before it is read. */
-  readonly lateMsMax: number;
+  /** Shared by all watches. */
+  readonly received: ReceivedEvents;
+  /** Upper bound of the time between the sending of a message and its receipt by the watch. */
+  readonly delayMsMax: number;
+  /** Returns the highest index that is known to be committed. */
   readonly committedIndex: () => number;
 }
 
-/** One life of who watches. */
-export interface WatchingLife {
+/** Connection to the cluster, and clock, of one run of the watching process. */
+export interface WatchConnection {
   readonly clock: Clock;
   readonly fs: FileSystem;
 }
 
 /**
- * Watches everything from the beginning to the end, over all that befalls the masters and itself
- * (G15): events come in order, each once, and of everything that a client was told was done there is
- * one. What it has read it remembers over its lives, as a program would that writes it down.
+ * Watches the whole tree during the whole simulation and checks G15: events arrive in order, each
+ * once, and every change that was acknowledged to a client has an event. The received events and the
+ * position survive restarts of the watching process, as in a program that stores them durably.
  */
 export class FeedWatch {
-  readonly #world: World;
+  readonly #environment: SimulationEnvironment;
   readonly #name: string;
-  readonly #record: FeedRecord;
-  /** By the index of the entry: paths that its events name. */
+  readonly #received: ReceivedEvents;
+  /** By log index: the paths in the events of the entry. */
   readonly #pathsByIndex = new Map<number, string[]>();
-  readonly #given = new Set<string>();
-  readonly #gaps: Gap[] = [];
-  /** Indexes of which a master with a rotten state may have told, first to last. */
-  readonly #doubtful: Array<{ readonly from: number; readonly to: number }> = [];
-  readonly #lateMsMax: number;
+  /** Positions of all received events, as "index:sequence". */
+  readonly #receivedKeys = new Set<string>();
+  readonly #expiredRanges: ExpiredRange[] = [];
+  /** Index ranges, both ends included, in which a master with a corrupt state may have sent events. */
+  readonly #uncertainRanges: Array<{ readonly from: number; readonly to: number }> = [];
+  readonly #delayMsMax: number;
   readonly #committedIndex: () => number;
-  #first: Place = { index: 0, sequence: 0 };
-  #last: Place = { index: 0, sequence: -1 };
-  /** All events before it were given. */
-  #next: Place = { index: 0, sequence: 0 };
-  #life: WatchingLife | null = null;
+  /** The start of the watch. Earlier events are not expected. */
+  #first: WatchCursor = { index: 0, sequence: 0 };
+  /** The position of the last received event. */
+  #last: WatchCursor = { index: 0, sequence: -1 };
+  /** The position from which the watch continues. All events before it were received. */
+  #next: WatchCursor = { index: 0, sequence: 0 };
+  #connection: WatchConnection | null = null;
   #isOver = false;
+  /** Number of different events that were received. */
   eventCount = 0;
 
-  constructor(world: World, options: FeedWatchOptions) {
-    this.#world = world;
-    this.#name = options.name;
-    this.#record = options.record;
-    this.#lateMsMax = options.lateMsMax;
-    this.#committedIndex = options.committedIndex;
+  constructor(environment: SimulationEnvironment, deps: FeedWatchDeps) {
+    this.#environment = environment;
+    this.#name = deps.name;
+    this.#received = deps.received;
+    this.#delayMsMax = deps.delayMsMax;
+    this.#committedIndex = deps.committedIndex;
   }
 
-  /** How often it was told that what it wants is gone. */
-  get gapCount(): number {
-    return this.#gaps.length;
+  /** Number of INDEX_EXPIRED errors: the requested events were older than the retention. */
+  get expiredCount(): number {
+    return this.#expiredRanges.length;
   }
 
-  /** Everything at and after `index` counts. */
-  begin(index: number): void {
+  /** Sets the start of the watch. The events at and after `index` are expected. */
+  setStart(index: number): void {
     this.#first = { index, sequence: 0 };
     this.#next = this.#first;
   }
 
-  /** From where it is, until `stop` or the next life. */
-  async run(life: WatchingLife): Promise<void> {
-    this.#life = life;
-    while (!this.#isOver && this.#life === life) {
+  /** Watches from the current position. Resolves after `stop` or the next call of `run`. */
+  async run(connection: WatchConnection): Promise<void> {
+    this.#connection = connection;
+    while (!this.#isOver && this.#connection === connection) {
       try {
-        await this.#watch(life);
+        await this.#watch(connection);
       } catch (error) {
-        this.#onEnd(life, error);
+        this.#onError(connection, error);
       }
-      await life.clock.sleep(AGAIN_MS);
+      await connection.clock.sleep(RETRY_MS);
     }
   }
 
-  /** Who starts again knows only the index of the last event: that entry's are given once more. */
-  forgetPlace(): void {
-    if (this.#last.sequence < 0 || this.#gaps.at(-1)?.oldestIndex === this.#next.index) return;
+  /**
+   * Keeps only the index of the last event, as in a program that stores no sequence. The events of
+   * this entry are received again.
+   */
+  forgetPosition(): void {
+    const isAfterExpiry = this.#expiredRanges.at(-1)?.oldestIndex === this.#next.index;
+    if (this.#last.sequence < 0 || isAfterExpiry) return;
     this.#next = { index: this.#last.index, sequence: 0 };
     this.#last = { index: this.#last.index, sequence: -1 };
   }
@@ -99,16 +112,19 @@ export class FeedWatch {
     this.#isOver = true;
   }
 
-  /** Whether the events of the entry at `index` were given, if there are any. */
-  isBeyond(index: number): boolean {
+  /** Returns whether all events of the entry at `index` were received, if the entry has events. */
+  hasPassed(index: number): boolean {
     return this.#next.index > index || this.#last.index >= index;
   }
 
   /**
-   * @param upTo the last index whose events it must have been given
-   * @throws {Violation} if there is no event of something that was done, or of what others were given
+   * Checks that no event is missing.
+   *
+   * @param lastIndex the last index whose events the watch must have received
+   * @throws {Violation} if an acknowledged change in `history` has no event, or if another watch has
+   *   received an event that this watch has not
    */
-  check(history: readonly NameOperation[], upTo: number): void {
+  check(history: readonly NameOperation[], lastIndex: number): void {
     for (const { key, input, output } of history) {
       if (input.kind === "read" || output?.kind !== "done") continue;
       const { version } = output;
@@ -116,119 +132,127 @@ export class FeedWatch {
       const paths = this.#pathsByIndex.get(version) ?? [];
       if (paths.some((path) => path.startsWith(`${key}/`))) continue;
       const text = `${key} ${JSON.stringify(input)} at index ${version}`;
-      throw new Violation(`The feed has no event of ${text} for ${this.#name}`, [`${version}`]);
+      throw new Violation(`${this.#name} received no event of ${text}`, [`${version}`]);
     }
-    for (const place of this.#record.places) {
-      const { index, sequence } = place;
-      if (index > upTo || this.#isExcused(place)) continue;
-      if (this.#given.has(`${index}:${sequence}`)) continue;
-      throw new Violation(`${this.#name} was never given event ${index}:${sequence}`, [`${index}`]);
+    for (const position of this.#received.positions) {
+      const { index, sequence } = position;
+      if (index > lastIndex || this.#isExcused(position)) continue;
+      if (this.#receivedKeys.has(`${index}:${sequence}`)) continue;
+      throw new Violation(`${this.#name} did not receive event ${index}:${sequence}`, [`${index}`]);
     }
   }
 
   /**
-   * A place is not refused while nothing behind it was lost (docs/decisions/0008-feed.md).
+   * Checks that a position was refused only if an event after it was lost
+   * (docs/decisions/0008-feed.md).
    *
-   * @param other who was given the events, unless they were lost to it too
+   * @param other a watch that received the events of the expired ranges, unless its own ranges overlap
+   * @throws {Violation} if an expired range contains no event
    */
-  checkGaps(other: FeedWatch): void {
-    for (const { from, oldestIndex } of this.#gaps) {
-      const isLost = this.#record.places.some(
-        (place) => !isBefore(place, from) && place.index < oldestIndex,
+  checkExpiredRanges(other: FeedWatch): void {
+    for (const { from, oldestIndex } of this.#expiredRanges) {
+      const isLost = this.#received.positions.some(
+        (position) => !isBefore(position, from) && position.index < oldestIndex,
       );
-      const isUnknown = other.#gaps.some(
-        (gap) => gap.from.index < oldestIndex && gap.oldestIndex > from.index,
+      const isUnknown = other.#expiredRanges.some(
+        (range) => range.from.index < oldestIndex && range.oldestIndex > from.index,
       );
       if (isLost || isUnknown) continue;
-      const text = `${this.#name} is sent from ${from.index}:${from.sequence} to ${oldestIndex}`;
-      throw new Violation(`${text}, and nothing was lost between`);
+      const text = `${this.#name} is refused at ${from.index}:${from.sequence}`;
+      throw new Violation(`${text}, but no event was lost before index ${oldestIndex}`);
     }
   }
 
-  /** Whether it need not have been given what is there: the watch began later, or it was lost. */
-  #isExcused(place: Place): boolean {
-    if (isBefore(place, this.#first)) return true;
-    const { index } = place;
-    const isLost = this.#gaps.some(({ from, oldestIndex }) => {
+  /** Returns whether an event may be missing: it is older than the watch, expired, or uncertain. */
+  #isExcused(position: WatchCursor): boolean {
+    if (isBefore(position, this.#first)) return true;
+    const { index } = position;
+    const isLost = this.#expiredRanges.some(({ from, oldestIndex }) => {
       return index < oldestIndex && index >= from.index;
     });
-    return isLost || this.#doubtful.some(({ from, to }) => from <= index && index <= to);
+    return isLost || this.#uncertainRanges.some(({ from, to }) => from <= index && index <= to);
   }
 
-  get #isInDoubt(): boolean {
-    return this.#world.wasDoubted(this.#world.clock.monotonicMs() - this.#lateMsMax);
+  /** Whether the data that arrives now may be from a master with a corrupt state. */
+  get #isUncertain(): boolean {
+    return this.#environment.hadAffectedMaster(
+      this.#environment.clock.monotonicMs() - this.#delayMsMax,
+    );
   }
 
-  #doubt(next: Place): void {
-    this.#doubtful.push({ from: Math.min(this.#next.index, next.index), to: next.index });
+  #addUncertainRange(next: WatchCursor): void {
+    this.#uncertainRanges.push({ from: Math.min(this.#next.index, next.index), to: next.index });
   }
 
-  async #watch(life: WatchingLife): Promise<void> {
-    const events = life.fs.watch("/", {
+  async #watch(connection: WatchConnection): Promise<void> {
+    const events = connection.fs.watch("/", {
       from: this.#next,
       timeoutMs: WATCH_TIMEOUT_MS,
-      onProgress: (next) => this.#onProgress(life, next),
+      onProgress: (next) => this.#onProgress(connection, next),
     });
-    for await (const event of events) this.#onEvent(life, event);
+    for await (const event of events) this.#onEvent(connection, event);
   }
 
-  #onProgress(life: WatchingLife, next: WatchCursor): void {
-    if (this.#life !== life) return;
-    if (this.#isInDoubt) this.#doubt(next);
+  #onProgress(connection: WatchConnection, next: WatchCursor): void {
+    if (this.#connection !== connection) return;
+    if (this.#isUncertain) this.#addUncertainRange(next);
     this.#next = next;
   }
 
-  #onEvent(life: WatchingLife, event: WatchEvent): void {
-    if (this.#life !== life) return;
+  #onEvent(connection: WatchConnection, event: WatchEvent): void {
+    if (this.#connection !== connection) return;
     const { index, sequence, next } = event;
-    const isInDoubt = this.#isInDoubt;
-    if (isInDoubt) this.#doubt(next);
-    if (!isBefore(this.#last, event) && !isInDoubt) {
+    const isUncertain = this.#isUncertain;
+    if (isUncertain) this.#addUncertainRange(next);
+    if (!isBefore(this.#last, event) && !isUncertain) {
       const text = `${index}:${sequence} after ${this.#last.index}:${this.#last.sequence}`;
-      throw new Violation(`The feed gives ${this.#name} event ${text}`);
+      throw new Violation(`${this.#name} receives event ${text}`);
     }
-    if (!isInDoubt) this.#record.note(event);
+    if (!isUncertain) this.#received.add(event);
     this.#last = { index, sequence };
     this.#next = next;
-    this.#world.trace.mix(index);
+    this.#environment.trace.mix(index);
     const key = `${index}:${sequence}`;
-    if (this.#given.has(key)) return;
-    this.#given.add(key);
+    if (this.#receivedKeys.has(key)) return;
+    this.#receivedKeys.add(key);
     this.eventCount += 1;
     const paths = this.#pathsByIndex.get(index) ?? [];
     if (event.path !== null) paths.push(new TextDecoder().decode(event.path));
     this.#pathsByIndex.set(index, paths);
   }
 
-  /** It asks again until a master that is well answers; an index that there is may be the truth. */
-  #onDoubtfulEnd({ code, details }: AshlarError): void {
+  /**
+   * Handles an error that may be from a master with a corrupt state. The watch is retried until
+   * another master answers, but a plausible oldest index is accepted, because it may be correct.
+   */
+  #onUncertainError({ code, details }: AshlarError): void {
     const oldestIndex = Number(details["oldestIndex"]);
     const isPossible = oldestIndex <= this.#committedIndex() + 1 && oldestIndex > this.#next.index;
     if (code !== "INDEX_EXPIRED" || !isPossible) return;
     const next = { index: oldestIndex, sequence: 0 };
-    this.#doubt(next);
+    this.#addUncertainRange(next);
     this.#next = next;
   }
 
-  #onEnd(life: WatchingLife, error: unknown): void {
-    if (this.#isOver || this.#life !== life) return;
+  #onError(connection: WatchConnection, error: unknown): void {
+    if (this.#isOver || this.#connection !== connection) return;
     if (!isAshlarError(error)) throw error;
-    const isInDoubt = this.#isInDoubt;
-    this.#world.trace.note(this.#name, `the watch ends: ${error.code} ${error.message}`);
-    if (isInDoubt) {
-      this.#onDoubtfulEnd(error);
+    const isUncertain = this.#isUncertain;
+    this.#environment.trace.note(this.#name, `watch fails: ${error.code} ${error.message}`);
+    if (isUncertain) {
+      this.#onUncertainError(error);
       return;
     }
     if (error.code !== "INDEX_EXPIRED") {
       if (error.retry === "never" && error.code !== "DEADLINE_EXCEEDED") throw error;
       return;
     }
-    // Who was away for longer than the retention, or whose masters' calendars jumped.
+    // The watch was interrupted for longer than the retention, or the clock of a master jumped.
     const oldestIndex = Number(error.details["oldestIndex"]);
     if (!(oldestIndex > this.#next.index)) {
-      throw new Violation(`The feed lacks what it has: ${error.message}`);
+      throw new Violation(`INDEX_EXPIRED for a position that is not expired: ${error.message}`);
     }
-    this.#gaps.push({ from: this.#next, oldestIndex });
+    this.#expiredRanges.push({ from: this.#next, oldestIndex });
     this.#next = { index: oldestIndex, sequence: 0 };
   }
 }

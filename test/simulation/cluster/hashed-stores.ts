@@ -8,43 +8,46 @@ import type {
   StoreChange,
   StoreSnapshot,
 } from "../../../shared/ports/ordered-store.ts";
-import { RottenRows } from "./corrupt-rows.ts";
-import type { Dice } from "./simulation-random.ts";
+import { CorruptRows } from "./corrupt-rows.ts";
+import type { SimulationRandom } from "./simulation-random.ts";
 
 const FIRST_KEY = Uint8Array.of(0);
 const END_KEY = new Uint8Array(64).fill(255);
 
-/** Told of every commit that has resolved. */
+/** Called after every commit that has resolved. */
 export type CommitListener = (name: string, store: HashedStore) => void;
 
-/** Stores in memory, each with a hash over all of its rows that keeps up with every commit. */
+/** Stores in memory. Each store maintains a hash of its rows and can have corrupt rows. */
 export class HashedStores implements OrderedStores {
   readonly #stores: MemoryStores;
   readonly #open = new Map<string, HashedStore>();
-  readonly #rotten = new Map<string, RottenRows>();
+  readonly #corruptRows = new Map<string, CorruptRows>();
   onCommitted: CommitListener = () => {};
 
   constructor(options: MemoryStoresOptions) {
     this.#stores = new MemoryStores(options);
   }
 
+  /** Opens a store. The corrupt rows of a store remain corrupt when it is opened again. */
   async open(name: string): Promise<HashedStore> {
     const inner = await this.#stores.open(name);
-    const rotten = this.#rotten.get(name) ?? new RottenRows();
-    this.#rotten.set(name, rotten);
-    const store = new HashedStore(inner, rotten, (committed) => this.onCommitted(name, committed));
+    const corruptRows = this.#corruptRows.get(name) ?? new CorruptRows();
+    this.#corruptRows.set(name, corruptRows);
+    const store = new HashedStore(inner, corruptRows, (committed) =>
+      this.onCommitted(name, committed),
+    );
     this.#open.set(name, store);
     return store;
   }
 
-  /** The store of that name that was opened last. */
-  opened(name: string): HashedStore | undefined {
+  /** Returns the store that was last opened with this name. Undefined after a crash. */
+  lastOpened(name: string): HashedStore | undefined {
     return this.#open.get(name);
   }
 
   async remove(name: string): Promise<void> {
     this.#open.delete(name);
-    this.#rotten.delete(name);
+    this.#corruptRows.delete(name);
     await this.#stores.remove(name);
   }
 
@@ -52,23 +55,31 @@ export class HashedStores implements OrderedStores {
     return this.#stores.list();
   }
 
+  /** Loses each unsynced commit for which `isCommitKept` returns false, and closes all stores. */
   crash(isCommitKept: () => boolean): void {
     this.#open.clear();
     this.#stores.crash(isCommitKept);
   }
 }
 
-/** A store that knows the hash of its rows: a sum, so that a change costs no more than itself. */
+/**
+ * A store with a hash of its rows as they were written. The hash is the sum of the hashes of the
+ * rows, so a commit updates it at the cost of the changed rows.
+ */
 export class HashedStore implements OrderedStore {
   readonly #inner: OrderedStore;
-  readonly rotten: RottenRows;
+  readonly corruptRows: CorruptRows;
   readonly #onCommitted: (store: HashedStore) => void;
   #low = 0;
   #high = 0;
 
-  constructor(inner: OrderedStore, rotten: RottenRows, onCommitted: (store: HashedStore) => void) {
+  constructor(
+    inner: OrderedStore,
+    corruptRows: CorruptRows,
+    onCommitted: (store: HashedStore) => void,
+  ) {
     this.#inner = inner;
-    this.rotten = rotten;
+    this.corruptRows = corruptRows;
     this.#onCommitted = onCommitted;
     for (const { key, value } of inner.range({ start: FIRST_KEY, end: END_KEY })) {
       const [low, high] = hashOfRow(key, value);
@@ -77,41 +88,41 @@ export class HashedStore implements OrderedStore {
     }
   }
 
-  /** One bit of it turns over. @returns which, or null if it is empty */
-  rot(dice: Dice): string | null {
-    return this.rotten.rot(this.#inner, dice);
+  /** Flips a bit of a random row. @returns a description; null if the store has no rows */
+  corruptRandomRow(random: SimulationRandom): string | null {
+    return this.corruptRows.corruptRandomRow(this.#inner, random);
   }
 
-  /** The rows as they were written. */
-  get written(): OrderedReader {
+  /** The rows as they were written, without the corruption. */
+  get rowsAsWritten(): OrderedReader {
     return this.#inner;
   }
 
-  /** Equal for stores to which equal rows were written. */
+  /** Hash of the rows as they were written: equal for stores to which equal rows were written. */
   get hash(): string {
     return `${this.#high.toString(16)}-${this.#low.toString(16)}`;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
     const value = this.#inner.get(key);
-    return this.rotten.isEmpty ? value : this.rotten.seen(key, value);
+    return this.corruptRows.isEmpty ? value : this.corruptRows.valueAsRead(key, value);
   }
 
   read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined {
-    if (this.rotten.isEmpty) return this.#inner.read(key, decode);
+    if (this.corruptRows.isEmpty) return this.#inner.read(key, decode);
     const value = this.get(key)?.slice();
     return value === undefined ? undefined : decode(value);
   }
 
   range(options: RangeOptions): Iterable<KeyValue> {
-    if (this.rotten.isEmpty) return this.#inner.range(options);
-    return this.rotten.range(this.#inner, options);
+    if (this.corruptRows.isEmpty) return this.#inner.range(options);
+    return this.corruptRows.range(this.#inner, options);
   }
 
   async commit(changes: readonly StoreChange[]): Promise<void> {
     const [low, high] = this.#difference(changes);
     await this.#inner.commit(changes);
-    this.rotten.written(changes);
+    this.corruptRows.onCommitted(changes);
     this.#low = (this.#low + low) >>> 0;
     this.#high = (this.#high + high) >>> 0;
     this.#onCommitted(this);
@@ -119,11 +130,11 @@ export class HashedStore implements OrderedStore {
 
   snapshot(): StoreSnapshot {
     const snapshot = this.#inner.snapshot();
-    if (this.rotten.isEmpty) return snapshot;
-    const rotten = this.rotten.frozen();
+    if (this.corruptRows.isEmpty) return snapshot;
+    const corruptRows = this.corruptRows.snapshot();
     return {
-      get: (key) => rotten.seen(key, snapshot.get(key)),
-      range: (options) => rotten.range(snapshot, options),
+      get: (key) => corruptRows.valueAsRead(key, snapshot.get(key)),
+      range: (options) => corruptRows.range(snapshot, options),
       release: () => snapshot.release(),
     };
   }
@@ -136,7 +147,7 @@ export class HashedStore implements OrderedStore {
     return this.#inner.close();
   }
 
-  /** What the hash grows by with these changes, the later of two of one key counting. */
+  /** Returns the difference of the hash. Of several changes of one key, the last one counts. */
   #difference(changes: readonly StoreChange[]): readonly [number, number] {
     const last = new Map(changes.map((change) => [nameOf(change.key), change]));
     let low = 0;

@@ -1,73 +1,74 @@
 import type { Clock } from "../../../shared/ports/clock.ts";
-import type { Dice } from "./simulation-random.ts";
+import type { SimulationRandom } from "./simulation-random.ts";
 
-const FIRST_MS = { min: 8_000, max: 15_000 };
-const HOT_MS = { min: 3_000, max: 6_000 };
+const FIRST_BUSY_MS = { min: 8_000, max: 15_000 };
+const BUSY_MS = { min: 3_000, max: 6_000 };
 const QUIET_MS = { min: 60_000, max: 180_000 };
-/** The end is busy, whatever came before: the last power cut finds work under way. */
-const LAST_MS = 5_000;
+/** Every run ends with a busy phase, so that the last power failure interrupts pending calls. */
+const LAST_BUSY_MS = 5_000;
 
-/** How long to wait before the next thing, in milliseconds: while it is hot, and while it is quiet. */
-export interface Pauses {
-  readonly hot: { readonly min: number; readonly max: number };
+/** Ranges of the random pause before the next action, in milliseconds, by phase. */
+export interface PauseRanges {
+  readonly busy: { readonly min: number; readonly max: number };
   readonly quiet: { readonly min: number; readonly max: number };
 }
 
 /**
- * When a cluster is under load and when it is left alone, by turns, as its seed says. A real one
- * has its crowded minutes, in which faults meet one another, and its long hours, in which sessions
- * expire, history is reclaimed, scrubs pass and the log is cut with nobody looking.
+ * Alternating busy and quiet phases of a cluster, determined by its seed. Busy phases test faults
+ * that overlap. Quiet phases test slow processes: sessions expire, history is reclaimed, scrub
+ * passes run and the log is compacted without load.
  */
-export class Rhythm {
+export class LoadPhases {
   readonly #clock: Clock;
-  readonly #dice: Dice;
-  /** When hot turns to quiet, quiet to hot, and so on. */
-  #turnsMs: readonly number[] = [];
-  #isBegun = false;
+  readonly #random: SimulationRandom;
+  /** Times at which a phase ends, ascending. The first phase is busy. */
+  #changesMs: readonly number[] = [];
+  #isStarted = false;
 
-  constructor(clock: Clock, dice: Dice) {
+  constructor(clock: Clock, random: SimulationRandom) {
     this.#clock = clock;
-    this.#dice = dice;
+    this.#random = random;
   }
 
-  /** The next `lengthMs` of virtual time are the life of the cluster. */
-  begin(lengthMs: number): void {
-    const dice = this.#dice;
+  /** Determines the phases of the next `lengthMs` milliseconds of virtual time. */
+  start(lengthMs: number): void {
+    const random = this.#random;
     const endMs = this.#clock.monotonicMs() + lengthMs;
-    const turns: number[] = [];
+    const changes: number[] = [];
     for (let atMs = endMs - lengthMs; atMs < endMs; ) {
-      const hot = turns.length === 0 ? FIRST_MS : HOT_MS;
-      const lasts = turns.length % 2 === 0 ? hot : QUIET_MS;
-      atMs += dice.between(lasts.min, lasts.max);
-      turns.push(atMs);
+      const busy = changes.length === 0 ? FIRST_BUSY_MS : BUSY_MS;
+      const { min, max } = changes.length % 2 === 0 ? busy : QUIET_MS;
+      atMs += random.uniform(min, max);
+      changes.push(atMs);
     }
-    const isHotAtEnd = turns.filter((turnMs) => turnMs < endMs - LAST_MS).length % 2 === 0;
-    const kept = turns.filter((turnMs) => turnMs < endMs - LAST_MS);
-    this.#turnsMs = isHotAtEnd ? kept : [...kept, endMs - LAST_MS];
-    this.#isBegun = true;
+    const kept = changes.filter((atMs) => atMs < endMs - LAST_BUSY_MS);
+    const isBusyAtEnd = kept.length % 2 === 0;
+    this.#changesMs = isBusyAtEnd ? kept : [...kept, endMs - LAST_BUSY_MS];
+    this.#isStarted = true;
   }
 
-  get isHot(): boolean {
-    return this.#passed % 2 === 0;
+  get isBusy(): boolean {
+    return this.#passedCount % 2 === 0;
   }
 
-  /** Sleeps for a while; a hot phase that begins cuts a quiet pause short. */
-  async pause(clock: Clock, dice: Dice, { hot, quiet }: Pauses): Promise<void> {
-    const { min, max } = this.isHot ? hot : quiet;
-    const pauseMs = dice.magnitude(min, max);
-    const isQuiet = this.#isBegun && !this.isHot;
-    const nextMs = isQuiet
-      ? (this.#turnsMs[this.#passed] ?? Number.POSITIVE_INFINITY)
+  /** Sleeps for a random time of the current phase. The next busy phase ends a quiet pause early. */
+  async pause(clock: Clock, random: SimulationRandom, { busy, quiet }: PauseRanges): Promise<void> {
+    const { min, max } = this.isBusy ? busy : quiet;
+    const pauseMs = random.logUniform(min, max);
+    const isQuiet = this.#isStarted && !this.isBusy;
+    const nextBusyMs = isQuiet
+      ? (this.#changesMs[this.#passedCount] ?? Number.POSITIVE_INFINITY)
       : Number.POSITIVE_INFINITY;
-    const untilHotMs = nextMs - this.#clock.monotonicMs() + dice.magnitude(hot.min, hot.max);
-    await clock.sleep(Math.min(pauseMs, untilHotMs));
+    const busyPauseMs = random.logUniform(busy.min, busy.max);
+    const untilBusyMs = nextBusyMs - this.#clock.monotonicMs() + busyPauseMs;
+    await clock.sleep(Math.min(pauseMs, untilBusyMs));
   }
 
-  /** Turns that are behind us. */
-  get #passed(): number {
+  /** The number of phases that have ended. */
+  get #passedCount(): number {
     const nowMs = this.#clock.monotonicMs();
     let count = 0;
-    for (const turnMs of this.#turnsMs) if (turnMs <= nowMs) count += 1;
+    for (const atMs of this.#changesMs) if (atMs <= nowMs) count += 1;
     return count;
   }
 }

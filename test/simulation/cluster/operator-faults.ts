@@ -1,109 +1,118 @@
 import type { Operator } from "./operator.ts";
 import type { SimulatedMaster } from "./simulated-servers.ts";
-import type { World } from "./simulation-environment.ts";
-import type { Dice } from "./simulation-random.ts";
+import type { SimulationEnvironment } from "./simulation-environment.ts";
+import type { SimulationRandom } from "./simulation-random.ts";
 
-/** How often each comes. */
+/** Relative frequency by kind of fault. */
 const WEIGHTS = {
-  "state rot": 5,
-  "group grows": 4,
-  "group shrinks": 4,
-  "members exchanged": 3,
-  "newcomer fails": 4,
+  "state corruption": 5,
+  "members added": 4,
+  "members removed": 4,
+  "members replaced": 3,
+  "new member failure": 4,
 };
 
+/** The kinds of faults of `OperatorFaults`. */
 export type OperatorFaultKind = keyof typeof WEIGHTS;
 
-const PAUSE_MS = { hot: { min: 1_000, max: 10_000 }, quiet: { min: 10_000, max: 60_000 } };
+const INTERVAL_MS = { busy: { min: 1_000, max: 10_000 }, quiet: { min: 10_000, max: 60_000 } };
 const DOWN_MS = { min: 20, max: 6_000 };
-const FROZEN_MS = { min: 50, max: 12_000 };
+const PAUSE_MS = { min: 50, max: 12_000 };
 
-export interface OperatorFaultsOptions {
+export interface OperatorFaultsDeps {
   readonly operator: Operator;
-  /** Masters on seats that were empty when the cluster began: no other fault looks for them. */
+  /** The masters on spare machines. `Faults` does not affect them. */
   readonly spares: readonly SimulatedMaster[];
 }
 
-/** What gives the operator work, and what befalls new masters. Chance of its own: it shifts no other fault. */
+/**
+ * Faults that the operator causes or repairs, and faults of the masters on spare machines. They have
+ * a source of randomness of their own, so that they do not change the times of other faults.
+ */
 export class OperatorFaults {
+  /** Number of injected faults by kind. */
   readonly counts: Record<OperatorFaultKind, number> = {
-    "state rot": 0,
-    "group grows": 0,
-    "group shrinks": 0,
-    "members exchanged": 0,
-    "newcomer fails": 0,
+    "state corruption": 0,
+    "members added": 0,
+    "members removed": 0,
+    "members replaced": 0,
+    "new member failure": 0,
   };
-  readonly #world: World;
-  readonly #options: OperatorFaultsOptions;
-  readonly #dice: Dice;
+  readonly #environment: SimulationEnvironment;
+  readonly #deps: OperatorFaultsDeps;
+  readonly #random: SimulationRandom;
+  /** Masters whose restart is scheduled. */
   readonly #restarts = new Set<SimulatedMaster>();
   #isOver = false;
-  /** What is down stays down. */
-  isWatchOver = false;
+  /** Set at the end of the simulation: processes that are down are not restarted. */
+  isRestartDisabled = false;
 
-  constructor(world: World, options: OperatorFaultsOptions) {
-    this.#world = world;
-    this.#options = options;
-    this.#dice = world.dice("operator faults");
-    for (const spare of options.spares) {
-      spare.isHeld = true;
+  constructor(environment: SimulationEnvironment, deps: OperatorFaultsDeps) {
+    this.#environment = environment;
+    this.#deps = deps;
+    this.#random = environment.randomFor("operator faults");
+    for (const spare of deps.spares) {
+      spare.isKeptDown = true;
       spare.onEnd = () => this.#restartSoon(spare);
     }
   }
 
+  /** Injects faults until `end` is called. */
   async run(): Promise<void> {
-    const { clock, rhythm } = this.#world;
+    const { clock, loadPhases } = this.#environment;
     while (!this.#isOver) {
-      await rhythm.pause(clock, this.#dice, PAUSE_MS);
+      await loadPhases.pause(clock, this.#random, INTERVAL_MS);
       if (this.#isOver) return;
-      const kind = this.#dice.weighted(WEIGHTS);
-      if (this.#apply(kind)) this.counts[kind] += 1;
+      const kind = this.#random.pickWeighted(WEIGHTS);
+      if (this.#inject(kind)) this.counts[kind] += 1;
     }
   }
 
-  /** The power of all machines fails at the end, of these too. */
+  /** Ends the fault phase. The power failure of all machines includes the spare machines. */
   end(): void {
     this.#isOver = true;
-    const { operator, spares } = this.#options;
-    operator.rot.isHurried = true;
+    const { operator, spares } = this.#deps;
+    operator.stateCorruption.isBackupDue = true;
     for (const spare of spares) if (spare.state !== "down") spare.cutPower();
   }
 
-  #apply(kind: OperatorFaultKind): boolean {
-    const { operator } = this.#options;
+  /** @returns whether the fault was injected. A fault may not be applicable to the present state */
+  #inject(kind: OperatorFaultKind): boolean {
+    const { operator } = this.#deps;
     switch (kind) {
-      case "state rot":
-        return operator.rotState(this.#dice);
-      case "group grows":
-        return operator.grow(this.#dice);
-      case "group shrinks":
-        return operator.shrink(this.#dice);
-      case "members exchanged":
-        return operator.exchange(this.#dice);
+      case "state corruption":
+        return operator.corruptState(this.#random);
+      case "members added":
+        return operator.addMembers(this.#random);
+      case "members removed":
+        return operator.removeMembers(this.#random);
+      case "members replaced":
+        return operator.replaceMembers(this.#random);
       default:
-        return this.#failNewcomer();
+        return this.#failNewMember();
     }
   }
 
-  #failNewcomer(): boolean {
-    const spare = this.#dice.pick(this.#options.spares);
+  #failNewMember(): boolean {
+    const spare = this.#random.pick(this.#deps.spares);
     if (!spare.isUp || spare.clock?.isFrozen !== false) return false;
-    const share = this.#dice.fraction();
+    const share = this.#random.fraction();
     if (share < 0.3) spare.kill();
     else if (share < 0.6) spare.cutPower();
     else if (share < 0.7) spare.stop();
-    else spare.freezeFor(this.#dice.magnitude(FROZEN_MS.min, FROZEN_MS.max));
+    else spare.freezeFor(this.#random.logUniform(PAUSE_MS.min, PAUSE_MS.max));
     return true;
   }
 
-  /** As an operator or systemd would. */
+  /** Restarts a master that is down or has failed after some time, as systemd does. */
   #restartSoon(spare: SimulatedMaster): void {
-    if (spare.isHeld || this.#restarts.has(spare)) return;
+    if (spare.isKeptDown || this.#restarts.has(spare)) return;
     this.#restarts.add(spare);
-    this.#world.clock.after(this.#dice.magnitude(DOWN_MS.min, DOWN_MS.max), () => {
+    this.#environment.clock.after(this.#random.logUniform(DOWN_MS.min, DOWN_MS.max), () => {
       this.#restarts.delete(spare);
       if (spare.state === "failed") spare.cutPower();
-      else if (spare.state === "down" && !spare.isHeld && !this.isWatchOver) spare.start();
+      else if (spare.state === "down" && !spare.isKeptDown && !this.isRestartDisabled)
+        spare.start();
     });
   }
 }

@@ -1,257 +1,274 @@
 import type { FileSystem } from "../../../client/file-system.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { masterAddress, type SimulatedMaster } from "./simulated-servers.ts";
-import type { World } from "./simulation-environment.ts";
-import type { Dice } from "./simulation-random.ts";
-import { StateRot } from "./state-corruption.ts";
+import type { SimulationEnvironment } from "./simulation-environment.ts";
+import type { SimulationRandom } from "./simulation-random.ts";
+import { StateCorruption } from "./state-corruption.ts";
 import { Violation } from "./violation.ts";
 
 const CALL_TIMEOUT_MS = 5_000;
-const AGAIN_MS = 500;
-/** A group that is removed from keeps so many: one of them may fail. */
+const RETRY_MS = 500;
+/** Minimum number of members after a removal. One of three members may fail. */
 const MEMBERS_MIN = 3;
-/** A master that was removed runs on for so long. */
-const STAYS_MS = { min: 100, max: 15_000 };
-/** Before the bytes that rot, so many that records follow which were durable once. */
-const TAIL_BYTES = 4 * 1024;
+/** Time for which a removed master continues to run. */
+const RUNS_AFTER_REMOVAL_MS = { min: 100, max: 15_000 };
+/**
+ * Minimum distance of a flipped bit from the end of the log file: complete records follow it, so it
+ * cannot be mistaken for a torn record.
+ */
+const LOG_TAIL_BYTES = 4 * 1024;
 
+/** Error of a repeated call that shows that an earlier call took effect. */
 type DoneCode = "MEMBER_UNKNOWN" | "ALREADY_EXISTS";
 
-export interface OperatorOptions {
+export interface OperatorDeps {
+  /** All masters, including the spare machines. */
   readonly masters: readonly SimulatedMaster[];
-  /** Those with which the cluster began. */
+  /** The members with which the cluster was founded. */
   readonly founders: readonly SimulatedMaster[];
-  /** As whom the operator talks to the cluster. */
+  /** Returns the client with which the operator changes the cluster. Null: it is not connected. */
   readonly admin: () => FileSystem | null;
-  /** As a client that knows no other master. */
+  /** Connects a client that knows only this master. */
   readonly connectTo: (master: SimulatedMaster) => Promise<FileSystem>;
   readonly leader: () => SimulatedMaster | undefined;
-  readonly dice: Dice;
+  readonly random: SimulationRandom;
 }
 
 /**
- * Who looks after the masters: hands leadership over, and replaces a master whose disk is lost by
- * a new one with an empty disk at the same address, as `ashlar master remove` and `add` do.
+ * The operator of the masters. It transfers leadership, changes the members, and replaces a master
+ * with a lost disk by a new member with an empty disk at the same address, as `ashlar master remove`
+ * and `add` do.
  *
- * One master at a time has a bad disk: what a majority has lost nobody can bring back.
+ * Invariant: at most one master has a bad disk, because data that a majority has lost cannot be
+ * restored.
  */
 export class Operator {
-  readonly #world: World;
-  readonly #options: OperatorOptions;
+  readonly #environment: SimulationEnvironment;
+  readonly #deps: OperatorDeps;
   #lastId: number;
-  /** The master whose disk is bad, whether anybody has noticed or not. */
-  #patient: SimulatedMaster | null = null;
+  /** The master with a bad disk, detected or not. Null: there is none. */
+  #masterInRepair: SimulatedMaster | null = null;
   #isReplacing = false;
-  /** What is being done to the group; null: nothing. */
+  /** Description of the pending membership change. Null: there is none. */
   #change: string | null = null;
-  readonly #stateDice: Dice;
-  readonly rot: StateRot;
+  readonly #stateRepairRandom: SimulationRandom;
+  readonly stateCorruption: StateCorruption;
 
-  constructor(world: World, options: OperatorOptions) {
-    this.#world = world;
-    this.#options = options;
-    this.#lastId = options.masters.length;
-    this.#stateDice = world.dice("mended state");
-    const { connectTo } = options;
-    this.rot = new StateRot(world, {
+  constructor(environment: SimulationEnvironment, deps: OperatorDeps) {
+    this.#environment = environment;
+    this.#deps = deps;
+    this.#lastId = deps.masters.length;
+    // The purposes of the random sources are seeds. They must not change.
+    this.#stateRepairRandom = environment.randomFor("mended state");
+    const { connectTo } = deps;
+    this.stateCorruption = new StateCorruption(environment, {
       connectTo,
-      dice: world.dice("state rot"),
-      isMaster: (host) => options.masters.some((master) => master.host === host),
-      mend: (master) => this.#mendState(master),
+      random: environment.randomFor("state rot"),
+      isMaster: (host) => deps.masters.some((master) => master.host === host),
+      repair: (master) => this.#repairState(master),
     });
   }
 
-  /** Null: nothing is left to do. */
-  get task(): string | null {
-    if (this.#isReplacing) return `${this.#patient?.host} is being replaced`;
-    return this.#change ?? this.rot.task;
+  /** Description of a pending task of the operator. Null: there is none. */
+  get pendingTask(): string | null {
+    if (this.#isReplacing) return `${this.#masterInRepair?.host} is being replaced`;
+    return this.#change ?? this.stateCorruption.pendingTask;
   }
 
+  /** Whether a master has a bad disk or a corrupt state, or a membership change is pending. */
   get isBusy(): boolean {
-    return this.#patient !== null || this.rot.task !== null || this.#change !== null;
+    return (
+      this.#masterInRepair !== null ||
+      this.stateCorruption.pendingTask !== null ||
+      this.#change !== null
+    );
   }
 
-  /** A bit turns over in a master's state. @returns whether there was one */
-  rotState(dice: Dice): boolean {
+  /** Corrupts a row of the state of a random member. @returns whether a row was corrupted */
+  corruptState(random: SimulationRandom): boolean {
     if (this.isBusy) return false;
-    return this.rot.begin(dice.pick(this.#members));
+    return this.stateCorruption.start(random.pick(this.#members));
   }
 
-  /** Its directory of stores is removed, or the whole disk, as for one that is lost. */
-  async #mendState(master: SimulatedMaster): Promise<void> {
-    this.#world.trace.note(master.host, "its state is thrown away");
-    master.isHeld = true;
-    if (this.#stateDice.isBelow(0.5)) {
+  /** Removes the stores of the master, or replaces the master with an empty disk. */
+  async #repairState(master: SimulatedMaster): Promise<void> {
+    this.#environment.trace.note(master.host, "its state is removed");
+    master.isKeptDown = true;
+    if (this.#stateRepairRandom.chance(0.5)) {
       master.cutPower();
       master.loseStores();
-      master.isHeld = false;
+      master.isKeptDown = false;
       master.onEnd();
       return;
     }
-    this.#patient = master;
+    this.#masterInRepair = master;
     this.#isReplacing = true;
     master.cutPower();
     master.loseDisk();
-    await this.#replace(master);
+    await this.#replaceMaster(master);
   }
 
-  /** Hands leadership to any master that may take it. @returns whether anybody leads */
-  transfer(): boolean {
-    const { admin, leader, dice, founders } = this.#options;
+  /** Transfers leadership to a founder or to any member. @returns false if there is no leader */
+  transferLeadership(): boolean {
+    const { admin, leader, random, founders } = this.#deps;
     const fs = admin();
     if (fs === null || leader() === undefined) return false;
-    const { memberId } = dice.pick(founders).seat;
-    const to = dice.isBelow(0.5) ? null : memberId;
-    this.#world.trace.note("world", `leadership is to go to ${to ?? "anybody"}`);
-    this.#keep(this.#try(() => fs.masters.transfer(to, { timeoutMs: CALL_TIMEOUT_MS })));
+    const { memberId } = random.pick(founders).slot;
+    const to = random.chance(0.5) ? null : memberId;
+    this.#environment.trace.note("simulation", `leadership transfer to ${to ?? "any member"}`);
+    this.#reportFailureOf(this.#try(() => fs.masters.transfer(to, { timeoutMs: CALL_TIMEOUT_MS })));
     return true;
   }
 
-  /** The disk of a master is lost for good. @returns false while another one is looked after */
+  /** Loses the disk of a master and replaces the master. @returns false if the operator is busy */
   loseDisk(): boolean {
     if (this.isBusy) return false;
-    const { leader, dice, founders } = this.#options;
-    const master = (dice.isBelow(0.3) ? leader() : undefined) ?? dice.pick(founders);
-    if (!master.seat.isIn) return false;
-    this.#patient = master;
-    this.#world.trace.note(master.host, "its disk is lost for good");
+    const { leader, random, founders } = this.#deps;
+    const master = (random.chance(0.3) ? leader() : undefined) ?? random.pick(founders);
+    if (!master.slot.isMember) return false;
+    this.#masterInRepair = master;
+    this.#environment.trace.note(master.host, "its disk is lost");
     this.replace(master);
     return true;
   }
 
-  /** A bit turns over in the middle of a master's log. @returns whether there was one */
-  rotLog(): boolean {
+  /** Flips a bit in the middle of the log of a founder. @returns whether a bit was flipped */
+  corruptLog(): boolean {
     if (this.isBusy) return false;
-    const { dice, founders } = this.#options;
-    const master = dice.pick(founders);
-    if (!master.seat.isIn) return false;
+    const { random, founders } = this.#deps;
+    const master = random.pick(founders);
+    if (!master.slot.isMember) return false;
     const files = master.disk.filesBelow("log");
     if (files.length === 0) return false;
-    const path = dice.pick(files);
-    let isRotten = false;
-    const place = dice.fraction();
-    const bit = 1 << dice.integer(8);
+    const path = random.pick(files);
+    let isCorrupted = false;
+    const positionShare = random.fraction();
+    const bit = 1 << random.integer(8);
     master.disk.corrupt(path, (bytes) => {
       const lastByte = bytes.findLastIndex((byte) => byte !== 0);
-      const offset = Math.floor(place * (lastByte - TAIL_BYTES));
+      const offset = Math.floor(positionShare * (lastByte - LOG_TAIL_BYTES));
       if (offset < 0) return;
       bytes[offset] = (bytes[offset] ?? 0) ^ bit;
-      isRotten = true;
+      isCorrupted = true;
     });
-    if (!isRotten) return false;
-    this.#patient = master;
-    this.#world.trace.note(master.host, `a bit of ${path} turns over`);
-    // It must refuse to start with that log, and say so; then it is replaced.
-    master.isExcused = (error) => {
+    if (!isCorrupted) return false;
+    this.#masterInRepair = master;
+    this.#environment.trace.note(master.host, `a bit of ${path} is flipped`);
+    // The master must refuse to start with this log (LOG_CORRUPT). Then it is replaced.
+    master.isExpectedFailure = (error) => {
       if (!isAshlarError(error, "LOG_CORRUPT")) return false;
-      this.#world.clock.after(AGAIN_MS, () => this.replace(master));
+      this.#environment.clock.after(RETRY_MS, () => this.replace(master));
       return true;
     };
     return true;
   }
 
+  /** Replaces the master by a new member with an empty disk at the same address. */
   replace(master: SimulatedMaster): void {
     if (this.#isReplacing) return;
     this.#isReplacing = true;
-    master.isHeld = true;
+    master.isKeptDown = true;
     master.cutPower();
     master.loseDisk();
-    this.#keep(this.#replace(master));
+    this.#reportFailureOf(this.#replaceMaster(master));
   }
 
-  async #replace(master: SimulatedMaster): Promise<void> {
-    const { seat, host } = master;
+  async #replaceMaster(master: SimulatedMaster): Promise<void> {
+    const { slot, host } = master;
     const address = masterAddress(host);
-    await this.#until(`master ${seat.memberId} is removed`, ["MEMBER_UNKNOWN"], (fs) =>
-      fs.masters.remove([seat.memberId], { timeoutMs: CALL_TIMEOUT_MS }),
+    await this.#retryUntilDone(`master ${slot.memberId} was removed`, ["MEMBER_UNKNOWN"], (fs) =>
+      fs.masters.remove([slot.memberId], { timeoutMs: CALL_TIMEOUT_MS }),
     );
-    const memberId = this.#seatNewcomer(master);
-    await this.#until(`master ${memberId} is added`, ["ALREADY_EXISTS"], (fs) =>
+    const memberId = this.#startNewMember(master);
+    await this.#retryUntilDone(`master ${memberId} was added`, ["ALREADY_EXISTS"], (fs) =>
       fs.masters.add([{ memberId, address }], {
         timeoutMs: CALL_TIMEOUT_MS,
         catchUpTimeoutMs: CALL_TIMEOUT_MS,
       }),
     );
     this.#isReplacing = false;
-    this.#patient = null;
+    this.#masterInRepair = null;
   }
 
-  /** Somebody new, with an empty disk, sits down and waits to be added. @returns its number */
-  #seatNewcomer(master: SimulatedMaster): number {
-    const { seat } = master;
+  /** Starts a new member on the machine. It waits to be added. @returns its member id */
+  #startNewMember(master: SimulatedMaster): number {
+    const { slot } = master;
     this.#lastId += 1;
-    seat.memberId = this.#lastId;
-    seat.isJoining = true;
-    master.isExcused = () => false;
-    master.isHeld = false;
+    slot.memberId = this.#lastId;
+    slot.isJoining = true;
+    master.isExpectedFailure = () => false;
+    master.isKeptDown = false;
     master.onEnd();
-    return seat.memberId;
+    return slot.memberId;
   }
 
   get #members(): readonly SimulatedMaster[] {
-    return this.#options.masters.filter(({ seat }) => seat.isIn);
+    return this.#deps.masters.filter(({ slot }) => slot.isMember);
   }
 
-  /** Adds one or two masters, in one step. @returns whether there are seats for them */
-  grow(dice: Dice): boolean {
-    const free = this.#options.masters.filter(({ seat }) => !seat.isIn);
+  /** Adds one or two members in one step. @returns false if the operator is busy or no spare is free */
+  addMembers(random: SimulationRandom): boolean {
+    const free = this.#deps.masters.filter(({ slot }) => !slot.isMember);
     if (this.isBusy || free.length === 0) return false;
-    const newcomers = free.slice(0, dice.isBelow(0.4) ? 2 : 1);
-    this.#begin(`${hostsOf(newcomers)} join`, this.#add(newcomers, []));
+    const added = free.slice(0, random.chance(0.4) ? 2 : 1);
+    this.#startChange(`${hostsOf(added)} join`, this.#addAll(added, []));
     return true;
   }
 
-  /** Removes one or two masters that live, often the leader. @returns whether enough are left */
-  shrink(dice: Dice): boolean {
-    const leaving = this.#pickLeaving(dice, this.#members.length - MEMBERS_MIN);
+  /** Removes one or two running members, often the leader. @returns whether a removal was started */
+  removeMembers(random: SimulationRandom): boolean {
+    const leaving = this.#pickLeaving(random, this.#members.length - MEMBERS_MIN);
     if (this.isBusy || leaving.length === 0) return false;
-    this.#begin(`${hostsOf(leaving)} leave`, this.#remove(leaving, dice));
+    this.#startChange(`${hostsOf(leaving)} leave`, this.#removeAll(leaving, random));
     return true;
   }
 
-  /** New masters get their votes in the step in which others lose theirs. */
-  exchange(dice: Dice): boolean {
-    const free = this.#options.masters.filter(({ seat }) => !seat.isIn);
+  /**
+   * Replaces one or two members by as many new ones in one step: the new members become voters in
+   * the step that removes the others. @returns whether a change was started
+   */
+  replaceMembers(random: SimulationRandom): boolean {
+    const free = this.#deps.masters.filter(({ slot }) => !slot.isMember);
     if (this.isBusy || free.length === 0) return false;
-    const leaving = this.#pickLeaving(dice, Math.min(free.length, this.#members.length - 1));
-    const newcomers = free.slice(0, leaving.length);
-    const what = `${hostsOf(newcomers)} replace ${hostsOf(leaving)}`;
-    this.#begin(what, this.#exchange(newcomers, leaving, dice));
+    const leaving = this.#pickLeaving(random, Math.min(free.length, this.#members.length - 1));
+    const added = free.slice(0, leaving.length);
+    const description = `${hostsOf(added)} replace ${hostsOf(leaving)}`;
+    this.#startChange(description, this.#replaceInOneStep(added, leaving, random));
     return true;
   }
 
-  #pickLeaving(dice: Dice, countMax: number): readonly SimulatedMaster[] {
-    const leader = dice.isBelow(0.5) ? this.#options.leader() : undefined;
-    const first = leader?.seat.isIn === true ? leader : dice.pick(this.#members);
-    const other = dice.pick(this.#members);
-    const isTwo = dice.isBelow(0.4) && other !== first;
+  #pickLeaving(random: SimulationRandom, countMax: number): readonly SimulatedMaster[] {
+    const leader = random.chance(0.5) ? this.#deps.leader() : undefined;
+    const first = leader?.slot.isMember === true ? leader : random.pick(this.#members);
+    const other = random.pick(this.#members);
+    const isTwo = random.chance(0.4) && other !== first;
     return [first, ...(isTwo ? [other] : [])].slice(0, Math.max(0, countMax));
   }
 
-  #begin(what: string, work: Promise<void>): void {
-    this.#world.trace.note("world", what);
-    this.#change = what;
-    this.#keep(
+  #startChange(description: string, work: Promise<void>): void {
+    this.#environment.trace.note("simulation", description);
+    this.#change = description;
+    this.#reportFailureOf(
       work.then(() => {
         this.#change = null;
       }),
     );
   }
 
-  async #add(
-    newcomers: readonly SimulatedMaster[],
+  async #addAll(
+    masters: readonly SimulatedMaster[],
     replace: readonly SimulatedMaster[],
   ): Promise<void> {
-    for (const master of newcomers) master.seat.isIn = true;
-    const added = newcomers.map((master) => {
+    for (const master of masters) master.slot.isMember = true;
+    const added = masters.map((master) => {
       if (master.state !== "down") master.cutPower();
       master.loseDisk();
-      return { memberId: this.#seatNewcomer(master), address: masterAddress(master.host) };
+      return { memberId: this.#startNewMember(master), address: masterAddress(master.host) };
     });
-    const ids = replace.map(({ seat }) => seat.memberId);
-    // A replaced one that is unknown went in the step that gave the new ones their votes.
+    const ids = replace.map(({ slot }) => slot.memberId);
+    // MEMBER_UNKNOWN: the replaced members were removed in the step that added the new ones.
     const doneCodes = ["ALREADY_EXISTS", ...(ids.length > 0 ? ["MEMBER_UNKNOWN" as const] : [])];
-    await this.#until(`${hostsOf(newcomers)} were added`, doneCodes as DoneCode[], (fs) =>
+    await this.#retryUntilDone(`${hostsOf(masters)} were added`, doneCodes as DoneCode[], (fs) =>
       fs.masters.add(added, {
         replace: ids,
         timeoutMs: CALL_TIMEOUT_MS,
@@ -260,68 +277,74 @@ export class Operator {
     );
   }
 
-  async #remove(leaving: readonly SimulatedMaster[], dice: Dice): Promise<void> {
-    const ids = leaving.map(({ seat }) => seat.memberId);
-    await this.#until(`${hostsOf(leaving)} were removed`, ["MEMBER_UNKNOWN"], (fs) =>
+  async #removeAll(leaving: readonly SimulatedMaster[], random: SimulationRandom): Promise<void> {
+    const ids = leaving.map(({ slot }) => slot.memberId);
+    await this.#retryUntilDone(`${hostsOf(leaving)} were removed`, ["MEMBER_UNKNOWN"], (fs) =>
       fs.masters.remove(ids, { timeoutMs: CALL_TIMEOUT_MS }),
     );
-    await this.#seeOff(leaving, dice);
+    await this.#stopRemoved(leaving, random);
   }
 
-  async #exchange(
-    newcomers: readonly SimulatedMaster[],
+  async #replaceInOneStep(
+    added: readonly SimulatedMaster[],
     leaving: readonly SimulatedMaster[],
-    dice: Dice,
+    random: SimulationRandom,
   ): Promise<void> {
-    await this.#add(newcomers, leaving);
-    await this.#seeOff(leaving, dice);
+    await this.#addAll(added, leaving);
+    await this.#stopRemoved(leaving, random);
   }
 
-  /** Those that were removed go on running for a while: nobody may listen to them. */
-  async #seeOff(leaving: readonly SimulatedMaster[], dice: Dice): Promise<void> {
-    for (const { seat } of leaving) seat.isIn = false;
-    const { clock } = this.#world;
-    if (dice.isBelow(0.6)) await clock.sleep(dice.magnitude(STAYS_MS.min, STAYS_MS.max));
+  /** Stops removed masters, often after some time, in which the members must ignore them. */
+  async #stopRemoved(leaving: readonly SimulatedMaster[], random: SimulationRandom): Promise<void> {
+    for (const { slot } of leaving) slot.isMember = false;
+    const { clock } = this.#environment;
+    const { min, max } = RUNS_AFTER_REMOVAL_MS;
+    if (random.chance(0.6)) await clock.sleep(random.logUniform(min, max));
     for (const master of leaving) {
-      master.isHeld = true;
+      master.isKeptDown = true;
       if (master.state !== "down") master.cutPower();
     }
   }
 
-  /** Tries until it is done, or was done by a call whose answer was lost. */
-  async #until(
-    what: string,
+  /**
+   * Calls `act` until it succeeds, or fails with a code that shows that an earlier call with a lost
+   * reply took effect. Then adds the description to the trace.
+   */
+  async #retryUntilDone(
+    description: string,
     doneCodes: readonly DoneCode[],
     act: (fs: FileSystem) => Promise<void>,
   ): Promise<void> {
-    const { admin } = this.#options;
-    const { clock, trace } = this.#world;
+    const { admin } = this.#deps;
+    const { clock, trace } = this.#environment;
     for (;;) {
       const fs = admin();
       if (fs === null) return;
       const outcome = await this.#try(() => act(fs));
       if (outcome === null || doneCodes.some((code) => code === outcome)) break;
-      await clock.sleep(AGAIN_MS);
+      await clock.sleep(RETRY_MS);
     }
-    trace.note("world", what);
+    trace.note("simulation", description);
   }
 
-  /** @returns null, or the code of what went wrong with the world */
+  /** Calls `act`. @returns null, or the code of its AshlarError. Other errors are bugs */
   async #try(act: () => Promise<unknown>): Promise<string | null> {
     try {
       await act();
       return null;
     } catch (error) {
       if (!isAshlarError(error)) throw error;
-      this.#world.trace.note("world", `the operator is told: ${error.message}`);
+      this.#environment.trace.note("simulation", `operator call fails: ${error.message}`);
       return error.code;
     }
   }
 
-  #keep(work: Promise<unknown>): void {
+  #reportFailureOf(work: Promise<unknown>): void {
     work.catch((error: unknown) => {
       const text = error instanceof Error ? error.message : String(error);
-      this.#world.fail(new Violation(`The operator: ${text}`, [], { cause: error }));
+      this.#environment.reportViolation(
+        new Violation(`Operator fails: ${text}`, [], { cause: error }),
+      );
     });
   }
 }

@@ -5,24 +5,26 @@ import { runSeed, type SeedOutcome } from "./run-seed.ts";
 import type { SimulationOptions } from "./simulation.ts";
 import { commandOf } from "./simulation-options.ts";
 
-/** What makes the program of `runAsWorker` out of the one that calls it. */
+/** Parameter that makes a program call `runAsWorker`. */
 export const WORKER_FLAG = "--simulation-worker";
 
-/** Of real time for one seed: most take seconds. After it something turns in circles. */
-const MINUTES_MAX = 15;
+/** Timeout of one seed in real time. Most seeds take seconds; a seed at the timeout hangs. */
+const SEED_MINUTES_MAX = 15;
 
-/** What a worker says: nothing but that it is ready, or what the seed came to that it was given. */
-interface Said {
+/** Message of a worker to its parent. */
+interface WorkerMessage {
+  /** Outcome of the seed that the worker received. Null: the worker has started. */
   readonly outcome: SeedOutcome | null;
-  /** Seconds of processor time since it was last heard. */
+  /** Processor time since the previous message. */
   readonly cpuSeconds: number;
 }
 
 export interface PoolOptions {
-  /** The program: its `main` must call `runAsWorker` when it is started with `WORKER_FLAG`. */
+  /** URL of the program to fork. Started with `WORKER_FLAG`, it must call `runAsWorker`. */
   readonly program: string;
+  /** Number of worker processes. */
   readonly jobs: number;
-  /** What is to be run next; null: nothing more. */
+  /** Returns the next simulation to run. Null: all were started. */
   readonly next: () => SimulationOptions | null;
   readonly onOutcome: (
     options: SimulationOptions,
@@ -31,47 +33,47 @@ export interface PoolOptions {
   ) => void;
 }
 
-/** Runs simulations in processes of their own, one at a time in each. Resolves when all are over. */
+/** Runs simulations in worker processes, one at a time in each. Resolves when all have ended. */
 export async function runPool(options: PoolOptions): Promise<void> {
   await Promise.all(Array.from({ length: options.jobs }, () => runWorker(options)));
 }
 
 async function runWorker({ program, next, onOutcome }: PoolOptions): Promise<void> {
-  let given = next();
-  if (given === null) return;
+  let current = next();
+  if (current === null) return;
   const worker = fork(fileURLToPath(program), [WORKER_FLAG]);
   const ended = once(worker, "exit");
-  const deadline = setTimeout(() => worker.kill("SIGKILL"), MINUTES_MAX * 60_000);
-  worker.on("message", ({ outcome, cpuSeconds }: Said) => {
-    if (given !== null && outcome !== null) onOutcome(given, outcome, cpuSeconds);
+  const deadline = setTimeout(() => worker.kill("SIGKILL"), SEED_MINUTES_MAX * 60_000);
+  worker.on("message", ({ outcome, cpuSeconds }: WorkerMessage) => {
+    if (current !== null && outcome !== null) onOutcome(current, outcome, cpuSeconds);
     deadline.refresh();
-    if (outcome !== null) given = next();
-    if (given === null) worker.disconnect();
-    else worker.send(given);
+    if (outcome !== null) current = next();
+    if (current === null) worker.disconnect();
+    else worker.send(current);
   });
   const [status, signal] = await ended;
   clearTimeout(deadline);
-  if (given === null && status === 0) return;
-  const last = given === null ? "no seed" : commandOf(given);
+  if (current === null && status === 0) return;
+  const command = current === null ? "no seed" : commandOf(current);
   throw new Error(
-    `A worker ended with ${signal ?? `status ${status}`} (SIGKILL: after ${MINUTES_MAX} minutes) at: ${last}`,
+    `Worker exited with ${signal ?? `status ${status}`} (SIGKILL: timeout of ${SEED_MINUTES_MAX} minutes) during: ${command}`,
   );
 }
 
-/** The other end: runs what it is sent until its parent has no more, or is gone. */
+/** Runs the simulations that the parent process sends. Ends when the parent disconnects. */
 export function runAsWorker(): void {
   let cpu = process.cpuUsage();
-  const say = (outcome: SeedOutcome | null): void => {
+  const send = (outcome: SeedOutcome | null): void => {
     const { user, system } = process.cpuUsage(cpu);
     cpu = process.cpuUsage();
-    const said: Said = { outcome, cpuSeconds: (user + system) / 1e6 };
-    process.send?.(said);
+    const message: WorkerMessage = { outcome, cpuSeconds: (user + system) / 1e6 };
+    process.send?.(message);
   };
   process.on("message", (options: SimulationOptions) => {
-    runSeed(options).then(say, (error: unknown) => {
+    runSeed(options).then(send, (error: unknown) => {
       console.error(error);
       process.exit(1);
     });
   });
-  say(null);
+  send(null);
 }

@@ -1,46 +1,53 @@
 import { connect } from "../../../client/connect.ts";
 import type { FileSystem } from "../../../client/file-system.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import type { Life } from "./simulated-process.ts";
+import type { ProcessRun } from "./simulated-process.ts";
 import { SimulatedProcess } from "./simulated-process.ts";
 import { CLUSTER_ID } from "./simulated-servers.ts";
-import type { World } from "./simulation-environment.ts";
+import type { SimulationEnvironment } from "./simulation-environment.ts";
 
-/** One call, with all its retries. */
+/** Timeout of one call, including its retries. */
 export const CALL_TIMEOUT_MS = 15_000;
-const CONNECT_AGAIN_MS = 300;
+const CONNECT_RETRY_MS = 300;
 
+/** A process with a connected client library. */
 export type SimulatedClient = SimulatedProcess<FileSystem>;
 
-/** A program that uses the library; `begin` is what it does in each of its lives. */
+/** Makes a process that uses the client library. It connects each time it starts. */
 export function makeClient(
-  world: World,
+  environment: SimulationEnvironment,
   host: string,
   options: {
-    /** Those that its config names when it starts. */
+    /** Returns the master addresses of its config. Called for each attempt to connect. */
     readonly masters: () => readonly string[];
-    readonly begin: (life: Life, fs: FileSystem) => void;
+    /** Called in each run of the process, when it is connected. */
+    readonly onConnected: (run: ProcessRun, fs: FileSystem) => void;
   },
 ): SimulatedClient {
-  const { masters, begin } = options;
-  return new SimulatedProcess(world, host, async (life) => {
-    const isMisled = () => world.wasMisled(world.clock.monotonicMs() - CALL_TIMEOUT_MS);
-    const fs = await connectPatiently(life, { host, masters, isMisled });
-    begin(life, fs);
+  const { masters, onConnected } = options;
+  return new SimulatedProcess(environment, host, async (run) => {
+    const isMisleadingPossible = () =>
+      environment.hadMisleadingMaster(environment.clock.monotonicMs() - CALL_TIMEOUT_MS);
+    const fs = await connectWithRetries(run, { host, masters, isMisleadingPossible });
+    onConnected(run, fs);
     return fs;
   });
 }
 
-async function connectPatiently(
-  { env }: Life,
+/**
+ * Connects, with retries after every error that permits one. An error that permits none can be the
+ * wrong answer of a master with a corrupt state. While this is possible, it is retried, too.
+ */
+async function connectWithRetries(
+  { env }: ProcessRun,
   {
     host,
     masters,
-    isMisled,
+    isMisleadingPossible,
   }: {
     readonly host: string;
     readonly masters: () => readonly string[];
-    readonly isMisled: () => boolean;
+    readonly isMisleadingPossible: () => boolean;
   },
 ): Promise<FileSystem> {
   for (;;) {
@@ -54,8 +61,8 @@ async function connectPatiently(
       });
     } catch (error) {
       const isFinal = !isAshlarError(error) || error.retry === "never";
-      if (isFinal && !isMisled()) throw error;
-      await env.clock.sleep(CONNECT_AGAIN_MS);
+      if (isFinal && !isMisleadingPossible()) throw error;
+      await env.clock.sleep(CONNECT_RETRY_MS);
     }
   }
 }

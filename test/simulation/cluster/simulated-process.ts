@@ -6,193 +6,209 @@ import { MemoryDisk } from "../../support/memory-disk.ts";
 import type { DiskOperation } from "../../support/mounted-file.ts";
 import { ProcessClock } from "../../support/process-clock.ts";
 import { HashedStores } from "./hashed-stores.ts";
-import type { World } from "./simulation-environment.ts";
-import type { Dice } from "./simulation-random.ts";
+import type { SimulationEnvironment } from "./simulation-environment.ts";
+import type { SimulationRandom } from "./simulation-random.ts";
 import { Violation } from "./violation.ts";
 
-/** One life of a process. */
-export interface Life {
+/** One run of a process, from its start to its end, with everything that its code may use. */
+export interface ProcessRun {
+  /** 1 for the first run of the process. */
   readonly number: number;
   readonly clock: ProcessClock;
   readonly env: Env;
   readonly disk: Disk;
   readonly stores: HashedStores;
-  /** The process cannot go on and would exit. */
+  /** Called when the process cannot continue and a real one would exit. */
   readonly onFatal: (error: unknown) => void;
 }
 
-/** What starts when the process does, and is disposed when it is stopped in peace. */
-export type Launch<Running> = (life: Life) => Promise<Running>;
+/** Starts the production code of a process. A graceful stop disposes the result. */
+export type Launch<Running> = (run: ProcessRun) => Promise<Running>;
 
+/** `failed`: the process cannot continue, and must be stopped before it is started again. */
 export type ProcessState = "down" | "starting" | "up" | "stopping" | "failed";
 
 const READ_MS = { min: 0.02, max: 0.1 };
 const WRITE_MS = { min: 0.02, max: 0.2 };
 const SYNC_MS = { min: 0.2, max: 3 };
 const COMMIT_MS = { min: 0.5, max: 4 };
-/** Clocks of real machines drift by 200 ppm at most; ours by more. */
+/** Upper bound of the clock drift, as a share. Real clocks drift by at most 200 ppm. */
 const DRIFT_MAX = 0.02;
 const WALL_OFFSET_MS_MAX = 5_000;
 
 /**
- * A machine with a disk and one process on it, which starts, stops, stands still, dies and comes
- * back. `Running` is production code.
+ * A machine with a disk and one process, which can be started, stopped, paused and killed, and can
+ * lose power. `Running` is the production code of the started process.
  */
 export class SimulatedProcess<Running extends AsyncDisposable> {
   readonly host: string;
-  readonly world: World;
+  readonly environment: SimulationEnvironment;
   disk: MemoryDisk;
   stores: HashedStores;
-  /** What the disk answers instead of doing it. */
+  /** Returns the error with which a disk operation fails. Null: the operation succeeds. */
   diskFault: (operation: DiskOperation) => "EIO" | "ENOSPC" | null = () => null;
-  /** Undefined: everything fits. */
+  /** Capacity of the disk. Undefined: unlimited. */
   capacityBytes: number | undefined = undefined;
   state: ProcessState = "down";
-  /** Something ran in it since this was last set to false. */
+  /** Whether code of the process ran since a check last set this to false. */
   hasRun = false;
-  /** It stays down: somebody looks after it. */
-  isHeld = false;
-  /** Whether it may give up for this reason: what was done to it explains it. */
-  isExcused: (error: unknown) => boolean = () => false;
-  /** Told when it is down or has failed. */
+  /** Whether automatic restarts are disabled, because the operator repairs the machine. */
+  isKeptDown = false;
+  /** Returns whether an injected fault explains that the process failed with this error. */
+  isExpectedFailure: (error: unknown) => boolean = () => false;
+  /** Called when the process is down or has failed. */
   onEnd: () => void = () => {};
-  /** What runs, once it has started. */
+  /** The production code. Null before it has started and after the process has ended. */
   running: Running | null = null;
-  /** Why the last start failed, or why the process gave up. */
+  /** The error with which the last start or the last run failed. */
   lastError: unknown = null;
   readonly #launch: Launch<Running>;
-  readonly #dice: Dice;
-  #life: Life | null = null;
-  #lifeCount = 0;
+  readonly #random: SimulationRandom;
+  #run: ProcessRun | null = null;
+  #runCount = 0;
 
-  constructor(world: World, host: string, launch: Launch<Running>) {
-    this.world = world;
+  constructor(environment: SimulationEnvironment, host: string, launch: Launch<Running>) {
+    this.environment = environment;
     this.host = host;
     this.#launch = launch;
-    this.#dice = world.dice(`process ${host}`);
+    this.#random = environment.randomFor(`process ${host}`);
     this.disk = this.#makeDisk();
     this.stores = this.#makeStores();
   }
 
-  get lifeCount(): number {
-    return this.#lifeCount;
+  /** Number of starts. Equal values mean the same run. */
+  get runCount(): number {
+    return this.#runCount;
   }
 
+  /** Whether the process has started and neither stops nor has failed. */
   get isUp(): boolean {
     return this.state === "up";
   }
 
+  /** The clock of the present run. Null while the process is down. */
   get clock(): ProcessClock | null {
-    return this.#life?.clock ?? null;
+    return this.#run?.clock ?? null;
   }
 
+  /** Starts the process. The state is `starting` until the production code has started. */
   start(): void {
-    assert(this.state === "down", "a process that is down is started");
-    this.#lifeCount += 1;
-    const life = this.#makeLife();
-    this.#life = life;
+    assert(this.state === "down", "only a process that is down is started");
+    this.#runCount += 1;
+    const run = this.#createRun();
+    this.#run = run;
     this.state = "starting";
-    this.world.network.boot(this.host);
-    this.world.trace.note(this.host, `starts, life ${life.number}`);
-    this.#launch(life).then(
+    this.environment.network.boot(this.host);
+    this.environment.trace.note(this.host, `starts, run ${run.number}`);
+    this.#launch(run).then(
       (running) => {
-        if (this.#life !== life || this.state === "failed") return;
+        if (this.#run !== run || this.state === "failed") return;
         this.running = running;
         this.state = "up";
-        this.world.trace.note(this.host, "is up");
+        this.environment.trace.note(this.host, "is up");
       },
       (error: unknown) => {
-        if (this.#life === life) this.#giveUp(error);
+        if (this.#run === run) this.#fail(error);
       },
     );
   }
 
-  /** SIGTERM. The process is down once it has ended by itself. */
+  /** Stops the process gracefully (SIGTERM). The process is down when its code has stopped. */
   stop(): void {
     const { running } = this;
-    const life = this.#life;
-    assert(this.state === "up" && running !== null, "a process that is up is stopped");
+    const run = this.#run;
+    assert(
+      this.state === "up" && running !== null,
+      "only a process that is up is stopped gracefully",
+    );
     this.state = "stopping";
-    this.world.trace.note(this.host, "is asked to stop");
+    this.environment.trace.note(this.host, "is asked to stop");
     running[Symbol.asyncDispose]().then(
       () => {
-        if (this.#life !== life || this.state !== "stopping") return;
+        if (this.#run !== run || this.state !== "stopping") return;
         this.#end();
-        this.world.network.kill(this.host);
-        this.world.trace.note(this.host, "has stopped");
+        this.environment.network.kill(this.host);
+        this.environment.trace.note(this.host, "stopped");
       },
       (error: unknown) => {
-        if (this.#life === life) this.#giveUp(error);
+        if (this.#run === run) this.#fail(error);
       },
     );
   }
 
-  /** SIGKILL: what was written is in the system's cache and stays. */
+  /** Kills the process (SIGKILL). Written data survives in the cache of the operating system. */
   kill(): void {
-    if (this.#life === null) return;
-    this.world.trace.note(this.host, "is killed");
+    if (this.#run === null) return;
+    this.environment.trace.note(this.host, "is killed");
     this.#end();
-    this.world.network.kill(this.host);
+    this.environment.network.kill(this.host);
   }
 
-  /** What was not synced is lost, or half of it. */
+  /** Cuts the power of the machine. Any subset of the unsynced data is lost. */
   cutPower(): void {
-    this.world.trace.note(this.host, "loses power");
+    this.environment.trace.note(this.host, "loses power");
     this.#end();
-    this.disk.crash(this.#dice);
-    this.world.network.crash(this.host);
+    this.disk.crash(this.#random);
+    this.environment.network.crash(this.host);
   }
 
-  /** What is down gets an empty disk. */
+  /** Replaces the disk by an empty one. The process must be down. */
   loseDisk(): void {
-    assert(this.state === "down", "a disk is changed while the machine is off");
+    assert(this.state === "down", "a disk is replaced only while the process is down");
     const { onCommitted } = this.stores;
     this.disk = this.#makeDisk();
     this.stores = this.#makeStores();
     this.stores.onCommitted = onCommitted;
   }
 
-  /** What is down finds the directory of its stores gone; the rest of its disk stays. */
+  /** Removes the stores. The rest of the disk is kept. The process must be down. */
   loseStores(): void {
-    assert(this.state === "down", "a directory is removed while nobody uses it");
+    assert(this.state === "down", "the stores are removed only while the process is down");
     const { onCommitted } = this.stores;
     this.stores = this.#makeStores();
     this.stores.onCommitted = onCommitted;
   }
 
+  /** Pauses the process (SIGSTOP). The operating system still receives data for it. */
   freeze(): void {
-    this.world.trace.note(this.host, "stands still");
-    this.#life?.clock.freeze();
-    this.world.network.freeze(this.host);
+    this.environment.trace.note(this.host, "is paused");
+    this.#run?.clock.freeze();
+    this.environment.network.freeze(this.host);
   }
 
-  /** It stands still for so long, or until its life ends. */
+  /** Pauses the process for `durationMs`, or until its run ends. */
   freezeFor(durationMs: number): void {
-    const life = this.#lifeCount;
+    const run = this.#runCount;
     this.freeze();
-    this.world.clock.after(durationMs, () => {
-      if (this.#lifeCount === life) this.thaw();
+    this.environment.clock.after(durationMs, () => {
+      if (this.#runCount === run) this.thaw();
     });
   }
 
+  /** Resumes a paused process (SIGCONT). No effect if it is not paused. */
   thaw(): void {
-    if (this.#life?.clock.isFrozen !== true) return;
-    this.world.trace.note(this.host, "goes on");
-    this.#life.clock.thaw();
-    this.world.network.thaw(this.host);
+    if (this.#run?.clock.isFrozen !== true) return;
+    this.environment.trace.note(this.host, "resumes");
+    this.#run.clock.thaw();
+    this.environment.network.thaw(this.host);
   }
 
-  /** A process that gives up: only a broken or full disk, which we broke, may be the reason. */
-  #giveUp(error: unknown): void {
+  /**
+   * Handles a process that cannot continue. It is a violation unless an injected fault explains it:
+   * a failing or full disk, or an error that `isExpectedFailure` accepts.
+   */
+  #fail(error: unknown): void {
     this.lastError = error;
     this.state = "failed";
     const text = error instanceof Error ? error.message : String(error);
-    this.world.trace.note(this.host, `gives up: ${text}`);
+    this.environment.trace.note(this.host, `fails: ${text}`);
     this.onEnd();
-    const isOurs = isAshlarError(error) && ["DISK_FAILED", "NO_SPACE"].includes(error.code);
-    if (isOurs || this.isExcused(error)) return;
+    const isDiskFault = isAshlarError(error) && ["DISK_FAILED", "NO_SPACE"].includes(error.code);
+    if (isDiskFault || this.isExpectedFailure(error)) return;
     const options = { cause: error };
-    this.world.fail(new Violation(`${this.host} gives up: ${text}`, [this.host], options));
+    this.environment.reportViolation(
+      new Violation(`${this.host} fails: ${text}`, [this.host], options),
+    );
   }
 
   #makeDisk(): MemoryDisk {
@@ -208,7 +224,7 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
   #makeStores(): HashedStores {
     return new HashedStores({
       beforeCommit: async () => {
-        const { clock } = this.#currentLife();
+        const { clock } = this.#currentRun();
         await clock.sleep(this.#latency(COMMIT_MS));
         const errno = this.diskFault({ kind: "sync", path: "stores" });
         if (errno !== null) throw storeFailure(errno);
@@ -216,55 +232,58 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     });
   }
 
+  /** Ends the run: no code of the process runs after it, and unsynced commits may be lost. */
   #end(): void {
-    this.#life?.clock.kill();
-    this.#life = null;
+    this.#run?.clock.kill();
+    this.#run = null;
     this.running = null;
     this.state = "down";
     this.disk.unmount();
-    this.stores.crash(() => this.#dice.isBelow(0.5));
+    this.stores.crash(() => this.#random.chance(0.5));
     this.onEnd();
   }
 
-  #makeLife(): Life {
-    const dice = this.#dice;
-    const clock = new ProcessClock(this.world.clock, {
-      rate: 1 + dice.between(-DRIFT_MAX, DRIFT_MAX),
-      wallOffsetMs: dice.between(-WALL_OFFSET_MS_MAX, WALL_OFFSET_MS_MAX),
+  #createRun(): ProcessRun {
+    const random = this.#random;
+    const clock = new ProcessClock(this.environment.clock, {
+      rate: 1 + random.uniform(-DRIFT_MAX, DRIFT_MAX),
+      wallOffsetMs: random.uniform(-WALL_OFFSET_MS_MAX, WALL_OFFSET_MS_MAX),
       onRun: () => {
         this.hasRun = true;
-        this.world.lastHost = this.host;
+        this.environment.lastActiveHost = this.host;
       },
     });
-    const number = this.#lifeCount;
-    const random = this.world.dice(`chance of ${this.host}, life ${number}`);
-    const life: Life = {
+    const number = this.#runCount;
+    // This string is a seed. It must not change (SimulationRandom.forPurpose).
+    const envRandom = this.environment.randomFor(`chance of ${this.host}, life ${number}`);
+    const run: ProcessRun = {
       number,
       clock,
-      env: this.world.envOf(this.host, clock, random),
-      disk: this.disk.mount((operation) => this.#diskTakes(operation, clock)),
+      env: this.environment.createEnv(this.host, clock, envRandom),
+      disk: this.disk.mount((operation) => this.#diskDelay(operation, clock)),
       stores: this.stores,
       onFatal: (error) => {
-        if (this.#life === life) this.#giveUp(error);
+        if (this.#run === run) this.#fail(error);
       },
     };
-    return life;
+    return run;
   }
 
-  #diskTakes({ kind, path }: DiskOperation, clock: ProcessClock): Promise<void> {
-    this.world.trace.mix(kind.length * 1000 + path.length);
+  /** Sleeps for the duration of a disk operation. */
+  #diskDelay({ kind, path }: DiskOperation, clock: ProcessClock): Promise<void> {
+    this.environment.trace.mix(kind.length * 1000 + path.length);
     if (kind === "sync") return clock.sleep(this.#latency(SYNC_MS));
     const isChange = kind !== "open" && kind !== "read";
     return clock.sleep(this.#latency(isChange ? WRITE_MS : READ_MS));
   }
 
   #latency({ min, max }: { readonly min: number; readonly max: number }): number {
-    return this.#dice.magnitude(min, max) * this.world.slownessOf(this.host);
+    return this.#random.logUniform(min, max) * this.environment.slowdownFactorOf(this.host);
   }
 
-  #currentLife(): Life {
-    assert(this.#life !== null, "only a process that lives commits");
-    return this.#life;
+  #currentRun(): ProcessRun {
+    assert(this.#run !== null, "only a started process commits");
+    return this.#run;
   }
 }
 

@@ -14,13 +14,16 @@ import { openMemberStorage } from "../../../master/storage/open-member-storage.t
 import { present } from "../../../shared/base/assert.ts";
 import type { ClusterId } from "../../../shared/base/ids.ts";
 import { SimulatedProcess } from "./simulated-process.ts";
-import type { World } from "./simulation-environment.ts";
+import type { SimulationEnvironment } from "./simulation-environment.ts";
 
 export const CLUSTER_ID = "e".repeat(32) as ClusterId;
 const MASTER_PORT = 7000;
 const CHUNKSERVER_PORT = 7420;
 
-/** Small, so that minutes of little traffic roll segments, compact the log and need snapshots. */
+/**
+ * Small limits: within minutes of little traffic, segments are rolled, the log is compacted and
+ * members need snapshots.
+ */
 const LIMITS: Partial<DriverLimits> = {
   logTailEntries: 60,
   logTailBytes: 64 * 1024,
@@ -29,13 +32,16 @@ const LIMITS: Partial<DriverLimits> = {
   snapshotPartBytes: 4 * 1024,
 };
 
-/** How soon silence is noticed at a pace of 1. */
+/** Heartbeat interval of the masters at a pace of 1. */
 const HEARTBEAT_MS = 100;
+/** Minimum election timeout at a pace of 1. */
 export const ELECTION_MS = 500;
+/** Silence after which a chunkserver is suspected, at a pace of 1. */
 export const SUSPECT_MS = 2_000;
+/** Silence after which a chunkserver is dead, at a pace of 1. */
 const DEAD_MS = 5_000;
 
-/** What the cluster agrees on: minutes where a real one takes hours. */
+/** Settings of all masters. The times are seconds where a real cluster has minutes to hours. */
 const SETTINGS = {
   repairDelayMs: 3_000,
   repairDelayStoppedMs: 8_000,
@@ -48,66 +54,67 @@ const SETTINGS = {
   stopGraceMs: 500,
 };
 
-/** The shortest that there is: a pass every three quarters of a minute. */
+/** The shortest value that the config permits. A scrub pass runs about every 45 s. */
 const SCRUB_DAYS = 0.001;
 
-/** A running master, and what it keeps on its disk as it sees it. */
-export interface WatchedMaster extends AsyncDisposable {
+/** A running master with its storage, which the checks inspect. */
+export interface ObservedMaster extends AsyncDisposable {
   readonly master: RunningMaster;
   readonly storage: MemberStorage;
-  /** The name of the store that is the state. */
+  /** Returns the name of the store with the current state. */
   readonly stateName: () => string;
 }
 
-/** A master in its place: the machine stays, who sits there may be replaced. */
-export interface Seat {
+/** Configuration of the master on one machine. The machine stays; its member can be replaced. */
+export interface MasterSlot {
   readonly host: string;
   memberId: number;
-  /** Whoever sits there belongs to the cluster, or is about to: configs name it. */
-  isIn: boolean;
-  /** It waits to be added to a cluster that runs. */
+  /** Whether the master is a member or is being added. Configs contain only these masters. */
+  isMember: boolean;
+  /** Whether the master starts with `join` and waits to be added to a running cluster. */
   isJoining: boolean;
 }
 
-export type SimulatedMaster = SimulatedProcess<WatchedMaster> & { readonly seat: Seat };
+/** A machine with a master process. */
+export type SimulatedMaster = SimulatedProcess<ObservedMaster> & { readonly slot: MasterSlot };
 export type SimulatedChunkserver = SimulatedProcess<RunningChunkserver>;
 
 export function masterAddress(host: string): string {
   return `${host}:${MASTER_PORT}`;
 }
 
-/** Places for more masters than a cluster begins with. */
-const SPARE_SEATS = 2;
+/** Number of machines for masters in addition to the founding members. */
+const SPARE_SLOTS = 2;
 
-/** What a config names now: the masters that are in the cluster. */
+/** Returns the addresses of the masters that a config contains now. */
 export function addressesOf(masters: readonly SimulatedMaster[]): string[] {
-  return masters.filter(({ seat }) => seat.isIn).map(({ host }) => masterAddress(host));
+  return masters.filter(({ slot }) => slot.isMember).map(({ host }) => masterAddress(host));
 }
 
-/** Those that found the cluster, then seats that are empty. */
+/** Makes the founding masters, followed by the spare machines. */
 export function makeMasters(
-  world: World,
+  environment: SimulationEnvironment,
   { masters, pace }: { readonly masters: number; readonly pace: number },
 ): SimulatedMaster[] {
-  const seats = Array.from({ length: masters + SPARE_SEATS }, (_, index): Seat => {
-    const isIn = index < masters;
-    return { host: `m${index + 1}`, memberId: index + 1, isIn, isJoining: !isIn };
+  const slots = Array.from({ length: masters + SPARE_SLOTS }, (_, index): MasterSlot => {
+    const isMember = index < masters;
+    return { host: `m${index + 1}`, memberId: index + 1, isMember, isJoining: !isMember };
   });
-  return seats.map((seat) => {
-    const configOf = () => masterConfig(seat, seats, pace);
-    return Object.assign(makeMaster(world, seat.host, configOf), { seat });
+  return slots.map((slot) => {
+    const configOf = () => masterConfig(slot, slots, pace);
+    return Object.assign(makeMaster(environment, slot.host, configOf), { slot });
   });
 }
 
-function masterConfig(seat: Seat, seats: readonly Seat[], pace: number): MasterConfig {
+function masterConfig(slot: MasterSlot, slots: readonly MasterSlot[], pace: number): MasterConfig {
   return v.parse(masterConfigSchema, {
     dataDir: "/data",
     clusterId: CLUSTER_ID,
-    memberId: seat.memberId,
-    members: seats
-      .filter((each) => each.isIn || each === seat)
+    memberId: slot.memberId,
+    members: slots
+      .filter((each) => each.isMember || each === slot)
       .map(({ host, memberId }) => `${memberId}=${masterAddress(host)}`),
-    join: seat.isJoining,
+    join: slot.isJoining,
     heartbeatIntervalMs: HEARTBEAT_MS * pace,
     electionTimeoutMsMin: ELECTION_MS * pace,
     serverSuspectMs: SUSPECT_MS * pace,
@@ -117,20 +124,23 @@ function masterConfig(seat: Seat, seats: readonly Seat[], pace: number): MasterC
 }
 
 function makeMaster(
-  world: World,
+  environment: SimulationEnvironment,
   host: string,
   configOf: () => MasterConfig,
-): SimulatedProcess<WatchedMaster> {
-  return new SimulatedProcess<WatchedMaster>(world, host, async (life) => {
-    let watched: Pick<WatchedMaster, "storage" | "stateName"> | null = null;
-    const { env, disk, stores, onFatal } = life;
-    const openStorage: OpenStorage = async (options) => {
-      watched = watchState(await openMemberStorage({ ...options, stores }));
-      return watched.storage;
+): SimulatedProcess<ObservedMaster> {
+  return new SimulatedProcess<ObservedMaster>(environment, host, async (run) => {
+    let observed: Pick<ObservedMaster, "storage" | "stateName"> | null = null;
+    const { env, disk, stores, onFatal } = run;
+    const openStorage: OpenStorage = async (storageOptions) => {
+      observed = observeState(await openMemberStorage({ ...storageOptions, stores }));
+      return observed.storage;
     };
-    const hooks = { onFatal, limits: LIMITS, openStorage };
-    const master = await startMaster(configOf(), env, { disk, stores }, hooks);
-    const { storage, stateName } = present<Watched>(watched, "a master that runs has storage");
+    const options = { onFatal, limits: LIMITS, openStorage };
+    const master = await startMaster(configOf(), env, { disk, stores }, options);
+    const { storage, stateName } = present<ObservedStorage>(
+      observed,
+      "a running master has storage",
+    );
     return {
       master,
       storage,
@@ -140,17 +150,17 @@ function makeMaster(
   });
 }
 
-type Watched = Pick<WatchedMaster, "storage" | "stateName">;
+type ObservedStorage = Pick<ObservedMaster, "storage" | "stateName">;
 
-/** The member's storage, with an eye on which of its stores is the state. */
-function watchState(storage: MemberStorage): Watched {
+/** Wraps the storage of a member to record which of its stores has the current state. */
+function observeState(storage: MemberStorage): ObservedStorage {
   let current = "";
   const note = (named: NamedStore): NamedStore => {
     current = named.name;
     return named;
   };
   const { states } = storage;
-  const watched: StateDirectory = {
+  const observed: StateDirectory = {
     openCurrent: async () => note(await states.openCurrent()),
     startOver: async () => note(await states.startOver()),
     openFresh: () => states.openFresh(),
@@ -160,11 +170,12 @@ function watchState(storage: MemberStorage): Watched {
     },
     remove: (name) => states.remove(name),
   };
-  return { storage: { ...storage, states: watched }, stateName: () => current };
+  return { storage: { ...storage, states: observed }, stateName: () => current };
 }
 
+/** Makes a machine with a chunkserver. The racks of the chunkservers alternate between three. */
 export function makeChunkserver(
-  world: World,
+  environment: SimulationEnvironment,
   id: number,
   masters: () => readonly string[],
 ): SimulatedChunkserver {
@@ -179,7 +190,7 @@ export function makeChunkserver(
     scrubPassDaysMax: SCRUB_DAYS,
     stopGraceMs: 500,
   };
-  return new SimulatedProcess(world, `c${id}`, ({ env, disk, stores, onFatal }) => {
+  return new SimulatedProcess(environment, `c${id}`, ({ env, disk, stores, onFatal }) => {
     const config = parseChunkserverConfig({ ...settings, masters: masters() });
     return startChunkserver(config, env, { disk, stores }, { onFatal });
   });
@@ -189,7 +200,7 @@ export function isLeading({ running }: SimulatedMaster): boolean {
   return running?.master.consensus.status().role === "leader";
 }
 
-/** As the leader has them: number and vote of each. */
+/** Returns the members according to the leader, as "<id> <vote>", sorted. Empty without a leader. */
 export function membersOf(leader: SimulatedMaster | undefined): string[] {
   const { members } = leader?.running?.master.consensus.membership() ?? { members: [] };
   return members.map(({ id, vote }) => `${id} ${vote}`).sort();

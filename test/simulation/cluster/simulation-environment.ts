@@ -6,8 +6,8 @@ import { MemoryNetwork } from "../../support/memory-network.ts";
 import type { ProcessClock } from "../../support/process-clock.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { EventTrace } from "./event-trace.ts";
-import { Rhythm } from "./load-phases.ts";
-import { Dice } from "./simulation-random.ts";
+import { LoadPhases } from "./load-phases.ts";
+import { SimulationRandom } from "./simulation-random.ts";
 import { Violation } from "./violation.ts";
 
 const { hasher } = createHasher();
@@ -18,105 +18,125 @@ const NO_METRICS = {
   histogram: () => ({ observe: () => {} }),
 };
 
-const WIRE_MS_MIN = 0.1;
-const WIRE_MS_MAX = 0.6;
-/** A packet was lost: TCP sends it again after its shortest time-out (RFC 6298: 200 ms on Linux). */
-const LOST_MS_MIN = 200;
-const LOST_MS_MAX = 800;
+/** Latency of one write to a link, without faults. */
+const LATENCY_MS_MIN = 0.1;
+const LATENCY_MS_MAX = 0.6;
+/**
+ * Additional delay of a write whose packet was lost. TCP retransmits it after the minimum
+ * retransmission timeout (RFC 6298; 200 ms on Linux).
+ */
+const RETRANSMIT_MS_MIN = 200;
+const RETRANSMIT_MS_MAX = 800;
 
-/** What a master with a rotten state may have said: see state-corruption.ts. */
-export interface Doubt {
+/**
+ * Times at which a master with a corrupt state could send wrong data, in virtual time. Negative
+ * infinity means never. `StateCorruption` maintains them.
+ */
+export interface CorruptionTimes {
+  /** Last time at which a running master had read a corrupt row (the master is *affected*). */
+  readonly lastAffectedMs: number;
   /**
-   * When it last had read what is rotten, and when it led besides, or told anything to anybody but
-   * a master, in world time.
+   * Last time at which an affected master led, or sent data to a process that is not a master (the
+   * master is *misleading*).
    */
-  readonly taintedMs: number;
-  readonly misledMs: number;
+  readonly lastMisleadingMs: number;
 }
 
-/** What was computed is on its way for so long. */
-export const ECHO_MS = 1_000;
+/** Upper bound of the time for which a message with wrong data can remain in flight. */
+export const IN_FLIGHT_MS_MAX = 1_000;
 
-/** Time, network and chance of one simulated cluster, and what happened in it. */
-export class World {
+/**
+ * Virtual time, network and sources of randomness that the processes of one simulated cluster
+ * share, and the trace of its events.
+ */
+export class SimulationEnvironment {
   readonly seed: number;
   readonly clock = new VirtualClock();
   readonly trace = new EventTrace(this.clock);
   readonly network: MemoryNetwork;
-  readonly rhythm: Rhythm;
-  /** Share of writes to links that are delayed as TCP delays what it has to send twice. */
+  readonly loadPhases: LoadPhases;
+  /** Share of the writes to links that are delayed by the retransmission of a lost packet. */
   lossShare = 0.0005;
-  /** All wires take up to so much longer, in milliseconds. */
-  jitterMs = 0;
-  /** Hosts whose wires, disk and processor are slow, and how many times. */
-  readonly slowness = new Map<string, number>();
-  doubt: Doubt = {
-    taintedMs: Number.NEGATIVE_INFINITY,
-    misledMs: Number.NEGATIVE_INFINITY,
+  /** Upper bound of the random additional delay of every write to a link. */
+  jitterMsMax = 0;
+  /** By slow host: the factor by which its links, its disk and its store commits are slower. */
+  readonly slowdownFactors = new Map<string, number>();
+  corruptionTimes: CorruptionTimes = {
+    lastAffectedMs: Number.NEGATIVE_INFINITY,
+    lastMisleadingMs: Number.NEGATIVE_INFINITY,
   };
-  /** Whether a master has read what is rotten: a slip of its code is no bug. */
-  isTainted: (host: string) => boolean = () => false;
-  /** A process is about to be told something by another. */
-  onHeard: (host: string, from: string) => void = () => {};
-  /** Where something ran last. */
-  lastHost = "";
-  /** The first thing that went wrong. */
+  /**
+   * Returns whether the master on this host has read a corrupt row. An unexpected error that it logs
+   * is then not a bug. `StateCorruption` sets this function and the next one.
+   */
+  isAffected: (host: string) => boolean = () => false;
+  /** Called before the process on `host` receives data of the process on `from`. */
+  onReceive: (host: string, from: string) => void = () => {};
+  /** The host on which code ran last. */
+  lastActiveHost = "";
+  /** The first violation that was reported. */
   #violation: Violation | null = null;
-  readonly #wireDice: Dice;
-  /** Hosts with wires of their own: they do not shift what comes to others by chance. */
-  readonly #wireDiceOf = new Map<string, Dice>();
+  readonly #delayRandom: SimulationRandom;
+  /** Sources for the delays of single hosts. Their traffic does not change the delays of others. */
+  readonly #delayRandomByHost = new Map<string, SimulationRandom>();
 
   constructor(seed: number) {
     this.seed = seed;
-    this.#wireDice = this.dice("wire");
-    this.rhythm = new Rhythm(this.clock, this.dice("rhythm"));
+    // The purposes are seeds: a changed string changes every run. Some contain older names.
+    this.#delayRandom = this.randomFor("wire");
+    this.loadPhases = new LoadPhases(this.clock, this.randomFor("rhythm"));
     this.network = new MemoryNetwork({
       clock: this.clock,
       delayMs: (from, to) => this.#delayMs(from, to),
       onReceive: (host, from) => {
-        this.lastHost = host;
-        this.onHeard(host, from);
+        this.lastActiveHost = host;
+        this.onReceive(host, from);
       },
     });
   }
 
-  dice(purpose: string): Dice {
-    return Dice.of(this.seed, purpose);
+  /** Returns a new source of randomness. `purpose` is part of its seed (SimulationRandom). */
+  randomFor(purpose: string): SimulationRandom {
+    return SimulationRandom.forPurpose(this.seed, purpose);
   }
 
-  /** What is sent to and from `host` from now on is delayed by a dice of its own. */
-  giveWire(host: string): void {
-    this.#wireDiceOf.set(host, this.dice(`wire of ${host}`));
+  /** Draws the delays of all later writes from and to `host` from a separate source. */
+  useOwnDelayRandom(host: string): void {
+    this.#delayRandomByHost.set(host, this.randomFor(`wire of ${host}`));
   }
 
-  /** Whether any master may have told anything since then that is not so. */
-  wasDoubted(sinceMs: number): boolean {
-    return this.doubt.taintedMs >= sinceMs - ECHO_MS;
+  /** Returns whether any master could send wrong data that arrived after `sinceMs`. */
+  hadAffectedMaster(sinceMs: number): boolean {
+    return this.corruptionTimes.lastAffectedMs >= sinceMs - IN_FLIGHT_MS_MAX;
   }
 
-  /** Whether one that led, or that answered, may have. */
-  wasMisled(sinceMs: number): boolean {
-    return this.doubt.misledMs >= sinceMs - ECHO_MS;
+  /**
+   * Returns whether a client could receive wrong data after `sinceMs`: directly from an affected
+   * master, or because an affected master led.
+   */
+  hadMisleadingMaster(sinceMs: number): boolean {
+    return this.corruptionTimes.lastMisleadingMs >= sinceMs - IN_FLIGHT_MS_MAX;
   }
 
-  slownessOf(host: string): number {
-    return this.slowness.get(host) ?? 1;
+  /** Returns the factor by which the host is slower. 1 means normal speed. */
+  slowdownFactorOf(host: string): number {
+    return this.slowdownFactors.get(host) ?? 1;
   }
 
-  /** The first violation counts: what comes after it follows from it. */
-  fail(violation: Violation): void {
+  /** Records a violation. Only the first one is kept: it can be the cause of later ones. */
+  reportViolation(violation: Violation): void {
     if (this.#violation !== null) return;
     this.#violation = violation;
-    this.trace.note("world", `VIOLATION ${violation.message}`);
+    this.trace.note("simulation", `violation: ${violation.message}`);
   }
 
-  /** Throws what was reported with `fail`. */
-  check(): void {
+  /** @throws {Violation} the first violation that was passed to `reportViolation` */
+  throwIfViolated(): void {
     if (this.#violation !== null) throw this.#violation;
   }
 
-  /** The world as a process of `host` sees it. */
-  envOf(host: string, clock: ProcessClock, random: Dice): Env {
+  /** Returns the ports of one process on `host`. */
+  createEnv(host: string, clock: ProcessClock, random: SimulationRandom): Env {
     const network = this.network.host(host, clock);
     return { clock, random, network, hasher, log: this.#logOf(host), metrics: NO_METRICS };
   }
@@ -126,12 +146,14 @@ export class World {
       (level: string) =>
       (message: string, fields: LogFields = {}): void => {
         const { error } = fields;
-        const what = error instanceof Error ? `: ${error.message}` : "";
-        this.trace.note(host, `${level} ${message}${what}`);
-        // Failures of the world are AshlarErrors; anything else is a bug.
+        const reason = error instanceof Error ? `: ${error.message}` : "";
+        this.trace.note(host, `${level} ${message}${reason}`);
+        // A failure of the disk, the network or a peer is an AshlarError. Other errors are bugs.
         if (!(error instanceof Error) || isAshlarError(error) || !isBug(error)) return;
-        if (!this.isTainted(host)) {
-          this.fail(new Violation(`${host}: ${message}${what}`, [host], { cause: error }));
+        if (!this.isAffected(host)) {
+          this.reportViolation(
+            new Violation(`${host}: ${message}${reason}`, [host], { cause: error }),
+          );
         }
       };
     const log: Log = {
@@ -145,17 +167,19 @@ export class World {
   }
 
   #delayMs(from: string, to: string): number {
-    const dice = this.#wireDiceOf.get(from) ?? this.#wireDiceOf.get(to) ?? this.#wireDice;
-    const slowness = Math.max(this.slownessOf(from), this.slownessOf(to));
-    let delayMs = dice.between(WIRE_MS_MIN, WIRE_MS_MAX) * slowness;
-    if (this.jitterMs > 0) delayMs += dice.fraction() * this.jitterMs;
-    if (dice.isBelow(this.lossShare)) delayMs += dice.between(LOST_MS_MIN, LOST_MS_MAX);
+    const random =
+      this.#delayRandomByHost.get(from) ?? this.#delayRandomByHost.get(to) ?? this.#delayRandom;
+    const slowdownFactor = Math.max(this.slowdownFactorOf(from), this.slowdownFactorOf(to));
+    let delayMs = random.uniform(LATENCY_MS_MIN, LATENCY_MS_MAX) * slowdownFactor;
+    if (this.jitterMsMax > 0) delayMs += random.fraction() * this.jitterMsMax;
+    const isLost = random.chance(this.lossShare);
+    if (isLost) delayMs += random.uniform(RETRANSMIT_MS_MIN, RETRANSMIT_MS_MAX);
     this.trace.mix(delayMs);
     return delayMs;
   }
 }
 
-/** Errors of sockets and signals are the world's too, though they are not of our making. */
+/** Returns whether an error that is no AshlarError is a bug. Signals and sockets have other errors. */
 function isBug(error: Error): boolean {
   return error.name !== "AbortError" && !("code" in error && error.code === "ECONNRESET");
 }

@@ -1,25 +1,26 @@
 import type { SimulationOptions } from "./simulation.ts";
-import { Dice } from "./simulation-random.ts";
+import { SimulationRandom } from "./simulation-random.ts";
 
+/** Default of `SimulationOptions.seconds`. */
 const SECONDS = 360;
 
-/** A cluster and a workload as the seed says, but for what is given. */
+/** Returns the options that the seed determines. The fields of `given` replace them. */
 export function optionsOf(
   seed: number,
   given: Partial<Omit<SimulationOptions, "seed">> = {},
 ): SimulationOptions {
-  const dice = Dice.of(seed, "shape");
+  const random = SimulationRandom.forPurpose(seed, "shape");
   const shape = {
-    masters: dice.isBelow(0.75) ? 3 : 5,
-    chunkservers: 3 + dice.integer(4),
-    clients: 2 + dice.integer(3),
-    workload: dice.weighted({ mixed: 6, names: 2, files: 2 }),
-    pace: Number(dice.weighted({ 1: 2, 3: 4, 6: 4 })),
+    masters: random.chance(0.75) ? 3 : 5,
+    chunkservers: 3 + random.integer(4),
+    clients: 2 + random.integer(3),
+    workload: random.pickWeighted({ mixed: 6, names: 2, files: 2 }),
+    pace: Number(random.pickWeighted({ 1: 2, 3: 4, 6: 4 })),
   };
   return { seed, seconds: SECONDS, ...shape, ...given };
 }
 
-/** The command that does it all again. */
+/** Returns the command line that repeats a run with these options. */
 export function commandOf(options: SimulationOptions): string {
   const { seed, seconds, masters, chunkservers, clients, workload, pace } = options;
   const nodes = `${masters}x${chunkservers}x${clients}`;

@@ -23,64 +23,70 @@ import {
   type SimulatedMaster,
   SUSPECT_MS,
 } from "./simulated-servers.ts";
-import { World } from "./simulation-environment.ts";
+import { SimulationEnvironment } from "./simulation-environment.ts";
 import { Violation } from "./violation.ts";
 import { Watchers } from "./watchers.ts";
 import { Workload, type WorkloadName } from "./workload.ts";
 
-/** What a simulation is made from. Together with the version of the code it is all that happens. */
+/** Options of a simulation. Together with the version of the code they determine every event. */
 export interface SimulationOptions {
   readonly seed: number;
-  /** For how long faults are made, in seconds of virtual time. */
+  /** Duration of the fault phase in virtual seconds. */
   readonly seconds: number;
   readonly masters: number;
   readonly chunkservers: number;
   readonly clients: number;
   readonly workload: WorkloadName;
-  /** How many times slower than usual masters and chunkservers are to notice silence. */
+  /** Factor by which the failure detection times of masters and chunkservers are longer. */
   readonly pace: number;
 }
 
+/** Figures of one simulation. */
 export interface SimulationResult {
   readonly virtualMs: number;
   readonly eventCount: number;
-  /** Equal for equal runs. */
+  /** Hash of all events, 16 hex digits. Equal for equal runs. */
   readonly traceHash: string;
+  /** Calls with an answer. */
   readonly answeredCount: number;
+  /** Calls without an answer that may have had an effect. */
   readonly unknownCount: number;
-  /** By kind; a kind that never came is there with 0. */
+  /** Injected faults by kind. A kind without a fault has 0. */
   readonly faultCounts: Readonly<Record<string, number>>;
-  /** How rotten states were noticed: the code of what their master said, and how often. */
-  readonly rotNoticed: Readonly<Record<string, number>>;
-  /** Answers that count as none, since a leader with a rotten state may have given them. */
-  readonly doubtedCount: number;
+  /** Detections of corrupt states by error code, as in `StateCorruption.detections`. */
+  readonly corruptionDetections: Readonly<Record<string, number>>;
+  /** Answers that were discarded because a master with a corrupt state may have changed them. */
+  readonly discardedCount: number;
+  /** Terms with a leader. */
   readonly termCount: number;
+  /** The highest committed log index. */
   readonly committedIndex: number;
-  /** How often the states of two members were compared at one index. */
-  readonly stateComparisons: number;
-  /** Events that the two watches over everything were given. */
-  readonly feedEvents: number;
-  /** How often one of them was told that what it wants is gone. */
-  readonly feedGaps: number;
+  /** Comparisons between the states of two members at one index. */
+  readonly stateComparisonCount: number;
+  /** Events that the two watches of the whole tree received. */
+  readonly feedEventCount: number;
+  /** INDEX_EXPIRED errors of the two watches. */
+  readonly feedExpiredCount: number;
 }
 
 const SET_UP_MS_MAX = 60_000;
-/** After the last fault everything is in order again within so long. */
-const WHOLE_MS_MAX = 120_000;
+/** Time after the last fault in which the cluster must become healthy. */
+const RECOVERY_MS_MAX = 120_000;
+/** Time after the last fault in which all pending calls must return. */
 const ANSWERED_MS_MAX = 60_000;
-const LOOK_MS = 250;
+const HEALTH_POLL_MS = 250;
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** Each client begins with another master. */
+/** Returns the items rotated to the left. Each client starts with a different master. */
 function rotated<T>(items: readonly T[], by: number): T[] {
   const first = by % items.length;
   return [...items.slice(first), ...items.slice(0, first)];
 }
 
-/** A whole cluster of production masters, chunkservers and clients in a simulated world. */
+/** A whole cluster of production masters, chunkservers and clients in a simulated environment. */
 export class Simulation {
   readonly options: SimulationOptions;
-  readonly world: World;
+  readonly environment: SimulationEnvironment;
   readonly masters: readonly SimulatedMaster[];
   readonly chunkservers: readonly SimulatedChunkserver[];
   readonly clients: readonly SimulatedClient[];
@@ -90,44 +96,47 @@ export class Simulation {
   readonly checks: ConsensusChecks;
   readonly watchers: Watchers;
   readonly operatorFaults: OperatorFaults;
-  /** Looks at the end whether all is well. */
+  /** Client without faults. It sets up the cluster and checks it at the end. */
   readonly #observer: SimulatedClient;
+  /** The ports of the observer. Null until it has connected for the first time. */
   #observerEnv: Env | null = null;
 
   constructor(options: SimulationOptions) {
     this.options = options;
     const { seed } = options;
-    const world = new World(seed);
-    this.world = world;
-    const ids = (count: number): number[] => Array.from({ length: count }, (_, place) => place + 1);
-    this.masters = makeMasters(world, options);
+    const environment = new SimulationEnvironment(seed);
+    this.environment = environment;
+    const ids = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
+    this.masters = makeMasters(environment, options);
     const masters = (): string[] => addressesOf(this.masters);
-    const founders = this.masters.filter(({ seat }) => seat.isIn);
-    this.chunkservers = ids(options.chunkservers).map((id) => makeChunkserver(world, id, masters));
-    this.workload = new Workload(world, options.workload);
+    const founders = this.masters.filter(({ slot }) => slot.isMember);
+    this.chunkservers = ids(options.chunkservers).map((id) =>
+      makeChunkserver(environment, id, masters),
+    );
+    this.workload = new Workload(environment, options.workload);
     this.clients = ids(options.clients).map((id) => {
       const host = `k${id}`;
-      return makeClient(world, host, {
+      return makeClient(environment, host, {
         masters: () => rotated(masters(), id),
-        begin: (life, fs) => this.workload.begin(life, host, fs),
+        onConnected: (run, fs) => this.workload.start(run, host, fs),
       });
     });
-    this.#observer = makeClient(world, "observer", {
+    this.#observer = makeClient(environment, "observer", {
       masters,
-      begin: ({ env }) => {
+      onConnected: ({ env }) => {
         this.#observerEnv = env;
       },
     });
     const leader = (): SimulatedMaster | undefined => this.masters.find((each) => isLeading(each));
-    this.operator = new Operator(world, {
+    this.operator = new Operator(environment, {
       masters: this.masters,
       founders,
       admin: () => this.#observer.running,
       connectTo: ({ host }) => this.#connectTo(masterAddress(host)),
       leader,
-      dice: world.dice("operator"),
+      random: environment.randomFor("operator"),
     });
-    this.faults = new Faults(world, {
+    this.faults = new Faults(environment, {
       masters: founders,
       chunkservers: this.chunkservers,
       clients: this.clients,
@@ -135,31 +144,31 @@ export class Simulation {
       operator: this.operator,
       electionMs: ELECTION_MS * options.pace,
     });
-    this.operatorFaults = new OperatorFaults(world, {
+    this.operatorFaults = new OperatorFaults(environment, {
       operator: this.operator,
       spares: this.masters.filter((master) => !founders.includes(master)),
     });
-    this.checks = new ConsensusChecks(this.masters, this.operator.rot);
-    this.watchers = new Watchers(world, {
+    this.checks = new ConsensusChecks(this.masters, this.operator.stateCorruption);
+    this.watchers = new Watchers(environment, {
       masters: this.masters,
       committedIndex: () => this.checks.committedIndexMax,
-      onBug: (error) => this.#onBug(error),
+      onError: (error) => this.#onError(error),
     });
   }
 
   /**
-   * Runs it from the founding of the cluster to its end in good order.
+   * Runs the whole simulation: set-up, faults, recovery, checks, graceful stop.
    *
-   * @throws {Violation} if something does not hold that must
+   * @throws {Violation} if an invariant is violated
    */
   async run(): Promise<SimulationResult> {
-    const onRejection = (error: unknown): void => this.#onBug(error);
+    const onRejection = (error: unknown): void => this.#onError(error);
     process.on("unhandledRejection", onRejection);
     try {
       await this.#setUp();
-      await this.#harm();
-      await this.#becomeWhole();
-      await this.#prove();
+      await this.#injectFaults();
+      await this.#recover();
+      await this.#checkResults();
       await this.#stopAll();
     } finally {
       process.removeListener("unhandledRejection", onRejection);
@@ -167,12 +176,13 @@ export class Simulation {
     return this.result();
   }
 
+  /** Returns the figures of the run so far, also after a violation. */
   result(): SimulationResult {
-    const { world, workload, faults, checks, watchers } = this;
+    const { environment, workload, faults, checks, watchers } = this;
     return {
-      virtualMs: Math.round(world.clock.monotonicMs()),
-      eventCount: world.trace.count,
-      traceHash: world.trace.hash,
+      virtualMs: Math.round(environment.clock.monotonicMs()),
+      eventCount: environment.trace.count,
+      traceHash: environment.trace.hash,
       answeredCount: workload.answeredCount,
       unknownCount: workload.unknownCount,
       faultCounts: {
@@ -180,99 +190,102 @@ export class Simulation {
         ...watchers.faults.counts,
         ...this.operatorFaults.counts,
       },
-      rotNoticed: Object.fromEntries(this.operator.rot.noticed),
-      doubtedCount: workload.doubtedCount,
+      corruptionDetections: Object.fromEntries(this.operator.stateCorruption.detections),
+      discardedCount: workload.discardedCount,
       termCount: checks.termCount,
       committedIndex: checks.committedIndexMax,
-      stateComparisons: checks.stateComparisons,
-      feedEvents: watchers.eventCount,
-      feedGaps: watchers.gapCount,
+      stateComparisonCount: checks.stateComparisonCount,
+      feedEventCount: watchers.eventCount,
+      feedExpiredCount: watchers.expiredCount,
     };
   }
 
   async #setUp(): Promise<void> {
-    const founders = this.masters.filter(({ seat }) => seat.isIn);
+    const founders = this.masters.filter(({ slot }) => slot.isMember);
     for (const server of [...founders, ...this.chunkservers, this.#observer]) server.start();
-    await this.#until("the cluster is founded", SET_UP_MS_MAX, () => {
+    await this.#runUntil("founding the cluster", SET_UP_MS_MAX, () => {
       const isReady = this.chunkservers.every(({ running }) => running?.ready().ready === true);
       return isReady && this.#observer.isUp;
     });
-    await this.#settled("the directories are made", SET_UP_MS_MAX, this.#makeDirectories());
-    this.#keep(this.#watchFeed());
+    const made = this.#makeDirectories();
+    await this.#runUntilSettled("making the directories", SET_UP_MS_MAX, made);
+    this.#reportFailureOf(this.#watchFeed());
     for (const client of this.clients) client.start();
   }
 
   #connectTo(master: string): Promise<FileSystem> {
-    const env = present<Env>(this.#observerEnv, "the observer has begun");
-    const at = { masters: [master], clusterId: CLUSTER_ID, env, hostName: "observer" };
-    return connect({ ...at, timeoutMs: CONNECT_TIMEOUT_MS });
+    const env = present<Env>(this.#observerEnv, "the observer has connected");
+    const options = { masters: [master], clusterId: CLUSTER_ID, env, hostName: "observer" };
+    return connect({ ...options, timeoutMs: CONNECT_TIMEOUT_MS });
   }
 
   async #watchFeed(): Promise<void> {
     const { running } = this.#observer;
-    if (running === null) throw new Violation("The observer is gone");
+    if (running === null) throw new Violation("The observer is not running");
     const { index } = await running.mkdir("/watched");
-    this.watchers.begin(running, index);
+    this.watchers.start(running, index);
   }
 
   async #makeDirectories(): Promise<void> {
-    for (const directory of this.workload.directories)
-      await this.#observer.running?.mkdir(directory);
+    const { running } = this.#observer;
+    for (const directory of this.workload.directories) await running?.mkdir(directory);
   }
 
-  async #harm(): Promise<void> {
-    const { world, faults, operatorFaults } = this;
+  /** Fault phase: runs the workload and injects faults. */
+  async #injectFaults(): Promise<void> {
+    const { environment, faults, operatorFaults } = this;
     const watcherFaults = this.watchers.faults;
-    const endMs = world.clock.monotonicMs() + this.options.seconds * 1_000;
-    world.rhythm.begin(this.options.seconds * 1_000);
-    faults.watch();
-    this.#keep(faults.run());
-    this.#keep(watcherFaults.run());
-    this.#keep(operatorFaults.run());
-    await this.#run(() => world.clock.monotonicMs() >= endMs);
+    const endMs = environment.clock.monotonicMs() + this.options.seconds * 1_000;
+    environment.loadPhases.start(this.options.seconds * 1_000);
+    faults.superviseProcesses();
+    this.#reportFailureOf(faults.run());
+    this.#reportFailureOf(watcherFaults.run());
+    this.#reportFailureOf(operatorFaults.run());
+    await this.#run(() => environment.clock.monotonicMs() >= endMs);
     faults.end();
     watcherFaults.end();
     operatorFaults.end();
     this.workload.isOver = true;
   }
 
-  /** Liveness: when nothing is broken any more, everything comes back within a bound. */
-  async #becomeWhole(): Promise<void> {
-    await this.#until("all calls are answered", ANSWERED_MS_MAX, () => {
-      const isAlive = new Set(this.clients.map((client) => client.clock));
-      return this.workload.underWay(({ clock }) => isAlive.has(clock)).length === 0;
+  /** Checks liveness: without faults, the cluster becomes healthy within a bounded time. */
+  async #recover(): Promise<void> {
+    await this.#runUntil("answering all calls", ANSWERED_MS_MAX, () => {
+      const alive = new Set(this.clients.map((client) => client.clock));
+      return this.workload.pendingCalls(({ clock }) => alive.has(clock)).length === 0;
     });
-    await this.#waitUntilWhole();
+    await this.#waitUntilHealthy();
   }
 
-  async #waitUntilWhole(): Promise<void> {
-    const { clock } = this.world;
-    const endMs = clock.monotonicMs() + WHOLE_MS_MAX;
+  async #waitUntilHealthy(): Promise<void> {
+    const { clock } = this.environment;
+    const endMs = clock.monotonicMs() + RECOVERY_MS_MAX;
     for (;;) {
-      const left = await this.#whatIsLeft();
-      if (left === null) return;
-      if (clock.monotonicMs() > endMs) throw new Violation(`Not whole after all faults: ${left}`);
-      await this.#runFor(LOOK_MS);
+      const problem = await this.#findHealthProblem();
+      if (problem === null) return;
+      if (clock.monotonicMs() > endMs)
+        throw new Violation(`Not healthy after all faults: ${problem}`);
+      await this.#runFor(HEALTH_POLL_MS);
     }
   }
 
-  /** Null: the cluster is whole. */
-  async #whatIsLeft(): Promise<string | null> {
-    const masters = this.masters.filter(({ seat }) => seat.isIn);
+  /** Returns the first problem of the cluster. Null: the cluster is healthy. */
+  async #findHealthProblem(): Promise<string | null> {
+    const masters = this.masters.filter(({ slot }) => slot.isMember);
     const servers = [...masters, ...this.chunkservers];
     const down = servers.find((server) => !server.isUp);
     if (down !== undefined) return `${down.host} is ${down.state}`;
-    if (this.operator.task !== null) return this.operator.task;
+    if (this.operator.pendingTask !== null) return this.operator.pendingTask;
     const statuses = masters.map((each) => each.running?.master.consensus.status());
     if (statuses.filter((status) => status?.isReady === true).length !== 1) return "no leader";
-    const group = membersOf(masters.find((each) => isLeading(each)));
-    const wanted = masters.map(({ seat }) => `${seat.memberId} voter`).sort();
-    if (group.join() !== wanted.join()) return `the members are ${group}, not ${wanted}`;
+    const members = membersOf(masters.find((each) => isLeading(each)));
+    const expected = masters.map(({ slot }) => `${slot.memberId} voter`).sort();
+    if (members.join() !== expected.join()) return `the members are ${members}, not ${expected}`;
     const applied = new Set(statuses.map((status) => status?.appliedIndex));
     if (applied.size > 1) return `members have applied ${[...applied].join(", ")}`;
     try {
-      const asked = this.#observer.running?.status({ timeoutMs: 5_000 });
-      const status = await this.#settled("the status is answered", 60_000, asked);
+      const reply = this.#observer.running?.status({ timeoutMs: 5_000 });
+      const status = await this.#runUntilSettled("requesting the status", 60_000, reply);
       const { health, chunkservers } = status ?? {};
       if (chunkservers?.length !== this.chunkservers.length) return "a chunkserver is missing";
       return health?.word === "ok" ? null : (health?.reasons.join("; ") ?? "no health");
@@ -282,49 +295,52 @@ export class Simulation {
     }
   }
 
-  async #prove(): Promise<void> {
+  /** Checks the history of the clients, the watches, and all replicas. */
+  async #checkResults(): Promise<void> {
     const { running } = this.#observer;
-    if (running === null) throw new Violation("The observer is gone");
-    await this.#settled("all files are read", 300_000, this.workload.readAll(running));
+    if (running === null) throw new Violation("The observer is not running");
+    await this.#runUntilSettled("reading all files", 300_000, this.workload.readAll(running));
     requireLinearizable(directoryModel, this.workload.history);
-    await this.#proveFeed();
-    // Rot that nobody has read yet is found now, and mended.
-    const isRotten = await this.#verify();
-    if (!isRotten) return;
-    await this.#runFor(SUSPECT_MS * this.options.pace); // By then the leader was told of it.
-    await this.#waitUntilWhole();
-    if (await this.#verify()) throw new Violation("A copy is still bad after its repair");
+    await this.#checkFeed();
+    // Bit rot that no process has read yet is detected now, and repaired.
+    const isCorrupt = await this.#verifyReplicas();
+    if (!isCorrupt) return;
+    await this.#runFor(SUSPECT_MS * this.options.pace); // The report reaches the leader in this time.
+    await this.#waitUntilHealthy();
+    if (await this.#verifyReplicas())
+      throw new Violation("A replica is still corrupt after its repair");
   }
 
-  async #proveFeed(): Promise<void> {
+  async #checkFeed(): Promise<void> {
     const { watchers } = this;
     const { lastVersion, history } = this.workload;
-    await this.#until("the feed is read", 60_000, () => watchers.isBeyond(lastVersion));
+    await this.#runUntil("reading the feed", 60_000, () => watchers.hasPassed(lastVersion));
     watchers.check(history, lastVersion);
   }
 
-  /** @returns whether there was a bad copy */
-  async #verify(): Promise<boolean> {
+  /** Verifies all replicas of all files. @returns whether a replica is corrupt */
+  async #verifyReplicas(): Promise<boolean> {
     const { running } = this.#observer;
-    const look = async (): Promise<boolean> => {
-      let isBad = false;
+    const verifyAll = async (): Promise<boolean> => {
+      let isCorrupt = false;
       for await (const found of running?.verify("/", { allReplicas: true }) ?? []) {
         if (!found.isReadable) throw new Violation(`${Buffer.from(found.path)} is lost`);
-        isBad ||= found.kind === "file" && found.badReplicaCount > 0;
+        isCorrupt ||= found.kind === "file" && found.badReplicaCount > 0;
       }
-      return isBad;
+      return isCorrupt;
     };
-    const isBad = await this.#settled("all copies are verified", 300_000, look());
-    if (isBad && this.faults.counts["bit rot"] === 0) {
-      throw new Violation("A copy is bad although no disk has rotten");
+    const isCorrupt = await this.#runUntilSettled("verifying all replicas", 300_000, verifyAll());
+    if (isCorrupt && this.faults.counts["bit rot"] === 0) {
+      throw new Violation("A replica is corrupt although no bit rot was injected");
     }
-    return isBad;
+    return isCorrupt;
   }
 
+  /** Stops all processes gracefully: clients first, masters last. */
   async #stopAll(): Promise<void> {
-    this.faults.isWatchOver = true;
-    this.watchers.faults.isWatchOver = true;
-    this.operatorFaults.isWatchOver = true;
+    this.faults.isRestartDisabled = true;
+    this.watchers.faults.isRestartDisabled = true;
+    this.operatorFaults.isRestartDisabled = true;
     const groups = [
       [...this.clients, this.watchers.process, this.#observer],
       this.chunkservers,
@@ -332,70 +348,81 @@ export class Simulation {
     ];
     for (const group of groups) {
       for (const each of group) if (each.isUp) each.stop();
-      await this.#until("everyone stops", 60_000, () => {
+      await this.#runUntil("stopping all processes", 60_000, () => {
         return group.every((each) => each.state === "down");
       });
     }
   }
 
-  async #runFor(lastsMs: number): Promise<void> {
-    const { clock } = this.world;
-    const endMs = clock.monotonicMs() + lastsMs;
+  async #runFor(durationMs: number): Promise<void> {
+    const { clock } = this.environment;
+    const endMs = clock.monotonicMs() + durationMs;
     await this.#run(() => clock.monotonicMs() >= endMs);
   }
 
-  /** Runs the world until `isDone`, and looks at everything after every event. */
+  /** Runs events until `isDone` returns true, with all checks after each event. */
   async #run(isDone: () => boolean): Promise<void> {
-    const { world, checks } = this;
-    const { rot } = this.operator;
+    const { environment, checks } = this;
+    const { stateCorruption } = this.operator;
     while (!isDone()) {
-      let isMore = false;
+      let hadEvent = false;
       try {
-        isMore = await world.clock.step();
-        checks.look();
-        rot.look();
+        hadEvent = await environment.clock.step();
+        checks.checkAll();
+        stateCorruption.update();
       } catch (error) {
-        this.#onBug(error);
+        this.#onError(error);
       }
-      world.check();
-      if (!isMore) throw new Violation("Nothing happens any more");
+      environment.throwIfViolated();
+      if (!hadEvent) throw new Violation("No event is scheduled");
     }
   }
 
-  async #until(what: string, msMax: number, isDone: () => boolean): Promise<void> {
-    const endMs = this.world.clock.monotonicMs() + msMax;
-    await this.#run(() => isDone() || this.world.clock.monotonicMs() > endMs);
-    if (!isDone()) throw new Violation(`Not within ${msMax} ms: ${what}${this.#whatHangs()}`);
+  /** Runs events until `isDone` returns true. @throws {Violation} after `msMax` of virtual time */
+  async #runUntil(action: string, msMax: number, isDone: () => boolean): Promise<void> {
+    const endMs = this.environment.clock.monotonicMs() + msMax;
+    await this.#run(() => isDone() || this.environment.clock.monotonicMs() > endMs);
+    if (isDone()) return;
+    throw new Violation(`Timeout of ${msMax} ms: ${action}${this.#describePending()}`);
   }
 
-  #whatHangs(): string {
+  /** Returns the processes that are not up and the pending calls, each one after "; ". */
+  #describePending(): string {
     const alive = new Set(this.clients.map((client) => client.clock));
-    const calls = this.workload.underWay(({ clock }) => alive.has(clock));
+    const calls = this.workload.pendingCalls(({ clock }) => alive.has(clock));
     const states = [...this.masters, ...this.chunkservers, ...this.clients]
       .filter((each) => !each.isUp)
       .map((each) => `${each.host} is ${each.state}`);
     return [...states, ...calls].map((text) => `; ${text}`).join("");
   }
 
-  async #settled<T>(what: string, msMax: number, work: Promise<T> | undefined): Promise<T> {
-    if (work === undefined) throw new Violation(`The observer is gone: ${what}`);
+  /** Runs events until `work` settles. Undefined: the observer, which would do it, is not running. */
+  async #runUntilSettled<T>(
+    action: string,
+    msMax: number,
+    work: Promise<T> | undefined,
+  ): Promise<T> {
+    if (work === undefined) throw new Violation(`The observer is not running: ${action}`);
     let isSettled = false;
     const watched = work.finally(() => {
       isSettled = true;
     });
     watched.catch(() => {}); // The `await` below reports it.
-    await this.#until(what, msMax, () => isSettled);
+    await this.#runUntil(action, msMax, () => isSettled);
     return await watched;
   }
 
-  #keep(work: Promise<void>): void {
-    work.catch((error: unknown) => this.#onBug(error));
+  #reportFailureOf(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#onError(error));
   }
 
-  #onBug(error: unknown): void {
-    if (this.operator.rot.takes(error)) return;
+  /** Reports an error as a violation, unless a corrupt state of a master explains it. */
+  #onError(error: unknown): void {
+    if (this.operator.stateCorruption.excuseCrash(error)) return;
     const isKnown = error instanceof Violation;
     const text = error instanceof Error ? error.message : String(error);
-    this.world.fail(isKnown ? error : new Violation(`A bug: ${text}`, [], { cause: error }));
+    this.environment.reportViolation(
+      isKnown ? error : new Violation(`Unexpected error: ${text}`, [], { cause: error }),
+    );
   }
 }

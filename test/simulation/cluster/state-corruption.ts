@@ -1,210 +1,233 @@
 import type { FileSystem } from "../../../client/file-system.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import type { RottenRows } from "./corrupt-rows.ts";
+import type { CorruptRows } from "./corrupt-rows.ts";
 import type { SimulatedMaster } from "./simulated-servers.ts";
-import type { World } from "./simulation-environment.ts";
-import type { Dice } from "./simulation-random.ts";
+import type { SimulationEnvironment } from "./simulation-environment.ts";
+import type { SimulationRandom } from "./simulation-random.ts";
 import { Violation } from "./violation.ts";
 
-const AGAIN_MS = 500;
+const RETRY_MS = 500;
 const CALL_TIMEOUT_MS = 5_000;
-/** Between rot and the operator's next backup: what notices it earlier must be somebody else. */
-const UNTIL_BACKUP_MS = { min: 2_000, max: 60_000 };
+/** Time between the corruption and the backup that detects it, if no other check has detected it. */
+const BACKUP_DELAY_MS = { min: 2_000, max: 60_000 };
 
-/** Why a master may stop that has rotten rows: each says so by itself. */
-const LOUD = new Set(["STATE_DIVERGED", "STORE_CORRUPT", "VERSION_MISMATCH"]);
+/** Error codes with which a master with corrupt rows may stop. Each one reports the corruption. */
+const DETECTION_CODES = new Set(["STATE_DIVERGED", "STORE_CORRUPT", "VERSION_MISMATCH"]);
 
-export interface StateRotOptions {
-  /** As a client that knows no other master. */
+export interface StateCorruptionDeps {
+  /** Connects a client that knows only this master. */
   readonly connectTo: (master: SimulatedMaster) => Promise<FileSystem>;
-  readonly dice: Dice;
+  readonly random: SimulationRandom;
   readonly isMaster: (host: string) => boolean;
-  /** Gives the master a good state. Resolves when it has been seen to. */
-  readonly mend: (master: SimulatedMaster) => Promise<void>;
+  /** Gives the master a good state. Resolves when the repair is complete. */
+  readonly repair: (master: SimulatedMaster) => Promise<void>;
 }
 
 /**
- * Rows of one master's state that rot at rest, and what is promised then (docs/decisions/0009):
+ * Corrupts a stored row of one master's state, and checks what docs/decisions/0009 guarantees:
  *
- * - the other masters keep the right state, whatever this one answers, sends and proposes;
- * - it stops itself, loudly, when a row cannot be decoded, at a checkpoint after it has written what
- *   follows from a rotten row, and when it reads all rows: for a follower, and for a backup.
+ * - The other masters keep a good state, regardless of the messages of this master.
+ * - This master stops with an error that reports the corruption: when it cannot decode a row, at a
+ *   checkpoint after it has written rows that depend on a corrupt row, and when it reads all rows for
+ *   the snapshot of a follower or for a backup.
  *
- * Until then it answers what its disk says: while it leads, or is asked as a follower, and has read
- * such a row, clients may be told what is not so. Those answers count as none.
+ * Before that, the master answers with the rows that it reads. A master that has read a corrupt row
+ * is *affected*. While an affected master leads, or answers as a follower, clients may receive wrong
+ * answers. The workload discards these answers.
  */
-export class StateRot {
-  readonly #world: World;
-  readonly #options: StateRotOptions;
+export class StateCorruption {
+  readonly #environment: SimulationEnvironment;
+  readonly #deps: StateCorruptionDeps;
+  /** The master with the corrupt state. Null: no state is corrupt. */
   #master: SimulatedMaster | null = null;
-  #rotten: RottenRows | null = null;
+  /** The corrupt rows of the store with the state. */
+  #corruptRows: CorruptRows | null = null;
+  /** Whether the master has committed rows that differ from those of the other masters. */
   #hasDiverged = false;
   #wasLeading = false;
-  #isMending = false;
-  /** Nothing is broken any more: the backup is taken now. */
-  isHurried = false;
-  /** How it was noticed, by the code of what the master said. */
-  readonly noticed = new Map<string, number>();
+  #isRepairing = false;
+  /** Set at the end of the fault phase: the backup is taken without further delay. */
+  isBackupDue = false;
+  /** Number of detections by error code. "crash": a failed assertion or an unexpected error. */
+  readonly detections = new Map<string, number>();
 
-  constructor(world: World, options: StateRotOptions) {
-    this.#world = world;
-    this.#options = options;
-    world.isTainted = (host) => {
-      return this.#master !== null && this.#master.host === host && this.isTainted(this.#master);
+  constructor(environment: SimulationEnvironment, deps: StateCorruptionDeps) {
+    this.#environment = environment;
+    this.#deps = deps;
+    environment.isAffected = (host) => {
+      return this.#master !== null && this.#master.host === host && this.isAffected(this.#master);
     };
-    world.onHeard = (host, from) => {
-      if (world.isTainted(from) && !options.isMaster(host)) this.#noteMisled();
+    environment.onReceive = (host, from) => {
+      if (environment.isAffected(from) && !deps.isMaster(host)) this.#recordMisleading();
     };
   }
 
-  get task(): string | null {
-    return this.#master === null ? null : `the state of ${this.#master.host} is rotten`;
+  /** Description of the corruption that is not repaired. Null: there is none. */
+  get pendingTask(): string | null {
+    return this.#master === null ? null : `the state of ${this.#master.host} is corrupt`;
   }
 
-  /** Whether what the master has is not what the others have, as it may be. */
-  isTainted(master: SimulatedMaster): boolean {
-    return this.#master === master && this.#rotten?.wasRead === true;
+  /** Returns whether the master has read a corrupt row, so that its memory and rows may be wrong. */
+  isAffected(master: SimulatedMaster): boolean {
+    return this.#master === master && this.#corruptRows?.wasRead === true;
   }
 
-  /** @returns whether a bit has turned over */
-  begin(master: SimulatedMaster): boolean {
+  /** Corrupts a row of the master's state. @returns false if the master has no open state */
+  start(master: SimulatedMaster): boolean {
     const { running } = master;
-    const store = running === null ? undefined : master.stores.opened(running.stateName());
-    const { dice } = this.#options;
-    const what = store?.rot(dice) ?? null;
-    if (store === undefined || what === null) return false;
-    this.#world.trace.note(master.host, `its state rots: ${what}`);
+    const store = running === null ? undefined : master.stores.lastOpened(running.stateName());
+    const { random } = this.#deps;
+    const description = store?.corruptRandomRow(random) ?? null;
+    if (store === undefined || description === null) return false;
+    this.#environment.trace.note(master.host, `state corruption: ${description}`);
     this.#master = master;
-    this.#rotten = store.rotten;
+    this.#corruptRows = store.corruptRows;
     this.#hasDiverged = false;
     this.#wasLeading = false;
-    master.isExcused = (error) => this.#onGivenUp(master, error);
-    // Else what it keeps in memory may hide it for long.
-    if (dice.isBelow(0.5)) master.cutPower();
-    const { clock } = this.#world;
-    const { min, max } = UNTIL_BACKUP_MS;
-    const waitsUntilMs = clock.monotonicMs() + dice.magnitude(min, max);
-    this.#keep(this.#backUp(master, waitsUntilMs));
+    master.isExpectedFailure = (error) => this.#isExpectedFailure(master, error);
+    // Without a restart, the caches of the process can hide the corruption for a long time.
+    if (random.chance(0.5)) master.cutPower();
+    const { clock } = this.#environment;
+    const { min, max } = BACKUP_DELAY_MS;
+    const backupAtMs = clock.monotonicMs() + random.logUniform(min, max);
+    this.#reportFailureOf(this.#detectByBackup(master, backupAtMs));
     return true;
   }
 
-  /** After every event: whether anybody may be misled by it. */
-  look(): void {
+  /** Updates `corruptionTimes`, and ends after a repair. Must be called after every event. */
+  update(): void {
     const master = this.#master;
     if (master === null) return;
-    this.#considerHealed(master);
+    this.#endIfReplaced(master);
     const isLeading = master.running?.master.consensus.status().role === "leader";
-    if (this.isTainted(master)) {
-      if (isLeading || this.#wasLeading) this.#noteMisled();
-      else this.#world.doubt = { ...this.#world.doubt, taintedMs: this.#world.clock.monotonicMs() };
+    if (this.isAffected(master)) {
+      if (isLeading || this.#wasLeading) this.#recordMisleading();
+      else
+        this.#environment.corruptionTimes = {
+          ...this.#environment.corruptionTimes,
+          lastAffectedMs: this.#environment.clock.monotonicMs(),
+        };
     }
     this.#wasLeading = isLeading;
   }
 
-  #noteMisled(): void {
-    const nowMs = this.#world.clock.monotonicMs();
-    this.#world.doubt = { taintedMs: nowMs, misledMs: nowMs };
+  #recordMisleading(): void {
+    const nowMs = this.#environment.clock.monotonicMs();
+    this.#environment.corruptionTimes = { lastAffectedMs: nowMs, lastMisleadingMs: nowMs };
   }
 
-  /** It has committed a state that nobody else has. */
-  noteDivergence(): void {
-    if (!this.#hasDiverged) this.#world.trace.note("world", `${this.#master?.host} has diverged`);
+  /** Records that the master has committed a state that differs from that of the other masters. */
+  recordDivergence(): void {
+    if (!this.#hasDiverged) {
+      this.#environment.trace.note("simulation", `the state of ${this.#master?.host} has diverged`);
+    }
     this.#hasDiverged = true;
   }
 
-  /** An assertion of the product stops the process that it is in. @returns whether it did */
-  takes(error: unknown): boolean {
+  /**
+   * Handles an unexpected error: if the affected master ran last, its process is killed, as a failed
+   * assertion of the product does.
+   *
+   * @returns whether the corruption explains the error
+   */
+  excuseCrash(error: unknown): boolean {
     const master = this.#master;
-    if (master === null || error instanceof Violation || !this.isTainted(master)) return false;
-    if (this.#world.lastHost !== master.host || master.state === "down") return false;
+    if (master === null || error instanceof Violation || !this.isAffected(master)) return false;
+    if (this.#environment.lastActiveHost !== master.host || master.state === "down") return false;
     const text = error instanceof Error ? error.message : String(error);
-    this.#world.trace.note(master.host, `crashes: ${text}`);
+    this.#environment.trace.note(master.host, `crashes: ${text}`);
     master.kill();
-    this.#onNoticed(master, "crash");
+    this.#onDetected(master, "crash");
     return true;
   }
 
-  /** The state was rebuilt, or the rotten row was written anew before anybody read it. */
-  #considerHealed(master: SimulatedMaster): void {
+  /** Ends if the state was replaced, or if the corrupt row was overwritten before it was read. */
+  #endIfReplaced(master: SimulatedMaster): void {
     const { running } = master;
-    if (running === null || this.#isMending || this.#rotten === null) return;
-    const now = master.stores.opened(running.stateName())?.rotten;
-    const isUnread = this.#rotten.isEmpty && !this.#rotten.wasRead;
-    if (now !== this.#rotten) this.#end(master, "has another state now");
-    else if (isUnread) this.#end(master, "has written the rotten row anew");
+    if (running === null || this.#isRepairing || this.#corruptRows === null) return;
+    const now = master.stores.lastOpened(running.stateName())?.corruptRows;
+    const isUnread = this.#corruptRows.isEmpty && !this.#corruptRows.wasRead;
+    if (now !== this.#corruptRows) this.#end(master, "has replaced its state");
+    else if (isUnread) this.#end(master, "has overwritten the corrupt row");
   }
 
-  #end(master: SimulatedMaster, how: string): void {
-    this.#world.trace.note(master.host, how);
+  #end(master: SimulatedMaster, reason: string): void {
+    this.#environment.trace.note(master.host, reason);
     this.#master = null;
-    this.#rotten = null;
-    master.isExcused = () => false;
+    this.#corruptRows = null;
+    master.isExpectedFailure = () => false;
   }
 
-  #onGivenUp(master: SimulatedMaster, error: unknown): boolean {
+  #isExpectedFailure(master: SimulatedMaster, error: unknown): boolean {
     if (this.#master !== master) return false;
-    const isLoud = isAshlarError(error) && LOUD.has(error.code);
-    // A slip of the code over a value that cannot be: as loud.
-    const isCrash = !isAshlarError(error) && this.isTainted(master);
-    if (isLoud || isCrash) this.#onNoticed(master, isLoud ? error.code : "crash");
-    return isLoud || isCrash;
+    const isReported = isAshlarError(error) && DETECTION_CODES.has(error.code);
+    // An unexpected error, for instance a TypeError over an impossible value, is a detection, too.
+    const isCrash = !isAshlarError(error) && this.isAffected(master);
+    if (isReported || isCrash) this.#onDetected(master, isReported ? error.code : "crash");
+    return isReported || isCrash;
   }
 
-  #onNoticed(master: SimulatedMaster, how: string): void {
-    this.noticed.set(how, (this.noticed.get(how) ?? 0) + 1);
-    if (this.#isMending) return;
-    this.#isMending = true;
-    this.#world.clock.after(AGAIN_MS, () => this.#keep(this.#mend(master)));
+  /** Counts a detection and starts the repair. */
+  #onDetected(master: SimulatedMaster, detector: string): void {
+    this.detections.set(detector, (this.detections.get(detector) ?? 0) + 1);
+    if (this.#isRepairing) return;
+    this.#isRepairing = true;
+    this.#environment.clock.after(RETRY_MS, () => this.#reportFailureOf(this.#repair(master)));
   }
 
-  async #mend(master: SimulatedMaster): Promise<void> {
-    await this.#options.mend(master);
-    this.#isMending = false;
-    this.#end(master, "is given a good state");
+  async #repair(master: SimulatedMaster): Promise<void> {
+    await this.#deps.repair(master);
+    this.#isRepairing = false;
+    this.#end(master, "has received a good state");
   }
 
-  /** What nobody has noticed, a backup from that master does. */
-  async #backUp(master: SimulatedMaster, waitsUntilMs: number): Promise<void> {
-    const { clock } = this.#world;
-    const rotten = this.#rotten;
-    const isOver = (): boolean => this.#rotten !== rotten || this.#isMending;
+  /**
+   * Takes a backup from the master at `backupAtMs`. It must detect a corruption that no other check
+   * has detected. Resolves when the corruption was detected or is gone.
+   *
+   * @throws {Violation} if the backup succeeds although the state has a corrupt row
+   */
+  async #detectByBackup(master: SimulatedMaster, backupAtMs: number): Promise<void> {
+    const { clock } = this.#environment;
+    const corruptRows = this.#corruptRows;
+    const isOver = (): boolean => this.#corruptRows !== corruptRows || this.#isRepairing;
     while (!isOver()) {
-      const isTime = this.isHurried || clock.monotonicMs() >= waitsUntilMs;
-      if (isTime && (await this.#isGoodBackup(master))) {
+      const isTime = this.isBackupDue || clock.monotonicMs() >= backupAtMs;
+      if (isTime && (await this.#tryBackup(master))) {
         if (isOver()) return;
-        if (rotten?.isEmpty !== true) {
-          throw new Violation(`A backup was made of the rotten state of ${master.host}`);
+        if (corruptRows?.isEmpty !== true) {
+          throw new Violation(`A backup of the corrupt state of ${master.host} succeeded`);
         }
-        // The row was written anew, and the sum says that it is as it should be.
-        if (!this.#hasDiverged) this.#end(master, "has a good state after all");
+        // The corrupt row was overwritten, and the state hash confirms that all rows are good.
+        if (!this.#hasDiverged) this.#end(master, "has a good state again");
         return;
       }
-      await clock.sleep(AGAIN_MS);
+      await clock.sleep(RETRY_MS);
     }
   }
 
-  /** Whether that master gave a whole backup of a state that was as rotten as it is. */
-  async #isGoodBackup(master: SimulatedMaster): Promise<boolean> {
-    const { lifeCount } = master;
-    const wasEmpty = this.#rotten?.isEmpty;
+  /** Returns whether the master gave a complete backup and its corrupt rows did not change. */
+  async #tryBackup(master: SimulatedMaster): Promise<boolean> {
+    const { runCount } = master;
+    const wasEmpty = this.#corruptRows?.isEmpty;
     try {
-      await using fs = await this.#options.connectTo(master);
+      await using fs = await this.#deps.connectTo(master);
       for await (const _part of fs.backup({ timeoutMs: CALL_TIMEOUT_MS })) {
-        // Only whether it comes to its end counts.
+        // Only the end of the backup is relevant.
       }
     } catch (error) {
       if (!isAshlarError(error)) throw error;
-      this.#world.trace.note("world", `the backup fails: ${error.message}`);
+      this.#environment.trace.note("simulation", `backup fails: ${error.message}`);
       return false;
     }
-    return master.lifeCount === lifeCount && this.#rotten?.isEmpty === wasEmpty;
+    return master.runCount === runCount && this.#corruptRows?.isEmpty === wasEmpty;
   }
 
-  #keep(work: Promise<void>): void {
+  #reportFailureOf(work: Promise<void>): void {
     work.catch((error: unknown) => {
       const text = error instanceof Error ? error.message : String(error);
       const violation = error instanceof Violation ? error : new Violation(text);
-      this.#world.fail(violation);
+      this.#environment.reportViolation(violation);
     });
   }
 }

@@ -1,7 +1,10 @@
-/** Something that must hold whatever happens does not hold. */
+/** An invariant of the simulation is violated. */
 export class Violation extends Error {
   override readonly name = "Violation";
-  /** What the event log is searched for; empty: everything counts. */
+  /**
+   * Hosts, paths or indexes that are related to the violation. A report contains the events that
+   * mention one of them. Empty: all events are related.
+   */
   readonly concerns: readonly string[];
 
   constructor(message: string, concerns: readonly string[] = [], options: ErrorOptions = {}) {

@@ -1,113 +1,118 @@
 import type { SimulatedClient } from "./simulated-client.ts";
-import type { World } from "./simulation-environment.ts";
-import type { Dice } from "./simulation-random.ts";
+import type { SimulationEnvironment } from "./simulation-environment.ts";
+import type { SimulationRandom } from "./simulation-random.ts";
 
-/** How often each comes. */
+/** Relative frequency by kind of fault. */
 const WEIGHTS = {
-  "watcher cut off": 4,
-  "watcher reset": 3,
+  "watcher disconnected": 4,
+  "watcher connection reset": 3,
   "watcher paused": 4,
   "watcher restarted": 4,
 };
 
 export type WatcherFaultKind = keyof typeof WEIGHTS;
 
-const PAUSE_MS = { hot: { min: 1_000, max: 10_000 }, quiet: { min: 8_000, max: 60_000 } };
+const INTERVAL_MS = { busy: { min: 1_000, max: 10_000 }, quiet: { min: 8_000, max: 60_000 } };
 const CUT_MS = { min: 100, max: 20_000 };
-const PAUSED_MS = { min: 500, max: 30_000 };
-/** Beyond the retention of the feed. */
-export const WATCHER_AWAY_MS_MAX = 90_000;
-const AWAY_MS = { min: 30_000, max: WATCHER_AWAY_MS_MAX };
-const AWAY_SHARE = 0.4;
+const PAUSE_MS = { min: 500, max: 30_000 };
+/** Upper bound of a pause that exceeds the retention of the feed. */
+export const WATCHER_LONG_PAUSE_MS_MAX = 90_000;
+const LONG_PAUSE_MS = { min: 30_000, max: WATCHER_LONG_PAUSE_MS_MAX };
+const LONG_PAUSE_PROBABILITY = 0.4;
 const DOWN_MS = { min: 20, max: 10_000 };
 
-export interface WatcherTargets {
+export interface WatcherFaultsDeps {
   readonly watcher: SimulatedClient;
-  /** Where it may be connected to. */
+  /** The masters to which the watcher may be connected. */
   readonly masters: readonly { readonly host: string }[];
-  /** Called before a start in which it does not know where in an entry it was. */
-  readonly forgetPlace: () => void;
+  /** Called before a start in which the watcher knows only the index of the last event. */
+  readonly forgetPosition: () => void;
 }
 
 /**
- * What befalls a program that watches the feed: its wires break or are cut, it stands still for
- * longer than the feed is kept, it dies and starts again. Chance of its own: no other fault comes at
- * another time because of these.
+ * Faults of the process with the disturbed watch: its connections break, its links are cut, it is
+ * paused for longer than the retention of the feed, and it ends and starts again. They have a source
+ * of randomness of their own, so that they do not change the times of other faults.
  */
 export class WatcherFaults {
+  /** Number of injected faults by kind. */
   readonly counts: Record<WatcherFaultKind, number> = {
-    "watcher cut off": 0,
-    "watcher reset": 0,
+    "watcher disconnected": 0,
+    "watcher connection reset": 0,
     "watcher paused": 0,
     "watcher restarted": 0,
   };
-  readonly #world: World;
-  readonly #targets: WatcherTargets;
-  readonly #dice: Dice;
+  readonly #environment: SimulationEnvironment;
+  readonly #deps: WatcherFaultsDeps;
+  readonly #random: SimulationRandom;
   #isOver = false;
-  /** What is down stays down. */
-  isWatchOver = false;
+  /** Set at the end of the simulation: the watcher is not restarted. */
+  isRestartDisabled = false;
 
-  constructor(world: World, targets: WatcherTargets) {
-    this.#world = world;
-    this.#targets = targets;
-    this.#dice = world.dice("watcher faults");
+  constructor(environment: SimulationEnvironment, deps: WatcherFaultsDeps) {
+    this.#environment = environment;
+    this.#deps = deps;
+    this.#random = environment.randomFor("watcher faults");
   }
 
+  /** Injects faults until `end` is called. */
   async run(): Promise<void> {
-    const { clock, rhythm } = this.#world;
-    const { watcher } = this.#targets;
+    const { clock, loadPhases } = this.#environment;
+    const { watcher } = this.#deps;
     watcher.onEnd = () => this.#restartSoon();
     while (!this.#isOver) {
-      await rhythm.pause(clock, this.#dice, PAUSE_MS);
+      await loadPhases.pause(clock, this.#random, INTERVAL_MS);
       if (this.#isOver) return;
-      const kind = this.#dice.weighted(WEIGHTS);
-      if (this.#apply(kind)) this.counts[kind] += 1;
+      const kind = this.#random.pickWeighted(WEIGHTS);
+      if (this.#inject(kind)) this.counts[kind] += 1;
     }
   }
 
+  /** Ends the fault phase and resumes the watcher. */
   end(): void {
     this.#isOver = true;
-    this.#targets.watcher.thaw();
+    this.#deps.watcher.thaw();
   }
 
-  #apply(kind: WatcherFaultKind): boolean {
-    const { watcher } = this.#targets;
+  #inject(kind: WatcherFaultKind): boolean {
+    const { watcher } = this.#deps;
     if (!watcher.isUp || watcher.clock?.isFrozen !== false) return false;
-    if (kind === "watcher restarted") return this.#takeDown();
+    if (kind === "watcher restarted") return this.#stopProcess();
     if (kind === "watcher paused") return this.#pause();
-    const isReset = kind === "watcher reset";
-    const hosts = this.#targets.masters.map(({ host }) => host);
-    // From some of them, so that it goes on elsewhere, or from all.
-    const share = isReset || this.#dice.isBelow(0.5) ? 1 : 0.6;
-    for (const host of hosts) if (this.#dice.isBelow(share)) this.#harm(host, isReset);
+    const isReset = kind === "watcher connection reset";
+    const hosts = this.#deps.masters.map(({ host }) => host);
+    // Either all masters are disconnected, or some, so that the watch continues at another master.
+    const share = isReset || this.#random.chance(0.5) ? 1 : 0.6;
+    for (const host of hosts) if (this.#random.chance(share)) this.#disconnectFrom(host, isReset);
     return true;
   }
 
-  #harm(host: string, isReset: boolean): void {
-    const { network, clock, trace } = this.#world;
-    const own = this.#targets.watcher.host;
-    trace.note("world", `${isReset ? "reset" : "cut"}: ${own} and ${host}`);
+  #disconnectFrom(host: string, isReset: boolean): void {
+    const { network, clock, trace } = this.#environment;
+    const watcher = this.#deps.watcher.host;
+    trace.note("simulation", `${isReset ? "reset" : "cut"}: ${watcher} and ${host}`);
     if (isReset) {
-      network.reset(own, host);
+      network.reset(watcher, host);
       return;
     }
-    const isOneWay = this.#dice.isBelow(0.3);
-    if (isOneWay) network.cutOneWay(host, own);
-    else network.cut(own, host);
-    clock.after(this.#dice.magnitude(CUT_MS.min, CUT_MS.max), () => network.healBetween(own, host));
+    const isOneWay = this.#random.chance(0.3);
+    if (isOneWay) network.cutOneWay(host, watcher);
+    else network.cut(watcher, host);
+    clock.after(this.#random.logUniform(CUT_MS.min, CUT_MS.max), () =>
+      network.healBetween(watcher, host),
+    );
   }
 
   #pause(): boolean {
-    const { watcher } = this.#targets;
-    const { min, max } = this.#dice.isBelow(AWAY_SHARE) ? AWAY_MS : PAUSED_MS;
-    watcher.freezeFor(this.#dice.magnitude(min, max));
+    const { watcher } = this.#deps;
+    const { min, max } = this.#random.chance(LONG_PAUSE_PROBABILITY) ? LONG_PAUSE_MS : PAUSE_MS;
+    watcher.freezeFor(this.#random.logUniform(min, max));
     return true;
   }
 
-  #takeDown(): boolean {
-    const { watcher } = this.#targets;
-    const share = this.#dice.fraction();
+  #stopProcess(): boolean {
+    const { watcher } = this.#deps;
+    const share = this.#random.fraction();
     if (share < 0.4) watcher.kill();
     else if (share < 0.7) watcher.cutPower();
     else watcher.stop();
@@ -115,10 +120,10 @@ export class WatcherFaults {
   }
 
   #restartSoon(): void {
-    const { watcher, forgetPlace } = this.#targets;
-    this.#world.clock.after(this.#dice.magnitude(DOWN_MS.min, DOWN_MS.max), () => {
-      if (watcher.state !== "down" || this.isWatchOver) return;
-      if (this.#dice.isBelow(0.5)) forgetPlace();
+    const { watcher, forgetPosition } = this.#deps;
+    this.#environment.clock.after(this.#random.logUniform(DOWN_MS.min, DOWN_MS.max), () => {
+      if (watcher.state !== "down" || this.isRestartDisabled) return;
+      if (this.#random.chance(0.5)) forgetPosition();
       watcher.start();
     });
   }

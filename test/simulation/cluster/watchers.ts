@@ -1,80 +1,98 @@
 import type { FileSystem } from "../../../client/file-system.ts";
-import { FeedRecord } from "./feed-record.ts";
 import { FeedWatch } from "./feed-watch.ts";
+import { ReceivedEvents } from "./received-events.ts";
 import { makeClient, type SimulatedClient } from "./simulated-client.ts";
 import { addressesOf, type SimulatedMaster } from "./simulated-servers.ts";
-import type { World } from "./simulation-environment.ts";
-import { WATCHER_AWAY_MS_MAX, WatcherFaults } from "./watcher-faults.ts";
+import type { SimulationEnvironment } from "./simulation-environment.ts";
+import { WATCHER_LONG_PAUSE_MS_MAX, WatcherFaults } from "./watcher-faults.ts";
 import type { NameOperation } from "./workload.ts";
 
+/** Host of the disturbed watch. */
 const HOST = "w1";
-/** A message is behind cut cables, or a watch is given up, for so long at most. */
-const LATE_MS_MAX = 15_000;
+/** Upper bound of the time for which a cut link, or a watch without progress, delays a message. */
+const DELAY_MS_MAX = 15_000;
 
-export interface WatchersOptions {
+export interface WatchersDeps {
   readonly masters: readonly SimulatedMaster[];
+  /** Returns the highest index that is known to be committed. */
   readonly committedIndex: () => number;
-  readonly onBug: (error: unknown) => void;
+  /** Called with the error of a watch that fails: a violation or a bug. */
+  readonly onError: (error: unknown) => void;
 }
 
-/** Two watches over everything: the observer's, to which nothing happens, and a restless one. */
+/**
+ * Two watches of the whole tree. The undisturbed one belongs to the observer, which has no faults of
+ * its own. The disturbed one belongs to a process with the faults of `WatcherFaults`.
+ */
 export class Watchers {
-  readonly #world: World;
-  readonly #options: WatchersOptions;
-  readonly #calm: FeedWatch;
-  readonly #restless: FeedWatch;
-  /** The program that has the restless one. */
+  readonly #environment: SimulationEnvironment;
+  readonly #deps: WatchersDeps;
+  readonly #undisturbed: FeedWatch;
+  readonly #disturbed: FeedWatch;
+  /** The process with the disturbed watch. */
   readonly process: SimulatedClient;
   readonly faults: WatcherFaults;
 
-  constructor(world: World, options: WatchersOptions) {
-    this.#world = world;
-    this.#options = options;
-    const { masters, committedIndex } = options;
-    const watching = { record: new FeedRecord(), committedIndex };
-    this.#calm = new FeedWatch(world, { name: "observer", lateMsMax: LATE_MS_MAX, ...watching });
-    const lateMsMax = LATE_MS_MAX + WATCHER_AWAY_MS_MAX;
-    const restless = new FeedWatch(world, { name: HOST, lateMsMax, ...watching });
-    this.#restless = restless;
-    world.giveWire(HOST);
-    this.process = makeClient(world, HOST, {
+  constructor(environment: SimulationEnvironment, deps: WatchersDeps) {
+    this.#environment = environment;
+    this.#deps = deps;
+    const { masters, committedIndex } = deps;
+    const shared = { received: new ReceivedEvents(), committedIndex };
+    this.#undisturbed = new FeedWatch(environment, {
+      name: "observer",
+      delayMsMax: DELAY_MS_MAX,
+      ...shared,
+    });
+    const delayMsMax = DELAY_MS_MAX + WATCHER_LONG_PAUSE_MS_MAX;
+    const disturbed = new FeedWatch(environment, { name: HOST, delayMsMax, ...shared });
+    this.#disturbed = disturbed;
+    environment.useOwnDelayRandom(HOST);
+    this.process = makeClient(environment, HOST, {
       masters: () => addressesOf(masters),
-      begin: ({ clock }, fs) => this.#keep(restless.run({ clock, fs })),
+      onConnected: ({ clock }, fs) => this.#reportFailureOf(disturbed.run({ clock, fs })),
     });
     const { process } = this;
-    const forgetPlace = (): void => restless.forgetPlace();
-    this.faults = new WatcherFaults(world, { watcher: process, masters, forgetPlace });
+    const forgetPosition = (): void => disturbed.forgetPosition();
+    this.faults = new WatcherFaults(environment, { watcher: process, masters, forgetPosition });
   }
 
+  /** Number of events that the two watches received, in total. */
   get eventCount(): number {
-    return this.#calm.eventCount + this.#restless.eventCount;
+    return this.#undisturbed.eventCount + this.#disturbed.eventCount;
   }
 
-  get gapCount(): number {
-    return this.#calm.gapCount + this.#restless.gapCount;
+  /** Number of INDEX_EXPIRED errors of the two watches, in total. */
+  get expiredCount(): number {
+    return this.#undisturbed.expiredCount + this.#disturbed.expiredCount;
   }
 
-  /** Everything at and after `index` counts. */
-  begin(fs: FileSystem, index: number): void {
-    this.#calm.begin(index);
-    this.#restless.begin(index);
+  /** Starts both watches. The events at and after `index` are expected. `fs` is the observer's. */
+  start(fs: FileSystem, index: number): void {
+    this.#undisturbed.setStart(index);
+    this.#disturbed.setStart(index);
     this.process.start();
-    this.#keep(this.#calm.run({ clock: this.#world.clock, fs }));
+    this.#reportFailureOf(this.#undisturbed.run({ clock: this.#environment.clock, fs }));
   }
 
-  isBeyond(index: number): boolean {
-    return this.#calm.isBeyond(index) && this.#restless.isBeyond(index);
+  /** Returns whether both watches have received all events of the entry at `index`. */
+  hasPassed(index: number): boolean {
+    return this.#undisturbed.hasPassed(index) && this.#disturbed.hasPassed(index);
   }
 
-  /** @throws {Violation} if one of them lacks what was done up to the index, or what the other has */
-  check(history: readonly NameOperation[], upTo: number): void {
-    const watches = [this.#calm, this.#restless];
+  /**
+   * Ends both watches and checks that no event is missing.
+   *
+   * @throws {Violation} if a watch has not received an event of an acknowledged change up to
+   *   `lastIndex`, or an event that the other watch has received
+   */
+  check(history: readonly NameOperation[], lastIndex: number): void {
+    const watches = [this.#undisturbed, this.#disturbed];
     for (const each of watches) each.stop();
-    for (const each of watches) each.check(history, upTo);
-    this.#restless.checkGaps(this.#calm);
+    for (const each of watches) each.check(history, lastIndex);
+    this.#disturbed.checkExpiredRanges(this.#undisturbed);
   }
 
-  #keep(work: Promise<void>): void {
-    work.catch(this.#options.onBug);
+  #reportFailureOf(work: Promise<void>): void {
+    work.catch(this.#deps.onError);
   }
 }

@@ -7,22 +7,24 @@ import type { NameInput, NameOutput } from "../linearizability/directory-model.t
 import type { Operation } from "../linearizability/history.ts";
 import { contentOf, tagOf } from "./contents.ts";
 import { CALL_TIMEOUT_MS } from "./simulated-client.ts";
-import type { Life } from "./simulated-process.ts";
-import { ECHO_MS, type World } from "./simulation-environment.ts";
-import type { Dice } from "./simulation-random.ts";
+import type { ProcessRun } from "./simulated-process.ts";
+import { IN_FLIGHT_MS_MAX, type SimulationEnvironment } from "./simulation-environment.ts";
+import type { SimulationRandom } from "./simulation-random.ts";
 import { Violation } from "./violation.ts";
 
+/** Mix of operations: `names` changes mostly names, `files` mostly contents. */
 export type WorkloadName = "mixed" | "names" | "files";
 
+/** One operation of the history. Its key is the directory. */
 export type NameOperation = Operation<NameInput, NameOutput>;
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 const DIRECTORIES = ["/d0", "/d1", "/d2"];
 const NAMES = ["a", "b", "c", "d", "e"];
-/** Users of one program at a time. */
+/** Number of concurrent workers of one client. */
 const WORKERS = 2;
-const PAUSE_MS = { hot: { min: 20, max: 1_500 }, quiet: { min: 2_000, max: 60_000 } };
+const PAUSE_MS = { busy: { min: 20, max: 1_500 }, quiet: { min: 2_000, max: 60_000 } };
 const CHUNK_BYTES = 1024 * 1024;
 
 const WEIGHTS: Readonly<Record<WorkloadName, Readonly<Record<NameInput["kind"], number>>>> = {
@@ -31,8 +33,8 @@ const WEIGHTS: Readonly<Record<WorkloadName, Readonly<Record<NameInput["kind"], 
   files: { put: 8, read: 8, create: 0.2, remove: 1, rename: 0.5, transact: 0.2 },
 };
 
-/** What may be the answer to a call although all is well: what the faults of the world lead to. */
-const WORLDLY = new Set([
+/** Error codes that injected faults cause. A call that fails with any other code is a violation. */
+const FAULT_CODES = new Set([
   "UNAVAILABLE",
   "CONNECTION_LOST",
   "DEADLINE_EXCEEDED",
@@ -40,7 +42,7 @@ const WORLDLY = new Set([
   "SESSION_EXPIRED",
   "NO_LEADER",
   "NOT_LEADER",
-  // The last that was asked, when those that are left have no leader.
+  // The last master that the client asked was removed, and the other masters have no leader.
   "MASTER_REMOVED",
   "OVERLOADED",
   "NO_SPACE",
@@ -53,31 +55,34 @@ const WORLDLY = new Set([
 
 type Refusal = Extract<NameOutput, { kind: "refused" }>["code"];
 
-/** What clients do, and the record of it. */
+/** The operations of the clients, and their history. */
 export class Workload {
+  /** All operations that had an effect, may have had one, or observed a state. */
   readonly history: NameOperation[] = [];
-  readonly #world: World;
-  readonly #dice: Dice;
+  readonly #environment: SimulationEnvironment;
+  readonly #random: SimulationRandom;
   readonly #name: WorkloadName;
-  readonly #underWay = new Set<{ readonly life: Life | null; readonly text: string }>();
-  #count = 0;
+  readonly #pendingCalls = new Set<{ readonly run: ProcessRun | null; readonly text: string }>();
+  #valueCount = 0;
+  /** Set at the end of the fault phase: the workers end. */
   isOver = false;
   answeredCount = 0;
+  /** Number of calls whose effect is unknown, because they were not answered. */
   unknownCount = 0;
-  /** Answers that say nothing: see state-corruption.ts. */
-  doubtedCount = 0;
+  /** Number of discarded answers: a corrupt state may have changed them (state-corruption.ts). */
+  discardedCount = 0;
 
-  constructor(world: World, name: WorkloadName) {
-    this.#world = world;
+  constructor(environment: SimulationEnvironment, name: WorkloadName) {
+    this.#environment = environment;
     this.#name = name;
-    this.#dice = world.dice("workload");
+    this.#random = environment.randomFor("workload");
   }
 
   get directories(): readonly string[] {
     return DIRECTORIES;
   }
 
-  /** The highest index of a change that anybody was told of. */
+  /** The highest log index of an acknowledged change. */
   get lastVersion(): number {
     let last = 0;
     for (const { output } of this.history) {
@@ -86,43 +91,51 @@ export class Workload {
     return last;
   }
 
-  /** Calls of lives that go on. */
-  underWay(isAlive: (life: Life) => boolean): string[] {
-    return [...this.#underWay]
-      .filter(({ life }) => life !== null && isAlive(life))
+  /** Returns descriptions of the pending calls of the process runs that `isAlive` accepts. */
+  pendingCalls(isAlive: (run: ProcessRun) => boolean): string[] {
+    return [...this.#pendingCalls]
+      .filter(({ run }) => run !== null && isAlive(run))
       .map(({ text }) => text);
   }
 
-  /** One life of a client: it works until it dies, or the workload is over. */
-  begin(life: Life, host: string, fs: FileSystem): void {
+  /** Starts the workers of one run of a client. They end with the run, or after `isOver` is set. */
+  start(run: ProcessRun, host: string, fs: FileSystem): void {
     for (let worker = 1; worker <= WORKERS; worker += 1) {
-      const work = this.#work(life, `${host}.${life.number}.${worker}`, fs);
-      work.catch((error: unknown) => this.#onBug(host, error));
+      const work = this.#runWorker(run, `${host}.${run.number}.${worker}`, fs);
+      work.catch((error: unknown) => this.#onError(host, error));
     }
   }
 
-  async #work(life: Life, process: string, fs: FileSystem): Promise<void> {
+  async #runWorker(run: ProcessRun, process: string, fs: FileSystem): Promise<void> {
     for (let call = 1; ; call += 1) {
-      await this.#world.rhythm.pause(life.clock, this.#dice, PAUSE_MS);
+      await this.#environment.loadPhases.pause(run.clock, this.#random, PAUSE_MS);
       if (this.isOver) return;
-      const directory = this.#dice.pick(DIRECTORIES);
-      // After a call that was not answered a worker is another one.
-      await this.#call(life, fs, { process: `${process}.${call}`, directory, input: this.#draw() });
+      const directory = this.#random.pick(DIRECTORIES);
+      // An unanswered call can take effect later. So each call is a process of its own in the history.
+      await this.#call(run, fs, {
+        process: `${process}.${call}`,
+        directory,
+        input: this.#drawInput(),
+      });
     }
   }
 
-  /** Reads everything once, for the record. */
+  /**
+   * Reads every name once at the end, so that the history contains the final state.
+   *
+   * @throws {Violation} if a name cannot be read
+   */
   async readAll(fs: FileSystem): Promise<void> {
     for (const directory of DIRECTORIES) {
       for (const name of NAMES) {
         const process = `last ${directory}/${name}`;
         const input = { kind: "read", name } as const;
         const last = { process, directory, input };
-        const doubtedBefore = this.doubtedCount;
+        const discardedBefore = this.discardedCount;
         let record = await this.#call(null, fs, last);
-        if (this.doubtedCount > doubtedBefore) {
-          // A master whose state had rotten led until just now: what comes later counts.
-          await this.#world.clock.sleep(ECHO_MS);
+        if (this.discardedCount > discardedBefore) {
+          // A master with a corrupt state led until a moment ago. Later answers can be trusted.
+          await this.#environment.clock.sleep(IN_FLIGHT_MS_MAX);
           record = await this.#call(null, fs, last);
         }
         if (record !== null && record.output !== null) continue;
@@ -131,16 +144,16 @@ export class Workload {
     }
   }
 
-  #draw(): NameInput {
-    const dice = this.#dice;
-    const name = dice.pick(NAMES);
-    const kind = dice.weighted(WEIGHTS[this.#name]);
+  #drawInput(): NameInput {
+    const random = this.#random;
+    const name = random.pick(NAMES);
+    const kind = random.pickWeighted(WEIGHTS[this.#name]);
     switch (kind) {
       case "put":
-        this.#count += 1;
-        return { kind, name, value: `v${this.#count}` };
+        this.#valueCount += 1;
+        return { kind, name, value: `v${this.#valueCount}` };
       case "rename":
-        return { kind, name, to: dice.pick(NAMES.filter((each) => each !== name)) };
+        return { kind, name, to: random.pick(NAMES.filter((each) => each !== name)) };
       case "transact":
         return { kind, steps: this.#drawSteps() };
       default:
@@ -149,22 +162,28 @@ export class Workload {
   }
 
   #drawSteps(): Extract<NameInput, { kind: "transact" }>["steps"] {
-    const dice = this.#dice;
-    return Array.from({ length: 2 + dice.integer(2) }, () => {
-      const name = dice.pick(NAMES);
-      const kind = dice.pick(["create", "remove", "rename"] as const);
+    const random = this.#random;
+    return Array.from({ length: 2 + random.integer(2) }, () => {
+      const name = random.pick(NAMES);
+      const kind = random.pick(["create", "remove", "rename"] as const);
       if (kind !== "rename") return { kind, name };
-      return { kind, name, to: dice.pick(NAMES.filter((each) => each !== name)) };
+      return { kind, name, to: random.pick(NAMES.filter((each) => each !== name)) };
     });
   }
 
+  /**
+   * Makes one call and adds it to the history.
+   *
+   * @param run null for the last reads, which do not belong to a client
+   * @returns null if the call was removed from the history
+   */
   async #call(
-    life: Life | null,
+    run: ProcessRun | null,
     fs: FileSystem,
     call: { readonly process: string; readonly directory: string; readonly input: NameInput },
   ): Promise<NameOperation | null> {
     const { process, directory, input } = call;
-    const { clock, trace } = this.#world;
+    const { clock, trace } = this.#environment;
     const record: Mutable<NameOperation> = {
       process,
       key: directory,
@@ -176,77 +195,95 @@ export class Workload {
     this.history.push(record);
     const text = `${process} ${directory} ${JSON.stringify(input)}`;
     trace.note(process.split(".")[0] ?? process, `call ${text}`);
-    const pending = { life, text };
-    this.#underWay.add(pending);
-    const how: Call = {
+    const pending = { run, text };
+    this.#pendingCalls.add(pending);
+    const options: CallOptions = {
       directory,
-      sizeBytes: this.#sizeOf(),
-      // The last reads have all the time they need.
-      timeoutMs: life === null ? CALL_TIMEOUT_MS : this.#dice.magnitude(300, CALL_TIMEOUT_MS),
+      sizeBytes: this.#drawSize(),
+      // The last reads always have the full timeout.
+      timeoutMs: run === null ? CALL_TIMEOUT_MS : this.#random.logUniform(300, CALL_TIMEOUT_MS),
     };
-    const isKept = await this.#record(record, () => perform(fs, input, how));
-    this.#underWay.delete(pending);
+    const isKept = await this.#recordOutcome(record, () => perform(fs, input, options));
+    this.#pendingCalls.delete(pending);
     if (!isKept) this.history.splice(this.history.lastIndexOf(record), 1);
     return isKept ? record : null;
   }
 
-  /** @returns whether it may have had its effect, or has seen one */
-  async #record(record: Mutable<NameOperation>, act: () => Promise<NameOutput>): Promise<boolean> {
-    const { clock, trace } = this.#world;
+  /**
+   * Runs `act` and records its output. An error of `FAULT_CODES` leaves the output unknown.
+   *
+   * @returns whether the operation belongs into the history: it may have had an effect, or has
+   *   observed a state
+   */
+  async #recordOutcome(
+    record: Mutable<NameOperation>,
+    act: () => Promise<NameOutput>,
+  ): Promise<boolean> {
+    const { clock, trace } = this.#environment;
     const host = record.process.split(".")[0] ?? record.process;
     try {
       const output = await act();
-      if (this.#isDoubted(record)) return record.input.kind !== "read";
+      if (this.#discardIfUntrusted(record)) return record.input.kind !== "read";
       record.output = output;
       record.returnTime = clock.monotonicMs();
       this.answeredCount += 1;
       trace.note(host, `answer ${record.process} ${JSON.stringify(record.output)}`);
       return true;
     } catch (error) {
-      const isTelling = isAshlarError(error) || error instanceof Violation;
-      if (isTelling && this.#isDoubted(record)) return record.input.kind !== "read";
-      if (!isAshlarError(error) || !WORLDLY.has(error.code)) throw error;
+      const isAnswer = isAshlarError(error) || error instanceof Violation;
+      if (isAnswer && this.#discardIfUntrusted(record)) return record.input.kind !== "read";
+      if (!isAshlarError(error) || !FAULT_CODES.has(error.code)) throw error;
       trace.note(host, `failure ${record.process} ${error.code} ${error.message}`);
-      // "safe" says that it had no effect.
+      // The retry class "safe" means that the call had no effect.
       if (record.input.kind === "read" || error.retry === "safe") return false;
       this.unknownCount += 1;
       return true;
     }
   }
 
-  /** Whether a leader that knows it wrong may have had a part in the answer. */
-  #isDoubted({ process, callTime }: NameOperation): boolean {
-    if (!this.#world.wasMisled(callTime)) return false;
-    this.doubtedCount += 1;
-    this.#world.trace.note(process.split(".")[0] ?? process, `a doubtful answer to ${process}`);
+  /**
+   * Counts the answer as discarded if a master with a corrupt state may have changed it.
+   *
+   * @returns whether the answer is discarded
+   */
+  #discardIfUntrusted({ process, callTime }: NameOperation): boolean {
+    if (!this.#environment.hadMisleadingMaster(callTime)) return false;
+    this.discardedCount += 1;
+    this.#environment.trace.note(
+      process.split(".")[0] ?? process,
+      `answer to ${process} is discarded`,
+    );
     return true;
   }
 
-  #sizeOf(): number {
-    const dice = this.#dice;
-    const share = dice.fraction();
-    if (share < 0.35) return dice.integer(480);
-    if (share < 0.9) return Math.floor(dice.magnitude(513, 16 * 1024));
-    if (share < 0.99) return Math.floor(dice.magnitude(16 * 1024, 200 * 1024));
-    return Math.floor(dice.between(0.9, 1.3) * CHUNK_BYTES);
+  #drawSize(): number {
+    const random = this.#random;
+    const share = random.fraction();
+    if (share < 0.35) return random.integer(480);
+    if (share < 0.9) return Math.floor(random.logUniform(513, 16 * 1024));
+    if (share < 0.99) return Math.floor(random.logUniform(16 * 1024, 200 * 1024));
+    return Math.floor(random.uniform(0.9, 1.3) * CHUNK_BYTES);
   }
 
-  #onBug(host: string, error: unknown): void {
-    if (error instanceof Violation) this.#world.fail(error);
+  #onError(host: string, error: unknown): void {
+    if (error instanceof Violation) this.#environment.reportViolation(error);
     const text = error instanceof Error ? error.message : String(error);
-    this.#world.fail(new Violation(`${host} was told: ${text}`, [host], { cause: error }));
+    this.#environment.reportViolation(
+      new Violation(`${host} received an unexpected error: ${text}`, [host], { cause: error }),
+    );
   }
 }
 
-/** How a call is made. */
-interface Call {
+/** Directory, content size and timeout of one call. */
+interface CallOptions {
   readonly directory: string;
-  /** Of what is put. */
+  /** Size of the content that a `put` writes. */
   readonly sizeBytes: number;
   readonly timeoutMs: number;
 }
 
-async function perform(fs: FileSystem, input: NameInput, call: Call): Promise<NameOutput> {
+/** Runs one operation. A refusal by the namespace is an output; other errors are thrown. */
+async function perform(fs: FileSystem, input: NameInput, call: CallOptions): Promise<NameOutput> {
   try {
     return input.kind === "read"
       ? await read(fs, `${call.directory}/${input.name}`, call)
@@ -263,6 +300,11 @@ function isRefusal(code: string): code is Refusal {
   return code === "ALREADY_EXISTS" || code === "NOT_FOUND";
 }
 
+/**
+ * Reads a file and identifies the write that wrote its content.
+ *
+ * @throws {Violation} if the content is not the complete content of one write
+ */
 async function read(
   fs: FileSystem,
   path: string,
@@ -274,15 +316,16 @@ async function read(
   if (bytes.length === 0 && sizeBytes === 0) return { kind: "found", value: "", version };
   const value = tagOf(bytes);
   if (value === null || bytes.length !== sizeBytes) {
-    throw new Violation(`${path} at version ${version} has bytes that nobody wrote`, [path]);
+    throw new Violation(`${path} at version ${version} has the content of no write`, [path]);
   }
   return { kind: "found", value, version };
 }
 
+/** Runs a mutation. @returns the log index of the change */
 async function change(
   fs: FileSystem,
   input: Exclude<NameInput, { kind: "read" }>,
-  { directory, sizeBytes, timeoutMs }: Call,
+  { directory, sizeBytes, timeoutMs }: CallOptions,
 ): Promise<number> {
   const call = { timeoutMs };
   switch (input.kind) {
@@ -292,17 +335,17 @@ async function change(
       return (await fs.writeFile(`${directory}/${input.name}`, bytes, options)).index;
     }
     case "transact": {
-      const steps = input.steps.map((step) => operationOf(directory, step));
+      const steps = input.steps.map((step) => toOperation(directory, step));
       return (await fs.transact(steps, [], call)).index;
     }
     default:
-      return (await fs.transact([operationOf(directory, input)], [], call)).index;
+      return (await fs.transact([toOperation(directory, input)], [], call)).index;
   }
 }
 
 type Step = Extract<NameInput, { kind: "transact" }>["steps"][number];
 
-function operationOf(directory: string, step: Step): NamespaceOperation {
+function toOperation(directory: string, step: Step): NamespaceOperation {
   const target = targetOf(`${directory}/${step.name}`);
   switch (step.kind) {
     case "create":
@@ -317,6 +360,6 @@ function operationOf(directory: string, step: Step): NamespaceOperation {
         noReplace: false,
       };
     default:
-      return present<NamespaceOperation>(null, `steps do not ${step.kind}`);
+      return present<NamespaceOperation>(null, `a step cannot be ${step.kind}`);
   }
 }

@@ -1,10 +1,10 @@
 import { inCluster, inLog, inNamespace, inTest, type Mutant } from "./mutant.ts";
 
-/** Bugs of what carries the core's decisions out: the log on disk, snapshots, reads. */
+/** Bugs of the driver and the storage: the log on disk, snapshots, reads, membership changes. */
 export const DRIVER_MUTANTS: readonly Mutant[] = [
   {
     name: "vote-not-synced",
-    bug: "A vote waits in memory for the next record of the log",
+    bug: "A vote is not written until the next log record is written",
     breaks: "Raft, Figure 2: persistent state",
     edits: [
       {
@@ -17,8 +17,8 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "acknowledge-before-sync",
-    bug: "A record counts as durable when it is written and not synced",
-    breaks: "G1: what is acknowledged survives",
+    bug: "A record counts as durable when it is written but not synced",
+    breaks: "G1: acknowledged changes survive",
     edits: [
       {
         file: "master/storage/segment-file.ts",
@@ -29,8 +29,8 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inLog(20),
   },
   {
-    name: "promise-before-sync",
-    bug: "The driver delivers the core's promises when the write begins",
+    name: "send-replies-before-sync",
+    bug: "The driver sends the replies that depend on a write when the write starts",
     breaks: "the contract of Ready",
     edits: [
       {
@@ -50,9 +50,9 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inLog(60),
   },
   {
-    name: "truncate-a-rotten-middle",
-    bug: "A damaged record in the middle of the log is taken for one that a crash cut short",
-    breaks: "docs/on-disk-format.md: damage is no torn tail",
+    name: "truncate-at-corrupt-record",
+    bug: "A corrupt record in the middle of the log is treated as a torn record at the end",
+    breaks: "docs/on-disk-format.md: corruption is not a torn tail",
     edits: [
       {
         file: "master/storage/log-recovery.ts",
@@ -63,8 +63,8 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/storage/raft-log-damage.test.ts"),
   },
   {
-    name: "snapshot-keeps-the-old-log",
-    bug: "A snapshot replaces the state, and the log of before stays",
+    name: "snapshot-keeps-old-log",
+    bug: "A snapshot replaces the state, but the older log is kept",
     breaks: "Raft §7",
     edits: [
       {
@@ -76,8 +76,8 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inLog(20),
   },
   {
-    name: "snapshot-without-sessions",
-    bug: "A snapshot leaves the outcomes of sessions out",
+    name: "snapshot-without-outcomes",
+    bug: "A snapshot omits the outcomes of the sessions",
     breaks: "G4, Raft thesis §6.3",
     edits: [
       {
@@ -90,9 +90,9 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inNamespace(20),
   },
   {
-    name: "rotten-state-is-sent",
-    bug: "Rows that are not those that were written are sent, and taken, as the state",
-    breaks: "docs/decisions/0009: whoever reads all rows compares",
+    name: "send-corrupt-state",
+    bug: "A corrupt state is sent as a snapshot and installed",
+    breaks: "docs/decisions/0009: every reader of all rows compares the hash",
     edits: [
       {
         file: "master/driver/snapshot-parts.ts",
@@ -108,9 +108,9 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inCluster(10),
   },
   {
-    name: "change-taken-for-done",
-    bug: "A change of the members whose answer was lost counts as done",
-    breaks: "docs/decisions/0007: the log says who is who",
+    name: "lost-reply-counts-as-success",
+    bug: "A membership change whose reply was lost is reported as done",
+    breaks: "docs/decisions/0007: the log determines the members",
     edits: [
       {
         file: "client/masters/membership.ts",
@@ -122,9 +122,9 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/client/integration/lost-change.test.ts"),
   },
   {
-    name: "change-not-settled",
-    bug: "A change of the members counts as made when the leader has applied it",
-    breaks: "docs/decisions/0007: those that stay must not need the others again",
+    name: "membership-change-not-settled",
+    bug: "A membership change is reported as done when the leader has applied it",
+    breaks: "docs/decisions/0007: the remaining members must not depend on the others again",
     edits: [
       {
         file: "master/driver/membership-changer.ts",
@@ -135,9 +135,9 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/driver/membership.test.ts"),
   },
   {
-    name: "index-without-a-check",
-    bug: "A bit that turns over in the index of the state is believed",
-    breaks: "docs/on-disk-format.md: the check in `Ma`",
+    name: "state-index-without-checksum",
+    bug: "A flipped bit in the stored index of the state is not detected",
+    breaks: "docs/on-disk-format.md: the check over `Ma` and `Mm`",
     edits: [
       {
         file: "master/namespace/durable.ts",
@@ -149,7 +149,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "propose-twice",
-    bug: "A command that was put into the log is put there again in the next turn",
+    bug: "A command that was appended to the log is appended again in the next turn",
     breaks: "G4",
     edits: [
       {
@@ -172,8 +172,8 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inLog(20),
   },
   {
-    name: "read-before-it-is-applied",
-    bug: "A read is answered before the state shows its index",
+    name: "read-before-apply",
+    bug: "A read is answered before the state has applied the read index",
     breaks: "G1, Raft thesis §6.4",
     edits: [
       {

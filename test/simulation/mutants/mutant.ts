@@ -1,37 +1,38 @@
 /**
- * A bug that somebody could have made, planted into a copy of the sources to see it caught. The
- * product holds no switches for it: an edit is made in the copy, and fails if the text it replaces
- * does not stand there exactly once.
+ * A bug that is planted into a copy of the sources to prove that a check detects it. The product
+ * has no switches for planted bugs: an edit changes the text of the copy, and fails if the text to
+ * replace does not occur exactly once.
  */
 export interface Mutant {
-  /** In words with hyphens: names it on the command line. */
+  /** Words with hyphens. Selects the mutant on the command line. */
   readonly name: string;
-  /** What the code does then, in the present tense. */
+  /** The behaviour of the mutated code, in the present tense. */
   readonly bug: string;
-  /** The rule that it breaks: a section of the paper, a guarantee, a decision. */
+  /** The rule that the behaviour violates: a section of the paper, a guarantee, a decision. */
   readonly breaks: string;
   readonly edits: readonly [Edit, ...Edit[]];
   readonly caughtBy: Check;
 }
 
+/** Replacement of one text in one source file. */
 export interface Edit {
-  /** From the root, with "/" between names. */
+  /** Path relative to the root of the repository, with "/" as the separator. */
   readonly file: string;
-  /** Stands in the file exactly once. */
+  /** Literal text. Must occur exactly once in the file. */
   readonly find: string;
   readonly replace: string;
 }
 
-/** Who must notice. */
+/** The check that must detect a mutant. */
 export type Check =
-  /** A simulation, with one of the seeds 1 to `seedsMax`. */
+  /** A simulation that must fail with at least one of the seeds 1 to `seedsMax`. */
   | { readonly kind: "simulation"; readonly name: SimulationName; readonly seedsMax: number }
-  /** One test of a file, whatever the seed. */
+  /** At least one test of the file must fail. */
   | { readonly kind: "test"; readonly file: string };
 
 /**
- * `raft`: the core; `log` and `namespace`: the driver under it, with a log or files for a state;
- * `cluster`: everything, clients and chunkservers too.
+ * `raft`: the Raft core alone. `log` and `namespace`: the driver over simulated disks, whose state
+ * machine is a log or a namespace. `cluster`: masters, chunkservers and clients.
  */
 export type SimulationName = "raft" | "log" | "namespace" | "cluster";
 
@@ -45,8 +46,13 @@ function simulation(name: SimulationName, seedsMax: number): Check {
   return { kind: "simulation", name, seedsMax };
 }
 
-/** @throws if the text is not there exactly once: the code has moved on, and so must the mutant. */
-export function edited(source: string, { file, find, replace }: Edit): string {
+/**
+ * Returns `source` with the edit applied.
+ *
+ * @throws {Error} if the text to find does not occur exactly once. The source has changed since the
+ *   mutant was written, so the mutant must be updated.
+ */
+export function applyEdit(source: string, { file, find, replace }: Edit): string {
   const parts = source.split(find);
   const [before, behind] = parts;
   if (parts.length === 2 && before !== undefined && behind !== undefined && find !== replace) {
@@ -54,6 +60,6 @@ export function edited(source: string, { file, find, replace }: Edit): string {
   }
   const count = parts.length - 1;
   throw new Error(
-    `Cannot plant a bug in ${file}: expected to find once, not ${count} times: ${find}`,
+    `Cannot plant a bug in ${file}: expected exactly one occurrence of the text: current count is ${count}: ${find}`,
   );
 }

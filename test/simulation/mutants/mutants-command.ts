@@ -1,18 +1,18 @@
-import { describeCheck, describeResult, drawTable } from "./mutants-table.ts";
+import { describeCheck, describeResult, formatTable } from "./mutants-table.ts";
 import { MUTANTS, type MutantsReport, runMutants } from "./run-mutants.ts";
 
-/** A simulation takes a core for itself. */
+/** Processes at the same time. A simulation uses one core. */
 const JOBS = 2;
 
 /**
- * `npm run simulate -- --mutants`: prints what became of each planted bug.
+ * Runs `npm run simulate -- --mutants` and prints the result of each planted bug.
  *
- * @returns the exit status: 1 if a bug survives or nothing is proved, 2 for a name that is unknown.
+ * @returns the exit status: 1 if a bug survives or a check fails without a bug, 2 for an unknown name.
  */
-export async function proveMutants(names: true | readonly string[]): Promise<number> {
+export async function runMutantsCommand(names: true | readonly string[]): Promise<number> {
   const unknown = names === true ? [] : names.filter((name) => !isMutant(name));
   if (unknown.length > 0) {
-    console.error(`There is no mutant ${unknown.join(", ")}; there are:`);
+    console.error(`No such mutant: ${unknown.join(", ")}. Known mutants:`);
     for (const { name, bug } of MUTANTS) console.error(`  ${name}: ${bug}`);
     return 2;
   }
@@ -23,18 +23,19 @@ export async function proveMutants(names: true | readonly string[]): Promise<num
     jobs: JOBS,
     onResult: (result) => console.error(describeResult(result)),
   });
-  console.log(drawTable(report));
-  return conclude(report);
+  console.log(formatTable(report));
+  return summarize(report);
 }
 
-function conclude({ brokenChecks, results }: MutantsReport): number {
-  for (const { check, judgement } of brokenChecks) {
-    const what = judgement.kind === "passed" ? "" : judgement.what;
-    console.log(`${describeCheck(check)} fails without any bug, so it proves nothing: ${what}`);
+/** Prints the summary. @returns the exit status: 0 if every check passes and every bug is caught */
+function summarize({ failingChecks, results }: MutantsReport): number {
+  for (const { check, checkResult } of failingChecks) {
+    const reason = checkResult.kind === "passed" ? "" : checkResult.reason;
+    console.log(`${describeCheck(check)} fails without a bug, so it proves nothing: ${reason}`);
   }
-  const caughtCount = results.filter(({ judgement }) => judgement.kind === "failed").length;
+  const caughtCount = results.filter(({ checkResult }) => checkResult.kind === "failed").length;
   console.log(`${caughtCount} of ${results.length} planted bugs are caught`);
-  return brokenChecks.length === 0 && caughtCount === results.length ? 0 : 1;
+  return failingChecks.length === 0 && caughtCount === results.length ? 0 : 1;
 }
 
 const isMutant = (name: string): boolean => MUTANTS.some((mutant) => mutant.name === name);

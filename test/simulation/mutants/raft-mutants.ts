@@ -1,6 +1,6 @@
 import { inCluster, inRaft, inTest, type Mutant } from "./mutant.ts";
 
-/** Bugs of the Raft core. */
+/** Bugs of the Raft core (`master/raft`). */
 export const RAFT_MUTANTS: readonly Mutant[] = [
   {
     name: "vote-twice",
@@ -16,8 +16,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(20),
   },
   {
-    name: "vote-for-a-shorter-log",
-    bug: "A member votes for a candidate whose log ends before its own",
+    name: "vote-for-shorter-log",
+    bug: "A member votes for a candidate whose log is shorter than its own",
     breaks: "Raft §5.4.1",
     edits: [
       {
@@ -29,8 +29,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(40),
   },
   {
-    name: "vote-before-it-is-durable",
-    bug: "A vote leaves before the write that remembers it",
+    name: "send-vote-before-sync",
+    bug: "A member sends its vote before the vote is written to disk",
     breaks: "Raft, Figure 2",
     edits: [
       {
@@ -55,8 +55,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(20),
   },
   {
-    name: "acknowledge-before-writing",
-    bug: "A follower acknowledges entries that it has not written",
+    name: "acknowledge-before-write",
+    bug: "A follower acknowledges entries before they are written",
     breaks: "Raft §5.3",
     edits: [
       {
@@ -70,8 +70,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(20),
   },
   {
-    name: "leader-counts-itself-early",
-    bug: "A leader counts its own copy of an entry before it is on its disk",
+    name: "leader-counts-unsynced-entry",
+    bug: "A leader counts its own copy of an entry before the entry is on its disk",
     breaks: "Raft thesis §10.2.1",
     edits: [
       {
@@ -83,8 +83,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(20),
   },
   {
-    name: "learner-counts",
-    bug: "A leader counts the copies of learners as if they had a vote",
+    name: "learner-counts-for-commit",
+    bug: "A leader counts the copies of learners for the commit index as if they were voters",
     breaks: "Raft thesis §4.2.1",
     edits: [
       {
@@ -97,8 +97,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(40),
   },
   {
-    name: "removed-voter-counts",
-    bug: "A member that is removed keeps its vote",
+    name: "removed-voter-keeps-vote",
+    bug: "A removed member keeps its vote",
     breaks: "Raft §6",
     edits: [
       {
@@ -112,8 +112,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(40),
   },
   {
-    name: "one-majority-is-enough",
-    bug: "In a joint configuration either majority commits, not both",
+    name: "joint-commit-by-one-majority",
+    bug: "In a joint configuration one of the two majorities is enough to commit",
     breaks: "Raft §6",
     edits: [
       {
@@ -126,8 +126,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(40),
   },
   {
-    name: "two-changes-at-once",
-    bug: "A leader proposes a membership change while another is not committed",
+    name: "concurrent-membership-changes",
+    bug: "A leader proposes a membership change while another one is not committed",
     breaks: "Raft thesis §4.1",
     edits: [
       {
@@ -139,8 +139,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(40),
   },
   {
-    name: "append-without-a-look-back",
-    bug: "A follower takes entries without looking at the one before them",
+    name: "append-without-previous-check",
+    bug: "A follower appends entries without checking the term of the previous entry",
     breaks: "Raft §5.3, Log Matching",
     edits: [
       {
@@ -152,8 +152,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/raft/log.test.ts"),
   },
   {
-    name: "cut-what-matches",
-    bug: "An old request cuts entries off that came after it and were acknowledged",
+    name: "truncate-matching-entries",
+    bug: "An old append request truncates later entries that match and were acknowledged",
     breaks: "Raft §5.3",
     edits: [
       {
@@ -165,8 +165,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(40),
   },
   {
-    name: "cut-what-is-committed",
-    bug: "A conflict cuts the log before its commit index, unnoticed",
+    name: "truncate-committed-entries",
+    bug: "A conflict truncates the log before its commit index without an error",
     breaks: "Raft, Figure 3: State Machine Safety",
     edits: [
       {
@@ -188,8 +188,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(40),
   },
   {
-    name: "commit-index-goes-back",
-    bug: "A late message takes the commit index back",
+    name: "commit-index-decreases",
+    bug: "A delayed message decreases the commit index",
     breaks: "Raft, Figure 2: increases monotonically",
     edits: [
       {
@@ -201,8 +201,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(20),
   },
   {
-    name: "heartbeat-commits-too-much",
-    bug: "A heartbeat commits entries that the follower is not known to share",
+    name: "heartbeat-commits-unmatched",
+    bug: "A heartbeat commits entries beyond the matching index of the follower",
     breaks: "Raft §5.3",
     edits: [
       {
@@ -215,8 +215,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(20),
   },
   {
-    name: "no-stepping-down",
-    bug: "A leader pays no attention to messages of later terms",
+    name: "leader-ignores-later-terms",
+    bug: "A leader ignores messages of later terms",
     breaks: "Raft §5.1",
     edits: [
       {
@@ -229,8 +229,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(20),
   },
   {
-    name: "read-without-a-round",
-    bug: "A leader answers reads without asking whether it still leads",
+    name: "read-without-quorum",
+    bug: "A leader answers reads without confirming its leadership with a majority",
     breaks: "Raft §8, thesis §6.4",
     edits: [
       {
@@ -242,8 +242,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(20),
   },
   {
-    name: "stale-read-for-a-client",
-    bug: "A leader answers reads without asking whether it still leads, and clients are told",
+    name: "stale-read-reaches-client",
+    bug: "A leader answers reads of clients without confirming its leadership with a majority",
     breaks: "Raft §8, thesis §6.4; G2",
     edits: [
       {
@@ -255,8 +255,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inCluster(20),
   },
   {
-    name: "read-by-an-older-round",
-    bug: "An answer to a heartbeat from before the read confirms the read",
+    name: "read-confirmed-by-old-round",
+    bug: "The reply to a heartbeat that was sent before a read confirms the read",
     breaks: "Raft thesis §6.4",
     edits: [
       {
@@ -273,7 +273,7 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(40),
   },
   {
-    name: "read-before-the-first-entry",
+    name: "read-before-commit-in-term",
     bug: "A new leader serves reads before an entry of its term is committed",
     breaks: "Raft §8",
     edits: [
@@ -286,8 +286,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inRaft(40),
   },
   {
-    name: "pre-vote-in-a-lease",
-    bug: "A member that hears its leader grants pre-votes all the same",
+    name: "grant-pre-vote-in-lease",
+    bug: "A member that receives messages of its leader grants pre-votes",
     breaks: "Raft thesis §4.2.3, §9.6",
     edits: [
       {
@@ -299,8 +299,8 @@ export const RAFT_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/raft/election.test.ts"),
   },
   {
-    name: "pre-vote-without-asking",
-    bug: "A member that was cut off begins a term without asking who would vote for it",
+    name: "campaign-without-pre-vote",
+    bug: "A member that was disconnected starts a term without a pre-vote",
     breaks: "Raft thesis §9.6",
     edits: [
       {

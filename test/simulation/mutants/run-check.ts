@@ -3,62 +3,65 @@ import { constants, setPriority } from "node:os";
 import type { Check } from "./mutant.ts";
 import type { SeedsResult } from "./run-seeds.ts";
 
-/** What a check said of the sources in a directory. */
-export type Judgement =
+/** Result of one check over the sources in a directory. */
+export type CheckResult =
   | { readonly kind: "passed" }
-  /** `seed` is null for a test. */
-  | { readonly kind: "failed"; readonly seed: number | null; readonly what: string }
-  /** It came to no judgement: it hangs, or the code cannot even run. That proves nothing. */
-  | { readonly kind: "broken"; readonly what: string };
+  /** The check has detected a violation. `seed` is null for a test. */
+  | { readonly kind: "failed"; readonly seed: number | null; readonly reason: string }
+  /** The check timed out, or the code does not run. Neither proves that the check detects the bug. */
+  | { readonly kind: "inconclusive"; readonly reason: string };
 
-/** A check that takes longer hangs, on the slowest machine. */
-const HANG_MS = 10 * 60 * 1_000;
-/** What a slip of the mutant itself would throw: no check was needed to notice that. */
-const SLIPS = ["ReferenceError", "SyntaxError", "TypeError"];
+/** Timeout of one check, sufficient on the slowest machine. */
+const CHECK_TIMEOUT_MS = 10 * 60 * 1_000;
+/** Names of errors of invalid code. They show that the mutant is invalid, not that it is detected. */
+const CODE_ERROR_NAMES = ["ReferenceError", "SyntaxError", "TypeError"];
 
-/** Runs `check` in `directory`, in a process of low priority. */
-export async function judge(directory: string, check: Check): Promise<Judgement> {
+/** Runs `check` over the sources in `directory`, in a child process with low priority. */
+export async function runCheck(directory: string, check: Check): Promise<CheckResult> {
   return check.kind === "test"
-    ? judgeByTest(directory, check.file)
-    : judgeBySeeds(directory, check);
+    ? runTestCheck(directory, check.file)
+    : runSimulationCheck(directory, check);
 }
 
-async function judgeBySeeds(
+async function runSimulationCheck(
   directory: string,
   check: Extract<Check, { kind: "simulation" }>,
-): Promise<Judgement> {
+): Promise<CheckResult> {
   const program = "test/simulation/mutants/run-seeds.ts";
   const { stdout, stderr } = await run(directory, [program, check.name, "1", `${check.seedsMax}`]);
   const line = stdout.split("\n").findLast((text) => text.startsWith("{"));
-  if (line === undefined) return { kind: "broken", what: lastLine(stderr) };
+  if (line === undefined) return { kind: "inconclusive", reason: lastLine(stderr) };
   const result = JSON.parse(line) as SeedsResult;
   if (result.kind === "passed") return result;
-  const { errorName, what, seed } = result;
-  if (SLIPS.includes(errorName)) return { kind: "broken", what: `${errorName}: ${what}` };
-  return { kind: "failed", seed, what: firstLine(what) };
+  const { errorName, message, seed } = result;
+  if (CODE_ERROR_NAMES.includes(errorName)) {
+    return { kind: "inconclusive", reason: `${errorName}: ${message}` };
+  }
+  return { kind: "failed", seed, reason: firstLine(message) };
 }
 
-async function judgeByTest(directory: string, file: string): Promise<Judgement> {
+async function runTestCheck(directory: string, file: string): Promise<CheckResult> {
   const { stdout, stderr, status } = await run(directory, ["--test-reporter=tap", "--test", file]);
   const didRun = /^# pass [1-9]/m.test(stdout);
   if (status === 0 && didRun) return { kind: "passed" };
-  // The innermost test that failed comes first; its file may be named too.
+  // TAP reports the innermost failing test first, before its suite and its file.
   const failed = stdout.match(/^ *not ok \d+ - (.*)$/m)?.[1];
-  const slip = SLIPS.find((name) => stdout.includes(`name: '${name}'`));
-  if (failed === undefined || slip !== undefined) {
-    return { kind: "broken", what: slip ?? lastLine(stderr || stdout) };
+  const codeError = CODE_ERROR_NAMES.find((name) => stdout.includes(`name: '${name}'`));
+  if (failed === undefined || codeError !== undefined) {
+    return { kind: "inconclusive", reason: codeError ?? lastLine(stderr || stdout) };
   }
-  return { kind: "failed", seed: null, what: failed };
+  return { kind: "failed", seed: null, reason: failed };
 }
 
-interface Ended {
+interface ProcessResult {
   readonly stdout: string;
   readonly stderr: string;
   readonly status: number | null;
 }
 
-function run(directory: string, parameters: readonly string[]): Promise<Ended> {
-  // Else Node takes the process for a part of the test run that this one may be a part of.
+/** Runs Node with `parameters` in `directory`. Resolves when the process has ended. */
+function run(directory: string, parameters: readonly string[]): Promise<ProcessResult> {
+  // With NODE_TEST_CONTEXT set, the child process would report to the test run of this process.
   const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
   const child = spawn(process.execPath, ["--import=tsx", ...parameters], {
     cwd: directory,
@@ -74,10 +77,10 @@ function run(directory: string, parameters: readonly string[]): Promise<Ended> {
   child.stderr.on("data", (bytes: Buffer) => {
     stderr += bytes.toString();
   });
-  const hang = setTimeout(() => {
-    stderr += `\nIt hangs: no end within ${HANG_MS} ms`;
+  const timeout = setTimeout(() => {
+    stderr += `\nThe check did not end within ${CHECK_TIMEOUT_MS} ms`;
     child.kill("SIGKILL");
-  }, HANG_MS);
+  }, CHECK_TIMEOUT_MS);
   const onExit = (): void => {
     child.kill("SIGKILL");
   };
@@ -85,7 +88,7 @@ function run(directory: string, parameters: readonly string[]): Promise<Ended> {
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (status) => {
-      clearTimeout(hang);
+      clearTimeout(timeout);
       process.off("exit", onExit);
       resolve({ stdout, stderr, status });
     });

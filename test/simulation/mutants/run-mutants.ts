@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DRIVER_MUTANTS } from "./driver-mutants.ts";
-import { type Check, type Edit, edited, type Mutant } from "./mutant.ts";
+import { applyEdit, type Check, type Edit, type Mutant } from "./mutant.ts";
 import { RAFT_MUTANTS } from "./raft-mutants.ts";
-import { type Judgement, judge } from "./run-check.ts";
+import { type CheckResult, runCheck } from "./run-check.ts";
 import { STATE_MUTANTS } from "./state-mutants.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-/** What the checks read. */
+/** Folders that the checks read. */
 const SOURCES = ["master", "chunkserver", "shared", "client", "test"];
 const SETTINGS = ["package.json", "tsconfig.json"];
 
@@ -17,56 +17,59 @@ export const MUTANTS: readonly Mutant[] = [...RAFT_MUTANTS, ...DRIVER_MUTANTS, .
 
 export interface MutantResult {
   readonly mutant: Mutant;
-  readonly judgement: Judgement;
+  readonly checkResult: CheckResult;
   readonly tookMs: number;
 }
 
 export interface MutantsReport {
-  /** Checks that fail without any bug: what they say of mutants means nothing. */
-  readonly brokenChecks: readonly { readonly check: Check; readonly judgement: Judgement }[];
+  /** Checks that fail without a bug. Their results for mutants prove nothing. */
+  readonly failingChecks: readonly { readonly check: Check; readonly checkResult: CheckResult }[];
   readonly results: readonly MutantResult[];
 }
 
 /**
- * Plants each of `mutants` by itself and sees whether its check notices; before that, that the check
- * passes without it. `onResult` hears of each when it is done.
+ * Plants each of `mutants` alone and runs its check. The checks also run once without a bug, and
+ * must pass. `onResult` is called when the check of a mutant has ended. The results have the order
+ * of `mutants`.
  */
 export async function runMutants(options: {
   readonly mutants: readonly Mutant[];
-  /** Processes at a time. */
+  /** Number of child processes at the same time. */
   readonly jobs: number;
   readonly onResult: (result: MutantResult) => void;
 }): Promise<MutantsReport> {
   const { mutants, jobs, onResult } = options;
-  const brokenChecks: { check: Check; judgement: Judgement }[] = [];
+  const failingChecks: { check: Check; checkResult: CheckResult }[] = [];
   const results: MutantResult[] = [];
-  const baselines = checksOf(mutants).map((check) => async (tree: Tree) => {
-    const judgement = await judge(tree.directory, check);
-    if (judgement.kind !== "passed") brokenChecks.push({ check, judgement });
+  const baselines = checksOf(mutants).map((check) => async (copy: SourceCopy) => {
+    const checkResult = await runCheck(copy.directory, check);
+    if (checkResult.kind !== "passed") failingChecks.push({ check, checkResult });
   });
-  const trials = mutants.map((mutant) => async (tree: Tree) => {
+  const trials = mutants.map((mutant) => async (copy: SourceCopy) => {
     const startMs = performance.now();
-    const judgement = await tree.with(mutant.edits, () => judge(tree.directory, mutant.caughtBy));
-    const result = { mutant, judgement, tookMs: performance.now() - startMs };
+    const checkResult = await copy.with(mutant.edits, () =>
+      runCheck(copy.directory, mutant.caughtBy),
+    );
+    const result = { mutant, checkResult, tookMs: performance.now() - startMs };
     results.push(result);
     onResult(result);
   });
   const queue = [...baselines, ...trials];
   const workers = Array.from({ length: Math.min(jobs, queue.length) }, async () => {
-    const tree = new Tree();
+    const copy = new SourceCopy();
     try {
-      for (let task = queue.shift(); task !== undefined; task = queue.shift()) await task(tree);
+      for (let task = queue.shift(); task !== undefined; task = queue.shift()) await task(copy);
     } finally {
-      tree.remove();
+      copy.remove();
     }
   });
   await Promise.all(workers);
   const order = (each: MutantResult): number => mutants.indexOf(each.mutant);
   results.sort((one, other) => order(one) - order(other));
-  return { brokenChecks, results };
+  return { failingChecks, results };
 }
 
-/** Each check once; of a simulation, with the highest number of seeds that any mutant is given. */
+/** Returns each check once. A simulation has the highest `seedsMax` of all mutants that use it. */
 function checksOf(mutants: readonly Mutant[]): readonly Check[] {
   const checks = new Map<string, Check>();
   for (const { caughtBy } of mutants) {
@@ -79,10 +82,10 @@ function checksOf(mutants: readonly Mutant[]): readonly Check[] {
   return [...checks.values()];
 }
 
-/** A copy of the sources, to plant bugs in. */
-class Tree {
+/** A copy of the sources in a temporary directory, in which bugs are planted. */
+class SourceCopy {
   readonly directory = mkdtempSync(join(tmpdir(), "ashlar-mutants-"));
-  /** Also when the run is broken off. */
+  /** Removes the copy also when the process exits before `remove`. */
   readonly #onExit = (): void => rmSync(this.directory, { recursive: true, force: true });
 
   constructor() {
@@ -94,7 +97,7 @@ class Tree {
     symlinkSync(join(ROOT, "node_modules"), join(this.directory, "node_modules"), "junction");
   }
 
-  /** Runs `task` with `edits` in place, and takes them back. */
+  /** Applies `edits`, runs `task`, and restores the files, also if `task` rejects. */
   async with<T>(edits: readonly Edit[], task: () => Promise<T>): Promise<T> {
     const originals = new Map<string, string>();
     try {
@@ -102,7 +105,7 @@ class Tree {
         const path = join(this.directory, edit.file);
         const source = readFileSync(path, "utf8");
         if (!originals.has(path)) originals.set(path, source);
-        writeFileSync(path, edited(source, edit));
+        writeFileSync(path, applyEdit(source, edit));
       }
       return await task();
     } finally {

@@ -1,6 +1,7 @@
 /**
- * Runs one simulation in a process of its own: `run-seeds.ts NAME FIRST LAST`. Prints one line of
- * JSON, a `SeedsResult`, and ends. Started by `run-mutants.ts` in a copy of the sources.
+ * Program that runs one simulation with the seeds FIRST to LAST: `run-seeds.ts NAME FIRST LAST`.
+ * Prints a `SeedsResult` as one line of JSON and exits. `run-check.ts` starts it in a copy of the
+ * sources.
  */
 
 import { runSeed } from "../cluster/run-seed.ts";
@@ -12,14 +13,14 @@ import { simulateNamespace } from "../consensus/namespace-simulation.ts";
 import { RaftSimulation } from "../raft/raft-simulation.ts";
 import type { SimulationName } from "./mutant.ts";
 
-/** The first seed that fails, and how; or none. */
+/** The first failing seed with its error, or `passed` if all seeds pass. */
 export type SeedsResult =
   | { readonly kind: "passed" }
   | {
       readonly kind: "failed";
       readonly seed: number;
       readonly errorName: string;
-      readonly what: string;
+      readonly message: string;
     };
 
 const RAFT_TICKS = 1_200;
@@ -35,9 +36,9 @@ const SIMULATIONS: Record<SimulationName, (seed: number) => void | Promise<void>
 
 const [name, first, last] = process.argv.slice(2);
 let seed = Number(first);
-// An assertion of the product in a timer or a callback: nobody else hears of it.
+// A failed assertion of the product in a timer or a callback reaches no other handler.
 process.on("uncaughtException", fail);
-// The simulation of clusters looks for itself, and excuses a master whose state has rotted.
+// The cluster simulation has its own handler, which excuses a master with a corrupt state.
 if (name !== "cluster") process.on("unhandledRejection", fail);
 try {
   for (; seed <= Number(last); seed += 1) await SIMULATIONS[name as SimulationName](seed);
@@ -48,16 +49,16 @@ try {
 
 async function simulateCluster(seed: number): Promise<void> {
   const outcome = await runSeed(optionsOf(seed, { seconds: CLUSTER_SECONDS }));
-  // The first line says at which seed and when.
+  // The first line of the report contains the seed and the time. The result has its own seed field.
   if (outcome.kind === "failed") throw new Violation(outcome.report.replace(/^.*\n/, ""));
 }
 
 function fail(error: unknown): void {
   const { name: errorName, message } = error instanceof Error ? error : new Error(String(error));
-  end({ kind: "failed", seed, errorName, what: message });
+  end({ kind: "failed", seed, errorName, message });
 }
 
-/** What the bug has left open would keep the process alive. */
+/** Prints the result and exits. A resource that the bug leaves open would keep the process alive. */
 function end(result: SeedsResult): void {
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 }

@@ -3,8 +3,8 @@ import { inCluster, inNamespace, inTest, type Mutant } from "./mutant.ts";
 /** Bugs of the replicated state and of the chunk store. */
 export const STATE_MUTANTS: readonly Mutant[] = [
   {
-    name: "apply-twice",
-    bug: "The last mutation of a session runs again when it is repeated",
+    name: "apply-repeated-mutation",
+    bug: "The last mutation of a session is applied again when the client repeats it",
     breaks: "G4, Raft thesis §6.3",
     edits: [
       {
@@ -16,9 +16,9 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inNamespace(10),
   },
   {
-    name: "apply-again-after-a-restart",
-    bug: "The state says that it stands before entries that it holds",
-    breaks: "ARCHITECTURE.md: a crash leaves a consistent earlier state",
+    name: "reapply-after-restart",
+    bug: "The stored index of the state is lower than the last entry that the state contains",
+    breaks: "docs/decisions/0004: a crash leaves a consistent earlier state",
     edits: [
       {
         file: "master/namespace/namespace.ts",
@@ -29,8 +29,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/namespace/durability.test.ts"),
   },
   {
-    name: "session-forgets-outcomes",
-    bug: "A session knows that a mutation ran and forgets what came of it",
+    name: "session-loses-outcomes",
+    bug: "A session records that a mutation was applied, but not its outcome",
     breaks: "G4, Raft thesis §6.3",
     edits: [
       {
@@ -42,8 +42,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inNamespace(10),
   },
   {
-    name: "session-forgets-refusals",
-    bug: "A mutation that was refused is tried again when it is repeated",
+    name: "session-retries-refusals",
+    bug: "A refused mutation is executed again when the client repeats it",
     breaks: "G4",
     edits: [
       {
@@ -55,8 +55,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inNamespace(10),
   },
   {
-    name: "half-a-transaction",
-    bug: "A transaction that is refused keeps what its first operations did",
+    name: "partial-transaction",
+    bug: "A refused transaction keeps the changes of its first operations",
     breaks: "G3",
     edits: [
       {
@@ -68,9 +68,9 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inNamespace(10),
   },
   {
-    name: "time-of-the-replica",
-    bug: "How far a replica has flushed changes the time that an entry records",
-    breaks: "State Machine Safety: one log, one state",
+    name: "replica-dependent-time",
+    bug: "The recorded time of an entry depends on how far the replica has flushed",
+    breaks: "State Machine Safety: the same log gives the same state",
     edits: [
       {
         file: "master/namespace/namespace.ts",
@@ -82,8 +82,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inNamespace(10),
   },
   {
-    name: "feed-skips-what-expired",
-    bug: "A watcher that is behind the retention goes on with what is left, and is not told",
+    name: "feed-skips-expired-events",
+    bug: "A watch behind the retention continues at the oldest event without an error",
     breaks: "G15",
     edits: [
       {
@@ -95,9 +95,9 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inCluster(40),
   },
   {
-    name: "purge-whatever-the-intent",
+    name: "purge-ignores-intent",
     bug: "A purge deletes a copy that was stored again after the purge was decided",
-    breaks: "ARCHITECTURE.md: what is deleted, and when",
+    breaks: "ARCHITECTURE.md, Deletion",
     edits: [
       {
         file: "chunkserver/store/replicas.ts",
@@ -108,8 +108,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/chunkserver/chunk-store.test.ts"),
   },
   {
-    name: "seal-without-the-root",
-    bug: "A chunk is sealed under an id that its blocks do not have",
+    name: "seal-without-root-check",
+    bug: "A chunk is sealed under an id that is not the root hash of its blocks",
     breaks: "G5",
     edits: [
       {
@@ -122,7 +122,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "seal-before-sync",
-    bug: "A seal is answered before the chunk's bytes are on disk",
+    bug: "A seal is acknowledged before the bytes of the chunk are on disk",
     breaks: "G6",
     edits: [
       {
