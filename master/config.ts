@@ -17,8 +17,9 @@ const durationMsSchema = countSchema(0, 366 * 24 * HOUR_MS);
 
 /** Settings of a new cluster. Used once, by its first leader. */
 const newClusterEntries = {
-  /** Replicas of a chunk in the default storage class, and the smallest number at a commit. */
+  /** Number of replicas of a chunk in the default storage class. */
   defaultCopies: v.optional(countSchema(1, 9), 3),
+  /** Minimum number of sealed replicas at a commit, in the default storage class. */
   defaultCopiesMin: v.optional(countSchema(1, 9), 2),
   /** Racks that the replicas of a chunk span, if the cluster has enough racks. */
   defaultRacksMin: v.optional(countSchema(1, 9), 2),
@@ -63,18 +64,21 @@ export const masterConfigSchema = v.strictObject({
   listen: v.optional(addressSchema),
   /** Address of the HTTP server for health and metrics. Null disables the HTTP server. */
   http: v.optional(v.nullable(addressSchema), null),
-  /** Interval of heartbeats, and the shortest election timeout. */
+  /** Interval of the heartbeats of the leader. */
   heartbeatIntervalMs: v.optional(countSchema(10, 10_000), 100),
+  /** Shortest election timeout. Each timeout is random, between this value and twice this value. */
   electionTimeoutMsMin: v.optional(countSchema(50, 60_000), 500),
   /** Silence after which a chunkserver receives no new chunks. */
   serverSuspectMs: v.optional(durationMsSchema, 2_000),
   /** Silence after which a chunkserver is considered dead. */
   serverDeadMs: v.optional(durationMsSchema, 10_000),
-  /** Delay before repair of the replicas on a dead server, and on a gracefully stopped one. */
+  /** Delay before repair of the replicas on a dead server. */
   repairDelayMs: v.optional(durationMsSchema, 20_000),
+  /** Delay before repair of the replicas on a gracefully stopped server. */
   repairDelayStoppedMs: v.optional(durationMsSchema, 30 * MINUTE_MS),
-  /** Maximum number of repair copies at the same time: on one server, and in the cluster. */
+  /** Maximum number of repair copies at the same time on one server. */
   repairCopiesPerServer: v.optional(countSchema(1, 64), 4),
+  /** Maximum number of repair copies at the same time in the cluster. */
   repairCopiesTotal: v.optional(countSchema(1, 1_024), 64),
   /** Share of dead chunkservers above which repair halts until an operator intervenes. */
   repairMassLossShare: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.5),
@@ -136,7 +140,8 @@ export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = 
  * @throws {AshlarError} INVALID_ARGUMENT with the key and its constraint
  */
 export function checkMasterConfig(config: MasterConfig): void {
-  // Raft §5.6: broadcast time must be well below the election timeout, or elections never settle.
+  // Raft §5.6: the broadcast time must be well below the election timeout. Otherwise elections
+  // would depose working leaders.
   if (config.electionTimeoutMsMin < 3 * config.heartbeatIntervalMs) {
     throw invalid("electionTimeoutMsMin", "expected at least 3 * heartbeatIntervalMs");
   }

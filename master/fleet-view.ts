@@ -15,7 +15,7 @@ export interface FleetView {
   recordHeartbeat(heartbeat: HeartbeatRequest): boolean;
   /** Records that a chunkserver is shutting down. */
   recordGoodbye(serverId: ServerId): void;
-  /** Interval of heartbeats. Several of them must be missing before a server is suspected. */
+  /** Interval of heartbeats. A server is suspected only after several missing heartbeats. */
   readonly heartbeatIntervalMs: number;
   liveness(serverId: ServerId): Liveness;
   /** Returns the milliseconds since the last message of the server; null if there was none. */
@@ -47,7 +47,7 @@ export interface ServerStatus {
 
 /** Repair of under-replicated chunks, as the API uses it. */
 export interface RepairView {
-  /** Returns the copies that the server must make. Repeated until the server reports the result. */
+  /** Returns the copies that the server must make, until the server has reported their results. */
   ordersFor(serverId: ServerId): Order[];
   /** Records that a copy succeeded or failed. The caller proposes the entry that adds the copy. */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void;

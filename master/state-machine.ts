@@ -19,7 +19,9 @@ export interface StateMachine {
     /** Expected hash of the rows in the store. Null if this state keeps no hash. */
     readonly stateHash: Uint8Array | null;
   };
-  /** Size of the overlay. The driver pauses applying above its limit. */
+  /**
+   * Size of the overlay, in bytes. The driver pauses applying if it exceeds `unflushedBytesMax`.
+   */
   readonly unflushedBytes: number;
   /**
    * Applies one committed entry. The result depends on the state and the entry only. Entries arrive

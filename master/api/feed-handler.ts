@@ -20,8 +20,8 @@ const LEADERLESS_HEARTBEATS_MAX = 2;
 type FeedDeps = Pick<MasterDeps, "consensus" | "env" | "namespace">;
 
 /**
- * Serves `shared/protocol/feed-api`. Every master serves it from its applied entries, so a feed
- * contains committed changes only. Disposing the service ends all streams, and the watchers
+ * Serves `shared/protocol/feed-api`. Every master serves the feed from its applied entries, so the
+ * feed contains committed changes only. Disposal of the service ends all streams, and the watchers
  * continue at another master.
  */
 export class FeedService implements Disposable {
@@ -160,8 +160,9 @@ class FeedStream {
   }
 
   /**
-   * Settles as `work` does, or rejects when the stream ends. Not a Promise.race with one long-lived
-   * promise: each race would leave a reaction with that promise, and a stream lasts for an hour.
+   * Settles as `work` does, or rejects when the stream ends. Does not use Promise.race with one
+   * promise for the whole stream: each race would add a reaction to that promise, and a stream
+   * lasts for an hour.
    */
   #unlessEnded<Result>(work: Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {

@@ -99,12 +99,12 @@ async function recordServer(deps: MasterDeps, server: ServerLocation): Promise<v
     .namespace()
     .servers()
     .find((each) => each.serverId === server.serverId);
-  const isNew =
+  const isChanged =
     known === undefined ||
     known.address !== server.address ||
     known.host !== server.host ||
     known.rack !== server.rack;
-  if (!isNew) return;
+  if (!isChanged) return;
   await propose(deps, { kind: "register-server", nowMs: deps.nowMs(), server });
 }
 

@@ -3,7 +3,7 @@ import type { LogIndex } from "../../shared/base/ids.ts";
 
 /** A caller that waits for an index until a deadline. */
 export interface Waiter {
-  /** On the monotonic clock. */
+  /** Deadline on the monotonic clock. */
   readonly deadlineMs: number;
   readonly resolve: (index: LogIndex) => void;
   readonly reject: (error: AshlarError) => void;

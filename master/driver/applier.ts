@@ -22,7 +22,7 @@ export interface ApplierOptions {
   readonly flushBytes: number;
   /** Size of the unflushed changes above which applying pauses. See `DriverLimits`. */
   readonly unflushedBytesMax: number;
-  /** Returns the encoded membership after an entry that changes it, else null. */
+  /** Returns the encoded membership after an entry that changes it. Null for other entries. */
   readonly membershipAfter: (entry: Entry) => Uint8Array | null;
   /** Called after the state machine has applied `entry`. */
   readonly onApplied: (entry: Entry, outcome: unknown) => void;
@@ -30,17 +30,19 @@ export interface ApplierOptions {
   readonly onBatch: (reply: StorageApplied) => void;
   /** Called after a flush: the store holds all entries that were applied before the flush. */
   readonly onFlushed: () => void;
-  /** Called when the store's disk becomes full. Called again only after it had room in between. */
+  /**
+   * Called when the disk of the store becomes full. Called again only if it had room since then.
+   */
   readonly onFull: () => void;
   /**
-   * Called when the store failed permanently or the state machine cannot apply an entry. This member
-   * must stop.
+   * Called when the store failed permanently or the state machine cannot apply an entry. This
+   * member must stop.
    */
   readonly onFailure: (error: AshlarError) => void;
 }
 
 /**
- * Applies committed entries in the order of the log, and flushes the state to the store afterwards.
+ * Applies committed entries in the order of the log, and flushes the state to the store.
  *
  * Invariants: at most one flush runs at a time. Applying pauses while more than `unflushedBytesMax`
  * bytes are not flushed. A frozen applier neither applies nor flushes.
@@ -63,7 +65,9 @@ export class Applier {
     this.#options = options;
   }
 
-  /** Whether the store's disk was full at the last flush. The flush is repeated until it succeeds. */
+  /**
+   * Whether the store's disk was full at the last flush. The flush is repeated until it succeeds.
+   */
   get isFull(): boolean {
     return this.#isFull;
   }
@@ -102,7 +106,7 @@ export class Applier {
 
   /**
    * Stops applying and drops the queue. Then flushes the applied entries once, unless the store or
-   * the log has failed. A failed flush is only logged: the log still has the entries.
+   * the log has failed. If this flush fails, it is only logged: the log still has the entries.
    */
   async stop(options: { readonly isStoreGood: boolean }): Promise<void> {
     this.#isStopped = true;
@@ -124,7 +128,7 @@ export class Applier {
   #pump(): void {
     this.#resuming = null;
     const { clock, machine, unflushedBytesMax } = this.#options;
-    const untilMs = clock.monotonicMs() + SLICE_MS;
+    const sliceEndMs = clock.monotonicMs() + SLICE_MS;
     for (let count = 1; this.#queue.length > 0; count += 1) {
       if (this.#isFrozen || this.#isStopped) return;
       if (machine().unflushedBytes > unflushedBytesMax) {
@@ -132,7 +136,7 @@ export class Applier {
         return;
       }
       if (!this.#applyNext()) return;
-      if (count % ENTRIES_PER_CLOCK_READ === 0 && clock.monotonicMs() > untilMs) {
+      if (count % ENTRIES_PER_CLOCK_READ === 0 && clock.monotonicMs() > sliceEndMs) {
         this.#resuming = clock.yieldTurn().then(() => this.#pump());
         break;
       }
@@ -140,7 +144,7 @@ export class Applier {
     this.#flushIfDue();
   }
 
-  /** @returns false if the state machine cannot apply the entry: the applier then stops. */
+  /** Applies one entry. @returns false if the state machine cannot: the applier then stops. */
   #applyNext(): boolean {
     const batch = present(this.#queue[0], "the queue has a batch");
     const entry = present(

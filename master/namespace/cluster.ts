@@ -112,7 +112,8 @@ export function raiseIntentFloor(change: Change, { floor }: RaiseIntentFloor): v
 /**
  * Raises the feature level. A lower level changes nothing.
  *
- * @throws {AshlarError} VERSION_MISMATCH if this program does not support the level: it must stop.
+ * @throws {AshlarError} VERSION_MISMATCH if this program does not support the level. The process
+ *   must stop.
  */
 export function raiseFeatureLevel(change: Change, { level }: RaiseFeatureLevel): void {
   checkFeatureLevel(level);

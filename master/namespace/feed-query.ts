@@ -53,7 +53,7 @@ interface EventContext {
   readonly sequence: number;
 }
 
-/** Returns the lowest index from which on the feed has every event with its paths. */
+/** Returns the lowest index from which the feed contains every event with its paths. */
 export function oldestFeedIndex(state: State): LogIndex {
   const { feedFloor, historyFloor } = state.totals;
   const oldest = oldestEvent(state);

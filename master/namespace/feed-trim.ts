@@ -6,8 +6,8 @@ import type { State } from "./state.ts";
 /**
  * Trimming of the change feed. Two kinds of events are dropped: events at or before the history
  * floor, because their paths are read from the history, and the oldest events while the feed is
- * over its bound in bytes. `reclaim` trims through the log, in bounded steps. Once one event of an entry
- * is dropped, the feed floor excludes all events of this entry.
+ * larger than its limit. The `reclaim` command trims the feed in bounded steps. After one event of
+ * an entry was dropped, the feed floor excludes all events of this entry.
  */
 
 /** Default bound of the feed on disk, for a cluster that was made without another bound. */

@@ -190,8 +190,8 @@ export function copy(change: Change, operation: OperationOf<"copy">): FileInode 
 }
 
 /**
- * Restores the inode that a path had as of an index: a file with its content, by reference, and its
- * attributes; a directory without its entries.
+ * Restores the inode that a path had as of an index. A restored file has the past attributes and
+ * refers to the chunks of the past content. A restored directory has no entries.
  *
  * @throws {Refusal} INDEX_EXPIRED, INVALID_ARGUMENT, TOO_LARGE, ALREADY_EXISTS, IS_A_DIRECTORY,
  *   NOT_FOUND, NOT_A_DIRECTORY
@@ -262,7 +262,7 @@ function setDirectoryTime(change: Change, id: InodeId, mtimeMs: number): void {
 }
 
 /**
- * Sets the storage class of an inode. A file takes the class's number of wanted copies. For a
+ * Sets the storage class of an inode. A file gets the wanted number of copies of the class. For a
  * directory, only new entries inherit the class.
  *
  * @throws {Refusal} INVALID_ARGUMENT, NOT_FOUND, NOT_A_DIRECTORY

@@ -17,8 +17,8 @@ export type ContentId = Branded<number, "ContentId">;
 
 /**
  * The first byte of every key, which determines its table. Integers are big-endian, so that keys
- * sort by them. Ids have a fixed length. A name is the last part of its key, or a NUL follows it,
- * which no name contains.
+ * sort by them. Ids have a fixed length. A name is the last part of its key, or is followed by a
+ * NUL. No name contains a NUL.
  *
  *     table            key after its byte                     value
  *     chunk            chunk id (32)                          length, references, replicas
@@ -176,7 +176,7 @@ export const keyAfter = (key: ByteText): Key => `${key}\0` as Key;
 
 const ASCII = /^[\0-\x7f]*$/;
 
-/** Encodes `text` in UTF-8. Most names are ASCII: those are returned unchanged. */
+/** Encodes `text` in UTF-8. Returns ASCII text, which most names are, unchanged. */
 export function utf8OfText(text: string): ByteText {
   return ASCII.test(text) ? text : bytesToText(new TextEncoder().encode(text));
 }
@@ -188,7 +188,7 @@ export function textOfUtf8(bytes: ByteText): string {
 
 // Bytes, text and hex ------------------------------------------------------------------------
 
-/** Bound of the arguments of one `fromCharCode` call: more could overflow the stack. */
+/** Maximum number of arguments of one `fromCharCode` call: more could overflow the stack. */
 const PART_BYTES = 4096;
 
 /** Returns the bytes as a string with one character for each byte. */
@@ -230,7 +230,7 @@ export function hexToText(hex: string): ByteText {
   return text;
 }
 
-/** Returns the value of a lower-case hex digit. Not checked: ids were parsed on receipt. */
+/** Returns the value of a lower-case hex digit. The caller guarantees that `code` is one. */
 const hexDigit = (code: number): number => (code < 0x3a ? code - 0x30 : code - 0x57);
 
 /** Returns the bytes of `text` as a lower-case hex string. */

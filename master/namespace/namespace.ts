@@ -57,7 +57,7 @@ export interface NamespaceOptions {
   readonly hasher: Hasher;
   /** Memory for decoded records; default 64 MiB. */
   readonly cacheBytesMax?: number;
-  /** Lets other work run during a large flush: `Clock.yieldTurn`. */
+  /** Yields to other tasks during a large flush: `Clock.yieldTurn`. */
   readonly yieldTurn?: () => Promise<void>;
   /** Called with STORE_CORRUPT for a row that cannot be decoded. The process must stop. */
   readonly onDamage?: (error: AshlarError) => void;
@@ -168,8 +168,8 @@ export class Namespace implements StateMachine {
   }
 
   /**
-   * Writes all changes so far to the store. Resolves when they are durable. A flush that fails
-   * keeps the changes for the next one.
+   * Writes all changes since the last flush to the store. Resolves when they are durable. If the
+   * flush fails, the next flush writes the changes.
    *
    * @throws {AshlarError} STATE_DIVERGED; the errors of `OrderedStore.commit`
    */
@@ -283,7 +283,7 @@ export class Namespace implements StateMachine {
     return runQuery(() => readFeed({ state: this.#state, appliedIndex, emptyRoot }, request));
   }
 
-  /** Returns the lowest index from which on the feed has every event. */
+  /** Returns the lowest index from which the feed contains every event. */
   oldestFeedIndex(): LogIndex {
     return oldestFeedIndex(this.#state);
   }

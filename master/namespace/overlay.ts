@@ -11,7 +11,7 @@ type ValueStore = Pick<OrderedStore, "read" | "range">;
 
 export interface KeyRange {
   readonly start: Key;
-  /** Exclusive. */
+  /** End of the range, exclusive. */
   readonly end: Key;
 }
 
@@ -43,7 +43,7 @@ export class Overlay implements RecordReader {
   readonly #cache: ReadCache;
   readonly #onDamage: (error: AshlarError) => void;
   #active = new Layer();
-  /** Oldest first. */
+  /** The layers that wait to be written, oldest first. */
   readonly #frozen: Layer[] = [];
   /** The cell in the active layer before each change since `begin`. Null outside of an entry. */
   #journal: { readonly key: Key; readonly before: Cell | undefined }[] | null = null;
@@ -64,12 +64,12 @@ export class Overlay implements RecordReader {
     return this.#frozen.reduce((sum, layer) => sum + layer.sizeBytes, this.#active.sizeBytes);
   }
 
-  /** Keys changed since the last `freeze`. */
+  /** Number of keys changed since the last `freeze`. */
   get changedCount(): number {
     return this.#active.cellCount;
   }
 
-  /** @throws {AshlarError} STORE_CORRUPT if the row cannot be decoded */
+  /** Returns the value of a key. @throws {AshlarError} STORE_CORRUPT if it cannot be decoded */
   get<Value>(table: Table<Value>, key: Key): Value | undefined {
     const cell = this.#cell(key);
     if (cell !== undefined) return cellValue<Value>(cell);
@@ -82,7 +82,7 @@ export class Overlay implements RecordReader {
     return value;
   }
 
-  /** Writes a value, whether the key has one or not. */
+  /** Writes the value of a key, which may already have a value. */
   set<Value>(table: Table<Value>, key: Key, value: Value): void {
     const before = this.#active.get(key);
     this.#write(table, key, { value, before, isFresh: before?.isFresh ?? false });
@@ -111,8 +111,8 @@ export class Overlay implements RecordReader {
   }
 
   /**
-   * Yields rows in key order. Lazy: the state must not change before the generator is finished. A
-   * caller that changes the rows while it iterates uses `rows` instead.
+   * Yields rows in key order. Reads them lazily: the state must not change before the generator is
+   * finished. A caller that changes the rows while it iterates must use `rows`.
    */
   *scan<Value>(table: Table<Value>, range: KeyRange): Generator<Row<Value>, void, void> {
     const cursors = [
@@ -146,7 +146,7 @@ export class Overlay implements RecordReader {
     return rows;
   }
 
-  /** Starts an entry: `rollback` can undo the changes from here on, until `end`. */
+  /** Starts an entry: until `end`, `rollback` can undo the changes since this call. */
   begin(): void {
     assert(this.#journal === null, "only one entry is applied at a time");
     this.#journal = [];
@@ -175,7 +175,7 @@ export class Overlay implements RecordReader {
     this.#active = new Layer();
   }
 
-  /** Returns the changes of the oldest frozen layer. Later writes do not affect them. */
+  /** Returns the changes of the oldest frozen layer. Later writes do not change them. */
   frozenCells(): FrozenCells {
     const [oldest] = this.#frozen;
     assert(oldest !== undefined, "a frozen layer exists");

@@ -51,7 +51,7 @@ import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts
 
 export const ROOT_INODE = 1 as InodeId;
 
-/** The records of the tables with a history, at present or as of one index. */
+/** The records of the tables with a history: the current records, or those as of one index. */
 export interface TreeView {
   inode(id: InodeId): InodeRecord | undefined;
   entry(parent: InodeId, name: ByteText): EntryRecord | undefined;
@@ -154,7 +154,7 @@ const NO_TOTALS: TotalsRecord = {
  * The tree as it was after the entry `at`.
  *
  * A version of a record exists from the index that wrote it (its `version`) until the index that
- * superseded it (in its history key). The present version has no end. So at most one version exists
+ * superseded it (in its history key). The current version has no end. So at most one version exists
  * at `at`.
  */
 export class PastView implements TreeView {
@@ -167,18 +167,18 @@ export class PastView implements TreeView {
   }
 
   inode(id: InodeId): InodeRecord | undefined {
-    return this.#alive(INODES, inodeKey(id));
+    return this.#versionOf(INODES, inodeKey(id));
   }
 
   entry(parent: InodeId, name: ByteText): EntryRecord | undefined {
-    return this.#alive(ENTRIES, entryKey(parent, name));
+    return this.#versionOf(ENTRIES, entryKey(parent, name));
   }
 
   position(contentId: ContentId, position: number): PositionRecord | undefined {
-    return this.#alive(POSITIONS, positionKey(contentId, position));
+    return this.#versionOf(POSITIONS, positionKey(contentId, position));
   }
 
-  #alive<Value extends VersionedRecord>(table: Table<Value>, key: Key): Value | undefined {
+  #versionOf<Value extends VersionedRecord>(table: Table<Value>, key: Key): Value | undefined {
     return versionAt(this.#records, table, key, this.#at).value;
   }
 }
@@ -188,8 +188,8 @@ export interface VersionAt<Value> {
   /** Undefined if no version existed. */
   readonly value: Value | undefined;
   /**
-   * Index of the entry that superseded the version. Without a version: of the entry that wrote the
-   * next one. Null if no such entry exists.
+   * Index of the entry that superseded the version. If no version existed, the index of the entry
+   * that wrote the next version. Null if no such entry exists.
    */
   readonly supersededIndex: LogIndex | null;
 }
@@ -201,12 +201,13 @@ export function versionAt<Value extends VersionedRecord>(
   key: Key,
   at: LogIndex,
 ): VersionAt<Value> {
-  const now = records.get(table, key);
-  if (now !== undefined && now.version <= at) return { value: now, supersededIndex: null };
+  const current = records.get(table, key);
+  if (current !== undefined && current.version <= at)
+    return { value: current, supersededIndex: null };
   const versions = historyPrefix(key);
   const start = (versions + u64(at + 1)) as Key;
   const [first] = records.rows(HISTORY, { start, end: prefixEnd(versions) }, 1);
-  if (first === undefined) return { value: undefined, supersededIndex: now?.version ?? null };
+  if (first === undefined) return { value: undefined, supersededIndex: current?.version ?? null };
   const value = first.value as Value;
   if (value.version > at) return { value: undefined, supersededIndex: value.version };
   return { value, supersededIndex: supersededIndexOf(first.key) };

@@ -4,7 +4,9 @@ import { runMany } from "./rates.ts";
 
 const FILES_PER_DIRECTORY = 1_000;
 const DIRECTORIES_PER_GROUP = 100;
-/** Each transaction makes 5 directories with 1,000 files each: half of its limit. */
+/**
+ * Each transaction makes 5 directories with 1,000 files each: half of the limit of a transaction.
+ */
 const DIRECTORIES_PER_TRANSACTION = 5;
 const TRANSACTIONS_IN_FLIGHT = 4;
 

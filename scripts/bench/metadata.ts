@@ -55,8 +55,8 @@ export async function measureMetadata(bench: BenchContext): Promise<void> {
 }
 
 /**
- * Runs the first tens of thousands of calls without a measurement. They are slower, because the
- * processes still compile their code.
+ * Runs the first tens of thousands of calls without a measurement. These calls are slower, because
+ * the processes still compile their code.
  */
 async function warmUp({ fileSystem }: BenchContext): Promise<void> {
   await fileSystem.mkdir("/warm-up");
@@ -145,8 +145,8 @@ function reportRun(
 }
 
 /**
- * Returns the rates of two tasks. Each runs `count` times in total, in alternating parts, because
- * the speed of a shared machine changes from second to second.
+ * Returns the rates of two tasks. Each task runs `count` times in total. The parts of the tasks
+ * alternate, because the speed of a shared machine changes from second to second.
  */
 async function runInTurns(
   { count, parallel }: { readonly count: number; readonly parallel: number },

@@ -37,19 +37,19 @@ export class Reader {
   }
 
   /**
-   * Makes one read and checks its answer. A failed read proves nothing and is only counted, unless
-   * the client reported the disk failure of one node although other nodes could answer.
+   * Makes one read and checks its answer. A failed read is only counted, because it proves nothing.
+   * It is a violation if it failed with the disk error of one node: other nodes could answer.
    */
   async step(): Promise<void> {
     await sleep(randomInt(PACE_MS));
     const writer = this.#writers[randomInt(this.#writers.length)] as Writer;
     const slot = writer.slots[randomInt(writer.slots.length)] as Register;
-    const dice = randomInt(10);
+    const choice = randomInt(10);
     try {
-      if (dice === 0) await this.#counter.read(this.#fileSystem);
-      else if (dice <= 2) await this.#list(writer);
-      else if (dice <= 5) await this.#judge(slot, () => this.#stampInFile(slot.path));
-      else await this.#judge(slot, () => stampOf(this.#fileSystem, slot.path));
+      if (choice === 0) await this.#counter.read(this.#fileSystem);
+      else if (choice <= 2) await this.#list(writer);
+      else if (choice <= 5) await this.#checkRead(slot, () => this.#stampInFile(slot.path));
+      else await this.#checkRead(slot, () => stampOf(this.#fileSystem, slot.path));
       this.#counts.reads += 1;
     } catch (error) {
       this.#counts.failedReads += 1;
@@ -66,7 +66,7 @@ export class Reader {
     await this.#fileSystem[Symbol.asyncDispose]();
   }
 
-  async #judge(register: Register, read: () => Promise<Value>): Promise<void> {
+  async #checkRead(register: Register, read: () => Promise<Value>): Promise<void> {
     const began = this.#journal.tick();
     const value = await read();
     const violation = register.observe(value, began, this.#journal.tick());
@@ -104,6 +104,6 @@ export class Reader {
     }
     const versions = writer.pair.map(({ path }) => entries.get(path)?.attributes.version);
     if (versions[0] === versions[1]) return;
-    this.#journal.violation(`${writer.directory}: half a transaction: versions ${versions}`);
+    this.#journal.violation(`${writer.directory}: a partial transaction: versions ${versions}`);
   }
 }

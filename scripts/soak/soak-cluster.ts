@@ -87,7 +87,7 @@ export class SoakCluster {
 
   node(name: string): SoakNode {
     const node = this.nodes.find((each) => each.name === name);
-    if (node === undefined) throw new Error(`No node ${name}`);
+    if (node === undefined) throw new Error(`No such node: ${name}`);
     return node;
   }
 
@@ -131,7 +131,8 @@ export class SoakCluster {
   }
 
   /**
-   * Waits until the cluster is whole. Resolves with null, or with the problem after `timeoutMs`.
+   * Waits until the cluster is whole. Resolves with null, or after `timeoutMs` with a description
+   * of the problem.
    */
   async waitUntilWhole(timeoutMs: number): Promise<string | null> {
     let problem = "no leader answers";
@@ -151,7 +152,10 @@ export class SoakCluster {
     return isWhole ? null : problem;
   }
 
-  /** Asks the nodes directly: the leader does not notice an outage of less than two seconds. */
+  /**
+   * Returns the first node that is not ready, with its problem. Empty if all are ready. Asks the
+   * nodes directly, because the leader does not detect an outage of less than two seconds.
+   */
   async #notReady(): Promise<string> {
     for (const node of this.nodes) {
       const problem = await node.notReady();
@@ -165,7 +169,7 @@ export class SoakCluster {
     for (const node of this.nodes) await node.start();
   }
 
-  /** Ends all processes and unmounts all disks, in any state. */
+  /** Ends all processes and unmounts all disks. Works in any state of the cluster. */
   async tearDown(): Promise<void> {
     await this.#statusClient?.[Symbol.asyncDispose]();
     await Promise.all(this.nodes.map((node) => node.kill()));
@@ -176,8 +180,8 @@ export class SoakCluster {
 function problemIn(status: ClusterStatus, cluster: SoakCluster): string {
   const dead = cluster.nodes.find((node) => !node.isRunning);
   if (dead !== undefined) return `${dead.name} ended: ${JSON.stringify(dead.ended)}`;
-  const awayCount = status.masters.filter((master) => master.role === "unreachable").length;
-  if (awayCount > 0) return `${formatCount(awayCount, "master")} not reachable`;
+  const unreachableCount = status.masters.filter((master) => master.role === "unreachable").length;
+  if (unreachableCount > 0) return `${formatCount(unreachableCount, "master")} not reachable`;
   const live = status.chunkservers.filter((server) => server.state === "live").length;
   if (live < CHUNKSERVERS) return `${live} of ${CHUNKSERVERS} chunkservers are live`;
   return status.health.word === "ok" ? "" : status.health.reasons.join("; ");

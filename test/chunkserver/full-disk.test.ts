@@ -86,8 +86,8 @@ describe("a full disk", () => {
     await assertServesAll(cluster, server, stored);
     const { serverId } = server.server;
     await eventually("the leader knows that there is no space", () => {
-      const beat = cluster.master.heartbeats.findLast((each) => each.serverId === serverId);
-      return beat !== undefined && beat.space.availableBytes < 4 * MIB;
+      const heartbeat = cluster.master.heartbeats.findLast((each) => each.serverId === serverId);
+      return heartbeat !== undefined && heartbeat.space.availableBytes < 4 * MIB;
     });
     const [first] = stored;
     assert.ok(first !== undefined && server.server.ready().ready);
@@ -107,7 +107,7 @@ describe("a full disk", () => {
     });
   });
 
-  it("without a reserve fails the write that does not fit, and keeps the sealed chunks", async (test) => {
+  it("fails a write that does not fit if there is no reserve, and keeps the sealed chunks", async (test) => {
     await using disk = await SmallDisk.mount(48);
     if (disk === null) {
       test.skip("mounting a tmpfs is not permitted here");
@@ -119,8 +119,8 @@ describe("a full disk", () => {
     assert.equal(code, "NO_SPACE");
     await assertServesAll(cluster, server, stored);
     await server.stop();
-    const again = await cluster.startServer({ directory: disk.path });
-    await assertServesAll(cluster, again, stored);
+    const restarted = await cluster.startServer({ directory: disk.path });
+    await assertServesAll(cluster, restarted, stored);
     assert.ok((await readdir(`${disk.path}/extents`)).length <= stored.length);
   });
 });

@@ -67,7 +67,7 @@ function sameIndexes(voters: Ids, indexOf: IndexOf): readonly (readonly [string,
   const lowered = Array.from(voters).flatMap((id) => {
     const own = indexOf(id);
     if (own === undefined || own >= index) return [];
-    // A voter below the committed index does not affect it, at any lower index.
+    // The index of a voter below the committed index can be lowered without an effect.
     const below =
       (lower: number): IndexOf =>
       (other) =>
@@ -85,7 +85,7 @@ function sameIndexes(voters: Ids, indexOf: IndexOf): readonly (readonly [string,
   ];
 }
 
-/** Returns the highest index that more than half of `voters` have reached, by trying each. */
+/** Returns the highest index that more than half of `voters` have reached. Tries every index. */
 function countedIndex(voters: Ids, indexOf: IndexOf): LogIndex {
   if (voters.length === 0) return Number.POSITIVE_INFINITY as LogIndex;
   const indexes = Array.from(voters, (id) => indexOf(id) ?? 0);
