@@ -70,6 +70,9 @@ export const BANNED_IDENTIFIER_WORDS: ReadonlyMap<string, string> = new Map([
 /** Names of the wire protocol that stay, because a change would break the protocol. */
 export const WIRE_NAMES: ReadonlySet<string> = new Set(["isRotten", "reportRot"]);
 
+/** Texts that stay: they seed the random sources of simulations, and recorded seeds depend on them. */
+export const SEED_TEXTS: ReadonlySet<string> = new Set(["mended state"]);
+
 /** Endings that no type name has: injected dependencies are an `Env` or end in `Deps`. */
 export const BANNED_TYPE_ENDINGS: readonly string[] = [
   "World",
