@@ -24,6 +24,7 @@ interface KnownEntry {
   readonly hash: number;
 }
 
+/** Size limit of `slice`: none. */
 const NO_LIMIT = Number.POSITIVE_INFINITY;
 
 /**
@@ -33,9 +34,11 @@ const NO_LIMIT = Number.POSITIVE_INFINITY;
 export class ConsensusChecks {
   readonly #masters: readonly SimulatedMaster[];
   readonly #observations = new Map<SimulatedMaster, MemberObservation>();
+  /** By term: the host of its leader. */
   readonly #leaderOfTerm = new Map<number, string>();
   /** By index and term. Log Matching: there is at most one entry with an index and a term. */
   readonly #entries = new Map<string, KnownEntry & { readonly previousTerm: number }>();
+  /** By index: the committed entry. */
   readonly #committed = new Map<number, KnownEntry>();
   readonly #stateCorruption: StateCorruption;
   /**
@@ -57,17 +60,19 @@ export class ConsensusChecks {
     }
   }
 
+  /** Number of terms with a leader. */
   get termCount(): number {
     return this.#leaderOfTerm.size;
   }
 
+  /** The highest index that any master has applied. */
   get committedIndexMax(): number {
     return this.#committedIndexMax;
   }
 
   /**
-   * Checks the masters in which code ran since the last call. Must be called after every event.
-   * Violations are reported to the simulation environment. Other masters cannot have changed.
+   * Checks the masters in which code ran since the last call; other masters cannot have changed.
+   * Must be called after every event. Violations are reported to the simulation environment.
    */
   checkAll(): void {
     for (const process of this.#masters) {
@@ -92,7 +97,7 @@ export class ConsensusChecks {
     if (appliedIndex < observation.appliedIndex || appliedIndex > committedIndex) {
       this.#fail(
         process,
-        `applied index ${appliedIndex} after ${observation.appliedIndex}, committed ${committedIndex}`,
+        `applied ${appliedIndex} after ${observation.appliedIndex}, committed ${committedIndex}`,
       );
     }
     // Leader Completeness is checked before the entries that the new leader commits are recorded.
@@ -103,8 +108,9 @@ export class ConsensusChecks {
     observation.term = term;
     observation.isLeading = isLeading;
     observation.committedIndex = committedIndex;
-    if (appliedIndex > observation.appliedIndex)
+    if (appliedIndex > observation.appliedIndex) {
       this.#onApplied(process, observation, appliedIndex);
+    }
     observation.appliedIndex = appliedIndex;
   }
 

@@ -94,6 +94,7 @@ export class Faults {
     return [...this.#deps.masters, ...this.#deps.chunkservers];
   }
 
+  /** Returns a random server. The leader is chosen more often than the others. */
   #pickServer(): AnyProcess {
     const leader = this.#random.chance(LEADER_PROBABILITY) ? this.#deps.leader() : undefined;
     return leader ?? this.#random.pick(this.#servers);
@@ -368,8 +369,8 @@ export class Faults {
     this.#restarts.add(process);
     this.#after(DOWN_MS, () => {
       this.#restarts.delete(process);
-      if (process.state === "down" && !process.isKeptDown && !this.isRestartDisabled)
-        process.start();
+      const isRestartAllowed = !process.isKeptDown && !this.isRestartDisabled;
+      if (process.state === "down" && isRestartAllowed) process.start();
     });
   }
 

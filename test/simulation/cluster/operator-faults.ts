@@ -93,6 +93,7 @@ export class OperatorFaults {
     }
   }
 
+  /** Kills, stops or pauses a random master on a spare machine, or cuts its power. */
   #failNewMember(): boolean {
     const spare = this.#random.pick(this.#deps.spares);
     if (!spare.isUp || spare.clock?.isFrozen !== false) return false;
@@ -110,9 +111,9 @@ export class OperatorFaults {
     this.#restarts.add(spare);
     this.#environment.clock.after(this.#random.logUniform(DOWN_MS.min, DOWN_MS.max), () => {
       this.#restarts.delete(spare);
+      const isRestartAllowed = !spare.isKeptDown && !this.isRestartDisabled;
       if (spare.state === "failed") spare.cutPower();
-      else if (spare.state === "down" && !spare.isKeptDown && !this.isRestartDisabled)
-        spare.start();
+      else if (spare.state === "down" && isRestartAllowed) spare.start();
     });
   }
 }

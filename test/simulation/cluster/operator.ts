@@ -21,6 +21,7 @@ const LOG_TAIL_BYTES = 4 * 1024;
 /** Error of a repeated call that shows that an earlier call took effect. */
 type DoneCode = "MEMBER_UNKNOWN" | "ALREADY_EXISTS";
 
+/** The masters, and the clients with which the operator calls them. */
 export interface OperatorDeps {
   /** All masters, including the spare machines. */
   readonly masters: readonly SimulatedMaster[];
@@ -30,6 +31,7 @@ export interface OperatorDeps {
   readonly admin: () => FileSystem | null;
   /** Connects a client that knows only this master. */
   readonly connectTo: (master: SimulatedMaster) => Promise<FileSystem>;
+  /** Returns the leader. Undefined: there is none. */
   readonly leader: () => SimulatedMaster | undefined;
   readonly random: SimulationRandom;
 }
@@ -120,7 +122,7 @@ export class Operator {
     return true;
   }
 
-  /** Loses the disk of a master and replaces the master. @returns false if the operator is busy */
+  /** Destroys the disk of a master and replaces the master. @returns false if the operator is busy */
   loseDisk(): boolean {
     if (this.isBusy) return false;
     const { leader, random, founders } = this.#deps;
@@ -237,6 +239,7 @@ export class Operator {
     return true;
   }
 
+  /** Returns one or two members, but at most `countMax`. The first is often the leader. */
   #pickLeaving(random: SimulationRandom, countMax: number): readonly SimulatedMaster[] {
     const leader = random.chance(0.5) ? this.#deps.leader() : undefined;
     const first = leader?.slot.isMember === true ? leader : random.pick(this.#members);
@@ -245,6 +248,7 @@ export class Operator {
     return [first, ...(isTwo ? [other] : [])].slice(0, Math.max(0, countMax));
   }
 
+  /** Records a membership change as pending until `work` resolves. */
   #startChange(description: string, work: Promise<void>): void {
     this.#environment.trace.note("simulation", description);
     this.#change = description;
@@ -339,6 +343,7 @@ export class Operator {
     }
   }
 
+  /** Reports an error of `work` as a violation. */
   #reportFailureOf(work: Promise<unknown>): void {
     work.catch((error: unknown) => {
       const text = error instanceof Error ? error.message : String(error);

@@ -38,8 +38,9 @@ function findShortcoming({ seconds }: SimulationOptions, result: SimulationResul
   if (answeredCount < ANSWERS_PER_SECOND_MIN * seconds) {
     return `only ${answeredCount} calls were answered`;
   }
-  if (faultCount < FAULTS_PER_SECOND_MIN * seconds)
+  if (faultCount < FAULTS_PER_SECOND_MIN * seconds) {
     return `only ${faultCount} faults were injected`;
+  }
   if (termCount < TERMS_MIN) return "the leader never changed";
   if (feedEventCount === 0) return "the watches received no event";
   return stateComparisonCount === 0 ? "no two states were compared" : null;

@@ -19,6 +19,7 @@ interface WorkerMessage {
   readonly cpuSeconds: number;
 }
 
+/** Program and source of the simulations of a pool. */
 export interface PoolOptions {
   /** URL of the program to fork. Started with `WORKER_FLAG`, it must call `runAsWorker`. */
   readonly program: string;

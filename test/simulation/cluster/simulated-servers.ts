@@ -16,6 +16,7 @@ import type { ClusterId } from "../../../shared/base/ids.ts";
 import { SimulatedProcess } from "./simulated-process.ts";
 import type { SimulationEnvironment } from "./simulation-environment.ts";
 
+/** Id of the simulated cluster. */
 export const CLUSTER_ID = "e".repeat(32) as ClusterId;
 const MASTER_PORT = 7000;
 const CHUNKSERVER_PORT = 7420;
@@ -77,8 +78,10 @@ export interface MasterSlot {
 
 /** A machine with a master process. */
 export type SimulatedMaster = SimulatedProcess<ObservedMaster> & { readonly slot: MasterSlot };
+/** A machine with a chunkserver process. */
 export type SimulatedChunkserver = SimulatedProcess<RunningChunkserver>;
 
+/** Returns the address on which the master of a host listens. */
 export function masterAddress(host: string): string {
   return `${host}:${MASTER_PORT}`;
 }
@@ -150,6 +153,7 @@ function makeMaster(
   });
 }
 
+/** The storage of a member with the name of its current state. */
 type ObservedStorage = Pick<ObservedMaster, "storage" | "stateName">;
 
 /** Wraps the storage of a member to record which of its stores has the current state. */
@@ -196,6 +200,7 @@ export function makeChunkserver(
   });
 }
 
+/** Returns whether the master is the leader according to its own status. */
 export function isLeading({ running }: SimulatedMaster): boolean {
   return running?.master.consensus.status().role === "leader";
 }

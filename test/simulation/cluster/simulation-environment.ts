@@ -82,7 +82,7 @@ export class SimulationEnvironment {
 
   constructor(seed: number) {
     this.seed = seed;
-    // The purposes are seeds: a changed string changes every run. Some contain older names.
+    // The purposes are seeds: a changed string changes every run. Some contain former names of the code.
     this.#delayRandom = this.randomFor("wire");
     this.loadPhases = new LoadPhases(this.clock, this.randomFor("rhythm"));
     this.network = new MemoryNetwork({

@@ -77,7 +77,7 @@ const ANSWERED_MS_MAX = 60_000;
 const HEALTH_POLL_MS = 250;
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** Returns the items rotated to the left. Each client starts with a different master. */
+/** Returns the items rotated to the left, so that each client starts with a different master. */
 function rotated<T>(items: readonly T[], by: number): T[] {
   const first = by % items.length;
   return [...items.slice(first), ...items.slice(0, first)];
@@ -263,8 +263,7 @@ export class Simulation {
     for (;;) {
       const problem = await this.#findHealthProblem();
       if (problem === null) return;
-      if (clock.monotonicMs() > endMs)
-        throw new Violation(`Not healthy after all faults: ${problem}`);
+      if (clock.monotonicMs() > endMs) throw new Violation(`Not healthy after faults: ${problem}`);
       await this.#runFor(HEALTH_POLL_MS);
     }
   }
@@ -307,8 +306,8 @@ export class Simulation {
     if (!isCorrupt) return;
     await this.#runFor(SUSPECT_MS * this.options.pace); // The report reaches the leader in this time.
     await this.#waitUntilHealthy();
-    if (await this.#verifyReplicas())
-      throw new Violation("A replica is still corrupt after its repair");
+    const isStillCorrupt = await this.#verifyReplicas();
+    if (isStillCorrupt) throw new Violation("A replica is still corrupt after its repair");
   }
 
   async #checkFeed(): Promise<void> {

@@ -100,15 +100,18 @@ export class StateCorruption {
     if (master === null) return;
     this.#endIfReplaced(master);
     const isLeading = master.running?.master.consensus.status().role === "leader";
+    const isMisleading = isLeading || this.#wasLeading;
     if (this.isAffected(master)) {
-      if (isLeading || this.#wasLeading) this.#recordMisleading();
-      else
-        this.#environment.corruptionTimes = {
-          ...this.#environment.corruptionTimes,
-          lastAffectedMs: this.#environment.clock.monotonicMs(),
-        };
+      if (isMisleading) this.#recordMisleading();
+      else this.#recordAffected();
     }
     this.#wasLeading = isLeading;
+  }
+
+  #recordAffected(): void {
+    const { clock, corruptionTimes } = this.#environment;
+    const lastAffectedMs = clock.monotonicMs();
+    this.#environment.corruptionTimes = { ...corruptionTimes, lastAffectedMs };
   }
 
   #recordMisleading(): void {

@@ -10,6 +10,7 @@ const WEIGHTS = {
   "watcher restarted": 4,
 };
 
+/** The kinds of faults of `WatcherFaults`. */
 export type WatcherFaultKind = keyof typeof WEIGHTS;
 
 const INTERVAL_MS = { busy: { min: 1_000, max: 10_000 }, quiet: { min: 8_000, max: 60_000 } };
@@ -87,6 +88,7 @@ export class WatcherFaults {
     return true;
   }
 
+  /** Resets the connection to a master, or cuts the link to it for some time. */
   #disconnectFrom(host: string, isReset: boolean): void {
     const { network, clock, trace } = this.#environment;
     const watcher = this.#deps.watcher.host;
@@ -119,6 +121,7 @@ export class WatcherFaults {
     return true;
   }
 
+  /** Restarts the watcher after some time, in half of the cases without its exact position. */
   #restartSoon(): void {
     const { watcher, forgetPosition } = this.#deps;
     this.#environment.clock.after(this.#random.logUniform(DOWN_MS.min, DOWN_MS.max), () => {

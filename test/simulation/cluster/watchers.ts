@@ -12,6 +12,7 @@ const HOST = "w1";
 /** Upper bound of the time for which a cut link, or a watch without progress, delays a message. */
 const DELAY_MS_MAX = 15_000;
 
+/** The masters, and callbacks into the simulation. */
 export interface WatchersDeps {
   readonly masters: readonly SimulatedMaster[];
   /** Returns the highest index that is known to be committed. */

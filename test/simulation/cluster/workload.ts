@@ -111,7 +111,7 @@ export class Workload {
       await this.#environment.loadPhases.pause(run.clock, this.#random, PAUSE_MS);
       if (this.isOver) return;
       const directory = this.#random.pick(DIRECTORIES);
-      // An unanswered call can take effect later. So each call is a process of its own in the history.
+      // An unanswered call can take effect later. The history needs a new process for each call.
       await this.#call(run, fs, {
         process: `${process}.${call}`,
         directory,

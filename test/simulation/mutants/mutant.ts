@@ -36,10 +36,15 @@ export type Check =
  */
 export type SimulationName = "raft" | "log" | "namespace" | "cluster";
 
+/** Makes a check by the simulation of the Raft core. */
 export const inRaft = (seedsMax: number): Check => simulation("raft", seedsMax);
+/** Makes a check by the simulation of the driver with a log as the state machine. */
 export const inLog = (seedsMax: number): Check => simulation("log", seedsMax);
+/** Makes a check by the simulation of the driver with a namespace as the state machine. */
 export const inNamespace = (seedsMax: number): Check => simulation("namespace", seedsMax);
+/** Makes a check by the simulation of whole clusters. */
 export const inCluster = (seedsMax: number): Check => simulation("cluster", seedsMax);
+/** Makes a check by a test file. The path is relative to the root of the repository. */
 export const inTest = (file: string): Check => ({ kind: "test", file });
 
 function simulation(name: SimulationName, seedsMax: number): Check {

@@ -13,14 +13,17 @@ const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const SOURCES = ["master", "chunkserver", "shared", "client", "test"];
 const SETTINGS = ["package.json", "tsconfig.json"];
 
+/** All planted bugs. */
 export const MUTANTS: readonly Mutant[] = [...RAFT_MUTANTS, ...DRIVER_MUTANTS, ...STATE_MUTANTS];
 
+/** Result of the check of one mutant. */
 export interface MutantResult {
   readonly mutant: Mutant;
   readonly checkResult: CheckResult;
   readonly tookMs: number;
 }
 
+/** Results of all checks. */
 export interface MutantsReport {
   /** Checks that fail without a bug. Their results for mutants prove nothing. */
   readonly failingChecks: readonly { readonly check: Check; readonly checkResult: CheckResult }[];
