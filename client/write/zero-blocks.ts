@@ -12,21 +12,20 @@ import type { ChunkFrame } from "./chunk-buffer.ts";
  */
 export class ZeroBlocks {
   readonly #hasher: Hasher;
-  /** One frame of zeros, shared by all uploads. */
-  readonly #bytes = new Uint8Array(FRAME_BYTES_MAX);
-  readonly #hashes: Uint8Array;
+  /** Null until the first upload: a client that only reads does not compute the hashes. */
+  #zeroFrame: { readonly bytes: Uint8Array; readonly hashes: Uint8Array } | null = null;
 
   constructor(hasher: Hasher) {
     this.#hasher = hasher;
-    this.#hashes = hashBlocks(hasher, this.#bytes);
   }
 
   /** Returns whether `bytes`, with the block hashes `hashes`, are all zero. */
   isZero(bytes: Uint8Array, hashes: Uint8Array): boolean {
     const wholeBytes = bytes.length - (bytes.length % BLOCK_BYTES);
     const wholeHashBytes = (wholeBytes / BLOCK_BYTES) * DIGEST_BYTES;
+    const zeros = this.#frameOfZeros();
     for (let index = 0; index < wholeHashBytes; index += 1) {
-      if (hashes[index] !== this.#hashes[index]) return false;
+      if (hashes[index] !== zeros.hashes[index]) return false;
     }
     // A partial block at the end has another hash, so its bytes are compared.
     for (let index = wholeBytes; index < bytes.length; index += 1) {
@@ -37,13 +36,23 @@ export class ZeroBlocks {
 
   /** Yields the frames of a chunk of `lengthBytes` zeros. They share one static buffer. */
   *frames(lengthBytes: number): Generator<ChunkFrame, void, void> {
+    const zeros = this.#frameOfZeros();
     for (let offsetBytes = 0; offsetBytes < lengthBytes; offsetBytes += FRAME_BYTES_MAX) {
-      const bytes = this.#bytes.subarray(0, Math.min(FRAME_BYTES_MAX, lengthBytes - offsetBytes));
+      const bytes = zeros.bytes.subarray(0, Math.min(FRAME_BYTES_MAX, lengthBytes - offsetBytes));
       const isShort = bytes.length % BLOCK_BYTES !== 0;
       const hashes = isShort
         ? hashBlocks(this.#hasher, bytes)
-        : this.#hashes.subarray(0, (bytes.length / BLOCK_BYTES) * DIGEST_BYTES);
+        : zeros.hashes.subarray(0, (bytes.length / BLOCK_BYTES) * DIGEST_BYTES);
       yield { offsetBytes, bytes, hashes, slab: null };
     }
+  }
+
+  /** Returns one frame of zeros and the hashes of its blocks, which all uploads share. */
+  #frameOfZeros(): { readonly bytes: Uint8Array; readonly hashes: Uint8Array } {
+    if (this.#zeroFrame === null) {
+      const bytes = new Uint8Array(FRAME_BYTES_MAX);
+      this.#zeroFrame = { bytes, hashes: hashBlocks(this.#hasher, bytes) };
+    }
+    return this.#zeroFrame;
   }
 }
