@@ -4,19 +4,19 @@ import { once } from "node:events";
 import { mkdir, readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
-import { pathToFileURL } from "node:url";
+import { MODULE_FLAGS, moduleUrl } from "../support/repository.ts";
 import { TempDirectory } from "../support/temp-directory.ts";
 import { FakeMaster } from "./support/fake-master.ts";
 import { eventually } from "./support/real-cluster.ts";
 
-const MAIN = pathToFileURL(`${process.cwd()}/chunkserver/main.ts`).href;
+const MAIN = moduleUrl("chunkserver/main.ts");
 
 /** Runs a chunkserver process with these flags. Its log is written to stdout. */
 function start(flags: readonly string[]): ChildProcess {
   const script = `import(${JSON.stringify(MAIN)}).then(async ({ main }) => {
     process.exitCode = await main(${JSON.stringify(flags)});
   })`;
-  return spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
+  return spawn(process.execPath, [...MODULE_FLAGS, "--input-type=module", "-e", script], {
     stdio: ["ignore", "pipe", "pipe"],
   });
 }

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { join } from "node:path";
 import { describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 import { missingRequirements } from "../../scripts/soak/requirements.ts";
 import type { SoakReport } from "../../scripts/soak/soak-report.ts";
+import { ROOT } from "../support/repository.ts";
 
-const SOAK = fileURLToPath(new URL("../../scripts/soak-meta.mjs", import.meta.url));
+const SOAK = join(ROOT, "scripts/soak-meta.mjs");
 const missing = await missingRequirements(["power-cut"]);
 
 /** Runs the soak and resolves when it exits. */

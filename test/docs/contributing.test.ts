@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
+import { ROOT_URL } from "../support/repository.ts";
 
-const ROOT = new URL("../../", import.meta.url);
 const FOLDERS = ["master", "chunkserver", "client", "shared", "scripts", "test", "docs"];
-const page = await readFile(new URL("CONTRIBUTING.md", ROOT), "utf8");
+const page = await readFile(new URL("CONTRIBUTING.md", ROOT_URL), "utf8");
 /** The text between backticks, outside of code blocks. */
 const spans = [...page.replace(/^```[\s\S]*?^```/gm, "").matchAll(/`([^`\n]+)`/g)].map(
   ([, text = ""]) => text,
@@ -12,10 +12,10 @@ const spans = [...page.replace(/^```[\s\S]*?^```/gm, "").matchAll(/`([^`\n]+)`/g
 
 /** Paths of all files and folders, with "/" before each name. */
 async function allPaths(): Promise<readonly string[]> {
-  const root = await readdir(ROOT);
+  const root = await readdir(ROOT_URL);
   const below = await Promise.all(
     FOLDERS.map(async (folder) => {
-      const names = await readdir(new URL(folder, ROOT), { recursive: true });
+      const names = await readdir(new URL(folder, ROOT_URL), { recursive: true });
       return names.map((name) => `${folder}/${name.replaceAll("\\", "/")}`);
     }),
   );
@@ -42,9 +42,9 @@ describe("CONTRIBUTING.md", () => {
     const files = await Promise.all(
       paths
         .filter((path) => FOLDERS.includes(path.split("/")[1] ?? ""))
-        .map((path) => readFile(new URL(`.${path}`, ROOT), "utf8")),
+        .map((path) => readFile(new URL(`.${path}`, ROOT_URL), "utf8")),
     );
-    const source = [...files, await readFile(new URL("package.json", ROOT), "utf8")].join("\n");
+    const source = [...files, await readFile(new URL("package.json", ROOT_URL), "utf8")].join("\n");
     const identifiers = spans
       .filter((text) => /^[A-Za-z_]+(?:\.(?!ts|mjs|json|md)[a-z]\w*)?(?:\(.*\))?$/.test(text))
       .map((text) => text.replace(/\(.*\)$/, ""));

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
-
-const ROOT = new URL("../../", import.meta.url);
+import { ROOT_URL } from "../support/repository.ts";
 
 interface Proof {
   /** A file or a folder of tests. */
@@ -20,18 +19,18 @@ function proofsIn(row: string): Proof[] {
 }
 
 async function testsBelow(path: string): Promise<string> {
-  const file = new URL(path, ROOT);
+  const file = new URL(path, ROOT_URL);
   if (/\.(ts|txt)$/.test(path)) return readFile(file, "utf8");
   const names = await readdir(file, { recursive: true });
   const tests = names.filter((name) => name.endsWith(".test.ts"));
   assert.ok(tests.length > 0, `${path} contains tests`);
-  const texts = tests.map((name) => readFile(new URL(`${path}/${name}`, ROOT), "utf8"));
+  const texts = tests.map((name) => readFile(new URL(`${path}/${name}`, ROOT_URL), "utf8"));
   return (await Promise.all(texts)).join("\n");
 }
 
 describe("docs/guarantees.md", () => {
   it("names tests that exist for every guarantee", async () => {
-    const page = await readFile(new URL("docs/guarantees.md", ROOT), "utf8");
+    const page = await readFile(new URL("docs/guarantees.md", ROOT_URL), "utf8");
     const rows = page.split("\n").filter((line) => /^\| G\d+ \|/.test(line));
     assert.ok(rows.length > 10, `${rows.length} guarantees`);
     for (const row of rows) {

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
+import { ROOT_URL } from "../support/repository.ts";
 
-const INDEX = new URL("../../client/index.ts", import.meta.url);
+const INDEX = new URL("client/index.ts", ROOT_URL);
 const index = await readFile(INDEX, "utf8");
-const page = await readFile(new URL("../../docs/library.md", import.meta.url), "utf8");
+const page = await readFile(new URL("docs/library.md", ROOT_URL), "utf8");
 
 /** Every exported name, with the file that defines it. */
 const fileOfExport = new Map(

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { raftFetchState } from "../../master/driver/fetch-state.ts";
+import { moduleUrl, ROOT_URL } from "../support/repository.ts";
 
-const PROTOCOL = new URL("../../shared/protocol/", import.meta.url);
+const PROTOCOL = new URL("shared/protocol/", ROOT_URL);
 
 /** Returns whether an export is a method. Exported schemas have other kinds. */
 function isMethod(value: unknown): value is { readonly kind: string; readonly name: string } {
@@ -15,7 +16,7 @@ function isMethod(value: unknown): value is { readonly kind: string; readonly na
 async function allMethods(): Promise<Map<string, string>> {
   const methods = new Map([[raftFetchState.name, "master/driver/fetch-state.ts"]]);
   for (const file of (await readdir(PROTOCOL)).filter((name) => name.endsWith("-api.ts"))) {
-    const module: Record<string, unknown> = await import(new URL(file, PROTOCOL).href);
+    const module: Record<string, unknown> = await import(moduleUrl(`shared/protocol/${file}`));
     for (const value of Object.values(module)) if (isMethod(value)) methods.set(value.name, file);
   }
   return methods;
@@ -23,7 +24,7 @@ async function allMethods(): Promise<Map<string, string>> {
 
 describe("docs/wire-protocol.md", () => {
   it("lists every method, and no other, with the file that defines it", async () => {
-    const page = await readFile(new URL("../../docs/wire-protocol.md", import.meta.url), "utf8");
+    const page = await readFile(new URL("docs/wire-protocol.md", ROOT_URL), "utf8");
     const documented = new Map<string, string>();
     for (const row of page.matchAll(
       /^\| (`[a-z]+\.[a-z].*?) \| (?:call|stream) \| .* \| `(.+?)` \|$/gm,

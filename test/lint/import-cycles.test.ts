@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
+import { ROOT_URL } from "../support/repository.ts";
 import { findImportCycles } from "./import-cycles.ts";
 
-const ROOT = new URL("../../", import.meta.url);
 const FOLDERS = ["master", "chunkserver", "client", "shared", "scripts", "test"];
 
 async function readTree(): Promise<Map<string, string>> {
   const sources = new Map<string, string>();
   for (const folder of FOLDERS) {
-    for (const name of await readdir(new URL(folder, ROOT), { recursive: true })) {
+    for (const name of await readdir(new URL(folder, ROOT_URL), { recursive: true })) {
       if (!/\.(ts|mjs)$/.test(name)) continue;
       const file = `${folder}/${name}`;
-      sources.set(file, await readFile(new URL(file, ROOT), "utf8"));
+      sources.set(file, await readFile(new URL(file, ROOT_URL), "utf8"));
     }
   }
   return sources;

@@ -1,10 +1,9 @@
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { ROOT } from "../support/repository.ts";
 import { TempDirectory } from "../support/temp-directory.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BIOME = join(ROOT, "node_modules", "@biomejs", "biome", "bin", "biome");
 /** A line of the report: `::error title=lint/style/noEnum,file=/tree/client/x.ts,line=1,…` */
 const FINDING = /^::error title=([^,]+),file=([^,]+),line=(\d+),/gm;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
+import { ROOT_URL } from "../support/repository.ts";
 import { type Finding, lintPlanted } from "./lint-planted.ts";
 
 const lines = (count: number, line: string): string => `${line}\n`.repeat(count);
@@ -136,9 +137,7 @@ describe("the linter", async () => {
   });
 
   it("has a violation for every rule that biome.json turns on", async () => {
-    const settings = JSON.parse(
-      await readFile(new URL("../../biome.json", import.meta.url), "utf8"),
-    );
+    const settings = JSON.parse(await readFile(new URL("biome.json", ROOT_URL), "utf8"));
     const sections = [settings, ...settings.overrides];
     const groups = sections.flatMap((section) => Object.values(section.linter?.rules ?? {}));
     const rules = groups

@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
-import { pathToFileURL } from "node:url";
+import { MODULE_FLAGS, moduleUrl } from "../support/repository.ts";
 import { TempDirectory } from "../support/temp-directory.ts";
 
-const MAIN = pathToFileURL(`${process.cwd()}/master/main.ts`).href;
+const MAIN = moduleUrl("master/main.ts");
 /** Timeout of the process, in milliseconds. A process that runs longer does not end by itself. */
 const END_MS_MAX = 30_000;
 
@@ -15,7 +15,7 @@ function start(flags: readonly string[]): ChildProcess {
   const script = `import(${JSON.stringify(MAIN)}).then(async ({ main }) => {
     process.exitCode = await main(${JSON.stringify(flags)});
   })`;
-  return spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
+  return spawn(process.execPath, [...MODULE_FLAGS, "--input-type=module", "-e", script], {
     stdio: ["ignore", "ignore", "pipe"],
     timeout: END_MS_MAX,
     killSignal: "SIGKILL",

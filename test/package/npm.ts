@@ -1,8 +1,5 @@
 import { execFile } from "node:child_process";
-import { fileURLToPath } from "node:url";
-
-/** The root of the repository, with a slash at the end. */
-export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+import { ROOT } from "../support/repository.ts";
 
 /** The error codes with which npm reports that it cannot reach its registry. */
 const UNREACHABLE = /\b(?:ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH)\b/;

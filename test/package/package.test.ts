@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
+import { ROOT } from "../support/repository.ts";
 import { TempDirectory } from "../support/temp-directory.ts";
 import { reachableFrom } from "./module-graph.ts";
-import { installTarball, type PackedPackage, packRepository, ROOT, run } from "./npm.ts";
+import { installTarball, type PackedPackage, packRepository, run } from "./npm.ts";
 
 /** Everything that the package may contain. */
 const ALLOWED = [

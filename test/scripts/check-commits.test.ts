@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
+import { ROOT } from "../support/repository.ts";
 import { TempDirectory } from "../support/temp-directory.ts";
 
-const SCRIPT = fileURLToPath(new URL("../../scripts/check-commits.mjs", import.meta.url));
+const SCRIPT = join(ROOT, "scripts/check-commits.mjs");
 const IDENTITY = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
 
 /** Makes one empty commit for each subject, the first one first. Returns the id of the last one. */

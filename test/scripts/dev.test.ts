@@ -4,11 +4,11 @@ import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 import { touchedTests } from "../../scripts/touched-tests.ts";
+import { ROOT } from "../support/repository.ts";
 import { TempDirectory } from "../support/temp-directory.ts";
 
-const SCRIPT = fileURLToPath(new URL("../../scripts/dev.mjs", import.meta.url));
+const SCRIPT = join(ROOT, "scripts/dev.mjs");
 
 const TESTS = [
   "test/master/raft/log.test.ts",

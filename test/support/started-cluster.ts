@@ -2,13 +2,13 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { LocalCluster, type UpOptions } from "../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
+import { ROOT } from "./repository.ts";
 
 /** The launcher script: tests run the product as users do. */
-export const LAUNCHER = fileURLToPath(new URL("../../scripts/ashlar", import.meta.url));
+export const LAUNCHER = join(ROOT, "scripts/ashlar");
 
 const UP_TIMEOUT_MS = 60_000;
 /** Limit for all repairs after a fault. */

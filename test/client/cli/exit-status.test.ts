@@ -9,8 +9,9 @@ import {
 } from "../../../client/cli/exit-status.ts";
 import { HELP_TOPICS } from "../../../client/cli/help-topics.ts";
 import { AshlarError, ERROR_CODES, type ErrorTraits } from "../../../shared/base/errors.ts";
+import { ROOT_URL } from "../../support/repository.ts";
 
-const PAGE = new URL("../../../docs/exit-codes.md", import.meta.url);
+const PAGE = new URL("docs/exit-codes.md", ROOT_URL);
 
 describe("exit statuses", () => {
   it("are listed in docs/exit-codes.md with their error codes", async () => {

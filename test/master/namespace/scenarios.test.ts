@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
+import { ROOT_URL } from "../../support/repository.ts";
 import { TestStateMachine } from "./harness.ts";
 import { checkInvariants } from "./invariants.ts";
 import { ScenarioLanguage } from "./scenario-language.ts";
 
-const DIRECTORY = new URL("./scenarios/", import.meta.url);
+const DIRECTORY = new URL("test/master/namespace/scenarios/", ROOT_URL);
 const isUpdate = process.env["UPDATE"] === "1";
 
 /**

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
+import { ROOT } from "../../support/repository.ts";
 import { runScenario } from "./scenario-runner/run-scenario.ts";
 
-const FOLDER = fileURLToPath(new URL("scenarios", import.meta.url));
+const FOLDER = join(ROOT, "test/master/raft/scenarios");
 /** Writes the actual output into the files. Review the diff like code. */
 const isUpdating = process.env["UPDATE"] === "1";
 

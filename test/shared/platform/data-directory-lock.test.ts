@@ -5,6 +5,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { lockDataDirectory } from "../../../shared/platform/data-directory-lock.ts";
+import { MODULE_FLAGS, moduleUrl } from "../../support/repository.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 
 const inUseBy = (pid: number | undefined) => (error: unknown) =>
@@ -17,14 +18,14 @@ interface Contender {
 
 /** A process that requests the lock of `path`, and keeps it until it is killed. */
 async function contend(path: string): Promise<Contender> {
-  const module = new URL("../../../shared/platform/data-directory-lock.ts", import.meta.url).href;
+  const module = moduleUrl("shared/platform/data-directory-lock.ts");
   const script = `
     const { lockDataDirectory } = await import(${JSON.stringify(module)});
     const tried = lockDataDirectory(${JSON.stringify(path)});
     process.stdout.write(await tried.then(() => "holds", () => "refused"));
     setInterval(() => {}, 1000);
   `;
-  const options = ["--import", "tsx", "--input-type=module", "-e", script];
+  const options = [...MODULE_FLAGS, "--input-type=module", "-e", script];
   const child = spawn(process.execPath, options, { stdio: ["ignore", "pipe", "inherit"] });
   const [answer] = await once(child.stdout as NodeJS.ReadableStream, "data");
   return { child, holds: String(answer) === "holds" };

@@ -9,6 +9,7 @@ import { createHasher } from "../../../shared/platform/hasher.ts";
 import { loadNativeHasher } from "../../../shared/platform/native-hasher.ts";
 import { loadWasmHasher } from "../../../shared/platform/wasm-hasher.ts";
 import type { Hasher } from "../../../shared/ports/hasher.ts";
+import { ROOT_URL } from "../../support/repository.ts";
 
 interface Vectors {
   readonly key: string;
@@ -22,7 +23,7 @@ interface Vectors {
 }
 
 const vectors = JSON.parse(
-  readFileSync(new URL("./blake3-test-vectors.json", import.meta.url), "utf8"),
+  readFileSync(new URL("test/shared/platform/blake3-test-vectors.json", ROOT_URL), "utf8"),
 ) as Vectors;
 
 const utf8 = new TextEncoder();

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, it } from "node:test";
+import { MODULE_FLAGS, moduleUrl } from "../../support/repository.ts";
 
-const moduleOf = (name: string): string =>
-  JSON.stringify(new URL(`../../../shared/platform/${name}`, import.meta.url).href);
+const moduleOf = (name: string): string => JSON.stringify(moduleUrl(`shared/platform/${name}`));
 
 /** Runs `body` in a watched process, with a function `ready()`. Returns the end of the process. */
 async function run(
@@ -19,7 +19,7 @@ async function run(
     const ready = () => process.stdout.write("ready\\n");
     ${body}
   `;
-  const options = ["--import", "tsx", "--input-type=module", "-e", script];
+  const options = [...MODULE_FLAGS, "--input-type=module", "-e", script];
   const child = spawn(process.execPath, options, { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   const exited = once(child, "exit");

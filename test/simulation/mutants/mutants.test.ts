@@ -2,11 +2,9 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
+import { ROOT } from "../../support/repository.ts";
 import { applyEdit, inRaft, type Mutant } from "./mutant.ts";
 import { MUTANTS, runMutants } from "./run-mutants.ts";
-
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
 const VOTE_TWICE: Mutant = {
   ...(MUTANTS.find((mutant) => mutant.name === "vote-twice") as Mutant),

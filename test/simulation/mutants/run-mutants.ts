@@ -1,14 +1,13 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { ROOT } from "../../support/repository.ts";
 import { DRIVER_MUTANTS } from "./driver-mutants.ts";
 import { applyEdit, type Check, type Edit, type Mutant } from "./mutant.ts";
 import { RAFT_MUTANTS } from "./raft-mutants.ts";
 import { type CheckResult, runCheck } from "./run-check.ts";
 import { STATE_MUTANTS } from "./state-mutants.ts";
 
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 /** Folders that the checks read. */
 const SOURCES = ["master", "chunkserver", "shared", "client", "test"];
 const SETTINGS = ["package.json", "tsconfig.json"];
