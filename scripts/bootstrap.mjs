@@ -19,6 +19,7 @@ import { fileURLToPath } from "node:url";
 /** Root directory of the repository. */
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
+const COMPILER = join(ROOT, "node_modules", "typescript", "bin", "tsc");
 const DIST = join(ROOT, "dist");
 /** Contains the fingerprint of the sources that `dist/` was built from. */
 const STAMP = join(DIST, ".fingerprint");
@@ -58,8 +59,7 @@ export function ensureBuilt() {
   say("building dist/");
   const fresh = `${DIST}.new.${process.pid}`;
   const stale = `${DIST}.old.${process.pid}`;
-  const compiler = join(ROOT, "node_modules", "typescript", "bin", "tsc");
-  const status = run(process.execPath, [compiler, "-p", "tsconfig.build.json", "--outDir", fresh]);
+  const status = run(process.execPath, [COMPILER, "-p", "tsconfig.build.json", "--outDir", fresh]);
   if (status === 0) {
     writeFileSync(join(fresh, ".fingerprint"), fingerprint);
     if (existsSync(DIST)) renameSync(DIST, stale);
@@ -68,6 +68,22 @@ export function ensureBuilt() {
   rmSync(fresh, { recursive: true, force: true });
   rmSync(stale, { recursive: true, force: true });
   if (status !== 0) stop("the build failed; dist/ is unchanged", status);
+}
+
+/**
+ * Compiles all sources, with the tests, into `directory`. It does not check the types, which takes
+ * three times as long: `npm run check` does. Returns the exit status of the compiler.
+ */
+export function compileCopy(directory) {
+  const settings = ["--noEmit", "false", "--noCheck", "--declaration", "false", "--sourceMap"];
+  return run(process.execPath, [
+    COMPILER,
+    "-p",
+    "tsconfig.json",
+    ...settings,
+    "--outDir",
+    directory,
+  ]);
 }
 
 /** Returns a digest of the path, size and modification time of every file that the build reads. */

@@ -2,23 +2,60 @@
  * Runs the tests: `npm test`, `npm test -- test/master raft-log --test-name-pattern=vote`.
  *
  * A parameter selects the test files whose path contains it. `--quick` excludes test/cluster and
- * test/package, which need the build. Parameters that begin with `--test-` are passed to Node. All
- * test files of a folder run in one process (one process per file takes six times as long). So a test
- * must clean up after itself, and a hook outside of `describe` applies to its whole folder.
+ * test/package, which need the build. Parameters that begin with `--test-` are passed to Node. Many
+ * test files run in one process (one process per file takes six times as long). So a test must clean
+ * up after itself, and a hook outside of `describe` applies to all files of the process.
+ *
+ * Many folders run from a compiled copy of the sources. A few folders run from the sources through
+ * tsx: tsx adds a second to each process, and the compiler takes as long as that in total.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ensureBuilt, ensureInstalled, ROOT } from "./bootstrap.mjs";
+import { compileCopy, ensureBuilt, ensureInstalled, ROOT } from "./bootstrap.mjs";
 
 /** Value of `--test-timeout`. Node 20 and 22 apply it to a process, Node 24 to a test. */
 const TIMEOUT_MS = 200_000;
-/** Maximum time for which the process of a folder may continue after its last test. */
+/** Maximum time for which a process may continue after its last test. */
 const LEAK_GRACE_MS = 5000;
-/** Two: the simulations use one core, and the clusters need the other one. */
-const CONCURRENCY = 2;
+/**
+ * Processes at the same time, for two cores. The processes of a cluster wait for disks and timers for
+ * a third of their time.
+ */
+const CONCURRENCY = 3;
 const CLUSTER = "test/cluster";
+/**
+ * Seconds that a test process takes, measured in a full run on two cores. The longest process starts
+ * first, so that the cores finish at about the same time. A folder in this table has a process of its
+ * own. The other folders share one process per role (test/client, test/master, …).
+ */
+const SECONDS = {
+  "test/cluster/cli.test.ts": 110,
+  "test/cluster/failures.test.ts": 70,
+  "test/cluster/history.test.ts": 55,
+  "test/simulation/cluster": 50,
+  "test/client/integration": 45,
+  "test/cluster/watch.test.ts": 40,
+  "test/chunkserver": 35,
+  "test/cluster/backup.test.ts": 35,
+  "test/cluster/membership.test.ts": 35,
+  "test/master/driver": 35,
+  "test/shared/platform": 34,
+  "test/cluster/gateway.test.ts": 30,
+  "test/package": 30,
+  "test/cluster/damage.test.ts": 25,
+  "test/master/namespace": 25,
+  "test/cluster/full-disk.test.ts": 20,
+  "test/simulation/consensus": 20,
+  "test/simulation/mutants": 20,
+  "test/simulation/raft": 20,
+  "test/cluster/shapes.test.ts": 20,
+};
+/** Seconds of a process that is not in the table. */
+const SECONDS_DEFAULT = 15;
+/** More processes than this run from a compiled copy: tsx takes 0.5 CPU-seconds in each process. */
+const TSX_PROCESSES_MAX = 4;
 /** Folders whose tests run the built product in its own processes. `--quick` excludes them. */
 const BUILT = [CLUSTER, "test/package"];
 
@@ -40,12 +77,31 @@ function main(parameters) {
 
   ensureInstalled();
   if (files.some(needsBuild)) ensureBuilt();
-  const entries = mkdtempSync(join(ROOT, "node_modules", ".ashlar-test-"));
+  const directory = mkdtempSync(join(ROOT, "dist.test-"));
   try {
-    return runEntries(writeEntries(entries, files), nodeFlags);
+    return runTests(directory, { files, nodeFlags });
   } finally {
-    rmSync(entries, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Runs test files. `directory` is for the compiled copy and for the entry files. */
+function runTests(directory, { files, nodeFlags }) {
+  const processes = filesByProcess(files);
+  const isCompiled = processes.size > TSX_PROCESSES_MAX;
+  if (isCompiled) {
+    const status = compileCopy(directory);
+    if (status !== 0) return status;
+  }
+  const urlOf = (file) =>
+    pathToFileURL(isCompiled ? join(directory, file.replace(/\.ts$/, ".js")) : join(ROOT, file))
+      .href;
+  const entries = [...processes].map(([name, members]) => {
+    const path = join(directory, entryName(name));
+    writeFileSync(path, entrySource(members.map(urlOf)));
+    return path;
+  });
+  return runEntries(entries, [isCompiled ? "--enable-source-maps" : "--import=tsx", ...nodeFlags]);
 }
 
 function needsBuild(file) {
@@ -61,36 +117,35 @@ function testFiles() {
     .sort();
 }
 
-/** Writes one entry file per process. It imports the tests. Node runs the files ordered by name. */
-function writeEntries(directory, files) {
-  const filesByProcess = new Map();
+/** Returns the test files of each process, by the name of the process. */
+function filesByProcess(files) {
+  const processes = new Map();
   for (const file of files) {
-    // A cluster test takes about a minute. In its own process two of them run at the same time.
-    const process = file.startsWith(`${CLUSTER}/`) ? file : dirname(file);
-    filesByProcess.set(process, [...(filesByProcess.get(process) ?? []), file]);
+    const name = processOf(file);
+    processes.set(name, [...(processes.get(name) ?? []), file]);
   }
-  return [...filesByProcess].map(([process, members]) => {
-    const name = `${rank(process)} ${process.replaceAll("/", " ")}.mjs`;
-    const entry = join(directory, name);
-    writeFileSync(entry, entrySource(members));
-    return entry;
-  });
+  return processes;
 }
 
-/** Orders the folders: long ones first, so that both cores end together; clusters last. */
-function rank(folder) {
-  if (folder.startsWith("test/simulation")) return 1;
-  return folder.startsWith(CLUSTER) ? 3 : 2;
+function processOf(file) {
+  // A suite with a cluster takes up to two minutes.
+  if (file.startsWith(`${CLUSTER}/`)) return file;
+  const folder = dirname(file);
+  return Object.hasOwn(SECONDS, folder) ? folder : folder.split("/").slice(0, 2).join("/");
+}
+
+/** Returns the name of an entry file. Node runs the files ordered by name: long ones first. */
+function entryName(process) {
+  const rank = 1000 - (SECONDS[process] ?? SECONDS_DEFAULT);
+  return `${rank} ${process.replaceAll("/", " ")}.mjs`;
 }
 
 /**
  * Returns the source of an entry file. Its imports are static, so all tests are known before the
  * first one runs. A process that stays open after its last test fails: Node 24 would wait forever.
  */
-function entrySource(files) {
-  const imports = files.map(
-    (file) => `import ${JSON.stringify(pathToFileURL(join(ROOT, file)).href)};`,
-  );
+function entrySource(urls) {
+  const imports = urls.map((url) => `import ${JSON.stringify(url)};`);
   return `import { after } from "node:test";
 ${imports.join("\n")}
 after(() => {
@@ -104,7 +159,6 @@ after(() => {
 
 function runEntries(entries, nodeFlags) {
   const flags = [
-    "--import=tsx",
     "--test",
     `--test-concurrency=${CONCURRENCY}`,
     `--test-timeout=${TIMEOUT_MS}`,
