@@ -255,6 +255,7 @@ function startUpkeep(deps: UpkeepDeps): {
       stopping.abort();
       await running;
       await link.sendGoodbye();
+      channel.close();
     },
   };
 }

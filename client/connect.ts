@@ -117,11 +117,13 @@ function makeDeps(
   closers.defer(() => data.close(CLOSE_GRACE_MS));
   const background = new Background();
   closers.defer(() => background.settled());
-  const { session, channel } = makeMasters(
+  const { session, channel, anyMaster } = makeMasters(
     env,
     { ...options, clientName: name, timeoutMs, onRetry },
     control,
   );
+  closers.defer(() => channel.close());
+  closers.defer(() => anyMaster.close());
   const masters = closers.use(session);
   // Runs first at close: an open watch would otherwise reconnect to another master.
   const closing = new AbortController();
@@ -167,7 +169,7 @@ function makePool(
   return new ConnectionPool({ ...env, slabs }, { identity, role: peer.role, limits });
 }
 
-/** Returns the session with the masters and the channel to their leader. */
+/** Returns the session with the masters, and its channels to their leader and to any of them. */
 function makeMasters(
   env: Env,
   options: ConnectOptions & {
@@ -176,7 +178,11 @@ function makeMasters(
     readonly onRetry: (event: RetryEvent) => void;
   },
   pool: ConnectionPool,
-): { readonly session: MasterSession; readonly channel: LeaderChannel } {
+): {
+  readonly session: MasterSession;
+  readonly channel: LeaderChannel;
+  readonly anyMaster: LeaderChannel;
+} {
   let uncertainAttempts = 0;
   const { clock, random, log } = env;
   const { masters, clientName, timeoutMs, onRetry, readMode = "linearizable" } = options;
@@ -213,5 +219,5 @@ function makeMasters(
     seenIndex: (options.seenIndex ?? 0) as LogIndex,
     uncertainAttempts: () => uncertainAttempts,
   });
-  return { session, channel };
+  return { session, channel, anyMaster };
 }

@@ -204,6 +204,11 @@ export class LeaderChannel {
     return this.#search("connect", options, (_, connection) => Promise.resolve(connection));
   }
 
+  /** Ends the work in the background. The pool, which is the caller's, ends the pending calls. */
+  close(): void {
+    this.#stallDetector.stop();
+  }
+
   /** Fetches the addresses of the masters after a membership change. Does not throw. */
   async refreshMasters(signal?: AbortSignal): Promise<void> {
     this.#refreshDueMs = Number.NEGATIVE_INFINITY;

@@ -26,6 +26,7 @@ export class LeaderStallDetector {
   #silentSinceMs = 0;
   /** Timer of the next check; it also stays set during `onStalled`. Null: no check is scheduled. */
   #timer: Timer | null = null;
+  #isStopped = false;
 
   constructor(options: LeaderStallOptions) {
     this.#options = options;
@@ -49,7 +50,14 @@ export class LeaderStallDetector {
     this.#silentSinceMs = this.#options.clock.monotonicMs();
   }
 
+  /** Stops the checks for good. A pending timer would keep the process alive until it fires. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+  }
+
   #watch(): void {
+    if (this.#isStopped) return;
     const { clock, stallTimeoutMs } = this.#options;
     this.#timer = clock.after(stallTimeoutMs / 2, () => this.#check());
   }

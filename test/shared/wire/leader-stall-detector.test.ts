@@ -43,4 +43,21 @@ describe("LeaderStallDetector", () => {
       assert.equal(askedCount, expected + 1);
     }
   });
+
+  it("leaves no timer after it was stopped, with and without a pending call", async () => {
+    for (const isAnswered of [true, false]) {
+      const clock = new VirtualClock();
+      const detector = new LeaderStallDetector({
+        clock,
+        stallTimeoutMs: 700,
+        onStalled: () => Promise.resolve(),
+      });
+      detector.onRequest("a:1");
+      if (isAnswered) detector.onReply("a:1");
+      detector.stop();
+      assert.equal(await clock.step(), false);
+      detector.onRequest("a:1");
+      assert.equal(await clock.step(), false);
+    }
+  });
 });
