@@ -77,7 +77,9 @@ function run(directory: string, parameters: readonly string[]): Promise<ProcessR
   child.stderr.on("data", (bytes: Buffer) => {
     stderr += bytes.toString();
   });
+  let hasTimedOut = false;
   const timeout = setTimeout(() => {
+    hasTimedOut = true;
     stderr += `\nThe check did not end within ${CHECK_TIMEOUT_MS} ms`;
     child.kill("SIGKILL");
   }, CHECK_TIMEOUT_MS);
@@ -87,8 +89,9 @@ function run(directory: string, parameters: readonly string[]): Promise<ProcessR
   process.once("exit", onExit);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (status) => {
+    child.once("close", (status, signal) => {
       clearTimeout(timeout);
+      if (signal !== null && !hasTimedOut) stderr += `\nThe check was ended by ${signal}`;
       process.off("exit", onExit);
       resolve({ stdout, stderr, status });
     });
