@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { resolve } from "node:path";
+import { systemPathOf } from "./cli-env.ts";
 import type { CommandContext, OptionValues } from "./command.ts";
 
 /**
@@ -9,6 +10,7 @@ export async function clusterDirectory(
   context: CommandContext,
   options: OptionValues,
 ): Promise<string> {
-  const named = options["dir"] as string | undefined;
-  return named ?? (await context.clusterDirectory()) ?? join(process.cwd(), ".ashlar");
+  const { env } = context;
+  const named = (options["dir"] as string | undefined) ?? (await context.clusterDirectory());
+  return named === null ? resolve(env.workingDirectory, ".ashlar") : systemPathOf(env, named);
 }

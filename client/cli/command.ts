@@ -1,9 +1,11 @@
 import type { FileSystem } from "../file-system.ts";
+import type { CliEnv } from "./cli-env.ts";
 import type { Output } from "./output.ts";
 import type { Settings } from "./settings.ts";
 
 /** Context of a command, in addition to its own arguments and options. */
 export interface CommandContext {
+  readonly env: CliEnv;
   readonly output: Output;
   /** Aborts on Ctrl-C, on SIGTERM, at --deadline, and when stdout has no reader left. */
   readonly signal: AbortSignal;

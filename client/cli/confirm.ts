@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { AshlarError } from "../../shared/base/errors.ts";
+import type { CommandContext } from "./command.ts";
 
 /**
  * Asks the user to confirm an action that cannot be undone. Callers skip the question if `--yes` is
@@ -8,8 +9,8 @@ import { AshlarError } from "../../shared/base/errors.ts";
  * @returns whether the user confirmed
  * @throws {AshlarError} INVALID_ARGUMENT if standard input is not a terminal
  */
-export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
-  if (process.stdin.isTTY !== true) {
+export async function confirm({ env, signal }: CommandContext, question: string): Promise<boolean> {
+  if (env.stdin.isTTY !== true) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
       `Cannot ask "${question}": standard input is not a terminal`,
@@ -18,7 +19,7 @@ export async function confirm(question: string, signal: AbortSignal): Promise<bo
       },
     );
   }
-  const readline = createInterface({ input: process.stdin, output: process.stderr });
+  const readline = createInterface({ input: env.stdin, output: env.stderr });
   try {
     const answer = await readline.question(`${question} [y/N] `, { signal });
     return /^y(es)?$/i.test(answer.trim());

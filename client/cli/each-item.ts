@@ -32,8 +32,9 @@ class ItemFailures {
 
   /** Prints the failures that are not reported yet. */
   report(): void {
-    const { json, verbosity } = this.#context.output.options;
-    for (const error of this.#unreported) reportError(error, { json, verbosity });
+    const { env, output } = this.#context;
+    const { json, verbosity } = output.options;
+    for (const error of this.#unreported) reportError(env, error, { json, verbosity });
     this.#unreported = [];
   }
 

@@ -4,13 +4,17 @@ import type { FileAttributes } from "../../shared/protocol/attributes.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import { statLocal } from "./local-files.ts";
+import type { LocalPath } from "./local-path.ts";
 import { LocalSource } from "./local-source.ts";
 
 /**
  * Returns whether a local file has the content of a file in the cluster, for --resume. It reads the
  * local file and compares the content roots.
  */
-export async function hasSameContent(path: Buffer, attributes: FileAttributes): Promise<boolean> {
+export async function hasSameContent(
+  path: LocalPath,
+  attributes: FileAttributes,
+): Promise<boolean> {
   const { size } = await statLocal(path);
   if (size !== attributes.sizeBytes) return false;
   const { hasher } = createHasher();

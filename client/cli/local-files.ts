@@ -1,31 +1,16 @@
 import type { Dirent, Stats } from "node:fs";
 import { lstat, opendir, stat } from "node:fs/promises";
 import { AshlarError, type ErrorCode } from "../../shared/base/errors.ts";
-import { displayName } from "../../shared/base/path.ts";
 import { errnoWords } from "../../shared/platform/errno-words.ts";
+import { joinNames, type LocalPath } from "./local-path.ts";
 
-const SLASH = Buffer.from("/");
-
-/** A file or directory below a local directory. Paths are bytes, as on Linux. */
+/** A file or directory below a local directory. */
 export interface LocalEntry {
-  readonly path: Buffer;
+  readonly path: LocalPath;
   /** Path relative to the root of the walk. */
   readonly relative: Buffer;
   readonly kind: "file" | "directory";
   readonly stats: Stats;
-}
-
-/** Returns `directory`/`name`; `name` if `directory` is empty. */
-export function joinLocal(directory: Buffer, name: Uint8Array): Buffer {
-  if (directory.length === 0) return Buffer.from(name);
-  return Buffer.concat([directory, SLASH, name]);
-}
-
-/** Returns `path` without trailing slashes. The root keeps its slash. */
-export function withoutSlashes(path: Buffer): Buffer {
-  let end = path.length;
-  while (end > 1 && path[end - 1] === 0x2f) end -= 1;
-  return path.subarray(0, end);
 }
 
 /** Error codes by the errno of a failed system call on a local file. Default: DISK_FAILED. */
@@ -46,9 +31,9 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
  *
  * @param action "open"
  */
-export function localError(error: unknown, action: string, path: Buffer): AshlarError {
+export function localError(error: unknown, action: string, path: LocalPath): AshlarError {
   const { code: errno = "" } = error as NodeJS.ErrnoException;
-  const text = `Cannot ${action} the local path ${displayName(path)}: ${reasonOf(error)}`;
+  const text = `Cannot ${action} the local path ${path.text}: ${reasonOf(error)}`;
   return new AshlarError(CODES[errno] ?? "DISK_FAILED", text, { cause: error });
 }
 
@@ -58,16 +43,16 @@ export function localError(error: unknown, action: string, path: Buffer): Ashlar
  * are reported to `onSkipped`.
  */
 export async function* walkLocal(
-  root: Buffer,
-  onSkipped: (path: Buffer, reason: string) => void,
+  root: LocalPath,
+  onSkipped: (path: LocalPath, reason: string) => void,
 ): AsyncGenerator<LocalEntry> {
   const waiting: Buffer[] = [Buffer.alloc(0)];
   while (waiting.length > 0) {
     const relative = waiting.pop() as Buffer;
-    const directory = relative.length === 0 ? root : joinLocal(root, relative);
+    const directory = relative.length === 0 ? root : root.join(relative);
     const below: Buffer[] = [];
     for (const name of await sortedNames(directory)) {
-      const entry = await examine(root, joinLocal(relative, name), onSkipped);
+      const entry = await examine(root, joinNames(relative, name), onSkipped);
       if (entry === null) continue;
       if (entry.kind === "directory") below.push(entry.relative);
       yield entry;
@@ -76,12 +61,12 @@ export async function* walkLocal(
   }
 }
 
-async function sortedNames(directory: Buffer): Promise<Buffer[]> {
+async function sortedNames(directory: LocalPath): Promise<Buffer[]> {
   const names: Buffer[] = [];
   try {
     // With the encoding "buffer" names are Buffers, which the types do not express.
     const options = { encoding: "buffer" as BufferEncoding, bufferSize: 512 };
-    for await (const entry of await opendir(directory, options)) {
+    for await (const entry of await opendir(directory.systemPath, options)) {
       names.push((entry as Dirent<string | Buffer>).name as Buffer);
     }
   } catch (error) {
@@ -91,13 +76,13 @@ async function sortedNames(directory: Buffer): Promise<Buffer[]> {
 }
 
 async function examine(
-  root: Buffer,
+  root: LocalPath,
   relative: Buffer,
-  onSkipped: (path: Buffer, reason: string) => void,
+  onSkipped: (path: LocalPath, reason: string) => void,
 ): Promise<LocalEntry | null> {
-  const path = joinLocal(root, relative);
+  const path = root.join(relative);
   try {
-    const stats = await stat(path);
+    const stats = await stat(path.systemPath);
     if (stats.isFile()) return { path, relative, kind: "file", stats };
     if (stats.isDirectory() && !(await isLink(path))) {
       return { path, relative, kind: "directory", stats };
@@ -118,14 +103,14 @@ function reasonOf(error: unknown): string {
   return code === undefined ? message : errnoWords(code);
 }
 
-async function isLink(path: Buffer): Promise<boolean> {
-  return (await lstat(path)).isSymbolicLink();
+async function isLink(path: LocalPath): Promise<boolean> {
+  return (await lstat(path.systemPath)).isSymbolicLink();
 }
 
 /** Returns the stats of a local path. @throws {AshlarError} NOT_FOUND, PERMISSION_DENIED, … */
-export async function statLocal(path: Buffer): Promise<Stats> {
+export async function statLocal(path: LocalPath): Promise<Stats> {
   try {
-    return await stat(path);
+    return await stat(path.systemPath);
   } catch (error) {
     throw localError(error, "read", path);
   }

@@ -2,10 +2,10 @@ import { type BigIntStats, constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
-import { displayName } from "../../shared/base/path.ts";
 import type { HashStream } from "../../shared/ports/hasher.ts";
 import type { FillSource } from "../options.ts";
 import { localError } from "./local-files.ts";
+import type { LocalPath } from "./local-path.ts";
 import { invalidValue } from "./parse-values.ts";
 
 const READ_BYTES = 1024 * 1024;
@@ -16,7 +16,7 @@ const READ_BYTES = 1024 * 1024;
  * publishes nothing.
  */
 export class LocalSource implements FillSource, AsyncDisposable {
-  readonly #path: Buffer;
+  readonly #path: LocalPath;
   readonly #file: FileHandle;
   /** Stats at the time of opening. */
   readonly #before: BigIntStats;
@@ -24,7 +24,7 @@ export class LocalSource implements FillSource, AsyncDisposable {
   #positionBytes = 0;
 
   private constructor(
-    path: Buffer,
+    path: LocalPath,
     opened: { readonly file: FileHandle; readonly before: BigIntStats },
     check: HashCheck | null,
   ) {
@@ -35,9 +35,9 @@ export class LocalSource implements FillSource, AsyncDisposable {
   }
 
   /** @throws {AshlarError} NOT_FOUND, PERMISSION_DENIED, … with the path in the message */
-  static async open(path: Buffer, check: HashCheck | null = null): Promise<LocalSource> {
+  static async open(path: LocalPath, check: HashCheck | null = null): Promise<LocalSource> {
     try {
-      const file = await open(path, constants.O_RDONLY);
+      const file = await open(path.systemPath, constants.O_RDONLY);
       return new LocalSource(path, { file, before: await file.stat({ bigint: true }) }, check);
     } catch (error) {
       throw localError(error, "open", path);
@@ -93,7 +93,7 @@ export class LocalSource implements FillSource, AsyncDisposable {
     if (after.mtimeNs === before.mtimeNs && BigInt(this.#positionBytes) === before.size) return;
     throw new AshlarError(
       "SOURCE_CHANGED",
-      `Cannot put the local file ${displayName(this.#path)}: the file changed while it was read: expected ${before.size} bytes: ${this.#positionBytes} bytes were read`,
+      `Cannot put the local file ${this.#path.text}: the file changed while it was read: expected ${before.size} bytes: ${this.#positionBytes} bytes were read`,
       { hint: "Repeat the put when no other process writes to the file" },
     );
   }

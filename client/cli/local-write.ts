@@ -2,15 +2,16 @@ import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import type { Slab } from "../results.ts";
-import { joinLocal, localError } from "./local-files.ts";
+import { localError } from "./local-files.ts";
+import { joinNames, type LocalPath } from "./local-path.ts";
 
 const SLASH = 0x2f;
 const ROOT = Buffer.from("/");
 
 /** Makes a local directory and its missing parents. Succeeds if the directory exists. */
-export async function makeLocalDirectory(path: Buffer): Promise<void> {
+export async function makeLocalDirectory(path: LocalPath): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await mkdir(path.systemPath, { recursive: true });
   } catch (error) {
     throw localError(error, "make the directory", path);
   }
@@ -31,13 +32,14 @@ interface WriteOptions {
  * @param slabs are written and released one by one
  */
 export async function writeLocal(
-  path: Buffer,
+  path: LocalPath,
   slabs: AsyncIterable<Slab>,
   options: WriteOptions,
 ): Promise<void> {
+  const { systemPath } = path;
   try {
-    if (await isDevice(path)) await writeInto(path, slabs, options.onProgress);
-    else await writeAndRename(path, slabs, options);
+    if (await isDevice(systemPath)) await writeInto(systemPath, slabs, options.onProgress);
+    else await writeAndRename(systemPath, slabs, options);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
     throw localError(error, "write", path);
@@ -71,7 +73,7 @@ async function writeAndRename(
   slabs: AsyncIterable<Slab>,
   { onProgress, mode, mtimeMs }: WriteOptions,
 ): Promise<void> {
-  const temporary = joinLocal(directoryOf(path), hiddenName());
+  const temporary = joinNames(directoryOf(path), hiddenName());
   try {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
     const file = await open(temporary, flags, 0o666);

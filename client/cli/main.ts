@@ -1,18 +1,45 @@
 import { losslessArguments } from "./argument-text.ts";
+import type { CliEnv } from "./cli-env.ts";
 import { COMMANDS } from "./command-table.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { runProgram } from "./program.ts";
 import { reportError } from "./report-error.ts";
 
 /** Runs the CLI. @param commandLine the arguments after "ashlar" @returns the exit status */
-export async function main(commandLine: readonly string[]): Promise<number> {
+export async function main(
+  commandLine: readonly string[],
+  env: CliEnv = processEnv(),
+): Promise<number> {
   try {
-    return await runProgram(losslessArguments(commandLine), COMMANDS, async (...invocation) => {
-      const { runCommand } = await import("./run-command.ts");
-      return runCommand(...invocation, COMMANDS);
+    return await runProgram(losslessArguments(commandLine), {
+      env,
+      commands: COMMANDS,
+      run: async (definition, invocation) => {
+        const { runCommand } = await import("./run-command.ts");
+        return runCommand(definition, invocation, { env, commands: COMMANDS });
+      },
     });
   } catch (error) {
-    reportError(error, { json: commandLine.includes("--json") });
+    reportError(env, error, { json: commandLine.includes("--json") });
     return exitStatusOf(error);
   }
+}
+
+/** Returns the ports of this process. The first use of `process.stdin` opens it. */
+function processEnv(): CliEnv {
+  return {
+    get stdin() {
+      return process.stdin;
+    },
+    get stdout() {
+      return process.stdout;
+    },
+    get stderr() {
+      return process.stderr;
+    },
+    variables: process.env,
+    workingDirectory: "",
+    signals: process,
+    exit: (status) => process.exit(status),
+  };
 }

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { buffer } from "node:stream/consumers";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { textOfBytes } from "./argument-text.ts";
+import { type CliEnv, systemPathOf } from "./cli-env.ts";
 
 const LINE_END = 0x0a;
 const NUL = 0;
@@ -12,8 +13,12 @@ const NUL = 0;
  *
  * @throws {AshlarError} INVALID_ARGUMENT if the file cannot be read
  */
-export async function readNames(file: string, isNulSeparated: boolean): Promise<string[]> {
-  const bytes = await readAll(file);
+export async function readNames(
+  env: CliEnv,
+  file: string,
+  isNulSeparated: boolean,
+): Promise<string[]> {
+  const bytes = await readAll(env, file);
   const names: string[] = [];
   let start = 0;
   for (let end = 0; end <= bytes.length; end += 1) {
@@ -24,9 +29,9 @@ export async function readNames(file: string, isNulSeparated: boolean): Promise<
   return names;
 }
 
-async function readAll(file: string): Promise<Uint8Array> {
+async function readAll(env: CliEnv, file: string): Promise<Uint8Array> {
   try {
-    return file === "-" ? await buffer(process.stdin) : await readFile(file);
+    return file === "-" ? await buffer(env.stdin) : await readFile(systemPathOf(env, file));
   } catch (cause) {
     const problem = (cause as Error).message;
     throw new AshlarError("INVALID_ARGUMENT", `Cannot read names from ${file}: ${problem}`, {

@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import type { CliEnv } from "./cli-env.ts";
 
 /** Options of the output of a command. */
 export interface OutputOptions {
@@ -18,11 +19,13 @@ type Style = Parameters<typeof styleText>[0];
  */
 export class Output {
   readonly options: OutputOptions;
+  readonly #env: CliEnv;
   readonly #closed = new AbortController();
 
-  constructor(options: OutputOptions) {
+  constructor(env: CliEnv, options: OutputOptions) {
+    this.#env = env;
     this.options = options;
-    process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    env.stdout.on("error", (error: NodeJS.ErrnoException) => {
       // Any other error rejects the promise of its write.
       if (error.code === "EPIPE") this.#closed.abort(error);
     });
@@ -42,7 +45,7 @@ export class Output {
   bytes(bytes: Uint8Array): Promise<void> {
     if (this.#closed.signal.aborted) return Promise.reject(this.#closed.signal.reason as Error);
     return new Promise((resolve, reject) => {
-      process.stdout.write(bytes, (error) => {
+      this.#env.stdout.write(bytes, (error) => {
         if (error === undefined || error === null) resolve();
         else reject(error);
       });
@@ -56,36 +59,37 @@ export class Output {
 
   /** Prints a line for people on stderr, unless --quiet is given. */
   note(text: string): void {
-    if (!this.options.quiet) process.stderr.write(`${text}\n`);
+    if (!this.options.quiet) this.#env.stderr.write(`${text}\n`);
   }
 
   /** Prints a detail on stderr with -v, or with -vv for `level` 2. */
   detail(text: string, level = 1): void {
-    if (this.options.verbosity >= level) process.stderr.write(`${text}\n`);
+    if (this.options.verbosity >= level) this.#env.stderr.write(`${text}\n`);
   }
 
   /** Prints a warning on stderr. */
   warn(text: string): void {
-    process.stderr.write(`ashlar: ${text}\n`);
+    this.#env.stderr.write(`ashlar: ${text}\n`);
   }
 
   /** Returns `text` in a style where colour is on. Colour never carries information alone. */
-  paint(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
-    return this.#hasColor(stream) ? styleText(style, text) : text;
+  paint(style: Style, text: string): string {
+    return this.#hasColor() ? styleText(style, text) : text;
   }
 
   /** Whether progress bars are drawn on stderr. */
   get showsProgress(): boolean {
     const { progress, quiet } = this.options;
-    if (progress === "auto") return !quiet && process.stderr.isTTY === true;
+    if (progress === "auto") return !quiet && this.#env.stderr.isTTY === true;
     return progress === "always";
   }
 
-  #hasColor(stream: NodeJS.WriteStream): boolean {
+  #hasColor(): boolean {
+    const { variables, stdout } = this.#env;
     if (this.options.color !== "auto") return this.options.color === "always";
     // https://no-color.org: colour is off if the variable is set and not empty.
-    if ((process.env["NO_COLOR"] ?? "") !== "") return false;
-    if ((process.env["FORCE_COLOR"] ?? "") !== "") return true;
-    return stream.isTTY === true && process.env["TERM"] !== "dumb";
+    if ((variables["NO_COLOR"] ?? "") !== "") return false;
+    if ((variables["FORCE_COLOR"] ?? "") !== "") return true;
+    return stdout.isTTY === true && variables["TERM"] !== "dumb";
   }
 }

@@ -1,6 +1,7 @@
-import { Command, CommanderError, Help, Option } from "commander";
+import { Command, CommanderError, Help, Option, type OutputConfiguration } from "commander";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { SETTING_KEYS } from "../../shared/platform/user-config.ts";
+import type { CliEnv } from "./cli-env.ts";
 import type { CommandDefinition, OptionDefinition, OptionValues } from "./command.ts";
 import { EXIT_STATUS } from "./exit-status.ts";
 import { GLOBAL_OPTIONS, type GlobalOptions } from "./global-options.ts";
@@ -15,11 +16,16 @@ export interface Invocation {
   readonly globals: GlobalOptions;
 }
 
-/** Runs a command. @returns the exit status */
-export type RunDefinition = (
-  definition: CommandDefinition,
-  invocation: Invocation,
-) => Promise<number>;
+/** Dependencies of `runProgram`. */
+export interface ProgramDeps {
+  readonly env: CliEnv;
+  readonly commands: readonly CommandDefinition[];
+  /** Runs a command. @returns the exit status */
+  readonly run: (definition: CommandDefinition, invocation: Invocation) => Promise<number>;
+}
+
+/** Width of the help where it is not printed on a terminal. */
+const HELP_COLUMNS = 80;
 
 /** Summaries of the command groups, for --help. */
 const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
@@ -45,17 +51,19 @@ export const DAEMONS: Readonly<Record<string, string>> = {
  */
 export async function runProgram(
   commandLine: readonly string[],
-  commands: readonly CommandDefinition[],
-  run: RunDefinition,
+  deps: ProgramDeps,
 ): Promise<number> {
   let exitStatus: number = EXIT_STATUS.done;
-  const root = buildTree(commands, async (definition, invocation) => {
-    exitStatus = await run(definition, invocation);
+  const root = buildTree(deps, async (definition, invocation) => {
+    exitStatus = await deps.run(definition, invocation);
   });
   const isJson = commandLine.includes("--json");
   for (const command of commandsOf(root)) {
     command.exitOverride(); // Commander throws instead of exiting.
-    command.configureOutput({ outputError: (text) => reportUsage(text, command, isJson) });
+    command.configureOutput({
+      ...outputOf(deps.env),
+      outputError: (text) => reportUsage(deps.env, text, { command, isJson }),
+    });
   }
   try {
     await root.parseAsync([...commandLine], { from: "user" });
@@ -69,7 +77,17 @@ export async function runProgram(
 
 type Execute = (definition: CommandDefinition, invocation: Invocation) => Promise<void>;
 
-function buildTree(commands: readonly CommandDefinition[], execute: Execute): Command {
+/** Returns the output of commander. */
+function outputOf({ stdout, stderr }: CliEnv): OutputConfiguration {
+  return {
+    writeOut: (text) => stdout.write(text),
+    writeErr: (text) => stderr.write(text),
+    getOutHelpWidth: () => stdout.columns ?? HELP_COLUMNS,
+    getErrHelpWidth: () => stderr.columns ?? HELP_COLUMNS,
+  };
+}
+
+function buildTree({ env, commands }: ProgramDeps, execute: Execute): Command {
   const root = new Command("ashlar")
     .description("A distributed file system. `ashlar help COMMAND` shows examples first.")
     .helpOption("--help", "show help")
@@ -78,7 +96,7 @@ function buildTree(commands: readonly CommandDefinition[], execute: Execute): Co
     .addHelpText("after", daemonsHelp);
   addOptions(root, GLOBAL_OPTIONS);
   for (const definition of commands) addCommand(root, definition, execute);
-  addHelpCommand(root);
+  addHelpCommand(root, env);
   return root;
 }
 
@@ -153,22 +171,22 @@ function globalsOf(command: Command): GlobalOptions {
 }
 
 /** Adds `ashlar help ls`, `ashlar help cluster up`, `ashlar help exit-codes`. */
-function addHelpCommand(root: Command): void {
+function addHelpCommand(root: Command, env: CliEnv): void {
   root
     .command("help")
     .argument("[topic...]")
     .description("show help for a command or a topic")
     .helpOption("--help", "show help")
-    .action((words: readonly string[]) => showHelp(root, words));
+    .action((words: readonly string[]) => showHelp(root, env, words));
 }
 
-function showHelp(root: Command, words: readonly string[]): void {
+function showHelp(root: Command, env: CliEnv, words: readonly string[]): void {
   let command = root;
   for (const [position, word] of words.entries()) {
     const below = command.commands.find((each) => each.name() === word);
     if (below === undefined) {
       if (position > 0 || words.length > 1) throw noHelp(words.join(" "));
-      process.stdout.write(topicText(word));
+      env.stdout.write(topicText(word));
       return;
     }
     command = below;
@@ -197,7 +215,11 @@ function daemonsHelp(): string {
 }
 
 /** Reports wrong usage: the text of commander in the form of every other error. */
-function reportUsage(text: string, command: Command, json: boolean): void {
+function reportUsage(
+  env: CliEnv,
+  text: string,
+  { command, isJson }: { readonly command: Command; readonly isJson: boolean },
+): void {
   const [first = "", ...rest] = text.trim().split("\n");
   const message = [first.replace(/^error: /, ""), ...rest].join(" ");
   const names: string[] = [];
@@ -209,7 +231,7 @@ function reportUsage(text: string, command: Command, json: boolean): void {
     `${message.charAt(0).toUpperCase()}${message.slice(1)}`,
     { hint: `${names.join(" ")} --help` },
   );
-  reportError(error, { json });
+  reportError(env, error, { json: isJson });
 }
 
 /** Yields a command and all commands below it. */

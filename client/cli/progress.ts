@@ -1,6 +1,6 @@
 import progress from "cli-progress";
 import prettyBytes from "pretty-bytes";
-import type { Output } from "./output.ts";
+import type { CommandContext } from "./command.ts";
 
 /**
  * A progress bar on stderr. It shows the transferred bytes, the rate, and the total if the total is
@@ -12,7 +12,7 @@ export class ProgressBar {
   readonly #hasTotal: boolean;
 
   constructor(
-    output: Output,
+    { env, output }: CommandContext,
     options: { readonly title: string; readonly totalBytes: number | null },
   ) {
     this.#hasTotal = options.totalBytes !== null;
@@ -21,7 +21,7 @@ export class ProgressBar {
       return;
     }
     this.#bar = new progress.SingleBar({
-      stream: process.stderr,
+      stream: env.stderr,
       hideCursor: true,
       clearOnComplete: true,
       noTTYOutput: output.options.progress === "always",

@@ -1,4 +1,5 @@
 import { isAshlarError, toErrorData } from "../../shared/base/errors.ts";
+import type { CliEnv } from "./cli-env.ts";
 import { DamageFound, Degraded, PartialFailure } from "./exit-status.ts";
 
 /**
@@ -6,6 +7,7 @@ import { DamageFound, Degraded, PartialFailure } from "./exit-status.ts";
  * `json` it prints one object: {"error":{code, message, hint, retry, path?}}.
  */
 export function reportError(
+  { stderr }: CliEnv,
   error: unknown,
   options: { readonly json: boolean; readonly verbosity?: number },
 ): void {
@@ -16,10 +18,10 @@ export function reportError(
     const { details, ...data } = toErrorData(error);
     const retry = isAshlarError(error) ? error.retry : "never";
     const line = { error: { ...data, retry, ...details } };
-    process.stderr.write(`${JSON.stringify(line)}\n`);
+    stderr.write(`${JSON.stringify(line)}\n`);
     return;
   }
-  process.stderr.write(`${textOf(error, options).join("\n")}\n`);
+  stderr.write(`${textOf(error, options).join("\n")}\n`);
 }
 
 function textOf(error: unknown, options: { readonly verbosity?: number }): string[] {

@@ -6,57 +6,62 @@ import {
   parseClusterAddress,
 } from "../../shared/platform/cluster-address.ts";
 import type { FileSystem } from "../file-system.ts";
+import { type CliEnv, systemPathOf } from "./cli-env.ts";
 import type { CommandContext, CommandDefinition } from "./command.ts";
 import { Degraded, EXIT_STATUS, exitStatusOf, Stopped } from "./exit-status.ts";
 import { Output } from "./output.ts";
-import type { Invocation } from "./program.ts";
+import type { Invocation, ProgramDeps } from "./program.ts";
 import { reportError } from "./report-error.ts";
 import { durationOf, loadSettings, type Setting, type Settings, whenOf } from "./settings.ts";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
+type CommandDeps = Pick<ProgramDeps, "env" | "commands">;
+
 /** Runs a command and reports its error. Never throws. @returns the exit status */
 export async function runCommand(
   definition: CommandDefinition,
   invocation: Invocation,
-  commands: readonly CommandDefinition[],
+  deps: CommandDeps,
 ): Promise<number> {
   const { globals } = invocation;
+  const { env } = deps;
   try {
-    const settings = await loadSettings(globals.flags, process.env);
-    return await runWithSettings(settings, { definition, invocation, commands });
+    const settings = await loadSettings(globals.flags, env.variables);
+    return await runWithSettings(settings, { ...deps, definition, invocation });
   } catch (error) {
-    reportError(error, { json: globals.json, verbosity: globals.verbose });
+    reportError(env, error, { json: globals.json, verbosity: globals.verbose });
     return exitStatusOf(error);
   }
 }
 
-interface CommandRun {
+interface CommandRun extends CommandDeps {
   readonly definition: CommandDefinition;
   readonly invocation: Invocation;
-  readonly commands: readonly CommandDefinition[];
 }
 
 async function runWithSettings(
   settings: Settings,
-  { definition, invocation, commands }: CommandRun,
+  { env, definition, invocation, commands }: CommandRun,
 ): Promise<number> {
   const { globals } = invocation;
   const timeoutMs = durationOf(settings.timeout) ?? DEFAULT_TIMEOUT_MS;
-  const output = new Output({
+  const output = new Output(env, {
     json: globals.json,
     quiet: globals.quiet,
     verbosity: globals.verbose,
     color: whenOf(settings.color),
     progress: whenOf(settings.progress),
   });
-  const stop = new StopSignals(durationOf(settings.deadline), output.closed);
-  const connection = new LazyConnection({ settings, timeoutMs, output, signal: stop.signal });
+  const stop = new StopSignals(env, durationOf(settings.deadline), output.closed);
+  const { signal } = stop;
+  const connection = new LazyConnection({ env, settings, timeoutMs, output, signal });
   try {
     const { run } = await definition.load();
     const context: CommandContext = {
+      env,
       output,
-      signal: stop.signal,
+      signal,
       timeoutMs,
       settings,
       commands,
@@ -66,7 +71,7 @@ async function runWithSettings(
     await run(context, invocation.commandArguments, invocation.options);
     return EXIT_STATUS.done;
   } catch (error) {
-    return statusAfter(error, { output, stop });
+    return statusAfter(error, { env, output, stop });
   } finally {
     await connection.close();
     stop.dispose();
@@ -75,14 +80,18 @@ async function runWithSettings(
 
 function statusAfter(
   error: unknown,
-  { output, stop }: { readonly output: Output; readonly stop: StopSignals },
+  {
+    env,
+    output,
+    stop,
+  }: { readonly env: CliEnv; readonly output: Output; readonly stop: StopSignals },
 ): number {
   // `ashlar ls | head`: a closed stdout is not a failure.
   if (output.closed.aborted) return EXIT_STATUS.done;
   if (error instanceof Degraded) return EXIT_STATUS.other;
   if (error instanceof Stopped) return stop.reason?.status ?? EXIT_STATUS.done;
   const { json, verbosity } = output.options;
-  reportError(stop.reason?.error ?? error, { json, verbosity });
+  reportError(env, stop.reason?.error ?? error, { json, verbosity });
   return stop.reason?.status ?? exitStatusOf(error);
 }
 
@@ -91,6 +100,7 @@ function statusAfter(
  * second one ends the process at once.
  */
 class StopSignals {
+  readonly #env: CliEnv;
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | null;
   readonly #onInterrupt = () => this.#stop("interrupted", EXIT_STATUS.interrupted);
@@ -99,12 +109,13 @@ class StopSignals {
   /** Why the command was stopped; null if it was not stopped. */
   reason: { readonly status: number; readonly error: AshlarError } | null = null;
 
-  constructor(deadlineMs: number | null, closed: AbortSignal) {
+  constructor(env: CliEnv, deadlineMs: number | null, closed: AbortSignal) {
+    this.#env = env;
     this.signal = AbortSignal.any([this.#controller.signal, closed]);
     // Every pending call adds a listener.
     setMaxListeners(0, this.signal);
-    process.on("SIGINT", this.#onInterrupt);
-    process.on("SIGTERM", this.#onTerminate);
+    env.signals.on("SIGINT", this.#onInterrupt);
+    env.signals.on("SIGTERM", this.#onTerminate);
     this.#timer =
       deadlineMs === null
         ? null
@@ -115,13 +126,13 @@ class StopSignals {
   }
 
   dispose(): void {
-    process.off("SIGINT", this.#onInterrupt);
-    process.off("SIGTERM", this.#onTerminate);
+    this.#env.signals.off("SIGINT", this.#onInterrupt);
+    this.#env.signals.off("SIGTERM", this.#onTerminate);
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
   #stop(how: string, status: number): void {
-    if (this.reason !== null) process.exit(status);
+    if (this.reason !== null) this.#env.exit(status);
     const code = status === EXIT_STATUS.deadline ? "DEADLINE_EXCEEDED" : "CANCELLED";
     const error = new AshlarError(
       code,
@@ -133,6 +144,7 @@ class StopSignals {
 }
 
 interface ConnectionDeps {
+  readonly env: CliEnv;
   readonly settings: Settings;
   readonly timeoutMs: number;
   readonly output: Output;
@@ -163,10 +175,11 @@ class LazyConnection {
   }
 
   async #connect(): Promise<FileSystem> {
-    const { settings, timeoutMs, output, signal } = this.#deps;
+    const { env, settings, timeoutMs, output, signal } = this.#deps;
     const { value, origin } = settings.cluster;
     if (value === "") throw noClusterSet();
-    const { masters, clusterId } = await parseClusterAddress(value, origin);
+    const where = isMasterList(value) ? value : systemPathOf(env, value);
+    const { masters, clusterId } = await parseClusterAddress(where, origin);
     const { connect } = await import("../connect.ts");
     return connect({
       masters,

@@ -17,7 +17,7 @@ export class TransferReport {
   constructor(context: CommandContext, verb: string) {
     this.#context = context;
     this.#verb = verb;
-    this.#bar = new ProgressBar(context.output, { title: verb, totalBytes: 0 });
+    this.#bar = new ProgressBar(context, { title: verb, totalBytes: 0 });
   }
 
   /**

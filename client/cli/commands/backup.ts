@@ -21,9 +21,9 @@ interface BackupSummary {
 export const run: RunCommand = async (context, [file], options) => {
   if (file === undefined)
     throw new AshlarError("INVALID_ARGUMENT", "Cannot back up: expected the path of a file");
-  const path = resolve(file);
+  const path = resolve(context.env.workingDirectory, file);
   const isVerify = options["verify"] === true;
-  const bar = new ProgressBar(context.output, {
+  const bar = new ProgressBar(context, {
     title: isVerify ? "verify" : "backup",
     totalBytes: null,
   });

@@ -4,6 +4,7 @@ import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
+import { type CliEnv, systemPathOf } from "../cli-env.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { DamageFound } from "../exit-status.ts";
@@ -56,7 +57,7 @@ async function printSum(
 async function checkSums(context: CommandContext, file: string): Promise<void> {
   const { output, signal } = context;
   const fileSystem = await context.fileSystem();
-  const lines = (await readSums(file)).split("\n").filter((line) => line !== "");
+  const lines = (await readSums(context.env, file)).split("\n").filter((line) => line !== "");
   let badCount = 0;
   await forEachItem(context, lines, async (line) => {
     const match = /^([0-9a-f]{64}) [ *](.+)$/.exec(line);
@@ -82,10 +83,10 @@ async function checkSums(context: CommandContext, file: string): Promise<void> {
   if (badCount > 0) throw new DamageFound(`${formatCount(badCount, "file")} with another checksum`);
 }
 
-async function readSums(file: string): Promise<string> {
-  if (file === "-") return text(process.stdin);
+async function readSums(env: CliEnv, file: string): Promise<string> {
+  if (file === "-") return text(env.stdin);
   try {
-    return await readFile(file, "utf8");
+    return await readFile(systemPathOf(env, file), "utf8");
   } catch (error) {
     throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${file}: ${(error as Error).message}`, {
       cause: error,

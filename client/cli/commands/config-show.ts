@@ -3,7 +3,7 @@ import type { RunCommand } from "../command.ts";
 import { formatTable } from "../table-view.ts";
 
 export const run: RunCommand = async (context, _arguments, options) => {
-  const { output, settings } = context;
+  const { env, output, settings } = context;
   const rows = SETTING_KEYS.map((key) => settings[key]);
   if (output.options.json) {
     for (const row of rows) await output.json("ashlar.config/1", { ...row });
@@ -16,6 +16,6 @@ export const run: RunCommand = async (context, _arguments, options) => {
   );
   await output.line(formatTable(headings, cells));
   if (!hasOrigin) return;
-  const { path, exists } = await loadUserConfig();
+  const { path, exists } = await loadUserConfig(env.variables);
   output.note(`config file: ${path}${exists ? "" : " (does not exist)"}`);
 };

@@ -2,17 +2,16 @@ import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { AshlarError } from "../../../shared/base/errors.ts";
-import { displayName } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import type { FileAttributes } from "../../../shared/protocol/attributes.ts";
 import type { ReadOptions } from "../../options.ts";
-import { bytesOfText } from "../argument-text.ts";
 import { parseByteRange } from "../byte-range.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
 import { hasSameContent } from "../local-content.ts";
-import { joinLocal, localError, withoutSlashes } from "../local-files.ts";
+import { localError } from "../local-files.ts";
+import { LocalPath } from "../local-path.ts";
 import { makeLocalDirectory, writeLocal } from "../local-write.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
 import { readOptionsOf } from "../read-options.ts";
@@ -32,7 +31,7 @@ interface Download {
   readonly source: RemotePath;
   readonly attributes: FileAttributes;
   /** Local path; null for standard output. */
-  readonly target: Buffer | null;
+  readonly target: LocalPath | null;
 }
 
 /** A source that cannot be read. */
@@ -77,7 +76,7 @@ async function* downloads(
   targetText: string,
 ): AsyncGenerator<Download | FailedDownload> {
   const { context } = job;
-  const target = targetText === "-" ? null : Buffer.from(bytesOfText(targetText));
+  const target = targetText === "-" ? null : LocalPath.parse(context.env, targetText);
   const isDirectory = target !== null && (await isTargetDirectory(target, targetText));
   let sourceCount = 0;
   for await (const { source, isContents } of namedSources(job, sources)) {
@@ -85,7 +84,7 @@ async function* downloads(
     if (target !== null && sourceCount > 1 && !isDirectory) throw notDirectory(target);
     const ownTarget =
       target !== null && isDirectory && !isContents
-        ? joinLocal(withoutSlashes(target), baseName(source.bytes))
+        ? target.withoutSlashes().join(baseName(source.bytes))
         : target;
     try {
       yield* downloadsOf(job, source, ownTarget);
@@ -116,7 +115,7 @@ async function* namedSources(
 async function* downloadsOf(
   job: GetJob,
   source: RemotePath,
-  target: Buffer | null,
+  target: LocalPath | null,
 ): AsyncGenerator<Download> {
   const { context, options, readOptions } = job;
   const fileSystem = await context.fileSystem();
@@ -135,7 +134,7 @@ async function* downloadsOf(
   const prefixLength = source.bytes.length === 1 ? 1 : source.bytes.length + 1;
   for await (const entry of fileSystem.walk(source.bytes, readOptions)) {
     const relative = entry.path.subarray(prefixLength);
-    const below = joinLocal(withoutSlashes(target), relative);
+    const below = target.withoutSlashes().join(relative);
     if (entry.attributes.kind === "directory") {
       if (!isDry) await makeLocalDirectory(below);
     } else if (job.filter(relative)) {
@@ -150,24 +149,24 @@ async function* downloadsOf(
  *
  * @throws {AshlarError} NOT_A_DIRECTORY if `text` ends with a slash and there is no directory
  */
-async function isTargetDirectory(target: Buffer, text: string): Promise<boolean> {
+async function isTargetDirectory(target: LocalPath, text: string): Promise<boolean> {
   const found = await statOrNull(target);
   if (found?.isDirectory() === true) return true;
   if (hasTrailingSlash(text)) throw notDirectory(target);
   return false;
 }
 
-async function statOrNull(path: Buffer): Promise<Stats | null> {
+async function statOrNull(path: LocalPath): Promise<Stats | null> {
   try {
-    return await stat(path);
+    return await stat(path.systemPath);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw localError(error, "read", path);
   }
 }
 
-function notDirectory(target: Buffer): AshlarError {
-  const text = displayName(target);
+function notDirectory(target: LocalPath): AshlarError {
+  const { text } = target;
   return new AshlarError(
     "NOT_A_DIRECTORY",
     `Cannot write into the local path ${text}: not a directory`,
@@ -211,7 +210,7 @@ async function getOne(job: GetJob, download: Download | FailedDownload): Promise
   if (!context.output.options.json) return;
   await context.output.json("ashlar.get/1", {
     ...jsonName("path", source.bytes),
-    ...jsonName("target", target),
+    ...jsonName("target", target.bytes),
     size_bytes: attributes.sizeBytes,
   });
 }
@@ -220,7 +219,7 @@ async function getOne(job: GetJob, download: Download | FailedDownload): Promise
 async function shouldWrite(
   { context, options, report }: GetJob,
   { source, attributes }: Download,
-  target: Buffer,
+  target: LocalPath,
 ): Promise<boolean> {
   if (options["dryRun"] === true) {
     await reportDryRun(context, source, target);
@@ -236,7 +235,7 @@ async function shouldWrite(
   }
   throw new AshlarError(
     "ALREADY_EXISTS",
-    `Cannot write the local path ${displayName(target)}: file exists`,
+    `Cannot write the local path ${target.text}: file exists`,
     { hint: "--force replaces the file, --resume skips it if it has the same content" },
   );
 }
@@ -244,14 +243,14 @@ async function shouldWrite(
 async function reportDryRun(
   { output }: CommandContext,
   source: RemotePath,
-  target: Buffer,
+  target: LocalPath,
 ): Promise<void> {
   if (!output.options.json) {
-    return output.line(`would get ${source.text} to ${displayName(target)}`);
+    return output.line(`would get ${source.text} to ${target.text}`);
   }
   await output.json("ashlar.get/1", {
     ...jsonName("path", source.bytes),
-    ...jsonName("target", target),
+    ...jsonName("target", target.bytes),
     is_dry_run: true,
   });
 }

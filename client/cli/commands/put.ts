@@ -1,17 +1,16 @@
 import { availableParallelism } from "node:os";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
-import { displayName } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { PutOptions } from "../../options.ts";
-import { bytesOfText } from "../argument-text.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
 import { statOrNull } from "../exists.ts";
 import { hasSameContent } from "../local-content.ts";
-import { type LocalEntry, statLocal, walkLocal, withoutSlashes } from "../local-files.ts";
+import { type LocalEntry, statLocal, walkLocal } from "../local-files.ts";
+import { LocalPath } from "../local-path.ts";
 import { HashCheck, LocalSource } from "../local-source.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
 import { readNames } from "../names-file.ts";
@@ -39,7 +38,7 @@ interface PutJob {
 }
 
 export const run: RunCommand = async (context, commandArguments, options) => {
-  const { sources, target } = await sourcesAndTarget(commandArguments, options);
+  const { sources, target } = await sourcesAndTarget(context, commandArguments, options);
   const report = new TransferReport(context, "put");
   const job: PutJob = { context, options, report, filter: nameFilter(options) };
   const parallel =
@@ -53,11 +52,12 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   } finally {
     report.end();
     // The command does not wait for the writer of the pipe.
-    if (sources.includes("-")) process.stdin.destroy();
+    if (sources.includes("-")) context.env.stdin.destroy();
   }
 };
 
 async function sourcesAndTarget(
+  { env }: CommandContext,
   commandArguments: readonly string[],
   options: OptionValues,
 ): Promise<{ readonly sources: readonly string[]; readonly target: string }> {
@@ -70,7 +70,7 @@ async function sourcesAndTarget(
       `Cannot use the arguments: expected one target with --files-from: current value is ${formatCount(commandArguments.length, "argument")}`,
     );
   }
-  return { sources: await readNames(list, options["null"] === true), target };
+  return { sources: await readNames(env, list, options["null"] === true), target };
 }
 
 /** Yields the files to put, in order. Directories are made on the way, before their entries. */
@@ -111,19 +111,19 @@ async function* uploadsOf(
     yield { kind: "file", entry: null, target };
     return;
   }
-  const path = withoutSlashes(Buffer.from(bytesOfText(source)));
+  const path = LocalPath.parse(job.context.env, source).withoutSlashes();
   const name = ownName(path);
   const ownTarget =
     from.isDirectory && name !== null ? remotePath(childPath(target.bytes, name)) : target;
   const stats = await statLocal(path);
   if (!stats.isDirectory()) {
-    const entry: LocalEntry = { path, relative: name ?? path, kind: "file", stats };
+    const entry: LocalEntry = { path, relative: name ?? path.bytes, kind: "file", stats };
     yield { kind: "file", entry, target: ownTarget };
   } else if (job.options["recursive"] === true) {
     yield* uploadsOfTree(job, path, ownTarget);
   } else {
-    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", displayName(path)), {
-      hint: `ashlar put -r ${displayName(path)} ${target.text}`,
+    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text), {
+      hint: `ashlar put -r ${path.text} ${target.text}`,
     });
   }
 }
@@ -153,21 +153,21 @@ async function isTargetDirectory(
 }
 
 /** Returns the last name of a local path; null for "/", "." and "..". */
-function ownName(path: Buffer): Buffer | null {
-  const name = path.subarray(path.lastIndexOf(0x2f) + 1);
+function ownName({ bytes }: LocalPath): Buffer | null {
+  const name = bytes.subarray(bytes.lastIndexOf(0x2f) + 1);
   return ["", ".", ".."].includes(name.toString("latin1")) ? null : name;
 }
 
 async function* uploadsOfTree(
   job: PutJob,
-  root: Buffer,
+  root: LocalPath,
   target: RemotePath,
 ): AsyncGenerator<Upload> {
   const { context, options } = job;
   await makeDirectory(job, target, await modeOf(options, root));
-  const onSkipped = (path: Buffer, reason: string): void => {
+  const onSkipped = (path: LocalPath, reason: string): void => {
     job.report.skipped();
-    context.output.warn(`skipping ${displayName(path)}: ${reason}`);
+    context.output.warn(`skipping ${path.text}: ${reason}`);
   };
   for await (const entry of walkLocal(root, onSkipped)) {
     if (!job.filter(entry.relative) && entry.kind === "file") continue;
@@ -177,7 +177,7 @@ async function* uploadsOfTree(
   }
 }
 
-async function modeOf(options: OptionValues, path: Buffer): Promise<number> {
+async function modeOf(options: OptionValues, path: LocalPath): Promise<number> {
   return options["preserve"] === true ? (await statLocal(path)).mode & 0o7777 : 0o755;
 }
 
@@ -205,8 +205,8 @@ async function putOne(job: PutJob, upload: Upload): Promise<void> {
   const onProgress = report.begin(entry?.stats.size ?? 0);
   try {
     await using local = entry === null ? null : await LocalSource.open(entry.path, check);
-    const stdin = check === null ? process.stdin : check.through(process.stdin);
-    const result = await fileSystem.writeFile(target.bytes, local ?? stdin, {
+    const source = local ?? check?.through(context.env.stdin) ?? context.env.stdin;
+    const result = await fileSystem.writeFile(target.bytes, source, {
       ...putOptions(job, entry),
       onProgress,
       signal,
@@ -227,13 +227,13 @@ async function reportDryRun(
   entry: LocalEntry | null,
   target: RemotePath,
 ): Promise<void> {
-  const source = entry === null ? Buffer.from("-") : entry.path;
+  const source = entry === null ? new LocalPath(Buffer.from("-")) : entry.path;
   if (!output.options.json) {
-    return output.line(`would put ${displayName(source)} at ${target.text}`);
+    return output.line(`would put ${source.text} at ${target.text}`);
   }
   await output.json("ashlar.put/1", {
     ...jsonName("path", target.bytes),
-    ...jsonName("source", source),
+    ...jsonName("source", source.bytes),
     is_dry_run: true,
   });
 }

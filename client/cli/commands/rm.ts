@@ -60,5 +60,5 @@ async function isConfirmed(
   const isTree = attributes.kind === "directory" && attributes.entryCount > 0;
   if (!isTree && options["interactive"] !== true) return true;
   const question = isTree ? `Remove ${path.text} and everything in it?` : `Remove ${path.text}?`;
-  return confirm(question, context.signal);
+  return confirm(context, question);
 }

@@ -3,12 +3,13 @@ import { text as textOf } from "node:stream/consumers";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { formatCount } from "../../../shared/display/format.ts";
 import { refusalOf, type TransactionRefusal } from "../../names/transaction.ts";
+import { type CliEnv, systemPathOf } from "../cli-env.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { type ParsedTransaction, parseTransaction } from "../transaction-lines.ts";
 
 export const run: RunCommand = async (context, commandArguments) => {
   const { output, signal } = context;
-  const text = await read(commandArguments[0] as string);
+  const text = await read(context.env, commandArguments[0] as string);
   const fileSystem = await context.fileSystem();
   const file = parseTransaction(text, fileSystem.transaction());
   const { index, inodes } = await file.transaction
@@ -25,9 +26,10 @@ export const run: RunCommand = async (context, commandArguments) => {
   await output.json("ashlar.txn/1", { committed: true, index, results });
 };
 
-async function read(file: string): Promise<string> {
+async function read(env: CliEnv, file: string): Promise<string> {
   try {
-    return file === "-" ? await textOf(process.stdin) : await readFile(file, "utf8");
+    if (file === "-") return await textOf(env.stdin);
+    return await readFile(systemPathOf(env, file), "utf8");
   } catch (cause) {
     const problem = (cause as Error).message;
     throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${file}: ${problem}`, { cause });

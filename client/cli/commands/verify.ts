@@ -20,7 +20,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
   const allReplicas = options["allReplicas"] === true;
   const totals: VerifyTotals = { files: 0, chunks: 0, bytes: 0, badReplicas: 0, unreadable: 0 };
-  const bar = new ProgressBar(output, { title: "verify", totalBytes: null });
+  const bar = new ProgressBar(context, { title: "verify", totalBytes: null });
   try {
     const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
     await forEachItem(context, paths, async (path) => {

@@ -5,15 +5,20 @@ import { COMMANDS } from "../../../client/cli/command-table.ts";
 import { completionScript } from "../../../client/cli/commands/completion.ts";
 import { type Invocation, runProgram } from "../../../client/cli/program.ts";
 import { durationOf, loadSettings, whenOf } from "../../../client/cli/settings.ts";
+import { MemoryCliEnv } from "../../support/memory-cli-env.ts";
 
 const NO_CONFIG = { ASHLAR_CONFIG: "/nonexistent/config.toml" };
 
 /** Parses a command line. Returns the command and the values that it would run with. */
 async function parsed(...commandLine: string[]): Promise<Invocation & { readonly name: string }> {
   const found: Array<Invocation & { readonly name: string }> = [];
-  const status = await runProgram(commandLine, COMMANDS, (definition, invocation) => {
-    found.push({ ...invocation, name: definition.name });
-    return Promise.resolve(0);
+  const status = await runProgram(commandLine, {
+    env: new MemoryCliEnv(),
+    commands: COMMANDS,
+    run: (definition, invocation) => {
+      found.push({ ...invocation, name: definition.name });
+      return Promise.resolve(0);
+    },
   });
   assert.equal(status, 0);
   const [first] = found;
