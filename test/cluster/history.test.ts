@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
-import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
+import { StartedCluster } from "../support/started-cluster.ts";
 
 describe("history, restore and transactions on the command line", () => {
   let cluster: StartedCluster;
   before(async () => {
-    cluster = await StartedCluster.start({ masters: 3, chunkservers: 3 });
+    cluster = await StartedCluster.start({ masters: 1, chunkservers: 1 });
   });
   after(() => cluster[Symbol.asyncDispose]());
 
@@ -155,12 +153,9 @@ describe("history, restore and transactions on the command line", () => {
     await write({ if: "exists", path: "/txn" });
     assert.match(await fails(2, "txn", file), /at least one operation/);
 
-    const child = spawn(process.execPath, [LAUNCHER, "txn", "-"], {
-      env: { ...process.env, ASHLAR_CLUSTER: cluster.cluster.directory },
-      stdio: ["pipe", "ignore", "pipe"],
-    });
-    child.stdin.end('{"op":"remove-tree","path":"/txn"}\n');
-    assert.match(await text(child.stderr), /committed 1 operation at index \d+/);
+    const input = '{"op":"remove-tree","path":"/txn"}\n';
+    const { stderr } = await cluster.runWithInput(input, "txn", "-");
+    assert.match(stderr, /committed 1 operation at index \d+/);
     assert.match(await fails(3, "ls", "/txn"), /^ashlar: No such file or directory: \/txn$/m);
   });
 

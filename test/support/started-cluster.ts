@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { LocalCluster, type UpOptions } from "../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
+import { type CommandResult, runCli } from "./memory-cli-env.ts";
 import { ROOT } from "./repository.ts";
 
 /** The launcher script: tests run the product as users do. */
@@ -13,13 +14,6 @@ export const LAUNCHER = join(ROOT, "scripts/ashlar");
 const UP_TIMEOUT_MS = 60_000;
 /** Limit for all repairs after a fault. */
 export const HEAL_TIMEOUT_MS = 60_000;
-
-/** Result of a CLI command. */
-export interface CommandResult {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** A cluster of real processes on loopback, in a directory that is removed with them. */
 export class StartedCluster implements AsyncDisposable {
@@ -54,9 +48,20 @@ export class StartedCluster implements AsyncDisposable {
     await rm(this.work, { recursive: true, force: true });
   }
 
-  /** Runs a CLI command on this cluster until its end. */
+  /** Environment variables of a CLI command on this cluster. */
+  get variables(): Readonly<Record<string, string>> {
+    return { ASHLAR_CLUSTER: this.cluster.directory };
+  }
+
+  /** Runs a CLI command on this cluster in this process. The working directory is `work`. */
   run(...commandArguments: string[]): Promise<CommandResult> {
-    return runAshlar(commandArguments, { ASHLAR_CLUSTER: this.cluster.directory });
+    return this.runWithInput("", ...commandArguments);
+  }
+
+  /** As `run`, with `input` on standard input. */
+  runWithInput(input: string | Uint8Array, ...commandArguments: string[]): Promise<CommandResult> {
+    const { variables, work } = this;
+    return runCli(commandArguments, { variables, workingDirectory: work, input });
   }
 
   /** Returns the node name of the leader. */
