@@ -81,10 +81,10 @@ export class SlabPool {
         return;
       }
       const onAbort = (): void => {
-        withdraw();
+        cancel();
         reject(signal.reason);
       };
-      const withdraw = this.requestSlab(lengthBytes, (acquired) => {
+      const cancel = this.requestSlab(lengthBytes, (acquired) => {
         signal.removeEventListener("abort", onAbort);
         resolve(acquired);
       });
@@ -96,7 +96,7 @@ export class SlabPool {
    * Passes a slab to `onSlab`: within this call if there is room, else as soon as enough slabs are
    * released, in the order of the requests.
    *
-   * @returns a function that withdraws the request; without effect once `onSlab` was called
+   * @returns a function that cancels the request; it has no effect once `onSlab` was called
    */
   requestSlab(lengthBytes: number, onSlab: (slab: Slab) => void): () => void {
     const slab = this.tryAcquire(lengthBytes);

@@ -134,7 +134,7 @@ export class ClientConnection implements Connection, MultiplexerHandler {
     if (this.inFlightCount > 0 && graceMs > 0) await this.#waitIdle(graceMs);
     if (this.inFlightCount > 0) this.#multiplexer.fail(this.#refusal);
     else this.#multiplexer.close();
-    // The peer closes its end too. If it does not, this end closes without it after the grace.
+    // The peer closes its end too. If it does not, this end closes after the grace period.
     const timer = this.#clock.after(CLOSE_GRACE_MS, () => this.#multiplexer.fail(null));
     await this.closed;
     timer.cancel();

@@ -61,10 +61,10 @@ export async function connect(
     ...(signal === undefined ? {} : { signal }),
   });
   const leftMs = Math.max(0, timeoutMs - (deps.clock.monotonicMs() - startMs));
-  return await shakeHands(deps, link, { ...options, timeoutMs: leftMs });
+  return await performHandshake(deps, link, { ...options, timeoutMs: leftMs });
 }
 
-function shakeHands(
+function performHandshake(
   deps: WireDeps,
   link: Link,
   options: ConnectOptions,
@@ -78,7 +78,7 @@ function shakeHands(
     };
     const fail = (error: unknown): void => {
       finish();
-      reject(error); // Before `onClosed` rejects with a less precise error.
+      reject(error); // Must precede `fail`, whose `onClosed` rejects with a less precise error.
       multiplexer.fail(null);
     };
     const onFrame = (frame: Frame): void => {
@@ -95,7 +95,7 @@ function shakeHands(
     const onClosed = (error: AshlarError | null): void => {
       finish();
       const isOtherProtocol = error?.code === "PROTOCOL_ERROR";
-      const reason = error?.message ?? "it closed the connection";
+      const reason = error?.message ?? "the peer closed the connection during the handshake";
       reject(isOtherProtocol ? error : unavailable(link, reason));
     };
     const multiplexer = new Multiplexer(
@@ -110,7 +110,9 @@ function shakeHands(
           cause: signal?.reason,
         }),
       );
-    const timer = deps.clock.after(timeoutMs, () => fail(unavailable(link, "it does not answer")));
+    const timer = deps.clock.after(timeoutMs, () =>
+      fail(unavailable(link, "no answer to the handshake before the timeout")),
+    );
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted) onAbort();
     else postHello(multiplexer, FRAME_KINDS.hello, identity);

@@ -28,7 +28,7 @@ export class ConnectionCredit {
   /** Bytes that this end may send now. The last message may make it negative. */
   #sendBytes = 0;
   readonly #waiting = new Set<CreditWaiter>();
-  /** Bytes of received messages for which the peer has no new credit yet. */
+  /** Bytes of received messages for which this end has not granted new credit yet. */
   #outstandingBytes = 0;
   /**
    * The part of `#outstandingBytes` that was consumed and that streams hold back, to save frames.
@@ -41,7 +41,7 @@ export class ConnectionCredit {
     this.#options = options;
   }
 
-  /** Sets the send window: the smaller of the peer's window and the one of this end. */
+  /** Sets the send window to the smaller one of the two windows. */
   open(peerWindowBytes: number): void {
     this.#sendWindowBytes = Math.min(peerWindowBytes, this.#options.receiveWindowBytes);
     this.#sendBytes = this.#sendWindowBytes;
@@ -57,12 +57,12 @@ export class ConnectionCredit {
     return this.#sendWindowBytes - this.#sendBytes;
   }
 
-  /** Takes credit for a message. */
+  /** Spends credit for a message. */
   spend(bytes: number): void {
     this.#sendBytes -= bytes;
   }
 
-  /** Calls `waiter.pump` when there is credit again, after the waiters before it. */
+  /** Calls `waiter.pump` when there is credit again, in the order of the calls of `wait`. */
   wait(waiter: CreditWaiter): void {
     this.#waiting.add(waiter);
   }
@@ -82,7 +82,7 @@ export class ConnectionCredit {
       waiters[servedCount]?.pump();
       servedCount += 1;
     }
-    // Waiters that had a turn and wait again queue behind those that had none.
+    // Waiters that were called and wait again are queued after those that were not called.
     const again = [...this.#waiting];
     this.#waiting.clear();
     for (const waiter of waiters.slice(servedCount)) this.#waiting.add(waiter);
@@ -104,7 +104,7 @@ export class ConnectionCredit {
   }
 
   /**
-   * Grants credit of a closed stream. The frame is sent once an eighth of the window has gathered.
+   * Grants credit of a closed stream. The frame is sent once the sum is an eighth of the window.
    */
   grantOrphaned(bytes: number): void {
     this.#orphanedBytes += bytes;
@@ -116,7 +116,7 @@ export class ConnectionCredit {
 
   /**
    * Counts the bytes that streams hold back; negative when a stream has granted them. At a quarter
-   * of the window all streams grant theirs: many small amounts must not use up the window.
+   * of the window all streams grant their credit: many small amounts must not use up the window.
    */
   holdBack(bytes: number): void {
     this.#heldBackBytes += bytes;
@@ -125,7 +125,7 @@ export class ConnectionCredit {
     }
   }
 
-  /** Forgets all waiters: the connection is closed. */
+  /** Removes all waiters. Called when the connection is closed. */
   close(): void {
     this.#waiting.clear();
   }

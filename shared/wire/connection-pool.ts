@@ -161,7 +161,7 @@ export class ConnectionPool implements AsyncDisposable {
     const { clock, random } = this.#deps;
     const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
     try {
-      const connection = await this.#shakeHands(target.address, connectTimeoutMs);
+      const connection = await this.#performHandshake(target.address, connectTimeoutMs);
       target.connection = connection;
       target.failure = null;
       target.failureCount = 0;
@@ -182,7 +182,7 @@ export class ConnectionPool implements AsyncDisposable {
     }
   }
 
-  async #shakeHands(address: string, timeoutMs: number): Promise<ClientConnection> {
+  async #performHandshake(address: string, timeoutMs: number): Promise<ClientConnection> {
     const { identity, role, limits } = this.#options;
     const expect = { ...(role === undefined ? {} : { role }), clusterId: this.clusterId };
     const connection = await connect(this.#deps, address, {

@@ -18,7 +18,7 @@ export interface FrameFields {
   readonly bodyLength?: number;
 }
 
-/** Encodes and decodes the heads of frames. Each connection has one. */
+/** Encodes and decodes the heads of frames. Each connection has its own codec. */
 export class FrameCodec {
   readonly #packr = new Packr(CODEC_OPTIONS);
   readonly #unpackr = new Unpackr(CODEC_OPTIONS);

@@ -15,7 +15,7 @@ const COPIED_BODY_BYTES_MAX = 4096;
 /** A received frame. The handler of the frame releases `body`. */
 export interface Frame {
   readonly header: FrameHeader;
-  /** The decoded head. Undefined if the frame has none or it cannot be decoded. */
+  /** The decoded head. Undefined if the frame has no head or the head cannot be decoded. */
   readonly head: unknown;
   /** Why the head cannot be decoded, or null. */
   readonly headError: AshlarError | null;
@@ -28,7 +28,7 @@ export interface Body {
   release(): void;
 }
 
-/** The body of a frame without one. */
+/** The body of a frame that has no body. */
 export const EMPTY_BODY: Body = { bytes: new Uint8Array(0), release: () => {} };
 
 /** Options of `FrameReader`. */
@@ -82,8 +82,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   #headError: AshlarError | null = null;
   #slab: Slab | null = null;
   #skipBytes = 0;
-  /** Withdraws the pending request for a slab. Null if there is none. */
-  #withdraw: (() => void) | null = null;
+  /** Cancels the pending request for a slab. Null if no request is pending. */
+  #cancelSlabRequest: (() => void) | null = null;
   #isPaused = false;
   #isStopped = false;
 
@@ -93,7 +93,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
 
   /** Whether reading waits until the pool has a slab. */
   get isWaitingForSlab(): boolean {
-    return this.#withdraw !== null;
+    return this.#cancelSlabRequest !== null;
   }
 
   buffer(): Uint8Array {
@@ -133,8 +133,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   /** Stops reading, and releases the slab of an incomplete frame. */
   stop(): void {
     this.#isStopped = true;
-    this.#withdraw?.();
-    this.#withdraw = null;
+    this.#cancelSlabRequest?.();
+    this.#cancelSlabRequest = null;
     this.#slab?.release();
     this.#slab = null;
     this.#target = null;
@@ -214,7 +214,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
 
   #requestSlab(header: FrameHeader): void {
     let isGranted = false;
-    const withdraw = this.#options.slabs.requestSlab(header.bodyLength, (slab) => {
+    const cancelRequest = this.#options.slabs.requestSlab(header.bodyLength, (slab) => {
       isGranted = true;
       this.#slab = slab;
       const onFull = (): void => {
@@ -225,25 +225,25 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
       if (this.isWaitingForSlab) this.#resumeReading();
     });
     if (isGranted) return;
-    this.#withdraw = withdraw;
+    this.#cancelSlabRequest = cancelRequest;
     if (this.#isPaused) return;
     this.#isPaused = true;
     this.#options.pause();
   }
 
   /**
-   * Continues with a slab. Staged bytes are parsed first: the resumed link may deliver bytes at
-   * once.
+   * Continues with the granted slab. Staged bytes are parsed before the link is resumed, because the
+   * link may deliver bytes within `resume`.
    */
   #resumeReading(): void {
-    this.#withdraw = null;
+    this.#cancelSlabRequest = null;
     this.#parse();
     if (this.isWaitingForSlab) return;
     this.#isPaused = false;
     this.#options.resume();
   }
 
-  /** Copies staged bytes into the target. The link reads the rest directly into it. */
+  /** Copies staged bytes into the target. The link reads the rest directly into the target. */
   #fillTarget(target: ReadTarget): boolean {
     const room = target.bytes.length - target.filledBytes;
     const count = Math.min(room, this.#end - this.#start);

@@ -54,19 +54,19 @@ export function readHello(frame: Frame, kind: FrameKind): Hello {
   if (frame.header.kind !== kind) {
     throw new AshlarError(
       "PROTOCOL_ERROR",
-      `The peer sent a frame of kind ${frame.header.kind} in place of kind ${kind}`,
+      `Cannot complete the handshake: expected a frame of kind ${kind}: current value is ${frame.header.kind}`,
     );
   }
   if (frame.headError !== null) throw frame.headError;
   return parseHello(frame.head);
 }
 
-/** Checks that both ends understand a common version. @throws {AshlarError} VERSION_MISMATCH */
+/** Checks that both ends support a common version. @throws {AshlarError} VERSION_MISMATCH */
 export function checkVersion(hello: Hello, peerAddress: string): void {
   if (hello.version >= PROTOCOL_VERSION_OLDEST && PROTOCOL_VERSION >= hello.versionOldest) return;
   throw new AshlarError(
     "VERSION_MISMATCH",
-    `Cannot connect to ${hello.identity.role} ${peerAddress}: expected wire protocol ${PROTOCOL_VERSION_OLDEST} to ${PROTOCOL_VERSION}: it speaks ${hello.versionOldest} to ${hello.version}`,
+    `Cannot connect to ${hello.identity.role} ${peerAddress}: expected wire protocol ${PROTOCOL_VERSION_OLDEST} to ${PROTOCOL_VERSION}: the peer supports ${hello.versionOldest} to ${hello.version}`,
     { hint: "Upgrade the older of the two processes" },
   );
 }
@@ -76,7 +76,7 @@ export function checkPeer(peer: PeerIdentity, expect: PeerExpectation, peerAddre
   if (expect.role !== undefined && peer.role !== expect.role) {
     throw new AshlarError(
       "WRONG_ROLE",
-      `Cannot use ${peerAddress}: expected a ${expect.role}: a ${peer.role} answers there`,
+      `Cannot use ${peerAddress}: expected a ${expect.role}: current role is ${peer.role}`,
       { details: { address: peerAddress, role: peer.role } },
     );
   }
@@ -91,7 +91,10 @@ export function checkPeer(peer: PeerIdentity, expect: PeerExpectation, peerAddre
 
 /** Options of `HandshakeHandler`. */
 export interface HandshakeHandlerOptions {
-  /** Handles the first frame. Called within the read, so that the next frame meets its handler. */
+  /**
+   * Handles the first frame. Called synchronously during the read: the next handler is set before
+   * the next frame is decoded.
+   */
   readonly onFrame: (frame: Frame) => void;
   /** The connection was closed before the handshake was complete. */
   readonly onClosed: (error: AshlarError | null) => void;
@@ -100,15 +103,15 @@ export interface HandshakeHandlerOptions {
 /** Handles the first frame of a connection, which is the peer's part of the handshake. */
 export class HandshakeHandler implements MultiplexerHandler {
   readonly #options: HandshakeHandlerOptions;
-  #isOver = false;
+  #isDone = false;
 
   constructor(options: HandshakeHandlerOptions) {
     this.#options = options;
   }
 
   onFrame(frame: Frame): void {
-    if (this.#isOver) return; // The peer was refused and has not received the refusal yet.
-    this.#isOver = true;
+    if (this.#isDone) return; // The peer was refused and has not received the refusal yet.
+    this.#isDone = true;
     this.#options.onFrame(frame);
   }
 
@@ -123,7 +126,7 @@ export class HandshakeHandler implements MultiplexerHandler {
   }
 
   onClosed(error: AshlarError | null): void {
-    this.#isOver = true;
+    this.#isDone = true;
     this.#options.onClosed(error);
   }
 }

@@ -8,7 +8,7 @@ export interface KeepAliveOptions {
   readonly ping: () => void;
   /** The peer sent no bytes, or accepted no bytes, for too long. Called once. */
   readonly onDead: (reason: string) => void;
-  /** Returns whether this end does not read at present. Then the peer's silence proves nothing. */
+  /** Returns whether reading is paused. If so, the absence of received bytes proves nothing. */
   readonly isExcused: () => boolean;
   /**
    * Returns a number that changes with every finished write, or null while no write is in progress.

@@ -27,7 +27,7 @@ export interface LeaderCallOptions extends CallOptions {
 export interface PartialCall<Request, Response> {
   /** Returns the request for the items that are still missing. Called for every attempt. */
   readonly request: () => Request;
-  /** Handles a response. Returns why some items must be asked for again, or null if none must. */
+  /** Handles a response. Returns why some items must be requested again, or null if all are done. */
   readonly onResponse: (response: Response) => AshlarError | null;
 }
 

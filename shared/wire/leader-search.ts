@@ -4,7 +4,7 @@ import { type AshlarError, isAshlarError } from "../base/errors.ts";
 const HINTS_MAX = 3;
 
 /**
- * Decides which master to ask next: the supposed leader, then all others, in rounds.
+ * Decides which master to call next: the probable leader, then all others, in rounds.
  *
  * Pure: the caller makes the attempts and waits between rounds.
  */
@@ -55,7 +55,7 @@ function inOrder(first: string | null, addresses: readonly string[]): string[] {
   return [...new Set(first === null ? addresses : [first, ...addresses])];
 }
 
-/** Returns the leader's address in a NOT_LEADER, or null if the master does not know it. */
+/** Returns the leader's address in a NOT_LEADER error, or null if the error has no address. */
 export function leaderHintOf(error: AshlarError): string | null {
   const hint = error.details["leaderAddress"];
   return isAshlarError(error, "NOT_LEADER") && typeof hint === "string" ? hint : null;

@@ -23,7 +23,7 @@ export type PeerLimits = Pick<
 export interface Hello {
   /** Protocol version of the sender. */
   readonly version: number;
-  /** Oldest version that the sender understands. */
+  /** Oldest version that the sender supports. */
   readonly versionOldest: number;
   readonly identity: PeerIdentity;
   readonly limits: PeerLimits;

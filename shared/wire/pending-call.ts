@@ -35,7 +35,7 @@ export class PendingCall<Response> implements UntypedCall {
   readonly #options: PendingCallOptions<Response>;
   readonly #onAbort: (() => void) | null;
   #isBodySettled = false;
-  /** Error of the call while the link still uses its body. */
+  /** The error to reject with once the link no longer uses the body. Null: no error is delayed. */
   #failure: AshlarError | null = null;
 
   constructor(options: PendingCallOptions<Response>) {
@@ -90,7 +90,10 @@ export class PendingCall<Response> implements UntypedCall {
     );
   }
 
-  /** Fails the call once the link no longer uses the body, because the caller may then reuse it. */
+  /**
+   * Rejects the call, at the earliest when the link no longer uses the body: the caller may reuse
+   * the body after the rejection.
+   */
   fail(error: AshlarError): void {
     this.#removeAbortListener();
     const holdsBody = this.queuedFrame?.onSettled != null && !this.#isBodySettled;

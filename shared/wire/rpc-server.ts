@@ -14,12 +14,13 @@ import { type Registration, ServerConnection } from "./server-connection.ts";
 /** Options of `RpcServer`. */
 export interface RpcServerOptions {
   /**
-   * Identity of this end. Called at every handshake, because the cluster id may become known late.
+   * Returns the identity of this end. Called at every handshake, because the cluster id may be set
+   * after the server has started to listen.
    */
   readonly identity: () => PeerIdentity;
   /**
-   * Checks a peer. An AshlarError that it throws refuses the peer and is sent to it. A peer of
-   * another cluster is refused with WRONG_CLUSTER before this check.
+   * Checks a peer. To refuse the peer, it throws an AshlarError, which is sent to the peer. A peer
+   * of another cluster is refused with WRONG_CLUSTER before this check.
    */
   readonly accept?: (peer: PeerIdentity, peerAddress: string) => void;
   readonly limits?: Partial<WireLimits>;
@@ -31,8 +32,8 @@ const CONNECTIONS_MAX = 4096;
 const CLOSE_GRACE_MS = 5000;
 
 /**
- * Serves calls and streams at one address. Handlers are registered before `listen`. Disposing it
- * closes it with a grace of 5 s.
+ * Serves calls and streams at one address. Handlers are registered before `listen`. Disposing the
+ * server closes it with a grace period of 5 s.
  */
 export class RpcServer implements Handlers, AsyncDisposable {
   readonly #deps: WireDeps;
@@ -40,7 +41,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
   readonly #limits: WireLimits;
   readonly #registrations = new Map<string, Registration>();
   readonly #connections = new Set<ServerConnection>();
-  /** All links, those without a complete handshake included. */
+  /** All links, including those without a complete handshake. */
   readonly #multiplexers = new Set<Multiplexer>();
   #listener: Listener | null = null;
   #isClosing = false;

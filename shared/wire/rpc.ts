@@ -4,7 +4,7 @@ import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 
 /** Version of the wire protocol. It increases with every change that an older peer cannot read. */
 export const PROTOCOL_VERSION = 1;
-/** Oldest version that this code understands. */
+/** Oldest version that this code supports. */
 export const PROTOCOL_VERSION_OLDEST = 1;
 
 /** The role of a process. */
@@ -28,7 +28,7 @@ export interface CallOptions {
    * DEADLINE_EXCEEDED at the deadline, independent of the peer.
    */
   readonly timeoutMs: number;
-  /** Aborting cancels the call at both ends; it fails with CANCELLED. */
+  /** Aborting the signal cancels the call at both ends. The call fails with CANCELLED. */
   readonly signal?: AbortSignal;
   /** Raw bytes sent with the request. Must not be modified until the call settles. */
   readonly body?: Uint8Array;
@@ -37,9 +37,9 @@ export interface CallOptions {
 /** A received message. `body` is part of a receive slab and valid until `release`. */
 export interface Received<Head> {
   readonly head: Head;
-  /** Empty if the message had none. */
+  /** Empty if the message has no body. */
   readonly body: Uint8Array;
-  /** Releases the slab. The receiver of the message calls it once, also after an error. */
+  /** Releases the slab. The receiver of the message calls it exactly once, even after an error. */
   release(): void;
 }
 
@@ -75,16 +75,16 @@ export interface Connection {
 /** One end of a stream. It has one reader at a time. */
 export interface Stream<Send, Receive> {
   /**
-   * Sends a message. Resolves when `body` may be reused and the peer's window has room again: a
-   * sender that awaits it adapts to the receiver (back-pressure). Several sends may be pending; the
-   * messages arrive in order.
+   * Sends a message. Resolves when `body` may be reused and the peer's window has room again. A
+   * sender that awaits the promise is limited to the rate of the receiver (back-pressure). Several
+   * sends may be pending; the messages arrive in order.
    */
   send(head: Send, body?: Uint8Array): Promise<void>;
-  /** Writes the sent messages now. Without it, they are written after the current event. */
+  /** Writes the sent messages now. Without a flush they are written after the current event. */
   flush(): void;
   /** Resolves to the next message, or to null after the peer's `end`. */
   receive(): Promise<Received<Receive> | null>;
-  /** Ends this direction: this end sends no further message. */
+  /** Ends this direction: the caller must not send afterwards. */
   end(): void;
   /** Closes the stream at both ends. Pending and later operations fail with `error`. */
   cancel(error: AshlarError): void;
@@ -108,7 +108,7 @@ export interface CallContext {
 }
 
 /**
- * A response with a body of raw bytes, see `withBody`. `onSent` is called once when it may be
+ * A response with a body of raw bytes, see `withBody`. `onSent` is called once, when `body` may be
  * reused.
  */
 export interface Reply<Response> {
@@ -118,8 +118,8 @@ export interface Reply<Response> {
 }
 
 /**
- * Handles a call. The handler releases `request`. The caller gets the error that it throws; any
- * other error than an AshlarError becomes INTERNAL.
+ * Handles a call. The handler releases `request`. An error that the handler throws is sent to the
+ * caller; an error that is not an AshlarError becomes INTERNAL.
  */
 export type CallHandler<Request, Response> = (
   request: Received<Request>,
@@ -127,8 +127,8 @@ export type CallHandler<Request, Response> = (
 ) => Promise<Response | Reply<Response>>;
 
 /**
- * Handles a stream. The stream ends when the promise settles; the caller gets the error of a
- * rejection.
+ * Handles a stream. The stream ends when the promise settles; the error of a rejection is sent to
+ * the caller.
  */
 export type StreamHandler<Open, Up, Down> = (
   request: Received<Open>,

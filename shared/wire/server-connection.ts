@@ -226,7 +226,7 @@ export class ServerConnection implements MultiplexerHandler {
     });
     this.#multiplexer.streams.set(streamId, stream);
     callHandler(() => handler(received, stream, call)).then(
-      () => stream.endBothWays(),
+      () => stream.endBothDirections(),
       (error: unknown) => {
         stream.endWithError(isAshlarError(error) ? error : internalError(error));
         this.#reportBug(method.name, call, error);

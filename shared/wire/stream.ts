@@ -44,7 +44,10 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   readonly #options: StreamOptions<Receive>;
   readonly #sender: StreamSender;
   readonly #receiver: StreamReceiver<Receive>;
-  /** Whether the peer's last frame has arrived. Then the stream closes once it is drained. */
+  /**
+   * Whether the peer's last frame has arrived. If so, the stream closes once all received messages
+   * are consumed.
+   */
   #isLastReceived = false;
   #isClosed = false;
 
@@ -81,9 +84,9 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   }
 
   /** Ends both directions of the stream, after the queued messages. */
-  endBothWays(): void {
+  endBothDirections(): void {
     if (this.#isClosed) return;
-    this.#sender.end(() => this.#close(null, this.#overError()));
+    this.#sender.end(() => this.#close(null, this.#endedError()));
   }
 
   cancel(error: AshlarError): void {
@@ -91,7 +94,8 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   }
 
   /**
-   * Ends the stream with `error`. Unlike `cancel`, the peer still gets the messages sent before.
+   * Ends the stream with `error`. The peer still gets the messages that were sent before, unlike
+   * after `cancel`.
    */
   endWithError(error: AshlarError): void {
     this.#abort(FRAME_KINDS.error, error);
@@ -153,7 +157,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   #onEnd(isLast: boolean): void {
     if (isLast) {
       this.#isLastReceived = true;
-      this.#sender.fail(this.#overError());
+      this.#sender.fail(this.#endedError());
     }
     this.#receiver.end(null);
     if (isLast) this.#receiver.checkDrained();
@@ -166,26 +170,26 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   }
 
   #onDrained(): void {
-    if (this.#isLastReceived) this.#close(null, this.#overError());
+    if (this.#isLastReceived) this.#close(null, this.#endedError());
   }
 
   #abort(kind: typeof FRAME_KINDS.cancel | typeof FRAME_KINDS.error, error: AshlarError): void {
     if (this.#isClosed) return;
-    // Before the error frame: waiting messages must not follow it.
+    // Fail the sender before the error frame is queued: no waiting message may follow that frame.
     this.#sender.fail(error);
     this.#host.postError(kind, this.streamId, error);
     this.close(error);
   }
 
-  #close(error: AshlarError | null, forCallers: AshlarError): void {
+  #close(error: AshlarError | null, callerError: AshlarError): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#sender.fail(forCallers);
-    this.#receiver.close(forCallers);
+    this.#sender.fail(callerError);
+    this.#receiver.close(callerError);
     this.#options.onClosed(error);
   }
 
-  #overError(): AshlarError {
+  #endedError(): AshlarError {
     return new AshlarError("CANCELLED", `The stream ${this.#options.title} has ended`);
   }
 }

@@ -16,7 +16,7 @@ describe("SlabPool.acquire", () => {
     assert.equal(pool.acquiredBytes, 0);
   });
 
-  it("rejects with the signal's reason and withdraws the request", async () => {
+  it("rejects with the signal's reason and cancels the request", async () => {
     const pool = new SlabPool({ bytesMax: 8 * KIB });
     const held = pool.tryAcquire(8 * KIB);
     const abort = new AbortController();
@@ -48,7 +48,7 @@ describe("SlabPool", () => {
     assert.equal(pool.tryAcquire(6000)?.bytes.buffer, buffer);
   });
 
-  it("stays within its bound, but grants one slab of any size when no other is in use", () => {
+  it("stays within its bound, but grants a slab of any size when no other slab is in use", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
     const slabs = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
     assert.equal(pool.tryAcquire(1), null);
@@ -60,7 +60,7 @@ describe("SlabPool", () => {
     assert.equal(pool.acquiredBytes, 0);
   });
 
-  it("gets a slab back after the release of its last reference", () => {
+  it("reclaims a slab after the release of its last reference", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
     const slab = present(pool.tryAcquire(100), "the pool is empty");
     slab.retain();
@@ -91,15 +91,15 @@ describe("SlabPool", () => {
     assert.equal(pool.acquiredBytes, 0);
   });
 
-  it("skips a withdrawn request and serves the next one", () => {
+  it("skips a cancelled request and serves the next one", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
     const held = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
     const served: string[] = [];
-    const withdraw = pool.requestSlab(16 * KIB, () => served.push("large"));
+    const cancel = pool.requestSlab(16 * KIB, () => served.push("large"));
     pool.requestSlab(8 * KIB, () => served.push("small"));
     held[0]?.release();
-    withdraw();
-    withdraw();
+    cancel();
+    cancel();
     assert.deepEqual(served, ["small"]);
   });
 
@@ -118,16 +118,16 @@ describe("SlabPool", () => {
     const random = new SeededRandom(3);
     const pool = new SlabPool({ bytesMax: 1024 * KIB });
     const held: Slab[] = [];
-    const withdrawals: Array<() => void> = [];
+    const cancels: Array<() => void> = [];
     for (let step = 0; step < 20_000; step += 1) {
       const choice = random.integer(5);
       const bytes = 1 + random.integer(200 * KIB);
-      if (choice < 2) withdrawals.push(pool.requestSlab(bytes, (slab) => held.push(slab)));
-      else if (choice === 2) withdrawals[random.integer(withdrawals.length)]?.();
+      if (choice < 2) cancels.push(pool.requestSlab(bytes, (slab) => held.push(slab)));
+      else if (choice === 2) cancels[random.integer(cancels.length)]?.();
       else held.splice(random.integer(held.length), 1)[0]?.release();
       assert.ok(pool.acquiredBytes <= 1024 * KIB);
     }
-    for (const withdraw of withdrawals) withdraw();
+    for (const cancel of cancels) cancel();
     for (const slab of held.splice(0)) slab.release();
     assert.equal(pool.acquiredBytes, 0);
   });

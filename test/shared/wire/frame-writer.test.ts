@@ -4,7 +4,7 @@ import type { Link } from "../../../shared/ports/network.ts";
 import { FrameWriter } from "../../../shared/wire/frame-writer.ts";
 
 /** A link that records the size of every write. */
-function noting() {
+function recordingWriter() {
   const writes: number[] = [];
   const link: Link = {
     peerAddress: "m1:7000",
@@ -26,7 +26,7 @@ const nextEvent = (): Promise<void> => new Promise((resolve) => setImmediate(res
 
 describe("FrameWriter", () => {
   it("writes the frames of one event together", async () => {
-    const { writes, writer } = noting();
+    const { writes, writer } = recordingWriter();
     writer.send(outgoing);
     await Promise.resolve();
     writer.send(outgoing);
@@ -35,8 +35,8 @@ describe("FrameWriter", () => {
     assert.deepEqual(writes, [20]);
   });
 
-  it("writes at once on a flush, and every frame once", async () => {
-    const { writes, writer } = noting();
+  it("writes immediately on a flush, and writes every frame once", async () => {
+    const { writes, writer } = recordingWriter();
     writer.send(outgoing);
     writer.send(outgoing);
     writer.flush();

@@ -49,7 +49,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
       });
     });
 
-    it("accepts a client that knows no cluster yet", async () => {
+    it("accepts a client that has no cluster id yet", async () => {
       const fixture = makeFixture();
       await withServer(fixture, {}, async (address) => {
         const identity = { ...CLIENT, clusterId: null };
@@ -117,7 +117,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
       });
     });
 
-    it("succeeds with a newer peer that understands this version", async () => {
+    it("succeeds with a newer peer that supports this version", async () => {
       const fixture = makeFixture();
       await withServer(fixture, {}, async (address) => {
         const peer = await fixture.settle(RawPeer.connect(fixture.client.network, address));

@@ -45,7 +45,7 @@ const BODY = new Uint8Array(300_000);
 
 for (const makeFixture of [tcpFixture, memoryFixture]) {
   describe(`closing a connection over ${makeFixture().title}`, () => {
-    it("lets calls in progress end when the server closes, and refuses new calls", async () => {
+    it("waits for calls in progress when the server closes, and refuses new calls", async () => {
       const fixture = makeFixture();
       const gate = new Gate();
       await withPair(fixture, gate, async ({ connection, server, address }) => {
@@ -69,7 +69,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
       });
     });
 
-    it("cancels the calls that do not end within the server's grace", async () => {
+    it("cancels the calls that do not end within the server's grace period", async () => {
       const fixture = makeFixture();
       const reasons: unknown[] = [];
       let hasBegun = false;
@@ -91,7 +91,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
       });
     });
 
-    it("lets calls in progress end when the client closes with a grace", async () => {
+    it("waits for calls in progress when the client closes with a grace period", async () => {
       const fixture = makeFixture();
       const gate = new Gate();
       await withPair(fixture, gate, async ({ connection }) => {
@@ -268,10 +268,10 @@ describe("a connection with a silent peer (half-open)", () => {
 });
 
 describe("a body that is being written", () => {
-  /** Larger than one write: the frames behind it stay in the queue. */
+  /** Larger than one write: the frames after it stay in the queue. */
   const large = new Uint8Array(3_000_000);
 
-  it("delays the rejection of its call until it may be reused; queued calls reject at once", async () => {
+  it("delays the rejection of its call until the link releases it, but not of queued calls", async () => {
     const fixture = memoryFixture({ bufferBytes: 100_000 });
     const gate = new Gate();
     gate.open();
@@ -297,7 +297,7 @@ describe("a body that is being written", () => {
     });
   });
 
-  it("delays the rejection of its send until it may be reused; queued sends reject at once", async () => {
+  it("delays the rejection of its send until the link releases it, but not of queued sends", async () => {
     const fixture = memoryFixture({ bufferBytes: 100_000 });
     const gate = new Gate();
     const register = (server: RpcServer): void =>
@@ -315,7 +315,7 @@ describe("a body that is being written", () => {
         await assert.rejects(stream.send({ index }, large), hasCode("SOURCE_CHANGED"));
         states[index] = "rejected";
       });
-      sends[0]?.catch(() => {}); // The link accepted all of it: the send succeeds.
+      sends[0]?.catch(() => {}); // The link accepted the whole body: the send succeeds.
       await fixture.clock.advance(10);
       stream.cancel(new AshlarError("SOURCE_CHANGED", "Stop"));
       await fixture.clock.advance(500);

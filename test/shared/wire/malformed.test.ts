@@ -87,7 +87,7 @@ describe("a peer that violates the wire protocol", () => {
     ["a head beyond the limit", [header([request, 0, 0, 0, 1, 0, 0, 0, 1, 0, 16, 0])]],
     ["a body beyond the limit", [header([request, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 128, 0])]],
     [
-      "a body in a frame of a kind without one",
+      "a body in a frame of a kind that has no body",
       [header([FRAME_KINDS.ping, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9])],
     ],
     ["a second hello", [frameBytesOf({ kind: FRAME_KINDS.hello, streamId: 1, head: {} })]],
@@ -148,7 +148,7 @@ describe("a peer that violates the wire protocol", () => {
       [frameBytesOf({ kind: request, streamId: 1, head: ["test.chat", 1, {}] })],
     ],
     [
-      "a message that the parser refuses",
+      "a message that the parser rejects",
       [
         frameBytesOf({ ...opening, head: ["test.chat", null, { text: "" }] }),
         frameBytesOf({ kind: message, streamId: 1, head: { index: "x" } }, new Uint8Array(9000)),
@@ -182,8 +182,8 @@ describe("a peer that violates the wire protocol", () => {
         frameBytesOf({ ...message, head: { index: "x".repeat(2 ** 20 - 100) } }),
       );
       await fixture.clock.advance(100);
-      const told = peer.frames().find(({ kind }) => kind === FRAME_KINDS.cancel);
-      assert.equal(parseErrorData(told?.head).code, "PROTOCOL_ERROR");
+      const cancelFrame = peer.frames().find(({ kind }) => kind === FRAME_KINDS.cancel);
+      assert.equal(parseErrorData(cancelFrame?.head).code, "PROTOCOL_ERROR");
     });
   });
 
@@ -199,7 +199,7 @@ describe("a peer that violates the wire protocol", () => {
     });
   });
 
-  it("may send messages, ends and cancels of closed streams", async () => {
+  it("can send message, end and cancel frames of closed streams", async () => {
     await withRawPeer(async ({ fixture, peer }) => {
       for (let round = 0; round < 50; round += 1) {
         const streamId = 7;
@@ -214,7 +214,7 @@ describe("a peer that violates the wire protocol", () => {
     });
   });
 
-  it("may disconnect within a body, whose slab is released", async () => {
+  it("can disconnect in the middle of a body, and the slab of the body is released", async () => {
     await withRawPeer(async ({ fixture, peer }) => {
       const bytes = frameBytesOf(
         { kind: request, streamId: 1, head: waiting },
@@ -245,7 +245,10 @@ function frameBytesOfRaw(kind: number, streamId: number, head: Uint8Array): Uint
   return Uint8Array.from([...header([kind, 0, 0, 0, streamId, 0, 0, 0, head.length]), ...head]);
 }
 
-/** Valid frames with a few changed bytes: a reader would stop at the first header of pure noise. */
+/**
+ * Returns a valid frame, in one of three cases with a few changed bytes. A frame of random bytes
+ * would test only the check of the header.
+ */
 function randomFrame(random: SeededRandom): Uint8Array {
   const kinds = Object.values(FRAME_KINDS);
   const heads = [waiting, ["test.chat", null, { text: "" }], { index: 3 }, 5000, undefined];
