@@ -29,7 +29,7 @@ interface CommonAttributes {
   readonly storageClass: string;
 }
 
-/** Attributes of a file, as stat(2) and the cluster know them. */
+/** Attributes of a file: those of stat(2), and those of its content and storage class. */
 export interface FileAttributes extends CommonAttributes {
   readonly kind: "file";
   readonly sizeBytes: number;
@@ -58,7 +58,7 @@ export type Attributes = FileAttributes | DirectoryAttributes;
 const FILE = 0;
 const DIRECTORY = 1;
 const WHAT = "attributes";
-/** Number of fields that both kinds have, the kind included. */
+/** Number of fields that both kinds have, including the kind. */
 const COMMON_COUNT = 10;
 
 /** Returns the array that `decodeAttributes` reads. */
@@ -108,7 +108,8 @@ export function decodeAttributes(value: unknown): Attributes {
   throw malformed(`${WHAT}[0]`, `expected ${FILE} or ${DIRECTORY}`);
 }
 
-// One object literal for each kind: a spread of common fields would cost more than all the rest.
+// One object literal for each kind: a spread of common fields would take longer than the rest of the
+// decoding.
 
 function fileOf(fields: Fields): Attributes {
   return {

@@ -39,7 +39,7 @@ export const writeChunk = defineStream("chunk.write", {
      * Position of the addressed server in `intent.servers`. The chain continues with the next one.
      */
     position: countSchema,
-    /** Length of the chunk if the writer knows it. A small chunk is written to a packed extent. */
+    /** Length of the chunk. Absent if it is not known yet. A small chunk is written to a packed extent. */
     sizeHintBytes: v.nullable(lengthSchema),
     /** The stream continues at this offset, a block boundary. 0 for a new chunk. */
     resumeAtBytes: lengthSchema,

@@ -52,8 +52,8 @@ export function hashBlocks(hasher: Hasher, bytes: Uint8Array): Uint8Array {
 /**
  * Returns the content root of a file: BLAKE3-256 in derive-key mode over its size (8 bytes,
  * little-endian), its chunk size (8 bytes) and its chunk ids (32 bytes each), in order. Equal files
- * with equal chunk sizes have equal roots. An inline file counts as one chunk; an empty one has
- * none.
+ * with equal chunk sizes have equal roots. An inline file counts as one chunk; an empty file has no
+ * chunks.
  */
 export function contentRootOf(
   hasher: Hasher,

@@ -25,8 +25,8 @@ const spaceSchema = v.object({
 });
 
 /**
- * Registers a chunkserver. First call on every connection to a leader; a change becomes a log
- * entry.
+ * Registers a chunkserver. It is the first call on every connection to a leader. The leader proposes
+ * a log entry if the chunkserver is new or its location has changed.
  */
 export const register = defineCall(
   "fleet.register",
@@ -37,7 +37,7 @@ export const register = defineCall(
   }),
   v.object({
     clusterId: clusterIdSchema,
-    /** Key of intents and receipts. */
+    /** MAC key with which intents and receipts are signed. */
     chunkKey: bytesSchema(32),
     heartbeatIntervalMs: countSchema,
   }),
@@ -73,14 +73,14 @@ export const heartbeat = defineCall(
     /** Writes and copies in progress. Placement prefers idle servers. */
     activeWrites: countSchema,
     /**
-     * Copies made since the last answered heartbeat. These lists are repeated until one is
-     * answered.
+     * Copies made since the last answered heartbeat. The elements of this list and of the lists
+     * below are sent again until a heartbeat that contains them is answered.
      */
     copied: v.array(v.object({ chunkId: chunkIdSchema, intentIndex: logIndexSchema })),
     copyFailed: v.array(
       v.object({ chunkId: chunkIdSchema, reason: v.pipe(v.string(), v.maxLength(1000)) }),
     ),
-    /** Replicas that are corrupt or missing. They no longer count. */
+    /** Replicas that are corrupt or missing. The leader no longer counts them as replicas. */
     lost: v.array(v.object({ chunkId: chunkIdSchema, reason: shortTextSchema })),
     purged: v.array(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
   }),
@@ -88,7 +88,7 @@ export const heartbeat = defineCall(
 );
 export type HeartbeatRequest = ReturnType<(typeof heartbeat)["parseRequest"]>;
 
-/** Announces an orderly stop of a chunkserver. */
+/** Announces a graceful stop of a chunkserver. */
 export const goodbye = defineCall(
   "fleet.goodbye",
   v.object({ serverId: serverIdSchema }),
@@ -127,7 +127,7 @@ export const masterStatusSchema = v.object({
 const chunkserverStatusSchema = v.object({
   ...serverLocationSchema.entries,
   state: v.picklist(["live", "suspect", "dead", "stopped"]),
-  /** Whether its disk failed: the server serves its chunks and accepts no writes. */
+  /** Whether the disk failed: the server serves its chunks and accepts no writes. */
   isDiskFailed: v.optional(v.boolean(), false),
   space: spaceSchema,
   chunkCount: countSchema,
@@ -172,7 +172,7 @@ export const status = defineCall(
        */
       versions: countSchema,
       versionsMax: countSchema,
-      /** Time for which they are kept. */
+      /** Time for which superseded versions are kept. */
       retentionMs: countSchema,
       /** Log index of the oldest state that can be read. */
       oldestIndex: logIndexSchema,
@@ -183,7 +183,7 @@ export const status = defineCall(
 /** Response of `fleet.status`. */
 export type ClusterStatus = ReturnType<(typeof status)["parseResponse"]>;
 
-/** Returns the view of the member that answers. Every member answers. */
+/** Returns the status of the called member. Every member answers, not only the leader. */
 export const memberStatus = defineCall(
   "fleet.member-status",
   v.object({}),
@@ -192,7 +192,7 @@ export const memberStatus = defineCall(
     leaderAddress: v.nullable(addressSchema),
     /** Addresses of all masters, as known to this member. */
     masters: v.optional(v.array(addressSchema), []),
-    /** Absent in versions that know only the first feature level. */
+    /** Absent in versions that support only the first feature level. */
     state: v.optional(
       v.object({
         /** Highest level that the program supports. The level of the cluster may be lower. */

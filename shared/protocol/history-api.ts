@@ -10,7 +10,7 @@ import { countSchema, logIndexSchema, pathSchema, timeMsSchema } from "./schemas
 
 /**
  * Returns the log index of the state at a time, by the masters' clock with a resolution of one
- * second. The state contains no later change. A time in the future means the present state.
+ * second. The state contains no later change. A time in the future means the current state.
  */
 export const asOf = defineCall(
   "namespace.as-of",

@@ -23,9 +23,9 @@ export type ServerLocation = v.InferOutput<typeof serverLocationSchema>;
 /**
  * The leader's permission to write one chunk to these servers.
  *
- * `issuedIndex` orders it against purges and against the intent floor (docs/decisions): a commit
- * under an intent older than the floor is refused, so a server may drop chunks that were written
- * under it.
+ * `issuedIndex` orders the intent against purges and against the intent floor (docs/decisions): a
+ * commit under an intent older than the floor is refused, so a server may drop chunks that were
+ * written under such an intent.
  */
 export const intentSchema = v.object({
   servers: v.pipe(v.array(serverLocationSchema), v.minLength(1), v.maxLength(16)),

@@ -256,7 +256,7 @@ export const readModeSchema = v.variant("kind", [
 ]);
 export type ReadMode = v.InferOutput<typeof readModeSchema>;
 
-/** Index of the state to read. Default: the present one. INDEX_EXPIRED if it is no longer kept. */
+/** Index of the state to read. Default: the current state. INDEX_EXPIRED if it is no longer kept. */
 const asOfIndexSchema = v.optional(logIndexSchema);
 
 /** Returns a page of a directory. */

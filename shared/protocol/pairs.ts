@@ -27,7 +27,7 @@ export function encodePairs(pairs: readonly KeyValue[]): Uint8Array {
   return body;
 }
 
-/** Decodes the rows in `body`, as views of it. @throws {AshlarError} PROTOCOL_ERROR */
+/** Decodes the rows in `body`. The rows are views of `body`. @throws {AshlarError} PROTOCOL_ERROR */
 export function decodePairs(body: Uint8Array): KeyValue[] {
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const pairs: KeyValue[] = [];
@@ -46,6 +46,6 @@ export function decodePairs(body: Uint8Array): KeyValue[] {
   return pairs;
 }
 
-function malformed(what: string): AshlarError {
-  return new AshlarError("PROTOCOL_ERROR", `Cannot read keys and values: ${what}`);
+function malformed(reason: string): AshlarError {
+  return new AshlarError("PROTOCOL_ERROR", `Cannot read keys and values: ${reason}`);
 }

@@ -2,13 +2,17 @@ import { AshlarError } from "../base/errors.ts";
 import { DIGEST_BYTES, type Digest, type InodeId, type LogIndex } from "../base/ids.ts";
 
 /**
- * The fields of a message that is encoded as an array, as the most frequent messages are. Decoding
- * an array costs a fraction of decoding a map with a schema. A newer peer may add fields at the
- * end.
+ * The fields of a message that is encoded as an array. The most frequent messages are encoded in
+ * this way: decoding an array takes a fraction of the time of decoding a map with a schema. A newer
+ * peer may add fields at the end.
  */
 export type Fields = readonly unknown[];
 
-/** Returns the fields of a message. @throws {AshlarError} PROTOCOL_ERROR, as all readers below */
+/**
+ * Returns the fields of a message.
+ *
+ * @throws {AshlarError} PROTOCOL_ERROR. All functions below throw the same error.
+ */
 export function fieldsOf(value: unknown, what: string, countMin: number): Fields {
   if (Array.isArray(value) && value.length >= countMin) return value;
   throw malformed(what, `expected an array of ${countMin} or more`);

@@ -11,7 +11,7 @@ import {
   termSchema,
 } from "./schemas.ts";
 
-/* The methods of masters for each other. */
+/* Calls and streams between masters. */
 
 const envelope = {
   clusterId: clusterIdSchema,
@@ -19,7 +19,7 @@ const envelope = {
   to: memberIdSchema,
   /** Random per data directory: a member that lost its directory has another incarnation. */
   fromIncarnation: shortTextSchema,
-  /** Address of the sender, because the peer may not have applied its addition yet. */
+  /** Address of the sender. The receiver uses it until it has applied the addition of the sender. */
   fromAddress: v.optional(addressSchema),
 };
 
@@ -40,7 +40,7 @@ export const raftSnapshot = defineStream("raft.snapshot", {
     ...envelope,
     index: logIndexSchema,
     term: termSchema,
-    /** Term of the leader. `term` is that of the entry at `index`. */
+    /** Term of the leader that sends the snapshot. `term` is the term of the entry at `index`. */
     leaderTerm: termSchema,
     /** Encoded membership at `index`. */
     membership: v.instance(Uint8Array),
@@ -49,15 +49,15 @@ export const raftSnapshot = defineStream("raft.snapshot", {
   }),
   up: v.variant("kind", [
     v.object({ kind: v.literal("part"), entryCount: countSchema }),
-    /** Count of all rows, and BLAKE3 over their encodings in order, skipped rows included. */
+    /** Count of all rows, and BLAKE3 over their encodings in order. Both include skipped rows. */
     v.object({ kind: v.literal("end"), entryCount: countSchema, digest: digestSchema }),
   ]),
   down: v.object({ kind: v.literal("installed"), index: logIndexSchema }),
 });
 
 /**
- * Exchanges the identities of two masters. Called once before the streams, so that a wrong peer is
- * detected at once.
+ * Exchanges the identities of two masters. Called once before the streams are opened, so that a
+ * wrong peer is detected before Raft messages are sent.
  */
 export const raftHello = defineCall(
   "raft.hello",
@@ -71,7 +71,8 @@ export const raftHello = defineCall(
     /** The members as of `appliedIndex`. */
     members: v.optional(v.array(v.object({ id: memberIdSchema, address: addressSchema })), []),
     /**
-     * Whether it is empty and would found a cluster. Then it cannot be added to another cluster.
+     * Whether the receiver is empty and is configured to found a cluster. Such a master cannot be
+     * added to another cluster.
      */
     isFounding: v.optional(v.boolean(), false),
     /** The received part of an interrupted snapshot. The transfer can continue after it. */

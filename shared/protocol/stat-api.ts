@@ -15,7 +15,7 @@ const STAT_TARGETS_MAX = 256;
 export interface StatRequest {
   readonly read: ReadMode;
   /**
-   * Index of the state to read. Default: the present one. INDEX_EXPIRED if it is no longer kept.
+   * Index of the state to read. Default: the current state. INDEX_EXPIRED if it is no longer kept.
    */
   readonly index?: LogIndex;
   /** 1 to STAT_TARGETS_MAX. */

@@ -12,7 +12,7 @@ const hashOf = (...rows: readonly (readonly [string, string])[]): string => {
 
 describe("StateHash", () => {
   it("is MurmurHash3 x86_128 of the value for an empty key", () => {
-    // The words of published test vectors, each little-endian.
+    // The words of the published test vectors in little-endian order.
     assert.equal(
       hashOf(["", "I will not buy this tobacconist's, it is scratched."]),
       "a27b5b9b66783fefafde9a888ef9f300",
@@ -36,7 +36,7 @@ describe("StateHash", () => {
     assert.equal(toHex(again.bytes()), "0".repeat(32));
   });
 
-  it("differs for rows with the same bytes at other places", () => {
+  it("differs for rows with the same bytes in different keys or values", () => {
     assert.notEqual(hashOf(["ab", "c"]), hashOf(["a", "bc"]));
     assert.notEqual(hashOf(["a", "1"], ["b", "2"]), hashOf(["a", "2"], ["b", "1"]));
     assert.notEqual(hashOf(["a", "1"]), hashOf(["a", "1\0"]));
