@@ -1,11 +1,9 @@
 declare const brand: unique symbol;
 
-/**
- * The brand of a checked value. An exported interface, so that declaration files can refer to it.
- */
+/** The brand of a checked value. It is exported because declaration files refer to it. */
 export interface Brand<Name extends string> {
   readonly [brand]: Name;
 }
 
-/** A `T` that has passed a parser. The type proves the check to all later code. */
+/** A `T` that a parser has checked. Code that receives this type does not check the value again. */
 export type Branded<T, Name extends string> = T & Brand<Name>;

@@ -2,7 +2,7 @@
 export type RetryClass =
   /** The same call fails again until the caller changes something. */
   | "never"
-  /** The call had no effect. It may be repeated at once, at the same server or another one. */
+  /** The call had no effect. It may be repeated immediately, at the same or another server. */
   | "safe"
   /**
    * The call may have taken effect. Only an idempotent call (one under a session) may be repeated.
@@ -140,7 +140,7 @@ export interface ErrorData {
 }
 
 /**
- * Returns the data of `error` for another process. Any other error than an `AshlarError` becomes
+ * Returns the data of `error` for another process. An error that is not an `AshlarError` becomes
  * INTERNAL, without its stack.
  */
 export function toErrorData(error: unknown): ErrorData {

@@ -1,8 +1,8 @@
 import { AshlarError } from "../base/errors.ts";
 
 /*
- * Sizes and durations as text. The package `bytes` on npm reads "10MB" as 10 * 2^20, ignores text
- * that it does not understand ("10 apples" is 10), and has no MiB: hence these tables.
+ * Sizes and durations as text. The package `bytes` on npm is not used: it reads "10MB" as 10 * 2^20,
+ * ignores unknown text ("10 apples" is 10), and has no MiB.
  */
 const SIZE_UNITS_BYTES: Readonly<Record<string, number>> = {
   "": 1,
@@ -32,7 +32,7 @@ const DURATION_UNITS_MS = {
 /** A decimal number and an optional unit, in any case: "1.5 GiB", "30s", "4096". */
 const QUANTITY = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i;
 
-/** Characters of a refused value that the error message repeats. */
+/** An error message quotes at most this many characters of an invalid value. */
 const QUOTED_LENGTH_MAX = 80;
 
 /**
@@ -48,7 +48,7 @@ export function parseSizeBytes(text: string, name: string): number {
   throw invalidValue(name, "a size such as 4096, 64M, 64MiB (2^20) or 10MB (10^6)", text);
 }
 
-/** How `parseDurationMs` reads a value. */
+/** Options of `parseDurationMs`. */
 export interface DurationOptions {
   /** The flag or config key that has the value: the error message begins with it. */
   readonly name: string;
@@ -73,7 +73,7 @@ export function parseDurationMs(text: string, options: DurationOptions): number 
 }
 
 /**
- * Returns the number in the base unit of `units`, rounded, or null for text that is no quantity.
+ * Returns the rounded number in the base unit of `units`, or null if `text` is not a quantity.
  */
 function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | null {
   const match = QUANTITY.exec(text.trim());

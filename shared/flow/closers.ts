@@ -8,7 +8,7 @@ export class Closers implements AsyncDisposable {
   #closes: Array<() => Promise<void>> = [];
   #isClosed = false;
 
-  /** Adds `resource`, to be disposed by the close. Returns it. */
+  /** Adds `resource`, which is disposed when the stack is closed. Returns `resource`. */
   use<Resource extends AsyncDisposable | Disposable>(resource: Resource): Resource {
     this.defer(() =>
       Symbol.asyncDispose in resource
@@ -18,14 +18,14 @@ export class Closers implements AsyncDisposable {
     return resource;
   }
 
-  /** Adds a function that the close calls. */
+  /** Adds a function that is called when the stack is closed. */
   defer(close: () => void | Promise<void>): void {
     assert(!this.#isClosed, "no resource is added after the close");
     this.#closes.push(async () => close());
   }
 
   /**
-   * Moves all resources to new Closers, which the caller owns. This stack is empty and closed then.
+   * Moves all resources to a new stack, which the caller owns. This stack is then empty and closed.
    */
   move(): Closers {
     const owned = new Closers();

@@ -13,7 +13,7 @@ import { SystemClock } from "./system-clock.ts";
 import { SystemRandom } from "./system-random.ts";
 import { TcpNetwork } from "./tcp-network.ts";
 
-/** A role that runs as a process of its own. `Deps` is what its `start` receives. */
+/** A role that runs as a separate process. Its `start` receives a `Deps`. */
 export interface DaemonProcessDefinition<Schema extends ConfigSchema, Deps>
   extends DaemonUsage<Schema> {
   /** Default of the key `logTo`; default: "stdout". */

@@ -12,7 +12,7 @@ import { lockDataDirectory } from "./data-directory-lock.ts";
 import { LmdbStores } from "./lmdb-store.ts";
 import { NodeDisk } from "./node-disk.ts";
 
-/** A role with a data directory, which its config names in the key `dataDir`. */
+/** A role with a data directory. The key `dataDir` of its config is the path. */
 export type DaemonDefinition<Schema extends ConfigSchema> = DaemonProcessDefinition<
   Schema,
   DaemonDeps<v.InferOutput<Schema>>

@@ -4,17 +4,15 @@ import { diskError, errnoOf } from "./disk-error.ts";
 import { hasProcess, readBootId, readProcessStat } from "./procfs.ts";
 
 const LOCK_NAME = "ashlar.lock";
-/**
- * Other processes may take a stale lock first, repeatedly. At each attempt one process succeeds.
- */
+/** An attempt fails if it found a stale lock, or a lock that was released in the meantime. */
 const ATTEMPTS_MAX = 10;
 
 /** The process that holds a data directory. Content of the lock file. */
 interface Holder {
   readonly pid: number;
-  /** Start time of the process in clock ticks since boot. Null off Linux. */
+  /** Start time of the process in clock ticks since boot. Null on other systems than Linux. */
   readonly startTicks: string | null;
-  /** Id of the boot. Null off Linux. */
+  /** Id of the boot. Null on other systems than Linux. */
   readonly bootId: string | null;
 }
 
@@ -71,13 +69,13 @@ async function acquireLock(path: string, ownPath: string, lockPath: string): Pro
   );
 }
 
-/** Removes the lock file if its content is `text`, and no newer one that has replaced it. */
+/** Removes the lock file only if its content is still `text`: a newer lock file is kept. */
 async function removeStale(lockPath: string, text: string): Promise<void> {
   const stalePath = `${lockPath}.${process.pid}.stale`;
   try {
     await rename(lockPath, stalePath);
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return; // Another process was faster.
+    if (errnoOf(error) === "ENOENT") return; // Another process has removed the file.
     throw error;
   }
   if ((await readText(stalePath)) !== text) {
@@ -102,7 +100,7 @@ function describeSelf(): Holder {
   };
 }
 
-/** Returns null for a text that is no lock: a power failure may leave the file empty. */
+/** Returns null if `text` is not a lock: a power failure may leave the file empty. */
 function parseHolder(text: string): Holder | null {
   try {
     const holder = JSON.parse(text) as Holder;
@@ -115,7 +113,7 @@ function parseHolder(text: string): Holder | null {
 function isRunning(holder: Holder): boolean {
   if (holder.bootId !== readBootId() || !hasProcess(holder.pid)) return false;
   const stat = readProcessStat(holder.pid);
-  // A process that ended holds nothing, even if its parent has not reaped it yet.
+  // A process that ended does not hold the lock, even if its parent has not reaped it yet.
   const startTicks = stat === null || stat.state === "Z" ? null : stat.startTicks;
   return holder.startTicks === startTicks;
 }

@@ -1,4 +1,4 @@
-/** The words of strerror(3) for the errors of system calls that users meet most. */
+/** The messages of strerror(3) for the most frequent errors of system calls. */
 const ERRNO_WORDS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EADDRNOTAVAIL: "cannot assign requested address",

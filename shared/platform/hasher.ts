@@ -10,8 +10,8 @@ export interface ChosenHasher {
 }
 
 /**
- * Returns the fastest BLAKE3 of this machine: native if a binary loads, else WebAssembly. The
- * variable ASHLAR_HASHER ("native" or "wasm") requires one of them.
+ * Returns the fastest available BLAKE3 implementation: native if its binary loads, else WebAssembly.
+ * The environment variable ASHLAR_HASHER ("native" or "wasm") selects one of them.
  *
  * @throws {AshlarError} UNSUPPORTED if native is required and does not load; INVALID_ARGUMENT for
  *   another value of the variable
@@ -31,7 +31,7 @@ export function createHasher(
   if (wanted === "native") {
     throw new AshlarError(
       "UNSUPPORTED",
-      "Cannot load the native BLAKE3: no binary fits this machine",
+      "Cannot load the native BLAKE3: no binary for this platform",
       {
         hint: "Unset ASHLAR_HASHER to use WebAssembly",
       },

@@ -3,7 +3,7 @@ import { getHeapStatistics, setFlagsFromString } from "node:v8";
 /** Bytes that the old generation may grow by before it is collected again. */
 const GROWTH_BYTES = 128 * 1024 * 1024;
 /**
- * Least growth in percent of the live bytes. With less, a large heap would be collected constantly.
+ * Minimum growth in percent of the live bytes. With less, a large heap would be collected constantly.
  */
 const PERCENT_MIN = 50;
 /** Bound of V8: four times the live bytes. */

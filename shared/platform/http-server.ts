@@ -19,15 +19,15 @@ export interface HttpServerOptions {
   readonly log: Log;
   readonly connectionsMax?: number;
   /**
-   * A request must arrive completely within this time, its body included. 0 (no limit) for a server
-   * that accepts uploads and bounds them itself.
+   * A request must arrive completely, including its body, within this time. 0 (no limit) for a
+   * server that accepts uploads and has its own limit for them.
    */
   readonly requestTimeoutMs?: number;
   /** Time that `close` waits for pending responses before it closes their connections. */
   readonly closeGraceMs?: number;
 }
 
-/** A running HTTP server. Disposing it refuses new requests and lets pending ones end. */
+/** A running HTTP server. Disposing it refuses new requests and waits for pending requests. */
 export interface HttpServer extends AsyncDisposable {
   /** "host:port" with the actual port. */
   readonly address: string;

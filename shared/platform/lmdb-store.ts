@@ -241,7 +241,7 @@ class LmdbStore implements OrderedStore {
   }
 
   /**
-   * Maps the file again, within one turn, so that no reader meets a closed store. Snapshots prevent
+   * Maps the file again, within one turn, so that no reader gets a closed store. Snapshots prevent
    * it.
    */
   #remap(): void {

@@ -5,13 +5,13 @@ import type { Hasher, HashStream } from "../ports/hasher.ts";
 
 type NativeModule = typeof import("@napi-rs/blake-hash");
 
-/** Returns a BLAKE3 that uses vector instructions, or null if no binary exists for this machine. */
+/** Returns the BLAKE3 with SIMD instructions, or null if no binary exists for this platform. */
 export function loadNativeHasher(): Hasher | null {
   const require = createRequire(import.meta.url);
   try {
     return new NativeHasher(require("@napi-rs/blake-hash") as NativeModule);
   } catch {
-    return null; // An optional package: the caller falls back to WebAssembly.
+    return null; // The package is optional: the caller falls back to WebAssembly.
   }
 }
 
@@ -48,8 +48,8 @@ class NativeHasher implements Hasher {
 }
 
 /**
- * Returns the same bytes as a plain Uint8Array: a Buffer has another `slice` and is not deeply
- * equal.
+ * Returns the same bytes as a plain Uint8Array. A Buffer differs: its `slice` returns a view, and it
+ * is not deeply equal to a Uint8Array.
  */
 function digestOf(buffer: Buffer): Digest {
   assert(buffer.length === DIGEST_BYTES, "a digest has 32 bytes");

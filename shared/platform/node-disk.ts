@@ -20,8 +20,8 @@ const FLAGS_OF_MODE = {
 const DURABLE_FILE_MODE = 0o600;
 
 /**
- * A directory of the machine. Only `makeDirectory(".")` creates it, so that a disk that is not
- * mounted is NOT_FOUND and not an empty directory.
+ * A directory of the local file system. Only `makeDirectory(".")` creates it, so that a disk that is
+ * not mounted is NOT_FOUND and not an empty directory.
  */
 export class NodeDisk implements Disk {
   readonly #root: string;
@@ -65,8 +65,9 @@ export class NodeDisk implements Disk {
     for (const name of names) {
       const parent = directory;
       directory = `${directory}/${name}`;
-      await makeOne(directory);
-      // Also if it existed: the process that created it may have crashed before its sync.
+      await makeSingleDirectory(directory);
+      // Sync even if the directory existed: the process that created it may have crashed before its
+      // sync.
       await syncAbsoluteDirectory(parent);
     }
   }
@@ -160,7 +161,7 @@ async function makeRoot(absolute: string): Promise<void> {
   }
 }
 
-async function makeOne(absolute: string): Promise<void> {
+async function makeSingleDirectory(absolute: string): Promise<void> {
   try {
     await mkdir(absolute);
   } catch (error) {

@@ -3,14 +3,14 @@ import type { Log } from "../ports/log.ts";
 /** Dependencies of `watchProcess`. */
 export interface ProcessDeps {
   readonly log: Log;
-  /** Starts an orderly stop, at the first SIGTERM or SIGINT. */
+  /** Starts a graceful stop. Called at the first SIGTERM or SIGINT. */
   readonly onStop: (signal: NodeJS.Signals) => void;
-  /** Ends the process at once with this status, at the second signal or an uncaught error. */
+  /** Exits immediately with this status. Called at the second signal and at an uncaught error. */
   readonly exit: (status: number) => void;
 }
 
 /** Exit status after a bug: EX_SOFTWARE of sysexits(3). */
-const STATUS_OF_A_BUG = 70;
+const BUG_EXIT_STATUS = 70;
 
 /**
  * Watches the signals and the uncaught errors of the process. An uncaught error ends the process:
@@ -20,7 +20,7 @@ export function watchProcess({ log, onStop, exit }: ProcessDeps): Disposable {
   let stopping = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stopping) {
-      log.warn("Stopped at once by a second signal", { signal });
+      log.warn("Exiting without a graceful stop after a second signal", { signal });
       exit(signal === "SIGINT" ? 130 : 143);
       return;
     }
@@ -29,8 +29,8 @@ export function watchProcess({ log, onStop, exit }: ProcessDeps): Disposable {
     onStop(signal);
   };
   const onBug = (error: unknown): void => {
-    log.error("Stopped by a bug", { error });
-    exit(STATUS_OF_A_BUG);
+    log.error("Exiting after an uncaught error", { error });
+    exit(BUG_EXIT_STATUS);
   };
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
   process.on("uncaughtException", onBug).on("unhandledRejection", onBug);

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 
 /*
- * Linux's /proc, see proc(5). Reads of it touch no disk and do not block, so they are synchronous.
- * Off Linux every function returns null, false or 0.
+ * Readers of /proc, see proc(5). The reads are synchronous, because they do not access a disk and do
+ * not block. On other systems than Linux every function returns null, false or 0.
  */
 
 /**
@@ -10,7 +10,7 @@ import { readFileSync } from "node:fs";
  * supports.
  */
 const TICKS_PER_SECOND = 100;
-/** Unit of /proc/PID/statm. Right on x86-64 and most arm64; other machines have larger pages. */
+/** Unit of /proc/PID/statm. Correct on x86-64 and most arm64; other machines have larger pages. */
 const PAGE_BYTES = 4096;
 
 /** Fields of /proc/PID/stat. */
@@ -83,7 +83,7 @@ export function hasProcess(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: it exists and belongs to another user.
+    // EPERM: the process exists and belongs to another user.
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

@@ -15,7 +15,8 @@ interface GaugeSource {
 }
 
 /**
- * The metrics of one process, or of one role if several share a process. Has no global registry.
+ * The metrics of one process, or of one role if several roles share a process. The global registry of
+ * prom-client is not used.
  */
 export class PrometheusMetrics implements Metrics {
   readonly #registry = new Registry();
@@ -64,7 +65,8 @@ export class PrometheusMetrics implements Metrics {
 }
 
 /**
- * Creates a gauge for one scrape. Its labels are known only now, and ended series must not remain.
+ * Creates a gauge for one scrape. The labels are known only at the scrape, and a series that has
+ * ended must not be exported.
  */
 function readGauge({ name, help, read }: GaugeSource, registry: Registry): void {
   const found = read();

@@ -4,7 +4,7 @@ import type { KeyValue, RangeOptions } from "../ports/ordered-store.ts";
 /** Rows of the first batch. Small, because many callers need a single row. */
 const BATCH_ENTRIES_MIN = 32;
 const BATCH_ENTRIES_MAX = 1024;
-/** A batch ends with the row that exceeds this size. Values may have 8 MiB. */
+/** A batch ends with the row that exceeds this size. A value has up to 8 MiB. */
 const BATCH_BYTES_MAX = 1024 * 1024;
 
 /** The part of a range that is not read yet. */
@@ -16,10 +16,11 @@ export interface RangeRest {
 
 /**
  * Yields the rows of a range, which are read in batches. No cursor of the store is open while the
- * caller handles a row, so the caller may wait or stop between rows, and a slow caller keeps no
- * pages from being reused.
+ * caller handles a row, so the caller may wait or stop between rows, and a slow caller does not
+ * prevent the store from reusing pages.
  *
- * @param read returns an iterator over the rest. It is read to its end or closed within one turn.
+ * @param read returns an iterator over the rest. The iterator is read to its end or closed within one
+ *   turn of the event loop.
  */
 export function* rangeInBatches(
   options: RangeOptions,

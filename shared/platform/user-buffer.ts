@@ -9,7 +9,7 @@ export interface UserBuffer {
 }
 
 /** Internal fields of a socket that `adoptWithUserBuffer` uses. Node 20, 22 and 24 have them. */
-interface SocketInsides {
+interface SocketInternals {
   _handle: object | null;
   _server: unknown;
 }
@@ -19,19 +19,20 @@ interface SocketInsides {
  *
  * Node offers `onread` only for outgoing connections. For accepted ones it allocates a 64 KiB
  * buffer for every read, which doubled the CPU cost of bulk data when measured. So the connection
- * is moved from the accepted socket (which must be paused and not read from) to a new one. Returns
- * null if this version of Node does not support it; then use `copyInto`.
+ * is moved from the accepted socket to a new one. The accepted socket must be paused, and no bytes
+ * may have been read from it. Returns null if this version of Node does not support the move; the
+ * caller then uses `copyInto`.
  */
 export function adoptWithUserBuffer(accepted: Socket, onread: UserBuffer): Socket | null {
-  const insides = accepted as unknown as SocketInsides;
-  const handle = insides._handle;
+  const internals = accepted as unknown as SocketInternals;
+  const handle = internals._handle;
   if (handle === null || typeof handle !== "object" || !("useUserBuffer" in handle)) return null;
   // `handle` is an option that Node itself uses for accepted sockets.
   const options = { handle, onread: onReadOptions(onread), pauseOnCreate: true };
   const adopted = new Socket(options as unknown as SocketConstructorOpts);
   // Without its handle, destroying the old socket does not close the connection. The server no
   // longer counts the socket.
-  insides._handle = null;
+  internals._handle = null;
   accepted.destroy();
   return adopted;
 }

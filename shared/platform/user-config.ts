@@ -12,7 +12,7 @@ export type SettingKey = (typeof SETTING_KEYS)[number];
 export type SettingValues = Readonly<Partial<Record<SettingKey, string>>>;
 
 interface LoadedUserConfig {
-  /** Path of the file, also where it does not exist. */
+  /** Path of the file. It is set even if the file does not exist. */
   readonly path: string;
   readonly exists: boolean;
   readonly values: SettingValues;
@@ -29,7 +29,8 @@ function userConfigPath(environment: Environment): string {
 }
 
 /**
- * Reads the user's config file, which the CLI and the gateway share. A missing file has no values.
+ * Reads the user's config file, which the CLI and the gateway share. A missing file is not an error:
+ * the result has no values.
  *
  * @throws {AshlarError} INVALID_ARGUMENT for a file that cannot be read, an unknown key, or a value
  *   that is not a string

@@ -45,7 +45,7 @@ export interface DiskEntry {
 }
 
 /**
- * Whether bytes should be in the system's page cache. `pass`: they will hardly be read again soon,
+ * Whether bytes should be in the system's page cache. `pass`: they will probably not be read soon,
  * so the call may bypass the cache. Affects only speed.
  */
 export type CacheUse = "keep" | "pass";

@@ -3,7 +3,7 @@ export interface Network {
   /**
    * Connects to `address` ("host:port").
    *
-   * @throws {AshlarError} UNAVAILABLE if no process listens there or none answers within
+   * @throws {AshlarError} UNAVAILABLE if no process listens there or no process answers within
    *   `timeoutMs`; CANCELLED
    */
   connect(address: string, options: ConnectOptions): Promise<Link>;
@@ -34,7 +34,7 @@ export interface Link {
   /** "host:port" of the other end. */
   readonly peerAddress: string;
   /**
-   * Starts to read. Called once, in the turn in which the caller received the link.
+   * Starts reading. Called once, in the turn of the event loop in which the caller received the link.
    */
   start(receiver: LinkReceiver): void;
   /**
@@ -46,19 +46,19 @@ export interface Link {
   write(parts: readonly Uint8Array[]): Promise<void>;
   /** Stops reading. The system buffers the bytes and slows the sender (TCP flow control). */
   pause(): void;
-  /** Continues to read. */
+  /** Continues reading after `pause`. */
   resume(): void;
   /** Sends the queued bytes, then closes the link. */
   close(): void;
-  /** Closes the link at once. Queued bytes are dropped. */
+  /** Closes the link immediately. Queued bytes are dropped. */
   destroy(): void;
 }
 
 /** Receives the bytes of a link. */
 export interface LinkReceiver {
   /**
-   * Returns the array for the next bytes. It is not empty; the receiver leaves it alone until
-   * `onBytes`.
+   * Returns the array for the next bytes. The array is not empty, and the receiver does not use it
+   * until `onBytes`.
    */
   buffer(): Uint8Array;
   /** `count` bytes (at least 1) are at the start of the array that `buffer` returned last. */

@@ -1,6 +1,4 @@
-/**
- * Reads of an ordered map from keys to values, both bytes. Keys are ordered as by `compareBytes`.
- */
+/** Read access to an ordered map. Keys and values are byte arrays, ordered by `compareBytes`. */
 export interface OrderedReader {
   /** Returns the value, or undefined. The caller may keep the array and must not modify it. */
   get(key: Uint8Array): Uint8Array | undefined;
@@ -40,19 +38,19 @@ export interface OrderedStore extends OrderedReader {
    */
   read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined;
   /**
-   * Applies all of `changes` or none. Of two changes of one key the later one wins. Resolves when
-   * the changes are synced to disk. One call at a time; a batch is well below 100 MB.
+   * Applies all of `changes` or none. If two changes have the same key, the later one wins. Resolves
+   * when the changes are synced to disk. One call at a time; a batch is well below 100 MB.
    *
    * @throws {AshlarError} NO_SPACE: no change was applied, the store stays usable; DISK_FAILED: the
    *   store must be closed
    */
   commit(changes: readonly StoreChange[]): Promise<void>;
   /**
-   * Returns a view of the present state that later commits do not change. Release it within
-   * seconds: the store cannot reuse its pages before.
+   * Returns a view of the current state that later commits do not change. The caller releases the
+   * snapshot within seconds: until then the store cannot reuse the pages of this state.
    */
   snapshot(): StoreSnapshot;
-  /** Returns the bytes that the store takes on disk. */
+  /** Returns the size of the store on disk. */
   sizeBytes(): number;
   close(): Promise<void>;
 }

@@ -41,11 +41,11 @@ function problemOf(given: Given): { readonly message: string; readonly hint: str
     assert.ok(isAshlarError(error, "INVALID_ARGUMENT"), String(error));
     return { message: error.message, hint: error.hint };
   }
-  throw new Error("it was accepted");
+  throw new Error("The config was accepted");
 }
 
 describe("config layers", () => {
-  it("overrides defaults by the file, the file by the environment, and that by flags", () => {
+  it("merges defaults, file, environment and flags, in order of increasing precedence", () => {
     const { values, origins } = merge({
       toml: 'dataDir = "/file"\n\ncopies = 5\nstopGraceMs = 1000\nverify = false\n',
       environment: { ASHLAR_DATA_DIR: "/env", ASHLAR_COPIES: "7", PATH: "/bin" },

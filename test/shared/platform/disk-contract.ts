@@ -30,8 +30,8 @@ async function writeFile(disk: Disk, path: string, content: Uint8Array): Promise
 
 function testFiles(make: () => Promise<DiskUnderTest>): void {
   it("reads the bytes that were written in parts and at offsets, and zeros between them", async () => {
-    await using ground = await make();
-    const file = await ground.disk.open("f", "create");
+    await using fixture = await make();
+    const file = await fixture.disk.open("f", "create");
     await file.write([bytes(1, 2), bytes(), bytes(3)], 4);
     await file.write([bytes(9)], 1);
     assert.deepEqual(await contentOf(file), bytes(0, 9, 0, 0, 1, 2, 3));
@@ -43,8 +43,8 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("writes thousands of parts in one call, more than one writev(2) accepts", async () => {
-    await using ground = await make();
-    const file = await ground.disk.open("f", "create");
+    await using fixture = await make();
+    const file = await fixture.disk.open("f", "create");
     const parts = Array.from({ length: 5000 }, (_, i) => bytes(i & 255, i >> 8));
     await file.write(parts, 3);
     const expected = new Uint8Array(10_003);
@@ -54,8 +54,8 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("reads fewer bytes only at the end of the file", async () => {
-    await using ground = await make();
-    const file = await ground.disk.open("f", "create");
+    await using fixture = await make();
+    const file = await fixture.disk.open("f", "create");
     await file.write([bytes(1, 2, 3)], 0);
     const target = new Uint8Array(5).fill(7);
     assert.equal(await file.read(target, 1), 2);
@@ -67,8 +67,8 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("writes through views of a larger buffer", async () => {
-    await using ground = await make();
-    const file = await ground.disk.open("f", "create");
+    await using fixture = await make();
+    const file = await fixture.disk.open("f", "create");
     const whole = Uint8Array.from({ length: 100 }, (_, i) => i);
     await file.write([whole.subarray(10, 12), whole.subarray(50, 51)], 0);
     const target = new Uint8Array(100);
@@ -78,8 +78,8 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("truncates and grows a file, and reads zeros in the truncated part", async () => {
-    await using ground = await make();
-    const file = await ground.disk.open("f", "create");
+    await using fixture = await make();
+    const file = await fixture.disk.open("f", "create");
     await file.write([bytes(1, 2, 3, 4)], 0);
     await file.truncate(2);
     await file.truncate(4);
@@ -88,8 +88,8 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("reads, writes and syncs one file concurrently", async () => {
-    await using ground = await make();
-    const file = await ground.disk.open("f", "create");
+    await using fixture = await make();
+    const file = await fixture.disk.open("f", "create");
     const block = (i: number): Uint8Array => new Uint8Array(4096).fill(i);
     await Promise.all(
       Array.from({ length: 64 }, async (_, i) => {
@@ -107,8 +107,8 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("asserts that a closed file is not used", async () => {
-    await using ground = await make();
-    const file = await ground.disk.open("f", "create");
+    await using fixture = await make();
+    const file = await fixture.disk.open("f", "create");
     await file.close();
     const bug = { name: /AssertionError/ };
     await assert.rejects(async () => file.read(new Uint8Array(1), 0), bug);
@@ -118,7 +118,7 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("agrees with an array after any writes, truncations and reads", async () => {
-    await using ground = await make();
+    await using fixture = await make();
     const step = fc.oneof(
       fc.record({
         kind: fc.constant("write" as const),
@@ -130,7 +130,7 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
     let runs = 0;
     const property = fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
       runs += 1;
-      const file = await ground.disk.open(`f${runs}`, "create");
+      const file = await fixture.disk.open(`f${runs}`, "create");
       const model = new Uint8Array(1000);
       let length = 0;
       for (const one of steps) {
@@ -156,9 +156,9 @@ function testFiles(make: () => Promise<DiskUnderTest>): void {
 }
 
 function testNames(make: () => Promise<DiskUnderTest>): void {
-  it("fails with NOT_FOUND and ALREADY_EXISTS, with the path", async () => {
-    await using ground = await make();
-    const { disk } = ground;
+  it("fails with NOT_FOUND and ALREADY_EXISTS, and with the path in the message", async () => {
+    await using fixture = await make();
+    const { disk } = fixture;
     const named = (code: ErrorCode) => (error: unknown) =>
       isAshlarError(error, code) && error.message.includes("d/f");
     await assert.rejects(disk.open("d/f", "read"), named("NOT_FOUND"));
@@ -174,8 +174,8 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("asserts that a path stays in the directory and is normalized", async () => {
-    await using ground = await make();
-    const { disk } = ground;
+    await using fixture = await make();
+    const { disk } = fixture;
     const bug = { name: /AssertionError/ };
     for (const path of ["..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/", "./a", "a\0b"]) {
       await assert.rejects(async () => disk.open(path, "read"), bug, path);
@@ -185,9 +185,9 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
     await assert.rejects(async () => disk.removeTree(""), bug);
   });
 
-  it("creates directories with their parents, also if they exist", async () => {
-    await using ground = await make();
-    const { disk } = ground;
+  it("creates directories with their parents, and accepts existing directories", async () => {
+    await using fixture = await make();
+    const { disk } = fixture;
     await disk.makeDirectory("a/b/c");
     await disk.makeDirectory("a/b/c");
     await disk.makeDirectory(".");
@@ -196,8 +196,8 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("lists names sorted by code unit", async () => {
-    await using ground = await make();
-    const { disk } = ground;
+    await using fixture = await make();
+    const { disk } = fixture;
     for (const name of ["b", "a", "Z", "10", "9", "é"]) await writeFile(disk, name, bytes());
     await disk.makeDirectory("dir");
     const expected = ["10", "9", "Z", "a", "b", "dir", "é"];
@@ -208,9 +208,9 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
     assert.deepEqual(await disk.list(""), await disk.list("."));
   });
 
-  it("renames over an existing file, of which an open reader keeps the old content", async () => {
-    await using ground = await make();
-    const { disk } = ground;
+  it("renames over an existing file, and an open reader still reads the old content", async () => {
+    await using fixture = await make();
+    const { disk } = fixture;
     await disk.makeDirectory("d");
     await writeFile(disk, "a", bytes(1));
     await writeFile(disk, "d/b", bytes(2));
@@ -223,9 +223,9 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
     await old.close();
   });
 
-  it("removes files and trees, also if they do not exist", async () => {
-    await using ground = await make();
-    const { disk } = ground;
+  it("removes files and trees, and ignores missing ones", async () => {
+    await using fixture = await make();
+    const { disk } = fixture;
     await disk.makeDirectory("d/e");
     await writeFile(disk, "d/e/f", bytes(1));
     await writeFile(disk, "g", bytes(1));
@@ -238,8 +238,8 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("replaces a small file atomically, and leaves no temporary file", async () => {
-    await using ground = await make();
-    const { disk } = ground;
+    await using fixture = await make();
+    const { disk } = fixture;
     await disk.makeDirectory("d");
     await disk.writeFileDurably("d/id", bytes(1, 2, 3));
     await disk.writeFileDurably("d/id", bytes(4));
@@ -251,8 +251,8 @@ function testNames(make: () => Promise<DiskUnderTest>): void {
   });
 
   it("returns the space of its file system", async () => {
-    await using ground = await make();
-    const { totalBytes, availableBytes } = await ground.disk.space();
+    await using fixture = await make();
+    const { totalBytes, availableBytes } = await fixture.disk.space();
     assert.ok(totalBytes > 0);
     assert.ok(availableBytes >= 0 && availableBytes <= totalBytes);
   });

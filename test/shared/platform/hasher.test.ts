@@ -77,7 +77,7 @@ for (const [name, hasher] of hashers) {
       fc.assert(property, { numRuns: 60 });
     });
 
-    it("returns the same digest for a stream in parts of any size", () => {
+    it("returns the same digest for a stream that is updated in parts of any size", () => {
       const property = fc.property(someBytes, fc.array(fc.nat(300_000)), (bytes, cuts) => {
         const stream = hasher.stream();
         let start = 0;
@@ -107,7 +107,7 @@ for (const [name, hasher] of hashers) {
 }
 
 describe("wasm hasher", () => {
-  it("frees its state after every call: without that, a million keys would take 2 GB", () => {
+  it("frees its state after every call: a million leaked states would take 2 GB", () => {
     const hasher = loadWasmHasher();
     const bytes = new Uint8Array(64);
     hasher.deriveKey("warm up", bytes);

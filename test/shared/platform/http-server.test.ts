@@ -169,7 +169,7 @@ describe("http server", () => {
     agent.destroy();
   });
 
-  it("aborts a response that takes longer than the grace", async () => {
+  it("aborts a response that takes longer than the grace period", async () => {
     const server = await start(() => new Promise(() => {}));
     const pending = fetch(`http://${server.address}/`);
     pending.catch(() => {});

@@ -85,7 +85,7 @@ describe("creation of an lmdb store", () => {
 
 describe("lmdb store with damaged files", () => {
   const damages: readonly (readonly [string, (file: string) => Promise<void>])[] = [
-    ["that is no store", (file) => writeFile(file, Buffer.alloc(64 * 1024, 7))],
+    ["that is not a store", (file) => writeFile(file, Buffer.alloc(64 * 1024, 7))],
     ["that is too short for a header", (file) => writeFile(file, "short")],
     ["whose first header is overwritten", (file) => damage(file, 0, Buffer.alloc(4096, 7))],
     ["whose second header is zeros", (file) => damage(file, 4096, Buffer.alloc(4096))],

@@ -28,13 +28,13 @@ describe("node disk", () => {
     assert.deepEqual(await disk.list("."), []);
   });
 
-  it("creates durable small files readable for their owner only", async () => {
+  it("creates small durable files that only their owner can read", async () => {
     await using directory = await TempDirectory.make();
     await new NodeDisk(directory.path).writeFileDurably("key", new Uint8Array(32));
     assert.equal((await stat(`${directory.path}/key`)).mode & 0o777, 0o600);
   });
 
-  it("closes a file after its pending calls, so that none reaches another file", async () => {
+  it("closes a file after its pending calls, so that no call uses a reused descriptor", async () => {
     await using directory = await TempDirectory.make();
     const disk = new NodeDisk(directory.path);
     const file = await disk.open("f", "create");

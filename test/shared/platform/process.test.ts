@@ -6,7 +6,10 @@ import { MODULE_FLAGS, moduleUrl } from "../../support/repository.ts";
 
 const moduleOf = (name: string): string => JSON.stringify(moduleUrl(`shared/platform/${name}`));
 
-/** Runs `body` in a watched process, with a function `ready()`. Returns the end of the process. */
+/**
+ * Runs `body` in a child process. `body` calls `ready()` before the first of `signals` is sent.
+ * Resolves to the exit status and the output when the process has ended.
+ */
 async function run(
   body: string,
   signals: readonly NodeJS.Signals[],
@@ -27,7 +30,7 @@ async function run(
   for await (const part of child.stdout) {
     output += part;
     const signal = signals[sent];
-    // The next signal is sent when the process has responded to the one before.
+    // The next signal is sent when the process has responded to the previous one.
     if (signal !== undefined && output.trimEnd().split("\n").length > sent) {
       sent += 1;
       child.kill(signal);
@@ -38,20 +41,20 @@ async function run(
 }
 
 describe("a watched process", () => {
-  it("starts an orderly stop at the first signal", async () => {
+  it("starts a graceful stop at the first signal", async () => {
     const body = "watchProcess({ ...deps, onStop: () => clearInterval(timer) }); ready();";
     const { status, lines } = await run(body, ["SIGTERM"]);
     assert.equal(status, 0);
     assert.match(lines.at(-1) ?? "", /"message":"Stopping"/);
   });
 
-  it("stops at once at the second signal", async () => {
+  it("exits immediately at the second signal", async () => {
     const body = "watchProcess({ ...deps, onStop: () => {} }); ready();";
     const { status } = await run(body, ["SIGTERM", "SIGINT"]);
     assert.equal(status, 130);
   });
 
-  it("stops at an uncaught error, with its stack in the log", async () => {
+  it("logs the stack of an uncaught error and exits", async () => {
     for (const bug of [
       "setTimeout(() => { throw new Error('oops'); })",
       "Promise.reject(new Error('oops'))",
@@ -62,7 +65,7 @@ describe("a watched process", () => {
       );
       assert.equal(status, 70);
       const line = JSON.parse(lines.at(-1) ?? "") as { message: string; error: { stack: string } };
-      assert.equal(line.message, "Stopped by a bug");
+      assert.equal(line.message, "Exiting after an uncaught error");
       assert.match(line.error.stack, /oops/);
     }
   });

@@ -11,7 +11,7 @@ import { TempDirectory } from "../../support/temp-directory.ts";
 const KIB = 1024;
 
 describe("PageMemory", () => {
-  it("aligns large buffers to pages, also after the first arena is full", () => {
+  it("aligns large buffers to pages, even after the first arena is full", () => {
     const memory = new PageMemory();
     for (let count = 0; count < 40; count += 1) {
       const bytes = memory.allocate(1000 * KIB + count);
@@ -67,8 +67,8 @@ describe("direct I/O", () => {
       }
       const count = await file.read(bytes, offset, use);
       assert.equal(count, Math.max(0, Math.min(bytes.length, endBytes - offset)));
-      const want = expected.subarray(offset, offset + count);
-      assert.ok(Buffer.from(bytes.buffer, bytes.byteOffset, count).equals(want));
+      const part = expected.subarray(offset, offset + count);
+      assert.ok(Buffer.from(bytes.buffer, bytes.byteOffset, count).equals(part));
     }
     await file.sync();
     await file.close();

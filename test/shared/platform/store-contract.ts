@@ -13,7 +13,7 @@ import {
 /** The stores of one test, and the functions to close them. */
 export interface StoresUnderTest extends AsyncDisposable {
   readonly stores: OrderedStores;
-  /** The same stores as a new process sees them after the last one has closed them. */
+  /** Returns the stores as a new process opens them after the previous process has closed them. */
   reopen(): OrderedStores;
 }
 
@@ -49,7 +49,8 @@ class Model {
   }
 }
 
-// Few letters, the smallest and the largest among them: many keys are prefixes or neighbours.
+// Few distinct bytes, including the smallest and the largest: many keys are adjacent or are prefixes
+// of other keys.
 const someKey = fc
   .oneof(
     fc.array(fc.constantFrom(0, 1, 127, 128, 254, 255), { minLength: 1, maxLength: 5 }),
@@ -84,8 +85,8 @@ const someRange: fc.Arbitrary<RangeOptions> = fc
 
 function testReads(make: () => Promise<StoresUnderTest>): void {
   it("returns committed values, and undefined for absent keys", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     await store.commit([{ key: bytes(1), value: bytes(10) }]);
     assert.deepEqual(store.get(bytes(1)), bytes(10));
     assert.equal(store.get(bytes(2)), undefined);
@@ -94,8 +95,8 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("decodes a value of any size in place, and returns undefined for an absent key", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     const copy = (found: Uint8Array): Uint8Array => found.slice();
     for (const length of [0, 1, 100, 32_768, 32_769, 100_000]) {
       const value = new Uint8Array(length).map((_, index) => index % 251);
@@ -108,16 +109,16 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("distinguishes an empty value from an absent one", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     await store.commit([{ key: bytes(1), value: bytes() }]);
     assert.deepEqual(store.get(bytes(1)), bytes());
     await store.close();
   });
 
   it("accepts keys of KEY_BYTES_MAX and values of 8 MiB", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     const key = new Uint8Array(KEY_BYTES_MAX).fill(255);
     const value = new Uint8Array(8 * 1024 * 1024).map((_, i) => i & 255);
     await store.commit([{ key, value }]);
@@ -127,8 +128,8 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("asserts the length of every key before any change of the batch is applied", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     const good = { key: bytes(1), value: bytes(1) };
     for (const key of [bytes(), new Uint8Array(KEY_BYTES_MAX + 1)]) {
       await assert.rejects(store.commit([good, { key, value: bytes(1) }]), {
@@ -140,8 +141,8 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("returns arrays that later reads and writes do not change", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     for (const length of [1, 100, 5000, 50_000]) {
       await store.commit([{ key: bytes(1), value: new Uint8Array(length).fill(1) }]);
       const value = store.get(bytes(1));
@@ -156,8 +157,8 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("is not affected by changes of the caller's arrays after the commit", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     const key = bytes(1, 2);
     const value = bytes(3, 4);
     await store.commit([{ key, value }]);
@@ -167,9 +168,9 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("returns plain arrays, not Buffers, so that both stores behave alike", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+  it("returns plain arrays, not Buffers, so that all implementations behave equally", async () => {
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     await store.commit([{ key: bytes(1), value: Buffer.from([2]) }]);
     const [entry] = store.range(ALL);
     for (const array of [store.get(bytes(1)), entry?.key, entry?.value]) {
@@ -179,8 +180,8 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("allows a reader of a long range to stop early and start again", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     const entry = (i: number): StoreChange => ({ key: bytes(i >> 8, i & 255), value: bytes(1) });
     await store.commit(Array.from({ length: 3000 }, (_, i) => entry(i)));
     for (let round = 0; round < 50; round += 1) {
@@ -193,8 +194,8 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("continues a range after a commit between two rows", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     await store.commit(Array.from({ length: 200 }, (_, i) => ({ key: bytes(i), value: bytes(0) })));
     const keys: number[] = [];
     for (const { key } of store.range(ALL)) {
@@ -207,9 +208,9 @@ function testReads(make: () => Promise<StoresUnderTest>): void {
 }
 
 function testSnapshots(make: () => Promise<StoresUnderTest>): void {
-  it("shows a snapshot unchanged after later commits", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+  it("does not change a snapshot by later commits", async () => {
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     await store.commit([{ key: bytes(1), value: bytes(1) }]);
     const first = store.snapshot();
     await store.commit([{ key: bytes(1), value: bytes(2) }]);
@@ -226,8 +227,8 @@ function testSnapshots(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("asserts that a released snapshot is not read, and allows a second release", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     const snapshot = store.snapshot();
     snapshot.release();
     snapshot.release();
@@ -236,9 +237,9 @@ function testSnapshots(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("closes although a snapshot is not released", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+  it("closes even if a snapshot is not released", async () => {
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     store.snapshot();
     await store.close();
     assert.throws(() => store.get(bytes(1)), { name: "AssertionError" });
@@ -247,8 +248,8 @@ function testSnapshots(make: () => Promise<StoresUnderTest>): void {
 
 function testCommits(make: () => Promise<StoresUnderTest>): void {
   it("applies the later of two changes of one key", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     await store.commit([
       { key: bytes(1), value: bytes(1) },
       { key: bytes(2), value: bytes(1) },
@@ -262,8 +263,8 @@ function testCommits(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("applies a batch of 20,000 changes and an empty one", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     const keyOf = (i: number): Uint8Array => bytes(i >> 16, (i >> 8) & 255, i & 255);
     const changes = Array.from({ length: 20_000 }, (_, i) => ({ key: keyOf(i), value: bytes(1) }));
     await store.commit(changes);
@@ -273,21 +274,21 @@ function testCommits(make: () => Promise<StoresUnderTest>): void {
     await store.close();
   });
 
-  it("keeps committed rows when it is opened again, and lists its stores", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("state-1.x");
+  it("keeps committed rows when a store is opened again, and lists the existing stores", async () => {
+    await using fixture = await make();
+    const store = await fixture.stores.open("state-1.x");
     await store.commit([{ key: bytes(1), value: bytes(2) }]);
     await store.close();
-    const other = await ground.stores.open("a");
+    const other = await fixture.stores.open("a");
     await other.close();
 
-    const stores = ground.reopen();
+    const stores = fixture.reopen();
     assert.deepEqual(await stores.list(), ["a", "state-1.x"]);
     const again = await stores.open("state-1.x");
     assert.deepEqual(contentOf(again), ["01=02"]);
     await again.close();
     await stores.remove("state-1.x");
-    await stores.remove("never-there");
+    await stores.remove("missing");
     assert.deepEqual(await stores.list(), ["a"]);
     const empty = await stores.open("state-1.x");
     assert.deepEqual(contentOf(empty), []);
@@ -295,12 +296,12 @@ function testCommits(make: () => Promise<StoresUnderTest>): void {
   });
 
   it("asserts that a store is opened once, closed once and stays in its directory", async () => {
-    await using ground = await make();
-    const store = await ground.stores.open("s");
+    await using fixture = await make();
+    const store = await fixture.stores.open("s");
     const bug = { name: "AssertionError" };
-    await assert.rejects(ground.stores.open("s"), bug);
-    await assert.rejects(ground.stores.remove("s"), bug);
-    await assert.rejects(ground.stores.open("../s"), bug);
+    await assert.rejects(fixture.stores.open("s"), bug);
+    await assert.rejects(fixture.stores.remove("s"), bug);
+    await assert.rejects(fixture.stores.open("../s"), bug);
     const first = store.commit([{ key: bytes(1), value: bytes(1) }]);
     await assert.rejects(store.commit([{ key: bytes(2), value: bytes(2) }]), bug);
     await first;
@@ -312,8 +313,8 @@ function testCommits(make: () => Promise<StoresUnderTest>): void {
 
 function testAgainstModel(make: () => Promise<StoresUnderTest>): void {
   it("agrees with a plain map after any commits, ranges, snapshots and reopenings", async () => {
-    await using ground = await make();
-    let stores = ground.stores;
+    await using fixture = await make();
+    let stores = fixture.stores;
     const step = fc.record({
       batch: someBatch,
       ranges: fc.array(someRange, { maxLength: 4 }),
@@ -330,7 +331,7 @@ function testAgainstModel(make: () => Promise<StoresUnderTest>): void {
         before.snapshot.release();
         if (reopen) {
           await store.close();
-          stores = ground.reopen();
+          stores = fixture.reopen();
           store = await stores.open("model");
         }
         for (const range of ranges) assert.deepEqual(contentOf(store, range), model.content(range));

@@ -107,7 +107,7 @@ for (const [title, makeNetwork] of ways) {
       });
     });
 
-    it("stops at a pause, slows the sender, and continues after it", async () => {
+    it("stops reading at a pause, slows the sender, and continues at the resume", async () => {
       await withLinks(makeNetwork(), async ({ near, far }) => {
         const sink = new Sink(far);
         new Sink(near);
@@ -137,7 +137,7 @@ for (const [title, makeNetwork] of ways) {
       });
     });
 
-    it("can be paused within onBytes, in the middle of a read", async () => {
+    it("can be paused by onBytes, in the middle of a read", async () => {
       await withLinks(makeNetwork(), async ({ near, far }) => {
         new Sink(near);
         let pausedBytes = -1;
@@ -201,7 +201,7 @@ describe("TCP", () => {
         server.close();
         const onread = { buffer: () => new Uint8Array(10), callback: () => {} };
         const adopted = adoptWithUserBuffer(socket, onread);
-        if (adopted === null) reject(new Error("the trick does not work here: bytes are copied"));
+        if (adopted === null) reject(new Error("This version of Node does not support adoption"));
         else resolve(adopted);
       });
       server.listen(0, "127.0.0.1", () => {
@@ -225,7 +225,7 @@ describe("TCP", () => {
   });
 
   it("fails with UNAVAILABLE at the timeout for a host that does not answer", async () => {
-    // TEST-NET-1 (RFC 5737): no host answers there. Some networks report that at once.
+    // TEST-NET-1 (RFC 5737): no host has this address. Some networks reject it immediately.
     const attempt = new TcpNetwork().connect("192.0.2.1:9", { timeoutMs: 50 });
     await assert.rejects(attempt, (error) => isAshlarError(error, "UNAVAILABLE"));
   });
