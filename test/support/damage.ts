@@ -12,9 +12,7 @@ export async function filesBelow(directory: string, pattern: RegExp): Promise<st
   return found.sort((left, right) => right.size - left.size).map((file) => file.path);
 }
 
-/**
- * Inverts `count` bytes at `offset`, as bit rot on the disk.
- */
+/** Simulates bit rot: inverts all bits of `count` bytes at `offset`. */
 export async function flipBytes(path: string, offset: number, count: number): Promise<void> {
   const file = await open(path, "r+");
   try {

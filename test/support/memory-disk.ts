@@ -41,11 +41,11 @@ function makeDirectoryNode(): MemoryDirectory {
 /**
  * A disk in memory that can lose power.
  *
- * It makes durable what the Disk port promises, and nothing else: names after `syncDirectory` of
- * their directory, bytes after `sync` of their file. After a crash, each directory keeps a prefix
- * of its unsynced changes (a rename between two directories is one step). Each file keeps any
- * subset of its unsynced writes, and of each kept write any subset of its sectors. After a crash,
- * every call on the `Disk` of the old process fails. The next process gets a new one from `mount`.
+ * Only the changes that the Disk port guarantees are durable: names after `syncDirectory` of their
+ * directory, bytes after `sync` of their file. After a crash, each directory keeps a prefix of its
+ * unsynced changes (a rename between two directories is one step). Each file keeps any subset of its
+ * unsynced writes, and any subset of the sectors of each kept write. After a crash, every call on
+ * the `Disk` of the old process fails. The next process gets a new `Disk` from `mount`.
  */
 export class MemoryDisk {
   readonly options: MemoryDiskOptions;

@@ -9,7 +9,7 @@ export interface MemoryNetworkOptions {
   readonly clock: Clock;
   /** Returns the delay of bytes between two hosts, for every write. Default 0. */
   readonly delayMs?: (from: string, to: string) => number;
-  /** Bytes of a link that the system buffers before a write must wait. Default 1 MiB. */
+  /** Size of the send buffer of a link. A write waits while the buffer is full. Default 1 MiB. */
   readonly bufferBytes?: number;
   /** Called before the process of `host` runs because bytes or a link from `from` have arrived. */
   readonly onReceive?: (host: string, from: string) => void;
@@ -26,8 +26,9 @@ interface Listening extends NetworkProcess {
 }
 
 /**
- * A network of hosts in one process. It is deterministic if its clock is, and simulates faults. A
- * link behaves like TCP: ordered bytes, back-pressure, and silence when the network is cut.
+ * A network of hosts in one process, which simulates faults. It is deterministic if its clock is
+ * deterministic. A link behaves like TCP: bytes are ordered, a full buffer blocks the writer, and no
+ * bytes arrive while the network is cut.
  */
 export class MemoryNetwork {
   readonly #options: MemoryNetworkOptions;
@@ -35,7 +36,7 @@ export class MemoryNetwork {
   /** Pairs of hosts, "from>to", between which no bytes pass. */
   readonly #cuts = new Set<string>();
   readonly #links = new Set<MemoryLink>();
-  /** Ends whose peer lost power. They are reset once its host has booted. */
+  /** Link ends whose peer lost power. They are reset once the host of the peer has booted. */
   readonly #halfOpen = new Set<MemoryLink>();
   readonly #frozen = new Set<string>();
   #lastPort = 40_000;
@@ -47,7 +48,7 @@ export class MemoryNetwork {
   /**
    * Returns the network for a process of `host`. Addresses are "<host>:<port>".
    *
-   * @param clock the clock of that process; default: that of the network
+   * @param clock the clock of the process; default: the clock of the network
    */
   host(host: string, clock = this.#options.clock): Network {
     const process = { host, clock };
@@ -57,7 +58,7 @@ export class MemoryNetwork {
     };
   }
 
-  /** Cuts the network in one direction without notice. Bytes wait, as TCP retransmits them. */
+  /** Cuts the network in one direction. Links stay open, and bytes wait, as TCP retransmits them. */
   cutOneWay(from: string, to: string): void {
     this.#cuts.add(`${from}>${to}`);
   }
@@ -68,13 +69,13 @@ export class MemoryNetwork {
     this.cutOneWay(other, one);
   }
 
-  /** Ends all cuts. Waiting bytes are delivered first. */
+  /** Ends all cuts and delivers the waiting bytes. */
   heal(): void {
     this.#cuts.clear();
     for (const link of this.#links) link.deliver();
   }
 
-  /** Ends the cuts between two hosts. Waiting bytes are delivered first. */
+  /** Ends the cuts between two hosts and delivers the waiting bytes. */
   healBetween(one: string, other: string): void {
     this.#cuts.delete(`${one}>${other}`);
     this.#cuts.delete(`${other}>${one}`);
@@ -88,17 +89,17 @@ export class MemoryNetwork {
     }
   }
 
-  /** Simulates a power failure of a host: its links fall silent, and its peers get no notice. */
+  /** Simulates a power failure of a host: its links end without a FIN or RST to the peers. */
   crash(host: string): void {
     for (const link of this.#end(host)) this.#halfOpen.add(link.peer);
   }
 
-  /** Kills the process of a host. Its system continues and resets the connections. */
+  /** Kills the process of a host. The operating system of the host resets the connections. */
   kill(host: string): void {
     for (const link of this.#end(host)) this.#resetSoon(link.peer, host);
   }
 
-  /** Boots a host after a power failure. It resets the connections from before the failure. */
+  /** Boots a host after a power failure. The host resets the connections from before the failure. */
   boot(host: string): void {
     for (const link of [...this.#halfOpen]) {
       if (!this.#links.has(link)) this.#halfOpen.delete(link);
@@ -109,12 +110,12 @@ export class MemoryNetwork {
     }
   }
 
-  /** Stops the process of a host. Its system accepts bytes until the buffers are full. */
+  /** Pauses the process of a host. The operating system accepts bytes until the buffers are full. */
   freeze(host: string): void {
     this.#frozen.add(host);
   }
 
-  /** Continues the process of a host. */
+  /** Resumes the process of a host. */
   thaw(host: string): void {
     this.#frozen.delete(host);
     for (const link of [...this.#links]) {
@@ -124,7 +125,7 @@ export class MemoryNetwork {
     }
   }
 
-  /** Removes the listeners and links of a host's process. Returns its ends of links. */
+  /** Removes the listeners and links of a host's process. Returns the removed link ends. */
   #end(host: string): MemoryLink[] {
     this.#frozen.delete(host);
     for (const [address, listening] of [...this.#listening]) {
@@ -141,7 +142,7 @@ export class MemoryNetwork {
     });
   }
 
-  /** Number of open ends of links. */
+  /** Number of open link ends. */
   get openCount(): number {
     return this.#links.size;
   }
@@ -149,19 +150,19 @@ export class MemoryNetwork {
   #listen(address: string, listening: Listening): Promise<Listener> {
     const [name, port] = address.split(":");
     if (port === "0") this.#lastPort += 1;
-    const taken = port === "0" ? `${name}:${this.#lastPort}` : address;
-    if (this.#listening.has(taken)) {
+    const boundAddress = port === "0" ? `${name}:${this.#lastPort}` : address;
+    if (this.#listening.has(boundAddress)) {
       const error = new AshlarError(
         "ADDRESS_IN_USE",
-        `Cannot listen on ${taken}: the address is in use`,
+        `Cannot listen on ${boundAddress}: the address is in use`,
       );
       return Promise.reject(error);
     }
-    this.#listening.set(taken, listening);
+    this.#listening.set(boundAddress, listening);
     const close = async (): Promise<void> => {
-      if (this.#listening.get(taken) === listening) this.#listening.delete(taken);
+      if (this.#listening.get(boundAddress) === listening) this.#listening.delete(boundAddress);
     };
-    return Promise.resolve({ address: taken, close });
+    return Promise.resolve({ address: boundAddress, close });
   }
 
   async #connect(process: NetworkProcess, address: string, options: ConnectOptions): Promise<Link> {

@@ -4,18 +4,18 @@ import type { Clock, Timer } from "../../shared/ports/clock.ts";
 
 /** Options of `ProcessClock`. */
 export interface ProcessClockOptions {
-  /** Speed of the process's time: 1.01 is 1 % fast. Default 1. */
+  /** Rate of the clock relative to the base clock: 1.01 is 1 % fast. Default 1. */
   readonly rate?: number;
-  /** Offset of its wall clock in milliseconds. Default 0. */
+  /** Offset of the wall clock of the process. Default 0. */
   readonly wallOffsetMs?: number;
   /** Called before every task of the process. */
   readonly onRun?: () => void;
 }
 
 /**
- * The clock of one simulated process, based on the clock of the simulation. It drifts, its wall
- * clock jumps, and the process can be stopped (SIGSTOP) and killed. Everything that a simulated
- * process waits for uses this clock, so a killed process never runs again: it can be killed at any
+ * The clock of one simulated process, based on the clock of the simulation. The clock drifts, its
+ * wall clock can jump, and the process can be paused (SIGSTOP) and killed. A simulated process waits
+ * only on this clock. So a killed process never runs again, and a process can be killed at any
  * `await`.
  */
 export class ProcessClock implements Clock {
@@ -24,12 +24,12 @@ export class ProcessClock implements Clock {
   readonly #onRun: () => void;
   #wallOffsetMs: number;
   #state: "running" | "frozen" | "dead" = "running";
-  /** Tasks that fell due while the process was stopped, in order. */
+  /** Tasks that became due while the process was paused, in order. */
   #late: Array<() => void> = [];
 
   constructor(base: Clock, options: ProcessClockOptions = {}) {
     const { rate = 1, wallOffsetMs = 0, onRun = () => {} } = options;
-    assert(rate > 0, "time passes");
+    assert(rate > 0, "the rate of a clock is positive");
     this.#base = base;
     this.#rate = rate;
     this.#onRun = onRun;
@@ -79,12 +79,12 @@ export class ProcessClock implements Clock {
     this.#wallOffsetMs += differenceMs;
   }
 
-  /** Stops the process (SIGSTOP). Due tasks wait for `thaw`. */
+  /** Pauses the process (SIGSTOP). Tasks that become due wait for `thaw`. */
   freeze(): void {
     if (this.#state === "running") this.#state = "frozen";
   }
 
-  /** Continues the process (SIGCONT) and runs the tasks that are due. */
+  /** Resumes the process (SIGCONT) and runs the tasks that are due. */
   thaw(): void {
     if (this.#state !== "frozen") return;
     this.#state = "running";
@@ -93,7 +93,7 @@ export class ProcessClock implements Clock {
     for (const task of late) this.#base.after(0, () => this.#enter(task));
   }
 
-  /** Kills the process: none of its tasks runs from here on. */
+  /** Kills the process: no task of the process runs after this call. */
   kill(): void {
     this.#state = "dead";
     this.#late = [];

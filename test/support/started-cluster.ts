@@ -87,7 +87,10 @@ export class StartedCluster implements AsyncDisposable {
   }
 }
 
-/** Runs the launcher until its end. `environment` extends that of this process. */
+/**
+ * Runs the launcher. Resolves when it has exited. `environment` is added to the environment of this
+ * process.
+ */
 export function runAshlar(
   commandArguments: readonly string[],
   environment: Readonly<Record<string, string>> = {},

@@ -55,7 +55,7 @@ export class VirtualClock implements Clock {
     });
   }
 
-  /** Advances time by `durationMs` and runs all tasks that fall due, in order. */
+  /** Advances time by `durationMs` and runs all tasks that become due, in order. */
   async advance(durationMs: number): Promise<void> {
     const untilMs = this.#nowMs + durationMs;
     await settled();
@@ -64,8 +64,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Runs the next task that is due by `untilMs` and its promise reactions. Returns false if none
-   * is.
+   * Runs the next task that is due by `untilMs` and its promise reactions. Returns false if no task
+   * is due.
    */
   async step(untilMs = Number.POSITIVE_INFINITY): Promise<boolean> {
     for (;;) {
@@ -80,7 +80,7 @@ export class VirtualClock implements Clock {
     }
   }
 
-  /** Advances time until `isDone`. Fails after `limitMs` of virtual time. */
+  /** Advances time until `isDone` returns true. Fails after `limitMs` of virtual time. */
   async advanceUntil(isDone: () => boolean, what: string, limitMs = 60_000): Promise<void> {
     const untilMs = this.#nowMs + limitMs;
     await settled();
@@ -91,7 +91,7 @@ export class VirtualClock implements Clock {
     }
   }
 
-  /** Advances time until `promise` settles, and settles as it does. */
+  /** Advances time until `promise` settles. Returns its value or throws its reason. */
   async advanceFor<T>(promise: Promise<T>, what: string, limitMs = 60_000): Promise<T> {
     let isSettled = false;
     const watched = promise.finally(() => {
