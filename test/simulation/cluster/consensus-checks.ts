@@ -24,7 +24,7 @@ interface KnownEntry {
   readonly hash: number;
 }
 
-/** Size limit of `slice`: none. */
+/** Passed to `slice` to return entries without a size limit. */
 const NO_LIMIT = Number.POSITIVE_INFINITY;
 
 /**

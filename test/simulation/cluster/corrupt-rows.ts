@@ -62,7 +62,7 @@ export class CorruptRows {
     for (const { key } of changes) this.#rows.delete(nameOf(key));
   }
 
-  /** Returns the value that a read of the row returns. `value` is the value that was written. */
+  /** Returns the result of a read of the row. `value` is the value that was written. */
   valueAsRead(key: Uint8Array, value: Uint8Array | undefined): Uint8Array | undefined {
     const row = this.#rows.get(nameOf(key));
     if (row === undefined) return value;
@@ -79,7 +79,7 @@ export class CorruptRows {
     }
   }
 
-  /** Returns a copy of the present corrupt rows. A read of the copy sets `wasRead` of this object. */
+  /** Returns a copy of the current corrupt rows. A read of the copy sets `wasRead` of this object. */
   snapshot(): CorruptRows {
     return new CorruptRows(this.#rows, () => {
       this.wasRead = true;

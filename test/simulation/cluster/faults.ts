@@ -55,7 +55,7 @@ const INTERVAL_MS = { busy: { min: 100, max: 6_000 }, quiet: { min: 4_000, max: 
 const DURATION_MS = { min: 50, max: 8_000 };
 /** Time after which a process that is down is restarted. */
 const DOWN_MS = { min: 20, max: 6_000 };
-/** The maximum is longer than a client waits for an answer before it asks another master. */
+/** The maximum is longer than the time after which a client calls another master. */
 const PAUSE_MS = { min: 50, max: 12_000 };
 /** Probability that a fault of a server affects the leader. */
 const LEADER_PROBABILITY = 0.3;
@@ -75,7 +75,7 @@ export class Faults {
   /** Processes whose restart is scheduled. */
   readonly #restarts = new Set<AnyProcess>();
   /** Whether the fault phase has ended. */
-  isOver = false;
+  hasEnded = false;
   /** Set at the end of the simulation: processes that are down are not restarted. */
   isRestartDisabled = false;
 
@@ -111,9 +111,9 @@ export class Faults {
   /** Injects faults until `end` is called. */
   async run(): Promise<void> {
     const { clock, loadPhases } = this.#environment;
-    while (!this.isOver) {
+    while (!this.hasEnded) {
       await loadPhases.pause(clock, this.#random, INTERVAL_MS);
-      if (!this.isOver) this.#injectOne();
+      if (!this.hasEnded) this.#injectOne();
     }
   }
 
@@ -132,7 +132,7 @@ export class Faults {
    * once, so that only durable data survives (G6). Processes that are down are restarted.
    */
   end(): void {
-    this.isOver = true;
+    this.hasEnded = true;
     this.counts["power loss of all servers"] += 1;
     for (const process of this.#servers) process.cutPower();
     const { network, slowdownFactors } = this.#environment;
@@ -152,7 +152,7 @@ export class Faults {
     if (this.#inject(kind)) this.counts[kind] += 1;
   }
 
-  /** @returns whether the fault was injected. A fault may not be applicable to the present state */
+  /** @returns whether the fault was injected. A fault may not be applicable to the current state */
   #inject(kind: FaultKind): boolean {
     switch (kind) {
       case "kill":
@@ -181,7 +181,7 @@ export class Faults {
       case "log corruption":
         return this.#deps.operator.corruptLog();
       case "master replacement":
-        return this.#deps.operator.loseDisk();
+        return this.#deps.operator.replaceMasterDisk();
       case "leadership transfer":
         return this.#deps.operator.transferLeadership();
       case "leader deposed while paused":
@@ -202,9 +202,9 @@ export class Faults {
     return true;
   }
 
-  #freeze(process: AnyProcess, lasts: { readonly min: number; readonly max: number }): boolean {
+  #freeze(process: AnyProcess, pauseMs: { readonly min: number; readonly max: number }): boolean {
     if (process.state === "down" || process.clock?.isFrozen === true) return false;
-    process.freezeFor(this.#random.logUniform(lasts.min, lasts.max));
+    process.freezeFor(this.#random.logUniform(pauseMs.min, pauseMs.max));
     return true;
   }
 

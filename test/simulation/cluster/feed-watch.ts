@@ -50,7 +50,7 @@ export class FeedWatch {
   /** Positions of all received events, as "index:sequence". */
   readonly #receivedKeys = new Set<string>();
   readonly #expiredRanges: ExpiredRange[] = [];
-  /** Index ranges, both ends included, in which a master with a corrupt state may have sent events. */
+  /** Inclusive index ranges in which a master with a corrupt state may have sent events. */
   readonly #uncertainRanges: Array<{ readonly from: number; readonly to: number }> = [];
   readonly #delayMsMax: number;
   readonly #committedIndex: () => number;
@@ -61,7 +61,7 @@ export class FeedWatch {
   /** The position from which the watch continues. All events before it were received. */
   #next: WatchCursor = { index: 0, sequence: 0 };
   #connection: WatchConnection | null = null;
-  #isOver = false;
+  #hasEnded = false;
   /** Number of different events that were received. */
   eventCount = 0;
 
@@ -87,7 +87,7 @@ export class FeedWatch {
   /** Watches from the current position. Resolves after `stop` or the next call of `run`. */
   async run(connection: WatchConnection): Promise<void> {
     this.#connection = connection;
-    while (!this.#isOver && this.#connection === connection) {
+    while (!this.#hasEnded && this.#connection === connection) {
       try {
         await this.#watch(connection);
       } catch (error) {
@@ -109,7 +109,7 @@ export class FeedWatch {
   }
 
   stop(): void {
-    this.#isOver = true;
+    this.#hasEnded = true;
   }
 
   /** Returns whether all events of the entry at `index` were received, if the entry has events. */
@@ -235,7 +235,7 @@ export class FeedWatch {
   }
 
   #onError(connection: WatchConnection, error: unknown): void {
-    if (this.#isOver || this.#connection !== connection) return;
+    if (this.#hasEnded || this.#connection !== connection) return;
     if (!isAshlarError(error)) throw error;
     const isUncertain = this.#isUncertain;
     this.#environment.trace.note(this.#name, `watch fails: ${error.code} ${error.message}`);

@@ -26,8 +26,8 @@ export interface OperatorFaultsDeps {
 }
 
 /**
- * Faults that the operator causes or repairs, and faults of the masters on spare machines. They have
- * a source of randomness of their own, so that they do not change the times of other faults.
+ * Faults that the operator causes or repairs, and faults of the masters on spare machines. They use a
+ * separate source of randomness, so that they do not change the times of other faults.
  */
 export class OperatorFaults {
   /** Number of injected faults by kind. */
@@ -43,7 +43,7 @@ export class OperatorFaults {
   readonly #random: SimulationRandom;
   /** Masters whose restart is scheduled. */
   readonly #restarts = new Set<SimulatedMaster>();
-  #isOver = false;
+  #hasEnded = false;
   /** Set at the end of the simulation: processes that are down are not restarted. */
   isRestartDisabled = false;
 
@@ -60,9 +60,9 @@ export class OperatorFaults {
   /** Injects faults until `end` is called. */
   async run(): Promise<void> {
     const { clock, loadPhases } = this.#environment;
-    while (!this.#isOver) {
+    while (!this.#hasEnded) {
       await loadPhases.pause(clock, this.#random, INTERVAL_MS);
-      if (this.#isOver) return;
+      if (this.#hasEnded) return;
       const kind = this.#random.pickWeighted(WEIGHTS);
       if (this.#inject(kind)) this.counts[kind] += 1;
     }
@@ -70,13 +70,13 @@ export class OperatorFaults {
 
   /** Ends the fault phase. The power failure of all machines includes the spare machines. */
   end(): void {
-    this.#isOver = true;
+    this.#hasEnded = true;
     const { operator, spares } = this.#deps;
     operator.stateCorruption.isBackupDue = true;
     for (const spare of spares) if (spare.state !== "down") spare.cutPower();
   }
 
-  /** @returns whether the fault was injected. A fault may not be applicable to the present state */
+  /** @returns whether the fault was injected. A fault may not be applicable to the current state */
   #inject(kind: OperatorFaultKind): boolean {
     const { operator } = this.#deps;
     switch (kind) {

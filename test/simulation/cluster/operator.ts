@@ -29,7 +29,7 @@ export interface OperatorDeps {
   readonly founders: readonly SimulatedMaster[];
   /** Returns the client with which the operator changes the cluster. Null: it is not connected. */
   readonly admin: () => FileSystem | null;
-  /** Connects a client that knows only this master. */
+  /** Connects a client to this master. The client has no address of another master. */
   readonly connectTo: (master: SimulatedMaster) => Promise<FileSystem>;
   /** Returns the leader. Undefined: there is none. */
   readonly leader: () => SimulatedMaster | undefined;
@@ -98,7 +98,7 @@ export class Operator {
     master.isKeptDown = true;
     if (this.#stateRepairRandom.chance(0.5)) {
       master.cutPower();
-      master.loseStores();
+      master.removeStores();
       master.isKeptDown = false;
       master.onEnd();
       return;
@@ -106,7 +106,7 @@ export class Operator {
     this.#masterInRepair = master;
     this.#isReplacing = true;
     master.cutPower();
-    master.loseDisk();
+    master.replaceDisk();
     await this.#replaceMaster(master);
   }
 
@@ -123,7 +123,7 @@ export class Operator {
   }
 
   /** Destroys the disk of a master and replaces the master. @returns false if the operator is busy */
-  loseDisk(): boolean {
+  replaceMasterDisk(): boolean {
     if (this.isBusy) return false;
     const { leader, random, founders } = this.#deps;
     const master = (random.chance(0.3) ? leader() : undefined) ?? random.pick(founders);
@@ -171,7 +171,7 @@ export class Operator {
     this.#isReplacing = true;
     master.isKeptDown = true;
     master.cutPower();
-    master.loseDisk();
+    master.replaceDisk();
     this.#reportFailureOf(this.#replaceMaster(master));
   }
 
@@ -266,7 +266,7 @@ export class Operator {
     for (const master of masters) master.slot.isMember = true;
     const added = masters.map((master) => {
       if (master.state !== "down") master.cutPower();
-      master.loseDisk();
+      master.replaceDisk();
       return { memberId: this.#startNewMember(master), address: masterAddress(master.host) };
     });
     const ids = replace.map(({ slot }) => slot.memberId);

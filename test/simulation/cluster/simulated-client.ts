@@ -26,16 +26,16 @@ export function makeClient(
 ): SimulatedClient {
   const { masters, onConnected } = options;
   return new SimulatedProcess(environment, host, async (run) => {
-    const isMisleadingPossible = () =>
+    const isWrongAnswerPossible = () =>
       environment.hadMisleadingMaster(environment.clock.monotonicMs() - CALL_TIMEOUT_MS);
-    const fs = await connectWithRetries(run, { host, masters, isMisleadingPossible });
+    const fs = await connectWithRetries(run, { host, masters, isWrongAnswerPossible });
     onConnected(run, fs);
     return fs;
   });
 }
 
 /**
- * Connects, with retries after every error that permits one. An error that permits none can be the
+ * Connects, with retries after every retryable error. An error that is not retryable can be the
  * wrong answer of a master with a corrupt state. While this is possible, it is retried, too.
  */
 async function connectWithRetries(
@@ -43,11 +43,11 @@ async function connectWithRetries(
   {
     host,
     masters,
-    isMisleadingPossible,
+    isWrongAnswerPossible,
   }: {
     readonly host: string;
     readonly masters: () => readonly string[];
-    readonly isMisleadingPossible: () => boolean;
+    readonly isWrongAnswerPossible: () => boolean;
   },
 ): Promise<FileSystem> {
   for (;;) {
@@ -61,7 +61,7 @@ async function connectWithRetries(
       });
     } catch (error) {
       const isFinal = !isAshlarError(error) || error.retry === "never";
-      if (isFinal && !isMisleadingPossible()) throw error;
+      if (isFinal && !isWrongAnswerPossible()) throw error;
       await env.clock.sleep(CONNECT_RETRY_MS);
     }
   }

@@ -86,7 +86,7 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     return this.state === "up";
   }
 
-  /** The clock of the present run. Null while the process is down. */
+  /** The clock of the current run. Null while the process is down. */
   get clock(): ProcessClock | null {
     return this.#run?.clock ?? null;
   }
@@ -152,8 +152,8 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.environment.network.crash(this.host);
   }
 
-  /** Replaces the disk by an empty one. The process must be down. */
-  loseDisk(): void {
+  /** Replaces the disk with an empty one. The process must be down. */
+  replaceDisk(): void {
     assert(this.state === "down", "a disk is replaced only while the process is down");
     const { onCommitted } = this.stores;
     this.disk = this.#makeDisk();
@@ -162,7 +162,7 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
   }
 
   /** Removes the stores. The rest of the disk is kept. The process must be down. */
-  loseStores(): void {
+  removeStores(): void {
     assert(this.state === "down", "the stores are removed only while the process is down");
     const { onCommitted } = this.stores;
     this.stores = this.#makeStores();

@@ -179,7 +179,7 @@ export class SimulationEnvironment {
   }
 }
 
-/** Returns whether an error that is no AshlarError is a bug. Signals and sockets have other errors. */
+/** Returns whether `error`, which is not an AshlarError, is a bug. Aborts and resets are not bugs. */
 function isBug(error: Error): boolean {
   return error.name !== "AbortError" && !("code" in error && error.code === "ECONNRESET");
 }

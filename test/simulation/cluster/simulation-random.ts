@@ -8,7 +8,7 @@ import { SeededRandom } from "../../support/seeded-random.ts";
 export class SimulationRandom extends SeededRandom {
   /**
    * Returns a source that is seeded by a hash of both values. The hash depends on every character of
-   * `purpose`: a changed string gives other numbers, and so another run for the same seed.
+   * `purpose`: a changed string produces different numbers, and a different run for the same seed.
    */
   static forPurpose(seed: number, purpose: string): SimulationRandom {
     return new SimulationRandom(mix(seed, purpose));

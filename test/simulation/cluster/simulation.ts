@@ -176,7 +176,7 @@ export class Simulation {
     return this.result();
   }
 
-  /** Returns the figures of the run so far, also after a violation. */
+  /** Returns the figures of the run so far. May be called after a violation. */
   result(): SimulationResult {
     const { environment, workload, faults, checks, watchers } = this;
     return {
@@ -245,7 +245,7 @@ export class Simulation {
     faults.end();
     watcherFaults.end();
     operatorFaults.end();
-    this.workload.isOver = true;
+    this.workload.hasEnded = true;
   }
 
   /** Checks liveness: without faults, the cluster becomes healthy within a bounded time. */

@@ -15,7 +15,7 @@ const BACKUP_DELAY_MS = { min: 2_000, max: 60_000 };
 const DETECTION_CODES = new Set(["STATE_DIVERGED", "STORE_CORRUPT", "VERSION_MISMATCH"]);
 
 export interface StateCorruptionDeps {
-  /** Connects a client that knows only this master. */
+  /** Connects a client to this master. The client has no address of another master. */
   readonly connectTo: (master: SimulatedMaster) => Promise<FileSystem>;
   readonly random: SimulationRandom;
   readonly isMaster: (host: string) => boolean;
@@ -193,11 +193,11 @@ export class StateCorruption {
   async #detectByBackup(master: SimulatedMaster, backupAtMs: number): Promise<void> {
     const { clock } = this.#environment;
     const corruptRows = this.#corruptRows;
-    const isOver = (): boolean => this.#corruptRows !== corruptRows || this.#isRepairing;
-    while (!isOver()) {
+    const hasEnded = (): boolean => this.#corruptRows !== corruptRows || this.#isRepairing;
+    while (!hasEnded()) {
       const isTime = this.isBackupDue || clock.monotonicMs() >= backupAtMs;
       if (isTime && (await this.#tryBackup(master))) {
-        if (isOver()) return;
+        if (hasEnded()) return;
         if (corruptRows?.isEmpty !== true) {
           throw new Violation(`A backup of the corrupt state of ${master.host} succeeded`);
         }

@@ -26,14 +26,14 @@ export interface WatcherFaultsDeps {
   readonly watcher: SimulatedClient;
   /** The masters to which the watcher may be connected. */
   readonly masters: readonly { readonly host: string }[];
-  /** Called before a start in which the watcher knows only the index of the last event. */
+  /** Called before a start in which the watcher resumes from an index without a sequence number. */
   readonly forgetPosition: () => void;
 }
 
 /**
  * Faults of the process with the disturbed watch: its connections break, its links are cut, it is
- * paused for longer than the retention of the feed, and it ends and starts again. They have a source
- * of randomness of their own, so that they do not change the times of other faults.
+ * paused for longer than the retention of the feed, and it ends and starts again. They use a separate
+ * source of randomness, so that they do not change the times of other faults.
  */
 export class WatcherFaults {
   /** Number of injected faults by kind. */
@@ -46,7 +46,7 @@ export class WatcherFaults {
   readonly #environment: SimulationEnvironment;
   readonly #deps: WatcherFaultsDeps;
   readonly #random: SimulationRandom;
-  #isOver = false;
+  #hasEnded = false;
   /** Set at the end of the simulation: the watcher is not restarted. */
   isRestartDisabled = false;
 
@@ -61,9 +61,9 @@ export class WatcherFaults {
     const { clock, loadPhases } = this.#environment;
     const { watcher } = this.#deps;
     watcher.onEnd = () => this.#restartSoon();
-    while (!this.#isOver) {
+    while (!this.#hasEnded) {
       await loadPhases.pause(clock, this.#random, INTERVAL_MS);
-      if (this.#isOver) return;
+      if (this.#hasEnded) return;
       const kind = this.#random.pickWeighted(WEIGHTS);
       if (this.#inject(kind)) this.counts[kind] += 1;
     }
@@ -71,7 +71,7 @@ export class WatcherFaults {
 
   /** Ends the fault phase and resumes the watcher. */
   end(): void {
-    this.#isOver = true;
+    this.#hasEnded = true;
     this.#deps.watcher.thaw();
   }
 

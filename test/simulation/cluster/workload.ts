@@ -65,7 +65,7 @@ export class Workload {
   readonly #pendingCalls = new Set<{ readonly run: ProcessRun | null; readonly text: string }>();
   #valueCount = 0;
   /** Set at the end of the fault phase: the workers end. */
-  isOver = false;
+  hasEnded = false;
   answeredCount = 0;
   /** Number of calls whose effect is unknown, because they were not answered. */
   unknownCount = 0;
@@ -98,7 +98,7 @@ export class Workload {
       .map(({ text }) => text);
   }
 
-  /** Starts the workers of one run of a client. They end with the run, or after `isOver` is set. */
+  /** Starts the workers of one run of a client. They end with the run, or after `hasEnded` is set. */
   start(run: ProcessRun, host: string, fs: FileSystem): void {
     for (let worker = 1; worker <= WORKERS; worker += 1) {
       const work = this.#runWorker(run, `${host}.${run.number}.${worker}`, fs);
@@ -109,7 +109,7 @@ export class Workload {
   async #runWorker(run: ProcessRun, process: string, fs: FileSystem): Promise<void> {
     for (let call = 1; ; call += 1) {
       await this.#environment.loadPhases.pause(run.clock, this.#random, PAUSE_MS);
-      if (this.isOver) return;
+      if (this.hasEnded) return;
       const directory = this.#random.pick(DIRECTORIES);
       // An unanswered call can take effect later. The history needs a new process for each call.
       await this.#call(run, fs, {

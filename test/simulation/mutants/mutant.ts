@@ -36,15 +36,15 @@ export type Check =
  */
 export type SimulationName = "raft" | "log" | "namespace" | "cluster";
 
-/** Makes a check by the simulation of the Raft core. */
+/** Returns a check that runs the simulation of the Raft core. */
 export const inRaft = (seedsMax: number): Check => simulation("raft", seedsMax);
-/** Makes a check by the simulation of the driver with a log as the state machine. */
+/** Returns a check that runs the simulation of the driver with a log as the state machine. */
 export const inLog = (seedsMax: number): Check => simulation("log", seedsMax);
-/** Makes a check by the simulation of the driver with a namespace as the state machine. */
+/** Returns a check that runs the simulation of the driver with a namespace as the state machine. */
 export const inNamespace = (seedsMax: number): Check => simulation("namespace", seedsMax);
-/** Makes a check by the simulation of whole clusters. */
+/** Returns a check that runs the simulation of whole clusters. */
 export const inCluster = (seedsMax: number): Check => simulation("cluster", seedsMax);
-/** Makes a check by a test file. The path is relative to the root of the repository. */
+/** Returns a check that runs a test file. The path is relative to the root of the repository. */
 export const inTest = (file: string): Check => ({ kind: "test", file });
 
 function simulation(name: SimulationName, seedsMax: number): Check {
@@ -59,12 +59,12 @@ function simulation(name: SimulationName, seedsMax: number): Check {
  */
 export function applyEdit(source: string, { file, find, replace }: Edit): string {
   const parts = source.split(find);
-  const [before, behind] = parts;
-  if (parts.length === 2 && before !== undefined && behind !== undefined && find !== replace) {
-    return before + replace + behind;
+  const [before, after] = parts;
+  if (parts.length === 2 && before !== undefined && after !== undefined && find !== replace) {
+    return before + replace + after;
   }
   const count = parts.length - 1;
   throw new Error(
-    `Cannot plant a bug in ${file}: expected exactly one occurrence of the text: current count is ${count}: ${find}`,
+    `Cannot apply an edit to ${file}: expected exactly one occurrence of the text: current count is ${count}: ${find}`,
   );
 }

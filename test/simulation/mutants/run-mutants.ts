@@ -87,7 +87,7 @@ function checksOf(mutants: readonly Mutant[]): readonly Check[] {
 /** A copy of the sources in a temporary directory, in which bugs are planted. */
 class SourceCopy {
   readonly directory = mkdtempSync(join(tmpdir(), "ashlar-mutants-"));
-  /** Removes the copy also when the process exits before `remove`. */
+  /** Removes the copy if the process exits before `remove` is called. */
   readonly #onExit = (): void => rmSync(this.directory, { recursive: true, force: true });
 
   constructor() {
@@ -99,7 +99,7 @@ class SourceCopy {
     symlinkSync(join(ROOT, "node_modules"), join(this.directory, "node_modules"), "junction");
   }
 
-  /** Applies `edits`, runs `task`, and restores the files, also if `task` rejects. */
+  /** Applies `edits`, runs `task`, and restores the files, even if `task` rejects. */
   async with<T>(edits: readonly Edit[], task: () => Promise<T>): Promise<T> {
     const originals = new Map<string, string>();
     try {
