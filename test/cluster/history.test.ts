@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { jsonLines } from "../support/memory-cli-env.ts";
 import { StartedCluster } from "../support/started-cluster.ts";
 
 describe("history, restore and transactions on the command line", () => {
@@ -10,24 +11,6 @@ describe("history, restore and transactions on the command line", () => {
     cluster = await StartedCluster.start({ masters: 1, chunkservers: 1 });
   });
   after(() => cluster[Symbol.asyncDispose]());
-
-  async function ok(...commandArguments: string[]): Promise<string> {
-    const { status, stdout, stderr } = await cluster.run(...commandArguments);
-    assert.equal(status, 0, `ashlar ${commandArguments.join(" ")}: ${stderr}`);
-    return stdout;
-  }
-
-  async function fails(status: number, ...commandArguments: string[]): Promise<string> {
-    const result = await cluster.run(...commandArguments);
-    assert.equal(result.status, status, `ashlar ${commandArguments.join(" ")}: ${result.stderr}`);
-    return result.stderr;
-  }
-
-  const lines = (stdout: string): Array<Record<string, unknown>> =>
-    stdout
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line));
 
   /**
    * Makes a tree with a small file in two versions and a large file that is removed.
@@ -47,56 +30,58 @@ describe("history, restore and transactions on the command line", () => {
   it("reads a state of the past, prints the history and restores the state", async () => {
     const index = await makeTree();
     const at = String(index);
-    assert.equal(await ok("ls", "/d"), "small\nsub\n");
-    assert.equal(await ok("ls", "/d", "--at", at), "large\nsmall\nsub\n");
-    assert.equal(await ok("cat", "/d/small", "--at", at, "--read-mode", "session"), "one");
-    const stat = lines(await ok("stat", "--json", "/d/l*", "--at", at));
+    assert.equal(await cluster.ok("ls", "/d"), "small\nsub\n");
+    assert.equal(await cluster.ok("ls", "/d", "--at", at), "large\nsmall\nsub\n");
+    assert.equal(await cluster.ok("cat", "/d/small", "--at", at, "--read-mode", "session"), "one");
+    const stat = jsonLines(await cluster.ok("stat", "--json", "/d/l*", "--at", at));
     assert.equal(stat[0]?.["size_bytes"], 3 * 1024 * 1024);
     const local = join(cluster.work, "got");
     await mkdir(local);
-    await ok("get", "-r", "/d/.", local, "--at", at);
+    await cluster.ok("get", "-r", "/d/.", local, "--at", at);
     assert.equal(await readFile(join(local, "small"), "utf8"), "one");
     assert.equal((await readFile(join(local, "large"))).length, 3 * 1024 * 1024);
 
-    const versions = lines(await ok("history", "--json", "/d/small"));
+    const versions = jsonLines(await cluster.ok("history", "--json", "/d/small"));
     assert.deepEqual(
       versions.map((line) => [line["schema"], line["change"]]),
       ["created", "content"].map((change) => ["ashlar.history/1", change]),
     );
-    assert.match(await ok("history", "/d/large"), /INDEX +TIME.*\n.*created.*\n.*removed/);
+    assert.match(await cluster.ok("history", "/d/large"), /INDEX +TIME.*\n.*created.*\n.*removed/);
 
-    const refused = await fails(6, "restore", "/d", "--at", at);
+    const refused = await cluster.fails(6, "restore", "/d", "--at", at);
     assert.match(refused, /File exists: \/d\n.*--force/);
-    const dry = await ok("restore", "/d", "--at", at, "--force", "--dry-run");
+    const dry = await cluster.ok("restore", "/d", "--at", at, "--force", "--dry-run");
     assert.match(dry, /would restore \/d as of index \d+ to \/d/);
-    const [restored] = lines(await ok("restore", "--json", "/d", "--at", at, "--to", "/then"));
+    const [restored] = jsonLines(
+      await cluster.ok("restore", "--json", "/d", "--at", at, "--to", "/then"),
+    );
     assert.deepEqual(
       [restored?.["file_count"], restored?.["directory_count"], restored?.["from_index"]],
       [2, 2, index],
     );
-    await ok("restore", "/d", "--at", at, "--force");
-    assert.equal(await ok("cat", "/d/small"), "one");
+    await cluster.ok("restore", "/d", "--at", at, "--force");
+    assert.equal(await cluster.ok("cat", "/d/small"), "one");
     assert.equal(
-      await ok("ls", "-R", "/d"),
-      (await ok("ls", "-R", "/then")).replaceAll("then", "d"),
+      await cluster.ok("ls", "-R", "/d"),
+      (await cluster.ok("ls", "-R", "/then")).replaceAll("then", "d"),
     );
-    await ok("verify", "/then");
+    await cluster.ok("verify", "/then");
   });
 
   it("accepts times for --at, and names the oldest state that it can read", async () => {
-    assert.match(await ok("ls", "/d", "--at", "1s"), /small/);
-    assert.match(await ok("ls", "/d", "--at", new Date().toISOString()), /small/);
-    const tooOld = await fails(6, "ls", "/", "--at", "2001-01-01");
+    assert.match(await cluster.ok("ls", "/d", "--at", "1s"), /small/);
+    assert.match(await cluster.ok("ls", "/d", "--at", new Date().toISOString()), /small/);
+    const tooOld = await cluster.fails(6, "ls", "/", "--at", "2001-01-01");
     assert.match(tooOld, /expected index \d+ \(\d{4}-\d\d-\d\dT.*Z\) or later/);
-    await fails(2, "ls", "/", "--at", "yesterday");
-    await fails(2, "ls", "/", "--at", "999999999");
-    await fails(2, "restore", "/d");
-    assert.match(await ok("ls", "/", "--read-mode", "stale"), /\n/);
+    await cluster.fails(2, "ls", "/", "--at", "yesterday");
+    await cluster.fails(2, "ls", "/", "--at", "999999999");
+    await cluster.fails(2, "restore", "/d");
+    assert.match(await cluster.ok("ls", "/", "--read-mode", "stale"), /\n/);
     assert.match(
-      await ok("status"),
+      await cluster.ok("status"),
       /history: \d+ old versions \(at most 10000000\), back to index/,
     );
-    const [status] = lines(await ok("status", "--json"));
+    const [status] = jsonLines(await cluster.ok("status", "--json"));
     const history = status?.["history"] as Record<string, unknown>;
     assert.equal(history["retention_ms"], 24 * 60 * 60 * 1000);
   });
@@ -117,7 +102,7 @@ describe("history, restore and transactions on the command line", () => {
       { op: "rename", from: "/txn/hello", to: "/txn/hi" },
       { op: "set-attributes", path: "/txn/hi", mtime: "2026-01-02T03:04:05Z" },
     );
-    const [outcome] = lines(await ok("txn", "--json", file));
+    const [outcome] = jsonLines(await cluster.ok("txn", "--json", file));
     assert.equal(outcome?.["schema"], "ashlar.txn/1");
     assert.equal(outcome?.["committed"], true);
     const results = outcome?.["results"] as Array<Record<string, unknown>>;
@@ -125,13 +110,16 @@ describe("history, restore and transactions on the command line", () => {
       results.map((result) => [result["line"], result["op"]]),
       ["mkdir", "put", "create", "copy", "rename", "set-attributes"].map((op, at) => [at + 4, op]),
     );
-    assert.equal(await ok("cat", "/txn/hi"), "hello");
-    assert.equal(await ok("stat", "--format", "%y", "/txn/hi"), "2026-01-02T03:04:05.000Z\n");
+    assert.equal(await cluster.ok("cat", "/txn/hi"), "hello");
+    assert.equal(
+      await cluster.ok("stat", "--format", "%y", "/txn/hi"),
+      "2026-01-02T03:04:05.000Z\n",
+    );
 
     await write({ op: "unlink", path: "/txn/hi" }, { op: "rmdir", path: "/txn" });
-    assert.match(await fails(6, "txn", file), /Line 4: Directory not empty: \/txn/);
+    assert.match(await cluster.fails(6, "txn", file), /Line 4: Directory not empty: \/txn/);
     const refused = await cluster.run("txn", "--json", file);
-    assert.deepEqual(lines(refused.stdout)[0]?.["refused"], {
+    assert.deepEqual(jsonLines(refused.stdout)[0]?.["refused"], {
       part: "operation",
       line: 4,
       position: 1,
@@ -141,26 +129,32 @@ describe("history, restore and transactions on the command line", () => {
       found: { kind: "directory", version: outcomeVersion(refused.stdout), entry_count: 2 },
     });
     assert.equal(
-      await ok("cat", "/txn/hi"),
+      await cluster.ok("cat", "/txn/hi"),
       "hello",
       "no operation of the refused transaction was applied",
     );
 
     await write({ op: "put", path: "/txn/no", text: "a", base64: "YQ==" });
-    assert.match(await fails(2, "txn", file), /line 3: expected exactly one of the keys "text"/);
+    assert.match(
+      await cluster.fails(2, "txn", file),
+      /line 3: expected exactly one of the keys "text"/,
+    );
     await write({ op: "put", path: "/txn/no", colour: "red" });
-    assert.match(await fails(2, "txn", file), /line 3: unknown key "colour"/);
+    assert.match(await cluster.fails(2, "txn", file), /line 3: unknown key "colour"/);
     await write({ if: "exists", path: "/txn" });
-    assert.match(await fails(2, "txn", file), /at least one operation/);
+    assert.match(await cluster.fails(2, "txn", file), /at least one operation/);
 
     const input = '{"op":"remove-tree","path":"/txn"}\n';
     const { stderr } = await cluster.runWithInput(input, "txn", "-");
     assert.match(stderr, /committed 1 operation at index \d+/);
-    assert.match(await fails(3, "ls", "/txn"), /^ashlar: No such file or directory: \/txn$/m);
+    assert.match(
+      await cluster.fails(3, "ls", "/txn"),
+      /^ashlar: No such file or directory: \/txn$/m,
+    );
   });
 
   function outcomeVersion(stdout: string): unknown {
-    const refused = lines(stdout)[0]?.["refused"] as { found: { version: number } };
+    const refused = jsonLines(stdout)[0]?.["refused"] as { found: { version: number } };
     return refused.found.version;
   }
 });

@@ -49,6 +49,12 @@ export async function runCli(
   return { status, stdout: env.stdout.text(), stderr: env.stderr.text() };
 }
 
+/** Returns the objects that a command printed with --json. */
+export function jsonLines(stdout: string): Array<Record<string, unknown>> {
+  const lines = stdout.split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
 /** Keeps what is written to it. */
 class TextStream extends Writable {
   readonly #parts: Buffer[] = [];

@@ -1,4 +1,5 @@
-import { execFile } from "node:child_process";
+import assert from "node:assert/strict";
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -48,7 +49,7 @@ export class StartedCluster implements AsyncDisposable {
     await rm(this.work, { recursive: true, force: true });
   }
 
-  /** Environment variables of a CLI command on this cluster. */
+  /** Environment variables of a CLI command that uses this cluster. */
   get variables(): Readonly<Record<string, string>> {
     return { ASHLAR_CLUSTER: this.cluster.directory };
   }
@@ -62,6 +63,28 @@ export class StartedCluster implements AsyncDisposable {
   runWithInput(input: string | Uint8Array, ...commandArguments: string[]): Promise<CommandResult> {
     const { variables, work } = this;
     return runCli(commandArguments, { variables, workingDirectory: work, input });
+  }
+
+  /** As `run`, for a command that must succeed. @returns stdout */
+  async ok(...commandArguments: string[]): Promise<string> {
+    const { status, stdout, stderr } = await this.run(...commandArguments);
+    assert.equal(status, 0, `ashlar ${commandArguments.join(" ")}: ${stderr}`);
+    return stdout;
+  }
+
+  /** As `run`, for a command that must exit with `status`. @returns stderr */
+  async fails(status: number, ...commandArguments: string[]): Promise<string> {
+    const result = await this.run(...commandArguments);
+    assert.equal(result.status, status, `ashlar ${commandArguments.join(" ")}: ${result.stderr}`);
+    return result.stderr;
+  }
+
+  /** Starts a CLI command on this cluster as a process. The working directory is `work`. */
+  start(...commandArguments: string[]): ChildProcessWithoutNullStreams {
+    return spawn(process.execPath, [LAUNCHER, ...commandArguments], {
+      cwd: this.work,
+      env: { ...process.env, ...this.variables },
+    });
   }
 
   /** Returns the node name of the leader. */
