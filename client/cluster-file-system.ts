@@ -47,9 +47,10 @@ import type {
   WalkOptions,
   WatchOptions,
 } from "./options.ts";
+import { checksum } from "./read/checksum.ts";
 import { FileReader } from "./read/file-reader.ts";
 import { OpenFile } from "./read/open-file.ts";
-import { checksum, verify } from "./read/verify.ts";
+import { verify } from "./read/verify.ts";
 import type {
   BackupPart,
   Checksum,

@@ -2,17 +2,23 @@ import { AshlarError } from "../shared/base/errors.ts";
 import type { Clock, Timer } from "../shared/ports/clock.ts";
 import type { CallOptions } from "./options.ts";
 
-/** Remaining time reported for an operation without a timeout. */
-const NO_LIMIT_MS = 24 * 60 * 60 * 1000;
+/**
+ * Time that a part of an operation has after the deadline of the operation. The deadline then
+ * always ends the part, and a timeout of a part is always a fault of the peer.
+ */
+const PART_GRACE_MS = 1_000;
 
 /**
  * Ends an operation of several calls when the caller's signal aborts or its timeout elapses.
+ * Without a timeout the operation has no deadline.
  *
  * Must be disposed when the operation ends; otherwise the timer and the abort listener leak.
  */
 export class Deadline implements Disposable {
   readonly #controller = new AbortController();
   readonly #clock: Clock;
+  readonly #action: string;
+  readonly #timeoutMs: number;
   readonly #endsAtMs: number;
   readonly #timer: Timer | null;
   readonly #forks = new Set<AbortController>();
@@ -20,13 +26,13 @@ export class Deadline implements Disposable {
   readonly #unfollow: Array<() => void> = [];
 
   constructor(clock: Clock, action: string, options: CallOptions = {}) {
-    const { signal, timeoutMs } = options;
+    const { signal } = options;
+    const timeoutMs = timeoutOf(options, Number.POSITIVE_INFINITY, action);
     this.#clock = clock;
-    this.#endsAtMs = clock.monotonicMs() + (timeoutMs ?? NO_LIMIT_MS);
-    this.#timer =
-      timeoutMs === undefined
-        ? null
-        : clock.after(timeoutMs, () => this.abort(exceeded(action, timeoutMs)));
+    this.#action = action;
+    this.#timeoutMs = timeoutMs;
+    this.#endsAtMs = clock.monotonicMs() + timeoutMs;
+    this.#timer = timeoutMs === Number.POSITIVE_INFINITY ? null : this.#startTimer();
     if (signal !== undefined) this.follow(signal);
   }
 
@@ -67,23 +73,34 @@ export class Deadline implements Disposable {
   }
 
   /**
-   * Remaining milliseconds, in [1, limitMs]. At least 1, so that a call started after the deadline
-   * fails with DEADLINE_EXCEEDED rather than with an invalid timeout.
+   * Returns the timeout in milliseconds of a part of the operation, in [1, limitMs]: `limitMs`, or
+   * a little more than the remaining time of the operation.
    */
   remainingMs(limitMs: number): number {
-    return Math.max(1, Math.min(limitMs, this.#endsAtMs - this.#clock.monotonicMs()));
+    const remainingMs = this.#endsAtMs - this.#clock.monotonicMs();
+    return Math.max(1, Math.min(limitMs, remainingMs + PART_GRACE_MS));
   }
 
-  /** @throws {AshlarError} CANCELLED or DEADLINE_EXCEEDED if the operation must end. */
+  /**
+   * Ends the operation if its time is over, even if its timer is late.
+   *
+   * @throws {AshlarError} CANCELLED or DEADLINE_EXCEEDED if the operation must end.
+   */
   check(): void {
+    if (this.#clock.monotonicMs() >= this.#endsAtMs) this.#expire();
     if (this.signal.aborted) throw this.signal.reason;
   }
 
   /**
-   * Returns the abort reason if the signal has aborted, else `error`: an abort causes other errors.
+   * Returns the abort reason if the operation must end, else `error`: an abort causes other errors.
    */
   causeOf(error: unknown): unknown {
-    return this.signal.aborted ? this.signal.reason : error;
+    try {
+      this.check();
+      return error;
+    } catch (reason) {
+      return reason;
+    }
   }
 
   /** Ends the operation with `error`. Does nothing if it was ended before. */
@@ -98,10 +115,33 @@ export class Deadline implements Disposable {
     this.#timer?.cancel();
     for (const unfollow of this.#unfollow) unfollow();
   }
+
+  #startTimer(): Timer {
+    return this.#clock.after(this.#timeoutMs, () => this.#expire());
+  }
+
+  #expire(): void {
+    const text = `Cannot ${this.#action}: timed out after ${this.#timeoutMs} ms`;
+    this.abort(new AshlarError("DEADLINE_EXCEEDED", text));
+  }
 }
 
-function exceeded(action: string, timeoutMs: number): AshlarError {
-  return new AshlarError("DEADLINE_EXCEEDED", `Cannot ${action}: timed out after ${timeoutMs} ms`);
+/**
+ * Returns the timeout of a call in milliseconds. Infinity means none.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT for a negative timeout and for what is not a number
+ */
+export function timeoutOf(
+  { timeoutMs }: CallOptions,
+  defaultMs: number,
+  action = "call the masters",
+): number {
+  if (timeoutMs === undefined) return defaultMs;
+  if (timeoutMs >= 0 && typeof timeoutMs === "number") return timeoutMs;
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot ${action}: expected a timeout of at least 0 ms: current value is ${String(timeoutMs)}`,
+  );
 }
 
 /**

@@ -115,8 +115,13 @@ export type VerifyResult =
       readonly isReadable: boolean;
       /** Verified replicas that are not good, over all chunks. */
       readonly badReplicaCount: number;
-      /** Why the file could not be verified, for example because it was removed. Else null. */
+      /** Why the file could not be verified. Else null. */
       readonly error: Error | null;
+      /**
+       * Whether the file was removed, or replaced again and again, while it was verified. Then no
+       * damage was found: `isReadable` is true, and `error` is null.
+       */
+      readonly wasRemoved: boolean;
     };
 
 /** A change in the namespace. `next` is the cursor after the event. */

@@ -20,7 +20,7 @@ import {
 } from "../../shared/protocol/transact-api.ts";
 import type { LeaderCallOptions, LeaderChannel } from "../../shared/wire/leader-channel.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
-import { causeOf, untilAborted } from "../deadline.ts";
+import { causeOf, timeoutOf, untilAborted } from "../deadline.ts";
 import type { CallOptions, ReadModeName } from "../options.ts";
 import { CallBatcher } from "./call-batcher.ts";
 import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
@@ -123,8 +123,8 @@ export class MasterSession implements AsyncDisposable {
     options: CallOptions & { readonly index?: LogIndex | undefined } = {},
   ): Promise<Attributes> {
     this.#checkOpen();
-    const { readMode = this.#options.readMode, timeoutMs = this.#options.timeoutMs } = options;
-    const { signal, index } = options;
+    const { readMode = this.#options.readMode, signal, index } = options;
+    const timeoutMs = timeoutOf(options, this.#options.timeoutMs);
     return await this.#statBatcher(readMode, index).submit(target, { timeoutMs, signal });
   }
 
@@ -262,7 +262,7 @@ export class MasterSession implements AsyncDisposable {
     options: CallOptions,
     attempt: (session: RaftSession, sequence: number, timeoutMs: number) => Promise<Response>,
   ): Promise<Response> {
-    const endsAtMs = this.#nowMs() + (options.timeoutMs ?? this.#options.timeoutMs);
+    const endsAtMs = this.#nowMs() + timeoutOf(options, this.#options.timeoutMs);
     for (let opened = 1; ; opened += 1) {
       this.#checkOpen();
       const session = this.#session ?? (await this.#open(options.signal));
@@ -405,7 +405,8 @@ function closed(): AshlarError {
 }
 
 function leaderOptions(options: CallOptions, timeoutMsDefault: number): LeaderCallOptions {
-  const { signal, timeoutMs = timeoutMsDefault } = options;
+  const { signal } = options;
+  const timeoutMs = timeoutOf(options, timeoutMsDefault);
   return { timeoutMs, idempotent: true, ...(signal === undefined ? {} : { signal }) };
 }
 

@@ -6,10 +6,8 @@ import type { ClientDeps } from "../client-deps.ts";
 import type { CallOptions } from "../options.ts";
 import type { BackupPart } from "../results.ts";
 
-/**
- * Default timeout. A backup without progress is ended earlier, by the keep-alive of its connection.
- */
-const LIFETIME_MS = 7 * 24 * 60 * 60 * 1_000;
+/** Default timeout: none. The keep-alive of the connection ends a backup without progress. */
+const NO_TIMEOUT_MS = Number.POSITIVE_INFINITY;
 
 /**
  * Yields the whole replicated state at one log index, from one master. Returns after the complete
@@ -23,7 +21,7 @@ export async function* backup(
   call: CallOptions,
 ): AsyncGenerator<BackupPart, void, void> {
   const { hasher } = deps.env;
-  const timeoutMs = call.timeoutMs ?? LIFETIME_MS;
+  const timeoutMs = call.timeoutMs ?? NO_TIMEOUT_MS;
   const { signal } = call;
   const connection = await deps.masters.connection(call);
   const stream = connection.open(

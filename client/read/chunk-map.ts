@@ -1,4 +1,5 @@
 import { assert, present } from "../../shared/base/assert.ts";
+import { equalBytes } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import {
   CHUNK_BYTES_MAX,
@@ -110,8 +111,13 @@ export class ChunkMap {
     assert(position < this.attributes.chunkCount, "a chunk position is within the file");
     const known = this.#locations.get(position);
     if (known !== undefined) return known;
-    const located = await this.#locate({ index: this.index }, position, deadline);
-    this.#add(position, located);
+    try {
+      this.#add(position, await this.#locate({ index: this.index }, position, deadline));
+    } catch (error) {
+      if (!isAshlarError(error, "INDEX_EXPIRED")) throw error;
+      await this.#refreshFromPresent(position, deadline);
+      if (!this.#locations.has(position)) throw error;
+    }
     return present(this.#locations.get(position), "the response contains the requested chunk");
   }
 
@@ -135,11 +141,18 @@ export class ChunkMap {
   }
 
   /**
-   * Locates a chunk of a version that left the history, which works if it is the current version.
+   * Locates a chunk of a version that left the history, which works if the file has the same content
+   * at present. A read that takes longer than the retention needs it.
    */
   async #refreshFromPresent(position: number, deadline: Deadline): Promise<void> {
     const located = await this.#locate({}, position, deadline);
-    if (located.attributes.version === this.attributes.version) this.#add(position, located);
+    const { attributes } = located;
+    if (attributes.kind !== "file") return;
+    const { contentRoot, chunkSizeBytes } = this.attributes;
+    const isSame =
+      attributes.chunkSizeBytes === chunkSizeBytes &&
+      equalBytes(attributes.contentRoot, contentRoot);
+    if (isSame) this.#add(position, located);
   }
 
   #locate(

@@ -1,27 +1,29 @@
 import { equalBytes, toHex } from "../../shared/base/bytes.ts";
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { InodeId } from "../../shared/base/ids.ts";
 import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
 import { mapInWindow } from "../../shared/flow/window.ts";
-import type { Attributes } from "../../shared/protocol/attributes.ts";
+import type { FileAttributes } from "../../shared/protocol/attributes.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import { asAshlarError, Deadline } from "../deadline.ts";
-import { indexAsOf } from "../names/as-of.ts";
 import { targetOf } from "../names/target.ts";
 import { walk } from "../names/walk.ts";
-import type { ReadFileOptions, VerifyOptions } from "../options.ts";
-import type { Checksum, ReplicaResult, VerifyResult } from "../results.ts";
+import type { VerifyOptions } from "../options.ts";
+import type { ReplicaResult, VerifyResult } from "../results.ts";
 import type { ChunkLocation, Replica } from "./chunk-map.ts";
 import { FileReader } from "./file-reader.ts";
-import { countVerifiedBytes } from "./manifest-cache.ts";
-import { type FrameOutcome, ReadAttempt } from "./read-attempt.ts";
 import { reportCorruptReplica } from "./report-corrupt.ts";
+import { ReplicaVerifier } from "./verify-replica.ts";
 
 /** Chunks verified at the same time. */
 const CONCURRENT_CHUNKS = 3;
-/** Timeout for the next frame of a replica. */
-const SILENCE_TIMEOUT_MS = 15_000;
+/**
+ * Versions of one file that are verified before the file counts as `wasRemoved`: a file that is
+ * replaced all the time keeps no version for long.
+ */
+const VERSIONS_MAX = 5;
 
 type ChunkResult = Extract<VerifyResult, { kind: "chunk" }>;
 
@@ -39,38 +41,73 @@ export async function* verify(
     yield* verifier.file(joinPath(parsePath(path)), attributes);
     return;
   }
-  for await (const entry of walk(deps.masters, path, { signal })) {
-    if (entry.attributes.kind === "file") yield* verifier.file(entry.path, entry.attributes);
+  try {
+    for await (const entry of walk(deps.masters, path, { signal })) {
+      if (entry.attributes.kind === "file") yield* verifier.file(entry.path, entry.attributes);
+    }
+  } catch (error) {
+    // The directory itself was removed during the walk: nothing is left to verify.
+    if (!isAshlarError(error, "NOT_FOUND")) throw error;
+    if ((await verifier.currentVersion(attributes.inode)) !== null) throw error;
   }
 }
+
+/** The file was removed or replaced while it was verified. */
+class FileGone extends Error {}
 
 /** Verifies files one after the other. */
 class Verifier {
   readonly #deps: ClientDeps;
   readonly #deadline: Deadline;
   readonly #allReplicas: boolean;
+  readonly #replicas: ReplicaVerifier;
 
   constructor(deps: ClientDeps, deadline: Deadline, allReplicas: boolean) {
+    this.#replicas = new ReplicaVerifier(deps, deadline);
     this.#deps = deps;
     this.#deadline = deadline;
     this.#allReplicas = allReplicas;
   }
 
-  /** Yields the results of all chunks of a file, then the result of the file. */
-  async *file(
-    path: Uint8Array,
-    listed: Extract<Attributes, { kind: "file" }>,
-  ): AsyncGenerator<VerifyResult, void, void> {
-    let reader: FileReader;
+  /**
+   * Yields the results of all chunks of a file, then the result of the file. A file that is
+   * replaced meanwhile is verified again, and a removed one is not damaged.
+   */
+  async *file(path: Uint8Array, listed: FileAttributes): AsyncGenerator<VerifyResult, void, void> {
+    for (let version = 1; version <= VERSIONS_MAX; version += 1) {
+      try {
+        yield* this.#version(path, listed);
+        return;
+      } catch (error) {
+        if (!(error instanceof FileGone)) throw error;
+        if ((await this.currentVersion(listed.inode)) === null) break;
+      }
+    }
+    yield fileResult(path, listed, { isReadable: true, wasRemoved: true });
+  }
+
+  /** Resolves with the version of an inode; null if it was removed. */
+  async currentVersion(inode: number): Promise<number | null> {
+    const { signal } = this.#deadline;
+    const target = { inode: inode as InodeId };
     try {
-      reader = await FileReader.open(
-        this.#deps,
-        { inode: listed.inode },
-        { deadline: this.#deadline },
-      );
+      const { masters } = this.#deps;
+      return (await masters.stat(target, { signal, readMode: "linearizable" })).version;
     } catch (error) {
-      this.#deadline.check();
-      yield fileResult(path, listed, { error: asAshlarError(error, "verify a file") });
+      if (isAshlarError(error, "NOT_FOUND")) return null;
+      throw error;
+    }
+  }
+
+  /** Yields the results of the current version. @throws {FileGone} */
+  async *#version(
+    path: Uint8Array,
+    listed: FileAttributes,
+  ): AsyncGenerator<VerifyResult, void, void> {
+    this.#deadline.check();
+    const reader = await this.#open(listed);
+    if (reader instanceof AshlarError) {
+      yield fileResult(path, listed, { error: reader });
       return;
     }
     const { attributes } = reader;
@@ -79,23 +116,58 @@ class Verifier {
     const positions = Array.from({ length: attributes.chunkCount }, (_, position) => position);
     const task = (position: number): Promise<ChunkResult> => this.#chunk(path, reader, position);
     for await (const result of mapInWindow(positions, CONCURRENT_CHUNKS, task)) {
-      badReplicaCount += result.replicas.filter((replica) => !replica.isGood).length;
+      const badReplicas = result.replicas.filter((replica) => !replica.isGood);
+      if (badReplicas.length > 0) await this.#requireCurrent(attributes);
+      badReplicaCount += badReplicas.length;
       isReadable &&= result.isReadable;
       yield result;
     }
     try {
       await this.#checkRoot(reader);
-      yield fileResult(path, attributes, { isReadable, badReplicaCount });
     } catch (error) {
-      this.#deadline.check();
-      const cause = asAshlarError(error, "verify a file");
+      const cause = this.#damageOf(error, "verify a file");
+      await this.#requireCurrent(attributes);
       yield fileResult(path, attributes, { badReplicaCount, error: cause });
+      return;
     }
+    yield fileResult(path, attributes, { isReadable, badReplicaCount });
+  }
+
+  /** Opens a file by its inode. Resolves with the error if the masters cannot show the file. */
+  async #open({ inode }: FileAttributes): Promise<FileReader | AshlarError> {
+    try {
+      return await FileReader.open(this.#deps, { inode }, { deadline: this.#deadline });
+    } catch (error) {
+      if (isAshlarError(error, "NOT_FOUND")) throw new FileGone();
+      return this.#damageOf(error, "verify a file");
+    }
+  }
+
+  /**
+   * Chunks of a version that was removed or replaced may be gone.
+   *
+   * @throws {FileGone} unless the masters still have the version
+   */
+  async #requireCurrent({ inode, version }: FileAttributes): Promise<void> {
+    if ((await this.currentVersion(inode)) !== version) throw new FileGone();
+  }
+
+  /**
+   * Returns the error of a file, chunk or replica.
+   *
+   * @throws the error itself if it says nothing about the data: the operation has ended, or the
+   *   masters do not answer
+   */
+  #damageOf(error: unknown, action: string): AshlarError {
+    this.#deadline.check();
+    const cause = asAshlarError(error, action);
+    if (cause.retry === "never" || cause.code === "NO_GOOD_REPLICA") return cause;
+    throw cause;
   }
 
   /** Verifies one chunk: all of its replicas, or any good one. */
   async #chunk(path: Uint8Array, reader: FileReader, position: number): Promise<ChunkResult> {
-    const chunk = await reader.map.chunkAt(position, this.#deadline);
+    const chunk = await this.#located(reader, position);
     const replicas = this.#allReplicas
       ? await Promise.all(chunk.replicas.map((replica) => this.#replica(chunk, replica)))
       : [await this.#anyReplica(reader, position)];
@@ -111,6 +183,16 @@ class Verifier {
     };
   }
 
+  async #located(reader: FileReader, position: number): Promise<ChunkLocation> {
+    try {
+      return await reader.map.chunkAt(position, this.#deadline);
+    } catch (error) {
+      // The history no longer contains the version: only a replaced or removed file is without it.
+      if (isAshlarError(error, "INDEX_EXPIRED")) throw new FileGone();
+      throw error;
+    }
+  }
+
   /** Reads a chunk as a normal read does, from any good replica. */
   async #anyReplica(reader: FileReader, position: number): Promise<ReplicaResult> {
     const start = position * reader.attributes.chunkSizeBytes;
@@ -121,17 +203,20 @@ class Verifier {
       }
       return { serverId: null, address: null, isGood: true, error: null };
     } catch (error) {
-      this.#deadline.check();
-      const cause = asAshlarError(error, "verify a chunk");
+      const cause = this.#damageOf(error, "verify a chunk");
       return { serverId: null, address: null, isGood: false, error: cause };
     }
   }
 
-  /** Verifies one replica, and reports it to its server if it is corrupt. */
+  /**
+   * Verifies one replica, and reports it to its server if it is corrupt. A server that does not
+   * answer has no good replica at present.
+   */
   async #replica(chunk: ChunkLocation, server: Replica): Promise<ReplicaResult> {
     const { serverId, address } = server;
+    this.#deadline.check();
     try {
-      await this.#verifyReplica(chunk, server);
+      await this.#replicas.verify(chunk, server);
       return { serverId, address, isGood: true, error: null };
     } catch (error) {
       this.#deadline.check();
@@ -139,64 +224,6 @@ class Verifier {
       if (cause.code === "CHUNK_CORRUPT") reportCorruptReplica(this.#deps, server, chunk.chunkId);
       return { serverId, address, isGood: false, error: cause };
     }
-  }
-
-  /** Reads and verifies a whole replica. @throws {AshlarError} CHUNK_CORRUPT, CHUNK_NOT_FOUND, … */
-  async #verifyReplica(chunk: ChunkLocation, server: Replica): Promise<void> {
-    const attempt = new ReadAttempt({
-      deps: this.#deps,
-      deadline: this.#deadline,
-      chunk,
-      server,
-      startBytes: 0,
-      endBytes: chunk.lengthBytes,
-    });
-    try {
-      for (let verifiedBytes = 0; verifiedBytes < chunk.lengthBytes; ) {
-        verifiedBytes += await this.#verifyNextFrame(attempt);
-      }
-    } finally {
-      attempt.cancel();
-    }
-  }
-
-  /** Verifies the next frame. Resolves with its length. */
-  async #verifyNextFrame(attempt: ReadAttempt): Promise<number> {
-    const { hasher } = this.#deps.env;
-    const outcome = await this.#outcomeWithinTimeout(attempt);
-    attempt.consumeOutcome();
-    if (outcome.kind === "failed") throw outcome.error;
-    const { frame } = outcome;
-    try {
-      const verifiedBytes = countVerifiedBytes(
-        hasher,
-        frame.manifest,
-        frame.offsetBytes,
-        frame.bytes,
-      );
-      if (verifiedBytes === frame.bytes.length) return verifiedBytes;
-      throw new AshlarError(
-        "CHUNK_CORRUPT",
-        `The block at ${frame.offsetBytes + verifiedBytes} on ${attempt.server.address} does not match its hash`,
-      );
-    } finally {
-      frame.release();
-    }
-  }
-
-  /** Resolves with the next outcome. @throws {AshlarError} DEADLINE_EXCEEDED after the timeout */
-  #outcomeWithinTimeout(attempt: ReadAttempt): Promise<FrameOutcome> {
-    const { address } = attempt.server;
-    return new Promise((resolve, reject) => {
-      const timer = this.#deps.env.clock.after(SILENCE_TIMEOUT_MS, () => {
-        const message = `No response from ${address} within ${SILENCE_TIMEOUT_MS} ms`;
-        reject(new AshlarError("DEADLINE_EXCEEDED", message));
-      });
-      attempt.next().then((outcome) => {
-        timer.cancel();
-        resolve(outcome);
-      }, reject);
-    });
   }
 
   /**
@@ -224,39 +251,16 @@ class Verifier {
 
 function fileResult(
   path: Uint8Array,
-  attributes: Extract<Attributes, { kind: "file" }>,
+  attributes: FileAttributes,
   found: {
     readonly isReadable?: boolean;
     readonly badReplicaCount?: number;
     readonly error?: Error;
+    readonly wasRemoved?: boolean;
   },
 ): VerifyResult {
   const { sizeBytes, chunkCount } = attributes;
-  const { isReadable = false, badReplicaCount = 0, error = null } = found;
-  return { kind: "file", path, sizeBytes, chunkCount, isReadable, badReplicaCount, error };
-}
-
-/** Computes the BLAKE3 hash of the bytes of a range (as `b3sum` prints it) from verified reads. */
-export async function checksum(
-  deps: ClientDeps,
-  path: PathInput,
-  options: ReadFileOptions,
-): Promise<Checksum> {
-  using deadline = new Deadline(deps.env.clock, "compute the checksum", options);
-  const index = await indexAsOf(deps.masters, options);
-  const { readMode } = options;
-  const reader = await FileReader.open(deps, targetOf(path), { deadline, index, readMode });
-  const stream = deps.env.hasher.stream();
-  let sizeBytes = 0;
-  for await (const slab of reader.slabs({ ...options, deadline })) {
-    stream.update(slab.bytes);
-    sizeBytes += slab.bytes.length;
-    slab.release();
-  }
-  return {
-    blake3: toHex(stream.digest()),
-    sizeBytes,
-    contentRoot: toHex(reader.attributes.contentRoot),
-    version: reader.attributes.version,
-  };
+  const { isReadable = false, badReplicaCount = 0, error = null, wasRemoved = false } = found;
+  const result = { isReadable, badReplicaCount, error, wasRemoved };
+  return { kind: "file", path, sizeBytes, chunkCount, ...result };
 }
