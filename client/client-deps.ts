@@ -7,7 +7,7 @@ import type { MasterSession } from "./masters/master-session.ts";
 import type { RetryEvent } from "./options.ts";
 import type { ManifestCache } from "./read/manifest-cache.ts";
 import type { ReadAheadBudget } from "./read/read-ahead-budget.ts";
-import type { ZeroBlocks } from "./write/zero-blocks.ts";
+import type { ZeroBlocks } from "./zero-blocks.ts";
 
 /** Dependencies that the classes and functions of one client share. */
 export interface ClientDeps {

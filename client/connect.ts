@@ -26,7 +26,7 @@ import { MasterSession } from "./masters/master-session.ts";
 import type { ConnectOptions, RetryEvent } from "./options.ts";
 import { ManifestCache } from "./read/manifest-cache.ts";
 import { ReadAheadBudget } from "./read/read-ahead-budget.ts";
-import { ZeroBlocks } from "./write/zero-blocks.ts";
+import { ZeroBlocks } from "./zero-blocks.ts";
 
 const MIB = 1024 * 1024;
 const TIMEOUT_MS = 30_000;

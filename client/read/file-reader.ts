@@ -7,8 +7,9 @@ import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
 import type { ByteRange } from "../options.ts";
 import type { Slab } from "../results.ts";
-import { ChunkMap, type FileView } from "./chunk-map.ts";
+import { type ChunkLocation, ChunkMap, type FileView } from "./chunk-map.ts";
 import { SegmentReader } from "./segment-reader.ts";
+import { ZeroSegment } from "./zero-segment.ts";
 
 /** Bytes per request to a chunkserver. A read has several pending requests. */
 const SEGMENT_BYTES = 8 * 1024 * 1024;
@@ -16,6 +17,12 @@ const SEGMENT_BYTES = 8 * 1024 * 1024;
 const SEGMENT_BYTES_SMALL = 1024 * 1024;
 /** Default read-ahead of one read. */
 const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
+
+/**
+ * Chunks of at least this size are compared with the chunk of zeros, which is not requested. The id
+ * of the chunk of zeros costs 50 µs once for each chunk size.
+ */
+const ZERO_CHUNK_BYTES_MIN = 1024 * 1024;
 
 /** Parameters of a sequential read of a range. */
 export interface RangeRead extends ByteRange {
@@ -115,6 +122,9 @@ export class FileReader {
   }
 }
 
+/** A part of a chunk that is being read. */
+type Segment = Pick<SegmentReader, "remainingBytes" | "next" | "cancel">;
+
 /** The segments of one read: the one that is consumed and those requested ahead. */
 class SegmentQueue {
   readonly #deps: ClientDeps;
@@ -123,7 +133,7 @@ class SegmentQueue {
   readonly #aheadBytesMax: number;
   readonly #endBytes: number;
   /** Open segments in file order. The first one is being consumed. */
-  readonly #segments: SegmentReader[] = [];
+  readonly #segments: Segment[] = [];
   /** Start of the next segment to request. */
   #plannedBytes: number;
 
@@ -212,17 +222,26 @@ class SegmentQueue {
     // Segments end at block boundaries, so no block is read twice.
     const alignedEnd = startBytes - (startBytes % BLOCK_BYTES) + lengthMax;
     const endBytes = Math.min(this.#endBytes, chunkStartBytes + chunk.lengthBytes, alignedEnd);
-    const segment = new SegmentReader({
-      deps: this.#deps,
-      deadline: this.#deadline,
-      map: this.#map,
-      chunk,
-      chunkStartBytes,
-      startBytes,
-      endBytes,
-    });
+    const deps = this.#deps;
+    const range = { startBytes, endBytes };
+    const segment = this.#isZero(chunk)
+      ? new ZeroSegment(deps.zeroBlocks, this.#deadline, range)
+      : new SegmentReader({
+          deps,
+          deadline: this.#deadline,
+          map: this.#map,
+          chunk,
+          chunkStartBytes,
+          ...range,
+        });
     this.#segments.push(segment);
-    this.#deps.readAheadBudget.acquire(segment.remainingBytes);
+    deps.readAheadBudget.acquire(segment.remainingBytes);
     this.#plannedBytes = endBytes;
+  }
+
+  /** Returns whether the id of the chunk proves that all its bytes are zero. */
+  #isZero({ chunkId, lengthBytes }: ChunkLocation): boolean {
+    if (lengthBytes < ZERO_CHUNK_BYTES_MIN) return false;
+    return this.#deps.zeroBlocks.chunkId(lengthBytes) === chunkId;
   }
 }

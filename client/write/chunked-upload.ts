@@ -83,12 +83,14 @@ export class ChunkedUpload {
   async #addFrame(frame: UploadFrame, frames: UploadFrameReader): Promise<void> {
     const { deps, chunkSizeBytes } = this.#options;
     const { bytes, slab } = frame;
-    const hashes = hashBlocks(deps.env.hasher, bytes);
+    const { zeroBlocks } = deps;
+    const isZero = zeroBlocks.isZero(bytes);
+    const hashes = isZero ? zeroBlocks.hashes(bytes.length) : hashBlocks(deps.env.hasher, bytes);
     const offsetBytes = this.#openChunk.lengthBytes;
     assert(offsetBytes + bytes.length <= chunkSizeBytes, "a frame is part of one chunk");
     this.#openChunk.lengthBytes += bytes.length;
     this.#sizeBytes += bytes.length;
-    if (this.#openChunk.writer === null && deps.zeroBlocks.isZero(bytes, hashes)) {
+    if (this.#openChunk.writer === null && isZero) {
       slab.release();
     } else {
       const isWholeFile = frames.isAtEnd && offsetBytes === 0;

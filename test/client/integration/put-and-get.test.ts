@@ -7,8 +7,10 @@ import { blake3 } from "@noble/hashes/blake3.js";
 import type { FileSystem } from "../../../client/file-system.ts";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
+import type { Hasher } from "../../../shared/ports/hasher.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { LoopbackCluster } from "../support/loopback-cluster.ts";
+import { MemoryLog } from "../../support/wire-fixture.ts";
+import { LoopbackCluster, makeEnv } from "../support/loopback-cluster.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -165,6 +167,30 @@ describe("file data on real chunkservers", () => {
     assert.equal(result.chunkCount, 9);
     assert.ok(result.sentBytes < 4 * MIB, `${result.sentBytes} bytes were sent`);
     assertSame(await fs.readFile("/sparse"), bytes);
+  });
+
+  it("neither hashes nor requests the zeros of a sparse file", async () => {
+    const env = makeEnv(new MemoryLog());
+    let hashedBytes = 0;
+    const hasher: Hasher = {
+      hash: (bytes) => {
+        hashedBytes += bytes.length;
+        return env.hasher.hash(bytes);
+      },
+      deriveKey: (context, material) => env.hasher.deriveKey(context, material),
+      keyedHash: (key, bytes) => env.hasher.keyedHash(key, bytes),
+      stream: () => env.hasher.stream(),
+    };
+    const client = await cluster.connect({ env: { ...env, hasher } });
+    const bytes = new Uint8Array(32 * MIB + 100);
+    bytes.set(someBytes(MIB), 3 * MIB + 70_000);
+    await client.writeFile("/holes", bytes, { chunkSizeBytes: 2 * MIB });
+    assert.ok(hashedBytes < 5 * MIB, `${hashedBytes} bytes were hashed to write the file`);
+    hashedBytes = 0;
+    assertSame(await client.readFile("/holes"), bytes);
+    assert.ok(hashedBytes < 6 * MIB, `${hashedBytes} bytes were hashed to read the file`);
+    const part = { start: 7 * MIB - 3, end: 20 * MIB + 5 };
+    assertSame(await client.readFile("/holes", part), bytes.subarray(part.start, part.end));
   });
 
   it("computes the checksum that b3sum prints", async () => {
