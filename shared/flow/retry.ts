@@ -12,8 +12,8 @@ export interface RetryPolicy {
  * Returns the delay before the next attempt, after `attempt` failed ones (at least 1).
  *
  * The bound doubles with every attempt. `fraction` in [0, 1) selects a delay in the upper half of
- * the bound: callers that failed at the same time do not retry at the same time, and no caller retries
- * at once.
+ * the bound: callers that failed at the same time do not retry at the same time, and no caller
+ * retries immediately.
  */
 export function nextDelayMs(attempt: number, policy: RetryPolicy, fraction: number): number {
   assert(attempt >= 1, "a delay follows a failed attempt");

@@ -7,7 +7,7 @@ export interface SlabPoolOptions {
   /** Upper bound of the bytes that are acquired at the same time. Requests above it wait. */
   readonly bytesMax: number;
   /**
-   * Upper bound of the free bytes kept for reuse; the garbage collector gets the rest. Default:
+   * Upper bound of the free bytes kept for reuse. The garbage collector frees the rest. Default:
    * `bytesMax`.
    */
   readonly idleBytesMax?: number;
@@ -28,7 +28,7 @@ export interface Slab {
 /**
  * Large reusable buffers, with a bound on the bytes in use.
  *
- * Fresh large buffers are slow: the kernel maps and zeroes them page by page, and the garbage
+ * New large buffers are slow: the kernel maps and zeroes them page by page, and the garbage
  * collector frees them late. The size of a slab is a power of two. The slab that was released last
  * is reused first, because it may still be in the processor's cache.
  */
@@ -111,7 +111,10 @@ export class SlabPool {
     };
   }
 
-  /** A slab larger than the whole pool fits when no other slab is in use, or it would never fit. */
+  /**
+   * A slab larger than the whole pool fits when no other slab is in use. Otherwise its request
+   * would wait forever.
+   */
   #fits(lengthBytes: number): boolean {
     return (
       this.#acquiredBytes === 0 || this.#acquiredBytes + slabBytes(lengthBytes) <= this.#bytesMax

@@ -95,7 +95,7 @@ function performHandshake(
     const onClosed = (error: AshlarError | null): void => {
       finish();
       const isOtherProtocol = error?.code === "PROTOCOL_ERROR";
-      const reason = error?.message ?? "the peer closed the connection during the handshake";
+      const reason = error?.message ?? "it closed the connection";
       reject(isOtherProtocol ? error : unavailable(link, reason));
     };
     const multiplexer = new Multiplexer(
@@ -110,9 +110,7 @@ function performHandshake(
           cause: signal?.reason,
         }),
       );
-    const timer = deps.clock.after(timeoutMs, () =>
-      fail(unavailable(link, "no answer to the handshake before the timeout")),
-    );
+    const timer = deps.clock.after(timeoutMs, () => fail(unavailable(link, "it does not answer")));
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted) onAbort();
     else postHello(multiplexer, FRAME_KINDS.hello, identity);

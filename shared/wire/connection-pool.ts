@@ -45,9 +45,9 @@ interface PooledAddress {
 /**
  * Keeps one connection per address, opened at its first use.
  *
- * After a failed attempt, further attempts to that address fail at once with the same error, until
+ * After a failed attempt, attempts to that address fail immediately with the same error, until
  * a short jittered delay has passed (50 ms, doubling to 1 s): callers choose another peer or wait.
- * All peers must belong to one cluster: that of `identity`, or else that of the first peer.
+ * All peers must belong to one cluster: the cluster of `identity`, or else of the first peer.
  */
 export class ConnectionPool implements AsyncDisposable {
   readonly #deps: WireDeps & { readonly random: Random };
@@ -107,7 +107,7 @@ export class ConnectionPool implements AsyncDisposable {
     return target.connection;
   }
 
-  /** Closes the connection to `address` at once. Its calls and streams fail. */
+  /** Closes the connection to `address` immediately. Its calls and streams fail. */
   disconnect(address: string): void {
     const connection = this.#targets.get(address)?.connection;
     connection?.close(0).catch(() => {}); // A close does not fail.

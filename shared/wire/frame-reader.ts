@@ -232,8 +232,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   }
 
   /**
-   * Continues with the granted slab. Staged bytes are parsed before the link is resumed, because the
-   * link may deliver bytes within `resume`.
+   * Continues with the granted slab. Staged bytes are parsed before the link is resumed, because
+   * the link may deliver bytes within `resume`.
    */
   #resumeReading(): void {
     this.#cancelSlabRequest = null;

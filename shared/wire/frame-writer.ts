@@ -5,11 +5,13 @@ import { Fifo } from "./fifo.ts";
 
 /** Largest size of one write, unless a single frame is larger. */
 const WRITE_BYTES_MAX = 1024 * 1024;
-/** No further write starts while the system holds this many bytes. Keeps urgent frames fast. */
+/**
+ * No write starts while the system holds this many bytes, so that urgent frames are not delayed.
+ */
 const WRITING_BYTES_MAX = 2 * 1024 * 1024;
 /** Parts of up to this size are merged: one large part is cheaper to write than many small ones. */
 const MERGED_PART_BYTES_MAX = 4096;
-/** At this many queued bytes, a write starts at once: it is large enough to be efficient. */
+/** At this many queued bytes a write starts immediately, because it is large enough. */
 const GATHER_BYTES_MAX = 16 * 1024;
 /** Largest number of promise turns that a write waits for more frames of the same event. */
 const GATHER_TURNS_MAX = 16;
@@ -75,24 +77,27 @@ export class FrameWriter {
     return this.#queuedBytes;
   }
 
-  /** Number of finished writes, which changes with each. Null while no write is in progress. */
+  /** Number of finished writes. Null while no write is in progress. */
   get progress(): number | null {
     return this.#writingBytes === 0 ? null : this.#writesDone;
   }
 
-  /** Queues a frame behind the others. */
+  /** Queues a frame after the others. */
   send(outgoing: Outgoing): QueuedFrame {
     const queuedFrame = new QueuedFrame(outgoing);
     this.#enqueue(this.#ordered, queuedFrame);
     return queuedFrame;
   }
 
-  /** Queues a frame in front of the frames of `send`. */
+  /** Queues a frame before the frames of `send`. */
   sendUrgent(frame: Uint8Array): void {
     this.#enqueue(this.#urgent, new QueuedFrame({ frame, body: null, onSettled: null }));
   }
 
-  /** Calls `task` once when fewer than `bytes` are queued or being written, possibly at once. */
+  /**
+   * Calls `task` once when fewer than `bytes` are queued or being written, possibly within this
+   * call.
+   */
   onceUnsentBelow(bytes: number, task: () => void): void {
     this.#watchers.add({ bytes, task });
     this.#callWatchers();

@@ -15,7 +15,7 @@ import { assert } from "../base/assert.ts";
  */
 export const HEADER_BYTES = 16;
 
-/** "ASHL" in little-endian order. Handshake frames have it in place of a stream id. */
+/** "ASHL" in little-endian order. Handshake frames contain it instead of a stream id. */
 export const MAGIC = 0x4c485341;
 
 /** Kinds of frames. docs/wire-protocol.md describes each. */
@@ -60,7 +60,7 @@ export interface FrameHeader {
   readonly bodyLength: number;
 }
 
-/** Returns the bytes that a frame takes of the flow-control windows. */
+/** Returns the bytes of a frame that are counted in the flow-control windows. */
 export function frameBytes(header: FrameHeader): number {
   return HEADER_BYTES + header.headLength + header.bodyLength;
 }
@@ -91,8 +91,8 @@ function writeUint32(target: Uint8Array, offset: number, value: number): void {
 }
 
 /**
- * Reads and checks the header at `offset`. Returns a text that describes the fault if it is
- * invalid.
+ * Reads and checks the header at `offset`. If the header is invalid, returns a description of the
+ * problem.
  */
 export function readHeader(
   view: DataView,

@@ -9,7 +9,7 @@ export interface KeepAliveOptions {
   /** The peer sent no bytes, or accepted no bytes, for too long. Called once. */
   readonly onDead: (reason: string) => void;
   /** Returns whether reading is paused. If so, the absence of received bytes proves nothing. */
-  readonly isExcused: () => boolean;
+  readonly isReadingPaused: () => boolean;
   /**
    * Returns a number that changes with every finished write, or null while no write is in progress.
    */
@@ -72,13 +72,13 @@ export class KeepAlive {
 
   #check(): void {
     if (this.#isStopped) return;
-    const { clock, ping, onDead, isExcused, stallTimeoutMs } = this.#options;
+    const { clock, ping, onDead, isReadingPaused, stallTimeoutMs } = this.#options;
     const nowMs = clock.monotonicMs();
     if (this.#stalledMs(nowMs) >= stallTimeoutMs) {
       onDead(`it has accepted no bytes for ${Math.round(this.#stalledMs(nowMs))} ms`);
       return;
     }
-    if (this.#hasReceived || isExcused()) {
+    if (this.#hasReceived || isReadingPaused()) {
       this.#hasReceived = false;
       this.#lastReceivedMs = nowMs;
       this.#silentIntervals = 0;

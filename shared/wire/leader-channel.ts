@@ -27,7 +27,9 @@ export interface LeaderCallOptions extends CallOptions {
 export interface PartialCall<Request, Response> {
   /** Returns the request for the items that are still missing. Called for every attempt. */
   readonly request: () => Request;
-  /** Handles a response. Returns why some items must be requested again, or null if all are done. */
+  /**
+   * Handles a response. Returns why some items must be requested again, or null if all are done.
+   */
   readonly onResponse: (response: Response) => AshlarError | null;
 }
 
@@ -54,7 +56,7 @@ export interface LeaderChannelOptions {
    */
   readonly addresses: () => readonly string[];
   /**
-   * Asks a master for the addresses of all masters. Called after a call, at most once per
+   * Requests the addresses of all masters from a master. Called after a call, at most once per
    * REFRESH_INTERVAL_MS: the membership may change without a failed call.
    */
   readonly fetchMasters?: (connection: Connection, timeoutMs: number) => Promise<readonly string[]>;
@@ -62,8 +64,8 @@ export interface LeaderChannelOptions {
   /** Limit of one attempt, for calls that may be repeated. Default 5 s. */
   readonly attemptTimeoutMs?: number;
   /**
-   * The other masters are asked for the leader when it has sent no reply for this long, although
-   * requests are pending. Default 700 ms.
+   * The other masters are queried for the leader when the known leader has sent no reply for this
+   * long while requests are pending. Default 700 ms.
    */
   readonly leaderStallTimeoutMs?: number;
   /** Limit of an attempt to connect to a master. Default 1 s. */
@@ -115,7 +117,7 @@ export class LeaderChannel {
   readonly #options: LeaderChannelOptions;
   readonly #stallDetector: LeaderStallDetector;
   #leaderAddress: string | null = null;
-  /** The addresses of all masters, as the last master reported them. */
+  /** The addresses of all masters, as last reported by a master. */
   #fetchedAddresses: readonly string[] = [];
   #refreshDueMs = Number.NEGATIVE_INFINITY;
 
@@ -152,7 +154,7 @@ export class LeaderChannel {
   }
 
   /**
-   * Calls `method` at the leader until every item of the call is answered. Each attempt asks for
+   * Calls `method` at the leader until every item of the call is answered. Each attempt requests
    * the items that are still missing. The call must be idempotent.
    */
   callParts<Request, Response>(
@@ -204,7 +206,7 @@ export class LeaderChannel {
     return this.#search("connect", options, (_, connection) => Promise.resolve(connection));
   }
 
-  /** Ends the work in the background. The pool, which is the caller's, ends the pending calls. */
+  /** Ends the work in the background. The pool, which the caller owns, ends the pending calls. */
   close(): void {
     this.#stallDetector.stop();
   }
@@ -261,7 +263,7 @@ export class LeaderChannel {
     }
   }
 
-  /** Lets the stall detector watch a pending reply. */
+  /** Registers a pending reply with the stall detector. */
   #watchAnswer<Result>(address: string, answer: Promise<Result>): Promise<Result> {
     this.#stallDetector.onRequest(address);
     return answer.then(
@@ -277,8 +279,8 @@ export class LeaderChannel {
   }
 
   /**
-   * Asks the other masters for the leader. If they name another one, the connection to the stalled
-   * master is closed, so that its pending calls are repeated at the new leader.
+   * Queries the other masters for the leader. If they return another leader, the connection to the
+   * stalled master is closed, so that its pending calls are repeated at the new leader.
    */
   async #onLeaderStalled(address: string): Promise<void> {
     const { pool, connectTimeoutMs: timeoutMs = CONNECT_TIMEOUT_MS } = this.#options;

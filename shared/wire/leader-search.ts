@@ -9,7 +9,7 @@ const HINTS_MAX = 3;
  * Pure: the caller makes the attempts and waits between rounds.
  */
 export class LeaderSearch {
-  /** Masters that were not asked in this round yet. */
+  /** Masters that were not called in this round yet. */
   #untried: string[];
   #hintCount = 0;
   /** Number of rounds that have failed. */
@@ -36,8 +36,8 @@ export class LeaderSearch {
   }
 
   /**
-   * The attempt at `address` failed. A hint to the leader is followed at once. An error of the
-   * leader itself, such as OVERLOADED, ends the round.
+   * The attempt at `address` failed. A hint to the leader determines the next address. An error of
+   * the leader, such as OVERLOADED, ends the round.
    */
   onFailed(address: string, error: AshlarError): void {
     const hint = leaderHintOf(error);
@@ -46,7 +46,7 @@ export class LeaderSearch {
       this.#untried = [hint, ...this.#untried.filter((other) => other !== hint)];
       return;
     }
-    // The error came from the leader: the other masters would only name it again.
+    // The error is from the leader: the other masters would only return its address again.
     if (!mayOtherMasterAnswer(error)) this.#untried = [];
   }
 }

@@ -14,9 +14,9 @@ export interface LeaderStallOptions {
 /**
  * Detects a leader that does not reply.
  *
- * A stopped process keeps its connections: the system accepts bytes for it, and no call fails.
+ * A paused process keeps its connections: its system accepts bytes, and no call fails.
  * Meanwhile the other masters elect another leader. Timeouts of calls must be long enough for a
- * busy leader, so the other masters are asked for the leader well before a call times out.
+ * busy leader, so the other masters are queried for the leader well before a call times out.
  */
 export class LeaderStallDetector {
   readonly #options: LeaderStallOptions;
@@ -50,7 +50,7 @@ export class LeaderStallDetector {
     this.#silentSinceMs = this.#options.clock.monotonicMs();
   }
 
-  /** Stops the checks for good. A pending timer would keep the process alive until it fires. */
+  /** Stops the checks permanently. A pending timer would keep the process alive until it fires. */
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();

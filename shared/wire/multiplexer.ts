@@ -22,7 +22,7 @@ export interface MultiplexerDeps {
   readonly slabs: SlabPool;
 }
 
-/** Handles the frames that belong to no stream. Client and server connections implement it. */
+/** Handles the frames that belong to no stream. Implemented by client and server connections. */
 export interface MultiplexerHandler {
   /** Handles a frame that belongs to no stream, and releases its body. */
   onFrame(frame: Frame): void;
@@ -30,7 +30,7 @@ export interface MultiplexerHandler {
   wantsBody(header: FrameHeader): boolean;
   /** A frame was dropped because `wantsBody` returned false. */
   onBodyDropped(header: FrameHeader): void;
-  /** Returns the calls in progress that have a deadline. Streams are not among them. */
+  /** Returns the calls in progress that have a deadline, without the streams. */
   expirables(): Iterable<Expirable>;
   /**
    * The connection is closed; null after an orderly close. Called once, after all streams failed.
@@ -39,9 +39,10 @@ export interface MultiplexerHandler {
 }
 
 /**
- * Reading is paused while more bytes of responses wait to be sent: the peer must read them first.
+ * Reading is paused while more than this many bytes of responses are queued. The peer must read the
+ * responses first.
  */
-const ANSWERS_BYTES_MAX = 16 * 1024 * 1024;
+const QUEUED_RESPONSE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** An error that is too large for the peer is cut to this length, which fits every head limit. */
 const ERROR_LENGTH_MAX = 250;
@@ -49,8 +50,8 @@ const ERROR_LENGTH_MAX = 250;
 const HANDSHAKE_LIMITS = { headBytesMax: HANDSHAKE_HEAD_BYTES_MAX, bodyBytesMax: 0 };
 
 /**
- * Carries the calls and streams of one connection over a link: frames, flow control, pings. Each
- * end of a connection has one.
+ * One end of a connection: carries calls and streams over a link, with frames, flow control and
+ * pings.
  */
 export class Multiplexer implements StreamHost {
   readonly link: Link;
@@ -69,7 +70,7 @@ export class Multiplexer implements StreamHost {
   /** Null until the handshake is complete. */
   #peerLimits: PeerLimits | null = null;
   #pauses = 0;
-  #isPausedForAnswers = false;
+  #isPausedForResponses = false;
   #isClosed = false;
   #isClosing = false;
   #resolveClosed: () => void = () => {};
@@ -121,7 +122,7 @@ export class Multiplexer implements StreamHost {
     return Math.min(this.#peerLimits?.streamWindowBytes ?? 0, this.limits.streamWindowBytes);
   }
 
-  /** Completes the handshake: from here on, `handler` gets the frames. */
+  /** Completes the handshake. `handler` gets all later frames. */
   establish(peerLimits: PeerLimits, handler: MultiplexerHandler): void {
     this.#peerLimits = peerLimits;
     this.#handler = handler;
@@ -131,7 +132,7 @@ export class Multiplexer implements StreamHost {
       intervalMs: this.limits.pingIntervalMs,
       ping: () => this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.ping, streamId: 0 })),
       onDead: (reason) => this.#onDead(reason),
-      isExcused: () => this.#pauses > 0,
+      isReadingPaused: () => this.#pauses > 0,
       writeProgress: () => this.#writer.progress,
       stallTimeoutMs: this.limits.stallTimeoutMs,
     });
@@ -187,13 +188,13 @@ export class Multiplexer implements StreamHost {
    * response: a peer that does not read its responses cannot send more requests.
    */
   limitQueuedResponses(): void {
-    // Messages of streams do not count: their credit bounds them.
-    const answersBytes = this.#writer.queuedBytes - this.credit.spentBytes;
-    if (this.#isPausedForAnswers || answersBytes < ANSWERS_BYTES_MAX) return;
-    this.#isPausedForAnswers = true;
+    // Messages of streams are not counted, because credit bounds them.
+    const responseBytes = this.#writer.queuedBytes - this.credit.spentBytes;
+    if (this.#isPausedForResponses || responseBytes < QUEUED_RESPONSE_BYTES_MAX) return;
+    this.#isPausedForResponses = true;
     this.#pause();
-    this.#writer.onceUnsentBelow(ANSWERS_BYTES_MAX, () => {
-      this.#isPausedForAnswers = false;
+    this.#writer.onceUnsentBelow(QUEUED_RESPONSE_BYTES_MAX, () => {
+      this.#isPausedForResponses = false;
       this.#resume();
     });
   }
@@ -205,7 +206,7 @@ export class Multiplexer implements StreamHost {
     this.#writer.onceUnsentBelow(1, () => this.link.close());
   }
 
-  /** Closes the connection at once because the peer violated the protocol. */
+  /** Closes the connection immediately because the peer violated the protocol. */
   failMalformed(reason: string): void {
     if (this.#isClosed) return;
     const { peerAddress } = this.link;
@@ -220,7 +221,7 @@ export class Multiplexer implements StreamHost {
     this.fail(lost(this.link, `it sent ${reason}`, null));
   }
 
-  /** Closes the connection at once. `error` is null for an orderly close. */
+  /** Closes the connection immediately. `error` is null for an orderly close. */
   fail(error: AshlarError | null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -229,8 +230,8 @@ export class Multiplexer implements StreamHost {
     this.#reader.stop();
     this.link.destroy();
     this.credit.close();
-    const forStreams = error ?? lost(this.link, "the peer closed it", null);
-    for (const stream of [...this.streams.values()]) stream.close(forStreams);
+    const streamError = error ?? lost(this.link, "the peer closed it", null);
+    for (const stream of [...this.streams.values()]) stream.close(streamError);
     this.#writer.stop();
     this.#handler.onClosed(error);
     this.#resolveClosed();

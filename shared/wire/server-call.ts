@@ -41,7 +41,7 @@ export class ServerCall implements CallContext, Expirable {
     return this.#controller.signal;
   }
 
-  /** Whether the caller no longer waits. Then no response is sent. */
+  /** Whether the caller no longer waits. If so, no response is sent. */
   get isAborted(): boolean {
     return this.#abortReason !== null;
   }

@@ -52,7 +52,7 @@ export class ServerConnection implements MultiplexerHandler {
     this.#multiplexer.establish(options.hello.limits, this);
   }
 
-  /** Refuses new requests from here on. Resolves when no call is in progress. */
+  /** Starts to refuse new requests. Resolves when no call is in progress. */
   goAway(): Promise<void> {
     this.#isGoingAway = true;
     this.#postFrame(this.#multiplexer.encode({ kind: FRAME_KINDS.goaway, streamId: 0 }));

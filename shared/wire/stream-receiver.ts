@@ -17,8 +17,8 @@ interface WaitingReceive<Head> {
 /**
  * The receiving half of a stream.
  *
- * The head of a message takes window until `receive` returns the message, its body until the
- * message is released. So a stream can make this end hold at most its window and one message more.
+ * The head of a message occupies the window until `receive` returns the message, and the body until
+ * the message is released. So this end holds at most the window and one more message of a stream.
  */
 export class StreamReceiver<Head> {
   readonly #credit: ConnectionCredit;

@@ -28,7 +28,7 @@ interface Sending {
 }
 
 const DONE = Promise.resolve();
-/** Bodies of up to this size are copied behind their head, so that the caller need not wait. */
+/** Bodies of up to this size are copied into the frame, so that the caller need not wait. */
 const COPIED_BODY_BYTES_MAX = 4096;
 
 /**
@@ -45,7 +45,7 @@ export class StreamSender {
   /** Messages that wait for credit, in order. */
   readonly #queue = new Fifo<Sending>();
   #queuedBytes = 0;
-  /** Messages that the writer has. */
+  /** Messages that were passed to the writer and are not settled. */
   readonly #written = new Set<Sending>();
   /** Sent messages whose callers wait for room in the window. */
   #waitingForRoom: Sending[] = [];
@@ -55,7 +55,7 @@ export class StreamSender {
   /** Whether the end frame must be sent once the queue is empty. */
   #isEndDue = false;
   /** Whether the end frame for both directions was queued. Earlier messages are still sent. */
-  #isOver = false;
+  #isLastQueued = false;
   /** Called when the end frame for both directions is queued. */
   #onLast: (() => void) | null = null;
 
@@ -136,7 +136,7 @@ export class StreamSender {
    * body, because its caller may then reuse it.
    */
   fail(error: AshlarError): void {
-    if (this.#failure !== null || this.#isOver) return;
+    if (this.#failure !== null || this.#isLastQueued) return;
     this.#failure = error;
     this.#queuedBytes = 0;
     for (const sending of this.#queue.takeAll()) sending.reject(error);
@@ -182,7 +182,7 @@ export class StreamSender {
     if (!isSent) this.#host.credit.add(sending.sizeBytes);
     if (this.#failure !== null) sending.reject(this.#failure);
     else if (!isSent) sending.reject(lostBeforeSent());
-    else if (this.#creditBytes > 0 || this.#isOver) sending.resolve();
+    else if (this.#creditBytes > 0 || this.#isLastQueued) sending.resolve();
     else this.#waitingForRoom.push(sending);
   }
 
@@ -192,7 +192,7 @@ export class StreamSender {
     const frame = this.#host.encode({ kind: FRAME_KINDS.end, flags, streamId: this.#streamId });
     this.#host.post({ frame, body: null, onSettled: null });
     if (this.#onLast === null) return;
-    this.#isOver = true;
+    this.#isLastQueued = true;
     for (const sending of this.#waitingForRoom.splice(0)) sending.resolve();
     this.#onLast();
   }

@@ -48,7 +48,7 @@ describe("Closers", () => {
     assert.deepEqual(order, ["closed"]);
   });
 
-  it("closes every resource once although one fails, and throws the first error", async () => {
+  it("closes every resource once even if one fails, and throws the first error", async () => {
     const order: string[] = [];
     const closers = new Closers();
     closers.defer(() => {

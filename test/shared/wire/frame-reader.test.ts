@@ -51,7 +51,8 @@ class ReaderHarness {
 }
 
 /**
- * Bytes that depend on their offset and their message. A loop: the tests use hundreds of megabytes.
+ * Returns bytes that depend on their offset and their message. A loop fills them, because the tests
+ * use hundreds of megabytes.
  */
 function bodyOf(streamId: number, bodyBytes: number): Uint8Array<ArrayBuffer> {
   const body = new Uint8Array(bodyBytes);

@@ -92,13 +92,13 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
     it("fails with the error of `accept`", async () => {
       const fixture = makeFixture();
       const accept = (): void => {
-        throw new AshlarError("WRONG_ROLE", "Only masters may come here", { hint: "Go away" });
+        throw new AshlarError("WRONG_ROLE", "Only masters are accepted", { hint: "Use a master" });
       };
       await withServer(fixture, { accept }, async (address, server) => {
         const attempt = connect(fixture.client, address, { identity: CLIENT, ...TIMEOUT });
         await assert.rejects(fixture.settle(attempt), (error: AshlarError) => {
           assert.equal(error.code, "WRONG_ROLE");
-          assert.equal(error.hint, "Go away");
+          assert.equal(error.hint, "Use a master");
           return true;
         });
         await until(fixture, () => server.connectionCount === 0);
@@ -206,7 +206,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
       await listener.close();
     });
 
-    it("fails with UNAVAILABLE if the server accepts and stays silent, or closes", async () => {
+    it("fails with UNAVAILABLE if the server accepts and sends no bytes, or closes", async () => {
       const fixture = makeFixture();
       let isClosing = false;
       const listener = await fixture.server.network.listen(fixture.address, (link) => {

@@ -11,7 +11,7 @@ function watch(clock: VirtualClock): { keepAlive: KeepAlive; pings: number[]; de
     intervalMs: 1000,
     ping: () => pings.push(clock.monotonicMs()),
     onDead: (reason) => deaths.push(reason),
-    isExcused: () => false,
+    isReadingPaused: () => false,
     writeProgress: () => null,
     stallTimeoutMs: 10_000,
   });

@@ -33,7 +33,7 @@ describe("LeaderChannel", () => {
     });
   });
 
-  it("follows the hint of another master at once, and keeps that leader", async () => {
+  it("follows the hint of another master immediately, and keeps that leader", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.leader = "m3";
@@ -147,7 +147,7 @@ describe("LeaderChannel", () => {
     });
   });
 
-  it("reports an unknown effect if that of any attempt is unknown", async () => {
+  it("reports an unknown effect if the effect of any attempt is unknown", async () => {
     await withMasters(async (masters) => {
       const m1 = await masters.start("m1");
       m1.behave = async () => {
@@ -176,7 +176,7 @@ describe("LeaderChannel", () => {
     });
   });
 
-  it("pauses after OVERLOADED from the leader, and does not ask other masters", async () => {
+  it("pauses after OVERLOADED from the leader, and does not call other masters", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       await masters.settle(masters.rename());
@@ -202,7 +202,7 @@ describe("LeaderChannel", () => {
 });
 
 describe("ConnectionPool", () => {
-  it("opens one connection for many callers, and a new one after it broke", async () => {
+  it("opens one connection for many callers, and a new one after the loss of the first", async () => {
     await withMasters(async (masters) => {
       const m1 = await masters.start("m1");
       const options = { timeoutMs: 1000 };
@@ -218,7 +218,7 @@ describe("ConnectionPool", () => {
     });
   });
 
-  it("fails at once after a failed attempt, until a short delay has passed", async () => {
+  it("fails immediately after a failed attempt, until a short delay has passed", async () => {
     await withMasters(async (masters) => {
       const options = { timeoutMs: 1000 };
       const first = masters.pool.get("m1:9000", options);

@@ -4,7 +4,7 @@ import { LeaderStallDetector } from "../../../shared/wire/leader-stall-detector.
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 describe("LeaderStallDetector", () => {
-  it("reports a stall once at a time, with any number of pending calls", async () => {
+  it("makes one report at a time, for any number of pending calls", async () => {
     const clock = new VirtualClock();
     let asking = 0;
     let askingMax = 0;

@@ -4,7 +4,7 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 import { withMasters } from "./masters.ts";
 
 describe("LeaderChannel, after a membership change", () => {
-  it("gets the addresses of all masters from the leader, although only one is configured", async () => {
+  it("gets the addresses of all masters from the leader, even if only one is configured", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.configured = ["m1:9000"];
@@ -20,7 +20,7 @@ describe("LeaderChannel, after a membership change", () => {
     });
   });
 
-  it("fetches the addresses at once on `refreshMasters`", async () => {
+  it("fetches the addresses immediately on `refreshMasters`", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.configured = ["m1:9000"];
@@ -34,7 +34,7 @@ describe("LeaderChannel, after a membership change", () => {
     });
   });
 
-  it("continues at the masters that a removed master names", async () => {
+  it("continues at the masters in the error of a removed master", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
       masters.configured = ["m1:9000"];
