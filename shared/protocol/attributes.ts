@@ -108,8 +108,8 @@ export function decodeAttributes(value: unknown): Attributes {
   throw malformed(`${WHAT}[0]`, `expected ${FILE} or ${DIRECTORY}`);
 }
 
-// One object literal for each kind: a spread of common fields would take longer than the rest of the
-// decoding.
+// One object literal for each kind: a spread of common fields would take longer than the rest of
+// the decoding.
 
 function fileOf(fields: Fields): Attributes {
   return {

@@ -22,7 +22,7 @@ const VERSION = 1;
 const HEAD_BYTES = 16;
 const RECORD_BYTES = 12;
 const HEAD_JSON_BYTES_MAX = 64 * 1024;
-/** More than the largest part of any writer: one row of 8 MiB and its key. */
+/** Larger than the largest part of any writer: one row of 8 MiB and its key. */
 const PART_BYTES_MAX = 16 * 1024 * 1024;
 const KIND_PART = 1;
 const KIND_END = 2;

@@ -39,12 +39,16 @@ export const writeChunk = defineStream("chunk.write", {
      * Position of the addressed server in `intent.servers`. The chain continues with the next one.
      */
     position: countSchema,
-    /** Length of the chunk. Absent if it is not known yet. A small chunk is written to a packed extent. */
+    /**
+     * Length of the chunk. Absent if it is not known yet. A small chunk is written to a packed
+     * extent.
+     */
     sizeHintBytes: v.nullable(lengthSchema),
     /** The stream continues at this offset, a block boundary. 0 for a new chunk. */
     resumeAtBytes: lengthSchema,
     /**
-     * Address of a server with the bytes before `resumeAtBytes`, for the servers that lack them.
+     * Address of a server that has the bytes before `resumeAtBytes`. Servers of the chain without
+     * these bytes copy them from there.
      */
     fillFrom: v.nullable(addressSchema),
   }),
@@ -75,7 +79,9 @@ export type WriteUp = ReturnType<(typeof writeChunk)["parseUp"]>;
 /** Message of `chunk.write` from the chain to the writer. */
 export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
 
-/** Returns how much of a partial chunk a server has. CHUNK_NOT_FOUND if it has no such write. */
+/**
+ * Returns how much of a partial chunk a server has. CHUNK_NOT_FOUND if the write is unknown to it.
+ */
 export const statPartial = defineCall(
   "chunk.stat-partial",
   v.object({ writeId: writeIdSchema }),

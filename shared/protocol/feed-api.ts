@@ -110,9 +110,9 @@ export type FeedEvent = v.InferOutput<typeof feedEventSchema>;
  * open. Any master serves the events that it has applied.
  *
  * Fails with INDEX_EXPIRED (details.oldestIndex) if events from the position on are no longer kept,
- * also during the stream; with INVALID_ARGUMENT for a position beyond the log; with NO_LEADER if
- * this master has had no contact to a leader for two heartbeats, because another master may have
- * newer events.
+ * even while the stream is open; with INVALID_ARGUMENT for a position beyond the log; with
+ * NO_LEADER if this master has had no contact with a leader for two heartbeats, because another
+ * master may have newer events.
  */
 export const watch = defineStream("namespace.watch", {
   open: v.object({

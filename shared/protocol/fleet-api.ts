@@ -25,8 +25,8 @@ const spaceSchema = v.object({
 });
 
 /**
- * Registers a chunkserver. It is the first call on every connection to a leader. The leader proposes
- * a log entry if the chunkserver is new or its location has changed.
+ * Registers a chunkserver. It is the first call on every connection to a leader. The leader
+ * proposes a log entry if the chunkserver is new or its location has changed.
  */
 export const register = defineCall(
   "fleet.register",

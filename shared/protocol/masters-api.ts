@@ -48,8 +48,9 @@ export type MastersStatus = ReturnType<(typeof mastersStatus)["parseResponse"]>;
 const memberIdsSchema = v.pipe(v.array(memberIdSchema), v.maxLength(9));
 
 /**
- * Changes the membership in one step, all of it or nothing. The response follows once the change is
- * in effect. A repeated change is refused: if the response was lost, call `masters.status`.
+ * Changes the membership in one step, completely or not at all. The response is sent once the
+ * change is in effect. A repeated change is refused: if the response was lost, call
+ * `masters.status`.
  */
 export const changeMasters = defineCall(
   "masters.change",

@@ -102,7 +102,7 @@ export const largeOperationSchema = v.variant("kind", [
       v.array(
         v.object({
           position: countSchema,
-          /** The present chunk at the position, or null for a position beyond the end. */
+          /** The current chunk at the position, or null for a position beyond the end. */
           expected: v.nullable(chunkIdSchema),
           chunk: committedChunkSchema,
         }),
@@ -131,7 +131,10 @@ export const largeOperationSchema = v.variant("kind", [
     from: targetSchema,
     index: logIndexSchema,
     to: targetSchema,
-    /** If false, an existing name is refused with ALREADY_EXISTS. A directory never replaces. */
+    /**
+     * If false, an existing name is refused with ALREADY_EXISTS. A directory never replaces an
+     * existing name.
+     */
     replace: v.boolean(),
   }),
   v.object({
@@ -231,7 +234,7 @@ export const allocate = defineCall(
     storageClass: v.optional(shortTextSchema),
     count: v.pipe(countSchema, v.minValue(1), v.maxValue(ALLOCATE_COUNT_MAX)),
     chunkSizeBytes: countSchema,
-    /** Servers that must not be chosen: the writer has just seen them fail. */
+    /** Servers that must not be chosen, because calls of the writer to them have just failed. */
     exclude: v.pipe(v.array(serverIdSchema), v.maxLength(64)),
     /** Servers at the head of the chain, in this order: the survivors of a broken chain. */
     keep: v.pipe(v.array(serverIdSchema), v.maxLength(16)),
@@ -256,7 +259,9 @@ export const readModeSchema = v.variant("kind", [
 ]);
 export type ReadMode = v.InferOutput<typeof readModeSchema>;
 
-/** Index of the state to read. Default: the current state. INDEX_EXPIRED if it is no longer kept. */
+/**
+ * Index of the state to read. Default: the current state. INDEX_EXPIRED if it is no longer kept.
+ */
 const asOfIndexSchema = v.optional(logIndexSchema);
 
 /** Returns a page of a directory. */
@@ -286,7 +291,7 @@ export const locate = defineCall(
   v.object({
     target: targetSchema,
     read: readModeSchema,
-    /** Index of the state to read: an open reader keeps its version. Default: the present one. */
+    /** Index of the state to read: an open reader keeps its version. Default: the current state. */
     index: v.optional(logIndexSchema),
     firstPosition: countSchema,
     count: v.pipe(countSchema, v.maxValue(LOCATE_COUNT_MAX)),

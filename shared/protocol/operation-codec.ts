@@ -4,7 +4,10 @@ import { booleanAt, type Fields, fieldsOf, integerAt, malformed, timeAt } from "
 import { MODE_MAX, OWNER_MAX } from "./schemas.ts";
 import { encodeTarget, targetAt } from "./target-codec.ts";
 
-/* The encoding of operations: the small ones are arrays that begin with a code, the others are maps. */
+/*
+ * The encoding of operations: the small ones are arrays that begin with a code, the others are
+ * maps.
+ */
 
 const CODES = {
   "make-directory": 1,

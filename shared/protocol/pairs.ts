@@ -27,7 +27,11 @@ export function encodePairs(pairs: readonly KeyValue[]): Uint8Array {
   return body;
 }
 
-/** Decodes the rows in `body`. The rows are views of `body`. @throws {AshlarError} PROTOCOL_ERROR */
+/**
+ * Decodes the rows in `body`. The rows are views of `body`.
+ *
+ * @throws {AshlarError} PROTOCOL_ERROR
+ */
 export function decodePairs(body: Uint8Array): KeyValue[] {
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const pairs: KeyValue[] = [];

@@ -19,7 +19,9 @@ const envelope = {
   to: memberIdSchema,
   /** Random per data directory: a member that lost its directory has another incarnation. */
   fromIncarnation: shortTextSchema,
-  /** Address of the sender. The receiver uses it until it has applied the addition of the sender. */
+  /**
+   * Address of the sender. The receiver uses it until it has applied the addition of the sender.
+   */
   fromAddress: v.optional(addressSchema),
 };
 

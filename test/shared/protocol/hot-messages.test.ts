@@ -23,7 +23,7 @@ const packr = new Packr({ useRecords: false });
 const unpackr = new Unpackr({ useRecords: false, copyBuffers: true });
 
 /** Returns the value that the other end receives. */
-function travelled(value: unknown): unknown {
+function transmitted(value: unknown): unknown {
   return unpackr.unpack(packr.pack(value));
 }
 
@@ -149,14 +149,14 @@ const anything = fc.anything({ maxDepth: 3 }).filter((value) => {
 });
 
 /** Returns `value` with one element, at any depth, replaced by `other`. */
-function spoilt(value: unknown, other: unknown, choices: readonly number[]): unknown {
+function withElementReplaced(value: unknown, other: unknown, choices: readonly number[]): unknown {
   const [choice = 0, ...rest] = choices;
   if (choices.length === 0 || !Array.isArray(value) || value.length === 0) return other;
   const place = choice % value.length;
-  return value.map((each, at) => (at === place ? spoilt(each, other, rest) : each));
+  return value.map((each, at) => (at === place ? withElementReplaced(each, other, rest) : each));
 }
 
-function passesOrRefuses(parse: (value: unknown) => unknown, value: unknown): void {
+function assertParsesOrRejects(parse: (value: unknown) => unknown, value: unknown): void {
   try {
     parse(value);
   } catch (failure) {
@@ -171,15 +171,18 @@ function checkCodec<T>(
 ): void {
   fc.assert(
     fc.property(messages, (message) => {
-      const back = parse(travelled(encode(message)));
+      const back = parse(transmitted(encode(message)));
       assert.deepEqual(plain(back), plain(message));
     }),
   );
   const places = fc.array(fc.nat(20), { minLength: 1, maxLength: 5 });
   fc.assert(
     fc.property(messages, anything, places, (message, other, choices) => {
-      passesOrRefuses(parse, spoilt(travelled(encode(message)), other, choices));
-      passesOrRefuses(parse, other);
+      assertParsesOrRejects(
+        parse,
+        withElementReplaced(transmitted(encode(message)), other, choices),
+      );
+      assertParsesOrRejects(parse, other);
     }),
   );
 }
