@@ -1,7 +1,7 @@
 /**
- * Throws if `condition` is false, which is a bug in Ashlar. Asserts stay on in production: a
- * process with a wrong state must stop before it spreads the error. Its peers repair the data that
- * it held.
+ * Throws if `condition` is false, which is a bug in Ashlar. Asserts are enabled in production: a
+ * process with an invalid state must stop before it stores or sends wrong data. Its peers repair
+ * the data that it held.
  *
  * @param message the invariant, as a plain statement
  */
@@ -15,8 +15,8 @@ export class AssertionError extends Error {
 }
 
 /**
- * Proves to the compiler that a `switch` covers a union. At run time it throws: a parser let an
- * unknown variant pass.
+ * Makes the compiler check that a `switch` covers a union. At run time it throws: a parser has
+ * accepted an unknown variant.
  */
 export function unreachable(value: never): never {
   throw new AssertionError(`Unreachable: ${JSON.stringify(value)}`);

@@ -7,7 +7,9 @@ export function toHex(bytes: Uint8Array): string {
   return text;
 }
 
-/** Returns the bytes of `hex`. The caller has checked that `hex` has an even number of hex digits. */
+/**
+ * Returns the bytes of `hex`. The caller has checked that `hex` has an even number of hex digits.
+ */
 export function fromHex(hex: string): Uint8Array {
   const bytes = new Uint8Array(hex.length >> 1);
   for (let index = 0; index < bytes.length; index += 1) {

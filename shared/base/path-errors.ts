@@ -1,6 +1,6 @@
 import type { ErrorCode } from "./errors.ts";
 
-/** The words of strerror(3) for the errors that concern one path. */
+/** The messages of strerror(3) for the errors that concern one path. */
 const PATH_ERROR_WORDS = {
   NOT_FOUND: "No such file or directory",
   ALREADY_EXISTS: "File exists",
@@ -9,7 +9,7 @@ const PATH_ERROR_WORDS = {
   NOT_EMPTY: "Directory not empty",
 } as const satisfies Partial<Record<ErrorCode, string>>;
 
-/** Codes whose message is one of Unix and the path it concerns. */
+/** Codes whose message consists of a message of strerror(3) and a path. */
 export type PathErrorCode = keyof typeof PATH_ERROR_WORDS;
 
 /**

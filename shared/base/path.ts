@@ -74,10 +74,10 @@ export function parseEntryName(bytes: Uint8Array): EntryName {
   return bytes as EntryName;
 }
 
-function invalidPath(bytes: Uint8Array, wanted: string): AshlarError {
+function invalidPath(bytes: Uint8Array, expectation: string): AshlarError {
   return new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot use the path "${displayName(bytes).slice(0, 200)}": ${wanted}`,
+    `Cannot use the path "${displayName(bytes).slice(0, 200)}": ${expectation}`,
   );
 }
 
@@ -157,7 +157,7 @@ function sequenceLengthOf(first: number): number {
   return first < 0xf5 ? 4 : 0;
 }
 
-/** Returns whether `bytes` is valid UTF-8. Then a text represents it without loss. */
+/** Returns whether `bytes` is valid UTF-8. If so, a string represents the bytes without loss. */
 export function isUtf8(bytes: Uint8Array): boolean {
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(bytes);

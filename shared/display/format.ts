@@ -23,7 +23,8 @@ export function formatCount(count: number, singular: string, plural = `${singula
 const TIME_MS_MAX = 8.64e15;
 
 /**
- * Returns a time as RFC 3339 in UTC with milliseconds. A time beyond TIME_MS_MAX is shown as that.
+ * Returns a time as RFC 3339 in UTC with milliseconds. A later time than
+ * TIME_MS_MAX is formatted as TIME_MS_MAX.
  */
 export function formatTime(timeMs: number): string {
   // biome-ignore lint/style/noRestrictedGlobals: formats a given time, reads no clock.

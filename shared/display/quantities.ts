@@ -1,8 +1,8 @@
 import { AshlarError } from "../base/errors.ts";
 
 /*
- * Sizes and durations as text. The package `bytes` on npm is not used: it reads "10MB" as 10 * 2^20,
- * ignores unknown text ("10 apples" is 10), and has no MiB.
+ * Sizes and durations as text. The package `bytes` on npm is not used: it reads "10MB" as
+ * 10 MiB, ignores unknown text ("10 apples" is 10), and does not accept "MiB".
  */
 const SIZE_UNITS_BYTES: Readonly<Record<string, number>> = {
   "": 1,

@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { AshlarError } from "../base/errors.ts";
 import { isAddress } from "../display/addresses.ts";
 
-/** How a client finds a cluster. */
+/** The addresses with which a client finds a cluster. */
 export interface ClusterAddress {
   /** Addresses of masters, "host:port". */
   readonly masters: readonly string[];

@@ -166,7 +166,7 @@ function missing(key: string): AshlarError {
     "INVALID_ARGUMENT",
     `Cannot start without ${key}: expected a value because it has no default`,
     {
-      hint: `Give ${flagNameOf(key)}, ${environmentNameOf(key)}, or ${key} in the config file`,
+      hint: `Set ${flagNameOf(key)}, ${environmentNameOf(key)}, or ${key} in the config file`,
     },
   );
 }
@@ -195,7 +195,7 @@ function coreOf(entry: Entry): {
   }
 }
 
-/** The key that a text is a value of. */
+/** A config key whose value is given as text. */
 interface KeyOfText {
   readonly key: string;
   /** The key and the origin of its value, for errors. */
@@ -220,7 +220,7 @@ function valueOfText(text: string, keyOfText: KeyOfText): unknown {
   }
 }
 
-/** Returns a number in the unit of the key, or the text itself, which the schema then refuses. */
+/** Returns a number in the unit of the key, or the unchanged text, which the schema rejects. */
 function numberOfText(text: string, { key, name }: KeyOfText): unknown {
   const number = Number(text);
   if (text.trim() !== "" && Number.isFinite(number)) return number;

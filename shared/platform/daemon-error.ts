@@ -1,7 +1,7 @@
 import { ERROR_CODES, isAshlarError } from "../base/errors.ts";
 import { createLogTo } from "./pino-log.ts";
 
-/** Exit status after an error that is not an AshlarError. An operator must look at it. */
+/** Exit status after an error that is not an AshlarError. An operator must investigate it. */
 const STATUS_FATAL = 1;
 
 /** The standard error stream of a process, as far as `reportDaemonError` uses it. */
@@ -18,7 +18,7 @@ export function daemonStatusOf(error: unknown): number {
 
 /**
  * Reports the error that ends a daemon. On a terminal it prints the message and the hint as text.
- * Elsewhere, such as in the log of a service, it prints one JSON line in the format of the log,
+ * Otherwise, such as in a service, it prints one JSON line in the format of the log,
  * with the code, the hint, the stack and the causes.
  *
  * @param role "master"

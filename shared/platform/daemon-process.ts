@@ -20,7 +20,7 @@ export interface DaemonProcessDefinition<Schema extends ConfigSchema, Deps>
   readonly defaultLogTo?: "stdout" | "stderr";
   /** Checks what the schema cannot express. @throws {AshlarError} INVALID_ARGUMENT */
   readonly check?: (config: v.InferOutput<Schema>) => void;
-  /** Longest duration of a graceful stop in ms. The process exits when it is over. */
+  /** Longest duration of a graceful stop in ms. The process exits at the end of this duration. */
   readonly stopMsMax: (config: v.InferOutput<Schema>) => number;
   /** Starts the role. Resolves when the role serves, or when a job is done. */
   readonly start: (deps: Deps) => Promise<StartedDaemon>;
@@ -34,7 +34,7 @@ export interface DaemonProcessDeps<Config> {
   readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
   /** Aborts when a graceful stop begins. */
   readonly signal: AbortSignal;
-  /** Ends the process after an error it cannot recover from: the role is disposed first. */
+  /** Ends the process after a fatal error. The role is disposed first. */
   readonly onFatal: (error: unknown) => void;
 }
 

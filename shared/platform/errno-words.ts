@@ -18,7 +18,9 @@ const ERRNO_WORDS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "connection timed out",
 };
 
-/** Returns the words for the errno name of a system call, or the name itself if it is not listed. */
+/**
+ * Returns the message for the errno name of a system call, or the name if it has no message here.
+ */
 export function errnoWords(errno: string): string {
   return ERRNO_WORDS[errno] ?? errno;
 }

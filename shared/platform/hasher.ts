@@ -10,8 +10,8 @@ export interface ChosenHasher {
 }
 
 /**
- * Returns the fastest available BLAKE3 implementation: native if its binary loads, else WebAssembly.
- * The environment variable ASHLAR_HASHER ("native" or "wasm") selects one of them.
+ * Returns the fastest available BLAKE3 implementation: native if its binary loads, else
+ * WebAssembly. The environment variable ASHLAR_HASHER ("native" or "wasm") selects one of them.
  *
  * @throws {AshlarError} UNSUPPORTED if native is required and does not load; INVALID_ARGUMENT for
  *   another value of the variable

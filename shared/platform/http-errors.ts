@@ -21,7 +21,7 @@ export function errorResponse(log: Log): Middleware {
       answer(context, error);
       if (!(error instanceof AshlarError)) {
         const { method, path } = context;
-        log.error("An HTTP request failed because of a bug", { method, path, error });
+        log.error("An HTTP request failed with an unexpected error", { method, path, error });
       }
     }
   };

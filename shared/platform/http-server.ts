@@ -74,8 +74,8 @@ function listen(server: Server, address: string): Promise<string> {
     server.listen({ host, port }, () => {
       server.removeAllListeners("error");
       server.on("error", () => {}); // A connection was not accepted: the peer retries.
-      const taken = server.address() as AddressInfo;
-      resolve(formatAddress({ host, port: taken.port }));
+      const boundAddress = server.address() as AddressInfo;
+      resolve(formatAddress({ host, port: boundAddress.port }));
     });
   });
 }

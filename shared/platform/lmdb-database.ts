@@ -21,14 +21,14 @@ export function openDatabase(path: string): Database {
   try {
     return openEnvironment<Uint8Array, Uint8Array>({
       path,
-      noSubdir: false, // By default, lmdb takes a path with a dot as a file.
+      noSubdir: false, // By default, lmdb uses a path with a dot as the name of a file.
       keyEncoding: "binary",
       encoding: "binary",
       cache: false,
       mapSize: MAP_BYTES,
       // With the default, lmdb was seen to acknowledge a commit that the disk had refused.
       overlappingSync: false,
-      // Every batch is a separate transaction and starts at once.
+      // Every batch is a separate transaction and starts immediately.
       eventTurnBatching: false,
       // The default would write bytes of this process's heap into unused parts of pages.
       noMemInit: false,
@@ -42,9 +42,9 @@ export function openDatabase(path: string): Database {
  * Closes the environment synchronously; the promise of `close` would resolve some microtasks later.
  * No commit may be in progress, because this function skips the wait for the last commit.
  */
-export function closeAtOnce(database: Database): void {
+export function closeSynchronously(database: Database): void {
   Object.defineProperty(database, "_endWrites", { value: undefined });
   database.close().catch(() => {}); // If it did not close, the assertion below fails.
   const { status } = database as unknown as { readonly status: string };
-  assert(status === "closed", "lmdb closes at once without a pending commit");
+  assert(status === "closed", "lmdb closes synchronously without a pending commit");
 }

@@ -33,13 +33,13 @@ const MAGIC_OFFSET_FORMAT_1 = 0x10;
 const PAGE_BYTES_MIN = 256;
 const PAGE_BYTES_MAX = 65_536;
 
-const NARROW_ARCHITECTURES: readonly string[] = ["arm", "ia32", "mips", "mipsel"];
+const ARCHITECTURES_32_BIT: readonly string[] = ["arm", "ia32", "mips", "mipsel"];
 
 /** Size of the two meta pages, which lmdb writes first. */
 export const NEW_STORE_BYTES = 2 * 4096;
 
 /**
- * A file that exists while lmdb opens the store. If it is found later, the process died meanwhile.
+ * A file that exists while lmdb opens the store. If it exists later, the process died in between.
  */
 const MARKER_NAME = "opening";
 
@@ -96,7 +96,7 @@ async function hasMarker(path: string): Promise<boolean> {
  * - `foreign`: the file has no valid meta pages.
  */
 async function classifyFile(file: string): Promise<"whole" | "short" | "foreign" | "empty"> {
-  if (endianness() !== "LE" || NARROW_ARCHITECTURES.includes(process.arch)) return "whole";
+  if (endianness() !== "LE" || ARCHITECTURES_32_BIT.includes(process.arch)) return "whole";
   const head = await readHead(file);
   if (head === null || head.isEmpty) return "empty";
   const first = head.first;
@@ -137,7 +137,7 @@ interface Head {
 async function readHead(file: string): Promise<Head | null> {
   let handle: FileHandle;
   try {
-    handle = await open(file, "r+"); // For writing too: lmdb would crash if that were refused.
+    handle = await open(file, "r+"); // lmdb crashes if it cannot open for writing.
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return null;
     throw diskError("open", file, error);
@@ -168,8 +168,8 @@ async function isZero(handle: FileHandle): Promise<boolean> {
 /**
  * Reads the whole store in a child process. A million rows take some seconds.
  *
- * @throws {AshlarError} UNAVAILABLE if the child ended for another reason than the store, such as a
- *   stop of the service: a good store would be rebuilt for nothing
+ * @throws {AshlarError} UNAVAILABLE if the child ended for a reason other than the store, such as a
+ *   stop of the service. An intact store must not be rebuilt then.
  */
 function canBeRead(path: string): Promise<boolean> {
   const lmdbPath = createRequire(import.meta.url).resolve("lmdb");
@@ -183,7 +183,7 @@ function canBeRead(path: string): Promise<boolean> {
   });
 }
 
-/** Returns whether the child ended by itself or by a crash of lmdb. */
+/** Returns whether the child exited normally or by a crash of lmdb, and was not stopped. */
 function isConclusive({ code, signal }: ExecFileException): boolean {
   const isCrash = ["SIGSEGV", "SIGBUS", "SIGABRT"].includes(signal ?? "");
   return isCrash || typeof code === "number";

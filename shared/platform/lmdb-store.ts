@@ -11,7 +11,7 @@ import type {
   StoreChange,
   StoreSnapshot,
 } from "../ports/ordered-store.ts";
-import { closeAtOnce, type Database, openDatabase } from "./lmdb-database.ts";
+import { closeSynchronously, type Database, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
 import { inspectStore, NEW_STORE_BYTES, withOpeningMarker } from "./lmdb-inspect.ts";
 import { NodeDisk } from "./node-disk.ts";
@@ -24,8 +24,8 @@ const FIRST_KEY = Uint8Array.of(0);
 
 /*
  * LMDB reports EIO for a full disk ("short write, filesystem full?", mdb_page_flush) as well as for
- * a broken one. Therefore a commit is refused before the disk is full, and an EIO without free
- * space counts as NO_SPACE.
+ * a failed disk. Therefore a commit is refused before the disk is full, and an EIO without free
+ * space is reported as NO_SPACE.
  */
 const RESERVE_BYTES = 8 * 1024 * 1024;
 /** Removals may use most of the reserve. Otherwise a full store could not be emptied. */
@@ -37,8 +37,8 @@ const CHANGE_OVERHEAD_BYTES = 64;
 
 /*
  * Pages that were read stay mapped and count as memory of this process, although the kernel can
- * reclaim them. So the file is mapped again once the mapped pages exceed this size. They stay in
- * the page cache.
+ * reclaim them. So the file is mapped again once the mapped pages exceed this size. The pages stay
+ * in the page cache.
  */
 const MAPPED_BYTES_MAX = 128 * 1024 * 1024;
 /** Reads between two checks of the mapped bytes. Each read can map 64 KiB (fault-around). */
@@ -241,12 +241,12 @@ class LmdbStore implements OrderedStore {
   }
 
   /**
-   * Maps the file again, within one turn, so that no reader gets a closed store. Snapshots prevent
-   * it.
+   * Maps the file again, within one turn, so that no reader gets a closed store. Has no effect
+   * while a snapshot is open.
    */
   #remap(): void {
     if (this.#state !== "open" || this.#snapshots.size > 0) return;
-    closeAtOnce(this.#database);
+    closeSynchronously(this.#database);
     this.#mappedBytesBefore = mappedFileBytes();
     this.#database = openDatabase(this.#path);
   }
@@ -271,12 +271,15 @@ class LmdbStore implements OrderedStore {
     return bavail * bsize;
   }
 
-  /** Uses `batch`: `transaction` was seen never to resolve (docs/dependencies.md, lmdb). */
+  /**
+   * Uses `batch`, because the promise of `transaction` never resolved in tests
+   * (docs/dependencies.md, lmdb).
+   */
   #writeBatch(changes: readonly StoreChange[]): Promise<boolean> {
     const database = this.#database;
     return database.batch(() => {
-      // The promises of the changes settle with the batch or at once. Only that of the batch
-      // counts. Most changes return the same promise.
+      // The promise of a change settles with the batch or immediately. Only the promise of the
+      // batch is relevant. Most changes return the same promise.
       let watched: Promise<boolean> | null = null;
       for (const { key, value } of changes) {
         const pending = value === null ? database.remove(key) : database.put(key, value);

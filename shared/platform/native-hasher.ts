@@ -48,8 +48,8 @@ class NativeHasher implements Hasher {
 }
 
 /**
- * Returns the same bytes as a plain Uint8Array. A Buffer differs: its `slice` returns a view, and it
- * is not deeply equal to a Uint8Array.
+ * Returns the same bytes as a plain Uint8Array. A Buffer differs: its `slice` returns a view, and
+ * it is not deeply equal to a Uint8Array.
  */
 function digestOf(buffer: Buffer): Digest {
   assert(buffer.length === DIGEST_BYTES, "a digest has 32 bytes");

@@ -24,7 +24,7 @@ export class NodeDiskFile implements DiskFile {
   #closing = false;
   #onIdle: (() => void) | null = null;
 
-  /** `flags` are those of the open(2) that made `descriptor`. */
+  /** `descriptor` was opened with `flags`. */
   constructor(descriptor: number, path: string, flags: number) {
     this.#descriptor = descriptor;
     this.#path = path;
@@ -171,7 +171,7 @@ export class NodeDiskFile implements DiskFile {
   }
 
   /**
-   * Calls with the direct descriptor if the file system supports it, else with the ordinary one.
+   * Uses the O_DIRECT descriptor if the file system supports it, else the descriptor of the file.
    */
   async #tryDirect(
     call: (descriptor: number, length: number) => Promise<number>,

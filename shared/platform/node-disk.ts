@@ -20,8 +20,8 @@ const FLAGS_OF_MODE = {
 const DURABLE_FILE_MODE = 0o600;
 
 /**
- * A directory of the local file system. Only `makeDirectory(".")` creates it, so that a disk that is
- * not mounted is NOT_FOUND and not an empty directory.
+ * A directory of the local file system. Only `makeDirectory(".")` creates it, so that a disk that
+ * is not mounted is NOT_FOUND and not an empty directory.
  */
 export class NodeDisk implements Disk {
   readonly #root: string;

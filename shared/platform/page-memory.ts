@@ -3,7 +3,7 @@ import { assert } from "../base/assert.ts";
 /** Alignment of direct I/O that all current disks and file systems accept: open(2), O_DIRECT. */
 export const PAGE_BYTES = 4096;
 
-/** Part of the language, but TypeScript declares it only for browsers. */
+/** Node has WebAssembly, but TypeScript declares it only in its library for browsers. */
 declare const WebAssembly: {
   readonly Memory: new (pages: {
     readonly initial: number;
@@ -21,9 +21,9 @@ const ALIGNED_BYTES_MIN = 128 * 1024;
 const arenas = new WeakSet<ArrayBufferLike>();
 
 /**
- * Allocates buffers that begin at a page boundary, as direct I/O requires. Node guarantees that
- * only for WebAssembly.Memory, which is mapped by pages. The system allocates the pages at their
- * first use.
+ * Allocates buffers that begin at a page boundary, as direct I/O requires. Node guarantees this
+ * alignment only for WebAssembly.Memory, which is mapped by pages. The system allocates the pages
+ * at their first use.
  */
 export class PageMemory {
   #arena: Uint8Array = new Uint8Array(0);
@@ -50,7 +50,7 @@ export class PageMemory {
   }
 }
 
-/** Returns whether `bytes` begin at a page boundary. False if that is unknown. */
+/** Returns whether `bytes` begin at a page boundary. False if their alignment is unknown. */
 export function isAtPage(bytes: Uint8Array): boolean {
   return bytes.byteOffset % PAGE_BYTES === 0 && arenas.has(bytes.buffer);
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 
 /*
- * Readers of /proc, see proc(5). The reads are synchronous, because they do not access a disk and do
- * not block. On other systems than Linux every function returns null, false or 0.
+ * Readers of /proc, see proc(5). The reads are synchronous, because they do not access a disk and
+ * do not block. On other systems than Linux every function returns null, false or 0.
  */
 
 /**

@@ -15,8 +15,8 @@ interface GaugeSource {
 }
 
 /**
- * The metrics of one process, or of one role if several roles share a process. The global registry of
- * prom-client is not used.
+ * The metrics of one process, or of one role if several roles share a process. The global registry
+ * of prom-client is not used.
  */
 export class PrometheusMetrics implements Metrics {
   readonly #registry = new Registry();

@@ -19,8 +19,8 @@ export interface RangeRest {
  * caller handles a row, so the caller may wait or stop between rows, and a slow caller does not
  * prevent the store from reusing pages.
  *
- * @param read returns an iterator over the rest. The iterator is read to its end or closed within one
- *   turn of the event loop.
+ * @param read returns an iterator over the rest. The iterator is read to its end or closed within
+ *   one turn of the event loop.
  */
 export function* rangeInBatches(
   options: RangeOptions,

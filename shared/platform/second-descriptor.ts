@@ -5,7 +5,9 @@ import { descriptorPath } from "./procfs.ts";
 /** Below this size the page cache is faster: it merges small writes and reads ahead. */
 const DIRECT_BYTES_MIN = 128 * 1024;
 
-/** Returns how many bytes at the start of `bytes` can use direct I/O; 0 if it is not worth it. */
+/**
+ * Returns how many bytes at the start of `bytes` can use direct I/O; 0 if the page cache is faster.
+ */
 export function directBytesOf(bytes: Uint8Array, offsetBytes: number): number {
   if (bytes.length < DIRECT_BYTES_MIN || offsetBytes % PAGE_BYTES !== 0 || !isAtPage(bytes)) {
     return 0;
@@ -14,11 +16,11 @@ export function directBytesOf(bytes: Uint8Array, offsetBytes: number): number {
 }
 
 /**
- * A second descriptor of an open file with one more flag. It is opened at its first use.
+ * A second descriptor of an open file, with one additional flag. It is opened at the first use.
  *
- * With O_DIRECT it bypasses the page cache. The kernel keeps both views of the file consistent: a
- * direct call writes back and drops the cached pages of its range. With O_DSYNC every write is
- * durable when it returns, together with the writes before it. See open(2).
+ * With O_DIRECT the descriptor bypasses the page cache. The kernel keeps both views of the file
+ * consistent: a direct call writes back and drops the cached pages of its range. With O_DSYNC every
+ * write is durable when it returns, together with the writes before it. See open(2).
  */
 export class SecondDescriptor {
   readonly #descriptor: number;
@@ -44,7 +46,7 @@ export class SecondDescriptor {
   }
 
   /**
-   * Closes the descriptor for good, because the file system refused a call. `get` then returns
+   * Closes the descriptor permanently, because the file system refused a call. `get` then returns
    * null.
    */
   async disable(): Promise<void> {
@@ -61,7 +63,7 @@ export class SecondDescriptor {
     const flags = this.#flags;
     if (flags === null) return Promise.resolve(null);
     return new Promise((resolve) => {
-      // Opened by its descriptor and not by its name, which may refer to another file now.
+      // The file is opened by its descriptor, because its name may refer to another file now.
       fs.open(descriptorPath(this.#descriptor), flags, (error, second) => {
         resolve(error === null ? second : null);
       });

@@ -2,7 +2,9 @@ import { assert } from "../base/assert.ts";
 import { KEY_BYTES_MAX, type StoreChange } from "../ports/ordered-store.ts";
 
 const VALUE_BYTES_MAX = 8 * 1024 * 1024;
-/** Begins with a letter or a digit: never ".", ".." or a hidden file. */
+/**
+ * A name begins with a letter or a digit, so it is never ".", ".." or the name of a hidden file.
+ */
 const STORE_NAME = /^[a-z0-9][a-z0-9._-]{0,99}$/;
 
 /** Asserts the bounds of the OrderedStore port for a batch, before it is applied. */
@@ -16,5 +18,5 @@ export function checkChanges(changes: readonly StoreChange[]): void {
 
 /** Asserts that a store has a valid name. */
 export function checkStoreName(name: string): void {
-  assert(STORE_NAME.test(name), `a store has a plain name: ${JSON.stringify(name)}`);
+  assert(STORE_NAME.test(name), `the name of a store is valid: ${JSON.stringify(name)}`);
 }

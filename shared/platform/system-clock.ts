@@ -3,7 +3,7 @@ import { assert } from "../base/assert.ts";
 import { sleepOn } from "../flow/sleep.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 
-/** Longest delay of setTimeout. A longer one would fire at once. */
+/** Longest delay of setTimeout, which fires immediately for a longer delay. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
 /** The clock of the machine. */

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Random } from "../ports/random.ts";
 
 /**
- * `bytes` uses the randomness of the operating system, `fraction` the fast, predictable one of V8.
+ * `bytes` uses the random source of the system. `fraction` uses Math.random, which is predictable.
  */
 export class SystemRandom implements Random {
   fraction(): number {

@@ -8,8 +8,8 @@ import type { UserBuffer } from "./user-buffer.ts";
 /**
  * Passes a socket's bytes to the receiver of the link.
  *
- * It is created before the socket, which requests a buffer before there is a receiver. That first
- * buffer has room for one byte; the later ones are the receiver's.
+ * The reader is created before the socket, because the socket requests a buffer before there is a
+ * receiver. The first buffer has room for one byte. The receiver provides the later buffers.
  */
 export class SocketReader implements UserBuffer {
   #receiver: LinkReceiver | null = null;

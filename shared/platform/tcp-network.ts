@@ -8,15 +8,16 @@ import { SocketReader, TcpLink } from "./tcp-link.ts";
 import { adoptWithUserBuffer, copyInto, onReadOptions, type UserBuffer } from "./user-buffer.ts";
 
 /**
- * Small messages are sent at once (no Nagle delay). The system probes a silent connection after 30
- * s, for connections other than those of the wire, which has its own pings.
+ * Small messages are sent without delay (TCP_NODELAY). The system probes an idle connection after
+ * 30 s, for protocols without pings. The internal wire has its own pings.
  */
 const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 } as const;
 
 /** Options of `TcpNetwork`. */
 export interface TcpNetworkOptions {
   /**
-   * Makes a socket read into the given buffers. Returns null if it cannot; then bytes are copied.
+   * Makes a socket read into the given buffers. Returns null if Node does not support it. The bytes
+   * are then copied.
    */
   readonly adopt?: (accepted: Socket, onread: UserBuffer) => Socket | null;
 }

@@ -29,8 +29,8 @@ function userConfigPath(environment: Environment): string {
 }
 
 /**
- * Reads the user's config file, which the CLI and the gateway share. A missing file is not an error:
- * the result has no values.
+ * Reads the user's config file, which the CLI and the gateway share. A missing file is not an
+ * error: the result has no values.
  *
  * @throws {AshlarError} INVALID_ARGUMENT for a file that cannot be read, an unknown key, or a value
  *   that is not a string

@@ -60,8 +60,8 @@ function updateInPieces(hash: WasmHash, bytes: Uint8Array): void {
 }
 
 /**
- * Returns the same bytes as a plain Uint8Array: a Buffer has another `slice` and is not deeply
- * equal.
+ * Returns the same bytes as a plain Uint8Array. A Buffer differs: its `slice` returns a view, and
+ * it is not deeply equal to a Uint8Array.
  */
 function digestOf(buffer: Buffer | string): Digest {
   assert(typeof buffer !== "string" && buffer.length === DIGEST_BYTES, "a digest has 32 bytes");

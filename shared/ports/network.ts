@@ -34,7 +34,8 @@ export interface Link {
   /** "host:port" of the other end. */
   readonly peerAddress: string;
   /**
-   * Starts reading. Called once, in the turn of the event loop in which the caller received the link.
+   * Starts reading. Called once, in the turn of the event loop in which the caller received the
+   * link.
    */
   start(receiver: LinkReceiver): void;
   /**

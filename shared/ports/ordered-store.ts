@@ -38,8 +38,8 @@ export interface OrderedStore extends OrderedReader {
    */
   read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined;
   /**
-   * Applies all of `changes` or none. If two changes have the same key, the later one wins. Resolves
-   * when the changes are synced to disk. One call at a time; a batch is well below 100 MB.
+   * Applies all of `changes` or none. If two changes have the same key, the later one wins.
+   * Resolves when the changes are synced to disk. One call at a time; a batch is well below 100 MB.
    *
    * @throws {AshlarError} NO_SPACE: no change was applied, the store stays usable; DISK_FAILED: the
    *   store must be closed

@@ -56,7 +56,7 @@ describe("an error that crosses a process boundary", () => {
     });
   });
 
-  it("is INTERNAL if it was no AshlarError, or has a code unknown to this version", () => {
+  it("is INTERNAL if it is not an AshlarError, or has a code unknown to this version", () => {
     assert.deepEqual(toErrorData(new TypeError("x")), { code: "INTERNAL", message: "x" });
     assert.deepEqual(toErrorData("text"), { code: "INTERNAL", message: "text" });
     for (const code of ["FROM_THE_FUTURE", "toString", "__proto__"]) {

@@ -5,7 +5,7 @@ import { formatCount, formatSize, formatTime, jsonName } from "../../../shared/d
 const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
 
 describe("formatCount", () => {
-  it("uses the singular for 1 alone", () => {
+  it("uses the singular only for 1", () => {
     assert.deepEqual(
       [0, 1, 2].map((count) => formatCount(count, "file")),
       ["0 files", "1 file", "2 files"],

@@ -26,7 +26,7 @@ describe("reportDaemonError", () => {
     );
   });
 
-  it("prints one JSON line elsewhere", () => {
+  it("prints one JSON line if the stream is not a terminal", () => {
     const text = reported(REFUSED, false);
     assert.equal(text.indexOf("\n"), text.length - 1);
     const { level, role, message, code, hint } = JSON.parse(text);

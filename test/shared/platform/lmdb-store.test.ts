@@ -116,7 +116,7 @@ describe("lmdb store with damaged files", () => {
     await assert.rejects(new LmdbStores(directory.path).open("s"), isCorrupt);
   });
 
-  it("opens an intact store although the last process died while opening it", async () => {
+  it("opens an intact store even if the last process died while opening it", async () => {
     await using directory = await TempDirectory.make();
     await makeStore(directory.path);
     await writeFile(`${directory.path}/s/opening`, "");
@@ -132,7 +132,7 @@ describe("lmdb store with damaged files", () => {
     await writeFile(`${directory.path}/s/opening`, "");
     const opening = new LmdbStores(directory.path).open("s");
     opening.catch(() => {}); // Awaited below.
-    // As systemd, which stops all processes of a service together.
+    // systemd does the same: it stops all processes of a service together.
     process.kill(await childOf(process.pid), "SIGTERM");
     await assert.rejects(opening, (error) => isAshlarError(error, "UNAVAILABLE"));
     const store = await new LmdbStores(directory.path).open("s");
@@ -140,8 +140,8 @@ describe("lmdb store with damaged files", () => {
     await store.close();
   });
 
-  // Found with an EIO at lmdb's lock file: the process died of SIGSEGV in its first opening, and every
-  // later opening treated the store, which had never had data, as damaged.
+  // Found with an EIO at lmdb's lock file: the process died of SIGSEGV in its first opening, and
+  // every later opening treated the store, which had never had data, as damaged.
   for (const leftovers of [["opening"], ["opening", "lock.mdb"], ["opening", "data.mdb"]]) {
     it(`creates the store if the process died in its first opening and left ${leftovers.join(", ")}`, async () => {
       await using directory = await TempDirectory.make();

@@ -13,7 +13,7 @@ function filled(length: number, value: number): Uint8Array {
   return new Uint8Array(length).fill(value);
 }
 
-/** Returns the sectors that a crash kept of a write of 2048 bytes. */
+/** Returns which part of a write of 2048 bytes a crash kept. */
 function shareOf(keptBytes: number): "all" | "torn" | "none" {
   if (keptBytes === 2048) return "all";
   return keptBytes > 0 ? "torn" : "none";
@@ -105,7 +105,7 @@ describe("memory disk after a power failure", () => {
     assert.deepEqual([...found].sort(), "111 112 121 122 211 212 221 222".split(" "));
   });
 
-  it("keeps everything if only the process ends, and fails its later calls", async () => {
+  it("keeps all bytes if only the process ends, and fails later calls of the process", async () => {
     const medium = new MemoryDisk();
     const disk = medium.mount();
     const file = await disk.open("f", "create");
@@ -179,7 +179,7 @@ describe("memory disk after a power failure", () => {
     assert.equal(await crash(), await crash());
   });
 
-  it("fails every call of the crashed process, also a pending one", async () => {
+  it("fails every call of the crashed process, including pending calls", async () => {
     let proceed = (): void => {};
     let slow = false;
     const medium = new MemoryDisk({

@@ -49,8 +49,8 @@ class Model {
   }
 }
 
-// Few distinct bytes, including the smallest and the largest: many keys are adjacent or are prefixes
-// of other keys.
+// Few distinct bytes, including the smallest and the largest: many keys are adjacent or are
+// prefixes of other keys.
 const someKey = fc
   .oneof(
     fc.array(fc.constantFrom(0, 1, 127, 128, 254, 255), { minLength: 1, maxLength: 5 }),

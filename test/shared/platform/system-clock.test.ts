@@ -49,7 +49,7 @@ describe("system clock", () => {
     assert.equal(count, 1);
   });
 
-  it("does not run a task at once that is due in a month, as setTimeout alone would", async () => {
+  it("does not run a task immediately that is due in a month, as setTimeout alone would", async () => {
     let ran = false;
     const due = () => {
       ran = true;
