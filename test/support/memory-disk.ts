@@ -43,9 +43,9 @@ function makeDirectoryNode(): MemoryDirectory {
  *
  * Only the changes that the Disk port guarantees are durable: names after `syncDirectory` of their
  * directory, bytes after `sync` of their file. After a crash, each directory keeps a prefix of its
- * unsynced changes (a rename between two directories is one step). Each file keeps any subset of its
- * unsynced writes, and any subset of the sectors of each kept write. After a crash, every call on
- * the `Disk` of the old process fails. The next process gets a new `Disk` from `mount`.
+ * unsynced changes (a rename between two directories is one step). Each file keeps any subset of
+ * its unsynced writes, and any subset of the sectors of each kept write. After a crash, every call
+ * on the `Disk` of the old process fails. The next process gets a new `Disk` from `mount`.
  */
 export class MemoryDisk {
   readonly options: MemoryDiskOptions;

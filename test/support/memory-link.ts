@@ -14,7 +14,7 @@ export interface Route {
   readonly bufferBytes: number;
   readonly delayMs: () => number;
   readonly isCut: () => boolean;
-  /** Returns whether the process at this end is stopped. */
+  /** Returns whether the process at this end is paused. */
   readonly isFrozen: () => boolean;
   /** Called before the process at this end receives bytes. */
   readonly onReceive: () => void;
@@ -33,7 +33,7 @@ interface Packet {
   readonly bytes: Uint8Array | null;
 }
 
-/** One end of a link. It holds the bytes in transit from this end to the other. */
+/** One end of a link. It holds the bytes in transit from this end to the other end. */
 export class MemoryLink implements Link {
   readonly #route: Route;
   #peer: MemoryLink | null = null;
@@ -159,7 +159,7 @@ export class MemoryLink implements Link {
     return isOpen && !this.#isPaused && !this.#route.isFrozen();
   }
 
-  /** The process at one of the ends continues: writes and bytes have waited at both. */
+  /** Called when the process at one end resumes. Writes and bytes may wait at both ends. */
   onThaw(): void {
     if (this.#state !== "open") return;
     this.#acceptWrites();

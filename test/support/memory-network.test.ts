@@ -47,7 +47,7 @@ describe("MemoryNetwork", () => {
     await assert.rejects(clock.advanceFor(again, "the refusal"), { code: "UNAVAILABLE" });
   });
 
-  it("is silent after a power failure until the host boots", async () => {
+  it("reports no close after a power failure until the host boots", async () => {
     const { clock, network, seen } = await connected();
     network.crash("b");
     await clock.advance(60_000);
@@ -66,7 +66,7 @@ describe("MemoryNetwork", () => {
     assert.deepEqual(reached, ["b by a", "b by a"]);
   });
 
-  it("buffers bytes for a stopped process, and delivers them when it continues", async () => {
+  it("buffers bytes for a paused process, and delivers them after the resume", async () => {
     const { clock, network, process, link, seen } = await connected();
     process.freeze();
     network.freeze("b");

@@ -27,8 +27,8 @@ interface Listening extends NetworkProcess {
 
 /**
  * A network of hosts in one process, which simulates faults. It is deterministic if its clock is
- * deterministic. A link behaves like TCP: bytes are ordered, a full buffer blocks the writer, and no
- * bytes arrive while the network is cut.
+ * deterministic. A link behaves like TCP: bytes are ordered, a full buffer blocks the writer, and
+ * no bytes arrive while the network is cut.
  */
 export class MemoryNetwork {
   readonly #options: MemoryNetworkOptions;
@@ -58,7 +58,9 @@ export class MemoryNetwork {
     };
   }
 
-  /** Cuts the network in one direction. Links stay open, and bytes wait, as TCP retransmits them. */
+  /**
+   * Cuts the network in one direction. Links stay open, and bytes wait, as TCP retransmits them.
+   */
   cutOneWay(from: string, to: string): void {
     this.#cuts.add(`${from}>${to}`);
   }
@@ -99,7 +101,9 @@ export class MemoryNetwork {
     for (const link of this.#end(host)) this.#resetSoon(link.peer, host);
   }
 
-  /** Boots a host after a power failure. The host resets the connections from before the failure. */
+  /**
+   * Boots a host after a power failure. The host resets the connections from before the failure.
+   */
   boot(host: string): void {
     for (const link of [...this.#halfOpen]) {
       if (!this.#links.has(link)) this.#halfOpen.delete(link);
@@ -110,7 +114,9 @@ export class MemoryNetwork {
     }
   }
 
-  /** Pauses the process of a host. The operating system accepts bytes until the buffers are full. */
+  /**
+   * Pauses the process of a host. The operating system accepts bytes until the buffers are full.
+   */
   freeze(host: string): void {
     this.#frozen.add(host);
   }

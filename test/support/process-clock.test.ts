@@ -25,7 +25,7 @@ describe("ProcessClock", () => {
     assert.equal(clock.monotonicMs(), 0);
   });
 
-  it("runs the tasks that fell due while it was stopped in order when it continues", async () => {
+  it("runs the tasks that became due during a pause after the resume, in order", async () => {
     const base = new VirtualClock();
     const clock = new ProcessClock(base);
     const done: string[] = [];
@@ -41,7 +41,7 @@ describe("ProcessClock", () => {
     assert.deepEqual(done, ["first", "second"]);
   });
 
-  it("runs no task after it was killed, not even a due one", async () => {
+  it("runs no task after the process was killed, even if the task is due", async () => {
     const base = new VirtualClock();
     const clock = new ProcessClock(base);
     let count = 0;

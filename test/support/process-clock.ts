@@ -14,9 +14,9 @@ export interface ProcessClockOptions {
 
 /**
  * The clock of one simulated process, based on the clock of the simulation. The clock drifts, its
- * wall clock can jump, and the process can be paused (SIGSTOP) and killed. A simulated process waits
- * only on this clock. So a killed process never runs again, and a process can be killed at any
- * `await`.
+ * wall clock can jump, and the process can be paused (SIGSTOP) and killed. A simulated process
+ * waits only on this clock. So a killed process never runs again, and a process can be killed at
+ * any `await`.
  */
 export class ProcessClock implements Clock {
   readonly #base: Clock;

@@ -37,7 +37,7 @@ export const EMPTY_MEMBERSHIP: Membership = {
 export class MemoryStorage implements Storage {
   #hardState: HardState = EMPTY_HARD_STATE;
   #snapshot: Snapshot | null = null;
-  /** The entry before `#entries[0]`, compacted away. */
+  /** Position of the last compacted entry, which precedes `#entries[0]`. */
   #compacted: EntryPosition = { index: INDEX_ZERO, term: TERM_ZERO };
   #entries: readonly Entry[] = [];
 
@@ -88,7 +88,7 @@ export class MemoryStorage implements Storage {
     this.#snapshot = snapshot;
   }
 
-  /** Drops the entries up to and with `index`. */
+  /** Drops the entries up to and including `index`. */
   compact(index: LogIndex): void {
     assert(index > this.#compacted.index, "the log has entries to compact");
     const last = this.#entries[this.#offsetOf(index)];

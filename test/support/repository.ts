@@ -21,7 +21,9 @@ export function moduleUrl(path: string): string {
   return new URL(`../../${path.replace(/\.ts$/, MODULE_EXTENSION)}`, import.meta.url).href;
 }
 
-/** Returns the nearest parent directory with a package.json. A compiled copy has no package.json. */
+/**
+ * Returns the nearest parent directory with a package.json. A compiled copy has no package.json.
+ */
 function repositoryRoot(): URL {
   let directory = new URL("./", import.meta.url);
   while (!existsSync(new URL("package.json", directory))) directory = new URL("../", directory);

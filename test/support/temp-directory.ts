@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A temporary directory for one test. Disposing it removes it with its content. */
+/** A temporary directory for one test. Disposing the object removes the directory recursively. */
 export class TempDirectory implements AsyncDisposable {
   readonly path: string;
 

@@ -90,7 +90,7 @@ export interface WireFixture {
   readonly server: TestWireDeps;
   readonly client: TestWireDeps;
   readonly address: string;
-  /** Settles as `work` does, after advancing virtual time if necessary. */
+  /** Advances virtual time, if there is any, until `work` settles. Returns its value or throws. */
   settle<Result>(work: Promise<Result>): Promise<Result>;
 }
 
