@@ -212,9 +212,9 @@ export class ConsensusChecks {
   }
 
   /**
-   * Checks State Machine Safety: all members commit the same entry at an index. Only applied entries
-   * are compared, because they are in the log. A committed entry can be missing in the log of a
-   * follower that has not received it, or that will receive a snapshot instead.
+   * Checks State Machine Safety: all members commit the same entry at an index. Only applied
+   * entries are compared, because they are in the log. A committed entry can be missing in the log
+   * of a follower that has not received it, or that will receive a snapshot instead.
    */
   #onApplied(process: SimulatedMaster, observation: MemberObservation, appliedIndex: number): void {
     const { entries } = observation.master.storage.log;

@@ -79,7 +79,9 @@ export class CorruptRows {
     }
   }
 
-  /** Returns a copy of the current corrupt rows. A read of the copy sets `wasRead` of this object. */
+  /**
+   * Returns a copy of the current corrupt rows. A read of the copy sets `wasRead` of this object.
+   */
   snapshot(): CorruptRows {
     return new CorruptRows(this.#rows, () => {
       this.wasRead = true;

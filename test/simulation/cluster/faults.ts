@@ -70,7 +70,9 @@ export class Faults {
   readonly #environment: SimulationEnvironment;
   readonly #deps: FaultsDeps;
   readonly #random: SimulationRandom;
-  /** The only server with bit rot in its extents, so each chunk has good copies on other servers. */
+  /**
+   * The only server with bit rot in its extents, so each chunk has good copies on other servers.
+   */
   readonly #corruptibleServer: AnyProcess;
   /** Processes whose restart is scheduled. */
   readonly #restarts = new Set<AnyProcess>();
@@ -238,7 +240,9 @@ export class Faults {
     this.#environment.network.cutOneWay(isToOther ? one : other, isToOther ? other : one);
   }
 
-  /** Cuts all links between `one` and `others` on one side, and the other hosts on the other side. */
+  /**
+   * Cuts all links between `one` and `others` on one side, and the other hosts on the other side.
+   */
   #split(one: string, others: readonly string[]): void {
     const side = new Set([one, ...others]);
     const rest = this.#processes.map(({ host }) => host).filter((host) => !side.has(host));

@@ -38,8 +38,8 @@ export interface WatchConnection {
 
 /**
  * Watches the whole tree during the whole simulation and checks G15: events arrive in order, each
- * once, and every change that was acknowledged to a client has an event. The received events and the
- * position survive restarts of the watching process, as in a program that stores them durably.
+ * once, and every change that was acknowledged to a client has an event. The received events and
+ * the position survive restarts of the watching process, as in a program that stores them durably.
  */
 export class FeedWatch {
   readonly #environment: SimulationEnvironment;
@@ -121,14 +121,14 @@ export class FeedWatch {
    * Checks that no event is missing.
    *
    * @param lastIndex the last index whose events the watch must have received
-   * @throws {Violation} if an acknowledged change in `history` has no event, or if another watch has
-   *   received an event that this watch has not
+   * @throws {Violation} if an acknowledged change in `history` has no event, or if another watch
+   *   has received an event that this watch has not
    */
   check(history: readonly NameOperation[], lastIndex: number): void {
     for (const { key, input, output } of history) {
       if (input.kind === "read" || output?.kind !== "done") continue;
       const { version } = output;
-      if (this.#isExcused({ index: version, sequence: 0 })) continue;
+      if (this.#mayBeMissing({ index: version, sequence: 0 })) continue;
       const paths = this.#pathsByIndex.get(version) ?? [];
       if (paths.some((path) => path.startsWith(`${key}/`))) continue;
       const text = `${key} ${JSON.stringify(input)} at index ${version}`;
@@ -136,7 +136,7 @@ export class FeedWatch {
     }
     for (const position of this.#received.positions) {
       const { index, sequence } = position;
-      if (index > lastIndex || this.#isExcused(position)) continue;
+      if (index > lastIndex || this.#mayBeMissing(position)) continue;
       if (this.#receivedKeys.has(`${index}:${sequence}`)) continue;
       throw new Violation(`${this.#name} did not receive event ${index}:${sequence}`, [`${index}`]);
     }
@@ -146,7 +146,8 @@ export class FeedWatch {
    * Checks that a position was refused only if an event after it was lost
    * (docs/decisions/0008-feed.md).
    *
-   * @param other a watch that received the events of the expired ranges, unless its own ranges overlap
+   * @param other a watch that received the events of the expired ranges, unless its own ranges
+   *   overlap
    * @throws {Violation} if an expired range contains no event
    */
   checkExpiredRanges(other: FeedWatch): void {
@@ -164,7 +165,7 @@ export class FeedWatch {
   }
 
   /** Returns whether an event may be missing: it is older than the watch, expired, or uncertain. */
-  #isExcused(position: WatchCursor): boolean {
+  #mayBeMissing(position: WatchCursor): boolean {
     if (isBefore(position, this.#first)) return true;
     const { index } = position;
     const isLost = this.#expiredRanges.some(({ from, oldestIndex }) => {

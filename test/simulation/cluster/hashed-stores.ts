@@ -55,7 +55,9 @@ export class HashedStores implements OrderedStores {
     return this.#stores.list();
   }
 
-  /** Loses each unsynced commit for which `isCommitKept` returns false, and closes all stores. */
+  /**
+   * Discards each unsynced commit for which `isCommitKept` returns false, and closes all stores.
+   */
   crash(isCommitKept: () => boolean): void {
     this.#open.clear();
     this.#stores.crash(isCommitKept);
@@ -147,7 +149,9 @@ export class HashedStore implements OrderedStore {
     return this.#inner.close();
   }
 
-  /** Returns the difference of the hash. Of several changes of one key, the last one counts. */
+  /**
+   * Returns the difference of the hash. If several changes have the same key, the last one counts.
+   */
   #difference(changes: readonly StoreChange[]): readonly [number, number] {
     const last = new Map(changes.map((change) => [nameOf(change.key), change]));
     let low = 0;

@@ -51,7 +51,9 @@ export class LoadPhases {
     return this.#passedCount % 2 === 0;
   }
 
-  /** Sleeps for a random time of the current phase. The next busy phase ends a quiet pause early. */
+  /**
+   * Sleeps for a random time of the current phase. The next busy phase ends a quiet pause early.
+   */
   async pause(clock: Clock, random: SimulationRandom, { busy, quiet }: PauseRanges): Promise<void> {
     const { min, max } = this.isBusy ? busy : quiet;
     const pauseMs = random.logUniform(min, max);

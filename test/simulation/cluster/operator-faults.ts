@@ -26,8 +26,8 @@ export interface OperatorFaultsDeps {
 }
 
 /**
- * Faults that the operator causes or repairs, and faults of the masters on spare machines. They use a
- * separate source of randomness, so that they do not change the times of other faults.
+ * Faults that the operator causes or repairs, and faults of the masters on spare machines. They use
+ * a separate source of randomness, so that they do not change the times of other faults.
  */
 export class OperatorFaults {
   /** Number of injected faults by kind. */

@@ -38,8 +38,8 @@ export interface OperatorDeps {
 
 /**
  * The operator of the masters. It transfers leadership, changes the members, and replaces a master
- * with a lost disk by a new member with an empty disk at the same address, as `ashlar master remove`
- * and `add` do.
+ * with a lost disk by a new member with an empty disk at the same address, as `ashlar master
+ * remove` and `add` do.
  *
  * Invariant: at most one master has a bad disk, because data that a majority has lost cannot be
  * restored.
@@ -122,7 +122,11 @@ export class Operator {
     return true;
   }
 
-  /** Destroys the disk of a master and replaces the master. @returns false if the operator is busy */
+  /**
+   * Destroys the disk of a master and replaces the master.
+   *
+   * @returns false if the operator is busy
+   */
   replaceMasterDisk(): boolean {
     if (this.isBusy) return false;
     const { leader, random, founders } = this.#deps;
@@ -208,7 +212,11 @@ export class Operator {
     return this.#deps.masters.filter(({ slot }) => slot.isMember);
   }
 
-  /** Adds one or two members in one step. @returns false if the operator is busy or no spare is free */
+  /**
+   * Adds one or two members in one step.
+   *
+   * @returns false if the operator is busy or no spare is free
+   */
   addMembers(random: SimulationRandom): boolean {
     const free = this.#deps.masters.filter(({ slot }) => !slot.isMember);
     if (this.isBusy || free.length === 0) return false;
@@ -217,7 +225,11 @@ export class Operator {
     return true;
   }
 
-  /** Removes one or two running members, often the leader. @returns whether a removal was started */
+  /**
+   * Removes one or two running members, often the leader.
+   *
+   * @returns whether a removal was started
+   */
   removeMembers(random: SimulationRandom): boolean {
     const leaving = this.#pickLeaving(random, this.#members.length - MEMBERS_MIN);
     if (this.isBusy || leaving.length === 0) return false;

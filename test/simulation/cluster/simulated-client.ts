@@ -36,7 +36,8 @@ export function makeClient(
 
 /**
  * Connects, with retries after every retryable error. An error that is not retryable can be the
- * wrong answer of a master with a corrupt state. While this is possible, it is retried, too.
+ * wrong answer of a master with a corrupt state. While such answers are possible, every error is
+ * retried.
  */
 async function connectWithRetries(
   { env }: ProcessRun,

@@ -37,9 +37,9 @@ const LIMITS: Partial<DriverLimits> = {
 const HEARTBEAT_MS = 100;
 /** Minimum election timeout at a pace of 1. */
 export const ELECTION_MS = 500;
-/** Silence after which a chunkserver is suspected, at a pace of 1. */
+/** Time without a heartbeat after which a chunkserver is suspected, at a pace of 1. */
 export const SUSPECT_MS = 2_000;
-/** Silence after which a chunkserver is dead, at a pace of 1. */
+/** Time without a heartbeat after which a chunkserver is considered dead, at a pace of 1. */
 const DEAD_MS = 5_000;
 
 /** Settings of all masters. The times are seconds where a real cluster has minutes to hours. */
@@ -177,7 +177,7 @@ function observeState(storage: MemberStorage): ObservedStorage {
   return { storage: { ...storage, states: observed }, stateName: () => current };
 }
 
-/** Makes a machine with a chunkserver. The racks of the chunkservers alternate between three. */
+/** Makes a machine with a chunkserver. Chunkservers are assigned to three racks in turn. */
 export function makeChunkserver(
   environment: SimulationEnvironment,
   id: number,
@@ -205,7 +205,9 @@ export function isLeading({ running }: SimulatedMaster): boolean {
   return running?.master.consensus.status().role === "leader";
 }
 
-/** Returns the members according to the leader, as "<id> <vote>", sorted. Empty without a leader. */
+/**
+ * Returns the members according to the leader, as "<id> <vote>", sorted. Empty without a leader.
+ */
 export function membersOf(leader: SimulatedMaster | undefined): string[] {
   const { members } = leader?.running?.master.consensus.membership() ?? { members: [] };
   return members.map(({ id, vote }) => `${id} ${vote}`).sort();

@@ -66,8 +66,8 @@ export class SimulationEnvironment {
     lastMisleadingMs: Number.NEGATIVE_INFINITY,
   };
   /**
-   * Returns whether the master on this host has read a corrupt row. An unexpected error that it logs
-   * is then not a bug. `StateCorruption` sets this function and the next one.
+   * Returns whether the master on this host has read a corrupt row. An unexpected error that it
+   * logs is then not a bug. `StateCorruption` sets this function and the next one.
    */
   isAffected: (host: string) => boolean = () => false;
   /** Called before the process on `host` receives data of the process on `from`. */
@@ -82,7 +82,8 @@ export class SimulationEnvironment {
 
   constructor(seed: number) {
     this.seed = seed;
-    // The purposes are seeds: a changed string changes every run. Some contain former names of the code.
+    // The purposes are seeds: a changed string changes every run. Some contain former names of the
+    // code.
     this.#delayRandom = this.randomFor("wire");
     this.loadPhases = new LoadPhases(this.clock, this.randomFor("rhythm"));
     this.network = new MemoryNetwork({
@@ -179,7 +180,9 @@ export class SimulationEnvironment {
   }
 }
 
-/** Returns whether `error`, which is not an AshlarError, is a bug. Aborts and resets are not bugs. */
+/**
+ * Returns whether `error`, which is not an AshlarError, is a bug. Aborts and resets are not bugs.
+ */
 function isBug(error: Error): boolean {
   return error.name !== "AbortError" && !("code" in error && error.code === "ECONNRESET");
 }

@@ -7,8 +7,9 @@ import { SeededRandom } from "../../support/seeded-random.ts";
  */
 export class SimulationRandom extends SeededRandom {
   /**
-   * Returns a source that is seeded by a hash of both values. The hash depends on every character of
-   * `purpose`: a changed string produces different numbers, and a different run for the same seed.
+   * Returns a source that is seeded by a hash of both values. The hash depends on every character
+   * of `purpose`: a changed string produces different numbers, and a different run for the same
+   * seed.
    */
   static forPurpose(seed: number, purpose: string): SimulationRandom {
     return new SimulationRandom(mix(seed, purpose));
@@ -37,7 +38,9 @@ export class SimulationRandom extends SeededRandom {
     return present(items[this.integer(items.length)], "the list to pick from is not empty");
   }
 
-  /** Returns a key with a probability proportional to its weight. Depends on the order of the keys. */
+  /**
+   * Returns a key with a probability proportional to its weight. Depends on the order of the keys.
+   */
   pickWeighted<Key extends string>(weights: Readonly<Record<Key, number>>): Key {
     const keys = Object.keys(weights) as Key[];
     let left = this.fraction() * keys.reduce((sum, key) => sum + weights[key], 0);

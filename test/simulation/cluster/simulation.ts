@@ -395,7 +395,7 @@ export class Simulation {
     return [...states, ...calls].map((text) => `; ${text}`).join("");
   }
 
-  /** Runs events until `work` settles. Undefined: the observer, which would do it, is not running. */
+  /** Runs events until `work` settles. `work` is undefined if the observer is not running. */
   async #runUntilSettled<T>(
     action: string,
     msMax: number,

@@ -8,7 +8,9 @@ import { Violation } from "./violation.ts";
 
 const RETRY_MS = 500;
 const CALL_TIMEOUT_MS = 5_000;
-/** Time between the corruption and the backup that detects it, if no other check has detected it. */
+/**
+ * Time between the corruption and the backup that detects it, if no other check has detected it.
+ */
 const BACKUP_DELAY_MS = { min: 2_000, max: 60_000 };
 
 /** Error codes with which a master with corrupt rows may stop. Each one reports the corruption. */
@@ -28,12 +30,12 @@ export interface StateCorruptionDeps {
  *
  * - The other masters keep a good state, regardless of the messages of this master.
  * - This master stops with an error that reports the corruption: when it cannot decode a row, at a
- *   checkpoint after it has written rows that depend on a corrupt row, and when it reads all rows for
- *   the snapshot of a follower or for a backup.
+ *   checkpoint after it has written rows that depend on a corrupt row, and when it reads all rows
+ *   for the snapshot of a follower or for a backup.
  *
  * Before that, the master answers with the rows that it reads. A master that has read a corrupt row
- * is *affected*. While an affected master leads, or answers as a follower, clients may receive wrong
- * answers. The workload discards these answers.
+ * is *affected*. While an affected master leads, or answers as a follower, clients may receive
+ * wrong answers. The workload discards these answers.
  */
 export class StateCorruption {
   readonly #environment: SimulationEnvironment;
@@ -67,7 +69,9 @@ export class StateCorruption {
     return this.#master === null ? null : `the state of ${this.#master.host} is corrupt`;
   }
 
-  /** Returns whether the master has read a corrupt row, so that its memory and rows may be wrong. */
+  /**
+   * Returns whether the master has read a corrupt row, so that its memory and rows may be wrong.
+   */
   isAffected(master: SimulatedMaster): boolean {
     return this.#master === master && this.#corruptRows?.wasRead === true;
   }
@@ -128,8 +132,8 @@ export class StateCorruption {
   }
 
   /**
-   * Handles an unexpected error: if the affected master ran last, its process is killed, as a failed
-   * assertion of the product does.
+   * Handles an unexpected error: if the affected master ran last, its process is killed, as a
+   * failed assertion of the product does.
    *
    * @returns whether the corruption explains the error
    */

@@ -32,8 +32,8 @@ export interface WatcherFaultsDeps {
 
 /**
  * Faults of the process with the disturbed watch: its connections break, its links are cut, it is
- * paused for longer than the retention of the feed, and it ends and starts again. They use a separate
- * source of randomness, so that they do not change the times of other faults.
+ * paused for longer than the retention of the feed, and it ends and starts again. They use a
+ * separate source of randomness, so that they do not change the times of other faults.
  */
 export class WatcherFaults {
   /** Number of injected faults by kind. */

@@ -22,8 +22,8 @@ export interface WatchersDeps {
 }
 
 /**
- * Two watches of the whole tree. The undisturbed one belongs to the observer, which has no faults of
- * its own. The disturbed one belongs to a process with the faults of `WatcherFaults`.
+ * Two watches of the whole tree. The undisturbed one belongs to the observer, which has no faults
+ * of its own. The disturbed one belongs to a process with the faults of `WatcherFaults`.
  */
 export class Watchers {
   readonly #environment: SimulationEnvironment;

@@ -42,7 +42,7 @@ const FAULT_CODES = new Set([
   "SESSION_EXPIRED",
   "NO_LEADER",
   "NOT_LEADER",
-  // The last master that the client asked was removed, and the other masters have no leader.
+  // The last master that the client called was removed, and the other masters have no leader.
   "MASTER_REMOVED",
   "OVERLOADED",
   "NO_SPACE",
@@ -64,7 +64,7 @@ export class Workload {
   readonly #name: WorkloadName;
   readonly #pendingCalls = new Set<{ readonly run: ProcessRun | null; readonly text: string }>();
   #valueCount = 0;
-  /** Set at the end of the fault phase: the workers end. */
+  /** Set at the end of the fault phase. The workers then end. */
   hasEnded = false;
   answeredCount = 0;
   /** Number of calls whose effect is unknown, because they were not answered. */
@@ -98,7 +98,9 @@ export class Workload {
       .map(({ text }) => text);
   }
 
-  /** Starts the workers of one run of a client. They end with the run, or after `hasEnded` is set. */
+  /**
+   * Starts the workers of one run of a client. They end with the run, or after `hasEnded` is set.
+   */
   start(run: ProcessRun, host: string, fs: FileSystem): void {
     for (let worker = 1; worker <= WORKERS; worker += 1) {
       const work = this.#runWorker(run, `${host}.${run.number}.${worker}`, fs);
@@ -134,7 +136,7 @@ export class Workload {
         const discardedBefore = this.discardedCount;
         let record = await this.#call(null, fs, last);
         if (this.discardedCount > discardedBefore) {
-          // A master with a corrupt state led until a moment ago. Later answers can be trusted.
+          // A master with a corrupt state was the leader. Answers can be trusted after this time.
           await this.#environment.clock.sleep(IN_FLIGHT_MS_MAX);
           record = await this.#call(null, fs, last);
         }
@@ -212,7 +214,7 @@ export class Workload {
   /**
    * Runs `act` and records its output. An error of `FAULT_CODES` leaves the output unknown.
    *
-   * @returns whether the operation belongs into the history: it may have had an effect, or has
+   * @returns whether the operation belongs in the history: it may have had an effect, or has
    *   observed a state
    */
   async #recordOutcome(

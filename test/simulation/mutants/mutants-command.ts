@@ -1,13 +1,14 @@
 import { describeCheck, describeResult, formatTable } from "./mutants-table.ts";
 import { MUTANTS, type MutantsReport, runMutants } from "./run-mutants.ts";
 
-/** Processes at the same time. A simulation uses one core. */
+/** Number of concurrent processes. A simulation uses one core. */
 const JOBS = 2;
 
 /**
  * Runs `npm run simulate -- --mutants` and prints the result of each planted bug.
  *
- * @returns the exit status: 1 if a bug survives or a check fails without a bug, 2 for an unknown name.
+ * @returns the exit status: 1 if a bug survives or a check fails without a bug, 2 for an unknown
+ *   name.
  */
 export async function runMutantsCommand(names: true | readonly string[]): Promise<number> {
   const unknown = names === true ? [] : names.filter((name) => !isMutant(name));

@@ -8,12 +8,16 @@ export type CheckResult =
   | { readonly kind: "passed" }
   /** The check has detected a violation. `seed` is null for a test. */
   | { readonly kind: "failed"; readonly seed: number | null; readonly reason: string }
-  /** The check timed out, or the code does not run. Neither proves that the check detects the bug. */
+  /**
+   * The check timed out, or the code does not run. Neither proves that the check detects the bug.
+   */
   | { readonly kind: "inconclusive"; readonly reason: string };
 
 /** Timeout of one check, sufficient on the slowest machine. */
 const CHECK_TIMEOUT_MS = 10 * 60 * 1_000;
-/** Names of errors of invalid code. They show that the mutant is invalid, not that it is detected. */
+/**
+ * Names of errors of invalid code. They show that the mutant is invalid, not that it is detected.
+ */
 const CODE_ERROR_NAMES = ["ReferenceError", "SyntaxError", "TypeError"];
 
 /** Runs `check` over the sources in `directory`, in a child process with low priority. */

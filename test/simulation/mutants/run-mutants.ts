@@ -30,9 +30,9 @@ export interface MutantsReport {
 }
 
 /**
- * Plants each of `mutants` alone and runs its check. The checks also run once without a bug, and
- * must pass. `onResult` is called when the check of a mutant has ended. The results have the order
- * of `mutants`.
+ * Runs the check of each mutant over a copy of the sources with only this mutant. Each check is
+ * also run once without a mutant, and must pass. `onResult` is called when the check of a mutant
+ * has ended. The results have the order of `mutants`.
  */
 export async function runMutants(options: {
   readonly mutants: readonly Mutant[];

@@ -38,7 +38,7 @@ const [name, first, last] = process.argv.slice(2);
 let seed = Number(first);
 // A failed assertion of the product in a timer or a callback reaches no other handler.
 process.on("uncaughtException", fail);
-// The cluster simulation has its own handler, which excuses a master with a corrupt state.
+// The cluster simulation has its own handler, which ignores errors of a corrupt state.
 if (name !== "cluster") process.on("unhandledRejection", fail);
 try {
   for (; seed <= Number(last); seed += 1) await SIMULATIONS[name as SimulationName](seed);
@@ -58,7 +58,9 @@ function fail(error: unknown): void {
   end({ kind: "failed", seed, errorName, message });
 }
 
-/** Prints the result and exits. A resource that the bug leaves open would keep the process alive. */
+/**
+ * Prints the result and exits. A resource that the bug leaves open would keep the process alive.
+ */
 function end(result: SeedsResult): void {
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 }
