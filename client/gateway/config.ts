@@ -7,6 +7,8 @@ const TIB = 1024 * 1024 * MIB;
 const addressSchema = v.pipe(v.string(), v.check(isAddress, "expected host:port"));
 const bytesSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const durationMsSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
+/** Node cannot hold a longer timeout of a socket. */
+const SOCKET_TIMEOUT_MS_MAX = 24 * 24 * 3_600_000;
 const countSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
 
 /** Config keys of a gateway, read at its start. Unknown keys are errors. */
@@ -38,7 +40,10 @@ export const gatewayConfigSchema = v.strictObject({
   /** Timeout of one call to the masters, retries included. */
   timeoutMs: v.optional(durationMsSchema, 30_000),
   /** Stall timeout: a request is aborted after this time without progress. */
-  stallTimeoutMs: v.optional(durationMsSchema, 60_000),
+  stallTimeoutMs: v.optional(
+    v.pipe(durationMsSchema, v.maxValue(SOCKET_TIMEOUT_MS_MAX, "expected at most 24 days")),
+    60_000,
+  ),
   /** Duration for which a graceful stop waits for the requests in progress. */
   stopGraceMs: v.optional(durationMsSchema, 10_000),
 });

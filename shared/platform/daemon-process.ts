@@ -107,6 +107,7 @@ async function run<Schema extends ConfigSchema>(
   const { hasher, kind } = createHasher();
   const metrics = new PrometheusMetrics();
   metrics.addProcessMetrics();
+  const clock = new SystemClock();
   const stopped = new Deferred<number>();
   const stopping = new AbortController();
   const stop = (status: number): void => {
@@ -121,7 +122,7 @@ async function run<Schema extends ConfigSchema>(
   const started = await definition.start({
     config,
     env: {
-      clock: new SystemClock(),
+      clock,
       random: new SystemRandom(),
       network: new TcpNetwork(),
       hasher,
@@ -143,14 +144,14 @@ async function run<Schema extends ConfigSchema>(
   }
   const status = await stopped.promise;
   // A disk or a peer that hangs must not block the stop. Everything acknowledged is durable.
-  const deadline = setTimeout(() => {
+  const deadline = clock.after(definition.stopMsMax(config), () => {
     log.warn("Stopped before all pending work had ended", { status });
     process.exit(status);
-  }, definition.stopMsMax(config));
+  });
   try {
     await started[Symbol.asyncDispose]();
   } finally {
-    clearTimeout(deadline);
+    deadline.cancel();
   }
   log.info("Stopped", { status });
   return status;

@@ -6,6 +6,7 @@ import { formatAddress, parseAddress } from "../display/addresses.ts";
 import type { Log } from "../ports/log.ts";
 import { errnoOf } from "./disk-error.ts";
 import { errorResponse } from "./http-errors.ts";
+import { SystemClock } from "./system-clock.ts";
 
 const HEADER_BYTES_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -91,10 +92,10 @@ function listenError(address: string, cause: Error): AshlarError {
 
 function closeServer(server: Server, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+    const cut = new SystemClock().after(graceMs, () => server.closeAllConnections());
     // Idle connections are closed by `close` itself (Node 19 and later).
     server.close(() => {
-      clearTimeout(cut);
+      cut.cancel();
       resolve();
     });
   });

@@ -4,6 +4,7 @@ import { formatAddress, parseAddress } from "../display/addresses.ts";
 import type { ConnectOptions, Link, Listener, Network } from "../ports/network.ts";
 import { errnoOf } from "./disk-error.ts";
 import { errnoWords } from "./errno-words.ts";
+import { SystemClock } from "./system-clock.ts";
 import { SocketReader, TcpLink } from "./tcp-link.ts";
 import { adoptWithUserBuffer, copyInto, onReadOptions, type UserBuffer } from "./user-buffer.ts";
 
@@ -41,7 +42,7 @@ export class TcpNetwork implements Network {
       const reader = new SocketReader();
       const socket = netConnect({ host, port, ...SOCKET_OPTIONS, onread: onReadOptions(reader) });
       const finish = (): void => {
-        clearTimeout(timeout);
+        timeout.cancel();
         signal?.removeEventListener("abort", onAbort);
         socket.off("error", onError);
         socket.off("connect", onConnect);
@@ -61,7 +62,7 @@ export class TcpNetwork implements Network {
       };
       const onTimeout = (): void =>
         fail(unavailable(address, `no response within ${Math.round(timeoutMs)} ms`));
-      const timeout = setTimeout(onTimeout, Math.min(timeoutMs, 2 ** 31 - 1));
+      const timeout = new SystemClock().after(Math.max(0, timeoutMs), onTimeout);
       signal?.addEventListener("abort", onAbort, { once: true });
       socket.on("error", onError);
       socket.on("connect", onConnect);

@@ -4,10 +4,12 @@ import { Agent, request, type Server } from "node:http";
 import { describe, it } from "node:test";
 import type { Context, Middleware } from "koa";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { Deferred } from "../../../shared/flow/deferred.ts";
 import { healthRoutes } from "../../../shared/platform/http-health.ts";
 import { type HttpServer, startHttpServer } from "../../../shared/platform/http-server.ts";
 import { createLogTo } from "../../../shared/platform/pino-log.ts";
 import { PrometheusMetrics } from "../../../shared/platform/prometheus-metrics.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
 
 const lines: string[] = [];
 const log = createLogTo({ write: (line) => lines.push(line) }, { level: "error" });
@@ -176,6 +178,30 @@ describe("http server", () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     await server.close();
     await assert.rejects(pending);
+  });
+
+  it("waits for a pending response also if the grace period is longer than 2^31 ms", async () => {
+    const arrived = new Deferred<void>();
+    const held = new Deferred<void>();
+    const server = await startHttpServer({
+      address: "127.0.0.1:0",
+      middleware: [
+        async (context) => {
+          arrived.resolve();
+          await held.promise;
+          context.body = "whole";
+        },
+      ],
+      log,
+      closeGraceMs: 2 ** 31,
+    });
+    const pending = fetch(`http://${server.address}/`).then((response) => response.text());
+    await arrived.promise;
+    const closed = server.close();
+    await new SystemClock().sleep(20); // A delay of setTimeout above 2^31 - 1 ms ends after 1 ms.
+    held.resolve();
+    assert.equal(await pending, "whole");
+    await closed;
   });
 });
 
