@@ -51,7 +51,8 @@ export class SlabPool {
   }
 
   /**
-   * Bytes in use, with every size rounded up to that of its slab. 0 when all slabs are released.
+   * Sum of the sizes of the slabs in use, each rounded up to a power of two. 0 when all slabs are
+   * released.
    */
   get acquiredBytes(): number {
     return this.#acquiredBytes;

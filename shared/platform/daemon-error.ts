@@ -11,7 +11,7 @@ export interface ErrorStream {
   write(text: string): unknown;
 }
 
-/** Returns the exit status for an error: that of its code, or STATUS_FATAL. */
+/** Returns the exit status of the error's code, or STATUS_FATAL if the error has no code. */
 export function daemonStatusOf(error: unknown): number {
   return isAshlarError(error) ? ERROR_CODES[error.code].exitStatus : STATUS_FATAL;
 }

@@ -25,7 +25,7 @@ export interface DaemonUsage<Schema extends ConfigSchema> {
 /**
  * Parses the command line of a daemon. Every config key is a flag: `dataDir` is --data-dir.
  *
- * @returns values by config key, and under "config" and "help" those of --config and --help
+ * @returns values by config key. "config" and "help" have the values of --config and --help.
  * @throws {AshlarError} INVALID_ARGUMENT
  */
 export function parseDaemonFlags(

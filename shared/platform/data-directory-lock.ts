@@ -24,7 +24,8 @@ export interface DataDirectoryLock extends AsyncDisposable {
 /**
  * Acquires the lock of a data directory. Creates the directory if it does not exist.
  *
- * The lock is a file that names its holder by pid, start time and boot. A file left behind by `kill
+ * The lock is a file that names its holder by pid, start time and boot. A file that remains after
+ * `kill
  * -9` or a power failure is therefore recognised as stale, even if another process has the pid now.
  * The complete file appears under its name by link(2), which fails if the name exists. Limit: two
  * containers that share the directory but not the pid namespace do not see each other's lock.

@@ -70,7 +70,7 @@ export function readCommandLine(): Buffer | null {
   }
 }
 
-/** Returns a path that opens the file behind a descriptor of this process again. */
+/** Returns a path with which open(2) opens the file of a descriptor of this process again. */
 export function descriptorPath(descriptor: number): string {
   return `/proc/self/fd/${descriptor}`;
 }

@@ -29,14 +29,14 @@ interface CommonAttributes {
   readonly storageClass: string;
 }
 
-/** Attributes of a file: those of stat(2), and those of its content and storage class. */
+/** Attributes of a file: the fields of stat(2), its content and its storage class. */
 export interface FileAttributes extends CommonAttributes {
   readonly kind: "file";
   readonly sizeBytes: number;
   /** A power of two, 1 MiB to 64 MiB: the length of every chunk but the last. */
   readonly chunkSizeBytes: number;
   readonly chunkCount: number;
-  /** Whether the content is stored in the metadata. Then there are no chunks. */
+  /** Whether the content is stored in the metadata. If so, the file has no chunks. */
   readonly isInline: boolean;
   /** Root over the size and the chunk ids, see `contentRootOf`. */
   readonly contentRoot: Digest;
@@ -53,7 +53,7 @@ export interface DirectoryAttributes extends CommonAttributes {
 export type Attributes = FileAttributes | DirectoryAttributes;
 
 /*
- * On the wire, attributes are an array: the kind, then the common fields, then those of the kind.
+ * On the wire, attributes are an array: the kind, the common fields, the fields of the kind.
  */
 const FILE = 0;
 const DIRECTORY = 1;

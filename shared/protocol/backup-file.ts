@@ -60,8 +60,9 @@ export class BackupWriter {
   }
 
   /**
-   * Writes a part. @param pairs `encodePairs` of `rowCount` rows, which follow those of the last
-   * part
+   * Writes a part.
+   *
+   * @param pairs `encodePairs` of `rowCount` rows. Their keys are above all keys of earlier parts.
    */
   async part(pairs: Uint8Array, rowCount: number): Promise<void> {
     this.#rows += rowCount;

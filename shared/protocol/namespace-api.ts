@@ -25,8 +25,8 @@ import {
 export const INLINE_BYTES_MAX = 64 * 1024;
 /**
  * Largest number of chunks in one content: 4 TiB at the default chunk size. The log entry of the
- * commit has another bound (`master/driver/proposals.ts`), which about 19,000 chunks with three
- * replicas reach, or about 37,000 chunks by reference. Then the commit fails with TOO_LARGE.
+ * commit has a size limit (`master/driver/proposals.ts`), which is reached at about 19,000 chunks
+ * with three replicas, or about 37,000 chunks by reference. A larger commit fails with TOO_LARGE.
  */
 export const CONTENT_CHUNKS_MAX = 65_536;
 /** Largest number of operations in one transaction. */
@@ -89,7 +89,7 @@ export const largeOperationSchema = v.variant("kind", [
     uid: ownerSchema,
     gid: ownerSchema,
     mtimeMs: v.optional(timeMsSchema),
-    /** Storage class of a new file. Default: that of its directory. */
+    /** Storage class of a new file. Default: the storage class of its directory. */
     storageClass: v.optional(shortTextSchema),
   }),
   /** Replaces some chunks of a file: compare-and-set by position. */

@@ -119,7 +119,7 @@ function murmur128(bytes: Uint8Array, lanes: Uint32Array): void {
     h4 = (Math.imul(rotate(h4, 13) + h1, 5) + 0x32ac3b17) | 0;
   }
   if (blocksEnd < bytes.length) {
-    // Zeros mix to zero, so the result equals that of the reference, which skips missing bytes.
+    // Zeros mix to zero, so padding gives the same result as the reference code, which skips it.
     TAIL.fill(0);
     for (let index = blocksEnd; index < bytes.length; index += 1) {
       TAIL[index - blocksEnd] = bytes[index] as number;

@@ -8,7 +8,7 @@ export interface ConnectionCreditOptions {
    * Sends a credit frame to the peer: for a stream and the connection, or (id 0) the connection.
    */
   readonly sendGrant: (streamId: number, bytes: number) => void;
-  /** Makes all streams send the credit that they hold back. */
+  /** Makes all streams grant the credit that they have not granted yet. */
   readonly flushStreams: () => void;
 }
 
@@ -31,7 +31,8 @@ export class ConnectionCredit {
   /** Bytes of received messages for which this end has not granted new credit yet. */
   #outstandingBytes = 0;
   /**
-   * The part of `#outstandingBytes` that was consumed and that streams hold back, to save frames.
+   * The part of `#outstandingBytes` that was consumed and that the streams have not granted yet, to
+   * save frames.
    */
   #heldBackBytes = 0;
   /** The part of `#outstandingBytes` whose stream is closed. */
@@ -115,8 +116,9 @@ export class ConnectionCredit {
   }
 
   /**
-   * Counts the bytes that streams hold back; negative when a stream has granted them. At a quarter
-   * of the window all streams grant their credit: many small amounts must not use up the window.
+   * Counts the consumed bytes for which streams have not granted credit yet. `bytes` is negative
+   * when a stream has granted credit. At a quarter of the window all streams grant their credit:
+   * many small amounts must not use up the window.
    */
   holdBack(bytes: number): void {
     this.#heldBackBytes += bytes;

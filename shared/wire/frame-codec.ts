@@ -30,7 +30,7 @@ export class FrameCodec {
    */
   encode(fields: FrameFields, headBytesMax: number): Uint8Array {
     const { kind, flags = 0, streamId, head, bodyLength = 0 } = fields;
-    // msgpackr reserves HEADER_BYTES in front of the head, which saves a copy.
+    // msgpackr reserves HEADER_BYTES before the head, which saves a copy.
     const bytes =
       head === undefined
         ? new Uint8Array(HEADER_BYTES)

@@ -1,4 +1,6 @@
-/** Limits of one end of a connection. The handshake exchanges those that concern the other end. */
+/**
+ * Limits of one end of a connection. The handshake exchanges the limits that the peer must keep.
+ */
 export interface WireLimits {
   /** Longest head of a frame that this end accepts. */
   readonly headBytesMax: number;

@@ -13,7 +13,7 @@ function makeCredit(windowBytes: number): ConnectionCredit {
 }
 
 describe("ConnectionCredit", () => {
-  it("serves the waiting streams in turn, although each has more to send", () => {
+  it("serves the waiting streams in turn, even if each has more to send", () => {
     const credit = makeCredit(100);
     const turns: string[] = [];
     const waiters = ["a", "b", "c"].map((name) => ({
