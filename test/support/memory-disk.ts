@@ -283,7 +283,7 @@ class MountedDisk implements Disk {
     return { totalBytes, availableBytes: Math.max(0, totalBytes - this.#medium.usedBytes) };
   }
 
-  /** Waits for the delay, at least one microtask. Then throws the injected fault, if any. */
+  /** Waits for the delay, at least one microtask, and throws the injected fault, if any. */
   async begin(operation: DiskOperation): Promise<void> {
     diskPathNames(operation.path);
     const { delay } = this.#mount;

@@ -160,7 +160,7 @@ export class Operator {
     if (!isCorrupted) return false;
     this.#masterInRepair = master;
     this.#environment.trace.note(master.host, `a bit of ${path} is flipped`);
-    // The master must refuse to start with this log (LOG_CORRUPT). Then it is replaced.
+    // The master must refuse to start with this log (LOG_CORRUPT), and is then replaced.
     master.isExpectedFailure = (error) => {
       if (!isAshlarError(error, "LOG_CORRUPT")) return false;
       this.#environment.clock.after(RETRY_MS, () => this.replace(master));
@@ -324,7 +324,7 @@ export class Operator {
 
   /**
    * Calls `act` until it succeeds, or fails with a code that shows that an earlier call with a lost
-   * reply took effect. Then adds the description to the trace.
+   * reply took effect. After that it adds the description to the trace.
    */
   async #retryUntilDone(
     description: string,

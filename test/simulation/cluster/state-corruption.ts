@@ -44,7 +44,7 @@ export class StateCorruption {
   #master: SimulatedMaster | null = null;
   /** The corrupt rows of the store with the state. */
   #corruptRows: CorruptRows | null = null;
-  /** Whether the master has committed rows that differ from those of the other masters. */
+  /** Whether the master has committed rows that differ from the rows of the other masters. */
   #hasDiverged = false;
   #wasLeading = false;
   #isRepairing = false;
@@ -123,7 +123,7 @@ export class StateCorruption {
     this.#environment.corruptionTimes = { lastAffectedMs: nowMs, lastMisleadingMs: nowMs };
   }
 
-  /** Records that the master has committed a state that differs from that of the other masters. */
+  /** Records that the committed state of the master differs from the state of the other masters. */
   recordDivergence(): void {
     if (!this.#hasDiverged) {
       this.#environment.trace.note("simulation", `the state of ${this.#master?.host} has diverged`);
