@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "../../client/connect.ts";
-import { LAUNCHER, runAshlar, StartedCluster } from "../support/started-cluster.ts";
+import { StartedCluster } from "../support/started-cluster.ts";
 
 const WRITERS = 4;
+/** Time between two changes of a writer: a full load would only use more CPU. */
+const PAUSE_MS = 20;
 
 /** An event of the watch or a commit of a writer: the log index and the path. */
 type Line = readonly [index: number, path: string];
@@ -21,11 +23,8 @@ class WatchCommand {
   stderr = "";
   #wake: () => void = () => {};
 
-  constructor(directory: string, ...flags: string[]) {
-    const child = spawn(process.execPath, [LAUNCHER, "watch", "--json", ...flags, "/work"], {
-      env: { ...process.env, ASHLAR_CLUSTER: directory },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+  constructor(cluster: StartedCluster, ...flags: string[]) {
+    const child = cluster.start("watch", "--json", ...flags, "/work");
     this.#child = child;
     this.#exited = once(child, "exit");
     child.stderr.setEncoding("utf8").on("data", (part: string) => {
@@ -68,7 +67,7 @@ describe("a watch over a cluster whose masters are killed (G15)", () => {
   it("prints every change once, in log order, while each master is killed in turn", async () => {
     const { cluster, fileSystem } = started;
     const { index: from } = await fileSystem.mkdir("/work");
-    const command = new WatchCommand(cluster.directory, "--from", String(from));
+    const command = new WatchCommand(started, "--from", String(from));
     const { masters, clusterId } = cluster;
     await using watcher = await connect({ masters, clusterId });
     const seen: Line[] = [];
@@ -86,6 +85,7 @@ describe("a watch over a cluster whose masters are killed (G15)", () => {
         const path = `/work/${writer}-${file}`;
         const { index } = await fileSystem.create(path);
         committed.push([index, path]);
+        await sleep(PAUSE_MS);
       }
     };
     const writing = Array.from({ length: WRITERS }, (_, writer) => write(writer));
@@ -95,7 +95,7 @@ describe("a watch over a cluster whose masters are killed (G15)", () => {
     for (const name of [leader, ...names.filter((each) => each !== leader)]) {
       const before = seen.length;
       await cluster.kill(name, "SIGKILL");
-      while (seen.length < before + 20) await new Promise((resolve) => setTimeout(resolve, 20));
+      while (seen.length < before + 20) await sleep(20);
       await cluster.start(name);
       await cluster.waitUntil(
         (status) =>
@@ -132,10 +132,7 @@ describe("a watch over a cluster whose masters are killed (G15)", () => {
   });
 
   it("refuses a position beyond the end of the log with the status of wrong usage", async () => {
-    const { status, stderr } = await runAshlar(["watch", "--json", "--from", "99999999999", "/"], {
-      ASHLAR_CLUSTER: started.cluster.directory,
-    });
-    assert.equal(status, 2);
+    const stderr = await started.fails(2, "watch", "--json", "--from", "99999999999", "/");
     assert.match(stderr, /INVALID_ARGUMENT/);
   });
 });
