@@ -14,7 +14,11 @@ describe("a chunkserver whose disk is full", () => {
   it("redirects new writes, and keeps and serves its replicas", {
     skip: !mayMount && "needs root for a tmpfs",
   }, async () => {
-    await using started = await StartedCluster.start({ masters: 1, chunkservers: 4 });
+    await using started = await StartedCluster.start({
+      masters: 1,
+      chunkservers: 3,
+      masterSettings: { defaultCopies: 2 },
+    });
     const { cluster, fileSystem } = started;
     await cluster.kill("c1", "SIGTERM");
     const disk = join(started.work, "small-disk");

@@ -78,7 +78,7 @@ function residentBytesMax(child: ChildProcess): number {
 
 describe("the gateway on a cluster", () => {
   before(async () => {
-    cluster = await StartedCluster.start({ masters: 1, chunkservers: 2 });
+    cluster = await StartedCluster.start({ masters: 1, chunkservers: 1 });
     ({ child: gateway, address } = await startGateway());
   });
   after(async () => {
