@@ -136,6 +136,16 @@ describe("a process of the CLI", () => {
     const result = await bash('PATH="$PWD/bin:$PATH"; cd / && ashlar ls /linked');
     assert.deepEqual([result.status, result.stdout], [0, "/linked\n"]);
   });
+
+  it("keeps the state of a cluster through `cluster down` and `cluster up`", async () => {
+    await cluster.fileSystem.writeFile("/over-night", "still here");
+    const restarted = await bash("$A cluster down && $A cluster up && $A cat /over-night");
+    const exported = `export ASHLAR_CLUSTER=${cluster.cluster.directory}\n`;
+    assert.equal(restarted.status, 0, restarted.stderr);
+    assert.equal(restarted.stdout, `${exported}still here`);
+    const states = await cluster.cluster.states();
+    assert.ok(states.every(({ pid }) => pid !== null));
+  });
 });
 
 /** Modules that --help must not load: each adds tens of milliseconds to the start. */
