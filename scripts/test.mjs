@@ -24,6 +24,8 @@ const LEAK_GRACE_MS = 5000;
  * a third of their time.
  */
 const CONCURRENCY = 3;
+/** Module that each test process loads before the test runner. */
+const PREPARATION = pathToFileURL(join(ROOT, "scripts", "test-process.mjs")).href;
 const CLUSTER = "test/cluster";
 /**
  * Seconds that a test process takes, measured in a full run on two cores. The longest process starts
@@ -101,7 +103,8 @@ function runTests(directory, { files, nodeFlags }) {
     writeFileSync(path, entrySource(members.map(urlOf)));
     return path;
   });
-  return runEntries(entries, [isCompiled ? "--enable-source-maps" : "--import=tsx", ...nodeFlags]);
+  const loader = isCompiled ? "--enable-source-maps" : "--import=tsx";
+  return runEntries(entries, [`--import=${PREPARATION}`, loader, ...nodeFlags]);
 }
 
 function needsBuild(file) {
@@ -147,7 +150,9 @@ function entryName(process) {
 function entrySource(urls) {
   const imports = urls.map((url) => `import ${JSON.stringify(url)};`);
   return `import { after } from "node:test";
+import { stopTracking } from ${JSON.stringify(PREPARATION)};
 ${imports.join("\n")}
+stopTracking();
 after(() => {
   setTimeout(() => {
     console.error("Still open after the last test:", process.getActiveResourcesInfo().join(", "));

@@ -287,11 +287,11 @@ describe("damage found by the chunk store", () => {
     const disk = new MemoryDisk();
     const stores = new MemoryStores();
     const first = await openTestStore({ disk: disk.mount(), stores });
-    const old = Array.from({ length: 200 }, (_, seed) => makeChunk(MIB - seed, seed));
+    const old = Array.from({ length: 135 }, (_, seed) => makeChunk(MIB - seed, seed));
     for (const chunk of old) await putChunk(first, chunk);
     const [before] = await extentNames(disk);
     await first[Symbol.asyncDispose]();
-    // 200 MiB is more than half of a packed file, so the store appends to another file.
+    // 135 MiB is more than half of a packed file, so the store appends to another file.
     const store = await openTestStore({ disk: disk.mount(), stores });
     const kept = old.filter((_, position) => position % 5 === 0);
     const dead = old.filter((_, position) => position % 5 !== 0);
@@ -299,7 +299,8 @@ describe("damage found by the chunk store", () => {
     const corrupt = kept[3];
     assert.ok(corrupt !== undefined && before !== undefined);
     disk.corrupt(`extents/${before}`, (bytes) => {
-      const offset = Buffer.from(bytes).indexOf(corrupt.bytes.subarray(0, 64));
+      const { buffer, byteOffset, length } = bytes;
+      const offset = Buffer.from(buffer, byteOffset, length).indexOf(corrupt.bytes.subarray(0, 64));
       assert.ok(offset >= 0);
       bytes[offset] = (bytes[offset] ?? 0) ^ 1;
     });

@@ -72,22 +72,22 @@ async function assertServesAll(
 
 describe("a full disk", () => {
   it("refuses new chunks at the reserve, serves reads, and accepts chunks after a purge", async (test) => {
-    await using disk = await SmallDisk.mount(96);
+    await using disk = await SmallDisk.mount(48);
     if (disk === null) {
       test.skip("mounting a tmpfs is not permitted here");
       return;
     }
     await using cluster = await TestCluster.start();
-    const config = { reserveBytes: 32 * MIB };
+    const config = { reserveBytes: 16 * MIB };
     const server = await cluster.startServer({ directory: disk.path, config });
-    const { stored, code } = await fill(cluster, server, 4 * MIB);
+    const { stored, code } = await fill(cluster, server, 2 * MIB);
     assert.equal(code, "NO_SPACE");
-    assert.ok(stored.length >= 10 && stored.length <= 16, `${stored.length} chunks of 4 MiB`);
+    assert.ok(stored.length >= 10 && stored.length <= 16, `${stored.length} chunks of 2 MiB`);
     await assertServesAll(cluster, server, stored);
     const { serverId } = server.server;
     await eventually("the leader knows that there is no space", () => {
       const heartbeat = cluster.master.heartbeats.findLast((each) => each.serverId === serverId);
-      return heartbeat !== undefined && heartbeat.space.availableBytes < 4 * MIB;
+      return heartbeat !== undefined && heartbeat.space.availableBytes < 2 * MIB;
     });
     const [first] = stored;
     assert.ok(first !== undefined && server.server.ready().ready);
@@ -99,7 +99,7 @@ describe("a full disk", () => {
     const connection = await cluster.connect(server.location.address);
     const intent = cluster.master.intent([server.location], 11);
     await eventually("another chunk is accepted", async () => {
-      const options = { writeId: writeIdFor(5000), intent, sizeHintBytes: 2 * MIB };
+      const options = { writeId: writeIdFor(5000), intent, sizeHintBytes: MIB };
       const write = new TestWrite(connection, options);
       const answer = await write.next();
       write.stream.end();

@@ -269,7 +269,7 @@ describe("a write chain with a slow tail", () => {
     const slow = await cluster.startServer({ wrapDisk: (disk) => blockedDisk(disk, gate) });
     const intent = cluster.master.intent(locations([...fast, slow]), 10);
     const head = await cluster.connect(intent.servers[0]?.address ?? "");
-    const chunk = makeChunk(48 * MIB, 1);
+    const chunk = makeChunk(24 * MIB, 1);
     const write = new TestWrite(head, { writeId: writeIdFor(1), intent });
     await write.opened();
     let sentBytes = 0;

@@ -19,12 +19,28 @@ export interface TestChunk {
   readonly hashes: Uint8Array;
 }
 
-/** Returns a chunk of pseudo-random bytes that depend only on the seed and the length. */
+/** Words of 4 bytes in a sector. */
+const SECTOR_WORDS = 128;
+/** Words that `makeChunk` draws. The rest of the chunk repeats them. */
+const DRAWN_WORDS = 1024;
+
+/**
+ * Returns a chunk of pseudo-random bytes that depend only on the seed and the length. The first word
+ * of each sector is unique, so no two sectors and no two blocks are equal.
+ */
 export function makeChunk(lengthBytes: number, seed: number): TestChunk {
   const bytes = new Uint8Array(lengthBytes);
   let state = (seed * 2654435761 + lengthBytes) >>> 0;
   const words = new Uint32Array(bytes.buffer, 0, lengthBytes >> 2);
-  for (let index = 0; index < words.length; index += 1) {
+  for (let index = 0; index < Math.min(words.length, DRAWN_WORDS); index += 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    words[index] = state;
+  }
+  for (let filled = DRAWN_WORDS; filled < words.length; filled *= 2) {
+    words.copyWithin(filled, 0, filled);
+  }
+  // The generator has a period of 2^32, so the words of one chunk differ.
+  for (let index = 0; index < words.length; index += SECTOR_WORDS) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     words[index] = state;
   }

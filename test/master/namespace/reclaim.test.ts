@@ -28,16 +28,15 @@ const makeDirectory = (path: string): NamespaceOperation => ({
 });
 
 describe("reclaim", () => {
-  it("removes a tree of 100,000 entries in steps of bounded work", async () => {
+  it("removes a tree of 10,000 entries in steps of bounded work", async () => {
     const machine = await TestStateMachine.make();
     for (let directory = 0; directory < 10; directory += 1) {
       const made = [makeDirectory(`/big/${directory}`)];
-      for (let file = 0; file < 9_999; file += 1)
-        made.push(createFile(`/big/${directory}/${file}`));
+      for (let file = 0; file < 999; file += 1) made.push(createFile(`/big/${directory}/${file}`));
       machine.run(...made);
     }
     await machine.namespace.flush();
-    assert.equal(machine.namespace.counters().fileCount, 99_990);
+    assert.equal(machine.namespace.counters().fileCount, 9_990);
 
     machine.run({ kind: "remove-tree", target: at("/big") });
     const detached = machine.namespace.changedCount;
@@ -50,9 +49,9 @@ describe("reclaim", () => {
     await machine.namespace.flush();
     let steps = 0;
     while (machine.namespace.reclaimPending(machine.nowMs)) {
-      assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, recordsMax: 5_000 }));
+      assertOk(machine.apply({ kind: "reclaim", nowMs: machine.nowMs, recordsMax: 500 }));
       const changed = machine.namespace.changedCount;
-      assert.ok(changed <= 5_010, `a step changed ${changed} records`);
+      assert.ok(changed <= 510, `a step changed ${changed} records`);
       await machine.namespace.flush();
       steps += 1;
     }
