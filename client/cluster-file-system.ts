@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import { assert } from "../shared/base/assert.ts";
-import { type PathInput, parsePath } from "../shared/base/path.ts";
+import type { PathInput } from "../shared/base/path.ts";
 import type { Closers } from "../shared/flow/closers.ts";
 import type { Attributes } from "../shared/protocol/attributes.ts";
 import { type ClusterStatus, status } from "../shared/protocol/fleet-api.ts";
@@ -14,6 +14,7 @@ import {
   type StorageClass,
   type Target,
 } from "../shared/protocol/namespace-api.ts";
+import { checkFreeValues, checkOperationValues } from "../shared/protocol/operation-values.ts";
 import type { ClientDeps } from "./client-deps.ts";
 import { Deadline } from "./deadline.ts";
 import type { FileSystem } from "./file-system.ts";
@@ -184,6 +185,9 @@ export class ClusterFileSystem implements FileSystem {
     options: CallOptions = {},
   ): Promise<TransactionResult> {
     checkTransactionSize(requested.length, preconditions.length);
+    for (const [operationIndex, operation] of requested.entries()) {
+      checkOperationValues(operation, { operationIndex });
+    }
     // Copied: the caller may change the lists while the call is pending.
     const transaction = { preconditions: [...preconditions], operations: [...requested] };
     return await this.#deps.masters.transact(transaction, options);
@@ -237,8 +241,13 @@ export class ClusterFileSystem implements FileSystem {
     return new OpenFile(clock, await this.#reader(targetOf(path), deadline, options));
   }
 
-  writeFile(path: PathInput, source: PutSource, options: PutOptions = {}): Promise<PutResult> {
-    return writeFile(this.#deps, path, source, options);
+  async writeFile(
+    path: PathInput,
+    source: PutSource,
+    options: PutOptions = {},
+  ): Promise<PutResult> {
+    checkFreeValues(targetOf(path), options);
+    return await writeFile(this.#deps, path, source, options);
   }
 
   createWriteStream(path: PathInput, options: PutOptions = {}): WriteStream {
@@ -296,7 +305,7 @@ export class ClusterFileSystem implements FileSystem {
     options: PutOptions,
     destroyed: AbortSignal,
   ): Promise<PutResult> {
-    parsePath(path);
+    checkFreeValues(targetOf(path), options);
     const { clock } = this.#deps.env;
     using deadline = new Deadline(clock, "write the file", options);
     deadline.follow(destroyed);

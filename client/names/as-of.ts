@@ -1,6 +1,7 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import { asOf } from "../../shared/protocol/history-api.ts";
+import { TIME_MS_MAX } from "../../shared/protocol/schemas.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { AsOf, CallOptions } from "../options.ts";
 
@@ -54,8 +55,8 @@ type AsOfSelector = ReturnType<(typeof asOf)["parseRequest"]>["at"];
 
 function selectorOf(at: AsOf): AsOfSelector {
   if (typeof at === "number") return { kind: "index", index: checkIndex(at) };
-  if ("timeMs" in at) return { kind: "time", timeMs: at.timeMs };
-  return { kind: "ago", durationMs: at.agoMs };
+  if ("timeMs" in at) return { kind: "time", timeMs: checkTime(at.timeMs) };
+  return { kind: "ago", durationMs: checkDuration(at.agoMs) };
 }
 
 function checkIndex(index: number): LogIndex {
@@ -63,5 +64,22 @@ function checkIndex(index: number): LogIndex {
   throw new AshlarError(
     "INVALID_ARGUMENT",
     `Cannot read as of a log index: expected a non-negative integer: current value is ${index}`,
+  );
+}
+
+function checkTime(timeMs: number): number {
+  if (typeof timeMs === "number" && Math.abs(timeMs) <= TIME_MS_MAX) return timeMs;
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot read as of a time: expected milliseconds from ${-TIME_MS_MAX} to ${TIME_MS_MAX}: current value is ${timeMs}`,
+  );
+}
+
+/** Returns the duration in whole milliseconds, rounded up: the state is not younger. */
+function checkDuration(agoMs: number): number {
+  if (typeof agoMs === "number" && agoMs >= 0 && agoMs <= TIME_MS_MAX) return Math.ceil(agoMs);
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot read as of a duration ago: expected milliseconds from 0 to ${TIME_MS_MAX}: current value is ${agoMs}`,
   );
 }

@@ -5,7 +5,7 @@ import type { Target } from "../../shared/protocol/namespace-api.ts";
  * Matches paths that `parsePath` does not change, so they need no parsing. A name of 85 characters
  * has at most 255 bytes of UTF-8.
  */
-const PLAIN_PATH = /^(?:\/(?!\.)[^/\0]{1,85}){1,64}$/;
+const PLAIN_PATH = /^(?:\/(?!\.)[^/\0\ud800-\udfff]{1,85}){1,64}$/;
 const encoder = new TextEncoder();
 
 /**

@@ -1,5 +1,7 @@
 import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { SessionId } from "../../shared/base/ids.ts";
+import type { Operation } from "../../shared/protocol/namespace-api.ts";
+import { checkOperationValues } from "../../shared/protocol/operation-values.ts";
 import {
   type Transacted,
   type TransactionRequest,
@@ -49,6 +51,7 @@ async function outcomeOf(
   const { sessionId, firstUnacknowledged, chunkKey, nowMs } = context;
   const { sequence, preconditions } = transaction;
   try {
+    checkValues(transaction.operations);
     const operations = transaction.operations.map((operation, operationIndex) =>
       verifyOperation(deps.env.hasher, chunkKey, { operation, operationIndex }),
     );
@@ -63,5 +66,12 @@ async function outcomeOf(
   } catch (error) {
     if (isAshlarError(error)) return error;
     throw error;
+  }
+}
+
+/** @throws {AshlarError} INVALID_ARGUMENT, with `details.operationIndex` */
+function checkValues(operations: readonly Operation[]): void {
+  for (let operationIndex = 0; operationIndex < operations.length; operationIndex += 1) {
+    checkOperationValues(operations[operationIndex] as Operation, { operationIndex });
   }
 }

@@ -26,11 +26,12 @@ const DOT = 0x2e;
  * Returns the names in `input`. Repeated and trailing slashes and `.` are skipped. `..` removes the
  * name before it; at the root it has no effect (path_resolution(7) without symbolic links).
  *
- * @throws {AshlarError} INVALID_ARGUMENT if the path does not begin with "/" or contains a NUL;
+ * @throws {AshlarError} INVALID_ARGUMENT if the path does not begin with "/", contains a NUL, or is
+ *   text with half of a surrogate pair;
  *   NAME_TOO_LONG for a name over 255 bytes or a path over 64 KiB
  */
 export function parsePath(input: PathInput): PathNames {
-  const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
+  const bytes = pathBytes(input);
   if (bytes[0] !== SLASH) {
     throw invalidPath(bytes, 'expected an absolute path, one that begins with "/"');
   }
@@ -48,6 +49,17 @@ export function parsePath(input: PathInput): PathNames {
     start = end + 1;
   }
   return names;
+}
+
+/** A half of a character of UTF-16: no UTF-8 represents it, and an encoder would replace it. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** Returns a path as bytes. @throws {AshlarError} INVALID_ARGUMENT for text that is not Unicode */
+function pathBytes(input: PathInput): Uint8Array {
+  if (typeof input !== "string") return input;
+  const bytes = new TextEncoder().encode(input);
+  if (!LONE_SURROGATE.test(input)) return bytes;
+  throw invalidPath(bytes, "expected Unicode text: it has half of a surrogate pair");
 }
 
 function pushName(names: EntryName[], name: Uint8Array): void {

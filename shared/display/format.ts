@@ -2,6 +2,7 @@ import prettyBytes from "pretty-bytes";
 import { toHex } from "../base/bytes.ts";
 import { isUtf8 } from "../base/path.ts";
 import type { Attributes } from "../protocol/attributes.ts";
+import { shownTime } from "../protocol/schemas.ts";
 
 /** Returns "1.5 GiB" (powers of 1024) if `isHuman`, else the exact number of bytes. */
 export function formatSize(bytes: number, isHuman: boolean): string {
@@ -18,23 +19,18 @@ export function formatCount(count: number, singular: string, plural = `${singula
 }
 
 /**
- * Latest time that a Date can hold (ECMA-262, section 21.4.1.1). The time of a file can be later.
- */
-const TIME_MS_MAX = 8.64e15;
-
-/**
- * Returns a time as RFC 3339 in UTC with milliseconds. A later time than
- * TIME_MS_MAX is formatted as TIME_MS_MAX.
+ * Returns a time as RFC 3339 in UTC with milliseconds. Fractions are rounded down, also before 1970.
+ * A time that no Date holds is formatted as the nearest that one holds.
  */
 export function formatTime(timeMs: number): string {
   // biome-ignore lint/style/noRestrictedGlobals: formats a given time, reads no clock.
-  return new Date(Math.min(timeMs, TIME_MS_MAX)).toISOString();
+  return new Date(Math.floor(shownTime(timeMs))).toISOString();
 }
 
 /** Returns "2026-11-21 09:14" in local time, for listings. */
 export function formatListTime(timeMs: number): string {
   // biome-ignore lint/style/noRestrictedGlobals: formats a given time, reads no clock.
-  const date = new Date(timeMs);
+  const date = new Date(Math.floor(shownTime(timeMs)));
   const twoDigits = (number: number): string => String(number).padStart(2, "0");
   const month = twoDigits(date.getMonth() + 1);
   const day = `${date.getFullYear()}-${month}-${twoDigits(date.getDate())}`;
@@ -44,11 +40,22 @@ export function formatListTime(timeMs: number): string {
 /** Permission bits of one class of users, indexed by their value. */
 const TRIPLETS = ["---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx"];
 
-/** Returns the kind and the permission bits as ls(1) shows them: "drwxr-xr-x". */
-export function formatMode(attributes: Attributes): string {
-  const { kind, mode } = attributes;
-  const bits = [mode >> 6, mode >> 3, mode].map((triplet) => TRIPLETS[triplet & 7]).join("");
-  return (kind === "directory" ? "d" : "-") + bits;
+/**
+ * Returns the kind and the permission bits as ls(1) shows them: "drwxr-xr-x", "-rwsr-xr-x". Set bits
+ * above the permissions are lower-case letters with the execute bit, else capitals.
+ */
+export function formatMode({ kind, mode }: Pick<Attributes, "kind" | "mode">): string {
+  const classes = [
+    { triplet: mode >> 6, isSpecial: (mode & 0o4000) !== 0, letter: "s" },
+    { triplet: mode >> 3, isSpecial: (mode & 0o2000) !== 0, letter: "s" },
+    { triplet: mode, isSpecial: (mode & 0o1000) !== 0, letter: "t" },
+  ];
+  const bits = classes.map(({ triplet, isSpecial, letter }) => {
+    const permissions = TRIPLETS[triplet & 7] as string;
+    if (!isSpecial) return permissions;
+    return permissions.slice(0, 2) + ((triplet & 1) === 0 ? letter.toUpperCase() : letter);
+  });
+  return (kind === "directory" ? "d" : "-") + bits.join("");
 }
 
 /** Returns the size of a file in bytes; 0 for a directory. */

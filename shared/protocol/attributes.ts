@@ -12,7 +12,7 @@ import {
   textAt,
   timeAt,
 } from "./positional.ts";
-import { MODE_MAX, OWNER_MAX, SHORT_TEXT_LENGTH_MAX } from "./schemas.ts";
+import { MODE_MAX, OWNER_MAX, SHORT_TEXT_LENGTH_MAX, shownTime } from "./schemas.ts";
 
 /** The attributes that files and directories have in common. */
 interface CommonAttributes {
@@ -21,6 +21,7 @@ interface CommonAttributes {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** Times are milliseconds since the Unix epoch within ±`TIME_MS_MAX`, with fractions. */
   readonly mtimeMs: number;
   readonly atimeMs: number;
   readonly ctimeMs: number;
@@ -118,9 +119,9 @@ function fileOf(fields: Fields): Attributes {
     mode: integerAt(fields, 2, WHAT, 0, MODE_MAX),
     uid: integerAt(fields, 3, WHAT, 0, OWNER_MAX),
     gid: integerAt(fields, 4, WHAT, 0, OWNER_MAX),
-    mtimeMs: timeAt(fields, 5, WHAT),
-    atimeMs: timeAt(fields, 6, WHAT),
-    ctimeMs: timeAt(fields, 7, WHAT),
+    mtimeMs: shownTime(timeAt(fields, 5, WHAT)),
+    atimeMs: shownTime(timeAt(fields, 6, WHAT)),
+    ctimeMs: shownTime(timeAt(fields, 7, WHAT)),
     version: indexAt(fields, 8, WHAT),
     storageClass: textAt(fields, 9, WHAT, SHORT_TEXT_LENGTH_MAX),
     sizeBytes: integerAt(fields, 10, WHAT),
@@ -139,9 +140,9 @@ function directoryOf(fields: Fields): Attributes {
     mode: integerAt(fields, 2, WHAT, 0, MODE_MAX),
     uid: integerAt(fields, 3, WHAT, 0, OWNER_MAX),
     gid: integerAt(fields, 4, WHAT, 0, OWNER_MAX),
-    mtimeMs: timeAt(fields, 5, WHAT),
-    atimeMs: timeAt(fields, 6, WHAT),
-    ctimeMs: timeAt(fields, 7, WHAT),
+    mtimeMs: shownTime(timeAt(fields, 5, WHAT)),
+    atimeMs: shownTime(timeAt(fields, 6, WHAT)),
+    ctimeMs: shownTime(timeAt(fields, 7, WHAT)),
     version: indexAt(fields, 8, WHAT),
     storageClass: textAt(fields, 9, WHAT, SHORT_TEXT_LENGTH_MAX),
     entryCount: integerAt(fields, 10, WHAT),

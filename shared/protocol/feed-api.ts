@@ -8,7 +8,7 @@ import {
   logIndexSchema,
   pathSchema,
   shortTextSchema,
-  timeMsSchema,
+  shownTimeMsSchema,
 } from "./schemas.ts";
 
 /* The change feed: all changes of the namespace in the order of the log, without gaps. */
@@ -32,7 +32,7 @@ const numberSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
 const commonFields = {
   ...feedPositionSchema.entries,
   /** The leader's time when it proposed the entry. Never decreases from one entry to the next. */
-  timeMs: timeMsSchema,
+  timeMs: shownTimeMsSchema,
   inode: inodeIdSchema,
   inodeKind: v.picklist(["file", "directory"]),
   /**
@@ -54,7 +54,7 @@ export const feedEventSchema = v.variant("kind", [
     mode: numberSchema,
     uid: numberSchema,
     gid: numberSchema,
-    mtimeMs: timeMsSchema,
+    mtimeMs: shownTimeMsSchema,
     storageClass: shortTextSchema,
     /** 0 for a directory. */
     sizeBytes: countSchema,
@@ -65,7 +65,7 @@ export const feedEventSchema = v.variant("kind", [
   v.object({
     kind: v.literal("content"),
     ...commonFields,
-    mtimeMs: timeMsSchema,
+    mtimeMs: shownTimeMsSchema,
     sizeBytes: countSchema,
     contentRoot: digestSchema,
   }),
@@ -94,8 +94,8 @@ export const feedEventSchema = v.variant("kind", [
     mode: numberSchema,
     uid: numberSchema,
     gid: numberSchema,
-    mtimeMs: timeMsSchema,
-    atimeMs: timeMsSchema,
+    mtimeMs: shownTimeMsSchema,
+    atimeMs: shownTimeMsSchema,
   }),
   v.object({
     kind: v.literal("storage-class"),

@@ -11,8 +11,8 @@ import {
   memberIdSchema,
   serverIdSchema,
   shortTextSchema,
+  shownTimeMsSchema,
   termSchema,
-  timeMsSchema,
 } from "./schemas.ts";
 
 /* Reports of chunkservers to the leader, and the status of the cluster. */
@@ -176,7 +176,7 @@ export const status = defineCall(
       retentionMs: countSchema,
       /** Log index of the oldest state that can be read. */
       oldestIndex: logIndexSchema,
-      oldestTimeMs: timeMsSchema,
+      oldestTimeMs: shownTimeMsSchema,
     }),
   }),
 );

@@ -4,7 +4,13 @@ import type { Attributes } from "./attributes.ts";
 import { attributesSchema, encodeAttributes } from "./attributes.ts";
 import { defineCall } from "./method.ts";
 import { readModeSchema } from "./namespace-api.ts";
-import { countSchema, logIndexSchema, pathSchema, timeMsSchema } from "./schemas.ts";
+import {
+  countSchema,
+  logIndexSchema,
+  pathSchema,
+  shownTimeMsSchema,
+  timeMsSchema,
+} from "./schemas.ts";
 
 /* Queries of the history. Past states are read with the calls of the namespace. */
 
@@ -25,11 +31,11 @@ export const asOf = defineCall(
   }),
   v.object({
     index: logIndexSchema,
-    timeMs: timeMsSchema,
+    timeMs: shownTimeMsSchema,
     /** Log index of the oldest state that can be read. */
     oldestIndex: logIndexSchema,
     /** Time of the oldest state. */
-    oldestTimeMs: timeMsSchema,
+    oldestTimeMs: shownTimeMsSchema,
   }),
 );
 
@@ -83,7 +89,7 @@ export const history = defineCall(
     versions: v.array(
       v.object({
         index: logIndexSchema,
-        timeMs: timeMsSchema,
+        timeMs: shownTimeMsSchema,
         /** See `PathVersion`. */
         change: v.picklist(PATH_CHANGES),
         /** Attributes at the path from `index` on, or null. */

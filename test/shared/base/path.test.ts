@@ -41,8 +41,8 @@ describe("paths (path_resolution(7))", () => {
     for (const [path, normal] of Object.entries(expected)) assert.equal(textOf(path), normal, path);
   });
 
-  it("are refused if they are relative or contain a NUL", () => {
-    for (const path of ["", "a", "./a", "a/b", "/a\0b", "/\0"]) {
+  it("are refused if they are relative, contain a NUL or are not Unicode text", () => {
+    for (const path of ["", "a", "./a", "a/b", "/a\0b", "/\0", "/a\ud800", "/\udc00b"]) {
       assert.throws(
         () => parsePath(path),
         (error) => isAshlarError(error, "INVALID_ARGUMENT"),

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { formatCount, formatSize, formatTime, jsonName } from "../../../shared/display/format.ts";
+import {
+  formatCount,
+  formatMode,
+  formatSize,
+  formatTime,
+  jsonName,
+} from "../../../shared/display/format.ts";
 
 const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
 
@@ -26,6 +32,29 @@ describe("formatTime", () => {
   it("formats every time that a file can have", () => {
     assert.equal(formatTime(0), "1970-01-01T00:00:00.000Z");
     assert.match(formatTime(Number.MAX_SAFE_INTEGER), /^\+275760-/);
+    assert.match(formatTime(-1e20), /^-271821-/);
+  });
+
+  it("rounds fractions down, also before 1970", () => {
+    assert.equal(formatTime(0.9), "1970-01-01T00:00:00.000Z");
+    assert.equal(formatTime(-0.1), "1969-12-31T23:59:59.999Z");
+  });
+});
+
+describe("formatMode", () => {
+  it("shows all twelve bits as ls(1) does", () => {
+    const expected: Readonly<Record<string, number>> = {
+      "-rwxr-xr-x": 0o755,
+      "-rwsr-xr-x": 0o4755,
+      "-rwSr-Sr-T": 0o7644,
+      "-rwxrwsrwx": 0o2777,
+      "-rwxrwxrwt": 0o1777,
+      "---S--S--T": 0o7000,
+      "----------": 0,
+    };
+    for (const [text, mode] of Object.entries(expected)) {
+      assert.equal(formatMode({ kind: "file", mode }), text);
+    }
   });
 });
 

@@ -10,6 +10,7 @@ import {
 } from "../../../shared/protocol/attributes.ts";
 import type { CallMethod } from "../../../shared/protocol/method.ts";
 import { parser } from "../../../shared/protocol/method.ts";
+import { shownTime } from "../../../shared/protocol/schemas.ts";
 import { type StatRequest, type StatResponse, stat } from "../../../shared/protocol/stat-api.ts";
 import {
   type TransactRequest,
@@ -48,9 +49,9 @@ const common = {
   mode,
   uid: owner,
   gid: owner,
-  mtimeMs: time,
-  atimeMs: time,
-  ctimeMs: time,
+  mtimeMs: time.map(shownTime),
+  atimeMs: time.map(shownTime),
+  ctimeMs: time.map(shownTime),
   version: natural,
   storageClass: fc.string({ maxLength: 300 }),
 };
