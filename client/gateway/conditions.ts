@@ -1,6 +1,10 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { toHex } from "../../shared/base/bytes.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { Attributes, FileAttributes, Precondition, Target } from "../index.ts";
+
+const YEAR_0_MS = Date.parse("0000-01-01T00:00:00Z");
+const YEAR_10000_MS = Date.parse("+010000-01-01T00:00:00Z");
 
 /** The result of the conditions of a request (RFC 9110, section 13). */
 export type ConditionResult = "proceed" | "not-modified" | "failed";
@@ -14,9 +18,20 @@ export function etagOf(attributes: FileAttributes): string {
 }
 
 /**
+ * Returns a time as HTTP date (RFC 9110, section 5.6.7). Its year has four digits: returns null for
+ * a time that it cannot show.
+ */
+export function httpDate(timeMs: number): string | null {
+  const isShown = timeMs >= YEAR_0_MS && timeMs < YEAR_10000_MS;
+  return isShown ? new Date(timeMs).toUTCString() : null;
+}
+
+/**
  * Evaluates If-Match, If-Unmodified-Since, If-None-Match and If-Modified-Since in the order of
  * RFC 9110, section 13.2.2.
  *
+ * @throws {AshlarError} INVALID_ARGUMENT if a change has a malformed list of entity tags. To ignore
+ *   the list would replace or remove a version that the client has not seen.
  * @param current attributes of the path; null if it does not exist
  */
 export function evaluateConditions(
@@ -27,6 +42,7 @@ export function evaluateConditions(
   const isRead = method === "GET" || method === "HEAD";
   const ifMatch = headers["if-match"];
   const ifNoneMatch = headers["if-none-match"];
+  if (!isRead) checkEntityTags(headers);
   if (ifMatch !== undefined) {
     if (!matches(ifMatch, current, "strong")) return "failed";
   } else if (isNewerThan(current, headers["if-unmodified-since"]) === true) return "failed";
@@ -70,12 +86,27 @@ export function isRangeApplicable(headers: IncomingHttpHeaders, current: FileAtt
   return wholeSeconds(current.mtimeMs) === Date.parse(ifRange);
 }
 
+const ENTITY_TAG = /(?:W\/)?"[^"]*"/g;
+
+function checkEntityTags(headers: IncomingHttpHeaders): void {
+  for (const name of ["if-match", "if-none-match"] as const) {
+    const list = headers[name];
+    if (list === undefined || list.trim() === "*") continue;
+    const isList = list.includes('"') && /^[\s,]*$/.test(list.replace(ENTITY_TAG, ","));
+    if (isList) continue;
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot evaluate ${name}: expected * or entity tags in double quotes: current value is ${list.slice(0, 100)}`,
+    );
+  }
+}
+
 function matches(list: string, current: Attributes | null, mode: "strong" | "weak"): boolean {
   if (current === null) return false;
   if (list.trim() === "*") return true;
   if (current.kind !== "file") return false;
   const etag = etagOf(current);
-  const tags = list.match(/(?:W\/)?"[^"]*"/g) ?? [];
+  const tags = list.match(ENTITY_TAG) ?? [];
   return tags.some((tag) => tag === etag || (mode === "weak" && tag === `W/${etag}`));
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Middleware } from "koa";
 import { isAshlarError } from "../../shared/base/errors.ts";
+import { awaitsContinue } from "./request-body.ts";
 
 const DRAIN_BYTES_MAX = 16 * 1024 * 1024;
 const DRAIN_MS_MAX = 2_000;
@@ -16,10 +17,11 @@ export function drainRefused(): Middleware {
       await next();
     } catch (error) {
       const { complete, destroyed } = context.req;
-      // No data arrives from a client that stalled or closed its connection.
+      // No data arrives from a client that stalled, closed its connection, or waits for status 100.
       const isStopped =
         isAshlarError(error, "DEADLINE_EXCEEDED") || isAshlarError(error, "CANCELLED");
-      if (!complete && !destroyed && !isStopped) await drain(context.req);
+      const isWaiting = awaitsContinue(context);
+      if (!complete && !destroyed && !isStopped && !isWaiting) await drain(context.req);
       throw error;
     }
   };

@@ -1,6 +1,8 @@
 import type { Context } from "koa";
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import type { FileSystem } from "../file-system.ts";
+import type { Attributes } from "../index.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { RequestPath } from "./request-path.ts";
 import type { RequestScope } from "./request-scope.ts";
@@ -26,6 +28,7 @@ export interface GatewayRequest {
   readonly files: GatewayFiles;
   readonly config: GatewayConfig;
   readonly path: RequestPath;
+  readonly query: URLSearchParams;
   readonly scope: RequestScope;
   /** Reserves a slot to transfer a body: see `TransferSlots`. @throws {AshlarError} OVERLOADED */
   readonly beginTransfer: () => void;
@@ -38,14 +41,43 @@ export interface GatewayRequest {
  *
  * @throws {AshlarError} INVALID_ARGUMENT
  */
-export function queryFlag(context: Context, name: string): boolean {
-  const value = context.query[name];
-  if (value === undefined || value === "false" || value === "0") return false;
-  if (value === "" || value === "true" || value === "1") return true;
+export function queryFlag({ query }: GatewayRequest, name: string): boolean {
+  const values = query.getAll(name);
+  const [value] = values;
+  if (values.length < 2) {
+    if (value === undefined || value === "false" || value === "0") return false;
+    if (value === "" || value === "true" || value === "1") return true;
+  }
   throw new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot use ?${name}: expected true or false: current value is "${String(value).slice(0, 100)}"`,
+    `Cannot use ?${name}: expected one value, true or false: current value is "${values.join().slice(0, 100)}"`,
   );
+}
+
+/** Resolves with the attributes of the path; null if it does not exist. */
+export async function statOrNull({
+  files,
+  path,
+  scope,
+}: GatewayRequest): Promise<Attributes | null> {
+  try {
+    return await files.stat(path.bytes, { signal: scope.signal });
+  } catch (error) {
+    if (isAshlarError(error, "NOT_FOUND")) return null;
+    throw error;
+  }
+}
+
+/**
+ * Refuses the URL of a file that ends with a slash, as path_resolution(7) does.
+ *
+ * @throws {AshlarError} NOT_A_DIRECTORY
+ */
+export function refuseSlashAfterFile({ path }: GatewayRequest, kind: Attributes["kind"]): void {
+  if (!path.hasTrailingSlash || kind === "directory") return;
+  throw new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", path.text), {
+    hint: 'The path is a file: use the URL without the "/" at the end',
+  });
 }
 
 /** Returns the PRECONDITION_FAILED error of a request whose conditions are not met. */

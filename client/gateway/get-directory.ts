@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { parseEntryName } from "../../shared/base/path.ts";
 import { jsonAttributes, jsonName } from "../../shared/display/format.ts";
 import type { DirectoryEntry } from "../results.ts";
-import { etagOf } from "./conditions.ts";
+import { etagOf, httpDate } from "./conditions.ts";
 import { directoryPage, PAGE_POLICY } from "./directory-page.ts";
 import { type GatewayRequest, queryFlag } from "./gateway-request.ts";
 import { urlOf } from "./request-path.ts";
@@ -21,7 +21,8 @@ export async function getDirectory(request: GatewayRequest): Promise<void> {
   context.status = 200;
   context.set("Vary", "Accept");
   context.set("Cache-Control", "no-store");
-  context.set("Last-Modified", new Date(attributes.mtimeMs).toUTCString());
+  const lastModified = httpDate(attributes.mtimeMs);
+  if (lastModified !== null) context.set("Last-Modified", lastModified);
   if (format === "html") context.set("Content-Security-Policy", PAGE_POLICY);
   const type = format === "html" ? "text/html; charset=utf-8" : jsonTypeOf(format);
   context.set("Content-Type", type);
@@ -34,10 +35,10 @@ export async function getDirectory(request: GatewayRequest): Promise<void> {
 
 type Format = "html" | "json" | "lines";
 
-function formatOf({ context }: GatewayRequest): Format {
-  if (queryFlag(context, "json")) return "json";
+function formatOf(request: GatewayRequest): Format {
+  if (queryFlag(request, "json")) return "json";
   // The first type is for clients that accept every type, such as curl.
-  switch (context.accepts("application/json", LINES_TYPE, "text/html")) {
+  switch (request.context.accepts("application/json", LINES_TYPE, "text/html")) {
     case "text/html":
       return "html";
     case LINES_TYPE:

@@ -1,11 +1,11 @@
 import { Readable } from "node:stream";
 import { create as contentDisposition } from "content-disposition";
 import { contentType } from "mime-types";
-import { displayName } from "../../shared/base/path.ts";
+import { displayName, isUtf8 } from "../../shared/base/path.ts";
 import { formatCount } from "../../shared/display/format.ts";
 import type { FileAttributes } from "../index.ts";
 import type { FileHandle } from "../results.ts";
-import { etagOf, evaluateConditions, isRangeApplicable } from "./conditions.ts";
+import { etagOf, evaluateConditions, httpDate, isRangeApplicable } from "./conditions.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
 import { parseRequestedRange } from "./requested-range.ts";
 
@@ -31,17 +31,27 @@ export async function getFile(request: GatewayRequest, handle: FileHandle): Prom
   }
 }
 
-function setFileHeaders({ context, path }: GatewayRequest, attributes: FileAttributes): void {
-  const name = displayName(path.names.at(-1) ?? new Uint8Array());
+function setFileHeaders(request: GatewayRequest, attributes: FileAttributes): void {
+  const { context, path } = request;
+  const name = textOfName(path.names.at(-1) ?? new Uint8Array());
+  const lastModified = httpDate(attributes.mtimeMs);
   context.set({
     ETag: etagOf(attributes),
-    "Last-Modified": new Date(attributes.mtimeMs).toUTCString(),
+    ...(lastModified === null ? {} : { "Last-Modified": lastModified }),
     "Accept-Ranges": "bytes",
     "Cache-Control": "no-cache",
     "Content-Security-Policy": FILE_POLICY,
   });
   context.type = contentType(extensionOf(name)) || "application/octet-stream";
-  if (queryFlag(context, "download")) context.set("Content-Disposition", contentDisposition(name));
+  if (queryFlag(request, "download")) context.set("Content-Disposition", contentDisposition(name));
+}
+
+/**
+ * Returns a name for the parameter filename of RFC 6266, which is text: the name itself, or what
+ * `displayName` shows if the name is not UTF-8.
+ */
+function textOfName(name: Uint8Array): string {
+  return isUtf8(name) ? Buffer.from(name).toString("utf8") : displayName(name);
 }
 
 function extensionOf(name: string): string {

@@ -1,7 +1,6 @@
-import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import { pathErrorMessage } from "../../shared/base/path-errors.ts";
+import { isAshlarError } from "../../shared/base/errors.ts";
 import type { FileHandle } from "../results.ts";
-import type { GatewayRequest } from "./gateway-request.ts";
+import { type GatewayRequest, refuseSlashAfterFile } from "./gateway-request.ts";
 import { getDirectory } from "./get-directory.ts";
 import { getFile } from "./get-file.ts";
 
@@ -9,13 +8,7 @@ import { getFile } from "./get-file.ts";
 export async function getPath(request: GatewayRequest): Promise<void> {
   const handle = request.path.names.length === 0 ? null : await openFile(request);
   if (handle === null) return getDirectory(request);
-  if (request.path.hasTrailingSlash) {
-    throw new AshlarError(
-      "NOT_A_DIRECTORY",
-      pathErrorMessage("NOT_A_DIRECTORY", request.path.text),
-      { hint: 'Request the file without the "/" at the end' },
-    );
-  }
+  refuseSlashAfterFile(request, "file");
   return getFile(request, handle);
 }
 

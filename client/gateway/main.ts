@@ -32,7 +32,7 @@ export function main(commandLine: readonly string[]): Promise<number> {
         ],
       ],
       describe: GATEWAY_CONFIG_HELP,
-      page: 'docs/cli.md, "The gateway",',
+      page: "docs/gateway.md",
       stopMsMax: (config) => config.stopGraceMs + STOP_SLACK_MS,
       start: async ({ config, env, scrape, signal }) => {
         const { masters, clusterId } = await clusterAddress(config);

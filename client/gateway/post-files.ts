@@ -1,12 +1,12 @@
-import type { Readable } from "node:stream";
-import busboy, { type Busboy } from "busboy";
 import pLimit from "p-limit";
 import { AshlarError, ERROR_CODES, toErrorData } from "../../shared/base/errors.ts";
 import { displayName, joinPath, parseEntryName } from "../../shared/base/path.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { jsonName } from "../../shared/display/format.ts";
 import type { PutResult } from "../results.ts";
-import { type GatewayRequest, queryFlag } from "./gateway-request.ts";
+import { evaluateConditions } from "./conditions.ts";
+import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
+import { type FormPart, formBoundary, MultipartForm } from "./multipart-form.ts";
 import { bodyParts, fileTooLarge } from "./request-body.ts";
 import { urlOf } from "./request-path.ts";
 
@@ -33,6 +33,9 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
   if (directory.kind !== "directory") {
     throw new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", path.text));
   }
+  if (evaluateConditions("POST", context.headers, directory) !== "proceed") {
+    throw preconditionFailed(request);
+  }
   request.beginTransfer();
   const form = new UploadForm(request);
   const uploaded = await form.read();
@@ -54,132 +57,111 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
 /** Reads one form, no faster than the files of the form are stored. */
 class UploadForm {
   readonly #request: GatewayRequest;
-  readonly #parser: Busboy;
   readonly #limit = pLimit(COMMITS_AT_ONCE_MAX);
   readonly #jobs: Array<Promise<UploadResult>> = [];
+  /** Names of the files so far, as Latin-1. A second file of a name would replace the first. */
+  readonly #names = new Set<string>();
   #replace: boolean;
-  #failure: Error | null = null;
+  #fieldCount = 0;
 
   constructor(request: GatewayRequest) {
     this.#request = request;
-    this.#replace = queryFlag(request.context, "replace");
-    this.#parser = parserFor(request);
-    this.#parser.on("field", (name, value) => {
-      if (name === "replace") this.#replace = value !== "" && value !== "false";
-    });
-    this.#parser.on("file", (_field, stream, { filename }) => this.#storeFile(filename, stream));
-    this.#parser.on("filesLimit", () => this.#fail(tooMany("files", request.config.formFilesMax)));
-    this.#parser.on("fieldsLimit", () => this.#fail(tooMany("fields", FIELDS_MAX)));
-    this.#parser.on("partsLimit", () => this.#fail(tooMany("parts", FIELDS_MAX)));
-    this.#parser.on("error", (error: Error) => {
-      this.#fail(new AshlarError("INVALID_ARGUMENT", `Cannot read the form: ${error.message}`));
-    });
-  }
-
-  /** @throws {AshlarError} INVALID_ARGUMENT, TOO_LARGE, CANCELLED if the form was cut off */
-  async read(): Promise<UploadResult[]> {
-    try {
-      for await (const part of bodyParts(this.#request)) {
-        await this.#feed(part);
-        if (this.#failure !== null) break;
-      }
-    } catch (error) {
-      this.#fail(error as Error);
-    }
-    await this.#end();
-    const uploaded = await Promise.all(this.#jobs);
-    if (this.#failure !== null) throw this.#failure;
-    return uploaded;
+    this.#replace = queryFlag(request, "replace");
   }
 
   /**
-   * Passes one part of the body to the parser. Resolves when the parser is ready for the next part
-   * and every complete file is stored, so that memory holds one part for any number of files.
+   * Resolves with the result of each file, also if the form has an error after some files.
+   *
+   * @throws {AshlarError} INVALID_ARGUMENT, TOO_LARGE, CANCELLED if the form was cut off
    */
-  async #feed(part: Buffer): Promise<void> {
-    const countBefore = this.#jobs.length;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        this.#parser.off("close", done);
-        resolve();
-      };
-      this.#parser.once("close", done); // A failed parser does not call the callback.
-      this.#parser.write(part, done);
-    });
-    const completed = this.#jobs.slice(Math.max(0, countBefore - 1), -1);
-    await Promise.all(completed);
+  async read(): Promise<UploadResult[]> {
+    const { context } = this.#request;
+    const boundary = formBoundary(context.get("Content-Type"));
+    const form = new MultipartForm(bodyParts(this.#request), boundary);
+    try {
+      for (let part = await form.next(); part !== null; part = await form.next()) {
+        if (part.filename === null) await this.#readField(part);
+        else await this.#readFile(part, part.filename);
+      }
+    } finally {
+      await Promise.all(this.#jobs);
+    }
+    return Promise.all(this.#jobs);
   }
 
-  #end(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#parser.once("close", resolve);
-      if (this.#parser.destroyed) resolve();
-      else if (this.#failure === null) this.#parser.end();
-      else this.#parser.destroy(this.#failure);
-    });
+  async #readField({ field, body }: FormPart): Promise<void> {
+    this.#fieldCount += 1;
+    if (this.#fieldCount > FIELDS_MAX) throw tooMany("fields", FIELDS_MAX);
+    let value = "";
+    for await (const bytes of body) {
+      value += bytes.toString("latin1");
+      if (value.length > FIELD_BYTES_MAX) throw tooMany("bytes in a field", FIELD_BYTES_MAX);
+    }
+    if (field === "replace") this.#replace = value !== "" && value !== "false";
   }
 
-  #fail(error: Error): void {
-    this.#failure ??= error;
-    if (!this.#parser.destroyed) this.#parser.destroy(error);
-  }
-
-  #storeFile(filename: string | undefined, stream: Readable): void {
-    stream.on("error", () => {}); // The reader of the stream receives the error, too.
-    const name = Buffer.from(filename ?? "");
+  /** Resolves when the body of the file is read, which may be before the file is committed. */
+  async #readFile(part: FormPart, filename: Uint8Array): Promise<void> {
+    const { formFilesMax } = this.#request.config;
+    if (this.#jobs.length >= formFilesMax) throw tooMany("files", formFilesMax);
+    const name = lastName(filename);
     const replace = this.#replace;
     const job = this.#limit(async (): Promise<UploadResult> => {
       try {
-        return { kind: "stored", name, result: await this.#store(name, stream, replace) };
+        return { kind: "stored", name, result: await this.#store(name, part, replace) };
       } catch (error) {
-        stream.resume(); // Skip the rest of the file, so that the next file is reached.
         return { kind: "refused", name, error };
       }
     });
     this.#jobs.push(job);
+    await Promise.race([part.bodyRead, job]);
   }
 
-  async #store(name: Uint8Array, stream: Readable, replace: boolean): Promise<PutResult> {
+  async #store(name: Uint8Array, part: FormPart, replace: boolean): Promise<PutResult> {
     const { files, path, scope } = this.#request;
     const names = [...path.names, entryName(name)];
-    return await files.writeFile(joinPath(names), this.#bytesOf(stream), {
+    this.#claim(name);
+    checkTransferEncoding(part);
+    return await files.writeFile(joinPath(names), this.#bytesOf(part), {
       replace,
       signal: scope.signal,
     });
   }
 
-  async *#bytesOf(stream: Readable & { truncated?: boolean }): AsyncGenerator<Buffer> {
-    const parts: AsyncIterable<Buffer> = stream.iterator({ destroyOnReturn: false });
-    for await (const part of parts) {
-      this.#request.countBytes("in", part.length);
-      yield part;
+  #claim(name: Uint8Array): void {
+    const key = Buffer.from(name).toString("latin1");
+    if (this.#names.has(key)) {
+      throw new AshlarError(
+        "ALREADY_EXISTS",
+        `Cannot store "${displayName(name)}": the form contains another file of this name`,
+      );
     }
-    if (stream.truncated === true) throw fileTooLarge(this.#request);
+    this.#names.add(key);
+  }
+
+  async *#bytesOf({ body }: FormPart): AsyncGenerator<Buffer> {
+    let lengthBytes = 0;
+    for await (const bytes of body) {
+      lengthBytes += bytes.length;
+      if (lengthBytes > this.#request.config.fileBytesMax) throw fileTooLarge(this.#request);
+      this.#request.countBytes("in", bytes.length);
+      yield bytes;
+    }
   }
 }
 
-function parserFor({ context, config }: GatewayRequest): Busboy {
-  try {
-    return busboy({
-      headers: context.headers,
-      defParamCharset: "utf8",
-      limits: {
-        fieldNameSize: 100,
-        fieldSize: FIELD_BYTES_MAX,
-        fields: FIELDS_MAX,
-        // One more than allowed: busboy marks a file of exactly the limit as truncated.
-        fileSize: config.fileBytesMax + 1,
-        files: config.formFilesMax,
-        parts: config.formFilesMax + FIELDS_MAX,
-      },
-    });
-  } catch (cause) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot read the form: expected multipart/form-data: ${(cause as Error).message}`,
-      { hint: "PUT takes the bytes of one file as its body", cause },
-    );
-  }
+/** Returns the name after the last slash: some browsers send the path of a file. */
+function lastName(filename: Uint8Array): Uint8Array {
+  return filename.subarray(filename.lastIndexOf(0x2f) + 1);
+}
+
+/** Refuses encoded bytes, which would be stored as they are. */
+function checkTransferEncoding({ transferEncoding }: FormPart): void {
+  if (transferEncoding === null || /^(7bit|8bit|binary)$/.test(transferEncoding)) return;
+  throw new AshlarError(
+    "UNSUPPORTED",
+    `Cannot store a file with Content-Transfer-Encoding "${transferEncoding.slice(0, 100)}": expected binary`,
+  );
 }
 
 function entryName(name: Uint8Array): ReturnType<typeof parseEntryName> {

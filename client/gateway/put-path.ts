@@ -7,22 +7,27 @@ import { type Attributes, type FileAttributes, type Precondition, targetOf } fro
 import type { PutSource } from "../options.ts";
 import type { PutResult } from "../results.ts";
 import { evaluateConditions, preconditionsOf } from "./conditions.ts";
-import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
-import { requestBody } from "./request-body.ts";
+import {
+  type GatewayRequest,
+  preconditionFailed,
+  queryFlag,
+  refuseSlashAfterFile,
+  statOrNull,
+} from "./gateway-request.ts";
+import { awaitsContinue, checkAnnouncedLength, requestBody } from "./request-body.ts";
 import { urlOf } from "./request-path.ts";
 
 /** Handles `PUT /files/path`, which stores the body, and `PUT /files/path/?directory`. */
 export async function putPath(request: GatewayRequest): Promise<void> {
-  const { context, files, path, scope } = request;
-  if (queryFlag(context, "parents") && path.names.length > 1) {
-    const parent = joinPath(path.names.slice(0, -1));
-    await files.mkdir(parent, { parents: true, signal: scope.signal });
-  }
-  if (queryFlag(context, "directory")) return makeDirectory(request);
+  if (queryFlag(request, "directory")) return makeDirectory(request);
   return putFile(request);
 }
 
-async function makeDirectory({ context, files, path, scope }: GatewayRequest): Promise<void> {
+async function makeDirectory(request: GatewayRequest): Promise<void> {
+  const { context, files, path, scope } = request;
+  refuseBody(request);
+  requireConditions(request, await statOrNull(request));
+  await makeParents(request);
   const { index, inode } = await files.mkdir(path.bytes, { signal: scope.signal });
   const href = urlOf(path.names, true);
   context.status = 201;
@@ -36,16 +41,38 @@ async function makeDirectory({ context, files, path, scope }: GatewayRequest): P
   };
 }
 
+function requireConditions(request: GatewayRequest, found: Attributes | null): void {
+  const result = evaluateConditions("PUT", request.context.headers, found);
+  if (result !== "proceed") throw preconditionFailed(request);
+}
+
+/** Makes the missing directories above the path if the query has `parents`. */
+async function makeParents(request: GatewayRequest): Promise<void> {
+  const { files, path, scope } = request;
+  if (!queryFlag(request, "parents") || path.names.length < 2) return;
+  const parent = joinPath(path.names.slice(0, -1));
+  await files.mkdir(parent, { parents: true, signal: scope.signal });
+}
+
+/** Refuses a request that fails for any other reason than its body, before the body is read. */
+async function prepareUpload(request: GatewayRequest): Promise<FileAttributes | null> {
+  const { files, path, scope } = request;
+  const found = requireFile(request, await statOrNull(request));
+  checkHeaders(request);
+  requireConditions(request, found);
+  checkAnnouncedLength(request);
+  request.beginTransfer();
+  await makeParents(request);
+  if (found === null && awaitsContinue(request.context)) {
+    // The client waits for this answer with its body.
+    await files.stat(joinPath(path.names.slice(0, -1)), { signal: scope.signal });
+  }
+  return found;
+}
+
 async function putFile(request: GatewayRequest): Promise<void> {
   const { context, files, path, scope } = request;
-  checkRequest(request);
-  const found = await statOrNull(request);
-  if (found?.kind === "directory") {
-    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text));
-  }
-  if (evaluateConditions("PUT", context.headers, found) !== "proceed")
-    throw preconditionFailed(request);
-  request.beginTransfer();
+  const found = await prepareUpload(request);
   const preconditions = preconditionsOf(context.headers, targetOf(path.bytes), found);
   const sizeHint = context.request.length;
   const options = { signal: scope.signal, ...(sizeHint === undefined ? {} : { sizeHint }) };
@@ -69,14 +96,22 @@ async function putFile(request: GatewayRequest): Promise<void> {
   return respond(request, result, isNew);
 }
 
-function checkRequest({ context, path }: GatewayRequest): void {
-  if (path.hasTrailingSlash) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot put a file at ${path.text}/: expected a path without "/" at the end`,
-      { hint: "?directory makes a directory" },
-    );
+/** Returns the file that the upload replaces, or null. Refuses the path of a directory. */
+function requireFile(request: GatewayRequest, found: Attributes | null): FileAttributes | null {
+  const { path } = request;
+  if (found?.kind === "directory") {
+    throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text));
   }
+  if (found !== null) refuseSlashAfterFile(request, "file");
+  if (!path.hasTrailingSlash) return found;
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot put a file at ${path.text}/: expected a path without "/" at the end`,
+    { hint: "?directory makes a directory" },
+  );
+}
+
+function checkHeaders({ context }: GatewayRequest): void {
   // RFC 9110, section 14.4: storing a partial body as the whole file would lose the rest.
   for (const name of ["content-range", "content-encoding"]) {
     const value = context.headers[name];
@@ -88,13 +123,15 @@ function checkRequest({ context, path }: GatewayRequest): void {
   }
 }
 
-async function statOrNull({ files, path, scope }: GatewayRequest): Promise<Attributes | null> {
-  try {
-    return await files.stat(path.bytes, { signal: scope.signal });
-  } catch (error) {
-    if (isAshlarError(error, "NOT_FOUND")) return null;
-    throw error;
-  }
+/** Refuses a body where it would be dropped. */
+function refuseBody({ context, path }: GatewayRequest): void {
+  const { headers } = context;
+  if ((context.request.length ?? 0) === 0 && headers["transfer-encoding"] === undefined) return;
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot make the directory ${path.text}: expected a request without a body`,
+    { hint: "PUT without ?directory stores the body as a file" },
+  );
 }
 
 /**

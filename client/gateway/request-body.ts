@@ -1,3 +1,4 @@
+import type { Context } from "koa";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { untilAborted } from "../deadline.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
@@ -8,12 +9,11 @@ import type { GatewayRequest } from "./gateway-request.ts";
  * It throws at the end if the length differs from Content-Length, and if the connection is lost. A
  * put from this body then publishes nothing.
  *
- * @throws {AshlarError} TOO_LARGE as early as possible; CANCELLED; INVALID_ARGUMENT
+ * @throws {AshlarError} TOO_LARGE, CANCELLED, INVALID_ARGUMENT
  */
 export async function* requestBody(request: GatewayRequest): AsyncGenerator<Buffer> {
   const { context, config } = request;
   const announcedBytes = context.request.length;
-  if ((announcedBytes ?? 0) > config.fileBytesMax) throw fileTooLarge(request);
   let lengthBytes = 0;
   for await (const part of bodyParts(request)) {
     lengthBytes += part.length;
@@ -29,11 +29,17 @@ export async function* requestBody(request: GatewayRequest): AsyncGenerator<Buff
 }
 
 /**
- * Yields the parts of the body until its end, without a check of its length.
+ * Yields the parts of the body until its end, without a check of its length. Only here the client
+ * receives status 100, so a request that is refused before has not sent its body.
  *
  * @throws {AshlarError} CANCELLED if the connection is lost; the reason of the scope's signal
  */
-export async function* bodyParts({ context, scope }: GatewayRequest): AsyncGenerator<Buffer> {
+export async function* bodyParts(request: GatewayRequest): AsyncGenerator<Buffer> {
+  const { context, scope } = request;
+  if (awaitsContinue(context)) {
+    context.state["hasContinued"] = true;
+    context.res.writeContinue();
+  }
   // Destroying the request would close the connection before a refusal is written.
   const options = { destroyOnReturn: false };
   const parts: AsyncIterator<Buffer> = context.req.iterator(options)[Symbol.asyncIterator]();
@@ -48,6 +54,17 @@ export async function* bodyParts({ context, scope }: GatewayRequest): AsyncGener
     if (next.done === true) return;
     yield next.value;
   }
+}
+
+/** Refuses a body whose announced length is above `fileBytesMax`. @throws {AshlarError} TOO_LARGE */
+export function checkAnnouncedLength(request: GatewayRequest): void {
+  const announcedBytes = request.context.request.length ?? 0;
+  if (announcedBytes > request.config.fileBytesMax) throw fileTooLarge(request);
+}
+
+/** Returns whether the client waits with its body for status 100 (RFC 9110, section 10.1.1). */
+export function awaitsContinue(context: Context): boolean {
+  return context.state["hasContinued"] !== true && /^100-continue$/i.test(context.get("Expect"));
 }
 
 /** Returns the TOO_LARGE error of a file above `fileBytesMax`. */

@@ -4,13 +4,20 @@ import { displayName, joinPath, type PathNames, parsePath } from "../../shared/b
 /** URL prefix of the paths of the cluster. */
 export const FILES_ROOT = "/files";
 
+/** The parts of a request target (RFC 9112, section 3.2). */
+export interface RequestTarget {
+  /** The path as sent: percent-encoded, with the bytes of the request line as Latin-1. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
 /** The path in the cluster of a URL. */
 export interface RequestPath {
   readonly names: PathNames;
   readonly bytes: Uint8Array;
   /** The path as `displayName` shows it. */
   readonly text: string;
-  /** Whether the URL ends with a slash. */
+  /** Whether the URL ends with a slash, so that it names a directory. */
   readonly hasTrailingSlash: boolean;
 }
 
@@ -20,21 +27,39 @@ const PERCENT = 0x25;
 const PLAIN = /^[A-Za-z0-9\-._~!$'()*,;:@]$/;
 
 /**
+ * Splits the target of a request into path and query. It changes no byte: a general URL parser
+ * removes a fragment, replaces backslashes and trims some bytes, and the request would then change
+ * another path.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT for a target with a fragment
+ */
+export function parseRequestTarget(url: string): RequestTarget {
+  const target = url.replace(/^https?:\/\/[^/?#]*/i, "");
+  if (target.includes("#")) throw refused(target, 'a URL without "#", which is %23 in a name');
+  const queryStart = target.indexOf("?");
+  if (queryStart < 0) return { path: target, query: new URLSearchParams() };
+  const query = Buffer.from(target.slice(queryStart + 1), "latin1").toString("utf8");
+  return { path: target.slice(0, queryStart), query: new URLSearchParams(query) };
+}
+
+/**
  * Parses the path of a URL below /files. Names are bytes: "%FF" is the byte 0xFF.
  *
- * Segments "." and ".." and an encoded slash are refused, so that the gateway and a proxy in front
- * of it see the same path.
+ * Segments "." and "..", empty segments and an encoded slash are refused, so that the gateway, a
+ * proxy in front of it and the writer of the URL mean the same path.
  *
  * @throws {AshlarError} INVALID_ARGUMENT, NAME_TOO_LONG
  */
 export function parseRequestPath(urlPath: string): RequestPath {
   const encoded = urlPath.slice(FILES_ROOT.length);
-  const segments = encoded.split("/").filter((segment) => segment !== "");
+  const inner = encoded.replace(/^\//, "").replace(/\/$/, "");
+  const segments = encoded.length < 2 ? [] : inner.split("/");
+  if (segments.includes("")) throw refused(urlPath, "a name between two slashes");
   const decoded = segments.map(decodeSegment);
   const slashes = decoded.map((name) => Buffer.concat([Uint8Array.of(SLASH), name]));
   const names = parsePath(decoded.length === 0 ? "/" : Buffer.concat(slashes));
   const bytes = joinPath(names);
-  return { names, bytes, text: displayName(bytes), hasTrailingSlash: /\/$/.test(urlPath) };
+  return { names, bytes, text: displayName(bytes), hasTrailingSlash: urlPath.endsWith("/") };
 }
 
 function decodeSegment(segment: string): Uint8Array {

@@ -1,4 +1,3 @@
-import Router from "@koa/router";
 import type { Context, Middleware } from "koa";
 import { Closers } from "../../shared/flow/closers.ts";
 import { healthRoutes } from "../../shared/platform/http-health.ts";
@@ -15,7 +14,7 @@ import { refuseForeignHosts, refuseForeignOrigins, securityHeaders } from "./gua
 import { postFiles } from "./post-files.ts";
 import { putPath } from "./put-path.ts";
 import { Readiness } from "./readiness.ts";
-import { FILES_ROOT, parseRequestPath } from "./request-path.ts";
+import { FILES_ROOT, parseRequestPath, parseRequestTarget } from "./request-path.ts";
 import { RequestScope, TransferSlots } from "./request-scope.ts";
 
 /** Dependencies of the gateway. */
@@ -38,6 +37,13 @@ export interface Gateway extends AsyncDisposable {
 
 const FILES = new RegExp(`^${FILES_ROOT}(?:/|$)`);
 const METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
+const HANDLERS: Readonly<Record<string, (request: GatewayRequest) => Promise<void>>> = {
+  GET: getPath,
+  HEAD: getPath,
+  PUT: putPath,
+  POST: postFiles,
+  DELETE: deletePath,
+};
 
 /**
  * Starts a gateway. Resolves when it serves.
@@ -75,26 +81,28 @@ function fileRoutes(config: GatewayConfig, { files, log, metrics }: GatewayDeps)
   const bytes = metrics.counter("ashlar_gateway_bytes_total", "Transferred bytes of files", [
     "direction",
   ]);
-  const handle = (handler: (request: GatewayRequest) => Promise<void>) => (context: Context) => {
+  return async (context, next) => {
+    const target = parseRequestTarget(context.req.url ?? "");
+    if (target.path === "/" && isRead(context)) return context.redirect(`${FILES_ROOT}/`);
+    if (!FILES.test(target.path)) return await next();
+    const handler = HANDLERS[context.method];
+    if (handler === undefined) return refuseMethod(context);
     const scope = new RequestScope(context, { stallTimeoutMs: config.stallTimeoutMs, log });
-    return handler({
+    await handler({
       context,
       files,
       config,
-      path: parseRequestPath(context.path),
+      path: parseRequestPath(target.path),
+      query: target.query,
       scope,
       beginTransfer: () => slots.take(scope),
       countBytes: (direction, count) => bytes.add(count, { direction }),
     });
   };
-  const router = new Router();
-  router.get("/", (context) => context.redirect(`${FILES_ROOT}/`));
-  router.get(FILES, handle(getPath));
-  router.put(FILES, handle(putPath));
-  router.post(FILES, handle(postFiles));
-  router.delete(FILES, handle(deletePath));
-  router.all(FILES, refuseMethod);
-  return router.routes() as Middleware;
+}
+
+function isRead({ method }: Context): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 /** Answers with status 405. No error code has this status, because only HTTP has methods. */

@@ -30,7 +30,7 @@ export interface HttpServerOptions {
 
 /** A running HTTP server. Disposing it refuses new requests and waits for pending requests. */
 export interface HttpServer extends AsyncDisposable {
-  /** "host:port" with the actual port. */
+  /** "host:port" with the IP address and the port that are bound. */
   readonly address: string;
   close(): Promise<void>;
 }
@@ -53,7 +53,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   });
   for (const middleware of options.middleware) app.use(middleware);
 
-  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, app.callback());
+  const callback = app.callback();
+  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, callback);
+  // Without this listener Node sends status 100 before a handler can refuse the request. A handler
+  // that reads a body calls `writeContinue` first.
+  server.on("checkContinue", callback);
   server.headersTimeout = HEADERS_TIMEOUT_MS;
   server.requestTimeout = options.requestTimeoutMs ?? 60_000;
   server.maxConnections = options.connectionsMax ?? 1024;
@@ -76,7 +80,7 @@ function listen(server: Server, address: string): Promise<string> {
       server.removeAllListeners("error");
       server.on("error", () => {}); // A connection was not accepted: the peer retries.
       const boundAddress = server.address() as AddressInfo;
-      resolve(formatAddress({ host, port: boundAddress.port }));
+      resolve(formatAddress({ host: boundAddress.address, port: boundAddress.port }));
     });
   });
 }

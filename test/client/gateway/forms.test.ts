@@ -83,6 +83,11 @@ describe("a form with files", () => {
     assert.deepEqual(gateway.files.paths, ["/b", "/exact"]);
     const many = await post(gateway, [file("1", ""), file("2", ""), file("3", "")]);
     assert.equal(many.status, 413);
+    const twice = [{ name: "replace", body: "on" }, file("exact", "first"), file("exact", "last")];
+    const second = await post(gateway, twice);
+    assert.equal(second.status, 207);
+    assert.equal(JSON.parse(second.text).files[1].error.code, "ALREADY_EXISTS");
+    assert.equal(Buffer.from(gateway.files.bytesOf("/exact") ?? []).toString(), "first");
     const fields = Array.from({ length: 20 }, (_, index) => ({ name: `f${index}`, body: "" }));
     assert.equal((await post(gateway, [...fields, file("x", "")])).status, 413);
   });

@@ -22,7 +22,7 @@ export interface RequestOptions {
   readonly body?: string | Uint8Array;
 }
 
-/** A running gateway over files in memory, on a free port of the loopback. */
+/** A running gateway over files in memory or in a cluster, on a free port of the loopback. */
 export class ServedGateway implements AsyncDisposable {
   readonly files: MemoryFiles;
   readonly #gateway: Gateway;
@@ -32,7 +32,11 @@ export class ServedGateway implements AsyncDisposable {
     this.files = files;
   }
 
-  static async start(config: Partial<GatewayConfig> = {}): Promise<ServedGateway> {
+  /** @param served files of a real cluster, instead of `files` */
+  static async start(
+    config: Partial<GatewayConfig> = {},
+    served?: GatewayFiles,
+  ): Promise<ServedGateway> {
     const files = new MemoryFiles();
     const metrics = new PrometheusMetrics();
     const values = parse(gatewayConfigSchema, {
@@ -41,7 +45,7 @@ export class ServedGateway implements AsyncDisposable {
       ...config,
     });
     const gateway = await startGateway(values, {
-      files: files as unknown as GatewayFiles,
+      files: served ?? (files as unknown as GatewayFiles),
       clock: new SystemClock(),
       log: createLog({ to: "stderr", level: "error" }),
       metrics,
