@@ -1,4 +1,4 @@
-import { request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { parse } from "valibot";
 import { type GatewayConfig, gatewayConfigSchema } from "../../../client/gateway/config.ts";
@@ -26,6 +26,7 @@ export interface RequestOptions {
 export class ServedGateway implements AsyncDisposable {
   readonly files: MemoryFiles;
   readonly #gateway: Gateway;
+  readonly #agent = new Agent({ keepAlive: true });
 
   private constructor(gateway: Gateway, files: MemoryFiles) {
     this.#gateway = gateway;
@@ -66,7 +67,7 @@ export class ServedGateway implements AsyncDisposable {
     const [host, port] = this.address.split(":");
     return new Promise((resolve, reject) => {
       const outgoing = httpRequest(
-        { host, port, path, method, headers, agent: false },
+        { host, port, path, method, headers, agent: this.#agent },
         (incoming) => {
           buffer(incoming).then((bytes) => {
             const { statusCode = 0, headers: found } = incoming;
@@ -85,6 +86,7 @@ export class ServedGateway implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#agent.destroy();
     await this.#gateway[Symbol.asyncDispose]();
   }
 }
