@@ -1,6 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 
-/** What the Content-Disposition of a part of a form says (RFC 7578, section 4.2). */
+/** Content of the Content-Disposition of a part of a form (RFC 7578, section 4.2). */
 export interface FormDisposition {
   /** Name of the field, as Latin-1. */
   readonly field: string;

@@ -55,7 +55,7 @@ describe("names in the gateway", () => {
     assert.deepEqual(gateway.files.paths, NAMES.map((name) => `/${name}`).sort());
   });
 
-  it("come back from JSON as the same bytes, with the URL of the file", async () => {
+  it("are the same bytes in JSON, with the URL of the file", async () => {
     const { entries } = JSON.parse((await gateway.request("/files/?json")).text);
     const listed = entries.map(({ name, name_base64 }: Record<string, string>) =>
       Buffer.from(
