@@ -38,10 +38,12 @@ Flags take precedence over the environment, the environment over the config file
 
   /a/b              an absolute path in the cluster; ashlar:/a/b is the same path
   -                 standard input (put) or standard output (get)
-  '/logs/*.gz'      a pattern, expanded in the cluster: * ? [a-z] {a,b}, and ** for any depth.
-                    Quote it, or the shell expands it on this machine. No match is an error.
-                    A pattern without matches also matches an entry of that literal name.
-                    --no-glob turns patterns off.
+  '/logs/*.gz'      a pattern, expanded in the cluster: * ? [a-z] [!a-z] {a,b}, and ** for any
+                    depth; every other character is itself. Quote it, or the shell expands it on
+                    this machine. No match is an error. Where a name exists as it was typed, it is
+                    meant. '/d/[*]' and --no-glob name a file with such a character.
+  /a/b/             a directory; an error if it is a file
+  /a/.              the entries of /a (cp, put, get)
 
 A name can contain any bytes except "/" and NUL. Names are printed on one line: control characters
 and bytes that are not UTF-8 appear as \\n, \\\\ and \\xHH. --json adds the base64 of such a name.`,

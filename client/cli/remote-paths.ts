@@ -1,14 +1,8 @@
-import picomatch from "picomatch";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName, joinPath, parsePath } from "../../shared/base/path.ts";
-import type { FileSystem } from "../file-system.ts";
-import type { ReadOptions } from "../options.ts";
-import { bytesOfText, textOfBytes } from "./argument-text.ts";
-import type { CommandContext } from "./command.ts";
-import { exists } from "./exists.ts";
+import { bytesOfText } from "./argument-text.ts";
 
 const SCHEME = "ashlar:";
-const GLOB_CHARACTERS = /[*?[\]{}]/;
 
 /** A path in the cluster. */
 export interface RemotePath {
@@ -28,14 +22,39 @@ export function remotePath(bytes: Uint8Array): RemotePath {
  * @throws {AshlarError} INVALID_ARGUMENT if it is not absolute
  */
 export function parseRemotePath(argument: string): RemotePath {
-  const bytes = bytesOfText(argument);
-  const path = argument.startsWith(SCHEME) ? bytes.subarray(SCHEME.length) : bytes;
-  return remotePath(joinPath(parsePath(path)));
+  return remotePath(joinPath(parsePath(bytesOfText(withoutScheme(argument)))));
+}
+
+/** Returns an argument without `ashlar:`. */
+export function withoutScheme(argument: string): string {
+  return argument.startsWith(SCHEME) ? argument.slice(SCHEME.length) : argument;
 }
 
 /** Returns whether an argument ends with a slash, which means a directory. */
 export function hasTrailingSlash(argument: string): boolean {
   return argument.endsWith("/");
+}
+
+/** Returns whether an argument ends with `/.`, which means the entries of a directory. */
+export function namesContents(argument: string): boolean {
+  return argument.endsWith("/.");
+}
+
+/**
+ * Refuses arguments whose last name is `.` or `..`, as rm(1), rmdir(1) and mv(1) do: what is left of
+ * such a path without the dots is another directory than the one that the user named.
+ *
+ * @param action "remove"
+ * @throws {AshlarError} INVALID_ARGUMENT
+ */
+export function refuseDotNames(commandArguments: readonly string[], action: string): void {
+  for (const argument of commandArguments) {
+    if (!/\/\.\.?\/*$/.test(argument)) continue;
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot ${action} ${displayName(bytesOfText(argument))}: expected a last name that is not "." or ".."`,
+    );
+  }
 }
 
 /** Returns `directory`/`name`. */
@@ -51,60 +70,4 @@ export function childPath(directory: Uint8Array, name: Uint8Array): Uint8Array {
 /** Returns the last name of a path; empty for the root. */
 export function baseName(path: Uint8Array): Uint8Array {
   return path.subarray(path.lastIndexOf(0x2f) + 1);
-}
-
-/**
- * Yields the paths of the arguments. A pattern (`*`, `?`, `[…]`, `{a,b}`, `**`) yields its matches
- * in the cluster in byte order. A pattern without matches yields the path of that literal name, if
- * it exists.
- *
- * @throws {AshlarError} NOT_FOUND if a pattern matches nothing, as bash does with `failglob`
- */
-export async function* expandPaths(
-  context: CommandContext,
-  commandArguments: readonly string[],
-  options: { readonly glob: boolean; readonly readOptions?: ReadOptions },
-): AsyncGenerator<RemotePath> {
-  const { readOptions = { signal: context.signal } } = options;
-  for (const argument of commandArguments) {
-    const path = parseRemotePath(argument);
-    if (!options.glob || !GLOB_CHARACTERS.test(argument)) {
-      yield path;
-      continue;
-    }
-    const fileSystem = await context.fileSystem();
-    let matchCount = 0;
-    for await (const match of expandGlob(fileSystem, textOfBytes(path.bytes), readOptions)) {
-      matchCount += 1;
-      yield match;
-    }
-    if (matchCount > 0) continue;
-    if (await exists(fileSystem, path.bytes, readOptions)) yield path;
-    else {
-      throw new AshlarError("NOT_FOUND", `No match in the cluster: ${path.text}`, {
-        hint: "--no-glob turns patterns off",
-      });
-    }
-  }
-}
-
-/** Yields the matches of a pattern. The walk begins at its deepest directory without wildcards. */
-async function* expandGlob(
-  fileSystem: FileSystem,
-  pattern: string,
-  readOptions: ReadOptions,
-): AsyncGenerator<RemotePath> {
-  const names = pattern.split("/").slice(1);
-  const fixedCount = names.findIndex((name) => GLOB_CHARACTERS.test(name) || name.includes("\\"));
-  const base = bytesOfText(`/${names.slice(0, fixedCount).join("/")}`);
-  // "**" matches any depth, and braces can contain slashes.
-  const isAnyDepth = names.includes("**") || /\{[^}]*\//.test(pattern);
-  // Names can contain line ends. Without the flag s, "." does not match them.
-  const isMatch = picomatch(pattern, { dot: true, flags: "s" });
-  const depthMax = names.length - fixedCount;
-  const entries = fileSystem.walk(base, { ...readOptions, ...(isAnyDepth ? {} : { depthMax }) });
-  for await (const entry of entries) {
-    const isDeepEnough = isAnyDepth || entry.depth === depthMax;
-    if (isDeepEnough && isMatch(textOfBytes(entry.path))) yield remotePath(entry.path);
-  }
 }

@@ -35,7 +35,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     arguments: "<file>",
     options: [
       { flags: "--verify", description: "read and check a whole backup file; needs no cluster" },
-      { flags: "--force", description: "replace an existing file" },
+      { flags: "-f, --force", description: "replace an existing file" },
     ],
     examples: [
       ["ashlar backup masters.backup", "all names and chunk records, at one index"],

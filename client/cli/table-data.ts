@@ -2,11 +2,11 @@ import { parseSizeBytes } from "../../shared/display/quantities.ts";
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
 import { parseCount, parseMode } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
+import { REPLACE_OPTIONS } from "./replace-flags.ts";
 
-const FORCE: OptionDefinition = { flags: "-f, --force", description: "replace existing files" };
 const NO_GLOB: OptionDefinition = {
   flags: "--no-glob",
-  description: "do not expand patterns (* ? [ ] { }) in remote paths",
+  description: "take * ? [ ] { } in remote paths literally",
 };
 const PARALLEL: OptionDefinition = {
   flags: "--parallel <count>",
@@ -18,7 +18,7 @@ const FILTERS: readonly OptionDefinition[] = [
   { flags: "--exclude <glob>", description: "no files whose name or relative path matches" },
 ];
 const DRY_RUN: OptionDefinition = {
-  flags: "-n, --dry-run",
+  flags: "--dry-run",
   description: "print what would be done and change nothing",
 };
 
@@ -31,8 +31,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     usage: "[options] <source...> <target>",
     options: [
       { flags: "-r, --recursive", description: "copy directories and everything in them" },
-      FORCE,
-      { flags: "--no-clobber", description: "skip files that exist in the cluster" },
+      ...REPLACE_OPTIONS,
       { flags: "-p, --preserve", description: "keep permission bits, owners and times" },
       {
         flags: "--mode <octal>",
@@ -80,7 +79,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     usage: "[options] <source...> <target>",
     options: [
       { flags: "-r, --recursive", description: "copy directories and everything in them" },
-      FORCE,
+      ...REPLACE_OPTIONS,
       { flags: "-p, --preserve", description: "keep permission bits and times" },
       {
         flags: "--range <from-to>",

@@ -1,6 +1,7 @@
 import type { CommandDefinition } from "./command.ts";
 import { parseCount } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
+import { REPLACE_OPTIONS } from "./replace-flags.ts";
 
 /** Commands for states of the past and for transactions. */
 export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
@@ -33,8 +34,8 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
     options: [
       AT,
       { flags: "--to <path>", description: "restore to another path" },
-      { flags: "-f, --force", description: "replace the existing file or directory tree" },
-      { flags: "-n, --dry-run", description: "print what would be done and change nothing" },
+      ...REPLACE_OPTIONS,
+      { flags: "--dry-run", description: "print what would be done and change nothing" },
     ],
     examples: [
       ["ashlar restore /docs/report.pdf --at 2h", "a file as it was two hours ago"],

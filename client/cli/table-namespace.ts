@@ -1,6 +1,7 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
 import { parseCount, parseCursor, parseMode } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
+import { REPLACE_OPTIONS } from "./replace-flags.ts";
 
 const HUMAN: OptionDefinition = {
   flags: "-h, --human-readable",
@@ -8,14 +9,14 @@ const HUMAN: OptionDefinition = {
 };
 const NO_GLOB: OptionDefinition = {
   flags: "--no-glob",
-  description: "do not expand patterns (* ? [ ] { }) in paths",
+  description: "take * ? [ ] { } in paths literally",
 };
 const RECURSIVE: OptionDefinition = {
   flags: "-r, --recursive",
   description: "include directories and everything in them",
 };
 const DRY_RUN: OptionDefinition = {
-  flags: "-n, --dry-run",
+  flags: "--dry-run",
   description: "print what would be done and change nothing",
 };
 
@@ -122,11 +123,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     summary: "rename or move files and directories",
     arguments: "<source...>",
     usage: "[options] <source...> <target>",
-    options: [
-      { flags: "--no-clobber", description: "fail if the target exists" },
-      { flags: "-f, --force", description: "replace an existing target (the default, as in mv)" },
-      NO_GLOB,
-    ],
+    options: [...REPLACE_OPTIONS, NO_GLOB],
     examples: [
       ["ashlar mv /a /b", "rename atomically"],
       ["ashlar mv '/in/*.csv' /done/", "several files into a directory"],
@@ -141,7 +138,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     options: [
       RECURSIVE,
       { flags: "-p, --preserve", description: "keep permission bits, owners and times" },
-      { flags: "--no-clobber", description: "fail if the target exists" },
+      ...REPLACE_OPTIONS,
       NO_GLOB,
     ],
     examples: [

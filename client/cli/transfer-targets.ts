@@ -3,21 +3,21 @@ import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { formatCount } from "../../shared/display/format.ts";
 import type { CommandContext } from "./command.ts";
 import { statOrNull } from "./exists.ts";
+import { type ExpandedPath, type ExpandOptions, expandPaths } from "./patterns/expand-paths.ts";
 import {
   baseName,
   childPath,
-  expandPaths,
   hasTrailingSlash,
+  namesContents,
   parseRemotePath,
   type RemotePath,
   remotePath,
 } from "./remote-paths.ts";
 
-/** One source and its own target. */
-export interface Transfer {
-  readonly source: RemotePath;
-  readonly target: RemotePath;
-}
+/** One source and its own target, or the failure of a source. */
+export type Transfer =
+  | { readonly kind: "transfer"; readonly source: RemotePath; readonly target: RemotePath }
+  | { readonly kind: "failed"; readonly error: unknown };
 
 /**
  * Splits the arguments of `mv a b` or `mv a b dir/` into the sources and the target.
@@ -38,11 +38,68 @@ export function splitTarget(commandArguments: readonly string[]): {
   return { sources: commandArguments.slice(0, -1), target };
 }
 
+/** A source in the cluster, or the failure of an argument. */
+export type PlannedSource =
+  | {
+      readonly kind: "source";
+      readonly source: RemotePath;
+      /** Whether the argument ends with `/.`: the entries of the directory are meant. */
+      readonly isContents: boolean;
+    }
+  | { readonly kind: "failed"; readonly error: unknown };
+
 /**
- * Yields the target of each source by the rules of cp(1) and mv(1): an entry of the target if that
- * is a directory, else the target itself, which then takes one source only.
+ * Yields the sources of `mv`, `cp` and `get` in the cluster. Nothing is yielded before it is known
+ * that the target can take all of them: several sources need a directory.
  *
- * @throws {AshlarError} NOT_A_DIRECTORY if several sources, or a target with a slash, need one
+ * @param requireDirectory throws if the target is no directory. It is called before the first
+ *   source is yielded, if there are several.
+ * @throws {AshlarError} INVALID_ARGUMENT at once if a source cannot be used
+ */
+export function planSources(
+  context: CommandContext,
+  sources: readonly string[],
+  options: ExpandOptions & { readonly requireDirectory: () => void },
+): AsyncGenerator<PlannedSource> {
+  const expansions = sources.map((source) => ({
+    isContents: namesContents(source),
+    paths: expandPaths(context, [source], options),
+  }));
+  if (sources.length > 1) options.requireDirectory();
+  return plannedSources(expansions, options.requireDirectory);
+}
+
+interface SourceExpansion {
+  readonly isContents: boolean;
+  readonly paths: AsyncIterable<ExpandedPath>;
+}
+
+async function* plannedSources(
+  expansions: readonly SourceExpansion[],
+  requireDirectory: () => void,
+): AsyncGenerator<PlannedSource> {
+  // Reads one source ahead.
+  let pending: PlannedSource | null = null;
+  for (const { isContents, paths } of expansions) {
+    for await (const found of paths) {
+      if (pending !== null) {
+        requireDirectory();
+        yield pending;
+      }
+      pending =
+        found.kind === "failed" ? found : { kind: "source", source: found.path, isContents };
+    }
+  }
+  if (pending !== null) yield pending;
+}
+
+/**
+ * Yields the target of each source in the cluster by the rules of cp(1) and mv(1): an entry of the
+ * target if that is a directory, else the target itself, which then takes one source only. The
+ * entries of a directory (`SOURCE/.`) have the target itself.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT if an argument cannot be used; NOT_A_DIRECTORY if several
+ *   sources, or a target with a slash, need a directory; both before the first target is yielded
  */
 export async function* remoteTransfers(
   context: CommandContext,
@@ -50,29 +107,42 @@ export async function* remoteTransfers(
   options: { readonly glob: boolean },
 ): AsyncGenerator<Transfer> {
   const { sources, target: targetText } = splitTarget(commandArguments);
-  const fileSystem = await context.fileSystem();
   const target = parseRemotePath(targetText);
+  const fileSystem = await context.fileSystem();
   const found = await statOrNull(fileSystem, target.bytes, { signal: context.signal });
   const isDirectory = found?.kind === "directory";
-  let count = 0;
-  const paths = expandPaths(context, sources, options);
-  // Reads one source ahead: nothing moves before it is known whether there are several sources.
-  let pending: RemotePath | null = null;
-  for await (const source of paths) {
-    count += 1;
-    const needsDirectory = count > 1 || hasTrailingSlash(targetText);
-    if (needsDirectory && !isDirectory) {
-      throw new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", target.text), {
-        hint: `ashlar mkdir -p ${target.text}`,
-      });
-    }
-    if (pending !== null) yield toTransfer(pending, target, isDirectory);
-    pending = source;
+  const requireDirectory = (): void => {
+    if (!isDirectory) throw notDirectory(target);
+  };
+  if (hasTrailingSlash(targetText)) requireDirectory();
+  const planned = planSources(context, sources, { ...options, requireDirectory });
+  for await (const each of planned) {
+    if (each.kind === "failed") yield each;
+    else yield toTransfer(each, target, isDirectory);
   }
-  if (pending !== null) yield toTransfer(pending, target, isDirectory);
 }
 
-function toTransfer(source: RemotePath, target: RemotePath, isDirectory: boolean): Transfer {
-  if (!isDirectory) return { source, target };
-  return { source, target: remotePath(childPath(target.bytes, baseName(source.bytes))) };
+function toTransfer(
+  { source, isContents }: PlannedSource & { readonly kind: "source" },
+  target: RemotePath,
+  isDirectory: boolean,
+): Transfer {
+  if (!isDirectory || isContents) return { kind: "transfer", source, target };
+  const entry = remotePath(childPath(target.bytes, baseName(source.bytes)));
+  return { kind: "transfer", source, target: entry };
+}
+
+function notDirectory(target: RemotePath): AshlarError {
+  return new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", target.text), {
+    hint: `ashlar mkdir -p ${target.text}`,
+  });
+}
+
+/** @throws {AshlarError} INVALID_ARGUMENT if a source is its own target */
+export function requireOtherTarget(source: RemotePath, target: RemotePath): void {
+  if (Buffer.compare(source.bytes, target.bytes) !== 0) return;
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use ${target.text} as a target: it is the same file as its source`,
+  );
 }

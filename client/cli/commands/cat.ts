@@ -1,7 +1,6 @@
 import type { RunCommand } from "../command.ts";
-import { forEachItem } from "../each-item.ts";
+import { forEachPath } from "../patterns/expand-paths.ts";
 import { readOptionsOf } from "../read-options.ts";
-import { expandPaths } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output } = context;
@@ -11,14 +10,17 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const range = length === undefined ? { start } : { start, end: start + length };
   const readOptions = await readOptionsOf(context, options);
   const glob = options["glob"] !== false;
-  const paths = expandPaths(context, commandArguments, { glob, readOptions });
-  await forEachItem(context, paths, async (path) => {
-    for await (const slab of fileSystem.readSlabs(path.bytes, { ...range, ...readOptions })) {
-      try {
-        await output.bytes(slab.bytes);
-      } finally {
-        slab.release();
+  await forEachPath(context, commandArguments, {
+    glob,
+    readOptions,
+    task: async (path) => {
+      for await (const slab of fileSystem.readSlabs(path.bytes, { ...range, ...readOptions })) {
+        try {
+          await output.bytes(slab.bytes);
+        } finally {
+          slab.release();
+        }
       }
-    }
+    },
   });
 };

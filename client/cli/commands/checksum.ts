@@ -8,7 +8,8 @@ import { type CliEnv, systemPathOf } from "../cli-env.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { DamageFound } from "../exit-status.ts";
-import { expandPaths, parseRemotePath, type RemotePath } from "../remote-paths.ts";
+import { forEachPath } from "../patterns/expand-paths.ts";
+import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const sums = options["check"] as string | undefined;
@@ -19,8 +20,10 @@ export const run: RunCommand = async (context, commandArguments, options) => {
       "Cannot compute a checksum: expected a path or --check FILE",
     );
   }
-  const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
-  await forEachItem(context, paths, (path) => printSum(context, path, options));
+  await forEachPath(context, commandArguments, {
+    glob: options["glob"] !== false,
+    task: (path) => printSum(context, path, options),
+  });
 };
 
 async function printSum(

@@ -1,8 +1,8 @@
 import { formatSize, jsonName, sizeOf } from "../../../shared/display/format.ts";
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
-import { forEachItem } from "../each-item.ts";
-import { expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
+import { forEachPath } from "../patterns/expand-paths.ts";
+import { type RemotePath, remotePath } from "../remote-paths.ts";
 
 interface Usage {
   /** Sum of the file sizes. */
@@ -24,12 +24,11 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
   const fileSystem = await context.fileSystem();
   const roots = commandArguments.length === 0 ? ["/"] : commandArguments;
-  const paths = expandPaths(context, roots, { glob: options["glob"] !== false });
   const depthMax =
     options["summarize"] === true
       ? 0
       : ((options["depth"] as number | undefined) ?? Number.POSITIVE_INFINITY);
-  await forEachItem(context, paths, async (path) => {
+  const task = async (path: RemotePath): Promise<void> => {
     const attributes = await fileSystem.stat(path.bytes, { signal });
     // The open directories from the argument down. The walk closes the innermost first.
     const open: OpenDirectory[] = [{ path: path.bytes, depth: 0, usage: usageOf(attributes) }];
@@ -52,7 +51,8 @@ export const run: RunCommand = async (context, commandArguments, options) => {
       }
     }
     await closeDownTo(0);
-  });
+  };
+  await forEachPath(context, roots, { glob: options["glob"] !== false, task });
   if (!output.options.json) output.detail("columns: logical size, size with replication, path");
 };
 

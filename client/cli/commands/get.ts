@@ -6,8 +6,10 @@ import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import type { FileAttributes } from "../../../shared/protocol/attributes.ts";
 import type { ReadOptions } from "../../options.ts";
+import type { Slab } from "../../results.ts";
 import { parseByteRange } from "../byte-range.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { confirm } from "../confirm.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
 import { hasSameContent } from "../local-content.ts";
 import { localError } from "../local-files.ts";
@@ -15,15 +17,11 @@ import { LocalPath } from "../local-path.ts";
 import { makeLocalDirectory, writeLocal } from "../local-write.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
 import { readOptionsOf } from "../read-options.ts";
-import {
-  baseName,
-  expandPaths,
-  hasTrailingSlash,
-  type RemotePath,
-  remotePath,
-} from "../remote-paths.ts";
+import { baseName, hasTrailingSlash, type RemotePath, remotePath } from "../remote-paths.ts";
+import { REPLACE_HINT, type ReplaceRule, replaceRuleOf } from "../replace-flags.ts";
+import { TargetClaims } from "../target-claims.ts";
 import { TransferReport } from "../transfer-report.ts";
-import { splitTarget } from "../transfer-targets.ts";
+import { planSources, splitTarget } from "../transfer-targets.ts";
 
 /** One file to get. */
 interface Download {
@@ -46,6 +44,8 @@ interface GetJob {
   readonly options: OptionValues;
   readonly report: TransferReport;
   readonly filter: NameFilter;
+  readonly rule: ReplaceRule;
+  readonly claims: TargetClaims;
   /** With --at: the index at which all files are read. */
   readonly readOptions: ReadOptions;
 }
@@ -53,11 +53,13 @@ interface GetJob {
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { sources, target } = splitTarget(commandArguments);
   const filter = nameFilter(options);
+  const rule = replaceRuleOf(options);
+  const claims = new TargetClaims(sources);
   const readOptions = await readOptionsOf(context, options);
   const report = new TransferReport(context, "got");
-  const job: GetJob = { context, options, report, filter, readOptions };
+  const job: GetJob = { context, options, report, filter, rule, claims, readOptions };
   const parallel =
-    target === "-"
+    target === "-" || rule === "ask"
       ? 1
       : ((options["parallel"] as number | undefined) ?? defaultParallel(availableParallelism()));
   try {
@@ -75,39 +77,27 @@ async function* downloads(
   sources: readonly string[],
   targetText: string,
 ): AsyncGenerator<Download | FailedDownload> {
-  const { context } = job;
+  const { context, options, readOptions } = job;
   const target = targetText === "-" ? null : LocalPath.parse(context.env, targetText);
   const isDirectory = target !== null && (await isTargetDirectory(target, targetText));
-  let sourceCount = 0;
-  for await (const { source, isContents } of namedSources(job, sources)) {
-    sourceCount += 1;
-    if (target !== null && sourceCount > 1 && !isDirectory) throw notDirectory(target);
-    const ownTarget =
-      target !== null && isDirectory && !isContents
-        ? target.withoutSlashes().join(baseName(source.bytes))
-        : target;
+  const planned = planSources(context, sources, {
+    glob: options["glob"] !== false,
+    readOptions,
+    requireDirectory: () => {
+      if (target !== null && !isDirectory) throw notDirectory(target);
+    },
+  });
+  for await (const each of planned) {
     try {
-      yield* downloadsOf(job, source, ownTarget);
+      if (each.kind === "failed") throw each.error;
+      const isEntry = target !== null && isDirectory && !each.isContents;
+      const ownTarget = isEntry
+        ? target.withoutSlashes().join(baseName(each.source.bytes))
+        : target;
+      yield* downloadsOf(job, each.source, ownTarget);
     } catch (error) {
       if (context.signal.aborted) throw error;
       yield { kind: "failed", error };
-    }
-  }
-}
-
-/**
- * Yields the paths of the sources. A source that ends with "/." means the entries of a directory,
- * as in cp(1).
- */
-async function* namedSources(
-  { context, options, readOptions }: GetJob,
-  sources: readonly string[],
-): AsyncGenerator<{ readonly source: RemotePath; readonly isContents: boolean }> {
-  const glob = options["glob"] !== false;
-  for (const named of sources) {
-    const isContents = named.endsWith("/.");
-    for await (const source of expandPaths(context, [named], { glob, readOptions })) {
-      yield { source, isContents };
     }
   }
 }
@@ -176,30 +166,63 @@ function notDirectory(target: LocalPath): AshlarError {
 
 async function getOne(job: GetJob, download: Download | FailedDownload): Promise<void> {
   if (download.kind === "failed") throw download.error;
-  const { context, options, report, readOptions } = job;
-  const { source, attributes, target } = download;
-  const range =
-    options["range"] === undefined
-      ? {}
-      : parseByteRange(String(options["range"]), attributes.sizeBytes);
-  const fileSystem = await context.fileSystem();
-  if (target === null) {
-    const progress = report.begin(attributes.sizeBytes);
-    let doneBytes = 0;
-    for await (const slab of fileSystem.readSlabs(source.bytes, { ...range, ...readOptions })) {
-      try {
-        await context.output.bytes(slab.bytes);
-        doneBytes += slab.bytes.length;
-        progress(doneBytes);
-      } finally {
-        slab.release();
-      }
+  const { source, target } = download;
+  if (target === null) return printOne(job, download);
+  await job.claims.during({ target: target.bytes, source: source.bytes }, () =>
+    writeOne(job, download, target),
+  );
+}
+
+/** Writes a file to standard output. */
+async function printOne(job: GetJob, { source, attributes }: Download): Promise<void> {
+  const { context, report } = job;
+  const slabs = await slabsOf(job, source, attributes);
+  const progress = report.begin(attributes.sizeBytes);
+  let doneBytes = 0;
+  for await (const slab of slabs) {
+    try {
+      await context.output.bytes(slab.bytes);
+      doneBytes += slab.bytes.length;
+      progress(doneBytes);
+    } finally {
+      slab.release();
     }
-    report.finishedFile();
-    return;
   }
-  if (!(await shouldWrite(job, download, target))) return;
-  const slabs = fileSystem.readSlabs(source.bytes, { ...range, ...readOptions });
+  report.finishedFile();
+}
+
+async function slabsOf(
+  { context, options, readOptions }: GetJob,
+  source: RemotePath,
+  { sizeBytes }: FileAttributes,
+): Promise<AsyncIterable<Slab>> {
+  const text = options["range"];
+  const range = text === undefined ? {} : parseByteRange(String(text), sizeBytes);
+  const fileSystem = await context.fileSystem();
+  return fileSystem.readSlabs(source.bytes, { ...range, ...readOptions });
+}
+
+/** Writes a file to its target. @returns false if the target is a file from before the command */
+async function writeOne(
+  job: GetJob,
+  { source, attributes }: Download,
+  target: LocalPath,
+): Promise<boolean> {
+  const { context, options, report } = job;
+  if (options["dryRun"] === true) {
+    await reportDryRun(context, source, target);
+    return true;
+  }
+  const found = await existingFile(target);
+  if (found && options["resume"] === true && (await hasSameContent(target, attributes))) {
+    report.skipped();
+    return true;
+  }
+  if (found && options["resume"] !== true && !(await mayReplace(job, target))) {
+    report.skipped();
+    return false;
+  }
+  const slabs = await slabsOf(job, source, attributes);
   const isPreserved = options["preserve"] === true;
   await writeLocal(target, slabs, {
     onProgress: report.begin(attributes.sizeBytes),
@@ -207,37 +230,38 @@ async function getOne(job: GetJob, download: Download | FailedDownload): Promise
   });
   report.finishedFile();
   context.output.detail(`got ${source.text}: ${formatCount(attributes.sizeBytes, "byte")}`);
-  if (!context.output.options.json) return;
-  await context.output.json("ashlar.get/1", {
-    ...jsonName("path", source.bytes),
-    ...jsonName("target", target.bytes),
-    size_bytes: attributes.sizeBytes,
-  });
+  if (context.output.options.json) {
+    await context.output.json("ashlar.get/1", {
+      ...jsonName("path", source.bytes),
+      ...jsonName("target", target.bytes),
+      size_bytes: attributes.sizeBytes,
+    });
+  }
+  return true;
 }
 
-/** Returns whether a download is needed. @throws {AshlarError} ALREADY_EXISTS */
-async function shouldWrite(
-  { context, options, report }: GetJob,
-  { source, attributes }: Download,
-  target: LocalPath,
-): Promise<boolean> {
-  if (options["dryRun"] === true) {
-    await reportDryRun(context, source, target);
-    return false;
-  }
+/** Returns whether a write would replace something. A device or a pipe is written to directly. */
+async function existingFile(target: LocalPath): Promise<boolean> {
   const found = await statOrNull(target);
-  const isDevice = found !== null && !found.isFile() && !found.isDirectory();
-  if (found === null || isDevice || options["force"] === true) return true;
-  if (options["resume"] === true) {
-    if (!(await hasSameContent(target, attributes))) return true;
-    report.skipped();
-    return false;
+  return found !== null && (found.isFile() || found.isDirectory());
+}
+
+/** Returns whether an existing file is replaced; false: it is skipped. @throws ALREADY_EXISTS */
+async function mayReplace({ context, rule }: GetJob, target: LocalPath): Promise<boolean> {
+  switch (rule) {
+    case "replace":
+      return true;
+    case "skip":
+      return false;
+    case "ask":
+      return confirm(context, `Replace ${target.text}?`, REPLACE_HINT);
+    default:
+      throw new AshlarError(
+        "ALREADY_EXISTS",
+        `Cannot write the local path ${target.text}: file exists`,
+        { hint: `${REPLACE_HINT}; --resume skips it if it has the same content` },
+      );
   }
-  throw new AshlarError(
-    "ALREADY_EXISTS",
-    `Cannot write the local path ${target.text}: file exists`,
-    { hint: "--force replaces the file, --resume skips it if it has the same content" },
-  );
 }
 
 async function reportDryRun(

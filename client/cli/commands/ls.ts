@@ -10,9 +10,9 @@ import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { ReadOptions } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
-import { forEachItem } from "../each-item.ts";
+import { forEachPath } from "../patterns/expand-paths.ts";
 import { readOptionsOf } from "../read-options.ts";
-import { childPath, expandPaths, type RemotePath, remotePath } from "../remote-paths.ts";
+import { childPath, type RemotePath, remotePath } from "../remote-paths.ts";
 
 /** One row of a listing. */
 interface Row {
@@ -29,15 +29,16 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
   const roots = commandArguments.length === 0 ? ["/"] : commandArguments;
   const readOptions = await readOptionsOf(context, options);
-  const paths = expandPaths(context, roots, { glob: options["glob"] !== false, readOptions });
+  const glob = options["glob"] !== false;
   const printer = new RowPrinter(context, options);
   const hasHeadings = roots.length > 1 || options["recursive"] === true;
-  await forEachItem(context, paths, async (path) => {
+  const task = async (path: RemotePath): Promise<void> => {
     for await (const section of sections(fileSystem, path, { readOptions, options })) {
       if (hasHeadings && section.heading !== null) await printer.heading(section.heading.text);
       await printer.print(section.rows);
     }
-  });
+  };
+  await forEachPath(context, roots, { glob, readOptions, task });
 };
 
 /** The rows of one directory or of one argument. */

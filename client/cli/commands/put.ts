@@ -6,8 +6,9 @@ import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { PutOptions } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { confirm } from "../confirm.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
-import { statOrNull } from "../exists.ts";
+import { exists, statOrNull } from "../exists.ts";
 import { hasSameContent } from "../local-content.ts";
 import { type LocalEntry, statLocal, walkLocal } from "../local-files.ts";
 import { LocalPath } from "../local-path.ts";
@@ -21,8 +22,11 @@ import {
   type RemotePath,
   remotePath,
 } from "../remote-paths.ts";
+import { REPLACE_HINT, type ReplaceRule, replaceRuleOf } from "../replace-flags.ts";
+import { TargetClaims } from "../target-claims.ts";
 import { TransferReport } from "../transfer-report.ts";
 import { splitTarget } from "../transfer-targets.ts";
+import { withReplaceHint } from "../write-by-rule.ts";
 
 /** One file to put, or the error of a source. `entry` is null for standard input. */
 type Upload =
@@ -35,14 +39,20 @@ interface PutJob {
   readonly options: OptionValues;
   readonly report: TransferReport;
   readonly filter: NameFilter;
+  readonly rule: ReplaceRule;
+  readonly claims: TargetClaims;
 }
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { sources, target } = await sourcesAndTarget(context, commandArguments, options);
   const report = new TransferReport(context, "put");
-  const job: PutJob = { context, options, report, filter: nameFilter(options) };
+  const rule = replaceRuleOf(options);
+  const claims = new TargetClaims(sources);
+  const job: PutJob = { context, options, report, filter: nameFilter(options), rule, claims };
   const parallel =
-    (options["parallel"] as number | undefined) ?? defaultParallel(availableParallelism());
+    rule === "ask"
+      ? 1
+      : ((options["parallel"] as number | undefined) ?? defaultParallel(availableParallelism()));
   context.output.detail(`files at a time: ${parallel}`);
   try {
     await forEachItemParallel(context, uploads(job, sources, target), {
@@ -190,16 +200,43 @@ async function makeDirectory(job: PutJob, path: RemotePath, mode: number): Promi
 
 async function putOne(job: PutJob, upload: Upload): Promise<void> {
   if (upload.kind === "failed") throw upload.error;
-  const { context, options, report } = job;
   const { entry, target } = upload;
-  if (options["dryRun"] === true) return reportDryRun(context, entry, target);
+  const source = entry === null ? Buffer.from("-") : entry.path.bytes;
+  await job.claims.during({ target: target.bytes, source }, async () => {
+    if (job.options["dryRun"] === true) {
+      await reportDryRun(job.context, entry, target);
+      return true;
+    }
+    if (entry !== null && (await hasTarget(job, entry, target))) {
+      job.report.skipped();
+      return true;
+    }
+    return writeOne(job, entry, target);
+  });
+}
+
+/** Returns whether, with --resume, the target has the content of the local file. */
+async function hasTarget(job: PutJob, entry: LocalEntry, target: RemotePath): Promise<boolean> {
+  const { context, options } = job;
+  if (options["resume"] !== true) return false;
+  const fileSystem = await context.fileSystem();
+  const found = await statOrNull(fileSystem, target.bytes, { signal: context.signal });
+  return found?.kind === "file" && (await hasSameContent(entry.path, found));
+}
+
+/** Stores a file. @returns false if the target existed before the command and was skipped */
+async function writeOne(
+  job: PutJob,
+  entry: LocalEntry | null,
+  target: RemotePath,
+): Promise<boolean> {
+  const { context, options, report } = job;
   const { signal } = context;
   const fileSystem = await context.fileSystem();
-  if (options["resume"] === true && entry !== null) {
-    const found = await statOrNull(fileSystem, target.bytes, { signal });
-    if (found?.kind === "file" && (await hasSameContent(entry.path, found))) {
-      return report.skipped();
-    }
+  const replace = await mayReplace(job, target);
+  if (replace === null) {
+    report.skipped();
+    return false;
   }
   const check = hashCheck(options);
   const onProgress = report.begin(entry?.stats.size ?? 0);
@@ -208,18 +245,31 @@ async function putOne(job: PutJob, upload: Upload): Promise<void> {
     const source = local ?? check?.through(context.env.stdin) ?? context.env.stdin;
     const result = await fileSystem.writeFile(target.bytes, source, {
       ...putOptions(job, entry),
+      replace,
       onProgress,
       signal,
     });
     onProgress(result.sizeBytes);
     report.finishedFile();
     await reportPut(context, target, result);
+    return true;
   } catch (error) {
-    if (options["clobber"] === false && isAshlarError(error, "ALREADY_EXISTS")) {
-      return report.skipped();
-    }
-    throw withForceHint(error);
+    if (!isAshlarError(error, "ALREADY_EXISTS")) throw error;
+    if (job.rule !== "skip") throw withReplaceHint(error);
+    report.skipped();
+    return false;
   }
+}
+
+/** Returns whether an existing target is replaced; null if the user answered no. */
+async function mayReplace(
+  { context, options, rule }: PutJob,
+  target: RemotePath,
+): Promise<boolean | null> {
+  if (rule !== "ask") return rule === "replace" || options["resume"] === true;
+  const fileSystem = await context.fileSystem();
+  if (!(await exists(fileSystem, target.bytes, { signal: context.signal }))) return false;
+  return (await confirm(context, `Replace ${target.text}?`, REPLACE_HINT)) ? true : null;
 }
 
 async function reportDryRun(
@@ -273,7 +323,6 @@ function putOptions(job: PutJob, entry: LocalEntry | null): PutOptions {
   const chunkSizeBytes = options["chunkSize"] as number | undefined;
   const isPreserved = options["preserve"] === true && entry !== null;
   return {
-    replace: options["force"] === true || options["resume"] === true,
     ...(isPreserved
       ? {
           mode: entry.stats.mode & 0o7777,
@@ -287,13 +336,4 @@ function putOptions(job: PutJob, entry: LocalEntry | null): PutOptions {
     ...(chunkSizeBytes === undefined ? {} : { chunkSizeBytes }),
     ...(entry === null ? {} : { sizeHint: entry.stats.size }),
   };
-}
-
-function withForceHint(error: unknown): unknown {
-  if (!isAshlarError(error, "ALREADY_EXISTS")) return error;
-  return new AshlarError(error.code, error.message, {
-    hint: "--force replaces the file, --no-clobber skips it",
-    details: error.details,
-    cause: error,
-  });
 }

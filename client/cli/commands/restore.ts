@@ -4,6 +4,8 @@ import type { AsOf } from "../../options.ts";
 import type { RunCommand } from "../command.ts";
 import { resolveAsOf } from "../read-options.ts";
 import { parseRemotePath } from "../remote-paths.ts";
+import { REPLACE_HINT, replaceRuleOf } from "../replace-flags.ts";
+import { writeByRule } from "../write-by-rule.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
@@ -11,6 +13,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const to = options["to"] === undefined ? path : parseRemotePath(String(options["to"]));
   const when = options["at"] as AsOf | undefined;
   if (when === undefined) throw noState(path.text);
+  const rule = replaceRuleOf(options);
   const fileSystem = await context.fileSystem();
   const at = await resolveAsOf(context, when);
   if (options["dryRun"] === true) {
@@ -22,11 +25,14 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     } else await output.line(`would restore ${path.text} as of index ${at} to ${to.text}`);
     return;
   }
-  const replace = options["force"] === true;
-  const call = { at, to: to.bytes, replace, signal };
-  const restored = await fileSystem.restore(path.bytes, call).catch((error: unknown) => {
+  const restored = await writeByRule(context, {
+    rule,
+    target: to.text,
+    write: (replace) => fileSystem.restore(path.bytes, { at, to: to.bytes, replace, signal }),
+  }).catch((error: unknown) => {
     throw isAshlarError(error, "ALREADY_EXISTS") ? withHint(error) : error;
   });
+  if (restored === null) return;
   const { index, fileCount, directoryCount, sizeBytes } = restored;
   if (!output.options.json) {
     const counts = `${formatCount(fileCount, "file")}, ${formatCount(directoryCount, "directory", "directories")}, ${formatSize(sizeBytes, true)}`;
@@ -54,6 +60,6 @@ function noState(path: string): AshlarError {
 
 function withHint(error: AshlarError): AshlarError {
   const { code, message, details } = error;
-  const hint = "--force replaces the path, --to PATH restores to another path";
+  const hint = `${REPLACE_HINT}; --to PATH restores to another path`;
   return new AshlarError(code, message, { cause: error, details, hint });
 }

@@ -5,13 +5,16 @@ import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { forEachItem } from "../each-item.ts";
-import { expandPaths, type RemotePath } from "../remote-paths.ts";
+import { expandPaths } from "../patterns/expand-paths.ts";
+import { type RemotePath, refuseDotNames } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
+  refuseDotNames(commandArguments, "remove");
   const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
-  await forEachItem(context, paths, async (path) => {
+  await forEachItem(context, paths, async (found) => {
     try {
-      await removeOne(context, path, options);
+      if (found.kind === "failed") throw found.error;
+      await removeOne(context, found.path, options);
     } catch (error) {
       if (options["force"] === true && isAshlarError(error, "NOT_FOUND")) return;
       throw error;

@@ -1,9 +1,10 @@
 import { jsonName } from "../../../shared/display/format.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { parseRemotePath } from "../remote-paths.ts";
+import { parseRemotePath, refuseDotNames } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments) => {
+  refuseDotNames(commandArguments, "remove");
   const fileSystem = await context.fileSystem();
   await forEachItem(context, commandArguments, async (argument) => {
     const path = parseRemotePath(argument);

@@ -10,9 +10,9 @@ import {
 } from "../../../shared/display/format.ts";
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { RunCommand } from "../command.ts";
-import { forEachItem } from "../each-item.ts";
+import { forEachPath } from "../patterns/expand-paths.ts";
 import { readOptionsOf } from "../read-options.ts";
-import { baseName, expandPaths, type RemotePath } from "../remote-paths.ts";
+import { baseName, type RemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output } = context;
@@ -20,8 +20,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const format = options["format"] as string | undefined;
   const readOptions = await readOptionsOf(context, options);
   const glob = options["glob"] !== false;
-  const paths = expandPaths(context, commandArguments, { glob, readOptions });
-  await forEachItem(context, paths, async (path) => {
+  const task = async (path: RemotePath): Promise<void> => {
     const attributes = await fileSystem.stat(path.bytes, readOptions);
     if (output.options.json) {
       await output.json("ashlar.stat/1", {
@@ -33,7 +32,8 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     } else {
       await output.line(expandFormat(format, path, attributes));
     }
-  });
+  };
+  await forEachPath(context, commandArguments, { glob, readOptions, task });
 };
 
 function describe(path: RemotePath, attributes: Attributes): string[] {

@@ -1,10 +1,10 @@
 import { formatCount, formatSize, jsonName } from "../../../shared/display/format.ts";
 import type { ReplicaResult, VerifyResult } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
-import { forEachItem } from "../each-item.ts";
 import { DamageFound } from "../exit-status.ts";
+import { forEachPath } from "../patterns/expand-paths.ts";
 import { ProgressBar } from "../progress.ts";
-import { expandPaths, remotePath } from "../remote-paths.ts";
+import { remotePath } from "../remote-paths.ts";
 
 /** Counts over everything that was verified. */
 interface VerifyTotals {
@@ -22,13 +22,15 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const totals: VerifyTotals = { files: 0, chunks: 0, bytes: 0, badReplicas: 0, unreadable: 0 };
   const bar = new ProgressBar(context, { title: "verify", totalBytes: null });
   try {
-    const paths = expandPaths(context, commandArguments, { glob: options["glob"] !== false });
-    await forEachItem(context, paths, async (path) => {
-      for await (const result of fileSystem.verify(path.bytes, { allReplicas, signal })) {
-        count(totals, result);
-        bar.update(totals.bytes);
-        await print(context, result);
-      }
+    await forEachPath(context, commandArguments, {
+      glob: options["glob"] !== false,
+      task: async (path) => {
+        for await (const result of fileSystem.verify(path.bytes, { allReplicas, signal })) {
+          count(totals, result);
+          bar.update(totals.bytes);
+          await print(context, result);
+        }
+      },
     });
   } finally {
     bar.end();

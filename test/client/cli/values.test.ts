@@ -3,7 +3,6 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { bytesOfText, textOfBytes } from "../../../client/cli/argument-text.ts";
 import { parseByteRange } from "../../../client/cli/byte-range.ts";
-import { nameFilter } from "../../../client/cli/name-filter.ts";
 import { parseCount, parseDurationMs, parseMode } from "../../../client/cli/parse-values.ts";
 import { parseAsOf } from "../../../client/cli/read-flags.ts";
 import { childPath, parseRemotePath } from "../../../client/cli/remote-paths.ts";
@@ -35,15 +34,6 @@ describe("conversion of names to text", () => {
     assert.equal(parseRemotePath("/a\udcff").text, "/a\\xff");
     assert.throws(() => parseRemotePath("a"), refused);
     assert.equal(Buffer.from(childPath(bytes("/"), bytes("a"))).toString(), "/a");
-  });
-
-  it("matches --include and --exclude to the name, or to the path if the pattern has a slash", () => {
-    const passes = (options: Record<string, string>, name: string): boolean =>
-      nameFilter(options)(Buffer.from(name));
-    assert.equal(passes({ include: "*.ts" }, "a/b.ts"), true);
-    assert.equal(passes({ include: "*.ts", exclude: "b*" }, "a/b.ts"), false);
-    assert.equal(passes({ exclude: "a/**" }, "a/x/b.ts"), false);
-    assert.equal(passes({ include: "*" }, ".hidden\nname"), true);
   });
 });
 

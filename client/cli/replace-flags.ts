@@ -1,0 +1,36 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { OptionDefinition, OptionValues } from "./command.ts";
+
+/**
+ * Treatment of a target that exists. One rule holds for every command: a target is
+ * replaced only on request.
+ *
+ * - `refuse`: the item fails with ALREADY_EXISTS
+ * - `replace`: --force
+ * - `skip`: --no-clobber; a skipped item does not count as a failure
+ * - `ask`: --interactive; "no" skips
+ */
+export type ReplaceRule = "refuse" | "replace" | "skip" | "ask";
+
+/** The options of `replaceRuleOf`. */
+export const REPLACE_OPTIONS: readonly OptionDefinition[] = [
+  { flags: "-f, --force", description: "replace targets that exist" },
+  { flags: "-n, --no-clobber", description: "skip targets that exist, with status 0" },
+  { flags: "-i, --interactive", description: "ask before a target that exists is replaced" },
+];
+
+/** The hint of an error about a target that exists. */
+export const REPLACE_HINT = "--force replaces what exists, --no-clobber skips it";
+
+/** @throws {AshlarError} INVALID_ARGUMENT if more than one of the options is given */
+export function replaceRuleOf(options: OptionValues): ReplaceRule {
+  const rules: ReplaceRule[] = [];
+  if (options["force"] === true) rules.push("replace");
+  if (options["clobber"] === false) rules.push("skip");
+  if (options["interactive"] === true) rules.push("ask");
+  if (rules.length <= 1) return rules[0] ?? "refuse";
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use the options: expected one of --force, --no-clobber and --interactive: current value has ${rules.length} of them`,
+  );
+}

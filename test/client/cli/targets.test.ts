@@ -1,0 +1,241 @@
+import assert from "node:assert/strict";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { COMMANDS } from "../../../client/cli/command-table.ts";
+import { TargetClaims } from "../../../client/cli/target-claims.ts";
+import { CliCluster } from "../support/cli-cluster.ts";
+
+let cluster: CliCluster;
+
+before(async () => {
+  cluster = await CliCluster.start();
+});
+after(() => cluster[Symbol.asyncDispose]());
+
+/** Makes a local file with this content, and its directory. */
+async function makeLocal(path: string, content = path): Promise<void> {
+  const absolute = join(cluster.work, path);
+  await mkdir(join(absolute, ".."), { recursive: true });
+  await writeFile(absolute, content);
+}
+
+const local = (path: string): Promise<string> => readFile(join(cluster.work, path), "utf8");
+
+/** A command that takes several sources, over two sources of one name. */
+interface TwoSources {
+  /** Makes `x` in two directories, and an empty target. @returns the arguments of the command */
+  readonly prepare: (top: string) => Promise<readonly [string, string, string]>;
+  /** Returns the content of the target's entry. */
+  readonly result: (target: string) => Promise<string>;
+}
+
+const remoteResult = async (target: string): Promise<string> =>
+  Buffer.from(await cluster.fs.readFile(`${target}/x`)).toString();
+
+async function twoRemote(top: string): Promise<readonly [string, string, string]> {
+  await cluster.make(`/${top}/a/x`, `/${top}/b/x`, `/${top}/to/`);
+  return [`/${top}/a/x`, `/${top}/b/x`, `/${top}/to`];
+}
+
+const TWO_SOURCES: Readonly<Record<string, TwoSources>> = {
+  cp: { prepare: twoRemote, result: remoteResult },
+  mv: { prepare: twoRemote, result: remoteResult },
+  get: {
+    prepare: async (top) => {
+      const [first, second] = await twoRemote(top);
+      await mkdir(join(cluster.work, top));
+      return [first, second, top];
+    },
+    result: (target) => local(`${target}/x`),
+  },
+  put: {
+    prepare: async (top) => {
+      await makeLocal(`${top}/a/x`, `/${top}/a/x`);
+      await makeLocal(`${top}/b/x`, `/${top}/b/x`);
+      await cluster.make(`/${top}/to/`);
+      return [`${top}/a/x`, `${top}/b/x`, `/${top}/to`];
+    },
+    result: remoteResult,
+  },
+};
+
+describe("several sources of one name", () => {
+  it("are tested for every command with several sources and a target", () => {
+    const several = COMMANDS.filter(({ usage }) => usage?.includes("<source...> <target>"));
+    assert.deepEqual(several.map(({ name }) => name).sort(), Object.keys(TWO_SOURCES).sort());
+  });
+
+  for (const [name, { prepare, result }] of Object.entries(TWO_SOURCES)) {
+    for (const flags of [[], ["--force"], ["--no-clobber"]]) {
+      it(`${name} ${flags.join(" ")}: keeps the first, refuses the second, keeps its source`, async () => {
+        const top = `two-${name}${flags.join("")}`;
+        const [first, second, target] = await prepare(top);
+        const { stderr } = await cluster.exits(8, name, ...flags, first, second, target);
+        assert.match(stderr, /Will not overwrite just-created /);
+        assert.equal(await result(target), `/${top}/a/x`);
+        const left =
+          name === "put" ? await local(second) : (await cluster.files(`/${top}/b`)).join();
+        assert.match(left, new RegExp(`/${top}/b/x$`));
+      });
+    }
+
+    it(`${name}: changes nothing if the target cannot take several sources`, async () => {
+      const top = `none-${name}`;
+      const [first, second] = await prepare(top);
+      const target = name === "get" ? "missing" : `/${top}/missing`;
+      const { status } = await cluster.run([name, first, second, target]);
+      assert.ok(status === 3 || status === 6, `${status}`);
+      if (name === "put") assert.deepEqual(await cluster.files(`/${top}`), []);
+      else assert.equal((await cluster.files(`/${top}`)).length, 2);
+      await assert.rejects(result(target));
+    });
+  }
+
+  it("are refused within trees that are merged, and for matches of one pattern", async () => {
+    await cluster.make("/m/a/t/x", "/m/a/t/1", "/m/b/t/x", "/m/b/t/2", "/m/to/");
+    await cluster.exits(8, "cp", "-r", "-f", "/m/a/t", "/m/b/t", "/m/to");
+    const merged = ["/m/to/t/1=/m/a/t/1", "/m/to/t/2=/m/b/t/2", "/m/to/t/x=/m/a/t/x"];
+    assert.deepEqual(await cluster.files("/m/to"), merged);
+    await cluster.exits(8, "get", "-r", "/m/a/.", "/m/b/.", ".");
+    assert.equal(await local("t/x"), "/m/a/t/x");
+    assert.equal(await local("t/2"), "/m/b/t/2");
+    await cluster.exits(8, "put", "-r", "-f", "t/.", "t", "t", "/m/to");
+    await cluster.make("/m/moved/");
+    await cluster.exits(8, "mv", "/m/{a,b}/t", "/m/moved");
+    assert.equal((await cluster.files("/m/moved")).length, 2);
+    assert.equal((await cluster.files("/m/b")).length, 2);
+  });
+
+  it("can be repeated if the first was not made, or was skipped", async () => {
+    await cluster.make("/r/a/x", "/r/b/x", "/r/to/x");
+    await cluster.exits(0, "cp", "-n", "/r/a/x", "/r/b/x", "/r/to");
+    await cluster.exits(8, "cp", "-f", "/r/none/x", "/r/b/x", "/r/to");
+    assert.deepEqual(await cluster.files("/r/to"), ["/r/to/x=/r/b/x"]);
+  });
+});
+
+describe("claims of targets", () => {
+  const x = Buffer.from("/x");
+
+  it("allow a shared directory several times, and nothing beside a claim of one source", () => {
+    const claims = new TargetClaims(["a", "b"]);
+    claims.share(x, Buffer.from("a"));
+    claims.share(x, Buffer.from("b"));
+    assert.throws(() => claims.claim(x, Buffer.from("c")), { code: "ALREADY_EXISTS" });
+  });
+
+  it("keep nothing for one source, which is no pattern", () => {
+    const claims = new TargetClaims(["/a"]);
+    claims.claim(x, x);
+    claims.claim(x, x);
+  });
+});
+
+/** Commands that make one target from one source: the arguments, with the target last. */
+const ONE_TARGET: Readonly<Record<string, (top: string) => Promise<string[]>>> = {
+  cp: async (top) => {
+    await cluster.make(`${top}/new`, `${top}/x`);
+    return ["cp", `${top}/new`, `${top}/x`];
+  },
+  mv: async (top) => {
+    await cluster.make(`${top}/new`, `${top}/x`);
+    return ["mv", `${top}/new`, `${top}/x`];
+  },
+  put: async (top) => {
+    await cluster.make(`${top}/x`);
+    await makeLocal("new", `${top}/new`);
+    return ["put", "new", `${top}/x`];
+  },
+  restore: async (top) => {
+    await cluster.make(`${top}/new`);
+    const { index } = await cluster.fs.writeFile(`${top}/x`, Buffer.from(`${top}/x`));
+    return ["restore", `${top}/new`, "--at", String(index), "--to", `${top}/x`];
+  },
+};
+
+describe("a target that exists", () => {
+  it("has the same options in every command that makes one", () => {
+    const flagsOf = (name: string): string[] =>
+      (COMMANDS.find((each) => each.name === name)?.options ?? []).map(({ flags }) => flags);
+    for (const name of [...Object.keys(ONE_TARGET), "get"]) {
+      for (const flag of ["-f, --force", "-n, --no-clobber", "-i, --interactive"]) {
+        assert.ok(flagsOf(name).includes(flag), `${name} ${flag}`);
+      }
+    }
+    for (const { name, options = [] } of COMMANDS) {
+      for (const { flags } of options.filter((each) => each.flags.startsWith("-n,"))) {
+        assert.match(flags, /^-n, --(no-clobber|lines)/, `${name} ${flags}`);
+      }
+    }
+  });
+
+  for (const [name, prepare] of Object.entries(ONE_TARGET)) {
+    it(`${name}: is kept, skipped, or replaced on request`, async () => {
+      const top = `/one-${name}`;
+      const [command = "", ...rest] = await prepare(top);
+      const content = (): Promise<string[]> => cluster.files(top).then((all) => all.slice(-1));
+      const { stderr } = await cluster.exits(6, command, ...rest);
+      assert.match(stderr, /File exists: .*\n {2}hint: --force replaces what exists/);
+      assert.deepEqual(await content(), [`${top}/x=${top}/x`]);
+      await cluster.exits(0, command, "-n", ...rest);
+      assert.deepEqual(await content(), [`${top}/x=${top}/x`]);
+      const asked = await cluster.exits(2, command, "-i", ...rest); // No terminal.
+      assert.match(asked.stderr, /Replace \/.*\?.*not a terminal/);
+      await cluster.exits(2, command, "-i", "-f", ...rest);
+      assert.deepEqual(await content(), [`${top}/x=${top}/x`]);
+      await cluster.exits(0, command, "-f", ...rest);
+      assert.deepEqual(await content(), [`${top}/x=${top}/new`]);
+    });
+  }
+
+  it("get: is kept, skipped, or replaced on request", async () => {
+    await cluster.make("/one-get/new");
+    await makeLocal("one", "old");
+    const line = ["/one-get/new", "one"];
+    await cluster.exits(6, "get", ...line);
+    await cluster.exits(0, "get", "-n", ...line);
+    await cluster.exits(2, "get", "-i", ...line);
+    assert.equal(await local("one"), "old");
+    await cluster.exits(0, "get", "-f", ...line);
+    assert.equal(await local("one"), "/one-get/new");
+  });
+
+  it("is merged if it is a directory of cp -r, file by file", async () => {
+    await cluster.make("/g/s/1", "/g/s/d/2", "/g/to/s/1", "/g/to/s/d");
+    const { stderr } = await cluster.exits(8, "cp", "-r", "/g/s", "/g/to");
+    assert.equal(
+      stderr
+        .trim()
+        .split("\n")
+        .filter((line) => line.startsWith("ashlar")).length,
+      2,
+    );
+    await cluster.exits(8, "cp", "-r", "-n", "/g/s", "/g/to"); // A file is in the way of /g/s/d.
+    await cluster.exits(0, "cp", "-r", "/g/s/.", "/g/flat");
+    await cluster.exits(0, "cp", "-r", "-f", "/g/s/.", "/g/flat");
+    assert.deepEqual(await cluster.files("/g/flat"), ["/g/flat/1=/g/s/1", "/g/flat/d/2=/g/s/d/2"]);
+  });
+
+  it("is not the source", async () => {
+    await cluster.make("/same/x");
+    for (const name of ["cp", "mv"]) {
+      const { stderr } = await cluster.exits(2, name, "-f", "/same/x", "/same");
+      assert.match(stderr, /same file/);
+    }
+  });
+});
+
+describe("paths whose last name is a dot name", () => {
+  for (const [name, ...flags] of [["rm", "-r", "--yes"], ["rmdir"], ["mv"]] as const) {
+    it(`are refused by ${name}`, async () => {
+      await cluster.make("/dots/a/b/", "/dots/a/f", "/dots/to/");
+      for (const path of ["/dots/a/b/..", "/dots/a/b/.", "/dots/a/b/../", "/dots/a/b/.//", "/.."]) {
+        const target = name === "mv" ? ["/dots/to"] : [];
+        const { stderr } = await cluster.exits(2, name, ...flags, "/dots/a/f", path, ...target);
+        assert.match(stderr, /expected a last name that is not/);
+      }
+      assert.deepEqual(await cluster.files("/dots"), ["/dots/a/f=/dots/a/f"]);
+    });
+  }
+});
