@@ -6,6 +6,7 @@ import { startNode } from "../../../client/cli/cluster/node-process.ts";
 import type { CommandContext } from "../../../client/cli/command.ts";
 import { run } from "../../../client/cli/commands/cluster-logs.ts";
 import type { ClusterFile } from "../../../shared/platform/local-cluster-file.ts";
+import { MemoryCliEnv } from "../../support/memory-cli-env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 
@@ -29,7 +30,8 @@ describe("a local cluster", () => {
     const { log } = nodePaths(directory.path, "m1");
     await writeFile(log, "ready\n");
     const output = { line: async () => {} };
-    const context = { output, signal: new AbortController().signal } as unknown as CommandContext;
+    const { signal } = new AbortController();
+    const context = { env: new MemoryCliEnv(), output, signal } as unknown as CommandContext;
     const options = { dir: directory.path, lines: 10, follow: true };
     await assert.rejects(async () => run(context, [], options), /ENOENT/);
     const endMs = performance.now() + 5_000;
