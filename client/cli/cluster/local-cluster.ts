@@ -10,6 +10,7 @@ import {
 } from "../../../shared/platform/local-cluster-file.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import { connect } from "../../connect.ts";
+import type { FileSystem } from "../../file-system.ts";
 import { freeAddresses } from "./free-ports.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
 import { logTail, runningPid, signalNode, startNode, waitForExit } from "./node-process.ts";
@@ -39,6 +40,8 @@ export interface NodeState {
 }
 
 const POLL_MS = 100;
+/** Timeout of one poll. */
+const STATUS_TIMEOUT_MS = 2_000;
 const TERMINATE_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 5_000;
 
@@ -170,8 +173,7 @@ export class LocalCluster {
 
   /** Adds a new master to the Raft group. Retries until the process responds. */
   async #addMember(node: LocalNode, timeoutMs: number): Promise<void> {
-    const { masters, clusterId } = this;
-    await using fileSystem = await connect({ masters, clusterId, timeoutMs });
+    await using fileSystem = await this.#connect(timeoutMs);
     const untilMs = performance.now() + timeoutMs;
     const added = [{ memberId: numberOf(node), address: node.address }];
     for (;;) {
@@ -244,18 +246,24 @@ export class LocalCluster {
   ): Promise<ClusterStatus> {
     const deadlineMs = performance.now() + options.timeoutMs;
     let lastProblem = "no master responds";
-    while (performance.now() < deadlineMs) {
-      if (options.needsAllProcesses === true) await this.#requireAllRunning();
-      try {
-        const status = await this.status(2_000);
-        const found = problem(status);
-        if (found === null) return status;
-        lastProblem = found;
-      } catch (error) {
-        if (!isAshlarError(error)) throw error;
-        lastProblem = error.message;
+    let fileSystem: FileSystem | null = null;
+    try {
+      while (performance.now() < deadlineMs) {
+        if (options.needsAllProcesses === true) await this.#requireAllRunning();
+        try {
+          fileSystem ??= await this.#connect(STATUS_TIMEOUT_MS);
+          const status = await fileSystem.status();
+          const found = problem(status);
+          if (found === null) return status;
+          lastProblem = found;
+        } catch (error) {
+          if (!isAshlarError(error)) throw error;
+          lastProblem = error.message;
+        }
+        await sleep(POLL_MS);
       }
-      await sleep(POLL_MS);
+    } finally {
+      await fileSystem?.[Symbol.asyncDispose]();
     }
     throw new AshlarError(
       "DEADLINE_EXCEEDED",
@@ -266,12 +274,13 @@ export class LocalCluster {
 
   /** Returns the status of the cluster over a new connection. @throws {AshlarError} */
   async status(timeoutMs: number): Promise<ClusterStatus> {
-    await using fileSystem = await connect({
-      masters: this.masters,
-      clusterId: this.clusterId,
-      timeoutMs,
-    });
+    await using fileSystem = await this.#connect(timeoutMs);
     return await fileSystem.status();
+  }
+
+  #connect(timeoutMs: number): Promise<FileSystem> {
+    const { masters, clusterId } = this;
+    return connect({ masters, clusterId, timeoutMs });
   }
 
   async #requireAllRunning(): Promise<void> {
