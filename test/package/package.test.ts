@@ -164,7 +164,7 @@ describe("the packed package", () => {
     if (isSkipped(context)) return;
     const cluster = join(directory.path, "cluster");
     const environment = { ASHLAR_CLUSTER: cluster };
-    const options = ["--masters", "1", "--chunkservers", "2", "--base-port", "0", "--wait", "60s"];
+    const options = ["--masters", "1", "--chunkservers", "1", "--base-port", "0", "--wait", "60s"];
     const up = await ashlar(["cluster", "up", ...options], environment);
     try {
       assert.equal(up.status, 0, up.stderr);
