@@ -11,7 +11,9 @@ import { SystemClock } from "../shared/platform/system-clock.ts";
 import { SystemRandom } from "../shared/platform/system-random.ts";
 import { TcpNetwork } from "../shared/platform/tcp-network.ts";
 import type { Env } from "../shared/ports/env.ts";
+import type { Log } from "../shared/ports/log.ts";
 import { memberStatus } from "../shared/protocol/fleet-api.ts";
+import type { CallWatch } from "../shared/wire/call-watch.ts";
 import { ConnectionPool } from "../shared/wire/connection-pool.ts";
 import { fetchMasters } from "../shared/wire/fetch-masters.ts";
 import { LeaderChannel } from "../shared/wire/leader-channel.ts";
@@ -67,12 +69,20 @@ const CHUNKSERVER_LIMITS: Partial<WireLimits> = { connectionWindowBytes: READ_SL
  *   UNAVAILABLE or DEADLINE_EXCEEDED if no master answers within `timeoutMs`; WRONG_CLUSTER if the
  *   masters belong to a cluster other than `clusterId`.
  */
-export async function connect(options: ConnectOptions): Promise<FileSystem> {
+export function connect(options: ConnectOptions): Promise<FileSystem> {
+  return connectWatched(options, undefined);
+}
+
+/** As `connect`. `watch` observes the calls to the masters; it is no part of the public surface. */
+export async function connectWatched(
+  options: ConnectOptions,
+  watch: CallWatch | undefined,
+): Promise<FileSystem> {
   const clusterId = options.clusterId === undefined ? null : parseClusterId(options.clusterId);
   checkMasters(options.masters);
-  const env = options.env ?? nodeEnv(options);
+  const env = options.env ?? nodeEnv(options.log);
   await using closers = new Closers();
-  const deps = makeDeps(env, options, clusterId, closers);
+  const deps = makeDeps(env, { ...options, watch }, clusterId, closers);
   await deps.masters.call(memberStatus, {}, options);
   return new ClusterFileSystem(deps, closers.move());
 }
@@ -85,20 +95,24 @@ function checkMasters(masters: readonly string[]): void {
 }
 
 /** Returns the ports of this process: system clock, TCP and so on. */
-function nodeEnv(options: ConnectOptions): Env {
+export function nodeEnv(log: Log = quietLog): Env {
   return {
     clock: new SystemClock(),
     random: new SystemRandom(),
     network: new TcpNetwork(),
     hasher: createHasher().hasher,
-    log: options.log ?? quietLog,
+    log,
     metrics: unreadMetrics,
   };
 }
 
+interface Watched {
+  readonly watch: CallWatch | undefined;
+}
+
 function makeDeps(
   env: Env,
-  options: ConnectOptions,
+  options: ConnectOptions & Watched,
   clusterId: ClusterId | null,
   closers: Closers,
 ): ClientDeps {
@@ -172,11 +186,12 @@ function makePool(
 /** Returns the session with the masters, and its channels to their leader and to any of them. */
 function makeMasters(
   env: Env,
-  options: ConnectOptions & {
-    readonly clientName: string;
-    readonly timeoutMs: number;
-    readonly onRetry: (event: RetryEvent) => void;
-  },
+  options: ConnectOptions &
+    Watched & {
+      readonly clientName: string;
+      readonly timeoutMs: number;
+      readonly onRetry: (event: RetryEvent) => void;
+    },
   pool: ConnectionPool,
 ): {
   readonly session: MasterSession;
@@ -185,13 +200,14 @@ function makeMasters(
 } {
   let uncertainAttempts = 0;
   const { clock, random, log } = env;
-  const { masters, clientName, timeoutMs, onRetry, readMode = "linearizable" } = options;
+  const { masters, clientName, timeoutMs, onRetry, watch, readMode = "linearizable" } = options;
   const channel = new LeaderChannel({
     pool,
     clock,
     random,
     addresses: () => masters,
     fetchMasters,
+    watch,
     onRetry: ({ method, attempt, delayMs, error }) => {
       if (error.retry !== "safe") uncertainAttempts += 1;
       onRetry({ operation: method, attempt, delayMs, error });
@@ -205,6 +221,7 @@ function makeMasters(
     // The channel keeps using the master that answered last. A random start spreads the clients.
     addresses: () => [...masters.slice(first), ...masters.slice(0, first)],
     attemptTimeoutMs: ANY_MASTER_TIMEOUT_MS,
+    watch,
     onRetry: ({ method, attempt, delayMs, error }) =>
       onRetry({ operation: method, attempt, delayMs, error }),
   });

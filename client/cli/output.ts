@@ -1,5 +1,6 @@
 import { styleText } from "node:util";
 import type { CliEnv } from "./cli-env.ts";
+import { StatusLine } from "./status-line.ts";
 
 /** Options of the output of a command. */
 export interface OutputOptions {
@@ -11,6 +12,8 @@ export interface OutputOptions {
   readonly verbosity: number;
 }
 
+const NEWLINE = 0x0a;
+
 type Style = Parameters<typeof styleText>[0];
 
 /**
@@ -21,10 +24,14 @@ export class Output {
   readonly options: OutputOptions;
   readonly #env: CliEnv;
   readonly #closed = new AbortController();
+  readonly #status: StatusLine;
+  /** Whether the last byte that was written to a terminal on stdout ended a line. */
+  #isAtLineStart = true;
 
   constructor(env: CliEnv, options: OutputOptions) {
     this.#env = env;
     this.options = options;
+    this.#status = new StatusLine(env);
     env.stdout.on("error", (error: NodeJS.ErrnoException) => {
       // Any other error rejects the promise of its write.
       if (error.code === "EPIPE") this.#closed.abort(error);
@@ -44,6 +51,10 @@ export class Output {
   /** Writes raw data. The caller may reuse `bytes` after the promise resolves. */
   bytes(bytes: Uint8Array): Promise<void> {
     if (this.#closed.signal.aborted) return Promise.reject(this.#closed.signal.reason as Error);
+    this.#status.clear();
+    if (bytes.length > 0 && this.#env.stdout.isTTY === true) {
+      this.#isAtLineStart = bytes.at(-1) === NEWLINE;
+    }
     return new Promise((resolve, reject) => {
       this.#env.stdout.write(bytes, (error) => {
         if (error === undefined || error === null) resolve();
@@ -59,17 +70,31 @@ export class Output {
 
   /** Prints a line for people on stderr, unless --quiet is given. */
   note(text: string): void {
-    if (!this.options.quiet) this.#env.stderr.write(`${text}\n`);
+    if (!this.options.quiet) this.#writeError(text);
   }
 
   /** Prints a detail on stderr with -v, or with -vv for `level` 2. */
   detail(text: string, level = 1): void {
-    if (this.options.verbosity >= level) this.#env.stderr.write(`${text}\n`);
+    if (this.options.verbosity >= level) this.#writeError(text);
   }
 
   /** Prints a warning on stderr. */
   warn(text: string): void {
-    this.#env.stderr.write(`ashlar: ${text}\n`);
+    this.#writeError(`ashlar: ${text}`);
+  }
+
+  /**
+   * Shows on a terminal what the command waits for, in a line that the next output replaces. Does
+   * nothing with --quiet, with --json, and in the middle of a printed line.
+   */
+  showWait(text: string): void {
+    const { quiet, json } = this.options;
+    if (!quiet && !json && this.#isAtLineStart) this.#status.show(text);
+  }
+
+  /** Removes what `showWait` shows. */
+  clearWait(): void {
+    this.#status.clear();
   }
 
   /** Returns `text` in a style where colour is on. Colour never carries information alone. */
@@ -82,6 +107,11 @@ export class Output {
     const { progress, quiet } = this.options;
     if (progress === "auto") return !quiet && this.#env.stderr.isTTY === true;
     return progress === "always";
+  }
+
+  #writeError(text: string): void {
+    this.#status.clear();
+    this.#env.stderr.write(`${text}\n`);
   }
 
   #hasColor(): boolean {

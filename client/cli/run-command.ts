@@ -1,5 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { AshlarError } from "../../shared/base/errors.ts";
+import type { ClusterId } from "../../shared/base/ids.ts";
 import {
   isMasterList,
   noClusterSet,
@@ -9,6 +10,7 @@ import type { FileSystem } from "../file-system.ts";
 import { type CliEnv, systemPathOf } from "./cli-env.ts";
 import type { CommandContext, CommandDefinition } from "./command.ts";
 import { Degraded, EXIT_STATUS, exitStatusOf, Stopped } from "./exit-status.ts";
+import { MastersWatch } from "./masters-watch.ts";
 import { Output } from "./output.ts";
 import type { Invocation, ProgramDeps } from "./program.ts";
 import { reportError } from "./report-error.ts";
@@ -55,7 +57,8 @@ async function runWithSettings(
   });
   const stop = new StopSignals(env, durationOf(settings.deadline), output.closed);
   const { signal } = stop;
-  const connection = new LazyConnection({ env, settings, timeoutMs, output, signal });
+  const fail = (error: AshlarError): void => stop.fail(error);
+  const connection = new LazyConnection({ env, settings, timeoutMs, output, signal, fail });
   try {
     const { run } = await definition.load();
     const context: CommandContext = {
@@ -88,6 +91,7 @@ function statusAfter(
 ): number {
   // `ashlar ls | head`: a closed stdout is not a failure.
   if (output.closed.aborted) return EXIT_STATUS.done;
+  output.clearWait();
   if (error instanceof Degraded) return EXIT_STATUS.other;
   if (error instanceof Stopped) return stop.reason?.status ?? EXIT_STATUS.done;
   const { json, verbosity } = output.options;
@@ -131,6 +135,14 @@ class StopSignals {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
+  /** Ends the command with `error`, unless it is stopped already. */
+  fail(error: AshlarError): void {
+    if (this.reason !== null) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.reason = { status: exitStatusOf(error), error };
+    this.#controller.abort(error);
+  }
+
   #stop(how: string, status: number): void {
     if (this.reason !== null) this.#env.exit(status);
     const code = status === EXIT_STATUS.deadline ? "DEADLINE_EXCEEDED" : "CANCELLED";
@@ -149,12 +161,15 @@ interface ConnectionDeps {
   readonly timeoutMs: number;
   readonly output: Output;
   readonly signal: AbortSignal;
+  /** Ends the command. */
+  readonly fail: (error: AshlarError) => void;
 }
 
 /** A connection to the cluster. The client library is loaded and connected on first use. */
 class LazyConnection {
   readonly #deps: ConnectionDeps;
   #fileSystem: Promise<FileSystem> | null = null;
+  #watch: MastersWatch | null = null;
 
   constructor(deps: ConnectionDeps) {
     this.#deps = deps;
@@ -172,26 +187,41 @@ class LazyConnection {
     } catch {
       // The connect failed, which the command has reported; or the cluster expires the session.
     }
+    this.#watch?.[Symbol.dispose]();
   }
 
   async #connect(): Promise<FileSystem> {
-    const { env, settings, timeoutMs, output, signal } = this.#deps;
+    const { env, settings, timeoutMs, output, signal, fail } = this.#deps;
     const { value, origin } = settings.cluster;
     if (value === "") throw noClusterSet();
     const where = isMasterList(value) ? value : systemPathOf(env, value);
-    const { masters, clusterId } = await parseClusterAddress(where, origin);
-    const { connect } = await import("../connect.ts");
-    return connect({
-      masters,
-      ...(clusterId === null ? {} : { clusterId }),
-      clientName: "ashlar",
-      timeoutMs,
-      signal,
-      onRetry: ({ operation, attempt, error }) =>
-        output.detail(
-          `ashlar: ${operation} failed (attempt ${attempt}), retrying: ${error.message}`,
-        ),
+    const { masters, clusterId, directory } = await parseClusterAddress(where, origin);
+    const { connectWatched, nodeEnv } = await import("../connect.ts");
+    const watch = new MastersWatch({
+      output,
+      cluster: { directory, origin },
+      probe: async (probeTimeoutMs) => {
+        const { probeMasters } = await import("../masters/probe-masters.ts");
+        const options = { clusterId: clusterId as ClusterId | null, timeoutMs: probeTimeoutMs };
+        return probeMasters(nodeEnv(), masters, options);
+      },
+      fail,
     });
+    this.#watch = watch;
+    return connectWatched(
+      {
+        masters,
+        ...(clusterId === null ? {} : { clusterId }),
+        clientName: "ashlar",
+        timeoutMs,
+        signal,
+        onRetry: ({ operation, attempt, error }) =>
+          output.detail(
+            `ashlar: ${operation} failed (attempt ${attempt}), retrying: ${error.message}`,
+          ),
+      },
+      watch,
+    );
   }
 }
 

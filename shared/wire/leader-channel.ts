@@ -4,6 +4,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
 import { memberStatus } from "../protocol/fleet-api.ts";
 import type { CallMethod } from "../protocol/method.ts";
+import type { CallWatch } from "./call-watch.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
 import {
   LeaderSearch,
@@ -61,6 +62,8 @@ export interface LeaderChannelOptions {
    */
   readonly fetchMasters?: (connection: Connection, timeoutMs: number) => Promise<readonly string[]>;
   readonly onRetry?: (retry: Retry) => void;
+  /** Observes every call, and the retries. */
+  readonly watch?: CallWatch | undefined;
   /** Limit of one attempt, for calls that may be repeated. Default 5 s. */
   readonly attemptTimeoutMs?: number;
   /**
@@ -148,8 +151,10 @@ export class LeaderChannel {
     request: Request,
     options: LeaderCallOptions,
   ): Promise<Received<Response>> {
-    return this.#callLeader(method.name, options, (connection, call) =>
-      connection.call(method, request, call),
+    return this.#watched(method.name, () =>
+      this.#callLeader(method.name, options, (connection, call) =>
+        connection.call(method, request, call),
+      ),
     );
   }
 
@@ -163,12 +168,30 @@ export class LeaderChannel {
     options: CallOptions,
   ): Promise<void> {
     const idempotent = { ...options, idempotent: true };
-    return this.#callLeader(method.name, idempotent, (connection, call) =>
-      connection.call(method, request(), call).then((received) => {
-        received.release();
-        const error = onResponse(received.head);
-        if (error !== null) throw error;
-      }),
+    return this.#watched(method.name, () =>
+      this.#callLeader(method.name, idempotent, (connection, call) =>
+        connection.call(method, request(), call).then((received) => {
+          received.release();
+          const error = onResponse(received.head);
+          if (error !== null) throw error;
+        }),
+      ),
+    );
+  }
+
+  /** Reports the begin and the end of a call to `CallWatch`. */
+  #watched<Result>(method: string, call: () => Promise<Result>): Promise<Result> {
+    const ended = this.#options.watch?.begin(method);
+    if (ended === undefined) return call();
+    return call().then(
+      (result) => {
+        ended(true);
+        return result;
+      },
+      (error: unknown) => {
+        ended(isAshlarError(error) && error.retry === "never" && error.code !== "CANCELLED");
+        throw error;
+      },
     );
   }
 
@@ -203,7 +226,9 @@ export class LeaderChannel {
     readonly timeoutMs: number;
     readonly signal?: AbortSignal;
   }): Promise<Connection> {
-    return this.#search("connect", options, (_, connection) => Promise.resolve(connection));
+    return this.#watched("connect", () =>
+      this.#search("connect", options, (_, connection) => Promise.resolve(connection)),
+    );
   }
 
   /** Ends the work in the background. The pool, which the caller owns, ends the pending calls. */
@@ -379,7 +404,9 @@ export class LeaderChannel {
   }
 
   #reportRetry({ method, last, count }: CallAttempts, delayMs: number): void {
-    if (last !== null) this.#options.onRetry?.({ method, ...last, attempt: count, delayMs });
+    if (last === null) return;
+    this.#options.onRetry?.({ method, ...last, attempt: count, delayMs });
+    this.#options.watch?.retried();
   }
 
   #leftMs({ startMs, timeoutMs }: CallAttempts): number {

@@ -16,18 +16,23 @@ interface MemoryCliOptions {
   readonly workingDirectory?: string;
   /** Standard input. */
   readonly input?: string | Uint8Array;
+  /** The width of a terminal that stdout and stderr are. Default: they are no terminals. */
+  readonly columns?: number | undefined;
 }
 
 /** The ports of a CLI command that runs in the process of a test: streams are in memory. */
 export class MemoryCliEnv implements CliEnv {
   readonly stdin: Readable;
-  readonly stdout = new TextStream();
-  readonly stderr = new TextStream();
+  readonly stdout: TextStream;
+  readonly stderr: TextStream;
   readonly variables: Readonly<Record<string, string>>;
   readonly workingDirectory: string;
   readonly signals = new EventEmitter();
 
-  constructor({ variables = {}, workingDirectory = "", input = "" }: MemoryCliOptions = {}) {
+  constructor(options: MemoryCliOptions = {}) {
+    const { variables = {}, workingDirectory = "", input = "", columns } = options;
+    this.stdout = new TextStream(columns);
+    this.stderr = new TextStream(columns);
     // The settings of the user who runs the tests have no effect.
     this.variables = { ASHLAR_CONFIG: "/nonexistent/config.toml", ...variables };
     this.workingDirectory = workingDirectory;
@@ -58,6 +63,14 @@ export function jsonLines(stdout: string): Array<Record<string, unknown>> {
 /** Keeps what is written to it. */
 class TextStream extends Writable {
   readonly #parts: Buffer[] = [];
+  readonly isTTY: boolean;
+  readonly columns: number;
+
+  constructor(columns: number | undefined) {
+    super();
+    this.isTTY = columns !== undefined;
+    this.columns = columns ?? 80;
+  }
 
   override _write(bytes: Buffer, _encoding: BufferEncoding, done: () => void): void {
     this.#parts.push(Buffer.from(bytes)); // The caller may reuse its bytes after `done`.

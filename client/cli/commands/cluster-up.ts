@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { formatCount } from "../../../shared/display/format.ts";
+import { shellQuoted } from "../../../shared/display/shell-quoting.ts";
 import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
 import { numberOf } from "../cluster/layout.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
@@ -50,5 +51,5 @@ async function print(context: CommandContext, cluster: LocalCluster): Promise<vo
   const chunkservers = formatCount(count("chunkserver"), "chunkserver");
   output.note(`serving with ${masters} and ${chunkservers}`);
   for (const node of nonMembers) output.note(nonMemberNote(node));
-  await output.line(`export ASHLAR_CLUSTER=${cluster.directory}`);
+  await output.line(`export ASHLAR_CLUSTER=${shellQuoted(cluster.directory)}`);
 }

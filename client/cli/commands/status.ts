@@ -2,12 +2,19 @@ import { formatCount, formatSize, formatTime } from "../../../shared/display/for
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { Degraded } from "../exit-status.ts";
+import { printUnserved } from "../masters-report.ts";
 import { formatTable } from "../table-view.ts";
 
 export const run: RunCommand = async (context, _arguments, options) => {
   const { output, signal } = context;
-  const fileSystem = await context.fileSystem();
-  const status = await fileSystem.status({ signal });
+  let status: ClusterStatus;
+  try {
+    const fileSystem = await context.fileSystem();
+    status = await fileSystem.status({ signal });
+  } catch (error) {
+    if (!(await printUnserved(output, error))) throw error;
+    throw new Degraded();
+  }
   if (output.options.json) await output.json("ashlar.status/1", jsonStatus(status));
   else await output.line(describe(context, status, options["humanReadable"] === true));
   if (status.health.word !== "ok") throw new Degraded();

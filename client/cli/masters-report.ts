@@ -1,0 +1,99 @@
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { shellQuoted } from "../../shared/display/shell-quoting.ts";
+import type { MasterProbe, MastersProbe } from "../masters/probe-masters.ts";
+import type { Output } from "./output.ts";
+import { formatTable } from "./table-view.ts";
+
+/** The cluster that the setting `cluster` names, for hints. */
+export interface ClusterOrigin {
+  /** Directory of a local cluster, as the user gave it; null for a list of masters. */
+  readonly directory: string | null;
+  /** Where the setting comes from: "--cluster", "ASHLAR_CLUSTER", the path of the config file. */
+  readonly origin: string;
+}
+
+/** Returns the state of one master: "127.0.0.1:7400: follower in term 3". */
+function describeMaster({ address, answer, problem }: MasterProbe): string {
+  if (answer === null) return `${address}: ${problem ?? "no answer"}`;
+  return `${address}: ${answer.role} in term ${answer.term}`;
+}
+
+/** Returns "no majority: 1 of 3 masters answers". */
+export function majorityText(answeredCount: number, count: number): string {
+  return `no majority: ${answeredCount} of ${count} masters ${answeredCount === 1 ? "answers" : "answer"}`;
+}
+
+/**
+ * Returns the error of a command that no master can serve: UNAVAILABLE if all masters refuse the
+ * connection, NO_LEADER without a majority. Null if the masters may answer soon.
+ */
+export function unservable(probe: MastersProbe, cluster: ClusterOrigin): AshlarError | null {
+  const masters = probe.masters.map(describeMaster).join(", ");
+  const options = { hint: hintFor(cluster), details: { probed: probe.masters.map(jsonMaster) } };
+  if (probe.isAllRefused) {
+    const text = `Cannot reach any master (${masters}); is the cluster running?`;
+    return new AshlarError("UNAVAILABLE", text, options);
+  }
+  if (!probe.hasNoMajority || probe.masters.length === 0) return null;
+  const text = `Cannot use the cluster: ${majorityText(probe.answeredCount, probe.masters.length)} (${masters})`;
+  return new AshlarError("NO_LEADER", text, options);
+}
+
+/** Returns what to do about masters that do not run. */
+function hintFor({ directory, origin }: ClusterOrigin): string {
+  if (directory !== null) return `ashlar cluster up --dir ${shellQuoted(directory)}`;
+  return `Start the masters that do not answer, or correct the addresses in ${origin}`;
+}
+
+/** The state of one master with the keys of `ashlar status --json`. */
+interface ProbedMaster {
+  readonly member_id: number | null;
+  readonly address: string;
+  readonly role: string;
+  readonly term: number | null;
+  /** Why the master did not answer; null if it did. */
+  readonly problem: string | null;
+}
+
+function jsonMaster({ address, answer, problem }: MasterProbe): ProbedMaster {
+  const { memberId = null, role = "unreachable", term = null } = answer ?? {};
+  return { member_id: memberId, address, role, term, problem };
+}
+
+/**
+ * Prints the status of a cluster without a majority, as far as the masters that answer know it.
+ *
+ * @returns false, and prints nothing, if `error` is another error
+ */
+export async function printUnserved(output: Output, error: unknown): Promise<boolean> {
+  if (!isAshlarError(error, "NO_LEADER")) return false;
+  const masters = error.details["probed"] as readonly ProbedMaster[] | undefined;
+  if (masters === undefined) return false;
+  const answered = masters.filter(({ problem }) => problem === null);
+  const reason = majorityText(answered.length, masters.length);
+  if (output.options.json) {
+    await output.json("ashlar.status/1", {
+      cluster_id: null,
+      index: null,
+      health: { word: "critical", reasons: [reason] },
+      masters,
+      chunkservers: [],
+      namespace: null,
+      history: null,
+    });
+    return true;
+  }
+  const rows = masters.map(({ member_id, address, role, term, problem }) => [
+    String(member_id ?? "-"),
+    role,
+    String(term ?? "-"),
+    address,
+    problem ?? "answers",
+  ]);
+  await output.line(`cluster: ${output.paint(["red", "bold"], "critical")}`);
+  await output.line(`  ${reason}: no command can read or change anything`);
+  await output.line("");
+  await output.line(formatTable(["MASTER", "ROLE", "TERM", "ADDRESS", "STATE"], rows, ["TERM"]));
+  if (error.hint !== undefined) output.note(`  hint: ${error.hint}`);
+  return true;
+}

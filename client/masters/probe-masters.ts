@@ -1,0 +1,96 @@
+import { isAshlarError } from "../../shared/base/errors.ts";
+import type { ClusterId } from "../../shared/base/ids.ts";
+import { SlabPool } from "../../shared/flow/slabs.ts";
+import type { Env } from "../../shared/ports/env.ts";
+import { memberStatus } from "../../shared/protocol/fleet-api.ts";
+import { ConnectionPool } from "../../shared/wire/connection-pool.ts";
+
+const MIB = 1024 * 1024;
+
+/** The answer of one master to a probe. */
+export interface MasterProbe {
+  readonly address: string;
+  /** null if the master did not answer, or does not belong to the cluster. */
+  readonly answer: {
+    readonly memberId: number;
+    readonly role: string;
+    readonly term: number;
+  } | null;
+  /** Why there is no answer, such as "connection refused"; null if there is one. */
+  readonly problem: string | null;
+  /** Whether the machine answered that no process listens at the address. */
+  readonly isRefused: boolean;
+}
+
+/** The state of all masters at one moment. */
+export interface MastersProbe {
+  readonly masters: readonly MasterProbe[];
+  readonly answeredCount: number;
+  /** Whether there is no leader, and so few masters answer that they cannot elect one. */
+  readonly hasNoMajority: boolean;
+  /** Whether every master refused the connection. */
+  readonly isAllRefused: boolean;
+}
+
+/**
+ * Asks every master for its state at the same time, also those that only other masters name.
+ * Resolves within about `2 * timeoutMs`.
+ */
+export async function probeMasters(
+  env: Env,
+  addresses: readonly string[],
+  options: { readonly clusterId: ClusterId | null; readonly timeoutMs: number },
+): Promise<MastersProbe> {
+  const slabs = new SlabPool({ bytesMax: MIB, idleBytesMax: MIB });
+  const identity = () => ({ role: "client", clusterId: options.clusterId, name: "probe" }) as const;
+  await using pool = new ConnectionPool(
+    { ...env, slabs },
+    { identity, role: "master", limits: {} },
+  );
+  const { timeoutMs } = options;
+  const named = new Set<string>();
+  const ask = async (address: string): Promise<MasterProbe> => {
+    try {
+      const received = await pool.call(address, memberStatus, {}, { timeoutMs });
+      received.release();
+      for (const each of received.head.masters) named.add(each);
+      const { memberId, role, term } = received.head.member;
+      return { address, answer: { memberId, role, term }, problem: null, isRefused: false };
+    } catch (error) {
+      if (!isAshlarError(error)) throw error;
+      return { address, answer: null, ...problemOf(address, error) };
+    }
+  };
+  const configured = [...new Set(addresses)];
+  const first = await Promise.all(configured.map(ask));
+  const others = [...named].filter((address) => !configured.includes(address));
+  const all = [...first, ...(await Promise.all(others.map(ask)))];
+  // A configured master that the others do not name was removed from the cluster.
+  return summaryOf(named.size === 0 ? all : all.filter(({ address }) => named.has(address)));
+}
+
+/** Returns the state of the group of masters from what each of them answered. */
+export function summaryOf(masters: readonly MasterProbe[]): MastersProbe {
+  const answeredCount = masters.filter(({ answer }) => answer !== null).length;
+  return {
+    masters,
+    answeredCount,
+    hasNoMajority:
+      answeredCount <= Math.floor(masters.length / 2) &&
+      // The address of a learner looks like that of a voter: a leader proves a majority.
+      masters.every(({ answer }) => answer?.role !== "leader"),
+    isAllRefused: masters.length > 0 && masters.every(({ isRefused }) => isRefused),
+  };
+}
+
+function problemOf(
+  address: string,
+  error: Error,
+): { readonly problem: string; readonly isRefused: boolean } {
+  const prefix = `Cannot connect to ${address}: `;
+  const { message, cause } = error;
+  return {
+    problem: message.startsWith(prefix) ? message.slice(prefix.length) : message,
+    isRefused: (cause as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED",
+  };
+}

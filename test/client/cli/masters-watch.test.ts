@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { createClusterFiles } from "../../../client/cli/cluster/layout.ts";
+import { MastersWatch } from "../../../client/cli/masters-watch.ts";
+import { Output, type OutputOptions } from "../../../client/cli/output.ts";
+import { StatusLine } from "../../../client/cli/status-line.ts";
+import { summaryOf } from "../../../client/masters/probe-masters.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
+import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
+import { jsonLines, MemoryCliEnv, runCli } from "../../support/memory-cli-env.ts";
+import { TempDirectory } from "../../support/temp-directory.ts";
+import { eventually, LoopbackCluster } from "../support/loopback-cluster.ts";
+
+/** The promise of the CLI: a problem of the masters is reported within this time. */
+const REPORT_MS = 2_000;
+/** Time for the start of a command on a busy machine, in addition. */
+const SLACK_MS = 1_500;
+const TICK_SLACK_MS = 200;
+
+async function timed<Result>(run: () => Promise<Result>): Promise<[Result, number]> {
+  const startMs = performance.now();
+  const result = await run();
+  return [result, performance.now() - startMs];
+}
+
+/** Returns loopback addresses on which no process listens. */
+async function refusingAddresses(count: number): Promise<string[]> {
+  const network = new TcpNetwork();
+  const open = Array.from({ length: count }, () => network.listen("127.0.0.1:0", () => {}));
+  const listeners = await Promise.all(open);
+  for (const listener of listeners) await listener.close();
+  return listeners.map(({ address }) => address);
+}
+
+/** Commands of every kind: reads, changes, and those about the cluster. */
+const COMMANDS = [
+  ["ls", "/"],
+  ["mkdir", "/d"],
+  ["put", "-", "/f"],
+  ["history", "/f"],
+  ["status"],
+  ["df"],
+  ["master", "status"],
+  ["watch", "/"],
+] as const;
+
+describe("a cluster that is down", () => {
+  for (const command of COMMANDS) {
+    it(`ends \`${command.join(" ")}\` at once, with the reason of each master`, async () => {
+      const addresses = await refusingAddresses(3);
+      const variables = { ASHLAR_CLUSTER: addresses.join(",") };
+      const [result, durationMs] = await timed(() => runCli(command, { variables }));
+      assert.deepEqual([result.status, result.stdout], [5, ""]);
+      assert.match(result.stderr, /Cannot reach any master \(.*\); is the cluster running\?/);
+      for (const address of addresses) {
+        assert.ok(result.stderr.includes(`${address}: connection refused`), result.stderr);
+      }
+      assert.match(result.stderr, /hint: Start the masters .* in ASHLAR_CLUSTER/);
+      assert.ok(durationMs < REPORT_MS, `${durationMs} ms`);
+    });
+  }
+
+  it("names the command that starts a local cluster, quoted for the shell", async () => {
+    await using directory = await TempDirectory.make();
+    const path = `${directory.path}/it's down`;
+    const addresses = await refusingAddresses(4);
+    const settings = { masterSettings: {}, chunkserverSettings: {} };
+    await createClusterFiles(path, { masters: 1, chunkservers: 1, addresses, ...settings });
+    const { status, stderr } = await runCli(["ls", "--cluster", path]);
+    assert.equal(status, 5);
+    const quoted = `'${directory.path}/it'\\''s down'`;
+    assert.ok(stderr.includes(`hint: ashlar cluster up --dir ${quoted}\n`), stderr);
+  });
+});
+
+describe("a cluster without a majority", () => {
+  it("is reported within 2 s by every command, with the state of each master", async () => {
+    await using cluster = await LoopbackCluster.start(0, { masterCount: 3 });
+    const { members } = cluster.masters;
+    const [first, second, third] = members;
+    assert.ok(first !== undefined && second !== undefined && third !== undefined);
+    const term = first.running.consensus.status().term;
+    await Promise.all([second.stop(), third.stop()]);
+    await eventually("the master is no leader", () => {
+      return first.running.consensus.status().role !== "leader";
+    });
+    const variables = { ASHLAR_CLUSTER: cluster.masterAddresses.join(",") };
+    for (const command of [
+      ["ls", "/"],
+      ["mkdir", "/d"],
+    ]) {
+      const [result, durationMs] = await timed(() => runCli(command, { variables }));
+      assert.equal(result.status, 5, result.stderr);
+      assert.match(result.stderr, /no majority: 1 of 3 masters answers/);
+      assert.match(result.stderr, new RegExp(`${first.address}: \\w+ in term \\d+`));
+      assert.ok(result.stderr.includes(`${third.address}: connection refused`), result.stderr);
+      assert.ok(durationMs < REPORT_MS + SLACK_MS, `${durationMs} ms`);
+    }
+    const [text, durationMs] = await timed(() => runCli(["status"], { variables }));
+    assert.equal(text.status, 1);
+    assert.match(text.stdout, /^cluster: critical\n {2}no majority: 1 of 3 masters answers/);
+    assert.match(text.stdout, new RegExp(`unreachable +- +${third.address} +connection refused`));
+    assert.ok(durationMs < REPORT_MS + SLACK_MS, `${durationMs} ms`);
+    const json = await runCli(["status", "--json"], { variables });
+    const [status] = jsonLines(json.stdout);
+    assert.equal(json.status, 1);
+    assert.deepEqual(status?.["health"], {
+      word: "critical",
+      reasons: ["no majority: 1 of 3 masters answers"],
+    });
+    const masters = status?.["masters"] as Array<Record<string, unknown>>;
+    const own = masters.find((master) => master["address"] === first.address);
+    assert.ok(Number(own?.["term"]) >= term && own?.["problem"] === null);
+  });
+});
+
+describe("a call without an answer", () => {
+  const ANSWER = { memberId: 1, role: "follower", term: 3 };
+  const probed = summaryOf([
+    { address: "a:1", answer: ANSWER, problem: null, isRefused: false },
+    { address: "b:1", answer: ANSWER, problem: null, isRefused: false },
+    { address: "c:1", answer: null, problem: "connection refused", isRefused: true },
+  ]);
+  const CASES = [
+    { name: "a terminal", columns: 120, options: {}, isShown: true },
+    { name: "--quiet", columns: 120, options: { quiet: true }, isShown: false },
+    { name: "--json", columns: 120, options: { json: true }, isShown: false },
+    { name: "no terminal", columns: undefined, options: {}, isShown: false },
+  ];
+  const DEFAULTS = { json: false, quiet: false, verbosity: 0, color: "auto", progress: "auto" };
+
+  it("is named within 2 s on a terminal only, and the line is cleared", async () => {
+    const clock = new SystemClock();
+    await Promise.all(
+      CASES.map(async ({ name, columns, options, isShown }) => {
+        const env = new MemoryCliEnv({ columns });
+        const output = new Output(env, { ...DEFAULTS, ...options } as OutputOptions);
+        using watch = new MastersWatch({
+          output,
+          cluster: { directory: null, origin: "--cluster" },
+          probe: () => Promise.resolve(probed),
+          fail: (error) => assert.fail(error),
+        });
+        const ended = watch.begin("namespace.list");
+        await clock.sleep(REPORT_MS + TICK_SLACK_MS);
+        const shown = env.stderr.text();
+        assert.equal(
+          /waiting for the masters for 2 s: 2 of 3 answer, no leader yet/.test(shown),
+          isShown,
+          `${name}: ${shown}`,
+        );
+        if (!isShown) assert.equal(shown, "", name);
+        ended(true);
+        if (isShown) assert.ok(env.stderr.text().endsWith("\r\x1b[K"), name);
+      }),
+    );
+  });
+
+  it("is shortened to the width of the terminal", () => {
+    const env = new MemoryCliEnv({ columns: 20 });
+    const line = new StatusLine(env);
+    line.show("a text that is longer than the terminal is wide");
+    assert.equal(env.stderr.text(), "\r\x1b[Ka text that is lon…");
+  });
+});
