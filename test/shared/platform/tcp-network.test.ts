@@ -76,8 +76,17 @@ async function withLinks(
   }
 }
 
+/** The pattern repeats after this many bytes. */
+const PERIOD_BYTES = 256 * 1024;
+
 function pattern(length: number, seed: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, index) => (index * 31 + seed + (index >> 10)) & 255);
+  const bytes = new Uint8Array(length);
+  const drawnLength = Math.min(length, PERIOD_BYTES);
+  for (let index = 0; index < drawnLength; index += 1) {
+    bytes[index] = index * 31 + seed + (index >> 10);
+  }
+  for (let filled = drawnLength; filled < length; filled *= 2) bytes.copyWithin(filled, 0, filled);
+  return bytes;
 }
 
 const ways: ReadonlyArray<readonly [string, () => TcpNetwork]> = [

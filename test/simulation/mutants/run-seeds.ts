@@ -1,16 +1,9 @@
 /**
  * Program that runs one simulation with the seeds FIRST to LAST: `run-seeds.ts NAME FIRST LAST`.
  * Prints a `SeedsResult` as one line of JSON and exits. `run-check.ts` starts it in a copy of the
- * sources.
+ * sources. Imports only the modules of its simulation: most of its CPU time would be that of tsx.
  */
 
-import { runSeed } from "../cluster/run-seed.ts";
-import { optionsOf } from "../cluster/simulation-options.ts";
-import { Violation } from "../cluster/violation.ts";
-import { noFaults } from "../consensus/group-faults.ts";
-import { simulateLog } from "../consensus/log-simulation.ts";
-import { simulateNamespace } from "../consensus/namespace-simulation.ts";
-import { RaftSimulation } from "../raft/raft-simulation.ts";
 import type { SimulationName } from "./mutant.ts";
 
 /** The first failing seed with its error, or `passed` if all seeds pass. */
@@ -23,15 +16,29 @@ export type SeedsResult =
       readonly message: string;
     };
 
+type Simulation = (seed: number) => void | Promise<void>;
+
 const RAFT_TICKS = 1_200;
 const CLUSTER_SECONDS = 60;
 const NO_CLIENTS = { mutations: 0, refusals: 0, unanswered: 0, reads: 0, repeats: 0 };
 
-const SIMULATIONS: Record<SimulationName, (seed: number) => void | Promise<void>> = {
-  raft: (seed) => new RaftSimulation(seed).run(RAFT_TICKS),
-  log: (seed) => simulateLog(seed, { ...noFaults(), acknowledged: 0, unknown: 0, reads: 0 }),
-  cluster: simulateCluster,
-  namespace: (seed) => simulateNamespace(seed, { ...noFaults(), ...NO_CLIENTS }),
+/** Loads the simulations. */
+const SIMULATIONS: Record<SimulationName, () => Promise<Simulation>> = {
+  raft: async () => {
+    const { RaftSimulation } = await import("../raft/raft-simulation.ts");
+    return (seed) => new RaftSimulation(seed).run(RAFT_TICKS);
+  },
+  log: async () => {
+    const { noFaults } = await import("../consensus/group-faults.ts");
+    const { simulateLog } = await import("../consensus/log-simulation.ts");
+    return (seed) => simulateLog(seed, { ...noFaults(), acknowledged: 0, unknown: 0, reads: 0 });
+  },
+  cluster: loadCluster,
+  namespace: async () => {
+    const { noFaults } = await import("../consensus/group-faults.ts");
+    const { simulateNamespace } = await import("../consensus/namespace-simulation.ts");
+    return (seed) => simulateNamespace(seed, { ...noFaults(), ...NO_CLIENTS });
+  },
 };
 
 const [name, first, last] = process.argv.slice(2);
@@ -41,16 +48,22 @@ process.on("uncaughtException", fail);
 // The cluster simulation has its own handler, which ignores errors of a corrupt state.
 if (name !== "cluster") process.on("unhandledRejection", fail);
 try {
-  for (; seed <= Number(last); seed += 1) await SIMULATIONS[name as SimulationName](seed);
+  const simulate = await SIMULATIONS[name as SimulationName]();
+  for (; seed <= Number(last); seed += 1) await simulate(seed);
   end({ kind: "passed" });
 } catch (error) {
   fail(error);
 }
 
-async function simulateCluster(seed: number): Promise<void> {
-  const outcome = await runSeed(optionsOf(seed, { seconds: CLUSTER_SECONDS }));
-  // The first line of the report contains the seed and the time. The result has its own seed field.
-  if (outcome.kind === "failed") throw new Violation(outcome.report.replace(/^.*\n/, ""));
+async function loadCluster(): Promise<Simulation> {
+  const { runSeed } = await import("../cluster/run-seed.ts");
+  const { optionsOf } = await import("../cluster/simulation-options.ts");
+  const { Violation } = await import("../cluster/violation.ts");
+  return async (seed) => {
+    const outcome = await runSeed(optionsOf(seed, { seconds: CLUSTER_SECONDS }));
+    // The first line of the report contains the seed and the time. The result has its own seed field.
+    if (outcome.kind === "failed") throw new Violation(outcome.report.replace(/^.*\n/, ""));
+  };
 }
 
 function fail(error: unknown): void {
