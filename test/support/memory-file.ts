@@ -32,6 +32,13 @@ class Content {
     this.#store.set(change.bytes, change.offset);
   }
 
+  /** Makes the bytes equal to those of `other`. */
+  copyFrom(other: Content): void {
+    if (other.length > this.length) this.#resize(other.length);
+    this.#store.set(other.bytes);
+    this.#resize(other.length);
+  }
+
   #resize(lengthBytes: number): void {
     if (lengthBytes > this.#store.length) {
       const grown = new Uint8Array(Math.max(lengthBytes, this.#store.length * 2));
@@ -44,10 +51,17 @@ class Content {
   }
 }
 
+/** Bytes of synced changes that a file may keep in addition to twice its length. */
+const SYNCED_BYTES_MAX = 1024 * 1024;
+
 /** A file with a page cache: the bytes that a running process reads, and the durable ones. */
 export class MemoryFile {
   readonly #current = new Content();
-  #durable = new Content();
+  /** The durable bytes, except for the changes in `#synced`. */
+  readonly #durable = new Content();
+  /** Durable changes, in order. Few files crash, so they are applied to `#durable` later. */
+  #synced: FileChange[] = [];
+  #syncedBytes = 0;
   /** Changes since the last sync, in order. */
   #pending: FileChange[] = [];
   /** Changes that are no longer in `#pending`. */
@@ -67,7 +81,7 @@ export class MemoryFile {
   }
 
   bytes(): Uint8Array {
-    return Uint8Array.from(this.#current.bytes);
+    return new Uint8Array(this.#current.bytes);
   }
 
   read(target: Uint8Array, offset: number): number {
@@ -78,7 +92,7 @@ export class MemoryFile {
 
   write(bytes: Uint8Array, offset: number): void {
     if (bytes.length === 0) return;
-    this.#apply({ kind: "write", offset, bytes: Uint8Array.from(bytes) });
+    this.#apply({ kind: "write", offset, bytes: new Uint8Array(bytes) });
   }
 
   truncate(lengthBytes: number): void {
@@ -88,8 +102,12 @@ export class MemoryFile {
   /** Makes the first `changeCount` of all changes durable. */
   sync(changeCount = this.changeCount): void {
     const count = Math.max(0, changeCount - this.#syncedCount);
-    for (const change of this.#pending.splice(0, count)) this.#durable.apply(change);
+    for (const change of this.#pending.splice(0, count)) {
+      this.#synced.push(change);
+      this.#syncedBytes += change.kind === "write" ? change.bytes.length : 0;
+    }
     this.#syncedCount += count;
+    if (this.#syncedBytes > 2 * this.lengthBytes + SYNCED_BYTES_MAX) this.#applySynced();
   }
 
   /** Simulates a failed sync of all pending changes. */
@@ -100,6 +118,9 @@ export class MemoryFile {
 
   /** Simulates a power failure: `random` decides which unsynced changes survive. */
   crash(random: Random): void {
+    // Without unsynced changes the current bytes are the durable ones.
+    if (this.#lost.length === 0 && this.#pending.length === 0) return;
+    this.#applySynced();
     for (const change of [...this.#lost, ...this.#pending]) {
       if (random.fraction() < 0.5)
         for (const kept of sectorsKept(change, random)) this.#durable.apply(kept);
@@ -107,14 +128,19 @@ export class MemoryFile {
     this.#lost = [];
     this.#syncedCount += this.#pending.length;
     this.#pending = [];
-    this.#durable = new Content(Uint8Array.from(this.#durable.bytes));
-    this.#current.apply({ kind: "truncate", lengthBytes: 0 });
-    this.#current.apply({ kind: "write", offset: 0, bytes: this.#durable.bytes });
+    this.#current.copyFrom(this.#durable);
   }
 
   corrupt(change: (bytes: Uint8Array) => void): void {
+    this.#applySynced();
     change(this.#current.bytes);
     change(this.#durable.bytes);
+  }
+
+  #applySynced(): void {
+    for (const change of this.#synced) this.#durable.apply(change);
+    this.#synced = [];
+    this.#syncedBytes = 0;
   }
 
   #apply(change: FileChange): void {

@@ -17,7 +17,7 @@ const random = new SeededRandom(7);
 function someBytes(count: number): Uint8Array {
   const bytes = new Uint8Array(count);
   for (let offset = 0; offset < count; offset += 4096) {
-    bytes.set(random.bytes(Math.min(64, count - offset)), offset);
+    bytes.set(random.bytes(Math.min(8, count - offset)), offset);
   }
   return bytes;
 }
@@ -96,7 +96,7 @@ describe("file writes during failures", () => {
     await using cluster = await LoopbackCluster.start(4);
     const retries: RetryEvent[] = [];
     const fs = await cluster.connect({ onRetry: (event) => retries.push(event) });
-    const bytes = someBytes(24 * MIB + 999);
+    const bytes = someBytes(16 * MIB + 999);
     for (const victim of [0, 1]) {
       let ackedBytes = 0;
       const source = interrupted(bytes, {
@@ -122,7 +122,7 @@ describe("file writes during failures", () => {
   it("completes a write with the surviving servers when no replacement exists", async () => {
     await using cluster = await LoopbackCluster.start(3);
     const fs = await cluster.connect();
-    const bytes = someBytes(20 * MIB);
+    const bytes = someBytes(12 * MIB);
     const result = await fs.writeFile(
       "/file",
       interrupted(bytes, { 5: async () => cluster.servers[1]?.stop() }),
@@ -134,7 +134,7 @@ describe("file writes during failures", () => {
   it("fails within the timeout when too few chunkservers are left", async () => {
     await using cluster = await LoopbackCluster.start(3);
     const fs = await cluster.connect();
-    const source = interrupted(someBytes(20 * MIB), {
+    const source = interrupted(someBytes(12 * MIB), {
       5: async () => {
         await cluster.servers[0]?.stop();
         await cluster.servers[1]?.stop();
@@ -186,12 +186,12 @@ describe("file reads during failures", () => {
   it("reads from another replica when one is corrupt, and reports it to its server", async () => {
     await using cluster = await LoopbackCluster.start(3);
     const fs = await cluster.connect();
-    const bytes = someBytes(20 * MIB);
+    const bytes = someBytes(8 * MIB);
     await fs.writeFile("/file", bytes);
     const [victim, other] = cluster.servers;
     assert.ok(victim !== undefined && other !== undefined);
-    assert.equal(await corrupt(victim.directory, 20 * MIB, 3 * MIB + 100), 1);
-    assert.equal(await corrupt(other.directory, 20 * MIB, 13 * MIB + 100), 1);
+    assert.equal(await corrupt(victim.directory, 8 * MIB, 2 * MIB + 100), 1);
+    assert.equal(await corrupt(other.directory, 8 * MIB, 5 * MIB + 100), 1);
     for (let round = 0; round < 4; round += 1) {
       const client = await cluster.connect();
       assertSame(await client.readFile("/file"), bytes);
