@@ -21,8 +21,10 @@ import type { FileSystem } from "./file-system.ts";
 import { ClusterMasters, type Masters } from "./masters/membership.ts";
 import { type AsOfState, indexAsOf, stateAsOf } from "./names/as-of.ts";
 import { backup } from "./names/backup.ts";
+import { transactChecked } from "./names/checked-paths.ts";
 import { listAll, listPage } from "./names/listing.ts";
 import * as operations from "./names/operations.ts";
+import { checkEnd, checkFilePath } from "./names/path-ends.ts";
 import { pathHistory } from "./names/path-history.ts";
 import { type RestoreResult, restore } from "./names/restore.ts";
 import { targetOf } from "./names/target.ts";
@@ -86,8 +88,10 @@ export class ClusterFileSystem implements FileSystem {
   async stat(path: PathInput, options: ReadOptions = {}): Promise<Attributes> {
     const { masters } = this.#deps;
     const target = targetOf(path);
-    if (options.at === undefined) return await masters.stat(target, options);
-    return await masters.stat(target, { ...options, index: await indexAsOf(masters, options) });
+    const index = options.at === undefined ? undefined : await indexAsOf(masters, options);
+    const attributes = await masters.stat(target, { ...options, index });
+    checkEnd(target, attributes);
+    return attributes;
   }
 
   async *list(path: PathInput, options: ListOptions = {}): AsyncGenerator<DirectoryEntry> {
@@ -190,7 +194,7 @@ export class ClusterFileSystem implements FileSystem {
     }
     // Copied: the caller may change the lists while the call is pending.
     const transaction = { preconditions: [...preconditions], operations: [...requested] };
-    return await this.#deps.masters.transact(transaction, options);
+    return await transactChecked(this.#deps.masters, transaction, options);
   }
 
   transaction(): Transaction {
@@ -246,7 +250,7 @@ export class ClusterFileSystem implements FileSystem {
     source: PutSource,
     options: PutOptions = {},
   ): Promise<PutResult> {
-    checkFreeValues(targetOf(path), options);
+    await this.#checkPut(path, options);
     return await writeFile(this.#deps, path, source, options);
   }
 
@@ -298,6 +302,13 @@ export class ClusterFileSystem implements FileSystem {
     return await FileReader.open(this.#deps, target, { deadline, startBytes, index, readMode });
   }
 
+  /** Checks the path and the values of a file before its source is read. */
+  async #checkPut(path: PathInput, options: PutOptions): Promise<void> {
+    const target = targetOf(path);
+    checkFreeValues(target, options);
+    await checkFilePath(this.#deps.masters, target, callOptionsOf(options));
+  }
+
   /** Writes a file from a stream. `destroyed` aborts when the stream is destroyed. */
   async #put(
     path: PathInput,
@@ -305,11 +316,18 @@ export class ClusterFileSystem implements FileSystem {
     options: PutOptions,
     destroyed: AbortSignal,
   ): Promise<PutResult> {
-    checkFreeValues(targetOf(path), options);
     const { clock } = this.#deps.env;
     using deadline = new Deadline(clock, "write the file", options);
     deadline.follow(destroyed);
     const { timeoutMs: _, ...rest } = options;
+    await this.#checkPut(path, { ...rest, signal: deadline.signal });
     return await writeFile(this.#deps, path, source, { ...rest, signal: deadline.signal });
   }
+}
+
+function callOptionsOf({ signal, timeoutMs }: CallOptions): CallOptions {
+  return {
+    ...(signal === undefined ? {} : { signal }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
 }

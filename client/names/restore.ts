@@ -12,6 +12,8 @@ import {
 import type { MasterSession } from "../masters/master-session.ts";
 import type { CallOptions, RestoreOptions } from "../options.ts";
 import { indexAsOf } from "./as-of.ts";
+import { checkEnd, refuseDots } from "./path-ends.ts";
+import { targetOf } from "./target.ts";
 import { walk } from "./walk.ts";
 
 /** Limits of one log entry: applying it takes some tens of milliseconds on every master. */
@@ -72,8 +74,11 @@ export async function restore(
   const source = joinPath(parsePath(path));
   const target = joinPath(parsePath(to));
   checkTarget(target);
+  refuseDots(targetOf(to), "create");
   const index = (await indexAsOf(masters, { at, ...call })) as LogIndex;
   const attributes = await masters.stat({ path: source }, { ...linearizable(call), index });
+  checkEnd(targetOf(path), attributes);
+  checkEnd(targetOf(to), attributes);
   const { kind } = attributes;
   const job = { masters, random, call, kind, index, target, replace };
   const totals = new RestoreTotals(attributes);

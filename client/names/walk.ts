@@ -7,6 +7,8 @@ import type { WalkOptions } from "../options.ts";
 import type { DirectoryEntry, ListPage, WalkEntry } from "../results.ts";
 import { indexAsOf } from "./as-of.ts";
 import { firstPage, type ListPlan, listAll } from "./listing.ts";
+import { checkEnd } from "./path-ends.ts";
+import { targetOf } from "./target.ts";
 
 const CONCURRENCY = 4;
 /** Maximum number of first pages fetched ahead and not consumed yet, over all levels. */
@@ -37,6 +39,7 @@ export async function* walk(
   const top = { path: root };
   const index = await indexAsOf(masters, options);
   const attributes = await masters.stat(top, { ...options, index });
+  checkEnd(targetOf(path), attributes);
   if (attributes.kind !== "directory") return;
   const walker = new Walker(masters, options, index);
   try {

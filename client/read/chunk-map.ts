@@ -1,18 +1,17 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
-import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { isAshlarError } from "../../shared/base/errors.ts";
 import {
   CHUNK_BYTES_MAX,
   type ChunkId,
   type LogIndex,
   type ServerId,
 } from "../../shared/base/ids.ts";
-import { displayName } from "../../shared/base/path.ts";
-import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import type { FileAttributes } from "../../shared/protocol/attributes.ts";
 import { type Located, locate, type Target } from "../../shared/protocol/namespace-api.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import type { Deadline } from "../deadline.ts";
+import { checkEnd, pathError } from "../names/path-ends.ts";
 import type { ReadModeName } from "../options.ts";
 
 /** Maximum number of chunks located by one call. */
@@ -100,7 +99,8 @@ export class ChunkMap {
       timeoutMs: deadline.remainingMs(deps.timeoutMs),
     });
     const { attributes } = located;
-    if (attributes.kind === "directory") throw isDirectory(target);
+    if (attributes.kind === "directory") throw pathError("IS_A_DIRECTORY", target);
+    checkEnd(target, attributes);
     const map = new ChunkMap(deps, located, { attributes, readMode });
     map.#add(firstPosition, located);
     return map;
@@ -197,9 +197,4 @@ export class ChunkMap {
       });
     }
   }
-}
-
-function isDirectory(target: Target): AshlarError {
-  const name = target.path === undefined ? `inode ${target.inode}` : displayName(target.path);
-  return new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", name));
 }

@@ -8,6 +8,7 @@ import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chun
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import { asAshlarError, Deadline } from "../deadline.ts";
+import { checkEnd } from "../names/path-ends.ts";
 import { targetOf } from "../names/target.ts";
 import { walk } from "../names/walk.ts";
 import type { VerifyOptions } from "../options.ts";
@@ -35,7 +36,9 @@ export async function* verify(
 ): AsyncGenerator<VerifyResult, void, void> {
   using deadline = new Deadline(deps.env.clock, "verify", options);
   const { signal } = deadline;
-  const attributes = await deps.masters.stat(targetOf(path), { signal });
+  const target = targetOf(path);
+  const attributes = await deps.masters.stat(target, { signal });
+  checkEnd(target, attributes);
   const verifier = new Verifier(deps, deadline, options.allReplicas ?? false);
   if (attributes.kind === "file") {
     yield* verifier.file(joinPath(parsePath(path)), attributes);

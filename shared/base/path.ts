@@ -11,6 +11,16 @@ export type EntryName = Branded<Uint8Array, "EntryName">;
 /** An absolute path as its names from the root. The root is the empty list. */
 export type PathNames = readonly EntryName[];
 
+/**
+ * The end of a path as its caller wrote it:
+ *
+ * - `name`: a name, or the root.
+ * - `slash`: a slash after a name. Such a path names a directory (path_resolution(7)).
+ * - `dots`: `.` or `..`, with or without slashes after it. Such a path names a directory too, and
+ *   POSIX does not remove, rename or create what it names.
+ */
+export type PathEnd = "name" | "slash" | "dots";
+
 /** A path from a caller: text (encoded as UTF-8) or raw bytes. It begins with `/`. */
 export type PathInput = string | Uint8Array;
 
@@ -31,7 +41,49 @@ const DOT = 0x2e;
  *   NAME_TOO_LONG for a name over 255 bytes or a path over 64 KiB
  */
 export function parsePath(input: PathInput): PathNames {
+  return namesIn(pathBytes(input));
+}
+
+/** Returns the names in `input` and its end. @throws {AshlarError} the errors of `parsePath` */
+export function parsePathWithEnd(input: PathInput): {
+  readonly names: PathNames;
+  readonly end: PathEnd;
+} {
   const bytes = pathBytes(input);
+  return { names: namesIn(bytes), end: endOfPath(bytes) };
+}
+
+/** Returns the end of an absolute path. It looks at the last bytes only. */
+export function endOfPath(path: Uint8Array): PathEnd {
+  let end = path.length;
+  while (end > 0 && path[end - 1] === SLASH) end -= 1;
+  if (end === 0) return "name"; // The root.
+  if (path[end - 1] === DOT) {
+    const before = path[end - 2] === DOT ? path[end - 3] : path[end - 2];
+    if (before === SLASH) return "dots";
+  }
+  return end === path.length ? "name" : "slash";
+}
+
+/**
+ * Returns the bytes of a path without repeated slashes, `.` and `..`, but with the slash at its end.
+ * A path that ends in `.` or `..` is returned unchanged.
+ *
+ * @throws {AshlarError} the errors of `parsePath`
+ */
+export function tidyPath(input: PathInput): Uint8Array {
+  const bytes = pathBytes(input);
+  const path = joinPath(namesIn(bytes));
+  const end = endOfPath(bytes);
+  if (end === "name") return path;
+  if (end === "dots") return bytes;
+  const withSlash = new Uint8Array(path.length + 1);
+  withSlash.set(path);
+  withSlash[path.length] = SLASH;
+  return withSlash;
+}
+
+function namesIn(bytes: Uint8Array): PathNames {
   if (bytes[0] !== SLASH) {
     throw invalidPath(bytes, 'expected an absolute path, one that begins with "/"');
   }

@@ -13,6 +13,8 @@ import {
   PATH_BYTES_MAX,
   parseEntryName,
   parsePath,
+  parsePathWithEnd,
+  tidyPath,
 } from "../../../shared/base/path.ts";
 
 const utf8 = new TextEncoder();
@@ -131,4 +133,35 @@ describe("displayName", () => {
     assert.ok(isUtf8(utf8.encode("ä\uFEFF")));
     assert.ok(!isUtf8(Uint8Array.of(0xc3)));
   });
+});
+
+describe("the end of a path", () => {
+  const ENDS: Readonly<Record<string, readonly [tidy: string, end: string]>> = {
+    "/": ["/", "name"],
+    "///": ["/", "name"],
+    "/a": ["/a", "name"],
+    "/a.": ["/a.", "name"],
+    "/.a": ["/.a", "name"],
+    "/...": ["/...", "name"],
+    "/a..": ["/a..", "name"],
+    "/a/../b": ["/b", "name"],
+    "/a/": ["/a/", "slash"],
+    "//a//": ["/a/", "slash"],
+    "/.../": ["/.../", "slash"],
+    "/a/.": ["/a/.", "dots"],
+    "/a/./": ["/a/./", "dots"],
+    "/a/..": ["/a/..", "dots"],
+    "/a/..//": ["/a/..//", "dots"],
+    "/.": ["/.", "dots"],
+    "/..": ["/..", "dots"],
+  };
+
+  for (const [path, [tidy, end]] of Object.entries(ENDS)) {
+    it(`of ${path} is: ${end}`, () => {
+      assert.equal(parsePathWithEnd(path).end, end);
+      assert.equal(Buffer.from(tidyPath(path)).toString(), tidy);
+      assert.deepEqual(parsePath(tidyPath(path)), parsePath(path));
+      assert.deepEqual(parsePathWithEnd(path).names, parsePath(path));
+    });
+  }
 });
