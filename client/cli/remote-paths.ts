@@ -1,5 +1,5 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import { displayName, joinPath, parsePath } from "../../shared/base/path.ts";
+import { displayName, endOfPath, joinPath, parsePath } from "../../shared/base/path.ts";
 import { bytesOfText } from "./argument-text.ts";
 
 const SCHEME = "ashlar:";
@@ -49,10 +49,11 @@ export function namesContents(argument: string): boolean {
  */
 export function refuseDotNames(commandArguments: readonly string[], action: string): void {
   for (const argument of commandArguments) {
-    if (!/\/\.\.?\/*$/.test(argument)) continue;
+    const path = bytesOfText(argument);
+    if (endOfPath(path) !== "dots") continue;
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      `Cannot ${action} ${displayName(bytesOfText(argument))}: expected a last name that is not "." or ".."`,
+      `Cannot ${action} ${displayName(path)}: expected a last name that is not "." or ".."`,
     );
   }
 }

@@ -53,7 +53,7 @@ export function refuseDots(target: Target, verb: "create" | "remove" | "rename")
 }
 
 /**
- * Refuses a path that names a directory by its end where a file is meant. The kind of what is there
+ * Refuses a path that names a directory by its end where a file is meant. The kind of the existing entry
  * decides the code.
  *
  * @throws {AshlarError} IS_A_DIRECTORY, NOT_A_DIRECTORY; NOT_FOUND unless `isNew`

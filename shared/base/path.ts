@@ -44,15 +44,6 @@ export function parsePath(input: PathInput): PathNames {
   return namesIn(pathBytes(input));
 }
 
-/** Returns the names in `input` and its end. @throws {AshlarError} the errors of `parsePath` */
-export function parsePathWithEnd(input: PathInput): {
-  readonly names: PathNames;
-  readonly end: PathEnd;
-} {
-  const bytes = pathBytes(input);
-  return { names: namesIn(bytes), end: endOfPath(bytes) };
-}
-
 /** Returns the end of an absolute path. It looks at the last bytes only. */
 export function endOfPath(path: Uint8Array): PathEnd {
   let end = path.length;
