@@ -1,7 +1,7 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
+import { TIME_MS_MAX } from "../../shared/base/times.ts";
 import { asOf } from "../../shared/protocol/history-api.ts";
-import { TIME_MS_MAX } from "../../shared/protocol/schemas.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { AsOf, CallOptions } from "../options.ts";
 

@@ -1,8 +1,8 @@
 import prettyBytes from "pretty-bytes";
 import { toHex } from "../base/bytes.ts";
 import { isUtf8 } from "../base/path.ts";
+import { shownTime } from "../base/times.ts";
 import type { Attributes } from "../protocol/attributes.ts";
-import { shownTime } from "../protocol/schemas.ts";
 
 /** Returns "1.5 GiB" (powers of 1024) if `isHuman`, else the exact number of bytes. */
 export function formatSize(bytes: number, isHuman: boolean): string {

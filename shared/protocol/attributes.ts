@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Digest, InodeId, LogIndex } from "../base/ids.ts";
+import { shownTime } from "../base/times.ts";
 import {
   booleanAt,
   digestAt,
@@ -12,7 +13,7 @@ import {
   textAt,
   timeAt,
 } from "./positional.ts";
-import { MODE_MAX, OWNER_MAX, SHORT_TEXT_LENGTH_MAX, shownTime } from "./schemas.ts";
+import { MODE_MAX, OWNER_MAX, SHORT_TEXT_LENGTH_MAX } from "./schemas.ts";
 
 /** The attributes that files and directories have in common. */
 interface CommonAttributes {

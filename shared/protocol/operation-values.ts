@@ -1,7 +1,8 @@
 import { AshlarError } from "../base/errors.ts";
 import { displayName } from "../base/path.ts";
+import { TIME_MS_MAX } from "../base/times.ts";
 import type { Operation, Target } from "./namespace-api.ts";
-import { MODE_MAX, OWNER_SET_MAX, TIME_MS_MAX } from "./schemas.ts";
+import { MODE_MAX, OWNER_SET_MAX } from "./schemas.ts";
 
 /** The values of an operation that callers choose freely, by name. */
 interface FreeValues {

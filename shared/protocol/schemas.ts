@@ -12,6 +12,7 @@ import {
   type Term,
 } from "../base/ids.ts";
 import { type EntryName, NAME_BYTES_MAX, PATH_BYTES_MAX } from "../base/path.ts";
+import { shownTime } from "../base/times.ts";
 
 /** Permission bits, with setuid, setgid and sticky. */
 export const MODE_MAX = 0o7777;
@@ -19,23 +20,10 @@ export const MODE_MAX = 0o7777;
 export const OWNER_MAX = 0xffffffff;
 /** Largest user or group id that can be set: chown(2) takes the next one for "unchanged". */
 export const OWNER_SET_MAX = OWNER_MAX - 1;
-/**
- * Latest time in milliseconds since the Unix epoch; the earliest is its negative. A Date holds no
- * other times (ECMA-262, section 21.4.1.1), so a reader could not show them. Fractions are allowed.
- */
-export const TIME_MS_MAX = 8.64e15;
 /** Longest short text, in UTF-16 code units. */
 export const SHORT_TEXT_LENGTH_MAX = 300;
 
 /* The schemas that several services share. A value that passes one has its branded type. */
-
-/**
- * Returns the nearest time of the range. Masters of version 0.1 store any number, and their state
- * must stay readable.
- */
-export function shownTime(timeMs: number): number {
-  return Math.min(Math.max(timeMs, -TIME_MS_MAX), TIME_MS_MAX);
-}
 
 function hexOf<T>(digits: number): v.GenericSchema<unknown, T> {
   const pattern = new RegExp(`^[0-9a-f]{${digits}}$`);

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Packr, Unpackr } from "msgpackr";
 import { AshlarError, isAshlarError, toErrorData } from "../../../shared/base/errors.ts";
+import { shownTime } from "../../../shared/base/times.ts";
 import {
   attributesSchema,
   decodeAttributes,
@@ -10,7 +11,6 @@ import {
 } from "../../../shared/protocol/attributes.ts";
 import type { CallMethod } from "../../../shared/protocol/method.ts";
 import { parser } from "../../../shared/protocol/method.ts";
-import { shownTime } from "../../../shared/protocol/schemas.ts";
 import { type StatRequest, type StatResponse, stat } from "../../../shared/protocol/stat-api.ts";
 import {
   type TransactRequest,
