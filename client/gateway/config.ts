@@ -28,13 +28,23 @@ export const gatewayConfigSchema = v.strictObject({
   fileBytesMax: v.optional(bytesSchema, 4 * TIB),
   /** Most files in one form. Beyond it the form is refused with TOO_LARGE. */
   formFilesMax: v.optional(countSchema, 1_000),
-  /** Most open client connections. */
+  /** Most open client connections. Beyond it connections are answered with 503. */
   connectionsMax: v.optional(countSchema, 1_024),
+  /** Most open connections of one client. Beyond it connections are answered with 429. */
+  connectionsPerClientMax: v.optional(countSchema, 256),
   /**
-   * Most bodies in transfer at the same time, uploads and downloads together. Beyond it requests
-   * are refused with OVERLOADED. This bounds memory.
+   * Most bodies in transfer at the same time, uploads and downloads together. A download whose
+   * client does not read does not count. Beyond it requests wait a short time and are then answered
+   * with 503. This bounds memory.
    */
   transfersMax: v.optional(countSchema, 32),
+  /**
+   * Most bodies in transfer of one client at the same time. Beyond it requests wait a short time and
+   * are then answered with 429. A client is an IPv4 address or an IPv6 network of 64 bits.
+   */
+  transfersPerClientMax: v.optional(countSchema, 16),
+  /** Time that a request waits for a free transfer slot before it is refused. */
+  transferWaitMs: v.optional(durationMsSchema, 3_000),
   /** Read-ahead of each download, in bytes. */
   readAheadBytesMax: v.optional(bytesSchema, 4 * MIB),
   /** Timeout of one call to the masters, retries included. */
@@ -59,7 +69,10 @@ export const GATEWAY_CONFIG_HELP: Readonly<Record<keyof GatewayConfig, string>> 
   fileBytesMax: "largest file that can be uploaded (4TiB)",
   formFilesMax: "most files in one form (1000)",
   connectionsMax: "most open client connections (1024)",
+  connectionsPerClientMax: "most open connections of one client address (256)",
   transfersMax: "most uploads and downloads at the same time (32)",
+  transfersPerClientMax: "most uploads and downloads of one client address (16)",
+  transferWaitMs: "how long a request waits for a free transfer slot (3s)",
   readAheadBytesMax: "read-ahead of each download (4MiB)",
   timeoutMs: "timeout of one call to the masters (30s)",
   stallTimeoutMs: "time without progress after which a request is aborted (60s)",

@@ -6,6 +6,7 @@ import type { Attributes } from "../index.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { RequestPath } from "./request-path.ts";
 import type { RequestScope } from "./request-scope.ts";
+import type { TransferDirection, TransferSlot } from "./transfer-slots.ts";
 
 /** The methods of the client library that the gateway uses. */
 export type GatewayFiles = Pick<
@@ -30,8 +31,13 @@ export interface GatewayRequest {
   readonly path: RequestPath;
   readonly query: URLSearchParams;
   readonly scope: RequestScope;
-  /** Reserves a slot to transfer a body: see `TransferSlots`. @throws {AshlarError} OVERLOADED */
-  readonly beginTransfer: () => void;
+  /**
+   * Resolves with a slot to transfer a body, which is released when the request ends: see
+   * `TransferSlots`.
+   *
+   * @throws {AshlarError} OVERLOADED
+   */
+  readonly beginTransfer: (direction: TransferDirection) => Promise<TransferSlot>;
   /** Adds to the metric of transferred bytes. */
   readonly countBytes: (direction: "in" | "out", bytes: number) => void;
 }

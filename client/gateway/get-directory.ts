@@ -27,7 +27,7 @@ export async function getDirectory(request: GatewayRequest): Promise<void> {
   const type = format === "html" ? "text/html; charset=utf-8" : jsonTypeOf(format);
   context.set("Content-Type", type);
   if (context.method === "HEAD") return;
-  request.beginTransfer();
+  await request.beginTransfer("out");
   const entries = files.list(path.bytes, { signal: scope.signal });
   context.body = Readable.from(inBatches(textOf(format, request, entries)), { objectMode: false });
   context.set("Content-Type", type);

@@ -1,13 +1,17 @@
 import { Readable } from "node:stream";
 import { create as contentDisposition } from "content-disposition";
 import { contentType } from "mime-types";
+import { toHex } from "../../shared/base/bytes.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName, isUtf8 } from "../../shared/base/path.ts";
 import { formatCount } from "../../shared/display/format.ts";
 import type { FileAttributes } from "../index.ts";
 import type { FileHandle } from "../results.ts";
 import { etagOf, evaluateConditions, httpDate, isRangeApplicable } from "./conditions.ts";
+import { answerError } from "./error-answer.ts";
+import { type BodySegment, fileBody } from "./file-body.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
-import { parseRequestedRange } from "./requested-range.ts";
+import { type PartRange, parseRequestedRange } from "./requested-range.ts";
 
 /**
  * Content security policy of stored files. A stored HTML page is displayed in a sandbox without
@@ -27,7 +31,7 @@ export async function getFile(request: GatewayRequest, handle: FileHandle): Prom
       context.status = 304;
       return;
     case "proceed":
-      answerRange(request, handle);
+      await answerRange(request, handle);
   }
 }
 
@@ -59,7 +63,7 @@ function extensionOf(name: string): string {
   return dot < 0 ? "" : name.slice(dot);
 }
 
-function answerRange(request: GatewayRequest, handle: FileHandle): void {
+async function answerRange(request: GatewayRequest, handle: FileHandle): Promise<void> {
   const { context } = request;
   const { sizeBytes } = handle.attributes;
   const isApplicable = isRangeApplicable(context.headers, handle.attributes);
@@ -69,65 +73,75 @@ function answerRange(request: GatewayRequest, handle: FileHandle): void {
   switch (range.kind) {
     case "whole":
       context.status = 200;
-      send(request, handle, { start: 0, end: sizeBytes });
-      return;
-    case "part":
+      return await send(request, handle, [{ start: 0, end: sizeBytes }]);
+    case "parts":
       context.status = 206;
-      context.set("Content-Range", `bytes ${range.start}-${range.end - 1}/${sizeBytes}`);
-      send(request, handle, range);
-      return;
+      return await sendParts(request, handle, range.parts);
     case "unsatisfiable":
-    case "several":
-      refuseRange(request, range.kind, sizeBytes);
+      return refuseRange(request, sizeBytes);
   }
 }
 
 /** Answers with status 416. No error code has this status, because only HTTP has ranges. */
-function refuseRange(
-  { context, path }: GatewayRequest,
-  kind: "unsatisfiable" | "several",
-  sizeBytes: number,
-): void {
-  const [reason, hint] =
-    kind === "several"
-      ? ["several ranges in one request are not supported", "Request one range at a time"]
-      : ["the range contains no byte of the file", "Request a range within the file"];
-  const message = `Cannot read the range of ${path.text}, which has ${formatCount(sizeBytes, "byte")}: ${reason}`;
+function refuseRange({ context, path }: GatewayRequest, sizeBytes: number): void {
+  const size = formatCount(sizeBytes, "byte");
   context.remove("Content-Disposition");
-  context.status = 416;
   context.set("Content-Range", `bytes */${sizeBytes}`);
-  context.type = "json";
-  context.body = { error: { code: "INVALID_ARGUMENT", message, hint, retry: "never" } };
+  const error = new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot read the range of ${path.text}, which has ${size}: the range contains no byte of the file`,
+    { hint: "Request a range within the file" },
+  );
+  answerError(context, error, 416);
 }
 
-function send(
+/**
+ * Sends one part as it is, and several parts as multipart/byteranges (RFC 9110, section 14.6). The
+ * boundary is a hash of the file, so the file cannot contain it.
+ */
+function sendParts(
   request: GatewayRequest,
   handle: FileHandle,
-  range: { readonly start: number; readonly end: number },
-): void {
+  parts: readonly PartRange[],
+): Promise<void> {
+  const { context } = request;
+  const { sizeBytes, contentRoot } = handle.attributes;
+  const [first] = parts;
+  const rangeOf = ({ start, end }: PartRange): string => `bytes ${start}-${end - 1}/${sizeBytes}`;
+  if (first !== undefined && parts.length === 1) {
+    context.set("Content-Range", rangeOf(first));
+    return send(request, handle, parts);
+  }
+  const type = context.response.get("Content-Type");
+  const boundary = toHex(contentRoot);
+  const segments = parts.flatMap((part, position): BodySegment[] => {
+    const lineEnd = position === 0 ? "" : "\r\n";
+    const head = `--${boundary}\r\nContent-Type: ${type}\r\nContent-Range: ${rangeOf(part)}\r\n\r\n`;
+    return [Buffer.from(lineEnd + head), part];
+  });
+  context.set("Content-Type", `multipart/byteranges; boundary=${boundary}`);
+  return send(request, handle, [...segments, Buffer.from(`\r\n--${boundary}--\r\n`)]);
+}
+
+async function send(
+  request: GatewayRequest,
+  handle: FileHandle,
+  segments: readonly BodySegment[],
+): Promise<void> {
   const { context } = request;
   const type = context.response.get("Content-Type");
-  context.length = range.end - range.start;
+  const lengths = segments.map((segment) =>
+    segment instanceof Uint8Array ? segment.length : segment.end - segment.start,
+  );
+  const lengthBytes = lengths.reduce((sum, length) => sum + length, 0);
+  context.length = lengthBytes;
   if (context.method === "HEAD") return;
-  if (range.end === range.start) {
-    context.body = Buffer.alloc(0);
-  } else {
-    request.beginTransfer();
-    context.body = Readable.from(bytesOf(request, handle, range), { objectMode: false });
-    context.length = range.end - range.start;
+  if (lengthBytes === 0) context.body = Buffer.alloc(0);
+  else {
+    const slot = await request.beginTransfer("out");
+    const body = fileBody(request, { handle, slot }, segments);
+    context.body = Readable.from(body, { objectMode: false });
+    context.length = lengthBytes;
   }
   context.set("Content-Type", type); // Setting the body can change the type.
-}
-
-async function* bytesOf(
-  request: GatewayRequest,
-  handle: FileHandle,
-  range: { readonly start: number; readonly end: number },
-): AsyncGenerator<Uint8Array> {
-  const { signal } = request.scope;
-  const { readAheadBytesMax } = request.config;
-  for await (const bytes of handle.stream({ ...range, readAheadBytesMax, signal })) {
-    request.countBytes("out", bytes.length);
-    yield bytes;
-  }
 }

@@ -36,7 +36,7 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
   if (evaluateConditions("POST", context.headers, directory) !== "proceed") {
     throw preconditionFailed(request);
   }
-  request.beginTransfer();
+  await request.beginTransfer("in");
   const form = new UploadForm(request);
   const uploaded = await form.read();
   if (uploaded.length === 0) {

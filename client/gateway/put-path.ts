@@ -61,7 +61,7 @@ async function prepareUpload(request: GatewayRequest): Promise<FileAttributes | 
   checkHeaders(request);
   requireConditions(request, found);
   checkAnnouncedLength(request);
-  request.beginTransfer();
+  await request.beginTransfer("in");
   await makeParents(request);
   if (found === null && awaitsContinue(request.context)) {
     // The client waits for this answer with its body.

@@ -46,39 +46,6 @@ export class RequestScope {
   }
 }
 
-/**
- * Slots for bodies in transfer, both directions. Each body holds buffers, so their number is
- * bounded.
- */
-export class TransferSlots {
-  readonly #max: number;
-  #used = 0;
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  /** Number of slots in use. */
-  get used(): number {
-    return this.#used;
-  }
-
-  /** Takes a slot until the request ends. @throws {AshlarError} OVERLOADED if none is free */
-  take(scope: RequestScope): void {
-    if (this.#used >= this.#max) {
-      throw new AshlarError(
-        "OVERLOADED",
-        `Cannot begin another transfer: expected fewer than ${this.#max} in progress`,
-        { hint: "Retry later; transfersMax of the gateway sets the limit" },
-      );
-    }
-    this.#used += 1;
-    scope.defer(() => {
-      this.#used -= 1;
-    });
-  }
-}
-
 function clientGone({ method, path }: Context): AshlarError {
   return new AshlarError("CANCELLED", `Cannot ${method} ${path}: the client disconnected`);
 }

@@ -1,5 +1,7 @@
 import type { Context, Middleware } from "koa";
+import { AshlarError } from "../../shared/base/errors.ts";
 import { Closers } from "../../shared/flow/closers.ts";
+import { clientOf } from "../../shared/platform/http-clients.ts";
 import { healthRoutes } from "../../shared/platform/http-health.ts";
 import { startHttpServer } from "../../shared/platform/http-server.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
@@ -8,6 +10,7 @@ import type { Counter, Metrics } from "../../shared/ports/metrics.ts";
 import type { GatewayConfig } from "./config.ts";
 import { deletePath } from "./delete-path.ts";
 import { drainRefused } from "./drain-refused.ts";
+import { answerError } from "./error-answer.ts";
 import type { GatewayFiles, GatewayRequest } from "./gateway-request.ts";
 import { getPath } from "./get-path.ts";
 import { refuseForeignHosts, refuseForeignOrigins, securityHeaders } from "./guards.ts";
@@ -15,7 +18,8 @@ import { postFiles } from "./post-files.ts";
 import { putPath } from "./put-path.ts";
 import { Readiness } from "./readiness.ts";
 import { FILES_ROOT, parseRequestPath, parseRequestTarget } from "./request-path.ts";
-import { RequestScope, TransferSlots } from "./request-scope.ts";
+import { RequestScope } from "./request-scope.ts";
+import { TransferSlots } from "./transfer-slots.ts";
 
 /** Dependencies of the gateway. */
 export interface GatewayDeps {
@@ -52,22 +56,30 @@ const HANDLERS: Readonly<Record<string, (request: GatewayRequest) => Promise<voi
  */
 export async function startGateway(config: GatewayConfig, deps: GatewayDeps): Promise<Gateway> {
   await using closers = new Closers();
+  const limits = {
+    max: config.transfersMax,
+    perClientMax: config.transfersPerClientMax,
+    waitMsMax: config.transferWaitMs,
+  };
+  const slots = new TransferSlots(limits, deps.clock);
   const readiness = closers.use(new Readiness(deps.files, deps.clock));
   const server = closers.use(
     await startHttpServer({
       address: config.listen,
       log: deps.log,
       connectionsMax: config.connectionsMax,
+      connectionsPerClientMax: config.connectionsPerClientMax,
+      answerError,
       requestTimeoutMs: 0, // An upload has no time limit while it progresses: see RequestScope.
       closeGraceMs: config.stopGraceMs,
       middleware: [
         countRequests(deps.metrics, deps.log),
         securityHeaders(),
         refuseForeignHosts(config),
-        healthRoutes({ ready: () => readiness.state, scrape: deps.scrape }),
+        healthRoutes({ ready: () => readinessOf(readiness, slots), scrape: deps.scrape }),
         drainRefused(),
         refuseForeignOrigins(),
-        fileRoutes(config, deps),
+        fileRoutes(config, deps, slots),
       ],
     }),
   );
@@ -75,8 +87,17 @@ export async function startGateway(config: GatewayConfig, deps: GatewayDeps): Pr
   return { address: server.address, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
 }
 
-function fileRoutes(config: GatewayConfig, { files, log, metrics }: GatewayDeps): Middleware {
-  const slots = new TransferSlots(config.transfersMax);
+/** Returns whether the gateway can serve: the masters answer, and a slot is free. */
+function readinessOf(readiness: Readiness, slots: TransferSlots): Readiness["state"] {
+  if (!readiness.state.ready || slots.hasFree) return readiness.state;
+  return { ready: false, reason: `no transfer slot is free: ${slots.used} are in use` };
+}
+
+function fileRoutes(
+  config: GatewayConfig,
+  { files, log, metrics }: GatewayDeps,
+  slots: TransferSlots,
+): Middleware {
   metrics.gauge("ashlar_gateway_transfers", "Bodies in transfer", () => slots.used);
   const bytes = metrics.counter("ashlar_gateway_bytes_total", "Transferred bytes of files", [
     "direction",
@@ -95,7 +116,12 @@ function fileRoutes(config: GatewayConfig, { files, log, metrics }: GatewayDeps)
       path: parseRequestPath(target.path),
       query: target.query,
       scope,
-      beginTransfer: () => slots.take(scope),
+      beginTransfer: async (direction) => {
+        const client = clientOf(context.req.socket.remoteAddress);
+        const slot = await slots.acquire({ client, direction }, scope.signal);
+        scope.defer(() => slot.release());
+        return slot;
+      },
       countBytes: (direction, count) => bytes.add(count, { direction }),
     });
   };
@@ -113,8 +139,7 @@ function refuseMethod(context: Context): void {
     return;
   }
   const message = `Cannot ${context.method} ${context.path}: expected one of ${METHODS}`;
-  context.status = 405;
-  context.body = { error: { code: "UNSUPPORTED", message, retry: "never" } };
+  answerError(context, new AshlarError("UNSUPPORTED", message), 405);
 }
 
 function countRequests(metrics: Metrics, log: Log): Middleware {

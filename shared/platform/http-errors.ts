@@ -4,10 +4,10 @@ import type { Log } from "../ports/log.ts";
 
 /**
  * Returns middleware that turns an error of a handler into a response: the HTTP status of its code
- * and the body `{"error": {"code", "message", "hint", "details", "retry"}}`. A path without a route
+ * and the body `{"error": {"code", "message", "hint", "details", "retry"}}`, or the response of `answerError`. A path without a route
  * is NOT_FOUND.
  */
-export function errorResponse(log: Log): Middleware {
+export function errorResponse(log: Log, answerError: AnswerError = answerJson): Middleware {
   return async (context, next) => {
     try {
       await next();
@@ -18,7 +18,7 @@ export function errorResponse(log: Log): Middleware {
         );
       }
     } catch (error) {
-      answer(context, error);
+      answerError(context, error);
       if (!(error instanceof AshlarError)) {
         const { method, path } = context;
         log.error("An HTTP request failed with an unexpected error", { method, path, error });
@@ -27,11 +27,21 @@ export function errorResponse(log: Log): Middleware {
   };
 }
 
-function answer(context: Context, error: unknown): void {
+/** Writes the response to a request that failed. */
+export type AnswerError = (context: Context, error: unknown) => void;
+
+function answerJson(context: Context, error: unknown): void {
   const data = toErrorData(error);
   const { httpStatus, retry } = ERROR_CODES[data.code];
   context.status = httpStatus;
   context.body = { error: { ...data, retry } };
-  // The rest of a refused request's body is not read, so no request can follow on this connection.
+  closeAfterUnreadBody(context);
+}
+
+/**
+ * Closes the connection after a response to a request whose body was not read. No request can follow
+ * on this connection.
+ */
+export function closeAfterUnreadBody(context: Context): void {
   if (!context.req.complete) context.set("Connection", "close");
 }

@@ -5,7 +5,8 @@ import { AshlarError } from "../base/errors.ts";
 import { formatAddress, parseAddress } from "../display/addresses.ts";
 import type { Log } from "../ports/log.ts";
 import { errnoOf } from "./disk-error.ts";
-import { errorResponse } from "./http-errors.ts";
+import { limitConnections } from "./http-clients.ts";
+import { type AnswerError, errorResponse } from "./http-errors.ts";
 import { SystemClock } from "./system-clock.ts";
 
 const HEADER_BYTES_MAX = 16 * 1024;
@@ -18,7 +19,12 @@ export interface HttpServerOptions {
   /** Called in order, inside the middleware that turns errors into responses. */
   readonly middleware: readonly Middleware[];
   readonly log: Log;
+  /** Most open connections. A further one is answered with status 503 and closed. */
   readonly connectionsMax?: number;
+  /** Most open connections of one client. A further one is answered with status 429 and closed. */
+  readonly connectionsPerClientMax?: number;
+  /** Writes the response to a request that failed. Default: JSON, see `errorResponse`. */
+  readonly answerError?: AnswerError;
   /**
    * A request must arrive completely, including its body, within this time. 0 (no limit) for a
    * server that accepts uploads and has its own limit for them.
@@ -45,7 +51,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const closing = new AbortController();
   const app = new Koa();
   app.on("error", (error: Error) => options.log.debug("An HTTP response was aborted", { error }));
-  app.use(errorResponse(options.log));
+  app.use(errorResponse(options.log, options.answerError));
   app.use(async (context, next) => {
     await next();
     // A connection that stays open would delay `close`.
@@ -60,7 +66,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   server.on("checkContinue", callback);
   server.headersTimeout = HEADERS_TIMEOUT_MS;
   server.requestTimeout = options.requestTimeoutMs ?? 60_000;
-  server.maxConnections = options.connectionsMax ?? 1024;
+  const max = options.connectionsMax ?? 1024;
+  limitConnections(server, { max, perClientMax: options.connectionsPerClientMax ?? max });
   const address = await listen(server, options.address);
 
   let closed: Promise<void> | null = null;

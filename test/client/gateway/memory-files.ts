@@ -1,7 +1,13 @@
 import type { GatewayFiles } from "../../../client/gateway/gateway-request.ts";
 import type { Attributes, FileAttributes, Operation, Precondition } from "../../../client/index.ts";
 import type { PutOptions, PutSource } from "../../../client/options.ts";
-import type { Committed, DirectoryEntry, FileHandle, PutResult } from "../../../client/results.ts";
+import type {
+  Committed,
+  DirectoryEntry,
+  FileHandle,
+  PutResult,
+  Slab,
+} from "../../../client/results.ts";
 import { concatBytes, equalBytes } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { displayName, joinPath, type PathInput, parsePath } from "../../../shared/base/path.ts";
@@ -14,6 +20,7 @@ interface StoredFile {
 }
 
 const MTIME_MS = Date.UTC(2026, 10, 21, 9, 14, 30, 250);
+const SLAB_BYTES = 1024 * 1024;
 const COMMON = { mode: 0o644, uid: 0, gid: 0, ctimeMs: MTIME_MS, atimeMs: MTIME_MS };
 
 /**
@@ -26,6 +33,10 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
   readonly #hasher = createHasher().hasher;
   #index = 0;
   openHandles = 0;
+  writesStarted = 0;
+  /** Reads in progress, which hold buffers, and their highest number so far. */
+  openReads = 0;
+  openReadsMax = 0;
 
   /** Paths of all files, as Latin-1. */
   get paths(): string[] {
@@ -67,15 +78,27 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
     }
     const { bytes } = this.#files.get(keyOf(path)) as StoredFile;
     this.openHandles += 1;
-    const stream = async function* (range: { start?: number; end?: number } = {}) {
-      const part = bytes.subarray(range.start ?? 0, range.end ?? bytes.length);
-      for (let at = 0; at < part.length; at += 65_536) yield part.subarray(at, at + 65_536);
-    };
+    const slabs = async function* (
+      this: MemoryFiles,
+      range: { start?: number; end?: number } = {},
+    ): AsyncGenerator<Slab> {
+      this.openReads += 1;
+      this.openReadsMax = Math.max(this.openReadsMax, this.openReads);
+      try {
+        const end = range.end ?? bytes.length;
+        for (let at = range.start ?? 0; at < end; at += SLAB_BYTES) {
+          const part = bytes.subarray(at, Math.min(end, at + SLAB_BYTES));
+          yield { bytes: part, positionBytes: at, release: () => {} };
+        }
+      } finally {
+        this.openReads -= 1;
+      }
+    }.bind(this);
     const close = (): Promise<void> => {
       this.openHandles -= 1;
       return Promise.resolve();
     };
-    return { attributes, stream, close, stat: () => attributes } as unknown as FileHandle;
+    return { attributes, slabs, close, stat: () => attributes } as unknown as FileHandle;
   }
 
   async writeFile(
@@ -83,6 +106,7 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
     source: PutSource,
     options: PutOptions = {},
   ): Promise<PutResult> {
+    this.writesStarted += 1;
     const parts: Uint8Array[] = [];
     for await (const part of source as AsyncIterable<Uint8Array>) {
       options.signal?.throwIfAborted();

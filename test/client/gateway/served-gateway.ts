@@ -20,6 +20,8 @@ export interface RequestOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
+  /** Address of the client, to be another client than the default one. */
+  readonly localAddress?: string;
 }
 
 /** A running gateway over files in memory or in a cluster, on a free port of the loopback. */
@@ -62,12 +64,12 @@ export class ServedGateway implements AsyncDisposable {
   /** Sends a request with the exact path. `fetch` would normalize it. */
   request(
     path: string,
-    { method = "GET", headers = {}, body }: RequestOptions = {},
+    { method = "GET", headers = {}, body, localAddress }: RequestOptions = {},
   ): Promise<GatewayResponse> {
     const [host, port] = this.address.split(":");
     return new Promise((resolve, reject) => {
       const outgoing = httpRequest(
-        { host, port, path, method, headers, agent: this.#agent },
+        { host, port, path, method, headers, agent: this.#agent, localAddress },
         (incoming) => {
           buffer(incoming).then((bytes) => {
             const { statusCode = 0, headers: found } = incoming;
