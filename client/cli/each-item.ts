@@ -118,3 +118,19 @@ export async function forEachItemParallel<Item>(
   context.signal.throwIfAborted();
   failures.end();
 }
+
+/** Reads the first two items, to know whether there are several. `items` yields all of them. */
+export async function severalOf<Item>(
+  source: AsyncGenerator<Item>,
+): Promise<{ readonly isSeveral: boolean; readonly items: AsyncGenerator<Item> }> {
+  const first: Item[] = [];
+  for (let count = 0; count < 2; count += 1) {
+    const next = await source.next();
+    if (next.done !== true) first.push(next.value);
+  }
+  const items = async function* (): AsyncGenerator<Item> {
+    yield* first;
+    yield* source;
+  };
+  return { isSeveral: first.length > 1, items: items() };
+}

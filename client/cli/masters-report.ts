@@ -1,5 +1,5 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import { shellQuoted } from "../../shared/display/shell-quoting.ts";
+import { shellWord } from "../../shared/display/shell-word.ts";
 import type { MasterProbe, MastersProbe } from "../masters/probe-masters.ts";
 import type { Output } from "./output.ts";
 import { formatTable } from "./table-view.ts";
@@ -41,7 +41,7 @@ export function unservable(probe: MastersProbe, cluster: ClusterOrigin): AshlarE
 
 /** Returns what to do about masters that do not run. */
 function hintFor({ directory, origin }: ClusterOrigin): string {
-  if (directory !== null) return `ashlar cluster up --dir ${shellQuoted(directory)}`;
+  if (directory !== null) return `ashlar cluster up --dir ${shellWord(directory)}`;
   return `Start the masters that do not answer, or correct the addresses in ${origin}`;
 }
 

@@ -37,6 +37,10 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       { flags: "-S, --sort-size", description: "sort by size, largest first" },
       { flags: "--reverse", description: "reverse the order" },
       {
+        flags: "-0, --null",
+        description: "print whole paths as they are, each ended by NUL, for xargs -0",
+      },
+      {
         flags: "--limit <count>",
         description: "maximum number of entries per directory",
         parse: (text) => parseCount(text, "--limit", 1),

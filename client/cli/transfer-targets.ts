@@ -1,6 +1,7 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { formatCount } from "../../shared/display/format.ts";
+import { shellWord } from "../../shared/display/shell-word.ts";
 import type { CommandContext } from "./command.ts";
 import { statOrNull } from "./exists.ts";
 import { type ExpandedPath, type ExpandOptions, expandPaths } from "./patterns/expand-paths.ts";
@@ -134,7 +135,7 @@ function toTransfer(
 
 function notDirectory(target: RemotePath): AshlarError {
   return new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", target.text), {
-    hint: `ashlar mkdir -p ${target.text}`,
+    hint: `ashlar mkdir -p ${shellWord(target.bytes)}`,
   });
 }
 

@@ -2,6 +2,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { AshlarError } from "../base/errors.ts";
+import { shellWord } from "../display/shell-word.ts";
 
 const nodeSchema = v.strictObject({
   /** "m1", "m2", … for masters, "c1", "c2", … for chunkservers. */
@@ -59,7 +60,7 @@ export async function requireClusterFile(directory: string): Promise<ClusterFile
   throw new AshlarError(
     "NOT_FOUND",
     `Cannot find a local cluster in ${directory}: no such file: ${CLUSTER_FILE}`,
-    { hint: `ashlar cluster up --dir ${directory}` },
+    { hint: `ashlar cluster up --dir ${shellWord(directory)}` },
   );
 }
 

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { formatCount } from "../../../shared/display/format.ts";
+import { shellWord } from "../../../shared/display/shell-word.ts";
 import {
   type ClusterFile,
   type LocalNode,
@@ -137,7 +138,7 @@ export class LocalCluster {
     const node = this.node(name);
     if (!(await signalNode(this.directory, node, signal))) {
       throw new AshlarError("UNAVAILABLE", `Cannot signal ${name}: the node is not running`, {
-        hint: `ashlar cluster start ${name}`,
+        hint: `ashlar cluster start --dir ${shellWord(this.directory)} ${name}`,
       });
     }
     const isFatal = signal === "SIGKILL" || signal === 9 || signal === "SIGTERM" || signal === 15;
@@ -268,7 +269,7 @@ export class LocalCluster {
     throw new AshlarError(
       "DEADLINE_EXCEEDED",
       `Cannot start the cluster in ${this.directory} within ${options.timeoutMs} ms: ${lastProblem}`,
-      { hint: `ashlar cluster logs --dir ${this.directory}` },
+      { hint: `ashlar cluster logs --dir ${shellWord(this.directory)}` },
     );
   }
 
@@ -290,7 +291,7 @@ export class LocalCluster {
       throw new AshlarError(
         "UNAVAILABLE",
         `${node.name} exited while the cluster was starting; the end of its log:\n  ${tail.join("\n  ")}`,
-        { hint: `ashlar cluster logs ${node.name} --dir ${this.directory}` },
+        { hint: `ashlar cluster logs --dir ${shellWord(this.directory)} ${node.name}` },
       );
     }
   }

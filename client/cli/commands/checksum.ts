@@ -1,13 +1,13 @@
-import { readFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
-import { type CliEnv, systemPathOf } from "../cli-env.ts";
+import { bytesOfText, textOfBytes } from "../argument-text.ts";
+import { formatChecksumLine, parseChecksumLine } from "../checksum-lines.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { DamageFound } from "../exit-status.ts";
+import { DamageFound, PartialFailure } from "../exit-status.ts";
+import { readNames } from "../names-file.ts";
 import { forEachPath } from "../patterns/expand-paths.ts";
 import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
 
@@ -39,7 +39,7 @@ async function printSum(
       throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text));
     }
     const root = toHex(attributes.contentRoot);
-    if (!output.options.json) return output.line(`${root}  ${path.text}`);
+    if (!output.options.json) return printLine(context, root, path);
     return output.json("ashlar.checksum/1", {
       ...jsonName("path", path.bytes),
       content_root: root,
@@ -47,7 +47,7 @@ async function printSum(
     });
   }
   const sum = await fileSystem.checksum(path.bytes, { signal });
-  if (!output.options.json) return output.line(`${sum.blake3}  ${path.text}`);
+  if (!output.options.json) return printLine(context, sum.blake3, path);
   return output.json("ashlar.checksum/1", {
     ...jsonName("path", path.bytes),
     blake3: sum.blake3,
@@ -56,43 +56,38 @@ async function printSum(
   });
 }
 
-/** Checks the lines "HEX  PATH" of a file, as this command and b3sum print them. */
+function printLine({ env, output }: CommandContext, hash: string, path: RemotePath): Promise<void> {
+  const isForTerminal = env.stdout.isTTY === true;
+  const line = formatChecksumLine({ hash, path: path.bytes }, { isForTerminal });
+  return output.bytes(Buffer.concat([line, Buffer.from("\n")]));
+}
+
+/** Checks the lines of a file, as this command, b3sum and GNU coreutils print them. */
 async function checkSums(context: CommandContext, file: string): Promise<void> {
-  const { output, signal } = context;
-  const fileSystem = await context.fileSystem();
-  const lines = (await readSums(context.env, file)).split("\n").filter((line) => line !== "");
+  const lines = await readNames(context.env, file, false);
   let badCount = 0;
-  await forEachItem(context, lines, async (line) => {
-    const match = /^([0-9a-f]{64}) [ *](.+)$/.exec(line);
-    if (match === null) {
-      throw new AshlarError(
-        "INVALID_ARGUMENT",
-        `Cannot read a line of ${file}: expected "HEX  PATH": current value is "${line.slice(0, 100)}"`,
-      );
-    }
-    const [, expected, name = ""] = match;
-    const path = parseRemotePath(name);
-    const { blake3 } = await fileSystem.checksum(path.bytes, { signal });
-    const isGood = blake3 === expected;
-    if (!isGood) badCount += 1;
-    if (output.options.json) {
-      await output.json("ashlar.checksum-check/1", {
-        ...jsonName("path", path.bytes),
-        ok: isGood,
-        blake3,
-      });
-    } else await output.line(`${path.text}: ${isGood ? "OK" : "FAILED"}`);
-  });
+  try {
+    await forEachItem(context, lines, async (line) => {
+      if (!(await checkLine(context, bytesOfText(line)))) badCount += 1;
+    });
+  } catch (error) {
+    // Damage is the more serious result. The other failures were reported when they occurred.
+    if (!(error instanceof PartialFailure) || badCount === 0) throw error;
+  }
   if (badCount > 0) throw new DamageFound(`${formatCount(badCount, "file")} with another checksum`);
 }
 
-async function readSums(env: CliEnv, file: string): Promise<string> {
-  if (file === "-") return text(env.stdin);
-  try {
-    return await readFile(systemPathOf(env, file), "utf8");
-  } catch (error) {
-    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${file}: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
+/** Checks one file and prints the result. @returns whether it has the checksum of the line */
+async function checkLine(context: CommandContext, line: Uint8Array): Promise<boolean> {
+  const { output, signal } = context;
+  const { hash, path: listed } = parseChecksumLine(line);
+  const path = parseRemotePath(textOfBytes(listed));
+  const fileSystem = await context.fileSystem();
+  const { blake3 } = await fileSystem.checksum(path.bytes, { signal });
+  const isGood = blake3 === hash;
+  if (output.options.json) {
+    const names = jsonName("path", path.bytes);
+    await output.json("ashlar.checksum-check/1", { ...names, ok: isGood, blake3 });
+  } else await output.line(`${path.text}: ${isGood ? "OK" : "FAILED"}`);
+  return isGood;
 }

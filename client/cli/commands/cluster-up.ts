@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { formatCount } from "../../../shared/display/format.ts";
-import { shellQuoted } from "../../../shared/display/shell-quoting.ts";
+import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
 import { numberOf } from "../cluster/layout.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
@@ -27,9 +27,10 @@ export const run: RunCommand = async (context, _arguments, options) => {
 
 const STATUS_TIMEOUT_MS = 10_000;
 
-function nonMemberNote(node: LocalNode): string {
-  const add = `ashlar master add ${numberOf(node)}=${node.address}`;
-  const stop = `ashlar cluster kill ${node.name} --signal TERM`;
+function nonMemberNote(node: LocalNode, directory: string): string {
+  const word = shellWord(directory);
+  const add = `ashlar master add --cluster ${word} ${numberOf(node)}=${node.address}`;
+  const stop = `ashlar cluster kill --dir ${word} ${node.name} --signal TERM`;
   return `${node.name} is running but is not a member: it was removed, or it was never added. To add it: ${add}; to stop it: ${stop}`;
 }
 
@@ -50,6 +51,6 @@ async function print(context: CommandContext, cluster: LocalCluster): Promise<vo
   const masters = formatCount(count("master"), "master");
   const chunkservers = formatCount(count("chunkserver"), "chunkserver");
   output.note(`serving with ${masters} and ${chunkservers}`);
-  for (const node of nonMembers) output.note(nonMemberNote(node));
-  await output.line(`export ASHLAR_CLUSTER=${shellQuoted(cluster.directory)}`);
+  for (const node of nonMembers) output.note(nonMemberNote(node, cluster.directory));
+  await output.line(`export ASHLAR_CLUSTER=${shellWord(cluster.directory)}`);
 }

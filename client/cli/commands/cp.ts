@@ -2,6 +2,7 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 import { isWithin, parsePath } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { jsonName } from "../../../shared/display/format.ts";
+import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { WalkEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
@@ -75,7 +76,7 @@ async function copyTree(job: CopyJob, { source, target }: Copy): Promise<void> {
   const { signal } = context;
   if (job.options["recursive"] !== true) {
     throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", source.text), {
-      hint: `ashlar cp -r ${source.text} ${target.text}`,
+      hint: `ashlar cp -r ${shellWord(source.bytes)} ${shellWord(target.bytes)}`,
     });
   }
   if (isWithin(parsePath(target.bytes), parsePath(source.bytes))) {

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
+import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { FileAttributes } from "../../../shared/protocol/attributes.ts";
 import type { ReadOptions } from "../../options.ts";
 import type { Slab } from "../../results.ts";
@@ -116,7 +117,7 @@ async function* downloadsOf(
   }
   if (options["recursive"] !== true || target === null) {
     throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", source.text), {
-      hint: `ashlar get -r ${source.text} DIRECTORY`,
+      hint: `ashlar get -r ${shellWord(source.bytes)} DIRECTORY`,
     });
   }
   const isDry = options["dryRun"] === true;
@@ -160,7 +161,7 @@ function notDirectory(target: LocalPath): AshlarError {
   return new AshlarError(
     "NOT_A_DIRECTORY",
     `Cannot write into the local path ${text}: not a directory`,
-    { hint: `mkdir -p ${text}` },
+    { hint: `mkdir -p -- ${shellWord(target.bytes)}` },
   );
 }
 

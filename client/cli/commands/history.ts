@@ -23,6 +23,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const isHuman = options["humanReadable"] === true;
   const paths = commandArguments.map(parseRemotePath);
   await forEachItem(context, paths, async (path) => {
+    if (paths.length > 1) await printHeading(context, path, path !== paths[0]);
     let batch: PathVersion[] = [];
     let count = 0;
     for await (const version of fileSystem.history(path.bytes, readOptions)) {
@@ -37,6 +38,16 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     if (count === 0) context.output.note(`no history of ${path.text}`);
   });
 };
+
+async function printHeading(
+  { output }: CommandContext,
+  path: RemotePath,
+  isSeparated: boolean,
+): Promise<void> {
+  if (output.options.json) return;
+  if (isSeparated) await output.line("");
+  await output.line(`${path.text}:`);
+}
 
 async function print(
   { output }: CommandContext,

@@ -10,9 +10,13 @@ import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { ReadOptions } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
-import { forEachPath } from "../patterns/expand-paths.ts";
+import { forEachItem, severalOf } from "../each-item.ts";
+import { expandPaths } from "../patterns/expand-paths.ts";
 import { readOptionsOf } from "../read-options.ts";
 import { childPath, type RemotePath, remotePath } from "../remote-paths.ts";
+
+/** Ends a path of --null. No path contains it. */
+const NUL = Buffer.of(0);
 
 /** One row of a listing. */
 interface Row {
@@ -31,14 +35,15 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const readOptions = await readOptionsOf(context, options);
   const glob = options["glob"] !== false;
   const printer = new RowPrinter(context, options);
-  const hasHeadings = roots.length > 1 || options["recursive"] === true;
-  const task = async (path: RemotePath): Promise<void> => {
-    for await (const section of sections(fileSystem, path, { readOptions, options })) {
+  const { isSeveral, items } = await severalOf(expandPaths(context, roots, { glob, readOptions }));
+  const hasHeadings = isSeveral || options["recursive"] === true;
+  await forEachItem(context, items, async (found) => {
+    if (found.kind === "failed") throw found.error;
+    for await (const section of sections(fileSystem, found.path, { readOptions, options })) {
       if (hasHeadings && section.heading !== null) await printer.heading(section.heading.text);
       await printer.print(section.rows);
     }
-  };
-  await forEachPath(context, roots, { glob, readOptions, task });
+  });
 };
 
 /** The rows of one directory or of one argument. */
@@ -98,7 +103,7 @@ async function* rowsOf(
 class RowPrinter {
   readonly #context: CommandContext;
   readonly #options: OptionValues;
-  #headingCount = 0;
+  #hasPrinted = false;
 
   constructor(context: CommandContext, options: OptionValues) {
     this.#context = context;
@@ -106,9 +111,9 @@ class RowPrinter {
   }
 
   async heading(text: string): Promise<void> {
-    if (this.#context.output.options.json) return;
-    if (this.#headingCount > 0) await this.#context.output.line("");
-    this.#headingCount += 1;
+    if (this.#context.output.options.json || this.#options["null"] === true) return;
+    if (this.#hasPrinted) await this.#context.output.line("");
+    this.#hasPrinted = true;
     await this.#context.output.line(`${text}:`);
   }
 
@@ -147,6 +152,11 @@ class RowPrinter {
           ...jsonAttributes(attributes),
         });
       }
+      return;
+    }
+    this.#hasPrinted = true;
+    if (this.#options["null"] === true) {
+      await output.bytes(Buffer.concat(rows.flatMap(({ path }) => [path.bytes, NUL])));
       return;
     }
     const lines = this.#options["long"] === true ? this.#longLines(rows) : rows.map(this.#name);

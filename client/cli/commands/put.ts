@@ -3,6 +3,7 @@ import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
+import { shellWord } from "../../../shared/display/shell-word.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { PutOptions } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
@@ -133,7 +134,7 @@ async function* uploadsOf(
     yield* uploadsOfTree(job, path, ownTarget);
   } else {
     throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text), {
-      hint: `ashlar put -r ${path.text} ${target.text}`,
+      hint: `ashlar put -r -- ${shellWord(path.bytes)} ${shellWord(target.bytes)}`,
     });
   }
 }
@@ -158,7 +159,7 @@ async function isTargetDirectory(
   if (sources.length === 1 && !hasTrailingSlash(targetText)) return false;
   const code = found === null ? "NOT_FOUND" : "NOT_A_DIRECTORY";
   throw new AshlarError(code, pathErrorMessage(code, target.text), {
-    hint: `ashlar mkdir -p ${target.text}`,
+    hint: `ashlar mkdir -p ${shellWord(target.bytes)}`,
   });
 }
 

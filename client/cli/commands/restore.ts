@@ -1,9 +1,10 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { formatCount, formatSize, jsonName } from "../../../shared/display/format.ts";
+import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { AsOf } from "../../options.ts";
 import type { RunCommand } from "../command.ts";
 import { resolveAsOf } from "../read-options.ts";
-import { parseRemotePath } from "../remote-paths.ts";
+import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
 import { REPLACE_HINT, replaceRuleOf } from "../replace-flags.ts";
 import { writeByRule } from "../write-by-rule.ts";
 
@@ -12,7 +13,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const path = parseRemotePath(commandArguments[0] as string);
   const to = options["to"] === undefined ? path : parseRemotePath(String(options["to"]));
   const when = options["at"] as AsOf | undefined;
-  if (when === undefined) throw noState(path.text);
+  if (when === undefined) throw noState(path);
   const rule = replaceRuleOf(options);
   const fileSystem = await context.fileSystem();
   const at = await resolveAsOf(context, when);
@@ -50,11 +51,11 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   });
 };
 
-function noState(path: string): AshlarError {
+function noState(path: RemotePath): AshlarError {
   return new AshlarError(
     "INVALID_ARGUMENT",
-    `Cannot restore ${path}: expected --at INDEX or --at TIME`,
-    { hint: `ashlar history ${path}` },
+    `Cannot restore ${path.text}: expected --at INDEX or --at TIME`,
+    { hint: `ashlar history ${shellWord(path.bytes)}` },
   );
 }
 

@@ -1,6 +1,7 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { jsonName } from "../../../shared/display/format.ts";
+import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
@@ -33,7 +34,7 @@ async function removeOne(
   const isDirectory = attributes.kind === "directory";
   if (isDirectory && options["recursive"] !== true) {
     throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text), {
-      hint: `ashlar rm -r ${path.text}, or ashlar rmdir ${path.text} if it is empty`,
+      hint: `ashlar rm -r ${shellWord(path.bytes)}`,
     });
   }
   if (options["dryRun"] !== true) {

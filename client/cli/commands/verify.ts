@@ -1,7 +1,7 @@
 import { formatCount, formatSize, jsonName } from "../../../shared/display/format.ts";
 import type { ReplicaResult, VerifyResult } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
-import { DamageFound } from "../exit-status.ts";
+import { DamageFound, PartialFailure } from "../exit-status.ts";
 import { forEachPath } from "../patterns/expand-paths.ts";
 import { ProgressBar } from "../progress.ts";
 import { remotePath } from "../remote-paths.ts";
@@ -32,14 +32,20 @@ export const run: RunCommand = async (context, commandArguments, options) => {
         }
       },
     });
+  } catch (error) {
+    // Damage is the more serious result. The other failures were reported when they occurred.
+    if (!(error instanceof PartialFailure) || !isDamaged(totals)) throw error;
   } finally {
     bar.end();
   }
   if (!output.options.json) {
     output.note(summaryOf(totals));
   }
-  if (totals.badReplicas + totals.unreadable > 0) throw new DamageFound("Damage was found");
+  if (isDamaged(totals)) throw new DamageFound("Damage was found");
 };
+
+const isDamaged = ({ badReplicas, unreadable }: VerifyTotals): boolean =>
+  badReplicas + unreadable > 0;
 
 function summaryOf(totals: VerifyTotals): string {
   const files = formatCount(totals.files, "file");
