@@ -139,10 +139,12 @@ describe("a process of the CLI", () => {
 
   it("keeps the state of a cluster through `cluster down` and `cluster up`", async () => {
     await cluster.fileSystem.writeFile("/over-night", "still here");
-    const restarted = await bash("$A cluster down && $A cluster up && $A cat /over-night");
-    const exported = `export ASHLAR_CLUSTER=${cluster.cluster.directory}\n`;
-    assert.equal(restarted.status, 0, restarted.stderr);
-    assert.equal(restarted.stdout, `${exported}still here`);
+    await symlink(cluster.cluster.directory, join(cluster.work, "my $(touch x) cluster"));
+    const up = `$A cluster up --dir "$PWD/my "'$(touch x)'" cluster"`;
+    const restarted = await bash(
+      `$A cluster down && line=$(${up}) && eval "$line" && $A cat /over-night && ! test -e x`,
+    );
+    assert.equal(restarted.stdout, "still here", restarted.stderr);
     const states = await cluster.cluster.states();
     assert.ok(states.every(({ pid }) => pid !== null));
   });

@@ -10,6 +10,11 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
+/** Result of a CLI command in this process. */
+export interface MemoryCommandResult extends CommandResult {
+  readonly stdoutBytes: Buffer;
+}
+
 /** Ports of a CLI command that have a value in a test. */
 interface MemoryCliOptions {
   readonly variables?: Readonly<Record<string, string>>;
@@ -48,10 +53,11 @@ export class MemoryCliEnv implements CliEnv {
 export async function runCli(
   commandArguments: readonly string[],
   options: MemoryCliOptions = {},
-): Promise<CommandResult> {
+): Promise<MemoryCommandResult> {
   const env = new MemoryCliEnv(options);
   const status = await main(commandArguments, env);
-  return { status, stdout: env.stdout.text(), stderr: env.stderr.text() };
+  const { stdout, stderr } = env;
+  return { status, stdout: stdout.text(), stdoutBytes: stdout.bytes(), stderr: stderr.text() };
 }
 
 /** Returns the objects that a command printed with --json. */
@@ -77,7 +83,11 @@ class TextStream extends Writable {
     done();
   }
 
+  bytes(): Buffer {
+    return Buffer.concat(this.#parts);
+  }
+
   text(): string {
-    return Buffer.concat(this.#parts).toString("utf8");
+    return this.bytes().toString("utf8");
   }
 }

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import type { FileSystem } from "../../../client/file-system.ts";
-import { type CommandResult, runCli } from "../../support/memory-cli-env.ts";
+import {
+  type CommandResult,
+  type MemoryCommandResult,
+  runCli,
+} from "../../support/memory-cli-env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { LoopbackCluster } from "./loopback-cluster.ts";
 
@@ -31,7 +35,10 @@ export class CliCluster implements AsyncDisposable {
   }
 
   /** Runs a command. */
-  run(commandArguments: readonly string[], input = ""): Promise<CommandResult> {
+  run(
+    commandArguments: readonly string[],
+    input: string | Uint8Array = "",
+  ): Promise<MemoryCommandResult> {
     return runCli(commandArguments, {
       variables: { ASHLAR_CLUSTER: this.#cluster.masterAddresses.join(",") },
       workingDirectory: this.work,
