@@ -4,7 +4,7 @@ import { assert } from "../shared/base/assert.ts";
 import type { PathInput } from "../shared/base/path.ts";
 import type { Closers } from "../shared/flow/closers.ts";
 import type { Attributes } from "../shared/protocol/attributes.ts";
-import { type ClusterStatus, status } from "../shared/protocol/fleet-api.ts";
+import { type ClusterStatus, status, trimHistory } from "../shared/protocol/fleet-api.ts";
 import type { PathVersion } from "../shared/protocol/history-api.ts";
 import {
   defineStorageClass,
@@ -268,6 +268,17 @@ export class ClusterFileSystem implements FileSystem {
 
   status(options: CallOptions = {}): Promise<ClusterStatus> {
     return this.#deps.masters.call(status, {}, options);
+  }
+
+  async trimHistory(options: CallOptions = {}): Promise<{ readonly oldestIndex: number }> {
+    using deadline = new Deadline(this.#deps.env.clock, "trim the history", options);
+    let firstIndex: number | null = null;
+    for (;;) {
+      const call = { signal: deadline.signal };
+      const { index, oldestIndex, versions } = await this.#deps.masters.call(trimHistory, {}, call);
+      firstIndex ??= index;
+      if (versions === 0 || oldestIndex >= firstIndex) return { oldestIndex };
+    }
   }
 
   get masters(): Masters {

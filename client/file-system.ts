@@ -211,6 +211,12 @@ export interface FileSystem extends AsyncDisposable {
   /** Resolves with the state of masters, chunkservers, repair and history. */
   status(options?: CallOptions): Promise<ClusterStatus>;
   /**
+   * Forgets all states before the call, so that the space of removed and replaced files is freed
+   * before the retention of the history has passed. Removed files can then no longer be restored.
+   * Resolves with the oldest index that can be read. Chunkservers delete the chunks afterwards.
+   */
+  trimHistory(options?: CallOptions): Promise<{ readonly oldestIndex: number }>;
+  /**
    * Yields the whole state of the masters at one log index: all names, all chunk records, and
    * the bytes of inline files. The index includes all changes acknowledged before the call.
    */

@@ -9,6 +9,17 @@ import type { Liveness } from "./placement/evaluate-health.ts";
  * It is valid on the leader only, so handlers first check that they run on the leader.
  */
 export interface FleetView {
+  /**
+   * Starts the observation of a new term. Does nothing if `term` has been started before.
+   *
+   * @param known returns the recorded servers
+   */
+  beginTerm(term: number, known: () => readonly ServerLocation[]): void;
+  /**
+   * The first seconds of a term, until every recorded server has sent a message to this leader, or
+   * until those that are silent count as dead. Null afterwards.
+   */
+  settling(): Settling | null;
   /** Records that a chunkserver has registered. */
   recordRegistration(location: ServerLocation, space: ServerSpace): void;
   /** Records a heartbeat. @returns false if the server has not registered with this leader yet. */
@@ -18,7 +29,10 @@ export interface FleetView {
   /** Interval of heartbeats. A server is suspected only after several missing heartbeats. */
   readonly heartbeatIntervalMs: number;
   liveness(serverId: ServerId): Liveness;
-  /** Returns the milliseconds since the last message of the server; null if there was none. */
+  /**
+   * Returns the milliseconds since the last message of the server to this leader; null if there was
+   * none in this term.
+   */
   silentMs(serverId: ServerId): number | null;
   location(serverId: ServerId): ServerLocation | undefined;
   /** Returns all known chunkservers. */
@@ -29,6 +43,12 @@ export interface FleetView {
   candidates(chunkBytes: number, exclude: ReadonlySet<ServerId>): Candidate[];
   /** Counts a placement before the next heartbeat reports it, so that bursts are spread. */
   countPlacement(serverIds: readonly ServerId[]): void;
+}
+
+/** A term in which not all chunkservers have sent a message yet. */
+export interface Settling {
+  readonly leaderForMs: number;
+  readonly heardCount: number;
 }
 
 /** Disk space of a chunkserver, in bytes. */
@@ -45,14 +65,22 @@ export interface ServerStatus {
   readonly activeWrites: number;
 }
 
+/** Chunks with too few copies. */
+export interface RepairCounts {
+  readonly underReplicated: number;
+  /** Those of them without a live copy. */
+  readonly lost: number;
+  /** Whether the chunks of every silent server have been counted. */
+  readonly isComplete: boolean;
+}
+
 /** Repair of under-replicated chunks, as the API uses it. */
 export interface RepairView {
   /** Returns the copies that the server must make, until the server has reported their results. */
   ordersFor(serverId: ServerId): Order[];
   /** Records that a copy succeeded or failed. The caller proposes the entry that adds the copy. */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void;
-  /** Number of chunks with too few copies, and of those without a live copy (`lost`). */
-  readonly counts: { readonly underReplicated: number; readonly lost: number };
+  readonly counts: RepairCounts;
   /** Whether repair is halted because many servers are dead at the same time. */
   readonly isHalted: boolean;
 }

@@ -7,6 +7,7 @@ import {
   type LogIndex,
   type ServerId,
 } from "../../shared/base/ids.ts";
+import type { DiskSpace } from "../../shared/ports/disk.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import { type BlockReader, ExtentReader } from "./chunk-reader.ts";
 import type { Extent } from "./chunk-record.ts";
@@ -96,10 +97,10 @@ export class ChunkStore implements AsyncDisposable {
   }
 
   /** Returns the space for new chunks and the used space. A failed disk has no available bytes. */
-  async space(): Promise<{ totalBytes: number; availableBytes: number; usedBytes: number }> {
-    const { totalBytes, availableBytes } = await this.#deps.reserve.space();
+  async space(): Promise<DiskSpace & { readonly usedBytes: number }> {
+    const { availableBytes, ...disk } = await this.#deps.reserve.space();
     return {
-      totalBytes,
+      ...disk,
       availableBytes: this.failure === null ? availableBytes : 0,
       usedBytes: this.#totals.chunkBytes,
     };

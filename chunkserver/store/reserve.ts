@@ -2,7 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
-import type { Disk } from "../../shared/ports/disk.ts";
+import type { Disk, DiskSpace } from "../../shared/ports/disk.ts";
 import type { Log, LogFields } from "../../shared/ports/log.ts";
 
 /** Purpose of a claim. Replicas that the master ordered may use half of the reserve. */
@@ -24,10 +24,13 @@ export interface Space {
    * Bytes for new chunks: free space less the reserve and less the claims of writes in progress.
    */
   readonly availableBytes: number;
+  /** See `DiskSpace`. */
+  readonly diskId?: string;
 }
 
 interface FreeSpace {
   readonly totalBytes: number;
+  readonly diskId?: string;
   /** Bytes without data. Some of them are claimed. */
   readonly unwrittenBytes: number;
   /** Bytes without data and without a claim. */
@@ -45,7 +48,7 @@ export class Reserve {
   readonly #log: Log;
   readonly #serverId: ServerId;
   readonly #reserveBytesFor: (totalBytes: number) => number;
-  #sample: { readonly totalBytes: number; readonly availableBytes: number } | null = null;
+  #sample: DiskSpace | null = null;
   #sampledAtMs = 0;
   #writtenSinceSample = 0;
   /** Claimed by writes in progress and not yet written. */
@@ -124,13 +127,13 @@ export class Reserve {
 
   /** Returns the space for new chunks. Logs when the disk has room again. Called regularly. */
   async space(): Promise<Space> {
-    const { totalBytes, freeBytes, unwrittenBytes } = await this.#free();
+    const { totalBytes, freeBytes, unwrittenBytes, ...disk } = await this.#free();
     const reserveBytes = this.#reserveBytesFor(totalBytes);
     const fields = { freeBytes: unwrittenBytes, reserveBytes };
     if (unwrittenBytes <= reserveBytes) this.#logFull(fields);
     else this.#logRoom(fields);
     const availableBytes = this.#isRefusing() ? 0 : Math.max(0, freeBytes - reserveBytes);
-    return { totalBytes, availableBytes };
+    return { totalBytes, availableBytes, ...disk };
   }
 
   #isRefusing(): boolean {
@@ -160,10 +163,10 @@ export class Reserve {
       this.#sample = await this.#disk.space();
       this.#writtenSinceSample = 0;
     }
-    const { totalBytes, availableBytes } = this.#sample;
+    const { totalBytes, availableBytes, ...disk } = this.#sample;
     const unwrittenBytes = availableBytes - this.#writtenSinceSample;
     const freeBytes = Math.max(0, unwrittenBytes - this.#claimedBytes);
-    return { totalBytes, freeBytes, unwrittenBytes: Math.max(0, unwrittenBytes) };
+    return { totalBytes, freeBytes, unwrittenBytes: Math.max(0, unwrittenBytes), ...disk };
   }
 }
 

@@ -75,7 +75,7 @@ export async function printUnserved(output: Output, error: unknown): Promise<boo
     await output.json("ashlar.status/1", {
       cluster_id: null,
       index: null,
-      health: { word: "critical", reasons: [reason] },
+      health: { word: "critical", reasons: [reason], is_full: false },
       masters,
       chunkservers: [],
       namespace: null,

@@ -28,6 +28,18 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/history.ts"),
   },
   {
+    name: "history trim",
+    summary: "forget all old versions, to free the space of removed and replaced files",
+    options: [{ flags: "--yes", description: "do not ask" }],
+    examples: [
+      [
+        "ashlar history trim",
+        "in a full cluster, after `rm`: their space is else kept for the retention of the history",
+      ],
+    ],
+    load: () => import("./commands/history-trim.ts"),
+  },
+  {
     name: "restore",
     summary: "restore a file or a tree from the past; no data is copied",
     arguments: "<path>",

@@ -13,7 +13,8 @@ type Response = ReturnType<(typeof allocate)["parseResponse"]>;
  * entry: an intent that is never used has no effect on the state.
  *
  * @throws {AshlarError} NOT_LEADER; NOT_FOUND if the storage class does not exist; UNAVAILABLE if a
- *   server in `keep` is unknown; TOO_FEW_CHUNKSERVERS with the reason of each unsuitable server
+ *   server in `keep` is unknown; NO_SPACE if only space is missing; TOO_FEW_CHUNKSERVERS with the
+ *   reason of each unsuitable server
  */
 export function allocateChunks(deps: MasterDeps, request: Request): Response {
   requireLeader(deps.consensus);
@@ -34,8 +35,7 @@ export function allocateChunks(deps: MasterDeps, request: Request): Response {
       keep,
       clientHost: request.clientHost,
     });
-    if (servers.length < storageClass.copiesMin)
-      throw tooFewChunkservers(deps, request, storageClass);
+    if (servers.length < storageClass.copiesMin) throw cannotPlace(deps, request, storageClass);
     deps.fleet.countPlacement(servers.map((server) => server.serverId));
     const intent = {
       servers,
@@ -81,25 +81,40 @@ function locationOf(deps: MasterDeps, serverId: ServerId): ServerLocation {
 }
 
 /**
- * Returns the error. It contains the reason of each unsuitable server, so that it can be repaired.
+ * Returns the error. It contains the reason of each unsuitable server, so that it can be repaired. A
+ * lack of space does not pass by itself: NO_SPACE ends the retries of the client. A lack of servers
+ * may be over soon.
  */
-function tooFewChunkservers(
-  deps: MasterDeps,
-  request: Request,
-  storageClass: StorageClass,
-): AshlarError {
+function cannotPlace(deps: MasterDeps, request: Request, storageClass: StorageClass): AshlarError {
+  const usable = deps.fleet.servers().filter(({ location, isDiskFailed }) => {
+    return !isDiskFailed && deps.fleet.liveness(location.serverId) === "live";
+  });
+  const full = usable.filter(({ space }) => space.availableBytes < request.chunkSizeBytes);
+  const isFull =
+    deps.fleet.settling() === null &&
+    usable.length >= storageClass.copiesMin &&
+    usable.length - full.length < storageClass.copiesMin;
   const reasons = deps.fleet.servers().map(({ location, space, isDiskFailed }) => {
     const liveness = deps.fleet.liveness(location.serverId);
     const name = `${location.address} (${location.serverId.slice(0, 8)})`;
-    if (request.exclude.includes(location.serverId)) return `${name}: excluded by the client`;
     if (liveness !== "live") return `${name}: ${liveness}`;
     if (isDiskFailed) return `${name}: its disk has failed`;
     if (space.availableBytes < request.chunkSizeBytes) {
       return `${name}: expected ${request.chunkSizeBytes} bytes above its reserve: current value is ${space.availableBytes}`;
     }
+    if (request.exclude.includes(location.serverId)) return `${name}: excluded by the client`;
     return `${name}: suitable`;
   });
   const list = reasons.length === 0 ? "no chunkserver has registered" : reasons.join("; ");
+  if (isFull) {
+    return new AshlarError(
+      "NO_SPACE",
+      `Cannot place a chunk of class "${storageClass.name}": expected space on at least ${storageClass.copiesMin} chunkservers: ${list}`,
+      {
+        hint: "Add a chunkserver, or remove files and run `ashlar history trim`: the history keeps the space of removed files",
+      },
+    );
+  }
   return new AshlarError(
     "TOO_FEW_CHUNKSERVERS",
     `Cannot place a chunk of class "${storageClass.name}": expected at least ${storageClass.copiesMin} suitable chunkservers: ${list}`,

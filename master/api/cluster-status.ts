@@ -1,9 +1,9 @@
 import type { InferOutput } from "valibot";
-import type { LogIndex } from "../../shared/base/ids.ts";
+import { CHUNK_BYTES_MAX, type LogIndex } from "../../shared/base/ids.ts";
 import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fleet-api.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
-import { evaluateHealth } from "../placement/evaluate-health.ts";
+import { evaluateHealth } from "../placement/cluster-health.ts";
 import { type MasterDeps, requireFacts } from "./leader-context.ts";
 
 export type MasterStatus = InferOutput<typeof masterStatusSchema>;
@@ -33,10 +33,17 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
   const health = evaluateHealth({
     mastersTotal: masters.length,
     mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
-    servers: chunkservers.map(({ state, ...server }) => ({ ...server, liveness: state })),
+    servers: chunkservers.map(({ state, lastHeardMsAgo, ...server }) => ({
+      ...server,
+      liveness: state,
+      silentMs: lastHeardMsAgo,
+      isFull: server.space.availableBytes < CHUNK_BYTES_MAX,
+    })),
+    settling: deps.fleet.settling(),
     chunksUnderReplicated: repair.underReplicated,
     chunksLost: repair.lost,
     copiesMin: namespace.storageClass(facts.defaultStorageClass)?.copiesMin ?? 1,
+    isScanComplete: deps.repair.counts.isComplete,
     isMassLoss: deps.repair.isHalted,
   });
   return {
@@ -44,7 +51,7 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
     index: namespace.appliedIndex,
     masters,
     chunkservers,
-    health: { word: health.word, reasons: [...health.reasons] },
+    health: { ...health, reasons: [...health.reasons] },
     namespace: {
       ...namespace.counters(),
       chunksUnderReplicated: repair.underReplicated,
@@ -95,13 +102,16 @@ function chunkserverStatuses(deps: MasterDeps): ClusterStatus["chunkservers"] {
   return namespace.servers().map((recorded) => {
     const { serverId } = recorded;
     const status = statuses.get(serverId);
+    const lastHeardMsAgo = fleet.silentMs(serverId);
+    const liveness = fleet.liveness(serverId);
     return {
       ...(status?.location ?? recorded),
-      state: fleet.liveness(serverId),
+      // A new leader has not heard of the server yet: it is not known to be live.
+      state: liveness === "live" && lastHeardMsAgo === null ? "suspect" : liveness,
       isDiskFailed: status?.isDiskFailed ?? false,
       space: status?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
       chunkCount: status?.chunkCount ?? 0,
-      lastHeardMsAgo: fleet.silentMs(serverId),
+      lastHeardMsAgo,
     };
   });
 }

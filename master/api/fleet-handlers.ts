@@ -6,6 +6,7 @@ import type { Handlers } from "../../shared/wire/rpc.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
 import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
+import { trimHistory } from "./trim-history.ts";
 
 /**
  * Maximum number of purges in one heartbeat answer. A server carries them out in about a second.
@@ -28,7 +29,13 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
     request.release();
     requireLeader(deps.consensus);
     await deps.consensus.confirmRead(context.remainingMs());
+    beginTerm(deps);
     return clusterStatus(deps);
+  });
+  handlers.onCall(api.trimHistory, async (request, context) => {
+    request.release();
+    requireLeader(deps.consensus);
+    return trimHistory(deps, context);
   });
   handlers.onCall(api.memberStatus, async (request) => {
     request.release();
@@ -59,6 +66,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
       );
     }
     await recordServer(deps, server);
+    beginTerm(deps);
     fleet.recordRegistration(server, space);
     return {
       clusterId: facts.clusterId,
@@ -69,6 +77,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
   handlers.onCall(api.heartbeat, async (request) => {
     request.release();
     requireLeader(consensus);
+    beginTerm(deps);
     const { serverId } = request.head;
     if (!fleet.recordHeartbeat(request.head)) {
       throw new AshlarError(
@@ -91,6 +100,14 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     fleet.recordGoodbye(request.head.serverId);
     return {};
   });
+}
+
+/**
+ * Starts the observation of a new term before its first message is recorded: the background work of
+ * the leader begins up to a step later.
+ */
+function beginTerm({ consensus, fleet, namespace }: MasterDeps): void {
+  fleet.beginTerm(consensus.status().term, () => namespace().servers());
 }
 
 /** Proposes an entry for the server if it is new or its location has changed. */

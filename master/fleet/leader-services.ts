@@ -128,7 +128,7 @@ export class LeaderServices implements AsyncDisposable {
     }
     const lifetimeMs = state().clusterFacts()?.intentLifetimeMs ?? newCluster.intentLifetimeMs;
     this.#floor = new IntentFloor({ lifetimeMs });
-    registry.startGracePeriod(state().servers());
+    registry.beginTerm(status.term, () => state().servers());
     repair.reset();
     sessions.reset();
     this.#termPrepared = status.term;

@@ -2,7 +2,7 @@ import type { ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { HeartbeatRequest } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
-import type { FleetView, ServerSpace, ServerStatus } from "../fleet-view.ts";
+import type { FleetView, ServerSpace, ServerStatus, Settling } from "../fleet-view.ts";
 import type { Candidate } from "../placement/choose-servers.ts";
 import {
   evaluateLiveness,
@@ -42,6 +42,8 @@ export class Registry implements FleetView {
   readonly #times: LivenessTimes;
   readonly #servers = new Map<ServerId, RegisteredServer>();
   #observedFromMs: number;
+  #term = -1;
+  #termStartedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: { readonly clock: Clock; readonly times: LivenessTimes }) {
     this.#clock = options.clock;
@@ -52,6 +54,25 @@ export class Registry implements FleetView {
   get heartbeatIntervalMs(): number {
     const intervalMs = Math.floor(this.#times.suspectMs / HEARTBEATS_TO_SUSPECT);
     return Math.min(HEARTBEAT_MS_MAX, Math.max(HEARTBEAT_MS_MIN, intervalMs));
+  }
+
+  beginTerm(term: number, known: () => readonly ServerLocation[]): void {
+    if (term === this.#term) return;
+    this.#term = term;
+    this.startGracePeriod(known());
+    this.#termStartedMs = this.#observedFromMs;
+  }
+
+  settling(): Settling | null {
+    const leaderForMs = Math.round(this.#clock.monotonicMs() - this.#termStartedMs);
+    if (leaderForMs >= this.#times.deadMs) return null;
+    const servers = [...this.#servers.values()];
+    const heardCount = servers.filter((server) => this.#isHeard(server)).length;
+    return heardCount === servers.length ? null : { leaderForMs, heardCount };
+  }
+
+  #isHeard({ lastContactMs }: RegisteredServer): boolean {
+    return lastContactMs !== null && lastContactMs >= this.#termStartedMs;
   }
 
   /**
@@ -149,8 +170,10 @@ export class Registry implements FleetView {
   }
 
   silentMs(serverId: ServerId): number | null {
-    const lastContactMs = this.#servers.get(serverId)?.lastContactMs ?? null;
-    return lastContactMs === null ? null : Math.round(this.#clock.monotonicMs() - lastContactMs);
+    const server = this.#servers.get(serverId);
+    if (server === undefined || server.lastContactMs === null || !this.#isHeard(server))
+      return null;
+    return Math.round(this.#clock.monotonicMs() - server.lastContactMs);
   }
 
   #observationTime(): { nowMs: number; observedFromMs: number } {

@@ -1,5 +1,3 @@
-import type { ServerId } from "../../shared/base/ids.ts";
-
 /** The leader's assessment of a chunkserver. Never in the log, never used for safety. */
 export type Liveness =
   | "live"
@@ -79,60 +77,4 @@ export function isRepairDue(
  */
 export function isMassLoss(deadCount: number, serverCount: number, shareMax: number): boolean {
   return deadCount > 1 && deadCount > serverCount * shareMax;
-}
-
-/** Input of `evaluateHealth`. */
-export interface HealthFacts {
-  readonly mastersTotal: number;
-  readonly mastersReachable: number;
-  readonly servers: readonly {
-    readonly serverId: ServerId;
-    readonly liveness: Liveness;
-    readonly isDiskFailed: boolean;
-  }[];
-  readonly chunksUnderReplicated: number;
-  /** Chunks without a live copy. */
-  readonly chunksLost: number;
-  /** Number of copies that a write needs. */
-  readonly copiesMin: number;
-  readonly isMassLoss: boolean;
-}
-
-/** Health of the cluster. The field names are those of the wire. */
-export interface Health {
-  readonly word: "ok" | "degraded" | "critical";
-  /** One text for each problem, the critical ones first. */
-  readonly reasons: readonly string[];
-}
-
-/** Returns the health of the cluster: the most severe problem decides `word`. */
-export function evaluateHealth(facts: HealthFacts): Health {
-  const critical: string[] = [];
-  const degraded: string[] = [];
-  const alive = facts.servers.filter((server) => server.liveness === "live");
-  const live = alive.length;
-  const failed = alive.filter((server) => server.isDiskFailed).length;
-  if (facts.chunksLost > 0)
-    critical.push(`${count(facts.chunksLost, "chunk")} without a live copy`);
-  if (live - failed < facts.copiesMin) {
-    const usable = count(live - failed, failed === 0 ? "live chunkserver" : "chunkserver");
-    const suffix = failed === 0 ? "" : " without a failed disk";
-    critical.push(`only ${usable}${suffix}: a write needs at least ${facts.copiesMin}`);
-  }
-  if (facts.isMassLoss) critical.push("many chunkservers are dead at once: repair is halted");
-  const mastersDown = facts.mastersTotal - facts.mastersReachable;
-  if (mastersDown > 0) degraded.push(`${mastersDown} of ${facts.mastersTotal} masters unreachable`);
-  const down = facts.servers.length - live;
-  if (down > 0) degraded.push(`${down} of ${facts.servers.length} chunkservers not live`);
-  if (failed > 0) degraded.push(`${count(failed, "chunkserver")} with a failed disk`);
-  if (facts.chunksUnderReplicated > 0) {
-    degraded.push(`${count(facts.chunksUnderReplicated, "chunk")} with too few copies`);
-  }
-  const reasons = [...critical, ...degraded];
-  if (critical.length > 0) return { word: "critical", reasons };
-  return { word: degraded.length > 0 ? "degraded" : "ok", reasons };
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }

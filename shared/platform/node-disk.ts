@@ -1,8 +1,8 @@
 import fs from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, statfs, unlink } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, statfs, unlink } from "node:fs/promises";
 import { dirname, resolve as resolvePath } from "node:path";
 import { assert } from "../base/assert.ts";
-import type { Disk, DiskEntry, DiskFile } from "../ports/disk.ts";
+import type { Disk, DiskEntry, DiskFile, DiskSpace } from "../ports/disk.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
 import { diskPathNames, diskPathParent } from "./disk-path.ts";
 import { closeDescriptor, NodeDiskFile, openDescriptor, syncDescriptor } from "./node-disk-file.ts";
@@ -108,11 +108,12 @@ export class NodeDisk implements Disk {
     return this.#memory.allocate(lengthBytes);
   }
 
-  async space(): Promise<{ readonly totalBytes: number; readonly availableBytes: number }> {
+  async space(): Promise<DiskSpace> {
     const { bsize, blocks, bavail } = await attempt("measure", this.#root, () =>
       statfs(this.#root),
     );
-    return { totalBytes: blocks * bsize, availableBytes: bavail * bsize };
+    const { dev } = await attempt("measure", this.#root, () => stat(this.#root));
+    return { totalBytes: blocks * bsize, availableBytes: bavail * bsize, diskId: String(dev) };
   }
 
   #absolute(path: string): string {

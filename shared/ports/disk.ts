@@ -35,7 +35,18 @@ export interface Disk {
    */
   allocate(lengthBytes: number): Uint8Array;
   /** Returns the space of the directory's file system, in bytes (statvfs(3), f_bavail). */
-  space(): Promise<{ readonly totalBytes: number; readonly availableBytes: number }>;
+  space(): Promise<DiskSpace>;
+}
+
+/** Space of a file system. */
+export interface DiskSpace {
+  readonly totalBytes: number;
+  readonly availableBytes: number;
+  /**
+   * Name of the file system among those of this machine (stat(2), st_dev). Two directories with one
+   * name share their space. Absent if the disk cannot tell.
+   */
+  readonly diskId?: string;
 }
 
 /** An entry of a directory. */

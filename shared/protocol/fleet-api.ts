@@ -22,6 +22,11 @@ const spaceSchema = v.object({
   /** Bytes available for new chunks: free space minus the reserve. */
   availableBytes: countSchema,
   usedBytes: countSchema,
+  /**
+   * Name of the file system among those of the machine. Servers with one host and one name share
+   * their space. Absent in old versions.
+   */
+  diskId: v.optional(shortTextSchema),
 });
 
 /**
@@ -111,6 +116,23 @@ export const confirmChunks = defineCall(
   v.object({ verdicts: v.array(v.picklist(["known", "unknown", "undecided"])) }),
 );
 
+/**
+ * Forgets the history up to now in bounded steps, so that the space of removed and replaced files is
+ * freed before the retention has passed. Repeat the call until `versions` is 0 or `oldestIndex` has
+ * reached the `index` of the first response.
+ */
+export const trimHistory = defineCall(
+  "fleet.trim-history",
+  v.object({}),
+  v.object({
+    index: logIndexSchema,
+    /** Log index of the oldest state that can be read. */
+    oldestIndex: logIndexSchema,
+    /** Superseded records that the history still keeps. */
+    versions: countSchema,
+  }),
+);
+
 // Status -------------------------------------------------------------------------------------
 
 /** Status of a master. */
@@ -141,6 +163,8 @@ const healthSchema = v.object({
    */
   word: v.picklist(["ok", "degraded", "critical"]),
   reasons: v.array(v.string()),
+  /** Whether too few chunkservers have space for another chunk. Absent in old versions. */
+  isFull: v.optional(v.boolean(), false),
 });
 
 /** Returns the status of the cluster, from the leader. */

@@ -21,6 +21,14 @@ export const serverLocationSchema = v.object({
 export type ServerLocation = v.InferOutput<typeof serverLocationSchema>;
 
 /**
+ * Returns the name of a chunkserver in texts for people: "chunkserver 1a2b3c4d (10.0.0.5:7410)".
+ * A program that knows a better name replaces exactly this text.
+ */
+export function serverLabel(server: Pick<ServerLocation, "serverId" | "address">): string {
+  return `chunkserver ${server.serverId.slice(0, 8)} (${server.address})`;
+}
+
+/**
  * The leader's permission to write one chunk to these servers.
  *
  * `issuedIndex` orders the intent against purges and against the intent floor (docs/decisions): a

@@ -87,7 +87,11 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
   return {
     cluster_id: status.clusterId,
     index: status.index,
-    health: status.health,
+    health: {
+      word: status.health.word,
+      reasons: status.health.reasons,
+      is_full: status.health.isFull,
+    },
     masters: status.masters.map((master) => ({
       member_id: master.memberId,
       address: master.address,

@@ -107,6 +107,7 @@ describe("a cluster without a majority", () => {
     assert.deepEqual(status?.["health"], {
       word: "critical",
       reasons: ["no majority: 1 of 3 masters answers"],
+      is_full: false,
     });
     const masters = status?.["masters"] as Array<Record<string, unknown>>;
     const own = masters.find((master) => master["address"] === first.address);

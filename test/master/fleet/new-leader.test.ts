@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Registry } from "../../../master/fleet/registry.ts";
+import type { ServerId } from "../../../shared/base/ids.ts";
+import type { Clock } from "../../../shared/ports/clock.ts";
+
+const DEAD_MS = 10_000;
+const TIMES = { suspectMs: 2_000, deadMs: DEAD_MS, repairDelayMs: 0, repairDelayStoppedMs: 0 };
+const SPACE = { totalBytes: 1, availableBytes: 1, usedBytes: 0 };
+const LOCATIONS = ["a", "b"].map((name) => ({
+  serverId: name.repeat(32) as ServerId,
+  address: `${name}:1`,
+  host: name,
+  rack: "r",
+}));
+
+describe("a new leader", () => {
+  it("judges no chunkserver before it has led for as long as a dead one is silent", () => {
+    let nowMs = 100_000;
+    const clock = { monotonicMs: () => nowMs } as Clock;
+    const registry = new Registry({ clock, times: TIMES });
+    const [first, second] = LOCATIONS;
+    assert.ok(first !== undefined && second !== undefined);
+    // The process has been a follower for longer than a dead server is silent.
+    nowMs += 1_000_000;
+    const begin = (term: number): void => registry.beginTerm(term, () => LOCATIONS);
+    begin(7);
+    nowMs += 1_500;
+    begin(7);
+    assert.deepEqual(registry.settling(), { leaderForMs: 1_500, heardCount: 0 });
+    for (const { serverId } of LOCATIONS) {
+      assert.deepEqual([registry.liveness(serverId), registry.silentMs(serverId)], ["live", null]);
+    }
+    registry.recordRegistration(first, SPACE);
+    assert.deepEqual(registry.settling(), { leaderForMs: 1_500, heardCount: 1 });
+    registry.recordRegistration(second, SPACE);
+    assert.equal(registry.settling(), null);
+
+    // In a later term of the same process, the contacts of the earlier term do not count.
+    nowMs += 60_000;
+    begin(9);
+    assert.deepEqual(registry.settling(), { leaderForMs: 0, heardCount: 0 });
+    assert.equal(registry.silentMs(first.serverId), null);
+    registry.recordRegistration(first, SPACE);
+    nowMs += DEAD_MS;
+    assert.equal(registry.settling(), null);
+    assert.deepEqual(
+      LOCATIONS.map(({ serverId }) => registry.liveness(serverId)),
+      ["dead", "dead"],
+    );
+  });
+});
