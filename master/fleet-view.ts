@@ -65,22 +65,16 @@ export interface ServerStatus {
   readonly activeWrites: number;
 }
 
-/** Chunks with too few copies. */
-export interface RepairCounts {
-  readonly underReplicated: number;
-  /** Those of them without a live copy. */
-  readonly lost: number;
-  /** Whether the chunks of every silent server have been counted. */
-  readonly isComplete: boolean;
-}
-
 /** Repair of under-replicated chunks, as the API uses it. */
 export interface RepairView {
   /** Returns the copies that the server must make, until the server has reported their results. */
   ordersFor(serverId: ServerId): Order[];
   /** Records that a copy succeeded or failed. The caller proposes the entry that adds the copy. */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void;
-  readonly counts: RepairCounts;
+  /** Number of chunks with too few copies, and of those without a live copy (`lost`). */
+  readonly counts: { readonly underReplicated: number; readonly lost: number };
+  /** Whether `counts` contains the chunks of every silent server. */
+  readonly isScanComplete: boolean;
   /** Whether repair is halted because many servers are dead at the same time. */
   readonly isHalted: boolean;
 }

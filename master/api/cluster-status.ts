@@ -43,7 +43,7 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
     chunksUnderReplicated: repair.underReplicated,
     chunksLost: repair.lost,
     copiesMin: namespace.storageClass(facts.defaultStorageClass)?.copiesMin ?? 1,
-    isScanComplete: deps.repair.counts.isComplete,
+    isScanComplete: deps.repair.isScanComplete,
     isMassLoss: deps.repair.isHalted,
   });
   return {
@@ -106,7 +106,7 @@ function chunkserverStatuses(deps: MasterDeps): ClusterStatus["chunkservers"] {
     const liveness = fleet.liveness(serverId);
     return {
       ...(status?.location ?? recorded),
-      // A new leader has not heard of the server yet: it is not known to be live.
+      // A new leader has no message of the server yet: the server is not known to be live.
       state: liveness === "live" && lastHeardMsAgo === null ? "suspect" : liveness,
       isDiskFailed: status?.isDiskFailed ?? false,
       space: status?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },

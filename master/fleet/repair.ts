@@ -5,7 +5,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
-import type { RepairCounts, RepairView } from "../fleet-view.ts";
+import type { RepairView } from "../fleet-view.ts";
 import { isMassLoss } from "../placement/evaluate-health.ts";
 import { copiesMissing, planRepair, type UnderReplicatedChunk } from "../placement/plan-repair.ts";
 import type { Registry } from "./registry.ts";
@@ -103,12 +103,14 @@ export class Repair implements RepairView {
   }
 
   /** Number of chunks known to be under-replicated, and of those without a live replica. */
-  get counts(): RepairCounts {
-    const isComplete = this.#registry.servers().every(({ location: { serverId } }) => {
+  get counts(): { readonly underReplicated: number; readonly lost: number } {
+    return { underReplicated: this.#waitingCount(), lost: this.#waiting[0]?.size ?? 0 };
+  }
+
+  get isScanComplete(): boolean {
+    return this.#registry.servers().every(({ location: { serverId } }) => {
       return this.#registry.isAvailable(serverId) || this.#scans.get(serverId) === "done";
     });
-    const underReplicated = this.#waitingCount();
-    return { underReplicated, lost: this.#waiting[0]?.size ?? 0, isComplete };
   }
 
   get isHalted(): boolean {

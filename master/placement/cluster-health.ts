@@ -7,7 +7,7 @@ export interface HealthFacts {
   readonly mastersTotal: number;
   readonly mastersReachable: number;
   readonly servers: readonly ServerFacts[];
-  /** The state of a new leader that has not heard of all chunkservers yet; else null. */
+  /** The state of a new leader that has no message of all chunkservers yet; else null. */
   readonly settling: { readonly leaderForMs: number; readonly heardCount: number } | null;
   readonly chunksUnderReplicated: number;
   /** Chunks without a live copy. */
@@ -24,7 +24,7 @@ export interface ServerFacts {
   readonly serverId: ServerId;
   readonly address: string;
   readonly liveness: Liveness;
-  /** Silence in milliseconds; null if this leader has not heard of the server. */
+  /** Silence in milliseconds; null if this leader has no message of the server. */
   readonly silentMs: number | null;
   readonly isDiskFailed: boolean;
   /** Whether the server has no space for another chunk. */
@@ -103,8 +103,10 @@ function fullReason(roomy: number, writable: number, copiesMin: number): string 
 function settlingReasons({ settling, servers }: HealthFacts): string[] {
   if (settling === null) return [];
   const { leaderForMs, heardCount } = settling;
-  const heard = `${heardCount} of ${servers.length} chunkservers`;
-  return [`new leader for ${seconds(leaderForMs)}, waiting for heartbeats: ${heard} have sent one`];
+  const senders = `${heardCount} of ${servers.length} chunkservers`;
+  return [
+    `new leader for ${seconds(leaderForMs)}, waiting for heartbeats: ${senders} have sent one`,
+  ];
 }
 
 function masterReasons({ mastersTotal, mastersReachable }: HealthFacts): string[] {

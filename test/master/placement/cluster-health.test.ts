@@ -45,7 +45,7 @@ const CASES: ReadonlyArray<{
 }> = [
   { name: "nothing is missing", facts: {}, word: "ok", reasons: [] },
   {
-    name: "a new leader has heard of no chunkserver",
+    name: "a new leader has a heartbeat of no chunkserver",
     facts: {
       servers: [server(1, UNHEARD), server(2, UNHEARD), server(3, UNHEARD)],
       settling: { leaderForMs: 1_400, heardCount: 0 },
@@ -55,7 +55,7 @@ const CASES: ReadonlyArray<{
     reasons: ["new leader for 1 s, waiting for heartbeats: 0 of 3 chunkservers have sent one"],
   },
   {
-    name: "a new leader has heard of all but one chunkserver",
+    name: "a new leader waits for the heartbeat of one chunkserver",
     facts: {
       servers: [server(1), server(2), server(3, UNHEARD)],
       settling: { leaderForMs: 3_000, heardCount: 2 },
@@ -64,7 +64,7 @@ const CASES: ReadonlyArray<{
     reasons: ["new leader for 3 s, waiting for heartbeats: 2 of 3 chunkservers have sent one"],
   },
   {
-    name: "a chunkserver was never heard of after the leader is no longer new",
+    name: "a chunkserver has never sent a heartbeat to a leader that is not new",
     facts: { servers: [server(1), server(2), server(3, { liveness: "dead", silentMs: null })] },
     word: "degraded",
     reasons: [
