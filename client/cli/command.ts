@@ -41,7 +41,15 @@ export interface OptionDefinition {
   readonly choices?: readonly string[];
   /** The value is the number of times that the option is given. */
   readonly isCounted?: boolean;
+  /** The option can be given several times; its value is an array. */
+  readonly isRepeated?: boolean;
 }
+
+/** Returns the arguments of a command in the form that commander parses. */
+export type RewriteArguments = (
+  commandArguments: readonly string[],
+  options: readonly OptionDefinition[],
+) => string[];
 
 /**
  * One command without its implementation, which `load` imports: every start of the CLI reads the
@@ -58,5 +66,7 @@ export interface CommandDefinition {
   readonly options?: readonly OptionDefinition[];
   /** Pairs of a command line and its explanation. --help shows them before the options. */
   readonly examples: readonly (readonly [string, string])[];
+  /** Accepts a notation of another tool that commander has no support for. */
+  readonly rewrite?: RewriteArguments;
   readonly load: () => Promise<{ readonly run: RunCommand }>;
 }

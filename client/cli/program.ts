@@ -114,6 +114,11 @@ function addCommand(root: Command, definition: CommandDefinition, execute: Execu
   if (definition.usage !== undefined) command.usage(definition.usage);
   addOptions(command, definition.options ?? []);
   addOptions(command, GLOBAL_OPTIONS);
+  const { rewrite, options = [] } = definition;
+  if (rewrite !== undefined) {
+    command.parseOptions = (words) =>
+      Command.prototype.parseOptions.call(command, rewrite(words, options));
+  }
   command.action(() =>
     execute(definition, {
       commandArguments: command.args,
@@ -139,11 +144,17 @@ function addOptions(command: Command, definitions: readonly OptionDefinition[]):
     if (definition.default !== undefined) option.default(definition.default);
     if (definition.choices !== undefined) option.choices(definition.choices);
     if (definition.parse !== undefined) option.argParser(definition.parse);
+    if (definition.isRepeated === true) option.argParser(appendTo(definition));
     if (definition.isCounted === true) {
       option.argParser((_, count: unknown) => Number(count ?? 0) + 1);
     }
     command.addOption(option);
   }
+}
+
+/** Returns a parser for commander that adds each value to an array. */
+function appendTo({ parse = (text) => text }: OptionDefinition) {
+  return (text: string, values: readonly unknown[] = []): unknown[] => [...values, parse(text)];
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
+import { withDoubleDashes } from "./habit-arguments.ts";
 import { parseCount, parseCursor, parseMode } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
 import { REPLACE_OPTIONS } from "./replace-flags.ts";
@@ -75,6 +76,65 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar stat --format '%b %n' '/photos/*'", "sizes and names"],
     ],
     load: () => import("./commands/stat.ts"),
+  },
+  {
+    name: "find",
+    summary: "print the paths below directories that pass all tests",
+    arguments: "[path...]",
+    usage: "[path...] [tests] [options]",
+    options: [
+      {
+        flags: "--name <pattern>",
+        description: "the last name matches",
+        isRepeated: true,
+      },
+      {
+        flags: "--iname <pattern>",
+        description: "the last name matches in upper or lower case",
+        isRepeated: true,
+      },
+      {
+        flags: "--size <size>",
+        description:
+          "files with +N (more), -N (less) or N units, rounded up: c (bytes), k, M, G; without a unit blocks of 512 bytes",
+        isRepeated: true,
+      },
+      {
+        flags: "--mtime <days>",
+        description: "changed more than (+N), less than (-N) or N days ago; fractions are ignored",
+        isRepeated: true,
+      },
+      { flags: "--newer <path>", description: "changed later than PATH was", isRepeated: true },
+      {
+        flags: "--type <types>",
+        description: "f: files, d: directories",
+        isRepeated: true,
+      },
+      {
+        flags: "--maxdepth <count>",
+        description: "go down to this level; 0: the arguments alone",
+        parse: (text) => parseCount(text, "--maxdepth"),
+      },
+      {
+        flags: "--mindepth <count>",
+        description: "print from this level on",
+        parse: (text) => parseCount(text, "--mindepth"),
+      },
+      { flags: "--print", description: "print one path per line (always on)" },
+      { flags: "--print0", description: "print the bytes of each path and a NUL, for xargs -0" },
+      AT,
+      READ_MODE,
+      NO_GLOB,
+    ],
+    rewrite: withDoubleDashes,
+    examples: [
+      ["ashlar find /photos -iname '*.jpg' -size +10M", "-name and --name are the same option"],
+      [
+        "ashlar find /tmp -type f -mtime +30 -print0 | xargs -0 ashlar rm --no-glob",
+        "every name is safe in such a pipe",
+      ],
+    ],
+    load: () => import("./commands/find.ts"),
   },
   {
     name: "mkdir",

@@ -21,6 +21,7 @@ const COMMAND_LINES: Readonly<Record<string, (pattern: string) => string[]>> = {
   chown: (pattern) => ["chown", "7:7", pattern],
   cp: (pattern) => ["cp", pattern, "/copies/"],
   du: (pattern) => ["du", pattern],
+  find: (pattern) => ["find", pattern, "-maxdepth", "0"],
   get: (pattern) => ["get", pattern, "."],
   ls: (pattern) => ["ls", "-d", pattern],
   mv: (pattern) => ["mv", pattern, "/moved/"],

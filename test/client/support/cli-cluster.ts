@@ -46,6 +46,13 @@ export class CliCluster implements AsyncDisposable {
     });
   }
 
+  /** Runs a command that succeeds. @returns the bytes of its output */
+  async bytes(...commandArguments: string[]): Promise<Buffer> {
+    const { status, stdoutBytes, stderr } = await this.run(commandArguments);
+    assert.equal(status, 0, `${commandArguments.join(" ")}: ${stderr}`);
+    return stdoutBytes;
+  }
+
   /** Runs a command and checks its exit status. @returns its output and its errors */
   async exits(status: number, ...commandArguments: string[]): Promise<CommandResult> {
     const result = await this.run(commandArguments);
