@@ -45,6 +45,8 @@ export const gatewayConfigSchema = v.strictObject({
   transfersPerClientMax: v.optional(countSchema, 16),
   /** Time that a request waits for a free transfer slot before it is refused. */
   transferWaitMs: v.optional(durationMsSchema, 3_000),
+  /** Largest directory that is listed in another order than by name, in entries. */
+  sortEntriesMax: v.optional(countSchema, 100_000),
   /** Read-ahead of each download, in bytes. */
   readAheadBytesMax: v.optional(bytesSchema, 4 * MIB),
   /** Timeout of one call to the masters, retries included. */
@@ -73,6 +75,7 @@ export const GATEWAY_CONFIG_HELP: Readonly<Record<keyof GatewayConfig, string>> 
   transfersMax: "most uploads and downloads at the same time (32)",
   transfersPerClientMax: "most uploads and downloads of one client address (16)",
   transferWaitMs: "how long a request waits for a free transfer slot (3s)",
+  sortEntriesMax: "largest directory that is sorted by size or time (100000)",
   readAheadBytesMax: "read-ahead of each download (4MiB)",
   timeoutMs: "timeout of one call to the masters (30s)",
   stallTimeoutMs: "time without progress after which a request is aborted (60s)",

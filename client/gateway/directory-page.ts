@@ -1,67 +1,39 @@
-import { createHash } from "node:crypto";
 import { displayName, type PathNames, parseEntryName } from "../../shared/base/path.ts";
 import { formatCount, formatSize, formatTime } from "../../shared/display/format.ts";
 import type { DirectoryEntry } from "../results.ts";
-import { PAGE_SCRIPT, PAGE_STYLE } from "./page-assets.ts";
+import type { ListingPage } from "./directory-listing.ts";
+import { escapeHtml, htmlPage } from "./html.ts";
+import { defaultOrder, type ListingQuery, listingUrl, type SortKey } from "./listing-query.ts";
+import { PAGE_SCRIPT } from "./page-assets.ts";
 import { urlOf } from "./request-path.ts";
 
-/**
- * Content security policy of the page: only its own script and style, only requests to this
- * gateway.
- */
-export const PAGE_POLICY = [
-  "default-src 'none'",
-  `script-src ${hashSource(PAGE_SCRIPT)}`,
-  `style-src ${hashSource(PAGE_STYLE)}`,
-  "connect-src 'self'",
-  "form-action 'self'",
-  "base-uri 'none'",
-  "frame-ancestors 'none'",
-].join("; ");
-
-/** Yields the HTML page of a directory: links, sizes, times, an upload form and delete buttons. */
-export async function* directoryPage(
-  names: PathNames,
-  entries: AsyncIterable<DirectoryEntry>,
-): AsyncGenerator<string> {
-  const title = names.map((name) => `/${displayName(name)}`).join("") || "/";
-  yield `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeHtml(title)} - Ashlar</title>
-<style>${PAGE_STYLE}</style>
-<h1>${breadcrumbs(names)}</h1>
-${forms(names)}
-<table>
-<thead><tr><th>Name<th class="number">Size<th>Modified<th></thead>
-<tbody>
-`;
-  if (names.length > 0) {
-    yield `<tr><td><a href="${urlOf(names.slice(0, -1), true)}">..</a><td><td><td>\n`;
-  }
-  let count = 0;
-  for await (const entry of entries) {
-    yield row(names, entry);
-    count += 1;
-  }
-  yield `</tbody></table>
-<p>${formatCount(count, "entry", "entries")}</p>
-<script>${PAGE_SCRIPT}</script>
-</html>
-`;
+/** Content of the page of a directory. */
+export interface DirectoryView {
+  readonly names: PathNames;
+  readonly query: ListingQuery;
+  readonly page: ListingPage;
+  /** Number of all entries of the directory. */
+  readonly entryCount: number;
+  /** Explanation of a listing that differs from the requested one. Empty: none. */
+  readonly notice: string;
 }
 
-/** Escapes text for use between tags and in attributes in double quotes. */
-function escapeHtml(text: string): string {
-  const entities: Readonly<Record<string, string>> = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    '"': "&quot;",
-    "'": "&#39;",
-  };
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
+/** Returns the HTML page of a directory: links, sizes, times, an upload form and delete buttons. */
+export function directoryPage(view: DirectoryView): string {
+  const { names, page } = view;
+  const title = names.map((name) => `/${displayName(name)}`).join("") || "/";
+  const parent = `<tr><td><a href="${urlOf(names.slice(0, -1), true)}">..</a><td><td class="time"><td>\n`;
+  const rows = page.entries.map((entry) => row(names, entry));
+  const content = `<h1>${breadcrumbs(names)}</h1>
+${forms(names)}
+${filterForm(view)}
+<table>
+<thead><tr>${heading(view, "name", "Name")}${heading(view, "size", "Size")}${heading(view, "time", "Modified")}<th class="actions"></thead>
+<tbody>
+${names.length > 0 ? parent : ""}${rows.join("")}</tbody></table>
+${pageLinks(view)}
+<script>${PAGE_SCRIPT}</script>`;
+  return htmlPage(title, content);
 }
 
 /**
@@ -94,6 +66,44 @@ function forms(names: PathNames): string {
 <p role="status" id="message"></p>`;
 }
 
+function filterForm({ names, query, notice }: DirectoryView): string {
+  const { sort, order, filter } = query;
+  const hidden = [
+    ...(sort === "name" ? [] : [`<input type="hidden" name="sort" value="${sort}">`]),
+    ...(order === defaultOrder(sort)
+      ? []
+      : [`<input type="hidden" name="order" value="${order}">`]),
+  ];
+  const all = listingUrl(names, { ...query, filter: "", cursor: null });
+  return `<form method="get" action="${urlOf(names, true)}">${hidden.join("")}
+<input type="search" name="filter" value="${escapeHtml(filter)}" placeholder="part of a name" aria-label="part of a name">
+<button>Filter</button>${filter === "" ? "" : ` <a href="${escapeHtml(all)}">all names</a>`}
+</form>${notice === "" ? "" : `\n<p role="note">${escapeHtml(notice)}</p>`}`;
+}
+
+/** Returns the head of a column, a link that sorts by it or, if it does, reverses the order. */
+function heading({ names, query }: DirectoryView, sort: SortKey, text: string): string {
+  const isCurrent = query.sort === sort;
+  const reverse = query.order === "asc" ? "desc" : "asc";
+  const order = isCurrent ? reverse : defaultOrder(sort);
+  const href = escapeHtml(listingUrl(names, { ...query, sort, order, cursor: null }));
+  const direction = query.order === "asc" ? "ascending" : "descending";
+  const arrow = query.order === "asc" ? "\u2191" : "\u2193";
+  const mark = isCurrent ? ` aria-sort="${direction}"` : "";
+  return `<th class="${sort}"${mark}><a href="${href}">${text}${isCurrent ? ` ${arrow}` : ""}</a>`;
+}
+
+function pageLinks({ names, query, page, entryCount }: DirectoryView): string {
+  const shown = formatCount(page.entries.length, "entry", "entries");
+  const isAll = query.cursor === null && page.next === null && query.filter === "";
+  const count = isAll ? shown : `${shown} on this page, ${entryCount} in the directory`;
+  const link = (rel: string, cursor: ListingQuery["cursor"], text: string): string =>
+    ` <a rel="${rel}" href="${escapeHtml(listingUrl(names, { ...query, cursor }))}">${text}</a>`;
+  const first = query.cursor === null ? "" : link("first", null, "first page");
+  const next = page.next === null ? "" : link("next", page.next, "next page");
+  return `<p>${count}${first}${next}</p>`;
+}
+
 function row(names: PathNames, { name, attributes }: DirectoryEntry): string {
   const isDirectory = attributes.kind === "directory";
   const href = urlOf([...names, parseEntryName(name)], isDirectory);
@@ -103,11 +113,7 @@ function row(names: PathNames, { name, attributes }: DirectoryEntry): string {
   const actions = isDirectory ? "" : `<a href="${href}?download">download</a> `;
   return (
     `<tr><td><a href="${href}"><bdi>${shown}</bdi></a>` +
-    `<td class="number">${size}<td><time datetime="${time}">${time.slice(0, 16).replace("T", " ")}</time>` +
-    `<td>${actions}<button class="delete" hidden data-href="${href}">delete</button>\n`
+    `<td class="size">${size}<td class="time"><time datetime="${time}">${time.slice(0, 16).replace("T", " ")}</time>` +
+    `<td class="actions">${actions}<button class="delete" hidden data-href="${href}">delete</button>\n`
   );
-}
-
-function hashSource(text: string): string {
-  return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 }

@@ -8,11 +8,12 @@ import type { RequestPath } from "./request-path.ts";
 import type { RequestScope } from "./request-scope.ts";
 import type { TransferDirection, TransferSlot } from "./transfer-slots.ts";
 
-/** The methods of the client library that the gateway uses. */
+/** The part of the client library that the gateway uses. */
 export type GatewayFiles = Pick<
   FileSystem,
+  | "lastIndex"
   | "stat"
-  | "list"
+  | "listPage"
   | "open"
   | "writeFile"
   | "mkdir"
@@ -38,6 +39,8 @@ export interface GatewayRequest {
    * @throws {AshlarError} OVERLOADED
    */
   readonly beginTransfer: (direction: TransferDirection) => Promise<TransferSlot>;
+  /** Runs a task that reads a whole directory. Only a few run at the same time. */
+  readonly runScan: <Result>(scan: () => Promise<Result>) => Promise<Result>;
   /** Adds to the metric of transferred bytes. */
   readonly countBytes: (direction: "in" | "out", bytes: number) => void;
 }

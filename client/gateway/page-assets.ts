@@ -1,15 +1,26 @@
-/** Style of the directory page. */
+/** Style of all pages. */
 export const PAGE_STYLE = `
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.2rem; overflow-wrap: anywhere; }
 form { margin: .5rem 0; display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
 form[hidden] { display: none; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #8884; }
+table { border-collapse: collapse; width: 100%; table-layout: fixed; }
+th, td { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
 td:first-child { overflow-wrap: anywhere; white-space: pre-wrap; }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-time { white-space: nowrap; }
+th.size { width: 6rem; }
+th.time { width: 10rem; }
+th.actions { width: 9.5rem; }
+.size { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.time, .actions { white-space: nowrap; }
+@media (max-width: 40rem) {
+  body { margin: .5rem auto; padding: 0 .5rem; }
+  .time { display: none; }
+  th.size { width: 5rem; }
+  th.actions { width: 5rem; }
+  .actions a, .actions button { display: block; margin-left: auto; }
+  .actions button[hidden] { display: none; }
+}
 `;
 
 /**

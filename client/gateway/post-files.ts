@@ -2,9 +2,10 @@ import pLimit from "p-limit";
 import { AshlarError, ERROR_CODES, toErrorData } from "../../shared/base/errors.ts";
 import { displayName, joinPath, parseEntryName } from "../../shared/base/path.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
-import { jsonName } from "../../shared/display/format.ts";
+import { formatCount, jsonName } from "../../shared/display/format.ts";
 import type { PutResult } from "../results.ts";
 import { evaluateConditions } from "./conditions.ts";
+import { acceptsPage, answerPage } from "./error-answer.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
 import { type FormPart, formBoundary, MultipartForm } from "./multipart-form.ts";
 import { bodyParts, fileTooLarge } from "./request-body.ts";
@@ -46,12 +47,7 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
     );
   }
   respond(request, uploaded);
-  // A browser without the page's script returns to the page.
-  const isAllStored = uploaded.every(({ kind }) => kind === "stored");
-  if (isAllStored && context.accepts("application/json", "text/html") === "text/html") {
-    context.redirect(urlOf(path.names, true));
-    context.status = 303;
-  }
+  if (acceptsPage(context)) respondWithPage(request, uploaded);
 }
 
 /** Reads one form, no faster than the files of the form are stored. */
@@ -202,6 +198,26 @@ function respond({ context, path }: GatewayRequest, uploaded: readonly UploadRes
           }),
     })),
   };
+}
+
+/** A browser without the script returns to the page, or sees which files are not stored. */
+function respondWithPage(
+  { context, path }: GatewayRequest,
+  uploaded: readonly UploadResult[],
+): void {
+  const refused = uploaded.flatMap((each) => (each.kind === "refused" ? [each] : []));
+  if (refused.length === 0) {
+    context.redirect(urlOf(path.names, true));
+    context.status = 303;
+    return;
+  }
+  const { status } = context;
+  const stored = formatCount(uploaded.length - refused.length, "file");
+  const lines = refused.map(
+    ({ error, name }) => `${displayName(name)}: ${toErrorData(error).message}`,
+  );
+  answerPage(context, `${status} Upload`, [`Stored: ${stored}. Not stored:`, ...lines]);
+  context.status = status;
 }
 
 function errorBody(error: unknown): ReturnType<typeof toErrorData> & { readonly retry: string } {

@@ -1,4 +1,5 @@
 import type { Context, Middleware } from "koa";
+import pLimit from "p-limit";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { Closers } from "../../shared/flow/closers.ts";
 import { clientOf } from "../../shared/platform/http-clients.ts";
@@ -40,6 +41,8 @@ export interface Gateway extends AsyncDisposable {
 }
 
 const FILES = new RegExp(`^${FILES_ROOT}(?:/|$)`);
+/** Listings that read a whole directory at the same time. They take much CPU. */
+const SCANS_AT_ONCE_MAX = 2;
 const METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 const HANDLERS: Readonly<Record<string, (request: GatewayRequest) => Promise<void>>> = {
   GET: getPath,
@@ -102,6 +105,7 @@ function fileRoutes(
   const bytes = metrics.counter("ashlar_gateway_bytes_total", "Transferred bytes of files", [
     "direction",
   ]);
+  const scans = pLimit(SCANS_AT_ONCE_MAX);
   return async (context, next) => {
     const target = parseRequestTarget(context.req.url ?? "");
     if (target.path === "/" && isRead(context)) return context.redirect(`${FILES_ROOT}/`);
@@ -122,6 +126,7 @@ function fileRoutes(
         scope.defer(() => slot.release());
         return slot;
       },
+      runScan: (scan) => scans(scan),
       countBytes: (direction, count) => bytes.add(count, { direction }),
     });
   };

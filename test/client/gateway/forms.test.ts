@@ -72,6 +72,11 @@ describe("a form with files", () => {
     await using gateway = await ServedGateway.start();
     const answer = await post(gateway, [file("a", "1")], { accept: "text/html,*/*;q=0.8" });
     assert.deepEqual([answer.status, answer.headers.location], [303, "/files/"]);
+    const parts = [file("a", "2"), file("b", "2")];
+    const partial = await post(gateway, parts, { accept: "text/html,*/*;q=0.8" });
+    assert.equal(partial.status, 207);
+    assert.match(partial.text, /<p>Stored: 1 file\. Not stored:<\/p>\n<p>a: [^<]*<\/p>/);
+    assert.match(partial.text, /<a href="\/files\/">all files<\/a>/);
   });
 
   it("does not store a file that is too large, and limits files and fields", async () => {

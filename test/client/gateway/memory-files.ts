@@ -1,14 +1,15 @@
 import type { GatewayFiles } from "../../../client/gateway/gateway-request.ts";
 import type { Attributes, FileAttributes, Operation, Precondition } from "../../../client/index.ts";
-import type { PutOptions, PutSource } from "../../../client/options.ts";
+import type { ListPageOptions, PutOptions, PutSource } from "../../../client/options.ts";
 import type {
   Committed,
   DirectoryEntry,
   FileHandle,
+  ListPage,
   PutResult,
   Slab,
 } from "../../../client/results.ts";
-import { concatBytes, equalBytes } from "../../../shared/base/bytes.ts";
+import { compareBytes, concatBytes, equalBytes } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { displayName, joinPath, type PathInput, parsePath } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
@@ -43,6 +44,10 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
     return [...this.#files.keys()].sort();
   }
 
+  get lastIndex(): number {
+    return this.#index;
+  }
+
   bytesOf(path: string): Uint8Array | undefined {
     return this.#files.get(path)?.bytes;
   }
@@ -55,7 +60,7 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
     return Promise.reject(new AshlarError("NOT_FOUND", pathErrorMessage("NOT_FOUND", shown(key))));
   }
 
-  async *list(path: PathInput): AsyncGenerator<DirectoryEntry> {
+  async *#list(path: PathInput): AsyncGenerator<DirectoryEntry> {
     const key = keyOf(path);
     const prefix = key === "/" ? "/" : `${key}/`;
     const keys = [...this.#files.keys(), ...this.#directories].sort();
@@ -66,6 +71,22 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
       const attributes = this.#files.get(each)?.attributes ?? this.#directory();
       yield { name, displayName: displayName(name), attributes };
     }
+  }
+
+  async listPage(
+    path: PathInput,
+    { cursor, limit = 1_000 }: ListPageOptions = {},
+  ): Promise<ListPage> {
+    const entries: DirectoryEntry[] = [];
+    for await (const entry of this.#list(path)) {
+      if (cursor !== undefined && compareBytes(entry.name, cursor.after) <= 0) continue;
+      if (entries.length === limit) {
+        const after = entries.at(-1)?.name ?? entry.name;
+        return { index: this.#index, entries, next: { index: this.#index, after } };
+      }
+      entries.push(entry);
+    }
+    return { index: this.#index, entries, next: null };
   }
 
   async open(path: PathInput): Promise<FileHandle> {

@@ -276,6 +276,15 @@ describe("the gateway", () => {
     const patched = await gateway.request("/files/e", { method: "PATCH" });
     assert.deepEqual([patched.status, errorOf(patched.text).code], [405, "UNSUPPORTED"]);
     assert.match(String(patched.headers.allow), /PUT/);
+    const accept = "text/html,*/*;q=0.8";
+    const page = await gateway.request("/files/a%3Cb/missing", { headers: { accept } });
+    assert.deepEqual(
+      [page.status, page.headers["content-type"]],
+      [404, "text/html; charset=utf-8"],
+    );
+    assert.match(page.text, /<p>[^<]*: \/a&lt;b\/missing<\/p>/);
+    assert.match(page.text, /<a href="\/files\/a%3Cb\/">back to <bdi>a&lt;b<\/bdi><\/a>/);
+    assert.match(page.text, /<a href="\/files\/">all files<\/a>/);
     const missing = await gateway.request("/files/missing");
     assert.equal(missing.status, 404);
     assert.deepEqual(Object.keys(errorOf(missing.text)), ["code", "message", "retry"]);
