@@ -2,12 +2,16 @@ import type { FileSystem } from "../file-system.ts";
 import type { CliEnv } from "./cli-env.ts";
 import type { Output } from "./output.ts";
 import type { Settings } from "./settings.ts";
+import type { OnClosedOutput } from "./stdout-writer.ts";
 
 /** Context of a command, in addition to its own arguments and options. */
 export interface CommandContext {
   readonly env: CliEnv;
   readonly output: Output;
-  /** Aborts on Ctrl-C, on SIGTERM, at --deadline, and when stdout has no reader left. */
+  /**
+   * Aborts on Ctrl-C, on SIGTERM, at --deadline, and when stdout has no reader left and the command
+   * only prints.
+   */
   readonly signal: AbortSignal;
   /** Timeout of one call to the cluster: the setting `timeout`. */
   readonly timeoutMs: number;
@@ -68,5 +72,10 @@ export interface CommandDefinition {
   readonly examples: readonly (readonly [string, string])[];
   /** Accepts a notation of another tool that commander has no support for. */
   readonly rewrite?: RewriteArguments;
+  /**
+   * Effect of a closed stdout on the command: `stop` for a command that only prints, `continue` for
+   * one that changes something or whose exit status is a result. It can depend on the options.
+   */
+  readonly onClosedOutput: OnClosedOutput | ((options: OptionValues) => OnClosedOutput);
   readonly load: () => Promise<{ readonly run: RunCommand }>;
 }

@@ -38,6 +38,16 @@ class ItemFailures {
     this.#unreported = [];
   }
 
+  /**
+   * Returns the error of a command that was interrupted by `error`. If stdout was closed, which is
+   * no failure by itself, the failures until then are the result.
+   */
+  interrupted(error: unknown): unknown {
+    this.report();
+    const isClosed = this.#context.output.closed.aborted;
+    return isClosed && this.#failedCount > 0 ? new PartialFailure(this.#failedCount) : error;
+  }
+
   /** @throws the failure of a single item; {PartialFailure} if some of several failed */
   end(): void {
     if (this.#failedCount === 0) return;
@@ -70,8 +80,7 @@ export async function forEachItem<Item>(
       }
     }
   } catch (error) {
-    failures.report();
-    throw error;
+    throw failures.interrupted(error);
   }
   failures.end();
 }
@@ -110,12 +119,11 @@ export async function forEachItemParallel<Item>(
       if (running.size >= options.parallel) await Promise.race(running);
     }
   } catch (error) {
-    failures.report();
-    throw error;
+    throw failures.interrupted(error);
   } finally {
     await Promise.all(running); // No task outlives the loop that started it.
   }
-  context.signal.throwIfAborted();
+  if (context.signal.aborted) throw failures.interrupted(context.signal.reason);
   failures.end();
 }
 

@@ -10,6 +10,9 @@ export async function main(
   commandLine: readonly string[],
   env: CliEnv = processEnv(),
 ): Promise<number> {
+  // `ashlar --help | true`: without a listener, the error of a write ends the process.
+  env.stdout.on("error", () => {});
+  env.stderr.on("error", () => {});
   try {
     return await runProgram(losslessArguments(commandLine), {
       env,

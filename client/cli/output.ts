@@ -1,6 +1,8 @@
 import { styleText } from "node:util";
+import type { AshlarError } from "../../shared/base/errors.ts";
 import type { CliEnv } from "./cli-env.ts";
 import { StatusLine } from "./status-line.ts";
+import { type OnClosedOutput, StdoutWriter } from "./stdout-writer.ts";
 
 /** Options of the output of a command. */
 export interface OutputOptions {
@@ -10,6 +12,8 @@ export interface OutputOptions {
   readonly quiet: boolean;
   /** 0, or 1 for -v, 2 for -vv. */
   readonly verbosity: number;
+  /** Effect of a closed stdout on the command. */
+  readonly onClosed: OnClosedOutput;
 }
 
 const NEWLINE = 0x0a;
@@ -17,13 +21,13 @@ const NEWLINE = 0x0a;
 type Style = Parameters<typeof styleText>[0];
 
 /**
- * The output of one command. Data goes to stdout, everything else to stderr. If the reader of
- * stdout closes it (`| head`), `closed` aborts and the command ends without an error.
+ * The output of one command. Data goes to stdout, everything else to stderr. A closed stderr has no
+ * effect on the command.
  */
 export class Output {
   readonly options: OutputOptions;
   readonly #env: CliEnv;
-  readonly #closed = new AbortController();
+  readonly #stdout: StdoutWriter;
   readonly #status: StatusLine;
   /** Whether the last byte that was written to a terminal on stdout ended a line. */
   #isAtLineStart = true;
@@ -32,35 +36,40 @@ export class Output {
     this.#env = env;
     this.options = options;
     this.#status = new StatusLine(env);
-    env.stdout.on("error", (error: NodeJS.ErrnoException) => {
-      // Any other error rejects the promise of its write.
-      if (error.code === "EPIPE") this.#closed.abort(error);
-    });
+    this.#stdout = new StdoutWriter(env.stdout, options.onClosed);
   }
 
-  /** Aborts when the reader of stdout has closed it. */
+  /** Aborts when the command must stop because its output is lost. */
   get closed(): AbortSignal {
-    return this.#closed.signal;
+    return this.#stdout.stopped;
+  }
+
+  /** The error of lost output; null if there is none, or if the reader has closed stdout. */
+  get failure(): AshlarError | null {
+    return this.#stdout.failure;
   }
 
   /** Writes a line of data. Resolves when it is written, so a long listing needs bounded memory. */
   async line(text: string): Promise<void> {
-    await this.bytes(Buffer.from(`${text}\n`));
+    const bytes = Buffer.from(`${text}\n`);
+    this.#begin(bytes);
+    await this.#stdout.report(bytes);
   }
 
-  /** Writes raw data. The caller may reuse `bytes` after the promise resolves. */
-  bytes(bytes: Uint8Array): Promise<void> {
-    if (this.#closed.signal.aborted) return Promise.reject(this.#closed.signal.reason as Error);
+  /**
+   * Writes raw data, the content of files: any command stops if it is lost. The caller may reuse
+   * `bytes` after the promise resolves.
+   */
+  async bytes(bytes: Uint8Array): Promise<void> {
+    this.#begin(bytes);
+    await this.#stdout.data(bytes);
+  }
+
+  #begin(bytes: Uint8Array): void {
     this.#status.clear();
     if (bytes.length > 0 && this.#env.stdout.isTTY === true) {
       this.#isAtLineStart = bytes.at(-1) === NEWLINE;
     }
-    return new Promise((resolve, reject) => {
-      this.#env.stdout.write(bytes, (error) => {
-        if (error === undefined || error === null) resolve();
-        else reject(error);
-      });
-    });
   }
 
   /** Writes a JSON object on one line. `schema` names its shape and version: "ashlar.ls/1". */

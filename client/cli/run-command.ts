@@ -9,12 +9,13 @@ import {
 import type { FileSystem } from "../file-system.ts";
 import { type CliEnv, systemPathOf } from "./cli-env.ts";
 import type { CommandContext, CommandDefinition } from "./command.ts";
-import { Degraded, EXIT_STATUS, exitStatusOf, Stopped } from "./exit-status.ts";
+import { Degraded, EXIT_STATUS, exitStatusOf, PartialFailure, Stopped } from "./exit-status.ts";
 import { MastersWatch } from "./masters-watch.ts";
 import { Output } from "./output.ts";
 import type { Invocation, ProgramDeps } from "./program.ts";
 import { reportError } from "./report-error.ts";
 import { durationOf, loadSettings, type Setting, type Settings, whenOf } from "./settings.ts";
+import type { OnClosedOutput } from "./stdout-writer.ts";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
@@ -54,6 +55,7 @@ async function runWithSettings(
     verbosity: globals.verbose,
     color: whenOf(settings.color),
     progress: whenOf(settings.progress),
+    onClosed: onClosedOutputOf(definition, invocation),
   });
   const stop = new StopSignals(env, durationOf(settings.deadline), output.closed);
   const { signal } = stop;
@@ -72,6 +74,7 @@ async function runWithSettings(
       clusterDirectory: () => Promise.resolve(namedDirectory(settings.cluster)),
     };
     await run(context, invocation.commandArguments, invocation.options);
+    if (output.failure !== null) throw output.failure;
     return EXIT_STATUS.done;
   } catch (error) {
     return statusAfter(error, { env, output, stop });
@@ -89,14 +92,33 @@ function statusAfter(
     stop,
   }: { readonly env: CliEnv; readonly output: Output; readonly stop: StopSignals },
 ): number {
-  // `ashlar ls | head`: a closed stdout is not a failure.
-  if (output.closed.aborted) return EXIT_STATUS.done;
+  if (output.closed.aborted) return statusAfterClose(error, { env, output });
   output.clearWait();
   if (error instanceof Degraded) return EXIT_STATUS.other;
   if (error instanceof Stopped) return stop.reason?.status ?? EXIT_STATUS.done;
   const { json, verbosity } = output.options;
   reportError(env, stop.reason?.error ?? error, { json, verbosity });
   return stop.reason?.status ?? exitStatusOf(error);
+}
+
+/** `ashlar ls | head`: a closed stdout is not a failure. A full disk is, and so are failed items. */
+function statusAfterClose(
+  error: unknown,
+  { env, output }: { readonly env: CliEnv; readonly output: Output },
+): number {
+  const { json, verbosity } = output.options;
+  if (output.failure !== null) {
+    reportError(env, output.failure, { json, verbosity });
+    return exitStatusOf(output.failure);
+  }
+  return error instanceof PartialFailure ? EXIT_STATUS.partial : EXIT_STATUS.done;
+}
+
+function onClosedOutputOf(
+  { onClosedOutput }: CommandDefinition,
+  { options }: Invocation,
+): OnClosedOutput {
+  return typeof onClosedOutput === "function" ? onClosedOutput(options) : onClosedOutput;
 }
 
 /**

@@ -20,6 +20,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar status", "exit status 0 if the health is ok, 1 if degraded or critical"],
       ["ashlar status --json | jq -r .health.word", "for scripts"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/status.ts"),
   },
   {
@@ -27,6 +28,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     summary: "show the space of the cluster and of each chunkserver",
     options: [HUMAN],
     examples: [["ashlar df -h", "used space and space for new files"]],
+    onClosedOutput: "stop",
     load: () => import("./commands/df.ts"),
   },
   {
@@ -41,6 +43,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar backup masters.backup", "all names and chunk records, at one index"],
       ["ashlar backup masters.backup --verify", "exit status 7 if the file is damaged"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/backup.ts"),
   },
   {
@@ -81,6 +84,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       ],
       ["ashlar cluster up --dir /tmp/c --masters 1 --chunkservers 1", "the smallest cluster"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/cluster-up.ts"),
   },
   {
@@ -104,6 +108,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       },
     ],
     examples: [["ashlar cluster add master", "one more master; `ashlar master status` shows it"]],
+    onClosedOutput: "continue",
     load: () => import("./commands/cluster-add.ts"),
   },
   {
@@ -111,6 +116,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     summary: "stop a local cluster; its state is kept",
     options: [DIRECTORY],
     examples: [["ashlar cluster down --dir /tmp/c", "`cluster up` starts it again"]],
+    onClosedOutput: "continue",
     load: () => import("./commands/cluster-down.ts"),
   },
   {
@@ -118,6 +124,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     summary: "show the processes of a local cluster",
     options: [DIRECTORY],
     examples: [["ashlar cluster status --json", "one object per node: name, pid, addresses, log"]],
+    onClosedOutput: "stop",
     load: () => import("./commands/cluster-status.ts"),
   },
   {
@@ -132,6 +139,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar cluster kill m1", "kill a master with SIGKILL"],
       ["ashlar cluster kill c2 --signal STOP", "suspend a chunkserver"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/cluster-kill.ts"),
   },
   {
@@ -140,6 +148,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     arguments: "<node>",
     options: [DIRECTORY],
     examples: [["ashlar cluster start m1", "after `cluster kill m1`"]],
+    onClosedOutput: "continue",
     load: () => import("./commands/cluster-start.ts"),
   },
   {
@@ -157,6 +166,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       { flags: "--follow", description: "print new lines as they are written" },
     ],
     examples: [["ashlar cluster logs c1 -n 100", "the last 100 lines of one log"]],
+    onClosedOutput: "stop",
     load: () => import("./commands/cluster-logs.ts"),
   },
   {
@@ -170,12 +180,14 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       ],
       ["ashlar completion fish | source", "for fish; zsh is supported, too"],
     ],
+    onClosedOutput: "stop",
     load: () => import("./commands/completion.ts"),
   },
   {
     name: "version",
     summary: "print the version and the platform",
     examples: [["ashlar version --json", "for bug reports and scripts"]],
+    onClosedOutput: "stop",
     load: () => import("./commands/version.ts"),
   },
   {
@@ -185,6 +197,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     examples: [
       ["ashlar config show --origin", "precedence: flags, environment, config file, defaults"],
     ],
+    onClosedOutput: "stop",
     load: () => import("./commands/config-show.ts"),
   },
 ];

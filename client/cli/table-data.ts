@@ -70,6 +70,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar put -r photos /photos", "a directory tree; the last argument is the target"],
       ["tar c src | ashlar put - /backup/src.tar", "from standard input"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/put.ts"),
   },
   {
@@ -102,6 +103,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       ],
       ["ashlar get /backup/src.tar - | tar x", "to standard output"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/get.ts"),
   },
   {
@@ -127,6 +129,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar cat /notes/today", "a file"],
       ["ashlar cat --offset 1MiB --length 4KiB /big | xxd", "a part of a file"],
     ],
+    onClosedOutput: "stop",
     load: () => import("./commands/cat.ts"),
   },
   {
@@ -146,6 +149,8 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar checksum /data/a", "compare with: b3sum a"],
       ["ashlar checksum /data/* > SUMS; ashlar checksum --check SUMS", "check the files later"],
     ],
+    // The status of --check is a result.
+    onClosedOutput: ({ check }) => (check === undefined ? "stop" : "continue"),
     load: () => import("./commands/checksum.ts"),
   },
   {
@@ -163,6 +168,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar verify /photos", "exit status 7 if any file cannot be read"],
       ["ashlar verify --all-replicas /", "every replica in the cluster"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/verify.ts"),
   },
 ];

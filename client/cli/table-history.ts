@@ -25,6 +25,7 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
       ],
       ["ashlar history /gone", "also for a path that no longer exists"],
     ],
+    onClosedOutput: "stop",
     load: () => import("./commands/history.ts"),
   },
   {
@@ -37,6 +38,7 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
         "in a full cluster, after `rm`: their space is else kept for the retention of the history",
       ],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/history-trim.ts"),
   },
   {
@@ -53,6 +55,7 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar restore /docs/report.pdf --at 2h", "a file as it was two hours ago"],
       ["ashlar restore /photos --at 1234 --to /photos.then", "a tree to another path"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/restore.ts"),
   },
   {
@@ -66,6 +69,7 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
         "from standard input; docs/cli.md lists the operations",
       ],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/txn.ts"),
   },
 ];

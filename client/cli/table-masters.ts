@@ -16,6 +16,7 @@ export const MASTER_COMMANDS: readonly CommandDefinition[] = [
         "the leader",
       ],
     ],
+    onClosedOutput: "stop",
     load: () => import("./commands/master-status.ts"),
   },
   {
@@ -41,6 +42,7 @@ export const MASTER_COMMANDS: readonly CommandDefinition[] = [
       ],
       ["ashlar master add 5=m5.example.net:7400 --replace 2", "replace a master that is lost"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/master-add.ts"),
   },
   {
@@ -48,6 +50,7 @@ export const MASTER_COMMANDS: readonly CommandDefinition[] = [
     summary: "remove masters; a leader transfers its leadership first",
     arguments: "<number...>",
     examples: [["ashlar master remove 2", "then stop its process"]],
+    onClosedOutput: "continue",
     load: () => import("./commands/master-remove.ts"),
   },
   {
@@ -58,6 +61,7 @@ export const MASTER_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar master transfer 3", "before maintenance of the leader"],
       ["ashlar master transfer", "to the master with the most complete log"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/master-transfer.ts"),
   },
 ];

@@ -55,6 +55,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar ls --at 2h /photos", "the state of two hours ago"],
       ["ashlar ls --json -R / | jq -r .path", "every path, for a script"],
     ],
+    onClosedOutput: "stop",
     load: () => import("./commands/ls.ts"),
   },
   {
@@ -75,6 +76,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar stat /photos/a.jpg", "kind, size, owner, times, copies, content root"],
       ["ashlar stat --format '%b %n' '/photos/*'", "sizes and names"],
     ],
+    onClosedOutput: "stop",
     load: () => import("./commands/stat.ts"),
   },
   {
@@ -134,6 +136,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
         "every name is safe in such a pipe",
       ],
     ],
+    onClosedOutput: "stop",
     load: () => import("./commands/find.ts"),
   },
   {
@@ -152,6 +155,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       },
     ],
     examples: [["ashlar mkdir -p /photos/2026/07", "a directory and its parents"]],
+    onClosedOutput: "continue",
     load: () => import("./commands/mkdir.ts"),
   },
   {
@@ -159,6 +163,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     summary: "remove empty directories",
     arguments: "<path...>",
     examples: [["ashlar rmdir /photos/empty", "fails unless the directory is empty"]],
+    onClosedOutput: "continue",
     load: () => import("./commands/rmdir.ts"),
   },
   {
@@ -180,6 +185,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar rm /docs/old.pdf", "a file"],
       ["ashlar rm -r --yes /tmp/build", "a directory tree, atomically, from a script"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/rm.ts"),
   },
   {
@@ -192,6 +198,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar mv /a /b", "rename atomically"],
       ["ashlar mv '/in/*.csv' /done/", "several files into a directory"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/mv.ts"),
   },
   {
@@ -209,6 +216,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       ["ashlar cp /big /big.copy", "needs no space for data"],
       ["ashlar cp -r /photos /photos.2026", "a directory tree"],
     ],
+    onClosedOutput: "continue",
     load: () => import("./commands/cp.ts"),
   },
   {
@@ -217,6 +225,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     arguments: "<mode> <path...>",
     options: [{ flags: "-R, --recursive", description: "and everything below" }, NO_GLOB],
     examples: [["ashlar chmod 640 /docs/secret", "the mode is octal, as in chmod(1)"]],
+    onClosedOutput: "continue",
     load: () => import("./commands/chmod.ts"),
   },
   {
@@ -225,6 +234,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     arguments: "<uid[:gid]> <path...>",
     options: [{ flags: "-R, --recursive", description: "and everything below" }, NO_GLOB],
     examples: [["ashlar chown 1000:1000 /home/ada", "the cluster has no user names"]],
+    onClosedOutput: "continue",
     load: () => import("./commands/chown.ts"),
   },
   {
@@ -243,6 +253,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       NO_GLOB,
     ],
     examples: [["ashlar du -h -d 1 /", "size without and with replication"]],
+    onClosedOutput: "stop",
     load: () => import("./commands/du.ts"),
   },
   {
@@ -264,6 +275,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
         "continue where an earlier watch ended",
       ],
     ],
+    onClosedOutput: "stop",
     load: () => import("./commands/watch.ts"),
   },
   {
@@ -280,6 +292,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       { flags: "-d, --directories", description: "draw only directories" },
     ],
     examples: [["ashlar tree -L 2 /", "two levels"]],
+    onClosedOutput: "stop",
     load: () => import("./commands/tree.ts"),
   },
 ];

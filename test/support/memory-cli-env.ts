@@ -16,13 +16,17 @@ export interface MemoryCommandResult extends CommandResult {
 }
 
 /** Ports of a CLI command that have a value in a test. */
-interface MemoryCliOptions {
+export interface MemoryCliOptions {
   readonly variables?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
   /** Standard input. */
   readonly input?: string | Uint8Array;
   /** The width of a terminal that stdout and stderr are. Default: they are no terminals. */
   readonly columns?: number | undefined;
+  /** The error of every write to stdout after this many bytes: EPIPE, as of a closed pipe. */
+  readonly stdoutEnd?: { readonly afterBytes: number; readonly errno: string };
+  /** Whether every write to stderr fails with EPIPE. */
+  readonly isStderrClosed?: boolean;
 }
 
 /** The ports of a CLI command that runs in the process of a test: streams are in memory. */
@@ -36,8 +40,12 @@ export class MemoryCliEnv implements CliEnv {
 
   constructor(options: MemoryCliOptions = {}) {
     const { variables = {}, workingDirectory = "", input = "", columns } = options;
-    this.stdout = new TextStream(columns);
-    this.stderr = new TextStream(columns);
+    const { stdoutEnd, isStderrClosed = false } = options;
+    this.stdout = new TextStream(columns, stdoutEnd);
+    this.stderr = new TextStream(
+      columns,
+      isStderrClosed ? { afterBytes: 0, errno: "EPIPE" } : undefined,
+    );
     // The settings of the user who runs the tests have no effect.
     this.variables = { ASHLAR_CONFIG: "/nonexistent/config.toml", ...variables };
     this.workingDirectory = workingDirectory;
@@ -66,19 +74,33 @@ export function jsonLines(stdout: string): Array<Record<string, unknown>> {
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
-/** Keeps what is written to it. */
+/** Keeps what is written to it, up to its end. */
 class TextStream extends Writable {
   readonly #parts: Buffer[] = [];
   readonly isTTY: boolean;
   readonly columns: number;
 
-  constructor(columns: number | undefined) {
+  readonly #end: MemoryCliOptions["stdoutEnd"];
+  #sizeBytes = 0;
+
+  constructor(columns: number | undefined, end: MemoryCliOptions["stdoutEnd"]) {
     super();
+    this.#end = end;
     this.isTTY = columns !== undefined;
     this.columns = columns ?? 80;
   }
 
-  override _write(bytes: Buffer, _encoding: BufferEncoding, done: () => void): void {
+  override _write(
+    bytes: Buffer,
+    _encoding: BufferEncoding,
+    done: (error?: Error | null) => void,
+  ): void {
+    this.#sizeBytes += bytes.length;
+    if (this.#end !== undefined && this.#sizeBytes > this.#end.afterBytes) {
+      const { errno: code } = this.#end;
+      done(Object.assign(new Error(`write ${code}`), { code, syscall: "write" }));
+      return;
+    }
     this.#parts.push(Buffer.from(bytes)); // The caller may reuse its bytes after `done`.
     done();
   }

@@ -30,7 +30,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     await printAll(context, watch, progress);
   } catch (error) {
     if (!signal.aborted) throw error;
-    const { cursor } = watch;
+    const cursor = progress.unwritten ?? watch.cursor;
     if (cursor !== null) output.note(`To continue from here: --from ${cursorText(cursor)}`);
     throw new Stopped("The watch was stopped", { cause: error });
   }
@@ -42,9 +42,11 @@ async function printAll(
   progress: WatchProgress,
 ): Promise<void> {
   for await (const event of watch) {
+    progress.unwritten = event;
     await progress.written();
     if (context.output.options.json) await context.output.json(SCHEMA, jsonEvent(event));
     else await context.output.line(lineOf(event));
+    progress.unwritten = null;
   }
 }
 
@@ -53,6 +55,8 @@ class WatchProgress {
   readonly #context: CommandContext;
   readonly #path: string;
   readonly #hasHeartbeats: boolean;
+  /** The event that is being written: if the reader closes stdout, it may not have received it. */
+  unwritten: WatchCursor | null = null;
   #hasBegun = false;
   #writing: Promise<void> = Promise.resolve();
 

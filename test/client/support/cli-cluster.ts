@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { FileSystem } from "../../../client/file-system.ts";
 import {
   type CommandResult,
+  type MemoryCliOptions,
   type MemoryCommandResult,
   runCli,
 } from "../../support/memory-cli-env.ts";
@@ -38,8 +39,10 @@ export class CliCluster implements AsyncDisposable {
   run(
     commandArguments: readonly string[],
     input: string | Uint8Array = "",
+    options: MemoryCliOptions = {},
   ): Promise<MemoryCommandResult> {
     return runCli(commandArguments, {
+      ...options,
       variables: { ASHLAR_CLUSTER: this.#cluster.masterAddresses.join(",") },
       workingDirectory: this.work,
       input,
