@@ -1,3 +1,4 @@
+import { lookup } from "mime-types";
 import { displayName, type PathNames, parseEntryName } from "../../shared/base/path.ts";
 import { formatCount, formatSize, formatTime } from "../../shared/display/format.ts";
 import type { DirectoryEntry } from "../results.ts";
@@ -57,13 +58,14 @@ function forms(names: PathNames): string {
 <label><input type="checkbox" name="replace"> replace existing files</label>
 <input type="file" name="file" multiple required>
 <button>Upload</button>
-<progress hidden max="1" value="0"></progress>
 </form>
 <form id="make-directory" action="${action}" hidden>
 <input name="name" required placeholder="new directory" aria-label="new directory">
 <button>Make</button>
 </form>
-<p role="status" id="message"></p>`;
+<p role="status" id="message"></p>
+<ul id="uploads"></ul>
+<dialog id="preview"><form method="dialog"><b id="preview-name"></b> <button>Close</button></form><div id="preview-content"></div></dialog>`;
 }
 
 function filterForm({ names, query, notice }: DirectoryView): string {
@@ -110,10 +112,23 @@ function row(names: PathNames, { name, attributes }: DirectoryEntry): string {
   const shown = escapeHtml(displayName(name)) + (isDirectory ? "/" : "");
   const size = attributes.kind === "file" ? formatSize(attributes.sizeBytes, true) : "";
   const time = formatTime(attributes.mtimeMs);
-  const actions = isDirectory ? "" : `<a href="${href}?download">download</a> `;
+  const kind = isDirectory ? null : previewKind(displayName(name));
+  const preview =
+    kind === null ? "" : `<button class="preview" hidden data-kind="${kind}">preview</button> `;
+  const actions = isDirectory ? "" : `${preview}<a href="${href}?download">download</a> `;
   return (
     `<tr><td><a href="${href}"><bdi>${shown}</bdi></a>` +
     `<td class="size">${size}<td class="time"><time datetime="${time}">${time.slice(0, 16).replace("T", " ")}</time>` +
     `<td class="actions">${actions}<button class="delete" hidden data-href="${href}">delete</button>\n`
   );
+}
+
+/** Types of text that the IANA table does not call text. */
+const TEXT_TYPE = /^(text\/|application\/(json|xml|javascript|toml|yaml|x-sh|sql)$)|\+(json|xml)$/;
+
+/** Returns how the page can show a file, judged by its name; null if it cannot. */
+function previewKind(name: string): "image" | "text" | null {
+  const type = lookup(name) || "";
+  if (type.startsWith("image/")) return "image";
+  return TEXT_TYPE.test(type) ? "text" : null;
 }

@@ -6,6 +6,7 @@ export const PAGE_POLICY = [
   "default-src 'none'",
   `script-src ${hashSource(PAGE_SCRIPT)}`,
   `style-src ${hashSource(PAGE_STYLE)}`,
+  "img-src 'self'",
   "connect-src 'self'",
   "form-action 'self'",
   "base-uri 'none'",
