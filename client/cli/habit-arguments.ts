@@ -25,6 +25,16 @@ export function withDoubleDashes(
   });
 }
 
+const COUNT_FLAGS: readonly string[] = ["-n", "-c", "--lines", "--bytes"];
+
+/** Rewrites `-20` to `-n 20`, as head(1) and tail(1) take it. */
+export function withLineCounts(commandArguments: readonly string[]): string[] {
+  return rewritten(commandArguments, (argument) => ({
+    words: /^-\d+$/.test(argument) ? ["-n", argument.slice(1)] : [argument],
+    takesValue: COUNT_FLAGS.includes(argument),
+  }));
+}
+
 interface Rewritten {
   readonly words: readonly string[];
   /** The next argument is the value of this option. */

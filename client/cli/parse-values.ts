@@ -33,6 +33,36 @@ export function parseMode(text: string, name: string): number {
   throw invalidValue(name, "an octal mode such as 755", text);
 }
 
+/** A time of ISO 8601. One without a zone is in local time, a date alone in UTC (ECMA-262). */
+const ISO_TIME = /^\d{4}-\d{2}-\d{2}/;
+
+/**
+ * Parses a time: "2026-11-21", "2026-11-21T09:00:00Z", a time ago ("2h"), or seconds since the Unix
+ * epoch ("@1763715600.5").
+ *
+ * @returns ms since the Unix epoch
+ */
+export function parseTimeMs(
+  text: string,
+  { name, nowMs }: { readonly name: string; readonly nowMs: number },
+): number {
+  const [, seconds] = /^@(-?\d+(?:\.\d+)?)$/.exec(text) ?? [];
+  if (seconds !== undefined) return Number(seconds) * 1000;
+  if (ISO_TIME.test(text)) {
+    const timeMs = Date.parse(text);
+    if (Number.isFinite(timeMs)) return timeMs;
+  } else if (/^\d.*[a-z]$/i.test(text)) return nowMs - parseDurationMs(text, name);
+  throw invalidValue(name, "a time such as 2026-11-21T09:00:00Z, @SECONDS or 2h (ago)", text);
+}
+
+/** Returns the error of options that cannot be used together. */
+export function invalidOptions(expected: string, found: string): AshlarError {
+  return new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use the options: expected ${expected}: current value has ${found}`,
+  );
+}
+
 /** Returns the error of a value that cannot be used. */
 export function invalidValue(name: string, expected: string, text: string): AshlarError {
   return new AshlarError(

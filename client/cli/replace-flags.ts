@@ -1,5 +1,5 @@
-import { AshlarError } from "../../shared/base/errors.ts";
 import type { OptionDefinition, OptionValues } from "./command.ts";
+import { invalidOptions } from "./parse-values.ts";
 
 /**
  * Treatment of a target that exists. One rule holds for every command: a target is
@@ -29,8 +29,5 @@ export function replaceRuleOf(options: OptionValues): ReplaceRule {
   if (options["clobber"] === false) rules.push("skip");
   if (options["interactive"] === true) rules.push("ask");
   if (rules.length <= 1) return rules[0] ?? "refuse";
-  throw new AshlarError(
-    "INVALID_ARGUMENT",
-    `Cannot use the options: expected one of --force, --no-clobber and --interactive: current value has ${rules.length} of them`,
-  );
+  throw invalidOptions("one of --force, --no-clobber and --interactive", `${rules.length} of them`);
 }

@@ -1,5 +1,6 @@
 import { parseSizeBytes } from "../../shared/display/quantities.ts";
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
+import { withLineCounts } from "./habit-arguments.ts";
 import { parseCount, parseMode } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
 import { REPLACE_OPTIONS } from "./replace-flags.ts";
@@ -131,6 +132,51 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     ],
     onClosedOutput: "stop",
     load: () => import("./commands/cat.ts"),
+  },
+  {
+    name: "head",
+    summary: "print the beginning of files",
+    arguments: "<path...>",
+    options: [
+      {
+        flags: "-n, --lines <count>",
+        description: "number of lines (default: 10); -N: all but the last N; -20 is -n 20",
+      },
+      { flags: "-c, --bytes <size>", description: "number of bytes; -N: all but the last N" },
+      AT,
+      READ_MODE,
+      NO_GLOB,
+    ],
+    rewrite: withLineCounts,
+    examples: [
+      ["ashlar head -n 3 /logs/today", "the first three lines"],
+      ["ashlar head -c 1MiB /disk.img", "the first bytes"],
+      ["ashlar head '/logs/*'", "ten lines of each file, with headings; none with --quiet"],
+    ],
+    onClosedOutput: "stop",
+    load: () => import("./commands/head.ts"),
+  },
+  {
+    name: "tail",
+    summary: "print the end of files; only the end is read",
+    arguments: "<path...>",
+    options: [
+      {
+        flags: "-n, --lines <count>",
+        description: "number of lines (default: 10); +N: from line N on; -20 is -n 20",
+      },
+      { flags: "-c, --bytes <size>", description: "number of bytes; +N: from byte N on" },
+      AT,
+      READ_MODE,
+      NO_GLOB,
+    ],
+    rewrite: withLineCounts,
+    examples: [
+      ["ashlar tail -n 100 /logs/today", "the last lines"],
+      ["ashlar tail -n +2 /table.csv", "everything after the first line"],
+    ],
+    onClosedOutput: "stop",
+    load: () => import("./commands/tail.ts"),
   },
   {
     name: "checksum",

@@ -159,6 +159,27 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/mkdir.ts"),
   },
   {
+    name: "touch",
+    summary: "set the times of files and directories; create missing files",
+    arguments: "<path...>",
+    options: [
+      { flags: "-c, --no-create", description: "create no file" },
+      {
+        flags: "-d, --date <time>",
+        description: "2026-11-21T09:00:00Z, @SECONDS since 1970, or 2h (ago); default: now",
+      },
+      { flags: "-r, --reference <path>", description: "take the times of PATH" },
+      { flags: "-m, --modification", description: "set only the time of modification" },
+      { flags: "-a, --access", description: "set only the time of access" },
+    ],
+    examples: [
+      ["ashlar touch /done", "create an empty file, or set its time to now"],
+      ["ashlar touch -c -d 2026-11-21 /photos/a.jpg", "never create a file"],
+    ],
+    onClosedOutput: "continue",
+    load: () => import("./commands/touch.ts"),
+  },
+  {
     name: "rmdir",
     summary: "remove empty directories",
     arguments: "<path...>",

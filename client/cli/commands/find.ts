@@ -1,9 +1,9 @@
-import { AshlarError } from "../../../shared/base/errors.ts";
 import { jsonAttributes, jsonName } from "../../../shared/display/format.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import type { Attributes } from "../../index.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { parseFindTests } from "../find-tests.ts";
+import { invalidOptions } from "../parse-values.ts";
 import { forEachPath } from "../patterns/expand-paths.ts";
 import { readOptionsOf } from "../read-options.ts";
 import { baseName, parseRemotePath, type RemotePath, remotePath } from "../remote-paths.ts";
@@ -13,10 +13,7 @@ const NUL = Uint8Array.of(0);
 export const run: RunCommand = async (context, commandArguments, options) => {
   const isNulSeparated = options["print0"] === true;
   if (isNulSeparated && context.output.options.json) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      "Cannot use the options: expected one of --print0 and --json: current value has both",
-    );
+    throw invalidOptions("one of --print0 and --json", "both");
   }
   const tests = parseFindTests(options);
   const newer = ((options["newer"] as readonly string[] | undefined) ?? []).map(parseRemotePath);

@@ -18,10 +18,12 @@ const PRINTING = [
   "df",
   "du",
   "find",
+  "head",
   "history",
   "ls",
   "master status",
   "stat",
+  "tail",
   "tree",
   "version",
   "watch",
@@ -97,6 +99,11 @@ const CHANGING: Readonly<
     line: ["chmod", "600", ...(await makeFiles(top))],
     done: async () => (await listed(top)).filter(({ mode }) => mode === 0o600).length,
   }),
+  touch: async (top) => {
+    await cluster.make(`${top}/`);
+    const paths = names(12).map((name) => `${top}/${name}`);
+    return { line: ["touch", ...paths], done: () => countBelow(top) };
+  },
   chown: async (top) => ({
     line: ["chown", "7:7", ...(await makeFiles(top))],
     done: async () => (await listed(top)).filter(({ uid }) => uid === 7).length,
@@ -143,6 +150,8 @@ describe("a closed stdout", () => {
       ["get", "-q", ...paths.slice(0, 1), "-"],
       ["du", "/closed-print"],
       ["find", "/closed-print"],
+      ["head", ...paths],
+      ["tail", ...paths],
       ["tree", "/closed-print"],
       ["history", ...paths],
       ["checksum", ...paths],

@@ -23,10 +23,12 @@ const COMMAND_LINES: Readonly<Record<string, (pattern: string) => string[]>> = {
   du: (pattern) => ["du", pattern],
   find: (pattern) => ["find", pattern, "-maxdepth", "0"],
   get: (pattern) => ["get", pattern, "."],
+  head: (pattern) => ["head", "-q", pattern],
   ls: (pattern) => ["ls", "-d", pattern],
   mv: (pattern) => ["mv", pattern, "/moved/"],
   rm: (pattern) => ["rm", pattern],
   stat: (pattern) => ["stat", pattern],
+  tail: (pattern) => ["tail", "-q", pattern],
   verify: (pattern) => ["verify", pattern],
 };
 
@@ -103,7 +105,7 @@ describe("commands with patterns", () => {
     name: string,
     { top, stdout, made }: { top: string; stdout: string; made: readonly string[] },
   ): Promise<string[]> {
-    if (name === "cat") {
+    if (name === "cat" || name === "head" || name === "tail") {
       return made.filter((each) => stdout.includes(`${top}/${each}`) && isTaken(stdout, top, each));
     }
     if (name === "rm") {
