@@ -12,6 +12,8 @@ interface Terminal {
 /** The ports of the process that runs the CLI. Commands use them instead of `process`. */
 export interface CliEnv {
   readonly stdin: Readable & Terminal;
+  /** Whether the process was started with a standard input. Node replaces a closed one. */
+  readonly hasStdin: boolean;
   readonly stdout: Writable & Terminal;
   readonly stderr: Writable & Terminal;
   /** Environment variables. */
@@ -21,6 +23,8 @@ export interface CliEnv {
    * which the system calls use by themselves.
    */
   readonly workingDirectory: string;
+  /** Permission bits that new local files do not have, see umask(2). */
+  readonly umask: number;
   /** Emits "SIGINT" and "SIGTERM". */
   readonly signals: Pick<EventEmitter, "on" | "off">;
   /** Ends the process at once. */

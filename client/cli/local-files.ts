@@ -1,6 +1,6 @@
-import type { Dirent, Stats } from "node:fs";
+import type { BigIntStats, Dirent, Stats } from "node:fs";
 import { lstat, opendir, stat } from "node:fs/promises";
-import { AshlarError, type ErrorCode } from "../../shared/base/errors.ts";
+import { AshlarError, type ErrorCode, isAshlarError } from "../../shared/base/errors.ts";
 import { errnoWords } from "../../shared/platform/errno-words.ts";
 import { joinNames, type LocalPath } from "./local-path.ts";
 
@@ -23,6 +23,10 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   EISDIR: "IS_A_DIRECTORY",
   ENOSPC: "NO_SPACE",
   ENAMETOOLONG: "NAME_TOO_LONG",
+  EDQUOT: "NO_SPACE",
+  EFBIG: "TOO_LARGE",
+  ENXIO: "UNSUPPORTED",
+  EROFS: "PERMISSION_DENIED",
 };
 
 /**
@@ -32,9 +36,23 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
  * @param action "open"
  */
 export function localError(error: unknown, action: string, path: LocalPath): AshlarError {
+  if (isAshlarError(error)) return error; // The reason of a signal.
   const { code: errno = "" } = error as NodeJS.ErrnoException;
   const text = `Cannot ${action} the local path ${path.text}: ${reasonOf(error)}`;
   return new AshlarError(CODES[errno] ?? "DISK_FAILED", text, { cause: error });
+}
+
+/** Returns the error of a file that is not regular where its bytes are wanted. */
+export function specialFileError(path: LocalPath, stats: BigIntStats): AshlarError {
+  return new AshlarError("UNSUPPORTED", `Cannot put ${path.text}: ${specialKindOf(stats)}`, {
+    hint: "A special file is read only if it is named as a source",
+  });
+}
+
+function specialKindOf(stats: BigIntStats): string {
+  if (stats.isFIFO()) return "it is a FIFO";
+  if (stats.isSocket()) return "it is a socket";
+  return stats.isBlockDevice() ? "it is a block device" : "it is a character device";
 }
 
 /**

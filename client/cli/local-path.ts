@@ -37,6 +37,11 @@ export class LocalPath {
     return new LocalPath(joinNames(this.bytes, name), this.#workingDirectory);
   }
 
+  /** Returns the path of `bytes` with the same working directory. */
+  withBytes(bytes: Buffer): LocalPath {
+    return new LocalPath(bytes, this.#workingDirectory);
+  }
+
   /** Returns the path without trailing slashes. The root keeps its slash. */
   withoutSlashes(): LocalPath {
     let end = this.bytes.length;

@@ -1,9 +1,16 @@
+import { hasStandardInput } from "../../shared/platform/procfs.ts";
 import { losslessArguments } from "./argument-text.ts";
 import type { CliEnv } from "./cli-env.ts";
 import { COMMANDS } from "./command-table.ts";
-import { exitStatusOf } from "./exit-status.ts";
+import { EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
 import { runProgram } from "./program.ts";
 import { reportError } from "./report-error.ts";
+
+/** Signals by the exit status of a process that they ended. */
+const SIGNALS: ReadonlyMap<number, NodeJS.Signals> = new Map([
+  [EXIT_STATUS.interrupted, "SIGINT"],
+  [EXIT_STATUS.terminated, "SIGTERM"],
+]);
 
 /** Runs the CLI. @param commandLine the arguments after "ashlar" @returns the exit status */
 export async function main(
@@ -34,6 +41,12 @@ function processEnv(): CliEnv {
     get stdin() {
       return process.stdin;
     },
+    get hasStdin() {
+      return hasStandardInput();
+    },
+    get umask() {
+      return process.umask();
+    },
     get stdout() {
       return process.stdout;
     },
@@ -43,6 +56,19 @@ function processEnv(): CliEnv {
     variables: process.env,
     workingDirectory: "",
     signals: process,
-    exit: (status) => process.exit(status),
+    exit: exitProcess,
   };
+}
+
+/**
+ * Ends the process also while a thread is in a system call, for which `process.exit` waits: a signal
+ * with its default action ends the process at once, with the same status in a shell.
+ */
+function exitProcess(status: number): never {
+  const signal = SIGNALS.get(status);
+  if (signal !== undefined) {
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  }
+  process.exit(status);
 }

@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { LocalSource } from "../../client/cli/local/local-source.ts";
 import { LocalPath } from "../../client/cli/local-path.ts";
-import { LocalSource } from "../../client/cli/local-source.ts";
 import { writeRandomFile } from "../sample-tree.ts";
 import { median } from "../statistics.ts";
 import type { BenchContext } from "./bench-context.ts";
@@ -53,7 +53,9 @@ async function put(bench: BenchContext, source: string, path: string): Promise<v
   for (let chunk = 0; chunk < 16; chunk += 1)
     await file.write(stamp, 0, stamp.length, chunk * 64 * MIB);
   await file.close();
-  await using local = await LocalSource.open(new LocalPath(Buffer.from(source)));
+  await using local = await LocalSource.open(new LocalPath(Buffer.from(source)), {
+    signal: new AbortController().signal,
+  });
   await bench.fileSystem.writeFile(path, local, { sizeHint: GIB });
 }
 

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { parse, TomlError } from "smol-toml";
 import type { InferOutput } from "valibot";
 import { AshlarError } from "../base/errors.ts";
@@ -10,6 +9,9 @@ import {
   mergeConfig,
 } from "./config.ts";
 import { errnoOf } from "./disk-error.ts";
+import { readTextFile } from "./readable-file.ts";
+
+const CONFIG_BYTES_MAX = 1024 * 1024;
 
 /** Options of `loadConfig`. */
 export interface LoadConfigOptions<Schema extends ConfigSchema>
@@ -33,7 +35,7 @@ export async function loadConfig<Schema extends ConfigSchema>(
 async function readConfigFile(path: string): Promise<ConfigFile> {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = await readTextFile(path, { bytesMax: CONFIG_BYTES_MAX });
   } catch (cause) {
     const message = `Cannot read the config file ${path}: ${errnoOf(cause)}`;
     throw new AshlarError("INVALID_ARGUMENT", message, { cause });

@@ -1,8 +1,9 @@
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { AshlarError } from "../base/errors.ts";
 import { shellWord } from "../display/shell-word.ts";
+import { readTextFile } from "./readable-file.ts";
 
 const nodeSchema = v.strictObject({
   /** "m1", "m2", … for masters, "c1", "c2", … for chunkservers. */
@@ -25,6 +26,7 @@ export type LocalNode = v.InferOutput<typeof nodeSchema>;
 export type ClusterFile = v.InferOutput<typeof clusterFileSchema>;
 
 const CLUSTER_FILE = "cluster.json";
+const CLUSTER_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
  * Reads cluster.json in `directory`; null if the file does not exist.
@@ -35,7 +37,7 @@ export async function readClusterFile(directory: string): Promise<ClusterFile | 
   const path = join(directory, CLUSTER_FILE);
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = await readTextFile(path, { bytesMax: CLUSTER_BYTES_MAX, isWaitRefused: true });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${(error as Error).message}`, {

@@ -8,10 +8,12 @@ import { diskPathNames, diskPathParent } from "./disk-path.ts";
 import { closeDescriptor, NodeDiskFile, openDescriptor, syncDescriptor } from "./node-disk-file.ts";
 import { PageMemory } from "./page-memory.ts";
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = fs.constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } =
+  fs.constants;
 
 const FLAGS_OF_MODE = {
-  read: O_RDONLY,
+  // A FIFO in place of a file fails at the first read. Without O_NONBLOCK its open would block.
+  read: O_RDONLY | O_NONBLOCK,
   "read-write": O_RDWR,
   create: O_RDWR | O_CREAT | O_EXCL,
 } as const;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { constants, readFileSync, readlinkSync } from "node:fs";
 
 /*
  * Readers of /proc, see proc(5). The reads are synchronous, because they do not access a disk and
@@ -68,6 +68,22 @@ export function readCommandLine(): Buffer | null {
   } catch {
     return null;
   }
+}
+
+/**
+ * Returns whether this process was started with descriptor 0. Node opens /dev/null for reading and
+ * writing in place of a closed one; shells and programs open it for reading only. True where /proc
+ * does not tell.
+ */
+export function hasStandardInput(): boolean {
+  try {
+    if (readlinkSync("/proc/self/fd/0") !== "/dev/null") return true;
+  } catch {
+    return true;
+  }
+  const flags = /^flags:\s+([0-7]+)$/m.exec(readText("/proc/self/fdinfo/0") ?? "")?.[1] ?? "0";
+  const accessMode = Number.parseInt(flags, 8) & (constants.O_WRONLY | constants.O_RDWR);
+  return accessMode !== constants.O_RDWR;
 }
 
 /** Returns a path with which open(2) opens the file of a descriptor of this process again. */

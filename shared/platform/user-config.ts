@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { AshlarError } from "../base/errors.ts";
 import { nearestName } from "./nearest-name.ts";
+import { readTextFile } from "./readable-file.ts";
 
 /** Keys of the user's config file. The CLI also takes each as a flag and as ASHLAR_*. */
 export const SETTING_KEYS = ["cluster", "color", "progress", "timeout", "deadline"] as const;
@@ -10,6 +10,8 @@ export type SettingKey = (typeof SETTING_KEYS)[number];
 
 /** Settings by key; a key without a value is absent. */
 export type SettingValues = Readonly<Partial<Record<SettingKey, string>>>;
+
+const CONFIG_BYTES_MAX = 1024 * 1024;
 
 interface LoadedUserConfig {
   /** Path of the file. It is set even if the file does not exist. */
@@ -41,7 +43,7 @@ export async function loadUserConfig(
   const path = userConfigPath(environment);
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = await readTextFile(path, { bytesMax: CONFIG_BYTES_MAX, isWaitRefused: true });
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT") return { path, exists: false, values: {} };

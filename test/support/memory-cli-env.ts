@@ -20,7 +20,11 @@ export interface MemoryCliOptions {
   readonly variables?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
   /** Standard input. */
-  readonly input?: string | Uint8Array;
+  readonly input?: string | Uint8Array | Readable;
+  /** Default: true. */
+  readonly hasStdin?: boolean;
+  /** Default: 0o022. */
+  readonly umask?: number;
   /** The width of a terminal that stdout and stderr are. Default: they are no terminals. */
   readonly columns?: number | undefined;
   /** The error of every write to stdout after this many bytes: EPIPE, as of a closed pipe. */
@@ -37,6 +41,8 @@ export class MemoryCliEnv implements CliEnv {
   readonly variables: Readonly<Record<string, string>>;
   readonly workingDirectory: string;
   readonly signals = new EventEmitter();
+  readonly hasStdin: boolean;
+  readonly umask: number;
 
   constructor(options: MemoryCliOptions = {}) {
     const { variables = {}, workingDirectory = "", input = "", columns } = options;
@@ -46,10 +52,13 @@ export class MemoryCliEnv implements CliEnv {
       columns,
       isStderrClosed ? { afterBytes: 0, errno: "EPIPE" } : undefined,
     );
+    this.hasStdin = options.hasStdin ?? true;
+    this.umask = options.umask ?? 0o022;
     // The settings of the user who runs the tests have no effect.
     this.variables = { ASHLAR_CONFIG: "/nonexistent/config.toml", ...variables };
     this.workingDirectory = workingDirectory;
-    this.stdin = Readable.from([Buffer.from(input)], { objectMode: false });
+    const isStream = input instanceof Readable;
+    this.stdin = isStream ? input : Readable.from([Buffer.from(input)], { objectMode: false });
   }
 
   exit(status: number): never {

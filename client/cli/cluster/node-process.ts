@@ -1,11 +1,16 @@
 import { spawn } from "node:child_process";
+import { constants } from "node:fs";
 import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
 import { hasProcess, readProcessStat } from "../../../shared/platform/procfs.ts";
+import { readTextFile } from "../../../shared/platform/readable-file.ts";
 import { nodePaths } from "./layout.ts";
+
+const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants;
+const NODE_FILE_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** Content of process.json: the process of a node. */
 interface ProcessRecord {
@@ -34,7 +39,7 @@ async function launcherPath(): Promise<string> {
 export async function runningPid(directory: string, node: LocalNode): Promise<number | null> {
   let record: ProcessRecord;
   try {
-    record = JSON.parse(await readFile(nodePaths(directory, node.name).process, "utf8"));
+    record = JSON.parse(await readNodeFile(nodePaths(directory, node.name).process));
   } catch {
     return null;
   }
@@ -53,7 +58,7 @@ export async function runningPid(directory: string, node: LocalNode): Promise<nu
 export async function startNode(directory: string, node: LocalNode): Promise<number> {
   const paths = nodePaths(directory, node.name);
   const launcher = await launcherPath();
-  const log = await open(paths.log, "a");
+  const log = await open(paths.log, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK);
   try {
     const child = spawn(process.execPath, [launcher, node.role, "--config", paths.config], {
       detached: true,
@@ -105,6 +110,11 @@ export async function waitForExit(
   return true;
 }
 
+/** Reads a file of a node. Something else than a file in its place is an error. */
+function readNodeFile(path: string): Promise<string> {
+  return readTextFile(path, { bytesMax: NODE_FILE_BYTES_MAX, isWaitRefused: true });
+}
+
 /** Returns the last `lineCount` lines of the node's log; none if there is no log. */
 export async function logTail(
   directory: string,
@@ -112,7 +122,7 @@ export async function logTail(
   lineCount: number,
 ): Promise<string[]> {
   try {
-    const text = await readFile(nodePaths(directory, node.name).log, "utf8");
+    const text = await readNodeFile(nodePaths(directory, node.name).log);
     return text.trimEnd().split("\n").slice(-lineCount);
   } catch {
     return [];

@@ -3,8 +3,10 @@ import { basename, dirname, resolve } from "node:path";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { formatCount, formatSize } from "../../../shared/display/format.ts";
+import { errnoWords } from "../../../shared/platform/errno-words.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import { NodeDisk } from "../../../shared/platform/node-disk.ts";
+import { openReadable } from "../../../shared/platform/readable-file.ts";
 import type { BackupHead } from "../../../shared/protocol/backup-api.ts";
 import { BackupReader, BackupWriter } from "../../../shared/protocol/backup-file.ts";
 import type { BackupPart } from "../../results.ts";
@@ -94,6 +96,7 @@ async function verify(
   path: string,
   bar: ProgressBar,
 ): Promise<BackupSummary> {
+  await requireRegularFile(path);
   const file = await new NodeDisk(dirname(path)).open(basename(path), "read");
   try {
     const reader = new BackupReader(file, createHasher().hasher);
@@ -107,6 +110,21 @@ async function verify(
     return { head, rowCount, sizeBytes: reader.readBytes };
   } finally {
     await file.close();
+  }
+}
+
+/** A backup is read at positions, which a FIFO does not have. @throws {AshlarError} */
+async function requireRegularFile(path: string): Promise<void> {
+  let isRegular: boolean;
+  try {
+    await using file = await openReadable(path);
+    isRegular = file.stats.isFile();
+  } catch (cause) {
+    const reason = errnoWords((cause as NodeJS.ErrnoException).code ?? "");
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${reason}`, { cause });
+  }
+  if (!isRegular) {
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: not a regular file`);
   }
 }
 

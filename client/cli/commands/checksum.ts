@@ -64,7 +64,7 @@ function printLine({ env, output }: CommandContext, hash: string, path: RemotePa
 
 /** Checks the lines of a file, as this command, b3sum and GNU coreutils print them. */
 async function checkSums(context: CommandContext, file: string): Promise<void> {
-  const lines = await readNames(context.env, file, false);
+  const lines = await readNames(context, file, false);
   let badCount = 0;
   try {
     await forEachItem(context, lines, async (line) => {

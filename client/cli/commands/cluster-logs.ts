@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { nodePaths } from "../cluster/layout.ts";
@@ -40,7 +41,7 @@ async function printNewLines(
   path: string,
   prefix: string,
 ): Promise<void> {
-  const file = await open(path, "r");
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     let position = (await file.stat()).size;
     let partialLine = "";

@@ -12,10 +12,11 @@ import { parseByteRange } from "../byte-range.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
-import { hasSameContent } from "../local-content.ts";
+import { makeLocalDirectory } from "../local/local-directory.ts";
+import { hasSameContent } from "../local/same-content.ts";
+import { writeLocal } from "../local/write-local.ts";
 import { localError } from "../local-files.ts";
 import { LocalPath } from "../local-path.ts";
-import { makeLocalDirectory, writeLocal } from "../local-write.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
 import { readOptionsOf } from "../read-options.ts";
 import { baseName, hasTrailingSlash, type RemotePath, remotePath } from "../remote-paths.ts";
@@ -121,13 +122,13 @@ async function* downloadsOf(
     });
   }
   const isDry = options["dryRun"] === true;
-  if (!isDry) await makeLocalDirectory(target);
+  if (!isDry) await makeLocalDirectory(target, 0o777);
   const prefixLength = source.bytes.length === 1 ? 1 : source.bytes.length + 1;
   for await (const entry of fileSystem.walk(source.bytes, readOptions)) {
     const relative = entry.path.subarray(prefixLength);
     const below = target.withoutSlashes().join(relative);
     if (entry.attributes.kind === "directory") {
-      if (!isDry) await makeLocalDirectory(below);
+      if (!isDry) await makeLocalDirectory(below, 0o777);
     } else if (job.filter(relative)) {
       const { attributes: found } = entry;
       yield { kind: "file", source: remotePath(entry.path), attributes: found, target: below };
@@ -215,7 +216,7 @@ async function writeOne(
     return true;
   }
   const found = await existingFile(target);
-  if (found && options["resume"] === true && (await hasSameContent(target, attributes))) {
+  if (found && options["resume"] === true && (await hasSameContent(target, attributes, context.signal))) {
     report.skipped();
     return true;
   }
@@ -225,9 +226,16 @@ async function writeOne(
   }
   const slabs = await slabsOf(job, source, attributes);
   const isPreserved = options["preserve"] === true;
+  const { mode, uid, gid, mtimeMs } = attributes;
+  const { umask } = context.env;
   await writeLocal(target, slabs, {
+    signal: context.signal,
     onProgress: report.begin(attributes.sizeBytes),
-    ...(isPreserved ? { mode: attributes.mode, mtimeMs: attributes.mtimeMs } : {}),
+    replace: options["force"] === true || options["resume"] === true,
+    preserve: isPreserved,
+    attributes: isPreserved
+      ? { mode, owner: { uid, gid }, mtimeMs }
+      : { mode: mode & 0o777 & ~umask, owner: null, mtimeMs: null },
   });
   report.finishedFile();
   context.output.detail(`got ${source.text}: ${formatCount(attributes.sizeBytes, "byte")}`);

@@ -10,10 +10,12 @@ import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
 import { exists, statOrNull } from "../exists.ts";
-import { hasSameContent } from "../local-content.ts";
+import { HashCheck } from "../local/hash-check.ts";
+import { LocalSource } from "../local/local-source.ts";
+import { hasSameContent } from "../local/same-content.ts";
+import { standardInput } from "../local/standard-input.ts";
 import { type LocalEntry, statLocal, walkLocal } from "../local-files.ts";
 import { LocalPath } from "../local-path.ts";
-import { HashCheck, LocalSource } from "../local-source.ts";
 import { type NameFilter, nameFilter } from "../name-filter.ts";
 import { readNames } from "../names-file.ts";
 import {
@@ -68,7 +70,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
 };
 
 async function sourcesAndTarget(
-  { env }: CommandContext,
+  context: CommandContext,
   commandArguments: readonly string[],
   options: OptionValues,
 ): Promise<{ readonly sources: readonly string[]; readonly target: string }> {
@@ -81,7 +83,7 @@ async function sourcesAndTarget(
       `Cannot use the arguments: expected one target with --files-from: current value is ${formatCount(commandArguments.length, "argument")}`,
     );
   }
-  return { sources: await readNames(env, list, options["null"] === true), target };
+  return { sources: await readNames(context, list, options["null"] === true), target };
 }
 
 /** Yields the files to put, in order. Directories are made on the way, before their entries. */
@@ -222,7 +224,7 @@ async function hasTarget(job: PutJob, entry: LocalEntry, target: RemotePath): Pr
   if (options["resume"] !== true) return false;
   const fileSystem = await context.fileSystem();
   const found = await statOrNull(fileSystem, target.bytes, { signal: context.signal });
-  return found?.kind === "file" && (await hasSameContent(entry.path, found));
+  return found?.kind === "file" && (await hasSameContent(entry.path, found, context.signal));
 }
 
 /** Stores a file. @returns false if the target existed before the command and was skipped */
@@ -242,8 +244,10 @@ async function writeOne(
   const check = hashCheck(options);
   const onProgress = report.begin(entry?.stats.size ?? 0);
   try {
-    await using local = entry === null ? null : await LocalSource.open(entry.path, check);
-    const source = local ?? check?.through(context.env.stdin) ?? context.env.stdin;
+    await using local =
+      entry === null ? null : await LocalSource.open(entry.path, { signal, check });
+    const stdin = standardInput(context.env, signal);
+    const source = local ?? check?.through(stdin) ?? stdin;
     const result = await fileSystem.writeFile(target.bytes, source, {
       ...putOptions(job, entry),
       replace,

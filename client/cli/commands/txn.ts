@@ -1,15 +1,13 @@
-import { readFile } from "node:fs/promises";
-import { text as textOf } from "node:stream/consumers";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { formatCount } from "../../../shared/display/format.ts";
 import { refusalOf, type TransactionRefusal } from "../../names/transaction.ts";
-import { type CliEnv, systemPathOf } from "../cli-env.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
+import { readInput } from "../local/read-input.ts";
 import { type ParsedTransaction, parseTransaction } from "../transaction-lines.ts";
 
 export const run: RunCommand = async (context, commandArguments) => {
   const { output, signal } = context;
-  const text = await read(context.env, commandArguments[0] as string);
+  const text = (await readInput(context, commandArguments[0] as string)).toString("utf8");
   const fileSystem = await context.fileSystem();
   const file = parseTransaction(text, fileSystem.transaction());
   const { index, inodes } = await file.transaction
@@ -25,16 +23,6 @@ export const run: RunCommand = async (context, commandArguments) => {
   }));
   await output.json("ashlar.txn/1", { committed: true, index, results });
 };
-
-async function read(env: CliEnv, file: string): Promise<string> {
-  try {
-    if (file === "-") return await textOf(env.stdin);
-    return await readFile(systemPathOf(env, file), "utf8");
-  } catch (cause) {
-    const problem = (cause as Error).message;
-    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${file}: ${problem}`, { cause });
-  }
-}
 
 /** Reports a refusal with the line of the refused part, and throws. */
 async function throwRefusal(

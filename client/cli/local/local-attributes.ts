@@ -1,0 +1,76 @@
+import type { FileHandle } from "node:fs/promises";
+
+const SET_IDS = 0o6000;
+const SET_GID = 0o2000;
+/** Half of a microsecond, in seconds. Node rounds a time towards zero to a microsecond. */
+const HALF_MICROSECOND = 5e-7;
+const NS_PER_MS = 1_000_000n;
+
+/** Attributes of a local file or directory to set. */
+export interface LocalAttributes {
+  /** Permission bits, with setuid, setgid and sticky. */
+  readonly mode: number;
+  /** Null: the owner stays. */
+  readonly owner: { readonly uid: number; readonly gid: number } | null;
+  /** Null: the time stays. */
+  readonly mtimeMs: number | null;
+}
+
+/**
+ * Sets owner, mode and time, in this order: chown(2) clears setuid and setgid. They are set only
+ * with the owner or the group that they stand for, as cp(1) does: a setuid file of another owner
+ * must not become one of the caller.
+ *
+ * @returns whether the owner was set, or was right before
+ */
+export async function applyAttributes(
+  file: FileHandle,
+  { mode, owner, mtimeMs }: LocalAttributes,
+): Promise<boolean> {
+  const kept = await applyOwner(file, owner);
+  const allowed =
+    kept === "both" ? mode : mode & ~(kept === "group" ? SET_IDS & ~SET_GID : SET_IDS);
+  await file.chmod(allowed);
+  if (mtimeMs !== null) await applyTime(file, mtimeMs);
+  return owner === null || kept === "both";
+}
+
+/** Only a privileged process may give a file away, see chown(2). */
+async function applyOwner(
+  file: FileHandle,
+  owner: LocalAttributes["owner"],
+): Promise<"both" | "group" | "none"> {
+  if (owner === null) return "none";
+  const { uid, gid } = await file.stat();
+  if (uid === owner.uid && gid === owner.gid) return "both";
+  if (await isDone(file.chown(owner.uid, owner.gid))) return "both";
+  return (await isDone(file.chown(uid, owner.gid))) ? "group" : "none";
+}
+
+async function isDone(change: Promise<void>): Promise<boolean> {
+  try {
+    await change;
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // EINVAL: the id has no meaning in this user namespace.
+    if (code === "EPERM" || code === "EINVAL") return false;
+    throw error;
+  }
+}
+
+/** Sets a time so that it is read as the same number of whole milliseconds. */
+async function applyTime(file: FileHandle, mtimeMs: number): Promise<void> {
+  const seconds = mtimeMs / 1000;
+  for (const time of [seconds + Math.sign(seconds) * HALF_MICROSECOND, seconds]) {
+    // As text: Node replaces a negative number by the current time.
+    await file.utimes(String(time), String(time));
+    if (mtimeMsOf(await file.stat({ bigint: true })) === Math.floor(mtimeMs)) return;
+  }
+}
+
+/** Returns the time of modification in whole milliseconds, rounded down, also before 1970. */
+export function mtimeMsOf({ mtimeNs }: { readonly mtimeNs: bigint }): number {
+  const remainder = ((mtimeNs % NS_PER_MS) + NS_PER_MS) % NS_PER_MS;
+  return Number((mtimeNs - remainder) / NS_PER_MS);
+}

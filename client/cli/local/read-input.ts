@@ -1,0 +1,46 @@
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { errnoWords } from "../../../shared/platform/errno-words.ts";
+import { readWholeFile } from "../../../shared/platform/readable-file.ts";
+import { systemPathOf } from "../cli-env.ts";
+import type { CommandContext } from "../command.ts";
+import { standardInput } from "./standard-input.ts";
+
+/** Largest file of names, sums or operations. A million names of 250 bytes. */
+const INPUT_BYTES_MAX = 256 * 1024 * 1024;
+
+type InputContext = Pick<CommandContext, "env" | "signal">;
+
+/**
+ * Reads the whole of a file that tells a command what to do: names, sums, operations. `-` is
+ * standard input. A FIFO is read to its end; the wait for its writer ends when the signal aborts.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT if the file cannot be read; the reason of the signal
+ */
+export async function readInput({ env, signal }: InputContext, file: string): Promise<Buffer> {
+  if (file === "-") return readStandardInput({ env, signal });
+  try {
+    const options = { signal, bytesMax: INPUT_BYTES_MAX };
+    return Buffer.from(await readWholeFile(systemPathOf(env, file), options));
+  } catch (cause) {
+    if (signal.aborted || isAshlarError(cause)) throw cause;
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const reason = code === undefined ? message : errnoWords(code);
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${file}: ${reason}`, { cause });
+  }
+}
+
+async function readStandardInput({ env, signal }: InputContext): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  let lengthBytes = 0;
+  for await (const part of standardInput(env, signal)) {
+    parts.push(part);
+    lengthBytes += part.length;
+    if (lengthBytes > INPUT_BYTES_MAX) {
+      throw new AshlarError(
+        "INVALID_ARGUMENT",
+        `Cannot read standard input: expected at most ${INPUT_BYTES_MAX} bytes`,
+      );
+    }
+  }
+  return Buffer.concat(parts);
+}
