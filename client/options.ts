@@ -232,6 +232,11 @@ export interface PutOptions extends CallOptions, OwnerOptions {
    * Time of modification, in milliseconds since the Unix epoch. Default: the time of the commit.
    */
   readonly mtimeMs?: number;
+  /**
+   * Whether an existing file gets `mode`, `uid` and `gid`, too, as far as they are given, in the
+   * same commit. Default: false, it keeps its own.
+   */
+  readonly replaceAttributes?: boolean;
   /** Storage class of a new file. Default: the class of its directory. */
   readonly storageClass?: string;
   /** Size of each chunk but the last: a power of two, 1 MiB to 64 MiB. Default: 64 MiB. */

@@ -23,6 +23,11 @@ const DRY_RUN: OptionDefinition = {
   description: "print what would be done and change nothing",
 };
 
+const NO_TARGET_DIRECTORY: OptionDefinition = {
+  flags: "-T, --no-target-directory",
+  description: "TARGET is the name of the copy, also if it is a directory",
+};
+
 /** Commands that transfer or verify file content. */
 export const DATA_COMMANDS: readonly CommandDefinition[] = [
   {
@@ -33,7 +38,8 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     options: [
       { flags: "-r, --recursive", description: "copy directories and everything in them" },
       ...REPLACE_OPTIONS,
-      { flags: "-p, --preserve", description: "keep permission bits, owners and times" },
+      { flags: "-p, --preserve", description: "keep permission bits, owners and times (to 1 ms)" },
+      NO_TARGET_DIRECTORY,
       {
         flags: "--mode <octal>",
         description: "permission bits of new files",
@@ -50,7 +56,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       {
         flags: "--files-from <file>",
         description:
-          "read the sources from FILE (`-`: standard input), one per line; then give only TARGET",
+          "read the sources from FILE (`-`: standard input), one per line; relative names keep their directories; then give only TARGET, a directory",
       },
       {
         flags: "-0, --null",
@@ -78,11 +84,15 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "get",
     summary: "copy files out of the cluster; every block is verified",
     arguments: "<source...>",
-    usage: "[options] <source...> <target>",
+    usage: "[options] <source...> [target]",
     options: [
       { flags: "-r, --recursive", description: "copy directories and everything in them" },
       ...REPLACE_OPTIONS,
-      { flags: "-p, --preserve", description: "keep permission bits and times" },
+      {
+        flags: "-p, --preserve",
+        description: "keep permission bits, times, and owners where permitted",
+      },
+      NO_TARGET_DIRECTORY,
       {
         flags: "--range <from-to>",
         description: "bytes FROM to TO, both inclusive; FROM-: to the end; -N: the last N",

@@ -2,22 +2,43 @@ import { formatCount, formatSize } from "../../shared/display/format.ts";
 import type { CommandContext } from "./command.ts";
 import { ProgressBar } from "./progress.ts";
 
+/**
+ * What of the transferred files differs from their sources, or was left out on purpose. The summary
+ * has one line for each kind, and its JSON a key.
+ */
+const DIFFERENCES = {
+  links: "symbolic links were stored as the files that they name",
+  hard_links: "names of hard links were stored as separate files",
+  owners: "owners were not kept: not permitted",
+  temporary: "temporary files of a get were left out",
+  flattened: "names that are absolute or contain .. were stored in the target itself",
+} as const;
+
+/** A kind of difference. */
+export type Difference = keyof typeof DIFFERENCES;
+
 /** Progress of a put or a get: a progress bar, and a summary at the end. */
 export class TransferReport {
   readonly #context: CommandContext;
+  readonly #command: "put" | "get";
   readonly #verb: string;
   readonly #bar: ProgressBar;
   readonly #startMs = performance.now();
+  readonly #differences = new Map<Difference, { count: number; readonly first: string }>();
   #fileCount = 0;
   #skippedCount = 0;
+  #failedCount = 0;
+  /** Bytes of all files, for the bar. */
   #doneBytes = 0;
+  /** Bytes of the files that were transferred, for the summary. */
+  #fileBytes = 0;
   #totalBytes = 0;
 
-  /** @param verb "put" or "got" */
-  constructor(context: CommandContext, verb: string) {
+  constructor(context: CommandContext, command: "put" | "get") {
     this.#context = context;
-    this.#verb = verb;
-    this.#bar = new ProgressBar(context, { title: verb, totalBytes: 0 });
+    this.#command = command;
+    this.#verb = command === "put" ? "put" : "got";
+    this.#bar = new ProgressBar(context, { title: this.#verb, totalBytes: 0 });
   }
 
   /**
@@ -37,8 +58,9 @@ export class TransferReport {
   }
 
   /** Counts a file that was transferred. */
-  finishedFile(): void {
+  finishedFile(sizeBytes: number): void {
     this.#fileCount += 1;
+    this.#fileBytes += sizeBytes;
   }
 
   /** Counts a file that was skipped. */
@@ -46,15 +68,63 @@ export class TransferReport {
     this.#skippedCount += 1;
   }
 
-  /** Removes the bar and prints the summary. */
-  end(): void {
+  /** Runs the task of an item and counts a failure. */
+  async counted(task: () => Promise<void>): Promise<void> {
+    try {
+      await task();
+    } catch (error) {
+      this.#failedCount += 1;
+      throw error;
+    }
+  }
+
+  /** Counts a difference. @param path of the file, for the first of its kind */
+  differs(difference: Difference, path: string): void {
+    const found = this.#differences.get(difference);
+    if (found === undefined) this.#differences.set(difference, { count: 1, first: path });
+    else found.count += 1;
+  }
+
+  /**
+   * Removes the bar and prints the summary. There is none if nothing was transferred. With --json, a
+   * summary is printed for a tree or a list of files.
+   */
+  async end(options: { readonly isList: boolean }): Promise<void> {
     this.#bar.end();
+    if (this.#context.output.options.json) {
+      if (options.isList) await this.#printJson();
+      return;
+    }
+    for (const [difference, { count, first }] of this.#differences) {
+      this.#context.output.note(`${count} ${DIFFERENCES[difference]}: ${first}${more(count)}`);
+    }
+    if (this.#fileCount === 0 && this.#skippedCount === 0 && this.#failedCount > 0) return;
+    this.#printSummary();
+  }
+
+  #printSummary(): void {
     const seconds = (performance.now() - this.#startMs) / 1000;
-    const rate = formatSize(Math.round(this.#doneBytes / Math.max(seconds, 0.001)), true);
+    const rate = formatSize(Math.round(this.#fileBytes / Math.max(seconds, 0.001)), true);
     const skipped = this.#skippedCount === 0 ? "" : `, ${this.#skippedCount} skipped`;
-    if (this.#context.output.options.json) return;
+    const failed = this.#failedCount === 0 ? "" : `, ${this.#failedCount} failed`;
+    const size = formatSize(this.#fileBytes, true);
     this.#context.output.note(
-      `${this.#verb} ${formatCount(this.#fileCount, "file")}, ${formatSize(this.#doneBytes, true)} in ${seconds.toFixed(1)} s (${rate}/s)${skipped}`,
+      `${this.#verb} ${formatCount(this.#fileCount, "file")}, ${size} in ${seconds.toFixed(1)} s (${rate}/s)${skipped}${failed}`,
     );
   }
+
+  async #printJson(): Promise<void> {
+    const differences = [...this.#differences].map(([key, { count }]) => [`${key}_count`, count]);
+    await this.#context.output.json(`ashlar.${this.#command}-summary/1`, {
+      file_count: this.#fileCount,
+      size_bytes: this.#fileBytes,
+      skipped_count: this.#skippedCount,
+      failed_count: this.#failedCount,
+      ...Object.fromEntries(differences),
+    });
+  }
+}
+
+function more(count: number): string {
+  return count === 1 ? "" : ", …";
 }

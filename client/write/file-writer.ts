@@ -270,11 +270,20 @@ class FilePut {
       ...(mtimeMs === undefined ? {} : { mtimeMs }),
       ...(storageClass === undefined ? {} : { storageClass }),
     };
+    const operations = [put, ...this.#attributeChanges(), ...removals];
     const { index, inodes } = await this.#deps.masters.transact(
-      { preconditions: [], operations: [put, ...removals] },
+      { preconditions: [], operations },
       this.#callOptions(),
     );
     return { index, inode: inodes[0] ?? null };
+  }
+
+  /** A `put` sets the attributes of a new file only. */
+  #attributeChanges(): readonly Operation[] {
+    const { mode, uid, gid, mtimeMs, replaceAttributes = false, replace = true } = this.#options;
+    if (!replaceAttributes || !replace) return [];
+    const target = { path: joinPath(this.#names) };
+    return [{ kind: "set-attributes", target, mode, uid, gid, mtimeMs }];
   }
 
   #callOptions(): { readonly signal: AbortSignal; readonly timeoutMs: number } {

@@ -1,9 +1,9 @@
 import { constants } from "node:fs";
 import { mkdir, open, stat } from "node:fs/promises";
 import { AshlarError } from "../../../shared/base/errors.ts";
-import { localError } from "../local-files.ts";
 import type { LocalPath } from "../local-path.ts";
 import { applyAttributes, type LocalAttributes } from "./local-attributes.ts";
+import { localError } from "./local-error.ts";
 
 /** The owner of a directory needs these bits to make entries in it. */
 export const OWNER_BITS = 0o700;

@@ -1,9 +1,9 @@
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { openReadable, type ReadableFile } from "../../../shared/platform/readable-file.ts";
 import type { FillSource } from "../../options.ts";
-import { localError, specialFileError } from "../local-files.ts";
 import type { LocalPath } from "../local-path.ts";
 import type { HashCheck } from "./hash-check.ts";
+import { localError, specialFileError } from "./local-error.ts";
 import { SparseReader } from "./sparse-reader.ts";
 
 const READ_BYTES = 1024 * 1024;

@@ -1,8 +1,8 @@
 import type { Stats } from "node:fs";
 import { lstat, readlink, stat } from "node:fs/promises";
 import { AshlarError } from "../../../shared/base/errors.ts";
-import { localError } from "../local-files.ts";
 import type { LocalPath } from "../local-path.ts";
+import { localError } from "./local-error.ts";
 
 const SLASH = 0x2f;
 /** Links that one path may have, as in Linux. */

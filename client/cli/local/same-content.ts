@@ -4,8 +4,8 @@ import type { FileAttributes } from "../../../shared/protocol/attributes.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../../shared/protocol/intent.ts";
 import { ZeroBlocks } from "../../zero-blocks.ts";
-import { statLocal } from "../local-files.ts";
 import type { LocalPath } from "../local-path.ts";
+import { statLocal } from "./local-error.ts";
 import { LocalSource } from "./local-source.ts";
 
 /**
@@ -18,7 +18,8 @@ export async function hasSameContent(
   signal: AbortSignal,
 ): Promise<boolean> {
   const stats = await statLocal(path);
-  if (!stats.isFile() || stats.size !== attributes.sizeBytes) return false;
+  const sizeBytes = Number(stats.size);
+  if (!stats.isFile() || sizeBytes !== attributes.sizeBytes) return false;
   const { hasher } = createHasher();
   const zeroBlocks = new ZeroBlocks(hasher);
   const { chunkSizeBytes } = attributes;
@@ -46,6 +47,6 @@ export async function hasSameContent(
     if (chunkBytes === chunkSizeBytes) endChunk();
   }
   if (chunkBytes > 0) endChunk();
-  const file = { sizeBytes: stats.size, chunkSizeBytes };
+  const file = { sizeBytes, chunkSizeBytes };
   return equalBytes(contentRootOf(hasher, file, chunkIds), attributes.contentRoot);
 }

@@ -35,7 +35,7 @@ function ignore(): void {}
  *
  * @throws {AshlarError} INVALID_ARGUMENT
  */
-export function requireStandardInput({ hasStdin }: CliEnv): void {
+function requireStandardInput({ hasStdin }: CliEnv): void {
   if (hasStdin) return;
   throw new AshlarError(
     "INVALID_ARGUMENT",

@@ -2,9 +2,9 @@ import { constants } from "node:fs";
 import { type FileHandle, link, open, rename, rm, unlink } from "node:fs/promises";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { Slab } from "../../results.ts";
-import { localError } from "../local-files.ts";
 import type { LocalPath } from "../local-path.ts";
 import { applyAttributes, type LocalAttributes } from "./local-attributes.ts";
+import { localError } from "./local-error.ts";
 import { directoryOf, examineTarget, type LocalTarget } from "./local-target.ts";
 import { SparseWriter } from "./sparse-writer.ts";
 import { temporaryName } from "./temporary-files.ts";
@@ -65,7 +65,7 @@ export async function writeLocal(
  *
  * @throws {AshlarError} IS_A_DIRECTORY; ALREADY_EXISTS without `replace`
  */
-export function requireWritable(path: LocalPath, target: LocalTarget, replace: boolean): void {
+function requireWritable(path: LocalPath, target: LocalTarget, replace: boolean): void {
   const refused = (code: "IS_A_DIRECTORY" | "ALREADY_EXISTS", problem: string): AshlarError =>
     new AshlarError(code, `Cannot write the local path ${path.text}: ${problem}`);
   if (target.kind === "directory") throw refused("IS_A_DIRECTORY", "is a directory");

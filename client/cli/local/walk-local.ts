@@ -1,0 +1,112 @@
+import type { BigIntStats, Dirent } from "node:fs";
+import { lstat, opendir, stat } from "node:fs/promises";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import { joinNames, type LocalPath } from "../local-path.ts";
+import { localError, specialFileError } from "./local-error.ts";
+import { isTemporaryName } from "./temporary-files.ts";
+
+/** A file or directory to put. */
+export interface LocalEntry {
+  readonly kind: "file" | "directory";
+  readonly path: LocalPath;
+  /** Path relative to the root of the walk. */
+  readonly relative: Buffer;
+  /** Stats of the file, behind a symbolic link. */
+  readonly stats: BigIntStats;
+  /** Whether the name is a symbolic link. */
+  readonly isLink: boolean;
+}
+
+/** An entry of a walk. */
+export type WalkedEntry =
+  | (LocalEntry & {
+      /** Leaves out what is below a directory. */
+      readonly skip: () => void;
+    })
+  /** An entry that cannot be put. The walk continues after it. */
+  | { readonly kind: "failed"; readonly relative: Buffer; readonly error: AshlarError }
+  /** A temporary file of a get, which is never put. */
+  | { readonly kind: "temporary"; readonly path: LocalPath };
+
+/** A directory between the root of the walk and the current entry. */
+interface Level {
+  readonly relative: Buffer;
+  /** Names that are not visited yet, in reverse order. */
+  readonly names: Buffer[];
+}
+
+/**
+ * Walks the entries below `root`, depth first: a directory before its entries, names in byte order. A
+ * symbolic link to a file is followed. One bad entry does not end the walk: links to directories,
+ * dangling links, special files and what cannot be read are yielded as failed.
+ */
+export async function* walkLocal(root: LocalPath): AsyncGenerator<WalkedEntry, void, void> {
+  const levels: Level[] = [];
+  const enter = async (relative: Buffer): Promise<WalkedEntry | null> => {
+    const directory = relative.length === 0 ? root : root.join(relative);
+    try {
+      levels.push({ relative, names: await sortedNames(directory) });
+      return null;
+    } catch (error) {
+      return { kind: "failed", relative, error: localError(error, "list", directory) };
+    }
+  };
+  const failed = await enter(Buffer.alloc(0));
+  if (failed !== null) yield failed;
+  for (;;) {
+    const level = levels.at(-1);
+    if (level === undefined) return;
+    const name = level.names.pop();
+    if (name === undefined) {
+      levels.pop();
+      continue;
+    }
+    let isSkipped = false;
+    const entry = await examine(root, joinNames(level.relative, name), () => {
+      isSkipped = true;
+    });
+    yield entry;
+    if (entry.kind !== "directory" || isSkipped) continue;
+    const unlisted = await enter(entry.relative);
+    if (unlisted !== null) yield unlisted;
+  }
+}
+
+/** Returns the names of a directory in reverse byte order. */
+async function sortedNames(directory: LocalPath): Promise<Buffer[]> {
+  const names: Buffer[] = [];
+  // With the encoding "buffer" names are Buffers, which the types do not express.
+  const options = { encoding: "buffer" as BufferEncoding, bufferSize: 512 };
+  for await (const entry of await opendir(directory.systemPath, options)) {
+    names.push((entry as Dirent<string | Buffer>).name as Buffer);
+  }
+  return names.sort((left, right) => Buffer.compare(right, left));
+}
+
+async function examine(root: LocalPath, relative: Buffer, skip: () => void): Promise<WalkedEntry> {
+  const path = root.join(relative);
+  const failed = (error: AshlarError): WalkedEntry => ({ kind: "failed", relative, error });
+  try {
+    const own = await lstat(path.systemPath, { bigint: true });
+    const isLink = own.isSymbolicLink();
+    const stats = isLink ? await stat(path.systemPath, { bigint: true }) : own;
+    if (stats.isDirectory()) {
+      if (isLink) return failed(linkError(path, "to a directory"));
+      return { kind: "directory", path, relative, stats, isLink, skip };
+    }
+    if (!stats.isFile()) return failed(specialFileError(path, stats));
+    const name = relative.subarray(relative.lastIndexOf(0x2f) + 1);
+    if (isTemporaryName(name)) return { kind: "temporary", path };
+    return { kind: "file", path, relative, stats, isLink, skip };
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    const isDangling = syscall === "stat" && (code === "ENOENT" || code === "ELOOP");
+    return failed(
+      isDangling ? linkError(path, "that is dangling") : localError(error, "read", path),
+    );
+  }
+}
+
+function linkError(path: LocalPath, which: string): AshlarError {
+  return new AshlarError("UNSUPPORTED", `Cannot put ${path.text}: it is a symbolic link ${which}`);
+}
