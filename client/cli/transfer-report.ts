@@ -7,11 +7,11 @@ import { ProgressBar } from "./progress.ts";
  * has one line for each kind, and its JSON a key.
  */
 const DIFFERENCES = {
-  links: "symbolic links were stored as the files that they name",
-  hard_links: "names of hard links were stored as separate files",
-  owners: "owners were not kept: not permitted",
-  temporary: "temporary files of a get were left out",
-  flattened: "names that are absolute or contain .. were stored in the target itself",
+  links: "Symbolic links, stored as the files that they name",
+  hard_links: "Names of hard links, stored as separate files",
+  owners: "Owners that were not kept, because this user may not give files away",
+  temporary: "Temporary files of a get, left out",
+  flattened: "Absolute names and names with .., stored in the target itself",
 } as const;
 
 /** A kind of difference. */
@@ -96,7 +96,8 @@ export class TransferReport {
       return;
     }
     for (const [difference, { count, first }] of this.#differences) {
-      this.#context.output.note(`${count} ${DIFFERENCES[difference]}: ${first}${more(count)}`);
+      const others = count === 1 ? "" : ", …";
+      this.#context.output.note(`${DIFFERENCES[difference]}: ${count} (${first}${others})`);
     }
     if (this.#fileCount === 0 && this.#skippedCount === 0 && this.#failedCount > 0) return;
     this.#printSummary();
@@ -123,8 +124,4 @@ export class TransferReport {
       ...Object.fromEntries(differences),
     });
   }
-}
-
-function more(count: number): string {
-  return count === 1 ? "" : ", …";
 }
