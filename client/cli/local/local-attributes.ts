@@ -18,8 +18,8 @@ export interface LocalAttributes {
 
 /**
  * Sets owner, mode and time, in this order: chown(2) clears setuid and setgid. They are set only
- * with the owner or the group that they stand for, as cp(1) does: a setuid file of another owner
- * must not become one of the caller.
+ * if the owner or the group is that of the source, as cp(1) does: a setuid file of another owner must
+ * not become one of the caller.
  *
  * @returns whether the owner was set, or was right before
  */

@@ -8,7 +8,7 @@ const SLASH = 0x2f;
 /** Links that one path may have, as in Linux. */
 const LINKS_MAX = 40;
 
-/** What a path is to a command that writes it. */
+/** The file at a path that a command writes. */
 export type LocalTarget =
   | { readonly kind: "missing"; readonly path: LocalPath }
   /** A regular file. `path` is the file itself, behind all symbolic links. */
@@ -19,7 +19,7 @@ export type LocalTarget =
   /** A FIFO, a socket or a device: it is written to and not replaced. */
   | { readonly kind: "special"; readonly path: LocalPath; readonly stats: Stats };
 
-/** Returns what a path is. Symbolic links are followed, as cp(1) does. @throws {AshlarError} */
+/** Examines the file at a path. Symbolic links are followed, as cp(1) does. @throws {AshlarError} */
 export async function examineTarget(path: LocalPath): Promise<LocalTarget> {
   const isLink = (await statsOf(path, lstat))?.isSymbolicLink() === true;
   const stats = await statsOf(path, stat);

@@ -76,7 +76,7 @@ function isNoTarget(options: OptionValues): boolean {
 function withExample(error: AshlarError, { sources }: PutArguments): AshlarError {
   const { code, message, details } = error;
   const [first = "FILE"] = sources;
-  const hint = `The last argument is the target in the cluster: ashlar put ${first} … /DIRECTORY/`;
+  const hint = `The last argument is the target in the cluster: ashlar put ${shellWord(first)} /DIRECTORY/`;
   return new AshlarError(code, message, { cause: error, details, hint });
 }
 

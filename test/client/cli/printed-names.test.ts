@@ -82,7 +82,8 @@ describe("names that a command prints and a command reads", () => {
   it("pass from ls --null to a list of names, and as arguments to a command", async () => {
     const { stdoutBytes } = await cluster.run(["ls", "--null", "/n"]);
     const env = new MemoryCliEnv({ input: stdoutBytes });
-    const names = await readNames(env, "-", true);
+    const { signal } = new AbortController();
+    const names = await readNames({ env, signal }, "-", true);
     assert.deepEqual(names, sorted.map(textOfBytes));
     const listed = await cluster.run(["ls", "--null", ...names]);
     assert.deepEqual(listed.stdoutBytes, stdoutBytes);

@@ -131,7 +131,7 @@ describe("a tree of what a user can have", () => {
   });
   after(() => cluster[Symbol.asyncDispose]());
 
-  it("goes up and comes back with -r -p, and the command names what differs", async () => {
+  it("is the same after put and get with -r -p, and the command names what differs", async () => {
     await using work = await CliWork.make(cluster, fileSystem);
     const [source, back] = [`${work.path}/source`, `${work.path}/back`];
     await makeTree(source);

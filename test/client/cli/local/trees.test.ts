@@ -258,7 +258,7 @@ describe("local trees", () => {
     assert.deepEqual(await readdir(`${work.path}/src`), ["file"]);
     await work.ok("get", "/prog/file");
     assert.equal(await readFile(`${work.path}/file`, "utf8"), "x");
-    await work.fails(2, /ashlar put a.md … \/DIRECTORY\//, "put", "a.md", "b.md");
+    await work.fails(2, /ashlar put a.md \/DIRECTORY\//, "put", "a.md", "b.md");
   });
 
   it("have a summary only if something was transferred, and one in JSON", async () => {
@@ -280,7 +280,7 @@ describe("local trees", () => {
     assert.match(json.stderr, /"code":"UNSUPPORTED".*dangling/);
   });
 
-  it("show a setuid bit only with the owner that it stands for", async (context) => {
+  it("have a setuid bit only with the owner of their source", async (context) => {
     await using work = await CliWork.make(cluster, fileSystem);
     if (process.getuid?.() !== 0) return context.skip("only root can give files away");
     await fileSystem.writeFile("/setuid", "x", { mode: 0o6755, uid: 1234, gid: 1234 });
