@@ -40,6 +40,8 @@ export interface OptionDefinition {
   readonly flags: string;
   readonly description: string;
   readonly default?: string | number | boolean;
+  /** The default as --help shows it: "30s" for 30,000 ms. */
+  readonly defaultText?: string;
   /** Parses the text. @throws {AshlarError} INVALID_ARGUMENT */
   readonly parse?: (text: string) => unknown;
   readonly choices?: readonly string[];

@@ -49,6 +49,30 @@ A name can contain any bytes except "/" and NUL. Names are printed on one line: 
 and bytes that are not UTF-8 appear as \\n, \\\\ and \\xHH. --json adds the base64 of such a name.`,
   },
   {
+    name: "terms",
+    text: `Words in tables and messages:
+
+  INDEX         number of an entry in the log of the masters. Every change has one, in order;
+                --at INDEX reads the state after that change
+  TERM          number of an election of the masters. A higher term has a newer leader
+  LAST, COMMITTED, APPLIED
+                index of the last entry in the log of a master, of the last entry that a majority
+                has stored, and of the last entry in its state
+  MATCH, BEHIND last entry that a master shares with the leader, and entries that it lacks
+  ROOT          content root: a hash over the content of a file. Equal content, equal root
+                (\`ashlar checksum --root\` prints it)
+  old versions  removed and replaced files and names that the history keeps, for \`restore\` and
+                --at. They keep their space: for 24 h, or until \`ashlar history trim\`
+  chunk         a part of a file of up to 64 MiB, stored by chunkservers. The masters store files of
+                up to 4 KiB themselves, without a chunk
+  live, suspect, dead, stopped
+                chunkservers: sends heartbeats; is silent, gets no new chunks; is silent for longer,
+                its chunks are copied elsewhere; was stopped in good order
+  waiting       a new leader has no heartbeat of this chunkserver yet
+
+Times with a Z at the end, and those under (UTC), are in UTC; those of \`ls -l\` are in local time.`,
+  },
+  {
     name: "config",
     text: `Config file: $ASHLAR_CONFIG, else $XDG_CONFIG_HOME/ashlar/config.toml, else
 ~/.config/ashlar/config.toml. TOML; every value is a string in quotes:

@@ -2,7 +2,7 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { shellWord } from "../../shared/display/shell-word.ts";
 import type { MasterProbe, MastersProbe } from "../masters/probe-masters.ts";
 import type { Output } from "./output.ts";
-import { formatTable } from "./table-view.ts";
+import { type Column, formatTable } from "./table-view.ts";
 
 /** The cluster that the setting `cluster` names, for hints. */
 export interface ClusterOrigin {
@@ -60,6 +60,25 @@ function jsonMaster({ address, answer, problem }: MasterProbe): ProbedMaster {
   return { member_id: memberId, address, role, term, problem };
 }
 
+/** The keys of `ashlar status --json` that only a leader knows. */
+export const UNSERVED = {
+  cluster_id: null,
+  index: null,
+  masters: [],
+  chunkservers: [],
+  default_copies: null,
+  namespace: null,
+  history: null,
+} as const;
+
+const COLUMNS: readonly Column[] = [
+  { heading: "MASTER", dropRank: 1 },
+  { heading: "ROLE" },
+  { heading: "TERM", isRight: true },
+  { heading: "ADDRESS" },
+  { heading: "STATE" },
+];
+
 /**
  * Prints the status of a cluster without a majority, as far as the masters that answer know it.
  *
@@ -73,13 +92,9 @@ export async function printUnserved(output: Output, error: unknown): Promise<boo
   const reason = majorityText(answered.length, masters.length);
   if (output.options.json) {
     await output.json("ashlar.status/1", {
-      cluster_id: null,
-      index: null,
+      ...UNSERVED,
       health: { word: "critical", reasons: [reason], is_full: false },
       masters,
-      chunkservers: [],
-      namespace: null,
-      history: null,
     });
     return true;
   }
@@ -93,7 +108,7 @@ export async function printUnserved(output: Output, error: unknown): Promise<boo
   await output.line(`cluster: ${output.paint(["red", "bold"], "critical")}`);
   await output.line(`  ${reason}: no command can read or change anything`);
   await output.line("");
-  await output.line(formatTable(["MASTER", "ROLE", "TERM", "ADDRESS", "STATE"], rows, ["TERM"]));
+  await output.line(formatTable(COLUMNS, rows, output.columns));
   if (error.hint !== undefined) output.note(`  hint: ${error.hint}`);
   return true;
 }

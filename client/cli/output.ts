@@ -17,6 +17,7 @@ export interface OutputOptions {
 }
 
 const NEWLINE = 0x0a;
+const COLUMNS_DEFAULT = 80;
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -108,7 +109,19 @@ export class Output {
 
   /** Returns `text` in a style where colour is on. Colour never carries information alone. */
   paint(style: Style, text: string): string {
-    return this.#hasColor() ? styleText(style, text) : text;
+    // The settings decide, not the stdout of the process, which Node would check.
+    return this.#hasColor() ? styleText(style, text, { validateStream: false }) : text;
+  }
+
+  /** Whether people read the output: sizes are then printed as "1.5 GiB". */
+  get isTerminal(): boolean {
+    return !this.options.json && this.#env.stdout.isTTY === true;
+  }
+
+  /** Width of a terminal in characters. Infinity elsewhere: a pipe takes lines of any length. */
+  get columns(): number {
+    const { isTTY, columns } = this.#env.stdout;
+    return isTTY === true ? (columns ?? COLUMNS_DEFAULT) : Number.POSITIVE_INFINITY;
   }
 
   /** Whether progress bars are drawn on stderr. */

@@ -18,6 +18,14 @@ export function parseCount(text: string, name: string, minimum = 0): number {
   throw invalidValue(name, `an integer of at least ${minimum}`, text);
 }
 
+const PORT_MAX = 65_535;
+
+/** Parses the number of a TCP port; 0 means any free port. */
+export function parsePort(text: string, name: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= PORT_MAX) return Number(text);
+  throw invalidValue(name, `a port from 0 to ${PORT_MAX}`, text);
+}
+
 /** Parses a position in the change feed: "1234" or "1234:5". The default sequence is 0. */
 export function parseCursor(text: string, name: string): { index: number; sequence: number } {
   const match = /^(\d+)(?::(\d+))?$/.exec(text);

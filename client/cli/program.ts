@@ -141,7 +141,9 @@ function groupOf(root: Command, name: string): Command {
 function addOptions(command: Command, definitions: readonly OptionDefinition[]): void {
   for (const definition of definitions) {
     const option = new Option(definition.flags, definition.description);
-    if (definition.default !== undefined) option.default(definition.default);
+    if (definition.default !== undefined) {
+      option.default(definition.default, definition.defaultText);
+    }
     if (definition.choices !== undefined) option.choices(definition.choices);
     if (definition.parse !== undefined) option.argParser(definition.parse);
     if (definition.isRepeated === true) option.argParser(appendTo(definition));

@@ -1,5 +1,5 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
-import { parseCount, parseDurationMs } from "./parse-values.ts";
+import { parseCount, parseDurationMs, parsePort } from "./parse-values.ts";
 
 const DIRECTORY: OptionDefinition = {
   flags: "--dir <directory>",
@@ -7,7 +7,7 @@ const DIRECTORY: OptionDefinition = {
 };
 const HUMAN: OptionDefinition = {
   flags: "-h, --human-readable",
-  description: "print sizes as 1.5 GiB (powers of 1024)",
+  description: "print sizes as 1.5 GiB (powers of 1024), as on a terminal",
 };
 
 /** Commands that show the state of a cluster and run a local cluster. */
@@ -15,12 +15,16 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
   {
     name: "status",
     summary: "show the masters, the chunkservers and the health of the cluster",
-    options: [HUMAN],
+    options: [
+      HUMAN,
+      { flags: "--watch", description: "repeat every 2 s until Ctrl-C; a terminal is redrawn" },
+    ],
     examples: [
       ["ashlar status", "exit status 0 if the health is ok, 1 if degraded or critical"],
       ["ashlar status --json | jq -r .health.word", "for scripts"],
+      ["ashlar status --watch --json", "one line for each change"],
     ],
-    onClosedOutput: "continue",
+    onClosedOutput: (options) => (options["watch"] === true ? "stop" : "continue"),
     load: () => import("./commands/status.ts"),
   },
   {
@@ -53,27 +57,26 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       DIRECTORY,
       {
         flags: "--masters <count>",
-        description: "number of masters of a new cluster: 1, 3 or 5",
-        default: 3,
+        description: "number of masters of a new cluster: 1, 3 or 5 (default: 3)",
         parse: (text) => parseCount(text, "--masters", 1),
       },
       {
         flags: "--chunkservers <count>",
-        description: "number of chunkservers of a new cluster",
-        default: 4,
+        description: "number of chunkservers of a new cluster (default: 4)",
         parse: (text) => parseCount(text, "--chunkservers", 1),
       },
       {
         flags: "--base-port <port>",
         description: "first port, two per node; 0: any free ports",
         default: 7400,
-        parse: (text) => parseCount(text, "--base-port"),
+        parse: (text) => parsePort(text, "--base-port"),
       },
       { flags: "--foreground", description: "keep running; Ctrl-C stops the cluster" },
       {
         flags: "--wait <duration>",
         description: "fail after this time",
         default: 30_000,
+        defaultText: "30s",
         parse: (text) => parseDurationMs(text, "--wait"),
       },
     ],
@@ -98,12 +101,13 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         flags: "--base-port <port>",
         description: "first of its two ports; 0: any free ports",
         default: 0,
-        parse: (text) => parseCount(text, "--base-port"),
+        parse: (text) => parsePort(text, "--base-port"),
       },
       {
         flags: "--wait <duration>",
         description: "fail after this time",
         default: 30_000,
+        defaultText: "30s",
         parse: (text) => parseDurationMs(text, "--wait"),
       },
     ],
@@ -138,6 +142,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     examples: [
       ["ashlar cluster kill m1", "kill a master with SIGKILL"],
       ["ashlar cluster kill c2 --signal STOP", "suspend a chunkserver"],
+      ["ashlar cluster kill 1a2b3c4d", "a chunkserver by its id in `ashlar status`"],
     ],
     onClosedOutput: "continue",
     load: () => import("./commands/cluster-kill.ts"),

@@ -30,6 +30,7 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
   const facts = requireFacts(namespace);
   const chunkservers = chunkserverStatuses(deps);
   const repair = deps.repair.counts;
+  const storageClass = namespace.storageClass(facts.defaultStorageClass);
   const health = evaluateHealth({
     mastersTotal: masters.length,
     mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
@@ -42,7 +43,7 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
     settling: deps.fleet.settling(),
     chunksUnderReplicated: repair.underReplicated,
     chunksLost: repair.lost,
-    copiesMin: namespace.storageClass(facts.defaultStorageClass)?.copiesMin ?? 1,
+    copiesMin: storageClass?.copiesMin ?? 1,
     isScanComplete: deps.repair.isScanComplete,
     isMassLoss: deps.repair.isHalted,
   });
@@ -52,6 +53,7 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
     masters,
     chunkservers,
     health: { ...health, reasons: [...health.reasons] },
+    ...(storageClass === undefined ? {} : { defaultCopies: storageClass.copies }),
     namespace: {
       ...namespace.counters(),
       chunksUnderReplicated: repair.underReplicated,

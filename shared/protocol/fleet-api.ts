@@ -177,6 +177,8 @@ export const status = defineCall(
     masters: v.array(masterStatusSchema),
     chunkservers: v.array(chunkserverStatusSchema),
     health: healthSchema,
+    /** Replicas of a chunk in the default storage class. Absent in old versions. */
+    defaultCopies: v.optional(countSchema),
     namespace: v.object({
       fileCount: countSchema,
       directoryCount: countSchema,

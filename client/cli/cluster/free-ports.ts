@@ -2,15 +2,22 @@ import { createServer, type Server } from "node:net";
 import { AshlarError } from "../../../shared/base/errors.ts";
 
 const HOST = "127.0.0.1";
+const PORT_MAX = 65_535;
 
 /**
  * Returns `count` free addresses on the loopback: consecutive ports from `basePort`, or any free
  * ports for 0. All of them are listened on at the same time, so no port is returned twice. Another
  * process can take a port after the return.
  *
- * @throws {AshlarError} ADDRESS_IN_USE with the first port that is not free
+ * @throws {AshlarError} INVALID_ARGUMENT if there are not so many ports; ADDRESS_IN_USE with the first port that is not free
  */
 export async function freeAddresses(basePort: number, count: number): Promise<string[]> {
+  if (basePort + count - 1 > PORT_MAX) {
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot use --base-port: expected at most ${PORT_MAX - count + 1}, for ${count} ports: current value is "${basePort}"`,
+    );
+  }
   const servers: Server[] = [];
   try {
     const addresses: string[] = [];

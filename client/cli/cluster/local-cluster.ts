@@ -40,6 +40,9 @@ export interface NodeState {
   readonly log: string;
 }
 
+/** A chunkserver id, or its beginning as `ashlar status` shows it. */
+const SERVER_ID = /^[0-9a-f]{8,32}$/;
+const FIND_TIMEOUT_MS = 5_000;
 const POLL_MS = 100;
 /** Timeout of one poll. */
 const STATUS_TIMEOUT_MS = 2_000;
@@ -116,6 +119,21 @@ export class LocalCluster {
       "NOT_FOUND",
       `Cannot find the node in ${this.directory}: expected one of ${names}: current value is "${name}"`,
     );
+  }
+
+  /**
+   * Returns the node `name`, or the node of the chunkserver whose id begins with `name`.
+   *
+   * @throws {AshlarError} NOT_FOUND with the names of all nodes; an error of the masters, which know
+   *   the ids
+   */
+  async find(name: string): Promise<LocalNode> {
+    if (!SERVER_ID.test(name)) return this.node(name);
+    const { chunkservers } = await this.status(FIND_TIMEOUT_MS);
+    const found = chunkservers.filter(({ serverId }) => serverId.startsWith(name));
+    const [server] = found;
+    const node = this.#file.nodes.find(({ address }) => address === server?.address);
+    return found.length === 1 && node !== undefined ? node : this.node(name);
   }
 
   /** Returns the state of every node, in the order of cluster.json. */

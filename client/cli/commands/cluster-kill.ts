@@ -6,8 +6,9 @@ import { invalidValue } from "../parse-values.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output } = context;
-  const [name = ""] = commandArguments;
+  const [text = ""] = commandArguments;
   const cluster = await LocalCluster.open(await clusterDirectory(context, options));
+  const { name } = await cluster.find(text);
   const signal = parseSignal(String(options["signal"]));
   await cluster.kill(name, signal);
   if (output.options.json) await output.json("ashlar.cluster-kill/1", { node: name, signal });

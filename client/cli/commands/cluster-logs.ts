@@ -14,7 +14,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const nodes =
     commandArguments.length === 0
       ? cluster.nodes
-      : commandArguments.map((name) => cluster.node(name));
+      : await Promise.all(commandArguments.map((name) => cluster.find(name)));
   const prefix = (name: string): string => (nodes.length === 1 ? "" : `${name}: `);
   for (const node of nodes) {
     const lines = await logTail(cluster.directory, node, Number(options["lines"]));

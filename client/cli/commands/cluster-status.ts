@@ -20,9 +20,16 @@ export const run: RunCommand = async (context, _arguments, options) => {
       state.http,
       state.log,
     ]);
-    await output.line(
-      formatTable(["NODE", "ROLE", "STATE", "PID", "ADDRESS", "HTTP", "LOG"], rows),
-    );
+    const columns = [
+      { heading: "NODE" },
+      { heading: "ROLE", dropRank: 1 },
+      { heading: "STATE" },
+      { heading: "PID" },
+      { heading: "ADDRESS" },
+      { heading: "HTTP", dropRank: 2 },
+      { heading: "LOG", dropRank: 3 },
+    ];
+    await output.line(formatTable(columns, rows, output.columns));
   }
   if (states.some((state) => state.pid === null)) throw new Degraded();
 };

@@ -5,7 +5,7 @@ import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
 import { numberOf } from "../cluster/layout.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
 import { clusterDirectory } from "../cluster-directory.ts";
-import type { CommandContext, RunCommand } from "../command.ts";
+import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 
 export const run: RunCommand = async (context, _arguments, options) => {
   const { output } = context;
@@ -13,17 +13,40 @@ export const run: RunCommand = async (context, _arguments, options) => {
   output.note(`starting the cluster in ${directory}`);
   const cluster = await LocalCluster.up({
     directory,
-    masters: Number(options["masters"]),
-    chunkservers: Number(options["chunkservers"]),
+    masters: Number(options["masters"] ?? MASTERS_DEFAULT),
+    chunkservers: Number(options["chunkservers"] ?? CHUNKSERVERS_DEFAULT),
     basePort: Number(options["basePort"]),
     timeoutMs: Number(options["wait"]),
   });
+  for (const note of sizeNotes(cluster, options)) output.note(note);
   await print(context, cluster);
   if (options["foreground"] !== true) return;
   if (!output.options.json) output.note("Ctrl-C stops the cluster; its state is kept");
   if (!context.signal.aborted) await once(context.signal, "abort");
   await cluster.down();
 };
+
+const MASTERS_DEFAULT = 3;
+const CHUNKSERVERS_DEFAULT = 4;
+
+/** Returns a note for each requested number of nodes that the existing cluster does not have. */
+export function sizeNotes(
+  cluster: Pick<LocalCluster, "nodes" | "directory">,
+  options: OptionValues,
+): string[] {
+  const notes: string[] = [];
+  for (const role of ["master", "chunkserver"] as const) {
+    const wanted = options[`${role}s`];
+    const count = cluster.nodes.filter((node) => node.role === role).length;
+    if (wanted === undefined || wanted === count) continue;
+    const has = formatCount(count, role);
+    const add = `ashlar cluster add --dir ${shellWord(cluster.directory)} ${role}`;
+    notes.push(
+      `--${role}s ${wanted} has no effect: the cluster has ${has} already. To add one: ${add}`,
+    );
+  }
+  return notes;
+}
 
 const STATUS_TIMEOUT_MS = 10_000;
 

@@ -14,7 +14,8 @@ export const run: RunCommand = async (context, _arguments, options) => {
   const cells = rows.map(({ key, value, origin }) =>
     hasOrigin ? [key, value, origin] : [key, value],
   );
-  await output.line(formatTable(headings, cells));
+  const columns = headings.map((heading) => ({ heading }));
+  await output.line(formatTable(columns, cells, output.columns));
   if (!hasOrigin) return;
   const { path, exists } = await loadUserConfig(env.variables);
   output.note(`config file: ${path}${exists ? "" : " (does not exist)"}`);

@@ -1,56 +1,104 @@
 import { formatCount, formatSize } from "../../../shared/display/format.ts";
-import type { RunCommand } from "../command.ts";
-import { formatTable } from "../table-view.ts";
+import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
+import { type ClusterSpace, historySpaceText, spaceOf } from "../cluster-space.ts";
+import type { CommandContext, RunCommand } from "../command.ts";
+import { NodeNames } from "../node-names.ts";
+import { serverState, withNodes } from "../status-view.ts";
+import { type Column, formatTable } from "../table-view.ts";
+
+const COLUMNS: readonly Column[] = [
+  { heading: "CHUNKSERVER", dropRank: 2 },
+  { heading: "STATE" },
+  { heading: "SIZE", isRight: true },
+  { heading: "USED", isRight: true },
+  { heading: "AVAILABLE", isRight: true },
+  { heading: "ADDRESS", dropRank: 1 },
+];
 
 export const run: RunCommand = async (context, _arguments, options) => {
   const { output, signal } = context;
   const fileSystem = await context.fileSystem();
-  const { chunkservers, namespace } = await fileSystem.status({ signal });
-  const live = chunkservers.filter((server) => server.state === "live");
-  const sum = (key: "totalBytes" | "availableBytes" | "usedBytes"): number =>
-    live.reduce((total, server) => total + server.space[key], 0);
-  const total = {
-    total_bytes: sum("totalBytes"),
-    used_bytes: sum("usedBytes"),
-    available_bytes: sum("availableBytes"),
-  };
-  if (output.options.json) {
-    for (const { serverId, address, state, space } of chunkservers) {
-      await output.json("ashlar.df/1", {
-        server_id: serverId,
-        address,
-        state,
-        total_bytes: space.totalBytes,
-        used_bytes: space.usedBytes,
-        available_bytes: space.availableBytes,
-      });
-    }
-    await output.json("ashlar.df-total/1", {
-      ...total,
-      logical_bytes: namespace.logicalBytes,
-      copies_to_delete: namespace.purgesPending,
-    });
-    return;
-  }
-  const isHuman = options["humanReadable"] === true;
-  const rows = chunkservers.map(({ serverId, address, state, space }) => [
-    serverId.slice(0, 8),
-    state,
-    formatSize(space.totalBytes, isHuman),
-    formatSize(space.usedBytes, isHuman),
-    formatSize(space.availableBytes, isHuman),
-    address,
-  ]);
-  const totals = [total.total_bytes, total.used_bytes, total.available_bytes];
-  rows.push(["total", "", ...totals.map((bytes) => formatSize(bytes, isHuman)), ""]);
-  const headings = ["CHUNKSERVER", "STATE", "SIZE", "USED", "AVAILABLE", "ADDRESS"];
-  await output.line(formatTable(headings, rows, ["SIZE", "USED", "AVAILABLE"]));
+  const status = await fileSystem.status({ signal });
+  const space = spaceOf(status);
+  if (output.options.json) return printJson(context, status, space);
+  const isHuman = options["humanReadable"] === true || output.isTerminal;
+  const names = await NodeNames.of(context);
+  const size = (bytes: number): string => formatSize(bytes, isHuman);
+  await output.line(tableOf(status, { space, names, size, columnsMax: output.columns }));
   await output.line("");
-  const logical = formatSize(namespace.logicalBytes, isHuman);
-  await output.line(`size of all files: ${logical}${isHuman ? "" : " bytes"}, without replication`);
-  if (namespace.purgesPending > 0) {
+  const { purgesPending, logicalBytes } = status.namespace;
+  const unit = isHuman ? "" : " bytes";
+  await output.line(`size of all files: ${size(logicalBytes)}${unit}, without replication`);
+  if (space.usableBytes !== null) {
+    const copies = formatCount(status.defaultCopies ?? 1, "copy", "copies");
     await output.line(
-      `${formatCount(namespace.purgesPending, "replica")} of removed chunks still to be deleted`,
+      `space for new files: ${size(space.usableBytes)}${unit}, with ${copies} of each`,
+    );
+  }
+  for (const servers of space.sharedDisks) {
+    const shared = servers.map(
+      ({ address, serverId }) => names.find(address) ?? serverId.slice(0, 8),
+    );
+    await output.line(`one disk, counted once in the total: ${shared.join(", ")}`);
+  }
+  const held = historySpaceText(status);
+  if (held !== null) await output.line(held);
+  if (purgesPending > 0) {
+    await output.line(
+      `${formatCount(purgesPending, "replica")} of removed chunks still to be deleted`,
     );
   }
 };
+
+function tableOf(
+  { chunkservers }: ClusterStatus,
+  view: {
+    readonly space: ClusterSpace;
+    readonly names: NodeNames;
+    readonly size: (bytes: number) => string;
+    readonly columnsMax: number;
+  },
+): string {
+  const { space, names, size, columnsMax } = view;
+  const { columns, cell } = withNodes(COLUMNS, names);
+  const rows = chunkservers.map((server) => [
+    ...cell(server.address),
+    server.serverId.slice(0, 8),
+    serverState(server),
+    size(server.space.totalBytes),
+    size(server.space.usedBytes),
+    size(server.space.availableBytes),
+    server.address,
+  ]);
+  const totals = [space.totalBytes, space.usedBytes, space.availableBytes].map(size);
+  const label = names.isEmpty ? ["total"] : ["total", ""];
+  return formatTable(columns, [...rows, [...label, "", ...totals, ""]], columnsMax);
+}
+
+async function printJson(
+  { output }: CommandContext,
+  { chunkservers, namespace, defaultCopies }: ClusterStatus,
+  total: ClusterSpace,
+): Promise<void> {
+  for (const { serverId, address, state, space } of chunkservers) {
+    await output.json("ashlar.df/1", {
+      server_id: serverId,
+      address,
+      state,
+      total_bytes: space.totalBytes,
+      used_bytes: space.usedBytes,
+      available_bytes: space.availableBytes,
+      disk_id: space.diskId ?? null,
+    });
+  }
+  await output.json("ashlar.df-total/1", {
+    total_bytes: total.totalBytes,
+    used_bytes: total.usedBytes,
+    available_bytes: total.availableBytes,
+    usable_bytes: total.usableBytes,
+    history_bytes: total.historyBytes,
+    default_copies: defaultCopies ?? null,
+    logical_bytes: namespace.logicalBytes,
+    copies_to_delete: namespace.purgesPending,
+  });
+}

@@ -4,6 +4,8 @@ import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachPath } from "../patterns/expand-paths.ts";
 import { type RemotePath, remotePath } from "../remote-paths.ts";
 
+const CELL_WIDTH = 11;
+
 interface Usage {
   /** Sum of the file sizes. */
   logicalBytes: number;
@@ -21,13 +23,14 @@ interface OpenDirectory {
 }
 
 export const run: RunCommand = async (context, commandArguments, options) => {
-  const { output, signal } = context;
+  const { signal } = context;
   const fileSystem = await context.fileSystem();
   const roots = commandArguments.length === 0 ? ["/"] : commandArguments;
   const depthMax =
     options["summarize"] === true
       ? 0
       : ((options["depth"] as number | undefined) ?? Number.POSITIVE_INFINITY);
+  await printHeadings(context, options);
   const task = async (path: RemotePath): Promise<void> => {
     const attributes = await fileSystem.stat(path.bytes, { signal });
     // The open directories from the argument down. The walk closes the innermost first.
@@ -53,8 +56,19 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     await closeDownTo(0);
   };
   await forEachPath(context, roots, { glob: options["glob"] !== false, task });
-  if (!output.options.json) output.detail("columns: logical size, size with replication, path");
 };
+
+/** Names the columns on a terminal. Elsewhere every line has the form of du(1). */
+async function printHeadings({ output }: CommandContext, options: OptionValues): Promise<void> {
+  if (!output.isTerminal) return;
+  const headings = options["inodes"] === true ? ["INODES"] : ["SIZE", "WITH COPIES"];
+  await output.line(`${cellsText(headings)}  PATH`);
+}
+
+/** Returns the cells right-aligned. */
+function cellsText(cells: readonly string[]): string {
+  return cells.map((cell) => cell.padStart(CELL_WIDTH)).join(" ");
+}
 
 function usageOf(attributes: Attributes): Usage {
   const logicalBytes = sizeOf(attributes);
@@ -92,10 +106,10 @@ async function printUsage(
     });
     return;
   }
-  const isHuman = options["humanReadable"] === true;
+  const isHuman = options["humanReadable"] === true || output.isTerminal;
   const cells =
     options["inodes"] === true
       ? [String(usage.files + usage.directories)]
       : [formatSize(usage.logicalBytes, isHuman), formatSize(usage.rawBytes, isHuman)];
-  await output.line(`${cells.map((cell) => cell.padStart(10)).join(" ")}  ${path.text}`);
+  await output.line(`${cellsText(cells)}  ${path.text}`);
 }

@@ -10,17 +10,26 @@ import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { readOptionsOf } from "../read-options.ts";
 import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
-import { formatTable } from "../table-view.ts";
+import { type Column, formatTable } from "../table-view.ts";
 
 /** Columns are aligned within batches of this many rows. */
 const BATCH_ROWS = 500;
 const ROOT_SHOWN_DIGITS = 12;
+const COLUMNS: readonly Column[] = [
+  { heading: "INDEX", isRight: true },
+  { heading: "TIME (UTC)" },
+  { heading: "CHANGE" },
+  { heading: "KIND", dropRank: 2 },
+  { heading: "SIZE", isRight: true },
+  { heading: "ROOT", dropRank: 3 },
+  { heading: "OTHER PATH", dropRank: 1 },
+];
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
   const readOptions = await readOptionsOf(context, options);
   const limit = (options["limit"] as number | undefined) ?? Number.MAX_SAFE_INTEGER;
-  const isHuman = options["humanReadable"] === true;
+  const isHuman = options["humanReadable"] === true || context.output.isTerminal;
   const paths = commandArguments.map(parseRemotePath);
   await forEachItem(context, paths, async (path) => {
     if (paths.length > 1) await printHeading(context, path, path !== paths[0]);
@@ -63,8 +72,7 @@ async function print(
     return;
   }
   const rows = versions.map((version) => row(version, isHuman));
-  const headings = ["INDEX", "TIME", "CHANGE", "KIND", "SIZE", "ROOT", "OTHER PATH"];
-  await output.line(formatTable(headings, rows, ["INDEX", "SIZE"]));
+  await output.line(formatTable(COLUMNS, rows, output.columns));
 }
 
 function row({ index, timeMs, change, attributes, otherPath }: PathVersion, isHuman: boolean) {

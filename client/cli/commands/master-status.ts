@@ -1,17 +1,31 @@
 import type { MastersStatus } from "../../../shared/protocol/masters-api.ts";
 import type { RunCommand } from "../command.ts";
-import { formatTable } from "../table-view.ts";
+import { NodeNames } from "../node-names.ts";
+import type { Output } from "../output.ts";
+import { withNodes } from "../status-view.ts";
+import { type Column, formatTable } from "../table-view.ts";
 
 export const run: RunCommand = async (context) => {
   const { output, signal } = context;
   const fileSystem = await context.fileSystem();
   const status = await fileSystem.masters.status({ signal });
   if (output.options.json) await output.json("ashlar.master-status/1", jsonOf(status));
-  else await output.line(describe(status));
+  else await output.line(describe(status, output, await NodeNames.of(context)));
 };
 
-function describe(status: MastersStatus): string {
+const COLUMNS: readonly Column[] = [
+  { heading: "MASTER" },
+  { heading: "ROLE" },
+  { heading: "STATE" },
+  { heading: "MATCH", isRight: true, dropRank: 2 },
+  { heading: "BEHIND", isRight: true, dropRank: 1 },
+  { heading: "ADDRESS" },
+];
+
+function describe(status: MastersStatus, output: Output, names: NodeNames): string {
+  const { columns, cell } = withNodes(COLUMNS, names);
   const rows = status.masters.map(({ memberId, vote, isLeader, progress, address }) => [
+    ...cell(address),
     String(memberId),
     isLeader ? "leader" : vote,
     stateOf(isLeader, progress),
@@ -19,10 +33,7 @@ function describe(status: MastersStatus): string {
     isLeader || progress === null ? "-" : String(status.lastIndex - progress.matchIndex),
     address,
   ]);
-  const table = formatTable(["MASTER", "ROLE", "STATE", "MATCH", "BEHIND", "ADDRESS"], rows, [
-    "MATCH",
-    "BEHIND",
-  ]);
+  const table = formatTable(columns, rows, output.columns);
   const log = `term ${status.term}, log up to ${status.lastIndex}, committed up to ${status.committedIndex}`;
   return status.isJoint
     ? `${table}\n\n${log}; a membership change is in progress`

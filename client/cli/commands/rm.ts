@@ -3,6 +3,7 @@ import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { jsonName } from "../../../shared/display/format.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
+import { historySpaceText } from "../cluster-space.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { forEachItem } from "../each-item.ts";
@@ -21,7 +22,17 @@ export const run: RunCommand = async (context, commandArguments, options) => {
       throw error;
     }
   });
+  if (options["dryRun"] !== true) await noteKeptSpace(context);
 };
+
+/** Says on a terminal that removed files still take space, if the cluster is full. */
+async function noteKeptSpace({ output, fileSystem, signal }: CommandContext): Promise<void> {
+  if (!output.isTerminal || output.options.quiet) return;
+  const status = await (await fileSystem()).status({ signal });
+  if (!status.health.isFull) return;
+  const text = historySpaceText(status);
+  output.note(`the cluster is full${text === null ? "" : `: ${text}`}`);
+}
 
 async function removeOne(
   context: CommandContext,

@@ -1,85 +1,123 @@
-import { formatCount, formatSize, formatTime } from "../../../shared/display/format.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isAshlarError } from "../../../shared/base/errors.ts";
+import { formatTime } from "../../../shared/display/format.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
-import type { CommandContext, RunCommand } from "../command.ts";
-import { Degraded } from "../exit-status.ts";
-import { printUnserved } from "../masters-report.ts";
-import { formatTable } from "../table-view.ts";
+import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { Degraded, Stopped } from "../exit-status.ts";
+import { printUnserved, UNSERVED } from "../masters-report.ts";
+import { NodeNames } from "../node-names.ts";
+import { describeStatus } from "../status-view.ts";
+
+const WATCH_MS = 2_000;
+/** CSI H and CSI J of ECMA-48: moves the cursor to the top and erases the screen below it. */
+const REDRAW = "\x1b[H\x1b[J";
 
 export const run: RunCommand = async (context, _arguments, options) => {
-  const { output, signal } = context;
+  const { output } = context;
+  const names = await NodeNames.of(context);
+  if (options["watch"] === true) return watch(context, names, options);
   let status: ClusterStatus;
   try {
-    const fileSystem = await context.fileSystem();
-    status = await fileSystem.status({ signal });
+    status = await fetchStatus(context);
   } catch (error) {
     if (!(await printUnserved(output, error))) throw error;
     throw new Degraded();
   }
   if (output.options.json) await output.json("ashlar.status/1", jsonStatus(status));
-  else await output.line(describe(context, status, options["humanReadable"] === true));
+  else await output.line(textOf(status, { context, names, options }));
   if (status.health.word !== "ok") throw new Degraded();
 };
 
-const COLORS = { ok: "green", degraded: "yellow", critical: "red" } as const;
-
-function describe(context: CommandContext, status: ClusterStatus, isHuman: boolean): string {
-  const { word, reasons } = status.health;
-  const lines = [
-    `cluster ${status.clusterId}: ${context.output.paint([COLORS[word], "bold"], word)}`,
-    ...reasons.map((reason) => `  ${reason}`),
-    "",
-    formatTable(
-      ["MASTER", "ROLE", "TERM", "LAST", "COMMITTED", "APPLIED", "ADDRESS"],
-      status.masters.map((master) => [
-        String(master.memberId),
-        master.role,
-        ...(master.role === "unreachable"
-          ? ["-", "-", "-", "-"]
-          : [master.term, master.lastIndex, master.committedIndex, master.appliedIndex].map(
-              String,
-            )),
-        master.address,
-      ]),
-      ["TERM", "LAST", "COMMITTED", "APPLIED"],
-    ),
-    "",
-    formatTable(
-      ["CHUNKSERVER", "STATE", "RACK", "USED", "AVAILABLE", "CHUNKS", "HEARD", "ADDRESS"],
-      status.chunkservers.map((server) => [
-        server.serverId.slice(0, 8),
-        server.isDiskFailed ? `${server.state}, disk failed` : server.state,
-        server.rack,
-        formatSize(server.space.usedBytes, isHuman),
-        formatSize(server.space.availableBytes, isHuman),
-        String(server.chunkCount),
-        server.lastHeardMsAgo === null
-          ? "never"
-          : `${(server.lastHeardMsAgo / 1000).toFixed(1)}s ago`,
-        server.address,
-      ]),
-      ["USED", "AVAILABLE", "CHUNKS", "HEARD"],
-    ),
-    "",
-    namespaceLine(status, isHuman),
-    historyLine(status),
-  ];
-  return lines.join("\n");
+async function fetchStatus(context: CommandContext): Promise<ClusterStatus> {
+  const fileSystem = await context.fileSystem();
+  return await fileSystem.status({ signal: context.signal });
 }
 
-function namespaceLine({ namespace }: ClusterStatus, isHuman: boolean): string {
-  const { fileCount, directoryCount, chunkCount, logicalBytes } = namespace;
-  const parts = [
-    formatCount(fileCount, "file"),
-    formatCount(directoryCount, "directory", "directories"),
-    formatCount(chunkCount, "chunk"),
-    isHuman ? formatSize(logicalBytes, true) : formatCount(logicalBytes, "byte"),
-  ];
-  return parts.join(", ");
+interface StatusRun {
+  readonly context: CommandContext;
+  readonly names: NodeNames;
+  readonly options: OptionValues;
 }
 
-function historyLine({ history }: ClusterStatus): string {
-  const { versions, versionsMax, oldestIndex, oldestTimeMs } = history;
-  return `history: ${formatCount(versions, "old version")} (at most ${versionsMax}), back to index ${oldestIndex}, ${formatTime(oldestTimeMs)}`;
+function textOf(status: ClusterStatus, { context, names, options }: StatusRun): string {
+  const { output } = context;
+  const isHuman = options["humanReadable"] === true || output.isTerminal;
+  return describeStatus(status, { output, names, isHuman });
+}
+
+/**
+ * Prints the status every 2 s until the command is stopped. A terminal is redrawn. Elsewhere, and
+ * with --json, only a status that differs from the last one is printed.
+ */
+async function watch(
+  context: CommandContext,
+  names: NodeNames,
+  options: OptionValues,
+): Promise<never> {
+  const { output, signal } = context;
+  let lastText = "";
+  for (;;) {
+    const text = await watchedText({ context, names, options });
+    if (output.isTerminal) await output.bytes(Buffer.from(`${REDRAW}${text.shown}\n`));
+    else if (text.compared !== lastText) await output.line(text.shown);
+    lastText = text.compared;
+    try {
+      await sleep(WATCH_MS, undefined, { signal });
+    } catch {
+      throw new Stopped();
+    }
+  }
+}
+
+interface WatchedText {
+  readonly shown: string;
+  /** The part that is compared: without what changes all the time. */
+  readonly compared: string;
+}
+
+async function watchedText(run: StatusRun): Promise<WatchedText> {
+  const { context } = run;
+  let status: ClusterStatus;
+  try {
+    status = await fetchStatus(context);
+  } catch (error) {
+    // A cluster that has answered once may answer again: the watch continues.
+    const isOver = context.signal.aborted || !(isAshlarError(error) && error.retry !== "never");
+    if (isOver) throw isInterrupted(context.signal) ? new Stopped() : error;
+    return problemText(context, error.message);
+  }
+  const compared = JSON.stringify(stableJson(status));
+  if (!context.output.options.json) return { shown: textOf(status, run), compared };
+  return { shown: JSON.stringify({ schema: "ashlar.status/1", ...jsonStatus(status) }), compared };
+}
+
+/** Returns whether the user has stopped the command, and not a problem of the cluster. */
+function isInterrupted({ aborted, reason }: AbortSignal): boolean {
+  return aborted && isAshlarError(reason, "CANCELLED");
+}
+
+function problemText(context: CommandContext, problem: string): WatchedText {
+  if (!context.output.options.json) return { shown: problem, compared: problem };
+  const health = { word: "critical", reasons: [problem], is_full: false };
+  const shown = JSON.stringify({ schema: "ashlar.status/1", ...UNSERVED, health });
+  return { shown, compared: "unserved" };
+}
+
+/** Returns the keys that change when something happens, and not because time passes. */
+function stableJson(status: ClusterStatus): Record<string, unknown> {
+  const { health, masters, chunkservers } = status;
+  return {
+    word: health.word,
+    reasonCount: health.reasons.length,
+    masters: masters.map(({ memberId, role, term }) => [memberId, role, term]),
+    servers: chunkservers.map(({ serverId, state, isDiskFailed }) => [
+      serverId,
+      state,
+      isDiskFailed,
+    ]),
+    lost: status.namespace.chunksLost,
+    underReplicated: status.namespace.chunksUnderReplicated,
+  };
 }
 
 function jsonStatus(status: ClusterStatus): Record<string, unknown> {
@@ -111,9 +149,11 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       total_bytes: server.space.totalBytes,
       available_bytes: server.space.availableBytes,
       used_bytes: server.space.usedBytes,
+      disk_id: server.space.diskId ?? null,
       chunk_count: server.chunkCount,
       last_heard_ms_ago: server.lastHeardMsAgo,
     })),
+    default_copies: status.defaultCopies ?? null,
     namespace: {
       file_count: namespace.fileCount,
       directory_count: namespace.directoryCount,

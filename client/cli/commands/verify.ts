@@ -63,6 +63,8 @@ function count(totals: VerifyTotals, result: VerifyResult): void {
     return;
   }
   totals.files += 1;
+  // The masters hold the bytes of a small file. `ashlar status` counts them, too.
+  if (result.chunkCount === 0) totals.bytes += result.sizeBytes;
   totals.badReplicas += result.badReplicaCount;
   if (!result.isReadable) totals.unreadable += 1;
 }

@@ -61,7 +61,12 @@ describe("a full cluster", () => {
     assert.ok(performance.now() - startMs < 5_000, "without retries");
 
     // The history keeps the chunk of a removed file, until it is trimmed.
-    await fs.unlink("/kept");
+    const removed = await runCli(["rm", "/kept"], { variables, columns: 100 });
+    assert.match(
+      removed.stderr,
+      /the cluster is full: about 1 MiB of the used space belong to removed .*: ashlar history trim/,
+    );
+    assert.match((await cli("df")).stdout, /about 1 MiB of the used space .* keeps for 24 h/);
     const chunksOf = async (): Promise<number> => (await fs.status()).namespace.chunkCount;
     assert.equal(await chunksOf(), 1);
     const asked = await cli("history", "trim");

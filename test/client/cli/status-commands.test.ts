@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { stripVTControlCharacters } from "node:util";
+import { sizeNotes } from "../../../client/cli/commands/cluster-up.ts";
+import { main } from "../../../client/cli/main.ts";
+import { jsonLines, MemoryCliEnv, runCli } from "../../support/memory-cli-env.ts";
+import { eventually, LoopbackCluster } from "../support/loopback-cluster.ts";
+
+/** Starts a cluster of one chunkserver with a file of one chunk and a file that the masters hold. */
+async function startCluster() {
+  const cluster = await LoopbackCluster.start(1, { defaultCopies: 1, defaultCopiesMin: 1 });
+  const fs = await cluster.connect();
+  await fs.writeFile("/large", Buffer.alloc(8_000, 1));
+  await fs.writeFile("/small", "text");
+  const variables = { ASHLAR_CLUSTER: cluster.masterAddresses.join(",") };
+  const run = async (columns: number | undefined, ...words: string[]) => {
+    const { status, stdout, stderr } = await runCli(words, { variables, columns });
+    return { status, stderr, stdout: stripVTControlCharacters(stdout) };
+  };
+  return { cluster, variables, run };
+}
+
+describe("commands that show a cluster", () => {
+  it("print sizes for people on a terminal, and exact ones in a pipe and with --json", async () => {
+    const { cluster, run } = await startCluster();
+    await using _cluster = cluster;
+    assert.match((await run(100, "du", "/")).stdout, /^ +SIZE +WITH COPIES {2}PATH\n +7\.82 KiB/);
+    assert.match((await run(undefined, "du", "/")).stdout, /^ +8004 +8004 {2}\/\n$/);
+    assert.match((await run(100, "df")).stdout, /size of all files: 7\.82 KiB, without/);
+    assert.match((await run(undefined, "df")).stdout, /size of all files: 8004 bytes, without/);
+    assert.match((await run(100, "df")).stdout, /space for new files: .* with 1 copy of each/);
+    const total = jsonLines((await run(undefined, "df", "--json")).stdout).at(-1);
+    assert.equal(total?.["usable_bytes"], total?.["available_bytes"]);
+    assert.match((await run(100, "history", "/large")).stdout, /TIME \(UTC\)[\s\S]*7\.81 KiB/);
+    assert.match((await run(undefined, "history", "/large")).stdout, / 8000 /);
+    for (const words of [["status"], ["df"], ["history", "/large"], ["master", "status"]]) {
+      const { stdout } = await run(60, ...words);
+      const table = stdout.split("\n").filter((line) => / {2}/.test(line.trim()));
+      for (const line of table) assert.ok(line.length <= 60, `${words.join(" ")}: ${line}`);
+    }
+    const verified = await run(undefined, "verify", "/");
+    assert.match(verified.stderr, /verified 2 files, 1 chunk, 7\.82 KiB/);
+    assert.match((await run(100, "status")).stdout, /2 files, .*1 chunk .*, 7\.82 KiB/);
+  });
+
+  it("print a line for each change with `status --watch --json` until Ctrl-C", async () => {
+    const { cluster, variables } = await startCluster();
+    await using _cluster = cluster;
+    const env = new MemoryCliEnv({ variables });
+    const watching = main(["status", "--watch", "--json"], env);
+    const lines = () => jsonLines(env.stdout.text());
+    await eventually("the first line", () => lines().length === 1);
+    await cluster.servers[0]?.stop();
+    await eventually("a line after the change", () => lines().length === 2);
+    env.signals.emit("SIGINT");
+    assert.equal(await watching, 130);
+    const words = lines().map((line) => (line["health"] as { readonly word: string }).word);
+    assert.deepEqual(words, ["ok", "critical"]);
+    assert.equal(env.stderr.text(), "");
+  });
+
+  it("redraw a terminal with `status --watch`", async () => {
+    const { cluster, variables } = await startCluster();
+    await using _cluster = cluster;
+    const env = new MemoryCliEnv({ variables, columns: 100 });
+    const watching = main(["status", "--watch"], env);
+    const draws = () => env.stdout.text().split("\u001b[H\u001b[J").length - 1;
+    await eventually("two draws", () => draws() === 2);
+    env.signals.emit("SIGINT");
+    assert.equal(await watching, 130);
+  });
+});
+
+describe("`cluster up`", () => {
+  const nodes = ["m1", "c1", "c2", "c3", "c4"].map((name, index) => ({
+    name,
+    role: name.startsWith("m") ? ("master" as const) : ("chunkserver" as const),
+    address: `127.0.0.1:${index}`,
+    http: `127.0.0.1:${100 + index}`,
+  }));
+  const cluster = { nodes, directory: "/tmp/my cluster" };
+  const CASES = [
+    { options: {}, notes: [] },
+    { options: { chunkservers: 4, masters: 1 }, notes: [] },
+    {
+      options: { chunkservers: 6 },
+      notes: [
+        "--chunkservers 6 has no effect: the cluster has 4 chunkservers already. To add one: " +
+          "ashlar cluster add --dir '/tmp/my cluster' chunkserver",
+      ],
+    },
+    {
+      options: { masters: 3 },
+      notes: [
+        "--masters 3 has no effect: the cluster has 1 master already. To add one: " +
+          "ashlar cluster add --dir '/tmp/my cluster' master",
+      ],
+    },
+  ];
+  for (const { options, notes } of CASES) {
+    it(`says what it does not do: ${JSON.stringify(options)}`, () => {
+      assert.deepEqual(sizeNotes(cluster, options), notes);
+    });
+  }
+
+  for (const port of ["70000", "-1", "x", "65530"]) {
+    it(`names the flag of the port ${port}`, async () => {
+      const words = ["cluster", "up", "--dir", "/nonexistent/cluster", `--base-port=${port}`];
+      const { status, stderr } = await runCli(words);
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, /Cannot use --base-port: expected .*current value is "/);
+    });
+  }
+
+  it("shows the default of --wait as a duration", async () => {
+    const { stdout } = await runCli(["cluster", "up", "--help"]);
+    assert.match(stdout, /--wait <duration> +fail after this time \(default:\s+30s\)/);
+    assert.match(stdout, /chunkservers of a new cluster \(default:\s+4\)/);
+  });
+
+  it("explains the words of the tables in `help terms`", async () => {
+    const { stdout } = await runCli(["help", "terms"]);
+    for (const word of ["INDEX", "ROOT", "TERM", "old versions", "(UTC)"]) {
+      assert.ok(stdout.includes(word), word);
+    }
+  });
+});
