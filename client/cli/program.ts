@@ -3,6 +3,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import { SETTING_KEYS } from "../../shared/platform/user-config.ts";
 import type { CliEnv } from "./cli-env.ts";
 import type { CommandDefinition, OptionDefinition, OptionValues } from "./command.ts";
+import { COMMAND_NOTES } from "./command-notes.ts";
 import { EXIT_STATUS } from "./exit-status.ts";
 import { GLOBAL_OPTIONS, type GlobalOptions } from "./global-options.ts";
 import { HELP_TOPICS } from "./help-topics.ts";
@@ -26,6 +27,8 @@ export interface ProgramDeps {
 
 /** Width of the help where it is not printed on a terminal. */
 const HELP_COLUMNS = 80;
+/** Columns before a note. Its further lines have two more. */
+const NOTE_INDENT = 2;
 
 /** Summaries of the command groups, for --help. */
 const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
@@ -264,5 +267,15 @@ function withExamples(definition: CommandDefinition, command: Command, helper: H
     ...examples,
     "",
     ...standard.slice(blank + 1),
+    ...notesOf(definition, helper),
   ].join("\n");
+}
+
+function notesOf({ name }: CommandDefinition, helper: Help): string[] {
+  const notes = COMMAND_NOTES[name];
+  if (notes === undefined) return [];
+  const width = (helper.helpWidth ?? HELP_COLUMNS) - 2 * NOTE_INDENT;
+  const indent = " ".repeat(NOTE_INDENT);
+  const lines = notes.map((note) => helper.boxWrap(note, width).replaceAll("\n", `\n  ${indent}`));
+  return ["Notes:", ...lines.map((line) => `${indent}${line}`), ""];
 }

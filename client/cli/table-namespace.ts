@@ -16,6 +16,10 @@ const RECURSIVE: OptionDefinition = {
   flags: "-r, --recursive",
   description: "include directories and everything in them",
 };
+const NO_TARGET_DIRECTORY: OptionDefinition = {
+  flags: "-T, --no-target-directory",
+  description: "TARGET is the name of the copy, also if it is a directory",
+};
 const DRY_RUN: OptionDefinition = {
   flags: "--dry-run",
   description: "print what would be done and change nothing",
@@ -214,7 +218,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
     summary: "rename or move files and directories",
     arguments: "<source...>",
     usage: "[options] <source...> <target>",
-    options: [...REPLACE_OPTIONS, NO_GLOB],
+    options: [...REPLACE_OPTIONS, NO_TARGET_DIRECTORY, NO_GLOB],
     examples: [
       ["ashlar mv /a /b", "rename atomically"],
       ["ashlar mv '/in/*.csv' /done/", "several files into a directory"],
@@ -231,6 +235,7 @@ export const NAMESPACE_COMMANDS: readonly CommandDefinition[] = [
       RECURSIVE,
       { flags: "-p, --preserve", description: "keep permission bits, owners and times" },
       ...REPLACE_OPTIONS,
+      NO_TARGET_DIRECTORY,
       NO_GLOB,
     ],
     examples: [

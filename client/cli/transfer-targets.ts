@@ -1,4 +1,4 @@
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { formatCount } from "../../shared/display/format.ts";
 import { shellWord } from "../../shared/display/shell-word.ts";
@@ -99,23 +99,26 @@ async function* plannedSources(
  * target if that is a directory, else the target itself, which then takes one source only. The
  * entries of a directory (`SOURCE/.`) have the target itself.
  *
+ * @param options.isTargetName the target is the name of the copy, also if it is a directory (-T)
  * @throws {AshlarError} INVALID_ARGUMENT if an argument cannot be used; NOT_A_DIRECTORY if several
  *   sources, or a target with a slash, need a directory; both before the first target is yielded
  */
 export async function* remoteTransfers(
   context: CommandContext,
   commandArguments: readonly string[],
-  options: { readonly glob: boolean },
+  options: { readonly glob: boolean; readonly isTargetName?: boolean },
 ): AsyncGenerator<Transfer> {
   const { sources, target: targetText } = splitTarget(commandArguments);
-  const target = parseRemotePath(targetText);
+  const target = parseInCluster(targetText);
+  for (const source of sources) parseInCluster(source);
   const fileSystem = await context.fileSystem();
   const found = await statOrNull(fileSystem, target.bytes, { signal: context.signal });
-  const isDirectory = found?.kind === "directory";
+  const isDirectory = found?.kind === "directory" && options.isTargetName !== true;
   const requireDirectory = (): void => {
-    if (!isDirectory) throw notDirectory(target);
+    if (isDirectory) return;
+    throw found?.kind === "directory" ? severalSources() : noDirectory(target, found !== null);
   };
-  if (hasTrailingSlash(targetText)) requireDirectory();
+  if (hasTrailingSlash(targetText) && found?.kind !== "directory") requireDirectory();
   const planned = planSources(context, sources, { ...options, requireDirectory });
   for await (const each of planned) {
     if (each.kind === "failed") yield each;
@@ -133,10 +136,30 @@ function toTransfer(
   return { kind: "transfer", source, target: entry };
 }
 
-function notDirectory(target: RemotePath): AshlarError {
-  return new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", target.text), {
-    hint: `ashlar mkdir -p ${shellWord(target.bytes)}`,
-  });
+const BOTH_IN_CLUSTER =
+  "Both paths are in the cluster; `ashlar put` and `ashlar get` copy from and to this machine";
+
+/** Parses a path of `mv` or `cp`. @throws {AshlarError} INVALID_ARGUMENT for a relative path */
+function parseInCluster(argument: string): RemotePath {
+  try {
+    return parseRemotePath(argument);
+  } catch (error) {
+    if (!isAshlarError(error, "INVALID_ARGUMENT") || argument.startsWith("/")) throw error;
+    throw new AshlarError(error.code, error.message, { cause: error, hint: BOTH_IN_CLUSTER });
+  }
+}
+
+function noDirectory(target: RemotePath, doesExist: boolean): AshlarError {
+  const code = doesExist ? "NOT_A_DIRECTORY" : "NOT_FOUND";
+  const message = `${pathErrorMessage(code, target.text)} (a path in the cluster)`;
+  return new AshlarError(code, message, { hint: `ashlar mkdir -p ${shellWord(target.bytes)}` });
+}
+
+function severalSources(): AshlarError {
+  return new AshlarError(
+    "INVALID_ARGUMENT",
+    "Cannot use --no-target-directory: expected one source: current value is several sources",
+  );
 }
 
 /** @throws {AshlarError} INVALID_ARGUMENT if a source is its own target */

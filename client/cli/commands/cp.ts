@@ -3,6 +3,7 @@ import { isWithin, parsePath } from "../../../shared/base/path.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { jsonName } from "../../../shared/display/format.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
+import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { WalkEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
@@ -30,7 +31,10 @@ interface Copy {
 export const run: RunCommand = async (context, commandArguments, options) => {
   const rule = replaceRuleOf(options);
   const claims = new TargetClaims(splitTarget(commandArguments).sources);
-  const transfers = remoteTransfers(context, commandArguments, { glob: options["glob"] !== false });
+  const transfers = remoteTransfers(context, commandArguments, {
+    glob: options["glob"] !== false,
+    isTargetName: options["targetDirectory"] === false,
+  });
   const fileSystem = await context.fileSystem();
   const job: CopyJob = { context, fileSystem, options, rule, claims };
   await forEachItem(context, transfers, async (transfer) => {
@@ -85,37 +89,78 @@ async function copyTree(job: CopyJob, { source, target }: Copy): Promise<void> {
       `Cannot copy ${source.text}: expected a target outside the directory: current value is ${target.text}`,
     );
   }
-  await copyDirectory(job, { source, target });
+  const preserved = new PreservedDirectories(job);
+  const root = await fileSystem.stat(source.bytes, { signal });
+  await copyDirectory(job, { source, target }, root);
+  await preserved.enter(0, target, root);
   const prefixLength = source.bytes.length === 1 ? 1 : source.bytes.length + 1;
   let skipped: RemotePath | null = null;
   const entries = async function* (): AsyncGenerator<WalkEntry> {
     for await (const entry of fileSystem.walk(source.bytes, { signal })) {
       if (skipped === null || !isBelow(entry.path, skipped.bytes)) yield entry;
     }
+    await preserved.leaveDownTo(0);
   };
-  await forEachItem(context, entries(), async (entry) => {
-    const below = entry.path.subarray(prefixLength);
+  await forEachItem(context, entries(), async ({ path, attributes, depth }) => {
+    const below = path.subarray(prefixLength);
     const copy: Copy = {
-      source: remotePath(entry.path),
+      source: remotePath(path),
       target: remotePath(childPath(target.bytes, below)),
     };
-    if (entry.attributes.kind === "file") return copyFile(job, copy);
+    if (attributes.kind === "file") {
+      await preserved.leaveDownTo(depth);
+      return copyFile(job, copy);
+    }
     try {
-      await copyDirectory(job, copy, entry.attributes.mode);
+      await copyDirectory(job, copy, attributes);
     } catch (error) {
       skipped = copy.source;
       throw error;
     }
+    await preserved.enter(depth, copy.target, attributes);
   });
 }
 
-async function copyDirectory(job: CopyJob, { source, target }: Copy, mode?: number): Promise<void> {
+async function copyDirectory(
+  job: CopyJob,
+  { source, target }: Copy,
+  { mode }: Attributes,
+): Promise<void> {
   job.claims.share(target.bytes, source.bytes);
-  await job.fileSystem.mkdir(target.bytes, {
-    parents: true,
-    ...(mode === undefined ? {} : { mode }),
-    signal: job.context.signal,
-  });
+  const { signal } = job.context;
+  await job.fileSystem.mkdir(target.bytes, { parents: true, mode, signal });
+}
+
+/**
+ * With --preserve: gives each directory the attributes of its source after its last entry was
+ * copied, because each copy changes its time. The walk is depth-first, so the memory is bounded by
+ * the depth.
+ */
+class PreservedDirectories {
+  readonly #job: CopyJob;
+  readonly #open: Array<{ depth: number; target: RemotePath; attributes: Attributes }> = [];
+
+  constructor(job: CopyJob) {
+    this.#job = job;
+  }
+
+  /** Begins a directory at `depth`: all directories of at least this depth have their last entry. */
+  async enter(depth: number, target: RemotePath, attributes: Attributes): Promise<void> {
+    await this.leaveDownTo(depth);
+    if (this.#job.options["preserve"] === true) this.#open.push({ depth, target, attributes });
+  }
+
+  /** Ends the directories of at least this depth. */
+  async leaveDownTo(depth: number): Promise<void> {
+    const { fileSystem, context } = this.#job;
+    for (let last = this.#open.at(-1); last !== undefined; last = this.#open.at(-1)) {
+      if (last.depth < depth) return;
+      this.#open.pop();
+      const { mode, uid, gid, mtimeMs, atimeMs } = last.attributes;
+      const changes = { mode, uid, gid, mtimeMs, atimeMs };
+      await fileSystem.setAttributes(last.target.bytes, changes, { signal: context.signal });
+    }
+  }
 }
 
 /** Returns whether a path is below a directory. */

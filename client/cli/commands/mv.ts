@@ -12,7 +12,10 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const { sources } = splitTarget(commandArguments);
   refuseDotNames(sources, "move");
   const rule = replaceRuleOf(options);
-  const transfers = remoteTransfers(context, commandArguments, { glob: options["glob"] !== false });
+  const transfers = remoteTransfers(context, commandArguments, {
+    glob: options["glob"] !== false,
+    isTargetName: options["targetDirectory"] === false,
+  });
   const fileSystem = await context.fileSystem();
   const claims = new TargetClaims(sources);
   await forEachItem(context, transfers, async (transfer) => {

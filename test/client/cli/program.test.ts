@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
+import { COMMAND_NOTES } from "../../../client/cli/command-notes.ts";
 import { COMMANDS } from "../../../client/cli/command-table.ts";
 import { completionScript } from "../../../client/cli/commands/completion.ts";
 import { type Invocation, runProgram } from "../../../client/cli/program.ts";
 import { durationOf, loadSettings, whenOf } from "../../../client/cli/settings.ts";
-import { MemoryCliEnv } from "../../support/memory-cli-env.ts";
+import { MemoryCliEnv, runCli } from "../../support/memory-cli-env.ts";
 
 const NO_CONFIG = { ASHLAR_CONFIG: "/nonexistent/config.toml" };
 
@@ -58,6 +59,26 @@ describe("the command line", () => {
     assert.equal((await parsed("ls", "-h")).options["humanReadable"], true);
     assert.equal((await parsed("cat", "--no-glob", "/a*")).options["glob"], false);
     assert.deepEqual((await parsed("cat", "--", "/a", "-v")).commandArguments, ["/a", "-v"]);
+  });
+
+  it("says in the help of every command that changes paths what happens to what exists", async () => {
+    const changing = COMMANDS.filter(
+      ({ name, arguments: operands, onClosedOutput }) =>
+        onClosedOutput === "continue" && operands?.match(/path|source|file/) && name !== "verify",
+    );
+    const names = changing.map(({ name }) => name);
+    assert.deepEqual(names.sort(), Object.keys(COMMAND_NOTES).sort());
+    for (const name of names) {
+      for (const columns of [60, 100]) {
+        const { stdout, status } = await runCli([name, "--help"], { columns });
+        assert.equal(status, 0);
+        const notes = stdout.slice(stdout.indexOf("\nNotes:\n"));
+        assert.match(notes, /^\nNotes:\n {2}(Existing|Directories)/);
+        for (const line of notes.split("\n")) assert.ok(line.length <= columns, line);
+        const words = (text: string): string => text.replaceAll(/\s+/g, " ").trim();
+        assert.equal(words(notes), words(["Notes:", ...(COMMAND_NOTES[name] ?? [])].join(" ")));
+      }
+    }
   });
 
   it("gives every command a summary and an example with its name", async () => {

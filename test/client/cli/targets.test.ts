@@ -219,6 +219,44 @@ describe("a target that exists", () => {
     assert.deepEqual(await cluster.files("/g/flat"), ["/g/flat/1=/g/s/1", "/g/flat/d/2=/g/s/d/2"]);
   });
 
+  it("is the name of the copy with -T, also if it is a directory", async () => {
+    await cluster.make("/T/s/1", "/T/to/2", "/T/empty/");
+    await cluster.exits(0, "cp", "-r", "-T", "/T/s", "/T/to");
+    assert.deepEqual(await cluster.files("/T/to"), ["/T/to/1=/T/s/1", "/T/to/2=/T/to/2"]);
+    await cluster.exits(2, "cp", "-r", "-T", "/T/s", "/T/to", "/T/empty");
+    await cluster.exits(6, "mv", "-T", "/T/s", "/T/empty");
+    await cluster.exits(0, "mv", "-T", "-f", "/T/s", "/T/empty");
+    assert.deepEqual(await cluster.files("/T/empty"), ["/T/empty/1=/T/s/1"]);
+  });
+
+  it("keeps the attributes of its source with cp -r, directories too with -p", async () => {
+    await cluster.make("/p/s/d/f");
+    const attributes = { mode: 0o2750, uid: 7, gid: 8, mtimeMs: -1500, atimeMs: 86_400_000 };
+    for (const path of ["/p/s/d/f", "/p/s/d", "/p/s"]) {
+      await cluster.fs.setAttributes(path, attributes);
+    }
+    await cluster.exits(0, "cp", "-r", "-p", "/p/s", "/p/kept");
+    await cluster.exits(0, "cp", "-r", "/p/s", "/p/new");
+    for (const name of ["", "/d", "/d/f"]) {
+      const { mode, uid, gid, mtimeMs, atimeMs } = await cluster.fs.stat(`/p/kept${name}`);
+      assert.deepEqual({ mode, uid, gid, mtimeMs, atimeMs }, attributes, name);
+      const made = await cluster.fs.stat(`/p/new${name}`);
+      assert.equal(made.mode, 0o2750, name);
+      assert.notEqual(made.mtimeMs, -1500, name);
+    }
+  });
+
+  it("is in the cluster for cp and mv, which the error says", async () => {
+    await cluster.make("/where/f");
+    const missing = await cluster.exits(3, "cp", "/where/f", "/tmp/none/");
+    assert.match(
+      missing.stderr,
+      /No such file or directory: \/tmp\/none \(a path in the cluster\)/,
+    );
+    const relative = await cluster.exits(2, "mv", "/where/f", "local");
+    assert.match(relative.stderr, /`ashlar put` and `ashlar get` copy from and to this machine/);
+  });
+
   it("is not the source", async () => {
     await cluster.make("/same/x");
     for (const name of ["cp", "mv"]) {
