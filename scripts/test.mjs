@@ -42,6 +42,7 @@ const SECONDS = {
   "test/cluster/cli-process.test.ts": 35,
   "test/cluster/backup.test.ts": 30,
   "test/cluster/gateway.test.ts": 30,
+  "test/client/gateway": 20,
   "test/cluster/membership.test.ts": 30,
   "test/cluster/watch.test.ts": 30,
   "test/package": 30,

@@ -85,7 +85,9 @@ export class TransferSlots {
     signal.throwIfAborted();
     if (this.#waiters.size === 0 && this.#enter(slot)) return;
     const waiting = [...this.#waiters].filter((waiter) => waiter.slot.client === slot.client);
-    if (waiting.length >= WAITERS_PER_CLIENT_MAX) throw this.#refusal(slot);
+    // A transfer that has begun is not refused: its connection bounds their number.
+    const isNew = Number.isFinite(waitMsMax);
+    if (isNew && waiting.length >= WAITERS_PER_CLIENT_MAX) throw this.#refusal(slot);
     const stop = new AbortController();
     const granted = new Promise<void>((grant) => {
       this.#waiters.add({ slot, grant });
