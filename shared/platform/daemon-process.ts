@@ -1,12 +1,13 @@
 import * as v from "valibot";
 import { Deferred } from "../flow/deferred.ts";
 import type { Env } from "../ports/env.ts";
+import type { Log } from "../ports/log.ts";
 import type { ConfigSchema } from "./config.ts";
 import { daemonStatusOf, reportDaemonError } from "./daemon-error.ts";
 import { type DaemonUsage, daemonHelp, parseDaemonFlags } from "./daemon-flags.ts";
 import { createHasher } from "./hasher.ts";
 import { loadConfig } from "./load-config.ts";
-import { createLog } from "./pino-log.ts";
+import { openLog } from "./pino-log.ts";
 import { watchProcess } from "./process.ts";
 import { PrometheusMetrics } from "./prometheus-metrics.ts";
 import { SystemClock } from "./system-clock.ts";
@@ -49,7 +50,7 @@ export interface StartedDaemon extends AsyncDisposable {
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 const COMMON_HELP = {
   logLevel: "debug, info, warn, error or silent",
-  logTo: '"stdout", "stderr" or a file',
+  logTo: '"stdout", "stderr" or a file, which SIGHUP reopens',
 };
 
 /** Keys that every daemon has in addition to its own. */
@@ -103,7 +104,26 @@ async function run<Schema extends ConfigSchema>(
   const config = ownConfig as v.InferOutput<Schema>;
   definition.check?.(config);
 
-  const log = createLog({ to: logTo, level: logLevel, fields: { role } });
+  const { log, reopen } = openLog({ to: logTo, level: logLevel, fields: { role } });
+  try {
+    return await serve(definition, { config, log, reopenLog: reopen });
+  } catch (error) {
+    // The caller reports it on stderr, which a service may discard.
+    if (reopen !== null) log.error("Ending with an error", { error });
+    throw error;
+  }
+}
+
+/** Starts the role, waits for its end and stops it. @returns the exit status */
+async function serve<Schema extends ConfigSchema>(
+  definition: DaemonProcessDefinition<Schema, DaemonProcessDeps<v.InferOutput<Schema>>>,
+  deps: {
+    readonly config: v.InferOutput<Schema>;
+    readonly log: Log;
+    readonly reopenLog: (() => void) | null;
+  },
+): Promise<number> {
+  const { config, log, reopenLog } = deps;
   const { hasher, kind } = createHasher();
   const metrics = new PrometheusMetrics();
   metrics.addProcessMetrics();
@@ -117,6 +137,7 @@ async function run<Schema extends ConfigSchema>(
   using _watch = watchProcess({
     log,
     onStop: () => stop(0),
+    reopenLog,
     exit: (status) => process.exit(status),
   });
   const started = await definition.start({

@@ -8,6 +8,7 @@ import {
 } from "pino";
 import { AshlarError } from "../base/errors.ts";
 import type { Log, LogFields } from "../ports/log.ts";
+import { LogFile } from "./log-file.ts";
 
 /** The lowest level that is logged. */
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
@@ -32,7 +33,28 @@ export interface LogOptions {
  * @throws {AshlarError} INVALID_ARGUMENT if the file cannot be opened
  */
 export function createLog(options: LogOptions): Log {
-  return new PinoLog(loggerTo(openDestination(options.to), options));
+  return openLog(options).log;
+}
+
+/** A log, and the function that opens its file again. */
+export interface OpenedLog {
+  readonly log: Log;
+  /**
+   * Opens the file again, for log rotation: see `LogFile.reopen`. Null for a log on a standard
+   * stream.
+   */
+  readonly reopen: (() => void) | null;
+}
+
+/** As `createLog`, for a process that reopens its log. */
+export function openLog(options: LogOptions): OpenedLog {
+  const { to } = options;
+  if (to === "stdout" || to === "stderr") {
+    const stream = destination({ dest: to === "stdout" ? 1 : 2, sync: true });
+    return { log: new PinoLog(loggerTo(stream, options)), reopen: null };
+  }
+  const file = openFile(to);
+  return { log: new PinoLog(loggerTo(file, options)), reopen: () => file.reopen() };
 }
 
 /** Returns a log as `createLog` to a stream, for a process that shows its own log. */
@@ -40,11 +62,9 @@ export function createLogTo(stream: DestinationStream, options: Omit<LogOptions,
   return new PinoLog(loggerTo(stream, options));
 }
 
-function openDestination(to: string): DestinationStream {
-  if (to === "stdout") return destination({ dest: 1, sync: true });
-  if (to === "stderr") return destination({ dest: 2, sync: true });
+function openFile(to: string): LogFile {
   try {
-    return destination({ dest: to, append: true, mkdir: true, sync: true });
+    return new LogFile(to);
   } catch (cause) {
     throw new AshlarError("INVALID_ARGUMENT", `Cannot write the log to ${to}: ${String(cause)}`, {
       cause,
