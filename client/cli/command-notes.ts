@@ -44,6 +44,11 @@ export const COMMAND_NOTES: Readonly<Record<string, readonly string[]>> = {
     "Existing targets: a file or a directory is an error; with -p an existing directory is not, and it keeps its permission bits.",
     "Modes: -m sets those of the new directory, and of the parents that -p makes. The default is 755.",
   ],
+  touch: [
+    "Existing targets: a file or a directory keeps its content and gets the times. A missing file is created, unless -c is given.",
+    "Links and special files: the cluster has none.",
+    "Modes: a new file has the permission bits 644.",
+  ],
   chmod: [
     "Directories: only the directory itself is changed, unless -R is given.",
     "Links and special files: the cluster has none.",

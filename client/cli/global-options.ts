@@ -17,7 +17,8 @@ const WHEN = ["auto", "always", "never"] as const;
 export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--cluster <where>",
-    description: "a directory made by `cluster up`, or HOST:PORT,… of masters (ASHLAR_CLUSTER)",
+    description:
+      "a directory made by `cluster up`, HOST:PORT,… of masters, or a name of `cluster list` (ASHLAR_CLUSTER)",
   },
   { flags: "--json", description: "print JSON, one object per line; errors on stderr, too" },
   { flags: "-q, --quiet", description: "print only data and errors" },

@@ -83,6 +83,11 @@ Times with a Z at the end, and those under (UTC), are in UTC; those of \`ls -l\`
   color = "auto"
   progress = "never"
 
+  [clusters]
+  prod = "10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400"
+  test = "/home/ada/test-cluster"
+
+\`ashlar cluster use NAME\` selects one of the named clusters: it sets \`cluster\` to the name.
 \`ashlar config show --origin\` prints the values in use and the origin of each.`,
   },
 ];

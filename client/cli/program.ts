@@ -7,6 +7,7 @@ import { COMMAND_NOTES } from "./command-notes.ts";
 import { EXIT_STATUS } from "./exit-status.ts";
 import { GLOBAL_OPTIONS, type GlobalOptions } from "./global-options.ts";
 import { HELP_TOPICS } from "./help-topics.ts";
+import { hintForOtherName } from "./other-names.ts";
 import { reportError } from "./report-error.ts";
 import { VERSION } from "./version.ts";
 
@@ -238,6 +239,7 @@ function reportUsage(
 ): void {
   const [first = "", ...rest] = text.trim().split("\n");
   const message = [first.replace(/^error: /, ""), ...rest].join(" ");
+  const other = command.parent === null ? hintForOtherName(message) : null;
   const names: string[] = [];
   for (let level: Command | null = command; level !== null; level = level.parent) {
     names.unshift(level.name());
@@ -245,7 +247,7 @@ function reportUsage(
   const error = new AshlarError(
     "INVALID_ARGUMENT",
     `${message.charAt(0).toUpperCase()}${message.slice(1)}`,
-    { hint: `${names.join(" ")} --help` },
+    { hint: other ?? `${names.join(" ")} --help` },
   );
   reportError(env, error, { json: isJson });
 }

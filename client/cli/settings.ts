@@ -15,6 +15,8 @@ export interface Setting {
   readonly value: string;
   /** "--timeout", "ASHLAR_TIMEOUT", the path of the config file, or "default". */
   readonly origin: string;
+  /** The name of a cluster that means `value` in the config file. */
+  readonly name?: string;
 }
 
 /** All settings by key. */
@@ -38,7 +40,7 @@ export async function loadSettings(
   flags: SettingValues,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Settings> {
-  const { values, path } = await loadUserConfig(environment);
+  const { values, clusters, path } = await loadUserConfig(environment);
   const find = (key: SettingKey): Setting => {
     const flag = flags[key];
     if (flag !== undefined) return { key, value: flag, origin: `--${key}` };
@@ -49,7 +51,15 @@ export async function loadSettings(
     if (fromFile !== undefined) return { key, value: fromFile, origin: path };
     return { key, value: DEFAULTS[key], origin: "default" };
   };
-  return Object.fromEntries(SETTING_KEYS.map((key) => [key, find(key)])) as unknown as Settings;
+  const found = Object.fromEntries(SETTING_KEYS.map((key) => [key, find(key)]));
+  return { ...found, cluster: named(find("cluster"), clusters) } as Settings;
+}
+
+/** Replaces the name of a cluster by its directory or addresses. */
+function named(setting: Setting, clusters: Readonly<Record<string, string>>): Setting {
+  const name = setting.value;
+  const value = Object.hasOwn(clusters, name) ? clusters[name] : undefined;
+  return value === undefined ? setting : { ...setting, value, name };
 }
 
 /**

@@ -175,6 +175,26 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/cluster-logs.ts"),
   },
   {
+    name: "cluster use",
+    summary: "select the cluster of later commands by name",
+    arguments: "<name> [where]",
+    options: [{ flags: "-f, --force", description: "give an existing name to another cluster" }],
+    examples: [
+      ["ashlar cluster use prod 10.0.0.1:7400,10.0.0.2:7400", "give a name, and use it"],
+      ["ashlar cluster use test /tmp/c", "a directory made by `cluster up`"],
+      ["ashlar cluster use prod", "--cluster and ASHLAR_CLUSTER take precedence"],
+    ],
+    onClosedOutput: "continue",
+    load: () => import("./commands/cluster-use.ts"),
+  },
+  {
+    name: "cluster list",
+    summary: "list the named clusters",
+    examples: [["ashlar cluster list", "the one in use has a star"]],
+    onClosedOutput: "stop",
+    load: () => import("./commands/cluster-list.ts"),
+  },
+  {
     name: "completion",
     summary: "print the completion script of a shell",
     arguments: "<shell>",

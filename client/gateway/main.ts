@@ -62,10 +62,14 @@ export function main(commandLine: readonly string[]): Promise<number> {
   );
 }
 
-/** Returns the cluster in the gateway's config, else the one in the user's config file. */
+/**
+ * Returns the cluster in the gateway's config, else the one in the user's config file. Either can be
+ * a name in the user's config file.
+ */
 async function clusterAddress({ cluster }: GatewayConfig): Promise<ClusterAddress> {
-  if (cluster !== undefined) return parseClusterAddress(cluster, "--cluster");
-  const { values, path } = await loadUserConfig();
-  if (values.cluster === undefined) throw noClusterSet();
-  return parseClusterAddress(values.cluster, `"cluster" in ${path}`);
+  const { values, clusters, path } = await loadUserConfig();
+  const value = cluster ?? values.cluster;
+  if (value === undefined) throw noClusterSet();
+  const where = Object.hasOwn(clusters, value) ? (clusters[value] ?? value) : value;
+  return parseClusterAddress(where, cluster === undefined ? `"cluster" in ${path}` : "--cluster");
 }

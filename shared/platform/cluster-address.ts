@@ -12,7 +12,8 @@ export interface ClusterAddress {
   readonly directory: string | null;
 }
 
-const EXPECTED = "expected a directory made by `ashlar cluster up`, or HOST:PORT,HOST:PORT,…";
+const EXPECTED =
+  "expected a directory made by `ashlar cluster up`, HOST:PORT,HOST:PORT,… or a name of `ashlar cluster list`";
 
 /**
  * Parses the directory of a local cluster, or a list of masters.

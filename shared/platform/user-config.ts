@@ -11,13 +11,24 @@ export type SettingKey = (typeof SETTING_KEYS)[number];
 /** Settings by key; a key without a value is absent. */
 export type SettingValues = Readonly<Partial<Record<SettingKey, string>>>;
 
-const CONFIG_BYTES_MAX = 1024 * 1024;
+/** A larger config file is refused. */
+export const CONFIG_BYTES_MAX = 1024 * 1024;
+
+/** Name of a cluster in the user's config file. */
+const CLUSTER_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+
+/** Returns whether `text` can be the name of a cluster. No list of masters is one. */
+export function isClusterName(text: string): boolean {
+  return CLUSTER_NAME.test(text);
+}
 
 interface LoadedUserConfig {
   /** Path of the file. It is set even if the file does not exist. */
   readonly path: string;
   readonly exists: boolean;
   readonly values: SettingValues;
+  /** The table `clusters`: by name a directory, or addresses of masters. */
+  readonly clusters: Readonly<Record<string, string>>;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -46,9 +57,21 @@ export async function loadUserConfig(
     text = await readTextFile(path, { bytesMax: CONFIG_BYTES_MAX, isWaitRefused: true });
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === "ENOENT") return { path, exists: false, values: {} };
+    if (code === "ENOENT") return { path, exists: false, values: {}, clusters: {} };
     throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${message}`, { cause });
   }
+  return { path, exists: true, ...(await parseUserConfig(text, path)) };
+}
+
+/**
+ * Parses the text of the user's config file.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT
+ */
+export async function parseUserConfig(
+  text: string,
+  path: string,
+): Promise<Pick<LoadedUserConfig, "values" | "clusters">> {
   // Loaded here and not at the top: most users have no config file, and each module slows the
   // start.
   const { parse } = await import("smol-toml");
@@ -59,7 +82,24 @@ export async function loadUserConfig(
     const problem = (cause as Error).message.split("\n", 1)[0];
     throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${problem}`, { cause });
   }
-  return { path, exists: true, values: checkedValues(path, found) };
+  const { clusters = {}, ...values } = found;
+  return { values: checkedValues(path, values), clusters: checkedClusters(path, clusters) };
+}
+
+function checkedClusters(path: string, found: unknown): Readonly<Record<string, string>> {
+  const isTable = typeof found === "object" && found !== null && !Array.isArray(found);
+  const entries = Object.entries(isTable ? found : {});
+  if (
+    isTable &&
+    entries.every(([name, where]) => isClusterName(name) && typeof where === "string")
+  ) {
+    return Object.fromEntries(entries) as Record<string, string>;
+  }
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use ${path}: expected a table of names and strings for "clusters": current value is ${JSON.stringify(found)}`,
+    { hint: "ashlar help config" },
+  );
 }
 
 function checkedValues(path: string, found: Readonly<Record<string, unknown>>): SettingValues {

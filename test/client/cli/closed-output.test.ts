@@ -11,6 +11,7 @@ import { CliCluster } from "../support/cli-cluster.ts";
 const PRINTING = [
   "cat",
   "checksum",
+  "cluster list",
   "cluster logs",
   "cluster status",
   "completion",

@@ -81,6 +81,21 @@ describe("the command line", () => {
     }
   });
 
+  it("names the command for a name of another tool", async () => {
+    const names = ["upload", "download", "delete", "ln", "sync", "move", "copy", "list"];
+    for (const name of names.filter((each) => !COMMANDS.some((command) => command.name === each))) {
+      const { status, stderr } = await runCli([name, "/a", "/b"]);
+      const hint = /\n {2}hint: ashlar (\w+) /.exec(stderr)?.[1];
+      assert.equal(status, 2);
+      assert.ok(
+        COMMANDS.some((command) => command.name === hint),
+        `${name}: ${stderr}`,
+      );
+    }
+    const { stderr } = await runCli(["constructor"]);
+    assert.match(stderr, /hint: ashlar --help/);
+  });
+
   it("gives every command a summary and an example with its name", async () => {
     for (const { name, summary, examples } of COMMANDS) {
       assert.notEqual(summary, "", name);
