@@ -81,6 +81,11 @@ export class MultipartForm {
     };
   }
 
+  /** Ends the reading, so that another reader can skip the rest of the source. */
+  close(): void {
+    this.#source.return?.().catch(() => {});
+  }
+
   async *#body(markRead: () => void): AsyncGenerator<Buffer> {
     for (;;) {
       const bytes = await this.#readBody();

@@ -80,6 +80,7 @@ class UploadForm {
         else await this.#readFile(part, part.filename);
       }
     } finally {
+      form.close();
       await Promise.all(this.#jobs);
     }
     return Promise.all(this.#jobs);

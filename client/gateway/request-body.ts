@@ -43,16 +43,21 @@ export async function* bodyParts(request: GatewayRequest): AsyncGenerator<Buffer
   // Destroying the request would close the connection before a refusal is written.
   const options = { destroyOnReturn: false };
   const parts: AsyncIterator<Buffer> = context.req.iterator(options)[Symbol.asyncIterator]();
-  for (;;) {
-    // A client that stopped sending must not delay the abort.
-    const next = await untilAborted(parts.next(), scope.signal).catch((cause: unknown) => {
-      if (cause instanceof AshlarError) throw cause;
-      throw new AshlarError("CANCELLED", "Cannot read the body: the connection was lost", {
-        cause,
+  try {
+    for (;;) {
+      // A client that stopped sending must not delay the abort.
+      const next = await untilAborted(parts.next(), scope.signal).catch((cause: unknown) => {
+        if (cause instanceof AshlarError) throw cause;
+        throw new AshlarError("CANCELLED", "Cannot read the body: the connection was lost", {
+          cause,
+        });
       });
-    });
-    if (next.done === true) return;
-    yield next.value;
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    // The rest of the body can then be read by another reader. A pending read is not awaited.
+    parts.return?.().catch(() => {});
   }
 }
 

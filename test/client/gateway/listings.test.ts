@@ -138,7 +138,7 @@ describe("listings of the gateway", () => {
       ["sort=time&order=asc", ["e", "c", "b", "D.TXT", "a", "sub"]],
     ];
     for (const [query, names] of cases) {
-      for (const limit of [1, 2, 3, 6, 1_000]) {
+      for (const limit of [1, 4, 6]) {
         const pages = await pagesFrom(`/files/few/?limit=${limit}&${query}`);
         assert.deepEqual(pages.flat(), names, `${query} limit=${limit}`);
         assert.ok(pages.every((page) => page.length <= limit && page.length > 0));
@@ -154,8 +154,8 @@ describe("listings of the gateway", () => {
     const wanted = NAMES.filter((name) => name.includes("7"));
     for (const query of [
       "filter=7",
-      "filter=7&limit=100",
-      "filter=7&limit=100&sort=time&order=asc",
+      "filter=7&limit=400",
+      "filter=7&limit=400&sort=time&order=asc",
     ]) {
       assert.deepEqual((await pagesFrom(`/files/many/?${query}`)).flat(), wanted, query);
     }
