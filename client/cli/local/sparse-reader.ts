@@ -19,8 +19,8 @@ const SECTOR_BYTES = 512n;
  */
 export class SparseReader implements AsyncDisposable {
   readonly #file: FileHandle;
-  /** Memory with the alignment of direct reads. */
-  readonly #buffer: Uint8Array;
+  /** Memory with the alignment of direct reads, as far as it is known. */
+  #buffer: Uint8Array;
   #startBytes = 0;
   #lengthBytes = 0;
 
@@ -46,7 +46,7 @@ export class SparseReader implements AsyncDisposable {
     }
     const { dev, ino } = await file.stat({ bigint: true });
     const isSame = dev === stats.dev && ino === stats.ino;
-    const buffer = isSame ? await findAligned(file) : null;
+    const buffer = isSame ? await findAligned(file, 0) : null;
     if (buffer !== null) return new SparseReader(file, buffer);
     await file.close();
     return null;
@@ -73,19 +73,34 @@ export class SparseReader implements AsyncDisposable {
   async #load(positionBytes: number): Promise<void> {
     this.#startBytes = positionBytes - (positionBytes % ALIGN_BYTES);
     this.#lengthBytes = 0;
+    try {
+      this.#lengthBytes = await this.#readBuffer();
+    } catch (error) {
+      // The alignment was found with a hole, whose reads accept any memory. This read has data.
+      const isRefused = (error as NodeJS.ErrnoException).code === "EINVAL";
+      const buffer = isRefused ? await findAligned(this.#file, this.#startBytes) : null;
+      if (buffer === null) throw error;
+      this.#buffer = buffer;
+      this.#lengthBytes = await this.#readBuffer();
+    }
+  }
+
+  async #readBuffer(): Promise<number> {
     const buffer = this.#buffer;
-    const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, this.#startBytes);
-    this.#lengthBytes = bytesRead;
+    return (await this.#file.read(buffer, 0, buffer.length, this.#startBytes)).bytesRead;
   }
 }
 
-/** Returns memory that direct reads accept: the address of memory is not known. */
-async function findAligned(file: FileHandle): Promise<Uint8Array | null> {
+/**
+ * Returns memory that a direct read at this position accepts; null if none does. The address of
+ * memory is not known, so all alignments are tried.
+ */
+async function findAligned(file: FileHandle, positionBytes: number): Promise<Uint8Array | null> {
   const memory = Buffer.allocUnsafeSlow(READ_BYTES + ALIGN_BYTES);
   for (let offset = 0; offset < ALIGN_BYTES; offset += MEMORY_ALIGN_BYTES) {
     const buffer = memory.subarray(offset, offset + READ_BYTES);
     try {
-      await file.read(buffer, 0, ALIGN_BYTES, 0);
+      await file.read(buffer, 0, READ_BYTES, positionBytes);
       return buffer;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EINVAL") return null;
