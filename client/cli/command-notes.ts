@@ -7,13 +7,13 @@ export const COMMAND_NOTES: Readonly<Record<string, readonly string[]>> = {
     "Existing targets: a file is kept, and the item fails, unless -f, -n, -i or --resume is given. A directory is merged with -r.",
     "Links: a symbolic link to a file is stored as that file. Below a directory, a link to a directory or to nothing is not stored, and is reported. Hard links become separate files.",
     "Special files: below a directory, FIFOs, sockets and devices are not stored, and are reported. A FIFO or device that is named is read to its end.",
-    "Modes: --mode sets the permission bits of new files. -p keeps those of the source, with owner and times. A file that is replaced keeps its own without -p.",
+    "Modes: a new file has the permission bits of the source without the umask, or those of --mode. -p keeps them all, with owner and times. A file that is replaced keeps its own without -p.",
   ],
   get: [
     "Existing targets: a file is kept, and the item fails, unless -f, -n, -i or --resume is given. A directory is merged with -r.",
-    "Links: a target that is a symbolic link is followed.",
+    "Links: a target that is a symbolic link is followed; one that leads to nothing needs -f.",
     "Special files: a target that is a FIFO or a device is written to, not replaced.",
-    "Modes: -p keeps the permission bits and times of the source.",
+    "Modes: a new file has the permission bits of the source without the umask. -p keeps them all, with times, and owners where permitted.",
   ],
   cp: [
     "Existing targets: a file is kept, and the item fails, unless -f, -n or -i is given. A directory is merged with -r. A directory never replaces a file, nor a file a directory.",

@@ -1,5 +1,5 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import { displayName, endOfPath, joinPath, parsePath } from "../../shared/base/path.ts";
+import { displayName, endOfPath, joinPath, parsePath, tidyPath } from "../../shared/base/path.ts";
 import { bytesOfText } from "./argument-text.ts";
 
 const SCHEME = "ashlar:";
@@ -23,6 +23,14 @@ export function remotePath(bytes: Uint8Array): RemotePath {
  */
 export function parseRemotePath(argument: string): RemotePath {
   return remotePath(joinPath(parsePath(bytesOfText(withoutScheme(argument)))));
+}
+
+/**
+ * Parses an argument as `parseRemotePath` does, but keeps a slash at its end: the library then fails
+ * with NOT_A_DIRECTORY if the path leads to a file. The result is not extended with names.
+ */
+export function parseExactPath(argument: string): RemotePath {
+  return remotePath(tidyPath(bytesOfText(withoutScheme(argument))));
 }
 
 /** Returns an argument without `ashlar:`. */

@@ -4,14 +4,14 @@ import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { AsOf } from "../../options.ts";
 import type { RunCommand } from "../command.ts";
 import { resolveAsOf } from "../read-options.ts";
-import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
+import { parseExactPath, type RemotePath } from "../remote-paths.ts";
 import { REPLACE_HINT, replaceRuleOf } from "../replace-flags.ts";
 import { writeByRule } from "../write-by-rule.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
-  const path = parseRemotePath(commandArguments[0] as string);
-  const to = options["to"] === undefined ? path : parseRemotePath(String(options["to"]));
+  const path = parseExactPath(commandArguments[0] as string);
+  const to = options["to"] === undefined ? path : parseExactPath(String(options["to"]));
   const when = options["at"] as AsOf | undefined;
   if (when === undefined) throw noState(path);
   const rule = replaceRuleOf(options);

@@ -1,14 +1,12 @@
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import { tidyPath } from "../../../shared/base/path.ts";
 import { jsonName } from "../../../shared/display/format.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { AttributeChanges } from "../../options.ts";
-import { bytesOfText } from "../argument-text.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { invalidOptions, parseTimeMs } from "../parse-values.ts";
-import { parseRemotePath, withoutScheme } from "../remote-paths.ts";
+import { parseExactPath } from "../remote-paths.ts";
 
 /** Attempts for a file that other clients create and remove at the same time. */
 const ATTEMPTS_MAX = 3;
@@ -18,7 +16,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const changes = await changesOf(context, options);
   const fileSystem = await context.fileSystem();
   await forEachItem(context, commandArguments, async (argument) => {
-    const path = tidyPath(bytesOfText(withoutScheme(argument)));
+    const path = parseExactPath(argument).bytes;
     const canCreate = options["create"] !== false;
     const outcome = await touch({ fileSystem, signal }, path, { changes, canCreate });
     if (outcome === "missing" || !output.options.json) return;
@@ -44,7 +42,7 @@ async function changesOf(
     timeMs = { mtimeMs: dateMs, atimeMs: dateMs };
   }
   if (reference !== undefined) {
-    const path = parseRemotePath(reference);
+    const path = parseExactPath(reference);
     const fileSystem = await context.fileSystem();
     timeMs = await fileSystem.stat(path.bytes, { signal: context.signal });
   }

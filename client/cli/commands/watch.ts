@@ -9,14 +9,14 @@ import type { WatchCursor } from "../../options.ts";
 import type { Watch, WatchEvent } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { Stopped } from "../exit-status.ts";
-import { parseRemotePath, remotePath } from "../remote-paths.ts";
+import { parseExactPath, remotePath } from "../remote-paths.ts";
 
 const SCHEMA = "ashlar.watch/1";
 
 /** Runs until it is stopped. A stop is the normal end and is not reported as an error. */
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal, timeoutMs } = context;
-  const path = parseRemotePath(commandArguments[0] ?? "/");
+  const path = parseExactPath(commandArguments[0] ?? "/");
   const fileSystem = await context.fileSystem();
   const from = options["from"] as WatchCursor | undefined;
   const progress = new WatchProgress(context, path.text, options["heartbeats"] === true);

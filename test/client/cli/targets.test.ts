@@ -266,6 +266,27 @@ describe("a target that exists", () => {
   });
 });
 
+describe("a slash after the name of a file", () => {
+  it("is an error of commands with one path; the commands with patterns have their own test", async () => {
+    await cluster.make("/slash/f", "/slash/to/");
+    const { index } = await cluster.fs.writeFile("/slash/now", "x");
+    const lines = [
+      ["restore", "/slash/f/", "--at", String(index), "--to", "/slash/r"],
+      ["rmdir", "/slash/f/"],
+      ["touch", "/slash/f/"],
+      ["touch", "-r", "/slash/f/", "/slash/now"],
+      ["tree", "/slash/f/"],
+      ["mkdir", "/slash/f/"],
+      ["cp", "/slash/now", "/slash/f/"],
+    ];
+    for (const line of lines) {
+      const { stderr } = await cluster.exits(6, ...line);
+      assert.match(stderr, /Not a directory|File exists/, line.join(" "));
+    }
+    assert.equal((await cluster.files("/slash")).length, 2);
+  });
+});
+
 describe("paths whose last name is a dot name", () => {
   for (const [name, ...flags] of [["rm", "-r", "--yes"], ["rmdir"], ["mv"]] as const) {
     it(`are refused by ${name}`, async () => {
