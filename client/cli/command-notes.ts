@@ -7,13 +7,14 @@ export const COMMAND_NOTES: Readonly<Record<string, readonly string[]>> = {
     "Existing targets: a file is kept, and the item fails, unless -f, -n, -i or --resume is given. A directory is merged with -r.",
     "Links: a symbolic link to a file is stored as that file. Below a directory, a link to a directory or to nothing is not stored, and is reported. Hard links become separate files.",
     "Special files: below a directory, FIFOs, sockets and devices are not stored, and are reported. A FIFO or device that is named is read to its end.",
-    "Modes: a new file has the permission bits of the source without the umask, or those of --mode. -p keeps them all, with owner and times. A file that is replaced keeps its own without -p.",
+    "Modes: a new file or directory has the permission bits of its source without the umask; --mode sets those of files. -p keeps all bits, owner and times, also for a target that exists. Without -p, a file that is replaced keeps its own.",
   ],
   get: [
     "Existing targets: a file is kept, and the item fails, unless -f, -n, -i or --resume is given. A directory is merged with -r.",
-    "Links: a target that is a symbolic link is followed; one that leads to nothing needs -f.",
+    "Links: a target that is a symbolic link is followed; one to nothing needs -f.",
     "Special files: a target that is a FIFO or a device is written to, not replaced.",
-    "Modes: a new file has the permission bits of the source without the umask. -p keeps them all, with times, and owners where permitted.",
+    "Modes: a new file or directory has the permission bits of its source without the umask. -p keeps all bits, times, and the owner if the user may set it; setuid and setgid only with the owner. Without -p, a file that is replaced keeps its own.",
+    "Holes: blocks of 64 KiB of zeros take no space.",
   ],
   cp: [
     "Existing targets: a file is kept, and the item fails, unless -f, -n or -i is given. A directory is merged with -r. A directory never replaces a file, nor a file a directory.",
