@@ -1,11 +1,11 @@
 import type { Readable } from "node:stream";
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import { assert } from "../shared/base/assert.ts";
+import { isAshlarError } from "../shared/base/errors.ts";
 import type { PathInput } from "../shared/base/path.ts";
 import type { Closers } from "../shared/flow/closers.ts";
 import type { Attributes } from "../shared/protocol/attributes.ts";
 import { type ClusterStatus, status, trimHistory } from "../shared/protocol/fleet-api.ts";
-import type { PathVersion } from "../shared/protocol/history-api.ts";
 import {
   defineStorageClass,
   listStorageClasses,
@@ -15,6 +15,7 @@ import {
   type Target,
 } from "../shared/protocol/namespace-api.ts";
 import { checkFreeValues, checkOperationValues } from "../shared/protocol/operation-values.ts";
+import { addCallerFrames } from "./caller-stack.ts";
 import type { ClientDeps } from "./client-deps.ts";
 import { Deadline } from "./deadline.ts";
 import type { FileSystem } from "./file-system.ts";
@@ -61,6 +62,7 @@ import type {
   DirectoryEntry,
   FileHandle,
   ListPage,
+  PathVersion,
   PutResult,
   Slab,
   VerifyResult,
@@ -92,6 +94,17 @@ export class ClusterFileSystem implements FileSystem {
     const attributes = await masters.stat(target, { ...options, index });
     checkEnd(target, attributes);
     return attributes;
+  }
+
+  async exists(path: PathInput, options: ReadOptions = {}): Promise<boolean> {
+    try {
+      await this.stat(path, options);
+      return true;
+    } catch (error) {
+      if (isAshlarError(error, "NOT_FOUND") || isAshlarError(error, "NOT_A_DIRECTORY"))
+        return false;
+      throw error;
+    }
   }
 
   async *list(path: PathInput, options: ListOptions = {}): AsyncGenerator<DirectoryEntry> {
@@ -198,9 +211,13 @@ export class ClusterFileSystem implements FileSystem {
   }
 
   transaction(): Transaction {
-    return new Transaction((requested, preconditions, options) =>
-      this.transact(requested, preconditions, options),
-    );
+    return new Transaction(async (requested, preconditions, options) => {
+      try {
+        return await this.transact(requested, preconditions, options);
+      } catch (error) {
+        throw addCallerFrames(error);
+      }
+    });
   }
 
   async readFile(path: PathInput, options: ReadFileOptions = {}): Promise<Uint8Array> {
@@ -211,6 +228,11 @@ export class ClusterFileSystem implements FileSystem {
     const filledBytes = await reader.readInto(bytes, startBytes, deadline);
     assert(filledBytes === bytes.length, "the bytes read match the size of the version");
     return bytes;
+  }
+
+  async readText(path: PathInput, options: ReadFileOptions = {}): Promise<string> {
+    const bytes = await this.readFile(path, options);
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   }
 
   async *read(path: PathInput, options: ReadFileOptions = {}): AsyncGenerator<Uint8Array> {
@@ -251,7 +273,10 @@ export class ClusterFileSystem implements FileSystem {
     options: PutOptions = {},
   ): Promise<PutResult> {
     await this.#checkPut(path, options);
-    return await writeFile(this.#deps, path, source, options);
+    return await writeFile(this.#deps, path, source, {
+      ...options,
+      replace: options.replace ?? false,
+    });
   }
 
   createWriteStream(path: PathInput, options: PutOptions = {}): WriteStream {
@@ -332,7 +357,11 @@ export class ClusterFileSystem implements FileSystem {
     deadline.follow(destroyed);
     const { timeoutMs: _, ...rest } = options;
     await this.#checkPut(path, { ...rest, signal: deadline.signal });
-    return await writeFile(this.#deps, path, source, { ...rest, signal: deadline.signal });
+    return await writeFile(this.#deps, path, source, {
+      ...rest,
+      replace: rest.replace ?? false,
+      signal: deadline.signal,
+    });
   }
 }
 

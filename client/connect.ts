@@ -4,6 +4,7 @@ import { type ClusterId, type LogIndex, parseClusterId } from "../shared/base/id
 import { parseAddress } from "../shared/display/addresses.ts";
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
+import { parseClusterAddress } from "../shared/platform/cluster-address.ts";
 import { createHasher } from "../shared/platform/hasher.ts";
 import { hostName as machineName } from "../shared/platform/host-name.ts";
 import { quietLog, unreadMetrics } from "../shared/platform/quiet.ts";
@@ -20,6 +21,7 @@ import { LeaderChannel } from "../shared/wire/leader-channel.ts";
 import type { WireLimits } from "../shared/wire/limits.ts";
 import type { PeerIdentity } from "../shared/wire/rpc.ts";
 import { Background } from "./background.ts";
+import { withCallerFrames } from "./caller-stack.ts";
 import { Chunkservers } from "./chunkservers/chunkservers.ts";
 import type { ClientDeps } from "./client-deps.ts";
 import { ClusterFileSystem } from "./cluster-file-system.ts";
@@ -65,7 +67,8 @@ const CHUNKSERVER_LIMITS: Partial<WireLimits> = { connectionWindowBytes: READ_SL
  * Dispose the returned file system to close its connections and its session with the masters
  * (`await using`, or `await fs[Symbol.asyncDispose]()`).
  *
- * @throws {AshlarError} INVALID_ARGUMENT if `masters` is empty or an address is malformed;
+ * @throws {AshlarError} INVALID_ARGUMENT if `masters` is empty, an address is malformed, or `cluster`
+ *   is no directory of a cluster; NOT_FOUND if `ashlar cluster up` did not finish in the directory;
  *   UNAVAILABLE or DEADLINE_EXCEEDED if no master answers within `timeoutMs`; WRONG_CLUSTER if the
  *   masters belong to a cluster other than `clusterId`.
  */
@@ -78,20 +81,42 @@ export async function connectWatched(
   options: ConnectOptions,
   watch: CallWatch | undefined,
 ): Promise<FileSystem> {
-  const clusterId = options.clusterId === undefined ? null : parseClusterId(options.clusterId);
-  checkMasters(options.masters);
+  const addresses = await addressesOf(options);
+  const clusterId = addresses.clusterId === undefined ? null : parseClusterId(addresses.clusterId);
   const env = options.env ?? nodeEnv(options.log);
   await using closers = new Closers();
-  const deps = makeDeps(env, { ...options, watch }, clusterId, closers);
+  const deps = makeDeps(env, { ...options, ...addresses, watch }, clusterId, closers);
   await deps.masters.call(memberStatus, {}, options);
-  return new ClusterFileSystem(deps, closers.move());
+  return withCallerFrames<FileSystem>(new ClusterFileSystem(deps, closers.move()));
 }
 
-function checkMasters(masters: readonly string[]): void {
-  if (masters.length === 0) {
+/** The masters of a cluster, and its id if it is known. */
+interface Addresses {
+  readonly masters: readonly string[];
+  readonly clusterId?: string;
+}
+
+/** Returns the addresses that `masters` or `cluster` gives. @throws {AshlarError} see `connect` */
+async function addressesOf({ masters, cluster, clusterId }: ConnectOptions): Promise<Addresses> {
+  if ((masters === undefined) === (cluster === undefined)) {
+    const given = masters === undefined ? "neither" : "both";
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot connect: expected either \`masters\` or \`cluster\`: current value is ${given}`,
+    );
+  }
+  const known = clusterId === undefined ? {} : { clusterId };
+  if (cluster !== undefined) {
+    const local = await parseClusterAddress(cluster, "`cluster`");
+    const recorded = local.clusterId === null ? {} : { clusterId: local.clusterId };
+    return { masters: local.masters, ...recorded, ...known };
+  }
+  const addresses = masters ?? [];
+  if (addresses.length === 0) {
     throw new AshlarError("INVALID_ARGUMENT", "Cannot connect: expected at least one master");
   }
-  for (const address of masters) parseAddress(address);
+  for (const address of addresses) parseAddress(address);
+  return { masters: addresses, ...known };
 }
 
 /** Returns the ports of this process: system clock, TCP and so on. */
@@ -112,7 +137,7 @@ interface Watched {
 
 function makeDeps(
   env: Env,
-  options: ConnectOptions & Watched,
+  options: ConnectOptions & Watched & Addresses,
   clusterId: ClusterId | null,
   closers: Closers,
 ): ClientDeps {
@@ -187,7 +212,8 @@ function makePool(
 function makeMasters(
   env: Env,
   options: ConnectOptions &
-    Watched & {
+    Watched &
+    Addresses & {
       readonly clientName: string;
       readonly timeoutMs: number;
       readonly onRetry: (event: RetryEvent) => void;

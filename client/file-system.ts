@@ -3,7 +3,6 @@ import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { PathInput } from "../shared/base/path.ts";
 import type { Attributes } from "../shared/protocol/attributes.ts";
 import type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
-import type { PathVersion } from "../shared/protocol/history-api.ts";
 import type { Operation, Precondition, StorageClass } from "../shared/protocol/namespace-api.ts";
 import type { Masters } from "./masters/membership.ts";
 import type { AsOfState } from "./names/as-of.ts";
@@ -35,6 +34,7 @@ import type {
   DirectoryEntry,
   FileHandle,
   ListPage,
+  PathVersion,
   PutResult,
   Slab,
   VerifyResult,
@@ -69,6 +69,8 @@ export interface FileSystem extends AsyncDisposable {
    * @throws {AshlarError} NOT_FOUND, NOT_A_DIRECTORY; INDEX_EXPIRED with `at`.
    */
   stat(path: PathInput, options?: ReadOptions): Promise<Attributes>;
+  /** Resolves with whether a file or directory exists. @throws {AshlarError} INDEX_EXPIRED with `at`. */
+  exists(path: PathInput, options?: ReadOptions): Promise<boolean>;
   /**
    * Yields the entries of a directory, sorted by the bytes of their names. All entries show the
    * same log index, also over several pages (G12).
@@ -114,11 +116,11 @@ export interface FileSystem extends AsyncDisposable {
   /** Creates an empty file. @throws {AshlarError} ALREADY_EXISTS, NOT_FOUND, NOT_A_DIRECTORY */
   create(path: PathInput, options?: CreateOptions): Promise<Committed>;
   /**
-   * Renames a file or directory, as rename(2): replaces an existing file by a file, and an empty
-   * directory by a directory.
+   * Renames a file or directory, as rename(2). With `replace` it replaces an existing file by a file,
+   * and an empty directory by a directory.
    *
    * @throws {AshlarError} NOT_FOUND, NOT_EMPTY, IS_A_DIRECTORY, NOT_A_DIRECTORY; ALREADY_EXISTS
-   *   with `noReplace`; INVALID_ARGUMENT if a directory would move below itself.
+   *   without `replace`; INVALID_ARGUMENT if a directory would move below itself.
    */
   rename(from: PathInput, to: PathInput, options?: RenameOptions): Promise<Committed>;
   /** Copies a file by reference: no data is moved, both files share their chunks. */
@@ -175,6 +177,11 @@ export interface FileSystem extends AsyncDisposable {
    *   be read and verified (details.replicas has the error of each replica).
    */
   readFile(path: PathInput, options?: ReadFileOptions): Promise<Uint8Array>;
+  /**
+   * Resolves with the text of a file or range in UTF-8, as `readFile` reads it. Bytes that are not
+   * UTF-8 become U+FFFD.
+   */
+  readText(path: PathInput, options?: ReadFileOptions): Promise<string>;
   /** Yields the bytes of a file or range in order, in new arrays of at most 2 MiB (one copy). */
   read(path: PathInput, options?: ReadFileOptions): AsyncIterable<Uint8Array>;
   /** Same as `read`, but without a copy of the bytes. The consumer must release each slab. */
@@ -190,10 +197,10 @@ export interface FileSystem extends AsyncDisposable {
 
   /**
    * Writes a whole file: reads `source` to its end, then publishes the new version in one step. An
-   * existing file is replaced.
+   * existing file is replaced only with `replace: true`.
    *
    * @throws {AshlarError} NOT_FOUND or NOT_A_DIRECTORY (parent), IS_A_DIRECTORY; ALREADY_EXISTS
-   *   with `replace: false`; WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, TOO_LARGE. An error of
+   *   without `replace`; WRITE_CHAIN_FAILED, TOO_FEW_CHUNKSERVERS, TOO_LARGE. An error of
    *   `source` is rethrown. Nothing is visible after an error, except after COMMIT_UNKNOWN,
    *   DEADLINE_EXCEEDED and CANCELLED, where the file may have been published.
    */

@@ -4,10 +4,11 @@
  *     import { connect } from "ashlar";
  *
  *     await using fs = await connect({ masters: ["127.0.0.1:7400"] });
- *     await fs.writeFile("/hello", "Hello");
- *     for await (const bytes of fs.read("/hello")) process.stdout.write(bytes);
+ *     await fs.writeFile("/hello", "Hello", { replace: true });
+ *     console.log(await fs.readText("/hello"));
  *
- * `ashlar cluster up --dir DIRECTORY` starts a local cluster whose first master listens on 7400.
+ * `ashlar cluster up --dir DIRECTORY` starts a local cluster whose first master listens on 7400:
+ * `connect({ cluster: DIRECTORY })` finds its masters.
  */
 export {
   AshlarError,
@@ -21,7 +22,6 @@ export { displayName, type PathInput } from "../shared/base/path.ts";
 export type { Attributes, FileAttributes } from "../shared/protocol/attributes.ts";
 export type { BackupHead } from "../shared/protocol/backup-api.ts";
 export type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
-export type { PathVersion } from "../shared/protocol/history-api.ts";
 export type { MastersStatus } from "../shared/protocol/masters-api.ts";
 export type {
   Operation,
@@ -75,6 +75,7 @@ export type {
   DirectoryEntry,
   FileHandle,
   ListPage,
+  PathVersion,
   PutResult,
   ReplicaResult,
   Slab,

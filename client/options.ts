@@ -72,9 +72,11 @@ export interface RestoreOptions extends CallOptions {
 export interface ConnectOptions extends CallOptions {
   /**
    * Addresses ("host:port") of at least one master. The client fetches the addresses of the other
-   * masters from the cluster.
+   * masters from the cluster. Either `masters` or `cluster` is required.
    */
-  readonly masters: readonly string[];
+  readonly masters?: readonly string[];
+  /** Directory of a local cluster made by `ashlar cluster up`, or "host:port,host:port,…". */
+  readonly cluster?: string;
   /**
    * Id of the cluster, 32 hex digits. Servers of another cluster are refused with WRONG_CLUSTER.
    * Default: the id of the cluster that answers.
@@ -198,13 +200,16 @@ export interface CreateOptions extends CallOptions, OwnerOptions {
 
 /** Options of `FileSystem.rename`. */
 export interface RenameOptions extends CallOptions {
-  /** true: fails with ALREADY_EXISTS if `to` exists, as RENAME_NOREPLACE. Default: false. */
-  readonly noReplace?: boolean;
+  /**
+   * true: replaces a file, or an empty directory, at `to`, as rename(2). false: fails with
+   * ALREADY_EXISTS. Default: false.
+   */
+  readonly replace?: boolean;
 }
 
 /** Options of `FileSystem.copy`. */
 export interface CopyOptions extends CallOptions, OwnerOptions {
-  /** false: fails with ALREADY_EXISTS if `to` exists. Default: true. */
+  /** true: replaces a file at `to`. false: fails with ALREADY_EXISTS. Default: false. */
   readonly replace?: boolean;
   /** true: the copy keeps mode, owner and times of the source. Default: false. */
   readonly preserve?: boolean;
@@ -224,7 +229,7 @@ export interface AttributeChanges {
 
 /** Options of calls that write a file. */
 export interface PutOptions extends CallOptions, OwnerOptions {
-  /** false: fails with ALREADY_EXISTS if the path exists. Default: true. */
+  /** true: replaces an existing file. false: fails with ALREADY_EXISTS. Default: false. */
   readonly replace?: boolean;
   /** Permission bits. Default: 0o644. */
   readonly mode?: number;

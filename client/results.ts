@@ -2,6 +2,7 @@ import type { Writable } from "node:stream";
 import type { Attributes, FileAttributes } from "../shared/protocol/attributes.ts";
 import type { BackupHead } from "../shared/protocol/backup-api.ts";
 import type { FeedEvent } from "../shared/protocol/feed-api.ts";
+import type { PathVersion as HistoryVersion } from "../shared/protocol/history-api.ts";
 import type { CallOptions, ListCursor, ReadFileOptions, WatchCursor } from "./options.ts";
 
 /** An entry of a directory. */
@@ -24,8 +25,10 @@ export interface ListPage {
 
 /** A file or directory that `walk` visits. */
 export interface WalkEntry extends DirectoryEntry {
-  /** Absolute path as bytes, a valid argument of the other calls. */
-  readonly path: Uint8Array;
+  /** Absolute path as text, a valid argument of the other calls (see `PathInput`). */
+  readonly path: string;
+  /** The same path as bytes. */
+  readonly pathBytes: Uint8Array;
   /** Level below the walked directory. 1 for its own entries. */
   readonly depth: number;
 }
@@ -92,8 +95,9 @@ export interface ReplicaResult {
 export type VerifyResult =
   | {
       readonly kind: "chunk";
-      /** Path of the file. */
-      readonly path: Uint8Array;
+      /** Path of the file as text and as bytes, as in `WalkEntry`. */
+      readonly path: string;
+      readonly pathBytes: Uint8Array;
       /** Position of the chunk in the file, from 0. */
       readonly position: number;
       /** 64 hex digits. */
@@ -108,7 +112,8 @@ export type VerifyResult =
     }
   | {
       readonly kind: "file";
-      readonly path: Uint8Array;
+      readonly path: string;
+      readonly pathBytes: Uint8Array;
       readonly sizeBytes: number;
       readonly chunkCount: number;
       /** Whether all bytes were verified and the chunks match the content root of the file. */
@@ -124,8 +129,32 @@ export type VerifyResult =
       readonly wasRemoved: boolean;
     };
 
+/** A change at a path, from `FileSystem.history`. */
+export interface PathVersion extends Omit<HistoryVersion, "otherPath"> {
+  /**
+   * Path that the inode was moved from (`moved-here`, `replaced`) or to (`moved-away`), as text (see
+   * `PathInput`). Null if the inode was not moved.
+   */
+  readonly otherPath: string | null;
+  /** The same path as bytes. */
+  readonly otherPathBytes: Uint8Array | null;
+}
+
+/** A path in an event. Null if it exceeds the longest path. */
+interface EventPath {
+  /** Absolute path as text, a valid argument of the calls (see `PathInput`). */
+  readonly path: string | null;
+  /** The same path as bytes. */
+  readonly pathBytes: Uint8Array | null;
+}
+
+type WithTextPaths<Event extends FeedEvent> = Event extends { readonly kind: "renamed" }
+  ? Omit<Event, "path" | "from"> &
+      EventPath & { readonly from: Omit<Event["from"], "path"> & EventPath }
+  : Omit<Event, "path"> & EventPath;
+
 /** A change in the namespace. `next` is the cursor after the event. */
-export type WatchEvent = FeedEvent & { readonly next: WatchCursor };
+export type WatchEvent = WithTextPaths<FeedEvent> & { readonly next: WatchCursor };
 
 /**
  * The events of a path, each delivered once, in log order (G15). A watch continues at another

@@ -42,7 +42,7 @@ async function* entriesBelow(
   const fileSystem = await context.fileSystem();
   try {
     for await (const entry of fileSystem.walk(path.bytes, { signal })) {
-      yield { kind: "path", path: remotePath(entry.path) };
+      yield { kind: "path", path: remotePath(entry.pathBytes) };
     }
   } catch (error) {
     if (signal.aborted) throw error;

@@ -77,7 +77,7 @@ function addOperation(transaction: Transaction, line: OperationLine): void {
       addCommit(transaction, line);
       break;
     case "rename":
-      transaction.rename(...fromTo(line), { noReplace: line.replace === false });
+      transaction.rename(...fromTo(line), { replace: line.replace === true });
       break;
     case "copy":
       transaction.copy(...fromTo(line), sharedOptions(line));

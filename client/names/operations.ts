@@ -26,15 +26,15 @@ export function create(path: PathInput, options: CreateOptions): Operation {
   return { kind: "create", target: targetOf(path), mode, uid, gid };
 }
 
-/** Builds `rename`. Replaces an existing target unless `noReplace` is true. */
+/** Builds `rename`. Replaces an existing target if `replace` is true. */
 export function rename(from: PathInput, to: PathInput, options: RenameOptions): Operation {
-  const { noReplace = false } = options;
-  return { kind: "rename", from: targetOf(from), to: targetOf(to), noReplace };
+  const { replace = false } = options;
+  return { kind: "rename", from: targetOf(from), to: targetOf(to), noReplace: !replace };
 }
 
-/** Builds `copy`: by reference. Replaces an existing target unless `replace` is false. */
+/** Builds `copy`: by reference. Replaces an existing target if `replace` is true. */
 export function copy(from: PathInput, to: PathInput, options: CopyOptions): Operation {
-  const { replace = true, preserve = false, uid = 0, gid = 0 } = options;
+  const { replace = false, preserve = false, uid = 0, gid = 0 } = options;
   return { kind: "copy", from: targetOf(from), to: targetOf(to), replace, preserve, uid, gid };
 }
 

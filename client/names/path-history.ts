@@ -1,8 +1,9 @@
 import type { LogIndex } from "../../shared/base/ids.ts";
-import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
-import { history, type PathVersion } from "../../shared/protocol/history-api.ts";
+import { joinPath, type PathInput, parsePath, pathText } from "../../shared/base/path.ts";
+import { history } from "../../shared/protocol/history-api.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { CallOptions } from "../options.ts";
+import type { PathVersion } from "../results.ts";
 
 /** Versions fetched by one call. */
 const PAGE_SIZE = 200;
@@ -21,7 +22,11 @@ export async function* pathHistory(
   for (let from: LogIndex | null | undefined; from !== null; ) {
     const start: { from?: LogIndex } = from === undefined ? {} : { from };
     const page = await masters.read(history, { ...request, ...start }, call);
-    yield* page.versions;
+    for (const version of page.versions) {
+      const { otherPath } = version;
+      const text = otherPath === null ? null : pathText(otherPath);
+      yield { ...version, otherPath: text, otherPathBytes: otherPath };
+    }
     from = page.next;
   }
 }

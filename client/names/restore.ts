@@ -132,7 +132,7 @@ async function* itemsToRestore(
   if (totals.top.kind === "file") return;
   const prefixLength = source.length === 1 ? 0 : source.length;
   for await (const entry of walk(job.masters, source, { ...job.call, at: job.index })) {
-    yield totals.count(entry.attributes, entry.path.subarray(prefixLength));
+    yield totals.count(entry.attributes, entry.pathBytes.subarray(prefixLength));
   }
 }
 

@@ -128,7 +128,7 @@ export class Transaction {
     content: string | Uint8Array | ChunksByReference,
     options: TransactionPutOptions = {},
   ): this {
-    const { replace = true, mode = FILE_MODE_DEFAULT, uid = 0, gid = 0 } = options;
+    const { replace = false, mode = FILE_MODE_DEFAULT, uid = 0, gid = 0 } = options;
     const { mtimeMs, storageClass } = options;
     return this.add({
       kind: "put",

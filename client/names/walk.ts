@@ -1,7 +1,7 @@
 import { concatBytes } from "../../shared/base/bytes.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
-import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
+import { joinPath, type PathInput, parsePath, pathText } from "../../shared/base/path.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { WalkOptions } from "../options.ts";
 import type { DirectoryEntry, ListPage, WalkEntry } from "../results.ts";
@@ -99,7 +99,7 @@ class Walker {
       const path = concatBytes([level.path, SLASH, entry.name]);
       const isOpen = depth < (this.#options.depthMax ?? Number.MAX_VALUE);
       if (entry.attributes.kind === "directory" && isOpen) this.enter(entry.attributes.inode, path);
-      return { ...entry, path, depth };
+      return { ...entry, path: pathText(path), pathBytes: path, depth };
     }
   }
 

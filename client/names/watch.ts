@@ -1,7 +1,12 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
+import { joinPath, type PathInput, parsePath, pathText } from "../../shared/base/path.ts";
 import { nextDelayMs, type RetryPolicy } from "../../shared/flow/retry.ts";
-import { type FeedPosition, type WatchMessage, watch } from "../../shared/protocol/feed-api.ts";
+import {
+  type FeedEvent,
+  type FeedPosition,
+  type WatchMessage,
+  watch,
+} from "../../shared/protocol/feed-api.ts";
 import { withTimeout } from "../../shared/wire/with-timeout.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
@@ -64,7 +69,7 @@ export class ClusterWatch implements Watch {
           masters.recordMessage();
           for (const event of message.events) {
             this.#moveTo({ index: event.index, sequence: event.sequence + 1 });
-            yield { ...event, next: this.#cursor as WatchCursor };
+            yield toWatchEvent(event, this.#cursor as WatchCursor);
           }
           this.#moveTo(message.next);
           onProgress?.(message.next);
@@ -119,6 +124,17 @@ export class ClusterWatch implements Watch {
     }
     this.#cursor = next;
   }
+}
+
+/** Returns an event with its paths as text and as bytes. */
+function toWatchEvent(event: FeedEvent, next: WatchCursor): WatchEvent {
+  const paths = bothForms(event.path);
+  if (event.kind !== "renamed") return { ...event, ...paths, next };
+  return { ...event, ...paths, from: { ...event.from, ...bothForms(event.from.path) }, next };
+}
+
+function bothForms(path: Uint8Array | null) {
+  return { path: path === null ? null : pathText(path), pathBytes: path };
 }
 
 /** Returns the error if another master may succeed. @throws the error that ends the watch */

@@ -1,7 +1,7 @@
 import { equalBytes, toHex } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { InodeId } from "../../shared/base/ids.ts";
-import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
+import { joinPath, type PathInput, parsePath, pathText } from "../../shared/base/path.ts";
 import { mapInWindow } from "../../shared/flow/window.ts";
 import type { FileAttributes } from "../../shared/protocol/attributes.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
@@ -46,7 +46,7 @@ export async function* verify(
   }
   try {
     for await (const entry of walk(deps.masters, path, { signal })) {
-      if (entry.attributes.kind === "file") yield* verifier.file(entry.path, entry.attributes);
+      if (entry.attributes.kind === "file") yield* verifier.file(entry.pathBytes, entry.attributes);
     }
   } catch (error) {
     // The directory itself was removed during the walk: nothing is left to verify.
@@ -176,7 +176,8 @@ class Verifier {
       : [await this.#anyReplica(reader, position)];
     return {
       kind: "chunk",
-      path,
+      path: pathText(path),
+      pathBytes: path,
       position,
       chunkId: chunk.chunkId,
       lengthBytes: chunk.lengthBytes,
@@ -265,5 +266,5 @@ function fileResult(
   const { sizeBytes, chunkCount } = attributes;
   const { isReadable = false, badReplicaCount = 0, error = null, wasRemoved = false } = found;
   const result = { isReadable, badReplicaCount, error, wasRemoved };
-  return { kind: "file", path, sizeBytes, chunkCount, ...result };
+  return { kind: "file", path: pathText(path), pathBytes: path, sizeBytes, chunkCount, ...result };
 }

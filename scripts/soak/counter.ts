@@ -25,7 +25,7 @@ export class Counter {
 
   /** Creates the file with count 0. */
   async open(fileSystem: FileSystem): Promise<void> {
-    await fileSystem.writeFile(PATH, "counter", { mtimeMs: 0 });
+    await fileSystem.writeFile(PATH, "counter", { mtimeMs: 0, replace: true });
   }
 
   /** Reads the count, which must be at least the highest acknowledged count. */

@@ -105,13 +105,15 @@ export interface AshlarErrorOptions {
  * value: `Cannot <action>: expected <…>: current value is <…>`.
  */
 export class AshlarError extends Error {
-  override readonly name = "AshlarError";
+  /** "AbortError" for CANCELLED, as in the rest of Node and the web. Else "AshlarError". */
+  override readonly name: "AshlarError" | "AbortError";
   readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(code: ErrorCode, message: string, options: AshlarErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = code === "CANCELLED" ? "AbortError" : "AshlarError";
     this.code = code;
     this.hint = options.hint;
     this.details = options.details ?? {};

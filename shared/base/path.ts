@@ -1,5 +1,5 @@
 import type { Branded } from "./brand.ts";
-import { compareBytes } from "./bytes.ts";
+import { compareBytes, concatBytes } from "./bytes.ts";
 import { AshlarError } from "./errors.ts";
 
 /**
@@ -21,7 +21,7 @@ export type PathNames = readonly EntryName[];
  */
 export type PathEnd = "name" | "slash" | "dots";
 
-/** A path from a caller: text (encoded as UTF-8) or raw bytes. It begins with `/`. */
+/** A path from a caller: text (see `pathText`) or raw bytes. It begins with `/`. */
 export type PathInput = string | Uint8Array;
 
 /** NAME_MAX of Linux. */
@@ -94,15 +94,46 @@ function namesIn(bytes: Uint8Array): PathNames {
   return names;
 }
 
-/** A half of a character of UTF-16: no UTF-8 represents it, and an encoder would replace it. */
-const LONE_SURROGATE = /\p{Surrogate}/u;
+/** A half of a surrogate pair of UTF-16: no UTF-8 represents it, and an encoder would replace it. */
+const LONE_SURROGATE = /\p{Surrogate}/gu;
+/** The low surrogates that encode the bytes 0x80 to 0xff in `pathText`: this plus the byte. */
+const ESCAPED_BYTE = 0xdc00;
 
-/** Returns a path as bytes. @throws {AshlarError} INVALID_ARGUMENT for text that is not Unicode */
+/**
+ * Returns a path as text that every call accepts as the same path. A byte that is not part of valid
+ * UTF-8 becomes the half of a surrogate pair U+DC80 to U+DCFF, as in PEP 383. Use `displayName` to
+ * show a path.
+ */
+export function pathText(bytes: Uint8Array): string {
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  if (isUtf8(bytes)) return decoder.decode(bytes);
+  let text = "";
+  for (let offset = 0; offset < bytes.length; ) {
+    const length = utf8SequenceLength(bytes, offset);
+    if (length === 0) text += String.fromCharCode(ESCAPED_BYTE + (bytes[offset] as number));
+    else text += decoder.decode(bytes.subarray(offset, offset + length));
+    offset += Math.max(length, 1);
+  }
+  return text;
+}
+
+/** Reverses `pathText`. @throws {AshlarError} INVALID_ARGUMENT for any other lone surrogate */
 function pathBytes(input: PathInput): Uint8Array {
   if (typeof input !== "string") return input;
-  const bytes = new TextEncoder().encode(input);
-  if (!LONE_SURROGATE.test(input)) return bytes;
-  throw invalidPath(bytes, "expected Unicode text: it has half of a surrogate pair");
+  const encoder = new TextEncoder();
+  const parts: Uint8Array[] = [];
+  let start = 0;
+  for (const { index } of input.matchAll(LONE_SURROGATE)) {
+    const byte = input.charCodeAt(index) - ESCAPED_BYTE;
+    if (byte < 0x80 || byte > 0xff) {
+      const wanted = "expected Unicode text: it has half of a surrogate pair";
+      throw invalidPath(encoder.encode(input), wanted);
+    }
+    parts.push(encoder.encode(input.slice(start, index)), Uint8Array.of(byte));
+    start = index + 1;
+  }
+  const rest = encoder.encode(start === 0 ? input : input.slice(start));
+  return parts.length === 0 ? rest : concatBytes([...parts, rest]);
 }
 
 function pushName(names: EntryName[], name: Uint8Array): void {

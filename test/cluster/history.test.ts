@@ -22,7 +22,7 @@ describe("history, restore and transactions on the command line", () => {
     await fs.mkdir("/d/sub", { parents: true });
     await fs.writeFile("/d/large", new Uint8Array(3 * 1024 * 1024).fill(5));
     const { index } = await fs.writeFile("/d/small", "one");
-    await fs.writeFile("/d/small", "two and more");
+    await fs.writeFile("/d/small", "two and more", { replace: true });
     await fs.unlink("/d/large");
     return index;
   }

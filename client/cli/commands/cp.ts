@@ -97,14 +97,14 @@ async function copyTree(job: CopyJob, { source, target }: Copy): Promise<void> {
   let skipped: RemotePath | null = null;
   const entries = async function* (): AsyncGenerator<WalkEntry> {
     for await (const entry of fileSystem.walk(source.bytes, { signal })) {
-      if (skipped === null || !isBelow(entry.path, skipped.bytes)) yield entry;
+      if (skipped === null || !isBelow(entry.pathBytes, skipped.bytes)) yield entry;
     }
     await preserved.leaveDownTo(0);
   };
-  await forEachItem(context, entries(), async ({ path, attributes, depth }) => {
-    const below = path.subarray(prefixLength);
+  await forEachItem(context, entries(), async ({ pathBytes, attributes, depth }) => {
+    const below = pathBytes.subarray(prefixLength);
     const copy: Copy = {
-      source: remotePath(path),
+      source: remotePath(pathBytes),
       target: remotePath(childPath(target.bytes, below)),
     };
     if (attributes.kind === "file") {

@@ -49,7 +49,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
         await closeDownTo(entry.depth);
         const usage = usageOf(entry.attributes);
         if (entry.attributes.kind === "directory") {
-          open.push({ path: entry.path, depth: entry.depth, usage });
+          open.push({ path: entry.pathBytes, depth: entry.depth, usage });
         } else add((open.at(-1) as OpenDirectory).usage, usage);
       }
     }

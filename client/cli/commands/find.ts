@@ -35,7 +35,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     if (depthMin === 0) await printSelected(bytes, attributes);
     if (attributes.kind !== "directory" || depthMax === 0) return;
     for await (const entry of fileSystem.walk(bytes, { ...readOptions, depthMax })) {
-      if (entry.depth >= depthMin) await printSelected(entry.path, entry.attributes);
+      if (entry.depth >= depthMin) await printSelected(entry.pathBytes, entry.attributes);
     }
   };
   const roots = commandArguments.length === 0 ? ["/"] : commandArguments;

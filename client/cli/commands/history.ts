@@ -5,7 +5,7 @@ import {
   jsonAttributes,
   jsonName,
 } from "../../../shared/display/format.ts";
-import type { PathVersion } from "../../../shared/protocol/history-api.ts";
+import type { PathVersion } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
 import { readOptionsOf } from "../read-options.ts";
@@ -75,7 +75,7 @@ async function print(
   await output.line(formatTable(COLUMNS, rows, output.columns));
 }
 
-function row({ index, timeMs, change, attributes, otherPath }: PathVersion, isHuman: boolean) {
+function row({ index, timeMs, change, attributes, otherPathBytes }: PathVersion, isHuman: boolean) {
   const isFile = attributes?.kind === "file";
   return [
     String(index),
@@ -84,20 +84,20 @@ function row({ index, timeMs, change, attributes, otherPath }: PathVersion, isHu
     attributes?.kind ?? "-",
     isFile ? formatSize(attributes.sizeBytes, isHuman) : "-",
     isFile ? rootOf(attributes.contentRoot).slice(0, ROOT_SHOWN_DIGITS) : "-",
-    otherPath === null ? "" : displayName(otherPath),
+    otherPathBytes === null ? "" : displayName(otherPathBytes),
   ];
 }
 
 const rootOf = (root: Uint8Array): string => Buffer.from(root).toString("hex");
 
 function jsonVersion(path: RemotePath, version: PathVersion): Record<string, unknown> {
-  const { index, timeMs, change, attributes, otherPath } = version;
+  const { index, timeMs, change, attributes, otherPathBytes } = version;
   return {
     ...jsonName("path", path.bytes),
     index,
     time: formatTime(timeMs),
     change,
     attributes: attributes === null ? null : jsonAttributes(attributes),
-    ...(otherPath === null ? {} : jsonName("other_path", otherPath)),
+    ...(otherPathBytes === null ? {} : jsonName("other_path", otherPathBytes)),
   };
 }

@@ -26,8 +26,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
       const moved = await writeByRule(context, {
         rule,
         target: target.text,
-        write: (replace) =>
-          fileSystem.rename(source.bytes, target.bytes, { noReplace: !replace, signal }),
+        write: (replace) => fileSystem.rename(source.bytes, target.bytes, { replace, signal }),
       });
       if (moved === null) return false;
       output.detail(`${source.text} -> ${target.text}`);

@@ -72,7 +72,7 @@ function count(totals: VerifyTotals, result: VerifyResult): void {
 async function print(context: CommandContext, result: VerifyResult): Promise<void> {
   const { output } = context;
   if (output.options.json) return output.json("ashlar.verify/1", jsonResult(result));
-  const path = remotePath(result.path).text;
+  const path = remotePath(result.pathBytes).text;
   if (result.kind === "chunk") {
     for (const replica of result.replicas.filter((each) => !each.isGood)) {
       await output.line(`${path}: chunk ${result.position}: ${describe(replica)}`);
@@ -92,7 +92,7 @@ function describe(replica: ReplicaResult): string {
 }
 
 function jsonResult(result: VerifyResult): Record<string, unknown> {
-  const path = jsonName("path", result.path);
+  const path = jsonName("path", result.pathBytes);
   if (result.kind === "file") {
     return {
       kind: "file",

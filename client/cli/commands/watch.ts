@@ -93,8 +93,8 @@ function cursorText({ index, sequence }: WatchCursor): string {
 /** Returns a line such as "1234  2026-11-21 09:14  renamed  file  /a -> /b". */
 function lineOf(event: WatchEvent): string {
   const { index, timeMs, kind, inodeKind } = event;
-  const from = event.kind === "renamed" ? `${pathText(event.from.path)} -> ` : "";
-  const text = `${from}${pathText(event.path)}${detailOf(event)}`;
+  const from = event.kind === "renamed" ? `${pathText(event.from.pathBytes)} -> ` : "";
+  const text = `${from}${pathText(event.pathBytes)}${detailOf(event)}`;
   return [index, formatListTime(timeMs), kind.padEnd(13), inodeKind.padEnd(9), text].join("  ");
 }
 
@@ -132,7 +132,7 @@ function jsonEvent(event: WatchEvent): Record<string, unknown> {
     inode_kind: inodeKind,
     parent,
     ...jsonName("name", name),
-    ...jsonPath("path", event.path),
+    ...jsonPath("path", event.pathBytes),
     ...jsonDetails(event),
   };
 }
@@ -161,7 +161,7 @@ function jsonDetails(event: WatchEvent): Record<string, unknown> {
       return {
         from_parent: event.from.parent,
         ...jsonName("from_name", event.from.name),
-        ...jsonPath("from_path", event.from.path),
+        ...jsonPath("from_path", event.from.pathBytes),
       };
     case "attributes":
       return { ...jsonOwner(event), mtime: formatTime(event.mtimeMs) };

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import type { FileSystem } from "../../../client/file-system.ts";
 import { targetOf } from "../../../client/names/target.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
+import type { InodeId } from "../../../shared/base/ids.ts";
 import { LoopbackCluster } from "../support/loopback-cluster.ts";
 
 const CALLERS = 64;
@@ -79,7 +80,7 @@ describe("calls that are combined", () => {
   it("reject an invalid item without an effect on the other items", async () => {
     await using cluster = await LoopbackCluster.start(0);
     const fs = await cluster.connect();
-    const strange = fs.create("/strange", { mode: 0o1234567 });
+    const strange = fs.transact([{ kind: "unlink", target: { inode: 0 as InodeId } }]);
     const refused = assert.rejects(strange, (error) => isAshlarError(error, "PROTOCOL_ERROR"));
     await Promise.all([fs.create("/one"), fs.create("/two")]);
     await refused;

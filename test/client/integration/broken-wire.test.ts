@@ -64,7 +64,7 @@ describe(`connections that break at any byte (seed ${SEED})`, () => {
         whole[offset] = round + 1;
       }
       network.breaksLeft = 3;
-      const result = await fs.writeFile("/d/file", whole, { chunkSizeBytes: MIB });
+      const result = await fs.writeFile("/d/file", whole, { chunkSizeBytes: MIB, replace: true });
       network.breaksLeft = 3;
       const read = await fs.readFile("/d/file");
       network.breaksLeft = 0;

@@ -4,7 +4,6 @@ import { ClusterFileSystem } from "../../../client/cluster-file-system.ts";
 import type { FileSystem } from "../../../client/file-system.ts";
 import { targetOf } from "../../../client/names/target.ts";
 import { refusalOf, type Transaction } from "../../../client/names/transaction.ts";
-import { displayName } from "../../../shared/base/path.ts";
 import { LoopbackCluster } from "../support/loopback-cluster.ts";
 
 type Call = (fs: FileSystem, path: string) => unknown;
@@ -26,6 +25,7 @@ const READS: Readonly<Record<string, Call>> = {
   listPage: (fs, path) => fs.listPage(path),
   walk: (fs, path) => drain(fs.walk(path)),
   readFile: (fs, path) => fs.readFile(path),
+  readText: (fs, path) => fs.readText(path),
   read: (fs, path) => drain(fs.read(path)),
   readSlabs: (fs, path) => drain(fs.readSlabs(path)),
   createReadStream: (fs, path) => finished(fs.createReadStream(path).resume()),
@@ -77,7 +77,7 @@ const METHODS_WITHOUT_A_FILE = [
   // They create a name: see the tests below. mkdir makes a directory.
   ...["mkdir", "create"],
   // The path is a name, which need not exist.
-  ...["history", "watch"],
+  ...["history", "watch", "exists"],
 ];
 const METHODS_WITHOUT_PATH = [
   ...["constructor", "lastIndex", "asOf", "transact", "transaction", "status", "masters", "backup"],
@@ -104,7 +104,7 @@ describe("the end of a path (path_resolution(7), rm(1), rmdir(2), rename(2))", (
   async function snapshot(): Promise<readonly string[]> {
     const found: string[] = [];
     for await (const { path, attributes } of fs.walk("/")) {
-      found.push(`${displayName(path as Uint8Array)} ${attributes.inode} ${attributes.version}`);
+      found.push(`${path} ${attributes.inode} ${attributes.version}`);
     }
     return found;
   }

@@ -54,7 +54,7 @@ describe("file data on real chunkservers", () => {
     const sizes = [0, 1, 4096, 4097, 65_535, 65_536, 65_537, MIB - 1, MIB, MIB + 1, 3 * MIB + 77];
     for (const size of sizes) {
       const bytes = someBytes(size);
-      const result = await fs.writeFile("/size", bytes, { chunkSizeBytes: MIB });
+      const result = await fs.writeFile("/size", bytes, { chunkSizeBytes: MIB, replace: true });
       assert.equal(result.sizeBytes, size);
       assert.equal(result.chunkCount, size <= 4096 ? 0 : Math.ceil(size / MIB));
       assert.equal(result.chunksUnderReplicated, 0);
@@ -151,7 +151,7 @@ describe("file data on real chunkservers", () => {
     const old = someBytes(2 * MIB);
     await fs.writeFile("/versioned", old, { chunkSizeBytes: MIB });
     await using handle = await fs.open("/versioned");
-    await fs.writeFile("/versioned", someBytes(MIB), { chunkSizeBytes: MIB });
+    await fs.writeFile("/versioned", someBytes(MIB), { chunkSizeBytes: MIB, replace: true });
     const target = new Uint8Array(2 * MIB);
     assert.equal(await handle.readInto(target, 0), old.length);
     assertSame(target, old);

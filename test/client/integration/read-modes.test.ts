@@ -77,7 +77,7 @@ describe("read modes at followers (G2)", () => {
   it("shows every acknowledged write in a linearizable read at a follower", async () => {
     const reader = await client([follower.address]);
     for (let round = 0; round < ROUNDS; round += 1) {
-      const { index } = await fs.writeFile("/f", `linearizable ${round}`);
+      const { index } = await fs.writeFile("/f", `linearizable ${round}`, { replace: true });
       assert.equal(await contentOf(reader), `linearizable ${round}`);
       assert.ok(reader.lastIndex >= index, "the response carries its index");
     }
@@ -85,7 +85,7 @@ describe("read modes at followers (G2)", () => {
 
   it("shows in a session read at any master everything that the session has seen", async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
-      const { index } = await fs.writeFile("/f", `session ${round}`);
+      const { index } = await fs.writeFile("/f", `session ${round}`, { replace: true });
       const member = masters.members[round % 3] as RealMaster;
       const reader = await client([member.address], { readMode: "session", seenIndex: index });
       assert.equal(await contentOf(reader), `session ${round}`);
@@ -93,12 +93,12 @@ describe("read modes at followers (G2)", () => {
   });
 
   it("never answers a session read from a master that lags behind the session", async () => {
-    await fs.writeFile("/f", "before");
+    await fs.writeFile("/f", "before", { replace: true });
     const old = await client([follower.address], { readMode: "session", seenIndex: fs.lastIndex });
     assert.equal(await contentOf(old), "before");
     isolate();
     try {
-      await fs.writeFile("/f", "after");
+      await fs.writeFile("/f", "after", { replace: true });
       // The session has not seen a newer state, so the follower may answer.
       assert.equal(await contentOf(old), "before");
       const seenIndex = fs.lastIndex;
@@ -116,13 +116,13 @@ describe("read modes at followers (G2)", () => {
   });
 
   it("shows an old state in a stale read, and the current state in a linearizable read", async () => {
-    await fs.writeFile("/f", "old");
+    await fs.writeFile("/f", "old", { replace: true });
     const reader = await client([follower.address], { readMode: "stale" });
     await untilContentIs(reader, "old");
     const seen = reader.lastIndex;
     isolate();
     try {
-      await fs.writeFile("/f", "new");
+      await fs.writeFile("/f", "new", { replace: true });
       assert.equal(await contentOf(reader), "old");
       assert.equal(reader.lastIndex, seen, "the response carries the old index");
       // The follower cannot reach the leader; its error names the other masters.

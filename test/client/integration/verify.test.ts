@@ -98,7 +98,7 @@ describe("a verification", { timeout: 60_000 }, () => {
 
     it(`${of} verifies the new version of a file that is replaced meanwhile`, async () => {
       const results = await resultsOf(fs.verify(root, { allReplicas }), () =>
-        fs.writeFile(`${root}/large`, someBytes(3 * MIB), { chunkSizeBytes: MIB }),
+        fs.writeFile(`${root}/large`, someBytes(3 * MIB), { chunkSizeBytes: MIB, replace: true }),
       );
       assert.deepEqual(damaged(results), []);
       const large = results.find((it) => it.kind === "file" && it.chunkCount > 1);

@@ -218,7 +218,7 @@ export class FeedWatch {
     this.#receivedKeys.add(key);
     this.eventCount += 1;
     const paths = this.#pathsByIndex.get(index) ?? [];
-    if (event.path !== null) paths.push(new TextDecoder().decode(event.path));
+    if (event.path !== null) paths.push(event.path);
     this.#pathsByIndex.set(index, paths);
   }
 

@@ -1,13 +1,11 @@
 import type { WatchCursor } from "../../../client/options.ts";
-import type { FeedEvent } from "../../../shared/protocol/feed-api.ts";
+import type { WatchEvent } from "../../../client/results.ts";
 import { Violation } from "./violation.ts";
 
 /** Returns whether `left` is a lower position in the change feed (docs/decisions/0008-feed.md). */
 export function isBefore(left: WatchCursor, right: WatchCursor): boolean {
   return left.index < right.index || (left.index === right.index && left.sequence < right.sequence);
 }
-
-const textDecoder = new TextDecoder();
 
 /**
  * The events that all watches have received. Invariant: there is one event at a position,
@@ -18,7 +16,7 @@ export class ReceivedEvents {
   readonly #positions: WatchCursor[] = [];
 
   /** @throws {Violation} if a watch has received a different event at this position */
-  add(event: FeedEvent): void {
+  add(event: WatchEvent): void {
     const { index, sequence } = event;
     const key = `${index}:${sequence}`;
     const text = textOf(event);
@@ -40,6 +38,6 @@ export class ReceivedEvents {
 }
 
 /** Formats the fields of an event that must be equal in every watch. */
-function textOf({ kind, inode, path, timeMs }: FeedEvent): string {
-  return `${kind} ${inode} ${path === null ? "no path" : textDecoder.decode(path)} ${timeMs}`;
+function textOf({ kind, inode, path, timeMs }: WatchEvent): string {
+  return `${kind} ${inode} ${path ?? "no path"} ${timeMs}`;
 }

@@ -333,7 +333,7 @@ async function change(
   switch (input.kind) {
     case "put": {
       const bytes = contentOf(input.value, sizeBytes);
-      const options = { ...call, chunkSizeBytes: CHUNK_BYTES };
+      const options = { ...call, chunkSizeBytes: CHUNK_BYTES, replace: true };
       return (await fs.writeFile(`${directory}/${input.name}`, bytes, options)).index;
     }
     case "transact": {
