@@ -6,6 +6,8 @@ import {
   noClusterSet,
   parseClusterAddress,
 } from "../../shared/platform/cluster-address.ts";
+import { SystemClock } from "../../shared/platform/system-clock.ts";
+import type { Timer } from "../../shared/ports/clock.ts";
 import type { FileSystem } from "../file-system.ts";
 import { type CliEnv, systemPathOf } from "./cli-env.ts";
 import type { CommandContext, CommandDefinition } from "./command.ts";
@@ -128,7 +130,7 @@ function onClosedOutputOf(
 class StopSignals {
   readonly #env: CliEnv;
   readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout | null;
+  readonly #timer: Timer | null;
   readonly #onInterrupt = () => this.#stop("interrupted", EXIT_STATUS.interrupted);
   readonly #onTerminate = () => this.#stop("terminated", EXIT_STATUS.terminated);
   readonly signal: AbortSignal;
@@ -145,22 +147,21 @@ class StopSignals {
     this.#timer =
       deadlineMs === null
         ? null
-        : setTimeout(
-            () => this.#stop(`stopped at its deadline of ${deadlineMs} ms`, EXIT_STATUS.deadline),
-            deadlineMs,
+        : new SystemClock().after(deadlineMs, () =>
+            this.#stop(`stopped at its deadline of ${deadlineMs} ms`, EXIT_STATUS.deadline),
           );
   }
 
   dispose(): void {
     this.#env.signals.off("SIGINT", this.#onInterrupt);
     this.#env.signals.off("SIGTERM", this.#onTerminate);
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer?.cancel();
   }
 
   /** Ends the command with `error`, unless it is stopped already. */
   fail(error: AshlarError): void {
     if (this.reason !== null) return;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.reason = { status: exitStatusOf(error), error };
     this.#controller.abort(error);
   }

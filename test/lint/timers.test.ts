@@ -17,7 +17,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "shared/platform/heap-growth.ts": "a fixed interval of 1 s that keeps no process alive",
   "client/gateway/drain-refused.ts": "a fixed delay of 2 s",
   "client/gateway/request-scope.ts": "the timeout of a socket; the config limits it to 24 days",
-  "client/cli/run-command.ts": "to be replaced by a clock",
+  "client/cli/masters-watch.ts": "a fixed interval",
   "client/cli/cluster/local-cluster.ts": "a fixed delay between two polls",
   "client/cli/cluster/node-process.ts": "a fixed delay between two polls",
   "client/cli/commands/cluster-logs.ts": "a fixed delay between two polls",

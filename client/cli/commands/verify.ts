@@ -83,7 +83,9 @@ async function print(context: CommandContext, result: VerifyResult): Promise<voi
     await output.line(
       `${path}: DAMAGED${result.error === null ? "" : `: ${result.error.message}`}`,
     );
-  } else if (output.options.verbosity > 0) await output.line(`${path}: OK`);
+  } else if (output.options.verbosity > 0) {
+    await output.line(`${path}: ${result.wasRemoved ? "removed during the verification" : "OK"}`);
+  }
 }
 
 function describe(replica: ReplicaResult): string {
@@ -102,6 +104,7 @@ function jsonResult(result: VerifyResult): Record<string, unknown> {
       is_readable: result.isReadable,
       bad_replica_count: result.badReplicaCount,
       error: result.error?.message ?? null,
+      was_removed: result.wasRemoved,
     };
   }
   return {

@@ -29,7 +29,10 @@ export async function* downloadsOfTree(
   const directory = target.withoutSlashes();
   const prefixLength = root.source.bytes.length === 1 ? 1 : root.source.bytes.length + 1;
   let failed: Uint8Array | null = null;
-  for await (const { path, attributes } of fileSystem.walk(root.source.bytes, readOptions)) {
+  for await (const { pathBytes: path, attributes } of fileSystem.walk(
+    root.source.bytes,
+    readOptions,
+  )) {
     if (failed !== null && isBelow(path, failed)) continue;
     const relative = path.subarray(prefixLength);
     const below = directory.join(relative);

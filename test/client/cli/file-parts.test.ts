@@ -65,7 +65,7 @@ describe("head and tail", () => {
     it(`${command} prints what ${command}(1) prints`, async () => {
       for (const [index, content] of CONTENTS.entries()) {
         const name = `f${index}`;
-        await cluster.fs.writeFile(`/d/${name}`, Buffer.from(content));
+        await cluster.fs.writeFile(`/d/${name}`, Buffer.from(content), { replace: true });
         await writeFile(join(cluster.work, name), content);
       }
       for (const part of PARTS[command]) {

@@ -300,3 +300,11 @@ describe("paths whose last name is a dot name", () => {
     });
   }
 });
+
+describe("--deadline", () => {
+  it("of more than 2^31 ms does not end a command at once", async () => {
+    for (const deadline of ["25d", "400d"])
+      await cluster.exits(0, "--deadline", deadline, "ls", "/");
+    await cluster.exits(124, "--deadline", "1ms", "watch", "/");
+  });
+});
