@@ -19,6 +19,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "client/gateway/request-scope.ts": "the timeout of a socket; the config limits it to 24 days",
   "client/cli/masters-watch.ts": "a fixed interval",
   "client/cli/cluster/local-cluster.ts": "a fixed delay between two polls",
+  "client/cli/commands/status.ts": "a fixed delay between two polls",
+  "client/cli/local/writable-file.ts": "a fixed delay between two polls",
   "client/cli/cluster/node-process.ts": "a fixed delay between two polls",
   "client/cli/commands/cluster-logs.ts": "a fixed delay between two polls",
 };
