@@ -108,7 +108,7 @@ describe("the library", () => {
     await fs.removeTree("/n");
   });
 
-  it("reads text, and tells whether a path exists", async () => {
+  it("reads text, and reports if a path exists", async () => {
     await fs.writeFile("/t/text", "\ufeffgrüße");
     assert.equal(await fs.readText("/t/text"), "\ufeffgrüße");
     assert.equal(await fs.readText("/t/text", { start: 3, end: 5 }), "gr");
