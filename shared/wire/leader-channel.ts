@@ -4,6 +4,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
 import { memberStatus } from "../protocol/fleet-api.ts";
 import type { CallMethod } from "../protocol/method.ts";
+import { type CallAttempts, failure, reasonOf } from "./call-attempts.ts";
 import type { CallWatch } from "./call-watch.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
 import {
@@ -83,31 +84,6 @@ const ROUND_POLICY: RetryPolicy = { delayMsMin: 50, delayMsMax: 400 };
 const REFRESH_INTERVAL_MS = 10_000;
 const REFRESH_TIMEOUT_MS = 1_000;
 const FORCED_REFRESH_TIMEOUT_MS = 5_000;
-
-const NO_MASTER_HINT =
-  "Check that these masters run and belong to the cluster: they may have been removed from it";
-
-/** The state of a call across its attempts. */
-interface CallAttempts {
-  readonly method: string;
-  readonly startMs: number;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
-  readonly mayRepeat: boolean;
-  /** Addresses that were tried. */
-  readonly addresses: Set<string>;
-  /**
-   * Why no connection could be opened in the last attempt at an address, such as "connection
-   * refused".
-   */
-  readonly unreachable: Map<string, string>;
-  /** Number of attempts. */
-  count: number;
-  /** Error of an attempt that may have taken effect. */
-  uncertain: AshlarError | null;
-  /** The last failed attempt. */
-  last: { readonly address: string; readonly error: AshlarError } | null;
-}
 
 /**
  * Calls the leader of the masters. Finds the leader, and finds it again after a change of leader.
@@ -412,39 +388,4 @@ export class LeaderChannel {
   #leftMs({ startMs, timeoutMs }: CallAttempts): number {
     return timeoutMs - (this.#options.clock.monotonicMs() - startMs);
   }
-}
-
-/**
- * Returns the error of a call that failed. If an attempt may have taken effect, the error has the
- * code of that attempt: a later harmless error must not hide it from the caller.
- */
-function failure(attempts: CallAttempts): AshlarError {
-  const { method, addresses, unreachable, count, uncertain, last, signal } = attempts;
-  if (last === null) {
-    const code = signal?.aborted ? "CANCELLED" : "UNAVAILABLE";
-    return new AshlarError(code, `Cannot complete ${method}: expected at least one master address`);
-  }
-  const { error } = last;
-  const hint = error.hint ?? (error.code === "UNAVAILABLE" ? NO_MASTER_HINT : undefined);
-  const code = signal?.aborted ? "CANCELLED" : (uncertain ?? error).code;
-  const options = {
-    cause: error,
-    ...(hint === undefined ? {} : { hint }),
-    details: error.details,
-  };
-  if (code === "UNAVAILABLE" && unreachable.size === addresses.size) {
-    const reasons = [...unreachable].map(([address, reason]) => `${address}: ${reason}`).join(", ");
-    const message = `Cannot reach any master (${reasons}); is the cluster running?`;
-    return new AshlarError(code, message, options);
-  }
-  const where = [...addresses].join(", ");
-  const tries = count === 1 ? "1 attempt" : `${count} attempts`;
-  const message = `Cannot complete ${method}, ${tries} at ${where}: ${error.message}`;
-  return new AshlarError(code, message, options);
-}
-
-/** Returns why a connection could not be opened, without the address that the message names. */
-function reasonOf(address: string, { message }: AshlarError): string {
-  const prefix = `Cannot connect to ${address}: `;
-  return message.startsWith(prefix) ? message.slice(prefix.length) : message;
 }

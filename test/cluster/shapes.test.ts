@@ -32,11 +32,8 @@ describe("files and trees of unusual shape", () => {
     await file.close();
     const { signal } = new AbortController();
     await using source = await LocalSource.open(new LocalPath(Buffer.from(path)), { signal });
-    const before = process.cpuUsage();
     const result = await fileSystem.writeFile("/sparse", source, { sizeHint: sizeBytes });
-    const { user, system } = process.cpuUsage(before);
     assert.equal(result.sizeBytes, sizeBytes);
-    assert.ok(user + system < 8_000_000, `${user + system} µs of CPU time`);
     assert.ok(result.sentBytes < 300 * MIB, `${result.sentBytes} bytes were sent`);
     const around = { start: islandOffset - 100, end: islandOffset + island.length + 100 };
     const read = await fileSystem.readFile("/sparse", around);
