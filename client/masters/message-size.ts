@@ -34,6 +34,12 @@ function sizeOfOperation(operation: Operation): number {
       return (
         OPERATION_BYTES + sizeOfTarget(operation.target) + operation.changes.length * CHUNK_BYTES
       );
+    case "stage":
+      return (
+        OPERATION_BYTES + sizeOfTarget(operation.target) + operation.chunks.length * CHUNK_BYTES
+      );
+    case "unstage":
+      return OPERATION_BYTES;
     default:
       return OPERATION_BYTES + sizeOfTarget(operation.target);
   }

@@ -10,7 +10,7 @@ import {
   WIRE_COMMAND_BYTES_MAX,
 } from "../namespace/command.ts";
 import { encodeCommand } from "../namespace/command-encoding.ts";
-import { checkCommandLevel } from "../namespace/feature-levels.ts";
+import { checkLevel } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 
 /** Dependencies of the handlers of a master. */
@@ -43,7 +43,7 @@ export async function propose(
   { consensus, namespace }: Pick<MasterDeps, "consensus" | "namespace">,
   command: Command,
 ): Promise<Success> {
-  checkCommandLevel(command.kind, namespace().featureLevel);
+  checkLevel(command, namespace().featureLevel);
   const bytes = encodeCommand(command);
   if (bytes.length > WIRE_COMMAND_BYTES_MAX) {
     throw new AshlarError(

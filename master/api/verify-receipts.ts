@@ -25,6 +25,9 @@ export function verifyOperation(
   if (operation.kind === "put") {
     return { ...operation, content: verifyContent(operation.content, verify) };
   }
+  if (operation.kind === "stage") {
+    return { ...operation, chunks: operation.chunks.map(verify) };
+  }
   if (operation.kind !== "commit-chunks") return operation;
   const changes = operation.changes.map((change) => ({ ...change, chunk: verify(change.chunk) }));
   return { ...operation, changes };

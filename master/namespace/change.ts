@@ -40,7 +40,7 @@ import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts
  * is on disk. "history" sorts first: within one index, superseded positions release their chunks
  * before the content of these positions is removed.
  */
-export const RECLAIM_KIND = { history: "1", content: "2", inode: "3" } as const;
+export const RECLAIM_KIND = { history: "1", content: "2", inode: "3", staged: "4" } as const;
 /** A code of `RECLAIM_KIND`, one character. */
 export type ReclaimKind = (typeof RECLAIM_KIND)[keyof typeof RECLAIM_KIND];
 
@@ -48,7 +48,7 @@ export type ReclaimKind = (typeof RECLAIM_KIND)[keyof typeof RECLAIM_KIND];
  * Returns the key of a row of the reclaim queue.
  *
  * @param index the entry that made the subject invisible
- * @param subject a history key, a content id or an inode id, depending on `kind`
+ * @param subject a history key, a content id, an inode id or a session id, depending on `kind`
  */
 export function reclaimKey(index: LogIndex, kind: ReclaimKind, subject: ByteText): Key {
   return (TABLE_BYTE.reclaim + u64(index) + kind + subject) as Key;
@@ -229,7 +229,18 @@ export class Change extends State {
    * row is the number of times that this entry queued the subject.
    */
   queueReclaim(kind: ReclaimKind, subject: ByteText): void {
-    const key = reclaimKey(this.index, kind, subject);
+    this.#queue(reclaimKey(this.index, kind, subject));
+  }
+
+  /**
+   * Queues a subject that no state shows, so that it is reclaimed without the retention: under
+   * index 0, which is at or below every history floor.
+   */
+  queueReclaimAtOnce(kind: ReclaimKind, subject: ByteText): void {
+    this.#queue(reclaimKey(0 as LogIndex, kind, subject));
+  }
+
+  #queue(key: Key): void {
     const before = this.#overlay.get(RECLAIMS, key);
     this.#overlay.set(RECLAIMS, key, (before ?? 0) + 1);
     if (before === undefined) this.countReclaimRows(1);

@@ -53,8 +53,8 @@ type TransactFields = readonly [number, SessionId, number, number, unknown[], Pr
 function transactFields({ nowMs, attempt, preconditions, operations }: Transact): TransactFields {
   const { sessionId, sequence, firstUnacknowledged } = attempt;
   const encoded: unknown[] = [];
-  // The operations that the leader replaces (`PutOperation`, `CommitChunksOperation`) have no
-  // compact encoding: `encodeOperation` returns them unchanged. So the type assertion is safe.
+  // The operations that the leader replaces (`PutOperation` and so on) have no compact encoding:
+  // `encodeOperation` returns them unchanged. So the type assertion is safe.
   for (const operation of operations) encoded.push(encodeOperation(operation as Operation));
   return [nowMs, sessionId, sequence, firstUnacknowledged, encoded, [...preconditions]];
 }

@@ -125,11 +125,17 @@ export type CommitChunksOperation = Omit<OperationOf<"commit-chunks">, "changes"
   readonly changes: readonly ChunkChange[];
 };
 
+/** `stage` of the protocol, with verified replicas instead of receipts. */
+export type StageOperation = Omit<OperationOf<"stage">, "chunks"> & {
+  readonly chunks: readonly VerifiedChunk[];
+};
+
 /** `Operation` of the protocol, with verified replicas instead of receipts. */
 export type NamespaceOperation =
-  | Exclude<Operation, { kind: "put" | "commit-chunks" }>
+  | Exclude<Operation, { kind: "put" | "commit-chunks" | "stage" }>
   | PutOperation
-  | CommitChunksOperation;
+  | CommitChunksOperation
+  | StageOperation;
 
 /** Opens a client session. The id of the session is the index of this entry. */
 export interface OpenSession {
@@ -145,7 +151,10 @@ export interface KeepSession {
   readonly sessionId: SessionId;
 }
 
-/** Closes a session. Closing an unknown session is not an error. */
+/**
+ * Closes a session. Its unfinished uploads are reclaimed. Closing an unknown session is not an
+ * error.
+ */
 export interface CloseSession {
   readonly kind: "close-session";
   readonly nowMs: number;

@@ -1,5 +1,5 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { Command } from "./command.ts";
+import type { Command, NamespaceOperation } from "./command.ts";
 
 /**
  * The highest feature level that this program supports. It supports all lower levels too.
@@ -10,10 +10,13 @@ import type { Command } from "./command.ts";
  *
  *     1  every command whose level in `COMMAND_LEVELS` is 1
  *     2  checkpoints
+ *     3  unfinished uploads: the operations `stage` and `unstage`, and the tables behind them
  */
-export const FEATURE_LEVEL_MAX = 2;
+export const FEATURE_LEVEL_MAX = 3;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
+/** The first level whose members support unfinished uploads. */
+export const FEATURE_LEVEL_STAGING = 3;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -36,18 +39,30 @@ const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
   transact: 1,
 };
 
+/** The lowest feature level at which an operation may be proposed. Absent: 1. */
+const OPERATION_LEVELS: Readonly<Partial<Record<NamespaceOperation["kind"], number>>> = {
+  stage: FEATURE_LEVEL_STAGING,
+  unstage: FEATURE_LEVEL_STAGING,
+};
+
 /** Returns whether this program supports commands of this kind. */
 export function isKnownKind(kind: string): kind is Command["kind"] {
   return Object.hasOwn(COMMAND_LEVELS, kind);
 }
 
 /**
- * Checks that every member of a cluster at `level` supports the command.
+ * Checks that every member of a cluster at `level` supports the command and its operations.
  *
  * @throws {AshlarError} VERSION_MISMATCH
  */
-export function checkCommandLevel(kind: Command["kind"], level: number): void {
-  const requiredLevel = COMMAND_LEVELS[kind];
+export function checkLevel(command: Command, level: number): void {
+  requireLevel(command.kind, COMMAND_LEVELS[command.kind], level);
+  // A cluster at the highest level supports all operations.
+  if (level >= FEATURE_LEVEL_MAX || command.kind !== "transact") return;
+  for (const { kind } of command.operations) requireLevel(kind, OPERATION_LEVELS[kind] ?? 1, level);
+}
+
+function requireLevel(kind: string, requiredLevel: number, level: number): void {
   if (requiredLevel <= level) return;
   throw new AshlarError(
     "VERSION_MISMATCH",

@@ -1,6 +1,13 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { Branded } from "../../shared/base/brand.ts";
-import type { ChunkId, InodeId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
+import type {
+  ChunkId,
+  InodeId,
+  LogIndex,
+  ServerId,
+  SessionId,
+  StagingId,
+} from "../../shared/base/ids.ts";
 import type { EntryName } from "../../shared/base/path.ts";
 
 /**
@@ -36,6 +43,8 @@ export type ContentId = Branded<number, "ContentId">;
  *     replica          server (16), chunk id (32)             nothing: replicas of each server
  *     server           server (16)                            location
  *     session          session (8)                            times, window of sequences
+ *     staged           session (8), staging id (16)           an unfinished upload
+ *     stagedTotals     session (8)                            sums of the session's uploads
  *     storageClass     name                                   the class
  *     time             index (8)                              leader's time at that index
  *     tombstone        chunk id (32)                          index of the removal
@@ -58,6 +67,8 @@ export const TABLE_BYTE = {
   replica: "r",
   server: "v",
   session: "s",
+  staged: "g",
+  stagedTotals: "b",
   storageClass: "t",
   time: "w",
   tombstone: "x",
@@ -141,6 +152,10 @@ export const sessionKey = (id: SessionId): Key => (TABLE_BYTE.session + u64(id))
 export const outcomePrefix = (id: SessionId): Key => (TABLE_BYTE.outcome + u64(id)) as Key;
 export const outcomeKey = (id: SessionId, sequence: number): Key =>
   (outcomePrefix(id) + u64(sequence)) as Key;
+export const stagedPrefix = (id: SessionId): Key => (TABLE_BYTE.staged + u64(id)) as Key;
+export const stagedKey = (id: SessionId, staging: StagingId): Key =>
+  (stagedPrefix(id) + hexToText(staging)) as Key;
+export const stagedTotalsKey = (id: SessionId): Key => (TABLE_BYTE.stagedTotals + u64(id)) as Key;
 export const storageClassKey = (name: string): Key =>
   (TABLE_BYTE.storageClass + utf8OfText(name)) as Key;
 export const timeKey = (index: LogIndex): Key => (TABLE_BYTE.time + u64(index)) as Key;

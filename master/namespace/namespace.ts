@@ -348,9 +348,9 @@ export class Namespace implements StateMachine {
 
   counters(): Counters {
     const { fileCount, directoryCount, chunkCount, logicalBytes, ...queues } = this.#state.totals;
-    const { purgesPending, historyVersions } = queues;
+    const { stagedBytes, purgesPending, historyVersions } = queues;
     const counts = { fileCount, directoryCount, chunkCount, logicalBytes };
-    return { ...counts, purgesPending, historyVersions };
+    return { ...counts, stagedBytes, purgesPending, historyVersions };
   }
 
   // Chunks and servers.

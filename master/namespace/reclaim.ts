@@ -1,5 +1,5 @@
 import { assert } from "../../shared/base/assert.ts";
-import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
+import type { InodeId, LogIndex, SessionId } from "../../shared/base/ids.ts";
 import { type Change, RECLAIM_KIND, type ReclaimKind, reclaimKey } from "./change.ts";
 import { dropReference } from "./chunks.ts";
 import type { Reclaim } from "./command.ts";
@@ -18,11 +18,13 @@ import {
   positionPrefix,
   prefixEnd,
   readU64,
+  stagedPrefix,
   TABLE_BYTE,
   tombstoneKey,
   u64,
 } from "./keys.ts";
 import type { FileContent, InodeRecord, PositionRecord } from "./records.ts";
+import { deleteStagedRow } from "./staging.ts";
 import type { State } from "./state.ts";
 import {
   CONTENTS,
@@ -30,6 +32,7 @@ import {
   KEY_FIELDS,
   POSITIONS,
   RECLAIMS,
+  STAGED,
   TOMBSTONE_AGES,
   TOMBSTONES,
 } from "./tables.ts";
@@ -50,7 +53,7 @@ interface QueueItem {
   /** Index of the entry that made the subject invisible. */
   readonly index: LogIndex;
   readonly kind: ReclaimKind;
-  /** A history key, a content id or an inode id, depending on `kind`. */
+  /** A history key, a content id, an inode id or a session id, depending on `kind`. */
   readonly subject: ByteText;
   /**
    * Number of times that the entry queued the subject. 0: the references were already subtracted.
@@ -153,8 +156,11 @@ function reclaimItem(step: ReclaimStep, item: QueueItem): void {
     case RECLAIM_KIND.content:
       reclaimContent(step, item);
       return;
+    case RECLAIM_KIND.staged:
+      reclaimStaged(step, item);
+      return;
     default:
-      assert(item.kind === RECLAIM_KIND.inode, "the queue has three kinds of rows");
+      assert(item.kind === RECLAIM_KIND.inode, "the queue has four kinds of rows");
       reclaimInode(step, item);
   }
 }
@@ -232,6 +238,25 @@ function reclaimContent(step: ReclaimStep, item: QueueItem): void {
   }
   if (step.budget <= 0) return;
   change.deleteUnversioned(CONTENTS, contentKey(id));
+  finish(step, item);
+}
+
+/**
+ * Deletes the unfinished uploads of a closed session, as far as the budget allows. Queues their
+ * contents as items of their own.
+ */
+function reclaimStaged(step: ReclaimStep, item: QueueItem): void {
+  const { change } = step;
+  const sessionId = readU64(item.subject, 0) as SessionId;
+  const start = stagedPrefix(sessionId);
+  const limit = Math.max(step.budget, 1);
+  for (const { key, value } of change.rows(STAGED, { start, end: prefixEnd(start) }, limit)) {
+    if (step.budget <= 0) return;
+    deleteStagedRow(change, sessionId, { key, record: value });
+    step.budget -= 3;
+    queuePart(step, item, { kind: RECLAIM_KIND.content, subject: u64(value.contentId) });
+  }
+  if (step.budget <= 0) return;
   finish(step, item);
 }
 

@@ -159,6 +159,29 @@ export interface SessionRecord {
   readonly floorSequence: number;
 }
 
+/**
+ * An unfinished upload of a session: chunks that a later commit may name without receipts.
+ *
+ * Invariant: the content has one reference, that of this record. It is never shared or shown.
+ */
+export interface StagedRecord {
+  readonly contentId: ContentId;
+  readonly chunkCount: number;
+  readonly sizeBytes: number;
+  /** The leader's time of the first `stage`, in ms since 1970. */
+  readonly createdMs: number;
+}
+
+/**
+ * The sums of all unfinished uploads of one session. A session without uploads has no record.
+ *
+ * Invariant: at most STAGED_UPLOADS_MAX uploads and STAGED_CHUNKS_MAX chunks.
+ */
+export interface StagedTotalsRecord {
+  readonly uploadCount: number;
+  readonly chunkCount: number;
+}
+
 /** Counters and floors of the whole state. They change with nearly every entry. */
 export interface TotalsRecord {
   readonly nextInode: InodeId;
@@ -185,6 +208,8 @@ export interface TotalsRecord {
   readonly feedFloor: LogIndex;
   /** Approximate size of the feed on disk. */
   readonly feedBytes: number;
+  /** Sum of the sizes of all unfinished uploads, without replication. */
+  readonly stagedBytes: number;
 }
 
 /** The position in the log of the state in a store, and the hash of this state. */

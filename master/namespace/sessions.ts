@@ -5,6 +5,7 @@ import type { CloseSession, ExpireSessions, KeepSession, OpenSession, Outcome } 
 import { outcomeKey, outcomePrefix, prefixEnd, sessionKey } from "./keys.ts";
 import type { SessionRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
+import { releaseStaged } from "./staging.ts";
 import { OUTCOMES, SESSIONS } from "./tables.ts";
 
 /**
@@ -31,7 +32,10 @@ export function keepSession(change: Change, { sessionId }: KeepSession): void {
   change.putUnversioned(SESSIONS, sessionKey(sessionId), { ...session, activeMs: change.nowMs });
 }
 
-/** Closes a session and deletes its outcomes. An unknown session is no error. */
+/**
+ * Closes a session, deletes its outcomes and releases its unfinished uploads. An unknown session is
+ * no error.
+ */
 export function closeSession(change: Change, { sessionId }: CloseSession): void {
   removeSession(change, sessionId);
 }
@@ -48,6 +52,7 @@ function removeSession(change: Change, id: SessionId): void {
   for (const { key } of change.rows(OUTCOMES, { start, end: prefixEnd(start) }, OUTCOMES_MAX)) {
     change.deleteUnversioned(OUTCOMES, key);
   }
+  releaseStaged(change, id);
 }
 
 function sessionOf(change: Change, id: SessionId): SessionRecord {

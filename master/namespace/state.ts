@@ -148,6 +148,7 @@ const NO_TOTALS: TotalsRecord = {
   historyVersions: 0,
   feedFloor: 0 as LogIndex,
   feedBytes: 0,
+  stagedBytes: 0,
 };
 
 /**

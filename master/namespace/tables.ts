@@ -12,6 +12,8 @@ import type {
   DirectoryRecord,
   PositionRecord,
   SessionRecord,
+  StagedRecord,
+  StagedTotalsRecord,
   TotalsRecord,
 } from "./records.ts";
 
@@ -144,6 +146,17 @@ export const SESSIONS: UnversionedTable<SessionRecord> = table({
   isCached: always,
 });
 
+export const STAGED: UnversionedTable<StagedRecord> = table({
+  toFields: (value) => [value.contentId, value.chunkCount, value.sizeBytes, value.createdMs],
+  fromFields: ([contentId, chunkCount, sizeBytes, createdMs]) =>
+    ({ contentId, chunkCount, sizeBytes, createdMs }) as StagedRecord,
+});
+
+export const STAGED_TOTALS: UnversionedTable<StagedTotalsRecord> = table({
+  toFields: (value) => [value.uploadCount, value.chunkCount],
+  fromFields: ([uploadCount, chunkCount]) => ({ uploadCount, chunkCount }) as StagedTotalsRecord,
+});
+
 export const OUTCOMES: UnversionedTable<Outcome> = table({
   toFields: (outcome) =>
     outcome.ok
@@ -184,11 +197,13 @@ export const TOTALS: UnversionedTable<TotalsRecord> = table({
     value.historyVersions,
     value.feedFloor,
     value.feedBytes,
+    // Absent if 0, so that a member of a lower feature level writes the same bytes.
+    ...(value.stagedBytes === 0 ? [] : [value.stagedBytes]),
   ],
   fromFields: (fields) => {
     const [nextInode, nextContent, clockMs, timedMs, historyFloor, intentFloor, ...counts] = fields;
     const [fileCount, directoryCount, chunkCount, logicalBytes, ...queues] = counts;
-    const [purgesPending, historyVersions, feedFloor, feedBytes] = queues;
+    const [purgesPending, historyVersions, feedFloor, feedBytes, stagedBytes = 0] = queues;
     const ids = { nextInode, nextContent, clockMs, timedMs, historyFloor, intentFloor };
     return {
       ...ids,
@@ -200,6 +215,7 @@ export const TOTALS: UnversionedTable<TotalsRecord> = table({
       historyVersions,
       feedFloor,
       feedBytes,
+      stagedBytes,
     } as TotalsRecord;
   },
   isCached: always,

@@ -11,6 +11,7 @@ import { copy, create, put, restore, setAttributes, setStorageClass } from "./fi
 import type { InodeRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { rename } from "./rename.ts";
+import { stage, unstage } from "./staging.ts";
 import { resolve, showTarget } from "./tree.ts";
 
 /**
@@ -27,7 +28,7 @@ export function transact(change: Change, command: Transact): Outcome {
     const results: { inode: InodeId | null }[] = [];
     for (operationIndex = 0; operationIndex < operations.length; operationIndex += 1) {
       const operation = operations[operationIndex] as NamespaceOperation;
-      results.push({ inode: applyOperation(change, operation)?.id ?? null });
+      results.push({ inode: applyOperation(change, command, operation)?.id ?? null });
     }
     return { ok: true, index: change.index, results };
   } catch (error) {
@@ -48,6 +49,7 @@ function withTargetDetails(
   refusal: Refusal,
   operation: NamespaceOperation,
 ): Refusal {
+  if (operation.kind === "unstage") return refusal; // It has no target.
   const { code, message, details } = refusal;
   const target = "target" in operation ? operation.target : operation.to;
   return new Refusal(code, message, { ...details, ...targetDetails(change, target) });
@@ -161,9 +163,14 @@ function inodeAt(change: Change, target: Target): InodeRecord | undefined {
 }
 
 /**
- * Applies one operation. Returns the new or changed inode; undefined if the operation removed it.
+ * Applies one operation. Returns the new or changed inode; undefined if the operation removed it,
+ * or concerns no inode.
  */
-function applyOperation(change: Change, operation: NamespaceOperation): InodeRecord | undefined {
+function applyOperation(
+  change: Change,
+  { attempt }: Transact,
+  operation: NamespaceOperation,
+): InodeRecord | undefined {
   switch (operation.kind) {
     case "make-directory":
       return makeDirectory(change, operation);
@@ -192,6 +199,12 @@ function applyOperation(change: Change, operation: NamespaceOperation): InodeRec
       return setAttributes(change, operation);
     case "set-storage-class":
       return setStorageClass(change, operation);
+    case "stage":
+      stage(change, attempt.sessionId, operation);
+      return undefined;
+    case "unstage":
+      unstage(change, attempt.sessionId, operation);
+      return undefined;
     default:
       return unreachable(operation);
   }

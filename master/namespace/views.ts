@@ -59,6 +59,8 @@ export interface Counters {
   readonly chunkCount: number;
   /** Sum of the file sizes, without replication. Files of a removed tree count until reclaimed. */
   readonly logicalBytes: number;
+  /** Sum of the sizes of all unfinished uploads, without replication. Not in `logicalBytes`. */
+  readonly stagedBytes: number;
   readonly purgesPending: number;
   /** Superseded records, replaced contents and removed inodes that the history keeps. */
   readonly historyVersions: number;

@@ -22,6 +22,11 @@ export type ClusterId = Branded<string, "ClusterId">;
 export type InodeId = Branded<number, "InodeId">;
 /** A client session: the log index of the entry that opened it. */
 export type SessionId = Branded<number, "SessionId">;
+/**
+ * An unfinished upload of a session: 32 random lower-case hex digits, chosen by the client. Two
+ * sessions may use the same id.
+ */
+export type StagingId = Branded<string, "StagingId">;
 
 /** Length of a `Digest`. */
 export const DIGEST_BYTES = 32;

@@ -185,6 +185,8 @@ export const status = defineCall(
       chunkCount: countSchema,
       /** Sum of the file sizes, without replication. */
       logicalBytes: countSchema,
+      /** Sum of the sizes of all unfinished uploads, without replication. */
+      stagedBytes: v.optional(countSchema, 0),
       /** Chunks with fewer live replicas than their storage class requires. */
       chunksUnderReplicated: countSchema,
       /** Chunks without a live replica. */

@@ -16,6 +16,7 @@ import {
   serverIdSchema,
   sessionIdSchema,
   shortTextSchema,
+  stagingIdSchema,
   timeMsSchema,
 } from "./schemas.ts";
 
@@ -142,6 +143,24 @@ export const largeOperationSchema = v.variant("kind", [
     target: targetSchema,
     storageClass: shortTextSchema,
   }),
+  /**
+   * Keeps sealed chunks of an unfinished upload of this session, without a directory entry. Creates
+   * the upload, or appends to it. Chunks at positions that the upload has already must be the same:
+   * then they are skipped, so a repeat changes nothing.
+   */
+  v.object({
+    kind: v.literal("stage"),
+    id: stagingIdSchema,
+    /** The future file. It need not exist. Its storage class determines the number of copies. */
+    target: targetSchema,
+    /** Storage class of the chunks. Default: that of the target. */
+    storageClass: v.optional(shortTextSchema),
+    /** Position of the first of `chunks` in the upload: at most the number of chunks that it has. */
+    position: countSchema,
+    chunks: v.pipe(v.array(committedChunkSchema), v.minLength(1), v.maxLength(CONTENT_CHUNKS_MAX)),
+  }),
+  /** Removes an unfinished upload of this session. An unknown id is no error. */
+  v.object({ kind: v.literal("unstage"), id: stagingIdSchema }),
 ]);
 type LargeOperation = v.InferOutput<typeof largeOperationSchema>;
 

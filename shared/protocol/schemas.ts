@@ -9,6 +9,7 @@ import {
   type MemberId,
   type ServerId,
   type SessionId,
+  type StagingId,
   type Term,
 } from "../base/ids.ts";
 import { type EntryName, NAME_BYTES_MAX, PATH_BYTES_MAX } from "../base/path.ts";
@@ -53,6 +54,7 @@ export const serverIdSchema = hexOf<ServerId>(32);
 export const clusterIdSchema = hexOf<ClusterId>(32);
 /** Chosen at random by a client for one write of one chunk. Identifies the partial chunk. */
 export const writeIdSchema = hexOf<string>(32);
+export const stagingIdSchema = hexOf<StagingId>(32);
 export const digestSchema = bytesOf<Digest>(DIGEST_BYTES, DIGEST_BYTES);
 export const logIndexSchema = integerFrom<LogIndex>(0);
 export const termSchema = integerFrom<Term>(0);

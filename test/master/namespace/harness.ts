@@ -15,6 +15,7 @@ import type {
   LogIndex,
   ServerId,
   SessionId,
+  StagingId,
   Term,
 } from "../../../shared/base/ids.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
@@ -49,6 +50,9 @@ export const at = (path: string): Target => ({ path: new TextEncoder().encode(pa
 /** Returns the id of a server or a chunk with a short name of letters and digits: "s1", "a". */
 export const serverId = (name: string): ServerId => digits(name, 32) as ServerId;
 export const chunkId = (name: string): ChunkId => digits(name, 64) as ChunkId;
+
+/** Returns the id of an unfinished upload with a short name. */
+export const stagingId = (name: string): StagingId => digits(name, 32) as StagingId;
 
 function digits(name: string, count: number): string {
   let hex = "";
@@ -122,6 +126,12 @@ export class TestStateMachine {
     this.sessionId = outcome.index as number as SessionId;
     this.#sequence = 0;
     return this.sessionId;
+  }
+
+  /** Closes the session of the mutations. */
+  closeSession(): void {
+    const { sessionId, nowMs } = this;
+    assertOk(this.apply({ kind: "close-session", nowMs, sessionId }));
   }
 
   get index(): LogIndex {

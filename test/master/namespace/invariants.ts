@@ -22,6 +22,9 @@ import {
   POSITIONS,
   PURGES,
   RECLAIMS,
+  SESSIONS,
+  STAGED,
+  STAGED_TOTALS,
   type Table,
   TOMBSTONES,
   TOTALS,
@@ -62,6 +65,7 @@ export function checkInvariants(store: OrderedReader): void {
   const inodes = tables.rows(INODES, TABLE_BYTE.inode);
   checkTree(tables, inodes, totals);
   checkContents(tables, inodes);
+  checkStaged(tables, totals);
   checkChunks(tables, totals);
   checkHistory(tables);
   const queued = tables.keys(TABLE_BYTE.reclaim).size;
@@ -142,6 +146,10 @@ function checkContents(tables: Tables, inodes: Map<string, InodeRecord>): void {
     add(String(inode.content.contentId), 1);
     counts.set(inode.content.contentId, inode.content.chunkCount);
   }
+  for (const { contentId, chunkCount } of tables.rows(STAGED, TABLE_BYTE.staged).values()) {
+    add(String(contentId), 1);
+    counts.set(contentId, chunkCount);
+  }
   for (const [key, count] of tables.rows(RECLAIMS, TABLE_BYTE.reclaim)) {
     if (key[8] === "2") add(String(readU64(key, 9)), count);
   }
@@ -161,6 +169,33 @@ function checkContents(tables: Tables, inodes: Map<string, InodeRecord>): void {
   }
   for (const [id, count] of counts)
     assert.equal(positions.get(id), count, "a content has one position for each chunk");
+}
+
+/** Checks the sums of the unfinished uploads, and that each belongs to a session or is queued. */
+function checkStaged(tables: Tables, totals: TotalsRecord): void {
+  const staged = tables.rows(STAGED, TABLE_BYTE.staged);
+  const sessions = tables.rows(SESSIONS, TABLE_BYTE.session);
+  const queued = tables.keys(TABLE_BYTE.reclaim);
+  const sums = new Map<string, { uploadCount: number; chunkCount: number }>();
+  let bytes = 0;
+  for (const [key, { chunkCount, sizeBytes }] of staged) {
+    const session = key.slice(0, 8);
+    const { uploadCount, chunkCount: others } = sums.get(session) ?? {
+      uploadCount: 0,
+      chunkCount: 0,
+    };
+    sums.set(session, { uploadCount: uploadCount + 1, chunkCount: others + chunkCount });
+    bytes += sizeBytes;
+    const isReleased = queued.has(`${"\0".repeat(8)}4${session}`);
+    assert.ok(chunkCount > 0, "an unfinished upload has a chunk");
+    assert.notEqual(
+      sessions.has(session),
+      isReleased,
+      "an unfinished upload belongs to a session, or its session is in the reclaim queue",
+    );
+  }
+  assert.deepEqual(tables.rows(STAGED_TOTALS, TABLE_BYTE.stagedTotals), sums);
+  assert.equal(totals.stagedBytes, bytes);
 }
 
 function checkChunks(tables: Tables, totals: TotalsRecord): void {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import type { NamespaceOperation, VerifiedChunk } from "../../../master/namespace/command.ts";
 import type { ChunkId, LogIndex } from "../../../shared/base/ids.ts";
 import type { Target } from "../../../shared/protocol/namespace-api.ts";
-import { at, chunkId, chunksContent, inline, MIB, OWNER, sealed } from "./harness.ts";
+import { at, chunkId, chunksContent, inline, MIB, OWNER, sealed, stagingId } from "./harness.ts";
 
 /** Few names and few chunks, so that operations conflict. */
 const path: fc.Arbitrary<Target> = fc
@@ -96,6 +96,23 @@ const commits: fc.Arbitrary<PlannedOperation> = fc
     } as const;
   });
 
+/** Uploads with few ids, chunks and positions, so that some of them are repeated or continued. */
+const uploads: fc.Arbitrary<PlannedOperation> = fc.oneof(
+  fc
+    .record({
+      id: fc.constantFrom(stagingId("u"), stagingId("v")),
+      target: path,
+      position: fc.nat({ max: 3 }),
+      chunks: fc.array(fc.constantFrom("p", "q", "r", "s"), { minLength: 1, maxLength: 3 }),
+    })
+    .map(({ chunks, ...fields }) => (intentIndex: number) => {
+      return { kind: "stage", ...fields, chunks: chunks.map(sealAt(intentIndex)) } as const;
+    }),
+  fc
+    .constantFrom(stagingId("u"), stagingId("v"))
+    .map((id) => () => ({ kind: "unstage", id }) as const),
+);
+
 const expectedId = (name: string | null): ChunkId | null => (name === null ? null : chunkId(name));
 
 const operation = fc.oneof(
@@ -104,6 +121,7 @@ const operation = fc.oneof(
   { weight: 3, arbitrary: moves },
   { weight: 2, arbitrary: commits },
   { weight: 2, arbitrary: restores },
+  { weight: 2, arbitrary: uploads },
 );
 
 /** One step of a random test. */
@@ -111,6 +129,8 @@ export type Step =
   | { readonly kind: "transact"; readonly operations: readonly PlannedOperation[] }
   | { readonly kind: "flush" }
   | { readonly kind: "restart" }
+  /** The client closes its session and opens another one. */
+  | { readonly kind: "reopen-session" }
   /**
    * A negative time simulates a new leader with a slow clock, or a clock that is set back (G14).
    */
@@ -126,6 +146,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.constant({ kind: "flush" } as const) },
   { weight: 1, arbitrary: fc.constant({ kind: "restart" } as const) },
+  { weight: 1, arbitrary: fc.constant({ kind: "reopen-session" } as const) },
   {
     weight: 1,
     arbitrary: fc

@@ -9,7 +9,16 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import { displayName } from "../../../shared/base/path.ts";
 import type { Precondition, Target } from "../../../shared/protocol/namespace-api.ts";
-import { chunkId, inline, MIB, OWNER, sealed, serverId, type TestStateMachine } from "./harness.ts";
+import {
+  chunkId,
+  inline,
+  MIB,
+  OWNER,
+  sealed,
+  serverId,
+  stagingId,
+  type TestStateMachine,
+} from "./harness.ts";
 
 /**
  * The language of the scenario files: one command per line, with one or more lines of output.
@@ -68,6 +77,20 @@ export class ScenarioLanguage {
       this.#machine.nowMs += durationMs(words.next());
       return "ok";
     },
+    "open-session": () => {
+      this.#machine.openSession();
+      return "ok";
+    },
+    "close-session": () => {
+      this.#machine.closeSession();
+      return "ok";
+    },
+    "expire-session": () => {
+      const { sessionId, nowMs } = this.#machine;
+      this.#machine.apply({ kind: "expire-sessions", nowMs, sessionIds: [sessionId] });
+      return "ok";
+    },
+    staged: () => `${this.#machine.namespace.counters().stagedBytes} bytes`,
     "reclaim-all": () => {
       this.#machine.reclaimAll();
       return "ok";
@@ -300,6 +323,8 @@ const OPERATIONS: Record<string, (words: Words) => NamespaceOperation> = {
     mode: Number.parseInt(words.next(), 8),
     target: words.target(),
   }),
+  stage: stageChunks,
+  unstage: (words) => ({ kind: "unstage", id: stagingId(words.next()) }),
   class: (words) => ({
     kind: "set-storage-class",
     storageClass: words.next(),
@@ -323,6 +348,17 @@ function putChunks(words: Words): NamespaceOperation {
   } as const;
   const named = storageClass === undefined ? {} : { storageClass };
   return { kind: "put", target, content, replace: true, ...OWNER, ...named };
+}
+
+/** Parses `stage ID PATH POSITION CHUNKS [servers=] [intent=] [class=]`. */
+function stageChunks(words: Words): NamespaceOperation {
+  const storageClass = words.option("class");
+  const id = stagingId(words.next());
+  const target = words.target();
+  const position = Number(words.next());
+  const chunks = words.chunks(words.next());
+  const named = storageClass === undefined ? {} : { storageClass };
+  return { kind: "stage", id, target, position, chunks, ...named };
 }
 
 /** Parses `commit PATH OLD-SIZE NEW-SIZE POSITION:EXPECTED>CHUNK…`. EXPECTED is - past the end. */

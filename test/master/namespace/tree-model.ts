@@ -36,20 +36,29 @@ const emptyDirectory = (): ModelNode & { kind: "directory" } => ({
 /** The model of the tree. It applies the operations of the namespace to `ModelNode`s. */
 export class TreeModel {
   #root = emptyDirectory();
+  /** The chunks of the unfinished uploads of the session, by id. */
+  #staged = new Map<string, readonly string[]>();
   /** The tree as of each readable index. */
   readonly #past = new Map<LogIndex, ModelNode>();
 
   /** Applies all operations or none. @returns the code of the first refusal, or "ok" */
   transact(operations: readonly NamespaceOperation[]): string {
     const before = clone(this.#root);
+    const stagedBefore = new Map(this.#staged);
     try {
       for (const operation of operations) this.#apply(operation);
       return "ok";
     } catch (error) {
       if (!(error instanceof ModelRefusal)) throw error;
       this.#root = before;
+      this.#staged = stagedBefore;
       return error.code;
     }
+  }
+
+  /** Removes the unfinished uploads. */
+  closeSession(): void {
+    this.#staged.clear();
   }
 
   /** Saves the current tree as the state after `index`. Drops the states before `oldest`. */
@@ -96,6 +105,12 @@ export class TreeModel {
         break;
       case "restore":
         this.#restore(operation);
+        break;
+      case "stage":
+        this.#stage(operation);
+        break;
+      case "unstage":
+        this.#staged.delete(operation.id);
         break;
       default:
         this.#find(operation.target);
@@ -154,6 +169,14 @@ export class TreeModel {
     if (kept.length < count || kept.includes(undefined as never))
       throw new ModelRefusal("INVALID_ARGUMENT");
     file.content = count === 0 ? "text:" : `chunks:${kept.join(",")}`;
+  }
+
+  #stage({ id, position, chunks }: Operation<"stage">): void {
+    const before = this.#staged.get(id) ?? [];
+    const ids = chunks.map((chunk) => chunk.id);
+    const isSame = before.slice(position).every((chunk, index) => (ids[index] ?? chunk) === chunk);
+    if (position > before.length || !isSame) throw new ModelRefusal("PRECONDITION_FAILED");
+    this.#staged.set(id, [...before, ...ids.slice(before.length - position)]);
   }
 
   #rename({ from, to, noReplace }: Operation<"rename">): void {
