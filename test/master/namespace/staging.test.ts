@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { StageOperation, VerifiedChunk } from "../../../master/namespace/command.ts";
+import { checkLevel } from "../../../master/namespace/feature-levels.ts";
+import { stagedTotalsKey, textToBytes } from "../../../master/namespace/keys.ts";
+import { Namespace } from "../../../master/namespace/namespace.ts";
+import { RestoredState } from "../../../master/namespace/restored-state.ts";
+import { STAGED_CHUNKS_MAX, STAGED_UPLOADS_MAX } from "../../../master/namespace/staging.ts";
+import { STAGED_TOTALS } from "../../../master/namespace/tables.ts";
+import type { SessionId } from "../../../shared/base/ids.ts";
+import { MemoryStores } from "../../../shared/platform/memory-store.ts";
+import { CONTENT_CHUNKS_MAX } from "../../../shared/protocol/namespace-api.ts";
+import { eventsFrom, position } from "./feed-model.ts";
+import {
+  assertOk,
+  at,
+  BOOTSTRAP,
+  codeOf,
+  DAY_MS,
+  hasher,
+  MIB,
+  OWNER,
+  sealed,
+  serverId,
+  stagingId,
+  TestStateMachine,
+} from "./harness.ts";
+import { checkInvariants } from "./invariants.ts";
+
+const stage = (id: string, chunks: readonly VerifiedChunk[], first = 0): StageOperation => ({
+  kind: "stage",
+  id: stagingId(id),
+  target: at("/f"),
+  position: first,
+  chunks,
+});
+const unstage = (id: string) => ({ kind: "unstage", id: stagingId(id) }) as const;
+/** Returns `count` references to the chunk "a". */
+const references = (count: number): VerifiedChunk[] =>
+  Array.from({ length: count }, () => sealed("a", { servers: [] }));
+
+async function flushed(machine: TestStateMachine): Promise<TestStateMachine> {
+  await machine.namespace.flush();
+  checkInvariants(machine.store);
+  return machine;
+}
+
+describe("an unfinished upload", () => {
+  it("appears in no listing, no past state and no event", async () => {
+    const machine = await TestStateMachine.make();
+    const { namespace } = machine;
+    const before = eventsFrom(namespace, position(0)).events.length;
+    machine.run(stage("u", [sealed("a")]));
+    machine.run(stage("u", [sealed("b")], 1));
+    machine.run(unstage("u"));
+    machine.run(stage("u", [sealed("a")]));
+    assert.deepEqual(namespace.list(at("/"), { limit: 10 }).entries, []);
+    assert.equal(eventsFrom(namespace, position(0)).events.length, before);
+    const { fileCount, logicalBytes, stagedBytes } = namespace.counters();
+    assert.deepEqual([fileCount, logicalBytes, stagedBytes], [0, 0, MIB]);
+    const index = machine.index;
+    machine.run({ kind: "create", target: at("/f"), ...OWNER });
+    assert.deepEqual(namespace.list(at("/"), { limit: 10 }, index).entries, []);
+    await flushed(machine);
+  });
+
+  it("survives a restart and belongs to one session", async () => {
+    const machine = await TestStateMachine.make();
+    machine.run(stage("u", [sealed("a")]));
+    const first = machine.sessionId;
+    machine.openSession();
+    machine.run(unstage("u"), stage("u", [sealed("a")]));
+    await machine.namespace.flush();
+    machine.restart();
+    machine.restart();
+    machine.closeSession();
+    machine.reclaimAll();
+    assert.equal(machine.namespace.counters().stagedBytes, MIB);
+    assert.equal(machine.namespace.chunk(sealed("a").id)?.referenceCount, 1);
+    assertOk(machine.apply({ kind: "close-session", nowMs: machine.nowMs, sessionId: first }));
+    machine.reclaimAll();
+    assert.equal(machine.namespace.chunk(sealed("a").id), undefined);
+    assert.equal(machine.namespace.purgesOf(serverId("s1"), 10).length, 1);
+    await flushed(machine);
+  });
+});
+
+describe("the limits of unfinished uploads", () => {
+  it("bound the uploads of a session", async () => {
+    const machine = await TestStateMachine.make();
+    const names = Array.from({ length: STAGED_UPLOADS_MAX }, (_, index) => `u${index}`);
+    machine.run(...names.map((name) => stage(name, [sealed("a")])));
+    assert.equal(codeOf(machine.transact([stage("more", [sealed("a")])])), "TOO_LARGE");
+    machine.run(stage("u0", [sealed("b")], 1));
+    machine.run(unstage("u1"), stage("more", [sealed("a")]));
+    machine.openSession();
+    machine.run(stage("u0", [sealed("a")]));
+  });
+
+  it("bound the chunks of an upload", async () => {
+    const machine = await TestStateMachine.make();
+    machine.run(stage("u", [sealed("a")]));
+    const many = references(CONTENT_CHUNKS_MAX);
+    assert.equal(codeOf(machine.transact([stage("u", many, 1)])), "TOO_LARGE");
+  });
+
+  it("bound the chunks of a session", async () => {
+    const machine = await TestStateMachine.make();
+    machine.run(stage("u", [sealed("a")]));
+    await machine.namespace.flush();
+    // A session with that many chunks takes seconds to make.
+    const key = stagedTotalsKey(machine.sessionId);
+    const sums = { uploadCount: 1, chunkCount: STAGED_CHUNKS_MAX - 1 };
+    await machine.store.commit([{ key: textToBytes(key), value: STAGED_TOTALS.encode(sums, key) }]);
+    machine.namespace = Namespace.open({ store: machine.store, hasher });
+    assert.equal(codeOf(machine.transact([stage("u", references(2), 1)])), "TOO_LARGE");
+    assert.equal(codeOf(machine.transact([stage("v", references(2))])), "TOO_LARGE");
+    assert.equal(codeOf(machine.transact([stage("v", references(1))])), "ok");
+  });
+
+  it("require feature level 3 for both operations", () => {
+    const attempt = { sessionId: 1 as SessionId, sequence: 1, firstUnacknowledged: 1 };
+    for (const operation of [stage("u", [sealed("a")]), unstage("u")]) {
+      const create = { kind: "create", target: at("/f"), ...OWNER } as const;
+      const operations = [create, operation];
+      const command = {
+        kind: "transact",
+        nowMs: 1,
+        attempt,
+        preconditions: [],
+        operations,
+      } as const;
+      checkLevel(command, 3);
+      checkLevel({ ...command, operations: [create] }, 1);
+      assert.throws(() => checkLevel(command, 2), { code: "VERSION_MISMATCH" });
+    }
+  });
+});
+
+describe("the end of a session with unfinished uploads", () => {
+  it("takes a few records, and reclaim steps of bounded work without the retention", async () => {
+    for (const kind of ["close-session", "expire-sessions"] as const) {
+      const machine = await TestStateMachine.make();
+      machine.run(stage("u", [sealed("a"), ...references(4_999)]));
+      machine.run(...Array.from({ length: 500 }, (_, index) => stage(`v${index}`, references(2))));
+      await machine.namespace.flush();
+      const { nowMs, sessionId } = machine;
+      assertOk(machine.apply({ kind, nowMs, sessionId, sessionIds: [sessionId] }));
+      assert.ok(machine.namespace.changedCount <= 8, `${machine.namespace.changedCount} records`);
+      let steps = 0;
+      while (machine.namespace.reclaimPending(nowMs)) {
+        await flushed(machine);
+        assertOk(machine.apply({ kind: "reclaim", nowMs, recordsMax: 1_000 }));
+        const changed = machine.namespace.changedCount;
+        assert.ok(changed <= 1_010, `a step changed ${changed} records`);
+        steps += 1;
+      }
+      assert.ok(steps >= 8 && steps < 30, `${steps} steps`);
+      const { stagedBytes, chunkCount, historyVersions } = machine.namespace.counters();
+      assert.deepEqual([stagedBytes, chunkCount, historyVersions], [0, 0, 0]);
+      await flushed(machine);
+    }
+  });
+
+  it("is the same in a cluster restored from a backup, which keeps the sessions", async () => {
+    const machine = await TestStateMachine.make();
+    machine.run(stage("u", [sealed("a")]));
+    machine.run(stage("v", [sealed("b")]));
+    machine.openSession();
+    machine.run(stage("u", [sealed("a")]));
+    machine.closeSession();
+    await flushed(machine);
+    const { index, term, stateHash } = machine.namespace.durable;
+    const { clusterId } = BOOTSTRAP;
+    const head = { clusterId, index, term, createdMs: 1, featureLevel: 3, stateHash };
+    const restored = new RestoredState(head, hasher);
+    const store = await new MemoryStores().open("restored");
+    const rows = [...machine.store.range({ start: Uint8Array.of(0), end: Uint8Array.of(255) })];
+    await store.commit([...restored.convertRows(rows), ...restored.finish(new Uint8Array())]);
+    checkInvariants(store);
+    const namespace = Namespace.open({ store, hasher });
+    assert.equal(namespace.counters().stagedBytes, 3 * MIB);
+    const copy = await TestStateMachine.empty(store);
+    copy.nowMs = machine.nowMs + DAY_MS;
+    copy.reclaimAll();
+    assert.equal(copy.namespace.counters().stagedBytes, 2 * MIB);
+    const sessionIds = copy.namespace.sessions().map((session) => session.sessionId);
+    assert.equal(sessionIds.length, 1);
+    assertOk(copy.apply({ kind: "expire-sessions", nowMs: copy.nowMs, sessionIds }));
+    copy.reclaimAll();
+    assert.equal(copy.namespace.counters().stagedBytes, 0);
+    assert.equal(copy.namespace.counters().chunkCount, 0);
+    await flushed(copy);
+  });
+});
