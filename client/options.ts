@@ -4,6 +4,7 @@ import type { AshlarError } from "../shared/base/errors.ts";
 import type { PathInput } from "../shared/base/path.ts";
 import type { Env } from "../shared/ports/env.ts";
 import type { Log } from "../shared/ports/log.ts";
+import type { Precondition } from "../shared/protocol/namespace-api.ts";
 
 /** Default permission bits of a new file. */
 export const FILE_MODE_DEFAULT = 0o644;
@@ -244,6 +245,11 @@ export interface PutOptions extends CallOptions, OwnerOptions {
   readonly replaceAttributes?: boolean;
   /** Storage class of a new file. Default: the class of its directory. */
   readonly storageClass?: string;
+  /**
+   * Conditions that must hold when the file is published. They are checked in the log entry that
+   * publishes it: otherwise PRECONDITION_FAILED, and nothing is changed. Default: none.
+   */
+  readonly preconditions?: readonly Precondition[];
   /** Size of each chunk but the last: a power of two, 1 MiB to 64 MiB. Default: 64 MiB. */
   readonly chunkSizeBytes?: number;
   /** Expected size of the source in bytes. A wrong value is harmless; a right one saves calls. */

@@ -1,10 +1,8 @@
-import { randomBytes } from "node:crypto";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import { joinPath, parseEntryName } from "../../shared/base/path.ts";
+import { joinPath } from "../../shared/base/path.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { jsonName } from "../../shared/display/format.ts";
-import { type Attributes, type FileAttributes, type Precondition, targetOf } from "../index.ts";
-import type { PutSource } from "../options.ts";
+import { type Attributes, targetOf } from "../index.ts";
 import type { PutResult } from "../results.ts";
 import { evaluateConditions, preconditionsOf } from "./conditions.ts";
 import {
@@ -76,24 +74,15 @@ async function putFile(request: GatewayRequest): Promise<void> {
   const preconditions = preconditionsOf(context.headers, targetOf(path.bytes), found);
   const sizeHint = context.request.length;
   const options = { signal: scope.signal, ...(sizeHint === undefined ? {} : { sizeHint }) };
-  const isNew = found === null;
-  if (found === null || preconditions.length === 0) {
-    const replace = preconditions.length === 0;
-    try {
-      const source = requestBody(request);
-      const result = await files.writeFile(path.bytes, source, { ...options, replace });
-      return respond(request, result, isNew);
-    } catch (error) {
-      if (!replace && isAshlarError(error, "ALREADY_EXISTS")) throw preconditionFailed(request);
-      throw error;
-    }
+  const source = requestBody(request);
+  try {
+    const result = await files.writeFile(path.bytes, source, { ...options, preconditions });
+    respond(request, result, found === null);
+  } catch (error) {
+    // Another client has changed the path since the evaluation of the conditions.
+    if (isAshlarError(error, "PRECONDITION_FAILED")) throw preconditionFailed(request);
+    throw error;
   }
-  const result = await replaceVersion(request, {
-    source: requestBody(request),
-    found,
-    preconditions,
-  });
-  return respond(request, result, isNew);
 }
 
 /** Returns the file that the upload replaces, or null. Refuses the path of a directory. */
@@ -132,43 +121,6 @@ function refuseBody({ context, path }: GatewayRequest): void {
     `Cannot make the directory ${path.text}: expected a request without a body`,
     { hint: "PUT without ?directory stores the body as a file" },
   );
-}
-
-/**
- * Writes a new file next to the old one, then renames it over the old one under `preconditions`:
- * the version that the client has seen is replaced, or none.
- */
-async function replaceVersion(
-  { files, path, scope }: GatewayRequest,
-  change: {
-    readonly source: PutSource;
-    readonly found: FileAttributes;
-    readonly preconditions: readonly Precondition[];
-  },
-): Promise<PutResult> {
-  const { mode, uid, gid } = change.found;
-  const { signal } = scope;
-  const hidden = parseEntryName(Buffer.from(`.ashlar-put-${randomBytes(8).toString("hex")}`));
-  const temporary = joinPath([...path.names.slice(0, -1), hidden]);
-  const written = await files.writeFile(temporary, change.source, {
-    replace: false,
-    mode,
-    uid,
-    gid,
-    signal,
-  });
-  try {
-    const { index } = await files.transact(
-      [{ kind: "rename", from: targetOf(temporary), to: targetOf(path.bytes), noReplace: false }],
-      change.preconditions,
-      { signal },
-    );
-    return { ...written, index };
-  } catch (error) {
-    // Without the signal: the file must be removed even if the client has disconnected.
-    await files.unlink(temporary).catch(() => {});
-    throw error;
-  }
 }
 
 function respond({ context, path }: GatewayRequest, result: PutResult, isNew: boolean): void {

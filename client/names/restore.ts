@@ -58,8 +58,8 @@ interface RestoreJob {
 
 /**
  * Restores a file or tree of a past state, by reference. The tree becomes visible in one step: a
- * tree that is too large for one transaction is built in a hidden directory next to the target, and
- * the last transaction moves it to the target.
+ * tree that is too large for one transaction is built in a directory of the root, and the last
+ * transaction moves it to the target.
  *
  * @throws {AshlarError} NOT_FOUND if the path did not exist in the past state; ALREADY_EXISTS if
  *   the target exists and `replace` is false; INDEX_EXPIRED.
@@ -145,7 +145,7 @@ async function restoreItems(job: RestoreJob, pending: AsyncIterable<RestoreItem>
     const inPlace = first.map((item) => operationOf(job, item, job.target));
     return await commit(job, [...(await removalsBefore(job)), ...inPlace]);
   }
-  const staging = stagingOf(job);
+  const staging = stagingOf(job.random);
   try {
     await commit(job, first.map(toStaging));
     await commit(job, second.value.map(toStaging));
@@ -217,11 +217,12 @@ async function removalsBefore(job: RestoreJob): Promise<readonly Operation[]> {
   }
 }
 
-/** Returns the path of a hidden directory next to the target. */
-function stagingOf({ target, random }: RestoreJob): Uint8Array {
-  const parent = target.subarray(0, target.lastIndexOf(0x2f) + 1);
-  const name = new TextEncoder().encode(`.ashlar-restore-${toHex(random.bytes(8))}`);
-  return concatBytes([parent, name]);
+/**
+ * Returns the path of the directory in which a large tree is built. It is in the root: in the
+ * parent of the target it would be in listings, and `rmdir` of the parent would fail.
+ */
+function stagingOf(random: Random): Uint8Array {
+  return new TextEncoder().encode(`/.ashlar-restore-${toHex(random.bytes(8))}`);
 }
 
 async function commit(job: RestoreJob, operations: readonly Operation[]): Promise<number> {
@@ -230,7 +231,7 @@ async function commit(job: RestoreJob, operations: readonly Operation[]): Promis
 }
 
 /**
- * Removes the staging directory. Best effort: a remaining one is hidden and can be removed later.
+ * Removes the staging directory. Best effort: a remaining one can be removed later.
  */
 async function removeStaging(job: RestoreJob, staging: Uint8Array): Promise<void> {
   const { timeoutMs } = job.call;

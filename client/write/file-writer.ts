@@ -19,8 +19,8 @@ import type { PutResult } from "../results.ts";
 import type { SealedChunk } from "./chunk-writer.ts";
 import { ChunkedUpload } from "./chunked-upload.ts";
 import { Intents } from "./intents.ts";
-import { PartFiles } from "./part-files.ts";
 import { type ByteSource, knownSize, openSource } from "./put-source.ts";
+import { Staging, uploadLost } from "./staging.ts";
 import { type UploadFrame, UploadFrameReader } from "./upload-frames.ts";
 
 /**
@@ -50,7 +50,7 @@ export async function writeFile(
     const put = new FilePut(deps, deadline, names, { ...options, ...sizeHintOption(sizeHint) });
     return await put.run(bytes);
   } finally {
-    // Cancels calls that were started ahead: placements of further chunks, commits of hidden files.
+    // Cancels calls that were started ahead: placements of further chunks, stagings of chunks.
     deadline.abort(new AshlarError("CANCELLED", "The write is over"));
     bytes.close();
   }
@@ -132,30 +132,39 @@ class FilePut {
     };
   }
 
-  /** Uploads a file as chunks and commits it. Removes hidden files in the background. */
+  /** Uploads a file as chunks and commits it. Unstages the chunks in the background. */
   async #putChunks(first: UploadFrame, frames: UploadFrameReader): Promise<PutResult> {
-    const partFiles = this.#partFiles();
+    const staging = this.#staging();
     let isPublished = false;
     try {
-      const upload = this.#upload(partFiles);
+      const upload = this.#upload(staging);
       await this.#checkTarget(first, frames);
-      partFiles.start();
+      staging.start();
       const sealed = await upload.run(first, frames);
-      await partFiles.stop();
+      await staging.stop();
       const { sizeBytes } = upload;
-      const chunkSizeBytes = this.#chunkSizeBytes;
-      const chunks = sealed.map((each) => partFiles.committedForm(each));
-      const content: Content = { kind: "chunks", sizeBytes, chunkSizeBytes, chunks };
-      const { index, inode } = await this.#commit(content, partFiles.removals);
+      const { index, inode } = await this.#commitChunks(sizeBytes, sealed, staging);
       isPublished = true;
       return { index, inode, ...this.#resultFields(sizeBytes, sealed) };
     } finally {
-      await partFiles.stop();
-      this.#deps.background.run(() => partFiles.discard(isPublished));
+      await staging.stop();
+      this.#deps.background.run(() => staging.discard(isPublished));
     }
   }
 
-  #upload(partFiles: PartFiles): ChunkedUpload {
+  async #commitChunks(sizeBytes: number, sealed: readonly SealedChunk[], staging: Staging) {
+    const chunkSizeBytes = this.#chunkSizeBytes;
+    const chunks = sealed.map((each) => staging.committedForm(each));
+    const content: Content = { kind: "chunks", sizeBytes, chunkSizeBytes, chunks };
+    try {
+      return await this.#commit(content, staging.removals);
+    } catch (error) {
+      // Only staged chunks are named without receipts.
+      throw isAshlarError(error, "CHUNKS_MISSING") ? uploadLost(error) : error;
+    }
+  }
+
+  #upload(staging: Staging): ChunkedUpload {
     const deps = this.#deps;
     const deadline = this.#deadline;
     const options = this.#options;
@@ -178,20 +187,17 @@ class FilePut {
       chunkSizeBytes,
       sizeHint: options.sizeHint,
       onProgress: options.onProgress ?? (() => {}),
-      onSealed: (sealed) => partFiles.addSealed(sealed),
+      onSealed: (sealed) => staging.addSealed(sealed),
     });
   }
 
-  #partFiles(): PartFiles {
-    const { uid = 0, gid = 0, storageClass } = this.#options;
-    return new PartFiles({
+  #staging(): Staging {
+    return new Staging({
       deps: this.#deps,
       deadline: this.#deadline,
-      directory: this.#names.slice(0, -1),
-      uid,
-      gid,
+      target: { path: joinPath(this.#names) },
       chunkSizeBytes: this.#chunkSizeBytes,
-      storageClass,
+      storageClass: this.#options.storageClass,
     });
   }
 
@@ -258,7 +264,7 @@ class FilePut {
   /** Commits the file in one transaction with `removals`. */
   async #commit(content: Content, removals: readonly Operation[]) {
     const { mode = FILE_MODE_DEFAULT, uid = 0, gid = 0, replace = true } = this.#options;
-    const { mtimeMs, storageClass } = this.#options;
+    const { mtimeMs, storageClass, preconditions = [] } = this.#options;
     const put: Operation = {
       kind: "put",
       target: { path: joinPath(this.#names) },
@@ -272,7 +278,7 @@ class FilePut {
     };
     const operations = [put, ...this.#attributeChanges(), ...removals];
     const { index, inodes } = await this.#deps.masters.transact(
-      { preconditions: [], operations },
+      { preconditions, operations },
       this.#callOptions(),
     );
     return { index, inode: inodes[0] ?? null };

@@ -38,6 +38,8 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
   /** Reads in progress, which hold buffers, and their highest number so far. */
   openReads = 0;
   openReadsMax = 0;
+  /** Paths of all writes so far, as Latin-1. */
+  readonly writtenPaths: string[] = [];
 
   /** Paths of all files, as Latin-1. */
   get paths(): string[] {
@@ -134,7 +136,9 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
       parts.push(part);
     }
     options.signal?.throwIfAborted();
+    for (const precondition of options.preconditions ?? []) this.#check(precondition);
     const key = keyOf(path);
+    this.writtenPaths.push(key);
     this.#requireParent(key);
     if (options.replace === false && this.#files.has(key)) throw nameTaken(key);
     const bytes = concatBytes(parts);
@@ -237,13 +241,6 @@ export class MemoryFiles implements Omit<GatewayFiles, "status"> {
 
   async #apply(operation: Operation): Promise<void> {
     switch (operation.kind) {
-      case "rename": {
-        const from = keyOf(operation.from.path ?? "/");
-        const file = this.#files.get(from) as StoredFile;
-        this.#files.delete(from);
-        this.#files.set(keyOf(operation.to.path ?? "/"), file);
-        return;
-      }
       case "unlink":
         await this.unlink(operation.target.path ?? "/");
         return;

@@ -163,23 +163,6 @@ describe("file writes during failures", () => {
     for await (const entry of fs.list("/d")) names.push(entry.displayName);
     assert.deepEqual(names, ["file"]);
   });
-
-  it("keeps the chunks of a write that takes longer than the lifetime of an intent", async () => {
-    await using cluster = await LoopbackCluster.start(3, { intentLifetimeMs: 1_000 });
-    const fs = await cluster.connect();
-    const bytes = someBytes(12 * MIB);
-    async function* slow(): AsyncGenerator<Uint8Array> {
-      for (let offset = 0; offset < bytes.length; offset += MIB / 2) {
-        await clock.sleep(150);
-        yield bytes.subarray(offset, offset + MIB / 2);
-      }
-    }
-    await fs.writeFile("/slow", slow(), { chunkSizeBytes: 2 * MIB });
-    assertSame(await fs.readFile("/slow"), bytes);
-    const names: string[] = [];
-    for await (const entry of fs.list("/")) names.push(entry.displayName);
-    assert.deepEqual(names, ["slow"], "no hidden file remains");
-  });
 });
 
 describe("file reads during failures", () => {

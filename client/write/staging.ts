@@ -1,0 +1,160 @@
+import { toHex } from "../../shared/base/bytes.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { StagingId } from "../../shared/base/ids.ts";
+import type { CommittedChunk, Operation, Target } from "../../shared/protocol/namespace-api.ts";
+import type { ClientDeps } from "../client-deps.ts";
+import type { Deadline } from "../deadline.ts";
+import type { SealedChunk } from "./chunk-writer.ts";
+
+const ID_BYTES = 16;
+/** Bounds of the check interval, which is a tenth of the lifetime of an intent. */
+const CHECK_INTERVAL_MS_MIN = 100;
+const CHECK_INTERVAL_MS_MAX = 10_000;
+/** Chunks of one transaction: about 2 MiB with the receipts of three replicas. */
+const CHUNKS_PER_CALL_MAX = 4_096;
+
+/** Dependencies and parameters of a `Staging`. */
+export interface StagingOptions {
+  readonly deps: ClientDeps;
+  readonly deadline: Deadline;
+  /** The file that is written. */
+  readonly target: Target;
+  readonly chunkSizeBytes: number;
+  readonly storageClass: string | undefined;
+}
+
+/**
+ * Protects the sealed chunks of a long write from expiry.
+ *
+ * Chunkservers drop a sealed chunk when its intent expires before a commit names the chunk. A long
+ * write therefore stages its chunks: the masters keep them for the session, without a directory
+ * entry (docs/decisions/0012). The commit that publishes the file names the chunks again and
+ * unstages them in the same log entry. If the client is killed, its chunks end with its session.
+ */
+export class Staging {
+  readonly #options: StagingOptions;
+  readonly #id: StagingId;
+  readonly #stopped = new AbortController();
+  #protecting: Promise<void> = Promise.resolve();
+  /** Whether a `stage` was sent, even without an answer. */
+  #isAttempted = false;
+  /** Whether a `stage` failed, so that it may still be committed. */
+  #isUncertain = false;
+  /** Sealed chunks that the upload does not have yet. */
+  #unstaged: SealedChunk[] = [];
+  /** Number of chunks that the upload has. */
+  #stagedCount = 0;
+  /** Chunks of acknowledged commits, in order. Later commits need no receipts for them. */
+  readonly #protected = new Set<SealedChunk>();
+
+  constructor(options: StagingOptions) {
+    this.#options = options;
+    this.#id = toHex(options.deps.env.random.bytes(ID_BYTES)) as StagingId;
+  }
+
+  /** Adds a sealed chunk to protect. */
+  addSealed(sealed: SealedChunk): void {
+    // A short chunk is the last of the file: the commit of the file follows immediately.
+    if (sealed.chunk.lengthBytes === this.#options.chunkSizeBytes) this.#unstaged.push(sealed);
+  }
+
+  /** Starts to protect chunks, until `stop`. */
+  start(): void {
+    this.#protecting = this.#protectAging();
+  }
+
+  /** Stops. Resolves when no commit is pending. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#protecting;
+  }
+
+  /** Returns a chunk as the commit of the file must name it: a staged one needs no receipts. */
+  committedForm(sealed: SealedChunk): CommittedChunk {
+    if (!this.#protected.has(sealed)) return sealed.chunk;
+    return { ...sealed.chunk, intentIndex: 0 as CommittedChunk["intentIndex"], receipts: [] };
+  }
+
+  /** Operations that unstage the chunks, for the commit that publishes the file. */
+  get removals(): readonly Operation[] {
+    return this.#isAttempted ? [{ kind: "unstage", id: this.#id }] : [];
+  }
+
+  /** Unstages what a commit may have left. Best effort: the rest ends with the session. */
+  async discard(isPublished: boolean): Promise<void> {
+    const operations = this.removals;
+    if (operations.length === 0 || (isPublished && !this.#isUncertain)) return;
+    await this.#options.deps.masters.transact({ preconditions: [], operations });
+  }
+
+  async #protectAging(): Promise<void> {
+    const { env } = this.#options.deps;
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      try {
+        await env.clock.sleep(this.#intervalMs(), signal);
+        if (this.#isOld()) while (this.#unstaged.length > 0) await this.#stageNext();
+      } catch (error) {
+        if (signal.aborted) return;
+        // The next check retries: two thirds of the lifetime are left at the first attempt.
+        env.log.warn("Cannot stage the sealed chunks of a long write", { error });
+      }
+    }
+  }
+
+  #intervalMs(): number {
+    const lifetimeMs = this.#unstaged[0]?.lifetimeMs ?? 10 * CHECK_INTERVAL_MS_MIN;
+    return Math.max(CHECK_INTERVAL_MS_MIN, Math.min(CHECK_INTERVAL_MS_MAX, lifetimeMs / 10));
+  }
+
+  /** Returns whether the age of a chunk exceeds a third of its lifetime. */
+  #isOld(): boolean {
+    const nowMs = this.#options.deps.env.clock.monotonicMs();
+    return this.#unstaged.some((each) => nowMs - each.requestedAtMs > each.lifetimeMs / 3);
+  }
+
+  async #stageNext(): Promise<void> {
+    const chunks = this.#unstaged.slice(0, CHUNKS_PER_CALL_MAX);
+    try {
+      await this.#stage(chunks);
+    } catch (error) {
+      this.#isUncertain = true;
+      if (isAshlarError(error, "CHUNKS_MISSING")) this.#options.deadline.abort(uploadLost(error));
+      if (!isAshlarError(error, "PRECONDITION_FAILED") || this.#stagedCount === 0) throw error;
+      // The client has opened another session. Its upload gets the chunks of the old one, which the
+      // masters keep until the old session expires.
+      this.#unstaged = [...this.#protected, ...this.#unstaged];
+      this.#stagedCount = 0;
+      return;
+    }
+    this.#unstaged = this.#unstaged.slice(chunks.length);
+    this.#stagedCount += chunks.length;
+    for (const each of chunks) this.#protected.add(each);
+  }
+
+  async #stage(chunks: readonly SealedChunk[]): Promise<void> {
+    const { deps, deadline, target, storageClass } = this.#options;
+    this.#isAttempted = true;
+    const operation: Operation = {
+      kind: "stage",
+      id: this.#id,
+      target,
+      position: this.#stagedCount,
+      chunks: chunks.map((each) => this.committedForm(each)),
+      ...(storageClass === undefined ? {} : { storageClass }),
+    };
+    await deps.masters.transact(
+      { preconditions: [], operations: [operation] },
+      { signal: deadline.signal, timeoutMs: deadline.remainingMs(deps.timeoutMs) },
+    );
+  }
+}
+
+/** Returns the error of a write whose staged chunks are gone. */
+export function uploadLost(cause: AshlarError): AshlarError {
+  return new AshlarError(
+    "SESSION_EXPIRED",
+    "Cannot write the file: expected the chunks that were sent before: the session of the upload has expired",
+    { cause, hint: "Write the file again" },
+  );
+}
