@@ -14,8 +14,11 @@ import {
   SimulationTotals,
 } from "../test/simulation/cluster/run-seed.ts";
 import { runAsWorker, runPool, WORKER_FLAG } from "../test/simulation/cluster/seed-pool.ts";
-import type { SimulationOptions } from "../test/simulation/cluster/simulation.ts";
-import { optionsOf } from "../test/simulation/cluster/simulation-options.ts";
+
+import {
+  optionsOf,
+  type SimulationOptions,
+} from "../test/simulation/cluster/simulation-options.ts";
 import { runMutantsCommand } from "../test/simulation/mutants/mutants-command.ts";
 
 /** Parsed flags of the command line. */

@@ -2,7 +2,7 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { joinPath } from "../../shared/base/path.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { jsonName } from "../../shared/display/format.ts";
-import { type Attributes, targetOf } from "../index.ts";
+import { type Attributes, type FileAttributes, targetOf } from "../index.ts";
 import type { PutResult } from "../results.ts";
 import { evaluateConditions, preconditionsOf } from "./conditions.ts";
 import {

@@ -173,6 +173,9 @@ async function guardsFor(
     case "set-attributes":
     case "set-storage-class":
       return { before: guardOf(operation.target), after: null };
+    case "stage":
+    case "unstage":
+      return NO_GUARDS; // They change no path.
     default:
       return unreachable(operation);
   }
@@ -205,6 +208,7 @@ function guardsOf(path: Target | undefined): readonly Operation[] {
 }
 
 function withoutEnds(operation: Operation): Operation {
+  if (operation.kind === "unstage") return operation;
   if ("target" in operation) return { ...operation, target: withoutEnd(operation.target) };
   return { ...operation, from: withoutEnd(operation.from), to: withoutEnd(operation.to) };
 }

@@ -104,5 +104,6 @@ export async function checkFilePath(
 
 /** Returns the targets of an operation. */
 export function targetsOf(operation: Operation): readonly Target[] {
+  if (operation.kind === "unstage") return [];
   return "target" in operation ? [operation.target] : [operation.from, operation.to];
 }

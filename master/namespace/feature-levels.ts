@@ -16,7 +16,7 @@ export const FEATURE_LEVEL_MAX = 3;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
-export const FEATURE_LEVEL_STAGING = 3;
+const FEATURE_LEVEL_STAGING = 3;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 

@@ -26,9 +26,13 @@ export const run: RunCommand = async (context, _arguments, options) => {
   const size = (bytes: number): string => formatSize(bytes, isHuman);
   await output.line(tableOf(status, { space, names, size, columnsMax: output.columns }));
   await output.line("");
-  const { purgesPending, logicalBytes } = status.namespace;
+  const { purgesPending, logicalBytes, stagedBytes } = status.namespace;
   const unit = isHuman ? "" : " bytes";
   await output.line(`size of all files: ${size(logicalBytes)}${unit}, without replication`);
+  if (stagedBytes > 0) {
+    const staged = `${size(stagedBytes)}${unit}`;
+    await output.line(`size of all unfinished uploads: ${staged}, without replication`);
+  }
   if (space.usableBytes !== null) {
     const copies = formatCount(status.defaultCopies ?? 1, "copy", "copies");
     await output.line(
@@ -99,6 +103,7 @@ async function printJson(
     history_bytes: total.historyBytes,
     default_copies: defaultCopies ?? null,
     logical_bytes: namespace.logicalBytes,
+    staged_bytes: namespace.stagedBytes,
     copies_to_delete: namespace.purgesPending,
   });
 }

@@ -159,6 +159,7 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       directory_count: namespace.directoryCount,
       chunk_count: namespace.chunkCount,
       logical_bytes: namespace.logicalBytes,
+      staged_bytes: namespace.stagedBytes,
       chunks_under_replicated: namespace.chunksUnderReplicated,
       chunks_lost: namespace.chunksLost,
       purges_pending: namespace.purgesPending,

@@ -92,6 +92,16 @@ const statResponse = fc.record({
 }) as fc.Arbitrary<unknown> as fc.Arbitrary<StatResponse>;
 
 const owned = { mode, uid: owner, gid: owner };
+const hex = (digits: number) =>
+  fc
+    .array(fc.integer({ min: 0, max: 15 }), { minLength: digits, maxLength: digits })
+    .map((values) => values.map((value) => value.toString(16)).join(""));
+const committedChunk = fc.record({
+  id: hex(64),
+  lengthBytes: natural,
+  intentIndex: natural,
+  receipts: fc.constant([]),
+});
 const kind = <Kind extends string>(name: Kind) => fc.constant(name);
 const operation = fc.oneof(
   fc.record({ kind: kind("create"), target, ...owned }),
@@ -113,6 +123,18 @@ const operation = fc.oneof(
     ...owned,
   }),
   fc.record({ kind: kind("set-storage-class"), target, storageClass: fc.string() }),
+  fc.record(
+    {
+      kind: kind("stage"),
+      id: hex(32),
+      target,
+      storageClass: fc.string(),
+      position: natural,
+      chunks: fc.array(committedChunk, { minLength: 1, maxLength: 3 }),
+    },
+    { requiredKeys: ["kind", "id", "target", "position", "chunks"] },
+  ),
+  fc.record({ kind: kind("unstage"), id: hex(32) }),
 );
 const precondition = fc.oneof(
   fc.record({ kind: fc.constantFrom("absent", "exists"), target }),

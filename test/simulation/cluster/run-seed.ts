@@ -1,6 +1,6 @@
 import { describeCounts } from "./faults.ts";
-import { Simulation, type SimulationOptions, type SimulationResult } from "./simulation.ts";
-import { commandOf } from "./simulation-options.ts";
+import { Simulation, type SimulationResult } from "./simulation.ts";
+import { commandOf, type SimulationOptions } from "./simulation-options.ts";
 import { Violation } from "./violation.ts";
 
 /** Minimum number of answers and faults per virtual second. A seed with fewer has failed. */

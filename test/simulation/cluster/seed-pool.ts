@@ -2,7 +2,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { runSeed, type SeedOutcome } from "./run-seed.ts";
-import type { SimulationOptions } from "./simulation.ts";
+import type { SimulationOptions } from "./simulation-options.ts";
 import { commandOf } from "./simulation-options.ts";
 
 /** Parameter that makes a program call `runAsWorker`. */

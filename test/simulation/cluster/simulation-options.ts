@@ -1,5 +1,20 @@
-import type { SimulationOptions } from "./simulation.ts";
 import { SimulationRandom } from "./simulation-random.ts";
+
+/** Mix of operations: `names` changes mostly names, `files` mostly contents. */
+export type WorkloadName = "mixed" | "names" | "files";
+
+/** Options of a simulation. Together with the version of the code they determine every event. */
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Duration of the fault phase in virtual seconds. */
+  readonly seconds: number;
+  readonly masters: number;
+  readonly chunkservers: number;
+  readonly clients: number;
+  readonly workload: WorkloadName;
+  /** Factor by which the failure detection times of masters and chunkservers are longer. */
+  readonly pace: number;
+}
 
 /** Default of `SimulationOptions.seconds`. */
 const SECONDS = 360;

@@ -24,22 +24,11 @@ import {
   SUSPECT_MS,
 } from "./simulated-servers.ts";
 import { SimulationEnvironment } from "./simulation-environment.ts";
+import type { SimulationOptions } from "./simulation-options.ts";
+import { checkStates, countStaged } from "./state-checks.ts";
 import { Violation } from "./violation.ts";
 import { Watchers } from "./watchers.ts";
-import { Workload, type WorkloadName } from "./workload.ts";
-
-/** Options of a simulation. Together with the version of the code they determine every event. */
-export interface SimulationOptions {
-  readonly seed: number;
-  /** Duration of the fault phase in virtual seconds. */
-  readonly seconds: number;
-  readonly masters: number;
-  readonly chunkservers: number;
-  readonly clients: number;
-  readonly workload: WorkloadName;
-  /** Factor by which the failure detection times of masters and chunkservers are longer. */
-  readonly pace: number;
-}
+import { Workload } from "./workload.ts";
 
 /** Figures of one simulation. */
 export interface SimulationResult {
@@ -75,6 +64,8 @@ const RECOVERY_MS_MAX = 120_000;
 /** Time after the last fault in which all pending calls must return. */
 const ANSWERED_MS_MAX = 60_000;
 const HEALTH_POLL_MS = 250;
+/** Time after the last client in which its session expires and its uploads are reclaimed. */
+const UNSTAGED_MS_MAX = 120_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Returns the items rotated to the left, so that each client starts with a different master. */
@@ -113,7 +104,7 @@ export class Simulation {
     this.chunkservers = ids(options.chunkservers).map((id) =>
       makeChunkserver(environment, id, masters),
     );
-    this.workload = new Workload(environment, options.workload);
+    this.workload = new Workload(environment, options);
     this.clients = ids(options.clients).map((id) => {
       const host = `k${id}`;
       return makeClient(environment, host, {
@@ -350,7 +341,16 @@ export class Simulation {
       await this.#runUntil("stopping all processes", 60_000, () => {
         return group.every((each) => each.state === "down");
       });
+      if (group === groups[0]) await this.#checkStates();
     }
+  }
+
+  /** Checks the states without clients: no unfinished upload remains, and all data is consistent. */
+  async #checkStates(): Promise<void> {
+    const masters = this.masters.filter(({ slot }) => slot.isMember);
+    const isUnstaged = (): boolean => countStaged(masters) === 0;
+    await this.#runUntil("reclaiming all unfinished uploads", UNSTAGED_MS_MAX, isUnstaged);
+    checkStates(masters);
   }
 
   async #runFor(durationMs: number): Promise<void> {

@@ -9,11 +9,9 @@ import { contentOf, tagOf } from "./contents.ts";
 import { CALL_TIMEOUT_MS } from "./simulated-client.ts";
 import type { ProcessRun } from "./simulated-process.ts";
 import { IN_FLIGHT_MS_MAX, type SimulationEnvironment } from "./simulation-environment.ts";
+import type { SimulationOptions, WorkloadName } from "./simulation-options.ts";
 import type { SimulationRandom } from "./simulation-random.ts";
 import { Violation } from "./violation.ts";
-
-/** Mix of operations: `names` changes mostly names, `files` mostly contents. */
-export type WorkloadName = "mixed" | "names" | "files";
 
 /** One operation of the history. Its key is the directory. */
 export type NameOperation = Operation<NameInput, NameOutput>;
@@ -26,6 +24,14 @@ const NAMES = ["a", "b", "c", "d", "e"];
 const WORKERS = 2;
 const PAUSE_MS = { busy: { min: 20, max: 1_500 }, quiet: { min: 2_000, max: 60_000 } };
 const CHUNK_BYTES = 1024 * 1024;
+/**
+ * A long write: its source takes longer than a third of the lifetime of an intent, often longer than
+ * the whole lifetime. The client stages its chunks. Short runs have no time for long writes.
+ */
+const LONG_WRITE = { probability: 0.06, ms: { min: 8_000, max: 35_000 }, timeoutMs: 45_000 };
+const LONG_WRITES_SECONDS_MIN = 30;
+/** Parts in which the source of a long write yields its bytes. */
+const PARTS = 16;
 
 const WEIGHTS: Readonly<Record<WorkloadName, Readonly<Record<NameInput["kind"], number>>>> = {
   mixed: { put: 5, read: 6, create: 1.5, remove: 1.5, rename: 1.5, transact: 1.5 },
@@ -62,6 +68,9 @@ export class Workload {
   readonly #environment: SimulationEnvironment;
   readonly #random: SimulationRandom;
   readonly #name: WorkloadName;
+  readonly #hasLongWrites: boolean;
+  /** A source of its own, so that long writes do not change the other operations of a seed. */
+  readonly #longWriteRandom: SimulationRandom;
   readonly #pendingCalls = new Set<{ readonly run: ProcessRun | null; readonly text: string }>();
   #valueCount = 0;
   /** Set at the end of the fault phase. The workers then end. */
@@ -72,9 +81,14 @@ export class Workload {
   /** Number of discarded answers: a corrupt state may have changed them (state-corruption.ts). */
   discardedCount = 0;
 
-  constructor(environment: SimulationEnvironment, name: WorkloadName) {
+  constructor(
+    environment: SimulationEnvironment,
+    options: Pick<SimulationOptions, "workload" | "seconds">,
+  ) {
     this.#environment = environment;
-    this.#name = name;
+    this.#name = options.workload;
+    this.#hasLongWrites = options.seconds >= LONG_WRITES_SECONDS_MIN;
+    this.#longWriteRandom = environment.randomFor("long writes");
     this.#random = environment.randomFor("workload");
   }
 
@@ -204,6 +218,7 @@ export class Workload {
       sizeBytes: this.#drawSize(),
       // The last reads always have the full timeout.
       timeoutMs: run === null ? CALL_TIMEOUT_MS : this.#random.logUniform(300, CALL_TIMEOUT_MS),
+      ...(run === null || input.kind !== "put" ? {} : this.#drawLongWrite(run)),
     };
     const isKept = await this.#recordOutcome(record, () => perform(fs, input, options));
     this.#pendingCalls.delete(pending);
@@ -267,6 +282,14 @@ export class Workload {
     return Math.floor(random.uniform(0.9, 1.3) * CHUNK_BYTES);
   }
 
+  #drawLongWrite({ clock }: ProcessRun): Partial<CallOptions> {
+    const random = this.#longWriteRandom;
+    if (!this.#hasLongWrites || !random.chance(LONG_WRITE.probability)) return {};
+    const sizeBytes = Math.floor(random.uniform(1.1, 3.3) * CHUNK_BYTES);
+    const pauseMs = random.uniform(LONG_WRITE.ms.min, LONG_WRITE.ms.max) / PARTS;
+    return { sizeBytes, timeoutMs: LONG_WRITE.timeoutMs, pause: () => clock.sleep(pauseMs) };
+  }
+
   #onError(host: string, error: unknown): void {
     if (error instanceof Violation) this.#environment.reportViolation(error);
     const text = error instanceof Error ? error.message : String(error);
@@ -282,6 +305,8 @@ interface CallOptions {
   /** Size of the content that a `put` writes. */
   readonly sizeBytes: number;
   readonly timeoutMs: number;
+  /** Waits before each part of the content. Undefined: the content is available at once. */
+  readonly pause?: () => Promise<void>;
 }
 
 /** Runs one operation. A refusal by the namespace is an output; other errors are thrown. */
@@ -327,14 +352,15 @@ async function read(
 async function change(
   fs: FileSystem,
   input: Exclude<NameInput, { kind: "read" }>,
-  { directory, sizeBytes, timeoutMs }: CallOptions,
+  { directory, sizeBytes, timeoutMs, pause }: CallOptions,
 ): Promise<number> {
   const call = { timeoutMs };
   switch (input.kind) {
     case "put": {
       const bytes = contentOf(input.value, sizeBytes);
       const options = { ...call, chunkSizeBytes: CHUNK_BYTES, replace: true };
-      return (await fs.writeFile(`${directory}/${input.name}`, bytes, options)).index;
+      const source = pause === undefined ? bytes : slowly(bytes, pause);
+      return (await fs.writeFile(`${directory}/${input.name}`, source, options)).index;
     }
     case "transact": {
       const steps = input.steps.map((step) => toOperation(directory, step));
@@ -342,6 +368,14 @@ async function change(
     }
     default:
       return (await fs.transact([toOperation(directory, input)], [], call)).index;
+  }
+}
+
+async function* slowly(bytes: Uint8Array, pause: () => Promise<void>): AsyncGenerator<Uint8Array> {
+  const partBytes = Math.ceil(bytes.length / PARTS);
+  for (let offset = 0; offset < bytes.length; offset += partBytes) {
+    await pause();
+    yield bytes.subarray(offset, offset + partBytes);
   }
 }
 

@@ -95,6 +95,45 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inCluster(40),
   },
   {
+    name: "expired-session-keeps-uploads",
+    bug: "The unfinished uploads of a closed or expired session stay for ever",
+    breaks: "docs/decisions/0012, G10",
+    edits: [
+      {
+        file: "master/namespace/sessions.ts",
+        find: "  releaseStaged(change, id);\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inCluster(20),
+  },
+  {
+    name: "upload-holds-no-chunks",
+    bug: "An unfinished upload lists its chunks without a reference to them",
+    breaks: "docs/decisions/0012, ARCHITECTURE.md, Deletion",
+    edits: [
+      {
+        file: "master/namespace/staging.ts",
+        find: "    addReference(change, chunk, copies.copiesWanted);\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/scenarios.test.ts"),
+  },
+  {
+    name: "long-write-is-not-staged",
+    bug: "The client does not stage the sealed chunks of a long write",
+    breaks: "docs/decisions/0012",
+    edits: [
+      {
+        file: "client/write/staging.ts",
+        find: "nowMs - each.requestedAtMs > each.lifetimeMs / 3",
+        replace: "nowMs - each.requestedAtMs > each.lifetimeMs * 3",
+      },
+    ],
+    caughtBy: inTest("test/client/integration/long-write.test.ts"),
+  },
+  {
     name: "purge-ignores-intent",
     bug: "A purge deletes a copy that was stored again after the purge was decided",
     breaks: "ARCHITECTURE.md, Deletion",
