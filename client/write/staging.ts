@@ -36,9 +36,7 @@ export class Staging {
   readonly #id: StagingId;
   readonly #stopped = new AbortController();
   #protecting: Promise<void> = Promise.resolve();
-  /** Whether a `stage` was sent, even without an answer. */
-  #isAttempted = false;
-  /** Whether a `stage` failed, so that it may still be committed. */
+  /** Whether a `stage` got no answer, so that it may have been committed. */
   #isUncertain = false;
   /** Sealed chunks that the upload does not have yet. */
   #unstaged: SealedChunk[] = [];
@@ -75,16 +73,24 @@ export class Staging {
     return { ...sealed.chunk, intentIndex: 0 as CommittedChunk["intentIndex"], receipts: [] };
   }
 
-  /** Operations that unstage the chunks, for the commit that publishes the file. */
+  /**
+   * Operations that unstage the chunks, for the commit that publishes the file. None if no `stage`
+   * was acknowledged: masters of a low feature level would refuse the commit.
+   */
   get removals(): readonly Operation[] {
-    return this.#isAttempted ? [{ kind: "unstage", id: this.#id }] : [];
+    return this.#protected.size === 0 ? [] : [this.#unstage];
   }
 
   /** Unstages what a commit may have left. Best effort: the rest ends with the session. */
   async discard(isPublished: boolean): Promise<void> {
-    const operations = this.removals;
-    if (operations.length === 0 || (isPublished && !this.#isUncertain)) return;
+    const isLeft = this.#isUncertain || (!isPublished && this.#protected.size > 0);
+    if (!isLeft) return;
+    const operations = [this.#unstage];
     await this.#options.deps.masters.transact({ preconditions: [], operations });
+  }
+
+  get #unstage(): Operation {
+    return { kind: "unstage", id: this.#id };
   }
 
   async #protectAging(): Promise<void> {
@@ -118,7 +124,7 @@ export class Staging {
     try {
       await this.#stage(chunks);
     } catch (error) {
-      this.#isUncertain = true;
+      if (isAshlarError(error) && error.retry === "idempotent-only") this.#isUncertain = true;
       if (isAshlarError(error, "CHUNKS_MISSING")) this.#options.deadline.abort(uploadLost(error));
       if (!isAshlarError(error, "PRECONDITION_FAILED") || this.#stagedCount === 0) throw error;
       // The client has opened another session. Its upload gets the chunks of the old one, which the
@@ -134,7 +140,6 @@ export class Staging {
 
   async #stage(chunks: readonly SealedChunk[]): Promise<void> {
     const { deps, deadline, target, storageClass } = this.#options;
-    this.#isAttempted = true;
     const operation: Operation = {
       kind: "stage",
       id: this.#id,

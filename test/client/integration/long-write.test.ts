@@ -133,6 +133,27 @@ describe("a write of a file", () => {
   });
 });
 
+describe("a long write in a cluster of a feature level without staging", () => {
+  it("is published without staging if it ends before its intents expire", async () => {
+    await using cluster = await LoopbackCluster.start(1, {
+      defaultCopies: 1,
+      defaultCopiesMin: 1,
+      intentLifetimeMs: 3_000,
+      checkpointIntervalMs: 3_600_000,
+    });
+    const log = new MemoryLog();
+    const fs = await cluster.connect({ env: makeEnv(log) });
+    const refused = (async () => {
+      while (!log.lines.some(({ message }) => message.startsWith("Cannot stage"))) {
+        await clock.sleep(50);
+      }
+    })();
+    const bytes = new SeededRandom(11).bytes(MIB + 1);
+    await fs.writeFile("/f", slowly(bytes, refused), { chunkSizeBytes: MIB });
+    assert.equal(Buffer.compare(await fs.readFile("/f"), bytes), 0);
+  });
+});
+
 describe("a write that takes longer than its session", () => {
   const settings = { ...SETTINGS, intentLifetimeMs: 3_000, sessionIdleMsMax: 60_000 };
   /** Ids of the sessions of a new cluster: indexes of its log. */

@@ -137,6 +137,9 @@ export class Faults {
     this.hasEnded = true;
     this.counts["power loss of all servers"] += 1;
     for (const process of this.#servers) process.cutPower();
+    // Its session and its unfinished uploads must end without it.
+    const isKilled = this.#stopProcess("kill", this.#random.pick(this.#deps.clients));
+    if (isKilled) this.counts["client kill"] += 1;
     const { network, slowdownFactors } = this.#environment;
     network.heal();
     slowdownFactors.clear();

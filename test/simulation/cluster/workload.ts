@@ -25,10 +25,13 @@ const WORKERS = 2;
 const PAUSE_MS = { busy: { min: 20, max: 1_500 }, quiet: { min: 2_000, max: 60_000 } };
 const CHUNK_BYTES = 1024 * 1024;
 /**
- * A long write: its source takes longer than a third of the lifetime of an intent, often longer than
- * the whole lifetime. The client stages its chunks. Short runs have no time for long writes.
+ * Duration of the source of a long write: longer than a third of the lifetime of an intent, often
+ * longer than the whole lifetime. So the client stages its chunks.
  */
-const LONG_WRITE = { probability: 0.06, ms: { min: 8_000, max: 35_000 }, timeoutMs: 45_000 };
+const LONG_WRITE_MS = { min: 8_000, max: 35_000 };
+const LONG_WRITE_TIMEOUT_MS = 45_000;
+const LONG_PAUSE_MS = { busy: { min: 1_000, max: 8_000 }, quiet: { min: 10_000, max: 60_000 } };
+/** Shorter runs have no time for long writes. */
 const LONG_WRITES_SECONDS_MIN = 30;
 /** Parts in which the source of a long write yields its bytes. */
 const PARTS = 16;
@@ -120,6 +123,30 @@ export class Workload {
       const work = this.#runWorker(run, `${host}.${run.number}.${worker}`, fs);
       work.catch((error: unknown) => this.#onError(host, error));
     }
+    if (!this.#hasLongWrites) return;
+    const work = this.#runLongWriter(run, `${host}.${run.number}.long`, fs);
+    work.catch((error: unknown) => this.#onError(host, error));
+  }
+
+  /** Makes long writes only, one after the other. */
+  async #runLongWriter(run: ProcessRun, process: string, fs: FileSystem): Promise<void> {
+    const random = this.#longWriteRandom;
+    for (let call = 1; ; call += 1) {
+      await this.#environment.loadPhases.pause(run.clock, random, LONG_PAUSE_MS);
+      if (this.hasEnded) return;
+      const pauseMs = random.uniform(LONG_WRITE_MS.min, LONG_WRITE_MS.max) / PARTS;
+      const value = `${process}.${call}`;
+      await this.#call(run, fs, {
+        process: value,
+        directory: random.pick(DIRECTORIES),
+        input: { kind: "put", name: random.pick(NAMES), value },
+        options: {
+          sizeBytes: Math.floor(random.uniform(1.1, 2.3) * CHUNK_BYTES),
+          timeoutMs: LONG_WRITE_TIMEOUT_MS,
+          pause: () => run.clock.sleep(pauseMs),
+        },
+      });
+    }
   }
 
   async #runWorker(run: ProcessRun, process: string, fs: FileSystem): Promise<void> {
@@ -196,7 +223,13 @@ export class Workload {
   async #call(
     run: ProcessRun | null,
     fs: FileSystem,
-    call: { readonly process: string; readonly directory: string; readonly input: NameInput },
+    call: {
+      readonly process: string;
+      readonly directory: string;
+      readonly input: NameInput;
+      /** Replace the drawn options. */
+      readonly options?: Partial<CallOptions>;
+    },
   ): Promise<NameOperation | null> {
     const { process, directory, input } = call;
     const { clock, trace } = this.#environment;
@@ -218,7 +251,7 @@ export class Workload {
       sizeBytes: this.#drawSize(),
       // The last reads always have the full timeout.
       timeoutMs: run === null ? CALL_TIMEOUT_MS : this.#random.logUniform(300, CALL_TIMEOUT_MS),
-      ...(run === null || input.kind !== "put" ? {} : this.#drawLongWrite(run)),
+      ...call.options,
     };
     const isKept = await this.#recordOutcome(record, () => perform(fs, input, options));
     this.#pendingCalls.delete(pending);
@@ -280,14 +313,6 @@ export class Workload {
     if (share < 0.9) return Math.floor(random.logUniform(513, 16 * 1024));
     if (share < 0.99) return Math.floor(random.logUniform(16 * 1024, 200 * 1024));
     return Math.floor(random.uniform(0.9, 1.3) * CHUNK_BYTES);
-  }
-
-  #drawLongWrite({ clock }: ProcessRun): Partial<CallOptions> {
-    const random = this.#longWriteRandom;
-    if (!this.#hasLongWrites || !random.chance(LONG_WRITE.probability)) return {};
-    const sizeBytes = Math.floor(random.uniform(1.1, 3.3) * CHUNK_BYTES);
-    const pauseMs = random.uniform(LONG_WRITE.ms.min, LONG_WRITE.ms.max) / PARTS;
-    return { sizeBytes, timeoutMs: LONG_WRITE.timeoutMs, pause: () => clock.sleep(pauseMs) };
   }
 
   #onError(host: string, error: unknown): void {
@@ -371,9 +396,11 @@ async function change(
   }
 }
 
+/** Yields the first chunk at once, so that it is sealed early, and the rest in parts. */
 async function* slowly(bytes: Uint8Array, pause: () => Promise<void>): AsyncGenerator<Uint8Array> {
-  const partBytes = Math.ceil(bytes.length / PARTS);
-  for (let offset = 0; offset < bytes.length; offset += partBytes) {
+  yield bytes.subarray(0, CHUNK_BYTES);
+  const partBytes = Math.ceil((bytes.length - CHUNK_BYTES) / PARTS);
+  for (let offset = CHUNK_BYTES; offset < bytes.length; offset += partBytes) {
     await pause();
     yield bytes.subarray(offset, offset + partBytes);
   }
