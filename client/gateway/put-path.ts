@@ -73,10 +73,11 @@ async function putFile(request: GatewayRequest): Promise<void> {
   const found = await prepareUpload(request);
   const preconditions = preconditionsOf(context.headers, targetOf(path.bytes), found);
   const sizeHint = context.request.length;
-  const options = { signal: scope.signal, ...(sizeHint === undefined ? {} : { sizeHint }) };
+  const sized = sizeHint === undefined ? {} : { sizeHint };
+  const options = { signal: scope.signal, replace: true, preconditions, ...sized };
   const source = requestBody(request);
   try {
-    const result = await files.writeFile(path.bytes, source, { ...options, preconditions });
+    const result = await files.writeFile(path.bytes, source, options);
     respond(request, result, found === null);
   } catch (error) {
     // Another client has changed the path since the evaluation of the conditions.

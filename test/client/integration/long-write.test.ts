@@ -56,7 +56,7 @@ async function reach(
 
 async function pathsBelow(fs: FileSystem, path: string): Promise<string[]> {
   const paths: string[] = [];
-  for await (const entry of fs.walk(path)) paths.push(new TextDecoder().decode(entry.path));
+  for await (const entry of fs.walk(path)) paths.push(entry.path);
   return paths;
 }
 
@@ -119,13 +119,14 @@ describe("a write of a file", () => {
     for (const sizeBytes of [10, MIB + 1]) {
       const bytes = new SeededRandom(sizeBytes).bytes(sizeBytes);
       await fs.writeFile("/f", bytes, { preconditions: [absent] });
-      const again = fs.writeFile("/f", "other", { preconditions: [absent] });
+      const options = { replace: true, preconditions: [absent] };
+      const again = fs.writeFile("/f", "other", options);
       await assert.rejects(again, (error) => isAshlarError(error, "PRECONDITION_FAILED"));
       const other = new SeededRandom(1).bytes(sizeBytes);
       const stat = await fs.stat("/f");
       const seen = { kind: "version", target, version: stat.version as never } as const;
       await fs.setAttributes("/f", { mode: 0o600 });
-      const replaced = fs.writeFile("/f", other, { preconditions: [seen] });
+      const replaced = fs.writeFile("/f", other, { replace: true, preconditions: [seen] });
       await assert.rejects(replaced, (error) => isAshlarError(error, "PRECONDITION_FAILED"));
       assert.equal(Buffer.compare(await fs.readFile("/f"), bytes), 0);
       await fs.unlink("/f");
