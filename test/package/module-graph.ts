@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 
 /** Specifiers of static imports, re-exports, `import()` and `import("…")` types that are relative. */
-const SPECIFIER = /(?:\bfrom|\bimport)\s*\(?\s*"(\.[^"]+)"/g;
+const SPECIFIER = /(?:(?<!\.)\bfrom\s*|\bimport\s*\(?\s*)"(\.[^"]+)"/g;
 
 /**
  * Paths of the modules that `file` names by a relative specifier. Paths are from the root of the
