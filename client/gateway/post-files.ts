@@ -1,3 +1,5 @@
+import type { Readable } from "node:stream";
+import busboy, { type Busboy, type FileInfo } from "busboy";
 import pLimit from "p-limit";
 import { AshlarError, ERROR_CODES, toErrorData } from "../../shared/base/errors.ts";
 import { displayName, joinPath, parseEntryName } from "../../shared/base/path.ts";
@@ -6,8 +8,8 @@ import { formatCount, jsonName } from "../../shared/display/format.ts";
 import type { PutResult } from "../results.ts";
 import { evaluateConditions } from "./conditions.ts";
 import { acceptsPage, answerPage } from "./error-answer.ts";
+import { decodeFormName, formBoundary, rewriteFormHeaders } from "./form-headers.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
-import { type FormPart, formBoundary, MultipartForm } from "./multipart-form.ts";
 import { bodyParts, fileTooLarge } from "./request-body.ts";
 import { urlOf } from "./request-path.ts";
 
@@ -53,73 +55,109 @@ export async function postFiles(request: GatewayRequest): Promise<void> {
 /** Reads one form, no faster than the files of the form are stored. */
 class UploadForm {
   readonly #request: GatewayRequest;
+  readonly #boundary: string;
+  readonly #parser: Busboy;
   readonly #limit = pLimit(COMMITS_AT_ONCE_MAX);
   readonly #jobs: Array<Promise<UploadResult>> = [];
   /** Names of the files so far, as Latin-1. A second file of a name would replace the first. */
   readonly #names = new Set<string>();
   #replace: boolean;
-  #fieldCount = 0;
+  #failure: { readonly error: unknown } | null = null;
 
   constructor(request: GatewayRequest) {
     this.#request = request;
     this.#replace = queryFlag(request, "replace");
+    this.#boundary = formBoundary(request.context.get("Content-Type"));
+    const { formFilesMax } = request.config;
+    this.#parser = parserFor(this.#boundary, formFilesMax);
+    this.#parser.on("field", (name, value, { valueTruncated }) => {
+      if (valueTruncated) this.#fail(tooMany("bytes in a field", FIELD_BYTES_MAX));
+      if (name === "replace") this.#replace = value !== "" && value !== "false";
+    });
+    this.#parser.on("file", (_field, stream, file) => this.#startFile(file, stream));
+    this.#parser.on("filesLimit", () => this.#fail(tooMany("files", formFilesMax)));
+    this.#parser.on("fieldsLimit", () => this.#fail(tooMany("fields", FIELDS_MAX)));
+    this.#parser.on("error", (cause: Error) => {
+      const message = `Cannot read the form: ${cause.message}`;
+      this.#fail(new AshlarError("INVALID_ARGUMENT", message, { cause }));
+    });
   }
 
   /**
-   * Resolves with the result of each file, also if the form has an error after some files.
+   * Resolves with the result of each file when all of them are stored or refused.
    *
    * @throws {AshlarError} INVALID_ARGUMENT, TOO_LARGE, CANCELLED if the form was cut off
    */
   async read(): Promise<UploadResult[]> {
-    const { context } = this.#request;
-    const boundary = formBoundary(context.get("Content-Type"));
-    const form = new MultipartForm(bodyParts(this.#request), boundary);
     try {
-      for (let part = await form.next(); part !== null; part = await form.next()) {
-        if (part.filename === null) await this.#readField(part);
-        else await this.#readFile(part, part.filename);
+      for await (const part of rewriteFormHeaders(bodyParts(this.#request), this.#boundary)) {
+        await this.#feed(part);
+        if (this.#failure !== null) break;
       }
-    } finally {
-      form.close();
-      await Promise.all(this.#jobs);
+    } catch (error) {
+      this.#fail(error);
     }
-    return Promise.all(this.#jobs);
+    if (this.#failure === null) await this.#end();
+    const uploaded = await Promise.all(this.#jobs);
+    if (this.#failure !== null) throw this.#failure.error;
+    return uploaded;
   }
 
-  async #readField({ field, body }: FormPart): Promise<void> {
-    this.#fieldCount += 1;
-    if (this.#fieldCount > FIELDS_MAX) throw tooMany("fields", FIELDS_MAX);
-    let value = "";
-    for await (const bytes of body) {
-      value += bytes.toString("latin1");
-      if (value.length > FIELD_BYTES_MAX) throw tooMany("bytes in a field", FIELD_BYTES_MAX);
-    }
-    if (field === "replace") this.#replace = value !== "" && value !== "false";
+  /**
+   * Passes a part of the body to the parser. Resolves when the parser is ready for the next part
+   * and no file waits for its turn, so memory is bounded for any number of files.
+   */
+  async #feed(part: Buffer): Promise<void> {
+    const countBefore = this.#jobs.length;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#parser.off("close", done);
+        resolve();
+      };
+      this.#parser.once("close", done); // A failed parser does not call the callback.
+      this.#parser.write(part, done);
+    });
+    // Only the last file can be incomplete.
+    const first = Math.max(0, countBefore - COMMITS_AT_ONCE_MAX);
+    await Promise.all(this.#jobs.slice(first, -COMMITS_AT_ONCE_MAX));
   }
 
-  /** Resolves when the body of the file is read, which may be before the file is committed. */
-  async #readFile(part: FormPart, filename: Uint8Array): Promise<void> {
-    const { formFilesMax } = this.#request.config;
-    if (this.#jobs.length >= formFilesMax) throw tooMany("files", formFilesMax);
-    const name = lastName(filename);
+  #end(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#parser.once("close", resolve);
+      this.#parser.end();
+    });
+  }
+
+  /** The file that is being read ends with an error, so it is not stored. */
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    if (!this.#parser.destroyed) this.#parser.destroy(error as Error);
+  }
+
+  #startFile({ filename, encoding }: FileInfo, stream: Readable): void {
+    // A destroyed parser continues in the current part of the body, but does not end its files.
+    if (this.#failure !== null) return;
+    stream.on("error", () => {}); // The reader of the stream receives the error, too.
+    const name = lastName(decodeFormName(filename ?? ""));
     const replace = this.#replace;
     const job = this.#limit(async (): Promise<UploadResult> => {
       try {
-        return { kind: "stored", name, result: await this.#store(name, part, replace) };
+        checkTransferEncoding(encoding);
+        return { kind: "stored", name, result: await this.#store(name, stream, replace) };
       } catch (error) {
+        stream.resume(); // Skip the rest of the file, so that the next file is reached.
         return { kind: "refused", name, error };
       }
     });
     this.#jobs.push(job);
-    await Promise.race([part.bodyRead, job]);
   }
 
-  async #store(name: Uint8Array, part: FormPart, replace: boolean): Promise<PutResult> {
+  async #store(name: Uint8Array, stream: Readable, replace: boolean): Promise<PutResult> {
     const { files, path, scope } = this.#request;
     const names = [...path.names, entryName(name)];
     this.#claim(name);
-    checkTransferEncoding(part);
-    return await files.writeFile(joinPath(names), this.#bytesOf(part), {
+    return await files.writeFile(joinPath(names), this.#bytesOf(stream), {
       replace,
       signal: scope.signal,
     });
@@ -136,9 +174,10 @@ class UploadForm {
     this.#names.add(key);
   }
 
-  async *#bytesOf({ body }: FormPart): AsyncGenerator<Buffer> {
+  async *#bytesOf(stream: Readable): AsyncGenerator<Buffer> {
     let lengthBytes = 0;
-    for await (const bytes of body) {
+    const parts: AsyncIterable<Buffer> = stream.iterator({ destroyOnReturn: false });
+    for await (const bytes of parts) {
       lengthBytes += bytes.length;
       if (lengthBytes > this.#request.config.fileBytesMax) throw fileTooLarge(this.#request);
       this.#request.countBytes("in", bytes.length);
@@ -147,17 +186,31 @@ class UploadForm {
   }
 }
 
+function parserFor(boundary: string, formFilesMax: number): Busboy {
+  return busboy({
+    headers: { "content-type": `multipart/form-data; boundary="${boundary}"` },
+    defParamCharset: "latin1", // Names are bytes.
+    preservePath: true, // busboy also cuts names at a backslash.
+    limits: {
+      // One more than allowed: busboy marks a field of exactly the limit as truncated.
+      fieldSize: FIELD_BYTES_MAX + 1,
+      fields: FIELDS_MAX,
+      files: formFilesMax,
+    },
+  });
+}
+
 /** Returns the name after the last slash: some browsers send the path of a file. */
 function lastName(filename: Uint8Array): Uint8Array {
   return filename.subarray(filename.lastIndexOf(0x2f) + 1);
 }
 
 /** Refuses encoded bytes, which would be stored as they are. */
-function checkTransferEncoding({ transferEncoding }: FormPart): void {
-  if (transferEncoding === null || /^(7bit|8bit|binary)$/.test(transferEncoding)) return;
+function checkTransferEncoding(encoding: string): void {
+  if (/^(7bit|8bit|binary)$/.test(encoding)) return;
   throw new AshlarError(
     "UNSUPPORTED",
-    `Cannot store a file with Content-Transfer-Encoding "${transferEncoding.slice(0, 100)}": expected binary`,
+    `Cannot store a file with Content-Transfer-Encoding "${encoding.slice(0, 100)}": expected binary`,
   );
 }
 

@@ -20,7 +20,7 @@ const LIBRARY_USERS = ["client/cli", "client/gateway", "client/mount", "client/c
 
 const PURE_PACKAGES = ["valibot", "msgpackr", "sorted-btree"];
 const NEAR_PACKAGES = [...PURE_PACKAGES, "p-limit"];
-const HTTP_PACKAGES = [...NEAR_PACKAGES, "koa", "@koa/router"];
+const HTTP_PACKAGES = [...NEAR_PACKAGES, "koa", "@koa/router", "busboy"];
 const LIBRARY_PACKAGES = [...NEAR_PACKAGES, "node:stream"];
 const ALL_PACKAGES = [
   ...HTTP_PACKAGES,

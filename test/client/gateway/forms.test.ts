@@ -68,6 +68,40 @@ describe("a form with files", () => {
     assert.equal(Buffer.from(gateway.files.bytesOf("/a") ?? []).toString(), "new");
   });
 
+  it("skips the rest of a refused file, and stores the next one", async () => {
+    await using gateway = await ServedGateway.start();
+    const large = "x".repeat(1_000_000);
+    const parts = [file("a", "1"), file("a", large), file("", large), file("b", large)];
+    const answer = await post(gateway, parts);
+    assert.equal(answer.status, 207);
+    assert.deepEqual(
+      JSON.parse(answer.text).files.map(({ error }: { error?: { code: string } }) => error?.code),
+      [undefined, "ALREADY_EXISTS", "INVALID_ARGUMENT", undefined],
+    );
+    assert.deepEqual(gateway.files.paths, ["/a", "/b"]);
+  });
+
+  it("answers a form whose headers are malformed after stored files", async () => {
+    await using gateway = await ServedGateway.start();
+    const headers = { "content-type": CONTENT_TYPE };
+    const cases: ReadonlyArray<readonly [string, RegExp]> = [
+      ['b"c', /expected Content-Disposition: form-data/],
+      ['b"\r\nX: "\x01', /Malformed part header/],
+      ['b"\r\n\x01: "', /Malformed part header/],
+    ];
+    for (const [index, [name, expected]] of cases.entries()) {
+      const form = formOf([
+        file(`a${index}`, "1"),
+        file(name, "x".repeat(300_000)),
+        file("d", "1"),
+      ]);
+      const answer = await gateway.request("/files/", { method: "POST", body: form, headers });
+      assert.equal(answer.status, 400, name);
+      assert.match(answer.text, expected);
+    }
+    assert.deepEqual(gateway.files.paths, ["/a0", "/a1", "/a2"]);
+  });
+
   it("redirects a browser without the script to the page", async () => {
     await using gateway = await ServedGateway.start();
     const answer = await post(gateway, [file("a", "1")], { accept: "text/html,*/*;q=0.8" });
@@ -93,6 +127,10 @@ describe("a form with files", () => {
     assert.equal(second.status, 207);
     assert.equal(JSON.parse(second.text).files[1].error.code, "ALREADY_EXISTS");
     assert.equal(Buffer.from(gateway.files.bytesOf("/exact") ?? []).toString(), "first");
+    const longest = { name: "f", body: "v".repeat(1_024) };
+    assert.equal((await post(gateway, [longest, file("y", "")])).status, 201);
+    const tooLong = { name: "f", body: "v".repeat(1_025) };
+    assert.equal((await post(gateway, [tooLong, file("z", "")])).status, 413);
     const fields = Array.from({ length: 20 }, (_, index) => ({ name: `f${index}`, body: "" }));
     assert.equal((await post(gateway, [...fields, file("x", "")])).status, 413);
   });

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { parse } from "content-disposition";
-import { parseFormDisposition } from "../../../client/gateway/form-disposition.ts";
 import { displayName, isUtf8 } from "../../../shared/base/path.ts";
 import { ServedGateway } from "./served-gateway.ts";
 
@@ -106,44 +105,6 @@ describe("names in the gateway", () => {
     for (const name of names) {
       const bytes = Buffer.from(empty.files.bytesOf(`/${name}`) ?? []);
       assert.equal(bytes.toString("latin1"), name);
-    }
-  });
-});
-
-describe("parseFormDisposition", () => {
-  const filenameOf = (header: string): string | null => {
-    const { filename } = parseFormDisposition(header);
-    return filename === null ? null : Buffer.from(filename).toString("latin1");
-  };
-
-  it("reads the other ways in which programs write a name", () => {
-    const cases: ReadonlyArray<readonly [string, string | null]> = [
-      ['form-data; name="f"; filename="a\\"b.txt"', 'a"b.txt'],
-      ['form-data; name="f"; filename="a\\\\\\"b"', 'a\\"b'],
-      ['form-data; name="f"; filename="a\\"; filename=\\"b"', 'a"; filename="b'],
-      ['form-data; name="f"; filename="C:\\dir\\n"', "C:\\dir\\n"],
-      ["form-data; name=f; filename=plain.txt", "plain.txt"],
-      ['FORM-DATA ; Name="f" ; FileName="x"', "x"],
-      ['form-data; name="f"; filename="_"; filename*=UTF-8\'\'a%22b%C3%BC%FF', 'a"b\xc3\xbc\xff'],
-      ['form-data; name="f"; filename="_"; filename*=iso-8859-1\'en\'%FC', "\xc3\xbc"],
-      ['form-data; name="f"; filename="_"; filename*=koi8-r\'\'%FC', "_"],
-      ['form-data; name="f"; filename=""', ""],
-      ['form-data; name="f"', null],
-    ];
-    for (const [header, filename] of cases) assert.equal(filenameOf(header), filename, header);
-  });
-
-  it("refuses a header that it cannot read completely", () => {
-    for (const header of [
-      "",
-      "form-data",
-      'attachment; name="f"',
-      'form-data; filename="x"',
-      'form-data; name="f"; filename="x',
-      'form-data; name="f"; filename="a"b"',
-      'form-data; name="f" filename="x"',
-    ]) {
-      assert.throws(() => parseFormDisposition(header), /Cannot read the form/, header);
     }
   });
 });
