@@ -62,7 +62,10 @@ async function isDone(change: Promise<void>): Promise<boolean> {
 /** Sets a time so that it is read as the same number of whole milliseconds. */
 async function applyTime(file: FileHandle, mtimeMs: number): Promise<void> {
   const seconds = mtimeMs / 1000;
-  for (const time of [seconds + Math.sign(seconds) * HALF_MICROSECOND, seconds]) {
+  const away = Math.sign(seconds) * HALF_MICROSECOND;
+  // Node 20 and 22 cut the time to microseconds; Node 24 keeps nanoseconds, with the error of a
+  // double.
+  for (const time of [seconds + away, seconds, seconds + HALF_MICROSECOND]) {
     // As text: Node replaces a negative number by the current time.
     await file.utimes(String(time), String(time));
     if (mtimeMsOf(await file.stat({ bigint: true })) === Math.floor(mtimeMs)) return;

@@ -3,7 +3,7 @@ import { lstat, utimes } from "node:fs/promises";
 
 /** Sets a time in milliseconds, also before 1970. Node takes a negative number for the present. */
 export async function setTime(path: string | Buffer, mtimeMs: number): Promise<void> {
-  const seconds = String(mtimeMs / 1000 + Math.sign(mtimeMs) * 5e-7);
+  const seconds = String(mtimeMs / 1000 + 5e-7);
   await utimes(path, seconds, seconds);
 }
 
