@@ -1,4 +1,4 @@
-import { isUtf8 } from "../../shared/base/path.ts";
+import { pathText } from "../../shared/base/path.ts";
 import { readCommandLine } from "../../shared/platform/procfs.ts";
 
 /*
@@ -12,21 +12,10 @@ const ESCAPE = /[\uDC80-\uDCFF]/;
 
 /** Returns the text of `bytes`, with each byte that is not UTF-8 as a lone surrogate. */
 export function textOfBytes(bytes: Uint8Array): string {
-  if (isUtf8(bytes)) return Buffer.from(bytes).toString("utf8");
-  let text = "";
-  for (let offset = 0; offset < bytes.length; ) {
-    const length = characterLength(bytes, offset);
-    const part = bytes.subarray(offset, offset + Math.max(1, length));
-    text +=
-      length === 0
-        ? String.fromCharCode(0xdc00 + (part[0] ?? 0))
-        : Buffer.from(part).toString("utf8");
-    offset += part.length;
-  }
-  return text;
+  return pathText(bytes);
 }
 
-/** Returns the bytes of `text`: the inverse of `textOfBytes`. */
+/** Returns the bytes of `text`: the inverse of `textOfBytes`. Patterns may have other surrogates. */
 export function bytesOfText(text: string): Uint8Array {
   if (!ESCAPE.test(text)) return Buffer.from(text, "utf8");
   const parts = Array.from(text, (character) => {
@@ -35,14 +24,6 @@ export function bytesOfText(text: string): Uint8Array {
     return isEscape ? Buffer.of(code & 0xff) : Buffer.from(character, "utf8");
   });
   return Buffer.concat(parts);
-}
-
-/** Returns the length of the UTF-8 character at `offset` in bytes; 0 if there is no valid one. */
-function characterLength(bytes: Uint8Array, offset: number): number {
-  for (let length = 1; length <= 4 && offset + length <= bytes.length; length += 1) {
-    if (isUtf8(bytes.subarray(offset, offset + length))) return length;
-  }
-  return 0;
 }
 
 /**

@@ -102,8 +102,8 @@ export async function printRange(
 }
 
 /**
- * Returns the position of the first byte after the first `count` lines; the size of the file if it
- * has no more lines. Reads no further than that, apart from what is read ahead.
+ * Returns the position of the first byte after the first `count` lines, or the size of the file if
+ * it has at most `count` lines. Stops reading there; the reader may have read ahead.
  *
  * @param print receives the bytes of these lines. They may be reused after the promise resolves.
  */
@@ -142,8 +142,8 @@ interface ReadableEnd {
 }
 
 /**
- * Returns the position of the first byte of the last `count` lines; 0 if the file has no more lines.
- * Reads from the end of the file, one step at a time.
+ * Returns the position of the first byte of the last `count` lines, or 0 if the file has at most
+ * `count` lines. Reads from the end of the file, one step at a time.
  */
 export async function startOfLastLines(
   count: number,

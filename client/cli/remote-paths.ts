@@ -49,8 +49,8 @@ export function namesContents(argument: string): boolean {
 }
 
 /**
- * Refuses arguments whose last name is `.` or `..`, as rm(1), rmdir(1) and mv(1) do: what is left of
- * such a path without the dots is another directory than the one that the user named.
+ * Refuses arguments whose last name is `.` or `..`, as rm(1), rmdir(1) and mv(1) do. Without the
+ * dots, such a path names another directory than the user meant.
  *
  * @param action "remove"
  * @throws {AshlarError} INVALID_ARGUMENT

@@ -64,8 +64,8 @@ export class TransferSlots {
   /**
    * Resolves with a slot. Waits a short time for one.
    *
-   * @throws {AshlarError} OVERLOADED if no slot was free in time; `details.limit` is "client" if the
-   *   limit of the client was the reason
+   * @throws {AshlarError} OVERLOADED if no slot was free within the maximum wait; `details.limit` is
+   *   "client" if the limit of the client was the reason
    */
   async acquire(
     transfer: { readonly client: string; readonly direction: TransferDirection },
