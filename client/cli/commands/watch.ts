@@ -93,12 +93,12 @@ function cursorText({ index, sequence }: WatchCursor): string {
 /** Returns a line such as "1234  2026-11-21 09:14  renamed  file  /a -> /b". */
 function lineOf(event: WatchEvent): string {
   const { index, timeMs, kind, inodeKind } = event;
-  const from = event.kind === "renamed" ? `${pathText(event.from.pathBytes)} -> ` : "";
-  const text = `${from}${pathText(event.pathBytes)}${detailOf(event)}`;
+  const from = event.kind === "renamed" ? `${shownPath(event.from.pathBytes)} -> ` : "";
+  const text = `${from}${shownPath(event.pathBytes)}${detailOf(event)}`;
   return [index, formatListTime(timeMs), kind.padEnd(13), inodeKind.padEnd(9), text].join("  ");
 }
 
-const pathText = (path: Uint8Array | null): string =>
+const shownPath = (path: Uint8Array | null): string =>
   path === null ? "(a path longer than 64 KiB)" : remotePath(path).text;
 
 function detailOf(event: WatchEvent): string {

@@ -1,14 +1,9 @@
 import type { Attributes, FileAttributes } from "../../../shared/protocol/attributes.ts";
 import type { ReadOptions } from "../../options.ts";
-import type { CommandContext, OptionValues } from "../command.ts";
 import type { LocalPath } from "../local-path.ts";
-import type { NameFilter } from "../name-filter.ts";
 import type { RemotePath } from "../remote-paths.ts";
-import type { ReplaceRule } from "../replace-flags.ts";
-import type { TargetClaims } from "../target-claims.ts";
-import type { TransferReport } from "../transfer-report.ts";
 import type { LocalAttributes } from "./local-attributes.ts";
-import type { PendingTasks } from "./pending-tasks.ts";
+import type { TransferJob } from "./transfer-job.ts";
 
 const PERMISSION_BITS = 0o777;
 
@@ -29,17 +24,9 @@ export type Download =
   | { readonly kind: "failed"; readonly error: unknown };
 
 /** Context of all downloads of one command. */
-export interface GetJob {
-  readonly context: CommandContext;
-  readonly options: OptionValues;
-  readonly report: TransferReport;
-  readonly filter: NameFilter;
-  readonly rule: ReplaceRule;
-  readonly claims: TargetClaims;
+export interface GetJob extends TransferJob {
   /** With --at: the index at which all files are read. */
   readonly readOptions: ReadOptions;
-  /** Files that are being written. */
-  readonly pending: PendingTasks;
 }
 
 /**

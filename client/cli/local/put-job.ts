@@ -1,11 +1,6 @@
-import type { CommandContext, OptionValues } from "../command.ts";
-import type { NameFilter } from "../name-filter.ts";
 import type { RemotePath } from "../remote-paths.ts";
-import type { ReplaceRule } from "../replace-flags.ts";
-import type { TargetClaims } from "../target-claims.ts";
-import type { TransferReport } from "../transfer-report.ts";
 import { mtimeMsOf } from "./local-attributes.ts";
-import type { PendingTasks } from "./pending-tasks.ts";
+import type { TransferJob } from "./transfer-job.ts";
 import type { LocalEntry } from "./walk-local.ts";
 
 const MODE_BITS = 0o7777;
@@ -45,16 +40,7 @@ export type Upload =
   | { readonly kind: "failed"; readonly error: unknown };
 
 /** Context of all uploads of one command. */
-export interface PutJob {
-  readonly context: CommandContext;
-  readonly options: OptionValues;
-  readonly report: TransferReport;
-  readonly filter: NameFilter;
-  readonly rule: ReplaceRule;
-  readonly claims: TargetClaims;
-  /** Files that are being put. */
-  readonly pending: PendingTasks;
-}
+export type PutJob = TransferJob;
 
 /** Returns the attributes of a local file or directory. */
 export function keptAttributes({ stats }: Pick<LocalEntry, "stats">): KeptAttributes {
