@@ -3,7 +3,7 @@ import type { Disk } from "../../shared/ports/disk.ts";
 
 /** An empty file that exists while a backup is being restored. */
 const MARKER_PATH = "restoring";
-/** Lock of the process that uses the directory. It does not count as content. */
+/** Names the process that uses the directory. It does not count as content. */
 const LOCK_NAME = "ashlar.lock";
 
 /**
@@ -12,7 +12,7 @@ const LOCK_NAME = "ashlar.lock";
  * @throws {AshlarError} ALREADY_EXISTS if the directory is not empty.
  */
 export async function beginRestore(disk: Disk): Promise<void> {
-  const [entry] = (await disk.list(".")).filter(({ name }) => !name.startsWith(LOCK_NAME));
+  const [entry] = (await disk.list(".")).filter(({ name }) => name !== LOCK_NAME);
   if (entry !== undefined) {
     throw new AshlarError(
       "ALREADY_EXISTS",

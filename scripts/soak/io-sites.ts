@@ -28,7 +28,7 @@ export interface IoSite {
   readonly paths: readonly string[];
 }
 
-/** Not watched: its name contains the pid, which is not known in advance, and it stores no data. */
+/** Not watched: a text for people; the process runs without it. */
 const LOCK_FILE = "ashlar.lock";
 
 const LINE = /^\d+\s+([a-z0-9_]+)\(\d+<([^>]+)>/;
@@ -48,7 +48,7 @@ export async function sitesIn(
     if (call === undefined || path === undefined) continue;
     if (path !== dataDirectory && !path.startsWith(`${dataDirectory}/`)) continue;
     const name = path.slice(dataDirectory.length + 1) || ".";
-    if (name.startsWith(LOCK_FILE)) continue;
+    if (name === LOCK_FILE) continue;
     const file = kindOfFile(name);
     const site = found.get(`${call} ${file}`) ?? { call, file, paths: new Set() };
     site.paths.add(name);

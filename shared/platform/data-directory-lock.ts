@@ -1,20 +1,15 @@
-import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { type FileHandle, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { text } from "node:stream/consumers";
 import { AshlarError } from "../base/errors.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
-import { hasProcess, readBootId, readProcessStat } from "./procfs.ts";
 
-const LOCK_NAME = "ashlar.lock";
-/** An attempt fails if it found a stale lock, or a lock that was released in the meantime. */
-const ATTEMPTS_MAX = 10;
-
-/** The process that holds a data directory. Content of the lock file. */
-interface Holder {
-  readonly pid: number;
-  /** Start time of the process in clock ticks since boot. Null on other systems than Linux. */
-  readonly startTicks: string | null;
-  /** Id of the boot. Null on other systems than Linux. */
-  readonly bootId: string | null;
-}
+/** Names the process that uses the directory, for people. The lock is not this file. */
+const HOLDER_NAME = "ashlar.lock";
+const HOLDER_TEXT = `process ${process.pid} on ${hostname()}\n`;
+/** Exit status of flock(1) if another process holds the lock. */
+const STATUS_LOCKED = 1;
 
 /** The exclusive use of a data directory. Disposing it releases the lock. */
 export interface DataDirectoryLock extends AsyncDisposable {
@@ -24,105 +19,72 @@ export interface DataDirectoryLock extends AsyncDisposable {
 /**
  * Acquires the lock of a data directory. Creates the directory if it does not exist.
  *
- * The lock is a file that names its holder by pid, start time and boot. A file that remains after
- * `kill
- * -9` or a power failure is therefore recognised as stale, even if another process has the pid now.
- * The complete file appears under its name by link(2), which fails if the name exists. Limit: two
- * containers that share the directory but not the pid namespace do not see each other's lock.
+ * The kernel holds the lock: flock(2) on the directory itself. It ends with the process, also after
+ * `kill -9` and a power failure, is seen by every process and container of the machine, and no
+ * removed file can break it. Node has no call for it, so flock(1) locks a descriptor that it
+ * inherits: such a lock belongs to the open file description, which this process keeps open.
  *
- * @throws {AshlarError} ALREADY_EXISTS with the pid of the holder
+ * @throws {AshlarError} ALREADY_EXISTS with the holder, UNSUPPORTED if there is no flock(1)
  */
 export async function lockDataDirectory(path: string): Promise<DataDirectoryLock> {
-  const lockPath = `${path}/${LOCK_NAME}`;
-  const ownPath = `${lockPath}.${process.pid}`;
-  const own = JSON.stringify(describeSelf());
+  let directory: FileHandle | null = null;
   try {
     await mkdir(path, { recursive: true });
-    await writeFile(ownPath, own);
-    await acquireLock(path, ownPath, lockPath);
+    directory = await open(path, "r");
+    await acquireLock(directory, path);
+    // Only a text for people: a full disk must not prevent the start.
+    await writeFile(`${path}/${HOLDER_NAME}`, HOLDER_TEXT).catch(() => {});
   } catch (error) {
+    await directory?.close();
     throw error instanceof AshlarError ? error : diskError("lock", path, error);
-  } finally {
-    await rm(ownPath, { force: true });
   }
+  return lockOf(directory, path);
+}
+
+function lockOf(directory: FileHandle, path: string): DataDirectoryLock {
+  let isHeld = true;
   const release = async (): Promise<void> => {
-    if ((await readText(lockPath)) === own) await rm(lockPath, { force: true });
+    if (!isHeld) return;
+    isHeld = false;
+    // Removed before the lock is free: afterwards the file may be that of the next holder.
+    await rm(`${path}/${HOLDER_NAME}`, { force: true });
+    await directory.close();
   };
   return { release, [Symbol.asyncDispose]: release };
 }
 
-async function acquireLock(path: string, ownPath: string, lockPath: string): Promise<void> {
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-    try {
-      await link(ownPath, lockPath);
-      return;
-    } catch (error) {
-      if (errnoOf(error) !== "EEXIST") throw error;
-    }
-    const text = await readText(lockPath);
-    const holder = text === null ? null : parseHolder(text);
-    if (holder !== null && isRunning(holder)) throw inUse(path, holder.pid);
-    if (text !== null) await removeStale(lockPath, text);
-  }
-  throw new AshlarError(
-    "DISK_FAILED",
-    `Cannot lock ${path}: other processes took the lock ${ATTEMPTS_MAX} times in a row`,
-  );
+async function acquireLock(directory: FileHandle, path: string): Promise<void> {
+  const { status, message } = await runFlock(directory.fd);
+  if (status === 0) return;
+  if (status === STATUS_LOCKED && message === "") throw await inUse(path);
+  throw new AshlarError("DISK_FAILED", `Cannot lock ${path}: flock: ${message || status}`);
 }
 
-/** Removes the lock file only if its content is still `text`: a newer lock file is kept. */
-async function removeStale(lockPath: string, text: string): Promise<void> {
-  const stalePath = `${lockPath}.${process.pid}.stale`;
-  try {
-    await rename(lockPath, stalePath);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return; // Another process has removed the file.
-    throw error;
-  }
-  if ((await readText(stalePath)) !== text) {
-    // Another process has just acquired the lock: restore its file.
-    await link(stalePath, lockPath).catch(() => {});
-  }
-  await rm(stalePath, { force: true });
-}
-
-function inUse(path: string, pid: number): AshlarError {
-  return new AshlarError("ALREADY_EXISTS", `Cannot use ${path}: it is locked by process ${pid}`, {
-    hint: "Stop that process, or choose another data directory",
-    details: { path, pid },
+/** Runs `flock -n -x 3`: takes the lock of the open file description, or fails at once. */
+function runFlock(fd: number): Promise<{ readonly status: number; readonly message: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("flock", ["-n", "-x", "3"], { stdio: ["ignore", "ignore", "pipe", fd] });
+    child.on("error", (error) => {
+      reject(errnoOf(error) === "ENOENT" ? flockMissing() : error);
+    });
+    const message = text(child.stderr as NodeJS.ReadableStream).catch(() => "");
+    child.on("close", async (status, signal) => {
+      resolve({ status: status ?? -1, message: signal ?? (await message).trim() });
+    });
   });
 }
 
-function describeSelf(): Holder {
-  return {
-    pid: process.pid,
-    startTicks: readProcessStat(process.pid)?.startTicks ?? null,
-    bootId: readBootId(),
-  };
+function flockMissing(): AshlarError {
+  return new AshlarError("UNSUPPORTED", "Cannot lock a data directory: flock(1) is not installed", {
+    hint: "Install util-linux (BusyBox has flock, too)",
+  });
 }
 
-/** Returns null if `text` is not a lock: a power failure may leave the file empty. */
-function parseHolder(text: string): Holder | null {
-  try {
-    const holder = JSON.parse(text) as Holder;
-    return Number.isSafeInteger(holder.pid) ? holder : null;
-  } catch {
-    return null;
-  }
-}
-
-function isRunning(holder: Holder): boolean {
-  if (holder.bootId !== readBootId() || !hasProcess(holder.pid)) return false;
-  const stat = readProcessStat(holder.pid);
-  // A process that ended does not hold the lock, even if its parent has not reaped it yet.
-  const startTicks = stat === null || stat.state === "Z" ? null : stat.startTicks;
-  return holder.startTicks === startTicks;
-}
-
-async function readText(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch {
-    return null;
-  }
+async function inUse(path: string): Promise<AshlarError> {
+  const holder = await readFile(`${path}/${HOLDER_NAME}`, "utf8").catch(() => "");
+  const by = /^process .+$/m.exec(holder)?.[0] ?? "another process";
+  return new AshlarError("ALREADY_EXISTS", `Cannot use ${path}: it is locked by ${by}`, {
+    hint: "Stop that process, or choose another data directory",
+    details: { path, holder: by },
+  });
 }
