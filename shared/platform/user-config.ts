@@ -12,7 +12,7 @@ export type SettingKey = (typeof SETTING_KEYS)[number];
 export type SettingValues = Readonly<Partial<Record<SettingKey, string>>>;
 
 /** A larger config file is refused. */
-export const CONFIG_BYTES_MAX = 1024 * 1024;
+const CONFIG_BYTES_MAX = 1024 * 1024;
 
 /** Name of a cluster in the user's config file. */
 const CLUSTER_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
@@ -26,6 +26,8 @@ interface LoadedUserConfig {
   /** Path of the file. It is set even if the file does not exist. */
   readonly path: string;
   readonly exists: boolean;
+  /** The text of the file; empty if it does not exist. */
+  readonly text: string;
   readonly values: SettingValues;
   /** The table `clusters`: by name a directory, or addresses of masters. */
   readonly clusters: Readonly<Record<string, string>>;
@@ -57,10 +59,10 @@ export async function loadUserConfig(
     text = await readTextFile(path, { bytesMax: CONFIG_BYTES_MAX, isWaitRefused: true });
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === "ENOENT") return { path, exists: false, values: {}, clusters: {} };
+    if (code === "ENOENT") return { path, exists: false, text: "", values: {}, clusters: {} };
     throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${message}`, { cause });
   }
-  return { path, exists: true, ...(await parseUserConfig(text, path)) };
+  return { path, exists: true, text, ...(await parseUserConfig(text, path)) };
 }
 
 /**

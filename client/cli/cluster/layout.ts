@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { stringify } from "smol-toml";
+import { AshlarError } from "../../../shared/base/errors.ts";
 import {
   type ClusterFile,
   type LocalNode,
@@ -138,5 +139,18 @@ async function writeNodeConfig(
           ...plan.chunkserverSettings,
         };
   await mkdir(paths.directory, { recursive: true });
-  await writeFile(paths.config, stringify(config));
+  await writeNewFile(paths.config, stringify(config));
+}
+
+/** A file of another cluster, whose cluster.json is lost, is kept. @throws {AshlarError} */
+async function writeNewFile(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text, { flag: "wx" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    throw new AshlarError("ALREADY_EXISTS", `Cannot write ${path}: file exists`, {
+      cause: error,
+      hint: "It belongs to a node that is not in cluster.json. Move its directory away",
+    });
+  }
 }

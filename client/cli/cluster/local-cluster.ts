@@ -12,6 +12,7 @@ import {
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import { connect } from "../../connect.ts";
 import type { FileSystem } from "../../file-system.ts";
+import { whileLocked } from "../local/directory-lock.ts";
 import { freeAddresses } from "./free-ports.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
 import { logTail, runningPid, signalNode, startNode, waitForExit } from "./node-process.ts";
@@ -72,27 +73,17 @@ export class LocalCluster {
    * when the cluster serves: there is a leader, and every chunkserver is live.
    *
    * @throws {AshlarError} ADDRESS_IN_USE; UNAVAILABLE with the log of a node that exited;
-   *   DEADLINE_EXCEEDED with the condition that was not met.
+   *   DEADLINE_EXCEEDED with the condition that was not met; ALREADY_EXISTS while another command
+   *   changes the directory
    */
   static async up(options: UpOptions): Promise<LocalCluster> {
-    const { directory, masters, chunkservers, basePort } = options;
-    let file = await readClusterFile(directory);
-    if (file === null) {
-      const addresses = await freeAddresses(basePort, 2 * (masters + chunkservers));
-      file = await createClusterFiles(directory, {
-        masters,
-        chunkservers,
-        addresses,
-        masterSettings: options.masterSettings ?? {},
-        chunkserverSettings: options.chunkserverSettings ?? {},
-      });
-    }
-    const cluster = new LocalCluster(directory, file);
-    for (const node of file.nodes) {
-      if ((await runningPid(cluster.directory, node)) === null) {
-        await startNode(cluster.directory, node);
-      }
-    }
+    const { directory } = options;
+    const cluster = await whileLocked(directory, async () => {
+      const file = (await readClusterFile(directory)) ?? (await createCluster(options));
+      const opened = new LocalCluster(directory, file);
+      for (const node of file.nodes) await opened.#startUnlessRunning(node);
+      return opened;
+    });
     await cluster.waitUntilServing(options.timeoutMs);
     return cluster;
   }
@@ -166,6 +157,11 @@ export class LocalCluster {
   /** Starts one node unless it is running. Resolves before the node serves. @returns the pid */
   async start(name: string): Promise<number> {
     const node = this.node(name);
+    return whileLocked(this.directory, () => this.#startUnlessRunning(node));
+  }
+
+  /** Starts a node, under the lock of the directory. @returns the pid */
+  async #startUnlessRunning(node: LocalNode): Promise<number> {
     const pid = await runningPid(this.directory, node);
     return pid ?? startNode(this.directory, node);
   }
@@ -181,10 +177,15 @@ export class LocalCluster {
     options: { readonly basePort: number; readonly timeoutMs: number },
   ): Promise<LocalNode> {
     const { basePort, timeoutMs } = options;
-    const addresses = await freeAddresses(basePort, 2);
-    const { cluster, node } = await addNodeFiles(this.directory, this.#file, { role, addresses });
-    this.#file = cluster;
-    await startNode(this.directory, node);
+    const node = await whileLocked(this.directory, async () => {
+      const addresses = await freeAddresses(basePort, 2);
+      // Read again: another command can have added a node.
+      const before = await requireClusterFile(this.directory);
+      const added = await addNodeFiles(this.directory, before, { role, addresses });
+      this.#file = added.cluster;
+      await startNode(this.directory, added.node);
+      return added.node;
+    });
     if (role === "master") await this.#addMember(node, timeoutMs);
     await this.waitUntilServing(timeoutMs);
     return node;
@@ -313,6 +314,15 @@ export class LocalCluster {
       );
     }
   }
+}
+
+/** Writes the files of a new cluster, under the lock of its directory. */
+async function createCluster(options: UpOptions): Promise<ClusterFile> {
+  const { directory, masters, chunkservers, basePort } = options;
+  const { masterSettings = {}, chunkserverSettings = {} } = options;
+  const addresses = await freeAddresses(basePort, 2 * (masters + chunkservers));
+  const plan = { masters, chunkservers, addresses, masterSettings, chunkserverSettings };
+  return createClusterFiles(directory, plan);
 }
 
 /** Returns the condition of a serving cluster that is not met. Null if all conditions are met. */

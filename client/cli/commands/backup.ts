@@ -1,17 +1,25 @@
-import { rename, rm } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { toHex } from "../../../shared/base/bytes.ts";
-import { AshlarError } from "../../../shared/base/errors.ts";
-import { formatCount, formatSize } from "../../../shared/display/format.ts";
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { formatCount, formatSize, jsonName } from "../../../shared/display/format.ts";
 import { errnoWords } from "../../../shared/platform/errno-words.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
-import { NodeDisk } from "../../../shared/platform/node-disk.ts";
-import { openReadable } from "../../../shared/platform/readable-file.ts";
+import { NodeDiskFile } from "../../../shared/platform/node-disk-file.ts";
+import type { DiskFile } from "../../../shared/ports/disk.ts";
 import type { BackupHead } from "../../../shared/protocol/backup-api.ts";
 import { BackupReader, BackupWriter } from "../../../shared/protocol/backup-file.ts";
 import type { BackupPart } from "../../results.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
+import { directoryOf, examineTarget } from "../local/local-target.ts";
+import { removeLeftovers } from "../local/temporary-files.ts";
+import { requireWritable, writeAndPublish, writeError } from "../local/write-local.ts";
+import { LocalPath } from "../local-path.ts";
 import { ProgressBar } from "../progress.ts";
+
+const { O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+/** A backup contains the key of the chunk receipts, so only its owner may read it. */
+const NEW_FILE_MODE = 0o600;
 
 /** Facts about a backup that was written or verified. */
 interface BackupSummary {
@@ -23,7 +31,7 @@ interface BackupSummary {
 export const run: RunCommand = async (context, [file], options) => {
   if (file === undefined)
     throw new AshlarError("INVALID_ARGUMENT", "Cannot back up: expected the path of a file");
-  const path = resolve(context.env.workingDirectory, file);
+  const path = LocalPath.parse(context.env, file);
   const isVerify = options["verify"] === true;
   const bar = new ProgressBar(context, {
     title: isVerify ? "verify" : "backup",
@@ -31,7 +39,7 @@ export const run: RunCommand = async (context, [file], options) => {
   });
   try {
     const summary = isVerify
-      ? await verify(context, path, bar)
+      ? await verifyFile(context, path, bar)
       : await write(context, path, { bar, isForced: options["force"] === true });
     bar.end();
     await print(context, path, { summary, isVerify });
@@ -41,49 +49,54 @@ export const run: RunCommand = async (context, [file], options) => {
 };
 
 /**
- * Writes the backup under a temporary name, verifies it and renames it: a file with the final name
- * is a complete backup.
+ * Writes the backup under a temporary name, verifies it and publishes it: a file with the final name
+ * is a complete backup. The name is durable when the promise resolves.
  */
 async function write(
   context: CommandContext,
-  path: string,
+  path: LocalPath,
   { bar, isForced }: { readonly bar: ProgressBar; readonly isForced: boolean },
 ): Promise<BackupSummary> {
-  const disk = new NodeDisk(dirname(path));
-  if (!isForced && (await disk.list(".")).some((entry) => entry.name === basename(path))) {
-    throw new AshlarError("ALREADY_EXISTS", `Cannot write the backup ${path}: file exists`, {
-      hint: "Choose another name, or pass --force to replace the file",
-    });
-  }
-  const partial = `${path}.partial-${process.pid}`;
   try {
-    await receive(context, { disk, name: basename(partial), bar });
-    const summary = await verify(context, partial, bar);
-    await rename(partial, path);
-    await disk.syncDirectory(".");
-    return summary;
-  } finally {
-    await rm(partial, { force: true });
+    const target = await examineTarget(path);
+    requireWritable(path, target, isForced);
+    if (target.kind === "special") throw notRegular("write", path);
+    const directory = directoryOf(target.path);
+    await removeLeftovers(directory);
+    const attributes = { mode: NEW_FILE_MODE, owner: null, mtimeMs: null };
+    const options = { replace: isForced, attributes, preserve: false };
+    const { result } = await writeAndPublish(target, options, async (file) => {
+      const diskFile = new NodeDiskFile(file.fd, path.text, O_RDWR); // The caller closes `file`.
+      await receive(context, diskFile, bar);
+      await file.sync();
+      return await verify(context, diskFile, bar);
+    });
+    await syncDirectory(directory);
+    return result;
+  } catch (error) {
+    const shown = writeError(error, path);
+    throw isAshlarError(shown, "ALREADY_EXISTS") ? withForceHint(shown) : shown;
   }
 }
 
-async function receive(
-  context: CommandContext,
-  target: { readonly disk: NodeDisk; readonly name: string; readonly bar: ProgressBar },
-): Promise<void> {
+function withForceHint({ code, message, details, cause }: AshlarError): AshlarError {
+  const hint = "Choose another name, or pass --force to replace the file";
+  return new AshlarError(code, message, { cause, details, hint });
+}
+
+async function syncDirectory(path: LocalPath): Promise<void> {
+  await using directory = await open(path.systemPath, O_RDONLY | O_DIRECTORY);
+  await directory.sync();
+}
+
+async function receive(context: CommandContext, file: DiskFile, bar: ProgressBar): Promise<void> {
   const fileSystem = await context.fileSystem();
-  const file = await target.disk.open(target.name, "create");
-  try {
-    const writer = new BackupWriter(file, createHasher().hasher);
-    for await (const part of fileSystem.backup({ signal: context.signal })) {
-      await writePart(writer, part);
-      target.bar.update(writer.writtenBytes);
-    }
-    await writer.end();
-    await file.sync();
-  } finally {
-    await file.close();
+  const writer = new BackupWriter(file, createHasher().hasher);
+  for await (const part of fileSystem.backup({ signal: context.signal })) {
+    await writePart(writer, part);
+    bar.update(writer.writtenBytes);
   }
+  await writer.end();
 }
 
 function writePart(writer: BackupWriter, part: BackupPart): Promise<void> {
@@ -91,53 +104,64 @@ function writePart(writer: BackupWriter, part: BackupPart): Promise<void> {
   return writer.part(part.bytes, part.rowCount);
 }
 
-async function verify(
+async function verifyFile(
   context: CommandContext,
-  path: string,
+  path: LocalPath,
   bar: ProgressBar,
 ): Promise<BackupSummary> {
-  await requireRegularFile(path);
-  const file = await new NodeDisk(dirname(path)).open(basename(path), "read");
-  try {
-    const reader = new BackupReader(file, createHasher().hasher);
-    const head = await reader.head();
-    let rowCount = 0;
-    for await (const rows of reader.parts(head)) {
-      context.signal.throwIfAborted();
-      rowCount += rows.length;
-      bar.update(reader.readBytes);
-    }
-    return { head, rowCount, sizeBytes: reader.readBytes };
-  } finally {
-    await file.close();
+  await using file = await openBackup(path);
+  return await verify(context, new NodeDiskFile(file.fd, path.text, O_RDONLY), bar);
+}
+
+async function verify(
+  context: CommandContext,
+  file: DiskFile,
+  bar: ProgressBar,
+): Promise<BackupSummary> {
+  const reader = new BackupReader(file, createHasher().hasher);
+  const head = await reader.head();
+  let rowCount = 0;
+  for await (const rows of reader.parts(head)) {
+    context.signal.throwIfAborted();
+    rowCount += rows.length;
+    bar.update(reader.readBytes);
   }
+  return { head, rowCount, sizeBytes: reader.readBytes };
 }
 
 /** A backup is read at positions, which a FIFO does not have. @throws {AshlarError} */
-async function requireRegularFile(path: string): Promise<void> {
-  let isRegular: boolean;
+async function openBackup(path: LocalPath): Promise<FileHandle> {
+  let file: FileHandle;
   try {
-    await using file = await openReadable(path);
-    isRegular = file.stats.isFile();
+    file = await open(path.systemPath, O_RDONLY | O_NONBLOCK);
   } catch (cause) {
-    const reason = errnoWords((cause as NodeJS.ErrnoException).code ?? "");
-    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: ${reason}`, { cause });
+    throw unreadable(path, (cause as NodeJS.ErrnoException).code ?? "", cause);
   }
-  if (!isRegular) {
-    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path}: not a regular file`);
-  }
+  const stats = await file.stat();
+  if (stats.isFile()) return file;
+  await file.close();
+  throw stats.isDirectory() ? unreadable(path, "EISDIR") : notRegular("read", path);
+}
+
+function unreadable(path: LocalPath, errno: string, cause?: unknown): AshlarError {
+  const message = `Cannot read ${path.text}: ${errnoWords(errno)}`;
+  return new AshlarError("INVALID_ARGUMENT", message, { cause });
+}
+
+function notRegular(action: "read" | "write", path: LocalPath): AshlarError {
+  return new AshlarError("INVALID_ARGUMENT", `Cannot ${action} ${path.text}: not a regular file`);
 }
 
 async function print(
   { output }: CommandContext,
-  path: string,
+  path: LocalPath,
   { summary, isVerify }: { readonly summary: BackupSummary; readonly isVerify: boolean },
 ): Promise<void> {
   const { head, rowCount, sizeBytes } = summary;
   const stateHash = toHex(head.stateHash);
   if (output.options.json) {
     await output.json("ashlar.backup/1", {
-      path,
+      ...jsonName("path", path.bytes),
       cluster_id: head.clusterId,
       index: head.index,
       term: head.term,
@@ -151,6 +175,6 @@ async function print(
   }
   const result = isVerify ? "is complete" : "written";
   await output.line(
-    `${path} ${result}: cluster ${head.clusterId} at index ${head.index}, ${formatCount(rowCount, "row")}, ${formatSize(sizeBytes, true)}, state hash ${stateHash}`,
+    `${path.text} ${result}: cluster ${head.clusterId} at index ${head.index}, ${formatCount(rowCount, "row")}, ${formatSize(sizeBytes, true)}, state hash ${stateHash}`,
   );
 }

@@ -2,10 +2,10 @@ import { resolve } from "node:path";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import { isMasterList, parseClusterAddress } from "../../../shared/platform/cluster-address.ts";
-import { isClusterName, loadUserConfig } from "../../../shared/platform/user-config.ts";
+import { isClusterName } from "../../../shared/platform/user-config.ts";
 import { type CliEnv, systemPathOf } from "../cli-env.ts";
 import type { RunCommand } from "../command.ts";
-import { selectCluster } from "../config-edit.ts";
+import { editConfig, type UserConfig } from "../config-edit.ts";
 import { invalidValue } from "../parse-values.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
@@ -14,11 +14,13 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   if (!isClusterName(name)) {
     throw invalidValue("the name", 'letters, digits, "-" and "_", at most 63', name);
   }
-  const config = await loadUserConfig(env.variables);
   const where = typedWhere === undefined ? undefined : await checkedWhere(env, name, typedWhere);
-  const used = usedCluster(config, name, where);
-  if (options["force"] !== true) checkNothingIsLost(config, name, used);
-  await selectCluster(config.path, { name, where });
+  let used = "";
+  await editConfig(env, (config) => {
+    used = usedCluster(config, name, where);
+    if (options["force"] !== true) checkNothingIsLost(config, name, used);
+    return { kind: "select", name, where };
+  });
   if (output.options.json) await output.json("ashlar.cluster-use/1", { name, where: used });
   else output.note(`${name} is ${used}`);
   const { origin, value } = settings.cluster;
@@ -26,8 +28,6 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     output.note(`${origin} takes precedence: it is ${value}`);
   }
 };
-
-type Config = Awaited<ReturnType<typeof loadUserConfig>>;
 
 /** Returns the addresses, or the absolute path of the directory. @throws {AshlarError} */
 async function checkedWhere(env: CliEnv, name: string, typed: string): Promise<string> {
@@ -37,7 +37,11 @@ async function checkedWhere(env: CliEnv, name: string, typed: string): Promise<s
 }
 
 /** Returns the cluster that gets or has the name. @throws {AshlarError} NOT_FOUND */
-function usedCluster({ path, clusters }: Config, name: string, where: string | undefined): string {
+function usedCluster(
+  { path, clusters }: UserConfig,
+  name: string,
+  where: string | undefined,
+): string {
   const used = where ?? knownAs(clusters, name);
   if (used !== undefined) return used;
   const names = Object.keys(clusters).join(", ") || "none";
@@ -49,7 +53,11 @@ function usedCluster({ path, clusters }: Config, name: string, where: string | u
 }
 
 /** @throws {AshlarError} ALREADY_EXISTS if the file would no longer contain a cluster of now */
-function checkNothingIsLost({ path, values, clusters }: Config, name: string, used: string): void {
+function checkNothingIsLost(
+  { path, values, clusters }: UserConfig,
+  name: string,
+  used: string,
+): void {
   const known = knownAs(clusters, name);
   if (known !== undefined && known !== used) {
     throw new AshlarError(
@@ -68,6 +76,6 @@ function checkNothingIsLost({ path, values, clusters }: Config, name: string, us
   );
 }
 
-function knownAs(clusters: Config["clusters"], name: string): string | undefined {
+function knownAs(clusters: UserConfig["clusters"], name: string): string | undefined {
   return Object.hasOwn(clusters, name) ? clusters[name] : undefined;
 }

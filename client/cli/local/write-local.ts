@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
-import { type FileHandle, link, open, rename, rm, unlink } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { AshlarError } from "../../../shared/base/errors.ts";
+import { publishFile } from "../../../shared/platform/publish-file.ts";
 import type { Slab } from "../../results.ts";
 import type { LocalPath } from "../local-path.ts";
 import { applyAttributes, type LocalAttributes } from "./local-attributes.ts";
@@ -10,24 +11,26 @@ import { SparseWriter } from "./sparse-writer.ts";
 import { temporaryName } from "./temporary-files.ts";
 import { openWritable } from "./writable-file.ts";
 
-const { O_CREAT, O_EXCL, O_WRONLY } = constants;
+const { O_CREAT, O_EXCL, O_RDWR } = constants;
 /** A file that is not published is readable by its owner only, because the final one may be, too. */
 const TEMPORARY_MODE = 0o600;
 const MODE_BITS = 0o7777;
-/** errno values of a file system without hard links. */
-const NO_LINKS = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EINVAL"];
 
-/** Options of `writeLocal`. */
-export interface WriteOptions {
-  readonly signal: AbortSignal;
-  /** Receives the number of bytes written so far. */
-  readonly onProgress: (bytes: number) => void;
+/** Rules for a file that is published under its final name. */
+export interface PublishOptions {
   /** If false, a target that exists is refused, also one that appears meanwhile. */
   readonly replace: boolean;
   /** Attributes of a new file. A replaced file keeps its own mode and owner unless `preserve`. */
   readonly attributes: LocalAttributes;
   /** Whether a replaced file gets `attributes`, too. */
   readonly preserve: boolean;
+}
+
+/** Options of `writeLocal`. */
+export interface WriteOptions extends PublishOptions {
+  readonly signal: AbortSignal;
+  /** Receives the number of bytes written so far. */
+  readonly onProgress: (bytes: number) => void;
 }
 
 /**
@@ -51,13 +54,23 @@ export async function writeLocal(
   const target = await examineTarget(path);
   requireWritable(path, target, options.replace);
   try {
-    if (target.kind !== "special") return await writeAndPublish(target, slabs, options);
+    if (target.kind !== "special") {
+      const { isOwnerKept } = await writeAndPublish(target, options, (file) =>
+        copySlabs(file, slabs, options.onProgress),
+      );
+      return isOwnerKept;
+    }
     await writeInto(target, slabs, options);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-    throw localError(error, "write", path);
+    throw writeError(error, path);
   }
+}
+
+/** Returns the error of a write: that of a system call with the path. */
+export function writeError(error: unknown, path: LocalPath): unknown {
+  if ((error as NodeJS.ErrnoException).syscall === undefined) return error;
+  return localError(error, "write", path);
 }
 
 /**
@@ -65,7 +78,7 @@ export async function writeLocal(
  *
  * @throws {AshlarError} IS_A_DIRECTORY; ALREADY_EXISTS without `replace`
  */
-function requireWritable(path: LocalPath, target: LocalTarget, replace: boolean): void {
+export function requireWritable(path: LocalPath, target: LocalTarget, replace: boolean): void {
   const refused = (code: "IS_A_DIRECTORY" | "ALREADY_EXISTS", problem: string): AshlarError =>
     new AshlarError(code, `Cannot write the local path ${path.text}: ${problem}`);
   if (target.kind === "directory") throw refused("IS_A_DIRECTORY", "is a directory");
@@ -94,25 +107,33 @@ async function writeInto(
   }
 }
 
-async function writeAndPublish(
-  target: Exclude<LocalTarget, { readonly kind: "special" | "directory" }> | LocalTarget,
-  slabs: AsyncIterable<Slab>,
-  options: WriteOptions,
-): Promise<boolean> {
+/**
+ * Lets `fill` write a file under a temporary name and publishes it. A failure leaves no file.
+ *
+ * @param target is no special file
+ * @param fill writes the content. It does not close the file.
+ * @returns the result of `fill`, and whether the owner in the attributes was set
+ * @throws an error of the system; EEXIST if the target appeared meanwhile
+ */
+export async function writeAndPublish<Result>(
+  target: LocalTarget,
+  options: PublishOptions,
+  fill: (file: FileHandle) => Promise<Result>,
+): Promise<{ readonly result: Result; readonly isOwnerKept: boolean }> {
   const temporary = directoryOf(target.path).join(temporaryName()).systemPath;
   try {
-    const file = await open(temporary, O_WRONLY | O_CREAT | O_EXCL, TEMPORARY_MODE);
+    const file = await open(temporary, O_RDWR | O_CREAT | O_EXCL, TEMPORARY_MODE);
     let isOwnerKept: boolean;
+    let result: Result;
     try {
-      await copySlabs(file, slabs, options.onProgress);
+      result = await fill(file);
       const keptOwner = await applyAttributes(file, attributesFor(target, options));
       isOwnerKept = keptOwner || !options.preserve;
     } finally {
       await file.close();
     }
-    if (options.replace) await rename(temporary, target.path.systemPath);
-    else await publishNew(temporary, target.path.systemPath);
-    return isOwnerKept;
+    await publishFile(temporary, target.path.systemPath, options);
+    return { result, isOwnerKept };
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
@@ -121,7 +142,7 @@ async function writeAndPublish(
 
 function attributesFor(
   target: LocalTarget,
-  { attributes, preserve }: WriteOptions,
+  { attributes, preserve }: PublishOptions,
 ): LocalAttributes {
   if (target.kind !== "file" || preserve) return attributes;
   const { mode, uid, gid } = target.stats;
@@ -143,18 +164,4 @@ async function copySlabs(
     onProgress(writer.positionBytes);
   }
   await writer.end();
-}
-
-/** Gives a file its final name, which must be free. @throws an error with the code EEXIST */
-async function publishNew(temporary: Buffer, path: Buffer): Promise<void> {
-  try {
-    await link(temporary, path);
-  } catch (error) {
-    if (!NO_LINKS.includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
-    // Takes the name with an empty file, which the rename replaces.
-    await (await open(path, O_WRONLY | O_CREAT | O_EXCL, TEMPORARY_MODE)).close();
-    await rename(temporary, path);
-    return;
-  }
-  await unlink(temporary);
 }
