@@ -38,9 +38,9 @@ export function withoutScheme(argument: string): string {
   return argument.startsWith(SCHEME) ? argument.slice(SCHEME.length) : argument;
 }
 
-/** Returns whether an argument ends with a slash, which means a directory. */
-export function hasTrailingSlash(argument: string): boolean {
-  return argument.endsWith("/");
+/** Returns whether an argument ends with a slash, `/.` or `/..`, which mean a directory. */
+export function namesDirectory(argument: string): boolean {
+  return endOfPath(bytesOfText(withoutScheme(argument))) !== "name";
 }
 
 /** Returns whether an argument ends with `/.`, which means the entries of a directory. */

@@ -8,8 +8,8 @@ import { type ExpandedPath, type ExpandOptions, expandPaths } from "./patterns/e
 import {
   baseName,
   childPath,
-  hasTrailingSlash,
   namesContents,
+  namesDirectory,
   parseRemotePath,
   type RemotePath,
   remotePath,
@@ -118,7 +118,7 @@ export async function* remoteTransfers(
     if (isDirectory) return;
     throw found?.kind === "directory" ? severalSources() : noDirectory(target, found !== null);
   };
-  if (hasTrailingSlash(targetText) && found?.kind !== "directory") requireDirectory();
+  if (namesDirectory(targetText) && found?.kind !== "directory") requireDirectory();
   const planned = planSources(context, sources, { ...options, requireDirectory });
   for await (const each of planned) {
     if (each.kind === "failed") yield each;

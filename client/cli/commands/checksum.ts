@@ -9,7 +9,7 @@ import { forEachItem } from "../each-item.ts";
 import { DamageFound, PartialFailure } from "../exit-status.ts";
 import { readNames } from "../names-file.ts";
 import { forEachPath } from "../patterns/expand-paths.ts";
-import { parseRemotePath, type RemotePath } from "../remote-paths.ts";
+import { parseExactPath, type RemotePath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const sums = options["check"] as string | undefined;
@@ -81,7 +81,7 @@ async function checkSums(context: CommandContext, file: string): Promise<void> {
 async function checkLine(context: CommandContext, line: Uint8Array): Promise<boolean> {
   const { output, signal } = context;
   const { hash, path: listed } = parseChecksumLine(line);
-  const path = parseRemotePath(textOfBytes(listed));
+  const path = parseExactPath(textOfBytes(listed));
   const fileSystem = await context.fileSystem();
   const { blake3 } = await fileSystem.checksum(path.bytes, { signal });
   const isGood = blake3 === hash;

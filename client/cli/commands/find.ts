@@ -6,7 +6,7 @@ import { parseFindTests } from "../find-tests.ts";
 import { invalidOptions } from "../parse-values.ts";
 import { forEachPath } from "../patterns/expand-paths.ts";
 import { readOptionsOf } from "../read-options.ts";
-import { baseName, parseRemotePath, type RemotePath, remotePath } from "../remote-paths.ts";
+import { baseName, parseExactPath, type RemotePath, remotePath } from "../remote-paths.ts";
 
 const NUL = Uint8Array.of(0);
 
@@ -16,7 +16,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     throw invalidOptions("one of --print0 and --json", "both");
   }
   const tests = parseFindTests(options);
-  const newer = ((options["newer"] as readonly string[] | undefined) ?? []).map(parseRemotePath);
+  const newer = ((options["newer"] as readonly string[] | undefined) ?? []).map(parseExactPath);
   const fileSystem = await context.fileSystem();
   const readOptions = await readOptionsOf(context, options);
   const newerMs: number[] = [];

@@ -1,13 +1,13 @@
 import { jsonName } from "../../../shared/display/format.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { parseRemotePath } from "../remote-paths.ts";
+import { parseExactPath } from "../remote-paths.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const fileSystem = await context.fileSystem();
   const mode = options["mode"] as number | undefined;
   await forEachItem(context, commandArguments, async (argument) => {
-    const path = parseRemotePath(argument);
+    const path = parseExactPath(argument);
     const { inode } = await fileSystem.mkdir(path.bytes, {
       parents: options["parents"] === true,
       ...(mode === undefined ? {} : { mode }),

@@ -1,17 +1,25 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { formatCount, formatSize, jsonName } from "../../../shared/display/format.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { AsOf } from "../../options.ts";
 import type { RunCommand } from "../command.ts";
 import { resolveAsOf } from "../read-options.ts";
-import { parseExactPath, type RemotePath } from "../remote-paths.ts";
+import {
+  namesDirectory,
+  parseExactPath,
+  type RemotePath,
+  refuseDotNames,
+} from "../remote-paths.ts";
 import { REPLACE_HINT, replaceRuleOf } from "../replace-flags.ts";
 import { writeByRule } from "../write-by-rule.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
   const path = parseExactPath(commandArguments[0] as string);
-  const to = options["to"] === undefined ? path : parseExactPath(String(options["to"]));
+  const toText = String(options["to"] ?? commandArguments[0]);
+  const to = parseExactPath(toText);
+  refuseDotNames([toText], "restore to");
   const when = options["at"] as AsOf | undefined;
   if (when === undefined) throw noState(path);
   const rule = replaceRuleOf(options);
@@ -19,7 +27,10 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const at = await resolveAsOf(context, when);
   if (options["dryRun"] === true) {
     // Reports a path that did not exist at the index.
-    await fileSystem.stat(path.bytes, { at, signal });
+    const { kind } = await fileSystem.stat(path.bytes, { at, signal });
+    if (kind === "file" && namesDirectory(toText)) {
+      throw new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", to.text));
+    }
     if (output.options.json) {
       const names = { ...jsonName("path", path.bytes), ...jsonName("to", to.bytes) };
       await output.json("ashlar.restore/1", { ...names, from_index: at, is_dry_run: true });

@@ -6,7 +6,7 @@ import { formatCount } from "../../../shared/display/format.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { OptionValues } from "../command.ts";
 import { LocalPath } from "../local-path.ts";
-import { baseName, hasTrailingSlash, type RemotePath } from "../remote-paths.ts";
+import { baseName, namesDirectory, type RemotePath } from "../remote-paths.ts";
 import { planSources, splitTarget } from "../transfer-targets.ts";
 import type { Download, GetJob } from "./get-job.ts";
 import { downloadsOfTree } from "./get-tree.ts";
@@ -121,7 +121,7 @@ async function treeTarget(
   if (target === null || !isEntry) return target;
   const nested = entryOf(target, source);
   const isWorkingDirectory = targetText === "." || targetText === "..";
-  if (!isAlone || hasTrailingSlash(targetText) || isWorkingDirectory) return nested;
+  if (!isAlone || namesDirectory(targetText) || isWorkingDirectory) return nested;
   if (options["resume"] !== true) {
     if (!context.output.options.json && options["recursive"] === true) {
       context.output.note(
@@ -155,7 +155,7 @@ function entryOf(target: LocalPath, source: RemotePath): LocalPath {
 async function isTargetDirectory(target: LocalPath, text: string): Promise<boolean> {
   const found = await statOrNull(target);
   if (found?.isDirectory() === true) return true;
-  if (hasTrailingSlash(text)) throw notDirectory(target);
+  if (namesDirectory(text)) throw notDirectory(target);
   return false;
 }
 

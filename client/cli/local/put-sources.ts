@@ -8,7 +8,7 @@ import { joinNames, LocalPath } from "../local-path.ts";
 import { readNames } from "../names-file.ts";
 import {
   childPath,
-  hasTrailingSlash,
+  namesDirectory,
   parseRemotePath,
   type RemotePath,
   remotePath,
@@ -110,12 +110,18 @@ async function* uploadsOf(
 ): AsyncGenerator<Upload, void, void> {
   const { context, options } = job;
   const { source, target } = from;
+  const requireFileName = (): void => {
+    if (from.isDirectory || !namesDirectory(putArguments.target)) return;
+    throw new AshlarError("NOT_A_DIRECTORY", pathErrorMessage("NOT_A_DIRECTORY", target.text));
+  };
   if (source === "-" && !putArguments.isList) {
+    requireFileName();
     yield { kind: "file", entry: null, target, isInTree: false };
     return;
   }
-  const path = LocalPath.parse(context.env, source).withoutSlashes();
-  const stats = await statLocal(path);
+  const typed = LocalPath.parse(context.env, source);
+  const stats = await statLocal(typed); // With its slashes: "f/" of a file is not a directory.
+  const path = typed.withoutSlashes();
   if (stats.isDirectory() && options["recursive"] !== true) {
     throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", path.text), {
       hint: `ashlar put -r -- ${shellWord(path.bytes)} ${shellWord(target.bytes)}`,
@@ -128,6 +134,7 @@ async function* uploadsOf(
     yield* uploadsOfTree(job, { path, stats }, ownTarget);
     return;
   }
+  requireFileName();
   const entry: LocalEntry = { path, relative: path.bytes, kind: "file", stats, isLink: false };
   yield { kind: "file", entry, target: ownTarget, isInTree: false };
 }
@@ -143,7 +150,7 @@ async function namedTarget(
   const name = ownName(path);
   if (!from.isDirectory || name === null) return target;
   const nested = remotePath(childPath(target.bytes, name));
-  if (!from.isTree || hasTrailingSlash(targetText) || sources.length > 1) return nested;
+  if (!from.isTree || namesDirectory(targetText) || sources.length > 1) return nested;
   if (options["resume"] === true && !(await wasNested(job, path, nested))) {
     context.output.detail(`continuing in ${target.text}`);
     return target;
@@ -223,7 +230,7 @@ async function isTargetDirectory(
     signal: context.signal,
   });
   if (found?.kind === "directory") return true;
-  if (sources.length === 1 && !isList && !hasTrailingSlash(targetText)) return false;
+  if (sources.length === 1 && !isList && !namesDirectory(targetText)) return false;
   const code = found === null ? "NOT_FOUND" : "NOT_A_DIRECTORY";
   throw new AshlarError(code, pathErrorMessage(code, target.text), {
     hint: `ashlar mkdir -p ${shellWord(target.bytes)}`,

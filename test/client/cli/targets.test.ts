@@ -272,7 +272,11 @@ describe("a slash after the name of a file", () => {
     const { index } = await cluster.fs.writeFile("/slash/now", "x");
     const lines = [
       ["restore", "/slash/f/", "--at", String(index), "--to", "/slash/r"],
+      ["restore", "/slash/f", "--at", String(index), "--to", "/slash/r/"],
+      ["restore", "--dry-run", "/slash/f", "--at", String(index), "--to", "/slash/r/"],
+      ["restore", "--force", "/slash/f", "--at", String(index), "--to", "/slash/now/"],
       ["rmdir", "/slash/f/"],
+      ["find", "/slash", "-newer", "/slash/f/"],
       ["touch", "/slash/f/"],
       ["touch", "-r", "/slash/f/", "/slash/now"],
       ["tree", "/slash/f/"],
@@ -284,6 +288,36 @@ describe("a slash after the name of a file", () => {
       assert.match(stderr, /Not a directory|File exists/, line.join(" "));
     }
     assert.equal((await cluster.files("/slash")).length, 2);
+  });
+
+  it("is one of a directory that is missing, as `/.` and `/..` are", async () => {
+    await cluster.make("/ends/f", "/ends/to/");
+    await writeFile(join(cluster.work, "ends"), "local");
+    const { index } = await cluster.fs.writeFile("/ends/last", "x");
+    for (const end of ["/", "/.", "/..", "/./"]) {
+      for (const line of [
+        ["cp", "/ends/f", `/ends/none${end}`],
+        ["cp", "-T", "/ends/f", `/ends/none${end}`],
+        ["put", "ends", `/ends/none/x${end}`],
+        ["put", "-T", "ends", `/ends/none${end}`],
+        ["put", "-T", "-", `/ends/none${end}`],
+        ["put", "ends/", "/ends/none"],
+        ["get", "-T", "/ends/f", `none${end}`],
+        ["mv", "/ends/f", `/ends/none/x${end}`],
+        ["get", "/ends/f", `none${end}`],
+        ["restore", "/ends/f", "--at", String(index), "--to", `/ends/none${end}`],
+      ]) {
+        const { status, stderr } = await cluster.run(line);
+        assert.ok([2, 3, 6].includes(status), `${line.join(" ")}: ${status} ${stderr}`);
+      }
+    }
+    for (const flags of [[], ["--dry-run"]]) {
+      const line = ["restore", ...flags, "/ends/f", "--at", String(index), "--to", "/ends/to/.."];
+      assert.match((await cluster.exits(2, ...line)).stderr, /Cannot restore to/);
+    }
+    assert.deepEqual(await cluster.files("/ends"), ["/ends/f=/ends/f", "/ends/last=x"]);
+    await cluster.exits(0, "cp", "/ends/f", "/ends/to/.");
+    assert.equal((await cluster.files("/ends/to")).length, 1);
   });
 });
 
