@@ -5,9 +5,9 @@ import {
   lockDataDirectory,
 } from "../../../shared/platform/data-directory-lock.ts";
 
-const POLL_MS = 50;
+const POLL_MS = 100;
 /** Longer than a command holds a lock: it writes small files and starts processes. */
-const WAIT_MS = 1_500;
+const WAIT_MS = 10_000;
 
 /**
  * Runs `change` while no other command changes the files in `directory`, which is made if it does not
