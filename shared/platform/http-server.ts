@@ -7,6 +7,7 @@ import type { Log } from "../ports/log.ts";
 import { errnoOf } from "./disk-error.ts";
 import { limitConnections } from "./http-clients.ts";
 import { type AnswerError, errorResponse } from "./http-errors.ts";
+import { oneAtATime } from "./http-pipelining.ts";
 import { SystemClock } from "./system-clock.ts";
 
 const HEADER_BYTES_MAX = 16 * 1024;
@@ -51,6 +52,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const closing = new AbortController();
   const app = new Koa();
   app.on("error", (error: Error) => options.log.debug("An HTTP response was aborted", { error }));
+  app.use(oneAtATime());
   app.use(errorResponse(options.log, options.answerError));
   app.use(async (context, next) => {
     await next();
