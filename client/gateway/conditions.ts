@@ -63,8 +63,8 @@ export function preconditionsOf(
   target: Target,
   current: Attributes | null,
 ): Precondition[] {
-  const names = ["if-match", "if-none-match", "if-unmodified-since"];
-  if (!names.some((name) => headers[name] !== undefined)) return [];
+  const hasTags = headers["if-match"] !== undefined || headers["if-none-match"] !== undefined;
+  if (!hasTags && parseHttpDate(headers["if-unmodified-since"]) === null) return [];
   if (current === null) return [{ kind: "absent", target }];
   const ifMatch = headers["if-match"];
   if (ifMatch?.trim() === "*") return [{ kind: "exists", target }];
@@ -76,14 +76,11 @@ export function preconditionsOf(
 
 /**
  * Returns whether a Range header applies to the current version (If-Range: RFC 9110, section
- * 13.1.5).
+ * 13.1.5). A date never matches: two versions can have one time, so it is no strong validator.
  */
 export function isRangeApplicable(headers: IncomingHttpHeaders, current: FileAttributes): boolean {
   const ifRange = headers["if-range"];
-  if (ifRange === undefined || Array.isArray(ifRange)) return ifRange === undefined;
-  if (ifRange.startsWith('"')) return ifRange === etagOf(current);
-  if (ifRange.startsWith("W/")) return false;
-  return wholeSeconds(current.mtimeMs) === Date.parse(ifRange);
+  return ifRange === undefined || ifRange === etagOf(current);
 }
 
 const ENTITY_TAG = /(?:W\/)?"[^"]*"/g;
@@ -110,14 +107,21 @@ function matches(list: string, current: Attributes | null, mode: "strong" | "wea
   return tags.some((tag) => tag === etag || (mode === "weak" && tag === `W/${etag}`));
 }
 
-/** Returns null if there is nothing to compare: no header, no valid date, or no such path. */
+/** Returns null if there is nothing to compare: no valid date, or no such path. */
 function isNewerThan(current: Attributes | null, date: string | undefined): boolean | null {
-  const dateMs = Date.parse(date ?? "");
-  if (current === null || Number.isNaN(dateMs)) return null;
-  return wholeSeconds(current.mtimeMs) > dateMs;
+  const dateMs = parseHttpDate(date);
+  if (current === null || dateMs === null) return null;
+  return Math.floor(current.mtimeMs / 1000) * 1000 > dateMs; // Dates in HTTP have whole seconds.
 }
 
-/** Returns a time in whole seconds, as dates in HTTP are. */
-function wholeSeconds(timeMs: number): number {
-  return Math.floor(timeMs / 1000) * 1000;
+/** IMF-fixdate, and the obsolete forms of RFC 850 and of asctime(3). */
+const HTTP_DATE =
+  /^(?:\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT|\w{6,9}, \d\d-\w{3}-\d\d [\d:]{8} GMT|\w{3} \w{3} [ \d]\d [\d:]{8} \d{4})$/;
+
+/** Returns the time of an HTTP date (RFC 9110, section 5.6.7); null for other text. */
+function parseHttpDate(text: string | undefined): number | null {
+  if (text === undefined || !HTTP_DATE.test(text)) return null;
+  // Without a zone, Date.parse reads the local time.
+  const timeMs = Date.parse(text.endsWith("GMT") ? text : `${text} GMT`);
+  return Number.isNaN(timeMs) ? null : timeMs;
 }

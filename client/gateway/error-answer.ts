@@ -7,6 +7,14 @@ import { FILES_ROOT, parseRequestPath, parseRequestTarget, urlOf } from "./reque
 
 /** Seconds after which a client may repeat a request that was refused for the load. */
 const RETRY_AFTER_SECONDS = 1;
+/** Headers of the representation that a handler may have set before it failed. */
+const REPRESENTATION_HEADERS = [
+  "Accept-Ranges",
+  "Content-Disposition",
+  "Content-Range",
+  "ETag",
+  "Last-Modified",
+];
 
 /**
  * Writes the response to a request that failed: the status of the error code, the error as JSON or as
@@ -16,6 +24,7 @@ const RETRY_AFTER_SECONDS = 1;
  * @param status replaces the status of the error code
  */
 export function answerError(context: Context, error: unknown, status?: number): void {
+  for (const name of REPRESENTATION_HEADERS) context.remove(name);
   const data = toErrorData(error);
   const { httpStatus, retry } = ERROR_CODES[data.code];
   const isOwnLimit = error instanceof AshlarError && error.details["limit"] === "client";
@@ -43,7 +52,6 @@ export function acceptsPage(context: Context): boolean {
 export function answerPage(context: Context, title: string, lines: readonly string[]): void {
   const paragraphs = lines.map((line) => `<p>${escapeHtml(line)}</p>`).join("\n");
   context.set("Content-Security-Policy", PAGE_POLICY);
-  context.remove("Content-Disposition");
   context.body = htmlPage(
     title,
     `<h1>${escapeHtml(title)}</h1>\n${paragraphs}\n<p>${backLinks(context)}</p>`,

@@ -85,14 +85,13 @@ async function answerRange(request: GatewayRequest, handle: FileHandle): Promise
 /** Answers with status 416. No error code has this status, because only HTTP has ranges. */
 function refuseRange({ context, path }: GatewayRequest, sizeBytes: number): void {
   const size = formatCount(sizeBytes, "byte");
-  context.remove("Content-Disposition");
-  context.set("Content-Range", `bytes */${sizeBytes}`);
   const error = new AshlarError(
     "INVALID_ARGUMENT",
     `Cannot read the range of ${path.text}, which has ${size}: the range contains no byte of the file`,
     { hint: "Request a range within the file" },
   );
   answerError(context, error, 416);
+  context.set("Content-Range", `bytes */${sizeBytes}`);
 }
 
 /**

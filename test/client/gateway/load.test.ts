@@ -138,9 +138,10 @@ describe("the gateway under load", () => {
     await using load = await Load.start(limits);
     const { gateway } = load;
     await load.uploadSlowly(3, "127.0.0.1");
-    for (const options of [{}, { method: "PUT", body: "x" }]) {
+    for (const options of [{ headers: { range: "bytes=0-9" } }, { method: "PUT", body: "x" }]) {
       const own = await gateway.request("/files/small", options);
       assert.deepEqual([own.status, own.headers["retry-after"]], [429, "1"]);
+      assert.equal(own.headers["content-range"], undefined);
       const { code, details, retry } = JSON.parse(own.text).error;
       assert.deepEqual([code, details.limit, retry], ["OVERLOADED", "client", "safe"]);
       const localAddress = "127.0.0.2";

@@ -141,7 +141,16 @@ describe("the gateway", () => {
     assert.equal(await status({ "if-unmodified-since": "Sat, 21 Nov 2026 09:14:29 GMT" }), 412);
     assert.equal(await status({ range: "bytes=0-1", "if-range": etag }), 206);
     assert.equal(await status({ range: "bytes=0-1", "if-range": '"other"' }), 200);
-    assert.equal(await status({ range: "bytes=0-1", "if-range": LAST_MODIFIED }), 206);
+  });
+
+  it("answers an error without the headers of the file", async () => {
+    await put("/files/seen", "seen");
+    const headers = { "if-match": '"x"' };
+    const refused = await gateway.request("/files/seen?download", { headers });
+    assert.equal(refused.status, 412);
+    const ofFile = ["etag", "last-modified", "accept-ranges", "content-disposition"];
+    assert.deepEqual(ofFile.filter((name) => refused.headers[name] !== undefined), []);
+    assert.equal(refused.headers["content-type"], "application/json; charset=utf-8");
   });
 
   it("replaces no file with If-None-Match, and only the given version with If-Match", async () => {
