@@ -119,10 +119,10 @@ function rewriteHeaders(text: string): string {
   let hasDisposition = false;
   const rewritten = lines.map((line) => {
     if (!/^[^\s:]+:/.test(line)) throw malformed('expected "name: value" in the headers of a part');
-    const [, value] = /^content-disposition:[ \t]*([\s\S]*?)[ \t]*$/i.exec(line) ?? [];
+    const [, value] = /^content-disposition:([\s\S]*)$/i.exec(line) ?? [];
     if (value === undefined) return line;
     hasDisposition = true;
-    return `Content-Disposition: ${rewriteDisposition(value)}`;
+    return `Content-Disposition: ${rewriteDisposition(value.trim())}`;
   });
   if (!hasDisposition) throw malformedDisposition("");
   const result = ["", ...rewritten].join(LINE_END);

@@ -99,6 +99,7 @@ export class TransferSlots {
         .then(() => "expired");
       const result = await Promise.race([granted, expired]);
       if (result === "expired") throw this.#refusal(slot);
+      signal.throwIfAborted(); // The request can end in the turn in which it gets the place.
     } catch (error) {
       this.leave(slot);
       signal.throwIfAborted();
@@ -129,11 +130,11 @@ export class TransferSlots {
   #placeFor({ client, direction }: TransferSlot): "free" | TransferSlot | null {
     const { max, perClientMax } = this.#limits;
     const holders = [...this.#holders];
-    const own = holders.filter((holder) => holder.client === client);
-    if (own.length >= perClientMax) return longestIdle(own);
     const uploadsMax = Math.max(1, Math.floor((max * 3) / 4));
     const uploadCount = holders.filter((holder) => holder.direction === "in").length;
     if (direction === "in" && uploadCount >= uploadsMax) return null;
+    const own = holders.filter((holder) => holder.client === client);
+    if (own.length >= perClientMax) return longestIdle(own);
     return holders.length < max ? "free" : longestIdle(holders);
   }
 

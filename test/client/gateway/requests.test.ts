@@ -149,7 +149,10 @@ describe("the gateway", () => {
     const refused = await gateway.request("/files/seen?download", { headers });
     assert.equal(refused.status, 412);
     const ofFile = ["etag", "last-modified", "accept-ranges", "content-disposition"];
-    assert.deepEqual(ofFile.filter((name) => refused.headers[name] !== undefined), []);
+    assert.deepEqual(
+      ofFile.filter((name) => refused.headers[name] !== undefined),
+      [],
+    );
     assert.equal(refused.headers["content-type"], "application/json; charset=utf-8");
   });
 

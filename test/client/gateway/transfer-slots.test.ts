@@ -97,6 +97,18 @@ describe("TransferSlots", () => {
     assert.equal(setup.slots.used, 3);
   });
 
+  it("leaves a quarter to downloads, also when uploads take the slots of idle downloads", async () => {
+    const setup = new Setup();
+    const idle = [];
+    for (const client of ["a", "a", "b", "b"]) idle.push(await setup.begin(client));
+    for (const slot of idle) slot.beginIdle(() => {});
+    await setup.clock.advance(300);
+    const uploads = ["a", "a", "b"].map((client) => setup.begin(client, "in"));
+    await setup.clock.advance(60);
+    await Promise.all(uploads);
+    await setup.refusal(setup.begin("b", "in"));
+  });
+
   it("serves waiters in their order, past those that wait for their own limit", async () => {
     const setup = new Setup();
     const own = [await setup.begin("a"), await setup.begin("a")];
@@ -132,6 +144,19 @@ describe("TransferSlots", () => {
     await resumed;
     assert.ok((await Promise.all(waiting)).every((slot) => slot === null));
     assert.equal(setup.slots.used, 2);
+  });
+
+  it("holds nothing for a request that ended when it got its slot", async () => {
+    const setup = new Setup();
+    const held = await setup.begin("a");
+    await setup.begin("a");
+    const aborted = new AbortController();
+    const waiting = setup.slots.acquire({ client: "a", direction: "out" }, aborted.signal);
+    const rejected = assert.rejects(waiting, /disconnected/);
+    held.release();
+    aborted.abort(new Error("the client disconnected"));
+    await rejected;
+    assert.equal(setup.slots.used, 1);
   });
 
   it("holds nothing for a request that ended while it waited", async () => {
