@@ -11,6 +11,7 @@ export class RequestScope {
   readonly #controller = new AbortController();
   readonly #closes: Array<() => void | Promise<void>> = [];
   readonly #log: Log;
+  #hasEnded = false;
 
   constructor(context: Context, options: { readonly stallTimeoutMs: number; readonly log: Log }) {
     const { res } = context;
@@ -32,17 +33,21 @@ export class RequestScope {
     return this.#controller.signal;
   }
 
-  /** Calls `close` when the response has ended. */
+  /** Calls `close` when the response has ended, at once if it has ended already. */
   defer(close: () => void | Promise<void>): void {
-    this.#closes.push(close);
+    if (this.#hasEnded) this.#run(close);
+    else this.#closes.push(close);
   }
 
   #end(): void {
-    for (const close of this.#closes.reverse()) {
-      Promise.resolve()
-        .then(close)
-        .catch((error: unknown) => this.#log.warn("Closing after a request failed", { error }));
-    }
+    this.#hasEnded = true;
+    for (const close of this.#closes.reverse()) this.#run(close);
+  }
+
+  #run(close: () => void | Promise<void>): void {
+    Promise.resolve()
+      .then(close)
+      .catch((error: unknown) => this.#log.warn("Closing after a request failed", { error }));
   }
 }
 

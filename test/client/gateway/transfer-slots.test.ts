@@ -99,7 +99,7 @@ describe("TransferSlots", () => {
 
   it("leaves a quarter to downloads, also when uploads take the slots of idle downloads", async () => {
     const setup = new Setup();
-    const idle = [];
+    const idle: TransferSlot[] = [];
     for (const client of ["a", "a", "b", "b"]) idle.push(await setup.begin(client));
     for (const slot of idle) slot.beginIdle(() => {});
     await setup.clock.advance(300);
