@@ -96,6 +96,9 @@ function buildTree({ env, commands }: ProgramDeps, execute: Execute): Command {
     .description("A distributed file system. `ashlar help COMMAND` shows examples first.")
     .helpOption("--help", "show help")
     .helpCommand(false)
+    // An option after the name of a command belongs to the command, which knows the values of its
+    // own options: in `find / -name -q`, -q is a pattern. Commands inherit this.
+    .enablePositionalOptions()
     .version(`ashlar ${VERSION}`, "-V, --version", "print the version")
     .addHelpText("after", daemonsHelp);
   addOptions(root, GLOBAL_OPTIONS);
@@ -135,11 +138,19 @@ function addCommand(root: Command, definition: CommandDefinition, execute: Execu
 function groupOf(root: Command, name: string): Command {
   const known = root.commands.find((command) => command.name() === name);
   if (known !== undefined) return known;
-  return root
+  const group = root
     .command(name)
     .description(GROUP_SUMMARIES[name] ?? "")
     .helpOption("--help", "show help")
     .helpCommand(false);
+  addHiddenGlobals(group);
+  return group;
+}
+
+/** Adds the global options to a command whose help does not list them. */
+function addHiddenGlobals(command: Command): void {
+  addOptions(command, GLOBAL_OPTIONS);
+  for (const option of command.options) option.hideHelp();
 }
 
 function addOptions(command: Command, definitions: readonly OptionDefinition[]): void {
@@ -165,7 +176,7 @@ function appendTo({ parse = (text) => text }: OptionDefinition) {
 
 /**
  * Returns the values of the options that every command takes. An option may be given before or
- * after the name of the command. The later value takes precedence; -v is counted over both.
+ * after the name of the command or its group. The later value takes precedence; -v is counted over both.
  */
 function globalsOf(command: Command): GlobalOptions {
   const optionSets: Array<Readonly<Record<string, unknown>>> = [];
@@ -189,12 +200,13 @@ function globalsOf(command: Command): GlobalOptions {
 
 /** Adds `ashlar help ls`, `ashlar help cluster up`, `ashlar help exit-codes`. */
 function addHelpCommand(root: Command, env: CliEnv): void {
-  root
+  const help = root
     .command("help")
     .argument("[topic...]")
     .description("show help for a command or a topic")
-    .helpOption("--help", "show help")
-    .action((words: readonly string[]) => showHelp(root, env, words));
+    .helpOption("--help", "show help");
+  addHiddenGlobals(help);
+  help.action((words: readonly string[]) => showHelp(root, env, words));
 }
 
 function showHelp(root: Command, env: CliEnv, words: readonly string[]): void {

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { COMMAND_NOTES } from "../../../client/cli/command-notes.ts";
 import { COMMANDS } from "../../../client/cli/command-table.ts";
 import { completionScript } from "../../../client/cli/commands/completion.ts";
+import { GLOBAL_OPTIONS } from "../../../client/cli/global-options.ts";
 import { type Invocation, runProgram } from "../../../client/cli/program.ts";
 import { durationOf, loadSettings, whenOf } from "../../../client/cli/settings.ts";
 import { MemoryCliEnv, runCli } from "../../support/memory-cli-env.ts";
@@ -48,6 +49,59 @@ describe("the command line", () => {
       [true, 3, { color: "always" }],
     );
     assert.equal(options["long"], true);
+  });
+
+  /** Every form of every global option: "-q", "--quiet". */
+  const GLOBAL_FLAGS = GLOBAL_OPTIONS.flatMap(({ flags }) => flags.match(/--?[a-z]+/g) ?? []);
+
+  it("takes what follows an option with a value as the value, also a global option", async () => {
+    assert.ok(GLOBAL_FLAGS.length > GLOBAL_OPTIONS.length);
+    const plain = (await parsed("version")).globals;
+    let count = 0;
+    for (const { name, options = [], arguments: operands = "" } of COMMANDS) {
+      const needed = (operands.match(/<[^>]+>/g) ?? []).map(() => "x");
+      const texts = options.filter(({ flags, parse, choices }) => {
+        return flags.includes("<") && parse === undefined && choices === undefined;
+      });
+      for (const { flags } of texts) {
+        const option = /--[a-z0-9-]+/.exec(flags)?.[0] ?? "";
+        for (const value of GLOBAL_FLAGS) {
+          const line = [...name.split(" "), option, value, ...needed];
+          const { options: values, globals } = await parsed(...line);
+          assert.ok(Object.values(values).flat().includes(value), line.join(" "));
+          assert.deepEqual({ ...globals, flags: {} }, { ...plain, flags: {} }, line.join(" "));
+          count += 1;
+        }
+      }
+    }
+    assert.ok(count >= 100, `${count} values`);
+  });
+
+  it("takes what follows a test of find as its value, also a global option", async () => {
+    for (const value of [...GLOBAL_FLAGS, "-qv", "-name", "--", "-print0"]) {
+      const { name, commandArguments, options, globals } = await parsed(
+        ...["find", "/a", "-name", value, "-size", "-1k", "-v", "--json"],
+      );
+      assert.deepEqual([name, commandArguments, options["name"]], ["find", ["/a"], [value]]);
+      assert.deepEqual([globals.quiet, globals.verbose, globals.json], [false, 1, true]);
+    }
+  });
+
+  it("accepts global options before, after and between the names of a group", async () => {
+    for (const line of [
+      "--json -v cluster list",
+      "cluster --json -v list",
+      "cluster list -v --json",
+    ]) {
+      const { name, globals } = await parsed(...line.split(" "));
+      assert.deepEqual([name, globals.json, globals.verbose], ["cluster list", true, 1], line);
+    }
+    const { globals } = await parsed("config", "--timeout", "5s", "show");
+    assert.deepEqual(globals.flags, { timeout: "5s" });
+    const help = await runCli(["help", "--json", "ls"]);
+    assert.deepEqual([help.status, help.stdout.includes("ashlar ls")], [0, true]);
+    const group = await runCli(["cluster", "--help"]);
+    assert.doesNotMatch(group.stdout, /--progress/);
   });
 
   it("runs commands of groups, parses values, and parses -h as an option of ls", async () => {
