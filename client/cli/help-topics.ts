@@ -88,6 +88,7 @@ Times with a Z at the end, and those under (UTC), are in UTC; those of \`ls -l\`
   test = "/home/ada/test-cluster"
 
 \`ashlar cluster use NAME\` selects one of the named clusters: it sets \`cluster\` to the name.
+\`ashlar cluster list\` prints the names, \`ashlar cluster forget NAME\` removes one.
 \`ashlar config show --origin\` prints the values in use and the origin of each.`,
   },
 ];

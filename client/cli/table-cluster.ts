@@ -195,6 +195,14 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/cluster-list.ts"),
   },
   {
+    name: "cluster forget",
+    summary: "remove the name of a cluster from the list; the cluster stays as it is",
+    arguments: "<name>",
+    examples: [["ashlar cluster forget test", "never touches the processes or their data"]],
+    onClosedOutput: "continue",
+    load: () => import("./commands/cluster-forget.ts"),
+  },
+  {
     name: "completion",
     summary: "print the completion script of a shell",
     arguments: "<shell>",

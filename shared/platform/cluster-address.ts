@@ -50,7 +50,9 @@ export function noClusterSet(): AshlarError {
   return new AshlarError(
     "INVALID_ARGUMENT",
     `Cannot find the cluster: ${EXPECTED}, in --cluster, in ASHLAR_CLUSTER or as "cluster" in the config file`,
-    { hint: "ashlar cluster up --dir DIRECTORY; export ASHLAR_CLUSTER=DIRECTORY" },
+    {
+      hint: "ashlar cluster use NAME HOST:PORT,… for an existing cluster; ashlar cluster up --dir DIRECTORY; export ASHLAR_CLUSTER=DIRECTORY for a new one",
+    },
   );
 }
 

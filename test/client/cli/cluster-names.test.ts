@@ -146,6 +146,43 @@ describe("cluster use and cluster list", () => {
     }
   });
 
+  it("are followed by cluster forget, which removes a name and the selection of it", async () => {
+    const text = `# mine\ncluster = "prod" # now\ncolor = "never"\n\n[clusters] # all\nprod = '${PROD}'\n"test" = "${TEST}" # old\n`;
+    await configured(text);
+    const unknown = await run(["cluster", "forget", "none"]);
+    assert.equal(unknown.status, 3);
+    assert.match(unknown.stderr, /current names are prod, test/);
+    assert.equal(await readFile(path, "utf8"), text);
+
+    await ok("cluster", "forget", "test");
+    assert.equal(await readFile(path, "utf8"), text.replace(/"test" = .*\n/, ""));
+    assert.equal(await usedCluster(), PROD);
+    const { status, stderr } = await run(["cluster", "forget", "prod"]);
+    assert.equal(status, 0);
+    assert.match(
+      stderr,
+      /the cluster and its data are unchanged\n.*the config file selects no cluster now/,
+    );
+    assert.equal(await readFile(path, "utf8"), '# mine\ncolor = "never"\n\n[clusters] # all\n');
+    const none = await run(["ls", "/"]);
+    assert.equal(none.status, 2);
+    assert.match(none.stderr, /hint: ashlar cluster use NAME/);
+  });
+
+  it("are followed by cluster forget, which keeps a `cluster` without a name", async () => {
+    await configured(`cluster = "${TEST}"\n[clusters]\nprod = "${PROD}"\n`);
+    assert.deepEqual(jsonLines(await ok("cluster", "forget", "prod", "--json")), [
+      { schema: "ashlar.cluster-forget/1", name: "prod", where: PROD, was_used: false },
+    ]);
+    assert.equal(await readFile(path, "utf8"), `cluster = "${TEST}"\n[clusters]\n`);
+    for (const form of [`clusters = { old = "a:1" }\n`, `clusters.old = "a:1"\n`]) {
+      await configured(form);
+      const { status, stderr } = await run(["cluster", "forget", "old"]);
+      assert.deepEqual([status, await readFile(path, "utf8")], [2, form]);
+      assert.match(stderr, /Cannot edit .*: expected one line/);
+    }
+  });
+
   it("keep a symbolic link to the file", async () => {
     await configured("");
     const link = join(directory.path, "link.toml");
