@@ -15,12 +15,3 @@ export async function statOrNull(
     throw error;
   }
 }
-
-/** Returns whether a path exists. */
-export async function exists(
-  fileSystem: FileSystem,
-  path: Uint8Array,
-  options: ReadOptions,
-): Promise<boolean> {
-  return (await statOrNull(fileSystem, path, options)) !== null;
-}

@@ -22,12 +22,21 @@ export const REPLACE_OPTIONS: readonly OptionDefinition[] = [
 /** The hint of an error about a target that exists. */
 export const REPLACE_HINT = "--force replaces what exists, --no-clobber skips it";
 
-/** @throws {AshlarError} INVALID_ARGUMENT if more than one of the options is given */
+/**
+ * Returns the rule that the options select. `--resume` of put and get replaces, too: what has the
+ * same content is skipped before the rule applies.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT if the options select more than one rule
+ */
 export function replaceRuleOf(options: OptionValues): ReplaceRule {
   const rules: ReplaceRule[] = [];
-  if (options["force"] === true) rules.push("replace");
+  if (options["force"] === true || options["resume"] === true) rules.push("replace");
   if (options["clobber"] === false) rules.push("skip");
   if (options["interactive"] === true) rules.push("ask");
   if (rules.length <= 1) return rules[0] ?? "refuse";
-  throw invalidOptions("one of --force, --no-clobber and --interactive", `${rules.length} of them`);
+  const also = options["resume"] === true ? ", with --resume only --force" : "";
+  throw invalidOptions(
+    `one of --force, --no-clobber and --interactive${also}`,
+    `${rules.length} rules`,
+  );
 }

@@ -97,7 +97,7 @@ function statusAfter(
   if (output.closed.aborted) return statusAfterClose(error, { env, output });
   output.clearWait();
   if (error instanceof Degraded) return EXIT_STATUS.other;
-  if (error instanceof Stopped) return stop.reason?.status ?? EXIT_STATUS.done;
+  if (error instanceof Stopped && !stop.isFailed) return stop.reason?.status ?? EXIT_STATUS.done;
   const { json, verbosity } = output.options;
   reportError(env, stop.reason?.error ?? error, { json, verbosity });
   return stop.reason?.status ?? exitStatusOf(error);
@@ -136,6 +136,8 @@ class StopSignals {
   readonly signal: AbortSignal;
   /** Why the command was stopped; null if it was not stopped. */
   reason: { readonly status: number; readonly error: AshlarError } | null = null;
+  /** Whether `fail` has stopped the command: its error is always reported. */
+  isFailed = false;
 
   constructor(env: CliEnv, deadlineMs: number | null, closed: AbortSignal) {
     this.#env = env;
@@ -161,18 +163,19 @@ class StopSignals {
   /** Ends the command with `error`, unless it is stopped already. */
   fail(error: AshlarError): void {
     if (this.reason !== null) return;
-    this.#timer?.cancel();
-    this.reason = { status: exitStatusOf(error), error };
-    this.#controller.abort(error);
+    this.isFailed = true;
+    this.#abort(exitStatusOf(error), error);
   }
 
   #stop(how: string, status: number): void {
     if (this.reason !== null) this.#env.exit(status);
     const code = status === EXIT_STATUS.deadline ? "DEADLINE_EXCEEDED" : "CANCELLED";
-    const error = new AshlarError(
-      code,
-      `The command was ${how}; files that were not published are not visible`,
-    );
+    const text = `The command was ${how}; files that were not published are not visible`;
+    this.#abort(status, new AshlarError(code, text));
+  }
+
+  #abort(status: number, error: AshlarError): void {
+    this.#timer?.cancel(); // The deadline must not end the process while the command cleans up.
     this.reason = { status, error };
     this.#controller.abort(error);
   }

@@ -1,6 +1,7 @@
 import { formatCount, formatSize } from "../../shared/display/format.ts";
 import type { CommandContext } from "./command.ts";
 import { ProgressBar } from "./progress.ts";
+import type { ReplaceRule } from "./replace-flags.ts";
 
 /**
  * What of the transferred files differs from their sources, or was left out on purpose. The summary
@@ -22,7 +23,7 @@ export class TransferReport {
   readonly #context: CommandContext;
   readonly #command: "put" | "get";
   readonly #verb: string;
-  readonly #bar: ProgressBar;
+  readonly #bar: ProgressBar | null;
   readonly #startMs = performance.now();
   readonly #differences = new Map<Difference, { count: number; readonly first: string }>();
   #fileCount = 0;
@@ -34,11 +35,13 @@ export class TransferReport {
   #fileBytes = 0;
   #totalBytes = 0;
 
-  constructor(context: CommandContext, command: "put" | "get") {
+  constructor(context: CommandContext, command: "put" | "get", rule: ReplaceRule) {
     this.#context = context;
     this.#command = command;
     this.#verb = command === "put" ? "put" : "got";
-    this.#bar = new ProgressBar(context, { title: this.#verb, totalBytes: 0 });
+    // A question needs the line of the bar.
+    this.#bar =
+      rule === "ask" ? null : new ProgressBar(context, { title: this.#verb, totalBytes: 0 });
   }
 
   /**
@@ -48,12 +51,12 @@ export class TransferReport {
    */
   begin(sizeBytes: number): (fileBytes: number) => void {
     this.#totalBytes += sizeBytes;
-    this.#bar.setTotal(this.#totalBytes);
+    this.#bar?.setTotal(this.#totalBytes);
     let lastBytes = 0;
     return (fileBytes) => {
       this.#doneBytes += fileBytes - lastBytes;
       lastBytes = fileBytes;
-      this.#bar.update(this.#doneBytes);
+      this.#bar?.update(this.#doneBytes);
     };
   }
 
@@ -90,7 +93,7 @@ export class TransferReport {
    * summary is printed for a tree or a list of files.
    */
   async end(options: { readonly isList: boolean }): Promise<void> {
-    this.#bar.end();
+    this.#bar?.end();
     if (this.#context.output.options.json) {
       if (options.isList) await this.#printJson();
       return;

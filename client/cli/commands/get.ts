@@ -1,13 +1,11 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import type { FileAttributes } from "../../../shared/protocol/attributes.ts";
 import type { Slab } from "../../results.ts";
 import { parseByteRange } from "../byte-range.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
-import { confirm } from "../confirm.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
 import { type Download, type GetJob, localAttributes } from "../local/get-job.ts";
 import { downloads, getArguments } from "../local/get-sources.ts";
@@ -22,9 +20,10 @@ import type { LocalPath } from "../local-path.ts";
 import { nameFilter } from "../name-filter.ts";
 import { readOptionsOf } from "../read-options.ts";
 import type { RemotePath } from "../remote-paths.ts";
-import { REPLACE_HINT, replaceRuleOf } from "../replace-flags.ts";
+import { replaceRuleOf } from "../replace-flags.ts";
 import { TargetClaims } from "../target-claims.ts";
 import { TransferReport } from "../transfer-report.ts";
+import { writeByRule } from "../write-by-rule.ts";
 
 /** A file to get. */
 type FileDownload = Download & { readonly kind: "file" };
@@ -35,7 +34,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const rule = replaceRuleOf(options);
   const claims = new TargetClaims(found.sources);
   const readOptions = await readOptionsOf(context, options);
-  const report = new TransferReport(context, "get");
+  const report = new TransferReport(context, "get", rule);
   const pending = new PendingTasks();
   const job: GetJob = { context, options, report, filter, rule, claims, readOptions, pending };
   const parallel =
@@ -109,21 +108,18 @@ async function writeOne(job: GetJob, download: FileDownload, target: LocalPath):
     report.skipped();
     return true;
   }
-  const replace = await mayReplace(job, target);
-  if (replace === null) {
+  const sizeBytes = await writeByRule(context, {
+    rule: job.rule,
+    target: target.text,
+    write: (replace) => store(job, download, { target, replace }),
+  });
+  if (sizeBytes === null) {
     report.skipped();
     return false;
   }
-  try {
-    report.finishedFile(await store(job, download, { target, replace }));
-    await reportGot(context, download, target);
-    return true;
-  } catch (error) {
-    // The file appeared meanwhile.
-    if (job.rule !== "skip" || !isAshlarError(error, "ALREADY_EXISTS")) throw error;
-    report.skipped();
-    return false;
-  }
+  report.finishedFile(sizeBytes);
+  await reportGot(context, download, target);
+  return true;
 }
 
 /** Writes a file. @returns the number of bytes */
@@ -134,11 +130,12 @@ async function store(
 ): Promise<number> {
   const { context, options, report } = job;
   let writtenBytes = 0;
-  const progress = report.begin(attributes.sizeBytes);
+  let progress: ReturnType<TransferReport["begin"]> | null = null;
   const isOwnerKept = await writeLocal(target, await slabsOf(job, source, attributes), {
     signal: context.signal,
     onProgress: (bytes) => {
       writtenBytes = bytes;
+      progress ??= report.begin(attributes.sizeBytes); // The target can be written.
       progress(bytes);
     },
     replace,
@@ -170,31 +167,6 @@ async function hasSource(
   } catch (error) {
     throw localError(error, "set the attributes of", target);
   }
-}
-
-/**
- * Returns whether an existing file is replaced; null: it is skipped. A device or a FIFO is written to
- * directly.
- *
- * @throws {AshlarError} ALREADY_EXISTS
- */
-async function mayReplace(
-  { context, options, rule }: GetJob,
-  target: LocalPath,
-): Promise<boolean | null> {
-  if (rule === "replace" || options["resume"] === true) return true;
-  const { kind } = await examineTarget(target);
-  if (kind === "missing" || kind === "special") return false;
-  if (rule === "skip") return null;
-  if (rule === "ask") {
-    return (await confirm(context, `Replace ${target.text}?`, REPLACE_HINT)) ? true : null;
-  }
-  const problem = kind === "dangling" ? "it is a dangling symbolic link" : "file exists";
-  throw new AshlarError(
-    "ALREADY_EXISTS",
-    `Cannot write the local path ${target.text}: ${problem}`,
-    { hint: `${REPLACE_HINT}; --resume skips it if it has the same content` },
-  );
 }
 
 async function reportGot(

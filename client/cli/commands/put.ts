@@ -9,7 +9,7 @@ import type { PutResult } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { defaultParallel, forEachItemParallel } from "../each-item.ts";
-import { exists, statOrNull } from "../exists.ts";
+import { statOrNull } from "../exists.ts";
 import { HashCheck } from "../local/hash-check.ts";
 import { LocalSource } from "../local/local-source.ts";
 import { PendingTasks } from "../local/pending-tasks.ts";
@@ -30,8 +30,8 @@ type FileUpload = Upload & { readonly kind: "file" };
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const found = await putArguments(context, commandArguments, options);
-  const report = new TransferReport(context, "put");
   const rule = replaceRuleOf(options);
+  const report = new TransferReport(context, "put", rule);
   const claims = new TargetClaims(found.sources);
   const pending = new PendingTasks();
   const filter = nameFilter(options);
@@ -147,13 +147,10 @@ async function store(job: PutJob, upload: FileUpload, replace: boolean): Promise
 }
 
 /** Returns whether an existing target is replaced; null if the user answered no. */
-async function mayReplace(
-  { context, options, rule }: PutJob,
-  target: RemotePath,
-): Promise<boolean | null> {
-  if (rule !== "ask") return rule === "replace" || options["resume"] === true;
+async function mayReplace({ context, rule }: PutJob, target: RemotePath): Promise<boolean | null> {
+  if (rule !== "ask") return rule === "replace";
   const fileSystem = await context.fileSystem();
-  if (!(await exists(fileSystem, target.bytes, { signal: context.signal }))) return false;
+  if (!(await fileSystem.exists(target.bytes, { signal: context.signal }))) return false;
   return (await confirm(context, `Replace ${target.text}?`, REPLACE_HINT)) ? true : null;
 }
 

@@ -50,8 +50,11 @@ async function removeOne(
   }
   if (options["dryRun"] !== true) {
     if (!(await isConfirmed(context, { path, attributes, options }))) return;
-    if (isDirectory) await fileSystem.removeTree(path.bytes, { signal });
-    else await fileSystem.unlink(path.bytes, { signal });
+    if (!isDirectory) await fileSystem.unlink(path.bytes, { signal });
+    // Without a question about its entries, a directory is removed only if it has none.
+    else if (isTree(attributes) || options["yes"] === true) {
+      await fileSystem.removeTree(path.bytes, { signal });
+    } else await fileSystem.rmdir(path.bytes, { signal });
   }
   if (output.options.json) await output.json("ashlar.rm/1", jsonName("path", path.bytes));
   else if (options["dryRun"] === true) await output.line(`would remove ${path.text}`);
@@ -72,8 +75,13 @@ async function isConfirmed(
 ): Promise<boolean> {
   const { path, attributes, options } = what;
   if (options["yes"] === true) return true;
-  const isTree = attributes.kind === "directory" && attributes.entryCount > 0;
-  if (!isTree && options["interactive"] !== true) return true;
-  const question = isTree ? `Remove ${path.text} and everything in it?` : `Remove ${path.text}?`;
+  const hasEntries = isTree(attributes);
+  if (!hasEntries && options["interactive"] !== true) return true;
+  const question = hasEntries
+    ? `Remove ${path.text} and everything in it?`
+    : `Remove ${path.text}?`;
   return confirm(context, question);
 }
+
+const isTree = (attributes: Attributes): boolean =>
+  attributes.kind === "directory" && attributes.entryCount > 0;

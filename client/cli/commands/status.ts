@@ -83,17 +83,12 @@ async function watchedText(run: StatusRun): Promise<WatchedText> {
   } catch (error) {
     // A cluster that has answered once may answer again: the watch continues.
     const isOver = context.signal.aborted || !(isAshlarError(error) && error.retry !== "never");
-    if (isOver) throw isInterrupted(context.signal) ? new Stopped() : error;
+    if (isOver) throw context.signal.aborted ? new Stopped() : error;
     return problemText(context, error.message);
   }
   const compared = JSON.stringify(stableJson(status));
   if (!context.output.options.json) return { shown: textOf(status, run), compared };
   return { shown: JSON.stringify({ schema: "ashlar.status/1", ...jsonStatus(status) }), compared };
-}
-
-/** Returns whether the user has stopped the command, and not a problem of the cluster. */
-function isInterrupted({ aborted, reason }: AbortSignal): boolean {
-  return aborted && isAshlarError(reason, "CANCELLED");
 }
 
 function problemText(context: CommandContext, problem: string): WatchedText {

@@ -18,6 +18,8 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal, timeoutMs } = context;
   const path = parseExactPath(commandArguments[0] ?? "/");
   const fileSystem = await context.fileSystem();
+  // A call to the leader: without a majority, the command ends now and not after the timeout.
+  await fileSystem.exists("/", { signal });
   const from = options["from"] as WatchCursor | undefined;
   const progress = new WatchProgress(context, path.text, options["heartbeats"] === true);
   const watch = fileSystem.watch(path.bytes, {

@@ -76,16 +76,26 @@ export function writeError(error: unknown, path: LocalPath): unknown {
 /**
  * Refuses a target that cannot be written.
  *
- * @throws {AshlarError} IS_A_DIRECTORY; ALREADY_EXISTS without `replace`
+ * @throws {AshlarError} ALREADY_EXISTS without `replace`; IS_A_DIRECTORY
  */
 export function requireWritable(path: LocalPath, target: LocalTarget, replace: boolean): void {
-  const refused = (code: "IS_A_DIRECTORY" | "ALREADY_EXISTS", problem: string): AshlarError =>
-    new AshlarError(code, `Cannot write the local path ${path.text}: ${problem}`);
-  if (target.kind === "directory") throw refused("IS_A_DIRECTORY", "is a directory");
-  if (replace) return;
-  if (target.kind === "file") throw refused("ALREADY_EXISTS", "file exists");
-  if (target.kind === "dangling") {
-    throw refused("ALREADY_EXISTS", `it is a dangling symbolic link to ${target.path.text}`);
+  const problem = problemOf(target);
+  if (problem === null || (replace && target.kind !== "directory")) return;
+  const code = replace ? "IS_A_DIRECTORY" : "ALREADY_EXISTS";
+  throw new AshlarError(code, `Cannot write the local path ${path.text}: ${problem}`);
+}
+
+/** Returns why a target is not written without `replace`; null if it is. */
+function problemOf({ kind, path }: LocalTarget): string | null {
+  switch (kind) {
+    case "file":
+      return "file exists";
+    case "directory":
+      return "is a directory";
+    case "dangling":
+      return `it is a dangling symbolic link to ${path.text}`;
+    default:
+      return null;
   }
 }
 

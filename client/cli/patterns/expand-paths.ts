@@ -5,7 +5,6 @@ import type { ReadOptions } from "../../options.ts";
 import { bytesOfText } from "../argument-text.ts";
 import type { CommandContext } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { exists } from "../exists.ts";
 import {
   childPath,
   parseRemotePath,
@@ -181,7 +180,7 @@ async function isTypedName(
   readOptions: ReadOptions,
 ): Promise<boolean> {
   try {
-    return await exists(fileSystem, path, readOptions);
+    return await fileSystem.exists(path, readOptions);
   } catch (error) {
     if (isAshlarError(error, "NOT_A_DIRECTORY") || isAshlarError(error, "NAME_TOO_LONG")) {
       return false;

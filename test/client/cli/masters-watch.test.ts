@@ -88,6 +88,8 @@ describe("a cluster without a majority", () => {
     for (const command of [
       ["ls", "/"],
       ["mkdir", "/d"],
+      ["watch", "/"],
+      ["status", "--watch"],
     ]) {
       const [result, durationMs] = await timed(() => runCli(command, { variables }));
       assert.equal(result.status, 5, result.stderr);

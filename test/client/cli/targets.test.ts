@@ -203,6 +203,37 @@ describe("a target that exists", () => {
     assert.equal(await local("one"), "/one-get/new");
   });
 
+  it("is not replaced by --resume together with an option that keeps it", async () => {
+    await cluster.make("/resume/x");
+    await makeLocal("resumed", "other");
+    for (const flag of ["-n", "-i"]) {
+      for (const line of [
+        ["put", "resumed", "/resume/x"],
+        ["get", "/resume/x", "resumed"],
+      ]) {
+        const { stderr } = await cluster.exits(2, ...line, "--resume", flag);
+        assert.match(stderr, /expected one of --force, --no-clobber and --interactive/);
+      }
+    }
+    assert.equal(await local("resumed"), "other");
+    await cluster.exits(0, "get", "--resume", "/resume/x", "resumed");
+    assert.equal(await local("resumed"), "/resume/x");
+    await makeLocal("resumed", "other");
+    await cluster.exits(0, "put", "--resume", "-f", "resumed", "/resume/x");
+    assert.deepEqual(await cluster.files("/resume"), ["/resume/x=other"]);
+  });
+
+  it("of get that is a directory is kept, also with -f, and skipped with -n", async () => {
+    await cluster.make("/below/x");
+    await makeLocal("below/x/inner");
+    for (const flags of [[], ["-f"]]) {
+      const { stderr } = await cluster.exits(6, "get", ...flags, "/below/x", "below");
+      assert.match(stderr, /Cannot write the local path below\/x: is a directory/);
+    }
+    await cluster.exits(0, "get", "-n", "/below/x", "below");
+    assert.equal(await local("below/x/inner"), "below/x/inner");
+  });
+
   it("is merged if it is a directory of cp -r, file by file", async () => {
     await cluster.make("/g/s/1", "/g/s/d/2", "/g/to/s/1", "/g/to/s/d");
     const { stderr } = await cluster.exits(8, "cp", "-r", "/g/s", "/g/to");

@@ -35,6 +35,11 @@ export class CliCluster implements AsyncDisposable {
     return this.#directory.path;
   }
 
+  /** The environment variables of the commands. */
+  get variables(): Readonly<Record<string, string>> {
+    return { ASHLAR_CLUSTER: this.#cluster.masterAddresses.join(",") };
+  }
+
   /** Runs a command. */
   run(
     commandArguments: readonly string[],
@@ -43,7 +48,7 @@ export class CliCluster implements AsyncDisposable {
   ): Promise<MemoryCommandResult> {
     return runCli(commandArguments, {
       ...options,
-      variables: { ASHLAR_CLUSTER: this.#cluster.masterAddresses.join(",") },
+      variables: this.variables,
       workingDirectory: this.work,
       input,
     });
