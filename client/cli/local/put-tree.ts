@@ -43,7 +43,9 @@ async function uploadOf(
     report.differs("temporary", entry.path.text);
     return null;
   }
-  if (entry.kind !== "directory" && !job.filter(entry.relative)) return null;
+  // The filter selects files. It does not hide that a directory was not read.
+  const hasEntries = entry.kind === "failed" ? entry.canHaveEntries : entry.kind === "directory";
+  if (!hasEntries && !job.filter(entry.relative)) return null;
   if (entry.kind === "failed") return entry;
   const target = remotePath(childPath(root.bytes, entry.relative));
   if (entry.kind === "file") {

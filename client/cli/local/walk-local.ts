@@ -24,7 +24,13 @@ export type WalkedEntry =
       readonly skip: () => void;
     })
   /** An entry that cannot be put. The walk continues after it. */
-  | { readonly kind: "failed"; readonly relative: Buffer; readonly error: AshlarError }
+  | {
+      readonly kind: "failed";
+      readonly relative: Buffer;
+      readonly error: AshlarError;
+      /** Whether it can be a directory: files below it are then missing, too. */
+      readonly canHaveEntries: boolean;
+    }
   /** A temporary file of a get, which is never put. */
   | { readonly kind: "temporary"; readonly path: LocalPath };
 
@@ -48,7 +54,8 @@ export async function* walkLocal(root: LocalPath): AsyncGenerator<WalkedEntry, v
       levels.push({ relative, names: await sortedNames(directory) });
       return null;
     } catch (error) {
-      return { kind: "failed", relative, error: localError(error, "list", directory) };
+      const failure = localError(error, "list", directory);
+      return { kind: "failed", relative, error: failure, canHaveEntries: true };
     }
   };
   const failed = await enter(Buffer.alloc(0));
@@ -85,7 +92,12 @@ async function sortedNames(directory: LocalPath): Promise<Buffer[]> {
 
 async function examine(root: LocalPath, relative: Buffer, skip: () => void): Promise<WalkedEntry> {
   const path = root.join(relative);
-  const failed = (error: AshlarError): WalkedEntry => ({ kind: "failed", relative, error });
+  const failed = (error: AshlarError, canHaveEntries = false): WalkedEntry => ({
+    kind: "failed",
+    relative,
+    error,
+    canHaveEntries,
+  });
   try {
     const own = await lstat(path.systemPath, { bigint: true });
     const isLink = own.isSymbolicLink();
@@ -101,9 +113,8 @@ async function examine(root: LocalPath, relative: Buffer, skip: () => void): Pro
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
     const isDangling = syscall === "stat" && (code === "ENOENT" || code === "ELOOP");
-    return failed(
-      isDangling ? linkError(path, "that is dangling") : localError(error, "read", path),
-    );
+    if (isDangling) return failed(linkError(path, "that is dangling"));
+    return failed(localError(error, "read", path), syscall === "lstat");
   }
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { constants } from "node:fs";
 import {
   chmod,
@@ -67,6 +68,30 @@ describe("local trees", () => {
     assert.equal(await readFile(`${work.path}/out/source/a/file`, "utf8"), "a");
     assert.equal(await readFile(`${work.path}/out/source/c/deep/file`, "utf8"), "c");
     assert.equal(await readFile(`${work.path}/out/source/a/deep`, "utf8"), "in the way");
+  });
+
+  it("report a directory that cannot be read, whatever files --include and --exclude select", async () => {
+    await using work = await CliWork.make(cluster, fileSystem);
+    await mkdir(`${work.path}/source`);
+    await symlink("nowhere", `${work.path}/source/link`);
+    await writeFile(`${work.path}/source/a.jpg`, "a");
+    // Longer than PATH_MAX: the system refuses the path of what is in the last directory.
+    const steps = "for step in $(seq 25); do mkdir $1; cd $1; done; mkdir d; touch d/b.jpg";
+    const name = "d".repeat(200);
+    execFileSync("sh", ["-c", steps, "sh", name], { cwd: `${work.path}/source` });
+    try {
+      for (const flags of [
+        ["--include", "*.jpg"],
+        ["--exclude", "{d*,link}"],
+      ]) {
+        const line = ["put", "-r", "--resume", ...flags, "source", "/filtered"];
+        const { stderr } = await work.fails(8, /file name too long/, ...line);
+        assert.doesNotMatch(stderr, /link/);
+        assert.equal((await fileSystem.stat("/filtered/a.jpg")).kind, "file");
+      }
+    } finally {
+      execFileSync("rm", ["-r", name], { cwd: `${work.path}/source` }); // Node cannot remove it.
+    }
   });
 
   it("continue after a name that the other side refuses", async () => {
