@@ -70,7 +70,7 @@ describe("local trees", () => {
     assert.equal(await readFile(`${work.path}/out/source/a/deep`, "utf8"), "in the way");
   });
 
-  it("report a directory that cannot be read, whatever files --include and --exclude select", async () => {
+  it("report a directory that cannot be read, also with --include and --exclude", async () => {
     await using work = await CliWork.make(cluster, fileSystem);
     await mkdir(`${work.path}/source`);
     await symlink("nowhere", `${work.path}/source/link`);
