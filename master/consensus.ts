@@ -84,6 +84,8 @@ export interface ConsensusStatus {
   readonly memberPhase: "member" | "joining" | "removed";
   /** Known addresses of all masters. */
   readonly masters: readonly string[];
+  /** Addresses of those masters that are learners, as of the applied entries. */
+  readonly learners: readonly string[];
 }
 
 /**

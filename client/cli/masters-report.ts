@@ -13,12 +13,12 @@ export interface ClusterOrigin {
 }
 
 /** Returns the state of one master: "127.0.0.1:7400: follower in term 3". */
-function describeMaster({ address, answer, problem }: MasterProbe): string {
-  if (answer === null) return `${address}: ${problem ?? "no answer"}`;
-  return `${address}: ${answer.role} in term ${answer.term}`;
+function describeMaster({ address, answer, problem, isVoter }: MasterProbe): string {
+  if (answer !== null) return `${address}: ${answer.role} in term ${answer.term}`;
+  return `${address}: ${problem ?? "no answer"}${isVoter ? "" : " (learner)"}`;
 }
 
-/** Returns "no majority: 1 of 3 masters answers". */
+/** Returns "no majority: 1 of 3 masters answers". The counts are those of the voters. */
 export function majorityText(answeredCount: number, count: number): string {
   return `no majority: ${answeredCount} of ${count} masters ${answeredCount === 1 ? "answers" : "answer"}`;
 }
@@ -35,7 +35,7 @@ export function unservable(probe: MastersProbe, cluster: ClusterOrigin): AshlarE
     return new AshlarError("UNAVAILABLE", text, options);
   }
   if (!probe.hasNoMajority || probe.masters.length === 0) return null;
-  const text = `Cannot use the cluster: ${majorityText(probe.answeredCount, probe.masters.length)} (${masters})`;
+  const text = `Cannot use the cluster: ${majorityText(probe.answeredCount, probe.voterCount)} (${masters})`;
   return new AshlarError("NO_LEADER", text, options);
 }
 
@@ -51,13 +51,15 @@ interface ProbedMaster {
   readonly address: string;
   readonly role: string;
   readonly term: number | null;
+  readonly vote: "voter" | "learner";
   /** Why the master did not answer; null if it did. */
   readonly problem: string | null;
 }
 
-function jsonMaster({ address, answer, problem }: MasterProbe): ProbedMaster {
+function jsonMaster({ address, answer, problem, isVoter }: MasterProbe): ProbedMaster {
   const { memberId = null, role = "unreachable", term = null } = answer ?? {};
-  return { member_id: memberId, address, role, term, problem };
+  const vote = isVoter ? "voter" : "learner";
+  return { member_id: memberId, address, role, term, vote, problem };
 }
 
 /** The keys of `ashlar status --json` that only a leader knows. */
@@ -88,8 +90,9 @@ export async function printUnserved(output: Output, error: unknown): Promise<boo
   if (!isAshlarError(error, "NO_LEADER")) return false;
   const masters = error.details["probed"] as readonly ProbedMaster[] | undefined;
   if (masters === undefined) return false;
-  const answered = masters.filter(({ problem }) => problem === null);
-  const reason = majorityText(answered.length, masters.length);
+  const voters = masters.filter(({ vote }) => vote === "voter");
+  const answered = voters.filter(({ problem }) => problem === null);
+  const reason = majorityText(answered.length, voters.length);
   if (output.options.json) {
     await output.json("ashlar.status/1", {
       ...UNSERVED,
@@ -98,12 +101,12 @@ export async function printUnserved(output: Output, error: unknown): Promise<boo
     });
     return true;
   }
-  const rows = masters.map(({ member_id, address, role, term, problem }) => [
+  const rows = masters.map(({ member_id, address, role, term, vote, problem }) => [
     String(member_id ?? "-"),
     role,
     String(term ?? "-"),
     address,
-    problem ?? "answers",
+    `${problem ?? "answers"}${vote === "learner" ? ", does not vote" : ""}`,
   ]);
   await output.line(`cluster: ${output.paint(["red", "bold"], "critical")}`);
   await output.line(`  ${reason}: no command can read or change anything`);

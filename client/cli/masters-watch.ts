@@ -1,4 +1,5 @@
 import type { AshlarError } from "../../shared/base/errors.ts";
+import { formatCount } from "../../shared/display/format.ts";
 import type { CallWatch } from "../../shared/wire/call-watch.ts";
 import type { MastersProbe } from "../masters/probe-masters.ts";
 import { type ClusterOrigin, majorityText, unservable } from "./masters-report.ts";
@@ -110,11 +111,17 @@ export class MastersWatch implements CallWatch, Disposable {
 /** Returns why the masters have not answered yet, as far as a probe shows it. */
 function waitReason(probe: MastersProbe | null): string {
   if (probe === null) return "no answer";
-  const { masters, answeredCount, hasNoMajority, isAllRefused } = probe;
+  const { masters, voterCount, answeredCount, hasNoMajority, isAllRefused } = probe;
   if (isAllRefused) return "all of them refuse the connection";
-  if (hasNoMajority) return majorityText(answeredCount, masters.length);
+  if (hasNoMajority) return majorityText(answeredCount, voterCount);
   const leader = masters.find(({ answer }) => answer?.role === "leader");
-  const counts = `${answeredCount} of ${masters.length} answer`;
+  const learners = masters.filter(({ isVoter }) => !isVoter);
+  const answering = learners.filter(({ answer }) => answer !== null).length;
+  const voters = `${answeredCount} of ${voterCount}`;
+  const counts =
+    learners.length === 0
+      ? `${voters} answer`
+      : `${voters} and ${answering} of ${formatCount(learners.length, "learner")} answer`;
   return leader === undefined
     ? `${counts}, no leader yet`
     : `${counts}, the leader is ${leader.address}`;

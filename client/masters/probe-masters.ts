@@ -10,6 +10,8 @@ const MIB = 1024 * 1024;
 /** The answer of one master to a probe. */
 export interface MasterProbe {
   readonly address: string;
+  /** Whether the master votes, as far as the masters that answered know. A learner does not. */
+  readonly isVoter: boolean;
   /** null if the master did not answer, or does not belong to the cluster. */
   readonly answer: {
     readonly memberId: number;
@@ -25,8 +27,10 @@ export interface MasterProbe {
 /** The state of all masters at one moment. */
 export interface MastersProbe {
   readonly masters: readonly MasterProbe[];
+  readonly voterCount: number;
+  /** Voters that answered. */
   readonly answeredCount: number;
-  /** Whether there is no leader, and so few masters answer that they cannot elect one. */
+  /** Whether there is no leader, and so few voters answer that they cannot elect one. */
   readonly hasNoMajority: boolean;
   /** Whether every master refused the connection. */
   readonly isAllRefused: boolean;
@@ -49,12 +53,20 @@ export async function probeMasters(
   );
   const { timeoutMs } = options;
   const named = new Set<string>();
-  const ask = async (address: string): Promise<MasterProbe> => {
+  // The member that has applied the most entries knows the latest members.
+  let newest: { readonly appliedIndex: number; readonly learners: readonly string[] } = {
+    appliedIndex: -1,
+    learners: [],
+  };
+  const ask = async (address: string): Promise<Asked> => {
     try {
       const received = await pool.call(address, memberStatus, {}, { timeoutMs });
       received.release();
       for (const each of received.head.masters) named.add(each);
-      const { memberId, role, term } = received.head.member;
+      const { memberId, role, term, appliedIndex } = received.head.member;
+      if (appliedIndex > newest.appliedIndex) {
+        newest = { appliedIndex, learners: received.head.learners };
+      }
       return { address, answer: { memberId, role, term }, problem: null, isRefused: false };
     } catch (error) {
       if (!isAshlarError(error)) throw error;
@@ -64,20 +76,28 @@ export async function probeMasters(
   const configured = [...new Set(addresses)];
   const first = await Promise.all(configured.map(ask));
   const others = [...named].filter((address) => !configured.includes(address));
-  const all = [...first, ...(await Promise.all(others.map(ask)))];
+  const asked = [...first, ...(await Promise.all(others.map(ask)))];
+  const all = asked.map((each) => ({
+    ...each,
+    isVoter: each.answer?.role !== "learner" && !newest.learners.includes(each.address),
+  }));
   // A configured master that the others do not name was removed from the cluster.
   return summaryOf(named.size === 0 ? all : all.filter(({ address }) => named.has(address)));
 }
 
+type Asked = Omit<MasterProbe, "isVoter">;
+
 /** Returns the state of the group of masters from what each of them answered. */
 export function summaryOf(masters: readonly MasterProbe[]): MastersProbe {
-  const answeredCount = masters.filter(({ answer }) => answer !== null).length;
+  const voters = masters.filter(({ isVoter }) => isVoter);
+  const answeredCount = voters.filter(({ answer }) => answer !== null).length;
   return {
     masters,
+    voterCount: voters.length,
     answeredCount,
     hasNoMajority:
-      answeredCount <= Math.floor(masters.length / 2) &&
-      // The address of a learner looks like that of a voter: a leader proves a majority.
+      answeredCount <= Math.floor(voters.length / 2) &&
+      // The members can have changed since: a leader proves a majority.
       masters.every(({ answer }) => answer?.role !== "leader"),
     isAllRefused: masters.length > 0 && masters.every(({ isRefused }) => isRefused),
   };

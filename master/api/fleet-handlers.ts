@@ -47,6 +47,7 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
       member: masterStatusOf(status),
       leaderAddress: status.leaderAddress,
       masters: [...status.masters],
+      learners: [...status.learners],
       state: { featureLevelMax: FEATURE_LEVEL_MAX, marks },
     };
   });

@@ -46,6 +46,7 @@ export class MembershipState {
   /** The members and their addresses, derived from `#record`. Cached: every request reads them. */
   #members: readonly MemberAddress[] = [];
   #masters: readonly string[] = [];
+  #learners: readonly string[] = [];
   /**
    * The latest report of a peer whose membership does not contain this member. Null if none exists.
    */
@@ -150,6 +151,11 @@ export class MembershipState {
     return addressesOf(this.#exclusionReport?.members ?? this.peers);
   }
 
+  /** Returns those of `masterAddresses` that are known not to vote. */
+  learnerAddresses(appliedIndex: LogIndex): readonly string[] {
+    return this.memberPhase(appliedIndex) === "member" ? this.#learners : [];
+  }
+
   #decode(stored: Uint8Array): MembershipRecord {
     if (stored.length > 0) return decodeMembershipRecord(stored);
     return { membership: this.#options.founders, members: [] };
@@ -168,6 +174,8 @@ export class MembershipState {
       address: this.addressOf(id) ?? "",
     }));
     this.#masters = addressesOf(this.#members);
+    const { learners } = this.membership;
+    this.#learners = addressesOf(this.#members.filter(({ id }) => learners.includes(id)));
     this.#adoptIncarnations();
   }
 

@@ -111,6 +111,7 @@ export class StatusTracker {
       members: membershipState.members,
       memberPhase: membershipState.memberPhase(appliedIndex),
       masters: membershipState.masterAddresses(appliedIndex),
+      learners: membershipState.learnerAddresses(appliedIndex),
     };
   }
 }

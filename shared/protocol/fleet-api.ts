@@ -220,6 +220,8 @@ export const memberStatus = defineCall(
     leaderAddress: v.nullable(addressSchema),
     /** Addresses of all masters, as known to this member. */
     masters: v.optional(v.array(addressSchema), []),
+    /** Addresses of those masters that do not vote. Absent in old versions. */
+    learners: v.optional(v.array(addressSchema), []),
     /** Absent in versions that support only the first feature level. */
     state: v.optional(
       v.object({

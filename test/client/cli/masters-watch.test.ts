@@ -117,12 +117,55 @@ describe("a cluster without a majority", () => {
   });
 });
 
+describe("a master that does not vote", () => {
+  it("is shown, and is not counted in the majority", async () => {
+    await using cluster = await LoopbackCluster.start(0, { masterCount: 2 });
+    const learner = await cluster.addLearner();
+    const [first, second] = cluster.masters.members;
+    assert.ok(first !== undefined && second !== undefined);
+    await eventually("every member knows the learner", () =>
+      [first, learner].every(({ running }) => {
+        return running.consensus.status().learners.includes(learner.address);
+      }),
+    );
+    await second.stop();
+    await eventually("there is no leader", () => cluster.masters.leader() === undefined);
+    const variables = { ASHLAR_CLUSTER: [...cluster.masterAddresses, learner.address].join(",") };
+    const ls = await runCli(["ls", "/"], { variables });
+    assert.equal(ls.status, 5, ls.stderr);
+    assert.match(ls.stderr, /no majority: 1 of 2 masters answers/);
+    assert.match(ls.stderr, new RegExp(`${learner.address}: learner in term`));
+    const text = await runCli(["status"], { variables });
+    assert.match(text.stdout, new RegExp(`learner .*${learner.address} +answers, does not vote`));
+
+    await learner.stop();
+    const json = await runCli(["status", "--json"], { variables });
+    const [status] = jsonLines(json.stdout);
+    const masters = status?.["masters"] as Array<Record<string, unknown>>;
+    const shown = masters.find(({ address }) => address === learner.address);
+    assert.deepEqual([shown?.["role"], shown?.["vote"]], ["unreachable", "learner"]);
+    assert.match(JSON.stringify(status?.["health"]), /1 of 2 masters/);
+  });
+
+  it("does not make a group without a leader look as if it had no majority", () => {
+    const follower = { memberId: 1, role: "follower", term: 3 };
+    const voter = { isVoter: true, answer: follower, problem: null, isRefused: false };
+    const learner = { isVoter: false, answer: null, problem: "refused", isRefused: true };
+    const masters = [voter, learner, learner, learner].map((each, index) => {
+      return { ...each, address: `m${index}:1` };
+    });
+    const { hasNoMajority, answeredCount, voterCount } = summaryOf(masters);
+    assert.deepEqual([hasNoMajority, answeredCount, voterCount], [false, 1, 1]);
+  });
+});
+
 describe("a call without an answer", () => {
   const ANSWER = { memberId: 1, role: "follower", term: 3 };
   const probed = summaryOf([
-    { address: "a:1", answer: ANSWER, problem: null, isRefused: false },
-    { address: "b:1", answer: ANSWER, problem: null, isRefused: false },
-    { address: "c:1", answer: null, problem: "connection refused", isRefused: true },
+    { address: "a:1", isVoter: true, answer: ANSWER, problem: null, isRefused: false },
+    { address: "b:1", isVoter: true, answer: ANSWER, problem: null, isRefused: false },
+    { address: "c:1", isVoter: true, answer: null, problem: "refused", isRefused: true },
+    { address: "d:1", isVoter: false, answer: null, problem: "refused", isRefused: true },
   ]);
   const CASES = [
     { name: "a terminal", columns: 120, options: {}, isShown: true },
@@ -148,7 +191,9 @@ describe("a call without an answer", () => {
         await clock.sleep(REPORT_MS + TICK_SLACK_MS);
         const shown = env.stderr.text();
         assert.equal(
-          /waiting for the masters for 2 s: 2 of 3 answer, no leader yet/.test(shown),
+          /waiting for the masters for 2 s: 2 of 3 and 0 of 1 learner answer, no leader yet/.test(
+            shown,
+          ),
           isShown,
           `${name}: ${shown}`,
         );

@@ -5,7 +5,7 @@ import { connect } from "../../../client/connect.ts";
 import type { FileSystem } from "../../../client/file-system.ts";
 import type { ConnectOptions } from "../../../client/options.ts";
 import type { MasterConfig } from "../../../master/config.ts";
-import type { ClusterId } from "../../../shared/base/ids.ts";
+import type { ClusterId, MemberId } from "../../../shared/base/ids.ts";
 import { Closers } from "../../../shared/flow/closers.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
@@ -18,7 +18,13 @@ import type { Disk } from "../../../shared/ports/disk.ts";
 import type { Env } from "../../../shared/ports/env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
-import { type RealMasters, startRealMasters } from "./real-masters.ts";
+import {
+  freeAddresses,
+  type RealMaster,
+  type RealMasters,
+  startRealMaster,
+  startRealMasters,
+} from "./real-masters.ts";
 
 const CLUSTER_ID = "c".repeat(32) as ClusterId;
 
@@ -78,6 +84,22 @@ export class LoopbackCluster implements AsyncDisposable {
 
   get masterAddresses(): readonly string[] {
     return this.masters.members.map((member) => member.address);
+  }
+
+  /** Starts a master and adds it to the group. Resolves when the leader knows it as a learner. */
+  async addLearner(): Promise<RealMaster> {
+    const leader = this.masters.leader();
+    assert.ok(leader !== undefined, "there is a leader");
+    const addresses = [...this.masterAddresses, ...(await freeAddresses(1))];
+    const position = addresses.length - 1;
+    const learner = await startRealMaster(
+      { clusterId: CLUSTER_ID, makeEnv: () => makeEnv(new MemoryLog()), settings: { join: true } },
+      { addresses, position, closers: this.#closers },
+    );
+    const added = { id: (position + 1) as MemberId, address: learner.address };
+    const request = { add: [added], promote: [], remove: [] };
+    await leader.running.consensus.changeMembers(request);
+    return learner;
   }
 
   /** Starts another chunkserver. Resolves when it is registered. */

@@ -24,39 +24,22 @@ export interface RealMasters extends AsyncDisposable {
   leader(): RealMaster | undefined;
 }
 
-/** Starts a Raft group of real masters on loopback, each with its own data directory. */
-export async function startRealMasters(options: {
-  readonly count: number;
+/** Settings of the masters of one group. */
+export interface RealMasterOptions {
   readonly clusterId: ClusterId;
   readonly makeEnv: () => Env;
   readonly settings: Partial<MasterConfig>;
-}): Promise<RealMasters> {
+}
+
+/** Starts a Raft group of real masters on loopback, each with its own data directory. */
+export async function startRealMasters(
+  options: RealMasterOptions & { readonly count: number },
+): Promise<RealMasters> {
   await using closers = new Closers();
   const addresses = await freeAddresses(options.count);
   const members: RealMaster[] = [];
-  for (const [position, address] of addresses.entries()) {
-    const { path } = closers.use(await TempDirectory.make());
-    const config = v.parse(masterConfigSchema, {
-      dataDir: path,
-      clusterId: options.clusterId,
-      memberId: position + 1,
-      members: addresses.map((each, index) => `${index + 1}=${each}`),
-      stopGraceMs: 0,
-      ...options.settings,
-    });
-    const storage = { disk: new NodeDisk(path), stores: new LmdbStores(`${path}/stores`) };
-    const onFatal = (error: unknown): void => {
-      throw error;
-    };
-    const running = await startMaster(config, options.makeEnv(), storage, { onFatal });
-    let isStopped = false;
-    const stop = async (): Promise<void> => {
-      if (isStopped) return;
-      isStopped = true;
-      await running[Symbol.asyncDispose]();
-    };
-    closers.defer(stop);
-    members.push({ address, running, stop });
+  for (const [position] of addresses.entries()) {
+    members.push(await startRealMaster(options, { addresses, position, closers }));
   }
   const owned = closers.move();
   return {
@@ -70,11 +53,45 @@ export async function startRealMasters(options: {
   };
 }
 
+/** Starts the master at one of the addresses of a group. It stops with `closers`. */
+export async function startRealMaster(
+  options: RealMasterOptions,
+  group: {
+    readonly addresses: readonly string[];
+    readonly position: number;
+    readonly closers: Closers;
+  },
+): Promise<RealMaster> {
+  const { addresses, position, closers } = group;
+  const { path } = closers.use(await TempDirectory.make());
+  const config = v.parse(masterConfigSchema, {
+    dataDir: path,
+    clusterId: options.clusterId,
+    memberId: position + 1,
+    members: addresses.map((each, index) => `${index + 1}=${each}`),
+    stopGraceMs: 0,
+    ...options.settings,
+  });
+  const storage = { disk: new NodeDisk(path), stores: new LmdbStores(`${path}/stores`) };
+  const onFatal = (error: unknown): void => {
+    throw error;
+  };
+  const running = await startMaster(config, options.makeEnv(), storage, { onFatal });
+  let isStopped = false;
+  const stop = async (): Promise<void> => {
+    if (isStopped) return;
+    isStopped = true;
+    await running[Symbol.asyncDispose]();
+  };
+  closers.defer(stop);
+  return { address: addresses[position] as string, running, stop };
+}
+
 /**
  * Returns free loopback addresses. All listeners are open at the same time, so the addresses
  * differ; another process may take one after they are closed.
  */
-async function freeAddresses(count: number): Promise<string[]> {
+export async function freeAddresses(count: number): Promise<string[]> {
   const network = new TcpNetwork();
   const listeners = await Promise.all(
     Array.from({ length: count }, () => network.listen("127.0.0.1:0", (link) => link.destroy())),

@@ -85,7 +85,7 @@ export class Masters {
       const memberId = (NAMES.indexOf(name) + 1) as MemberId;
       const member = { memberId, address, role: "follower", term: 1 as Term, ...indexes } as const;
       const leaderAddress = this.leader === null ? null : `${this.leader}:9000`;
-      return { member, leaderAddress, masters: [...this.reported] };
+      return { member, leaderAddress, masters: [...this.reported], learners: [] };
     });
     await server.listen(address);
     this.masters.set(name, master);
