@@ -1,9 +1,10 @@
 import { parseSizeBytes } from "../../shared/display/quantities.ts";
 import type { ByteRange, FileHandle } from "../index.ts";
 import type { CommandContext, OptionValues } from "./command.ts";
-import { forEachItem } from "./each-item.ts";
+import { forEachItem, severalOf } from "./each-item.ts";
+import type { ReadableEnd } from "./last-lines.ts";
 import { invalidOptions, invalidValue } from "./parse-values.ts";
-import { type ExpandedPath, expandPaths } from "./patterns/expand-paths.ts";
+import { expandPaths } from "./patterns/expand-paths.ts";
 import { readOptionsOf } from "./read-options.ts";
 
 /** The part of each file that head and tail print: a number of lines or bytes. */
@@ -16,8 +17,6 @@ export interface PartSize {
 
 const LINES_DEFAULT = 10;
 const LINE_END = 0x0a;
-/** Bytes that are searched for line ends at a time from the end of a file. */
-const STEP_BYTES = 256 * 1024;
 /** The beginning of a file is usually enough: less than the default is read ahead. */
 const READ_AHEAD_BYTES = 1024 * 1024;
 
@@ -58,7 +57,7 @@ export async function forEachFile(
   const glob = options["glob"] !== false;
   const paths = expandPaths(context, commandArguments, { glob, readOptions });
   const { quiet, verbosity } = output.options;
-  const { items, isSeveral } = await countedItems(paths);
+  const { items, isSeveral } = await severalOf(paths);
   const hasHeadings = !quiet && (isSeveral || verbosity > 0);
   let headingCount = 0;
   await forEachItem(context, items, async (found) => {
@@ -70,20 +69,6 @@ export async function forEachFile(
     }
     await print(file);
   });
-}
-
-/** Reads up to two items ahead, to know whether there are several. */
-async function countedItems(paths: AsyncGenerator<ExpandedPath>): Promise<{
-  readonly items: AsyncIterable<ExpandedPath>;
-  readonly isSeveral: boolean;
-}> {
-  const first = await paths.next();
-  const second = await paths.next();
-  const items = async function* (): AsyncGenerator<ExpandedPath> {
-    for (const { done, value } of [first, second]) if (done !== true) yield value;
-    yield* paths;
-  };
-  return { items: items(), isSeveral: second.done !== true };
 }
 
 /** Prints a range of a file. */
@@ -134,39 +119,8 @@ export async function endOfFirstLines(
   return position;
 }
 
-/** A file of which any part can be read. */
-interface ReadableEnd {
-  readonly sizeBytes: number;
-  readonly read: FileHandle["read"];
-  readonly signal: AbortSignal;
-}
-
-/**
- * Returns the position of the first byte of the last `count` lines, or 0 if the file has at most
- * `count` lines. Reads from the end of the file, one step at a time.
- */
-export async function startOfLastLines(
-  count: number,
-  { sizeBytes, read, signal }: ReadableEnd,
-): Promise<number> {
-  if (count === 0) return sizeBytes;
-  // The line end of the last line separates it from no other line.
-  let left = count;
-  for (let end = sizeBytes; end > 0; ) {
-    const start = Math.floor((end - 1) / STEP_BYTES) * STEP_BYTES;
-    const bytes = await read({ position: start, lengthBytes: end - start }, { signal });
-    for (let at = bytes.length - 1; at >= 0; at -= 1) {
-      if (bytes[at] !== LINE_END || start + at === sizeBytes - 1) continue;
-      left -= 1;
-      if (left === 0) return start + at + 1;
-    }
-    end = start;
-  }
-  return 0;
-}
-
 /** Returns the file for `startOfLastLines`. */
 export function readableEnd({ signal }: CommandContext, file: FileHandle): ReadableEnd {
   const { sizeBytes } = file.attributes;
-  return { sizeBytes, read: (range, options) => file.read(range, options), signal };
+  return { sizeBytes, read: (range) => file.read(range, { signal }) };
 }

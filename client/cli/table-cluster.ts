@@ -125,10 +125,10 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: "cluster status",
-    summary: "show the processes of a local cluster",
+    summary: "show the processes of a local cluster; exit status 1 if one is down",
     options: [DIRECTORY],
     examples: [["ashlar cluster status --json", "one object per node: name, pid, addresses, log"]],
-    onClosedOutput: "stop",
+    onClosedOutput: "continue",
     load: () => import("./commands/cluster-status.ts"),
   },
   {

@@ -15,7 +15,8 @@ import type { FileSystem } from "../../file-system.ts";
 import { whileLocked } from "../local/directory-lock.ts";
 import { freeAddresses } from "./free-ports.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
-import { logTail, runningPid, signalNode, startNode, waitForExit } from "./node-process.ts";
+import { lastLinesOf } from "./node-log.ts";
+import { runningPid, signalNode, startNode, waitForExit } from "./node-process.ts";
 
 /** Options of `cluster up`. The counts and addresses apply to a new cluster only. */
 export interface UpOptions {
@@ -306,7 +307,7 @@ export class LocalCluster {
   async #requireAllRunning(): Promise<void> {
     for (const node of this.#file.nodes) {
       if ((await runningPid(this.directory, node)) !== null) continue;
-      const tail = await logTail(this.directory, node, 5);
+      const tail = await lastLinesOf(nodePaths(this.directory, node.name).log, 5);
       throw new AshlarError(
         "UNAVAILABLE",
         `${node.name} exited while the cluster was starting; the end of its log:\n  ${tail.join("\n  ")}`,

@@ -10,7 +10,7 @@ import { readTextFile } from "../../../shared/platform/readable-file.ts";
 import { nodePaths } from "./layout.ts";
 
 const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants;
-const NODE_FILE_BYTES_MAX = 1024 * 1024 * 1024;
+const PROCESS_FILE_BYTES_MAX = 64 * 1024;
 
 /** Content of process.json: the process of a node. */
 interface ProcessRecord {
@@ -39,7 +39,8 @@ async function launcherPath(): Promise<string> {
 export async function runningPid(directory: string, node: LocalNode): Promise<number | null> {
   let record: ProcessRecord;
   try {
-    record = JSON.parse(await readNodeFile(nodePaths(directory, node.name).process));
+    const options = { bytesMax: PROCESS_FILE_BYTES_MAX, isWaitRefused: true };
+    record = JSON.parse(await readTextFile(nodePaths(directory, node.name).process, options));
   } catch {
     return null;
   }
@@ -108,23 +109,4 @@ export async function waitForExit(
   }
   await rm(nodePaths(directory, node.name).process, { force: true });
   return true;
-}
-
-/** Reads a file of a node. Something else than a file in its place is an error. */
-function readNodeFile(path: string): Promise<string> {
-  return readTextFile(path, { bytesMax: NODE_FILE_BYTES_MAX, isWaitRefused: true });
-}
-
-/** Returns the last `lineCount` lines of the node's log; none if there is no log. */
-export async function logTail(
-  directory: string,
-  node: LocalNode,
-  lineCount: number,
-): Promise<string[]> {
-  try {
-    const text = await readNodeFile(nodePaths(directory, node.name).log);
-    return text.trimEnd().split("\n").slice(-lineCount);
-  } catch {
-    return [];
-  }
 }

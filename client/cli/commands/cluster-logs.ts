@@ -1,60 +1,58 @@
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { AshlarError } from "../../../shared/base/errors.ts";
+import { Closers } from "../../../shared/flow/closers.ts";
 import { nodePaths } from "../cluster/layout.ts";
 import { LocalCluster } from "../cluster/local-cluster.ts";
-import { logTail } from "../cluster/node-process.ts";
+import { NodeLog } from "../cluster/node-log.ts";
 import { clusterDirectory } from "../cluster-directory.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
+import { Stopped } from "../exit-status.ts";
 
 const FOLLOW_POLL_MS = 200;
 
+/** A log that is printed. */
+interface PrintedLog {
+  readonly log: NodeLog;
+  /** Text before each of its lines. */
+  readonly prefix: string;
+}
+
 export const run: RunCommand = async (context, commandArguments, options) => {
+  const { output, signal } = context;
   const cluster = await LocalCluster.open(await clusterDirectory(context, options));
   const nodes =
     commandArguments.length === 0
       ? cluster.nodes
       : await Promise.all(commandArguments.map((name) => cluster.find(name)));
-  const prefix = (name: string): string => (nodes.length === 1 ? "" : `${name}: `);
-  for (const node of nodes) {
-    const lines = await logTail(cluster.directory, node, Number(options["lines"]));
-    for (const line of lines) await context.output.line(prefix(node.name) + line);
+  const isFollowed = options["follow"] === true;
+  await using opened = new Closers();
+  const logs: PrintedLog[] = [];
+  for (const { name } of nodes) {
+    const path = nodePaths(cluster.directory, name).log;
+    const log = await NodeLog.open(path);
+    if (log !== null) {
+      logs.push({ log: opened.use(log), prefix: nodes.length === 1 ? "" : `${name}: ` });
+    } else if (isFollowed) throw noLog(path);
   }
-  if (options["follow"] !== true) return;
-  const failed = new AbortController();
-  const signal = AbortSignal.any([context.signal, failed.signal]);
-  try {
-    await Promise.all(
-      nodes.map(({ name }) => {
-        const path = nodePaths(cluster.directory, name).log;
-        return printNewLines({ ...context, signal }, path, prefix(name));
-      }),
-    );
-  } finally {
-    failed.abort(); // The command fails if it cannot follow one log. The abort stops the other logs.
+  for (const printed of logs) {
+    await printed.log.seekLastLines(Number(options["lines"]));
+    await printLines(context, printed);
+    const rest = isFollowed ? null : printed.log.rest();
+    if (rest !== null) await output.line(printed.prefix + rest);
   }
+  if (!isFollowed) return;
+  while (!signal.aborted) {
+    for (const printed of logs) await printLines(context, printed);
+    await sleep(FOLLOW_POLL_MS, undefined, { signal }).catch(() => {});
+  }
+  throw new Stopped();
 };
 
-/** Prints lines that are added to the file until the command is stopped. */
-async function printNewLines(
-  context: Pick<CommandContext, "output" | "signal">,
-  path: string,
-  prefix: string,
-): Promise<void> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    let position = (await file.stat()).size;
-    let partialLine = "";
-    const buffer = Buffer.alloc(64 * 1024);
-    while (!context.signal.aborted) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-      position += bytesRead;
-      const lines = (partialLine + buffer.toString("utf8", 0, bytesRead)).split("\n");
-      partialLine = lines.pop() ?? "";
-      for (const line of lines) await context.output.line(prefix + line);
-      if (bytesRead === 0) await sleep(FOLLOW_POLL_MS);
-    }
-  } finally {
-    await file.close();
-  }
+/** Prints the lines that were added to a log. */
+async function printLines({ output }: CommandContext, { log, prefix }: PrintedLog): Promise<void> {
+  for await (const line of log.lines()) await output.line(prefix + line);
+}
+
+function noLog(path: string): AshlarError {
+  return new AshlarError("NOT_FOUND", `Cannot follow ${path}: no such file`);
 }

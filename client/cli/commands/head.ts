@@ -5,8 +5,8 @@ import {
   partSizeOf,
   printRange,
   readableEnd,
-  startOfLastLines,
 } from "../file-parts.ts";
+import { startOfLastLines } from "../last-lines.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output } = context;

@@ -7,8 +7,8 @@ import {
   partSizeOf,
   printRange,
   readableEnd,
-  startOfLastLines,
 } from "../file-parts.ts";
+import { startOfLastLines } from "../last-lines.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const part = partSizeOf(options, "+");

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { createClusterFiles } from "../../../client/cli/cluster/layout.ts";
 import type { OptionValues } from "../../../client/cli/command.ts";
 import { COMMANDS } from "../../../client/cli/command-table.ts";
 import { runCli } from "../../support/memory-cli-env.ts";
@@ -13,7 +14,6 @@ const PRINTING = [
   "checksum",
   "cluster list",
   "cluster logs",
-  "cluster status",
   "completion",
   "config show",
   "df",
@@ -193,6 +193,14 @@ describe("a closed stdout", () => {
     // A missing file does not hide it either.
     const input = `${"0".repeat(64)}  /closed-sums/f1\n${"0".repeat(64)}  /closed-sums/none\n`;
     assert.equal((await cluster.run(["checksum", "--check", "-"], input)).status, 7);
+  });
+
+  it("does not hide that a node is down from cluster status", async () => {
+    const directory = join(cluster.work, "down");
+    const addresses = [1, 2, 3, 4].map((port) => `127.0.0.1:${port}`);
+    const settings = { masterSettings: {}, chunkserverSettings: {} };
+    await createClusterFiles(directory, { masters: 1, chunkservers: 1, addresses, ...settings });
+    assert.equal((await closed("cluster", "status", "--dir", directory)).status, 1);
   });
 
   it("is no error of the help", async () => {

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { startOfLastLines } from "../../../client/cli/file-parts.ts";
+import { startOfLastLines } from "../../../client/cli/last-lines.ts";
 import { CliCluster } from "../support/cli-cluster.ts";
 
 let cluster: CliCluster;
@@ -123,7 +123,6 @@ describe("head and tail", () => {
     const sizeBytes = 1024 ** 4;
     let readBytes = 0;
     let largestBytes = 0;
-    const { signal } = new AbortController();
     const start = await startOfLastLines(100_000, {
       sizeBytes,
       read: async ({ position, lengthBytes }) => {
@@ -132,7 +131,6 @@ describe("head and tail", () => {
         assert.equal(position % line.length, 0);
         return Buffer.alloc(lengthBytes, line);
       },
-      signal,
     });
     assert.equal(start, sizeBytes - 100_000 * line.length);
     assert.ok(readBytes < 100_000 * line.length + 2 * largestBytes, `${readBytes} bytes`);
