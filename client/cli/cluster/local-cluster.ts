@@ -29,6 +29,8 @@ export interface UpOptions {
   readonly masterSettings?: Readonly<Record<string, string | number | boolean>>;
   readonly chunkserverSettings?: Readonly<Record<string, string | number | boolean>>;
   readonly timeoutMs: number;
+  /** Ends the wait. The nodes that were started keep running. */
+  readonly signal?: AbortSignal;
 }
 
 /** One node and its process. */
@@ -85,7 +87,7 @@ export class LocalCluster {
       for (const node of file.nodes) await opened.#startUnlessRunning(node);
       return opened;
     });
-    await cluster.waitUntilServing(options.timeoutMs);
+    await cluster.waitUntilServing(options.timeoutMs, options.signal);
     return cluster;
   }
 
@@ -175,9 +177,9 @@ export class LocalCluster {
    */
   async add(
     role: LocalNode["role"],
-    options: { readonly basePort: number; readonly timeoutMs: number },
+    options: Pick<UpOptions, "basePort" | "timeoutMs" | "signal">,
   ): Promise<LocalNode> {
-    const { basePort, timeoutMs } = options;
+    const { basePort, timeoutMs, signal } = options;
     const node = await whileLocked(this.directory, async () => {
       const addresses = await freeAddresses(basePort, 2);
       // Read again: another command can have added a node.
@@ -187,23 +189,27 @@ export class LocalCluster {
       await startNode(this.directory, added.node);
       return added.node;
     });
-    if (role === "master") await this.#addMember(node, timeoutMs);
-    await this.waitUntilServing(timeoutMs);
+    if (role === "master") await this.#addMember(node, options);
+    await this.waitUntilServing(timeoutMs, signal);
     return node;
   }
 
   /** Adds a new master to the Raft group. Retries until the process responds. */
-  async #addMember(node: LocalNode, timeoutMs: number): Promise<void> {
+  async #addMember(
+    node: LocalNode,
+    { timeoutMs, signal }: Pick<UpOptions, "timeoutMs" | "signal">,
+  ): Promise<void> {
     await using fileSystem = await this.#connect(timeoutMs);
     const untilMs = performance.now() + timeoutMs;
     const added = [{ memberId: numberOf(node), address: node.address }];
     for (;;) {
       try {
-        await fileSystem.masters.add(added, { catchUpTimeoutMs: timeoutMs });
+        await fileSystem.masters.add(added, { catchUpTimeoutMs: timeoutMs, ...ifSet(signal) });
         return;
       } catch (error) {
         const isUnreachable = isAshlarError(error, "MEMBER_UNREACHABLE");
         if (!isUnreachable || performance.now() > untilMs) throw error;
+        signal?.throwIfAborted();
         await sleep(POLL_MS);
       }
     }
@@ -247,10 +253,11 @@ export class LocalCluster {
   }
 
   /** Resolves when there is a leader, all masters respond and every chunkserver is live. */
-  async waitUntilServing(timeoutMs: number): Promise<ClusterStatus> {
+  async waitUntilServing(timeoutMs: number, signal?: AbortSignal): Promise<ClusterStatus> {
     return this.waitUntil((status) => missingCondition(this.#file, status), {
       timeoutMs,
       needsAllProcesses: true,
+      ...ifSet(signal),
     });
   }
 
@@ -259,21 +266,23 @@ export class LocalCluster {
    *
    * @param problem returns the condition that is not met, for the error at the deadline
    * @throws {AshlarError} DEADLINE_EXCEEDED; UNAVAILABLE if a node exits and `needsAllProcesses` is
-   * set
+   *   set; the reason of the signal
    */
   async waitUntil(
     problem: (status: ClusterStatus) => string | null,
-    options: { readonly timeoutMs: number; readonly needsAllProcesses?: boolean },
+    options: Pick<UpOptions, "timeoutMs" | "signal"> & { readonly needsAllProcesses?: boolean },
   ): Promise<ClusterStatus> {
+    const { signal } = options;
     const deadlineMs = performance.now() + options.timeoutMs;
     let lastProblem = "no master responds";
     let fileSystem: FileSystem | null = null;
     try {
       while (performance.now() < deadlineMs) {
+        signal?.throwIfAborted();
         if (options.needsAllProcesses === true) await this.#requireAllRunning();
         try {
           fileSystem ??= await this.#connect(STATUS_TIMEOUT_MS);
-          const status = await fileSystem.status();
+          const status = await fileSystem.status(ifSet(signal));
           const found = problem(status);
           if (found === null) return status;
           lastProblem = found;
@@ -335,3 +344,6 @@ function missingCondition(file: ClusterFile, status: ClusterStatus): string | nu
   if (unreachable === 0) return null;
   return `no response from ${formatCount(unreachable, "master")}`;
 }
+
+const ifSet = (signal: AbortSignal | undefined): { readonly signal?: AbortSignal } =>
+  signal === undefined ? {} : { signal };

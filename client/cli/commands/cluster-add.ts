@@ -3,12 +3,13 @@ import { clusterDirectory } from "../cluster-directory.ts";
 import type { RunCommand } from "../command.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
-  const { output } = context;
+  const { output, signal } = context;
   const role = commandArguments[0] as "master" | "chunkserver";
   const cluster = await LocalCluster.open(await clusterDirectory(context, options));
   const node = await cluster.add(role, {
     basePort: Number(options["basePort"]),
     timeoutMs: Number(options["wait"]),
+    signal,
   });
   if (output.options.json) {
     await output.json("ashlar.cluster-add/1", { node: node.name, address: node.address });

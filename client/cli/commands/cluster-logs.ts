@@ -18,7 +18,7 @@ interface PrintedLog {
 }
 
 export const run: RunCommand = async (context, commandArguments, options) => {
-  const { output, signal } = context;
+  const { output } = context;
   const cluster = await LocalCluster.open(await clusterDirectory(context, options));
   const nodes =
     commandArguments.length === 0
@@ -40,13 +40,18 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     const rest = isFollowed ? null : printed.log.rest();
     if (rest !== null) await output.line(printed.prefix + rest);
   }
-  if (!isFollowed) return;
+  if (isFollowed) await follow(context, logs);
+};
+
+/** Prints what is added to the logs until the command is stopped. */
+async function follow(context: CommandContext, logs: readonly PrintedLog[]): Promise<never> {
+  const { signal } = context;
   while (!signal.aborted) {
     for (const printed of logs) await printLines(context, printed);
     await sleep(FOLLOW_POLL_MS, undefined, { signal }).catch(() => {});
   }
   throw new Stopped();
-};
+}
 
 /** Prints the lines that were added to a log. */
 async function printLines({ output }: CommandContext, { log, prefix }: PrintedLog): Promise<void> {

@@ -11,13 +11,7 @@ export const run: RunCommand = async (context, _arguments, options) => {
   const { output } = context;
   const directory = await clusterDirectory(context, options);
   output.note(`starting the cluster in ${directory}`);
-  const cluster = await LocalCluster.up({
-    directory,
-    masters: Number(options["masters"] ?? MASTERS_DEFAULT),
-    chunkservers: Number(options["chunkservers"] ?? CHUNKSERVERS_DEFAULT),
-    basePort: Number(options["basePort"]),
-    timeoutMs: Number(options["wait"]),
-  });
+  const cluster = await up(context, directory, options);
   for (const note of sizeNotes(cluster, options)) output.note(note);
   await print(context, cluster);
   if (options["foreground"] !== true) return;
@@ -28,6 +22,32 @@ export const run: RunCommand = async (context, _arguments, options) => {
 
 const MASTERS_DEFAULT = 3;
 const CHUNKSERVERS_DEFAULT = 4;
+
+/** Starts the cluster. With --foreground, a stop during the start stops the nodes, too. */
+async function up(
+  { output, signal }: CommandContext,
+  directory: string,
+  options: OptionValues,
+): Promise<LocalCluster> {
+  try {
+    return await LocalCluster.up({
+      directory,
+      masters: Number(options["masters"] ?? MASTERS_DEFAULT),
+      chunkservers: Number(options["chunkservers"] ?? CHUNKSERVERS_DEFAULT),
+      basePort: Number(options["basePort"]),
+      timeoutMs: Number(options["wait"]),
+      signal,
+    });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    if (options["foreground"] === true) await (await LocalCluster.open(directory)).down();
+    else {
+      const down = `ashlar cluster down --dir ${shellWord(directory)}`;
+      output.note(`the nodes that were started run; to stop them: ${down}`);
+    }
+    throw error;
+  }
+}
 
 /** Returns a note for each requested number of nodes that the existing cluster does not have. */
 export function sizeNotes(

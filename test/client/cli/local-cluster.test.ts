@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
-import { createClusterFiles } from "../../../client/cli/cluster/layout.ts";
+import { createClusterFiles, nodePaths } from "../../../client/cli/cluster/layout.ts";
 import { startNode } from "../../../client/cli/cluster/node-process.ts";
+import { main } from "../../../client/cli/main.ts";
 import type { ClusterFile } from "../../../shared/platform/local-cluster-file.ts";
+import { MemoryCliEnv } from "../../support/memory-cli-env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
+import { eventually } from "../support/loopback-cluster.ts";
 
 function makeFiles(directory: string): Promise<ClusterFile> {
   const addresses = [1, 2, 3, 4].map((port) => `127.0.0.1:${port}`);
@@ -13,6 +17,24 @@ function makeFiles(directory: string): Promise<ClusterFile> {
 }
 
 describe("a local cluster", () => {
+  it("is not waited for after Ctrl-C", async () => {
+    await using directory = await TempDirectory.make();
+    const { nodes } = await makeFiles(directory.path);
+    // The nodes run, as far as their files say, and never serve.
+    const record = JSON.stringify({ pid: process.pid, startTicks: null });
+    for (const { name } of nodes) await writeFile(nodePaths(directory.path, name).process, record);
+    const env = new MemoryCliEnv();
+    const line = ["cluster", "up", "--dir", directory.path, "--wait", "1h"];
+    const status = main(line, env);
+    await eventually("the command waits", () => env.stderr.text() !== "");
+    env.signals.emit("SIGINT");
+    assert.equal(await status, 130);
+    assert.match(
+      env.stderr.text(),
+      /the nodes that were started run; to stop them: ashlar cluster/,
+    );
+  });
+
   it("reports a process that cannot be started", async () => {
     await using directory = await TempDirectory.make();
     const [node] = (await makeFiles(directory.path)).nodes;
