@@ -273,10 +273,7 @@ export class ClusterFileSystem implements FileSystem {
     options: PutOptions = {},
   ): Promise<PutResult> {
     await this.#checkPut(path, options);
-    return await writeFile(this.#deps, path, source, {
-      ...options,
-      replace: options.replace ?? false,
-    });
+    return await writeFile(this.#deps, path, source, options);
   }
 
   createWriteStream(path: PathInput, options: PutOptions = {}): WriteStream {
@@ -357,11 +354,7 @@ export class ClusterFileSystem implements FileSystem {
     deadline.follow(destroyed);
     const { timeoutMs: _, ...rest } = options;
     await this.#checkPut(path, { ...rest, signal: deadline.signal });
-    return await writeFile(this.#deps, path, source, {
-      ...rest,
-      replace: rest.replace ?? false,
-      signal: deadline.signal,
-    });
+    return await writeFile(this.#deps, path, source, { ...rest, signal: deadline.signal });
   }
 }
 

@@ -19,7 +19,11 @@ export {
   type RetryClass,
 } from "../shared/base/errors.ts";
 export { displayName, type PathInput } from "../shared/base/path.ts";
-export type { Attributes, FileAttributes } from "../shared/protocol/attributes.ts";
+export type {
+  Attributes,
+  DirectoryAttributes,
+  FileAttributes,
+} from "../shared/protocol/attributes.ts";
 export type { BackupHead } from "../shared/protocol/backup-api.ts";
 export type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
 export type { MastersStatus } from "../shared/protocol/masters-api.ts";
@@ -36,7 +40,9 @@ export type { AsOfState } from "./names/as-of.ts";
 export type { RestoreResult } from "./names/restore.ts";
 export { targetOf } from "./names/target.ts";
 export {
+  type ChunkChange,
   type ChunksByReference,
+  type FoundAtPath,
   refusalOf,
   Transaction,
   type TransactionRefusal,
@@ -55,6 +61,7 @@ export type {
   ListOptions,
   ListPageOptions,
   MakeDirectoryOptions,
+  OwnerOptions,
   PutOptions,
   PutSource,
   ReadFileOptions,

@@ -1,13 +1,10 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
 import { parseCount, parseDurationMs, parsePort } from "./parse-values.ts";
+import { HUMAN } from "./shared-flags.ts";
 
 const DIRECTORY: OptionDefinition = {
   flags: "--dir <directory>",
   description: "directory of the cluster (default: ASHLAR_CLUSTER, else .ashlar here)",
-};
-const HUMAN: OptionDefinition = {
-  flags: "-h, --human-readable",
-  description: "print sizes as 1.5 GiB (powers of 1024), as on a terminal",
 };
 
 /** Commands that show the state of a cluster and run a local cluster. */

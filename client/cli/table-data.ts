@@ -4,11 +4,8 @@ import { withLineCounts } from "./habit-arguments.ts";
 import { parseCount, parseMode } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
 import { REPLACE_OPTIONS } from "./replace-flags.ts";
+import { DRY_RUN, NO_GLOB, NO_TARGET_DIRECTORY } from "./shared-flags.ts";
 
-const NO_GLOB: OptionDefinition = {
-  flags: "--no-glob",
-  description: "take * ? [ ] { } in remote paths literally",
-};
 const PARALLEL: OptionDefinition = {
   flags: "--parallel <count>",
   description: "number of files at the same time (default: twice the CPUs, at most 8)",
@@ -18,15 +15,6 @@ const FILTERS: readonly OptionDefinition[] = [
   { flags: "--include <glob>", description: "only files whose name or relative path matches" },
   { flags: "--exclude <glob>", description: "no files whose name or relative path matches" },
 ];
-const DRY_RUN: OptionDefinition = {
-  flags: "--dry-run",
-  description: "print what would be done and change nothing",
-};
-
-const NO_TARGET_DIRECTORY: OptionDefinition = {
-  flags: "-T, --no-target-directory",
-  description: "TARGET is the name of the copy, also if it is a directory",
-};
 
 /** Commands that transfer or verify file content. */
 export const DATA_COMMANDS: readonly CommandDefinition[] = [

@@ -79,6 +79,7 @@ class FilePut {
   readonly #deadline: Deadline;
   readonly #names: PathNames;
   readonly #options: PutOptions;
+  readonly #replace: boolean;
   readonly #chunkSizeBytes: number;
 
   constructor(deps: ClientDeps, deadline: Deadline, names: PathNames, options: PutOptions) {
@@ -86,6 +87,7 @@ class FilePut {
     this.#deadline = deadline;
     this.#names = names;
     this.#options = options;
+    this.#replace = options.replace ?? false;
     this.#chunkSizeBytes = options.chunkSizeBytes ?? CHUNK_BYTES_MAX;
   }
 
@@ -244,9 +246,7 @@ class FilePut {
       if (isAshlarError(error, "NOT_FOUND")) return;
       throw error;
     }
-    if (this.#options.replace === false) {
-      throw this.#refusal("ALREADY_EXISTS", this.#names);
-    }
+    if (!this.#replace) throw this.#refusal("ALREADY_EXISTS", this.#names);
   }
 
   #refusal(code: PathErrorCode, refused: PathNames): AshlarError {
@@ -263,13 +263,13 @@ class FilePut {
 
   /** Commits the file in one transaction with `removals`. */
   async #commit(content: Content, removals: readonly Operation[]) {
-    const { mode = FILE_MODE_DEFAULT, uid = 0, gid = 0, replace = true } = this.#options;
+    const { mode = FILE_MODE_DEFAULT, uid = 0, gid = 0 } = this.#options;
     const { mtimeMs, storageClass, preconditions = [] } = this.#options;
     const put: Operation = {
       kind: "put",
       target: { path: joinPath(this.#names) },
       content,
-      replace,
+      replace: this.#replace,
       mode,
       uid,
       gid,
@@ -286,8 +286,8 @@ class FilePut {
 
   /** A `put` sets the attributes of a new file only. */
   #attributeChanges(): readonly Operation[] {
-    const { mode, uid, gid, mtimeMs, replaceAttributes = false, replace = true } = this.#options;
-    if (!replaceAttributes || !replace) return [];
+    const { mode, uid, gid, mtimeMs, replaceAttributes = false } = this.#options;
+    if (!replaceAttributes || !this.#replace) return [];
     const target = { path: joinPath(this.#names) };
     return [{ kind: "set-attributes", target, mode, uid, gid, mtimeMs }];
   }

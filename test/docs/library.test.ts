@@ -15,6 +15,15 @@ const fileOfExport = new Map(
   ),
 );
 
+/**
+ * Types in public signatures that are not public: the ports and their parts, which only tests
+ * replace, and the parts of unions and of errors, which callers never write.
+ */
+const INTERNAL: ReadonlySet<string> = new Set([
+  ...["Env", "Log", "Digest", "AshlarErrorOptions"],
+  ...["SmallOperation", "HistoryVersion", "FeedEvent"],
+]);
+
 /** The text of each entry, by the name in its heading. */
 const entries = new Map(
   page
@@ -35,11 +44,51 @@ async function membersOf(name: string, file: string): Promise<readonly string[]>
   return [...new Set([...members].map(([, member = ""]) => member))];
 }
 
+/** The signatures of an exported declaration, without comments and bodies of methods. */
+async function signaturesOf(name: string, file: string): Promise<string> {
+  const source = await readFile(new URL(file, INDEX), "utf8");
+  const code = source.replaceAll(/\/\*\*[\s\S]*?\*\/|\/\/.*$/gm, "");
+  const start = code.search(
+    new RegExp(`^export (?:interface|type|class|async function|function) ${name}\\b`, "m"),
+  );
+  if (start < 0) return "";
+  const text = code.slice(start);
+  const isBlock = /^export (?:interface|class)/.test(text);
+  const end = isBlock ? text.search(/^\}/m) : text.search(/;\n(?=\S|\n|$)|^\}/m);
+  return text
+    .slice(0, end)
+    .replaceAll(/^ {4}(?! *readonly ).*$|^ {2}(?:readonly )?#.*$|^ {2}private .*$/gm, "");
+}
+
+/** Returns the types of this project that a file declares or imports. */
+async function typesIn(file: string): Promise<ReadonlySet<string>> {
+  const source = await readFile(new URL(file, INDEX), "utf8");
+  const imported = [...source.matchAll(/^import (?:type )?\{([^}]*)\} from "\./gm)];
+  const names = imported.flatMap(([, list = ""]) => list.match(/\b[A-Z]\w*\b/g) ?? []);
+  const own = [...source.matchAll(/^export (?:interface|type|class) (\w+)/gm)];
+  return new Set([...names, ...own.map(([, name = ""]) => name)]);
+}
+
 describe("docs/library.md", () => {
   it("has one entry for each export of the library, and no other entry", () => {
     assert.ok(fileOfExport.size > 50, "the exports are found");
     assert.deepEqual([...entries.keys()].sort(), [...fileOfExport.keys()].sort());
     assert.equal(page.match(/^### /gm)?.length, entries.size, "no entry is repeated");
+  });
+
+  it("has every type of an exported signature, so that callers can name it", async () => {
+    const missing: string[] = [];
+    let typeCount = 0;
+    for (const [name, file] of fileOfExport) {
+      const known = await typesIn(file);
+      for (const type of new Set((await signaturesOf(name, file)).match(/\b[A-Z]\w*\b/g))) {
+        if (!known.has(type)) continue;
+        typeCount += 1;
+        if (!fileOfExport.has(type) && !INTERNAL.has(type)) missing.push(`${name}: ${type}`);
+      }
+    }
+    assert.ok(typeCount > 100, "the signatures are found");
+    assert.deepEqual(missing, []);
   });
 
   it("names every member of the exported interfaces and classes", async () => {
