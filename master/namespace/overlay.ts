@@ -187,11 +187,14 @@ export class Overlay implements RecordReader {
     const oldest = this.#frozen.shift();
     assert(oldest !== undefined, "a frozen layer exists");
     oldest.forEach((key, { table, value, isFresh }) => {
-      if (value === DELETED) this.#cache.delete(key);
       // New values are not cached before their first read: the garbage collector would copy them.
-      else if (!isFresh && table.isCached(value)) {
+      if (isFresh) return;
+      if (value !== DELETED && table.isCached(value)) {
         this.#cache.set(key, value, cacheBytes(table, key, value));
+        return;
       }
+      // The cache can hold the value before, also if a value of this kind is never cached.
+      this.#cache.delete(key);
     });
   }
 

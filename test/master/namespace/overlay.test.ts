@@ -3,7 +3,9 @@ import { describe, it } from "node:test";
 import { type Key, TABLE_BYTE, textToBytes, u64 } from "../../../master/namespace/keys.ts";
 import { Overlay } from "../../../master/namespace/overlay.ts";
 import { TIMES } from "../../../master/namespace/tables.ts";
+import { ENTRIES } from "../../../master/namespace/tree-tables.ts";
 import type { AshlarError } from "../../../shared/base/errors.ts";
+import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { OrderedStore, StoreChange } from "../../../shared/ports/ordered-store.ts";
 
@@ -60,6 +62,27 @@ describe("Overlay", () => {
       overlay.rows(TIMES, ALL, 10).map(({ value }) => value),
       [10, 20, 30, 41],
     );
+  });
+
+  it("does not return a cached row after a row that is not cached has replaced it", async () => {
+    const { overlay, store } = await openOverlay();
+    const path = (TABLE_BYTE.entry + u64(1)) as Key;
+    const entryOf = (inode: number, isDirectory: boolean) => {
+      return { inode: inode as InodeId, version: inode as LogIndex, isDirectory };
+    };
+    overlay.insert(ENTRIES, path, entryOf(1, true));
+    await flush(overlay, store);
+    overlay.get(ENTRIES, path); // Entries of directories are cached, those of files are not.
+    overlay.delete(ENTRIES, path);
+    overlay.insert(ENTRIES, path, entryOf(2, false));
+    await flush(overlay, store);
+    assert.deepEqual(overlay.get(ENTRIES, path), entryOf(2, false));
+    overlay.delete(ENTRIES, path);
+    overlay.insert(ENTRIES, path, entryOf(3, true));
+    await flush(overlay, store);
+    overlay.set(ENTRIES, path, entryOf(4, false));
+    await flush(overlay, store);
+    assert.deepEqual(overlay.get(ENTRIES, path), entryOf(4, false));
   });
 
   it("restores the earlier changes when an entry is rolled back", async () => {
