@@ -109,10 +109,8 @@ export class Intents {
         return await this.#call({ count, keep, exclude: avoided }, PREFERRED_SERVERS_TIMEOUT_MS);
       } catch (error) {
         this.#options.deadline.check();
-        // A recently failed server is better than none.
-        const isTooRestrictive =
-          isAshlarError(error, "TOO_FEW_CHUNKSERVERS") || isAshlarError(error, "DEADLINE_EXCEEDED");
-        if (!isTooRestrictive) throw error;
+        // A recently failed server is better than none. The masters may also have no leader.
+        if (!isAshlarError(error) || error.retry === "never") throw error;
       }
     }
     return this.#call({ count, keep, exclude: [] }, this.#options.timeoutMs);

@@ -3,7 +3,7 @@ import type { ServerId } from "../../shared/base/ids.ts";
 import { type Intent, type ServerLocation, signIntent } from "../../shared/protocol/intent.ts";
 import type { allocate, StorageClass } from "../../shared/protocol/namespace-api.ts";
 import { chooseServers } from "../placement/choose-servers.ts";
-import { type MasterDeps, requireFacts, requireLeader } from "./leader-context.ts";
+import { beginTerm, type MasterDeps, requireFacts, requireLeader } from "./leader-context.ts";
 
 type Request = ReturnType<(typeof allocate)["parseRequest"]>;
 type Response = ReturnType<(typeof allocate)["parseResponse"]>;
@@ -18,6 +18,7 @@ type Response = ReturnType<(typeof allocate)["parseResponse"]>;
  */
 export function allocateChunks(deps: MasterDeps, request: Request): Response {
   requireLeader(deps.consensus);
+  beginTerm(deps);
   const namespace = deps.namespace();
   const facts = requireFacts(namespace);
   const storageClass = storageClassFor(deps, request);

@@ -5,7 +5,13 @@ import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
-import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
+import {
+  beginTerm,
+  type MasterDeps,
+  propose,
+  requireFacts,
+  requireLeader,
+} from "./leader-context.ts";
 import { trimHistory } from "./trim-history.ts";
 
 /**
@@ -101,14 +107,6 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     fleet.recordGoodbye(request.head.serverId);
     return {};
   });
-}
-
-/**
- * Starts the observation of a new term before its first message is recorded: the background work of
- * the leader begins up to a step later.
- */
-function beginTerm({ consensus, fleet, namespace }: MasterDeps): void {
-  fleet.beginTerm(consensus.status().term, () => namespace().servers());
 }
 
 /** Proposes an entry for the server if it is new or its location has changed. */

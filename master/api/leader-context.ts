@@ -103,6 +103,14 @@ export function requireLeader(consensus: Consensus): void {
 }
 
 /**
+ * Starts the observation of a new term. Handlers call it before they use the fleet: the background
+ * work of the leader begins up to a step later.
+ */
+export function beginTerm({ consensus, fleet, namespace }: MasterDeps): void {
+  fleet.beginTerm(consensus.status().term, () => namespace().servers());
+}
+
+/**
  * Returns the facts of the cluster.
  *
  * @throws {AshlarError} NO_LEADER until the first leader has created the cluster

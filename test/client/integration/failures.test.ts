@@ -151,12 +151,17 @@ describe("file writes during failures", () => {
     await assert.rejects(fs.stat("/file"), (error) => isAshlarError(error, "NOT_FOUND"));
   });
 
-  it("completes a write under a new leader when the leader stops in the middle", async () => {
+  it("completes a write when the leader and a chunkserver stop in the middle", async () => {
     await using cluster = await LoopbackCluster.start(3, { masterCount: 3 });
     const fs = await cluster.connect();
     await fs.mkdir("/d");
     const bytes = someBytes(12 * MIB);
-    const source = interrupted(bytes, { 5: async () => cluster.masters.leader()?.stop() });
+    const source = interrupted(bytes, {
+      5: async () => {
+        const { leader } = cluster.masters;
+        await Promise.all([leader()?.stop(), cluster.servers[0]?.stop()]);
+      },
+    });
     await fs.writeFile("/d/file", source, { chunkSizeBytes: MIB });
     assertSame(await fs.readFile("/d/file"), bytes);
     const names: string[] = [];

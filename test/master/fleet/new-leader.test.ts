@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { allocateChunks } from "../../../master/api/allocate.ts";
+import type { MasterDeps } from "../../../master/api/leader-context.ts";
 import { Registry } from "../../../master/fleet/registry.ts";
 import type { ServerId } from "../../../shared/base/ids.ts";
 import type { Clock } from "../../../shared/ports/clock.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
+import { at, hasher, TestStateMachine } from "../namespace/harness.ts";
 
 const DEAD_MS = 10_000;
 const TIMES = { suspectMs: 2_000, deadMs: DEAD_MS, repairDelayMs: 0, repairDelayStoppedMs: 0 };
@@ -48,5 +53,27 @@ describe("a new leader", () => {
       LOCATIONS.map(({ serverId }) => registry.liveness(serverId)),
       ["dead", "dead"],
     );
+  });
+
+  it("does not call the cluster full before chunkservers have reported their space", async () => {
+    let nowMs = 1_000_000;
+    const registry = new Registry({ clock: { monotonicMs: () => nowMs } as Clock, times: TIMES });
+    const machine = await TestStateMachine.make();
+    const deps = {
+      consensus: { status: () => ({ role: "leader", isReady: true, term: 7 }) },
+      env: { hasher, random: new SeededRandom(1) },
+      fleet: registry,
+      namespace: () => machine.namespace,
+    } as unknown as MasterDeps;
+    const write = { target: at("/f"), count: 1, chunkSizeBytes: 1, exclude: [], keep: [] };
+    const allocate = () => allocateChunks(deps, { ...write, clientHost: "" });
+    nowMs += 1_000_000;
+    // The member was a follower when its event loop was blocked.
+    registry.startGracePeriod(LOCATIONS);
+    assert.throws(allocate, hasCode("TOO_FEW_CHUNKSERVERS"));
+    for (const location of LOCATIONS) {
+      registry.recordRegistration(location, { ...SPACE, availableBytes: 0 });
+    }
+    assert.throws(allocate, hasCode("NO_SPACE"));
   });
 });
