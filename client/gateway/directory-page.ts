@@ -1,10 +1,10 @@
-import { lookup } from "mime-types";
 import { displayName, type PathNames, parseEntryName } from "../../shared/base/path.ts";
 import { formatCount, formatSize, formatTime } from "../../shared/display/format.ts";
 import type { DirectoryEntry } from "../results.ts";
 import type { ListingPage } from "./directory-listing.ts";
 import { escapeHtml, htmlPage } from "./html.ts";
 import { defaultOrder, type ListingQuery, listingUrl, type SortKey } from "./listing-query.ts";
+import { mediaTypeOf } from "./media-type.ts";
 import { PAGE_SCRIPT } from "./page-assets.ts";
 import { urlOf } from "./request-path.ts";
 
@@ -106,13 +106,14 @@ function pageLinks({ names, query, page, entryCount }: DirectoryView): string {
   return `<p>${count}${first}${next}</p>`;
 }
 
-function row(names: PathNames, { name, attributes }: DirectoryEntry): string {
+function row(names: PathNames, entry: DirectoryEntry): string {
+  const { name, attributes } = entry;
   const isDirectory = attributes.kind === "directory";
   const href = urlOf([...names, parseEntryName(name)], isDirectory);
-  const shown = escapeHtml(displayName(name)) + (isDirectory ? "/" : "");
+  const shown = escapeHtml(entry.displayName) + (isDirectory ? "/" : "");
   const size = attributes.kind === "file" ? formatSize(attributes.sizeBytes, true) : "";
   const time = formatTime(attributes.mtimeMs);
-  const kind = isDirectory ? null : previewKind(displayName(name));
+  const kind = isDirectory ? null : previewKind(entry.displayName);
   const preview =
     kind === null ? "" : `<button class="preview" hidden data-kind="${kind}">preview</button> `;
   const actions = isDirectory ? "" : `${preview}<a href="${href}?download">download</a> `;
@@ -128,7 +129,7 @@ const TEXT_TYPE = /^(text\/|application\/(json|xml|javascript|toml|yaml|x-sh|sql
 
 /** Returns how the page can show a file, judged by its name; null if it cannot. */
 function previewKind(name: string): "image" | "text" | null {
-  const type = lookup(name) || "";
+  const [type = ""] = mediaTypeOf(name).split(";");
   if (type.startsWith("image/")) return "image";
   return TEXT_TYPE.test(type) ? "text" : null;
 }

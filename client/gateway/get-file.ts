@@ -1,6 +1,5 @@
 import { Readable } from "node:stream";
 import { create as contentDisposition } from "content-disposition";
-import { contentType } from "mime-types";
 import { toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName, isUtf8 } from "../../shared/base/path.ts";
@@ -11,6 +10,7 @@ import { etagOf, evaluateConditions, httpDate, isRangeApplicable } from "./condi
 import { answerError } from "./error-answer.ts";
 import { type BodySegment, fileBody } from "./file-body.ts";
 import { type GatewayRequest, preconditionFailed, queryFlag } from "./gateway-request.ts";
+import { mediaTypeOf } from "./media-type.ts";
 import { type PartRange, parseRequestedRange } from "./requested-range.ts";
 
 /**
@@ -46,7 +46,7 @@ function setFileHeaders(request: GatewayRequest, attributes: FileAttributes): vo
     "Cache-Control": "no-cache",
     "Content-Security-Policy": FILE_POLICY,
   });
-  context.type = contentType(extensionOf(name)) || "application/octet-stream";
+  context.type = mediaTypeOf(name);
   if (queryFlag(request, "download")) context.set("Content-Disposition", contentDisposition(name));
 }
 
@@ -56,11 +56,6 @@ function setFileHeaders(request: GatewayRequest, attributes: FileAttributes): vo
  */
 function textOfName(name: Uint8Array): string {
   return isUtf8(name) ? Buffer.from(name).toString("utf8") : displayName(name);
-}
-
-function extensionOf(name: string): string {
-  const dot = name.lastIndexOf(".");
-  return dot < 0 ? "" : name.slice(dot);
 }
 
 async function answerRange(request: GatewayRequest, handle: FileHandle): Promise<void> {

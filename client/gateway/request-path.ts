@@ -1,3 +1,4 @@
+import { toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { displayName, joinPath, type PathNames, parsePath } from "../../shared/base/path.ts";
 
@@ -96,14 +97,14 @@ export function urlOf(names: PathNames, isDirectory: boolean): string {
   return FILES_ROOT + path + (isDirectory ? "/" : "");
 }
 
-/** Returns a name as a URL segment, with all but plain bytes percent-encoded. */
+/** Each byte in a URL segment: percent-encoded, but for plain bytes. */
+const ENCODED_BYTES: readonly string[] = Array.from({ length: 256 }, (_, byte) => {
+  const character = String.fromCharCode(byte);
+  return PLAIN.test(character) ? character : `%${toHex(Uint8Array.of(byte)).toUpperCase()}`;
+});
+
 function encodeSegment(name: Uint8Array): string {
   let text = "";
-  for (const byte of name) {
-    const character = String.fromCharCode(byte);
-    text += PLAIN.test(character)
-      ? character
-      : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
-  }
+  for (const byte of name) text += ENCODED_BYTES[byte];
   return text;
 }

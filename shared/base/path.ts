@@ -94,6 +94,9 @@ function namesIn(bytes: Uint8Array): PathNames {
   return names;
 }
 
+/** Decodes exactly: it throws for bytes that are not UTF-8, and keeps a byte order mark. */
+const EXACT_DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /** A half of a surrogate pair of UTF-16: no UTF-8 represents it, and an encoder would replace it. */
 const LONE_SURROGATE = /\p{Surrogate}/gu;
 /** The low surrogates that encode the bytes 0x80 to 0xff in `pathText`: this plus the byte. */
@@ -105,13 +108,13 @@ const ESCAPED_BYTE = 0xdc00;
  * show a path.
  */
 export function pathText(bytes: Uint8Array): string {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  if (isUtf8(bytes)) return decoder.decode(bytes);
+  const whole = textOf(bytes);
+  if (whole !== null) return whole;
   let text = "";
   for (let offset = 0; offset < bytes.length; ) {
     const length = utf8SequenceLength(bytes, offset);
     if (length === 0) text += String.fromCharCode(ESCAPED_BYTE + (bytes[offset] as number));
-    else text += decoder.decode(bytes.subarray(offset, offset + length));
+    else text += EXACT_DECODER.decode(bytes.subarray(offset, offset + length));
     offset += Math.max(length, 1);
   }
   return text;
@@ -191,15 +194,18 @@ export function isWithin(inner: PathNames, outer: PathNames): boolean {
 }
 
 /**
- * Control characters, line and paragraph separators, and characters that change the text direction.
+ * The backslash, control characters, line and paragraph separators, and characters that change the
+ * text direction.
  */
-const UNSAFE_TO_SHOW = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
+const UNSAFE_TO_SHOW = /[\\\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
 /**
  * Returns a name as text on one line. UTF-8 text is unchanged; control characters, backslashes and
  * bytes that are not UTF-8 become `\n`, `\\` and `\xHH`. Different names have different texts.
  */
 export function displayName(bytes: Uint8Array): string {
+  const whole = textOf(bytes);
+  if (whole !== null && !UNSAFE_TO_SHOW.test(whole)) return whole;
   let text = "";
   for (let offset = 0; offset < bytes.length; ) {
     const length = utf8SequenceLength(bytes, offset);
@@ -211,7 +217,7 @@ export function displayName(bytes: Uint8Array): string {
 }
 
 function displayCharacter(sequence: Uint8Array): string {
-  const character = new TextDecoder("utf-8", { ignoreBOM: true }).decode(sequence);
+  const character = EXACT_DECODER.decode(sequence);
   if (character === "\\") return "\\\\";
   return UNSAFE_TO_SHOW.test(character) ? Array.from(sequence, escapeByte).join("") : character;
 }
@@ -245,10 +251,14 @@ function sequenceLengthOf(first: number): number {
 
 /** Returns whether `bytes` is valid UTF-8. If so, a string represents the bytes without loss. */
 export function isUtf8(bytes: Uint8Array): boolean {
+  return textOf(bytes) !== null;
+}
+
+/** Returns the text of bytes that are valid UTF-8, else null. */
+function textOf(bytes: Uint8Array): string | null {
   try {
-    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    return true;
+    return EXACT_DECODER.decode(bytes);
   } catch {
-    return false;
+    return null;
   }
 }

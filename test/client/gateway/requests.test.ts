@@ -239,6 +239,27 @@ describe("the gateway", () => {
     assert.equal(stored.headers["x-content-type-options"], "nosniff");
   });
 
+  it("offers a preview of the files that it serves as an image or as text", async () => {
+    const found: Record<string, string | undefined> = {};
+    for (const name of ["png", "a.png", "a.bin", "a.md", "a.toml", "text"]) {
+      await put(`/files/${name}`, "x");
+    }
+    const page = await gateway.request("/files/", { headers: { accept: "text/html" } });
+    for (const [, href = "", kind] of page.text.matchAll(
+      /<tr><td><a href="([^"]*)">.*?<td class="actions">(?:<button class="preview" hidden data-kind="(\w+)")?/g,
+    )) {
+      found[href] = kind;
+    }
+    const kinds = ["png", "a.png", "a.bin", "a.md", "a.toml", "text"].map(
+      (name) => found[`/files/${name}`],
+    );
+    assert.deepEqual(kinds, [undefined, "image", undefined, "text", "text", undefined]);
+    for (const name of ["png", "text"]) {
+      const { headers } = await gateway.request(`/files/${name}`);
+      assert.equal(headers["content-type"], "application/octet-stream");
+    }
+  });
+
   it("refuses requests from a page of another site", async () => {
     const status = async (headers: Record<string, string>): Promise<number> =>
       (await put("/files/csrf", "x", headers)).status;
