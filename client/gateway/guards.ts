@@ -61,6 +61,9 @@ function isForeign(context: Context): boolean {
 export function refuseForeignHosts({ listen, hostNames }: GatewayConfig): Middleware {
   const isLocal = LOOPBACK.test(parseAddress(listen).host);
   return async (context, next) => {
+    if ((context.req.headersDistinct["host"]?.length ?? 0) > 1) {
+      throw new AshlarError("INVALID_ARGUMENT", "Cannot serve a request with several Host headers");
+    }
     const name = context.get("Host").replace(/:\d+$/, "");
     const isKnown = LOOPBACK.test(name) || IP_ADDRESS.test(name) || hostNames.includes(name);
     if (isLocal && name !== "" && !isKnown) {

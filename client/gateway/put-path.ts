@@ -101,16 +101,34 @@ function requireFile(request: GatewayRequest, found: Attributes | null): FileAtt
   );
 }
 
-function checkHeaders({ context }: GatewayRequest): void {
-  // RFC 9110, section 14.4: storing a partial body as the whole file would lose the rest.
-  for (const name of ["content-range", "content-encoding"]) {
-    const value = context.headers[name];
-    if (value === undefined || value === "identity") continue;
+/**
+ * The only value of each header that changes the meaning of a body. A partial body stored as the
+ * whole file would lose the rest (RFC 9110, section 14.4).
+ */
+const ACCEPTED_HEADERS = {
+  "content-encoding": "identity",
+  "content-range": null,
+  "transfer-encoding": "chunked",
+} as const;
+
+/** Refuses a body that is not the complete file as it must be stored. */
+function checkHeaders({ context, path }: GatewayRequest): void {
+  const { headers } = context;
+  for (const [name, accepted] of Object.entries(ACCEPTED_HEADERS)) {
+    const value = context.get(name).toLowerCase();
+    if (value === "" || value === accepted) continue;
     throw new AshlarError(
       "UNSUPPORTED",
       `Cannot put a file with the header ${name}: expected the complete file without encoding`,
     );
   }
+  if (headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined) return;
+  // Such a request has no body (RFC 9112, section 6.3), which is rarely what its sender means.
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot put a file at ${path.text}: expected a body: the request has no Content-Length`,
+    { hint: "An empty file has the header Content-Length: 0" },
+  );
 }
 
 /** Refuses a body where it would be dropped. */

@@ -67,6 +67,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   // that reads a body calls `writeContinue` first.
   server.on("checkContinue", callback);
   server.headersTimeout = HEADERS_TIMEOUT_MS;
+  server.maxHeadersCount = 0; // Node ignores headers beyond it. HEADER_BYTES_MAX bounds them.
   server.requestTimeout = options.requestTimeoutMs ?? 60_000;
   const max = options.connectionsMax ?? 1024;
   limitConnections(server, { max, perClientMax: options.connectionsPerClientMax ?? max });
