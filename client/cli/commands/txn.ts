@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { formatCount } from "../../../shared/display/format.ts";
 import { refusalOf, type TransactionRefusal } from "../../names/transaction.ts";
@@ -7,9 +8,10 @@ import { type ParsedTransaction, parseTransaction } from "../transaction-lines.t
 
 export const run: RunCommand = async (context, commandArguments) => {
   const { output, signal } = context;
-  const text = (await readInput(context, commandArguments[0] as string)).toString("utf8");
+  const bytes = await readInput(context, commandArguments[0] as string);
+  if (!isUtf8(bytes)) throw notUtf8();
   const fileSystem = await context.fileSystem();
-  const file = parseTransaction(text, fileSystem.transaction());
+  const file = parseTransaction(bytes.toString("utf8"), fileSystem.transaction());
   const { index, inodes } = await file.transaction
     .commit({ signal })
     .catch((error: unknown) => throwRefusal(context, file, error));
@@ -23,6 +25,13 @@ export const run: RunCommand = async (context, commandArguments) => {
   }));
   await output.json("ashlar.txn/1", { committed: true, index, results });
 };
+
+/** A decoder would replace the bytes, and the transaction would change another path. */
+function notUtf8(): AshlarError {
+  return new AshlarError("INVALID_ARGUMENT", "Cannot use the transaction: expected text in UTF-8", {
+    hint: "For names that are not UTF-8, use keys such as path_base64 (docs/cli.md)",
+  });
+}
 
 /** Reports a refusal with the line of the refused part, and throws. */
 async function throwRefusal(

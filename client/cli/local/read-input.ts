@@ -1,8 +1,8 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { errnoWords } from "../../../shared/platform/errno-words.ts";
 import { readWholeFile } from "../../../shared/platform/readable-file.ts";
-import { systemPathOf } from "../cli-env.ts";
 import type { CommandContext } from "../command.ts";
+import { LocalPath } from "../local-path.ts";
 import { standardInput } from "./standard-input.ts";
 
 /** Largest file of names, sums or operations. A million names of 250 bytes. */
@@ -18,14 +18,15 @@ type InputContext = Pick<CommandContext, "env" | "signal">;
  */
 export async function readInput({ env, signal }: InputContext, file: string): Promise<Buffer> {
   if (file === "-") return readStandardInput({ env, signal });
+  const path = LocalPath.parse(env, file);
   try {
     const options = { signal, bytesMax: INPUT_BYTES_MAX };
-    return Buffer.from(await readWholeFile(systemPathOf(env, file), options));
+    return Buffer.from(await readWholeFile(path.systemPath, options));
   } catch (cause) {
     if (signal.aborted || isAshlarError(cause)) throw cause;
     const { code, message } = cause as NodeJS.ErrnoException;
     const reason = code === undefined ? message : errnoWords(code);
-    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${file}: ${reason}`, { cause });
+    throw new AshlarError("INVALID_ARGUMENT", `Cannot read ${path.text}: ${reason}`, { cause });
   }
 }
 

@@ -97,6 +97,27 @@ describe("names that a command prints and a command reads", () => {
     assert.deepEqual(listed, sorted);
   });
 
+  it("can be the name of a local file that a command reads", async () => {
+    await cluster.fs.mkdir("/list");
+    for (const end of [Buffer.from("a\n\xff", "latin1"), ...NAMES.slice(-4)]) {
+      const name = Buffer.concat([Buffer.from("file "), end]);
+      const line = `{"op":"mkdir","path":"/list/${paths.length}","parents":true}`;
+      await writeFile(Buffer.concat([Buffer.from(`${cluster.work}/`), name]), line);
+      const { status, stderr } = await cluster.run(["txn", textOfBytes(name)]);
+      assert.equal(status, 0, stderr);
+    }
+    const missing = await cluster.run(["txn", textOfBytes(Buffer.from("no\n\xff", "latin1"))]);
+    assert.deepEqual(missing.stderr, "ashlar: Cannot read no\\n\\xff: no such file or directory\n");
+  });
+
+  it("are not changed by txn, which refuses text that is not UTF-8", async () => {
+    const input = Buffer.from('{"op":"mkdir","path":"/list-\xff"}', "latin1");
+    const { status, stderr } = await cluster.run(["txn", "-"], input);
+    assert.equal(status, 2);
+    assert.match(stderr, /expected text in UTF-8\n {2}hint: .*path_base64/);
+    assert.equal(await cluster.fs.exists("/list-\uFFFD"), false);
+  });
+
   it("are quoted in hints, so that a hint can be pasted", async () => {
     await cluster.fs.mkdir("/h/t", { parents: true });
     await cluster.fs.writeFile("/h/f", Buffer.from("f"));
