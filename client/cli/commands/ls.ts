@@ -9,8 +9,10 @@ import {
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { ReadOptions } from "../../options.ts";
+import type { DirectoryEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem, severalOf } from "../each-item.ts";
+import { listBelow } from "../list-below.ts";
 import { expandPaths } from "../patterns/expand-paths.ts";
 import { readOptionsOf } from "../read-options.ts";
 import { childPath, type RemotePath, remotePath } from "../remote-paths.ts";
@@ -62,20 +64,22 @@ interface ListRequest {
 async function* sections(
   fileSystem: FileSystem,
   path: RemotePath,
-  request: ListRequest,
+  { readOptions, options }: ListRequest,
 ): AsyncGenerator<Section> {
-  const { readOptions, options } = request;
   const attributes = await fileSystem.stat(path.bytes, readOptions);
   if (attributes.kind !== "directory" || options["directory"] === true) {
     yield { heading: null, rows: single({ path, nameText: path.text, attributes }) };
     return;
   }
   const waiting: RemotePath[] = [path];
-  while (waiting.length > 0) {
-    const directory = waiting.pop() as RemotePath;
-    const below: RemotePath[] = [];
-    yield { heading: directory, rows: rowsOf(fileSystem, directory, { ...request, below }) };
-    if (options["recursive"] === true) waiting.push(...below.reverse());
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const list =
+      next === path
+        ? fileSystem.list(path.bytes, readOptions)
+        : listBelow(fileSystem, next.bytes, readOptions);
+    const below: RemotePath[] | null = options["recursive"] === true ? [] : null;
+    yield { heading: next, rows: rowsOf(next, list, { options, below }) };
+    for (const directory of below?.reverse() ?? []) waiting.push(directory);
   }
 }
 
@@ -83,18 +87,19 @@ async function* single(row: Row): AsyncGenerator<Row> {
   yield row;
 }
 
+/** Yields the rows of a directory, and adds its directories to `below`. */
 async function* rowsOf(
-  fileSystem: FileSystem,
   directory: RemotePath,
-  request: ListRequest & { readonly below: RemotePath[] },
+  entries: AsyncIterable<DirectoryEntry>,
+  { options, below }: Pick<ListRequest, "options"> & { readonly below: RemotePath[] | null },
 ): AsyncGenerator<Row> {
-  const limit = request.options["limit"] as number | undefined;
+  const limit = options["limit"] as number | undefined;
   let count = 0;
-  for await (const entry of fileSystem.list(directory.bytes, request.readOptions)) {
+  for await (const entry of entries) {
     if (count === limit) return;
     count += 1;
     const path = remotePath(childPath(directory.bytes, entry.name));
-    if (entry.attributes.kind === "directory") request.below.push(path);
+    if (entry.attributes.kind === "directory") below?.push(path);
     yield { path, nameText: entry.displayName, attributes: entry.attributes };
   }
 }

@@ -9,7 +9,10 @@ import {
 import type { FileSystem } from "../../file-system.ts";
 import type { DirectoryEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { listBelow } from "../list-below.ts";
 import { childPath, parseRemotePath } from "../remote-paths.ts";
+
+type Listing = AsyncIterable<DirectoryEntry>;
 
 /** An open listing: one directory on the path to the current entry. */
 interface Level {
@@ -46,7 +49,10 @@ interface Drawing {
 /** Draws depth-first with one open listing per level, so memory is bounded by the depth alone. */
 async function draw(drawing: Drawing, root: Uint8Array): Promise<void> {
   const levelMax = (drawing.options["level"] as number | undefined) ?? Number.POSITIVE_INFINITY;
-  const levels: Level[] = [await openLevel(drawing, root, "")];
+  const { fileSystem, context } = drawing;
+  const { signal } = context;
+  const listing = fileSystem.list(root, { signal });
+  const levels: Level[] = [await openLevel(drawing, { path: root, listing, indent: "" })];
   while (levels.length > 0) {
     const level = levels.at(-1) as Level;
     const entry = level.next;
@@ -59,13 +65,16 @@ async function draw(drawing: Drawing, root: Uint8Array): Promise<void> {
     await drawEntry(drawing, { entry, level, depth: levels.length, isLast });
     if (entry.attributes.kind !== "directory" || levels.length >= levelMax) continue;
     const indent = level.indent + (isLast ? "    " : "│   ");
-    levels.push(await openLevel(drawing, childPath(level.path, entry.name), indent));
+    const path = childPath(level.path, entry.name);
+    const below = listBelow(fileSystem, path, { signal });
+    levels.push(await openLevel(drawing, { path, listing: below, indent }));
   }
 }
 
-async function openLevel(drawing: Drawing, path: Uint8Array, indent: string): Promise<Level> {
-  const { fileSystem, context } = drawing;
-  const listing = fileSystem.list(path, { signal: context.signal });
+async function openLevel(
+  drawing: Drawing,
+  { path, listing, indent }: Pick<Level, "path" | "indent"> & { readonly listing: Listing },
+): Promise<Level> {
   const entries = listing[Symbol.asyncIterator]();
   return { path, entries, indent, next: await nextShown(drawing, entries) };
 }
