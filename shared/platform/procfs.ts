@@ -55,6 +55,18 @@ export function readBootId(): string | null {
   return readText("/proc/sys/kernel/random/boot_id")?.trim() ?? null;
 }
 
+/**
+ * Returns the id of the namespace in which process ids have their meaning: containers have their own.
+ * See pid_namespaces(7).
+ */
+export function readPidNamespace(): string | null {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return null;
+  }
+}
+
 /** Returns the bytes of mapped files that this process has in memory. */
 export function mappedFileBytes(): number {
   const sharedPages = readText("/proc/self/statm")?.split(" ")[2];

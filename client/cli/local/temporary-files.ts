@@ -1,7 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
 import { opendir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
-import { hasProcess, readBootId, readProcessStat } from "../../../shared/platform/procfs.ts";
+import {
+  hasProcess,
+  readBootId,
+  readPidNamespace,
+  readProcessStat,
+} from "../../../shared/platform/procfs.ts";
 import type { LocalPath } from "../local-path.ts";
 
 const PREFIX = ".ashlar-get-";
@@ -15,7 +20,8 @@ const NAMES_PER_READ = 512;
  *
  *     .ashlar-get-MACHINE-BOOT-PID-START-RANDOM
  *
- * MACHINE is a hash of the host name, BOOT one of the boot id (8 hex digits each). START is the time
+ * MACHINE is a hash of the host name and of the pid namespace: containers can have one host name, and
+ * one pid for different processes. BOOT is a hash of the boot id (8 hex digits each). START is the time
  * at which the process started, in clock ticks since boot, or 0 where it is not known. RANDOM is 12
  * hex digits.
  */
@@ -79,7 +85,7 @@ function isAlive({ pid, startTicks }: Owner): boolean {
 function ownIdentity(): Owner {
   const { pid } = process;
   return {
-    machine: shortHash(hostname()),
+    machine: shortHash(`${hostname()} ${readPidNamespace()}`),
     boot: shortHash(readBootId() ?? ""),
     pid,
     startTicks: readProcessStat(pid)?.startTicks ?? "0",
