@@ -1,5 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import * as quantities from "../../shared/display/quantities.ts";
+import { parseIsoTimeMs } from "./iso-time.ts";
 
 /*
  * Parsers of values on the command line. `name` is the flag or the argument that has the value; the
@@ -41,9 +42,6 @@ export function parseMode(text: string, name: string): number {
   throw invalidValue(name, "an octal mode such as 755", text);
 }
 
-/** A time of ISO 8601. One without a zone is in local time, a date alone in UTC (ECMA-262). */
-const ISO_TIME = /^\d{4}-\d{2}-\d{2}/;
-
 /**
  * Parses a time: "2026-11-21", "2026-11-21T09:00:00Z", a time ago ("2h"), or seconds since the Unix
  * epoch ("@1763715600.5").
@@ -56,11 +54,15 @@ export function parseTimeMs(
 ): number {
   const [, seconds] = /^@(-?\d+(?:\.\d+)?)$/.exec(text) ?? [];
   if (seconds !== undefined) return Number(seconds) * 1000;
-  if (ISO_TIME.test(text)) {
-    const timeMs = Date.parse(text);
-    if (Number.isFinite(timeMs)) return timeMs;
-  } else if (/^\d.*[a-z]$/i.test(text)) return nowMs - parseDurationMs(text, name);
+  const timeMs = parseIsoTimeMs(text);
+  if (timeMs !== null) return timeMs;
+  if (isTimeAgo(text)) return nowMs - parseDurationMs(text, name);
   throw invalidValue(name, "a time such as 2026-11-21T09:00:00Z, @SECONDS or 2h (ago)", text);
+}
+
+/** Returns whether a text is a duration with a unit, and no date. */
+export function isTimeAgo(text: string): boolean {
+  return /^\d.*[a-z]$/i.test(text) && !/^\d{4}-/.test(text);
 }
 
 /** Returns the error of options that cannot be used together. */

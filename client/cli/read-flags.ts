@@ -1,6 +1,7 @@
 import type { AsOf, ReadModeName } from "../options.ts";
 import type { OptionDefinition } from "./command.ts";
-import { invalidValue, parseDurationMs } from "./parse-values.ts";
+import { parseIsoTimeMs } from "./iso-time.ts";
+import { invalidValue, isTimeAgo, parseDurationMs } from "./parse-values.ts";
 
 /** `--at`: read a state of the past. */
 export const AT: OptionDefinition = {
@@ -17,12 +18,6 @@ export const READ_MODE: OptionDefinition = {
 
 const INDEX = /^\d+$/;
 /**
- * The date of ISO 8601. A date and time without a zone is in local time, a date alone in UTC
- * (ECMA-262).
- */
-const DAY = /^\d{4}-\d{2}-\d{2}/;
-
-/**
  * Parses a log index ("1234"), a time ("2026-11-21", "2026-11-21T09:00:00Z"), or a duration before
  * now ("2h").
  *
@@ -32,9 +27,9 @@ const DAY = /^\d{4}-\d{2}-\d{2}/;
 export function parseAsOf(text: string, name: string): AsOf {
   if (INDEX.test(text)) return Number(text);
   // A number without a unit is an index, so a duration needs a unit.
-  if (/[a-z]$/i.test(text) && !DAY.test(text)) return { agoMs: parseDurationMs(text, name) };
-  const timeMs = DAY.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isFinite(timeMs)) return { timeMs };
+  if (isTimeAgo(text)) return { agoMs: parseDurationMs(text, name) };
+  const timeMs = parseIsoTimeMs(text);
+  if (timeMs !== null) return { timeMs };
   const expected = "an index, a time such as 2026-11-21T09:00:00Z or a duration such as 2h";
   throw invalidValue(name, expected, text);
 }

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { parseIsoTimeMs } from "./iso-time.ts";
 
 /*
  * The lines of `ashlar txn`: one JSON object each, a precondition (`if`) or an operation (`op`). An
@@ -21,11 +22,7 @@ const octalMode = v.pipe(
   v.regex(/^[0-7]{1,4}$/, MODE),
   v.transform((text) => Number.parseInt(text, 8)),
 );
-const time = v.pipe(
-  v.string(TIME),
-  v.check((text) => Number.isFinite(Date.parse(text)), TIME),
-  v.transform((text) => Date.parse(text)),
-);
+const time = v.pipe(v.string(TIME), v.transform(parseIsoTimeMs), v.number(TIME));
 const count = v.pipe(v.number(COUNT), v.safeInteger(COUNT), v.minValue(0, COUNT));
 const base64 = v.pipe(
   v.string(BASE64),

@@ -54,6 +54,10 @@ describe("a line of a transaction that cannot be used", () => {
       'expected a time in quotes such as 2026-11-21T09:00:00Z for "mtime": current value is "soon"',
     ],
     [
+      '{"op":"set-attributes","path":"/a","mtime":"5"}', // Date.parse takes it for May 2001.
+      'expected a time in quotes such as 2026-11-21T09:00:00Z for "mtime": current value is "5"',
+    ],
+    [
       '{"op":"put","path":"/a","replace":"yes"}',
       'expected true or false for "replace": current value is "yes"',
     ],

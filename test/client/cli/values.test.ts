@@ -3,7 +3,12 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { bytesOfText, textOfBytes } from "../../../client/cli/argument-text.ts";
 import { parseByteRange } from "../../../client/cli/byte-range.ts";
-import { parseCount, parseDurationMs, parseMode } from "../../../client/cli/parse-values.ts";
+import {
+  parseCount,
+  parseDurationMs,
+  parseMode,
+  parseTimeMs,
+} from "../../../client/cli/parse-values.ts";
 import { parseAsOf } from "../../../client/cli/read-flags.ts";
 import { childPath, parseRemotePath } from "../../../client/cli/remote-paths.ts";
 import { parseSizeBytes } from "../../../shared/display/quantities.ts";
@@ -87,6 +92,14 @@ describe("values on the command line", () => {
 describe("a value of --at", () => {
   it("is a log index, a time, or a duration before now", () => {
     assert.equal(parseAsOf("1234", "--at"), 1234);
+    for (const text of [
+      "2026-11-21 09:00:00Z",
+      "2026-11-21T10:00:00.0+0100",
+      "2026-11-21T09:00Z",
+    ]) {
+      assert.deepEqual(parseAsOf(text, "--at"), { timeMs: 1_795_251_600_000 }, text);
+    }
+    assert.deepEqual(parseAsOf("2024-02-29", "--at"), { timeMs: Date.UTC(2024, 1, 29) });
     assert.deepEqual(parseAsOf("2026-11-21T09:00:00Z", "--at"), { timeMs: 1_795_251_600_000 });
     assert.deepEqual(parseAsOf("2026-11-21T10:00:00+01:00", "--at"), { timeMs: 1_795_251_600_000 });
     assert.deepEqual(parseAsOf("2h", "--at"), { agoMs: 7_200_000 });
@@ -96,6 +109,11 @@ describe("a value of --at", () => {
   it("is refused in any other form", () => {
     for (const text of ["", "yesterday", "2026-99-99", "-5", "1.5", "2026-11-21T25:00Z"]) {
       assert.throws(() => parseAsOf(text, "--at"), refused, text);
+    }
+    // Date.parse takes these for another time.
+    for (const text of ["2026-02-31", "2026-02-29T00:00Z", "2026-11-21 (noon)", "2026-11-21T09Z"]) {
+      assert.throws(() => parseAsOf(text, "--at"), refused, text);
+      assert.throws(() => parseTimeMs(text, { name: "--date", nowMs: 0 }), refused, text);
     }
   });
 });
