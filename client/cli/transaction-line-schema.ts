@@ -22,7 +22,11 @@ const octalMode = v.pipe(
   v.regex(/^[0-7]{1,4}$/, MODE),
   v.transform((text) => Number.parseInt(text, 8)),
 );
-const time = v.pipe(v.string(TIME), v.transform(parseIsoTimeMs), v.number(TIME));
+const time = v.pipe(
+  v.string(TIME),
+  v.check((text) => parseIsoTimeMs(text) !== null, TIME),
+  v.transform((text) => parseIsoTimeMs(text) as number),
+);
 const count = v.pipe(v.number(COUNT), v.safeInteger(COUNT), v.minValue(0, COUNT));
 const base64 = v.pipe(
   v.string(BASE64),
