@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { AshlarError } from "../shared/base/errors.ts";
-import { clusterIdSchema, serverIdSchema } from "../shared/protocol/schemas.ts";
+import { addressSchema, clusterIdSchema, serverIdSchema } from "../shared/protocol/schemas.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -8,11 +8,6 @@ const GIB = 1024 * MIB;
 
 const RESERVE_BYTES_MAX_DEFAULT = 5 * GIB;
 const RESERVE_SHARE_DEFAULT = 0.05;
-
-const addressSchema = v.pipe(
-  v.string(),
-  v.regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/, "expected host:port"),
-);
 
 const bytesCountSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 

@@ -1,7 +1,7 @@
+import { parseAddress } from "../shared/base/address.ts";
 import { toHex } from "../shared/base/bytes.ts";
 import { AshlarError } from "../shared/base/errors.ts";
 import { type ClusterId, type LogIndex, parseClusterId } from "../shared/base/ids.ts";
-import { parseAddress } from "../shared/display/addresses.ts";
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
 import { parseClusterAddress } from "../shared/platform/cluster-address.ts";

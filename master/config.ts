@@ -1,16 +1,12 @@
 import * as v from "valibot";
 import { AshlarError } from "../shared/base/errors.ts";
 import type { MemberId } from "../shared/base/ids.ts";
-import { clusterIdSchema } from "../shared/protocol/schemas.ts";
+import { addressSchema, clusterIdSchema } from "../shared/protocol/schemas.ts";
 import type { MemberAddress } from "./consensus.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
-const addressSchema = v.pipe(
-  v.string(),
-  v.regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):\d{1,5}$/, "expected host:port"),
-);
 const countSchema = (minimum: number, maximum: number) =>
   v.pipe(v.number(), v.integer(), v.minValue(minimum), v.maxValue(maximum));
 const durationMsSchema = countSchema(0, 366 * 24 * HOUR_MS);

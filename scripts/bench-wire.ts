@@ -3,6 +3,7 @@
  * Prints the rate of small calls, and the rate of bulk data compared with a bare socket that makes
  * the same reads and writes.
  */
+
 import { fork } from "node:child_process";
 import { connect as netConnect } from "node:net";
 import { fileURLToPath } from "node:url";
@@ -12,6 +13,7 @@ import { SystemClock } from "../shared/platform/system-clock.ts";
 import { TcpNetwork } from "../shared/platform/tcp-network.ts";
 import type { Log } from "../shared/ports/log.ts";
 import { defineCall, defineStream } from "../shared/protocol/method.ts";
+import { ANY_ROLE } from "../shared/protocol/roles.ts";
 import type { ClientConnection } from "../shared/wire/client-connection.ts";
 import { connect, type WireDeps } from "../shared/wire/connect.ts";
 import { RpcServer } from "../shared/wire/rpc-server.ts";
@@ -35,11 +37,12 @@ const deps: WireDeps = {
 
 const add = defineCall(
   "bench.add",
+  ANY_ROLE,
   v.object({ path: v.string(), count: v.number() }),
   v.object({ count: v.number() }),
 );
-const cpu = defineCall("bench.cpu", v.object({}), v.object({ seconds: v.number() }));
-const put = defineStream("bench.put", {
+const cpu = defineCall("bench.cpu", ANY_ROLE, v.object({}), v.object({ seconds: v.number() }));
+const put = defineStream("bench.put", ANY_ROLE, {
   open: v.object({}),
   up: v.object({ offsetBytes: v.number(), hashes: v.instance(Uint8Array) }),
   down: v.object({ bytes: v.number() }),

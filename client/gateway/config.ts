@@ -1,10 +1,9 @@
 import * as v from "valibot";
-import { isAddress } from "../../shared/display/addresses.ts";
+import { addressSchema } from "../../shared/protocol/schemas.ts";
 
 const MIB = 1024 * 1024;
 const TIB = 1024 * 1024 * MIB;
 
-const addressSchema = v.pipe(v.string(), v.check(isAddress, "expected host:port"));
 const bytesSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const durationMsSchema = v.pipe(v.number(), v.integer(), v.minValue(1));
 /** Node cannot hold a longer timeout of a socket. */

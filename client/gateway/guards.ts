@@ -1,6 +1,6 @@
 import type { Context, Middleware } from "koa";
+import { parseAddress } from "../../shared/base/address.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
-import { parseAddress } from "../../shared/display/addresses.ts";
 import type { GatewayConfig } from "./config.ts";
 
 const SAFE_METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];

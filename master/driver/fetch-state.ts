@@ -6,6 +6,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import { defineStream } from "../../shared/protocol/method.ts";
+import { BY_MASTERS } from "../../shared/protocol/roles.ts";
 import {
   clusterIdSchema,
   countSchema,
@@ -54,7 +55,7 @@ const endSchema = v.object({
  * lost its state and cannot replay its log, because the log does not begin with the first entry.
  * Any member can serve the stream: a durable state contains committed entries only.
  */
-export const raftFetchState = defineStream("raft.fetch-state", {
+export const raftFetchState = defineStream("raft.fetch-state", BY_MASTERS, {
   open: v.object({
     clusterId: clusterIdSchema,
     from: memberIdSchema,

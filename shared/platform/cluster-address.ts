@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
+import { isAddress } from "../base/address.ts";
 import { AshlarError } from "../base/errors.ts";
-import { isAddress } from "../display/addresses.ts";
 
 /** The addresses with which a client finds a cluster. */
 export interface ClusterAddress {

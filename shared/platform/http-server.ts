@@ -1,8 +1,8 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import Koa, { type Middleware } from "koa";
+import { formatAddress, parseAddress } from "../base/address.ts";
 import { AshlarError } from "../base/errors.ts";
-import { formatAddress, parseAddress } from "../display/addresses.ts";
 import type { Log } from "../ports/log.ts";
 import { errnoOf } from "./disk-error.ts";
 import { limitConnections } from "./http-clients.ts";

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
+import { formatAddress } from "../base/address.ts";
 import { assert, present } from "../base/assert.ts";
 import { AshlarError } from "../base/errors.ts";
-import { formatAddress } from "../display/addresses.ts";
 import type { Link, LinkReceiver } from "../ports/network.ts";
 import type { UserBuffer } from "./user-buffer.ts";
 

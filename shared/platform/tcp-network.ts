@@ -1,6 +1,6 @@
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
+import { formatAddress, parseAddress } from "../base/address.ts";
 import { AshlarError } from "../base/errors.ts";
-import { formatAddress, parseAddress } from "../display/addresses.ts";
 import type { ConnectOptions, Link, Listener, Network } from "../ports/network.ts";
 import { errnoOf } from "./disk-error.ts";
 import { errnoWords } from "./errno-words.ts";

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { defineStream } from "./method.ts";
+import { BY_OPERATORS } from "./roles.ts";
 import {
   bytesSchema,
   clusterIdSchema,
@@ -33,7 +34,7 @@ export type BackupHead = v.InferOutput<typeof backupHeadSchema>;
  * Sends the whole replicated state at one index, from any master. The body of a part is a result of
  * `encodePairs`; rows are in the order of keys. The digest at the end covers all bodies.
  */
-export const readBackup = defineStream("fleet.backup", {
+export const readBackup = defineStream("fleet.backup", BY_OPERATORS, {
   open: v.object({}),
   up: v.object({}),
   down: v.variant("kind", [

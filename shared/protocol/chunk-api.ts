@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { BLOCK_BYTES, CHUNK_BYTES_MAX, DIGEST_BYTES } from "../base/ids.ts";
 import { intentSchema, receiptSchema } from "./intent.ts";
 import { defineCall, defineStream } from "./method.ts";
+import { BY_CHUNK_USERS } from "./roles.ts";
 import {
   addressSchema,
   bytesSchema,
@@ -31,7 +32,7 @@ const errorDataSchema = v.object({
  * After a failure, the write continues under the same `writeId` with a chain of other servers: the
  * surviving servers keep their partial chunk for the intent's lifetime.
  */
-export const writeChunk = defineStream("chunk.write", {
+export const writeChunk = defineStream("chunk.write", BY_CHUNK_USERS, {
   open: v.object({
     writeId: writeIdSchema,
     intent: intentSchema,
@@ -84,12 +85,13 @@ export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
  */
 export const statPartial = defineCall(
   "chunk.stat-partial",
+  BY_CHUNK_USERS,
   v.object({ writeId: writeIdSchema }),
   v.object({ receivedBytes: lengthSchema }),
 );
 
 /** Sends the first bytes of a partial chunk to a server that joins a chain late. */
-export const readPartial = defineStream("chunk.read-partial", {
+export const readPartial = defineStream("chunk.read-partial", BY_CHUNK_USERS, {
   open: v.object({ writeId: writeIdSchema, lengthBytes: lengthSchema }),
   up: v.object({}),
   down: v.object({ offsetBytes: lengthSchema, hashes: frameHashesSchema }),
@@ -103,6 +105,7 @@ export type PartialDown = ReturnType<(typeof readPartial)["parseDown"]>;
 /** Returns the length of a chunk and, as the body, its block hashes. The caller checks them. */
 export const readManifest = defineCall(
   "chunk.read-manifest",
+  BY_CHUNK_USERS,
   v.object({ chunkId: chunkIdSchema }),
   v.object({ lengthBytes: lengthSchema }),
 );
@@ -111,7 +114,7 @@ export const readManifest = defineCall(
  * Sends a range of a chunk in frames of whole blocks, in order. Body: the blocks. The reader
  * verifies them against the manifest. The server does not hash them.
  */
-export const readChunk = defineStream("chunk.read", {
+export const readChunk = defineStream("chunk.read", BY_CHUNK_USERS, {
   open: v.object({
     chunkId: chunkIdSchema,
     offsetBytes: lengthSchema,
@@ -140,6 +143,7 @@ export type ReadDown = ReturnType<(typeof readChunk)["parseDown"]>;
  */
 export const reportCorruptChunk = defineCall(
   "chunk.report-rot",
+  BY_CHUNK_USERS,
   v.object({ chunkId: chunkIdSchema }),
   v.object({ isRotten: v.boolean() }),
 );

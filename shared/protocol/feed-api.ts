@@ -1,11 +1,13 @@
 import * as v from "valibot";
 import { defineStream } from "./method.ts";
+import { BY_CLIENTS } from "./roles.ts";
 import {
   bytesSchema,
   countSchema,
   digestSchema,
   inodeIdSchema,
   logIndexSchema,
+  ordinalSchema,
   pathSchema,
   shortTextSchema,
   shownTimeMsSchema,
@@ -21,7 +23,7 @@ export const feedPositionSchema = v.object({
   /** Log index of an entry, with or without events. */
   index: logIndexSchema,
   /** Number of the event in its entry, from 0. */
-  sequence: countSchema,
+  sequence: ordinalSchema,
 });
 export type FeedPosition = v.InferOutput<typeof feedPositionSchema>;
 
@@ -114,7 +116,7 @@ export type FeedEvent = v.InferOutput<typeof feedEventSchema>;
  * NO_LEADER if this master has had no contact with a leader for two heartbeats, because another
  * master may have newer events.
  */
-export const watch = defineStream("namespace.watch", {
+export const watch = defineStream("namespace.watch", BY_CLIENTS, {
   open: v.object({
     /** Absolute. The path need not exist. */
     path: pathSchema,

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { serverLocationSchema } from "./intent.ts";
 import { defineCall } from "./method.ts";
+import { ANY_ROLE, BY_CHUNKSERVERS, BY_OPERATORS } from "./roles.ts";
 import {
   addressSchema,
   bytesSchema,
@@ -35,6 +36,7 @@ const spaceSchema = v.object({
  */
 export const register = defineCall(
   "fleet.register",
+  BY_CHUNKSERVERS,
   v.object({
     server: serverLocationSchema,
     clusterId: v.nullable(clusterIdSchema),
@@ -67,6 +69,7 @@ export type Order = v.InferOutput<typeof orderSchema>;
 /** Reports the state of a chunkserver. The response contains orders. */
 export const heartbeat = defineCall(
   "fleet.heartbeat",
+  BY_CHUNKSERVERS,
   v.object({
     serverId: serverIdSchema,
     space: spaceSchema,
@@ -96,6 +99,7 @@ export type HeartbeatRequest = ReturnType<(typeof heartbeat)["parseRequest"]>;
 /** Announces a graceful stop of a chunkserver. */
 export const goodbye = defineCall(
   "fleet.goodbye",
+  BY_CHUNKSERVERS,
   v.object({ serverId: serverIdSchema }),
   v.object({}),
 );
@@ -106,6 +110,7 @@ export const goodbye = defineCall(
  */
 export const confirmChunks = defineCall(
   "fleet.confirm-chunks",
+  BY_CHUNKSERVERS,
   v.object({
     serverId: serverIdSchema,
     chunks: v.pipe(
@@ -123,6 +128,7 @@ export const confirmChunks = defineCall(
  */
 export const trimHistory = defineCall(
   "fleet.trim-history",
+  BY_OPERATORS,
   v.object({}),
   v.object({
     index: logIndexSchema,
@@ -170,6 +176,7 @@ const healthSchema = v.object({
 /** Returns the status of the cluster, from the leader. */
 export const status = defineCall(
   "fleet.status",
+  BY_OPERATORS,
   v.object({}),
   v.object({
     clusterId: clusterIdSchema,
@@ -214,6 +221,7 @@ export type ClusterStatus = ReturnType<(typeof status)["parseResponse"]>;
 /** Returns the status of the called member. Every member answers, not only the leader. */
 export const memberStatus = defineCall(
   "fleet.member-status",
+  ANY_ROLE,
   v.object({}),
   v.object({
     member: masterStatusSchema,

@@ -4,6 +4,7 @@ import type { Attributes } from "./attributes.ts";
 import { attributesSchema, encodeAttributes } from "./attributes.ts";
 import { defineCall } from "./method.ts";
 import { readModeSchema } from "./namespace-api.ts";
+import { BY_CLIENTS } from "./roles.ts";
 import {
   countSchema,
   logIndexSchema,
@@ -20,6 +21,7 @@ import {
  */
 export const asOf = defineCall(
   "namespace.as-of",
+  BY_CLIENTS,
   v.object({
     at: v.variant("kind", [
       v.object({ kind: v.literal("index"), index: logIndexSchema }),
@@ -76,6 +78,7 @@ const HISTORY_LIMIT_MAX = 1_000;
 /** Returns the changes at a path, oldest first, as far as they are kept. */
 export const history = defineCall(
   "namespace.history",
+  BY_CLIENTS,
   v.object({
     path: pathSchema,
     read: readModeSchema,

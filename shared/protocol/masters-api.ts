@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { defineCall } from "./method.ts";
+import { BY_OPERATORS } from "./roles.ts";
 import { addressSchema, logIndexSchema, memberIdSchema, termSchema } from "./schemas.ts";
 
 /* The membership of the masters and its changes. The leader answers. */
@@ -29,6 +30,7 @@ const masterSchema = v.object({
 /** Returns the members and their progress. */
 export const mastersStatus = defineCall(
   "masters.status",
+  BY_OPERATORS,
   v.object({}),
   v.object({
     term: termSchema,
@@ -54,6 +56,7 @@ const memberIdsSchema = v.pipe(v.array(memberIdSchema), v.maxLength(9));
  */
 export const changeMasters = defineCall(
   "masters.change",
+  BY_OPERATORS,
   v.object({
     /** New members. They receive the log and have no vote yet. */
     add: v.pipe(v.array(v.object({ id: memberIdSchema, address: addressSchema })), v.maxLength(9)),
@@ -69,6 +72,7 @@ export type MastersChange = ReturnType<(typeof changeMasters)["parseRequest"]>;
 /** Transfers the leadership to `to`, or for null to the most up-to-date member. */
 export const transferLeadership = defineCall(
   "masters.transfer",
+  BY_OPERATORS,
   v.object({ to: v.nullable(memberIdSchema) }),
   v.object({ leaderId: memberIdSchema }),
 );

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { AshlarError } from "../base/errors.ts";
+import type { Role } from "./roles.ts";
 
 /** Parses a value from the wire. @throws {AshlarError} PROTOCOL_ERROR with the name of the field */
 export type Parser<T> = (value: unknown) => T;
@@ -12,8 +13,12 @@ export interface CallMethod<Request, Response> {
   readonly kind: "call";
   /** Unique: "service.verb". Never reused with another meaning. */
   readonly name: string;
+  /** Other callers are refused with WRONG_ROLE. */
+  readonly callers: readonly Role[];
   readonly parseRequest: Parser<Request>;
   readonly parseResponse: Parser<Response>;
+  /** Schema of the request. Absent if the request is encoded as an array (`positional.ts`). */
+  readonly requestSchema?: v.GenericSchema;
   /** Returns a msgpack value that the parser of the other end accepts. */
   readonly encodeRequest: Encoder<Request>;
   readonly encodeResponse: Encoder<Response>;
@@ -23,9 +28,13 @@ export interface CallMethod<Request, Response> {
 export interface StreamMethod<Open, Up, Down> {
   readonly kind: "stream";
   readonly name: string;
+  /** Other callers are refused with WRONG_ROLE. */
+  readonly callers: readonly Role[];
   readonly parseOpen: Parser<Open>;
   readonly parseUp: Parser<Up>;
   readonly parseDown: Parser<Down>;
+  readonly openSchema: v.GenericSchema;
+  readonly upSchema: v.GenericSchema;
 }
 
 /** Returns a parser for a schema. It ignores unknown keys, so that newer peers may add fields. */
@@ -45,6 +54,7 @@ export function parser<Output>(
 /** Defines a call by the schemas of its request and response. */
 export function defineCall<Request, Response>(
   name: string,
+  callers: readonly Role[],
   request: v.GenericSchema<unknown, Request>,
   response: v.GenericSchema<unknown, Response>,
   encodeResponse: Encoder<Response> = identity,
@@ -52,8 +62,10 @@ export function defineCall<Request, Response>(
   return {
     kind: "call",
     name,
+    callers,
     parseRequest: parser(`${name} request`, request),
     parseResponse: parser(`${name} response`, response),
+    requestSchema: request,
     encodeRequest: identity,
     encodeResponse,
   };
@@ -67,6 +79,7 @@ function identity<T>(message: T): unknown {
 /** Defines a stream by the schemas of its messages. */
 export function defineStream<Open, Up, Down>(
   name: string,
+  callers: readonly Role[],
   schemas: {
     readonly open: v.GenericSchema<unknown, Open>;
     readonly up: v.GenericSchema<unknown, Up>;
@@ -76,8 +89,11 @@ export function defineStream<Open, Up, Down>(
   return {
     kind: "stream",
     name,
+    callers,
     parseOpen: parser(`${name} open`, schemas.open),
     parseUp: parser(`${name} message`, schemas.up),
     parseDown: parser(`${name} message`, schemas.down),
+    openSchema: schemas.open,
+    upSchema: schemas.up,
   };
 }

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { attributesSchema, withAttributes } from "./attributes.ts";
 import { intentSchema, receiptSchema, serverLocationSchema } from "./intent.ts";
 import { defineCall } from "./method.ts";
+import { BY_CLIENTS } from "./roles.ts";
 import {
   bytesSchema,
   chunkIdSchema,
@@ -37,6 +38,8 @@ export const LIST_LIMIT_MAX = 10_000;
 const LOCATE_COUNT_MAX = 4_096;
 const ALLOCATE_COUNT_MAX = 64;
 
+/** The position of a chunk in its file. */
+const positionSchema = v.pipe(countSchema, v.maxValue(CONTENT_CHUNKS_MAX));
 const modeSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MODE_MAX));
 const ownerSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(OWNER_MAX));
 
@@ -102,7 +105,7 @@ export const largeOperationSchema = v.variant("kind", [
     changes: v.pipe(
       v.array(
         v.object({
-          position: countSchema,
+          position: positionSchema,
           /** The current chunk at the position, or null for a position beyond the end. */
           expected: v.nullable(chunkIdSchema),
           chunk: committedChunkSchema,
@@ -156,7 +159,7 @@ export const largeOperationSchema = v.variant("kind", [
     /** Storage class of the chunks. Default: that of the target. */
     storageClass: v.optional(shortTextSchema),
     /** Position of the first of `chunks` in the upload: at most the number of chunks that it has. */
-    position: countSchema,
+    position: positionSchema,
     chunks: v.pipe(v.array(committedChunkSchema), v.minLength(1), v.maxLength(CONTENT_CHUNKS_MAX)),
   }),
   /** Removes an unfinished upload of this session. An unknown id is no error. */
@@ -225,6 +228,7 @@ export type Attempt = v.InferOutput<typeof attemptSchema>;
 /** Opens a client session. */
 export const openSession = defineCall(
   "namespace.open-session",
+  BY_CLIENTS,
   v.object({ clientName: shortTextSchema }),
   /** A session without a call for `idleMsMax` may expire. `keepSession` and mutations renew it. */
   v.object({ sessionId: sessionIdSchema, index: logIndexSchema, idleMsMax: countSchema }),
@@ -232,12 +236,14 @@ export const openSession = defineCall(
 /** Renews a session. */
 export const keepSession = defineCall(
   "namespace.keep-session",
+  BY_CLIENTS,
   v.object({ sessionId: sessionIdSchema }),
   v.object({ index: logIndexSchema }),
 );
 /** Closes a session. */
 export const closeSession = defineCall(
   "namespace.close-session",
+  BY_CLIENTS,
   v.object({ sessionId: sessionIdSchema }),
   v.object({ index: logIndexSchema }),
 );
@@ -247,6 +253,7 @@ export const closeSession = defineCall(
 /** Returns intents: chains of servers to write chunks to. */
 export const allocate = defineCall(
   "namespace.allocate",
+  BY_CLIENTS,
   v.object({
     /** The file, or the directory of a new file. Its storage class determines the placement. */
     target: targetSchema,
@@ -286,6 +293,7 @@ const asOfIndexSchema = v.optional(logIndexSchema);
 /** Returns a page of a directory. */
 export const list = defineCall(
   "namespace.list",
+  BY_CLIENTS,
   v.object({
     target: targetSchema,
     read: readModeSchema,
@@ -307,12 +315,13 @@ export const list = defineCall(
 /** Returns the chunks of a file and the servers that have them. */
 export const locate = defineCall(
   "namespace.locate",
+  BY_CLIENTS,
   v.object({
     target: targetSchema,
     read: readModeSchema,
     /** Index of the state to read: an open reader keeps its version. Default: the current state. */
     index: v.optional(logIndexSchema),
-    firstPosition: countSchema,
+    firstPosition: positionSchema,
     count: v.pipe(countSchema, v.maxValue(LOCATE_COUNT_MAX)),
   }),
   v.object({
@@ -347,12 +356,14 @@ export type StorageClass = v.InferOutput<typeof storageClassSchema>;
 /** Creates or replaces a storage class. */
 export const defineStorageClass = defineCall(
   "namespace.define-storage-class",
+  BY_CLIENTS,
   v.object({ attempt: attemptSchema, storageClass: storageClassSchema }),
   v.object({ index: logIndexSchema }),
 );
 /** Returns all storage classes. */
 export const listStorageClasses = defineCall(
   "namespace.list-storage-classes",
+  BY_CLIENTS,
   v.object({ read: readModeSchema }),
   v.object({ index: logIndexSchema, storageClasses: v.array(storageClassSchema) }),
 );

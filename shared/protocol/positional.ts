@@ -1,5 +1,6 @@
 import { AshlarError } from "../base/errors.ts";
 import { DIGEST_BYTES, type Digest, type InodeId, type LogIndex } from "../base/ids.ts";
+import { ID_MAX } from "./schemas.ts";
 
 /**
  * The fields of a message that is encoded as an array. The most frequent messages are encoded in
@@ -47,12 +48,12 @@ export function integerAt(
 
 /** Returns the log index at position `at`. */
 export function indexAt(fields: Fields, at: number, what: string): LogIndex {
-  return integerAt(fields, at, what) as LogIndex;
+  return integerAt(fields, at, what, 0, ID_MAX) as LogIndex;
 }
 
 /** Returns the inode id at position `at`. */
 export function inodeAt(fields: Fields, at: number, what: string): InodeId {
-  return integerAt(fields, at, what, 1) as InodeId;
+  return integerAt(fields, at, what, 1, ID_MAX) as InodeId;
 }
 
 /** Returns milliseconds since the Unix epoch. Times before 1970 are negative. */

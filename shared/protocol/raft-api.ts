@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { defineCall, defineStream } from "./method.ts";
+import { BY_MASTERS } from "./roles.ts";
 import {
   addressSchema,
   clusterIdSchema,
@@ -26,7 +27,7 @@ const envelope = {
 };
 
 /** Sends Raft messages in one direction. Each body is a batch: `encodeMessages` of master/raft. */
-export const raftMessages = defineStream("raft.messages", {
+export const raftMessages = defineStream("raft.messages", BY_MASTERS, {
   open: v.object(envelope),
   up: v.object({}),
   down: v.object({}),
@@ -37,7 +38,7 @@ export const raftMessages = defineStream("raft.messages", {
  * an "entry" is such a row, not an entry of the log. Body of a part: a result of `encodePairs`. The
  * receiver answers when the snapshot is durable in its store.
  */
-export const raftSnapshot = defineStream("raft.snapshot", {
+export const raftSnapshot = defineStream("raft.snapshot", BY_MASTERS, {
   open: v.object({
     ...envelope,
     index: logIndexSchema,
@@ -63,6 +64,7 @@ export const raftSnapshot = defineStream("raft.snapshot", {
  */
 export const raftHello = defineCall(
   "raft.hello",
+  BY_MASTERS,
   v.object(envelope),
   v.object({
     memberId: memberIdSchema,

@@ -6,6 +6,7 @@ import { decodeResult, encodeResult } from "./error-codec.ts";
 import type { CallMethod } from "./method.ts";
 import type { ReadMode, Target } from "./namespace-api.ts";
 import { fieldsOf, indexAt, integerAt, listAt } from "./positional.ts";
+import { BY_CLIENTS } from "./roles.ts";
 import { encodeTarget, targetAt } from "./target-codec.ts";
 
 /** Largest number of targets in one call. */
@@ -36,6 +37,7 @@ export interface StatResponse {
 export const stat: CallMethod<StatRequest, StatResponse> = {
   kind: "call",
   name: "namespace.stat",
+  callers: BY_CLIENTS,
   encodeRequest,
   parseRequest,
   encodeResponse,

@@ -1,4 +1,3 @@
-import type { InodeId } from "../base/ids.ts";
 import { PATH_BYTES_MAX } from "../base/path.ts";
 import type { Target } from "./namespace-api.ts";
 import { type Fields, fieldsOf, inodeAt, malformed } from "./positional.ts";
@@ -15,10 +14,9 @@ export function targetAt(fields: Fields, at: number, what: string): Target {
   if (isPath(value)) return { path: value };
   if (value === null) return {};
   if (typeof value === "number") return { inode: inodeAt(fields, at, what) };
-  const [inode, path] = fieldsOf(value, `${what}[${at}]`, 2);
-  if (Number.isSafeInteger(inode) && (inode as number) >= 1 && isPath(path)) {
-    return { inode: inode as InodeId, path };
-  }
+  const both = fieldsOf(value, `${what}[${at}]`, 2);
+  const path = both[1];
+  if (isPath(path)) return { inode: inodeAt(both, 0, `${what}[${at}]`), path };
   throw malformed(`${what}[${at}]`, "expected a path, an inode or both");
 }
 

@@ -10,6 +10,8 @@ import {
 } from "./namespace-api.ts";
 import { decodeOperation, encodeOperation } from "./operation-codec.ts";
 import { type Fields, fieldsOf, indexAt, inodeAt, integerAt, listAt } from "./positional.ts";
+import { BY_CLIENTS } from "./roles.ts";
+import { ID_MAX } from "./schemas.ts";
 
 /** Largest number of transactions in one call. */
 const TRANSACTIONS_MAX = 64;
@@ -50,6 +52,7 @@ export interface TransactResponse {
 export const transact: CallMethod<TransactRequest, TransactResponse> = {
   kind: "call",
   name: "namespace.transact",
+  callers: BY_CLIENTS,
   encodeRequest,
   parseRequest,
   encodeResponse,
@@ -74,7 +77,7 @@ function parseRequest(value: unknown): TransactRequest {
   const fields = fieldsOf(value, REQUEST, 3);
   const bounds = { countMin: 1, countMax: TRANSACTIONS_MAX };
   return {
-    sessionId: integerAt(fields, 0, REQUEST, 1) as SessionId,
+    sessionId: integerAt(fields, 0, REQUEST, 1, ID_MAX) as SessionId,
     firstUnacknowledged: integerAt(fields, 1, REQUEST),
     transactions: listAt(fields, 2, REQUEST, bounds).map(decodeTransaction),
   };

@@ -4,11 +4,12 @@ import { nextDelayMs, type RetryPolicy } from "../flow/retry.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
 import type { CallMethod } from "../protocol/method.ts";
+import type { Role } from "../protocol/roles.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { connect, type WireDeps } from "./connect.ts";
 import { checkPeer } from "./handshake.ts";
 import type { WireLimits } from "./limits.ts";
-import type { CallOptions, Connection, PeerIdentity, Received, Role } from "./rpc.ts";
+import type { CallOptions, Connection, PeerIdentity, Received } from "./rpc.ts";
 import { withTimeout } from "./with-timeout.ts";
 
 /** Options of `ConnectionPool`. */

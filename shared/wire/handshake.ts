@@ -1,12 +1,13 @@
 import { AshlarError, fromErrorData } from "../base/errors.ts";
 import type { ClusterId } from "../base/ids.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
+import type { Role } from "../protocol/roles.ts";
 import { FRAME_KINDS, type FrameKind, MAGIC } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
 import type { WireLimits } from "./limits.ts";
 import { type Hello, parseHello } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
-import { type PeerIdentity, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, type Role } from "./rpc.ts";
+import { type PeerIdentity, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from "./rpc.ts";
 
 /** Required properties of a peer. */
 export interface PeerExpectation {

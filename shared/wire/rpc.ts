@@ -1,14 +1,12 @@
 import type { AshlarError } from "../base/errors.ts";
 import type { ClusterId } from "../base/ids.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
+import type { Role } from "../protocol/roles.ts";
 
 /** Version of the wire protocol. It increases with every change that an older peer cannot read. */
 export const PROTOCOL_VERSION = 1;
 /** Oldest version that this code supports. */
 export const PROTOCOL_VERSION_OLDEST = 1;
-
-/** The role of a process. */
-export type Role = "master" | "chunkserver" | "client";
 
 /**
  * The process at one end of a connection. The handshake exchanges identities before any request.

@@ -125,11 +125,23 @@ export class ServerConnection implements MultiplexerHandler {
       if (registration === undefined || registration.kind !== kind) {
         throw new AshlarError("UNSUPPORTED", `This server has no ${kind} ${methodName}`);
       }
+      this.#checkCaller(registration.method);
       this.#startCall(registration, { frame, timeoutMs, request });
     } catch (error) {
       frame.body.release();
       this.#postError(streamId, error);
     }
+  }
+
+  /** @throws {AshlarError} WRONG_ROLE */
+  #checkCaller({ name, callers }: Registration["method"]): void {
+    const { role } = this.#options.hello.identity;
+    if (callers.includes(role)) return;
+    throw new AshlarError(
+      "WRONG_ROLE",
+      `Cannot call ${name}: expected a ${callers.join(" or ")}: the caller is a ${role}`,
+      { details: { role } },
+    );
   }
 
   /** Returns why a new request is refused, or null. */

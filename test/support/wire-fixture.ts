@@ -9,6 +9,7 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log, LogFields } from "../../shared/ports/log.ts";
 import type { Network } from "../../shared/ports/network.ts";
 import { defineCall, defineStream } from "../../shared/protocol/method.ts";
+import { ANY_ROLE } from "../../shared/protocol/roles.ts";
 import type { ClientConnection } from "../../shared/wire/client-connection.ts";
 import { connect, type WireDeps } from "../../shared/wire/connect.ts";
 import type { WireLimits } from "../../shared/wire/limits.ts";
@@ -28,11 +29,12 @@ export const CLIENT: PeerIdentity = { role: "client", clusterId: CLUSTER_A, name
 
 export const echo = defineCall(
   "test.echo",
+  ANY_ROLE,
   v.object({ text: v.string() }),
   v.object({ text: v.string(), bodyBytes: v.number() }),
 );
 
-export const chat = defineStream("test.chat", {
+export const chat = defineStream("test.chat", ANY_ROLE, {
   open: v.object({ text: v.string() }),
   up: v.object({ index: v.number() }),
   down: v.object({ index: v.number() }),

@@ -11,6 +11,8 @@ import {
 } from "../../../shared/protocol/attributes.ts";
 import type { CallMethod } from "../../../shared/protocol/method.ts";
 import { parser } from "../../../shared/protocol/method.ts";
+import { CONTENT_CHUNKS_MAX } from "../../../shared/protocol/namespace-api.ts";
+import { ID_MAX } from "../../../shared/protocol/schemas.ts";
 import { type StatRequest, type StatResponse, stat } from "../../../shared/protocol/stat-api.ts";
 import {
   type TransactRequest,
@@ -37,8 +39,8 @@ function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plain(each)]));
 }
 
-const natural = fc.maxSafeNat();
-const positive = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+const natural = fc.integer({ min: 0, max: ID_MAX });
+const positive = fc.integer({ min: 1, max: ID_MAX });
 const owner = fc.integer({ min: 0, max: 0xffffffff });
 const mode = fc.integer({ min: 0, max: 0o7777 });
 // msgpack encodes negative zero as zero.
@@ -129,7 +131,7 @@ const operation = fc.oneof(
       id: hex(32),
       target,
       storageClass: fc.string(),
-      position: natural,
+      position: fc.nat(CONTENT_CHUNKS_MAX),
       chunks: fc.array(committedChunk, { minLength: 1, maxLength: 3 }),
     },
     { requiredKeys: ["kind", "id", "target", "position", "chunks"] },

@@ -3,9 +3,11 @@ import { describe, it } from "node:test";
 import * as v from "valibot";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { defineCall } from "../../../shared/protocol/method.ts";
+import { ANY_ROLE } from "../../../shared/protocol/roles.ts";
 import type { WireLimits } from "../../../shared/wire/limits.ts";
 import { withBody } from "../../../shared/wire/reply.ts";
 import type { CallHandler } from "../../../shared/wire/rpc.ts";
+import type { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import {
   echo,
   hasCode,
@@ -177,16 +179,30 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
 
     it("fail with UNSUPPORTED for a method without a handler", async () => {
       const fixture = makeFixture();
-      const other = defineCall("test.other", v.object({}), v.object({}));
+      const other = defineCall("test.other", ANY_ROLE, v.object({}), v.object({}));
       await withEcho(fixture, answerEcho, {}, async ({ connection }) => {
         const call = connection.call(other, {}, { timeoutMs: 1000, body: new Uint8Array(100_000) });
         await assert.rejects(fixture.settle(call), hasCode("UNSUPPORTED"));
       });
     });
 
+    it("fail with WRONG_ROLE for a caller without the right role, before the request is read", async () => {
+      const fixture = makeFixture();
+      const callers = ["master", "chunkserver"] as const;
+      const register = (server: RpcServer): void =>
+        server.onCall({ ...echo, callers }, () => assert.fail("the handler is not called"));
+      await withPair(fixture, { register }, async ({ connection }) => {
+        const wrong = defineCall(echo.name, ANY_ROLE, v.unknown(), v.object({}));
+        for (const request of [{ text: "" }, { text: 1 }]) {
+          const call = connection.call(wrong, request, { timeoutMs: 1000 });
+          await assert.rejects(fixture.settle(call), hasCode("WRONG_ROLE"));
+        }
+      });
+    });
+
     it("fail with PROTOCOL_ERROR for an invalid request, and leave the connection open", async () => {
       const fixture = makeFixture();
-      const wrong = defineCall(echo.name, v.object({ text: v.number() }), v.object({}));
+      const wrong = defineCall(echo.name, ANY_ROLE, v.object({ text: v.number() }), v.object({}));
       await withEcho(fixture, answerEcho, {}, async ({ connection }) => {
         const call = connection.call(wrong, { text: 1 }, { timeoutMs: 1000 });
         await assert.rejects(fixture.settle(call), hasCode("PROTOCOL_ERROR"));
@@ -201,6 +217,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
       const fixture = makeFixture();
       const wrong = defineCall(
         echo.name,
+        ANY_ROLE,
         v.object({ text: v.string() }),
         v.object({ no: v.string() }),
       );

@@ -4,6 +4,7 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 import type { ClusterId, LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
 import { memberStatus } from "../../../shared/protocol/fleet-api.ts";
 import { defineCall } from "../../../shared/protocol/method.ts";
+import { ANY_ROLE } from "../../../shared/protocol/roles.ts";
 import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
 import { fetchMasters } from "../../../shared/wire/fetch-masters.ts";
 import { LeaderChannel, type Retry } from "../../../shared/wire/leader-channel.ts";
@@ -15,6 +16,7 @@ import { CLIENT, CLUSTER_A, makeWireDeps, type TestWireDeps } from "../../suppor
 
 export const rename = defineCall(
   "test.rename",
+  ANY_ROLE,
   v.object({ id: v.number() }),
   v.object({ by: v.string() }),
 );

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import * as v from "valibot";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { defineStream } from "../../../shared/protocol/method.ts";
+import { ANY_ROLE } from "../../../shared/protocol/roles.ts";
 import type { WireLimits } from "../../../shared/wire/limits.ts";
 import type { Stream, StreamHandler } from "../../../shared/wire/rpc.ts";
 import {
@@ -299,7 +300,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
 
     it("fail for an invalid message, and leave the connection open", async () => {
       const fixture = makeFixture();
-      const wrong = defineStream(chat.name, {
+      const wrong = defineStream(chat.name, ANY_ROLE, {
         open: v.object({ text: v.string() }),
         up: v.object({ index: v.string() }),
         down: v.object({ index: v.number() }),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { formatAddress, isAddress, parseAddress } from "../../../shared/display/addresses.ts";
+import { formatAddress, isAddress, parseAddress } from "../../../shared/base/address.ts";
 
 describe("addresses", () => {
   it("consist of a host and a port, with IPv6 in brackets", () => {

@@ -1,4 +1,4 @@
-import { AshlarError } from "../base/errors.ts";
+import { AshlarError } from "./errors.ts";
 
 /** A TCP address. Its text is "host:port", or "[host]:port" for an IPv6 address. */
 export interface SocketAddress {
