@@ -7,7 +7,8 @@ import type { CommandContext } from "./command.ts";
  * known. Prints nothing unless `Output.showsProgress` is true.
  */
 export class ProgressBar {
-  readonly #bar: progress.SingleBar | null;
+  /** Null if nothing is drawn, and after the end: an update would draw the bar again. */
+  #bar: progress.SingleBar | null;
   readonly #startMs = performance.now();
   readonly #hasTotal: boolean;
 
@@ -52,5 +53,6 @@ export class ProgressBar {
   /** Removes the bar. Call it after a failure, too. */
   end(): void {
     this.#bar?.stop();
+    this.#bar = null;
   }
 }
