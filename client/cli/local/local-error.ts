@@ -41,7 +41,8 @@ export function specialFileError(path: LocalPath, stats: BigIntStats): AshlarErr
   });
 }
 
-function specialKindOf(stats: BigIntStats): string {
+/** Returns the kind of a file that is not regular: "a FIFO". */
+export function specialKindOf(stats: BigIntStats): string {
   if (stats.isFIFO()) return "a FIFO";
   if (stats.isSocket()) return "a socket";
   return stats.isBlockDevice() ? "a block device" : "a character device";

@@ -47,6 +47,7 @@ async function uploadOf(
   const hasEntries = entry.kind === "failed" ? entry.canHaveEntries : entry.kind === "directory";
   if (!hasEntries && !job.filter(entry.relative)) return null;
   if (entry.kind === "failed") return entry;
+  if (entry.kind === "unsupported") return { kind: "failed", error: entry.error };
   const target = remotePath(childPath(root.bytes, entry.relative));
   if (entry.kind === "file") {
     if (entry.isLink) report.differs("links", entry.path.text);

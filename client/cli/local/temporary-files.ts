@@ -67,6 +67,12 @@ export async function removeLeftovers(directory: LocalPath): Promise<void> {
   }
 }
 
+/** Removes a temporary file whose process on this machine has ended. Errors are ignored. */
+export async function removeLeftover(path: LocalPath): Promise<void> {
+  const name = path.bytes.subarray(path.bytes.lastIndexOf(0x2f) + 1).toString("latin1");
+  if (isLeftover(name)) await rm(path.systemPath, { force: true }).catch(() => {});
+}
+
 function isLeftover(name: string): boolean {
   const match = name.startsWith(PREFIX) ? NAME.exec(name) : null;
   if (match === null) return false;

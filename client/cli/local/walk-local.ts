@@ -2,7 +2,7 @@ import type { BigIntStats, Dirent } from "node:fs";
 import { lstat, opendir, stat } from "node:fs/promises";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { joinNames, type LocalPath } from "../local-path.ts";
-import { localError, specialFileError } from "./local-error.ts";
+import { localError, specialFileError, specialKindOf } from "./local-error.ts";
 import { isTemporaryName } from "./temporary-files.ts";
 
 /** A file or directory to put. */
@@ -23,7 +23,15 @@ export type WalkedEntry =
       /** Leaves out what is below a directory. */
       readonly skip: () => void;
     })
-  /** An entry that cannot be put. The walk continues after it. */
+  /** An entry of a kind that is not put: a special file, a link to a directory, a dangling link. */
+  | {
+      readonly kind: "unsupported";
+      readonly relative: Buffer;
+      /** "a FIFO" */
+      readonly what: string;
+      readonly error: AshlarError;
+    }
+  /** An entry that cannot be read. The walk continues after it. */
   | {
       readonly kind: "failed";
       readonly relative: Buffer;
@@ -43,8 +51,8 @@ interface Level {
 
 /**
  * Walks the entries below `root`, depth first: a directory before its entries, names in byte order. A
- * symbolic link to a file is followed. One bad entry does not end the walk: links to directories,
- * dangling links, special files and what cannot be read are yielded as failed.
+ * symbolic link to a file is followed, one to a directory is not. One bad entry does not end the
+ * walk.
  */
 export async function* walkLocal(root: LocalPath): AsyncGenerator<WalkedEntry, void, void> {
   const levels: Level[] = [];
@@ -92,32 +100,31 @@ async function sortedNames(directory: LocalPath): Promise<Buffer[]> {
 
 async function examine(root: LocalPath, relative: Buffer, skip: () => void): Promise<WalkedEntry> {
   const path = root.join(relative);
-  const failed = (error: AshlarError, canHaveEntries = false): WalkedEntry => ({
-    kind: "failed",
-    relative,
-    error,
-    canHaveEntries,
-  });
+  const link = (target: string): WalkedEntry => {
+    const what = `a symbolic link ${target}`;
+    const error = new AshlarError("UNSUPPORTED", `Cannot put ${path.text}: it is ${what}`);
+    return { kind: "unsupported", relative, what, error };
+  };
   try {
     const own = await lstat(path.systemPath, { bigint: true });
     const isLink = own.isSymbolicLink();
     const stats = isLink ? await stat(path.systemPath, { bigint: true }) : own;
     if (stats.isDirectory()) {
-      if (isLink) return failed(linkError(path, "to a directory"));
+      if (isLink) return link("to a directory");
       return { kind: "directory", path, relative, stats, isLink, skip };
     }
-    if (!stats.isFile()) return failed(specialFileError(path, stats));
+    if (!stats.isFile()) {
+      const error = specialFileError(path, stats);
+      return { kind: "unsupported", relative, what: specialKindOf(stats), error };
+    }
     const name = relative.subarray(relative.lastIndexOf(0x2f) + 1);
     if (isTemporaryName(name)) return { kind: "temporary", path };
     return { kind: "file", path, relative, stats, isLink, skip };
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
     const isDangling = syscall === "stat" && (code === "ENOENT" || code === "ELOOP");
-    if (isDangling) return failed(linkError(path, "that is dangling"));
-    return failed(localError(error, "read", path), syscall === "lstat");
+    if (isDangling) return link("that is dangling");
+    const canHaveEntries = syscall === "lstat";
+    return { kind: "failed", relative, error: localError(error, "read", path), canHaveEntries };
   }
-}
-
-function linkError(path: LocalPath, which: string): AshlarError {
-  return new AshlarError("UNSUPPORTED", `Cannot put ${path.text}: it is a symbolic link ${which}`);
 }
