@@ -16,6 +16,13 @@ export const COMMAND_NOTES: Readonly<Record<string, readonly string[]>> = {
     "Modes: a new file or directory has the permission bits of its source without the umask. -p keeps all bits, times, and the owner if the user may set it; setuid and setgid only with the owner. Without -p, a file that is replaced keeps its own.",
     "Holes: blocks of 64 KiB of zeros take no space.",
   ],
+  sync: [
+    "Existing targets: a file that differs is replaced: the command is the request. -n keeps and skips it, -i asks. What only TARGET has is kept; --delete removes it, after one question on a terminal, and only with --yes elsewhere. A file and a directory in each other's place fail without --delete.",
+    "Differences: size or time of modification. If only the time differs, the content is compared and only the time is set. -c compares the content of every file; the cluster has its hashes, so only local files are read.",
+    "Links: a symbolic link to a file is stored as that file, and one in a local TARGET is followed. A link to a directory or to nothing is not stored, and is reported; --delete removes a link and never follows it.",
+    "Special files: FIFOs, sockets and devices are not stored, and are reported.",
+    "Modes: times of files are always kept. A new file or directory has the permission bits of its source without the umask; one that exists keeps its own. -p keeps all bits, owner and times, also of what exists.",
+  ],
   cp: [
     "Existing targets: a file is kept, and the item fails, unless -f, -n or -i is given. A directory is merged with -r. A directory never replaces a file, nor a file a directory.",
     "Links and special files: the cluster has none.",

@@ -16,9 +16,7 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   more: "ashlar cat /PATH | more",
   less: "ashlar cat /PATH | less",
   fsck: "ashlar verify /PATH",
-  sync: "ashlar put -r --resume DIRECTORY/. /PATH; files that are equal are skipped, none is deleted",
-  rsync:
-    "ashlar put -r --resume DIRECTORY/. /PATH; files that are equal are skipped, none is deleted",
+  rsync: "ashlar sync DIRECTORY ashlar:/PATH",
 };
 
 /** Returns the hint for the message of an unknown command; null if there is none. */

@@ -106,6 +106,41 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/get.ts"),
   },
   {
+    name: "sync",
+    summary: "make a directory equal to another, into or out of the cluster or within it",
+    arguments: "<source> <target>",
+    options: [
+      {
+        flags: "--delete",
+        description: "delete at TARGET what SOURCE does not have, if all of SOURCE could be read",
+      },
+      {
+        flags: "-y, --yes",
+        description: "do not ask before files are deleted; required without a terminal",
+      },
+      {
+        flags: "-c, --checksum",
+        description: "compare the content of all files, not size and time of modification",
+      },
+      ...REPLACE_OPTIONS.filter(({ flags }) => !flags.includes("--force")),
+      {
+        flags: "-p, --preserve",
+        description: "keep permission bits, owners, and times of directories",
+      },
+      PARALLEL,
+      ...FILTERS,
+      DRY_RUN,
+    ],
+    examples: [
+      ["ashlar sync photos ashlar:/photos", "into the cluster; only what differs is sent"],
+      ["ashlar sync ashlar:/photos photos", "out of the cluster"],
+      ["ashlar sync --delete --dry-run src ashlar:/src", "print what a sync would do"],
+      ["ashlar sync --delete --yes src ashlar:/src", "an exact copy, from a script"],
+    ],
+    onClosedOutput: "continue",
+    load: () => import("./commands/sync.ts"),
+  },
+  {
     name: "cat",
     summary: "print files",
     arguments: "<path...>",

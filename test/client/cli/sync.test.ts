@@ -1,0 +1,417 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmod, chown, mkdir, readdir, rename, symlink, utimes, writeFile } from "node:fs/promises";
+import { after, before, describe, it } from "node:test";
+import { temporaryName } from "../../../client/cli/local/temporary-files.ts";
+import { jsonLines } from "../../support/memory-cli-env.ts";
+import { CliCluster } from "../support/cli-cluster.ts";
+import { statsOf } from "../support/local-times.ts";
+import {
+  makeClusterTree,
+  makeLocalTree,
+  readClusterTree,
+  readLocalTree,
+  sorted,
+  type TreeTable,
+} from "../support/sync-trees.ts";
+
+let cluster: CliCluster;
+
+before(async () => {
+  cluster = await CliCluster.start();
+});
+after(() => cluster[Symbol.asyncDispose]());
+
+type Direction = "into" | "out of" | "within";
+const DIRECTIONS: readonly Direction[] = ["into", "out of", "within"];
+
+/** The two sides of one test, each a directory of its own. */
+interface Sides {
+  readonly source: string;
+  readonly target: string;
+  makeSource(table: TreeTable): Promise<void>;
+  makeTarget(table: TreeTable): Promise<void>;
+  readTarget(): Promise<TreeTable>;
+  readSource(): Promise<TreeTable>;
+}
+
+let count = 0;
+
+function sidesOf(direction: Direction): Sides {
+  count += 1;
+  const side = (name: string, isLocal: boolean) => {
+    const path = isLocal ? `${cluster.work}/${name}` : `/${name}`;
+    return {
+      argument: isLocal ? name : `ashlar:${path}`,
+      make: (table: TreeTable) =>
+        isLocal ? makeLocalTree(path, table) : makeClusterTree(cluster.fs, path, table),
+      read: () => (isLocal ? readLocalTree(path) : readClusterTree(cluster.fs, path)),
+    };
+  };
+  const source = side(`s${count}`, direction === "into");
+  const target = side(`t${count}`, direction === "out of");
+  return {
+    source: source.argument,
+    target: target.argument,
+    makeSource: source.make,
+    makeTarget: target.make,
+    readSource: source.read,
+    readTarget: target.read,
+  };
+}
+
+/** Runs a sync with --json. @returns its status, its actions and its summary without zeros */
+async function sync(...line: string[]) {
+  const { status, stdout, stderr } = await cluster.run(["sync", "--json", ...line]);
+  const objects = jsonLines(stdout);
+  const { schema, size_bytes: _, ...counts } = objects.pop() ?? {};
+  assert.equal(schema, status === 2 ? undefined : "ashlar.sync-summary/1", stderr);
+  const found = Object.entries(counts).filter(([, value]) => value !== 0);
+  const actions = objects.map(({ action, path }) => `${action} ${path}`).sort();
+  return { status, stderr, actions, summary: Object.fromEntries(found) };
+}
+
+/** Makes directories whose path is longer than the system allows, so they cannot be listed. */
+async function makeUnreadable(directory: string): Promise<void> {
+  const name = "d".repeat(200);
+  const first = `${directory}/${`${name}/`.repeat(18)}`;
+  await mkdir(first, { recursive: true });
+  await mkdir(`${directory}.more/${name}/${name}`, { recursive: true });
+  await rename(`${directory}.more`, `${first}${name}`);
+}
+
+/** A sync of two trees: what the target has afterwards, and what the summary says. */
+interface Case {
+  readonly source: TreeTable;
+  readonly target: TreeTable;
+  readonly flags?: readonly string[];
+  /** Default: the source. */
+  readonly result?: TreeTable;
+  readonly status?: number;
+  readonly summary: Readonly<Record<string, number>>;
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  "adds what is missing": {
+    source: { a: "1", "d/e/b": "2", "empty/": "" },
+    target: {},
+    summary: { added_count: 5, unchanged_count: 1 },
+  },
+  "replaces what differs in size, and in content if the time differs": {
+    source: { size: "longer", content: "abc @5000", same: "x" },
+    target: { size: "short", content: "abd", same: "x" },
+    summary: { changed_count: 2, unchanged_count: 2 },
+  },
+  "sets only the time if the content is the same": {
+    source: { a: "same @-1", b: "same @4102444800999" },
+    target: { a: "same", b: "same" },
+    summary: { changed_count: 2, unchanged_count: 1 },
+  },
+  "keeps what only the target has": {
+    source: { a: "1" },
+    target: { a: "1", b: "2", "d/c": "3" },
+    result: { a: "1", b: "2", "d/c": "3" },
+    summary: { unchanged_count: 2 },
+  },
+  "deletes what only the target has with --delete": {
+    source: { a: "1", "k/x": "2" },
+    target: { a: "1", "a-b": "9", "d/c": "3", "d/e/f": "4", "k/x": "2", "k/y": "5", z: "" },
+    flags: ["--delete", "--yes"],
+    summary: { deleted_count: 7, unchanged_count: 4 },
+  },
+  "fails for a file and a directory in each other's place, and does the rest": {
+    source: { a: "1", "d/x": "2", f: "3", z: "4" },
+    target: { "a/b": "1", d: "2", f: "old!" },
+    result: { "a/b": "1", d: "2", f: "3", z: "4" },
+    status: 8,
+    summary: { added_count: 1, changed_count: 1, failed_count: 2, unchanged_count: 1 },
+  },
+  "exchanges a file and a directory with --delete": {
+    source: { a: "1", "d/x/y": "2", "d/z": "3" },
+    target: { "a/b/c": "1", d: "2" },
+    flags: ["--delete", "--yes"],
+    summary: { added_count: 5, deleted_count: 2, unchanged_count: 1 },
+  },
+  "skips what exists with -n": {
+    source: { a: "newer", "d/x": "2", t: "same @1000", w: "1" },
+    target: { a: "old", d: "file", t: "same", "w/x": "1" },
+    flags: ["-n"],
+    result: { a: "old", d: "file", t: "same", "w/x": "1" },
+    summary: { skipped_count: 4, unchanged_count: 1 },
+  },
+  "compares the content of all files with -c": {
+    source: { a: "abc", b: "same" },
+    target: { a: "abd", b: "same" },
+    flags: ["-c"],
+    summary: { changed_count: 1, unchanged_count: 2 },
+  },
+  "takes files of one size and time for the same without -c": {
+    source: { a: "abc" },
+    target: { a: "abd" },
+    result: { a: "abd" },
+    summary: { unchanged_count: 2 },
+  },
+  "neither copies nor deletes what the filter leaves out": {
+    source: { "a.log": "1", "a.txt": "1", "d/b.log": "2" },
+    target: {
+      "b.log": "1",
+      "d/c.log": "1",
+      "d/c.txt": "1",
+      "gone/x.txt": "2",
+      "half/x.log": "3",
+      "half/y.txt": "4",
+    },
+    flags: ["--delete", "--yes", "--exclude", "*.log"],
+    result: { "a.txt": "1", "b.log": "1", "d/c.log": "1", "half/x.log": "3" },
+    summary: { added_count: 1, deleted_count: 4, unchanged_count: 2 },
+  },
+  "orders names as both walks do": {
+    source: { "a/x": "1", "a-b": "2", "a.b": "3", "a\x01": "4", "a0/y": "5", "\xff": "6" },
+    target: { "a/x": "1", "a-b": "2", "a.b": "3", "a\x01": "4", "a0/y": "5", "\xff": "6" },
+    summary: { unchanged_count: 9 },
+  },
+};
+
+/** Runs a case as a dry run, as a sync, and again. */
+async function check(direction: Direction, found: Case): Promise<void> {
+  const { source, target, flags = [], result = source, status = 0, summary } = found;
+  const sides = sidesOf(direction);
+  await sides.makeSource(source);
+  await sides.makeTarget(target);
+  const dry = await sync("--dry-run", ...flags, sides.source, sides.target);
+  assert.deepEqual(await sides.readTarget(), sorted(target), "a dry run changes nothing");
+  const done = await sync(...flags, sides.source, sides.target);
+  assert.equal(done.status, status, done.stderr);
+  assert.deepEqual(done.summary, summary);
+  assert.deepEqual(await sides.readTarget(), sorted(result));
+  assert.deepEqual(await sides.readSource(), sorted(source), "the source is not changed");
+  assert.deepEqual(dry.actions, done.actions, "a dry run names the same actions");
+  const again = await sync(...flags, sides.source, sides.target);
+  assert.deepEqual(again.actions, [], "a second sync does nothing");
+}
+
+// The tests wait for commits, each on its own directories.
+describe("a sync", { concurrency: 4 }, () => {
+  for (const direction of DIRECTIONS) {
+    for (const [name, found] of Object.entries(CASES)) {
+      it(`${direction} the cluster: ${name}`, () => check(direction, found));
+    }
+  }
+});
+
+describe("sync", () => {
+  it("makes a missing target with its parents, and needs a source that is a directory", async () => {
+    await makeLocalTree(`${cluster.work}/first`, { a: "1" });
+    assert.equal((await sync("first/", "ashlar:/not/there/")).status, 0);
+    assert.equal((await sync("ashlar:/not/there/.", "deep/er")).status, 0);
+    assert.deepEqual(await readLocalTree(`${cluster.work}/deep/er`), { a: "1" });
+    const failures: ReadonlyArray<readonly [number, RegExp, string, string]> = [
+      [3, /No such file or directory: none/, "none", "ashlar:/x"],
+      [3, /No such file or directory: ashlar:\/none/, "ashlar:/none", "x"],
+      [6, /not a directory\n.*ashlar put/, "first/a", "ashlar:/x"],
+      [6, /Not a directory: \/not\/there\/a/, "ashlar:/not/there/a", "x"],
+      [6, /Not a directory: \/not\/there\/a/, "first", "ashlar:/not/there/a"],
+      [6, /not a directory/, "ashlar:/not", "first/a"],
+      [2, /ashlar sync first ashlar:\/x \(into/, "first", "/x"],
+      [2, /ashlar sync ashlar:\/x first \(out of/, "/x", "first"],
+      [2, /rsync -a/, "first", "second"],
+      [2, /expected an absolute path/, "first", "ashlar:x"],
+      [2, /expected a last name/, "first", "ashlar:/not/.."],
+      [2, /none contains the other/, "ashlar:/not", "ashlar:/not/there"],
+      [2, /none contains the other/, "ashlar:/not/there", "ashlar:/not/"],
+      [2, /none contains the other/, "ashlar:/not", "ashlar:/not"],
+    ];
+    for (const [status, message, source, target] of failures) {
+      const { stderr } = await cluster.exits(status, "sync", source, target);
+      assert.match(stderr, message);
+    }
+    await cluster.exits(2, "sync", "first", "second", "ashlar:/x");
+    await cluster.exits(2, "sync", "-n", "--delete", "--yes", "first", "ashlar:/x");
+    assert.equal(await cluster.fs.exists("/x"), false);
+  });
+
+  it("deletes only after a question on a terminal, or with --yes", async () => {
+    await makeLocalTree(`${cluster.work}/ask`, { a: "1", b: "new" });
+    const target = { a: "1", b: "old one", "c/d": "2" };
+    await makeClusterTree(cluster.fs, "/ask", target);
+    const { stderr } = await cluster.exits(2, "sync", "--delete", "ask", "ashlar:/ask");
+    assert.match(stderr, /--delete --yes/);
+    assert.deepEqual(await readClusterTree(cluster.fs, "/ask"), sorted(target));
+  });
+
+  it("prints with --dry-run what would happen, and nothing else", async () => {
+    await makeLocalTree(`${cluster.work}/dry`, { "a/b": "1", f: "new", t: "x @5", z: "2" });
+    await makeClusterTree(cluster.fs, "/dry", { f: "old!", t: "x", "k/l/m": "3", "z/y": "" });
+    const flags = ["--dry-run", "--delete", "dry", "ashlar:/dry"];
+    const { stdout, stderr } = await cluster.exits(0, "sync", ...flags);
+    assert.equal(stderr, "");
+    assert.deepEqual(stdout.trimEnd().split("\n").sort(), [
+      "would add ashlar:/dry/a/",
+      "would add ashlar:/dry/a/b",
+      "would add ashlar:/dry/z",
+      "would change ashlar:/dry/f",
+      "would delete ashlar:/dry/k/ and 2 entries in it",
+      "would delete ashlar:/dry/z/",
+      "would set the attributes of ashlar:/dry/t",
+    ]);
+  });
+
+  it("deletes nothing if the source could not be read completely", async () => {
+    await makeLocalTree(`${cluster.work}/deep-source`, { a: "1", "z/x": "new" });
+    await makeUnreadable(`${cluster.work}/deep-source`);
+    try {
+      await makeClusterTree(cluster.fs, "/deep", { b: "2", a: "old", "z/y": "3" });
+      const { status, stderr, summary } = await sync(
+        "--delete",
+        "--yes",
+        "--include",
+        "?",
+        "deep-source",
+        "ashlar:/deep",
+      );
+      assert.equal(status, 8);
+      assert.match(stderr, /file name too long/);
+      assert.match(
+        stderr,
+        /Nothing is deleted, because the source could not be read completely: 2 /,
+      );
+      assert.deepEqual([summary["changed_count"], summary["skipped_count"]], [1, 2]);
+      assert.equal(await cluster.fs.readText("/deep/b"), "2");
+      assert.equal(await cluster.fs.readText("/deep/z/x"), "new");
+    } finally {
+      execFileSync("rm", ["-rf", `${cluster.work}/deep-source`]);
+    }
+  });
+
+  it("stores no links to directories and special files, reports them, and never removes what has their names", async () => {
+    await makeLocalTree(`${cluster.work}/odd`, {
+      "d/f": "1",
+      "to-file": "link: d/f",
+      "to-directory": "link: d",
+      dangling: "link: nowhere",
+    });
+    execFileSync("mkfifo", [`${cluster.work}/odd/fifo`]);
+    await makeClusterTree(cluster.fs, "/odd", { "to-directory/x": "2", fifo: "3", gone: "4" });
+    const { status, stderr, summary } = await sync("--delete", "--yes", "odd", "ashlar:/odd");
+    assert.equal(status, 8);
+    for (const text of ["link to a directory", "link that is dangling", "is a FIFO"]) {
+      assert.match(stderr, new RegExp(text));
+    }
+    const expected = { "d/f": "1", "to-file": "1", "to-directory/x": "2", fifo: "3" };
+    assert.deepEqual(await readClusterTree(cluster.fs, "/odd"), sorted(expected));
+    assert.deepEqual(summary, {
+      added_count: 3,
+      deleted_count: 1,
+      unchanged_count: 1,
+      failed_count: 3,
+      links_count: 1,
+    });
+  });
+
+  it("writes through a link to a file, and removes a link without following it", async () => {
+    await makeClusterTree(cluster.fs, "/links", { file: "new", "d/x": "1", p: "3" });
+    await makeLocalTree(`${cluster.work}/outside`, { real: "old!", "kept/y": "2" });
+    const table = {
+      file: "link: ../outside/real",
+      d: "link: ../outside/kept",
+      extra: "link: ../outside/kept",
+    };
+    await makeLocalTree(`${cluster.work}/links`, table);
+    execFileSync("mkfifo", [`${cluster.work}/links/p`]);
+    const refused = await sync("ashlar:/links", "links");
+    assert.equal(refused.status, 8);
+    assert.match(
+      refused.stderr,
+      /links\/d: expected a directory .* a symbolic link to a directory/,
+    );
+    assert.match(refused.stderr, /links\/p: expected a file .* a FIFO/);
+    const { status } = await sync("--delete", "--yes", "ashlar:/links", "links");
+    assert.equal(status, 0);
+    const result = { file: "link: ../outside/real", "d/x": "1", p: "3" };
+    assert.deepEqual(await readLocalTree(`${cluster.work}/links`), sorted(result));
+    const outside = { real: "new", "kept/y": "2" };
+    assert.deepEqual(await readLocalTree(`${cluster.work}/outside`), sorted(outside));
+  });
+
+  it("keeps modes, owners and times of directories with -p, also of what exists", async () => {
+    const source = `${cluster.work}/kept`;
+    await makeLocalTree(source, { "d/f": "1", "d/e/": "", g: "2" });
+    const odd = async (path: string, mode: number, ms: number): Promise<void> => {
+      await chown(path, 12, 34);
+      await chmod(path, mode);
+      await utimes(path, ms / 1000, ms / 1000);
+    };
+    await odd(`${source}/d/f`, 0o4751, 1000);
+    await odd(`${source}/d/e`, 0o555, 2000);
+    await odd(`${source}/d`, 0o1770, 3000);
+    await sync("kept", "ashlar:/kept");
+    assert.equal((await cluster.fs.stat("/kept/d/f")).mode, 0o751);
+    assert.deepEqual(
+      (await sync("-p", "kept", "ashlar:/kept")).actions,
+      ["", "/d", "/d/e", "/d/f", "/g"].map((path) => `attributes /kept${path}`).slice(0, 4),
+    );
+    await sync("-p", "ashlar:/kept", "back");
+    for (const path of ["d/f", "d/e", "d", "g", ""]) {
+      const [before, after] = [
+        await statsOf(`${source}/${path}`),
+        await statsOf(`${cluster.work}/back/${path}`),
+      ];
+      assert.deepEqual(
+        [after.mode, after.uid, after.gid, after.mtimeMs],
+        [before.mode, before.uid, before.gid, before.mtimeMs],
+        path,
+      );
+    }
+    assert.deepEqual((await sync("-p", "kept", "ashlar:/kept")).actions, []);
+    assert.deepEqual((await sync("-p", "ashlar:/kept", "back")).actions, []);
+    // A new entry changes the time of its directory, which is set again.
+    await writeFile(`${source}/d/new`, "");
+    await utimes(`${source}/d`, 3, 3);
+    const added = await sync("-p", "kept", "ashlar:/kept");
+    assert.deepEqual(added.actions, ["add /kept/d/new"]);
+    assert.equal((await cluster.fs.stat("/kept/d")).mtimeMs, 3000);
+  });
+
+  it("removes what a killed sync left, and never stores it", async () => {
+    const own = temporaryName().toString();
+    const dead = own.replace(`-${process.pid}-`, "-4194305-");
+    await makeLocalTree(`${cluster.work}/left`, {
+      "d/x": "1",
+      [`d/${own}`]: "part",
+      [`d/${dead}`]: "part",
+    });
+    const { summary } = await sync("left", "ashlar:/left");
+    assert.equal(summary["temporary_count"], 2);
+    assert.deepEqual(await readClusterTree(cluster.fs, "/left"), { "d/": "", "d/x": "1" });
+    assert.deepEqual((await sync("--dry-run", "ashlar:/left", "left")).actions, []);
+    assert.equal((await readdir(`${cluster.work}/left/d`)).length, 3);
+    await sync("--delete", "--yes", "ashlar:/left", "left");
+    assert.deepEqual((await readdir(`${cluster.work}/left/d`)).sort(), [own, "x"].sort());
+  });
+
+  it("prints a summary, and each change with -v", async () => {
+    await makeLocalTree(`${cluster.work}/said`, { a: "12", b: "345" });
+    await makeClusterTree(cluster.fs, "/said", { b: "x", c: "" });
+    const flags = ["-v", "--delete", "--yes", "said", "ashlar:/said"];
+    const { stdout, stderr } = await cluster.exits(0, "sync", ...flags);
+    assert.equal(stdout, "");
+    for (const line of [
+      "added ashlar:/said/a",
+      "changed ashlar:/said/b",
+      "deleted ashlar:/said/c",
+    ]) {
+      assert.ok(stderr.includes(`${line}\n`), stderr);
+    }
+    assert.match(stderr, /added 1, changed 1, deleted 1, unchanged 1, skipped 0; 5 B in /);
+  });
+
+  it("follows a link that is named as a side", async () => {
+    await makeLocalTree(`${cluster.work}/real-side`, { a: "1" });
+    await symlink("real-side", `${cluster.work}/link-side`);
+    await mkdir(`${cluster.work}/other-side`);
+    assert.equal((await sync("link-side", "ashlar:/side")).status, 0);
+    await makeClusterTree(cluster.fs, "/side", { b: "2" });
+    assert.equal((await sync("--delete", "--yes", "ashlar:/side/", "link-side/")).status, 0);
+    assert.deepEqual(await readLocalTree(`${cluster.work}/real-side`), { b: "2" });
+  });
+});

@@ -1,0 +1,128 @@
+import {
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import type { FileSystem } from "../../../client/file-system.ts";
+import { setTime, timeOf } from "./local-times.ts";
+
+/**
+ * A tree as a table: relative paths, one UTF-16 code unit for each byte, and what they are. A
+ * directory ends with a slash and is "". "link: a" is a symbolic link, local trees only. "text @ms" is
+ * a file with a time of modification; without "@ms" the time is `TIME_MS`.
+ */
+export type TreeTable = Readonly<Record<string, string>>;
+
+/** The time of files in a table without a time of their own. */
+export const TIME_MS = 1_700_000_000_000;
+
+interface ParsedFile {
+  readonly content: Buffer;
+  readonly mtimeMs: number;
+}
+
+function parseFile(text: string): ParsedFile {
+  const [, content = text, time] = /^(.*) @(-?\d+)$/s.exec(text) ?? [];
+  return { content: Buffer.from(content), mtimeMs: time === undefined ? TIME_MS : Number(time) };
+}
+
+const bytes = (path: string): Buffer => Buffer.from(path, "latin1");
+
+/** Makes a local directory with these entries. What it contained before is removed. */
+export async function makeLocalTree(root: string, table: TreeTable): Promise<void> {
+  await rm(root, { recursive: true, force: true });
+  await mkdir(root, { recursive: true });
+  for (const [relative, text] of Object.entries(table)) {
+    const path = bytes(`${root}/${relative}`);
+    await mkdir(path.subarray(0, path.lastIndexOf(0x2f)), { recursive: true });
+    if (relative.endsWith("/")) continue;
+    const [, target] = /^link: (.*)$/.exec(text) ?? [];
+    if (target !== undefined) {
+      await symlink(target, path);
+      continue;
+    }
+    const { content, mtimeMs } = parseFile(text);
+    await writeFile(path, content);
+    await setTime(path, mtimeMs);
+  }
+}
+
+/** Makes a directory in the cluster with these entries. What it contained before is removed. */
+export async function makeClusterTree(
+  fs: FileSystem,
+  root: string,
+  table: TreeTable,
+): Promise<void> {
+  if (await fs.exists(root)) await fs.removeTree(root);
+  await fs.mkdir(root, { parents: true });
+  for (const [relative, text] of Object.entries(table)) {
+    const path = bytes(`${root}/${relative}`);
+    await fs.mkdir(path.subarray(0, path.lastIndexOf(0x2f)), { parents: true });
+    if (relative.endsWith("/")) continue;
+    const { content, mtimeMs } = parseFile(text);
+    await fs.writeFile(path, content, { mtimeMs });
+  }
+}
+
+/** Returns the table of a local tree; with all times, if `times` is given. */
+export async function readLocalTree(
+  root: string,
+  options: { readonly times?: boolean } = {},
+): Promise<TreeTable> {
+  const table: Record<string, string> = {};
+  const visit = async (directory: Buffer, prefix: string): Promise<void> => {
+    for (const name of await readdir(directory, { encoding: "buffer" })) {
+      const path = Buffer.concat([directory, Buffer.from("/"), name]);
+      const relative = `${prefix}${name.toString("latin1")}`;
+      const stats = await lstat(path, { bigint: true });
+      if (stats.isDirectory()) {
+        table[`${relative}/`] = "";
+        await visit(path, `${relative}/`);
+      } else if (stats.isSymbolicLink()) table[relative] = `link: ${await readlink(path)}`;
+      else if (!stats.isFile()) table[relative] = "special";
+      else table[relative] = textOf(await readFile(path), timeOf(stats), options);
+    }
+  };
+  await visit(bytes(root), "");
+  return sorted(table);
+}
+
+/** As `readLocalTree` for a directory in the cluster. */
+export async function readClusterTree(
+  fs: FileSystem,
+  root: string,
+  options: { readonly times?: boolean } = {},
+): Promise<TreeTable> {
+  const table: Record<string, string> = {};
+  for await (const { pathBytes, attributes } of fs.walk(root)) {
+    const relative = Buffer.from(pathBytes)
+      .subarray(root.length + 1)
+      .toString("latin1");
+    if (attributes.kind === "directory") table[`${relative}/`] = "";
+    else {
+      const content = Buffer.from(await fs.readFile(pathBytes));
+      table[relative] = textOf(content, Math.floor(attributes.mtimeMs), options);
+    }
+  }
+  return sorted(table);
+}
+
+function textOf(content: Buffer, mtimeMs: number, { times = false }): string {
+  return times || mtimeMs !== TIME_MS ? `${content} @${mtimeMs}` : `${content}`;
+}
+
+/** Returns the table in one order, with the directories that only contain other entries. */
+export function sorted(table: TreeTable): TreeTable {
+  const all: Record<string, string> = { ...table };
+  for (const path of Object.keys(table)) {
+    for (let end = path.indexOf("/"); end >= 0; end = path.indexOf("/", end + 1)) {
+      all[path.slice(0, end + 1)] = "";
+    }
+  }
+  return Object.fromEntries(Object.entries(all).sort(([left], [right]) => (left < right ? -1 : 1)));
+}
