@@ -37,6 +37,7 @@ Flags take precedence over the environment, the environment over the config file
     text: `Paths:
 
   /a/b              an absolute path in the cluster; ashlar:/a/b is the same path
+  ashlar:/a         the side of \`sync\` that is in the cluster; the other is on this machine
   -                 standard input (put) or standard output (get)
   '/logs/*.gz'      a pattern, expanded in the cluster: * ? [a-z] [!a-z] {a,b}, and ** for any
                     depth; every other character is itself. Quote it, or the shell expands it on

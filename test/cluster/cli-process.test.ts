@@ -121,6 +121,40 @@ describe("a process of the CLI", () => {
     assert.ok(await isMissing("/interrupted"));
   });
 
+  it("publishes whole files in a sync that is killed, and the next sync completes it", async () => {
+    const made = await bash(
+      "mkdir -p big/d && for i in 1 2 3 4 5 6; do head -c 3000000 /dev/urandom > big/d/$i; done",
+    );
+    assert.equal(made.status, 0, made.stderr);
+    const sides = [
+      {
+        source: "big",
+        target: "ashlar:/big",
+        compare: "$A get -q -r /big seen && diff -r big seen",
+      },
+      { source: "ashlar:/big", target: "big.back", compare: "diff -r big big.back" },
+    ];
+    for (const { source, target, compare } of sides) {
+      const line = ["sync", "--json", "--parallel", "2", "--delete", "--yes", source, target];
+      const child = cluster.start(...line);
+      let stdout = "";
+      for await (const piece of child.stdout.setEncoding("utf8")) {
+        stdout += piece;
+        if (stdout.includes('"kind":"file"')) child.kill("SIGKILL");
+      }
+      const { status } = await resultOf(child);
+      assert.ok(status === null || status === 0, stdout); // It can end before the signal.
+      // Every file that is visible is whole.
+      const partial = await bash(`${compare}; rm -rf seen`);
+      assert.doesNotMatch(partial.stdout, /differ/);
+      const completed = jsonLines(await cluster.ok(...line)).at(-1);
+      assert.ok(Number(completed?.["unchanged_count"]) >= 3, "what was published is kept");
+      const whole = await bash(compare);
+      assert.deepEqual([whole.status, whole.stdout], [0, ""], whole.stderr);
+      assert.match(await cluster.ok("sync", "--dry-run", "-c", source, target), /^$/);
+    }
+  });
+
   it("does not remove a tree without a terminal to ask on", async () => {
     await cluster.fileSystem.mkdir("/rm/d", { parents: true });
     const { status, stderr } = await launch("y\n", "rm", "-r", "/rm");

@@ -18,7 +18,7 @@ export class SyncDirectories {
   readonly #closed: OpenDirectory[] = [];
   readonly #isKept: (directory: OpenDirectory) => boolean;
 
-  /** @param isKept returns whether something is to be set for a directory that was left */
+  /** @param isKept returns whether attributes must be set for a directory that was left */
   constructor(isKept: (directory: OpenDirectory) => boolean) {
     this.#isKept = isKept;
   }

@@ -5,7 +5,7 @@ import type { ReplaceRule } from "../replace-flags.ts";
 import type { SyncPair } from "./sync-pair.ts";
 import type { SyncReport } from "./sync-report.ts";
 
-/** What a sync does, as the options of the command say. */
+/** The options of one sync. */
 export interface SyncOptions {
   /** `refuse`, the rule without an option, replaces: the command itself is the request. */
   readonly rule: ReplaceRule;

@@ -54,6 +54,7 @@ export class TreeSync {
     const { pair, pending } = this.#job;
     const target = await pair.target.root();
     yield* this.#directory(source, target);
+    yield async () => {}; // The root: one entry that fails is one of several items.
     const targetWalk = target === null ? noEntries() : pair.target.walk(target.relative);
     yield* this.#merge(pair.source.walk(source.relative), targetWalk);
     await pending.idle(); // A step can fail to read the source.

@@ -66,6 +66,11 @@ const CHANGING: Readonly<
     await Promise.all(names(12).map((name) => writeFile(join(cluster.work, top, name), name)));
     return { line: ["put", "-r", `.${top}`, top], done: () => countBelow(top) };
   },
+  sync: async (top) => {
+    await mkdir(join(cluster.work, top), { recursive: true });
+    await Promise.all(names(12).map((name) => writeFile(join(cluster.work, top, name), name)));
+    return { line: ["sync", `.${top}`, `ashlar:${top}`], done: () => countBelow(top) };
+  },
   get: async (top) => {
     await makeFiles(top);
     const target = join(cluster.work, `got${top.slice(1)}`);

@@ -119,6 +119,35 @@ describe("a question", () => {
     assert.deepEqual(await cluster.files("/late"), ["/late/d/new=/late/d/new"]);
   });
 
+  it("about all deletions of a sync is asked once, after the other changes", async () => {
+    await cluster.make("/sync-ask/from/a", "/sync-ask/to/b", "/sync-ask/to/c/d");
+    const line = ["sync", "--delete", "ashlar:/sync-ask/from", "ashlar:/sync-ask/to"];
+    for (const [answer, left] of [
+      ["n", ["a", "b", "c/d"]],
+      ["y", ["a"]],
+    ] as const) {
+      const session = new Session(...line);
+      const asked = /Delete 3 entries of ashlar:\/sync-ask\/to that the source does not have\?/;
+      assert.match(await session.question(), asked);
+      assert.ok(await cluster.fs.exists("/sync-ask/to/a"));
+      session.type(answer);
+      const { status, text } = await session.end();
+      assert.equal(status, 0, text);
+      const paths = (await cluster.files("/sync-ask/to")).map((file) => file.split("=")[0]);
+      assert.deepEqual(
+        paths,
+        left.map((name) => `/sync-ask/to/${name}`),
+      );
+      if (answer === "n") assert.match(text, /added 1, .* skipped 3;/);
+    }
+    await cluster.fs.writeFile("/sync-ask/to/a", "other", { replace: true });
+    const session = new Session("sync", "-i", "ashlar:/sync-ask/from", "ashlar:/sync-ask/to");
+    assert.match(await session.question(), /^Replace ashlar:\/sync-ask\/to\/a\? \[y\/N\] $/);
+    session.type("no");
+    assert.match((await session.end()).text, /skipped 1;/);
+    assert.equal(await cluster.fs.readText("/sync-ask/to/a"), "other");
+  });
+
   it("stands on a line without a progress bar", async () => {
     await cluster.make("/bar/x");
     const session = new Session("get", "-i", "/bar/x", "bar");

@@ -33,7 +33,7 @@ function parseFile(text: string): ParsedFile {
 
 const bytes = (path: string): Buffer => Buffer.from(path, "latin1");
 
-/** Makes a local directory with these entries. What it contained before is removed. */
+/** Makes a local directory with these entries. Earlier entries are removed. */
 export async function makeLocalTree(root: string, table: TreeTable): Promise<void> {
   await rm(root, { recursive: true, force: true });
   await mkdir(root, { recursive: true });
@@ -52,7 +52,7 @@ export async function makeLocalTree(root: string, table: TreeTable): Promise<voi
   }
 }
 
-/** Makes a directory in the cluster with these entries. What it contained before is removed. */
+/** Makes a directory in the cluster with these entries. Earlier entries are removed. */
 export async function makeClusterTree(
   fs: FileSystem,
   root: string,
