@@ -82,14 +82,14 @@ export async function readWholeFile(
 ): Promise<Uint8Array> {
   const { bytesMax } = options;
   await using file = await openReadable(path, options);
-  const parts: Buffer[] = [];
+  const buffer = Buffer.allocUnsafe(READ_BYTES);
+  const parts: Uint8Array[] = [];
   let lengthBytes = 0;
   for (;;) {
-    const part = Buffer.allocUnsafe(READ_BYTES);
-    const count = await file.read(part, lengthBytes);
+    const count = await file.read(buffer, lengthBytes);
     options.signal?.throwIfAborted();
     if (count === 0) return Buffer.concat(parts);
-    parts.push(part.subarray(0, count));
+    parts.push(new Uint8Array(buffer.subarray(0, count))); // A FIFO may give single bytes.
     lengthBytes += count;
     if (lengthBytes > bytesMax) {
       throw systemError("EFBIG", `file too large: expected at most ${bytesMax} bytes`);
