@@ -2,7 +2,7 @@ import type { ChunkId, ServerId, SessionId } from "../shared/base/ids.ts";
 import type { HeartbeatRequest, Order } from "../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../shared/protocol/intent.ts";
 import type { Candidate } from "./placement/choose-servers.ts";
-import type { Liveness } from "./placement/evaluate-health.ts";
+import type { Liveness } from "./placement/liveness.ts";
 
 /**
  * The leader's soft state of the chunkservers, as the API uses it. Implemented by `master/fleet`.

@@ -80,8 +80,8 @@ const upload = async (items) => {
   let failedCount = 0;
   for (const [index, { path, file }] of items.entries()) {
     const { bar, text } = rows[index];
-    const url = form.getAttribute("action") + path.map(encodeURIComponent).join("/") + (path.length > 1 ? "?parents" : "");
     try {
+      const url = form.getAttribute("action") + path.map(encodeURIComponent).join("/") + (path.length > 1 ? "?parents" : "");
       await send("PUT", url, file, headers, (loaded) => { bar.value = loaded / (file.size || 1); });
       bar.value = 1;
     } catch (error) {

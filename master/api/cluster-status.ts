@@ -3,7 +3,7 @@ import { CHUNK_BYTES_MAX, type LogIndex } from "../../shared/base/ids.ts";
 import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fleet-api.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
-import { evaluateHealth } from "../placement/cluster-health.ts";
+import { evaluateHealth } from "../placement/evaluate-health.ts";
 import { type MasterDeps, requireFacts } from "./leader-context.ts";
 
 export type MasterStatus = InferOutput<typeof masterStatusSchema>;

@@ -9,7 +9,7 @@ import {
   isRepairDue,
   type Liveness,
   type LivenessTimes,
-} from "../placement/evaluate-health.ts";
+} from "../placement/liveness.ts";
 
 /** The soft state of one chunkserver. */
 interface RegisteredServer {

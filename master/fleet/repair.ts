@@ -6,7 +6,7 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { RepairView } from "../fleet-view.ts";
-import { isMassLoss } from "../placement/evaluate-health.ts";
+import { isMassLoss } from "../placement/liveness.ts";
 import { copiesMissing, planRepair, type UnderReplicatedChunk } from "../placement/plan-repair.ts";
 import type { Registry } from "./registry.ts";
 

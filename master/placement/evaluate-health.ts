@@ -1,80 +1,155 @@
-/** The leader's assessment of a chunkserver. Never in the log, never used for safety. */
-export type Liveness =
-  | "live"
-  /** Silent for `suspectMs`. The server gets no new chunks, and its copies still count. */
-  | "suspect"
-  /** Silent for `deadMs`. The copies of the server do not count. */
-  | "dead"
-  /** Shut down cleanly. The copies of the server do not count, and repair waits longer. */
-  | "stopped";
+import type { ServerId } from "../../shared/base/ids.ts";
+import { serverLabel } from "../../shared/protocol/intent.ts";
+import type { Liveness } from "./liveness.ts";
 
-/** Durations of silence after which a chunkserver changes its state. */
-export interface LivenessTimes {
-  readonly suspectMs: number;
-  readonly deadMs: number;
-  /** Delay between the death of a server and the repair of its chunks. */
-  readonly repairDelayMs: number;
-  /** Delay between a clean shutdown of a server and the repair of its chunks. */
-  readonly repairDelayStoppedMs: number;
+/** Input of `evaluateHealth`. */
+export interface HealthFacts {
+  readonly mastersTotal: number;
+  readonly mastersReachable: number;
+  readonly servers: readonly ServerFacts[];
+  /** The state of a new leader that has no message of all chunkservers yet; else null. */
+  readonly settling: { readonly leaderForMs: number; readonly heardCount: number } | null;
+  readonly chunksUnderReplicated: number;
+  /** Chunks without a live copy. */
+  readonly chunksLost: number;
+  /** Whether the chunks of all silent servers are counted in the numbers above. */
+  readonly isScanComplete: boolean;
+  /** Number of copies that a write needs. */
+  readonly copiesMin: number;
+  readonly isMassLoss: boolean;
 }
 
-/** The last contact with a chunkserver. */
-export interface ServerContact {
-  /** Time of the last message, on the leader's monotonic clock; null if there was none. */
-  readonly lastContactMs: number | null;
-  /** Whether the last message was the notice of a clean shutdown. */
-  readonly isShutDown: boolean;
+/** One chunkserver in `HealthFacts`. */
+export interface ServerFacts {
+  readonly serverId: ServerId;
+  readonly address: string;
+  readonly liveness: Liveness;
+  /** Silence in milliseconds; null if this leader has no message of the server. */
+  readonly silentMs: number | null;
+  readonly isDiskFailed: boolean;
+  /** Whether the server has no space for another chunk. */
+  readonly isFull: boolean;
 }
 
-/** Times of an assessment, on the leader's monotonic clock. */
-export interface ObservationTimes {
-  readonly nowMs: number;
-  /**
-   * Silence before this time does not count: this member was not the leader yet, or its event loop
-   * was stalled, so it could not receive messages.
-   */
-  readonly observedFromMs: number;
+/** Health of the cluster. The field names are those of the wire. */
+export interface Health {
+  readonly word: "ok" | "degraded" | "critical";
+  /** One text for each problem, the critical ones first. */
+  readonly reasons: readonly string[];
+  readonly isFull: boolean;
 }
 
-/** Returns the liveness of one server. */
-export function evaluateLiveness(
-  contact: ServerContact,
-  times: LivenessTimes,
-  observation: ObservationTimes,
-): Liveness {
-  if (contact.isShutDown) return "stopped";
-  const silentMs = silenceMs(contact, observation);
-  if (silentMs >= times.deadMs) return "dead";
-  return silentMs >= times.suspectMs ? "suspect" : "live";
+/** More servers than this are counted and not named. */
+const NAMED_MAX = 3;
+
+/** Returns the health of the cluster: the most severe problem decides `word`. */
+export function evaluateHealth(facts: HealthFacts): Health {
+  // Silence means nothing yet for a new leader: the servers still look for it.
+  const isExpected = ({ silentMs }: ServerFacts): boolean =>
+    facts.settling !== null && silentMs === null;
+  const alive = facts.servers.filter((server) => server.liveness === "live" || isExpected(server));
+  const writable = alive.filter((server) => !server.isDiskFailed);
+  const roomy = writable.filter((server) => !server.isFull || isExpected(server));
+  const isFull = writable.length >= facts.copiesMin && roomy.length < facts.copiesMin;
+  const critical = [
+    ...lossReasons(facts),
+    ...writeReasons({ facts, alive, writable }),
+    ...(isFull ? [fullReason(roomy.length, writable.length, facts.copiesMin)] : []),
+  ];
+  const down = facts.servers.filter((server) => !alive.includes(server));
+  const degraded = [
+    ...settlingReasons(facts),
+    ...masterReasons(facts),
+    ...downReasons(facts, down),
+    ...diskReasons(alive.length - writable.length),
+    ...copyReasons(facts),
+  ];
+  const reasons = [...critical, ...degraded];
+  if (critical.length > 0) return { word: "critical", reasons, isFull };
+  return { word: degraded.length > 0 ? "degraded" : "ok", reasons, isFull };
 }
 
-/** Returns how long the server has been silent while the leader could receive its messages. */
-function silenceMs(contact: ServerContact, { nowMs, observedFromMs }: ObservationTimes): number {
-  const sinceMs = Math.max(contact.lastContactMs ?? observedFromMs, observedFromMs);
-  return Math.max(0, nowMs - sinceMs);
+function lossReasons({ chunksLost, settling }: HealthFacts): string[] {
+  if (chunksLost === 0 || settling !== null) return [];
+  return [`${count(chunksLost, "chunk")} without a live copy`];
 }
 
-/** Returns whether the copies on a dead or stopped server must be replaced now. */
-export function isRepairDue(
-  contact: ServerContact,
-  times: LivenessTimes,
-  observation: ObservationTimes,
-): boolean {
-  const liveness = evaluateLiveness(contact, times, observation);
-  if (liveness === "live" || liveness === "suspect") return false;
-  const waitMs = contact.isShutDown
-    ? times.repairDelayStoppedMs
-    : times.deadMs + times.repairDelayMs;
-  return silenceMs(contact, observation) >= waitMs;
+function writeReasons(found: {
+  readonly facts: HealthFacts;
+  readonly alive: readonly ServerFacts[];
+  readonly writable: readonly ServerFacts[];
+}): string[] {
+  const { facts, alive, writable } = found;
+  const reasons: string[] = [];
+  if (writable.length < facts.copiesMin) {
+    const isWhole = alive.length === writable.length;
+    const usable = count(writable.length, isWhole ? "live chunkserver" : "chunkserver");
+    const suffix = isWhole ? "" : " without a failed disk";
+    reasons.push(`only ${usable}${suffix}: a write needs at least ${facts.copiesMin}`);
+  }
+  if (facts.isMassLoss) reasons.push("many chunkservers are dead at once: repair is halted");
+  return reasons;
 }
 
-/**
- * Returns whether the share of dead servers exceeds `shareMax`. A failure of the network or of the
- * leader is then the more likely cause. Repair is halted until an operator acts, because copying
- * all chunks of these servers would fill the remaining servers.
- *
- * One dead server is never a mass loss.
- */
-export function isMassLoss(deadCount: number, serverCount: number, shareMax: number): boolean {
-  return deadCount > 1 && deadCount > serverCount * shareMax;
+function fullReason(roomy: number, writable: number, copiesMin: number): string {
+  const verb = roomy === 1 ? "has" : "have";
+  return (
+    `the cluster is full: ${roomy} of ${writable} chunkservers ${verb} space for another chunk, ` +
+    `a write needs at least ${copiesMin}; add a chunkserver, or remove files and free the space ` +
+    "that the history keeps for them: ashlar history trim"
+  );
+}
+
+function settlingReasons({ settling, servers }: HealthFacts): string[] {
+  if (settling === null) return [];
+  const { leaderForMs, heardCount } = settling;
+  const senders = `${heardCount} of ${servers.length} chunkservers`;
+  return [
+    `new leader for ${seconds(leaderForMs)}, waiting for heartbeats: ${senders} have sent one`,
+  ];
+}
+
+function masterReasons({ mastersTotal, mastersReachable }: HealthFacts): string[] {
+  const down = mastersTotal - mastersReachable;
+  return down === 0 ? [] : [`${down} of ${mastersTotal} masters unreachable`];
+}
+
+function downReasons(facts: HealthFacts, down: readonly ServerFacts[]): string[] {
+  if (down.length === 0) return [];
+  const named =
+    down.length > NAMED_MAX
+      ? [`${down.length} of ${facts.servers.length} chunkservers not live`]
+      : down.map((server) => `${serverLabel(server)} ${downText(server)}`);
+  const isRepaired =
+    facts.isScanComplete && facts.chunksUnderReplicated === 0 && facts.settling === null;
+  return isRepaired ? [`all chunks have their copies; ${named.join(", ")}`] : named;
+}
+
+function downText({ liveness, silentMs }: ServerFacts): string {
+  if (silentMs === null) return "is down since before the leader was elected";
+  if (liveness === "stopped") return `was stopped ${seconds(silentMs)} ago`;
+  if (liveness === "suspect") return `has been silent for ${seconds(silentMs)}`;
+  return `is down for ${seconds(silentMs)}`;
+}
+
+function diskReasons(failed: number): string[] {
+  return failed === 0 ? [] : [`${count(failed, "chunkserver")} with a failed disk`];
+}
+
+function copyReasons({ chunksUnderReplicated }: HealthFacts): string[] {
+  if (chunksUnderReplicated === 0) return [];
+  return [`${count(chunksUnderReplicated, "chunk")} with too few copies`];
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** Returns "32 s", "5 min", "3 h" or "2 d". */
+function seconds(durationMs: number): string {
+  const whole = Math.floor(durationMs / 1_000);
+  if (whole < 120) return `${whole} s`;
+  if (whole < 7_200) return `${Math.floor(whole / 60)} min`;
+  if (whole < 172_800) return `${Math.floor(whole / 3_600)} h`;
+  return `${Math.floor(whole / 86_400)} d`;
 }

@@ -1,52 +1,175 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
-  evaluateLiveness,
-  isMassLoss,
-  isRepairDue,
+  evaluateHealth,
+  type HealthFacts,
+  type ServerFacts,
 } from "../../../master/placement/evaluate-health.ts";
+import type { ServerId } from "../../../shared/base/ids.ts";
 
-const times = {
-  suspectMs: 3_000,
-  deadMs: 10_000,
-  repairDelayMs: 30_000,
-  repairDelayStoppedMs: 600_000,
-};
-
-function liveness(
-  lastContactMs: number | null,
-  nowMs: number,
-  observedFromMs = 0,
-  isShutDown = false,
-) {
-  return evaluateLiveness({ lastContactMs, isShutDown }, times, { nowMs, observedFromMs });
+function server(number: number, facts: Partial<ServerFacts> = {}): ServerFacts {
+  return {
+    serverId: String(number).repeat(32) as ServerId,
+    address: `10.0.0.${number}:7410`,
+    liveness: "live",
+    silentMs: 100,
+    isDiskFailed: false,
+    isFull: false,
+    ...facts,
+  };
 }
 
-describe("liveness of a chunkserver", () => {
-  it("changes from live to suspect to dead by silence alone", () => {
-    assert.equal(liveness(1_000, 3_999), "live");
-    assert.equal(liveness(1_000, 4_000), "suspect");
-    assert.equal(liveness(1_000, 11_000), "dead");
-  });
+const WHOLE: HealthFacts = {
+  mastersTotal: 3,
+  mastersReachable: 3,
+  servers: [server(1), server(2), server(3)],
+  settling: null,
+  chunksUnderReplicated: 0,
+  chunksLost: 0,
+  isScanComplete: true,
+  copiesMin: 2,
+  isMassLoss: false,
+};
+const UNHEARD = { liveness: "suspect", silentMs: null } as const;
+const NAME_3 = "chunkserver 33333333 (10.0.0.3:7410)";
+const FULL =
+  "the cluster is full: 1 of 3 chunkservers has space for another chunk, a write needs at least 2; " +
+  "add a chunkserver, or remove files and free the space that the history keeps for them: " +
+  "ashlar history trim";
 
-  it("ignores silence from before the leader could receive messages", () => {
-    assert.equal(liveness(0, 1_000_000, 999_000), "live");
-    assert.equal(liveness(null, 1_000_000, 999_000), "live");
-    assert.equal(liveness(null, 1_009_000, 999_000), "dead");
-  });
+const CASES: ReadonlyArray<{
+  readonly name: string;
+  readonly facts: Partial<HealthFacts>;
+  readonly word: string;
+  readonly reasons: readonly string[];
+}> = [
+  { name: "nothing is missing", facts: {}, word: "ok", reasons: [] },
+  {
+    name: "a new leader has a heartbeat of no chunkserver",
+    facts: {
+      servers: [server(1, UNHEARD), server(2, UNHEARD), server(3, UNHEARD)],
+      settling: { leaderForMs: 1_400, heardCount: 0 },
+      chunksLost: 5,
+    },
+    word: "degraded",
+    reasons: ["new leader for 1 s, waiting for heartbeats: 0 of 3 chunkservers have sent one"],
+  },
+  {
+    name: "a new leader waits for the heartbeat of one chunkserver",
+    facts: {
+      servers: [server(1), server(2), server(3, UNHEARD)],
+      settling: { leaderForMs: 3_000, heardCount: 2 },
+    },
+    word: "degraded",
+    reasons: ["new leader for 3 s, waiting for heartbeats: 2 of 3 chunkservers have sent one"],
+  },
+  {
+    name: "a chunkserver has never sent a heartbeat to a leader that is not new",
+    facts: { servers: [server(1), server(2), server(3, { liveness: "dead", silentMs: null })] },
+    word: "degraded",
+    reasons: [
+      `all chunks have their copies; ${NAME_3} is down since before the leader was elected`,
+    ],
+  },
+  {
+    name: "a chunkserver is down and repair is complete",
+    facts: { servers: [server(1), server(2), server(3, { liveness: "dead", silentMs: 32_900 })] },
+    word: "degraded",
+    reasons: [`all chunks have their copies; ${NAME_3} is down for 32 s`],
+  },
+  {
+    name: "a chunkserver is down and its chunks are not counted yet",
+    facts: {
+      servers: [server(1), server(2), server(3, { liveness: "dead", silentMs: 240_000 })],
+      isScanComplete: false,
+    },
+    word: "degraded",
+    reasons: [`${NAME_3} is down for 4 min`],
+  },
+  {
+    name: "servers, copies and a master are missing and all data is readable",
+    facts: {
+      mastersReachable: 2,
+      servers: [
+        server(1),
+        server(2),
+        server(3, { liveness: "suspect", silentMs: 4_000 }),
+        server(4, { liveness: "stopped", silentMs: 9_000_000 }),
+      ],
+      chunksUnderReplicated: 1,
+    },
+    word: "degraded",
+    reasons: [
+      "1 of 3 masters unreachable",
+      `${NAME_3} has been silent for 4 s`,
+      "chunkserver 44444444 (10.0.0.4:7410) was stopped 2 h ago",
+      "1 chunk with too few copies",
+    ],
+  },
+  {
+    name: "many chunkservers are down",
+    facts: {
+      servers: [1, 2, 3, 4, 5, 6].map((number) =>
+        server(number, number > 2 ? { liveness: "dead", silentMs: 60_000 } : {}),
+      ),
+      chunksUnderReplicated: 2,
+      isMassLoss: true,
+    },
+    word: "critical",
+    reasons: [
+      "many chunkservers are dead at once: repair is halted",
+      "4 of 6 chunkservers not live",
+      "2 chunks with too few copies",
+    ],
+  },
+  {
+    name: "a disk has failed",
+    facts: { servers: [server(1), server(2), server(3, { isDiskFailed: true })] },
+    word: "degraded",
+    reasons: ["1 chunkserver with a failed disk"],
+  },
+  {
+    name: "too few servers can store chunks",
+    facts: {
+      servers: [server(1), server(2, { isDiskFailed: true }), server(3, { isDiskFailed: true })],
+    },
+    word: "critical",
+    reasons: [
+      "only 1 chunkserver without a failed disk: a write needs at least 2",
+      "2 chunkservers with a failed disk",
+    ],
+  },
+  {
+    name: "one server is full and enough others are not",
+    facts: { servers: [server(1), server(2), server(3, { isFull: true })] },
+    word: "ok",
+    reasons: [],
+  },
+  {
+    name: "too few servers have space",
+    facts: { servers: [server(1), server(2, { isFull: true }), server(3, { isFull: true })] },
+    word: "critical",
+    reasons: [FULL],
+  },
+  {
+    name: "data cannot be read",
+    facts: { chunksLost: 1 },
+    word: "critical",
+    reasons: ["1 chunk without a live copy"],
+  },
+  {
+    name: "a write is impossible",
+    facts: { servers: [server(1)] },
+    word: "critical",
+    reasons: ["only 1 live chunkserver: a write needs at least 2"],
+  },
+];
 
-  it("delays repair after a death, and longer after a clean shutdown", () => {
-    const isDue = (isShutDown: boolean, nowMs: number) =>
-      isRepairDue({ lastContactMs: 0, isShutDown }, times, { nowMs, observedFromMs: 0 });
-    assert.equal(isDue(false, 39_999), false);
-    assert.equal(isDue(false, 40_000), true);
-    assert.equal(isDue(true, 40_000), false);
-    assert.equal(isDue(true, 600_000), true);
-  });
-
-  it("treats the loss of many servers at once as a mass loss, never that of one", () => {
-    assert.equal(isMassLoss(1, 1, 0.3), false);
-    assert.equal(isMassLoss(3, 10, 0.3), false);
-    assert.equal(isMassLoss(4, 10, 0.3), true);
-  });
+describe("health of the cluster", () => {
+  for (const { name, facts, word, reasons } of CASES) {
+    it(`is ${word} if ${name}`, () => {
+      const health = evaluateHealth({ ...WHOLE, ...facts });
+      assert.deepEqual(health, { word, reasons, isFull: reasons.includes(FULL) });
+    });
+  }
 });
