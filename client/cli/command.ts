@@ -3,11 +3,14 @@ import type { CliEnv } from "./cli-env.ts";
 import type { Output } from "./output.ts";
 import type { Settings } from "./settings.ts";
 import type { OnClosedOutput } from "./stdout-writer.ts";
+import type { WaitLine } from "./wait-line.ts";
 
 /** Context of a command, in addition to its own arguments and options. */
 export interface CommandContext {
   readonly env: CliEnv;
   readonly output: Output;
+  /** Names what the command waits for. A terminal shows it after 2 s without output. */
+  readonly waits: WaitLine;
   /**
    * Aborts on Ctrl-C, on SIGTERM, at --deadline, and when stdout has no reader left and the command
    * only prints.
@@ -74,6 +77,8 @@ export interface CommandDefinition {
   readonly examples: readonly (readonly [string, string])[];
   /** Accepts a notation of another tool that commander has no support for. */
   readonly rewrite?: RewriteArguments;
+  /** Activity of the command while it is silent and no wait is known. Default: "working". */
+  readonly idle?: string;
   /**
    * Effect of a closed stdout on the command: `stop` for a command that only prints, `continue` for
    * one that changes something or whose exit status is a result. It can depend on the options.

@@ -12,7 +12,7 @@ import type { CommandContext } from "./command.ts";
  *   signal
  */
 export async function confirm(
-  { env, signal }: CommandContext,
+  { env, output, signal }: CommandContext,
   question: string,
   hint = "Pass --yes to skip the question",
 ): Promise<boolean> {
@@ -30,7 +30,8 @@ export async function confirm(
   const readline = createInterface({ input: stdin, terminal: false, signal });
   stderr.write(`${question} [y/N] `);
   try {
-    const { done, value: answer } = await readline[Symbol.asyncIterator]().next();
+    const lines = readline[Symbol.asyncIterator]();
+    const { done, value: answer } = await output.whileTyping(() => lines.next());
     if (done !== true) return /^y(es)?$/i.test(answer.trim());
     stderr.write("\n");
     signal.throwIfAborted();

@@ -34,6 +34,7 @@ class ItemFailures {
   report(): void {
     const { env, output } = this.#context;
     const { json, verbosity } = output.options;
+    output.clearWait();
     for (const error of this.#unreported) reportError(env, error, { json, verbosity });
     this.#unreported = [];
   }

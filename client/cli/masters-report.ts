@@ -1,6 +1,7 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { shellWord } from "../../shared/display/shell-word.ts";
 import type { MasterProbe, MastersProbe } from "../masters/probe-masters.ts";
+import { describeMaster, majorityText } from "../masters/probe-text.ts";
 import type { Output } from "./output.ts";
 import { type Column, formatTable } from "./table-view.ts";
 
@@ -10,17 +11,6 @@ export interface ClusterOrigin {
   readonly directory: string | null;
   /** Where the setting comes from: "--cluster", "ASHLAR_CLUSTER", the path of the config file. */
   readonly origin: string;
-}
-
-/** Returns the state of one master: "127.0.0.1:7400: follower in term 3". */
-function describeMaster({ address, answer, problem, isVoter }: MasterProbe): string {
-  if (answer !== null) return `${address}: ${answer.role} in term ${answer.term}`;
-  return `${address}: ${problem ?? "no answer"}${isVoter ? "" : " (learner)"}`;
-}
-
-/** Returns "no majority: 1 of 3 masters answers". The counts are those of the voters. */
-export function majorityText(answeredCount: number, count: number): string {
-  return `no majority: ${answeredCount} of ${count} masters ${answeredCount === 1 ? "answers" : "answer"}`;
 }
 
 /**

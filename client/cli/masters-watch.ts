@@ -1,23 +1,21 @@
 import type { AshlarError } from "../../shared/base/errors.ts";
-import { formatCount } from "../../shared/display/format.ts";
 import type { CallWatch } from "../../shared/wire/call-watch.ts";
 import type { MastersProbe } from "../masters/probe-masters.ts";
-import { type ClusterOrigin, majorityText, unservable } from "./masters-report.ts";
-import type { Output } from "./output.ts";
+import { waitReason } from "../masters/probe-text.ts";
+import { type ClusterOrigin, unservable } from "./masters-report.ts";
 
 const TICK_MS = 250;
 /** The masters are probed when a call has had no answer for this long, and again after this time. */
 const PROBE_AFTER_MS = 750;
 /** Limit of one probe. The first verdict comes at the latest after the sum of both: below 2 s. */
 const PROBE_TIMEOUT_MS = 900;
-/** A terminal says what is waited for after this time. */
-const SHOW_AFTER_MS = 1_750;
+/** A call that takes longer is what the command waits for. */
+const NAMED_AFTER_MS = 1_000;
 /** Any master answers this method, also without a leader. */
 const METHOD_OF_ANY_MASTER = "fleet.member-status";
 
 /** Dependencies of a `MastersWatch`. */
 export interface MastersWatchDeps {
-  readonly output: Pick<Output, "showWait" | "clearWait">;
   readonly cluster: ClusterOrigin;
   /** Asks every master for its state, within about this many milliseconds. */
   readonly probe: (timeoutMs: number) => Promise<MastersProbe>;
@@ -26,7 +24,7 @@ export interface MastersWatchDeps {
 }
 
 /**
- * Watches the calls of a command to the masters. While a call has no answer, a terminal says so.
+ * Watches the calls of a command to the masters. A call without an answer is what a `WaitLine` shows.
  * Until the cluster has answered the command for the first time, the command also ends at once if
  * all masters refuse the connection, and within 2 s if a majority of them does not answer.
  * Afterwards calls are retried until their timeout: a long transfer must survive a restart.
@@ -71,20 +69,24 @@ export class MastersWatch implements CallWatch, Disposable {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     this.#lastProbe = null;
-    this.#deps.output.clearWait();
+  }
+
+  /** Returns what the command waits for, as "the masters for 2 s: no answer"; null if it does not. */
+  waitText(): string | null {
+    const waitedMs = this.#waitedMs;
+    if (waitedMs < NAMED_AFTER_MS) return null;
+    return `the masters for ${Math.round(waitedMs / 1_000)} s: ${waitReason(this.#lastProbe)}`;
+  }
+
+  /** Time for which the oldest call has no answer. */
+  get #waitedMs(): number {
+    const nowMs = performance.now();
+    const [oldestMs = nowMs] = this.#pending.values();
+    return nowMs - oldestMs;
   }
 
   #tick(): void {
-    const [oldestMs = performance.now()] = this.#pending.values();
-    const waitedMs = performance.now() - oldestMs;
-    if (waitedMs >= PROBE_AFTER_MS) this.#probe();
-    if (waitedMs >= SHOW_AFTER_MS) this.#deps.output.showWait(this.#text(waitedMs));
-    else this.#deps.output.clearWait();
-  }
-
-  #text(waitedMs: number): string {
-    const seconds = Math.round(waitedMs / 1_000);
-    return `ashlar: waiting for the masters for ${seconds} s: ${waitReason(this.#lastProbe)}`;
+    if (this.#waitedMs >= PROBE_AFTER_MS) this.#probe();
   }
 
   #probe(): void {
@@ -106,23 +108,4 @@ export class MastersWatch implements CallWatch, Disposable {
     const error = this.#isServed ? null : unservable(probe, this.#deps.cluster);
     if (error !== null) this.#deps.fail(error);
   }
-}
-
-/** Returns why the masters have not answered yet, as far as a probe shows it. */
-function waitReason(probe: MastersProbe | null): string {
-  if (probe === null) return "no answer";
-  const { masters, voterCount, answeredCount, hasNoMajority, isAllRefused } = probe;
-  if (isAllRefused) return "all of them refuse the connection";
-  if (hasNoMajority) return majorityText(answeredCount, voterCount);
-  const leader = masters.find(({ answer }) => answer?.role === "leader");
-  const learners = masters.filter(({ isVoter }) => !isVoter);
-  const answering = learners.filter(({ answer }) => answer !== null).length;
-  const voters = `${answeredCount} of ${voterCount}`;
-  const counts =
-    learners.length === 0
-      ? `${voters} answer`
-      : `${voters} and ${answering} of ${formatCount(learners.length, "learner")} answer`;
-  return leader === undefined
-    ? `${counts}, no leader yet`
-    : `${counts}, the leader is ${leader.address}`;
 }

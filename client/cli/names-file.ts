@@ -1,6 +1,6 @@
 import { textOfBytes } from "./argument-text.ts";
-import type { CommandContext } from "./command.ts";
 import { readInput } from "./local/read-input.ts";
+import type { InputContext } from "./local/standard-input.ts";
 
 const LINE_END = 0x0a;
 const NUL = 0;
@@ -12,7 +12,7 @@ const NUL = 0;
  * @throws {AshlarError} as `readInput`
  */
 export async function readNames(
-  context: Pick<CommandContext, "env" | "signal">,
+  context: InputContext,
   file: string,
   isNulSeparated: boolean,
 ): Promise<string[]> {

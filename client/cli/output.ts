@@ -16,6 +16,12 @@ export interface OutputOptions {
   readonly onClosed: OnClosedOutput;
 }
 
+/** A progress bar that has a place for what the command waits for. */
+export interface WaitingBar {
+  /** Shows the text; the empty text for none. */
+  showWait(text: string): void;
+}
+
 const NEWLINE = 0x0a;
 const COLUMNS_DEFAULT = 80;
 
@@ -32,6 +38,10 @@ export class Output {
   readonly #status: StatusLine;
   /** Whether the last byte that was written to a terminal on stdout ended a line. */
   #isAtLineStart = true;
+  /** Monotonic time of the last output on a terminal, and of the last progress. */
+  #lastMs = performance.now();
+  #bar: WaitingBar | null = null;
+  #isPaused = false;
 
   constructor(env: CliEnv, options: OutputOptions) {
     this.#env = env;
@@ -69,6 +79,7 @@ export class Output {
   #begin(bytes: Uint8Array): void {
     this.#status.clear();
     if (bytes.length > 0 && this.#env.stdout.isTTY === true) {
+      this.progressed();
       this.#isAtLineStart = bytes.at(-1) === NEWLINE;
     }
   }
@@ -93,18 +104,50 @@ export class Output {
     this.#writeError(`ashlar: ${text}`);
   }
 
+  /** Time since the last output on a terminal or the last progress, in milliseconds. */
+  get silentMs(): number {
+    return performance.now() - this.#lastMs;
+  }
+
+  /** Records that people have seen progress. */
+  progressed(): void {
+    this.#lastMs = performance.now();
+    this.#bar?.showWait("");
+  }
+
   /**
-   * Shows on a terminal what the command waits for, in a line that the next output replaces. Does
-   * nothing with --quiet, with --json, and in the middle of a printed line.
+   * Shows on a terminal what the command waits for: in the progress bar, else in a line that the next
+   * output replaces. Does nothing with --quiet, with --json, during a question, and in the middle of
+   * a printed line.
    */
   showWait(text: string): void {
     const { quiet, json } = this.options;
-    if (!quiet && !json && this.#isAtLineStart) this.#status.show(text);
+    if (quiet || json || this.#isPaused || this.#env.stderr.isTTY !== true) return;
+    if (this.#bar !== null) this.#bar.showWait(text);
+    else if (this.#isAtLineStart) this.#status.show(text);
   }
 
   /** Removes what `showWait` shows. */
   clearWait(): void {
     this.#status.clear();
+  }
+
+  /** Lets a progress bar show what the command waits for, until the next call. */
+  setBar(bar: WaitingBar | null): void {
+    this.#status.clear();
+    this.#bar = bar;
+  }
+
+  /** Runs `task` while the user types: nothing is shown in the line of the input. */
+  async whileTyping<Result>(task: () => Promise<Result>): Promise<Result> {
+    this.#status.clear();
+    this.#isPaused = true;
+    try {
+      return await task();
+    } finally {
+      this.#isPaused = false;
+      this.progressed();
+    }
   }
 
   /** Returns `text` in a style where colour is on. Colour never carries information alone. */
@@ -133,6 +176,7 @@ export class Output {
 
   #writeError(text: string): void {
     this.#status.clear();
+    this.progressed();
     this.#env.stderr.write(`${text}\n`);
   }
 

@@ -16,8 +16,10 @@ import { MastersWatch } from "./masters-watch.ts";
 import { Output } from "./output.ts";
 import type { Invocation, ProgramDeps } from "./program.ts";
 import { reportError } from "./report-error.ts";
+import { RetryReport } from "./retry-report.ts";
 import { durationOf, loadSettings, type Setting, type Settings, whenOf } from "./settings.ts";
 import type { OnClosedOutput } from "./stdout-writer.ts";
+import { WaitLine } from "./wait-line.ts";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
@@ -59,15 +61,18 @@ async function runWithSettings(
     progress: whenOf(settings.progress),
     onClosed: onClosedOutputOf(definition, invocation),
   });
+  const idle = `${definition.name}: ${definition.idle ?? "working"}`;
+  using waits = new WaitLine({ output, idle });
   const stop = new StopSignals(env, durationOf(settings.deadline), output.closed);
   const { signal } = stop;
   const fail = (error: AshlarError): void => stop.fail(error);
-  const connection = new LazyConnection({ env, settings, timeoutMs, output, signal, fail });
+  const connection = new LazyConnection({ env, settings, timeoutMs, output, waits, signal, fail });
   try {
     const { run } = await definition.load();
     const context: CommandContext = {
       env,
       output,
+      waits,
       signal,
       timeoutMs,
       settings,
@@ -186,6 +191,7 @@ interface ConnectionDeps {
   readonly settings: Settings;
   readonly timeoutMs: number;
   readonly output: Output;
+  readonly waits: WaitLine;
   readonly signal: AbortSignal;
   /** Ends the command. */
   readonly fail: (error: AshlarError) => void;
@@ -217,14 +223,14 @@ class LazyConnection {
   }
 
   async #connect(): Promise<FileSystem> {
-    const { env, settings, timeoutMs, output, signal, fail } = this.#deps;
+    const { env, settings, timeoutMs, output, waits, signal, fail } = this.#deps;
     const { value, origin } = settings.cluster;
     if (value === "") throw noClusterSet();
     const where = isMasterList(value) ? value : systemPathOf(env, value);
     const { masters, clusterId, directory } = await parseClusterAddress(where, origin);
     const { connectWatched, nodeEnv } = await import("../connect.ts");
+    const retries = new RetryReport();
     const watch = new MastersWatch({
-      output,
       cluster: { directory, origin },
       probe: async (probeTimeoutMs) => {
         const { probeMasters } = await import("../masters/probe-masters.ts");
@@ -234,6 +240,8 @@ class LazyConnection {
       fail,
     });
     this.#watch = watch;
+    waits.addSource(() => retries.text(output.silentMs));
+    waits.addSource(() => watch.waitText());
     return connectWatched(
       {
         masters,
@@ -241,10 +249,13 @@ class LazyConnection {
         clientName: "ashlar",
         timeoutMs,
         signal,
-        onRetry: ({ operation, attempt, error }) =>
+        onRetry: (event) => {
+          retries.record(event);
+          const { operation, attempt, error } = event;
           output.detail(
             `ashlar: ${operation} failed (attempt ${attempt}), retrying: ${error.message}`,
-          ),
+          );
+        },
       },
       watch,
     );

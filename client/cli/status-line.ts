@@ -10,7 +10,8 @@ const COLUMNS_DEFAULT = 80;
  */
 export class StatusLine {
   readonly #env: CliEnv;
-  #isShown = false;
+  /** Empty if nothing is shown. */
+  #shown = "";
 
   constructor(env: CliEnv) {
     this.#env = env;
@@ -22,14 +23,15 @@ export class StatusLine {
     if (stderr.isTTY !== true) return;
     const columns = stderr.columns ?? COLUMNS_DEFAULT;
     const shown = text.length < columns ? text : `${text.slice(0, Math.max(0, columns - 2))}…`;
-    this.#isShown = true;
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     stderr.write(`${ERASE_LINE}${shown}`);
   }
 
   /** Removes the text if it is shown. */
   clear(): void {
-    if (!this.#isShown) return;
-    this.#isShown = false;
+    if (this.#shown === "") return;
+    this.#shown = "";
     this.#env.stderr.write(ERASE_LINE);
   }
 }

@@ -168,6 +168,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       { flags: "--follow", description: "print new lines as they are written" },
     ],
     examples: [["ashlar cluster logs c1 -n 100", "the last 100 lines of one log"]],
+    idle: "no new line",
     onClosedOutput: "stop",
     load: () => import("./commands/cluster-logs.ts"),
   },

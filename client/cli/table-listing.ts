@@ -177,6 +177,7 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
         "continue where an earlier watch ended",
       ],
     ],
+    idle: "no change",
     onClosedOutput: "stop",
     load: () => import("./commands/watch.ts"),
   },

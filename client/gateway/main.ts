@@ -9,6 +9,7 @@ import { loadUserConfig } from "../../shared/platform/user-config.ts";
 import { connect } from "../connect.ts";
 import { GATEWAY_CONFIG_HELP, type GatewayConfig, gatewayConfigSchema } from "./config.ts";
 import { startGateway } from "./server.ts";
+import { whileReporting } from "./startup-wait.ts";
 
 /** Time to close the session with the masters, in addition to the grace period of requests. */
 const STOP_SLACK_MS = 5_000;
@@ -38,14 +39,16 @@ export function main(commandLine: readonly string[]): Promise<number> {
         const { masters, clusterId } = await clusterAddress(config);
         await using closers = new Closers();
         const files = closers.use(
-          await connect({
-            masters,
-            ...(clusterId === null ? {} : { clusterId }),
-            clientName: "gateway",
-            timeoutMs: config.timeoutMs,
-            env,
-            signal,
-          }),
+          await whileReporting(env, { masters, clusterId }, () =>
+            connect({
+              masters,
+              ...(clusterId === null ? {} : { clusterId }),
+              clientName: "gateway",
+              timeoutMs: config.timeoutMs,
+              env,
+              signal,
+            }),
+          ),
         );
         const { clock, log, metrics } = env;
         const gateway = closers.use(

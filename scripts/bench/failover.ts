@@ -40,7 +40,7 @@ async function gapsOf(
   const { cluster } = bench;
   const gaps: number[] = [];
   for (let round = 0; round < fault.count; round += 1) {
-    const { masters } = await cluster.waitUntilServing(SETTLE_TIMEOUT_MS);
+    const { masters } = await cluster.waitUntilServing({ timeoutMs: SETTLE_TIMEOUT_MS });
     const leader = masters.find((master) => master.role === "leader");
     const node = cluster.nodes.find((each) => each.address === leader?.address);
     if (node === undefined) throw new Error("Cannot find the leader among the nodes");

@@ -24,7 +24,7 @@ function residentMemoryOf(pid: number): ResidentMemory {
 
 /** Returns the memory of the current leader. */
 export async function leaderMemory(cluster: LocalCluster): Promise<ResidentMemory> {
-  const { masters } = await cluster.waitUntilServing(60_000);
+  const { masters } = await cluster.waitUntilServing({ timeoutMs: 60_000 });
   const leader = masters.find((master) => master.role === "leader");
   const node = cluster.nodes.find((each) => each.address === leader?.address);
   const pid = node === undefined ? null : await runningPid(cluster.directory, node);

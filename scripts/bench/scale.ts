@@ -29,7 +29,7 @@ export async function measureScale(bench: BenchContext): Promise<void> {
   await measureRestart(bench, "SIGTERM");
   await createMany(fileSystem, "/before-the-kill");
   await measureRestart(bench, "SIGKILL");
-  await cluster.waitUntilServing(RESTART_TIMEOUT_MS);
+  await cluster.waitUntilServing({ timeoutMs: RESTART_TIMEOUT_MS });
   await createMany(fileSystem, "/after-the-kill");
   await reportMemory(bench, "after a restart");
 }

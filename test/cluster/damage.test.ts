@@ -88,7 +88,7 @@ describe("a cluster whose disks are damaged", () => {
     await cluster.kill(node, "SIGKILL");
     await truncateFile(path, 1 * MIB);
     await cluster.start(node);
-    await cluster.waitUntilServing(HEAL_TIMEOUT_MS);
+    await cluster.waitUntilServing({ timeoutMs: HEAL_TIMEOUT_MS });
     assert.ok(content.equals(await fileSystem.readFile("/cut")));
     await verifyUntilGood("/cut");
   });

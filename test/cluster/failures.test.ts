@@ -107,7 +107,7 @@ describe("a cluster whose processes are killed", () => {
     const running = cluster.nodes.filter(({ name }) => name !== leader && name !== second);
     await Promise.all(running.map(({ name }) => cluster.kill(name, "SIGKILL")));
     for (const node of cluster.nodes) await cluster.start(node.name);
-    await cluster.waitUntilServing(HEAL_TIMEOUT_MS);
+    await cluster.waitUntilServing({ timeoutMs: HEAL_TIMEOUT_MS });
     for (let number = 0; number < 50; number += 1) {
       const bytes = await fileSystem.readFile(`/acknowledged/small-${number}`);
       assert.equal(Buffer.from(bytes).toString(), `number ${number}`);

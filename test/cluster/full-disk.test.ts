@@ -34,7 +34,7 @@ describe("a chunkserver whose disk is full", () => {
         join(cluster.directory, "c1", "config.toml"),
       ]);
       await cluster.start("c1");
-      await cluster.waitUntilServing(60_000);
+      await cluster.waitUntilServing({ timeoutMs: 60_000 });
       const contents = Array.from({ length: 12 }, (_, index) => randomBytes(8 * MIB, 20 + index));
       for (const [index, content] of contents.entries()) {
         await fileSystem.writeFile(`/file-${index}`, content, { chunkSizeBytes: 8 * MIB });

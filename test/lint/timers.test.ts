@@ -18,6 +18,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "client/gateway/drain-refused.ts": "a fixed delay of 2 s",
   "client/gateway/request-scope.ts": "the timeout of a socket; the config limits it to 24 days",
   "client/cli/masters-watch.ts": "a fixed interval",
+  "client/cli/wait-line.ts": "a fixed interval",
+  "client/cli/local/directory-lock.ts": "a fixed delay between two polls",
   "client/cli/cluster/local-cluster.ts": "a fixed delay between two polls",
   "client/cli/commands/status.ts": "a fixed delay between two polls",
   "client/cli/local/writable-file.ts": "a fixed delay between two polls",

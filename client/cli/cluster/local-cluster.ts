@@ -31,7 +31,14 @@ export interface UpOptions {
   readonly timeoutMs: number;
   /** Ends the wait. The nodes that were started keep running. */
   readonly signal?: AbortSignal;
+  /** Called with the condition that is not met yet: "2 of 4 chunkservers are live". */
+  readonly onWait?: OnWait | undefined;
 }
+
+/** Receives why a step takes longer. */
+type OnWait = (reason: string) => void;
+/** How long to wait, and how. */
+type WaitOptions = Pick<UpOptions, "timeoutMs" | "signal" | "onWait">;
 
 /** One node and its process. */
 export interface NodeState {
@@ -87,7 +94,7 @@ export class LocalCluster {
       for (const node of file.nodes) await opened.#startUnlessRunning(node);
       return opened;
     });
-    await cluster.waitUntilServing(options.timeoutMs, options.signal);
+    await cluster.waitUntilServing(options);
     return cluster;
   }
 
@@ -177,9 +184,9 @@ export class LocalCluster {
    */
   async add(
     role: LocalNode["role"],
-    options: Pick<UpOptions, "basePort" | "timeoutMs" | "signal">,
+    options: Pick<UpOptions, "basePort"> & WaitOptions,
   ): Promise<LocalNode> {
-    const { basePort, timeoutMs, signal } = options;
+    const { basePort } = options;
     const node = await whileLocked(this.directory, async () => {
       const addresses = await freeAddresses(basePort, 2);
       // Read again: another command can have added a node.
@@ -190,15 +197,12 @@ export class LocalCluster {
       return added.node;
     });
     if (role === "master") await this.#addMember(node, options);
-    await this.waitUntilServing(timeoutMs, signal);
+    await this.waitUntilServing(options);
     return node;
   }
 
   /** Adds a new master to the Raft group. Retries until the process responds. */
-  async #addMember(
-    node: LocalNode,
-    { timeoutMs, signal }: Pick<UpOptions, "timeoutMs" | "signal">,
-  ): Promise<void> {
+  async #addMember(node: LocalNode, { timeoutMs, signal, onWait }: WaitOptions): Promise<void> {
     await using fileSystem = await this.#connect(timeoutMs);
     const untilMs = performance.now() + timeoutMs;
     const added = [{ memberId: numberOf(node), address: node.address }];
@@ -210,6 +214,7 @@ export class LocalCluster {
         const isUnreachable = isAshlarError(error, "MEMBER_UNREACHABLE");
         if (!isUnreachable || performance.now() > untilMs) throw error;
         signal?.throwIfAborted();
+        onWait?.(`${node.name} does not respond yet`);
         await sleep(POLL_MS);
       }
     }
@@ -221,13 +226,18 @@ export class LocalCluster {
    *
    * @returns the names of the nodes that were killed
    */
-  async down(): Promise<string[]> {
+  async down(onWait?: OnWait): Promise<string[]> {
     const killed: string[] = [];
     for (const role of ["chunkserver", "master"] as const) {
       const nodes = this.#file.nodes.filter((node) => node.role === role);
+      const running = new Set(nodes.map(({ name }) => name));
+      const report = (): void => onWait?.([...running].join(", "));
+      report();
       await Promise.all(
         nodes.map(async (node) => {
           if (!(await this.#stop(node))) killed.push(node.name);
+          running.delete(node.name);
+          report();
         }),
       );
     }
@@ -253,10 +263,12 @@ export class LocalCluster {
   }
 
   /** Resolves when there is a leader, all masters respond and every chunkserver is live. */
-  async waitUntilServing(timeoutMs: number, signal?: AbortSignal): Promise<ClusterStatus> {
+  async waitUntilServing(options: WaitOptions): Promise<ClusterStatus> {
+    const { timeoutMs, signal, onWait } = options;
     return this.waitUntil((status) => missingCondition(this.#file, status), {
       timeoutMs,
       needsAllProcesses: true,
+      onWait,
       ...ifSet(signal),
     });
   }
@@ -270,7 +282,7 @@ export class LocalCluster {
    */
   async waitUntil(
     problem: (status: ClusterStatus) => string | null,
-    options: Pick<UpOptions, "timeoutMs" | "signal"> & { readonly needsAllProcesses?: boolean },
+    options: WaitOptions & { readonly needsAllProcesses?: boolean },
   ): Promise<ClusterStatus> {
     const { signal } = options;
     const deadlineMs = performance.now() + options.timeoutMs;
@@ -290,6 +302,7 @@ export class LocalCluster {
           if (!isAshlarError(error)) throw error;
           lastProblem = error.message;
         }
+        options.onWait?.(lastProblem);
         await sleep(POLL_MS);
       }
     } finally {

@@ -10,7 +10,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const cluster = await LocalCluster.open(await clusterDirectory(context, options));
   const { name } = await cluster.find(text);
   const signal = parseSignal(String(options["signal"]));
-  await cluster.kill(name, signal);
+  await context.waits.during(`${name} to stop`, () => cluster.kill(name, signal));
   if (output.options.json) await output.json("ashlar.cluster-kill/1", { node: name, signal });
   else output.note(`sent ${signal} to ${name}`);
 };

@@ -11,13 +11,16 @@ export const run: RunCommand = async (context, _arguments, options) => {
   const { output } = context;
   const directory = await clusterDirectory(context, options);
   output.note(`starting the cluster in ${directory}`);
-  const cluster = await up(context, directory, options);
+  const cluster = await context.waits.during("the cluster", (wait) =>
+    up(context, directory, { options, onWait: wait.because }),
+  );
   for (const note of sizeNotes(cluster, options)) output.note(note);
   await print(context, cluster);
   if (options["foreground"] !== true) return;
   if (!output.options.json) output.note("Ctrl-C stops the cluster; its state is kept");
-  if (!context.signal.aborted) await once(context.signal, "abort");
-  await cluster.down();
+  const stopped = async () => context.signal.aborted || once(context.signal, "abort");
+  await output.whileTyping(stopped); // The note says what the command does.
+  await context.waits.during("the nodes to stop", (wait) => cluster.down(wait.because));
 };
 
 const MASTERS_DEFAULT = 3;
@@ -27,7 +30,10 @@ const CHUNKSERVERS_DEFAULT = 4;
 async function up(
   { output, signal }: CommandContext,
   directory: string,
-  options: OptionValues,
+  {
+    options,
+    onWait,
+  }: { readonly options: OptionValues; readonly onWait: (reason: string) => void },
 ): Promise<LocalCluster> {
   try {
     return await LocalCluster.up({
@@ -37,10 +43,11 @@ async function up(
       basePort: Number(options["basePort"]),
       timeoutMs: Number(options["wait"]),
       signal,
+      onWait,
     });
   } catch (error) {
     if (!signal.aborted) throw error;
-    if (options["foreground"] === true) await (await LocalCluster.open(directory)).down();
+    if (options["foreground"] === true) await (await LocalCluster.open(directory)).down(onWait);
     else {
       const down = `ashlar cluster down --dir ${shellWord(directory)}`;
       output.note(`the nodes that were started run; to stop them: ${down}`);

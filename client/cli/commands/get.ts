@@ -133,6 +133,7 @@ async function store(
   let progress: ReturnType<TransferReport["begin"]> | null = null;
   const isOwnerKept = await writeLocal(target, await slabsOf(job, source, attributes), {
     signal: context.signal,
+    waits: context.waits,
     onProgress: (bytes) => {
       writtenBytes = bytes;
       progress ??= report.begin(attributes.sizeBytes); // The target can be written.

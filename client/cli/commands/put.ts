@@ -134,7 +134,8 @@ async function store(job: PutJob, upload: FileUpload, replace: boolean): Promise
     entry === null
       ? null
       : await LocalSource.open(entry.path, { signal, check, isRegularOnly: isInTree });
-  const stdin = standardInput(context.env, signal);
+  const stdin = standardInput(context);
+  using _wait = isSlowSource(entry) ? context.waits.begin(entry.path.text) : null;
   const onProgress = report.begin(Number(entry?.stats.size ?? 0));
   const result = await fileSystem.writeFile(target.bytes, local ?? check?.through(stdin) ?? stdin, {
     ...putOptions(job, upload),
@@ -144,6 +145,11 @@ async function store(job: PutJob, upload: FileUpload, replace: boolean): Promise
   });
   onProgress(result.sizeBytes);
   return result;
+}
+
+/** Returns whether reads of a file wait for its writer, such as those of a FIFO. */
+function isSlowSource(entry: FileUpload["entry"]): entry is NonNullable<FileUpload["entry"]> {
+  return entry !== null && !entry.stats.isFile();
 }
 
 /** Returns whether an existing target is replaced; null if the user answered no. */

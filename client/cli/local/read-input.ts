@@ -1,14 +1,11 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { errnoWords } from "../../../shared/platform/errno-words.ts";
 import { readWholeFile } from "../../../shared/platform/readable-file.ts";
-import type { CommandContext } from "../command.ts";
 import { LocalPath } from "../local-path.ts";
-import { standardInput } from "./standard-input.ts";
+import { type InputContext, standardInput } from "./standard-input.ts";
 
 /** Largest file of names, sums or operations. A million names of 250 bytes. */
 const INPUT_BYTES_MAX = 256 * 1024 * 1024;
-
-type InputContext = Pick<CommandContext, "env" | "signal">;
 
 /**
  * Reads the whole of a file that tells a command what to do: names, sums, operations. `-` is
@@ -16,12 +13,14 @@ type InputContext = Pick<CommandContext, "env" | "signal">;
  *
  * @throws {AshlarError} INVALID_ARGUMENT if the file cannot be read; the reason of the signal
  */
-export async function readInput({ env, signal }: InputContext, file: string): Promise<Buffer> {
-  if (file === "-") return readStandardInput({ env, signal });
+export async function readInput(context: InputContext, file: string): Promise<Buffer> {
+  const { env, signal, waits } = context;
+  if (file === "-") return readStandardInput(context);
   const path = LocalPath.parse(env, file);
   try {
     const options = { signal, bytesMax: INPUT_BYTES_MAX };
-    return Buffer.from(await readWholeFile(path.systemPath, options));
+    const read = () => readWholeFile(path.systemPath, options);
+    return Buffer.from(await waits.during(path.text, read));
   } catch (cause) {
     if (signal.aborted || isAshlarError(cause)) throw cause;
     const { code, message } = cause as NodeJS.ErrnoException;
@@ -30,10 +29,10 @@ export async function readInput({ env, signal }: InputContext, file: string): Pr
   }
 }
 
-async function readStandardInput({ env, signal }: InputContext): Promise<Buffer> {
+async function readStandardInput(context: InputContext): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   let lengthBytes = 0;
-  for await (const part of standardInput(env, signal)) {
+  for await (const part of standardInput(context)) {
     parts.push(part);
     lengthBytes += part.length;
     if (lengthBytes > INPUT_BYTES_MAX) {

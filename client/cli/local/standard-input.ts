@@ -1,5 +1,6 @@
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { CliEnv } from "../cli-env.ts";
+import type { CommandContext } from "../command.ts";
 
 /**
  * Yields the bytes of standard input. When `signal` aborts, the stream is destroyed and a pending
@@ -9,9 +10,9 @@ import type { CliEnv } from "../cli-env.ts";
  *   reason of the signal
  */
 export async function* standardInput(
-  env: CliEnv,
-  signal: AbortSignal,
+  context: InputContext,
 ): AsyncGenerator<Uint8Array, void, void> {
+  const { env, signal } = context;
   requireStandardInput(env);
   signal.throwIfAborted();
   const { stdin } = env;
@@ -21,11 +22,28 @@ export async function* standardInput(
   stdin.on("error", ignore); // An error between two reads is reported by the next read.
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    yield* stdin as AsyncIterable<Uint8Array>;
+    const parts = stdin[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    for (;;) {
+      const { done, value } = await nextPart(context, parts);
+      if (done === true) return;
+      yield value;
+    }
   } finally {
     signal.removeEventListener("abort", onAbort);
     stdin.destroy(); // The command does not wait for the writer of the pipe.
   }
+}
+
+/** What reads standard input. */
+export type InputContext = Pick<CommandContext, "env" | "output" | "signal" | "waits">;
+
+/** A user who types is not disturbed; the writer of a pipe is what the command waits for. */
+function nextPart(
+  { env, output, waits }: InputContext,
+  parts: AsyncIterator<Uint8Array>,
+): Promise<IteratorResult<Uint8Array>> {
+  if (env.stdin.isTTY === true) return output.whileTyping(() => parts.next());
+  return waits.during("standard input", () => parts.next());
 }
 
 function ignore(): void {}

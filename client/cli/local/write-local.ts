@@ -4,6 +4,7 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 import { publishFile } from "../../../shared/platform/publish-file.ts";
 import type { Slab } from "../../results.ts";
 import type { LocalPath } from "../local-path.ts";
+import type { WaitLine } from "../wait-line.ts";
 import { applyAttributes, type LocalAttributes } from "./local-attributes.ts";
 import { localError } from "./local-error.ts";
 import { directoryOf, examineTarget, type LocalTarget } from "./local-target.ts";
@@ -29,6 +30,8 @@ export interface PublishOptions {
 /** Options of `writeLocal`. */
 export interface WriteOptions extends PublishOptions {
   readonly signal: AbortSignal;
+  /** Names the wait for the reader of a FIFO. */
+  readonly waits: WaitLine;
   /** Receives the number of bytes written so far. */
   readonly onProgress: (bytes: number) => void;
 }
@@ -60,7 +63,7 @@ export async function writeLocal(
       );
       return isOwnerKept;
     }
-    await writeInto(target, slabs, options);
+    await options.waits.during(path.text, () => writeInto(target, slabs, options));
     return true;
   } catch (error) {
     throw writeError(error, path);

@@ -97,6 +97,7 @@ export function downloadPair(
       const slabs = fileSystem.readSlabs(trees.source.pathOf(relative).bytes, { signal });
       return writeLocal(trees.target.pathOf(relative), watchedSlabs(slabs, onSourceError), {
         signal,
+        waits: context.waits,
         onProgress,
         replace,
         preserve: isPreserved,

@@ -4,6 +4,7 @@ import { createClusterFiles } from "../../../client/cli/cluster/layout.ts";
 import { MastersWatch } from "../../../client/cli/masters-watch.ts";
 import { Output, type OutputOptions } from "../../../client/cli/output.ts";
 import { StatusLine } from "../../../client/cli/status-line.ts";
+import { WaitLine } from "../../../client/cli/wait-line.ts";
 import { summaryOf } from "../../../client/masters/probe-masters.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
@@ -181,17 +182,18 @@ describe("a call without an answer", () => {
       CASES.map(async ({ name, columns, options, isShown }) => {
         const env = new MemoryCliEnv({ columns });
         const output = new Output(env, { ...DEFAULTS, ...options } as OutputOptions);
+        using waits = new WaitLine({ output, idle: "working" });
         using watch = new MastersWatch({
-          output,
           cluster: { directory: null, origin: "--cluster" },
           probe: () => Promise.resolve(probed),
           fail: (error) => assert.fail(error),
         });
+        waits.addSource(() => watch.waitText());
         const ended = watch.begin("namespace.list");
         await clock.sleep(REPORT_MS + TICK_SLACK_MS);
         const shown = env.stderr.text();
         assert.equal(
-          /waiting for the masters for 2 s: 2 of 3 and 0 of 1 learner answer, no leader yet/.test(
+          /is waiting for the masters for 2 s: 2 of 3 and 0 of 1 learner answer, no leader yet/.test(
             shown,
           ),
           isShown,
@@ -199,6 +201,7 @@ describe("a call without an answer", () => {
         );
         if (!isShown) assert.equal(shown, "", name);
         ended(true);
+        waits[Symbol.dispose]();
         if (isShown) assert.ok(env.stderr.text().endsWith("\r\x1b[K"), name);
       }),
     );

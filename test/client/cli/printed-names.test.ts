@@ -6,6 +6,8 @@ import { after, before, describe, it } from "node:test";
 import { textOfBytes } from "../../../client/cli/argument-text.ts";
 import { formatChecksumLine, parseChecksumLine } from "../../../client/cli/checksum-lines.ts";
 import { readNames } from "../../../client/cli/names-file.ts";
+import { Output } from "../../../client/cli/output.ts";
+import { WaitLine } from "../../../client/cli/wait-line.ts";
 import { jsonLines, MemoryCliEnv } from "../../support/memory-cli-env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { CliCluster } from "../support/cli-cluster.ts";
@@ -82,8 +84,17 @@ describe("names that a command prints and a command reads", () => {
   it("pass from ls --null to a list of names, and as arguments to a command", async () => {
     const { stdoutBytes } = await cluster.run(["ls", "--null", "/n"]);
     const env = new MemoryCliEnv({ input: stdoutBytes });
+    const output = new Output(env, {
+      json: false,
+      quiet: false,
+      verbosity: 0,
+      color: "never",
+      progress: "never",
+      onClosed: "continue",
+    });
+    using waits = new WaitLine({ output, idle: "working" });
     const { signal } = new AbortController();
-    const names = await readNames({ env, signal }, "-", true);
+    const names = await readNames({ env, output, signal, waits }, "-", true);
     assert.deepEqual(names, sorted.map(textOfBytes));
     const listed = await cluster.run(["ls", "--null", ...names]);
     assert.deepEqual(listed.stdoutBytes, stdoutBytes);
