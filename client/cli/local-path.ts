@@ -53,5 +53,6 @@ export class LocalPath {
 /** Returns `directory`/`name`; `name` if `directory` is empty. */
 export function joinNames(directory: Buffer, name: Uint8Array): Buffer {
   if (directory.length === 0) return Buffer.from(name);
-  return Buffer.concat([directory, Buffer.of(SLASH), name]);
+  const hasSlash = directory.at(-1) === SLASH; // The root.
+  return Buffer.concat(hasSlash ? [directory, name] : [directory, Buffer.of(SLASH), name]);
 }

@@ -80,3 +80,9 @@ export function childPath(directory: Uint8Array, name: Uint8Array): Uint8Array {
 export function baseName(path: Uint8Array): Uint8Array {
   return path.subarray(path.lastIndexOf(0x2f) + 1);
 }
+
+/** Returns whether a path is below a directory that is not the root. */
+export function isBelow(path: Uint8Array, directory: Uint8Array): boolean {
+  if (path[directory.length] !== 0x2f) return false;
+  return Buffer.compare(path.subarray(0, directory.length), directory) === 0;
+}

@@ -4,8 +4,8 @@ import { EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
 import { hasWildcards } from "./patterns/pattern.ts";
 
 /**
- * The planner of targets: the targets that one command has made or is making. Two sources of one command must not have the
- * same target: the second would replace the first, and the user keeps one file of two.
+ * The targets that one command has made or is making. Two sources of one command must not have the
+ * same target: the second would replace the first, and one file of two would be lost.
  *
  * `mv`, `cp`, `put` and `get` use it the same way: `claim` before a source is moved or copied to its
  * target, in the order of the sources, and `release` if that failed or was skipped. It holds with

@@ -57,18 +57,20 @@ export class TransferReport {
   }
 
   /**
-   * Removes the bar and prints the summary. There is none if nothing was transferred. With --json, a
-   * summary is printed for a tree or a list of files.
+   * Removes the bar and prints the summary. With --json, a summary is printed for a tree or a list of
+   * files.
+   *
+   * @param options.isComplete whether all was done: only then is a summary of no file printed
    */
-  async end(options: { readonly isList: boolean }): Promise<void> {
+  async end(options: { readonly isList: boolean; readonly isComplete: boolean }): Promise<void> {
     this.#progress.end();
     if (this.#context.output.options.json) {
       if (options.isList) await this.#printJson();
       return;
     }
     this.#differences.print(this.#context.output);
-    if (this.#fileCount === 0 && this.#skippedCount === 0 && this.#failedCount > 0) return;
-    this.#printSummary();
+    const isEmpty = this.#fileCount === 0 && this.#skippedCount === 0;
+    if (!isEmpty || options.isComplete) this.#printSummary();
   }
 
   #printSummary(): void {

@@ -44,7 +44,7 @@ export type PlannedSource =
   | {
       readonly kind: "source";
       readonly source: RemotePath;
-      /** Whether the argument ends with `/.`: the entries of the directory are meant. */
+      /** Whether the entries of the directory are meant: the argument is `/` or ends with `/.`. */
       readonly isContents: boolean;
     }
   | { readonly kind: "failed"; readonly error: unknown };
@@ -87,11 +87,15 @@ async function* plannedSources(
         requireDirectory();
         yield pending;
       }
-      pending =
-        found.kind === "failed" ? found : { kind: "source", source: found.path, isContents };
+      pending = found.kind === "failed" ? found : toSource(found.path, isContents);
     }
   }
   if (pending !== null) yield pending;
+}
+
+/** The root has no name that a copy could have: its entries are meant. */
+function toSource(source: RemotePath, isContents: boolean): PlannedSource {
+  return { kind: "source", source, isContents: isContents || baseName(source.bytes).length === 0 };
 }
 
 /**

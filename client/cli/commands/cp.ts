@@ -8,7 +8,7 @@ import type { FileSystem } from "../../file-system.ts";
 import type { WalkEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
-import { childPath, type RemotePath, remotePath } from "../remote-paths.ts";
+import { childPath, isBelow, type RemotePath, remotePath } from "../remote-paths.ts";
 import { type ReplaceRule, replaceRuleOf } from "../replace-flags.ts";
 import { TargetClaims } from "../target-claims.ts";
 import { remoteTransfers, requireOtherTarget, splitTarget } from "../transfer-targets.ts";
@@ -161,12 +161,4 @@ class PreservedDirectories {
       await fileSystem.setAttributes(last.target.bytes, changes, { signal: context.signal });
     }
   }
-}
-
-/** Returns whether a path is below a directory. */
-function isBelow(path: Uint8Array, directory: Uint8Array): boolean {
-  return (
-    path[directory.length] === 0x2f &&
-    Buffer.compare(path.subarray(0, directory.length), directory) === 0
-  );
 }

@@ -41,13 +41,15 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     found.target === "-" || rule === "ask"
       ? 1
       : ((options["parallel"] as number | undefined) ?? defaultParallel(availableParallelism()));
+  let isComplete = false;
   try {
     await forEachItemParallel(context, downloads(job, found), {
       parallel,
       task: (download) => pending.run(() => report.counted(() => getOne(job, download))),
     });
+    isComplete = options["dryRun"] !== true;
   } finally {
-    await report.end({ isList: options["recursive"] === true });
+    await report.end({ isList: options["recursive"] === true, isComplete });
   }
 };
 

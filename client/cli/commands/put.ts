@@ -41,15 +41,17 @@ export const run: RunCommand = async (context, commandArguments, options) => {
       ? 1
       : ((options["parallel"] as number | undefined) ?? defaultParallel(availableParallelism()));
   context.output.detail(`files at a time: ${parallel}`);
+  let isComplete = false;
   try {
     await forEachItemParallel(context, uploads(job, found), {
       parallel,
       task: (upload) => pending.run(() => report.counted(() => putOne(job, upload))),
     });
+    isComplete = options["dryRun"] !== true;
   } finally {
     // The command does not wait for the writer of the pipe.
     if (found.sources.includes("-")) context.env.stdin.destroy();
-    await report.end({ isList: found.isList || options["recursive"] === true });
+    await report.end({ isList: found.isList || options["recursive"] === true, isComplete });
   }
 };
 

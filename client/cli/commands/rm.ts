@@ -28,8 +28,9 @@ export const run: RunCommand = async (context, commandArguments, options) => {
 /** Says on a terminal that removed files still take space, if the cluster is full. */
 async function noteKeptSpace({ output, fileSystem, signal }: CommandContext): Promise<void> {
   if (!output.isTerminal || output.options.quiet) return;
-  const status = await (await fileSystem()).status({ signal });
-  if (!status.health.isFull) return;
+  // The paths are removed: a status that cannot be read is no failure of the command.
+  const status = await (await fileSystem()).status({ signal }).catch(() => null);
+  if (status?.health.isFull !== true) return;
   const text = historySpaceText(status);
   output.note(`the cluster is full${text === null ? "" : `: ${text}`}`);
 }

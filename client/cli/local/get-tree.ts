@@ -1,11 +1,10 @@
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { LocalPath } from "../local-path.ts";
-import { type RemotePath, remotePath } from "../remote-paths.ts";
+import { isBelow, type RemotePath, remotePath } from "../remote-paths.ts";
 import { type Download, type GetJob, localAttributes } from "./get-job.ts";
 import { makeLocalDirectory, OWNER_BITS } from "./local-directory.ts";
 import { removeLeftovers } from "./temporary-files.ts";
 
-const SLASH = 0x2f;
 const PERMISSION_BITS = 0o777;
 
 /** A directory whose attributes are set at the end. */
@@ -87,9 +86,4 @@ async function makeDirectory(
   if (isPreserved || (isNew && whileFilled !== own.mode)) {
     finishes.push({ kind: "finish", target, attributes: own });
   }
-}
-
-function isBelow(path: Uint8Array, directory: Uint8Array): boolean {
-  if (path.length <= directory.length || path[directory.length] !== SLASH) return false;
-  return Buffer.compare(path.subarray(0, directory.length), directory) === 0;
 }

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { after, before, describe, it } from "node:test";
+import type { CommandContext } from "../../../client/cli/command.ts";
+import { run as rm } from "../../../client/cli/commands/rm.ts";
 import { main } from "../../../client/cli/main.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
 import { MemoryCliEnv } from "../../support/memory-cli-env.ts";
 import { CliCluster } from "../support/cli-cluster.ts";
 import { eventually } from "../support/loopback-cluster.ts";
@@ -156,5 +159,22 @@ describe("a question", () => {
     assert.match(await again.question(), /^Replace bar\? \[y\/N\] $/);
     again.type("n");
     assert.match((await again.end()).text, /got 0 files.* 1 skipped/);
+  });
+});
+
+describe("the note of rm on a terminal about a full cluster", () => {
+  it("changes no status if it cannot be made: the file is removed", async () => {
+    await cluster.make("/note/x");
+    const { fs } = cluster;
+    const fileSystem = {
+      stat: fs.stat.bind(fs),
+      unlink: fs.unlink.bind(fs),
+      status: () => Promise.reject(new AshlarError("NO_LEADER", "No leader since the removal")),
+    };
+    const output = { isTerminal: true, options: { quiet: false, json: false }, detail: () => {} };
+    const { signal } = new AbortController();
+    const context = { output, signal, fileSystem: async () => fileSystem };
+    await rm(context as unknown as CommandContext, ["/note/x"], {});
+    assert.deepEqual(await cluster.files("/note"), []);
   });
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { COMMANDS } from "../../../client/cli/command-table.ts";
@@ -248,6 +248,33 @@ describe("a target that exists", () => {
     await cluster.exits(0, "cp", "-r", "/g/s/.", "/g/flat");
     await cluster.exits(0, "cp", "-r", "-f", "/g/s/.", "/g/flat");
     assert.deepEqual(await cluster.files("/g/flat"), ["/g/flat/1=/g/s/1", "/g/flat/d/2=/g/s/d/2"]);
+  });
+
+  it("receives the entries of the root, which has no name of its own", async () => {
+    await cluster.make("/root/x");
+    await mkdir(join(cluster.work, "all"));
+    const { stderr } = await cluster.exits(0, "get", "-r", "--include", "root/x", "/", "all");
+    assert.match(stderr, /^got 1 file, /);
+    assert.equal(await local("all/root/x"), "/root/x");
+    const { stdout } = await cluster.exits(0, "get", "--dry-run", "/root/x", "/");
+    assert.equal(stdout, "would get /root/x to /x\n");
+    const copied = await cluster.exits(2, "cp", "-r", "/", "/root");
+    assert.match(copied.stderr, /outside the directory: current value is \/root\n/);
+  });
+
+  it("has no summary if no file was transferred, because of --dry-run or a failure", async () => {
+    await cluster.make("/none/x");
+    await makeLocal("sum");
+    await symlink("loop", join(cluster.work, "loop"));
+    for (const [status, ...line] of [
+      [0, "put", "--dry-run", "sum", "/none/new"],
+      [0, "get", "--dry-run", "/none/x", "new"],
+      [6, "put", "sum", "/none/x/below"],
+      [1, "get", "/none/x", "loop"],
+    ] as const) {
+      const { stderr } = await cluster.exits(status, ...line);
+      assert.doesNotMatch(stderr, /0 files/, line.join(" "));
+    }
   });
 
   it("is the name of the copy with -T, also if it is a directory", async () => {
