@@ -15,11 +15,15 @@ export interface Consensus {
    * Resolves when the state of this member includes every write that was acknowledged before the
    * call (ReadIndex, Raft thesis §6.4). Calls of the same turn share one round of heartbeats.
    *
-   * @throws {AshlarError} NOT_LEADER, NO_LEADER, DEADLINE_EXCEEDED
+   * @throws {AshlarError} NOT_LEADER, NO_LEADER, DEADLINE_EXCEEDED; CANCELLED if the caller went away
    */
-  confirmRead(timeoutMs: number): Promise<LogIndex>;
-  /** Resolves when the state includes `index`. @throws {AshlarError} DEADLINE_EXCEEDED */
-  waitApplied(index: LogIndex, timeoutMs: number): Promise<void>;
+  confirmRead(timeoutMs: number, caller?: Caller): Promise<LogIndex>;
+  /**
+   * Resolves when the state includes `index`.
+   *
+   * @throws {AshlarError} DEADLINE_EXCEEDED; CANCELLED if the caller went away
+   */
+  waitApplied(index: LogIndex, timeoutMs: number, caller?: Caller): Promise<void>;
   /** Returns this member's view of the group. */
   status(): ConsensusStatus;
   /** Returns the applied membership; on the leader with the replication progress of each member. */
@@ -46,6 +50,12 @@ export interface Consensus {
   transferLeadership(to: MemberId | null): Promise<MemberId>;
   /** Calls `listener` on every change of this member's role or of the leader it knows. */
   onChange(listener: (status: ConsensusStatus) => void): void;
+}
+
+/** The caller of a wait. */
+export interface Caller {
+  /** Whether the caller no longer waits. The wait then ends at the next tick, and frees its memory. */
+  readonly isAborted: boolean;
 }
 
 /** A member of the Raft group and where it listens. */

@@ -86,6 +86,11 @@ class FeedStream {
     else signal.addEventListener("abort", onAbort, { once: true });
   }
 
+  /** Whether the stream has ended. */
+  get isAborted(): boolean {
+    return this.#endReason !== null;
+  }
+
   /** Ends the stream with UNAVAILABLE. */
   stop(): void {
     this.#end(stopping());
@@ -121,7 +126,7 @@ class FeedStream {
     const { consensus, namespace } = this.#deps;
     const isReached = from !== undefined && isCoveredBy(from, namespace().appliedIndex);
     if (isReached) return from;
-    const committed = await consensus.confirmRead(CONFIRM_TIMEOUT_MS);
+    const committed = await consensus.confirmRead(CONFIRM_TIMEOUT_MS, this);
     const applied = Math.max(committed, namespace().appliedIndex) as LogIndex;
     if (from === undefined) return { index: (applied + 1) as LogIndex, sequence: 0 };
     if (isCoveredBy(from, applied)) return from;
@@ -136,7 +141,7 @@ class FeedStream {
   async #waitForEvents({ index }: FeedPosition, dueMs: number): Promise<void> {
     const { consensus, env } = this.#deps;
     try {
-      await consensus.waitApplied(index, Math.max(0, dueMs - env.clock.monotonicMs()));
+      await consensus.waitApplied(index, Math.max(0, dueMs - env.clock.monotonicMs()), this);
     } catch (error) {
       if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
       this.#checkLeader();

@@ -27,14 +27,14 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
   handlers.onCall(api.confirmChunks, async (request, context) => {
     request.release();
     requireLeader(deps.consensus);
-    await deps.consensus.confirmRead(context.remainingMs());
+    await deps.consensus.confirmRead(context.remainingMs(), context);
     const { serverId, chunks } = request.head;
     return { verdicts: chunks.map((chunk) => confirmVerdictOf(deps, serverId, chunk)) };
   });
   handlers.onCall(api.status, async (request, context) => {
     request.release();
     requireLeader(deps.consensus);
-    await deps.consensus.confirmRead(context.remainingMs());
+    await deps.consensus.confirmRead(context.remainingMs(), context);
     beginTerm(deps);
     return clusterStatus(deps);
   });

@@ -8,7 +8,7 @@ export function registerMastersHandlers(handlers: Handlers, consensus: Consensus
   handlers.onCall(api.mastersStatus, async (request, context) => {
     request.release();
     requireLeader(consensus);
-    await consensus.confirmRead(context.remainingMs());
+    await consensus.confirmRead(context.remainingMs(), context);
     return mastersStatus(consensus);
   });
   handlers.onCall(api.changeMasters, async (request) => {

@@ -63,7 +63,7 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
   handlers.onCall(api.keepSession, async (request, context) => {
     request.release();
     requireLeader(consensus);
-    const index = await consensus.confirmRead(context.remainingMs());
+    const index = await consensus.confirmRead(context.remainingMs(), context);
     const { sessionId } = request.head;
     if (!deps.namespace().hasSession(sessionId)) {
       // The state machine refuses the command with the specific error.
@@ -106,7 +106,7 @@ function registerReads(handlers: Handlers, deps: MasterDeps): void {
     const { target, read, cursor, limit, index: at } = request.head;
     // Every page of a listing shows the index of its first page, at any master.
     if (cursor === undefined) await waitForIndex(deps, { read, at }, context);
-    else await deps.consensus.waitApplied(cursor.index, context.remainingMs());
+    else await deps.consensus.waitApplied(cursor.index, context.remainingMs(), context);
     const namespace = deps.namespace();
     const index = cursor?.index ?? at ?? namespace.appliedIndex;
     const { entries, isLast } = namespace.list(target, { after: cursor?.after, limit }, index);
@@ -194,10 +194,10 @@ async function waitForRead(
 ): Promise<void> {
   switch (mode.kind) {
     case "linearizable":
-      await deps.consensus.confirmRead(context.remainingMs());
+      await deps.consensus.confirmRead(context.remainingMs(), context);
       return;
     case "session":
-      await deps.consensus.waitApplied(mode.index, context.remainingMs());
+      await deps.consensus.waitApplied(mode.index, context.remainingMs(), context);
       return;
     case "stale":
       return;

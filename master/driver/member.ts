@@ -2,6 +2,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type {
   Applied,
+  Caller,
   ConsensusStatus,
   MembershipChangeRequest,
   MembershipStatus,
@@ -134,24 +135,26 @@ export class Member implements Driver {
     return applied;
   }
 
-  confirmRead(timeoutMs: number): Promise<LogIndex> {
-    return this.#wait(timeoutMs, (waiter) => {
+  confirmRead(timeoutMs: number, caller?: Caller): Promise<LogIndex> {
+    return this.#wait({ timeoutMs, caller }, (waiter) => {
       this.#reads.add(waiter);
       this.#loop.wake();
     });
   }
 
-  waitApplied(index: LogIndex, timeoutMs: number): Promise<void> {
+  waitApplied(index: LogIndex, timeoutMs: number, caller?: Caller): Promise<void> {
     if (this.stateMachine.appliedIndex >= index) return Promise.resolve();
-    return this.#wait(timeoutMs, (waiter) => this.#appliedWaiters.add(index, waiter)).then(
-      () => {},
-    );
+    const begin = (waiter: Waiter): void => this.#appliedWaiters.add(index, waiter);
+    return this.#wait({ timeoutMs, caller }, begin).then(() => {});
   }
 
-  #wait(timeoutMs: number, begin: (waiter: Waiter) => void): Promise<LogIndex> {
+  #wait(
+    { timeoutMs, caller }: { readonly timeoutMs: number; readonly caller: Caller | undefined },
+    begin: (waiter: Waiter) => void,
+  ): Promise<LogIndex> {
     if (this.#haltReason !== null) return Promise.reject(this.#haltReason);
     const deadlineMs = this.#deps.options.env.clock.monotonicMs() + timeoutMs;
-    return new Promise((resolve, reject) => begin({ deadlineMs, resolve, reject }));
+    return new Promise((resolve, reject) => begin({ deadlineMs, caller, resolve, reject }));
   }
 
   status(): ConsensusStatus {
@@ -397,7 +400,7 @@ export class Member implements Driver {
       onInstalled: (snapshot) => {
         this.#deps.membershipState.replace(durableMembership(this.stateMachine));
         this.#applier.thaw();
-        this.#appliedWaiters.release(snapshot.index);
+        this.#appliedWaiters.releaseAll(snapshot.index);
         for (const listener of this.#stateListeners) listener(this.stateMachine);
         this.#offers.noteInstalled();
       },

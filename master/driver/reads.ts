@@ -1,6 +1,8 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { AshlarError } from "../../shared/base/errors.ts";
-import { deadlineExceeded, type Waiter } from "./applied-waiters.ts";
+import { rejectEnded, type Waiter } from "./applied-waiters.ts";
+
+const CONFIRMATION = "the confirmation of a read by the leader";
 
 /** One ReadIndex round and the reads that it confirms. */
 interface ReadAttempt {
@@ -57,7 +59,7 @@ export class Reads {
     return attempt.waiters;
   }
 
-  /** Requeues the reads of attempts without an answer, and rejects the reads past their deadline. */
+  /** Requeues the reads of attempts without an answer, and rejects the reads that have ended. */
   expire(nowMs: number): void {
     if (this.#queued.length === 0 && this.#attempts.length === 0) return;
     const stale = this.#attempts.filter((each) => nowMs - each.startedMs >= this.#retryAfterMs);
@@ -65,9 +67,9 @@ export class Reads {
     for (const attempt of stale) this.#queued.push(...attempt.waiters);
     this.#attempts = this.#attempts.map((attempt) => ({
       ...attempt,
-      waiters: rejectLate(attempt.waiters, nowMs),
+      waiters: rejectEnded(attempt.waiters, nowMs, CONFIRMATION),
     }));
-    this.#queued = rejectLate(this.#queued, nowMs);
+    this.#queued = rejectEnded(this.#queued, nowMs, CONFIRMATION);
   }
 
   /** Requeues all reads after a leader change: the new leader must confirm them. */
@@ -81,13 +83,4 @@ export class Reads {
     this.requeueAll();
     this.refuse(error);
   }
-}
-
-function rejectLate(waiters: readonly Waiter[], nowMs: number): Waiter[] {
-  const inTime: Waiter[] = [];
-  for (const waiter of waiters) {
-    if (waiter.deadlineMs > nowMs) inTime.push(waiter);
-    else waiter.reject(deadlineExceeded("the confirmation of a read by the leader"));
-  }
-  return inTime;
 }

@@ -2,12 +2,14 @@ import { assert } from "../base/assert.ts";
 import { AshlarError, isAshlarError } from "../base/errors.ts";
 import type { Link, Listener } from "../ports/network.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
+import type { Role } from "../protocol/roles.ts";
 import type { WireDeps } from "./connect.ts";
 import { FRAME_KINDS, MAGIC } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
 import { checkPeer, checkVersion, HandshakeHandler, postHello, readHello } from "./handshake.ts";
 import { DEFAULT_WIRE_LIMITS, type WireLimits } from "./limits.ts";
 import { Multiplexer } from "./multiplexer.ts";
+import { RequestMemory } from "./request-memory.ts";
 import type { CallHandler, Handlers, PeerIdentity, StreamHandler } from "./rpc.ts";
 import { type Registration, ServerConnection } from "./server-connection.ts";
 
@@ -24,11 +26,28 @@ export interface RpcServerOptions {
    */
   readonly accept?: (peer: PeerIdentity, peerAddress: string) => void;
   readonly limits?: Partial<WireLimits>;
-  /** Further connections are refused with OVERLOADED. Default 4096. */
-  readonly connectionsMax?: number;
+  /** Bounds of the connections. Default: `DEFAULT_PLACES`. */
+  readonly places?: Partial<ConnectionPlaces>;
 }
 
-const CONNECTIONS_MAX = 4096;
+/**
+ * Largest numbers of connections by the role of the peer: clients cannot take the places of masters
+ * and chunkservers. Further ones are refused with OVERLOADED.
+ */
+export interface ConnectionPlaces extends Readonly<Record<Role, number>> {
+  /** Connections without a complete handshake. For a further one the oldest is closed. */
+  readonly handshake: number;
+}
+
+/** Bounds of the connections of a server. */
+export const DEFAULT_PLACES: ConnectionPlaces = {
+  client: 16_384,
+  chunkserver: 4_096,
+  master: 64,
+  handshake: 1_024,
+};
+/** Heads of the requests in progress on all connections, in bytes. */
+const REQUEST_BYTES_MAX = 512 * 1024 * 1024;
 const CLOSE_GRACE_MS = 5000;
 
 /**
@@ -43,6 +62,11 @@ export class RpcServer implements Handlers, AsyncDisposable {
   readonly #connections = new Set<ServerConnection>();
   /** All links, including those without a complete handshake. */
   readonly #multiplexers = new Set<Multiplexer>();
+  /** The links without a complete handshake, oldest first. */
+  readonly #handshakes = new Set<Multiplexer>();
+  readonly #places: ConnectionPlaces;
+  readonly #connectionCounts: Record<Role, number> = { client: 0, chunkserver: 0, master: 0 };
+  readonly #memory = new RequestMemory(REQUEST_BYTES_MAX);
   #listener: Listener | null = null;
   #isClosing = false;
 
@@ -50,6 +74,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
     this.#deps = deps;
     this.#options = options;
     this.#limits = { ...DEFAULT_WIRE_LIMITS, ...options.limits };
+    this.#places = { ...DEFAULT_PLACES, ...options.places };
   }
 
   get connectionCount(): number {
@@ -124,11 +149,14 @@ export class RpcServer implements Handlers, AsyncDisposable {
     };
     const onClosed = (): void => {
       timer.cancel();
+      this.#handshakes.delete(multiplexer);
       this.#multiplexers.delete(multiplexer);
     };
     const handshake = new HandshakeHandler({ onFrame, onClosed });
     const multiplexer = new Multiplexer(this.#deps, link, this.#limits, handshake);
     this.#multiplexers.add(multiplexer);
+    this.#handshakes.add(multiplexer);
+    this.#closeOldestHandshake();
     const timer = clock.after(this.#limits.handshakeTimeoutMs, () => {
       const { peerAddress } = link;
       if (!isRefused)
@@ -140,6 +168,22 @@ export class RpcServer implements Handlers, AsyncDisposable {
     });
   }
 
+  /** Makes room for the newest link: one that never says hello keeps no other out. */
+  #closeOldestHandshake(): void {
+    const [oldest] = this.#handshakes;
+    if (this.#handshakes.size > this.#places.handshake) oldest?.fail(null);
+  }
+
+  /** @throws {AshlarError} OVERLOADED if all places of the role are taken */
+  #checkPlace(role: Role): void {
+    const placesMax = this.#places[role];
+    if (this.#connectionCounts[role] < placesMax) return;
+    throw new AshlarError(
+      "OVERLOADED",
+      `This server has ${placesMax} connections to ${role}s, its maximum`,
+    );
+  }
+
   /** Accepts a peer by its hello. @throws {AshlarError} if the peer is refused */
   #welcome(multiplexer: Multiplexer, frame: Frame): void {
     const { peerAddress } = multiplexer.link;
@@ -148,22 +192,21 @@ export class RpcServer implements Handlers, AsyncDisposable {
     const identity = this.#options.identity();
     checkPeer(hello.identity, { clusterId: identity.clusterId }, peerAddress);
     if (this.#isClosing) throw new AshlarError("UNAVAILABLE", "This server is closing");
-    const connectionsMax = this.#options.connectionsMax ?? CONNECTIONS_MAX;
-    if (this.#multiplexers.size > connectionsMax) {
-      throw new AshlarError(
-        "OVERLOADED",
-        `This server has ${connectionsMax} connections, its maximum`,
-      );
-    }
+    const { role } = hello.identity;
+    this.#checkPlace(role);
     this.#options.accept?.(hello.identity, peerAddress);
     postHello(multiplexer, FRAME_KINDS.welcome, identity);
+    this.#handshakes.delete(multiplexer);
+    this.#connectionCounts[role] += 1;
     const connection: ServerConnection = new ServerConnection({
       clock: this.#deps.clock,
       log: this.#deps.log,
       multiplexer,
       hello,
       registrations: this.#registrations,
+      memory: new RequestMemory(this.#limits.requestBytesMax, this.#memory),
       onClosed: () => {
+        this.#connectionCounts[role] -= 1;
         this.#connections.delete(connection);
         this.#multiplexers.delete(multiplexer);
       },

@@ -101,6 +101,8 @@ export interface CallContext {
    * closes.
    */
   readonly signal: AbortSignal;
+  /** Whether `signal` has aborted. Reading it costs less than the first use of `signal`. */
+  readonly isAborted: boolean;
   /** Returns the milliseconds until the caller's deadline. Infinity if it has none. */
   remainingMs(): number;
 }

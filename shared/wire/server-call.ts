@@ -9,6 +9,8 @@ export interface ServerCallOptions {
   readonly peer: PeerIdentity;
   readonly peerAddress: string;
   readonly deadlineMs: number;
+  /** Length of the head of the request. */
+  readonly headBytes: number;
   readonly onExpired: (call: ServerCall) => void;
 }
 
@@ -17,6 +19,7 @@ export class ServerCall implements CallContext, Expirable {
   readonly peer: PeerIdentity;
   readonly peerAddress: string;
   readonly deadlineMs: number;
+  readonly headBytes: number;
   readonly #clock: Clock;
   readonly #onExpired: (call: ServerCall) => void;
   /**
@@ -29,6 +32,7 @@ export class ServerCall implements CallContext, Expirable {
     this.peer = options.peer;
     this.peerAddress = options.peerAddress;
     this.deadlineMs = options.deadlineMs;
+    this.headBytes = options.headBytes;
     this.#clock = options.clock;
     this.#onExpired = options.onExpired;
   }

@@ -11,6 +11,7 @@ import { type Hello, parseRequestHead } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
 import { ReceivedFrame } from "./received.ts";
 import { isReply } from "./reply.ts";
+import type { RequestMemory } from "./request-memory.ts";
 import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
 import { ServerCall } from "./server-call.ts";
 import { WireStream } from "./stream.ts";
@@ -35,8 +36,13 @@ export interface ServerConnectionOptions {
   readonly multiplexer: Multiplexer;
   readonly hello: Hello;
   readonly registrations: ReadonlyMap<string, Registration>;
+  /** Memory of the requests of this connection. */
+  readonly memory: RequestMemory;
   readonly onClosed: () => void;
 }
+
+/** Deadline of a call that states none, or a later one. A handler does not wait longer. */
+const CALL_TIMEOUT_MS_MAX = 60 * 60 * 1_000;
 
 /** The server's end of a connection: it runs handlers for calls and streams. */
 export class ServerConnection implements MultiplexerHandler {
@@ -158,17 +164,21 @@ export class ServerConnection implements MultiplexerHandler {
    * @throws the error of the method's parser
    */
   #startCall(registration: Registration, { frame, timeoutMs, request }: ParsedRequest): void {
-    const { clock, hello } = this.#options;
-    const { streamId } = frame.header;
+    const { clock, hello, memory } = this.#options;
+    const { streamId, headLength } = frame.header;
     const head =
       registration.kind === "call"
         ? registration.method.parseRequest(request)
         : registration.method.parseOpen(request);
+    if (!memory.acquire(headLength)) {
+      throw new AshlarError("OVERLOADED", "The requests in progress take too much memory");
+    }
     const call = new ServerCall({
       clock,
       peer: hello.identity,
       peerAddress: this.#multiplexer.link.peerAddress,
-      deadlineMs: clock.monotonicMs() + (timeoutMs ?? Number.POSITIVE_INFINITY),
+      deadlineMs: clock.monotonicMs() + lifetimeMsOf(registration, timeoutMs),
+      headBytes: headLength,
       onExpired: () => this.#onExpired(streamId, registration.method.name),
     });
     this.#calls.set(streamId, call);
@@ -250,6 +260,7 @@ export class ServerConnection implements MultiplexerHandler {
   #endCall(streamId: number, call: ServerCall): boolean {
     if (this.#calls.get(streamId) !== call) return false;
     this.#calls.delete(streamId);
+    this.#options.memory.release(call.headBytes);
     if (this.#calls.size === 0) this.#onIdle?.();
     return !call.isAborted;
   }
@@ -301,6 +312,12 @@ interface StartedCall {
   readonly streamId: number;
   readonly call: ServerCall;
   readonly received: Received<unknown>;
+}
+
+/** Returns the time until the deadline of a request. A stream may last without one. */
+function lifetimeMsOf({ kind }: Registration, timeoutMs: number | null): number {
+  const lifetimeMsMax = kind === "call" ? CALL_TIMEOUT_MS_MAX : Number.POSITIVE_INFINITY;
+  return Math.min(timeoutMs ?? lifetimeMsMax, lifetimeMsMax);
 }
 
 /** Calls a handler. An error that it throws synchronously becomes a rejection. */

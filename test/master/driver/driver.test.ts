@@ -254,6 +254,36 @@ describe("linearizable reads", () => {
   });
 });
 
+describe("waits of callers that went away", () => {
+  it("end at the next tick with CANCELLED, and are released", async () => {
+    const group = await TestGroup.start();
+    const leader = await group.leader();
+    const far = (leader.running.status().appliedIndex + 100) as LogIndex;
+    let isAborted = false;
+    const caller = {
+      get isAborted(): boolean {
+        return isAborted;
+      },
+    };
+    for (const other of group.members)
+      if (other !== leader) group.network.cut(leader.host, other.host);
+    const waits = [
+      leader.running.waitApplied(far, 3_600_000, caller),
+      leader.running.confirmRead(3_600_000, caller),
+    ];
+    const ended = Promise.allSettled(waits);
+    await group.clock.advance(100);
+    isAborted = true;
+    const startMs = group.clock.monotonicMs();
+    const results = await group.clock.advanceFor(ended, "the waits end");
+    assert.ok(group.clock.monotonicMs() - startMs <= 100);
+    for (const result of results) {
+      assert.ok(result.status === "rejected" && hasCode("CANCELLED")(result.reason));
+    }
+    await group.stopAll();
+  });
+});
+
 describe("a stall of the event loop", () => {
   it("is detected and reported, and starts no election", async () => {
     const group = await TestGroup.start();

@@ -271,5 +271,26 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
         for (const response of await fixture.settle(Promise.all(calls))) response.release();
       });
     });
+
+    it("fail with OVERLOADED while the requests in progress take too much memory", async () => {
+      const fixture = makeFixture();
+      const answers: (() => void)[] = [];
+      const wait: EchoHandler = async (request) => {
+        request.release();
+        await new Promise<void>((resolve) => answers.push(resolve));
+        return { text: "", bodyBytes: 0 };
+      };
+      await withEcho(fixture, wait, { requestBytesMax: 25_000 }, async ({ connection }) => {
+        const call = () => connection.call(echo, { text: "x".repeat(10_000) }, { timeoutMs: 5000 });
+        const calls = [call(), call()];
+        await assert.rejects(fixture.settle(call()), hasCode("OVERLOADED"));
+        for (const answer of answers.splice(0)) answer();
+        for (const response of await fixture.settle(Promise.all(calls))) response.release();
+        const next = call();
+        await until(fixture, () => answers.length === 1);
+        answers[0]?.();
+        (await fixture.settle(next)).release();
+      });
+    });
   });
 }

@@ -128,18 +128,37 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
       });
     });
 
-    it("fails with OVERLOADED above the limit of connections", async () => {
+    it("fails with OVERLOADED above the limit of the connections of a role", async () => {
       const fixture = makeFixture();
-      await withServer(fixture, { connectionsMax: 1 }, async (address, server) => {
+      await withServer(fixture, { places: { client: 1, master: 1 } }, async (address, server) => {
         const options = { identity: CLIENT, ...TIMEOUT };
         const first = await fixture.settle(connect(fixture.client, address, options));
         const second = connect(fixture.client, address, options);
         await assert.rejects(fixture.settle(second), hasCode("OVERLOADED"));
         assert.ok(first.isOpen);
+        const identity = { ...CLIENT, role: "master" } as const;
+        const peer = connect(fixture.client, address, { identity, ...TIMEOUT });
+        await fixture.settle((await fixture.settle(peer)).close());
         await fixture.settle(first.close());
         await until(fixture, () => server.connectionCount === 0);
         const third = await fixture.settle(connect(fixture.client, address, options));
         await fixture.settle(third.close());
+      });
+    });
+
+    it("succeeds beside any number of silent connections: the oldest of them is closed", async () => {
+      const fixture = makeFixture();
+      await withServer(fixture, { places: { handshake: 3 } }, async (address) => {
+        const silent: RawPeer[] = [];
+        for (let count = 0; count < 6; count += 1) {
+          silent.push(await fixture.settle(RawPeer.connect(fixture.client.network, address)));
+        }
+        const options = { identity: CLIENT, ...TIMEOUT };
+        const connection = await fixture.settle(connect(fixture.client, address, options));
+        await until(fixture, () => silent.filter(({ isClosed }) => isClosed).length >= 3);
+        assert.ok(connection.isOpen);
+        await fixture.settle(connection.close());
+        for (const peer of silent) peer.destroy();
       });
     });
 
