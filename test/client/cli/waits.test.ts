@@ -34,19 +34,19 @@ const WAITS: readonly WaitCase[] = [
   { command: ["get", "/big", "got"], shown: /is waiting for chunkservers for \d+ s: / },
   {
     command: ["put", "-", "/stdin"],
-    shown: /is waiting for standard input for 2 s/,
+    shown: /is waiting for standard input for \d+ s/,
     options: { input: silent() },
   },
-  { command: ["put", "fifo", "/fifo"], shown: /is waiting for fifo for 2 s/ },
-  { command: ["get", "/small", "fifo2"], shown: /is waiting for fifo2 for 2 s/ },
-  { command: ["put", "--files-from", "fifo", "/"], shown: /is waiting for fifo for 2 s/ },
-  { command: ["txn", "fifo"], shown: /is waiting for fifo for 2 s/ },
+  { command: ["put", "fifo", "/fifo"], shown: /is waiting for fifo for \d+ s/ },
+  { command: ["get", "/small", "fifo2"], shown: /is waiting for fifo2 for \d+ s/ },
+  { command: ["put", "--files-from", "fifo", "/"], shown: /is waiting for fifo for \d+ s/ },
+  { command: ["txn", "fifo"], shown: /is waiting for fifo for \d+ s/ },
   {
     command: ["checksum", "--check", "-"],
-    shown: /is waiting for standard input for 2 s/,
+    shown: /is waiting for standard input for \d+ s/,
     options: { input: silent() },
   },
-  { command: ["watch", "/"], shown: /watch: no change for \d s/ },
+  { command: ["watch", "/"], shown: /watch: no change for \d+ s/ },
 ];
 
 describe("a wait of a command", () => {
@@ -106,18 +106,22 @@ describe("the wait for a local cluster", () => {
       const states = await (await LocalCluster.open(path)).states();
       return states.flatMap(({ pid }) => pid ?? []);
     };
-    try {
-      const up = await runCli(["cluster", "up", "--dir", path, "--wait", "3s"], TERMINAL);
-      assert.match(up.stderr, /is waiting for the cluster for 2 s: /);
-    } finally {
+    const up = runCli(["cluster", "up", "--dir", path, "--wait", "3s"], TERMINAL);
+    const { stderr } = await up.finally(() => {
       process.execPath = execPath;
-    }
+    });
+    await using _killed = {
+      [Symbol.asyncDispose]: async () => {
+        for (const pid of await pids()) process.kill(pid, "SIGKILL");
+      },
+    };
+    assert.match(stderr, /is waiting for the cluster for \d+ s: /);
     assert.equal((await pids()).length, 2);
     const env = new MemoryCliEnv(TERMINAL);
     const { main } = await import("../../../client/cli/main.ts");
     const down = main(["cluster", "down", "--dir", path], env);
     for (const name of ["c1", "m1"]) {
-      const text = new RegExp(`is waiting for the nodes to stop for \\d s: ${name}`);
+      const text = new RegExp(`is waiting for the nodes to stop for \\d+ s: ${name}`);
       await eventually(`${name} is named`, () => text.test(env.stderr.text()));
       const record = JSON.parse(await readFile(nodePaths(path, name).process, "utf8"));
       process.kill((record as { pid: number }).pid, "SIGKILL");
@@ -150,7 +154,7 @@ describe("a command that is silent for another reason", () => {
       EXIT_STATUS.done,
       EXIT_STATUS.done,
     ]);
-    assert.match(shown.env.stderr.text(), /ashlar hang: working for 2 s/);
+    assert.match(shown.env.stderr.text(), /ashlar hang: working for \d+ s/);
     assert.ok(shown.env.stderr.text().endsWith("\r\x1b[K"));
     assert.equal(hidden.env.stderr.text(), "");
   });
