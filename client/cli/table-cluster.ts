@@ -68,6 +68,10 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         default: 7400,
         parse: (text) => parsePort(text, "--base-port"),
       },
+      {
+        flags: "--new-server",
+        description: "start a chunkserver whose data directory was emptied as a new server",
+      },
       { flags: "--foreground", description: "keep running; Ctrl-C stops the cluster" },
       {
         flags: "--wait <duration>",
@@ -148,7 +152,13 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     name: "cluster start",
     summary: "start one node",
     arguments: "<node>",
-    options: [DIRECTORY],
+    options: [
+      DIRECTORY,
+      {
+        flags: "--new-server",
+        description: "start a chunkserver whose data directory was emptied as a new server",
+      },
+    ],
     examples: [["ashlar cluster start m1", "after `cluster kill m1`"]],
     onClosedOutput: "continue",
     load: () => import("./commands/cluster-start.ts"),

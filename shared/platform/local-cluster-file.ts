@@ -13,6 +13,11 @@ const nodeSchema = v.strictObject({
   address: v.string(),
   /** "host:port" of health and metrics. */
   http: v.string(),
+  /**
+   * Server id of a chunkserver, recorded after its first start. A node whose data directory has
+   * another id or none is not started.
+   */
+  serverId: v.optional(v.string()),
 });
 const clusterFileSchema = v.strictObject({
   schema: v.literal("ashlar.local-cluster/1"),

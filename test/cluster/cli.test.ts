@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFile, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { targetOf } from "../../client/names/target.ts";
@@ -283,5 +283,39 @@ describe("the CLI on a cluster", () => {
     assert.equal(JSON.parse(json.stderr).error.code, "INVALID_ARGUMENT");
     assert.equal(none.status, 2);
     assert.match(none.stderr, /ASHLAR_CLUSTER/);
+  });
+
+  it("starts an emptied data directory only with --new-server", async () => {
+    const { directory } = cluster.cluster;
+    const recorded = async (): Promise<unknown> => {
+      const file = JSON.parse(await readFile(join(directory, "cluster.json"), "utf8"));
+      const { nodes } = file as { readonly nodes: ReadonlyArray<Record<string, unknown>> };
+      return nodes.find(({ name }) => name === "c1")?.["serverId"];
+    };
+    const { chunkservers } = await cluster.fileSystem.status();
+    const [before] = chunkservers;
+    assert.equal(await recorded(), before?.serverId, "cluster up has recorded the id");
+    await cluster.ok("cluster", "kill", "c1");
+    await rm(cluster.dataDirectoryOf("c1"), { recursive: true });
+    for (const line of [
+      ["start", "c1"],
+      ["up", "--wait", "1s"],
+    ]) {
+      const stderr = await cluster.fails(2, "cluster", ...line);
+      assert.match(
+        stderr,
+        new RegExp(`Cannot start c1: expected the data of server ${before?.serverId}`),
+      );
+      assert.match(stderr, /cluster start .*c1 --new-server/);
+    }
+    await cluster.ok("cluster", "start", "c1", "--new-server");
+    const isNew = ({ serverId }: { serverId: string }): boolean => serverId !== before?.serverId;
+    const { chunkservers: after } = await cluster.cluster.waitUntil(
+      (status) => (status.chunkservers.some(isNew) ? null : "no new server"),
+      { timeoutMs: 30_000 },
+    );
+    await cluster.ok("cluster", "up");
+    assert.equal(await recorded(), after.find(isNew)?.serverId);
+    await cluster.ok("cluster", "start", "c1");
   });
 });

@@ -1,13 +1,14 @@
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
-import { formatCount } from "../../../shared/display/format.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import {
   type ClusterFile,
   type LocalNode,
   readClusterFile,
   requireClusterFile,
+  writeClusterFile,
 } from "../../../shared/platform/local-cluster-file.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import { connect } from "../../connect.ts";
@@ -15,11 +16,12 @@ import type { FileSystem } from "../../file-system.ts";
 import { whileLocked } from "../local/directory-lock.ts";
 import { freeAddresses } from "./free-ports.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
-import { lastLinesOf } from "./node-log.ts";
 import { runningPid, signalNode, startNode, waitForExit } from "./node-process.ts";
+import { checkServerId, withoutLostIds, withServerIds } from "./server-ids.ts";
+import { missingCondition, type OnWait, type WaitOptions, waitUntil } from "./wait-until.ts";
 
 /** Options of `cluster up`. The counts and addresses apply to a new cluster only. */
-export interface UpOptions {
+export interface UpOptions extends WaitOptions {
   readonly directory: string;
   readonly masters: number;
   readonly chunkservers: number;
@@ -28,17 +30,9 @@ export interface UpOptions {
   /** Config keys of a new cluster. They override the defaults of a local cluster. */
   readonly masterSettings?: Readonly<Record<string, string | number | boolean>>;
   readonly chunkserverSettings?: Readonly<Record<string, string | number | boolean>>;
-  readonly timeoutMs: number;
-  /** Ends the wait. The nodes that were started keep running. */
-  readonly signal?: AbortSignal;
-  /** Called with the condition that is not met yet: "2 of 4 chunkservers are live". */
-  readonly onWait?: OnWait | undefined;
+  /** Whether a chunkserver whose data directory lost its identity starts as a new server. */
+  readonly acceptsNewServers?: boolean;
 }
-
-/** Receives why a step takes longer. */
-type OnWait = (reason: string) => void;
-/** How long to wait, and how. */
-type WaitOptions = Pick<UpOptions, "timeoutMs" | "signal" | "onWait">;
 
 /** One node and its process. */
 export interface NodeState {
@@ -55,8 +49,6 @@ export interface NodeState {
 const SERVER_ID = /^[0-9a-f]{8,32}$/;
 const FIND_TIMEOUT_MS = 5_000;
 const POLL_MS = 100;
-/** Timeout of one poll. */
-const STATUS_TIMEOUT_MS = 2_000;
 const TERMINATE_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 5_000;
 
@@ -91,11 +83,41 @@ export class LocalCluster {
     const cluster = await whileLocked(directory, async () => {
       const file = (await readClusterFile(directory)) ?? (await createCluster(options));
       const opened = new LocalCluster(directory, file);
-      for (const node of file.nodes) await opened.#startUnlessRunning(node);
+      await opened.#prepare(file.nodes, options.acceptsNewServers === true);
+      for (const { name } of file.nodes) await opened.#startUnlessRunning(opened.node(name));
       return opened;
     });
     await cluster.waitUntilServing(options);
+    await cluster.#recordServerIds();
     return cluster;
+  }
+
+  /**
+   * Checks the data directories of chunkservers before a start, under the lock of the directory.
+   *
+   * @param acceptsNewServers forgets a recorded server id that a data directory no longer has
+   * @throws {AshlarError} WRONG_IDENTITY
+   */
+  async #prepare(nodes: readonly LocalNode[], acceptsNewServers: boolean): Promise<void> {
+    if (acceptsNewServers) {
+      const names = nodes.map(({ name }) => name);
+      await this.#replaceFile(await withoutLostIds(this.directory, this.#file, names));
+      return;
+    }
+    for (const node of nodes) await checkServerId(this.directory, node);
+  }
+
+  /** Records the ids of chunkservers that have started for the first time. */
+  async #recordServerIds(): Promise<void> {
+    await whileLocked(this.directory, async () => {
+      const file = await requireClusterFile(this.directory);
+      await this.#replaceFile(await withServerIds(this.directory, file));
+    });
+  }
+
+  async #replaceFile(file: ClusterFile): Promise<void> {
+    if (!isDeepStrictEqual(file, this.#file)) await writeClusterFile(this.directory, file);
+    this.#file = file;
   }
 
   get clusterId(): string {
@@ -141,7 +163,10 @@ export class LocalCluster {
   async states(): Promise<NodeState[]> {
     return Promise.all(
       this.#file.nodes.map(async (node) => ({
-        ...node,
+        name: node.name,
+        role: node.role,
+        address: node.address,
+        http: node.http,
         pid: await runningPid(this.directory, node),
         log: nodePaths(this.directory, node.name).log,
       })),
@@ -164,10 +189,22 @@ export class LocalCluster {
     if (isFatal) await waitForExit(this.directory, node, TERMINATE_TIMEOUT_MS);
   }
 
-  /** Starts one node unless it is running. Resolves before the node serves. @returns the pid */
-  async start(name: string): Promise<number> {
-    const node = this.node(name);
-    return whileLocked(this.directory, () => this.#startUnlessRunning(node));
+  /**
+   * Starts one node unless it is running. Resolves before the node serves.
+   *
+   * @returns the pid
+   * @throws {AshlarError} NOT_FOUND; WRONG_IDENTITY for the data directory of another server, unless
+   *   `acceptsNewServers`
+   */
+  async start(
+    name: string,
+    { acceptsNewServers = false }: Pick<UpOptions, "acceptsNewServers"> = {},
+  ): Promise<number> {
+    return whileLocked(this.directory, async () => {
+      this.#file = await requireClusterFile(this.directory);
+      await this.#prepare([this.node(name)], acceptsNewServers);
+      return this.#startUnlessRunning(this.node(name));
+    });
   }
 
   /** Starts a node, under the lock of the directory. @returns the pid */
@@ -198,6 +235,7 @@ export class LocalCluster {
     });
     if (role === "master") await this.#addMember(node, options);
     await this.waitUntilServing(options);
+    await this.#recordServerIds();
     return node;
   }
 
@@ -264,55 +302,20 @@ export class LocalCluster {
 
   /** Resolves when there is a leader, all masters respond and every chunkserver is live. */
   async waitUntilServing(options: WaitOptions): Promise<ClusterStatus> {
-    const { timeoutMs, signal, onWait } = options;
-    return this.waitUntil((status) => missingCondition(this.#file, status), {
-      timeoutMs,
+    return this.waitUntil((status) => missingCondition(this.nodes, status), {
+      ...options,
       needsAllProcesses: true,
-      onWait,
-      ...ifSet(signal),
     });
   }
 
-  /**
-   * Polls the status until `problem` returns null.
-   *
-   * @param problem returns the condition that is not met, for the error at the deadline
-   * @throws {AshlarError} DEADLINE_EXCEEDED; UNAVAILABLE if a node exits and `needsAllProcesses` is
-   *   set; the reason of the signal
-   */
+  /** Polls the status until `problem` returns null: see `waitUntil`. */
   async waitUntil(
     problem: (status: ClusterStatus) => string | null,
     options: WaitOptions & { readonly needsAllProcesses?: boolean },
   ): Promise<ClusterStatus> {
-    const { signal } = options;
-    const deadlineMs = performance.now() + options.timeoutMs;
-    let lastProblem = "no master responds";
-    let fileSystem: FileSystem | null = null;
-    try {
-      while (performance.now() < deadlineMs) {
-        signal?.throwIfAborted();
-        if (options.needsAllProcesses === true) await this.#requireAllRunning();
-        try {
-          fileSystem ??= await this.#connect(STATUS_TIMEOUT_MS);
-          const status = await fileSystem.status(ifSet(signal));
-          const found = problem(status);
-          if (found === null) return status;
-          lastProblem = found;
-        } catch (error) {
-          if (!isAshlarError(error)) throw error;
-          lastProblem = error.message;
-        }
-        options.onWait?.(lastProblem);
-        await sleep(POLL_MS);
-      }
-    } finally {
-      await fileSystem?.[Symbol.asyncDispose]();
-    }
-    throw new AshlarError(
-      "DEADLINE_EXCEEDED",
-      `Cannot start the cluster in ${this.directory} within ${options.timeoutMs} ms: ${lastProblem}`,
-      { hint: `ashlar cluster logs --dir ${shellWord(this.directory)}` },
-    );
+    const { directory, nodes } = this;
+    const connect = (timeoutMs: number) => this.#connect(timeoutMs);
+    return waitUntil({ directory, nodes, connect }, problem, options);
   }
 
   /** Returns the status of the cluster over a new connection. @throws {AshlarError} */
@@ -325,18 +328,6 @@ export class LocalCluster {
     const { masters, clusterId } = this;
     return connect({ masters, clusterId, timeoutMs });
   }
-
-  async #requireAllRunning(): Promise<void> {
-    for (const node of this.#file.nodes) {
-      if ((await runningPid(this.directory, node)) !== null) continue;
-      const tail = await lastLinesOf(nodePaths(this.directory, node.name).log, 5);
-      throw new AshlarError(
-        "UNAVAILABLE",
-        `${node.name} exited while the cluster was starting; the end of its log:\n  ${tail.join("\n  ")}`,
-        { hint: `ashlar cluster logs --dir ${shellWord(this.directory)} ${node.name}` },
-      );
-    }
-  }
 }
 
 /** Writes the files of a new cluster, under the lock of its directory. */
@@ -346,16 +337,6 @@ async function createCluster(options: UpOptions): Promise<ClusterFile> {
   const addresses = await freeAddresses(basePort, 2 * (masters + chunkservers));
   const plan = { masters, chunkservers, addresses, masterSettings, chunkserverSettings };
   return createClusterFiles(directory, plan);
-}
-
-/** Returns the condition of a serving cluster that is not met. Null if all conditions are met. */
-function missingCondition(file: ClusterFile, status: ClusterStatus): string | null {
-  const expectedCount = file.nodes.filter((node) => node.role === "chunkserver").length;
-  const live = status.chunkservers.filter((server) => server.state === "live").length;
-  if (live < expectedCount) return `${live} of ${expectedCount} chunkservers are live`;
-  const unreachable = status.masters.filter((master) => master.role === "unreachable").length;
-  if (unreachable === 0) return null;
-  return `no response from ${formatCount(unreachable, "master")}`;
 }
 
 const ifSet = (signal: AbortSignal | undefined): { readonly signal?: AbortSignal } =>

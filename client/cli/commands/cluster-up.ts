@@ -42,6 +42,7 @@ async function up(
       chunkservers: Number(options["chunkservers"] ?? CHUNKSERVERS_DEFAULT),
       basePort: Number(options["basePort"]),
       timeoutMs: Number(options["wait"]),
+      acceptsNewServers: options["newServer"] === true,
       signal,
       onWait,
     });
