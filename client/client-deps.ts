@@ -24,6 +24,8 @@ export interface ClientDeps {
   readonly writeSlabs: SlabPool;
   readonly readAheadBudget: ReadAheadBudget;
   readonly background: Background;
+  /** Aborts when the file system is closed. */
+  readonly closing: AbortSignal;
   /** Name of this machine, in the form that chunkservers register. "" if unknown. */
   readonly hostName: string;
   /** Default timeout of one call to the masters, in milliseconds, with all its retries. */

@@ -175,7 +175,6 @@ function makeDeps(
       pool: control,
       addresses: () => channel.addresses,
       refreshAddresses: (connection) => channel.refreshMastersIfDue(connection),
-      closing: closing.signal,
     },
     chunkservers: new Chunkservers({ pool: data, clock, random, hostName }),
     manifests: new ManifestCache(MANIFEST_BYTES_MAX),
@@ -183,14 +182,14 @@ function makeDeps(
     writeSlabs: new SlabPool({ bytesMax: WRITE_SLAB_BYTES_MAX, idleBytesMax: IDLE_SLAB_BYTES_MAX }),
     readAheadBudget: new ReadAheadBudget(READ_AHEAD_BYTES_MAX),
     background,
+    closing: closing.signal,
     hostName,
     timeoutMs,
     onRetry,
   };
 }
 
-const closed = (): AshlarError =>
-  new AshlarError("CANCELLED", "Cannot watch: the file system is closed");
+const closed = (): AshlarError => new AshlarError("CANCELLED", "The file system is closed");
 
 /**
  * Returns a pool of connections to servers of one role. Each pool has receive buffers of its own,

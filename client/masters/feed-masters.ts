@@ -8,6 +8,4 @@ export interface FeedMasters {
   readonly addresses: () => readonly string[];
   /** Refreshes the address list through `connection`: membership may change during a long watch. */
   readonly refreshAddresses: (connection: Connection) => Promise<void>;
-  /** Aborts when the file system is closed. */
-  readonly closing: AbortSignal;
 }

@@ -56,10 +56,10 @@ export class ClusterWatch implements Watch {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<WatchEvent, void, void> {
-    const { env, feed } = this.#deps;
+    const { env, closing } = this.#deps;
     const { signal, onProgress } = this.#options;
     using deadline = new Deadline(env.clock, "watch", signal === undefined ? {} : { signal });
-    deadline.follow(feed.closing);
+    deadline.follow(closing);
     const masters = new MasterRotation(this.#deps, this.#options, deadline);
     for (;;) {
       deadline.check();

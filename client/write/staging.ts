@@ -13,6 +13,10 @@ const CHECK_INTERVAL_MS_MAX = 10_000;
 /** Chunks of one transaction: about 2 MiB with the receipts of three replicas. */
 const CHUNKS_PER_CALL_MAX = 4_096;
 
+/** The session of a client that gets no answer for so long has expired by default. */
+const DISCARD_MS_MAX = 10 * 60_000;
+const DISCARD_INTERVAL_MS = 1_000;
+
 /** Dependencies and parameters of a `Staging`. */
 export interface StagingOptions {
   readonly deps: ClientDeps;
@@ -81,12 +85,26 @@ export class Staging {
     return this.#protected.size === 0 ? [] : [this.#unstage];
   }
 
-  /** Unstages what a commit may have left. Best effort: the rest ends with the session. */
+  /**
+   * Unstages what a commit may have left. Retries while no master answers: a gateway keeps its
+   * session for months. The rest ends with the session.
+   */
   async discard(isPublished: boolean): Promise<void> {
     const isLeft = this.#isUncertain || (!isPublished && this.#protected.size > 0);
     if (!isLeft) return;
-    const operations = [this.#unstage];
-    await this.#options.deps.masters.transact({ preconditions: [], operations });
+    const { masters, env, closing: signal } = this.#options.deps;
+    const transaction = { preconditions: [], operations: [this.#unstage] };
+    const endMs = env.clock.monotonicMs() + DISCARD_MS_MAX;
+    for (;;) {
+      try {
+        await masters.transact(transaction, { signal });
+        return;
+      } catch (error) {
+        const isFinal = !isAshlarError(error) || error.retry === "never";
+        if (isFinal || env.clock.monotonicMs() >= endMs) throw error;
+        await env.clock.sleep(DISCARD_INTERVAL_MS, signal);
+      }
+    }
   }
 
   get #unstage(): Operation {

@@ -201,4 +201,26 @@ describe("a write that takes longer than its session", () => {
     await assert.rejects(write, (error) => isAshlarError(error, "SESSION_EXPIRED"));
     await assert.rejects(fs.stat("/lost"), (error) => isAshlarError(error, "NOT_FOUND"));
   });
+
+  it("leaves nothing in its session if it fails while no master answers", async () => {
+    const network = new CutNetwork();
+    const retries: string[] = [];
+    const client = await cluster.connect({
+      env: { ...makeEnv(new MemoryLog()), network },
+      timeoutMs: 300,
+      onRetry: ({ operation }) => retries.push(operation),
+    });
+    const staged = reach(fs, "chunks are staged", ({ stagedBytes }) => stagedBytes === 4 * MIB);
+    const lost = staged.then(() => {
+      network.cut(() => true);
+      throw new Error("the source was lost");
+    });
+    const source = slowly(new SeededRandom(12).bytes(4 * MIB), lost);
+    const write = client.writeFile("/left", source, { chunkSizeBytes: MIB });
+    await assert.rejects(write, /the source was lost/);
+    await clock.sleep(600); // The first attempt to unstage has failed.
+    assert.ok(retries.length > 0);
+    network.cut(() => false);
+    await reach(fs, "nothing is staged", ({ stagedBytes }) => stagedBytes === 0);
+  });
 });
