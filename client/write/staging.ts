@@ -13,7 +13,7 @@ const CHECK_INTERVAL_MS_MAX = 10_000;
 /** Chunks of one transaction: about 2 MiB with the receipts of three replicas. */
 const CHUNKS_PER_CALL_MAX = 4_096;
 
-/** The session of a client that gets no answer for so long has expired by default. */
+/** Default of `sessionIdleMsMax`: afterwards the session of a silent client has expired. */
 const DISCARD_MS_MAX = 10 * 60_000;
 const DISCARD_INTERVAL_MS = 1_000;
 
