@@ -28,6 +28,7 @@ import * as operations from "./names/operations.ts";
 import { checkEnd, checkFilePath } from "./names/path-ends.ts";
 import { pathHistory } from "./names/path-history.ts";
 import { type RestoreResult, restore } from "./names/restore.ts";
+import { setHistoryRetention } from "./names/retention.ts";
 import { targetOf } from "./names/target.ts";
 import { checkTransactionSize, Transaction, type TransactionResult } from "./names/transaction.ts";
 import { walk } from "./names/walk.ts";
@@ -301,6 +302,10 @@ export class ClusterFileSystem implements FileSystem {
       firstIndex ??= index;
       if (versions === 0 || oldestIndex >= firstIndex) return { oldestIndex };
     }
+  }
+
+  setHistoryRetention(retentionMs: number, options: CallOptions = {}): Promise<void> {
+    return setHistoryRetention(this.#deps.masters, retentionMs, options);
   }
 
   get masters(): Masters {

@@ -224,6 +224,14 @@ export interface FileSystem extends AsyncDisposable {
    */
   trimHistory(options?: CallOptions): Promise<{ readonly oldestIndex: number }>;
   /**
+   * Changes the time for which the history is kept, in milliseconds, at most 366 days. A shorter one
+   * makes older states unreadable soon; a longer one brings none back.
+   *
+   * @throws {AshlarError} INVALID_ARGUMENT; VERSION_MISMATCH until every master supports it (feature
+   *   level 4)
+   */
+  setHistoryRetention(retentionMs: number, options?: CallOptions): Promise<void>;
+  /**
    * Yields the whole state of the masters at one log index: all names, all chunk records, and
    * the bytes of inline files. The index includes all changes acknowledged before the call.
    */

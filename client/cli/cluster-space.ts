@@ -1,4 +1,5 @@
 import { formatSize } from "../../shared/display/format.ts";
+import { formatDuration } from "../../shared/display/quantities.ts";
 import type { ClusterStatus } from "../../shared/protocol/fleet-api.ts";
 
 type Server = ClusterStatus["chunkservers"][number];
@@ -60,9 +61,8 @@ export function historySpaceText(status: ClusterStatus): string | null {
   const { historyBytes } = spaceOf(status);
   const { versions, retentionMs } = status.history;
   if (versions === 0 || historyBytes === null || historyBytes === 0) return null;
-  const hours = Math.round(retentionMs / 3_600_000);
   return (
     `about ${formatSize(historyBytes, true)} of the used space belong to removed or replaced ` +
-    `files, which the history keeps for ${hours} h; to free them now: ashlar history trim`
+    `files, which the history keeps for ${formatDuration(retentionMs)}; to free them now: ashlar history trim`
   );
 }

@@ -1,5 +1,5 @@
 import type { CommandDefinition } from "./command.ts";
-import { parseCount } from "./parse-values.ts";
+import { parseCount, parseDurationMs } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
 import { REPLACE_OPTIONS } from "./replace-flags.ts";
 
@@ -30,13 +30,21 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: "history trim",
-    summary: "forget all old versions, to free the space of removed and replaced files",
-    options: [{ flags: "--yes", description: "do not ask" }],
+    summary: "forget all old versions, or change how long they are kept",
+    options: [
+      {
+        flags: "--retention <duration>",
+        description: "keep old versions for this time from now on: 12h, 7d; at most 366d",
+        parse: (text) => parseDurationMs(text, "--retention"),
+      },
+      { flags: "--yes", description: "do not ask" },
+    ],
     examples: [
       [
         "ashlar history trim",
         "in a full cluster, after `rm`: their space is else kept for the retention of the history",
       ],
+      ["ashlar history trim --retention 7d", "`ashlar status` shows the retention"],
     ],
     onClosedOutput: "continue",
     load: () => import("./commands/history-trim.ts"),

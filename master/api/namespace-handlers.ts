@@ -19,6 +19,7 @@ import { registerTransact } from "./transact-handler.ts";
 export function registerNamespaceHandlers(handlers: Handlers, deps: MasterDeps): void {
   registerTransact(handlers, deps);
   registerStorageClasses(handlers, deps);
+  registerRetention(handlers, deps);
   registerSessions(handlers, deps);
   registerReads(handlers, deps);
   handlers.onCall(api.allocate, async (request) => {
@@ -38,6 +39,21 @@ function registerStorageClasses(handlers: Handlers, deps: MasterDeps): void {
       nowMs: nowMs(),
       attempt,
       storageClass,
+    });
+    return { index };
+  });
+}
+
+function registerRetention(handlers: Handlers, deps: MasterDeps): void {
+  handlers.onCall(historyApi.setHistoryRetention, async (request) => {
+    request.release();
+    requireLeader(deps.consensus);
+    const { attempt, retentionMs } = request.head;
+    const { index } = await propose(deps, {
+      kind: "set-history-retention",
+      nowMs: deps.nowMs(),
+      attempt,
+      historyRetentionMs: retentionMs,
     });
     return { index };
   });

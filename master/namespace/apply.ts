@@ -7,6 +7,7 @@ import {
   raiseFeatureLevel,
   raiseIntentFloor,
   registerServer,
+  setHistoryRetention,
 } from "./cluster.ts";
 import type { Command, Outcome } from "./command.ts";
 import { recordTime } from "./history-floor.ts";
@@ -53,13 +54,20 @@ function dispatch(change: Change, command: Command): Outcome {
       return applyOnce(change, command.attempt, () => {
         return runOrRefuse(change, () => putStorageClass(change, command.storageClass));
       });
+    case "set-history-retention":
+      return applyOnce(change, command.attempt, () => {
+        return runOrRefuse(change, () => setHistoryRetention(change, command));
+      });
     default:
       applySessionless(change, command);
       return successOutcome(change);
   }
 }
 
-type SessionlessCommand = Exclude<Command, { kind: "transact" | "define-storage-class" }>;
+type SessionlessCommand = Exclude<
+  Command,
+  { kind: "transact" | "define-storage-class" | "set-history-retention" }
+>;
 
 /** Applies a command that belongs to no client session. */
 function applySessionless(change: Change, command: SessionlessCommand): void {

@@ -1,5 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
+import { HISTORY_RETENTION_MS_MAX } from "../../shared/protocol/history-api.ts";
 import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
 import { INLINE_BYTES_MAX } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
@@ -9,6 +10,7 @@ import type {
   RaiseFeatureLevel,
   RaiseIntentFloor,
   RegisterServer,
+  SetHistoryRetention,
 } from "./command.ts";
 import { putEmptyDirectory } from "./directories.ts";
 import { checkFeatureLevel } from "./feature-levels.ts";
@@ -89,6 +91,21 @@ export function putStorageClass(change: Change, storageClass: StorageClass): voi
   }
   const record = { name, copies, copiesMin, racksMin };
   change.putUnversioned(STORAGE_CLASSES, storageClassKey(name), record);
+}
+
+/** Changes the retention of the history. @throws {Refusal} INVALID_ARGUMENT */
+export function setHistoryRetention(change: Change, command: SetHistoryRetention): void {
+  const { historyRetentionMs } = command;
+  const { clusterFacts } = change;
+  assert(clusterFacts !== undefined, "only bootstrap is applied to an empty state");
+  if (historyRetentionMs < 0 || historyRetentionMs > HISTORY_RETENTION_MS_MAX) {
+    throw new Refusal(
+      "INVALID_ARGUMENT",
+      `Cannot set the retention of the history: expected at most ${HISTORY_RETENTION_MS_MAX} ms: current value is ${historyRetentionMs}`,
+    );
+  }
+  const facts: ClusterFacts = { ...clusterFacts, historyRetentionMs };
+  change.putUnversioned(CLUSTER_FACTS, META_KEY.clusterFacts, facts);
 }
 
 /** Records or replaces the address, host and rack of a chunkserver. */

@@ -31,6 +31,7 @@ export type Command =
   | CloseSession
   | ExpireSessions
   | DefineStorageClass
+  | SetHistoryRetention
   | RegisterServer
   | AddReplicas
   | DropReplicas
@@ -41,7 +42,8 @@ export type Command =
   | RaiseFeatureLevel;
 
 /**
- * Facts that all members of a cluster share. `bootstrap` sets them; no command changes them yet.
+ * Facts that all members of a cluster share. `bootstrap` sets them; `set-history-retention` changes
+ * the retention.
  */
 export interface ClusterFacts {
   readonly clusterId: ClusterId;
@@ -174,6 +176,17 @@ export interface DefineStorageClass {
   readonly nowMs: number;
   readonly attempt: Attempt;
   readonly storageClass: StorageClass;
+}
+
+/**
+ * Changes the time for which the history is kept. A shorter one takes effect with the next `reclaim`;
+ * a longer one brings no forgotten state back.
+ */
+export interface SetHistoryRetention {
+  readonly kind: "set-history-retention";
+  readonly nowMs: number;
+  readonly attempt: Attempt;
+  readonly historyRetentionMs: number;
 }
 
 /** Records the address, host and rack of a chunkserver. */

@@ -11,12 +11,15 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *     1  every command whose level in `COMMAND_LEVELS` is 1
  *     2  checkpoints
  *     3  unfinished uploads: the operations `stage` and `unstage`, and the tables behind them
+ *     4  changes of the retention of the history
  */
-export const FEATURE_LEVEL_MAX = 3;
+export const FEATURE_LEVEL_MAX = 4;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
 const FEATURE_LEVEL_STAGING = 3;
+/** The first level whose members support changes of the retention. */
+const FEATURE_LEVEL_RETENTION = 4;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -36,6 +39,7 @@ const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
   "raise-intent-floor": 1,
   reclaim: 1,
   "register-server": 1,
+  "set-history-retention": FEATURE_LEVEL_RETENTION,
   transact: 1,
 };
 
@@ -57,8 +61,8 @@ export function isKnownKind(kind: string): kind is Command["kind"] {
  */
 export function checkLevel(command: Command, level: number): void {
   requireLevel(command.kind, COMMAND_LEVELS[command.kind], level);
-  // A cluster at the highest level supports all operations.
-  if (level >= FEATURE_LEVEL_MAX || command.kind !== "transact") return;
+  // At this level all operations are supported.
+  if (level >= FEATURE_LEVEL_STAGING || command.kind !== "transact") return;
   for (const { kind } of command.operations) requireLevel(kind, OPERATION_LEVELS[kind] ?? 1, level);
 }
 

@@ -90,3 +90,13 @@ function invalidValue(name: string, expected: string, text: string): AshlarError
     `Cannot use ${name}: expected ${expected}: current value is ${quoted}`,
   );
 }
+
+/** Returns a duration in the largest unit that it is a whole number of: the inverse of the parser. */
+export function formatDuration(durationMs: number): string {
+  const units = Object.entries(DURATION_UNITS_MS).reverse();
+  const [unit, unitMs] = units.find(([, ms]) => durationMs > 0 && durationMs % ms === 0) ?? [
+    "ms",
+    1,
+  ];
+  return `${durationMs / unitMs}${unit}`;
+}

@@ -3,7 +3,7 @@ import type { LogIndex } from "../base/ids.ts";
 import type { Attributes } from "./attributes.ts";
 import { attributesSchema, encodeAttributes } from "./attributes.ts";
 import { defineCall } from "./method.ts";
-import { readModeSchema } from "./namespace-api.ts";
+import { attemptSchema, readModeSchema } from "./namespace-api.ts";
 import { BY_CLIENTS } from "./roles.ts";
 import {
   countSchema,
@@ -13,7 +13,26 @@ import {
   timeMsSchema,
 } from "./schemas.ts";
 
-/* Queries of the history. Past states are read with the calls of the namespace. */
+/*
+ * Queries and the retention of the history. Past states are read with the calls of the namespace.
+ */
+
+/** The longest retention: 366 days. The time table has a row for every second with an entry. */
+export const HISTORY_RETENTION_MS_MAX = 366 * 24 * 60 * 60 * 1_000;
+
+/**
+ * Changes the time for which the history is kept. A shorter one makes older states unreadable soon; a
+ * longer one brings none back. Needs feature level 4.
+ */
+export const setHistoryRetention = defineCall(
+  "namespace.set-history-retention",
+  BY_CLIENTS,
+  v.object({
+    attempt: attemptSchema,
+    retentionMs: v.pipe(countSchema, v.maxValue(HISTORY_RETENTION_MS_MAX)),
+  }),
+  v.object({ index: logIndexSchema }),
+);
 
 /**
  * Returns the log index of the state at a time, by the masters' clock with a resolution of one

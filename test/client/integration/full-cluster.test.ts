@@ -36,6 +36,7 @@ describe("a full cluster", () => {
     await using cluster = await LoopbackCluster.start(1, {
       defaultCopies: 1,
       defaultCopiesMin: 1,
+      checkpointIntervalMs: 100, // The feature level rises at the first checkpoint.
       server: { wrapDisk: (disk) => sizedDisk(disk, free) },
     });
     const fs = await cluster.connect();
@@ -66,9 +67,24 @@ describe("a full cluster", () => {
       removed.stderr,
       /the cluster is full: about 1 MiB of the used space belong to removed .*: ashlar history trim/,
     );
-    assert.match((await cli("df")).stdout, /about 1 MiB of the used space .* keeps for 24 h/);
+    assert.match((await cli("df")).stdout, /about 1 MiB of the used space .* keeps for 1d/);
     const chunksOf = async (): Promise<number> => (await fs.status()).namespace.chunkCount;
     assert.equal(await chunksOf(), 1);
+    const hour = ["history", "trim", "--retention", "1h"];
+    const shorter = await cli(...hour);
+    assert.match(shorter.stderr, /Keep old versions for 1h and not for 1d\? .*not a terminal/s);
+    await until(
+      "the feature level allows it",
+      async () => (await cli(...hour, "--yes")).status === 0,
+    );
+    const longer = await cli("history", "trim", "--retention", "7d", "--json");
+    assert.deepEqual(JSON.parse(longer.stdout), {
+      schema: "ashlar.history-retention/1",
+      retention_ms: 7 * 24 * 3_600_000,
+      previous_retention_ms: 3_600_000,
+    });
+    assert.equal((await fs.status()).history.retentionMs, 7 * 24 * 3_600_000);
+    assert.equal((await cli("history", "trim", "--retention", "367d")).status, 2);
     const asked = await cli("history", "trim");
     assert.equal(asked.status, 2);
     assert.match(asked.stderr, /--yes/);

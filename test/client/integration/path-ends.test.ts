@@ -81,7 +81,7 @@ const METHODS_WITHOUT_A_FILE = [
 ];
 const METHODS_WITHOUT_PATH = [
   ...["constructor", "lastIndex", "asOf", "transact", "transaction", "status", "masters", "backup"],
-  ...["defineStorageClass", "listStorageClasses", "trimHistory"],
+  ...["defineStorageClass", "listStorageClasses", "trimHistory", "setHistoryRetention"],
 ];
 
 describe("the end of a path (path_resolution(7), rm(1), rmdir(2), rename(2))", () => {

@@ -1,13 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { LogIndex } from "../../../shared/base/ids.ts";
+import type { Outcome } from "../../../master/namespace/command.ts";
+import { checkLevel } from "../../../master/namespace/feature-levels.ts";
+import { Namespace } from "../../../master/namespace/namespace.ts";
+import type { LogIndex, SessionId } from "../../../shared/base/ids.ts";
 import type { EntryName } from "../../../shared/base/path.ts";
+import { HISTORY_RETENTION_MS_MAX } from "../../../shared/protocol/history-api.ts";
 import {
+  assertOk,
   at,
   BOOTSTRAP,
   chunksContent,
   DAY_MS,
   dump,
+  hasher,
   inline,
   OWNER,
   SECOND_MS,
@@ -15,6 +21,7 @@ import {
   TestStateMachine,
 } from "./harness.ts";
 
+const HOUR_MS = DAY_MS / 24;
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const putText = (path: string, content: string) =>
   ({ kind: "put", target: at(path), content: inline(content), replace: true, ...OWNER }) as const;
@@ -117,6 +124,53 @@ describe("reads of the past", () => {
       details: { oldestIndex: second, oldestTimeMs: BOOTSTRAP.nowMs + DAY_MS / 2 },
     });
     assert.deepEqual([second, third].map(read), ["two", "three"]);
+  });
+
+  it("follow a retention that is changed, and never bring a forgotten state back", async () => {
+    const machine = await TestStateMachine.make();
+    const setRetention = (historyRetentionMs: number): Outcome => {
+      const { nowMs } = machine;
+      const attempt = machine.nextAttempt();
+      return machine.apply({ kind: "set-history-retention", nowMs, attempt, historyRetentionMs });
+    };
+    const first = machine.run(putText("/f", "one"));
+    machine.nowMs += HOUR_MS;
+    const second = machine.run(putText("/f", "two"));
+    machine.nowMs += HOUR_MS;
+    assertOk(setRetention(HOUR_MS / 2));
+    machine.reclaimAll();
+    const inodeOf = (index: LogIndex) => machine.namespace.stat(at("/f"), index);
+    assert.throws(() => inodeOf(first), { code: "INDEX_EXPIRED" });
+    inodeOf(second);
+
+    assertOk(setRetention(30 * DAY_MS));
+    const third = machine.run(putText("/f", "three"));
+    machine.nowMs += 20 * DAY_MS;
+    machine.reclaimAll();
+    for (const index of [second, third]) inodeOf(index);
+    assert.throws(() => inodeOf(first), { code: "INDEX_EXPIRED" });
+    assert.equal(machine.namespace.clusterFacts()?.historyRetentionMs, 30 * DAY_MS);
+
+    for (const refused of [-1, HISTORY_RETENTION_MS_MAX + 1]) {
+      const outcome = setRetention(refused);
+      assert.ok(!outcome.ok && outcome.code === "INVALID_ARGUMENT");
+    }
+    // Another member gets the same state from the same log, also after a restart.
+    await machine.namespace.flush();
+    const reopened = Namespace.open({ store: machine.store, hasher });
+    assert.equal(reopened.clusterFacts()?.historyRetentionMs, 30 * DAY_MS);
+  });
+
+  it("need feature level 4 to change the retention", () => {
+    const attempt = { sessionId: 1 as SessionId, sequence: 1, firstUnacknowledged: 1 };
+    const command = {
+      kind: "set-history-retention",
+      nowMs: 1,
+      attempt,
+      historyRetentionMs: 1,
+    } as const;
+    checkLevel(command, 4);
+    assert.throws(() => checkLevel(command, 3), { code: "VERSION_MISMATCH" });
   });
 
   it("refuse an index that is not applied yet", async () => {

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { parseDurationMs, parseSizeBytes } from "../../../shared/display/quantities.ts";
+import {
+  formatDuration,
+  parseDurationMs,
+  parseSizeBytes,
+} from "../../../shared/display/quantities.ts";
 
 const refused = { code: "INVALID_ARGUMENT" };
 
@@ -33,6 +37,15 @@ describe("parseSizeBytes", () => {
       "Cannot use --x: expected a size such as 4096, 64M, 64MiB (2^20) or 10MB (10^6): " +
       'current value is "10X"';
     assert.throws(() => parseSizeBytes("10X", "--x"), { ...refused, message });
+  });
+});
+
+describe("formatDuration", () => {
+  it("writes what parseDurationMs reads", () => {
+    for (const text of ["0ms", "1ms", "1500ms", "90s", "61m", "25h", "7d", "366d"]) {
+      const durationMs = parseDurationMs(text, { name: "--x", bareUnit: "ms" });
+      assert.equal(formatDuration(durationMs), text);
+    }
   });
 });
 
