@@ -8,6 +8,7 @@ import type { Log } from "../shared/ports/log.ts";
 import type { Metrics } from "../shared/ports/metrics.ts";
 import type { OrderedStores } from "../shared/ports/ordered-store.ts";
 import { memberStatus } from "../shared/protocol/fleet-api.ts";
+import { TRANSACT_BYTES_MAX } from "../shared/protocol/transact-api.ts";
 import { connect, type WireDeps } from "../shared/wire/connect.ts";
 import { ConnectionPool } from "../shared/wire/connection-pool.ts";
 import type { PeerIdentity } from "../shared/wire/rpc.ts";
@@ -29,7 +30,6 @@ import { Registry } from "./fleet/registry.ts";
 import { Repair } from "./fleet/repair.ts";
 import { SessionMonitor } from "./fleet/session-monitor.ts";
 import { StateMonitor, type StateReport } from "./fleet/state-monitor.ts";
-import { WIRE_COMMAND_BYTES_MAX } from "./namespace/command.ts";
 import { FEATURE_LEVEL_FIRST } from "./namespace/feature-levels.ts";
 import { Namespace } from "./namespace/namespace.ts";
 import { openMemberStorage } from "./storage/open-member-storage.ts";
@@ -62,11 +62,6 @@ export interface MasterOptions {
 
 /** Memory for received bodies, in bytes: snapshot parts and batches of Raft messages. */
 const RECEIVE_BYTES_MAX = 256 * 1024 * 1024;
-/**
- * Largest head of a request. A request has no body. The largest transaction has the size of the
- * largest command, plus the receipts.
- */
-const REQUEST_HEAD_BYTES_MAX = 2 * WIRE_COMMAND_BYTES_MAX;
 const FETCH_STATUS_TIMEOUT_MS = 1_000;
 /** Time after which an unreported copy is ordered from another server. */
 const ORDER_TIMEOUT_MS = 120_000;
@@ -132,7 +127,7 @@ export async function startMaster(
       intervalMs: config.checkpointIntervalMs,
     }),
   );
-  const limits = { headBytesMax: REQUEST_HEAD_BYTES_MAX };
+  const limits = { headBytesMax: TRANSACT_BYTES_MAX };
   const server = new RpcServer(wireDeps, { identity: () => identity, limits });
   closers.defer(() => server.close(config.stopGraceMs));
   const feed = new FeedService(deps);

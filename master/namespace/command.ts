@@ -295,8 +295,9 @@ export interface Refused {
 }
 
 /**
- * Upper bound of an encoded command that the API accepts. The bound of a request on the wire is
- * derived from it. `PROPOSAL_BYTES_MAX` of the driver (`master/driver/proposals.ts`) is lower, so a
- * caller reaches that bound first. Both bounds fail with TOO_LARGE.
+ * Upper bound of an encoded command that the API accepts. A request on the wire may have twice as
+ * many bytes (TRANSACT_BYTES_MAX), because it contains the receipts. `PROPOSAL_BYTES_MAX` of the
+ * driver (`master/driver/proposals.ts`) is lower, so a caller reaches that bound first. Both bounds
+ * fail with TOO_LARGE.
  */
 export const WIRE_COMMAND_BYTES_MAX = 16 * 1024 * 1024;

@@ -18,6 +18,17 @@ import {
 
 /* Reports of chunkservers to the leader, and the status of the cluster. */
 
+/** Largest number of elements in one list of a report. A chunkserver sends at most 1,000. */
+const REPORTS_MAX = 10_000;
+/** Longest heartbeat: lists of 1,000 with the longest reasons. */
+const HEARTBEAT_BYTES_MAX = 8 * 1024 * 1024;
+/** Longest `fleet.confirm-chunks`: REPORTS_MAX chunk ids with their indexes. */
+const CONFIRM_BYTES_MAX = 2 * 1024 * 1024;
+
+/** A list of a report. */
+const reportsOf = <Item extends v.GenericSchema>(item: Item) =>
+  v.pipe(v.array(item), v.maxLength(REPORTS_MAX));
+
 const spaceSchema = v.object({
   totalBytes: countSchema,
   /** Bytes available for new chunks: free space minus the reserve. */
@@ -67,33 +78,36 @@ export const orderSchema = v.variant("kind", [
 export type Order = v.InferOutput<typeof orderSchema>;
 
 /** Reports the state of a chunkserver. The response contains orders. */
-export const heartbeat = defineCall(
-  "fleet.heartbeat",
-  BY_CHUNKSERVERS,
-  v.object({
-    serverId: serverIdSchema,
-    space: spaceSchema,
-    /**
-     * Whether the disk failed: the server refuses writes until its restart. Absent in old versions.
-     */
-    isDiskFailed: v.optional(v.boolean(), false),
-    chunkCount: countSchema,
-    /** Writes and copies in progress. Placement prefers idle servers. */
-    activeWrites: countSchema,
-    /**
-     * Copies made since the last answered heartbeat. The elements of this list and of the lists
-     * below are sent again until a heartbeat that contains them is answered.
-     */
-    copied: v.array(v.object({ chunkId: chunkIdSchema, intentIndex: logIndexSchema })),
-    copyFailed: v.array(
-      v.object({ chunkId: chunkIdSchema, reason: v.pipe(v.string(), v.maxLength(1000)) }),
-    ),
-    /** Replicas that are corrupt or missing. The leader no longer counts them as replicas. */
-    lost: v.array(v.object({ chunkId: chunkIdSchema, reason: shortTextSchema })),
-    purged: v.array(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
-  }),
-  v.object({ orders: v.array(orderSchema) }),
-);
+export const heartbeat = {
+  requestBytesMax: HEARTBEAT_BYTES_MAX,
+  ...defineCall(
+    "fleet.heartbeat",
+    BY_CHUNKSERVERS,
+    v.object({
+      serverId: serverIdSchema,
+      space: spaceSchema,
+      /**
+       * Whether the disk failed: the server refuses writes until its restart. Absent in old versions.
+       */
+      isDiskFailed: v.optional(v.boolean(), false),
+      chunkCount: countSchema,
+      /** Writes and copies in progress. Placement prefers idle servers. */
+      activeWrites: countSchema,
+      /**
+       * Copies made since the last answered heartbeat. The elements of this list and of the lists
+       * below are sent again until a heartbeat that contains them is answered.
+       */
+      copied: reportsOf(v.object({ chunkId: chunkIdSchema, intentIndex: logIndexSchema })),
+      copyFailed: reportsOf(
+        v.object({ chunkId: chunkIdSchema, reason: v.pipe(v.string(), v.maxLength(1000)) }),
+      ),
+      /** Replicas that are corrupt or missing. The leader no longer counts them as replicas. */
+      lost: reportsOf(v.object({ chunkId: chunkIdSchema, reason: shortTextSchema })),
+      purged: reportsOf(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
+    }),
+    v.object({ orders: v.array(orderSchema) }),
+  ),
+};
 export type HeartbeatRequest = ReturnType<(typeof heartbeat)["parseRequest"]>;
 
 /** Announces a graceful stop of a chunkserver. */
@@ -108,18 +122,18 @@ export const goodbye = defineCall(
  * Returns whether sealed chunks belong to a commit. `unknown` is final: no commit under that intent
  * can succeed later, so the replica may be deleted. `undecided`: ask again later.
  */
-export const confirmChunks = defineCall(
-  "fleet.confirm-chunks",
-  BY_CHUNKSERVERS,
-  v.object({
-    serverId: serverIdSchema,
-    chunks: v.pipe(
-      v.array(v.object({ chunkId: chunkIdSchema, intentIndex: logIndexSchema })),
-      v.maxLength(10_000),
-    ),
-  }),
-  v.object({ verdicts: v.array(v.picklist(["known", "unknown", "undecided"])) }),
-);
+export const confirmChunks = {
+  requestBytesMax: CONFIRM_BYTES_MAX,
+  ...defineCall(
+    "fleet.confirm-chunks",
+    BY_CHUNKSERVERS,
+    v.object({
+      serverId: serverIdSchema,
+      chunks: reportsOf(v.object({ chunkId: chunkIdSchema, intentIndex: logIndexSchema })),
+    }),
+    v.object({ verdicts: v.array(v.picklist(["known", "unknown", "undecided"])) }),
+  ),
+};
 
 /**
  * Forgets the history up to now in bounded steps, so that the space of removed and replaced files is

@@ -17,6 +17,11 @@ export interface CallMethod<Request, Response> {
   readonly callers: readonly Role[];
   readonly parseRequest: Parser<Request>;
   readonly parseResponse: Parser<Response>;
+  /**
+   * Longest encoded request in bytes. Default: `REQUEST_HEAD_BYTES_DEFAULT` of shared/wire. A larger
+   * one is refused before it is decoded.
+   */
+  readonly requestBytesMax?: number;
   /** Schema of the request. Absent if the request is encoded as an array (`positional.ts`). */
   readonly requestSchema?: v.GenericSchema;
   /** Returns a msgpack value that the parser of the other end accepts. */
@@ -33,6 +38,7 @@ export interface StreamMethod<Open, Up, Down> {
   readonly parseOpen: Parser<Open>;
   readonly parseUp: Parser<Up>;
   readonly parseDown: Parser<Down>;
+  readonly requestBytesMax?: number;
   readonly openSchema: v.GenericSchema;
   readonly upSchema: v.GenericSchema;
 }

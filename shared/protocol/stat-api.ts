@@ -11,6 +11,8 @@ import { encodeTarget, targetAt } from "./target-codec.ts";
 
 /** Largest number of targets in one call. */
 const STAT_TARGETS_MAX = 256;
+/** A client sends at most 32 targets in one call. The longest path has 64 KiB. */
+const REQUEST_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Request of `namespace.stat`. */
 export interface StatRequest {
@@ -38,6 +40,7 @@ export const stat: CallMethod<StatRequest, StatResponse> = {
   kind: "call",
   name: "namespace.stat",
   callers: BY_CLIENTS,
+  requestBytesMax: REQUEST_BYTES_MAX,
   encodeRequest,
   parseRequest,
   encodeResponse,

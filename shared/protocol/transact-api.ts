@@ -15,6 +15,8 @@ import { ID_MAX } from "./schemas.ts";
 
 /** Largest number of transactions in one call. */
 const TRANSACTIONS_MAX = 64;
+/** Longest encoded request. With its receipts it is longer than the log entries that it becomes. */
+export const TRANSACT_BYTES_MAX = 32 * 1024 * 1024;
 
 /** A transaction: applies all operations if all preconditions hold, else none. */
 export interface TransactionRequest {
@@ -53,6 +55,7 @@ export const transact: CallMethod<TransactRequest, TransactResponse> = {
   kind: "call",
   name: "namespace.transact",
   callers: BY_CLIENTS,
+  requestBytesMax: TRANSACT_BYTES_MAX,
   encodeRequest,
   parseRequest,
   encodeResponse,

@@ -144,7 +144,7 @@ export class ClientConnection implements Connection, MultiplexerHandler {
     return header.kind === FRAME_KINDS.response && this.#calls.has(header.streamId);
   }
 
-  onBodyDropped(): void {} // The response of a call that was abandoned.
+  onDropped(): void {} // The response of a call that was abandoned.
 
   onFrame(frame: Frame): void {
     const { kind, streamId } = frame.header;

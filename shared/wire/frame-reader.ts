@@ -4,6 +4,7 @@ import type { Slab, SlabPool } from "../flow/slabs.ts";
 import type { LinkReceiver } from "../ports/network.ts";
 import { type FrameHeader, type FrameLimits, HEADER_BYTES, readHeader } from "./frame.ts";
 import type { FrameCodec } from "./frame-codec.ts";
+import type { EncodedHead } from "./head-limits.ts";
 
 /** Buffer for the small frames of one read. Larger heads and bodies have their own buffers. */
 const STAGING_BYTES = 64 * 1024;
@@ -38,9 +39,16 @@ export interface FrameReaderOptions {
   /** Returns the limits of the frames that are read next. */
   readonly limits: () => FrameLimits;
   readonly onFrame: (frame: Frame) => void;
+  /**
+   * Called before a head is read that does not fit into the staging buffer. If it returns false, the
+   * frame is dropped.
+   */
+  readonly wantsHead: (header: FrameHeader) => boolean;
+  /** Called before a head is decoded. The error that it throws takes the place of the head. */
+  readonly checkHead: (header: FrameHeader, head: EncodedHead) => void;
   /** Called once the head is read. If it returns false, the frame is dropped without a slab. */
   readonly wantsBody: (header: FrameHeader) => boolean;
-  /** A frame was dropped because `wantsBody` returned false. */
+  /** A frame was dropped because `wantsHead` or `wantsBody` returned false. */
   readonly onDropped: (header: FrameHeader) => void;
   /** The bytes are not a valid frame. Called once; the reader then stops. */
   readonly onMalformed: (reason: string) => void;
@@ -172,22 +180,34 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     return true;
   }
 
-  #readHead({ headLength }: FrameHeader): boolean {
+  #readHead(header: FrameHeader): boolean {
+    const { headLength } = header;
     if (this.#end - this.#start >= headLength) {
-      this.#decodeHead(this.#staging, this.#start, this.#start + headLength);
+      const start = this.#start;
+      this.#decodeHead(header, { source: this.#staging, start, end: start + headLength });
       this.#start += headLength;
       return true;
     }
     if (headLength <= STAGING_BYTES - HEADER_BYTES) return false;
-    const bytes = new Uint8Array(headLength);
-    this.#target = { bytes, filledBytes: 0, onFull: () => this.#decodeHead(bytes, 0, headLength) };
+    if (!this.#options.wantsHead(header)) return this.#drop(header, headLength + header.bodyLength);
+    const source = new Uint8Array(headLength);
+    const onFull = (): void => this.#decodeHead(header, { source, start: 0, end: headLength });
+    this.#target = { bytes: source, filledBytes: 0, onFull };
     return true;
   }
 
-  #decodeHead(source: Uint8Array, start: number, end: number): void {
+  #drop(header: FrameHeader, bytes: number): boolean {
+    this.#skipBytes = bytes;
+    this.#takeFrame();
+    this.#options.onDropped(header);
+    return true;
+  }
+
+  #decodeHead(header: FrameHeader, head: EncodedHead): void {
     this.#isHeadRead = true;
     try {
-      this.#head = this.#options.codec.decode(source, start, end);
+      this.#options.checkHead(header, head);
+      this.#head = this.#options.codec.decode(head.source, head.start, head.end);
     } catch (error) {
       this.#headError = error as AshlarError;
     }
@@ -196,12 +216,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   #readBody(header: FrameHeader): boolean {
     const { bodyLength } = header;
     if (bodyLength === 0) return this.#finishFrame(header, EMPTY_BODY);
-    if (!this.#options.wantsBody(header)) {
-      this.#skipBytes = bodyLength;
-      this.#takeFrame();
-      this.#options.onDropped(header);
-      return true;
-    }
+    if (!this.#options.wantsBody(header)) return this.#drop(header, bodyLength);
     if (bodyLength > COPIED_BODY_BYTES_MAX) {
       this.#requestSlab(header);
       return !this.isWaitingForSlab;

@@ -120,7 +120,7 @@ export class HandshakeHandler implements MultiplexerHandler {
     return false;
   }
 
-  onBodyDropped(): void {}
+  onDropped(): void {}
 
   expirables(): [] {
     return [];

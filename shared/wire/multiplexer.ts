@@ -9,6 +9,7 @@ import { FRAME_KINDS, type FrameHeader, type FrameKind, frameBytes } from "./fra
 import { FrameCodec, type FrameFields } from "./frame-codec.ts";
 import { type Frame, FrameReader } from "./frame-reader.ts";
 import { FrameWriter, type Outgoing, type QueuedFrame } from "./frame-writer.ts";
+import type { EncodedHead } from "./head-limits.ts";
 import { KeepAlive } from "./keep-alive.ts";
 import type { WireLimits } from "./limits.ts";
 import { HANDSHAKE_HEAD_BYTES_MAX, type PeerLimits, parseCredit } from "./messages.ts";
@@ -26,10 +27,14 @@ export interface MultiplexerDeps {
 export interface MultiplexerHandler {
   /** Handles a frame that belongs to no stream, and releases its body. */
   onFrame(frame: Frame): void;
+  /** Returns whether a frame with a large head is read. Absent: every one is. */
+  wantsHead?(header: FrameHeader): boolean;
+  /** Checks a head before it is decoded. @throws {AshlarError} which takes the place of the head */
+  checkHead?(header: FrameHeader, head: EncodedHead): void;
   /** Returns whether the body of a frame that belongs to no stream is needed. */
   wantsBody(header: FrameHeader): boolean;
-  /** A frame was dropped because `wantsBody` returned false. */
-  onBodyDropped(header: FrameHeader): void;
+  /** A frame was dropped because `wantsHead` or `wantsBody` returned false. */
+  onDropped(header: FrameHeader): void;
   /** Returns the calls in progress that have a deadline, without the streams. */
   expirables(): Iterable<Expirable>;
   /**
@@ -97,8 +102,10 @@ export class Multiplexer implements StreamHost {
       codec: this.#codec,
       limits: () => (this.#peerLimits === null ? HANDSHAKE_LIMITS : this.limits),
       onFrame: (frame) => this.#onFrame(frame),
+      wantsHead: (header) => this.#handler.wantsHead?.(header) ?? true,
+      checkHead: (header, head) => this.#handler.checkHead?.(header, head),
       wantsBody: (header) => this.#wantsBody(header),
-      onDropped: (header) => this.#onDropped(header),
+      onDropped: (header) => this.#onFrameDropped(header),
       onMalformed: (reason) => this.failMalformed(reason),
       pause: () => this.#pause(),
       resume: () => this.#resume(),
@@ -272,8 +279,8 @@ export class Multiplexer implements StreamHost {
       : this.#handler.wantsBody(header);
   }
 
-  #onDropped(header: FrameHeader): void {
-    if (header.kind !== FRAME_KINDS.message) this.#handler.onBodyDropped(header);
+  #onFrameDropped(header: FrameHeader): void {
+    if (header.kind !== FRAME_KINDS.message) this.#handler.onDropped(header);
     else if (this.#countMessage(header)) this.credit.grantOrphaned(frameBytes(header));
   }
 

@@ -40,7 +40,7 @@ export interface ConnectionPlaces extends Readonly<Record<Role, number>> {
 }
 
 /** Bounds of the connections of a server. */
-export const DEFAULT_PLACES: ConnectionPlaces = {
+const DEFAULT_PLACES: ConnectionPlaces = {
   client: 16_384,
   chunkserver: 4_096,
   master: 64,

@@ -7,6 +7,7 @@ import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 import type { Expirable } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
+import { checkLargeHead, type EncodedHead, REQUEST_HEAD_BYTES_DEFAULT } from "./head-limits.ts";
 import { type Hello, parseRequestHead } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
 import { ReceivedFrame } from "./received.ts";
@@ -49,6 +50,8 @@ export class ServerConnection implements MultiplexerHandler {
   readonly #options: ServerConnectionOptions;
   readonly #multiplexer: Multiplexer;
   readonly #calls = new Map<number, ServerCall>();
+  /** Length of the large head that is being read. */
+  #readingBytes = 0;
   #isGoingAway = false;
   #onIdle: (() => void) | null = null;
 
@@ -74,17 +77,38 @@ export class ServerConnection implements MultiplexerHandler {
     else this.#multiplexer.fail(closingError());
   }
 
+  wantsHead({ kind, streamId, headLength }: FrameHeader): boolean {
+    if (kind !== FRAME_KINDS.request) return true; // The flow control bounds messages.
+    if (this.#overloadError(streamId) !== null) return false;
+    if (!this.#options.memory.acquire(headLength)) return false;
+    this.#readingBytes = headLength;
+    return true;
+  }
+
+  checkHead({ kind, headLength }: FrameHeader, head: EncodedHead): void {
+    if (headLength <= REQUEST_HEAD_BYTES_DEFAULT) return;
+    const { registrations } = this.#options;
+    checkLargeHead(head, (name) => {
+      const requestBytesMax = registrations.get(name)?.method.requestBytesMax;
+      const isRequest = kind === FRAME_KINDS.request;
+      return (isRequest ? requestBytesMax : undefined) ?? REQUEST_HEAD_BYTES_DEFAULT;
+    });
+  }
+
   wantsBody({ kind, streamId }: FrameHeader): boolean {
     return kind === FRAME_KINDS.request && this.#overloadError(streamId) === null;
   }
 
-  onBodyDropped({ kind, streamId }: FrameHeader): void {
-    if (kind === FRAME_KINDS.request) this.#postError(streamId, this.#overloadError(streamId));
-    else this.#multiplexer.failMalformed(`a frame of kind ${kind}, which no client sends`);
+  onDropped({ kind, streamId }: FrameHeader): void {
+    this.#endReading();
+    if (kind === FRAME_KINDS.request) {
+      this.#postError(streamId, this.#overloadError(streamId) ?? tooMuchMemory());
+    } else this.#multiplexer.failMalformed(`a frame of kind ${kind}, which no client sends`);
   }
 
   onFrame(frame: Frame): void {
     const { kind, streamId } = frame.header;
+    this.#endReading();
     switch (kind) {
       case FRAME_KINDS.request:
         this.#onRequest(frame);
@@ -110,6 +134,7 @@ export class ServerConnection implements MultiplexerHandler {
         "CONNECTION_LOST",
         `${this.#multiplexer.link.peerAddress} closed the connection`,
       );
+    this.#endReading();
     for (const streamId of [...this.#calls.keys()]) this.#abort(streamId, reason);
     this.#options.onClosed();
   }
@@ -137,6 +162,12 @@ export class ServerConnection implements MultiplexerHandler {
       frame.body.release();
       this.#postError(streamId, error);
     }
+  }
+
+  /** Releases the memory of the large head that was read. */
+  #endReading(): void {
+    this.#options.memory.release(this.#readingBytes);
+    this.#readingBytes = 0;
   }
 
   /** @throws {AshlarError} WRONG_ROLE */
@@ -170,9 +201,7 @@ export class ServerConnection implements MultiplexerHandler {
       registration.kind === "call"
         ? registration.method.parseRequest(request)
         : registration.method.parseOpen(request);
-    if (!memory.acquire(headLength)) {
-      throw new AshlarError("OVERLOADED", "The requests in progress take too much memory");
-    }
+    if (!memory.acquire(headLength)) throw tooMuchMemory();
     const call = new ServerCall({
       clock,
       peer: hello.identity,
@@ -332,6 +361,10 @@ function callHandler<Result>(task: () => Promise<Result>): Promise<Result> {
 function internalError(error: unknown): AshlarError {
   const message = error instanceof Error ? error.message : String(error);
   return new AshlarError("INTERNAL", message, { cause: error });
+}
+
+function tooMuchMemory(): AshlarError {
+  return new AshlarError("OVERLOADED", "The requests in progress take too much memory");
 }
 
 function closingError(): AshlarError {

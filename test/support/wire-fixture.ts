@@ -27,12 +27,15 @@ export const CLUSTER_B = "b".repeat(32) as ClusterId;
 export const SERVER: PeerIdentity = { role: "chunkserver", clusterId: CLUSTER_A, name: "server" };
 export const CLIENT: PeerIdentity = { role: "client", clusterId: CLUSTER_A, name: "client" };
 
-export const echo = defineCall(
-  "test.echo",
-  ANY_ROLE,
-  v.object({ text: v.string() }),
-  v.object({ text: v.string(), bodyBytes: v.number() }),
-);
+export const echo = {
+  ...defineCall(
+    "test.echo",
+    ANY_ROLE,
+    v.object({ text: v.string() }),
+    v.object({ text: v.string(), bodyBytes: v.number() }),
+  ),
+  requestBytesMax: 1024 * 1024,
+};
 
 export const chat = defineStream("test.chat", ANY_ROLE, {
   open: v.object({ text: v.string() }),

@@ -24,6 +24,8 @@ class ReaderHarness {
       codec: new FrameCodec(),
       limits: () => ({ headBytesMax: 2 ** 20, bodyBytesMax: 2 ** 20 }),
       onFrame: (frame) => this.frames.push(frame),
+      wantsHead: () => true,
+      checkHead: () => {},
       wantsBody: ({ streamId }) => streamId !== 666,
       onDropped: () => {},
       onMalformed: (reason) => this.malformed.push(reason),

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { parseErrorData } from "../../../shared/protocol/error-codec.ts";
 import { connect } from "../../../shared/wire/connect.ts";
 import { FLAG_STREAM, FRAME_KINDS } from "../../../shared/wire/frame.ts";
+import { DEFAULT_WIRE_LIMITS } from "../../../shared/wire/limits.ts";
 import { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import { frameBytesOf, RawPeer } from "../../support/raw-peer.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
@@ -174,16 +175,33 @@ describe("a peer that violates the wire protocol", () => {
   }
 
   it("gets a shortened error if the error is too long to be sent", async () => {
+    await withRawPeer(async ({ fixture, address }) => {
+      const peer = await fixture.settle(RawPeer.connect(fixture.client.network, address));
+      peer.hello({ limits: { ...DEFAULT_WIRE_LIMITS, headBytesMax: 1024 } });
+      const open = { kind: FRAME_KINDS.request, flags: FLAG_STREAM, streamId: 1 };
+      const message = { kind: FRAME_KINDS.message, streamId: 1 };
+      peer.send(
+        frameBytesOf({ ...open, head: ["test.chat", 5000, { text: "hello" }] }),
+        frameBytesOf({ ...message, head: { index: "x".repeat(100_000) } }),
+      );
+      await fixture.clock.advance(100);
+      const cancelFrame = peer.frames().find(({ kind }) => kind === FRAME_KINDS.cancel);
+      assert.equal(parseErrorData(cancelFrame?.head).code, "PROTOCOL_ERROR");
+      peer.destroy();
+    });
+  });
+
+  it("gets TOO_LARGE for a message with a large head, before it is decoded", async () => {
     await withRawPeer(async ({ fixture, peer }) => {
       const open = { kind: FRAME_KINDS.request, flags: FLAG_STREAM, streamId: 1 };
       const message = { kind: FRAME_KINDS.message, streamId: 1 };
       peer.send(
         frameBytesOf({ ...open, head: ["test.chat", 5000, { text: "hello" }] }),
-        frameBytesOf({ ...message, head: { index: "x".repeat(2 ** 20 - 100) } }),
+        frameBytesOf({ ...message, head: { index: "x".repeat(300_000) } }),
       );
       await fixture.clock.advance(100);
       const cancelFrame = peer.frames().find(({ kind }) => kind === FRAME_KINDS.cancel);
-      assert.equal(parseErrorData(cancelFrame?.head).code, "PROTOCOL_ERROR");
+      assert.equal(parseErrorData(cancelFrame?.head).code, "TOO_LARGE");
     });
   });
 
