@@ -151,7 +151,8 @@ describe("names that a command prints and a command reads", () => {
         assert.notEqual(status, 0);
         const hint = /\n {2}hint: (.*)\n/.exec(stderr)?.[1] ?? "";
         const script = `ashlar() { printf '%s\\0' "$@"; }; mkdir() { printf '%s\\0' "$@"; }; ${hint}`;
-        const { stdout } = spawnSync("bash", ["-c", script]);
+        // Without --norc, bash reads ~/.bashrc if its stdin is a socket.
+        const { stdout } = spawnSync("bash", ["--norc", "-c", script]);
         assert.ok(stdout.includes(name), `${line.join(" ")}: ${hint}`);
       }
     }

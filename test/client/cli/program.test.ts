@@ -186,7 +186,10 @@ describe("completion", () => {
     const script = `${completionScript("bash", COMMANDS)}
       COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
       _ashlar; printf '%s\n' "\${COMPREPLY[@]}"`;
-    const { stdout, stderr, status } = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+    // Without --norc, bash reads ~/.bashrc if its stdin is a socket.
+    const { stdout, stderr, status } = spawnSync("bash", ["--norc", "-c", script], {
+      encoding: "utf8",
+    });
     assert.deepEqual([status, stderr], [0, ""]);
     return stdout.split("\n").filter((line) => line !== "");
   }

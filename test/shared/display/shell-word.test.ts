@@ -6,7 +6,8 @@ import { shellWord } from "../../../shared/display/shell-word.ts";
 /** Passes the words through bash. @returns the bytes that a command receives for each */
 function throughBash(words: readonly string[]): Buffer[] {
   const script = `printf '%s\\0' ${words.join(" ")}`;
-  const { stdout, status } = spawnSync("bash", ["-c", script]);
+  // Without --norc, bash reads ~/.bashrc if its stdin is a socket.
+  const { stdout, status } = spawnSync("bash", ["--norc", "-c", script]);
   assert.equal(status, 0);
   const received: Buffer[] = [];
   for (let start = 0; start < stdout.length; ) {
