@@ -2,53 +2,85 @@ import type { Random } from "../../shared/ports/random.ts";
 
 /** The unit that a disk writes atomically. */
 const SECTOR_BYTES = 512;
+const PAGE_BYTES = 64 * 1024;
+const NO_BYTES = new Uint8Array(0);
 
 type FileChange =
   | { readonly kind: "write"; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: "truncate"; readonly lengthBytes: number };
 
-/** A growing array of bytes. */
+/** A growing array of bytes, in pages: an append to a large file does not copy the file. */
 class Content {
-  #store: Uint8Array;
-  length: number;
+  /** A page can be shorter than a full one, or missing: its other bytes are zeros. */
+  readonly #pages: Uint8Array[] = [];
+  length = 0;
 
-  constructor(bytes: Uint8Array = new Uint8Array(0)) {
-    this.#store = bytes;
-    this.length = bytes.length;
+  /** Returns a copy of all bytes. */
+  bytes(): Uint8Array {
+    const bytes = new Uint8Array(this.length);
+    this.read(bytes, 0);
+    return bytes;
   }
 
-  get bytes(): Uint8Array {
-    return this.#store.subarray(0, this.length);
+  /** @returns the number of bytes read into `target`, which can be longer than the content */
+  read(target: Uint8Array, offset: number): number {
+    const lengthBytes = Math.max(0, Math.min(target.length, this.length - offset));
+    for (const { page, start, end, at } of pageRanges(offset, lengthBytes)) {
+      const found = this.#pages[page]?.subarray(start, end) ?? NO_BYTES;
+      target.set(found, at);
+      target.fill(0, at + found.length, at + end - start);
+    }
+    return lengthBytes;
   }
 
   apply(change: FileChange): void {
     if (change.kind === "truncate") {
-      this.#resize(change.lengthBytes);
+      this.#truncate(change.lengthBytes);
       return;
     }
-    if (change.bytes.length === 0) return;
-    const end = change.offset + change.bytes.length;
-    if (end > this.length) this.#resize(end);
-    this.#store.set(change.bytes, change.offset);
+    const { bytes, offset } = change;
+    for (const { page, start, end, at } of pageRanges(offset, bytes.length)) {
+      this.#pageOf(page, end).set(bytes.subarray(at, at + end - start), start);
+    }
+    if (bytes.length > 0) this.length = Math.max(this.length, offset + bytes.length);
   }
 
   /** Makes the bytes equal to those of `other`. */
   copyFrom(other: Content): void {
-    if (other.length > this.length) this.#resize(other.length);
-    this.#store.set(other.bytes);
-    this.#resize(other.length);
+    this.#truncate(0);
+    this.apply({ kind: "write", offset: 0, bytes: other.bytes() });
   }
 
-  #resize(lengthBytes: number): void {
-    if (lengthBytes > this.#store.length) {
-      const grown = new Uint8Array(Math.max(lengthBytes, this.#store.length * 2));
-      grown.set(this.bytes);
-      this.#store = grown;
-    }
+  /** Returns a page with a capacity of at least `endBytes`. */
+  #pageOf(index: number, endBytes: number): Uint8Array {
+    const page = this.#pages[index] ?? NO_BYTES;
+    if (page.length >= endBytes) return page;
+    const grown = new Uint8Array(Math.min(PAGE_BYTES, Math.max(endBytes, page.length * 2)));
+    grown.set(page);
+    this.#pages[index] = grown;
+    return grown;
+  }
+
+  #truncate(lengthBytes: number): void {
     // Bytes between the old and a later length must read as zeros.
-    if (lengthBytes < this.length) this.#store.fill(0, lengthBytes, this.length);
+    const last = Math.floor(lengthBytes / PAGE_BYTES);
+    if (this.#pages.length > last + 1) this.#pages.length = last + 1;
+    this.#pages[last]?.fill(0, lengthBytes % PAGE_BYTES);
     this.length = lengthBytes;
   }
+}
+
+/** Returns the part of each page that a range of bytes covers. `at` is its offset in the range. */
+function pageRanges(offset: number, lengthBytes: number) {
+  const ranges: { page: number; start: number; end: number; at: number }[] = [];
+  for (let at = 0; at < lengthBytes; ) {
+    const page = Math.floor((offset + at) / PAGE_BYTES);
+    const start = (offset + at) % PAGE_BYTES;
+    const end = Math.min(PAGE_BYTES, start + lengthBytes - at);
+    ranges.push({ page, start, end, at });
+    at += end - start;
+  }
+  return ranges;
 }
 
 /** Bytes of synced changes that a file may keep in addition to twice its length. */
@@ -81,13 +113,11 @@ export class MemoryFile {
   }
 
   bytes(): Uint8Array {
-    return new Uint8Array(this.#current.bytes);
+    return this.#current.bytes();
   }
 
   read(target: Uint8Array, offset: number): number {
-    const found = this.#current.bytes.subarray(offset, offset + target.length);
-    target.set(found);
-    return found.length;
+    return this.#current.read(target, offset);
   }
 
   write(bytes: Uint8Array, offset: number): void {
@@ -133,8 +163,11 @@ export class MemoryFile {
 
   corrupt(change: (bytes: Uint8Array) => void): void {
     this.#applySynced();
-    change(this.#current.bytes);
-    change(this.#durable.bytes);
+    for (const content of [this.#current, this.#durable]) {
+      const bytes = content.bytes();
+      change(bytes);
+      content.apply({ kind: "write", offset: 0, bytes });
+    }
   }
 
   #applySynced(): void {
