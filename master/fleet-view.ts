@@ -1,4 +1,4 @@
-import type { ChunkId, ServerId, SessionId } from "../shared/base/ids.ts";
+import type { ChunkId, LogIndex, ServerId, SessionId } from "../shared/base/ids.ts";
 import type { HeartbeatRequest, Order } from "../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../shared/protocol/intent.ts";
 import type { Candidate } from "./placement/choose-servers.ts";
@@ -65,12 +65,35 @@ export interface ServerStatus {
   readonly activeWrites: number;
 }
 
+/** The part of the replicated state that repair reads. */
+export interface RepairState {
+  readonly appliedIndex: LogIndex;
+  chunk(id: ChunkId): RepairChunk | undefined;
+  /** Returns chunks with a recorded replica on the server, by ascending id, after `after`. */
+  chunksOfServer(serverId: ServerId, after: ChunkId | null, limit: number): readonly ChunkId[];
+  /** Returns chunks with fewer recorded replicas than wanted, by ascending id, after `after`. */
+  underReplicated(after: ChunkId | null, limit: number): readonly ChunkId[];
+}
+
+/** A chunk as the namespace records it. */
+export interface RepairChunk {
+  readonly lengthBytes: number;
+  readonly copiesWanted: number;
+  readonly replicas: readonly { readonly serverId: ServerId }[];
+}
+
 /** Repair of under-replicated chunks, as the API uses it. */
 export interface RepairView {
   /** Returns the copies that the server must make, until the server has reported their results. */
   ordersFor(serverId: ServerId): Order[];
   /** Records that a copy succeeded or failed. The caller proposes the entry that adds the copy. */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void;
+  /**
+   * Returns whether a copy that the state does not record is wanted: too few of the recorded copies
+   * are on live servers. If so, the server gets an order to copy the chunk. It then verifies its copy
+   * and reports it under a newer intent, so that an earlier verdict about the copy does not apply.
+   */
+  adoptCopy(state: RepairState, serverId: ServerId, chunkId: ChunkId): boolean;
   /** Number of chunks with too few copies, and of those without a live copy (`lost`). */
   readonly counts: { readonly underReplicated: number; readonly lost: number };
   /** Whether `counts` contains the chunks of every silent server. */

@@ -22,6 +22,7 @@ import {
   unconfirmedKey,
   unconfirmedKeysUntil,
 } from "./index-keys.ts";
+import { decodeLoss, encodeLoss, type LostReplica } from "./lost-replica.ts";
 
 /** Maximum number of operations in one commit. Keeps a batch with full manifests below 20 MB. */
 const BATCH_OPERATIONS_MAX = 512;
@@ -42,7 +43,7 @@ export interface IndexOperation {
   /** Removes an existing record and its hashes. */
   remove(chunkId: ChunkId): void;
   /** Records that the replica was lost, until `forgetLost`: the master must be notified. */
-  noteLost(chunkId: ChunkId, reason: string): void;
+  noteLost(lost: LostReplica): void;
   /** Removes the entry of `noteLost`. */
   forgetLost(chunkId: ChunkId): void;
   /** Sets a key that does not belong to a chunk. */
@@ -132,10 +133,10 @@ export class ChunkIndex {
   }
 
   /** Returns up to `limit` lost replicas that were not reported to the master yet. */
-  lost(limit: number): readonly { readonly chunkId: ChunkId; readonly reason: string }[] {
-    const lost: { readonly chunkId: ChunkId; readonly reason: string }[] = [];
+  lost(limit: number): readonly LostReplica[] {
+    const lost: LostReplica[] = [];
     for (const { key, value } of this.#store.range({ ...lostKeys(), limit })) {
-      lost.push({ chunkId: chunkIdOfKey(key), reason: new TextDecoder().decode(value) });
+      lost.push({ chunkId: chunkIdOfKey(key), ...decodeLoss(value) });
     }
     return lost;
   }
@@ -262,8 +263,8 @@ class StagedOperation implements IndexOperation {
     this.#delete(hashesKey(chunkId));
   }
 
-  noteLost(chunkId: ChunkId, reason: string): void {
-    this.set(lostKey(chunkId), new TextEncoder().encode(reason.slice(0, 200)));
+  noteLost({ chunkId, reason, intentIndex }: LostReplica): void {
+    this.set(lostKey(chunkId), encodeLoss({ reason: reason.slice(0, 200), intentIndex }));
   }
 
   forgetLost(chunkId: ChunkId): void {

@@ -14,6 +14,7 @@ import type { Extent } from "./chunk-record.ts";
 import type { ChunkTotals } from "./chunk-totals.ts";
 import { type DiskIdentity, writeIdentity } from "./identity.ts";
 import { SCRUB_KEY } from "./index-keys.ts";
+import type { LostReplica } from "./lost-replica.ts";
 import { warnUndeleted } from "./partials.ts";
 import {
   applyConfirmations,
@@ -207,7 +208,7 @@ export class ChunkStore implements AsyncDisposable {
   }
 
   /** Returns up to `limit` lost replicas that the master has not acknowledged yet. */
-  lost(limit: number): readonly { readonly chunkId: ChunkId; readonly reason: string }[] {
+  lost(limit: number): readonly LostReplica[] {
     return this.#deps.index.lost(limit);
   }
 

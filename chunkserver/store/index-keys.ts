@@ -14,7 +14,7 @@ import { type ExtentFileName, parseExtentFileName } from "./chunk-record.ts";
  *     H id(32)               block hashes, 32 bytes each
  *     P file(8) id(32)       empty: the chunk has an extent in this packed file
  *     U due(8) id(32)        empty: ask the master about the chunk from this time on
- *     L id(32)               reason (UTF-8): a lost replica that is not yet reported
+ *     L id(32)               `encodeLoss`: a lost replica that is not yet reported
  */
 export const IDENTITY_KEY = Uint8Array.of(letter("I"));
 /** Key of the scrub position. */

@@ -88,9 +88,11 @@ async function noteMissing(deps: StoreDeps, missing: readonly ChunkId[]): Promis
   for (let start = 0; start < missing.length; start += PAGE) {
     await deps.index.change((operation) => {
       for (const chunkId of missing.slice(start, start + PAGE)) {
-        if (operation.record(chunkId) === null) continue;
+        const record = operation.record(chunkId);
+        if (record === null) continue;
         operation.remove(chunkId);
-        operation.noteLost(chunkId, "its extent file is missing");
+        const { intentIndex } = record;
+        operation.noteLost({ chunkId, reason: "its extent file is missing", intentIndex });
       }
     });
   }

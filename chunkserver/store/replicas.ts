@@ -94,7 +94,7 @@ export async function dropDamagedReplica(
     const current = operation.record(chunkId);
     if (current === null || !sameExtents(current, record)) return false;
     operation.remove(chunkId);
-    operation.noteLost(chunkId, reason);
+    operation.noteLost({ chunkId, reason, intentIndex: current.intentIndex });
     return true;
   });
   if (!isLost) return;

@@ -152,7 +152,11 @@ export class MasterLink {
       chunkCount: store.totals.chunkCount,
       activeWrites: activeWrites(),
       ...reported,
-      lost: lost.map(({ chunkId, reason }) => ({ chunkId, reason: reason.slice(0, 300) })),
+      lost: lost.map(({ chunkId, reason, intentIndex }) => ({
+        chunkId,
+        reason: reason.slice(0, 300),
+        ...(intentIndex === null ? {} : { intentIndex }),
+      })),
     };
     const answer = await this.#call(heartbeat, request, signal);
     results.acknowledge(reported);

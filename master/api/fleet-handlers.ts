@@ -3,7 +3,7 @@ import type { LogIndex, ServerId } from "../../shared/base/ids.ts";
 import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
-import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
+import { FEATURE_LEVEL_LOST_INTENT, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
 import {
   beginTerm,
@@ -28,6 +28,7 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
     request.release();
     requireLeader(deps.consensus);
     await deps.consensus.confirmRead(context.remainingMs(), context);
+    beginTerm(deps);
     const { serverId, chunks } = request.head;
     return { verdicts: chunks.map((chunk) => confirmVerdictOf(deps, serverId, chunk)) };
   });
@@ -144,7 +145,11 @@ async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest):
     for (const { chunkId, reason } of heartbeat.lost) {
       env.log.warn("A chunkserver lost a replica", { serverId, chunkId, reason });
     }
-    const items = heartbeat.lost.map((loss) => ({ ...loss, serverId }));
+    const comparesIntents = deps.namespace().featureLevel >= FEATURE_LEVEL_LOST_INTENT;
+    const items = heartbeat.lost.map(({ chunkId, reason, intentIndex }) => {
+      const loss = { chunkId, serverId, reason };
+      return comparesIntents && intentIndex !== undefined ? { ...loss, intentIndex } : loss;
+    });
     await propose(deps, { kind: "drop-replicas", items });
   }
   if (heartbeat.purged.length > 0) {
@@ -157,9 +162,10 @@ async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest):
 type ConfirmVerdict = "known" | "unknown" | "undecided";
 
 /**
- * Returns whether the namespace records the copy (`known`), will never record it (`unknown`), or
- * may still record it (`undecided`). `unknown` requires an intent below the intent floor: no commit
- * under such an intent can succeed (docs/decisions/0002).
+ * Returns whether the namespace records the copy (`known`), will never need it (`unknown`), or may
+ * still record it (`undecided`). `unknown` requires an intent below the intent floor: no commit under
+ * such an intent can succeed (docs/decisions/0002). A copy of a chunk that files refer to is deleted
+ * only if enough recorded copies are on live servers; otherwise it is adopted.
  */
 function confirmVerdictOf(
   deps: MasterDeps,
@@ -172,5 +178,6 @@ function confirmVerdictOf(
   const namespace = deps.namespace();
   const replicas = namespace.chunk(copy.chunkId)?.replicas ?? [];
   if (replicas.some((replica) => replica.serverId === serverId)) return "known";
-  return copy.intentIndex < namespace.intentFloor() ? "unknown" : "undecided";
+  if (copy.intentIndex >= namespace.intentFloor()) return "undecided";
+  return deps.repair.adoptCopy(namespace, serverId, copy.chunkId) ? "undecided" : "unknown";
 }

@@ -4,10 +4,11 @@ import type { LogIndex, SessionId } from "../../shared/base/ids.ts";
 import type { Env } from "../../shared/ports/env.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Consensus, ConsensusStatus } from "../consensus.ts";
+import type { RepairState } from "../fleet-view.ts";
 import type { Bootstrap, ClusterFacts, Command, Success } from "../namespace/command.ts";
 import { IntentFloor } from "./intent-floor.ts";
 import type { Registry } from "./registry.ts";
-import type { Repair, RepairState } from "./repair.ts";
+import type { Repair } from "./repair.ts";
 import type { SessionMonitor } from "./session-monitor.ts";
 
 /** The part of the replicated state that the services read. */

@@ -1,31 +1,14 @@
 import { assert } from "../../shared/base/assert.ts";
-import type { ChunkId, LogIndex, ServerId } from "../../shared/base/ids.ts";
+import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
-import type { RepairView } from "../fleet-view.ts";
+import type { RepairState, RepairView } from "../fleet-view.ts";
 import { isMassLoss } from "../placement/liveness.ts";
 import { copiesMissing, planRepair, type UnderReplicatedChunk } from "../placement/plan-repair.ts";
 import type { Registry } from "./registry.ts";
-
-/** The part of the replicated state that repair reads. */
-export interface RepairState {
-  readonly appliedIndex: LogIndex;
-  chunk(id: ChunkId): RepairChunk | undefined;
-  /** Returns chunks with a recorded replica on the server, by ascending id, after `after`. */
-  chunksOfServer(serverId: ServerId, after: ChunkId | null, limit: number): readonly ChunkId[];
-  /** Returns chunks with fewer recorded replicas than wanted, by ascending id, after `after`. */
-  underReplicated(after: ChunkId | null, limit: number): readonly ChunkId[];
-}
-
-/** A chunk as the namespace records it. */
-export interface RepairChunk {
-  readonly lengthBytes: number;
-  readonly copiesWanted: number;
-  readonly replicas: readonly { readonly serverId: ServerId }[];
-}
 
 /** Limits of repair. */
 export interface RepairLimits {
@@ -147,6 +130,16 @@ export class Repair implements RepairView {
    */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void {
     this.#inProgress.delete(copyKey(serverId, chunkId));
+  }
+
+  adoptCopy(state: RepairState, serverId: ServerId, chunkId: ChunkId): boolean {
+    const chunk = this.#underReplicatedChunk(state, chunkId);
+    if (chunk === null || copiesMissing(chunk) === 0) return false;
+    const target = this.#registry.location(serverId);
+    const isRoom = this.#inProgress.size < this.#limits.copiesTotal;
+    const isNew = !chunk.holders.has(serverId) && !this.#inProgress.has(copyKey(serverId, chunkId));
+    if (target !== undefined && isRoom && isNew) this.#orderCopy(state, chunk, target);
+    return true;
   }
 
   /** Halts repair while too many servers are dead, and resumes it afterwards. */

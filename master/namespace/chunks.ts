@@ -182,12 +182,14 @@ export function addReplicas(change: Change, { items }: AddReplicas): void {
   }
 }
 
-/** Removes copies from the chunks' records. Skips unknown chunks and unknown copies. */
+/** Removes copies from the chunks' records. See `DropReplicas` for the copies that it skips. */
 export function dropReplicas(change: Change, { items }: DropReplicas): void {
-  for (const { chunkId, serverId } of items) {
+  for (const { chunkId, serverId, intentIndex = Number.POSITIVE_INFINITY } of items) {
     const chunk = change.chunk(chunkId);
     if (chunk === undefined) continue;
-    const replicas = chunk.replicas.filter((replica) => replica.serverId !== serverId);
+    const isLost = (replica: ReplicaRecord): boolean =>
+      replica.serverId === serverId && replica.intentIndex <= intentIndex;
+    const replicas = chunk.replicas.filter((replica) => !isLost(replica));
     if (replicas.length < chunk.replicas.length) putChunk(change, chunkId, { ...chunk, replicas });
   }
 }

@@ -209,13 +209,18 @@ export interface AddReplicas {
   }[];
 }
 
-/** Removes copies that are corrupt or lost. Skips unknown copies. */
+/** Removes copies that are corrupt or lost. Skips unknown and newer copies. */
 export interface DropReplicas {
   readonly kind: "drop-replicas";
   readonly items: readonly {
     readonly chunkId: ChunkId;
     readonly serverId: ServerId;
     readonly reason: string;
+    /**
+     * Intent of the lost copy: the server has sealed a copy with a later intent again. Absent below
+     * feature level 5, and for a server that does not know it: then any copy is removed.
+     */
+    readonly intentIndex?: LogIndex;
   }[];
 }
 

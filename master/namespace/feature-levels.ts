@@ -12,14 +12,17 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *     2  checkpoints
  *     3  unfinished uploads: the operations `stage` and `unstage`, and the tables behind them
  *     4  changes of the retention of the history
+ *     5  reports of lost copies with their intent
  */
-export const FEATURE_LEVEL_MAX = 4;
+export const FEATURE_LEVEL_MAX = 5;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
 const FEATURE_LEVEL_STAGING = 3;
 /** The first level whose members support changes of the retention. */
 const FEATURE_LEVEL_RETENTION = 4;
+/** The first level whose members compare the intent of a lost copy. */
+export const FEATURE_LEVEL_LOST_INTENT = 5;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 

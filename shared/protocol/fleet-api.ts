@@ -102,7 +102,14 @@ export const heartbeat = {
         v.object({ chunkId: chunkIdSchema, reason: v.pipe(v.string(), v.maxLength(1000)) }),
       ),
       /** Replicas that are corrupt or missing. The leader no longer counts them as replicas. */
-      lost: reportsOf(v.object({ chunkId: chunkIdSchema, reason: shortTextSchema })),
+      lost: reportsOf(
+        v.object({
+          chunkId: chunkIdSchema,
+          reason: shortTextSchema,
+          /** Intent of the lost replica. A replica that was sealed later stays. Absent in old versions. */
+          intentIndex: v.optional(logIndexSchema),
+        }),
+      ),
       purged: reportsOf(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
     }),
     v.object({ orders: v.array(orderSchema) }),

@@ -272,7 +272,7 @@ describe("damage found by the chunk store", () => {
     await cut(mounted, `extents/${names[1]}`, MIB);
     const again = await openTestStore({ disk: disk.mount(), stores });
     assert.deepEqual(again.lost(10), [
-      { chunkId: missing.chunkId, reason: "its extent file is missing" },
+      { chunkId: missing.chunkId, reason: "its extent file is missing", intentIndex: logIndex(1) },
     ]);
     await again.checkExtentFiles(null, 100);
     assert.equal(again.lost(10).length, 2);

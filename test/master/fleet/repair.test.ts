@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Registry } from "../../../master/fleet/registry.ts";
-import { Repair, type RepairChunk, type RepairState } from "../../../master/fleet/repair.ts";
+import { Repair } from "../../../master/fleet/repair.ts";
+import type { RepairChunk, RepairState } from "../../../master/fleet-view.ts";
 import { present } from "../../../shared/base/assert.ts";
 import type { ChunkId, LogIndex, ServerId } from "../../../shared/base/ids.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
@@ -260,5 +261,40 @@ describe("repair of under-replicated chunks", () => {
     await fixture.pass(60_000);
     assert.equal(fixture.repair.isHalted, true);
     assert.deepEqual(fixture.orders(), []);
+  });
+});
+
+describe("a copy that the state does not record", () => {
+  it("is wanted if too few recorded copies are on live servers, and its server verifies it", async () => {
+    const fixture = new RepairFixture(4);
+    fixture.state.add(1, [1, 2, 3]);
+    const adopt = (): boolean => fixture.repair.adoptCopy(fixture.state, serverId(4), chunkId(1));
+    await fixture.pass(1_000);
+    assert.equal(adopt(), false);
+    assert.deepEqual(fixture.orders(), []);
+    fixture.silence(2, 3);
+    await fixture.pass(11_000);
+    assert.equal(adopt(), true);
+    assert.equal(adopt(), true);
+    assert.deepEqual(
+      fixture.orders().filter(({ target }) => target === 4),
+      [{ target: 4, chunkId: chunkId(1), sources: [1] }],
+    );
+    fixture.finish(4, chunkId(1));
+    assert.equal(adopt(), true, "one more copy is missing");
+    assert.deepEqual(fixture.orders(), [], "its server has reported the copy");
+  });
+
+  it("is wanted even if no recorded copy is left", async () => {
+    const fixture = new RepairFixture(2);
+    fixture.state.add(1, []);
+    await fixture.pass(1_000);
+    assert.equal(fixture.repair.adoptCopy(fixture.state, serverId(2), chunkId(1)), true);
+    assert.deepEqual(fixture.orders(), [{ target: 2, chunkId: chunkId(1), sources: [] }]);
+  });
+
+  it("is not wanted if no file refers to the chunk", () => {
+    const fixture = new RepairFixture(2);
+    assert.equal(fixture.repair.adoptCopy(fixture.state, serverId(2), chunkId(1)), false);
   });
 });
