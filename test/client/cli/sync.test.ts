@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { chmod, chown, mkdir, readdir, rename, symlink, utimes, writeFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { temporaryName } from "../../../client/cli/local/temporary-files.ts";
-import { jsonLines } from "../../support/memory-cli-env.ts";
+import { missingAttributes } from "../../../client/cli/sync/compare-files.ts";
 import { CliCluster } from "../support/cli-cluster.ts";
 import { statsOf } from "../support/local-times.ts";
 import {
@@ -11,8 +11,8 @@ import {
   makeLocalTree,
   readClusterTree,
   readLocalTree,
+  runSync,
   sorted,
-  type TreeTable,
 } from "../support/sync-trees.ts";
 
 let cluster: CliCluster;
@@ -22,54 +22,8 @@ before(async () => {
 });
 after(() => cluster[Symbol.asyncDispose]());
 
-type Direction = "into" | "out of" | "within";
-const DIRECTIONS: readonly Direction[] = ["into", "out of", "within"];
-
-/** The two sides of one test, each a directory of its own. */
-interface Sides {
-  readonly source: string;
-  readonly target: string;
-  makeSource(table: TreeTable): Promise<void>;
-  makeTarget(table: TreeTable): Promise<void>;
-  readTarget(): Promise<TreeTable>;
-  readSource(): Promise<TreeTable>;
-}
-
-let count = 0;
-
-function sidesOf(direction: Direction): Sides {
-  count += 1;
-  const side = (name: string, isLocal: boolean) => {
-    const path = isLocal ? `${cluster.work}/${name}` : `/${name}`;
-    return {
-      argument: isLocal ? name : `ashlar:${path}`,
-      make: (table: TreeTable) =>
-        isLocal ? makeLocalTree(path, table) : makeClusterTree(cluster.fs, path, table),
-      read: () => (isLocal ? readLocalTree(path) : readClusterTree(cluster.fs, path)),
-    };
-  };
-  const source = side(`s${count}`, direction === "into");
-  const target = side(`t${count}`, direction === "out of");
-  return {
-    source: source.argument,
-    target: target.argument,
-    makeSource: source.make,
-    makeTarget: target.make,
-    readSource: source.read,
-    readTarget: target.read,
-  };
-}
-
-/** Runs a sync with --json. @returns its status, its actions and its summary without zeros */
-async function sync(...line: string[]) {
-  const { status, stdout, stderr } = await cluster.run(["sync", "--json", ...line]);
-  const objects = jsonLines(stdout);
-  const { schema, size_bytes: _, ...counts } = objects.pop() ?? {};
-  assert.equal(schema, status === 2 ? undefined : "ashlar.sync-summary/1", stderr);
-  const found = Object.entries(counts).filter(([, value]) => value !== 0);
-  const actions = objects.map(({ action, path }) => `${action} ${path}`).sort();
-  return { status, stderr, actions, summary: Object.fromEntries(found) };
-}
+/** As `runSync`, on the cluster of this file. */
+const sync = (...line: string[]) => runSync(cluster, ...line);
 
 /** Makes directories whose path is longer than the system allows, so they cannot be listed. */
 async function makeUnreadable(directory: string): Promise<void> {
@@ -80,123 +34,23 @@ async function makeUnreadable(directory: string): Promise<void> {
   await rename(`${directory}.more`, `${first}${name}`);
 }
 
-/** A sync of two trees: what the target has afterwards, and what the summary says. */
-interface Case {
-  readonly source: TreeTable;
-  readonly target: TreeTable;
-  readonly flags?: readonly string[];
-  /** Default: the source. */
-  readonly result?: TreeTable;
-  readonly status?: number;
-  readonly summary: Readonly<Record<string, number>>;
-}
+describe("the attributes that a target lacks", () => {
+  const source = { mode: 0o6755, uid: 1, gid: 2, mtimeMs: 5 };
+  const rule = { isTimeKept: true, isPreserved: true, keepsOwners: false };
+  const lacks = (target: Partial<typeof source>, changed: Partial<typeof rule> = {}): boolean =>
+    missingAttributes(source, { ...source, ...target }, { ...rule, ...changed }) !== null;
 
-const CASES: Readonly<Record<string, Case>> = {
-  "adds what is missing": {
-    source: { a: "1", "d/e/b": "2", "empty/": "" },
-    target: {},
-    summary: { added_count: 5, unchanged_count: 1 },
-  },
-  "replaces what differs in size, and in content if the time differs": {
-    source: { size: "longer", content: "abc @5000", same: "x" },
-    target: { size: "short", content: "abd", same: "x" },
-    summary: { changed_count: 2, unchanged_count: 2 },
-  },
-  "sets only the time if the content is the same": {
-    source: { a: "same @-1", b: "same @4102444800999" },
-    target: { a: "same", b: "same" },
-    summary: { changed_count: 2, unchanged_count: 1 },
-  },
-  "keeps what only the target has": {
-    source: { a: "1" },
-    target: { a: "1", b: "2", "d/c": "3" },
-    result: { a: "1", b: "2", "d/c": "3" },
-    summary: { unchanged_count: 2 },
-  },
-  "deletes what only the target has with --delete": {
-    source: { a: "1", "k/x": "2" },
-    target: { a: "1", "a-b": "9", "d/c": "3", "d/e/f": "4", "k/x": "2", "k/y": "5", z: "" },
-    flags: ["--delete", "--yes"],
-    summary: { deleted_count: 7, unchanged_count: 4 },
-  },
-  "fails for a file and a directory in each other's place, and does the rest": {
-    source: { a: "1", "d/x": "2", f: "3", z: "4" },
-    target: { "a/b": "1", d: "2", f: "old!" },
-    result: { "a/b": "1", d: "2", f: "3", z: "4" },
-    status: 8,
-    summary: { added_count: 1, changed_count: 1, failed_count: 2, unchanged_count: 1 },
-  },
-  "exchanges a file and a directory with --delete": {
-    source: { a: "1", "d/x/y": "2", "d/z": "3" },
-    target: { "a/b/c": "1", d: "2" },
-    flags: ["--delete", "--yes"],
-    summary: { added_count: 5, deleted_count: 2, unchanged_count: 1 },
-  },
-  "skips what exists with -n": {
-    source: { a: "newer", "d/x": "2", t: "same @1000", w: "1" },
-    target: { a: "old", d: "file", t: "same", "w/x": "1" },
-    flags: ["-n"],
-    result: { a: "old", d: "file", t: "same", "w/x": "1" },
-    summary: { skipped_count: 4, unchanged_count: 1 },
-  },
-  "compares the content of all files with -c": {
-    source: { a: "abc", b: "same" },
-    target: { a: "abd", b: "same" },
-    flags: ["-c"],
-    summary: { changed_count: 1, unchanged_count: 2 },
-  },
-  "takes files of one size and time for the same without -c": {
-    source: { a: "abc" },
-    target: { a: "abd" },
-    result: { a: "abd" },
-    summary: { unchanged_count: 2 },
-  },
-  "neither copies nor deletes what the filter leaves out": {
-    source: { "a.log": "1", "a.txt": "1", "d/b.log": "2" },
-    target: {
-      "b.log": "1",
-      "d/c.log": "1",
-      "d/c.txt": "1",
-      "gone/x.txt": "2",
-      "half/x.log": "3",
-      "half/y.txt": "4",
-    },
-    flags: ["--delete", "--yes", "--exclude", "*.log"],
-    result: { "a.txt": "1", "b.log": "1", "d/c.log": "1", "half/x.log": "3" },
-    summary: { added_count: 1, deleted_count: 4, unchanged_count: 2 },
-  },
-  "orders names as both walks do": {
-    source: { "a/x": "1", "a-b": "2", "a.b": "3", "a\x01": "4", "a0/y": "5", "\xff": "6" },
-    target: { "a/x": "1", "a-b": "2", "a.b": "3", "a\x01": "4", "a0/y": "5", "\xff": "6" },
-    summary: { unchanged_count: 9 },
-  },
-};
+  it("are time, mode and owner, as far as they are kept", () => {
+    assert.ok(!lacks({}) && lacks({ mtimeMs: 6 }) && lacks({ mode: 0o755 }));
+    assert.ok(!lacks({ mtimeMs: 6 }, { isTimeKept: false }));
+    assert.ok(!lacks({ mode: 0, uid: 9 }, { isPreserved: false }));
+    assert.ok(lacks({ uid: 9, mode: 0o2755 }, { keepsOwners: true }));
+  });
 
-/** Runs a case as a dry run, as a sync, and again. */
-async function check(direction: Direction, found: Case): Promise<void> {
-  const { source, target, flags = [], result = source, status = 0, summary } = found;
-  const sides = sidesOf(direction);
-  await sides.makeSource(source);
-  await sides.makeTarget(target);
-  const dry = await sync("--dry-run", ...flags, sides.source, sides.target);
-  assert.deepEqual(await sides.readTarget(), sorted(target), "a dry run changes nothing");
-  const done = await sync(...flags, sides.source, sides.target);
-  assert.equal(done.status, status, done.stderr);
-  assert.deepEqual(done.summary, summary);
-  assert.deepEqual(await sides.readTarget(), sorted(result));
-  assert.deepEqual(await sides.readSource(), sorted(source), "the source is not changed");
-  assert.deepEqual(dry.actions, done.actions, "a dry run names the same actions");
-  const again = await sync(...flags, sides.source, sides.target);
-  assert.deepEqual(again.actions, [], "a second sync does nothing");
-}
-
-// The tests wait for commits, each on its own directories.
-describe("a sync", { concurrency: 4 }, () => {
-  for (const direction of DIRECTIONS) {
-    for (const [name, found] of Object.entries(CASES)) {
-      it(`${direction} the cluster: ${name}`, () => check(direction, found));
-    }
-  }
+  it("are not an owner that this user cannot set, nor the bits that need it", () => {
+    assert.ok(!lacks({ uid: 9, mode: 0o2755 }) && !lacks({ gid: 9, mode: 0o755 }));
+    assert.ok(lacks({ uid: 9, mode: 0o755 }) && lacks({ gid: 9, mode: 0o700 }));
+  });
 });
 
 describe("sync", () => {
@@ -281,6 +135,18 @@ describe("sync", () => {
     } finally {
       execFileSync("rm", ["-rf", `${cluster.work}/deep-source`]);
     }
+  });
+
+  it("deletes nothing if the content of a file of the source could not be read", async () => {
+    await makeClusterTree(cluster.fs, "/eio", { b: "2" });
+    const source = { a: "1", c: "link: /proc/self/mem" };
+    await makeLocalTree(`${cluster.work}/eio`, source);
+    const { status, stderr, summary } = await sync("--delete", "--yes", "eio", "ashlar:/eio");
+    assert.equal(status, 8);
+    assert.match(stderr, /Cannot read the local path eio\/c: /);
+    assert.match(stderr, /Nothing is deleted/);
+    assert.deepEqual([summary["added_count"], summary["skipped_count"]], [1, 1]);
+    assert.deepEqual(await readClusterTree(cluster.fs, "/eio"), { a: "1", b: "2" });
   });
 
   it("stores no links to directories and special files, reports them, and never removes what has their names", async () => {

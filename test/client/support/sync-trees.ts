@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import {
   lstat,
   mkdir,
@@ -9,6 +10,8 @@ import {
   writeFile,
 } from "node:fs/promises";
 import type { FileSystem } from "../../../client/file-system.ts";
+import { jsonLines } from "../../support/memory-cli-env.ts";
+import type { CliCluster } from "./cli-cluster.ts";
 import { setTime, timeOf } from "./local-times.ts";
 
 /**
@@ -19,7 +22,7 @@ import { setTime, timeOf } from "./local-times.ts";
 export type TreeTable = Readonly<Record<string, string>>;
 
 /** The time of files in a table without a time of their own. */
-export const TIME_MS = 1_700_000_000_000;
+const TIME_MS = 1_700_000_000_000;
 
 interface ParsedFile {
   readonly content: Buffer;
@@ -69,11 +72,8 @@ export async function makeClusterTree(
   }
 }
 
-/** Returns the table of a local tree; with all times, if `times` is given. */
-export async function readLocalTree(
-  root: string,
-  options: { readonly times?: boolean } = {},
-): Promise<TreeTable> {
+/** Returns the table of a local tree. */
+export async function readLocalTree(root: string): Promise<TreeTable> {
   const table: Record<string, string> = {};
   const visit = async (directory: Buffer, prefix: string): Promise<void> => {
     for (const name of await readdir(directory, { encoding: "buffer" })) {
@@ -85,7 +85,7 @@ export async function readLocalTree(
         await visit(path, `${relative}/`);
       } else if (stats.isSymbolicLink()) table[relative] = `link: ${await readlink(path)}`;
       else if (!stats.isFile()) table[relative] = "special";
-      else table[relative] = textOf(await readFile(path), timeOf(stats), options);
+      else table[relative] = textOf(await readFile(path), timeOf(stats));
     }
   };
   await visit(bytes(root), "");
@@ -93,11 +93,7 @@ export async function readLocalTree(
 }
 
 /** As `readLocalTree` for a directory in the cluster. */
-export async function readClusterTree(
-  fs: FileSystem,
-  root: string,
-  options: { readonly times?: boolean } = {},
-): Promise<TreeTable> {
+export async function readClusterTree(fs: FileSystem, root: string): Promise<TreeTable> {
   const table: Record<string, string> = {};
   for await (const { pathBytes, attributes } of fs.walk(root)) {
     const relative = Buffer.from(pathBytes)
@@ -106,14 +102,14 @@ export async function readClusterTree(
     if (attributes.kind === "directory") table[`${relative}/`] = "";
     else {
       const content = Buffer.from(await fs.readFile(pathBytes));
-      table[relative] = textOf(content, Math.floor(attributes.mtimeMs), options);
+      table[relative] = textOf(content, Math.floor(attributes.mtimeMs));
     }
   }
   return sorted(table);
 }
 
-function textOf(content: Buffer, mtimeMs: number, { times = false }): string {
-  return times || mtimeMs !== TIME_MS ? `${content} @${mtimeMs}` : `${content}`;
+function textOf(content: Buffer, mtimeMs: number): string {
+  return mtimeMs !== TIME_MS ? `${content} @${mtimeMs}` : `${content}`;
 }
 
 /** Returns the table in one order, with the directories that only contain other entries. */
@@ -125,4 +121,39 @@ export function sorted(table: TreeTable): TreeTable {
     }
   }
   return Object.fromEntries(Object.entries(all).sort(([left], [right]) => (left < right ? -1 : 1)));
+}
+
+/** A side of a sync: how its tree is made and read and its argument. */
+export interface TestSide {
+  readonly argument: string;
+  make(table: TreeTable): Promise<void>;
+  read(): Promise<TreeTable>;
+}
+
+/** Returns a side with a directory of its own, which does not exist yet. */
+export function sideOf(cluster: CliCluster, name: string, isLocal: boolean): TestSide {
+  const { fs, work } = cluster;
+  const [local, remote] = [`${work}/${name}`, `/${name}`];
+  return isLocal
+    ? {
+        argument: name,
+        make: (table) => makeLocalTree(local, table),
+        read: () => readLocalTree(local),
+      }
+    : {
+        argument: `ashlar:${remote}`,
+        make: (table) => makeClusterTree(fs, remote, table),
+        read: () => readClusterTree(fs, remote),
+      };
+}
+
+/** Runs a sync with --json. @returns its status, its actions and its summary without zeros */
+export async function runSync(cluster: CliCluster, ...line: string[]) {
+  const { status, stdout, stderr } = await cluster.run(["sync", "--json", ...line]);
+  const objects = jsonLines(stdout);
+  const { schema, size_bytes: _, ...counts } = objects.pop() ?? {};
+  assert.equal(schema, status === 2 ? undefined : "ashlar.sync-summary/1", stderr);
+  const found = Object.entries(counts).filter(([, value]) => value !== 0);
+  const actions = objects.map(({ action, path }) => `${action} ${path}`).sort();
+  return { status, stderr, actions, summary: Object.fromEntries(found) };
 }
