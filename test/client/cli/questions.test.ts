@@ -149,6 +149,14 @@ describe("a question", () => {
     session.type("no");
     assert.match((await session.end()).text, /skipped 1;/);
     assert.equal(await cluster.fs.readText("/sync-ask/to/a"), "other");
+    // The content that was compared is copied, or none: its time must be that of the content.
+    const late = new Session("sync", "-i", "ashlar:/sync-ask/from", "ashlar:/sync-ask/to");
+    await late.question();
+    await cluster.fs.writeFile("/sync-ask/from/a", "newest", { replace: true });
+    late.type("yes");
+    const { status, text } = await late.end();
+    assert.equal(status, 8, text);
+    assert.equal(await cluster.fs.readText("/sync-ask/to/a"), "other");
   });
 
   it("stands on a line without a progress bar", async () => {

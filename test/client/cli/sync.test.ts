@@ -230,6 +230,10 @@ describe("sync", () => {
     }
     assert.deepEqual((await sync("-p", "kept", "ashlar:/kept")).actions, []);
     assert.deepEqual((await sync("-p", "ashlar:/kept", "back")).actions, []);
+    await chmod(`${source}/d`, 0o700);
+    const kept = await sync("-p", "-n", "kept", "ashlar:/kept");
+    assert.deepEqual([kept.actions, kept.summary], [[], { unchanged_count: 4, skipped_count: 1 }]);
+    await chmod(`${source}/d`, 0o1770);
     // A new entry changes the time of its directory, which is set again.
     await writeFile(`${source}/d/new`, "");
     await utimes(`${source}/d`, 3, 3);
