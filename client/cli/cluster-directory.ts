@@ -7,7 +7,7 @@ import type { CommandContext, OptionValues } from "./command.ts";
  * directory in the setting `cluster`, else .ashlar in the working directory.
  */
 export async function clusterDirectory(
-  context: CommandContext,
+  context: Pick<CommandContext, "env" | "clusterDirectory">,
   options: OptionValues,
 ): Promise<string> {
   const { env } = context;

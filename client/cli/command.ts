@@ -27,6 +27,33 @@ export interface CommandContext {
   readonly commands: readonly CommandDefinition[];
 }
 
+/**
+ * Kind of a value on the command line. Shell completion offers values of this kind.
+ *
+ * - `remote-path`: a path in the cluster
+ * - `local-path`, `local-directory`: a path on this machine
+ * - `marked-path`: a path in the cluster if it begins with `ashlar:`, else on this machine
+ * - `node`: the name of a node of a local cluster
+ * - `cluster`: a name of `cluster list`
+ * - `cluster-address`: a name of `cluster list`, a directory, or addresses of masters
+ * - `number`, `text`: nothing to offer
+ * - an array: one of these words
+ */
+export type ValueKind =
+  | "remote-path"
+  | "local-path"
+  | "local-directory"
+  | "marked-path"
+  | "node"
+  | "cluster"
+  | "cluster-address"
+  | "number"
+  | "text"
+  | readonly string[];
+
+/** The kind of one argument. The last argument is the target of a transfer, all others are sources. */
+export type ArgumentKind = ValueKind | { readonly source: ValueKind; readonly target: ValueKind };
+
 /** Values of options as commander parses them, by camelCase name. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
@@ -48,6 +75,10 @@ export interface OptionDefinition {
   /** Parses the text. @throws {AshlarError} INVALID_ARGUMENT */
   readonly parse?: (text: string) => unknown;
   readonly choices?: readonly string[];
+  /** Kind of the value. Every option with a value has this or `choices`. */
+  readonly valueKind?: ValueKind;
+  /** The option gives the sources of a transfer: the only argument is the target. */
+  readonly givesSources?: boolean;
   /** The value is the number of times that the option is given. */
   readonly isCounted?: boolean;
   /** The option can be given several times; its value is an array. */
@@ -70,6 +101,8 @@ export interface CommandDefinition {
   readonly summary: string;
   /** The arguments in the notation of commander: "<source...> <target>". */
   readonly arguments?: string;
+  /** Kinds of the arguments, in their order. The last kind is that of all further arguments. */
+  readonly argumentKinds?: readonly ArgumentKind[];
   /** Shown instead of `arguments` where commander has no notation for them. */
   readonly usage?: string;
   readonly options?: readonly OptionDefinition[];

@@ -19,6 +19,7 @@ export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
     flags: "--cluster <where>",
     description:
       "a directory made by `cluster up`, HOST:PORT,… of masters, or a name of `cluster list` (ASHLAR_CLUSTER)",
+    valueKind: "cluster-address",
   },
   { flags: "--json", description: "print JSON, one object per line; errors on stderr, too" },
   { flags: "-q, --quiet", description: "print only data and errors" },
@@ -32,9 +33,11 @@ export const GLOBAL_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--timeout <duration>",
     description: "limit of one call to the cluster: 500ms, 30s, 2m; default 30s (ASHLAR_TIMEOUT)",
+    valueKind: "text",
   },
   {
     flags: "--deadline <duration>",
     description: "limit of the whole command, which then exits with status 124 (ASHLAR_DEADLINE)",
+    valueKind: "text",
   },
 ];

@@ -3,7 +3,6 @@ import { losslessArguments } from "./argument-text.ts";
 import type { CliEnv } from "./cli-env.ts";
 import { COMMANDS } from "./command-table.ts";
 import { EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
-import { runProgram } from "./program.ts";
 import { reportError } from "./report-error.ts";
 
 /** Signals by the exit status of a process that they ended. */
@@ -11,6 +10,9 @@ const SIGNALS: ReadonlyMap<number, NodeJS.Signals> = new Map([
   [EXIT_STATUS.interrupted, "SIGINT"],
   [EXIT_STATUS.terminated, "SIGTERM"],
 ]);
+
+/** The hidden command of the completion scripts. It does not wait for commander to load. */
+const COMPLETE = "__complete";
 
 /** Runs the CLI. @param commandLine the arguments after "ashlar" @returns the exit status */
 export async function main(
@@ -20,8 +22,14 @@ export async function main(
   // `ashlar --help | true`: without a listener, the error of a write ends the process.
   env.stdout.on("error", () => {});
   env.stderr.on("error", () => {});
+  const [first, ...others] = losslessArguments(commandLine);
+  if (first === COMPLETE) {
+    const { complete } = await import("./completion/complete.ts");
+    return complete(env, COMMANDS, others);
+  }
   try {
-    return await runProgram(losslessArguments(commandLine), {
+    const { runProgram } = await import("./program.ts");
+    return await runProgram(first === undefined ? [] : [first, ...others], {
       env,
       commands: COMMANDS,
       run: async (definition, invocation) => {

@@ -4,6 +4,7 @@ import { SETTING_KEYS } from "../../shared/platform/user-config.ts";
 import type { CliEnv } from "./cli-env.ts";
 import type { CommandDefinition, OptionDefinition, OptionValues } from "./command.ts";
 import { COMMAND_NOTES } from "./command-notes.ts";
+import { DAEMONS } from "./daemons.ts";
 import { EXIT_STATUS } from "./exit-status.ts";
 import { GLOBAL_OPTIONS, type GlobalOptions } from "./global-options.ts";
 import { HELP_TOPICS } from "./help-topics.ts";
@@ -36,14 +37,6 @@ const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
   cluster: "run a cluster of real processes on this machine",
   config: "show the settings of the CLI",
   master: "show and change the masters of a cluster; with flags only: run a master",
-};
-
-/** Separate programs that the launcher starts. Each has its own --help. */
-export const DAEMONS: Readonly<Record<string, string>> = {
-  master: "run a master",
-  chunkserver: "run a chunkserver",
-  "restore-cluster": "create the data directory of a master from a backup",
-  gateway: "serve the files over HTTP, with web pages to browse and upload",
 };
 
 /**

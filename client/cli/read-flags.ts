@@ -8,6 +8,7 @@ export const AT: OptionDefinition = {
   flags: "--at <when>",
   description: "state as of a log index, a time (2026-11-21T09:00:00Z) or a time ago (2h)",
   parse: (text) => parseAsOf(text, "--at"),
+  valueKind: "text",
 };
 /** `--read-mode`: which masters may answer. */
 export const READ_MODE: OptionDefinition = {

@@ -9,6 +9,7 @@ export const CHANGE_COMMANDS: readonly CommandDefinition[] = [
     name: "mkdir",
     summary: "make directories",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     options: [
       {
         flags: "-p, --parents",
@@ -18,6 +19,7 @@ export const CHANGE_COMMANDS: readonly CommandDefinition[] = [
         flags: "-m, --mode <octal>",
         description: "permission bits (default 755)",
         parse: (text) => parseMode(text, "--mode"),
+        valueKind: "number",
       },
     ],
     examples: [["ashlar mkdir -p /photos/2026/07", "a directory and its parents"]],
@@ -28,13 +30,19 @@ export const CHANGE_COMMANDS: readonly CommandDefinition[] = [
     name: "touch",
     summary: "set the times of files and directories; create missing files",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     options: [
       { flags: "-c, --no-create", description: "create no file" },
       {
         flags: "-d, --date <time>",
         description: "2026-11-21T09:00:00Z, @SECONDS since 1970, or 2h (ago); default: now",
+        valueKind: "text",
       },
-      { flags: "-r, --reference <path>", description: "take the times of PATH" },
+      {
+        flags: "-r, --reference <path>",
+        description: "take the times of PATH",
+        valueKind: "remote-path",
+      },
       { flags: "-m, --modification", description: "set only the time of modification" },
       { flags: "-a, --access", description: "set only the time of access" },
     ],
@@ -49,6 +57,7 @@ export const CHANGE_COMMANDS: readonly CommandDefinition[] = [
     name: "rmdir",
     summary: "remove empty directories",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     examples: [["ashlar rmdir /photos/empty", "fails unless the directory is empty"]],
     onClosedOutput: "continue",
     load: () => import("./commands/rmdir.ts"),
@@ -57,6 +66,7 @@ export const CHANGE_COMMANDS: readonly CommandDefinition[] = [
     name: "rm",
     summary: "remove files and trees",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     options: [
       RECURSIVE,
       { flags: "-f, --force", description: "no error for a path that does not exist" },
@@ -79,6 +89,7 @@ export const CHANGE_COMMANDS: readonly CommandDefinition[] = [
     name: "mv",
     summary: "rename or move files and directories",
     arguments: "<source...>",
+    argumentKinds: ["remote-path"],
     usage: "[options] <source...> <target>",
     options: [...REPLACE_OPTIONS, NO_TARGET_DIRECTORY, NO_GLOB],
     examples: [
@@ -92,6 +103,7 @@ export const CHANGE_COMMANDS: readonly CommandDefinition[] = [
     name: "cp",
     summary: "copy within the cluster by reference; no data is copied",
     arguments: "<source...>",
+    argumentKinds: ["remote-path"],
     usage: "[options] <source...> <target>",
     options: [
       RECURSIVE,
@@ -111,6 +123,7 @@ export const CHANGE_COMMANDS: readonly CommandDefinition[] = [
     name: "chmod",
     summary: "change permission bits",
     arguments: "<mode> <path...>",
+    argumentKinds: ["number", "remote-path"],
     options: [{ flags: "-R, --recursive", description: "and everything below" }, NO_GLOB],
     examples: [["ashlar chmod 640 /docs/secret", "the mode is octal, as in chmod(1)"]],
     onClosedOutput: "continue",
@@ -120,6 +133,7 @@ export const CHANGE_COMMANDS: readonly CommandDefinition[] = [
     name: "chown",
     summary: "change owner and group, by number",
     arguments: "<uid[:gid]> <path...>",
+    argumentKinds: ["number", "remote-path"],
     options: [{ flags: "-R, --recursive", description: "and everything below" }, NO_GLOB],
     examples: [["ashlar chown 1000:1000 /home/ada", "the cluster has no user names"]],
     onClosedOutput: "continue",

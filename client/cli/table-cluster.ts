@@ -1,10 +1,12 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
+import { SHELLS } from "./completion/shells.ts";
 import { parseCount, parseDurationMs, parsePort } from "./parse-values.ts";
 import { HUMAN } from "./shared-flags.ts";
 
 const DIRECTORY: OptionDefinition = {
   flags: "--dir <directory>",
   description: "directory of the cluster (default: ASHLAR_CLUSTER, else .ashlar here)",
+  valueKind: "local-directory",
 };
 
 /** Commands that show the state of a cluster and run a local cluster. */
@@ -36,6 +38,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     name: "backup",
     summary: "save the state of the masters to a file while they serve",
     arguments: "<file>",
+    argumentKinds: ["local-path"],
     options: [
       { flags: "--verify", description: "read and check a whole backup file; needs no cluster" },
       { flags: "-f, --force", description: "replace an existing file" },
@@ -56,17 +59,20 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         flags: "--masters <count>",
         description: "number of masters of a new cluster: 1, 3 or 5 (default: 3)",
         parse: (text) => parseCount(text, "--masters", 1),
+        valueKind: "number",
       },
       {
         flags: "--chunkservers <count>",
         description: "number of chunkservers of a new cluster (default: 4)",
         parse: (text) => parseCount(text, "--chunkservers", 1),
+        valueKind: "number",
       },
       {
         flags: "--base-port <port>",
         description: "first port, two per node; 0: any free ports",
         default: 7400,
         parse: (text) => parsePort(text, "--base-port"),
+        valueKind: "number",
       },
       {
         flags: "--new-server",
@@ -79,6 +85,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         default: 30_000,
         defaultText: "30s",
         parse: (text) => parseDurationMs(text, "--wait"),
+        valueKind: "text",
       },
     ],
     examples: [
@@ -95,6 +102,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     name: "cluster add",
     summary: "add a node to a running cluster and wait until it serves",
     arguments: "<role>",
+    argumentKinds: [["master", "chunkserver"]],
     usage: "[options] master|chunkserver",
     options: [
       DIRECTORY,
@@ -103,6 +111,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         description: "first of its two ports; 0: any free ports",
         default: 0,
         parse: (text) => parsePort(text, "--base-port"),
+        valueKind: "number",
       },
       {
         flags: "--wait <duration>",
@@ -110,6 +119,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         default: 30_000,
         defaultText: "30s",
         parse: (text) => parseDurationMs(text, "--wait"),
+        valueKind: "text",
       },
     ],
     examples: [["ashlar cluster add master", "one more master; `ashlar master status` shows it"]],
@@ -136,9 +146,15 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     name: "cluster kill",
     summary: "send a signal to one node",
     arguments: "<node>",
+    argumentKinds: ["node"],
     options: [
       DIRECTORY,
-      { flags: "--signal <signal>", description: "number or name of the signal", default: "9" },
+      {
+        flags: "--signal <signal>",
+        description: "number or name of the signal",
+        default: "9",
+        valueKind: ["KILL", "TERM", "STOP", "CONT"],
+      },
     ],
     examples: [
       ["ashlar cluster kill m1", "kill a master with SIGKILL"],
@@ -152,6 +168,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     name: "cluster start",
     summary: "start one node",
     arguments: "<node>",
+    argumentKinds: ["node"],
     options: [
       DIRECTORY,
       {
@@ -167,6 +184,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     name: "cluster logs",
     summary: "print the logs of nodes",
     arguments: "[node...]",
+    argumentKinds: ["node"],
     options: [
       DIRECTORY,
       {
@@ -174,6 +192,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         description: "number of last lines of each log",
         default: 20,
         parse: (text) => parseCount(text, "--lines"),
+        valueKind: "number",
       },
       { flags: "--follow", description: "print new lines as they are written" },
     ],
@@ -186,6 +205,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     name: "cluster use",
     summary: "select the cluster of later commands by name",
     arguments: "<name> [where]",
+    argumentKinds: ["cluster", "local-directory"],
     options: [{ flags: "-f, --force", description: "give an existing name to another cluster" }],
     examples: [
       ["ashlar cluster use prod 10.0.0.1:7400,10.0.0.2:7400", "give a name, and use it"],
@@ -206,18 +226,20 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     name: "cluster forget",
     summary: "remove the name of a cluster from the list; the cluster stays as it is",
     arguments: "<name>",
+    argumentKinds: ["cluster"],
     examples: [["ashlar cluster forget test", "never touches the processes or their data"]],
     onClosedOutput: "continue",
     load: () => import("./commands/cluster-forget.ts"),
   },
   {
     name: "completion",
-    summary: "print the completion script of a shell",
+    summary: "print the script that completes commands, flags and paths in a shell",
     arguments: "<shell>",
+    argumentKinds: [SHELLS],
     examples: [
       [
         'eval "$(ashlar completion bash)"',
-        "for the current shell; add the line to ~/.bashrc to keep it",
+        "Tab then completes paths in the cluster, nodes and names of clusters; add the line to ~/.bashrc to keep it",
       ],
       ["ashlar completion fish | source", "for fish; zsh is supported, too"],
     ],

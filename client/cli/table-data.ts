@@ -10,10 +10,19 @@ const PARALLEL: OptionDefinition = {
   flags: "--parallel <count>",
   description: "number of files at the same time (default: twice the CPUs, at most 8)",
   parse: (text) => parseCount(text, "--parallel", 1),
+  valueKind: "number",
 };
 const FILTERS: readonly OptionDefinition[] = [
-  { flags: "--include <glob>", description: "only files whose name or relative path matches" },
-  { flags: "--exclude <glob>", description: "no files whose name or relative path matches" },
+  {
+    flags: "--include <glob>",
+    description: "only files whose name or relative path matches",
+    valueKind: "text",
+  },
+  {
+    flags: "--exclude <glob>",
+    description: "no files whose name or relative path matches",
+    valueKind: "text",
+  },
 ];
 
 /** Commands that transfer or verify file content. */
@@ -22,6 +31,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "put",
     summary: "copy local files into the cluster",
     arguments: "<source...>",
+    argumentKinds: [{ source: "local-path", target: "remote-path" }],
     usage: "[options] <source...> <target>",
     options: [
       { flags: "-r, --recursive", description: "copy directories and everything in them" },
@@ -32,12 +42,14 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
         flags: "--mode <octal>",
         description: "permission bits of new files",
         parse: (text) => parseMode(text, "--mode"),
+        valueKind: "number",
       },
-      { flags: "--class <name>", description: "storage class of new files" },
+      { flags: "--class <name>", description: "storage class of new files", valueKind: "text" },
       {
         flags: "--chunk-size <size>",
         description: "a power of two from 1MiB to 64MiB (default 64MiB)",
         parse: (text) => parseSizeBytes(text, "--chunk-size"),
+        valueKind: "text",
       },
       PARALLEL,
       ...FILTERS,
@@ -45,6 +57,8 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
         flags: "--files-from <file>",
         description:
           "read the sources from FILE (`-`: standard input), one per line; relative names keep their directories; then give only TARGET, a directory",
+        valueKind: "local-path",
+        givesSources: true,
       },
       {
         flags: "-0, --null",
@@ -57,6 +71,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       {
         flags: "--checksum <blake3:HEX>",
         description: "publish a single file only if its content has this hash",
+        valueKind: "text",
       },
       DRY_RUN,
     ],
@@ -72,6 +87,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "get",
     summary: "copy files out of the cluster; every block is verified",
     arguments: "<source...>",
+    argumentKinds: [{ source: "remote-path", target: "local-path" }],
     usage: "[options] <source...> [target]",
     options: [
       { flags: "-r, --recursive", description: "copy directories and everything in them" },
@@ -84,6 +100,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
       {
         flags: "--range <from-to>",
         description: "bytes FROM to TO, both inclusive; FROM-: to the end; -N: the last N",
+        valueKind: "text",
       },
       PARALLEL,
       ...FILTERS,
@@ -109,6 +126,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "sync",
     summary: "make a directory equal to another, into or out of the cluster or within it",
     arguments: "<source> <target>",
+    argumentKinds: ["marked-path", "marked-path"],
     options: [
       {
         flags: "--delete",
@@ -144,16 +162,19 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "cat",
     summary: "print files",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     options: [
       {
         flags: "--offset <size>",
         description: "first byte",
         parse: (text) => parseSizeBytes(text, "--offset"),
+        valueKind: "text",
       },
       {
         flags: "--length <size>",
         description: "maximum number of bytes",
         parse: (text) => parseSizeBytes(text, "--length"),
+        valueKind: "text",
       },
       AT,
       READ_MODE,
@@ -170,12 +191,18 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "head",
     summary: "print the beginning of files",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     options: [
       {
         flags: "-n, --lines <count>",
         description: "number of lines (default: 10); -N: all but the last N; -20 is -n 20",
+        valueKind: "number",
       },
-      { flags: "-c, --bytes <size>", description: "number of bytes; -N: all but the last N" },
+      {
+        flags: "-c, --bytes <size>",
+        description: "number of bytes; -N: all but the last N",
+        valueKind: "text",
+      },
       AT,
       READ_MODE,
       NO_GLOB,
@@ -193,12 +220,18 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "tail",
     summary: "print the end of files; only the end is read",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     options: [
       {
         flags: "-n, --lines <count>",
         description: "number of lines (default: 10); +N: from line N on; -20 is -n 20",
+        valueKind: "number",
       },
-      { flags: "-c, --bytes <size>", description: "number of bytes; +N: from byte N on" },
+      {
+        flags: "-c, --bytes <size>",
+        description: "number of bytes; +N: from byte N on",
+        valueKind: "text",
+      },
       AT,
       READ_MODE,
       NO_GLOB,
@@ -215,13 +248,18 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "checksum",
     summary: "print the BLAKE3 of files, as b3sum does",
     arguments: "[path...]",
+    argumentKinds: ["remote-path"],
     options: [
       {
         flags: "--root",
         description:
           "print the content root instead: needs no read; equal for equal content with equal chunk sizes",
       },
-      { flags: "-c, --check <file>", description: "check the sums in FILE (`-`: standard input)" },
+      {
+        flags: "-c, --check <file>",
+        description: "check the sums in FILE (`-`: standard input)",
+        valueKind: "local-path",
+      },
       NO_GLOB,
     ],
     examples: [
@@ -236,6 +274,7 @@ export const DATA_COMMANDS: readonly CommandDefinition[] = [
     name: "verify",
     summary: "read and verify every block of files and trees",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     options: [
       {
         flags: "--all-replicas",

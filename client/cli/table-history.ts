@@ -9,12 +9,14 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
     name: "history",
     summary: "show the history of a path",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     options: [
       { flags: "-h, --human-readable", description: "print sizes as 1.5 GiB (powers of 1024)" },
       {
         flags: "--limit <count>",
         description: "print at most this many, oldest first",
         parse: (text) => parseCount(text, "--limit", 1),
+        valueKind: "number",
       },
       READ_MODE,
     ],
@@ -36,6 +38,7 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
         flags: "--retention <duration>",
         description: "keep old versions for this time from now on: 12h, 7d; at most 366d",
         parse: (text) => parseDurationMs(text, "--retention"),
+        valueKind: "text",
       },
       { flags: "--yes", description: "do not ask" },
     ],
@@ -53,9 +56,10 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
     name: "restore",
     summary: "restore a file or a tree from the past; no data is copied",
     arguments: "<path>",
+    argumentKinds: ["remote-path"],
     options: [
       AT,
-      { flags: "--to <path>", description: "restore to another path" },
+      { flags: "--to <path>", description: "restore to another path", valueKind: "remote-path" },
       ...REPLACE_OPTIONS,
       { flags: "--dry-run", description: "print what would be done and change nothing" },
     ],
@@ -70,6 +74,7 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
     name: "txn",
     summary: "commit the operations in a file atomically",
     arguments: "<file>",
+    argumentKinds: ["local-path"],
     examples: [
       ["ashlar txn changes.jsonl", "one JSON object per line: a precondition or an operation"],
       [

@@ -10,6 +10,7 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
     name: "ls",
     summary: "list files and directories",
     arguments: "[path...]",
+    argumentKinds: ["remote-path"],
     options: [
       { flags: "-l, --long", description: "print mode, copies, owner, group, size, time" },
       HUMAN,
@@ -28,6 +29,7 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
         flags: "--limit <count>",
         description: "maximum number of entries per directory",
         parse: (text) => parseCount(text, "--limit", 1),
+        valueKind: "number",
       },
       AT,
       READ_MODE,
@@ -45,11 +47,13 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
     name: "stat",
     summary: "show the attributes of paths",
     arguments: "<path...>",
+    argumentKinds: ["remote-path"],
     options: [
       {
         flags: "--format <format>",
         description:
           "%n name %F kind %b bytes %a mode %u uid %g gid %y time %r copies %i inode %% %",
+        valueKind: "text",
       },
       AT,
       READ_MODE,
@@ -66,44 +70,57 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
     name: "find",
     summary: "print the paths below directories that pass all tests",
     arguments: "[path...]",
+    argumentKinds: ["remote-path"],
     usage: "[path...] [tests] [options]",
     options: [
       {
         flags: "--name <pattern>",
         description: "the last name matches",
         isRepeated: true,
+        valueKind: "text",
       },
       {
         flags: "--iname <pattern>",
         description: "the last name matches in upper or lower case",
         isRepeated: true,
+        valueKind: "text",
       },
       {
         flags: "--size <size>",
         description:
           "files with +N (more), -N (less) or N units, rounded up: c (bytes), k, M, G; without a unit blocks of 512 bytes",
         isRepeated: true,
+        valueKind: "text",
       },
       {
         flags: "--mtime <days>",
         description: "changed more than (+N), less than (-N) or N days ago; fractions are ignored",
         isRepeated: true,
+        valueKind: "number",
       },
-      { flags: "--newer <path>", description: "changed later than PATH was", isRepeated: true },
+      {
+        flags: "--newer <path>",
+        description: "changed later than PATH was",
+        isRepeated: true,
+        valueKind: "remote-path",
+      },
       {
         flags: "--type <types>",
         description: "f: files, d: directories",
         isRepeated: true,
+        valueKind: ["f", "d", "f,d"],
       },
       {
         flags: "--maxdepth <count>",
         description: "go down to this level; 0: the arguments alone",
         parse: (text) => parseCount(text, "--maxdepth"),
+        valueKind: "number",
       },
       {
         flags: "--mindepth <count>",
         description: "print from this level on",
         parse: (text) => parseCount(text, "--mindepth"),
+        valueKind: "number",
       },
       { flags: "--print", description: "print one path per line (always on)" },
       { flags: "--print0", description: "print the bytes of each path and a NUL, for xargs -0" },
@@ -126,11 +143,13 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
     name: "tree",
     summary: "draw a directory tree",
     arguments: "[path]",
+    argumentKinds: ["remote-path"],
     options: [
       {
         flags: "-L, --level <count>",
         description: "draw down to this level",
         parse: (text) => parseCount(text, "--level", 1),
+        valueKind: "number",
       },
       HUMAN,
       { flags: "-d, --directories", description: "draw only directories" },
@@ -143,6 +162,7 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
     name: "du",
     summary: "add up sizes",
     arguments: "[path...]",
+    argumentKinds: ["remote-path"],
     options: [
       HUMAN,
       { flags: "-s, --summarize", description: "print only the total of each argument" },
@@ -150,6 +170,7 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
         flags: "-d, --depth <count>",
         description: "print directories down to this level",
         parse: (text) => parseCount(text, "--depth"),
+        valueKind: "number",
       },
       { flags: "--inodes", description: "count files and directories instead of bytes" },
       NO_GLOB,
@@ -162,11 +183,13 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
     name: "watch",
     summary: "print changes as they happen, without gaps",
     arguments: "[path]",
+    argumentKinds: ["remote-path"],
     options: [
       {
         flags: "--from <index>",
         description: "start position: INDEX or INDEX:SEQUENCE (default: now)",
         parse: (text) => parseCursor(text, "--from"),
+        valueKind: "number",
       },
       { flags: "--heartbeats", description: "print the position of the feed every second" },
     ],

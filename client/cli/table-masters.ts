@@ -23,16 +23,19 @@ export const MASTER_COMMANDS: readonly CommandDefinition[] = [
     name: "master add",
     summary: "add masters that are running with join = true",
     arguments: "<number=address...>",
+    argumentKinds: ["text"],
     options: [
       {
         flags: "--replace <numbers>",
         description: "masters to remove in the same change, separated by commas",
         parse: (text) => text.split(",").map((each) => parseCount(each, "--replace", 1)),
+        valueKind: "text",
       },
       {
         flags: "--wait <duration>",
         description: "fail if they have not caught up after this time (default: no limit)",
         parse: (text) => parseDurationMs(text, "--wait"),
+        valueKind: "text",
       },
     ],
     examples: [
@@ -49,6 +52,7 @@ export const MASTER_COMMANDS: readonly CommandDefinition[] = [
     name: "master remove",
     summary: "remove masters; a leader transfers its leadership first",
     arguments: "<number...>",
+    argumentKinds: ["number"],
     examples: [["ashlar master remove 2", "then stop its process"]],
     onClosedOutput: "continue",
     load: () => import("./commands/master-remove.ts"),
@@ -57,6 +61,7 @@ export const MASTER_COMMANDS: readonly CommandDefinition[] = [
     name: "master transfer",
     summary: "transfer the leadership to another master",
     arguments: "[number]",
+    argumentKinds: ["number"],
     examples: [
       ["ashlar master transfer 3", "before maintenance of the leader"],
       ["ashlar master transfer", "to the master with the most complete log"],

@@ -1,30 +1,26 @@
 import { AshlarError } from "../../../shared/base/errors.ts";
-import type { CommandDefinition, RunCommand } from "../command.ts";
-import { GLOBAL_OPTIONS } from "../global-options.ts";
-import { HELP_TOPICS } from "../help-topics.ts";
-import { DAEMONS } from "../program.ts";
-
-const SHELLS = ["bash", "zsh", "fish"] as const;
+import type { RunCommand } from "../command.ts";
+import { SHELLS } from "../completion/shells.ts";
 
 export const run: RunCommand = async (context, commandArguments) => {
   const [shell = ""] = commandArguments;
-  await context.output.line(completionScript(shell, context.commands));
+  await context.output.line(completionScript(shell));
 };
 
 /**
- * Returns a script that completes commands and flags, made from the table of commands.
+ * Returns the completion script of a shell. The script passes the line to `ashlar __complete` and does
+ * what the first record of the reply says (`ReplyKind`).
  *
  * @throws {AshlarError} INVALID_ARGUMENT for an unknown shell
  */
-export function completionScript(shell: string, commands: readonly CommandDefinition[]): string {
+export function completionScript(shell: string): string {
   switch (shell) {
     case "bash":
-      return bash(commands);
+      return BASH;
     case "zsh":
-      // zsh runs bash completions with its bashcompinit.
-      return `autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n${bash(commands)}`;
+      return ZSH;
     case "fish":
-      return fish(commands);
+      return FISH;
     default:
       throw new AshlarError(
         "INVALID_ARGUMENT",
@@ -33,72 +29,62 @@ export function completionScript(shell: string, commands: readonly CommandDefini
   }
 }
 
-function flagsOf(definition: CommandDefinition): string[] {
-  const options = [...(definition.options ?? []), ...GLOBAL_OPTIONS];
-  return [...options.flatMap(({ flags }) => flags.match(/--[a-z-]+/g) ?? []), "--help"];
-}
-
-/** Returns the first words of all commands, and the second words of each group. */
-function words(commands: readonly CommandDefinition[]): {
-  readonly first: string[];
-  readonly groups: Map<string, string[]>;
-} {
-  const first = new Set<string>(["help", ...Object.keys(DAEMONS)]);
-  const groups = new Map<string, string[]>();
-  for (const { name } of commands) {
-    const [head = "", tail] = name.split(" ");
-    first.add(head);
-    if (tail !== undefined) groups.set(head, [...(groups.get(head) ?? []), tail]);
-  }
-  return { first: [...first], groups };
-}
-
-function bash(commands: readonly CommandDefinition[]): string {
-  const { first, groups } = words(commands);
-  const topics = HELP_TOPICS.map(({ name }) => name);
-  const groupCases = [...groups, ["help", [...first, ...topics]] as const].map(
-    ([group, tails]) => `      ${group}) choices="${tails.join(" ")}" ;;`,
-  );
-  const flagCases = commands.map(
-    (each) => `      "${each.name}") choices="${flagsOf(each).join(" ")}" ;;`,
-  );
-  return `_ashlar() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" command="\${COMP_WORDS[1]}" choices=""
-  case "$command" in ${[...groups.keys()].join("|")}) command="$command \${COMP_WORDS[2]}" ;; esac
-  if [[ $COMP_CWORD -eq 1 ]]; then
-    choices="${first.join(" ")}"
-  elif [[ $current == -* ]]; then
-    case "$command" in
-${flagCases.join("\n")}
-    esac
-  elif [[ $COMP_CWORD -eq 2 ]]; then
-    case "\${COMP_WORDS[1]}" in
-${groupCases.join("\n")}
-    esac
-  fi
-  COMPREPLY=($(compgen -W "$choices" -- "$current"))
+// `-o default` is the completion of files. compopt is missing in bash 3, which macOS has.
+const BASH = `_ashlar() {
+  local kind="" reply
+  COMPREPLY=()
+  {
+    IFS= read -r -d '' kind
+    while IFS= read -r -d '' reply; do COMPREPLY+=("$reply"); done
+  } < <(ashlar __complete bash "\${COMP_LINE:0:COMP_POINT}" "\${COMP_LINE:COMP_POINT}" "$2" 2>/dev/null </dev/null)
+  case "$kind" in
+    files) ;;
+    directories) compopt +o default -o dirnames ;;
+    partial) compopt +o default -o nospace ;;
+    list) compopt +o default -o filenames -o noquote ;;
+    *) compopt +o default ;;
+  esac 2>/dev/null
 }
 complete -o default -F _ashlar ashlar`;
-}
 
-function fish(commands: readonly CommandDefinition[]): string {
-  const { first, groups } = words(commands);
-  const lines = [
-    "complete -c ashlar -f -n __fish_use_subcommand",
-    ...first.map((word) => `complete -c ashlar -n __fish_use_subcommand -a ${word}`),
-  ];
-  for (const [group, tails] of groups) {
-    lines.push(
-      `complete -c ashlar -f -n "__fish_seen_subcommand_from ${group}" -a "${tails.join(" ")}"`,
-    );
-  }
-  const topics = HELP_TOPICS.map(({ name }) => name).join(" ");
-  lines.push(`complete -c ashlar -f -n "__fish_seen_subcommand_from help" -a "${topics}"`);
-  for (const definition of commands) {
-    const [head = ""] = definition.name.split(" ");
-    for (const flag of flagsOf(definition)) {
-      lines.push(`complete -c ashlar -n "__fish_seen_subcommand_from ${head}" -l ${flag.slice(2)}`);
-    }
-  }
-  return [...new Set(lines)].join("\n");
+// -U and -Q: the candidates are whole words in the notation of zsh. Only their last names are shown.
+const ZSH = `(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+_ashlar() {
+  local before after kind
+  local -a replies shown
+  after="$SUFFIX$QISUFFIX \${(j: :)words[CURRENT+1,-1]}"
+  before="\${(j: :)words[1,CURRENT-1]} \${words[CURRENT]%"$SUFFIX$QISUFFIX"}"
+  replies=("\${(@0)$(ashlar __complete zsh "$before" "$after" "$QIPREFIX" 2>/dev/null </dev/null)}")
+  kind="$replies[1]"
+  replies=("\${(@)replies[2,-2]}")
+  [[ $kind == (files|directories) && $PREFIX == --*=* ]] && compset -P '*='
+  case "$kind" in
+    files) _files ;;
+    directories) _files -/ ;;
+    whole) compset -S '*'; compadd -Q -U -I "$ISUFFIX" -- "\${(@)replies}" ;;
+    partial) compset -S '*'; compadd -Q -U -I "$ISUFFIX" -S '' -- "\${(@)replies}" ;;
+    list)
+      compset -S '*'
+      shown=("\${(@)replies%/}")
+      shown=("\${(@)shown##*/}")
+      compadd -Q -U -I "$ISUFFIX" -S '' -d shown -- "\${(@)replies}" ;;
+    *) return 1 ;;
+  esac
 }
+compdef _ashlar ashlar`;
+
+// fish quotes the candidates, and adds no space after a slash.
+const FISH = `function __ashlar_complete
+    set -l before (commandline -cp | string collect)
+    set -l after (string sub -s (math (string length -- $before) + 1) -- (commandline -p | string collect))
+    set -l replies (ashlar __complete fish "$before" "$after" 2>/dev/null </dev/null | string split0)
+    switch "$replies[1]"
+        case files
+            __fish_complete_path (commandline -ct)
+        case directories
+            __fish_complete_directories (commandline -ct) ''
+        case '*'
+            string join0 -- $replies[2..] | string split0
+    end
+end
+complete -c ashlar -f -a '(__ashlar_complete)'`;

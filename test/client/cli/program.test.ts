@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
 import { COMMAND_NOTES } from "../../../client/cli/command-notes.ts";
 import { COMMANDS } from "../../../client/cli/command-table.ts";
-import { completionScript } from "../../../client/cli/commands/completion.ts";
 import { GLOBAL_OPTIONS } from "../../../client/cli/global-options.ts";
 import { type Invocation, runProgram } from "../../../client/cli/program.ts";
 import { durationOf, loadSettings, whenOf } from "../../../client/cli/settings.ts";
@@ -178,48 +176,5 @@ describe("settings", () => {
   it("name the origin of a value that cannot be used", async () => {
     const settings = await loadSettings({}, { ...NO_CONFIG, ASHLAR_PROGRESS: "sometimes" });
     assert.throws(() => whenOf(settings.progress), /ASHLAR_PROGRESS/);
-  });
-});
-
-describe("completion", () => {
-  function completed(...words: string[]): string[] {
-    const script = `${completionScript("bash", COMMANDS)}
-      COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
-      _ashlar; printf '%s\n' "\${COMPREPLY[@]}"`;
-    // Without --norc, bash reads ~/.bashrc if its stdin is a socket.
-    const { stdout, stderr, status } = spawnSync("bash", ["--norc", "-c", script], {
-      encoding: "utf8",
-    });
-    assert.deepEqual([status, stderr], [0, ""]);
-    return stdout.split("\n").filter((line) => line !== "");
-  }
-
-  it("completes commands, commands of groups, topics and flags in bash", () => {
-    assert.deepEqual(completed("ashlar", "ch"), ["chunkserver", "checksum", "chmod", "chown"]);
-    assert.deepEqual(completed("ashlar", "cluster", "st"), ["status", "start"]);
-    assert.deepEqual(completed("ashlar", "help", "exit"), ["exit-codes"]);
-    assert.deepEqual(completed("ashlar", "put", "--re"), ["--recursive", "--resume"]);
-    assert.deepEqual(completed("ashlar", "cluster", "up", "--chunks"), ["--chunkservers"]);
-    assert.deepEqual(completed("ashlar", "put", "file"), []);
-  });
-
-  const OTHERS = [
-    ["zsh", "-f", "print $_comps[ashlar]", "_bash_complete -o default -F _ashlar"],
-    ["fish", "--no-config", "complete -C 'ashlar cluster st'", "start\nstatus"],
-  ] as const;
-  for (const [shell, noConfig, ask, expected] of OTHERS) {
-    const isInstalled = spawnSync(shell, ["-c", "true"]).error === undefined;
-    const skip = isInstalled ? false : `${shell} is not installed`;
-    it(`completes in ${shell}`, { skip }, () => {
-      const script = `${completionScript(shell, COMMANDS)}\n${ask}`;
-      const { status, stdout, stderr } = spawnSync(shell, [noConfig, "-c", script], {
-        encoding: "utf8",
-      });
-      assert.deepEqual([status, stdout.trim(), stderr], [0, expected, ""]);
-    });
-  }
-
-  it("refuses an unknown shell", () => {
-    assert.throws(() => completionScript("tcsh", COMMANDS), { code: "INVALID_ARGUMENT" });
   });
 });
