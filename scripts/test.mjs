@@ -28,31 +28,38 @@ const CONCURRENCY = 3;
 const PREPARATION = pathToFileURL(join(ROOT, "scripts", "test-process.mjs")).href;
 const CLUSTER = "test/cluster";
 /**
+ * Files of `test/cluster` that share a process and, in it, one cluster
+ * (`test/support/shared-cluster.ts`). The other files damage their cluster or stop its daemons.
+ */
+const SHARED_CLUSTER = {
+  "test/cluster/processes": ["cli-process", "history", "refusals"],
+  "test/cluster/data": ["gateway", "shapes"],
+};
+/**
  * Seconds that a test process takes, measured in a full run on two cores. The longest process starts
  * first, so that the cores finish at about the same time. A folder in this table has a process of its
  * own. The other folders share one process per role (test/client, test/master, …).
  */
 const SECONDS = {
   "test/cluster/failures.test.ts": 60,
+  "test/cluster/processes": 55,
   "test/simulation/cluster": 50,
   "test/client/integration": 45,
+  "test/cluster/data": 45,
   "test/chunkserver": 35,
   "test/master/driver": 35,
   "test/shared/platform": 34,
-  "test/cluster/cli-process.test.ts": 35,
   "test/cluster/backup.test.ts": 30,
-  "test/cluster/gateway.test.ts": 30,
-  "test/client/gateway": 20,
   "test/cluster/membership.test.ts": 30,
   "test/cluster/watch.test.ts": 30,
   "test/package": 30,
   "test/cluster/damage.test.ts": 25,
   "test/master/namespace": 25,
+  "test/client/gateway": 20,
   "test/cluster/cli.test.ts": 20,
   "test/simulation/consensus": 20,
   "test/simulation/mutants": 20,
   "test/simulation/raft": 20,
-  "test/cluster/shapes.test.ts": 20,
 };
 /** Seconds of a process that is not in the table. */
 const SECONDS_DEFAULT = 15;
@@ -131,10 +138,17 @@ function filesByProcess(files) {
 }
 
 function processOf(file) {
-  // A suite with a cluster takes up to two minutes.
-  if (file.startsWith(`${CLUSTER}/`)) return file;
+  if (file.startsWith(`${CLUSTER}/`)) return clusterProcessOf(file);
   const folder = dirname(file);
   return Object.hasOwn(SECONDS, folder) ? folder : folder.split("/").slice(0, 2).join("/");
+}
+
+/** Returns the process of a file of `test/cluster`: its own, or the one of its cluster. */
+function clusterProcessOf(file) {
+  const shared = Object.entries(SHARED_CLUSTER).find(([, names]) =>
+    names.some((name) => file === `${CLUSTER}/${name}.test.ts`),
+  );
+  return shared === undefined ? file : shared[0];
 }
 
 /** Returns the name of an entry file. Node runs the files ordered by name: long ones first. */

@@ -6,7 +6,8 @@ import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import { jsonLines } from "../support/memory-cli-env.ts";
-import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
+import { shareCluster } from "../support/shared-cluster.ts";
+import { LAUNCHER, type StartedCluster } from "../support/started-cluster.ts";
 import { TempDirectory } from "../support/temp-directory.ts";
 
 interface Result {
@@ -58,7 +59,7 @@ async function isMissing(path: string): Promise<boolean> {
 
 describe("a process of the CLI", () => {
   before(async () => {
-    cluster = await StartedCluster.start({ masters: 1, chunkservers: 1 });
+    cluster = await shareCluster();
   });
   after(async () => {
     await cluster[Symbol.asyncDispose]();

@@ -11,7 +11,8 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import { readProcessStatus } from "../../shared/platform/procfs.ts";
-import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
+import { shareCluster } from "../support/shared-cluster.ts";
+import { LAUNCHER, type StartedCluster } from "../support/started-cluster.ts";
 
 const MIB = 1024 * 1024;
 const BODY_BYTES = 300 * MIB;
@@ -78,7 +79,7 @@ function residentBytesMax(child: ChildProcess): number {
 
 describe("the gateway on a cluster", () => {
   before(async () => {
-    cluster = await StartedCluster.start({ masters: 1, chunkservers: 1 });
+    cluster = await shareCluster();
     ({ child: gateway, address } = await startGateway());
   });
   after(async () => {

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { connect } from "../../client/connect.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
-import { runAshlar, StartedCluster } from "../support/started-cluster.ts";
+import { shareCluster } from "../support/shared-cluster.ts";
+import { runAshlar, type StartedCluster } from "../support/started-cluster.ts";
 
 const OTHER_CLUSTER = "00112233445566778899aabbccddeeff";
 
@@ -73,7 +74,7 @@ describe("a daemon that cannot start reports the error and exits with its status
 describe("a cluster and processes that do not belong to it", () => {
   let started: StartedCluster;
   before(async () => {
-    started = await StartedCluster.start({ masters: 1, chunkservers: 1 });
+    started = await shareCluster();
   });
   after(async () => {
     await started[Symbol.asyncDispose]();

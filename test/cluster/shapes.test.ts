@@ -6,7 +6,8 @@ import { LocalSource } from "../../client/cli/local/local-source.ts";
 import { LocalPath } from "../../client/cli/local-path.ts";
 import { randomBytes } from "../../scripts/sample-tree.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
-import { StartedCluster } from "../support/started-cluster.ts";
+import { shareCluster } from "../support/shared-cluster.ts";
+import type { StartedCluster } from "../support/started-cluster.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -14,7 +15,7 @@ const GIB = 1024 * MIB;
 describe("files and trees of unusual shape", () => {
   let started: StartedCluster;
   before(async () => {
-    started = await StartedCluster.start({ masters: 1, chunkservers: 3 });
+    started = await shareCluster();
   });
   after(async () => {
     await started[Symbol.asyncDispose]();

@@ -12,7 +12,8 @@ import { ROOT } from "./repository.ts";
 /** The launcher script: tests run the product as users do. */
 export const LAUNCHER = join(ROOT, "scripts/ashlar");
 
-const UP_TIMEOUT_MS = 60_000;
+/** Limit for the start of a cluster. */
+export const UP_TIMEOUT_MS = 60_000;
 /** Limit for all repairs after a fault. */
 export const HEAL_TIMEOUT_MS = 60_000;
 
@@ -23,10 +24,16 @@ export class StartedCluster implements AsyncDisposable {
   /** Directory for local files of the test. */
   readonly work: string;
 
-  private constructor(cluster: LocalCluster, fileSystem: FileSystem, work: string) {
+  readonly #end: () => Promise<void>;
+
+  private constructor(
+    cluster: LocalCluster,
+    options: { fileSystem: FileSystem; work: string; end: () => Promise<void> },
+  ) {
     this.cluster = cluster;
-    this.fileSystem = fileSystem;
-    this.work = work;
+    this.fileSystem = options.fileSystem;
+    this.work = options.work;
+    this.#end = options.end;
   }
 
   static async start(options: Partial<UpOptions> = {}): Promise<StartedCluster> {
@@ -39,13 +46,33 @@ export class StartedCluster implements AsyncDisposable {
       timeoutMs: UP_TIMEOUT_MS,
       ...options,
     });
-    const { masters, clusterId } = cluster;
-    return new StartedCluster(cluster, await connect({ masters, clusterId }), work);
+    const fileSystem = await connect(cluster);
+    const end = async (): Promise<void> => {
+      await fileSystem[Symbol.asyncDispose]();
+      await cluster.down();
+    };
+    return new StartedCluster(cluster, { fileSystem, work, end });
+  }
+
+  /**
+   * Uses a running cluster, which disposing the result does not stop. `end` is called before the
+   * client closes.
+   */
+  static async over(
+    cluster: LocalCluster,
+    end: (fileSystem: FileSystem) => Promise<void>,
+  ): Promise<StartedCluster> {
+    const work = await mkdtemp(join(tmpdir(), "ashlar-test-"));
+    const fileSystem = await connect(cluster);
+    const endAndClose = async (): Promise<void> => {
+      await end(fileSystem);
+      await fileSystem[Symbol.asyncDispose]();
+    };
+    return new StartedCluster(cluster, { fileSystem, work, end: endAndClose });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.fileSystem[Symbol.asyncDispose]();
-    await this.cluster.down();
+    await this.#end();
     await rm(this.work, { recursive: true, force: true });
   }
 
