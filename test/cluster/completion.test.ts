@@ -25,7 +25,11 @@ const QUOTES: ReadonlyArray<readonly [OpenQuote, string]> = [
   ["dollar", "$'"],
 ];
 
-/** Names with each byte that a name can have, at most 100 in a directory. */
+/**
+ * Names with each byte that a name can have. Each byte is first in one name, so the names have no
+ * common prefix, and is twice in a row, so that an escape is followed by another one. A completion
+ * offers at most 100 names: they are in directories of 90.
+ */
 const NAMES_BY_DIRECTORY = [1, 2, 3].map((part) => {
   const bytes = Array.from({ length: 255 }, (_, index) => index + 1).filter(
     (byte) => byte !== 0x2f && Math.ceil(byte / 90) === part,
@@ -114,6 +118,7 @@ describe("shell completion", () => {
       "/docs/a b/report",
       "/docs/index",
       "/it's/x",
+      "/x:y=z@w/inner",
     ];
     const directories = new Set(paths.map((path) => path.slice(0, path.lastIndexOf("/"))));
     await Promise.all([...directories].map((path) => files.mkdir(path, { parents: true })));
@@ -173,6 +178,7 @@ describe("shell completion", () => {
   it("completes in an interactive bash at every position", async () => {
     const LEFT = "\u0002";
     const LINES: ReadonlyArray<readonly [string, readonly string[]]> = [
+      // readline ends an open quote after the only candidate. A directory is continued in the quote.
       // A directory has no space after it: the name is continued.
       ["ashlar ls /do\tin\t\n", ["ls", "/docs/index"]],
       ["ashlar ls /docs/a\tre\t\n", ["ls", "/docs/a b/report"]],
@@ -189,6 +195,8 @@ describe("shell completion", () => {
       [`ashlar ls /docs/inx${LEFT}\t\n`, ["ls", "/docs/indexx"]],
       // After word breaks of readline.
       ["ashlar ls ashlar:/docs/in\t\n", ["ls", "ashlar:/docs/index"]],
+      ["ashlar ls /x:\ti\t\n", ["ls", "/x:y=z@w/inner"]],
+      ["ashlar ls /x:y=z\tin\t\n", ["ls", "/x:y=z@w/inner"]],
       ["ashlar find / --newer=/docs/in\t\n", ["find", "/", "--newer=/docs/index"]],
       // The common prefix of 300 names, of which 100 are shown.
       ["ashlar ls /many/i\t2\t99\t\n", ["ls", "/many/img-299"]],
@@ -196,6 +204,7 @@ describe("shell completion", () => {
       ["true; ASHLAR_X=1 ashlar --json ls /docs/in\t\n", ["--json", "ls", "/docs/index"]],
       ["ashlar cluster kill m\t\n", ["cluster", "kill", "m1"]],
       ["ashlar put loc\tf\t /docs/\n", ["put", "local file", "/docs/"]],
+      ["ashlar cluster up --dir loc\t\n", ["cluster", "up", "--dir", "local dir/"]],
       ["ashlar put 'local file' /do\tt\n", ["put", "local file", "/docs/t"]],
       ["ashlar get /docs/index loc\tf\t\n", ["get", "/docs/index", "local file"]],
       // Nothing of this machine is offered where a path of the cluster is expected.
@@ -322,6 +331,7 @@ describe("shell completion", () => {
 
   it("offers nothing while the cluster is paused or down, with status 0", async () => {
     const { cluster: nodes, variables } = cluster;
+    // A stopped master accepts connections and does not answer. A killed one refuses them.
     for (const signal of ["SIGSTOP", "SIGKILL"] as const) {
       await nodes.kill("m1", signal);
       const result = await runCli(["__complete", "bash", "ashlar ls /do", "", "/do"], {

@@ -98,10 +98,12 @@ function candidates(found: readonly Candidate[]): Completion {
   return { kind: "candidates", candidates: found };
 }
 
+/** Resolves with the names of the config file, sorted. */
 async function clusterNames({ env }: CompletionDeps): Promise<string[]> {
   return Object.keys((await loadUserConfig(env.variables)).clusters).sort();
 }
 
+/** Resolves with the names of the nodes in the directory that a `cluster` command would use. */
 async function nodeNames(deps: CompletionDeps, given: ExpectedWord["given"]): Promise<string[]> {
   const { env } = deps;
   const { value } = (await settingsOf(deps, given)).cluster;
@@ -117,6 +119,7 @@ async function remotePaths(
   text: string,
 ): Promise<Candidate[]> {
   const { env, signal, timeoutMs } = deps;
+  // The client library is loaded only here: commands and flags are completed without it.
   const { value, origin } = (await settingsOf(deps, given)).cluster;
   if (value === "") return [];
   const where = isMasterList(value) ? value : systemPathOf(env, value);

@@ -66,6 +66,7 @@ export function expectedWord(
 
 /** A daemon reads files on this machine. */
 function daemonWord(name: string): ExpectedWord {
+  // The table has no daemons. All values of their flags are paths, addresses or numbers.
   return { ...NOTHING, value: Object.hasOwn(DAEMONS, name) ? "local-path" : "text" };
 }
 
@@ -128,7 +129,7 @@ function expectedOf(
   if (given.pending !== null) return expectedValue(given.pending, given, 0);
   if (given.canBeOption && isFlag(word)) {
     const long = flagsOf(options);
-    // find(1) has long flags with one dash.
+    // The command rewrites long flags with one dash, as find(1) has them.
     const short = long.map((flag) => flag.slice(1)).filter((flag) => rewrite([flag])[0] !== flag);
     return (
       expectedOption(word, options, given) ?? {
@@ -182,6 +183,7 @@ function argumentKind(
     values.has(flag),
   );
   if (hasSources) return kind.target;
+  // The only argument is a source: a transfer has both.
   if (argumentCount === 0 || hasMore) return kind.source;
   return lastKind(kind, word);
 }

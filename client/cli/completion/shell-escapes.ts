@@ -22,6 +22,7 @@ const CONTROL_CODES: Readonly<Record<string, string>> = {
 /** `\x41`, `\101`, `\u00e4`, `\U0001f600`, `\cA`. fish writes a byte as `\X41`. */
 const CODE =
   /^\\(?:[xX]([0-9a-fA-F]{1,2})|([0-7]{1,3})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|c(.))/;
+/** The last code point of Unicode. A greater number is no character in any shell. */
 const CODE_POINT_MAX = 0x10ffff;
 
 /** Reads an escape of `$'…'` in bash and zsh, or one outside of quotes in fish. */
@@ -63,6 +64,7 @@ export function literalEscape(
 
 /** Parameters with a name, a number or a special name: `$a`, `$1`, `$?`. */
 const PARAMETER = /^\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])/;
+/** Expansions with an end of their own. Their content can have blanks. */
 const CLOSING: Readonly<Record<string, string>> = { "${": "}", "$(": ")" };
 
 /**

@@ -39,6 +39,7 @@ describe("the table of commands", () => {
 });
 
 describe("the word at the cursor", () => {
+  // A word that only a shell can expand, such as `$HOME/b`, is local where it can be.
   const LINES: ReadonlyArray<readonly [string, unknown]> = [
     ["ls |", "remote-path"],
     ["ls /a |", "remote-path"],
@@ -211,6 +212,7 @@ describe("a completion without a cluster", () => {
     assert.match(stderr, /expected one of bash, zsh, fish: current value is "tcsh"/);
   });
 
+  // The hidden command turns this error into an empty reply.
   it("is an error for the caller if the cluster is down", async () => {
     const env = new MemoryCliEnv({ variables });
     const deps = { env, commands: COMMANDS, signal: new AbortController().signal, timeoutMs: 100 };

@@ -17,6 +17,7 @@ const OPENING_QUOTE: Readonly<Record<OpenQuote, string>> = {
 };
 const QUOTES: readonly OpenQuote[] = ["none", "single", "double", "dollar"];
 
+/** Names of one byte, names with a byte between others, and names that shells are known to change. */
 const NAMES: readonly string[] = [
   ...Array.from({ length: 255 }, (_, index) => textOfBytes(Buffer.of(index + 1))),
   ...Array.from({ length: 255 }, (_, index) => `a${textOfBytes(Buffer.of(index + 1))}1`),
@@ -96,6 +97,7 @@ describe("the line of a shell", () => {
     "\\' \\\" \\\\ \\$ \\* \\~",
     "--newer=/a/b -1 --",
   ];
+  // The words are compared with those that the shell itself passes to a command.
   const POSIX = [
     ...COMMON,
     "$'a\\nb' $'\\x41\\101\\u00e4\\'x\\\\' $'\\xc3\\xa4\\xff'",
