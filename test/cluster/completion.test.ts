@@ -119,6 +119,8 @@ describe("shell completion", () => {
       "/docs/index",
       "/it's/x",
       "/x:y=z@w/inner",
+      "/codes/\u0001a",
+      "/codes/\u0002b",
     ];
     const directories = new Set(paths.map((path) => path.slice(0, path.lastIndexOf("/"))));
     await Promise.all([...directories].map((path) => files.mkdir(path, { parents: true })));
@@ -198,6 +200,8 @@ describe("shell completion", () => {
       ["ashlar ls /x:\ti\t\n", ["ls", "/x:y=z@w/inner"]],
       ["ashlar ls /x:y=z\tin\t\n", ["ls", "/x:y=z@w/inner"]],
       ["ashlar find / --newer=/docs/in\t\n", ["find", "/", "--newer=/docs/index"]],
+      // The escapes of the two names begin with the same characters.
+      ["ashlar ls /codes/\t$'\\x01'\t\n", ["ls", "/codes/\u0001a"]],
       // The common prefix of 300 names, of which 100 are shown.
       ["ashlar ls /many/i\t2\t99\t\n", ["ls", "/many/img-299"]],
       ["ashlar ls /many/\timg-1\t\n", ["ls", "/many/img-1"]],
