@@ -33,7 +33,7 @@ const CLUSTER = "test/cluster";
  */
 const SHARED_CLUSTER = {
   "test/cluster/processes": ["cli-process", "history", "refusals"],
-  "test/cluster/data": ["gateway", "shapes"],
+  "test/cluster/data": ["completion", "gateway", "shapes"],
 };
 /**
  * Seconds that a test process takes, measured in a full run on two cores. The longest process starts
@@ -45,7 +45,7 @@ const SECONDS = {
   "test/cluster/processes": 55,
   "test/simulation/cluster": 50,
   "test/client/integration": 45,
-  "test/cluster/data": 45,
+  "test/cluster/data": 55,
   "test/chunkserver": 35,
   "test/master/driver": 35,
   "test/shared/platform": 34,

@@ -13,7 +13,8 @@ import { CLOSING_QUOTE } from "../../client/cli/completion/shell-quote.ts";
 import type { FileSystem } from "../../client/file-system.ts";
 import { CompletingShell, splitRecords } from "../support/completing-shell.ts";
 import { MemoryCliEnv, runCli } from "../support/memory-cli-env.ts";
-import { LAUNCHER, StartedCluster } from "../support/started-cluster.ts";
+import { shareCluster } from "../support/shared-cluster.ts";
+import { LAUNCHER, type StartedCluster } from "../support/started-cluster.ts";
 
 /** Timeout of the calls of a completion. The deadline of the command would fail on a busy machine. */
 const TIMEOUT_MS = 30_000;
@@ -98,7 +99,7 @@ function recordingPages(files: FileSystem): Pick<FileSystem, "listPage"> & { siz
 describe("shell completion", () => {
   let shell: CompletingShell;
   before(async () => {
-    cluster = await StartedCluster.start({ masters: 1, chunkservers: 1 });
+    cluster = await shareCluster();
     shell = await CompletingShell.start((words) => reply(...words));
     const { fileSystem: files, work } = cluster;
     const many = Array.from(
@@ -331,19 +332,5 @@ describe("shell completion", () => {
       stdout = result.stdout;
     }
     assert.equal(stdout, "list\0/docs/a\\ b/\0/docs/index\0");
-  });
-
-  it("offers nothing while the cluster is paused or down, with status 0", async () => {
-    const { cluster: nodes, variables } = cluster;
-    // A stopped master accepts connections and does not answer. A killed one refuses them.
-    for (const signal of ["SIGSTOP", "SIGKILL"] as const) {
-      await nodes.kill("m1", signal);
-      const result = await runCli(["__complete", "bash", "ashlar ls /do", "", "/do"], {
-        variables,
-      });
-      assert.deepEqual([result.status, result.stdout, result.stderr], [0, "", ""], signal);
-      if (signal === "SIGSTOP") await nodes.kill("m1", "SIGCONT");
-    }
-    await nodes.start("m1");
   });
 });

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { COMMANDS } from "../../../../client/cli/command-table.ts";
@@ -204,6 +206,20 @@ describe("a completion without a cluster", () => {
       variables: broken,
     });
     assert.deepEqual([result.status, result.stdout, result.stderr], [0, "", ""]);
+  });
+
+  it("ends at its deadline if a master accepts connections and does not answer", async () => {
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => sockets.push(socket.on("error", () => {})));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const line = `ashlar --cluster 127.0.0.1:${port} ls /a`;
+    const result = await runCli(["__complete", "bash", line, "", "/a"], { variables });
+    assert.deepEqual([result.status, result.stdout, result.stderr], [0, "", ""]);
+    assert.ok(sockets.length > 0);
+    for (const socket of sockets) socket.destroy();
+    server.close();
   });
 
   it("has no script for an unknown shell", async () => {
