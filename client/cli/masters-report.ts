@@ -5,6 +5,9 @@ import { describeMaster, majorityText } from "../masters/probe-text.ts";
 import type { Output } from "./output.ts";
 import { type Column, formatTable } from "./table-view.ts";
 
+/** Silent masters are believed to be down after this time: a busy machine is silent for seconds. */
+export const SILENCE_MS_MIN = 10_000;
+
 /** The cluster that the setting `cluster` names, for hints. */
 export interface ClusterOrigin {
   /** Directory of a local cluster, as the user gave it; null for a list of masters. */
@@ -16,8 +19,14 @@ export interface ClusterOrigin {
 /**
  * Returns the error of a command that no master can serve: UNAVAILABLE if all masters refuse the
  * connection, NO_LEADER without a majority. Null if the masters may answer soon.
+ *
+ * @param waitedMs time for which the command has had no answer
  */
-export function unservable(probe: MastersProbe, cluster: ClusterOrigin): AshlarError | null {
+export function unservable(
+  probe: MastersProbe,
+  cluster: ClusterOrigin,
+  waitedMs: number,
+): AshlarError | null {
   const masters = probe.masters.map(describeMaster).join(", ");
   const options = { hint: hintFor(cluster), details: { probed: probe.masters.map(jsonMaster) } };
   if (probe.isAllRefused) {
@@ -25,6 +34,7 @@ export function unservable(probe: MastersProbe, cluster: ClusterOrigin): AshlarE
     return new AshlarError("UNAVAILABLE", text, options);
   }
   if (!probe.hasNoMajority || probe.masters.length === 0) return null;
+  if (probe.isMajorityUncertain && waitedMs < SILENCE_MS_MIN) return null;
   const text = `Cannot use the cluster: ${majorityText(probe.answeredCount, probe.voterCount)} (${masters})`;
   return new AshlarError("NO_LEADER", text, options);
 }

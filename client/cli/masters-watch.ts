@@ -7,7 +7,7 @@ import { type ClusterOrigin, unservable } from "./masters-report.ts";
 const TICK_MS = 250;
 /** The masters are probed when a call has had no answer for this long, and again after this time. */
 const PROBE_AFTER_MS = 750;
-/** Limit of one probe. The first verdict comes at the latest after the sum of both: below 2 s. */
+/** Limit of one probe. The first result comes at the latest after the sum of both: below 2 s. */
 const PROBE_TIMEOUT_MS = 900;
 /** A call that takes longer is what the command waits for. */
 const NAMED_AFTER_MS = 1_000;
@@ -25,9 +25,10 @@ export interface MastersWatchDeps {
 
 /**
  * Watches the calls of a command to the masters. A call without an answer is what a `WaitLine` shows.
- * Until the cluster has answered the command for the first time, the command also ends at once if
- * all masters refuse the connection, and within 2 s if a majority of them does not answer.
- * Afterwards calls are retried until their timeout: a long transfer must survive a restart.
+ * Until the cluster has answered the command for the first time, the command also ends early: at once
+ * if all masters refuse the connection, within 2 s without a majority, and after `SILENCE_MS_MIN` if
+ * silent masters could complete a majority. Afterwards calls are retried until their timeout: a long
+ * transfer must survive a restart.
  */
 export class MastersWatch implements CallWatch, Disposable {
   readonly #deps: MastersWatchDeps;
@@ -105,7 +106,7 @@ export class MastersWatch implements CallWatch, Disposable {
   #onProbed(probe: MastersProbe): void {
     if (this.#pending.size === 0) return; // The call was answered meanwhile.
     this.#lastProbe = probe;
-    const error = this.#isServed ? null : unservable(probe, this.#deps.cluster);
+    const error = this.#isServed ? null : unservable(probe, this.#deps.cluster, this.#waitedMs);
     if (error !== null) this.#deps.fail(error);
   }
 }

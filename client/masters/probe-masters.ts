@@ -1,4 +1,4 @@
-import { isAshlarError } from "../../shared/base/errors.ts";
+import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ClusterId } from "../../shared/base/ids.ts";
 import { SlabPool } from "../../shared/flow/slabs.ts";
 import type { Env } from "../../shared/ports/env.ts";
@@ -22,6 +22,8 @@ export interface MasterProbe {
   readonly problem: string | null;
   /** Whether the machine answered that no process listens at the address. */
   readonly isRefused: boolean;
+  /** Whether nothing arrived in time: the master, its machine or this one can be slow or dead. */
+  readonly isSilent: boolean;
 }
 
 /** The state of all masters at one moment. */
@@ -32,6 +34,8 @@ export interface MastersProbe {
   readonly answeredCount: number;
   /** Whether there is no leader, and so few voters answer that they cannot elect one. */
   readonly hasNoMajority: boolean;
+  /** Whether only silence speaks against a majority: the silent voters can complete one. */
+  readonly isMajorityUncertain: boolean;
   /** Whether every master refused the connection. */
   readonly isAllRefused: boolean;
 }
@@ -67,7 +71,7 @@ export async function probeMasters(
       if (appliedIndex > newest.appliedIndex) {
         newest = { appliedIndex, learners: received.head.learners };
       }
-      return { address, answer: { memberId, role, term }, problem: null, isRefused: false };
+      return { address, answer: { memberId, role, term }, problem: null, ...ANSWERED };
     } catch (error) {
       if (!isAshlarError(error)) throw error;
       return { address, answer: null, ...problemOf(address, error) };
@@ -85,12 +89,15 @@ export async function probeMasters(
   return summaryOf(named.size === 0 ? all : all.filter(({ address }) => named.has(address)));
 }
 
+const ANSWERED = { isRefused: false, isSilent: false } as const;
+
 type Asked = Omit<MasterProbe, "isVoter">;
 
 /** Returns the state of the group of masters from what each of them answered. */
 export function summaryOf(masters: readonly MasterProbe[]): MastersProbe {
   const voters = masters.filter(({ isVoter }) => isVoter);
   const answeredCount = voters.filter(({ answer }) => answer !== null).length;
+  const silentCount = voters.filter(({ isSilent }) => isSilent).length;
   return {
     masters,
     voterCount: voters.length,
@@ -99,18 +106,20 @@ export function summaryOf(masters: readonly MasterProbe[]): MastersProbe {
       answeredCount <= Math.floor(voters.length / 2) &&
       // The members can have changed since: a leader proves a majority.
       masters.every(({ answer }) => answer?.role !== "leader"),
+    isMajorityUncertain: answeredCount + silentCount > Math.floor(voters.length / 2),
     isAllRefused: masters.length > 0 && masters.every(({ isRefused }) => isRefused),
   };
 }
 
 function problemOf(
   address: string,
-  error: Error,
-): { readonly problem: string; readonly isRefused: boolean } {
+  error: AshlarError,
+): Pick<MasterProbe, "isRefused" | "isSilent"> & { readonly problem: string } {
   const prefix = `Cannot connect to ${address}: `;
   const { message, cause } = error;
   return {
     problem: message.startsWith(prefix) ? message.slice(prefix.length) : message,
     isRefused: (cause as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED",
+    isSilent: isAshlarError(error, "DEADLINE_EXCEEDED"),
   };
 }

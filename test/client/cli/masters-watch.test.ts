@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { createClusterFiles } from "../../../client/cli/cluster/layout.ts";
+import { SILENCE_MS_MIN, unservable } from "../../../client/cli/masters-report.ts";
 import { MastersWatch } from "../../../client/cli/masters-watch.ts";
 import { Output, type OutputOptions } from "../../../client/cli/output.ts";
 import { StatusLine } from "../../../client/cli/status-line.ts";
@@ -17,6 +18,9 @@ const REPORT_MS = 2_000;
 /** Time for the start of a command on a busy machine, in addition. */
 const SLACK_MS = 1_500;
 const TICK_SLACK_MS = 200;
+
+const ANSWERED = { isRefused: false, isSilent: false };
+const REFUSED = { isRefused: true, isSilent: false };
 
 async function timed<Result>(run: () => Promise<Result>): Promise<[Result, number]> {
   const startMs = performance.now();
@@ -150,8 +154,8 @@ describe("a master that does not vote", () => {
 
   it("does not make a group without a leader look as if it had no majority", () => {
     const follower = { memberId: 1, role: "follower", term: 3 };
-    const voter = { isVoter: true, answer: follower, problem: null, isRefused: false };
-    const learner = { isVoter: false, answer: null, problem: "refused", isRefused: true };
+    const voter = { isVoter: true, answer: follower, problem: null, ...ANSWERED };
+    const learner = { isVoter: false, answer: null, problem: "refused", ...REFUSED };
     const masters = [voter, learner, learner, learner].map((each, index) => {
       return { ...each, address: `m${index}:1` };
     });
@@ -160,13 +164,51 @@ describe("a master that does not vote", () => {
   });
 });
 
+describe("the majority of the masters", () => {
+  const STATES = {
+    follower: { answer: { memberId: 1, role: "follower", term: 3 }, problem: null, ...ANSWERED },
+    leader: { answer: { memberId: 1, role: "leader", term: 3 }, problem: null, ...ANSWERED },
+    refused: { answer: null, problem: "connection refused", ...REFUSED },
+    silent: { answer: null, problem: "no answer", isRefused: false, isSilent: true },
+    wrong: { answer: null, problem: "wrong role", isRefused: false, isSilent: false },
+  };
+  type State = keyof typeof STATES;
+  /** The code of the error after a short silence, and after a long one. */
+  const CASES: ReadonlyArray<readonly [readonly State[], string | null, string | null]> = [
+    [["refused", "refused", "refused"], "UNAVAILABLE", "UNAVAILABLE"],
+    [["refused", "refused", "follower"], "NO_LEADER", "NO_LEADER"],
+    [["refused", "refused", "silent"], "NO_LEADER", "NO_LEADER"],
+    [["refused", "wrong", "follower"], "NO_LEADER", "NO_LEADER"],
+    [["refused", "silent", "silent"], null, "NO_LEADER"],
+    [["silent", "silent", "silent"], null, "NO_LEADER"],
+    [["silent", "silent", "follower"], null, "NO_LEADER"],
+    [["silent"], null, "NO_LEADER"],
+    [["silent", "follower", "follower"], null, null],
+    [["silent", "silent", "leader"], null, null],
+    [["refused", "refused", "leader"], null, null],
+  ];
+
+  for (const [states, early, late] of CASES) {
+    it(`is judged from ${states.join(", ")}: silence counts only after some time`, () => {
+      const masters = states.map((state, index) => {
+        return { ...STATES[state], address: `m${index}:1`, isVoter: true };
+      });
+      const codes = [SILENCE_MS_MIN - 1, SILENCE_MS_MIN].map((waitedMs) => {
+        const cluster = { directory: null, origin: "--cluster" };
+        return unservable(summaryOf(masters), cluster, waitedMs)?.code ?? null;
+      });
+      assert.deepEqual(codes, [early, late]);
+    });
+  }
+});
+
 describe("a call without an answer", () => {
   const ANSWER = { memberId: 1, role: "follower", term: 3 };
   const probed = summaryOf([
-    { address: "a:1", isVoter: true, answer: ANSWER, problem: null, isRefused: false },
-    { address: "b:1", isVoter: true, answer: ANSWER, problem: null, isRefused: false },
-    { address: "c:1", isVoter: true, answer: null, problem: "refused", isRefused: true },
-    { address: "d:1", isVoter: false, answer: null, problem: "refused", isRefused: true },
+    { address: "a:1", isVoter: true, answer: ANSWER, problem: null, ...ANSWERED },
+    { address: "b:1", isVoter: true, answer: ANSWER, problem: null, ...ANSWERED },
+    { address: "c:1", isVoter: true, answer: null, problem: "refused", ...REFUSED },
+    { address: "d:1", isVoter: false, answer: null, problem: "refused", ...REFUSED },
   ]);
   const CASES = [
     { name: "a terminal", columns: 120, options: {}, isShown: true },
