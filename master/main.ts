@@ -2,8 +2,6 @@ import { basename, dirname, resolve } from "node:path";
 import { Closers } from "../shared/flow/closers.ts";
 import { runDaemon } from "../shared/platform/daemon.ts";
 import { boundHeapGrowth } from "../shared/platform/heap-growth.ts";
-import { healthRoutes } from "../shared/platform/http-health.ts";
-import { startHttpServer } from "../shared/platform/http-server.ts";
 import { NodeDisk } from "../shared/platform/node-disk.ts";
 import {
   checkMasterConfig,
@@ -11,7 +9,7 @@ import {
   masterConfigSchema,
   restoreConfigSchema,
 } from "./config.ts";
-import { type RunningMaster, restoreMaster, startMaster } from "./server.ts";
+import type { RunningMaster } from "./server.ts";
 
 /** Time for the last flush and for closing, in addition to the grace period of calls. */
 const STOP_SLACK_MS = 5_000;
@@ -39,6 +37,11 @@ function runMaster(commandLine: readonly string[]): Promise<number> {
       check: checkMasterConfig,
       stopMsMax: (config) => config.stopGraceMs + STOP_SLACK_MS,
       start: async ({ config, env, disk, stores, scrape, onFatal }) => {
+        const [{ startMaster }, { healthRoutes }, { startHttpServer }] = await Promise.all([
+          import("./server.ts"),
+          import("../shared/platform/http-health.ts"),
+          import("../shared/platform/http-server.ts"),
+        ]);
         await using closers = new Closers();
         const master = closers.use(await startMaster(config, env, { disk, stores }, { onFatal }));
         const http =
@@ -78,6 +81,7 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
       check: checkMasterConfig,
       stopMsMax: () => STOP_SLACK_MS,
       start: async ({ config, env, disk, stores }) => {
+        const { restoreMaster } = await import("./server.ts");
         const path = resolve(config.backup);
         const file = await new NodeDisk(dirname(path)).open(basename(path), "read");
         try {

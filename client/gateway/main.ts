@@ -6,10 +6,7 @@ import {
 } from "../../shared/platform/cluster-address.ts";
 import { runDaemonProcess } from "../../shared/platform/daemon-process.ts";
 import { loadUserConfig } from "../../shared/platform/user-config.ts";
-import { connect } from "../connect.ts";
 import { GATEWAY_CONFIG_HELP, type GatewayConfig, gatewayConfigSchema } from "./config.ts";
-import { startGateway } from "./server.ts";
-import { whileReporting } from "./startup-wait.ts";
 
 /** Time to close the session with the masters, in addition to the grace period of requests. */
 const STOP_SLACK_MS = 5_000;
@@ -37,6 +34,11 @@ export function main(commandLine: readonly string[]): Promise<number> {
       stopMsMax: (config) => config.stopGraceMs + STOP_SLACK_MS,
       start: async ({ config, env, scrape, signal }) => {
         const { masters, clusterId } = await clusterAddress(config);
+        const [{ connect }, { startGateway }, { whileReporting }] = await Promise.all([
+          import("../connect.ts"),
+          import("./server.ts"),
+          import("./startup-wait.ts"),
+        ]);
         await using closers = new Closers();
         const files = closers.use(
           await whileReporting(env, { masters, clusterId }, () =>

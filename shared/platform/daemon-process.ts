@@ -9,7 +9,6 @@ import { createHasher } from "./hasher.ts";
 import { loadConfig } from "./load-config.ts";
 import { openLog } from "./pino-log.ts";
 import { watchProcess } from "./process.ts";
-import { PrometheusMetrics } from "./prometheus-metrics.ts";
 import { SystemClock } from "./system-clock.ts";
 import { SystemRandom } from "./system-random.ts";
 import { TcpNetwork } from "./tcp-network.ts";
@@ -23,7 +22,10 @@ export interface DaemonProcessDefinition<Schema extends ConfigSchema, Deps>
   readonly check?: (config: v.InferOutput<Schema>) => void;
   /** Longest duration of a graceful stop in ms. The process exits at the end of this duration. */
   readonly stopMsMax: (config: v.InferOutput<Schema>) => number;
-  /** Starts the role. Resolves when the role serves, or when a job is done. */
+  /**
+   * Starts the role. Resolves when the role serves, or when a job is done. It imports the modules of
+   * the role: `--help` and a config that is refused do not need them.
+   */
   readonly start: (deps: Deps) => Promise<StartedDaemon>;
 }
 
@@ -125,6 +127,7 @@ async function serve<Schema extends ConfigSchema>(
 ): Promise<number> {
   const { config, log, reopenLog } = deps;
   const { hasher, kind } = createHasher();
+  const { PrometheusMetrics } = await import("./prometheus-metrics.ts");
   const metrics = new PrometheusMetrics();
   metrics.addProcessMetrics();
   const clock = new SystemClock();

@@ -9,7 +9,6 @@ import {
   runDaemonProcess,
 } from "./daemon-process.ts";
 import { lockDataDirectory } from "./data-directory-lock.ts";
-import { LmdbStores } from "./lmdb-store.ts";
 import { NodeDisk } from "./node-disk.ts";
 
 /** A role with a data directory. The key `dataDir` of its config is the path. */
@@ -38,6 +37,7 @@ export function runDaemon<Schema extends ConfigSchema>(
 ): Promise<number> {
   const start = async (deps: DaemonProcessDeps<v.InferOutput<Schema>>) => {
     const { dataDir } = deps.config as { readonly dataDir: string };
+    const { LmdbStores } = await import("./lmdb-store.ts");
     await using closers = new Closers();
     closers.use(await lockDataDirectory(dataDir));
     const disk = new NodeDisk(dataDir);

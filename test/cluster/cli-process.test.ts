@@ -202,6 +202,9 @@ async function modulesLoadedBy(...commandArguments: string[]): Promise<readonly 
   return coverage.result.map((script: { readonly url: string }) => script.url);
 }
 
+/** Modules that a daemon loads only when it starts: most of its modules depend on them. */
+const HEAVY_OF_DAEMONS = /node_modules\/(?:prom-client|koa|lmdb|msgpackr|@opentelemetry)\//;
+
 describe("the launcher", () => {
   it("loads no module to print the version", async () => {
     const loaded = await modulesLoadedBy("--version");
@@ -222,4 +225,15 @@ describe("the launcher", () => {
       [],
     );
   });
+
+  for (const role of ["master", "chunkserver", "gateway"]) {
+    it(`loads no heavy module to print the help of ${role}`, async () => {
+      const loaded = await modulesLoadedBy(role, "--help");
+      assert.ok(loaded.some((url) => url.includes("/daemon-process.js")));
+      assert.deepEqual(
+        loaded.filter((url) => HEAVY_OF_DAEMONS.test(url)),
+        [],
+      );
+    });
+  }
 });
