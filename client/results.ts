@@ -140,7 +140,7 @@ export interface PathVersion extends Omit<HistoryVersion, "otherPath"> {
   readonly otherPathBytes: Uint8Array | null;
 }
 
-/** A path in an event. Null if it exceeds the longest path. */
+/** A path in an event. Null if it exceeds the longest path, and in an unfinished `restore`. */
 interface EventPath {
   /** Absolute path as text, a valid argument of the calls (see `PathInput`). */
   readonly path: string | null;

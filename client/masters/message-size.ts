@@ -38,6 +38,8 @@ function sizeOfOperation(operation: Operation): number {
       return (
         OPERATION_BYTES + sizeOfTarget(operation.target) + operation.chunks.length * CHUNK_BYTES
       );
+    case "stage-directory":
+      return OPERATION_BYTES + sizeOfTarget(operation.from);
     case "unstage":
       return OPERATION_BYTES;
     default:

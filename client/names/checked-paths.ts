@@ -174,6 +174,7 @@ async function guardsFor(
     case "set-storage-class":
       return { before: guardOf(operation.target), after: null };
     case "stage":
+    case "stage-directory":
     case "unstage":
       return NO_GUARDS; // They change no path.
     default:
@@ -209,6 +210,9 @@ function guardsOf(path: Target | undefined): readonly Operation[] {
 
 function withoutEnds(operation: Operation): Operation {
   if (operation.kind === "unstage") return operation;
+  if (operation.kind === "stage-directory") {
+    return { ...operation, from: withoutEnd(operation.from) };
+  }
   if ("target" in operation) return { ...operation, target: withoutEnd(operation.target) };
   return { ...operation, from: withoutEnd(operation.from), to: withoutEnd(operation.to) };
 }

@@ -105,5 +105,6 @@ export async function checkFilePath(
 /** Returns the targets of an operation. */
 export function targetsOf(operation: Operation): readonly Target[] {
   if (operation.kind === "unstage") return [];
+  if (operation.kind === "stage-directory") return [operation.from];
   return "target" in operation ? [operation.target] : [operation.from, operation.to];
 }

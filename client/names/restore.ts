@@ -1,6 +1,7 @@
+import { present } from "../../shared/base/assert.ts";
 import { concatBytes, toHex } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
+import type { InodeId, LogIndex, StagingId } from "../../shared/base/ids.ts";
 import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import type { Attributes } from "../../shared/protocol/attributes.ts";
@@ -19,6 +20,7 @@ import { walk } from "./walk.ts";
 /** Limits of one log entry: applying it takes some tens of milliseconds on every master. */
 const STEP_OPERATIONS_MAX = 5_000;
 const STEP_PATH_BYTES_MAX = 4 * 1024 * 1024;
+const STAGING_ID_BYTES = 16;
 
 /** Result of a restore. */
 export interface RestoreResult {
@@ -51,6 +53,8 @@ interface RestoreJob {
   readonly kind: Attributes["kind"];
   /** Log index of the state to restore. */
   readonly index: LogIndex;
+  /** Path in the past state. */
+  readonly source: Uint8Array;
   /** Path to restore to. */
   readonly target: Uint8Array;
   readonly replace: boolean;
@@ -58,8 +62,8 @@ interface RestoreJob {
 
 /**
  * Restores a file or tree of a past state, by reference. The tree becomes visible in one step: a
- * tree that is too large for one transaction is built in a directory of the root, and the last
- * transaction moves it to the target.
+ * tree that is too large for one transaction is built as an unfinished tree without a path, and the
+ * last transaction publishes it (docs/decisions/0012).
  *
  * @throws {AshlarError} NOT_FOUND if the path did not exist in the past state; ALREADY_EXISTS if
  *   the target exists and `replace` is false; INDEX_EXPIRED.
@@ -80,9 +84,9 @@ export async function restore(
   checkEnd(targetOf(path), attributes);
   checkEnd(targetOf(to), attributes);
   const { kind } = attributes;
-  const job = { masters, random, call, kind, index, target, replace };
+  const job = { masters, random, call, kind, index, source, target, replace };
   const totals = new RestoreTotals(attributes);
-  const committed = await restoreItems(job, itemsToRestore(job, source, totals));
+  const committed = await restoreItems(job, itemsToRestore(job, totals));
   return { fromIndex: index, index: committed, ...totals.counts };
 }
 
@@ -125,11 +129,11 @@ class RestoreTotals {
 /** Yields the top, then everything below it. A directory precedes its entries. */
 async function* itemsToRestore(
   job: RestoreJob,
-  source: Uint8Array,
   totals: RestoreTotals,
 ): AsyncGenerator<RestoreItem> {
   yield totals.count(totals.top, new Uint8Array());
   if (totals.top.kind === "file") return;
+  const { source } = job;
   const prefixLength = source.length === 1 ? 0 : source.length;
   for await (const entry of walk(job.masters, source, { ...job.call, at: job.index })) {
     yield totals.count(entry.attributes, entry.pathBytes.subarray(prefixLength));
@@ -142,24 +146,31 @@ async function restoreItems(job: RestoreJob, pending: AsyncIterable<RestoreItem>
   const first = (await steps.next()).value as readonly RestoreItem[];
   const second = await steps.next();
   if (second.done === true) {
-    const inPlace = first.map((item) => operationOf(job, item, job.target));
+    const inPlace = first.map((item) => operationOf(job, item, { path: job.target }));
     return await commit(job, [...(await removalsBefore(job)), ...inPlace]);
   }
-  const staging = stagingOf(job.random);
+  const id = toHex(job.random.bytes(STAGING_ID_BYTES)) as StagingId;
   try {
-    await commit(job, first.map(toStaging));
-    await commit(job, second.value.map(toStaging));
-    for await (const step of steps) await commit(job, step.map(toStaging));
-    const move = { kind: "rename", from: { path: staging }, to: { path: job.target } } as const;
+    const tree = await stageTop(job, id);
+    const toTree = (item: RestoreItem): Operation => operationOf(job, item, tree);
+    const belowTop = first.slice(1);
+    if (belowTop.length > 0) await commit(job, belowTop.map(toTree));
+    await commit(job, second.value.map(toTree));
+    for await (const step of steps) await commit(job, step.map(toTree));
+    const move = { kind: "rename", from: tree, to: { path: job.target } } as const;
     return await commit(job, [...(await removalsBefore(job)), { ...move, noReplace: true }]);
   } catch (error) {
-    await removeStaging(job, staging);
+    await unstage(job, id);
     throw error;
   }
+}
 
-  function toStaging(item: RestoreItem): Operation {
-    return operationOf(job, item, staging);
-  }
+/** Creates the unfinished tree. @returns its top, to which paths below it can be added */
+async function stageTop({ masters, source, index, call }: RestoreJob, id: StagingId) {
+  const operation: Operation = { kind: "stage-directory", id, from: { path: source }, index };
+  const { inodes } = await masters.transact({ preconditions: [], operations: [operation] }, call);
+  const [inode] = inodes;
+  return { inode: present(inode, "the operation creates an inode") };
 }
 
 /** Yields groups of items that fit into one transaction each. */
@@ -189,12 +200,8 @@ async function* stepsOf(
 }
 
 /** Returns the operation that restores `item` below `base`. */
-function operationOf(
-  { index, replace }: RestoreJob,
-  item: RestoreItem,
-  base: Uint8Array,
-): Operation {
-  const to: Target = { path: concatBytes([base, item.below]) };
+function operationOf({ index, replace }: RestoreJob, item: RestoreItem, base: Target): Operation {
+  const to: Target = { ...base, path: concatBytes([base.path ?? new Uint8Array(), item.below]) };
   // Only a restored file may replace its target. For a tree, `removalsBefore` removes the target.
   const isTop = item.below.length === 0;
   return { kind: "restore", from: { inode: item.inode }, index, to, replace: replace && isTop };
@@ -217,28 +224,18 @@ async function removalsBefore(job: RestoreJob): Promise<readonly Operation[]> {
   }
 }
 
-/**
- * Returns the path of the directory in which a large tree is built. It is in the root: in the
- * parent of the target it would be in listings, and `rmdir` of the parent would fail.
- */
-function stagingOf(random: Random): Uint8Array {
-  return new TextEncoder().encode(`/.ashlar-restore-${toHex(random.bytes(8))}`);
-}
-
+/** @param operations at least one */
 async function commit(job: RestoreJob, operations: readonly Operation[]): Promise<number> {
   const { index } = await job.masters.transact({ preconditions: [], operations }, job.call);
   return index;
 }
 
-/**
- * Removes the staging directory. Best effort: a remaining one can be removed later.
- */
-async function removeStaging(job: RestoreJob, staging: Uint8Array): Promise<void> {
+/** Removes the unfinished tree. Best effort: the masters remove it with the session. */
+async function unstage(job: RestoreJob, id: StagingId): Promise<void> {
   const { timeoutMs } = job.call;
   const call = timeoutMs === undefined ? {} : { timeoutMs };
-  const operations: Operation[] = [{ kind: "remove-tree", target: { path: staging } }];
   try {
-    await commit({ ...job, call }, operations);
+    await commit({ ...job, call }, [{ kind: "unstage", id }]);
   } catch {
     // Ignored: the caller receives the error that made the restore fail.
   }

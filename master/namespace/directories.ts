@@ -4,6 +4,7 @@ import { attachNew, detach, newInode } from "./entries.ts";
 import type { ByteText } from "./keys.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
 import { pathRefusal, Refusal } from "./refusal.ts";
+import { STAGED_ROOT } from "./staged-totals.ts";
 import { find, resolve, showTarget, targetNames } from "./tree.ts";
 
 /**
@@ -72,6 +73,20 @@ export function addDirectory(
   putEmptyDirectory(change, directory);
   attachNew(change, directory);
   return directory;
+}
+
+/**
+ * Makes the top of an unfinished tree, with the attributes of `source`. The first one also makes the
+ * directory record of all unfinished trees.
+ */
+export function addStagedDirectory(
+  change: Change,
+  name: ByteText,
+  source: DirectoryInode,
+): DirectoryInode {
+  const all: DirectoryInode = { ...source, id: STAGED_ROOT, parent: null };
+  if (!change.hasDirectory(STAGED_ROOT)) putEmptyDirectory(change, all);
+  return addDirectory(change, all, name, source);
 }
 
 /** Writes the directory record of a new directory: see `DirectoryRecord`. */

@@ -5,6 +5,7 @@ import { RECLAIM_KIND } from "./change.ts";
 import { createdEvent, removedEvent, renamedEvent } from "./feed-records.ts";
 import { type ByteText, u64 } from "./keys.ts";
 import type { InodeCommon, InodeRecord } from "./records.ts";
+import { releaseStagedTree, STAGED_ROOT } from "./staged-totals.ts";
 
 /** The fields of a new inode that the operation determines. */
 export interface NewInode {
@@ -73,6 +74,7 @@ function removeEntry(change: Change, parent: InodeId, name: ByteText): void {
   assert(change.entry(parent, name) !== undefined, "the directory has an entry of this name");
   change.deleteEntry(parent, name);
   touchDirectory(change, parent, -1);
+  if (parent === STAGED_ROOT) releaseStagedTree(change, name);
 }
 
 function touchDirectory(change: Change, id: InodeId, difference: number): void {

@@ -13,8 +13,9 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *     3  unfinished uploads: the operations `stage` and `unstage`, and the tables behind them
  *     4  changes of the retention of the history
  *     5  reports of lost copies with their intent
+ *     6  unfinished trees: the operation `stage-directory`
  */
-export const FEATURE_LEVEL_MAX = 5;
+export const FEATURE_LEVEL_MAX = 6;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
@@ -23,6 +24,8 @@ const FEATURE_LEVEL_STAGING = 3;
 const FEATURE_LEVEL_RETENTION = 4;
 /** The first level whose members compare the intent of a lost copy. */
 export const FEATURE_LEVEL_LOST_INTENT = 5;
+/** The first level whose members support unfinished trees. */
+const FEATURE_LEVEL_TREES = 6;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -49,6 +52,7 @@ const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
 /** The lowest feature level at which an operation may be proposed. Absent: 1. */
 const OPERATION_LEVELS: Readonly<Partial<Record<NamespaceOperation["kind"], number>>> = {
   stage: FEATURE_LEVEL_STAGING,
+  "stage-directory": FEATURE_LEVEL_TREES,
   unstage: FEATURE_LEVEL_STAGING,
 };
 
@@ -64,8 +68,8 @@ export function isKnownKind(kind: string): kind is Command["kind"] {
  */
 export function checkLevel(command: Command, level: number): void {
   requireLevel(command.kind, COMMAND_LEVELS[command.kind], level);
-  // At this level all operations are supported.
-  if (level >= FEATURE_LEVEL_STAGING || command.kind !== "transact") return;
+  // A cluster at the highest level supports all operations.
+  if (level >= FEATURE_LEVEL_MAX || command.kind !== "transact") return;
   for (const { kind } of command.operations) requireLevel(kind, OPERATION_LEVELS[kind] ?? 1, level);
 }
 

@@ -8,6 +8,7 @@ import { oldestEvent } from "./feed-trim.ts";
 import { type ByteText, keyAfter, nameBytes } from "./keys.ts";
 import type { Row } from "./overlay.ts";
 import { Refusal } from "./refusal.ts";
+import { STAGED_ROOT } from "./staged-totals.ts";
 import { PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
 
 /** The bounds of one page of the feed. */
@@ -183,13 +184,19 @@ function locationOf({ parent, name }: FeedRecord): EntryLocation | null {
  * `view` shows the tree after the whole entry. If the entry moved or removed an ancestor directory
  * after the event, the location of that directory at the event is where the first of these later
  * moves took it from.
+ *
+ * @returns null in an unfinished tree, which has no path
  */
-function namesOf({ view, moves, sequence }: EventContext, spot: EntryLocation | null): ByteText[] {
+function namesOf(
+  { view, moves, sequence }: EventContext,
+  spot: EntryLocation | null,
+): ByteText[] | null {
   const names: ByteText[] = [];
   let next = spot;
   while (next !== null) {
     names.push(next.name);
     const above: InodeId = next.parent;
+    if (above === STAGED_ROOT) return null;
     next = above === ROOT_INODE ? null : spotAt(above);
   }
   return names.reverse();
@@ -220,9 +227,13 @@ function eventFor(
 ): FeedEvent | null {
   const names = namesOf(context, locationOf(record));
   const fromNames = record.kind === "renamed" ? namesOf(context, record.from) : null;
-  const concerns = (place: readonly ByteText[]): boolean =>
-    startsWith(place, within) || (affectsSubtree(record) && startsWith(within, place));
-  if (!concerns(names) && (fromNames === null || !concerns(fromNames))) return null;
+  // Only a watch of the root has the events of unfinished trees: with them it knows what is in a tree
+  // when it is published.
+  const concerns = (place: readonly ByteText[] | null): boolean =>
+    place === null
+      ? within.length === 0
+      : startsWith(place, within) || (affectsSubtree(record) && startsWith(within, place));
+  if (!concerns(names) && (record.kind !== "renamed" || !concerns(fromNames))) return null;
   const common = {
     ...position,
     timeMs: record.timeMs,
@@ -234,7 +245,7 @@ function eventFor(
   };
   if (record.kind === "renamed") {
     const { parent, name } = record.from;
-    const from = { parent, name: nameBytes(name), path: pathOf(fromNames ?? []) };
+    const from = { parent, name: nameBytes(name), path: pathOf(fromNames) };
     return { ...record, ...common, from };
   }
   // The records leave out the root of an empty file, because most files start empty.
@@ -252,8 +263,9 @@ function startsWith(names: readonly ByteText[], first: readonly ByteText[]): boo
   return names.length >= first.length && first.every((name, index) => names[index] === name);
 }
 
-/** Returns the path of the names. Null if it is longer than the protocol allows. */
-function pathOf(names: readonly ByteText[]): Uint8Array | null {
+/** Returns the path of the names. Null without names, or if the protocol has no place for it. */
+function pathOf(names: readonly ByteText[] | null): Uint8Array | null {
+  if (names === null) return null;
   const path = joinPath(names.map(nameBytes));
   return path.length > PATH_BYTES_MAX ? null : path;
 }

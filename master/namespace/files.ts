@@ -223,6 +223,11 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
   );
 }
 
+/** Returns the inode that a target had as of an index before this entry. @throws {Refusal} */
+export function pastInode(change: Change, target: Target, index: LogIndex): InodeRecord {
+  return find(pastViewAt(change, index), target);
+}
+
 /**
  * Returns the tree as of an index before this entry.
  *

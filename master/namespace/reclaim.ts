@@ -1,9 +1,9 @@
-import { assert } from "../../shared/base/assert.ts";
+import { assert, present } from "../../shared/base/assert.ts";
 import type { InodeId, LogIndex, SessionId } from "../../shared/base/ids.ts";
 import { type Change, RECLAIM_KIND, type ReclaimKind, reclaimKey } from "./change.ts";
 import { dropReference } from "./chunks.ts";
 import type { Reclaim } from "./command.ts";
-import { countInode } from "./entries.ts";
+import { countInode, detach } from "./entries.ts";
 import { isFeedTrimPending, oldestEvent, trimFeed } from "./feed-trim.ts";
 import { dropTimeRows, historyFloorAt, needsTimeRow, recordTime } from "./history-floor.ts";
 import {
@@ -24,6 +24,7 @@ import {
   u64,
 } from "./keys.ts";
 import type { FileContent, InodeRecord, PositionRecord } from "./records.ts";
+import { stagedTreesOf } from "./staged-totals.ts";
 import { deleteStagedRow } from "./staging.ts";
 import type { State } from "./state.ts";
 import {
@@ -37,6 +38,9 @@ import {
   TOMBSTONES,
 } from "./tables.ts";
 import { ENTRIES, HISTORY, INODES } from "./tree-tables.ts";
+
+/** Entry, directory, inode, totals, event, and three rows of the history and the queue. */
+const RECORDS_OF_DETACH = 8;
 
 /** The state of one reclaim step. */
 interface ReclaimStep {
@@ -242,8 +246,8 @@ function reclaimContent(step: ReclaimStep, item: QueueItem): void {
 }
 
 /**
- * Deletes the unfinished uploads of a closed session, as far as the budget allows. Queues their
- * contents as items of their own.
+ * Deletes the unfinished uploads and trees of a closed session, as far as the budget allows. Their
+ * contents and tops become items of their own.
  */
 function reclaimStaged(step: ReclaimStep, item: QueueItem): void {
   const { change } = step;
@@ -255,6 +259,11 @@ function reclaimStaged(step: ReclaimStep, item: QueueItem): void {
     deleteStagedRow(change, sessionId, { key, record: value });
     step.budget -= 3;
     queuePart(step, item, { kind: RECLAIM_KIND.content, subject: u64(value.contentId) });
+  }
+  for (const { value } of change.rows(ENTRIES, stagedTreesOf(sessionId), limit)) {
+    if (step.budget <= 0) return;
+    detach(change, present(change.inode(value.inode), "every entry has an inode"));
+    step.budget -= RECORDS_OF_DETACH;
   }
   if (step.budget <= 0) return;
   finish(step, item);

@@ -1,20 +1,26 @@
+import { present } from "../../shared/base/assert.ts";
 import { CHUNK_BYTES_MAX, type SessionId } from "../../shared/base/ids.ts";
 import { CONTENT_CHUNKS_MAX, type OperationOf } from "../../shared/protocol/namespace-api.ts";
 import { type Change, RECLAIM_KIND } from "./change.ts";
 import { addReference } from "./chunks.ts";
 import type { StageOperation, VerifiedChunk } from "./command.ts";
 import { checkChunks, newContent } from "./contents.ts";
-import { copyCountsOf, storageClassOf } from "./files.ts";
+import { addStagedDirectory } from "./directories.ts";
+import { detach } from "./entries.ts";
+import { copyCountsOf, pastInode, storageClassOf } from "./files.ts";
 import { type Key, stagedKey, stagedTotalsKey, u64 } from "./keys.ts";
 import { storageClassFor } from "./queries.ts";
-import type { StagedRecord } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import type { InodeRecord, StagedRecord } from "./records.ts";
+import { pathRefusal, Refusal } from "./refusal.ts";
+import { addToStagedTotals, STAGED_ROOT, stagedName } from "./staged-totals.ts";
 import { STAGED, STAGED_TOTALS } from "./tables.ts";
+import { showTarget } from "./tree.ts";
 
 /*
  * Unfinished uploads (docs/decisions/0012): chunks that a session keeps without a directory entry.
  * An upload is a content like that of a file, so its chunks are counted, repaired and purged by the
- * same rules. It has no history and no events.
+ * same rules. It has no history and no events. An unfinished tree has inodes and entries like every
+ * tree, but no path: see `staged-totals.ts`. Both count as uploads of the session.
  */
 
 /** Maximum number of unfinished uploads of one session. */
@@ -58,15 +64,42 @@ export function stage(change: Change, sessionId: SessionId, operation: StageOper
     createdMs: before?.createdMs ?? change.nowMs,
   });
   const uploads = before === undefined ? 1 : 0;
-  addToTotals(change, sessionId, { uploads, chunks: added.length, bytes: addedBytes });
+  addToStagedTotals(change, sessionId, { uploads, chunks: added.length, bytes: addedBytes });
 }
 
-/** Removes an unfinished upload. An unknown id changes nothing. */
+/**
+ * Creates an unfinished tree: a directory without entries, with the attributes of a past one.
+ *
+ * @throws {Refusal} ALREADY_EXISTS, TOO_LARGE, INDEX_EXPIRED, NOT_FOUND, NOT_A_DIRECTORY
+ */
+export function stageDirectory(
+  change: Change,
+  sessionId: SessionId,
+  { id, from, index }: OperationOf<"stage-directory">,
+): InodeRecord {
+  const source = pastInode(change, from, index);
+  if (source.kind !== "directory") {
+    throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, from));
+  }
+  const name = stagedName(sessionId, id);
+  if (change.entry(STAGED_ROOT, name) !== undefined) {
+    throw new Refusal("ALREADY_EXISTS", `Cannot stage the tree ${id}: the session has it already`);
+  }
+  checkLimits(change, sessionId, { isNew: true, first: 0, added: [] });
+  addToStagedTotals(change, sessionId, { uploads: 1, chunks: 0, bytes: 0 });
+  return addStagedDirectory(change, name, source);
+}
+
+/** Removes an unfinished upload or tree. An unknown id changes nothing. */
 export function unstage(
   change: Change,
   sessionId: SessionId,
   { id }: OperationOf<"unstage">,
 ): void {
+  const tree = change.entry(STAGED_ROOT, stagedName(sessionId, id));
+  if (tree !== undefined) {
+    detach(change, present(change.inode(tree.inode), "every entry has an inode"));
+  }
   const key = stagedKey(sessionId, id);
   const record = change.get(STAGED, key);
   if (record === undefined) return;
@@ -74,7 +107,7 @@ export function unstage(
   change.queueReclaimAtOnce(RECLAIM_KIND.content, u64(record.contentId));
 }
 
-/** Queues the unfinished uploads of a closed session for `reclaim`, in one row for all of them. */
+/** Queues the unfinished uploads and trees of a closed session for `reclaim`, in one row for all of them. */
 export function releaseStaged(change: Change, sessionId: SessionId): void {
   if (change.get(STAGED_TOTALS, stagedTotalsKey(sessionId)) === undefined) return;
   change.queueReclaimAtOnce(RECLAIM_KIND.staged, u64(sessionId));
@@ -88,7 +121,7 @@ export function deleteStagedRow(
 ): void {
   change.deleteUnversioned(STAGED, key);
   const { chunkCount, sizeBytes } = record;
-  addToTotals(change, sessionId, { uploads: -1, chunks: -chunkCount, bytes: -sizeBytes });
+  addToStagedTotals(change, sessionId, { uploads: -1, chunks: -chunkCount, bytes: -sizeBytes });
 }
 
 /**
@@ -154,18 +187,3 @@ function checkLimits(
 
 const tooLarge = (what: string, max: number): Refusal =>
   new Refusal("TOO_LARGE", `Cannot stage ${what}: expected at most ${max}`, { max });
-
-/** Adds to the sums of the session and of the whole state. Sums of 0 uploads have no record. */
-function addToTotals(
-  change: Change,
-  sessionId: SessionId,
-  more: { readonly uploads: number; readonly chunks: number; readonly bytes: number },
-): void {
-  const key = stagedTotalsKey(sessionId);
-  const before = change.get(STAGED_TOTALS, key) ?? { uploadCount: 0, chunkCount: 0 };
-  const uploadCount = before.uploadCount + more.uploads;
-  const chunkCount = before.chunkCount + more.chunks;
-  if (uploadCount === 0) change.deleteUnversioned(STAGED_TOTALS, key);
-  else change.putUnversioned(STAGED_TOTALS, key, { uploadCount, chunkCount });
-  change.updateTotals({ stagedBytes: change.totals.stagedBytes + more.bytes });
-}

@@ -96,6 +96,10 @@ export class State implements RecordReader, TreeView {
     return present(record, "every directory inode has a directory record");
   }
 
+  hasDirectory(id: InodeId): boolean {
+    return this.#records.get(DIRECTORIES, directoryKey(id)) !== undefined;
+  }
+
   content(id: ContentId): ContentRecord {
     const record = this.#records.get(CONTENTS, contentKey(id));
     return present(record, "the state has every content that is referenced");

@@ -11,7 +11,7 @@ import { copy, create, put, restore, setAttributes, setStorageClass } from "./fi
 import type { InodeRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { rename } from "./rename.ts";
-import { stage, unstage } from "./staging.ts";
+import { stage, stageDirectory, unstage } from "./staging.ts";
 import { resolve, showTarget } from "./tree.ts";
 
 /**
@@ -49,7 +49,8 @@ function withTargetDetails(
   refusal: Refusal,
   operation: NamespaceOperation,
 ): Refusal {
-  if (operation.kind === "unstage") return refusal; // It has no target.
+  // They have no target.
+  if (operation.kind === "unstage" || operation.kind === "stage-directory") return refusal;
   const { code, message, details } = refusal;
   const target = "target" in operation ? operation.target : operation.to;
   return new Refusal(code, message, { ...details, ...targetDetails(change, target) });
@@ -202,6 +203,8 @@ function applyOperation(
     case "stage":
       stage(change, attempt.sessionId, operation);
       return undefined;
+    case "stage-directory":
+      return stageDirectory(change, attempt.sessionId, operation);
     case "unstage":
       unstage(change, attempt.sessionId, operation);
       return undefined;

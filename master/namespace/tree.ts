@@ -5,12 +5,13 @@ import type { Target } from "../../shared/protocol/namespace-api.ts";
 import { type ByteText, bytesToText } from "./keys.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
 import { pathRefusal, Refusal, showPath } from "./refusal.ts";
+import { STAGED_ROOT } from "./staged-totals.ts";
 import { ROOT_INODE, type TreeView } from "./state.ts";
 
 /** A resolved target: an inode, or a free name in a directory. */
 export interface ResolvedTarget {
   readonly target: Target;
-  /** The directory of the name. Null for the root. */
+  /** The directory of the name. Null for the root and for the top of an unfinished tree. */
   readonly parent: DirectoryInode | null;
   readonly name: ByteText;
   /** Undefined if the name is free. */
@@ -66,8 +67,9 @@ export function resolve(view: TreeView, target: Target): ResolvedTarget {
   const walk: PathWalk = { view, target, names };
   const start = startOf(walk);
   if (names.length === 0) {
-    const parent = start.parent === null ? null : (view.inode(start.parent) as DirectoryInode);
-    return { target, parent, name: start.name, inode: start };
+    // The top of an unfinished tree has no parent either: that one has no inode.
+    const parent = start.parent === null ? undefined : view.inode(start.parent);
+    return { target, parent: (parent as DirectoryInode) ?? null, name: start.name, inode: start };
   }
   let inode = start;
   const last = names.length - 1;
@@ -113,11 +115,16 @@ function notDirectoryRefusal({ view, target }: PathWalk, depth: number): Refusal
 }
 
 /**
- * Returns whether the inode is in the tree. The inodes below a removed directory keep their records
- * until `reclaim` deletes them, but a target must not reach them by their ids.
+ * Returns whether the inode is in the tree, or in an unfinished one. The inodes below a removed
+ * directory keep their records until `reclaim` deletes them, but a target must not reach them by
+ * their ids.
  */
 function isAttached(view: TreeView, inode: InodeRecord): boolean {
-  return ancestorNames(view, inode) !== null;
+  let at: InodeRecord | undefined = inode;
+  while (at !== undefined && at.id !== ROOT_INODE && at.parent !== STAGED_ROOT) {
+    at = at.parent === null ? undefined : view.inode(at.parent);
+  }
+  return at !== undefined;
 }
 
 /** Yields the inodes from `directory` up to the root. `directory` must be in the tree. */

@@ -43,7 +43,10 @@ const commonFields = {
   parent: v.nullable(inodeIdSchema),
   /** The name of the inode in `parent`. Empty for the root. */
   name: nameSchema,
-  /** The path of the inode at the time of the operation. Null if it exceeds the longest path. */
+  /**
+   * The path of the inode at the time of the operation. Null if it exceeds the longest path, and in an
+   * unfinished tree.
+   */
   path: v.nullable(pathSchema),
 };
 

@@ -162,7 +162,18 @@ export const largeOperationSchema = v.variant("kind", [
     position: positionSchema,
     chunks: v.pipe(v.array(committedChunkSchema), v.minLength(1), v.maxLength(CONTENT_CHUNKS_MAX)),
   }),
-  /** Removes an unfinished upload of this session. An unknown id is no error. */
+  /**
+   * Creates an unfinished tree of this session: a directory with the attributes that the directory at
+   * `from` had as of `index`, without its entries. No path leads to it: its inode is the target of
+   * further operations. `rename` publishes it.
+   */
+  v.object({
+    kind: v.literal("stage-directory"),
+    id: stagingIdSchema,
+    from: targetSchema,
+    index: logIndexSchema,
+  }),
+  /** Removes an unfinished upload or tree of this session. An unknown id is no error. */
   v.object({ kind: v.literal("unstage"), id: stagingIdSchema }),
 ]);
 type LargeOperation = v.InferOutput<typeof largeOperationSchema>;

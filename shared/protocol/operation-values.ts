@@ -24,7 +24,7 @@ export function checkOperationValues(
   operation: Operation,
   details: Readonly<Record<string, unknown>> = {},
 ): void {
-  if (operation.kind === "unstage") return; // It has no values.
+  if (operation.kind === "unstage" || operation.kind === "stage-directory") return; // No values.
   const target = "target" in operation ? operation.target : operation.to;
   checkFreeValues(target, operation as FreeValues, details);
 }

@@ -101,7 +101,7 @@ function lineOf(event: WatchEvent): string {
 }
 
 const shownPath = (path: Uint8Array | null): string =>
-  path === null ? "(a path longer than 64 KiB)" : remotePath(path).text;
+  path === null ? "(no path that can be shown)" : remotePath(path).text;
 
 function detailOf(event: WatchEvent): string {
   switch (event.kind) {

@@ -7,14 +7,23 @@ import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { LoopbackCluster } from "../support/loopback-cluster.ts";
 
 const MIB = 1024 * 1024;
+const DAY_MS = 24 * 60 * 60 * 1_000;
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 describe("past states and transactions over the wire", () => {
   let cluster: LoopbackCluster;
   let fs: FileSystem;
   before(async () => {
-    cluster = await LoopbackCluster.start(3);
+    // The feature level of the cluster rises at its first checkpoint.
+    cluster = await LoopbackCluster.start(3, { checkpointIntervalMs: 100 });
     fs = await cluster.connect();
+    const clock = new SystemClock();
+    const isRaised = () =>
+      fs.setHistoryRetention(DAY_MS).then(
+        () => true,
+        () => false,
+      );
+    while (!(await isRaised())) await clock.sleep(50);
   });
   after(() => cluster[Symbol.asyncDispose]());
 
@@ -156,14 +165,33 @@ describe("past states and transactions over the wire", () => {
     for (const name of names) removing.unlink(name);
     await removing.commit();
 
+    const before = await pathsBelow("/");
+    let isRestored = false;
+    const listing = (async () => {
+      const seen = new Set<string>();
+      while (!isRestored) for (const path of await pathsBelow("/")) seen.add(path);
+      return seen;
+    })();
     const restored = await fs.restore("/many", { at: index, replace: true });
+    isRestored = true;
+    const isMany = (path: string): boolean => path.startsWith("/many/");
+    assert.deepEqual([...(await listing)].filter((path) => !isMany(path)).sort(), before.sort());
     assert.deepEqual([restored.fileCount, restored.directoryCount], [10_000, 1]);
     assert.equal((await pathsBelow("/many")).length, 10_000);
-    // The tree appeared in one step: the state before shows none of it, and no staging directory
-    // remains.
+    // The tree appeared in one step: the state before shows none of it.
     assert.deepEqual(await pathsBelow("/many", restored.index - 1), []);
-    const hidden = (await pathsBelow("/")).filter((path) => path.startsWith("/.ashlar"));
-    assert.deepEqual(hidden, []);
+    assert.deepEqual((await pathsBelow("/", restored.index - 1)).sort(), before.sort());
+  });
+
+  it("leaves nothing of a restore that is aborted or refused at its end", async () => {
+    const before = await pathsBelow("/");
+    const { directoryCount } = (await fs.status()).namespace;
+    const { version: index } = await fs.stat("/many");
+    await assert.rejects(fs.restore("/many", { at: index, to: "/past" }), {
+      code: "ALREADY_EXISTS",
+    });
+    assert.deepEqual(await pathsBelow("/"), before);
+    assert.equal((await fs.status()).namespace.directoryCount, directoryCount);
   });
 
   it("reports which operation or precondition of a transaction was refused, and why (G3)", async () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { bytesToText } from "../../../master/namespace/keys.ts";
 import type { Namespace } from "../../../master/namespace/namespace.ts";
+import { STAGED_ROOT } from "../../../master/namespace/staged-totals.ts";
 import { toHex } from "../../../shared/base/bytes.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import { parsePath } from "../../../shared/base/path.ts";
@@ -17,6 +18,9 @@ interface Node {
   storageClass: string;
   content: string;
 }
+
+/** The path of everything in an unfinished tree, whose events have no path. */
+const UNFINISHED = "";
 
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? undefined);
 
@@ -92,13 +96,16 @@ export class FeedModel {
     const node = this.#nodes.get(inode);
     assert.ok(node !== undefined, `inode ${inode} is in the tree`);
     if (node.parent === null) return "/";
+    if (node.parent === STAGED_ROOT) return UNFINISHED;
     const above = this.#path(node.parent);
+    if (above === UNFINISHED) return UNFINISHED;
     return `${above === "/" ? "" : above}/${node.name}`;
   }
 
   /** Returns a sorted line for every path. */
   lines(): string[] {
     return [...this.#nodes.values()]
+      .filter(({ inode }) => this.#path(inode) !== UNFINISHED)
       .map((node) => {
         const times = node.kind === "file" ? node.mtimeMs : "";
         const { mode, owner, storageClass, content } = node;

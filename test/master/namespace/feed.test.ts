@@ -274,10 +274,10 @@ function replayFromStart(machine: TestStateMachine, rowsMax: number): void {
 
 /** Returns whether an event concerns a path, computed from the paths of the event alone. */
 function concerns(event: FeedEvent, path: string): boolean {
-  const eventPaths = [
-    text(event.path),
-    ...(event.kind === "renamed" ? [text(event.from.path)] : []),
-  ];
+  // Events of unfinished trees have no path.
+  const eventPaths = [event.path, event.kind === "renamed" ? event.from.path : null]
+    .filter((each) => each !== null)
+    .map(text);
   const affectsSubtree = event.kind === "renamed" || event.kind === "removed";
   return eventPaths.some((eventPath) => {
     const isBelow = eventPath === path || eventPath.startsWith(`${path}/`);

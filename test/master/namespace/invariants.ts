@@ -8,6 +8,7 @@ import {
   TABLE_BYTE,
   textToBytes,
   textToHex,
+  u64,
 } from "../../../master/namespace/keys.ts";
 import type {
   FileInode,
@@ -15,6 +16,7 @@ import type {
   PositionRecord,
   TotalsRecord,
 } from "../../../master/namespace/records.ts";
+import { STAGED_ROOT } from "../../../master/namespace/staged-totals.ts";
 import {
   CHUNKS,
   CONTENTS,
@@ -109,7 +111,11 @@ function checkTree(tables: Tables, inodes: Map<string, InodeRecord>, totals: Tot
     // Reclaim deletes the entries of a removed directory without updating its entry count.
     if (!queued.has(inode.id)) assert.equal(directory.entryCount, counts.get(key) ?? 0);
   }
-  for (const key of directories.keys()) assert.equal(inodes.get(key)?.kind, "directory");
+  for (const [key, { entryCount }] of directories) {
+    const id = readU64(key, 0);
+    if (id === STAGED_ROOT) assert.equal(entryCount, counts.get(key) ?? 0);
+    else assert.equal(inodes.get(key)?.kind, "directory");
+  }
   checkCounts(inodes, queued, totals);
 }
 
@@ -193,6 +199,14 @@ function checkStaged(tables: Tables, totals: TotalsRecord): void {
       isReleased,
       "an unfinished upload belongs to a session, or its session is in the reclaim queue",
     );
+  }
+  for (const key of tables.keys(TABLE_BYTE.entry)) {
+    if (readU64(key, 0) !== STAGED_ROOT) continue;
+    const session = u64(Number.parseInt(key.slice(8, 24), 16));
+    const { uploadCount = 0, chunkCount = 0 } = sums.get(session) ?? {};
+    sums.set(session, { uploadCount: uploadCount + 1, chunkCount });
+    const isReleased = queued.has(`${"\0".repeat(8)}4${session}`);
+    assert.notEqual(sessions.has(session), isReleased, "an unfinished tree belongs to a session");
   }
   assert.deepEqual(tables.rows(STAGED_TOTALS, TABLE_BYTE.stagedTotals), sums);
   assert.equal(totals.stagedBytes, bytes);

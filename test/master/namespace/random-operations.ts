@@ -113,6 +113,18 @@ const uploads: fc.Arbitrary<PlannedOperation> = fc.oneof(
     .map((id) => () => ({ kind: "unstage", id }) as const),
 );
 
+/** Unfinished trees, usually with the attributes of the root. */
+const trees: fc.Arbitrary<PlannedOperation> = fc
+  .record({
+    id: fc.constantFrom(stagingId("u"), stagingId("v"), stagingId("w")),
+    from: fc.oneof({ weight: 3, arbitrary: fc.constant(at("/")) }, { weight: 1, arbitrary: path }),
+    entriesBack: fc.nat({ max: 3 }),
+  })
+  .map(({ entriesBack, ...fields }) => (newest: number) => {
+    const index = Math.max(2, newest - entriesBack) as LogIndex;
+    return { kind: "stage-directory", index, ...fields } as const;
+  });
+
 const expectedId = (name: string | null): ChunkId | null => (name === null ? null : chunkId(name));
 
 const operation = fc.oneof(
@@ -122,6 +134,7 @@ const operation = fc.oneof(
   { weight: 2, arbitrary: commits },
   { weight: 2, arbitrary: restores },
   { weight: 2, arbitrary: uploads },
+  { weight: 1, arbitrary: trees },
 );
 
 /** One step of a random test. */

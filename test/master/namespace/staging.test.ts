@@ -7,7 +7,7 @@ import { Namespace } from "../../../master/namespace/namespace.ts";
 import { RestoredState } from "../../../master/namespace/restored-state.ts";
 import { STAGED_CHUNKS_MAX, STAGED_UPLOADS_MAX } from "../../../master/namespace/staging.ts";
 import { STAGED_TOTALS } from "../../../master/namespace/tables.ts";
-import type { SessionId } from "../../../shared/base/ids.ts";
+import type { InodeId, LogIndex, SessionId } from "../../../shared/base/ids.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import { CONTENT_CHUNKS_MAX } from "../../../shared/protocol/namespace-api.ts";
 import { eventsFrom, position } from "./feed-model.ts";
@@ -134,6 +134,114 @@ describe("the limits of unfinished uploads", () => {
       checkLevel({ ...command, operations: [create] }, 1);
       assert.throws(() => checkLevel(command, 2), { code: "VERSION_MISMATCH" });
     }
+  });
+});
+
+describe("an unfinished tree", () => {
+  /** Returns a machine whose removed tree /d with the file /d/sub/f can be restored from `index`. */
+  async function withRemovedTree(): Promise<{ machine: TestStateMachine; index: LogIndex }> {
+    const machine = await TestStateMachine.make();
+    const made = { kind: "make-directory", target: at("/d/sub"), parents: true } as const;
+    machine.run({ ...made, mode: 0o750, uid: 7, gid: 7 });
+    const content = { kind: "inline", bytes: Buffer.from("text") } as const;
+    const target = at("/d/sub/f");
+    const index = machine.run({ kind: "put", target, content, replace: true, ...OWNER });
+    machine.run({ kind: "remove-tree", target: at("/d") });
+    return { machine, index };
+  }
+
+  const stageTree = (id: string, index: LogIndex) =>
+    ({ kind: "stage-directory", id: stagingId(id), from: at("/d"), index }) as const;
+
+  /** Builds the tree again, as an unfinished one. @returns its inode */
+  function build(machine: TestStateMachine, id: string, index: LogIndex): InodeId {
+    const outcome = machine.transact([stageTree(id, index)]);
+    assertOk(outcome);
+    const inode = outcome.results[0]?.inode as InodeId;
+    for (const name of ["/sub", "/sub/f"]) {
+      const to = { inode, ...at(name) };
+      machine.run({ kind: "restore", from: at(`/d${name}`), index, to, replace: false });
+    }
+    return inode;
+  }
+
+  const publish = (inode: InodeId, to: string) =>
+    ({ kind: "rename", from: { inode }, to: at(to), noReplace: true }) as const;
+
+  it("has no path, and one entry publishes all of it", async () => {
+    const { machine, index } = await withRemovedTree();
+    const { namespace } = machine;
+    const start = machine.index + 1;
+    const inode = build(machine, "t", index);
+    assert.deepEqual(namespace.list(at("/"), { limit: 10 }).entries, []);
+    assert.equal(namespace.pathOf(inode), undefined);
+    assert.equal(namespace.stat({ inode }).mode, 0o750);
+    assert.deepEqual(eventsFrom(namespace, position(start), { path: "/e" }).events, []);
+    // A watch of the root has the events without paths, so that it knows what is published.
+    const events = eventsFrom(namespace, position(start)).events;
+    assert.deepEqual(
+      events.map(({ kind, path }) => [kind, path]),
+      [1, 2, 3].map(() => ["created", null]),
+    );
+    await flushed(machine);
+
+    const published = machine.run(publish(inode, "/e"));
+    assert.equal(namespace.stat(at("/e/sub/f")).kind, "file");
+    const [event, ...others] = eventsFrom(namespace, position(published), { path: "/e" }).events;
+    assert.ok(event?.kind === "renamed" && event.from.path === null && others.length === 0);
+    const { versions } = namespace.history({ path: Buffer.from("/e"), limit: 10 });
+    assert.deepEqual(
+      versions.map(({ change, otherPath }) => [change, otherPath]),
+      [["created", null]],
+    );
+    machine.closeSession();
+    machine.expireAndReclaim();
+    assert.equal(namespace.stat(at("/e/sub/f")).kind, "file");
+    await flushed(machine);
+  });
+
+  it("ends with its session, or when it is unstaged by it", async () => {
+    for (const end of ["close", "unstage", "remove"] as const) {
+      const { machine, index } = await withRemovedTree();
+      const inode = build(machine, "t", index);
+      build(machine, "other", index);
+      await flushed(machine);
+      if (end === "unstage") machine.run(unstage("t"));
+      if (end === "remove") machine.run({ kind: "remove-tree", target: { inode } });
+      const first = machine.sessionId;
+      machine.openSession();
+      machine.run(unstage("other")); // The other session has no such tree.
+      const { nowMs } = machine;
+      if (end === "close") assert.equal(machine.namespace.stat({ inode }).kind, "directory");
+      else assert.throws(() => machine.namespace.stat({ inode }), { code: "NOT_FOUND" });
+      assertOk(machine.apply({ kind: "expire-sessions", nowMs, sessionIds: [first] }));
+      machine.expireAndReclaim(5);
+      await flushed(machine);
+      const { fileCount, directoryCount, historyVersions } = machine.namespace.counters();
+      assert.deepEqual([fileCount, directoryCount, historyVersions], [0, 1, 0], end);
+      assert.equal(codeOf(machine.transact([publish(inode, "/e")])), "NOT_FOUND");
+    }
+  });
+
+  it("is refused twice under one id, for a file, and above the limit of a session", async () => {
+    const { machine, index } = await withRemovedTree();
+    build(machine, "t", index);
+    assert.equal(codeOf(machine.transact([stageTree("t", index)])), "ALREADY_EXISTS");
+    const file = { ...stageTree("u", index), from: at("/d/sub/f") };
+    assert.equal(codeOf(machine.transact([file])), "NOT_A_DIRECTORY");
+    const later = { ...stageTree("u", index), index: machine.index };
+    assert.equal(codeOf(machine.transact([later])), "NOT_FOUND");
+    const many = Array.from({ length: STAGED_UPLOADS_MAX }, (_, id) => stageTree(`n${id}`, index));
+    assert.equal(codeOf(machine.transact(many)), "TOO_LARGE");
+    await flushed(machine);
+  });
+
+  it("requires feature level 6", () => {
+    const attempt = { sessionId: 1 as SessionId, sequence: 1, firstUnacknowledged: 1 };
+    const operations = [stageTree("t", 1 as LogIndex)];
+    const command = { kind: "transact", nowMs: 1, attempt, preconditions: [], operations } as const;
+    checkLevel(command, 6);
+    assert.throws(() => checkLevel(command, 5), { code: "VERSION_MISMATCH" });
   });
 });
 

@@ -38,6 +38,8 @@ export class TreeModel {
   #root = emptyDirectory();
   /** The chunks of the unfinished uploads of the session, by id. */
   #staged = new Map<string, readonly string[]>();
+  /** The ids of the unfinished trees of the session. */
+  #trees = new Set<string>();
   /** The tree as of each readable index. */
   readonly #past = new Map<LogIndex, ModelNode>();
 
@@ -45,6 +47,7 @@ export class TreeModel {
   transact(operations: readonly NamespaceOperation[]): string {
     const before = clone(this.#root);
     const stagedBefore = new Map(this.#staged);
+    const treesBefore = new Set(this.#trees);
     try {
       for (const operation of operations) this.#apply(operation);
       return "ok";
@@ -52,6 +55,7 @@ export class TreeModel {
       if (!(error instanceof ModelRefusal)) throw error;
       this.#root = before;
       this.#staged = stagedBefore;
+      this.#trees = treesBefore;
       return error.code;
     }
   }
@@ -59,6 +63,7 @@ export class TreeModel {
   /** Removes the unfinished uploads. */
   closeSession(): void {
     this.#staged.clear();
+    this.#trees.clear();
   }
 
   /** Saves the current tree as the state after `index`. Drops the states before `oldest`. */
@@ -109,8 +114,12 @@ export class TreeModel {
       case "stage":
         this.#stage(operation);
         break;
+      case "stage-directory":
+        this.#stageDirectory(operation);
+        break;
       case "unstage":
         this.#staged.delete(operation.id);
+        this.#trees.delete(operation.id);
         break;
       default:
         this.#find(operation.target);
@@ -177,6 +186,14 @@ export class TreeModel {
     const isSame = before.slice(position).every((chunk, index) => (ids[index] ?? chunk) === chunk);
     if (position > before.length || !isSame) throw new ModelRefusal("PRECONDITION_FAILED");
     this.#staged.set(id, [...before, ...ids.slice(before.length - position)]);
+  }
+
+  #stageDirectory({ id, from, index }: Operation<"stage-directory">): void {
+    const past = this.#past.get(index);
+    if (past === undefined) throw new ModelRefusal("INDEX_EXPIRED");
+    if (findIn(past, from).kind === "file") throw new ModelRefusal("NOT_A_DIRECTORY");
+    if (this.#trees.has(id)) throw new ModelRefusal("ALREADY_EXISTS");
+    this.#trees.add(id);
   }
 
   #rename({ from, to, noReplace }: Operation<"rename">): void {

@@ -136,6 +136,7 @@ const operation = fc.oneof(
     },
     { requiredKeys: ["kind", "id", "target", "position", "chunks"] },
   ),
+  fc.record({ kind: kind("stage-directory"), id: hex(32), from: target, index: natural }),
   fc.record({ kind: kind("unstage"), id: hex(32) }),
 );
 const precondition = fc.oneof(
