@@ -31,7 +31,7 @@ export async function confirm(
   stderr.write(`${question} [y/N] `);
   try {
     const lines = readline[Symbol.asyncIterator]();
-    const { done, value: answer } = await output.whileTyping(() => lines.next());
+    const { done, value: answer } = await output.withoutWaits(() => lines.next());
     if (done !== true) return /^y(es)?$/i.test(answer.trim());
     stderr.write("\n");
     signal.throwIfAborted();

@@ -25,6 +25,13 @@ export class NodeNames {
     return this.#names.size === 0;
   }
 
+  /** Returns servers in the order of their nodes in the cluster file; others follow, as they were. */
+  inOrder<Server extends { readonly address: string }>(servers: readonly Server[]): Server[] {
+    const positions = new Map([...this.#names.keys()].map((address, index) => [address, index]));
+    const positionOf = ({ address }: Server): number => positions.get(address) ?? positions.size;
+    return [...servers].sort((a, b) => positionOf(a) - positionOf(b));
+  }
+
   /** Returns the name of the node at `address`, or null. */
   find(address: string): string | null {
     return this.#names.get(address) ?? null;

@@ -138,8 +138,8 @@ export class Output {
     this.#bar = bar;
   }
 
-  /** Runs `task` while the user types: nothing is shown in the line of the input. */
-  async whileTyping<Result>(task: () => Promise<Result>): Promise<Result> {
+  /** Runs `task` without a line about waiting: the user types, or the output is complete for now. */
+  async withoutWaits<Result>(task: () => Promise<Result>): Promise<Result> {
     this.#status.clear();
     this.#isPaused = true;
     try {

@@ -217,6 +217,7 @@ function showHelp(root: Command, env: CliEnv, words: readonly string[]): void {
 }
 
 function topicText(name: string): string {
+  // Reached only with options before `help`: the launcher runs the daemon.
   if (Object.hasOwn(DAEMONS, name)) return `Run: ashlar ${name} --help\n`;
   const topic = HELP_TOPICS.find((each) => each.name === name);
   if (topic === undefined) throw noHelp(name);
@@ -243,8 +244,10 @@ function reportUsage(
   { command, isJson }: { readonly command: Command; readonly isJson: boolean },
 ): void {
   const [first = "", ...rest] = text.trim().split("\n");
-  const message = [first.replace(/^error: /, ""), ...rest].join(" ");
-  const other = command.parent === null ? hintForOtherName(message) : null;
+  const problem = first.replace(/^error: /, "");
+  const other = command.parent === null ? hintForOtherName(problem) : null;
+  // The hint for a name of another tool is better than a name of similar letters.
+  const message = other === null ? [problem, ...rest].join(" ") : problem;
   const names: string[] = [];
   for (let level: Command | null = command; level !== null; level = level.parent) {
     names.unshift(level.name());

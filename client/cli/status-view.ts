@@ -83,7 +83,7 @@ export function withNodes(
 
 function masterTable({ masters }: ClusterStatus, { output, names }: StatusView): string {
   const { columns, cell } = withNodes(MASTER_COLUMNS, names);
-  const rows = masters.map((master) => {
+  const rows = names.inOrder(masters).map((master) => {
     const isReachable = master.role !== "unreachable";
     const { term, lastIndex, committedIndex, appliedIndex } = master;
     return painted(output, master.role, [
@@ -104,9 +104,9 @@ function serverTable(
   { output, names, isHuman }: StatusView,
 ): string {
   const { columns, cell } = withNodes(SERVER_COLUMNS, names);
-  const rows = chunkservers.map((server) => {
+  const rows = names.inOrder(chunkservers).map((server) => {
     const { usedBytes, availableBytes } = server.space;
-    return painted(output, server.isDiskFailed ? "disk failed" : server.state, [
+    return paintedServer(output, server, [
       ...cell(server.address),
       server.serverId.slice(0, 8),
       serverState(server),
@@ -129,6 +129,15 @@ function painted(
 ): readonly string[] {
   const color = STATE_COLORS[state];
   return color === undefined ? cells : cells.map((cell) => output.paint(color, cell));
+}
+
+/** Returns the cells of the row of a chunkserver in the colour of its state. */
+export function paintedServer(
+  output: Pick<Output, "paint">,
+  { isDiskFailed, state }: ClusterStatus["chunkservers"][number],
+  cells: readonly string[],
+): readonly string[] {
+  return painted(output, isDiskFailed ? "disk failed" : state, cells);
 }
 
 /** Returns the state of a chunkserver in words. */

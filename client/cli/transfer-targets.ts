@@ -1,7 +1,9 @@
+import { existsSync } from "node:fs";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { formatCount } from "../../shared/display/format.ts";
 import { shellWord } from "../../shared/display/shell-word.ts";
+import { bytesOfText } from "./argument-text.ts";
 import type { CommandContext } from "./command.ts";
 import { statOrNull } from "./exists.ts";
 import { type ExpandedPath, type ExpandOptions, expandPaths } from "./patterns/expand-paths.ts";
@@ -23,9 +25,13 @@ export type Transfer =
 /**
  * Splits the arguments of `mv a b` or `mv a b dir/` into the sources and the target.
  *
+ * @param command for the example in the error
  * @throws {AshlarError} INVALID_ARGUMENT for fewer than two arguments
  */
-export function splitTarget(commandArguments: readonly string[]): {
+export function splitTarget(
+  commandArguments: readonly string[],
+  command: string,
+): {
   readonly sources: readonly string[];
   readonly target: string;
 } {
@@ -34,6 +40,7 @@ export function splitTarget(commandArguments: readonly string[]): {
     throw new AshlarError(
       "INVALID_ARGUMENT",
       `Cannot use the arguments: expected a source and a target: current value is ${formatCount(commandArguments.length, "argument")}`,
+      { hint: `ashlar ${command} ${shellWord(bytesOfText(target ?? "SOURCE"))} /TARGET` },
     );
   }
   return { sources: commandArguments.slice(0, -1), target };
@@ -110,9 +117,13 @@ function toSource(source: RemotePath, isContents: boolean): PlannedSource {
 export async function* remoteTransfers(
   context: CommandContext,
   commandArguments: readonly string[],
-  options: { readonly glob: boolean; readonly isTargetName?: boolean },
+  options: {
+    readonly command: "cp" | "mv";
+    readonly glob: boolean;
+    readonly isTargetName?: boolean;
+  },
 ): AsyncGenerator<Transfer> {
-  const { sources, target: targetText } = splitTarget(commandArguments);
+  const { sources, target: targetText } = splitTarget(commandArguments, options.command);
   const target = parseInCluster(targetText);
   for (const source of sources) parseInCluster(source);
   const fileSystem = await context.fileSystem();
@@ -156,7 +167,10 @@ function parseInCluster(argument: string): RemotePath {
 function noDirectory(target: RemotePath, doesExist: boolean): AshlarError {
   const code = doesExist ? "NOT_A_DIRECTORY" : "NOT_FOUND";
   const message = `${pathErrorMessage(code, target.text)} (a path in the cluster)`;
-  return new AshlarError(code, message, { hint: `ashlar mkdir -p ${shellWord(target.bytes)}` });
+  if (doesExist) return new AshlarError(code, message);
+  const isLocal = existsSync(Buffer.from(target.bytes));
+  const hint = isLocal ? BOTH_IN_CLUSTER : `ashlar mkdir -p ${shellWord(target.bytes)}`;
+  return new AshlarError(code, message, { hint });
 }
 
 function severalSources(): AshlarError {

@@ -1,6 +1,7 @@
-import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { CommandContext } from "./command.ts";
 import { confirm } from "./confirm.ts";
+import { withHint } from "./parent-hint.ts";
 import { REPLACE_HINT, type ReplaceRule } from "./replace-flags.ts";
 
 /** A write whose target can exist. */
@@ -40,6 +41,5 @@ export async function writeByRule<Result>(
 
 /** Returns the error with the options that replace or skip a target. */
 export function withReplaceHint(error: AshlarError): AshlarError {
-  const { code, message, details } = error;
-  return new AshlarError(code, message, { cause: error, details, hint: REPLACE_HINT });
+  return withHint(error, REPLACE_HINT);
 }

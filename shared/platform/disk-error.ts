@@ -1,4 +1,5 @@
 import { AshlarError, type ErrorCode } from "../base/errors.ts";
+import { errnoWords } from "./errno-words.ts";
 
 /** Returns the errno name of a failed system call ("ENOENT"), or "unknown". */
 export function errnoOf(error: unknown): string {
@@ -23,7 +24,7 @@ function codeOf(errno: string): ErrorCode {
 /** Returns the error of the Disk port for a system call on `path` that failed with `cause`. */
 export function diskError(action: string, path: string, cause: unknown): AshlarError {
   const errno = errnoOf(cause);
-  return new AshlarError(codeOf(errno), `Cannot ${action} ${path}: ${errno}`, {
+  return new AshlarError(codeOf(errno), `Cannot ${action} ${path}: ${errnoWords(errno)}`, {
     cause,
     details: { path, errno },
   });

@@ -1,6 +1,7 @@
 /** The messages of strerror(3) for the most frequent errors of system calls. */
 const ERRNO_WORDS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
+  EADDRINUSE: "address already in use",
   EADDRNOTAVAIL: "cannot assign requested address",
   EAGAIN: "resource temporarily unavailable",
   EAI_AGAIN: "temporary failure in name resolution",

@@ -5,6 +5,7 @@ import { formatAddress, parseAddress } from "../base/address.ts";
 import { AshlarError } from "../base/errors.ts";
 import type { Log } from "../ports/log.ts";
 import { errnoOf } from "./disk-error.ts";
+import { errnoWords } from "./errno-words.ts";
 import { limitConnections } from "./http-clients.ts";
 import { type AnswerError, errorResponse } from "./http-errors.ts";
 import { oneAtATime } from "./http-pipelining.ts";
@@ -99,7 +100,7 @@ function listenError(address: string, cause: Error): AshlarError {
   const inUse = errnoOf(cause) === "EADDRINUSE";
   return new AshlarError(
     inUse ? "ADDRESS_IN_USE" : "INVALID_ARGUMENT",
-    `Cannot listen at ${address}: ${errnoOf(cause)}`,
+    `Cannot listen at ${address}: ${errnoWords(errnoOf(cause))}`,
     { cause, ...(inUse ? { hint: "Another process listens there; choose another port" } : {}) },
   );
 }

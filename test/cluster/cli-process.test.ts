@@ -214,6 +214,13 @@ describe("the launcher", () => {
     );
   });
 
+  it("shows the help of a daemon with `help`", () => {
+    const { stdout } = spawnSync(process.execPath, [LAUNCHER, "help", "gateway"], {
+      encoding: "utf8",
+    });
+    assert.match(stdout, /^Usage: ashlar gateway /);
+  });
+
   it("loads no heavy module to print the help", async () => {
     const loaded = await modulesLoadedBy("--help");
     assert.ok(

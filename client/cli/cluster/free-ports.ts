@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:net";
 import { AshlarError } from "../../../shared/base/errors.ts";
+import { errnoWords } from "../../../shared/platform/errno-words.ts";
 
 const HOST = "127.0.0.1";
 const PORT_MAX = 65_535;
@@ -36,10 +37,14 @@ function listen(server: Server, port: number): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       reject(
-        new AshlarError("ADDRESS_IN_USE", `Cannot listen on ${HOST}:${port}: ${error.code}`, {
-          hint: "Choose other ports with --base-port PORT, or any free ports with --base-port 0",
-          cause: error,
-        }),
+        new AshlarError(
+          "ADDRESS_IN_USE",
+          `Cannot listen on ${HOST}:${port}: ${errnoWords(error.code ?? "unknown")}`,
+          {
+            hint: "Choose other ports with --base-port PORT, or any free ports with --base-port 0",
+            cause: error,
+          },
+        ),
       );
     });
     server.listen(port, HOST, () => {

@@ -19,7 +19,7 @@ export const run: RunCommand = async (context, _arguments, options) => {
   if (options["foreground"] !== true) return;
   if (!output.options.json) output.note("Ctrl-C stops the cluster; its state is kept");
   const stopped = async () => context.signal.aborted || once(context.signal, "abort");
-  await output.whileTyping(stopped); // The note says what the command does.
+  await output.withoutWaits(stopped); // The note says what the command does.
   await context.waits.during("the nodes to stop", (wait) => cluster.down(wait.because));
 };
 

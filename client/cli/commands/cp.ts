@@ -8,6 +8,7 @@ import type { FileSystem } from "../../file-system.ts";
 import type { WalkEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
+import { withParentHint } from "../parent-hint.ts";
 import { childPath, isBelow, type RemotePath, remotePath } from "../remote-paths.ts";
 import { type ReplaceRule, replaceRuleOf } from "../replace-flags.ts";
 import { TargetClaims } from "../target-claims.ts";
@@ -30,8 +31,9 @@ interface Copy {
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const rule = replaceRuleOf(options);
-  const claims = new TargetClaims(splitTarget(commandArguments).sources);
+  const claims = new TargetClaims(splitTarget(commandArguments, "cp").sources);
   const transfers = remoteTransfers(context, commandArguments, {
+    command: "cp",
     glob: options["glob"] !== false,
     isTargetName: options["targetDirectory"] === false,
   });
@@ -55,11 +57,13 @@ async function copyFile(job: CopyJob, { source, target }: Copy): Promise<void> {
       rule,
       target: target.text,
       write: (replace) =>
-        fileSystem.copy(source.bytes, target.bytes, {
-          replace,
-          preserve: options["preserve"] === true,
-          signal,
-        }),
+        withParentHint(context, target.bytes, () =>
+          fileSystem.copy(source.bytes, target.bytes, {
+            replace,
+            preserve: options["preserve"] === true,
+            signal,
+          }),
+        ),
     });
     if (copied === null) return false;
     output.detail(`${source.text} -> ${target.text}`);

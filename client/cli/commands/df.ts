@@ -3,7 +3,8 @@ import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import { type ClusterSpace, historySpaceText, spaceOf } from "../cluster-space.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
 import { NodeNames } from "../node-names.ts";
-import { serverState, withNodes } from "../status-view.ts";
+import type { Output } from "../output.ts";
+import { paintedServer, serverState, withNodes } from "../status-view.ts";
 import { type Column, formatTable } from "../table-view.ts";
 
 const COLUMNS: readonly Column[] = [
@@ -24,7 +25,7 @@ export const run: RunCommand = async (context, _arguments, options) => {
   const isHuman = options["humanReadable"] === true || output.isTerminal;
   const names = await NodeNames.of(context);
   const size = (bytes: number): string => formatSize(bytes, isHuman);
-  await output.line(tableOf(status, { space, names, size, columnsMax: output.columns }));
+  await output.line(tableOf(status, { space, names, size, output }));
   await output.line("");
   const { purgesPending, logicalBytes, stagedBytes } = status.namespace;
   const unit = isHuman ? "" : " bytes";
@@ -40,9 +41,9 @@ export const run: RunCommand = async (context, _arguments, options) => {
     );
   }
   for (const servers of space.sharedDisks) {
-    const shared = servers.map(
-      ({ address, serverId }) => names.find(address) ?? serverId.slice(0, 8),
-    );
+    const shared = names
+      .inOrder(servers)
+      .map(({ address, serverId }) => names.find(address) ?? serverId.slice(0, 8));
     await output.line(`one disk, counted once in the total: ${shared.join(", ")}`);
   }
   const held = historySpaceText(status);
@@ -60,23 +61,27 @@ function tableOf(
     readonly space: ClusterSpace;
     readonly names: NodeNames;
     readonly size: (bytes: number) => string;
-    readonly columnsMax: number;
+    readonly output: Output;
   },
 ): string {
-  const { space, names, size, columnsMax } = view;
+  const { space, names, size, output } = view;
   const { columns, cell } = withNodes(COLUMNS, names);
-  const rows = chunkservers.map((server) => [
-    ...cell(server.address),
-    server.serverId.slice(0, 8),
-    serverState(server),
-    size(server.space.totalBytes),
-    size(server.space.usedBytes),
-    size(server.space.availableBytes),
-    server.address,
-  ]);
+  const rows = names
+    .inOrder(chunkservers)
+    .map((server) =>
+      paintedServer(output, server, [
+        ...cell(server.address),
+        server.serverId.slice(0, 8),
+        serverState(server),
+        size(server.space.totalBytes),
+        size(server.space.usedBytes),
+        size(server.space.availableBytes),
+        server.address,
+      ]),
+    );
   const totals = [space.totalBytes, space.usedBytes, space.availableBytes].map(size);
   const label = names.isEmpty ? ["total"] : ["total", ""];
-  return formatTable(columns, [...rows, [...label, "", ...totals, ""]], columnsMax);
+  return formatTable(columns, [...rows, [...label, "", ...totals, ""]], output.columns);
 }
 
 async function printJson(

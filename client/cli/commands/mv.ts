@@ -1,6 +1,7 @@
 import { jsonName } from "../../../shared/display/format.ts";
 import type { RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
+import { withParentHint } from "../parent-hint.ts";
 import { refuseDotNames } from "../remote-paths.ts";
 import { replaceRuleOf } from "../replace-flags.ts";
 import { TargetClaims } from "../target-claims.ts";
@@ -9,10 +10,11 @@ import { writeByRule } from "../write-by-rule.ts";
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
-  const { sources } = splitTarget(commandArguments);
+  const { sources } = splitTarget(commandArguments, "mv");
   refuseDotNames(sources, "move");
   const rule = replaceRuleOf(options);
   const transfers = remoteTransfers(context, commandArguments, {
+    command: "mv",
     glob: options["glob"] !== false,
     isTargetName: options["targetDirectory"] === false,
   });
@@ -26,7 +28,10 @@ export const run: RunCommand = async (context, commandArguments, options) => {
       const moved = await writeByRule(context, {
         rule,
         target: target.text,
-        write: (replace) => fileSystem.rename(source.bytes, target.bytes, { replace, signal }),
+        write: (replace) =>
+          withParentHint(context, target.bytes, () =>
+            fileSystem.rename(source.bytes, target.bytes, { replace, signal }),
+          ),
       });
       if (moved === null) return false;
       output.detail(`${source.text} -> ${target.text}`);

@@ -19,6 +19,7 @@ import { hasSameContent } from "../local/same-content.ts";
 import { standardInput } from "../local/standard-input.ts";
 import { LocalPath } from "../local-path.ts";
 import { nameFilter } from "../name-filter.ts";
+import { withParentHint } from "../parent-hint.ts";
 import type { RemotePath } from "../remote-paths.ts";
 import { REPLACE_HINT, replaceRuleOf } from "../replace-flags.ts";
 import { TargetClaims } from "../target-claims.ts";
@@ -114,7 +115,9 @@ async function writeOne(job: PutJob, upload: FileUpload): Promise<boolean> {
     return false;
   }
   try {
-    const result = await store(job, upload, replace);
+    const result = await withParentHint(context, upload.target.bytes, () =>
+      store(job, upload, replace),
+    );
     report.finishedFile(result.sizeBytes);
     await reportPut(context, upload, result);
     return true;

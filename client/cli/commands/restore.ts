@@ -4,6 +4,7 @@ import { formatCount, formatSize, jsonName } from "../../../shared/display/forma
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { AsOf } from "../../options.ts";
 import type { RunCommand } from "../command.ts";
+import { withParentHint } from "../parent-hint.ts";
 import { resolveAsOf } from "../read-options.ts";
 import {
   namesDirectory,
@@ -40,7 +41,10 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const restored = await writeByRule(context, {
     rule,
     target: to.text,
-    write: (replace) => fileSystem.restore(path.bytes, { at, to: to.bytes, replace, signal }),
+    write: (replace) =>
+      withParentHint(context, to.bytes, () =>
+        fileSystem.restore(path.bytes, { at, to: to.bytes, replace, signal }),
+      ),
   }).catch((error: unknown) => {
     throw isAshlarError(error, "ALREADY_EXISTS") ? withHint(error) : error;
   });

@@ -1,6 +1,6 @@
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
-import { jsonName } from "../../../shared/display/format.ts";
+import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import { historySpaceText } from "../cluster-space.ts";
@@ -9,6 +9,9 @@ import { confirm } from "../confirm.ts";
 import { forEachItem } from "../each-item.ts";
 import { expandPaths } from "../patterns/expand-paths.ts";
 import { type RemotePath, refuseDotNames } from "../remote-paths.ts";
+
+/** A question does not wait for the walk of a large tree: it counts up to this number. */
+const COUNTED_MAX = 10_000;
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   refuseDotNames(commandArguments, "remove");
@@ -79,9 +82,22 @@ async function isConfirmed(
   const hasEntries = isTree(attributes);
   if (!hasEntries && options["interactive"] !== true) return true;
   const question = hasEntries
-    ? `Remove ${path.text} and everything in it?`
+    ? `Remove ${path.text} and everything in it (${await contentsOf(context, path)})?`
     : `Remove ${path.text}?`;
   return confirm(context, question);
+}
+
+/** Returns the number of entries below a directory, for a question: "12 entries". */
+async function contentsOf(
+  { fileSystem, signal }: CommandContext,
+  path: RemotePath,
+): Promise<string> {
+  let count = 0;
+  for await (const _ of (await fileSystem()).walk(path.bytes, { signal })) {
+    if (count === COUNTED_MAX) return `more than ${COUNTED_MAX} entries`;
+    count += 1;
+  }
+  return formatCount(count, "entry", "entries");
 }
 
 const isTree = (attributes: Attributes): boolean =>

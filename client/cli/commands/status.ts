@@ -62,7 +62,7 @@ async function watch(
     else if (text.compared !== lastText) await output.line(text.shown);
     lastText = text.compared;
     try {
-      await sleep(WATCH_MS, undefined, { signal });
+      await output.withoutWaits(() => sleep(WATCH_MS, undefined, { signal }));
     } catch {
       throw new Stopped();
     }

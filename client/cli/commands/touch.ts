@@ -5,6 +5,7 @@ import type { FileSystem } from "../../file-system.ts";
 import type { AttributeChanges } from "../../options.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem } from "../each-item.ts";
+import { withParentHint } from "../parent-hint.ts";
 import { invalidOptions, parseTimeMs } from "../parse-values.ts";
 import { parseExactPath } from "../remote-paths.ts";
 
@@ -18,7 +19,9 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   await forEachItem(context, commandArguments, async (argument) => {
     const path = parseExactPath(argument).bytes;
     const canCreate = options["create"] !== false;
-    const outcome = await touch({ fileSystem, signal }, path, { changes, canCreate });
+    const outcome = await withParentHint(context, path, () =>
+      touch({ fileSystem, signal }, path, { changes, canCreate }),
+    );
     if (outcome === "missing" || !output.options.json) return;
     const isCreated = outcome === "created";
     await output.json("ashlar.touch/1", { ...jsonName("path", path), is_created: isCreated });

@@ -4,6 +4,7 @@ import { AshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import { formatCount } from "../../../shared/display/format.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
+import { bytesOfText } from "../argument-text.ts";
 import type { OptionValues } from "../command.ts";
 import { LocalPath } from "../local-path.ts";
 import { baseName, namesDirectory, type RemotePath } from "../remote-paths.ts";
@@ -31,7 +32,7 @@ export function getArguments(
   options: OptionValues,
 ): GetArguments {
   const isAlone = commandArguments.length === 1;
-  const found = splitTarget(isAlone ? [...commandArguments, "."] : commandArguments);
+  const found = splitTarget(isAlone ? [...commandArguments, "."] : commandArguments, "get");
   if (isNoTarget(options) && found.sources.length > 1) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
@@ -101,8 +102,10 @@ async function* downloadsOf(
   }
   const target = await treeTarget(job, source, named);
   if (options["recursive"] !== true || target === null) {
+    // "-" is standard output, which takes no tree.
+    const shown = target === null ? "DIRECTORY" : shellWord(bytesOfText(named.targetText));
     throw new AshlarError("IS_A_DIRECTORY", pathErrorMessage("IS_A_DIRECTORY", source.text), {
-      hint: `ashlar get -r ${shellWord(source.bytes)} DIRECTORY`,
+      hint: `ashlar get -r ${shellWord(source.bytes)} ${shown}`,
     });
   }
   yield* downloadsOfTree(job, { source, attributes }, target);

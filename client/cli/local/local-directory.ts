@@ -26,14 +26,14 @@ export async function makeLocalDirectory(path: LocalPath, mode: number): Promise
       await requireDirectory(path);
       return false;
     }
-    if (code !== "ENOENT") throw localError(error, "make the directory", path);
+    if (code !== "ENOENT") throw localError(error, "make a directory at", path);
   }
   try {
     // Without a mode: it would apply to the parents, too.
     await mkdir(systemPath, { recursive: true });
     return true;
   } catch (error) {
-    throw localError(error, "make the directory", path);
+    throw localError(error, "make a directory at", path);
   }
 }
 

@@ -37,7 +37,7 @@ export async function putArguments(
 ): Promise<PutArguments> {
   const list = options["filesFrom"] as string | undefined;
   if (list === undefined)
-    return checked({ ...splitTarget(commandArguments), isList: false }, options);
+    return checked({ ...splitTarget(commandArguments, "put"), isList: false }, options);
   const [target, ...rest] = commandArguments;
   if (target === undefined || rest.length > 0) {
     throw new AshlarError(
@@ -232,9 +232,8 @@ async function isTargetDirectory(
   if (found?.kind === "directory") return true;
   if (sources.length === 1 && !isList && !namesDirectory(targetText)) return false;
   const code = found === null ? "NOT_FOUND" : "NOT_A_DIRECTORY";
-  throw new AshlarError(code, pathErrorMessage(code, target.text), {
-    hint: `ashlar mkdir -p ${shellWord(target.bytes)}`,
-  });
+  const hint = found === null ? { hint: `ashlar mkdir -p ${shellWord(target.bytes)}` } : {};
+  throw new AshlarError(code, pathErrorMessage(code, target.text), hint);
 }
 
 /** Returns the last name of a local path; null for "/", "." and "..". */

@@ -42,7 +42,7 @@ function nextPart(
   { env, output, waits }: InputContext,
   parts: AsyncIterator<Uint8Array>,
 ): Promise<IteratorResult<Uint8Array>> {
-  if (env.stdin.isTTY === true) return output.whileTyping(() => parts.next());
+  if (env.stdin.isTTY === true) return output.withoutWaits(() => parts.next());
   return waits.during("standard input", () => parts.next());
 }
 

@@ -110,6 +110,16 @@ describe("a question", () => {
     assert.equal((await cluster.files("/eof")).length, 2);
   });
 
+  it("about a tree has the number of its entries", async () => {
+    await cluster.make("/tree/a", "/tree/d/b", "/tree/d/e/");
+    const session = new Session("rm", "-r", "/tree");
+    const expected = "Remove /tree and everything in it (4 entries)? [y/N] ";
+    assert.equal(await session.question(), expected);
+    session.type("n");
+    assert.equal((await session.end()).status, 0);
+    assert.deepEqual(await cluster.files("/tree"), ["/tree/a=/tree/a", "/tree/d/b=/tree/d/b"]);
+  });
+
   it("about an empty directory is no permission to remove what appears in it", async () => {
     await cluster.make("/late/d/");
     const session = new Session("rm", "-r", "-i", "/late/d");

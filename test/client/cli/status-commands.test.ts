@@ -66,6 +66,7 @@ describe("commands that show a cluster", () => {
     const watching = main(["status", "--watch"], env);
     const draws = () => env.stdout.text().split("\u001b[H\u001b[J").length - 1;
     await eventually("two draws", () => draws() === 2);
+    assert.equal(env.stderr.text(), "", "the time until the next draw is no wait");
     env.signals.emit("SIGINT");
     assert.equal(await watching, 130);
   });

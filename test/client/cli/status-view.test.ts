@@ -126,6 +126,16 @@ describe("status on a terminal", () => {
     assert.ok(!shown(NAMES, undefined).includes("\u001b"));
   });
 
+  it("has the nodes in the order of their names, and servers without a name at the end", () => {
+    const order = ["m3", "m1", "c4", "c2", "c3"];
+    const address = (name: string): string =>
+      `192.168.100.${name.startsWith("m") ? 20 : 10}${name.slice(1)}:17${name.startsWith("m") ? 400 : 410}`;
+    const names = new NodeNames(new Map(order.map((name) => [address(name), name])));
+    const rows = tableLines(shown(names, 200)).filter((line) => /^(?:[mc]\d|-) /.test(line));
+    const nodes = rows.map((line) => line.slice(0, 2).trim());
+    assert.deepEqual(nodes, ["m3", "m1", "-", "c4", "c2", "c3", "-"]);
+  });
+
   it("names the node in the reason, exact bytes in a pipe, and the space of the history", () => {
     assert.match(shown(NAMES, 100), /all chunks have their copies; c3 is down/);
     assert.match(
