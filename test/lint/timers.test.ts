@@ -21,6 +21,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "client/cli/wait-line.ts": "a fixed interval",
   "client/cli/local/directory-lock.ts": "a fixed delay between two polls",
   "client/cli/cluster/local-cluster.ts": "a fixed delay between two polls",
+  "client/cli/cluster/wait-until.ts": "a fixed delay between two polls",
   "client/cli/commands/status.ts": "a fixed delay between two polls",
   "client/cli/local/writable-file.ts": "a fixed delay between two polls",
   "client/cli/cluster/node-process.ts": "a fixed delay between two polls",
