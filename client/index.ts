@@ -1,3 +1,6 @@
+// The declarations name types of Node and `AsyncDisposable`: a program needs no settings for them.
+/// <reference types="node" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * Ashlar's client library: the complete public API.
  *

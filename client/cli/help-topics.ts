@@ -41,8 +41,8 @@ Flags take precedence over the environment, the environment over the config file
   -                 standard input (put) or standard output (get)
   '/logs/*.gz'      a pattern, expanded in the cluster: * ? [a-z] [!a-z] {a,b}, and ** for any
                     depth; every other character is itself. Quote it, or the shell expands it on
-                    this machine. No match is an error. Where a name exists as it was typed, it is
-                    meant. '/d/[*]' and --no-glob name a file with such a character.
+                    this machine. No match is an error. A name that exists as it was typed
+                    is taken literally. '/d/[*]' and --no-glob name a file with such a character.
   /a/b/             a directory; an error if it is a file
   /a/.              the entries of /a (cp, put, get)
 

@@ -2,9 +2,15 @@ import type { OptionDefinition } from "./command.ts";
 
 /* Options that commands of several tables take, with one meaning. */
 
+/** For commands that print exact bytes also on a terminal, as ls(1) does. */
 export const HUMAN: OptionDefinition = {
   flags: "-h, --human-readable",
-  description: "print sizes as 1.5 GiB (powers of 1024), as on a terminal",
+  description: "print sizes as 1.5 GiB (powers of 1024)",
+};
+/** For commands that print such sizes on a terminal anyway. */
+export const HUMAN_ELSEWHERE: OptionDefinition = {
+  flags: "-h, --human-readable",
+  description: "print sizes as 1.5 GiB (powers of 1024); the default on a terminal",
 };
 export const NO_GLOB: OptionDefinition = {
   flags: "--no-glob",

@@ -1,7 +1,7 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
 import { SHELLS } from "./completion/shells.ts";
 import { parseCount, parseDurationMs, parsePort } from "./parse-values.ts";
-import { HUMAN } from "./shared-flags.ts";
+import { HUMAN_ELSEWHERE } from "./shared-flags.ts";
 
 const DIRECTORY: OptionDefinition = {
   flags: "--dir <directory>",
@@ -15,7 +15,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     name: "status",
     summary: "show the masters, the chunkservers and the health of the cluster",
     options: [
-      HUMAN,
+      HUMAN_ELSEWHERE,
       { flags: "--watch", description: "repeat every 2 s until Ctrl-C; a terminal is redrawn" },
     ],
     examples: [
@@ -29,7 +29,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
   {
     name: "df",
     summary: "show the space of the cluster and of each chunkserver",
-    options: [HUMAN],
+    options: [HUMAN_ELSEWHERE],
     examples: [["ashlar df -h", "used space and space for new files"]],
     onClosedOutput: "stop",
     load: () => import("./commands/df.ts"),

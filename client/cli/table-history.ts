@@ -2,6 +2,7 @@ import type { CommandDefinition } from "./command.ts";
 import { parseCount, parseDurationMs } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
 import { REPLACE_OPTIONS } from "./replace-flags.ts";
+import { HUMAN_ELSEWHERE } from "./shared-flags.ts";
 
 /** Commands for states of the past and for transactions. */
 export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
@@ -11,7 +12,7 @@ export const HISTORY_COMMANDS: readonly CommandDefinition[] = [
     arguments: "<path...>",
     argumentKinds: ["remote-path"],
     options: [
-      { flags: "-h, --human-readable", description: "print sizes as 1.5 GiB (powers of 1024)" },
+      HUMAN_ELSEWHERE,
       {
         flags: "--limit <count>",
         description: "print at most this many, oldest first",

@@ -2,7 +2,7 @@ import type { CommandDefinition } from "./command.ts";
 import { withDoubleDashes } from "./habit-arguments.ts";
 import { parseCount, parseCursor } from "./parse-values.ts";
 import { AT, READ_MODE } from "./read-flags.ts";
-import { HUMAN, NO_GLOB } from "./shared-flags.ts";
+import { HUMAN, HUMAN_ELSEWHERE, NO_GLOB } from "./shared-flags.ts";
 
 /** Commands that show names and attributes, and change nothing. */
 export const LISTING_COMMANDS: readonly CommandDefinition[] = [
@@ -164,7 +164,7 @@ export const LISTING_COMMANDS: readonly CommandDefinition[] = [
     arguments: "[path...]",
     argumentKinds: ["remote-path"],
     options: [
-      HUMAN,
+      HUMAN_ELSEWHERE,
       { flags: "-s, --summarize", description: "print only the total of each argument" },
       {
         flags: "-d, --depth <count>",

@@ -51,7 +51,7 @@ export function noClusterSet(): AshlarError {
     "INVALID_ARGUMENT",
     `Cannot find the cluster: ${EXPECTED}, in --cluster, in ASHLAR_CLUSTER or as "cluster" in the config file`,
     {
-      hint: "ashlar cluster use NAME HOST:PORT,… for an existing cluster; ashlar cluster up --dir DIRECTORY; export ASHLAR_CLUSTER=DIRECTORY for a new one",
+      hint: "`ashlar cluster up --dir DIRECTORY` starts a cluster on this machine, `ashlar cluster use NAME HOST:PORT,…` selects one that exists",
     },
   );
 }

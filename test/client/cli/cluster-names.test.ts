@@ -166,7 +166,7 @@ describe("cluster use and cluster list", () => {
     assert.equal(await readFile(path, "utf8"), '# mine\ncolor = "never"\n\n[clusters] # all\n');
     const none = await run(["ls", "/"]);
     assert.equal(none.status, 2);
-    assert.match(none.stderr, /hint: ashlar cluster use NAME/);
+    assert.match(none.stderr, /hint: `ashlar cluster up .*`ashlar cluster use NAME/);
   });
 
   it("are followed by cluster forget, which keeps a `cluster` without a name", async () => {

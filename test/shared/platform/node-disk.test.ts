@@ -22,6 +22,7 @@ describe("node disk", () => {
     const disk = new NodeDisk(`${directory.path}/not/mounted`);
     const notFound = (error: unknown): boolean => isAshlarError(error, "NOT_FOUND");
     await assert.rejects(disk.list("."), notFound);
+    await assert.rejects(disk.list("."), /Cannot .*: no such file or directory$/);
     await assert.rejects(disk.open("f", "create"), notFound);
     await assert.rejects(disk.writeFileDurably("f", new Uint8Array(1)), notFound);
     await disk.makeDirectory(".");
