@@ -2,7 +2,9 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { shellWord } from "../../shared/display/shell-word.ts";
 import type { MasterProbe, MastersProbe } from "../masters/probe-masters.ts";
 import { describeMaster, majorityText } from "../masters/probe-text.ts";
+import type { NodeNames } from "./node-names.ts";
 import type { Output } from "./output.ts";
+import { withNodes } from "./status-view.ts";
 import { type Column, formatTable } from "./table-view.ts";
 
 /** Silent masters are believed to be down after this time: a busy machine is silent for seconds. */
@@ -86,7 +88,11 @@ const COLUMNS: readonly Column[] = [
  *
  * @returns false, and prints nothing, if `error` is another error
  */
-export async function printUnserved(output: Output, error: unknown): Promise<boolean> {
+export async function printUnserved(
+  output: Output,
+  names: NodeNames,
+  error: unknown,
+): Promise<boolean> {
   if (!isAshlarError(error, "NO_LEADER")) return false;
   const masters = error.details["probed"] as readonly ProbedMaster[] | undefined;
   if (masters === undefined) return false;
@@ -101,7 +107,9 @@ export async function printUnserved(output: Output, error: unknown): Promise<boo
     });
     return true;
   }
+  const { columns, cell } = withNodes(COLUMNS, names);
   const rows = masters.map(({ member_id, address, role, term, vote, problem }) => [
+    ...cell(address),
     String(member_id ?? "-"),
     role,
     String(term ?? "-"),
@@ -111,7 +119,7 @@ export async function printUnserved(output: Output, error: unknown): Promise<boo
   await output.line(`cluster: ${output.paint(["red", "bold"], "critical")}`);
   await output.line(`  ${reason}: no command can read or change anything`);
   await output.line("");
-  await output.line(formatTable(COLUMNS, rows, output.columns));
+  await output.line(formatTable(columns, rows, output.columns));
   if (error.hint !== undefined) output.note(`  hint: ${error.hint}`);
   return true;
 }

@@ -20,7 +20,7 @@ export const run: RunCommand = async (context, _arguments, options) => {
   try {
     status = await fetchStatus(context);
   } catch (error) {
-    if (!(await printUnserved(output, error))) throw error;
+    if (!(await printUnserved(output, names, error))) throw error;
     throw new Degraded();
   }
   if (output.options.json) await output.json("ashlar.status/1", jsonStatus(status));

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { createClusterFiles } from "../../../client/cli/cluster/layout.ts";
-import { SILENCE_MS_MIN, unservable } from "../../../client/cli/masters-report.ts";
+import { printUnserved, SILENCE_MS_MIN, unservable } from "../../../client/cli/masters-report.ts";
 import { MastersWatch } from "../../../client/cli/masters-watch.ts";
+import { NodeNames } from "../../../client/cli/node-names.ts";
 import { Output, type OutputOptions } from "../../../client/cli/output.ts";
 import { StatusLine } from "../../../client/cli/status-line.ts";
 import { WaitLine } from "../../../client/cli/wait-line.ts";
@@ -200,6 +201,27 @@ describe("the majority of the masters", () => {
       assert.deepEqual(codes, [early, late]);
     });
   }
+});
+
+describe("the status of a local cluster without a majority", () => {
+  it("has the names of the nodes, which `cluster start` takes", async () => {
+    const env = new MemoryCliEnv({ columns: 100 });
+    const output = new Output(env, { json: false, quiet: false, verbosity: 0 } as OutputOptions);
+    const down = { isVoter: true, answer: null, problem: "no answer" };
+    const probe = summaryOf([
+      { ...down, ...REFUSED, address: "m1:1" },
+      { ...down, isRefused: false, isSilent: true, address: "m2:1" },
+    ]);
+    const error = unservable(probe, { directory: null, origin: "--cluster" }, 0);
+    const names = new NodeNames(
+      new Map([
+        ["m1:1", "m1"],
+        ["m2:1", "m2"],
+      ]),
+    );
+    assert.equal(await printUnserved(output, names, error), true);
+    assert.match(env.stdout.text(), /^NODE .*\nm1 .*m1:1.*\nm2 .*m2:1/m);
+  });
 });
 
 describe("a call without an answer", () => {
