@@ -7,16 +7,9 @@ import { clusterDirectory } from "../cluster-directory.ts";
 import type { CommandDefinition } from "../command.ts";
 import { AT } from "../read-flags.ts";
 import { loadSettings, type Settings } from "../settings.ts";
+import type { Candidate } from "./candidate.ts";
 import { type ExpectedWord, expectedWord, type LineWords } from "./expected-word.ts";
 import { remoteCandidates } from "./remote-candidates.ts";
-
-/** A possible word at the cursor. */
-export interface Candidate {
-  /** The whole word as a program receives it, in the form of `textOfBytes`. */
-  readonly text: string;
-  /** More can follow in the same word: it is a directory, or a flag before its value. */
-  readonly isPartial: boolean;
-}
 
 /** What completes a word: candidates, or the paths of this machine, which the shell knows best. */
 export type Completion =

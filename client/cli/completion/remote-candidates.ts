@@ -4,7 +4,7 @@ import type { ReadOptions } from "../../options.ts";
 import type { DirectoryEntry, ListPage } from "../../results.ts";
 import { bytesOfText, textOfBytes } from "../argument-text.ts";
 import { withoutScheme } from "../remote-paths.ts";
-import type { Candidate } from "./candidates.ts";
+import type { Candidate } from "./candidate.ts";
 
 /** Candidates of one word. A shell asks before it shows more than this. */
 const CANDIDATES_MAX = 100;

@@ -1,5 +1,5 @@
 import { textOfBytes } from "../argument-text.ts";
-import type { OpenQuote } from "./shell-line.ts";
+import type { OpenQuote } from "./shells.ts";
 
 /** The text of an escape sequence, and its length in the line. */
 interface Escape {

@@ -1,12 +1,6 @@
 import { bytesOfText, textOfBytes } from "../argument-text.ts";
 import { expansionAt, literalEscape, readEscape } from "./shell-escapes.ts";
-import type { Shell } from "./shells.ts";
-
-/**
- * The quotes that are open at the end of a line. `dollar` is `$'…'`, `backslash` a backslash outside
- * of quotes or in double quotes that quotes the next character.
- */
-export type OpenQuote = "none" | "single" | "double" | "dollar";
+import type { OpenQuote, Shell } from "./shells.ts";
 
 /**
  * A word as a program receives it, in the form of `textOfBytes`. Null if only the shell knows it: the

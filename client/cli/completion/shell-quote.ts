@@ -1,6 +1,6 @@
 import { displayName } from "../../../shared/base/path.ts";
 import { bytesOfText } from "../argument-text.ts";
-import type { OpenQuote } from "./shell-line.ts";
+import type { OpenQuote } from "./shells.ts";
 
 interface QuoteRules {
   /** Characters that do not mean themselves inside of the quote. */

@@ -1,7 +1,8 @@
-import type { Candidate, Completion } from "./candidates.ts";
-import type { OpenQuote, ShellLine } from "./shell-line.ts";
+import type { Candidate } from "./candidate.ts";
+import type { Completion } from "./candidates.ts";
+import type { ShellLine } from "./shell-line.ts";
 import { CLOSING_QUOTE, quotedText } from "./shell-quote.ts";
-import type { Shell } from "./shells.ts";
+import type { OpenQuote, Shell } from "./shells.ts";
 
 /**
  * The action of a completion script. It is the first record of a reply.

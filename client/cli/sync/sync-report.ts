@@ -2,7 +2,7 @@ import { formatCount, formatSize, jsonName } from "../../../shared/display/forma
 import type { CommandContext } from "../command.ts";
 import type { Difference, TransferDifferences } from "../transfer-differences.ts";
 import { TransferProgress } from "../transfer-progress.ts";
-import type { SyncOptions } from "./sync-job.ts";
+import type { SyncOptions } from "./sync-options.ts";
 import type { SyncEntry, SyncTree } from "./sync-tree.ts";
 
 /** A change of the target. */

@@ -2,12 +2,9 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
 import { textOfBytes } from "../../../../client/cli/argument-text.ts";
-import {
-  type OpenQuote,
-  parseShellLine,
-  type ShellWord,
-} from "../../../../client/cli/completion/shell-line.ts";
+import { parseShellLine, type ShellWord } from "../../../../client/cli/completion/shell-line.ts";
 import { CLOSING_QUOTE, quotedText } from "../../../../client/cli/completion/shell-quote.ts";
+import type { OpenQuote } from "../../../../client/cli/completion/shells.ts";
 
 const OPENING_QUOTE: Readonly<Record<OpenQuote, string>> = {
   none: "",

@@ -172,7 +172,7 @@ describe("local files that block", () => {
         // A get to a missing or a dangling name makes it.
         const path = `${temporary.path}/${type}`;
         const variables = place.variables?.(path) ?? {};
-        const command = ["--deadline", "400ms", ...place.command(path)];
+        const command = ["--deadline", "1s", ...place.command(path)];
         const { env, ended } = start(command, { variables });
         const status = await ended;
         const [expected, message] = place.expected[type] ?? [0, /(?:)/];

@@ -4,9 +4,10 @@ import { readdir, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { removeLeftovers } from "../../../../client/cli/local/temporary-files.ts";
 import { LocalPath } from "../../../../client/cli/local-path.ts";
+import { MODULE_FLAGS, moduleUrl } from "../../../support/repository.ts";
 import { TempDirectory } from "../../../support/temp-directory.ts";
 
-const MODULE = new URL("../../../../client/cli/local/temporary-files.ts", import.meta.url).href;
+const MODULE = moduleUrl("client/cli/local/temporary-files.ts");
 const PRINT = `import("${MODULE}").then((module) => console.log(module.temporaryName().toString()))`;
 const UNSHARE = ["--fork", "--pid", "--mount-proc"];
 
@@ -17,7 +18,7 @@ describe("a shared directory of several containers", () => {
     skip: isPermitted ? false : "this user may not make a pid namespace",
   }, async () => {
     await using directory = await TempDirectory.make();
-    const node = [process.execPath, "--import=tsx", "--input-type=module", "--eval", PRINT];
+    const node = [process.execPath, ...MODULE_FLAGS, "--input-type=module", "--eval", PRINT];
     const { stdout, stderr } = spawnSync("unshare", [...UNSHARE, ...node]);
     const name = stdout.toString().trim();
     assert.match(name, /^\.ashlar-get-/, stderr.toString());
