@@ -56,7 +56,7 @@ export async function main(_commandLine: readonly string[]): Promise<number> {
   for (const failure of failures) process.stdout.write(`  FAILED: ${failure}\n`);
   say(
     failures.length === 0
-      ? `All claims held. Duration: ${seconds} s.`
+      ? `All claims held. Duration: ${seconds} s. Next: a cluster of your own, "Five minutes" in README.md.`
       : `Some claims did not hold. Duration: ${seconds} s.`,
   );
   return failures.length === 0 ? 0 : 1;
