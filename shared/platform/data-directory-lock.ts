@@ -1,9 +1,16 @@
 import { spawn } from "node:child_process";
-import { type FileHandle, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { close as closeCallback, open as openCallback } from "node:fs";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { text } from "node:stream/consumers";
+import { promisify } from "node:util";
 import { AshlarError } from "../base/errors.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
+
+// Descriptors, not `FileHandle`: garbage collection closes a handle that is no longer referenced,
+// which would release the lock.
+const open = promisify(openCallback);
+const close = promisify(closeCallback);
 
 /** Names the process that uses the directory, for people. The lock is not this file. */
 const HOLDER_NAME = "ashlar.lock";
@@ -27,7 +34,7 @@ export interface DataDirectoryLock extends AsyncDisposable {
  * @throws {AshlarError} ALREADY_EXISTS with the holder, UNSUPPORTED if there is no flock(1)
  */
 export async function lockDataDirectory(path: string): Promise<DataDirectoryLock> {
-  let directory: FileHandle | null = null;
+  let directory: number | null = null;
   try {
     await mkdir(path, { recursive: true });
     directory = await open(path, "r");
@@ -35,26 +42,26 @@ export async function lockDataDirectory(path: string): Promise<DataDirectoryLock
     // Only a text for people: a full disk must not prevent the start.
     await writeFile(`${path}/${HOLDER_NAME}`, HOLDER_TEXT).catch(() => {});
   } catch (error) {
-    await directory?.close();
+    if (directory !== null) await close(directory);
     throw error instanceof AshlarError ? error : diskError("lock", path, error);
   }
   return lockOf(directory, path);
 }
 
-function lockOf(directory: FileHandle, path: string): DataDirectoryLock {
+function lockOf(directory: number, path: string): DataDirectoryLock {
   let isHeld = true;
   const release = async (): Promise<void> => {
     if (!isHeld) return;
     isHeld = false;
     // Removed before the lock is free: afterwards the file may be that of the next holder.
     await rm(`${path}/${HOLDER_NAME}`, { force: true });
-    await directory.close();
+    await close(directory);
   };
   return { release, [Symbol.asyncDispose]: release };
 }
 
-async function acquireLock(directory: FileHandle, path: string): Promise<void> {
-  const { status, message } = await runFlock(directory.fd);
+async function acquireLock(directory: number, path: string): Promise<void> {
+  const { status, message } = await runFlock(directory);
   if (status === 0) return;
   if (status === STATUS_LOCKED && message === "") throw await inUse(path);
   throw new AshlarError("DISK_FAILED", `Cannot lock ${path}: flock: ${message || status}`);
