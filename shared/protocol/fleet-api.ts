@@ -165,7 +165,8 @@ export const trimHistory = defineCall(
 /** Status of a master. */
 export const masterStatusSchema = v.object({
   memberId: memberIdSchema,
-  address: addressSchema,
+  /** Empty if the member does not know it: it was not added yet, or was removed. */
+  address: shortTextSchema,
   role: v.picklist(["leader", "follower", "candidate", "learner", "unreachable"]),
   term: termSchema,
   lastIndex: logIndexSchema,

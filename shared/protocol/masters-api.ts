@@ -1,13 +1,20 @@
 import * as v from "valibot";
 import { defineCall } from "./method.ts";
 import { BY_OPERATORS } from "./roles.ts";
-import { addressSchema, logIndexSchema, memberIdSchema, termSchema } from "./schemas.ts";
+import {
+  addressSchema,
+  logIndexSchema,
+  memberIdSchema,
+  shortTextSchema,
+  termSchema,
+} from "./schemas.ts";
 
 /* The membership of the masters and its changes. The leader answers. */
 
 const masterSchema = v.object({
   memberId: memberIdSchema,
-  address: addressSchema,
+  /** Empty if the leader does not know it. */
+  address: shortTextSchema,
   /** `leaving`: votes only until the pending membership change is complete. */
   vote: v.picklist(["voter", "learner", "leaving"]),
   isLeader: v.boolean(),

@@ -73,7 +73,7 @@ export const raftHello = defineCall(
     isMember: v.optional(v.boolean(), true),
     appliedIndex: v.optional(logIndexSchema, 0),
     /** The members as of `appliedIndex`. */
-    members: v.optional(v.array(v.object({ id: memberIdSchema, address: addressSchema })), []),
+    members: v.optional(v.array(v.object({ id: memberIdSchema, address: shortTextSchema })), []),
     /**
      * Whether the receiver is empty and is configured to found a cluster. Such a master cannot be
      * added to another cluster.

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { watch } from "../../../shared/protocol/feed-api.ts";
-import { register } from "../../../shared/protocol/fleet-api.ts";
+import { memberStatus, register } from "../../../shared/protocol/fleet-api.ts";
 import { history } from "../../../shared/protocol/history-api.ts";
 import { locate } from "../../../shared/protocol/namespace-api.ts";
 import { ID_MAX, ORDINAL_MAX } from "../../../shared/protocol/schemas.ts";
@@ -49,5 +49,13 @@ describe("ranges of request fields", () => {
       const parse = () => register.parseRequest(registration(address));
       assert.throws(parse, { code: "PROTOCOL_ERROR" }, address);
     }
+  });
+});
+
+describe("the status of a member", () => {
+  it("may have no address: the member was not added yet, or was removed", () => {
+    const indexes = { lastIndex: 0, committedIndex: 0, appliedIndex: 0 };
+    const member = { memberId: 1, address: "", role: "learner", term: 0, ...indexes };
+    assert.ok(memberStatus.parseResponse({ member, leaderAddress: null }));
   });
 });
