@@ -23,8 +23,8 @@ export const REPLACE_OPTIONS: readonly OptionDefinition[] = [
 export const REPLACE_HINT = "--force replaces what exists, --no-clobber skips it";
 
 /**
- * Returns the rule that the options select. `--resume` of put and get replaces, too: what has the
- * same content is skipped before the rule applies.
+ * Returns the rule that the options select. `--resume` of put and get replaces, too: files with the
+ * same content are skipped before the rule applies.
  *
  * @throws {AshlarError} INVALID_ARGUMENT if the options select more than one rule
  */

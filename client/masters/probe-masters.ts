@@ -22,7 +22,10 @@ export interface MasterProbe {
   readonly problem: string | null;
   /** Whether the machine answered that no process listens at the address. */
   readonly isRefused: boolean;
-  /** Whether nothing arrived in time: the master, its machine or this one can be slow or dead. */
+  /**
+   * Whether no answer arrived before the deadline of the probe: the master, its machine or this one
+   * can be slow or dead.
+   */
   readonly isSilent: boolean;
 }
 

@@ -8,8 +8,8 @@ export const run: RunCommand = async (context, commandArguments) => {
 };
 
 /**
- * Returns the completion script of a shell. The script passes the line to `ashlar __complete` and does
- * what the first record of the reply says (`ReplyKind`).
+ * Returns the completion script of a shell. The script passes the line to `ashlar __complete`. The first
+ * record of the reply (`ReplyKind`) selects its action.
  *
  * @throws {AshlarError} INVALID_ARGUMENT for an unknown shell
  */

@@ -15,7 +15,7 @@ import { SHELLS } from "./shells.ts";
  *     ashlar __complete SHELL BEFORE AFTER REPLACED
  *
  * BEFORE and AFTER are the line before and after the cursor, REPLACED is explained at `Replaced`. It
- * prints records that end with NUL: what the script does, and the candidates (`replyRecords`).
+ * prints records that end with NUL: the action of the script, then the candidates (`replyRecords`).
  */
 /** Limit of a completion. The prompt of the user waits for it. */
 const DEADLINE_MS = 1_000;

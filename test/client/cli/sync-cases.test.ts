@@ -10,7 +10,7 @@ before(async () => {
 });
 after(() => cluster[Symbol.asyncDispose]());
 
-/** A sync of two trees: what the target has afterwards, and what the summary says. */
+/** A sync of two trees, with the expected target and the expected summary. */
 interface Case {
   readonly source: TreeTable;
   readonly target: TreeTable;

@@ -35,7 +35,10 @@ function randomTree(random: SeededRandom, isAmbiguous: boolean): TreeTable {
   return sorted(table);
 }
 
-/** Returns what a sync without --delete makes: what is in the way of an entry of the source stays. */
+/**
+ * Returns the target after a sync without --delete. An entry of the target that is in the way of one of
+ * the source stays.
+ */
 function merged(source: TreeTable, target: TreeTable): TreeTable {
   const isInWay = (path: string): boolean => {
     const plain = path.replace(/\/$/, "");
