@@ -1,6 +1,6 @@
 import { assert } from "../../shared/base/assert.ts";
 import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import { type ChunkId, DIGEST_BYTES } from "../../shared/base/ids.ts";
+import { type ChunkId, DIGEST_BYTES, type LogIndex } from "../../shared/base/ids.ts";
 import type { OrderedStore, StoreChange } from "../../shared/ports/ordered-store.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import {
@@ -43,7 +43,7 @@ export interface IndexOperation {
   /** Removes an existing record and its hashes. */
   remove(chunkId: ChunkId): void;
   /** Records that the replica was lost, until `forgetLost`: the master must be notified. */
-  noteLost(lost: LostReplica): void;
+  noteLost(lost: LostReplica & { readonly intentIndex: LogIndex }): void;
   /** Removes the entry of `noteLost`. */
   forgetLost(chunkId: ChunkId): void;
   /** Sets a key that does not belong to a chunk. */
@@ -263,8 +263,8 @@ class StagedOperation implements IndexOperation {
     this.#delete(hashesKey(chunkId));
   }
 
-  noteLost({ chunkId, reason, intentIndex }: LostReplica): void {
-    this.set(lostKey(chunkId), encodeLoss({ reason: reason.slice(0, 200), intentIndex }));
+  noteLost({ chunkId, reason, intentIndex }: Parameters<IndexOperation["noteLost"]>[0]): void {
+    this.set(lostKey(chunkId), encodeLoss(reason.slice(0, 200), intentIndex));
   }
 
   forgetLost(chunkId: ChunkId): void {

@@ -20,13 +20,11 @@ const WITH_INTENT = 0;
 const HEADER_BYTES = 9;
 
 /** Returns the value of a row of table L. */
-export function encodeLoss({ reason, intentIndex }: Omit<LostReplica, "chunkId">): Uint8Array {
-  const text = new TextEncoder().encode(reason);
-  if (intentIndex === null) return text;
+export function encodeLoss(reason: string, intentIndex: LogIndex): Uint8Array {
   const header = new Uint8Array(HEADER_BYTES);
   header[0] = WITH_INTENT;
   new DataView(header.buffer).setBigUint64(1, BigInt(intentIndex));
-  return concatBytes([header, text]);
+  return concatBytes([header, new TextEncoder().encode(reason)]);
 }
 
 /** Decodes the value of a row of table L. */

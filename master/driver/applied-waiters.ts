@@ -16,13 +16,6 @@ export interface Waiter {
 export class AppliedWaiters {
   readonly #waiters = new Map<LogIndex, Waiter[]>();
 
-  /** Number of waiting callers. */
-  get count(): number {
-    let count = 0;
-    for (const waiters of this.#waiters.values()) count += waiters.length;
-    return count;
-  }
-
   /** Adds a caller that waits until `index` is applied. */
   add(index: LogIndex, waiter: Waiter): void {
     const waiters = this.#waiters.get(index);
@@ -40,12 +33,12 @@ export class AppliedWaiters {
 
   /** Resolves the waiters of all indexes up to `appliedIndex`, after a snapshot. */
   releaseAll(appliedIndex: LogIndex): void {
-    for (const index of [...this.#waiters.keys()]) if (index <= appliedIndex) this.release(index);
+    for (const index of this.#waiters.keys()) if (index <= appliedIndex) this.release(index);
   }
 
   /** Rejects the waiters whose deadline has passed or whose caller went away. */
   expire(nowMs: number): void {
-    for (const [index, waiters] of [...this.#waiters]) {
+    for (const [index, waiters] of this.#waiters) {
       const waiting = rejectEnded(waiters, nowMs, `entry ${index} to be applied`);
       if (waiting.length === 0) this.#waiters.delete(index);
       else if (waiting.length < waiters.length) this.#waiters.set(index, waiting);

@@ -13,10 +13,6 @@ export class RequestMemory {
     this.#total = total;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Reserves memory for a request. Returns whether it fits; a lone request always does. */
   acquire(bytes: number): boolean {
     if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) return false;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { raftFetchState } from "../../master/driver/fetch-state.ts";
+import { methodNames } from "../../scripts/fuzz/requests.ts";
 import { ANY_ROLE, type Role } from "../../shared/protocol/roles.ts";
 import { moduleUrl, ROOT_URL } from "../support/repository.ts";
 
@@ -45,5 +46,9 @@ describe("docs/wire-protocol.md", () => {
         documented.set(name, `${row[2]}: ${row[3]}`);
     }
     assert.deepEqual(new Map([...documented].sort()), new Map([...(await allMethods())].sort()));
+  });
+
+  it("has the methods of which the fuzzer sends requests", async () => {
+    assert.deepEqual(methodNames().sort(), [...(await allMethods()).keys()].sort());
   });
 });
