@@ -148,7 +148,9 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
 
     it("succeeds beside any number of silent connections: the oldest of them is closed", async () => {
       const fixture = makeFixture();
-      await withServer(fixture, { places: { handshake: 3 } }, async (address) => {
+      // No timeout closes the silent connections in place of the limit.
+      const limits = { handshakeTimeoutMs: 3_600_000 };
+      await withServer(fixture, { places: { handshake: 3 }, limits }, async (address) => {
         const silent: RawPeer[] = [];
         for (let count = 0; count < 6; count += 1) {
           silent.push(await fixture.settle(RawPeer.connect(fixture.client.network, address)));
