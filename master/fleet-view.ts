@@ -1,7 +1,6 @@
 import type { ChunkId, LogIndex, ServerId, SessionId } from "../shared/base/ids.ts";
 import type { HeartbeatRequest, Order } from "../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../shared/protocol/intent.ts";
-import type { Candidate } from "./placement/choose-servers.ts";
 import type { Liveness } from "./placement/liveness.ts";
 
 /**
@@ -38,11 +37,28 @@ export interface FleetView {
   /** Returns all known chunkservers. */
   servers(): readonly ServerStatus[];
   /**
-   * Returns the servers that can store a new chunk: live, disk not failed, `chunkBytes` available.
+   * Chooses the write chain of one chunk among the live servers without a failed disk and with space.
+   * Counts a write on each new server before the next heartbeat reports it, so that bursts are spread.
+   *
+   * @returns `count` servers, or fewer if there are not enough
    */
-  candidates(chunkBytes: number, exclude: ReadonlySet<ServerId>): Candidate[];
-  /** Counts a placement before the next heartbeat reports it, so that bursts are spread. */
-  countPlacement(serverIds: readonly ServerId[]): void;
+  chooseServers(request: ChainRequest): ServerLocation[];
+}
+
+/** The requirements of a write chain. */
+export interface ChainRequest {
+  /** Space that a new server must have. */
+  readonly chunkBytes: number;
+  /** Length of the chain, including the servers of `keep`. */
+  readonly count: number;
+  /** Number of racks that the chain must span, if that many exist. */
+  readonly racksMin: number;
+  /** Servers that are in the chain already. They stay first, in this order. */
+  readonly keep: readonly ServerLocation[];
+  /** Servers that must not be chosen. */
+  readonly exclude: ReadonlySet<ServerId>;
+  /** Host of the writer. A new server on this host is placed first. Empty: no preference. */
+  readonly clientHost: string;
 }
 
 /** A term in which not all chunkservers have sent a message yet. */

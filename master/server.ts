@@ -226,7 +226,7 @@ type ServiceDeps = MasterDeps & {
 };
 
 function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
-  const { clock, hasher } = env;
+  const { clock, random } = env;
   const log = env.log.child({ part: "fleet" });
   const times = {
     suspectMs: config.serverSuspectMs,
@@ -241,7 +241,7 @@ function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
     massLossShare: config.repairMassLossShare,
     racksMin: config.defaultRacksMin,
   };
-  const registry = new Registry({ clock, times });
+  const registry = new Registry({ clock, random, times });
   // `openStateMachine` in `startMaster` opens every state machine of this driver as a Namespace.
   const namespace = (): Namespace => driver.stateMachine as Namespace;
   driver.onStall(() => registry.startGracePeriod(namespace().servers()));
@@ -252,7 +252,7 @@ function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
     state: namespace,
     fleet: registry,
     registry,
-    repair: new Repair({ registry, clock, hasher, log, limits }),
+    repair: new Repair({ registry, clock, log, limits }),
     sessions: new SessionMonitor({ idleMsMax: config.sessionIdleMsMax }),
     historyVersionsMax: config.historyVersionsMax,
     nowMs: monotoneWallClock(env),

@@ -2,7 +2,6 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { ServerId } from "../../shared/base/ids.ts";
 import { type Intent, type ServerLocation, signIntent } from "../../shared/protocol/intent.ts";
 import type { allocate, StorageClass } from "../../shared/protocol/namespace-api.ts";
-import { chooseServers } from "../placement/choose-servers.ts";
 import { beginTerm, type MasterDeps, requireFacts, requireLeader } from "./leader-context.ts";
 
 type Request = ReturnType<(typeof allocate)["parseRequest"]>;
@@ -24,20 +23,17 @@ export function allocateChunks(deps: MasterDeps, request: Request): Response {
   const storageClass = storageClassFor(deps, request);
   const exclude = new Set(request.exclude);
   const keep = request.keep.map((serverId) => locationOf(deps, serverId));
-  const candidates = deps.fleet.candidates(request.chunkSizeBytes, exclude);
   const intents: Intent[] = [];
   for (let chunk = 0; chunk < request.count; chunk += 1) {
-    const servers = chooseServers({
-      hasher: deps.env.hasher,
-      key: deps.env.random.bytes(16),
-      candidates,
+    const servers = deps.fleet.chooseServers({
+      chunkBytes: request.chunkSizeBytes,
       count: Math.max(storageClass.copies, keep.length),
       racksMin: storageClass.racksMin,
       keep,
+      exclude,
       clientHost: request.clientHost,
     });
     if (servers.length < storageClass.copiesMin) throw cannotPlace(deps, request, storageClass);
-    deps.fleet.countPlacement(servers.map((server) => server.serverId));
     const intent = {
       servers,
       issuedIndex: namespace.appliedIndex,
@@ -68,12 +64,7 @@ function storageClassFor(deps: MasterDeps, request: Request): StorageClass {
  * @throws {AshlarError} UNAVAILABLE
  */
 function locationOf(deps: MasterDeps, serverId: ServerId): ServerLocation {
-  const recorded = (): ServerLocation | undefined =>
-    deps
-      .namespace()
-      .servers()
-      .find((server) => server.serverId === serverId);
-  const location = deps.fleet.location(serverId) ?? recorded();
+  const location = deps.fleet.location(serverId) ?? deps.namespace().server(serverId);
   if (location !== undefined) return location;
   throw new AshlarError(
     "UNAVAILABLE",

@@ -112,10 +112,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
 
 /** Proposes an entry for the server if it is new or its location has changed. */
 async function recordServer(deps: MasterDeps, server: ServerLocation): Promise<void> {
-  const known = deps
-    .namespace()
-    .servers()
-    .find((each) => each.serverId === server.serverId);
+  const known = deps.namespace().server(server.serverId);
   const isChanged =
     known === undefined ||
     known.address !== server.address ||

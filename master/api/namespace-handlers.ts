@@ -228,11 +228,10 @@ function locatedOf(deps: MasterDeps, index: LogIndex, part: ContentPart): api.Lo
   const namespace = deps.namespace();
   const positions = new Map<ServerId, number>();
   const servers: api.Located["servers"] = [];
-  const known = new Map(namespace.servers().map((server) => [server.serverId, server]));
   const positionOf = (serverId: ServerId): number[] => {
     const position = positions.get(serverId);
     if (position !== undefined) return [position];
-    const location = deps.fleet.location(serverId) ?? known.get(serverId);
+    const location = deps.fleet.location(serverId) ?? namespace.server(serverId);
     if (location === undefined) return [];
     positions.set(serverId, servers.length);
     servers.push({ ...location, isLive: deps.fleet.liveness(serverId) === "live" });

@@ -1,15 +1,23 @@
 import type { ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
+import type { Random } from "../../shared/ports/random.ts";
 import type { HeartbeatRequest } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
-import type { FleetView, ServerSpace, ServerStatus, Settling } from "../fleet-view.ts";
-import type { Candidate } from "../placement/choose-servers.ts";
+import type {
+  ChainRequest,
+  FleetView,
+  ServerSpace,
+  ServerStatus,
+  Settling,
+} from "../fleet-view.ts";
+import { chooseServers } from "../placement/choose-servers.ts";
 import {
   evaluateLiveness,
   isRepairDue,
   type Liveness,
   type LivenessTimes,
 } from "../placement/liveness.ts";
+import { PlacementTable } from "../placement/placement-table.ts";
 
 /** The soft state of one chunkserver. */
 interface RegisteredServer {
@@ -40,13 +48,21 @@ const HEARTBEAT_MS_MAX = 5_000;
 export class Registry implements FleetView {
   readonly #clock: Clock;
   readonly #times: LivenessTimes;
+  readonly #random: Pick<Random, "fraction">;
   readonly #servers = new Map<ServerId, RegisteredServer>();
+  /** The servers for new chunks. Silence is noticed when a server is drawn. */
+  readonly #placement = new PlacementTable();
   #observedFromMs: number;
   #term = -1;
   #termStartedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: { readonly clock: Clock; readonly times: LivenessTimes }) {
+  constructor(options: {
+    readonly clock: Clock;
+    readonly random: Pick<Random, "fraction">;
+    readonly times: LivenessTimes;
+  }) {
     this.#clock = options.clock;
+    this.#random = options.random;
     this.#times = options.times;
     this.#observedFromMs = options.clock.monotonicMs();
   }
@@ -93,6 +109,7 @@ export class Registry implements FleetView {
     server.isDiskFailed = false; // The next heartbeat reports it again.
     server.lastContactMs = this.#clock.monotonicMs();
     server.isShutDown = false;
+    this.#updatePlacement(server);
   }
 
   /** Records a heartbeat. @returns false if the server has not registered with this leader yet */
@@ -105,6 +122,7 @@ export class Registry implements FleetView {
     server.activeWrites = heartbeat.activeWrites;
     server.lastContactMs = this.#clock.monotonicMs();
     server.isShutDown = false;
+    this.#updatePlacement(server);
     return true;
   }
 
@@ -113,17 +131,7 @@ export class Registry implements FleetView {
     if (server === undefined) return;
     server.isShutDown = true;
     server.lastContactMs = this.#clock.monotonicMs();
-  }
-
-  /**
-   * Counts a new write immediately, before the next heartbeat reports it. This spreads bursts of
-   * writes.
-   */
-  countPlacement(serverIds: readonly ServerId[]): void {
-    for (const serverId of serverIds) {
-      const server = this.#servers.get(serverId);
-      if (server !== undefined) server.activeWrites += 1;
-    }
+    this.#updatePlacement(server);
   }
 
   liveness(serverId: ServerId): Liveness {
@@ -154,19 +162,27 @@ export class Registry implements FleetView {
     return this.#servers.get(serverId)?.location;
   }
 
-  /**
-   * Returns the servers for new chunks: live, without a failed disk, with space for `chunkBytes`.
-   */
-  candidates(chunkBytes: number, exclude: ReadonlySet<ServerId> = new Set()): Candidate[] {
-    const candidates: Candidate[] = [];
-    for (const server of this.#servers.values()) {
-      const { location, space, isDiskFailed, activeWrites } = server;
-      if (exclude.has(location.serverId) || space.availableBytes < chunkBytes) continue;
-      if (isDiskFailed) continue;
-      if (this.liveness(location.serverId) !== "live") continue;
-      candidates.push({ location, availableBytes: space.availableBytes, activeWrites });
+  chooseServers(request: ChainRequest): ServerLocation[] {
+    const silent: ServerId[] = [];
+    const chain = chooseServers({
+      ...request,
+      table: this.#placement,
+      fraction: () => this.#random.fraction(),
+      isEligible: ({ location: { serverId }, availableBytes }) => {
+        if (availableBytes < request.chunkBytes || request.exclude.has(serverId)) return false;
+        if (this.liveness(serverId) === "live") return true;
+        silent.push(serverId);
+        return false;
+      },
+    });
+    for (const serverId of silent) this.#placement.suspend(serverId);
+    for (const { serverId } of chain.slice(request.keep.length)) {
+      const server = this.#servers.get(serverId);
+      if (server === undefined) continue;
+      server.activeWrites += 1;
+      this.#updatePlacement(server);
     }
-    return candidates;
+    return chain;
   }
 
   silentMs(serverId: ServerId): number | null {
@@ -174,6 +190,17 @@ export class Registry implements FleetView {
     if (server === undefined || server.lastContactMs === null || !this.#isHeard(server))
       return null;
     return Math.round(this.#clock.monotonicMs() - server.lastContactMs);
+  }
+
+  /** Applies the facts of a server to its share of new chunks. A silent server gets none. */
+  #updatePlacement(server: RegisteredServer): void {
+    const { location, space, activeWrites } = server;
+    const { serverId } = location;
+    if (server.isDiskFailed || this.liveness(serverId) !== "live") {
+      this.#placement.suspend(serverId);
+      return;
+    }
+    this.#placement.update({ location, availableBytes: space.availableBytes, activeWrites });
   }
 
   #observationTime(): { nowMs: number; observedFromMs: number } {

@@ -1,13 +1,12 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
-import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { RepairState, RepairView } from "../fleet-view.ts";
 import { isMassLoss } from "../placement/liveness.ts";
-import { copiesMissing, planRepair, type UnderReplicatedChunk } from "../placement/plan-repair.ts";
+import { copiesMissing, type UnderReplicatedChunk } from "../placement/plan-repair.ts";
 import type { Registry } from "./registry.ts";
 
 /** Limits of repair. */
@@ -46,7 +45,6 @@ const WAITING_MAX = 100_000;
 export class Repair implements RepairView {
   readonly #registry: Registry;
   readonly #clock: Clock;
-  readonly #hasher: Hasher;
   readonly #log: Log;
   readonly #limits: RepairLimits;
   readonly #inProgress = new Map<string, CopyInProgress>();
@@ -63,13 +61,11 @@ export class Repair implements RepairView {
   constructor(options: {
     readonly registry: Registry;
     readonly clock: Clock;
-    readonly hasher: Hasher;
     readonly log: Log;
     readonly limits: RepairLimits;
   }) {
     this.#registry = options.registry;
     this.#clock = options.clock;
-    this.#hasher = options.hasher;
     this.#log = options.log;
     this.#limits = options.limits;
   }
@@ -242,12 +238,16 @@ export class Repair implements RepairView {
       (copy) => copy.order.chunkId === chunkId,
     ).length;
     if (ordered >= copiesMissing(chunk)) return;
-    const busy = this.#busyTargets(chunkId);
-    const candidates = this.#registry.candidates(chunk.lengthBytes, busy);
-    const plan = planRepair(this.#hasher, chunk, candidates, this.#limits.racksMin);
-    for (const target of plan?.targets.slice(0, copiesMissing(chunk) - ordered) ?? []) {
-      this.#orderCopy(state, chunk, target);
-    }
+    const keep = chunk.liveHolders;
+    const chain = this.#registry.chooseServers({
+      chunkBytes: chunk.lengthBytes,
+      count: keep.length + copiesMissing(chunk) - ordered,
+      racksMin: this.#limits.racksMin,
+      keep,
+      exclude: new Set([...chunk.holders, ...this.#busyTargets(chunkId)]),
+      clientHost: "",
+    });
+    for (const target of chain.slice(keep.length)) this.#orderCopy(state, chunk, target);
   }
 
   /**

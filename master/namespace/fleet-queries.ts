@@ -8,6 +8,7 @@ import {
   purgePrefix,
   replicaKey,
   replicaPrefix,
+  serverKey,
   TABLE_BYTE,
   underReplicatedKey,
 } from "./keys.ts";
@@ -37,6 +38,11 @@ function allRows<Value>(
 /** Returns all registered chunkservers, in order of their ids. */
 export function servers(state: State): readonly ServerLocation[] {
   return allRows(state, SERVERS, TABLE_BYTE.server).map((row) => row.value);
+}
+
+/** Returns a registered chunkserver. Undefined if the id is not registered. */
+export function server(state: State, id: ServerId): ServerLocation | undefined {
+  return state.get(SERVERS, serverKey(id));
 }
 
 /** Returns all storage classes, in order of their names. */

@@ -359,6 +359,10 @@ export class Namespace implements StateMachine {
     return fleet.servers(this.#state);
   }
 
+  server(id: ServerId): ServerLocation | undefined {
+    return fleet.server(this.#state, id);
+  }
+
   chunk(id: ChunkId): ChunkView | undefined {
     return this.#state.chunk(id);
   }

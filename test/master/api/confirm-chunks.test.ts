@@ -7,12 +7,12 @@ import type { LogIndex } from "../../../shared/base/ids.ts";
 import { quietLog } from "../../../shared/platform/quiet.ts";
 import { confirmChunks } from "../../../shared/protocol/fleet-api.ts";
 import type { CallHandler, Handlers } from "../../../shared/wire/rpc.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import {
   at,
   chunkId,
   chunksContent,
-  hasher,
   OWNER,
   sealed,
   serverId,
@@ -33,12 +33,12 @@ async function leaderWithChunk(holders: readonly string[] = ["s1", "s2"]) {
   });
   const times = { suspectMs: 1, deadMs: 2, repairDelayMs: 3, repairDelayStoppedMs: 4 };
   const clock = new VirtualClock();
-  const registry = new Registry({ clock, times });
+  const registry = new Registry({ clock, random: new SeededRandom(1), times });
   const limits = {
     ...{ copiesPerTarget: 4, copiesTotal: 64, orderTimeoutMs: 60_000 },
     ...{ massLossShare: 0.5, racksMin: 1 },
   };
-  const repair = new Repair({ registry, clock, hasher, log: quietLog, limits });
+  const repair = new Repair({ registry, clock, log: quietLog, limits });
   const status = () => ({ role: "leader", isReady: true, term: 1 });
   const confirmRead = async () => machine.index;
   const handlers = new Map<string, CallHandler<unknown, unknown>>();

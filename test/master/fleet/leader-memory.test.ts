@@ -4,7 +4,10 @@ import { IntentFloor } from "../../../master/fleet/intent-floor.ts";
 import { Registry } from "../../../master/fleet/registry.ts";
 import { SessionMonitor } from "../../../master/fleet/session-monitor.ts";
 import type { LogIndex, ServerId, SessionId } from "../../../shared/base/ids.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
+
+const random = new SeededRandom(1);
 
 describe("the intent floor (docs/decisions/0002)", () => {
   it("is raised only to an index that is a full lifetime old on this leader's clock", () => {
@@ -54,8 +57,14 @@ describe("the registry of chunkservers", () => {
   const location = { serverId, address: "127.0.0.1:1", host: "h", rack: "r" };
   const space = { totalBytes: 100, availableBytes: 50, usedBytes: 50 };
 
+  /** Returns how many servers can take a chunk of the size. */
+  function eligibleCount(registry: Registry, chunkBytes: number, exclude: ServerId[] = []): number {
+    const chain = { count: 1, racksMin: 1, keep: [], clientHost: "" };
+    return registry.chooseServers({ ...chain, chunkBytes, exclude: new Set(exclude) }).length;
+  }
+
   it("refuses a heartbeat of a server that has not registered with this leader", () => {
-    const registry = new Registry({ clock: new VirtualClock(), times });
+    const registry = new Registry({ clock: new VirtualClock(), random, times });
     registry.startGracePeriod([location]);
     const heartbeat = { serverId, space, isDiskFailed: false, chunkCount: 0, activeWrites: 0 };
     const reports = { copied: [], copyFailed: [], lost: [], purged: [] };
@@ -65,20 +74,20 @@ describe("the registry of chunkservers", () => {
   });
 
   it("offers no server with a failed disk for new chunks until it registers again", () => {
-    const registry = new Registry({ clock: new VirtualClock(), times });
+    const registry = new Registry({ clock: new VirtualClock(), random, times });
     registry.recordRegistration(location, space);
-    assert.equal(registry.candidates(10).length, 1);
+    assert.equal(eligibleCount(registry, 10), 1);
     const heartbeat = { serverId, space, isDiskFailed: true, chunkCount: 0, activeWrites: 0 };
     registry.recordHeartbeat({ ...heartbeat, copied: [], copyFailed: [], lost: [], purged: [] });
-    assert.deepEqual(registry.candidates(10), []);
+    assert.equal(eligibleCount(registry, 10), 0);
     assert.ok(registry.isAvailable(serverId), "its existing replicas count as live");
     registry.recordRegistration(location, space);
-    assert.equal(registry.candidates(10).length, 1);
+    assert.equal(eligibleCount(registry, 10), 1);
   });
 
   it("considers no server dead for an interval after the grace period started", async () => {
     const clock = new VirtualClock();
-    const registry = new Registry({ clock, times });
+    const registry = new Registry({ clock, random, times });
     await clock.advance(60_000);
     registry.startGracePeriod([location]);
     assert.equal(registry.liveness(serverId), "live");
@@ -88,12 +97,15 @@ describe("the registry of chunkservers", () => {
 
   it("offers only live servers with enough space for new chunks", async () => {
     const clock = new VirtualClock();
-    const registry = new Registry({ clock, times });
+    const registry = new Registry({ clock, random, times });
     registry.recordRegistration(location, space);
-    assert.equal(registry.candidates(50).length, 1);
-    assert.equal(registry.candidates(51).length, 0);
-    assert.equal(registry.candidates(1, new Set([serverId])).length, 0);
+    assert.equal(eligibleCount(registry, 50), 1);
+    assert.equal(eligibleCount(registry, 51), 0);
+    assert.equal(eligibleCount(registry, 1, [serverId]), 0);
     await clock.advance(2_000);
-    assert.equal(registry.candidates(1).length, 0);
+    assert.equal(eligibleCount(registry, 1), 0);
+    const heartbeat = { serverId, space, isDiskFailed: false, chunkCount: 0, activeWrites: 0 };
+    registry.recordHeartbeat({ ...heartbeat, copied: [], copyFailed: [], lost: [], purged: [] });
+    assert.equal(eligibleCount(registry, 1), 1, "the server is back");
   });
 });

@@ -19,11 +19,13 @@ const LOCATIONS = ["a", "b"].map((name) => ({
   rack: "r",
 }));
 
+const random = new SeededRandom(1);
+
 describe("a new leader", () => {
   it("judges no chunkserver before it has led for as long as a dead one is silent", () => {
     let nowMs = 100_000;
     const clock = { monotonicMs: () => nowMs } as Clock;
-    const registry = new Registry({ clock, times: TIMES });
+    const registry = new Registry({ clock, random, times: TIMES });
     const [first, second] = LOCATIONS;
     assert.ok(first !== undefined && second !== undefined);
     // The process has been a follower for longer than a dead server is silent.
@@ -57,7 +59,11 @@ describe("a new leader", () => {
 
   it("does not call the cluster full before chunkservers have reported their space", async () => {
     let nowMs = 1_000_000;
-    const registry = new Registry({ clock: { monotonicMs: () => nowMs } as Clock, times: TIMES });
+    const registry = new Registry({
+      clock: { monotonicMs: () => nowMs } as Clock,
+      random,
+      times: TIMES,
+    });
     const machine = await TestStateMachine.make();
     const deps = {
       consensus: { status: () => ({ role: "leader", isReady: true, term: 7 }) },

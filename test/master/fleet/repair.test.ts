@@ -5,8 +5,8 @@ import { Repair } from "../../../master/fleet/repair.ts";
 import type { RepairChunk, RepairState } from "../../../master/fleet-view.ts";
 import { present } from "../../../shared/base/assert.ts";
 import type { ChunkId, LogIndex, ServerId } from "../../../shared/base/ids.ts";
-import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { ServerLocation } from "../../../shared/protocol/intent.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const SPACE = { totalBytes: 1e12, availableBytes: 1e12, usedBytes: 0 };
@@ -84,7 +84,11 @@ class RecordedChunks implements RepairState {
 class RepairFixture {
   readonly clock = new VirtualClock();
   readonly state = new RecordedChunks();
-  readonly registry = new Registry({ clock: this.clock, times: TIMES });
+  readonly registry = new Registry({
+    clock: this.clock,
+    random: new SeededRandom(1),
+    times: TIMES,
+  });
   readonly repair: Repair;
   readonly #silent = new Set<number>();
   readonly #serverCount: number;
@@ -97,7 +101,6 @@ class RepairFixture {
     this.repair = new Repair({
       registry: this.registry,
       clock: this.clock,
-      hasher: createHasher().hasher,
       log: SILENT_LOG,
       limits: {
         copiesPerTarget: 4,
